@@ -1,0 +1,82 @@
+# The doors of the repository. `make demo` and `make test` each work as the first command after a clone.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Nothing of ours is slowed down by pip asking about itself; its errors are shown.
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+LOCK := pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-header --no-annotate --extra build
+
+.PHONY: help
+help:
+	@echo 'make demo   watch HubSpot and Stripe become the same, on stand-ins of both'
+	@echo 'make test   format, lint, types, import rules and all tests'
+	@echo 'make fmt    format and mend what can be mended'
+	@echo 'make lint   format, lint, types and import rules'
+	@echo 'make lock   resolve the dependencies anew into the two lock files'
+	@echo 'make clean  remove what these commands made'
+
+.PHONY: demo
+demo: $(VENV)/.runtime
+	@$(BIN)/wanesync demo
+
+.PHONY: test
+test: lint
+	@$(BIN)/pytest -n 2 --quiet
+
+.PHONY: lint
+lint: $(VENV)/.dev
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+.PHONY: fmt
+fmt: $(VENV)/.dev
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+# uv resolves; it is no part of the program, so it lives in an environment of its own for the moment.
+.PHONY: lock
+lock:
+	@tools=$$(mktemp -d); trap 'rm -rf "$$tools"' EXIT; \
+	$(PYTHON) -m venv "$$tools" && "$$tools/bin/pip" install --quiet --disable-pip-version-check uv; \
+	"$$tools/bin/uv" $(LOCK) --upgrade --output-file requirements.lock; \
+	"$$tools/bin/uv" $(LOCK) --upgrade --extra dev --constraint requirements.lock --output-file requirements-dev.lock
+
+.PHONY: clean
+clean:
+	@rm -rf $(VENV) build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@find wanesync tests -type d -name __pycache__ -prune -exec rm -rf {} +
+
+# An environment is as new as the lock file it was made from: the stamps hold the lock's hash.
+$(VENV)/.runtime: requirements.lock pyproject.toml | $(BIN)/python
+	@$(call install,requirements.lock)
+
+$(VENV)/.dev: requirements-dev.lock pyproject.toml | $(BIN)/python
+	@$(call install,requirements-dev.lock)
+	@cp $@ $(VENV)/.runtime
+
+# The project itself is built without an index: setuptools comes from the lock.
+define install
+	hash=$$(cat $(1) pyproject.toml | sha256sum); \
+	if [ "$$hash" != "$$(cat $@ 2>/dev/null)" ]; then \
+		echo 'Installing from $(1) into $(VENV) (once, about half a minute) ...'; \
+		$(PIP) install --require-hashes --requirement $(1); \
+		PYTHONWARNINGS=ignore $(PIP) install --no-deps --no-build-isolation --no-index --editable .; \
+	fi; \
+	echo "$$hash" > $@
+endef
+
+$(BIN)/python:
+	@command -v $(PYTHON) > /dev/null || { echo 'wanesync needs Python 3.11 or newer: apt-get install python3-venv' >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "wanesync needs Python 3.11 or newer, $(PYTHON) is $$($(PYTHON) -V 2>&1): name another, make PYTHON=python3.12" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2> /dev/null || { \
+		echo 'The venv module of $(PYTHON) is missing: apt-get install python3-venv' >&2; exit 2; }
+	@$(PYTHON) -m venv $(VENV)

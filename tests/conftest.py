@@ -1,0 +1,90 @@
+"""What every test may ask for: databases of both kinds, and the real payloads beside the repository."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from tests import postgres
+
+ROOT = Path(__file__).parent.parent
+SERVER_FOLDER = "WANESYNC_TEST_SERVER_FOLDER"
+
+# Cores are shared with other tests: how long one example takes says nothing.
+settings.register_profile("wanesync", deadline=None)
+settings.load_profile("wanesync")
+
+
+def shared_folder() -> Path | None:
+    """The folder with real payloads and specifications (``WANESYNC_SHARED``, default ``../shared``), if it stands."""
+    folder = Path(os.environ.get("WANESYNC_SHARED") or ROOT.parent / "shared").resolve()
+    return folder if folder.is_dir() else None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The first process of a run makes the folder in which whichever worker needs Postgres starts it."""
+    if shared_folder() is None and os.environ.get("CI") == "true":
+        raise pytest.UsageError("the folder with the real payloads is missing: set WANESYNC_SHARED to it")
+    if not hasattr(config, "workerinput"):
+        os.environ[SERVER_FOLDER] = tempfile.mkdtemp(prefix="wanesync-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The first process is also the last: it stops what the workers started."""
+    if not hasattr(config, "workerinput") and SERVER_FOLDER in os.environ:
+        postgres.stop(Path(os.environ.pop(SERVER_FOLDER)))
+
+
+def pytest_report_header() -> str | None:
+    """Say aloud when tests are left out."""
+    if shared_folder() is None:
+        return "no folder ../shared (or WANESYNC_SHARED): the tests that read real payloads are left out"
+    return None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without the shared folder, leave out the tests that ask for it."""
+    if shared_folder() is None:
+        absent = [item for item in items if "shared" in getattr(item, "fixturenames", ())]
+        config.hook.pytest_deselected(items=absent)
+        items[:] = [item for item in items if item not in absent]
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with real payloads and specifications."""
+    folder = shared_folder()
+    assert folder is not None, "tests that ask for it are left out without it"
+    return folder
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> str:
+    """The address of a Postgres server: ``WANESYNC_TEST_PG``, or one started for this run."""
+    return os.environ.get("WANESYNC_TEST_PG") or postgres.start(Path(os.environ[SERVER_FOLDER]))
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """The address of a new, empty Postgres database."""
+    with postgres.fresh_database(postgres_server) as url:
+        yield url
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """The address of an SQLite database that does not exist yet."""
+    return f"sqlite:{tmp_path / 'wanesync.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The address of a new, empty database, once of each kind."""
+    url = request.getfixturevalue(f"{request.param}_url")
+    assert isinstance(url, str)
+    return url

@@ -1,0 +1,54 @@
+"""A store over each database, and the time it is told."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from wanesync.store import Store, make_key, open_store
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.ms = 1_700_000_000_000
+
+    def __call__(self) -> int:
+        return self.ms
+
+    def advance(self, ms: int) -> None:
+        self.ms += ms
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def open_again(database_url: str, clock: Clock) -> Iterator[Callable[[], Store]]:
+    """Opens the same database once more, as another process would."""
+    keys = [make_key("k001")]
+    with ExitStack() as stack:
+
+        def opened() -> Store:
+            store = open_store(database_url, keys, migrate=True, clock=clock, rng=random.Random(7))
+            stack.callback(store.close)
+            return store
+
+        yield opened
+
+
+@pytest.fixture
+def store(open_again: Callable[[], Store]) -> Store:
+    return open_again()
+
+
+@pytest.fixture
+def other_store(store: Store, open_again: Callable[[], Store]) -> Store:
+    """A second process on the same database."""
+    return open_again()

@@ -1,0 +1,120 @@
+"""One clean line per record, without secrets or addresses, whoever logged it."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from wanesync import log
+
+SECRETS = [
+    "pat-eu1-11111111-2222-3333-4444-555555555555",
+    "sk_live_51Habcdef",
+    "rk_test_51Habcdef",
+    "whsec_abcDEF123",
+    "Ada.Lovelace+x@mail.example.com",
+    "ada%40example.com",
+    "+49 30 1234567",
+    "+493012345678",
+    "(555) 123-4567",
+]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def lines(stream: io.StringIO) -> list[dict[str, object]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_one_object_per_record_with_fixed_keys() -> None:
+    stream = io.StringIO()
+    log.configure("info", stream)
+    structlog.get_logger("wanesync.test").info("job done", job="7", took_ms=12)
+    structlog.get_logger("wanesync.test").debug("not this one")
+    (record,) = lines(stream)
+    assert record.pop("ts")
+    assert record == {
+        "event": "job done", "level": "info", "logger": "wanesync.test", "job": "7", "took_ms": 12,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_what_looks_like_a_secret_is_masked_everywhere(secret: str) -> None:
+    stream = io.StringIO()
+    log.configure("debug", stream)
+    logger = structlog.get_logger("wanesync.test")
+    event = f"sent {secret}."
+    logger.info(event, note=secret, deep={"list": [("x", secret)]}, raw=secret.encode(), error=ValueError(secret))
+    logging.getLogger("uvicorn").warning("foreign %s", secret)
+    try:
+        raise ValueError(secret)
+    except ValueError:
+        logger.exception("failed")
+    assert len(lines(stream)) == 3
+    assert secret not in stream.getvalue()
+    assert "ValueError: ***" in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    "key", ["email", "access_token", "api_key", "webhook_secret", "Authorization", "x-signature", "phone"]
+)
+def test_telling_keys_are_masked_whatever_they_hold(key: str) -> None:
+    assert log.mask(key, "plain") == log.MASK
+    assert log.mask("request", {key: ["plain"]}) == {key: [log.MASK]}
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        "1234567890123",
+        "cus_NffrFeUfNV2Hib",
+        "2026-11-22T15:05:00Z",
+        "pi_3MtwBwLkdIwHu7ix",
+        "01890a5d-ac96-774b-bcce-b302099a8057",
+        "sync@",
+    ],
+)
+def test_ids_and_times_stay(harmless: str) -> None:
+    assert log.mask("record", harmless) == harmless
+
+
+def test_passwords_in_addresses_are_masked() -> None:
+    assert log.mask("database", "postgresql://ada:pw@host/name") == "postgresql://***@host/name"
+
+
+@pytest.mark.parametrize("kind", [io.StringIO, Terminal])
+def test_no_record_can_break_out_of_its_line(kind: type[io.StringIO]) -> None:
+    stream = kind()
+    log.configure("info", stream)
+    structlog.get_logger("wanesync.test").info("a\nb\x1b[2Jc\u2028d\x85", key={"k\n\x1b[1m": "v\r\n\x1b[31m"})
+    text = stream.getvalue()
+    assert len(text.splitlines()) == 1
+    assert "\x1b[2J" not in text
+    assert "\x1b[31m" not in text
+
+
+def test_chatty_libraries_are_quiet() -> None:
+    stream = io.StringIO()
+    log.configure("debug", stream)
+    for name in ("hubspot", "stripe", "urllib3.connectionpool"):
+        logging.getLogger(name).info("request")
+        logging.getLogger(name).warning("trouble")
+    assert [record["event"] for record in lines(stream)] == ["trouble"] * 3

@@ -1,0 +1,1 @@
+"""wanesync: HubSpot contacts and Stripe customers, kept the same both ways."""

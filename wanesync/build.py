@@ -1,0 +1,229 @@
+"""Wiring: a configuration becomes a program. The only room that knows the concrete classes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from wanesync.config import Config
+from wanesync.core.action import Rules
+from wanesync.core.errors import CallError, ConfigError, Failure, PinError, SideDown, WanesyncError
+from wanesync.core.fields import FieldMap
+from wanesync.core.ids import make_id
+from wanesync.core.model import Side
+from wanesync.core.ports import Account
+from wanesync.core.purchases import Sink
+from wanesync.engine.apply import WRITES
+from wanesync.engine.catch_up import SEARCH_SCOPE, CatchUp
+from wanesync.engine.context import Choices, Engine
+from wanesync.engine.failpoints import failpoint
+from wanesync.engine.intake import Intake
+from wanesync.engine.pace import Pacer
+from wanesync.engine.reconcile import Reconcile
+from wanesync.engine.worker import WallClock, Worker
+from wanesync.sides.wires import Wires
+from wanesync.store.store import Store, Tx, open_store
+
+PORTAL, STRIPE_ACCOUNT, STRIPE_MODE = "pin_portal", "pin_stripe_account", "pin_stripe_mode"
+
+
+@dataclass(frozen=True, slots=True)
+class Pins:
+    """The portal, account and mode the state belongs to; "" while unknown."""
+
+    portal: str = ""
+    account: str = ""
+    mode: str = ""
+
+
+def open_state(config: Config, *, migrate: bool | None = None) -> Store:
+    """Open the database; a SQLite file is brought up to date by itself. Raises ``StoreDown`` and ``ConfigError``."""
+    by_itself = config.database.startswith("sqlite:")
+    return open_store(config.database, config.security.entries, migrate=by_itself if migrate is None else migrate)
+
+
+def read_pins(config: Config, store: Store) -> Pins:
+    """What is known of whom the state belongs to; raises ``PinError`` where the configuration says otherwise."""
+    with store.reading() as tx:
+        pins = Pins(*(tx.settings.get(name) or "" for name in (PORTAL, STRIPE_ACCOUNT, STRIPE_MODE)))
+    portal = str(config.hubspot.portal_id or "")
+    if portal and pins.portal and portal != pins.portal:
+        raise PinError(_refusal("HubSpot portal", pins.portal, portal))
+    account = config.stripe.account_id or ""
+    if account and pins.account and account != pins.account:
+        raise PinError(_refusal("Stripe account", pins.account, account))
+    return Pins(pins.portal or portal, pins.account or account, pins.mode or _configured_mode(config))
+
+
+def _refusal(what: str, pinned: str, found: str) -> str:
+    return f"this database belongs to {what} {pinned}, the configuration to {found}: use another database for it"
+
+
+def _configured_mode(config: Config) -> str:
+    if config.stripe.api_key is None:
+        return ""
+    return "live" if "_live_" in config.stripe.api_key.get_secret_value()[:8] else "test"
+
+
+def is_rehearsal(config: Config) -> bool:
+    """Whether both sides are stand-ins on this machine."""
+    hosts = {urlsplit(url).hostname for url in (config.hubspot.base_url, config.stripe.base_url)}
+    return hosts <= {"127.0.0.1", "localhost", "::1"}
+
+
+def build_engine(config: Config, store: Store, sides: Iterable[Side]) -> Engine:
+    """An engine with the ports of ``sides``, pinned: asks each side once whose key it is.
+
+    Raises ``ConfigError`` (a key is missing), ``PinError``, ``SideDown``.
+    """
+    sides = frozenset(sides)
+    needed = {Side.HUBSPOT: "hubspot.access_token", Side.STRIPE: "stripe.api_key"}
+    config.require(*(needed[side] for side in sorted(sides)))
+    pins = read_pins(config, store)
+    fields = FieldMap(config.fields)
+    rng = random.SystemRandom()
+    sink = config.purchases.sink
+    engine = Engine(
+        store=store,
+        rules=Rules(
+            fields,
+            create_customers=config.create.customers == "all",
+            create_contacts=config.create.contacts == "all",
+            differ=config.first_contact.differ,
+        ),
+        wires=Wires(fields),
+        choices=Choices(pins.portal, None if sink == "auto" else Sink(sink), config.purchases.guest == "create"),
+        rng=rng,
+        name=make_id(store.now_ms(), rng),
+        failpoint=failpoint,
+    )
+    set_limits(config, store)
+    pacers = build_pacers(engine)
+    if Side.HUBSPOT in sides:
+        pins = _attach_hubspot(config, engine, pins, pacers[Side.HUBSPOT].wait)
+    if Side.STRIPE in sides:
+        pins = _attach_stripe(config, engine, pins)
+    store.run(lambda tx: _pin(tx, pins, rehearsal=is_rehearsal(config)))
+    return engine
+
+
+def _attach_hubspot(config: Config, engine: Engine, pins: Pins, before_extra: Callable[[], None]) -> Pins:
+    from wanesync.sides.hubspot import HubSpotOptions, HubSpotSide  # noqa: PLC0415 - its SDK takes a while to load
+
+    assert config.hubspot.access_token is not None  # noqa: S101 - required above
+    token = config.hubspot.access_token.get_secret_value()
+
+    def open_side(portal: str) -> HubSpotSide:
+        options = HubSpotOptions(
+            token,
+            config.hubspot.base_url,
+            portal,
+            config.purchases.event_name,
+            frozenset(config.hubspot.own_source_ids),
+        )
+        return HubSpotSide(options, engine.rules.fields, before_extra)
+
+    account = _ask(Side.HUBSPOT, open_side("").account)
+    if pins.portal and pins.portal != account.id:
+        raise PinError(_refusal("HubSpot portal", pins.portal, account.id))
+    engine.hubspot_port = open_side(account.id)
+    engine.choices = Choices(
+        account.id, engine.choices.sink, engine.choices.create_guests, engine.choices.unmatched_after_ms
+    )
+    return Pins(account.id, pins.account, pins.mode)
+
+
+def _attach_stripe(config: Config, engine: Engine, pins: Pins) -> Pins:
+    from wanesync.sides.stripe import StripeOptions, StripeSide  # noqa: PLC0415 - its SDK takes a while to load
+
+    assert config.stripe.api_key is not None  # noqa: S101 - required above
+    if not pins.portal:
+        raise ConfigError(["hubspot.portal_id: is not known yet: set it, or run wanesync init with both keys once"])
+    options = StripeOptions(config.stripe.api_key.get_secret_value(), config.stripe.base_url, pins.portal)
+    side = StripeSide(options, engine.rules.fields)
+    account = _ask(Side.STRIPE, side.account)
+    if pins.account and pins.account != account.id:
+        raise PinError(_refusal("Stripe account", pins.account, account.id))
+    if pins.mode and pins.mode != account.mode:
+        raise PinError(_refusal("Stripe mode", pins.mode, account.mode))
+    engine.stripe_port = side
+    return Pins(pins.portal, account.id, account.mode)
+
+
+def _ask(side: Side, account: Callable[[], Account]) -> Account:
+    try:
+        return account()
+    except CallError as error:
+        if error.failure in (Failure.UNAUTHORISED, Failure.FORBIDDEN):
+            raise WanesyncError(f"{side} does not accept the key: {error.reason}") from error
+        raise SideDown(f"{side} cannot be reached: {error.reason}") from error
+
+
+def _pin(tx: Tx, pins: Pins, *, rehearsal: bool) -> None:
+    """The first start decides whom the state belongs to, and whether writes are on: against real accounts they are off."""
+    for name, value in ((PORTAL, pins.portal), (STRIPE_ACCOUNT, pins.account), (STRIPE_MODE, pins.mode)):
+        if value and tx.settings.get(name) is None:
+            tx.settings.put(name, value)
+    if tx.settings.get(WRITES) is None:
+        tx.settings.put(WRITES, "on" if rehearsal else "off")
+
+
+def set_limits(config: Config, store: Store) -> None:
+    """The configured limits, on the store rows all processes share."""
+
+    def keep(tx: Tx) -> None:
+        tx.rates.set_limit(Side.HUBSPOT, config.hubspot.rate)
+        tx.rates.set_limit(Side.STRIPE, config.stripe.rate)
+        tx.rates.set_limit(SEARCH_SCOPE, config.hubspot.search_rate)
+
+    store.run(keep)
+
+
+def build_pacers(engine: Engine) -> dict[Side, Pacer]:
+    """One pacer per side."""
+    return {side: Pacer(engine.store, WallClock(), str(side)) for side in Side}
+
+
+def build_worker(engine: Engine, sides: Iterable[Side]) -> Worker:
+    """A worker for some lanes."""
+    return Worker(engine, tuple(sides))
+
+
+def build_reconcile(engine: Engine) -> Reconcile:
+    """Diff and reconcile."""
+    return Reconcile(engine, build_pacers(engine))
+
+
+def build_catch_up(engine: Engine) -> CatchUp:
+    """Catch-up."""
+    return CatchUp(engine, build_pacers(engine), Pacer(engine.store, WallClock(), SEARCH_SCOPE))
+
+
+def build_intake(config: Config, store: Store) -> Intake:
+    """The doors' way in: webhook secrets, no API key. Raises ``ConfigError`` and ``PinError``."""
+    from wanesync.sides.hooks import Hook  # noqa: PLC0415 - only the doors need it
+    from wanesync.sides.signatures import HubSpotSignature, StripeSignature  # noqa: PLC0415
+    from wanesync.sides.stripe_events import StripeAccount, StripeEvents  # noqa: PLC0415
+    from wanesync.sides.webhooks import HubSpotWebhooks  # noqa: PLC0415
+
+    config.require("hubspot.webhook_secret", "stripe.webhook_secret")
+    pins = read_pins(config, store)
+    if not pins.portal or not pins.mode:
+        raise ConfigError(["whose webhooks these are is not known yet: run wanesync init once"])
+    fields = FieldMap(config.fields)
+    own = frozenset(config.hubspot.own_source_ids)
+    secrets = {
+        Side.HUBSPOT: [s.get_secret_value() for s in config.hubspot.webhook_secret],
+        Side.STRIPE: [s.get_secret_value() for s in config.stripe.webhook_secret],
+    }
+    account = StripeAccount(pins.mode == "live", pins.portal, pins.account)
+    return Intake(
+        store,
+        {
+            Side.HUBSPOT: Hook(HubSpotSignature(secrets[Side.HUBSPOT]), HubSpotWebhooks(fields, pins.portal, own)),
+            Side.STRIPE: Hook(StripeSignature(secrets[Side.STRIPE]), StripeEvents(fields, account)),
+        },
+    )
+

@@ -1,0 +1,1 @@
+"""Doors for people: parse, call, print, exit code. No logic."""

@@ -1,0 +1,72 @@
+"""What a pass decides: actions (intended writes) and what is to be remembered, as values that can be printed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from wanesync.core.fields import FieldMap
+from wanesync.core.match import Ref
+from wanesync.core.merge import Differ
+from wanesync.core.model import Answer, Change, Conflict, Link, OwnWrite, Side, WriteKind
+
+FIRST_LISTING = "first listing missing"
+EXCLUDED = "excluded: no e-mail"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the operator decided: the field map, whom to create, what to do with unlike values at first contact."""
+
+    fields: FieldMap
+    create_customers: bool = True
+    create_contacts: bool = True
+    differ: Differ = "keep"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One intended API write. ``source_id``: the opposite record; ``target_id`` "" for a create."""
+
+    side: Side
+    kind: WriteKind
+    source_id: str
+    target_id: str
+    changes: Mapping[str, Change]
+    conflicts: tuple[Conflict, ...] = ()
+    link_id: str = ""
+    hmacs: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class Plan:
+    """What a pass wants, in the order in which it is carried out.
+
+    ``locks``: keys to be held besides the pass's own. ``links``: new or changed links (version
+    already raised; ``base_of`` says what each new one starts from is known in it). ``settled``:
+    creates whose record was found. ``wake``: (lane, key) of write jobs to queue. ``actions``: at most
+    one per side. ``wait``: not now, and why.
+    """
+
+    locks: set[str] = field(default_factory=set)
+    links: dict[str, Link] = field(default_factory=dict)
+    linked: list[tuple[str, str]] = field(default_factory=list)
+    settled: list[tuple[OwnWrite, Answer]] = field(default_factory=list)
+    notes: dict[Ref, str] = field(default_factory=dict)
+    tombstones: list[tuple[Side, str, frozenset[str]]] = field(default_factory=list)
+    conflicts: list[tuple[Conflict, str]] = field(default_factory=list)
+    wake: set[tuple[Side, str]] = field(default_factory=set)
+    actions: dict[Side, Action] = field(default_factory=dict)
+    wait: str = ""
+
+    @property
+    def quiet(self) -> bool:
+        """Nothing to write and nothing to remember."""
+        return not (self.actions or self.changes or self.wait)
+
+    @property
+    def changes(self) -> bool:
+        """Whether something is to be remembered."""
+        return bool(
+            self.links or self.settled or self.notes or self.tombstones or self.conflicts or self.wake or self.linked
+        )

@@ -1,0 +1,146 @@
+"""What events are worth: the order of Stripe's, and whether an observed value got lost (CORRECTNESS section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+from wanesync.core.fields import FieldMap
+from wanesync.core.forms import NAME_PARTS
+from wanesync.core.model import Answer, Conflict, EventRow, OwnWrite, Record, Seen, Side, WriteKind
+
+OWN_WRITE_AGE_MS = 600_000
+SECOND = 1000
+
+
+@dataclass(slots=True)
+class Reading:
+    """What unread Stripe events come to: a copy to store, a deletion, or the wish for one read."""
+
+    store: Record | None = None
+    at_ms: int = 0
+    deleted: bool = False
+    needs_read: bool = False
+
+
+def read_stripe_events(seen: Seen | None, events: Sequence[EventRow], answered: Collection[str]) -> Reading:
+    """Take the newest usable object of a customer's unread events, if their order is beyond doubt.
+
+    ``seen``: our copy. ``answered``: keys of own writes whose answer is recorded. Stripe's ``created``
+    has whole seconds and its events come in any order: an event gives its object only above the
+    interval of our copy and alone in its second; inside the interval one read tells; below it is old.
+    """
+    out = Reading()
+    low, high = (seen.as_of_ms // SECOND, seen.as_of_upper_ms // SECOND) if seen else (-1, -1)
+    gone = seen is not None and seen.deleted
+    for event in sorted(events, key=lambda e: e.occurred_ms):
+        second = event.occurred_ms // SECOND
+        if event.kind == "deleted":
+            gone = out.deleted = True
+        elif gone:
+            continue
+        elif second > high:
+            alone = not any(e is not event and e.occurred_ms // SECOND == second and e.kind != "deleted" for e in events)
+            if alone and event.record is not None:
+                out.store, out.at_ms, low, high = event.record, second * SECOND, second, second
+            else:
+                out.needs_read = True
+        elif second >= low and not (event.request_key and event.request_key in answered):
+            out.needs_read = True
+    if out.deleted:
+        out.needs_read = False
+    return out
+
+
+@dataclass(slots=True)
+class Judgement:
+    """Events that are settled, and the values among them that would otherwise vanish silently."""
+
+    judged: list[str] = field(default_factory=list)
+    conflicts: list[Conflict] = field(default_factory=list)
+
+
+def judge(
+    seen: Seen, window: Sequence[EventRow], writes: Sequence[OwnWrite], fields: FieldMap, now_ms: int
+) -> Judgement:
+    """Judge the unjudged events of a record: each value is current, ours, superseded, or a conflict.
+
+    ``window``: the record's stored events, old and new. ``writes``: own writes to it, old and new.
+    """
+    out = Judgement()
+    recent = [w for w in writes if w.kind is WriteKind.UPDATE and now_ms - w.sent_ms < OWN_WRITE_AGE_MS]
+    for event in window:
+        if event.judged:
+            continue
+        out.judged.append(event.key)
+        if seen.deleted or seen.survivor:
+            continue
+        own = _own_write(event, writes)
+        if own is not None:
+            out.conflicts += _unseen_before(event, own, fields)
+        else:
+            for name, value in event.values.items():
+                if _vanished(seen, event, name, window, recent):
+                    out.conflicts.append(Conflict(seen.side, seen.id, name, value, "overwritten"))
+    return out
+
+
+def holds(seen: Seen, name: str, value: str) -> bool:
+    """Whether a record holds a value; ``name/firstname`` is one property of a field of two."""
+    field_name, _, part = name.partition("/")
+    held = seen.record.values.get(field_name, "")
+    return value in held.split(NAME_PARTS) if part else held == value
+
+
+def _own_write(event: EventRow, writes: Sequence[OwnWrite]) -> OwnWrite | None:
+    """The write of ours that caused an event: by key on Stripe; by source and value on HubSpot, which has no keys."""
+    if event.side is Side.STRIPE:
+        return next((w for w in writes if event.request_key and w.key == event.request_key), None)
+    for own in writes:
+        if not event.source.startswith("user") and event.values and _covers(own, event):
+            return own
+    return None
+
+
+def _covers(own: OwnWrite, event: EventRow) -> bool:
+    for name, value in event.values.items():
+        field_name, _, _ = name.partition("/")
+        change = own.changes.get(field_name)
+        if change is None or not (change.after == value or value in change.after.split(NAME_PARTS)):
+            return False
+    return True
+
+
+def _unseen_before(event: EventRow, own: OwnWrite, fields: FieldMap) -> list[Conflict]:
+    """Values our write replaced without our ever having seen them (Stripe tells what was there before)."""
+    lost = []
+    for name, before in event.previous.items():
+        change, spec = own.changes.get(name), fields.by_name.get(name)
+        if change is None or spec is None or before == change.before:
+            continue
+        if before and spec.key(before) not in (spec.key(change.after), spec.key(change.before)):
+            lost.append(Conflict(event.side, event.record_id, name, before, "overwritten"))
+    return lost
+
+
+def _vanished(
+    seen: Seen, event: EventRow, name: str, window: Sequence[EventRow], recent: Sequence[OwnWrite]
+) -> bool:
+    value = event.values[name]
+    field_name = name.partition("/")[0]
+    if holds(seen, name, value):
+        return False
+    written_over = any(field_name in w.changes and w.changes[field_name].before != value for w in recent)
+    later = [e for e in window if name in e.values and _after(e, event) and _own_write(e, recent) is None]
+    return not later or written_over
+
+
+def _after(later: EventRow, earlier: EventRow) -> bool:
+    if later.side is Side.STRIPE:
+        return later.occurred_ms // SECOND > earlier.occurred_ms // SECOND
+    return (later.occurred_ms, later.received_ms) > (earlier.occurred_ms, earlier.received_ms)
+
+
+def is_answered(own: OwnWrite) -> bool:
+    """Whether a write's outcome is known for certain."""
+    return own.answer is not None and own.answer is not Answer.LOST

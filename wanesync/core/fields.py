@@ -1,0 +1,117 @@
+"""The field map: which HubSpot properties and which Stripe attributes say the same thing, and in which form.
+
+A field's value is a string in the canonical form of its side; "" is blank. A name on HubSpot is two
+properties, kept as ``first\\x1flast``. Two values agree when their comparison keys are equal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from wanesync.core import forms
+from wanesync.core.model import Record, Side
+
+CANON_VERSION = 1
+"""Raised whenever a canonical form below changes: rows carry the version they were made under."""
+
+
+STRIPE_LIMITS = {"email": 512, "name": 256, "phone": 20, "business_name": 150, "individual_name": 150}
+
+
+class Direction(StrEnum):
+    """Which way a field flows."""
+
+    BOTH = "both"
+    TO_STRIPE = "to_stripe"
+    TO_HUBSPOT = "to_hubspot"
+
+    def reaches(self, side: Side) -> bool:
+        """Whether a change may be written to ``side``."""
+        return self is Direction.BOTH or (self is Direction.TO_STRIPE) == (side is Side.STRIPE)
+
+
+@dataclass(frozen=True, slots=True)
+class FieldSpec:
+    """One entry of the field map.
+
+    ``hubspot``: property names (two for a name). ``stripe``: one path: ``email``, ``address.city``,
+    ``preferred_locales``, ``metadata.KEY``. ``owner`` wins when both sides edited the field.
+    ``fill_empty``: whether a blank is filled from the other side on first contact.
+    """
+
+    name: str
+    hubspot: tuple[str, ...]
+    stripe: tuple[str, ...]
+    owner: Side = Side.HUBSPOT
+    direction: Direction = Direction.BOTH
+    fill_empty: bool = True
+    transform: str = "text"
+
+    @property
+    def form(self) -> forms.Form:
+        """The canonical form its ``transform`` names."""
+        return forms.FORMS[self.transform]
+
+    @property
+    def limit(self) -> int:
+        """How many characters Stripe takes (docs.stripe.com/api/customers, /api/metadata)."""
+        path = self.stripe[0]
+        return 500 if path.startswith("metadata.") else STRIPE_LIMITS.get(path, 5000)
+
+    def key(self, value: str) -> str:
+        """The comparison key of a value of either side; what Stripe would cut off does not count."""
+        return self.form.key(self.form.to_stripe(value)[: self.limit])
+
+    def agree(self, hubspot: str, stripe: str) -> bool:
+        """Whether two values say the same thing."""
+        return hubspot == stripe or self.key(hubspot) == self.key(stripe)
+
+    def convert(self, to: Side, value: str, current: str) -> str | None:
+        """The value the other side should hold, or None when it cannot be told without a guess."""
+        return self.form.to_stripe(value)[: self.limit] if to is Side.STRIPE else self.form.to_hubspot(value, current)
+
+
+@dataclass(frozen=True, slots=True)
+class FieldMap:
+    """All fields, with a version that changes whenever the map does."""
+
+    specs: tuple[FieldSpec, ...]
+    by_name: Mapping[str, FieldSpec] = field(init=False)
+    version: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Index by name; the version is a hash of the whole map."""
+        object.__setattr__(self, "by_name", {spec.name: spec for spec in self.specs})
+        text = json.dumps([[s.name, s.hubspot, s.stripe, s.direction, s.transform] for s in self.specs])
+        object.__setattr__(self, "version", hashlib.blake2b(text.encode(), digest_size=6).hexdigest())
+
+    def comparison(self, record: Record) -> str:
+        """One text of all comparison keys: equal on both sides exactly when every field agrees."""
+        return json.dumps([spec.key(record.values.get(spec.name, "")) for spec in self.specs], ensure_ascii=False)
+
+    def properties(self) -> Sequence[str]:
+        """Every mapped HubSpot property."""
+        return [name for spec in self.specs for name in spec.hubspot]
+
+
+def _text(name: str, hubspot: str, stripe: str, transform: str = "text", owner: Side = Side.HUBSPOT) -> FieldSpec:
+    return FieldSpec(name, (hubspot,), (stripe,), owner, transform=transform)
+
+
+DEFAULT_FIELDS: tuple[FieldSpec, ...] = (
+    _text("email", "email", "email", "email"),
+    FieldSpec("name", ("firstname", "lastname"), ("name",), Side.HUBSPOT, transform="name"),
+    _text("phone", "phone", "phone", "phone"),
+    _text("company", "company", "business_name"),
+    _text("street", "address", "address.line1", owner=Side.STRIPE),
+    _text("city", "city", "address.city", owner=Side.STRIPE),
+    _text("state", "state", "address.state", owner=Side.STRIPE),
+    _text("postal_code", "zip", "address.postal_code", owner=Side.STRIPE),
+    _text("country", "country", "address.country", "country", owner=Side.STRIPE),
+    _text("language", "hs_language", "preferred_locales", "language"),
+)
+"""The map used when the configuration names no ``[[field]]``."""

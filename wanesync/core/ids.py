@@ -1,0 +1,12 @@
+"""Identifiers made in Python: time-ordered, so that tables grow at one end (RFC 9562, UUID version 7)."""
+
+from __future__ import annotations
+
+import random
+import uuid
+
+
+def make_id(now_ms: int, rng: random.Random) -> str:
+    """A UUIDv7 as text; clock and randomness are handed in."""
+    value = (now_ms & ((1 << 48) - 1)) << 80 | 0x7 << 76 | rng.getrandbits(12) << 64 | 0b10 << 62 | rng.getrandbits(62)
+    return str(uuid.UUID(int=value))

@@ -1,0 +1,139 @@
+"""The three-way merge of one link, field by field, against what each side held when they last agreed.
+
+CORRECTNESS sections 3, 5 and 6. Nothing here knows a clock: no time decides who wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from wanesync.core.fields import FieldMap, FieldSpec
+from wanesync.core.model import Change, Conflict, Halves, Record, Side
+
+Differ = Literal["keep", "owner", "hubspot", "stripe"]
+
+
+@dataclass(slots=True)
+class Merged:
+    """What a merge wants: writes per side, fields agreed on, values that did not win, parks to lift."""
+
+    writes: dict[Side, dict[str, Change]] = field(default_factory=lambda: {Side.HUBSPOT: {}, Side.STRIPE: {}})
+    base: dict[str, Halves] = field(default_factory=dict)
+    conflicts: dict[Side, list[Conflict]] = field(default_factory=lambda: {Side.HUBSPOT: [], Side.STRIPE: []})
+    settled: list[Conflict] = field(default_factory=list)
+    unparked: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A contact and a customer with their base, as the merge sees them.
+
+    ``late``: (side, field) whose present value is our own late write: it is put back to the base.
+    ``parked``: field -> (side, value) refused for good. ``free``: addresses parked no more.
+    """
+
+    contact: Record
+    customer: Record
+    base: Mapping[str, Halves]
+    late: Collection[tuple[Side, str]] = ()
+    parked: Mapping[str, tuple[Side, str]] = field(default_factory=dict)
+    free: bool = False
+
+    def value(self, side: Side, name: str) -> str:
+        """What a side holds now."""
+        record = self.contact if side is Side.HUBSPOT else self.customer
+        return record.values.get(name, "")
+
+    def record_id(self, side: Side) -> str:
+        """The id on a side."""
+        return self.contact.id if side is Side.HUBSPOT else self.customer.id
+
+
+def merge(pair: Pair, fields: FieldMap, differ: Differ) -> Merged:
+    """Plan every field of one pair."""
+    merged = Merged()
+    for spec in fields.specs:
+        hubspot, stripe = pair.value(Side.HUBSPOT, spec.name), pair.value(Side.STRIPE, spec.name)
+        halves = pair.base.get(spec.name)
+        if halves == (hubspot, stripe):
+            continue
+        if spec.agree(hubspot, stripe):
+            merged.base[spec.name] = (hubspot, stripe)
+        elif halves is None:
+            _meet(pair, spec, differ, merged)
+        else:
+            _flow(pair, spec, halves, merged)
+    _respect_parked(pair, merged)
+    return merged
+
+
+def _meet(pair: Pair, spec: FieldSpec, differ: Differ, merged: Merged) -> None:
+    """First contact: a blank is filled, two different values stay as they are unless told otherwise."""
+    hubspot, stripe = pair.value(Side.HUBSPOT, spec.name), pair.value(Side.STRIPE, spec.name)
+    if not hubspot or not stripe:
+        blank = Side.STRIPE if hubspot else Side.HUBSPOT
+        if not spec.fill_empty or not _write(pair, spec, blank, merged):
+            merged.base[spec.name] = (hubspot, stripe)
+        return
+    winner = {"keep": None, "owner": spec.owner, "hubspot": Side.HUBSPOT, "stripe": Side.STRIPE}[differ]
+    if winner and _write(pair, spec, winner.other, merged):
+        merged.conflicts[winner.other].append(_lost(pair, spec, winner.other, "differ"))
+        return
+    merged.base[spec.name] = (hubspot, stripe)
+    merged.settled += [_lost(pair, spec, side, "differ") for side in Side]
+
+
+def _flow(pair: Pair, spec: FieldSpec, halves: Halves, merged: Merged) -> None:
+    """After first contact: the side that moved from its half flows; both moved: the owner wins."""
+    hubspot, stripe = pair.value(Side.HUBSPOT, spec.name), pair.value(Side.STRIPE, spec.name)
+    late = [side for side in Side if (side, spec.name) in pair.late]
+    moved = [
+        side
+        for side, now, then in ((Side.HUBSPOT, hubspot, halves[0]), (Side.STRIPE, stripe, halves[1]))
+        if now != then and side not in late
+    ]
+    if not moved:
+        for side in late:
+            then = halves[0] if side is Side.HUBSPOT else halves[1]
+            merged.writes[side][spec.name] = Change(pair.value(side, spec.name), then, pair.value(side.other, spec.name))
+        return
+    winner = moved[0] if len(moved) == 1 else spec.owner
+    if len(moved) == len(Side) and not spec.direction.reaches(winner.other):
+        winner = winner.other
+    if not spec.direction.reaches(winner.other):
+        merged.base[spec.name] = (hubspot, stripe)
+        return
+    if _write(pair, spec, winner.other, merged):
+        if len(moved) == len(Side):
+            merged.conflicts[winner.other].append(_lost(pair, spec, winner.other, "policy"))
+        return
+    merged.base[spec.name] = (hubspot, stripe)
+    if spec.convert(winner.other, pair.value(winner, spec.name), pair.value(winner.other, spec.name)) is None:
+        merged.settled.append(_lost(pair, spec, winner, "unsplit"))
+
+
+def _write(pair: Pair, spec: FieldSpec, to: Side, merged: Merged) -> bool:
+    """Plan a write of the opposite value to ``to``; False when there is nothing that could be written."""
+    source, current = pair.value(to.other, spec.name), pair.value(to, spec.name)
+    after = spec.convert(to, source, current) if spec.direction.reaches(to) else None
+    if after is None or after == current:
+        return False
+    merged.writes[to][spec.name] = Change(current, after, source)
+    return True
+
+
+def _lost(pair: Pair, spec: FieldSpec, side: Side, kind: str) -> Conflict:
+    return Conflict(side, pair.record_id(side), spec.name, pair.value(side, spec.name), kind)
+
+
+def _respect_parked(pair: Pair, merged: Merged) -> None:
+    """A parked write is not tried again until it would differ or its obstacle is gone."""
+    for name, (side, value) in pair.parked.items():
+        change = merged.writes[side].get(name)
+        if change and change.after == value and not pair.free:
+            del merged.writes[side][name]
+            merged.conflicts[side] = [c for c in merged.conflicts[side] if c.field != name]
+        else:
+            merged.unparked.append(name)

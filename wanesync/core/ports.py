@@ -1,0 +1,200 @@
+"""What the engine needs from the two sides. Implemented by ``sides`` over the official SDKs and proven by one contract suite.
+
+Every method makes exactly one HTTP request unless it says otherwise, and raises
+``core.errors.CallError`` when the request as a whole came to nothing. Rate slots are taken by the
+caller. Items of a batch have an outcome each, matched by id or trace id, never by position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from wanesync.core.errors import CallError
+from wanesync.core.model import EventRow, Record
+from wanesync.core.purchases import Purchase
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """When an answer was true: somewhere in [Date - duration, Date + 999 ms] of the side's own clock, in ms."""
+
+    from_ms: int
+    to_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Whom a key belongs to. ``mode``: live or test (HubSpot: ``live``, ``test`` for sandboxes and test accounts)."""
+
+    id: str
+    mode: str
+    time_zone: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a listing; ``next`` is "" at the end."""
+
+    records: Sequence[Record]
+    next: str
+    timing: Timing
+
+
+@dataclass(frozen=True, slots=True)
+class CreateItem:
+    """One contact to create: raw properties (our ids among them) and the trace id its outcome is matched by."""
+
+    trace: str
+    properties: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateItem:
+    """One contact to update."""
+
+    trace: str
+    id: str
+    properties: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerAnswer:
+    """One customer as an answer gave it; ``record`` None: deleted or never there. ``replayed``: an old answer
+    repeated under its idempotency key, never a seen state."""
+
+    record: Record | None
+    timing: Timing
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """One page of Stripe's list of events, newest first; ``next`` is "" at the end."""
+
+    events: Sequence[EventRow]
+    purchases: Sequence[Purchase]
+    next: str
+
+
+class HubSpotPort(Protocol):
+    """HubSpot as the engine needs it."""
+
+    def account(self) -> Account:
+        """Portal id and mode (``/account-info/v3/details``)."""
+        ...
+
+    def read_contacts(self, ids: Sequence[str]) -> Mapping[str, Record | None]:
+        """At most 100. Asked id -> record; one merged away answers with its survivor's record (another id); None: not there."""
+        ...
+
+    def list_contacts(self, after: str, limit: int = 100) -> Page:
+        """One page in id order, ``after`` "" for the first."""
+        ...
+
+    def search_modified(self, since_ms: int, above_id: str) -> Sequence[tuple[str, int]]:
+        """Up to 200 (id, lastmodifieddate ms), id ascending, changed since ``since_ms``, ids above ``above_id`` ("" = all)."""
+        ...
+
+    def create_contacts(self, items: Sequence[CreateItem]) -> Mapping[str, Record | CallError]:
+        """At most 100. Trace id -> the contact, or why not (CONFLICT with ``existing_id``)."""
+        ...
+
+    def update_contacts(self, items: Sequence[UpdateItem]) -> Mapping[str, Record | CallError]:
+        """At most 100, distinct ids. Trace id -> the contact after the write, or why not."""
+        ...
+
+    def wrote_current(self, contact_id: str, properties: Sequence[str]) -> Mapping[str, bool]:
+        """Property -> whether its current value was written by us (``propertiesWithHistory``, sourceId)."""
+        ...
+
+    def send_events(self, items: Mapping[str, Purchase]) -> Mapping[str, CallError | None]:
+        """Contact of each purchase in ``contact_id``; payment id -> None when taken. Refused batches are isolated inside
+        (several requests then)."""
+        ...
+
+    def read_note_marks(self, contact_id: str) -> frozenset[str]:
+        """Payment ids at the end of the contact's notes (one or two requests)."""
+        ...
+
+    def create_notes(self, items: Mapping[str, Purchase]) -> Mapping[str, CallError | None]:
+        """Payment id -> None when the note stands."""
+        ...
+
+    def set_properties(self, values: Mapping[str, Mapping[str, str]]) -> Mapping[str, CallError | None]:
+        """Contact id -> raw properties (purchase roll-ups)."""
+        ...
+
+    def can_define_events(self) -> bool:
+        """Whether this portal has custom events (a 403 says no)."""
+        ...
+
+    def prepare(self, *, with_events: bool) -> Sequence[str]:
+        """Create what is missing: our id properties (unique), roll-up properties, the event definition. Says what it made."""
+        ...
+
+
+class StripePort(Protocol):
+    """Stripe as the engine needs it."""
+
+    def account(self) -> Account:
+        """Account id and mode (``/v1/account``, or the text of its 403 for restricted keys)."""
+        ...
+
+    def read_customer(self, customer_id: str) -> CustomerAnswer:
+        """One customer."""
+        ...
+
+    def list_customers(self, after: str, created_from: int, created_to: int) -> Page:
+        """One page of 100, newest first, created in [from, to] (whole seconds, 0 = open), ``after`` "" for the first."""
+        ...
+
+    def create_customer(self, body: str, key: str) -> CustomerAnswer:
+        """Create from the exact stored body (JSON of the parameters) under an idempotency key."""
+        ...
+
+    def update_customer(self, customer_id: str, body: str, key: str) -> CustomerAnswer:
+        """Update with the exact stored body under an idempotency key."""
+        ...
+
+    def list_events(self, since_s: int, after: str) -> EventPage:
+        """One page of customer and charge events, newest first, ``created`` >= ``since_s``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A webhook body understood: events and purchases, elements set aside with their reason, and how many were dropped
+    because they concern another account or mode (``foreign``) or nothing that is mapped (``ignored``)."""
+
+    events: Sequence[EventRow] = ()
+    purchases: Sequence[Purchase] = ()
+    set_aside: Sequence[tuple[bytes, str]] = ()
+    foreign: int = 0
+    ignored: int = 0
+
+
+class HookPort(Protocol):
+    """One side's webhooks: verified on the raw bytes, then parsed."""
+
+    def verify(self, body: bytes, headers: Mapping[str, str], url: str, now_ms: int) -> None:
+        """Check the signature of a POST to ``url``; raises ``BadSignature``. ``headers`` keys are lower case."""
+        ...
+
+    def parse(self, body: bytes, now_ms: int) -> Parsed:
+        """Understand a body; raises ``BadPayload`` when it is not what this side sends at all."""
+        ...
+
+
+class SideWires(Protocol):
+    """Pure translation between changes of fields and the bodies the sides take."""
+
+    def contact_properties(self, values: Mapping[str, str]) -> Mapping[str, str]:
+        """Field -> canonical HubSpot value, as raw properties."""
+        ...
+
+    def customer_params(self, values: Mapping[str, str], current: Record | None) -> Mapping[str, object]:
+        """Field -> canonical Stripe value, as parameters. An address goes out whole: Stripe does not say whether parts
+        left out survive. "" clears."""
+        ...

@@ -1,0 +1,71 @@
+"""Purchases: what a Stripe payment is on a HubSpot contact, once per payment (CORRECTNESS section 8)."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+# docs.stripe.com/currencies: minor units other than hundredths.
+ZERO_DECIMAL = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf".split())
+THREE_DECIMAL = frozenset("bhd jod kwd omr tnd".split())
+EVENT_NAMESPACE = uuid.UUID("6f1d3f0e-9c0b-5a0e-8d8e-2f6f6f5b7c11")
+
+
+class Sink(StrEnum):
+    """Where purchases are put."""
+
+    CUSTOM_EVENT = "custom_event"
+    NOTE = "note"
+    PROPERTIES = "properties"
+
+
+class PurchaseState(StrEnum):
+    """``todo``: a job will send it. ``waiting``: for its contact. ``unmatched``: listed, nobody to put it on."""
+
+    TODO = "todo"
+    WAITING = "waiting"
+    SENT = "sent"
+    UNMATCHED = "unmatched"
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """One payment: ``payment_id`` is the payment intent, else the charge. ``amount`` in minor units.
+
+    ``hmac``: of the address to find a guest by, "" if there is none. ``contact_id``: fixed at the
+    first attempt, so that a second one cannot land elsewhere.
+    """
+
+    payment_id: str
+    charge_id: str
+    customer_id: str
+    email: str
+    hmac: str
+    amount: int
+    currency: str
+    occurred_ms: int
+    description: str = ""
+    sink: Sink | None = None
+    state: PurchaseState = PurchaseState.TODO
+    contact_id: str = ""
+    reason: str = ""
+    created_ms: int = 0
+
+    @property
+    def event_uuid(self) -> str:
+        """The same for every attempt: HubSpot keeps the first of an event type and drops the rest."""
+        return str(uuid.uuid5(EVENT_NAMESPACE, self.payment_id))
+
+    @property
+    def decimal_amount(self) -> Decimal:
+        """The amount in major units."""
+        return in_major_units(self.amount, self.currency)
+
+
+def in_major_units(amount: int, currency: str) -> Decimal:
+    """1234 usd -> 12.34, 1234 jpy -> 1234, 1234 kwd -> 1.234 (docs.stripe.com/currencies)."""
+    code = currency.lower()
+    digits = 0 if code in ZERO_DECIMAL else 3 if code in THREE_DECIMAL else 2
+    return Decimal(amount).scaleb(-digits)

@@ -1,0 +1,83 @@
+"""What the engine is handed: store, sides, rules, randomness. Nothing here is a global."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from wanesync.core.action import Rules
+from wanesync.core.errors import CallError, WanesyncError
+from wanesync.core.ids import make_id
+from wanesync.core.job import Job
+from wanesync.core.model import Side
+from wanesync.core.ports import HubSpotPort, SideWires, StripePort
+from wanesync.core.purchases import Sink
+from wanesync.store.store import Store, Tx
+
+LOCK_MS = 120_000
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """Settings of the engine that are not rules of planning.
+
+    ``sink`` None is ``auto``. ``guest``: whether a guest without a contact gets one.
+    """
+
+    portal_id: str = ""
+    sink: Sink | None = None
+    create_guests: bool = True
+    unmatched_after_ms: int = 86_400_000
+
+
+@dataclass(slots=True)
+class Engine:
+    """The wiring of one process. A process that serves one lane has only that side's port."""
+
+    store: Store
+    rules: Rules
+    wires: SideWires
+    choices: Choices
+    rng: random.Random
+    name: str
+    hubspot_port: HubSpotPort | None = None
+    stripe_port: StripePort | None = None
+    failpoint: Callable[[str], None] = field(default=lambda _: None)
+
+    @property
+    def hubspot(self) -> HubSpotPort:
+        """The HubSpot port."""
+        if self.hubspot_port is None:
+            raise WanesyncError("this process has no HubSpot key: start it with --side hubspot or --side all")
+        return self.hubspot_port
+
+    @property
+    def stripe(self) -> StripePort:
+        """The Stripe port."""
+        if self.stripe_port is None:
+            raise WanesyncError("this process has no Stripe key: start it with --side stripe or --side all")
+        return self.stripe_port
+
+    def new_id(self, now_ms: int) -> str:
+        """A new time-ordered id."""
+        return make_id(now_ms, self.rng)
+
+    def take_locks(self, tx: Tx, job: Job, keys: set[str]) -> bool:
+        """All keys for a job's token, or none."""
+        return tx.locks.take_all(sorted(keys), job.token, self.name, tx.now_ms + LOCK_MS)
+
+
+@dataclass(slots=True)
+class Call:
+    """One API request to be made outside any transaction, and what is to be done with its answer inside one.
+
+    ``then`` is given the answer or the ``CallError`` and may return further calls for the same jobs.
+    ``operation`` names the rate scope and what a 403 pauses.
+    """
+
+    lane: Side
+    operation: str
+    jobs: list[Job]
+    send: Callable[[], object]
+    then: Callable[[Tx, object | CallError], list[Call]]

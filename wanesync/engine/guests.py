@@ -1,0 +1,139 @@
+"""Guests: a contact for the address of a payment without a customer, made once, through the same kind of intent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from wanesync.core.errors import CallError, Failure
+from wanesync.core.job import LOCK_WAIT_MS, Job, JobKind, JobRequest, Priority
+from wanesync.core.model import Answer, LinkState, OwnWrite, Record, Side, WriteKind, customer_key, split_key
+from wanesync.core.ports import CreateItem
+from wanesync.engine import memory
+from wanesync.engine.bodies import INTENT_PROPERTY, properties_of
+from wanesync.engine.context import Call, Engine
+from wanesync.engine.outcome import again, fail, finish, still_ours
+from wanesync.engine.scene import LISTED
+from wanesync.engine.sight import Sight, store_contacts
+from wanesync.store.store import Tx
+
+PREREQUISITE_MS = 500
+NOTED_MS = 30_000
+
+
+@dataclass(slots=True)
+class Guests:
+    """Write jobs of ``guest:`` keys, on the hubspot lane."""
+
+    engine: Engine
+
+    def prepare(self, tx: Tx, jobs: Sequence[Job]) -> list[Call]:
+        """Lock, look again, and create what is still missing."""
+        intents: list[tuple[Job, OwnWrite]] = []
+        for job in jobs:
+            if not self.engine.take_locks(tx, job, {job.key}):
+                again(tx, job, LOCK_WAIT_MS, "its lock is taken")
+                continue
+            own = self._intend(tx, job)
+            if own is not None:
+                tx.writes.sent(own.id)
+                intents.append((job, own))
+        return [self._create(intents)] if intents else []
+
+    def _intend(self, tx: Tx, job: Job) -> OwnWrite | None:
+        """The open or new intent of a guest, or None when the job was ended otherwise."""
+        opened = tx.writes.open_for_keys([job.key], Side.HUBSPOT)
+        if opened:
+            return opened[0]
+        hmac = split_key(job.key)[1]
+        waiting = tx.purchases.get_many(tx.purchases.waiting_for_hmacs([hmac]))
+        carriers = tx.records.by_hmacs([hmac]).get(hmac, set())
+        customers = [i for side, i in carriers if side is Side.STRIPE]
+        contact = any(side is Side.HUBSPOT for side, _ in carriers)
+        links = tx.links.of_records([(Side.STRIPE, i) for i in customers]) if customers else []
+        linked = any(link.state is LinkState.ACTIVE for link in links)
+        if not waiting or contact or linked or tx.tombstones.match([hmac]):
+            memory.wake_purchases(tx, sorted(waiting))
+            finish(tx, job)
+            return None
+        if tx.settings.get("writes") == "off":
+            again(tx, job, 86_400_000, "writes are off", fixed=True)
+            return None
+        if customers or tx.settings.get(LISTED) is None or tx.writes.open_for_hmacs([hmac]):
+            requests = [JobRequest(Side.HUBSPOT, JobKind.WRITE, customer_key(i), Priority.PURCHASE) for i in customers]
+            tx.jobs.put_many(requests)
+            noted = any(seen.note for seen in tx.records.get_many([(Side.STRIPE, i) for i in customers]).values())
+            again(tx, job, NOTED_MS if noted else PREREQUISITE_MS, "its e-mail is being looked after by another job")
+            return None
+        return self._write_down(tx, job, hmac, next(iter(waiting.values())).email)
+
+    def _write_down(self, tx: Tx, job: Job, hmac: str, email: str) -> OwnWrite:
+        own_id = self.engine.new_id(tx.now_ms)
+        properties = {**self.engine.wires.contact_properties({"email": email}), INTENT_PROPERTY: own_id}
+        body = json.dumps(properties, sort_keys=True)
+        own = OwnWrite(
+            own_id, Side.HUBSPOT, WriteKind.CREATE, job.key, "", "", own_id, body, {}, hmacs=frozenset({hmac})
+        )
+        tx.writes.put(own)
+        return own
+
+    def _create(self, intents: Sequence[tuple[Job, OwnWrite]]) -> Call:
+        items = [CreateItem(own.id, properties_of(own)) for _, own in intents]
+        operation = "contacts.batch_create"
+
+        def then(tx: Tx, answer: object) -> list[Call]:
+            ours = {job.id for job in still_ours(tx, [job for job, _ in intents])}
+            mine = [(job, own) for job, own in intents if job.id in ours]
+            if isinstance(answer, CallError):
+                fail(self.engine, tx, [job for job, _ in mine], answer, operation)
+                return []
+            assert isinstance(answer, Mapping)  # noqa: S101 - narrows what ``send`` returned
+            return self._answered(tx, mine, answer)
+
+        send = lambda: self.engine.hubspot.create_contacts(items)  # noqa: E731 - the call is made later, by the executor
+        return Call(Side.HUBSPOT, operation, [job for job, _ in intents], send, then)
+
+    def _answered(
+        self, tx: Tx, mine: Sequence[tuple[Job, OwnWrite]], answers: Mapping[str, Record | CallError]
+    ) -> list[Call]:
+        calls = []
+        for job, own in mine:
+            answer = answers.get(own.id)
+            if isinstance(answer, Record):
+                self._arrived(tx, job, own, Answer.OK, {answer.id: answer})
+            elif isinstance(answer, CallError) and answer.failure is Failure.CONFLICT and answer.existing_id:
+                calls.append(self._read_existing(job, own, answer.existing_id))
+            else:
+                error = answer or CallError(Side.HUBSPOT, Failure.NO_ANSWER, "the answer left this item out")
+                if error.failure in (Failure.REFUSED, Failure.CONFLICT):
+                    tx.writes.answer(own.id, Answer.REFUSED)
+                fail(self.engine, tx, [job], error, "contacts.batch_create")
+        return calls
+
+    def _read_existing(self, job: Job, own: OwnWrite, contact_id: str) -> Call:
+        def then(tx: Tx, answer: object) -> list[Call]:
+            if not still_ours(tx, [job]):
+                return []
+            if isinstance(answer, CallError):
+                fail(self.engine, tx, [job], answer, "contacts.batch_read")
+                return []
+            assert isinstance(answer, Mapping)  # noqa: S101 - narrows what ``send`` returned
+            self._arrived(tx, job, own, Answer.CONFLICT, answer)
+            return []
+
+        return Call(
+            Side.HUBSPOT, "contacts.batch_read", [job], lambda: self.engine.hubspot.read_contacts([contact_id]), then
+        )
+
+    def _arrived(
+        self, tx: Tx, job: Job, own: OwnWrite, answer: Answer, records: Mapping[str, Record | None]
+    ) -> None:
+        """The contact stands: its purchases go on, and it is planned like any other."""
+        tx.writes.answer(own.id, answer)
+        sight = Sight(self.engine, tx)
+        store_contacts(sight, records)
+        sight.close()
+        memory.wake_purchases(tx, tx.purchases.waiting_for_hmacs(sorted(own.hmacs)))
+        tx.jobs.put_many([JobRequest(Side.HUBSPOT, JobKind.READ, i) for i in records])
+        finish(tx, job)

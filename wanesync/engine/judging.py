@@ -1,0 +1,72 @@
+"""Judging events under the lock: whether a value somebody set would otherwise vanish silently."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from wanesync.core.events import OWN_WRITE_AGE_MS, holds, judge
+from wanesync.core.match import Ref
+from wanesync.core.model import EventRow, OwnWrite, Seen, Side
+from wanesync.engine.context import Engine
+from wanesync.store.store import Tx
+
+
+def judge_keys(engine: Engine, tx: Tx, records: Mapping[str, tuple[Side, str]]) -> None:
+    """Judge records (id -> side and key) whose keys' locks are held; a doubt or an open write postpones it."""
+    by_side: dict[Side, dict[str, str]] = {Side.HUBSPOT: {}, Side.STRIPE: {}}
+    for record_id, (side, key) in records.items():
+        by_side[side][record_id] = key
+    for side, keys in by_side.items():
+        if keys:
+            _judge_side(engine, tx, side, keys)
+
+
+def judge_refs(engine: Engine, tx: Tx, refs: Sequence[Ref], key: str) -> None:
+    """Judge the records of one key whose lock is held."""
+    for side in Side:
+        ids = [i for at, i in refs if at is side]
+        pending = tx.events.with_unjudged(side, ids) if ids else []
+        if pending:
+            _judge_side(engine, tx, side, dict.fromkeys(pending, key))
+
+
+def _judge_side(engine: Engine, tx: Tx, side: Side, keys: Mapping[str, str]) -> None:
+    open_keys = {own.link_key for own in tx.writes.open_for_keys(sorted(set(keys.values())), None)}
+    ids = [i for i, key in keys.items() if key not in open_keys]
+    seen_of = tx.records.get_many([(side, i) for i in ids])
+    unjudged = tx.events.unjudged(side, ids)
+    judged: list[str] = []
+    for record_id in ids:
+        seen = seen_of.get((side, record_id))
+        events = unjudged.get(record_id, [])
+        if seen is None or seen.in_doubt or not events:
+            continue
+        if seen.alive and all(_plainly_current(seen, event) for event in events):
+            judged += [event.key for event in events]
+            continue
+        judged += _judge_record(engine, tx, seen, events)
+    tx.events.mark_judged(judged)
+
+
+def _judge_record(engine: Engine, tx: Tx, seen: Seen, events: Sequence[EventRow]) -> list[str]:
+    window = tx.events.window(seen.side, seen.id, tx.now_ms - OWN_WRITE_AGE_MS)
+    keys = {e.key for e in window}
+    window = [*window, *(e for e in events if e.key not in keys)]
+    outcome = judge(seen, window, _writes_to(tx, seen, window), engine.rules.fields, tx.now_ms)
+    for conflict in outcome.conflicts:
+        tx.conflicts.put(conflict, "")
+        tx.journal.add("conflict", conflict.side, conflict.record_id, "", {"field": conflict.field, "kind": conflict.kind})
+    return outcome.judged
+
+
+def _writes_to(tx: Tx, seen: Seen, window: Sequence[EventRow]) -> list[OwnWrite]:
+    """Own writes that may have caused these events, and recent ones to the same record."""
+    request_keys = [e.request_key for e in window if e.request_key]
+    by_key = tx.writes.by_keys(seen.side, request_keys) if request_keys else {}
+    recent = tx.writes.recent(seen.side, [seen.id], tx.now_ms - OWN_WRITE_AGE_MS).get(seen.id, [])
+    return list({own.id: own for own in [*by_key.values(), *recent]}.values())
+
+
+def _plainly_current(seen: Seen, event: EventRow) -> bool:
+    """Every value it carried is what the record holds, and no request of ours is behind it."""
+    return not event.request_key and all(holds(seen, name, value) for name, value in event.values.items())

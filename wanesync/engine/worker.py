@@ -1,0 +1,281 @@
+"""A worker process: lanes that claim, a pool that calls, one committer, a heartbeat that also sweeps."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+
+import structlog
+
+from wanesync.core.errors import CallError, Failure, StoreDown
+from wanesync.core.job import Job
+from wanesync.core.model import Side
+from wanesync.engine.context import Call, Engine
+from wanesync.engine.lane import HORIZON_MS, Lane, set_back
+from wanesync.engine.outcome import still_ours
+from wanesync.engine.pace import LATE_MS, Clock, Pacer
+from wanesync.store.store import Tx
+
+LEASE_MS = 6_000
+BEAT_MS = 2_000
+SWEEP_MS = 1_000
+IDLE_MS = 1_000
+DRAIN_MS = 8_000
+THREADS = {Side.HUBSPOT: 8, Side.STRIPE: 48}
+SLOTS_AT_ONCE = {Side.HUBSPOT: 1, Side.STRIPE: 12}
+PAUSING = frozenset(
+    {
+        Failure.UNREACHED,
+        Failure.UNAVAILABLE,
+        Failure.UNAUTHORISED,
+        Failure.FORBIDDEN,
+        Failure.MOVING,
+        Failure.DAILY_LIMIT,
+        Failure.NO_ANSWER,
+    }
+)
+
+log = structlog.get_logger()
+
+
+class WallClock:
+    """Real time."""
+
+    def now_ms(self) -> int:
+        """Wall clock in ms."""
+        return time.time_ns() // 1_000_000
+
+    def sleep_until(self, at_ms: int) -> None:
+        """Sleep until a time."""
+        delay = at_ms / 1000 - time.time()
+        if delay > 0:
+            time.sleep(delay)
+
+
+@dataclass(slots=True)
+class Worker:
+    """Runs the lanes of one process until told to stop."""
+
+    engine: Engine
+    sides: Sequence[Side]
+    clock: Clock = field(default_factory=WallClock)
+    lanes: dict[Side, Lane] = field(init=False)
+    pacers: dict[Side, Pacer] = field(init=False)
+    outcomes: SimpleQueue[tuple[Call, object]] = field(default_factory=SimpleQueue)
+    stopping: threading.Event = field(default_factory=threading.Event)
+    in_flight: dict[Side, int] = field(init=False)
+    lease_ends_ms: int = 0
+    started_ms: int = 0
+    _pools: dict[Side, ThreadPoolExecutor] = field(init=False)
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        """One lane, pacer and pool per side."""
+        self.lanes = {side: Lane.of(self.engine, side) for side in self.sides}
+        self.pacers = {side: Pacer(self.engine.store, self.clock, str(side)) for side in self.sides}
+        self.in_flight = dict.fromkeys(self.sides, 0)
+        self._pools = {side: ThreadPoolExecutor(THREADS[side], f"{side}-call") for side in self.sides}
+
+    # -- life
+
+    def run(self) -> None:
+        """Work until ``stop``; then finish or release within 10 s."""
+        self.started_ms = self.clock.now_ms()
+        self.beat()
+        threads = [
+            threading.Thread(target=self._loop, args=(lambda s=side: self.turn(s),), name=f"{side}-lane")
+            for side in self.sides
+        ]
+        committer = threading.Thread(target=self._commit_loop, name="committer")
+        heart = threading.Thread(target=self._heart_loop, name="heart")
+        for thread in (*threads, committer, heart):
+            thread.start()
+        self.stopping.wait()
+        for thread in threads:
+            thread.join()
+        self._drain()
+        committer.join()
+        heart.join()
+        self._release()
+
+    def stop(self) -> None:
+        """Ask the worker to finish."""
+        self.stopping.set()
+
+    def _loop(self, turn: Callable[[], None]) -> None:
+        while not self.stopping.is_set():
+            try:
+                turn()
+            except StoreDown as error:
+                log.warning("store down", reason=str(error))
+                self.stopping.wait(1)
+
+    def _drain(self) -> None:
+        deadline = self.clock.now_ms() + DRAIN_MS
+        while (self._busy() or not self.outcomes.empty()) and self.clock.now_ms() < deadline:
+            self.clock.sleep_until(self.clock.now_ms() + 20)
+
+    def _busy(self) -> bool:
+        with self._guard:
+            return any(self.in_flight.values())
+
+    def _release(self) -> None:
+        for pool in self._pools.values():
+            pool.shutdown(wait=False, cancel_futures=True)
+        try:
+            self.engine.store.run(lambda tx: (tx.jobs.release(self.engine.name), tx.processes.remove(self.engine.name)))
+        except StoreDown as error:
+            log.warning("could not release jobs", reason=str(error))
+
+    # -- heartbeat
+
+    def beat(self) -> None:
+        """One heartbeat: the lease of every job of this process runs from here."""
+        lanes = ",".join(self.sides)
+        at_ms = self.clock.now_ms()
+        if self.lease_ends_ms and at_ms > self.lease_ends_ms:
+            # Back after its lease: the old name's jobs are swept, answers to them commit nothing.
+            self.engine.name = self.engine.new_id(at_ms)
+            log.warning("lease lost", name=self.engine.name)
+        self.engine.store.run(lambda tx: tx.processes.beat(self.engine.name, lanes, self.started_ms))
+        self.lease_ends_ms = at_ms + LEASE_MS
+
+    def sweep(self) -> None:
+        """Take jobs back from processes that no longer beat."""
+        rescued = self.engine.store.run(lambda tx: tx.jobs.sweep(LEASE_MS))
+        if rescued:
+            log.info("rescued", jobs=len(rescued))
+
+    def _heart_loop(self) -> None:
+        last_beat = self.clock.now_ms()
+        while not (self.stopping.is_set() and not self._busy() and self.outcomes.empty()):
+            try:
+                if self.clock.now_ms() - last_beat >= BEAT_MS:
+                    self.beat()
+                    last_beat = self.clock.now_ms()
+                self.sweep()
+            except StoreDown as error:
+                log.warning("store down", reason=str(error))
+            self.stopping.wait(SWEEP_MS / 1000)
+            if self.stopping.is_set():
+                self.clock.sleep_until(self.clock.now_ms() + 50)
+            if self.stopping.is_set() and self.clock.now_ms() - last_beat > DRAIN_MS + BEAT_MS:
+                return
+
+    # -- lanes
+
+    def turn(self, side: Side) -> None:
+        """One round of a lane: take slots, claim, plan, commit, hand out the calls; wait when there is nothing."""
+        lane, pacer = self.lanes[side], self.pacers[side]
+        with self._guard:
+            free = THREADS[side] - self.in_flight[side]
+        if free <= 0:
+            self.clock.sleep_until(self.clock.now_ms() + 5)
+            return
+        if not lane.waiting and not self._has_work(side):
+            self._idle(side)
+            return
+        slots = pacer.take(min(free, SLOTS_AT_ONCE[side]), HORIZON_MS)
+        if not slots:
+            self.clock.sleep_until(min(pacer.next_ms() or 0, self.clock.now_ms() + HORIZON_MS) or self.clock.now_ms() + 10)
+            return
+        calls = self.engine.store.run(lambda tx: lane.fill(tx, len(slots)))
+        self.engine.failpoint(f"{side}.prepared")
+        pacer.give_back(slots[len(calls) :])
+        for call, slot in zip(calls, slots, strict=False):
+            self._hand_out(call, slot)
+        if not calls:
+            self._idle(side)
+
+    def _has_work(self, side: Side) -> bool:
+        with self.engine.store.reading() as tx:
+            return tx.jobs.peek(side) is not None
+
+    def _idle(self, side: Side) -> None:
+        with self.engine.store.reading() as tx:
+            due = tx.jobs.next_due_ms(side)
+            pause = tx.pauses.get_all().get(str(side))
+        now_ms = self.clock.now_ms()
+        wait = IDLE_MS if due is None else max(1, min(IDLE_MS, due - now_ms))
+        if pause is not None:
+            wait = max(wait, min(IDLE_MS, pause.probe_ms - now_ms))
+        if not self.stopping.is_set():
+            self.engine.store.wait_for_work(max(1, wait))
+
+    # -- calls
+
+    def _hand_out(self, call: Call, slot_ms: int) -> None:
+        with self._guard:
+            self.in_flight[call.lane] += 1
+        self._pools[call.lane].submit(self._send, call, slot_ms)
+
+    def _send(self, call: Call, slot_ms: int) -> None:
+        """Wait for the slot, check the lease, call once."""
+        try:
+            if self.clock.now_ms() > slot_ms + LATE_MS:
+                self.pacers[call.lane].wait()
+            else:
+                self.clock.sleep_until(slot_ms)
+            if self.clock.now_ms() >= self.lease_ends_ms:
+                return
+            self.engine.failpoint(f"{call.operation}.before")
+            answer: object
+            try:
+                answer = call.send()
+            except CallError as error:
+                answer = error
+            self.engine.failpoint(f"{call.operation}.after")
+            self.outcomes.put((call, answer))
+        except Exception as error:
+            log.error("call failed in our own code", operation=call.operation, error=type(error).__name__)
+            self.outcomes.put((call, CallError(call.lane, Failure.NO_ANSWER, type(error).__name__)))
+        finally:
+            with self._guard:
+                self.in_flight[call.lane] -= 1
+
+    # -- outcomes
+
+    def _commit_loop(self) -> None:
+        while not (self.stopping.is_set() and not self._busy() and self.outcomes.empty()):
+            try:
+                first = self.outcomes.get(timeout=0.1)
+            except Empty:
+                continue
+            batch = [first]
+            while not self.outcomes.empty() and len(batch) < 64:
+                batch.append(self.outcomes.get())
+            self._commit(batch)
+
+    def _commit(self, batch: Sequence[tuple[Call, object]]) -> None:
+        while True:
+            try:
+                follow_ups = self.engine.store.run(lambda tx: [c for call, a in batch for c in self.settle(tx, call, a)])
+                break
+            except StoreDown as error:
+                log.warning("store down", reason=str(error))
+                if self.stopping.wait(1):
+                    return
+        self.engine.failpoint("committed")
+        for call in follow_ups:
+            self.lanes[call.lane].waiting.append(call)
+
+    def settle(self, tx: Tx, call: Call, answer: object) -> list[Call]:
+        """One answer, isolated: what cannot be committed sets back its own jobs only."""
+        if not (isinstance(answer, CallError) and answer.failure in PAUSING):
+            tx.pauses.clear(str(call.lane))
+            tx.pauses.clear(f"{call.lane}:{call.operation}")
+        try:
+            with tx.savepoint():
+                return call.then(tx, answer)
+        except StoreDown:
+            raise
+        except Exception as error:
+            log.error("outcome failed", operation=call.operation, error=type(error).__name__)
+            jobs: list[Job] = still_ours(tx, call.jobs)
+            for job in jobs:
+                set_back(self.engine, tx, job, error)
+            return []

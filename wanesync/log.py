@@ -1,0 +1,118 @@
+"""Logs: one JSON object per line (keys ``event level ts logger`` and what the caller adds), or a console for a person.
+
+Whatever looks like a secret or an address is masked on its way out, whoever logged it.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from typing import TextIO
+
+import orjson
+import structlog
+
+MASK = "***"
+QUIET = ("hubspot", "stripe", "urllib3", "httpx", "httpcore")
+
+SECRET_KEY = re.compile(
+    r"(?:^|[_.-])(?:secrets?|tokens?|passwords?|authorization|signature|cookies?|api_?keys?|e?mails?|phones?|payloads?)$",
+    re.IGNORECASE,
+)
+SECRET_VALUES = re.compile(
+    r"\bpat-[a-z0-9]+-[A-Za-z0-9-]+"  # HubSpot private app token
+    r"|\b(?:sk|rk|pk)_(?:live|test)_\w+|\bwhsec_\w+"  # Stripe keys and webhook secrets
+    r"|(?<=\bBearer )\S+|(?<=\bBasic )\S+"
+    r"|(?<=://)[^/\s@:]*:[^/\s@]*(?=@)"  # user and password of an address
+    r"|[^\s@<>\"'(),;:=]+(?:@|%40)[^\s@<>\"'(),;:=/&]+\.\w+"  # e-mail
+    r"|(?<![\w+])\+\d[\d ().\-/]{5,18}\d"  # international phone number
+    r"|\(?\b\d{3}\)?[ .-]\d{3}[ .-]\d{4}\b",  # national phone number with marks
+    re.IGNORECASE,
+)
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]+")
+
+Event = MutableMapping[str, object]
+
+
+def configure(level: str, stream: TextIO) -> None:
+    """Send every record of ours and of our libraries to ``stream``, from ``level`` (``info`` …) up.
+
+    JSON lines, unless ``stream`` is a terminal. May be called again: the last call counts.
+    """
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
+        structlog.stdlib.PositionalArgumentsFormatter(),
+    ]
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_output(stream)))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def redact(_logger: object, _method: str, event: Event) -> Event:
+    """Mask values under telling keys, and whatever looks like a secret, an e-mail or a phone number elsewhere."""
+    return {key: mask(key, value) for key, value in event.items()}
+
+
+def mask(key: str, value: object) -> object:
+    """``value`` without what must not be shown, at any depth; numbers and times stay as they are."""
+    if isinstance(value, bytes | str):
+        text = value.decode(errors="replace") if isinstance(value, bytes) else value
+        return MASK if SECRET_KEY.search(key) else SECRET_VALUES.sub(MASK, text)
+    if isinstance(value, Mapping):
+        return {name: mask(f"{key}.{name}", inner) for name, inner in value.items()}
+    if isinstance(value, Sequence | set | frozenset):
+        return [mask(key, inner) for inner in value]
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return mask(key, str(value))
+
+
+def _output(stream: TextIO) -> list[structlog.typing.Processor]:
+    terminal = stream.isatty()
+    render = structlog.dev.ConsoleRenderer(timestamp_key="ts") if terminal else structlog.processors.JSONRenderer(_dump)
+    return [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        structlog.processors.format_exc_info,
+        redact,
+        _flatten if terminal else _strip,
+        render,
+    ]
+
+
+def _dump(event: object, **_options: object) -> str:
+    return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def _strip(_logger: object, _method: str, event: Event) -> Event:
+    """Without terminal codes; JSON itself keeps a line break from being one."""
+    return {key: _each_text(value, lambda text: CONTROL.sub("", text)) for key, value in event.items()}
+
+
+def _flatten(_logger: object, _method: str, event: Event) -> Event:
+    """Without terminal codes and on one line."""
+    return {
+        key: _each_text(value, lambda text: " ".join(CONTROL.sub("", text).split())) for key, value in event.items()
+    }
+
+
+def _each_text(value: object, change: Callable[[str], str]) -> object:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return {change(str(key)): _each_text(inner, change) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_each_text(inner, change) for inner in value]
+    return value

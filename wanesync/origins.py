@@ -1,0 +1,90 @@
+"""Where each key of the configuration comes from: a line of the TOML file or a variable of the environment."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+PREFIX = "WANESYNC_"
+
+KeyPath = tuple[str | int, ...]
+"""``("field", 0, "name")`` is the key ``name`` of the first ``[[field]]``."""
+
+HEADER = re.compile(r"\s*(\[\[?)\s*([^\]]+?)\s*\]")
+KEY = re.compile(r"""\s*([\w."'-]+(?:\s*\.\s*[\w"'-]+)*)\s*=""")
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong: which key, what is wrong and what would be right (never a secret's value)."""
+
+    path: KeyPath
+    text: str
+
+
+def variable(path: KeyPath) -> str:
+    """The environment variable that overrides a key: ``WANESYNC_STRIPE__API_KEY``."""
+    return PREFIX + "__".join(str(part) for part in path if isinstance(part, str)).upper()
+
+
+def show(path: KeyPath) -> str:
+    """A key as a person writes it: ``stripe.rate``, ``field[2].owner`` (the second entry)."""
+    text = ""
+    for part in path:
+        text += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+@dataclass
+class Origins:
+    """``file``: the name of the file. ``lines``: key -> line. ``variables``: key -> environment variable."""
+
+    file: str = ""
+    lines: Mapping[KeyPath, int] = field(default_factory=dict)
+    variables: dict[KeyPath, str] = field(default_factory=dict)
+
+    def describe(self, problem: Problem) -> str:
+        """One line for a person: where, which key, what is wrong."""
+        return f"{self._place(problem.path)}{show(problem.path)}: {problem.text}"
+
+    def order(self, problem: Problem) -> tuple[int, str]:
+        """Sorts problems as the file has them, those without a line last."""
+        return (self._line(problem.path) or len(self.lines) + 1_000_000, show(problem.path))
+
+    def _place(self, path: KeyPath) -> str:
+        variables = [self.variables[known] for known in _upwards(path) if known in self.variables]
+        if not variables and self._line(path):
+            return f"{self.file}:{self._line(path)}: "
+        variables += [name for known, name in self.variables.items() if known[: len(path)] == path]
+        place = variables[0] if variables else self.file
+        return f"{place}: " if place else ""
+
+    def _line(self, path: KeyPath) -> int | None:
+        return next((self.lines[known] for known in _upwards(path) if known in self.lines), None)
+
+
+def scan(text: str) -> dict[KeyPath, int]:
+    """The line of each table and key of a TOML text (``tomllib`` tells none); the first counts."""
+    lines: dict[KeyPath, int] = {}
+    counts: dict[KeyPath, int] = {}
+    table: KeyPath = ()
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := HEADER.match(line):
+            table = _split(header[2])
+            if header[1] == "[[":
+                counts[table] = counts.get(table, -1) + 1
+                lines.setdefault(table, number)
+                table = (*table, counts[table])
+            lines.setdefault(table, number)
+        elif key := KEY.match(line):
+            lines.setdefault((*table, *_split(key[1])), number)
+    return lines
+
+
+def _split(dotted: str) -> KeyPath:
+    return tuple(part.strip().strip("\"'") for part in dotted.split("."))
+
+
+def _upwards(path: KeyPath) -> list[KeyPath]:
+    return [path[:end] for end in range(len(path), 0, -1)]

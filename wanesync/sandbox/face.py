@@ -1,0 +1,99 @@
+"""The HTTP face of the stand-ins: a bare ASGI application in front of two pure state machines."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable
+from urllib.parse import parse_qsl
+
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from wanesync.sandbox.wire import Request, Response
+
+Handle = Callable[[int, Request], Response]
+"""Answers one request that came in on a port."""
+
+_HANG_UP = "wanesync.hang_up"
+
+
+class HangUpProtocol(HttpToolsProtocol):
+    """uvicorn's protocol plus a way to close the connection instead of answering."""
+
+    def on_message_begin(self) -> None:
+        """Hand the application the connection's close."""
+        super().on_message_begin()
+        self.scope["extensions"] = {_HANG_UP: {"close": self.transport.close}}
+
+
+class Latency:
+    """How long each request takes: uniform between two bounds in ms, from an own random source."""
+
+    def __init__(self, low_ms: float, high_ms: float, rng: random.Random) -> None:
+        if not 0 <= low_ms <= high_ms:
+            raise ValueError(f"latency must be A-B with 0 <= A <= B, in ms, not {low_ms:g}-{high_ms:g}")
+        self._bounds = (low_ms, high_ms)
+        self._rng = rng
+
+    def draw_s(self) -> float:
+        """The whole delay of one request, in seconds."""
+        return self._rng.uniform(*self._bounds) / 1000
+
+
+class Face:
+    """The application: reads a request, waits half its latency, has it handled, waits the other half."""
+
+    def __init__(self, handle: Handle, latency: Latency) -> None:
+        self._handle = handle
+        self._latency = latency
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request (ASGI)."""
+        if scope["type"] != "http":
+            return
+        request = await _read(scope, receive)
+        if request is None:
+            return
+        half_s = 0.0 if request.path.startswith("/_sandbox/") else self._latency.draw_s() / 2
+        if half_s:
+            await asyncio.sleep(half_s)
+        response = self._handle(scope["server"][1], request)
+        if half_s:
+            await asyncio.sleep(half_s)
+        if response.lost:
+            scope["extensions"][_HANG_UP]["close"]()
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            return
+        await _answer(response, send)
+
+
+async def _read(scope: Scope, receive: Receive) -> Request | None:
+    """The whole request, or None when the client went away before its end."""
+    chunks: list[bytes] = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        chunks.append(message.get("body", b""))
+        if not message.get("more_body"):
+            break
+    query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    return Request(scope["method"], scope["path"], tuple(query), _headers(scope["headers"]), b"".join(chunks))
+
+
+def _headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in pairs:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
+
+
+async def _answer(response: Response, send: Send) -> None:
+    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()]
+    if response.status not in (204, 304) and not any(name == b"content-length" for name, _ in headers):
+        headers.append((b"content-length", str(len(response.body)).encode()))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})

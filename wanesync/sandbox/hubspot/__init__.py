@@ -1,0 +1,1 @@
+"""The stand-in HubSpot: contacts, properties, search, custom events, notes and webhooks."""

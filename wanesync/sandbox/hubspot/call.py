@@ -1,0 +1,107 @@
+"""One API call, taken apart: path variables, parameters and body, with the checks all endpoints share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+
+import orjson
+
+from wanesync.sandbox.hubspot.answers import Json, bad_request, malformed
+from wanesync.sandbox.hubspot.contacts import Source, number_of
+
+BATCH_LIMIT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What an endpoint is given. ``source`` is who is calling; ``variables`` are the path's."""
+
+    now_ms: int
+    source: Source
+    variables: tuple[str, ...] = ()
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: Mapping[str, object] = field(default_factory=dict)
+
+    def names(self, key: str) -> list[str]:
+        """A list parameter: comma separated in a query, an array in a body."""
+        given = self.query.get(key)
+        if given is not None:
+            return [name.strip() for name in given.split(",") if name.strip()]
+        return [as_text(name, key) for name in listed(self.body.get(key), key)]
+
+    def whole(self, key: str, default: int, least: int, most: int) -> int:
+        """A whole-number parameter within its limits, else a 400."""
+        given = self.query.get(key, self.body.get(key))
+        if given is None:
+            return default
+        number = number_of(str(given))
+        if number is None or not least <= number <= most:
+            raise bad_request(f"{key} must be between {least} and {most}")
+        return number
+
+    def flag(self, key: str) -> bool:
+        """A true-or-false query parameter; absent is false."""
+        return self.query.get(key, "").lower() == "true"
+
+    def inputs(self, allowed: AbstractSet[str], most: int = BATCH_LIMIT) -> list[Json]:
+        """The inputs of a batch: at least one, at most ``most``, with no member that is not ``allowed``."""
+        inputs = [record(entry, "inputs", allowed) for entry in listed(self.body.get("inputs"), "inputs")]
+        if not 1 <= len(inputs) <= most:
+            raise bad_request(f"inputs: between 1 and {most} are allowed in one request, {len(inputs)} were given")
+        return inputs
+
+
+def parse_query(pairs: tuple[tuple[str, str], ...], allowed: AbstractSet[str]) -> dict[str, str]:
+    """Query parameters; repeats of a list parameter are joined. Unknown ones are a 400."""
+    query: dict[str, str] = {}
+    for key, value in pairs:
+        if key not in allowed:
+            raise bad_request(f"unknown query parameter: {key}")
+        query[key] = f"{query[key]},{value}" if key in query else value
+    return query
+
+
+def parse_body(body: bytes, allowed: AbstractSet[str]) -> Json:
+    """The JSON object of a body, refused with 400 if it is no object or has unknown members."""
+    if not body and not allowed:
+        return {}
+    try:
+        value: object = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise malformed("not JSON") from error
+    return record(value, "body", allowed)
+
+
+def record(value: object, where: str, allowed: AbstractSet[str] | None = None) -> Json:
+    """``value`` as an object with only ``allowed`` members (None: any)."""
+    if not isinstance(value, dict):
+        raise malformed(f"{where}: an object is wanted")
+    unknown = [] if allowed is None else sorted(set(value) - set(allowed))
+    if unknown:
+        raise malformed(f"{where}: unrecognized field {unknown[0]!r}")
+    return value
+
+
+def listed(value: object, where: str) -> list[object]:
+    """``value`` as an array; absent is empty."""
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise malformed(f"{where}: an array is wanted")
+    return value
+
+
+def as_text(value: object, where: str) -> str:
+    """``value`` as a string; numbers are taken as their digits."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    raise malformed(f"{where}: a string is wanted")
+
+
+def optional_text(value: object, where: str) -> str | None:
+    """``value`` as a string, or None if it is absent."""
+    return None if value is None else as_text(value, where)

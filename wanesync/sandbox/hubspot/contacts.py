@@ -1,0 +1,196 @@
+"""Contacts as stored: values, history, and the indices that find them."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from wanesync.sandbox.hubspot.answers import Json, iso
+
+ALWAYS = ("createdate", "hs_object_id", "lastmodifieddate")
+BY_DEFAULT = ("createdate", "email", "firstname", "hs_object_id", "lastmodifieddate", "lastname")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Who writes: HubSpot's ``changeSource`` and ``sourceId``, and the tag of the stand-in's journal."""
+
+    kind: str
+    id: str
+    tag: str
+
+
+USER = Source("CRM_UI", "userId:1", "user")
+MERGE = Source("MERGE_OBJECTS", "userId:1", "user")
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One value a property had."""
+
+    value: str
+    at_ms: int
+    source: Source
+
+
+@dataclass(slots=True)
+class Contact:
+    """``properties`` holds what is set; it is replaced on a change, never changed in place.
+
+    ``initial`` and ``origin`` are the first values and who gave them, ``later`` the versions since.
+    ``absorbed`` are the ids merged into this one with the time of the merge.
+    """
+
+    id: int
+    properties: Mapping[str, str]
+    created_ms: int
+    modified_ms: int
+    origin: Source
+    initial: Mapping[str, str] = field(init=False)
+    later: dict[str, list[Version]] = field(default_factory=dict)
+    archived_ms: int | None = None
+    absorbed: tuple[tuple[int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        self.initial = self.properties
+
+    def value(self, name: str) -> str | None:
+        """The value of a property, the computed ones included; None if it is not set."""
+        if name in self.properties:
+            return self.properties[name]
+        return self.computed().get(name) if name[:2] in ("hs", "cr", "la") else None
+
+    def computed(self) -> dict[str, str]:
+        """The values HubSpot sets."""
+        return {
+            "createdate": iso(self.created_ms),
+            "hs_object_id": str(self.id),
+            "lastmodifieddate": iso(self.modified_ms),
+            "hs_object_source": self.origin.kind,
+            "hs_object_source_id": self.origin.id,
+            "hs_object_source_label": self.origin.kind,
+        }
+
+    def emails(self) -> list[str]:
+        """All addresses, the primary one first, lower case."""
+        secondary = self.properties.get("hs_additional_emails", "").split(";")
+        return [email.lower() for email in (self.properties.get("email", ""), *secondary) if email]
+
+    def history(self, name: str) -> list[Version]:
+        """The versions of a property, newest first."""
+        versions = list(reversed(self.later.get(name, [])))
+        if name in self.initial:
+            versions.append(Version(self.initial[name], self.created_ms, self.origin))
+        return versions
+
+    def view(self, names: Iterable[str], portal_id: int) -> Json:
+        """The record as an answer shows it: the named properties, null where unset."""
+        computed = self.computed()
+        shown = {name: self.properties.get(name, computed.get(name)) for name in sorted({*names, *ALWAYS})}
+        view: Json = {
+            "id": str(self.id),
+            "properties": shown,
+            "createdAt": computed["createdate"],
+            "updatedAt": computed["lastmodifieddate"],
+            "archived": self.archived_ms is not None,
+        }
+        if self.archived_ms is not None:
+            view["archivedAt"] = iso(self.archived_ms)
+        return {**view, "url": f"https://app.hubspot.com/contacts/{portal_id}/record/0-1/{self.id}"}
+
+    def written(self, names: Iterable[str], portal_id: int) -> Json:
+        """The record as a write answers it: what was written (cleared: empty) and what HubSpot computes."""
+        view = self.view((), portal_id)
+        values = {name: self.properties.get(name, "") for name in names}
+        return {**view, "properties": dict(sorted({**values, **self.computed()}.items()))}
+
+    def histories(self, names: Iterable[str]) -> Json:
+        """``propertiesWithHistory`` of an answer."""
+        return {name: [version_view(version) for version in self.history(name)] for name in names}
+
+
+def version_view(version: Version) -> Json:
+    """One version as an answer shows it."""
+    return {
+        "value": version.value,
+        "timestamp": iso(version.at_ms),
+        "sourceType": version.source.kind,
+        "sourceId": version.source.id,
+        "sourceLabel": None,
+        "updatedByUserId": 1 if version.source.id == "userId:1" else None,
+    }
+
+
+def number_of(text: str) -> int | None:
+    """A record id, offset or count as a number; None if it is none, or longer than any can be."""
+    return int(text) if text.isdecimal() and len(text) <= 18 else None
+
+
+class ContactBook:
+    """The contacts of a portal by id, by address and by unique property.
+
+    ``live`` and ``archived`` hold contacts by id, ``order`` and ``archived_order`` their ids ascending,
+    ``forward`` leads from an id that was merged away to the id it went into.
+    """
+
+    def __init__(self) -> None:
+        self.live: dict[int, Contact] = {}
+        self.archived: dict[int, Contact] = {}
+        self.order: list[int] = []
+        self.archived_order: list[int] = []
+        self.forward: dict[int, int] = {}
+        self.emails: dict[str, int] = {}
+        self.uniques: dict[str, dict[str, int]] = {}
+
+    def get(self, record_id: str) -> Contact | None:
+        """The live contact of an id, or the survivor it was merged into."""
+        number = number_of(record_id) or 0
+        while number in self.forward:
+            number = self.forward[number]
+        return self.live.get(number)
+
+    def by_value(self, name: str, value: str, secondary: bool = True) -> Contact | None:
+        """The live contact that holds a value of a unique property (e-mail: of any of its addresses)."""
+        if name == "email":
+            contact = self.live.get(self.emails.get(value.strip().lower(), -1))
+            if contact is not None and not secondary and contact.emails()[0] != value.strip().lower():
+                return None
+            return contact
+        return self.live.get(self.uniques.get(name, {}).get(value, -1))
+
+    def add(self, contact: Contact) -> None:
+        """Take a new contact in."""
+        self.live[contact.id] = contact
+        insort(self.order, contact.id)
+        self._index(contact)
+
+    def replace(self, contact: Contact, properties: Mapping[str, str]) -> None:
+        """Give a contact its new values."""
+        self._forget(contact)
+        contact.properties = properties
+        self._index(contact)
+
+    def remove(self, contact: Contact, archived_ms: int | None = None) -> None:
+        """Take a contact out, into the recycle bin if a time is given."""
+        self._forget(contact)
+        del self.live[contact.id]
+        del self.order[bisect_left(self.order, contact.id)]
+        if archived_ms is not None:
+            contact.archived_ms = archived_ms
+            self.archived[contact.id] = contact
+            insort(self.archived_order, contact.id)
+
+    def _index(self, contact: Contact) -> None:
+        for email in contact.emails():
+            self.emails[email] = contact.id
+        for name, holders in self.uniques.items():
+            if name in contact.properties:
+                holders[contact.properties[name]] = contact.id
+
+    def _forget(self, contact: Contact) -> None:
+        for email in contact.emails():
+            self.emails.pop(email, None)
+        for name, holders in self.uniques.items():
+            if name in contact.properties:
+                holders.pop(contact.properties[name], None)

@@ -1,0 +1,205 @@
+"""Custom events: definitions, and occurrences that count once per ``uuid``. Enterprise only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from wanesync.sandbox.hubspot.answers import Answer, Json, Refusal, bad_request, forbidden, iso, not_found, parse_ms
+from wanesync.sandbox.hubspot.call import Call, as_text, listed, optional_text, record
+from wanesync.sandbox.hubspot.contacts import Contact
+from wanesync.sandbox.hubspot.portal import Portal
+from wanesync.sandbox.hubspot.properties import finite
+
+EVENTS_LIMIT = 500
+PROPERTIES_LIMIT = 50
+MEMBERS = {"eventName", "objectId", "email", "utk", "occurredAt", "uuid", "properties"}
+DEFINITION_MEMBERS = {"label", "name", "description", "primaryObject", "propertyDefinitions"}
+PROPERTY_MEMBERS = {"name", "label", "type", "description", "options"}
+TYPES = {"string", "number", "enumeration", "datetime"}
+DEFINE_SCOPE = "behavioral_events.event_definitions.read_write"
+SEND_SCOPE = "analytics.behavioral_events.send"
+NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """One event type; ``types`` leads from property to type."""
+
+    name: str
+    label: str
+    description: str
+    types: Mapping[str, str]
+    labels: Mapping[str, str]
+    full_name: str
+    created_ms: int
+
+    def view(self) -> Json:
+        """The definition as an answer shows it."""
+        return {
+            "name": self.name,
+            "fullyQualifiedName": self.full_name,
+            "labels": {"singular": self.label, "plural": None},
+            "description": self.description,
+            "primaryObject": "CONTACT",
+            "archived": False,
+            "createdAt": iso(self.created_ms),
+            "properties": [
+                {"name": name, "label": self.labels[name], "type": kind, "archived": False}
+                for name, kind in self.types.items()
+            ],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """One event that was kept."""
+
+    contact: Contact | None
+    name: str
+    uuid: str | None
+    at_ms: int
+    properties: Mapping[str, str]
+
+
+@dataclass(slots=True)
+class EventBook:
+    """Definitions by full name, and which (event, uuid) came already; ``unmatched`` had no contact."""
+
+    definitions: dict[str, Definition] = field(default_factory=dict)
+    seen: set[tuple[str, str]] = field(default_factory=set)
+    sent: int = 0
+    repeated: int = 0
+    unmatched: int = 0
+
+
+class Events:
+    """The event endpoints of a portal."""
+
+    def __init__(self) -> None:
+        self.book = EventBook()
+
+    def list_definitions(self, portal: Portal, _call: Call) -> Answer:
+        """GET all definitions."""
+        require_enterprise(portal, DEFINE_SCOPE)
+        views: list[Json] = [item.view() for item in self.book.definitions.values()]
+        return Answer(200, {"total": len(views), "results": views})
+
+    def read_definition(self, portal: Portal, call: Call) -> Answer:
+        """GET one definition by its own or its full name."""
+        require_enterprise(portal, DEFINE_SCOPE)
+        name = call.variables[0]
+        item = self.book.definitions.get(name) or self.book.definitions.get(full_name(portal, name))
+        if item is None:
+            raise not_found()
+        return Answer(200, item.view())
+
+    def define(self, portal: Portal, call: Call) -> Answer:
+        """POST a definition: its full name is ``pe<portal>_<name>``."""
+        require_enterprise(portal, DEFINE_SCOPE)
+        name, label = (as_text(call.body.get(key), key) for key in ("name", "label"))
+        if not NAME.fullmatch(name):
+            raise bad_request("name: up to 50 lower-case letters, digits and underscores are allowed")
+        if full_name(portal, name) in self.book.definitions:
+            raise Refusal(409, "CONFLICT", f"An event definition named '{name}' already exists.")
+        if call.body.get("primaryObject", "CONTACT") != "CONTACT":
+            raise bad_request("primaryObject: this stand-in keeps events of CONTACT only")
+        entries = [
+            record(entry, "propertyDefinitions", PROPERTY_MEMBERS)
+            for entry in listed(call.body.get("propertyDefinitions"), "propertyDefinitions")
+        ]
+        item = Definition(
+            name=name,
+            label=label,
+            description=as_text(call.body.get("description") or "", "description"),
+            types={as_text(entry.get("name"), "name"): as_text(entry.get("type"), "type") for entry in entries},
+            labels={as_text(entry.get("name"), "name"): as_text(entry.get("label"), "label") for entry in entries},
+            full_name=full_name(portal, name),
+            created_ms=call.now_ms,
+        )
+        if not set(item.types.values()) <= TYPES or not all(NAME.fullmatch(name) for name in item.types):
+            raise bad_request(f"propertyDefinitions: type must be one of {', '.join(sorted(TYPES))}, names lower case")
+        if len(item.types) > PROPERTIES_LIMIT:
+            raise bad_request(f"at most {PROPERTIES_LIMIT} properties are allowed")
+        self.book.definitions[item.full_name] = item
+        return Answer(201, item.view())
+
+    def send(self, portal: Portal, call: Call) -> Answer:
+        """POST one occurrence: 204."""
+        require_enterprise(portal, SEND_SCOPE)
+        self._keep(portal, call, [self._occurrence(portal, call, call.body)])
+        return Answer(204)
+
+    def send_batch(self, portal: Portal, call: Call) -> Answer:
+        """POST up to 500 occurrences: 204, or 400 for all of them if one is wrong."""
+        require_enterprise(portal, SEND_SCOPE)
+        entries = call.inputs(MEMBERS, EVENTS_LIMIT)
+        self._keep(portal, call, [self._occurrence(portal, call, entry) for entry in entries])
+        return Answer(204)
+
+    def _occurrence(self, portal: Portal, call: Call, given: Mapping[str, object]) -> Occurrence:
+        name = as_text(given.get("eventName"), "eventName")
+        definition = self.book.definitions.get(name)
+        if definition is None:
+            raise bad_request(f"Event {name} does not exist")
+        properties = {
+            key: as_text(value, key) for key, value in record(given.get("properties") or {}, "properties").items()
+        }
+        check_properties(definition, properties)
+        object_id, email = (optional_text(given.get(key), key) for key in ("objectId", "email"))
+        if not object_id and not email and not given.get("utk"):
+            raise bad_request("one of objectId, email or utk is needed")
+        book = portal.contacts
+        contact = book.get(object_id) if object_id else book.by_value("email", email or "")
+        occurred = optional_text(given.get("occurredAt"), "occurredAt")
+        try:
+            at_ms = call.now_ms if occurred is None else parse_ms(occurred)
+        except ValueError as error:
+            raise bad_request("occurredAt: ISO 8601 or epoch milliseconds are wanted") from error
+        return Occurrence(contact, name, optional_text(given.get("uuid"), "uuid"), at_ms, properties)
+
+    def _keep(self, portal: Portal, call: Call, occurrences: Sequence[Occurrence]) -> None:
+        for item in occurrences:
+            if item.uuid is not None and (item.name, item.uuid) in self.book.seen:
+                self.book.repeated += 1
+                continue
+            if item.uuid is not None:
+                self.book.seen.add((item.name, item.uuid))
+            if item.contact is None:
+                self.book.unmatched += 1  # accepted and lost: sending is asynchronous
+                continue
+            self.book.sent += 1
+            about = {"eventName": item.name, "uuid": item.uuid or "", "occurredAt": iso(item.at_ms)}
+            portal.journal.add(
+                call.now_ms, "event.sent", str(item.contact.id), call.source.tag, {**item.properties, **about}
+            )
+
+
+def full_name(portal: Portal, name: str) -> str:
+    """How an event is called when it is sent."""
+    return f"pe{portal.settings.portal_id}_{name}"
+
+
+def require_enterprise(portal: Portal, scope: str) -> None:
+    """Custom events do not exist below Enterprise: 403."""
+    if portal.settings.tier != "enterprise":
+        raise forbidden(scope)
+
+
+def check_properties(definition: Definition, properties: Mapping[str, str]) -> None:
+    """Refuse what the definition does not know (HubSpot's own ``hs_…`` apart), wrong types and long values."""
+    if len(properties) > PROPERTIES_LIMIT:
+        raise bad_request(f"at most {PROPERTIES_LIMIT} properties are allowed")
+    for name, value in properties.items():
+        if name not in definition.types and not name.startswith("hs_"):
+            raise bad_request(f"Property {name} does not exist on event {definition.full_name}")
+        if len(value) > (1_024 if re.search("url|referrer|link", name) else 256):
+            raise bad_request(f"the value of property {name} is too long")
+        try:
+            if definition.types.get(name) == "number":
+                finite(value)
+            elif definition.types.get(name) == "datetime":
+                parse_ms(value)
+        except ValueError as error:
+            raise bad_request(f"the value of property {name} is no {definition.types[name]}") from error

@@ -1,0 +1,167 @@
+"""The stand-in HubSpot as one state machine: requests in, answers and webhooks out."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from wanesync.sandbox.faults import Faults
+from wanesync.sandbox.hubspot.answers import Answer, Json, Refusal, encode
+from wanesync.sandbox.hubspot.call import Call, parse_body, parse_query
+from wanesync.sandbox.hubspot.contacts import USER, Contact
+from wanesync.sandbox.hubspot.events import Events
+from wanesync.sandbox.hubspot.gate import Gate, identify
+from wanesync.sandbox.hubspot.notes import Notes
+from wanesync.sandbox.hubspot.portal import Portal
+from wanesync.sandbox.hubspot.routes import Route, Routes
+from wanesync.sandbox.hubspot.settings import HubSpotSettings
+from wanesync.sandbox.journal import Journal
+from wanesync.sandbox.limits import Tally
+from wanesync.sandbox.wire import Delivery, Request, Response, WebhookTarget
+
+__all__ = ["HubSpotMachine", "HubSpotSettings"]
+
+URI_LIMIT = 16_000
+JSON_HEADER = {"Content-Type": "application/json;charset=utf-8"}
+
+
+class HubSpotMachine:
+    """One portal with one app. Deterministic: time and the random source are handed in."""
+
+    def __init__(self, rng: random.Random, settings: HubSpotSettings | None = None) -> None:
+        self.settings = settings or HubSpotSettings()
+        self.faults = Faults()
+        self.portal = Portal(rng, self.settings, self.faults_in_force)
+        self.journal: Journal = self.portal.journal
+        self.events, self.notes = Events(), Notes()
+        self.gate = Gate(self.settings)
+        self.operations: Counter[str] = Counter()
+        self._tally = Tally()
+        self._rng = rng
+        self._routes = Routes(self.events, self.notes, self.gate)
+
+    def handle(self, request: Request, now_ms: int) -> Response:
+        """Answer one API request. ``path`` is percent-decoded."""
+        self._tally.count(now_ms)
+        headers: dict[str, str] = dict(JSON_HEADER)
+        try:
+            source = identify(request.headers, self.settings.app_id)
+            route, variables = self._find(request)
+            self.operations[route.operation] += 1
+            self._admit(route, headers, now_ms)
+            query = parse_query(request.query, route.query)
+            body = parse_body(request.body, route.members) if route.members or request.body else {}
+            answer = route.endpoint(self.portal, Call(now_ms, source, variables, query, body))
+        except Refusal as refusal:
+            return Response(refusal.status, headers, encode(refusal.body(self.portal.next_uuid())))
+        return self._spoiled(route, answer, headers)
+
+    def next_delivery_ms(self) -> int | None:
+        """When the earliest waiting webhook is due, or None."""
+        return self.portal.webhooks.outbox.next_ms()
+
+    def take_deliveries(self, now_ms: int) -> Sequence[Delivery]:
+        """The webhook POSTs due by now, signed."""
+        return self.portal.webhooks.outbox.take(now_ms)
+
+    def finish_delivery(self, delivery_id: int, status: int | None, now_ms: int) -> None:
+        """The answer to one POST (None: no answer)."""
+        self.portal.webhooks.outbox.finish(delivery_id, status, now_ms)
+
+    def set_target(self, target: WebhookTarget | None) -> None:
+        """Where webhooks go from now on (None: nowhere)."""
+        self.portal.webhooks.outbox.target = target
+
+    def set_faults(self, faults: Faults) -> None:
+        """What goes wrong from now on."""
+        self.faults = faults
+
+    def faults_in_force(self) -> Faults:
+        """What goes wrong now."""
+        return self.faults
+
+    def set_rate(self, per_s: int | None) -> None:
+        """Enforce another rate from now on (None: only the tier's 10 s window)."""
+        self.gate.set_rate(per_s)
+
+    def edit(self, kind: str, record_id: str | None, values: Mapping[str, str], now_ms: int) -> str:
+        """An edit by a person in HubSpot's pages; the id of the record (merge: of the survivor).
+
+        Kinds: create, update, delete, merge (values ``into`` and ``from``), erase (privacy deletion).
+        Raises ValueError that says what is wrong.
+        """
+        try:
+            if kind == "create":
+                return str(self.portal.create(values, USER, now_ms).id)
+            if kind == "merge":
+                primary, other = self._contact(values.get("into")), self._contact(values.get("from"))
+                return str(self.portal.merge(primary, other, USER, now_ms).id)
+            contact = self._contact(record_id)
+            if kind == "update":
+                self.portal.change(contact, values, USER, now_ms)
+            elif kind in ("delete", "erase"):
+                self.portal.delete(contact, USER, now_ms, private=kind == "erase")
+            else:
+                raise ValueError(f"kind {kind!r}: create, update, delete, merge or erase is wanted")
+        except Refusal as refusal:
+            raise ValueError(refusal.message) from refusal
+        return str(contact.id)
+
+    def records(self) -> list[dict[str, str]]:
+        """Every living contact: ``id`` and what is set, by ascending id."""
+        book = self.portal.contacts
+        return [{"id": str(number), **book.live[number].properties} for number in book.order]
+
+    def stats(self, now_ms: int) -> dict[str, object]:
+        """Counts since the start; ``waiting`` counts events, ``sent`` and ``failed`` POSTs."""
+        outbox, book = self.portal.webhooks.outbox, self.events.book
+        return {
+            "requests": self._tally.total,
+            "rate_limited": self.gate.refused,
+            "largest_window_1s": self._tally.largest(),
+            "used_of_10s_window": self.gate.rolling.used(now_ms),
+            "webhooks_sent": outbox.sent,
+            "webhooks_failed": outbox.failed,
+            "webhooks_lost": outbox.lost,
+            "webhooks_waiting": outbox.waiting(),
+            "operations": dict(self.operations),
+            "contacts": len(self.portal.contacts.live),
+            "archived": len(self.portal.contacts.archived),
+            "notes": len(self.notes.by_id),
+            "events_sent": book.sent,
+            "events_repeated": book.repeated,
+            "events_unmatched": book.unmatched,
+        }
+
+    def _contact(self, record_id: str | None) -> Contact:
+        contact = self.portal.contacts.get(record_id or "")
+        if contact is None:
+            raise ValueError(f"no contact has the id {record_id!r}")
+        return contact
+
+    def _find(self, request: Request) -> tuple[Route, tuple[str, ...]]:
+        length = len(request.path) + sum(len(key) + len(value) + 2 for key, value in request.query)
+        if length > URI_LIMIT:
+            raise Refusal(414, "URI_TOO_LONG", "the request's address is too long; use a batch read")
+        return self._routes.find(request.method, request.path)
+
+    def _admit(self, route: Route, headers: dict[str, str], now_ms: int) -> None:
+        try:
+            self.gate.admit(route.searches, now_ms, self.portal.next_uuid())
+        finally:
+            if not route.searches:
+                headers.update(self.gate.headers(now_ms))
+        if self._happens(self.faults.error_503):
+            raise Refusal(503, "SERVICE_UNAVAILABLE", "HubSpot is temporarily unavailable")
+
+    def _spoiled(self, route: Route, answer: Answer, headers: dict[str, str]) -> Response:
+        """The answer, or what a fault makes of it after the effects."""
+        if route.creates and self._happens(self.faults.error_500):
+            body: Json = {"status": "error", "message": "Bad Gateway"}
+            return Response(502, headers, encode(body))
+        lost = route.writes and self._happens(self.faults.lost_answer)
+        return Response(answer.status, headers, encode(answer.body), lost)
+
+    def _happens(self, chance: float) -> bool:
+        return bool(chance) and self._rng.random() < chance

@@ -1,0 +1,165 @@
+"""Which path leads to which endpoint, and what each endpoint accepts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from wanesync.sandbox.hubspot import batches, events, records, schema, search
+from wanesync.sandbox.hubspot.answers import Answer, Refusal
+from wanesync.sandbox.hubspot.call import Call
+from wanesync.sandbox.hubspot.events import Events
+from wanesync.sandbox.hubspot.gate import Gate
+from wanesync.sandbox.hubspot.notes import Notes
+from wanesync.sandbox.hubspot.portal import Portal
+
+Endpoint = Callable[[Portal, Call], Answer]
+ALIASES = {"contact": "contacts", "0-1": "contacts", "note": "notes", "0-46": "notes"}
+CONTACTS = "crm/v3/objects/contacts"
+PROPERTIES = "crm/v3/properties/contacts"
+NOTES = "crm/v3/objects/notes"
+READING = frozenset({"properties", "propertiesWithHistory", "archived"})
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """``query`` and ``members`` are the parameters and body members taken; any other is refused.
+
+    ``writes``: it has effects, so its answer can be lost; ``creates``: a repetition would make a second one.
+    """
+
+    operation: str
+    endpoint: Endpoint
+    query: frozenset[str] = frozenset()
+    members: frozenset[str] = frozenset()
+    writes: bool = False
+    creates: bool = False
+    searches: bool = False
+
+
+class Routes:
+    """All routes, found by method and path."""
+
+    def __init__(self, events_of: Events, notes: Notes, gate: Gate) -> None:
+        self._by_shape: dict[tuple[str, int], list[tuple[tuple[str, ...], Route]]] = {}
+        self._add_contacts()
+        self._add_batches()
+        self._add_properties()
+        self._add_events(events_of)
+        self._add_notes(notes)
+        self._add("GET account-info/v3/details", Route("account.read", gate.read_account))
+        self._add("GET account-info/v3/api-usage/daily/private-apps", Route("account.usage", gate.read_usage))
+
+    def find(self, method: str, path: str) -> tuple[Route, tuple[str, ...]]:
+        """The route and its path variables; 404 for no such path, 405 for a wrong method. ``path`` is decoded."""
+        parts = path.strip("/").split("/")
+        parts = [ALIASES.get(part, part) if place in (3, 6) else part for place, part in enumerate(parts)]
+        found = self._match(method, parts)
+        if found is not None:
+            return found
+        if any(self._match(other, parts) for other in ("GET", "POST", "PATCH", "DELETE")):
+            raise Refusal(405, "METHOD_NOT_ALLOWED", "HTTP 405 Method Not Allowed")
+        raise Refusal(404, "OBJECT_NOT_FOUND", f"no endpoint has the path {path}")
+
+    def _match(self, method: str, parts: list[str]) -> tuple[Route, tuple[str, ...]] | None:
+        for pattern, route in self._by_shape.get((method, len(parts)), ()):
+            if all(want in ("*", part) for want, part in zip(pattern, parts, strict=True)):
+                variables = (part for want, part in zip(pattern, parts, strict=True) if want == "*")
+                return route, tuple(variables)
+        return None
+
+    def _add(self, spec: str, route: Route) -> None:
+        # Fixed paths are added before the ones with a variable in the same place.
+        method, _, path = spec.partition(" ")
+        pattern = tuple(path.split("/"))
+        self._by_shape.setdefault((method, len(pattern)), []).append((pattern, route))
+
+    def _add_contacts(self) -> None:
+        write = frozenset({"properties", "associations"})
+        merge = frozenset({"primaryObjectId", "objectIdToMerge"})
+        erase = frozenset({"objectId", "idProperty"})
+        one = f"{CONTACTS}/*"
+        find = frozenset(search.MEMBERS)
+        for spec, route in {
+            f"GET {CONTACTS}": Route("contacts.list", records.list_contacts, READING | {"limit", "after"}),
+            f"POST {CONTACTS}": Route(
+                "contacts.create", records.create_contact, members=write, writes=True, creates=True
+            ),
+            f"POST {CONTACTS}/search": Route("contacts.search", search.search_contacts, members=find, searches=True),
+            f"POST {CONTACTS}/merge": Route("contacts.merge", records.merge_contacts, members=merge, writes=True),
+            f"POST {CONTACTS}/gdpr-delete": Route("contacts.erase", records.erase_contact, members=erase, writes=True),
+            f"GET {one}": Route("contacts.read", records.read_contact, READING | {"idProperty"}),
+            f"PATCH {one}": Route(
+                "contacts.update",
+                records.update_contact,
+                frozenset({"idProperty"}),
+                frozenset({"properties"}),
+                writes=True,
+            ),
+            f"DELETE {one}": Route("contacts.archive", records.archive_contact, writes=True),
+        }.items():
+            self._add(spec, route)
+
+    def _add_batches(self) -> None:
+        inputs = frozenset({"inputs"})
+        read = inputs | {"properties", "propertiesWithHistory", "idProperty"}
+        root = f"POST {CONTACTS}/batch"
+        for name, route in {
+            "read": Route("contacts.batch_read", batches.read_contacts, frozenset({"archived"}), read),
+            "create": Route(
+                "contacts.batch_create", batches.create_contacts, members=inputs, writes=True, creates=True
+            ),
+            "update": Route("contacts.batch_update", batches.update_contacts, members=inputs, writes=True),
+            "upsert": Route(
+                "contacts.batch_upsert", batches.upsert_contacts, members=inputs, writes=True, creates=True
+            ),
+            "archive": Route("contacts.batch_archive", batches.archive_contacts, members=inputs, writes=True),
+        }.items():
+            self._add(f"{root}/{name}", route)
+
+    def _add_properties(self) -> None:
+        make = frozenset(schema.MEMBERS)
+        group = frozenset({"name", "label", "displayOrder"})
+        query = frozenset({"archived", "properties"})
+        for spec, route in {
+            f"GET {PROPERTIES}": Route("properties.list", schema.list_properties, query),
+            f"POST {PROPERTIES}": Route("properties.create", schema.create_property, members=make, writes=True),
+            f"GET {PROPERTIES}/groups": Route("properties.list_groups", schema.list_groups),
+            f"POST {PROPERTIES}/groups": Route(
+                "properties.create_group", schema.create_group, members=group, writes=True
+            ),
+            f"GET {PROPERTIES}/*": Route("properties.read", schema.read_property, query),
+        }.items():
+            self._add(spec, route)
+
+    def _add_events(self, held: Events) -> None:
+        define, send = frozenset(events.DEFINITION_MEMBERS), frozenset(events.MEMBERS)
+        definitions = "events/v3/event-definitions"
+        inputs = frozenset({"inputs"})
+        for spec, route in {
+            f"GET {definitions}": Route("events.list_definitions", held.list_definitions),
+            f"POST {definitions}": Route("events.define", held.define, members=define, writes=True),
+            f"GET {definitions}/*": Route("events.read_definition", held.read_definition),
+            "POST events/v3/send": Route("events.send", held.send, members=send, writes=True),
+            "POST events/v3/send/batch": Route("events.send_batch", held.send_batch, members=inputs, writes=True),
+        }.items():
+            self._add(spec, route)
+
+    def _add_notes(self, notes: Notes) -> None:
+        write, inputs = frozenset({"properties", "associations"}), frozenset({"inputs"})
+        read = inputs | {"properties", "propertiesWithHistory"}
+        find = frozenset(search.MEMBERS)
+        paging = frozenset({"limit", "after"})
+        for spec, route in {
+            f"POST {NOTES}": Route("notes.create", notes.create, members=write, writes=True, creates=True),
+            f"POST {NOTES}/search": Route("notes.search", notes.search, members=find, searches=True),
+            f"GET {NOTES}/*": Route("notes.read", notes.read, READING),
+            f"POST {NOTES}/batch/create": Route(
+                "notes.batch_create", notes.create_batch, members=inputs, writes=True, creates=True
+            ),
+            f"POST {NOTES}/batch/read": Route("notes.batch_read", notes.read_batch, frozenset({"archived"}), read),
+            "GET crm/v4/objects/contacts/*/associations/notes": Route(
+                "notes.associations", notes.read_associations, paging
+            ),
+        }.items():
+            self._add(spec, route)

@@ -1,0 +1,39 @@
+"""What kind of portal the stand-in is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Tier = Literal["professional", "enterprise"]
+ROLLING_LIMIT = 190  # per 10 s and app, private apps on Professional and Enterprise
+DAILY_LIMITS: dict[Tier, int] = {"professional": 625_000, "enterprise": 1_000_000}
+
+
+@dataclass(frozen=True, slots=True)
+class HubSpotSettings:
+    """``rate_per_s``: enforce exactly this in every 1 s window (search included); None: the tier's 190 in 10 s.
+
+    ``search_lag_ms``: how old a state must be before search sees it. ``subscribed``: the properties whose
+    changes send webhooks (None: all). ``secondary_email_reads``: whether a read by e-mail finds a contact
+    by a secondary address, which no source settles.
+    """
+
+    portal_id: int = 4242
+    app_id: int = 99
+    tier: Tier = "enterprise"
+    rate_per_s: int | None = None
+    search_rate_per_s: int = 5
+    search_lag_ms: int = 2_000
+    daily_limit: int | None = None
+    emit_initial_changes: bool = True
+    subscribed: frozenset[str] | None = None
+    secondary_email_reads: bool = True
+    webhook_delay_ms: int = 50
+    webhooks_in_flight: int = 10
+    webhook_attempts: int = 11
+
+    @property
+    def requests_per_day(self) -> int:
+        """The daily quota: the given one, else the tier's."""
+        return DAILY_LIMITS[self.tier] if self.daily_limit is None else self.daily_limit

@@ -1,0 +1,101 @@
+"""HubSpot's webhooks: the events and their signature."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from wanesync.sandbox.faults import Faults
+from wanesync.sandbox.hubspot.answers import Json
+from wanesync.sandbox.hubspot.contacts import Source
+from wanesync.sandbox.hubspot.settings import HubSpotSettings
+from wanesync.sandbox.outbox import Outbox
+from wanesync.sandbox.wire import WebhookTarget
+
+EVENTS_PER_POST = 100
+EVENT_IDS = 100  # so few on purpose: HubSpot does not promise that eventId is unique
+
+
+def sign(target: WebhookTarget, body: bytes, now_ms: int) -> Mapping[str, str]:
+    """The headers of signature v3: base64 HMAC-SHA256 over method, URI, body and timestamp (ms)."""
+    signed = b"POST" + target.url.encode() + body + str(now_ms).encode()
+    digest = hmac.digest(target.secret.encode(), signed, hashlib.sha256)
+    return {
+        "X-HubSpot-Signature-v3": base64.b64encode(digest).decode(),
+        "X-HubSpot-Request-Timestamp": str(now_ms),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Which contact, when and by whom: what every event says."""
+
+    contact_id: int
+    at_ms: int
+    source: Source
+
+
+class Webhooks:
+    """The app's subscriptions: one per event type and, for changes, per property."""
+
+    def __init__(self, rng: random.Random, settings: HubSpotSettings, faults: Callable[[], Faults]) -> None:
+        self._rng, self._settings = rng, settings
+        self._subscriptions: dict[str, int] = {}
+        self.outbox = Outbox(
+            rng=rng,
+            faults=faults,
+            sign=sign,
+            batch=EVENTS_PER_POST,
+            delay_ms=settings.webhook_delay_ms,
+            in_flight=settings.webhooks_in_flight,
+            max_attempts=settings.webhook_attempts,
+        )
+
+    def created(self, moment: Moment) -> None:
+        """``contact.creation``: it carries no values."""
+        self._put("contact.creation", moment, {"changeFlag": "NEW"})
+
+    def changed(self, moment: Moment, changes: Mapping[str, str]) -> None:
+        """One ``contact.propertyChange`` per subscribed property."""
+        for name, value in changes.items():
+            if self._settings.subscribed is None or name in self._settings.subscribed:
+                extra: Json = {"propertyName": name, "propertyValue": value, "isSensitive": False}
+                self._put("contact.propertyChange", moment, extra, name)
+
+    def deleted(self, moment: Moment, private: bool = False) -> None:
+        """``contact.deletion``, and before it ``contact.privacyDeletion`` if it was for privacy."""
+        if private:
+            self._put("contact.privacyDeletion", moment, {})
+        self._put("contact.deletion", moment, {"changeFlag": "DELETED"})
+
+    def merged(self, moment: Moment, merged_id: int, new_id: int, moved: int) -> None:
+        """``contact.merge``: the moment's contact was the primary one."""
+        extra: Json = {
+            "primaryObjectId": moment.contact_id,
+            "mergedObjectIds": [merged_id],
+            "newObjectId": new_id,
+            "numberOfPropertiesMoved": moved,
+        }
+        self._put("contact.merge", moment, extra)
+
+    def _put(self, kind: str, moment: Moment, extra: Json, name: str = "") -> None:
+        key = f"{kind}/{name}"
+        subscription_id = self._subscriptions.setdefault(key, 1_000 + len(self._subscriptions))
+        event: Json = {
+            "eventId": self._rng.randint(1, EVENT_IDS),
+            "subscriptionId": subscription_id,
+            "portalId": self._settings.portal_id,
+            "appId": self._settings.app_id,
+            "occurredAt": moment.at_ms,
+            "subscriptionType": kind,
+            "attemptNumber": 0,
+            "objectId": moment.contact_id,
+            "changeSource": moment.source.kind,
+            "sourceId": moment.source.id,
+            **extra,
+        }
+        self.outbox.put(event, moment.at_ms)

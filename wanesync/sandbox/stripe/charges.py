@@ -1,0 +1,239 @@
+"""Charges: how money is taken, captured and declined."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wanesync.sandbox.stripe.account import Account, Cause
+from wanesync.sandbox.stripe.call import LISTS, SEARCHES, Call, list_by, merge_metadata, search
+from wanesync.sandbox.stripe.currencies import CURRENCY
+from wanesync.sandbox.stripe.customers import merge_shipping
+from wanesync.sandbox.stripe.form import Choice, Email, Flag, Form, Free, Hash, Kind, Metadata, Text, Whole
+from wanesync.sandbox.stripe.methods import DECLINES, resolve_method
+from wanesync.sandbox.stripe.refusals import Refusal, refuse_missing
+from wanesync.sandbox.stripe.shapes import NO_ADDRESS, NO_BILLING, Record, new_charge
+
+AMOUNT = Whole(1, 99_999_999)
+SHIPPING = Hash(
+    {
+        "address": Hash(dict.fromkeys(NO_ADDRESS, Text())),
+        "carrier": Text(),
+        "name": Text(),
+        "phone": Text(),
+        "tracking_number": Text(),
+    },
+    ("address", "name"),
+    clears=True,
+)
+SHARED: dict[str, Kind] = {
+    "customer": Text(clears=False),
+    "description": Text(40_000),
+    "metadata": Metadata(),
+    "receipt_email": Email(),
+    "shipping": SHIPPING,
+    "transfer_group": Text(),
+}
+FEES: dict[str, Kind] = dict.fromkeys(("application_fee", "application_fee_amount", "transfer_data"), Free())
+DESCRIPTORS: dict[str, Kind] = {"statement_descriptor": Text(22), "statement_descriptor_suffix": Text(22)}
+CREATE = Form(
+    {
+        **SHARED,
+        **FEES,
+        **DESCRIPTORS,
+        "amount": AMOUNT,
+        "capture": Flag(),
+        "currency": CURRENCY,
+        "destination": Free(),
+        "on_behalf_of": Text(),
+        "radar_options": Free(),
+        "source": Text(clears=False),
+    },
+    ("amount", "currency"),
+)
+UPDATE = Form({**SHARED, "fraud_details": Hash({"user_report": Choice(("fraudulent", "safe"), clears=True)})})
+CAPTURE = Form(
+    {**FEES, **DESCRIPTORS, "amount": AMOUNT, "receipt_email": Email(), "transfer_group": Text()},
+)
+LIST = Form(
+    {
+        **LISTS,
+        "customer": Text(clears=False),
+        "payment_intent": Text(clears=False),
+        "transfer_group": Text(clears=False),
+    }
+)
+SEARCH = Form(SEARCHES, ("query",))
+KEPT = (
+    "description",
+    "receipt_email",
+    "shipping",
+    "statement_descriptor",
+    "statement_descriptor_suffix",
+    "transfer_group",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sale:
+    """What is to be charged: minor units of ``currency``, how, for whom, and what else is said on the charge."""
+
+    amount: int
+    currency: str
+    captured: bool
+    method: Record | None
+    said: Record
+
+
+def charge(account: Account, sale: Sale, cause: Cause) -> Record:
+    """Take the money, or leave a failed charge if the card declines; either way a stored charge and its event."""
+    record = new_charge(account.birth("ch_", cause, 24), sale.amount, sale.currency) | sale.said
+    if sale.method is not None:
+        record |= _describe_method(sale.method)
+    decline = DECLINES.get(sale.method.get("card", {}).get("last4", "")) if sale.method else None
+    if decline is not None:
+        record |= _describe_decline(decline, record["outcome"])
+    elif sale.captured:
+        record["balance_transaction"] = account.new_id("txn_", 24)
+    else:
+        record |= {"captured": False, "amount_captured": 0}
+    account.store(account.charges, record, cause)
+    kind = f"charge.{record['status']}"
+    account.emit(kind, record, cause)
+    account.record_change(kind, record["id"], describe_money(record), cause)
+    if record["paid"]:
+        _take(account, record)
+        set_currency(account, record, cause)
+    return record
+
+
+def describe_money(record: Record) -> dict[str, str]:
+    """What the journal says of a charge: amounts in minor units, who paid, which intent."""
+    email = record["billing_details"]["email"] or record["receipt_email"] or ""
+    return {
+        "amount": str(record["amount_captured"] if record["captured"] else record["amount"]),
+        "captured": str(record["captured"]).lower(),
+        "currency": record["currency"],
+        "customer": record["customer"] or "",
+        "email": email,
+        "payment_intent": record["payment_intent"] or "",
+    }
+
+
+def set_currency(account: Account, record: Record, cause: Cause) -> None:
+    """A customer's currency is set once, by its first money (here: its first paid charge), and stays.
+
+    Stripe sets it when the customer is first billed and tells so in ``customer.updated``; nothing else
+    on the customer changes by a payment. The journal names ``stripe`` as its source: nobody edited.
+    """
+    customer = account.customers.get(record["customer"] or "")
+    if customer is not None and customer["currency"] is None:
+        own = Cause(cause.now_ms, "stripe", cause.request_id, cause.idempotency_key)
+        account.update(account.customers, customer, {**customer, "currency": record["currency"]}, own)
+
+
+def capture(account: Account, record: Record, amount: int | None, cause: Cause) -> Record:
+    """Capture an authorised charge, whole or in part. Raises Refusal if it is captured, failed or smaller."""
+    if record["captured"]:
+        text = f"Charge {record['id']} has already been captured."
+        raise Refusal(400, text, code="charge_already_captured").after_start()
+    if not record["paid"] or record["refunded"]:
+        text = f"Charge {record['id']} cannot be captured because it has been released or failed."
+        raise Refusal(400, text, code="charge_expired_for_capture").after_start()
+    taken = record["amount"] if amount is None else amount
+    if taken > record["amount"]:
+        text = "The requested capture amount is greater than the amount you authorized."
+        raise Refusal(400, text, code="amount_too_large", param="amount").after_start()
+    paid = {"captured": True, "amount_captured": taken, "balance_transaction": account.new_id("txn_", 24)}
+    record = account.change(account.charges, record, paid, cause)
+    _take(account, record)
+    account.emit("charge.captured", record, cause)
+    account.record_change("charge.captured", record["id"], describe_money(record), cause)
+    return record
+
+
+def create(call: Call) -> Record:
+    """POST /v1/charges, the older way to pay: no payment intent. ``source`` may be left out here."""
+    account, params, cause = call.account, call.params, call.cause
+    customer = params.get("customer")
+    if customer is not None:
+        account.find(account.customers, customer, "customer")
+    method = resolve_method(account, params.get("source", "tok_visa"), cause, "source")
+    said = {name: params[name] for name in KEPT if params.get(name) is not None}
+    said |= {"customer": customer, "metadata": merge_metadata({}, params.get("metadata", {}))}
+    sale = Sale(params["amount"], params["currency"], params.get("capture", True), method, said)
+    record = charge(account, sale, cause)
+    if not record["paid"]:
+        raise refuse_card(record)
+    return record
+
+
+def retrieve(call: Call) -> Record:
+    """GET /v1/charges/{id}."""
+    return call.account.find(call.account.charges, call.ids[0])
+
+
+def update(call: Call) -> Record:
+    """POST /v1/charges/{id}."""
+    account, params = call.account, call.params
+    record = account.find(account.charges, call.ids[0])
+    if params.get("customer") is not None:
+        account.find(account.customers, params["customer"], "customer")
+    changed = {**record, **{name: value for name, value in params.items() if name != "expand"}}
+    if "metadata" in params:
+        changed["metadata"] = merge_metadata(record["metadata"], params["metadata"])
+    if "shipping" in params:
+        changed["shipping"] = merge_shipping(record["shipping"], params["shipping"])
+    return account.update(account.charges, record, changed, call.cause)
+
+
+def list_all(call: Call) -> Record:
+    """GET /v1/charges."""
+    return list_by(call, call.account.charges, "payment_intent", "customer", "transfer_group")
+
+
+def search_all(call: Call) -> Record:
+    """GET /v1/charges/search."""
+    return search(call, call.account.charges)
+
+
+def refuse_card(record: Record) -> Refusal:
+    """402 for a declined charge; Stripe's code is card_declined, the reason is the decline code."""
+    refusal = Refusal(402, record["failure_message"], code="card_declined").of_type("card_error").after_start()
+    refusal.error |= {"charge": record["id"], "decline_code": record["outcome"]["reason"]}
+    return refusal
+
+
+def pick_amount(params: Record, name: str) -> int | None:
+    """The amount to capture, None for all of it. Raises Refusal for an empty one."""
+    if name in params and params[name] is None:
+        raise refuse_missing(name)
+    amount: int | None = params.get(name)
+    return amount
+
+
+def _take(account: Account, record: Record) -> None:
+    code = record["currency"]
+    account.takings[code] = account.takings.get(code, 0) + record["amount_captured"]
+
+
+def _describe_method(method: Record) -> Record:
+    kind = method["type"]
+    details = {name: value for name, value in method[kind].items() if name not in ("display_brand", "generated_from")}
+    return {
+        "billing_details": {**NO_BILLING, **method["billing_details"]},
+        "payment_method": method["id"],
+        "payment_method_details": {kind: details, "type": kind},
+    }
+
+
+def _describe_decline(decline: str, outcome: Record) -> Record:
+    reason = "Your card has insufficient funds." if decline == "insufficient_funds" else "Your card was declined."
+    return {
+        "amount_captured": 0,
+        "captured": False,
+        "failure_code": "card_declined",
+        "failure_message": reason,
+        "outcome": {**outcome, "network_status": "declined_by_network", "reason": decline, "type": "issuer_declined"},
+        "paid": False,
+        "status": "failed",
+    }

@@ -1,0 +1,274 @@
+"""Payment intents: created, confirmed, captured, cancelled."""
+
+from __future__ import annotations
+
+from wanesync.sandbox.stripe import charges
+from wanesync.sandbox.stripe.account import Account, Cause
+from wanesync.sandbox.stripe.call import LISTS, SEARCHES, Call, list_by, merge_metadata, search
+from wanesync.sandbox.stripe.charges import AMOUNT, DESCRIPTORS, SHIPPING, Sale, pick_amount, refuse_card
+from wanesync.sandbox.stripe.currencies import CURRENCY
+from wanesync.sandbox.stripe.customers import merge_shipping
+from wanesync.sandbox.stripe.form import Choice, Email, Flag, Form, Free, Hash, Kind, Metadata, Row, Text
+from wanesync.sandbox.stripe.methods import DATA, TYPES, attach, build_method, resolve_method
+from wanesync.sandbox.stripe.refusals import INVALID, Refusal
+from wanesync.sandbox.stripe.shapes import Record, new_intent
+
+CAPTURE_METHODS = Choice(("automatic", "automatic_async", "manual"))
+# Known to Stripe, taken and not acted on.
+CONFIRMING: dict[str, Kind] = {
+    **dict.fromkeys(
+        (
+            "allowed_payment_method_types amount_details confirmation_token error_on_requires_action "
+            "excluded_payment_method_types hooks mandate mandate_data off_session payment_details "
+            "payment_method_options radar_options return_url use_stripe_sdk"
+        ).split(),
+        Free(),
+    ),
+    "capture_method": CAPTURE_METHODS,
+    "payment_method": Text(clears=False),
+    "payment_method_data": DATA,
+    "receipt_email": Email(),
+    "setup_future_usage": Choice(("off_session", "on_session"), clears=True),
+    "shipping": SHIPPING,
+}
+SHARED: dict[str, Kind] = {
+    **CONFIRMING,
+    **DESCRIPTORS,
+    "amount": AMOUNT,
+    "application_fee_amount": Free(),
+    "currency": CURRENCY,
+    "customer": Text(clears=False),
+    "customer_account": Text(),
+    "description": Text(1000),
+    "metadata": Metadata(),
+    "payment_method_configuration": Text(),
+    "payment_method_types": Row(Choice(TYPES)),
+    "transfer_data": Free(),
+    "transfer_group": Text(),
+}
+AUTOMATIC = Hash({"allow_redirects": Choice(("always", "never")), "enabled": Flag()}, ("enabled",))
+CREATE = Form(
+    {
+        **SHARED,
+        "automatic_payment_methods": AUTOMATIC,
+        "confirm": Flag(),
+        "confirmation_method": Choice(("automatic", "manual")),
+        "on_behalf_of": Text(),
+    },
+    ("amount", "currency"),
+)
+UPDATE = Form(SHARED)
+CONFIRM = Form({**CONFIRMING, "amount_to_confirm": AMOUNT})
+CAPTURE = Form(
+    {
+        **DESCRIPTORS,
+        **dict.fromkeys(
+            ("amount_details", "application_fee_amount", "hooks", "payment_details", "transfer_data"), Free()
+        ),
+        "amount_to_capture": AMOUNT,
+        "final_capture": Flag(),
+        "metadata": Metadata(),
+    }
+)
+REASONS = ("abandoned", "duplicate", "fraudulent", "requested_by_customer")
+CANCEL = Form({"cancellation_reason": Choice(REASONS)})
+RETRIEVE = Form({"client_secret": Text()})
+LIST = Form({**LISTS, "customer": Text(clears=False), "customer_account": Text()})
+SEARCH = Form(SEARCHES, ("query",))
+STORED = (
+    "amount automatic_payment_methods capture_method confirmation_method currency customer description "
+    "payment_method_types receipt_email setup_future_usage statement_descriptor statement_descriptor_suffix "
+    "transfer_group"
+).split()
+OPEN = ("requires_payment_method", "requires_confirmation", "requires_action")
+
+
+def apply_params(account: Account, record: Record, params: Record, cause: Cause) -> Record:
+    """The intent after an update, with its payment method found or made. Raises Refusal."""
+    if params.get("customer") is not None:
+        account.find(account.customers, params["customer"], "customer")
+    changed = {**record, **{name: params[name] for name in STORED if name in params}}
+    if "metadata" in params:
+        changed["metadata"] = merge_metadata(record["metadata"], params["metadata"])
+    if "shipping" in params:
+        changed["shipping"] = merge_shipping(record["shipping"], params["shipping"])
+    method = None
+    if "payment_method" in params:
+        method = resolve_method(account, params["payment_method"], cause)
+    elif "payment_method_data" in params:
+        method = build_method(account, params["payment_method_data"], cause)
+    if method is not None:
+        changed["payment_method"] = method["id"]
+        if changed["status"] == "requires_payment_method":
+            changed["status"] = "requires_confirmation"
+    _check_owner(account, changed)
+    return changed
+
+
+def create(call: Call) -> Record:
+    """POST /v1/payment_intents; with ``confirm`` it is paid in the same call."""
+    account, params, cause = call.account, call.params, call.cause
+    born = new_intent(account.birth("pi_", cause, 24), params["amount"], params["currency"], account.new_id("", 25))
+    if "payment_method_types" in params:
+        born["automatic_payment_methods"] = None
+    record = apply_params(account, born, params, cause)
+    account.store(account.intents, record, cause)
+    account.emit("payment_intent.created", record, cause)
+    return confirm(account, record, cause) if params.get("confirm") else record
+
+
+def confirm(account: Account, record: Record, cause: Cause) -> Record:
+    """Charge the payment method. Raises Refusal: 400 in a wrong state, 402 if the card declines."""
+    if record["status"] not in OPEN:
+        raise _refuse_state(
+            record, f"You cannot confirm this PaymentIntent because it has a status of {record['status']}."
+        )
+    method = account.methods.get(record["payment_method"] or "")
+    if method is None:
+        raise _refuse_state(
+            record,
+            "You cannot confirm this PaymentIntent because it's missing a payment method. You can either update the "
+            "PaymentIntent with a payment method and then confirm it again, or confirm it again directly with a "
+            "payment method or ConfirmationToken.",
+        )
+    manual = record["capture_method"] == "manual"
+    said = {name: record[name] for name in ("customer", "metadata", *charges.KEPT)} | {"payment_intent": record["id"]}
+    sale = Sale(record["amount"], record["currency"], not manual, method, said)
+    taken = charges.charge(account, sale, cause)
+    if not taken["paid"]:
+        _fail(account, record, taken, cause)
+    changes: Record = {"latest_charge": taken["id"], "last_payment_error": None}
+    if manual:
+        changes |= {"status": "requires_capture", "amount_capturable": record["amount"]}
+    else:
+        changes |= {"status": "succeeded", "amount_received": record["amount"]}
+    record = account.change(account.intents, record, changes, cause)
+    account.emit("payment_intent.amount_capturable_updated" if manual else "payment_intent.succeeded", record, cause)
+    if record["setup_future_usage"] and record["customer"] and method["customer"] is None:
+        attach(account, method, record["customer"], cause)
+    return record
+
+
+def capture_charge(account: Account, record: Record, amount: int | None, cause: Cause) -> Record:
+    """Capture a charge and finish the intent it belongs to; returns the charge. Raises Refusal."""
+    taken = charges.capture(account, record, amount, cause)
+    intent = account.intents.get(taken["payment_intent"] or "")
+    if intent is not None:
+        paid = {"status": "succeeded", "amount_capturable": 0, "amount_received": taken["amount_captured"]}
+        account.emit("payment_intent.succeeded", account.change(account.intents, intent, paid, cause), cause)
+    return taken
+
+
+def retrieve(call: Call) -> Record:
+    """GET /v1/payment_intents/{id}."""
+    return call.account.find(call.account.intents, call.ids[0])
+
+
+def update(call: Call) -> Record:
+    """POST /v1/payment_intents/{id}: Stripe has no event for it."""
+    account = call.account
+    record = account.find(account.intents, call.ids[0])
+    if record["status"] not in OPEN and not set(call.params) <= {"metadata", "description", "expand", "receipt_email"}:
+        raise _refuse_state(
+            record, f"This PaymentIntent's fields could not be updated because it has a status of {record['status']}."
+        )
+    return account.store(account.intents, apply_params(account, record, call.params, call.cause), call.cause)
+
+
+def confirm_one(call: Call) -> Record:
+    """POST /v1/payment_intents/{id}/confirm."""
+    account = call.account
+    record = account.find(account.intents, call.ids[0])
+    if record["status"] in OPEN:
+        record = account.store(account.intents, apply_params(account, record, call.params, call.cause), call.cause)
+    return confirm(account, record, call.cause)
+
+
+def capture_one(call: Call) -> Record:
+    """POST /v1/payment_intents/{id}/capture."""
+    account, params = call.account, call.params
+    record = account.find(account.intents, call.ids[0])
+    if record["status"] != "requires_capture":
+        raise _refuse_state(
+            record,
+            f"This PaymentIntent could not be captured because it has a status of {record['status']}. "
+            "Only a PaymentIntent with one of the following statuses may be captured: requires_capture.",
+        )
+    if "metadata" in params:
+        merged = merge_metadata(record["metadata"], params["metadata"])
+        account.change(account.intents, record, {"metadata": merged}, call.cause)
+    held = account.find(account.charges, record["latest_charge"])
+    capture_charge(account, held, pick_amount(params, "amount_to_capture"), call.cause)
+    return account.find(account.intents, record["id"])
+
+
+def capture_by_charge(call: Call) -> Record:
+    """POST /v1/charges/{id}/capture."""
+    account = call.account
+    record = account.find(account.charges, call.ids[0])
+    return capture_charge(account, record, pick_amount(call.params, "amount"), call.cause)
+
+
+def cancel(call: Call) -> Record:
+    """POST /v1/payment_intents/{id}/cancel: an authorised charge is released and can never be captured."""
+    account, cause = call.account, call.cause
+    record = account.find(account.intents, call.ids[0])
+    if record["status"] not in (*OPEN, "requires_capture"):
+        raise _refuse_state(
+            record, f"You cannot cancel this PaymentIntent because it has a status of {record['status']}."
+        )
+    held = account.charges.get(record["latest_charge"] or "") if record["status"] == "requires_capture" else None
+    if held is not None:
+        released = {"refunded": True, "amount_refunded": held["amount"]}
+        account.emit("charge.refunded", account.change(account.charges, held, released, cause), cause)
+    ended = {
+        "status": "canceled",
+        "amount_capturable": 0,
+        "canceled_at": cause.now_s,
+        "cancellation_reason": call.params.get("cancellation_reason"),
+    }
+    record = account.change(account.intents, record, ended, cause)
+    account.emit("payment_intent.canceled", record, cause)
+    return record
+
+
+def list_all(call: Call) -> Record:
+    """GET /v1/payment_intents."""
+    return list_by(call, call.account.intents, "customer")
+
+
+def search_all(call: Call) -> Record:
+    """GET /v1/payment_intents/search."""
+    return search(call, call.account.intents)
+
+
+def _fail(account: Account, record: Record, failed: Record, cause: Cause) -> None:
+    refusal = refuse_card(failed)
+    method = account.methods.get(failed["payment_method"])
+    error = {**refusal.error, "payment_method": method}
+    changes = {
+        "last_payment_error": error,
+        "latest_charge": failed["id"],
+        "payment_method": None,
+        "status": "requires_payment_method",
+    }
+    record = account.change(account.intents, record, changes, cause)
+    account.emit("payment_intent.payment_failed", record, cause)
+    refusal.error |= {"payment_intent": record, "payment_method": method}
+    raise refusal
+
+
+def _check_owner(account: Account, record: Record) -> None:
+    method = account.methods.get(record["payment_method"] or "")
+    if method is not None and method["customer"] is not None and method["customer"] != record["customer"]:
+        text = (
+            f"The provided PaymentMethod ({method['id']}) belongs to a Customer other than that of this PaymentIntent. "
+            "Pass that customer in the customer parameter."
+        )
+        raise Refusal(400, text, param="payment_method")
+
+
+def _refuse_state(record: Record, message: str) -> Refusal:
+    refusal = Refusal(400, message, code="payment_intent_unexpected_state").of_type(INVALID).after_start()
+    refusal.error["payment_intent"] = record
+    return refusal

@@ -1,0 +1,246 @@
+"""The stand-in Stripe: one account as a state machine that requests, edits and webhook answers drive."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from email.utils import formatdate
+from urllib.parse import parse_qsl
+
+import orjson
+
+from wanesync.sandbox.faults import Faults
+from wanesync.sandbox.journal import Journal
+from wanesync.sandbox.limits import RateWindow, Tally
+from wanesync.sandbox.stripe.account import Account, Cause, flatten_set
+from wanesync.sandbox.stripe.call import Call
+from wanesync.sandbox.stripe.dashboard import carry_out
+from wanesync.sandbox.stripe.expand import expand
+from wanesync.sandbox.stripe.idempotency import IdempotencyStore, Stored, fingerprint
+from wanesync.sandbox.stripe.keys import read_key
+from wanesync.sandbox.stripe.operations import Operation, find_operation
+from wanesync.sandbox.stripe.refusals import Refusal, refuse_down, refuse_locked, refuse_path, refuse_rate
+from wanesync.sandbox.stripe.settings import StripeSettings
+from wanesync.sandbox.stripe.shapes import Record
+from wanesync.sandbox.stripe.shelf import FOREVER, Window
+from wanesync.sandbox.wire import Delivery, Request, Response, WebhookTarget
+
+__all__ = ["StripeMachine", "StripeSettings"]
+
+FORM = "application/x-www-form-urlencoded"
+SHORT_FORM = (
+    "email name phone address shipping preferred_locales business_name individual_name description metadata currency"
+).split()
+VERSION = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(\.[a-z]+)?")
+Pairs = list[tuple[str, str]]
+
+
+class StripeMachine:
+    """A pure ``StandIn``: no clock, no sockets, all randomness from ``rng``.
+
+    ``journal`` lists what was committed, ``account`` holds all records. A person's edits come through
+    ``edit``; ``hold_key`` makes an idempotency key count as still running.
+    """
+
+    def __init__(self, rng: random.Random, settings: StripeSettings | None = None) -> None:
+        self.settings = settings or StripeSettings()
+        self.account = Account(rng, self.settings)
+        self._rng = rng
+        self._answers = IdempotencyStore()
+        self._tally = Tally()
+        self._global = RateWindow(self.settings.rate_per_s)
+        self._search = RateWindow(self.settings.search_rate_per_s)
+        self._windows: dict[str, RateWindow] = {}
+        self._operations: Counter[str] = Counter()
+        self._rate_limited = 0
+
+    @property
+    def journal(self) -> Journal:
+        """All changes so far."""
+        return self.account.journal
+
+    def handle(self, request: Request, now_ms: int) -> Response:
+        """Answer one API request."""
+        self._tally.count(now_ms)
+        request_id = self.account.new_id("req_")
+        try:
+            response = self._answer(request, request_id, now_ms)
+        except Refusal as refusal:
+            self._rate_limited += "Stripe-Rate-Limited-Reason" in refusal.headers
+            response = Response(refusal.status, refusal.headers, orjson.dumps({"error": refusal.error}))
+        headers = {
+            "Content-Type": "application/json",
+            "Date": formatdate(now_ms // 1000, usegmt=True),
+            "Request-Id": request_id,
+            "Stripe-Version": request.headers.get("stripe-version", self.settings.api_version),
+            **response.headers,
+        }
+        if "idempotency-key" in request.headers and request.method == "POST":
+            headers["Idempotency-Key"] = request.headers["idempotency-key"]
+        if response.status == 429 and "Stripe-Rate-Limited-Reason" not in headers:
+            # A lock time-out was never processed and has no request id (docs.stripe.com/rate-limits).
+            del headers["Request-Id"]
+        return replace(response, headers=headers)
+
+    def edit(self, kind: str, record_id: str | None, values: Mapping[str, str], now_ms: int) -> str:
+        """A person's edit in the Dashboard; see ``dashboard.carry_out``. Raises ValueError."""
+        return carry_out(self.account, kind, record_id, values, Cause(now_ms, "user"))
+
+    def next_delivery_ms(self) -> int | None:
+        """When the earliest waiting webhook is due, or None."""
+        return self.account.post.next_ms()
+
+    def take_deliveries(self, now_ms: int) -> Sequence[Delivery]:
+        """The webhook POSTs due by now, freshly signed."""
+        return self.account.post.take(now_ms)
+
+    def finish_delivery(self, delivery_id: int, status: int | None, now_ms: int) -> None:
+        """The answer to one POST: done if 2xx, else retried later."""
+        self.account.post.finish(delivery_id, status, now_ms)
+
+    def set_target(self, target: WebhookTarget | None) -> None:
+        """Where events go besides the webhook endpoints created through the API."""
+        self.account.post.set_target(target)
+
+    def set_faults(self, faults: Faults) -> None:
+        """What goes wrong from now on."""
+        self.account.faults = faults
+
+    def set_limits(self, rate_per_s: int, operation_rate_per_s: int | None, search_rate_per_s: int) -> None:
+        """Other limits from now on; None leaves the single operations to the account's limit."""
+        self.settings = replace(
+            self.settings,
+            rate_per_s=rate_per_s,
+            operation_rate_per_s=operation_rate_per_s,
+            search_rate_per_s=search_rate_per_s,
+        )
+        self._global.limit, self._search.limit = rate_per_s, search_rate_per_s
+
+    def set_rate(self, per_s: int) -> None:
+        """One limit for the account, none for the single operations; search keeps its own."""
+        self.set_limits(per_s, None, self.settings.search_rate_per_s)
+
+    def records(self) -> list[dict[str, str]]:
+        """Every living customer, oldest first: ``id`` and what is set, as ``address.city`` and ``metadata.key``."""
+        rows, _ = self.account.customers.page(Window(FOREVER), self.account.customers.listed())
+        return [{"id": row["id"], **flatten_set(row, SHORT_FORM)} for row in reversed(rows)]
+
+    def hold_key(self, key: str) -> None:
+        """From now on a request with this idempotency key is in flight: further ones get 409."""
+        self._answers.hold(key)
+
+    def release_key(self, key: str) -> None:
+        """The request in flight is over."""
+        self._answers.release(key)
+
+    def stats(self, now_ms: int) -> dict[str, object]:
+        """Counts so far; ``now_ms`` is when they were asked for."""
+        return {
+            "at_ms": now_ms,
+            "requests": self._tally.total,
+            "rate_limited": self._rate_limited,
+            "largest_window_1s": self._tally.largest(),
+            **self.account.post.counts(),
+            "customers": len(self.account.customers),
+            "charges": len(self.account.charges),
+            "events": len(self.account.events),
+            "operations": dict(self._operations),
+        }
+
+    def _answer(self, request: Request, request_id: str, now_ms: int) -> Response:
+        key = read_key(request.headers, self.settings.account_id)
+        found = find_operation(request.method, request.path)
+        if found is None:
+            raise refuse_path(request.method, request.path)
+        operation, ids = found
+        self._operations[operation.name] += 1
+        self._limit(operation, now_ms)
+        if self._strikes(self.account.faults.error_503):
+            raise refuse_down(503)
+        pairs = _read_pairs(request)
+        idempotency_key = request.headers.get("idempotency-key") if request.method == "POST" else None
+        mark = fingerprint(pairs) if idempotency_key else ""
+        if idempotency_key:
+            stored = self._answers.look(idempotency_key, request.path, mark, now_ms)
+            if stored is not None:
+                return _replay(stored)
+        params = operation.form.read(pairs)
+        cause = Cause(now_ms, f"api:{key[-4:]}", request_id, idempotency_key)
+        call = Call(self.account, request.path, ids, params, cause, key)
+        response, executed = self._run(operation, call)
+        if idempotency_key and executed:
+            kept = Stored(request.path, mark, response.status, response.body, request_id, now_ms)
+            self._answers.keep(idempotency_key, kept)
+        return response
+
+    def _limit(self, operation: Operation, now_ms: int) -> None:
+        """Raises Refusal 429. The operation's own window comes first, so that it spares the account's."""
+        rate = self.settings.operation_rate_per_s
+        if operation.is_search:
+            if not self._search.admit(now_ms):
+                raise refuse_rate("endpoint-rate")
+        elif rate is not None:
+            window = self._windows.setdefault(operation.name, RateWindow(rate))
+            window.limit = rate
+            if not window.admit(now_ms):
+                raise refuse_rate("endpoint-rate")
+        if not self._global.admit(now_ms):
+            raise refuse_rate("global-rate")
+
+    def _run(self, operation: Operation, call: Call) -> tuple[Response, bool]:
+        """Carry it out, with the faults in force; and whether it began to run, so that a key stores the answer."""
+        faults, writes = self.account.faults, operation.method != "GET"
+        if writes and call.ids and self._strikes(faults.lock):
+            raise refuse_locked()
+        broken = operation.method == "POST" and self._strikes(faults.error_500)
+        if broken and self._rng.random() < 0.5:
+            return _render_refusal(refuse_down(500)), True
+        try:
+            shown = operation.run(call)
+            response = Response(200, {}, orjson.dumps(self._expand(shown, call.params)))
+        except Refusal as refusal:
+            if not refusal.executed:
+                raise
+            response = _render_refusal(refusal)
+        if broken:
+            # It happened, and the answer does not say so: the outcome is indeterminate to the caller.
+            response = _render_refusal(refuse_down(500))
+        return replace(response, lost=writes and self._strikes(faults.lost_answer)), True
+
+    def _expand(self, shown: Record, params: Record) -> Record:
+        paths = params.get("expand")
+        return expand(self.account, shown, paths) if paths else shown
+
+    def _strikes(self, probability: float) -> bool:
+        return probability > 0 and self._rng.random() < probability
+
+
+def _render_refusal(refusal: Refusal) -> Response:
+    return Response(refusal.status, refusal.headers, orjson.dumps({"error": refusal.error}))
+
+
+def _replay(stored: Stored) -> Response:
+    headers = {"Idempotent-Replayed": "true", "Original-Request": stored.request_id}
+    if stored.status >= 500:
+        headers["Stripe-Should-Retry"] = "false"
+    return Response(stored.status, headers, stored.body)
+
+
+def _read_pairs(request: Request) -> Pairs:
+    """Query and form together. Raises Refusal for another content type and unreadable bodies."""
+    version = request.headers.get("stripe-version")
+    if version is not None and not VERSION.fullmatch(version):
+        raise Refusal(400, f"Invalid Stripe API version: {version}")
+    pairs = list(request.query)
+    if request.method == "GET" or not request.body:
+        return pairs
+    if request.headers.get("content-type", FORM).partition(";")[0].strip().lower() != FORM:
+        raise Refusal(400, f"Invalid request (check that your POST content type is {FORM}).")
+    try:
+        text = request.body.decode("utf-8")
+        return pairs + parse_qsl(text, keep_blank_values=True, max_num_fields=1000, errors="strict")
+    except ValueError as error:
+        raise Refusal(400, "Invalid request: the body could not be read as an UTF-8 form.") from error

@@ -1,0 +1,191 @@
+"""Payment methods, and the ready-made ones Stripe keeps for tests (docs.stripe.com/testing)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from wanesync.sandbox.stripe.account import Account, Cause
+from wanesync.sandbox.stripe.call import PAGES, Call, merge_metadata, show_page
+from wanesync.sandbox.stripe.form import Choice, Email, Form, Free, Hash, Kind, Metadata, Text
+from wanesync.sandbox.stripe.refusals import Refusal, refuse_absent, refuse_missing
+from wanesync.sandbox.stripe.shapes import NO_ADDRESS, NO_BILLING, Record, new_card_method, new_method
+
+TYPES = tuple(
+    (
+        "acss_debit affirm afterpay_clearpay alipay alma amazon_pay au_becs_debit bacs_debit bancontact "
+        "billie bizum blik boleto card cashapp crypto custom customer_balance eps fpx giropay grabpay ideal "
+        "interac_present kakao_pay klarna konbini kr_card link mb_way mobilepay multibanco naver_pay "
+        "nz_bank_account oxxo p24 pay_by_bank payco paynow paypal paypay payto pix promptpay revolut_pay "
+        "samsung_pay satispay scalapay sepa_debit sequra sofort sunbit swish twint upi us_bank_account "
+        "wechat_pay zip"
+    ).split()
+)
+BILLING = Hash(
+    {
+        "address": Hash(dict.fromkeys(NO_ADDRESS, Text()), clears=True),
+        "email": Email(),
+        "name": Text(),
+        "phone": Text(),
+        "tax_id": Text(),
+    }
+)
+SHARED: dict[str, Kind] = {
+    "allow_redisplay": Choice(("always", "limited", "unspecified")),
+    "billing_details": BILLING,
+    "metadata": Metadata(),
+}
+KINDS: dict[str, Kind] = {**dict.fromkeys(TYPES, Free()), **SHARED, "type": Choice(TYPES), "radar_options": Free()}
+DATA = Hash(KINDS, ("type",))
+CREATE = Form({**KINDS, "customer": Text(clears=False), "payment_method": Text(clears=False)})
+UPDATE = Form({**SHARED, "card": Free(), "us_bank_account": Free()})
+ATTACH = Form({"customer": Text(clears=False), "customer_account": Text()})
+FILTERS: dict[str, Kind] = {**PAGES, "type": Choice(TYPES), "allow_redisplay": Text()}
+OF_CUSTOMER = Form(FILTERS)
+LIST = Form({**FILTERS, "customer": Text(clears=False), "customer_account": Text()})
+
+
+@dataclass(frozen=True, slots=True)
+class TestCard:
+    """A card for tests; ``decline`` is the decline code every charge on it gets."""
+
+    brand: str
+    last4: str
+    decline: str | None = None
+
+
+CARDS = {
+    "visa": TestCard("visa", "4242"),
+    "visa_debit": TestCard("visa", "5556"),
+    "mastercard": TestCard("mastercard", "4444"),
+    "amex": TestCard("amex", "8431"),
+    "discover": TestCard("discover", "1117"),
+    "jcb": TestCard("jcb", "0505"),
+    "chargeDeclined": TestCard("visa", "0002", "generic_decline"),
+    "visa_chargeDeclined": TestCard("visa", "0002", "generic_decline"),
+    "chargeDeclinedInsufficientFunds": TestCard("visa", "9995", "insufficient_funds"),
+    "visa_chargeDeclinedInsufficientFunds": TestCard("visa", "9995", "insufficient_funds"),
+    "chargeCustomerFail": TestCard("visa", "0341", "generic_decline"),
+}
+DECLINES = {card.last4: card.decline for card in CARDS.values() if card.decline}
+
+
+def resolve_method(account: Account, name: str, cause: Cause, param: str = "payment_method") -> Record:
+    """The payment method of that id; ``pm_card_…`` and ``tok_…`` make a new one. Raises Refusal 400."""
+    for prefix in ("pm_card_", "tok_"):
+        card = CARDS.get(name.removeprefix(prefix)) if name.startswith(prefix) else None
+        if card is not None:
+            birth = account.birth("pm_", cause, 24)
+            return account.store(account.methods, new_card_method(birth, card.brand, card.last4), cause)
+    return account.find(account.methods, name, param)
+
+
+def build_method(account: Account, params: Record, cause: Cause) -> Record:
+    """A payment method from its own parameters, stored."""
+    kind = params.get("type")
+    if kind is None:
+        raise refuse_missing("type")
+    birth = account.birth("pm_", cause, 24)
+    record = new_method(birth, kind, {})
+    if kind == "card":
+        given = params.get("card")
+        token = given.get("token", "") if isinstance(given, dict) else ""
+        number = given.get("number", "") if isinstance(given, dict) else ""
+        card = CARDS.get(str(token).removeprefix("tok_"), CARDS["visa"])
+        card = replace(card, last4=number[-4:]) if isinstance(number, str) and len(number) >= 12 else card
+        record = new_card_method(birth, card.brand, card.last4)
+    return account.store(account.methods, apply_params(record, params), cause)
+
+
+def apply_params(record: Record, params: Record) -> Record:
+    """The payment method after an update."""
+    changed = dict(record)
+    if "billing_details" in params:
+        changed["billing_details"] = merge_billing(record["billing_details"], params["billing_details"])
+    if "metadata" in params:
+        changed["metadata"] = merge_metadata(record["metadata"], params["metadata"])
+    if "allow_redisplay" in params:
+        changed["allow_redisplay"] = params["allow_redisplay"]
+    return changed
+
+
+def merge_billing(old: Record, given: Record) -> Record:
+    """Billing details after an update, the address key by key."""
+    merged = {**NO_BILLING, **old, **given}
+    if "address" in given:
+        merged["address"] = {**(old["address"] or NO_ADDRESS), **(given["address"] or NO_ADDRESS)}
+    return merged
+
+
+def attach(account: Account, method: Record, customer_id: str, cause: Cause) -> Record:
+    """Give a payment method to a customer. Raises Refusal if it has one already."""
+    if method["customer"] is not None:
+        text = "The payment method you provided has already been attached to a customer."
+        raise Refusal(400, text, code="payment_method_unexpected_state").after_start()
+    method = account.change(account.methods, method, {"customer": customer_id}, cause)
+    account.emit("payment_method.attached", method, cause)
+    return method
+
+
+def create(call: Call) -> Record:
+    """POST /v1/payment_methods."""
+    return build_method(call.account, call.params, call.cause)
+
+
+def retrieve(call: Call) -> Record:
+    """GET /v1/payment_methods/{id}."""
+    try:
+        return resolve_method(call.account, call.ids[0], call.cause)
+    except Refusal:
+        raise refuse_absent("PaymentMethod", call.ids[0]) from None
+
+
+def update(call: Call) -> Record:
+    """POST /v1/payment_methods/{id}."""
+    account = call.account
+    record = account.find(account.methods, call.ids[0])
+    return account.update(account.methods, record, apply_params(record, call.params), call.cause)
+
+
+def attach_one(call: Call) -> Record:
+    """POST /v1/payment_methods/{id}/attach."""
+    if "customer" not in call.params:
+        raise refuse_missing("customer")
+    customer = call.account.find(call.account.customers, call.params["customer"], "customer")
+    return attach(call.account, retrieve(call), customer["id"], call.cause)
+
+
+def detach_one(call: Call) -> Record:
+    """POST /v1/payment_methods/{id}/detach."""
+    account, cause = call.account, call.cause
+    method = account.find(account.methods, call.ids[0])
+    if method["customer"] is None:
+        text = "The payment method you provided is not attached to a customer so detachment is impossible."
+        raise Refusal(400, text, code="payment_method_unexpected_state").after_start()
+    free = account.change(account.methods, method, {"customer": None}, cause)
+    account.emit("payment_method.detached", free, cause, {"customer": method["customer"]})
+    return free
+
+
+def list_all(call: Call) -> Record:
+    """GET /v1/payment_methods."""
+    return _show(call, call.params.get("customer"))
+
+
+def list_of_customer(call: Call) -> Record:
+    """GET /v1/customers/{id}/payment_methods."""
+    call.account.find(call.account.customers, call.ids[0])
+    return _show(call, call.ids[0])
+
+
+def retrieve_of_customer(call: Call) -> Record:
+    """GET /v1/customers/{id}/payment_methods/{id}."""
+    record = call.account.methods.get(call.ids[1])
+    if record is None or record["customer"] != call.ids[0]:
+        raise refuse_absent("PaymentMethod", call.ids[1]).after_start()
+    return record
+
+
+def _show(call: Call, customer: str | None) -> Record:
+    methods, wanted = call.account.methods, {name: call.params[name] for name in ("type",) if name in call.params}
+    lists = methods.listed("customer", (customer,)) if customer is not None else methods.listed()
+    return show_page(call, methods, lists, lambda row: all(row[name] == value for name, value in wanted.items()))

@@ -1,0 +1,1 @@
+"""The two sides: official SDKs, their wire formats and error tables."""

@@ -1,0 +1,95 @@
+"""Signatures of webhooks: HubSpot's v3 and Stripe's v1, over the raw bytes, compared in constant time.
+
+Our own verifiers: the SDKs' accept times in the future, take one secret only and trip over input
+that is not ASCII. HubSpot's older signatures (v1, v2) carry no time and are not accepted.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from wanesync.core.errors import BadSignature, ConfigError
+
+TOLERANCE_MS = 300_000
+MAX_SIGNATURES = 16
+HUBSPOT_SIGNATURE = "x-hubspot-signature-v3"
+HUBSPOT_TIMESTAMP = "x-hubspot-request-timestamp"
+STRIPE_SIGNATURE = "stripe-signature"
+
+# The only escapes HubSpot undoes before signing (request validation guide).
+_DECODED = {
+    "%3A": ":", "%2F": "/", "%3F": "?", "%40": "@", "%21": "!", "%24": "$", "%27": "'",
+    "%28": "(", "%29": ")", "%2A": "*", "%2C": ",", "%3B": ";",
+}  # fmt: skip
+_ESCAPES = re.compile("|".join(_DECODED), re.IGNORECASE)
+_DIGITS = re.compile(r"[0-9]{1,15}")
+
+
+@dataclass(frozen=True, slots=True)
+class SignedRequest:
+    """One POST as it came: ``url`` is the public one that the sender called; ``headers`` in any case."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    def header(self, name: str) -> str:
+        """A header's value, "" if it is missing."""
+        return next((value for key, value in self.headers.items() if key.lower() == name), "")
+
+
+def _check_secrets(secrets: Sequence[str], option: str) -> list[bytes]:
+    if not secrets or not all(secrets):
+        raise ConfigError([f"{option}: a secret is needed to tell true webhooks from forged ones"])
+    return [secret.encode() for secret in secrets]
+
+
+def _check_time(told: str, now_ms: int, unit_ms: int) -> None:
+    if not _DIGITS.fullmatch(told):
+        raise BadSignature("the time of the signature is missing or not a number")
+    if abs(now_ms - int(told) * unit_ms) > TOLERANCE_MS:
+        raise BadSignature("signed more than 5 minutes from now; check this machine's clock if all webhooks fail")
+
+
+class HubSpotSignature:
+    """Verifies v3: base64 of HMAC-SHA256 over method, URI, body and time. Several secrets during a rotation."""
+
+    def __init__(self, secrets: Sequence[str]) -> None:
+        self._secrets = _check_secrets(secrets, "hubspot.webhook_secret")
+
+    def verify(self, request: SignedRequest, now_ms: int) -> None:
+        """Raise BadSignature unless one of the secrets signed it within 5 minutes of ``now_ms``."""
+        told = request.header(HUBSPOT_TIMESTAMP)
+        _check_time(told, now_ms, 1)
+        given = request.header(HUBSPOT_SIGNATURE).encode("utf-8", "replace")
+        uri = _ESCAPES.sub(lambda found: _DECODED[found[0].upper()], request.url)
+        signed = request.method.encode() + uri.encode() + request.body + told.encode()
+        digests = [base64.b64encode(hmac.digest(secret, signed, hashlib.sha256)) for secret in self._secrets]
+        if not any(hmac.compare_digest(digest, given) for digest in digests):
+            raise BadSignature("no secret made this signature; check hubspot.webhook_secret and server.public_url")
+
+
+class StripeSignature:
+    """Verifies v1: hex of HMAC-SHA256 over ``t.body``. Several secrets and several signatures are tried."""
+
+    def __init__(self, secrets: Sequence[str]) -> None:
+        self._secrets = _check_secrets(secrets, "stripe.webhook_secret")
+
+    def verify(self, request: SignedRequest, now_ms: int) -> None:
+        """Raise BadSignature unless one of the secrets signed it within 5 minutes of ``now_ms``."""
+        parts = [part.partition("=") for part in request.header(STRIPE_SIGNATURE).split(",")]
+        times = [value for name, _, value in parts if name.strip() == "t"]
+        given = [value.encode("utf-8", "replace") for name, _, value in parts if name.strip() == "v1"]
+        if len(times) != 1 or not 1 <= len(given) <= MAX_SIGNATURES:
+            raise BadSignature("the header Stripe-Signature is missing or malformed")
+        _check_time(times[0], now_ms, 1000)
+        signed = times[0].encode() + b"." + request.body
+        digests = [hmac.digest(secret, signed, hashlib.sha256).hex().encode() for secret in self._secrets]
+        if not any(hmac.compare_digest(digest, told) for digest in digests for told in given):
+            raise BadSignature("no secret made this signature; check stripe.webhook_secret")

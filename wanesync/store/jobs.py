@@ -1,0 +1,307 @@
+"""The queue: who may run which job, and what becomes of one that ends."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from typing import TypedDict
+
+from wanesync.core.errors import WanesyncError
+from wanesync.core.job import POISON_ALONE, DeadClass, Job, JobKind, JobRequest, JobState, judge_rescues
+from wanesync.core.model import Side
+from wanesync.store.db import Row, RuleBroken, Session, Value
+from wanesync.store.processes import LEASE_MS
+
+_KINDS = tuple(JobKind)
+
+
+class LeaseLost(WanesyncError):
+    """The job is no longer ours: it was rescued, or another process runs it. Nothing of this transaction may stay."""
+
+
+class Depth(TypedDict):
+    """Waiting and running work of one lane, kind and priority. ``due``: ready and due now."""
+
+    lane: str
+    kind: str
+    priority: int
+    ready: int
+    running: int
+    oldest_arrived_ms: int
+    due: int
+
+
+class Jobs:
+    """The table ``jobs`` (CORRECTNESS section 7): one ready and one running row per (lane, kind, key)."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def put(self, request: JobRequest) -> None:
+        """Queues one job, or joins the one that is ready."""
+        self.put_many([request])
+
+    def put_many(self, requests: Sequence[JobRequest]) -> None:
+        """Queues jobs, or joins those that are ready.
+
+        A ready one takes the higher priority and the earliest arrival, and stops backing off unless its wait is fixed.
+        A dead one of the same key is done: the new one stands for it.
+        """
+        if not requests:
+            return
+        now_ms = self._session.now_ms
+        groups: dict[tuple[Side, JobKind], set[str]] = defaultdict(set)
+        batch: list[dict[str, Value]] = []
+        for request in sorted(requests, key=_order):
+            groups[request.lane, request.kind].add(request.key)
+            batch.append(
+                {
+                    "id": self._session.make_id(),
+                    "lane": request.lane,
+                    "kind": request.kind,
+                    "key": request.key,
+                    "priority": int(request.priority),
+                    "due_ms": now_ms if request.due_ms is None else request.due_ms,
+                    "run_id": request.run_id,
+                    "now": now_ms,
+                }
+            )
+        self._session.each("queue_job", batch)
+        for (lane, kind), keys in sorted(groups.items()):
+            self._session.rows("supersede_dead_jobs", lane=lane, kind=kind, keys=sorted(keys), now=now_ms)
+        self._session.queued = True
+
+    def claim(self, lane: Side, kinds: Sequence[JobKind] | None, limit: int, owner: str) -> list[Job]:
+        """Up to ``limit`` due jobs: best priority, then earliest arrival first.
+
+        At most one per key, and none whose key runs. A job whose processes died twice comes alone.
+        """
+        wanted = tuple(kinds or _KINDS)
+        values: dict[str, Value] = {"lane": lane, "kinds": wanted, "owner": owner, "now": self._session.now_ms}
+        token = f"{self._session.rng.getrandbits(64):016x}."
+        if self._session.row("suspect_waits", lane=lane, now=self._session.now_ms):
+            best = self._session.row("best_job", lane=lane, kinds=wanted, now=self._session.now_ms)
+            if best and best[2] >= POISON_ALONE:
+                alone = self._session.rows("claim_suspect", token=token, **values)
+                if alone:
+                    return [_job(row) for row in alone]
+        jobs = [_job(row) for row in self._session.rows("claim_jobs", token=token, limit=limit, **values)]
+        jobs.sort(key=lambda job: (job.priority, job.arrived_ms, job.id))
+        return self._one_per_key(jobs) if len(wanted) > 1 else jobs
+
+    def _one_per_key(self, jobs: list[Job]) -> list[Job]:
+        best: dict[str, Job] = {}
+        for job in jobs:
+            best.setdefault(job.key, job)
+        others = [job.id for job in jobs if best[job.key] is not job]
+        if others:
+            self._session.rows("unclaim_jobs", ids=others)
+        return list(best.values())
+
+    def peek(self, lane: Side) -> tuple[JobKind, int] | None:
+        """(kind, priority) of the job the next claim would begin with."""
+        row = self._session.row("best_job", lane=lane, kinds=_KINDS, now=self._session.now_ms)
+        return (JobKind(row[0]), row[1]) if row else None
+
+    def next_due_ms(self, lane: Side) -> int | None:
+        """When the next ready job whose key does not run is due (it may be past)."""
+        row = self._session.row("next_due", lane=lane)
+        return int(row[0]) if row else None
+
+    def mine(self, jobs: Collection[Job]) -> set[str]:
+        """Ids of those that still run under our token while their owner's lease lasts.
+
+        In a writing transaction they cannot be rescued before it ends.
+        """
+        if not jobs:
+            return set()
+        query = "lock_running_in_lease" if self._session.writing else "running_in_lease"
+        fresh_ms = self._session.now_ms - LEASE_MS
+        running: dict[str, str] = dict(self._session.rows(query, ids=[job.id for job in jobs], fresh_ms=fresh_ms))
+        return {job.id for job in jobs if running.get(job.id) == job.token}
+
+    def finish(self, job: Job) -> None:
+        """Done. Raises LeaseLost."""
+        row = self._session.row("finish_job", id=job.id, token=job.token, now=self._session.now_ms)
+        if row is None:
+            raise _lost(job)
+        # A newer one waited for this key to be free.
+        self._session.queued = self._session.queued or bool(row[0])
+
+    def again(self, job: Job, due_ms: int, reason: str, *, count: bool, fixed: bool = False) -> None:
+        """Ready once more at ``due_ms``; ``count``: it was an attempt; ``fixed``: no newer event cuts the wait short.
+
+        If a newer one is ready this one is done instead, and the newer takes its arrival, priority and fixed wait.
+        Raises LeaseLost.
+        """
+        self._back(job, due_ms, reason, attempts=int(count), fixed=fixed)
+
+    def kill(self, job: Job, dead_class: DeadClass, reason: str) -> None:
+        """Dead, unless a newer one is ready: then it is done as superseded. Raises LeaseLost."""
+        if self._session.rows("pending_ready", lane=job.lane, kind=job.kind, key=job.key):
+            self._supersede(job, reason)
+            return
+        now_ms = self._session.now_ms
+        if not self._session.row(
+            "kill_job", id=job.id, token=job.token, dead_class=dead_class, reason=reason, now=now_ms
+        ):
+            raise _lost(job)
+
+    def release(self, owner: str) -> int:
+        """Every running job of a process that ends goes back, no attempt counted; how many."""
+        rows = self._session.rows("running_of_owner", owner=owner)
+        for row in rows:
+            self._back(_job(row), self._session.now_ms, "", attempts=0, fixed=False)
+        return len(rows)
+
+    def sweep(self, lease_ms: int = LEASE_MS) -> list[Job]:
+        """Takes back the jobs of processes without a fresh heartbeat, or gives them up as poison; as they are now."""
+        swept = []
+        for row in self._session.rows("abandoned_jobs", fresh_ms=self._session.now_ms - lease_ms):
+            job = _job(row)
+            verdict = judge_rescues(job.rescues + 1)
+            if verdict:
+                values: dict[str, Value] = {
+                    "id": job.id,
+                    "token": job.token,
+                    "reason": verdict.reason,
+                    "now": self._session.now_ms,
+                }
+                self._session.rows("poison_job", **values)
+            else:
+                self._back(job, self._session.now_ms, job.reason, attempts=0, fixed=False, rescues=1)
+            self._session.rows("drop_locks", tokens=[job.token])
+            after = self.get(job.id)
+            if after:
+                swept.append(after)
+        return swept
+
+    def _back(self, job: Job, due_ms: int, reason: str, *, attempts: int, fixed: bool, rescues: int = 0) -> None:  # noqa: PLR0913 - the columns it sets
+        for last in (False, False, True):
+            joined = self._session.row(
+                "join_newer",
+                lane=job.lane,
+                kind=job.kind,
+                key=job.key,
+                priority=job.priority,
+                arrived_ms=job.arrived_ms,
+                rescues=job.rescues + rescues,
+                due_ms=due_ms,
+                fixed=int(fixed),
+            )
+            if joined:
+                self._supersede(job, reason)
+                return
+            values: dict[str, Value] = {"due_ms": due_ms, "fixed": int(fixed), "attempts": attempts, "rescues": rescues}
+            try:
+                with self._session.savepoint():
+                    row = self._session.row("ready_again", id=job.id, token=job.token, reason=reason, **values)
+            except RuleBroken:
+                # Another transaction queued a newer one in between: join that one.
+                if last:
+                    raise
+                continue
+            if row is None:
+                raise _lost(job)
+            self._session.queued = True
+            return
+
+    def _supersede(self, job: Job, reason: str) -> None:
+        values: dict[str, Value] = {"id": job.id, "token": job.token, "reason": reason, "now": self._session.now_ms}
+        if not self._session.row("supersede_running", **values):
+            raise _lost(job)
+        self._session.queued = True
+
+    def pending_keys(self, lane: Side, kind: JobKind, keys: Collection[str]) -> set[str]:
+        """Those of ``keys`` that have a ready or running job."""
+        return (
+            {row[0] for row in self._session.rows("pending_keys", lane=lane, kind=kind, keys=keys)} if keys else set()
+        )
+
+    def depth(self) -> list[Depth]:
+        """How much waits and runs, per lane, kind and priority."""
+        rows = self._session.rows("job_depth", now=self._session.now_ms)
+        return [
+            Depth(
+                lane=lane, kind=kind, priority=priority, ready=ready, running=running, oldest_arrived_ms=oldest, due=due
+            )
+            for lane, kind, priority, ready, running, oldest, due in rows
+        ]
+
+    def dead(
+        self, *, dead_class: DeadClass | None = None, lane: Side | None = None, since_ms: int = 0, limit: int = 100
+    ) -> list[Job]:
+        """Dead letters, the newest first."""
+        lanes = [lane] if lane else list(Side)
+        values: dict[str, Value] = {
+            "lanes": lanes,
+            "dead_class": dead_class or "",
+            "since_ms": since_ms,
+            "limit": limit,
+        }
+        return [_job(row) for row in self._session.rows("dead_jobs", **values)]
+
+    def retry(self, ids: Collection[str]) -> int:
+        """Dead jobs become ready with a clean slate, or are done where one of their key is ready already; how many."""
+        rows = self._session.rows("dead_by_ids", ids=ids) if ids else []
+        for row in rows:
+            self._revive(_job(row))
+        return len(rows)
+
+    def _revive(self, job: Job) -> None:
+        now_ms = self._session.now_ms
+        self._session.queued = True
+        if not self._session.rows("pending_ready", lane=job.lane, kind=job.kind, key=job.key):
+            try:
+                with self._session.savepoint():
+                    self._session.rows("revive_job", id=job.id, now=now_ms)
+                return
+            except RuleBroken:
+                # Another transaction queued one in between: that one stands for it.
+                pass
+        self._session.rows("supersede_dead", id=job.id, now=now_ms)
+
+    def get(self, job_id: str) -> Job | None:
+        """One job in any state."""
+        row = self._session.row("get_job", id=job_id)
+        return _job(row) if row else None
+
+    def run_pending(self, run_id: str) -> int:
+        """How many jobs of a reconcile run are ready or running."""
+        return self._session.number("run_pending", run_id=run_id)
+
+    def count_done_since(self, lane: Side, since_ms: int) -> int:
+        """How many jobs of a lane were done at or after a time, superseded ones not counted."""
+        return self._session.number("count_done", lane=lane, since_ms=since_ms)
+
+
+def _order(request: JobRequest) -> tuple[str, str, str]:
+    return request.lane, request.kind, request.key
+
+
+def _lost(job: Job) -> LeaseLost:
+    return LeaseLost(f"job {job.id} is no longer run by {job.owner}: another process took it over")
+
+
+def _job(row: Row) -> Job:
+    job_id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, *rest = row
+    token, owner, reason, dead_class, run_id = rest
+    return Job(
+        id=job_id,
+        lane=Side(lane),
+        kind=JobKind(kind),
+        key=key,
+        state=JobState(state),
+        priority=priority,
+        due_ms=due_ms,
+        arrived_ms=arrived_ms,
+        attempts=attempts,
+        rescues=rescues,
+        token=token,
+        owner=owner,
+        reason=reason,
+        dead_class=dead_class,
+        run_id=run_id,
+    )

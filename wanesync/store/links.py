@@ -1,0 +1,95 @@
+"""Links: one contact with one customer, and what both sides last agreed on."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from wanesync.core.errors import WanesyncError
+from wanesync.core.model import Link, LinkState, Side
+from wanesync.store.db import Row, Session
+from wanesync.store.payload import pack_base, pack_parked, unpack_base, unpack_parked
+
+
+class LinkMoved(WanesyncError):
+    """Somebody else changed the link since it was read."""
+
+
+class Links:
+    """The table ``links``. The schema holds invariant A1: a rule broken raises RuleBroken."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def get(self, link_id: str) -> Link | None:
+        """One link in any state."""
+        row = self._session.row("get_link", id=link_id)
+        return self._link(row) if row else None
+
+    def of_records(self, keys: Iterable[tuple[Side, str]]) -> list[Link]:
+        """Links in any state that touch one of the records, in order of their ids."""
+        contacts: set[str] = set()
+        customers: set[str] = set()
+        for side, record_id in keys:
+            (contacts if side is Side.HUBSPOT else customers).add(record_id)
+        return self.of_ids(contacts, customers)
+
+    def of_ids(self, hubspot_ids: Collection[str], stripe_ids: Collection[str]) -> list[Link]:
+        """Links in any state that touch one of the contacts or customers, in order of their ids."""
+        rows: dict[str, Row] = {}
+        if hubspot_ids:
+            rows |= {row[0]: row for row in self._session.rows("links_of_contacts", ids=hubspot_ids)}
+        if stripe_ids:
+            rows |= {row[0]: row for row in self._session.rows("links_of_customers", ids=stripe_ids)}
+        return [self._link(rows[link_id]) for link_id in sorted(rows)]
+
+    def put(self, link: Link) -> None:
+        """Inserts a link or replaces it whole; the stored version must be one below ``link.version``, else LinkMoved.
+
+        Clear the old primary of a contact before setting a new one.
+        """
+        seal = self._session.seal.seal
+        parked = seal(pack_parked(link.parked), "links", link.id, "parked") if link.parked else b""
+        query = ("change_link", "add_link") if link.version > 1 else ("add_link", "change_link")
+        for name in query:
+            if self._session.row(
+                name,
+                id=link.id,
+                hubspot_id=link.hubspot_id,
+                stripe_id=link.stripe_id,
+                is_primary=int(link.primary),
+                base=seal(pack_base(link.base), "links", link.id, "base"),
+                parked=parked,
+                version=link.version,
+                state=link.state,
+                fields_version=link.fields_version,
+                canon_version=link.canon_version,
+                now=self._session.now_ms,
+            ):
+                return
+        raise LinkMoved(f"link {link.id} moved since it was read: plan again from its newest state")
+
+    def count_active(self) -> int:
+        """How many links are active."""
+        return self._session.number("count_active_links")
+
+    def page(self, after: str, limit: int) -> list[Link]:
+        """Links in any state with ids above ``after``, in order."""
+        return [self._link(row) for row in self._session.rows("links_page", after=after, limit=limit)]
+
+    def _link(self, row: Row) -> Link:
+        link_id, hubspot_id, stripe_id, primary, base, version, state, parked, fields_version, canon_version = row
+        opened = self._session.seal.open
+        return Link(
+            id=link_id,
+            hubspot_id=hubspot_id,
+            stripe_id=stripe_id,
+            primary=bool(primary),
+            base=unpack_base(opened(base, "links", link_id, "base")),
+            version=version,
+            state=LinkState(state),
+            parked=unpack_parked(opened(parked, "links", link_id, "parked")) if parked else {},
+            fields_version=fields_version,
+            canon_version=canon_version,
+        )

@@ -1,0 +1,90 @@
+"""What is sealed, as JSON bytes, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import orjson
+
+from wanesync.core.model import Change, Halves, OwnWrite, Record, Side
+
+JSON = None | bool | int | float | str | list["JSON"] | dict[str, "JSON"]
+
+
+def pack(value: object) -> bytes:
+    """JSON bytes."""
+    return orjson.dumps(value)
+
+
+def unpack_object(blob: bytes) -> dict[str, JSON]:
+    """A JSON object."""
+    found: dict[str, JSON] = orjson.loads(blob)
+    return found
+
+
+def pack_record(record: Record) -> bytes:
+    """A record without what the row around it says (side and id)."""
+    return orjson.dumps(
+        {
+            "values": dict(record.values),
+            "emails": sorted(record.emails),
+            "other_id": record.other_id,
+            "intent": record.intent,
+            "created_ms": record.created_ms,
+            "modified_ms": record.modified_ms,
+            "billed": record.billed,
+            "merged_ids": record.merged_ids,
+            "carry": dict(record.carry),
+        }
+    )
+
+
+def unpack_record(blob: bytes, side: Side, record_id: str) -> Record:
+    """The record of a row."""
+    data = orjson.loads(blob)
+    return Record(
+        side=side,
+        id=record_id,
+        values=data["values"],
+        emails=frozenset(data["emails"]),
+        other_id=data["other_id"],
+        intent=data["intent"],
+        created_ms=data["created_ms"],
+        modified_ms=data["modified_ms"],
+        billed=data["billed"],
+        merged_ids=tuple(data["merged_ids"]),
+        carry=data["carry"],
+    )
+
+
+def pack_base(base: Mapping[str, Halves]) -> bytes:
+    """``{"field": [hubspot value, stripe value]}``."""
+    return orjson.dumps(dict(base))
+
+
+def unpack_base(blob: bytes) -> dict[str, Halves]:
+    """Field -> halves."""
+    return {field: (halves[0], halves[1]) for field, halves in orjson.loads(blob).items()}
+
+
+def pack_parked(parked: Mapping[str, tuple[Side, str]]) -> bytes:
+    """``{"field": ["side", "value"]}``."""
+    return orjson.dumps(dict(parked))
+
+
+def unpack_parked(blob: bytes) -> dict[str, tuple[Side, str]]:
+    """Field -> (side, value)."""
+    return {field: (Side(held[0]), held[1]) for field, held in orjson.loads(blob).items()}
+
+
+def pack_write(write: OwnWrite) -> bytes:
+    """The body, the changes and the hashes of an own write."""
+    changes = {field: [change.before, change.after, change.source] for field, change in write.changes.items()}
+    return orjson.dumps({"body": write.body, "changes": changes, "hmacs": sorted(write.hmacs)})
+
+
+def unpack_write(blob: bytes) -> tuple[str, dict[str, Change], frozenset[str]]:
+    """(body, field -> change, hmacs)."""
+    data = orjson.loads(blob)
+    changes = {field: Change(before, after, source) for field, (before, after, source) in data["changes"].items()}
+    return data["body"], changes, frozenset(data["hmacs"])

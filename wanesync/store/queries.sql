@@ -1,0 +1,518 @@
+-- Every statement the program runs, one text for SQLite and Postgres (wanesync/store/sql.py says how it is adapted).
+
+-- name: now
+SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT);
+
+-- name: notify
+SELECT pg_notify('wanesync', '');
+
+-- settings
+
+-- name: get_setting
+SELECT value FROM settings WHERE name = :name;
+
+-- name: put_setting
+INSERT INTO settings (name, value) VALUES (:name, :value)
+ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+
+-- name: add_setting
+INSERT INTO settings (name, value) VALUES (:name, :value) ON CONFLICT (name) DO NOTHING;
+
+-- name: all_settings
+SELECT name, value FROM settings ORDER BY name;
+
+-- records
+
+-- name: records_of_side
+SELECT id, seen, as_of_ms, as_of_upper_ms, moved, in_doubt, deleted, survivor, note
+FROM records WHERE side = :side AND id IN (:ids);
+
+-- name: emails_of_side
+SELECT id, hmac FROM emails WHERE side = :side AND id IN (:ids);
+
+-- name: put_record
+INSERT INTO records (side, id, seen, as_of_ms, as_of_upper_ms, moved, in_doubt, deleted, survivor, other_id, intent,
+    note, row_hash, canon_version)
+VALUES (:side, :id, :seen, :as_of_ms, :as_of_upper_ms, :moved, :in_doubt, :deleted, :survivor, :other_id, :intent,
+    :note, :row_hash, :canon_version)
+ON CONFLICT (side, id) DO UPDATE SET seen = excluded.seen, as_of_ms = excluded.as_of_ms,
+    as_of_upper_ms = excluded.as_of_upper_ms, moved = excluded.moved, in_doubt = excluded.in_doubt,
+    deleted = excluded.deleted, survivor = excluded.survivor, other_id = excluded.other_id, intent = excluded.intent,
+    note = excluded.note, row_hash = excluded.row_hash, canon_version = excluded.canon_version;
+
+-- name: add_email
+INSERT INTO emails (side, id, hmac) VALUES (:side, :id, :hmac) ON CONFLICT (side, id, hmac) DO NOTHING;
+
+-- name: drop_email
+DELETE FROM emails WHERE side = :side AND id = :id AND hmac = :hmac;
+
+-- name: records_by_hmacs
+SELECT e.hmac, e.side, e.id FROM emails e JOIN records r ON r.side = e.side AND r.id = e.id
+WHERE e.hmac IN (:hmacs) AND r.deleted = 0 AND r.survivor = '';
+
+-- name: records_by_other_ids
+SELECT side, id FROM records
+WHERE side = :side AND other_id <> '' AND other_id IN (:ids) AND deleted = 0 AND survivor = '';
+
+-- name: records_by_intents
+SELECT intent, id FROM records WHERE side = 'hubspot' AND intent <> '' AND intent IN (:intents)
+ORDER BY deleted DESC, CASE WHEN survivor = '' THEN 1 ELSE 0 END, id;
+
+-- name: merged_into
+SELECT id, survivor FROM records WHERE side = 'hubspot' AND survivor <> '' AND id IN (:ids);
+
+-- name: set_note
+UPDATE records SET note = :note WHERE side = :side AND id = :id;
+
+-- name: count_records
+SELECT COUNT(*) FROM records WHERE side = :side AND deleted = 0 AND survivor = '';
+
+-- name: record_ids
+SELECT id FROM records WHERE side = :side AND id > :after AND deleted = 0 AND survivor = '' ORDER BY id LIMIT :limit;
+
+-- name: noted_records
+SELECT side, id FROM records WHERE note <> '' AND substr(note, 1, length(:prefix)) = :prefix
+ORDER BY side, id LIMIT :limit;
+
+-- name: row_hashes
+SELECT id, row_hash FROM records WHERE side = :side AND id IN (:ids);
+
+-- links
+
+-- name: get_link
+SELECT id, hubspot_id, stripe_id, is_primary, base, version, state, parked, fields_version, canon_version
+FROM links WHERE id = :id;
+
+-- name: links_of_contacts
+SELECT id, hubspot_id, stripe_id, is_primary, base, version, state, parked, fields_version, canon_version
+FROM links WHERE hubspot_id IN (:ids);
+
+-- name: links_of_customers
+SELECT id, hubspot_id, stripe_id, is_primary, base, version, state, parked, fields_version, canon_version
+FROM links WHERE stripe_id IN (:ids);
+
+-- name: add_link
+INSERT INTO links (id, hubspot_id, stripe_id, is_primary, base, parked, version, state, fields_version, canon_version,
+    created_ms, updated_ms)
+VALUES (:id, :hubspot_id, :stripe_id, :is_primary, :base, :parked, :version, :state, :fields_version, :canon_version,
+    :now, :now)
+ON CONFLICT (id) DO NOTHING RETURNING id;
+
+-- name: change_link
+UPDATE links SET hubspot_id = :hubspot_id, stripe_id = :stripe_id, is_primary = :is_primary, base = :base,
+    parked = :parked, version = :version, state = :state, fields_version = :fields_version,
+    canon_version = :canon_version, updated_ms = :now
+WHERE id = :id AND version = :version - 1 RETURNING id;
+
+-- name: count_active_links
+SELECT COUNT(*) FROM links WHERE state = 'active';
+
+-- name: links_page
+SELECT id, hubspot_id, stripe_id, is_primary, base, version, state, parked, fields_version, canon_version
+FROM links WHERE id > :after ORDER BY id LIMIT :limit;
+
+-- events
+
+-- name: add_event
+INSERT INTO events (key, side, kind, record_id, occurred_ms, received_ms, request_key, source, data, is_read, is_judged)
+VALUES (:key, :side, :kind, :record_id, :occurred_ms, :received_ms, :request_key, :source, :data, :is_read, :is_judged)
+ON CONFLICT (key) DO NOTHING RETURNING key;
+
+-- name: get_event
+SELECT key, side, kind, record_id, occurred_ms, received_ms, request_key, source, data, is_read, is_judged
+FROM events WHERE key = :key;
+
+-- name: unread_events
+SELECT key, side, kind, record_id, occurred_ms, received_ms, request_key, source, data, is_read, is_judged
+FROM events WHERE side = :side AND record_id IN (:ids) AND is_read = 0 ORDER BY occurred_ms, received_ms, key;
+
+-- name: unjudged_events
+SELECT key, side, kind, record_id, occurred_ms, received_ms, request_key, source, data, is_read, is_judged
+FROM events WHERE side = :side AND record_id IN (:ids) AND is_judged = 0 ORDER BY occurred_ms, received_ms, key;
+
+-- name: events_since
+SELECT key, side, kind, record_id, occurred_ms, received_ms, request_key, source, data, is_read, is_judged
+FROM events WHERE side = :side AND record_id = :id AND occurred_ms >= :since_ms
+ORDER BY occurred_ms, received_ms, key;
+
+-- name: mark_events_read
+UPDATE events SET is_read = 1 WHERE key IN (:keys) AND is_read = 0;
+
+-- name: mark_events_judged
+UPDATE events SET is_judged = 1 WHERE key IN (:keys) AND is_judged = 0;
+
+-- name: count_events
+SELECT (SELECT COUNT(*) FROM events), (SELECT COUNT(*) FROM events WHERE is_read = 0),
+    (SELECT COUNT(*) FROM events WHERE is_judged = 0),
+    (SELECT COUNT(*) FROM events WHERE is_judged = 0 AND is_read = 0);
+
+-- name: add_rejected
+INSERT INTO rejected (id, side, reason, body, at_ms) VALUES (:id, :side, :reason, :body, :now);
+
+-- name: list_rejected
+SELECT id, side, reason, body, at_ms FROM rejected ORDER BY at_ms DESC, id DESC LIMIT :limit;
+
+-- name: count_rejected
+SELECT COUNT(*) FROM rejected;
+
+-- jobs
+
+-- name: queue_job
+INSERT INTO jobs (id, lane, kind, key, state, priority, due_ms, fixed, arrived_ms, attempts, rescues, token, owner,
+    reason, dead_class, run_id, superseded, started_ms, ended_ms)
+VALUES (:id, :lane, :kind, :key, 'ready', :priority, :due_ms, 0, :now, 0, 0, '', '', '', '', :run_id, 0, 0, 0)
+ON CONFLICT (lane, kind, key) WHERE state = 'ready' DO UPDATE SET
+    priority = CASE WHEN excluded.priority < jobs.priority THEN excluded.priority ELSE jobs.priority END,
+    arrived_ms = CASE WHEN excluded.arrived_ms < jobs.arrived_ms THEN excluded.arrived_ms ELSE jobs.arrived_ms END,
+    due_ms = CASE WHEN jobs.fixed = 0 AND excluded.due_ms < jobs.due_ms THEN excluded.due_ms ELSE jobs.due_ms END,
+    attempts = CASE WHEN jobs.fixed = 0 THEN 0 ELSE jobs.attempts END,
+    run_id = CASE WHEN excluded.run_id <> '' THEN excluded.run_id ELSE jobs.run_id END;
+
+-- name: supersede_dead_jobs
+UPDATE jobs SET state = 'done', superseded = 1, ended_ms = :now
+WHERE lane = :lane AND kind = :kind AND key IN (:keys) AND state = 'dead';
+
+-- name: best_job
+SELECT kind, priority, rescues FROM jobs r
+WHERE lane = :lane AND state = 'ready' AND due_ms <= :now AND kind IN (:kinds) AND NOT EXISTS (
+    SELECT 1 FROM jobs x WHERE x.lane = r.lane AND x.kind = r.kind AND x.key = r.key AND x.state = 'running')
+ORDER BY priority, arrived_ms, id LIMIT 1;
+
+-- name: suspect_waits
+SELECT 1 FROM jobs WHERE lane = :lane AND state = 'ready' AND rescues >= 2 AND due_ms <= :now LIMIT 1;
+
+-- name: claim_jobs
+UPDATE jobs SET state = 'running', token = :token || id, owner = :owner, started_ms = :now
+WHERE id IN (
+    SELECT id FROM jobs r
+    WHERE lane = :lane AND state = 'ready' AND due_ms <= :now AND kind IN (:kinds) AND rescues < 2 AND NOT EXISTS (
+        SELECT 1 FROM jobs x WHERE x.lane = r.lane AND x.kind = r.kind AND x.key = r.key AND x.state = 'running')
+    ORDER BY priority, arrived_ms, id LIMIT :limit /* skip locked */)
+RETURNING id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, reason, dead_class,
+    run_id;
+
+-- name: claim_suspect
+UPDATE jobs SET state = 'running', token = :token || id, owner = :owner, started_ms = :now
+WHERE id IN (
+    SELECT id FROM jobs r
+    WHERE lane = :lane AND state = 'ready' AND rescues >= 2 AND due_ms <= :now AND kind IN (:kinds) AND NOT EXISTS (
+        SELECT 1 FROM jobs x WHERE x.lane = r.lane AND x.kind = r.kind AND x.key = r.key AND x.state = 'running')
+    ORDER BY priority, arrived_ms, id LIMIT 1 /* skip locked */)
+RETURNING id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, reason, dead_class,
+    run_id;
+
+-- name: unclaim_jobs
+UPDATE jobs SET state = 'ready', token = '', owner = '', started_ms = 0 WHERE id IN (:ids) AND state = 'running';
+
+-- name: next_due
+SELECT due_ms FROM jobs r WHERE lane = :lane AND state = 'ready' AND NOT EXISTS (
+    SELECT 1 FROM jobs x WHERE x.lane = r.lane AND x.kind = r.kind AND x.key = r.key AND x.state = 'running')
+ORDER BY due_ms LIMIT 1;
+
+-- name: running_in_lease
+SELECT j.id, j.token FROM jobs j WHERE j.id IN (:ids) AND j.state = 'running'
+AND EXISTS (SELECT 1 FROM processes p WHERE p.name = j.owner AND p.heartbeat_ms > :fresh_ms);
+
+-- name: lock_running_in_lease
+SELECT j.id, j.token FROM jobs j WHERE j.id IN (:ids) AND j.state = 'running'
+AND EXISTS (SELECT 1 FROM processes p WHERE p.name = j.owner AND p.heartbeat_ms > :fresh_ms)
+ORDER BY j.id /* lock */;
+
+-- name: finish_job
+UPDATE jobs SET state = 'done', ended_ms = :now, reason = '' WHERE id = :id AND token = :token AND state = 'running'
+RETURNING EXISTS (SELECT 1 FROM jobs r WHERE r.lane = jobs.lane AND r.kind = jobs.kind AND r.key = jobs.key
+    AND r.state = 'ready');
+
+-- name: ready_again
+UPDATE jobs SET state = 'ready', token = '', owner = '', due_ms = :due_ms, fixed = :fixed, reason = :reason,
+    attempts = attempts + :attempts, rescues = rescues + :rescues, started_ms = 0
+WHERE id = :id AND token = :token AND state = 'running' RETURNING id;
+
+-- name: supersede_running
+UPDATE jobs SET state = 'done', superseded = 1, ended_ms = :now, reason = :reason
+WHERE id = :id AND token = :token AND state = 'running' RETURNING id;
+
+-- name: join_newer
+UPDATE jobs SET
+    priority = CASE WHEN :priority < priority THEN :priority ELSE priority END,
+    arrived_ms = CASE WHEN :arrived_ms < arrived_ms THEN :arrived_ms ELSE arrived_ms END,
+    rescues = CASE WHEN :rescues > rescues THEN :rescues ELSE rescues END,
+    due_ms = CASE WHEN :fixed = 1 AND :due_ms > due_ms THEN :due_ms ELSE due_ms END,
+    fixed = CASE WHEN :fixed = 1 THEN 1 ELSE fixed END
+WHERE lane = :lane AND kind = :kind AND key = :key AND state = 'ready' RETURNING id;
+
+-- name: kill_job
+UPDATE jobs SET state = 'dead', dead_class = :dead_class, reason = :reason, ended_ms = :now, attempts = attempts + 1
+WHERE id = :id AND token = :token AND state = 'running' RETURNING id;
+
+-- name: poison_job
+UPDATE jobs SET state = 'dead', dead_class = 'poison', reason = :reason, ended_ms = :now, rescues = rescues + 1
+WHERE id = :id AND token = :token AND state = 'running' RETURNING id;
+
+-- name: running_of_owner
+SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, reason, dead_class,
+    run_id FROM jobs WHERE owner = :owner AND state = 'running' ORDER BY lane, kind, key /* lock */;
+
+-- name: abandoned_jobs
+SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, reason, dead_class,
+    run_id FROM jobs WHERE state = 'running'
+AND NOT EXISTS (SELECT 1 FROM processes p WHERE p.name = jobs.owner AND p.heartbeat_ms > :fresh_ms)
+ORDER BY lane, kind, key /* skip locked */;
+
+-- name: pending_keys
+SELECT key FROM jobs WHERE lane = :lane AND kind = :kind AND key IN (:keys) AND state = 'ready'
+UNION SELECT key FROM jobs WHERE lane = :lane AND kind = :kind AND key IN (:keys) AND state = 'running';
+
+-- name: job_depth
+SELECT lane, kind, priority, SUM(CASE WHEN state = 'ready' THEN 1 ELSE 0 END),
+    SUM(CASE WHEN state = 'running' THEN 1 ELSE 0 END), MIN(arrived_ms),
+    SUM(CASE WHEN state = 'ready' AND due_ms <= :now THEN 1 ELSE 0 END)
+FROM (
+    SELECT lane, kind, priority, state, arrived_ms, due_ms FROM jobs WHERE state = 'ready'
+    UNION ALL SELECT lane, kind, priority, state, arrived_ms, due_ms FROM jobs WHERE state = 'running') AS open_jobs
+GROUP BY lane, kind, priority ORDER BY lane, priority, kind;
+
+-- name: dead_jobs
+SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, reason, dead_class,
+    run_id FROM jobs WHERE state = 'dead' AND lane IN (:lanes) AND (:dead_class = '' OR dead_class = :dead_class)
+AND ended_ms >= :since_ms ORDER BY ended_ms DESC, id DESC LIMIT :limit;
+
+-- name: dead_by_ids
+SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, reason, dead_class,
+    run_id FROM jobs WHERE id IN (:ids) AND state = 'dead' ORDER BY lane, kind, key, id /* lock */;
+
+-- name: revive_job
+UPDATE jobs SET state = 'ready', dead_class = '', reason = '', attempts = 0, rescues = 0, due_ms = :now, fixed = 0,
+    token = '', owner = '', started_ms = 0, ended_ms = 0
+WHERE id = :id AND state = 'dead' RETURNING id;
+
+-- name: supersede_dead
+UPDATE jobs SET state = 'done', superseded = 1, ended_ms = :now WHERE id = :id AND state = 'dead';
+
+-- name: get_job
+SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, reason, dead_class,
+    run_id FROM jobs WHERE id = :id;
+
+-- name: run_pending
+SELECT COUNT(*) FROM jobs WHERE run_id = :run_id AND run_id <> '' AND state IN ('ready', 'running');
+
+-- name: count_done
+SELECT COUNT(*) FROM jobs WHERE lane = :lane AND state = 'done' AND ended_ms >= :since_ms AND superseded = 0;
+
+-- processes and locks
+
+-- name: beat
+INSERT INTO processes (name, lanes, started_ms, heartbeat_ms) VALUES (:name, :lanes, :started_ms, :now)
+ON CONFLICT (name) DO UPDATE SET lanes = excluded.lanes, heartbeat_ms = excluded.heartbeat_ms;
+
+-- name: heartbeat_of
+SELECT heartbeat_ms FROM processes WHERE name = :name;
+
+-- name: alive_processes
+SELECT name, lanes, started_ms, heartbeat_ms FROM processes WHERE heartbeat_ms > :fresh_ms ORDER BY started_ms, name;
+
+-- name: remove_process
+DELETE FROM processes WHERE name = :name;
+
+-- name: forget_processes
+DELETE FROM processes WHERE heartbeat_ms < :before_ms;
+
+-- name: take_lock
+INSERT INTO locks (key, token, owner, until_ms) VALUES (:key, :token, :owner, :until_ms)
+ON CONFLICT (key) DO UPDATE SET token = excluded.token, owner = excluded.owner, until_ms = excluded.until_ms
+WHERE locks.until_ms <= :now OR locks.token = excluded.token OR NOT EXISTS (
+    SELECT 1 FROM processes p WHERE p.name = locks.owner AND p.heartbeat_ms > :fresh_ms)
+RETURNING key;
+
+-- name: held_locks
+SELECT key FROM locks WHERE token = :token AND key IN (:keys);
+
+-- name: drop_locks
+DELETE FROM locks WHERE token IN (:tokens);
+
+-- own writes
+
+-- name: put_write
+INSERT INTO own_writes (id, side, kind, link_key, source_id, target_id, key, data, link_id, generation, created_ms,
+    sent_ms, sends, answer, answered_ms)
+VALUES (:id, :side, :kind, :link_key, :source_id, :target_id, :key, :data, :link_id, :generation, :now, :sent_ms, 0,
+    :answer, 0)
+ON CONFLICT (id) DO UPDATE SET link_key = excluded.link_key, source_id = excluded.source_id,
+    target_id = excluded.target_id, key = excluded.key, data = excluded.data, link_id = excluded.link_id,
+    generation = excluded.generation, sent_ms = excluded.sent_ms, answer = excluded.answer;
+
+-- name: open_create
+INSERT INTO open_creates (hmac, write_id) VALUES (:hmac, :write_id)
+ON CONFLICT (hmac) DO UPDATE SET write_id = excluded.write_id WHERE open_creates.write_id = excluded.write_id
+RETURNING hmac;
+
+-- name: close_create
+DELETE FROM open_creates WHERE write_id = :id;
+
+-- name: open_creates
+SELECT hmac, write_id FROM open_creates WHERE hmac IN (:hmacs);
+
+-- name: open_writes_of_keys
+SELECT id, side, kind, link_key, source_id, target_id, key, data, link_id, sent_ms, answer, generation
+FROM own_writes WHERE answer = '' AND link_key IN (:keys) AND side IN (:sides) ORDER BY id;
+
+-- name: answer_write
+UPDATE own_writes SET answer = :answer, answered_ms = :now,
+    target_id = CASE WHEN :target_id <> '' THEN :target_id ELSE target_id END WHERE id = :id;
+
+-- name: target_write
+UPDATE own_writes SET target_id = :target_id WHERE id = :id;
+
+-- name: sent_write
+UPDATE own_writes SET sent_ms = :now, sends = sends + 1 WHERE id = :id;
+
+-- name: get_write
+SELECT id, side, kind, link_key, source_id, target_id, key, data, link_id, sent_ms, answer, generation
+FROM own_writes WHERE id = :id;
+
+-- name: writes_by_keys
+SELECT id, side, kind, link_key, source_id, target_id, key, data, link_id, sent_ms, answer, generation
+FROM own_writes WHERE side = :side AND key IN (:keys) ORDER BY created_ms, id;
+
+-- name: recent_writes
+SELECT id, side, kind, link_key, source_id, target_id, key, data, link_id, sent_ms, answer, generation
+FROM own_writes WHERE side = :side AND target_id IN (:ids) AND sent_ms >= :since_ms ORDER BY sent_ms, id;
+
+-- name: open_writes
+SELECT id, side, kind, link_key, source_id, target_id, key, data, link_id, sent_ms, answer, generation
+FROM own_writes WHERE answer = '' ORDER BY id LIMIT :limit;
+
+-- name: count_open_writes
+SELECT COUNT(*) FROM own_writes WHERE answer = '';
+
+-- name: spent_generations
+SELECT COUNT(*) FROM own_writes
+WHERE side = :side AND kind = 'create' AND source_id = :source_id AND answer IN ('lost', 'refused');
+
+-- name: rekey_writes
+UPDATE own_writes SET link_key = :new_key WHERE link_key = :old_key AND answer = '';
+
+-- purchases
+
+-- name: add_purchase
+INSERT INTO purchases (payment_id, charge_id, customer_id, hmac, amount, currency, occurred_ms, data, sink, state,
+    contact_id, reason, created_ms)
+VALUES (:payment_id, :charge_id, :customer_id, :hmac, :amount, :currency, :occurred_ms, :data, :sink, :state,
+    :contact_id, :reason, :created_ms)
+ON CONFLICT (payment_id) DO NOTHING RETURNING payment_id;
+
+-- name: get_purchases
+SELECT payment_id, charge_id, customer_id, hmac, amount, currency, occurred_ms, data, sink, state, contact_id, reason,
+    created_ms FROM purchases WHERE payment_id IN (:ids);
+
+-- name: purchases_waiting_for
+SELECT payment_id FROM purchases WHERE state = 'waiting' AND customer_id IN (:ids) ORDER BY created_ms, payment_id;
+
+-- name: purchases_waiting_for_hmacs
+SELECT payment_id FROM purchases WHERE state = 'waiting' AND hmac <> '' AND hmac IN (:hmacs)
+ORDER BY created_ms, payment_id;
+
+-- name: set_purchase_state
+UPDATE purchases SET state = :state, reason = :reason,
+    contact_id = CASE WHEN :contact_id <> '' THEN :contact_id ELSE contact_id END,
+    sink = CASE WHEN :sink <> '' THEN :sink ELSE sink END
+WHERE payment_id = :id;
+
+-- name: count_purchases
+SELECT state, COUNT(*) FROM purchases GROUP BY state;
+
+-- name: list_purchases
+SELECT payment_id, charge_id, customer_id, hmac, amount, currency, occurred_ms, data, sink, state, contact_id, reason,
+    created_ms FROM purchases WHERE state = :state ORDER BY created_ms, payment_id LIMIT :limit;
+
+-- name: purchases_of_contact
+SELECT payment_id, charge_id, customer_id, hmac, amount, currency, occurred_ms, data, sink, state, contact_id, reason,
+    created_ms FROM purchases WHERE contact_id <> '' AND contact_id = :contact_id ORDER BY occurred_ms, payment_id;
+
+-- conflicts and tombstones
+
+-- name: add_conflict
+INSERT INTO conflicts (id, link_id, side, record_id, field, kind, value, value_hash, at_ms, closed_ms)
+VALUES (:id, :link_id, :side, :record_id, :field, :kind, :value, :value_hash, :now, 0)
+ON CONFLICT (side, record_id, field, value_hash) WHERE closed_ms = 0 DO NOTHING RETURNING id;
+
+-- name: list_conflicts
+SELECT id, link_id, side, record_id, field, kind, value, at_ms FROM conflicts
+WHERE closed_ms = 0 AND side IN (:sides) AND (:kind = '' OR kind = :kind) AND (:field = '' OR field = :field)
+ORDER BY at_ms DESC, id DESC LIMIT :limit;
+
+-- name: count_conflicts
+SELECT COUNT(*) FROM conflicts WHERE closed_ms = 0;
+
+-- name: conflicts_of_record
+SELECT id, link_id, side, record_id, field, kind, value, at_ms FROM conflicts
+WHERE closed_ms = 0 AND side = :side AND record_id = :id ORDER BY at_ms, id;
+
+-- name: close_conflicts
+UPDATE conflicts SET closed_ms = :now WHERE closed_ms = 0 AND id IN (:ids) RETURNING id;
+
+-- name: add_tombstone
+INSERT INTO tombstones (side, id, hmac, at_ms) VALUES (:side, :id, :hmac, :now)
+ON CONFLICT (side, id, hmac) DO NOTHING;
+
+-- name: match_tombstones
+SELECT DISTINCT hmac FROM tombstones WHERE hmac IN (:hmacs);
+
+-- journal
+
+-- name: add_journal
+INSERT INTO journal (id, at_ms, seq, kind, side, record_id, link_id, data)
+VALUES (:id, :now, :seq, :kind, :side, :record_id, :link_id, :data);
+
+-- name: journal_of
+SELECT id, at_ms, seq, kind, side, record_id, link_id, data FROM journal
+WHERE record_id <> '' AND record_id IN (:refs)
+UNION SELECT id, at_ms, seq, kind, side, record_id, link_id, data FROM journal
+WHERE link_id <> '' AND link_id IN (:refs)
+ORDER BY at_ms DESC, seq DESC, id DESC LIMIT :limit;
+
+-- name: latest_journal
+SELECT id, at_ms, seq, kind, side, record_id, link_id, data FROM journal
+ORDER BY at_ms DESC, seq DESC, id DESC LIMIT :limit;
+
+-- pauses and rates
+
+-- name: all_pauses
+SELECT name, reason, away, since_ms, probe_ms FROM pauses ORDER BY name;
+
+-- name: set_pause
+INSERT INTO pauses (name, reason, away, since_ms, probe_ms) VALUES (:name, :reason, :away, :now, :probe_ms)
+ON CONFLICT (name) DO UPDATE SET reason = excluded.reason, away = excluded.away, probe_ms = excluded.probe_ms;
+
+-- name: clear_pause
+DELETE FROM pauses WHERE name = :name;
+
+-- name: set_limit
+INSERT INTO rates (scope, configured, effective, interval_us, tat_us, first_us, updated_ms)
+VALUES (:scope, :configured, :effective, :interval_us, 0, 0, :now)
+ON CONFLICT (scope) DO UPDATE SET configured = excluded.configured, effective = excluded.effective,
+    interval_us = excluded.interval_us, updated_ms = excluded.updated_ms;
+
+-- name: get_limit
+SELECT configured, effective FROM rates WHERE scope = :scope /* lock */;
+
+-- name: has_limit
+SELECT 1 FROM rates WHERE scope = :scope;
+
+-- name: all_limits
+SELECT scope, configured, effective FROM rates ORDER BY scope;
+
+-- The next free slots, none later than :end_us; the slots lie between first_us and tat_us.
+-- name: reserve_slots
+UPDATE rates SET first_us = CASE WHEN tat_us > :now_us THEN tat_us ELSE :now_us END,
+    tat_us = CASE WHEN tat_us > :now_us THEN tat_us ELSE :now_us END + interval_us * CASE
+        WHEN :n <= 1 + (:end_us - CASE WHEN tat_us > :now_us THEN tat_us ELSE :now_us END) / interval_us THEN :n
+        ELSE 1 + (:end_us - CASE WHEN tat_us > :now_us THEN tat_us ELSE :now_us END) / interval_us END
+WHERE scope = :scope AND tat_us <= :end_us RETURNING first_us, tat_us, interval_us;
+
+-- No slot is handed out further ahead than :end_us, so a row much later than that is from before a clock was set back.
+-- name: reset_slots
+UPDATE rates SET tat_us = :now_us WHERE scope = :scope AND tat_us > :end_us + interval_us + 1000000 RETURNING scope;
+
+-- name: pending_ready
+SELECT id FROM jobs WHERE lane = :lane AND kind = :kind AND key = :key AND state = 'ready';

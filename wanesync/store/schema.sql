@@ -1,0 +1,234 @@
+-- One text for SQLite and Postgres. Times are milliseconds since 1970 (BIGINT), flags are 0 or 1, and every payload
+-- is sealed (a BLOB). The adapter turns BLOB into BYTEA and gives TEXT the byte order both databases share.
+-- A migration that was released is never changed: add the next one below it.
+
+-- migration: 0001 first
+CREATE TABLE settings (
+    name TEXT NOT NULL PRIMARY KEY,
+    value TEXT NOT NULL
+);
+
+CREATE TABLE records (
+    side TEXT NOT NULL,
+    id TEXT NOT NULL,
+    seen BLOB NOT NULL,
+    as_of_ms BIGINT NOT NULL,
+    as_of_upper_ms BIGINT NOT NULL,
+    moved BIGINT NOT NULL,
+    in_doubt INTEGER NOT NULL CHECK (in_doubt IN (0, 1)),
+    deleted INTEGER NOT NULL CHECK (deleted IN (0, 1)),
+    survivor TEXT NOT NULL,
+    other_id TEXT NOT NULL,
+    intent TEXT NOT NULL,
+    note TEXT NOT NULL,
+    row_hash TEXT NOT NULL,
+    canon_version INTEGER NOT NULL,
+    PRIMARY KEY (side, id)
+);
+CREATE INDEX records_alive ON records (side, id) WHERE deleted = 0 AND survivor = '';
+CREATE INDEX records_other ON records (side, other_id) WHERE other_id <> '';
+CREATE INDEX records_intent ON records (intent) WHERE intent <> '';
+CREATE INDEX records_noted ON records (side, id) WHERE note <> '';
+
+CREATE TABLE emails (
+    side TEXT NOT NULL,
+    id TEXT NOT NULL,
+    hmac TEXT NOT NULL,
+    PRIMARY KEY (side, id, hmac)
+);
+CREATE INDEX emails_hmac ON emails (hmac);
+
+CREATE TABLE links (
+    id TEXT NOT NULL PRIMARY KEY,
+    hubspot_id TEXT NOT NULL,
+    stripe_id TEXT NOT NULL,
+    is_primary INTEGER NOT NULL CHECK (is_primary IN (0, 1)),
+    base BLOB NOT NULL,
+    parked BLOB NOT NULL,
+    version BIGINT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('active', 'orphaned', 'released')),
+    fields_version TEXT NOT NULL,
+    canon_version INTEGER NOT NULL,
+    created_ms BIGINT NOT NULL,
+    updated_ms BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX links_pair ON links (hubspot_id, stripe_id);
+CREATE UNIQUE INDEX links_customer ON links (stripe_id) WHERE state = 'active';
+CREATE UNIQUE INDEX links_primary ON links (hubspot_id) WHERE state = 'active' AND is_primary = 1;
+CREATE INDEX links_stripe ON links (stripe_id);
+
+CREATE TABLE events (
+    key TEXT NOT NULL PRIMARY KEY,
+    side TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    record_id TEXT NOT NULL,
+    occurred_ms BIGINT NOT NULL,
+    received_ms BIGINT NOT NULL,
+    request_key TEXT NOT NULL,
+    source TEXT NOT NULL,
+    data BLOB NOT NULL,
+    is_read INTEGER NOT NULL CHECK (is_read IN (0, 1)),
+    is_judged INTEGER NOT NULL CHECK (is_judged IN (0, 1))
+);
+CREATE INDEX events_record ON events (side, record_id, occurred_ms);
+CREATE INDEX events_unread ON events (side, record_id) WHERE is_read = 0;
+CREATE INDEX events_unjudged ON events (side, record_id) WHERE is_judged = 0;
+
+CREATE TABLE rejected (
+    id TEXT NOT NULL PRIMARY KEY,
+    side TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    body BLOB NOT NULL,
+    at_ms BIGINT NOT NULL
+);
+CREATE INDEX rejected_at ON rejected (at_ms);
+
+CREATE TABLE jobs (
+    id TEXT NOT NULL PRIMARY KEY,
+    lane TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    key TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('ready', 'running', 'done', 'dead')),
+    priority INTEGER NOT NULL,
+    due_ms BIGINT NOT NULL,
+    fixed INTEGER NOT NULL CHECK (fixed IN (0, 1)),
+    arrived_ms BIGINT NOT NULL,
+    attempts INTEGER NOT NULL,
+    rescues INTEGER NOT NULL,
+    token TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    dead_class TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    superseded INTEGER NOT NULL CHECK (superseded IN (0, 1)),
+    started_ms BIGINT NOT NULL,
+    ended_ms BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX jobs_ready ON jobs (lane, kind, key) WHERE state = 'ready';
+CREATE UNIQUE INDEX jobs_running ON jobs (lane, kind, key) WHERE state = 'running';
+CREATE INDEX jobs_queue ON jobs (lane, priority, arrived_ms, id) WHERE state = 'ready';
+CREATE INDEX jobs_due ON jobs (lane, due_ms) WHERE state = 'ready';
+CREATE INDEX jobs_suspect ON jobs (lane, due_ms) WHERE state = 'ready' AND rescues >= 2;
+CREATE INDEX jobs_owner ON jobs (owner) WHERE state = 'running';
+CREATE INDEX jobs_dead ON jobs (lane, kind, key) WHERE state = 'dead';
+CREATE INDEX jobs_done ON jobs (lane, ended_ms) WHERE state = 'done';
+CREATE INDEX jobs_run ON jobs (run_id) WHERE run_id <> '' AND state IN ('ready', 'running');
+
+CREATE TABLE processes (
+    name TEXT NOT NULL PRIMARY KEY,
+    lanes TEXT NOT NULL,
+    started_ms BIGINT NOT NULL,
+    heartbeat_ms BIGINT NOT NULL
+);
+
+CREATE TABLE locks (
+    key TEXT NOT NULL PRIMARY KEY,
+    token TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    until_ms BIGINT NOT NULL
+);
+CREATE INDEX locks_token ON locks (token);
+
+CREATE TABLE own_writes (
+    id TEXT NOT NULL PRIMARY KEY,
+    side TEXT NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('create', 'update')),
+    link_key TEXT NOT NULL,
+    source_id TEXT NOT NULL,
+    target_id TEXT NOT NULL,
+    key TEXT NOT NULL,
+    data BLOB NOT NULL,
+    link_id TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    created_ms BIGINT NOT NULL,
+    sent_ms BIGINT NOT NULL,
+    sends INTEGER NOT NULL,
+    answer TEXT NOT NULL,
+    answered_ms BIGINT NOT NULL
+);
+CREATE INDEX own_writes_open ON own_writes (link_key) WHERE answer = '';
+CREATE INDEX own_writes_key ON own_writes (side, key, id);
+CREATE INDEX own_writes_target ON own_writes (side, target_id, sent_ms);
+CREATE INDEX own_writes_source ON own_writes (side, source_id) WHERE kind = 'create';
+
+CREATE TABLE open_creates (
+    hmac TEXT NOT NULL PRIMARY KEY,
+    write_id TEXT NOT NULL
+);
+CREATE INDEX open_creates_write ON open_creates (write_id);
+
+CREATE TABLE purchases (
+    payment_id TEXT NOT NULL PRIMARY KEY,
+    charge_id TEXT NOT NULL,
+    customer_id TEXT NOT NULL,
+    hmac TEXT NOT NULL,
+    amount BIGINT NOT NULL,
+    currency TEXT NOT NULL,
+    occurred_ms BIGINT NOT NULL,
+    data BLOB NOT NULL,
+    sink TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('todo', 'waiting', 'sent', 'unmatched')),
+    contact_id TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    created_ms BIGINT NOT NULL
+);
+CREATE INDEX purchases_customer ON purchases (customer_id) WHERE state = 'waiting';
+CREATE INDEX purchases_hmac ON purchases (hmac) WHERE state = 'waiting';
+CREATE INDEX purchases_contact ON purchases (contact_id) WHERE contact_id <> '';
+CREATE INDEX purchases_state ON purchases (state, created_ms);
+
+CREATE TABLE conflicts (
+    id TEXT NOT NULL PRIMARY KEY,
+    link_id TEXT NOT NULL,
+    side TEXT NOT NULL,
+    record_id TEXT NOT NULL,
+    field TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    value BLOB NOT NULL,
+    value_hash TEXT NOT NULL,
+    at_ms BIGINT NOT NULL,
+    closed_ms BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX conflicts_open ON conflicts (side, record_id, field, value_hash) WHERE closed_ms = 0;
+CREATE INDEX conflicts_at ON conflicts (at_ms) WHERE closed_ms = 0;
+
+CREATE TABLE tombstones (
+    side TEXT NOT NULL,
+    id TEXT NOT NULL,
+    hmac TEXT NOT NULL,
+    at_ms BIGINT NOT NULL,
+    PRIMARY KEY (side, id, hmac)
+);
+CREATE INDEX tombstones_hmac ON tombstones (hmac);
+
+CREATE TABLE journal (
+    id TEXT NOT NULL PRIMARY KEY,
+    at_ms BIGINT NOT NULL,
+    seq INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    side TEXT NOT NULL,
+    record_id TEXT NOT NULL,
+    link_id TEXT NOT NULL,
+    data BLOB NOT NULL
+);
+CREATE INDEX journal_at ON journal (at_ms, seq);
+CREATE INDEX journal_record ON journal (record_id, at_ms) WHERE record_id <> '';
+CREATE INDEX journal_link ON journal (link_id, at_ms) WHERE link_id <> '';
+
+CREATE TABLE pauses (
+    name TEXT NOT NULL PRIMARY KEY,
+    reason TEXT NOT NULL,
+    away INTEGER NOT NULL CHECK (away IN (0, 1)),
+    since_ms BIGINT NOT NULL,
+    probe_ms BIGINT NOT NULL
+);
+
+CREATE TABLE rates (
+    scope TEXT NOT NULL PRIMARY KEY,
+    configured DOUBLE PRECISION NOT NULL,
+    effective DOUBLE PRECISION NOT NULL,
+    interval_us BIGINT NOT NULL,
+    tat_us BIGINT NOT NULL,
+    first_us BIGINT NOT NULL,
+    updated_ms BIGINT NOT NULL
+);

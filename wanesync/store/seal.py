@@ -1,0 +1,170 @@
+"""Seals payloads (AES-256-GCM) and makes the keyed hashes they are found by.
+
+A sealed value is bound to its table, row, purpose and key: moved elsewhere it does not open
+(CORRECTNESS section 1). E-mails are found by an HMAC under an index key of its own.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import os
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from wanesync.core.errors import ConfigError, Sealed
+from wanesync.core.model import normalise_email
+
+_NO_KEYS = (
+    "[security] keys is empty, and Postgres needs a key to seal with: 4 letters or digits, a colon, 32 random bytes in "
+    "base64 (openssl rand -base64 32); best given as a secret reference (env:NAME, file:PATH)"
+)
+_VERSION = b"\x01"
+_HEAD = 17  # version (1), key id (4), nonce (12)
+_KEY = re.compile(r"([A-Za-z0-9]{4}):([A-Za-z0-9+/_=-]+)")
+
+
+class Seal:
+    """Opens with any of ``keys`` (id of 4 characters -> 32 bytes); the first one seals."""
+
+    def __init__(self, keys: Mapping[str, bytes], index_key: bytes = b"") -> None:
+        if not keys:
+            raise ConfigError(["no sealing key: set [security] keys to one or more ID:BASE64 entries, newest first"])
+        self._keys = dict(keys)
+        self._boxes = {key_id.encode(): AESGCM(key) for key_id, key in keys.items()}
+        self.newest = next(iter(keys))
+        self._head = _VERSION + self.newest.encode()
+        self._box = self._boxes[self.newest.encode()]
+        self._index_key = index_key
+        self._row_key = hashlib.blake2b(index_key, person=b"row hash").digest() if index_key else b""
+
+    def with_index_key(self, index_key: bytes) -> Seal:
+        """The same keys with the index key of a database."""
+        return Seal(self._keys, index_key)
+
+    def seal(self, value: str | bytes, table: str, row: str, purpose: str) -> bytes:
+        """The layout: version (1) | key id (4) | nonce (12) | ciphertext and tag."""
+        nonce = os.urandom(12)
+        text = value.encode() if isinstance(value, str) else value
+        return self._head + nonce + self._box.encrypt(nonce, text, _bind(table, row, purpose, self.newest))
+
+    def open(self, blob: bytes, table: str, row: str, purpose: str) -> bytes:
+        """The value; raises Sealed when it was altered, moved, or sealed with a key that is not here."""
+        if len(blob) < _HEAD or blob[:1] != _VERSION:
+            raise Sealed(f"a sealed {purpose} of {table} is no sealed value; restore it from a backup")
+        box = self._boxes.get(blob[1:5])
+        if box is None:
+            raise Sealed(f"a {purpose} of {table} is sealed with a key that is not in [security] keys; add it again")
+        try:
+            return box.decrypt(blob[5:_HEAD], blob[_HEAD:], _bind(table, row, purpose, blob[1:5].decode()))
+        except InvalidTag as error:
+            message = f"a {purpose} of {table} was altered or moved, or its key was replaced; restore it from a backup"
+            raise Sealed(message) from error
+
+    def is_newest(self, blob: bytes) -> bool:
+        """Whether the newest key sealed it."""
+        return blob[:5] == self._head
+
+    def hmac(self, address: str) -> str:
+        """32 hex characters by which an e-mail is found, the same however it is written."""
+        key = self._need_index_key()
+        return hmac.digest(key, normalise_email(address).encode(), "sha256").hex()[:32]
+
+    def row_hash(self, text: str) -> str:
+        """32 hex characters by which equal contents are told."""
+        self._need_index_key()
+        return hashlib.blake2b(text.encode(), key=self._row_key, digest_size=16).hexdigest()
+
+    def _need_index_key(self) -> bytes:
+        if not self._index_key:
+            raise Sealed("this seal belongs to no database yet, so it cannot make keyed hashes: open the store first")
+        return self._index_key
+
+
+def _bind(table: str, row: str, purpose: str, key_id: str) -> bytes:
+    return f"{table}|{row}|{purpose}|{key_id}".encode()
+
+
+def make_key(key_id: str | None = None) -> str:
+    """A new ``ID:BASE64`` entry for [security] keys."""
+    return f"{key_id or secrets.token_hex(2)}:{base64.b64encode(secrets.token_bytes(32)).decode()}"
+
+
+def load_keyring(keys: Sequence[str], database_url: str) -> Seal:
+    """The seal of the configured ``ID:BASE64`` keys, newest first; without any, of the file beside a SQLite database.
+
+    The file is made, readable by its owner only, together with a new database. Raises ConfigError: a key that is none,
+    a file others can read, a database whose key file is gone, Postgres without keys.
+    """
+    if keys:
+        return Seal(_parse(keys, "[security] keys"))
+    if not database_url.startswith("sqlite:"):
+        raise ConfigError([_NO_KEYS])
+    path = database_url.removeprefix("sqlite:")
+    if path == ":memory:":
+        return Seal({"memo": secrets.token_bytes(32)})
+    return Seal(_parse(_read_key_file(Path(path)), f"the key file {path}.keys"))
+
+
+def _parse(keys: Sequence[str], where: str) -> dict[str, bytes]:
+    parsed: dict[str, bytes] = {}
+    problems = []
+    for number, entry in enumerate(keys, 1):
+        match = _KEY.fullmatch(entry.strip())
+        key = _decode(match[2]) if match else b""
+        if not match or len(key) != 32:
+            problems.append(f"{where}: entry {number} is not ID:BASE64 with 4 letters or digits and 32 bytes of key")
+        elif match[1] in parsed:
+            problems.append(f"{where}: entry {number} uses the id {match[1]} again")
+        else:
+            parsed[match[1]] = key
+    if problems:
+        raise ConfigError(problems)
+    return parsed
+
+
+def _decode(text: str) -> bytes:
+    try:
+        return base64.b64decode(text.replace("-", "+").replace("_", "/"), validate=True)
+    except binascii.Error:
+        return b""
+
+
+def _read_key_file(database: Path) -> list[str]:
+    path = database.with_name(database.name + ".keys")
+    if not path.exists():
+        if database.exists() and database.stat().st_size:
+            raise ConfigError([f"{path} is gone: without it the database cannot be read; restore it from a backup"])
+        _create_key_file(path)
+    if path.stat().st_mode & 0o077:
+        raise ConfigError([f"others can read the key file: chmod 600 {path}"])
+    lines = path.read_text(encoding="ascii").splitlines()
+    return [line for line in lines if line.strip() and not line.startswith("#")]
+
+
+def _create_key_file(path: Path) -> None:
+    """Whole or not at all, and only once: of two processes that start together, the second takes the first one's."""
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    try:
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise ConfigError(
+            [f"cannot make the key file {path}: {error.strerror}; is its folder there and writable?"]
+        ) from error
+    try:
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            file.write(make_key() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(draft, path)
+    except FileExistsError:
+        return
+    finally:
+        draft.unlink()

@@ -1,0 +1,99 @@
+"""The SQL files: named queries and numbered migrations, one text for both databases.
+
+A query is written once with ``:name`` parameters. A list goes into ``IN (:ids)``, which becomes one
+parameter in each dialect, so the text of a statement never depends on how long the list is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from importlib import resources
+
+_PARAMETER = re.compile(r"(?<!:):(\w+)")
+_LIST = re.compile(r"\bIN \(:(\w+)\)")
+_NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+_MIGRATION = re.compile(r"^-- migration: (\d{4}) (.+)$", re.MULTILINE)
+_COMMENT = re.compile(r"--[^\n]*")
+_SKIP_LOCKED = "/* skip locked */"
+_LOCK = "/* lock */"
+
+
+class Dialect(StrEnum):
+    """The two databases."""
+
+    SQLITE = "sqlite"
+    POSTGRES = "postgres"
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One statement in one dialect. ``lists``: the parameters that take a list of strings. ``returns``: it has rows."""
+
+    name: str
+    text: str
+    lists: frozenset[str]
+    writes: bool
+    returns: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step of the schema."""
+
+    number: int
+    name: str
+    statements: tuple[str, ...]
+
+
+def _sections(text: str, head: re.Pattern[str]) -> list[tuple[re.Match[str], str]]:
+    heads = list(head.finditer(text))
+    ends = [match.start() for match in heads[1:]] + [len(text)]
+    return [(match, text[match.end() : end]) for match, end in zip(heads, ends, strict=True)]
+
+
+def _read(name: str) -> str:
+    return resources.files("wanesync.store").joinpath(name).read_text(encoding="utf-8")
+
+
+def compile_query(name: str, text: str, dialect: Dialect) -> Query:
+    """A query as its database takes it: SQLite reads lists from JSON, Postgres from arrays."""
+    text = " ".join(_COMMENT.sub("", text).split()).rstrip(";").rstrip()
+    writes = not text.startswith("SELECT")
+    returns = not writes or "RETURNING" in text
+    lists = frozenset(_LIST.findall(text))
+    if dialect is Dialect.SQLITE:
+        text = text.replace(_SKIP_LOCKED, "").replace(_LOCK, "")
+        text = _LIST.sub(r"IN (SELECT value FROM json_each(:\1))", text)
+    else:
+        text = text.replace(_SKIP_LOCKED, "FOR UPDATE SKIP LOCKED").replace(_LOCK, "FOR UPDATE").replace("%", "%%")
+        text = _LIST.sub(r"= ANY(:\1)", text)
+        text = _PARAMETER.sub(r"%(\1)s", text)
+    return Query(name, text, lists, writes, returns)
+
+
+@cache
+def load_queries(dialect: Dialect) -> Mapping[str, Query]:
+    """Every query of ``queries.sql`` by name."""
+    queries: dict[str, Query] = {}
+    for head, text in _sections(_read("queries.sql"), _NAME):
+        if head[1] in queries:
+            raise ValueError(f"queries.sql has two queries named {head[1]}")
+        queries[head[1]] = compile_query(head[1], text, dialect)
+    return queries
+
+
+@cache
+def load_migrations(dialect: Dialect) -> tuple[Migration, ...]:
+    """Every migration of ``schema.sql`` in order. Text compares by its bytes in both databases."""
+    migrations = []
+    for head, text in _sections(_read("schema.sql"), _MIGRATION):
+        schema = _COMMENT.sub("", text)
+        if dialect is Dialect.POSTGRES:
+            schema = re.sub(r"\bTEXT\b", 'TEXT COLLATE "C"', re.sub(r"\bBLOB\b", "BYTEA", schema))
+        statements = tuple(part.strip() for part in schema.split(";") if part.strip())
+        migrations.append(Migration(int(head[1]), head[2].strip(), statements))
+    return tuple(migrations)

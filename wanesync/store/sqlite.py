@@ -1,0 +1,285 @@
+"""SQLite: one file, WAL, every commit on the disk before it is believed."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import orjson
+from sqlite_utils import Database as Utils
+
+from wanesync.core.errors import ConfigError, StoreDown, WanesyncError
+from wanesync.store.bell import Bell, Watch
+from wanesync.store.db import Database, Parameters, Row, RuleBroken, Session, Surroundings, run_migrations
+from wanesync.store.sql import Dialect, Migration, Query, load_queries
+
+BUSY_MS = 2_000
+_LOOK_S = 0.02
+_IDLE_CONNECTIONS = 32
+_TROUBLES = {
+    sqlite3.SQLITE_BUSY: "is busy: another process holds its lock; try again",
+    sqlite3.SQLITE_LOCKED: "is busy: another connection holds its lock; try again",
+    sqlite3.SQLITE_NOMEM: "ran out of memory",
+    sqlite3.SQLITE_READONLY: "cannot be written: check its owner, its folder and the disk",
+    sqlite3.SQLITE_IOERR: "cannot be read or written: check the disk",
+    sqlite3.SQLITE_CORRUPT: "is damaged: restore it from a backup",
+    sqlite3.SQLITE_FULL: "is on a full disk: make room",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened: check its folder and its owner",
+    sqlite3.SQLITE_PROTOCOL: "is busy: its lock cannot be had; try again",
+    sqlite3.SQLITE_NOTADB: "is no SQLite database: check [database]",
+}
+
+
+def translate(error: sqlite3.Error, label: str) -> Exception:
+    """Our error for one of SQLite's, without the statement and its values; a mistake of ours stays as it is."""
+    if isinstance(error, sqlite3.IntegrityError):
+        return RuleBroken(str(error).rpartition(": ")[2])
+    if isinstance(error, sqlite3.ProgrammingError) and "closed" in str(error):
+        return StoreDown(f"the database {label} is closed: this process is ending")
+    trouble = _TROUBLES.get((getattr(error, "sqlite_errorcode", None) or 0) & 0xFF)
+    return StoreDown(f"the database {label} {trouble}") if trouble else error
+
+
+class SqliteSession(Session):
+    """A transaction on one connection."""
+
+    def __init__(self, connection: sqlite3.Connection, label: str, around: Surroundings, *, writing: bool) -> None:
+        super().__init__(load_queries(Dialect.SQLITE), around, writing=writing)
+        self._connection = connection
+        self._label = label
+
+    def _execute(self, query: Query, values: Parameters) -> list[Row]:
+        try:
+            return self._connection.execute(query.text, _bind(query, values)).fetchall()
+        except sqlite3.Error as error:
+            raise translate(error, self._label) from error
+
+    def _execute_each(self, query: Query, batch: Sequence[Parameters]) -> list[Row]:
+        try:
+            if not query.returns:
+                self._connection.executemany(query.text, (_bind(query, values) for values in batch))
+                return []
+            execute = self._connection.execute
+            return [row for values in batch for row in execute(query.text, _bind(query, values)).fetchall()]
+        except sqlite3.Error as error:
+            raise translate(error, self._label) from error
+
+    def command(self, text: str) -> None:
+        """One fixed statement."""
+        try:
+            self._connection.execute(text)
+        except sqlite3.Error as error:
+            raise translate(error, self._label) from error
+
+
+def _bind(query: Query, values: Parameters) -> Parameters:
+    if not query.lists:
+        return values
+    lists = {name: orjson.dumps(list(values[name])).decode() for name in query.lists}  # type: ignore[arg-type]
+    return {**values, **lists}
+
+
+class SqliteDatabase(Database):
+    """A file, or ``:memory:`` with one connection for one thread (the simulator)."""
+
+    dialect = Dialect.SQLITE
+
+    def __init__(self, path: str) -> None:
+        if sqlite3.sqlite_version_info < (3, 39):
+            raise ConfigError([f"SQLite {sqlite3.sqlite_version} is too old: 3.39 or newer is needed"])
+        self.in_memory = path == ":memory:"
+        self.label = f"sqlite:{path}"
+        self.bell = Bell()
+        self._path = path
+        self._idle: list[sqlite3.Connection] = []
+        self._all: set[sqlite3.Connection] = set()
+        self._connections = threading.Lock()
+        self._writer = threading.Lock()
+        self._light_lock = threading.Lock()
+        self._look_lock = threading.Lock()
+        self._light: sqlite3.Connection | None = None
+        self._looker: sqlite3.Connection | None = None
+        self._version = -1
+        self._closed = False
+
+    @contextmanager
+    def session(self, around: Surroundings, *, writing: bool) -> Iterator[Session]:
+        """A transaction. Writers of this process queue here, so that they do not poll the file's lock."""
+        connection = self._take()
+        held = writing and not self.in_memory
+        if held and not self._writer.acquire(timeout=BUSY_MS / 1000):
+            self._give_back(connection)
+            raise StoreDown(f"the database {self.label} is busy: this process writes too much at once; try again")
+        try:
+            yield from self._transact(connection, around, writing=writing)
+        except sqlite3.Error as error:
+            raise translate(error, self.label) from error
+        finally:
+            if held:
+                self._writer.release()
+            self._give_back(connection)
+
+    def _transact(self, connection: sqlite3.Connection, around: Surroundings, *, writing: bool) -> Iterator[Session]:
+        inner = connection.in_transaction
+        if inner and writing:
+            raise WanesyncError("a transaction inside another one: use its savepoint")
+        if not inner:
+            connection.execute("BEGIN IMMEDIATE" if writing else "BEGIN")
+        try:
+            yield SqliteSession(connection, self.label, around, writing=writing)
+            if not inner:
+                connection.execute("COMMIT")
+        except BaseException:
+            if not inner and connection.in_transaction:
+                with suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
+            raise
+
+    @contextmanager
+    def light_session(self, around: Surroundings) -> Iterator[Session]:
+        """Statements that are not worth a flush of the disk: a lost rate slot row starts anew."""
+        if self.in_memory:
+            connection = self._take()
+            yield SqliteSession(connection, self.label, around, writing=True)
+            self._give_back(connection)
+            return
+        with self._light_lock:
+            if self._light is None:
+                self._light = self._connect(synchronous="NORMAL")
+            if not self._writer.acquire(timeout=BUSY_MS / 1000):
+                raise StoreDown(f"the database {self.label} is busy: this process writes too much at once; try again")
+            try:
+                yield SqliteSession(self._light, self.label, around, writing=True)
+            finally:
+                self._writer.release()
+
+    def applied(self) -> int | None:
+        """The newest migration; None when there is no file or no table of ours in it."""
+        if not self.in_memory and not Path(self._path).exists():
+            return None
+        connection = self._take()
+        try:
+            tables = Utils(connection)
+            if "migrations" not in tables.table_names():
+                return None
+            return int(connection.execute("SELECT COALESCE(MAX(number), 0) FROM migrations").fetchone()[0])
+        except sqlite3.Error as error:
+            raise translate(error, self.label) from error
+        finally:
+            self._give_back(connection)
+
+    def migrate(self, migrations: Sequence[Migration], now_ms: int) -> list[str]:
+        """Makes the file if need be, readable by its owner only, and runs what is missing in one transaction."""
+        self._make_file()
+        connection = self._take()
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                tables = Utils(connection)
+                ran = run_migrations(lambda text: tables.execute(text).fetchall(), migrations, now_ms)
+                connection.execute("COMMIT")
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+            return ran
+        except sqlite3.Error as error:
+            raise translate(error, self.label) from error
+        finally:
+            self._give_back(connection)
+
+    def measure_offset_ms(self, clock: Callable[[], int]) -> int:  # noqa: ARG002
+        """The file is on this machine: its time is the clock's."""
+        return 0
+
+    def wait(self, watch: Watch, timeout_ms: int) -> bool:
+        """Looks every 20 ms whether another connection committed; in memory nobody else can."""
+        deadline = time.monotonic() + timeout_ms / 1000
+        if self.in_memory:
+            return self.bell.wait(watch, 0)
+        while True:
+            left_s = deadline - time.monotonic()
+            if self.bell.wait(watch, max(0.0, min(_LOOK_S, left_s))):
+                return True
+            if self._looks_changed():
+                self.bell.ring()
+            elif left_s <= 0:
+                return False
+
+    def _looks_changed(self) -> bool:
+        with self._look_lock:
+            try:
+                if self._looker is None:
+                    self._looker = self._connect()
+                (version,) = self._looker.execute("PRAGMA data_version").fetchone()
+            except sqlite3.Error as error:
+                raise translate(error, self.label) from error
+            changed = bool(version != self._version)
+            self._version = version
+            return changed
+
+    def close(self) -> None:
+        """Closes every connection."""
+        with self._connections:
+            self._closed = True
+            for connection in self._all:
+                connection.close()
+            self._all.clear()
+            self._idle.clear()
+        self.bell.ring()
+
+    def _make_file(self) -> None:
+        if self.in_memory or Path(self._path).exists():
+            return
+        try:
+            os.close(os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o600))
+        except OSError as error:
+            raise StoreDown(f"the database {self.label} cannot be made: {error.strerror}; check its folder") from error
+
+    def _take(self) -> sqlite3.Connection:
+        with self._connections:
+            if self._closed:
+                raise StoreDown(f"the database {self.label} is closed: this process is ending")
+            if self._idle:
+                return self._idle[-1] if self.in_memory else self._idle.pop()
+        connection = self._connect()
+        if self.in_memory:
+            self._idle.append(connection)
+        return connection
+
+    def _give_back(self, connection: sqlite3.Connection) -> None:
+        if self.in_memory:
+            return
+        with self._connections:
+            if connection.in_transaction or len(self._idle) >= _IDLE_CONNECTIONS:
+                self._all.discard(connection)
+                connection.close()
+            elif connection in self._all:
+                self._idle.append(connection)
+
+    def _connect(self, synchronous: str = "FULL") -> sqlite3.Connection:
+        uri = "file::memory:" if self.in_memory else f"{Path(self._path).absolute().as_uri()}?mode=rw"
+        try:
+            connection = sqlite3.connect(
+                uri,
+                timeout=BUSY_MS / 1000,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=256,
+                uri=True,
+            )
+        except sqlite3.Error as error:
+            raise translate(error, self.label) from error
+        try:
+            for setting in ("journal_mode = WAL", f"synchronous = {synchronous}", "foreign_keys = ON"):
+                connection.execute(f"PRAGMA {setting}")
+        except sqlite3.Error as error:
+            connection.close()
+            raise translate(error, self.label) from error
+        with self._connections:
+            self._all.add(connection)
+        return connection

@@ -1,0 +1,245 @@
+"""The store: opens a database and hands out transactions."""
+
+from __future__ import annotations
+
+import base64
+import random
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import TypeVar
+
+from wanesync.core.errors import ConfigError
+from wanesync.store.bell import Watch
+from wanesync.store.conflicts import Conflicts, Tombstones
+from wanesync.store.db import Collided, Database, Session, Surroundings
+from wanesync.store.events import Events, Rejected
+from wanesync.store.jobs import Jobs
+from wanesync.store.journal import Journal
+from wanesync.store.links import Links
+from wanesync.store.processes import Locks, Processes
+from wanesync.store.purchases import Purchases
+from wanesync.store.rates import Rates
+from wanesync.store.records import Records
+from wanesync.store.seal import Seal, load_keyring
+from wanesync.store.settings import INDEX_KEY, Pauses, Settings
+from wanesync.store.sql import Dialect, load_migrations
+from wanesync.store.sqlite import SqliteDatabase
+from wanesync.store.writes import OwnWrites
+
+_T = TypeVar("_T")
+_TRIES = 5
+
+
+def _wall_clock_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Tx:
+    """One transaction: every table by its name. ``now_ms``: database time, the same until it ends."""
+
+    __slots__ = (
+        "_session", "conflicts", "events", "jobs", "journal", "links", "locks", "now_ms", "pauses", "processes",
+        "purchases", "rates", "records", "rejected", "settings", "tombstones", "writes",
+    )  # fmt: skip
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.now_ms = session.now_ms
+        self.conflicts = Conflicts(session)
+        self.events = Events(session)
+        self.jobs = Jobs(session)
+        self.journal = Journal(session)
+        self.links = Links(session)
+        self.locks = Locks(session)
+        self.pauses = Pauses(session)
+        self.processes = Processes(session)
+        self.purchases = Purchases(session)
+        self.rates = Rates(session)
+        self.records = Records(session)
+        self.rejected = Rejected(session)
+        self.settings = Settings(session)
+        self.tombstones = Tombstones(session)
+        self.writes = OwnWrites(session)
+
+    def savepoint(self) -> AbstractContextManager[None]:
+        """What fails inside is undone, and the transaction lives on."""
+        return self._session.savepoint()
+
+    def on_commit(self, action: Callable[[], None]) -> None:
+        """Runs after the commit, in order; not at all if there is none."""
+        self._session.after_commit.append(action)
+
+    def make_id(self) -> str:
+        """A new time-ordered id."""
+        return self._session.make_id()
+
+
+class Store:
+    """An opened database, for any number of threads."""
+
+    def __init__(self, database: Database, seal: Seal, clock: Callable[[], int], rng: random.Random) -> None:
+        self._database = database
+        self._clock = clock
+        self._offset_ms = 0
+        self._rng = rng
+        self._around = Surroundings(seal, rng, self.now_ms)
+        self._watches = threading.local()
+
+    @property
+    def dialect(self) -> Dialect:
+        """Which database it is."""
+        return self._database.dialect
+
+    @property
+    def url_label(self) -> str:
+        """The database's address without its password."""
+        return self._database.label
+
+    @property
+    def seal(self) -> Seal:
+        """The seal of this database."""
+        return self._around.seal
+
+    def now_ms(self) -> int:
+        """Database time: the local clock and the offset last measured."""
+        return self._clock() + self._offset_ms
+
+    def sync_clock(self) -> None:
+        """Measures how far the local clock is from the database's."""
+        self._offset_ms = self._database.measure_offset_ms(self._clock)
+
+    def hmac(self, address: str) -> str:
+        """The keyed hash an address is found by."""
+        return self._around.seal.hmac(address)
+
+    def row_hash(self, text: str) -> str:
+        """The keyed hash equal contents are told by."""
+        return self._around.seal.row_hash(text)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Tx]:
+        """Reads and writes; committed on normal exit, rolled back on an exception. Raises StoreDown."""
+        with self._database.session(self._around, writing=True) as session:
+            yield Tx(session)
+        if session.queued:
+            self._database.bell.ring()
+        for action in session.after_commit:
+            action()
+
+    @contextmanager
+    def reading(self) -> Iterator[Tx]:
+        """Reads one state of the database; a write raises. Raises StoreDown."""
+        with self._database.session(self._around, writing=False) as session:
+            yield Tx(session)
+
+    def run(self, work: Callable[[Tx], _T]) -> _T:
+        """A transaction that runs again, five times at most, when it collided with another one. Raises StoreDown."""
+        for last in [False] * (_TRIES - 1) + [True]:
+            try:
+                with self.transaction() as tx:
+                    return work(tx)
+            except Collided:
+                if last:
+                    raise
+        raise AssertionError("the last try returns or raises")
+
+    def reserve(self, scope: str, slots: int) -> list[int]:
+        """Due times in ms of up to ``slots`` requests, outside any transaction (see Rates.reserve)."""
+        with self._database.light_session(self._around) as session:
+            return Rates(session).reserve(scope, slots)
+
+    def wait_for_work(self, timeout_ms: int) -> bool:
+        """Returns early, and True, when work may have arrived since this thread last waited."""
+        watch: Watch | None = getattr(self._watches, "watch", None)
+        if watch is None:
+            watch = self._watches.watch = Watch()
+        return self._database.wait(watch, timeout_ms)
+
+    def migrate(self) -> list[str]:
+        """Brings the schema up to this program; the names of what ran. Safe to call again, and from two processes."""
+        return _migrate(self._database, self.now_ms())
+
+    def close(self) -> None:
+        """Closes every connection."""
+        self._database.close()
+
+    def load_index_key(self) -> None:
+        """Makes the index key at the first start, and seals it anew after a rotation of the sealing keys."""
+        simulated = self._database.label == "sqlite::memory:"
+        fresh = self._rng.randbytes(32) if simulated else secrets.token_bytes(32)
+        with self.transaction() as tx:
+            index_key = _load_index_key(tx.settings, self._around.seal, fresh)
+        self._around = Surroundings(self._around.seal.with_index_key(index_key), self._rng, self.now_ms)
+
+
+def open_store(
+    url: str,
+    seal_keys: Sequence[str] = (),
+    *,
+    migrate: bool = False,
+    clock: Callable[[], int] = _wall_clock_ms,
+    rng: random.Random | None = None,
+) -> Store:
+    """Opens ``sqlite:FILE``, ``sqlite::memory:`` (one thread) or ``postgresql://…``; ``clock`` gives ms since 1970.
+
+    Raises ConfigError: an address or key that is none, a schema that is missing (without ``migrate``) or newer than
+    this program. Raises StoreDown: it cannot be reached. Raises Sealed: it was made with other keys.
+    """
+    database = _open_database(url)
+    try:
+        _check_schema(database, migrate=migrate)
+        seal = load_keyring(seal_keys, url)
+        store = Store(database, seal, clock, rng or random.SystemRandom())
+        store.sync_clock()
+        if migrate:
+            store.migrate()
+        store.load_index_key()
+    except BaseException:
+        database.close()
+        raise
+    return store
+
+
+def _open_database(url: str) -> Database:
+    if url.startswith("sqlite:") and url != "sqlite:":
+        return SqliteDatabase(url.removeprefix("sqlite:"))
+    if url.startswith(("postgresql://", "postgres://")):
+        # Loaded when needed: whoever runs on SQLite needs no libpq.
+        from wanesync.store.postgres import PostgresDatabase  # noqa: PLC0415
+
+        return PostgresDatabase(url)
+    raise ConfigError(["[database] must be sqlite:FILE or postgresql://USER@HOST/NAME"])
+
+
+def _check_schema(database: Database, *, migrate: bool) -> None:
+    newest = load_migrations(database.dialect)[-1].number
+    applied = database.applied()
+    if applied is not None and applied > newest:
+        message = (
+            f"the database {database.label} has schema {applied}, this program knows {newest}: use a newer wanesync"
+        )
+        raise ConfigError([message])
+    if not migrate and (applied is None or applied < newest):
+        state = "is not set up yet" if applied is None else f"has schema {applied}, this program needs {newest}"
+        raise ConfigError([f"the database {database.label} {state}: run `wanesync db migrate`"])
+
+
+def _migrate(database: Database, now_ms: int) -> list[str]:
+    return database.migrate(load_migrations(database.dialect), now_ms)
+
+
+def _load_index_key(settings: Settings, seal: Seal, fresh: bytes) -> bytes:
+    # Of two processes that start together, the second takes the first one's key.
+    stored = settings.get(INDEX_KEY) or settings.add(INDEX_KEY, _seal_index_key(seal, fresh))
+    blob = base64.b64decode(stored)
+    index_key = seal.open(blob, "settings", INDEX_KEY, "value")
+    if not seal.is_newest(blob):
+        settings.put(INDEX_KEY, _seal_index_key(seal, index_key))
+    return index_key
+
+
+def _seal_index_key(seal: Seal, index_key: bytes) -> str:
+    return base64.b64encode(seal.seal(index_key, "settings", INDEX_KEY, "value")).decode()

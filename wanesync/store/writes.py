@@ -1,0 +1,149 @@
+"""Own writes: what we are about to write, wrote, and were answered."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+
+from wanesync.core.errors import WanesyncError
+from wanesync.core.model import Answer, OwnWrite, Side, WriteKind
+from wanesync.store.db import Row, Session
+from wanesync.store.payload import pack_write, unpack_write
+
+
+class IntentTaken(WanesyncError):
+    """Another open create has one of the addresses; ``write_id`` is that one. Wait for it, then plan again."""
+
+    def __init__(self, write_id: str) -> None:
+        self.write_id = write_id
+        super().__init__(f"own write {write_id} is creating this person already: wait for it and plan again")
+
+
+class OwnWrites:
+    """The tables ``own_writes`` and ``open_creates``: at most one open create per address, over both sides."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def put(self, write: OwnWrite) -> None:
+        """Stores a write whole. An open create takes its addresses: raises IntentTaken, and then stored nothing."""
+        if write.kind is WriteKind.CREATE and write.answer is None and write.hmacs:
+            if len(write.hmacs) == 1:
+                self._open(write)
+            else:
+                with self._session.savepoint():
+                    self._open(write)
+        self._session.rows(
+            "put_write",
+            id=write.id,
+            side=write.side,
+            kind=write.kind,
+            link_key=write.link_key,
+            source_id=write.source_id,
+            target_id=write.target_id,
+            key=write.key,
+            data=self._session.seal.seal(pack_write(write), "own_writes", write.id, "data"),
+            link_id=write.link_id,
+            generation=write.generation,
+            sent_ms=write.sent_ms,
+            answer=write.answer or "",
+            now=self._session.now_ms,
+        )
+
+    def put_many(self, writes: Iterable[OwnWrite]) -> None:
+        """Each as ``put``."""
+        for write in writes:
+            self.put(write)
+
+    def _open(self, write: OwnWrite) -> None:
+        for hmac in sorted(write.hmacs):
+            if not self._session.row("open_create", hmac=hmac, write_id=write.id):
+                raise IntentTaken(self.open_for_hmacs([hmac]).get(hmac, ""))
+
+    def open_for_keys(self, link_keys: Collection[str], side: Side | None = None) -> list[OwnWrite]:
+        """Open intents of some keys, the oldest first."""
+        if not link_keys:
+            return []
+        sides = [side] if side else list(Side)
+        return [self._write(row) for row in self._session.rows("open_writes_of_keys", keys=link_keys, sides=sides)]
+
+    def open_for_hmacs(self, hmacs: Collection[str]) -> dict[str, str]:
+        """Address hash -> the open create that has it."""
+        return dict(self._session.rows("open_creates", hmacs=hmacs)) if hmacs else {}
+
+    def answer(self, write_id: str, answer: Answer, target_id: str = "") -> None:
+        """How it ended; frees its addresses. ``target_id``: the record it made or found."""
+        now_ms = self._session.now_ms
+        self._session.rows("answer_write", id=write_id, answer=answer, target_id=target_id, now=now_ms)
+        self._session.rows("close_create", id=write_id)
+
+    def set_target(self, write_id: str, target_id: str) -> None:
+        """The record a write goes to, when that is learnt later (a merge)."""
+        self._session.rows("target_write", id=write_id, target_id=target_id)
+
+    def sent(self, write_id: str) -> None:
+        """It leaves us now, once more."""
+        self._session.rows("sent_write", id=write_id, now=self._session.now_ms)
+
+    def get(self, write_id: str) -> OwnWrite | None:
+        """One write."""
+        row = self._session.row("get_write", id=write_id)
+        return self._write(row) if row else None
+
+    def by_key(self, side: Side, key: str) -> OwnWrite | None:
+        """The newest write under an idempotency key or intent id."""
+        return self._by_keys(side, [key]).get(key)
+
+    def by_intents(self, intents: Collection[str]) -> dict[str, OwnWrite]:
+        """Intent id -> the newest write that created its contact."""
+        return self._by_keys(Side.HUBSPOT, intents)
+
+    def _by_keys(self, side: Side, keys: Collection[str]) -> dict[str, OwnWrite]:
+        rows = self._session.rows("writes_by_keys", side=side, keys=keys) if keys else []
+        return {row[6]: self._write(row) for row in rows}
+
+    def recent(self, side: Side, target_ids: Collection[str], since_ms: int) -> dict[str, list[OwnWrite]]:
+        """Target -> what we sent to it at or after a time, the oldest first, answered or not."""
+        found: dict[str, list[OwnWrite]] = defaultdict(list)
+        if target_ids:
+            for row in self._session.rows("recent_writes", side=side, ids=target_ids, since_ms=max(since_ms, 1)):
+                found[row[5]].append(self._write(row))
+        return dict(found)
+
+    def open_all(self, limit: int) -> list[OwnWrite]:
+        """Open intents, the oldest first."""
+        return [self._write(row) for row in self._session.rows("open_writes", limit=limit)]
+
+    def count_open(self) -> int:
+        """How many intents are open."""
+        return self._session.number("count_open_writes")
+
+    def next_generation(self, source_side: Side, source_id: str) -> int:
+        """How many creations for this record were lost or refused: the generation of its next one."""
+        return self._session.number("spent_generations", side=source_side.other, source_id=source_id)
+
+    def rekey(self, old_key: str, new_key: str) -> None:
+        """Open intents follow their contact into the one it was merged into."""
+        self._session.rows("rekey_writes", old_key=old_key, new_key=new_key)
+
+    def _write(self, row: Row) -> OwnWrite:
+        write_id, side, kind, link_key, source_id, target_id, key, blob, link_id, sent_ms, answer, generation = row
+        body, changes, hmacs = unpack_write(self._session.seal.open(blob, "own_writes", write_id, "data"))
+        return OwnWrite(
+            id=write_id,
+            side=Side(side),
+            kind=WriteKind(kind),
+            link_key=link_key,
+            source_id=source_id,
+            target_id=target_id,
+            key=key,
+            body=body,
+            changes=changes,
+            hmacs=hmacs,
+            link_id=link_id,
+            sent_ms=sent_ms,
+            answer=Answer(answer) if answer else None,
+            generation=generation,
+        )

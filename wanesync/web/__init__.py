@@ -1,0 +1,1 @@
+"""Doors for machines and browsers."""

@@ -1,0 +1,102 @@
+"""The web application: webhook doors, health and metrics. Served by uvicorn, or by a serverless adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from anyio import to_thread
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from wanesync.core.model import Side
+from wanesync.web.hooks import Hooks
+from wanesync.web.metrics import CONTENT_TYPE, DoorCounts
+from wanesync.web.settings import IntakePort, WebSettings
+
+HUBSPOT_PATH = "/webhooks/hubspot"
+STRIPE_PATH = "/webhooks/stripe"
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+def build_app(intake: IntakePort, settings: WebSettings) -> Starlette:
+    """The doors in front of an intake. Nothing a request holds makes a traceback or a 500."""
+    counts = DoorCounts()
+    hooks = Hooks(intake, settings, counts)
+    health = Health(settings, counts)
+    return Starlette(
+        routes=[
+            Route(HUBSPOT_PATH, hooks.handler(Side.HUBSPOT), methods=["POST"]),
+            Route(STRIPE_PATH, hooks.handler(Side.STRIPE), methods=["POST"]),
+            Route("/healthz", health.is_alive),
+            Route("/readyz", health.is_ready),
+            Route("/metrics", health.show_metrics),
+        ],
+        middleware=[Middleware(SecurityHeaders)],
+        exception_handlers={HTTPException: _refuse},
+    )
+
+
+class Health:
+    """The doors for whoever watches: alive (the process answers), ready (it can store), metrics."""
+
+    def __init__(self, settings: WebSettings, counts: DoorCounts) -> None:
+        self._settings, self._counts = settings, counts
+
+    async def is_alive(self, _request: Request) -> Response:
+        """GET /healthz: 200 as long as the process answers."""
+        return JSONResponse({"status": "ok"})
+
+    async def is_ready(self, _request: Request) -> Response:
+        """GET /readyz: 200 if a webhook could be stored now, else 503 with the reason."""
+        try:
+            reason = await to_thread.run_sync(self._settings.ready)
+        except Exception as error:  # noqa: BLE001 - whatever it is, this is not ready
+            reason = type(error).__name__
+        return JSONResponse(
+            {"status": "not ready", "reason": reason} if reason else {"status": "ok"}, 503 if reason else 200
+        )
+
+    async def show_metrics(self, _request: Request) -> Response:
+        """GET /metrics: counts of this process, gauges of the whole."""
+        gauges: Mapping[str, float]
+        try:
+            gauges = await to_thread.run_sync(self._settings.gauges)
+        except Exception:  # noqa: BLE001 - the counts can be told without the database
+            gauges = {"wanesync_gauges_available": 0}
+        return PlainTextResponse(self._counts.render(gauges), headers={"Content-Type": CONTENT_TYPE})
+
+
+async def _refuse(_request: Request, error: Exception) -> Response:
+    """No such path, wrong method: JSON like every other answer."""
+    status = error.status_code if isinstance(error, HTTPException) else 503
+    headers = error.headers if isinstance(error, HTTPException) else None
+    return JSONResponse({"error": HTTPStatus(status).phrase.lower()}, status, headers)
+
+
+class SecurityHeaders:
+    """Adds the headers every answer carries (ASGI middleware)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(SECURITY_HEADERS)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)

@@ -1,0 +1,106 @@
+"""The two webhook doors: a 2xx is said only after the events are durably stored (CORRECTNESS section 9)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import structlog
+from anyio import CapacityLimiter, fail_after, to_thread
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+
+from wanesync.core.errors import BadPayload, BadSignature
+from wanesync.core.model import Side
+from wanesync.web.metrics import DoorCounts
+from wanesync.web.settings import IntakePort, WebSettings
+
+logger = structlog.get_logger(__name__)
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Refusal(Exception):
+    """A request that is answered without asking the intake."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        self.status, self.reason = status, reason
+        super().__init__(reason)
+
+
+class Hooks:
+    """Reads a POST within its bounds and hands it to the intake in a thread of a pool of its own."""
+
+    def __init__(self, intake: IntakePort, settings: WebSettings, counts: DoorCounts) -> None:
+        self._intake, self._settings, self._counts = intake, settings, counts
+        self._limiter = CapacityLimiter(settings.threads)
+
+    def handler(self, side: Side) -> Handler:
+        """The door of one side."""
+
+        async def handle(request: Request) -> Response:
+            stored = 0
+            try:
+                stored = await self._accept(side, request)
+                response: Response = JSONResponse({"stored": stored})
+            except Refusal as refusal:
+                response = self._refuse(side, refusal.status, refusal.reason)
+            except BadSignature as error:
+                response = self._refuse(side, 401, str(error))
+            except BadPayload as error:
+                response = self._refuse(side, 400, str(error))
+            except ClientDisconnect:
+                response = Response(status_code=400)
+            except Exception as error:  # noqa: BLE001 - the sender comes again; no trouble of ours may lose an event
+                logger.error("a webhook was not stored", side=side, error=type(error).__name__)
+                response = self._refuse(side, 503, "not stored: this service has a problem of its own, send it again")
+            self._counts.count(side, response.status_code, stored)
+            return response
+
+        return handle
+
+    async def _accept(self, side: Side, request: Request) -> int:
+        content_type = request.headers.get("content-type", "")
+        if content_type and "json" not in content_type.lower():
+            raise Refusal(415, "the content type is not JSON")
+        body = await self._read(request)
+        headers: dict[str, str] = {}
+        for name, value in request.headers.items():
+            # A header sent twice cannot pass for one of its two values.
+            headers[name] = f"{headers[name]},{value}" if name in headers else value
+        work = partial(self._intake.accept, side, body, headers, self._url(request))
+        return await to_thread.run_sync(work, limiter=self._limiter)
+
+    async def _read(self, request: Request) -> bytes:
+        limit = self._settings.max_body_bytes
+        too_large = Refusal(413, f"the body is larger than {limit} bytes")
+        announced = request.headers.get("content-length", "")
+        if announced.isdigit() and int(announced) > limit:
+            raise too_large
+        body = bytearray()
+        try:
+            with fail_after(self._settings.body_timeout_s):
+                async for chunk in request.stream():
+                    body += chunk
+                    if len(body) > limit:
+                        raise too_large
+        except TimeoutError:
+            raise Refusal(408, "the body took too long to arrive") from None
+        return bytes(body)
+
+    def _url(self, request: Request) -> str:
+        """The address that was signed: behind a proxy only the configuration knows it."""
+        if not self._settings.public_url:
+            return str(request.url)
+        query = request.url.query
+        return self._settings.public_url.rstrip("/") + request.url.path + (f"?{query}" if query else "")
+
+    def _refuse(self, side: Side, status: int, reason: str) -> Response:
+        headers: dict[str, str] = {}
+        if status == 503:
+            headers["Retry-After"] = str(self._settings.retry_after_s)
+        else:
+            logger.warning("a webhook was refused", side=side, status=status, reason=reason)
+        if status in (408, 413):
+            headers["Connection"] = "close"
+        return JSONResponse({"error": reason}, status, headers)
