@@ -104,6 +104,7 @@ def build_engine(config: Config, store: Store, sides: Iterable[Side]) -> Engine:
     if Side.HUBSPOT in sides:
         pins = _attach_hubspot(config, engine, pins, pacers[Side.HUBSPOT].wait)
     if Side.STRIPE in sides:
+        pacers[Side.STRIPE].wait()
         pins = _attach_stripe(config, engine, pins)
     store.run(lambda tx: _pin(tx, pins, rehearsal=is_rehearsal(config)))
     return engine
@@ -125,6 +126,7 @@ def _attach_hubspot(config: Config, engine: Engine, pins: Pins, before_extra: Ca
         )
         return HubSpotSide(options, engine.rules.fields, before_extra)
 
+    before_extra()
     account = _ask(Side.HUBSPOT, open_side("").account)
     if pins.portal and pins.portal != account.id:
         raise PinError(_refusal("HubSpot portal", pins.portal, account.id))
@@ -226,4 +228,3 @@ def build_intake(config: Config, store: Store) -> Intake:
             Side.STRIPE: Hook(StripeSignature(secrets[Side.STRIPE]), StripeEvents(fields, account)),
         },
     )
-

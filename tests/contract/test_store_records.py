@@ -28,13 +28,13 @@ def a_seen(side: Side, record_id: str, *hmacs: str, moved: int = 1) -> Seen:
 
 
 def a_link(link_id: str, contact: str, customer: str, *, primary: bool = True, version: int = 1) -> Link:
-    return Link(link_id, contact, customer, primary, {"email": ("a", "A")}, version, fields_version="f1", canon_version=1)
+    return Link(
+        link_id, contact, customer, primary, {"email": ("a", "A")}, version, fields_version="f1", canon_version=1
+    )
 
 
 def test_a_record_comes_back_as_it_went_in(store: Store) -> None:
-    seen = replace(
-        a_seen(H, "1", "h1", "h2"), in_doubt=True, note="ambiguous: 2 contacts", survivor="9", deleted=True
-    )
+    seen = replace(a_seen(H, "1", "h1", "h2"), in_doubt=True, note="ambiguous: 2 contacts", survivor="9", deleted=True)
     seen = replace(seen, record=replace(seen.record, other_id="cus_1", intent="i-1"))
     with store.transaction() as tx:
         tx.records.put(seen, "hash")

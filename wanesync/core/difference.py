@@ -60,7 +60,9 @@ def classify(scene: Scene, plan: Plan, rules: Rules) -> list[Difference]:
     links = _links_after(scene, plan, side, record_id)
     if links:
         return _pair(scene, plan, links, rules)
-    created = [_creation(action.side, seen, rules) for action in plan.actions.values() if action.kind is WriteKind.CREATE]
+    created = [
+        _creation(action.side, seen, rules) for action in plan.actions.values() if action.kind is WriteKind.CREATE
+    ]
     if created:
         return created
     if side is Side.STRIPE and plan.wake:
@@ -74,7 +76,9 @@ def _links_after(scene: Scene, plan: Plan, side: Side, record_id: str) -> list[L
 
 
 def _pair(scene: Scene, plan: Plan, links: list[Link], rules: Rules) -> list[Difference]:
-    found = [Difference(Class.DUPLICATE, k.hubspot_id, k.stripe_id, note="a second customer") for k in links if not k.primary]
+    found = [
+        Difference(Class.DUPLICATE, k.hubspot_id, k.stripe_id, note="a second customer") for k in links if not k.primary
+    ]
     primary = next((k for k in links if k.primary), None)
     contact = scene.get(Side.HUBSPOT, links[0].hubspot_id)
     customer = scene.get(Side.STRIPE, primary.stripe_id) if primary else None
@@ -128,5 +132,3 @@ def _why(link: Link, name: str, plan: Plan) -> str:
     if any(conflict.field == name for action in plan.actions.values() for conflict in action.conflicts):
         return "both sides changed it, the owner wins"
     return "changed since both agreed"
-
-

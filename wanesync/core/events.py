@@ -40,7 +40,9 @@ def read_stripe_events(seen: Seen | None, events: Sequence[EventRow], answered: 
         elif gone:
             continue
         elif second > high:
-            alone = not any(e is not event and e.occurred_ms // SECOND == second and e.kind != "deleted" for e in events)
+            alone = not any(
+                e is not event and e.occurred_ms // SECOND == second and e.kind != "deleted" for e in events
+            )
             if alone and event.record is not None:
                 out.store, out.at_ms, low, high = event.record, second * SECOND, second, second
             else:
@@ -123,9 +125,7 @@ def _unseen_before(event: EventRow, own: OwnWrite, fields: FieldMap) -> list[Con
     return lost
 
 
-def _vanished(
-    seen: Seen, event: EventRow, name: str, window: Sequence[EventRow], recent: Sequence[OwnWrite]
-) -> bool:
+def _vanished(seen: Seen, event: EventRow, name: str, window: Sequence[EventRow], recent: Sequence[OwnWrite]) -> bool:
     value = event.values[name]
     field_name = name.partition("/")[0]
     if holds(seen, name, value):

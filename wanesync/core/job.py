@@ -165,5 +165,7 @@ def decide(error: CallError, attempts: int, operation: str, rng: random.Random) 
 def judge_rescues(rescues: int) -> Dead | None:
     """Poison is isolated by counting how often a job's process died with it."""
     if rescues >= POISON_DEAD:
-        return Dead(DeadClass.POISON, f"its worker died {rescues} times while it ran; look at the record, then retry it")
+        return Dead(
+            DeadClass.POISON, f"its worker died {rescues} times while it ran; look at the record, then retry it"
+        )
     return None

@@ -71,7 +71,12 @@ class Scene:
             if own.side is Side.STRIPE and customer and self.survivor(own.source_id) == contact_id:
                 if customer.record.other_id == own.source_id:
                     return own
-            elif own.side is Side.HUBSPOT and contact and own.source_id == customer_id and contact.record.intent == own.key:
+            elif (
+                own.side is Side.HUBSPOT
+                and contact
+                and own.source_id == customer_id
+                and contact.record.intent == own.key
+            ):
                 return own
         return None
 
@@ -86,7 +91,9 @@ class Match:
 
 def match_customer(scene: Scene, customer: Seen) -> Match:
     """Which contact an unlinked customer belongs to: our ids first, then addresses; two answers are none."""
-    by_id = {s.id for (side, _), s in scene.records.items() if side is Side.HUBSPOT and s.alive and _claims(s, customer)}
+    by_id = {
+        s.id for (side, _), s in scene.records.items() if side is Side.HUBSPOT and s.alive and _claims(s, customer)
+    }
     if customer.record.other_id:
         survivor = scene.survivor(customer.record.other_id)
         if scene.alive(Side.HUBSPOT, survivor):

@@ -97,7 +97,9 @@ def _flow(pair: Pair, spec: FieldSpec, halves: Halves, merged: Merged) -> None:
     if not moved:
         for side in late:
             then = halves[0] if side is Side.HUBSPOT else halves[1]
-            merged.writes[side][spec.name] = Change(pair.value(side, spec.name), then, pair.value(side.other, spec.name))
+            merged.writes[side][spec.name] = Change(
+                pair.value(side, spec.name), then, pair.value(side.other, spec.name)
+            )
         return
     winner = moved[0] if len(moved) == 1 else spec.owner
     if len(moved) == len(Side) and not spec.direction.reaches(winner.other):

@@ -27,6 +27,7 @@ from wanesync.core.model import (
     split_key,
 )
 
+
 def plan(scene: Scene, rules: Rules, new_link_id: str) -> Plan:
     """Plan one key. ``new_link_id`` seeds the ids of links made here."""
     kind, record_id = split_key(scene.key)

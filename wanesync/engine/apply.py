@@ -7,7 +7,7 @@ CORRECTNESS sections 5 and 6. ``prepare`` runs in one transaction and ends in ca
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from wanesync.core.action import Action, Plan
 from wanesync.core.errors import CallError, Failure
@@ -24,6 +24,7 @@ from wanesync.engine.outcome import again, fail, finish, still_ours
 from wanesync.engine.scene import load_scenes
 from wanesync.engine.sight import Sight, store_contacts
 from wanesync.store.store import Tx
+from wanesync.store.writes import IntentTaken
 
 WRITES = "writes"
 WRITES_OFF = "writes are off"
@@ -123,9 +124,7 @@ class Apply:
     def _plan(self, tx: Tx, job: Job, scene: Scene) -> Plan:
         return plan(scene, self.engine.rules, self.engine.new_id(tx.now_ms))
 
-    def _is_suspect(
-        self, tx: Tx, job: Job, scene: Scene, outcome: Plan, round_: Pass, calls: list[Call]
-    ) -> bool:
+    def _is_suspect(self, tx: Tx, job: Job, scene: Scene, outcome: Plan, round_: Pass, calls: list[Call]) -> bool:
         """A value that may be a late write of our own is not planned from before its origin is known."""
         found = suspects(self.engine, tx, scene, outcome, round_.origins)
         if found.late:
@@ -160,22 +159,27 @@ class Apply:
             memory.note_would_write(tx, action)
             again(tx, job, DAY_MS, WRITES_OFF, fixed=True)
             return []
-        own = self._intend(tx, job, scene, action, opened)
+        try:
+            own = self._intend(tx, job, scene, action, opened)
+        except IntentTaken:
+            again(tx, job, LOCK_WAIT_MS, "its e-mail is being created by another job")
+            return []
         for conflict in action.conflicts:
             tx.conflicts.put(conflict, action.link_id)
             memory.note_conflict(tx, conflict, action.link_id)
         return [Intent(job, own)]
 
-    def _intend(
-        self, tx: Tx, job: Job, scene: Scene, action: Action, opened: Sequence[OwnWrite]
-    ) -> OwnWrite:
+    def _intend(self, tx: Tx, job: Job, scene: Scene, action: Action, opened: Sequence[OwnWrite]) -> OwnWrite:
         """Store the exact body and key before the call. On Stripe the same body keeps its key."""
         own = bodies.compose(self.engine, tx, job, scene, action)
-        same = next((o for o in opened if o.side is Side.STRIPE and (o.body, o.target_id) == (own.body, own.target_id)), None)
+        same = next(
+            (o for o in opened if o.side is Side.STRIPE and (o.body, o.target_id) == (own.body, own.target_id)), None
+        )
         self._give_up(tx, [o for o in opened if o is not same])
         if same is not None:
-            tx.writes.refresh(same.id, own.changes)
-            return same
+            again_sent = replace(same, changes=own.changes)
+            tx.writes.refresh(again_sent)
+            return again_sent
         tx.writes.put(own)
         return own
 
@@ -363,9 +367,7 @@ class Apply:
 
     # -- calls that find out
 
-    def _reread(
-        self, tx: Tx, lane: Side, jobs: Sequence[Job], opened: Mapping[str, list[OwnWrite]]
-    ) -> list[Call]:
+    def _reread(self, tx: Tx, lane: Side, jobs: Sequence[Job], opened: Mapping[str, list[OwnWrite]]) -> list[Call]:
         """Updates without an answer: read the target, then plan again."""
         if not jobs:
             return []
@@ -380,7 +382,9 @@ class Apply:
             sight.close()
 
         ids = sorted(set(targets.values()))
-        return [self._found_out(jobs, "contacts.batch_read", lambda: self.engine.hubspot.read_contacts(ids), store, opened)]
+        return [
+            self._found_out(jobs, "contacts.batch_read", lambda: self.engine.hubspot.read_contacts(ids), store, opened)
+        ]
 
     def _reread_customer(self, tx: Tx, job: Job, opened: Sequence[OwnWrite]) -> Call:
         target = opened[0].target_id
@@ -397,7 +401,11 @@ class Apply:
             sight.close()
 
         return self._found_out(
-            [job], "customers.retrieve", lambda: self.engine.stripe.read_customer(target), store, {job.key: list(opened)}
+            [job],
+            "customers.retrieve",
+            lambda: self.engine.stripe.read_customer(target),
+            store,
+            {job.key: list(opened)},
         )
 
     def _found_out(

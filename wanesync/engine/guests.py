@@ -17,6 +17,7 @@ from wanesync.engine.outcome import again, fail, finish, still_ours
 from wanesync.engine.scene import LISTED
 from wanesync.engine.sight import Sight, store_contacts
 from wanesync.store.store import Tx
+from wanesync.store.writes import IntentTaken
 
 PREREQUISITE_MS = 500
 NOTED_MS = 30_000
@@ -66,7 +67,11 @@ class Guests:
             noted = any(seen.note for seen in tx.records.get_many([(Side.STRIPE, i) for i in customers]).values())
             again(tx, job, NOTED_MS if noted else PREREQUISITE_MS, "its e-mail is being looked after by another job")
             return None
-        return self._write_down(tx, job, hmac, next(iter(waiting.values())).email)
+        try:
+            return self._write_down(tx, job, hmac, next(iter(waiting.values())).email)
+        except IntentTaken:
+            again(tx, job, PREREQUISITE_MS, "its e-mail is being looked after by another job")
+            return None
 
     def _write_down(self, tx: Tx, job: Job, hmac: str, email: str) -> OwnWrite:
         own_id = self.engine.new_id(tx.now_ms)
@@ -126,9 +131,7 @@ class Guests:
             Side.HUBSPOT, "contacts.batch_read", [job], lambda: self.engine.hubspot.read_contacts([contact_id]), then
         )
 
-    def _arrived(
-        self, tx: Tx, job: Job, own: OwnWrite, answer: Answer, records: Mapping[str, Record | None]
-    ) -> None:
+    def _arrived(self, tx: Tx, job: Job, own: OwnWrite, answer: Answer, records: Mapping[str, Record | None]) -> None:
         """The contact stands: its purchases go on, and it is planned like any other."""
         tx.writes.answer(own.id, answer)
         sight = Sight(self.engine, tx)

@@ -55,7 +55,9 @@ def _judge_record(engine: Engine, tx: Tx, seen: Seen, events: Sequence[EventRow]
     outcome = judge(seen, window, _writes_to(tx, seen, window), engine.rules.fields, tx.now_ms)
     for conflict in outcome.conflicts:
         tx.conflicts.put(conflict, "")
-        tx.journal.add("conflict", conflict.side, conflict.record_id, "", {"field": conflict.field, "kind": conflict.kind})
+        tx.journal.add(
+            "conflict", conflict.side, conflict.record_id, "", {"field": conflict.field, "kind": conflict.kind}
+        )
     return outcome.judged
 
 

@@ -86,9 +86,7 @@ class Lane:
         records = [job for job in jobs if not job.key.startswith("guest:")]
         return [*self._guarded(tx, guests, self.guests.prepare), *self._guarded(tx, records, self.apply.prepare)]
 
-    def _guarded(
-        self, tx: Tx, jobs: Sequence[Job], prepare: Callable[[Tx, Sequence[Job]], list[Call]]
-    ) -> list[Call]:
+    def _guarded(self, tx: Tx, jobs: Sequence[Job], prepare: Callable[[Tx, Sequence[Job]], list[Call]]) -> list[Call]:
         """One job that cannot be prepared must not take the others with it: then each is tried alone."""
         if not jobs:
             return []

@@ -163,9 +163,7 @@ class Ledger:
             rest = [job for job in mine if job.key in left]
             return [self._note(rest, left)] if rest else []
 
-        return Call(
-            Side.HUBSPOT, "notes.read", jobs, lambda: self.engine.hubspot.read_note_marks(contact_id), then
-        )
+        return Call(Side.HUBSPOT, "notes.read", jobs, lambda: self.engine.hubspot.read_note_marks(contact_id), then)
 
     def _roll_up(self, jobs: list[Job], purchases: Mapping[str, Purchase]) -> Call:
         """Roll-ups are recomputed from the ledger, never incremented."""

@@ -72,7 +72,9 @@ def note_write(tx: Tx, own: OwnWrite, record: Record) -> None:
     """Every write can be explained and undone: before and after of each field."""
     changes = {name: [c.before, c.after] for name, c in own.changes.items() if c.before != c.after}
     kind = "created" if own.kind is WriteKind.CREATE else "updated"
-    tx.journal.add(kind, own.side, record.id, own.link_id, {"write": own.id, "source": own.source_id, "fields": changes})
+    tx.journal.add(
+        kind, own.side, record.id, own.link_id, {"write": own.id, "source": own.source_id, "fields": changes}
+    )
 
 
 def note_conflict(tx: Tx, conflict: Conflict, link_id: str) -> None:

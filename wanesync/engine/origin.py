@@ -59,9 +59,7 @@ def suspects(engine: Engine, tx: Tx, scene: Scene, plan: Plan, origins: Origins)
     return Suspects(frozenset(late), frozenset(unknown))
 
 
-def _matching(
-    engine: Engine, tx: Tx, seen: Seen, planned: Mapping[str, Change]
-) -> Iterator[tuple[Spot, OwnWrite]]:
+def _matching(engine: Engine, tx: Tx, seen: Seen, planned: Mapping[str, Change]) -> Iterator[tuple[Spot, OwnWrite]]:
     recent = tx.writes.recent(seen.side, [seen.id], tx.now_ms - OWN_WRITE_AGE_MS).get(seen.id, [])
     for own in recent:
         if is_answered(own) or own.kind is not WriteKind.UPDATE:

@@ -61,8 +61,7 @@ class Reads:
         sight.close()
         survivors = [record.id for asked, record in answers.items() if record and record.id != asked]
         tx.jobs.put_many([JobRequest(Side.HUBSPOT, JobKind.READ, i, priority) for i in survivors])
-        for job in jobs:
-            tx.events.mark_read_of(Side.HUBSPOT, job.key)
+        tx.events.mark_read_of(Side.HUBSPOT, [job.key for job in jobs])
         self.end(tx, jobs)
 
     # -- Stripe

@@ -68,7 +68,7 @@ def _cut(tx: Tx, loader: _Loader, roots: dict[str, Ref]) -> dict[str, Scene]:
     """One scene per connected group of records: keys that have nothing in common do not see one another."""
     hmacs = sorted({h for seen in loader.records.values() for h in seen.hmacs})
     tombstones = frozenset(tx.tombstones.match(hmacs)) if hmacs else frozenset()
-    holders = tx.writes.open_for_hmacs(hmacs) if hmacs else {}
+    holders = tx.writes.holders(hmacs) if hmacs else {}
     creates = tx.writes.creates_of(sorted(loader.records))
     listed = tx.settings.get(LISTED) is not None
     reading = _find_reading(tx, loader)

@@ -127,9 +127,13 @@ class Worker:
         for pool in self._pools.values():
             pool.shutdown(wait=False, cancel_futures=True)
         try:
-            self.engine.store.run(lambda tx: (tx.jobs.release(self.engine.name), tx.processes.remove(self.engine.name)))
+            self.engine.store.run(self._leave)
         except StoreDown as error:
             log.warning("could not release jobs", reason=str(error))
+
+    def _leave(self, tx: Tx) -> None:
+        tx.jobs.release(self.engine.name)
+        tx.processes.remove(self.engine.name)
 
     # -- heartbeat
 
@@ -181,7 +185,9 @@ class Worker:
             return
         slots = pacer.take(min(free, SLOTS_AT_ONCE[side]), HORIZON_MS)
         if not slots:
-            self.clock.sleep_until(min(pacer.next_ms() or 0, self.clock.now_ms() + HORIZON_MS) or self.clock.now_ms() + 10)
+            self.clock.sleep_until(
+                min(pacer.next_ms() or 0, self.clock.now_ms() + HORIZON_MS) or self.clock.now_ms() + 10
+            )
             return
         calls = self.engine.store.run(lambda tx: lane.fill(tx, len(slots)))
         self.engine.failpoint(f"{side}.prepared")
@@ -251,10 +257,12 @@ class Worker:
             self._commit(batch)
 
     def _commit(self, batch: Sequence[tuple[Call, object]]) -> None:
-        while True:
+        follow_ups: list[Call] | None = None
+        while follow_ups is None:
             try:
-                follow_ups = self.engine.store.run(lambda tx: [c for call, a in batch for c in self.settle(tx, call, a)])
-                break
+                follow_ups = self.engine.store.run(
+                    lambda tx: [c for call, a in batch for c in self.settle(tx, call, a)]
+                )
             except StoreDown as error:
                 log.warning("store down", reason=str(error))
                 if self.stopping.wait(1):

@@ -50,6 +50,16 @@ class Events:
         if keys:
             self._session.rows("mark_events_read", keys=keys)
 
+    def mark_read_of(self, side: Side, record_ids: Collection[str]) -> None:
+        """A read of these records was stored that covers every event of them so far."""
+        if record_ids:
+            self._session.rows("mark_record_read", side=side, ids=record_ids)
+
+    def with_unjudged(self, side: Side, record_ids: Collection[str]) -> list[str]:
+        """Those of the records that have events to be judged."""
+        rows = self._session.rows("records_with_unjudged", side=side, ids=record_ids) if record_ids else []
+        return [row[0] for row in rows]
+
     def mark_judged(self, keys: Collection[str]) -> None:
         """Their values were told current, ours, superseded or a conflict."""
         if keys:

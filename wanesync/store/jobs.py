@@ -214,6 +214,12 @@ class Jobs:
             raise _lost(job)
         self._session.queued = True
 
+    def hurry(self, reason: str) -> int:
+        """What waits for exactly this reason is due now; how many there were."""
+        hurried = self._session.rows("hurry_jobs", reason=reason, now=self._session.now_ms)
+        self._session.queued = True
+        return len(hurried)
+
     def pending_keys(self, lane: Side, kind: JobKind, keys: Collection[str]) -> set[str]:
         """Those of ``keys`` that have a ready or running job."""
         return (

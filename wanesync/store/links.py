@@ -27,6 +27,10 @@ class Links:
         row = self._session.row("get_link", id=link_id)
         return self._link(row) if row else None
 
+    def get_many(self, ids: Collection[str]) -> list[Link]:
+        """Links in any state by their ids."""
+        return [self._link(row) for row in self._session.rows("links_by_ids", ids=ids)] if ids else []
+
     def of_records(self, keys: Iterable[tuple[Side, str]]) -> list[Link]:
         """Links in any state that touch one of the records, in order of their ids."""
         contacts: set[str] = set()

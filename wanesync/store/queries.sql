@@ -30,15 +30,19 @@ FROM records WHERE side = :side AND id IN (:ids);
 -- name: emails_of_side
 SELECT id, hmac FROM emails WHERE side = :side AND id IN (:ids);
 
+-- name: moved_since
+SELECT id FROM records WHERE side = :side AND id IN (:ids) AND moved_ms >= :since_ms;
+
 -- name: put_record
 INSERT INTO records (side, id, seen, as_of_ms, as_of_upper_ms, moved, in_doubt, deleted, survivor, other_id, intent,
-    note, row_hash, canon_version)
+    note, row_hash, canon_version, moved_ms)
 VALUES (:side, :id, :seen, :as_of_ms, :as_of_upper_ms, :moved, :in_doubt, :deleted, :survivor, :other_id, :intent,
-    :note, :row_hash, :canon_version)
+    :note, :row_hash, :canon_version, :moved_ms)
 ON CONFLICT (side, id) DO UPDATE SET seen = excluded.seen, as_of_ms = excluded.as_of_ms,
     as_of_upper_ms = excluded.as_of_upper_ms, moved = excluded.moved, in_doubt = excluded.in_doubt,
     deleted = excluded.deleted, survivor = excluded.survivor, other_id = excluded.other_id, intent = excluded.intent,
-    note = excluded.note, row_hash = excluded.row_hash, canon_version = excluded.canon_version;
+    note = excluded.note, row_hash = excluded.row_hash, canon_version = excluded.canon_version,
+    moved_ms = excluded.moved_ms;
 
 -- name: add_email
 INSERT INTO emails (side, id, hmac) VALUES (:side, :id, :hmac) ON CONFLICT (side, id, hmac) DO NOTHING;
@@ -82,6 +86,10 @@ SELECT id, row_hash FROM records WHERE side = :side AND id IN (:ids);
 -- name: get_link
 SELECT id, hubspot_id, stripe_id, is_primary, base, version, state, parked, fields_version, canon_version
 FROM links WHERE id = :id;
+
+-- name: links_by_ids
+SELECT id, hubspot_id, stripe_id, is_primary, base, version, state, parked, fields_version, canon_version
+FROM links WHERE id IN (:ids);
 
 -- name: links_of_contacts
 SELECT id, hubspot_id, stripe_id, is_primary, base, version, state, parked, fields_version, canon_version
@@ -138,6 +146,12 @@ ORDER BY occurred_ms, received_ms, key;
 -- name: mark_events_read
 UPDATE events SET is_read = 1 WHERE key IN (:keys) AND is_read = 0;
 
+-- name: mark_record_read
+UPDATE events SET is_read = 1 WHERE side = :side AND record_id IN (:ids) AND is_read = 0;
+
+-- name: records_with_unjudged
+SELECT DISTINCT record_id FROM events WHERE side = :side AND record_id IN (:ids) AND is_judged = 0;
+
 -- name: mark_events_judged
 UPDATE events SET is_judged = 1 WHERE key IN (:keys) AND is_judged = 0;
 
@@ -171,6 +185,9 @@ ON CONFLICT (lane, kind, key) WHERE state = 'ready' DO UPDATE SET
 -- name: supersede_dead_jobs
 UPDATE jobs SET state = 'done', superseded = 1, ended_ms = :now
 WHERE lane = :lane AND kind = :kind AND key IN (:keys) AND state = 'dead';
+
+-- name: hurry_jobs
+UPDATE jobs SET due_ms = :now, fixed = 0 WHERE state = 'ready' AND reason = :reason RETURNING id;
 
 -- name: best_job
 SELECT kind, priority, rescues FROM jobs r
@@ -351,6 +368,19 @@ DELETE FROM open_creates WHERE write_id = :id;
 
 -- name: open_creates
 SELECT hmac, write_id FROM open_creates WHERE hmac IN (:hmacs);
+
+-- name: create_holders
+SELECT c.hmac, w.link_key FROM open_creates c JOIN own_writes w ON w.id = c.write_id WHERE c.hmac IN (:hmacs);
+
+-- name: creates_of
+SELECT id, side, kind, link_key, source_id, target_id, key, data, link_id, sent_ms, answer, generation
+FROM own_writes WHERE kind = 'create' AND side = :side AND source_id IN (:ids) AND answer IN ('', 'lost') ORDER BY id;
+
+-- name: open_write_ids
+SELECT id FROM own_writes WHERE id IN (:ids) AND answer = '';
+
+-- name: refresh_write
+UPDATE own_writes SET data = :data WHERE id = :id AND answer = '';
 
 -- name: open_writes_of_keys
 SELECT id, side, kind, link_key, source_id, target_id, key, data, link_id, sent_ms, answer, generation

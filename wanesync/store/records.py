@@ -65,9 +65,15 @@ class Records:
                     "note": seen.note,
                     "row_hash": row_hash,
                     "canon_version": CANON_VERSION,
+                    "moved_ms": self._session.now_ms,
                 }
             )
         self._session.each("put_record", batch)
+
+    def moved_since(self, side: Side, ids: Collection[str], since_ms: int) -> set[str]:
+        """Ids of those stored at or after a time: an answer to a call begun then does not follow on them."""
+        rows = self._session.rows("moved_since", side=side, ids=ids, since_ms=since_ms) if ids else []
+        return {row[0] for row in rows}
 
     def by_hmacs(self, hmacs: Collection[str]) -> dict[str, set[tuple[Side, str]]]:
         """Hash -> the alive records that carry the address; hashes nobody carries are left out."""

@@ -23,6 +23,7 @@ CREATE TABLE records (
     note TEXT NOT NULL,
     row_hash TEXT NOT NULL,
     canon_version INTEGER NOT NULL,
+    moved_ms BIGINT NOT NULL,
     PRIMARY KEY (side, id)
 );
 CREATE INDEX records_alive ON records (side, id) WHERE deleted = 0 AND survivor = '';

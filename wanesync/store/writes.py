@@ -104,6 +104,32 @@ class OwnWrites:
         rows = self._session.rows("writes_by_keys", side=side, keys=keys) if keys else []
         return {row[6]: self._write(row) for row in rows}
 
+    def by_keys(self, side: Side, keys: Collection[str]) -> dict[str, OwnWrite]:
+        """Key -> the newest write under it."""
+        return self._by_keys(side, keys)
+
+    def holders(self, hmacs: Collection[str]) -> dict[str, str]:
+        """Address hash -> the link key of the open create that has it."""
+        return dict(self._session.rows("create_holders", hmacs=hmacs)) if hmacs else {}
+
+    def creates_of(self, refs: Collection[tuple[Side, str]]) -> list[OwnWrite]:
+        """Creations from these records whose answer is unknown or was given up."""
+        found: list[OwnWrite] = []
+        for side in Side:
+            ids = sorted(record_id for at, record_id in refs if at is side.other)
+            if ids:
+                found += [self._write(row) for row in self._session.rows("creates_of", side=side, ids=ids)]
+        return found
+
+    def open_ids(self, write_ids: Collection[str]) -> set[str]:
+        """Those of the writes that have no answer."""
+        return {row[0] for row in self._session.rows("open_write_ids", ids=write_ids)} if write_ids else set()
+
+    def refresh(self, write: OwnWrite) -> None:
+        """The same body goes out again under its key, planned from newer values."""
+        data = self._session.seal.seal(pack_write(write), "own_writes", write.id, "data")
+        self._session.rows("refresh_write", id=write.id, data=data)
+
     def recent(self, side: Side, target_ids: Collection[str], since_ms: int) -> dict[str, list[OwnWrite]]:
         """Target -> what we sent to it at or after a time, the oldest first, answered or not."""
         found: dict[str, list[OwnWrite]] = defaultdict(list)

@@ -1,0 +1,69 @@
+"""``wanesync``: the program and its commands. A person's mistake ends in an exit code and advice, never in a traceback."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from wanesync.cli import compare, demo, operate, run, sandbox, trace, watch
+from wanesync.core.errors import CallError, ConfigError, WanesyncError
+
+app = typer.Typer(
+    help="Keeps HubSpot contacts and Stripe customers the same, both ways, and puts each Stripe purchase on the contact.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+for _group in (operate, run, compare, watch, trace):
+    _group.register(app)
+app.add_typer(sandbox.app, name="sandbox")
+app.command("demo")(demo.demo)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version  # noqa: PLC0415 - only this option needs it
+
+        print(f"wanesync {version('wanesync')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Every command has its own --help."""
+
+
+def main() -> None:
+    """The program: runs one command and ends with its exit code (DESIGN section 7)."""
+    try:
+        app()
+    except WanesyncError as error:
+        _complain(error.problems if isinstance(error, ConfigError) else [str(error)])
+        sys.exit(error.exit_code)
+    except CallError as error:
+        _complain([f"{error}: try again later, or look at wanesync status"])
+        sys.exit(4)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough.
+        sys.stderr.close()
+        sys.exit(0)
+
+
+def _complain(problems: list[str]) -> None:
+    if len(problems) == 1:
+        print(f"wanesync: {problems[0]}", file=sys.stderr)
+        return
+    print(f"wanesync: {len(problems)} problems:", file=sys.stderr)
+    for problem in problems:
+        print(f"  - {problem}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""What runs until it is told to stop: the web doors, and the rounds of catch-up beside a worker."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import signal
+import socket
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import structlog
+import uvicorn
+
+from wanesync.build import build_catch_up, build_intake, build_reconcile, is_rehearsal
+from wanesync.cli.overview import read_gauges
+from wanesync.core.errors import CallError, ConfigError, GuardError, SideDown, StoreDown
+from wanesync.core.ids import make_id
+from wanesync.core.model import Side
+from wanesync.engine.scene import LISTED
+from wanesync.web.app import build_app
+from wanesync.web.settings import WebSettings
+
+if TYPE_CHECKING:
+    from wanesync.config import Config
+    from wanesync.engine.context import Engine
+    from wanesync.store.store import Store, Tx
+
+BEAT_S = 2.0
+AGAIN_S = 30.0
+JUST_NOW_MS = 60_000
+
+log = structlog.get_logger()
+
+
+def stop_when_asked() -> threading.Event:
+    """An event that SIGTERM and SIGINT set. Main thread only."""
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stopping.set())
+    return stopping
+
+
+class WebDoors:
+    """The web application served from a thread. Holds webhook secrets, no API key.
+
+    Raises ConfigError (a secret is missing, the port is taken) and PinError.
+    """
+
+    def __init__(self, config: Config, store: Store) -> None:
+        if not is_rehearsal(config):
+            config.require("server.public_url")
+        self._store = store
+        settings = WebSettings(
+            public_url=config.server.public_url or "",
+            max_body_bytes=config.server.max_body_bytes,
+            ready=self._find_trouble,
+            gauges=lambda: read_gauges(store),
+        )
+        self._socket = _listen(config.server.host, config.server.port)
+        options = uvicorn.Config(
+            build_app(build_intake(config, store), settings),
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=5,
+        )
+        self._server = uvicorn.Server(options)
+        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="web")
+        host, port = self._socket.getsockname()[:2]
+        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def start(self) -> None:
+        """Serve from now on."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Requests under way are given 5 s."""
+        self._server.should_exit = True
+        self._thread.join()
+        self._socket.close()
+
+    def beat_until(self, stopping: threading.Event) -> None:
+        """Heartbeats, so that ``status`` shows this process, until it is told to stop."""
+        store = self._store
+        name, started_ms = make_id(store.now_ms(), random.SystemRandom()), store.now_ms()
+        while True:
+            with contextlib.suppress(StoreDown):
+                store.run(lambda tx: tx.processes.beat(name, "web", started_ms))
+            if stopping.wait(BEAT_S):
+                break
+        with contextlib.suppress(StoreDown):
+            store.run(lambda tx: tx.processes.remove(name))
+
+    def _find_trouble(self) -> str:
+        try:
+            with self._store.transaction() as tx:
+                tx.settings.get(LISTED)
+        except StoreDown:
+            return "the database does not answer"
+        return ""
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        problem = f"{host} port {port} cannot be opened ({error.strerror}): choose another server.host or server.port"
+        raise ConfigError([problem]) from error
+
+
+@dataclass(slots=True)
+class Rounds:
+    """Catch-up at start and every ``every_ms``, and the first listing where it is wanted; in a thread beside a worker.
+
+    Of several processes one does it: whoever moves the time stamp in the settings.
+    """
+
+    engine: Engine
+    sides: Iterable[Side]
+    every_ms: int
+    stopping: threading.Event
+    list_first: bool = False
+    _first_ms: dict[Side, int] = field(default_factory=dict)
+
+    def run(self) -> None:
+        """Until told to stop. Trouble is logged and tried again."""
+        while not self.stopping.is_set():
+            try:
+                self._turn()
+            except (CallError, SideDown, StoreDown) as error:
+                log.warning("catch-up did not work", reason=str(error))
+            except GuardError as error:
+                log.error("the first listing was stopped", reason=str(error))
+                self.list_first = False
+            self.stopping.wait(AGAIN_S)
+
+    def _turn(self) -> None:
+        if self.list_first:
+            list_everything(self.engine)
+            self.list_first = False
+        for side in self.sides:
+            patience = self.every_ms if side in self._first_ms else min(JUST_NOW_MS, self.every_ms)
+            if self.engine.store.run(lambda tx, s=side, p=patience: _claim(tx, s, p)):  # type: ignore[misc] # binds the loop's values
+                self._catch_up(side)
+            self._first_ms[side] = self.engine.store.now_ms()
+
+    def _catch_up(self, side: Side) -> None:
+        try:
+            caught = build_catch_up(self.engine).run(side)
+        except BaseException:
+            self.engine.store.run(lambda tx: tx.settings.put(_stamp(side), "0"))
+            raise
+        log.info("caught up", side=side, changed=caught.changed, purchases=caught.purchases)
+        if caught.too_old:
+            log.warning("Stripe keeps events for 30 days only: run wanesync reconcile", side=side)
+
+
+def list_everything(engine: Engine) -> None:
+    """The first listing, if it is missing: both sides are listed and what differs is queued. Raises SideDown, GuardError."""
+    with engine.store.reading() as tx:
+        if tx.settings.get(LISTED) is not None:
+            return
+    build_catch_up(engine).mark_start()
+    reconcile = build_reconcile(engine)
+    listed, report = reconcile.look(lambda _side, _count: None, lambda _count: None)
+    reconcile.queue(listed, report)
+    log.info("first listing done", jobs=len(report.keys), linked=report.to_link)
+
+
+def _stamp(side: Side) -> str:
+    return f"caught_up_ms_{side}"
+
+
+def _claim(tx: Tx, side: Side, patience_ms: int) -> bool:
+    last_ms = int(tx.settings.get(_stamp(side)) or 0)
+    if tx.now_ms - last_ms < patience_ms:
+        return False
+    tx.settings.put(_stamp(side), str(tx.now_ms))
+    return True
