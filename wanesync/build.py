@@ -164,7 +164,7 @@ def _ask(side: Side, account: Callable[[], Account]) -> Account:
 
 
 def _pin(tx: Tx, pins: Pins, *, rehearsal: bool) -> None:
-    """The first start decides whom the state belongs to, and whether writes are on: against real accounts they are off."""
+    """The first start decides whom the state belongs to, and that writes against real accounts are off."""
     for name, value in ((PORTAL, pins.portal), (STRIPE_ACCOUNT, pins.account), (STRIPE_MODE, pins.mode)):
         if value and tx.settings.get(name) is None:
             tx.settings.put(name, value)

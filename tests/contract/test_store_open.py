@@ -188,7 +188,7 @@ def test_a_stopped_postgres_is_down_and_comes_back() -> None:
             tx.settings.put("kept", "yes")
             tx.rates.set_limit("hubspot", 10)
         store.wait_for_work(1)
-        postgres._run(folder, "pg_ctl", "--wait", "--mode=immediate", "stop")
+        postgres._run(folder, "pg_ctl", "--wait", "--mode=fast", "stop")
         for use in (
             lambda: store.run(lambda tx: tx.settings.put("secret-value", "x")),
             lambda: store.reserve("hubspot", 1),
@@ -200,7 +200,8 @@ def test_a_stopped_postgres_is_down_and_comes_back() -> None:
             assert caught.value.__cause__ is not None
             assert "secret-value" not in str(caught.value)
             assert "INSERT" not in str(caught.value)
-        postgres.start(folder)
+        options = f"--options={postgres.OPTIONS} -k {folder}/data"
+        postgres._run(folder, "pg_ctl", "--wait", f"--log={folder}/data/log", options, "start")
         with store.reading() as tx:
             assert tx.settings.get("kept") == "yes"
         assert store.reserve("hubspot", 1)

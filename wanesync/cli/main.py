@@ -1,4 +1,4 @@
-"""``wanesync``: the program and its commands. A person's mistake ends in an exit code and advice, never in a traceback."""
+"""``wanesync``: the program and its commands. A mistake ends in an exit code and advice, never in a traceback."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from wanesync.cli import compare, demo, operate, run, sandbox, trace, watch
 from wanesync.core.errors import CallError, ConfigError, WanesyncError
 
 app = typer.Typer(
-    help="Keeps HubSpot contacts and Stripe customers the same, both ways, and puts each Stripe purchase on the contact.",
+    help="Keeps HubSpot contacts and Stripe customers the same, both ways, and records each purchase on the contact.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

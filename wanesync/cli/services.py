@@ -138,6 +138,10 @@ class Rounds:
             except GuardError as error:
                 log.error("the first listing was stopped", reason=str(error))
                 self.list_first = False
+            except Exception:
+                # The program ends under its feet: the database is closed already.
+                if not self.stopping.is_set():
+                    raise
             self.stopping.wait(AGAIN_S)
 
     def _turn(self) -> None:
@@ -162,7 +166,7 @@ class Rounds:
 
 
 def list_everything(engine: Engine) -> None:
-    """The first listing, if it is missing: both sides are listed and what differs is queued. Raises SideDown, GuardError."""
+    """The first listing, if it is missing: lists both sides, queues what differs. Raises SideDown, GuardError."""
     with engine.store.reading() as tx:
         if tx.settings.get(LISTED) is not None:
             return

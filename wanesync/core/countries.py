@@ -1,4 +1,4 @@
-"""ISO 3166-1: two-letter codes and English short names, with names in common use (iso.org/iso-3166-country-codes.html)."""
+"""ISO 3166-1: two-letter codes and English short names, and names in common use (iso.org/iso-3166-country-codes)."""
 
 from __future__ import annotations
 

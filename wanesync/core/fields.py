@@ -1,7 +1,7 @@
 """The field map: which HubSpot properties and which Stripe attributes say the same thing, and in which form.
 
 A field's value is a string in the canonical form of its side; "" is blank. A name on HubSpot is two
-properties, kept as ``first\\x1flast``. Two values agree when their comparison keys are equal.
+properties, kept with a unit separator between them. Two values agree when their comparison keys are equal.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ class Case(Form):
         """In the case asked for."""
         return value.upper() if self.upper else value.lower()
 
-    def to_hubspot(self, value: str, current: str) -> str | None:
+    def to_hubspot(self, value: str, current: str) -> str | None:  # noqa: ARG002 - as above
         """In the case asked for."""
         return self.to_stripe(value)
 
@@ -107,7 +107,7 @@ STRIPE_PHONE = 20
 
 
 class Name(Form):
-    """A full name on Stripe; first and last name on HubSpot, kept as ``first\\x1flast``."""
+    """A full name on Stripe; first and last name on HubSpot, kept with a unit separator between them."""
 
     def read_hubspot(self, parts: Sequence[str]) -> str:
         """First and last name, each trimmed; "" when both are blank."""
@@ -185,7 +185,7 @@ class Language(Form):
         language, dash, region = value.replace("_", "-").partition("-")
         return language.lower() + dash + region.upper()
 
-    def to_hubspot(self, value: str, current: str) -> str | None:
+    def to_hubspot(self, value: str, current: str) -> str | None:  # noqa: ARG002 - as above
         """Lower case, the form of HubSpot's options."""
         return self.key(value)
 

@@ -138,7 +138,8 @@ def back_off_ms(attempts: int, rng: random.Random) -> int:
     return int(step * (0.1 + 0.9 * rng.random()))
 
 
-def decide(error: CallError, attempts: int, operation: str, rng: random.Random) -> Decision:
+# One table, one return a row.
+def decide(error: CallError, attempts: int, operation: str, rng: random.Random) -> Decision:  # noqa: PLR0911
     """What a job does after a failed call: ``attempts`` are those made before this one."""
     match error.failure:
         case Failure.BUSY | Failure.IN_FLIGHT | Failure.RATE_LIMITED:

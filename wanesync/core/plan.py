@@ -193,7 +193,7 @@ class _Draft:
         return next((k for k in gone if k.id != best.id and k.base), None)
 
     def _start_base(self, link: Link, former: Link | None) -> Mapping[str, Halves]:
-        """A new primary starts with the contact's half of the old base and its own values: its blanks are not filled."""
+        """A new primary starts with the contact's half of the old base and its own values: no blank is filled."""
         customer = self.scene.get(Side.STRIPE, link.stripe_id)
         if link.base or former is None or customer is None:
             return link.base

@@ -1,4 +1,4 @@
-"""What the engine needs from the two sides. Implemented by ``sides`` over the official SDKs and proven by one contract suite.
+"""What the engine needs from the two sides; ``sides`` has it over the official SDKs, one contract suite proves it.
 
 Every method makes exactly one HTTP request unless it says otherwise, and raises
 ``core.errors.CallError`` when the request as a whole came to nothing. Rate slots are taken by the
@@ -61,8 +61,10 @@ class UpdateItem:
 
 @dataclass(frozen=True, slots=True)
 class CustomerAnswer:
-    """One customer as an answer gave it; ``record`` None: deleted or never there. ``replayed``: an old answer
-    repeated under its idempotency key, never a seen state."""
+    """One customer as an answer gave it; ``record`` None: deleted or never there.
+
+    ``replayed``: an old answer repeated under its idempotency key, never a seen state.
+    """
 
     record: Record | None
     timing: Timing
@@ -86,7 +88,7 @@ class HubSpotPort(Protocol):
         ...
 
     def read_contacts(self, ids: Sequence[str]) -> Mapping[str, Record | None]:
-        """At most 100. Asked id -> record; one merged away answers with its survivor's record (another id); None: not there."""
+        """At most 100. Asked id -> record (its survivor's, with another id, if it was merged away); None: not there."""
         ...
 
     def list_contacts(self, after: str, limit: int = 100) -> Page:
@@ -94,7 +96,7 @@ class HubSpotPort(Protocol):
         ...
 
     def search_modified(self, since_ms: int, above_id: str) -> Sequence[tuple[str, int]]:
-        """Up to 200 (id, lastmodifieddate ms), id ascending, changed since ``since_ms``, ids above ``above_id`` ("" = all)."""
+        """Up to 200 (id, lastmodifieddate ms) changed since ``since_ms``, in id order, above ``above_id`` ("": all)."""
         ...
 
     def create_contacts(self, items: Sequence[CreateItem]) -> Mapping[str, Record | CallError]:
@@ -110,8 +112,10 @@ class HubSpotPort(Protocol):
         ...
 
     def send_events(self, items: Mapping[str, Purchase]) -> Mapping[str, CallError | None]:
-        """Contact of each purchase in ``contact_id``; payment id -> None when taken. Refused batches are isolated inside
-        (several requests then)."""
+        """Payment id -> None when taken; the contact is each purchase's ``contact_id``.
+
+        Refused batches are isolated inside (several requests then).
+        """
         ...
 
     def read_note_marks(self, contact_id: str) -> frozenset[str]:
@@ -131,7 +135,7 @@ class HubSpotPort(Protocol):
         ...
 
     def prepare(self, *, with_events: bool) -> Sequence[str]:
-        """Create what is missing: our id properties (unique), roll-up properties, the event definition. Says what it made."""
+        """Create what is missing: our id and roll-up properties, the event definition. Says what it made."""
         ...
 
 
@@ -147,7 +151,7 @@ class StripePort(Protocol):
         ...
 
     def list_customers(self, after: str, created_from: int, created_to: int) -> Page:
-        """One page of 100, newest first, created in [from, to] (whole seconds, 0 = open), ``after`` "" for the first."""
+        """One page of 100, newest first, created in [from, to] (seconds, 0 = open), ``after`` "" for the first."""
         ...
 
     def create_customer(self, body: str, key: str) -> CustomerAnswer:
@@ -165,8 +169,11 @@ class StripePort(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A webhook body understood: events and purchases, elements set aside with their reason, and how many were dropped
-    because they concern another account or mode (``foreign``) or nothing that is mapped (``ignored``)."""
+    """A webhook body understood: events, purchases, and elements set aside with their reason.
+
+    ``foreign``: how many were dropped because they concern another account or mode; ``ignored``:
+    because they concern nothing that is mapped.
+    """
 
     events: Sequence[EventRow] = ()
     purchases: Sequence[Purchase] = ()
@@ -195,6 +202,8 @@ class SideWires(Protocol):
         ...
 
     def customer_params(self, values: Mapping[str, str], current: Record | None) -> Mapping[str, object]:
-        """Field -> canonical Stripe value, as parameters. An address goes out whole: Stripe does not say whether parts
-        left out survive. "" clears."""
+        """Field -> canonical Stripe value, as parameters; "" clears.
+
+        An address goes out whole: Stripe does not say whether parts left out survive.
+        """
         ...

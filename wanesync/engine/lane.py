@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from wanesync.core.errors import WanesyncError
+from wanesync.core.errors import StoreDown, WanesyncError
 from wanesync.core.job import MAX_ATTEMPTS, DeadClass, Job, JobKind, back_off_ms
 from wanesync.core.model import Side
 from wanesync.engine.apply import Apply
@@ -93,7 +93,9 @@ class Lane:
         try:
             with tx.savepoint():
                 return prepare(tx, jobs)
-        except WanesyncError as error:
+        except StoreDown:
+            raise
+        except Exception as error:  # noqa: BLE001 - one bad job must not stop the others
             if len(jobs) > 1:
                 return [call for job in jobs for call in self._guarded(tx, [job], prepare)]
             set_back(self.engine, tx, jobs[0], error)

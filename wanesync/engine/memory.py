@@ -10,11 +10,10 @@ from wanesync.core.errors import CallError
 from wanesync.core.fields import CANON_VERSION
 from wanesync.core.job import JobKind, JobRequest, Priority
 from wanesync.core.model import Conflict, Halves, Link, OwnWrite, Record, Side, WriteKind
-from wanesync.engine.context import Engine
 from wanesync.store.store import Tx
 
 
-def remember(engine: Engine, tx: Tx, plan: Plan, priority: Priority) -> None:
+def remember(tx: Tx, plan: Plan, priority: Priority) -> None:
     """Carry out everything of a plan that is not an API write."""
     for own, answer in plan.settled:
         tx.writes.answer(own.id, answer)

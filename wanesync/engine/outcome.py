@@ -22,7 +22,10 @@ def finish(tx: Tx, job: Job) -> None:
     tx.jobs.finish(job)
 
 
-def again(tx: Tx, job: Job, delay_ms: int, reason: str, *, count: bool = False, fixed: bool = False) -> None:
+# Two flags with defaults, named at every call.
+def again(  # noqa: PLR0913
+    tx: Tx, job: Job, delay_ms: int, reason: str, *, count: bool = False, fixed: bool = False
+) -> None:
     """Back to ready, locks dropped."""
     tx.locks.drop(job.token)
     tx.jobs.again(job, tx.now_ms + delay_ms, reason, count=count, fixed=fixed)

@@ -113,6 +113,9 @@ class Worker:
             except StoreDown as error:
                 log.warning("store down", reason=str(error))
                 self.stopping.wait(1)
+            except Exception as error:  # noqa: BLE001 - a lane must outlive any one round
+                log.error("round failed", error=type(error).__name__)
+                self.stopping.wait(1)
 
     def _drain(self) -> None:
         deadline = self.clock.now_ms() + DRAIN_MS
@@ -236,7 +239,7 @@ class Worker:
                 answer = error
             self.engine.failpoint(f"{call.operation}.after")
             self.outcomes.put((call, answer))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a defect in one call must not lose its jobs
             log.error("call failed in our own code", operation=call.operation, error=type(error).__name__)
             self.outcomes.put((call, CallError(call.lane, Failure.NO_ANSWER, type(error).__name__)))
         finally:
@@ -281,7 +284,7 @@ class Worker:
                 return call.then(tx, answer)
         except StoreDown:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - what cannot be committed sets back its own jobs only
             log.error("outcome failed", operation=call.operation, error=type(error).__name__)
             jobs: list[Job] = still_ours(tx, call.jobs)
             for job in jobs:

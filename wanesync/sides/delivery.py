@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -46,12 +47,26 @@ class Odd(Exception):
 
 
 def parse_body(body: bytes) -> object:
-    """The JSON of a webhook. Raises BadPayload (not UTF-8, not JSON, nested too deep)."""
+    """The JSON of a webhook. Raises BadPayload (not UTF-8, not JSON, nested too deep).
+
+    Half a surrogate pair, as cutting a text leaves it, is JSON (RFC 8259, section 8.2): it becomes a question mark.
+    """
     try:
         return parse(body)
     except ValueError as error:
-        # orjson's message quotes nothing of the body.
-        raise BadPayload(f"the body is not JSON that can be read: {error}") from None
+        # Neither parser's message quotes the body.
+        refusal = BadPayload(f"the body is not JSON that can be read: {error}")
+    if b"\\ud" not in body.lower():
+        raise refusal
+    try:
+        value = json.loads(body.decode(), parse_constant=_refuse_constant)
+        return parse(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        raise refusal from None
+
+
+def _refuse_constant(_name: str) -> None:
+    raise ValueError("NaN and Infinity are not JSON")
 
 
 def event_key(key: bytes, *parts: str) -> str:

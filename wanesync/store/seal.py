@@ -139,8 +139,10 @@ def _decode(text: str) -> bytes:
 
 def _read_key_file(database: Path) -> list[str]:
     path = database.with_name(database.name + ".keys")
+    # Asked before the key file, which is made first: another process may just be making both.
+    in_use = database.exists() and database.stat().st_size > 0
     if not path.exists():
-        if database.exists() and database.stat().st_size:
+        if in_use:
             raise ConfigError([f"{path} is gone: without it the database cannot be read; restore it from a backup"])
         _create_key_file(path)
     if path.stat().st_mode & 0o077:

@@ -178,6 +178,7 @@ class SqliteDatabase(Database):
         self._make_file()
         connection = self._take()
         try:
+            self._turn_wal_on(connection)
             connection.execute("BEGIN IMMEDIATE")
             try:
                 tables = Utils(connection)
@@ -240,6 +241,19 @@ class SqliteDatabase(Database):
         except OSError as error:
             raise StoreDown(f"the database {self.label} cannot be made: {error.strerror}; check its folder") from error
 
+    def _turn_wal_on(self, connection: sqlite3.Connection) -> None:
+        """Once for the life of the file. SQLite does not wait here for another process that does the same."""
+        deadline = time.monotonic() + BUSY_MS / 1000
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+                time.sleep(_LOOK_S)
+            else:
+                return
+
     def _take(self) -> sqlite3.Connection:
         with self._connections:
             if self._closed:
@@ -275,8 +289,8 @@ class SqliteDatabase(Database):
         except sqlite3.Error as error:
             raise translate(error, self.label) from error
         try:
-            for setting in ("journal_mode = WAL", f"synchronous = {synchronous}", "foreign_keys = ON"):
-                connection.execute(f"PRAGMA {setting}")
+            connection.execute(f"PRAGMA synchronous = {synchronous}")
+            connection.execute("PRAGMA foreign_keys = ON")
         except sqlite3.Error as error:
             connection.close()
             raise translate(error, self.label) from error

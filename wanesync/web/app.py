@@ -35,7 +35,7 @@ def build_app(intake: IntakePort, settings: WebSettings) -> Starlette:
     counts = DoorCounts()
     hooks = Hooks(intake, settings, counts)
     health = Health(settings, counts)
-    return Starlette(
+    app = Starlette(
         routes=[
             Route(HUBSPOT_PATH, hooks.handler(Side.HUBSPOT), methods=["POST"]),
             Route(STRIPE_PATH, hooks.handler(Side.STRIPE), methods=["POST"]),
@@ -46,6 +46,8 @@ def build_app(intake: IntakePort, settings: WebSettings) -> Starlette:
         middleware=[Middleware(SecurityHeaders)],
         exception_handlers={HTTPException: _refuse},
     )
+    app.router.redirect_slashes = False  # a redirected webhook counts as failed
+    return app
 
 
 class Health:

@@ -1,0 +1,191 @@
+"""``history``: everything that is known about one person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wanesync.cli.program import AsJson, ConfigFile, opened
+from wanesync.cli.screen import console, mask, print_json, print_rows, table
+from wanesync.core.errors import NotFound
+from wanesync.core.model import Link, Seen, Side, normalise_email
+
+if TYPE_CHECKING:
+    from wanesync.store.conflicts import ConflictRow
+    from wanesync.store.journal import JournalRow
+    from wanesync.store.store import Store, Tx
+
+    Refs = set[tuple[Side, str]]
+
+LIMIT = 200
+
+
+@dataclass(slots=True)
+class Trail:
+    """What was found: the person's records and links, and what happened to them, oldest first."""
+
+    records: list[Seen] = field(default_factory=list)
+    links: list[Link] = field(default_factory=list)
+    entries: list[JournalRow] = field(default_factory=list)
+    conflicts: list[ConflictRow] = field(default_factory=list)
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    app.command("history")(history)
+
+
+def history(
+    who: Annotated[str, typer.Argument(metavar="EMAIL|ID", help="An address, a contact id or a customer id.")],
+    *,
+    show_values: Annotated[bool, typer.Option("--show-values", help="Show values as they are; personal data.")] = False,
+    as_json: AsJson = False,
+    config_file: ConfigFile = None,
+) -> None:
+    """What wanesync knows of a person, and everything it did and why."""
+    with opened(config_file) as (_, store):
+        trail = find(store, who)
+    if not trail.records and not trail.links and not trail.entries:
+        raise NotFound("nobody here has this address or id: wanesync knows people once they were listed or changed")
+    if as_json:
+        print_json(_as_json(trail, show_values=show_values))
+    else:
+        _show(trail, show_values=show_values)
+
+
+def find(store: Store, who: str) -> Trail:
+    """All there is about an address or an id."""
+    with store.reading() as tx:
+        refs: Refs = {(side, who) for side in Side}
+        if "@" in who:
+            hmac = store.hmac(normalise_email(who))
+            refs = set(tx.records.by_hmacs([hmac]).get(hmac, set()))
+        links = tx.links.of_records(refs)
+        for link in links:
+            refs |= {(Side.HUBSPOT, link.hubspot_id), (Side.STRIPE, link.stripe_id)}
+        ids = {record_id for _, record_id in refs} | {link.id for link in links}
+        conflicts = [row for side, record_id in sorted(refs) for row in tx.conflicts.of_record(side, record_id)]
+        return Trail(
+            records=[seen for _, seen in sorted(tx.records.get_many(refs).items())],
+            links=links,
+            entries=list(reversed(_entries(tx, ids))),
+            conflicts=conflicts,
+        )
+
+
+def _entries(tx: Tx, ids: Iterable[str]) -> list[JournalRow]:
+    return tx.journal.of(sorted(ids), LIMIT)
+
+
+def _as_json(trail: Trail, *, show_values: bool) -> dict[str, object]:
+    return {
+        "records": [
+            {
+                "side": str(seen.side),
+                "id": seen.id,
+                "alive": seen.alive,
+                "note": seen.note,
+                "values": {name: _value(value, show_values=show_values) for name, value in seen.record.values.items()},
+            }
+            for seen in trail.records
+        ],
+        "links": [
+            {"id": k.id, "hubspot_id": k.hubspot_id, "stripe_id": k.stripe_id, "primary": k.primary, "state": k.state}
+            for k in trail.links
+        ],
+        "conflicts": [
+            {
+                "at": _time(row.at_ms),
+                "side": str(row.conflict.side),
+                "id": row.conflict.record_id,
+                "field": row.conflict.field,
+                "kind": row.conflict.kind,
+                "value": _value(row.conflict.value, show_values=show_values),
+            }
+            for row in trail.conflicts
+        ],
+        "journal": [
+            {
+                "at": _time(row.at_ms),
+                "kind": row.kind,
+                "side": str(row.side or ""),
+                "id": row.record_id,
+                "data": _data(row.data, show_values=show_values),
+            }
+            for row in trail.entries
+        ],
+    }
+
+
+def _show(trail: Trail, *, show_values: bool) -> None:
+    screen = console()
+    rows = [
+        (str(seen.side), seen.id, "alive" if seen.alive else "gone", seen.note or "–", _values(seen, show=show_values))
+        for seen in trail.records
+    ]
+    print_rows(screen, table("Side", "Id", "State", "Left alone", "Values"), rows)
+    links = [
+        (k.hubspot_id, k.stripe_id, str(k.state), "primary" if k.primary else "second", ", ".join(k.parked) or "–")
+        for k in trail.links
+    ]
+    print_rows(screen, table("Contact", "Customer", "Link", "Rank", "Parked fields"), links)
+    kept = [
+        (_time(row.at_ms), str(row.conflict.side), row.conflict.field, row.conflict.kind,
+         _value(row.conflict.value, show_values=show_values) or "blank")
+        for row in trail.conflicts
+    ]  # fmt: skip
+    print_rows(screen, table("Kept at", "Side", "Field", "Conflict", "Value"), kept)
+    happened = [
+        (
+            _time(row.at_ms),
+            row.kind,
+            str(row.side or ""),
+            row.record_id,
+            _tell(_data(row.data, show_values=show_values)),
+        )
+        for row in trail.entries
+    ]
+    print_rows(screen, table("At", "What", "Side", "Record", "Details"), happened)
+
+
+def _values(seen: Seen, *, show: bool) -> str:
+    shown = {name: _value(value, show_values=show) for name, value in seen.record.values.items() if value}
+    return ", ".join(f"{name} {value}" for name, value in shown.items())
+
+
+def _value(value: str, *, show_values: bool) -> str:
+    return value if show_values else mask(value)
+
+
+def _data(data: object, *, show_values: bool, inside_fields: bool = False) -> object:
+    """Journal data with the values of fields masked; ids and reasons stay."""
+    if isinstance(data, Mapping):
+        return {
+            str(name): _data(
+                value,
+                show_values=show_values,
+                inside_fields=inside_fields or (name == "fields" and isinstance(value, Mapping)),
+            )
+            for name, value in data.items()
+        }
+    if isinstance(data, list):
+        return [_data(value, show_values=show_values, inside_fields=inside_fields) for value in data]
+    if isinstance(data, str) and inside_fields:
+        return _value(data, show_values=show_values)
+    return data
+
+
+def _tell(data: object) -> str:
+    if isinstance(data, Mapping):
+        return ", ".join(f"{name} {_tell(value)}" for name, value in data.items())
+    if isinstance(data, list):
+        return " → ".join(_tell(value) or "blank" for value in data)
+    return str(data)
+
+
+def _time(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + "Z"

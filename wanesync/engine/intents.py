@@ -1,0 +1,38 @@
+"""Intents: writes about to be sent for their jobs, and the round of planning that makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from wanesync.core.job import Job
+from wanesync.core.model import OwnWrite
+from wanesync.engine.context import Call
+from wanesync.engine.origin import Origins
+from wanesync.store.store import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """One write that is about to be sent for a job."""
+
+    job: Job
+    own: OwnWrite
+
+
+@dataclass(slots=True)
+class Pass:
+    """One round of planning: ``key_of`` says under which key each job plans (its own, or its new contact's).
+
+    ``send``: whether actions become intents now, or are queued. ``opened``: open updates of the jobs'
+    keys, read again before this round. ``origins``: whose value a suspect one turned out to be.
+    """
+
+    key_of: dict[str, str]
+    send: bool = True
+    opened: dict[str, list[OwnWrite]] = field(default_factory=dict)
+    origins: Origins = field(default_factory=Origins)
+
+
+Planner = Callable[[Tx, Sequence[Job], Pass, list[Call]], list[Intent]]
+"""Plans jobs whose keys are locked; returns the writes to send, and appends calls that must be made first."""

@@ -1,0 +1,197 @@
+"""Sending own writes, and what their answers come to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from wanesync.core.errors import CallError, Failure
+from wanesync.core.job import LOCK_WAIT_MS, DeadClass, JobKind, JobRequest, Priority
+from wanesync.core.model import Answer, OwnWrite, Record, Side, WriteKind, contact_key
+from wanesync.core.ports import CreateItem, CustomerAnswer, UpdateItem
+from wanesync.engine import bodies, memory
+from wanesync.engine.context import Call, Engine
+from wanesync.engine.finding import Finding
+from wanesync.engine.intents import Intent, Pass, Planner
+from wanesync.engine.outcome import again, fail, finish, still_ours
+from wanesync.engine.sight import Sight, store_contacts
+from wanesync.store.store import Tx
+
+
+@dataclass(slots=True)
+class Sending:
+    """The calls that write, one per customer and one per batch of contacts."""
+
+    engine: Engine
+    plan_jobs: Planner
+    finding: Finding
+
+    def send(self, tx: Tx, lane: Side, intents: Sequence[Intent]) -> list[Call]:
+        """The calls for some stored intents: contacts in batches, customers one by one."""
+        for intent in intents:
+            tx.writes.sent(intent.own.id)
+        if lane is Side.STRIPE:
+            return [self._send_stripe(tx, intent) for intent in intents]
+        creates = [i for i in intents if i.own.kind is WriteKind.CREATE]
+        updates = [i for i in intents if i.own.kind is WriteKind.UPDATE]
+        return [self._send_contacts(batch) for batch in (creates, updates) if batch]
+
+    def _send_stripe(self, tx: Tx, intent: Intent) -> Call:
+        own, port = intent.own, self.engine.stripe
+        seen = tx.records.get(Side.STRIPE, own.target_id) if own.target_id else None
+        moved = seen.moved if seen else 0
+        create = own.kind is WriteKind.CREATE
+
+        def send() -> object:
+            if create:
+                return port.create_customer(own.body, own.key)
+            return port.update_customer(own.target_id, own.body, own.key)
+
+        def then(tx: Tx, answer: object) -> list[Call]:
+            if not still_ours(tx, [intent.job]):
+                return []
+            if isinstance(answer, CallError):
+                return self._failed(tx, intent, answer)
+            assert isinstance(answer, CustomerAnswer)  # noqa: S101 - narrows what ``send`` returned
+            sight = Sight(self.engine, tx, Priority(intent.job.priority))
+            sight.store_customer(answer, moved)
+            sight.close()
+            if answer.record is None:
+                return self._failed(tx, intent, CallError(Side.STRIPE, Failure.NOT_FOUND, "the customer is deleted"))
+            return self.answered(tx, [(intent, answer.record)])
+
+        operation = "customers.create" if create else "customers.update"
+        return Call(Side.STRIPE, operation, [intent.job], send, then)
+
+    def _send_contacts(self, intents: Sequence[Intent]) -> Call:
+        create = intents[0].own.kind is WriteKind.CREATE
+        by_trace = {intent.own.id: intent for intent in intents}
+        properties = {own_id: bodies.properties_of(intent.own) for own_id, intent in by_trace.items()}
+
+        def send() -> object:
+            if create:
+                return self.engine.hubspot.create_contacts([CreateItem(t, p) for t, p in properties.items()])
+            items = [UpdateItem(t, by_trace[t].own.target_id, p) for t, p in properties.items()]
+            return self.engine.hubspot.update_contacts(items)
+
+        operation = "contacts.batch_create" if create else "contacts.batch_update"
+
+        def then(tx: Tx, answer: object) -> list[Call]:
+            ours = {job.id for job in still_ours(tx, [intent.job for intent in intents])}
+            mine = {t: intent for t, intent in by_trace.items() if intent.job.id in ours}
+            if isinstance(answer, CallError):
+                fail(self.engine, tx, [intent.job for intent in mine.values()], answer, operation)
+                return []
+            assert isinstance(answer, Mapping)  # noqa: S101 - narrows what ``send`` returned
+            return self._contacts_answered(tx, mine, answer)
+
+        return Call(Side.HUBSPOT, operation, [intent.job for intent in intents], send, then)
+
+    # -- answers
+
+    def _contacts_answered(
+        self, tx: Tx, intents: Mapping[str, Intent], answers: Mapping[str, Record | CallError]
+    ) -> list[Call]:
+        good = {t: a for t, a in answers.items() if isinstance(a, Record) and t in intents}
+        sight = Sight(self.engine, tx, Priority(min((i.job.priority for i in intents.values()), default=Priority.LIVE)))
+        store_contacts(sight, {a.id: a for a in good.values()})
+        sight.close()
+        calls = self.answered(tx, [(intents[t], record) for t, record in good.items()])
+        for trace, intent in intents.items():
+            if trace not in good:
+                missing = CallError(Side.HUBSPOT, Failure.NO_ANSWER, "the answer left this item out")
+                error = answers.get(trace, missing)
+                calls += self._failed(tx, intent, error if isinstance(error, CallError) else missing)
+        return calls
+
+    def answered(self, tx: Tx, results: Sequence[tuple[Intent, Record]]) -> list[Call]:
+        """Commit what a call came to: base of the fields written, link of a creation; then plan what is left."""
+        round_ = Pass({}, send=False)
+        links = {k.id: k for k in tx.links.get_many([i.own.link_id for i, _ in results if i.own.link_id])}
+        for intent, record in results:
+            own = intent.own
+            memory.note_write(tx, own, record)
+            if own.kind is WriteKind.UPDATE:
+                tx.writes.answer(own.id, Answer.OK)
+                memory.rebase(tx, links.get(own.link_id), own, record)
+                round_.key_of[intent.job.id] = intent.job.key
+            else:
+                target = record.id if own.side is Side.HUBSPOT else self._survivor(tx, own.source_id)
+                round_.key_of[intent.job.id] = contact_key(target)
+        calls: list[Call] = []
+        ready = []
+        for intent, _ in results:
+            key = round_.key_of[intent.job.id]
+            if key == intent.job.key or self.engine.take_locks(tx, intent.job, {intent.job.key, key}):
+                ready.append(intent.job)
+            else:
+                again(tx, intent.job, LOCK_WAIT_MS, "the new contact's lock is taken")
+        self.plan_jobs(tx, ready, round_, calls)
+        self._close_creates(tx, [i.own for i, _ in results if i.own.kind is WriteKind.CREATE])
+        return calls
+
+    def _close_creates(self, tx: Tx, creates: Sequence[OwnWrite]) -> None:
+        """An answered create is closed even where its record could not be linked: our ids on it tell the rest."""
+        still_open = tx.writes.open_ids([own.id for own in creates])
+        for own in creates:
+            if own.id in still_open and not self._job_waits(tx, own):
+                tx.writes.answer(own.id, Answer.LOST)
+                tx.jobs.put(JobRequest(own.side, JobKind.WRITE, own.link_key))
+
+    def _job_waits(self, tx: Tx, own: OwnWrite) -> bool:
+        return bool(tx.jobs.pending_keys(own.side, JobKind.WRITE, [own.link_key]))
+
+    def _survivor(self, tx: Tx, contact_id: str) -> str:
+        return tx.records.merged_into([contact_id]).get(contact_id, contact_id)
+
+    # -- failures
+
+    def _failed(self, tx: Tx, intent: Intent, error: CallError) -> list[Call]:
+        own, job = intent.own, intent.job
+        match error.failure:
+            case Failure.CONFLICT if own.kind is WriteKind.CREATE and error.existing_id:
+                return [self.finding.read_existing(intent, error.existing_id, self.answered)]
+            case Failure.CONFLICT if own.kind is WriteKind.UPDATE:
+                self._park(tx, intent, error.fields or ("email",), Answer.REFUSED)
+            case Failure.REFUSED if own.kind is WriteKind.UPDATE and set(error.fields) & set(own.changes):
+                self._park(tx, intent, error.fields, Answer.REFUSED)
+            case Failure.NOT_FOUND:
+                self._target_gone(tx, intent)
+            case Failure.SERVER if own.kind is WriteKind.CREATE:
+                return [self.finding.look_for(job, own)]
+            case Failure.MISMATCH:
+                tx.writes.answer(own.id, Answer.LOST)
+                fail(self.engine, tx, [job], error, "write")
+            case Failure.REFUSED | Failure.CONFLICT:
+                tx.writes.answer(own.id, Answer.REFUSED)
+                memory.note_refusal(tx, own, error)
+                fail(self.engine, tx, [job], error, "write")
+            case _:
+                operation = f"contacts.batch_{own.kind}" if own.side is Side.HUBSPOT else f"customers.{own.kind}"
+                fail(self.engine, tx, [job], error, operation)
+        return []
+
+    def _park(self, tx: Tx, intent: Intent, fields: Sequence[str], answer: Answer) -> None:
+        """The refused field is parked and reported, the others are sent again."""
+        own = intent.own
+        link = tx.links.get(own.link_id)
+        tx.writes.answer(own.id, answer)
+        refused = [name for name in fields if name in own.changes]
+        if link is None or not refused:
+            tx.locks.drop(intent.job.token)
+            tx.jobs.kill(intent.job, DeadClass.REFUSED, "refused, and no field of this write is to blame")
+            return
+        memory.park(tx, link, own, refused)
+        again(tx, intent.job, 0, "a field was parked")
+
+    def _target_gone(self, tx: Tx, intent: Intent) -> None:
+        own, job = intent.own, intent.job
+        tx.writes.answer(own.id, Answer.NOT_FOUND)
+        if own.side is Side.STRIPE:
+            sight = Sight(self.engine, tx, Priority(job.priority))
+            sight.delete(Side.STRIPE, own.target_id)
+            sight.close()
+            again(tx, job, 0, "its customer is deleted")
+        else:
+            tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.READ, own.target_id, Priority(job.priority)))
+            finish(tx, job)
