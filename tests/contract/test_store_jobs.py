@@ -292,8 +292,7 @@ def test_a_run_ends_when_its_jobs_do(store: Store) -> None:
     with store.transaction() as tx:
         tx.jobs.put_many([JobRequest(H, READ, key, run_id="r1") for key in "ab"] + [JobRequest(H, READ, "c")])
         assert (tx.jobs.run_pending("r1"), tx.jobs.run_pending("")) == (2, 0)
-        for job in tx.jobs.claim(H, None, 5, "w1"):
-            tx.jobs.finish(job)
+        tx.jobs.finish_many(tx.jobs.claim(H, None, 5, "w1"))
         assert tx.jobs.run_pending("r1") == 0
         assert tx.jobs.count_done_since(H, tx.now_ms) == 3
         assert tx.jobs.count_done_since(S, 0) == 0

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 import pytest
@@ -69,9 +70,7 @@ def test_ten_webhooks_at_once_queue_each_key_once(store: Store, other_store: Sto
 
         return of.run(receive)
 
-    new = together(
-        [lambda of=of, offset=offset: post(of, offset) for offset in range(5) for of in (store, other_store)]
-    )  # type: ignore[misc]
+    new = together([partial(post, of, offset) for offset in range(5) for of in (store, other_store)])
     assert sum(new) == 60
     with store.reading() as tx:
         assert [row["ready"] for row in tx.jobs.depth()] == [60]
@@ -80,18 +79,20 @@ def test_ten_webhooks_at_once_queue_each_key_once(store: Store, other_store: Sto
 
 def test_a_join_and_the_end_of_a_job_do_not_lose_work(store: Store, other_store: Store, clock: Clock) -> None:
     """Whatever happens to the running job, a request that was committed is ready, or still to be claimed."""
+
+    def ask(key: str, tx: Tx) -> None:
+        tx.jobs.put(JobRequest(H, READ, key))
+
+    def put_back(job: Job, tx: Tx) -> None:
+        tx.jobs.again(job, tx.now_ms, "429", count=False)
+
     for number in range(15):
         key = f"k{number}"
         with store.transaction() as tx:
             tx.processes.beat("w", "all", 1)
             tx.jobs.put(JobRequest(H, READ, key))
             (job,) = tx.jobs.claim(H, [READ], 1, "w")
-        together(
-            [
-                lambda key=key: other_store.run(lambda tx: tx.jobs.put(JobRequest(H, READ, key))),  # type: ignore[misc]
-                lambda job=job: store.run(lambda tx: tx.jobs.again(job, tx.now_ms, "429", count=False)),  # type: ignore[misc]
-            ]
-        )
+        together([partial(other_store.run, partial(ask, key)), partial(store.run, partial(put_back, job))])
         # The two processes measured their clocks at different moments.
         clock.advance(10_000)
         with store.transaction() as tx:
@@ -149,7 +150,7 @@ def test_a_lock_goes_to_one(store: Store, other_store: Store) -> None:
         return of.run(lambda tx: tx.locks.take_all(["contact:2", "contact:1"], token, "w", tx.now_ms + 60_000))
 
     stores = [store, other_store] * 4
-    taken = together([lambda of=of, n=n: take(of, f"t{n}") for n, of in enumerate(stores)])  # type: ignore[misc]
+    taken = together([partial(take, of, f"t{number}") for number, of in enumerate(stores)])
     assert taken.count(True) == 1
 
 

@@ -78,7 +78,7 @@ def reconcile(
             console().print(differences.counts_table(report))
         result = Result(engine, run_id, len(report.keys) + len(report.vanished), report)
         if wait:
-            result.drain(shown=not as_json)
+            result.drain()
     result.finish(waited=wait, as_json=as_json)
 
 
@@ -128,10 +128,10 @@ class Result:
             waiting = {row["lane"] for row in tx.jobs.depth() if row["ready"] or row["running"]}
             self.idle = [side for side in Side if side in waiting and not live_workers(tx, side)]
 
-    def drain(self, *, shown: bool) -> None:
+    def drain(self) -> None:
         """Wait until the run's jobs are done, dead, or nobody is there to do them."""
         pause = threading.Event()
-        with bars(shown=shown) as progress:
+        with bars() as progress:
             progress.add("jobs done", self._jobs)
             missing_s = 0.0
             while self.left and self.writes_on and missing_s < MISSING_S:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from wanesync.engine.reconcile import Report
 
-SHOWN = 12
+SHOWN = 8
 """Rows per class for a person; JSON has all."""
 
 MEANING = {

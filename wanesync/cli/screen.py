@@ -103,15 +103,14 @@ class Bars:
 
 
 @contextmanager
-def bars(*, shown: bool = True) -> Iterator[Bars]:
-    """Progress bars while the block lasts."""
-    from rich.console import Console  # noqa: PLC0415 - as above
+def bars(screen: Console | None = None) -> Iterator[Bars]:
+    """Progress bars while the block lasts, on standard error unless a console is given."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
 
-    screen = console(error=True) if shown else Console(quiet=True)
-    columns = TextColumn("{task.description:<28}"), BarColumn(36), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=screen, disable=not screen.is_terminal) as progress:
-        yield Bars(progress, screen)
+    shown = screen or console(error=True)
+    columns = TextColumn("{task.description:<34}"), BarColumn(36), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=shown, disable=not shown.is_terminal) as progress:
+        yield Bars(progress, shown)
 
 
 def print_rows(screen: Console, made: Table, rows: Sequence[Sequence[str]]) -> None:

@@ -64,7 +64,7 @@ class FieldSpec:
 
     def key(self, value: str) -> str:
         """The comparison key of a value of either side; what Stripe would cut off does not count."""
-        return self.form.key(self.form.to_stripe(value)[: self.limit])
+        return self.form.key(self._for_stripe(value))
 
     def agree(self, hubspot: str, stripe: str) -> bool:
         """Whether two values say the same thing."""
@@ -72,7 +72,11 @@ class FieldSpec:
 
     def convert(self, to: Side, value: str, current: str) -> str | None:
         """The value the other side should hold, or None when it cannot be told without a guess."""
-        return self.form.to_stripe(value)[: self.limit] if to is Side.STRIPE else self.form.to_hubspot(value, current)
+        return self._for_stripe(value) if to is Side.STRIPE else self.form.to_hubspot(value, current)
+
+    def _for_stripe(self, value: str) -> str:
+        """Cut to what Stripe takes, and free of a blank the cut may end in: as it will be read back."""
+        return self.form.read_stripe(self.form.to_stripe(value)[: self.limit])
 
 
 @dataclass(frozen=True, slots=True)

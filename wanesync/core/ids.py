@@ -10,3 +10,8 @@ def make_id(now_ms: int, rng: random.Random) -> str:
     """A UUIDv7 as text; clock and randomness are handed in."""
     value = (now_ms & ((1 << 48) - 1)) << 80 | 0x7 << 76 | rng.getrandbits(12) << 64 | 0b10 << 62 | rng.getrandbits(62)
     return str(uuid.UUID(int=value))
+
+
+def made_ms(identifier: str) -> int:
+    """When an id of ``make_id`` was made."""
+    return uuid.UUID(identifier).int >> 80

@@ -65,7 +65,7 @@ def merge(pair: Pair, fields: FieldMap, differ: Differ) -> Merged:
             _meet(pair, spec, differ, merged)
         else:
             _flow(pair, spec, halves, merged)
-    _respect_parked(pair, merged)
+    _respect_parked(pair, fields, merged)
     return merged
 
 
@@ -89,17 +89,13 @@ def _flow(pair: Pair, spec: FieldSpec, halves: Halves, merged: Merged) -> None:
     """After first contact: the side that moved from its half flows; both moved: the owner wins."""
     hubspot, stripe = pair.value(Side.HUBSPOT, spec.name), pair.value(Side.STRIPE, spec.name)
     late = [side for side in Side if (side, spec.name) in pair.late]
-    moved = [
-        side
-        for side, now, then in ((Side.HUBSPOT, hubspot, halves[0]), (Side.STRIPE, stripe, halves[1]))
-        if now != then and side not in late
-    ]
+    moved = [side for side in Side if pair.value(side, spec.name) != _half(halves, side) and side not in late]
     if not moved:
         for side in late:
-            then = halves[0] if side is Side.HUBSPOT else halves[1]
-            merged.writes[side][spec.name] = Change(
-                pair.value(side, spec.name), then, pair.value(side.other, spec.name)
-            )
+            now, then = pair.value(side, spec.name), _half(halves, side)
+            if now != then:
+                # The other side's half: it may hold a late write too, which is put back as well.
+                merged.writes[side][spec.name] = Change(now, then, _half(halves, side.other))
         return
     winner = moved[0] if len(moved) == 1 else spec.owner
     if len(moved) == len(Side) and not spec.direction.reaches(winner.other):
@@ -126,15 +122,21 @@ def _write(pair: Pair, spec: FieldSpec, to: Side, merged: Merged) -> bool:
     return True
 
 
+def _half(halves: Halves, side: Side) -> str:
+    return halves[0] if side is Side.HUBSPOT else halves[1]
+
+
 def _lost(pair: Pair, spec: FieldSpec, side: Side, kind: str) -> Conflict:
     return Conflict(side, pair.record_id(side), spec.name, pair.value(side, spec.name), kind)
 
 
-def _respect_parked(pair: Pair, merged: Merged) -> None:
+def _respect_parked(pair: Pair, fields: FieldMap, merged: Merged) -> None:
     """A parked write is not tried again until it would differ or its obstacle is gone."""
     for name, (side, value) in pair.parked.items():
         change = merged.writes[side].get(name)
-        if change and change.after == value and not pair.free:
+        # Only HubSpot refuses a value because somebody else has it, and only an address.
+        address = side is Side.HUBSPOT and name in fields.by_name and fields.by_name[name].hubspot == ("email",)
+        if change and change.after == value and not (pair.free and address):
             del merged.writes[side][name]
             merged.conflicts[side] = [c for c in merged.conflicts[side] if c.field != name]
         else:

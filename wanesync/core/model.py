@@ -22,7 +22,8 @@ class Side(StrEnum):
 
 def normalise_email(address: str) -> str:
     """Trim, Unicode NFC, lower case: the form in which addresses are compared and hashed."""
-    return unicodedata.normalize("NFC", address).strip().lower()
+    # Twice, because lower case may compose what upper case could not: J with caron.
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", address).lower()).strip()
 
 
 @dataclass(frozen=True, slots=True)

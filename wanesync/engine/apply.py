@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from wanesync.core.action import Action, Plan
+from wanesync.core.ids import made_ms
 from wanesync.core.job import LOCK_WAIT_MS, Job, JobKind, JobRequest, Priority
 from wanesync.core.match import Scene
 from wanesync.core.model import Answer, OwnWrite, Side, WriteKind, split_key
@@ -76,7 +77,7 @@ class Apply:
         resend, reread, look = [], [], []
         for job in jobs:
             creates = [own for own in opened.get(job.key, ()) if own.kind is WriteKind.CREATE]
-            if creates and job.lane is Side.STRIPE and tx.now_ms - creates[0].sent_ms > KEY_LIFE_MS:
+            if creates and job.lane is Side.STRIPE and tx.now_ms - made_ms(creates[0].id) > KEY_LIFE_MS:
                 look.append(self.finding.look_for(job, creates[0]))
             elif creates:
                 resend.append(Intent(job, creates[0]))

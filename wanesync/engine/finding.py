@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from wanesync.core.errors import CallError
+from wanesync.core.ids import made_ms
 from wanesync.core.job import LOCK_WAIT_MS, Job, Priority
 from wanesync.core.model import Answer, OwnWrite, Record, Side
 from wanesync.core.ports import CustomerAnswer
@@ -119,7 +120,7 @@ class Finding:
 
     def look_for(self, job: Job, own: OwnWrite) -> Call:
         """A create whose answer will not come: look for its record by the time it was made and our id on it."""
-        from_s, to_s = own.sent_ms // 1000 - 60, 0
+        from_s, to_s = made_ms(own.id) // 1000 - 60, 0
 
         def send() -> object:
             after, found = "", None
@@ -138,7 +139,9 @@ class Finding:
                 fail(self.engine, tx, [job], answer, "customers.list")
             elif isinstance(answer, Record):
                 tx.writes.answer(own.id, Answer.LOST)
-                Sight(self.engine, tx).want_read(answer.id)
+                sight = Sight(self.engine, tx)
+                sight.want_read(answer.id)
+                sight.close()
                 again(tx, job, LOCK_WAIT_MS, "its customer was found and is being read")
             else:
                 tx.writes.answer(own.id, Answer.LOST)

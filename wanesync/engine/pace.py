@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -18,7 +19,7 @@ class Clock(Protocol):
         """Wall clock in ms."""
         ...
 
-    def sleep_until(self, at_ms: int) -> None:
+    def sleep_until(self, at_ms: float) -> None:
         """Wait until a time."""
         ...
 
@@ -49,9 +50,9 @@ class Pacer:
         """Slots not used: the next call may still make it in time."""
         self.slots.extendleft(reversed(slots))
 
-    def next_ms(self) -> int | None:
-        """When the next slot in hand is due."""
-        return self.slots[0] if self.slots else None
+    def next_ms(self) -> float:
+        """When the next slot in hand is due; infinity when there is none."""
+        return self.slots[0] if self.slots else math.inf
 
     def wait(self) -> None:
         """Wait for one slot (for calls outside the job table: listings, catch-up, probes)."""

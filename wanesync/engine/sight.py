@@ -18,11 +18,12 @@ from wanesync.store.store import Tx
 
 
 class Sight:
-    """One transaction's storing of seen records; ``close`` queues what they wake."""
+    """One transaction's storing of seen records; ``close`` writes them down together and queues what they wake."""
 
     def __init__(self, engine: Engine, tx: Tx, priority: Priority = Priority.LIVE) -> None:
         self.engine, self.tx, self.priority = engine, tx, priority
         self.known: dict[tuple[Side, str], Seen] = {}
+        self.changed: dict[tuple[Side, str], Seen] = {}
         self.moved_hmacs: dict[tuple[Side, str], frozenset[str]] = {}
 
     def load(self, side: Side, ids: Iterable[str]) -> None:
@@ -91,7 +92,10 @@ class Sight:
         self.tx.jobs.put(JobRequest(Side.STRIPE, JobKind.READ, customer_id, self.priority))
 
     def close(self) -> None:
-        """Wake the unlinked, ambiguous and parked records that carry an address that came or went."""
+        """Write down; wake the unlinked, ambiguous and parked records that carry an address that came or went."""
+        comparison, row_hash = self.engine.rules.fields.comparison, self.engine.store.row_hash
+        self.tx.records.put_many([(seen, row_hash(comparison(seen.record))) for seen in self.changed.values()])
+        self.changed = {}
         if not self.moved_hmacs:
             return
         changed = set().union(*self.moved_hmacs.values())
@@ -129,9 +133,7 @@ class Sight:
         self._replace(seen, hmacs ^ (old.hmacs if old else frozenset()))
 
     def _replace(self, seen: Seen, moved_hmacs: frozenset[str]) -> None:
-        self.known[(seen.side, seen.id)] = seen
-        comparison = self.engine.rules.fields.comparison(seen.record)
-        self.tx.records.put(seen, self.engine.store.row_hash(comparison))
+        self.known[(seen.side, seen.id)] = self.changed[(seen.side, seen.id)] = seen
         if moved_hmacs:
             self.moved_hmacs[(seen.side, seen.id)] = moved_hmacs
 

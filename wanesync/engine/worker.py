@@ -49,7 +49,7 @@ class WallClock:
         """Wall clock in ms."""
         return time.time_ns() // 1_000_000
 
-    def sleep_until(self, at_ms: int) -> None:
+    def sleep_until(self, at_ms: float) -> None:
         """Sleep until a time."""
         delay = at_ms / 1000 - time.time()
         if delay > 0:
@@ -188,9 +188,7 @@ class Worker:
             return
         slots = pacer.take(min(free, SLOTS_AT_ONCE[side]), HORIZON_MS)
         if not slots:
-            self.clock.sleep_until(
-                min(pacer.next_ms() or 0, self.clock.now_ms() + HORIZON_MS) or self.clock.now_ms() + 10
-            )
+            self.clock.sleep_until(min(pacer.next_ms(), self.clock.now_ms() + HORIZON_MS))
             return
         calls = self.engine.store.run(lambda tx: lane.fill(tx, len(slots)))
         self.engine.failpoint(f"{side}.prepared")
@@ -229,8 +227,8 @@ class Worker:
                 self.pacers[call.lane].wait()
             else:
                 self.clock.sleep_until(slot_ms)
-            if self.clock.now_ms() >= self.lease_ends_ms:
-                return
+            if self.clock.now_ms() >= self.lease_ends_ms or any(job.owner != self.engine.name for job in call.jobs):
+                return  # Swept meanwhile, or about to be: whoever has the job now settles what is open.
             self.engine.failpoint(f"{call.operation}.before")
             answer: object
             try:
@@ -263,9 +261,7 @@ class Worker:
         follow_ups: list[Call] | None = None
         while follow_ups is None:
             try:
-                follow_ups = self.engine.store.run(
-                    lambda tx: [c for call, a in batch for c in self.settle(tx, call, a)]
-                )
+                follow_ups = self.engine.store.run(lambda tx: self.settle_all(tx, batch))
             except StoreDown as error:
                 log.warning("store down", reason=str(error))
                 if self.stopping.wait(1):
@@ -274,11 +270,17 @@ class Worker:
         for call in follow_ups:
             self.lanes[call.lane].waiting.append(call)
 
+    def settle_all(self, tx: Tx, batch: Sequence[tuple[Call, object]]) -> list[Call]:
+        """Commit some answers together; one that is no trouble ends the pause of its side and operation."""
+        paused = set(tx.pauses.get_all())
+        for call, answer in batch:
+            if not (isinstance(answer, CallError) and answer.failure in PAUSING):
+                for name in paused & {str(call.lane), f"{call.lane}:{call.operation}"}:
+                    tx.pauses.clear(name)
+        return [follow_up for call, answer in batch for follow_up in self.settle(tx, call, answer)]
+
     def settle(self, tx: Tx, call: Call, answer: object) -> list[Call]:
         """One answer, isolated: what cannot be committed sets back its own jobs only."""
-        if not (isinstance(answer, CallError) and answer.failure in PAUSING):
-            tx.pauses.clear(str(call.lane))
-            tx.pauses.clear(f"{call.lane}:{call.operation}")
         try:
             with tx.savepoint():
                 return call.then(tx, answer)

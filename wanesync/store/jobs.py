@@ -124,11 +124,20 @@ class Jobs:
 
     def finish(self, job: Job) -> None:
         """Done. Raises LeaseLost."""
-        row = self._session.row("finish_job", id=job.id, token=job.token, now=self._session.now_ms)
-        if row is None:
-            raise _lost(job)
-        # A newer one waited for this key to be free.
-        self._session.queued = self._session.queued or bool(row[0])
+        self.finish_many([job])
+
+    def finish_many(self, jobs: Collection[Job]) -> None:
+        """A batch is done. Raises LeaseLost if any of them is."""
+        now_ms = self._session.now_ms
+        ordered = sorted(jobs, key=lambda job: job.id)
+        batch: list[dict[str, Value]] = [{"id": job.id, "token": job.token, "now": now_ms} for job in ordered]
+        rows = self._session.each("finish_job", batch)
+        ended = {row[0] for row in rows}
+        for job in ordered:
+            if job.id not in ended:
+                raise _lost(job)
+        # A newer one may have waited for a key to be free.
+        self._session.queued = self._session.queued or any(row[1] for row in rows)
 
     def again(self, job: Job, due_ms: int, reason: str, *, count: bool, fixed: bool = False) -> None:
         """Ready once more at ``due_ms``; ``count``: it was an attempt; ``fixed``: no newer event cuts the wait short.

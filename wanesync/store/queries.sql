@@ -1,4 +1,6 @@
 -- Every statement the program runs, one text for SQLite and Postgres (wanesync/store/sql.py says how it is adapted).
+-- Where rows are named by their keys, a further condition is written as state || '' = … or closed_ms + 0 = …: Postgres,
+-- whose statistics of a queue are always old, would else take the partial index of that condition and read all of it.
 
 -- name: now
 SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT);
@@ -144,7 +146,7 @@ FROM events WHERE side = :side AND record_id = :id AND occurred_ms >= :since_ms
 ORDER BY occurred_ms, received_ms, key;
 
 -- name: mark_events_read
-UPDATE events SET is_read = 1 WHERE key IN (:keys) AND is_read = 0;
+UPDATE events SET is_read = 1 WHERE key IN (:keys) AND is_read + 0 = 0;
 
 -- name: mark_record_read
 UPDATE events SET is_read = 1 WHERE side = :side AND record_id IN (:ids) AND is_read = 0;
@@ -153,7 +155,7 @@ UPDATE events SET is_read = 1 WHERE side = :side AND record_id IN (:ids) AND is_
 SELECT DISTINCT record_id FROM events WHERE side = :side AND record_id IN (:ids) AND is_judged = 0;
 
 -- name: mark_events_judged
-UPDATE events SET is_judged = 1 WHERE key IN (:keys) AND is_judged = 0;
+UPDATE events SET is_judged = 1 WHERE key IN (:keys) AND is_judged + 0 = 0;
 
 -- name: count_events
 SELECT (SELECT COUNT(*) FROM events), (SELECT COUNT(*) FROM events WHERE is_read = 0),
@@ -189,10 +191,12 @@ WHERE lane = :lane AND kind = :kind AND key IN (:keys) AND state = 'dead';
 -- name: hurry_jobs
 UPDATE jobs SET due_ms = :now, fixed = 0 WHERE state = 'ready' AND reason = :reason RETURNING id;
 
+-- Whether a key runs is asked as a subquery with a value: as NOT EXISTS, Postgres joins, and while its statistics are old
+-- it reads every running row for each ready one.
 -- name: best_job
 SELECT kind, priority, rescues FROM jobs r
-WHERE lane = :lane AND state = 'ready' AND due_ms <= :now AND kind IN (:kinds) AND NOT EXISTS (
-    SELECT 1 FROM jobs x WHERE x.lane = r.lane AND x.kind = r.kind AND x.key = r.key AND x.state = 'running')
+WHERE lane = :lane AND state = 'ready' AND due_ms <= :now AND kind IN (:kinds) AND (
+    SELECT x.id FROM jobs x WHERE x.lane = r.lane AND x.kind = r.kind AND x.key = r.key AND x.state = 'running') IS NULL
 ORDER BY priority, arrived_ms, id LIMIT 1;
 
 -- name: suspect_waits
@@ -202,8 +206,8 @@ SELECT 1 FROM jobs WHERE lane = :lane AND state = 'ready' AND rescues >= 2 AND d
 UPDATE jobs SET state = 'running', token = :token || id, owner = :owner, started_ms = :now
 WHERE id IN (
     SELECT id FROM jobs r
-    WHERE lane = :lane AND state = 'ready' AND due_ms <= :now AND kind IN (:kinds) AND rescues < 2 AND NOT EXISTS (
-        SELECT 1 FROM jobs x WHERE x.lane = r.lane AND x.kind = r.kind AND x.key = r.key AND x.state = 'running')
+    WHERE lane = :lane AND state = 'ready' AND due_ms <= :now AND kind IN (:kinds) AND rescues < 2 AND (
+    SELECT x.id FROM jobs x WHERE x.lane = r.lane AND x.kind = r.kind AND x.key = r.key AND x.state = 'running') IS NULL
     ORDER BY priority, arrived_ms, id LIMIT :limit /* skip locked */)
 RETURNING id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, reason, dead_class,
     run_id;
@@ -212,42 +216,42 @@ RETURNING id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, re
 UPDATE jobs SET state = 'running', token = :token || id, owner = :owner, started_ms = :now
 WHERE id IN (
     SELECT id FROM jobs r
-    WHERE lane = :lane AND state = 'ready' AND rescues >= 2 AND due_ms <= :now AND kind IN (:kinds) AND NOT EXISTS (
-        SELECT 1 FROM jobs x WHERE x.lane = r.lane AND x.kind = r.kind AND x.key = r.key AND x.state = 'running')
+    WHERE lane = :lane AND state = 'ready' AND rescues >= 2 AND due_ms <= :now AND kind IN (:kinds) AND (
+    SELECT x.id FROM jobs x WHERE x.lane = r.lane AND x.kind = r.kind AND x.key = r.key AND x.state = 'running') IS NULL
     ORDER BY priority, arrived_ms, id LIMIT 1 /* skip locked */)
 RETURNING id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, reason, dead_class,
     run_id;
 
 -- name: unclaim_jobs
-UPDATE jobs SET state = 'ready', token = '', owner = '', started_ms = 0 WHERE id IN (:ids) AND state = 'running';
+UPDATE jobs SET state = 'ready', token = '', owner = '', started_ms = 0 WHERE id IN (:ids) AND state || '' = 'running';
 
 -- name: next_due
-SELECT due_ms FROM jobs r WHERE lane = :lane AND state = 'ready' AND NOT EXISTS (
-    SELECT 1 FROM jobs x WHERE x.lane = r.lane AND x.kind = r.kind AND x.key = r.key AND x.state = 'running')
+SELECT due_ms FROM jobs r WHERE lane = :lane AND state = 'ready' AND due_ms > -1 AND (
+    SELECT x.id FROM jobs x WHERE x.lane = r.lane AND x.kind = r.kind AND x.key = r.key AND x.state = 'running') IS NULL
 ORDER BY due_ms LIMIT 1;
 
 -- name: running_in_lease
-SELECT j.id, j.token FROM jobs j WHERE j.id IN (:ids) AND j.state = 'running'
+SELECT j.id, j.token FROM jobs j WHERE j.id IN (:ids) AND j.state || '' = 'running'
 AND EXISTS (SELECT 1 FROM processes p WHERE p.name = j.owner AND p.heartbeat_ms > :fresh_ms);
 
 -- name: lock_running_in_lease
-SELECT j.id, j.token FROM jobs j WHERE j.id IN (:ids) AND j.state = 'running'
+SELECT j.id, j.token FROM jobs j WHERE j.id IN (:ids) AND j.state || '' = 'running'
 AND EXISTS (SELECT 1 FROM processes p WHERE p.name = j.owner AND p.heartbeat_ms > :fresh_ms)
 ORDER BY j.id /* lock */;
 
 -- name: finish_job
-UPDATE jobs SET state = 'done', ended_ms = :now, reason = '' WHERE id = :id AND token = :token AND state = 'running'
-RETURNING EXISTS (SELECT 1 FROM jobs r WHERE r.lane = jobs.lane AND r.kind = jobs.kind AND r.key = jobs.key
+UPDATE jobs SET state = 'done', ended_ms = :now, reason = '' WHERE id = :id AND token = :token AND state || '' = 'running'
+RETURNING id, EXISTS (SELECT 1 FROM jobs r WHERE r.lane = jobs.lane AND r.kind = jobs.kind AND r.key = jobs.key
     AND r.state = 'ready');
 
 -- name: ready_again
 UPDATE jobs SET state = 'ready', token = '', owner = '', due_ms = :due_ms, fixed = :fixed, reason = :reason,
     attempts = attempts + :attempts, rescues = rescues + :rescues, started_ms = 0
-WHERE id = :id AND token = :token AND state = 'running' RETURNING id;
+WHERE id = :id AND token = :token AND state || '' = 'running' RETURNING id;
 
 -- name: supersede_running
 UPDATE jobs SET state = 'done', superseded = 1, ended_ms = :now, reason = :reason
-WHERE id = :id AND token = :token AND state = 'running' RETURNING id;
+WHERE id = :id AND token = :token AND state || '' = 'running' RETURNING id;
 
 -- name: join_newer
 UPDATE jobs SET
@@ -260,15 +264,15 @@ WHERE lane = :lane AND kind = :kind AND key = :key AND state = 'ready' RETURNING
 
 -- name: kill_job
 UPDATE jobs SET state = 'dead', dead_class = :dead_class, reason = :reason, ended_ms = :now, attempts = attempts + 1
-WHERE id = :id AND token = :token AND state = 'running' RETURNING id;
+WHERE id = :id AND token = :token AND state || '' = 'running' RETURNING id;
 
 -- name: poison_job
 UPDATE jobs SET state = 'dead', dead_class = 'poison', reason = :reason, ended_ms = :now, rescues = rescues + 1
-WHERE id = :id AND token = :token AND state = 'running' RETURNING id;
+WHERE id = :id AND token = :token AND state || '' = 'running' RETURNING id;
 
 -- name: running_of_owner
 SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, reason, dead_class,
-    run_id FROM jobs WHERE owner = :owner AND state = 'running' ORDER BY lane, kind, key /* lock */;
+    run_id FROM jobs WHERE owner = :owner AND owner <> '' AND state = 'running' ORDER BY lane, kind, key /* lock */;
 
 -- name: abandoned_jobs
 SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, reason, dead_class,
@@ -296,15 +300,15 @@ AND ended_ms >= :since_ms ORDER BY ended_ms DESC, id DESC LIMIT :limit;
 
 -- name: dead_by_ids
 SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, reason, dead_class,
-    run_id FROM jobs WHERE id IN (:ids) AND state = 'dead' ORDER BY lane, kind, key, id /* lock */;
+    run_id FROM jobs WHERE id IN (:ids) AND state || '' = 'dead' ORDER BY lane, kind, key, id /* lock */;
 
 -- name: revive_job
 UPDATE jobs SET state = 'ready', dead_class = '', reason = '', attempts = 0, rescues = 0, due_ms = :now, fixed = 0,
     token = '', owner = '', started_ms = 0, ended_ms = 0
-WHERE id = :id AND state = 'dead' RETURNING id;
+WHERE id = :id AND state || '' = 'dead' RETURNING id;
 
 -- name: supersede_dead
-UPDATE jobs SET state = 'done', superseded = 1, ended_ms = :now WHERE id = :id AND state = 'dead';
+UPDATE jobs SET state = 'done', superseded = 1, ended_ms = :now WHERE id = :id AND state || '' = 'dead';
 
 -- name: get_job
 SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, reason, dead_class,
@@ -479,7 +483,7 @@ SELECT id, link_id, side, record_id, field, kind, value, at_ms FROM conflicts
 WHERE closed_ms = 0 AND side = :side AND record_id = :id ORDER BY at_ms, id;
 
 -- name: close_conflicts
-UPDATE conflicts SET closed_ms = :now WHERE closed_ms = 0 AND id IN (:ids) RETURNING id;
+UPDATE conflicts SET closed_ms = :now WHERE closed_ms + 0 = 0 AND id IN (:ids) RETURNING id;
 
 -- name: add_tombstone
 INSERT INTO tombstones (side, id, hmac, at_ms) VALUES (:side, :id, :hmac, :now)

@@ -108,9 +108,11 @@ CREATE TABLE jobs (
 CREATE UNIQUE INDEX jobs_ready ON jobs (lane, kind, key) WHERE state = 'ready';
 CREATE UNIQUE INDEX jobs_running ON jobs (lane, kind, key) WHERE state = 'running';
 CREATE INDEX jobs_queue ON jobs (lane, priority, arrived_ms, id) WHERE state = 'ready';
-CREATE INDEX jobs_due ON jobs (lane, due_ms) WHERE state = 'ready';
+-- Only for the next due time: a claim walks jobs_queue in its order, so this one has a condition a claim does not name.
+CREATE INDEX jobs_due ON jobs (lane, due_ms) WHERE state = 'ready' AND due_ms > -1;
 CREATE INDEX jobs_suspect ON jobs (lane, due_ms) WHERE state = 'ready' AND rescues >= 2;
-CREATE INDEX jobs_owner ON jobs (owner) WHERE state = 'running';
+-- The second condition keeps Postgres from scanning this one where it should look a key up in jobs_running.
+CREATE INDEX jobs_owner ON jobs (owner) WHERE state = 'running' AND owner <> '';
 CREATE INDEX jobs_dead ON jobs (lane, kind, key) WHERE state = 'dead';
 CREATE INDEX jobs_done ON jobs (lane, ended_ms) WHERE state = 'done';
 CREATE INDEX jobs_run ON jobs (run_id) WHERE run_id <> '' AND state IN ('ready', 'running');

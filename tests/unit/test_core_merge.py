@@ -1,0 +1,421 @@
+"""The three-way merge of one pair, field by field, against what each side held when they last agreed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.core_builders import (
+    BRIEF,
+    FIELDS,
+    HUBSPOT,
+    STEADY,
+    STRIPE,
+    carry_out,
+    contact,
+    customer,
+    full_name,
+    meet,
+    one_field,
+    written,
+)
+from wanesync.core.fields import Direction, FieldMap, FieldSpec
+from wanesync.core.merge import Differ, Pair, merge
+from wanesync.core.model import Halves, Side
+
+CITY = st.sampled_from(["", "Bonn", "BONN", "Ulm", "Ulm  an der Donau", "Ulm an der Donau"])
+HALVES = st.one_of(st.none(), st.tuples(CITY, CITY))
+DIFFER: st.SearchStrategy[Differ] = st.sampled_from(["keep", "owner", "hubspot", "stripe"])
+MAP = st.builds(
+    one_field,
+    owner=st.sampled_from(Side),
+    direction=st.sampled_from(Direction),
+    fill_empty=st.booleans(),
+    transform=st.sampled_from(["text", "upper", "lower", "country", "phone"]),
+)
+PERSON = st.fixed_dictionaries(
+    {},
+    optional={
+        "email": st.sampled_from(["ada@x.org", "ada@y.org"]),
+        "phone": st.sampled_from(["+4930123456", "030 123456", "+49 (30) 12 34 56 78 ext. 9"]),
+        "company": st.sampled_from(["Acme", "ACME", "x" * 149 + " and sons"]),
+        "country": st.sampled_from(["Germany", "Freedonia"]),
+        "name": st.sampled_from([full_name("Ada", "Byron"), full_name("Ada", "")]),
+    },
+)
+PAYER = st.fixed_dictionaries(
+    {},
+    optional={
+        "email": st.sampled_from(["ada@x.org", "ada@y.org"]),
+        "phone": st.sampled_from(["+4930123456", "030-123456"]),
+        "company": st.sampled_from(["Acme", "x" * 149]),
+        "country": st.sampled_from(["DE", "FR"]),
+        "name": st.sampled_from(["Ada Byron", "Ada Lovelace", "Grace Hopper", "Acme GmbH", "Ada"]),
+    },
+)
+
+
+@st.composite
+def pairs(draw: st.DrawFn) -> Pair:
+    base = {}
+    earlier, paid = draw(PERSON), draw(PAYER)
+    for name in draw(st.sets(st.sampled_from(["email", "phone", "company", "country", "name"]))):
+        base[name] = (earlier.get(name, ""), paid.get(name, ""))
+    return Pair(contact(**draw(PERSON)), customer(**draw(PAYER)), base)
+
+
+# -- nothing to do
+
+
+@given(here=CITY, there=CITY, fields=MAP, differ=DIFFER)
+@STEADY
+def test_sides_that_hold_what_they_agreed_on_are_left_alone(
+    here: str, there: str, fields: FieldMap, differ: Differ
+) -> None:
+    merged = meet(here, there, (here, there), fields, differ)
+    assert not merged.base
+    assert not merged.writes[HUBSPOT]
+    assert not merged.writes[STRIPE]
+
+
+def test_the_same_edit_on_both_sides_is_only_remembered() -> None:
+    merged = meet("Bonn", "Bonn", ("Ulm", "Ulm"))
+    assert merged.base == {"city": ("Bonn", "Bonn")}
+    assert not merged.writes[HUBSPOT]
+    assert not merged.writes[STRIPE]
+    assert not merged.settled
+
+
+def test_values_that_say_the_same_agree_in_their_own_spelling() -> None:
+    fields = FieldMap((FieldSpec("city", ("city",), ("address.city",), transform="country"),))
+    assert meet("Germany", "DE", None, fields).base == {"city": ("Germany", "DE")}
+
+
+# -- one side changed
+
+
+def test_a_hubspot_edit_flows_to_stripe() -> None:
+    merged = meet("Bonn", "Ulm", ("Ulm", "Ulm"))
+    assert written(merged, STRIPE) == {"city": "Bonn"}
+    assert not merged.writes[HUBSPOT]
+
+
+def test_a_stripe_edit_flows_to_hubspot() -> None:
+    merged = meet("Ulm", "Bonn", ("Ulm", "Ulm"))
+    assert written(merged, HUBSPOT) == {"city": "Bonn"}
+    assert not merged.writes[STRIPE]
+
+
+@given(pair=pairs())
+@STEADY
+def test_a_field_no_side_changed_is_never_written(pair: Pair) -> None:
+    merged = merge(pair, FIELDS, "keep")
+    for name, halves in pair.base.items():
+        if halves == (pair.value(HUBSPOT, name), pair.value(STRIPE, name)):
+            assert name not in {**merged.writes[HUBSPOT], **merged.writes[STRIPE]}
+
+
+@pytest.mark.parametrize(("here", "there", "target"), [("", "Ulm", STRIPE), ("Ulm", "", HUBSPOT)])
+def test_clearing_a_field_is_an_edit(here: str, there: str, target: Side) -> None:
+    assert written(meet(here, there, ("Ulm", "Ulm")), target) == {"city": ""}
+
+
+def test_a_value_set_back_by_a_person_flows_like_any_other() -> None:
+    assert written(meet("Ulm", "Bonn", ("Bonn", "Bonn")), STRIPE) == {"city": "Ulm"}
+
+
+def test_a_missing_field_and_a_blank_one_are_one_value() -> None:
+    merged = merge(Pair(contact(city=""), customer(), {}), one_field(), "keep")
+    assert merged.base == {"city": ("", "")}
+    assert not merged.writes[HUBSPOT]
+    assert not merged.writes[STRIPE]
+
+
+def test_a_field_the_other_side_never_had_is_not_blanked() -> None:
+    merged = meet("Bonn", "", ("Bonn", ""))
+    assert not merged.writes[HUBSPOT]
+
+
+def test_a_side_that_agreed_to_differ_flows_once_it_is_edited() -> None:
+    merged = meet("Bonn", "Köln", ("Bonn", "Ulm"))
+    assert written(merged, HUBSPOT) == {"city": "Köln"}
+    assert not merged.conflicts[HUBSPOT]
+
+
+# -- both sides changed
+
+
+@pytest.mark.parametrize(("owner", "kept", "lost"), [(HUBSPOT, "Bonn", "Köln"), (STRIPE, "Köln", "Bonn")])
+def test_the_owner_wins_and_the_other_value_is_kept_as_a_conflict(owner: Side, kept: str, lost: str) -> None:
+    merged = meet("Bonn", "Köln", ("Ulm", "Ulm"), one_field(owner=owner))
+    assert written(merged, owner.other) == {"city": kept}
+    (conflict,) = merged.conflicts[owner.other]
+    assert (conflict.side, conflict.value, conflict.kind) == (owner.other, lost, "policy")
+
+
+def test_a_side_that_may_not_be_written_wins_even_against_the_owner() -> None:
+    fields = one_field(owner=STRIPE, direction=Direction.TO_STRIPE)
+    merged = meet("Bonn", "Köln", ("Ulm", "Ulm"), fields)
+    assert written(merged, STRIPE) == {"city": "Bonn"}
+    assert [c.value for c in merged.conflicts[STRIPE]] == ["Köln"]
+
+
+@given(pair=pairs(), differ=DIFFER)
+@STEADY
+def test_an_edited_value_that_is_overwritten_is_a_conflict(pair: Pair, differ: Differ) -> None:
+    merged = merge(pair, FIELDS, differ)
+    for side in Side:
+        for name, change in merged.writes[side].items():
+            halves = pair.base.get(name)
+            then = "" if halves is None else halves[0] if side is HUBSPOT else halves[1]
+            if change.before not in ("", then):
+                assert change.before in [c.value for c in merged.conflicts[side] if c.field == name]
+
+
+# -- first contact
+
+
+def test_a_blank_is_filled_on_first_contact() -> None:
+    assert written(meet("Bonn", "", None), STRIPE) == {"city": "Bonn"}
+    assert written(meet("", "Bonn", None), HUBSPOT) == {"city": "Bonn"}
+
+
+def test_a_blank_stays_where_filling_is_switched_off() -> None:
+    merged = meet("Bonn", "", None, one_field(fill_empty=False))
+    assert not merged.writes[STRIPE]
+    assert merged.base == {"city": ("Bonn", "")}
+
+
+def test_different_values_stay_on_first_contact_and_both_are_reported() -> None:
+    merged = meet("Bonn", "Ulm", None)
+    assert not merged.writes[HUBSPOT]
+    assert not merged.writes[STRIPE]
+    assert merged.base == {"city": ("Bonn", "Ulm")}
+    assert {(c.side, c.value, c.kind) for c in merged.settled} == {(HUBSPOT, "Bonn", "differ"), (STRIPE, "Ulm", "differ")}
+
+
+@pytest.mark.parametrize(("differ", "winner"), [("owner", STRIPE), ("hubspot", HUBSPOT), ("stripe", STRIPE)])
+def test_an_operator_may_let_one_side_win_on_first_contact(differ: Differ, winner: Side) -> None:
+    merged = meet("Bonn", "Ulm", None, one_field(owner=STRIPE), differ)
+    assert written(merged, winner.other) == {"city": "Bonn" if winner is HUBSPOT else "Ulm"}
+    assert [(c.side, c.kind) for c in merged.conflicts[winner.other]] == [(winner.other, "differ")]
+
+
+def test_different_values_stay_where_the_winner_may_not_be_written() -> None:
+    merged = meet("Bonn", "Ulm", None, one_field(direction=Direction.TO_STRIPE), "stripe")
+    assert not merged.writes[HUBSPOT]
+    assert len(merged.settled) == 2
+
+
+# -- direction
+
+
+@given(here=CITY, there=CITY, base=HALVES, fields=MAP, differ=DIFFER)
+@STEADY
+def test_a_side_a_field_does_not_flow_to_is_never_written(
+    here: str, there: str, base: Halves | None, fields: FieldMap, differ: Differ
+) -> None:
+    merged = meet(here, there, base, fields, differ)
+    for side in Side:
+        assert fields.specs[0].direction.reaches(side) or not merged.writes[side]
+
+
+def test_an_edit_that_may_not_flow_is_remembered_so_that_it_does_not_flow_later() -> None:
+    merged = meet("Ulm", "Bonn", ("Ulm", "Ulm"), one_field(direction=Direction.TO_STRIPE))
+    assert merged.base == {"city": ("Ulm", "Bonn")}
+
+
+# -- names
+
+
+def test_a_full_name_that_cannot_be_told_apart_is_reported_and_remembered() -> None:
+    base = {"name": (full_name("Ada", "Byron"), "Ada Byron")}
+    pair = Pair(contact(name=full_name("Ada", "Byron")), customer(name="Grace Hopper"), base)
+    merged = merge(pair, FIELDS, "keep")
+    assert not merged.writes[HUBSPOT]
+    assert [(c.side, c.value, c.kind) for c in merged.settled] == [(STRIPE, "Grace Hopper", "unsplit")]
+    assert merged.base["name"] == (full_name("Ada", "Byron"), "Grace Hopper")
+
+
+def test_a_changed_part_of_a_name_flows_to_hubspot() -> None:
+    base = {"name": (full_name("Ada", "Byron"), "Ada Byron")}
+    pair = Pair(contact(name=full_name("Ada", "Byron")), customer(name="Ada Lovelace"), base)
+    assert written(merge(pair, FIELDS, "keep"), HUBSPOT) == {"name": full_name("Ada", "Lovelace")}
+
+
+def test_a_phone_cut_by_stripe_does_not_come_back_cut() -> None:
+    base = {"phone": ("+49 (30) 12 34 56 78 ext. 987654", "+493012345678ext9876")}
+    pair = Pair(contact(phone=base["phone"][0]), customer(phone=base["phone"][1]), base)
+    assert not merge(pair, FIELDS, "keep").writes[HUBSPOT]
+
+
+# -- parked values
+
+
+def test_a_parked_address_is_not_tried_again_while_it_is_taken() -> None:
+    pair = Pair(
+        contact(email="old@x.org"),
+        customer(email="new@x.org"),
+        {"email": ("old@x.org", "old@x.org")},
+        parked={"email": (HUBSPOT, "new@x.org")},
+    )
+    merged = merge(pair, FIELDS, "keep")
+    assert not merged.writes[HUBSPOT]
+    assert not merged.unparked
+    assert "email" not in merged.base
+
+
+def test_a_parked_field_does_not_hold_up_the_others() -> None:
+    pair = Pair(
+        contact(email="old@x.org"),
+        customer(email="new@x.org", phone="110"),
+        {"email": ("old@x.org", "old@x.org"), "phone": ("", "")},
+        parked={"email": (HUBSPOT, "new@x.org")},
+    )
+    assert written(merge(pair, FIELDS, "keep"), HUBSPOT) == {"phone": "110"}
+
+
+def test_a_parked_address_is_tried_again_once_nobody_else_carries_it() -> None:
+    pair = Pair(
+        contact(email="old@x.org"),
+        customer(email="new@x.org"),
+        {"email": ("old@x.org", "old@x.org")},
+        parked={"email": (HUBSPOT, "new@x.org")},
+        free=True,
+    )
+    merged = merge(pair, FIELDS, "keep")
+    assert written(merged, HUBSPOT) == {"email": "new@x.org"}
+    assert merged.unparked == ["email"]
+
+
+@pytest.mark.parametrize(("name", "side"), [("phone", STRIPE), ("email", STRIPE), ("phone", HUBSPOT)])
+def test_a_value_refused_for_its_own_sake_is_not_sent_again_because_no_address_is_taken(name: str, side: Side) -> None:
+    source, target = ("strange", "old") if side is STRIPE else ("old", "strange")
+    pair = Pair(
+        contact(**{name: source}), customer(**{name: target}), {name: ("old", "old")}, parked={name: (side, "strange")}, free=True
+    )
+    merged = merge(pair, FIELDS, "keep")
+    assert not merged.writes[side]
+    assert not merged.unparked
+
+
+def test_another_value_is_tried_at_once() -> None:
+    pair = Pair(
+        contact(email="old@x.org"),
+        customer(email="third@x.org"),
+        {"email": ("old@x.org", "old@x.org")},
+        parked={"email": (HUBSPOT, "new@x.org")},
+    )
+    merged = merge(pair, FIELDS, "keep")
+    assert written(merged, HUBSPOT) == {"email": "third@x.org"}
+    assert merged.unparked == ["email"]
+
+
+def test_a_park_ends_when_its_value_is_given_up() -> None:
+    pair = Pair(
+        contact(email="old@x.org"),
+        customer(email="old@x.org"),
+        {"email": ("old@x.org", "old@x.org")},
+        parked={"email": (HUBSPOT, "new@x.org")},
+    )
+    assert merge(pair, FIELDS, "keep").unparked == ["email"]
+
+
+def test_a_conflict_is_not_reported_before_the_write_that_makes_it() -> None:
+    pair = Pair(
+        contact(email="a@x.org"),
+        customer(email="b@x.org"),
+        {"email": ("old@x.org", "old@x.org")},
+        parked={"email": (STRIPE, "a@x.org")},
+    )
+    assert not merge(pair, FIELDS, "keep").conflicts[STRIPE]
+
+
+# -- late writes
+
+
+def late_pair(here: str, there: str, base: Halves, *late: Side) -> Pair:
+    return Pair(contact(city=here), customer(city=there), {"city": base}, [(side, "city") for side in late])
+
+
+def test_our_own_late_write_is_put_back_to_what_was_agreed() -> None:
+    merged = merge(late_pair("Bonn", "Köln", ("Bonn", "Ulm"), STRIPE), one_field(), "keep")
+    assert written(merged, STRIPE) == {"city": "Ulm"}
+    assert not merged.writes[HUBSPOT]
+
+
+def test_a_persons_edit_wins_over_our_own_late_write() -> None:
+    merged = merge(late_pair("Essen", "Köln", ("Bonn", "Ulm"), STRIPE), one_field(), "keep")
+    assert written(merged, STRIPE) == {"city": "Essen"}
+    assert not merged.conflicts[STRIPE]
+
+
+@given(here=CITY, there=CITY, base=st.tuples(CITY, CITY), late=st.sets(st.sampled_from(Side), min_size=1))
+@STEADY
+def test_after_late_writes_are_put_back_the_base_is_what_both_sides_hold(
+    here: str, there: str, base: Halves, late: set[Side]
+) -> None:
+    pair = late_pair(here, there, base, *late)
+    after = carry_out(pair, merge(pair, one_field(), "keep"))
+    assert after.base["city"] == (after.value(HUBSPOT, "city"), after.value(STRIPE, "city"))
+
+
+def test_a_late_write_that_changed_nothing_is_not_put_back() -> None:
+    merged = merge(late_pair("Bonn", "Köln", ("Bonn", "Ulm"), HUBSPOT, STRIPE), one_field(), "keep")
+    assert written(merged, STRIPE) == {"city": "Ulm"}
+    assert not merged.writes[HUBSPOT]
+
+
+# -- what holds for every pair
+
+
+@given(here=CITY, there=CITY, base=HALVES, fields=MAP, differ=DIFFER)
+@STEADY
+def test_one_field_is_at_rest_after_one_round(
+    here: str, there: str, base: Halves | None, fields: FieldMap, differ: Differ
+) -> None:
+    pair = Pair(contact(city=here), customer(city=there), {} if base is None else {"city": base})
+    after = carry_out(pair, merge(pair, fields, differ))
+    again = merge(after, fields, differ)
+    assert not again.writes[HUBSPOT]
+    assert not again.writes[STRIPE]
+    assert not again.settled
+    assert not again.base
+
+
+@given(pair=pairs(), differ=DIFFER)
+@STEADY
+def test_a_person_is_at_rest_after_one_round(pair: Pair, differ: Differ) -> None:
+    again = merge(carry_out(pair, merge(pair, FIELDS, differ)), FIELDS, differ)
+    assert not again.writes[HUBSPOT]
+    assert not again.writes[STRIPE]
+    assert not again.base
+
+
+@given(pair=pairs(), differ=DIFFER)
+@STEADY
+def test_every_written_value_says_what_the_other_side_holds(pair: Pair, differ: Differ) -> None:
+    merged = merge(pair, FIELDS, differ)
+    for side in Side:
+        for name, change in merged.writes[side].items():
+            assert change.source == pair.value(side.other, name)
+            halves = (change.after, change.source) if side is HUBSPOT else (change.source, change.after)
+            assert FIELDS.by_name[name].agree(*halves)
+
+
+@given(pair=pairs(), differ=DIFFER)
+@BRIEF
+def test_no_field_is_written_on_both_sides(pair: Pair, differ: Differ) -> None:
+    merged = merge(pair, FIELDS, differ)
+    assert not set(merged.writes[HUBSPOT]) & set(merged.writes[STRIPE])
+
+
+@given(pair=pairs(), differ=DIFFER)
+@BRIEF
+def test_a_merge_does_not_change_what_it_is_given(pair: Pair, differ: Differ) -> None:
+    copy = replace(pair, base=dict(pair.base))
+    merge(pair, FIELDS, differ)
+    assert pair == copy

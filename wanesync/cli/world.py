@@ -1,0 +1,287 @@
+"""One world of the demo: a sandbox, a configuration, and the real processes of wanesync between its two sides."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from wanesync.build import build_catch_up, build_engine, build_reconcile, open_state
+from wanesync.cli.overview import Overview, read_overview
+from wanesync.config import load
+from wanesync.core.errors import SideDown, WanesyncError
+from wanesync.core.model import Side
+from wanesync.engine.context import Engine
+from wanesync.engine.reconcile import Report
+from wanesync.sandbox.process import SandboxProcess
+from wanesync.sandbox.traffic import Deed, Traffic
+from wanesync.store.store import Store
+
+LATENCY_MS = "150-400"
+RATE_PER_S = 3.0
+STOP_S = 10.0
+QUIET_S = 1.5
+SETTLE_S = 30.0
+DRAIN_S = 90.0
+SOON_MS = 120_000
+"""A job due later than this waits for something that has not happened yet."""
+
+CONFIG = """\
+database = "{database}"
+[hubspot]
+access_token = "{hubspot_key}"
+webhook_secret = "{hubspot_secret}"
+base_url = "{hubspot_url}"
+[stripe]
+api_key = "{stripe_key}"
+webhook_secret = "{stripe_secret}"
+base_url = "{stripe_url}"
+[server]
+port = 0
+[security]
+keys = ["demo:{seal_key}"]
+[purchases]
+guest = "create"
+[log]
+level = "warning"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """Who is planted: ``overlap`` people stand on both sides. ``database`` "": an SQLite file of its own."""
+
+    contacts: int = 500
+    customers: int = 300
+    overlap: int = 120
+    database: str = ""
+
+
+class Child:
+    """A real ``wanesync`` process, ended by its process id."""
+
+    def __init__(self, arguments: list[str], said: Path) -> None:
+        # What the environment says of a real installation must not reach the demo.
+        env = {name: value for name, value in os.environ.items() if not name.startswith("WANESYNC_")}
+        with said.open("ab") as errors:
+            # Only this interpreter with our own module.
+            self._process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-m", "wanesync.cli.main", *arguments],
+                env=env, stdout=subprocess.PIPE, stderr=errors, text=True,
+            )  # fmt: skip
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def first_line(self) -> str:
+        """What it says when it is up. Raises WanesyncError when it ends instead."""
+        line = self._process.stdout.readline() if self._process.stdout else ""
+        if not line:
+            raise WanesyncError(f"a wanesync process ended at once (exit {self._process.wait()})")
+        return line
+
+    def kill(self) -> None:
+        """SIGKILL: no chance to tidy up."""
+        os.kill(self.pid, signal.SIGKILL)
+        self._process.communicate()
+
+    def stop(self) -> None:
+        """SIGTERM, and SIGKILL for what does not end within 10 s."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.communicate(timeout=STOP_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+
+@dataclass(slots=True)
+class World:
+    """``tier``: professional or enterprise. Everything it writes is in ``folder``."""
+
+    tier: str
+    folder: Path
+    cast: Cast
+    sandbox: SandboxProcess = field(init=False)
+    store: Store = field(init=False)
+    engine: Engine = field(init=False)
+    serving: Child = field(init=False)
+    working: Child = field(init=False)
+    traffic: Traffic = field(init=False)
+    _open: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    # -- life and death
+
+    def start(self) -> None:
+        """Sandbox, database, HubSpot properties, web doors, worker. Raises WanesyncError."""
+        crowd = self.cast
+        self.sandbox = self._open.enter_context(
+            SandboxProcess(
+                *("--contacts", str(crowd.contacts), "--customers", str(crowd.customers)),
+                *("--overlap", str(crowd.overlap), "--latency-ms", LATENCY_MS, "--tier", self.tier),
+                *("--stripe-limit", "100"),
+            )
+        )
+        hubspot_secret, stripe_secret = secrets.token_hex(16), f"whsec_{secrets.token_hex(16)}"
+        self._write_config(hubspot_secret, stripe_secret)
+        config = load(self._config_file, {})
+        self.store = open_state(config, migrate=True)
+        self._open.callback(self.store.close)
+        self.engine = build_engine(config, self.store, tuple(Side))
+        self.serving, self.working = self._run("serve"), self._run("worker")
+        self._open.callback(self.serving.stop)
+        self._open.callback(lambda: self.working.stop())
+        self.engine.hubspot.prepare(with_events=self.engine.hubspot.can_define_events())
+        url = next(word for word in self.serving.first_line().split() if word.startswith("http"))
+        doors = self.sandbox.doors()
+        for side, secret in ((Side.HUBSPOT, hubspot_secret), (Side.STRIPE, stripe_secret)):
+            doors.set_webhooks(side, f"{url}/webhooks/{side}", secret)
+        self.working.first_line()
+
+    def stop(self) -> None:
+        """Ends every process of this world."""
+        self._open.close()
+
+    @property
+    def _config_file(self) -> Path:
+        return self.folder / f"{self.tier}.toml"
+
+    def _write_config(self, hubspot_secret: str, stripe_secret: str) -> None:
+        text = CONFIG.format(
+            database=self.cast.database or f"sqlite:{self.folder / self.tier}.db",
+            hubspot_key=self.sandbox.hubspot_key,
+            hubspot_secret=hubspot_secret,
+            hubspot_url=self.sandbox.hubspot_url,
+            stripe_key=self.sandbox.stripe_key,
+            stripe_secret=stripe_secret,
+            stripe_url=self.sandbox.stripe_url,
+            seal_key=base64.b64encode(secrets.token_bytes(32)).decode(),
+        )
+        self._config_file.touch(mode=0o600)
+        self._config_file.write_text(text)
+
+    def _run(self, command: str) -> Child:
+        return Child([command, "--config", str(self._config_file)], self.folder / f"{self.tier}-{command}.log")
+
+    # -- steps
+
+    def compare(self, listed: Callable[[Side, int], None], compared: Callable[[int], None]) -> Report:
+        """What ``wanesync diff`` does."""
+        return build_reconcile(self.engine).look(listed, compared)[1]
+
+    def reconcile(self, found: Callable[[Report], None], progress: Callable[[int, int], None]) -> int:
+        """What ``wanesync reconcile --wait`` does; how many jobs. ``progress``: jobs done, jobs in all."""
+        build_catch_up(self.engine).mark_start()
+        rounds = build_reconcile(self.engine)
+        listed, report = rounds.look(lambda _side, _count: None, lambda _count: None)
+        found(report)
+        run_id = rounds.queue(listed, report)
+        jobs = len(report.keys) + len(report.vanished)
+        for _ in _until(DRAIN_S, "the reconcile is not done"):
+            with self.store.reading() as tx:
+                left = tx.jobs.run_pending(run_id)
+            progress(jobs - left, jobs)
+            if not left:
+                break
+        return jobs
+
+    def live(self, span_s: float, tell: Callable[[str], None]) -> None:
+        """Traffic on both sides for so many seconds, with webhooks duplicated and reordered, and a worker killed."""
+        doors = self.sandbox.doors()
+        for side in Side:
+            doors.set_faults(side, "webhooks")
+        start_ms = _now_ms()
+        self.traffic = Traffic(doors, seed=7, rate_per_s=RATE_PER_S, start_ms=start_ms)
+        script = self._script(tell)
+        pause = threading.Event()
+        while (now_ms := _now_ms()) < start_ms + span_s * 1000:
+            self.traffic.advance(now_ms)
+            while script and now_ms >= start_ms + script[0][0] * span_s * 1000:
+                script.pop(0)[1](now_ms)
+            pause.wait(0.05)
+
+    def _script(self, tell: Callable[[str], None]) -> list[tuple[float, Callable[[int], None]]]:
+        """What must happen, and when (a share of the time)."""
+
+        def edit_both(now_ms: int) -> None:
+            for _ in range(3):
+                self.traffic.do(Deed.EDIT_BOTH, Side.HUBSPOT, now_ms)
+            tell("3 people edited on both sides in the same instant")
+
+        def buy(now_ms: int) -> None:
+            for deed in (Deed.PURCHASE, Deed.GUEST, Deed.GUEST, Deed.CREATE):
+                self.traffic.do(deed, Side.STRIPE, now_ms)
+            buyer = self.sandbox.doors().records(Side.STRIPE)[0]["id"]
+            self.sandbox.doors().edit(Side.STRIPE, "purchase", buyer, {"amount": "3200", "currency": "jpy"})
+            tell("a guest buys, and somebody pays in yen, which have no cents")
+
+        def replace_worker(_now_ms: int) -> None:
+            killed = self.working.pid
+            self.working.kill()
+            self.working = self._run("worker")
+            tell(f"worker {killed} killed with SIGKILL in the middle of its work, {self.working.pid} started")
+
+        return [(0.15, edit_both), (0.3, buy), (0.45, replace_worker), (0.7, edit_both), (0.85, buy)]
+
+    def settle(self) -> float:
+        """Wait until nothing moves any more; seconds it took. Raises WanesyncError when that takes too long."""
+        began = time.monotonic()
+        quiet_since, mark = began, (-1, -1)
+        for _ in _until(SETTLE_S, "it does not come to rest"):
+            now = (len(self.journal(Side.HUBSPOT)), len(self.journal(Side.STRIPE)))
+            if now != mark or not self._rests():
+                quiet_since, mark = time.monotonic(), now
+            elif time.monotonic() - quiet_since >= QUIET_S:
+                break
+        return max(0.0, time.monotonic() - began - QUIET_S)
+
+    def _rests(self) -> bool:
+        with self.store.reading() as tx:
+            if any(row["running"] for row in tx.jobs.depth()):
+                return False
+            due = [tx.jobs.next_due_ms(side) for side in Side]
+            if any(at_ms is not None and at_ms < tx.now_ms + SOON_MS for at_ms in due):
+                return False
+        return not any(counts["webhooks_waiting"] for counts in self.stats().values())
+
+    # -- readings
+
+    def overview(self) -> Overview:
+        """What ``wanesync status`` reads."""
+        return read_overview(self.store)
+
+    def stats(self) -> dict[str, dict[str, object]]:
+        """What the sandbox counted."""
+        return self.sandbox.doors().stats()
+
+    def journal(self, side: Side) -> list[dict[str, object]]:
+        """Everything that was committed on a side."""
+        return self.sandbox.doors().journal(side)
+
+    def records(self, side: Side) -> list[dict[str, str]]:
+        """Every living record of a side."""
+        return self.sandbox.doors().records(side)
+
+
+def _until(limit_s: float, trouble: str) -> Iterator[None]:
+    pause = threading.Event()
+    end = time.monotonic() + limit_s
+    while time.monotonic() < end:
+        yield
+        pause.wait(0.15)
+    raise SideDown(f"{trouble} after {limit_s:g} s")
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
