@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import count
 
 import pytest
 
@@ -33,10 +34,11 @@ def clock() -> Clock:
 def open_again(database_url: str, clock: Clock) -> Iterator[Callable[[], Store]]:
     """Opens the same database once more, as another process would."""
     keys = [make_key("k001")]
+    seeds = count()
     with ExitStack() as stack:
 
         def opened() -> Store:
-            store = open_store(database_url, keys, migrate=True, clock=clock, rng=random.Random(7))
+            store = open_store(database_url, keys, migrate=True, clock=clock, rng=random.Random(next(seeds)))
             stack.callback(store.close)
             return store
 

@@ -98,3 +98,8 @@ def only_action(plan: Plan) -> Action:
 def raw_text(max_size: int = 40) -> st.SearchStrategy[str]:
     """What people and programs put into a field: blanks, marks, many scripts."""
     return st.text(st.characters(exclude_categories=["Cs"]), max_size=max_size)
+
+
+def written_by(action: Action, *, blanks: bool = True) -> dict[str, str]:
+    """Field -> the value an action would write."""
+    return {name: change.after for name, change in action.changes.items() if change.after or blanks}

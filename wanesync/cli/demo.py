@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import tempfile
-import threading
-import time
-from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from shutil import rmtree
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wanesync.cli.program import AsJson
-from wanesync.cli.screen import Bars, bars, console, print_json
+from wanesync.cli.screen import console, print_json
 from wanesync.core.errors import ConfigError
-from wanesync.core.model import Side
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from wanesync.cli.proof import Proof
-    from wanesync.cli.world import World
-    from wanesync.engine.reconcile import Report
-
-_T = TypeVar("_T")
 
 
 class Tier(StrEnum):
@@ -60,7 +49,8 @@ def demo(
         raise ConfigError(["--database is one state: choose --tier professional or --tier enterprise for it"])
     if overlap > min(contacts, customers):
         raise ConfigError([f"--overlap {overlap} is more than there are contacts or customers"])
-    from wanesync.cli.world import Cast, World  # noqa: PLC0415 - keeps --help fast
+    from wanesync.cli.story import Story  # noqa: PLC0415 - keeps --help fast
+    from wanesync.cli.world import Cast, World  # noqa: PLC0415 - as above
 
     folder = Path(tempfile.mkdtemp(prefix="wanesync-demo-"))
     cast = Cast(contacts, customers, overlap, database)
@@ -81,75 +71,3 @@ def _screen(*, quiet: bool) -> Console:
     from rich.console import Console  # noqa: PLC0415 - keeps --help fast
 
     return Console(quiet=True) if quiet else console()
-
-
-@dataclass(slots=True)
-class Story:
-    """The demo, step by step, in all worlds at the same time."""
-
-    worlds: Sequence[World]
-    seconds: int
-    screen: Console
-    began: float = field(default_factory=time.monotonic)
-    took_s: float = 0.0
-    since_ms: int = 0
-    planted: dict[str, list[dict[str, str]]] = field(default_factory=dict)
-    last: dict[str, Report] = field(default_factory=dict)
-    proofs: dict[str, Proof] = field(default_factory=dict)
-
-    def tell(self) -> None:
-        """All of it."""
-        from wanesync.cli import chapters  # noqa: PLC0415 - keeps --help fast
-
-        chapters.open_book(self)
-        self._set_up()
-        self._reconcile()
-        self._live()
-        self._end()
-        self.took_s = time.monotonic() - self.began
-        chapters.close_book(self)
-
-    @property
-    def proven(self) -> bool:
-        """Whether all worlds ended as they should."""
-        return bool(self.proofs) and all(
-            not proof.doubles and not proof.purchase_faults and not self.last[tier].actionable
-            for tier, proof in self.proofs.items()
-        )
-
-    def together(self, step: Callable[[World], _T]) -> list[_T]:
-        """One step in every world at once; the first trouble is raised."""
-        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - as above
-
-        with ThreadPoolExecutor(len(self.worlds)) as pool:
-            return [future.result() for future in [pool.submit(step, world) for world in self.worlds]]
-
-    def _set_up(self) -> None:
-        from wanesync.cli import chapters  # noqa: PLC0415 - as above
-
-        with self.screen.status("starting two sandboxes and the processes of wanesync ..."):
-            self.together(lambda world: world.start())
-        self.planted = {world.tier: world.records(Side.STRIPE) for world in self.worlds}
-        chapters.introduce(self)
-
-    def _reconcile(self) -> None:
-        from wanesync.cli import chapters  # noqa: PLC0415 - as above
-
-        first: dict[str, Report] = {}
-        known = threading.Barrier(len(self.worlds) + 1)
-        with bars(self.screen) as shown:
-            listed = {world.tier: shown.add(f"{world.tier}: both sides listed") for world in self.worlds}
-
-            def work(world: World) -> None:
-                try:
-                    world.reconcile(
-                        lambda _side, n: listed[world.tier](n),
-                        lambda report: (first.__setitem__(world.tier, report), known.wait(60), None)[2],
-                        lambda done, jobs: shown.set(f"{world.tier}: brought in order", done, jobs),
-                    )
-                except BaseException:
-                    known.abort()
-                    raise
-
-            del work
-        _ = chapters, first, known

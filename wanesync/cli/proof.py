@@ -26,7 +26,7 @@ class Books:
 
 @dataclass(slots=True)
 class Proof:
-    """``doubles`` and ``purchase_faults``: sentences, empty when all is right. ``spans_ms``: way -> how long it took."""
+    """``doubles`` and ``purchase_faults``: sentences, empty when all is right. ``spans_ms``: way -> times."""
 
     doubles: list[str] = field(default_factory=list)
     purchase_faults: list[str] = field(default_factory=list)

@@ -21,9 +21,10 @@ from wanesync.config import load
 from wanesync.core.errors import SideDown, WanesyncError
 from wanesync.core.model import Side
 from wanesync.engine.context import Engine
+from wanesync.engine.listing import Listed
 from wanesync.engine.reconcile import Report
 from wanesync.sandbox.process import SandboxProcess
-from wanesync.sandbox.traffic import Deed, Traffic
+from wanesync.sandbox.traffic import Act, Deed, Traffic
 from wanesync.store.store import Store
 
 LATENCY_MS = "150-400"
@@ -118,7 +119,8 @@ class World:
     engine: Engine = field(init=False)
     serving: Child = field(init=False)
     working: Child = field(init=False)
-    traffic: Traffic = field(init=False)
+    traffic: Traffic | None = None
+    _found: tuple[Listed, Report] = field(init=False)
     _open: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     # -- life and death
@@ -139,9 +141,10 @@ class World:
         self.store = open_state(config, migrate=True)
         self._open.callback(self.store.close)
         self.engine = build_engine(config, self.store, tuple(Side))
+        build_catch_up(self.engine).mark_start()
         self.serving, self.working = self._run("serve"), self._run("worker")
         self._open.callback(self.serving.stop)
-        self._open.callback(lambda: self.working.stop())
+        self._open.callback(self._stop_worker)
         self.engine.hubspot.prepare(with_events=self.engine.hubspot.can_define_events())
         url = next(word for word in self.serving.first_line().split() if word.startswith("http"))
         doors = self.sandbox.doors()
@@ -152,6 +155,10 @@ class World:
     def stop(self) -> None:
         """Ends every process of this world."""
         self._open.close()
+
+    def _stop_worker(self) -> None:
+        # The one that runs then: another one than at the start.
+        self.working.stop()
 
     @property
     def _config_file(self) -> Path:
@@ -178,15 +185,13 @@ class World:
 
     def compare(self, listed: Callable[[Side, int], None], compared: Callable[[int], None]) -> Report:
         """What ``wanesync diff`` does."""
-        return build_reconcile(self.engine).look(listed, compared)[1]
+        self._found = build_reconcile(self.engine).look(listed, compared)
+        return self._found[1]
 
-    def reconcile(self, found: Callable[[Report], None], progress: Callable[[int, int], None]) -> int:
-        """What ``wanesync reconcile --wait`` does; how many jobs. ``progress``: jobs done, jobs in all."""
-        build_catch_up(self.engine).mark_start()
-        rounds = build_reconcile(self.engine)
-        listed, report = rounds.look(lambda _side, _count: None, lambda _count: None)
-        found(report)
-        run_id = rounds.queue(listed, report)
+    def repair(self, progress: Callable[[int, int], None]) -> int:
+        """What ``wanesync reconcile --wait`` does with what was found; how many jobs. ``progress``: done, in all."""
+        listed, report = self._found
+        run_id = build_reconcile(self.engine).queue(listed, report)
         jobs = len(report.keys) + len(report.vanished)
         for _ in _until(DRAIN_S, "the reconcile is not done"):
             with self.store.reading() as tx:
@@ -202,26 +207,26 @@ class World:
         for side in Side:
             doors.set_faults(side, "webhooks")
         start_ms = _now_ms()
-        self.traffic = Traffic(doors, seed=7, rate_per_s=RATE_PER_S, start_ms=start_ms)
-        script = self._script(tell)
+        self.traffic = traffic = Traffic(doors, seed=7, rate_per_s=RATE_PER_S, start_ms=start_ms)
+        script = self._script(traffic, tell)
         pause = threading.Event()
         while (now_ms := _now_ms()) < start_ms + span_s * 1000:
-            self.traffic.advance(now_ms)
+            traffic.advance(now_ms)
             while script and now_ms >= start_ms + script[0][0] * span_s * 1000:
                 script.pop(0)[1](now_ms)
             pause.wait(0.05)
 
-    def _script(self, tell: Callable[[str], None]) -> list[tuple[float, Callable[[int], None]]]:
+    def _script(self, traffic: Traffic, tell: Callable[[str], None]) -> list[tuple[float, Callable[[int], None]]]:
         """What must happen, and when (a share of the time)."""
 
         def edit_both(now_ms: int) -> None:
             for _ in range(3):
-                self.traffic.do(Deed.EDIT_BOTH, Side.HUBSPOT, now_ms)
+                traffic.do(Deed.EDIT_BOTH, Side.HUBSPOT, now_ms)
             tell("3 people edited on both sides in the same instant")
 
         def buy(now_ms: int) -> None:
             for deed in (Deed.PURCHASE, Deed.GUEST, Deed.GUEST, Deed.CREATE):
-                self.traffic.do(deed, Side.STRIPE, now_ms)
+                traffic.do(deed, Side.STRIPE, now_ms)
             buyer = self.sandbox.doors().records(Side.STRIPE)[0]["id"]
             self.sandbox.doors().edit(Side.STRIPE, "purchase", buyer, {"amount": "3200", "currency": "jpy"})
             tell("a guest buys, and somebody pays in yen, which have no cents")
@@ -256,6 +261,11 @@ class World:
         return not any(counts["webhooks_waiting"] for counts in self.stats().values())
 
     # -- readings
+
+    @property
+    def acts(self) -> list[Act]:
+        """What people did so far."""
+        return list(self.traffic.acts) if self.traffic else []
 
     def overview(self) -> Overview:
         """What ``wanesync status`` reads."""

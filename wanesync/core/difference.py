@@ -58,6 +58,8 @@ def classify(scene: Scene, plan: Plan, rules: Rules) -> list[Difference]:
     if seen is None or not seen.alive:
         return []
     links = _links_after(scene, plan, side, record_id)
+    if links and side is Side.STRIPE:
+        return []  # Reported under its contact's key.
     if links:
         return _pair(scene, plan, links, rules)
     created = [

@@ -11,7 +11,7 @@ from wanesync.core.difference import ACTIONABLE, Class, Difference, classify
 from wanesync.core.guards import Volume, check_listing, check_volume
 from wanesync.core.job import JobKind, JobRequest, Priority
 from wanesync.core.match import Scene
-from wanesync.core.model import Side, contact_key, customer_key
+from wanesync.core.model import Side, WriteKind, contact_key, customer_key
 from wanesync.core.plan import plan
 from wanesync.engine.context import Engine
 from wanesync.engine.listing import Listed, Listing, Progress
@@ -24,7 +24,11 @@ CHUNK = 200
 
 @dataclass(slots=True)
 class Report:
-    """What a comparison found. ``keys``: the keys that need a pass; ``vanished``: known, but not listed."""
+    """What a comparison found.
+
+    ``keys``: the keys that need a pass; ``vanished``: known, but not listed; ``creating``: address
+    hashes of the people to be created, of whom each is created once.
+    """
 
     counts: Counter[Class] = field(default_factory=Counter)
     differences: list[Difference] = field(default_factory=list)
@@ -33,6 +37,7 @@ class Report:
     requests: int = 0
     vanished: list[tuple[Side, str]] = field(default_factory=list)
     volume: Volume = field(default_factory=Volume)
+    creating: set[str] = field(default_factory=set)
 
     @property
     def actionable(self) -> int:
@@ -104,13 +109,21 @@ class Reconcile:
     def _judge(self, scene: Scene, report: Report) -> None:
         scene = replace(scene, reading=frozenset(), listed=True)
         outcome = plan(scene, self.engine.rules, "dry")
-        found = classify(scene, outcome, self.engine.rules)
+        found = [self._once(d, outcome, report) for d in classify(scene, outcome, self.engine.rules)]
         report.counts.update(d.kind for d in found)
         report.differences += [d for d in found if d.kind is not Class.IN_SYNC]
         report.to_link += len(outcome.linked)
         report.volume.add(outcome)
-        if not outcome.quiet:
+        if outcome.actions or outcome.wait or (outcome.changes and not _only_wakes(outcome)):
             report.keys += [(side, scene.key) for side in _lanes(scene, outcome)]
+
+    def _once(self, difference: Difference, outcome: Plan, report: Report) -> Difference:
+        """Of several records of one side that share an address, only the first has its twin created."""
+        hmacs = {h for action in outcome.actions.values() if action.kind is WriteKind.CREATE for h in action.hmacs}
+        if hmacs & report.creating:
+            return replace(difference, kind=Class.DUPLICATE, note="shares its e-mail with another record")
+        report.creating |= hmacs
+        return difference
 
     def _keys(self, tx: Tx) -> Iterator[list[str]]:
         for side, key in ((Side.HUBSPOT, contact_key), (Side.STRIPE, customer_key)):
@@ -128,6 +141,11 @@ class Reconcile:
         while page := tx.records.ids(side, after, 1000):
             yield from page
             after = page[-1]
+
+
+def _only_wakes(outcome: Plan) -> bool:
+    """A customer's plan that only points at its contact: the contact's own key is looked at anyway."""
+    return not replace(outcome, wake=set()).changes
 
 
 def _lanes(scene: Scene, outcome: Plan) -> list[Side]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from typing import TypedDict
 
 from wanesync.core.errors import WanesyncError
-from wanesync.core.job import POISON_ALONE, DeadClass, Job, JobKind, JobRequest, JobState, judge_rescues
+from wanesync.core.job import POISON_ALONE, DeadClass, Job, JobKind, JobRequest, judge_rescues
 from wanesync.core.model import Side
-from wanesync.store.db import Row, RuleBroken, Session, Value
+from wanesync.store.backlog import Backlog, job_of
+from wanesync.store.db import RuleBroken, Value
 from wanesync.store.processes import LEASE_MS
 
 _KINDS = tuple(JobKind)
@@ -19,25 +19,10 @@ class LeaseLost(WanesyncError):
     """The job is no longer ours: it was rescued, or another process runs it. Nothing of this transaction may stay."""
 
 
-class Depth(TypedDict):
-    """Waiting and running work of one lane, kind and priority. ``due``: ready and due now."""
-
-    lane: str
-    kind: str
-    priority: int
-    ready: int
-    running: int
-    oldest_arrived_ms: int
-    due: int
-
-
-class Jobs:
+class Jobs(Backlog):
     """The table ``jobs`` (CORRECTNESS section 7): one ready and one running row per (lane, kind, key)."""
 
-    __slots__ = ("_session",)
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    __slots__ = ()
 
     def put(self, request: JobRequest) -> None:
         """Queues one job, or joins the one that is ready."""
@@ -86,8 +71,8 @@ class Jobs:
             if best and best[2] >= POISON_ALONE:
                 alone = self._session.rows("claim_suspect", token=token, **values)
                 if alone:
-                    return [_job(row) for row in alone]
-        jobs = [_job(row) for row in self._session.rows("claim_jobs", token=token, limit=limit, **values)]
+                    return [job_of(row) for row in alone]
+        jobs = [job_of(row) for row in self._session.rows("claim_jobs", token=token, limit=limit, **values)]
         jobs.sort(key=lambda job: (job.priority, job.arrived_ms, job.id))
         return self._one_per_key(jobs) if len(wanted) > 1 else jobs
 
@@ -162,14 +147,14 @@ class Jobs:
         """Every running job of a process that ends goes back, no attempt counted; how many."""
         rows = self._session.rows("running_of_owner", owner=owner)
         for row in rows:
-            self._back(_job(row), self._session.now_ms, "", attempts=0, fixed=False)
+            self._back(job_of(row), self._session.now_ms, "", attempts=0, fixed=False)
         return len(rows)
 
     def sweep(self, lease_ms: int = LEASE_MS) -> list[Job]:
         """Takes back the jobs of processes without a fresh heartbeat, or gives them up as poison; as they are now."""
         swept = []
         for row in self._session.rows("abandoned_jobs", fresh_ms=self._session.now_ms - lease_ms):
-            job = _job(row)
+            job = job_of(row)
             verdict = judge_rescues(job.rescues + 1)
             if verdict:
                 values: dict[str, Value] = {
@@ -229,68 +214,6 @@ class Jobs:
         self._session.queued = True
         return len(hurried)
 
-    def pending_keys(self, lane: Side, kind: JobKind, keys: Collection[str]) -> set[str]:
-        """Those of ``keys`` that have a ready or running job."""
-        return (
-            {row[0] for row in self._session.rows("pending_keys", lane=lane, kind=kind, keys=keys)} if keys else set()
-        )
-
-    def depth(self) -> list[Depth]:
-        """How much waits and runs, per lane, kind and priority."""
-        rows = self._session.rows("job_depth", now=self._session.now_ms)
-        return [
-            Depth(
-                lane=lane, kind=kind, priority=priority, ready=ready, running=running, oldest_arrived_ms=oldest, due=due
-            )
-            for lane, kind, priority, ready, running, oldest, due in rows
-        ]
-
-    def dead(
-        self, *, dead_class: DeadClass | None = None, lane: Side | None = None, since_ms: int = 0, limit: int = 100
-    ) -> list[Job]:
-        """Dead letters, the newest first."""
-        lanes = [lane] if lane else list(Side)
-        values: dict[str, Value] = {
-            "lanes": lanes,
-            "dead_class": dead_class or "",
-            "since_ms": since_ms,
-            "limit": limit,
-        }
-        return [_job(row) for row in self._session.rows("dead_jobs", **values)]
-
-    def retry(self, ids: Collection[str]) -> int:
-        """Dead jobs become ready with a clean slate, or are done where one of their key is ready already; how many."""
-        rows = self._session.rows("dead_by_ids", ids=ids) if ids else []
-        for row in rows:
-            self._revive(_job(row))
-        return len(rows)
-
-    def _revive(self, job: Job) -> None:
-        now_ms = self._session.now_ms
-        self._session.queued = True
-        if not self._session.rows("pending_ready", lane=job.lane, kind=job.kind, key=job.key):
-            try:
-                with self._session.savepoint():
-                    self._session.rows("revive_job", id=job.id, now=now_ms)
-                return
-            except RuleBroken:
-                # Another transaction queued one in between: that one stands for it.
-                pass
-        self._session.rows("supersede_dead", id=job.id, now=now_ms)
-
-    def get(self, job_id: str) -> Job | None:
-        """One job in any state."""
-        row = self._session.row("get_job", id=job_id)
-        return _job(row) if row else None
-
-    def run_pending(self, run_id: str) -> int:
-        """How many jobs of a reconcile run are ready or running."""
-        return self._session.number("run_pending", run_id=run_id)
-
-    def count_done_since(self, lane: Side, since_ms: int) -> int:
-        """How many jobs of a lane were done at or after a time, superseded ones not counted."""
-        return self._session.number("count_done", lane=lane, since_ms=since_ms)
-
 
 def _order(request: JobRequest) -> tuple[str, str, str]:
     return request.lane, request.kind, request.key
@@ -298,25 +221,3 @@ def _order(request: JobRequest) -> tuple[str, str, str]:
 
 def _lost(job: Job) -> LeaseLost:
     return LeaseLost(f"job {job.id} is no longer run by {job.owner}: another process took it over")
-
-
-def _job(row: Row) -> Job:
-    job_id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, *rest = row
-    token, owner, reason, dead_class, run_id = rest
-    return Job(
-        id=job_id,
-        lane=Side(lane),
-        kind=JobKind(kind),
-        key=key,
-        state=JobState(state),
-        priority=priority,
-        due_ms=due_ms,
-        arrived_ms=arrived_ms,
-        attempts=attempts,
-        rescues=rescues,
-        token=token,
-        owner=owner,
-        reason=reason,
-        dead_class=dead_class,
-        run_id=run_id,
-    )

@@ -191,12 +191,13 @@ WHERE lane = :lane AND kind = :kind AND key IN (:keys) AND state = 'dead';
 -- name: hurry_jobs
 UPDATE jobs SET due_ms = :now, fixed = 0 WHERE state = 'ready' AND reason = :reason RETURNING id;
 
--- Whether a key runs is asked as a subquery with a value: as NOT EXISTS, Postgres joins, and while its statistics are old
--- it reads every running row for each ready one.
+-- Whether a key runs is asked with a count: as NOT EXISTS, Postgres joins, and while its statistics are old it reads every
+-- running row for each ready one.
 -- name: best_job
 SELECT kind, priority, rescues FROM jobs r
 WHERE lane = :lane AND state = 'ready' AND due_ms <= :now AND kind IN (:kinds) AND (
-    SELECT x.id FROM jobs x WHERE x.lane = r.lane AND x.kind = r.kind AND x.key = r.key AND x.state = 'running') IS NULL
+        SELECT COUNT(*) FROM jobs x
+        WHERE x.key = r.key AND x.kind = r.kind AND x.lane = r.lane AND x.state = 'running') < 1
 ORDER BY priority, arrived_ms, id LIMIT 1;
 
 -- name: suspect_waits
@@ -207,7 +208,8 @@ UPDATE jobs SET state = 'running', token = :token || id, owner = :owner, started
 WHERE id IN (
     SELECT id FROM jobs r
     WHERE lane = :lane AND state = 'ready' AND due_ms <= :now AND kind IN (:kinds) AND rescues < 2 AND (
-    SELECT x.id FROM jobs x WHERE x.lane = r.lane AND x.kind = r.kind AND x.key = r.key AND x.state = 'running') IS NULL
+        SELECT COUNT(*) FROM jobs x
+        WHERE x.key = r.key AND x.kind = r.kind AND x.lane = r.lane AND x.state = 'running') < 1
     ORDER BY priority, arrived_ms, id LIMIT :limit /* skip locked */)
 RETURNING id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, reason, dead_class,
     run_id;
@@ -217,7 +219,8 @@ UPDATE jobs SET state = 'running', token = :token || id, owner = :owner, started
 WHERE id IN (
     SELECT id FROM jobs r
     WHERE lane = :lane AND state = 'ready' AND rescues >= 2 AND due_ms <= :now AND kind IN (:kinds) AND (
-    SELECT x.id FROM jobs x WHERE x.lane = r.lane AND x.kind = r.kind AND x.key = r.key AND x.state = 'running') IS NULL
+        SELECT COUNT(*) FROM jobs x
+        WHERE x.key = r.key AND x.kind = r.kind AND x.lane = r.lane AND x.state = 'running') < 1
     ORDER BY priority, arrived_ms, id LIMIT 1 /* skip locked */)
 RETURNING id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, reason, dead_class,
     run_id;
@@ -227,7 +230,8 @@ UPDATE jobs SET state = 'ready', token = '', owner = '', started_ms = 0 WHERE id
 
 -- name: next_due
 SELECT due_ms FROM jobs r WHERE lane = :lane AND state = 'ready' AND due_ms > -1 AND (
-    SELECT x.id FROM jobs x WHERE x.lane = r.lane AND x.kind = r.kind AND x.key = r.key AND x.state = 'running') IS NULL
+        SELECT COUNT(*) FROM jobs x
+        WHERE x.key = r.key AND x.kind = r.kind AND x.lane = r.lane AND x.state = 'running') < 1
 ORDER BY due_ms LIMIT 1;
 
 -- name: running_in_lease

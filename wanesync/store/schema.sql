@@ -105,8 +105,8 @@ CREATE TABLE jobs (
     started_ms BIGINT NOT NULL,
     ended_ms BIGINT NOT NULL
 );
-CREATE UNIQUE INDEX jobs_ready ON jobs (lane, kind, key) WHERE state = 'ready';
-CREATE UNIQUE INDEX jobs_running ON jobs (lane, kind, key) WHERE state = 'running';
+CREATE UNIQUE INDEX jobs_ready ON jobs (key, kind, lane) WHERE state = 'ready';
+CREATE UNIQUE INDEX jobs_running ON jobs (key, kind, lane) WHERE state = 'running';
 CREATE INDEX jobs_queue ON jobs (lane, priority, arrived_ms, id) WHERE state = 'ready';
 -- Only for the next due time: a claim walks jobs_queue in its order, so this one has a condition a claim does not name.
 CREATE INDEX jobs_due ON jobs (lane, due_ms) WHERE state = 'ready' AND due_ms > -1;

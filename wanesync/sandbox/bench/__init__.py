@@ -1,0 +1,1 @@
+"""Benches: the program as real processes beside the sandbox, measured from outside."""

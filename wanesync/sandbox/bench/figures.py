@@ -1,0 +1,57 @@
+"""Percentiles, and what a figure was measured on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+import psycopg
+
+from wanesync.core.errors import StoreDown
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest value that at least ``share`` (0 to 1) of all do not exceed; infinity when there are none."""
+    if not values:
+        return float("inf")
+    ordered = sorted(values)
+    rank = max(1, -(-len(ordered) * round(share * 10_000) // 10_000))
+    return ordered[rank - 1]
+
+
+def spread(values: Sequence[float], unit: str) -> dict[str, float]:
+    """``p50_s p95_s p99_s max_s`` of some values."""
+    shares = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("max", 1.0))
+    return {f"{name}_{unit}": round(percentile(values, share), 3) for name, share in shares}
+
+
+def describe_machine(database: str) -> dict[str, object]:
+    """Cores, processor, Python and database. Raises StoreDown when a Postgres does not answer."""
+    return {
+        "cores": len(os.sched_getaffinity(0)),
+        "processor": _processor(),
+        "python": platform.python_version(),
+        "database": _database(database),
+    }
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "model name":
+            return value.strip()
+    return platform.machine()
+
+
+def _database(url: str) -> str:
+    if url.startswith("sqlite:"):
+        return f"SQLite {sqlite3.sqlite_version}"
+    try:
+        with psycopg.connect(url) as connection:
+            version = connection.info.parameter_status("server_version") or ""
+    except psycopg.Error as error:
+        raise StoreDown("the Postgres of the bench does not answer: check --database") from error
+    return f"PostgreSQL {version.split()[0]}"

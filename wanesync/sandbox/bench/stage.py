@@ -1,0 +1,154 @@
+"""What every bench stands on: a fresh database, a configuration in the environment, the programs, the sandbox."""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from wanesync.build import PORTAL, open_state
+from wanesync.config import load
+from wanesync.core.errors import ConfigError
+from wanesync.core.model import Side
+from wanesync.sandbox.bench.program import BenchFailed, Program
+from wanesync.sandbox.bench.stopwatch import Stopwatch
+from wanesync.sandbox.hubspot.settings import HubSpotSettings
+from wanesync.sandbox.server import HUBSPOT_KEY, STRIPE_KEY, Options, Sandbox
+from wanesync.sandbox.wire import WebhookTarget
+
+HUBSPOT_SECRET, STRIPE_SECRET = "bench-client-secret", "whsec_bench"  # noqa: S105 - of the sandbox
+PREPARE_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A folder, a database that holds nothing yet, and the environment every program gets."""
+
+    folder: Path
+    database: str
+    env: dict[str, str]
+
+    def start(self, *arguments: str) -> Program:
+        """A program that keeps running."""
+        return Program(self.folder, self.env, *arguments)
+
+    def run(self, *arguments: str) -> None:
+        """A program that ends by itself, well."""
+        with self.start(*arguments) as program:
+            program.finish(PREPARE_S)
+
+    @contextmanager
+    def serving(self) -> Iterator[tuple[Program, str]]:
+        """``wanesync serve`` and its address."""
+        with self.start("serve") as program:
+            words = program.read_line().split()
+            address = next((word for word in words if word.startswith("http://")), None)
+            if address is None:
+                raise BenchFailed("wanesync serve does not say where it listens")
+            yield program, address
+
+
+@contextmanager
+def open_stage(database: str | None, **overrides: str) -> Iterator[Stage]:
+    """A stage in a folder that is removed at the end; ``database`` None: an SQLite file there.
+
+    ``overrides``: configuration keys as ``hubspot__rate``. Raises ConfigError when the database is in use.
+    """
+    with tempfile.TemporaryDirectory(prefix="wanesync-bench-") as name:
+        folder = Path(name)
+        url = database or f"sqlite:{folder / 'bench.db'}"
+        values = {
+            "database": url,
+            "hubspot__access_token": HUBSPOT_KEY,
+            "hubspot__webhook_secret": HUBSPOT_SECRET,
+            "hubspot__portal_id": str(HubSpotSettings().portal_id),
+            "stripe__api_key": STRIPE_KEY,
+            "stripe__webhook_secret": STRIPE_SECRET,
+            "server__port": "0",
+            "create__customers": "all",
+            "create__contacts": "all",
+            "log__level": "warning",
+            "security__keys": "b1:" + base64.b64encode(secrets.token_bytes(32)).decode(),
+        }
+        env = {key: value for key, value in os.environ.items() if not key.startswith("WANESYNC_")}
+        env |= {f"WANESYNC_{key.upper()}": value for key, value in (values | overrides).items()}
+        _check_unused(env)
+        yield Stage(folder, url, env)
+
+
+def _check_unused(env: dict[str, str]) -> None:
+    store = open_state(load(None, env), migrate=True)
+    try:
+        with store.reading() as tx:
+            used = tx.settings.get(PORTAL) is not None
+    finally:
+        store.close()
+    if used:
+        raise ConfigError(["--database: holds a state already: a bench wants an empty database of its own"])
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Requests a second, as the sandbox enforces and the program is told, and each request's time in ms."""
+
+    hubspot: int = 15
+    stripe: int = 100
+    latency_ms: tuple[float, float] = (150, 400)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """Everything runs, the first listing is done, nothing waits."""
+
+    stage: Stage
+    sandbox: Sandbox
+    watches: dict[Side, Stopwatch]
+    server: Program
+    workers: list[Program]
+
+    def check(self) -> None:
+        """Raise BenchFailed when a program has ended."""
+        for program in (self.server, *self.workers):
+            program.check()
+
+
+@contextmanager
+def run_everything(sandbox: Sandbox, database: str | None, limits: Limits, workers: int) -> Iterator[Running]:
+    """Start a sandbox that is set up but not started, the doors and ``workers`` worker processes."""
+    watches = {side: Stopwatch(machine) for side, machine in sandbox.machines.items()}
+    sandbox.machines = watches
+    with ExitStack() as stack:
+        stack.enter_context(sandbox)
+        rates = {"hubspot__rate": str(limits.hubspot), "stripe__rate": str(limits.stripe)}
+        urls = {"hubspot__base_url": sandbox.hubspot_url, "stripe__base_url": sandbox.stripe_url}
+        stage = stack.enter_context(open_stage(database, **rates, **urls))
+        stage.run("init", "--hubspot")
+        server, address = stack.enter_context(stage.serving())
+        sandbox.set_target(Side.HUBSPOT, WebhookTarget(f"{address}/webhooks/hubspot", HUBSPOT_SECRET))
+        sandbox.set_target(Side.STRIPE, WebhookTarget(f"{address}/webhooks/stripe", STRIPE_SECRET))
+        started = [stack.enter_context(stage.start("worker")) for _ in range(workers)]
+        for worker in started:
+            worker.read_line()
+        stage.run("reconcile", "--wait")
+        for watch in watches.values():
+            watch.answers_ms.clear()
+        yield Running(stage, sandbox, watches, server, started)
+
+
+def build_sandbox(limits: Limits) -> Sandbox:
+    """An Enterprise portal and an account, empty, with exactly these limits.
+
+    A creation sends no property changes of its own: the edits made beside it are the only ones.
+    """
+    sandbox = Sandbox(
+        Options(
+            latency_ms=limits.latency_ms, tier="enterprise", hubspot_limit=limits.hubspot, stripe_limit=limits.stripe
+        )
+    )
+    sandbox.hubspot.portal.settings = replace(sandbox.hubspot.portal.settings, emit_initial_changes=False)
+    return sandbox
