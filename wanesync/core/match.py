@@ -65,20 +65,17 @@ class Scene:
         return any(k.state is not LinkState.ACTIVE and k.id_on(side) == record_id for k in self.links)
 
     def create_of(self, contact_id: str, customer_id: str) -> OwnWrite | None:
-        """The create of ours that made one of the two from the other, unanswered or given up."""
-        contact, customer = self.get(Side.HUBSPOT, contact_id), self.get(Side.STRIPE, customer_id)
-        for own in self.creates:
-            if own.side is Side.STRIPE and customer and self.survivor(own.source_id) == contact_id:
-                if customer.record.other_id == own.source_id:
-                    return own
-            elif (
-                own.side is Side.HUBSPOT
-                and contact
-                and own.source_id == customer_id
-                and contact.record.intent == own.key
-            ):
-                return own
-        return None
+        """The create of ours that made one of the two from the other: the open one before those given up."""
+        found = [own for own in self.creates if self._made(own, contact_id, customer_id)]
+        return max(found, key=lambda own: (own.answer is None, own.generation), default=None)
+
+    def _made(self, own: OwnWrite, contact_id: str, customer_id: str) -> bool:
+        if own.side is Side.STRIPE:
+            customer = self.get(Side.STRIPE, customer_id)
+            ours = customer is not None and customer.record.other_id == own.source_id
+            return ours and self.survivor(own.source_id) == contact_id
+        contact = self.get(Side.HUBSPOT, contact_id)
+        return own.source_id == customer_id and contact is not None and contact.record.intent == own.key
 
 
 @dataclass(frozen=True, slots=True)

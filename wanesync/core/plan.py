@@ -47,6 +47,7 @@ class _Draft:
         self.rules = rules
         self.new_link_id = new_link_id
         self.plan = Plan()
+        self.former: Link | None = None
 
     # -- the customer's pass: find its contact, or have one made
 
@@ -122,6 +123,7 @@ class _Draft:
         for link in self.scene.active(Side.HUBSPOT, contact.id):
             customer = self.scene.get(Side.STRIPE, link.stripe_id)
             if customer is not None and not customer.alive:
+                self.former = link if link.primary else self.former
                 self._put(replace(link, primary=False, state=LinkState.ORPHANED))
                 self.plan.tombstones.append((Side.STRIPE, link.stripe_id, customer.hmacs | contact.hmacs))
 
@@ -181,23 +183,18 @@ class _Draft:
             return (link.stripe_id == prefer, billed, created, link.stripe_id)
 
         best = max(links, key=rank)
-        earlier = self._former_primary(contact_id, best)
         for link in links:
             chosen = link.id == best.id
             if link.primary != chosen:
-                base = self._start_base(link, earlier) if chosen else link.base
+                base = self._start_base(link) if chosen else link.base
                 self._put(replace(link, primary=chosen, base=base))
 
-    def _former_primary(self, contact_id: str, best: Link) -> Link | None:
-        gone = [k for k in self.plan.links.values() if k.hubspot_id == contact_id and k.state is LinkState.ORPHANED]
-        return next((k for k in gone if k.id != best.id and k.base), None)
-
-    def _start_base(self, link: Link, former: Link | None) -> Mapping[str, Halves]:
-        """A new primary starts with the contact's half of the old base and its own values: no blank is filled."""
+    def _start_base(self, link: Link) -> Mapping[str, Halves]:
+        """The one after a primary that is gone starts with the contact's half and its own values: no blank is filled."""
         customer = self.scene.get(Side.STRIPE, link.stripe_id)
-        if link.base or former is None or customer is None:
+        if self.former is None or not self.former.base or customer is None:
             return link.base
-        return {name: (halves[0], customer.record.values.get(name, "")) for name, halves in former.base.items()}
+        return {name: (halves[0], customer.record.values.get(name, "")) for name, halves in self.former.base.items()}
 
     def _merge(self, contact: Seen, links: list[Link]) -> None:
         link = next((k for k in links if k.primary), None)

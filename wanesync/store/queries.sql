@@ -526,31 +526,22 @@ ON CONFLICT (name) DO UPDATE SET reason = excluded.reason, away = excluded.away,
 DELETE FROM pauses WHERE name = :name;
 
 -- name: set_limit
-INSERT INTO rates (scope, configured, effective, interval_us, tat_us, first_us, updated_ms)
-VALUES (:scope, :configured, :effective, :interval_us, 0, 0, :now)
+INSERT INTO rates (scope, configured, effective, tat_us, updated_ms)
+VALUES (:scope, :configured, :effective, 0, :now)
 ON CONFLICT (scope) DO UPDATE SET configured = excluded.configured, effective = excluded.effective,
-    interval_us = excluded.interval_us, updated_ms = excluded.updated_ms;
+    updated_ms = excluded.updated_ms;
 
 -- name: get_limit
 SELECT configured, effective FROM rates WHERE scope = :scope /* lock */;
 
--- name: has_limit
-SELECT 1 FROM rates WHERE scope = :scope;
-
 -- name: all_limits
 SELECT scope, configured, effective FROM rates ORDER BY scope;
 
--- The next free slots, none later than :end_us; the slots lie between first_us and tat_us.
--- name: reserve_slots
-UPDATE rates SET first_us = CASE WHEN tat_us > :now_us THEN tat_us ELSE :now_us END,
-    tat_us = CASE WHEN tat_us > :now_us THEN tat_us ELSE :now_us END + interval_us * CASE
-        WHEN :n <= 1 + (:end_us - CASE WHEN tat_us > :now_us THEN tat_us ELSE :now_us END) / interval_us THEN :n
-        ELSE 1 + (:end_us - CASE WHEN tat_us > :now_us THEN tat_us ELSE :now_us END) / interval_us END
-WHERE scope = :scope AND tat_us <= :end_us RETURNING first_us, tat_us, interval_us;
+-- name: get_rate
+SELECT effective, tat_us FROM rates WHERE scope = :scope;
 
--- No slot is handed out further ahead than :end_us, so a row much later than that is from before a clock was set back.
--- name: reset_slots
-UPDATE rates SET tat_us = :now_us WHERE scope = :scope AND tat_us > :end_us + interval_us + 1000000 RETURNING scope;
+-- name: take_slots
+UPDATE rates SET tat_us = :new_tat_us WHERE scope = :scope AND tat_us = :tat_us RETURNING scope;
 
 -- name: pending_ready
 SELECT id FROM jobs WHERE lane = :lane AND kind = :kind AND key = :key AND state = 'ready';

@@ -230,8 +230,6 @@ CREATE TABLE rates (
     scope TEXT NOT NULL PRIMARY KEY,
     configured DOUBLE PRECISION NOT NULL,
     effective DOUBLE PRECISION NOT NULL,
-    interval_us BIGINT NOT NULL,
     tat_us BIGINT NOT NULL,
-    first_us BIGINT NOT NULL,
     updated_ms BIGINT NOT NULL
 );

@@ -1,0 +1,173 @@
+"""What people do on both sides: everything a user may, as often as the seed says."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+from wanesync.core.model import Side, normalise_email
+from wanesync.sandbox.hubspot.machine import HubSpotMachine
+from wanesync.sandbox.stripe.machine import StripeMachine
+from tests.simulation.truth import Truth
+
+FEATURES = (
+    "email second delete merge pay guest aba clear case swap lossy note lost dup order crash pause late tmo s500 s503 "
+    "door storm away listing lanes quiet"
+).split()
+"""What a scenario may hold; drawn per seed. ``quiet``: each user waits until the engine is at rest."""
+
+
+def draw_features(rng: random.Random) -> frozenset[str]:
+    """Few, some or many features: small scenarios find the simple defects with the shortest traces."""
+    chance = rng.choice((0.05, 0.12, 0.12, 0.3, 0.3, 0.5))
+    return frozenset(name for name in FEATURES if rng.random() < chance)
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """A purchase a user made: with a customer, or as a guest with an address."""
+
+    payment_id: str
+    customer_id: str
+    email: str
+    person: int
+
+
+@dataclass(slots=True)
+class Crowd:
+    """The users of one scenario."""
+
+    rng: random.Random
+    features: frozenset[str]
+    truth: Truth
+    hubspot: HubSpotMachine
+    stripe: StripeMachine
+    people: int
+    payments: list[Payment] = field(default_factory=list)
+    old: dict[tuple[Side, str, str], list[str]] = field(default_factory=dict)
+    _values: int = 0
+
+    def act(self, now_ms: int) -> str:
+        """One deed of one user; says what it was, "" if nothing came of it."""
+        side = self.rng.choice(list(Side))
+        living = self.truth.living(side)
+        dice = self.rng.random()
+        try:
+            if not living or dice < 0.12:
+                return self.enter(side, self.rng.randrange(self.people), now_ms)
+            record_id = self.rng.choice(living)
+            if dice < 0.18 and "delete" in self.features:
+                return self.edit(side, "delete", record_id, {}, now_ms)
+            if dice < 0.26 and "merge" in self.features and len(self.truth.living(Side.HUBSPOT)) > 1:
+                into, other = self.rng.sample(self.truth.living(Side.HUBSPOT), 2)
+                return self.edit(Side.HUBSPOT, "merge", None, {"into": into, "from": other}, now_ms)
+            if dice < 0.42 and "email" in self.features:
+                return self._move(side, record_id, now_ms)
+            if dice < 0.54 and "pay" in self.features:
+                return self.pay(now_ms)
+            return self._change(side, record_id, now_ms)
+        except ValueError as error:
+            return f"refused: {type(error).__name__}"
+
+    def edit(self, side: Side, kind: str, record_id: str | None, values: dict[str, str], now_ms: int) -> str:
+        """An edit by hand; raises ValueError for what the side refuses."""
+        machine = self.hubspot if side is Side.HUBSPOT else self.stripe
+        made = machine.edit(kind, record_id, values, now_ms)
+        self.truth.drain()
+        return f"{side} {kind} {record_id or made} {values}"
+
+    def enter(self, side: Side, person: int, now_ms: int, *, blank: bool = False) -> str:
+        """A person entered by hand: once per side, unless second customers are about."""
+        truth = self.truth
+        root = truth.root(person)
+        if any(truth.person_of(ref) == root for ref in truth.gone):
+            return ""
+        here = [r for r in truth.raw if r[0] is side and truth.person_of(r) == root]
+        if here and (side is Side.HUBSPOT or "second" not in self.features):
+            return ""
+        there = [r for r in truth.raw if r[0] is side.other and truth.person_of(r) == root]
+        known = [min(truth.addresses(r)) for r in [*there, *here] if truth.addresses(r)]
+        email = known[0] if known else address(person)
+        if self._is_taken(email, root):
+            return ""
+        values = {"email": self._typed(email, side)}
+        for name in ("name", "company", "city", "phone"):
+            if not blank and self.rng.random() < 0.5:
+                values |= self.words(side, name, self.value(side, name))
+        machine = self.hubspot if side is Side.HUBSPOT else self.stripe
+        made = machine.edit("create", None, values, now_ms)
+        truth.drain(person)
+        return f"{side} create {made} person {person} {values}"
+
+    def pay(self, now_ms: int) -> str:
+        """A purchase of a customer, or of a guest."""
+        customers = self.truth.living(Side.STRIPE)
+        values = {"amount": str(self.rng.randrange(100, 9999)), "currency": "usd"}
+        if "guest" in self.features and self.rng.random() < 0.5:
+            person = self.rng.randrange(self.people)
+            values["email"], customer_id = address(person), ""
+        elif customers:
+            customer_id = self.rng.choice(customers)
+            person = self.truth.person_of((Side.STRIPE, customer_id))
+        else:
+            return ""
+        charge_id = self.stripe.edit("purchase", customer_id or None, values, now_ms)
+        charge = self.stripe.account.charges.get(charge_id)
+        payment_id = charge["payment_intent"] if charge else charge_id
+        self.truth.drain()
+        self.payments.append(Payment(payment_id, customer_id, values.get("email", ""), person))
+        return f"pay {payment_id} {customer_id} {values}"
+
+    def _move(self, side: Side, record_id: str, now_ms: int) -> str:
+        person = self.truth.person_of((side, record_id))
+        choices = [address(p, letter) for p in range(self.people) for letter in ("", "b")]
+        if "swap" not in self.features:
+            choices = [email for email in choices if not self._is_taken(email, person)]
+        if not choices:
+            return ""
+        email = self._typed(self.rng.choice(choices), side)
+        return self.edit(side, "update", record_id, {"email": email}, now_ms)
+
+    def _change(self, side: Side, record_id: str, now_ms: int) -> str:
+        name = self.rng.choice(("name", "company", "city", "phone"))
+        if "clear" in self.features and self.rng.random() < 0.3:
+            return self.edit(side, "update", record_id, self.words(side, name, ""), now_ms)
+        earlier = self.old.setdefault((side, record_id, name), [])
+        if "aba" in self.features and earlier and self.rng.random() < 0.5:
+            value = self.rng.choice(earlier)
+        else:
+            value = self.value(side, name)
+        earlier.append(value)
+        return self.edit(side, "update", record_id, self.words(side, name, value), now_ms)
+
+    def value(self, side: Side, name: str) -> str:
+        """A value nobody wrote before."""
+        self._values += 1
+        n = self._values
+        if name == "phone" and "lossy" in self.features and side is Side.HUBSPOT:
+            return f"{n} (202) 555-0100 ext. 4321 (mornings)"
+        return {"name": f"Fn{n} Ln{n}", "phone": f"+49301{n:06d}", "company": f"Co{n}", "city": f"City{n}"}[name]
+
+    def words(self, side: Side, name: str, value: str) -> dict[str, str]:
+        """A value as the raw properties of a side."""
+        if side is Side.STRIPE:
+            path = {"name": "name", "phone": "phone", "company": "business_name", "city": "address.city"}[name]
+            return {path: value}
+        if name == "name":
+            first, _, last = value.partition(" ")
+            return {"firstname": first, "lastname": last}
+        return {name: value}
+
+    def _typed(self, email: str, side: Side) -> str:
+        return email.upper() if side is Side.STRIPE and "case" in self.features and self.rng.random() < 0.4 else email
+
+    def _is_taken(self, email: str, person: int) -> bool:
+        truth = self.truth
+        return any(
+            normalise_email(email) in truth.addresses(ref) and truth.person_of(ref) != person for ref in truth.raw
+        )
+
+
+def address(person: int, letter: str = "") -> str:
+    """An address of a person."""
+    return f"p{person}{letter}@example.com"
