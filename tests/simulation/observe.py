@@ -36,7 +36,7 @@ def observed(
             forgave(error)
         set_back(engine, tx, job, error)
 
-    quiet = structlog.make_filtering_bound_logger(60)
+    quiet = structlog.make_filtering_bound_logger(50)
     configuration = structlog.get_config()
     structlog.configure(wrapper_class=quiet)
     try:

@@ -119,6 +119,7 @@ class World:
         self.intake = Intake(self.store, {})
         self.failing = True
         self.store.run(lambda tx: tx.settings.put(WRITES, "on"))
+        SimHubSpot(self.fields, self.net.carry, self.clock.now_ms, self.between).prepare(with_events=True)
 
     def close(self) -> None:
         """Free the database."""

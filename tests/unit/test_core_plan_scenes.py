@@ -20,7 +20,7 @@ CUSTOMERS = ("cus_1", "cus_2", "cus_3")
 KEYS = (*(f"contact:{i}" for i in CONTACTS), *(f"customer:{i}" for i in CUSTOMERS))
 ADDRESSES = ("a@x.org", "b@x.org", "c@x.org")
 PHONES = ("", "110", "112")
-MANY = settings(STEADY, max_examples=300)
+MANY = settings(STEADY, max_examples=500)
 
 
 def make_scene(seed: int) -> Scene:

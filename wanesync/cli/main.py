@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from wanesync.cli import compare, demo, operate, run, sandbox, trace, watch
+from wanesync.cli import bench, compare, demo, operate, run, sandbox, trace, watch
 from wanesync.core.errors import CallError, ConfigError, WanesyncError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 for _group in (operate, run, compare, watch, trace):
     _group.register(app)
 app.add_typer(sandbox.app, name="sandbox")
+app.add_typer(bench.app, name="bench")
 app.command("demo")(demo.demo)
 
 

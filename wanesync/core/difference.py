@@ -69,7 +69,7 @@ def classify(scene: Scene, plan: Plan, rules: Rules) -> list[Difference]:
         return created
     if side is Side.STRIPE and plan.wake:
         return []
-    return [_left_alone(seen, plan.notes.get((side, record_id), seen.note))]
+    return [_left_alone(seen, plan.wait or plan.notes.get((side, record_id), seen.note))]
 
 
 def _links_after(scene: Scene, plan: Plan, side: Side, record_id: str) -> list[Link]:
@@ -129,8 +129,9 @@ def _values(contact: Seen, customer: Seen, name: str) -> tuple[str, str]:
 
 
 def _why(link: Link, name: str, plan: Plan) -> str:
+    lost = [c for action in plan.actions.values() for c in action.conflicts if c.field == name]
     if name not in link.base:
-        return "blank there"
-    if any(conflict.field == name for action in plan.actions.values() for conflict in action.conflicts):
+        return f"unlike on first contact, {lost[0].side.other} wins" if lost else "blank there"
+    if lost:
         return "both sides changed it, the owner wins"
     return "changed since both agreed"

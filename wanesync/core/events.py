@@ -89,9 +89,11 @@ def judge(
 
 def holds(seen: Seen, name: str, value: str) -> bool:
     """Whether a record holds a value; ``name/firstname`` is one property of a field of two."""
-    field_name, _, part = name.partition("/")
-    held = seen.record.values.get(field_name, "")
-    return value in held.split(NAME_PARTS) if part else held == value
+    return _says(name, seen.record.values.get(name.partition("/")[0], ""), value)
+
+
+def _says(name: str, held: str, value: str) -> bool:
+    return value in held.split(NAME_PARTS) if "/" in name else held == value
 
 
 def _own_write(event: EventRow, writes: Sequence[OwnWrite]) -> OwnWrite | None:
@@ -130,7 +132,9 @@ def _vanished(seen: Seen, event: EventRow, name: str, window: Sequence[EventRow]
     field_name = name.partition("/")[0]
     if holds(seen, name, value):
         return False
-    written_over = any(field_name in w.changes and w.changes[field_name].before != value for w in recent)
+    written_over = any(
+        field_name in w.changes and not _says(name, w.changes[field_name].before, value) for w in recent
+    )
     later = [e for e in window if name in e.values and _after(e, event) and _own_write(e, recent) is None]
     return not later or written_over
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from urllib.parse import parse_qsl
 
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from wanesync.sandbox.wire import Request, Response
+
+Arrive = Callable[[int, Request], Response | None]
+"""Lets one request in that came to a port, or refuses it."""
 
 Handle = Callable[[int, Request], Response]
 """Answers one request that came in on a port."""
@@ -42,9 +46,14 @@ class Latency:
 
 
 class Face:
-    """The application: reads a request, waits half its latency, has it handled, waits the other half."""
+    """The application: lets a request in, waits half its latency, has it handled, waits the other half.
 
-    def __init__(self, handle: Handle, latency: Latency) -> None:
+    The limits count arrivals, as an API's front door does: how long a request then takes does not
+    push it into another second.
+    """
+
+    def __init__(self, arrive: Arrive, handle: Handle, latency: Latency) -> None:
+        self._arrive = arrive
         self._handle = handle
         self._latency = latency
 
@@ -55,10 +64,15 @@ class Face:
         request = await _read(scope, receive)
         if request is None:
             return
+        port = scope["server"][1]
+        refused = self._arrive(port, request)
+        if refused is not None:
+            await _answer(refused, send)
+            return
         half_s = 0.0 if request.path.startswith("/_sandbox/") else self._latency.draw_s() / 2
         if half_s:
             await asyncio.sleep(half_s)
-        response = self._handle(scope["server"][1], request)
+        response = self._handle(port, replace(request, admitted=True))
         if half_s:
             await asyncio.sleep(half_s)
         if response.lost:

@@ -130,7 +130,7 @@ class Sandbox:
         self._sockets = _listen({Side.HUBSPOT: self.options.hubspot_port, Side.STRIPE: self.options.stripe_port})
         self._sides = {sock.getsockname()[1]: side for side, sock in self._sockets.items()}
         config = uvicorn.Config(
-            Face(self._handle, self._latency),
+            Face(self._arrive, self._handle, self._latency),
             http=HangUpProtocol,
             ws="none",
             lifespan="off",
@@ -178,6 +178,12 @@ class Sandbox:
             for task in rounds:
                 task.cancel()
             await asyncio.gather(*rounds, return_exceptions=True)
+
+    def _arrive(self, port: int, request: Request) -> Response | None:
+        if request.path.startswith(control.ROOT):
+            return None
+        with self.lock:
+            return self.machines[self._sides[port]].arrive(request, clock_ms())
 
     def _handle(self, port: int, request: Request) -> Response:
         side = self._sides[port]

@@ -14,13 +14,17 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request: ``headers`` keys are lower case, ``query`` keeps order and repeats."""
+    """One HTTP request: ``headers`` keys are lower case, ``query`` keeps order and repeats.
+
+    ``admitted``: it was counted, and took its place under the rate limits, when it arrived.
+    """
 
     method: str
     path: str
     query: tuple[tuple[str, str], ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    admitted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +59,15 @@ class Delivery:
 class StandIn(Protocol):
     """One side's state machine."""
 
+    def arrive(self, request: Request, now_ms: int) -> Response | None:
+        """Count a request and apply the rate limits, as the front door does; a response is a refusal."""
+        ...
+
     def handle(self, request: Request, now_ms: int) -> Response:
-        """Answer one API request (authentication, validation, effects, events), never raising."""
+        """Answer one API request (authentication, validation, effects, events), never raising.
+
+        One that was not ``admitted`` arrives first.
+        """
         ...
 
     def next_delivery_ms(self) -> int | None:

@@ -66,10 +66,13 @@ class _Door:
         began_s = time.perf_counter()
         self._lines[line].request("POST", PATH, body, headers)
         answer = self._lines[line].getresponse()
-        answer.read()
+        content = answer.read()
         took_ms = (time.perf_counter() - began_s) * 1000
         if answer.status != 200:
             raise BenchFailed(f"wanesync serve answered {answer.status} to a signed POST")
+        stored = orjson.loads(content)["stored"]
+        if stored != EVENTS:
+            raise BenchFailed(f"wanesync serve stored {stored} of {EVENTS} new events")
         return took_ms
 
     def post_together(self, first: int) -> list[float]:

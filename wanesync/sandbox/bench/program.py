@@ -21,7 +21,7 @@ class BenchFailed(WanesyncError):
 
 
 class Program:
-    """``wanesync <arguments>`` with ``env``, run in ``folder``; what it logs goes to a file there.
+    """``wanesync <arguments>`` with ``env``; what it logs goes to a file in ``folder``.
 
     A context manager: stopped by its process id at the end. Raises BenchFailed.
     """
@@ -33,7 +33,6 @@ class Program:
             # Only this interpreter with our own module.
             self._process = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-m", "wanesync.cli.main", *arguments],
-                cwd=folder,
                 env=dict(env),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

@@ -21,8 +21,9 @@ from wanesync.sandbox.hubspot.settings import HubSpotSettings
 from wanesync.sandbox.server import HUBSPOT_KEY, STRIPE_KEY, Options, Sandbox
 from wanesync.sandbox.wire import WebhookTarget
 
-HUBSPOT_SECRET, STRIPE_SECRET = "bench-client-secret", "whsec_bench"  # noqa: S105 - of the sandbox
+HUBSPOT_SECRET, STRIPE_SECRET = "bench-client-secret", "whsec_bench"
 PREPARE_S = 300.0
+NOWHERE = "http://127.0.0.1:9"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +69,21 @@ def open_stage(database: str | None, **overrides: str) -> Iterator[Stage]:
             "hubspot__webhook_secret": HUBSPOT_SECRET,
             "hubspot__portal_id": str(HubSpotSettings().portal_id),
             "stripe__api_key": STRIPE_KEY,
+            "hubspot__base_url": NOWHERE,
+            "stripe__base_url": NOWHERE,
             "stripe__webhook_secret": STRIPE_SECRET,
             "server__port": "0",
             "create__customers": "all",
             "create__contacts": "all",
             "log__level": "warning",
-            "security__keys": "b1:" + base64.b64encode(secrets.token_bytes(32)).decode(),
+            "security__keys": "bnch:" + base64.b64encode(secrets.token_bytes(32)).decode(),
         }
         env = {key: value for key, value in os.environ.items() if not key.startswith("WANESYNC_")}
         env |= {f"WANESYNC_{key.upper()}": value for key, value in (values | overrides).items()}
+        # An empty file: whatever wanesync.toml stands where the bench is run is not meant.
+        file = folder / "wanesync.toml"
+        file.touch()
+        env["WANESYNC_CONFIG"] = str(file)
         _check_unused(env)
         yield Stage(folder, url, env)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from wanesync.core.model import Side
 from wanesync.sandbox.bench.figures import describe_machine, spread
@@ -27,7 +27,7 @@ class Wish:
 
     seconds: float = 60
     per_side: float = 5
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     workers: int = 1
 
 
@@ -66,7 +66,10 @@ def _plant(sandbox: Sandbox) -> list[tuple[str, str]]:
     rng = random.Random(1)  # noqa: S311 - made-up people
     humans = [invent(number, rng) for number in range(PAIRS)]
     return [
-        (sandbox.edit(Side.HUBSPOT, "create", None, h.contact()), sandbox.edit(Side.STRIPE, "create", None, h.customer()))
+        (
+            sandbox.edit(Side.HUBSPOT, "create", None, h.contact()),
+            sandbox.edit(Side.STRIPE, "create", None, h.customer()),
+        )
         for h in humans
     ]
 

@@ -41,15 +41,32 @@ class HubSpotMachine:
         self._rng = rng
         self._routes = Routes(self.events, self.notes, self.gate)
 
+    def arrive(self, request: Request, now_ms: int) -> Response | None:
+        """Count a request and apply the limits; a response is a refusal."""
+        self._tally.count(now_ms)
+        headers: dict[str, str] = dict(JSON_HEADER)
+        try:
+            identify(request.headers, self.settings.app_id)
+            route, _ = self._find(request)
+            self.operations[route.operation] += 1
+            self._admit(route, headers, now_ms)
+        except Refusal as refusal:
+            return Response(refusal.status, headers, encode(refusal.body(self.portal.next_uuid())))
+        return None
+
     def handle(self, request: Request, now_ms: int) -> Response:
         """Answer one API request. ``path`` is percent-decoded."""
-        self._tally.count(now_ms)
+        refused = None if request.admitted else self.arrive(request, now_ms)
+        if refused is not None:
+            return refused
         headers: dict[str, str] = dict(JSON_HEADER)
         try:
             source = identify(request.headers, self.settings.app_id)
             route, variables = self._find(request)
-            self.operations[route.operation] += 1
-            self._admit(route, headers, now_ms)
+            if not route.searches:
+                headers.update(self.gate.headers(now_ms))
+            if self._happens(self.faults.error_503):
+                raise Refusal(503, "SERVICE_UNAVAILABLE", "HubSpot is temporarily unavailable")
             query = parse_query(request.query, route.query)
             body = parse_body(request.body, route.members) if route.members or request.body else {}
             answer = route.endpoint(self.portal, Call(now_ms, source, variables, query, body))
@@ -152,8 +169,6 @@ class HubSpotMachine:
         finally:
             if not route.searches:
                 headers.update(self.gate.headers(now_ms))
-        if self._happens(self.faults.error_503):
-            raise Refusal(503, "SERVICE_UNAVAILABLE", "HubSpot is temporarily unavailable")
 
     def _spoiled(self, route: Route, answer: Answer, headers: dict[str, str]) -> Response:
         """The answer, or what a fault makes of it after the effects."""

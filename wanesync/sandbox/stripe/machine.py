@@ -64,13 +64,37 @@ class StripeMachine:
 
     def handle(self, request: Request, now_ms: int) -> Response:
         """Answer one API request."""
-        self._tally.count(now_ms)
+        refused = None if request.admitted else self.arrive(request, now_ms)
+        if refused is not None:
+            return refused
         request_id = self.account.new_id("req_")
         try:
             response = self._answer(request, request_id, now_ms)
         except Refusal as refusal:
+            response = _render_refusal(refusal)
+        return self._dressed(request, request_id, response, now_ms)
+
+    def arrive(self, request: Request, now_ms: int) -> Response | None:
+        """Count a request and apply the limits; a response is a refusal."""
+        self._tally.count(now_ms)
+        try:
+            operation, _ = self._find(request)
+            self._operations[operation.name] += 1
+            self._limit(operation, now_ms)
+        except Refusal as refusal:
             self._rate_limited += "Stripe-Rate-Limited-Reason" in refusal.headers
-            response = Response(refusal.status, refusal.headers, orjson.dumps({"error": refusal.error}))
+            return self._dressed(request, self.account.new_id("req_"), _render_refusal(refusal), now_ms)
+        return None
+
+    def _find(self, request: Request) -> tuple[Operation, tuple[str, ...]]:
+        read_key(request.headers, self.settings.account_id)
+        found = find_operation(request.method, request.path)
+        if found is None:
+            raise refuse_path(request.method, request.path)
+        return found
+
+    def _dressed(self, request: Request, request_id: str, response: Response, now_ms: int) -> Response:
+        """An answer with the headers every answer has."""
         headers = {
             "Content-Type": "application/json",
             "Date": formatdate(now_ms // 1000, usegmt=True),
@@ -152,12 +176,7 @@ class StripeMachine:
 
     def _answer(self, request: Request, request_id: str, now_ms: int) -> Response:
         key = read_key(request.headers, self.settings.account_id)
-        found = find_operation(request.method, request.path)
-        if found is None:
-            raise refuse_path(request.method, request.path)
-        operation, ids = found
-        self._operations[operation.name] += 1
-        self._limit(operation, now_ms)
+        operation, ids = self._find(request)
         if self._strikes(self.account.faults.error_503):
             raise refuse_down(503)
         pairs = _read_pairs(request)

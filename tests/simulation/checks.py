@@ -1,0 +1,104 @@
+"""What must be so at rest (CORRECTNESS section 11), the journals of both machines taken as the truth."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING
+
+from tests.simulation.edits import check_edits
+from tests.simulation.payments import check_payments
+from tests.simulation.truth import Cell
+from wanesync.core.model import Link, LinkState, Side
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+
+def check_rest(world: World) -> None:
+    """All checks."""
+    with world.store.reading() as tx:
+        counts = tx.events.counts()
+        links = tx.links.page("", 1_000)
+        depth = tx.jobs.depth()
+        open_writes = tx.writes.open_all(10)
+        dead = tx.jobs.dead(limit=100)
+    if counts["open"]:
+        world.blame(f"events unread or unjudged: {counts['unread']}/{counts['unjudged']}"[:60])
+    if counts["total"] < len(world.accepted):
+        world.blame("an accepted event was not stored")
+    for row in depth:
+        if row["ready"] or row["running"]:
+            world.blame(f"a {row['kind']} job of {row['lane']} is left")
+    if open_writes:
+        world.blame("an intent is open at rest")
+    for job in dead:
+        if not job.dead_class or not job.reason:
+            world.blame("a dead job without a reason")
+        if job.dead_class not in ("unmatched",):
+            world.blame(f"a {job.kind} job died: {job.dead_class}: {job.reason}"[:100])
+    active = [link for link in links if link.state is LinkState.ACTIVE]
+    _check_links(world, active)
+    _check_made(world)
+    _check_unlinked(world, links)
+    check_payments(world, active)
+    kept, told = _read_values(world)
+    check_edits(world, links, kept, told)
+
+
+def _check_links(world: World, active: list[Link]) -> None:
+    truth = world.truth
+    primaries = Counter(link.hubspot_id for link in active if link.primary)
+    for link in active:
+        if primaries[link.hubspot_id] != 1:
+            world.blame("not one primary per contact")
+        refs = {side: (side, link.id_on(side)) for side in Side}
+        if any(ref not in truth.raw for ref in refs.values()):
+            world.blame("an active link to a dead record")
+            continue
+        if not link.primary:
+            continue
+        for spec in world.fields.specs:
+            now = (truth.value(refs[Side.HUBSPOT], spec.name), truth.value(refs[Side.STRIPE], spec.name))
+            if spec.name in link.parked:
+                continue
+            if link.base.get(spec.name) != now:
+                world.blame(f"base is not what both sides hold: {spec.name}")
+                world.say("base", link.base.get(spec.name), now)
+
+
+def _check_made(world: World) -> None:
+    made: dict[tuple[Side, int], list[str]] = defaultdict(list)
+    for (side, record_id), source in world.truth.made:
+        made[side, world.truth.person_of((side, record_id))].append(record_id)
+    for (side, _), ids in made.items():
+        if len(ids) > 1:
+            world.blame(f"two records made for one person on {side}")
+
+
+def _check_unlinked(world: World, links: list[Link]) -> None:
+    """A living record with an address is linked, or says why it is not."""
+    known = {(side, link.id_on(side)) for link in links for side in Side}
+    refs = [ref for ref in world.truth.raw if ref not in known and world.truth.addresses(ref)]
+    with world.store.reading() as tx:
+        seen = tx.records.get_many(refs)
+    for ref in refs:
+        if ref not in seen:
+            world.blame("a record was never seen")
+        elif not seen[ref].note:
+            world.blame("a record is not linked and does not say why")
+        elif not world.features & {"email", "swap", "merge", "delete", "second"}:
+            world.blame(f"not linked: {seen[ref].note}")
+
+
+def _read_values(world: World) -> tuple[dict[Cell, set[str]], dict[Cell, set[str]]]:
+    """What ``conflicts`` keeps, and what stored events told."""
+    kept: dict[Cell, set[str]] = defaultdict(set)
+    told: dict[Cell, set[str]] = defaultdict(set)
+    with world.store.reading() as tx:
+        for side, record_id in sorted({write.cell[:2] for write in world.truth.writes}):
+            for row in tx.conflicts.of_record(side, record_id):
+                kept[side, record_id, row.conflict.field].add(row.conflict.value)
+            for event in tx.events.window(side, record_id, 0):
+                for name, value in event.values.items():
+                    told[side, record_id, name].add(value)
+    return kept, told

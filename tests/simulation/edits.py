@@ -1,0 +1,183 @@
+"""Whether every edit of a user survived: it stands, a later user's edit replaced it, or it is kept in ``conflicts``.
+
+Known and accepted (the end of CORRECTNESS section 11) is only what is named here as an excuse.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tests.simulation.truth import BaseSet, Cell, Truth, Write
+from wanesync.core.fields import FieldSpec
+from wanesync.core.forms import NAME_PARTS
+from wanesync.core.model import Link, LinkState, Side
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+USER, OURS, MERGE = "user", "ours", "merge"
+
+
+@dataclass(slots=True)
+class History:
+    """The journals, indexed. ``kept``: (side, id, field) -> values in ``conflicts`` or stored events' values."""
+
+    truth: Truth
+    features: frozenset[str]
+    kept: Mapping[Cell, set[str]]
+    told: Mapping[Cell, set[str]]
+    cells: dict[Cell, list[Write]] = field(default_factory=lambda: defaultdict(list))
+    partners: dict[tuple[Side, str], set[str]] = field(default_factory=lambda: defaultdict(set))
+
+    def __post_init__(self) -> None:
+        for write in self.truth.writes:
+            self.cells[write.cell].append(write)
+        for base in self.truth.bases:
+            self.partners[Side.HUBSPOT, base.link.hubspot_id].add(base.link.stripe_id)
+            self.partners[Side.STRIPE, base.link.stripe_id].add(base.link.hubspot_id)
+
+    def is_kept(self, cell: Cell, value: str) -> bool:
+        """Whether a value is in ``conflicts``: whole, or a part of a name."""
+        side, record_id, name = cell
+        kept = self.kept.get(cell, set())
+        parts = set().union(
+            *(self.kept.get((side, record_id, f"{name}/{part}"), set()) for part in ("firstname", "lastname"))
+        )
+        return value in kept or bool(parts & set(value.split(NAME_PARTS)))
+
+    def bases_of(self, cell: Cell) -> list[BaseSet]:
+        """Every base a cell's record was linked with, that knows the field."""
+        side, record_id, name = cell
+        return [b for b in self.truth.bases if b.link.id_on(side) == record_id and name in b.base]
+
+    def half(self, base: BaseSet, cell: Cell) -> str:
+        """The cell's half of a base."""
+        return base.base[cell[2]][0 if cell[0] is Side.HUBSPOT else 1]
+
+
+def check_edits(world: World, links: list[Link], kept: Mapping[Cell, set[str]], told: Mapping[Cell, set[str]]) -> None:
+    """Nothing lost silently, nothing invented, uncontested edits won."""
+    history = History(world.truth, world.features, kept, told)
+    for cell, writes in history.cells.items():
+        spec = world.fields.by_name[cell[2]]
+        for earlier, later in zip(writes, writes[1:], strict=False):
+            if earlier.who == USER and later.who == OURS and _is_lost(history, spec, writes, earlier, later):
+                world.blame(f"an edit was lost silently: {spec.name if spec.name == 'email' else 'field'}")
+                world.say("lost", cell, earlier, later)
+    _check_invented(world)
+    for link in links:
+        if link.primary and link.state is LinkState.ACTIVE and sum(k.hubspot_id == link.hubspot_id for k in links) == 1:
+            for spec in world.fields.specs:
+                _check_uncontested(world, history, link, spec)
+
+
+def _is_lost(history: History, spec: FieldSpec, writes: list[Write], edit: Write, over: Write) -> bool:
+    cell, value = edit.cell, edit.new
+    ref = cell[:2]
+    if spec.key(value) == spec.key(over.new) or history.is_kept(cell, value):
+        return False
+    if ref in history.truth.gone or cell[1] in history.truth.survivor:
+        return False
+    for write in writes:
+        if write.seq > over.seq:
+            if write.who == USER:
+                break
+            if write.new == value:
+                return False  # written over by a late write, and put back
+    return not (_was_replaced_there(history, spec, edit, over) or _is_excused(history, writes, edit, over))
+
+
+def _was_replaced_there(history: History, spec: FieldSpec, edit: Write, over: Write) -> bool:
+    """It had reached the other side, and a user there replaced it."""
+    side, record_id, name = edit.cell
+    half = (edit.new, edit.new)
+    agreed = [b for b in history.bases_of(edit.cell) if edit.seq < b.seq < over.seq and b.base[name] == half]
+    for partner in history.partners[side, record_id]:
+        there = history.cells.get((side.other, partner, name), [])
+        for a, b in zip(there, there[1:], strict=False):
+            if spec.key(a.new) == spec.key(edit.new) and b.who == USER and (b.seq > edit.seq or agreed):
+                return True
+    return False
+
+
+def _is_excused(history: History, writes: list[Write], edit: Write, over: Write) -> bool:
+    cell = edit.cell
+    bases = history.bases_of(cell)
+    if not edit.new and not [b for b in bases if b.seq < edit.seq]:
+        return True  # blank at first contact is filled
+    before = [b for b in bases if b.seq < over.seq]
+    if before and history.half(before[-1], cell) == edit.new:
+        if [b for b in before if b.seq < edit.seq and history.half(b, cell) == edit.new]:
+            return True  # set back to the base before anybody saw it
+    if "lost" in history.features and cell[0] is Side.HUBSPOT and not _was_told(history, edit):
+        return True  # its webhook never came, and HubSpot keeps no list
+    return any(w.who == MERGE for w in history.truth.writes)
+
+
+def _was_told(history: History, edit: Write) -> bool:
+    side, record_id, name = edit.cell
+    told = set().union(
+        *(history.told.get((side, record_id, n), set()) for n in (name, f"{name}/firstname", f"{name}/lastname"))
+    )
+    return any(part in told for part in (edit.new, *edit.new.split(NAME_PARTS)))
+
+
+def _check_invented(world: World) -> None:
+    for spec in world.fields.specs:
+        written = {
+            spec.key(w.new) for w in world.truth.writes if w.cell[2] == spec.name and w.who in (USER, MERGE)
+        }
+        if spec.name == "email":
+            written |= {spec.key(p.email) for p in world.crowd.payments}
+        for write in world.truth.writes:
+            if write.cell[2] == spec.name and write.who == OURS and write.new and spec.key(write.new) not in written:
+                world.blame(f"a value nobody wrote: {spec.name}")
+                world.say("invented", write)
+
+
+def _check_uncontested(world: World, history: History, link: Link, spec: FieldSpec) -> None:
+    """The last user edit since both sides last agreed, if only one side was edited since, is what both hold."""
+    if any(w.who == MERGE for w in world.truth.writes) or link.parked:
+        return
+    last, sides = _last_edit(history, link, spec)
+    if last is None or len(sides) > 1:
+        return
+    cell, value = last.cell, last.new
+    held = [world.truth.value((side, link.id_on(side)), spec.name) for side in Side]
+    if all(spec.key(now) == spec.key(value) for now in held):
+        return
+    earlier = [b for b in history.bases_of(cell) if b.seq < last.seq]
+    if earlier and history.half(earlier[-1], cell) == value:
+        return  # set back to the base before anybody saw it
+    if not history.is_kept(cell, value):
+        world.blame("an uncontested edit was lost")
+        world.say("uncontested", last, held)
+    elif "quiet" in world.features and not world.features & {"late", "tmo", "crash", "pause"}:
+        world.blame("an uncontested edit is only in conflicts")
+        world.say("uncontested", last, held)
+
+
+def _last_edit(history: History, link: Link, spec: FieldSpec) -> tuple[Write | None, set[Side]]:
+    """The last user edit of a linked field, and the sides edited since both last agreed, as it was made."""
+    moments: list[Write | BaseSet] = [b for b in history.truth.bases if b.link.id == link.id]
+    for side in Side:
+        moments += history.cells.get((side, link.id_on(side), spec.name), [])
+    held: dict[Side, str] = dict.fromkeys(Side, "")
+    base: tuple[str, str] | None = None
+    linked, last = False, None
+    dirty, since = set(Side), set(Side)
+    for moment in sorted(moments, key=lambda m: m.seq):
+        if isinstance(moment, BaseSet):
+            linked, base = True, moment.base.get(spec.name)
+        else:
+            held[moment.cell[0]] = moment.new
+            if linked and moment.who == USER:
+                dirty = dirty | {moment.cell[0]}
+                last, since = moment, dirty
+        now = (held[Side.HUBSPOT], held[Side.STRIPE])
+        if linked and (base == now or spec.agree(*now)):
+            dirty = set()
+    return last, since

@@ -1,0 +1,145 @@
+"""``wanesync bench``: how fast, measured on real processes beside the sandbox."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wanesync.cli.screen import console, print_rows, table
+
+if TYPE_CHECKING:
+    from wanesync.sandbox.bench.stage import Limits
+
+app = typer.Typer(
+    help="Measure the program on this machine, beside the sandbox. Needs no accounts and no configuration.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Database = Annotated[
+    str | None,
+    typer.Option("--database", metavar="URL", help="An empty postgresql://… database; left out: a new SQLite file."),
+]
+JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the figures there, too.")]
+Latency = Annotated[str, typer.Option("--latency-ms", metavar="A-B", help="How long each request to a side takes.")]
+Workers = Annotated[int, typer.Option("--workers", min=1, max=16, metavar="N", help="Worker processes.")]
+HubSpotLimit = Annotated[int, typer.Option(min=1, metavar="R", help="Requests per second, enforced.")]
+StripeLimit = Annotated[int, typer.Option(min=1, metavar="R", help="Requests per second, enforced.")]
+
+
+@app.command()
+def hooks(
+    database: Database = None,
+    *,
+    posts: Annotated[int, typer.Option(min=1, max=5000, metavar="N", help="How many one after the other.")] = 50,
+    json_file: JsonFile = None,
+) -> None:
+    """How fast the web door answers a signed HubSpot POST of 100 events, alone and ten at once."""
+    from wanesync.sandbox.bench.hooks import measure  # noqa: PLC0415 - keeps --help fast
+
+    figures = measure(database, posts)
+    _show(figures, {"median_ms": "< 50", "parallel_max_ms": "< 250 each"})
+    _write(json_file, figures)
+
+
+@app.command()
+def steady(
+    database: Database = None,
+    *,
+    seconds: Annotated[float, typer.Option(min=1, max=3600, metavar="S", help="How long edits are made.")] = 60,
+    per_side: Annotated[float, typer.Option(min=0.1, max=100, metavar="N", help="Edits a second on each side.")] = 5,
+    latency_ms: Latency = "150-400",
+    workers: Workers = 1,
+    json_file: JsonFile = None,
+) -> None:
+    """Edits on both sides at a steady rate: how long each takes to arrive on the other side."""
+    from wanesync.sandbox.bench.stage import Limits  # noqa: PLC0415 - keeps --help fast
+    from wanesync.sandbox.bench.steady import Wish, measure  # noqa: PLC0415 - as above
+
+    limits = Limits(latency_ms=_bounds(latency_ms))
+    figures = measure(Wish(seconds, per_side, limits, workers), database)
+    _show(figures, {"p50_s": "<= 2", "p99_s": "<= 5", "lost": "0", "rate_limited": "0"})
+    _write(json_file, figures)
+    if figures["lost"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def burst(
+    database: Database = None,
+    *,
+    contacts: Annotated[int, typer.Option(min=1, max=1_000_000, metavar="N", help="New contacts.")] = 10_000,
+    seconds: Annotated[float, typer.Option(min=1, max=3600, metavar="S", help="They arrive evenly.")] = 60,
+    purchases: Annotated[int, typer.Option(min=0, max=100_000, metavar="N", help="By known customers.")] = 150,
+    customers: Annotated[int, typer.Option(min=0, max=100_000, metavar="N", help="New customers.")] = 100,
+    workers: Workers = 1,
+    hubspot_limit: HubSpotLimit = 15,
+    stripe_limit: StripeLimit = 100,
+    latency_ms: Latency = "150-400",
+    json_file: JsonFile = None,
+    svg_file: Annotated[
+        Path | None,
+        typer.Option("--svg", metavar="FILE", help="Draw latency over arrival there; default: beside --json."),
+    ] = None,
+) -> None:
+    """The brief's burst: contacts by the thousand, with purchases and customers among them."""
+    from wanesync.sandbox.bench.arrivals import Load  # noqa: PLC0415 - keeps --help fast
+    from wanesync.sandbox.bench.burst import measure  # noqa: PLC0415 - as above
+    from wanesync.sandbox.bench.plot import draw  # noqa: PLC0415 - as above
+    from wanesync.sandbox.bench.stage import Limits  # noqa: PLC0415 - as above
+
+    limits = Limits(hubspot_limit, stripe_limit, _bounds(latency_ms))
+    measured = measure(Load(contacts, purchases, customers, seconds), limits, workers, database)
+    figures = measured.figures
+    _show(figures, _burst_targets(figures, database, limits))
+    _write(json_file, figures)
+    if svg_file is None and json_file is not None:
+        svg_file = json_file.with_suffix(".svg")
+    if svg_file is not None:
+        svg_file.write_text(draw(measured))
+    if figures["left"] or figures["extra_records"]:
+        raise typer.Exit(1)
+
+
+def _burst_targets(figures: Mapping[str, object], database: str | None, limits: Limits) -> dict[str, str]:
+    bound_s, share = figures["bound_s"], figures["bound_share_within_30_s"]
+    return {
+        "drained_s": f"<= {bound_s} + 7 %",
+        "share_within_30_s": f">= {0.64 if limits.stripe == 100 else share}",
+        "windows_over_limit": "0",
+        "rate_limited": "0",
+        "utilisation": ">= 0.94",
+        "purchases_p99_s": "<= 5",
+        "customers_p99_s": "<= 5",
+        "webhook_p99_s": "< 1",
+        "worker_cpu_ms_per_contact": "<= 6" if database else "<= 4",
+        "left": "0",
+        "extra_records": "0",
+    }
+
+
+def _bounds(text: str) -> tuple[float, float]:
+    from wanesync.cli.sandbox import _bounds as parse_bounds  # noqa: PLC0415 - keeps --help fast
+
+    return parse_bounds(text)
+
+
+def _show(figures: Mapping[str, object], targets: Mapping[str, str]) -> None:
+    rows = [(name, _text(value), targets.get(name, "")) for name, value in figures.items()]
+    print_rows(console(), table("Figure", ">Measured", "Wanted"), rows)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, dict):
+        return "\n".join(f"{name} {_text(inner)}" for name, inner in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _write(path: Path | None, figures: Mapping[str, object]) -> None:
+    if path is not None:
+        path.write_text(json.dumps(figures, indent=2) + "\n")
