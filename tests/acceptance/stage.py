@@ -137,9 +137,9 @@ class Stage:
         self._programs.append(program)
         return program
 
-    def serve(self) -> None:
+    def serve(self, program: Program | None = None) -> None:
         """The web doors, and the sandbox's webhooks sent to them."""
-        line = self.start("serve").first_line()
+        line = (program or self.start("serve")).first_line()
         self.aim(next(word for word in line.split() if word.startswith("http")))
 
     def aim(self, url: str) -> None:
@@ -182,9 +182,10 @@ class Stage:
 
     def live(self) -> None:
         """First listing done, everything in order, doors and worker running."""
+        serving, working = self.start("serve"), self.start("worker")
         self.reconcile()
-        self.serve()
-        self.work()
+        self.serve(serving)
+        working.first_line()
         self.rest()
 
     # -- the outside world

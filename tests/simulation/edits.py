@@ -155,7 +155,7 @@ def _check_uncontested(world: World, history: History, link: Link, spec: FieldSp
     if not history.is_kept(cell, value):
         world.blame("an uncontested edit was lost")
         world.say("uncontested", last, held)
-    elif "quiet" in world.features and not world.features & {"late", "tmo", "crash", "pause"}:
+    elif spec.name != "name" and "quiet" in world.features and not world.features & {"late", "tmo", "crash", "pause"}:
         world.blame("an uncontested edit is only in conflicts")
         world.say("uncontested", last, held)
 

@@ -12,7 +12,7 @@ from tests.simulation.truth import Truth
 
 FEATURES = (
     "email second delete merge pay guest aba clear case swap lossy note lost dup order crash pause late tmo s500 s503 "
-    "door storm away listing lanes quiet"
+    "door storm away listing lanes quiet firm"
 ).split()
 """What a scenario may hold; drawn per seed. ``quiet``: each user waits until the engine is at rest."""
 
@@ -137,6 +137,10 @@ class Crowd:
             value = self.rng.choice(earlier)
         else:
             value = self.value(side, name)
+            if name == "name" and side is Side.STRIPE and self.rng.random() < 0.6:
+                # A new last name can be told apart from the first; a wholly new name cannot.
+                held = self.truth.value((side, record_id), name).partition(" ")[0]
+                value = f"{held} {value.partition(' ')[2]}" if held else value
         earlier.append(value)
         return self.edit(side, "update", record_id, self.words(side, name, value), now_ms)
 
@@ -146,7 +150,9 @@ class Crowd:
         n = self._values
         if name == "phone" and "lossy" in self.features and side is Side.HUBSPOT:
             return f"{n} (202) 555-0100 ext. 4321 (mornings)"
-        return {"name": f"Fn{n} Ln{n}", "phone": f"+49301{n:06d}", "company": f"Co{n}", "city": f"City{n}"}[name]
+        # A digit makes a name a firm's, which no contact's two name fields can take without a guess.
+        person = f"Firm {n}" if "firm" in self.features and self.rng.random() < 0.5 else f"F{_letters(n)} L{_letters(n)}"
+        return {"name": person, "phone": f"+49301{n:06d}", "company": f"Co{n}", "city": f"City{n}"}[name]
 
     def words(self, side: Side, name: str, value: str) -> dict[str, str]:
         """A value as the raw properties of a side."""
@@ -171,3 +177,12 @@ class Crowd:
 def address(person: int, letter: str = "") -> str:
     """An address of a person."""
     return f"p{person}{letter}@example.com"
+
+
+def _letters(number: int) -> str:
+    """1 -> b, 26 -> ba: numbers a name may hold."""
+    text = ""
+    while number:
+        number, rest = divmod(number, 26)
+        text = chr(97 + rest) + text
+    return text

@@ -52,7 +52,7 @@ class Play:
         if "listing" in world.features:
             self.listing = True
         else:
-            world.list_all()
+            self.listing = not world.list_all()
         self.play()
         self.finish()
 
@@ -65,11 +65,8 @@ class Play:
             process.paused_until = 0
         world.leap(world.now + 10_000)
         if self.listing:
-            self.listing = False
             world.list_all()
             self.play()
-        world.catch_up()
-        self.play()
         world.list_all()
         self.play()
         world.leap(world.now + DAY_MS + 60_000)
@@ -177,9 +174,8 @@ class Play:
         self.world.say("user", self.world.crowd.act(self.world.now))
 
     def _list(self) -> None:
-        self.listing = False
         self.world.depth += 1
-        self.world.list_all()
+        self.listing = not self.world.list_all()
         self.world.depth -= 1
 
     def _crash(self) -> None:

@@ -16,7 +16,7 @@ from tests.simulation.people import Crowd, draw_features
 from tests.simulation.ports import PORTAL, SimHubSpot, SimStripe
 from tests.simulation.truth import Truth
 from wanesync.core.action import Rules
-from wanesync.core.errors import CallError
+from wanesync.core.errors import CallError, SideDown
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap
 from wanesync.core.model import Link, OwnWrite, Side
 from wanesync.core.purchases import Sink
@@ -293,26 +293,28 @@ class World:
     def meanwhile(self) -> None:
         """One step of somebody else; the player sets it."""
 
-    def list_all(self) -> None:
-        """Reconcile, as the command does: cursors first, then both listings, the jobs, and a catch-up."""
+    def list_all(self) -> bool:
+        """Reconcile, as the command does: cursors first, then both listings, the jobs, and a catch-up.
+
+        False: a side was in trouble, and it has to be run again.
+        """
         gate = Gate(self.between)
         pacers = dict.fromkeys(Side, gate)
         engine = self.rng.choice(self.processes).worker.engine
         self.say("list")
         CatchUp(engine, pacers, gate).mark_start()  # type: ignore[arg-type]
         rounds = Reconcile(engine, pacers)  # type: ignore[arg-type]
-        listed, report = rounds.look(lambda _side, _count: None, lambda _count: None)
-        rounds.queue(listed, report, force=True)
-        self.say("listed", dict(report.counts), report.keys)
-        self.catch_up()
-
-    def catch_up(self) -> None:
-        """What webhooks did not bring."""
-        gate = Gate(self.between)
-        engine = self.rng.choice(self.processes).worker.engine
-        for side in Side:
-            caught = CatchUp(engine, dict.fromkeys(Side, gate), gate).run(side)  # type: ignore[arg-type]
-            self.say("caught up", caught)
+        try:
+            listed, report = rounds.look(lambda _side, _count: None, lambda _count: None)
+            rounds.queue(listed, report, force=True)
+            self.say("listed", dict(report.counts), report.keys)
+            for side in Side:
+                caught = CatchUp(engine, pacers, gate).run(side)  # type: ignore[arg-type]
+                self.say("caught up", caught)
+        except (CallError, SideDown) as error:
+            self.say("not listed", error)
+            return False
+        return True
 
     def open_doors(self) -> None:
         """From now on webhooks are sent."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from hypothesis import settings
@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from wanesync.core.action import Action, Plan, Rules
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap, FieldSpec
 from wanesync.core.forms import NAME_PARTS
+from wanesync.core.match import Scene
 from wanesync.core.merge import Differ, Merged, Pair, merge
 from wanesync.core.model import Halves, Link, Record, Seen, Side, normalise_email
+from wanesync.core.plan import plan
 
 HUBSPOT, STRIPE = Side.HUBSPOT, Side.STRIPE
 FIELDS = FieldMap(DEFAULT_FIELDS)
@@ -103,3 +105,15 @@ def raw_text(max_size: int = 40) -> st.SearchStrategy[str]:
 def written_by(action: Action, *, blanks: bool = True) -> dict[str, str]:
     """Field -> the value an action would write."""
     return {name: change.after for name, change in action.changes.items() if change.after or blanks}
+
+
+def scene(key: str, *records: Record | Seen, links: Iterable[Link] = (), **facts: object) -> Scene:
+    """A scene of copies; a bare record is one we have just seen."""
+    copies = [r if isinstance(r, Seen) else seen(r) for r in records]
+    made = Scene(key, {(s.side, s.id): s for s in copies}, list(links))
+    return replace(made, **facts)  # type: ignore[arg-type]
+
+
+def run(at: Scene, rules: Rules = RULES) -> Plan:
+    """The plan of a scene."""
+    return plan(at, rules, "new")

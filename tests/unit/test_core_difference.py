@@ -151,4 +151,9 @@ def test_a_record_nobody_knows_is_no_difference() -> None:
 
 
 def test_only_creations_and_updates_are_for_a_reconcile_to_do() -> None:
-    assert {str(kind) for kind in ACTIONABLE} == {"create_customer", "create_contact", "update_customer", "update_contact"}
+    assert {str(kind) for kind in ACTIONABLE} == {
+        "create_customer",
+        "create_contact",
+        "update_customer",
+        "update_contact",
+    }

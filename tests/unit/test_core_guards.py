@@ -64,7 +64,9 @@ def test_creations_alone_stop_nothing_here() -> None:
 
 
 def test_a_stopped_run_names_its_numbers_and_the_way_out() -> None:
-    with pytest.raises(GuardError, match=r"400 linked people .* of 1000 linked; more than 300 .* --force 400") as stopped:
+    with pytest.raises(
+        GuardError, match=r"400 linked people .* of 1000 linked; more than 300 .* --force 400"
+    ) as stopped:
         check_volume(Volume(links=1000, overwritten=400))
     assert stopped.value.exit_code == 3
 

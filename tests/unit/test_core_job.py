@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.unit.core_builders import BRIEF, HUBSPOT, STEADY, STRIPE
 from wanesync.core.errors import CallError, Failure
-from wanesync.core.ids import make_id, made_ms
+from wanesync.core.ids import made_ms, make_id
 from wanesync.core.job import (
     BACKOFF_CAP_MS,
     BACKOFF_FIRST_MS,
@@ -75,7 +75,10 @@ def test_a_back_off_lies_between_a_tenth_of_its_step_and_the_step(attempts: int,
 def test_back_offs_of_many_jobs_are_spread() -> None:
     rng = random.Random(1)
     delays = sorted(back_off_ms(10, rng) for _ in range(1000))
-    quarters = [sum(low <= d < low + BACKOFF_CAP_MS / 4 for d in delays) for low in range(0, BACKOFF_CAP_MS, BACKOFF_CAP_MS // 4)]
+    quarters = [
+        sum(low <= d < low + BACKOFF_CAP_MS / 4 for d in delays)
+        for low in range(0, BACKOFF_CAP_MS, BACKOFF_CAP_MS // 4)
+    ]
     assert min(quarters) > 100
 
 
@@ -164,7 +167,9 @@ def test_purchases_go_before_people_and_people_before_bulk() -> None:
 
 
 def test_an_error_says_which_side_what_and_the_status() -> None:
-    assert str(CallError(HUBSPOT, Failure.REFUSED, "no such property", 400)) == "hubspot: refused (400): no such property"
+    assert (
+        str(CallError(HUBSPOT, Failure.REFUSED, "no such property", 400)) == "hubspot: refused (400): no such property"
+    )
 
 
 # -- ids

@@ -35,7 +35,9 @@ def test_our_id_on_the_contact_matches_without_an_address() -> None:
 
 
 def test_an_id_and_an_address_that_name_different_contacts_are_ambiguous() -> None:
-    assert match(customer(other_id="1", email=ADA), contact("1", email="x@example.com"), contact("2", email=ADA)).problem
+    assert match(
+        customer(other_id="1", email=ADA), contact("1", email="x@example.com"), contact("2", email=ADA)
+    ).problem
 
 
 def test_an_id_and_an_address_that_name_one_contact_match() -> None:

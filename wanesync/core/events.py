@@ -132,9 +132,7 @@ def _vanished(seen: Seen, event: EventRow, name: str, window: Sequence[EventRow]
     field_name = name.partition("/")[0]
     if holds(seen, name, value):
         return False
-    written_over = any(
-        field_name in w.changes and not _says(name, w.changes[field_name].before, value) for w in recent
-    )
+    written_over = any(field_name in w.changes and not _says(name, w.changes[field_name].before, value) for w in recent)
     later = [e for e in window if name in e.values and _after(e, event) and _own_write(e, recent) is None]
     return not later or written_over
 

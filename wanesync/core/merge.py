@@ -76,6 +76,7 @@ def _meet(pair: Pair, spec: FieldSpec, differ: Differ, merged: Merged) -> None:
         blank = Side.STRIPE if hubspot else Side.HUBSPOT
         if not spec.fill_empty or not _write(pair, spec, blank, merged):
             merged.base[spec.name] = (hubspot, stripe)
+            _note_unsplit(pair, spec, blank, merged)
         return
     winner = {"keep": None, "owner": spec.owner, "hubspot": Side.HUBSPOT, "stripe": Side.STRIPE}[differ]
     if winner and _write(pair, spec, winner.other, merged):
@@ -108,8 +109,13 @@ def _flow(pair: Pair, spec: FieldSpec, halves: Halves, merged: Merged) -> None:
             merged.conflicts[winner.other].append(_lost(pair, spec, winner.other, "policy"))
         return
     merged.base[spec.name] = (hubspot, stripe)
-    if spec.convert(winner.other, pair.value(winner, spec.name), pair.value(winner.other, spec.name)) is None:
-        merged.settled.append(_lost(pair, spec, winner, "unsplit"))
+    _note_unsplit(pair, spec, winner.other, merged)
+
+
+def _note_unsplit(pair: Pair, spec: FieldSpec, to: Side, merged: Merged) -> None:
+    """A value that cannot be told on the other side without a guess is kept: it may be written over there later."""
+    if spec.direction.reaches(to) and spec.convert(to, pair.value(to.other, spec.name), pair.value(to, spec.name)) is None:
+        merged.settled.append(_lost(pair, spec, to.other, "unsplit"))
 
 
 def _write(pair: Pair, spec: FieldSpec, to: Side, merged: Merged) -> bool:

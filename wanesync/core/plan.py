@@ -15,6 +15,7 @@ from wanesync.core.merge import Merged, Pair, merge
 from wanesync.core.model import (
     Answer,
     Change,
+    Conflict,
     Halves,
     Link,
     LinkState,
@@ -190,7 +191,7 @@ class _Draft:
                 self._put(replace(link, primary=chosen, base=base))
 
     def _start_base(self, link: Link) -> Mapping[str, Halves]:
-        """The one after a primary that is gone starts with the contact's half and its own values: no blank is filled."""
+        """After a primary that is gone: the contact's half of its base and the new one's values: no blank is filled."""
         customer = self.scene.get(Side.STRIPE, link.stripe_id)
         if self.former is None or not self.former.base or customer is None:
             return link.base
@@ -246,20 +247,23 @@ class _Draft:
             self.plan.wait = "its e-mail is being created by another job"
         else:
             self._note(source, "")
-            changes = self._initial(source, target)
-            self.plan.actions[target] = Action(target, WriteKind.CREATE, source.id, "", changes, hmacs=source.hmacs)
+            changes, unsplit = self._initial(source, target)
+            self.plan.actions[target] = Action(
+                target, WriteKind.CREATE, source.id, "", changes, unsplit, hmacs=source.hmacs
+            )
 
-    def _initial(self, source: Seen, target: Side) -> dict[str, Change]:
-        changes = {}
+    def _initial(self, source: Seen, target: Side) -> tuple[dict[str, Change], tuple[Conflict, ...]]:
+        """The values of a creation, and those that cannot be told there without a guess."""
+        changes, unsplit = {}, []
         for spec in self.rules.fields.specs:
             value = source.record.values.get(spec.name, "")
+            after: str | None = ""
             if value and spec.direction.reaches(target):
                 after = spec.convert(target, value, "")
-                if after:
-                    changes[spec.name] = Change("", after, value)
-                    continue
-            changes[spec.name] = Change("", "", value)
-        return changes
+                if after is None:
+                    unsplit.append(Conflict(source.side, source.id, spec.name, value, "unsplit"))
+            changes[spec.name] = Change("", after or "", value)
+        return changes, tuple(unsplit)
 
     # -- small ones
 

@@ -41,7 +41,7 @@ def read_patiently(call: Callable[[], Page]) -> Page:
     retrying = Retrying(
         retry=retry_if_exception(passing),
         stop=stop_after_attempt(READ_ATTEMPTS),
-        wait=wait_exponential_jitter(initial=0.5, max=8),
+        wait=wait_exponential_jitter(multiplier=0.5, max=8),
         reraise=True,
     )
     try:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from wanesync.core.errors import CallError, Failure
-from wanesync.core.job import LOCK_WAIT_MS, DeadClass, JobKind, JobRequest, Priority
+from wanesync.core.job import LOCK_WAIT_MS, MAX_ATTEMPTS, DeadClass, JobKind, JobRequest, Priority, back_off_ms
 from wanesync.core.model import Answer, OwnWrite, Record, Side, WriteKind, contact_key
 from wanesync.core.ports import CreateItem, CustomerAnswer, UpdateItem
 from wanesync.engine import bodies, memory
@@ -177,12 +177,14 @@ class Sending:
         link = tx.links.get(own.link_id)
         tx.writes.answer(own.id, answer)
         refused = [name for name in fields if name in own.changes]
-        if link is None or not refused:
-            tx.locks.drop(intent.job.token)
-            tx.jobs.kill(intent.job, DeadClass.REFUSED, "refused, and no field of this write is to blame")
+        job = intent.job
+        if link is None or not refused or job.attempts + 1 >= MAX_ATTEMPTS:
+            tx.locks.drop(job.token)
+            tx.jobs.kill(job, DeadClass.VALIDATION, f"refused for {', '.join(fields)}; mend it on either side")
             return
         memory.park(tx, link, own, refused)
-        again(tx, intent.job, 0, "a field was parked")
+        # Counted: an address that is refused although nobody we know has it is not sent for ever.
+        again(tx, job, back_off_ms(job.attempts, self.engine.rng), "a field was parked", count=True)
 
     def _target_gone(self, tx: Tx, intent: Intent) -> None:
         own, job = intent.own, intent.job

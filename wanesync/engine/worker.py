@@ -167,6 +167,8 @@ class Worker:
                 self.sweep()
             except StoreDown as error:
                 log.warning("store down", reason=str(error))
+            except Exception as error:  # noqa: BLE001 - without heartbeats every job of this process is lost
+                log.error("heartbeat failed", error=type(error).__name__)
             self.stopping.wait(SWEEP_MS / 1000)
             if self.stopping.is_set():
                 self.clock.sleep_until(self.clock.now_ms() + 50)
@@ -266,6 +268,9 @@ class Worker:
                 log.warning("store down", reason=str(error))
                 if self.stopping.wait(1):
                     return
+            except Exception as error:  # noqa: BLE001 - the open intents tell whoever gets the jobs next
+                log.error("outcomes lost", calls=len(batch), error=type(error).__name__)
+                return
         self.engine.failpoint("committed")
         for call in follow_ups:
             self.lanes[call.lane].waiting.append(call)
