@@ -255,7 +255,7 @@ class Stage:
 
     def _state(self) -> str:
         logs = [program.said.read_text()[-1500:] for program in self._programs]
-        return f"{read_overview(self.store)}\n" + "\n".join(logs)
+        return f"{read_overview(self.store)}\n{self.sandbox.stats()}\n" + "\n".join(logs)
 
 
 def _clean_env() -> dict[str, str]:

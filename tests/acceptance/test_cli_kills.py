@@ -27,7 +27,8 @@ FAILPOINTS = (
     "committed:3",
 )
 NOTE_FAILPOINTS = ("notes.create.before:1", "notes.create.after:1")
-PEOPLE = 4
+NAMES = ("Ana", "Tom", "Zoë", "Omar")
+PEOPLE = len(NAMES)
 
 
 @pytest.mark.parametrize("failpoint", FAILPOINTS)
@@ -65,8 +66,10 @@ def survive(stage: Stage, failpoint: str) -> None:
 def _begin(stage: Stage) -> list[tuple[str, str]]:
     pairs = []
     for number in range(PEOPLE):
-        stage.edit(Side.HUBSPOT, "create", email=f"contact{number}@example.com", firstname=f"C{number}", lastname="One")
-        stage.edit(Side.STRIPE, "create", email=f"customer{number}@example.com", name=f"S{number} Two")
+        stage.edit(
+            Side.HUBSPOT, "create", email=f"contact{number}@example.com", firstname=NAMES[number], lastname="One"
+        )
+        stage.edit(Side.STRIPE, "create", email=f"customer{number}@example.com", name=f"{NAMES[number]} Two")
         pair = (
             stage.edit(Side.HUBSPOT, "create", email=f"both{number}@example.com", city="Lyon", company=""),
             stage.edit(Side.STRIPE, "create", email=f"Both{number}@example.com", business_name=f"Both {number}"),
@@ -91,7 +94,7 @@ def _check(stage: Stage) -> None:
     for number in range(PEOPLE):
         assert stage.customer(f"both{number}@example.com")["phone"] == f"+1202555010{number}"
         assert stage.contact(f"both{number}@example.com")["company"] == f"Both {number}"
-        assert stage.customer(f"contact{number}@example.com")["name"] == f"C{number} One"
+        assert stage.customer(f"contact{number}@example.com")["name"] == f"{NAMES[number]} One"
         assert stage.contact(f"customer{number}@example.com")["lastname"] == "Two"
     report = stage.compare()
     assert (report.actionable, report.to_link) == (0, 0)

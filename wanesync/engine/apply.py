@@ -19,9 +19,9 @@ from wanesync.engine import bodies, memory
 from wanesync.engine.context import Call, Engine
 from wanesync.engine.finding import Finding
 from wanesync.engine.intents import Intent, Pass
-from wanesync.engine.judging import judge_refs
+from wanesync.engine.judging import judge_records
 from wanesync.engine.origin import suspects
-from wanesync.engine.outcome import again, finish
+from wanesync.engine.outcome import again, finish, finish_all
 from wanesync.engine.scene import load_scenes
 from wanesync.engine.sending import Sending
 from wanesync.store.store import Tx
@@ -90,25 +90,38 @@ class Apply:
     def plan_jobs(self, tx: Tx, jobs: Sequence[Job], round_: Pass, calls: list[Call]) -> list[Intent]:
         """Plan jobs whose key is locked; remember what is to be remembered; returns the writes to send."""
         intents: list[Intent] = []
-        scenes = load_scenes(tx, sorted({round_.key_of[job.id] for job in jobs}))
-        for job in jobs:
-            key = round_.key_of[job.id]
-            scene = scenes[key]
-            outcome = self._plan(tx, scene)
-            if outcome.locks - {job.key}:
-                if not self.engine.take_locks(tx, job, outcome.locks):
-                    again(tx, job, LOCK_WAIT_MS, "another record's lock is taken")
-                    continue
-                scene = load_scenes(tx, [key])[key]
-                outcome = self._plan(tx, scene)
+        ended: list[tuple[Job, Scene]] = []
+        for job, scene, outcome in self._plan_all(tx, jobs, round_):
             if outcome.wait:
                 again(tx, job, LOCK_WAIT_MS, outcome.wait)
                 continue
             if round_.send and self._is_suspect(tx, job, scene, outcome, round_, calls):
                 continue
             memory.remember(tx, outcome, Priority(job.priority))
-            intents += self._decide(tx, job, scene, outcome, round_)
+            found = self._decide(tx, job, scene, outcome, round_)
+            if found is None:
+                ended.append((job, scene))
+            else:
+                intents += found
+        self._end(tx, ended)
         return intents
+
+    def _plan_all(self, tx: Tx, jobs: Sequence[Job], round_: Pass) -> list[tuple[Job, Scene, Plan]]:
+        """Scenes and plans of all jobs; a plan that needs more locks is made anew once they are taken."""
+        scenes = load_scenes(tx, sorted({round_.key_of[job.id] for job in jobs}))
+        plans = {job.id: self._plan(tx, scenes[round_.key_of[job.id]]) for job in jobs}
+        relocked: list[Job] = []
+        for job in jobs:
+            if plans[job.id].locks - {job.key}:
+                if self.engine.take_locks(tx, job, plans[job.id].locks):
+                    relocked.append(job)
+                else:
+                    again(tx, job, LOCK_WAIT_MS, "another record's lock is taken")
+                    del plans[job.id]
+        if relocked:
+            scenes |= load_scenes(tx, sorted({round_.key_of[job.id] for job in relocked}))
+            plans |= {job.id: self._plan(tx, scenes[round_.key_of[job.id]]) for job in relocked}
+        return [(job, scenes[round_.key_of[job.id]], plans[job.id]) for job in jobs if job.id in plans]
 
     def _plan(self, tx: Tx, scene: Scene) -> Plan:
         return plan(scene, self.engine.rules, self.engine.new_id(tx.now_ms))
@@ -121,7 +134,10 @@ class Apply:
             scene.late = scene.late | found.late
             fresh = self._plan(tx, scene)
             memory.remember(tx, fresh, Priority(job.priority))
-            calls += self.sending.send(tx, job.lane, self._decide(tx, job, scene, fresh, round_))
+            decided = self._decide(tx, job, scene, fresh, round_)
+            if decided is None:
+                self._end(tx, [(job, scene)])
+            calls += self.sending.send(tx, job.lane, decided or [])
             return True
         if not found.unknown:
             return False
@@ -134,8 +150,8 @@ class Apply:
             again(tx, job, SUSPECT_WAIT_MS, "waiting for the event that tells who wrote a value")
         return True
 
-    def _decide(self, tx: Tx, job: Job, scene: Scene, outcome: Plan, round_: Pass) -> list[Intent]:
-        """Turn actions into an intent of this lane and jobs of the other; without any, judge and finish."""
+    def _decide(self, tx: Tx, job: Job, scene: Scene, outcome: Plan, round_: Pass) -> list[Intent] | None:
+        """Turn actions into an intent of this lane and jobs of the other; None: nothing is left to do here."""
         lane, priority = job.lane, Priority(job.priority)
         queue = [side for side in outcome.actions if side is not lane or not round_.send]
         tx.jobs.put_many([JobRequest(side, JobKind.WRITE, round_.key_of[job.id], priority) for side in queue])
@@ -143,8 +159,7 @@ class Apply:
         opened = round_.opened.get(job.key, [])
         if action is None:
             self._give_up(tx, opened)
-            self._end(tx, job, scene)
-            return []
+            return None
         if tx.settings.get(WRITES) == "off":
             memory.note_would_write(tx, action)
             again(tx, job, DAY_MS, WRITES_OFF, fixed=True)
@@ -177,9 +192,15 @@ class Apply:
         for own in opened:
             tx.writes.answer(own.id, Answer.LOST)
 
-    def _end(self, tx: Tx, job: Job, scene: Scene) -> None:
-        key_kind, record_id = split_key(scene.key)
-        side = Side.HUBSPOT if key_kind == "contact" else Side.STRIPE
-        linked = [(side.other, k.id_on(side.other)) for k in scene.links if k.id_on(side) == record_id]
-        judge_refs(self.engine, tx, [(side, record_id), *linked], scene.key)
-        finish(tx, job)
+    def _end(self, tx: Tx, ended: Sequence[tuple[Job, Scene]]) -> None:
+        """Nothing left to write: judge the events of the records whose locks are held, and be done."""
+        records: dict[Side, dict[str, str]] = {Side.HUBSPOT: {}, Side.STRIPE: {}}
+        for _, scene in ended:
+            key_kind, record_id = split_key(scene.key)
+            side = Side.HUBSPOT if key_kind == "contact" else Side.STRIPE
+            records[side][record_id] = scene.key
+            for link in scene.links:
+                if link.id_on(side) == record_id:
+                    records[side.other][link.id_on(side.other)] = scene.key
+        judge_records(self.engine, tx, records)
+        finish_all(tx, [job for job, _ in ended])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from wanesync.core.action import Rules
@@ -73,7 +73,8 @@ class Call:
     """One API request to be made outside any transaction, and what is to be done with its answer inside one.
 
     ``then`` is given the answer or the ``CallError`` and may return further calls for the same jobs.
-    ``operation`` names the rate scope and what a 403 pauses.
+    ``operation`` names the rate scope and what a 403 pauses. ``together``: commits the good answers to
+    several calls of its kind at once (``subject`` is what it knows of each); ``then`` does it alone.
     """
 
     lane: Side
@@ -81,3 +82,5 @@ class Call:
     jobs: list[Job]
     send: Callable[[], object]
     then: Callable[[Tx, object | CallError], list[Call]]
+    together: Callable[[Tx, Sequence[tuple[Call, object]]], list[Call]] | None = None
+    subject: object = None

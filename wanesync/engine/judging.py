@@ -5,29 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from wanesync.core.events import OWN_WRITE_AGE_MS, holds, judge
-from wanesync.core.match import Ref
 from wanesync.core.model import EventRow, OwnWrite, Seen, Side
 from wanesync.engine.context import Engine
 from wanesync.store.store import Tx
 
 
-def judge_keys(engine: Engine, tx: Tx, records: Mapping[str, tuple[Side, str]]) -> None:
-    """Judge records (id -> side and key) whose keys' locks are held; a doubt or an open write postpones it."""
-    by_side: dict[Side, dict[str, str]] = {Side.HUBSPOT: {}, Side.STRIPE: {}}
-    for record_id, (side, key) in records.items():
-        by_side[side][record_id] = key
-    for side, keys in by_side.items():
-        if keys:
-            _judge_side(engine, tx, side, keys)
-
-
-def judge_refs(engine: Engine, tx: Tx, refs: Sequence[Ref], key: str) -> None:
-    """Judge the records of one key whose lock is held."""
-    for side in Side:
-        ids = [i for at, i in refs if at is side]
-        pending = tx.events.with_unjudged(side, ids) if ids else []
+def judge_records(engine: Engine, tx: Tx, records: Mapping[Side, Mapping[str, str]]) -> None:
+    """Judge records (side -> id -> key) whose keys' locks are held; a doubt or an open write postpones it."""
+    for side, keys in records.items():
+        pending = tx.events.with_unjudged(side, list(keys)) if keys else []
         if pending:
-            _judge_side(engine, tx, side, dict.fromkeys(pending, key))
+            _judge_side(engine, tx, side, {record_id: keys[record_id] for record_id in pending})
 
 
 def _judge_side(engine: Engine, tx: Tx, side: Side, keys: Mapping[str, str]) -> None:

@@ -22,6 +22,13 @@ def finish(tx: Tx, job: Job) -> None:
     tx.jobs.finish(job)
 
 
+def finish_all(tx: Tx, jobs: Sequence[Job]) -> None:
+    """Done, all of them."""
+    if jobs:
+        tx.locks.drop_many([job.token for job in jobs])
+        tx.jobs.finish_many(jobs)
+
+
 # Two flags with defaults, named at every call.
 def again(  # noqa: PLR0913
     tx: Tx, job: Job, delay_ms: int, reason: str, *, count: bool = False, fixed: bool = False

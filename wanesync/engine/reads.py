@@ -12,8 +12,8 @@ from wanesync.core.model import Record, Side
 from wanesync.core.plan import plan
 from wanesync.core.ports import CustomerAnswer
 from wanesync.engine.context import Call, Engine
-from wanesync.engine.judging import judge_keys
-from wanesync.engine.outcome import again, fail, finish, still_ours
+from wanesync.engine.judging import judge_records
+from wanesync.engine.outcome import fail, finish_all, still_ours
 from wanesync.engine.scene import key_of, load_scenes
 from wanesync.engine.sight import Sight, store_contacts
 from wanesync.store.store import Tx
@@ -142,9 +142,7 @@ class Reads:
                 requests.append(JobRequest(lane, JobKind.WRITE, key, priority))
         tx.jobs.put_many(requests)
         done = {job.id for job, _ in quiet}
-        for job in jobs:
-            if job.id not in done:
-                finish(tx, job)
+        finish_all(tx, [job for job in jobs if job.id not in done])
         self._judge(tx, quiet)
 
     def _judge(self, tx: Tx, quiet: Sequence[tuple[Job, str]]) -> None:
@@ -157,11 +155,6 @@ class Reads:
                 tx.jobs.put(JobRequest(job.lane, JobKind.WRITE, key, Priority(job.priority), due))
             elif job.key in pending:
                 locked.append((job, key))
-        judge_keys(self.engine, tx, {job.key: (job.lane, key) for job, key in locked})
-        for job, _ in quiet:
-            finish(tx, job)
-
-
-def retry_later(tx: Tx, job: Job, reason: str) -> None:
-    """A lock is taken or a prerequisite is missing: again soon, nothing counted."""
-    again(tx, job, LOCK_WAIT_MS, reason)
+        if locked:
+            judge_records(self.engine, tx, {locked[0][0].lane: {job.key: key for job, key in locked}})
+        finish_all(tx, [job for job, _ in quiet])

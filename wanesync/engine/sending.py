@@ -53,15 +53,39 @@ class Sending:
             if isinstance(answer, CallError):
                 return self._failed(tx, intent, answer)
             assert isinstance(answer, CustomerAnswer)  # noqa: S101 - narrows what ``send`` returned
-            sight = Sight(self.engine, tx, Priority(intent.job.priority))
-            sight.store_customer(answer, moved)
-            sight.close()
-            if answer.record is None:
-                return self._failed(tx, intent, CallError(Side.STRIPE, Failure.NOT_FOUND, "the customer is deleted"))
-            return self.answered(tx, [(intent, answer.record)])
+            return self._customers_answered(tx, [(intent, moved, answer)])
 
         operation = "customers.create" if create else "customers.update"
-        return Call(Side.STRIPE, operation, [intent.job], send, then)
+        return Call(Side.STRIPE, operation, [intent.job], send, then, self._settle_customers, (intent, moved))
+
+    def _settle_customers(self, tx: Tx, answered: Sequence[tuple[Call, object]]) -> list[Call]:
+        ours = {job.id for job in still_ours(tx, [job for call, _ in answered for job in call.jobs])}
+        results = []
+        for call, answer in answered:
+            if call.jobs[0].id in ours:
+                assert isinstance(answer, CustomerAnswer)  # noqa: S101 - narrows what ``send`` returned
+                assert isinstance(call.subject, tuple)  # noqa: S101 - what ``_send_stripe`` put there
+                results.append((*call.subject, answer))
+        return self._customers_answered(tx, results)
+
+    def _customers_answered(self, tx: Tx, results: Sequence[tuple[Intent, int, CustomerAnswer]]) -> list[Call]:
+        """Store what Stripe answered to some writes, then commit them; ``moved`` is from before each call."""
+        if not results:
+            return []
+        sight = Sight(self.engine, tx, Priority(min(intent.job.priority for intent, _, _ in results)))
+        sight.load(Side.STRIPE, [answer.record.id for _, _, answer in results if answer.record])
+        for _, moved, answer in results:
+            sight.store_customer(answer, moved)
+        sight.close()
+        calls: list[Call] = []
+        good = []
+        for intent, _, answer in results:
+            if answer.record is None:
+                gone = CallError(Side.STRIPE, Failure.NOT_FOUND, "the customer is deleted")
+                calls += self._failed(tx, intent, gone)
+            else:
+                good.append((intent, answer.record))
+        return calls + self.answered(tx, good)
 
     def _send_contacts(self, intents: Sequence[Intent]) -> Call:
         create = intents[0].own.kind is WriteKind.CREATE
@@ -108,6 +132,7 @@ class Sending:
         """Commit what a call came to: base of the fields written, link of a creation; then plan what is left."""
         round_ = Pass({}, send=False)
         links = {k.id: k for k in tx.links.get_many([i.own.link_id for i, _ in results if i.own.link_id])}
+        survivors = tx.records.merged_into([i.own.source_id for i, _ in results if i.own.side is Side.STRIPE])
         for intent, record in results:
             own = intent.own
             memory.note_write(tx, own, record)
@@ -116,7 +141,7 @@ class Sending:
                 memory.rebase(tx, links.get(own.link_id), own, record)
                 round_.key_of[intent.job.id] = intent.job.key
             else:
-                target = record.id if own.side is Side.HUBSPOT else self._survivor(tx, own.source_id)
+                target = record.id if own.side is Side.HUBSPOT else survivors.get(own.source_id, own.source_id)
                 round_.key_of[intent.job.id] = contact_key(target)
         calls: list[Call] = []
         ready = []
@@ -140,9 +165,6 @@ class Sending:
 
     def _job_waits(self, tx: Tx, own: OwnWrite) -> bool:
         return bool(tx.jobs.pending_keys(own.side, JobKind.WRITE, [own.link_key]))
-
-    def _survivor(self, tx: Tx, contact_id: str) -> str:
-        return tx.records.merged_into([contact_id]).get(contact_id, contact_id)
 
     # -- failures
 

@@ -85,7 +85,7 @@ class Sight:
         self.tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.WRITE, f"contact:{contact_id}", self.priority))
 
     def want_read(self, customer_id: str) -> None:
-        """Order unknown: nothing is planned from our copy until one read is stored, and that one must begin after this."""
+        """Order unknown: nothing is planned from our copy until a read that begins after this is stored."""
         old = self.get(Side.STRIPE, customer_id)
         if old is not None:
             self._replace(replace(old, in_doubt=True, moved=old.moved + 1), old.hmacs)

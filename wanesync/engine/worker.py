@@ -25,6 +25,8 @@ BEAT_MS = 2_000
 SWEEP_MS = 1_000
 IDLE_MS = 1_000
 DRAIN_MS = 8_000
+GATHER_MS = 20
+CROWD = 8
 THREADS = {Side.HUBSPOT: 8, Side.STRIPE: 48}
 SLOTS_AT_ONCE = {Side.HUBSPOT: 1, Side.STRIPE: 12}
 PAUSING = frozenset(
@@ -125,6 +127,11 @@ class Worker:
     def _busy(self) -> bool:
         with self._guard:
             return any(self.in_flight.values())
+
+    def _crowded(self) -> bool:
+        """Whether so many calls are under way that their answers are worth gathering: one commit for all of them."""
+        with self._guard:
+            return sum(self.in_flight.values()) > CROWD
 
     def _release(self) -> None:
         for pool in self._pools.values():
@@ -254,6 +261,8 @@ class Worker:
                 first = self.outcomes.get(timeout=0.1)
             except Empty:
                 continue
+            if self._crowded():
+                self.clock.sleep_until(self.clock.now_ms() + GATHER_MS)
             batch = [first]
             while not self.outcomes.empty() and len(batch) < 64:
                 batch.append(self.outcomes.get())
@@ -282,7 +291,28 @@ class Worker:
             if not (isinstance(answer, CallError) and answer.failure in PAUSING):
                 for name in paused & {str(call.lane), f"{call.lane}:{call.operation}"}:
                     tx.pauses.clear(name)
-        return [follow_up for call, answer in batch for follow_up in self.settle(tx, call, answer)]
+        alone: list[tuple[Call, object]] = []
+        groups: dict[object, list[tuple[Call, object]]] = {}
+        for call, answer in batch:
+            good = call.together is not None and not isinstance(answer, CallError)
+            (groups.setdefault(call.together, []) if good else alone).append((call, answer))
+        follow_ups = [f for group in groups.values() for f in self._settle_group(tx, group, alone)]
+        return follow_ups + [f for call, answer in alone for f in self.settle(tx, call, answer)]
+
+    def _settle_group(
+        self, tx: Tx, group: Sequence[tuple[Call, object]], alone: list[tuple[Call, object]]
+    ) -> list[Call]:
+        """Answers of one kind, committed at once; if that fails, each goes alone."""
+        together = group[0][0].together
+        try:
+            with tx.savepoint():
+                return together(tx, group) if together else []
+        except StoreDown:
+            raise
+        except Exception as error:  # noqa: BLE001 - one bad answer must not take the others with it
+            log.info("answers are committed one by one", error=type(error).__name__)
+            alone += group
+            return []
 
     def settle(self, tx: Tx, call: Call, answer: object) -> list[Call]:
         """One answer, isolated: what cannot be committed sets back its own jobs only."""

@@ -127,7 +127,8 @@ class Running:
 @contextmanager
 def run_everything(sandbox: Sandbox, database: str | None, limits: Limits, workers: int) -> Iterator[Running]:
     """Start a sandbox that is set up but not started, the doors and ``workers`` worker processes."""
-    watches = {side: Stopwatch(machine) for side, machine in sandbox.machines.items()}
+    per_s = {Side.HUBSPOT: limits.hubspot, Side.STRIPE: limits.stripe}
+    watches = {side: Stopwatch(machine, per_s[side]) for side, machine in sandbox.machines.items()}
     sandbox.machines = watches
     with ExitStack() as stack:
         stack.enter_context(sandbox)

@@ -1,4 +1,4 @@
-"""A stand-in whose webhooks are timed: from handing out a POST to its answer."""
+"""A stand-in that is watched: how long its webhooks take, and the windows its callers overfill."""
 
 from __future__ import annotations
 
@@ -7,16 +7,23 @@ from collections.abc import Mapping, Sequence
 from wanesync.sandbox.control import Machine
 from wanesync.sandbox.faults import Faults
 from wanesync.sandbox.journal import Journal
+from wanesync.sandbox.limits import RateWindow
 from wanesync.sandbox.wire import Delivery, Request, Response, WebhookTarget
 
 
 class Stopwatch:
-    """Passes everything on; ``answers_ms`` holds how long each webhook POST took, refused ones too."""
+    """Passes everything on. ``answers_ms``: how long each webhook POST took, refused ones too.
+    ``windows_over``: how many requests arrived when the second before them held ``limit_per_s`` others.
+    """
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, limit_per_s: int) -> None:
         self._machine = machine
+        self._limit_per_s = limit_per_s
+        # Of all arrivals, the refused ones too: it refuses none itself.
+        self._window = RateWindow(2**62)
         self._since_ms: dict[int, int] = {}
         self.answers_ms: list[int] = []
+        self.windows_over = 0
 
     @property
     def journal(self) -> Journal:
@@ -37,6 +44,12 @@ class Stopwatch:
     def next_delivery_ms(self) -> int | None:
         """The machine's own."""
         return self._machine.next_delivery_ms()
+
+    def arrive(self, request: Request, now_ms: int) -> Response | None:
+        """The machine's own, counted."""
+        self._window.admit(now_ms)
+        self.windows_over += self._window.used(now_ms) > self._limit_per_s
+        return self._machine.arrive(request, now_ms)
 
     def handle(self, request: Request, now_ms: int) -> Response:
         """The machine's own."""
