@@ -69,7 +69,7 @@ def _check_links(world: World, active: list[Link]) -> None:
 def _check_made(world: World) -> None:
     made: dict[tuple[Side, int], list[str]] = defaultdict(list)
     for (side, record_id), source in world.truth.made:
-        made[side, world.truth.person_of((side, record_id))].append(record_id)
+        made[side, world.truth.person[side, record_id]].append(record_id)
     for (side, _), ids in made.items():
         if len(ids) > 1:
             world.blame(f"two records made for one person on {side}")

@@ -111,9 +111,9 @@ class Network:
         else:
             inputs = orjson.loads(request.body).get("inputs", [])
             if request.path.endswith("/send/batch"):
-                known = all(entry["properties"]["payment_id"] in world.payments for entry in inputs)
+                known = world.has_rows({entry["properties"]["payment_id"] for entry in inputs})
             elif "/notes/" in request.path:
-                known = all(entry["objectWriteTraceId"] in world.payments for entry in inputs)
+                known = world.has_rows({entry["objectWriteTraceId"] for entry in inputs})
             else:
                 known = all(entry["objectWriteTraceId"] in world.own for entry in inputs)
         if not known:

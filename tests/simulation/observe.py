@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -18,9 +19,15 @@ from wanesync.store.writes import OwnWrites
 
 @contextmanager
 def observed(
-    saw_link: Callable[[Link], None], saw_write: Callable[[OwnWrite], None], forgave: Callable[[Exception], None]
+    saw_link: Callable[[Link], None],
+    saw_write: Callable[[OwnWrite], None],
+    forgave: Callable[[Exception], None],
+    sleep: Callable[[float], None],
 ) -> Iterator[None]:
-    """While it lasts: links and own writes that are stored, and errors that only set a job back, are told."""
+    """While it lasts: links and own writes that are stored, and errors that only set a job back, are told.
+
+    ``sleep``: what takes the place of waiting between two tries of a listing's read, in seconds.
+    """
     put_link, put_write, set_back = Links.put, OwnWrites.put, lane.set_back
 
     def link_put(self: Links, link: Link) -> None:
@@ -45,6 +52,7 @@ def observed(
             patch.object(OwnWrites, "put", write_put),
             patch.object(lane, "set_back", told),
             patch.object(worker, "set_back", told),
+            patch("tenacity.nap.time", SimpleNamespace(sleep=sleep)),
             # Of three people one is a third: the guard against incomplete listings has tests of its own.
             patch.object(reconcile, "check_listing", lambda *_: None),
         ):

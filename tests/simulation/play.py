@@ -219,7 +219,7 @@ def play_seed(seed: int, features: frozenset[str] | None = None, *, keep_trace: 
     """Play one seed."""
     world = World(seed, features, keep_trace=keep_trace)
     try:
-        with observed(world.saw_link, world.saw_write, world.forgave):
+        with observed(world.saw_link, world.saw_write, world.forgave, world.sleep):
             Play(world).run()
         return Result(seed, world.violations, world.digest, world.trace)
     finally:

@@ -109,7 +109,6 @@ class World:
         self.processes: list[Process] = []
         self.flights: list[Flight] = []
         self.accepted: set[str] = set()
-        self.payments: set[str] = set()
         self.versions: dict[str, int] = {}
         self.own: set[str] = set()
         self.busy_steps = 0
@@ -171,6 +170,11 @@ class World:
         """An own write was stored."""
         self.own |= {write.id, write.key}
         self.say("intent", write.side, write.kind, write.target_id, write.body)
+
+    def has_rows(self, payment_ids: set[str]) -> bool:
+        """Whether the ledger has a row for each payment."""
+        with self.store.reading() as tx:
+            return set(tx.purchases.get_many(sorted(payment_ids))) == payment_ids
 
     def forgave(self, error: Exception) -> None:
         """The engine set a job back because of an error nobody expected."""
@@ -255,8 +259,7 @@ class World:
         worker = flight.process.worker
         follow_ups = self.store.run(lambda tx: worker.settle_all(tx, [(f.call, f.answer) for f in batch]))
         self.flights = [f for f in self.flights if f not in batch]
-        for call in follow_ups:
-            worker.lanes[call.lane].waiting.append(call)
+        self.flights += [Flight(flight.process, call) for call in follow_ups]
         self.say("settled", [f.call.operation for f in batch], [call.operation for call in follow_ups])
 
     def deliver(self, side: Side) -> None:
@@ -273,7 +276,6 @@ class World:
             parsed = self.parsers[side].parse(delivery.body, self.now)
             new = self.store.run(lambda tx, parsed=parsed: self.intake.keep(tx, side, parsed))
             self.accepted |= {event.key for event in parsed.events}
-            self.payments |= {purchase.payment_id for purchase in parsed.purchases}
             if parsed.set_aside or parsed.foreign:
                 self.blame("a webhook was set aside")
             machine.finish_delivery(delivery.id, None if dice < 0.2 else 200, self.now)
@@ -289,6 +291,11 @@ class World:
         for _ in range(self.rng.choice((0, 0, 0, 1, 2, 4))):
             self.meanwhile()
         self.depth -= 1
+
+    def sleep(self, seconds: float) -> None:
+        """Somebody waits between two tries."""
+        self.clock.now += int(seconds * 1000)
+        self.between()
 
     def meanwhile(self) -> None:
         """One step of somebody else; the player sets it."""

@@ -130,9 +130,10 @@ def conclude(story: Story) -> None:
     announce(story, 6, "How long an edit took to arrive on the other side")
     made = table("", ">arrived", ">half within", ">95 % within", ">all within")
     for world in story.worlds:
+        made.add_row(f"[bold]{world.tier}[/]")
         for way, spans in story.proofs[world.tier].spans_ms.items():
             figures = [percentile(spans, share) / 1000 for share in (0.5, 0.95, 1.0)]
-            made.add_row(f"{world.tier}: {way}", f"{len(spans):,}", *(f"{figure:.1f} s" for figure in figures))
+            made.add_row(f"  {way}", f"{len(spans):,}", *(f"{figure:.1f} s" for figure in figures))
     story.screen.print(made)
     story.screen.print("[dim]From commit to commit, by the stand-ins' own books, the killed worker included.[/]")
     announce(story, 7, "Did it hold?")

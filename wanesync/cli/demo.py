@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
 from shutil import rmtree
@@ -55,10 +54,10 @@ def demo(
     folder = Path(tempfile.mkdtemp(prefix="wanesync-demo-"))
     cast = Cast(contacts, customers, overlap, database)
     story = Story([World(name, folder, cast) for name in tier.names], seconds, _screen(quiet=as_json))
-    with ExitStack() as stack:
-        for world in story.worlds:
-            stack.callback(world.stop)
+    try:
         story.tell()
+    finally:
+        story.together(World.stop)
     if as_json:
         print_json(story.as_json())
     if not story.proven:

@@ -20,15 +20,15 @@ SHOWN = 8
 
 MEANING = {
     Class.IN_SYNC: "the same on both sides",
-    Class.CREATE_CUSTOMER: "contact without a customer: one is created in Stripe",
-    Class.CREATE_CONTACT: "customer without a contact: one is created in HubSpot",
+    Class.CREATE_CUSTOMER: "missing in Stripe: created there",
+    Class.CREATE_CONTACT: "missing in HubSpot: created there",
     Class.UPDATE_CUSTOMER: "Stripe is brought up to date",
     Class.UPDATE_CONTACT: "HubSpot is brought up to date",
     Class.CONFLICT: "both sides keep their own value",
-    Class.AMBIGUOUS: "cannot be told without a guess; a person decides",
+    Class.AMBIGUOUS: "only a guess could tell; a person decides",
     Class.DUPLICATE: "a second customer of one contact",
     Class.ORPHANED: "deleted on the other side",
-    Class.EXCLUDED: "left alone (no e-mail, or not to be created)",
+    Class.EXCLUDED: "left alone: no e-mail, or not wanted",
 }
 PARKED = (Class.CONFLICT, Class.AMBIGUOUS, Class.DUPLICATE, Class.ORPHANED)
 """What ``--strict`` counts beside the actionable."""

@@ -26,9 +26,12 @@ app.command("demo")(demo.demo)
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version  # noqa: PLC0415 - only this option needs it
+        from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - only this option needs it
 
-        print(f"wanesync {version('wanesync')}")
+        try:
+            print(f"wanesync {version('wanesync')}")
+        except PackageNotFoundError:
+            print("wanesync (run from its source, not installed)")
         raise typer.Exit
 
 

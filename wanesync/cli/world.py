@@ -97,10 +97,14 @@ class Child:
         os.kill(self.pid, signal.SIGKILL)
         self._process.communicate()
 
-    def stop(self) -> None:
-        """SIGTERM, and SIGKILL for what does not end within 10 s."""
+    def ask_to_stop(self) -> None:
+        """SIGTERM."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
+
+    def stop(self) -> None:
+        """SIGTERM, and SIGKILL for what does not end within 10 s."""
+        self.ask_to_stop()
         try:
             self._process.communicate(timeout=STOP_S)
         except subprocess.TimeoutExpired:
@@ -143,8 +147,7 @@ class World:
         self.engine = build_engine(config, self.store, tuple(Side))
         build_catch_up(self.engine).mark_start()
         self.serving, self.working = self._run("serve"), self._run("worker")
-        self._open.callback(self.serving.stop)
-        self._open.callback(self._stop_worker)
+        self._open.callback(self._stop_children)
         self.engine.hubspot.prepare(with_events=self.engine.hubspot.can_define_events())
         url = next(word for word in self.serving.first_line().split() if word.startswith("http"))
         doors = self.sandbox.doors()
@@ -156,9 +159,12 @@ class World:
         """Ends every process of this world."""
         self._open.close()
 
-    def _stop_worker(self) -> None:
-        # The one that runs then: another one than at the start.
-        self.working.stop()
+    def _stop_children(self) -> None:
+        # Those that run then: the worker is another one than at the start.
+        for child in (self.serving, self.working):
+            child.ask_to_stop()
+        for child in (self.serving, self.working):
+            child.stop()
 
     @property
     def _config_file(self) -> Path:

@@ -64,6 +64,11 @@ class Scene:
         """Whether a link of the record lost its other end."""
         return any(k.state is not LinkState.ACTIVE and k.id_on(side) == record_id for k in self.links)
 
+    def bereft(self, seen: Seen) -> bool:
+        """Whether the record our id on it names was deleted, perhaps before the two were linked."""
+        other = self.get(seen.side.other, seen.record.other_id) if seen.record.other_id else None
+        return other is not None and other.deleted
+
     def create_of(self, contact_id: str, customer_id: str) -> OwnWrite | None:
         """The create of ours that made one of the two from the other: the open one before those given up."""
         found = [own for own in self.creates if self._made(own, contact_id, customer_id)]

@@ -114,7 +114,10 @@ def _flow(pair: Pair, spec: FieldSpec, halves: Halves, merged: Merged) -> None:
 
 def _note_unsplit(pair: Pair, spec: FieldSpec, to: Side, merged: Merged) -> None:
     """A value that cannot be told on the other side without a guess is kept: it may be written over there later."""
-    if spec.direction.reaches(to) and spec.convert(to, pair.value(to.other, spec.name), pair.value(to, spec.name)) is None:
+    if (
+        spec.direction.reaches(to)
+        and spec.convert(to, pair.value(to.other, spec.name), pair.value(to, spec.name)) is None
+    ):
         merged.settled.append(_lost(pair, spec, to.other, "unsplit"))
 
 

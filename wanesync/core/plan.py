@@ -235,7 +235,7 @@ class _Draft:
         allowed = rules.create_customers if target is Side.STRIPE else rules.create_contacts
         if not source.hmacs:
             self._note(source, EXCLUDED)
-        elif scene.orphaned(source.side, source.id) or source.hmacs & scene.tombstones:
+        elif scene.orphaned(source.side, source.id) or scene.bereft(source) or source.hmacs & scene.tombstones:
             self._note(source, "orphaned: its other record was deleted")
         elif not allowed:
             self._note(source, f"excluded: no {'customers' if target is Side.STRIPE else 'contacts'} are created")

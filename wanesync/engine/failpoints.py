@@ -12,19 +12,17 @@ from collections import Counter
 
 VARIABLE = "WANESYNC_FAILPOINT"
 
+_TARGET, _, _times = os.environ.get(VARIABLE, "").partition(":")
+_TIMES = int(_times or 1)
 _passed: Counter[str] = Counter()
 _guard = threading.Lock()
 
 
 def failpoint(name: str) -> None:
     """Pass a failpoint; does nothing unless the environment names it."""
-    wanted = os.environ.get(VARIABLE)
-    if not wanted:
-        return
-    target, _, times = wanted.partition(":")
-    if target != name:
+    if name != _TARGET:
         return
     with _guard:
         _passed[name] += 1
-        if _passed[name] == int(times or 1):
+        if _passed[name] == _TIMES:
             os.kill(os.getpid(), signal.SIGKILL)

@@ -5,22 +5,43 @@ A 2xx means durably stored (CORRECTNESS section 9).
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from wanesync.core.errors import StoreDown
 from wanesync.core.job import JobKind, JobRequest, Priority
 from wanesync.core.model import EventRow, Side
 from wanesync.core.ports import HookPort, Parsed
 from wanesync.core.purchases import Purchase
 from wanesync.store.store import Store, Tx
 
+SHARED = 50  # POSTs in one commit: it stays short
+
+
+@dataclass(slots=True)
+class _Post:
+    """One POST on its way into the store: how many of its events were new, or what went wrong."""
+
+    side: Side
+    parsed: Parsed
+    new: int = 0
+    error: Exception | None = None
+    done: bool = False
+
 
 @dataclass(slots=True)
 class Intake:
-    """The doors' way into the store. Holds webhook secrets (inside ``hooks``), never an API key."""
+    """The doors' way into the store. Holds webhook secrets (inside ``hooks``), never an API key.
+
+    POSTs that arrive while a commit is under way share the next one: a commit costs a flush of the disk.
+    """
 
     store: Store
     hooks: Mapping[Side, HookPort]
+    _queue: list[_Post] = field(default_factory=list)
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+    _turn: threading.Lock = field(default_factory=threading.Lock)
 
     def accept(self, side: Side, body: bytes, headers: Mapping[str, str], url: str) -> int:
         """Verify, parse and store one POST; returns how many events were new.
@@ -30,8 +51,15 @@ class Intake:
         hook = self.hooks[side]
         now_ms = self.store.now_ms()
         hook.verify(body, headers, url, now_ms)
-        parsed = hook.parse(body, now_ms)
-        return self.store.run(lambda tx: self.keep(tx, side, parsed))
+        post = _Post(side, hook.parse(body, now_ms))
+        with self._guard:
+            self._queue.append(post)
+        with self._turn:
+            while not post.done:
+                self._commit()
+        if post.error is not None:
+            raise post.error
+        return post.new
 
     def keep(self, tx: Tx, side: Side, parsed: Parsed) -> int:
         """Store what was understood and set aside the rest, inside a transaction."""
@@ -40,6 +68,29 @@ class Intake:
         for element, reason in parsed.set_aside:
             tx.rejected.put(side, reason, element)
         return new
+
+    def _commit(self) -> None:
+        """Everything that waits, in one transaction; each POST succeeds or fails for itself."""
+        with self._guard:
+            posts, self._queue = self._queue[:SHARED], self._queue[SHARED:]
+        try:
+            self.store.run(lambda tx: self._keep_all(tx, posts))
+        except Exception as error:  # noqa: BLE001 - every POST of this commit must hear of it
+            for post in posts:
+                post.error = post.error or error
+        for post in posts:
+            post.done = True
+
+    def _keep_all(self, tx: Tx, posts: Sequence[_Post]) -> None:
+        for post in posts:
+            post.error = None
+            try:
+                with tx.savepoint():
+                    post.new = self.keep(tx, post.side, post.parsed)
+            except StoreDown:
+                raise
+            except Exception as error:  # noqa: BLE001 - one POST's trouble is not the others'
+                post.error = error
 
 
 def store_events(tx: Tx, events: Sequence[EventRow], priority: Priority = Priority.LIVE) -> int:

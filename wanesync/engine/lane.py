@@ -16,7 +16,6 @@ from wanesync.engine.ledger import Ledger
 from wanesync.engine.reads import Reads
 from wanesync.store.store import Tx
 
-HORIZON_MS = 50
 BATCH = 100
 ROUNDS = 4
 PROBE_AGAIN_MS = 5_000
@@ -24,7 +23,7 @@ PROBE_AGAIN_MS = 5_000
 
 @dataclass(slots=True)
 class Lane:
-    """The jobs of one side. ``waiting``: calls that have no slot yet, follow-ups first."""
+    """The jobs of one side. ``waiting``: prepared calls that have no slot yet."""
 
     engine: Engine
     side: Side
@@ -40,21 +39,23 @@ class Lane:
         return cls(engine, side, Reads(engine), Apply(engine), Ledger(engine), Guests(engine))
 
     def fill(self, tx: Tx, room: int) -> list[Call]:
-        """Calls for up to ``room`` slots, in one transaction: waiting ones first, then the most urgent jobs."""
-        if not self._open(tx):
-            return []
+        """Calls for about ``room`` slots, in one transaction: the most urgent jobs, claimed, planned, written down.
+
+        Nothing outside ``tx`` is touched: a transaction that collides runs again. Stripe's reads mostly
+        take what events brought and need no call: they never queue behind writes that wait for slots.
+        """
         calls: list[Call] = []
+        if not self._open(tx):
+            return calls
+        if self.side is Side.STRIPE:
+            calls += self._prepare(tx, tx.jobs.claim(self.side, [JobKind.READ], BATCH, self.engine.name))
         for _ in range(ROUNDS):
-            while self.waiting and len(calls) < room:
-                calls.append(self.waiting.popleft())
             if len(calls) >= room:
                 break
             jobs = self._claim(tx, room - len(calls))
             if not jobs:
                 break
-            self.waiting.extend(self._prepare(tx, jobs))
-        while self.waiting and len(calls) < room:
-            calls.append(self.waiting.popleft())
+            calls += self._prepare(tx, jobs)
         return calls
 
     def _open(self, tx: Tx) -> bool:
@@ -77,6 +78,8 @@ class Lane:
         return tx.jobs.claim(self.side, [kind], limit, self.engine.name)
 
     def _prepare(self, tx: Tx, jobs: Sequence[Job]) -> list[Call]:
+        if not jobs:
+            return []
         kind = jobs[0].kind
         if kind is JobKind.READ:
             return self._guarded(tx, jobs, self.reads.prepare)

@@ -16,6 +16,8 @@ from wanesync.engine.recipients import Recipients
 from wanesync.store.store import Tx
 
 SINK = "purchase_sink"
+LOOK_AGAIN_MS = 2_000
+LOOK_LATE_MS = 900_000
 DOUBT = "may have been sent: its contact's notes are read first"
 
 
@@ -67,9 +69,9 @@ class Ledger:
         tx.purchases.set_state(row.payment_id, PurchaseState.WAITING, reason="waiting for its contact")
         for request in recipients.raise_jobs(row):
             tx.jobs.put(request)
-        due = tx.now_ms + self.engine.choices.unmatched_after_ms
-        tx.locks.drop(job.token)
-        tx.jobs.again(job, due, "waiting for its contact", count=False)
+        # Looked at again by itself too: the link may be committing at this very moment, and then wakes nobody.
+        age_ms = tx.now_ms - row.created_ms
+        again(tx, job, max(LOOK_AGAIN_MS, min(LOOK_LATE_MS, age_ms)), "waiting for its contact")
 
     # -- the sink
 

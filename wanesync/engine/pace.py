@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from wanesync.store.store import Store
@@ -26,38 +24,20 @@ class Clock(Protocol):
 
 @dataclass(slots=True)
 class Pacer:
-    """Slots of one scope, taken a few at a time."""
+    """Slots of one scope."""
 
     store: Store
     clock: Clock
     scope: str
-    slots: deque[int] = field(default_factory=deque)
 
-    def take(self, wanted: int, horizon_ms: int) -> list[int]:
-        """Up to ``wanted`` slots due within ``horizon_ms``; those used too late are forfeited."""
-        now_ms = self.clock.now_ms()
-        while self.slots and self.slots[0] < now_ms - LATE_MS:
-            self.slots.popleft()
-        missing = wanted - len(self.slots)
-        if missing > 0 and (not self.slots or self.slots[-1] <= now_ms + horizon_ms):
-            self.slots.extend(self.store.reserve(self.scope, missing))
-        due: list[int] = []
-        while self.slots and len(due) < wanted and self.slots[0] <= now_ms + horizon_ms:
-            due.append(self.slots.popleft())
-        return due
-
-    def give_back(self, slots: list[int]) -> None:
-        """Slots not used: the next call may still make it in time."""
-        self.slots.extendleft(reversed(slots))
-
-    def next_ms(self) -> float:
-        """When the next slot in hand is due; infinity when there is none."""
-        return self.slots[0] if self.slots else math.inf
+    def take(self, wanted: int) -> list[int]:
+        """Up to ``wanted`` slots of the next moment, in one reservation."""
+        return self.store.reserve(self.scope, wanted) if wanted > 0 else []
 
     def wait(self) -> None:
-        """Wait for one slot (for calls outside the job table: listings, catch-up, probes)."""
+        """Wait for one slot (for calls outside the job table: listings, catch-up, further requests of one call)."""
         while True:
-            slots = self.store.reserve(self.scope, 1)
+            slots = self.take(1)
             if slots:
                 self.clock.sleep_until(slots[0])
                 return

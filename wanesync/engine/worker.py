@@ -15,7 +15,7 @@ from wanesync.core.errors import CallError, Failure, StoreDown
 from wanesync.core.job import Job
 from wanesync.core.model import Side
 from wanesync.engine.context import Call, Engine
-from wanesync.engine.lane import HORIZON_MS, Lane, set_back
+from wanesync.engine.lane import Lane, set_back
 from wanesync.engine.outcome import still_ours
 from wanesync.engine.pace import LATE_MS, Clock, Pacer
 from wanesync.store.store import Tx
@@ -28,7 +28,8 @@ DRAIN_MS = 8_000
 GATHER_MS = 20
 CROWD = 8
 THREADS = {Side.HUBSPOT: 8, Side.STRIPE: 48}
-SLOTS_AT_ONCE = {Side.HUBSPOT: 1, Side.STRIPE: 12}
+AHEAD = {Side.HUBSPOT: 2, Side.STRIPE: 30}
+BREATH_MS = 10
 PAUSING = frozenset(
     {
         Failure.UNREACHED,
@@ -185,27 +186,37 @@ class Worker:
     # -- lanes
 
     def turn(self, side: Side) -> None:
-        """One round of a lane: take slots, claim, plan, commit, hand out the calls; wait when there is nothing."""
-        lane, pacer = self.lanes[side], self.pacers[side]
+        """One round of a lane: prepare calls for the slots of the next moment, hand out those whose slot is near."""
+        lane = self.lanes[side]
+        if self.stopping.is_set():
+            return
+        room = AHEAD[side] - len(lane.waiting)
+        if room * 2 >= AHEAD[side] and self._has_work(side):
+            calls = self.engine.store.run(lambda tx: lane.fill(tx, room))
+            self.engine.failpoint(f"{side}.prepared")
+            lane.waiting.extend(calls)
+            if not calls and not lane.waiting:
+                self._idle(side)
+        elif not lane.waiting:
+            self._idle(side)
+        if lane.waiting:
+            self._hand_out(side)
+
+    def _hand_out(self, side: Side) -> None:
+        """Give waiting calls, the most urgent first, the next slots; where none is free, wait a little."""
+        lane = self.lanes[side]
         with self._guard:
             free = THREADS[side] - self.in_flight[side]
-        if free <= 0:
-            self.clock.sleep_until(self.clock.now_ms() + 5)
-            return
-        if not lane.waiting and not self._has_work(side):
-            self._idle(side)
-            return
-        slots = pacer.take(min(free, SLOTS_AT_ONCE[side]), HORIZON_MS)
+        slots = self.pacers[side].take(min(free, len(lane.waiting)))
         if not slots:
-            self.clock.sleep_until(min(pacer.next_ms(), self.clock.now_ms() + HORIZON_MS))
+            self.clock.sleep_until(self.clock.now_ms() + BREATH_MS)
             return
-        calls = self.engine.store.run(lambda tx: lane.fill(tx, len(slots)))
-        self.engine.failpoint(f"{side}.prepared")
-        pacer.give_back(slots[len(calls) :])
-        for call, slot in zip(calls, slots, strict=False):
-            self._hand_out(call, slot)
-        if not calls:
-            self._idle(side)
+        calls = sorted((lane.waiting.popleft() for _ in range(len(lane.waiting))), key=_urgency)
+        for call, slot_ms in zip(calls, slots, strict=False):
+            with self._guard:
+                self.in_flight[side] += 1
+            self._pools[side].submit(self._send, call, slot_ms)
+        lane.waiting.extendleft(reversed(calls[len(slots) :]))
 
     def _has_work(self, side: Side) -> bool:
         with self.engine.store.reading() as tx:
@@ -224,18 +235,14 @@ class Worker:
 
     # -- calls
 
-    def _hand_out(self, call: Call, slot_ms: int) -> None:
-        with self._guard:
-            self.in_flight[call.lane] += 1
-        self._pools[call.lane].submit(self._send, call, slot_ms)
-
     def _send(self, call: Call, slot_ms: int) -> None:
         """Wait for the slot, check the lease, call once."""
         try:
+            self.clock.sleep_until(slot_ms)
             if self.clock.now_ms() > slot_ms + LATE_MS:
-                self.pacers[call.lane].wait()
-            else:
-                self.clock.sleep_until(slot_ms)
+                # The slot is forfeited: a request out of its time would crowd a second that is full.
+                self.lanes[call.lane].waiting.appendleft(call)
+                return
             if self.clock.now_ms() >= self.lease_ends_ms or any(job.owner != self.engine.name for job in call.jobs):
                 return  # Swept meanwhile, or about to be: whoever has the job now settles what is open.
             self.engine.failpoint(f"{call.operation}.before")
@@ -327,3 +334,7 @@ class Worker:
             for job in jobs:
                 set_back(self.engine, tx, job, error)
             return []
+
+
+def _urgency(call: Call) -> int:
+    return min((job.priority for job in call.jobs), default=0)

@@ -28,6 +28,7 @@ from wanesync.sides.stripe_wire import API_VERSION, read_customer
 
 POOL_SIZE = 64
 PAGE_LIMIT = 100
+STRIPE_API = "https://api.stripe.com"
 CUSTOMERS = "/v1/customers"
 MODES = {"sk_test_": "test", "rk_test_": "test", "sk_live_": "live", "rk_live_": "live"}
 
@@ -76,7 +77,9 @@ class StripeSide:
             base_addresses=addresses,
             stripe_version=API_VERSION,
             max_network_retries=0,
-            http_client=stripe.RequestsClient(timeout=(CONNECT_S, STRIPE_READ_S), session=_open_session()),
+            http_client=stripe.RequestsClient(
+                timeout=(CONNECT_S, STRIPE_READ_S), session=_open_session(options.base_url or STRIPE_API)
+            ),
         )
 
     def account(self) -> Account:
@@ -153,10 +156,14 @@ class StripeSide:
         return read_timing(headers, self._monotonic() - began, time.time_ns() // 1_000_000)
 
 
-def _open_session() -> requests.Session:
+def _open_session(address: str) -> requests.Session:
     """One pool for all threads; the SDK's own would open one per thread. Redirects are refused, not followed."""
     session = requests.Session()
     session.max_redirects = 0
+    # The environment's proxies and certificates hold for the whole process: looked up once, not for every request.
+    found = session.merge_environment_settings(address, {}, None, None, None)
+    session.proxies.update(found["proxies"])
+    session.verify, session.cert, session.trust_env = found["verify"], found["cert"], False
     for scheme in ("http://", "https://"):
         session.mount(scheme, HTTPAdapter(pool_connections=2, pool_maxsize=POOL_SIZE, max_retries=0))
     return session

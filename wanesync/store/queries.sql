@@ -444,10 +444,10 @@ SELECT payment_id, charge_id, customer_id, hmac, amount, currency, occurred_ms, 
     created_ms FROM purchases WHERE payment_id IN (:ids);
 
 -- name: purchases_waiting_for
-SELECT payment_id FROM purchases WHERE state = 'waiting' AND customer_id IN (:ids) ORDER BY created_ms, payment_id;
+SELECT payment_id FROM purchases WHERE state IN ('waiting', 'unmatched') AND customer_id IN (:ids) ORDER BY created_ms, payment_id;
 
 -- name: purchases_waiting_for_hmacs
-SELECT payment_id FROM purchases WHERE state = 'waiting' AND hmac <> '' AND hmac IN (:hmacs)
+SELECT payment_id FROM purchases WHERE state IN ('waiting', 'unmatched') AND hmac <> '' AND hmac IN (:hmacs)
 ORDER BY created_ms, payment_id;
 
 -- name: set_purchase_state

@@ -175,8 +175,8 @@ CREATE TABLE purchases (
     reason TEXT NOT NULL,
     created_ms BIGINT NOT NULL
 );
-CREATE INDEX purchases_customer ON purchases (customer_id) WHERE state = 'waiting';
-CREATE INDEX purchases_hmac ON purchases (hmac) WHERE state = 'waiting';
+CREATE INDEX purchases_customer ON purchases (customer_id) WHERE state IN ('waiting', 'unmatched');
+CREATE INDEX purchases_hmac ON purchases (hmac) WHERE state IN ('waiting', 'unmatched');
 CREATE INDEX purchases_contact ON purchases (contact_id) WHERE contact_id <> '';
 CREATE INDEX purchases_state ON purchases (state, created_ms);
 

@@ -40,6 +40,6 @@ class WebSettings:
     max_body_bytes: int = 1 << 20
     body_timeout_s: float = 10
     retry_after_s: int = 5
-    threads: int = 8
+    threads: int = 32
     ready: Callable[[], str] = _always_ready
     gauges: Callable[[], Mapping[str, float]] = _no_gauges

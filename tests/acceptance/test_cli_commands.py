@@ -1,0 +1,297 @@
+"""Every command as an operator uses it: what it prints, what it changes, and its exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.stage import ROOT, Stage
+from wanesync.core.difference import Class
+from wanesync.core.job import JobKind, JobRequest
+from wanesync.core.model import Side
+from wanesync.sandbox.server import Options
+
+COMMANDS = (
+    "init", "serve", "worker", "up", "writes", "status", "reconcile", "diff", "catch-up", "jobs", "retry", "history",
+    "sandbox", "demo", "db",
+)  # fmt: skip
+ENV = {name: value for name, value in os.environ.items() if not name.startswith("WANESYNC_")}
+
+
+def wanesync(*arguments: str, folder: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    paths = {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "wanesync.cli.main", *arguments]
+    return subprocess.run(
+        command, cwd=folder, env=ENV | paths | env, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """Pairs, people on one side only, no worker: nothing moves unless a test says so."""
+    folder = tmp_path_factory.mktemp("commands")
+    with Stage(f"sqlite:{folder / 'wanesync.db'}", folder) as made:
+        made.edit(Side.HUBSPOT, "create", email="ana@example.com", firstname="Ana", city="Lyon")
+        made.edit(Side.STRIPE, "create", email="ANA@example.com", name="Ana", address__city="Oslo")
+        made.edit(Side.HUBSPOT, "create", email="tom@example.com", firstname="Tom")
+        made.edit(Side.HUBSPOT, "create", firstname="Nobody")
+        yield made
+
+
+# -- without a configuration
+
+
+def test_help_and_version_are_quick_and_name_every_command(tmp_path: Path) -> None:
+    helped = wanesync("--help", folder=tmp_path)
+    assert helped.returncode == 0
+    listed = [line.split()[0] for line in helped.stdout.partition("Commands:")[2].splitlines() if line.strip()]
+    assert set(COMMANDS) <= set(listed)
+    assert wanesync("--version", folder=tmp_path).stdout.startswith("wanesync ")
+
+
+def test_without_any_configuration_the_advice_is_init(tmp_path: Path) -> None:
+    refused = wanesync("status", folder=tmp_path)
+    assert refused.returncode == 2
+    assert "create.customers" in refused.stderr
+    assert "wanesync init" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_init_writes_a_file_to_fill_in_that_only_its_owner_reads(tmp_path: Path) -> None:
+    begun = wanesync("init", folder=tmp_path)
+    made = tmp_path / "wanesync.toml"
+    assert begun.returncode == 2
+    assert "wrote wanesync.toml" in begun.stderr
+    assert stat.S_IMODE(made.stat().st_mode) == 0o600
+    made_text = made.read_text()
+    again = wanesync("init", folder=tmp_path)
+    assert (again.returncode, made.read_text()) == (2, made_text), "what is there is never overwritten"
+    assert "create.customers" in again.stderr
+
+
+def test_a_bad_configuration_lists_all_its_problems_with_their_lines(tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text('databse = "x"\n[hubspot]\nrate = -1\n[create]\ncustomers = "some"\n')
+    refused = wanesync("status", "--config", "bad.toml", folder=tmp_path)
+    assert refused.returncode == 2
+    for text in ("databse", "database?", "bad.toml:3", "bad.toml:5", "contacts"):
+        assert text in refused.stderr, text
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_wrong_option_and_a_missing_file_are_wrong_use(tmp_path: Path) -> None:
+    assert wanesync("status", "--nonsense", folder=tmp_path).returncode == 2
+    assert wanesync("status", "--config", "none.toml", folder=tmp_path).returncode == 2
+    assert wanesync("demo", "--database", "sqlite:x.db", folder=tmp_path).returncode == 2
+    assert wanesync("demo", "--contacts", "20", "--overlap", "21", folder=tmp_path).returncode == 2
+
+
+def test_a_side_that_is_not_there_ends_in_exit_code_4(tmp_path: Path) -> None:
+    env = {
+        "WANESYNC_DATABASE": f"sqlite:{tmp_path / 'x.db'}",
+        "WANESYNC_HUBSPOT__ACCESS_TOKEN": "pat-na1-x",
+        "WANESYNC_HUBSPOT__BASE_URL": "http://127.0.0.1:9",
+        "WANESYNC_STRIPE__API_KEY": "sk_test_x",
+        "WANESYNC_STRIPE__BASE_URL": "http://127.0.0.1:9",
+    }
+    refused = wanesync("diff", folder=tmp_path, **env)
+    assert refused.returncode == 4
+    assert "hubspot cannot be reached" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert wanesync("serve", folder=tmp_path, **env).returncode == 2, "serve needs the webhook secrets"
+
+
+# -- reading
+
+
+def test_diff_prints_exactly_its_document_and_masks_values(stage: Stage) -> None:
+    document = stage.ask("diff", code=1)
+    assert set(document) == {"counts", "differences"}
+    counts, differences = document["counts"], document["differences"]
+    assert isinstance(counts, dict)
+    assert isinstance(differences, list)
+    assert set(counts) == {str(kind) for kind in Class}
+    assert (counts["create_customer"], counts["conflict"], counts["excluded"]) == (1, 1, 1)
+    assert all(set(found) == {"class", "hubspot_id", "stripe_id", "fields"} for found in differences)
+    conflict = next(found for found in differences if found["class"] == "conflict")
+    assert conflict["fields"]["city"]["hubspot"] == "L***"
+    assert "tom@example.com" not in json.dumps(document)
+
+    shown = stage.run("diff", "--show-values")
+    assert shown.returncode == 1
+    assert "tom@example.com" in shown.stdout
+    assert "Lyon | Oslo" in shown.stdout
+
+
+def test_diff_changes_nothing(stage: Stage) -> None:
+    before = {side: len(stage.writes(side)) for side in Side}
+    stage.run("diff")
+    stage.run("reconcile", "--dry-run")
+    assert {side: len(stage.writes(side)) for side in Side} == before
+    with stage.store.reading() as tx:
+        assert tx.links.count_active() == 0
+
+
+def test_a_dry_run_tells_what_would_be_repaired(stage: Stage) -> None:
+    dry = stage.run("reconcile", "--dry-run")
+    assert dry.returncode == 1
+    assert "create_customer" in dry.stdout
+
+
+def test_status_has_everything_and_check_ends_in_1_when_something_is_wrong(stage: Stage) -> None:
+    document = stage.ask("status")
+    assert {"lanes", "limits", "pauses", "records", "links", "purchases", "processes", "alarms", "writes"} <= set(
+        document
+    )
+    shown = stage.run("status")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "first listing missing" in shown.stdout
+    checked = stage.run("status", "--check")
+    assert (checked.returncode, checked.stdout.count("first listing missing")) == (1, 1)
+
+
+def test_status_watch_ends_with_ctrl_c(stage: Stage) -> None:
+    command = [sys.executable, "-m", "wanesync.cli.main", "status", "--watch", "--config", str(stage.file)]
+    with subprocess.Popen(command, cwd=ROOT, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        time.sleep(2.5)
+        assert child.poll() is None, "it keeps running"
+        child.send_signal(signal.SIGINT)
+        _, errors = child.communicate(timeout=10)
+    assert b"Traceback" not in errors
+
+
+# -- changing
+
+
+def test_writes_are_switched_and_remembered(stage: Stage) -> None:
+    assert stage.ask("writes") == {"writes": "on", "woken": 0}
+    assert stage.ask("writes", "off")["writes"] == "off"
+    assert stage.ask("writes", "status")["writes"] == "off"
+    assert "Writes are on." in stage.run("writes", "on").stdout
+    assert stage.run("writes", "maybe").returncode == 2
+
+
+def test_dead_letters_are_listed_and_retried(stage: Stage) -> None:
+    def bury(key: str) -> None:
+        from wanesync.core.job import DeadClass  # noqa: PLC0415 - only here
+
+        stage.store.run(lambda tx: tx.jobs.put(JobRequest(Side.STRIPE, JobKind.READ, key)))
+        jobs = stage.store.run(lambda tx: tx.jobs.claim(Side.STRIPE, [JobKind.READ], 10, "test"))
+        for job in jobs:
+            stage.store.run(lambda tx, job=job: tx.jobs.kill(job, DeadClass.REFUSED, "it said no"))  # type: ignore[misc]
+
+    bury("cus_one")
+    dead = stage.ask("jobs", "--dead")["dead"]
+    assert isinstance(dead, list)
+    assert [(job["key"], job["class"], job["reason"]) for job in dead if job["key"] == "cus_one"] == [
+        ("cus_one", "refused", "it said no")
+    ]
+    assert "it said no" in stage.run("jobs").stdout
+    assert stage.ask("retry", dead[0]["id"]) == {"retried": 1}
+    missing = stage.run("retry", "nothing")
+    assert (missing.returncode, "no dead job" in missing.stderr) == (1, True)
+    assert stage.run("retry").returncode == 2
+    bury("cus_two")
+    retried = stage.ask("retry", "--all")["retried"]
+    assert isinstance(retried, int)
+    assert retried >= 1
+    assert stage.ask("jobs", "--dead")["dead"] == []
+
+
+def test_db_migrate_may_run_again(stage: Stage) -> None:
+    assert stage.ask("db", "migrate")["state"] == "up to date"
+
+
+def test_catch_up_tells_what_it_found(stage: Stage) -> None:
+    document = stage.ask("catch-up")
+    assert set(document) == {"hubspot", "stripe"}
+
+
+# -- a life
+
+
+def test_init_reconcile_history(tmp_path: Path) -> None:
+    with Stage(f"sqlite:{tmp_path / 'wanesync.db'}", tmp_path) as stage:
+        contact_id = stage.edit(Side.HUBSPOT, "create", email="eve@example.com", firstname="Eve", lastname="Stone")
+        prepared = stage.run("init", "--hubspot")
+        assert prepared.returncode == 0, prepared.stderr
+        assert "portal 4242" in prepared.stdout
+        assert "wanesync diff" in prepared.stdout
+
+        alone = stage.ask("reconcile", code=1)
+        assert alone["jobs"] == 1
+        assert alone["trouble"] == ["No worker runs the stripe lane: start wanesync worker."]
+        worker = stage.work()
+        done = stage.ask("reconcile", "--wait")
+        assert (done["left"], done["dead"]) == (0, 0)
+        stage.rest()
+        again = stage.ask("reconcile", "--wait")
+        assert (again["jobs"], stage.ask("diff")["differences"]) == (0, [])
+        assert worker.stop() == 0, "SIGTERM ends it cleanly"
+
+        customer_id = stage.customer("eve@example.com")["id"]
+        told = stage.ask("history", "EVE@example.com")
+        assert told == stage.ask("history", contact_id) == stage.ask("history", customer_id)
+        kinds = [entry["kind"] for entry in told["journal"]]  # type: ignore[attr-defined]
+        assert "created" in kinds
+        assert "linked" in kinds
+        assert "eve@example.com" not in json.dumps(told)
+        assert "Eve Stone" in stage.run("history", contact_id, "--show-values").stdout
+        nobody = stage.run("history", "nobody@example.com")
+        assert (nobody.returncode, nobody.stdout) == (1, "")
+
+
+def test_writes_off_writes_nothing_and_writes_on_goes_on(tmp_path: Path) -> None:
+    with Stage(f"sqlite:{tmp_path / 'wanesync.db'}", tmp_path) as stage:
+        stage.edit(Side.HUBSPOT, "create", email="eve@example.com", firstname="Eve")
+        assert stage.ask("writes", "off")["writes"] == "off"
+        stage.reconcile()
+        stage.work()
+        stage.until(lambda: _would_write(stage), "the worker says what it would write")
+        assert stage.writes(Side.STRIPE, "customer.created") == []
+        assert stage.ask("writes", "on")["woken"] == 1
+        stage.until(lambda: stage.customer("eve@example.com"), "then it is written")
+        assert len(stage.writes(Side.STRIPE, "customer.created")) == 1
+
+
+def _would_write(stage: Stage) -> bool:
+    with stage.store.reading() as tx:
+        return any(row.kind == "would write" for row in tx.journal.latest(20))
+
+
+def test_a_guard_stops_a_reconcile_that_would_overwrite_too_many(tmp_path: Path) -> None:
+    more = '[first_contact]\ndiffer = "owner"\n'
+    with Stage(f"sqlite:{tmp_path / 'wanesync.db'}", tmp_path, more=more) as stage:
+        for number in range(20):
+            stage.edit(Side.HUBSPOT, "create", email=f"p{number}@example.com", company="One Ltd")
+            stage.edit(Side.STRIPE, "create", email=f"p{number}@example.com", business_name="Two Ltd")
+        stopped = stage.run("reconcile")
+        assert stopped.returncode == 3
+        assert "--force 20" in stopped.stderr
+        assert stage.run("reconcile", "--force", "19").returncode == 3
+        with stage.store.reading() as tx:
+            assert tx.jobs.next_due_ms(Side.STRIPE) is None, "nothing was queued"
+        assert stage.run("reconcile", "--force", "20").returncode == 1, "queued, and no worker runs"
+
+
+def test_up_does_everything_by_itself(database_url: str, tmp_path: Path) -> None:
+    options = Options(tier="professional", stripe_limit=1000, hubspot_limit=1000)
+    with Stage(database_url, tmp_path, options) as stage:
+        old = stage.edit(Side.STRIPE, "create", email="Old@example.com", name="Old Hand")
+        stage.edit(Side.HUBSPOT, "create", email="old@example.com", city="Lyon")
+        program = stage.start("up")
+        stage.aim(next(word for word in program.first_line().split() if word.startswith("http")))
+        stage.until(lambda: stage.row(Side.STRIPE, old).get("address.city") == "Lyon", "the first listing is done")
+        stage.edit(Side.STRIPE, "purchase", old, amount="1999", currency="usd")
+        stage.until(lambda: stage.writes(Side.HUBSPOT, "note.created"), "a purchase becomes a note")
+        assert len(stage.sandbox.records(Side.STRIPE)) == len(stage.sandbox.records(Side.HUBSPOT)) == 1
+        assert stage.run("status", "--check").returncode == 0
+        assert program.stop() == 0
