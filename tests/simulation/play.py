@@ -61,8 +61,6 @@ class Play:
         world = self.world
         self.deeds, world.failing = 0, False
         world.net.set_faults(on=False)
-        for process in world.processes:
-            process.paused_until = 0
         world.leap(world.now + 10_000)
         if self.listing:
             world.list_all()
@@ -201,11 +199,10 @@ class Play:
         times += [p.paused_until for p in world.processes if p.paused_until > world.now]
         times += [t for m in (world.hubspot, world.stripe) if (t := m.next_delivery_ms()) is not None]
         with world.store.reading() as tx:
-            due = [tx.jobs.next_due_ms(side) for side in Side]
-            probes = [pause.probe_ms for pause in tx.pauses.get_all().values()]
+            pauses = {name: pause.probe_ms for name, pause in tx.pauses.get_all().items()}
+            due = [max(t, pauses.get(side, 0)) for side in Side if (t := tx.jobs.next_due_ms(side)) is not None]
             running = tx.jobs.depth()
-        times += [t for t in due if t is not None]
-        times += [t for t in probes if t > world.now]
+        times += due
         if any(row["running"] for row in running):
             times.append(world.now + BEAT_MS)
         times = [max(t, world.now + 1) for t in times if t < world.now + HOUR_MS]

@@ -214,7 +214,7 @@ class World:
         """Nothing happens until then; living processes beat all the while."""
         self.clock.now = max(self.now, at_ms)
         for process in self.processes:
-            if process.paused_until <= self.now:
+            if not process.paused_until:
                 process.worker.lease_ends_ms = 0
                 self.beat(process)
 
@@ -292,9 +292,9 @@ class World:
             self.meanwhile()
         self.depth -= 1
 
-    def sleep(self, seconds: float) -> None:
-        """Somebody waits between two tries."""
-        self.clock.now += int(seconds * 1000)
+    def sleep(self, _seconds: float) -> None:
+        """Somebody waits between two tries; for how long only the scenario's own chance decides."""
+        self.clock.now += self.rng.choice((500, 2_000, 8_000))
         self.between()
 
     def meanwhile(self) -> None:

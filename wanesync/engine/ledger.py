@@ -190,6 +190,3 @@ class Ledger:
             return []
 
         return Call(Side.HUBSPOT, operation, jobs, send, then)
-
-
-DOUBT = "outcome unknown: its contact's notes are read first"

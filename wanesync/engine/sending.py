@@ -181,6 +181,8 @@ class Sending:
                 self._target_gone(tx, intent)
             case Failure.SERVER if own.kind is WriteKind.CREATE:
                 return [self.finding.look_for(job, own)]
+            case Failure.SERVER:
+                self._forsake(tx, intent, error)
             case Failure.MISMATCH:
                 tx.writes.answer(own.id, Answer.LOST)
                 fail(self.engine, tx, [job], error, "write")
@@ -192,6 +194,14 @@ class Sending:
                 operation = f"contacts.batch_{own.kind}" if own.side is Side.HUBSPOT else f"customers.{own.kind}"
                 fail(self.engine, tx, [job], error, operation)
         return []
+
+    def _forsake(self, tx: Tx, intent: Intent, error: CallError) -> None:
+        """Stripe keeps a 500 under its key for good: the customer is read, then planned anew under another key."""
+        tx.writes.answer(intent.own.id, Answer.LOST)
+        sight = Sight(self.engine, tx, Priority(intent.job.priority))
+        sight.want_read(intent.own.target_id)
+        sight.close()
+        fail(self.engine, tx, [intent.job], error, "customers.update")
 
     def _park(self, tx: Tx, intent: Intent, fields: Sequence[str], answer: Answer) -> None:
         """The refused field is parked and reported, the others are sent again."""

@@ -152,7 +152,7 @@ class Worker:
         """One heartbeat: the lease of every job of this process runs from here."""
         lanes = ",".join(self.sides)
         at_ms = self.clock.now_ms()
-        if self.lease_ends_ms and at_ms > self.lease_ends_ms:
+        if self.lease_ends_ms and at_ms >= self.lease_ends_ms:
             # Back after its lease: the old name's jobs are swept, answers to them commit nothing.
             self.engine.name = self.engine.new_id(at_ms)
             log.warning("lease lost", name=self.engine.name)

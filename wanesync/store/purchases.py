@@ -71,8 +71,9 @@ class Purchases:
         sink: Sink | None = None,
         reason: str = "",
     ) -> None:
-        """Moves a payment on; contact and sink stay as they are unless given."""
-        values = {"state": state, "contact_id": contact_id or "", "sink": sink or "", "reason": reason}
+        """Moves a payment on; contact and sink stay as they are unless given ("": no contact any more)."""
+        values: dict[str, str | int] = {"state": state, "contact_id": contact_id or "", "sink": sink or ""}
+        values |= {"reason": reason, "keep": int(contact_id is None)}
         self._session.rows("set_purchase_state", id=payment_id, **values)
 
     def counts(self) -> dict[str, int]:

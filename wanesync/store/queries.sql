@@ -452,7 +452,7 @@ ORDER BY created_ms, payment_id;
 
 -- name: set_purchase_state
 UPDATE purchases SET state = :state, reason = :reason,
-    contact_id = CASE WHEN :contact_id <> '' THEN :contact_id ELSE contact_id END,
+    contact_id = CASE WHEN :keep = 0 THEN :contact_id ELSE contact_id END,
     sink = CASE WHEN :sink <> '' THEN :sink ELSE sink END
 WHERE payment_id = :id;
 

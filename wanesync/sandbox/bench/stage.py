@@ -13,7 +13,7 @@ from pathlib import Path
 
 from wanesync.build import PORTAL, open_state
 from wanesync.config import load
-from wanesync.core.errors import ConfigError
+from wanesync.core.errors import ConfigError, Sealed
 from wanesync.core.model import Side
 from wanesync.sandbox.bench.program import BenchFailed, Program
 from wanesync.sandbox.bench.stopwatch import Stopwatch
@@ -89,14 +89,18 @@ def open_stage(database: str | None, **overrides: str) -> Iterator[Stage]:
 
 
 def _check_unused(env: dict[str, str]) -> None:
-    store = open_state(load(None, env), migrate=True)
+    in_use = ConfigError(["--database: holds a state already: a bench wants an empty database of its own"])
+    try:
+        store = open_state(load(None, env), migrate=True)
+    except Sealed as error:
+        # The bench's own key is new: what it cannot open is somebody's.
+        raise in_use from error
     try:
         with store.reading() as tx:
-            used = tx.settings.get(PORTAL) is not None
+            if tx.settings.get(PORTAL) is not None:
+                raise in_use
     finally:
         store.close()
-    if used:
-        raise ConfigError(["--database: holds a state already: a bench wants an empty database of its own"])
 
 
 @dataclass(frozen=True, slots=True)
