@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import os
 import secrets
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wanesync.build import build_catch_up, build_engine, build_reconcile, open_state
+from wanesync.cli.child import Child
 from wanesync.cli.overview import Overview, read_overview
 from wanesync.config import load
-from wanesync.core.errors import SideDown, WanesyncError
+from wanesync.core.errors import SideDown
 from wanesync.core.model import Side
 from wanesync.engine.context import Engine
 from wanesync.engine.listing import Listed
@@ -29,7 +26,6 @@ from wanesync.store.store import Store
 
 LATENCY_MS = "150-400"
 RATE_PER_S = 3.0
-STOP_S = 10.0
 QUIET_S = 1.5
 SETTLE_S = 30.0
 DRAIN_S = 90.0
@@ -65,50 +61,6 @@ class Cast:
     customers: int = 300
     overlap: int = 120
     database: str = ""
-
-
-class Child:
-    """A real ``wanesync`` process, ended by its process id."""
-
-    def __init__(self, arguments: list[str], said: Path) -> None:
-        # What the environment says of a real installation must not reach the demo.
-        env = {name: value for name, value in os.environ.items() if not name.startswith("WANESYNC_")}
-        with said.open("ab") as errors:
-            # Only this interpreter with our own module.
-            self._process = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-m", "wanesync.cli.main", *arguments],
-                env=env, stdout=subprocess.PIPE, stderr=errors, text=True,
-            )  # fmt: skip
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self._process.pid
-
-    def first_line(self) -> str:
-        """What it says when it is up. Raises WanesyncError when it ends instead."""
-        line = self._process.stdout.readline() if self._process.stdout else ""
-        if not line:
-            raise WanesyncError(f"a wanesync process ended at once (exit {self._process.wait()})")
-        return line
-
-    def kill(self) -> None:
-        """SIGKILL: no chance to tidy up."""
-        os.kill(self.pid, signal.SIGKILL)
-        self._process.communicate()
-
-    def ask_to_stop(self) -> None:
-        """SIGTERM."""
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
-
-    def stop(self) -> None:
-        """SIGTERM, and SIGKILL for what does not end within 10 s."""
-        self.ask_to_stop()
-        try:
-            self._process.communicate(timeout=STOP_S)
-        except subprocess.TimeoutExpired:
-            self.kill()
 
 
 @dataclass(slots=True)

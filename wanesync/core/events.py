@@ -80,6 +80,7 @@ def judge(
         own = _own_write(event, writes)
         if own is not None:
             out.conflicts += _unseen_before(event, own, fields)
+            out.conflicts += _buried(seen, event, own, window)
         else:
             for name, value in event.values.items():
                 if _vanished(seen, event, name, window, recent):
@@ -124,6 +125,19 @@ def _unseen_before(event: EventRow, own: OwnWrite, fields: FieldMap) -> list[Con
             continue
         if before and spec.key(before) not in (spec.key(change.after), spec.key(change.before)):
             lost.append(Conflict(event.side, event.record_id, name, before, "overwritten"))
+    return lost
+
+
+def _buried(seen: Seen, event: EventRow, own: OwnWrite, window: Sequence[EventRow]) -> list[Conflict]:
+    """What a person set after our write had left, and that it overwrote all the same because it came late."""
+    lost = []
+    for name, value in event.values.items():
+        theirs = [e for e in window if name in e.values and e.source.startswith("user") and e.occurred_ms >= own.sent_ms]
+        newest = max(theirs, key=lambda e: (e.occurred_ms, e.received_ms), default=None)
+        if is_answered(own) or newest is None or not _after(event, newest) or not holds(seen, name, value):
+            continue
+        if newest.values[name] != value:
+            lost.append(Conflict(seen.side, seen.id, name, newest.values[name], "overwritten"))
     return lost
 
 

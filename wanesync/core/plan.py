@@ -189,6 +189,7 @@ class _Draft:
             if link.primary != chosen:
                 base = self._start_base(link) if chosen else link.base
                 self._put(replace(link, primary=chosen, base=base))
+                self.plan.conflicts += self._unlike(link, base) if base is not link.base else []
 
     def _start_base(self, link: Link) -> Mapping[str, Halves]:
         """After a primary that is gone: the contact's half of its base and the new one's values: no blank is filled."""
@@ -196,6 +197,12 @@ class _Draft:
         if self.former is None or not self.former.base or customer is None:
             return link.base
         return {name: (halves[0], customer.record.values.get(name, "")) for name, halves in self.former.base.items()}
+
+    def _unlike(self, link: Link, base: Mapping[str, Halves]) -> list[tuple[Conflict, str]]:
+        """What a new primary holds and its contact does not: as at first contact nothing is written, but it is kept."""
+        specs = self.rules.fields.by_name
+        unlike = {n: b for n, (a, b) in base.items() if b and n in specs and not specs[n].agree(a, b)}
+        return [(Conflict(Side.STRIPE, link.stripe_id, n, b, "differ"), link.id) for n, b in unlike.items()]
 
     def _merge(self, contact: Seen, links: list[Link]) -> None:
         link = next((k for k in links if k.primary), None)
