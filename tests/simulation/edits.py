@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 USER, OURS, MERGE = "user", "ours", "merge"
+NO_ANSWERS = frozenset("late tmo crash pause s500 s503 storm away".split())
 
 
 @dataclass(slots=True)
@@ -155,7 +156,7 @@ def _check_uncontested(world: World, history: History, link: Link, spec: FieldSp
     if not history.is_kept(cell, value):
         world.blame("an uncontested edit was lost")
         world.say("uncontested", last, held)
-    elif spec.name != "name" and "quiet" in world.features and not world.features & {"late", "tmo", "crash", "pause"}:
+    elif spec.name != "name" and "quiet" in world.features and not world.features & NO_ANSWERS:
         world.blame("an uncontested edit is only in conflicts")
         world.say("uncontested", last, held)
 

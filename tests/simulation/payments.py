@@ -26,7 +26,9 @@ def check_payments(world: World, active: list[Link]) -> None:
         if row is None:
             world.blame("a payment is not in the ledger")
             continue
-        if len(contacts) > 1:
+        # A note has no id: one that comes late, after the next process has looked for it, stands twice.
+        cut_off = {"note", "late"} <= world.features and world.features & {"crash", "pause"}
+        if len(contacts) > 1 and not cut_off:
             world.blame("a payment was put down twice")
         for contact_id in contacts:
             _check_contact(world, payment, contact_id)

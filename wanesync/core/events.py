@@ -67,10 +67,10 @@ def judge(
 ) -> Judgement:
     """Judge the unjudged events of a record: each value is current, ours, superseded, or a conflict.
 
-    ``window``: the record's stored events, old and new. ``writes``: own writes to it, old and new.
+    ``window``: the record's stored events, old and new. ``writes``: own writes to it, old and new. How old
+    a write may be counts from the event: a side that is away may keep it from being judged for long.
     """
     out = Judgement()
-    recent = [w for w in writes if w.kind is WriteKind.UPDATE and now_ms - w.sent_ms < OWN_WRITE_AGE_MS]
     for event in window:
         if event.judged:
             continue
@@ -82,6 +82,8 @@ def judge(
             out.conflicts += _unseen_before(event, own, fields)
             out.conflicts += _buried(seen, event, own, window)
         else:
+            since_ms = min(now_ms, event.occurred_ms) - OWN_WRITE_AGE_MS
+            recent = [w for w in writes if w.kind is WriteKind.UPDATE and w.sent_ms > since_ms]
             for name, value in event.values.items():
                 if _vanished(seen, event, name, window, recent):
                     out.conflicts.append(Conflict(seen.side, seen.id, name, value, "overwritten"))

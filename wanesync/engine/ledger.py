@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from wanesync.core.errors import CallError, Failure
-from wanesync.core.job import DeadClass, Job, JobKind, JobRequest
+from wanesync.core.job import MAX_ATTEMPTS, DeadClass, Job, JobKind, JobRequest
 from wanesync.core.model import Side
 from wanesync.core.purchases import Purchase, PurchaseState, Sink
 from wanesync.core.rollup import roll_up
@@ -16,6 +16,7 @@ from wanesync.engine.recipients import Recipients
 from wanesync.store.store import Tx
 
 SINK = "purchase_sink"
+NOTE_LATE_MS = 15_000
 LOOK_AGAIN_MS = 2_000
 LOOK_LATE_MS = 900_000
 DOUBT = "may have been sent: its contact's notes are read first"
@@ -120,7 +121,13 @@ class Ledger:
         def then(tx: Tx, answer: object) -> list[Call]:
             mine = still_ours(tx, jobs)
             if isinstance(answer, CallError):
-                fail(self.engine, tx, mine, answer, operation)
+                late = answer.failure is Failure.NO_ANSWER and operation == "notes.create"
+                for job in mine:
+                    if late and job.attempts + 1 < MAX_ATTEMPTS:
+                        # A note that comes late must be there when the notes are read.
+                        again(tx, job, NOTE_LATE_MS, answer.reason, count=True)
+                    else:
+                        fail(self.engine, tx, [job], answer, operation)
                 return []
             assert isinstance(answer, Mapping)  # noqa: S101 - narrows what ``send`` returned
             for job in mine:

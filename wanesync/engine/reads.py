@@ -6,19 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from wanesync.core.errors import CallError, Failure
-from wanesync.core.events import read_stripe_events
+from wanesync.core.events import is_answered, read_stripe_events
 from wanesync.core.job import LOCK_WAIT_MS, Job, JobKind, JobRequest, Priority
 from wanesync.core.model import Record, Side
 from wanesync.core.plan import plan
 from wanesync.core.ports import CustomerAnswer
 from wanesync.engine.context import Call, Engine
 from wanesync.engine.judging import judge_records
-from wanesync.engine.outcome import fail, finish_all, still_ours
+from wanesync.engine.outcome import again, fail, finish_all, still_ours
 from wanesync.engine.scene import key_of, load_scenes
 from wanesync.engine.sight import Sight, store_contacts
 from wanesync.store.store import Tx
 
-HUBSPOT_BATCH = 100
+ANSWER_DUE_MS = 10_000
+ECHO_WAIT_MS = 300
 
 
 @dataclass(slots=True)
@@ -73,10 +74,15 @@ class Reads:
         sight.load(Side.STRIPE, ids)
         keys = [e.request_key for events in unread.values() for e in events if e.request_key]
         writes = tx.writes.by_keys(Side.STRIPE, keys) if keys else {}
-        answered = {key for key, own in writes.items() if own.answer is not None and own.answer != "lost"}
+        answered = {key for key, own in writes.items() if is_answered(own)}
+        pending = {k for k, own in writes.items() if own.answer is None and tx.now_ms - own.sent_ms < ANSWER_DUE_MS}
         calls, settled = [], []
         for job in jobs:
             events = unread.get(job.key, [])
+            if any(event.request_key in pending for event in events):
+                # The echo outran the answer, which tells the same without a read.
+                again(tx, job, ECHO_WAIT_MS, "our own write is not answered yet")
+                continue
             seen = sight.get(Side.STRIPE, job.key)
             reading = read_stripe_events(seen, events, answered)
             if reading.deleted:

@@ -239,9 +239,10 @@ class Worker:
         """Wait for the slot, check the lease, call once."""
         try:
             self.clock.sleep_until(slot_ms)
-            if self.clock.now_ms() > slot_ms + LATE_MS:
+            if self.clock.now_ms() > slot_ms + LATE_MS or not self.pacers[call.lane].depart():
                 # The slot is forfeited: a request out of its time would crowd a second that is full.
                 self.lanes[call.lane].waiting.appendleft(call)
+                self.engine.store.ring()
                 return
             if self.clock.now_ms() >= self.lease_ends_ms or any(job.owner != self.engine.name for job in call.jobs):
                 return  # Swept meanwhile, or about to be: whoever has the job now settles what is open.
@@ -290,6 +291,8 @@ class Worker:
         self.engine.failpoint("committed")
         for call in follow_ups:
             self.lanes[call.lane].waiting.append(call)
+        if follow_ups:
+            self.engine.store.ring()
 
     def settle_all(self, tx: Tx, batch: Sequence[tuple[Call, object]]) -> list[Call]:
         """Commit some answers together; one that is no trouble ends the pause of its side and operation."""

@@ -158,6 +158,10 @@ class Store:
             watch = self._watches.watch = Watch()
         return self._database.wait(watch, timeout_ms)
 
+    def ring(self) -> None:
+        """Ends the wait of every thread of this process that waits for work."""
+        self._database.bell.ring()
+
     def migrate(self) -> list[str]:
         """Brings the schema up to this program; the names of what ran. Safe to call again, and from two processes."""
         return _migrate(self._database, self.now_ms())
