@@ -16,6 +16,8 @@ LOCK := pip compile pyproject.toml --quiet --universal --python-version 3.11 --g
 help:
 	@echo 'make demo   watch HubSpot and Stripe become the same, on stand-ins of both'
 	@echo 'make test   format, lint, types, import rules and all tests'
+	@echo 'make simulate SEEDS=N [SEED_START=K]   the engine under a virtual clock, with crashes, lost answers and disorder'
+	@echo 'make bench  measure the web door, a steady load and the burst on this machine (some minutes)'
 	@echo 'make fmt    format and mend what can be mended'
 	@echo 'make lint   format, lint, types and import rules'
 	@echo 'make lock   resolve the dependencies anew into the two lock files'
@@ -28,6 +30,16 @@ demo: $(VENV)/.runtime
 .PHONY: test
 test: lint
 	@$(BIN)/pytest -n 2 --quiet
+
+.PHONY: simulate
+simulate: $(VENV)/.dev
+	@$(BIN)/python -m tests.simulation.run --seeds $(or $(SEEDS),1000) --start $(or $(SEED_START),0)
+
+.PHONY: bench
+bench: $(VENV)/.runtime
+	@$(BIN)/wanesync bench hooks
+	@$(BIN)/wanesync bench steady
+	@$(BIN)/wanesync bench burst
 
 .PHONY: lint
 lint: $(VENV)/.dev

@@ -68,7 +68,9 @@ def _check_links(world: World, active: list[Link]) -> None:
 
 def _check_made(world: World) -> None:
     made: dict[tuple[Side, int], list[str]] = defaultdict(list)
-    for (side, record_id), source in world.truth.made:
+    for (side, record_id), _ in world.truth.made:
+        if (side, record_id) in world.truth.gone or record_id in world.truth.survivor:
+            continue  # what a user took away may be made again if that came before its answer
         made[side, world.truth.person[side, record_id]].append(record_id)
     for (side, _), ids in made.items():
         if len(ids) > 1:

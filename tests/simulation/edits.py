@@ -128,9 +128,7 @@ def _was_told(history: History, edit: Write) -> bool:
 
 def _check_invented(world: World) -> None:
     for spec in world.fields.specs:
-        written = {
-            spec.key(w.new) for w in world.truth.writes if w.cell[2] == spec.name and w.who in (USER, MERGE)
-        }
+        written = {spec.key(w.new) for w in world.truth.writes if w.cell[2] == spec.name and w.who in (USER, MERGE)}
         if spec.name == "email":
             written |= {spec.key(p.email) for p in world.crowd.payments}
         for write in world.truth.writes:
@@ -151,6 +149,8 @@ def _check_uncontested(world: World, history: History, link: Link, spec: FieldSp
     if all(spec.key(now) == spec.key(value) for now in held):
         return
     earlier = [b for b in history.bases_of(cell) if b.seq < last.seq]
+    if not value and not earlier:
+        return  # blank at first contact is filled
     if earlier and history.half(earlier[-1], cell) == value:
         return  # set back to the base before anybody saw it
     if not history.is_kept(cell, value):

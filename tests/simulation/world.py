@@ -114,7 +114,10 @@ class World:
         self.busy_steps = 0
         self.depth = 0
         account = StripeAccount(False, PORTAL, "acct_sandbox")
-        self.parsers = {Side.HUBSPOT: HubSpotWebhooks(self.fields, PORTAL), Side.STRIPE: StripeEvents(self.fields, account)}
+        self.parsers = {
+            Side.HUBSPOT: HubSpotWebhooks(self.fields, PORTAL),
+            Side.STRIPE: StripeEvents(self.fields, account),
+        }
         self.intake = Intake(self.store, {})
         self.failing = True
         self.store.run(lambda tx: tx.settings.put(WRITES, "on"))

@@ -76,7 +76,7 @@ def test_a_superseded_value_is_settled_if_our_write_was_planned_from_it() -> Non
 
 def test_a_write_of_ours_older_than_ten_minutes_does_not_count() -> None:
     window = [change_of("phone", "110", NOW_MS - 2000), change_of("phone", "112", NOW_MS - 1000)]
-    old = write_of("109", "111", sent_ms=NOW_MS - OWN_WRITE_AGE_MS)
+    old = write_of("109", "111", sent_ms=NOW_MS - 2000 - OWN_WRITE_AGE_MS)
     assert lost(judged(window, [old], phone="112")) == []
 
 

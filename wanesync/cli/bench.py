@@ -124,7 +124,7 @@ def _burst_targets(figures: Mapping[str, object], database: str | None, limits: 
 
 
 def _bounds(text: str) -> tuple[float, float]:
-    from wanesync.cli.sandbox import _bounds as parse_bounds  # noqa: PLC0415 - keeps --help fast
+    from wanesync.cli.sandbox import parse_bounds  # noqa: PLC0415 - keeps --help fast
 
     return parse_bounds(text)
 

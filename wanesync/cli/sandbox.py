@@ -88,7 +88,7 @@ def run(
             hubspot_port=hubspot_port,
             stripe_port=stripe_port,
             crowd=_crowd(contacts, customers, overlap, seed),
-            latency_ms=_bounds(latency_ms),
+            latency_ms=parse_bounds(latency_ms),
             tier=tier.value,
             fault_profile=fault_profile,
             hubspot_limit=hubspot_limit,
@@ -170,7 +170,7 @@ def _values(fields: list[str]) -> dict[str, str]:
     return {name: value for name, _, value in (text.partition("=") for text in fields)}
 
 
-def _bounds(text: str) -> tuple[float, float]:
+def parse_bounds(text: str) -> tuple[float, float]:
     """``150-400`` or ``200``: the bounds of a request's time in ms."""
     low, dash, high = text.partition("-")
     try:

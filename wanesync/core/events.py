@@ -134,7 +134,9 @@ def _buried(seen: Seen, event: EventRow, own: OwnWrite, window: Sequence[EventRo
     """What a person set after our write had left, and that it overwrote all the same because it came late."""
     lost = []
     for name, value in event.values.items():
-        theirs = [e for e in window if name in e.values and e.source.startswith("user") and e.occurred_ms >= own.sent_ms]
+        theirs = [
+            e for e in window if name in e.values and e.source.startswith("user") and e.occurred_ms >= own.sent_ms
+        ]
         newest = max(theirs, key=lambda e: (e.occurred_ms, e.received_ms), default=None)
         if is_answered(own) or newest is None or not _after(event, newest) or not holds(seen, name, value):
             continue

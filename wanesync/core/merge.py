@@ -72,6 +72,12 @@ def merge(pair: Pair, fields: FieldMap, differ: Differ) -> Merged:
 def _meet(pair: Pair, spec: FieldSpec, differ: Differ, merged: Merged) -> None:
     """First contact: a blank is filled, two different values stay as they are unless told otherwise."""
     hubspot, stripe = pair.value(Side.HUBSPOT, spec.name), pair.value(Side.STRIPE, spec.name)
+    late = [side for side in Side if (side, spec.name) in pair.late]
+    if len(late) == 1:
+        # Our own fill, which nobody answered: the other side was edited since.
+        if not _write(pair, spec, late[0], merged):
+            merged.base[spec.name] = (hubspot, stripe)
+        return
     if not hubspot or not stripe:
         blank = Side.STRIPE if hubspot else Side.HUBSPOT
         if not spec.fill_empty or not _write(pair, spec, blank, merged):

@@ -202,5 +202,9 @@ class Apply:
             for link in scene.links:
                 if link.id_on(side) == record_id:
                     records[side.other][link.id_on(side.other)] = scene.key
+            for at, merged_id in scene.records:
+                # Its own jobs may have ended while a write of it was still open.
+                if at is side is Side.HUBSPOT and scene.survivor(merged_id) == record_id:
+                    records[at][merged_id] = scene.key
         judge_records(self.engine, tx, records)
         finish_all(tx, [job for job, _ in ended])

@@ -123,29 +123,27 @@ class Finding:
         from_s, to_s = made_ms(own.id) // 1000 - 60, 0
 
         def send() -> object:
-            after, found = "", None
-            while found is None:
+            after = ""
+            while True:
                 page = self.engine.stripe.list_customers(after, from_s, to_s)
                 found = next((r for r in page.records if r.other_id == own.source_id), None)
-                if not page.next:
-                    return found
+                if found is not None or not page.next:
+                    return CustomerAnswer(found, page.timing)
                 after = page.next
-            return found
 
         def then(tx: Tx, answer: object) -> list[Call]:
             if not still_ours(tx, [job]):
                 return []
             if isinstance(answer, CallError):
                 fail(self.engine, tx, [job], answer, "customers.list")
-            elif isinstance(answer, Record):
-                tx.writes.answer(own.id, Answer.LOST)
-                sight = Sight(self.engine, tx)
-                sight.want_read(answer.id)
-                sight.close()
-                again(tx, job, LOCK_WAIT_MS, "its customer was found and is being read")
-            else:
-                tx.writes.answer(own.id, Answer.LOST)
-                again(tx, job, 0, "nothing was made; it is sent anew")
+                return []
+            assert isinstance(answer, CustomerAnswer)  # noqa: S101 - narrows what ``send`` returned
+            tx.writes.answer(own.id, Answer.LOST)
+            # Stored at once: a plan that did not know it would make another one.
+            sight = Sight(self.engine, tx)
+            sight.store_customer(answer, 0)
+            sight.close()
+            again(tx, job, 0, "its customer was found" if answer.record else "nothing was made; it is sent anew")
             return []
 
         return Call(Side.STRIPE, "customers.list", [job], send, then)

@@ -157,15 +157,16 @@ class Ledger:
 
         def then(tx: Tx, answer: object) -> list[Call]:
             mine = still_ours(tx, jobs)
-            if isinstance(answer, CallError):
+            gone = answer if isinstance(answer, CallError) and answer.failure is Failure.NOT_FOUND else None
+            if isinstance(answer, CallError) and gone is None:
                 fail(self.engine, tx, mine, answer, "notes.read")
                 return []
-            assert isinstance(answer, frozenset)  # noqa: S101 - narrows what ``send`` returned
+            marks = answer if isinstance(answer, frozenset) else frozenset()
             left = dict(purchases)
             for job in mine:
                 row = purchases[job.key]
-                if row.contact_id == contact_id and row.payment_id in answer:
-                    self._settle(tx, job, row, None)
+                if row.contact_id == contact_id and (gone or row.payment_id in marks):
+                    self._settle(tx, job, row, gone)
                     del left[row.payment_id]
                 elif row.contact_id == contact_id:
                     left[row.payment_id] = replace(row, reason="")
