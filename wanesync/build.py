@@ -98,19 +98,18 @@ def build_engine(config: Config, store: Store, sides: Iterable[Side]) -> Engine:
         rng=rng,
         name=make_id(store.now_ms(), rng),
         failpoint=failpoint,
+        pacers={side: Pacer(store, WallClock(), side) for side in Side},
     )
     set_limits(config, store)
-    pacers = build_pacers(engine)
     if Side.HUBSPOT in sides:
-        pins = _attach_hubspot(config, engine, pins, pacers[Side.HUBSPOT].wait)
+        pins = _attach_hubspot(config, engine, pins)
     if Side.STRIPE in sides:
-        pacers[Side.STRIPE].wait()
         pins = _attach_stripe(config, engine, pins)
     store.run(lambda tx: _pin(tx, pins, rehearsal=is_rehearsal(config)))
     return engine
 
 
-def _attach_hubspot(config: Config, engine: Engine, pins: Pins, before_extra: Callable[[], None]) -> Pins:
+def _attach_hubspot(config: Config, engine: Engine, pins: Pins) -> Pins:
     from wanesync.sides.hubspot import HubSpotOptions, HubSpotSide  # noqa: PLC0415 - its SDK takes a while to load
 
     assert config.hubspot.access_token is not None  # noqa: S101 - required above
@@ -123,10 +122,10 @@ def _attach_hubspot(config: Config, engine: Engine, pins: Pins, before_extra: Ca
             portal,
             config.purchases.event_name,
             frozenset(config.hubspot.own_source_ids),
+            engine.pacers[Side.HUBSPOT].pass_gate,
         )
-        return HubSpotSide(options, engine.rules.fields, before_extra)
+        return HubSpotSide(options, engine.rules.fields)
 
-    before_extra()
     account = _ask(Side.HUBSPOT, open_side("").account)
     if pins.portal and pins.portal != account.id:
         raise PinError(_refusal("HubSpot portal", pins.portal, account.id))
@@ -143,7 +142,12 @@ def _attach_stripe(config: Config, engine: Engine, pins: Pins) -> Pins:
     assert config.stripe.api_key is not None  # noqa: S101 - required above
     if not pins.portal:
         raise ConfigError(["hubspot.portal_id: is not known yet: set it, or run wanesync init with both keys once"])
-    options = StripeOptions(config.stripe.api_key.get_secret_value(), config.stripe.base_url, pins.portal)
+    options = StripeOptions(
+        config.stripe.api_key.get_secret_value(),
+        config.stripe.base_url,
+        pins.portal,
+        gate=engine.pacers[Side.STRIPE].pass_gate,
+    )
     side = StripeSide(options, engine.rules.fields)
     account = _ask(Side.STRIPE, side.account)
     if pins.account and pins.account != account.id:
@@ -183,11 +187,6 @@ def set_limits(config: Config, store: Store) -> None:
     store.run(keep)
 
 
-def build_pacers(engine: Engine) -> dict[Side, Pacer]:
-    """One pacer per side."""
-    return {side: Pacer(engine.store, WallClock(), str(side)) for side in Side}
-
-
 def build_worker(engine: Engine, sides: Iterable[Side]) -> Worker:
     """A worker for some lanes."""
     return Worker(engine, tuple(sides))
@@ -195,12 +194,12 @@ def build_worker(engine: Engine, sides: Iterable[Side]) -> Worker:
 
 def build_reconcile(engine: Engine) -> Reconcile:
     """Diff and reconcile."""
-    return Reconcile(engine, build_pacers(engine))
+    return Reconcile(engine, dict(engine.pacers))
 
 
 def build_catch_up(engine: Engine) -> CatchUp:
     """Catch-up."""
-    return CatchUp(engine, build_pacers(engine), Pacer(engine.store, WallClock(), SEARCH_SCOPE))
+    return CatchUp(engine, dict(engine.pacers), Pacer(engine.store, WallClock(), SEARCH_SCOPE))
 
 
 def build_intake(config: Config, store: Store) -> Intake:

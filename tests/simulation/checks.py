@@ -34,7 +34,7 @@ def check_rest(world: World) -> None:
     for job in dead:
         if not job.dead_class or not job.reason:
             world.blame("a dead job without a reason")
-        if job.dead_class not in ("unmatched",):
+        if job.dead_class != "unmatched":
             world.blame(f"a {job.kind} job died: {job.dead_class}: {job.reason}"[:100])
     active = [link for link in links if link.state is LinkState.ACTIVE]
     _check_links(world, active)
@@ -67,12 +67,16 @@ def _check_links(world: World, active: list[Link]) -> None:
 
 
 def _check_made(world: World) -> None:
-    made: dict[tuple[Side, int], list[str]] = defaultdict(list)
-    for (side, record_id), _ in world.truth.made:
-        if (side, record_id) in world.truth.gone or record_id in world.truth.survivor:
+    truth = world.truth
+    # A second customer whose twin has moved to another address is somebody else to us.
+    strangers = {"second", "email"} <= world.features
+    made: dict[tuple[Side, int, str], list[str]] = defaultdict(list)
+    for ref, _ in truth.made:
+        if ref in truth.gone or ref[1] in truth.survivor:
             continue  # what a user took away may be made again if that came before its answer
-        made[side, world.truth.person[side, record_id]].append(record_id)
-    for (side, _), ids in made.items():
+        born = next((w.new for w in truth.writes if w.cell == (*ref, "email")), "")
+        made[ref[0], truth.person[ref], born if strangers else ""].append(ref[1])
+    for (side, _, _), ids in made.items():
         if len(ids) > 1:
             world.blame(f"two records made for one person on {side}")
 

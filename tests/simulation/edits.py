@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from tests.simulation.truth import BaseSet, Cell, Truth, Write
@@ -64,7 +65,7 @@ def check_edits(world: World, links: list[Link], kept: Mapping[Cell, set[str]], 
     history = History(world.truth, world.features, kept, told)
     for cell, writes in history.cells.items():
         spec = world.fields.by_name[cell[2]]
-        for earlier, later in zip(writes, writes[1:], strict=False):
+        for earlier, later in pairwise(writes):
             if earlier.who == USER and later.who == OURS and _is_lost(history, spec, writes, earlier, later):
                 world.blame(f"an edit was lost silently: {spec.name if spec.name == 'email' else 'field'}")
                 world.say("lost", cell, earlier, later)
@@ -98,7 +99,7 @@ def _was_replaced_there(history: History, spec: FieldSpec, edit: Write, over: Wr
     agreed = [b for b in history.bases_of(edit.cell) if edit.seq < b.seq < over.seq and b.base[name] == half]
     for partner in history.partners[side, record_id]:
         there = history.cells.get((side.other, partner, name), [])
-        for a, b in zip(there, there[1:], strict=False):
+        for a, b in pairwise(there):
             if spec.key(a.new) == spec.key(edit.new) and b.who == USER and (b.seq > edit.seq or agreed):
                 return True
     return False
@@ -110,9 +111,9 @@ def _is_excused(history: History, writes: list[Write], edit: Write, over: Write)
     if not edit.new and not [b for b in bases if b.seq < edit.seq]:
         return True  # blank at first contact is filled
     before = [b for b in bases if b.seq < over.seq]
-    if before and history.half(before[-1], cell) == edit.new:
-        if [b for b in before if b.seq < edit.seq and history.half(b, cell) == edit.new]:
-            return True  # set back to the base before anybody saw it
+    held = [b for b in before if history.half(b, cell) == edit.new]
+    if held and held[-1] is before[-1] and held[0].seq < edit.seq:
+        return True  # set back to the base before anybody saw it
     if "lost" in history.features and cell[0] is Side.HUBSPOT and not _was_told(history, edit):
         return True  # its webhook never came, and HubSpot keeps no list
     return any(w.who == MERGE for w in history.truth.writes)
@@ -153,6 +154,9 @@ def _check_uncontested(world: World, history: History, link: Link, spec: FieldSp
         return  # blank at first contact is filled
     if earlier and history.half(earlier[-1], cell) == value:
         return  # set back to the base before anybody saw it
+    unsplit = [history.is_kept((side, link.id_on(side), "name"), now) for side, now in zip(Side, held, strict=True)]
+    if spec.name == "name" and any(unsplit):
+        return  # both were edited as we saw it, and the owner's name cannot be told apart into two fields
     if not history.is_kept(cell, value):
         world.blame("an uncontested edit was lost")
         world.say("uncontested", last, held)

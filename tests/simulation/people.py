@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
+from tests.simulation.truth import Truth
 from wanesync.core.model import Side, normalise_email
 from wanesync.sandbox.hubspot.machine import HubSpotMachine
 from wanesync.sandbox.stripe.machine import StripeMachine
-from tests.simulation.truth import Truth
 
 FEATURES = (
     "email second delete merge pay guest aba clear case swap lossy note lost dup order crash pause late tmo s500 s503 "
@@ -55,19 +55,21 @@ class Crowd:
         try:
             if not living or dice < 0.12:
                 return self.enter(side, self.rng.randrange(self.people), now_ms)
-            record_id = self.rng.choice(living)
-            if dice < 0.18 and "delete" in self.features:
-                return self.edit(side, "delete", record_id, {}, now_ms)
-            if dice < 0.26 and "merge" in self.features and len(self.truth.living(Side.HUBSPOT)) > 1:
-                into, other = self.rng.sample(self.truth.living(Side.HUBSPOT), 2)
-                return self.edit(Side.HUBSPOT, "merge", None, {"into": into, "from": other}, now_ms)
-            if dice < 0.42 and "email" in self.features:
-                return self._move(side, record_id, now_ms)
-            if dice < 0.54 and "pay" in self.features:
-                return self.pay(now_ms)
-            return self._change(side, record_id, now_ms)
+            return self._work(side, self.rng.choice(living), dice, now_ms)
         except ValueError as error:
             return f"refused: {type(error).__name__}"
+
+    def _work(self, side: Side, record_id: str, dice: float, now_ms: int) -> str:
+        if dice < 0.18 and "delete" in self.features:
+            return self.edit(side, "delete", record_id, {}, now_ms)
+        if dice < 0.26 and "merge" in self.features and len(self.truth.living(Side.HUBSPOT)) > 1:
+            into, other = self.rng.sample(self.truth.living(Side.HUBSPOT), 2)
+            return self.edit(Side.HUBSPOT, "merge", None, {"into": into, "from": other}, now_ms)
+        if dice < 0.42 and "email" in self.features:
+            return self._move(side, record_id, now_ms)
+        if dice < 0.54 and "pay" in self.features:
+            return self.pay(now_ms)
+        return self._change(side, record_id, now_ms)
 
     def edit(self, side: Side, kind: str, record_id: str | None, values: dict[str, str], now_ms: int) -> str:
         """An edit by hand; raises ValueError for what the side refuses."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from tests.simulation.checks import check_rest
 from tests.simulation.observe import observed
-from tests.simulation.people import address
-from tests.simulation.world import BEAT_MS, HOUR_MS, STEPS, TICKS, World
+from tests.simulation.world import BEAT_MS, World
 from wanesync.core.model import Side
 
+HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
+STEPS = 6_000
+TICKS = (1, 3, 20, 60, 250)
 PAUSES_MS = (2_000, 7_000, 12_000)
 AWAY_MS = (3_000, 40_000, 600_000)
 
@@ -78,7 +81,7 @@ class Play:
 
     def _plant(self) -> None:
         world = self.world
-        lanes = [(side,) for side in Side] if "lanes" in world.features else []
+        lanes: list[tuple[Side, ...]] = [(side,) for side in Side] if "lanes" in world.features else []
         for sides in lanes or [tuple(Side)] * world.rng.choice((1, 1, 2)):
             world.start(tuple(sides))
         for person in range(world.people):
@@ -131,21 +134,21 @@ class Play:
         awake = [p for p in world.processes if p.paused_until <= world.now]
         options: list[Callable[[], object]] = []
         for flight in world.flights:
-            if flight.process in awake:
+            if flight.process in awake and flight.state != "sending":
                 act = world.settle if flight.state == "answered" else world.send
-                options += [lambda act=act, flight=flight: act(flight)] * 2
+                options += [partial(act, flight)] * 2
         with world.store.reading() as tx:
             due = {side for side in Side if tx.jobs.peek(side) is not None}
             paused = {name for name, pause in tx.pauses.get_all().items() if pause.probe_ms > world.now}
         for process in awake:
             for side in process.worker.sides:
                 if (side in due or process.worker.lanes[side].waiting) and str(side) not in paused:
-                    options += [lambda p=process, s=side: world.fill(p, s)] * 2
+                    options += [partial(world.fill, process, side)] * 2
         for side, machine in ((Side.HUBSPOT, world.hubspot), (Side.STRIPE, world.stripe)):
             next_ms = machine.next_delivery_ms()
             if next_ms is not None and next_ms <= world.now:
-                options += [lambda side=side: world.deliver(side)] * 2
-        options += [lambda late=late: world.net.land(late) for late in world.net.late if late.due_ms <= world.now]
+                options += [partial(world.deliver, side)] * 2
+        options += [partial(world.net.land, late) for late in world.net.late if late.due_ms <= world.now]
         return options + self._events(quiet=not options)
 
     def _events(self, *, quiet: bool) -> list[Callable[[], object]]:
@@ -221,6 +224,3 @@ def play_seed(seed: int, features: frozenset[str] | None = None, *, keep_trace: 
         return Result(seed, world.violations, world.digest, world.trace)
     finally:
         world.close()
-
-
-__all__ = ["Play", "Result", "address", "play_seed"]

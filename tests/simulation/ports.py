@@ -23,7 +23,8 @@ from wanesync.sides.hubspot_errors import ErrorTable
 from wanesync.sides.hubspot_wire import field_names, properties_to_read
 from wanesync.sides.network import read_timing
 from wanesync.sides.parse import parse
-from wanesync.sides.stripe import CUSTOMERS, Reply as StripeReply, StripeOptions, StripeSide
+from wanesync.sides.stripe import CUSTOMERS, StripeOptions, StripeSide
+from wanesync.sides.stripe import Reply as StripeReply
 from wanesync.sides.stripe_errors import ErrorTable as StripeErrorTable
 from wanesync.sides.stripe_events import StripeAccount, StripeEvents
 

@@ -19,6 +19,11 @@ from tests.simulation.play import Result, play_seed
 BLOCK = 25
 
 
+def tell(*lines: str) -> None:
+    """Print lines."""
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+
+
 def play_block(seeds: range, features: frozenset[str] | None) -> list[Result]:
     """Some seeds, one after the other; a crash of the simulator itself is a failure like any other."""
     results = []
@@ -56,8 +61,7 @@ def _show(seeds: range, features: frozenset[str] | None) -> int:
     failed = False
     for seed in seeds:
         result = play_seed(seed, features, keep_trace=True)
-        print("\n".join(result.trace))
-        print(f"seed {seed}: {result.digest}", *result.violations, sep="\n  ")
+        tell(*result.trace, f"seed {seed}: {result.digest}", *(f"  {violation}" for violation in result.violations))
         failed = failed or bool(result.violations)
     return int(failed)
 
@@ -68,11 +72,11 @@ def _report(results: list[Result], seconds: float, features: str) -> int:
         for violation in result.violations:
             classes[violation].append(result.seed)
     failed = sum(bool(r.violations) for r in results)
-    print(f"{len(results)} seeds, {len(results) / seconds:.1f} a second, {failed} failed")
+    tell(f"{len(results)} seeds, {len(results) / seconds:.1f} a second, {failed} failed")
     overruled = f" --features {features}" if features else ""
     for name, seeds in sorted(classes.items(), key=lambda item: -len(item[1])):
-        print(f"{len(seeds):6} {name}   e.g. {seeds[:6]}")
-        print(f"       python -m tests.simulation.run --seeds 1 --start {seeds[0]}{overruled} --trace")
+        tell(f"{len(seeds):6} {name}   e.g. {seeds[:6]}")
+        tell(f"       python -m tests.simulation.run --seeds 1 --start {seeds[0]}{overruled} --trace")
     return int(bool(failed))
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import replace
+from functools import partial
 
 from tests.simulation.net import Network
+from tests.simulation.parts import START_MS, Clock, Flight, Gate, Process
 from tests.simulation.people import Crowd, draw_features
 from tests.simulation.ports import PORTAL, SimHubSpot, SimStripe
 from tests.simulation.truth import Truth
@@ -22,7 +23,7 @@ from wanesync.core.model import Link, OwnWrite, Side
 from wanesync.core.purchases import Sink
 from wanesync.engine.apply import WRITES
 from wanesync.engine.catch_up import CatchUp
-from wanesync.engine.context import Call, Choices, Engine
+from wanesync.engine.context import Choices, Engine
 from wanesync.engine.intake import Intake
 from wanesync.engine.reconcile import Reconcile
 from wanesync.engine.worker import Worker
@@ -34,57 +35,8 @@ from wanesync.sides.webhooks import HubSpotWebhooks
 from wanesync.sides.wires import Wires
 from wanesync.store.store import open_store
 
-START_MS = 1_800_000_000_000
 MAPPED = ("email", "name", "phone", "company", "city")
-HOUR_MS = 3_600_000
-STEPS = 6_000
-TICKS = (1, 3, 20, 60, 250)
-LEASE_MS, BEAT_MS = 6_000, 2_000
-
-
-@dataclass(slots=True)
-class Clock:
-    """Virtual time."""
-
-    now: int = START_MS
-
-    def now_ms(self) -> int:
-        """The time."""
-        return self.now
-
-    def sleep_until(self, at_ms: float) -> None:
-        """Nobody sleeps here."""
-        raise AssertionError("a simulated process slept")
-
-
-@dataclass(slots=True)
-class Process:
-    """One worker process. ``paused_until``: it stands still until then."""
-
-    worker: Worker
-    paused_until: int = 0
-    next_beat: int = 0
-
-
-@dataclass(slots=True)
-class Flight:
-    """A call on its way: claimed, then checked (its lease held a moment ago), then answered."""
-
-    process: Process
-    call: Call
-    state: str = "claimed"
-    answer: object = None
-
-
-@dataclass(slots=True)
-class Gate:
-    """Stands in for a pacer: while a listing waits for its slot, other things happen."""
-
-    meanwhile: Callable[[], None]
-
-    def wait(self) -> None:
-        """A slot is due."""
-        self.meanwhile()
+BEAT_MS = 2_000
 
 
 class World:
@@ -114,7 +66,7 @@ class World:
         self.busy_steps = 0
         self.depth = 0
         account = StripeAccount(False, PORTAL, "acct_sandbox")
-        self.parsers = {
+        self.parsers: dict[Side, HubSpotWebhooks | StripeEvents] = {
             Side.HUBSPOT: HubSpotWebhooks(self.fields, PORTAL),
             Side.STRIPE: StripeEvents(self.fields, account),
         }
@@ -131,8 +83,6 @@ class World:
         return random.Random(self.rng.getrandbits(64))
 
     def _draw_fields(self) -> FieldMap:
-        from dataclasses import replace
-
         specs = [spec for spec in DEFAULT_FIELDS if spec.name in MAPPED]
         return FieldMap(tuple(replace(spec, owner=self.rng.choice(list(Side))) for spec in specs))
 
@@ -192,7 +142,8 @@ class World:
         now_ms = self.clock.now_ms
         engine = Engine(
             self.store, Rules(self.fields), Wires(self.fields), Choices(PORTAL, sink), rng, "",
-            SimHubSpot(self.fields, self.net.exchange, now_ms, self.between), SimStripe(self.fields, self.net.exchange, now_ms),
+            SimHubSpot(self.fields, self.net.exchange, now_ms, self.between),
+            SimStripe(self.fields, self.net.exchange, now_ms),
         )  # fmt: skip
         engine.name = engine.new_id(self.now)
         process = Process(Worker(engine, sides, self.clock))
@@ -215,6 +166,10 @@ class World:
 
     def leap(self, at_ms: int) -> None:
         """Nothing happens until then; living processes beat all the while."""
+        for process in self.processes:
+            if process.paused_until and process.paused_until <= self.now:
+                process.paused_until = 0
+                self.beat(process)
         self.clock.now = max(self.now, at_ms)
         for process in self.processes:
             if not process.paused_until:
@@ -248,6 +203,7 @@ class World:
             flight.state = "checked"
             if "pause" in self.features and self.rng.random() < 0.3:
                 return
+        flight.state = "sending"
         try:
             flight.answer = flight.call.send()
         except CallError as error:
@@ -277,7 +233,7 @@ class World:
                 machine.finish_delivery(delivery.id, 503, self.now)
                 continue
             parsed = self.parsers[side].parse(delivery.body, self.now)
-            new = self.store.run(lambda tx, parsed=parsed: self.intake.keep(tx, side, parsed))
+            new = self.store.run(partial(self.intake.keep, side=side, parsed=parsed))
             self.accepted |= {event.key for event in parsed.events}
             if parsed.set_aside or parsed.foreign:
                 self.blame("a webhook was set aside")
@@ -297,7 +253,7 @@ class World:
 
     def sleep(self, _seconds: float) -> None:
         """Somebody waits between two tries; for how long only the scenario's own chance decides."""
-        self.clock.now += self.rng.choice((500, 2_000, 8_000))
+        self.leap(self.now + self.rng.choice((500, 2_000, 8_000)))
         self.between()
 
     def meanwhile(self) -> None:

@@ -272,8 +272,6 @@ class _Draft:
             changes[spec.name] = Change("", after or "", value)
         return changes, tuple(unsplit)
 
-    # -- small ones
-
     def _being_read(self, *records: Seen) -> bool:
         return any((s.side, s.id) in self.scene.reading or s.in_doubt for s in records)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from wanesync.core.action import Rules
@@ -13,6 +13,7 @@ from wanesync.core.job import Job
 from wanesync.core.model import Side
 from wanesync.core.ports import HubSpotPort, SideWires, StripePort
 from wanesync.core.purchases import Sink
+from wanesync.engine.pace import Pacer
 from wanesync.store.store import Store, Tx
 
 LOCK_MS = 120_000
@@ -44,6 +45,7 @@ class Engine:
     hubspot_port: HubSpotPort | None = None
     stripe_port: StripePort | None = None
     failpoint: Callable[[str], None] = field(default=lambda _: None)
+    pacers: Mapping[Side, Pacer] = field(default_factory=dict)
 
     @property
     def hubspot(self) -> HubSpotPort:

@@ -38,12 +38,42 @@ class Pacer:
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _limit: float = math.inf
     _looked_ms: int = 0
+    _armed: threading.local = field(default_factory=threading.local)
 
     def take(self, wanted: int) -> list[int]:
         """Up to ``wanted`` slots of the next moment, in one reservation."""
         return self.store.reserve(self.scope, wanted) if wanted > 0 else []
 
-    def depart(self) -> bool:
+    def arm(self, slot_ms: int) -> None:
+        """The slot of this thread's next request."""
+        self._armed.slot_ms = slot_ms
+
+    def pass_gate(self) -> None:
+        """Right before a request's bytes leave: wait for this thread's slot; one that was missed is forfeited."""
+        slot_ms: int | None = getattr(self._armed, "slot_ms", None)
+        self._armed.slot_ms = None
+        while True:
+            if slot_ms is None:
+                slot_ms = self._next_slot()
+            self.clock.sleep_until(slot_ms)
+            if self.clock.now_ms() <= slot_ms + LATE_MS and self._depart():
+                return
+            slot_ms = None
+
+    def wait(self) -> None:
+        """Wait for the slot of a call outside the job table, or of a further request of one call."""
+        slot_ms = self._next_slot()
+        self.clock.sleep_until(slot_ms)
+        self.arm(slot_ms)
+
+    def _next_slot(self) -> int:
+        while True:
+            slots = self.take(1)
+            if slots:
+                return slots[0]
+            self.clock.sleep_until(self.clock.now_ms() + 50)
+
+    def _depart(self) -> bool:
         """Whether one more may leave now: after a stall of the machine, slots of a moment ago must not pile up."""
         now_ms = self.clock.now_ms()
         with self._guard:
@@ -57,12 +87,3 @@ class Pacer:
                 return False
             self._left.append(now_ms)
             return True
-
-    def wait(self) -> None:
-        """Wait for one slot (for calls outside the job table: listings, catch-up, further requests of one call)."""
-        while True:
-            slots = self.take(1)
-            if slots:
-                self.clock.sleep_until(slots[0])
-                return
-            self.clock.sleep_until(self.clock.now_ms() + 50)

@@ -79,7 +79,7 @@ class Worker:
     def __post_init__(self) -> None:
         """One lane, pacer and pool per side."""
         self.lanes = {side: Lane.of(self.engine, side) for side in self.sides}
-        self.pacers = {side: Pacer(self.engine.store, self.clock, str(side)) for side in self.sides}
+        self.pacers = dict(self.engine.pacers) or {s: Pacer(self.engine.store, self.clock, s) for s in self.sides}
         self.in_flight = dict.fromkeys(self.sides, 0)
         self._pools = {side: ThreadPoolExecutor(THREADS[side], f"{side}-call") for side in self.sides}
 
@@ -236,10 +236,9 @@ class Worker:
     # -- calls
 
     def _send(self, call: Call, slot_ms: int) -> None:
-        """Wait for the slot, check the lease, call once."""
+        """Check the slot and the lease, call once; the bytes leave when the slot is due (``Pacer.pass_gate``)."""
         try:
-            self.clock.sleep_until(slot_ms)
-            if self.clock.now_ms() > slot_ms + LATE_MS or not self.pacers[call.lane].depart():
+            if self.clock.now_ms() > slot_ms + LATE_MS:
                 # The slot is forfeited: a request out of its time would crowd a second that is full.
                 self.lanes[call.lane].waiting.appendleft(call)
                 self.engine.store.ring()
@@ -247,6 +246,7 @@ class Worker:
             if self.clock.now_ms() >= self.lease_ends_ms or any(job.owner != self.engine.name for job in call.jobs):
                 return  # Swept meanwhile, or about to be: whoever has the job now settles what is open.
             self.engine.failpoint(f"{call.operation}.before")
+            self.pacers[call.lane].arm(slot_ms)
             answer: object
             try:
                 answer = call.send()

@@ -27,13 +27,17 @@ APPS = frozenset({"INTEGRATION", "API"})
 
 @dataclass(frozen=True, slots=True)
 class HubSpotOptions:
-    """``portal``: its id, for the names of events. ``own_source_ids``: the app ids our writes show up under."""
+    """``portal``: its id, for the names of events. ``own_source_ids``: the app ids our writes show up under.
+
+    ``gate`` is called right before each request's bytes leave, and may wait.
+    """
 
     token: str = field(repr=False)
     base_url: str | None = None
     portal: str = ""
     event_name: str = "stripe_purchase"
     own_source_ids: frozenset[str] = frozenset()
+    gate: Callable[[], None] = lambda: None
 
 
 class HubSpotSide:
@@ -53,6 +57,7 @@ class HubSpotSide:
         self._options, self._fields, self._before_extra = options, fields, before_extra
         self._table = ErrorTable(field_names(fields))
         self._client = HubSpotClient(options.token, options.base_url, self._table, monotonic)
+        self._client.put_gate(options.gate)
         self._properties = properties_to_read(fields)
 
     @property

@@ -84,6 +84,17 @@ class HubSpotClient:
         self._monotonic = monotonic
         self.last_limits = Limits()
 
+    def put_gate(self, gate: Callable[[], None]) -> None:
+        """Call ``gate`` right before each request's bytes leave."""
+        pool = self._raw.rest_client.pool_manager
+        send = pool.urlopen
+
+        def gated(*args: Any, **options: Any) -> Any:
+            gate()
+            return send(*args, **options)
+
+        pool.urlopen = gated
+
     def call(self, method: Callable[..., Any], *args: object, **options: object) -> Reply:
         """One request through a method of the SDK. Raises CallError."""
         began = self._monotonic()

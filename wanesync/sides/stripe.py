@@ -35,12 +35,16 @@ MODES = {"sk_test_": "test", "rk_test_": "test", "sk_live_": "live", "rk_live_":
 
 @dataclass(frozen=True, slots=True)
 class StripeOptions:
-    """``portal``: the HubSpot portal whose ids in metadata count. ``event_key``: keys the keys of events."""
+    """``portal``: the HubSpot portal whose ids in metadata count. ``event_key``: keys the keys of events.
+
+    ``gate`` is called right before each request's bytes leave, and may wait.
+    """
 
     api_key: str = field(repr=False)
     base_url: str | None = None
     portal: str = ""
     event_key: bytes = field(default=b"", repr=False)
+    gate: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,7 @@ class StripeSide:
             stripe_version=API_VERSION,
             max_network_retries=0,
             http_client=stripe.RequestsClient(
-                timeout=(CONNECT_S, STRIPE_READ_S), session=_open_session(options.base_url or STRIPE_API)
+                timeout=(CONNECT_S, STRIPE_READ_S), session=_open_session(options.base_url or STRIPE_API, options.gate)
             ),
         )
 
@@ -156,7 +160,20 @@ class StripeSide:
         return read_timing(headers, self._monotonic() - began, time.time_ns() // 1_000_000)
 
 
-def _open_session(address: str) -> requests.Session:
+class _GatedAdapter(HTTPAdapter):
+    """Lets a request out when the gate opens."""
+
+    def __init__(self, gate: Callable[[], None]) -> None:
+        self._gate = gate
+        super().__init__(pool_connections=2, pool_maxsize=POOL_SIZE, max_retries=0)
+
+    def send(self, *args: Any, **options: Any) -> requests.Response:
+        """Send one prepared request."""
+        self._gate()
+        return super().send(*args, **options)
+
+
+def _open_session(address: str, gate: Callable[[], None]) -> requests.Session:
     """One pool for all threads; the SDK's own would open one per thread. Redirects are refused, not followed."""
     session = requests.Session()
     session.max_redirects = 0
@@ -165,7 +182,7 @@ def _open_session(address: str) -> requests.Session:
     session.proxies.update(found["proxies"])
     session.verify, session.cert, session.trust_env = found["verify"], found["cert"], False
     for scheme in ("http://", "https://"):
-        session.mount(scheme, HTTPAdapter(pool_connections=2, pool_maxsize=POOL_SIZE, max_retries=0))
+        session.mount(scheme, _GatedAdapter(gate))
     return session
 
 

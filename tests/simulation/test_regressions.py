@@ -1,0 +1,189 @@
+"""Defects the simulator found, each by explicit steps: every one of these failed before it was mended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from tests.simulation.observe import observed
+from tests.simulation.play import Play
+from tests.simulation.world import World
+from tests.unit.core_builders import FIELDS, HUBSPOT, RULES, STRIPE, contact, customer, full_name, link, seen
+from wanesync.core.events import judge
+from wanesync.core.match import Scene
+from wanesync.core.merge import Pair, merge
+from wanesync.core.model import Answer, Change, Conflict, EventRow, OwnWrite, Record, WriteKind
+from wanesync.core.plan import plan
+from wanesync.core.ports import CustomerAnswer, Timing
+from wanesync.core.purchases import PurchaseState
+from wanesync.engine.sight import Sight
+from wanesync.sandbox.faults import Faults
+
+MINUTE_MS = 60_000
+NOW_MS = 1_800_000_000_000
+
+
+@contextmanager
+def stage(*features: str) -> Iterator[Play]:
+    """An installation without faults that has listed both sides, and a player who only does what is due."""
+    world = World(1, frozenset(features))
+    try:
+        with observed(world.saw_link, world.saw_write, world.forgave, world.sleep):
+            play = Play(world)
+            play.deeds = 0
+            world.start()
+            world.open_doors()
+            assert world.list_all()
+            yield play
+            assert world.violations == []
+    finally:
+        world.close()
+
+
+def pair_of(play: Play) -> tuple[str, str]:
+    """A contact entered by hand and the customer made for it."""
+    contact_id = play.world.hubspot.edit("create", None, {"email": "p0@example.com", "company": "Co"}, play.world.now)
+    play.play()
+    (row,) = play.world.stripe.records()
+    return contact_id, row["id"]
+
+
+def updates_sent(play: Play) -> int:
+    """How many updates of customers reached Stripe."""
+    operations = play.world.stripe.stats(play.world.now)["operations"]
+    assert isinstance(operations, dict)
+    return sum(n for name, n in operations.items() if name.endswith("update"))
+
+
+def scene_of(key: str, *records: object, **facts: object) -> Scene:
+    known = {(s.side, s.id): s for s in records}  # type: ignore[attr-defined]
+    return replace(Scene(key, known), **facts)  # type: ignore[arg-type]
+
+
+def own_of(before: str, after: str, sent_ms: int, answer: Answer | None) -> OwnWrite:
+    changes = {"city": Change(before, after, after)}
+    return OwnWrite(
+        "own", HUBSPOT, WriteKind.UPDATE, "contact:1", "cus_1", "1", "k", "{}", changes, sent_ms=sent_ms, answer=answer
+    )
+
+
+def change_of(value: str, at_ms: int, source: str = "user:CRM_UI/1", *, judged: bool = False) -> EventRow:
+    return EventRow(f"{value}-{at_ms}", HUBSPOT, "updated", "1", at_ms, {"city": value}, source=source, judged=judged)
+
+
+def test_a_read_under_way_does_not_end_a_doubt_that_came_after_it_began() -> None:
+    with stage() as play:
+        engine = play.world.processes[0].worker.engine
+        record = Record(STRIPE, "cus_9", {"city": "old"})
+        answer = CustomerAnswer(record, Timing(0, 999))
+        with play.world.store.transaction() as tx:
+            sight = Sight(engine, tx)
+            sight.store_customer(answer, 0)
+            sight.want_read("cus_9")
+            known = sight.get(STRIPE, "cus_9")
+            assert known is not None
+            sight.want_read("cus_9")  # an update's answer came in between: the read may be older than it
+            sight.store_customer(answer, known.moved)
+            after = sight.get(STRIPE, "cus_9")
+        assert after is not None
+        assert after.in_doubt
+
+
+def test_a_500_that_stripe_keeps_under_its_key_is_not_sent_for_ever() -> None:
+    with stage() as play:
+        contact_id, customer_id = pair_of(play)
+        play.world.hubspot.edit("update", contact_id, {"company": "New"}, play.world.now)
+        play.world.stripe.set_faults(Faults(error_500=1.0))
+        while not updates_sent(play) and play.step():
+            pass
+        play.world.stripe.set_faults(Faults())
+        play.play()
+        assert play.world.truth.value((STRIPE, customer_id), "company") == "New"
+
+
+def test_a_customer_found_after_a_500_is_known_at_once() -> None:
+    with stage() as play:
+        world = play.world
+        world.hubspot.edit("create", None, {"email": "p0@example.com"}, world.now)
+        world.stripe.set_faults(Faults(error_500=1.0))
+        while not world.stripe.records() and play.step():
+            pass  # half of these 500s come after the effect
+        world.stripe.set_faults(Faults())
+        play.play()
+        assert len(world.truth.living(STRIPE)) == 1
+
+
+def test_a_purchase_does_not_stick_to_a_contact_that_was_deleted() -> None:
+    with stage("note") as play:
+        world = play.world
+        contact_id, customer_id = pair_of(play)
+        world.hubspot.set_target(None)
+        world.hubspot.edit("delete", contact_id, {}, world.now)
+        world.truth.drain()
+        world.stripe.edit("purchase", customer_id, {"amount": "100", "currency": "usd"}, world.now)
+        play.play()
+        with world.store.reading() as tx:
+            (row,) = tx.purchases.list(PurchaseState.UNMATCHED, 10)
+        assert row.contact_id == ""
+
+
+def test_no_customer_is_made_for_a_contact_whose_customer_was_deleted_before_they_were_linked() -> None:
+    gone = seen(customer("cus_1", email="a@example.com"), deleted=True)
+    made = seen(contact("1", "cus_1", email="a@example.com"))
+    outcome = plan(scene_of("contact:1", gone, made, holders={"a@example.com": "customer:cus_1"}), RULES, "new")
+    assert outcome.actions == {}
+    assert outcome.wait == ""
+    assert outcome.notes[HUBSPOT, "1"].startswith("orphaned")
+
+
+def test_a_name_that_a_new_contact_cannot_take_is_kept() -> None:
+    firm = seen(customer("cus_1", email="a@example.com", name="Acme 24"))
+    action = plan(scene_of("customer:cus_1", firm), RULES, "new").actions[HUBSPOT]
+    assert action.conflicts == (Conflict(STRIPE, "cus_1", "name", "Acme 24", "unsplit"),)
+
+
+def test_a_name_that_a_nameless_contact_cannot_take_is_kept() -> None:
+    pair = Pair(contact(name=""), customer(name="Acme 24"), {})
+    assert [c.value for c in merge(pair, FIELDS, "keep").settled] == ["Acme 24"]
+
+
+def test_what_a_new_primary_holds_and_its_contact_does_not_is_kept() -> None:
+    here = seen(contact("1", email="a@example.com", city="Ulm"))
+    gone = seen(customer("cus_1", email="a@example.com"), deleted=True)
+    other = seen(customer("cus_2", email="a@example.com", city="Bonn"))
+    links = [
+        link("1", "cus_1", {"city": ("Ulm", "Ulm"), "email": ("a@example.com", "a@example.com")}),
+        link("1", "cus_2", primary=False),
+    ]
+    outcome = plan(scene_of("contact:1", here, gone, other, links=links), RULES, "new")
+    assert [conflict for conflict, _ in outcome.conflicts] == [Conflict(STRIPE, "cus_2", "city", "Bonn", "differ")]
+
+
+def test_a_value_that_a_late_write_of_ours_buried_is_kept() -> None:
+    late = own_of("", "Bonn", NOW_MS - 9_000, Answer.LOST)
+    window = [change_of("Ulm", NOW_MS - 5_000, judged=True), change_of("Bonn", NOW_MS - 1_000, "own")]
+    outcome = judge(seen(contact("1", city="Bonn")), window, [late], FIELDS, NOW_MS)
+    assert [c.value for c in outcome.conflicts] == ["Ulm"]
+
+
+def test_a_write_counts_from_the_event_however_late_it_is_judged() -> None:
+    at_ms = NOW_MS - 20 * MINUTE_MS
+    window = [change_of("Ulm", at_ms), change_of("Bonn", at_ms + 1_000)]
+    ours = own_of("Kiel", "Trier", at_ms - MINUTE_MS, Answer.OK)
+    outcome = judge(seen(contact("1", city="Bonn")), window, [ours], FIELDS, NOW_MS)
+    assert [c.value for c in outcome.conflicts] == ["Ulm"]
+
+
+def test_our_unanswered_fill_does_not_come_back_once_its_source_was_cleared() -> None:
+    pair = Pair(contact(company="Co"), customer(company=""), {}, late={(HUBSPOT, "company")})
+    writes = merge(pair, FIELDS, "keep").writes
+    assert writes[HUBSPOT]["company"].after == ""
+    assert "company" not in writes[STRIPE]
+
+
+def test_full_names_of_people_are_still_split() -> None:
+    person = seen(customer("cus_1", email="a@example.com", name="Ada Byron"))
+    action = plan(scene_of("customer:cus_1", person), RULES, "new").actions[HUBSPOT]
+    assert action.changes["name"].after == full_name("Ada", "Byron")
+    assert action.conflicts == ()
