@@ -53,7 +53,7 @@ def updates_sent(play: Play) -> int:
     """How many updates of customers reached Stripe."""
     operations = play.world.stripe.stats(play.world.now)["operations"]
     assert isinstance(operations, dict)
-    return sum(n for name, n in operations.items() if name.endswith("update"))
+    return sum(n for name, n in operations.items() if name.startswith("POST /v1/customers/"))
 
 
 def scene_of(key: str, *records: object, **facts: object) -> Scene:

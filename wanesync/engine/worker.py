@@ -28,7 +28,8 @@ DRAIN_MS = 8_000
 GATHER_MS = 40
 CROWD = 8
 THREADS = {Side.HUBSPOT: 8, Side.STRIPE: 48}
-AHEAD = {Side.HUBSPOT: 2, Side.STRIPE: 30}
+AHEAD = {Side.HUBSPOT: 1, Side.STRIPE: 30}
+LEAD_MS = 30
 BREATH_MS = 10
 PAUSING = frozenset(
     {
@@ -186,28 +187,39 @@ class Worker:
     # -- lanes
 
     def turn(self, side: Side) -> None:
-        """One round of a lane: prepare calls for the slots of the next moment, hand out those whose slot is near."""
+        """One round of a lane: prepare calls, hand out those whose slot is near; wait when there is nothing."""
         lane = self.lanes[side]
         if self.stopping.is_set():
             return
         room = AHEAD[side] - len(lane.waiting)
+        slots: list[int] = []
         if room * 2 >= AHEAD[side] and self._has_work(side):
+            if side is Side.HUBSPOT:
+                # A batch takes what is ready when its slot is near: the later it is claimed, the more it holds.
+                slots = self._await_slot(side)
+                if not slots:
+                    return
             calls = self.engine.store.run(lambda tx: lane.fill(tx, room))
             self.engine.failpoint(f"{side}.prepared")
             lane.waiting.extend(calls)
-            if not calls and not lane.waiting:
-                self._idle(side)
-        elif not lane.waiting:
-            self._idle(side)
         if lane.waiting:
-            self._hand_out(side)
+            self._hand_out(side, slots)
+        elif not slots:
+            self._idle(side)
 
-    def _hand_out(self, side: Side) -> None:
+    def _await_slot(self, side: Side) -> list[int]:
+        """The next slot, shortly before it is due; none if there is none soon."""
+        slots = self.pacers[side].take(1)
+        at_ms = slots[0] - LEAD_MS if slots else self.clock.now_ms() + BREATH_MS
+        self.clock.sleep_until(at_ms)
+        return slots
+
+    def _hand_out(self, side: Side, slots: list[int]) -> None:
         """Give waiting calls, the most urgent first, the next slots; where none is free, wait a little."""
         lane = self.lanes[side]
         with self._guard:
             free = THREADS[side] - self.in_flight[side]
-        slots = self.pacers[side].take(min(free, len(lane.waiting)))
+        slots = slots or self.pacers[side].take(min(free, len(lane.waiting)))
         if not slots:
             self.clock.sleep_until(self.clock.now_ms() + BREATH_MS)
             return
