@@ -20,9 +20,9 @@ from wanesync.engine.catch_up import SEARCH_SCOPE, CatchUp
 from wanesync.engine.context import Choices, Engine
 from wanesync.engine.failpoints import failpoint
 from wanesync.engine.intake import Intake
-from wanesync.engine.pace import Pacer
+from wanesync.engine.pace import Pacer, WallClock
 from wanesync.engine.reconcile import Reconcile
-from wanesync.engine.worker import WallClock, Worker
+from wanesync.engine.worker import Worker
 from wanesync.sides.wires import Wires
 from wanesync.store.store import Store, Tx, open_store
 

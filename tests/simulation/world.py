@@ -26,6 +26,7 @@ from wanesync.engine.catch_up import CatchUp
 from wanesync.engine.context import Choices, Engine
 from wanesync.engine.intake import Intake
 from wanesync.engine.reconcile import Reconcile
+from wanesync.engine.settling import settle_all
 from wanesync.engine.worker import Worker
 from wanesync.sandbox.hubspot.machine import HubSpotMachine, HubSpotSettings
 from wanesync.sandbox.stripe.machine import StripeMachine, StripeSettings
@@ -216,7 +217,7 @@ class World:
         batch = [f for f in self.flights if f.process is flight.process and f.state == "answered"]
         batch = batch if self.rng.random() < 0.5 else [flight]
         worker = flight.process.worker
-        follow_ups = self.store.run(lambda tx: worker.settle_all(tx, [(f.call, f.answer) for f in batch]))
+        follow_ups = self.store.run(lambda tx: settle_all(worker.engine, tx, [(f.call, f.answer) for f in batch]))
         self.flights = [f for f in self.flights if f not in batch]
         self.flights += [Flight(flight.process, call) for call in follow_ups]
         self.say("settled", [f.call.operation for f in batch], [call.operation for call in follow_ups])

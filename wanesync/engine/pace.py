@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -25,6 +26,20 @@ class Clock(Protocol):
     def sleep_until(self, at_ms: float) -> None:
         """Wait until a time."""
         ...
+
+
+class WallClock:
+    """Real time."""
+
+    def now_ms(self) -> int:
+        """Wall clock in ms."""
+        return time.time_ns() // 1_000_000
+
+    def sleep_until(self, at_ms: float) -> None:
+        """Sleep until a time."""
+        delay = at_ms / 1000 - time.time()
+        if delay > 0:
+            time.sleep(delay)
 
 
 @dataclass(slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -12,12 +11,11 @@ from queue import Empty, SimpleQueue
 import structlog
 
 from wanesync.core.errors import CallError, Failure, StoreDown
-from wanesync.core.job import Job
 from wanesync.core.model import Side
 from wanesync.engine.context import Call, Engine
-from wanesync.engine.lane import Lane, set_back
-from wanesync.engine.outcome import still_ours
-from wanesync.engine.pace import LATE_MS, Clock, Pacer
+from wanesync.engine.lane import Lane
+from wanesync.engine.pace import LATE_MS, Clock, Pacer, WallClock
+from wanesync.engine.settling import settle_all
 from wanesync.store.store import Tx
 
 LEASE_MS = 6_000
@@ -31,33 +29,8 @@ THREADS = {Side.HUBSPOT: 8, Side.STRIPE: 48}
 AHEAD = {Side.HUBSPOT: 1, Side.STRIPE: 30}
 LEAD_MS = 30
 BREATH_MS = 10
-PAUSING = frozenset(
-    {
-        Failure.UNREACHED,
-        Failure.UNAVAILABLE,
-        Failure.UNAUTHORISED,
-        Failure.FORBIDDEN,
-        Failure.MOVING,
-        Failure.DAILY_LIMIT,
-        Failure.NO_ANSWER,
-    }
-)
 
 log = structlog.get_logger()
-
-
-class WallClock:
-    """Real time."""
-
-    def now_ms(self) -> int:
-        """Wall clock in ms."""
-        return time.time_ns() // 1_000_000
-
-    def sleep_until(self, at_ms: float) -> None:
-        """Sleep until a time."""
-        delay = at_ms / 1000 - time.time()
-        if delay > 0:
-            time.sleep(delay)
 
 
 @dataclass(slots=True)
@@ -292,7 +265,7 @@ class Worker:
         follow_ups: list[Call] | None = None
         while follow_ups is None:
             try:
-                follow_ups = self.engine.store.run(lambda tx: self.settle_all(tx, batch))
+                follow_ups = self.engine.store.run(lambda tx: settle_all(self.engine, tx, batch))
             except StoreDown as error:
                 log.warning("store down", reason=str(error))
                 if self.stopping.wait(1):
@@ -305,50 +278,6 @@ class Worker:
             self.lanes[call.lane].waiting.append(call)
         if follow_ups:
             self.engine.store.ring()
-
-    def settle_all(self, tx: Tx, batch: Sequence[tuple[Call, object]]) -> list[Call]:
-        """Commit some answers together; one that is no trouble ends the pause of its side and operation."""
-        paused = set(tx.pauses.get_all())
-        for call, answer in batch:
-            if not (isinstance(answer, CallError) and answer.failure in PAUSING):
-                for name in paused & {str(call.lane), f"{call.lane}:{call.operation}"}:
-                    tx.pauses.clear(name)
-        alone: list[tuple[Call, object]] = []
-        groups: dict[object, list[tuple[Call, object]]] = {}
-        for call, answer in batch:
-            good = call.together is not None and not isinstance(answer, CallError)
-            (groups.setdefault(call.together, []) if good else alone).append((call, answer))
-        follow_ups = [f for group in groups.values() for f in self._settle_group(tx, group, alone)]
-        return follow_ups + [f for call, answer in alone for f in self.settle(tx, call, answer)]
-
-    def _settle_group(
-        self, tx: Tx, group: Sequence[tuple[Call, object]], alone: list[tuple[Call, object]]
-    ) -> list[Call]:
-        """Answers of one kind, committed at once; if that fails, each goes alone."""
-        together = group[0][0].together
-        try:
-            with tx.savepoint():
-                return together(tx, group) if together else []
-        except StoreDown:
-            raise
-        except Exception as error:  # noqa: BLE001 - one bad answer must not take the others with it
-            log.info("answers are committed one by one", error=type(error).__name__)
-            alone += group
-            return []
-
-    def settle(self, tx: Tx, call: Call, answer: object) -> list[Call]:
-        """One answer, isolated: what cannot be committed sets back its own jobs only."""
-        try:
-            with tx.savepoint():
-                return call.then(tx, answer)
-        except StoreDown:
-            raise
-        except Exception as error:  # noqa: BLE001 - what cannot be committed sets back its own jobs only
-            log.error("outcome failed", operation=call.operation, error=type(error).__name__)
-            jobs: list[Job] = still_ours(tx, call.jobs)
-            for job in jobs:
-                set_back(self.engine, tx, job, error)
-            return []
 
 
 def _urgency(call: Call) -> int:
