@@ -11,7 +11,7 @@ from unittest.mock import patch
 import structlog
 
 from wanesync.core.model import Link, OwnWrite
-from wanesync.engine import lane, reconcile, worker
+from wanesync.engine import lane, reconcile, settling
 from wanesync.store.jobs import LeaseLost
 from wanesync.store.links import Links
 from wanesync.store.writes import OwnWrites
@@ -51,7 +51,7 @@ def observed(
             patch.object(Links, "put", link_put),
             patch.object(OwnWrites, "put", write_put),
             patch.object(lane, "set_back", told),
-            patch.object(worker, "set_back", told),
+            patch.object(settling, "set_back", told),
             patch("tenacity.nap.time", SimpleNamespace(sleep=sleep)),
             # Of three people one is a third: the guard against incomplete listings has tests of its own.
             patch.object(reconcile, "check_listing", lambda *_: None),
