@@ -69,14 +69,13 @@ class HubSpot(Section):
 
 
 class Stripe(Section):
-    """Access to Stripe. ``rate`` and ``operation_rate`` (of one kind of call): requests a second."""
+    """Access to Stripe. ``rate``: requests a second."""
 
     api_key: StripeKey | None = None
     webhook_secret: Secrets = ()
     base_url: Address = STRIPE_URL
     account_id: Annotated[str, Field(pattern=r"^acct_\w+$")] | None = None
     rate: Rate = 100
-    operation_rate: Rate | None = None
 
 
 class Server(Section):
@@ -153,16 +152,15 @@ class FirstContact(Section):
 
 
 class Brake(Section):
-    """Overwriting more than ``people`` within ``minutes`` from one source is held back."""
+    """When the live brake is to stop a source. Read and checked; the brake itself is not built yet."""
 
     people: Annotated[int, Field(ge=1)] = 1000
     minutes: Annotated[int, Field(ge=1, le=1440)] = 10
 
 
 class Worker(Section):
-    """``threads``: calls at once in one process. ``catch_up_minutes``: how often missed events are looked for."""
+    """``catch_up_minutes``: how often missed events are looked for."""
 
-    threads: Annotated[int, Field(ge=1, le=64)] = 8
     catch_up_minutes: Annotated[int, Field(ge=1, le=1440)] = 30
 
 

@@ -71,11 +71,10 @@ def _check_made(world: World) -> None:
     # A second customer whose twin has moved to another address is somebody else to us.
     strangers = {"second", "email"} <= world.features
     made: dict[tuple[Side, int, str], list[str]] = defaultdict(list)
-    for ref, _ in truth.made:
+    for ref, source in truth.made:
         if ref in truth.gone or ref[1] in truth.survivor:
             continue  # what a user took away may be made again if that came before its answer
-        born = next((w.new for w in truth.writes if w.cell == (*ref, "email")), "")
-        made[ref[0], truth.person[ref], born if strangers else ""].append(ref[1])
+        made[ref[0], truth.person[ref], source if strangers else ""].append(ref[1])
     for (side, _, _), ids in made.items():
         if len(ids) > 1:
             world.blame(f"two records made for one person on {side}")

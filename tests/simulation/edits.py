@@ -85,10 +85,10 @@ def _is_lost(history: History, spec: FieldSpec, writes: list[Write], edit: Write
         return False
     for write in writes:
         if write.seq > over.seq:
+            if write.new == value:
+                return False  # written over by a late write, and put back, by us or by its user
             if write.who == USER:
                 break
-            if write.new == value:
-                return False  # written over by a late write, and put back
     return not (_was_replaced_there(history, spec, edit, over) or _is_excused(history, writes, edit, over))
 
 

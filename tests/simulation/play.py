@@ -13,7 +13,7 @@ from wanesync.core.model import Side
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
-STEPS = 6_000
+STEPS = 12_000
 TICKS = (1, 3, 20, 60, 250)
 PAUSES_MS = (2_000, 7_000, 12_000)
 AWAY_MS = (3_000, 40_000, 600_000)
@@ -157,10 +157,10 @@ class Play:
         options: list[Callable[[], object]] = []
         if self.deeds > 0 and ("quiet" not in world.features or (quiet and not world.flights)):
             options.append(self._deed)
+        if self.listing and world.failing and world.depth == 0:
+            options.append(self._list)
         if not world.failing or self.deeds <= 0:
             return options
-        if self.listing and world.depth == 0:
-            options.append(self._list)
         busy = bool(world.flights)
         if "crash" in world.features and busy and self.crashes:
             options.append(self._crash)

@@ -157,7 +157,10 @@ def test_what_a_new_primary_holds_and_its_contact_does_not_is_kept() -> None:
         link("1", "cus_2", primary=False),
     ]
     outcome = plan(scene_of("contact:1", here, gone, other, links=links), RULES, "new")
-    assert [conflict for conflict, _ in outcome.conflicts] == [Conflict(STRIPE, "cus_2", "city", "Bonn", "differ")]
+    assert [conflict for conflict, _ in outcome.conflicts] == [
+        Conflict(HUBSPOT, "1", "city", "Ulm", "differ"),
+        Conflict(STRIPE, "cus_2", "city", "Bonn", "differ"),
+    ]
 
 
 def test_a_value_that_a_late_write_of_ours_buried_is_kept() -> None:
@@ -180,6 +183,34 @@ def test_our_unanswered_fill_does_not_come_back_once_its_source_was_cleared() ->
     writes = merge(pair, FIELDS, "keep").writes
     assert writes[HUBSPOT]["company"].after == ""
     assert "company" not in writes[STRIPE]
+
+
+def test_a_guest_whose_new_contact_got_another_address_before_we_heard_of_it_is_not_made_twice() -> None:
+    with stage() as play:
+        world = play.world
+        bought = {"amount": "100", "currency": "usd", "email": "p0@example.com"}
+        world.stripe.edit("purchase", None, bought, world.now)
+        world.hubspot.set_faults(Faults(lost_answer=1.0))
+        while not world.hubspot.records() and play.step():
+            pass
+        (row,) = world.hubspot.records()
+        world.hubspot.set_faults(Faults())
+        world.hubspot.edit("update", row["id"], {"email": "p0b@example.com"}, world.now)
+        world.truth.drain()
+        play.play()
+        assert [record["id"] for record in world.hubspot.records()] == [row["id"]]
+
+
+def test_an_id_that_another_contact_carries_does_not_ride_along() -> None:
+    with stage() as play:
+        world = play.world
+        contact_id, customer_id = pair_of(play)
+        rival = world.hubspot.edit("create", None, {"firstname": "R", "stripe_customer_id": customer_id}, world.now)
+        world.stripe.edit("update", customer_id, {"business_name": "New"}, world.now)
+        world.truth.drain()
+        play.play()
+        assert rival != contact_id
+        assert world.truth.value((HUBSPOT, contact_id), "company") == "New"
 
 
 def test_full_names_of_people_are_still_split() -> None:

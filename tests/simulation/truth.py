@@ -132,7 +132,8 @@ class Truth:
         else:
             email = entry.changes.get("email", "")
             known = (self.person[r] for r in self.raw if r != ref and email in self.addresses(r) and r in self.person)
-            self.person[ref] = next(known, -2)
+            # A guest nobody knows: the address names the person.
+            self.person[ref] = next(known, int("".join(c for c in email.partition("@")[0] if c.isdigit()) or -2))
 
     def _change(self, ref: Ref, entry: Entry, who: str) -> None:
         raw = self.raw.setdefault(ref, {})

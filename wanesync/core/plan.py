@@ -199,10 +199,11 @@ class _Draft:
         return {name: (halves[0], customer.record.values.get(name, "")) for name, halves in self.former.base.items()}
 
     def _unlike(self, link: Link, base: Mapping[str, Halves]) -> list[tuple[Conflict, str]]:
-        """What a new primary holds and its contact does not: as at first contact nothing is written, but it is kept."""
+        """Where a new primary and its contact differ: as at first contact nothing is written, but both are kept."""
         specs = self.rules.fields.by_name
-        unlike = {n: b for n, (a, b) in base.items() if b and n in specs and not specs[n].agree(a, b)}
-        return [(Conflict(Side.STRIPE, link.stripe_id, n, b, "differ"), link.id) for n, b in unlike.items()]
+        unlike = [(n, halves) for n, halves in base.items() if n in specs and not specs[n].agree(*halves)]
+        sides = [(side, n, value) for n, halves in unlike for side, value in zip(Side, halves, strict=True) if value]
+        return [(Conflict(side, link.id_on(side), n, value, "differ"), link.id) for side, n, value in sides]
 
     def _merge(self, contact: Seen, links: list[Link]) -> None:
         link = next((k for k in links if k.primary), None)

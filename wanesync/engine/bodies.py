@@ -71,7 +71,12 @@ def _hubspot(engine: Engine, scene: Scene, action: Action, own_id: str) -> tuple
     create = action.kind is WriteKind.CREATE
     body = dict(engine.wires.contact_properties(_values(action, blanks=not create)))
     target = scene.get(Side.HUBSPOT, action.target_id)
-    if create or (target is not None and target.record.other_id != action.source_id):
+    # The property is unique: an id that another contact carries would have the whole write refused.
+    taken = any(
+        s.side is Side.HUBSPOT and s.alive and s.id != action.target_id and s.record.other_id == action.source_id
+        for s in scene.records.values()
+    )
+    if create or (target is not None and target.record.other_id != action.source_id and not taken):
         body[CUSTOMER_ID_PROPERTY] = action.source_id
     if create:
         body[INTENT_PROPERTY] = own_id

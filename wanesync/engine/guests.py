@@ -10,6 +10,7 @@ from wanesync.core.errors import CallError, Failure
 from wanesync.core.job import LOCK_WAIT_MS, Job, JobKind, JobRequest, Priority
 from wanesync.core.model import Answer, LinkState, OwnWrite, Record, Side, WriteKind, customer_key, split_key
 from wanesync.core.ports import CreateItem
+from wanesync.core.purchases import PurchaseState
 from wanesync.engine import memory
 from wanesync.engine.bodies import INTENT_PROPERTY, properties_of
 from wanesync.engine.context import Call, Engine
@@ -61,11 +62,17 @@ class Guests:
         if tx.settings.get("writes") == "off":
             again(tx, job, 86_400_000, "writes are off", fixed=True)
             return None
-        if customers or tx.settings.get(LISTED) is None or tx.writes.open_for_hmacs([hmac]):
+        unlisted = tx.settings.get(LISTED) is None
+        if customers or unlisted or tx.writes.open_for_hmacs([hmac]):
             requests = [JobRequest(Side.HUBSPOT, JobKind.WRITE, customer_key(i), Priority.PURCHASE) for i in customers]
             tx.jobs.put_many(requests)
             noted = any(seen.note for seen in tx.records.get_many([(Side.STRIPE, i) for i in customers]).values())
-            again(tx, job, NOTED_MS if noted else PREREQUISITE_MS, "its e-mail is being looked after by another job")
+            again(
+                tx,
+                job,
+                NOTED_MS if noted or unlisted else PREREQUISITE_MS,
+                "its e-mail is being looked after by another job",
+            )
             return None
         try:
             return self._write_down(tx, job, hmac, next(iter(waiting.values())).email)
@@ -137,6 +144,12 @@ class Guests:
         sight = Sight(self.engine, tx)
         store_contacts(sight, records)
         sight.close()
-        memory.wake_purchases(tx, tx.purchases.waiting_for_hmacs(sorted(own.hmacs)))
+        waiting = tx.purchases.waiting_for_hmacs(sorted(own.hmacs))
+        made = next((record.id for record in records.values() if record and record.intent == own.key), "")
+        if made:
+            # It is this guest's, even if somebody gave it another address before we heard of it.
+            for payment_id in waiting:
+                tx.purchases.set_state(payment_id, PurchaseState.TODO, contact_id=made)
+        memory.wake_purchases(tx, waiting)
         tx.jobs.put_many([JobRequest(Side.HUBSPOT, JobKind.READ, i) for i in records])
         finish(tx, job)

@@ -173,6 +173,8 @@ class Sending:
         match error.failure:
             case Failure.CONFLICT if own.kind is WriteKind.CREATE and error.existing_id:
                 return [self.finding.read_existing(intent, error.existing_id, self.answered)]
+            case Failure.CONFLICT if bodies.CUSTOMER_ID_PROPERTY in error.fields and error.existing_id:
+                self._meet_rival(tx, intent, error.existing_id)
             case Failure.CONFLICT if own.kind is WriteKind.UPDATE:
                 self._park(tx, intent, error.fields or ("email",), Answer.REFUSED)
             case Failure.REFUSED if own.kind is WriteKind.UPDATE and set(error.fields) & set(own.changes):
@@ -194,6 +196,12 @@ class Sending:
                 operation = f"contacts.batch_{own.kind}" if own.side is Side.HUBSPOT else f"customers.{own.kind}"
                 fail(self.engine, tx, [job], error, operation)
         return []
+
+    def _meet_rival(self, tx: Tx, intent: Intent, contact_id: str) -> None:
+        """Another contact carries our id: it is read, so that the next plan knows, and the values go without the id."""
+        tx.writes.answer(intent.own.id, Answer.REFUSED)
+        tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.READ, contact_id, Priority(intent.job.priority)))
+        again(tx, intent.job, LOCK_WAIT_MS, "its id is on another contact, which is being read", count=True)
 
     def _forsake(self, tx: Tx, intent: Intent, error: CallError) -> None:
         """Stripe keeps a 500 under its key for good: the customer is read, then planned anew under another key."""

@@ -43,8 +43,8 @@ class HubSpotOptions:
 class HubSpotSide:
     """One portal. Thread-safe.
 
-    ``before_extra`` is called before every request a method makes beyond its first, so that the
-    caller's rate limit holds for them too.
+    ``before_extra`` is called before every request a method makes beyond its first: whoever drives the
+    side may let something happen in between. Rate slots are the business of the options' ``gate``.
     """
 
     def __init__(

@@ -22,7 +22,7 @@ class Isolation(Generic[T, R]):
 
     ``send`` makes one request and gives each item its outcome. ``blame`` says which items of a batch a
     refusal names. Past the bound what is left goes one by one. ``before_extra`` is called before every
-    request but the first, so that the caller's rate limit holds for them too.
+    request but the first.
     """
 
     def __init__(
