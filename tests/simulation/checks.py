@@ -68,8 +68,8 @@ def _check_links(world: World, active: list[Link]) -> None:
 
 def _check_made(world: World) -> None:
     truth = world.truth
-    # A second customer whose twin has moved to another address is somebody else to us.
-    strangers = {"second", "email"} <= world.features
+    # A second customer, or a guest, whose twin has moved to another address is somebody else to us.
+    strangers = "email" in world.features and bool(world.features & {"second", "guest"})
     made: dict[tuple[Side, int, str], list[str]] = defaultdict(list)
     for ref, source in truth.made:
         if ref in truth.gone or ref[1] in truth.survivor:

@@ -71,9 +71,11 @@ def _check_contact(world: World, payment: Payment, contact_id: str) -> None:
     )
     if payment.customer_id and linked:
         return
-    # A guest goes by address, and so does a customer who cannot be linked.
+    # A guest goes by address, a linked customer's too, and so does a customer who cannot be linked.
     paid_by = {payment.email} if payment.email else _addresses(world, (Side.STRIPE, payment.customer_id))
-    if paid_by & _addresses(world, ref):
+    customers = {b.link.stripe_id for b in truth.bases if b.link.hubspot_id == contact_id}
+    near = _addresses(world, ref).union(*(_addresses(world, (Side.STRIPE, i)) for i in customers))
+    if paid_by & near:
         return
     world.blame("a payment is on the wrong contact")
     world.say("payment", payment, contact_id, truth.person_of(ref))
