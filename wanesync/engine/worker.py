@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -62,6 +63,8 @@ class Worker:
     def run(self) -> None:
         """Work until ``stop``; then finish or release within 10 s."""
         self.started_ms = self.clock.now_ms()
+        # What the SDKs loaded stays for good: collections need not look at it, and stall the lanes less.
+        gc.freeze()
         self.beat()
         threads = [
             threading.Thread(target=self._loop, args=(lambda s=side: self.turn(s),), name=f"{side}-lane")
