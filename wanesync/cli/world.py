@@ -27,7 +27,7 @@ from wanesync.store.store import Store
 LATENCY_MS = "150-400"
 RATE_PER_S = 3.0
 QUIET_S = 1.5
-SETTLE_S = 30.0
+SETTLE_S = 60.0
 DRAIN_S = 90.0
 SOON_MS = 120_000
 """A job due later than this waits for something that has not happened yet."""
