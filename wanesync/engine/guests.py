@@ -12,6 +12,7 @@ from wanesync.core.model import Answer, LinkState, OwnWrite, Record, Side, Write
 from wanesync.core.ports import CreateItem
 from wanesync.core.purchases import PurchaseState
 from wanesync.engine import memory
+from wanesync.engine.apply import DAY_MS, WRITES, WRITES_OFF
 from wanesync.engine.bodies import INTENT_PROPERTY, properties_of
 from wanesync.engine.context import Call, Engine
 from wanesync.engine.outcome import again, fail, finish, still_ours
@@ -59,8 +60,8 @@ class Guests:
             memory.wake_purchases(tx, sorted(waiting))
             finish(tx, job)
             return None
-        if tx.settings.get("writes") == "off":
-            again(tx, job, 86_400_000, "writes are off", fixed=True)
+        if tx.settings.get(WRITES) == "off":
+            again(tx, job, DAY_MS, WRITES_OFF, fixed=True)
             return None
         unlisted = tx.settings.get(LISTED) is None
         if customers or unlisted or tx.writes.open_for_hmacs([hmac]):

@@ -5,7 +5,7 @@ CORRECTNESS sections 3 and 4. Every copy of a record enters the store through th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from wanesync.core.job import JobKind, JobRequest, Priority
@@ -161,8 +161,3 @@ def store_contacts(sight: Sight, answers: Mapping[str, Record | None]) -> None:
             sight.store_contact(record)
             if record.id != asked:
                 sight.merge_away(asked, record.id)
-
-
-def read_requests(side: Side, ids: Sequence[str], priority: Priority) -> list[JobRequest]:
-    """Read jobs for some records."""
-    return [JobRequest(side, JobKind.READ, i, priority) for i in ids]
