@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import random
+from dataclasses import dataclass, replace
+from email.utils import formatdate
 from typing import TYPE_CHECKING
 
 import orjson
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 READS = ("/batch/read", "/search")
 LATE_MS = (300, 3_000, 9_000)
+SKEWS_MS = (-1_900, -900, 0, 0, 0, 900, 1_900)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class Network:
         self._world = world
         self.late: list[Late] = []
         self.away: dict[Side, int] = {}
+        self._skews = random.Random(f"skew {world.seed}")
 
     def set_faults(self, *, on: bool) -> None:
         """What the machines themselves do wrong, from the scenario's features."""
@@ -75,7 +79,14 @@ class Network:
             return None
         if "storm" in world.features and 0.3 <= dice < 0.36 and not writes:
             return Response(429, {}, b'{"policyName": "SECONDLY", "category": "RATE_LIMITS"}')
-        return None if response.lost else response
+        return None if response.lost else self._skew(side, response)
+
+    def _skew(self, side: Side, response: Response) -> Response:
+        """Whoever stamps answers has another clock than whoever stamps events."""
+        if side is Side.HUBSPOT or not self._world.failing:
+            return response
+        date = formatdate((self._world.now + self._skews.choice(SKEWS_MS)) // 1000, usegmt=True)
+        return replace(response, headers={**response.headers, "Date": date})
 
     def carry(self, side: Side, request: Request) -> Response:
         """It reaches the machine."""

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from email.utils import formatdate
+
+import pytest
 
 from tests.simulation.observe import observed
-from tests.simulation.play import Play
+from tests.simulation.parts import START_MS
+from tests.simulation.play import Play, play_seed
 from tests.simulation.world import World
 from tests.unit.core_builders import FIELDS, HUBSPOT, RULES, STRIPE, contact, customer, full_name, link, seen
-from wanesync.core.events import judge
+from wanesync.core.events import judge, read_stripe_events
 from wanesync.core.match import Scene
 from wanesync.core.merge import Pair, merge
 from wanesync.core.model import Answer, Change, Conflict, EventRow, OwnWrite, Record, WriteKind
@@ -19,6 +23,7 @@ from wanesync.core.ports import CustomerAnswer, Timing
 from wanesync.core.purchases import PurchaseState
 from wanesync.engine.sight import Sight
 from wanesync.sandbox.faults import Faults
+from wanesync.sides.network import read_timing
 
 MINUTE_MS = 60_000
 NOW_MS = 1_800_000_000_000
@@ -218,3 +223,17 @@ def test_full_names_of_people_are_still_split() -> None:
     action = plan(scene_of("customer:cus_1", person), RULES, "new").actions[HUBSPOT]
     assert action.changes["name"].after == full_name("Ada", "Byron")
     assert action.conflicts == ()
+
+
+def test_an_event_stamped_by_another_clock_than_an_answer_is_not_taken_for_a_newer_copy() -> None:
+    answered_ms = START_MS // 1000 * 1000
+    timing = read_timing({"Date": formatdate(answered_ms // 1000 - 1, usegmt=True)}, 0.04, answered_ms)
+    copy = replace(seen(customer("cus_1", phone="111")), as_of_ms=timing.from_ms, as_of_upper_ms=timing.to_ms)
+    before = EventRow("k", STRIPE, "updated", "cus_1", answered_ms, record=customer("cus_1", phone=""))
+    reading = read_stripe_events(copy, [before], ())
+    assert (reading.store, reading.needs_read) == (None, True)
+
+
+@pytest.mark.parametrize("seed", [332, 2307])
+def test_seeds_in_which_clocks_apart_lost_an_edit(seed: int) -> None:
+    assert play_seed(seed).violations == []

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.unit.sides_server import CannedServer, Told, closed_port
 from wanesync.core.errors import CallError, ConfigError, Failure
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap, FieldSpec
+from wanesync.sides.network import SKEW_MS
 from wanesync.sides.stripe import StripeOptions, StripeSide, mode_of
 from wanesync.sides.stripe_events import EVENT_TYPES
 from wanesync.sides.stripe_wire import ADDRESS_PARTS, API_VERSION, read_customer, write_params
@@ -135,7 +136,7 @@ def test_an_answer_has_its_time_and_says_if_it_is_old() -> None:
         side = StripeSide(StripeOptions("sk_test_1", server.url), FIELDS, monotonic=lambda: next(ticks))
         answer = side.read_customer("cus_1")
     assert answer.replayed
-    assert answer.timing.to_ms - answer.timing.from_ms == 999 + 250
+    assert answer.timing.to_ms - answer.timing.from_ms == 999 + 250 + 2 * SKEW_MS
     assert answer.timing.to_ms % 1000 == 999
 
 

@@ -142,6 +142,7 @@ class Sandbox:
             access_log=False,
             proxy_headers=False,
             server_header=False,
+            date_header=False,  # the machines set it; uvicorn's own is up to seconds old when cores are busy
             timeout_keep_alive=75,  # longer than the connection pools of the clients
             timeout_graceful_shutdown=1,
         )

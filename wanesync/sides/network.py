@@ -20,14 +20,19 @@ BODY_LIMIT = 32 << 20
 _UNSENT = (NewConnectionError, ConnectTimeoutError, ProxyError, ssl.SSLCertVerificationError, ConnectionRefusedError)
 
 
-def read_timing(headers: Mapping[str, str], duration_s: float, now_ms: int) -> Timing:
-    """[Date - duration, Date + 999 ms]; ``now_ms`` stands in for a missing Date.
+SKEW_MS = 2_000
+"""How far the clock of ``Date`` (the edge's, which may be kept for a while) may be from that of ``created``."""
 
-    ``Date`` has whole seconds and is the sender's clock (RFC 9110, section 6.6.1).
+
+def read_timing(headers: Mapping[str, str], duration_s: float, now_ms: int) -> Timing:
+    """[Date - duration, Date + 999 ms], wider by the skew at both ends; ``now_ms`` stands in for a missing Date.
+
+    ``Date`` has whole seconds and is the clock of whoever answers (RFC 9110, section 6.6.1), which need
+    not be the one that stamps events. Too wide costs a read; too narrow takes an old object for a new one.
     """
     said = _date(headers)
     at_ms = now_ms if said is None else int(said.timestamp()) * 1000
-    return Timing(at_ms - round(duration_s * 1000), at_ms + 999)
+    return Timing(at_ms - round(duration_s * 1000) - SKEW_MS, at_ms + 999 + SKEW_MS)
 
 
 def _date(headers: Mapping[str, str]) -> datetime | None:
