@@ -7,6 +7,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Other people's job queues, to be measured beside ours: they are no part of the program.
+QUEUES := .venv-queues
 # Nothing of ours is slowed down by pip asking about itself; its errors are shown.
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 LOCK := pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
@@ -17,7 +19,11 @@ help:
 	@echo 'make demo   watch HubSpot and Stripe become the same, on stand-ins of both'
 	@echo 'make test   format, lint, types, import rules and all tests'
 	@echo 'make simulate SEEDS=N [SEED_START=K]   the engine under a virtual clock, with crashes, lost answers and disorder'
+	@echo 'make mutants [SEEDS=N]   how soon the simulator finds each planted defect'
+	@echo 'make chaos KILLS=N [SEED=K] [DATABASE=sqlite|postgres|both]   kill real processes under traffic, and check'
 	@echo 'make bench  measure the web door, a steady load and the burst on this machine (some minutes)'
+	@echo 'make bench-away [HOURS=2]   a side away, without a key or over its quota for two hours of virtual time (about 15 minutes)'
+	@echo 'make bench-queues   our job table beside procrastinate, pgqueuer and huey (about 4 minutes)'
 	@echo 'make fmt    format and mend what can be mended'
 	@echo 'make lint   format, lint, types and import rules'
 	@echo 'make lock   resolve the dependencies anew into the two lock files'
@@ -35,11 +41,33 @@ test: lint
 simulate: $(VENV)/.dev
 	@$(BIN)/python -m tests.simulation.run --seeds $(or $(SEEDS),1000) --start $(or $(SEED_START),0)
 
+.PHONY: mutants
+mutants: $(VENV)/.dev
+	@$(BIN)/python -m tests.mutants.run --seeds $(or $(SEEDS),100000)
+
+.PHONY: chaos
+chaos: $(VENV)/.dev
+	@$(BIN)/python -m tests.chaos.run --kills $(or $(KILLS),20) --seed $(or $(SEED),0) --database $(or $(DATABASE),sqlite) \
+		$(if $(JSON),--json $(JSON))
+
 .PHONY: bench
 bench: $(VENV)/.runtime
 	@$(BIN)/wanesync bench hooks
 	@$(BIN)/wanesync bench steady
 	@$(BIN)/wanesync bench burst
+
+.PHONY: bench-away
+bench-away: $(VENV)/.dev
+	@$(BIN)/python -m tests.bench.away --hours $(or $(HOURS),2) $(if $(JSON),--json $(JSON))
+
+.PHONY: bench-queues
+bench-queues: $(VENV)/.dev $(QUEUES)/.made
+	@$(BIN)/python -m tests.bench.queues --rivals $(QUEUES)/bin/python $(if $(JSON),--json $(JSON))
+
+$(QUEUES)/.made: tests/bench/requirements-queues.txt
+	@$(PYTHON) -m venv --clear $(QUEUES)
+	@$(QUEUES)/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes --requirement $<
+	@touch $@
 
 .PHONY: lint
 lint: $(VENV)/.dev
@@ -59,11 +87,13 @@ lock:
 	@tools=$$(mktemp -d); trap 'rm -rf "$$tools"' EXIT; \
 	$(PYTHON) -m venv "$$tools" && "$$tools/bin/pip" install --quiet --disable-pip-version-check uv; \
 	"$$tools/bin/uv" $(LOCK) --upgrade --output-file requirements.lock; \
-	"$$tools/bin/uv" $(LOCK) --upgrade --extra dev --constraint requirements.lock --output-file requirements-dev.lock
+	"$$tools/bin/uv" $(LOCK) --upgrade --extra dev --constraint requirements.lock --output-file requirements-dev.lock; \
+	"$$tools/bin/uv" $(subst pyproject.toml,tests/bench/requirements-queues.in,$(filter-out --extra build,$(LOCK))) --upgrade \
+		--output-file tests/bench/requirements-queues.txt
 
 .PHONY: clean
 clean:
-	@rm -rf $(VENV) build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) $(QUEUES) build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find wanesync tests -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # An environment is as new as the lock file it was made from: the stamps hold the lock's hash.

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from wanesync.config import Config
 from wanesync.core.action import Rules
+from wanesync.core.brake import MINUTE_MS, BrakeRule
 from wanesync.core.errors import CallError, ConfigError, Failure, PinError, SideDown, WanesyncError
 from wanesync.core.fields import FieldMap
 from wanesync.core.ids import make_id
+from wanesync.core.limits import BULK, DAILY, MONTHLY_READS, SEARCH, STRIPE_OPERATIONS, file_limit
 from wanesync.core.model import Side
 from wanesync.core.ports import Account
 from wanesync.core.purchases import Sink
 from wanesync.engine.apply import WRITES
-from wanesync.engine.catch_up import SEARCH_SCOPE, CatchUp
+from wanesync.engine.catch_up import CatchUp
 from wanesync.engine.context import Choices, Engine
-from wanesync.engine.failpoints import failpoint
+from wanesync.engine.failpoints import read_failpoint
 from wanesync.engine.intake import Intake
+from wanesync.engine.limits import ZONE
 from wanesync.engine.pace import Pacer, WallClock
 from wanesync.engine.reconcile import Reconcile
+from wanesync.engine.upkeep import Upkeep
 from wanesync.engine.worker import Worker
 from wanesync.sides.wires import Wires
+from wanesync.store.retention import Keep
 from wanesync.store.store import Store, Tx, open_store
 
 PORTAL, STRIPE_ACCOUNT, STRIPE_MODE = "pin_portal", "pin_stripe_account", "pin_stripe_mode"
@@ -94,13 +100,20 @@ def build_engine(config: Config, store: Store, sides: Iterable[Side]) -> Engine:
             differ=config.first_contact.differ,
         ),
         wires=Wires(fields),
-        choices=Choices(pins.portal, None if sink == "auto" else Sink(sink), config.purchases.guest == "create"),
+        choices=Choices(
+            pins.portal,
+            None if sink == "auto" else Sink(sink),
+            config.purchases.guest == "create",
+            brake=BrakeRule(config.brake.people, config.brake.minutes * MINUTE_MS, config.brake.turns),
+        ),
         rng=rng,
         name=make_id(store.now_ms(), rng),
-        failpoint=failpoint,
-        pacers={side: Pacer(store, WallClock(), side) for side in Side},
+        failpoint=read_failpoint(os.environ),
+        pacers={side: Pacer(store, WallClock(store.now_ms), side) for side in Side},
     )
     set_limits(config, store)
+    for pacer in engine.pacers.values():
+        pacer.budget.look()
     if Side.HUBSPOT in sides:
         pins = _attach_hubspot(config, engine, pins)
     if Side.STRIPE in sides:
@@ -129,10 +142,10 @@ def _attach_hubspot(config: Config, engine: Engine, pins: Pins) -> Pins:
     account = _ask(Side.HUBSPOT, open_side("").account)
     if pins.portal and pins.portal != account.id:
         raise PinError(_refusal("HubSpot portal", pins.portal, account.id))
-    engine.hubspot_port = open_side(account.id)
-    engine.choices = Choices(
-        account.id, engine.choices.sink, engine.choices.create_guests, engine.choices.unmatched_after_ms
-    )
+    engine.hubspot_port = side = open_side(account.id)
+    engine.pacers[Side.HUBSPOT].budget.told = lambda: side.last_limits
+    engine.store.run(lambda tx: tx.settings.put(ZONE, account.time_zone))
+    engine.choices = replace(engine.choices, portal_id=account.id)
     return Pins(account.id, pins.account, pins.mode)
 
 
@@ -176,20 +189,45 @@ def _pin(tx: Tx, pins: Pins, *, rehearsal: bool) -> None:
         tx.settings.put(WRITES, "on" if rehearsal else "off")
 
 
-def set_limits(config: Config, store: Store) -> None:
-    """The configured limits, on the store rows all processes share."""
+def set_limits(config: Config, store: Store, *, missing_only: bool = False) -> None:
+    """The configured limits, on the store rows all processes share; an operator's stay until the file says another.
+
+    ``missing_only``: leaves every row there is as it is.
+    """
 
     def keep(tx: Tx) -> None:
-        tx.rates.set_limit(Side.HUBSPOT, config.hubspot.rate)
-        tx.rates.set_limit(Side.STRIPE, config.stripe.rate)
-        tx.rates.set_limit(SEARCH_SCOPE, config.hubspot.search_rate)
+        known = tx.rates.all()
+        for scope, filed in read_filed(config).items():
+            limit = file_limit(known.get(scope), scope, filed)
+            if limit is None and scope in known and not missing_only:
+                tx.rates.drop(scope)
+            elif limit is not None and limit != known.get(scope) and not (missing_only and scope in known):
+                tx.rates.put(limit)
 
     store.run(keep)
 
 
+def read_filed(config: Config) -> dict[str, float | None]:
+    """Scope -> its limit in the configuration, None where that says nothing."""
+    return {
+        Side.HUBSPOT: config.hubspot.rate,
+        SEARCH: config.hubspot.search_rate,
+        DAILY: config.hubspot.daily_share,
+        Side.STRIPE: config.stripe.rate,
+        BULK: config.stripe.bulk_rate,
+        MONTHLY_READS: config.stripe.monthly_reads,
+        **{f"{Side.STRIPE}:{operation}": config.stripe.operation_rate for operation in STRIPE_OPERATIONS},
+    }
+
+
 def build_worker(engine: Engine, sides: Iterable[Side]) -> Worker:
     """A worker for some lanes."""
-    return Worker(engine, tuple(sides))
+    return Worker(engine, tuple(sides), WallClock(engine.store.now_ms))
+
+
+def build_upkeep(config: Config, store: Store) -> Upkeep:
+    """What clears away what is older than its retention."""
+    return Upkeep(store, Keep(**config.retention.model_dump()))
 
 
 def build_reconcile(engine: Engine) -> Reconcile:
@@ -199,7 +237,7 @@ def build_reconcile(engine: Engine) -> Reconcile:
 
 def build_catch_up(engine: Engine) -> CatchUp:
     """Catch-up."""
-    return CatchUp(engine, dict(engine.pacers), Pacer(engine.store, WallClock(), SEARCH_SCOPE))
+    return CatchUp(engine, dict(engine.pacers))
 
 
 def build_intake(config: Config, store: Store) -> Intake:
@@ -226,4 +264,5 @@ def build_intake(config: Config, store: Store) -> Intake:
             Side.HUBSPOT: Hook(HubSpotSignature(secrets[Side.HUBSPOT]), HubSpotWebhooks(fields, pins.portal, own)),
             Side.STRIPE: Hook(StripeSignature(secrets[Side.STRIPE]), StripeEvents(fields, account)),
         },
+        read_failpoint(os.environ),
     )

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from wanesync import secrets, tables
@@ -29,6 +29,8 @@ from wanesync.values import (
     SealKey,
     Secret,
     Secrets,
+    Section,
+    Share,
     StripeKey,
     StripePath,
     Text,
@@ -50,14 +52,11 @@ PRIVATE = frozenset(
 """Keys whose files only their owner may read."""
 
 
-class Section(BaseModel):
-    """One table of the file: unknown keys are refused, nothing changes after loading."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
 class HubSpot(Section):
-    """Access to HubSpot. ``rate`` and ``search_rate``: requests a second. ``portal_id``: the account's number."""
+    """Access to HubSpot. ``rate`` and ``search_rate``: requests a second. ``portal_id``: the account's number.
+
+    ``daily_share``: of the day's requests, for bulk work.
+    """
 
     access_token: Secret | None = None
     webhook_secret: Secrets = ()
@@ -65,17 +64,24 @@ class HubSpot(Section):
     portal_id: Annotated[int, Field(gt=0)] | None = None
     rate: Rate = 15
     search_rate: Rate = 4
+    daily_share: Share = 0.5
     own_source_ids: Texts = ()
 
 
 class Stripe(Section):
-    """Access to Stripe. ``rate``: requests a second."""
+    """Access to Stripe. Rates in requests a second: all together, any one kind of call, those of bulk work.
+
+    ``monthly_reads``: reads in 30 days. None: no limit of its own.
+    """
 
     api_key: StripeKey | None = None
     webhook_secret: Secrets = ()
     base_url: Address = STRIPE_URL
     account_id: Annotated[str, Field(pattern=r"^acct_\w+$")] | None = None
     rate: Rate = 100
+    operation_rate: Rate | None = None
+    bulk_rate: Rate | None = None
+    monthly_reads: Annotated[int, Field(gt=0)] | None = None
 
 
 class Server(Section):
@@ -152,16 +158,37 @@ class FirstContact(Section):
 
 
 class Brake(Section):
-    """When the live brake is to stop a source. Read and checked; the brake itself is not built yet."""
+    """When the live brake stops a source: it would overwrite more than ``people`` within ``minutes``.
+
+    ``turns``: so often may one field of one person go to and fro between the two sides in that time.
+    """
 
     people: Annotated[int, Field(ge=1)] = 1000
     minutes: Annotated[int, Field(ge=1, le=1440)] = 10
+    turns: Annotated[int, Field(ge=2)] = 10
 
 
 class Worker(Section):
     """``catch_up_minutes``: how often missed events are looked for."""
 
     catch_up_minutes: Annotated[int, Field(ge=1, le=1440)] = 30
+
+
+class Retention(Section):
+    """For how many days what grows with time is kept. What is open, dead or unread is kept whatever its age."""
+
+    event_days: Annotated[int, Field(ge=35)] = 35  # longer than anything is delivered or listed again: Stripe lists 30
+    payload_days: Annotated[int, Field(ge=4)] = 30
+    rejected_days: Annotated[int, Field(ge=1)] = 30
+    done_job_days: Annotated[int, Field(ge=1)] = 7
+    own_write_days: Annotated[int, Field(ge=35)] = 35
+    conflict_days: Annotated[int, Field(ge=1)] = 90
+
+    @model_validator(mode="after")
+    def _order(self) -> Retention:
+        if self.payload_days > self.event_days:
+            raise ValueError("payload_days must not be more than event_days: what an event carried goes with it")
+        return self
 
 
 class Log(Section):
@@ -184,6 +211,7 @@ class Config(Section):
     first_contact: FirstContact = FirstContact()
     brake: Brake = Brake()
     worker: Worker = Worker()
+    retention: Retention = Retention()
     log: Log = Log()
 
     @property

@@ -9,7 +9,7 @@ import re
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from wanesync.core import forms
 
@@ -26,6 +26,12 @@ OUR_KEYS = frozenset(
 )
 """What wanesync itself keeps on the records."""
 SEAL_KEY_BYTES = 32
+
+
+class Section(BaseModel):
+    """One table of the file: unknown keys are refused, nothing changes after loading."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 def is_loopback(url: str) -> bool:
@@ -115,6 +121,7 @@ SealKey = Annotated[SecretStr, AfterValidator(_seal_key)]
 Address = Annotated[str, AfterValidator(_address)]
 Database = Annotated[str, AfterValidator(_database), Field(repr=False)]
 Rate = Annotated[float, Field(gt=0, le=1000)]
+Share = Annotated[float, Field(gt=0, le=1)]
 Property = Annotated[str, AfterValidator(_property)]
 StripePath = Annotated[str, AfterValidator(_stripe_path)]
 Transform = Annotated[str, AfterValidator(_transform)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Self
 from wanesync.build import build_catch_up, build_engine, build_reconcile, open_state
 from wanesync.cli.overview import read_overview
 from wanesync.config import Config, load
+from wanesync.core.errors import StoreDown
 from wanesync.core.model import Side, normalise_email
 from wanesync.engine.reconcile import Report
 from wanesync.sandbox.server import HUBSPOT_KEY, STRIPE_KEY, Options, Sandbox
@@ -67,6 +69,34 @@ class Program:
         line = self._process.stdout.readline()
         assert line, f"it ended with {self._process.wait()}: {self.said.read_text()}"
         return line
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    @property
+    def code(self) -> int | None:
+        """How it ended, negative for a signal; None while it lives, stopped or not."""
+        return self._process.poll()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether SIGSTOP holds it (proc_pid_stat(5), field 3)."""
+        try:
+            return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+        except FileNotFoundError:
+            return False
+
+    def is_up(self) -> bool:
+        """Whether its first line can be read at once."""
+        assert self._process.stdout is not None
+        return bool(select.select([self._process.stdout], [], [], 0)[0])
+
+    def signal(self, number: signal.Signals) -> None:
+        """Sent if it lives."""
+        if self._process.poll() is None:
+            self._process.send_signal(number)
 
     def kill(self) -> None:
         """SIGKILL."""
@@ -130,9 +160,9 @@ class Stage:
 
     # -- the program
 
-    def start(self, *arguments: str, failpoint: str = "") -> Program:
-        """A command that keeps running."""
-        env = _clean_env() | ({"WANESYNC_FAILPOINT": failpoint} if failpoint else {})
+    def start(self, *arguments: str, failpoint: str = "", **more: str) -> Program:
+        """A command that keeps running; ``more`` goes into its environment."""
+        env = _clean_env() | more | ({"WANESYNC_FAILPOINT": failpoint} if failpoint else {})
         program = Program(self.file, arguments, env)
         self._programs.append(program)
         return program
@@ -223,14 +253,14 @@ class Stage:
 
     # -- waiting
 
-    def until(self, holds: Callable[[], object], what: str) -> None:
+    def until(self, holds: Callable[[], object], what: str, deadline_s: float = DEADLINE_S) -> None:
         """Poll the outside world until something holds."""
-        end = time.monotonic() + DEADLINE_S
+        end = time.monotonic() + deadline_s
         while not holds():
-            assert time.monotonic() < end, f"not within {DEADLINE_S:g} s: {what}; {self._state()}"
+            assert time.monotonic() < end, f"not within {deadline_s:g} s: {what}; {self._state()}"
             time.sleep(0.05)
 
-    def rest(self) -> None:
+    def rest(self, deadline_s: float = DEADLINE_S) -> None:
         """Until no webhook is under way and no job is due or running, and that stays so for a moment."""
         quiet: list[tuple[int, int]] = []
 
@@ -242,19 +272,27 @@ class Stage:
             quiet.append(mark)
             return len(quiet) > 10
 
-        self.until(rests, "everything is at rest")
+        self.until(rests, "everything is at rest", deadline_s)
+
+    def at_rest(self) -> bool:
+        """Whether nothing is under way at this moment."""
+        return not self._busy()
 
     def _busy(self) -> bool:
         if any(counts["webhooks_waiting"] for counts in self.sandbox.stats().values()):
             return True
-        with self.store.reading() as tx:
-            if any(row["running"] for row in tx.jobs.depth()):
-                return True
-            due = [tx.jobs.next_due_ms(side) for side in Side]
-            return any(at_ms is not None and at_ms < tx.now_ms + LATER_MS for at_ms in due)
+        try:
+            with self.store.reading() as tx:
+                if any(row["running"] for row in tx.jobs.depth()):
+                    return True
+                due = [tx.jobs.next_due_ms(side) for side in Side]
+                return any(at_ms is not None and at_ms < tx.now_ms + LATER_MS for at_ms in due)
+        except StoreDown:
+            # After a crash of the database each connection that was open fails once.
+            return True
 
     def _state(self) -> str:
-        logs = [program.said.read_text()[-1500:] for program in self._programs]
+        logs = [program.said.read_text()[-1500:] for program in self._programs[-6:]]
         return f"{read_overview(self.store)}\n{self.sandbox.stats()}\n" + "\n".join(logs)
 
 

@@ -77,6 +77,39 @@ def test_a_small_burst_has_every_promised_key_and_arrives_whole(tmp_path: Path) 
     assert sum(1 for _ in circles) == 40 + 6 + 4 + 5
 
 
+def test_a_small_import_is_stopped_by_the_brake(tmp_path: Path) -> None:
+    load = ["--contacts", "40", "--people", "8", "--creations", "10", "--seconds", "1"]
+    figures = run_bench(tmp_path, "brake", *load, "--latency-ms", "5-10")
+    assert figures["overwritten"] == 8
+    assert figures["held"] == 32
+    assert figures["holds"] == 1
+    assert number(figures, "person_edits") > 0
+    for name in ("person_lost", "creations_missing", "creations_held", "changed_by_discard", "held_after_discard"):
+        assert figures[name] == 0, name
+    assert number(figures, "alarm_after_first_edit_s") > 0
+
+
+def test_claims_are_measured_beside_few_and_many_finished_jobs_on_both_databases(tmp_path: Path) -> None:
+    figures = run_bench(tmp_path, "claim", "--done", "3000")
+    assert set(figures) == {"sqlite", "postgres"}
+    for measured in figures.values():
+        assert isinstance(measured, dict)
+        assert number(measured, "claim_ratio") > 0
+        for name in ("1,000 done", "3,000 done"):
+            steps = measured[name]
+            assert 0 < number(steps, "claim_p50_ms") <= number(steps, "claim_p95_ms")
+            assert {"finish_p50_ms", "queue_p50_ms", "claim_spread_ms"} <= set(steps)
+
+
+def test_status_is_measured_beside_all_that_has_piled_up(tmp_path: Path) -> None:
+    figures = run_bench(tmp_path, "status", "--links", "2000", "--done", "2000", "--dead", "500")
+    assert set(figures) == {"sqlite", "postgres"}
+    for measured in figures.values():
+        assert isinstance(measured, dict)
+        assert measured["rows"] == {"done": 2000, "dead": 500, "ready": 2000, "links": 2000, "records": 4000}
+        assert {"status_p50_ms", "alarms_p50_ms", "metrics_p50_ms"} <= set(measured)
+
+
 def test_the_bound_is_the_briefs() -> None:
     load = Load(contacts=10_000, seconds=60)
     assert bound_s(load, Limits(stripe=100)) == 100

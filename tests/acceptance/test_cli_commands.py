@@ -19,6 +19,7 @@ from wanesync.core.difference import Class
 from wanesync.core.job import JobKind, JobRequest
 from wanesync.core.model import Side
 from wanesync.sandbox.server import Options
+from wanesync.store.store import Tx
 
 COMMANDS = (
     "init", "serve", "worker", "up", "writes", "status", "reconcile", "diff", "catch-up", "jobs", "retry", "history",
@@ -195,15 +196,92 @@ def test_dead_letters_are_listed_and_retried(stage: Stage) -> None:
         ("cus_one", "refused", "it said no")
     ]
     assert "it said no" in stage.run("jobs").stdout
-    assert stage.ask("retry", dead[0]["id"]) == {"retried": 1}
-    missing = stage.run("retry", "nothing")
+    document = stage.ask("status")
+    assert document["lanes"]["stripe"]["dead_classes"] == {"refused": 1}  # type: ignore[index]
+    assert document["lanes"]["stripe"]["flow"]["read"]["given_up_in_60_min"] == 1  # type: ignore[index]
+    assert "1 refused" in stage.run("status", "--check").stdout
+    unasked = stage.run("retry", dead[0]["id"])
+    assert (unasked.returncode, "--yes" in unasked.stderr) == (2, True), "nobody is there to be asked"
+    assert stage.ask("retry", dead[0]["id"], "--yes") == {"retried": 1, "classes": {"refused": 1}}
+    missing = stage.run("retry", "nothing", "--yes")
     assert (missing.returncode, "no dead job" in missing.stderr) == (1, True)
     assert stage.run("retry").returncode == 2
+    assert stage.run("retry", "--all", "--class", "gone").returncode == 2
     bury("cus_two")
-    retried = stage.ask("retry", "--all")["retried"]
+    assert stage.ask("retry", "--class", "gone", "--yes") == {"retried": 0, "classes": {}}
+    retried = stage.ask("retry", "--all", "--yes")["retried"]
     assert isinstance(retried, int)
     assert retried >= 1
     assert stage.ask("jobs", "--dead")["dead"] == []
+    with stage.store.reading() as tx:
+        assert "retried" in {row.kind for row in tx.journal.latest(10)}
+
+
+def test_dead_letters_are_filtered(stage: Stage) -> None:
+    from wanesync.core.job import DeadClass  # noqa: PLC0415 - only here
+
+    def bury(tx: Tx) -> None:
+        tx.jobs.put_many([JobRequest(Side.HUBSPOT, kind, f"contact:{kind}") for kind in JobKind])
+        for job in tx.jobs.claim(Side.HUBSPOT, None, 10, "test"):
+            tx.jobs.kill(job, DeadClass.GONE if job.kind is JobKind.READ else DeadClass.VALIDATION, "it said no")
+
+    def keys(*arguments: str) -> list[str]:
+        dead = stage.ask("jobs", "--dead", *arguments)["dead"]
+        assert isinstance(dead, list)
+        return sorted(job["key"] for job in dead)
+
+    stage.store.run(bury)
+    assert keys("--class", "gone") == keys("--kind", "read") == ["contact:read"]
+    assert keys("--side", "hubspot", "--since", "1h") == ["contact:purchase", "contact:read", "contact:write"]
+    assert keys("--side", "stripe") == keys("--since", "2999-01-01") == []
+    assert len(keys("--limit", "1")) == 1
+    assert stage.run("jobs", "--since", "yesterday").returncode == 2
+    assert stage.run("jobs", "--class", "nonsense").returncode == 2
+    shown = stage.run("jobs", "--dead", "--kind", "write").stdout
+    for text in ("write hubspot", "contact:write", "validation", "it said no", "ago"):
+        assert text in shown, text
+    assert stage.ask("retry", "--class", "validation", "--kind", "write", "--yes")["retried"] == 1
+    assert keys() == ["contact:purchase", "contact:read"]
+    assert stage.ask("retry", "--side", "hubspot", "--yes")["classes"] == {"gone": 1, "validation": 1}
+
+
+def test_on_a_terminal_retry_says_how_many_and_asks(stage: Stage) -> None:
+    from wanesync.core.job import DeadClass  # noqa: PLC0415 - only here
+
+    def bury(tx: Tx) -> None:
+        tx.jobs.put_many([JobRequest(Side.STRIPE, JobKind.READ, f"cus_{number}") for number in range(3)])
+        for job in tx.jobs.claim(Side.STRIPE, [JobKind.READ], 10, "test"):
+            tx.jobs.kill(job, DeadClass.EXHAUSTED, "it said nothing")
+
+    def answer(word: str) -> tuple[int, str]:
+        near, far = os.openpty()
+        arguments = ["retry", "--class", "exhausted", "--config", str(stage.file)]
+        command = [sys.executable, "-m", "wanesync.cli.main", *arguments]
+        with subprocess.Popen(command, cwd=ROOT, env=ENV, stdin=far, stdout=subprocess.PIPE, stderr=far) as child:
+            os.close(far)
+            os.write(near, f"{word}\n".encode())
+            child.communicate(timeout=60)
+            said = os.read(near, 100_000).decode()
+        os.close(near)
+        return child.returncode, said
+
+    stage.store.run(bury)
+    code, said = answer("n")
+    assert (code, "3 dead letters" in said, "Nothing was changed" in said) == (1, True, True), said
+    with stage.store.reading() as tx:
+        assert len(tx.jobs.dead()) == 3
+    assert answer("y")[0] == 0
+    with stage.store.reading() as tx:
+        assert tx.jobs.dead() == []
+
+
+def test_db_prune_says_what_would_go_and_what_went(stage: Stage) -> None:
+    names = {"events", "event_payloads", "done_jobs", "webhooks_set_aside", "own_writes", "closed_conflicts"}
+    for arguments in (["--dry-run"], []):
+        document = stage.ask("db", "prune", *arguments)
+        assert document["dry_run"] == bool(arguments)
+        assert document["rows"] == dict.fromkeys(names, 0)
+    assert "done jobs" in stage.run("db", "prune").stdout
 
 
 def test_db_migrate_may_run_again(stage: Stage) -> None:

@@ -12,8 +12,10 @@ from wanesync.core.model import Side
 from wanesync.sandbox.server import Options
 
 FAILPOINTS = (
-    "hubspot.prepared:2",
-    "stripe.prepared:2",
+    "hubspot.claim.before:2",
+    "hubspot.claim.after:2",
+    "stripe.claim.before:2",
+    "stripe.claim.after:2",
     "customers.create.before:2",
     "customers.create.after:2",
     "customers.update.before:1",
@@ -24,11 +26,13 @@ FAILPOINTS = (
     "contacts.batch_update.after:1",
     "events.send.before:1",
     "events.send.after:1",
-    "committed:3",
+    "outcomes.before:3",
+    "outcomes.after:3",
+    "sweep.after:2",
 )
 NOTE_FAILPOINTS = ("notes.create.before:1", "notes.create.after:1")
 # Every failpoint on SQLite; on Postgres those between which the store makes a difference, as each costs ten seconds.
-ON_POSTGRES = ("customers.create.after:2", "contacts.batch_create.after:1", "events.send.after:1", "committed:3")
+ON_POSTGRES = ("customers.create.after:2", "contacts.batch_create.after:1", "events.send.after:1", "outcomes.after:3")
 CASES = [("sqlite_url", point) for point in FAILPOINTS] + [("postgres_url", point) for point in ON_POSTGRES]
 NAMES = ("Ana", "Tom", "Zoë", "Omar")
 PEOPLE = len(NAMES)

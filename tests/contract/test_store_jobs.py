@@ -47,7 +47,7 @@ def test_the_best_priority_goes_first_then_the_earliest_arrival(store: Store, cl
     clock.advance(1)
     queue(store, ask("a"), ask("p", Priority.PURCHASE))
     with store.reading() as tx:
-        assert tx.jobs.peek(H) == (READ, Priority.PURCHASE)
+        assert tx.jobs.peek(H) == (READ, Priority.PURCHASE, 0)
         assert tx.jobs.peek(S) is None
     assert [job.key for job in claim(store, 3)] == ["p", "b", "a"]
     job = one(claim(store))
@@ -86,7 +86,7 @@ def test_a_key_that_runs_is_not_claimed_again(store: Store) -> None:
     queue(store, ask("k"), ask("k", kind=WRITE))
     assert claim(store) == []
     with store.reading() as tx:
-        assert tx.jobs.peek(H) == (WRITE, Priority.LIVE)
+        assert tx.jobs.peek(H) == (WRITE, Priority.LIVE, 0)
     assert one(claim(store, kinds=[WRITE])).kind is WRITE
     with store.reading() as tx:
         assert tx.jobs.next_due_ms(H) is None
@@ -240,8 +240,15 @@ def test_a_job_whose_processes_died_twice_runs_alone(store: Store, clock: Clock)
         lose(store, clock)
     queue(store, ask("x"), ask("y", Priority.PURCHASE))
     assert [job.key for job in claim(store, 1)] == ["y"]
-    assert [job.key for job in claim(store, 10)] == ["suspect"]
-    assert [job.key for job in claim(store, 10)] == ["x"]
+    assert [job.key for job in claim(store, 10)] == ["x"], "whatever ran beside it would be rescued with it"
+    suspect = one(claim(store, 10, "w2"))
+    assert suspect.key == "suspect"
+    queue(store, ask("z"))
+    assert claim(store, 10, "w2") == []
+    assert claim(store, 10, "w2", [JobKind.WRITE]) == []
+    with store.transaction() as tx:
+        tx.jobs.finish(suspect)
+    assert [job.key for job in claim(store, 10, "w2")] == ["z"]
 
 
 def test_a_suspect_gets_its_turn_when_nothing_else_waits_before_it(store: Store, clock: Clock) -> None:
@@ -251,7 +258,9 @@ def test_a_suspect_gets_its_turn_when_nothing_else_waits_before_it(store: Store,
         lose(store, clock)
     queue(store, ask("x"), ask("z", Priority.BULK))
     assert [job.key for job in claim(store, 10)] == ["x", "z"]
-    assert [(job.key, job.rescues) for job in claim(store, 10)] == [("suspect", 2)]
+    assert claim(store, 10) == []
+    clock.advance(30_001)
+    assert [(job.key, job.rescues) for job in claim(store, 10)] == [("suspect", 2)], "it does not starve"
 
 
 def test_the_fifth_death_is_poison(store: Store, clock: Clock) -> None:
@@ -315,6 +324,7 @@ def test_the_depth_says_what_waits_and_runs(store: Store, clock: Clock) -> None:
                 "running": 1,
                 "oldest_arrived_ms": arrived_ms,
                 "due": 1,
+                "retrying": 0,
             }
         ]
 
@@ -363,3 +373,35 @@ def test_a_rescue_frees_the_locks_of_the_dead(store: Store, clock: Clock) -> Non
     lose(store, clock)
     with store.transaction() as tx:
         assert tx.locks.held(["contact:1"], job.token) == set()
+
+
+def test_bulk_jobs_can_be_left_where_they_are(store: Store) -> None:
+    requests = [JobRequest(S, WRITE, "bulk", Priority.BULK), JobRequest(S, READ, "live", Priority.LIVE)]
+    with store.transaction() as tx:
+        tx.processes.beat("me", "all", 1)
+        tx.jobs.put_many(requests[:1])
+        assert tx.jobs.peek(S, below=Priority.BULK) is None
+        assert tx.jobs.claim(S, None, 9, "me", below=Priority.BULK) == []
+        tx.jobs.put_many(requests[1:])
+        assert tx.jobs.peek(S, below=Priority.BULK) == (READ, Priority.LIVE, 0)
+        assert tx.jobs.peek(S, [WRITE]) == (WRITE, Priority.BULK, 0)
+        assert [job.key for job in tx.jobs.claim(S, None, 9, "me", below=Priority.BULK)] == ["live"]
+        assert [job.key for job in tx.jobs.claim(S, None, 9, "me")] == ["bulk"]
+
+
+def test_the_least_urgent_can_be_asked_for(store: Store) -> None:
+    with store.transaction() as tx:
+        tx.processes.beat("me", "all", 1)
+        tx.jobs.put_many([JobRequest(S, READ, "live"), JobRequest(S, READ, "bulk", Priority.BULK)])
+        assert tx.jobs.peek(S, least=Priority.BULK) == (READ, Priority.BULK, 0)
+        assert [job.key for job in tx.jobs.claim(S, [READ], 9, "me", least=Priority.BULK)] == ["bulk"]
+
+
+def test_what_a_process_keeps_is_not_released(store: Store) -> None:
+    with store.transaction() as tx:
+        tx.processes.beat("me", "all", 1)
+        tx.jobs.put_many([JobRequest(S, READ, "a"), JobRequest(S, READ, "b")])
+        kept, lost = tx.jobs.claim(S, [READ], 9, "me")
+        assert tx.jobs.release("me", {kept.id}) == 1
+        assert tx.jobs.mine([kept, lost]) == {kept.id}
+        assert [(job.key, job.attempts, job.rescues) for job in tx.jobs.claim(S, [READ], 9, "me")] == [(lost.key, 0, 0)]

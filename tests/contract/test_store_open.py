@@ -3,7 +3,6 @@ from __future__ import annotations
 import random
 import sqlite3
 import stat
-import tempfile
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -11,11 +10,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests import postgres
 from tests.contract.conftest import Clock
 from wanesync.core.errors import ConfigError, NotFound, Sealed, StoreDown
 from wanesync.core.job import JobKind, JobRequest
 from wanesync.core.model import Side
+from wanesync.sandbox.cluster import CARELESS, throw_away
 from wanesync.store import Store, Tx, make_key, open_store
 from wanesync.store.sql import load_migrations
 
@@ -178,36 +177,31 @@ def test_time_is_the_databases(postgres_url: str, clock: Clock) -> None:
     store.close()
 
 
-def test_a_stopped_postgres_is_down_and_comes_back() -> None:
+def test_a_killed_postgres_is_down_and_comes_back() -> None:
     """A server of its own, so that the other tests keep theirs."""
-    folder = Path(tempfile.mkdtemp(prefix="wanesync-"))
-    try:
-        server = postgres.start(folder)
-        store = open_store(server, KEYS, migrate=True)
+    with throw_away(CARELESS) as cluster:
+        store = open_store(cluster.url, KEYS, migrate=True)
         with store.transaction() as tx:
             tx.settings.put("kept", "yes")
             tx.rates.set_limit("hubspot", 10)
         store.wait_for_work(1)
-        postgres._run(folder, "pg_ctl", "--wait", "--mode=fast", "stop")
+        cluster.crash()
         for use in (
             lambda: store.run(lambda tx: tx.settings.put("secret-value", "x")),
             lambda: store.reserve("hubspot", 1),
             store.sync_clock,
-            lambda: open_store(server, KEYS),
+            lambda: open_store(cluster.url, KEYS),
         ):
             with pytest.raises(StoreDown) as caught:
                 use()
             assert caught.value.__cause__ is not None
             assert "secret-value" not in str(caught.value)
             assert "INSERT" not in str(caught.value)
-        options = f"--options={postgres.OPTIONS} -k {folder}/data"
-        postgres._run(folder, "pg_ctl", "--wait", f"--log={folder}/data/log", options, "start")
+        cluster.start()
         with store.reading() as tx:
             assert tx.settings.get("kept") == "yes"
         assert store.reserve("hubspot", 1)
         store.close()
-    finally:
-        postgres.stop(folder)
 
 
 def test_an_sqlite_database_that_cannot_be_opened_is_down(tmp_path: Path) -> None:

@@ -41,6 +41,16 @@ class History:
             self.partners[Side.HUBSPOT, base.link.hubspot_id].add(base.link.stripe_id)
             self.partners[Side.STRIPE, base.link.stripe_id].add(base.link.hubspot_id)
 
+    def is_merged(self, side: Side, record_id: str) -> bool:
+        """Whether a merge touched a record, or one that it was ever linked with, directly or through others."""
+        known, fresh = set(), {(side, record_id)}
+        while fresh:
+            known |= fresh
+            ends = {(at.other, i) for at, own in fresh for i in self.partners[at, own]}
+            fresh = ends - known
+        merged = set(self.truth.survivor) | set(self.truth.survivor.values())
+        return any(at is Side.HUBSPOT and i in merged for at, i in known)
+
     def is_kept(self, cell: Cell, value: str) -> bool:
         """Whether a value is in ``conflicts``: whole, or a part of a name."""
         side, record_id, name = cell
@@ -116,7 +126,7 @@ def _is_excused(history: History, writes: list[Write], edit: Write, over: Write)
         return True  # set back to the base before anybody saw it
     if "lost" in history.features and cell[0] is Side.HUBSPOT and not _was_told(history, edit):
         return True  # its webhook never came, and HubSpot keeps no list
-    return any(w.who == MERGE for w in history.truth.writes)
+    return history.is_merged(cell[0], cell[1])
 
 
 def _was_told(history: History, edit: Write) -> bool:
@@ -140,7 +150,7 @@ def _check_invented(world: World) -> None:
 
 def _check_uncontested(world: World, history: History, link: Link, spec: FieldSpec) -> None:
     """The last user edit since both sides last agreed, if only one side was edited since, is what both hold."""
-    if any(w.who == MERGE for w in world.truth.writes) or link.parked:
+    if spec.name in link.parked or history.is_merged(Side.HUBSPOT, link.hubspot_id):
         return
     last, sides = _last_edit(history, link, spec)
     if last is None or len(sides) > 1:

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 READS = ("/batch/read", "/search")
+NOTES = "/crm/v3/objects/notes/batch/create"
+LISTINGS = {Side.HUBSPOT: "/crm/v3/objects/contacts", Side.STRIPE: "/v1/customers"}
+FAILS, EMPTY = "fails", "empty"
+NOTHING = b'{"results": [], "object": "list", "data": [], "has_more": false, "url": "/v1/customers"}'
+PROBE_MS = 33_000
+"""30 s, and the steps of the scenario in between."""
 LATE_MS = (300, 3_000, 9_000)
 SKEWS_MS = (-1_900, -900, 0, 0, 0, 900, 1_900)
 
@@ -39,6 +45,8 @@ class Network:
         self._world = world
         self.late: list[Late] = []
         self.away: dict[Side, int] = {}
+        self.stray_notes: set[str] = set()
+        self.spoiled: tuple[Side, str] | None = None
         self._skews = random.Random(f"skew {world.seed}")
 
     def set_faults(self, *, on: bool) -> None:
@@ -65,6 +73,21 @@ class Network:
             self._check(side, request)
         if world.failing and self.away.get(side, 0) > world.now:
             raise CallError(side, Failure.UNREACHED, "away")
+        self._look_at_clock(side)
+        spoiled = self._spoil(side, request)
+        if spoiled is not None:
+            return spoiled
+        return self._trouble(side, request, writes=writes)
+
+    def _spoil(self, side: Side, request: Request) -> Response | None:
+        if self.spoiled is None or self.spoiled[0] is not side or request.path != LISTINGS[side]:
+            return None
+        if request.method != "GET":
+            return None
+        return Response(503, {}, b"{}") if self.spoiled[1] == FAILS else Response(200, {}, NOTHING)
+
+    def _trouble(self, side: Side, request: Request, *, writes: bool) -> Response | None:
+        world = self._world
         listing = request.method == "GET" and not request.path.startswith("/v1/customers/")
         dice = world.rng.random() if world.failing and not listing else 1.0
         if writes and "late" in world.features and dice < 0.1:
@@ -73,6 +96,9 @@ class Network:
         if "tmo" in world.features and 0.1 <= dice < 0.16:
             world.say("request lost", side, request.path)
             return None
+        if "limit" in world.features and 0.24 <= dice < 0.3:
+            world.say("too many", side, request.path)
+            return _refuse_rate(side, dice)
         response = self.carry(side, request)
         if "tmo" in world.features and 0.16 <= dice < 0.24:
             world.say("answer lost", side, request.path)
@@ -80,6 +106,16 @@ class Network:
         if "storm" in world.features and 0.3 <= dice < 0.36 and not writes:
             return Response(429, {}, b'{"policyName": "SECONDLY", "category": "RATE_LIMITS"}')
         return None if response.lost else self._skew(side, response)
+
+    def _look_at_clock(self, side: Side) -> None:
+        """A side that comes back is asked again within 30 s: by whoever waited for it."""
+        world = self._world
+        back_ms = self.away.pop(side, None)
+        if back_ms is None or world.features & {"pause", "crash", "down"}:
+            return
+        pause = world.eye.pauses.get_all().get(str(side))
+        if pause is not None and pause.since_ms < back_ms and world.now - back_ms > PROBE_MS:
+            world.blame("a side that came back was not asked within 30 s")
 
     def _skew(self, side: Side, response: Response) -> Response:
         """Whoever stamps answers has another clock than whoever stamps events."""
@@ -103,6 +139,8 @@ class Network:
         held = key if key and world.rng.random() < 0.5 else ""
         if held:
             world.stripe.hold_key(held)
+        if request.path == NOTES:
+            self.stray_notes |= _payments_of(request)
         self.late.append(Late(world.now + world.rng.choice(LATE_MS), side, request, held))
         world.say("late", side, request.path)
 
@@ -117,6 +155,11 @@ class Network:
     def _check(self, side: Side, request: Request) -> None:
         """No write leaves without its row."""
         world = self._world
+        if world.flying is not None and world.flying.quiet and not _is_purchase(request):
+            world.blame("a write left while writes were off")
+        if request.path == NOTES and world.flying is not None and world.flying.stale(world.now):
+            # It stood still between the check of its lease and its request: a note has no id that would tell.
+            self.stray_notes |= _payments_of(request)
         if side is Side.STRIPE:
             known = request.headers.get("idempotency-key", "") in world.own
         else:
@@ -126,6 +169,32 @@ class Network:
             elif "/notes/" in request.path:
                 known = world.has_rows({entry["objectWriteTraceId"] for entry in inputs})
             else:
-                known = all(entry["objectWriteTraceId"] in world.own for entry in inputs)
+                known = all(self._is_known(entry["objectWriteTraceId"]) for entry in inputs)
         if not known:
             world.blame("a write left without its row")
+
+    def _is_known(self, trace_id: str) -> bool:
+        """An own write's id, or a contact's whose purchases are rolled up."""
+        return trace_id in self._world.own or bool(self._world.eye.purchases.of_contact(trace_id))
+
+
+def _is_purchase(request: Request) -> bool:
+    """Events, notes and roll-ups, whose trace is the contact's id: the switch is about people."""
+    if request.path == NOTES or request.path.endswith("/send/batch"):
+        return True
+    inputs = orjson.loads(request.body).get("inputs", []) if request.path.startswith("/crm/") else []
+    return bool(inputs) and all(entry["objectWriteTraceId"] == entry.get("id") for entry in inputs)
+
+
+def _payments_of(request: Request) -> set[str]:
+    return {entry["objectWriteTraceId"] for entry in orjson.loads(request.body)["inputs"]}
+
+
+def _refuse_rate(side: Side, dice: float) -> Response:
+    """A refusal for the rate, in the words of each side; one in a dozen of HubSpot's is the daily quota."""
+    if side is Side.STRIPE:
+        reason = "endpoint-rate" if dice < 0.27 else "global-rate"
+        return Response(429, {"Stripe-Rate-Limited-Reason": reason}, b'{"error": {"code": "rate_limit"}}')
+    policy = "DAILY" if dice < 0.245 else "SECONDLY"
+    body = orjson.dumps({"policyName": policy, "category": "RATE_LIMITS", "errorType": "RATE_LIMIT"})
+    return Response(429, {"Retry-After": "1"} if dice < 0.28 else {}, body)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 import structlog
 
-from wanesync.core.model import Link, OwnWrite
+from wanesync.core.model import Link, OwnWrite, Side
 from wanesync.engine import lane, reconcile, settling
 from wanesync.store.jobs import LeaseLost
 from wanesync.store.links import Links
@@ -19,24 +20,30 @@ from wanesync.store.writes import OwnWrites
 
 @contextmanager
 def observed(
-    saw_link: Callable[[Link], None],
+    saw_links: Callable[[set[str]], None],
     saw_write: Callable[[OwnWrite], None],
     forgave: Callable[[Exception], None],
     sleep: Callable[[float], None],
+    check_listing: Callable[[Side, int, int], None],
 ) -> Iterator[None]:
-    """While it lasts: links and own writes that are stored, and errors that only set a job back, are told.
+    """While it lasts: links (their ids) and own writes committed, and errors that only set a job back, are told.
 
     ``sleep``: what takes the place of waiting between two tries of a listing's read, in seconds.
+    ``check_listing``: what takes the place of the guard against incomplete listings.
     """
-    put_link, put_write, set_back = Links.put, OwnWrites.put, lane.set_back
+    set_back = lane.set_back
+    links_put, writes_put = Links.put_many, OwnWrites.put_many
 
-    def link_put(self: Links, link: Link) -> None:
-        put_link(self, link)
-        saw_link(link)
+    def put_links(self: Links, links: Sequence[Link]) -> None:
+        links_put(self, links)
+        self._session.after_commit.append(lambda: saw_links({link.id for link in links}))
 
-    def write_put(self: OwnWrites, write: OwnWrite) -> None:
-        put_write(self, write)
-        saw_write(write)
+    def put_writes(self: OwnWrites, writes: Sequence[OwnWrite]) -> Mapping[str, str]:
+        taken = writes_put(self, writes)
+        for write in writes:
+            if write.id not in taken:
+                self._session.after_commit.append(partial(saw_write, write))
+        return taken
 
     def told(engine: Any, tx: Any, job: Any, error: Exception) -> None:
         if not isinstance(error, LeaseLost):
@@ -48,13 +55,12 @@ def observed(
     structlog.configure(wrapper_class=quiet)
     try:
         with (
-            patch.object(Links, "put", link_put),
-            patch.object(OwnWrites, "put", write_put),
+            patch.object(Links, "put_many", put_links),
+            patch.object(OwnWrites, "put_many", put_writes),
             patch.object(lane, "set_back", told),
             patch.object(settling, "set_back", told),
             patch("tenacity.nap.time", SimpleNamespace(sleep=sleep)),
-            # Of three people one is a third: the guard against incomplete listings has tests of its own.
-            patch.object(reconcile, "check_listing", lambda *_: None),
+            patch.object(reconcile, "check_listing", check_listing),
         ):
             yield
     finally:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from wanesync.core.errors import CallError
+from wanesync.core.limits import Want
 from wanesync.engine.context import Call
+from wanesync.engine.limits import Budget
 from wanesync.engine.worker import Worker
 
 START_MS = 1_800_000_000_000
@@ -27,30 +30,61 @@ class Clock:
 
 
 @dataclass(slots=True)
+class LocalClock:
+    """The clock of one process, which may be wrong."""
+
+    true: Clock
+    offset_ms: int = 0
+
+    def now_ms(self) -> int:
+        """What it takes for the time."""
+        return self.true.now + self.offset_ms
+
+    def sleep_until(self, at_ms: float) -> None:
+        """Nobody sleeps here."""
+        raise AssertionError("a simulated process slept")
+
+
+@dataclass(slots=True)
 class Process:
     """One worker process. ``paused_until``: it stands still until then."""
 
     worker: Worker
+    local: LocalClock
     paused_until: int = 0
     next_beat: int = 0
 
 
 @dataclass(slots=True)
 class Flight:
-    """A call on its way: claimed, checked (its lease held a moment ago), sending, answered."""
+    """A call on its way: claimed, checked (its lease held a moment ago), sending, answered.
+
+    ``quiet``: it was claimed while writes were off. ``not_before_ms``: its answer could not be committed.
+    """
 
     process: Process
     call: Call
     state: str = "claimed"
     answer: object = None
+    quiet: bool = False
+    not_before_ms: int = 0
+
+    def stale(self, now_ms: int) -> bool:
+        """Whether its process lost its lease since."""
+        return now_ms + self.process.local.offset_ms >= self.process.worker.lease_ends_ms
 
 
 @dataclass(slots=True)
 class Gate:
-    """Stands in for a pacer: while a listing waits for its slot, other things happen."""
+    """Stands in for a pacer: while a listing waits for its slot, other things happen; refusals count as ever."""
 
+    budget: Budget
     meanwhile: Callable[[], None]
 
-    def wait(self) -> None:
+    def wait(self, _want: Want) -> None:
         """A slot is due."""
         self.meanwhile()
+
+    def heed(self, error: CallError, operation: str) -> None:
+        """A call was refused."""
+        self.budget.heed(error, operation)

@@ -7,7 +7,8 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from wanesync.core.model import Link, Side
-from wanesync.core.purchases import PurchaseState
+from wanesync.core.purchases import Purchase, PurchaseState, Sink
+from wanesync.core.rollup import roll_up
 
 if TYPE_CHECKING:
     from tests.simulation.people import Payment
@@ -24,25 +25,44 @@ def check_payments(world: World, active: list[Link]) -> None:
         rows = tx.purchases.get_many([payment.payment_id for payment in world.crowd.payments])
     for payment in world.crowd.payments:
         row, contacts = rows.get(payment.payment_id), landed.get(payment.payment_id, [])
+        if payment.held:
+            if row is not None or contacts:
+                world.blame("a payment that was only held counts as a purchase")
+            continue
         if row is None:
             world.blame("a payment is not in the ledger")
             continue
-        # A note has no id: one that comes late, after the next process has looked for it, stands twice.
-        # So does one of a process that stood still between the check of its lease and its request.
-        cut_off = "note" in world.features and ("pause" in world.features or {"late", "crash"} <= world.features)
-        if len(contacts) > 1 and not cut_off:
+        if len(contacts) > 1 and payment.payment_id not in world.net.stray_notes:
             world.blame("a payment was put down twice")
         for contact_id in contacts:
             _check_contact(world, payment, contact_id)
-        if row.state is PurchaseState.SENT and not contacts and not _is_gone(world, row.contact_id):
+        is_there = row.sink is Sink.PROPERTIES or contacts or _is_gone(world, row.contact_id)
+        if row.state is PurchaseState.SENT and not is_there:
             world.blame("a payment counts as sent and is not there")
-        elif row.state in (PurchaseState.TODO, PurchaseState.WAITING):
-            world.blame(f"a payment is {row.state} at rest")
-        elif row.state is PurchaseState.UNMATCHED:
-            if any(link.stripe_id == payment.customer_id for link in active):
-                world.blame("a payment is unmatched though its customer is linked")
-            if not row.reason:
-                world.blame("an unmatched payment without a reason")
+        _check_state(world, payment, row, active)
+
+
+def _check_state(world: World, payment: Payment, row: Purchase, active: list[Link]) -> None:
+    if row.state in (PurchaseState.TODO, PurchaseState.WAITING):
+        world.blame(f"a payment is {row.state} at rest")
+    elif row.state is PurchaseState.UNMATCHED:
+        if any(link.stripe_id == payment.customer_id for link in active):
+            world.blame("a payment is unmatched though its customer is linked")
+        if not row.reason:
+            world.blame("an unmatched payment without a reason")
+
+
+def check_roll_ups(world: World) -> None:
+    """What a contact is said to have bought is what the ledger says, whatever came late or twice."""
+    with world.store.reading() as tx:
+        rows = tx.purchases.get_many([payment.payment_id for payment in world.crowd.payments])
+        contacts = {row.contact_id for row in rows.values() if row.sink is Sink.PROPERTIES and row.contact_id}
+        wanted = {contact_id: roll_up(tx.purchases.of_contact(contact_id)) for contact_id in sorted(contacts)}
+    for contact_id, properties in wanted.items():
+        held = world.truth.raw.get((Side.HUBSPOT, contact_id))
+        if held is not None and any(held.get(name) != value for name, value in properties.items()):
+            world.blame("the roll-up of a contact is not what the ledger says")
+            world.say("roll-up", contact_id, held, properties)
 
 
 def _landed(world: World) -> dict[str, list[str]]:

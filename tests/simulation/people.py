@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tests.simulation.truth import Truth
 from wanesync.core.model import Side, normalise_email
@@ -12,9 +12,16 @@ from wanesync.sandbox.stripe.machine import StripeMachine
 
 FEATURES = (
     "email second delete merge pay guest aba clear case swap lossy note lost dup order crash pause late tmo s500 s503 "
-    "door storm away listing lanes quiet firm"
+    "door storm away listing lanes quiet firm down skew off roll capture limit guard long live mixed"
 ).split()
-"""What a scenario may hold; drawn per seed. ``quiet``: each user waits until the engine is at rest."""
+"""What a scenario may hold; drawn per seed.
+
+``quiet``: each user waits until the engine is at rest. ``down``: the database goes away, also in a commit.
+``skew``: clocks of processes are wrong. ``off``: writes are off for a while. ``roll``: purchases become
+properties. ``mixed``: processes were told different sinks. ``capture``: payments are held first. ``limit``:
+writes are refused for their rate. ``guard``: listings that fail or show nothing. ``long``: a side is away
+for two hours. ``live``: a second reconcile in the middle of it all.
+"""
 
 
 def draw_features(rng: random.Random) -> frozenset[str]:
@@ -25,12 +32,14 @@ def draw_features(rng: random.Random) -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """A purchase a user made: with a customer, or as a guest with an address."""
+    """A purchase a user made: with a customer, or as a guest with an address; a held one counts when captured."""
 
     payment_id: str
     customer_id: str
     email: str
     person: int
+    charge_id: str = ""
+    held: bool = False
 
 
 @dataclass(slots=True)
@@ -68,7 +77,8 @@ class Crowd:
         if dice < 0.42 and "email" in self.features:
             return self._move(side, record_id, now_ms)
         if dice < 0.54 and "pay" in self.features:
-            return self.pay(now_ms)
+            held = [place for place, payment in enumerate(self.payments) if payment.held]
+            return self.capture(self.rng.choice(held), now_ms) if held and dice < 0.48 else self.pay(now_ms)
         return self._change(side, record_id, now_ms)
 
     def edit(self, side: Side, kind: str, record_id: str | None, values: dict[str, str], now_ms: int) -> str:
@@ -113,12 +123,23 @@ class Crowd:
             person = self.truth.person_of((Side.STRIPE, customer_id))
         else:
             return ""
+        held = "capture" in self.features and self.rng.random() < 0.5
+        if held:
+            values["capture"] = "manual"
         charge_id = self.stripe.edit("purchase", customer_id or None, values, now_ms)
         charge = self.stripe.account.charges.get(charge_id)
         payment_id = charge["payment_intent"] if charge else charge_id
         self.truth.drain()
-        self.payments.append(Payment(payment_id, customer_id, values.get("email", ""), person))
+        email = values.get("email", "")
+        self.payments.append(Payment(payment_id, customer_id, email, person, charge_id, held))
         return f"pay {payment_id} {customer_id} {values}"
+
+    def capture(self, place: int, now_ms: int) -> str:
+        """A held payment is taken after all."""
+        payment = self.payments[place]
+        self.stripe.edit("capture", payment.charge_id, {}, now_ms)
+        self.payments[place] = replace(payment, held=False)
+        return f"capture {payment.payment_id}"
 
     def _move(self, side: Side, record_id: str, now_ms: int) -> str:
         person = self.truth.person_of((side, record_id))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
+from tests.simulation import steps
 from tests.simulation.checks import check_rest
 from tests.simulation.observe import observed
 from tests.simulation.world import BEAT_MS, World
@@ -17,6 +18,8 @@ STEPS = 12_000
 TICKS = (1, 3, 20, 60, 250)
 PAUSES_MS = (2_000, 7_000, 12_000)
 AWAY_MS = (3_000, 40_000, 600_000)
+LONG_MS = 2 * HOUR_MS
+DOWN_MS = (400, 3_000, 15_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,14 @@ class Result:
     trace: list[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """When each side's next job may be claimed, as of so many ``changes`` of the store."""
+
+    changes: int = -1
+    due: dict[Side, int] = field(default_factory=dict)
+
+
 @dataclass(slots=True)
 class Play:
     """One scenario being played."""
@@ -38,9 +49,13 @@ class Play:
     crashes: int = 2
     pauses: int = 2
     absences: int = 1
+    outages: int = 2
+    switches: int = 2
+    reruns: int = 1
     listing: bool = False
     steps: int = 0
     sweep_at: int = 0
+    _queue: Queue = field(default_factory=Queue)
 
     def __post_init__(self) -> None:
         self.deeds = self.world.rng.randint(2, 8)
@@ -63,6 +78,8 @@ class Play:
         """Faults end; what webhooks lost is caught up with; a last reconcile must write nothing."""
         world = self.world
         self.deeds, world.failing = 0, False
+        if world.writes_off:
+            world.turn_writes(on=True)
         world.net.set_faults(on=False)
         world.leap(world.now + 10_000)
         if self.listing:
@@ -134,22 +151,28 @@ class Play:
         awake = [p for p in world.processes if p.paused_until <= world.now]
         options: list[Callable[[], object]] = []
         for flight in world.flights:
-            if flight.process in awake and flight.state != "sending":
-                act = world.settle if flight.state == "answered" else world.send
-                options += [partial(act, flight)] * 2
-        with world.store.reading() as tx:
-            due = {side for side in Side if tx.jobs.peek(side) is not None}
-            paused = {name for name, pause in tx.pauses.get_all().items() if pause.probe_ms > world.now}
+            if flight.process in awake and flight.state != "sending" and flight.not_before_ms <= world.now:
+                act = steps.settle if flight.state == "answered" else steps.send
+                options += [partial(act, world, flight)] * 2
+        due = {side for side, due_ms in self._look().due.items() if due_ms <= world.now}
         for process in awake:
-            for side in process.worker.sides:
-                if (side in due or process.worker.lanes[side].waiting) and str(side) not in paused:
-                    options += [partial(world.fill, process, side)] * 2
-        for side, machine in ((Side.HUBSPOT, world.hubspot), (Side.STRIPE, world.stripe)):
-            next_ms = machine.next_delivery_ms()
+            options += [partial(steps.fill, world, process, side) for side in process.worker.sides if side in due] * 2
+        for side in Side:
+            next_ms = world.machine(side).next_delivery_ms()
             if next_ms is not None and next_ms <= world.now:
-                options += [partial(world.deliver, side)] * 2
+                options += [partial(steps.deliver, world, side)] * 2
         options += [partial(world.net.land, late) for late in world.net.late if late.due_ms <= world.now]
         return options + self._events(quiet=not options)
+
+    def _look(self) -> Queue:
+        """What the queue holds; asked again only when somebody wrote."""
+        if self._queue.changes != self.world.changes:
+            tx = self.world.eye
+            due = {side: t for side in Side if (t := tx.jobs.next_due_ms(side)) is not None}
+            for name, pause in tx.pauses.get_all().items() if due else ():
+                due |= {side: max(t, pause.probe_ms) for side, t in due.items() if side == name}
+            self._queue = Queue(self.world.changes, due)
+        return self._queue
 
     def _events(self, *, quiet: bool) -> list[Callable[[], object]]:
         """What users and bad luck do."""
@@ -159,16 +182,23 @@ class Play:
             options.append(self._deed)
         if self.listing and world.failing and world.depth == 0:
             options.append(self._list)
-        if not world.failing or self.deeds <= 0:
-            return options
-        busy = bool(world.flights)
-        if "crash" in world.features and busy and self.crashes:
-            options.append(self._crash)
-        if "pause" in world.features and busy and self.pauses:
-            options.append(self._pause)
-        if "away" in world.features and busy and self.absences:
-            options.append(self._away)
-        return options
+        if world.writes_off and self.deeds <= 0:
+            options.append(self._switch)
+        return options + self._bad_luck() if world.failing and self.deeds > 0 else options
+
+    def _bad_luck(self) -> list[Callable[[], object]]:
+        """What may happen as often as is left of it; some of it only while calls are under way."""
+        world = self.world
+        busy, alone = bool(world.flights), world.depth == 0
+        chances = [
+            ("off", self.switches, True, self._switch),
+            ("down", self.outages, True, self._go_down),
+            ("live", self.reruns, alone, self._rerun),
+            ("crash", self.crashes, busy, self._crash),
+            ("pause", self.pauses, busy, self._pause),
+            ("away", self.absences, busy, self._away),
+        ]
+        return [act for name, left, fits, act in chances if left and fits and name in world.features]
 
     def _deed(self) -> None:
         self.deeds -= 1
@@ -192,21 +222,32 @@ class Play:
     def _away(self) -> None:
         self.absences -= 1
         side = self.world.rng.choice(list(Side))
-        self.world.net.away[side] = self.world.now + self.world.rng.choice(AWAY_MS)
-        self.world.say("away", side)
+        for_ms = LONG_MS if "long" in self.world.features else self.world.rng.choice(AWAY_MS)
+        self.world.net.away[side] = self.world.now + for_ms
+        self.world.say("away", side, for_ms)
+
+    def _switch(self) -> None:
+        self.switches -= 1
+        self.world.turn_writes(on=self.world.writes_off)
+
+    def _go_down(self) -> None:
+        self.outages -= 1
+        self.world.down_until = self.world.now + self.world.rng.choice(DOWN_MS)
+        self.world.say("the database is down until", self.world.down_until)
+
+    def _rerun(self) -> None:
+        self.reruns -= 1
+        self._list()
 
     def _leap(self) -> bool:
         """To the next thing that is due within the hour."""
         world = self.world
         times = [late.due_ms for late in world.net.late]
+        times += [flight.not_before_ms for flight in world.flights if flight.not_before_ms]
         times += [p.paused_until for p in world.processes if p.paused_until > world.now]
-        times += [t for m in (world.hubspot, world.stripe) if (t := m.next_delivery_ms()) is not None]
-        with world.store.reading() as tx:
-            pauses = {name: pause.probe_ms for name, pause in tx.pauses.get_all().items()}
-            due = [max(t, pauses.get(side, 0)) for side in Side if (t := tx.jobs.next_due_ms(side)) is not None]
-            running = tx.jobs.depth()
-        times += due
-        if any(row["running"] for row in running):
+        times += [t for side in Side if (t := world.machine(side).next_delivery_ms()) is not None]
+        times += self._look().due.values()
+        if any(row["running"] for row in world.eye.jobs.depth()):
             times.append(world.now + BEAT_MS)
         times = [max(t, world.now + 1) for t in times if t < world.now + HOUR_MS]
         if not times:
@@ -219,7 +260,7 @@ def play_seed(seed: int, features: frozenset[str] | None = None, *, keep_trace: 
     """Play one seed."""
     world = World(seed, features, keep_trace=keep_trace)
     try:
-        with observed(world.saw_link, world.saw_write, world.forgave, world.sleep):
+        with observed(world.saw_links, world.saw_write, world.forgave, world.sleep, world.check_listing):
             Play(world).run()
         return Result(seed, world.violations, world.digest, world.trace)
     finally:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 import time
@@ -17,6 +18,7 @@ from functools import partial
 from tests.simulation.play import Result, play_seed
 
 BLOCK = 25
+COLLECT = (50_000, 20, 50)
 
 
 def tell(*lines: str) -> None:
@@ -27,6 +29,9 @@ def tell(*lines: str) -> None:
 def play_block(seeds: range, features: frozenset[str] | None) -> list[Result]:
     """Some seeds, one after the other; a crash of the simulator itself is a failure like any other."""
     results = []
+    # What is loaded stays; a scenario is one knot of garbage, looked for less often.
+    gc.freeze()
+    gc.set_threshold(*COLLECT)
     for seed in seeds:
         try:
             results.append(play_seed(seed, features))

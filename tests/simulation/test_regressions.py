@@ -34,7 +34,7 @@ def stage(*features: str) -> Iterator[Play]:
     """An installation without faults that has listed both sides, and a player who only does what is due."""
     world = World(1, frozenset(features))
     try:
-        with observed(world.saw_link, world.saw_write, world.forgave, world.sleep):
+        with observed(world.saw_links, world.saw_write, world.forgave, world.sleep, world.check_listing):
             play = Play(world)
             play.deeds = 0
             world.start()

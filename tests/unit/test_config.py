@@ -300,6 +300,20 @@ def test_rates_that_are_refused(file: Path, key: str, value: str) -> None:
     assert f"wanesync.toml:5: {key}: must be" in only_problem(file, f"{CREATE}[{section}]\n{name} = {value}\n")
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("event_days = 34", "retention.event_days: must be greater than or equal to 35"),
+        ("own_write_days = 34", "retention.own_write_days: must be greater than or equal to 35"),
+        ("payload_days = 3", "retention.payload_days: must be greater than or equal to 4"),
+        ("payload_days = 36", "payload_days must not be more than event_days"),
+        ("done_job_days = 0", "retention.done_job_days: must be greater than or equal to 1"),
+    ],
+)
+def test_a_retention_that_would_forget_too_soon_is_refused(file: Path, line: str, expected: str) -> None:
+    assert expected in only_problem(file, f"{CREATE}[retention]\n{line}\n")
+
+
 def test_nothing_changes_after_loading(file: Path) -> None:
     config = read(file, CREATE)
     models: list[BaseModel] = [config, config.stripe, config.create]

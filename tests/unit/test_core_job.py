@@ -18,6 +18,7 @@ from wanesync.core.job import (
     POISON_DEAD,
     PROBE_AWAY_MS,
     PROBE_PAUSED_MS,
+    STRIKES,
     Dead,
     DeadClass,
     Decision,
@@ -26,9 +27,11 @@ from wanesync.core.job import (
     Priority,
     Retry,
     Wait,
+    are_strikes_out,
     back_off_ms,
     decide,
     judge_rescues,
+    next_probe_ms,
 )
 
 TRIED_AGAIN = [Failure.NO_ANSWER, Failure.SERVER, Failure.MISMATCH]
@@ -126,6 +129,26 @@ def test_a_pause_lasts_as_long_as_the_side_says(failure: Failure) -> None:
     pause = ask(failure, retry_after_ms=12_345)
     assert isinstance(pause, Pause)
     assert pause.probe_ms == 12_345
+
+
+@pytest.mark.parametrize("failure", [Failure.NO_ANSWER, Failure.SERVER])
+def test_a_side_without_a_usable_answer_for_long_is_away_and_no_attempt_counts(failure: Failure) -> None:
+    error = CallError(STRIPE, failure, "said so")
+    pause = decide(error, MAX_ATTEMPTS, "customers.create", random.Random(1), struck_out=True)
+    assert pause == Pause("", "said so", away=True, probe_ms=PROBE_AWAY_MS)
+
+
+def test_errors_of_one_record_are_no_proof_but_silence_is() -> None:
+    assert not are_strikes_out(["a"] * STRIKES, Failure.SERVER)
+    assert are_strikes_out(["a"] * (STRIKES - 1) + ["b"], Failure.SERVER)
+    assert are_strikes_out(["a"] * STRIKES, Failure.NO_ANSWER)
+    assert not are_strikes_out(["a"] * (STRIKES - 1), Failure.NO_ANSWER)
+
+
+@given(told_ms=st.integers(0, 10**8), paused_for_ms=st.integers(0, 10**9))
+def test_a_side_that_is_away_is_asked_within_30_s_however_long_it_says(told_ms: int, paused_for_ms: int) -> None:
+    assert next_probe_ms(told_ms, paused_for_ms, away=True) <= 30_000
+    assert next_probe_ms(told_ms, paused_for_ms, away=False) == told_ms
 
 
 # -- dead letters

@@ -23,8 +23,8 @@ from tests.unit.core_builders import (
 )
 from wanesync.core.action import EXCLUDED, FIRST_LISTING, Rules
 from wanesync.core.fields import Direction, FieldMap
+from wanesync.core.match import base_of_create
 from wanesync.core.model import Answer, Change, LinkState, OwnWrite, Record, Side, WriteKind
-from wanesync.core.plan import base_of_create
 
 ADA = "ada@example.com"
 

@@ -55,8 +55,11 @@ def test_the_memory_of_a_tally_is_bounded() -> None:
 
 def test_faults_are_parsed_and_all_problems_named() -> None:
     assert parse({"drop": 1, "reorder_ms": 20}) == Faults(drop=1.0, reorder_ms=20)
+    assert parse({"deliveries": 3}) == Faults(deliveries=3)
+    with pytest.raises(ValueError, match="deliveries: a whole number, 1 or more"):
+        parse({"deliveries": 0})
     assert parse({}) == PROFILES["none"]
-    with pytest.raises(ValueError, match=r"unknown fault 'typo'; drop: .* between 0 and 1.*; reorder_ms: whole"):
+    with pytest.raises(ValueError, match=r"unknown fault 'typo'; drop: .* between 0 and 1.*; reorder_ms: a whole"):
         parse({"typo": 1, "drop": 1.5, "reorder_ms": 0.5})
     with pytest.raises(ValueError, match="duplicate: a number"):
         parse({"duplicate": "often"})

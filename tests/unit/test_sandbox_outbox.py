@@ -115,3 +115,9 @@ def test_a_copy_goes_its_own_way() -> None:
 
     assert box.next_ms() == 50
     assert twin.next_ms() is None
+
+
+def test_every_payload_comes_as_often_as_asked_for() -> None:
+    box = outbox(Faults(deliveries=3))
+    box.put({"n": 1}, 0)
+    assert box.waiting() == 3

@@ -12,10 +12,9 @@ from tests.unit.sides_server import Asked, CannedServer, Told, closed_port
 from wanesync.core.errors import CallError, ConfigError, Failure
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap
 from wanesync.core.model import Record
-from wanesync.core.ports import CreateItem, UpdateItem
+from wanesync.core.ports import CreateItem, Limits, UpdateItem
 from wanesync.core.purchases import Purchase
 from wanesync.sides.hubspot import HubSpotOptions, HubSpotSide
-from wanesync.sides.hubspot_client import Limits
 from wanesync.sides.hubspot_errors import ErrorTable
 from wanesync.sides.hubspot_purchases import EVENT_PROPERTIES, write_event, write_note
 from wanesync.sides.hubspot_wire import field_names, properties_to_read, read_contact, write_properties

@@ -23,7 +23,19 @@ app = typer.Typer(
 
 Database = Annotated[
     str | None,
-    typer.Option("--database", metavar="URL", help="An empty postgresql://… database; left out: a new SQLite file."),
+    typer.Option(
+        "--database",
+        metavar="URL",
+        help="An empty postgresql://… database, or postgres for a throw-away one; left out: a new SQLite file.",
+    ),
+]
+CrowdedDatabase = Annotated[
+    str | None,
+    typer.Option(
+        "--database",
+        metavar="URL",
+        help="A postgresql://… database; left out: a new SQLite file and a throw-away Postgres.",
+    ),
 ]
 JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the figures there, too.")]
 Latency = Annotated[str, typer.Option("--latency-ms", metavar="A-B", help="How long each request to a side takes.")]
@@ -70,6 +82,37 @@ def steady(
 
 
 @app.command()
+def brake(
+    database: Database = None,
+    *,
+    contacts: Annotated[
+        int, typer.Option(min=2, max=1_000_000, metavar="N", help="Overwritten by one import.")
+    ] = 30_000,
+    people: Annotated[int, typer.Option(min=2, metavar="N", help="The brake stops a source after so many.")] = 1_000,
+    creations: Annotated[int, typer.Option(min=0, metavar="N", help="Contacts created before that.")] = 10_000,
+    seconds: Annotated[float, typer.Option(min=1, max=3600, metavar="S", help="The import takes so long.")] = 60,
+    latency_ms: Latency = "150-400",
+    workers: Workers = 1,
+    json_file: JsonFile = None,
+) -> None:
+    """An import that overwrites everybody: whom it gets at, how soon it is noticed, whether people have to wait."""
+    from wanesync.sandbox.bench.brake import Wish, measure  # noqa: PLC0415 - keeps --help fast
+    from wanesync.sandbox.bench.stage import Limits  # noqa: PLC0415 - as above
+
+    limits = Limits(latency_ms=_bounds(latency_ms))
+    wish = Wish(contacts, people, creations, seconds, limits=limits, workers=workers)
+    figures = measure(wish, database)
+    targets = dict.fromkeys(
+        ["person_lost", "creations_missing", "creations_held", "changed_by_discard", "held_after_discard"], "0"
+    )
+    targets |= {"overwritten": f"<= {people}", "alarm_s": "<= 10", "person_p99_s": "<= 5", "rate_limited": "0"}
+    _show(figures, targets)
+    _write(json_file, figures)
+    if any(figures[name] for name, target in targets.items() if target == "0") or figures["overwritten"] > people:  # type: ignore[operator] # a count
+        raise typer.Exit(1)
+
+
+@app.command()
 def burst(
     database: Database = None,
     *,
@@ -81,6 +124,13 @@ def burst(
     hubspot_limit: HubSpotLimit = 15,
     stripe_limit: StripeLimit = 100,
     latency_ms: Latency = "150-400",
+    deliveries: Annotated[
+        int, typer.Option(min=1, max=10, metavar="N", help="Each webhook comes so many times, in random order.")
+    ] = 1,
+    kill_worker: Annotated[bool, typer.Option("--kill-worker", help="Kill a worker in the middle.")] = False,
+    kill_database: Annotated[
+        bool, typer.Option("--kill-database", help="Kill the Postgres of --database postgres in the middle.")
+    ] = False,
     json_file: JsonFile = None,
     svg_file: Annotated[
         Path | None,
@@ -90,11 +140,13 @@ def burst(
     """The brief's burst: contacts by the thousand, with purchases and customers among them."""
     from wanesync.sandbox.bench.arrivals import Load  # noqa: PLC0415 - keeps --help fast
     from wanesync.sandbox.bench.burst import measure  # noqa: PLC0415 - as above
+    from wanesync.sandbox.bench.mishaps import Mishaps  # noqa: PLC0415 - as above
     from wanesync.sandbox.bench.plot import draw  # noqa: PLC0415 - as above
     from wanesync.sandbox.bench.stage import Limits  # noqa: PLC0415 - as above
 
     limits = Limits(hubspot_limit, stripe_limit, _bounds(latency_ms))
-    measured = measure(Load(contacts, purchases, customers, seconds), limits, workers, database)
+    mishaps = Mishaps(deliveries, kill_worker, kill_database)
+    measured = measure(Load(contacts, purchases, customers, seconds), limits, workers, database, mishaps)
     figures = measured.figures
     _show(figures, _burst_targets(figures, database, limits))
     _write(json_file, figures)
@@ -102,8 +154,50 @@ def burst(
         svg_file = json_file.with_suffix(".svg")
     if svg_file is not None:
         svg_file.write_text(draw(measured))
-    if figures["left"] or figures["extra_records"]:
+    wrong = ("left", "extra_records", "lost", "doubled", "extra_creations")
+    if not figures["at_rest"] or any(figures[name] for name in wrong):
         raise typer.Exit(1)
+
+
+@app.command()
+def claim(
+    done: Annotated[
+        int, typer.Option(min=1_000, max=10_000_000, metavar="N", help="Finished jobs in one table.")
+    ] = 1_000_000,
+    database: CrowdedDatabase = None,
+    *,
+    json_file: JsonFile = None,
+) -> None:
+    """What it costs to take work from a table full of finished jobs, beside one with a thousand of them."""
+    from wanesync.sandbox.bench.crowded import measure_claims  # noqa: PLC0415 - keeps --help fast
+
+    figures = measure_claims(done, [database] if database else [])
+    for name, measured in figures.items():
+        console().print(name)
+        _show(measured, {"claim_ratio": "<= 1.5", "finish_ratio": "<= 1.5", "queue_ratio": "<= 1.5"})
+    _write(json_file, figures)
+
+
+@app.command()
+def status(
+    links: Annotated[int, typer.Option(min=0, max=10_000_000, metavar="N", help="Linked people.")] = 1_000_000,
+    done: Annotated[int, typer.Option(min=0, max=10_000_000, metavar="N", help="Finished jobs.")] = 1_000_000,
+    dead: Annotated[int, typer.Option(min=0, max=10_000_000, metavar="N", help="Dead letters.")] = 100_000,
+    database: CrowdedDatabase = None,
+    *,
+    json_file: JsonFile = None,
+) -> None:
+    """What wanesync status, its alarms and the metrics page cost beside a million people and finished jobs."""
+    from wanesync.cli.overview import read_alarms, read_gauges, read_overview  # noqa: PLC0415 - keeps --help fast
+    from wanesync.sandbox.bench.crowded import measure_status  # noqa: PLC0415 - as above
+
+    rows = {"done": done, "dead": dead, "ready": 2_000, "links": links, "records": 2 * links}
+    readers = {"status": read_overview, "alarms": read_alarms, "metrics": read_gauges}
+    figures = measure_status(rows, readers, [database] if database else [])
+    for name, measured in figures.items():
+        console().print(name)
+        _show(measured, {"status_p50_ms": "< 500", "alarms_p50_ms": "< 500", "metrics_p50_ms": "< 500"})
+    _write(json_file, figures)
 
 
 def _burst_targets(figures: Mapping[str, object], database: str | None, limits: Limits) -> dict[str, str]:
@@ -119,6 +213,10 @@ def _burst_targets(figures: Mapping[str, object], database: str | None, limits: 
         "webhook_p99_s": "< 1",
         "worker_cpu_ms_per_contact": "<= 6" if database else "<= 4",
         "left": "0",
+        "at_rest": "True",
+        "lost": "0",
+        "doubled": "0",
+        "extra_creations": "0",
         "extra_records": "0",
     }
 

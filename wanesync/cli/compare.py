@@ -118,7 +118,7 @@ class Result:
         self._read()
 
     def _read(self) -> None:
-        from wanesync.cli.overview import live_workers  # noqa: PLC0415 - keeps --help fast
+        from wanesync.cli.lanes import live_workers  # noqa: PLC0415 - keeps --help fast
         from wanesync.engine.apply import WRITES  # noqa: PLC0415 - as above
 
         with self._store.reading() as tx:

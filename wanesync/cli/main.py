@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from wanesync.cli import bench, compare, demo, operate, run, sandbox, trace, watch
+from wanesync.cli import bench, compare, database, demo, hold, letters, limits, operate, run, sandbox, trace, watch
 from wanesync.core.errors import CallError, ConfigError, WanesyncError
 
 app = typer.Typer(
@@ -17,8 +17,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for _group in (operate, run, compare, watch, trace):
+for _group in (operate, run, compare, watch, letters, trace, hold):
     _group.register(app)
+app.add_typer(database.app, name="db")
+app.add_typer(limits.app, name="limits")
 app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(bench.app, name="bench")
 app.command("demo")(demo.demo)

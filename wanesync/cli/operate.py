@@ -1,4 +1,4 @@
-"""``init``, ``db``, ``writes``, ``catch-up``, ``retry``: what an operator does to a state."""
+"""``init``, ``writes``, ``catch-up``: what an operator does to a state."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 from wanesync.cli.program import DEFAULT_FILE, AsJson, ConfigFile, opened, opened_store, read_config
 from wanesync.cli.screen import console, plural, print_json
-from wanesync.core.errors import ConfigError, NotFound
+from wanesync.core.errors import ConfigError
 from wanesync.core.model import Side
 
 if TYPE_CHECKING:
@@ -32,16 +32,11 @@ class Switch(StrEnum):
     STATUS = "status"
 
 
-db = typer.Typer(help="The database.", no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
-
-
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
     app.command("init")(init)
     app.command("writes")(writes)
     app.command("catch-up")(catch_up)
-    app.command("retry")(retry)
-    app.add_typer(db, name="db")
 
 
 def init(
@@ -111,23 +106,6 @@ def _advise(store: Store, *, prepared: bool) -> None:
     console().print("\nNext:\n" + "\n".join(f"  {step}" for step in steps), markup=False)
 
 
-@db.command()
-def migrate(as_json: AsJson = False, config_file: ConfigFile = None) -> None:
-    """Bring the database up to this version. Safe to run again."""
-    from wanesync.build import open_state  # noqa: PLC0415 - keeps --help fast
-
-    config = read_config(config_file)
-    store = open_state(config, migrate=True)
-    try:
-        label = store.url_label
-    finally:
-        store.close()
-    if as_json:
-        print_json({"database": label, "state": "up to date"})
-    else:
-        print(f"{label} is up to date.")
-
-
 def writes(
     switch: Annotated[Switch, typer.Argument(help="on, off or status.")] = Switch.STATUS,
     *,
@@ -178,28 +156,3 @@ def catch_up(as_json: AsJson = False, config_file: ConfigFile = None) -> None:
         print(f"{side}: {plural(found.changed, 'change')}, {plural(found.purchases, 'purchase')} not known before.")
         if found.too_old:
             print(f"  {NOTES[side]}")
-
-
-def retry(
-    job_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="A job of wanesync jobs --dead.")] = None,
-    *,
-    every: Annotated[bool, typer.Option("--all", help="All dead letters.")] = False,
-    as_json: AsJson = False,
-    config_file: ConfigFile = None,
-) -> None:
-    """Give dead letters another chance."""
-    if (job_id is None) != every:
-        raise ConfigError(["retry: the ID of one dead job, or --all, is wanted (wanesync jobs --dead lists them)"])
-
-    def revive(tx: Tx) -> int:
-        ids = [job.id for job in tx.jobs.dead(limit=100_000)] if job_id is None else [job_id]
-        return tx.jobs.retry(ids)
-
-    with opened(config_file) as (_, store):
-        revived = store.run(revive)
-    if job_id is not None and not revived:
-        raise NotFound(f"no dead job has the id {job_id}: wanesync jobs --dead lists them")
-    if as_json:
-        print_json({"retried": revived})
-    else:
-        print(f"{plural(revived, 'job')} will be tried again.")

@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from wanesync.core.job import JobKind
-from wanesync.core.model import LinkState, Side
+from wanesync.cli.lanes import LaneState, age_s, read_lanes
+from wanesync.core.brake import show_source
+from wanesync.core.model import Side
 from wanesync.engine.apply import WRITES
+from wanesync.engine.limits import find_alarms as find_limit_alarms
 from wanesync.engine.scene import LISTED
+from wanesync.store.settings import OPERATOR
 
 if TYPE_CHECKING:
+    from wanesync.store.holds import HoldRow
     from wanesync.store.store import Store, Tx
 
 OLD_MS = 60_000
-BATCH = 100
-DEAD_SHOWN = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class LaneState:
-    """One lane. ``due``: ready and not waiting. ``clears_in_s``: how long the due work takes at the limit."""
-
-    ready: int
-    due: int
-    running: int
-    dead: int
-    oldest_s: float
-    clears_in_s: float
-    workers: int
-    kinds: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +38,7 @@ class Overview:
     open_writes: int
     purchases: Mapping[str, int]
     processes: Sequence[Mapping[str, object]]
+    holds: Sequence[Mapping[str, object]]
     alarms: Sequence[str]
 
     def as_json(self) -> dict[str, object]:
@@ -63,27 +51,33 @@ class Overview:
         return any(lane.due or lane.running for lane in self.lanes.values())
 
 
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """What alarms and gauges are drawn from: cheap enough to be asked every second, whatever has piled up."""
+
+    lanes: Mapping[str, LaneState]
+    pauses: Sequence[Mapping[str, object]]
+    holds: Sequence[Mapping[str, object]]
+    first_listing: bool
+    alarms: Sequence[str]
+
+
 def read_overview(store: Store) -> Overview:
     """One consistent reading."""
     with store.reading() as tx:
-        lanes = {str(side): _read_lane(tx, side) for side in Side}
-        pauses = [
-            {"name": p.name, "reason": p.reason, "away": p.away, "for_s": _age_s(tx, p.since_ms)}
-            for p in tx.pauses.get_all().values()
-        ]
-        listed = tx.settings.get(LISTED) is not None
+        pulse = _read_pulse(tx)
         return Overview(
             database=store.url_label,
             writes=tx.settings.get(WRITES) or "off",
-            first_listing=listed,
-            lanes=lanes,
+            first_listing=pulse.first_listing,
+            lanes=pulse.lanes,
             limits={
                 scope: {"configured_per_s": configured, "effective_per_s": effective}
                 for scope, (configured, effective) in sorted(tx.rates.limits().items())
             },
-            pauses=pauses,
+            pauses=pulse.pauses,
             records={str(side): tx.records.count(side) for side in Side},
-            links=_count_links(tx),
+            links=tx.links.counts(),
             conflicts=tx.conflicts.count_open(),
             rejected=tx.rejected.count(),
             open_writes=tx.writes.count_open(),
@@ -92,78 +86,88 @@ def read_overview(store: Store) -> Overview:
                 {
                     "name": row.name,
                     "lanes": row.lanes,
-                    "up_s": _age_s(tx, row.started_ms),
-                    "heartbeat_s": _age_s(tx, row.heartbeat_ms),
+                    "up_s": age_s(tx, row.started_ms),
+                    "heartbeat_s": age_s(tx, row.heartbeat_ms),
                 }
                 for row in tx.processes.alive()
             ],
-            alarms=_find_alarms(lanes, pauses, listed=listed),
+            holds=pulse.holds,
+            alarms=pulse.alarms,
         )
 
 
-def live_workers(tx: Tx, side: Side) -> int:
-    """Processes that run a side's lane and have a fresh heartbeat."""
-    return sum(str(side) in row.lanes.split(",") for row in tx.processes.alive())
+def read_alarms(store: Store) -> list[str]:
+    """A line for each thing that is wrong."""
+    with store.reading() as tx:
+        return list(_read_pulse(tx).alarms)
 
 
 def read_gauges(store: Store) -> dict[str, float]:
     """The metrics page's gauges."""
-    seen = read_overview(store)
-    gauges: dict[str, float] = {
-        "wanesync_conflicts_open": seen.conflicts,
-        "wanesync_webhooks_set_aside": seen.rejected,
-        "wanesync_writes_on": float(seen.writes == "on"),
-        "wanesync_alarms": len(seen.alarms),
-    }
-    for side, lane in seen.lanes.items():
-        label = f'{{lane="{side}"}}'
-        gauges |= {
-            f"wanesync_jobs_ready{label}": lane.ready,
-            f"wanesync_jobs_running{label}": lane.running,
-            f"wanesync_jobs_dead{label}": lane.dead,
-            f"wanesync_jobs_oldest_seconds{label}": lane.oldest_s,
-            f"wanesync_workers{label}": lane.workers,
+    with store.reading() as tx:
+        pulse = _read_pulse(tx)
+        gauges: dict[str, float] = {
+            "wanesync_conflicts_open": tx.conflicts.count_open(),
+            "wanesync_webhooks_set_aside": tx.rejected.count(),
+            "wanesync_writes_on": float(tx.settings.get(WRITES) == "on"),
+            "wanesync_alarms": len(pulse.alarms),
+            "wanesync_holds_open": sum(hold["state"] == "open" for hold in pulse.holds),
         }
-    for state, count in seen.purchases.items():
-        gauges[f'wanesync_purchases{{state="{state}"}}'] = count
+        for state, count in tx.purchases.counts().items():
+            gauges[f'wanesync_purchases{{state="{state}"}}'] = count
+    for side, lane in pulse.lanes.items():
+        gauges |= _lane_gauges(side, lane)
     return gauges
 
 
-def _age_s(tx: Tx, at_ms: int) -> float:
-    return round(max(0, tx.now_ms - at_ms) / 1000, 1)
+def _lane_gauges(side: str, lane: LaneState) -> dict[str, float]:
+    label = f'lane="{side}"'
+    gauges: dict[str, float] = {
+        f"wanesync_jobs_ready{{{label}}}": lane.ready,
+        f"wanesync_jobs_running{{{label}}}": lane.running,
+        f"wanesync_jobs_retrying{{{label}}}": lane.retrying,
+        f"wanesync_jobs_dead{{{label}}}": lane.dead,
+        f"wanesync_jobs_oldest_seconds{{{label}}}": lane.oldest_s,
+        f"wanesync_jobs_clear_in_seconds{{{label}}}": lane.clears_in_s,
+        f"wanesync_workers{{{label}}}": lane.workers,
+    }
+    for name, count in lane.dead_classes.items():
+        gauges[f'wanesync_dead_letters{{{label},class="{name}"}}'] = count
+    for kind, flow in lane.flow.items():
+        gauges[f'wanesync_jobs_done_last_minute{{{label},kind="{kind}"}}'] = flow.done_per_min_over_1_min
+    return gauges
 
 
-def _read_lane(tx: Tx, side: Side) -> LaneState:
-    rows = [row for row in tx.jobs.depth() if row["lane"] == side]
-    due = sum(row["due"] for row in rows)
-    oldest = [row["oldest_arrived_ms"] for row in rows if row["due"]]
-    configured, effective = tx.rates.limits().get(str(side), (0.0, 0.0))
-    per_s = effective or configured
-    # Stripe takes one record per request, HubSpot a hundred.
-    requests = due if side is Side.STRIPE else math.ceil(due / BATCH)
-    return LaneState(
-        ready=sum(row["ready"] for row in rows),
-        due=due,
-        running=sum(row["running"] for row in rows),
-        dead=len(tx.jobs.dead(lane=side, limit=DEAD_SHOWN)),
-        oldest_s=_age_s(tx, min(oldest)) if oldest else 0.0,
-        clears_in_s=round(requests / per_s, 1) if per_s else 0.0,
-        workers=live_workers(tx, side),
-        kinds={
-            str(kind): sum(row["ready"] + row["running"] for row in rows if row["kind"] == kind) for kind in JobKind
-        },
-    )
+def _read_pulse(tx: Tx) -> Pulse:
+    lanes = read_lanes(tx)
+    pauses = [
+        {"name": p.name, "reason": p.reason, "away": p.away, "for_s": age_s(tx, p.since_ms)}
+        for p in tx.pauses.get_all().values()
+    ]
+    holds = [_read_hold(tx, row) for row in tx.holds.all()]
+    listed = tx.settings.get(LISTED) is not None
+    alarms = [*_find_alarms(lanes, pauses, listed=listed), *_find_holds(holds), *find_limit_alarms(tx)]
+    return Pulse(lanes, pauses, holds, listed, alarms)
 
 
-def _count_links(tx: Tx) -> dict[str, int]:
-    counts = {str(state): 0 for state in LinkState} | {"parked_fields": 0}
-    after = ""
-    while page := tx.links.page(after, 1000):
-        for link in page:
-            counts[str(link.state)] += 1
-            counts["parked_fields"] += len(link.parked)
-        after = page[-1].id
-    return counts
+def _read_hold(tx: Tx, row: HoldRow) -> dict[str, object]:
+    return {
+        "id": row.id,
+        "source": show_source(row.source),
+        "kind": str(row.kind),
+        "state": str(row.state),
+        "people": row.people,
+        "fields": row.fields,
+        "for_s": age_s(tx, row.since_ms),
+    }
+
+
+def _find_holds(holds: Sequence[Mapping[str, object]]) -> list[str]:
+    return [
+        f"{hold['source']}: {hold['fields']} values of {hold['people']} people are held: see wanesync hold list"
+        for hold in holds
+        if hold["state"] == "open"
+    ]
 
 
 def _find_alarms(lanes: Mapping[str, LaneState], pauses: Sequence[Mapping[str, object]], *, listed: bool) -> list[str]:
@@ -174,10 +178,17 @@ def _find_alarms(lanes: Mapping[str, LaneState], pauses: Sequence[Mapping[str, o
         if lane.due and not lane.workers:
             alarms.append(f"{side}: {lane.due} jobs are due and no worker runs this lane: start wanesync worker")
         if lane.dead:
-            alarms.append(f"{side}: {lane.dead} dead letters: look at wanesync jobs --dead, then wanesync retry")
+            classes = ", ".join(f"{count} {name}" for name, count in lane.dead_classes.items())
+            alarms.append(
+                f"{side}: {lane.dead} dead letters ({classes}): see wanesync jobs --dead, then wanesync retry"
+            )
         if lane.oldest_s * 1000 > OLD_MS:
             alarms.append(f"{side}: the oldest due job waits for {lane.oldest_s:.0f} s")
     for pause in pauses:
+        name = str(pause["name"])
+        if name.startswith(OPERATOR):
+            alarms.append(f"{name.removeprefix(OPERATOR)} is {pause['reason']}, for {pause['for_s']:.0f} s")
+            continue
         what = "does not answer" if pause["away"] else "is paused"
-        alarms.append(f"{pause['name']} {what}: {pause['reason']}")
+        alarms.append(f"{name} {what}: {pause['reason']}")
     return alarms

@@ -100,14 +100,17 @@ def _worker_thread(
     config: Config, engine: Engine, sides: tuple[Side, ...], stopping: threading.Event, *, list_first: bool = False
 ) -> Iterator[None]:
     """A worker with its rounds of catch-up; asked to stop at the end, which takes at most 10 s."""
-    from wanesync.build import build_worker  # noqa: PLC0415 - keeps --help fast
+    from wanesync.build import build_upkeep, build_worker  # noqa: PLC0415 - keeps --help fast
     from wanesync.cli.services import Rounds  # noqa: PLC0415 - as above
 
     work = build_worker(engine, sides)
     rounds = Rounds(engine, sides, config.worker.catch_up_minutes * 60_000, stopping, list_first=list_first)
+    upkeep = build_upkeep(config, engine.store)
+    upkeep.stopping = stopping
     thread = _Guarded("worker", work.run, stopping)
     # A round may be waiting for an answer of a side; whatever it has not stored comes again.
     threading.Thread(target=rounds.run, name="rounds", daemon=True).start()
+    threading.Thread(target=upkeep.run, name="upkeep", daemon=True).start()
     thread.start()
     try:
         yield

@@ -1,17 +1,19 @@
-"""``status`` and ``jobs``: how things stand."""
+"""``status``: how things stand."""
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from wanesync.cli.program import AsJson, ConfigFile, opened
-from wanesync.cli.screen import console, numbers, plural, print_json, print_rows, seconds, table
+from wanesync.cli.screen import console, numbers, plural, print_json, seconds, table
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import RenderableType
+    from rich.table import Table
 
     from wanesync.cli.overview import Overview
 
@@ -21,7 +23,6 @@ WATCH_S = 1.0
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
     app.command("status")(status)
-    app.command("jobs")(jobs)
 
 
 def status(
@@ -32,28 +33,33 @@ def status(
     config_file: ConfigFile = None,
 ) -> None:
     """Queues, limits, pauses, records, purchases, processes, alarms."""
-    from wanesync.cli.overview import read_overview  # noqa: PLC0415 - keeps --help fast
+    from wanesync.cli.overview import read_alarms, read_overview  # noqa: PLC0415 - keeps --help fast
 
     with opened(config_file) as (_, store):
+        if check:
+            _check(read_alarms(store), as_json=as_json)
         seen = read_overview(store)
-        if watch and not (as_json or check):
+        if watch and not as_json:
             from rich.live import Live  # noqa: PLC0415 - only here
 
             pause = threading.Event()
             with Live(show(seen), console=console(), screen=False, auto_refresh=False) as live:
                 while not pause.wait(WATCH_S):
                     live.update(show(read_overview(store)), refresh=True)
-    if check:
-        for alarm in seen.alarms:
-            if not as_json:
-                print(alarm)
-        if as_json:
-            print_json({"alarms": list(seen.alarms)})
-        raise typer.Exit(1 if seen.alarms else 0)
     if as_json:
         print_json(seen.as_json())
     else:
         console().print(show(seen))
+
+
+def _check(alarms: Sequence[str], *, as_json: bool) -> NoReturn:
+    """The alarms and nothing else; exit 1 if there is one."""
+    if as_json:
+        print_json({"alarms": alarms})
+    else:
+        for alarm in alarms:
+            print(alarm)
+    raise typer.Exit(1 if alarms else 0)
 
 
 def show(seen: Overview) -> RenderableType:
@@ -62,93 +68,66 @@ def show(seen: Overview) -> RenderableType:
     from rich.markup import escape  # noqa: PLC0415 - as above
     from rich.text import Text  # noqa: PLC0415 - as above
 
-    lanes = table("Lane", ">Due", ">Waiting", ">Running", ">Dead", ">Oldest", ">Clears in", ">Limit/s", ">Workers")
-    for side, lane in seen.lanes.items():
-        limit = seen.limits.get(side, {})
-        effective, configured = limit.get("effective_per_s", 0.0), limit.get("configured_per_s", 0.0)
-        per_s = f"{effective:g}" if effective == configured else f"{effective:g} of {configured:g}"
-        lanes.add_row(
-            side,
-            f"{lane.due:,}",
-            f"{lane.ready - lane.due:,}",
-            f"{lane.running:,}",
-            f"[red]{lane.dead:,}[/]" if lane.dead else "0",
-            seconds(lane.oldest_s * 1000) if lane.due else "–",
-            seconds(lane.clears_in_s * 1000) if lane.due else "–",
-            per_s,
-            str(lane.workers),
-        )
     listing = "done" if seen.first_listing else "missing"
     lines = [
         f"database       {seen.database}",
         f"writes         {seen.writes}, first listing {listing}",
+        f"limits         {', '.join(f'{scope} {_limit(seen, scope)}/s' for scope in seen.limits) or 'none'}",
         f"records        {seen.records['hubspot']:,} contacts, {seen.records['stripe']:,} customers",
         f"links          {numbers(seen.links)}",
         f"left to people {plural(seen.conflicts, 'conflict')}, {plural(seen.rejected, 'webhook')} set aside",
         f"purchases      {numbers(seen.purchases)}",
+        *(f"dead letters   {side}: {numbers(lane.dead_classes)}" for side, lane in seen.lanes.items() if lane.dead),
         *(f"process        {p['name']}: {p['lanes']}, up {_span(p['up_s'])}" for p in seen.processes),
     ]
-    parts: list[RenderableType] = [lanes, Text("\n".join(lines))]
+    flows = _show_flows(seen)
+    parts: list[RenderableType] = [_show_lanes(seen), *([flows] if flows.row_count else []), Text("\n".join(lines))]
     parts += [f"[red]alarm[/]          {escape(alarm)}" for alarm in seen.alarms]
     return Group(*parts)
 
 
+def _show_lanes(seen: Overview) -> Table:
+    made = table(
+        "Lane", ">Due", ">Waiting", ">Running", ">Retrying", ">Dead", ">Oldest", ">Clears in", ">Limit/s", ">Workers"
+    )
+    for side, lane in seen.lanes.items():
+        made.add_row(
+            side,
+            f"{lane.due:,}",
+            f"{lane.ready - lane.due:,}",
+            f"{lane.running:,}",
+            f"{lane.retrying:,}",
+            f"[red]{lane.dead:,}[/]" if lane.dead else "0",
+            seconds(lane.oldest_s * 1000) if lane.due else "–",
+            seconds(lane.clears_in_s * 1000) if lane.due else "–",
+            _limit(seen, side),
+            str(lane.workers),
+        )
+    return made
+
+
+def _show_flows(seen: Overview) -> Table:
+    """Rates, success and failure of what ended within the hour."""
+    made = table("Done", ">per min: last", ">of 5 min", ">of 60 min", ">Done in 60 min", ">Failed tries", ">Given up")
+    for side, lane in seen.lanes.items():
+        for kind, flow in lane.flow.items():
+            made.add_row(
+                f"{kind} {side}",
+                f"{flow.done_per_min_over_1_min:,.0f}",
+                f"{flow.done_per_min_over_5_min:,.1f}",
+                f"{flow.done_per_min_over_60_min:,.1f}",
+                f"{flow.done_in_60_min:,}",
+                f"{flow.failed_tries_in_60_min:,}",
+                f"{flow.given_up_in_60_min:,}",
+            )
+    return made
+
+
+def _limit(seen: Overview, scope: str) -> str:
+    limit = seen.limits.get(scope, {})
+    effective, configured = limit.get("effective_per_s", 0.0), limit.get("configured_per_s", 0.0)
+    return f"{effective:g}" if effective == configured else f"{effective:g} of {configured:g}"
+
+
 def _span(value: object) -> str:
     return seconds(float(value) * 1000) if isinstance(value, int | float) else "–"
-
-
-def jobs(
-    *,
-    dead: Annotated[bool, typer.Option("--dead", help="Dead letters, the newest first.")] = False,
-    limit: Annotated[int, typer.Option("--limit", min=1, metavar="N", help="At most so many dead letters.")] = 100,
-    as_json: AsJson = False,
-    config_file: ConfigFile = None,
-) -> None:
-    """What waits and runs, or what was given up and why."""
-    with opened(config_file) as (_, store), store.reading() as tx:
-        letters = tx.jobs.dead(limit=limit)
-        depth = tx.jobs.depth()
-        now_ms = tx.now_ms
-    if as_json:
-        listed = [
-            {
-                "id": job.id,
-                "lane": str(job.lane),
-                "kind": str(job.kind),
-                "key": job.key,
-                "class": job.dead_class,
-                "reason": job.reason,
-                "attempts": job.attempts,
-                "arrived_ms": job.arrived_ms,
-            }
-            for job in letters
-        ]
-        print_json({"dead": listed} if dead else {"queued": list(depth), "dead": listed})
-        return
-    screen = console()
-    if not dead:
-        rows = [
-            (
-                row["lane"],
-                row["kind"],
-                str(row["priority"]),
-                f"{row['ready']:,}",
-                f"{row['due']:,}",
-                f"{row['running']:,}",
-                seconds(now_ms - row["oldest_arrived_ms"]),
-            )
-            for row in depth
-        ]
-        made = table("Lane", "Kind", ">Priority", ">Ready", ">Due", ">Running", ">Oldest")
-        print_rows(screen, made, rows)
-        if not rows:
-            screen.print("Nothing waits or runs.")
-    _show_dead(screen, [(j.id, str(j.lane), str(j.kind), j.key, j.dead_class, j.reason) for j in letters])
-
-
-def _show_dead(screen: Console, rows: list[tuple[str, str, str, str, str, str]]) -> None:
-    print_rows(screen, table("Dead letter", "Lane", "Kind", "Key", "Class", "Reason"), rows)
-    if rows:
-        screen.print("wanesync retry ID, or --all, gives them another chance.")
-    else:
-        screen.print("No dead letters.")

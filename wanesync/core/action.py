@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from wanesync.core.brake import Held
 from wanesync.core.fields import FieldMap
 from wanesync.core.match import Ref
 from wanesync.core.merge import Differ
@@ -45,7 +46,8 @@ class Plan:
     ``locks``: keys to be held besides the pass's own. ``links``: new or changed links (version
     already raised; ``base_of`` says what each new one starts from is known in it). ``settled``:
     creates whose record was found. ``wake``: (lane, key) of write jobs to queue. ``actions``: at most
-    one per side. ``wait``: not now, and why.
+    one per side. ``wait``: not now, and why. ``held``: (link id, field, what is held back of it).
+    ``unheld``: (link id, field) that is held no more.
     """
 
     locks: set[str] = field(default_factory=set)
@@ -58,6 +60,8 @@ class Plan:
     wake: set[tuple[Side, str]] = field(default_factory=set)
     actions: dict[Side, Action] = field(default_factory=dict)
     wait: str = ""
+    held: list[tuple[str, str, Held]] = field(default_factory=list)
+    unheld: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def quiet(self) -> bool:
@@ -67,6 +71,5 @@ class Plan:
     @property
     def changes(self) -> bool:
         """Whether something is to be remembered."""
-        return bool(
-            self.links or self.settled or self.notes or self.tombstones or self.conflicts or self.wake or self.linked
-        )
+        remembered = (self.links, self.settled, self.notes, self.tombstones, self.conflicts, self.linked)
+        return any(remembered) or bool(self.wake or self.held or self.unheld)

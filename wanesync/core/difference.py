@@ -26,6 +26,8 @@ class Class(StrEnum):
     EXCLUDED = "excluded"
 
 
+KEPT = "kept as it is on both sides"
+HELD = "held back: look at wanesync hold list"
 ACTIONABLE = frozenset({Class.CREATE_CUSTOMER, Class.CREATE_CONTACT, Class.UPDATE_CUSTOMER, Class.UPDATE_CONTACT})
 
 
@@ -93,15 +95,23 @@ def _pair(scene: Scene, plan: Plan, links: list[Link], rules: Rules) -> list[Dif
         }
         kind = Class.UPDATE_CUSTOMER if action.side is Side.STRIPE else Class.UPDATE_CONTACT
         found.append(Difference(kind, contact.id, customer.id, fields))
+    held = _held_after(scene, plan, primary)
     written = {name for action in plan.actions.values() for name in action.changes}
     kept = {
-        spec.name: FieldDifference(*_values(contact, customer, spec.name), "", "kept as it is on both sides")
+        spec.name: FieldDifference(*_values(contact, customer, spec.name), "", HELD if spec.name in held else KEPT)
         for spec in rules.fields.specs
         if spec.name not in written and not spec.agree(*_values(contact, customer, spec.name))
     }
     if kept:
-        found.append(Difference(Class.CONFLICT, contact.id, customer.id, kept))
+        note = "held" if held & kept.keys() else ""
+        found.append(Difference(Class.CONFLICT, contact.id, customer.id, kept, note))
     return found or [Difference(Class.IN_SYNC, contact.id, customer.id)]
+
+
+def _held_after(scene: Scene, plan: Plan, link: Link) -> set[str]:
+    """The fields of a link that are held back once the plan is carried out."""
+    dropped = {name for link_id, name in plan.unheld if link_id == link.id}
+    return scene.held.get(link.id, {}).keys() - dropped | {name for k, name, _ in plan.held if k == link.id}
 
 
 def _creation(target: Side, source: Seen, rules: Rules) -> Difference:

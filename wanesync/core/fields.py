@@ -64,6 +64,8 @@ class FieldSpec:
 
     def key(self, value: str) -> str:
         """The comparison key of a value of either side; what Stripe would cut off does not count."""
+        if not value:
+            return value  # most fields of most records: a blank is a blank in every form
         return self.form.key(self._for_stripe(value))
 
     def agree(self, hubspot: str, stripe: str) -> bool:
@@ -76,6 +78,8 @@ class FieldSpec:
 
     def _for_stripe(self, value: str) -> str:
         """Cut to what Stripe takes, and free of a blank the cut may end in: as it will be read back."""
+        if not value:
+            return value
         return self.form.read_stripe(self.form.to_stripe(value)[: self.limit])
 
 

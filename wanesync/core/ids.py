@@ -15,3 +15,9 @@ def make_id(now_ms: int, rng: random.Random) -> str:
 def made_ms(identifier: str) -> int:
     """When an id of ``make_id`` was made."""
     return uuid.UUID(identifier).int >> 80
+
+
+def least_id(at_ms: int) -> str:
+    """A text that sorts above every id made before a time and below every later one."""
+    digits = f"{at_ms & ((1 << 48) - 1):012x}"
+    return f"{digits[:8]}-{digits[8:]}"

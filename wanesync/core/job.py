@@ -7,6 +7,7 @@ its class and reason, a side or an operation can pause or be away so that no job
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
@@ -32,10 +33,11 @@ class JobState(StrEnum):
 
 
 class Priority(IntEnum):
-    """Lower goes first."""
+    """Lower goes first. ``CROWD``: a live change that comes with hundreds of others of its source."""
 
     PURCHASE = 0
     LIVE = 10
+    CROWD = 15
     BULK = 20
 
 
@@ -124,8 +126,11 @@ MAX_ATTEMPTS = 12
 BACKOFF_FIRST_MS = 500
 BACKOFF_CAP_MS = 300_000
 PROBE_AWAY_MS = 5_000
+PROBE_AWAY_CAP_MS = 25_000  # so that the next call is on its way within 30 s
 PROBE_PAUSED_MS = 60_000
 LOCK_WAIT_MS = 200
+STRIKES = 5
+"""So many calls in a row without a usable answer: the side is away."""
 POISON_ALONE = 2
 POISON_DEAD = 5
 
@@ -138,9 +143,34 @@ def back_off_ms(attempts: int, rng: random.Random) -> int:
     return int(step * (0.1 + 0.9 * rng.random()))
 
 
+def next_probe_ms(told_ms: int, paused_for_ms: int, *, away: bool) -> int:
+    """How long until the next probe: a side that stays away is asked less and less often, but within 30 s."""
+    if not away:
+        return told_ms
+    return max(min(told_ms, PROBE_AWAY_CAP_MS), min(PROBE_AWAY_CAP_MS, paused_for_ms // 4))
+
+
+def waits_for(name: str) -> str:
+    """The reason of a job that waits until a side or an operation goes on: then all of that reason are due."""
+    return f"waits until {name} goes on"
+
+
+def are_strikes_out(keys: Sequence[str], failure: Failure) -> bool:
+    """Whether a side is away, by the keys of its last calls, all without a usable answer.
+
+    Errors that a side does answer may be one record's own fault: then one key alone is no proof.
+    """
+    return len(keys) >= STRIKES and (failure is Failure.NO_ANSWER or len(set(keys)) > 1)
+
+
 # One table, one return a row.
-def decide(error: CallError, attempts: int, operation: str, rng: random.Random) -> Decision:  # noqa: PLR0911
-    """What a job does after a failed call: ``attempts`` are those made before this one."""
+def decide(  # noqa: C901, PLR0911
+    error: CallError, attempts: int, operation: str, rng: random.Random, *, struck_out: bool = False
+) -> Decision:
+    """What a job does after a failed call: ``attempts`` are those made before this one.
+
+    ``struck_out``: the side has not given a usable answer for several calls in a row.
+    """
     match error.failure:
         case Failure.BUSY | Failure.IN_FLIGHT | Failure.RATE_LIMITED:
             floor = error.retry_after_ms if error.retry_after_ms is not None else _WAITS[error.failure]
@@ -157,6 +187,8 @@ def decide(error: CallError, attempts: int, operation: str, rng: random.Random) 
             return Dead(DeadClass.VALIDATION if error.fields else DeadClass.REFUSED, error.reason)
         case Failure.NOT_FOUND:
             return Dead(DeadClass.GONE, error.reason)
+        case Failure.NO_ANSWER | Failure.SERVER if struck_out:
+            return Pause("", error.reason, away=True, probe_ms=PROBE_AWAY_MS)
         case Failure.NO_ANSWER | Failure.SERVER | Failure.MISMATCH:
             if attempts + 1 >= MAX_ATTEMPTS:
                 return Dead(DeadClass.EXHAUSTED, f"{error.reason} ({attempts + 1} attempts)")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from wanesync.core.model import Link, LinkState, OwnWrite, Seen, Side
+from wanesync.core.brake import Held
+from wanesync.core.model import Halves, Link, LinkState, OwnWrite, Seen, Side
 
 Ref = tuple[Side, str]
 
@@ -18,7 +19,9 @@ class Scene:
     ``links``: every link, of any state, of any of them. ``holders``: address hash -> link key of the
     open create intent that holds it. ``creates``: unanswered or given-up creates of the key's
     records, whose record may have turned up. ``reading``: records a read of which is under way or
-    wanted. ``late``: (side, id, field) whose value is our own late write.
+    wanted. ``late``: (side, id, field) whose value is our own late write. ``held``: link id -> field
+    -> what the brake holds back. ``paused``: field -> the hold of the operator who stopped it.
+    ``stopped``: (link id, field) -> the hold that stops it in this very pass.
     """
 
     key: str
@@ -29,6 +32,9 @@ class Scene:
     tombstones: frozenset[str] = frozenset()
     reading: frozenset[Ref] = frozenset()
     late: frozenset[tuple[Side, str, str]] = frozenset()
+    held: Mapping[str, Mapping[str, Held]] = field(default_factory=dict)
+    paused: Mapping[str, str] = field(default_factory=dict)
+    stopped: Mapping[tuple[str, str], str] = field(default_factory=dict)
     listed: bool = True
     generation: int = 0
 
@@ -74,6 +80,19 @@ class Scene:
         found = [own for own in self.creates if self._made(own, contact_id, customer_id)]
         return max(found, key=lambda own: (own.answer is None, own.generation), default=None)
 
+    def stops_of(self, link_id: str) -> Mapping[str, str]:
+        """Field -> the hold that keeps a link's changes back: the operator's, or the brake's in this very pass."""
+        if not (self.paused or self.stopped):
+            return {}
+        return {name: hold for (at, name), hold in self.stopped.items() if at == link_id} | dict(self.paused)
+
+    def held_in_vain(self) -> list[tuple[str, str]]:
+        """(link id, field) held of links that nothing flows over: not active, or not primary."""
+        if not self.held:
+            return []
+        flowing = {k.id for k in self.links if k.state is LinkState.ACTIVE and k.primary}
+        return [(link_id, name) for link_id, names in self.held.items() if link_id not in flowing for name in names]
+
     def _made(self, own: OwnWrite, contact_id: str, customer_id: str) -> bool:
         if own.side is Side.STRIPE:
             customer = self.get(Side.STRIPE, customer_id)
@@ -114,3 +133,10 @@ def match_customer(scene: Scene, customer: Seen) -> Match:
 
 def _claims(contact: Seen, customer: Seen) -> bool:
     return contact.record.other_id == customer.id
+
+
+def base_of_create(own: OwnWrite) -> dict[str, Halves]:
+    """What each side held when a create of ours was sent: the source's values and the exact body's."""
+    if own.side is Side.STRIPE:
+        return {name: (change.source, change.after) for name, change in own.changes.items()}
+    return {name: (change.after, change.source) for name, change in own.changes.items()}

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from wanesync.core.brake import Held, HoldState
 from wanesync.core.fields import FieldMap, FieldSpec
 from wanesync.core.model import Change, Conflict, Halves, Record, Side
 
@@ -17,13 +18,19 @@ Differ = Literal["keep", "owner", "hubspot", "stripe"]
 
 @dataclass(slots=True)
 class Merged:
-    """What a merge wants: writes per side, fields agreed on, values that did not win, parks to lift."""
+    """What a merge wants: writes per side, fields agreed on, values that did not win, parks and holds to lift.
+
+    ``held``: writes the brake keeps back instead. ``kept``: fields of which what is held stays so.
+    """
 
     writes: dict[Side, dict[str, Change]] = field(default_factory=lambda: {Side.HUBSPOT: {}, Side.STRIPE: {}})
     base: dict[str, Halves] = field(default_factory=dict)
     conflicts: dict[Side, list[Conflict]] = field(default_factory=lambda: {Side.HUBSPOT: [], Side.STRIPE: []})
     settled: list[Conflict] = field(default_factory=list)
     unparked: list[str] = field(default_factory=list)
+    held: dict[str, Held] = field(default_factory=dict)
+    kept: set[str] = field(default_factory=set)
+    unheld: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +39,7 @@ class Pair:
 
     ``late``: (side, field) whose present value is our own late write: it is put back to the base.
     ``parked``: field -> (side, value) refused for good. ``free``: addresses parked no more.
+    ``held``: field -> what is held back of it. ``stops``: field -> the hold that keeps its changes back.
     """
 
     contact: Record
@@ -40,6 +48,8 @@ class Pair:
     late: Collection[tuple[Side, str]] = ()
     parked: Mapping[str, tuple[Side, str]] = field(default_factory=dict)
     free: bool = False
+    held: Mapping[str, Held] = field(default_factory=dict)
+    stops: Mapping[str, str] = field(default_factory=dict)
 
     def value(self, side: Side, name: str) -> str:
         """What a side holds now."""
@@ -61,12 +71,51 @@ def merge(pair: Pair, fields: FieldMap, differ: Differ) -> Merged:
             continue
         if spec.agree(hubspot, stripe):
             merged.base[spec.name] = (hubspot, stripe)
+        elif spec.name in pair.held and _keep_back(pair, spec, pair.held[spec.name], merged):
+            continue
         elif halves is None:
             _meet(pair, spec, differ, merged)
         else:
             _flow(pair, spec, halves, merged)
     _respect_parked(pair, fields, merged)
+    if pair.held or pair.stops:
+        _respect_holds(pair, merged)
     return merged
+
+
+def _keep_back(pair: Pair, spec: FieldSpec, held: Held, merged: Merged) -> bool:
+    """What becomes of a held field; False: as of any other, since its value is another one now, or is released."""
+    name, source, target = spec.name, held.side, held.side.other
+    changed = pair.value(source, name) != held.value or not {(source, name), (target, name)}.isdisjoint(pair.late)
+    if changed or held.state is HoldState.RELEASED:
+        return False
+    lost = _lost(pair, spec, source, "held")
+    if pair.value(target, name) != held.before and spec.direction.reaches(source):
+        # Somebody edited the other side since: that edit flows, as if the held value had been agreed on.
+        halves = (held.value, held.before) if source is Side.HUBSPOT else (held.before, held.value)
+        _flow(pair, spec, halves, merged)
+        (merged.conflicts[source] if name in merged.writes[source] else merged.settled).append(lost)
+    elif held.state is HoldState.OPEN:
+        merged.kept.add(name)
+    else:
+        merged.base[name] = (pair.value(Side.HUBSPOT, name), pair.value(Side.STRIPE, name))
+        merged.settled.append(lost)
+    return True
+
+
+def _respect_holds(pair: Pair, merged: Merged) -> None:
+    """Writes that are stopped are held instead; what is held and no longer fits the values is not."""
+    for side in Side:
+        for name in pair.stops.keys() & merged.writes[side].keys():
+            change = merged.writes[side].pop(name)
+            merged.conflicts[side] = [c for c in merged.conflicts[side] if c.field != name]
+            merged.held[name] = Held(side.other, change.source, change.before, pair.stops[name])
+    for name, held in pair.held.items():
+        written = merged.writes[held.side.other].get(name)
+        if written is not None and held.frees(held.side, written.source):
+            # The row is the mark that this value is not counted again, until it is written.
+            merged.kept.add(name)
+    merged.unheld = sorted(pair.held.keys() - merged.kept - merged.held.keys())
 
 
 def _meet(pair: Pair, spec: FieldSpec, differ: Differ, merged: Merged) -> None:

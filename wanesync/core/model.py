@@ -202,7 +202,8 @@ class Conflict:
 
     ``kind``: ``policy`` (both sides edited, the owner won), ``differ`` (unlike on first contact),
     ``overwritten`` (seen only in an event, or found under our write), ``parked`` (refused by the
-    side), ``unsplit`` (a Stripe name that HubSpot's two name fields cannot take without a guess).
+    side), ``unsplit`` (a Stripe name that HubSpot's two name fields cannot take without a guess),
+    ``held`` (the brake held it back, and it was discarded or overtaken).
     """
 
     side: Side

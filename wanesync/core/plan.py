@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from wanesync.core.action import EXCLUDED, FIRST_LISTING, Action, Plan, Rules
 from wanesync.core.fields import CANON_VERSION
-from wanesync.core.match import Match, Scene, match_customer
+from wanesync.core.match import Match, Scene, base_of_create, match_customer
 from wanesync.core.merge import Merged, Pair, merge
 from wanesync.core.model import (
     Answer,
@@ -37,6 +37,7 @@ def plan(scene: Scene, rules: Rules, new_link_id: str) -> Plan:
         draft.pass_customer(record_id)
     else:
         draft.pass_contact(record_id)
+    draft.plan.unheld += draft.scene.held_in_vain()
     return draft.plan
 
 
@@ -211,7 +212,9 @@ class _Draft:
         if link is None or customer is None or customer.in_doubt or contact.in_doubt:
             return
         late = {(side, name) for side, i, name in self.scene.late if i in (contact.id, customer.id)}
-        pair = Pair(contact.record, customer.record, link.base, late, link.parked, self._address_free(contact, link))
+        free, held = self._address_free(contact, link), self.scene.held.get(link.id, {})
+        stops = self.scene.stops_of(link.id)
+        pair = Pair(contact.record, customer.record, link.base, late, link.parked, free, held, stops)
         merged = merge(pair, self.rules.fields, self.rules.differ)
         self._remember(link, merged)
         for side in Side:
@@ -223,6 +226,8 @@ class _Draft:
                 )
 
     def _remember(self, link: Link, merged: Merged) -> None:
+        self.plan.held += [(link.id, name, held) for name, held in sorted(merged.held.items())]
+        self.plan.unheld += [(link.id, name) for name in merged.unheld]
         self.plan.conflicts += [(conflict, link.id) for conflict in merged.settled]
         parked = {name: park for name, park in link.parked.items() if name not in merged.unparked}
         if merged.base or len(parked) != len(link.parked):
@@ -290,10 +295,3 @@ class _Draft:
         link = replace(link, version=planned.version if planned else link.version + 1)
         self.plan.links[link.id] = link
         self.scene.links = [k for k in self.scene.links if k.id != link.id] + [link]
-
-
-def base_of_create(own: OwnWrite) -> dict[str, Halves]:
-    """What each side held when a create of ours was sent: the source's values and the exact body's."""
-    if own.side is Side.STRIPE:
-        return {name: (change.source, change.after) for name, change in own.changes.items()}
-    return {name: (change.after, change.source) for name, change in own.changes.items()}

@@ -34,6 +34,17 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What HubSpot's newest answer said about the app's limits, in requests; None: nothing."""
+
+    per_interval: int | None = None
+    interval_ms: int | None = None
+    remaining: int | None = None
+    daily_remaining: int | None = None
+    daily: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """One page of a listing; ``next`` is "" at the end."""
 

@@ -16,16 +16,16 @@ from wanesync.core.match import Scene
 from wanesync.core.model import Answer, OwnWrite, Side, WriteKind, split_key
 from wanesync.core.plan import plan
 from wanesync.engine import bodies, memory
+from wanesync.engine.brake import find_overwrites, stop_sources
 from wanesync.engine.context import Call, Engine
 from wanesync.engine.finding import Finding
-from wanesync.engine.intents import Intent, Pass
+from wanesync.engine.intents import Draft, Intent, Pass
 from wanesync.engine.judging import judge_records
 from wanesync.engine.origin import suspects
-from wanesync.engine.outcome import again, finish, finish_all
+from wanesync.engine.outcome import again, finish, finish_all, wait_turn
 from wanesync.engine.scene import load_scenes
 from wanesync.engine.sending import Sending
 from wanesync.store.store import Tx
-from wanesync.store.writes import IntentTaken
 
 WRITES = "writes"
 WRITES_OFF = "writes are off"
@@ -55,11 +55,10 @@ class Apply:
         if not jobs:
             return []
         lane = jobs[0].lane
-        held = []
+        locked = self.engine.lock_each(tx, {job.token: [job.key] for job in jobs})
+        held = [job for job in jobs if job.token in locked]
         for job in jobs:
-            if self.engine.take_locks(tx, job, {job.key}):
-                held.append(job)
-            else:
+            if job.token not in locked:
                 again(tx, job, LOCK_WAIT_MS, "its lock is taken")
         opened: dict[str, list[OwnWrite]] = {}
         for own in tx.writes.open_for_keys([job.key for job in held], lane):
@@ -75,10 +74,13 @@ class Apply:
     ) -> tuple[list[Intent], list[Job], list[Call]]:
         """Open creates are sent again as they were (their key or unique id makes that safe); updates are read first."""
         resend, reread, look = [], [], []
+        off = bool(opened) and tx.settings.get(WRITES) == "off"
         for job in jobs:
             creates = [own for own in opened.get(job.key, ()) if own.kind is WriteKind.CREATE]
             if creates and job.lane is Side.STRIPE and tx.now_ms - made_ms(creates[0].id) > KEY_LIFE_MS:
                 look.append(self.finding.look_for(job, creates[0]))
+            elif creates and off:
+                again(tx, job, DAY_MS, WRITES_OFF, fixed=True)
             elif creates:
                 resend.append(Intent(job, creates[0]))
             elif job.key in opened:
@@ -89,39 +91,53 @@ class Apply:
 
     def plan_jobs(self, tx: Tx, jobs: Sequence[Job], round_: Pass, calls: list[Call]) -> list[Intent]:
         """Plan jobs whose key is locked; remember what is to be remembered; returns the writes to send."""
-        intents: list[Intent] = []
-        ended: list[tuple[Job, Scene]] = []
-        for job, scene, outcome in self._plan_all(tx, jobs, round_):
+        drafts: list[Draft] = []
+        ready: list[tuple[Job, Scene, Plan]] = []
+        ended: list[tuple[Job, Scene, Plan]] = []
+        planned = self._plan_all(tx, jobs, round_)
+        _number_creates(tx, planned)
+        for job, scene, outcome in self._hold_back(tx, planned) if round_.send else planned:
             if outcome.wait:
-                again(tx, job, LOCK_WAIT_MS, outcome.wait)
+                wait_turn(tx, job, outcome.wait)
                 continue
             if round_.send and self._is_suspect(tx, job, scene, outcome, round_, calls):
                 continue
-            memory.remember(tx, outcome, Priority(job.priority))
+            ready.append((job, scene, outcome))
+        memory.remember_all(tx, [(outcome, Priority(job.priority)) for job, _, outcome in ready])
+        for job, scene, outcome in ready:
             found = self._decide(tx, job, scene, outcome, round_)
             if found is None:
-                ended.append((job, scene))
+                ended.append((job, scene, outcome))
             else:
-                intents += found
+                drafts += found
         self._end(tx, ended)
-        return intents
+        return self._write_down(tx, drafts)
 
     def _plan_all(self, tx: Tx, jobs: Sequence[Job], round_: Pass) -> list[tuple[Job, Scene, Plan]]:
         """Scenes and plans of all jobs; a plan that needs more locks is made anew once they are taken."""
         scenes = load_scenes(tx, sorted({round_.key_of[job.id] for job in jobs}))
         plans = {job.id: self._plan(tx, scenes[round_.key_of[job.id]]) for job in jobs}
-        relocked: list[Job] = []
-        for job in jobs:
-            if plans[job.id].locks - {job.key}:
-                if self.engine.take_locks(tx, job, plans[job.id].locks):
-                    relocked.append(job)
-                else:
-                    again(tx, job, LOCK_WAIT_MS, "another record's lock is taken")
-                    del plans[job.id]
+        short = [job for job in jobs if plans[job.id].locks - {job.key} - round_.held.get(job.id, set())]
+        locked = self.engine.lock_each(tx, {job.token: plans[job.id].locks for job in short})
+        relocked = [job for job in short if job.token in locked]
+        for job in short:
+            if job.token not in locked:
+                again(tx, job, LOCK_WAIT_MS, "another record's lock is taken")
+                del plans[job.id]
         if relocked:
             scenes |= load_scenes(tx, sorted({round_.key_of[job.id] for job in relocked}))
             plans |= {job.id: self._plan(tx, scenes[round_.key_of[job.id]]) for job in relocked}
         return [(job, scenes[round_.key_of[job.id]], plans[job.id]) for job in jobs if job.id in plans]
+
+    def _hold_back(self, tx: Tx, planned: list[tuple[Job, Scene, Plan]]) -> list[tuple[Job, Scene, Plan]]:
+        """What the brake stops is held: those jobs are planned anew, without it."""
+        wanted = find_overwrites(planned)
+        if not wanted or tx.settings.get(WRITES) == "off":
+            return planned
+        stopped = stop_sources(self.engine, tx, wanted)
+        return [
+            (job, scene, self._plan(tx, scene) if job.id in stopped else outcome) for job, scene, outcome in planned
+        ]
 
     def _plan(self, tx: Tx, scene: Scene) -> Plan:
         return plan(scene, self.engine.rules, self.engine.new_id(tx.now_ms))
@@ -133,11 +149,11 @@ class Apply:
         if found.late:
             scene.late = scene.late | found.late
             fresh = self._plan(tx, scene)
-            memory.remember(tx, fresh, Priority(job.priority))
+            memory.remember_all(tx, [(fresh, Priority(job.priority))])
             decided = self._decide(tx, job, scene, fresh, round_)
             if decided is None:
-                self._end(tx, [(job, scene)])
-            calls += self.sending.send(tx, job.lane, decided or [])
+                self._end(tx, [(job, scene, fresh)])
+            calls += self.sending.send(tx, job.lane, self._write_down(tx, decided or []))
             return True
         if not found.unknown:
             return False
@@ -150,8 +166,8 @@ class Apply:
             again(tx, job, SUSPECT_WAIT_MS, "waiting for the event that tells who wrote a value")
         return True
 
-    def _decide(self, tx: Tx, job: Job, scene: Scene, outcome: Plan, round_: Pass) -> list[Intent] | None:
-        """Turn actions into an intent of this lane and jobs of the other; None: nothing is left to do here."""
+    def _decide(self, tx: Tx, job: Job, scene: Scene, outcome: Plan, round_: Pass) -> list[Draft] | None:
+        """Turn actions into a write of this lane and jobs of the other; None: nothing is left to do here."""
         lane, priority = job.lane, Priority(job.priority)
         queue = [side for side in outcome.actions if side is not lane or not round_.send]
         tx.jobs.put_many([JobRequest(side, JobKind.WRITE, round_.key_of[job.id], priority) for side in queue])
@@ -164,42 +180,48 @@ class Apply:
             memory.note_would_write(tx, action)
             again(tx, job, DAY_MS, WRITES_OFF, fixed=True)
             return []
-        try:
-            own = self._intend(tx, job, scene, action, opened)
-        except IntentTaken:
-            again(tx, job, LOCK_WAIT_MS, "its e-mail is being created by another job")
-            return []
-        for conflict in action.conflicts:
-            tx.conflicts.put(conflict, action.link_id)
-            memory.note_conflict(tx, conflict, action.link_id)
-        return [Intent(job, own)]
+        return [self._draft(tx, job, scene, action, opened)]
 
-    def _intend(self, tx: Tx, job: Job, scene: Scene, action: Action, opened: Sequence[OwnWrite]) -> OwnWrite:
-        """Store the exact body and key before the call. On Stripe the same body keeps its key."""
+    def _draft(self, tx: Tx, job: Job, scene: Scene, action: Action, opened: Sequence[OwnWrite]) -> Draft:
+        """The exact body and key. On Stripe the same body keeps its key."""
         own = bodies.compose(self.engine, tx, job, scene, action)
         same = next(
             (o for o in opened if o.side is Side.STRIPE and (o.body, o.target_id) == (own.body, own.target_id)), None
         )
         self._give_up(tx, [o for o in opened if o is not same])
         if same is not None:
-            again_sent = replace(same, changes=own.changes)
-            tx.writes.refresh(again_sent)
-            return again_sent
-        tx.writes.put(own)
-        return own
+            return Draft(job, action, replace(same, changes=own.changes), anew=True)
+        return Draft(job, action, own)
+
+    def _write_down(self, tx: Tx, drafts: Sequence[Draft]) -> list[Intent]:
+        """Store the exact bodies and keys before the calls."""
+        taken = tx.writes.put_many([draft.own for draft in drafts if not draft.anew])
+        intents = []
+        for draft in drafts:
+            if draft.own.id in taken:
+                wait_turn(tx, draft.job, "its e-mail is being created by another job")
+                continue
+            if draft.anew:
+                tx.writes.refresh(draft.own)
+            for conflict in draft.action.conflicts:
+                tx.conflicts.put(conflict, draft.action.link_id)
+                memory.note_conflict(tx, conflict, draft.action.link_id)
+            intents.append(Intent(draft.job, draft.own))
+        return intents
 
     def _give_up(self, tx: Tx, opened: Iterable[OwnWrite]) -> None:
         for own in opened:
             tx.writes.answer(own.id, Answer.LOST)
 
-    def _end(self, tx: Tx, ended: Sequence[tuple[Job, Scene]]) -> None:
+    def _end(self, tx: Tx, ended: Sequence[tuple[Job, Scene, Plan]]) -> None:
         """Nothing left to write: judge the events of the records whose locks are held, and be done."""
         records: dict[Side, dict[str, str]] = {Side.HUBSPOT: {}, Side.STRIPE: {}}
-        for _, scene in ended:
+        for _, scene, outcome in ended:
             key_kind, record_id = split_key(scene.key)
             side = Side.HUBSPOT if key_kind == "contact" else Side.STRIPE
             records[side][record_id] = scene.key
-            for link in scene.links:
+            # A link that was just made counts: nobody else may have a reason to look at its other end.
+            for link in [*scene.links, *outcome.links.values()]:
                 if link.id_on(side) == record_id:
                     records[side.other][link.id_on(side.other)] = scene.key
             for at, merged_id in scene.records:
@@ -207,4 +229,15 @@ class Apply:
                 if at is side is Side.HUBSPOT and scene.survivor(merged_id) == record_id:
                     records[at][merged_id] = scene.key
         judge_records(self.engine, tx, records)
-        finish_all(tx, [job for job, _ in ended])
+        finish_all(tx, [job for job, _, _ in ended])
+
+
+def _number_creates(tx: Tx, planned: Sequence[tuple[Job, Scene, Plan]]) -> None:
+    """Tell the scenes whose record is to be created how often that was given up before."""
+    for side in Side:
+        made = [(scene, outcome.actions[side]) for _, scene, outcome in planned if side in outcome.actions]
+        creates = [(scene, action) for scene, action in made if action.kind is WriteKind.CREATE]
+        if creates:
+            spent = tx.writes.next_generations(side.other, sorted({action.source_id for _, action in creates}))
+            for scene, action in creates:
+                scene.generation = spent.get(action.source_id, 0)

@@ -22,9 +22,7 @@ PORTAL_ID_KEY = "hubspot_portal_id"
 def compose(engine: Engine, tx: Tx, job: Job, scene: Scene, action: Action) -> OwnWrite:
     """An action as an own write: id, idempotency key or intent id, body, what each field goes from and to."""
     own_id = engine.new_id(tx.now_ms)
-    generation = 0
-    if action.kind is WriteKind.CREATE:
-        generation = tx.writes.next_generation(action.side.other, action.source_id)
+    generation = scene.generation if action.kind is WriteKind.CREATE else 0
     if action.side is Side.STRIPE:
         key, body = _stripe(engine, scene, action, own_id, generation)
     else:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
+from wanesync.core.errors import CallError
 from wanesync.core.job import JobKind, JobRequest, Priority
+from wanesync.core.limits import SEARCH_OPERATION, Want
 from wanesync.core.model import EventRow, Side
 from wanesync.core.purchases import Purchase
 from wanesync.engine.context import Engine
@@ -12,10 +16,11 @@ from wanesync.engine.intake import store_events, store_purchases
 from wanesync.engine.pace import Pacer
 from wanesync.store.store import Tx
 
+_T = TypeVar("_T")
 OVERLAP_MS = 300_000
 STRIPE_HISTORY_MS = 30 * 86_400_000
 SEARCH_PAGE = 200
-SEARCH_SCOPE = "hubspot:search"
+EVENTS_OPERATION = "events.list"
 CURSORS = {Side.HUBSPOT: "hubspot_cursor_ms", Side.STRIPE: "stripe_cursor_ms"}
 
 
@@ -36,7 +41,6 @@ class CatchUp:
 
     engine: Engine
     pacers: dict[Side, Pacer]
-    search_pacer: Pacer
 
     def mark_start(self) -> None:
         """Cursors are taken before the first listing; later ones are kept."""
@@ -55,7 +59,7 @@ class CatchUp:
             cursor = tx.settings.get(CURSORS[side])
         since_ms = int(cursor) - OVERLAP_MS if cursor else now_ms - OVERLAP_MS
         caught = self._stripe(since_ms, now_ms) if side is Side.STRIPE else self._hubspot(since_ms)
-        self.engine.store.run(lambda tx: tx.settings.put(CURSORS[side], str(now_ms)))
+        self.engine.commit("catch_up.cursor", lambda tx: tx.settings.put(CURSORS[side], str(now_ms)))
         return caught
 
     def _stripe(self, since_ms: int, now_ms: int) -> Caught:
@@ -64,16 +68,20 @@ class CatchUp:
         pages: list[tuple[list[EventRow], list[Purchase]]] = []
         after = ""
         while True:
-            self.pacers[Side.STRIPE].wait()
-            page = self.engine.stripe.list_events(since_ms // 1000, after)
+            page = self._call(
+                Side.STRIPE,
+                EVENTS_OPERATION,
+                lambda after=after: self.engine.stripe.list_events(since_ms // 1000, after),  # type: ignore[misc] # binds the loop's value
+            )
             requests += 1
             pages.append((list(page.events), list(page.purchases)))
             after = page.next
             if not after:
                 break
         for events, bought in reversed(pages):
-            new, paid = self.engine.store.run(
-                lambda tx, e=events, p=bought: (store_events(tx, e), store_purchases(self.engine.store, tx, p))  # type: ignore[misc] # binds the loop's values
+            new, paid = self.engine.commit(
+                "catch_up.page",
+                lambda tx, e=events, p=bought: (store_events(tx, e), store_purchases(self.engine.store, tx, p)),  # type: ignore[misc] # binds the loop's values
             )
             changed += new
             purchases += paid
@@ -84,17 +92,28 @@ class CatchUp:
         changed = requests = 0
         above = ""
         while True:
-            self.search_pacer.wait()
-            self.pacers[Side.HUBSPOT].wait()
-            hits = self.engine.hubspot.search_modified(since_ms, above)
+            hits = self._call(
+                Side.HUBSPOT,
+                SEARCH_OPERATION,
+                lambda above=above: self.engine.hubspot.search_modified(since_ms, above),  # type: ignore[misc] # binds the loop's value
+            )
             requests += 1
             if not hits:
                 break
-            changed += self.engine.store.run(lambda tx, h=hits: self._mark(tx, h))  # type: ignore[misc] # binds the loop's value
+            changed += self.engine.commit("catch_up.page", lambda tx, h=hits: self._mark(tx, h))  # type: ignore[misc] # binds the loop's value
             above = hits[-1][0]
             if len(hits) < SEARCH_PAGE:
                 break
         return Caught(Side.HUBSPOT, changed, 0, requests)
+
+    def _call(self, side: Side, operation: str, call: Callable[[], _T]) -> _T:
+        """One request in its own time; a refusal lowers the limit it names."""
+        self.pacers[side].wait(Want(operation))
+        try:
+            return call()
+        except CallError as error:
+            self.pacers[side].heed(error, operation)
+            raise
 
     def _mark(self, tx: Tx, hits: list[tuple[str, int]]) -> int:
         known = tx.records.get_many([(Side.HUBSPOT, i) for i, _ in hits])

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from wanesync.core.action import Rules
+from wanesync.core.brake import BrakeRule
 from wanesync.core.errors import CallError, WanesyncError
 from wanesync.core.ids import make_id
-from wanesync.core.job import Job
+from wanesync.core.job import Job, Priority
+from wanesync.core.limits import Want
 from wanesync.core.model import Side
 from wanesync.core.ports import HubSpotPort, SideWires, StripePort
 from wanesync.core.purchases import Sink
+from wanesync.engine.failpoints import Failpoint, commit, pass_by
 from wanesync.engine.pace import Pacer
 from wanesync.store.store import Store, Tx
 
+_T = TypeVar("_T")
 LOCK_MS = 120_000
 
 
@@ -30,11 +35,15 @@ class Choices:
     sink: Sink | None = None
     create_guests: bool = True
     unmatched_after_ms: int = 86_400_000
+    brake: BrakeRule = field(default_factory=BrakeRule)
 
 
 @dataclass(slots=True)
 class Engine:
-    """The wiring of one process. A process that serves one lane has only that side's port."""
+    """The wiring of one process. A process that serves one lane has only that side's port.
+
+    ``strikes``: for each side the first keys of its newest calls, as long as none has a usable answer.
+    """
 
     store: Store
     rules: Rules
@@ -44,8 +53,9 @@ class Engine:
     name: str
     hubspot_port: HubSpotPort | None = None
     stripe_port: StripePort | None = None
-    failpoint: Callable[[str], None] = field(default=lambda _: None)
+    failpoint: Failpoint = pass_by
     pacers: Mapping[Side, Pacer] = field(default_factory=dict)
+    strikes: dict[Side, list[str]] = field(default_factory=dict)
 
     @property
     def hubspot(self) -> HubSpotPort:
@@ -64,6 +74,14 @@ class Engine:
     def new_id(self, now_ms: int) -> str:
         """A new time-ordered id."""
         return make_id(now_ms, self.rng)
+
+    def commit(self, place: str, work: Callable[[Tx], _T]) -> _T:
+        """One transaction, between the two failpoints of its place."""
+        return commit(self.store, self.failpoint, place, work)
+
+    def lock_each(self, tx: Tx, wanted: Mapping[str, Collection[str]]) -> set[str]:
+        """Token -> keys: the tokens that have all of theirs; the others have none, and their jobs are to stand back."""
+        return tx.locks.take_each(wanted, self.name, tx.now_ms + LOCK_MS) if wanted else set()
 
     def take_locks(self, tx: Tx, job: Job, keys: set[str]) -> bool:
         """All keys for a job's token, or none."""
@@ -86,3 +104,8 @@ class Call:
     then: Callable[[Tx, object | CallError], list[Call]]
     together: Callable[[Tx, Sequence[tuple[Call, object]]], list[Call]] | None = None
     subject: object = None
+
+    @property
+    def want(self) -> Want:
+        """What it asks of the limits: bulk only when nothing more urgent rides along."""
+        return Want(self.operation, min((job.priority for job in self.jobs), default=0) >= Priority.BULK)

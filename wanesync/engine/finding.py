@@ -118,8 +118,11 @@ class Finding:
             Side.HUBSPOT, "contacts.batch_read", [job], lambda: self.engine.hubspot.read_contacts([existing_id]), then
         )
 
-    def look_for(self, job: Job, own: OwnWrite) -> Call:
-        """A create whose answer will not come: look for its record by the time it was made and our id on it."""
+    def look_for(self, job: Job, own: OwnWrite, error: CallError | None = None) -> Call:
+        """A create whose answer will not come: look for its record by the time it was made and our id on it.
+
+        ``error``: what came instead; where nothing was made, the job has failed with it.
+        """
         from_s, to_s = made_ms(own.id) // 1000 - 60, 0
 
         def send() -> object:
@@ -143,7 +146,10 @@ class Finding:
             sight = Sight(self.engine, tx)
             sight.store_customer(answer, 0)
             sight.close()
-            again(tx, job, 0, "its customer was found" if answer.record else "nothing was made; it is sent anew")
+            if answer.record is None and error is not None:
+                fail(self.engine, tx, [job], error, "customers.create")
+            else:
+                again(tx, job, 0, "its customer was found" if answer.record else "nothing was made; it is sent anew")
             return []
 
         return Call(Side.STRIPE, "customers.list", [job], send, then)

@@ -6,17 +6,21 @@ A 2xx means durably stored (CORRECTNESS section 9).
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 
+from wanesync.core.brake import Crowds
 from wanesync.core.errors import StoreDown
 from wanesync.core.job import JobKind, JobRequest, Priority
 from wanesync.core.model import EventRow, Side
 from wanesync.core.ports import HookPort, Parsed
 from wanesync.core.purchases import Purchase
+from wanesync.engine.failpoints import Failpoint, commit, pass_by
 from wanesync.store.store import Store, Tx
 
-SHARED = 50  # POSTs in one commit: it stays short
+SHARED = 1_000  # events in one commit, but for a single POST: it stays short
 
 
 @dataclass(slots=True)
@@ -39,6 +43,8 @@ class Intake:
 
     store: Store
     hooks: Mapping[Side, HookPort]
+    failpoint: Failpoint = pass_by
+    crowds: Crowds = field(default_factory=Crowds)
     _queue: list[_Post] = field(default_factory=list)
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _turn: threading.Lock = field(default_factory=threading.Lock)
@@ -63,7 +69,7 @@ class Intake:
 
     def keep(self, tx: Tx, side: Side, parsed: Parsed) -> int:
         """Store what was understood and set aside the rest, inside a transaction."""
-        new = store_events(tx, parsed.events)
+        new = store_events(tx, parsed.events, self.crowds)
         store_purchases(self.store, tx, parsed.purchases)
         for element, reason in parsed.set_aside:
             tx.rejected.put(side, reason, element)
@@ -72,9 +78,11 @@ class Intake:
     def _commit(self) -> None:
         """Everything that waits, in one transaction; each POST succeeds or fails for itself."""
         with self._guard:
-            posts, self._queue = self._queue[:SHARED], self._queue[SHARED:]
+            sizes = accumulate(len(post.parsed.events) for post in self._queue)
+            count = max(1, sum(size <= SHARED for size in sizes))
+            posts, self._queue = self._queue[:count], self._queue[count:]
         try:
-            self.store.run(lambda tx: self._keep_all(tx, posts))
+            commit(self.store, self.failpoint, "intake", lambda tx: self._keep_all(tx, posts))
         except Exception as error:  # noqa: BLE001 - every POST of this commit must hear of it
             for post in posts:
                 post.error = post.error or error
@@ -93,19 +101,31 @@ class Intake:
                 post.error = error
 
 
-def store_events(tx: Tx, events: Sequence[EventRow], priority: Priority = Priority.LIVE) -> int:
-    """Store events not known yet and queue a read of each record they name."""
+def store_events(tx: Tx, events: Sequence[EventRow], crowds: Crowds | None = None) -> int:
+    """Store events not known yet and queue a read of each record they name, those of a crowd after all others."""
     if not events:
         return 0
     new = tx.events.put_many(events)
-    dirty = {
-        (event.side, record_id)
-        for event in events
-        if event.key in new
-        for record_id in (event.record_id, *event.merged_ids)
-    }
-    tx.jobs.put_many([JobRequest(side, JobKind.READ, record_id, priority) for side, record_id in sorted(dirty)])
+    crowded = _find_crowds(events, crowds, tx.now_ms) if crowds else frozenset()
+    dirty: dict[tuple[Side, str], Priority] = {}
+    for event in events:
+        if event.key in new:
+            priority = Priority.CROWD if (event.side, event.source) in crowded else Priority.LIVE
+            for record_id in (event.record_id, *event.merged_ids):
+                ref = (event.side, record_id)
+                dirty[ref] = min(priority, dirty.get(ref, priority))
+    tx.jobs.put_many([JobRequest(side, JobKind.READ, i, priority) for (side, i), priority in sorted(dirty.items())])
     return len(new)
+
+
+def _find_crowds(events: Sequence[EventRow], crowds: Crowds, now_ms: int) -> frozenset[tuple[Side, str]]:
+    """The sources of these events that change hundreds of records at once."""
+    records: dict[tuple[Side, str], set[str]] = defaultdict(set)
+    for event in events:
+        records[event.side, event.source].add(event.record_id)
+    return frozenset(
+        (side, source) for (side, source), ids in records.items() if crowds.note(f"{side}:{source}", len(ids), now_ms)
+    )
 
 
 def store_purchases(store: Store, tx: Tx, purchases: Sequence[Purchase]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from wanesync.core.action import Action
 from wanesync.core.job import Job
 from wanesync.core.model import OwnWrite
 from wanesync.engine.context import Call
@@ -20,18 +21,30 @@ class Intent:
     own: OwnWrite
 
 
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A write that was composed for a job, and is not stored yet unless it is sent ``anew``."""
+
+    job: Job
+    action: Action
+    own: OwnWrite
+    anew: bool = False
+
+
 @dataclass(slots=True)
 class Pass:
     """One round of planning: ``key_of`` says under which key each job plans (its own, or its new contact's).
 
     ``send``: whether actions become intents now, or are queued. ``opened``: open updates of the jobs'
     keys, read again before this round. ``origins``: whose value a suspect one turned out to be.
+    ``held``: job id -> keys it has locked besides its own.
     """
 
     key_of: dict[str, str]
     send: bool = True
     opened: dict[str, list[OwnWrite]] = field(default_factory=dict)
     origins: Origins = field(default_factory=Origins)
+    held: dict[str, set[str]] = field(default_factory=dict)
 
 
 Planner = Callable[[Tx, Sequence[Job], Pass, list[Call]], list[Intent]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from wanesync.core.events import OWN_WRITE_AGE_MS, holds, is_answered, judge
 from wanesync.core.model import EventRow, OwnWrite, Seen, Side
@@ -24,17 +24,26 @@ def _judge_side(engine: Engine, tx: Tx, side: Side, keys: Mapping[str, str]) -> 
     seen_of = tx.records.get_many([(side, i) for i in ids])
     unjudged = tx.events.unjudged(side, ids)
     shaky = _shaky(tx, side, unjudged)
+    answered = _answered(tx, side, [e for events in unjudged.values() for e in events])
     judged: list[str] = []
+    cases: list[tuple[Seen, Sequence[EventRow]]] = []
     for record_id in ids:
         seen = seen_of.get((side, record_id))
         events = unjudged.get(record_id, [])
         if seen is None or seen.in_doubt or not events:
             continue
-        if seen.alive and record_id not in shaky and all(_plainly_current(seen, event) for event in events):
+        plain = seen.alive and record_id not in shaky
+        if plain and all(_plainly_current(seen, e) or _plainly_ours(e, answered) for e in events):
             judged += [event.key for event in events]
-            continue
-        judged += _judge_record(engine, tx, seen, events)
-    tx.events.mark_judged(judged)
+        else:
+            cases.append((seen, events))
+    tx.events.mark_judged([*judged, *_judge_cases(engine, tx, side, cases)])
+
+
+def _answered(tx: Tx, side: Side, events: Sequence[EventRow]) -> set[str]:
+    """The request keys of some events that are those of own writes whose answer is recorded."""
+    own_of = tx.writes.by_keys(side, {e.request_key for e in events if e.request_key})
+    return {key for key, own in own_of.items() if is_answered(own)}
 
 
 def _shaky(tx: Tx, side: Side, unjudged: Mapping[str, Sequence[EventRow]]) -> set[str]:
@@ -49,12 +58,33 @@ def _since_ms(tx: Tx, events: Sequence[EventRow]) -> int:
     return min([tx.now_ms, *(event.occurred_ms for event in events)]) - OWN_WRITE_AGE_MS
 
 
-def _judge_record(engine: Engine, tx: Tx, seen: Seen, events: Sequence[EventRow]) -> list[str]:
-    since_ms = _since_ms(tx, events)
-    window = tx.events.window(seen.side, seen.id, since_ms)
-    keys = {e.key for e in window}
-    window = [*window, *(e for e in events if e.key not in keys)]
-    outcome = judge(seen, window, _writes_to(tx, seen, window, since_ms), engine.rules.fields, tx.now_ms)
+def _judge_cases(engine: Engine, tx: Tx, side: Side, cases: Sequence[tuple[Seen, Sequence[EventRow]]]) -> list[str]:
+    """Judge records one by one, with all that happened to them lately."""
+    if not cases:
+        return []
+    since_of = {seen.id: _since_ms(tx, events) for seen, events in cases}
+    oldest_ms = min(since_of.values())
+    windows = tx.events.windows(side, list(since_of), oldest_ms)
+    recent = tx.writes.recent(side, list(since_of), oldest_ms)
+    by_key = tx.writes.by_keys(side, {e.request_key for es in windows.values() for e in es if e.request_key})
+    judged: list[str] = []
+    for seen, events in cases:
+        since_ms = since_of[seen.id]
+        window = [e for e in windows.get(seen.id, []) if e.occurred_ms >= since_ms]
+        keys = {e.key for e in window}
+        window += [e for e in events if e.key not in keys]
+        named = {e.request_key for e in window}
+        # Own writes that may have caused these events, and recent ones to the same record.
+        writes = [own for key, own in by_key.items() if key in named]
+        writes += [own for own in recent.get(seen.id, []) if own.sent_ms >= since_ms]
+        judged += _judge_record(engine, tx, seen, window, list({own.id: own for own in writes}.values()))
+    return judged
+
+
+def _judge_record(
+    engine: Engine, tx: Tx, seen: Seen, window: Sequence[EventRow], writes: Sequence[OwnWrite]
+) -> list[str]:
+    outcome = judge(seen, window, writes, engine.rules.fields, tx.now_ms)
     for conflict in outcome.conflicts:
         tx.conflicts.put(conflict, "")
         tx.journal.add(
@@ -63,12 +93,9 @@ def _judge_record(engine: Engine, tx: Tx, seen: Seen, events: Sequence[EventRow]
     return outcome.judged
 
 
-def _writes_to(tx: Tx, seen: Seen, window: Sequence[EventRow], since_ms: int) -> list[OwnWrite]:
-    """Own writes that may have caused these events, and recent ones to the same record."""
-    request_keys = [e.request_key for e in window if e.request_key]
-    by_key = tx.writes.by_keys(seen.side, request_keys) if request_keys else {}
-    recent = tx.writes.recent(seen.side, [seen.id], since_ms).get(seen.id, [])
-    return list({own.id: own for own in [*by_key.values(), *recent]}.values())
+def _plainly_ours(event: EventRow, answered: Collection[str]) -> bool:
+    """The echo of an answered write of ours, which tells of no value from before it."""
+    return event.request_key in answered and not event.previous
 
 
 def _plainly_current(seen: Seen, event: EventRow) -> bool:

@@ -4,26 +4,38 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from wanesync.core.errors import StoreDown, WanesyncError
-from wanesync.core.job import MAX_ATTEMPTS, DeadClass, Job, JobKind, back_off_ms
+from wanesync.core.job import MAX_ATTEMPTS, DeadClass, Job, JobKind, Priority, back_off_ms, waits_for
+from wanesync.core.limits import BULK, DAILY, MONTHLY_READS, room_left, share_of
 from wanesync.core.model import Side
 from wanesync.engine.apply import Apply
 from wanesync.engine.context import Call, Engine
 from wanesync.engine.guests import Guests
 from wanesync.engine.ledger import Ledger
+from wanesync.engine.pace import Pacer
 from wanesync.engine.reads import Reads
+from wanesync.store.jobs import EVERY_PRIORITY, Best
+from wanesync.store.settings import PauseRow, operator_pause
 from wanesync.store.store import Tx
+
+Prepare = Callable[[Tx, Sequence[Job]], list[Call]]
 
 BATCH = 100
 ROUNDS = 4
-PROBE_AGAIN_MS = 5_000
+BULK_TURN = 1 / 16
+"""How often bulk work goes first, however much else waits: nothing waits for ever."""
+PROBE_AGAIN_MS = 25_000
+"""Longer than a call waits for its answer, so that only one probes; should its process die, still within 30 s."""
 
 
 @dataclass(slots=True)
 class Lane:
-    """The jobs of one side. ``waiting``: prepared calls that have no slot yet."""
+    """The jobs of one side. ``waiting``: prepared calls that have no slot yet.
+
+    ``held``: kinds of which bulk jobs are left where they are, because a limit has nothing for them now.
+    """
 
     engine: Engine
     side: Side
@@ -32,77 +44,143 @@ class Lane:
     ledger: Ledger
     guests: Guests
     waiting: deque[Call] = field(default_factory=deque)
+    held: frozenset[JobKind] = frozenset()
 
     @classmethod
     def of(cls, engine: Engine, side: Side) -> Lane:
         """The rooms of one lane."""
         return cls(engine, side, Reads(engine), Apply(engine), Ledger(engine), Guests(engine))
 
-    def fill(self, tx: Tx, room: int) -> list[Call]:
+    def make_room(self, pacer: Pacer, ahead: int) -> int:
+        """For how many more calls, when ``ahead`` are to be ready; bulk jobs no limit has slots for are held."""
+        budget = pacer.budget
+        wants = [call.want for call in self.waiting.copy()]
+        self.held = frozenset({JobKind.READ} if MONTHLY_READS in budget.shut else ())
+        if DAILY in budget.shut or sum(w.bulk for w in wants) >= share_of(BULK, ahead, budget.limits, self.side):
+            self.held = frozenset(JobKind)
+        return room_left(ahead, [pacer.narrow(want) for want in wants], budget.limits, self.side)
+
+    def fill(self, tx: Tx, room: int, *, alone: bool = False) -> list[Call]:
         """Calls for about ``room`` slots, in one transaction: the most urgent jobs, claimed, planned, written down.
 
-        Nothing outside ``tx`` is touched: a transaction that collides runs again. Stripe's reads mostly
-        take what events brought and need no call: they never queue behind writes that wait for slots.
+        ``alone``: the most urgent job and no other. Nothing outside ``tx`` is touched: a transaction that
+        collides runs again. Stripe's reads mostly take what events brought and need no call: they never
+        queue behind writes that wait for slots.
         """
         calls: list[Call] = []
-        if not self._open(tx):
+        pauses = tx.pauses.get_all()
+        if operator_pause(self.side) in pauses:
             return calls
-        if self.side is Side.STRIPE:
-            calls += self._prepare(tx, tx.jobs.claim(self.side, [JobKind.READ], BATCH, self.engine.name))
+        probing = str(self.side) in pauses
+        if probing and not _begin_probe(tx, pauses, str(self.side)):
+            return calls
+        if alone:
+            return self._prepare(tx, self._claim(tx, 1, alone=True), pauses)
+        if self.side is Side.STRIPE and not probing:
+            calls += self._prepare(tx, self._take(tx, JobKind.READ, BATCH), pauses)
         for _ in range(ROUNDS):
             if len(calls) >= room:
                 break
-            jobs = self._claim(tx, room - len(calls))
+            jobs = self._claim(tx, 1 if probing else room - len(calls), alone=probing)
             if not jobs:
                 break
-            calls += self._prepare(tx, jobs)
+            made = self._prepare(tx, jobs, pauses)
+            calls += made
+            # Jobs that came to no call (thousands may be linked, or held) cost time all the same: others write, too.
+            if bool(made) == probing:
+                break
         return calls
 
-    def _open(self, tx: Tx) -> bool:
-        """A lane that is away or paused lets one round through when its probe is due."""
-        pause = tx.pauses.get_all().get(str(self.side))
-        if pause is None:
-            return True
-        if tx.now_ms < pause.probe_ms:
-            return False
-        tx.pauses.set(str(self.side), pause.reason, bool(pause.away), tx.now_ms + PROBE_AGAIN_MS)
-        return True
-
-    def _claim(self, tx: Tx, room: int) -> list[Job]:
-        """The most urgent kind of job; as many as one call or the slots at hand can take."""
-        top = tx.jobs.peek(self.side)
-        if top is None:
+    def _claim(self, tx: Tx, room: int, *, alone: bool) -> list[Job]:
+        """The most urgent kind of job; as many as one call or the slots at hand can take; ``alone``: one by itself."""
+        least = Priority.BULK if not alone and self.engine.rng.random() < BULK_TURN else Priority.PURCHASE
+        best = self.best(tx, least=least) or self.best(tx)
+        if best is None:
             return []
-        kind, _ = top
-        limit = room if self.side is Side.STRIPE and kind is JobKind.WRITE else BATCH
-        return tx.jobs.claim(self.side, [kind], limit, self.engine.name)
+        limit = room if alone or (self.side is Side.STRIPE and best.kind is JobKind.WRITE) else BATCH
+        return self._take(tx, best.kind, limit, least=best.priority if least is Priority.BULK else least)
 
-    def _prepare(self, tx: Tx, jobs: Sequence[Job]) -> list[Call]:
+    def best(self, tx: Tx, *, least: int = Priority.PURCHASE) -> Best | None:
+        """The most urgent job that may be claimed now, of priority ``least`` or later."""
+        if not self.held:
+            return tx.jobs.peek(self.side, least=least)
+        free = [kind for kind in JobKind if kind not in self.held]
+        live = tx.jobs.peek(self.side, least=least, below=Priority.BULK)
+        return live or (tx.jobs.peek(self.side, free, least=least) if free else None)
+
+    def _take(self, tx: Tx, kind: JobKind, limit: int, *, least: int = Priority.PURCHASE) -> list[Job]:
+        below = Priority.BULK if kind in self.held else EVERY_PRIORITY
+        return tx.jobs.claim(self.side, [kind], limit, self.engine.name, least=least, below=below)
+
+    def _prepare(self, tx: Tx, jobs: Sequence[Job], pauses: dict[str, PauseRow]) -> list[Call]:
         if not jobs:
             return []
         kind = jobs[0].kind
         if kind is JobKind.READ:
-            return self._guarded(tx, jobs, self.reads.prepare)
+            return self._guarded(tx, jobs, self.reads.prepare, pauses)
         if kind is JobKind.PURCHASE:
-            return self._guarded(tx, jobs, self.ledger.prepare)
+            return self._guarded(tx, jobs, self.ledger.prepare, pauses)
         guests = [job for job in jobs if job.key.startswith("guest:")]
         records = [job for job in jobs if not job.key.startswith("guest:")]
-        return [*self._guarded(tx, guests, self.guests.prepare), *self._guarded(tx, records, self.apply.prepare)]
+        return [
+            *self._guarded(tx, guests, self.guests.prepare, pauses),
+            *self._guarded(tx, records, self.apply.prepare, pauses),
+        ]
 
-    def _guarded(self, tx: Tx, jobs: Sequence[Job], prepare: Callable[[Tx, Sequence[Job]], list[Call]]) -> list[Call]:
-        """One job that cannot be prepared must not take the others with it: then each is tried alone."""
+    def _guarded(self, tx: Tx, jobs: Sequence[Job], prepare: Prepare, pauses: dict[str, PauseRow]) -> list[Call]:
+        """One job that cannot be prepared, or whose operation is paused, must not take the others with it."""
         if not jobs:
             return []
         try:
             with tx.savepoint():
-                return prepare(tx, jobs)
+                calls = prepare(tx, jobs)
+                self._check_operations(tx, jobs, calls, pauses)
+                return calls
         except StoreDown:
             raise
+        except _Stopped as stop:
+            if stop.everything or len(jobs) == 1:
+                for job in jobs:
+                    tx.locks.drop(job.token)
+                    tx.jobs.again(job, stop.until_ms, waits_for(stop.name), count=False, fixed=True)
+                return []
         except Exception as error:  # noqa: BLE001 - one bad job must not stop the others
-            if len(jobs) > 1:
-                return [call for job in jobs for call in self._guarded(tx, [job], prepare)]
-            set_back(self.engine, tx, jobs[0], error)
-            return []
+            if len(jobs) == 1:
+                set_back(self.engine, tx, jobs[0], error)
+                return []
+        return [call for job in jobs for call in self._guarded(tx, [job], prepare, pauses)]
+
+    def _check_operations(
+        self, tx: Tx, jobs: Sequence[Job], calls: Sequence[Call], pauses: dict[str, PauseRow]
+    ) -> None:
+        """Undo what was prepared for a paused operation: its jobs wait, but for one call when its probe is due."""
+        names = [f"{call.lane}:{call.operation}" for call in calls]
+        stopped = {name for name in names if name in pauses}
+        if not stopped:
+            return
+        name = min(stopped)
+        if (len(calls) == 1 or len(jobs) == 1) and _begin_probe(tx, pauses, name):
+            return
+        everything = tx.now_ms < pauses[name].probe_ms and set(names) == {name}
+        raise _Stopped(name, max(pauses[name].probe_ms, tx.now_ms), everything=everything)
+
+
+class _Stopped(Exception):
+    """Some of the prepared calls belong to a paused operation; ``everything``: all of them do, and none may probe."""
+
+    def __init__(self, name: str, until_ms: int, *, everything: bool) -> None:
+        super().__init__(name)
+        self.name, self.until_ms, self.everything = name, until_ms, everything
+
+
+def _begin_probe(tx: Tx, pauses: dict[str, PauseRow], name: str) -> bool:
+    """What is away or paused lets one call through when its probe is due; until that is answered, no other."""
+    pause = pauses[name]
+    if tx.now_ms < pause.probe_ms:
+        return False
+    pauses[name] = replace(pause, probe_ms=tx.now_ms + PROBE_AGAIN_MS)
+    tx.pauses.set(name, pause.reason, pause.away, tx.now_ms + PROBE_AGAIN_MS)
+    return True
 
 
 def set_back(engine: Engine, tx: Tx, job: Job, error: Exception) -> None:

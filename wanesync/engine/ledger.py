@@ -10,6 +10,7 @@ from wanesync.core.job import MAX_ATTEMPTS, DeadClass, Job, JobKind, JobRequest
 from wanesync.core.model import Side
 from wanesync.core.purchases import Purchase, PurchaseState, Sink
 from wanesync.core.rollup import roll_up
+from wanesync.engine.apply import DAY_MS, WRITES, WRITES_OFF
 from wanesync.engine.context import Call, Engine
 from wanesync.engine.outcome import again, fail, finish, still_ours
 from wanesync.engine.recipients import Recipients
@@ -37,13 +38,18 @@ class Ledger:
         recipients = Recipients(self.engine, tx)
         recipients.load(rows.values())
         ready: dict[str, tuple[Job, Purchase]] = {}
+        off = tx.settings.get(WRITES) == "off"
         for job in jobs:
             row = rows.get(job.key)
             if row is None or row.state is PurchaseState.SENT:
                 finish(tx, job)
                 continue
             contact_id = row.contact_id or recipients.find(row)
-            if contact_id:
+            if contact_id and off:
+                data = {"kind": "purchase", "payment": row.payment_id}
+                tx.journal.add("would write", Side.HUBSPOT, contact_id, "", data)
+                again(tx, job, DAY_MS, WRITES_OFF, fixed=True)
+            elif contact_id:
                 kept = replace(row, contact_id=contact_id, sink=row.sink or sink)
                 # A note has no id of ours: from here on an attempt may have been made.
                 doubt = DOUBT if kept.sink is Sink.NOTE else ""

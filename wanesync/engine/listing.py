@@ -9,6 +9,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_expo
 
 from wanesync.core.errors import CallError, Failure, SideDown
 from wanesync.core.job import Priority
+from wanesync.core.limits import Want
 from wanesync.core.model import Side
 from wanesync.core.ports import CustomerAnswer, Page
 from wanesync.engine.context import Engine
@@ -21,6 +22,7 @@ TRANSIENT = frozenset(
     {Failure.NO_ANSWER, Failure.UNREACHED, Failure.UNAVAILABLE, Failure.RATE_LIMITED, Failure.BUSY, Failure.SERVER}
 )
 READ_ATTEMPTS = 5
+OPERATIONS = {Side.HUBSPOT: "contacts.list", Side.STRIPE: "customers.list"}
 
 
 @dataclass(slots=True)
@@ -76,7 +78,7 @@ class Listing:
                     sight.store_contact(record)
                 sight.close()
 
-            self.engine.store.run(keep)
+            self.engine.commit("listing.page", keep)
             listed.ids[Side.HUBSPOT] |= {record.id for record in page.records}
             progress(Side.HUBSPOT, len(page.records))
             after = page.next
@@ -106,7 +108,7 @@ class Listing:
                     sight.store_customer(CustomerAnswer(record, page.timing), start)
                 sight.close()
 
-            self.engine.store.run(keep)
+            self.engine.commit("listing.page", keep)
             listed.ids[Side.STRIPE] |= {record.id for record in page.records}
             progress(Side.STRIPE, len(page.records))
             after = page.next
@@ -115,8 +117,12 @@ class Listing:
 
     def _read(self, side: Side, listed: Listed, call: Callable[[], Page]) -> Page:
         def once() -> Page:
-            self.pacers[side].wait()
+            self.pacers[side].wait(Want(OPERATIONS[side], bulk=True))
             listed.requests += 1
-            return call()
+            try:
+                return call()
+            except CallError as error:
+                self.pacers[side].heed(error, OPERATIONS[side])
+                raise
 
         return read_patiently(once)

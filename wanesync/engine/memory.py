@@ -10,16 +10,26 @@ from wanesync.core.errors import CallError
 from wanesync.core.fields import CANON_VERSION
 from wanesync.core.job import JobKind, JobRequest, Priority
 from wanesync.core.model import Conflict, Halves, Link, OwnWrite, Record, Side, WriteKind
+from wanesync.engine.letters import find_letters
 from wanesync.store.store import Tx
 
 
-def remember(tx: Tx, plan: Plan, priority: Priority) -> None:
-    """Carry out everything of a plan that is not an API write."""
+def remember_all(tx: Tx, plans: Sequence[tuple[Plan, Priority]]) -> None:
+    """Carry out everything of some plans that is not an API write."""
+    # A new primary is stored after the old one has stepped down, or the database would refuse two.
+    tx.links.put_many(sorted((k for plan, _ in plans for k in plan.links.values()), key=lambda k: k.primary))
+    for plan, _ in plans:
+        _remember(tx, plan)
+    _wake_purchases(tx, [customer_id for plan, _ in plans for _, customer_id in plan.linked])
+    linked = {ref for plan, _ in plans for h, s in plan.linked for ref in ((Side.HUBSPOT, h), (Side.STRIPE, s))}
+    tx.jobs.put_many(find_letters(tx, linked, ()))
+    wake = [(lane, key, priority) for plan, priority in plans for lane, key in plan.wake]
+    tx.jobs.put_many([JobRequest(lane, JobKind.WRITE, key, priority) for lane, key, priority in sorted(wake)])
+
+
+def _remember(tx: Tx, plan: Plan) -> None:
     for own, answer in plan.settled:
         tx.writes.answer(own.id, answer)
-    # A new primary is stored after the old one has stepped down, or the database would refuse two.
-    for link in sorted(plan.links.values(), key=lambda k: k.primary):
-        tx.links.put(link)
     for (side, record_id), note in plan.notes.items():
         tx.records.set_note(side, record_id, note)
     for side, record_id, hmacs in plan.tombstones:
@@ -28,10 +38,13 @@ def remember(tx: Tx, plan: Plan, priority: Priority) -> None:
     for conflict, link_id in plan.conflicts:
         tx.conflicts.put(conflict, link_id)
         note_conflict(tx, conflict, link_id)
+    for link_id, name in plan.unheld:
+        tx.holds.drop(link_id, name)
+    for link_id, name, held in plan.held:
+        tx.holds.put(link_id, name, held)
+        tx.journal.add("held", held.side, "", link_id, {"field": name, "hold": held.hold_id})
     for contact_id, customer_id in plan.linked:
         tx.journal.add("linked", Side.HUBSPOT, contact_id, "", {"customer": customer_id})
-    _wake_purchases(tx, [customer_id for _, customer_id in plan.linked])
-    tx.jobs.put_many([JobRequest(lane, JobKind.WRITE, key, priority) for lane, key in sorted(plan.wake)])
 
 
 def _wake_purchases(tx: Tx, customer_ids: Sequence[str]) -> None:
@@ -46,15 +59,13 @@ def wake_purchases(tx: Tx, payment_ids: Sequence[str]) -> None:
     tx.jobs.put_many([JobRequest(Side.HUBSPOT, JobKind.PURCHASE, p, Priority.PURCHASE) for p in payment_ids])
 
 
-def rebase(tx: Tx, link: Link | None, own: OwnWrite, record: Record) -> None:
+def rebase(link: Link, own: OwnWrite, record: Record) -> Link:
     """An answered update: the base of the fields written is what each side now holds."""
-    if link is None:
-        return
     base: dict[str, Halves] = dict(link.base)
     for name, change in own.changes.items():
         answered = record.values.get(name, "")
         base[name] = (answered, change.source) if own.side is Side.HUBSPOT else (change.source, answered)
-    tx.links.put(replace(link, base=base, version=link.version + 1, canon_version=CANON_VERSION))
+    return replace(link, base=base, version=link.version + 1, canon_version=CANON_VERSION)
 
 
 def park(tx: Tx, link: Link, own: OwnWrite, fields: Sequence[str]) -> None:

@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from wanesync.core.errors import CallError
-from wanesync.core.job import Dead, Job, Pause, Retry, Wait, decide
+from wanesync.core.job import (
+    LOCK_WAIT_MS,
+    Dead,
+    Job,
+    Pause,
+    Retry,
+    Wait,
+    are_strikes_out,
+    decide,
+    next_probe_ms,
+    waits_for,
+)
+from wanesync.core.model import Side
 from wanesync.engine.context import Engine
+from wanesync.store.settings import OPERATOR
 from wanesync.store.store import Tx
+
+CLOSED_WAIT_MS = 300_000
+ECHO_WAITS = "our own write is not answered yet"
+"""The reason of a read whose event outran the answer to our write: the answer's commit makes it due."""
 
 
 def still_ours(tx: Tx, jobs: Sequence[Job]) -> list[Job]:
@@ -38,10 +56,20 @@ def again(  # noqa: PLR0913
     tx.jobs.again(job, tx.now_ms + delay_ms, reason, count=count, fixed=fixed)
 
 
+def wait_turn(tx: Tx, job: Job, reason: str) -> None:
+    """Soon again; where a side is away or paused, what is waited for may take hours: then when it is back."""
+    closed = next((n for n in tx.pauses.get_all() if n in tuple(Side) or n.startswith(OPERATOR)), "")
+    if closed:
+        again(tx, job, CLOSED_WAIT_MS, waits_for(closed))
+    else:
+        again(tx, job, LOCK_WAIT_MS, reason)
+
+
 def fail(engine: Engine, tx: Tx, jobs: Sequence[Job], error: CallError, operation: str) -> None:
-    """Decide for each job what a failed call means."""
-    for job in jobs:
-        decision = decide(error, job.attempts, operation, engine.rng)
+    """Decide for each job what a failed call means. It lived to hear of it: only deaths in a row make poison."""
+    for job in (replace(job, rescues=0) for job in jobs):
+        struck_out = are_strikes_out(engine.strikes.get(job.lane, []), error.failure)
+        decision = decide(error, job.attempts, operation, engine.rng, struck_out=struck_out)
         match decision:
             case Retry(delay_ms, reason):
                 again(tx, job, delay_ms, reason, count=True)
@@ -51,7 +79,26 @@ def fail(engine: Engine, tx: Tx, jobs: Sequence[Job], error: CallError, operatio
                 tx.locks.drop(job.token)
                 tx.jobs.kill(job, dead_class, reason)
                 tx.journal.add("dead", job.lane, job.key, "", {"class": dead_class, "reason": reason, "kind": job.kind})
-            case Pause(pause_of, reason, away, probe_ms):
-                name = f"{job.lane}:{pause_of}" if pause_of else str(job.lane)
-                tx.pauses.set(name, reason, away, tx.now_ms + probe_ms)
-                again(tx, job, probe_ms, reason)
+            case Pause():
+                _pause(tx, job, decision)
+
+
+def _pause(tx: Tx, job: Job, pause: Pause) -> None:
+    """The side or the operation stops; no attempt counts. Another job than this one makes the next probe."""
+    name = f"{job.lane}:{pause.operation}" if pause.operation else str(job.lane)
+    known = tx.pauses.get_all().get(name)
+    paused_for_ms = tx.now_ms - known.since_ms if known else 0
+    probe_ms = next_probe_ms(pause.probe_ms, paused_for_ms, away=pause.away)
+    if known is None:
+        what = "away" if pause.away else "paused"
+        tx.journal.add(what, job.lane, "", "", {"name": name, "reason": pause.reason})
+    tx.pauses.set(name, pause.reason, pause.away, tx.now_ms + probe_ms)
+    again(tx, job, probe_ms, waits_for(name), fixed=bool(pause.operation))
+
+
+def resume(tx: Tx, name: str) -> None:
+    """A side or an operation goes on: what waited for it is due, the most urgent first."""
+    tx.pauses.clear(name)
+    waited = tx.jobs.hurry(waits_for(name))
+    side, _, _ = name.partition(":")
+    tx.journal.add("resumed", Side(side), "", "", {"name": name, "jobs": waited})

@@ -1,19 +1,32 @@
-"""Rate slots: times at which one request may leave, reserved on a store row that all processes share."""
+"""Rate slots: times at which one request may leave, reserved on store rows that all processes share."""
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from wanesync.core.errors import CallError
+from wanesync.core.limits import Want
+from wanesync.core.model import Side
+from wanesync.engine.limits import Budget
+from wanesync.store.rates import Given
 from wanesync.store.store import Store
 
 LATE_MS = 20
-LOOK_MS = 2_000
+LOOK_MS = 1_000
 SECOND_MS = 1_000
+JITTER_MS = 45
+"""What a request may be held up between this process and the other side's door, more than the one before it."""
+SHUT_MS = 1_000
+PLAIN = Want()
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 class Clock(Protocol):
@@ -28,77 +41,114 @@ class Clock(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
 class WallClock:
-    """Real time."""
+    """Real time; ``now``: whose, in ms (a store's, where slots are in database time)."""
+
+    now: Callable[[], int] = _wall_ms
 
     def now_ms(self) -> int:
         """Wall clock in ms."""
-        return time.time_ns() // 1_000_000
+        return self.now()
 
     def sleep_until(self, at_ms: float) -> None:
         """Sleep until a time."""
-        delay = at_ms / 1000 - time.time()
-        if delay > 0:
-            time.sleep(delay)
+        delay_ms = at_ms - self.now()
+        if delay_ms > 0:
+            time.sleep(delay_ms / 1000)
 
 
 @dataclass(slots=True)
 class Pacer:
-    """Slots of one scope, and the requests of this process that really left in the last second."""
+    """Slots of one side and its narrower scopes, and this process's requests that really left in the last second."""
 
     store: Store
     clock: Clock
-    scope: str
-    _left: deque[int] = field(default_factory=deque)
+    side: Side
+    budget: Budget = field(init=False)
+    _left: dict[str, deque[int]] = field(default_factory=dict)
     _guard: threading.Lock = field(default_factory=threading.Lock)
-    _limit: float = math.inf
-    _looked_ms: int = 0
     _armed: threading.local = field(default_factory=threading.local)
 
-    def take(self, wanted: int) -> list[int]:
-        """Up to ``wanted`` slots of the next moment, in one reservation."""
-        return self.store.reserve(self.scope, wanted) if wanted > 0 else []
+    def __post_init__(self) -> None:
+        """Its own view of the limits."""
+        self.budget = Budget(self.store, self.side)
 
-    def arm(self, slot_ms: int) -> None:
-        """The slot of this thread's next request."""
-        self._armed.slot_ms = slot_ms
+    def take(self, wanted: int) -> list[int]:
+        """Up to ``wanted`` slots of the next moment for what falls under no narrower scope, in one reservation."""
+        return self.store.reserve(self.side, wanted) if wanted > 0 else []
+
+    def assign(self, wants: Sequence[Want], room: int) -> Given:
+        """Slots for up to ``room`` of the wants; one whose narrower scope has none now is passed over."""
+        return self.store.assign(self.side, [self.narrow(want) for want in wants], room)
+
+    def narrow(self, want: Want) -> tuple[str, ...]:
+        """The narrower scopes with a limit that a request falls under."""
+        return tuple(scope for scope in want.scopes(self.side) if scope in self.budget.limits)
+
+    def arm(self, slot_ms: int, want: Want = PLAIN) -> None:
+        """The slot of this thread's next request, and what it is."""
+        self._armed.slot_ms, self._armed.want = slot_ms, want
 
     def pass_gate(self) -> None:
         """Right before a request's bytes leave: wait for this thread's slot; one that was missed is forfeited."""
         slot_ms: int | None = getattr(self._armed, "slot_ms", None)
+        want: Want = getattr(self._armed, "want", PLAIN)
         self._armed.slot_ms = None
         while True:
             if slot_ms is None:
-                slot_ms = self._next_slot()
-            self.clock.sleep_until(slot_ms)
-            if self.clock.now_ms() <= slot_ms + LATE_MS and self._depart():
-                return
+                slot_ms = self._next_slot(want)
+            leave_ms = slot_ms
+            while leave_ms <= slot_ms + LATE_MS:
+                self.clock.sleep_until(leave_ms)
+                leave_ms = self._depart(want, slot_ms + LATE_MS)
+                if not leave_ms:
+                    self.budget.count(want)
+                    return
             slot_ms = None
 
-    def wait(self) -> None:
-        """Wait for the slot of a call outside the job table, or of a further request of one call."""
-        slot_ms = self._next_slot()
+    def wait(self, want: Want = PLAIN) -> None:
+        """Wait for the slot of a call outside the job table; bulk work waits for a quota that is used up, too."""
+        if self.clock.now_ms() - self.budget.looked_ms >= LOOK_MS:
+            self.budget.look()
+        while self.budget.obstacle(want):
+            self.clock.sleep_until(self.clock.now_ms() + SHUT_MS)
+            self.budget.look()
+        slot_ms = self._next_slot(want)
         self.clock.sleep_until(slot_ms)
-        self.arm(slot_ms)
+        self.arm(slot_ms, want)
 
-    def _next_slot(self) -> int:
+    def heed(self, error: CallError, operation: str) -> None:
+        """A call outside the job table failed: a refusal for its rate lowers the limit it names."""
+        self.budget.heed(error, operation)
+
+    def _next_slot(self, want: Want) -> int:
         while True:
-            slots = self.take(1)
-            if slots:
-                return slots[0]
-            self.clock.sleep_until(self.clock.now_ms() + 50)
+            given = self.assign([want], 1)
+            if given.slots:
+                return given.slots[0][1]
+            now_ms = self.clock.now_ms()
+            self.clock.sleep_until(now_ms + 50 if given.next_ms <= now_ms else min(given.next_ms, now_ms + 50))
 
-    def _depart(self) -> bool:
-        """Whether one more may leave now: after a stall of the machine, slots of a moment ago must not pile up."""
+    def _depart(self, want: Want, until_ms: int) -> int:
+        """0: one more leaves now; else when to ask again, which is later than ``until_ms`` where that is too late.
+
+        After a stall of the machine, slots of a moment ago must not pile up. Counted over a little more than
+        a second, because requests come closer together on their way.
+        """
         now_ms = self.clock.now_ms()
+        if now_ms > until_ms:
+            return until_ms + 1
         with self._guard:
-            if now_ms - self._looked_ms > LOOK_MS:
-                self._looked_ms = now_ms
-                with self.store.reading() as tx:
-                    self._limit = tx.rates.limits().get(self.scope, (math.inf, math.inf))[1]
-            while self._left and self._left[0] <= now_ms - SECOND_MS:
-                self._left.popleft()
-            if len(self._left) + 1 > self._limit:
-                return False
-            self._left.append(now_ms)
-            return True
+            limits = [(scope, self.budget.limits.get(scope)) for scope in (str(self.side), *self.narrow(want))]
+            for scope, limit in limits:
+                left = self._left.setdefault(scope, deque())
+                while left and left[0] <= now_ms - SECOND_MS - JITTER_MS:
+                    left.popleft()
+                most = max(1, int(limit.effective)) if limit is not None else len(left) + 1
+                if len(left) >= most:
+                    # As many leave the window first as there are too many in it.
+                    return left[len(left) - most] + SECOND_MS + JITTER_MS
+            for scope, _ in limits:
+                self._left[scope].append(now_ms)
+            return 0

@@ -13,13 +13,12 @@ from wanesync.core.plan import plan
 from wanesync.core.ports import CustomerAnswer
 from wanesync.engine.context import Call, Engine
 from wanesync.engine.judging import judge_records
-from wanesync.engine.outcome import again, fail, finish_all, still_ours
+from wanesync.engine.outcome import ECHO_WAITS, again, fail, finish_all, still_ours
 from wanesync.engine.scene import key_of, load_scenes
 from wanesync.engine.sight import Sight, store_contacts
 from wanesync.store.store import Tx
 
 ANSWER_DUE_MS = 10_000
-ECHO_WAIT_MS = 300
 
 
 @dataclass(slots=True)
@@ -75,13 +74,16 @@ class Reads:
         keys = [e.request_key for events in unread.values() for e in events if e.request_key]
         writes = tx.writes.by_keys(Side.STRIPE, keys) if keys else {}
         answered = {key for key, own in writes.items() if is_answered(own)}
-        pending = {k for k, own in writes.items() if own.answer is None and tx.now_ms - own.sent_ms < ANSWER_DUE_MS}
-        calls, settled = [], []
+        young_ms = tx.now_ms - ANSWER_DUE_MS
+        pending = {k: own.sent_ms for k, own in writes.items() if own.answer is None and own.sent_ms > young_ms}
+        calls, settled, echoes = [], [], []
+        taken: list[str] = []
         for job in jobs:
             events = unread.get(job.key, [])
-            if any(event.request_key in pending for event in events):
-                # The echo outran the answer, which tells the same without a read.
-                again(tx, job, ECHO_WAIT_MS, "our own write is not answered yet")
+            waits = [pending[event.request_key] for event in events if event.request_key in pending]
+            if waits:
+                # The echo outran the answer, which tells the same without a read, and makes it due.
+                again(tx, job, max(waits) + ANSWER_DUE_MS - tx.now_ms, ECHO_WAITS)
                 continue
             seen = sight.get(Side.STRIPE, job.key)
             reading = read_stripe_events(seen, events, answered)
@@ -96,11 +98,17 @@ class Reads:
                     sight.want_read(job.key)
                     seen = sight.get(Side.STRIPE, job.key)
                 calls.append(self._read_customer(job, seen.moved if seen else 0))
+            elif not gone and reading.store is None and all(event.request_key in answered for event in events):
+                echoes.append(job)
             else:
                 settled.append(job)
-            tx.events.mark_read([event.key for event in events])
+            taken += [event.key for event in events]
+        tx.events.mark_read(taken)
         sight.close()
         self.end(tx, settled)
+        keys_of = key_of(tx, [(Side.STRIPE, job.key) for job in echoes]) if echoes else {}
+        # Nothing new was stored, so there is nothing to plan: whoever stored the answers did.
+        self._judge(tx, [(job, keys_of[Side.STRIPE, job.key]) for job in echoes])
         return calls
 
     def _read_customer(self, job: Job, moved: int) -> Call:
@@ -154,13 +162,11 @@ class Reads:
     def _judge(self, tx: Tx, quiet: Sequence[tuple[Job, str]]) -> None:
         """Events are judged under the lock of their key; where another job holds it, a write job will judge them."""
         pending = set(tx.events.with_unjudged(quiet[0][0].lane, [job.key for job, _ in quiet])) if quiet else set()
-        locked = []
-        for job, key in quiet:
-            if job.key in pending and not self.engine.take_locks(tx, job, {key}):
-                due = tx.now_ms + LOCK_WAIT_MS
-                tx.jobs.put(JobRequest(job.lane, JobKind.WRITE, key, Priority(job.priority), due))
-            elif job.key in pending:
-                locked.append((job, key))
+        tokens = self.engine.lock_each(tx, {job.token: [key] for job, key in quiet if job.key in pending})
+        locked = [(job, key) for job, key in quiet if job.token in tokens]
+        late = [(job, key) for job, key in quiet if job.key in pending and job.token not in tokens]
+        due = tx.now_ms + LOCK_WAIT_MS
+        tx.jobs.put_many([JobRequest(job.lane, JobKind.WRITE, key, Priority(job.priority), due) for job, key in late])
         if locked:
             judge_records(self.engine, tx, {locked[0][0].lane: {job.key: key for job, key in locked}})
         finish_all(tx, [job for job, _ in quiet])

@@ -20,6 +20,7 @@ from wanesync.engine.scene import LISTED, load_scenes
 from wanesync.store.store import Tx
 
 CHUNK = 200
+QUEUED = 500  # jobs in one transaction: webhooks and workers get their turn in between
 
 
 @dataclass(slots=True)
@@ -78,18 +79,22 @@ class Reconcile:
         if not force:
             check_volume(report.volume)
 
-        def keep(tx: Tx) -> str:
+        requests = [(side, JobKind.WRITE, key) for side, key in report.keys]
+        requests += [(side, JobKind.READ, record_id) for side, record_id in report.vanished]
+
+        def begin(tx: Tx) -> str:
             run_id = self.engine.new_id(tx.now_ms)
             if tx.settings.get(LISTED) is None:
                 tx.settings.put(LISTED, str(listed.began_ms))
-            requests = [JobRequest(side, JobKind.WRITE, key, Priority.BULK, run_id=run_id) for side, key in report.keys]
-            requests += [JobRequest(side, JobKind.READ, i, Priority.BULK, run_id=run_id) for side, i in report.vanished]
-            tx.jobs.put_many(requests)
             counts = {str(kind): n for kind, n in report.counts.items()}
             tx.journal.add("reconcile", Side.HUBSPOT, "", "", {"run": run_id, "counts": counts, "jobs": len(requests)})
             return run_id
 
-        return self.engine.store.run(keep)
+        run_id = self.engine.commit("reconcile.queue", begin)
+        for start in range(0, len(requests), QUEUED):
+            jobs = [JobRequest(*what, Priority.BULK, run_id=run_id) for what in requests[start : start + QUEUED]]
+            self.engine.commit("reconcile.queue", lambda tx, jobs=jobs: tx.jobs.put_many(jobs))  # type: ignore[misc] # binds the loop's value
+        return run_id
 
     # -- parts
 

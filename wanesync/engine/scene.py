@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from wanesync.core.brake import HoldKind
 from wanesync.core.job import JobKind
 from wanesync.core.match import Ref, Scene
 from wanesync.core.model import Link, LinkState, Seen, Side, contact_key, customer_key, split_key
@@ -73,13 +74,19 @@ def _cut(tx: Tx, loader: _Loader, roots: dict[str, Ref]) -> dict[str, Scene]:
     listed = tx.settings.get(LISTED) is not None
     reading = _find_reading(tx, loader)
     groups = _group(loader, roots.values())
+    open_holds, any_held = tx.holds.look()
+    held = tx.holds.of_links(sorted(loader.links)) if any_held else {}
+    paused = {hold.source.partition(":")[2]: hold.id for hold in open_holds if hold.kind is HoldKind.FIELD}
     scenes = {}
     for key, root in roots.items():
         near = groups[root]
         links = [k for k in loader.links.values() if (Side.HUBSPOT, k.hubspot_id) in near]
         records = {ref: loader.records[ref] for ref in near if ref in loader.records}
         mine = [own for own in creates if (own.side.other, own.source_id) in near]
-        scenes[key] = Scene(key, records, links, holders, mine, tombstones, reading, listed=listed)
+        kept = {k.id: held[k.id] for k in links if k.id in held} if held else {}
+        scenes[key] = Scene(
+            key, records, links, holders, mine, tombstones, reading, held=kept, paused=paused, listed=listed
+        )
     return scenes
 
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.job import LOCK_WAIT_MS, MAX_ATTEMPTS, DeadClass, JobKind, JobRequest, Priority, back_off_ms
-from wanesync.core.model import Answer, OwnWrite, Record, Side, WriteKind, contact_key
+from wanesync.core.model import Answer, OwnWrite, Record, Seen, Side, WriteKind, contact_key, customer_key
 from wanesync.core.ports import CreateItem, CustomerAnswer, UpdateItem
 from wanesync.engine import bodies, memory
 from wanesync.engine.context import Call, Engine
 from wanesync.engine.finding import Finding
 from wanesync.engine.intents import Intent, Pass, Planner
-from wanesync.engine.outcome import again, fail, finish, still_ours
+from wanesync.engine.outcome import ECHO_WAITS, again, fail, finish, still_ours
 from wanesync.engine.sight import Sight, store_contacts
 from wanesync.store.store import Tx
 
@@ -31,14 +31,14 @@ class Sending:
         for intent in intents:
             tx.writes.sent(intent.own.id)
         if lane is Side.STRIPE:
-            return [self._send_stripe(tx, intent) for intent in intents]
+            seen_of = tx.records.get_many({(Side.STRIPE, i.own.target_id) for i in intents if i.own.target_id})
+            return [self._send_stripe(intent, seen_of.get((Side.STRIPE, intent.own.target_id))) for intent in intents]
         creates = [i for i in intents if i.own.kind is WriteKind.CREATE]
         updates = [i for i in intents if i.own.kind is WriteKind.UPDATE]
         return [self._send_contacts(batch) for batch in (creates, updates) if batch]
 
-    def _send_stripe(self, tx: Tx, intent: Intent) -> Call:
+    def _send_stripe(self, intent: Intent, seen: Seen | None) -> Call:
         own, port = intent.own, self.engine.stripe
-        seen = tx.records.get(Side.STRIPE, own.target_id) if own.target_id else None
         moved = seen.moved if seen else 0
         create = own.kind is WriteKind.CREATE
 
@@ -76,16 +76,22 @@ class Sending:
         sight.load(Side.STRIPE, [answer.record.id for _, _, answer in results if answer.record])
         for _, moved, answer in results:
             sight.store_customer(answer, moved)
-        sight.close()
+        sight.keep()
         calls: list[Call] = []
         good = []
         for intent, _, answer in results:
+            seen = sight.get(Side.STRIPE, answer.record.id) if answer.record else None
             if answer.record is None:
                 gone = CallError(Side.STRIPE, Failure.NOT_FOUND, "the customer is deleted")
                 calls += self._failed(tx, intent, gone)
+            elif intent.own.kind is WriteKind.CREATE and seen is not None and seen.deleted:
+                self._made_in_vain(tx, intent, seen.id)
             else:
                 good.append((intent, answer.record))
-        return calls + self.answered(tx, good)
+        calls += self.answered(tx, good)
+        # Whom a new address concerns is asked when its link stands: the two it joins need no waking.
+        sight.close()
+        return calls
 
     def _send_contacts(self, intents: Sequence[Intent]) -> Call:
         create = intents[0].own.kind is WriteKind.CREATE
@@ -119,8 +125,9 @@ class Sending:
         good = {t: a for t, a in answers.items() if isinstance(a, Record) and t in intents}
         sight = Sight(self.engine, tx, Priority(min((i.job.priority for i in intents.values()), default=Priority.LIVE)))
         store_contacts(sight, {a.id: a for a in good.values()})
-        sight.close()
+        sight.keep()
         calls = self.answered(tx, [(intents[t], record) for t, record in good.items()])
+        sight.close()
         for trace, intent in intents.items():
             if trace not in good:
                 missing = CallError(Side.HUBSPOT, Failure.NO_ANSWER, "the answer left this item out")
@@ -133,26 +140,34 @@ class Sending:
         round_ = Pass({}, send=False)
         links = {k.id: k for k in tx.links.get_many([i.own.link_id for i, _ in results if i.own.link_id])}
         survivors = tx.records.merged_into([i.own.source_id for i, _ in results if i.own.side is Side.STRIPE])
+        wanted: dict[str, set[str]] = {}
+        rebased = []
         for intent, record in results:
-            own = intent.own
+            own, job = intent.own, intent.job
             memory.note_write(tx, own, record)
             if own.kind is WriteKind.UPDATE:
                 tx.writes.answer(own.id, Answer.OK)
-                memory.rebase(tx, links.get(own.link_id), own, record)
-                round_.key_of[intent.job.id] = intent.job.key
+                if own.link_id in links:
+                    rebased.append(memory.rebase(links[own.link_id], own, record))
+                round_.key_of[job.id] = job.key
             else:
-                target = record.id if own.side is Side.HUBSPOT else survivors.get(own.source_id, own.source_id)
-                round_.key_of[intent.job.id] = contact_key(target)
+                ends = {own.side: record.id, own.side.other: survivors.get(own.source_id, own.source_id)}
+                round_.key_of[job.id] = contact_key(ends[Side.HUBSPOT])
+                wanted[job.token] = {job.key, round_.key_of[job.id], customer_key(ends[Side.STRIPE])}
+                round_.held[job.id] = wanted[job.token]
+        tx.links.put_many(rebased)
+        locked = self.engine.lock_each(tx, wanted)
         calls: list[Call] = []
         ready = []
-        for intent, _ in results:
-            key = round_.key_of[intent.job.id]
-            if key == intent.job.key or self.engine.take_locks(tx, intent.job, {intent.job.key, key}):
-                ready.append(intent.job)
+        for job in (intent.job for intent, _ in results):
+            if job.token in locked or job.token not in wanted:
+                ready.append(job)
             else:
-                again(tx, intent.job, LOCK_WAIT_MS, "the new contact's lock is taken")
+                again(tx, job, LOCK_WAIT_MS, "a lock of the new pair is taken")
         self.plan_jobs(tx, ready, round_, calls)
         self._close_creates(tx, [i.own for i, _ in results if i.own.kind is WriteKind.CREATE])
+        echoed = [record.id for intent, record in results if intent.own.side is Side.STRIPE]
+        tx.jobs.hurry_keys(Side.STRIPE, JobKind.READ, echoed, ECHO_WAITS)
         return calls
 
     def _close_creates(self, tx: Tx, creates: Sequence[OwnWrite]) -> None:
@@ -182,7 +197,7 @@ class Sending:
             case Failure.NOT_FOUND:
                 self._target_gone(tx, intent)
             case Failure.SERVER if own.kind is WriteKind.CREATE:
-                return [self.finding.look_for(job, own)]
+                return [self.finding.look_for(job, own, error)]
             case Failure.SERVER:
                 self._forsake(tx, intent, error)
             case Failure.MISMATCH:
@@ -225,6 +240,14 @@ class Sending:
         memory.park(tx, link, own, refused)
         # Counted: an address that is refused although nobody we know has it is not sent for ever.
         again(tx, job, back_off_ms(job.attempts, self.engine.rng), "a field was parked", count=True)
+
+    def _made_in_vain(self, tx: Tx, intent: Intent, customer_id: str) -> None:
+        """The answer came so late that its customer was deleted meanwhile: it is not made again, and not asked for."""
+        own = intent.own
+        tx.writes.answer(own.id, Answer.NOT_FOUND, customer_id)
+        tx.tombstones.put(Side.STRIPE, customer_id, own.hmacs)
+        tx.journal.add("orphaned", Side.STRIPE, customer_id, "", {"reason": "deleted there; its other record is kept"})
+        again(tx, intent.job, 0, "its customer is deleted")
 
     def _target_gone(self, tx: Tx, intent: Intent) -> None:
         own, job = intent.own, intent.job

@@ -7,22 +7,22 @@ from collections.abc import Sequence
 import structlog
 
 from wanesync.core.errors import CallError, Failure, StoreDown
+from wanesync.core.job import STRIKES
 from wanesync.engine.context import Call, Engine
 from wanesync.engine.lane import set_back
-from wanesync.engine.outcome import still_ours
+from wanesync.engine.limits import heed_refusals
+from wanesync.engine.outcome import resume, still_ours
 from wanesync.store.store import Tx
 
 Answered = tuple[Call, object]
 
-PAUSING = frozenset(
+NO_USE = frozenset({Failure.UNREACHED, Failure.UNAVAILABLE, Failure.NO_ANSWER, Failure.SERVER})
+PAUSING = NO_USE | frozenset(
     {
-        Failure.UNREACHED,
-        Failure.UNAVAILABLE,
         Failure.UNAUTHORISED,
         Failure.FORBIDDEN,
         Failure.MOVING,
         Failure.DAILY_LIMIT,
-        Failure.NO_ANSWER,
     }
 )
 
@@ -31,7 +31,9 @@ log = structlog.get_logger()
 
 def settle_all(engine: Engine, tx: Tx, batch: Sequence[Answered]) -> list[Call]:
     """Commit some answers together; one that is no trouble ends the pause of its side and operation."""
+    _count_strikes(engine, batch)
     _lift_pauses(tx, batch)
+    heed_refusals(tx, [(call.operation, answer) for call, answer in batch if isinstance(answer, CallError)])
     alone: list[Answered] = []
     groups: dict[object, list[Answered]] = {}
     for call, answer in batch:
@@ -41,12 +43,23 @@ def settle_all(engine: Engine, tx: Tx, batch: Sequence[Answered]) -> list[Call]:
     return follow_ups + [f for call, answer in alone for f in _settle(engine, tx, call, answer)]
 
 
+def _count_strikes(engine: Engine, batch: Sequence[Answered]) -> None:
+    """Calls in a row without a usable answer. Counted twice if the transaction runs again, which does no harm."""
+    for call, answer in batch:
+        if isinstance(answer, CallError) and answer.failure in NO_USE:
+            struck = engine.strikes.setdefault(call.lane, [])
+            struck += [job.key for job in call.jobs[:1] if len(struck) < STRIKES or job.key not in struck]
+        else:
+            engine.strikes.pop(call.lane, None)
+
+
 def _lift_pauses(tx: Tx, batch: Sequence[Answered]) -> None:
     paused = set(tx.pauses.get_all())
     for call, answer in batch:
         if not (isinstance(answer, CallError) and answer.failure in PAUSING):
             for name in paused & {str(call.lane), f"{call.lane}:{call.operation}"}:
-                tx.pauses.clear(name)
+                resume(tx, name)
+                paused.discard(name)
 
 
 def _settle_group(tx: Tx, group: Sequence[Answered], alone: list[Answered]) -> list[Call]:

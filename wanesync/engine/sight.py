@@ -12,6 +12,7 @@ from wanesync.core.job import JobKind, JobRequest, Priority
 from wanesync.core.model import LinkState, Record, Seen, Side
 from wanesync.core.ports import CustomerAnswer, Timing
 from wanesync.engine.context import Engine
+from wanesync.engine.letters import find_letters
 from wanesync.engine.memory import wake_purchases
 from wanesync.engine.scene import key_of
 from wanesync.store.store import Tx
@@ -23,18 +24,23 @@ class Sight:
     def __init__(self, engine: Engine, tx: Tx, priority: Priority = Priority.LIVE) -> None:
         self.engine, self.tx, self.priority = engine, tx, priority
         self.known: dict[tuple[Side, str], Seen] = {}
+        self.asked: set[tuple[Side, str]] = set()
         self.changed: dict[tuple[Side, str], Seen] = {}
         self.moved_hmacs: dict[tuple[Side, str], frozenset[str]] = {}
+        self.edited: set[tuple[Side, str]] = set()
 
     def load(self, side: Side, ids: Iterable[str]) -> None:
         """Fetch our copies of many records at once."""
-        self.known |= self.tx.records.get_many({(side, i) for i in ids} - set(self.known))
+        asked = {(side, i) for i in ids} - self.asked
+        if asked:
+            self.asked |= asked
+            self.known = self.tx.records.get_many(asked) | self.known
 
     def get(self, side: Side, record_id: str) -> Seen | None:
         """Our copy of a record."""
         ref = (side, record_id)
         if ref not in self.known:
-            self.load(side, [record_id])
+            self.load(side, [record_id])  # asks the store once, also for one that is not there
         return self.known.get(ref)
 
     def store_contact(self, record: Record) -> None:
@@ -91,16 +97,25 @@ class Sight:
             self._replace(replace(old, in_doubt=True, moved=old.moved + 1), old.hmacs)
         self.tx.jobs.put(JobRequest(Side.STRIPE, JobKind.READ, customer_id, self.priority))
 
-    def close(self) -> None:
-        """Write down; wake the unlinked, ambiguous and parked records that carry an address that came or went."""
+    def keep(self) -> None:
+        """Write down, and wake nobody yet."""
         comparison, row_hash = self.engine.rules.fields.comparison, self.engine.store.row_hash
         self.tx.records.put_many([(seen, row_hash(comparison(seen.record))) for seen in self.changed.values()])
         self.changed = {}
+
+    def close(self) -> None:
+        """Write down; try again what was given up for a record that changed.
+
+        Wakes the unlinked, ambiguous and parked records that carry an address that came or went.
+        """
+        self.keep()
+        changed = set().union(*self.moved_hmacs.values())
+        self.tx.jobs.put_many(find_letters(self.tx, self.edited, changed))
+        self.edited = set()
         if not self.moved_hmacs:
             return
-        changed = set().union(*self.moved_hmacs.values())
         carriers = self.tx.records.by_hmacs(sorted(changed)) if changed else {}
-        wake_purchases(self.tx, self.tx.purchases.waiting_for_hmacs(sorted(changed)))
+        wake_purchases(self.tx, self.tx.purchases.waiting_near(sorted(changed)))
         others = {
             ref
             for source, hmacs in self.moved_hmacs.items()
@@ -110,6 +125,7 @@ class Sight:
         }
         if others:
             self._wake(others)
+            self.tx.jobs.put_many(find_letters(self.tx, others, ()))
         self.moved_hmacs = {}
 
     def _wake(self, refs: set[tuple[Side, str]]) -> None:
@@ -133,6 +149,9 @@ class Sight:
         self._replace(seen, hmacs ^ (old.hmacs if old else frozenset()))
 
     def _replace(self, seen: Seen, moved_hmacs: frozenset[str]) -> None:
+        old = self.known.get((seen.side, seen.id))
+        if old is None or (old.record, old.deleted, old.survivor) != (seen.record, seen.deleted, seen.survivor):
+            self.edited.add((seen.side, seen.id))
         self.known[(seen.side, seen.id)] = self.changed[(seen.side, seen.id)] = seen
         if moved_hmacs:
             self.moved_hmacs[(seen.side, seen.id)] = moved_hmacs

@@ -5,18 +5,22 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 
 import structlog
 
 from wanesync.core.errors import CallError, Failure, StoreDown
+from wanesync.core.job import POISON_ALONE
 from wanesync.core.model import Side
 from wanesync.engine.context import Call, Engine
+from wanesync.engine.custody import Custody
 from wanesync.engine.lane import Lane
 from wanesync.engine.pace import LATE_MS, Clock, Pacer, WallClock
+from wanesync.engine.pool import Pool
 from wanesync.engine.settling import settle_all
+from wanesync.store.rates import Given
+from wanesync.store.settings import operator_pause
 from wanesync.store.store import Tx
 
 LEASE_MS = 6_000
@@ -30,6 +34,8 @@ THREADS = {Side.HUBSPOT: 8, Side.STRIPE: 48}
 AHEAD = {Side.HUBSPOT: 1, Side.STRIPE: 30}
 LEAD_MS = 30
 BREATH_MS = 10
+LONG_BREATH_MS = 40
+HELD_MS = 250
 
 log = structlog.get_logger()
 
@@ -45,18 +51,21 @@ class Worker:
     pacers: dict[Side, Pacer] = field(init=False)
     outcomes: SimpleQueue[tuple[Call, object]] = field(default_factory=SimpleQueue)
     stopping: threading.Event = field(default_factory=threading.Event)
+    custody: Custody = field(default_factory=Custody)
     in_flight: dict[Side, int] = field(init=False)
     lease_ends_ms: int = 0
     started_ms: int = 0
-    _pools: dict[Side, ThreadPoolExecutor] = field(init=False)
+    claim_lost: bool = False
+    _pools: dict[Side, Pool] = field(init=False)
     _guard: threading.Lock = field(default_factory=threading.Lock)
+    _over: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
         """One lane, pacer and pool per side."""
         self.lanes = {side: Lane.of(self.engine, side) for side in self.sides}
         self.pacers = dict(self.engine.pacers) or {s: Pacer(self.engine.store, self.clock, s) for s in self.sides}
         self.in_flight = dict.fromkeys(self.sides, 0)
-        self._pools = {side: ThreadPoolExecutor(THREADS[side], f"{side}-call") for side in self.sides}
+        self._pools = {side: Pool(THREADS[side], f"{side}-call") for side in self.sides}
 
     # -- life
 
@@ -78,6 +87,7 @@ class Worker:
         for thread in threads:
             thread.join()
         self._drain()
+        self._over.set()
         committer.join()
         heart.join()
         self._release()
@@ -113,9 +123,9 @@ class Worker:
 
     def _release(self) -> None:
         for pool in self._pools.values():
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.close()
         try:
-            self.engine.store.run(self._leave)
+            self.engine.commit("release", self._leave)
         except StoreDown as error:
             log.warning("could not release jobs", reason=str(error))
 
@@ -128,28 +138,43 @@ class Worker:
     def beat(self) -> None:
         """One heartbeat: the lease of every job of this process runs from here."""
         lanes = ",".join(self.sides)
+        self.engine.store.sync_clock()
         at_ms = self.clock.now_ms()
         if self.lease_ends_ms and at_ms >= self.lease_ends_ms:
             # Back after its lease: the old name's jobs are swept, answers to them commit nothing.
             self.engine.name = self.engine.new_id(at_ms)
             log.warning("lease lost", name=self.engine.name)
-        self.engine.store.run(lambda tx: tx.processes.beat(self.engine.name, lanes, self.started_ms))
+        self.engine.commit("heartbeat", lambda tx: tx.processes.beat(self.engine.name, lanes, self.started_ms))
         self.lease_ends_ms = at_ms + LEASE_MS
+        self._reclaim()
+
+    def _reclaim(self) -> None:
+        """A claim whose commit was not acknowledged left its jobs in nobody's hands: they go back."""
+        with self.custody.standstill() as known:
+            if self.claim_lost and known is not None:
+                self.engine.commit("release", lambda tx: tx.jobs.release(self.engine.name, known))
+                self.claim_lost = False
 
     def sweep(self) -> None:
         """Take jobs back from processes that no longer beat."""
-        rescued = self.engine.store.run(lambda tx: tx.jobs.sweep(LEASE_MS))
+        rescued = self.engine.commit("sweep", lambda tx: tx.jobs.sweep(LEASE_MS))
         if rescued:
             log.info("rescued", jobs=len(rescued))
 
+    def _ends(self) -> bool:
+        """Whether everything is finished, or what is not has had its time: the next process settles it."""
+        return self._over.is_set() or (self.stopping.is_set() and not self._busy() and self.outcomes.empty())
+
     def _heart_loop(self) -> None:
         last_beat = self.clock.now_ms()
-        while not (self.stopping.is_set() and not self._busy() and self.outcomes.empty()):
+        while not self._ends():
             try:
                 if self.clock.now_ms() - last_beat >= BEAT_MS:
                     self.beat()
                     last_beat = self.clock.now_ms()
                 self.sweep()
+                for side in self.sides:
+                    self.pacers[side].budget.look()
             except StoreDown as error:
                 log.warning("store down", reason=str(error))
             except Exception as error:  # noqa: BLE001 - without heartbeats every job of this process is lost
@@ -167,7 +192,7 @@ class Worker:
         lane = self.lanes[side]
         if self.stopping.is_set():
             return
-        room = AHEAD[side] - len(lane.waiting)
+        room = lane.make_room(self.pacers[side], AHEAD[side])
         slots: list[int] = []
         if room * 2 >= AHEAD[side] and self._has_work(side):
             if side is Side.HUBSPOT:
@@ -175,13 +200,26 @@ class Worker:
                 slots = self._await_slot(side)
                 if not slots:
                     return
-            calls = self.engine.store.run(lambda tx: lane.fill(tx, room))
-            self.engine.failpoint(f"{side}.prepared")
-            lane.waiting.extend(calls)
+            if self.custody.enter(side):
+                self._claim(side, room)
+            elif not lane.waiting:
+                self.clock.sleep_until(self.clock.now_ms() + BREATH_MS)
+                return
         if lane.waiting:
             self._hand_out(side, slots)
         elif not slots:
             self._idle(side)
+
+    def _claim(self, side: Side, room: int) -> None:
+        lane, alone, calls = self.lanes[side], self.custody.alone, []
+        try:
+            calls = self.engine.commit(f"{side}.claim", lambda tx: lane.fill(tx, room, alone=alone))
+        except StoreDown:
+            self.claim_lost = True
+            raise
+        finally:
+            self.custody.leave(side, calls)
+        lane.waiting.extend(calls)
 
     def _await_slot(self, side: Side) -> list[int]:
         """The next slot, shortly before it is due; none if there is none soon."""
@@ -195,31 +233,46 @@ class Worker:
         lane = self.lanes[side]
         with self._guard:
             free = THREADS[side] - self.in_flight[side]
-        slots = slots or self.pacers[side].take(min(free, len(lane.waiting)))
-        if not slots:
-            self.clock.sleep_until(self.clock.now_ms() + BREATH_MS)
-            return
         calls = sorted((lane.waiting.popleft() for _ in range(len(lane.waiting))), key=_urgency)
-        for call, slot_ms in zip(calls, slots, strict=False):
+        try:
+            given = Given([*enumerate(slots)]) if slots else self.pacers[side].assign([c.want for c in calls], free)
+        except StoreDown:
+            lane.waiting.extendleft(reversed(calls))
+            raise
+        chosen = dict(given.slots[: len(calls)])
+        for index, slot_ms in chosen.items():
             with self._guard:
                 self.in_flight[side] += 1
-            self._pools[side].submit(self._send, call, slot_ms)
-        lane.waiting.extendleft(reversed(calls[len(slots) :]))
+            self._pools[side].submit(self._send, calls[index], slot_ms)
+        lane.waiting.extendleft(reversed([call for index, call in enumerate(calls) if index not in chosen]))
+        if not chosen:
+            # A limit of its own holds every one of them back: until its next slot, but new calls may pass it.
+            breath_ms = min(max(BREATH_MS, given.next_ms - LEAD_MS - self.clock.now_ms()), LONG_BREATH_MS)
+            self.clock.sleep_until(self.clock.now_ms() + breath_ms)
 
     def _has_work(self, side: Side) -> bool:
-        with self.engine.store.reading() as tx:
-            return tx.jobs.peek(side) is not None
+        with self.engine.store.glance() as tx:
+            pauses = tx.pauses.get_all()
+            pause = pauses.get(str(side))
+            open_ = operator_pause(side) not in pauses and (pause is None or tx.now_ms >= pause.probe_ms)
+            best = self.lanes[side].best(tx) if open_ else None
+        self.custody.see(side, suspect=best is not None and best.rescues >= POISON_ALONE)
+        return best is not None
 
     def _idle(self, side: Side) -> None:
-        with self.engine.store.reading() as tx:
+        with self.engine.store.glance() as tx:
             due = tx.jobs.next_due_ms(side)
-            pause = tx.pauses.get_all().get(str(side))
-        now_ms = self.clock.now_ms()
+            pauses = tx.pauses.get_all()
+        now_ms, pause = self.clock.now_ms(), pauses.get(str(side))
         wait = IDLE_MS if due is None else max(1, min(IDLE_MS, due - now_ms))
+        if self.lanes[side].held:
+            wait = max(wait, HELD_MS)
         if pause is not None:
             wait = max(wait, min(IDLE_MS, pause.probe_ms - now_ms))
+        if operator_pause(side) in pauses:
+            wait = IDLE_MS
         if not self.stopping.is_set():
-            self.engine.store.wait_for_work(max(1, wait))
+            self.engine.store.wait_for_work(max(1, wait), side)
 
     # -- calls
 
@@ -232,9 +285,10 @@ class Worker:
                 self.engine.store.ring()
                 return
             if self.clock.now_ms() >= self.lease_ends_ms or any(job.owner != self.engine.name for job in call.jobs):
+                self.custody.settle([call])
                 return  # Swept meanwhile, or about to be: whoever has the job now settles what is open.
             self.engine.failpoint(f"{call.operation}.before")
-            self.pacers[call.lane].arm(slot_ms)
+            self.pacers[call.lane].arm(slot_ms, call.want)
             answer: object
             try:
                 answer = call.send()
@@ -252,7 +306,7 @@ class Worker:
     # -- outcomes
 
     def _commit_loop(self) -> None:
-        while not (self.stopping.is_set() and not self._busy() and self.outcomes.empty()):
+        while not self._ends():
             try:
                 first = self.outcomes.get(timeout=0.1)
             except Empty:
@@ -268,15 +322,15 @@ class Worker:
         follow_ups: list[Call] | None = None
         while follow_ups is None:
             try:
-                follow_ups = self.engine.store.run(lambda tx: settle_all(self.engine, tx, batch))
+                follow_ups = self.engine.commit("outcomes", lambda tx: settle_all(self.engine, tx, batch))
             except StoreDown as error:
                 log.warning("store down", reason=str(error))
                 if self.stopping.wait(1):
                     return
             except Exception as error:  # noqa: BLE001 - the open intents tell whoever gets the jobs next
                 log.error("outcomes lost", calls=len(batch), error=type(error).__name__)
-                return
-        self.engine.failpoint("committed")
+                follow_ups = []
+        self.custody.settle([call for call, _ in batch], follow_ups)
         for call in follow_ups:
             self.lanes[call.lane].waiting.append(call)
         if follow_ups:

@@ -8,9 +8,10 @@ from dataclasses import dataclass, fields
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """Probabilities between 0 and 1; ``reorder_ms`` is a time in milliseconds."""
+    """Probabilities between 0 and 1, but for ``deliveries`` (a number) and ``reorder_ms`` (milliseconds)."""
 
-    duplicate: float = 0.0  # a webhook is delivered twice
+    deliveries: int = 1  # each webhook is delivered so many times
+    duplicate: float = 0.0  # a webhook is delivered once more
     reorder_ms: int = 0  # each webhook is delayed by up to this much, at random, so order is lost
     drop: float = 0.0  # a webhook is never delivered
     retry_fail: float = 0.0  # accepted and without effect
@@ -37,21 +38,22 @@ def parse(mapping: Mapping[str, object]) -> Faults:
     """
     known = {field.name for field in fields(Faults)}
     problems = [f"unknown fault {name!r}" for name in mapping if name not in known]
-    reorder_ms = 0
+    numbers = {"reorder_ms": 0, "deliveries": 1}
+    least = dict(numbers)
     chances: dict[str, float] = {}
     for name, value in mapping.items():
         if name not in known:
             continue
         if isinstance(value, bool) or not isinstance(value, int | float):
             problems.append(f"{name}: a number is wanted")
-        elif name == "reorder_ms":
-            reorder_ms = int(value)
-            if value != reorder_ms or value < 0:
-                problems.append("reorder_ms: whole milliseconds, 0 or more, are wanted")
+        elif name in numbers:
+            numbers[name] = int(value)
+            if value != numbers[name] or value < least[name]:
+                problems.append(f"{name}: a whole number, {least[name]} or more, is wanted")
         elif 0 <= value <= 1:
             chances[name] = float(value)
         else:
             problems.append(f"{name}: a probability between 0 and 1 is wanted")
     if problems:
         raise ValueError("; ".join(problems) + f" (faults are: {', '.join(sorted(known))})")
-    return Faults(reorder_ms=reorder_ms, **chances)
+    return Faults(reorder_ms=numbers["reorder_ms"], deliveries=numbers["deliveries"], **chances)

@@ -61,7 +61,7 @@ class Outbox:
         faults = self._faults()
         if faults.drop and self._rng.random() < faults.drop:
             return
-        copies = 2 if faults.duplicate and self._rng.random() < faults.duplicate else 1
+        copies = faults.deliveries + bool(faults.duplicate and self._rng.random() < faults.duplicate)
         for _ in range(copies):
             late_ms = self._rng.randint(0, faults.reorder_ms) if faults.reorder_ms else 0
             heapq.heappush(self._fresh, (now_ms + self._delay_ms + late_ms, self._next_number(), payload))

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.fields import FieldMap
 from wanesync.core.model import Record, Side
-from wanesync.core.ports import Account, CreateItem, Page, UpdateItem
+from wanesync.core.ports import Account, CreateItem, Limits, Page, UpdateItem
 from wanesync.core.purchases import Purchase
 from wanesync.sides import hubspot_batches as batches
 from wanesync.sides import hubspot_purchases as purchases
 from wanesync.sides import hubspot_setup as setup
-from wanesync.sides.hubspot_client import HubSpotClient, Limits
+from wanesync.sides.hubspot_client import HubSpotClient
 from wanesync.sides.hubspot_errors import ErrorTable, read_unreadable
 from wanesync.sides.hubspot_wire import MODIFIED, OURS, field_names, properties_to_read, read_contact
 from wanesync.sides.isolation import Isolation

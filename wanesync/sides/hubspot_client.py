@@ -18,7 +18,7 @@ from hubspot.crm.contacts.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
 from wanesync.core.errors import CallError
-from wanesync.core.ports import Timing
+from wanesync.core.ports import Limits, Timing
 from wanesync.sides.hubspot_errors import ErrorTable, read_network_error, read_unreadable
 from wanesync.sides.network import BODY_LIMIT, CONNECT_S, HUBSPOT_READ_S, read_timing
 from wanesync.sides.parse import parse, whole
@@ -32,16 +32,6 @@ PLAIN_PATHS = {
 }
 """What the SDK does not wrap."""
 _CHUNK = 1 << 16
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What the newest answer said about the app's limits; None: nothing."""
-
-    per_interval: int | None = None
-    interval_ms: int | None = None
-    remaining: int | None = None
-    daily_remaining: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,4 +157,5 @@ class HubSpotClient:
                 said.get(prefix + "interval-milliseconds"),
                 said.get(prefix + "remaining"),
                 said.get(prefix + "daily-remaining"),
+                said.get(prefix + "daily"),
             )

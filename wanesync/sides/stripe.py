@@ -11,22 +11,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import requests
 import stripe
-from requests.adapters import HTTPAdapter
 
 from wanesync.core.errors import CallError, ConfigError, Failure
 from wanesync.core.fields import FieldMap
 from wanesync.core.model import Side
 from wanesync.core.ports import Account, CustomerAnswer, EventPage, Page, Timing
 from wanesync.sides.delivery import Delivery
-from wanesync.sides.network import CONNECT_S, STRIPE_READ_S, read_timing
+from wanesync.sides.network import read_timing
 from wanesync.sides.parse import mapping, parse, rows, text
 from wanesync.sides.stripe_errors import ErrorTable, Refused
 from wanesync.sides.stripe_events import EVENT_TYPES, StripeAccount, StripeEvents
+from wanesync.sides.stripe_http import PooledClient
 from wanesync.sides.stripe_wire import API_VERSION, read_customer
 
-POOL_SIZE = 64
 PAGE_LIMIT = 100
 STRIPE_API = "https://api.stripe.com"
 CUSTOMERS = "/v1/customers"
@@ -81,9 +79,7 @@ class StripeSide:
             base_addresses=addresses,
             stripe_version=API_VERSION,
             max_network_retries=0,
-            http_client=stripe.RequestsClient(
-                timeout=(CONNECT_S, STRIPE_READ_S), session=_open_session(options.base_url or STRIPE_API, options.gate)
-            ),
+            http_client=PooledClient(options.base_url or STRIPE_API, options.gate),
         )
 
     def account(self) -> Account:
@@ -158,32 +154,6 @@ class StripeSide:
 
     def _timing(self, headers: Mapping[str, str], began: float) -> Timing:
         return read_timing(headers, self._monotonic() - began, time.time_ns() // 1_000_000)
-
-
-class _GatedAdapter(HTTPAdapter):
-    """Lets a request out when the gate opens."""
-
-    def __init__(self, gate: Callable[[], None]) -> None:
-        self._gate = gate
-        super().__init__(pool_connections=2, pool_maxsize=POOL_SIZE, max_retries=0)
-
-    def send(self, *args: Any, **options: Any) -> requests.Response:
-        """Send one prepared request."""
-        self._gate()
-        return super().send(*args, **options)
-
-
-def _open_session(address: str, gate: Callable[[], None]) -> requests.Session:
-    """One pool for all threads; the SDK's own would open one per thread. Redirects are refused, not followed."""
-    session = requests.Session()
-    session.max_redirects = 0
-    # The environment's proxies and certificates hold for the whole process: looked up once, not for every request.
-    found = session.merge_environment_settings(address, {}, None, None, None)
-    session.proxies.update(found["proxies"])
-    session.verify, session.cert, session.trust_env = found["verify"], found["cert"], False
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, _GatedAdapter(gate))
-    return session
 
 
 def _params(body: str) -> Mapping[str, object]:

@@ -16,6 +16,7 @@ from wanesync.core.fields import FieldMap
 from wanesync.core.model import Side
 from wanesync.sides.network import read_retry_after_ms, was_unsent
 from wanesync.sides.parse import mapping, text
+from wanesync.sides.stripe_http import Redirected
 
 STATUSES = {
     401: Failure.UNAUTHORISED,
@@ -104,7 +105,7 @@ def _classify(status: int, headers: Mapping[str, str], *, code: str, kind: str) 
 def _read_network_error(error: StripeError) -> CallError:
     cause = error.__cause__
     name = type(cause or error).__name__
-    if name == "TooManyRedirects":
+    if isinstance(cause, Redirected):
         reason = "redirected; set stripe.base_url to the address itself"
         return CallError(Side.STRIPE, Failure.UNAVAILABLE, reason)
     failure = Failure.UNREACHED if was_unsent(error) else Failure.NO_ANSWER

@@ -51,9 +51,10 @@ class Session(ABC):
         self.rng = around.rng
         self.now_ms = around.clock()
         self.writing = writing
-        self.queued = False
+        self.queued: set[str] = set()  # lanes that have new work, to be told when it is committed
         self.after_commit: list[Callable[[], None]] = []
         self._sequence = 0
+        self._waiting: dict[str, list[Parameters]] = {}
 
     @abstractmethod
     def _execute(self, query: Query, values: Parameters) -> list[Row]: ...
@@ -67,11 +68,11 @@ class Session(ABC):
 
     def rows(self, name: str, /, **values: Value) -> list[Row]:
         """All rows of a named query."""
-        return self._execute(self._query(name), values)
+        return self._execute(self._next(name), values)
 
     def row(self, name: str, /, **values: Value) -> Row | None:
         """The first row of a named query."""
-        found = self._execute(self._query(name), values)
+        found = self._execute(self._next(name), values)
         return found[0] if found else None
 
     def number(self, name: str, /, **values: Value) -> int:
@@ -81,7 +82,21 @@ class Session(ABC):
 
     def each(self, name: str, batch: Sequence[Parameters]) -> list[Row]:
         """Runs a statement once per set of parameters; the rows they return, in order."""
-        return self._execute_each(self._query(name), batch) if batch else []
+        return self._execute_each(self._next(name), batch) if batch else []
+
+    def later(self, name: str, /, **values: Value) -> None:
+        """A write whose rows nobody wants: runs before any statement that may touch its table, at the commit at last.
+
+        Those of one name go to the database together.
+        """
+        if name not in self._waiting:
+            self._next(name)
+        self._waiting.setdefault(name, []).append(values)
+
+    def flush(self) -> None:
+        """Runs what waits."""
+        for name in list(self._waiting):
+            self._execute_each(self.queries[name], self._waiting.pop(name))
 
     def make_id(self) -> str:
         """A new time-ordered id."""
@@ -96,21 +111,28 @@ class Session(ABC):
     def savepoint(self) -> Iterator[None]:
         """What fails inside is undone to here, and the transaction lives on."""
         name = f"point_{self.next_sequence()}"
+        self.flush()
         self.command(f"SAVEPOINT {name}")
         try:
             yield
+            self.flush()
         except Collided:
             raise
         except BaseException:
+            self._waiting.clear()
             self.command(f"ROLLBACK TO SAVEPOINT {name}")
             self.command(f"RELEASE SAVEPOINT {name}")
             raise
         self.command(f"RELEASE SAVEPOINT {name}")
 
-    def _query(self, name: str) -> Query:
+    def _next(self, name: str) -> Query:
+        """A query about to run: what waits and touches it goes first."""
         query = self.queries[name]
         if query.writes and not self.writing:
             raise WanesyncError(f"{name} writes, but this transaction only reads")
+        if self._waiting:
+            for other in [n for n in self._waiting if self.queries[n].touches(query)]:
+                self._execute_each(self.queries[other], self._waiting.pop(other))
         return query
 
 
@@ -124,6 +146,10 @@ class Database(ABC):
     @abstractmethod
     def session(self, around: Surroundings, *, writing: bool) -> AbstractContextManager[Session]:
         """A transaction: committed on normal exit, rolled back on an exception."""
+
+    def glance(self, around: Surroundings) -> AbstractContextManager[Session]:
+        """Reads, each statement for itself: for looks that decide nothing, at the least cost."""
+        return self.session(around, writing=False)
 
     @abstractmethod
     def light_session(self, around: Surroundings) -> AbstractContextManager[Session]:
@@ -143,7 +169,7 @@ class Database(ABC):
 
     @abstractmethod
     def wait(self, watch: Watch, timeout_ms: int) -> bool:
-        """Waits until any process may have brought work, or the time is over; whether it may have."""
+        """Waits until any process may have brought work for the watch's lane, or the time is over; whether it may."""
 
     @abstractmethod
     def close(self) -> None:

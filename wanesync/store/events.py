@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
 from wanesync.core.model import EventRow, Side
 from wanesync.store.db import Row, Session
 from wanesync.store.payload import pack_record, unpack_record
+
+_EMPTIED: dict[str, Any] = {"values": {}, "previous": {}, "record": None, "merged_ids": ()}
 
 
 class Events:
@@ -41,9 +44,19 @@ class Events:
 
     def window(self, side: Side, record_id: str, since_ms: int) -> list[EventRow]:
         """Every stored event of a record that occurred at or after a time, oldest first."""
-        return [
-            self._event(row) for row in self._session.rows("events_since", side=side, id=record_id, since_ms=since_ms)
-        ]
+        return self.windows(side, [record_id], since_ms).get(record_id, [])
+
+    def windows(self, side: Side, record_ids: Collection[str], since_ms: int) -> dict[str, list[EventRow]]:
+        """Record -> every stored event of it that occurred at or after a time, oldest first."""
+        return self._grouped("events_since", side, record_ids, since_ms=since_ms)
+
+    def newest_first(self, side: Side, record_ids: Collection[str], since_ms: int) -> dict[str, Iterator[EventRow]]:
+        """Record -> its events that occurred since a time, the newest first; each is unsealed only when it is taken."""
+        rows: dict[str, list[Row]] = defaultdict(list)
+        if record_ids:
+            for row in self._session.rows("events_newest_first", side=side, ids=record_ids, since_ms=since_ms):
+                rows[row[3]].append(row)
+        return {record_id: map(self._event, found) for record_id, found in rows.items()}
 
     def mark_read(self, keys: Collection[str]) -> None:
         """A read was stored that covers them."""
@@ -71,10 +84,10 @@ class Events:
         total, unread, unjudged, both = row
         return {"total": total, "unread": unread, "unjudged": unjudged, "open": unread + unjudged - both}
 
-    def _grouped(self, query: str, side: Side, record_ids: Collection[str]) -> dict[str, list[EventRow]]:
+    def _grouped(self, query: str, side: Side, record_ids: Collection[str], **values: int) -> dict[str, list[EventRow]]:
         found: dict[str, list[EventRow]] = defaultdict(list)
         if record_ids:
-            for row in self._session.rows(query, side=side, ids=record_ids):
+            for row in self._session.rows(query, side=side, ids=record_ids, **values):
                 found[row[3]].append(self._event(row))
         return dict(found)
 
@@ -102,7 +115,8 @@ class Events:
     def _event(self, row: Row) -> EventRow:
         key, side_name, kind, record_id, occurred_ms, received_ms, request_key, source, blob, read, judged = row
         side = Side(side_name)
-        data = orjson.loads(self._session.seal.open(blob, "events", key, "data"))
+        # What it carried is gone when the retention has emptied it.
+        data = orjson.loads(self._session.seal.open(blob, "events", key, "data")) if blob else _EMPTIED
         carried = data["record"]
         return EventRow(
             key=key,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 from wanesync.core.errors import WanesyncError
 from wanesync.core.job import POISON_ALONE, DeadClass, Job, JobKind, JobRequest, judge_rescues
@@ -13,6 +14,17 @@ from wanesync.store.db import RuleBroken, Value
 from wanesync.store.processes import LEASE_MS
 
 _KINDS = tuple(JobKind)
+SUSPECT_PATIENCE_MS = 30_000
+EVERY_PRIORITY = 1_000
+"""Later than any."""
+
+
+class Best(NamedTuple):
+    """What a claim would begin with. ``rescues``: how often its process died with it."""
+
+    kind: JobKind
+    priority: int
+    rescues: int
 
 
 class LeaseLost(WanesyncError):
@@ -56,20 +68,36 @@ class Jobs(Backlog):
         self._session.each("queue_job", batch)
         for (lane, kind), keys in sorted(groups.items()):
             self._session.rows("supersede_dead_jobs", lane=lane, kind=kind, keys=sorted(keys), now=now_ms)
-        self._session.queued = True
+            self._session.queued.add(lane)
 
-    def claim(self, lane: Side, kinds: Sequence[JobKind] | None, limit: int, owner: str) -> list[Job]:
-        """Up to ``limit`` due jobs: best priority, then earliest arrival first.
+    # Where, what, how many, for whom; and of which priorities.
+    def claim(  # noqa: PLR0913
+        self,
+        lane: Side,
+        kinds: Sequence[JobKind] | None,
+        limit: int,
+        owner: str,
+        *,
+        least: int = 0,
+        below: int = EVERY_PRIORITY,
+    ) -> list[Job]:
+        """Up to ``limit`` due jobs: best priority, then earliest arrival first, of priorities ``least`` to ``below``.
 
-        At most one per key, and none whose key runs. A job whose processes died twice comes alone.
+        At most one per key, and none whose key runs. A job whose processes died twice comes alone: to a process that
+        runs nothing (or after 30 s of waiting for one), and while it runs, its process gets no other.
         """
         wanted = tuple(kinds or _KINDS)
         values: dict[str, Value] = {"lane": lane, "kinds": wanted, "owner": owner, "now": self._session.now_ms}
+        values |= {"least": int(least), "below": int(below)}
         token = f"{self._session.rng.getrandbits(64):016x}."
-        if self._session.row("suspect_waits", lane=lane, now=self._session.now_ms):
-            best = self._session.row("best_job", lane=lane, kinds=wanted, now=self._session.now_ms)
-            if best and best[2] >= POISON_ALONE:
-                alone = self._session.rows("claim_suspect", token=token, **values)
+        suspects = {row[0] for row in self._session.rows("suspects", lane=lane, owner=owner, now=self._session.now_ms)}
+        if "runs" in suspects:
+            return []
+        if "waits" in suspects:
+            best = self.peek(lane, wanted, least=least, below=below)
+            if best and best.rescues >= POISON_ALONE:
+                starved_ms = self._session.now_ms - SUSPECT_PATIENCE_MS
+                alone = self._session.rows("claim_suspect", token=token, starved_ms=starved_ms, **values)
                 if alone:
                     return [job_of(row) for row in alone]
         jobs = [job_of(row) for row in self._session.rows("claim_jobs", token=token, limit=limit, **values)]
@@ -85,10 +113,13 @@ class Jobs(Backlog):
             self._session.rows("unclaim_jobs", ids=others)
         return list(best.values())
 
-    def peek(self, lane: Side) -> tuple[JobKind, int] | None:
-        """(kind, priority) of the job the next claim would begin with."""
-        row = self._session.row("best_job", lane=lane, kinds=_KINDS, now=self._session.now_ms)
-        return (JobKind(row[0]), row[1]) if row else None
+    def peek(
+        self, lane: Side, kinds: Sequence[JobKind] = _KINDS, *, least: int = 0, below: int = EVERY_PRIORITY
+    ) -> Best | None:
+        """The job the next claim of these kinds would begin with."""
+        band: dict[str, Value] = {"least": int(least), "below": int(below), "now": self._session.now_ms}
+        row = self._session.row("best_job", lane=lane, kinds=tuple(kinds), **band)
+        return Best(JobKind(row[0]), row[1], row[2]) if row else None
 
     def next_due_ms(self, lane: Side) -> int | None:
         """When the next ready job whose key does not run is due (it may be past)."""
@@ -122,7 +153,18 @@ class Jobs(Backlog):
             if job.id not in ended:
                 raise _lost(job)
         # A newer one may have waited for a key to be free.
-        self._session.queued = self._session.queued or any(row[1] for row in rows)
+        waited = {row[0] for row in rows if row[1]}
+        self._session.queued.update(job.lane for job in ordered if job.id in waited)
+        given_up = {row[0] for row in rows if row[2]}
+        if given_up:
+            self._close_letters([job for job in ordered if job.id in given_up])
+
+    def _close_letters(self, done: Collection[Job]) -> None:
+        """What was given up is done after all: two transactions of Postgres may leave a key both dead and ready."""
+        now_ms = self._session.now_ms
+        for lane, kind in sorted({(job.lane, job.kind) for job in done}):
+            keys = sorted(job.key for job in done if (job.lane, job.kind) == (lane, kind))
+            self._session.rows("supersede_dead_jobs", lane=lane, kind=kind, keys=keys, now=now_ms)
 
     def again(self, job: Job, due_ms: int, reason: str, *, count: bool, fixed: bool = False) -> None:
         """Ready once more at ``due_ms``; ``count``: it was an attempt; ``fixed``: no newer event cuts the wait short.
@@ -143,9 +185,9 @@ class Jobs(Backlog):
         ):
             raise _lost(job)
 
-    def release(self, owner: str) -> int:
-        """Every running job of a process that ends goes back, no attempt counted; how many."""
-        rows = self._session.rows("running_of_owner", owner=owner)
+    def release(self, owner: str, keep: Collection[str] = ()) -> int:
+        """Every running job of a process, but those it keeps, goes back, no attempt counted; how many."""
+        rows = [row for row in self._session.rows("running_of_owner", owner=owner) if row[0] not in keep]
         for row in rows:
             self._back(job_of(row), self._session.now_ms, "", attempts=0, fixed=False)
         return len(rows)
@@ -188,7 +230,8 @@ class Jobs(Backlog):
             if joined:
                 self._supersede(job, reason)
                 return
-            values: dict[str, Value] = {"due_ms": due_ms, "fixed": int(fixed), "attempts": attempts, "rescues": rescues}
+            values: dict[str, Value] = {"due_ms": due_ms, "fixed": int(fixed), "attempts": attempts}
+            values["rescues"] = job.rescues + rescues
             try:
                 with self._session.savepoint():
                     row = self._session.row("ready_again", id=job.id, token=job.token, reason=reason, **values)
@@ -199,19 +242,28 @@ class Jobs(Backlog):
                 continue
             if row is None:
                 raise _lost(job)
-            self._session.queued = True
+            self._session.queued.add(job.lane)
             return
 
     def _supersede(self, job: Job, reason: str) -> None:
         values: dict[str, Value] = {"id": job.id, "token": job.token, "reason": reason, "now": self._session.now_ms}
         if not self._session.row("supersede_running", **values):
             raise _lost(job)
-        self._session.queued = True
+        self._session.queued.add(job.lane)
 
     def hurry(self, reason: str) -> int:
-        """What waits for exactly this reason is due now; how many there were."""
+        """What waits for exactly this reason is due now, with a clean slate; how many there were."""
         hurried = self._session.rows("hurry_jobs", reason=reason, now=self._session.now_ms)
-        self._session.queued = True
+        self._session.queued.update(Side)
+        return len(hurried)
+
+    def hurry_keys(self, lane: Side, kind: JobKind, keys: Collection[str], reason: str) -> int:
+        """What waits for exactly this reason under some keys is due now; how many there were."""
+        now_ms = self._session.now_ms
+        values: dict[str, Value] = {"lane": lane, "kind": kind, "keys": sorted(keys), "reason": reason, "now": now_ms}
+        hurried = self._session.rows("hurry_keys", **values) if keys else []
+        if hurried:
+            self._session.queued.add(lane)
         return len(hurried)
 
 

@@ -36,7 +36,7 @@ class Journal:
         """Writes an entry; ``data`` is JSON."""
         session = self._session
         row_id = session.make_id()
-        session.rows(
+        session.later(
             "add_journal",
             id=row_id,
             now=session.now_ms,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from wanesync.core.errors import WanesyncError
 from wanesync.core.model import Link, LinkState, Side
-from wanesync.store.db import Row, Session
+from wanesync.store.db import Row, Session, Value
 from wanesync.store.payload import pack_base, pack_parked, unpack_base, unpack_parked
 
 
@@ -53,30 +53,51 @@ class Links:
 
         Clear the old primary of a contact before setting a new one.
         """
+        self.put_many([link])
+
+    def put_many(self, links: Sequence[Link]) -> None:
+        """Each as ``put``, those that are there already before the new ones. Raises LinkMoved if any of them moved."""
+        if len({link.id for link in links}) < len(links):
+            for link in links:
+                self.put_many([link])
+            return
+        rest = self._change("change_link", [link for link in links if link.version > 1])
+        rest = self._change("add_link", [*rest, *(link for link in links if link.version <= 1)])
+        moved = [link for link in rest if link.version > 1]
+        moved += self._change("change_link", [link for link in rest if link.version <= 1])
+        if moved:
+            raise LinkMoved(f"link {moved[0].id} moved since it was read: plan again from its newest state")
+
+    def _change(self, query: str, links: Sequence[Link]) -> list[Link]:
+        """Run a statement for each; those it did not apply to."""
+        changed = {row[0] for row in self._session.each(query, [self._columns(link) for link in links])}
+        return [link for link in links if link.id not in changed]
+
+    def _columns(self, link: Link) -> dict[str, Value]:
         seal = self._session.seal.seal
-        parked = seal(pack_parked(link.parked), "links", link.id, "parked") if link.parked else b""
-        query = ("change_link", "add_link") if link.version > 1 else ("add_link", "change_link")
-        for name in query:
-            if self._session.row(
-                name,
-                id=link.id,
-                hubspot_id=link.hubspot_id,
-                stripe_id=link.stripe_id,
-                is_primary=int(link.primary),
-                base=seal(pack_base(link.base), "links", link.id, "base"),
-                parked=parked,
-                version=link.version,
-                state=link.state,
-                fields_version=link.fields_version,
-                canon_version=link.canon_version,
-                now=self._session.now_ms,
-            ):
-                return
-        raise LinkMoved(f"link {link.id} moved since it was read: plan again from its newest state")
+        return {
+            "id": link.id,
+            "hubspot_id": link.hubspot_id,
+            "stripe_id": link.stripe_id,
+            "is_primary": int(link.primary),
+            "base": seal(pack_base(link.base), "links", link.id, "base"),
+            "parked": seal(pack_parked(link.parked), "links", link.id, "parked") if link.parked else b"",
+            "version": link.version,
+            "state": link.state,
+            "fields_version": link.fields_version,
+            "canon_version": link.canon_version,
+            "now": self._session.now_ms,
+        }
 
     def count_active(self) -> int:
         """How many links are active."""
         return self._session.number("count_active_links")
+
+    def counts(self) -> dict[str, int]:
+        """How many links there are of each state, and how many have a field that is parked."""
+        total, orphaned, released, parked = self._session.row("count_links") or (0, 0, 0, 0)
+        active = total - orphaned - released
+        return {"active": active, "orphaned": orphaned, "released": released, "with_parked_fields": parked}
 
     def page(self, after: str, limit: int) -> list[Link]:
         """Links in any state with ids above ``after``, in order."""

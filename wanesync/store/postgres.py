@@ -50,25 +50,26 @@ class PostgresSession(Session):
     def __init__(self, connection: Connection, label: str, around: Surroundings, *, writing: bool) -> None:
         super().__init__(load_queries(Dialect.POSTGRES), around, writing=writing)
         self._connection = connection
+        self._cursor = connection.cursor()
         self._label = label
 
     def _execute(self, query: Query, values: Parameters) -> list[Row]:
         try:
-            cursor = self._connection.execute(query.text, _bind(query, values))
-            return cursor.fetchall() if query.returns else []
+            self._cursor.execute(query.text, _bind(query, values))
+            return self._cursor.fetchall() if query.returns else []
         except psycopg.Error as error:
             raise translate(error, self._label) from error
 
     def _execute_each(self, query: Query, batch: Sequence[Parameters]) -> list[Row]:
         try:
-            with self._connection.cursor() as cursor:
-                cursor.executemany(query.text, [_bind(query, values) for values in batch], returning=query.returns)
-                rows: list[Row] = []
-                while query.returns:
-                    rows += cursor.fetchall()
-                    if not cursor.nextset():
-                        break
-                return rows
+            cursor = self._cursor
+            cursor.executemany(query.text, [_bind(query, values) for values in batch], returning=query.returns)
+            rows: list[Row] = []
+            while query.returns:
+                rows += cursor.fetchall()
+                if not cursor.nextset():
+                    break
+            return rows
         except psycopg.Error as error:
             raise translate(error, self._label) from error
 
@@ -109,6 +110,7 @@ class PostgresDatabase(Database):
         self._listener: _Listener | None = None
         self._listener_lock = threading.Lock()
         self._suspicious = False
+        self.own_pids: set[int] = set()
         # A first connection of our own: the pool would only say that it timed out.
         self.connect().close()
         self._pool = ConnectionPool(
@@ -117,10 +119,14 @@ class PostgresDatabase(Database):
             min_size=1,
             max_size=_POOL_SIZE,
             timeout=_WAIT_S,
-            configure=_configure,
+            configure=self._adopt,
             open=True,
             name="wanesync",
         )
+
+    def _adopt(self, connection: Connection) -> None:
+        _configure(connection)
+        self.own_pids.add(connection.info.backend_pid)
 
     def connect(self) -> Connection:
         """A connection outside the pool."""
@@ -141,7 +147,7 @@ class PostgresDatabase(Database):
                 session = PostgresSession(connection, self.label, around, writing=writing)
                 yield session
                 if session.queued:
-                    session.row("notify")
+                    session.row("notify", lanes=",".join(sorted(session.queued)))
                 connection.execute("COMMIT")
             except BaseException:
                 with suppress(psycopg.Error):
@@ -152,6 +158,12 @@ class PostgresDatabase(Database):
         finally:
             self._suspicious = self._suspicious or connection.closed
             self._pool.putconn(connection)
+
+    @contextmanager
+    def glance(self, around: Surroundings) -> Iterator[Session]:
+        """Without a transaction: neither its beginning nor its end is worth a round trip."""
+        with self._command() as connection:
+            yield PostgresSession(connection, self.label, around, writing=False)
 
     @contextmanager
     def light_session(self, around: Surroundings) -> Iterator[Session]:
@@ -256,8 +268,10 @@ class _Listener(threading.Thread):
             # What was notified before this moment is not told again.
             self._database.bell.ring()
             while not self._ended.is_set():
-                for _ in connection.notifies(timeout=_LISTEN_S, stop_after=1):
-                    self._database.bell.ring()
+                for told in connection.notifies(timeout=_LISTEN_S, stop_after=1):
+                    # This process rang for its own commits already.
+                    if told.pid not in self._database.own_pids:
+                        self._database.bell.ring(told.payload.split(","))
         finally:
             connection.close()
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from wanesync.store.db import Session
+from wanesync.store.db import Session, Value
 
 LEASE_MS = 6_000
 """A process without a heartbeat for this long loses its jobs and locks."""
@@ -63,7 +63,7 @@ class Locks:
         return self._session.row("take_lock", key=key, token=token, owner=owner, **values) is not None
 
     def take_all(self, keys: Collection[str], token: str, owner: str, until_ms: int) -> bool:
-        """All of them or none."""
+        """All of them or none; one token's, as ``take_each``."""
         wanted = sorted(set(keys))
         if len(wanted) == 1:
             return self.take(wanted[0], token, owner, until_ms)
@@ -75,6 +75,17 @@ class Locks:
         except _Held:
             return False
         return True
+
+    def take_each(self, wanted: Mapping[str, Collection[str]], owner: str, until_ms: int) -> set[str]:
+        """Token -> keys: the tokens that have all of theirs now. The others lose every lock: their jobs stand back."""
+        now_ms = self._session.now_ms
+        values: dict[str, Value] = {"owner": owner, "until_ms": until_ms, "now": now_ms, "fresh_ms": now_ms - LEASE_MS}
+        pairs = sorted((key, token) for token, keys in wanted.items() for key in set(keys))
+        rows = self._session.each("take_lock", [{"key": key, "token": token, **values} for key, token in pairs])
+        missing = set(pairs) - {(row[0], row[1]) for row in rows}
+        losers = {token for _, token in missing}
+        self.drop_many(sorted(losers))
+        return set(wanted) - losers
 
     def held(self, keys: Collection[str], token: str) -> set[str]:
         """Those of ``keys`` that the token still holds."""

@@ -63,6 +63,14 @@ class Purchases:
             return []
         return [row[0] for row in self._session.rows("purchases_waiting_for_hmacs", hmacs=hmacs)]
 
+    def waiting_near(self, hmacs: Collection[str]) -> PaymentIds:
+        """Payments that wait for a contact with an address: theirs, or one their customer has or had. Oldest first."""
+        return [row[0] for row in self._session.rows("purchases_waiting_near", hmacs=hmacs)] if hmacs else []
+
+    def todo_of(self, contact_ids: Collection[str]) -> PaymentIds:
+        """Payments fixed to some contacts and not sent yet, the oldest first."""
+        return [row[0] for row in self._session.rows("purchases_todo_of", ids=contact_ids)] if contact_ids else []
+
     def set_state(
         self,
         payment_id: str,

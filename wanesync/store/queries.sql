@@ -6,7 +6,7 @@
 SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT);
 
 -- name: notify
-SELECT pg_notify('wanesync', '');
+SELECT pg_notify('wanesync', :lanes);
 
 -- settings
 
@@ -19,6 +19,9 @@ ON CONFLICT (name) DO UPDATE SET value = excluded.value;
 
 -- name: add_setting
 INSERT INTO settings (name, value) VALUES (:name, :value) ON CONFLICT (name) DO NOTHING;
+
+-- name: swap_setting
+UPDATE settings SET value = :value WHERE name = :name AND value = :old RETURNING name;
 
 -- name: all_settings
 SELECT name, value FROM settings ORDER BY name;
@@ -70,8 +73,10 @@ SELECT id, survivor FROM records WHERE side = 'hubspot' AND survivor <> '' AND i
 -- name: set_note
 UPDATE records SET note = :note WHERE side = :side AND id = :id;
 
+-- All but the few that are gone: a million are counted without a look at any of them.
 -- name: count_records
-SELECT COUNT(*) FROM records WHERE side = :side AND deleted = 0 AND survivor = '';
+SELECT (SELECT COUNT(*) FROM records WHERE side = :side)
+    - (SELECT COUNT(*) FROM records WHERE side = :side AND (deleted = 1 OR survivor <> ''));
 
 -- name: record_ids
 SELECT id FROM records WHERE side = :side AND id > :after AND deleted = 0 AND survivor = '' ORDER BY id LIMIT :limit;
@@ -117,6 +122,11 @@ WHERE id = :id AND version = :version - 1 RETURNING id;
 -- name: count_active_links
 SELECT COUNT(*) FROM links WHERE state = 'active';
 
+-- name: count_links
+SELECT (SELECT COUNT(*) FROM links), (SELECT COUNT(*) FROM links WHERE state <> 'active' AND state = 'orphaned'),
+    (SELECT COUNT(*) FROM links WHERE state <> 'active' AND state = 'released'),
+    (SELECT COUNT(*) FROM links WHERE length(parked) > 0);
+
 -- name: links_page
 SELECT id, hubspot_id, stripe_id, is_primary, base, version, state, parked, fields_version, canon_version
 FROM links WHERE id > :after ORDER BY id LIMIT :limit;
@@ -142,8 +152,13 @@ FROM events WHERE side = :side AND record_id IN (:ids) AND is_judged = 0 ORDER B
 
 -- name: events_since
 SELECT key, side, kind, record_id, occurred_ms, received_ms, request_key, source, data, is_read, is_judged
-FROM events WHERE side = :side AND record_id = :id AND occurred_ms >= :since_ms
+FROM events WHERE side = :side AND record_id IN (:ids) AND occurred_ms >= :since_ms
 ORDER BY occurred_ms, received_ms, key;
+
+-- name: events_newest_first
+SELECT key, side, kind, record_id, occurred_ms, received_ms, request_key, source, data, is_read, is_judged
+FROM events WHERE side = :side AND record_id IN (:ids) AND occurred_ms >= :since_ms
+ORDER BY occurred_ms DESC, received_ms DESC, key DESC;
 
 -- name: mark_events_read
 UPDATE events SET is_read = 1 WHERE key IN (:keys) AND is_read + 0 = 0;
@@ -189,25 +204,36 @@ UPDATE jobs SET state = 'done', superseded = 1, ended_ms = :now
 WHERE lane = :lane AND kind = :kind AND key IN (:keys) AND state = 'dead';
 
 -- name: hurry_jobs
-UPDATE jobs SET due_ms = :now, fixed = 0 WHERE state = 'ready' AND reason = :reason RETURNING id;
+UPDATE jobs SET due_ms = :now, fixed = 0, attempts = 0 WHERE state = 'ready' AND reason = :reason RETURNING id;
+
+-- name: hurry_keys
+UPDATE jobs SET due_ms = :now WHERE lane = :lane AND kind = :kind AND key IN (:keys) AND state = 'ready' AND reason = :reason
+AND fixed = 0 AND due_ms > :now RETURNING id;
 
 -- Whether a key runs is asked with a count: as NOT EXISTS, Postgres joins, and while its statistics are old it reads every
 -- running row for each ready one.
 -- name: best_job
 SELECT kind, priority, rescues FROM jobs r
-WHERE lane = :lane AND state = 'ready' AND due_ms <= :now AND kind IN (:kinds) AND (
+WHERE lane = :lane AND state = 'ready' AND due_ms <= :now AND kind IN (:kinds) AND priority >= :least
+    AND priority < :below
+    AND (
         SELECT COUNT(*) FROM jobs x
         WHERE x.key = r.key AND x.kind = r.kind AND x.lane = r.lane AND x.state = 'running') < 1
 ORDER BY priority, arrived_ms, id LIMIT 1;
 
--- name: suspect_waits
-SELECT 1 FROM jobs WHERE lane = :lane AND state = 'ready' AND rescues >= 2 AND due_ms <= :now LIMIT 1;
+-- name: suspects
+SELECT 'waits' WHERE EXISTS (
+    SELECT 1 FROM jobs WHERE lane = :lane AND state = 'ready' AND rescues >= 2 AND due_ms <= :now)
+UNION ALL SELECT 'runs' WHERE EXISTS (
+    SELECT 1 FROM jobs WHERE owner = :owner AND owner <> '' AND state = 'running' AND rescues >= 2);
 
 -- name: claim_jobs
 UPDATE jobs SET state = 'running', token = :token || id, owner = :owner, started_ms = :now
 WHERE id IN (
     SELECT id FROM jobs r
-    WHERE lane = :lane AND state = 'ready' AND due_ms <= :now AND kind IN (:kinds) AND rescues < 2 AND (
+    WHERE lane = :lane AND state = 'ready' AND due_ms <= :now AND kind IN (:kinds) AND priority >= :least
+    AND priority < :below
+    AND rescues < 2 AND (
         SELECT COUNT(*) FROM jobs x
         WHERE x.key = r.key AND x.kind = r.kind AND x.lane = r.lane AND x.state = 'running') < 1
     ORDER BY priority, arrived_ms, id LIMIT :limit /* skip locked */)
@@ -221,6 +247,9 @@ WHERE id IN (
     WHERE lane = :lane AND state = 'ready' AND rescues >= 2 AND due_ms <= :now AND kind IN (:kinds) AND (
         SELECT COUNT(*) FROM jobs x
         WHERE x.key = r.key AND x.kind = r.kind AND x.lane = r.lane AND x.state = 'running') < 1
+    -- Whatever runs beside poison is rescued with it: it waits until its process runs nothing, if not for ever.
+    AND (due_ms < :starved_ms OR (
+        SELECT COUNT(*) FROM jobs y WHERE y.owner = :owner AND y.owner <> '' AND y.state = 'running') < 1)
     ORDER BY priority, arrived_ms, id LIMIT 1 /* skip locked */)
 RETURNING id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, reason, dead_class,
     run_id;
@@ -246,11 +275,12 @@ ORDER BY j.id /* lock */;
 -- name: finish_job
 UPDATE jobs SET state = 'done', ended_ms = :now, reason = '' WHERE id = :id AND token = :token AND state || '' = 'running'
 RETURNING id, EXISTS (SELECT 1 FROM jobs r WHERE r.lane = jobs.lane AND r.kind = jobs.kind AND r.key = jobs.key
-    AND r.state = 'ready');
+    AND r.state = 'ready'), EXISTS (SELECT 1 FROM jobs d WHERE d.lane = jobs.lane AND d.kind = jobs.kind
+    AND d.key = jobs.key AND d.state = 'dead');
 
 -- name: ready_again
 UPDATE jobs SET state = 'ready', token = '', owner = '', due_ms = :due_ms, fixed = :fixed, reason = :reason,
-    attempts = attempts + :attempts, rescues = rescues + :rescues, started_ms = 0
+    attempts = attempts + :attempts, rescues = :rescues, started_ms = 0
 WHERE id = :id AND token = :token AND state || '' = 'running' RETURNING id;
 
 -- name: supersede_running
@@ -291,28 +321,51 @@ UNION SELECT key FROM jobs WHERE lane = :lane AND kind = :kind AND key IN (:keys
 -- name: job_depth
 SELECT lane, kind, priority, SUM(CASE WHEN state = 'ready' THEN 1 ELSE 0 END),
     SUM(CASE WHEN state = 'running' THEN 1 ELSE 0 END), MIN(arrived_ms),
-    SUM(CASE WHEN state = 'ready' AND due_ms <= :now THEN 1 ELSE 0 END)
+    SUM(CASE WHEN state = 'ready' AND due_ms <= :now THEN 1 ELSE 0 END), SUM(CASE WHEN attempts > 0 THEN 1 ELSE 0 END)
 FROM (
-    SELECT lane, kind, priority, state, arrived_ms, due_ms FROM jobs WHERE state = 'ready'
-    UNION ALL SELECT lane, kind, priority, state, arrived_ms, due_ms FROM jobs WHERE state = 'running') AS open_jobs
+    SELECT lane, kind, priority, state, arrived_ms, due_ms, attempts FROM jobs WHERE state = 'ready'
+    UNION ALL SELECT lane, kind, priority, state, arrived_ms, due_ms, attempts FROM jobs WHERE state = 'running'
+) AS open_jobs
 GROUP BY lane, kind, priority ORDER BY lane, priority, kind;
 
+-- Filters of dead letters are kept from the indexes: the newest of a hundred thousand are found by their time.
 -- name: dead_jobs
 SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, reason, dead_class,
-    run_id FROM jobs WHERE state = 'dead' AND lane IN (:lanes) AND (:dead_class = '' OR dead_class = :dead_class)
-AND ended_ms >= :since_ms ORDER BY ended_ms DESC, id DESC LIMIT :limit;
+    run_id, ended_ms FROM jobs
+WHERE state = 'dead' AND ended_ms >= :since_ms AND lane || '' IN (:lanes) AND kind || '' IN (:kinds)
+AND (:dead_class = '' OR dead_class || '' = :dead_class) ORDER BY ended_ms DESC, id DESC LIMIT :limit;
+
+-- name: count_dead
+SELECT lane, kind, dead_class, COUNT(*), SUM(CASE WHEN ended_ms >= :since_ms THEN 1 ELSE 0 END)
+FROM jobs WHERE state = 'dead' GROUP BY lane, kind, dead_class ORDER BY lane, kind, dead_class;
+
+-- name: any_dead
+SELECT 1 FROM jobs WHERE state = 'dead' AND ended_ms > 0 ORDER BY ended_ms DESC LIMIT 1;
+
+-- name: dead_of_keys
+SELECT lane, kind, key, MIN(priority) FROM jobs
+WHERE state = 'dead' AND lane IN (:lanes) AND kind IN (:kinds) AND key IN (:keys)
+GROUP BY lane, kind, key ORDER BY lane, kind, key;
 
 -- name: dead_by_ids
-SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, reason, dead_class,
-    run_id FROM jobs WHERE id IN (:ids) AND state || '' = 'dead' ORDER BY lane, kind, key, id /* lock */;
+SELECT id FROM jobs WHERE id IN (:ids) AND state || '' = 'dead' ORDER BY lane, kind, key, id /* lock */;
 
--- name: revive_job
-UPDATE jobs SET state = 'ready', dead_class = '', reason = '', attempts = 0, rescues = 0, due_ms = :now, fixed = 0,
-    token = '', owner = '', started_ms = 0, ended_ms = 0
-WHERE id = :id AND state || '' = 'dead' RETURNING id;
+-- A count, as in best_job. Of two of one key the newer one lives on.
+-- name: revive_jobs
+UPDATE jobs SET state = 'ready', dead_class = '', reason = '', attempts = 0, rescues = 0, arrived_ms = :now,
+    due_ms = :now, fixed = 0, token = '', owner = '', started_ms = 0, ended_ms = 0
+WHERE id IN (:ids) AND state || '' = 'dead' AND (
+        SELECT COUNT(*) FROM jobs x
+        WHERE x.key = jobs.key AND x.kind = jobs.kind AND x.lane = jobs.lane AND x.state = 'ready') < 1
+    AND (SELECT COUNT(*) FROM jobs y WHERE y.lane = jobs.lane AND y.kind = jobs.kind AND y.key = jobs.key
+        AND y.state = 'dead' AND y.id > jobs.id) < 1
+RETURNING id;
 
--- name: supersede_dead
-UPDATE jobs SET state = 'done', superseded = 1, ended_ms = :now WHERE id = :id AND state || '' = 'dead';
+-- name: supersede_revived
+UPDATE jobs SET state = 'done', superseded = 1, ended_ms = :now WHERE id IN (:ids) AND state || '' = 'dead' AND (
+        SELECT COUNT(*) FROM jobs x
+        WHERE x.key = jobs.key AND x.kind = jobs.kind AND x.lane = jobs.lane AND x.state = 'ready') > 0
+RETURNING id;
 
 -- name: get_job
 SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, reason, dead_class,
@@ -322,7 +375,8 @@ SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescu
 SELECT COUNT(*) FROM jobs WHERE run_id = :run_id AND run_id <> '' AND state IN ('ready', 'running');
 
 -- name: count_done
-SELECT COUNT(*) FROM jobs WHERE lane = :lane AND state = 'done' AND ended_ms >= :since_ms AND superseded = 0;
+SELECT COUNT(*), SUM(attempts) FROM jobs
+WHERE lane = :lane AND kind = :kind AND state = 'done' AND superseded = 0 AND ended_ms >= :since_ms;
 
 -- processes and locks
 
@@ -347,7 +401,7 @@ INSERT INTO locks (key, token, owner, until_ms) VALUES (:key, :token, :owner, :u
 ON CONFLICT (key) DO UPDATE SET token = excluded.token, owner = excluded.owner, until_ms = excluded.until_ms
 WHERE locks.until_ms <= :now OR locks.token = excluded.token OR NOT EXISTS (
     SELECT 1 FROM processes p WHERE p.name = locks.owner AND p.heartbeat_ms > :fresh_ms)
-RETURNING key;
+RETURNING key, token;
 
 -- name: held_locks
 SELECT key FROM locks WHERE token = :token AND key IN (:keys);
@@ -369,10 +423,13 @@ ON CONFLICT (id) DO UPDATE SET link_key = excluded.link_key, source_id = exclude
 -- name: open_create
 INSERT INTO open_creates (hmac, write_id) VALUES (:hmac, :write_id)
 ON CONFLICT (hmac) DO UPDATE SET write_id = excluded.write_id WHERE open_creates.write_id = excluded.write_id
-RETURNING hmac;
+RETURNING hmac, write_id;
 
 -- name: close_create
 DELETE FROM open_creates WHERE write_id = :id;
+
+-- name: close_creates
+DELETE FROM open_creates WHERE write_id IN (:ids);
 
 -- name: open_creates
 SELECT hmac, write_id FROM open_creates WHERE hmac IN (:hmacs);
@@ -424,8 +481,8 @@ FROM own_writes WHERE answer = '' ORDER BY id LIMIT :limit;
 SELECT COUNT(*) FROM own_writes WHERE answer = '';
 
 -- name: spent_generations
-SELECT COUNT(*) FROM own_writes
-WHERE side = :side AND kind = 'create' AND source_id = :source_id AND answer IN ('lost', 'refused');
+SELECT source_id, COUNT(*) FROM own_writes
+WHERE side = :side AND kind = 'create' AND source_id IN (:ids) AND answer IN ('lost', 'refused') GROUP BY source_id;
 
 -- name: rekey_writes
 UPDATE own_writes SET link_key = :new_key WHERE link_key = :old_key AND answer = '';
@@ -448,6 +505,16 @@ SELECT payment_id FROM purchases WHERE state IN ('waiting', 'unmatched') AND cus
 
 -- name: purchases_waiting_for_hmacs
 SELECT payment_id FROM purchases WHERE state IN ('waiting', 'unmatched') AND hmac <> '' AND hmac IN (:hmacs)
+ORDER BY created_ms, payment_id;
+
+-- name: purchases_waiting_near
+SELECT payment_id, created_ms FROM purchases
+WHERE state IN ('waiting', 'unmatched') AND hmac <> '' AND hmac IN (:hmacs)
+UNION SELECT payment_id, created_ms FROM purchases WHERE state IN ('waiting', 'unmatched') AND customer_id <> ''
+AND customer_id IN (SELECT id FROM emails WHERE side = 'stripe' AND hmac IN (:hmacs)) ORDER BY created_ms, payment_id;
+
+-- name: purchases_todo_of
+SELECT payment_id FROM purchases WHERE contact_id <> '' AND contact_id IN (:ids) AND state || '' = 'todo'
 ORDER BY created_ms, payment_id;
 
 -- name: set_purchase_state
@@ -513,6 +580,66 @@ ORDER BY at_ms DESC, seq DESC, id DESC LIMIT :limit;
 SELECT id, at_ms, seq, kind, side, record_id, link_id, data FROM journal
 ORDER BY at_ms DESC, seq DESC, id DESC LIMIT :limit;
 
+-- the brake
+
+-- name: holding
+SELECT id, source, kind, since_ms FROM holds WHERE state = 'open'
+UNION ALL SELECT '', '', '', 0 WHERE EXISTS (SELECT 1 FROM held);
+
+-- name: open_hold
+INSERT INTO holds (id, source, kind, state, since_ms, closed_ms) VALUES (:id, :source, :kind, 'open', :now, 0)
+ON CONFLICT (source) WHERE state = 'open' DO NOTHING RETURNING id;
+
+-- name: hold_of_source
+SELECT id, source, kind, state, since_ms, 0, 0 FROM holds WHERE source = :source AND state = 'open';
+
+-- name: list_holds
+SELECT o.id, o.source, o.kind, o.state, o.since_ms, COUNT(DISTINCT h.link_id), COUNT(h.field)
+FROM holds o LEFT JOIN held h ON h.hold_id = o.id
+WHERE o.state = 'open' OR EXISTS (SELECT 1 FROM held x WHERE x.hold_id = o.id)
+GROUP BY o.id, o.source, o.kind, o.state, o.since_ms ORDER BY o.since_ms, o.id;
+
+-- name: close_hold
+UPDATE holds SET state = :state, closed_ms = :now WHERE id = :id AND state = 'open' RETURNING source;
+
+-- name: held_of_links
+SELECT h.link_id, h.field, h.side, h.data, h.hold_id, o.state FROM held h JOIN holds o ON o.id = h.hold_id
+WHERE h.link_id IN (:ids);
+
+-- name: held_page
+SELECT h.link_id, h.field, h.side, h.data, h.at_ms, k.hubspot_id, k.stripe_id FROM held h JOIN links k ON k.id = h.link_id
+WHERE h.hold_id = :id AND (h.link_id > :link_id OR (h.link_id = :link_id AND h.field > :field))
+ORDER BY h.link_id, h.field LIMIT :limit;
+
+-- name: put_held
+INSERT INTO held (link_id, field, hold_id, side, data, at_ms) VALUES (:link_id, :field, :hold_id, :side, :data, :now)
+ON CONFLICT (link_id, field) DO UPDATE SET hold_id = excluded.hold_id, side = excluded.side, data = excluded.data,
+    at_ms = excluded.at_ms;
+
+-- name: drop_held
+DELETE FROM held WHERE link_id = :link_id AND field = :field;
+
+-- name: lock_source
+INSERT INTO overwrite_sources (source, counted_ms) VALUES (:source, :now)
+ON CONFLICT (source) DO UPDATE SET counted_ms = excluded.counted_ms;
+
+-- name: forget_overwrites
+DELETE FROM overwrites WHERE source = :source AND at_ms <= :until_ms;
+
+-- name: count_overwritten
+SELECT COUNT(*) FROM overwrites WHERE source = :source;
+
+-- name: overwritten_by
+SELECT link_id FROM overwrites WHERE source = :source AND link_id IN (:ids);
+
+-- name: put_overwrite
+INSERT INTO overwrites (source, link_id, at_ms) VALUES (:source, :link_id, :now)
+ON CONFLICT (source, link_id) DO UPDATE SET at_ms = excluded.at_ms;
+
+-- name: often_written
+SELECT target_id FROM own_writes WHERE side = :side AND target_id IN (:ids) AND sent_ms >= :since_ms
+GROUP BY target_id HAVING COUNT(*) >= :least;
+
 -- pauses and rates
 
 -- name: all_pauses
@@ -526,22 +653,90 @@ ON CONFLICT (name) DO UPDATE SET reason = excluded.reason, away = excluded.away,
 DELETE FROM pauses WHERE name = :name;
 
 -- name: set_limit
-INSERT INTO rates (scope, configured, effective, tat_us, updated_ms)
-VALUES (:scope, :configured, :effective, 0, :now)
+INSERT INTO rates (scope, configured, effective, filed, ceiling, reason, lowered_ms, raised_ms, tat_us, updated_ms)
+VALUES (:scope, :configured, :effective, :filed, :ceiling, :reason, :lowered_ms, :raised_ms, 0, :now)
 ON CONFLICT (scope) DO UPDATE SET configured = excluded.configured, effective = excluded.effective,
-    updated_ms = excluded.updated_ms;
+    filed = excluded.filed, ceiling = excluded.ceiling, reason = excluded.reason, lowered_ms = excluded.lowered_ms,
+    raised_ms = excluded.raised_ms, updated_ms = excluded.updated_ms;
+
+-- name: drop_limit
+DELETE FROM rates WHERE scope = :scope;
 
 -- name: get_limit
-SELECT configured, effective FROM rates WHERE scope = :scope /* lock */;
+SELECT scope, configured, effective, filed, ceiling, reason, lowered_ms, raised_ms FROM rates
+WHERE scope = :scope /* lock */;
 
 -- name: all_limits
-SELECT scope, configured, effective FROM rates ORDER BY scope;
+SELECT scope, configured, effective, filed, ceiling, reason, lowered_ms, raised_ms FROM rates ORDER BY scope;
+
+-- name: add_use
+INSERT INTO uses (scope, span, began_ms, used, bulk) VALUES (:scope, :span, :began_ms, :used, :bulk)
+ON CONFLICT (scope, span, began_ms) DO UPDATE SET used = uses.used + excluded.used, bulk = uses.bulk + excluded.bulk;
+
+-- name: drop_uses
+DELETE FROM uses WHERE span = :span AND began_ms < :before_ms;
+
+-- name: uses_since
+SELECT scope, SUM(used), SUM(bulk) FROM uses WHERE span = :span AND began_ms >= :since_ms GROUP BY scope;
 
 -- name: get_rate
 SELECT effective, tat_us FROM rates WHERE scope = :scope;
+
+-- name: get_rates
+SELECT scope, effective, tat_us FROM rates WHERE scope IN (:scopes);
 
 -- name: take_slots
 UPDATE rates SET tat_us = :new_tat_us WHERE scope = :scope AND tat_us = :tat_us RETURNING scope;
 
 -- name: pending_ready
 SELECT id FROM jobs WHERE lane = :lane AND kind = :kind AND key = :key AND state = 'ready';
+
+-- retention: one step is a stretch of time or of ids, (after, upto]; what is open in it stays
+
+-- name: settled_events_bound
+SELECT received_ms FROM events WHERE is_read = 1 AND is_judged = 1 AND emptied = :emptied
+AND received_ms > :after AND received_ms < :before_ms ORDER BY received_ms LIMIT 1 OFFSET :skip;
+
+-- While an event of a record waits to be judged, what else is known of its values is needed.
+-- name: empty_events
+UPDATE events SET data = :nothing, emptied = 1
+WHERE is_read = 1 AND is_judged = 1 AND emptied = 0 AND received_ms > :after AND received_ms <= :upto AND (
+    SELECT COUNT(*) FROM events x WHERE x.side = events.side AND x.record_id = events.record_id AND x.is_judged = 0) < 1
+RETURNING 1;
+
+-- name: drop_events
+DELETE FROM events
+WHERE is_read = 1 AND is_judged = 1 AND emptied = :emptied AND received_ms > :after AND received_ms <= :upto AND (
+    SELECT COUNT(*) FROM events x WHERE x.side = events.side AND x.record_id = events.record_id AND x.is_judged = 0) < 1
+RETURNING 1;
+
+-- name: done_jobs_bound
+SELECT ended_ms FROM jobs WHERE lane = :lane AND kind = :kind AND state = 'done'
+AND ended_ms > :after AND ended_ms < :before_ms ORDER BY ended_ms LIMIT 1 OFFSET :skip;
+
+-- name: drop_done_jobs
+DELETE FROM jobs WHERE lane = :lane AND kind = :kind AND state = 'done' AND ended_ms > :after AND ended_ms <= :upto
+RETURNING 1;
+
+-- name: rejected_bound
+SELECT at_ms FROM rejected WHERE at_ms > :after AND at_ms < :before_ms ORDER BY at_ms LIMIT 1 OFFSET :skip;
+
+-- name: drop_rejected
+DELETE FROM rejected WHERE at_ms > :after AND at_ms <= :upto RETURNING 1;
+
+-- name: own_writes_bound
+SELECT id FROM own_writes WHERE id > :after AND id < :before ORDER BY id LIMIT 1 OFFSET :skip;
+
+-- A creation that came to nothing stays: its record may still turn up, and the next one's generation counts it.
+-- name: drop_own_writes
+DELETE FROM own_writes WHERE id > :after AND id <= :upto AND answer <> '' AND answered_ms < :before_ms
+AND (kind = 'update' OR answer NOT IN ('lost', 'refused')) AND (
+    SELECT COUNT(*) FROM events x
+    WHERE x.side = own_writes.side AND x.record_id = own_writes.target_id AND x.is_judged = 0) < 1
+RETURNING 1;
+
+-- name: conflicts_bound
+SELECT id FROM conflicts WHERE id > :after AND id < :before ORDER BY id LIMIT 1 OFFSET :skip;
+
+-- name: drop_conflicts
+DELETE FROM conflicts WHERE id > :after AND id <= :upto AND closed_ms > 0 AND closed_ms < :before_ms RETURNING 1;

@@ -107,7 +107,7 @@ class Records:
 
     def set_note(self, side: Side, record_id: str, note: str) -> None:
         """Why a record is left alone; "" if it is not."""
-        self._session.rows("set_note", side=side, id=record_id, note=note)
+        self._session.later("set_note", side=side, id=record_id, note=note)
 
     def count(self, side: Side) -> int:
         """How many records of a side are alive."""

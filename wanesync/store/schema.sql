@@ -233,3 +233,68 @@ CREATE TABLE rates (
     tat_us BIGINT NOT NULL,
     updated_ms BIGINT NOT NULL
 );
+
+-- migration: 0002 brake
+CREATE TABLE holds (
+    id TEXT NOT NULL PRIMARY KEY,
+    source TEXT NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('brake', 'loop', 'field')),
+    state TEXT NOT NULL CHECK (state IN ('open', 'released', 'discarded')),
+    since_ms BIGINT NOT NULL,
+    closed_ms BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX holds_open ON holds (source) WHERE state = 'open';
+
+CREATE TABLE held (
+    link_id TEXT NOT NULL,
+    field TEXT NOT NULL,
+    hold_id TEXT NOT NULL,
+    side TEXT NOT NULL,
+    data BLOB NOT NULL,
+    at_ms BIGINT NOT NULL,
+    PRIMARY KEY (link_id, field)
+);
+CREATE INDEX held_hold ON held (hold_id, link_id, field);
+
+CREATE TABLE overwrites (
+    source TEXT NOT NULL,
+    link_id TEXT NOT NULL,
+    at_ms BIGINT NOT NULL,
+    PRIMARY KEY (source, link_id)
+);
+
+-- Whoever counts a source has its row locked: two processes never count at once.
+CREATE TABLE overwrite_sources (
+    source TEXT NOT NULL PRIMARY KEY,
+    counted_ms BIGINT NOT NULL
+);
+
+-- migration: 0003 limits
+ALTER TABLE rates ADD COLUMN filed DOUBLE PRECISION NOT NULL DEFAULT 0;
+ALTER TABLE rates ADD COLUMN ceiling DOUBLE PRECISION NOT NULL DEFAULT 0;
+ALTER TABLE rates ADD COLUMN reason TEXT NOT NULL DEFAULT '';
+ALTER TABLE rates ADD COLUMN lowered_ms BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE rates ADD COLUMN raised_ms BIGINT NOT NULL DEFAULT 0;
+CREATE TABLE uses (
+    scope TEXT NOT NULL,
+    span TEXT NOT NULL CHECK (span IN ('second', 'day')),
+    began_ms BIGINT NOT NULL,
+    used BIGINT NOT NULL,
+    bulk BIGINT NOT NULL,
+    PRIMARY KEY (scope, span, began_ms)
+);
+
+-- migration: 0004 letters and retention
+ALTER TABLE events ADD COLUMN emptied INTEGER NOT NULL DEFAULT 0 CHECK (emptied IN (0, 1));
+-- Only what is settled may ever be emptied or dropped: what is unread or unjudged is not even in here.
+CREATE INDEX events_settled ON events (emptied, received_ms) WHERE is_read = 1 AND is_judged = 1;
+-- Everything status asks of a million jobs that ended, without a look at the rows themselves: SQLite calls an index
+-- enough only if the column of its condition is in it, too.
+DROP INDEX jobs_done;
+CREATE INDEX jobs_done ON jobs (lane, kind, ended_ms, superseded, attempts, state) WHERE state = 'done';
+CREATE INDEX jobs_dead_class ON jobs (lane, kind, dead_class, ended_ms, state) WHERE state = 'dead';
+CREATE INDEX jobs_dead_when ON jobs (ended_ms, id) WHERE state = 'dead';
+-- The few exceptions are counted, and taken off the whole.
+CREATE INDEX records_gone ON records (side, deleted, survivor) WHERE deleted = 1 OR survivor <> '';
+CREATE INDEX links_inactive ON links (state) WHERE state <> 'active';
+CREATE INDEX links_parked ON links (id) WHERE length(parked) > 0;

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from wanesync.core.model import Side
 from wanesync.store.db import Session, Value
 
 INDEX_KEY = "index_key"
+OPERATOR = "operator:"
+"""The pauses of an operator begin so: they are nobody else's to probe or to lift."""
+
+
+def operator_pause(side: Side) -> str:
+    """The name of the pause by which an operator stops a side."""
+    return f"{OPERATOR}{side}"
 
 
 class Settings:
@@ -30,6 +38,10 @@ class Settings:
         """Sets a value unless there is one; the one there is."""
         self._session.rows("add_setting", name=name, value=value)
         return self.get(name) or value
+
+    def swap(self, name: str, old: str, value: str) -> bool:
+        """Sets a value if it still is ``old``: of several processes that try, one gets True."""
+        return self._session.row("swap_setting", name=name, old=old, value=value) is not None
 
     def all(self) -> dict[str, str]:
         """Every setting but the sealed index key."""

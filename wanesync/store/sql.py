@@ -18,6 +18,8 @@ _LIST = re.compile(r"\bIN \(:(\w+)\)")
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _MIGRATION = re.compile(r"^-- migration: (\d{4}) (.+)$", re.MULTILINE)
 _COMMENT = re.compile(r"--[^\n]*")
+_TARGET = re.compile(r"\b(?:INTO|UPDATE|FROM) (\w+)")
+_WORD = re.compile(r"\w+")
 _SKIP_LOCKED = "/* skip locked */"
 _LOCK = "/* lock */"
 
@@ -31,13 +33,22 @@ class Dialect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One statement in one dialect. ``lists``: the parameters that take a list of strings. ``returns``: it has rows."""
+    """One statement in one dialect. ``lists``: the parameters that take a list of strings. ``returns``: it has rows.
+
+    ``target``: the table it writes, or reads first. ``words``: every word in it, the names of all its tables too.
+    """
 
     name: str
     text: str
     lists: frozenset[str]
     writes: bool
     returns: bool
+    target: str = ""
+    words: frozenset[str] = frozenset()
+
+    def touches(self, other: Query) -> bool:
+        """Whether it makes a difference which of two statements goes first; in doubt yes."""
+        return (self.writes and self.target in other.words) or (other.writes and other.target in self.words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +76,8 @@ def compile_query(name: str, text: str, dialect: Dialect) -> Query:
     writes = not text.startswith("SELECT")
     returns = not writes or "RETURNING" in text
     lists = frozenset(_LIST.findall(text))
+    words = frozenset(_WORD.findall(text))
+    target = _TARGET.search(text)
     if dialect is Dialect.SQLITE:
         text = text.replace(_SKIP_LOCKED, "").replace(_LOCK, "")
         text = _LIST.sub(r"IN (SELECT value FROM json_each(:\1))", text)
@@ -72,17 +85,22 @@ def compile_query(name: str, text: str, dialect: Dialect) -> Query:
         text = text.replace(_SKIP_LOCKED, "FOR UPDATE SKIP LOCKED").replace(_LOCK, "FOR UPDATE").replace("%", "%%")
         text = _LIST.sub(r"= ANY(:\1)", text)
         text = _PARAMETER.sub(r"%(\1)s", text)
-    return Query(name, text, lists, writes, returns)
+    return Query(name, text, lists, writes, returns, target[1] if target else "", words)
 
 
 @cache
 def load_queries(dialect: Dialect) -> Mapping[str, Query]:
     """Every query of ``queries.sql`` by name."""
+    return parse_queries(_read("queries.sql"), dialect)
+
+
+def parse_queries(text: str, dialect: Dialect) -> Mapping[str, Query]:
+    """The queries of a text in which each stands below its ``-- name:``."""
     queries: dict[str, Query] = {}
-    for head, text in _sections(_read("queries.sql"), _NAME):
+    for head, body in _sections(text, _NAME):
         if head[1] in queries:
-            raise ValueError(f"queries.sql has two queries named {head[1]}")
-        queries[head[1]] = compile_query(head[1], text, dialect)
+            raise ValueError(f"there are two queries named {head[1]}")
+        queries[head[1]] = compile_query(head[1], body, dialect)
     return queries
 
 
@@ -96,4 +114,4 @@ def load_migrations(dialect: Dialect) -> tuple[Migration, ...]:
             schema = re.sub(r"\bTEXT\b", 'TEXT COLLATE "C"', re.sub(r"\bBLOB\b", "BYTEA", schema))
         statements = tuple(part.strip() for part in schema.split(";") if part.strip())
         migrations.append(Migration(int(head[1]), head[2].strip(), statements))
-    return tuple(migrations)
+    return tuple(sorted(migrations, key=lambda migration: migration.number))

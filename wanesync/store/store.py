@@ -16,13 +16,15 @@ from wanesync.store.bell import Watch
 from wanesync.store.conflicts import Conflicts, Tombstones
 from wanesync.store.db import Collided, Database, Session, Surroundings
 from wanesync.store.events import Events, Rejected
+from wanesync.store.holds import Holds
 from wanesync.store.jobs import Jobs
 from wanesync.store.journal import Journal
 from wanesync.store.links import Links
 from wanesync.store.processes import Locks, Processes
 from wanesync.store.purchases import Purchases
-from wanesync.store.rates import Rates
+from wanesync.store.rates import Given, Rates
 from wanesync.store.records import Records
+from wanesync.store.retention import Retention
 from wanesync.store.seal import Seal, load_keyring
 from wanesync.store.settings import INDEX_KEY, Pauses, Settings
 from wanesync.store.sql import Dialect, load_migrations
@@ -41,8 +43,8 @@ class Tx:
     """One transaction: every table by its name. ``now_ms``: database time, the same until it ends."""
 
     __slots__ = (
-        "_session", "conflicts", "events", "jobs", "journal", "links", "locks", "now_ms", "pauses", "processes",
-        "purchases", "rates", "records", "rejected", "settings", "tombstones", "writes",
+        "_session", "conflicts", "events", "holds", "jobs", "journal", "links", "locks", "now_ms", "pauses",
+        "processes", "purchases", "rates", "records", "rejected", "retention", "settings", "tombstones", "writes",
     )  # fmt: skip
 
     def __init__(self, session: Session) -> None:
@@ -50,6 +52,7 @@ class Tx:
         self.now_ms = session.now_ms
         self.conflicts = Conflicts(session)
         self.events = Events(session)
+        self.holds = Holds(session)
         self.jobs = Jobs(session)
         self.journal = Journal(session)
         self.links = Links(session)
@@ -60,6 +63,7 @@ class Tx:
         self.rates = Rates(session)
         self.records = Records(session)
         self.rejected = Rejected(session)
+        self.retention = Retention(session)
         self.settings = Settings(session)
         self.tombstones = Tombstones(session)
         self.writes = OwnWrites(session)
@@ -124,8 +128,9 @@ class Store:
         """Reads and writes; committed on normal exit, rolled back on an exception. Raises StoreDown."""
         with self._database.session(self._around, writing=True) as session:
             yield Tx(session)
+            session.flush()
         if session.queued:
-            self._database.bell.ring()
+            self._database.bell.ring(session.queued)
         for action in session.after_commit:
             action()
 
@@ -133,6 +138,12 @@ class Store:
     def reading(self) -> Iterator[Tx]:
         """Reads one state of the database; a write raises. Raises StoreDown."""
         with self._database.session(self._around, writing=False) as session:
+            yield Tx(session)
+
+    @contextmanager
+    def glance(self) -> Iterator[Tx]:
+        """Reads, each statement for itself: for looks that decide nothing, at the least cost. Raises StoreDown."""
+        with self._database.glance(self._around) as session:
             yield Tx(session)
 
     def run(self, work: Callable[[Tx], _T]) -> _T:
@@ -151,11 +162,16 @@ class Store:
         with self._database.light_session(self._around) as session:
             return Rates(session).reserve(scope, slots)
 
-    def wait_for_work(self, timeout_ms: int) -> bool:
-        """Returns early, and True, when work may have arrived since this thread last waited."""
+    def assign(self, scope: str, wants: Sequence[Sequence[str]], room: int) -> Given:
+        """Slots for wants that fall under narrower scopes, outside any transaction (see Rates.assign)."""
+        with self._database.light_session(self._around) as session:
+            return Rates(session).assign(scope, wants, room)
+
+    def wait_for_work(self, timeout_ms: int, lane: str = "") -> bool:
+        """Returns early, and True, when work (of a lane, or any) may have arrived since this thread last waited."""
         watch: Watch | None = getattr(self._watches, "watch", None)
-        if watch is None:
-            watch = self._watches.watch = Watch()
+        if watch is None or watch.lane != lane:
+            watch = self._watches.watch = Watch(lane)
         return self._database.wait(watch, timeout_ms)
 
     def ring(self) -> None:

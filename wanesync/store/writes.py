@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 from wanesync.core.errors import WanesyncError
 from wanesync.core.model import Answer, OwnWrite, Side, WriteKind
-from wanesync.store.db import Row, Session
+from wanesync.store.db import Row, Session, Value
 from wanesync.store.payload import pack_write, unpack_write
 
 
@@ -29,13 +29,20 @@ class OwnWrites:
 
     def put(self, write: OwnWrite) -> None:
         """Stores a write whole. An open create takes its addresses: raises IntentTaken, and then stored nothing."""
-        if write.kind is WriteKind.CREATE and write.answer is None and write.hmacs:
-            if len(write.hmacs) == 1:
-                self._open(write)
-            else:
-                with self._session.savepoint():
-                    self._open(write)
-        self._session.rows(
+        taken = self.put_many([write])
+        if taken:
+            raise IntentTaken(taken[write.id])
+
+    def put_many(self, writes: Collection[OwnWrite]) -> dict[str, str]:
+        """Each as ``put``; those that found an address taken are not stored: id -> the open create that has it."""
+        taken = self._open([w for w in writes if w.kind is WriteKind.CREATE and w.answer is None and w.hmacs])
+        for write in writes:
+            if write.id not in taken:
+                self._put(write)
+        return taken
+
+    def _put(self, write: OwnWrite) -> None:
+        self._session.later(
             "put_write",
             id=write.id,
             side=write.side,
@@ -52,15 +59,19 @@ class OwnWrites:
             now=self._session.now_ms,
         )
 
-    def put_many(self, writes: Iterable[OwnWrite]) -> None:
-        """Each as ``put``."""
-        for write in writes:
-            self.put(write)
-
-    def _open(self, write: OwnWrite) -> None:
-        for hmac in sorted(write.hmacs):
-            if not self._session.row("open_create", hmac=hmac, write_id=write.id):
-                raise IntentTaken(self.open_for_hmacs([hmac]).get(hmac, ""))
+    def _open(self, writes: Collection[OwnWrite]) -> dict[str, str]:
+        """Takes the addresses of open creates, all of one or none: id -> who was in the way. The first comer wins."""
+        # Every process in the order of the addresses: two that want the same ones must not wait for each other.
+        pairs = sorted(((hmac, w.id) for w in writes for hmac in w.hmacs), key=lambda pair: pair[0])
+        wanted: list[dict[str, Value]] = [{"hmac": hmac, "write_id": write_id} for hmac, write_id in pairs]
+        got = {(row[0], row[1]) for row in self._session.each("open_create", wanted)}
+        late = [w for w in writes if any((hmac, w.id) not in got for hmac in w.hmacs)]
+        if not late:
+            return {}
+        holders = self.open_for_hmacs({hmac for w in late for hmac in w.hmacs})
+        mine = {w.id: {hmac for hmac in w.hmacs if (hmac, w.id) in got} for w in late}
+        self._session.rows("close_creates", ids=[w.id for w in late])
+        return {w.id: next(holders[hmac] for hmac in sorted(w.hmacs - mine[w.id])) for w in late}
 
     def open_for_keys(self, link_keys: Collection[str], side: Side | None = None) -> list[OwnWrite]:
         """Open intents of some keys, the oldest first."""
@@ -76,8 +87,8 @@ class OwnWrites:
     def answer(self, write_id: str, answer: Answer, target_id: str = "") -> None:
         """How it ended; frees its addresses. ``target_id``: the record it made or found."""
         now_ms = self._session.now_ms
-        self._session.rows("answer_write", id=write_id, answer=answer, target_id=target_id, now=now_ms)
-        self._session.rows("close_create", id=write_id)
+        self._session.later("answer_write", id=write_id, answer=answer, target_id=target_id, now=now_ms)
+        self._session.later("close_create", id=write_id)
 
     def set_target(self, write_id: str, target_id: str) -> None:
         """The record a write goes to, when that is learnt later (a merge)."""
@@ -85,7 +96,7 @@ class OwnWrites:
 
     def sent(self, write_id: str) -> None:
         """It leaves us now, once more."""
-        self._session.rows("sent_write", id=write_id, now=self._session.now_ms)
+        self._session.later("sent_write", id=write_id, now=self._session.now_ms)
 
     def get(self, write_id: str) -> OwnWrite | None:
         """One write."""
@@ -128,7 +139,7 @@ class OwnWrites:
     def refresh(self, write: OwnWrite) -> None:
         """The same body goes out again under its key, planned from newer values."""
         data = self._session.seal.seal(pack_write(write), "own_writes", write.id, "data")
-        self._session.rows("refresh_write", id=write.id, data=data)
+        self._session.later("refresh_write", id=write.id, data=data)
 
     def recent(self, side: Side, target_ids: Collection[str], since_ms: int) -> dict[str, list[OwnWrite]]:
         """Target -> what we sent to it at or after a time, the oldest first, answered or not."""
@@ -148,7 +159,11 @@ class OwnWrites:
 
     def next_generation(self, source_side: Side, source_id: str) -> int:
         """How many creations for this record were lost or refused: the generation of its next one."""
-        return self._session.number("spent_generations", side=source_side.other, source_id=source_id)
+        return self.next_generations(source_side, [source_id]).get(source_id, 0)
+
+    def next_generations(self, source_side: Side, source_ids: Collection[str]) -> dict[str, int]:
+        """As ``next_generation`` for many records; those without such a creation are left out."""
+        return dict(self._session.rows("spent_generations", side=source_side.other, ids=source_ids))
 
     def rekey(self, old_key: str, new_key: str) -> None:
         """Open intents follow their contact into the one it was merged into."""

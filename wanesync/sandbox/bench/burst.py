@@ -10,12 +10,15 @@ from itertools import pairwise
 from wanesync.core.model import Side
 from wanesync.sandbox.bench.arrivals import PAIRS, Arrivals, Load
 from wanesync.sandbox.bench.figures import describe_machine, percentile, spread
+from wanesync.sandbox.bench.mishaps import Blows, Mishaps
 from wanesync.sandbox.bench.observed import Observer, Span
 from wanesync.sandbox.bench.stage import Limits, Running, build_sandbox, run_everything
+from wanesync.sandbox.bench.verdict import come_to_rest, judge
 from wanesync.sandbox.server import clock_ms
 
 WITHIN_S = 30.0
 SAMPLE_MS = 1000
+REST_S = 120.0
 BUSY_S = 2.0
 """Work waits while at least so many seconds' worth of creations are not done."""
 
@@ -49,17 +52,22 @@ class _Run:
     arrivals: Arrivals
     observer: Observer
     limits: Limits
+    blows: Blows
     samples: list[Sample] = field(default_factory=list)
     pause: threading.Event = field(default_factory=threading.Event)
 
     def carry_out(self) -> None:
         """Let everything arrive, then wait until it is done or far too late."""
         start_ms = self.observer.start_ms
+        half_ms = self.arrivals.load.seconds * 500
         for offset_ms, act, number in self.arrivals.due():
             while (wait_ms := start_ms + offset_ms - clock_ms()) > 0:
                 self._sample()
                 self.pause.wait(min(wait_ms, 20) / 1000)
+            if offset_ms >= half_ms:
+                self.blows.strike()
             act(number)
+        self.blows.finish()
         limit_ms = start_ms + 1000 * (3 * bound_s(self.arrivals.load, self.limits) + 60)
         self.observer.look()
         while self.observer.left() and clock_ms() < limit_ms:
@@ -78,16 +86,26 @@ class _Run:
         self.samples.append(Sample(now_ms, requests, waiting))
 
 
-def measure(load: Load, limits: Limits, workers: int, database: str | None) -> Measured:
-    """Run one burst; keys as in the design's doors, latencies from the edit's commit to the other side's."""
+def measure(load: Load, limits: Limits, workers: int, database: str | None, mishaps: Mishaps | None = None) -> Measured:
+    """Run one burst; keys as in the design's doors, latencies from the edit's commit to the other side's.
+
+    ``database``: None, an address, or ``postgres`` for one of the bench's own. Raises ConfigError.
+    """
+    mishaps = mishaps or Mishaps()
+    mishaps.check(database)
     sandbox = build_sandbox(limits)
     arrivals = Arrivals(sandbox, load)
     arrivals.plant_buyers()
     with run_everything(sandbox, database, limits, workers) as running:
+        for machine in sandbox.machines.values():
+            machine.set_faults(mishaps.faults)
         costs = _Costs(running)
-        run = _Run(running, arrivals, Observer(arrivals, clock_ms()), limits)
+        run = _Run(running, arrivals, Observer(arrivals, clock_ms()), limits, Blows(mishaps, running))
         run.carry_out()
-        figures = _figures(run) | costs.figures(load) | {"machine": describe_machine(running.stage.database)}
+        figures = _figures(run) | costs.figures(load)
+        # Whatever comes late, such as a third delivery or a rescued job, must change nothing any more.
+        figures |= {"at_rest": come_to_rest(running, REST_S), **judge(arrivals), "extra_records": _extra(run)}
+        figures["machine"] = describe_machine(running.stage.database)
     spans = run.observer.spans
     contacts, charges, addresses = spans(arrivals.contacts), spans(arrivals.charges), spans(arrivals.addresses)
     return Measured(figures, contacts, charges, addresses, load, limits)
@@ -101,7 +119,7 @@ class _Costs:
         self._before = self._now()
 
     def _now(self) -> tuple[float, float, float]:
-        workers = sum(worker.cpu_s() for worker in self._running.workers)
+        workers = sum((*(worker.cpu_s() for worker in self._running.workers), *self._running.gone_cpu_s))
         return workers, self._running.server.cpu_s(), time.process_time()
 
     def figures(self, load: Load) -> dict[str, object]:
@@ -132,7 +150,6 @@ def _figures(run: _Run) -> dict[str, object]:
         "customers_p99_s": _p99(observer.spans(run.arrivals.addresses)),
         "webhook_p99_s": round(percentile(answers_ms, 0.99) / 1000, 3),
         "left": observer.left(),
-        "extra_records": _extra(run),
         "requests": {side: counts["operations"] for side, counts in stats.items()},
         "workers": len(run.running.workers),
     }

@@ -74,6 +74,11 @@ class Program:
         fields = text.rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
 
+    def kill(self) -> None:
+        """SIGKILL: no chance to tidy up."""
+        self._process.kill()
+        self._process.communicate()
+
     def stop(self) -> None:
         """SIGTERM, and SIGKILL when it does not end within 15 s."""
         if self._process.poll() is None:

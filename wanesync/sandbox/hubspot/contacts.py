@@ -22,6 +22,7 @@ class Source:
 
 
 USER = Source("CRM_UI", "userId:1", "user")
+IMPORT = Source("IMPORT", "importId:7", "user")
 MERGE = Source("MERGE_OBJECTS", "userId:1", "user")
 
 

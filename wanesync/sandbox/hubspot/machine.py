@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from wanesync.sandbox.faults import Faults
 from wanesync.sandbox.hubspot.answers import Answer, Json, Refusal, encode
 from wanesync.sandbox.hubspot.call import Call, parse_body, parse_query
-from wanesync.sandbox.hubspot.contacts import USER, Contact
+from wanesync.sandbox.hubspot.contacts import IMPORT, USER, Contact
 from wanesync.sandbox.hubspot.events import Events
 from wanesync.sandbox.hubspot.gate import Gate, identify
 from wanesync.sandbox.hubspot.notes import Notes
@@ -105,7 +105,8 @@ class HubSpotMachine:
     def edit(self, kind: str, record_id: str | None, values: Mapping[str, str], now_ms: int) -> str:
         """An edit by a person in HubSpot's pages; the id of the record (merge: of the survivor).
 
-        Kinds: create, update, delete, merge (values ``into`` and ``from``), erase (privacy deletion).
+        Kinds: create, update, import (an update by a file of many), delete, merge (values ``into`` and
+        ``from``), erase (privacy deletion).
         Raises ValueError that says what is wrong.
         """
         try:
@@ -115,12 +116,12 @@ class HubSpotMachine:
                 primary, other = self._contact(values.get("into")), self._contact(values.get("from"))
                 return str(self.portal.merge(primary, other, USER, now_ms).id)
             contact = self._contact(record_id)
-            if kind == "update":
-                self.portal.change(contact, values, USER, now_ms)
+            if kind in ("update", "import"):
+                self.portal.change(contact, values, USER if kind == "update" else IMPORT, now_ms)
             elif kind in ("delete", "erase"):
                 self.portal.delete(contact, USER, now_ms, private=kind == "erase")
             else:
-                raise ValueError(f"kind {kind!r}: create, update, delete, merge or erase is wanted")
+                raise ValueError(f"kind {kind!r}: create, update, import, delete, merge or erase is wanted")
         except Refusal as refusal:
             raise ValueError(refusal.message) from refusal
         return str(contact.id)

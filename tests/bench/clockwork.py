@@ -1,0 +1,215 @@
+"""Virtual time for a real worker: its lanes take turns on one clock that leaps from one event to the next.
+
+Lanes are threads of which only one runs at a time, so that ``Worker.turn`` runs as it is: where it would
+sleep, the clock goes on to whatever is due next. What runs takes no time; only requests do. The same
+random source gives the same run.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from wanesync.core.model import Side
+from wanesync.engine.context import Call
+from wanesync.engine.worker import BEAT_MS, GATHER_MS, SWEEP_MS, Worker
+from wanesync.store.store import Store
+
+START_MS = 1_800_000_000_000
+COMMIT_CALLS = 64
+
+
+class Over(Exception):
+    """Ends the thread of a lane when the run is over."""
+
+
+@dataclass(slots=True)
+class Lane:
+    """One thread that is stepped. ``wakes``: counts its sleeps, so that an old alarm does not end a new one.
+
+    ``hears``: the lane of work it waits for, "" for any, None for none.
+    """
+
+    thread: threading.Thread
+    go: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    wakes: int = 0
+    hears: str | None = None
+
+
+@dataclass(slots=True)
+class Clockwork:
+    """The time, what is due when, and the lanes. It is the ``Clock`` of whatever runs under it."""
+
+    now: int = START_MS
+    over: bool = False
+    lanes: dict[int, Lane] = field(default_factory=dict)
+    _due: list[tuple[int, int, Callable[[], None]]] = field(default_factory=list)
+    _order: itertools.count[int] = field(default_factory=itertools.count)
+    _back: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    _failed: list[BaseException] = field(default_factory=list)
+
+    def now_ms(self) -> int:
+        """The time."""
+        return self.now
+
+    def at(self, at_ms: int, act: Callable[[], None]) -> None:
+        """Do something at a time."""
+        heapq.heappush(self._due, (max(at_ms, self.now), next(self._order), act))
+
+    def every(self, interval_ms: int, act: Callable[[], None]) -> None:
+        """Do something again and again."""
+
+        def turn() -> None:
+            act()
+            self.at(self.now + interval_ms, turn)
+
+        self.at(self.now + interval_ms, turn)
+
+    def run_until(self, at_ms: int) -> None:
+        """Let everything due until then happen."""
+        while self._due and self._due[0][0] <= at_ms:
+            self.now, _, act = heapq.heappop(self._due)
+            act()
+            if self._failed:
+                raise self._failed[0]
+        self.now = at_ms
+
+    # -- lanes
+
+    def spawn(self, act: Callable[[], None]) -> None:
+        """A lane of its own for something that may sleep; it begins now."""
+
+        def live() -> None:
+            lane.go.acquire()
+            try:
+                if not self.over:
+                    act()
+            except Over:
+                pass
+            except BaseException as error:  # noqa: BLE001 - told by ``run_until``
+                self._failed.append(error)
+            finally:
+                del self.lanes[threading.get_ident()]
+                self._back.release()
+
+        lane = Lane(threading.Thread(target=live, daemon=True))
+        lane.thread.start()
+        assert lane.thread.ident is not None
+        self.lanes[lane.thread.ident] = lane
+        self._alarm(lane, self.now)
+
+    def loop(self, turn: Callable[[], None]) -> None:
+        """A lane that takes one turn after the other."""
+
+        def turns() -> None:
+            while True:
+                turn()
+
+        self.spawn(turns)
+
+    def sleep_until(self, at_ms: float) -> None:
+        """A lane sleeps; what has no lane of its own must not."""
+        self._sleep(max(self.now, -int(-at_ms // 1)), None)
+
+    def wait_for_work(self, timeout_ms: int, lane: str = "") -> bool:
+        """A lane waits until the store rings for its work, or the time is over."""
+        self._sleep(self.now + timeout_ms, lane)
+        return True
+
+    def ring(self, lanes: Iterable[str] = ()) -> None:
+        """Whoever waits for work of one of the lanes wakes; without any, everyone who waits for work."""
+        rung = {"", *(lanes or Side)}
+        for lane in list(self.lanes.values()):
+            if lane.hears in rung:
+                lane.hears = None
+                self._alarm(lane, self.now)
+
+    def end(self) -> None:
+        """Every lane ends where it sleeps."""
+        self.over = True
+        for lane in list(self.lanes.values()):
+            lane.go.release()
+            self._back.acquire()
+            lane.thread.join()
+
+    def _sleep(self, at_ms: int, hears: str | None) -> None:
+        lane = self.lanes.get(threading.get_ident())
+        assert lane is not None, "something slept that is no lane"
+        lane.hears = hears
+        self._alarm(lane, at_ms)
+        self._back.release()
+        lane.go.acquire()
+        if self.over:
+            raise Over
+
+    def _alarm(self, lane: Lane, at_ms: int) -> None:
+        lane.wakes += 1
+        wakes = lane.wakes
+        self.at(at_ms, lambda: self._resume(lane, wakes))
+
+    def _resume(self, lane: Lane, wakes: int) -> None:
+        if lane.wakes == wakes:
+            lane.hears = None
+            lane.go.release()
+            self._back.acquire()
+
+
+class Pool(Executor):
+    """Carries each call out in its slot: what is submitted is ``Worker._send`` with a call and its slot."""
+
+    def __init__(self, clock: Clockwork) -> None:
+        self._clock = clock
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Once its slot has come."""
+        _, slot_ms, *_ = args
+        self._clock.at(slot_ms, lambda: self._clock.spawn(lambda: fn(*args, **kwargs)))
+        return Future()
+
+
+class Answers:
+    """Stands where a worker puts its answers, and commits them in the rhythm of its committer."""
+
+    def __init__(self, worker: Worker, clock: Clockwork) -> None:
+        self._worker, self._clock = worker, clock
+        self._arrived: list[tuple[Call, object]] = []
+
+    def put(self, answer: tuple[Call, object]) -> None:
+        """An answer; the first one to come begins a batch."""
+        self._arrived.append(answer)
+        if len(self._arrived) == 1:
+            # ``Worker`` itself asks this right after it took the answer: whether more are to be expected.
+            self._clock.at(self._clock.now, self._gather)
+
+    def empty(self) -> bool:
+        """Whether nothing is to be committed."""
+        return not self._arrived
+
+    def _gather(self) -> None:
+        wait_ms = GATHER_MS if self._worker._crowded() else 0
+        self._clock.at(self._clock.now + wait_ms, self._commit)
+
+    def _commit(self) -> None:
+        batch, self._arrived = self._arrived[:COMMIT_CALLS], self._arrived[COMMIT_CALLS:]
+        if self._arrived:
+            self._clock.at(self._clock.now, self._gather)
+        self._worker._commit(batch)
+
+
+def put_under(clock: Clockwork, store: Store, worker: Worker) -> None:
+    """Start a worker whose every wait is the clock's: its lanes, pools, committer and heart."""
+    store.wait_for_work = clock.wait_for_work  # type: ignore[method-assign]
+    store._database.bell.ring = clock.ring  # type: ignore[method-assign]
+    worker._pools = dict.fromkeys(worker.sides, Pool(clock))  # type: ignore[arg-type]
+    worker.outcomes = Answers(worker, clock)  # type: ignore[assignment]
+    worker.beat()
+    clock.every(BEAT_MS, worker.beat)
+    clock.every(SWEEP_MS, worker.sweep)
+    for side in worker.sides:
+        clock.loop(partial(worker.turn, side))

@@ -1,0 +1,48 @@
+"""huey on SQLite: one consumer thread, every commit flushed as ours is."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from huey import SqliteHuey
+
+from tests.bench.rivals.race import Stopwatch, race
+
+POLL_S = 0.001
+
+
+class Huey:
+    """Tasks without a result. A task is deleted when it is taken: a worker that dies loses it."""
+
+    def __init__(self) -> None:
+        logging.getLogger("huey").setLevel(logging.ERROR)
+        self.done = 0
+
+    def fill(self, url: str, jobs: int) -> None:
+        """huey has no bulk door; flushing each of so many commits would take minutes and is not what is measured."""
+        queue = SqliteHuey("race", filename=url, fsync=False)
+        task = queue.task()(self._work)
+        for number in range(jobs):
+            task(number)
+
+    def drain(self, url: str, seconds: float, watch: Stopwatch) -> None:
+        """One consumer thread: more of them only wait for the same file."""
+        queue = SqliteHuey("race", filename=url, fsync=True)
+        queue.task()(self._work)
+        consumer = queue.create_consumer(workers=1, periodic=False, initial_delay=POLL_S, max_delay=POLL_S)
+        wanted = queue.pending_count()
+        watch.go()
+        consumer.start()
+        end_s = time.monotonic() + seconds
+        while self.done < wanted and time.monotonic() < end_s:
+            time.sleep(POLL_S)
+        consumer.stop(graceful=True)
+        watch.stop(self.done)
+
+    def _work(self, _number: int) -> None:
+        self.done += 1
+
+
+if __name__ == "__main__":
+    race(Huey())

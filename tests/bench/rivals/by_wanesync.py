@@ -1,0 +1,91 @@
+"""Our job table as a worker uses it: leases, fencing tokens, a lock per key, heartbeats and sweeps."""
+
+from __future__ import annotations
+
+import base64
+import random
+import threading
+import time
+
+from tests.bench.rivals.race import Stopwatch, race
+from wanesync.core.ids import make_id
+from wanesync.core.job import Job, JobKind, JobRequest
+from wanesync.core.model import Side
+from wanesync.engine.context import LOCK_MS
+from wanesync.engine.outcome import finish_all, still_ours
+from wanesync.engine.worker import BEAT_MS, LEASE_MS, SWEEP_MS
+from wanesync.store.store import Store, Tx, open_store
+
+BATCH = 100
+CHUNK = 1_000
+KEYS = [f"race:{base64.b64encode(bytes(32)).decode()}"]
+
+
+class Wanesync:
+    """Write jobs of the Stripe lane, one per contact."""
+
+    def fill(self, url: str, jobs: int) -> None:
+        """Reconcile queues so: many at once, and each may join one that waits."""
+        store = _open(url)
+        for start in range(0, jobs, CHUNK):
+            keys = [f"contact:{number}" for number in range(start, min(start + CHUNK, jobs))]
+            requests = [JobRequest(Side.STRIPE, JobKind.WRITE, key) for key in keys]
+            store.run(lambda tx, requests=requests: tx.jobs.put_many(requests))  # type: ignore[misc] # the loop's value
+        store.close()
+
+    def drain(self, url: str, seconds: float, watch: Stopwatch) -> None:
+        """Claim and lock in one transaction, check the lease and finish in another."""
+        store = _open(url)
+        owner = make_id(store.now_ms(), random.SystemRandom())
+        over = threading.Event()
+        _beat(store, owner)
+        heart = threading.Thread(target=_live, args=(store, owner, over))
+        heart.start()
+        done = 0
+        watch.go()
+        end_s = time.monotonic() + seconds
+        while time.monotonic() < end_s:
+            jobs = store.run(lambda tx: _claim(tx, owner))
+            if not jobs:
+                break
+            done += store.run(lambda tx, jobs=jobs: _finish(tx, jobs))  # type: ignore[misc] # the loop's value
+        watch.stop(done)
+        over.set()
+        heart.join()
+        store.close()
+
+
+def _open(url: str) -> Store:
+    return open_store(url if "://" in url else f"sqlite:{url}", KEYS, migrate=True)
+
+
+def _claim(tx: Tx, owner: str) -> list[Job]:
+    """A job whose lock is taken would wait; here each key has one job."""
+    jobs = tx.jobs.claim(Side.STRIPE, [JobKind.WRITE], BATCH, owner)
+    locked = tx.locks.take_each({job.token: [job.key] for job in jobs}, owner, tx.now_ms + LOCK_MS)
+    assert len(locked) == len(jobs), "two jobs of one key ran at once"
+    return jobs
+
+
+def _finish(tx: Tx, jobs: list[Job]) -> int:
+    ours = still_ours(tx, jobs)
+    finish_all(tx, ours)
+    return len(ours)
+
+
+def _live(store: Store, owner: str, over: threading.Event) -> None:
+    """The heart of a worker, in its rhythm."""
+    beats = 0
+    while not over.wait(SWEEP_MS / 1000):
+        beats += 1
+        if beats % (BEAT_MS // SWEEP_MS) == 0:
+            _beat(store, owner)
+        store.run(lambda tx: tx.jobs.sweep(LEASE_MS))
+
+
+def _beat(store: Store, owner: str) -> None:
+    store.run(lambda tx: tx.processes.beat(owner, str(Side.STRIPE), 0))
+
+
+if __name__ == "__main__":
+    race(Wanesync())

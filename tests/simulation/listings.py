@@ -1,0 +1,54 @@
+"""Reconcile in a simulation, as the command does it: cursors first, then both listings, the jobs, and a catch-up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.simulation.net import EMPTY, FAILS
+from tests.simulation.parts import Gate
+from wanesync.core.errors import CallError, GuardError, SideDown, StoreDown
+from wanesync.core.model import Side
+from wanesync.engine.catch_up import CatchUp
+from wanesync.engine.context import Engine
+from wanesync.engine.limits import Budget
+from wanesync.engine.reconcile import Reconcile
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+
+def list_all(world: World) -> bool:
+    """One reconcile; False: a side or the database was in trouble, and it has to be run again."""
+    engine = world.rng.choice(world.processes).worker.engine
+    pacers = {side: Gate(Budget(engine.store, side), world.between) for side in Side}
+    world.net.spoiled = _spoil(world)
+    world.say("list", world.net.spoiled or "")
+    try:
+        _list(world, engine, pacers)
+        return True
+    except (CallError, SideDown, StoreDown, GuardError) as error:
+        world.say("not listed", error)
+        return False
+    finally:
+        world.net.spoiled = None
+
+
+def _spoil(world: World) -> tuple[Side, str] | None:
+    """Which side's listing fails, or shows nothing at all though there are links (else nobody could tell)."""
+    if not world.failing or "guard" not in world.features or world.rng.random() < 0.5:
+        return None
+    how = world.rng.choice((FAILS, EMPTY)) if world.eye.links.count_active() else FAILS
+    return world.rng.choice(list(Side)), how
+
+
+def _list(world: World, engine: Engine, pacers: dict[Side, Gate]) -> None:
+    CatchUp(engine, pacers).mark_start()  # type: ignore[arg-type]
+    rounds = Reconcile(engine, pacers)  # type: ignore[arg-type]
+    listed, report = rounds.look(lambda _side, _count: None, lambda _count: None)
+    if world.net.spoiled and world.net.spoiled[1] == FAILS:
+        world.blame("a listing that failed was used")
+    rounds.queue(listed, report, force=True)
+    world.say("listed", dict(report.counts), report.keys)
+    for side in Side:
+        caught = CatchUp(engine, pacers).run(side)  # type: ignore[arg-type]
+        world.say("caught up", caught)

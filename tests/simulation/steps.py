@@ -1,0 +1,135 @@
+"""The engine's steps in a simulation, each between two points at which a process may die or others may act.
+
+What the loops of ``engine/worker`` do around them (an error of the store, a lease that is gone) is done here too.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tests.simulation.parts import Flight, Process
+from wanesync.core.errors import CallError, Failure, StoreDown
+from wanesync.core.job import POISON_ALONE
+from wanesync.core.model import Record, Side
+from wanesync.core.ports import CustomerAnswer
+from wanesync.engine.context import Call
+from wanesync.engine.settling import settle_all
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+
+RETRY_MS = 1_000
+
+
+def fill(world: World, process: Process, side: Side) -> None:
+    """Claim, plan and store intents: one transaction."""
+    room = world.rng.choice((1, 1, 2, 3, 6))
+    worker, lane = process.worker, process.worker.lanes[side]
+    try:
+        with worker.engine.store.reading() as tx:
+            for each in worker.sides:
+                best = worker.lanes[each].best(tx)
+                worker.custody.see(each, suspect=best is not None and best.rescues >= POISON_ALONE)
+    except StoreDown as error:
+        world.say("not filled", side, error)
+        return
+    if not worker.custody.enter(side):
+        return
+    calls: list[Call] = []
+    try:
+        alone = worker.custody.alone
+        calls = worker.engine.store.run(lambda tx: lane.fill(tx, room, alone=alone))
+    except StoreDown as error:
+        # What was claimed may be in nobody's hands.
+        worker.claim_lost = True
+        world.say("not filled", side, error)
+        return
+    finally:
+        worker.custody.leave(side, calls)
+    world.flights += [Flight(process, call, quiet=world.writes_off) for call in calls]
+    world.say("fill", side, [(call.operation, [f"{j.kind} {j.key}" for j in call.jobs]) for call in calls])
+
+
+def send(world: World, flight: Flight) -> None:
+    """The lease check, or the request."""
+    worker = flight.process.worker
+    if flight.state == "claimed":
+        stale = any(job.owner != worker.engine.name for job in flight.call.jobs)
+        if worker.clock.now_ms() >= worker.lease_ends_ms or stale:
+            world.flights.remove(flight)
+            worker.custody.settle([flight.call])
+            world.say("dropped", flight.call.operation)
+            return
+        flight.state = "checked"
+        if "pause" in world.features and world.rng.random() < 0.3:
+            return
+    flight.state = "sending"
+    outer, world.flying = world.flying, flight
+    try:
+        flight.answer = flight.call.send()
+    except CallError as error:
+        flight.answer = error
+    except StoreDown as error:
+        flight.answer = CallError(flight.call.lane, Failure.NO_ANSWER, type(error).__name__)
+    world.flying = outer
+    flight.state = "answered"
+    world.say("sent", flight.call.operation, tell(flight.answer))
+
+
+def settle(world: World, flight: Flight) -> None:
+    """Commit what a call came to, with others of its process that are answered; again later if the store is down."""
+    batch = [f for f in world.flights if f.process is flight.process and f.state == "answered"]
+    batch = batch if world.rng.random() < 0.5 else [flight]
+    engine = flight.process.worker.engine
+    try:
+        follow_ups = engine.store.run(lambda tx: settle_all(engine, tx, [(f.call, f.answer) for f in batch]))
+    except StoreDown as error:
+        world.say("not settled", error)
+        for answered in batch:
+            answered.not_before_ms = world.now + RETRY_MS
+        return
+    flight.process.worker.custody.settle([f.call for f in batch], follow_ups)
+    world.flights = [f for f in world.flights if f not in batch]
+    world.flights += [Flight(flight.process, call, quiet=world.writes_off) for call in follow_ups]
+    world.say("settled", [f.call.operation for f in batch], [call.operation for call in follow_ups])
+
+
+def deliver(world: World, side: Side) -> None:
+    """Webhooks that are due reach a door: stored, or refused with 503, or stored and not answered."""
+    machine = world.machine(side)
+    due = list(machine.take_deliveries(world.now))
+    if "order" in world.features:
+        world.rng.shuffle(due)
+    for delivery in due:
+        dice = world.rng.random() if "door" in world.features and world.failing else 1.0
+        if dice < 0.1:
+            machine.finish_delivery(delivery.id, 503, world.now)
+            continue
+        parsed = world.parsers[side].parse(delivery.body, world.now)
+        try:
+            new = world.intake.store.run(partial(world.intake.keep, side=side, parsed=parsed))
+        except StoreDown as error:
+            machine.finish_delivery(delivery.id, 503, world.now)
+            world.say("not kept", side, error)
+            continue
+        if dice >= 0.2:
+            world.accepted |= {event.key: (side, event.record_id) for event in parsed.events}
+        if parsed.set_aside or parsed.foreign:
+            world.blame("a webhook was set aside")
+        machine.finish_delivery(delivery.id, None if dice < 0.2 else 200, world.now)
+        world.say("delivered", side, new, [(e.kind, e.record_id, dict(e.values)) for e in parsed.events])
+
+
+def tell(answer: object) -> str:
+    """An answer in a line of the trace, in the same words every time."""
+    if isinstance(answer, CustomerAnswer):
+        return tell(answer.record) + (" replayed" if answer.replayed else "")
+    if isinstance(answer, Record):
+        return f"{answer.id} {dict(answer.values)} {sorted(answer.emails)} other {answer.other_id}"
+    if isinstance(answer, dict):
+        return "; ".join(f"{key}: {tell(value)}" for key, value in answer.items())
+    if isinstance(answer, frozenset | set):
+        return " ".join(sorted(map(str, answer)))
+    return str(answer)

@@ -1,0 +1,108 @@
+"""The store of a simulated installation: one SQLite database in memory, seen by each process through its own clock.
+
+The database outlives a seed: its tables are emptied, so that no seed pays for the schema and for preparing
+statements again. A process may lose it for a while, also in the middle of a commit.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from wanesync.core.errors import StoreDown
+from wanesync.store.db import Surroundings
+from wanesync.store.seal import Seal, load_keyring
+from wanesync.store.sql import Dialect, load_migrations
+from wanesync.store.sqlite import SqliteDatabase, SqliteSession
+from wanesync.store.store import Store, Tx
+
+MEMORY = ":memory:"
+TABLE = re.compile(r"CREATE TABLE (?:IF NOT EXISTS )?(\w+)")
+INSERT = re.compile(r"\s*INSERT\b")
+
+Trouble = Callable[[str], bool]
+"""Whether the database is gone at this moment of a writing transaction: ``begin``, ``commit`` or ``committed``."""
+
+
+class SimDatabase(SqliteDatabase):
+    """SQLite in memory whose own time is the simulation's, whatever a process takes for the time."""
+
+    def __init__(self) -> None:
+        super().__init__(MEMORY)
+        self.seal = load_keyring([], f"sqlite:{MEMORY}")
+        self.true_ms: Callable[[], int] = lambda: 0
+        migrations = load_migrations(Dialect.SQLITE)
+        self.migrate(migrations, 0)
+        statements = [statement for migration in migrations for statement in migration.statements]
+        self._tables = [found[1] for statement in statements if (found := TABLE.match(statement))]
+        self._inserts = [statement for statement in statements if INSERT.match(statement)]
+
+    def measure_offset_ms(self, clock: Callable[[], int]) -> int:
+        """Database time minus ``clock``."""
+        return self.true_ms() - clock()
+
+    def open_eye(self) -> Tx:
+        """Sees the queue as it is now, without the cost of a transaction; its own time is none."""
+        return Tx(SqliteSession(self._take(), self.label, Surroundings(self.seal, random.Random(), int), writing=False))
+
+    def wipe(self) -> None:
+        """As new."""
+        connection = self._take()
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        for table in reversed(self._tables):
+            connection.execute(f"DELETE FROM {table}")
+        for statement in self._inserts:
+            connection.execute(statement)
+
+
+class SimStore(Store):
+    """A store as one process has it. ``changes`` counts the writing transactions of all of them."""
+
+    # What a store is made of, and what may happen to it.
+    def __init__(  # noqa: PLR0917
+        self, database: SimDatabase, seal: Seal, clock: Callable[[], int], rng: random.Random, trouble: Trouble,
+        changed: Callable[[], None],
+    ) -> None:  # fmt: skip
+        super().__init__(database, seal, clock, rng)
+        self._trouble, self._changed = trouble, changed
+        self.sync_clock()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Tx]:
+        """As every store's; its commit may fail, or be done without anybody being told."""
+        if self._trouble("begin"):
+            raise StoreDown("the database is away")
+        with super().transaction() as tx:
+            self._changed()
+            yield tx
+            if self._trouble("commit"):
+                raise StoreDown("the database went away before the commit")
+        if self._trouble("committed"):
+            raise StoreDown("the database went away after the commit")
+
+    @contextmanager
+    def reading(self) -> Iterator[Tx]:
+        """As every store's."""
+        if self._trouble("read"):
+            raise StoreDown("the database is away")
+        with super().reading() as tx:
+            yield tx
+
+
+_spare: list[SimDatabase] = []
+
+
+def lend_database(true_ms: Callable[[], int]) -> SimDatabase:
+    """An empty database."""
+    database = _spare.pop() if _spare else SimDatabase()
+    database.true_ms = true_ms
+    return database
+
+
+def take_back(database: SimDatabase) -> None:
+    """Emptied for the next seed."""
+    database.wipe()
+    _spare.append(database)

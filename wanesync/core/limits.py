@@ -1,0 +1,277 @@
+"""Limits: what one scope may take, how a refusal lowers it and how it recovers. Values in, values out.
+
+A scope is a side (``hubspot``), a part of it (``hubspot:search``, ``stripe:bulk``) or one operation of
+Stripe's (``stripe:customers.create``), all in requests a second; and two quotas: ``hubspot:daily``, the
+share of HubSpot's day that bulk work may use, and ``stripe:monthly_reads``, reads in 30 days.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, tzinfo
+
+from wanesync.core.errors import CallError, Failure
+from wanesync.core.model import Side
+
+SEARCH = f"{Side.HUBSPOT}:search"
+DAILY = f"{Side.HUBSPOT}:daily"
+BULK = f"{Side.STRIPE}:bulk"
+MONTHLY_READS = f"{Side.STRIPE}:monthly_reads"
+QUOTAS = frozenset({DAILY, MONTHLY_READS})
+SEARCH_OPERATION = "contacts.search"
+STRIPE_READS = ("customers.retrieve", "customers.list", "events.list")
+STRIPE_OPERATIONS = ("customers.create", "customers.update", *STRIPE_READS)
+
+LOWER_AGAIN_MS = 1_500
+"""Refusals that come together count once: those of calls that had left before the limit was lowered, too."""
+QUIET_MS = 10_000
+PROBE_MS = 300_000
+PROBE_FAILS_MS = 60_000
+HALF = 0.5
+STEP = 0.05  # of the configured limit
+LOWEST = 0.05  # of the configured limit: what refusals can bring it down to
+RESERVE = 0.9  # of what HubSpot says it allows: its other windows and our retries need the rest
+OPERATION_DEFAULT = 25.0
+"""What Stripe allows each single operation of an account it has not raised (docs.stripe.com/rate-limits)."""
+DAILY_DEFAULT = 250_000
+"""HubSpot's smallest daily quota, until an answer says how much it is."""
+DAILY_KEPT = 0.1
+"""Of HubSpot's day: what bulk work leaves to live work, whoever used the rest."""
+DAY_MS = 86_400_000
+MONTH_DAYS = 30  # Stripe counts reads over 30 rolling days
+LAGGARDS = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One scope's row. Rates in requests a second, a quota in its own unit.
+
+    ``configured``: as the operator or the file says. ``filed``: what the file said when it was last read,
+    0 if nothing. ``ceiling``: what the platform is known to allow, 0 if that is not known. ``effective``:
+    what is handed out. ``reason``: why that is less than configured. Times in ms, 0 if never.
+    """
+
+    scope: str
+    configured: float
+    effective: float
+    filed: float = 0.0
+    ceiling: float = 0.0
+    reason: str = ""
+    lowered_ms: int = 0
+    raised_ms: int = 0
+
+    @property
+    def top(self) -> float:
+        """What it recovers to."""
+        return min(self.configured, self.ceiling) if self.ceiling else self.configured
+
+    @property
+    def lowest(self) -> float:
+        """What it never falls below."""
+        return self.configured * LOWEST
+
+    @property
+    def is_lowered(self) -> bool:
+        """Whether it is below what it recovers to."""
+        return self.effective < self.top
+
+    @property
+    def is_operation(self) -> bool:
+        """Whether it is one operation's, whose true limit nobody says: it is found by trying."""
+        return self.scope.startswith(f"{Side.STRIPE}:") and self.scope not in (BULK, MONTHLY_READS)
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """What a request is: its operation, and whether only bulk work asks for it."""
+
+    operation: str = ""
+    bulk: bool = False
+
+    def scopes(self, side: Side) -> tuple[str, ...]:
+        """The narrower scopes it falls under, whether they have a limit or not."""
+        if side is Side.HUBSPOT:
+            return (SEARCH,) if self.operation == SEARCH_OPERATION else ()
+        own = (f"{side}:{self.operation}",) if self.operation else ()
+        return (*own, BULK) if self.bulk else own
+
+
+# -- what an answer says
+
+
+def blame(error: CallError, operation: str) -> str:
+    """The scope a refusal names, "" if none: Stripe by its header, HubSpot's SECONDLY by what was asked."""
+    if error.failure is not Failure.RATE_LIMITED or error.scope == "resource-specific":
+        return ""
+    if error.side is Side.HUBSPOT:
+        return SEARCH if operation == SEARCH_OPERATION else str(Side.HUBSPOT)
+    # Too many at once are fewer at once when fewer are sent: a concurrency limit lowers the rate too.
+    return f"{error.side}:{operation}" if operation and error.scope.startswith("endpoint-") else str(error.side)
+
+
+def begin(scope: str, side: Limit, now_ms: int, reason: str) -> Limit:
+    """The limit of an operation that was refused for the first time: Stripe's default, or half of what went."""
+    first = OPERATION_DEFAULT if side.effective > OPERATION_DEFAULT else side.effective * HALF
+    return Limit(
+        scope,
+        side.configured,
+        first,
+        ceiling=first,
+        reason=reason,
+        lowered_ms=now_ms,
+        raised_ms=now_ms - PROBE_FAILS_MS,
+    )
+
+
+def lower(limit: Limit, now_ms: int, reason: str) -> Limit:
+    """After a refusal: half. An operation refused at the level thought to hold takes that one step back, too,
+    and falls no further if it had just been raised to see whether more is allowed.
+    """
+    if limit.scope in QUOTAS or abs(now_ms - limit.lowered_ms) < LOWER_AGAIN_MS:
+        return limit
+    level, ceiling = limit.effective * HALF, limit.ceiling
+    if limit.is_operation and limit.effective == limit.ceiling:
+        ceiling = max(limit.lowest, limit.ceiling - limit.configured * STEP)
+        level = ceiling if now_ms - limit.raised_ms < PROBE_FAILS_MS else level
+    level = min(limit.effective, max(limit.lowest, level))
+    return replace(limit, effective=level, ceiling=ceiling, reason=reason, lowered_ms=now_ms)
+
+
+def recover(limit: Limit, now_ms: int) -> Limit:
+    """After a quiet while: one step up, never above the top; an operation at its top tries a higher one."""
+    quiet_ms = now_ms - max(limit.lowered_ms, limit.raised_ms)
+    if limit.scope in QUOTAS or 0 <= quiet_ms < QUIET_MS:
+        return limit
+    step = limit.configured * STEP
+    if limit.is_lowered:
+        level = min(limit.top, limit.effective + step)
+        return replace(
+            limit, effective=level, raised_ms=now_ms, reason=limit.reason if level < limit.configured else ""
+        )
+    if limit.is_operation and limit.top < limit.configured and (quiet_ms >= PROBE_MS or quiet_ms < 0):
+        level = min(limit.configured, limit.ceiling + step)
+        done = level >= limit.configured
+        return replace(
+            limit,
+            effective=level,
+            ceiling=0.0 if done else level,
+            raised_ms=now_ms,
+            reason="" if done else limit.reason,
+        )
+    return limit
+
+
+def cap(limit: Limit, requests: int, interval_ms: int) -> Limit:
+    """What HubSpot's headers say it allows lowers the limit, and never raises it above the configured one."""
+    if requests <= 0 or interval_ms <= 0:
+        return limit
+    ceiling = RESERVE * requests * 1000 / interval_ms
+    if abs(ceiling - limit.ceiling) < 0.001:
+        return limit
+    effective = min(limit.effective, ceiling)
+    said = f"HubSpot allows this app {requests} requests in {interval_ms / 1000:g} s"
+    if ceiling < limit.configured:
+        return replace(limit, ceiling=ceiling, effective=effective, reason=said)
+    return replace(limit, ceiling=ceiling, effective=effective, reason=limit.reason if limit.is_lowered else "")
+
+
+# -- what an operator says
+
+
+def file_limit(known: Limit | None, scope: str, filed: float | None) -> Limit | None:
+    """The limit after the file was read: an operator's setting stays until the file's value is another one.
+
+    ``filed`` None: the file says nothing. None back: the scope has no limit.
+    """
+    if known is not None and known.filed == (filed or 0.0):
+        return known
+    return Limit(scope, filed, filed, filed) if filed else None
+
+
+def set_by_hand(known: Limit | None, scope: str, value: float) -> Limit:
+    """The limit after an operator set it, remembering which value of the file it replaces.
+
+    What the platform said it allows still holds; what was found by trying does not.
+    """
+    fresh = Limit(scope, value, value, known.filed if known else 0.0)
+    if known is None or known.is_operation or not known.ceiling:
+        return fresh
+    reason = known.reason if known.ceiling < value else ""
+    effective = value if scope in QUOTAS else min(value, known.ceiling)
+    return replace(fresh, ceiling=known.ceiling, effective=effective, reason=reason)
+
+
+def change(before: Limit | None, after: Limit) -> str:
+    """What a step is in the journal: "limit lowered", "limit recovered", or "" for one of many in between."""
+    if before is None:
+        return "limit lowered" if after.effective < after.configured else ""
+    if before.effective >= before.top > after.effective:
+        return "limit lowered"
+    return "limit recovered" if before.is_lowered and not after.is_lowered else ""
+
+
+# -- quotas
+
+
+def day_began_ms(now_ms: int, zone: tzinfo) -> int:
+    """Midnight in the account's time zone, when HubSpot's daily quota began."""
+    there = datetime.fromtimestamp(now_ms / 1000, zone)
+    return int(there.replace(hour=0, minute=0, second=0, microsecond=0).timestamp() * 1000)
+
+
+def day_ends_ms(now_ms: int, zone: tzinfo) -> int:
+    """The next midnight there."""
+    # A day of summer time's beginning or end has 23 or 25 hours: noon of the next one is surely in it.
+    noon = datetime.fromtimestamp(day_began_ms(now_ms, zone) / 1000, zone) + timedelta(hours=36)
+    return day_began_ms(int(noon.timestamp() * 1000), zone)
+
+
+def find_shut(limits: Mapping[str, Limit], used: Mapping[str, int], daily_left: int | None) -> Mapping[str, str]:
+    """Quotas that are used up, and why: bulk work waits for them, live work goes on.
+
+    ``used``: scope -> requests of its period (bulk ones of the day, reads of the month). ``daily_left``:
+    what HubSpot says is left of the day for everybody.
+    """
+    shut = {}
+    share, reads = limits.get(DAILY), limits.get(MONTHLY_READS)
+    if share is not None:
+        whole = share.ceiling or DAILY_DEFAULT
+        if used.get(DAILY, 0) >= share.configured * whole:
+            shut[DAILY] = f"bulk work used its share of HubSpot's day ({share.configured:.0%} of {whole:,.0f} requests)"
+        elif daily_left is not None and daily_left < DAILY_KEPT * whole:
+            shut[DAILY] = f"only {daily_left:,} of HubSpot's {whole:,.0f} requests of the day are left"
+    if reads is not None and used.get(MONTHLY_READS, 0) >= reads.configured:
+        shut[MONTHLY_READS] = f"Stripe's reads of {MONTH_DAYS} days are used up ({reads.configured:,.0f})"
+    return shut
+
+
+# -- handing out
+
+
+def share_of(scope: str, ahead: int, limits: Mapping[str, Limit], side: Side) -> float:
+    """How many of ``ahead`` calls that wait for slots of a side can be of a narrower scope; all without a limit."""
+    narrow, whole = limits.get(scope), limits.get(str(side))
+    if narrow is None or whole is None:
+        return float(LAGGARDS)
+    return max(1.0, ahead * narrow.effective / whole.effective)
+
+
+def room_left(ahead: int, waiting: Iterable[Sequence[str]], limits: Mapping[str, Limit], side: Side) -> int:
+    """How many more calls to prepare so that ``ahead`` are ready.
+
+    Those that a narrower limit holds back do not count beyond their share: others go past them. At most
+    ``LAGGARDS`` in all.
+    """
+    held: dict[str, int] = {}
+    free = total = 0
+    for scopes in waiting:
+        total += 1
+        narrow = [limits[scope] for scope in scopes if scope in limits]
+        if not narrow:
+            free += 1
+            continue
+        least = min(narrow, key=lambda limit: limit.effective).scope
+        held[least] = held.get(least, 0) + 1
+        free += held[least] <= share_of(least, ahead, limits, side)
+    return max(0, min(ahead - free, LAGGARDS - total))
