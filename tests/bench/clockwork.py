@@ -208,8 +208,8 @@ def put_under(clock: Clockwork, store: Store, worker: Worker) -> None:
     store._database.bell.ring = clock.ring  # type: ignore[method-assign]
     worker._pools = dict.fromkeys(worker.sides, Pool(clock))  # type: ignore[arg-type]
     worker.outcomes = Answers(worker, clock)  # type: ignore[assignment]
-    worker.beat()
-    clock.every(BEAT_MS, worker.beat)
-    clock.every(SWEEP_MS, worker.sweep)
+    worker.lease.beat()
+    clock.every(BEAT_MS, worker.lease.beat)
+    clock.every(SWEEP_MS, worker.lease.sweep)
     for side in worker.sides:
         clock.loop(partial(worker.turn, side))

@@ -29,6 +29,7 @@ IN_FORMS = {
 FIELDS = FieldMap(DEFAULT_FIELDS).by_name
 EDITED = SAME | {"phone": "phone"}
 SHOWN = 10
+SAME_MOMENT_MS = 1_500
 UNSURE_MS = 10_000
 """If whoever wrote died before its commit, the next one cannot tell an edit made on top of it from one that crossed."""
 
@@ -150,8 +151,21 @@ def _judge_edits(stage: Stage, life: Mapping[Side, tuple[Row, str, Sequence[Entr
     elif rival and final == rival.value and (arrived_ms is None or arrived_ms > last.at_ms - UNSURE_MS):
         if not _kept(stage, life, last):
             yield f"lost: {what}: the last edit was overwritten and is not among the conflicts"
+    elif rival and _met_our_write(last, name, entries, final) and final in {edit.value for edit in edits}:
+        if not _kept(stage, life, last):
+            yield f"lost: {what}: the last edit met a write of ours and is not among the conflicts"
     elif not (_rode_along(last, name, entries) and _kept(stage, life, last)):
         yield f"lost: {what}: the last edit, which nobody contested"
+
+
+def _met_our_write(edit: Edit, name: str, entries: Sequence[Entry], final: str) -> bool:
+    """We were settling an older dispute at that moment: nothing in either API could have kept the two apart."""
+    return any(
+        entry.source != "user"
+        and edit.at_ms <= entry.at_ms <= edit.at_ms + SAME_MOMENT_MS
+        and entry.changes.get(name) == final
+        for entry in entries
+    )
 
 
 def _arrival_ms(edit: Edit, name: str, entries: Sequence[Entry]) -> int | None:

@@ -79,11 +79,20 @@ def check_edits(world: World, links: list[Link], kept: Mapping[Cell, set[str]], 
             if earlier.who == USER and later.who == OURS and _is_lost(history, spec, writes, earlier, later):
                 world.blame(f"an edit was lost silently: {spec.name if spec.name == 'email' else 'field'}")
                 world.say("lost", cell, earlier, later)
+            calm = "quiet" in world.features and not world.features & NO_ANSWERS
+            if calm and (earlier.who, later.who) == (USER, OURS) and earlier.new and not _was_agreed(history, later):
+                world.blame("a value was overwritten at first contact")
+                world.say("overwritten", earlier, later)
     _check_invented(world)
     for link in links:
         if link.primary and link.state is LinkState.ACTIVE and sum(k.hubspot_id == link.hubspot_id for k in links) == 1:
             for spec in world.fields.specs:
                 _check_uncontested(world, history, link, spec)
+
+
+def _was_agreed(history: History, over: Write) -> bool:
+    """Whether the record was ever linked with a base for the field: at first contact only blanks are filled."""
+    return any(base.seq < over.seq for base in history.bases_of(over.cell))
 
 
 def _is_lost(history: History, spec: FieldSpec, writes: list[Write], edit: Write, over: Write) -> bool:

@@ -71,7 +71,7 @@ class Flight:
 
     def stale(self, now_ms: int) -> bool:
         """Whether its process lost its lease since."""
-        return now_ms + self.process.local.offset_ms >= self.process.worker.lease_ends_ms
+        return now_ms + self.process.local.offset_ms >= self.process.worker.lease.ends_ms
 
 
 @dataclass(slots=True)

@@ -43,7 +43,7 @@ def fill(world: World, process: Process, side: Side) -> None:
         calls = worker.engine.store.run(lambda tx: lane.fill(tx, room, alone=alone))
     except StoreDown as error:
         # What was claimed may be in nobody's hands.
-        worker.claim_lost = True
+        worker.lease.claim_lost = True
         world.say("not filled", side, error)
         return
     finally:
@@ -57,7 +57,7 @@ def send(world: World, flight: Flight) -> None:
     worker = flight.process.worker
     if flight.state == "claimed":
         stale = any(job.owner != worker.engine.name for job in flight.call.jobs)
-        if worker.clock.now_ms() >= worker.lease_ends_ms or stale:
+        if worker.clock.now_ms() >= worker.lease.ends_ms or stale:
             world.flights.remove(flight)
             worker.custody.settle([flight.call])
             world.say("dropped", flight.call.operation)

@@ -22,18 +22,20 @@ from wanesync.core.action import Rules
 from wanesync.core.errors import StoreDown
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap
 from wanesync.core.guards import check_listing
-from wanesync.core.model import Link, OwnWrite, Side
+from wanesync.core.model import Link, OwnWrite, Side, WriteKind
 from wanesync.core.purchases import Sink
 from wanesync.engine.apply import WRITES, WRITES_OFF
 from wanesync.engine.context import Choices, Engine
 from wanesync.engine.intake import Intake
-from wanesync.engine.worker import LEASE_MS, Worker
+from wanesync.engine.scene import LISTED
+from wanesync.engine.worker import Worker
 from wanesync.sandbox.hubspot.machine import HubSpotMachine, HubSpotSettings
 from wanesync.sandbox.stripe.machine import StripeMachine, StripeSettings
 from wanesync.sandbox.wire import WebhookTarget
 from wanesync.sides.stripe_events import StripeAccount, StripeEvents
 from wanesync.sides.webhooks import HubSpotWebhooks
 from wanesync.sides.wires import Wires
+from wanesync.store.processes import LEASE_MS
 from wanesync.store.store import Tx
 
 MAPPED = ("email", "name", "phone", "company", "city")
@@ -170,6 +172,12 @@ class World:
         if write.id not in self.own:
             self.own |= {write.id, write.key}
             self.say("intent", write.side, write.kind, write.target_id, write.body)
+        if write.kind is WriteKind.CREATE:
+            if self.eye.settings.get(LISTED) is None:
+                self.blame("a creation before both sides were listed")
+            others = [w for w in self.eye.writes.open_all(100) if w.kind is WriteKind.CREATE and w.id != write.id]
+            if any(write.hmacs & other.hmacs for other in others):
+                self.blame("two open creations for one address")
 
     def has_rows(self, payment_ids: set[str]) -> bool:
         """Whether the ledger has a row for each payment."""
@@ -210,7 +218,7 @@ class World:
         """One heartbeat."""
         process.next_beat = self.now + BEAT_MS
         try:
-            process.worker.beat()
+            process.worker.lease.beat()
         except StoreDown as error:
             self.say("no heartbeat", error)
 
@@ -228,12 +236,12 @@ class World:
             if process.paused_until and process.paused_until <= self.now:
                 process.paused_until = 0
                 self.beat(process)
-        holds = [p for p in self.processes if p.worker.lease_ends_ms > p.local.now_ms()]
+        holds = [p for p in self.processes if p.worker.lease.ends_ms > p.local.now_ms()]
         self.clock.now = max(self.now, at_ms)
         for process in self.processes:
             if not process.paused_until:
                 if process in holds:
-                    process.worker.lease_ends_ms = process.local.now_ms() + LEASE_MS
+                    process.worker.lease.ends_ms = process.local.now_ms() + LEASE_MS
                 self.beat(process)
 
     def sweep(self) -> None:
@@ -241,7 +249,7 @@ class World:
         awake = [p for p in self.processes if p.paused_until <= self.now]
         try:
             if awake:
-                awake[0].worker.sweep()
+                awake[0].worker.lease.sweep()
         except StoreDown as error:
             self.say("not swept", error)
 

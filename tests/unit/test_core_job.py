@@ -186,7 +186,7 @@ def test_there_is_no_fifth_state() -> None:
 
 
 def test_purchases_go_before_people_and_people_before_bulk() -> None:
-    assert sorted(Priority) == [Priority.PURCHASE, Priority.LIVE, Priority.BULK]
+    assert sorted(Priority) == [Priority.PURCHASE, Priority.LIVE, Priority.CROWD, Priority.BULK]
 
 
 def test_an_error_says_which_side_what_and_the_status() -> None:

@@ -108,4 +108,9 @@ class Call:
     @property
     def want(self) -> Want:
         """What it asks of the limits: bulk only when nothing more urgent rides along."""
-        return Want(self.operation, min((job.priority for job in self.jobs), default=0) >= Priority.BULK)
+        return Want(self.operation, self.urgency >= Priority.BULK)
+
+    @property
+    def urgency(self) -> int:
+        """The priority of its most urgent job: the lower, the sooner."""
+        return min((job.priority for job in self.jobs), default=0)

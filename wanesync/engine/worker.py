@@ -16,14 +16,13 @@ from wanesync.core.model import Side
 from wanesync.engine.context import Call, Engine
 from wanesync.engine.custody import Custody
 from wanesync.engine.lane import Lane
+from wanesync.engine.lease import Lease
 from wanesync.engine.pace import LATE_MS, Clock, Pacer, WallClock
 from wanesync.engine.pool import Pool
 from wanesync.engine.settling import settle_all
 from wanesync.store.rates import Given
 from wanesync.store.settings import operator_pause
-from wanesync.store.store import Tx
 
-LEASE_MS = 6_000
 BEAT_MS = 2_000
 SWEEP_MS = 1_000
 IDLE_MS = 1_000
@@ -53,9 +52,7 @@ class Worker:
     stopping: threading.Event = field(default_factory=threading.Event)
     custody: Custody = field(default_factory=Custody)
     in_flight: dict[Side, int] = field(init=False)
-    lease_ends_ms: int = 0
-    started_ms: int = 0
-    claim_lost: bool = False
+    lease: Lease = field(init=False)
     _pools: dict[Side, Pool] = field(init=False)
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _over: threading.Event = field(default_factory=threading.Event)
@@ -65,16 +62,16 @@ class Worker:
         self.lanes = {side: Lane.of(self.engine, side) for side in self.sides}
         self.pacers = dict(self.engine.pacers) or {s: Pacer(self.engine.store, self.clock, s) for s in self.sides}
         self.in_flight = dict.fromkeys(self.sides, 0)
+        self.lease = Lease(self.engine, self.sides, self.clock, self.custody)
         self._pools = {side: Pool(THREADS[side], f"{side}-call") for side in self.sides}
 
     # -- life
 
     def run(self) -> None:
         """Work until ``stop``; then finish or release within 10 s."""
-        self.started_ms = self.clock.now_ms()
         # What the SDKs loaded stays for good: collections need not look at it, and stall the lanes less.
         gc.freeze()
-        self.beat()
+        self.lease.begin()
         threads = [
             threading.Thread(target=self._loop, args=(lambda s=side: self.turn(s),), name=f"{side}-lane")
             for side in self.sides
@@ -90,7 +87,9 @@ class Worker:
         self._over.set()
         committer.join()
         heart.join()
-        self._release()
+        for pool in self._pools.values():
+            pool.close()
+        self.lease.end()
 
     def stop(self) -> None:
         """Ask the worker to finish."""
@@ -121,45 +120,7 @@ class Worker:
         with self._guard:
             return sum(self.in_flight.values()) > CROWD
 
-    def _release(self) -> None:
-        for pool in self._pools.values():
-            pool.close()
-        try:
-            self.engine.commit("release", self._leave)
-        except StoreDown as error:
-            log.warning("could not release jobs", reason=str(error))
-
-    def _leave(self, tx: Tx) -> None:
-        tx.jobs.release(self.engine.name)
-        tx.processes.remove(self.engine.name)
-
     # -- heartbeat
-
-    def beat(self) -> None:
-        """One heartbeat: the lease of every job of this process runs from here."""
-        lanes = ",".join(self.sides)
-        self.engine.store.sync_clock()
-        at_ms = self.clock.now_ms()
-        if self.lease_ends_ms and at_ms >= self.lease_ends_ms:
-            # Back after its lease: the old name's jobs are swept, answers to them commit nothing.
-            self.engine.name = self.engine.new_id(at_ms)
-            log.warning("lease lost", name=self.engine.name)
-        self.engine.commit("heartbeat", lambda tx: tx.processes.beat(self.engine.name, lanes, self.started_ms))
-        self.lease_ends_ms = at_ms + LEASE_MS
-        self._reclaim()
-
-    def _reclaim(self) -> None:
-        """A claim whose commit was not acknowledged left its jobs in nobody's hands: they go back."""
-        with self.custody.standstill() as known:
-            if self.claim_lost and known is not None:
-                self.engine.commit("release", lambda tx: tx.jobs.release(self.engine.name, known))
-                self.claim_lost = False
-
-    def sweep(self) -> None:
-        """Take jobs back from processes that no longer beat."""
-        rescued = self.engine.commit("sweep", lambda tx: tx.jobs.sweep(LEASE_MS))
-        if rescued:
-            log.info("rescued", jobs=len(rescued))
 
     def _ends(self) -> bool:
         """Whether everything is finished, or what is not has had its time: the next process settles it."""
@@ -170,9 +131,9 @@ class Worker:
         while not self._ends():
             try:
                 if self.clock.now_ms() - last_beat >= BEAT_MS:
-                    self.beat()
+                    self.lease.beat()
                     last_beat = self.clock.now_ms()
-                self.sweep()
+                self.lease.sweep()
                 for side in self.sides:
                     self.pacers[side].budget.look()
             except StoreDown as error:
@@ -215,7 +176,7 @@ class Worker:
         try:
             calls = self.engine.commit(f"{side}.claim", lambda tx: lane.fill(tx, room, alone=alone))
         except StoreDown:
-            self.claim_lost = True
+            self.lease.claim_lost = True
             raise
         finally:
             self.custody.leave(side, calls)
@@ -233,7 +194,7 @@ class Worker:
         lane = self.lanes[side]
         with self._guard:
             free = THREADS[side] - self.in_flight[side]
-        calls = sorted((lane.waiting.popleft() for _ in range(len(lane.waiting))), key=_urgency)
+        calls = sorted((lane.waiting.popleft() for _ in range(len(lane.waiting))), key=lambda call: call.urgency)
         try:
             given = Given([*enumerate(slots)]) if slots else self.pacers[side].assign([c.want for c in calls], free)
         except StoreDown:
@@ -284,9 +245,9 @@ class Worker:
                 self.lanes[call.lane].waiting.appendleft(call)
                 self.engine.store.ring()
                 return
-            if self.clock.now_ms() >= self.lease_ends_ms or any(job.owner != self.engine.name for job in call.jobs):
+            if not self.lease.holds(call):
                 self.custody.settle([call])
-                return  # Swept meanwhile, or about to be: whoever has the job now settles what is open.
+                return
             self.engine.failpoint(f"{call.operation}.before")
             self.pacers[call.lane].arm(slot_ms, call.want)
             answer: object
@@ -335,7 +296,3 @@ class Worker:
             self.lanes[call.lane].waiting.append(call)
         if follow_ups:
             self.engine.store.ring()
-
-
-def _urgency(call: Call) -> int:
-    return min((job.priority for job in call.jobs), default=0)

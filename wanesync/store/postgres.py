@@ -26,7 +26,8 @@ _WAIT_S = 2.0
 _LISTEN_S = 0.5
 # Any number will do, as long as only our migrations use it.
 _MIGRATION_LOCK = 7_265_001
-_SETTINGS = "SET statement_timeout = 30000; SET lock_timeout = 5000; SET idle_in_transaction_session_timeout = 60000"
+# A process that stands still inside a transaction must not keep the others from its jobs for the ten seconds promised.
+_SETTINGS = "SET statement_timeout = 30000; SET lock_timeout = 5000; SET idle_in_transaction_session_timeout = 8000"
 _COLLISIONS = (errors.SerializationFailure, errors.DeadlockDetected)
 
 

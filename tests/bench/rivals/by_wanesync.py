@@ -13,7 +13,8 @@ from wanesync.core.job import Job, JobKind, JobRequest
 from wanesync.core.model import Side
 from wanesync.engine.context import LOCK_MS
 from wanesync.engine.outcome import finish_all, still_ours
-from wanesync.engine.worker import BEAT_MS, LEASE_MS, SWEEP_MS
+from wanesync.engine.worker import BEAT_MS, SWEEP_MS
+from wanesync.store.processes import LEASE_MS
 from wanesync.store.store import Store, Tx, open_store
 
 BATCH = 100

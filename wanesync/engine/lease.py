@@ -1,0 +1,81 @@
+"""A process's lease on its jobs: the name they run under, the heartbeat that prolongs it, and what it sweeps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from wanesync.core.errors import StoreDown
+from wanesync.core.model import Side
+from wanesync.engine.context import Call, Engine
+from wanesync.engine.custody import Custody
+from wanesync.engine.pace import Clock
+from wanesync.store.processes import LEASE_MS
+from wanesync.store.store import Tx
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Lease:
+    """``ends_ms``: by this machine's clock; 0: none yet.
+
+    ``claim_lost``: a claim may be committed and in nobody's hands.
+    """
+
+    engine: Engine
+    sides: Sequence[Side]
+    clock: Clock
+    custody: Custody
+    ends_ms: int = 0
+    started_ms: int = 0
+    claim_lost: bool = False
+
+    def begin(self) -> None:
+        """The process starts."""
+        self.started_ms = self.clock.now_ms()
+        self.beat()
+
+    def beat(self) -> None:
+        """One heartbeat: the lease of every job of this process runs from here."""
+        engine, lanes = self.engine, ",".join(self.sides)
+        engine.store.sync_clock()
+        at_ms = self.clock.now_ms()
+        if self.ends_ms and at_ms >= self.ends_ms:
+            # Back after its lease: the old name's jobs are swept, answers to them commit nothing.
+            engine.name = engine.new_id(at_ms)
+            log.warning("lease lost", name=engine.name)
+        engine.commit("heartbeat", lambda tx: tx.processes.beat(engine.name, lanes, self.started_ms))
+        self.ends_ms = at_ms + LEASE_MS
+        if self.claim_lost:
+            self._reclaim()
+
+    def holds(self, call: Call) -> bool:
+        """Whether a call may still be made: if not, whoever has its jobs now settles what is open."""
+        return self.clock.now_ms() < self.ends_ms and all(job.owner == self.engine.name for job in call.jobs)
+
+    def sweep(self) -> None:
+        """Take jobs back from processes that no longer beat."""
+        rescued = self.engine.commit("sweep", lambda tx: tx.jobs.sweep(LEASE_MS))
+        if rescued:
+            log.info("rescued", jobs=len(rescued))
+
+    def end(self) -> None:
+        """The process ends: what it has not finished goes back, its intents stay open."""
+        try:
+            self.engine.commit("release", self._leave)
+        except StoreDown as error:
+            log.warning("could not release jobs", reason=str(error))
+
+    def _leave(self, tx: Tx) -> None:
+        tx.jobs.release(self.engine.name)
+        tx.processes.remove(self.engine.name)
+
+    def _reclaim(self) -> None:
+        """A claim whose commit was not acknowledged left its jobs in nobody's hands: they go back."""
+        with self.custody.standstill() as known:
+            if known is not None:
+                self.engine.commit("release", lambda tx: tx.jobs.release(self.engine.name, known))
+                self.claim_lost = False
