@@ -155,7 +155,7 @@ class Network:
     def _check(self, side: Side, request: Request) -> None:
         """No write leaves without its row."""
         world = self._world
-        if world.flying is not None and world.flying.quiet and not _is_purchase(request):
+        if world.flying is not None and world.flying.quiet:
             world.blame("a write left while writes were off")
         if request.path == NOTES and world.flying is not None and world.flying.stale(world.now):
             # It stood still between the check of its lease and its request: a note has no id that would tell.
@@ -176,14 +176,6 @@ class Network:
     def _is_known(self, trace_id: str) -> bool:
         """An own write's id, or a contact's whose purchases are rolled up."""
         return trace_id in self._world.own or bool(self._world.eye.purchases.of_contact(trace_id))
-
-
-def _is_purchase(request: Request) -> bool:
-    """Events, notes and roll-ups, whose trace is the contact's id: the switch is about people."""
-    if request.path == NOTES or request.path.endswith("/send/batch"):
-        return True
-    inputs = orjson.loads(request.body).get("inputs", []) if request.path.startswith("/crm/") else []
-    return bool(inputs) and all(entry["objectWriteTraceId"] == entry.get("id") for entry in inputs)
 
 
 def _payments_of(request: Request) -> set[str]:

@@ -54,6 +54,7 @@ class Play:
     reruns: int = 1
     listing: bool = False
     steps: int = 0
+    stuck: bool = False
     sweep_at: int = 0
     _queue: Queue = field(default_factory=Queue)
 
@@ -112,10 +113,10 @@ class Play:
     def play(self) -> None:
         """Until nothing is left to do within the hour."""
         start = self.steps
-        while self.step():
+        while not self.stuck and self.step():
             if self.steps - start > STEPS:
+                self.stuck = True
                 self.world.blame("no end")
-                return
 
     def nested(self) -> None:
         """A step while a call of somebody else is under way."""

@@ -40,7 +40,7 @@ from wanesync.store.store import Tx
 
 MAPPED = ("email", "name", "phone", "company", "city")
 BEAT_MS = 2_000
-CUT, CUTS = 0.02, 2
+CUT, CUTS = 0.02, 12
 LIMITS = {Side.HUBSPOT: 15.0, Side.STRIPE: 100.0}
 SKEWS_MS = (-90_000, -4_000, -300, 0, 300, 4_000, 90_000)
 
@@ -252,8 +252,6 @@ class World:
                 awake[0].worker.lease.sweep()
         except StoreDown as error:
             self.say("not swept", error)
-
-    # -- waiting
 
     def between(self) -> None:
         """Other things happen while somebody waits between two requests."""

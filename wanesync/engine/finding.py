@@ -43,9 +43,7 @@ class Finding:
             sight.close()
 
         ids = sorted(set(targets.values()))
-        return [
-            self._found_out(jobs, "contacts.batch_read", lambda: self.engine.hubspot.read_contacts(ids), store, opened)
-        ]
+        return [self._found_out(jobs, "contacts.batch_read", lambda: self.engine.hubspot.read_contacts(ids), store)]
 
     def _reread_customer(self, tx: Tx, job: Job, opened: Sequence[OwnWrite]) -> Call:
         target = opened[0].target_id
@@ -66,7 +64,6 @@ class Finding:
             "customers.retrieve",
             lambda: self.engine.stripe.read_customer(target),
             store,
-            {job.key: list(opened)},
         )
 
     def _found_out(
@@ -75,7 +72,6 @@ class Finding:
         operation: str,
         send: Callable[[], object],
         store: Callable[[Tx, object], None],
-        opened: Mapping[str, list[OwnWrite]],
     ) -> Call:
         """Read, store, then plan with the open writes known."""
         lane = jobs[0].lane
@@ -87,7 +83,10 @@ class Finding:
                 return []
             store(tx, answer)
             calls: list[Call] = []
-            round_ = Pass({job.id: job.key for job in mine}, opened={job.key: opened[job.key] for job in mine})
+            still: dict[str, list[OwnWrite]] = {}
+            for own in tx.writes.open_for_keys([job.key for job in mine], lane):
+                still.setdefault(own.link_key, []).append(own)
+            round_ = Pass({job.id: job.key for job in mine}, opened=still)
             intents = self.plan_jobs(tx, mine, round_, calls)
             return calls + self.send(tx, lane, intents)
 

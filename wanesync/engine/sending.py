@@ -147,6 +147,8 @@ class Sending:
             memory.note_write(tx, own, record)
             if own.kind is WriteKind.UPDATE:
                 tx.writes.answer(own.id, Answer.OK)
+                # A commit without an acknowledgement was done twice, and the first one's intent is in nobody's hands.
+                tx.writes.lose_others(own)
                 if own.link_id in links:
                     rebased.append(memory.rebase(links[own.link_id], own, record))
                 round_.key_of[job.id] = job.key

@@ -455,6 +455,10 @@ FROM own_writes WHERE answer = '' AND link_key IN (:keys) AND side IN (:sides) O
 UPDATE own_writes SET answer = :answer, answered_ms = :now,
     target_id = CASE WHEN :target_id <> '' THEN :target_id ELSE target_id END WHERE id = :id;
 
+-- name: lose_others
+UPDATE own_writes SET answer = 'lost', answered_ms = :now
+WHERE answer = '' AND kind = 'update' AND side = :side AND link_key = :link_key AND id <> :id;
+
 -- name: target_write
 UPDATE own_writes SET target_id = :target_id WHERE id = :id;
 

@@ -90,6 +90,11 @@ class OwnWrites:
         self._session.later("answer_write", id=write_id, answer=answer, target_id=target_id, now=now_ms)
         self._session.later("close_create", id=write_id)
 
+    def lose_others(self, write: OwnWrite) -> None:
+        """An update is answered: an earlier one of its key and side that is still open will never be."""
+        values: dict[str, Value] = {"id": write.id, "side": write.side, "link_key": write.link_key}
+        self._session.later("lose_others", now=self._session.now_ms, **values)
+
     def set_target(self, write_id: str, target_id: str) -> None:
         """The record a write goes to, when that is learnt later (a merge)."""
         self._session.rows("target_write", id=write_id, target_id=target_id)
