@@ -8,8 +8,8 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -45,6 +45,13 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         made.edit(Side.STRIPE, "create", email="ANA@example.com", name="Ana", address__city="Oslo")
         made.edit(Side.HUBSPOT, "create", email="tom@example.com", firstname="Tom")
         made.edit(Side.HUBSPOT, "create", firstname="Nobody")
+        yield made
+
+
+@pytest.fixture(name="fresh")
+def open_fresh(tmp_path: Path) -> Iterator[Stage]:
+    """Nobody and nothing, whatever other tests did."""
+    with Stage(f"sqlite:{tmp_path / 'wanesync.db'}", tmp_path) as made:
         yield made
 
 
@@ -160,13 +167,24 @@ def test_status_has_everything_and_check_ends_in_1_when_something_is_wrong(stage
 
 
 def test_status_watch_ends_with_ctrl_c(stage: Stage) -> None:
-    command = [sys.executable, "-m", "wanesync.cli.main", "status", "--watch", "--config", str(stage.file)]
+    # A runner in the background of a shell ignores SIGINT, and so would its children.
+    heed = "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    program = f"{heed}runpy.run_module('wanesync.cli.main', run_name='__main__', alter_sys=True)"
+    command = [sys.executable, "-c", program, "status", "--watch", "--config", str(stage.file)]
     with subprocess.Popen(command, cwd=ROOT, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
-        time.sleep(2.5)
+        stage.until(lambda: _has_open(child.pid, "wanesync.db"), "it looks at the database")
         assert child.poll() is None, "it keeps running"
         child.send_signal(signal.SIGINT)
         _, errors = child.communicate(timeout=10)
     assert b"Traceback" not in errors
+
+
+def _has_open(pid: int, name: str) -> bool:
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            if entry.readlink().name == name:
+                return True
+    return False
 
 
 # -- changing
@@ -217,7 +235,7 @@ def test_dead_letters_are_listed_and_retried(stage: Stage) -> None:
         assert "retried" in {row.kind for row in tx.journal.latest(10)}
 
 
-def test_dead_letters_are_filtered(stage: Stage) -> None:
+def test_dead_letters_are_filtered(fresh: Stage) -> None:
     from wanesync.core.job import DeadClass  # noqa: PLC0415 - only here
 
     def bury(tx: Tx) -> None:
@@ -226,26 +244,26 @@ def test_dead_letters_are_filtered(stage: Stage) -> None:
             tx.jobs.kill(job, DeadClass.GONE if job.kind is JobKind.READ else DeadClass.VALIDATION, "it said no")
 
     def keys(*arguments: str) -> list[str]:
-        dead = stage.ask("jobs", "--dead", *arguments)["dead"]
+        dead = fresh.ask("jobs", "--dead", *arguments)["dead"]
         assert isinstance(dead, list)
         return sorted(job["key"] for job in dead)
 
-    stage.store.run(bury)
+    fresh.store.run(bury)
     assert keys("--class", "gone") == keys("--kind", "read") == ["contact:read"]
     assert keys("--side", "hubspot", "--since", "1h") == ["contact:purchase", "contact:read", "contact:write"]
     assert keys("--side", "stripe") == keys("--since", "2999-01-01") == []
     assert len(keys("--limit", "1")) == 1
-    assert stage.run("jobs", "--since", "yesterday").returncode == 2
-    assert stage.run("jobs", "--class", "nonsense").returncode == 2
-    shown = stage.run("jobs", "--dead", "--kind", "write").stdout
+    assert fresh.run("jobs", "--since", "yesterday").returncode == 2
+    assert fresh.run("jobs", "--class", "nonsense").returncode == 2
+    shown = fresh.run("jobs", "--dead", "--kind", "write").stdout
     for text in ("write hubspot", "contact:write", "validation", "it said no", "ago"):
         assert text in shown, text
-    assert stage.ask("retry", "--class", "validation", "--kind", "write", "--yes")["retried"] == 1
+    assert fresh.ask("retry", "--class", "validation", "--kind", "write", "--yes")["retried"] == 1
     assert keys() == ["contact:purchase", "contact:read"]
-    assert stage.ask("retry", "--side", "hubspot", "--yes")["classes"] == {"gone": 1, "validation": 1}
+    assert fresh.ask("retry", "--side", "hubspot", "--yes")["classes"] == {"gone": 1, "validation": 1}
 
 
-def test_on_a_terminal_retry_says_how_many_and_asks(stage: Stage) -> None:
+def test_on_a_terminal_retry_says_how_many_and_asks(fresh: Stage) -> None:
     from wanesync.core.job import DeadClass  # noqa: PLC0415 - only here
 
     def bury(tx: Tx) -> None:
@@ -255,7 +273,7 @@ def test_on_a_terminal_retry_says_how_many_and_asks(stage: Stage) -> None:
 
     def answer(word: str) -> tuple[int, str]:
         near, far = os.openpty()
-        arguments = ["retry", "--class", "exhausted", "--config", str(stage.file)]
+        arguments = ["retry", "--class", "exhausted", "--config", str(fresh.file)]
         command = [sys.executable, "-m", "wanesync.cli.main", *arguments]
         with subprocess.Popen(command, cwd=ROOT, env=ENV, stdin=far, stdout=subprocess.PIPE, stderr=far) as child:
             os.close(far)
@@ -265,13 +283,13 @@ def test_on_a_terminal_retry_says_how_many_and_asks(stage: Stage) -> None:
         os.close(near)
         return child.returncode, said
 
-    stage.store.run(bury)
+    fresh.store.run(bury)
     code, said = answer("n")
     assert (code, "3 dead letters" in said, "Nothing was changed" in said) == (1, True, True), said
-    with stage.store.reading() as tx:
+    with fresh.store.reading() as tx:
         assert len(tx.jobs.dead()) == 3
     assert answer("y")[0] == 0
-    with stage.store.reading() as tx:
+    with fresh.store.reading() as tx:
         assert tx.jobs.dead() == []
 
 

@@ -96,12 +96,12 @@ class Tally:
         """While it lasts, every round of a lane and every claimed job counts."""
         fill, claim = Lane.fill, Jobs.claim
 
-        def filled(lane: Lane, *args: object) -> object:
+        def filled(lane: Lane, *args: object, **options: object) -> object:
             self.rounds[lane.side, self.town.clock.now // MINUTE_MS] += 1
-            return fill(lane, *args)  # type: ignore[arg-type]
+            return fill(lane, *args, **options)  # type: ignore[arg-type]
 
-        def claimed(jobs: Jobs, lane: Side, *args: object) -> list[Job]:
-            found = claim(jobs, lane, *args)  # type: ignore[arg-type]
+        def claimed(jobs: Jobs, lane: Side, *args: object, **options: object) -> list[Job]:
+            found = claim(jobs, lane, *args, **options)  # type: ignore[arg-type]
             self.claims[lane, self.town.clock.now // MINUTE_MS] += len(found)
             return found
 

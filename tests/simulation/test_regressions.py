@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from email.utils import formatdate
 
+import pytest
+
 from tests.simulation.observe import observed
 from tests.simulation.parts import START_MS
 from tests.simulation.play import Play, play_seed
@@ -234,3 +236,8 @@ def test_an_event_stamped_by_another_clock_than_an_answer_is_not_taken_for_a_new
 
 def test_an_intent_whose_commit_was_done_twice_is_not_left_open() -> None:
     assert play_seed(181).violations == []
+
+
+@pytest.mark.parametrize("seed", [673, 919])
+def test_jobs_whose_outcome_came_in_a_gap_of_the_heartbeat_do_not_stay_in_nobodys_hands(seed: int) -> None:
+    assert play_seed(seed).violations == []

@@ -47,8 +47,10 @@ class Lease:
             # Back after its lease: the old name's jobs are swept, answers to them commit nothing.
             engine.name = engine.new_id(at_ms)
             log.warning("lease lost", name=engine.name)
-        engine.commit("heartbeat", lambda tx: tx.processes.beat(engine.name, lanes, self.started_ms))
+        unbroken = engine.commit("heartbeat", lambda tx: tx.processes.beat(engine.name, lanes, self.started_ms))
         self.ends_ms = at_ms + LEASE_MS
+        # Outcomes that were to be committed in the gap were refused: their jobs run in nobody's hands.
+        self.claim_lost = self.claim_lost or not unbroken
         if self.claim_lost:
             self._reclaim()
 

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -98,3 +98,9 @@ class Program:
     def _said(self) -> str:
         text = self._log.read_text(errors="replace").strip()
         return text[-2000:] or "it said nothing"
+
+
+def stop_all(programs: Sequence[Program]) -> None:
+    """Stop whatever is in a list by then."""
+    for program in programs:
+        program.stop()

@@ -15,7 +15,7 @@ from wanesync.build import PORTAL, open_state
 from wanesync.config import load
 from wanesync.core.errors import ConfigError, Sealed
 from wanesync.core.model import Side
-from wanesync.sandbox.bench.program import BenchFailed, Program
+from wanesync.sandbox.bench.program import BenchFailed, Program, stop_all
 from wanesync.sandbox.bench.stopwatch import Stopwatch
 from wanesync.sandbox.cluster import Cluster, throw_away
 from wanesync.sandbox.hubspot.settings import HubSpotSettings
@@ -171,7 +171,10 @@ def run_everything(
         server, address = stack.enter_context(stage.serving())
         sandbox.set_target(Side.HUBSPOT, WebhookTarget(f"{address}/webhooks/hubspot", HUBSPOT_SECRET))
         sandbox.set_target(Side.STRIPE, WebhookTarget(f"{address}/webhooks/stripe", STRIPE_SECRET))
-        started = [stack.enter_context(stage.start("worker")) for _ in range(workers)]
+        # Stopped by this list, in which a killed worker is replaced by the next one.
+        started: list[Program] = []
+        stack.callback(stop_all, started)
+        started += [stage.start("worker") for _ in range(workers)]
         for worker in started:
             worker.read_line()
         stage.run_patiently("reconcile", "--wait")
