@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from tests.acceptance.stage import Program, Stage
 from tests.chaos.recovery import Recoveries, find_running
 from wanesync.build import build_reconcile
+from wanesync.core.errors import StoreDown
 from wanesync.core.job import POISON_ALONE, POISON_DEAD, DeadClass, Job
 from wanesync.core.model import Side
 
@@ -63,6 +65,39 @@ def end_lease(stage: Stage, owner: str) -> None:
     stage.store.run(lambda tx: tx.processes.remove(owner))
 
 
+def stand_still(stage: Stage, failpoint: str) -> tuple[Program, str]:
+    """A worker that is stopped in the middle of a call, and its name.
+
+    One that happened to be in the middle of a transaction too is killed, and the next one begins where it was: it
+    would hold the database's lock for as long as it stands, which is not what is looked at here.
+    """
+    for attempt in range(POISON_ALONE):
+        late = stage.start("worker", failpoint=f"{failpoint}:1:stop")
+        owner = owner_of(late)
+        if attempt == 0:
+            stage.until(partial(_is_settled, late), "it has caught up with both sides")
+            # One person only: nothing else is being committed when it is stopped.
+            side = Side.HUBSPOT if failpoint.startswith("customers") else Side.STRIPE
+            stage.edit(side, "create", email="ana@example.com")
+        stage.until(partial(_stands, late), "it stands still in the middle of a call")
+        try:
+            stage.store.run(lambda tx: tx.settings.put("free", "yes"))
+        except StoreDown:
+            late.kill()
+            end_lease(stage, owner)
+            continue
+        return late, owner
+    raise AssertionError("it was in the middle of a transaction every time")
+
+
+def _is_settled(worker: Program) -> bool:
+    return worker.said.read_text().count("caught up") == len(Side)
+
+
+def _stands(worker: Program) -> bool:
+    return worker.stopped
+
+
 def test_the_jobs_of_a_killed_worker_run_again_within_ten_seconds(database_url: str, tmp_path: Path) -> None:
     with Stage(database_url, tmp_path) as stage:
         contacts = meet(stage)
@@ -102,22 +137,18 @@ def test_a_process_that_stood_still_past_its_lease_commits_nothing(
     request: pytest.FixtureRequest, tmp_path: Path, database: str, failpoint: str
 ) -> None:
     with Stage(request.getfixturevalue(database), tmp_path) as stage:
-        stage.edit(Side.HUBSPOT, "create", email="contact@example.com", firstname="Ana", lastname="One")
-        stage.edit(Side.STRIPE, "create", email="customer@example.com", name="Tom Two")
         stage.reconcile()
-        late = stage.start("worker", failpoint=f"{failpoint}:1:stop")
-        owner = owner_of(late)
-        stage.until(lambda: late.stopped, "it stands still in the middle of a call")
+        stage.serve()
+        late, owner = stand_still(stage, failpoint)
         held = running(stage, owner)
         assert held
         stage.work()
         stage.until(lambda: owner not in alive(stage), "its lease is over")
         stage.rest()
-        assert [len(stage.sandbox.records(side)) for side in Side] == [2, 2], "the next one settled what was open"
+        assert [len(stage.sandbox.records(side)) for side in Side] == [1, 1], "the next one settled what was open"
         with stage.store.reading() as tx:
-            assert [job and (job.state, job.rescues) for job in map(tx.jobs.get, (j.id for j in held))] == [
-                ("done", 1) for _ in held
-            ]
+            ended = [job for job in map(tx.jobs.get, [job.id for job in held]) if job]
+            assert [(j.state, j.rescues) for j in ended] == [("done", job.rescues + 1) for job in held]
         before = committed(stage)
         late.signal(signal.SIGCONT)
         stage.until(lambda: len(alive(stage)) == 2, "it goes on under a new name")
