@@ -34,8 +34,9 @@ demo: $(VENV)/.runtime
 	@$(BIN)/wanesync demo
 
 .PHONY: test
+# Three at a time on two cores: the tests with real processes wait more than they compute.
 test: lint
-	@$(BIN)/pytest -n 2 --quiet
+	@$(BIN)/pytest -n 3 --quiet
 
 .PHONY: simulate
 simulate: $(VENV)/.dev

@@ -1,4 +1,7 @@
-"""A worker killed with SIGKILL at each of its named failpoints and restarted: nothing lost, nobody there twice."""
+"""A worker killed with SIGKILL at its named failpoints and restarted: nothing lost, nobody there twice.
+
+Each costs ten seconds: these are the ones between which something differs. ``make chaos`` goes through all of them.
+"""
 
 from __future__ import annotations
 
@@ -12,27 +15,20 @@ from wanesync.core.model import Side
 from wanesync.sandbox.server import Options
 
 FAILPOINTS = (
-    "hubspot.claim.before:2",
     "hubspot.claim.after:2",
     "stripe.claim.before:2",
-    "stripe.claim.after:2",
     "customers.create.before:2",
     "customers.create.after:2",
-    "customers.update.before:1",
     "customers.update.after:1",
-    "contacts.batch_create.before:1",
     "contacts.batch_create.after:1",
-    "contacts.batch_update.before:1",
     "contacts.batch_update.after:1",
-    "events.send.before:1",
     "events.send.after:1",
     "outcomes.before:3",
-    "outcomes.after:3",
     "sweep.after:2",
 )
-NOTE_FAILPOINTS = ("notes.create.before:1", "notes.create.after:1")
-# Every failpoint on SQLite; on Postgres those between which the store makes a difference, as each costs ten seconds.
-ON_POSTGRES = ("customers.create.after:2", "contacts.batch_create.after:1", "events.send.after:1", "outcomes.after:3")
+NOTE_FAILPOINTS = ("notes.create.after:1",)
+# On Postgres those between which the store makes a difference.
+ON_POSTGRES = ("contacts.batch_create.after:1", "outcomes.after:3")
 CASES = [("sqlite_url", point) for point in FAILPOINTS] + [("postgres_url", point) for point in ON_POSTGRES]
 NAMES = ("Ana", "Tom", "Zoë", "Omar")
 PEOPLE = len(NAMES)
