@@ -17,12 +17,12 @@ from functools import partial
 from typing import Any
 
 from wanesync.core.model import Side
+from wanesync.engine.committer import GATHER_MS, MOST
 from wanesync.engine.context import Call
-from wanesync.engine.worker import BEAT_MS, GATHER_MS, SWEEP_MS, Worker
+from wanesync.engine.worker import BEAT_MS, SWEEP_MS, Worker
 from wanesync.store.store import Store
 
 START_MS = 1_800_000_000_000
-COMMIT_CALLS = 64
 
 
 class Over(Exception):
@@ -192,14 +192,15 @@ class Answers:
         return not self._arrived
 
     def _gather(self) -> None:
-        wait_ms = GATHER_MS if self._worker._crowded() else 0
+        patient = self._worker._crowded() and all(call.lane is Side.STRIPE for call, _ in self._arrived)
+        wait_ms = GATHER_MS if patient else 0
         self._clock.at(self._clock.now + wait_ms, self._commit)
 
     def _commit(self) -> None:
-        batch, self._arrived = self._arrived[:COMMIT_CALLS], self._arrived[COMMIT_CALLS:]
+        batch, self._arrived = self._arrived[:MOST], self._arrived[MOST:]
         if self._arrived:
             self._clock.at(self._clock.now, self._gather)
-        self._worker._commit(batch)
+        self._worker.committer.commit(batch)
 
 
 def put_under(clock: Clockwork, store: Store, worker: Worker) -> None:
@@ -207,7 +208,7 @@ def put_under(clock: Clockwork, store: Store, worker: Worker) -> None:
     store.wait_for_work = clock.wait_for_work  # type: ignore[method-assign]
     store._database.bell.ring = clock.ring  # type: ignore[method-assign]
     worker._pools = dict.fromkeys(worker.sides, Pool(clock))  # type: ignore[arg-type]
-    worker.outcomes = Answers(worker, clock)  # type: ignore[assignment]
+    worker.committer.outcomes = Answers(worker, clock)  # type: ignore[assignment]
     worker.lease.beat()
     clock.every(BEAT_MS, worker.lease.beat)
     clock.every(SWEEP_MS, worker.lease.sweep)

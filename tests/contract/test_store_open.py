@@ -235,7 +235,7 @@ def test_a_full_disk_is_down_and_keeps_what_was_there(sqlite_url: str) -> None:
     with store.transaction() as tx:
         tx.settings.put("kept", "yes")
     path = sqlite_url.removeprefix("sqlite:")
-    with store._database.session(store._around, writing=False) as session:
+    with store._database.session(store._around, writing=True) as session:
         pages = session._connection.execute("PRAGMA page_count").fetchone()[0]  # type: ignore[attr-defined]
         session._connection.execute(f"PRAGMA max_page_count = {pages}")  # type: ignore[attr-defined]
 

@@ -127,17 +127,6 @@ def test_one_key_may_have_several_writes_and_the_newest_counts(store: Store, clo
         assert tx.writes.by_intents([]) == {}
 
 
-def test_open_intents_follow_a_merge(store: Store) -> None:
-    with store.transaction() as tx:
-        tx.writes.put_many([a_create("w1", "h"), an_update("w2")])
-        tx.writes.answer("w2", Answer.OK)
-        tx.writes.rekey("contact:1", "contact:7")
-        assert [write.id for write in tx.writes.open_for_keys(["contact:7"])] == ["w1"]
-        answered = tx.writes.get("w2")
-        assert answered
-        assert answered.link_key == "contact:1"
-
-
 def a_purchase(payment_id: str, customer_id: str = "cus_1", hmac: str = "h1") -> Purchase:
     return Purchase(
         payment_id=payment_id,

@@ -20,6 +20,7 @@ from wanesync.core.purchases import Purchase
 from wanesync.engine.failpoints import Failpoint, commit, pass_by
 from wanesync.store.store import Store, Tx
 
+ECHOES_MS = 500
 SHARED = 1_000  # events in one commit, but for a single POST: it stays short
 
 
@@ -107,14 +108,25 @@ def store_events(tx: Tx, events: Sequence[EventRow], crowds: Crowds | None = Non
         return 0
     new = tx.events.put_many(events)
     crowded = _find_crowds(events, crowds, tx.now_ms) if crowds else frozenset()
+    fresh = [event for event in events if event.key in new]
+    ours = tx.writes.known_keys(Side.STRIPE, {event.request_key for event in fresh if event.request_key})
     dirty: dict[tuple[Side, str], Priority] = {}
-    for event in events:
-        if event.key in new:
-            priority = Priority.CROWD if (event.side, event.source) in crowded else Priority.LIVE
-            for record_id in (event.record_id, *event.merged_ids):
-                ref = (event.side, record_id)
-                dirty[ref] = min(priority, dirty.get(ref, priority))
-    tx.jobs.put_many([JobRequest(side, JobKind.READ, i, priority) for (side, i), priority in sorted(dirty.items())])
+    news: set[tuple[Side, str]] = set()
+    for event in fresh:
+        priority = Priority.CROWD if (event.side, event.source) in crowded else Priority.LIVE
+        for record_id in (event.record_id, *event.merged_ids):
+            ref = (event.side, record_id)
+            dirty[ref] = min(priority, dirty.get(ref, priority))
+            if event.request_key not in ours:
+                news.add(ref)
+    # An echo often outruns the answer it echoes: a little later many of them are looked at together, and only once.
+    echoes_ms = (tx.now_ms // ECHOES_MS + 2) * ECHOES_MS
+    tx.jobs.put_many(
+        [
+            JobRequest(ref[0], JobKind.READ, ref[1], priority, None if ref in news else echoes_ms)
+            for ref, priority in sorted(dirty.items())
+        ]
+    )
     return len(new)
 
 

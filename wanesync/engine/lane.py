@@ -24,6 +24,9 @@ Prepare = Callable[[Tx, Sequence[Job]], list[Call]]
 
 BATCH = 100
 ROUNDS = 4
+IDLE_MS = 1_000
+HELD_MS = 250
+ELSEWHERE_MS = 25
 BULK_TURN = 1 / 16
 """How often bulk work goes first, however much else waits: nothing waits for ever."""
 PROBE_AGAIN_MS = 25_000
@@ -99,6 +102,26 @@ class Lane:
             return []
         limit = room if alone or (self.side is Side.STRIPE and best.kind is JobKind.WRITE) else BATCH
         return self._take(tx, best.kind, limit, least=best.priority if least is Priority.BULK else least)
+
+    def look(self, tx: Tx) -> Best | None:
+        """The most urgent job; None, too, while the lane stands still and may not be probed yet."""
+        pauses = tx.pauses.get_all()
+        pause = pauses.get(str(self.side))
+        open_ = operator_pause(self.side) not in pauses and (pause is None or tx.now_ms >= pause.probe_ms)
+        return self.best(tx) if open_ else None
+
+    def count_wait_ms(self, tx: Tx, now_ms: int) -> int:
+        """How long to wait for work when there was none to be had: at most a second."""
+        due_ms, pauses, wait_ms = tx.jobs.next_due_ms(self.side), tx.pauses.get_all(), IDLE_MS
+        pause = pauses.get(str(self.side))
+        if due_ms is not None:
+            # What is due and could not be had is just being claimed by another process.
+            wait_ms = min(IDLE_MS, due_ms - now_ms) if due_ms > now_ms else ELSEWHERE_MS
+        if self.held:
+            wait_ms = max(wait_ms, HELD_MS)
+        if pause is not None:
+            wait_ms = max(wait_ms, min(IDLE_MS, pause.probe_ms - now_ms))
+        return IDLE_MS if operator_pause(self.side) in pauses else wait_ms
 
     def best(self, tx: Tx, *, least: int = Priority.PURCHASE) -> Best | None:
         """The most urgent job that may be claimed now, of priority ``least`` or later."""

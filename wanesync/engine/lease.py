@@ -22,7 +22,7 @@ log = structlog.get_logger()
 class Lease:
     """``ends_ms``: by this machine's clock; 0: none yet.
 
-    ``claim_lost``: a claim may be committed and in nobody's hands.
+    ``claim_lost``: a claim may be committed and in nobody's hands, or its calls were given up; the next beat looks.
     """
 
     engine: Engine

@@ -5,36 +5,36 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from queue import Empty, SimpleQueue
 
 import structlog
 
 from wanesync.core.errors import CallError, Failure, StoreDown
 from wanesync.core.job import POISON_ALONE
 from wanesync.core.model import Side
+from wanesync.engine.committer import Committer
 from wanesync.engine.context import Call, Engine
 from wanesync.engine.custody import Custody
 from wanesync.engine.lane import Lane
 from wanesync.engine.lease import Lease
 from wanesync.engine.pace import LATE_MS, Clock, Pacer, WallClock
 from wanesync.engine.pool import Pool
-from wanesync.engine.settling import settle_all
 from wanesync.store.rates import Given
-from wanesync.store.settings import operator_pause
 
 BEAT_MS = 2_000
 SWEEP_MS = 1_000
-IDLE_MS = 1_000
 DRAIN_MS = 8_000
-GATHER_MS = 40
+TIDY_MS = 500
 CROWD = 8
-THREADS = {Side.HUBSPOT: 8, Side.STRIPE: 48}
+THREADS = {Side.HUBSPOT: 8, Side.STRIPE: 72}
 AHEAD = {Side.HUBSPOT: 1, Side.STRIPE: 30}
 LEAD_MS = 30
 BREATH_MS = 10
+CROWD_BREATHS_MS = (50, 200)
+FEW = 6
+PLENTY_MS = 120
 LONG_BREATH_MS = 40
-HELD_MS = 250
 
 log = structlog.get_logger()
 
@@ -48,14 +48,15 @@ class Worker:
     clock: Clock = field(default_factory=WallClock)
     lanes: dict[Side, Lane] = field(init=False)
     pacers: dict[Side, Pacer] = field(init=False)
-    outcomes: SimpleQueue[tuple[Call, object]] = field(default_factory=SimpleQueue)
     stopping: threading.Event = field(default_factory=threading.Event)
     custody: Custody = field(default_factory=Custody)
     in_flight: dict[Side, int] = field(init=False)
     lease: Lease = field(init=False)
+    committer: Committer = field(init=False)
     _pools: dict[Side, Pool] = field(init=False)
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _over: threading.Event = field(default_factory=threading.Event)
+    _breath_ms: dict[Side, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """One lane, pacer and pool per side."""
@@ -63,6 +64,8 @@ class Worker:
         self.pacers = dict(self.engine.pacers) or {s: Pacer(self.engine.store, self.clock, s) for s in self.sides}
         self.in_flight = dict.fromkeys(self.sides, 0)
         self.lease = Lease(self.engine, self.sides, self.clock, self.custody)
+        waiting = {side: lane.waiting for side, lane in self.lanes.items()}
+        self.committer = Committer(self.engine, self.clock, self.custody, self.lease, waiting, self.stopping)
         self._pools = {side: Pool(THREADS[side], f"{side}-call") for side in self.sides}
 
     # -- life
@@ -78,7 +81,8 @@ class Worker:
         ]
         committer = threading.Thread(target=self._commit_loop, name="committer")
         heart = threading.Thread(target=self._heart_loop, name="heart")
-        for thread in (*threads, committer, heart):
+        tidier = threading.Thread(target=self._tidy_loop, name="tidier")
+        for thread in (*threads, committer, heart, tidier):
             thread.start()
         self.stopping.wait()
         for thread in threads:
@@ -87,6 +91,7 @@ class Worker:
         self._over.set()
         committer.join()
         heart.join()
+        tidier.join()
         for pool in self._pools.values():
             pool.close()
         self.lease.end()
@@ -108,7 +113,7 @@ class Worker:
 
     def _drain(self) -> None:
         deadline = self.clock.now_ms() + DRAIN_MS
-        while (self._busy() or not self.outcomes.empty()) and self.clock.now_ms() < deadline:
+        while (self._busy() or not self.committer.outcomes.empty()) and self.clock.now_ms() < deadline:
             self.clock.sleep_until(self.clock.now_ms() + 20)
 
     def _busy(self) -> bool:
@@ -124,7 +129,7 @@ class Worker:
 
     def _ends(self) -> bool:
         """Whether everything is finished, or what is not has had its time: the next process settles it."""
-        return self._over.is_set() or (self.stopping.is_set() and not self._busy() and self.outcomes.empty())
+        return self._over.is_set() or (self.stopping.is_set() and not self._busy() and self.committer.outcomes.empty())
 
     def _heart_loop(self) -> None:
         last_beat = self.clock.now_ms()
@@ -206,34 +211,37 @@ class Worker:
                 self.in_flight[side] += 1
             self._pools[side].submit(self._send, calls[index], slot_ms)
         lane.waiting.extendleft(reversed([call for index, call in enumerate(calls) if index not in chosen]))
-        if not chosen:
+        if slots and self._has_plenty(side.other):
+            # What it would read has to wait for the other side anyway: the later it reads, the more at once.
+            self.clock.sleep_until(self.clock.now_ms() + PLENTY_MS)
+        elif not slots and self._crowded():
+            self._breathe(side, len(chosen))
+        elif not chosen:
             # A limit of its own holds every one of them back: until its next slot, but new calls may pass it.
             breath_ms = min(max(BREATH_MS, given.next_ms - LEAD_MS - self.clock.now_ms()), LONG_BREATH_MS)
             self.clock.sleep_until(self.clock.now_ms() + breath_ms)
 
+    def _has_plenty(self, side: Side) -> bool:
+        return side in self.lanes and len(self.lanes[side].waiting) * 2 >= AHEAD[side] and self._crowded()
+
+    def _breathe(self, side: Side, given: int) -> None:
+        """Slots are handed out ahead of time, and several cost as much as one: the fewer there were, the longer."""
+        least_ms, most_ms = CROWD_BREATHS_MS
+        breath_ms = self._breath_ms.get(side, least_ms)
+        self._breath_ms[side] = min(most_ms, breath_ms * 2) if given < FEW else max(least_ms, breath_ms // 2)
+        self.clock.sleep_until(self.clock.now_ms() + self._breath_ms[side])
+
     def _has_work(self, side: Side) -> bool:
         with self.engine.store.glance() as tx:
-            pauses = tx.pauses.get_all()
-            pause = pauses.get(str(side))
-            open_ = operator_pause(side) not in pauses and (pause is None or tx.now_ms >= pause.probe_ms)
-            best = self.lanes[side].best(tx) if open_ else None
+            best = self.lanes[side].look(tx)
         self.custody.see(side, suspect=best is not None and best.rescues >= POISON_ALONE)
         return best is not None
 
     def _idle(self, side: Side) -> None:
         with self.engine.store.glance() as tx:
-            due = tx.jobs.next_due_ms(side)
-            pauses = tx.pauses.get_all()
-        now_ms, pause = self.clock.now_ms(), pauses.get(str(side))
-        wait = IDLE_MS if due is None else max(1, min(IDLE_MS, due - now_ms))
-        if self.lanes[side].held:
-            wait = max(wait, HELD_MS)
-        if pause is not None:
-            wait = max(wait, min(IDLE_MS, pause.probe_ms - now_ms))
-        if operator_pause(side) in pauses:
-            wait = IDLE_MS
+            wait_ms = self.lanes[side].count_wait_ms(tx, self.clock.now_ms())
         if not self.stopping.is_set():
-            self.engine.store.wait_for_work(max(1, wait), side)
+            self.engine.store.wait_for_work(wait_ms, side)
 
     # -- calls
 
@@ -247,6 +255,7 @@ class Worker:
                 return
             if not self.lease.holds(call):
                 self.custody.settle([call])
+                self.lease.claim_lost = True
                 return
             self.engine.failpoint(f"{call.operation}.before")
             self.pacers[call.lane].arm(slot_ms, call.want)
@@ -256,10 +265,10 @@ class Worker:
             except CallError as error:
                 answer = error
             self.engine.failpoint(f"{call.operation}.after")
-            self.outcomes.put((call, answer))
+            self.committer.outcomes.put((call, answer))
         except Exception as error:  # noqa: BLE001 - a defect in one call must not lose its jobs
             log.error("call failed in our own code", operation=call.operation, error=type(error).__name__)
-            self.outcomes.put((call, CallError(call.lane, Failure.NO_ANSWER, type(error).__name__)))
+            self.committer.outcomes.put((call, CallError(call.lane, Failure.NO_ANSWER, type(error).__name__)))
         finally:
             with self._guard:
                 self.in_flight[call.lane] -= 1
@@ -268,31 +277,12 @@ class Worker:
 
     def _commit_loop(self) -> None:
         while not self._ends():
-            try:
-                first = self.outcomes.get(timeout=0.1)
-            except Empty:
-                continue
-            if self._crowded():
-                self.clock.sleep_until(self.clock.now_ms() + GATHER_MS)
-            batch = [first]
-            while not self.outcomes.empty() and len(batch) < 64:
-                batch.append(self.outcomes.get())
-            self._commit(batch)
+            batch = self.committer.take(crowded=self._crowded())
+            if batch:
+                self.committer.commit(batch)
 
-    def _commit(self, batch: Sequence[tuple[Call, object]]) -> None:
-        follow_ups: list[Call] | None = None
-        while follow_ups is None:
-            try:
-                follow_ups = self.engine.commit("outcomes", lambda tx: settle_all(self.engine, tx, batch))
-            except StoreDown as error:
-                log.warning("store down", reason=str(error))
-                if self.stopping.wait(1):
-                    return
-            except Exception as error:  # noqa: BLE001 - the open intents tell whoever gets the jobs next
-                log.error("outcomes lost", calls=len(batch), error=type(error).__name__)
-                follow_ups = []
-        self.custody.settle([call for call, _ in batch], follow_ups)
-        for call in follow_ups:
-            self.lanes[call.lane].waiting.append(call)
-        if follow_ups:
-            self.engine.store.ring()
+    def _tidy_loop(self) -> None:
+        # Whoever commits must not be held up by what SQLite moves from its log into its file.
+        while not self._over.wait(TIDY_MS / 1000):
+            with suppress(StoreDown):
+                self.engine.store.tidy()

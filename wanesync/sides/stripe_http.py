@@ -19,7 +19,7 @@ from urllib3.exceptions import HTTPError
 
 from wanesync.sides.network import CONNECT_S, STRIPE_READ_S
 
-POOL_SIZE = 64
+POOL_SIZE = 80
 _ENCODINGS = {"Accept-Encoding": "gzip, deflate"}
 
 

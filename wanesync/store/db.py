@@ -163,6 +163,9 @@ class Database(ABC):
     def migrate(self, migrations: Sequence[Migration], now_ms: int) -> list[str]:
         """Runs what is missing, one process at a time; the names of what ran."""
 
+    def tidy(self) -> None:  # noqa: B027 - most databases put nothing off
+        """Does what was put off so that nobody who commits waits for it. Raises StoreDown."""
+
     @abstractmethod
     def measure_offset_ms(self, clock: Callable[[], int]) -> int:
         """Database time minus ``clock``."""

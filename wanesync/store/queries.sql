@@ -55,9 +55,11 @@ INSERT INTO emails (side, id, hmac) VALUES (:side, :id, :hmac) ON CONFLICT (side
 -- name: drop_email
 DELETE FROM emails WHERE side = :side AND id = :id AND hmac = :hmac;
 
+-- As a join, Postgres may begin with all the records.
 -- name: records_by_hmacs
-SELECT e.hmac, e.side, e.id FROM emails e JOIN records r ON r.side = e.side AND r.id = e.id
-WHERE e.hmac IN (:hmacs) AND r.deleted = 0 AND r.survivor = '';
+SELECT e.hmac, e.side, e.id FROM emails e
+WHERE e.hmac IN (:hmacs)
+AND (SELECT COUNT(*) FROM records r WHERE r.side = e.side AND r.id = e.id AND r.deleted = 0 AND r.survivor = '') > 0;
 
 -- name: records_by_other_ids
 SELECT side, id FROM records
@@ -473,6 +475,9 @@ FROM own_writes WHERE id = :id;
 SELECT id, side, kind, link_key, source_id, target_id, key, data, link_id, sent_ms, answer, generation
 FROM own_writes WHERE side = :side AND key IN (:keys) ORDER BY created_ms, id;
 
+-- name: known_keys
+SELECT DISTINCT key FROM own_writes WHERE side = :side AND key IN (:keys);
+
 -- name: recent_writes
 SELECT id, side, kind, link_key, source_id, target_id, key, data, link_id, sent_ms, answer, generation
 FROM own_writes WHERE side = :side AND target_id IN (:ids) AND sent_ms >= :since_ms ORDER BY sent_ms, id;
@@ -487,11 +492,6 @@ SELECT COUNT(*) FROM own_writes WHERE answer = '';
 -- name: spent_generations
 SELECT source_id, COUNT(*) FROM own_writes
 WHERE side = :side AND kind = 'create' AND source_id IN (:ids) AND answer IN ('lost', 'refused') GROUP BY source_id;
-
--- name: rekey_writes
-UPDATE own_writes SET link_key = :new_key WHERE link_key = :old_key AND answer = '';
-
--- purchases
 
 -- name: add_purchase
 INSERT INTO purchases (payment_id, charge_id, customer_id, hmac, amount, currency, occurred_ms, data, sink, state,

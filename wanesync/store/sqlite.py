@@ -15,34 +15,14 @@ from sqlite_utils import Database as Utils
 
 from wanesync.core.errors import ConfigError, StoreDown, WanesyncError
 from wanesync.store.bell import Bell, Watch
-from wanesync.store.db import Database, Parameters, Row, RuleBroken, Session, Surroundings, run_migrations
+from wanesync.store.db import Database, Parameters, Row, Session, Surroundings, run_migrations
 from wanesync.store.sql import Dialect, Migration, Query, load_queries
+from wanesync.store.sqlite_errors import translate
+from wanesync.store.wal import LONG_PAGES, begin, move_log, restart_log, turn_wal_on
 
 BUSY_MS = 2_000
 _LOOK_S = 0.02
 _IDLE_CONNECTIONS = 32
-_TROUBLES = {
-    sqlite3.SQLITE_BUSY: "is busy: another process holds its lock; try again",
-    sqlite3.SQLITE_LOCKED: "is busy: another connection holds its lock; try again",
-    sqlite3.SQLITE_NOMEM: "ran out of memory",
-    sqlite3.SQLITE_READONLY: "cannot be written: check its owner, its folder and the disk",
-    sqlite3.SQLITE_IOERR: "cannot be read or written: check the disk",
-    sqlite3.SQLITE_CORRUPT: "is damaged: restore it from a backup",
-    sqlite3.SQLITE_FULL: "is on a full disk: make room",
-    sqlite3.SQLITE_CANTOPEN: "cannot be opened: check its folder and its owner",
-    sqlite3.SQLITE_PROTOCOL: "is busy: its lock cannot be had; try again",
-    sqlite3.SQLITE_NOTADB: "is no SQLite database: check [database]",
-}
-
-
-def translate(error: sqlite3.Error, label: str) -> Exception:
-    """Our error for one of SQLite's, without the statement and its values; a mistake of ours stays as it is."""
-    if isinstance(error, sqlite3.IntegrityError):
-        return RuleBroken(str(error).rpartition(": ")[2])
-    if isinstance(error, sqlite3.ProgrammingError) and "closed" in str(error):
-        return StoreDown(f"the database {label} is closed: this process is ending")
-    trouble = _TROUBLES.get((getattr(error, "sqlite_errorcode", None) or 0) & 0xFF)
-    return StoreDown(f"the database {label} {trouble}") if trouble else error
 
 
 class SqliteSession(Session):
@@ -96,7 +76,7 @@ class SqliteDatabase(Database):
         self.label = f"sqlite:{path}"
         self.bell = Bell()
         self._path = path
-        self._idle: list[sqlite3.Connection] = []
+        self._idle: dict[bool, list[sqlite3.Connection]] = {False: [], True: []}
         self._all: set[sqlite3.Connection] = set()
         self._connections = threading.Lock()
         self._writer = threading.Lock()
@@ -110,10 +90,10 @@ class SqliteDatabase(Database):
     @contextmanager
     def session(self, around: Surroundings, *, writing: bool) -> Iterator[Session]:
         """A transaction. Writers of this process queue here, so that they do not poll the file's lock."""
-        connection = self._take()
+        connection = self._take(writing=writing)
         held = writing and not self.in_memory
         if held and not self._writer.acquire(timeout=BUSY_MS / 1000):
-            self._give_back(connection)
+            self._give_back(connection, writing=writing)
             raise StoreDown(f"the database {self.label} is busy: this process writes too much at once; try again")
         try:
             yield from self._transact(connection, around, writing=writing)
@@ -122,14 +102,14 @@ class SqliteDatabase(Database):
         finally:
             if held:
                 self._writer.release()
-            self._give_back(connection)
+            self._give_back(connection, writing=writing)
 
     def _transact(self, connection: sqlite3.Connection, around: Surroundings, *, writing: bool) -> Iterator[Session]:
         inner = connection.in_transaction
         if inner and writing:
             raise WanesyncError("a transaction inside another one: use its savepoint")
         if not inner:
-            connection.execute("BEGIN IMMEDIATE" if writing else "BEGIN")
+            begin(connection, BUSY_MS, writing=writing)
         try:
             yield SqliteSession(connection, self.label, around, writing=writing)
             if not inner:
@@ -150,11 +130,13 @@ class SqliteDatabase(Database):
             return
         with self._light_lock:
             if self._light is None:
-                self._light = self._connect(synchronous="NORMAL")
+                self._light = self._connect("NORMAL", patience_ms=0)
             if not self._writer.acquire(timeout=BUSY_MS / 1000):
                 raise StoreDown(f"the database {self.label} is busy: this process writes too much at once; try again")
             try:
-                yield SqliteSession(self._light, self.label, around, writing=True)
+                yield from self._transact(self._light, around, writing=True)
+            except sqlite3.Error as error:
+                raise translate(error, self.label) from error
             finally:
                 self._writer.release()
 
@@ -178,7 +160,7 @@ class SqliteDatabase(Database):
         self._make_file()
         connection = self._take()
         try:
-            self._turn_wal_on(connection)
+            turn_wal_on(connection, BUSY_MS)
             connection.execute("BEGIN IMMEDIATE")
             try:
                 tables = Utils(connection)
@@ -188,6 +170,18 @@ class SqliteDatabase(Database):
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
             return ran
+        except sqlite3.Error as error:
+            raise translate(error, self.label) from error
+        finally:
+            self._give_back(connection)
+
+    def tidy(self) -> None:
+        """Moves the log into the file, beside those who write."""
+        connection = self._take()
+        try:
+            if not self.in_memory and not move_log(connection):
+                with self._writer:
+                    restart_log(connection)
         except sqlite3.Error as error:
             raise translate(error, self.label) from error
         finally:
@@ -230,7 +224,7 @@ class SqliteDatabase(Database):
             for connection in self._all:
                 connection.close()
             self._all.clear()
-            self._idle.clear()
+            self._idle = {False: [], True: []}
         self.bell.ring()
 
     def _make_file(self) -> None:
@@ -241,46 +235,36 @@ class SqliteDatabase(Database):
         except OSError as error:
             raise StoreDown(f"the database {self.label} cannot be made: {error.strerror}; check its folder") from error
 
-    def _turn_wal_on(self, connection: sqlite3.Connection) -> None:
-        """Once for the life of the file. SQLite does not wait here for another process that does the same."""
-        deadline = time.monotonic() + BUSY_MS / 1000
-        while True:
-            try:
-                connection.execute("PRAGMA journal_mode = WAL")
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                    raise
-                time.sleep(_LOOK_S)
-            else:
-                return
-
-    def _take(self) -> sqlite3.Connection:
+    def _take(self, *, writing: bool = False) -> sqlite3.Connection:
         with self._connections:
             if self._closed:
                 raise StoreDown(f"the database {self.label} is closed: this process is ending")
-            if self._idle:
-                return self._idle[-1] if self.in_memory else self._idle.pop()
-        connection = self._connect()
+            idle = self._idle[writing and not self.in_memory]
+            if idle:
+                return idle[-1] if self.in_memory else idle.pop()
+        # Who writes asks for the lock itself (``begin``); SQLite's own waiting is for everything else.
+        connection = self._connect(patience_ms=0 if writing and not self.in_memory else BUSY_MS)
         if self.in_memory:
-            self._idle.append(connection)
+            idle.append(connection)
         return connection
 
-    def _give_back(self, connection: sqlite3.Connection) -> None:
+    def _give_back(self, connection: sqlite3.Connection, *, writing: bool = False) -> None:
         if self.in_memory:
             return
         with self._connections:
-            if connection.in_transaction or len(self._idle) >= _IDLE_CONNECTIONS:
+            idle = self._idle[writing]
+            if connection.in_transaction or len(idle) >= _IDLE_CONNECTIONS:
                 self._all.discard(connection)
                 connection.close()
             elif connection in self._all:
-                self._idle.append(connection)
+                idle.append(connection)
 
-    def _connect(self, synchronous: str = "FULL") -> sqlite3.Connection:
+    def _connect(self, synchronous: str = "FULL", patience_ms: int = BUSY_MS) -> sqlite3.Connection:
         uri = "file::memory:" if self.in_memory else f"{Path(self._path).absolute().as_uri()}?mode=rw"
         try:
             connection = sqlite3.connect(
                 uri,
-                timeout=BUSY_MS / 1000,
+                timeout=patience_ms / 1000,
                 isolation_level=None,
                 check_same_thread=False,
                 cached_statements=256,
@@ -291,6 +275,7 @@ class SqliteDatabase(Database):
         try:
             connection.execute(f"PRAGMA synchronous = {synchronous}")
             connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {LONG_PAGES}")
         except sqlite3.Error as error:
             connection.close()
             raise translate(error, self.label) from error

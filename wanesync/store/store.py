@@ -178,6 +178,10 @@ class Store:
         """Ends the wait of every thread of this process that waits for work."""
         self._database.bell.ring()
 
+    def tidy(self) -> None:
+        """What the database has put off, in the background. Raises StoreDown."""
+        self._database.tidy()
+
     def migrate(self) -> list[str]:
         """Brings the schema up to this program; the names of what ran. Safe to call again, and from two processes."""
         return _migrate(self._database, self.now_ms())

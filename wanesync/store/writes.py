@@ -124,6 +124,10 @@ class OwnWrites:
         """Key -> the newest write under it."""
         return self._by_keys(side, keys)
 
+    def known_keys(self, side: Side, keys: Collection[str]) -> set[str]:
+        """Those of the keys that are ours."""
+        return {row[0] for row in self._session.rows("known_keys", side=side, keys=keys)} if keys else set()
+
     def holders(self, hmacs: Collection[str]) -> dict[str, str]:
         """Address hash -> the link key of the open create that has it."""
         return dict(self._session.rows("create_holders", hmacs=hmacs)) if hmacs else {}
@@ -169,10 +173,6 @@ class OwnWrites:
     def next_generations(self, source_side: Side, source_ids: Collection[str]) -> dict[str, int]:
         """As ``next_generation`` for many records; those without such a creation are left out."""
         return dict(self._session.rows("spent_generations", side=source_side.other, ids=source_ids))
-
-    def rekey(self, old_key: str, new_key: str) -> None:
-        """Open intents follow their contact into the one it was merged into."""
-        self._session.rows("rekey_writes", old_key=old_key, new_key=new_key)
 
     def _write(self, row: Row) -> OwnWrite:
         write_id, side, kind, link_key, source_id, target_id, key, blob, link_id, sent_ms, answer, generation = row

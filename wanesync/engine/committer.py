@@ -1,0 +1,71 @@
+"""The committer: takes what the calls of a process were answered, several at a time, into the store."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+
+import structlog
+
+from wanesync.core.errors import StoreDown
+from wanesync.core.model import Side
+from wanesync.engine.context import Call, Engine
+from wanesync.engine.custody import Custody
+from wanesync.engine.lease import Lease
+from wanesync.engine.pace import Clock
+from wanesync.engine.settling import Answered, settle_all
+
+GATHER_MS = 250
+MOST = 64
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Committer:
+    """Answers of one process on their way into the store. ``waiting``: each lane's calls that have no slot yet."""
+
+    engine: Engine
+    clock: Clock
+    custody: Custody
+    lease: Lease
+    waiting: Mapping[Side, deque[Call]]
+    stopping: threading.Event
+    outcomes: SimpleQueue[Answered] = field(default_factory=SimpleQueue)
+
+    def take(self, *, crowded: bool) -> list[Answered]:
+        """What was answered, none after a tenth of a second; in a crowd what comes soon after, too.
+
+        Stripe's answers mostly end a job: one commit is enough for many. What follows HubSpot's should not wait.
+        """
+        batch: list[Answered] = []
+        with suppress(Empty):
+            batch.append(self.outcomes.get(timeout=0.1))
+            until_ms = self.clock.now_ms() + (GATHER_MS if crowded else 0)
+            while len(batch) < MOST:
+                left_ms = until_ms - self.clock.now_ms() if batch[-1][0].lane is Side.STRIPE else 0
+                batch.append(self.outcomes.get(timeout=left_ms / 1000) if left_ms > 0 else self.outcomes.get_nowait())
+        return batch
+
+    def commit(self, batch: Sequence[Answered]) -> None:
+        """One transaction; while the store is down, again and again until the process is to stop."""
+        follow_ups: list[Call] | None = None
+        while follow_ups is None:
+            try:
+                follow_ups = self.engine.commit("outcomes", lambda tx: settle_all(self.engine, tx, batch))
+            except StoreDown as error:
+                log.warning("store down", reason=str(error))
+                if self.stopping.wait(1):
+                    return
+            except Exception as error:  # noqa: BLE001 - the open intents tell whoever gets the jobs next
+                log.error("outcomes lost", calls=len(batch), error=type(error).__name__)
+                self.lease.claim_lost, follow_ups = True, []
+        self.custody.settle([call for call, _ in batch], follow_ups)
+        for call in follow_ups:
+            self.waiting[call.lane].append(call)
+        if follow_ups:
+            self.engine.store.ring()

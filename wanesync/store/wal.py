@@ -1,0 +1,54 @@
+"""SQLite's write-ahead log: its lock, and moving it into the file in the background (sqlite.org/wal.html)."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+
+LONG_PAGES = 16_000
+"""64 MB: where no worker tidies up, whoever commits moves the log itself once it is so long."""
+SHORT_PAGES = 4_000
+_AGAIN_S = 0.02
+_SOON_S = 0.002
+
+
+def begin(connection: sqlite3.Connection, patience_ms: int, *, writing: bool) -> None:
+    """A transaction; one that writes has the lock of the file at once. Raises sqlite3.OperationalError.
+
+    Asked every 2 ms: SQLite itself waits longer each time, and a lock that was free again is taken by others meanwhile.
+    """
+    deadline = time.monotonic() + patience_ms / 1000
+    while True:
+        try:
+            connection.execute("BEGIN IMMEDIATE" if writing else "BEGIN")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(_SOON_S)
+        else:
+            return
+
+
+def turn_wal_on(connection: sqlite3.Connection, patience_ms: int) -> None:
+    """Once for the life of the file. SQLite does not wait here for another process that does the same."""
+    deadline = time.monotonic() + patience_ms / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(_AGAIN_S)
+        else:
+            return
+
+
+def move_log(connection: sqlite3.Connection) -> bool:
+    """Copies what is committed from the log into the file while others write; False: the log should begin anew."""
+    _busy, pages, _moved = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    return bool(pages < SHORT_PAGES)
+
+
+def restart_log(connection: sqlite3.Connection) -> None:
+    """The rest is copied and the log begins anew: whoever writes waits for that, for what is left is little."""
+    connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
