@@ -6,6 +6,7 @@ import random
 import re
 import signal
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -88,7 +89,7 @@ class Rotation:
 
 
 @dataclass
-class Post:
+class Post(ABC):
     """One process at a time. ``calm``: it is left alone, so that things can come to rest."""
 
     stage: Stage
@@ -100,9 +101,9 @@ class Post:
     up_s: float = 0.0
     _continue_s: float = 0.0
 
+    @abstractmethod
     def tick(self) -> None:
         """One look at it: replace it, kill it, leave it."""
-        raise NotImplementedError
 
     def start(self, *arguments: str, failpoint: str = "", **env: str) -> None:
         """A new process; it takes a second to come up."""
@@ -120,7 +121,7 @@ class Post:
             self.came_up(words)
         return self.up_s > 0
 
-    def came_up(self, words: list[str]) -> None:
+    def came_up(self, words: list[str]) -> None:  # noqa: B027 - most posts have nothing to add
         """What it said when it was up."""
 
     @property

@@ -17,6 +17,7 @@ from wanesync.core.model import Side
 from wanesync.sandbox.cluster import CARELESS, throw_away
 from wanesync.store import Store, Tx, make_key, open_store
 from wanesync.store.sql import load_migrations
+from wanesync.store.wal import SHORT_PAGES
 
 KEYS = [make_key("k001")]
 
@@ -249,6 +250,27 @@ def test_a_full_disk_is_down_and_keeps_what_was_there(sqlite_url: str) -> None:
         assert tx.settings.all() == {"kept": "yes"}
     store.close()
     assert Path(path).exists()
+
+
+def test_the_log_does_not_grow_for_ever(sqlite_url: str) -> None:
+    store = open_store(sqlite_url, migrate=True)
+    log = Path(sqlite_url.removeprefix("sqlite:") + "-wal")
+    sizes = []
+    for number in range(4):
+        with store.transaction() as tx:
+            tx.settings.put("large", str(number) * (SHORT_PAGES * 4096))
+        store.tidy()
+        sizes.append(log.stat().st_size)
+    assert sizes[-1] < 2 * sizes[0]
+    store.close()
+
+
+def test_tidying_up_loses_nothing(store: Store) -> None:
+    with store.transaction() as tx:
+        tx.settings.put("kept", "yes")
+    store.tidy()
+    with store.reading() as tx:
+        assert tx.settings.get("kept") == "yes"
 
 
 def test_a_closed_store_is_down(store: Store) -> None:

@@ -127,6 +127,13 @@ def test_one_key_may_have_several_writes_and_the_newest_counts(store: Store, clo
         assert tx.writes.by_intents([]) == {}
 
 
+def test_keys_of_ours_are_known(store: Store) -> None:
+    with store.transaction() as tx:
+        tx.writes.put_many([a_create("w1", "h"), a_create("w2", "h2", side=H)])
+        assert tx.writes.known_keys(S, ["key-w1", "key-w2", "another"]) == {"key-w1"}
+        assert tx.writes.known_keys(S, []) == set()
+
+
 def a_purchase(payment_id: str, customer_id: str = "cus_1", hmac: str = "h1") -> Purchase:
     return Purchase(
         payment_id=payment_id,

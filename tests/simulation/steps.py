@@ -60,6 +60,7 @@ def send(world: World, flight: Flight) -> None:
         if worker.clock.now_ms() >= worker.lease.ends_ms or stale:
             world.flights.remove(flight)
             worker.custody.settle([flight.call])
+            worker.lease.claim_lost = True
             world.say("dropped", flight.call.operation)
             return
         flight.state = "checked"

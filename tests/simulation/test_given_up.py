@@ -1,0 +1,36 @@
+"""Calls that a process gives up go back to the table: their jobs never stay in nobody's hands."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+from unittest.mock import patch
+
+from tests.simulation.steps import fill
+from tests.simulation.test_regressions import stage
+from wanesync.core.model import Side
+from wanesync.engine import committer
+
+
+def _fail(*_: object) -> NoReturn:
+    raise RuntimeError("a defect of ours")
+
+
+def test_jobs_whose_answers_cannot_be_committed_are_had_again() -> None:
+    with stage() as play:
+        world = play.world
+        (process,) = world.processes
+        store, worker = process.worker.engine.store, process.worker
+        world.hubspot.edit("create", None, {"email": "p0@example.com", "company": "Co"}, world.now)
+        while not world.flights:
+            play.step()
+            fill(world, process, Side.HUBSPOT)
+        (flight,), world.flights = world.flights, []
+        with patch.object(committer, "settle_all", _fail):
+            worker.committer.commit([(flight.call, flight.call.send())])
+        with store.reading() as tx:
+            assert tx.jobs.mine(flight.call.jobs), "they run under our name, and nobody is at them"
+        world.beat(process)
+        with store.reading() as tx:
+            assert not tx.jobs.mine(flight.call.jobs)
+        play.play()
+        assert [row["email"] for row in world.stripe.records()] == ["p0@example.com"]
