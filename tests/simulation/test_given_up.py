@@ -25,7 +25,7 @@ def test_jobs_whose_answers_cannot_be_committed_are_had_again() -> None:
             play.step()
             fill(world, process, Side.HUBSPOT)
         (flight,), world.flights = world.flights, []
-        with patch.object(committer, "settle_all", _fail):
+        with patch.object(committer, "settle_all", _fail), patch.object(committer, "set_all_back", _fail):
             worker.committer.commit([(flight.call, flight.call.send())])
         with store.reading() as tx:
             assert tx.jobs.mine(flight.call.jobs), "they run under our name, and nobody is at them"
@@ -34,3 +34,20 @@ def test_jobs_whose_answers_cannot_be_committed_are_had_again() -> None:
             assert not tx.jobs.mine(flight.call.jobs)
         play.play()
         assert [row["email"] for row in world.stripe.records()] == ["p0@example.com"]
+
+
+def test_an_answer_that_breaks_its_commit_counts_an_attempt() -> None:
+    with stage() as play:
+        world = play.world
+        (process,) = world.processes
+        world.hubspot.edit("create", None, {"email": "p0@example.com", "company": "Co"}, world.now)
+        while not world.flights:
+            play.step()
+            fill(world, process, Side.HUBSPOT)
+        (flight,), world.flights = world.flights, []
+        with patch.object(committer, "settle_all", _fail):
+            process.worker.committer.commit([(flight.call, flight.call.send())])
+        with process.worker.engine.store.reading() as tx:
+            (job,) = [tx.jobs.get(job.id) for job in flight.call.jobs]
+        assert job is not None
+        assert (job.state, job.attempts, job.reason) == ("ready", 1, "RuntimeError")

@@ -37,6 +37,7 @@ PROBE_AGAIN_MS = 25_000
 class Lane:
     """The jobs of one side. ``waiting``: prepared calls that have no slot yet.
 
+    ``took``: jobs claimed in the last round, whether or not they came to calls.
     ``held``: kinds of which bulk jobs are left where they are, because a limit has nothing for them now.
     """
 
@@ -48,6 +49,7 @@ class Lane:
     guests: Guests
     waiting: deque[Call] = field(default_factory=deque)
     held: frozenset[JobKind] = frozenset()
+    took: int = 0
 
     @classmethod
     def of(cls, engine: Engine, side: Side) -> Lane:
@@ -66,11 +68,12 @@ class Lane:
     def fill(self, tx: Tx, room: int, *, alone: bool = False) -> list[Call]:
         """Calls for about ``room`` slots, in one transaction: the most urgent jobs, claimed, planned, written down.
 
-        ``alone``: the most urgent job and no other. Nothing outside ``tx`` is touched: a transaction that
-        collides runs again. Stripe's reads mostly take what events brought and need no call: they never
-        queue behind writes that wait for slots.
+        ``alone``: the most urgent job and no other. Nothing outside ``tx`` is touched but ``took``, which begins
+        anew: a transaction that collides runs again. Stripe's reads mostly take what events brought and need no
+        call: they never queue behind writes that wait for slots.
         """
         calls: list[Call] = []
+        self.took = 0
         pauses = tx.pauses.get_all()
         if operator_pause(self.side) in pauses:
             return calls
@@ -133,7 +136,9 @@ class Lane:
 
     def _take(self, tx: Tx, kind: JobKind, limit: int, *, least: int = Priority.PURCHASE) -> list[Job]:
         below = Priority.BULK if kind in self.held else EVERY_PRIORITY
-        return tx.jobs.claim(self.side, [kind], limit, self.engine.name, least=least, below=below)
+        jobs = tx.jobs.claim(self.side, [kind], limit, self.engine.name, least=least, below=below)
+        self.took += len(jobs)
+        return jobs
 
     def _prepare(self, tx: Tx, jobs: Sequence[Job], pauses: dict[str, PauseRow]) -> list[Call]:
         if not jobs:

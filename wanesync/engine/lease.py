@@ -50,7 +50,8 @@ class Lease:
         unbroken = engine.commit("heartbeat", lambda tx: tx.processes.beat(engine.name, lanes, self.started_ms))
         self.ends_ms = at_ms + LEASE_MS
         # Outcomes that were to be committed in the gap were refused: their jobs run in nobody's hands.
-        self.claim_lost = self.claim_lost or not unbroken
+        if not unbroken:
+            self.claim_lost = True
         if self.claim_lost:
             self._reclaim()
 

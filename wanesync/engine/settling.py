@@ -43,6 +43,13 @@ def settle_all(engine: Engine, tx: Tx, batch: Sequence[Answered]) -> list[Call]:
     return follow_ups + [f for call, answer in alone for f in _settle(engine, tx, call, answer)]
 
 
+def set_all_back(engine: Engine, tx: Tx, batch: Sequence[Answered], error: Exception) -> None:
+    """Answers that cannot be committed at all: their jobs come again later, each counting an attempt."""
+    for call, _ in batch:
+        for job in still_ours(tx, call.jobs):
+            set_back(engine, tx, job, error)
+
+
 def _count_strikes(engine: Engine, batch: Sequence[Answered]) -> None:
     """Calls in a row without a usable answer. Counted twice if the transaction runs again, which does no harm."""
     for call, answer in batch:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
 
 from wanesync.core.errors import CallError, Failure, StoreDown
-from wanesync.core.job import POISON_ALONE
+from wanesync.core.job import POISON_ALONE, Priority
 from wanesync.core.model import Side
 from wanesync.engine.committer import Committer
 from wanesync.engine.context import Call, Engine
@@ -32,8 +31,10 @@ AHEAD = {Side.HUBSPOT: 1, Side.STRIPE: 30}
 LEAD_MS = 30
 BREATH_MS = 10
 CROWD_BREATHS_MS = (50, 200)
+"""Between two looks for slots in a crowd: longer where there were few."""
 FEW = 6
 PLENTY_MS = 120
+"""What HubSpot's next call waits while there is plenty to do for Stripe."""
 LONG_BREATH_MS = 40
 
 log = structlog.get_logger()
@@ -160,6 +161,7 @@ class Worker:
             return
         room = lane.make_room(self.pacers[side], AHEAD[side])
         slots: list[int] = []
+        lane.took = 0
         if room * 2 >= AHEAD[side] and self._has_work(side):
             if side is Side.HUBSPOT:
                 # A batch takes what is ready when its slot is near: the later it is claimed, the more it holds.
@@ -173,7 +175,7 @@ class Worker:
                 return
         if lane.waiting:
             self._hand_out(side, slots)
-        elif not slots:
+        elif not slots and not lane.took:
             self._idle(side)
 
     def _claim(self, side: Side, room: int) -> None:
@@ -211,10 +213,10 @@ class Worker:
                 self.in_flight[side] += 1
             self._pools[side].submit(self._send, calls[index], slot_ms)
         lane.waiting.extendleft(reversed([call for index, call in enumerate(calls) if index not in chosen]))
-        if slots and self._has_plenty(side.other):
-            # What it would read has to wait for the other side anyway: the later it reads, the more at once.
+        if slots and calls[0].urgency > Priority.PURCHASE and self._has_plenty(side.other):
+            # What it reads has to wait for the other side anyway: the later it reads, the more at once.
             self.clock.sleep_until(self.clock.now_ms() + PLENTY_MS)
-        elif not slots and self._crowded():
+        elif not slots and not given.next_ms and self._crowded():
             self._breathe(side, len(chosen))
         elif not chosen:
             # A limit of its own holds every one of them back: until its next slot, but new calls may pass it.
@@ -224,11 +226,11 @@ class Worker:
     def _has_plenty(self, side: Side) -> bool:
         return side in self.lanes and len(self.lanes[side].waiting) * 2 >= AHEAD[side] and self._crowded()
 
-    def _breathe(self, side: Side, given: int) -> None:
+    def _breathe(self, side: Side, handed_out: int) -> None:
         """Slots are handed out ahead of time, and several cost as much as one: the fewer there were, the longer."""
         least_ms, most_ms = CROWD_BREATHS_MS
         breath_ms = self._breath_ms.get(side, least_ms)
-        self._breath_ms[side] = min(most_ms, breath_ms * 2) if given < FEW else max(least_ms, breath_ms // 2)
+        self._breath_ms[side] = min(most_ms, breath_ms * 2) if handed_out < FEW else max(least_ms, breath_ms // 2)
         self.clock.sleep_until(self.clock.now_ms() + self._breath_ms[side])
 
     def _has_work(self, side: Side) -> bool:
@@ -277,12 +279,14 @@ class Worker:
 
     def _commit_loop(self) -> None:
         while not self._ends():
-            batch = self.committer.take(crowded=self._crowded())
+            batch = self.committer.take(self._crowded)
             if batch:
                 self.committer.commit(batch)
 
     def _tidy_loop(self) -> None:
         # Whoever commits must not be held up by what SQLite moves from its log into its file.
         while not self._over.wait(TIDY_MS / 1000):
-            with suppress(StoreDown):
+            try:
                 self.engine.store.tidy()
+            except Exception as error:  # noqa: BLE001 - it is tried again; whoever commits meets the same trouble
+                log.warning("not tidied up", error=type(error).__name__)

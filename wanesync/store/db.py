@@ -153,7 +153,7 @@ class Database(ABC):
 
     @abstractmethod
     def light_session(self, around: Surroundings) -> AbstractContextManager[Session]:
-        """Every statement commits by itself and may be lost with the machine's power: for rate slots only."""
+        """What is committed may be lost with the machine's power: for rate slots only."""
 
     @abstractmethod
     def applied(self) -> int | None:

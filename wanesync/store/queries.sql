@@ -493,6 +493,8 @@ SELECT COUNT(*) FROM own_writes WHERE answer = '';
 SELECT source_id, COUNT(*) FROM own_writes
 WHERE side = :side AND kind = 'create' AND source_id IN (:ids) AND answer IN ('lost', 'refused') GROUP BY source_id;
 
+-- purchases
+
 -- name: add_purchase
 INSERT INTO purchases (payment_id, charge_id, customer_id, hmac, amount, currency, occurred_ms, data, sink, state,
     contact_id, reason, created_ms)

@@ -23,6 +23,7 @@ from wanesync.store.wal import LONG_PAGES, begin, move_log, restart_log, turn_wa
 BUSY_MS = 2_000
 _LOOK_S = 0.02
 _IDLE_CONNECTIONS = 32
+_RESTART_AGAIN_S = 5.0
 
 
 class SqliteSession(Session):
@@ -85,6 +86,7 @@ class SqliteDatabase(Database):
         self._light: sqlite3.Connection | None = None
         self._looker: sqlite3.Connection | None = None
         self._version = -1
+        self._restart_s = 0.0
         self._closed = False
 
     @contextmanager
@@ -179,9 +181,10 @@ class SqliteDatabase(Database):
         """Moves the log into the file, beside those who write."""
         connection = self._take()
         try:
-            if not self.in_memory and not move_log(connection):
-                with self._writer:
-                    restart_log(connection)
+            short = self.in_memory or move_log(connection)
+            if not short and time.monotonic() > self._restart_s and not restart_log(connection, BUSY_MS):
+                # Somebody reads for long: those who write are not to be stopped for it again and again.
+                self._restart_s = time.monotonic() + _RESTART_AGAIN_S
         except sqlite3.Error as error:
             raise translate(error, self.label) from error
         finally:
@@ -253,10 +256,12 @@ class SqliteDatabase(Database):
             return
         with self._connections:
             idle = self._idle[writing]
+            if connection not in self._all:
+                return  # Closed with the store.
             if connection.in_transaction or len(idle) >= _IDLE_CONNECTIONS:
                 self._all.discard(connection)
                 connection.close()
-            elif connection in self._all:
+            else:
                 idle.append(connection)
 
     def _connect(self, synchronous: str = "FULL", patience_ms: int = BUSY_MS) -> sqlite3.Connection:
@@ -264,7 +269,7 @@ class SqliteDatabase(Database):
         try:
             connection = sqlite3.connect(
                 uri,
-                timeout=patience_ms / 1000,
+                timeout=BUSY_MS / 1000,
                 isolation_level=None,
                 check_same_thread=False,
                 cached_statements=256,
@@ -276,6 +281,7 @@ class SqliteDatabase(Database):
             connection.execute(f"PRAGMA synchronous = {synchronous}")
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute(f"PRAGMA wal_autocheckpoint = {LONG_PAGES}")
+            connection.execute(f"PRAGMA busy_timeout = {patience_ms}")
         except sqlite3.Error as error:
             connection.close()
             raise translate(error, self.label) from error

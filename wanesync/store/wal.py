@@ -8,6 +8,7 @@ import time
 LONG_PAGES = 16_000
 """64 MB: where no worker tidies up, whoever commits moves the log itself once it is so long."""
 SHORT_PAGES = 4_000
+"""16 MB: from here on the log should begin anew."""
 _AGAIN_S = 0.02
 _SOON_S = 0.002
 
@@ -49,6 +50,14 @@ def move_log(connection: sqlite3.Connection) -> bool:
     return bool(pages < SHORT_PAGES)
 
 
-def restart_log(connection: sqlite3.Connection) -> None:
-    """The rest is copied and the log begins anew: whoever writes waits for that, for what is left is little."""
-    connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+def restart_log(connection: sqlite3.Connection, patience_ms: int) -> bool:
+    """The rest is copied and the log begins anew, unless somebody still reads the old one: False.
+
+    Writers wait meanwhile, so it never waits for readers. ``patience_ms``: the connection's, for everything else.
+    """
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        busy, _pages, _moved = connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+        return not busy
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {patience_ms}")
