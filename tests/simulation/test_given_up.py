@@ -51,3 +51,5 @@ def test_an_answer_that_breaks_its_commit_counts_an_attempt() -> None:
             (job,) = [tx.jobs.get(job.id) for job in flight.call.jobs]
         assert job is not None
         assert (job.state, job.attempts, job.reason) == ("ready", 1, "RuntimeError")
+        assert world.violations == ["error RuntimeError: a defect of ours"]
+        world.violations.clear()
