@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import random
 import sqlite3
 import stat
@@ -229,6 +230,46 @@ def test_a_writer_of_another_process_is_waited_for_and_then_told(sqlite_url: str
     with store.transaction() as tx:
         tx.settings.put("a", "b")
     store.close()
+
+
+def test_who_only_looks_can_open_it_while_another_process_writes(sqlite_url: str) -> None:
+    open_store(sqlite_url, migrate=True).close()
+    holder = sqlite3.connect(sqlite_url.removeprefix("sqlite:"), isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    store = open_store(sqlite_url)
+    with store.reading() as tx:
+        assert tx.settings.get("writes") is None
+    store.close()
+    holder.close()
+
+
+def test_threads_that_write_without_a_rest_let_another_process_in(sqlite_url: str) -> None:
+    busy, other = open_store(sqlite_url, migrate=True), open_store(sqlite_url)
+    done = threading.Event()
+    number = itertools.count()
+
+    def write() -> None:
+        while not done.is_set():
+            with busy.transaction() as tx:
+                for _ in range(40):
+                    tx.settings.put("busy", str(next(number)))
+
+    threads = [threading.Thread(target=write) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        turns = []
+        for mine in range(80):
+            before = next(number)
+            other.run(lambda tx, mine=mine: tx.settings.put("other", str(mine)))  # type: ignore[misc] # binds the loop's value
+            turns.append((next(number) - before) / 40)
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert max(turns) < 10, "so many transactions of the busy process went before one of the other"
+    busy.close()
+    other.close()
 
 
 def test_a_full_disk_is_down_and_keeps_what_was_there(sqlite_url: str) -> None:

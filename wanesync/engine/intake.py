@@ -22,7 +22,7 @@ from wanesync.store.store import Store, Tx
 
 ECHOES_MS = 500
 """Echoes of our own writes are looked at together: every half second those that are half a second old."""
-SHARED = 1_000  # events in one commit, but for a single POST: it stays short
+SHARED = 400  # events in one commit, but for a single POST: it stays short
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ from wanesync.store.bell import Bell, Watch
 from wanesync.store.db import Database, Parameters, Row, Session, Surroundings, run_migrations
 from wanesync.store.sql import Dialect, Migration, Query, load_queries
 from wanesync.store.sqlite_errors import translate
-from wanesync.store.wal import LONG_PAGES, begin, move_log, restart_log, turn_wal_on
+from wanesync.store.wal import LONG_PAGES, Turns, begin, move_log, restart_log, turn_wal_on
 
 BUSY_MS = 2_000
 _LOOK_S = 0.02
@@ -86,6 +86,7 @@ class SqliteDatabase(Database):
         self._light: sqlite3.Connection | None = None
         self._looker: sqlite3.Connection | None = None
         self._version = -1
+        self._turns = Turns()
         self._restart_s = 0.0
         self._closed = False
 
@@ -98,11 +99,14 @@ class SqliteDatabase(Database):
             self._give_back(connection, writing=writing)
             raise StoreDown(f"the database {self.label} is busy: this process writes too much at once; try again")
         try:
+            if held:
+                self._turns.give_way()
             yield from self._transact(connection, around, writing=writing)
         except sqlite3.Error as error:
             raise translate(error, self.label) from error
         finally:
             if held:
+                self._turns.end()
                 self._writer.release()
             self._give_back(connection, writing=writing)
 

@@ -194,8 +194,13 @@ class Store:
         """Makes the index key at the first start, and seals it anew after a rotation of the sealing keys."""
         simulated = self._database.label == "sqlite::memory:"
         fresh = self._rng.randbytes(32) if simulated else secrets.token_bytes(32)
-        with self.transaction() as tx:
-            index_key = _load_index_key(tx.settings, self._around.seal, fresh)
+        with self.reading() as tx:
+            stored = tx.settings.get(INDEX_KEY)
+        index_key = _open_index_key(self._around.seal, stored) if stored else None
+        # Who only looks does not wait for those who write.
+        if index_key is None:
+            with self.transaction() as tx:
+                index_key = _load_index_key(tx.settings, self._around.seal, fresh)
         self._around = Surroundings(self._around.seal.with_index_key(index_key), self._rng, self.now_ms)
 
 
@@ -253,6 +258,13 @@ def _check_schema(database: Database, *, migrate: bool) -> None:
 
 def _migrate(database: Database, now_ms: int) -> list[str]:
     return database.migrate(load_migrations(database.dialect), now_ms)
+
+
+def _open_index_key(seal: Seal, stored: str) -> bytes | None:
+    """The index key; None if it is sealed with a key that is not the newest."""
+    blob = base64.b64decode(stored)
+    index_key = seal.open(blob, "settings", INDEX_KEY, "value")
+    return index_key if seal.is_newest(blob) else None
 
 
 def _load_index_key(settings: Settings, seal: Seal, fresh: bytes) -> bytes:
