@@ -79,8 +79,12 @@ def check_edits(world: World, links: list[Link], kept: Mapping[Cell, set[str]], 
             if earlier.who == USER and later.who == OURS and _is_lost(history, spec, writes, earlier, later):
                 world.blame(f"an edit was lost silently: {spec.name if spec.name == 'email' else 'field'}")
                 world.say("lost", cell, earlier, later)
-            calm = "quiet" in world.features and not world.features & NO_ANSWERS
-            if calm and (earlier.who, later.who) == (USER, OURS) and earlier.new and not _was_agreed(history, later):
+            if (
+                _is_calm(world)
+                and (earlier.who, later.who) == (USER, OURS)
+                and earlier.new
+                and not _was_agreed(history, later)
+            ):
                 world.blame("a value was overwritten at first contact")
                 world.say("overwritten", earlier, later)
     _check_invented(world)
@@ -88,6 +92,14 @@ def check_edits(world: World, links: list[Link], kept: Mapping[Cell, set[str]], 
         if link.primary and link.state is LinkState.ACTIVE and sum(k.hubspot_id == link.hubspot_id for k in links) == 1:
             for spec in world.fields.specs:
                 _check_uncontested(world, history, link, spec)
+
+
+def _is_calm(world: World) -> bool:
+    """Whether people edit only while we have nothing to do: then no write of ours meets an edit unseen.
+
+    While writes are off there is nothing to do either, and the moment they are on it is done at once.
+    """
+    return "quiet" in world.features and not world.features & (NO_ANSWERS | {"off"})
 
 
 def _was_agreed(history: History, over: Write) -> bool:
@@ -179,7 +191,7 @@ def _check_uncontested(world: World, history: History, link: Link, spec: FieldSp
     if not history.is_kept(cell, value):
         world.blame("an uncontested edit was lost")
         world.say("uncontested", last, held)
-    elif spec.name != "name" and "quiet" in world.features and not world.features & NO_ANSWERS:
+    elif spec.name != "name" and _is_calm(world):
         world.blame("an uncontested edit is only in conflicts")
         world.say("uncontested", last, held)
 
