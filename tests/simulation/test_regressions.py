@@ -241,3 +241,15 @@ def test_an_intent_whose_commit_was_done_twice_is_not_left_open() -> None:
 @pytest.mark.parametrize("seed", [673, 919])
 def test_jobs_whose_outcome_came_in_a_gap_of_the_heartbeat_do_not_stay_in_nobodys_hands(seed: int) -> None:
     assert play_seed(seed).violations == []
+
+
+def test_a_probe_that_found_nothing_to_ask_is_still_due() -> None:
+    assert play_seed(1007042).violations == []
+
+
+def test_a_roll_up_that_arrives_late_does_not_stay() -> None:
+    assert play_seed(1006823).violations == []
+
+
+def test_a_guest_does_not_ask_twice_a_second_while_a_side_is_away_for_hours() -> None:
+    assert play_seed(1008772).violations == []

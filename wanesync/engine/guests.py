@@ -15,7 +15,7 @@ from wanesync.engine import memory
 from wanesync.engine.apply import DAY_MS, WRITES, WRITES_OFF
 from wanesync.engine.bodies import INTENT_PROPERTY, properties_of
 from wanesync.engine.context import Call, Engine
-from wanesync.engine.outcome import again, fail, finish, still_ours
+from wanesync.engine.outcome import again, fail, finish, still_ours, wait_turn
 from wanesync.engine.scene import LISTED
 from wanesync.engine.sight import Sight, store_contacts
 from wanesync.store.store import Tx
@@ -68,17 +68,13 @@ class Guests:
             requests = [JobRequest(Side.HUBSPOT, JobKind.WRITE, customer_key(i), Priority.PURCHASE) for i in customers]
             tx.jobs.put_many(requests)
             noted = any(seen.note for seen in tx.records.get_many([(Side.STRIPE, i) for i in customers]).values())
-            again(
-                tx,
-                job,
-                NOTED_MS if noted or unlisted else PREREQUISITE_MS,
-                "its e-mail is being looked after by another job",
-            )
+            delay_ms = NOTED_MS if noted or unlisted else PREREQUISITE_MS
+            wait_turn(tx, job, "its e-mail is being looked after by another job", delay_ms)
             return None
         try:
             return self._write_down(tx, job, hmac, next(iter(waiting.values())).email)
         except IntentTaken:
-            again(tx, job, PREREQUISITE_MS, "its e-mail is being looked after by another job")
+            wait_turn(tx, job, "its e-mail is being looked after by another job", PREREQUISITE_MS)
             return None
 
     def _write_down(self, tx: Tx, job: Job, hmac: str, email: str) -> OwnWrite:

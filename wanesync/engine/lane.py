@@ -72,16 +72,22 @@ class Lane:
         anew: a transaction that collides runs again. Stripe's reads mostly take what events brought and need no
         call: they never queue behind writes that wait for slots.
         """
-        calls: list[Call] = []
         self.took = 0
         pauses = tx.pauses.get_all()
-        if operator_pause(self.side) in pauses:
-            return calls
-        probing = str(self.side) in pauses
-        if probing and not _begin_probe(tx, pauses, str(self.side)):
-            return calls
+        before = pauses.get(str(self.side))
+        if operator_pause(self.side) in pauses or (before and not _begin_probe(tx, pauses, str(self.side))):
+            return []
         if alone:
-            return self._prepare(tx, self._claim(tx, 1, alone=True), pauses)
+            calls = self._prepare(tx, self._claim(tx, 1, alone=True), pauses)
+        else:
+            calls = self._fill(tx, room, pauses, probing=before is not None)
+        if before and not calls:
+            # Nobody asked: the probe is still due.
+            tx.pauses.set(str(self.side), before.reason, before.away, before.probe_ms)
+        return calls
+
+    def _fill(self, tx: Tx, room: int, pauses: dict[str, PauseRow], *, probing: bool) -> list[Call]:
+        calls: list[Call] = []
         if self.side is Side.STRIPE and not probing:
             calls += self._prepare(tx, self._take(tx, JobKind.READ, BATCH), pauses)
         for _ in range(ROUNDS):

@@ -17,10 +17,11 @@ from wanesync.engine.recipients import Recipients
 from wanesync.store.store import Tx
 
 SINK = "purchase_sink"
-NOTE_LATE_MS = 15_000
+LATE_MS = 15_000
 LOOK_AGAIN_MS = 2_000
 LOOK_LATE_MS = 900_000
 DOUBT = "may have been sent: its contact's notes are read first"
+LATE = "may have been sent: once more later, should that arrive after a newer one"
 
 
 @dataclass(slots=True)
@@ -51,8 +52,8 @@ class Ledger:
                 again(tx, job, DAY_MS, WRITES_OFF, fixed=True)
             elif contact_id:
                 kept = replace(row, contact_id=contact_id, sink=row.sink or sink)
-                # A note has no id of ours: from here on an attempt may have been made.
-                doubt = DOUBT if kept.sink is Sink.NOTE else ""
+                # Neither a note nor a roll-up has an id of ours: from here on an attempt may have been made.
+                doubt = {Sink.NOTE: DOUBT, Sink.PROPERTIES: LATE}.get(kept.sink or sink, "")
                 tx.purchases.set_state(
                     row.payment_id, PurchaseState.TODO, contact_id=contact_id, sink=kept.sink, reason=doubt
                 )
@@ -131,7 +132,7 @@ class Ledger:
                 for job in mine:
                     if late and job.attempts + 1 < MAX_ATTEMPTS:
                         # A note that comes late must be there when the notes are read.
-                        again(tx, job, NOTE_LATE_MS, answer.reason, count=True)
+                        again(tx, job, LATE_MS, answer.reason, count=True)
                     else:
                         fail(self.engine, tx, [job], answer, operation)
                 return []
@@ -143,7 +144,11 @@ class Ledger:
         return Call(Side.HUBSPOT, operation, jobs, lambda: send(purchases), then)
 
     def _settle(self, tx: Tx, job: Job, row: Purchase, error: CallError | None) -> None:
-        if error is None:
+        if error is None and row.sink is Sink.PROPERTIES and row.reason == LATE:
+            # An earlier attempt whose answer nobody got may still arrive, with totals that are old by now.
+            tx.purchases.set_state(row.payment_id, PurchaseState.TODO)
+            again(tx, job, LATE_MS, LATE)
+        elif error is None:
             tx.purchases.set_state(row.payment_id, PurchaseState.SENT)
             tx.journal.add("purchase", Side.HUBSPOT, row.contact_id, "", {"payment": row.payment_id, "sink": row.sink})
             finish(tx, job)
@@ -196,6 +201,10 @@ class Ledger:
         def then(tx: Tx, answer: object) -> list[Call]:
             mine = still_ours(tx, jobs)
             if isinstance(answer, CallError):
+                for job in mine:
+                    row = purchases[job.key]
+                    if answer.failure is not Failure.NO_ANSWER and row.reason != LATE:
+                        tx.purchases.set_state(row.payment_id, PurchaseState.TODO)
                 fail(self.engine, tx, mine, answer, operation)
                 return []
             assert isinstance(answer, Mapping)  # noqa: S101 - narrows what ``send`` returned

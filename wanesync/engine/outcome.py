@@ -56,13 +56,13 @@ def again(  # noqa: PLR0913
     tx.jobs.again(job, tx.now_ms + delay_ms, reason, count=count, fixed=fixed)
 
 
-def wait_turn(tx: Tx, job: Job, reason: str) -> None:
+def wait_turn(tx: Tx, job: Job, reason: str, delay_ms: int = LOCK_WAIT_MS) -> None:
     """Soon again; where a side is away or paused, what is waited for may take hours: then when it is back."""
     closed = next((n for n in tx.pauses.get_all() if n in tuple(Side) or n.startswith(OPERATOR)), "")
     if closed:
         again(tx, job, CLOSED_WAIT_MS, waits_for(closed))
     else:
-        again(tx, job, LOCK_WAIT_MS, reason)
+        again(tx, job, delay_ms, reason)
 
 
 def fail(engine: Engine, tx: Tx, jobs: Sequence[Job], error: CallError, operation: str) -> None:
