@@ -134,6 +134,15 @@ def test_keys_of_ours_are_known(store: Store) -> None:
         assert tx.writes.known_keys(S, []) == set()
 
 
+def test_open_writes_are_found_by_their_target(store: Store) -> None:
+    with store.transaction() as tx:
+        tx.writes.put_many([an_update("w1"), an_update("w2", "cus_2"), a_create("w3", "h")])
+        tx.writes.answer("w2", Answer.OK)
+        assert tx.writes.open_targets(S, ["cus_1", "cus_2", "cus_3"]) == {"cus_1"}
+        assert tx.writes.open_targets(S, []) == set()
+        assert tx.writes.open_targets(H, ["cus_1"]) == set()
+
+
 def a_purchase(payment_id: str, customer_id: str = "cus_1", hmac: str = "h1") -> Purchase:
     return Purchase(
         payment_id=payment_id,

@@ -253,3 +253,7 @@ def test_a_roll_up_that_arrives_late_does_not_stay() -> None:
 
 def test_a_guest_does_not_ask_twice_a_second_while_a_side_is_away_for_hours() -> None:
     assert play_seed(1008772).violations == []
+
+
+def test_a_job_of_a_customer_does_not_judge_its_contact_while_that_is_written() -> None:
+    assert play_seed(1006389).violations == []

@@ -20,7 +20,9 @@ def judge_records(engine: Engine, tx: Tx, records: Mapping[Side, Mapping[str, st
 
 def _judge_side(engine: Engine, tx: Tx, side: Side, keys: Mapping[str, str]) -> None:
     open_keys = {own.link_key for own in tx.writes.open_for_keys(sorted(set(keys.values())), None)}
-    ids = [i for i, key in keys.items() if key not in open_keys]
+    # A customer's own key, from before it was linked, says nothing about the writes of its link.
+    written = tx.writes.open_targets(side, keys)
+    ids = [i for i, key in keys.items() if key not in open_keys and i not in written]
     seen_of = tx.records.get_many([(side, i) for i in ids])
     unjudged = tx.events.unjudged(side, ids)
     shaky = _shaky(tx, side, unjudged)

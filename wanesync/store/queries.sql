@@ -486,6 +486,9 @@ FROM own_writes WHERE side = :side AND target_id IN (:ids) AND sent_ms >= :since
 SELECT id, side, kind, link_key, source_id, target_id, key, data, link_id, sent_ms, answer, generation
 FROM own_writes WHERE answer = '' ORDER BY id LIMIT :limit;
 
+-- name: open_targets
+SELECT DISTINCT target_id FROM own_writes WHERE side = :side AND target_id IN (:ids) AND answer = '';
+
 -- name: count_open_writes
 SELECT COUNT(*) FROM own_writes WHERE answer = '';
 

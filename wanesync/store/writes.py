@@ -145,6 +145,10 @@ class OwnWrites:
         """Those of the writes that have no answer."""
         return {row[0] for row in self._session.rows("open_write_ids", ids=write_ids)} if write_ids else set()
 
+    def open_targets(self, side: Side, target_ids: Collection[str]) -> set[str]:
+        """Those of the records that a write without an answer goes to."""
+        return {row[0] for row in self._session.rows("open_targets", side=side, ids=list(target_ids))}
+
     def refresh(self, write: OwnWrite) -> None:
         """The same body goes out again under its key, planned from newer values."""
         data = self._session.seal.seal(pack_write(write), "own_writes", write.id, "data")
