@@ -36,7 +36,7 @@ demo: $(VENV)/.runtime
 .PHONY: test
 # Three at a time on two cores: the tests with real processes wait more than they compute.
 test: lint
-	@$(BIN)/pytest -n 3 --quiet
+	@$(BIN)/pytest -n 3 --dist worksteal --quiet
 
 .PHONY: simulate
 simulate: $(VENV)/.dev

@@ -75,7 +75,7 @@ class Worker:
         """Work until ``stop``; then finish or release within 10 s."""
         # What the SDKs loaded stays for good: collections need not look at it, and stall the lanes less.
         gc.freeze()
-        self.lease.begin()
+        self._begin()
         threads = [
             threading.Thread(target=self._loop, args=(lambda s=side: self.turn(s),), name=f"{side}-lane")
             for side in self.sides
@@ -96,6 +96,15 @@ class Worker:
         for pool in self._pools.values():
             pool.close()
         self.lease.end()
+
+    def _begin(self) -> None:
+        """The database may go away between opening it and the first heartbeat."""
+        while not self.stopping.is_set() and not self.lease.ends_ms:
+            try:
+                self.lease.begin()
+            except StoreDown as error:
+                log.warning("store down", reason=str(error))
+                self.stopping.wait(1)
 
     def stop(self) -> None:
         """Ask the worker to finish."""
