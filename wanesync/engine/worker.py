@@ -270,9 +270,8 @@ class Worker:
                 return
             self.engine.failpoint(f"{call.operation}.before")
             self.pacers[call.lane].arm(slot_ms, call.want)
-            answer: object
             try:
-                answer = call.send()
+                answer: object = call.send()
             except CallError as error:
                 answer = error
             self.engine.failpoint(f"{call.operation}.after")
@@ -288,8 +287,7 @@ class Worker:
 
     def _commit_loop(self) -> None:
         while not self._ends():
-            batch = self.committer.take(self._crowded)
-            if batch:
+            if batch := self.committer.take(self._crowded):
                 self.committer.commit(batch)
 
     def _tidy_loop(self) -> None:
