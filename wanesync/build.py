@@ -243,9 +243,9 @@ def build_catch_up(engine: Engine) -> CatchUp:
 def build_intake(config: Config, store: Store) -> Intake:
     """The doors' way in: webhook secrets, no API key. Raises ``ConfigError`` and ``PinError``."""
     from wanesync.sides.hooks import Hook  # noqa: PLC0415 - only the doors need it
-    from wanesync.sides.signatures import HubSpotSignature, StripeSignature  # noqa: PLC0415
-    from wanesync.sides.stripe_events import StripeAccount, StripeEvents  # noqa: PLC0415
-    from wanesync.sides.webhooks import HubSpotWebhooks  # noqa: PLC0415
+    from wanesync.sides.signatures import HubSpotSignature, StripeSignature  # noqa: PLC0415 - the web process only
+    from wanesync.sides.stripe_events import StripeAccount, StripeEvents  # noqa: PLC0415 - the web process only
+    from wanesync.sides.webhooks import HubSpotWebhooks  # noqa: PLC0415 - the web process only
 
     config.require("hubspot.webhook_secret", "stripe.webhook_secret")
     pins = read_pins(config, store)

@@ -205,7 +205,7 @@ def test_dead_letters_are_listed_and_retried(stage: Stage) -> None:
         stage.store.run(lambda tx: tx.jobs.put(JobRequest(Side.STRIPE, JobKind.READ, key)))
         jobs = stage.store.run(lambda tx: tx.jobs.claim(Side.STRIPE, [JobKind.READ], 10, "test"))
         for job in jobs:
-            stage.store.run(lambda tx, job=job: tx.jobs.kill(job, DeadClass.REFUSED, "it said no"))  # type: ignore[misc]
+            stage.store.run(lambda tx, job=job: tx.jobs.kill(job, DeadClass.REFUSED, "it said no"))  # type: ignore[misc] # a bound name in a lambda
 
     bury("cus_one")
     dead = stage.ask("jobs", "--dead")["dead"]
@@ -215,8 +215,8 @@ def test_dead_letters_are_listed_and_retried(stage: Stage) -> None:
     ]
     assert "it said no" in stage.run("jobs").stdout
     document = stage.ask("status")
-    assert document["lanes"]["stripe"]["dead_classes"] == {"refused": 1}  # type: ignore[index]
-    assert document["lanes"]["stripe"]["flow"]["read"]["given_up_in_60_min"] == 1  # type: ignore[index]
+    assert document["lanes"]["stripe"]["dead_classes"] == {"refused": 1}  # type: ignore[index] # plain JSON
+    assert document["lanes"]["stripe"]["flow"]["read"]["given_up_in_60_min"] == 1  # type: ignore[index] # plain JSON
     assert "1 refused" in stage.run("status", "--check").stdout
     unasked = stage.run("retry", dead[0]["id"])
     assert (unasked.returncode, "--yes" in unasked.stderr) == (2, True), "nobody is there to be asked"
@@ -336,7 +336,7 @@ def test_init_reconcile_history(tmp_path: Path) -> None:
         customer_id = stage.customer("eve@example.com")["id"]
         told = stage.ask("history", "EVE@example.com")
         assert told == stage.ask("history", contact_id) == stage.ask("history", customer_id)
-        kinds = [entry["kind"] for entry in told["journal"]]  # type: ignore[attr-defined]
+        kinds = [entry["kind"] for entry in told["journal"]]  # type: ignore[attr-defined] # plain JSON
         assert "created" in kinds
         assert "linked" in kinds
         assert "eve@example.com" not in json.dumps(told)

@@ -98,10 +98,10 @@ class Tally:
 
         def filled(lane: Lane, *args: object, **options: object) -> object:
             self.rounds[lane.side, self.town.clock.now // MINUTE_MS] += 1
-            return fill(lane, *args, **options)  # type: ignore[arg-type]
+            return fill(lane, *args, **options)  # type: ignore[arg-type] # passed on as they came
 
         def claimed(jobs: Jobs, lane: Side, *args: object, **options: object) -> list[Job]:
-            found = claim(jobs, lane, *args, **options)  # type: ignore[arg-type]
+            found = claim(jobs, lane, *args, **options)  # type: ignore[arg-type] # passed on as they came
             self.claims[lane, self.town.clock.now // MINUTE_MS] += len(found)
             return found
 

@@ -222,5 +222,5 @@ class Town:
 
     def _ask(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         with self.store.reading() as tx:
-            rows: list[tuple[Any, ...]] = tx._session._connection.execute(query, values).fetchall()  # type: ignore[attr-defined]
+            rows: list[tuple[Any, ...]] = tx._session._connection.execute(query, values).fetchall()  # type: ignore[attr-defined] # SQLite's session has it
         return rows

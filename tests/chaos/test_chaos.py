@@ -64,7 +64,7 @@ def test_the_books_find_an_edit_that_was_undone(stage: Stage) -> None:
     with stage.sandbox.lock:
         machine = stage.sandbox.hubspot
         # Nothing of ours undoes an edit: the stand-in is made to.
-        machine.portal.contacts.live[int(contact)].properties["city"] = "Lyon"  # type: ignore[index]
+        machine.portal.contacts.live[int(contact)].properties["city"] = "Lyon"  # type: ignore[index] # the sandbox's rows are plain JSON
     assert any("nobody contested" in fault for fault in found(stage))
 
 

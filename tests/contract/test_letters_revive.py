@@ -38,7 +38,7 @@ def engine(store: Store) -> Engine:
 def rest(store: Store) -> None:
     """Whatever waits is done."""
     for side in Side:
-        store.run(lambda tx, side=side: tx.jobs.finish_many(tx.jobs.claim(side, None, 50, "w1")))  # type: ignore[misc]
+        store.run(lambda tx, side=side: tx.jobs.finish_many(tx.jobs.claim(side, None, 50, "w1")))  # type: ignore[misc] # a bound name in a lambda
 
 
 def see(engine: Engine, record: Record) -> None:

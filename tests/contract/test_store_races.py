@@ -280,7 +280,7 @@ def spend(url: str, key: str, ready: object, results: object) -> None:
     """A process that takes every slot it can get for a while, and says when they were due."""
     store = open_store(url, [key])
     due_ms: list[int] = []
-    ready.wait(30)  # type: ignore[attr-defined]
+    ready.wait(30)  # type: ignore[attr-defined] # multiprocessing's own classes are functions to mypy
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
         slots = store.reserve("hubspot", 3)
@@ -289,7 +289,7 @@ def spend(url: str, key: str, ready: object, results: object) -> None:
         # The slot is waited for, as a worker does.
         threading.Event().wait(max(0, ahead_ms - 100) / 1000)
     store.close()
-    results.put(due_ms)  # type: ignore[attr-defined]
+    results.put(due_ms)  # type: ignore[attr-defined] # multiprocessing's own classes are functions to mypy
 
 
 def test_two_processes_never_pass_the_limit_in_any_second(database_url: str) -> None:

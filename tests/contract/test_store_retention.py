@@ -44,7 +44,7 @@ def an_own_write(tx: Tx, target_id: str = "cus_1", kind: WriteKind = WriteKind.U
     made = OwnWrite(
         tx.make_id(), S, kind, "contact:1", "1", target_id, "key", "{}", {"city": Change("", "Lyon", "Lyon")}
     )
-    write = replace(made, **facts)  # type: ignore[arg-type]
+    write = replace(made, **facts)  # type: ignore[arg-type] # a test names the fields it changes
     tx.writes.put(replace(write, answer=None))
     if write.answer:
         tx.writes.answer(write.id, write.answer)

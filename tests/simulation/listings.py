@@ -42,13 +42,13 @@ def _spoil(world: World) -> tuple[Side, str] | None:
 
 
 def _list(world: World, engine: Engine, pacers: dict[Side, Gate]) -> None:
-    CatchUp(engine, pacers).mark_start()  # type: ignore[arg-type]
-    rounds = Reconcile(engine, pacers)  # type: ignore[arg-type]
+    CatchUp(engine, pacers).mark_start()  # type: ignore[arg-type] # the simulator's own pacers
+    rounds = Reconcile(engine, pacers)  # type: ignore[arg-type] # the simulator's own pacers
     listed, report = rounds.look(lambda _side, _count: None, lambda _count: None)
     if world.net.spoiled and world.net.spoiled[1] == FAILS:
         world.blame("a listing that failed was used")
     rounds.queue(listed, report, force=True)
     world.say("listed", dict(report.counts), report.keys)
     for side in Side:
-        caught = CatchUp(engine, pacers).run(side)  # type: ignore[arg-type]
+        caught = CatchUp(engine, pacers).run(side)  # type: ignore[arg-type] # the simulator's own pacers
         world.say("caught up", caught)

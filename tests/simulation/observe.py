@@ -36,13 +36,13 @@ def observed(
 
     def put_links(self: Links, links: Sequence[Link]) -> None:
         links_put(self, links)
-        self._session.after_commit.append(lambda: saw_links({link.id for link in links}))
+        self._session.after_commit.append(lambda: saw_links({link.id for link in links}))  # type: ignore[attr-defined] # ``SimStore`` gives it
 
     def put_writes(self: OwnWrites, writes: Sequence[OwnWrite]) -> Mapping[str, str]:
         taken = writes_put(self, writes)
         for write in writes:
             if write.id not in taken:
-                self._session.after_commit.append(partial(saw_write, write))
+                self._session.after_commit.append(partial(saw_write, write))  # type: ignore[attr-defined] # as above
         return taken
 
     def told(engine: Any, tx: Any, job: Any, error: Exception) -> None:

@@ -60,7 +60,7 @@ class Play:
 
     def __post_init__(self) -> None:
         self.deeds = self.world.rng.randint(2, 8)
-        self.world.meanwhile = self.nested  # type: ignore[method-assign]
+        self.world.meanwhile = self.nested  # type: ignore[method-assign] # the scheduler's hook
 
     def run(self) -> None:
         """The whole scenario."""

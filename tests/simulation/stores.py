@@ -75,11 +75,15 @@ class SimStore(Store):
         """As every store's; its commit may fail, or be done without anybody being told."""
         if self._trouble("begin"):
             raise StoreDown("the database is away")
+        told: list[Callable[[], None]] = []
         with super().transaction() as tx:
+            tx._session.after_commit = told  # type: ignore[attr-defined] # what ``observed`` has to say once it is done
             self._changed()
             yield tx
             if self._trouble("commit"):
                 raise StoreDown("the database went away before the commit")
+        for tell in told:
+            tell()
         if self._trouble("committed"):
             raise StoreDown("the database went away after the commit")
 

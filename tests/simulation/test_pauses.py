@@ -38,7 +38,7 @@ class Line:
             self.times.append(world.now)
             return answer
 
-        world.net.carry = carried  # type: ignore[method-assign]
+        world.net.carry = carried  # type: ignore[method-assign] # this one carries differently
 
 
 def go_on(play: Play, for_ms: int) -> None:

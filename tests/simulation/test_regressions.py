@@ -62,8 +62,8 @@ def updates_sent(play: Play) -> int:
 
 
 def scene_of(key: str, *records: object, **facts: object) -> Scene:
-    known = {(s.side, s.id): s for s in records}  # type: ignore[attr-defined]
-    return replace(Scene(key, known), **facts)  # type: ignore[arg-type]
+    known = {(s.side, s.id): s for s in records}  # type: ignore[attr-defined] # any rows of records
+    return replace(Scene(key, known), **facts)  # type: ignore[arg-type] # a test names the fields it changes
 
 
 def own_of(before: str, after: str, sent_ms: int, answer: Answer | None) -> OwnWrite:

@@ -32,7 +32,7 @@ def full_name(first: str, last: str) -> str:
 
 def one_field(**options: object) -> FieldMap:
     """A field map of the single field ``city``."""
-    return FieldMap((replace(FieldSpec("city", ("city",), ("address.city",)), **options),))  # type: ignore[arg-type]
+    return FieldMap((replace(FieldSpec("city", ("city",), ("address.city",)), **options),))  # type: ignore[arg-type] # a test names the fields it changes
 
 
 def contact(record_id: str = "1", other_id: str = "", **values: str) -> Record:
@@ -52,7 +52,7 @@ def _record(side: Side, record_id: str, other_id: str, values: Mapping[str, str]
 
 def seen(record: Record, **facts: object) -> Seen:
     """Our copy of a record; an address stands for its own hash."""
-    return replace(Seen(record, 0, 0, 1, hmacs=record.emails), **facts)  # type: ignore[arg-type]
+    return replace(Seen(record, 0, 0, 1, hmacs=record.emails), **facts)  # type: ignore[arg-type] # a test names the fields it changes
 
 
 def link(
@@ -60,7 +60,7 @@ def link(
 ) -> Link:
     """An active primary link."""
     made = Link(f"link-{contact_id}-{customer_id}", contact_id, customer_id, True, base or {}, 1)
-    return replace(made, **facts)  # type: ignore[arg-type]
+    return replace(made, **facts)  # type: ignore[arg-type] # a test names the fields it changes
 
 
 def meet(here: str, there: str, base: Halves | None, fields: FieldMap | None = None, differ: Differ = "keep") -> Merged:
@@ -111,7 +111,7 @@ def scene(key: str, *records: Record | Seen, links: Iterable[Link] = (), **facts
     """A scene of copies; a bare record is one we have just seen."""
     copies = [r if isinstance(r, Seen) else seen(r) for r in records]
     made = Scene(key, {(s.side, s.id): s for s in copies}, list(links))
-    return replace(made, **facts)  # type: ignore[arg-type]
+    return replace(made, **facts)  # type: ignore[arg-type] # a test names the fields it changes
 
 
 def run(at: Scene, rules: Rules = RULES) -> Plan:

@@ -22,7 +22,7 @@ def differences(
     key: str, *records: Record | Seen, links: Iterable[Link] = (), rules: Rules = RULES, **facts: object
 ) -> list[Difference]:
     copies = [r if isinstance(r, Seen) else seen(r) for r in records]
-    at = replace(Scene(key, {(s.side, s.id): s for s in copies}, list(links)), **facts)  # type: ignore[arg-type]
+    at = replace(Scene(key, {(s.side, s.id): s for s in copies}, list(links)), **facts)  # type: ignore[arg-type] # a test names the fields it changes
     return classify(at, plan(at, rules, "new"), rules)
 
 

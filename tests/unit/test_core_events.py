@@ -17,12 +17,12 @@ def at(second: int, phone: str = "", kind: str = "updated", **facts: object) -> 
     """A Stripe event of a second, whose object holds a phone."""
     key = f"{second}-{kind}-{phone}"
     row = EventRow(key, STRIPE, kind, "cus_1", second * 1000, record=customer(phone=phone) if phone else None)
-    return replace(row, **facts)  # type: ignore[arg-type]
+    return replace(row, **facts)  # type: ignore[arg-type] # a test names the fields it changes
 
 
 def copy(low_s: int, high_s: int, **facts: object) -> Seen:
     """Our copy of the customer, true at some time between two seconds."""
-    return replace(Seen(customer(), low_s * 1000, high_s * 1000 + 999, 1), **facts)  # type: ignore[arg-type]
+    return replace(Seen(customer(), low_s * 1000, high_s * 1000 + 999, 1), **facts)  # type: ignore[arg-type] # a test names the fields it changes
 
 
 def read(events: Sequence[EventRow], known: Seen | None = None, answered: Sequence[str] = ()) -> Reading:

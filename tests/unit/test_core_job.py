@@ -40,7 +40,7 @@ SEEDS = st.integers(0, 10**6)
 
 
 def ask(failure: Failure, attempts: int = 0, seed: int = 7, **facts: object) -> Decision:
-    error = CallError(STRIPE, failure, "said so", **facts)  # type: ignore[arg-type]
+    error = CallError(STRIPE, failure, "said so", **facts)  # type: ignore[arg-type] # a test names the fields it changes
     return decide(error, attempts, "contacts.batch_update", random.Random(seed))
 
 

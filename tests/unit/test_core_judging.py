@@ -19,7 +19,7 @@ NOW_MS = 1_700_000_000_000
 def change_of(name: str, value: str, at_ms: int = NOW_MS, **facts: object) -> EventRow:
     """A person's change of one field of the contact."""
     row = EventRow(f"{name}-{value}-{at_ms}", HUBSPOT, "updated", "1", at_ms, {name: value}, source="user:CRM_UI/7")
-    return replace(row, **facts)  # type: ignore[arg-type]
+    return replace(row, **facts)  # type: ignore[arg-type] # a test names the fields it changes
 
 
 def write_of(before: str, after: str, name: str = "phone", side: Side = HUBSPOT, **facts: object) -> OwnWrite:
@@ -27,7 +27,7 @@ def write_of(before: str, after: str, name: str = "phone", side: Side = HUBSPOT,
     changes = {name: Change(before, after, after)}
     target = "1" if side is HUBSPOT else "cus_1"
     own = OwnWrite("own", side, WriteKind.UPDATE, "contact:1", "x", target, "own-key", "{}", changes)
-    return replace(replace(own, sent_ms=NOW_MS - 60_000, answer=Answer.OK), **facts)  # type: ignore[arg-type]
+    return replace(replace(own, sent_ms=NOW_MS - 60_000, answer=Answer.OK), **facts)  # type: ignore[arg-type] # a test names the fields it changes
 
 
 def judged(
@@ -121,7 +121,7 @@ def test_a_part_of_a_name_our_write_was_planned_from_is_not_reported_once_supers
 def paid(**facts: object) -> EventRow:
     """The Stripe event of a write of ours."""
     row = EventRow("e", STRIPE, "updated", "cus_1", NOW_MS, {"phone": "112"}, request_key="own-key")
-    return replace(row, **facts)  # type: ignore[arg-type]
+    return replace(row, **facts)  # type: ignore[arg-type] # a test names the fields it changes
 
 
 def judged_customer(window: Sequence[EventRow], writes: Sequence[OwnWrite], phone: str) -> Judgement:

@@ -444,7 +444,7 @@ class TestSamples:
         with CannedServer(Told(200, body)) as server:
             assert open_side(server).search_modified(5, "7") == [("220006890315", 1_778_095_578_036)]
             ours = json.loads(server.asked[0].body)
-        [condition] = asked["filterGroups"][0]["filters"]  # type: ignore[index]
+        [condition] = asked["filterGroups"][0]["filters"]  # type: ignore[index] # plain JSON
         first = ours["filterGroups"][0]["filters"][0]
         assert (first["propertyName"], first["operator"]) == (condition["propertyName"], condition["operator"])
 

@@ -16,7 +16,7 @@ CUSTOMER = {"id": "cus_1", "object": "customer", "created": 1_700_000_000, "meta
 
 
 def open_side(url: str, **options: object) -> StripeSide:
-    return StripeSide(StripeOptions("sk_test_secret", url, **options), FieldMap(DEFAULT_FIELDS))  # type: ignore[arg-type]
+    return StripeSide(StripeOptions("sk_test_secret", url, **options), FieldMap(DEFAULT_FIELDS))  # type: ignore[arg-type] # a test names the fields it changes
 
 
 def test_the_gate_opens_before_each_request() -> None:

@@ -105,7 +105,7 @@ class Bars:
 @contextmanager
 def bars(screen: Console | None = None) -> Iterator[Bars]:
     """Progress bars while the block lasts, on standard error unless a console is given."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415 - rich's bars are slow to import, and few commands draw any
 
     shown = screen or console(error=True)
     columns = TextColumn("{task.description:<34}"), BarColumn(36), MofNCompleteColumn(), TimeElapsedColumn()

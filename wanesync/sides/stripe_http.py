@@ -70,7 +70,7 @@ class PooledClient(stripe.HTTPClient):
                 raise Redirected(f"status {response.status}")
         except (HTTPError, OSError) as error:
             # The SDK's error has no types.
-            raise stripe.APIConnectionError(f"no answer ({type(error).__name__})") from error  # type: ignore[no-untyped-call]
+            raise stripe.APIConnectionError(f"no answer ({type(error).__name__})") from error  # type: ignore[no-untyped-call] # stripe leaves its errors untyped
         return response.data, response.status, response.headers
 
 

@@ -52,7 +52,6 @@ class Session(ABC):
         self.now_ms = around.clock()
         self.writing = writing
         self.queued: set[str] = set()  # lanes that have new work, to be told when it is committed
-        self.after_commit: list[Callable[[], None]] = []
         self._sequence = 0
         self._waiting: dict[str, list[Parameters]] = {}
 

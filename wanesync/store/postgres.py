@@ -87,7 +87,7 @@ class PostgresSession(Session):
 def _bind(query: Query, values: Parameters) -> Parameters:
     if not query.lists:
         return values
-    return {**values, **{name: list(values[name]) for name in query.lists}}  # type: ignore[arg-type]
+    return {**values, **{name: list(values[name]) for name in query.lists}}  # type: ignore[arg-type] # a query's lists are lists
 
 
 def _configure(connection: Connection) -> None:

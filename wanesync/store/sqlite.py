@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import orjson
@@ -61,7 +61,7 @@ class SqliteSession(Session):
 def _bind(query: Query, values: Parameters) -> Parameters:
     if not query.lists:
         return values
-    lists = {name: orjson.dumps(list(values[name])).decode() for name in query.lists}  # type: ignore[arg-type]
+    lists = {name: orjson.dumps(list(values[name])).decode() for name in query.lists}  # type: ignore[arg-type] # a query's lists are lists
     return {**values, **lists}
 
 
@@ -94,21 +94,28 @@ class SqliteDatabase(Database):
     def session(self, around: Surroundings, *, writing: bool) -> Iterator[Session]:
         """A transaction. Writers of this process queue here, so that they do not poll the file's lock."""
         connection = self._take(writing=writing)
-        held = writing and not self.in_memory
-        if held and not self._writer.acquire(timeout=BUSY_MS / 1000):
-            self._give_back(connection, writing=writing)
-            raise StoreDown(f"the database {self.label} is busy: this process writes too much at once; try again")
         try:
-            if held:
-                self._turns.give_way()
-            yield from self._transact(connection, around, writing=writing)
+            with self._turn() if writing else nullcontext():
+                yield from self._transact(connection, around, writing=writing)
         except sqlite3.Error as error:
             raise translate(error, self.label) from error
         finally:
-            if held:
-                self._turns.end()
-                self._writer.release()
             self._give_back(connection, writing=writing)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait until it is for this thread to write, among those of its process."""
+        if self.in_memory:
+            yield
+            return
+        if not self._writer.acquire(timeout=BUSY_MS / 1000):
+            raise StoreDown(f"the database {self.label} is busy: this process writes too much at once; try again")
+        try:
+            self._turns.give_way()
+            yield
+        finally:
+            self._turns.end()
+            self._writer.release()
 
     def _transact(self, connection: sqlite3.Connection, around: Surroundings, *, writing: bool) -> Iterator[Session]:
         inner = connection.in_transaction
@@ -137,14 +144,11 @@ class SqliteDatabase(Database):
         with self._light_lock:
             if self._light is None:
                 self._light = self._connect("NORMAL", patience_ms=0)
-            if not self._writer.acquire(timeout=BUSY_MS / 1000):
-                raise StoreDown(f"the database {self.label} is busy: this process writes too much at once; try again")
             try:
-                yield from self._transact(self._light, around, writing=True)
+                with self._turn():
+                    yield from self._transact(self._light, around, writing=True)
             except sqlite3.Error as error:
                 raise translate(error, self.label) from error
-            finally:
-                self._writer.release()
 
     def applied(self) -> int | None:
         """The newest migration; None when there is no file or no table of ours in it."""
@@ -194,7 +198,7 @@ class SqliteDatabase(Database):
         finally:
             self._give_back(connection)
 
-    def measure_offset_ms(self, clock: Callable[[], int]) -> int:  # noqa: ARG002
+    def measure_offset_ms(self, clock: Callable[[], int]) -> int:  # noqa: ARG002 - a database's clock; here it is this machine's
         """The file is on this machine: its time is the clock's."""
         return 0
 

@@ -72,10 +72,6 @@ class Tx:
         """What fails inside is undone, and the transaction lives on."""
         return self._session.savepoint()
 
-    def on_commit(self, action: Callable[[], None]) -> None:
-        """Runs after the commit, in order; not at all if there is none."""
-        self._session.after_commit.append(action)
-
     def make_id(self) -> str:
         """A new time-ordered id."""
         return self._session.make_id()
@@ -131,8 +127,6 @@ class Store:
             session.flush()
         if session.queued:
             self._database.bell.ring(session.queued)
-        for action in session.after_commit:
-            action()
 
     @contextmanager
     def reading(self) -> Iterator[Tx]:

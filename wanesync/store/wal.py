@@ -38,28 +38,23 @@ def begin(connection: sqlite3.Connection, patience_ms: int, *, writing: bool) ->
 
     Asked every 2 ms: SQLite itself waits longer each time, and a lock that was free again is taken by others meanwhile.
     """
-    deadline = time.monotonic() + patience_ms / 1000
-    while True:
-        try:
-            connection.execute("BEGIN IMMEDIATE" if writing else "BEGIN")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(_SOON_S)
-        else:
-            return
+    _ask(connection, "BEGIN IMMEDIATE" if writing else "BEGIN", patience_ms, _SOON_S)
 
 
 def turn_wal_on(connection: sqlite3.Connection, patience_ms: int) -> None:
     """Once for the life of the file. SQLite does not wait here for another process that does the same."""
+    _ask(connection, "PRAGMA journal_mode = WAL", patience_ms, _AGAIN_S)
+
+
+def _ask(connection: sqlite3.Connection, text: str, patience_ms: int, pause_s: float) -> None:
     deadline = time.monotonic() + patience_ms / 1000
     while True:
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(text)
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
-            time.sleep(_AGAIN_S)
+            time.sleep(pause_s)
         else:
             return
 

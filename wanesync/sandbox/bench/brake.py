@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -64,7 +65,7 @@ class _Bench:
     edits: list[_Edit] = field(default_factory=list)
     began_ms: int = 0
     alarm_ms: int = 0
-    _asked: threading.Thread | None = None
+    _asked: Future[None] | None = None
 
     @property
     def sandbox(self) -> Sandbox:
@@ -139,8 +140,9 @@ class _Bench:
             self.sandbox.edit(side, "update", edit.record_id, {_CITY[side]: edit.value})
             self.edits.append(edit)
         if self._asked is None and self.held():
-            self._asked = threading.Thread(target=self._ask)
-            self._asked.start()
+            operator = ThreadPoolExecutor(1)
+            self._asked = operator.submit(self._ask)
+            operator.shutdown(wait=False)
 
     def _ask(self) -> None:
         """What an operator does; nobody waits for it."""
@@ -148,9 +150,9 @@ class _Bench:
         self.alarm_ms = clock_ms()
 
     def join(self) -> None:
-        """Wait until status has answered, if it was asked."""
+        """Wait until status has answered, if it was asked. Raises what it raised."""
         if self._asked is not None:
-            self._asked.join()
+            self._asked.result()
 
     def held(self) -> list[tuple[str, int]]:
         """Open holds as status tells them: source and people."""
