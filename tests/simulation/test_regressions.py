@@ -175,6 +175,20 @@ def test_a_value_that_a_late_write_of_ours_buried_is_kept() -> None:
     assert [c.value for c in outcome.conflicts] == ["Ulm"]
 
 
+def test_a_value_set_unheard_before_a_late_write_left_is_kept_when_that_buries_it() -> None:
+    late = own_of("", "Bonn", NOW_MS - 9_000, Answer.LOST)
+    landed = change_of("Bonn", NOW_MS - 1_000, "own")
+    here = seen(contact("1", city="Bonn"))
+    outcome = judge(here, [change_of("Ulm", NOW_MS - 9_500, judged=True), landed], [late], FIELDS, NOW_MS)
+    assert [c.value for c in outcome.conflicts] == ["Ulm"]
+    planned_from = own_of("Ulm", "Bonn", NOW_MS - 9_000, Answer.LOST)
+    outcome = judge(here, [change_of("Ulm", NOW_MS - 9_500, judged=True), landed], [planned_from], FIELDS, NOW_MS)
+    assert outcome.conflicts == []
+    ours = change_of("Kiel", NOW_MS - 9_200, "own", judged=True)  # its own echo told what became of the value
+    outcome = judge(here, [change_of("Ulm", NOW_MS - 9_500, judged=True), ours, landed], [late], FIELDS, NOW_MS)
+    assert outcome.conflicts == []
+
+
 def test_a_write_counts_from_the_event_however_late_it_is_judged() -> None:
     at_ms = NOW_MS - 20 * MINUTE_MS
     window = [change_of("Ulm", at_ms), change_of("Bonn", at_ms + 1_000)]

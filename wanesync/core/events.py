@@ -131,17 +131,21 @@ def _unseen_before(event: EventRow, own: OwnWrite, fields: FieldMap) -> list[Con
 
 
 def _buried(seen: Seen, event: EventRow, own: OwnWrite, window: Sequence[EventRow]) -> list[Conflict]:
-    """What a person set after our write had left, and that it overwrote all the same because it came late."""
-    lost = []
+    """What a person had set when our write came late and overwrote it, if the write was not planned from that."""
+    lost: list[Conflict] = []
+    if is_answered(own):
+        return lost
     for name, value in event.values.items():
-        theirs = [
-            e for e in window if name in e.values and e.source.startswith("user") and e.occurred_ms >= own.sent_ms
-        ]
-        newest = max(theirs, key=lambda e: (e.occurred_ms, e.received_ms), default=None)
-        if is_answered(own) or newest is None or not _after(event, newest) or not holds(seen, name, value):
+        said = [e for e in window if e is not event and name in e.values]
+        known = [e for e in said if e.source.startswith("user") or e.occurred_ms < own.sent_ms]
+        newest = max(known, key=lambda e: (e.occurred_ms, e.received_ms), default=None)
+        if newest is None or not newest.source.startswith("user") or not _after(event, newest):
             continue
-        if newest.values[name] != value:
-            lost.append(Conflict(seen.side, seen.id, name, newest.values[name], "overwritten"))
+        theirs, before = newest.values[name], own.changes[name.partition("/")[0]].before
+        # Set after it had left, or before and not heard of yet: judged while it still stood, it vanishes only now.
+        unseen = newest.occurred_ms >= own.sent_ms or not _says(name, before, theirs)
+        if unseen and theirs != value and holds(seen, name, value):
+            lost.append(Conflict(seen.side, seen.id, name, theirs, "overwritten"))
     return lost
 
 
