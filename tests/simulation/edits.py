@@ -80,7 +80,7 @@ def check_edits(world: World, links: list[Link], kept: Mapping[Cell, set[str]], 
                 world.blame(f"an edit was lost silently: {spec.name if spec.name == 'email' else 'field'}")
                 world.say("lost", cell, earlier, later)
             if (
-                _is_calm(world)
+                _was_calm(world, earlier)
                 and (earlier.who, later.who) == (USER, OURS)
                 and earlier.new
                 and not _was_agreed(history, later)
@@ -94,12 +94,14 @@ def check_edits(world: World, links: list[Link], kept: Mapping[Cell, set[str]], 
                 _check_uncontested(world, history, link, spec)
 
 
-def _is_calm(world: World) -> bool:
-    """Whether people edit only while we have nothing to do: then no write of ours meets an edit unseen.
+def _was_calm(world: World, edit: Write) -> bool:
+    """Whether people edit only while we have nothing to do, this time too: then no write of ours meets an edit unseen.
 
-    While writes are off there is nothing to do either, and the moment they are on it is done at once.
+    While writes are off there is nothing to do either, and the moment they are on it is done at once. A listing
+    under way is something to do: what it plans does not know what was edited behind its back.
     """
-    return "quiet" in world.features and not world.features & (NO_ANSWERS | {"off"})
+    waited = "quiet" in world.features and edit.seq not in world.truth.hasty
+    return waited and not world.features & (NO_ANSWERS | {"off"})
 
 
 def _was_agreed(history: History, over: Write) -> bool:
@@ -191,7 +193,7 @@ def _check_uncontested(world: World, history: History, link: Link, spec: FieldSp
     if not history.is_kept(cell, value):
         world.blame("an uncontested edit was lost")
         world.say("uncontested", last, held)
-    elif spec.name != "name" and _is_calm(world):
+    elif spec.name != "name" and _was_calm(world, last):
         world.blame("an uncontested edit is only in conflicts")
         world.say("uncontested", last, held)
 

@@ -203,7 +203,11 @@ class Play:
 
     def _deed(self) -> None:
         self.deeds -= 1
+        truth = self.world.truth
+        known = len(truth.writes)
         self.world.say("user", self.world.crowd.act(self.world.now))
+        if self.world.depth:
+            truth.hasty |= {write.seq for write in truth.writes[known:]}
 
     def _list(self) -> None:
         self.world.depth += 1

@@ -271,3 +271,8 @@ def test_a_guest_does_not_ask_twice_a_second_while_a_side_is_away_for_hours() ->
 
 def test_a_job_of_a_customer_does_not_judge_its_contact_while_that_is_written() -> None:
     assert play_seed(1006389).violations == []
+
+
+@pytest.mark.parametrize("seed", [2002624, 2006647])
+def test_an_edit_made_behind_the_back_of_a_listing_is_none_that_waited_for_us(seed: int) -> None:
+    assert play_seed(seed).violations == []

@@ -44,7 +44,8 @@ class BaseSet:
 class Truth:
     """``raw``: what each living record holds. ``made``: records the engine created and the record they were made from.
 
-    ``gone``: deleted records. ``survivor``: merged contact -> the one it lives on in.
+    ``gone``: deleted records. ``survivor``: merged contact -> the one it lives on in. ``hasty``: edits (their
+    ``seq``) made while a call or a listing was under way.
     """
 
     fields: FieldMap
@@ -57,6 +58,7 @@ class Truth:
     survivor: dict[str, str] = field(default_factory=dict)
     person: dict[Ref, int] = field(default_factory=dict)
     made: list[tuple[Ref, str]] = field(default_factory=list)
+    hasty: set[int] = field(default_factory=set)
     api_writes: int = 0
     _read: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
     _same: dict[int, int] = field(default_factory=dict)
