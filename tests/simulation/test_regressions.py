@@ -276,3 +276,8 @@ def test_a_job_of_a_customer_does_not_judge_its_contact_while_that_is_written() 
 @pytest.mark.parametrize("seed", [2002624, 2006647])
 def test_an_edit_made_behind_the_back_of_a_listing_is_none_that_waited_for_us(seed: int) -> None:
     assert play_seed(seed).violations == []
+
+
+@pytest.mark.parametrize("seed", [2006491, 2008139])
+def test_who_closes_a_write_to_a_record_that_a_merge_took_along_wakes_its_new_pass(seed: int) -> None:
+    assert play_seed(seed).violations == []

@@ -6,7 +6,7 @@ CORRECTNESS sections 5 and 6. ``prepare`` runs in one transaction and ends in ca
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from wanesync.core.action import Action, Plan
@@ -23,7 +23,7 @@ from wanesync.engine.intents import Draft, Intent, Pass
 from wanesync.engine.judging import judge_records
 from wanesync.engine.origin import suspects
 from wanesync.engine.outcome import again, finish, finish_all, wait_turn
-from wanesync.engine.scene import load_scenes
+from wanesync.engine.scene import key_of, load_scenes
 from wanesync.engine.sending import Sending
 from wanesync.store.store import Tx
 
@@ -174,7 +174,7 @@ class Apply:
         action = outcome.actions.get(lane) if round_.send else None
         opened = round_.opened.get(job.key, [])
         if action is None:
-            self._give_up(tx, opened)
+            self._give_up(tx, job, opened)
             return None
         if tx.settings.get(WRITES) == "off":
             memory.note_would_write(tx, action)
@@ -188,7 +188,7 @@ class Apply:
         same = next(
             (o for o in opened if o.side is Side.STRIPE and (o.body, o.target_id) == (own.body, own.target_id)), None
         )
-        self._give_up(tx, [o for o in opened if o is not same])
+        self._give_up(tx, job, [o for o in opened if o is not same])
         if same is not None:
             return Draft(job, action, replace(same, changes=own.changes), anew=True)
         return Draft(job, action, own)
@@ -209,9 +209,13 @@ class Apply:
             intents.append(Intent(draft.job, draft.own))
         return intents
 
-    def _give_up(self, tx: Tx, opened: Iterable[OwnWrite]) -> None:
+    def _give_up(self, tx: Tx, job: Job, opened: Sequence[OwnWrite]) -> None:
+        """Its record may belong to another key by now (a merge): whose pass left its events until this was closed."""
         for own in opened:
             tx.writes.answer(own.id, Answer.LOST)
+        keys = key_of(tx, [(own.side, own.target_id) for own in opened if own.target_id]) if opened else {}
+        moved = [(side, key) for (side, _), key in keys.items() if key != job.key]
+        tx.jobs.put_many([JobRequest(side, JobKind.WRITE, key, Priority(job.priority)) for side, key in moved])
 
     def _end(self, tx: Tx, ended: Sequence[tuple[Job, Scene, Plan]]) -> None:
         """Nothing left to write: judge the events of the records whose locks are held, and be done."""
