@@ -153,11 +153,19 @@ def _is_excused(history: History, writes: list[Write], edit: Write, over: Write)
 
 
 def _was_told(history: History, edit: Write) -> bool:
+    """Whether an event of the edit was stored; of a name, an event of a part that it changed."""
+    if edit.new in history.told.get(edit.cell, set()):
+        return True
     side, record_id, name = edit.cell
-    told = set().union(
-        *(history.told.get((side, record_id, n), set()) for n in (name, f"{name}/firstname", f"{name}/lastname"))
+    pairs = zip(("firstname", "lastname"), _parts(edit.old), _parts(edit.new), strict=True)
+    return any(
+        new in history.told.get((side, record_id, f"{name}/{part}"), set()) for part, old, new in pairs if old != new
     )
-    return any(part in told for part in (edit.new, *edit.new.split(NAME_PARTS)))
+
+
+def _parts(name: str) -> tuple[str, str]:
+    first, _, last = name.partition(NAME_PARTS)
+    return first, last
 
 
 def _check_invented(world: World) -> None:

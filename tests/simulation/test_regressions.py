@@ -281,3 +281,7 @@ def test_an_edit_made_behind_the_back_of_a_listing_is_none_that_waited_for_us(se
 @pytest.mark.parametrize("seed", [2006491, 2008139])
 def test_who_closes_a_write_to_a_record_that_a_merge_took_along_wakes_its_new_pass(seed: int) -> None:
     assert play_seed(seed).violations == []
+
+
+def test_a_name_s_untouched_part_does_not_tell_that_the_webhook_of_the_other_came() -> None:
+    assert play_seed(3000136).violations == []
