@@ -30,7 +30,7 @@ def fill(world: World, process: Process, side: Side) -> None:
     try:
         with worker.engine.store.reading() as tx:
             for each in worker.sides:
-                best = worker.lanes[each].best(tx)
+                best = worker.lanes[each].look(tx)
                 worker.custody.see(each, suspect=best is not None and best.rescues >= POISON_ALONE)
     except StoreDown as error:
         world.say("not filled", side, error)

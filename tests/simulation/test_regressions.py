@@ -285,3 +285,7 @@ def test_who_closes_a_write_to_a_record_that_a_merge_took_along_wakes_its_new_pa
 
 def test_a_name_s_untouched_part_does_not_tell_that_the_webhook_of_the_other_came() -> None:
     assert play_seed(3000136).violations == []
+
+
+def test_a_job_run_alone_keeps_no_other_lane_from_work_while_its_own_side_is_away() -> None:
+    assert play_seed(2013245).violations == []
