@@ -9,6 +9,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Other people's job queues, to be measured beside ours: they are no part of the program.
 QUEUES := .venv-queues
+# And DuckDB, for the same reason.
+JOIN := .venv-join
 # Nothing of ours is slowed down by pip asking about itself; its errors are shown.
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 LOCK := pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
@@ -24,6 +26,7 @@ help:
 	@echo 'make bench  measure the web door, a steady load and the burst on this machine (some minutes)'
 	@echo 'make bench-away [HOURS=2]   a side away, without a key or over its quota for two hours of virtual time (about 15 minutes)'
 	@echo 'make bench-queues   our job table beside procrastinate, pgqueuer and huey (about 4 minutes)'
+	@echo 'make bench-join   the join of two listed sides beside DuckDB (about 4 minutes)'
 	@echo 'make fmt    format and mend what can be mended'
 	@echo 'make lint   format, lint, types and import rules'
 	@echo 'make lock   resolve the dependencies anew into the two lock files'
@@ -70,6 +73,15 @@ $(QUEUES)/.made: tests/bench/requirements-queues.txt
 	@$(QUEUES)/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes --requirement $<
 	@touch $@
 
+.PHONY: bench-join
+bench-join: $(VENV)/.dev $(JOIN)/.made
+	@$(BIN)/python -m tests.bench.join --rival $(JOIN)/bin/python $(if $(JSON),--json $(JSON))
+
+$(JOIN)/.made: tests/bench/requirements-join.txt
+	@$(PYTHON) -m venv --clear $(JOIN)
+	@$(JOIN)/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes --requirement $<
+	@touch $@
+
 .PHONY: lint
 lint: $(VENV)/.dev
 	@$(BIN)/ruff format --check .
@@ -89,12 +101,14 @@ lock:
 	$(PYTHON) -m venv "$$tools" && "$$tools/bin/pip" install --quiet --disable-pip-version-check uv; \
 	"$$tools/bin/uv" $(LOCK) --upgrade --output-file requirements.lock; \
 	"$$tools/bin/uv" $(LOCK) --upgrade --extra dev --constraint requirements.lock --output-file requirements-dev.lock; \
-	"$$tools/bin/uv" $(subst pyproject.toml,tests/bench/requirements-queues.in,$(filter-out --extra build,$(LOCK))) --upgrade \
-		--output-file tests/bench/requirements-queues.txt
+	for rivals in queues join; do \
+		"$$tools/bin/uv" $(subst pyproject.toml,tests/bench/requirements-$$rivals.in,$(filter-out --extra build,$(LOCK))) \
+			--upgrade --output-file tests/bench/requirements-$$rivals.txt; \
+	done
 
 .PHONY: clean
 clean:
-	@rm -rf $(VENV) $(QUEUES) build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) $(QUEUES) $(JOIN) build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find wanesync tests -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # An environment is as new as the lock file it was made from: the stamps hold the lock's hash.

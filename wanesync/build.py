@@ -24,12 +24,14 @@ from wanesync.engine.context import Choices, Engine
 from wanesync.engine.failpoints import read_failpoint
 from wanesync.engine.intake import Intake
 from wanesync.engine.limits import ZONE
+from wanesync.engine.listing import LANES, PARALLEL
 from wanesync.engine.pace import Pacer, WallClock
 from wanesync.engine.reconcile import Reconcile
 from wanesync.engine.upkeep import Upkeep
 from wanesync.engine.worker import Worker
 from wanesync.sides.wires import Wires
 from wanesync.store.retention import Keep
+from wanesync.store.snapshot import MEMORY
 from wanesync.store.store import Store, Tx, open_store
 
 PORTAL, STRIPE_ACCOUNT, STRIPE_MODE = "pin_portal", "pin_stripe_account", "pin_stripe_mode"
@@ -230,9 +232,24 @@ def build_upkeep(config: Config, store: Store) -> Upkeep:
     return Upkeep(store, Keep(**config.retention.model_dump()))
 
 
-def build_reconcile(engine: Engine) -> Reconcile:
-    """Diff and reconcile."""
-    return Reconcile(engine, dict(engine.pacers))
+def build_reconcile(engine: Engine, snapshot: str = MEMORY, *, parallel: bool = False) -> Reconcile:
+    """Diff and reconcile. ``snapshot``: its file (``snapshot_path``).
+
+    ``parallel``: contacts are listed side by side, by ranges of ids, which HubSpot does not document.
+    """
+    lanes = dict(LANES) | ({Side.HUBSPOT: PARALLEL} if parallel else {})
+    with engine.store.reading() as tx:
+        identity = {name: tx.settings.get(name) or "" for name in (PORTAL, STRIPE_ACCOUNT, STRIPE_MODE)}
+    identity["parallel"] = str(parallel)
+    return Reconcile(engine, dict(engine.pacers), snapshot, identity, lanes)
+
+
+def snapshot_path(config: Config) -> str:
+    """Beside the SQLite database, else in the working directory."""
+    if not config.database.startswith("sqlite:"):
+        return "wanesync.snapshot"
+    path = config.database.removeprefix("sqlite:")
+    return path if path == MEMORY else f"{path}.snapshot"
 
 
 def build_catch_up(engine: Engine) -> CatchUp:

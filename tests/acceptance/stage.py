@@ -202,13 +202,13 @@ class Stage:
         """What ``wanesync reconcile`` does, in this process (its libraries are loaded already)."""
         build_catch_up(self.engine).mark_start()
         rounds = build_reconcile(self.engine)
-        listed, report = rounds.look(_ignore, _ignore_count)
-        rounds.queue(listed, report)
+        report = rounds.look(_ignore, _ignore_count)
+        rounds.queue(report)
         return report
 
     def compare(self) -> Report:
         """What ``wanesync diff`` does, in this process."""
-        return build_reconcile(self.engine).look(_ignore, _ignore_count)[1]
+        return build_reconcile(self.engine).look(_ignore, _ignore_count)
 
     def live(self) -> None:
         """First listing done, everything in order, doors and worker running."""

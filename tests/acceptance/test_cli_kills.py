@@ -102,7 +102,7 @@ def _check(stage: Stage) -> None:
         assert stage.customer(f"contact{number}@example.com")["name"] == f"{NAMES[number]} One"
         assert stage.contact(f"customer{number}@example.com")["lastname"] == "Two"
     report = stage.compare()
-    assert (report.actionable, report.to_link) == (0, 0), report.differences
+    assert (report.actionable, report.to_link) == (0, 0), list(report.differences())
     with stage.store.reading() as tx:
         assert (tx.links.count_active(), tx.jobs.dead(), tx.writes.count_open()) == (3 * PEOPLE, [], 0)
         assert tx.purchases.counts()["sent"] == PEOPLE

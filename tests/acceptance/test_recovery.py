@@ -165,7 +165,7 @@ def test_asked_to_end_it_finishes_or_releases_within_ten_seconds(
         rounds = build_reconcile(stage.engine)
         found = rounds.look(lambda _side, _count: None, lambda _count: None)
         stage.sandbox._latency._bounds = (call_ms, call_ms)
-        rounds.queue(*found)
+        rounds.queue(found)
         stage.until(lambda: running(stage, owner) and open_writes(stage), "its call is under way")
         asked_s = time.monotonic()
         assert worker.stop() == 0

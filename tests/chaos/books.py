@@ -204,7 +204,7 @@ def _find_unfinished(stage: Stage) -> Iterator[str]:
     """What our own database must not hold at rest."""
     report = stage.compare()
     if report.actionable or report.to_link:
-        yield f"diff: {report.actionable} actionable, {report.to_link} to link: {report.differences[:SHOWN]}"
+        yield f"diff: {report.actionable} actionable, {report.to_link} to link: {list(report.differences(limit=SHOWN))}"
     with stage.store.reading() as tx:
         open_writes, dead = tx.writes.count_open(), tx.jobs.dead()
         running = [row for row in tx.jobs.depth() if row["running"]]

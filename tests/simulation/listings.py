@@ -11,7 +11,7 @@ from wanesync.core.model import Side
 from wanesync.engine.catch_up import CatchUp
 from wanesync.engine.context import Engine
 from wanesync.engine.limits import Budget
-from wanesync.engine.reconcile import Reconcile
+from wanesync.engine.reconcile import Reconcile, Selection
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -43,12 +43,13 @@ def _spoil(world: World) -> tuple[Side, str] | None:
 
 def _list(world: World, engine: Engine, pacers: dict[Side, Gate]) -> None:
     CatchUp(engine, pacers).mark_start()  # type: ignore[arg-type] # the simulator's own pacers
-    rounds = Reconcile(engine, pacers)  # type: ignore[arg-type] # the simulator's own pacers
-    listed, report = rounds.look(lambda _side, _count: None, lambda _count: None)
+    rounds = Reconcile(engine, pacers, threads=False)  # type: ignore[arg-type] # the simulator's own pacers
+    report = rounds.look(lambda _side, _count: None, lambda _count: None)
     if world.net.spoiled and world.net.spoiled[1] == FAILS:
         world.blame("a listing that failed was used")
-    rounds.queue(listed, report, force=True)
-    world.say("listed", dict(report.counts), report.keys)
+    rounds.queue(report, Selection(force=True))
+    world.say("listed", dict(report.counts), list(report.work()))
+    report.close()
     for side in Side:
         caught = CatchUp(engine, pacers).run(side)  # type: ignore[arg-type] # the simulator's own pacers
         world.say("caught up", caught)

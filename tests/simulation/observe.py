@@ -12,7 +12,7 @@ from unittest.mock import patch
 import structlog
 
 from wanesync.core.model import Link, OwnWrite, Side
-from wanesync.engine import lane, reconcile, settling
+from wanesync.engine import comparison, lane, settling
 from wanesync.store.jobs import LeaseLost
 from wanesync.store.links import Links
 from wanesync.store.writes import OwnWrites
@@ -60,7 +60,7 @@ def observed(
             patch.object(lane, "set_back", told),
             patch.object(settling, "set_back", told),
             patch("tenacity.nap.time", SimpleNamespace(sleep=sleep)),
-            patch.object(reconcile, "check_listing", check_listing),
+            patch.object(comparison, "check_listing", check_listing),
         ):
             yield
     finally:

@@ -60,7 +60,7 @@ def test_a_small_state_may_overwrite_a_few() -> None:
 
 
 def test_creations_alone_stop_nothing_here() -> None:
-    check_volume(Volume(links=50, created=10_000))
+    check_volume(Volume(links=50, created_customers=10_000))
 
 
 def test_a_stopped_run_names_its_numbers_and_the_way_out() -> None:

@@ -200,6 +200,54 @@ def status(
     _write(json_file, figures)
 
 
+@app.command()
+def reconcile(
+    database: Database = None,
+    *,
+    records: Annotated[int, typer.Option(min=100, max=10_000_000, metavar="N", help="People on both sides.")] = 100_000,
+    differences: Annotated[
+        int, typer.Option(min=9, max=1_000_000, metavar="M", help="Planted ones, of every class.")
+    ] = 1_500,
+    latency_ms: Latency = "200",
+    hubspot_limit: HubSpotLimit = 15,
+    stripe_limit: StripeLimit = 100,
+    unlimited: Annotated[bool, typer.Option("--unlimited", help="Without limits and latency.")] = False,
+    parallel_listing: Annotated[
+        bool, typer.Option("--parallel-listing", help="Contacts are listed side by side, too.")
+    ] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="Then repair it, and look again.")] = False,
+    compare_only: Annotated[
+        bool, typer.Option("--compare-only", help="No listing: comparing and planning alone, of 10,000 pairs up to N.")
+    ] = False,
+    json_file: JsonFile = None,
+) -> None:
+    """Everybody on both sides, differences of every class among them: what diff finds, how soon, in how much memory."""
+    from wanesync.sandbox.bench import reconcile as bench  # noqa: PLC0415 - keeps --help fast
+
+    if compare_only:
+        _compare_only(records, differences, json_file)
+        return
+    limits = bench.find_limits(hubspot_limit, stripe_limit, _bounds(latency_ms), unlimited=unlimited)
+    wish = bench.Wish(records, differences, limits, parallel_listing, apply)
+    figures = bench.measure(wish, database)
+    _show(figures, bench.find_targets(wish, figures))
+    _write(json_file, figures)
+    if bench.find_wrong(figures):
+        raise typer.Exit(1)
+
+
+def _compare_only(records: int, differences: int, json_file: Path | None) -> None:
+    from wanesync.sandbox.bench import comparing  # noqa: PLC0415 - keeps --help fast
+
+    figures = comparing.measure(comparing.list_sizes(records), differences)
+    for name, measured in figures.items():
+        console().print(name)
+        _show(measured, comparing.TARGETS)
+    _write(json_file, figures)
+    if any(map(comparing.find_wrong, figures.values())):
+        raise typer.Exit(1)
+
+
 def _burst_targets(figures: Mapping[str, object], database: str | None, limits: Limits) -> dict[str, str]:
     bound_s, share = figures["bound_s"], figures["bound_share_within_30_s"]
     return {

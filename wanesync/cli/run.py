@@ -100,11 +100,12 @@ def _worker_thread(
     config: Config, engine: Engine, sides: tuple[Side, ...], stopping: threading.Event, *, list_first: bool = False
 ) -> Iterator[None]:
     """A worker with its rounds of catch-up; asked to stop at the end, which takes at most 10 s."""
-    from wanesync.build import build_upkeep, build_worker  # noqa: PLC0415 - keeps --help fast
+    from wanesync.build import build_upkeep, build_worker, snapshot_path  # noqa: PLC0415 - keeps --help fast
     from wanesync.cli.services import Rounds  # noqa: PLC0415 - as above
 
     work = build_worker(engine, sides)
     rounds = Rounds(engine, sides, config.worker.catch_up_minutes * 60_000, stopping, list_first=list_first)
+    rounds.snapshot = snapshot_path(config)
     upkeep = build_upkeep(config, engine.store)
     upkeep.stopping = stopping
     thread = _Guarded("worker", work.run, stopping)

@@ -19,6 +19,7 @@ from wanesync.cli.overview import read_gauges
 from wanesync.core.errors import CallError, ConfigError, GuardError, SideDown, StoreDown
 from wanesync.core.ids import make_id
 from wanesync.core.model import Side
+from wanesync.engine.runlock import RunLock
 from wanesync.engine.scene import LISTED
 from wanesync.web.app import build_app
 from wanesync.web.settings import WebSettings
@@ -118,7 +119,8 @@ def _listen(host: str, port: int) -> socket.socket:
 class Rounds:
     """Catch-up at start and every ``every_ms``, and the first listing where it is wanted; in a thread beside a worker.
 
-    Of several processes one does it: whoever moves the time stamp in the settings.
+    Of several processes one does it: whoever moves the time stamp in the settings. ``snapshot``: the file of the
+    first listing.
     """
 
     engine: Engine
@@ -126,6 +128,7 @@ class Rounds:
     every_ms: int
     stopping: threading.Event
     list_first: bool = False
+    snapshot: str = ":memory:"
     _first_ms: dict[Side, int] = field(default_factory=dict)
 
     def run(self) -> None:
@@ -146,7 +149,7 @@ class Rounds:
 
     def _turn(self) -> None:
         if self.list_first:
-            list_everything(self.engine)
+            list_everything(self.engine, self.snapshot)
             self.list_first = False
         for side in self.sides:
             patience = self.every_ms if side in self._first_ms else min(JUST_NOW_MS, self.every_ms)
@@ -165,16 +168,18 @@ class Rounds:
             log.warning("Stripe keeps events for 30 days only: run wanesync reconcile", side=side)
 
 
-def list_everything(engine: Engine) -> None:
+def list_everything(engine: Engine, snapshot: str) -> None:
     """The first listing, if it is missing: lists both sides, queues what differs. Raises SideDown, GuardError."""
     with engine.store.reading() as tx:
         if tx.settings.get(LISTED) is not None:
             return
     build_catch_up(engine).mark_start()
-    reconcile = build_reconcile(engine)
-    listed, report = reconcile.look(lambda _side, _count: None, lambda _count: None)
-    reconcile.queue(listed, report)
-    log.info("first listing done", jobs=len(report.keys), linked=report.to_link)
+    with RunLock(engine.store, engine.name):
+        rounds = build_reconcile(engine, snapshot)
+        report = rounds.look(lambda _side, _count: None, lambda _count: None)
+        rounds.queue(report)
+        report.close()
+    log.info("first listing done", jobs=report.jobs, linked=report.to_link)
 
 
 def _stamp(side: Side) -> str:

@@ -18,7 +18,6 @@ from wanesync.config import load
 from wanesync.core.errors import SideDown
 from wanesync.core.model import Side
 from wanesync.engine.context import Engine
-from wanesync.engine.listing import Listed
 from wanesync.engine.reconcile import Report
 from wanesync.sandbox.process import SandboxProcess
 from wanesync.sandbox.traffic import Act, Deed, Traffic
@@ -76,7 +75,7 @@ class World:
     serving: Child = field(init=False)
     working: Child = field(init=False)
     traffic: Traffic | None = None
-    _found: tuple[Listed, Report] = field(init=False)
+    _found: Report = field(init=False)
     _open: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     # -- life and death
@@ -144,13 +143,12 @@ class World:
     def compare(self, listed: Callable[[Side, int], None], compared: Callable[[int], None]) -> Report:
         """What ``wanesync diff`` does."""
         self._found = build_reconcile(self.engine).look(listed, compared)
-        return self._found[1]
+        return self._found
 
     def repair(self, progress: Callable[[int, int], None]) -> int:
         """What ``wanesync reconcile --wait`` does with what was found; how many jobs. ``progress``: done, in all."""
-        listed, report = self._found
-        run_id = build_reconcile(self.engine).queue(listed, report)
-        jobs = len(report.keys) + len(report.vanished)
+        report = self._found
+        run_id, jobs = build_reconcile(self.engine).queue(report)
         for _ in _until(DRAIN_S, "the reconcile is not done"):
             with self.store.reading() as tx:
                 left = tx.jobs.run_pending(run_id)

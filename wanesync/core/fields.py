@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -81,6 +81,11 @@ class FieldSpec:
         if not value:
             return value
         return self.form.read_stripe(self.form.to_stripe(value)[: self.limit])
+
+
+def exact(values: Iterable[tuple[str, str]]) -> str:
+    """One text of values as they are, blanks left out: equal exactly when no value differs."""
+    return json.dumps(sorted(pair for pair in values if pair[1]), ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from wanesync.core.brake import Held
-from wanesync.core.model import Halves, Link, LinkState, OwnWrite, Seen, Side
+from wanesync.core.model import TWIN_EXCLUDED, Halves, Link, LinkState, OwnWrite, Seen, Side
 
 Ref = tuple[Side, str]
 
@@ -70,6 +70,15 @@ class Scene:
         """Whether a link of the record lost its other end."""
         return any(k.state is not LinkState.ACTIVE and k.id_on(side) == record_id for k in self.links)
 
+    def released(self, contact_id: str, customer_id: str) -> bool:
+        """Whether the two were taken apart by hand."""
+        pair = (contact_id, customer_id)
+        return any(k.state is LinkState.RELEASED and (k.hubspot_id, k.stripe_id) == pair for k in self.links)
+
+    def being_read(self, *records: Seen) -> bool:
+        """Whether what we know of one of them may be old."""
+        return any((s.side, s.id) in self.reading or s.in_doubt for s in records)
+
     def bereft(self, seen: Seen) -> bool:
         """Whether the record our id on it names was deleted, perhaps before the two were linked."""
         other = self.get(seen.side.other, seen.record.other_id) if seen.record.other_id else None
@@ -120,6 +129,10 @@ def match_customer(scene: Scene, customer: Seen) -> Match:
         if scene.alive(Side.HUBSPOT, survivor):
             by_id.add(survivor)
     by_email = {s.id for s in scene.sharing(Side.HUBSPOT, customer.hmacs)}
+    if excluded := {i for i in by_id | by_email if scene.records[Side.HUBSPOT, i].excluded}:
+        by_id, by_email = by_id - excluded, by_email - excluded
+        if not by_id | by_email:
+            return Match(problem=TWIN_EXCLUDED)
     if len(by_id) > 1:
         return Match(problem=f"ambiguous: {len(by_id)} contacts carry its id")
     if by_id:

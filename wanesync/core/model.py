@@ -50,6 +50,11 @@ class Record:
     carry: Mapping[str, str] = field(default_factory=dict)
 
 
+BY_DECISION = "excluded: by decision"
+"""A person said so: the record is left alone until a person says otherwise."""
+TWIN_EXCLUDED = "excluded: kept apart from its other record by decision"
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """Our newest copy of a record, as the store keeps it (CORRECTNESS sections 1 and 4).
@@ -84,6 +89,11 @@ class Seen:
     def alive(self) -> bool:
         """Neither deleted nor merged away."""
         return not self.deleted and not self.survivor
+
+    @property
+    def excluded(self) -> bool:
+        """To be left alone, because a person decided so."""
+        return self.note == BY_DECISION
 
 
 class LinkState(StrEnum):

@@ -13,6 +13,7 @@ from wanesync.core.fields import CANON_VERSION
 from wanesync.core.match import Match, Scene, base_of_create, match_customer
 from wanesync.core.merge import Merged, Pair, merge
 from wanesync.core.model import (
+    TWIN_EXCLUDED,
     Answer,
     Change,
     Conflict,
@@ -62,15 +63,17 @@ class _Draft:
         if links:
             self.plan.wake.add((Side.HUBSPOT, contact_key(links[0].hubspot_id)))
             return
-        if customer.deleted:
+        if customer.deleted or customer.excluded:
             return
         match = match_customer(self.scene, customer)
         if match.problem:
             self._note(customer, match.problem)
-        elif match.contact_id and not self._released(match.contact_id, customer_id):
-            self.plan.wake.add((Side.HUBSPOT, contact_key(match.contact_id)))
         elif not match.contact_id:
             self._create(customer, Side.HUBSPOT)
+        elif self.scene.released(match.contact_id, customer_id):
+            self._note(customer, TWIN_EXCLUDED)
+        else:
+            self.plan.wake.add((Side.HUBSPOT, contact_key(match.contact_id)))
 
     # -- the contact's pass
 
@@ -86,6 +89,8 @@ class _Draft:
             self._bury_contact(contact)
             return
         self._bury_customers(contact)
+        if contact.excluded:
+            return
         ambiguous = self._link_candidates(contact)
         if self.plan.wait:
             return
@@ -133,7 +138,10 @@ class _Draft:
         """Link every customer that matches this contact; says what is in the way of those that do not."""
         problem = ""
         for customer in self._candidates(contact):
-            if self.scene.active(Side.STRIPE, customer.id) or self._released(contact.id, customer.id):
+            if customer.excluded or self.scene.released(contact.id, customer.id):
+                problem = problem or TWIN_EXCLUDED
+                continue
+            if self.scene.active(Side.STRIPE, customer.id):
                 problem = problem or "ambiguous: its customer belongs to another contact"
                 continue
             match = match_customer(self.scene, customer)
@@ -142,7 +150,7 @@ class _Draft:
                 self._note(customer, match.problem)
                 continue
             own = self.scene.create_of(contact.id, customer.id)
-            if own is None and self._being_read(contact, customer):
+            if own is None and self.scene.being_read(contact, customer):
                 self.plan.wait = "a read of one of the two is under way"
                 return problem
             self._link(contact, customer, own)
@@ -278,15 +286,8 @@ class _Draft:
             changes[spec.name] = Change("", after or "", value)
         return changes, tuple(unsplit)
 
-    def _being_read(self, *records: Seen) -> bool:
-        return any((s.side, s.id) in self.scene.reading or s.in_doubt for s in records)
-
-    def _released(self, contact_id: str, customer_id: str) -> bool:
-        pair = (contact_id, customer_id)
-        return any(k.state is LinkState.RELEASED and (k.hubspot_id, k.stripe_id) == pair for k in self.scene.links)
-
     def _note(self, seen: Seen, note: str) -> None:
-        if seen.note != note:
+        if seen.note != note and not seen.excluded:
             self.plan.notes[(seen.side, seen.id)] = note
 
     def _put(self, link: Link) -> None:

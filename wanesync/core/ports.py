@@ -91,6 +91,14 @@ class EventPage:
     next: str
 
 
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """How many contacts a search sees, which lags behind the truth, and the highest id among them, 0 without any."""
+
+    count: int
+    highest_id: int
+
+
 class HubSpotPort(Protocol):
     """HubSpot as the engine needs it."""
 
@@ -108,6 +116,10 @@ class HubSpotPort(Protocol):
 
     def search_modified(self, since_ms: int, above_id: str) -> Sequence[tuple[str, int]]:
         """Up to 200 (id, lastmodifieddate ms) changed since ``since_ms``, in id order, above ``above_id`` ("": all)."""
+        ...
+
+    def survey_contacts(self) -> Survey:
+        """How many contacts there are, by search."""
         ...
 
     def create_contacts(self, items: Sequence[CreateItem]) -> Mapping[str, Record | CallError]:
@@ -143,6 +155,10 @@ class HubSpotPort(Protocol):
 
     def can_define_events(self) -> bool:
         """Whether this portal has custom events (a 403 says no)."""
+        ...
+
+    def has_property(self, name: str) -> bool:
+        """Whether contacts have a property of this internal name."""
         ...
 
     def prepare(self, *, with_events: bool) -> Sequence[str]:

@@ -10,6 +10,7 @@ from wanesync.core.job import Job
 from wanesync.core.match import Scene
 from wanesync.core.model import OwnWrite, Side, WriteKind
 from wanesync.engine.context import Engine
+from wanesync.engine.marks import find_mark
 from wanesync.store.store import Tx
 
 # The properties and metadata keys that carry our ids.
@@ -27,6 +28,8 @@ def compose(engine: Engine, tx: Tx, job: Job, scene: Scene, action: Action) -> O
         key, body = _stripe(engine, scene, action, own_id, generation)
     else:
         key, body = _hubspot(engine, scene, action, own_id)
+        if action.kind is WriteKind.CREATE and job.run_id:
+            body = {**find_mark(tx, job.run_id), **body}
     return OwnWrite(
         id=own_id,
         side=action.side,

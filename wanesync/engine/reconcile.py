@@ -2,158 +2,196 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+import time
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
 
-from wanesync.core.action import Plan
-from wanesync.core.difference import ACTIONABLE, Class, Difference, classify
-from wanesync.core.guards import Volume, check_listing, check_volume
+from wanesync.core.difference import Class
+from wanesync.core.fields import CANON_VERSION
+from wanesync.core.guards import check_creations, check_volume
 from wanesync.core.job import JobKind, JobRequest, Priority
-from wanesync.core.match import Scene
-from wanesync.core.model import Side, WriteKind, contact_key, customer_key
-from wanesync.core.plan import plan
+from wanesync.core.model import Side
+from wanesync.engine.catch_up import OVERLAP_MS
+from wanesync.engine.comparison import Compared, Comparison, Report
 from wanesync.engine.context import Engine
-from wanesync.engine.listing import Listed, Listing, Progress
+from wanesync.engine.incremental import READERS, Gathered, Incremental
+from wanesync.engine.keeping import Keeper
+from wanesync.engine.listing import LANES, Listing, Progress, Requests
+from wanesync.engine.marks import mark_name, read_mark
 from wanesync.engine.pace import Pacer
-from wanesync.engine.scene import LISTED, load_scenes
+from wanesync.engine.scene import LISTED
+from wanesync.store.snapshot import MEMORY, Snapshot
 from wanesync.store.store import Tx
 
-CHUNK = 200
+__all__ = ["Reconcile", "Report", "Selection"]
+
 QUEUED = 500  # jobs in one transaction: webhooks and workers get their turn in between
+LAST_RUN = "reconcile_began_ms"
+OLDEST_MS = 6 * 3_600_000
+"""A listing broken off longer ago is begun anew."""
 
 
-@dataclass(slots=True)
-class Report:
-    """What a comparison found.
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What of a report is queued.
 
-    ``keys``: the keys that need a pass; ``vanished``: known, but not listed; ``creating``: address
-    hashes of the people to be created, of whom each is created once.
+    ``force``: despite the share of overwrites. ``only``: differences of these classes; empty: all, pairs to be linked
+    and records to be read again among them. ``limit``: so many passes. ``most_creates``: creations allowed. ``avoid``:
+    keys that are left alone. ``run_id``: of the run they belong to, "" for a new one.
     """
 
-    counts: Counter[Class] = field(default_factory=Counter)
-    differences: list[Difference] = field(default_factory=list)
-    keys: list[tuple[Side, str]] = field(default_factory=list)
-    to_link: int = 0
-    requests: int = 0
-    vanished: list[tuple[Side, str]] = field(default_factory=list)
-    volume: Volume = field(default_factory=Volume)
-    creating: set[str] = field(default_factory=set)
-
-    @property
-    def actionable(self) -> int:
-        """Differences a reconcile would repair."""
-        return sum(self.counts[kind] for kind in ACTIONABLE)
+    force: bool = False
+    only: frozenset[Class] = frozenset()
+    limit: int | None = None
+    most_creates: int | None = None
+    avoid: frozenset[str] = frozenset()
+    run_id: str = ""
 
 
 @dataclass(slots=True)
 class Reconcile:
-    """One run over everything."""
+    """One run over everything. ``path``: its snapshot; ``identity``: whose, so that no other run goes on with it."""
 
     engine: Engine
-    pacers: dict[Side, Pacer]
+    pacers: Mapping[Side, Pacer]
+    path: str = MEMORY
+    identity: Mapping[str, str] = field(default_factory=dict)
+    lanes: Mapping[Side, int] = field(default_factory=lambda: dict(LANES))
+    threads: bool = True
 
-    def look(self, progress: Progress, compared: Callable[[int], None]) -> tuple[Listed, Report]:
-        """List and compare; nothing is written on either side. Raises ``SideDown`` and ``GuardError``."""
-        listed = Listing(self.engine, self.pacers).run(progress)
-        return listed, self.compare(listed, compared)
+    def open(self, path: str, **made_of: str) -> Snapshot:
+        """The snapshot of the run that was broken off, or a new one."""
+        store, fields = self.engine.store, self.engine.rules.fields
+        now_ms = store.now_ms()
+        identity = {"fields": fields.version, "canon": str(CANON_VERSION), "complete": "", **self.identity, **made_of}
+        snapshot = Snapshot.resume(path, store.seal, identity, now_ms - OLDEST_MS)
+        if "began_ms" not in snapshot.about():
+            snapshot.put_about({"began_ms": str(now_ms)})
+        return snapshot
 
-    def compare(self, listed: Listed, compared: Callable[[int], None]) -> Report:
-        """Plan every key of what is stored, as if both sides had been listed."""
-        report = Report(requests=listed.requests)
+    def look(
+        self, progress: Progress, compared: Compared, requests: Requests | None = None, *, fresh: bool = False
+    ) -> Report:
+        """List and compare; nothing is written on either side. Raises ``SideDown`` and ``GuardError``.
+
+        ``fresh``: what the sides name as changed since the listing began is read again, as who goes on to write wants.
+        """
+        requests, began_s = requests or Requests(), time.monotonic()
+        snapshot = self.open(self.path)
+        with _kept_when_broken_off(snapshot):
+            Listing(self.engine, self.pacers, snapshot, requests, self.lanes, self.threads).run(progress)
+            if fresh:
+                self._gather(snapshot, int(snapshot.about()["began_ms"]) - OVERLAP_MS, requests, progress)
+            listed_s = time.monotonic()
+            report = Comparison(self.engine, snapshot).run(compared)
+            return _finish(report, requests, began_s, listed_s)
+
+    def look_since(
+        self, since_ms: int, progress: Progress, compared: Compared, requests: Requests | None = None
+    ) -> Report | None:
+        """Only what changed since a time; None: a full run is needed.
+
+        Stripe's events do not reach back so far, or there was no full run yet.
+        """
         with self.engine.store.reading() as tx:
-            self._check_completeness(tx, listed)
-            report.volume.links = tx.links.count_active()
-            for keys in self._keys(tx):
-                scenes = load_scenes(tx, keys)
-                for key in keys:
-                    self._judge(scenes[key], report)
-                compared(len(keys))
-            for side in Side:
-                known = set(self._ids(tx, side))
-                report.vanished += [(side, i) for i in sorted(known - listed.ids[side])]
-        return report
+            if tx.settings.get(LISTED) is None:
+                return None
+        requests, began_s = requests or Requests(), time.monotonic()
+        path = self.path if self.path == MEMORY else f"{self.path}-since"
+        snapshot = self.open(path, since=str(since_ms), run=str(self.engine.store.now_ms()))
+        with _kept_when_broken_off(snapshot):
+            gathered = self._gather(snapshot, since_ms, requests, progress)
+            if gathered.too_old:
+                snapshot.shred()
+                return None
+            listed_s = time.monotonic()
+            report = Comparison(self.engine, snapshot).run_on(gathered.touched, gathered.vanished, compared)
+            report.lost = gathered.losses.as_dict()
+            return _finish(report, requests, began_s, listed_s)
 
-    def queue(self, listed: Listed, report: Report, *, force: bool = False) -> str:
-        """Hand what differs to the workers; returns the run id. Raises ``GuardError`` before anything is queued."""
-        if not force:
+    def _gather(self, snapshot: Snapshot, since_ms: int, requests: Requests, progress: Progress) -> Gathered:
+        keeper, readers = Keeper(self.engine, snapshot), READERS if self.threads else 1
+        return Incremental(self.engine, self.pacers, keeper, snapshot, requests, readers).run(since_ms, progress)
+
+    def guard(self, report: Report, selection: Selection) -> None:
+        """Raises ``GuardError`` where more would be overwritten or created than was allowed."""
+        if not selection.force:
             check_volume(report.volume)
+        check_creations(report.volume, selection.most_creates)
 
-        requests = [(side, JobKind.WRITE, key) for side, key in report.keys]
-        requests += [(side, JobKind.READ, record_id) for side, record_id in report.vanished]
+    def queue(
+        self, report: Report, selection: Selection | None = None, quiet_property: str | None = None
+    ) -> tuple[str, int]:
+        """Hand what differs to the workers; run id and number of jobs. Raises ``GuardError`` before that.
+
+        ``quiet_property``: NAME=VALUE that contacts it creates are marked with. Raises ``ConfigError``.
+        """
+        wanted = selection or Selection()
+        self.guard(report, wanted)
+        mark = read_mark(self.engine.hubspot, quiet_property) if quiet_property else ""
+        Keeper(self.engine, report.snapshot).adopt()
+        jobs = sum(1 for _ in _select(report, wanted))
 
         def begin(tx: Tx) -> str:
-            run_id = self.engine.new_id(tx.now_ms)
+            run_id = wanted.run_id or self.engine.new_id(tx.now_ms)
             if tx.settings.get(LISTED) is None:
-                tx.settings.put(LISTED, str(listed.began_ms))
+                tx.settings.put(LISTED, report.snapshot.about()["began_ms"])
+            tx.settings.put(LAST_RUN, report.snapshot.about()["began_ms"])
+            if mark:
+                tx.settings.put(mark_name(run_id), mark)
             counts = {str(kind): n for kind, n in report.counts.items()}
-            tx.journal.add("reconcile", Side.HUBSPOT, "", "", {"run": run_id, "counts": counts, "jobs": len(requests)})
+            tx.journal.add("reconcile", Side.HUBSPOT, "", "", {"run": run_id, "counts": counts, "jobs": jobs})
             return run_id
 
         run_id = self.engine.commit("reconcile.queue", begin)
-        for start in range(0, len(requests), QUEUED):
-            jobs = [JobRequest(*what, Priority.BULK, run_id=run_id) for what in requests[start : start + QUEUED]]
-            self.engine.commit("reconcile.queue", lambda tx, jobs=jobs: tx.jobs.put_many(jobs))  # type: ignore[misc] # binds the loop's value
-        return run_id
-
-    # -- parts
-
-    def _check_completeness(self, tx: Tx, listed: Listed) -> None:
-        """Fewer than half of a side's linked ids listed is no listing to act on."""
-        linked: dict[Side, set[str]] = {Side.HUBSPOT: set(), Side.STRIPE: set()}
-        after = ""
-        while page := tx.links.page(after, CHUNK):
-            for link in page:
-                if link.state == "active":
-                    linked[Side.HUBSPOT].add(link.hubspot_id)
-                    linked[Side.STRIPE].add(link.stripe_id)
-            after = page[-1].id
-        for side in Side:
-            check_listing(side, len(linked[side]), len(linked[side] & listed.ids[side]))
-
-    def _judge(self, scene: Scene, report: Report) -> None:
-        scene = replace(scene, reading=frozenset(), listed=True)
-        outcome = plan(scene, self.engine.rules, "dry")
-        found = [self._once(d, outcome, report) for d in classify(scene, outcome, self.engine.rules)]
-        report.counts.update(d.kind for d in found)
-        report.differences += [d for d in found if d.kind is not Class.IN_SYNC]
-        report.to_link += len(outcome.linked)
-        report.volume.add(outcome)
-        if outcome.actions or outcome.wait or (outcome.changes and not _only_wakes(outcome)):
-            report.keys += [(side, scene.key) for side in _lanes(scene, outcome)]
-
-    def _once(self, difference: Difference, outcome: Plan, report: Report) -> Difference:
-        """Of several records of one side that share an address, only the first has its twin created."""
-        hmacs = {h for action in outcome.actions.values() if action.kind is WriteKind.CREATE for h in action.hmacs}
-        if hmacs & report.creating:
-            return replace(difference, kind=Class.DUPLICATE, note="shares its e-mail with another record")
-        report.creating |= hmacs
-        return difference
-
-    def _keys(self, tx: Tx) -> Iterator[list[str]]:
-        for side, key in ((Side.HUBSPOT, contact_key), (Side.STRIPE, customer_key)):
-            chunk: list[str] = []
-            for record_id in self._ids(tx, side):
-                chunk.append(key(record_id))
-                if len(chunk) == CHUNK:
-                    yield chunk
-                    chunk = []
-            if chunk:
-                yield chunk
-
-    def _ids(self, tx: Tx, side: Side) -> Iterator[str]:
-        after = ""
-        while page := tx.records.ids(side, after, 1000):
-            yield from page
-            after = page[-1]
+        chosen = _select(report, wanted)
+        while some := [JobRequest(*what, Priority.BULK, run_id=run_id) for what in islice(chosen, QUEUED)]:
+            self.engine.commit("reconcile.queue", lambda tx, some=some: tx.jobs.put_many(some))  # type: ignore[misc] # binds the loop's value
+        return run_id, jobs
 
 
-def _only_wakes(outcome: Plan) -> bool:
-    """A customer's plan that only points at its contact: the contact's own key is looked at anyway."""
-    return not replace(outcome, wake=set()).changes
+@contextmanager
+def _kept_when_broken_off(snapshot: Snapshot) -> Iterator[None]:
+    """The next run goes on with what this one could not finish."""
+    try:
+        yield
+    except BaseException:
+        snapshot.close()
+        raise
 
 
-def _lanes(scene: Scene, outcome: Plan) -> list[Side]:
-    """Lanes that have something to do: those that write, else the record's own."""
-    own = Side.HUBSPOT if scene.key.startswith("contact:") else Side.STRIPE
-    return sorted(outcome.actions) or [own]
+def _finish(report: Report, requests: Requests, began_s: float, listed_s: float) -> Report:
+    """It is complete: no other run goes on with it."""
+    report.requests = requests.made
+    report.timing = {"list_s": round(listed_s - began_s, 3), "compare_s": round(time.monotonic() - listed_s, 3)}
+    report.snapshot.put_about({"complete": "yes"})
+    return report
+
+
+def _select(report: Report, wanted: Selection) -> Iterator[tuple[Side, JobKind, str]]:
+    """The jobs that were asked for, as many as were asked for."""
+    left = wanted.limit
+    for key, lane, kinds in report.work():
+        if left == 0:
+            return
+        if key in wanted.avoid:
+            continue
+        if not wanted.only or _is_wanted(kinds, lane, wanted.only):
+            yield lane, JobKind.WRITE, key
+            left = None if left is None else left - 1
+    if not wanted.only and left is None:
+        for side, record_id in report.snapshot.vanished():
+            yield side, JobKind.READ, record_id
+
+
+def _is_wanted(kinds: str, lane: Side, only: Collection[Class]) -> bool:
+    """Whether a pass in this lane is there for one of the classes."""
+    writes = {
+        Class.CREATE_CUSTOMER: Side.STRIPE,
+        Class.UPDATE_CUSTOMER: Side.STRIPE,
+        Class.CREATE_CONTACT: Side.HUBSPOT,
+        Class.UPDATE_CONTACT: Side.HUBSPOT,
+    }
+    return any(Class(kind) in only and writes.get(Class(kind), lane) is lane for kind in kinds.split(",") if kind)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from wanesync.core.brake import HoldKind
 from wanesync.core.job import JobKind
@@ -14,11 +15,28 @@ from wanesync.store.store import Tx
 LISTED = "listed"
 
 
+class Copies(Protocol):
+    """Where copies of records are looked up: the database's, or those of a comparison."""
+
+    def get_many(self, keys: Iterable[Ref]) -> dict[Ref, Seen]:
+        """Copies of records; unknown ones are left out."""
+        ...
+
+    def by_hmacs(self, hmacs: Collection[str]) -> dict[str, set[Ref]]:
+        """Address hash -> who carries it."""
+        ...
+
+    def by_other_ids(self, side: Side, ids: Collection[str]) -> set[Ref]:
+        """Records of ``side`` on which one of our ids of the opposite side is written."""
+        ...
+
+
 @dataclass(slots=True)
 class _Loader:
     """Records and links around some keys, gathered breadth first and cut into one scene per key."""
 
     tx: Tx
+    copies: Copies
     records: dict[Ref, Seen] = field(default_factory=dict)
     links: dict[str, Link] = field(default_factory=dict)
     asked: set[Ref] = field(default_factory=set)
@@ -28,7 +46,7 @@ class _Loader:
         wanted = set(refs) - self.asked
         while wanted:
             self.asked |= wanted
-            found = self.tx.records.get_many(wanted)
+            found = self.copies.get_many(wanted)
             self.records |= found
             wanted = {(Side.HUBSPOT, s.survivor) for s in found.values() if s.survivor} - self.asked
 
@@ -42,18 +60,18 @@ class _Loader:
     def widen(self) -> None:
         """Load whatever shares an address or an id with what is here."""
         hmacs = {h for seen in self.records.values() for h in seen.hmacs}
-        refs = {ref for found in self.tx.records.by_hmacs(sorted(hmacs)).values() for ref in found}
+        refs = {ref for found in self.copies.by_hmacs(sorted(hmacs)).values() for ref in found}
         for side in Side:
             ids = sorted({i for at, i in self.records if at is side})
-            refs |= set(self.tx.records.by_other_ids(side.other, ids))
+            refs |= set(self.copies.by_other_ids(side.other, ids))
         refs |= {(s.side.other, s.record.other_id) for s in self.records.values() if s.record.other_id}
         refs |= {(Side.HUBSPOT, i) for s in self.records.values() for i in s.record.merged_ids}
         self.fetch(refs)
 
 
-def load_scenes(tx: Tx, keys: Sequence[str]) -> dict[str, Scene]:
-    """One scene per ``contact:`` or ``customer:`` key."""
-    loader = _Loader(tx)
+def load_scenes(tx: Tx, keys: Sequence[str], copies: Copies | None = None) -> dict[str, Scene]:
+    """One scene per ``contact:`` or ``customer:`` key; records come from ``copies``, else from the database."""
+    loader = _Loader(tx, copies or tx.records)
     roots = {key: _ref(key) for key in keys}
     loader.fetch(roots.values())
     loader.fetch_links(roots.values())

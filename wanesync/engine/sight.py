@@ -21,8 +21,9 @@ from wanesync.store.store import Tx
 class Sight:
     """One transaction's storing of seen records; ``close`` writes them down together and queues what they wake."""
 
-    def __init__(self, engine: Engine, tx: Tx, priority: Priority = Priority.LIVE) -> None:
-        self.engine, self.tx, self.priority = engine, tx, priority
+    def __init__(self, engine: Engine, tx: Tx, priority: Priority = Priority.LIVE, *, planned: bool = False) -> None:
+        """``planned``: somebody plans all records anyway, so nobody needs to be woken for an address."""
+        self.engine, self.tx, self.priority, self.planned = engine, tx, priority, planned
         self.known: dict[tuple[Side, str], Seen] = {}
         self.asked: set[tuple[Side, str]] = set()
         self.changed: dict[tuple[Side, str], Seen] = {}
@@ -123,7 +124,7 @@ class Sight:
             for ref in carriers.get(hmac, ())
             if ref != source
         }
-        if others:
+        if others and not self.planned:
             self._wake(others)
             self.tx.jobs.put_many(find_letters(self.tx, others, ()))
         self.moved_hmacs = {}

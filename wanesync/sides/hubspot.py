@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.fields import FieldMap
 from wanesync.core.model import Record, Side
-from wanesync.core.ports import Account, CreateItem, Limits, Page, UpdateItem
+from wanesync.core.ports import Account, CreateItem, Limits, Page, Survey, UpdateItem
 from wanesync.core.purchases import Purchase
 from wanesync.sides import hubspot_batches as batches
 from wanesync.sides import hubspot_purchases as purchases
+from wanesync.sides import hubspot_search as search
 from wanesync.sides import hubspot_setup as setup
 from wanesync.sides.hubspot_client import HubSpotClient
 from wanesync.sides.hubspot_errors import ErrorTable, read_unreadable
@@ -20,7 +21,6 @@ from wanesync.sides.hubspot_wire import MODIFIED, OURS, field_names, properties_
 from wanesync.sides.isolation import Isolation
 from wanesync.sides.parse import epoch_ms, mapping, rows, text
 
-SEARCH_LIMIT = 200
 ASSOCIATIONS_LIMIT = 500
 APPS = frozenset({"INTEGRATION", "API"})
 
@@ -118,18 +118,11 @@ class HubSpotSide:
 
     def search_modified(self, since_ms: int, above_id: str) -> Sequence[tuple[str, int]]:
         """Up to 200 hits in id order; a keyset, because a search shows at most 10,000 hits of one query."""
-        filters = [{"propertyName": MODIFIED, "operator": "GTE", "value": str(since_ms)}]
-        if above_id:
-            filters.append({"propertyName": "hs_object_id", "operator": "GT", "value": above_id})
-        query = {
-            "filterGroups": [{"filters": filters}],
-            "sorts": [{"propertyName": "hs_object_id", "direction": "ASCENDING"}],
-            "properties": [MODIFIED],
-            "limit": SEARCH_LIMIT,
-        }
-        body = self._client.call(self._client.contact_search.do_search, query).body
-        hits = [mapping(raw) for raw in rows(body.get("results"))]
-        return [(text(hit.get("id")), epoch_ms(mapping(hit.get("properties")).get(MODIFIED))) for hit in hits]
+        return search.find_modified(self._client, since_ms, above_id)
+
+    def survey_contacts(self) -> Survey:
+        """How many contacts a search sees, and the highest id among them."""
+        return search.survey(self._client)
 
     def create_contacts(self, items: Sequence[CreateItem]) -> Mapping[str, Record | CallError]:
         """One request; more when the batch is refused as a whole without saying whose fault it is."""
@@ -274,6 +267,10 @@ class HubSpotSide:
                 return False
             raise
         return True
+
+    def has_property(self, name: str) -> bool:
+        """Whether contacts have a property of this internal name."""
+        return name in setup.read_properties(self._client)
 
     def prepare(self, *, with_events: bool) -> Sequence[str]:
         """Create what is missing; several requests."""

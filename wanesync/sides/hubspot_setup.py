@@ -27,10 +27,15 @@ def _define(name: str, label: str, kind: str, field_type: str) -> dict[str, obje
     return {"name": name, "label": label, "type": kind, "fieldType": field_type, "groupName": GROUP}
 
 
+def read_properties(client: HubSpotClient) -> dict[str, Mapping[str, object]]:
+    """Internal name -> definition of every contact property; one request."""
+    reply = client.call(client.properties.get_all, "contacts")
+    return {text(entry.get("name")): entry for entry in map(mapping, rows(reply.body.get("results")))}
+
+
 def prepare(client: HubSpotClient, event_name: str, *, with_events: bool) -> list[str]:
     """Create what is missing; says what it made. Raises CallError, ConfigError for a property of the wrong kind."""
-    reply = client.call(client.properties.get_all, "contacts")
-    standing = {text(entry.get("name")): entry for entry in map(mapping, rows(reply.body.get("results")))}
+    standing = read_properties(client)
     _check_unique(standing)
     made = []
     for definition in property_definitions():

@@ -90,3 +90,7 @@ class Tombstones:
     def match(self, hmacs: Collection[str]) -> set[str]:
         """Those of the hashes that a deleted record had."""
         return {row[0] for row in self._session.rows("match_tombstones", hmacs=hmacs)} - {""} if hmacs else set()
+
+    def page(self, after: str, limit: int) -> list[str]:
+        """Hashes of deleted records' addresses above ``after``, in order."""
+        return [row[0] for row in self._session.rows("tombstone_hmacs", after=after, limit=limit)]

@@ -58,6 +58,16 @@ class Events:
                 rows[row[3]].append(row)
         return {record_id: map(self._event, found) for record_id, found in rows.items()}
 
+    def marks(self, keys: Collection[str]) -> dict[str, bool]:
+        """Key -> whether a read was stored that covers it; events that are not stored are left out."""
+        rows = self._session.rows("event_marks", keys=keys) if keys else []
+        return {key: bool(read) for key, read in rows}
+
+    def records(self, side: Side, since_ms: int, after: str, limit: int) -> list[str]:
+        """Ids above ``after`` of the records with events that occurred since a time, in order."""
+        rows = self._session.rows("records_with_events", side=side, since_ms=since_ms, after=after, limit=limit)
+        return [row[0] for row in rows]
+
     def mark_read(self, keys: Collection[str]) -> None:
         """A read was stored that covers them."""
         if keys:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
 
 from wanesync.core.errors import WanesyncError
+from wanesync.core.fields import exact
 from wanesync.core.model import Link, LinkState, Side
 from wanesync.store.db import Row, Session, Value
 from wanesync.store.payload import pack_base, pack_parked, unpack_base, unpack_parked
@@ -12,6 +14,19 @@ from wanesync.store.payload import pack_base, pack_parked, unpack_base, unpack_p
 
 class LinkMoved(WanesyncError):
     """Somebody else changed the link since it was read."""
+
+
+class Outline(NamedTuple):
+    """What the columns of a link tell. The hashes are of each side's half of its base (``core.fields.exact``)."""
+
+    id: str
+    hubspot_id: str
+    stripe_id: str
+    primary: int
+    parked: int
+    state: str
+    hubspot_hash: str
+    stripe_hash: str
 
 
 class Links:
@@ -74,7 +89,7 @@ class Links:
         return [link for link in links if link.id not in changed]
 
     def _columns(self, link: Link) -> dict[str, Value]:
-        seal = self._session.seal.seal
+        seal, row_hash = self._session.seal.seal, self._session.seal.row_hash
         return {
             "id": link.id,
             "hubspot_id": link.hubspot_id,
@@ -87,6 +102,8 @@ class Links:
             "fields_version": link.fields_version,
             "canon_version": link.canon_version,
             "now": self._session.now_ms,
+            "hubspot_hash": row_hash(exact((name, halves[0]) for name, halves in link.base.items())),
+            "stripe_hash": row_hash(exact((name, halves[1]) for name, halves in link.base.items())),
         }
 
     def count_active(self) -> int:
@@ -102,6 +119,10 @@ class Links:
     def page(self, after: str, limit: int) -> list[Link]:
         """Links in any state with ids above ``after``, in order."""
         return [self._link(row) for row in self._session.rows("links_page", after=after, limit=limit)]
+
+    def outlines(self, after: str, limit: int) -> list[Outline]:
+        """Links in any state with ids above ``after``, in order, without opening anything."""
+        return [Outline._make(row) for row in self._session.rows("link_outlines", after=after, limit=limit)]
 
     def _link(self, row: Row) -> Link:
         link_id, hubspot_id, stripe_id, primary, base, version, state, parked, fields_version, canon_version = row

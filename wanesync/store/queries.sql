@@ -72,6 +72,10 @@ ORDER BY deleted DESC, CASE WHEN survivor = '' THEN 1 ELSE 0 END, id;
 -- name: merged_into
 SELECT id, survivor FROM records WHERE side = 'hubspot' AND survivor <> '' AND id IN (:ids);
 
+-- name: touch_record
+UPDATE records SET as_of_ms = :as_of_ms, as_of_upper_ms = :as_of_upper_ms, moved = moved + 1, moved_ms = :now
+WHERE side = :side AND id = :id AND moved = :moved;
+
 -- name: set_note
 UPDATE records SET note = :note WHERE side = :side AND id = :id;
 
@@ -110,15 +114,15 @@ FROM links WHERE stripe_id IN (:ids);
 
 -- name: add_link
 INSERT INTO links (id, hubspot_id, stripe_id, is_primary, base, parked, version, state, fields_version, canon_version,
-    created_ms, updated_ms)
+    created_ms, updated_ms, hubspot_hash, stripe_hash)
 VALUES (:id, :hubspot_id, :stripe_id, :is_primary, :base, :parked, :version, :state, :fields_version, :canon_version,
-    :now, :now)
+    :now, :now, :hubspot_hash, :stripe_hash)
 ON CONFLICT (id) DO NOTHING RETURNING id;
 
 -- name: change_link
 UPDATE links SET hubspot_id = :hubspot_id, stripe_id = :stripe_id, is_primary = :is_primary, base = :base,
     parked = :parked, version = :version, state = :state, fields_version = :fields_version,
-    canon_version = :canon_version, updated_ms = :now
+    canon_version = :canon_version, updated_ms = :now, hubspot_hash = :hubspot_hash, stripe_hash = :stripe_hash
 WHERE id = :id AND version = :version - 1 RETURNING id;
 
 -- name: count_active_links
@@ -131,6 +135,11 @@ SELECT (SELECT COUNT(*) FROM links), (SELECT COUNT(*) FROM links WHERE state <> 
 
 -- name: links_page
 SELECT id, hubspot_id, stripe_id, is_primary, base, version, state, parked, fields_version, canon_version
+FROM links WHERE id > :after ORDER BY id LIMIT :limit;
+
+-- name: link_outlines
+SELECT id, hubspot_id, stripe_id, is_primary, CASE WHEN length(parked) > 0 THEN 1 ELSE 0 END, state, hubspot_hash,
+    stripe_hash
 FROM links WHERE id > :after ORDER BY id LIMIT :limit;
 
 -- events
@@ -161,6 +170,13 @@ ORDER BY occurred_ms, received_ms, key;
 SELECT key, side, kind, record_id, occurred_ms, received_ms, request_key, source, data, is_read, is_judged
 FROM events WHERE side = :side AND record_id IN (:ids) AND occurred_ms >= :since_ms
 ORDER BY occurred_ms DESC, received_ms DESC, key DESC;
+
+-- name: event_marks
+SELECT key, is_read FROM events WHERE key IN (:keys);
+
+-- name: records_with_events
+SELECT DISTINCT record_id FROM events WHERE side = :side AND record_id > :after AND occurred_ms >= :since_ms
+ORDER BY record_id LIMIT :limit;
 
 -- name: mark_events_read
 UPDATE events SET is_read = 1 WHERE key IN (:keys) AND is_read + 0 = 0;
@@ -568,6 +584,9 @@ UPDATE conflicts SET closed_ms = :now WHERE closed_ms + 0 = 0 AND id IN (:ids) R
 -- name: add_tombstone
 INSERT INTO tombstones (side, id, hmac, at_ms) VALUES (:side, :id, :hmac, :now)
 ON CONFLICT (side, id, hmac) DO NOTHING;
+
+-- name: tombstone_hmacs
+SELECT DISTINCT hmac FROM tombstones WHERE hmac > :after ORDER BY hmac LIMIT :limit;
 
 -- name: match_tombstones
 SELECT DISTINCT hmac FROM tombstones WHERE hmac IN (:hmacs);

@@ -105,6 +105,23 @@ class Records:
             asked = set(step.values()) - survivors.keys()
         return {merged: _follow(merged, survivors) for merged in ids if merged in survivors}
 
+    def touch_many(self, copies: Iterable[Seen], as_of_ms: int, as_of_upper_ms: int) -> None:
+        """The side still holds what we have: only the time at which that was true is stored."""
+        self._session.each(
+            "touch_record",
+            [
+                {
+                    "side": seen.side,
+                    "id": seen.id,
+                    "moved": seen.moved,
+                    "as_of_ms": as_of_ms,
+                    "as_of_upper_ms": as_of_upper_ms,
+                    "now": self._session.now_ms,
+                }
+                for seen in copies
+            ],
+        )
+
     def set_note(self, side: Side, record_id: str, note: str) -> None:
         """Why a record is left alone; "" if it is not."""
         self._session.later("set_note", side=side, id=record_id, note=note)

@@ -298,3 +298,8 @@ CREATE INDEX jobs_dead_when ON jobs (ended_ms, id) WHERE state = 'dead';
 CREATE INDEX records_gone ON records (side, deleted, survivor) WHERE deleted = 1 OR survivor <> '';
 CREATE INDEX links_inactive ON links (state) WHERE state <> 'active';
 CREATE INDEX links_parked ON links (id) WHERE length(parked) > 0;
+
+-- migration: 0005 comparison
+-- What each side held when both last agreed, as a keyed hash: links that did not move need not be opened.
+ALTER TABLE links ADD COLUMN hubspot_hash TEXT NOT NULL DEFAULT '';
+ALTER TABLE links ADD COLUMN stripe_hash TEXT NOT NULL DEFAULT '';

@@ -1,0 +1,29 @@
+"""Our join of a snapshot, alone in a process: ``python -m … SNAPSHOT KEY``."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+from wanesync.store.joining import settle
+from wanesync.store.seal import load_keyring
+from wanesync.store.snapshot import Snapshot
+
+
+def main(path: str, key: str) -> None:
+    """Join it, and say how long that took and what was found."""
+    snapshot = Snapshot(path, load_keyring([key], "sqlite::memory:"))
+    began_s = time.perf_counter()
+    snapshot.index_links()
+    settled = settle(snapshot, snapshot.count_linked().plain)
+    join_s = time.perf_counter() - began_s
+    opened = snapshot.number("SELECT COUNT(*) FROM opened")
+    sys.stdout.write(
+        json.dumps({"join_s": join_s, "linked": settled.linked, "to_link": settled.to_link, "opened": opened})
+    )
+    snapshot.close()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])

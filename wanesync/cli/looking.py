@@ -1,0 +1,202 @@
+"""Looking at both sides for ``diff`` and ``reconcile``: with progress bars, and what it costs said before."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wanesync.cli import differences
+from wanesync.cli.screen import bars, console, plural, seconds
+from wanesync.core.model import Side
+
+if TYPE_CHECKING:
+    from wanesync.config import Config
+    from wanesync.engine.context import Engine
+    from wanesync.engine.listing import Requests
+    from wanesync.engine.reconcile import Reconcile, Report, Selection
+    from wanesync.store.store import Store
+
+LAST = "last"
+LABELS = {Side.HUBSPOT: "HubSpot contacts listed", Side.STRIPE: "Stripe customers listed"}
+
+
+@dataclass(slots=True)
+class Looking:
+    """One look at both sides. ``since`` None: at everything. ``queued``: jobs handed to the workers."""
+
+    since: str | None
+    max_requests: int | None
+    snapshot: Path | None
+    parallel: bool = False
+    queued: int = 0
+    engine: Engine = field(init=False)
+    _rounds: Reconcile = field(init=False)
+
+    @contextmanager
+    def begin(self, config: Config, store: Store, *, writes: bool = False) -> Iterator[Report]:
+        """The report, while nobody else compares; what it stands on is removed afterwards.
+
+        ``writes``: cursors are taken before, and what changed while it looked is read again.
+        """
+        from wanesync.build import build_catch_up, build_engine, build_reconcile, snapshot_path  # noqa: PLC0415 - keeps --help fast
+        from wanesync.engine.runlock import RunLock  # noqa: PLC0415 - as above
+
+        self.engine = build_engine(config, store, tuple(Side))
+        with RunLock(store, self.engine.name):
+            path = str(self.snapshot or snapshot_path(config))
+            self._rounds = build_reconcile(self.engine, path, parallel=self.parallel)
+            if writes:
+                build_catch_up(self.engine).mark_start()
+            report = self._look(store, writes=writes)
+            try:
+                yield report
+            finally:
+                report.close()
+
+    def guard(self, report: Report, selection: Selection) -> None:
+        """Raises GuardError where more would be overwritten or created than was allowed."""
+        self._rounds.guard(report, selection)
+
+    def queue(
+        self, report: Report, selection: Selection, quiet_property: str | None, decisions: Path | None
+    ) -> tuple[str, Mapping[str, str]]:
+        """Hand over to the workers, and catch up what came meanwhile. Raises GuardError, ConfigError.
+
+        The run id, and key -> why a decision could not be carried out now.
+        """
+        from wanesync.build import build_catch_up  # noqa: PLC0415 - keeps --help fast
+
+        left: Mapping[str, str] = {}
+        if decisions is not None:
+            self._rounds.guard(report, selection)
+            selection, left = self._decide(report, selection, decisions)
+        run_id, queued = self._rounds.queue(report, selection, quiet_property)
+        self.queued += queued
+        for side in Side:
+            build_catch_up(self.engine).run(side)
+        return run_id, left
+
+    def _decide(self, report: Report, selection: Selection, path: Path) -> tuple[Selection, Mapping[str, str]]:
+        from wanesync.core.errors import ConfigError  # noqa: PLC0415 - keeps --help fast
+        from wanesync.engine.decide import Decide  # noqa: PLC0415 - as above
+        from wanesync.engine.keeping import Keeper  # noqa: PLC0415 - as above
+
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise ConfigError([f"--decisions {path} cannot be read: {error.strerror}"]) from error
+        Keeper(self.engine, report.snapshot).adopt()
+        decide = Decide(self.engine)
+        checked = decide.check(data)
+        run_id = self.engine.new_id(self.engine.store.now_ms())
+        with bars() as shown:
+            decided = decide.carry_out(checked, run_id, shown.add("decisions carried out"))
+            shown.end("decisions carried out")
+        self.queued += decided.jobs
+        if decided.cleared:
+            console(error=True).print(
+                f"{plural(decided.cleared, 'value')} will be cleared: the side that wins has none."
+            )
+        return replace(selection, avoid=frozenset(decided.avoid), run_id=run_id), decided.left
+
+    def _look(self, store: Store, *, writes: bool) -> Report:
+        from wanesync.engine.listing import Requests  # noqa: PLC0415 - keeps --help fast
+
+        requests = Requests(self.max_requests)
+        since_ms = self._read_since(store)
+        if since_ms is not None:
+            report = self._look_since(since_ms, requests)
+            if report is not None:
+                return report
+            console(error=True).print(
+                "Both sides are listed in full: there was no full run yet, or the 30 days are over for which Stripe "
+                "keeps events."
+            )
+        with store.reading() as tx:
+            known = {side: tx.records.count(side) for side in Side}
+        self._say_cost(known)
+        with bars() as shown:
+            advances = {side: shown.add(LABELS[side], known[side] or None) for side in Side}
+            compared = shown.add("records compared")
+            report = self._rounds.look(lambda side, count: advances[side](count), compared, requests, fresh=writes)
+            for label in (*LABELS.values(), "records compared"):
+                shown.end(label)
+        return report
+
+    def _look_since(self, since_ms: int, requests: Requests) -> Report | None:
+        with bars() as shown:
+            reads = shown.add("changed records read")
+            compared = shown.add("records compared")
+            report = self._rounds.look_since(since_ms, lambda _side, count: reads(count), compared, requests)
+            for label in ("changed records read", "records compared"):
+                shown.end(label)
+        return report
+
+    def _read_since(self, store: Store) -> int | None:
+        """The time meant; None: everything. Raises ConfigError."""
+        from wanesync.cli.letters import parse_since  # noqa: PLC0415 - keeps --help fast
+        from wanesync.core.errors import ConfigError  # noqa: PLC0415 - as above
+        from wanesync.engine.reconcile import LAST_RUN  # noqa: PLC0415 - as above
+
+        if self.since is None:
+            return None
+        if self.since != LAST:
+            return parse_since(self.since, store.now_ms())
+        with store.reading() as tx:
+            last = tx.settings.get(LAST_RUN)
+        if last is None:
+            raise ConfigError(["--since last: there was no run yet; run it once without --since"])
+        return int(last)
+
+    def _say_cost(self, known: dict[Side, int]) -> None:
+        from wanesync.core.estimates import estimate  # noqa: PLC0415 - keeps --help fast
+
+        if not any(known.values()):
+            return
+        rates = {side: self.engine.pacers[side].budget.limits.get(str(side)) for side in Side}
+        cost = estimate(
+            known, {side: limit.effective for side, limit in rates.items() if limit is not None}, self._rounds.lanes
+        )
+        console(error=True).print(
+            f"About {cost.requests[Side.HUBSPOT]:,} requests to HubSpot (of its day's) and "
+            f"{cost.requests[Side.STRIPE]:,} to Stripe (of its month's reads), at least {seconds(cost.least_ms)}."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ShownIn:
+    """Where a report is shown."""
+
+    csv_file: Path | None
+    html_file: Path | None
+    show_values: bool = False
+    as_json: bool = False
+
+    def show(self, report: Report) -> None:
+        """On the screen or as JSON, and in the files asked for."""
+        self.write_files(report)
+        if self.as_json:
+            differences.write_json(report, sys.stdout, show_values=self.show_values)
+        else:
+            differences.show(console(), report, show_values=self.show_values)
+
+    def write_files(self, report: Report) -> None:
+        """The files asked for."""
+        if self.csv_file is not None:
+            from wanesync.cli.report_csv import write_csv  # noqa: PLC0415 - keeps --help fast
+
+            write_csv(report, self.csv_file, show_values=self.show_values)
+        if self.html_file is not None:
+            from wanesync.build import PORTAL, STRIPE_ACCOUNT, STRIPE_MODE  # noqa: PLC0415 - keeps --help fast
+            from wanesync.cli.report_html import Heading, write_html  # noqa: PLC0415 - as above
+
+            about = report.snapshot.about()
+            compared = (
+                f"HubSpot portal {about[PORTAL]} and Stripe account {about[STRIPE_ACCOUNT]} ({about[STRIPE_MODE]})"
+            )
+            made_ms = int(about["began_ms"])
+            write_html(report, self.html_file, Heading(made_ms, compared), show_values=self.show_values)

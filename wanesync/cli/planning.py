@@ -1,0 +1,72 @@
+"""``reconcile`` with a plan file, with decisions, or as a baseline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from wanesync.cli.screen import bars, console, numbers, plural, print_json, print_rows, table
+
+if TYPE_CHECKING:
+    from wanesync.core.difference import Class
+    from wanesync.engine.context import Engine
+    from wanesync.engine.proposals import Applied
+    from wanesync.engine.reconcile import Report
+
+SHOWN = 20
+"""Rows for a person; JSON has all."""
+
+
+def save_plan(engine: Engine, report: Report, path: Path, only: list[Class] | None, limit: int | None) -> None:
+    """Write the plan file, and say what is in it."""
+    from wanesync.engine.proposals import Extent, Proposals  # noqa: PLC0415 - keeps --help fast
+
+    saved = Proposals(engine, engine.pacers).save(report, path, Extent(frozenset(only or ()), limit))
+    counts = numbers({str(kind): number for kind, number in sorted(saved.items.items())})
+    console(error=True).print(f"{path}: {counts}; {plural(saved.links, 'pair')} to be linked.", markup=False)
+
+
+def apply_plan(engine: Engine, path: Path) -> Applied:
+    """Queue what is still as planned."""
+    from wanesync.engine.proposals import Proposals  # noqa: PLC0415 - keeps --help fast
+
+    with bars() as shown:
+        applied = Proposals(engine, engine.pacers).apply(path, shown.add("people and pairs checked"))
+        shown.end("people and pairs checked")
+    return applied
+
+
+def show_skipped(applied: Applied) -> None:
+    """What was not as planned any more."""
+    made = table("Key", "Class", "Changed meanwhile", title="Skipped")
+    rows = [(d.key, ", ".join(map(str, d.kinds)), ", ".join(d.fields) or "it") for d in applied.skipped[:SHOWN]]
+    print_rows(console(), made, rows)
+    if len(applied.skipped) > SHOWN:
+        console().print(f"… and {len(applied.skipped) - SHOWN:,} more (--json has all of them)")
+
+
+def skipped_json(applied: Applied) -> list[dict[str, object]]:
+    """The same for machines."""
+    return [{"key": d.key, "classes": [str(kind) for kind in d.kinds], "fields": [*d.fields]} for d in applied.skipped]
+
+
+def take_baseline(engine: Engine, report: Report, *, as_json: bool) -> None:
+    """Link, and take everything as agreed on; exit 1 when some pairs could not be had."""
+    from wanesync.engine.baseline import Baseline  # noqa: PLC0415 - keeps --help fast
+
+    with bars() as shown:
+        found = Baseline(engine).run(report, shown.add("keys looked at"))
+        shown.end("keys looked at")
+    if as_json:
+        print_json({"linked": found.linked, "based": found.based, "kept": found.kept, "left": found.left})
+    else:
+        console().print(
+            f"{plural(found.linked, 'pair')} linked, {plural(found.based, 'base')} recorded, "
+            f"{plural(found.kept, 'field')} unlike and kept. Nothing is written on either side."
+        )
+        if found.left:
+            console().print(f"{plural(len(found.left), 'key')} were being worked on: run it again for them.")
+    if found.left:
+        raise typer.Exit(1)
