@@ -6,11 +6,12 @@ What is new or changed stays in the snapshot as a copy: storing it would set off
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from wanesync.core.fields import exact
 from wanesync.core.job import Priority
+from wanesync.core.match import Ref
 from wanesync.core.model import Record, Seen, Side
 from wanesync.core.ports import CustomerAnswer, Timing
 from wanesync.core.spans import Span
@@ -28,7 +29,7 @@ class _Sorted:
     """The records of one page: those ``again`` as we have them, ``copies`` of the others, ``gone`` for us.
 
     ``newer``: what we have of those that were listed as they were before. ``merged``: contact that lives for us -> the
-    one it lives on in.
+    one it lives on in. ``known``: what we have of all of them.
     """
 
     again: list[Seen] = field(default_factory=list)
@@ -36,6 +37,7 @@ class _Sorted:
     gone: set[str] = field(default_factory=set)
     newer: dict[str, Record] = field(default_factory=dict)
     merged: dict[str, str] = field(default_factory=dict)
+    known: Mapping[Ref, Seen] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -47,10 +49,10 @@ class Keeper:
 
     def keep_contacts(self, records: Sequence[Record], spans: Iterable[Span] = ()) -> None:
         """Contacts as listed or read; ``spans``: how far the listing came with them."""
-        found = _Sorted()
         merged = {i: record for record in records for i in record.merged_ids}
         with self.engine.store.reading() as tx:
             known = tx.records.get_many([(Side.HUBSPOT, i) for i in [*(r.id for r in records), *merged]])
+        found = _Sorted(known=known)
         for record in records:
             self._sort_contact(record, known.get((Side.HUBSPOT, record.id)), found)
         for merged_id, survivor in merged.items():
@@ -68,9 +70,9 @@ class Keeper:
         """Customers as listed or read by a call that began at ``asked_ms``, database time."""
 
         def sort(tx: Tx) -> _Sorted:
-            found = _Sorted()
             ids = [record.id for record in records]
             known = tx.records.get_many([(Side.STRIPE, i) for i in ids])
+            found = _Sorted(known=known)
             moved = tx.records.moved_since(Side.STRIPE, ids, asked_ms)
             for record in records:
                 old = known.get((Side.STRIPE, record.id))
@@ -111,20 +113,24 @@ class Keeper:
 
     def _keep(self, side: Side, records: Sequence[Record], found: _Sorted, spans: Iterable[Span]) -> None:
         alive = [found.newer.get(record.id, record) for record in records if record.id not in found.gone]
-        rows = [self._row(record, found.copies.get(record.id)) for record in alive]
+        rows = [self._row(r, found.copies.get(r.id), found.known.get((side, r.id))) for r in alive]
         with self.snapshot.writing():
             self.snapshot.put_merges(found.merged)
             self.snapshot.put_rows(side, rows)
             self.snapshot.put_spans(side, spans)
 
-    def _row(self, record: Record, copy: Copy | None) -> ListedRow:
+    def _row(self, record: Record, copy: Copy | None, old: Seen | None) -> ListedRow:
         store = self.engine.store
+        if old is not None and old.record.emails == record.emails:
+            hmacs = old.hmacs
+        else:
+            hmacs = frozenset(store.hmac(address) for address in record.emails)
         return ListedRow(
             record.id,
             store.row_hash(self.engine.rules.fields.comparison(record)),
             store.row_hash(exact(record.values.items())),
             record.other_id,
-            frozenset(store.hmac(address) for address in record.emails),
+            hmacs,
             copy,
         )
 

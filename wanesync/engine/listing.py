@@ -11,30 +11,29 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TypeVar
 
 import structlog
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
-from wanesync.core.errors import CallError, Failure, GuardError, SideDown, WanesyncError
+from wanesync.core.errors import CallError, Failure, SideDown, WanesyncError
 from wanesync.core.limits import SEARCH_OPERATION, Want
 from wanesync.core.model import Record, Side
 from wanesync.core.ports import Page
 from wanesync.core.spans import Span, Spans
+from wanesync.engine.asking import Requests, read_patiently
 from wanesync.engine.context import Engine
 from wanesync.engine.keeping import Keeper
 from wanesync.engine.pace import Pacer
 from wanesync.store.snapshot import Snapshot
 
+__all__ = ["LANES", "PARALLEL", "Listing", "Progress", "Requests", "read_patiently"]
+
 log = structlog.get_logger()
 _T = TypeVar("_T")
 Progress = Callable[[Side, int], None]
-TRANSIENT = frozenset(
-    {Failure.NO_ANSWER, Failure.UNREACHED, Failure.UNAVAILABLE, Failure.RATE_LIMITED, Failure.BUSY, Failure.SERVER}
-)
-READ_ATTEMPTS = 5
 OPERATIONS = {Side.HUBSPOT: "contacts.list", Side.STRIPE: "customers.list"}
-LANES = {Side.HUBSPOT: 1, Side.STRIPE: 8}
+LANES = {Side.HUBSPOT: 1, Side.STRIPE: 4}
 PARALLEL = 8
 """Lanes of contacts where they are listed side by side: 15 requests a second, each as slow as half a second."""
 WAITING = 16
@@ -43,46 +42,11 @@ PAGE = 100
 STRIPE_BEGAN_S = 1_262_304_000
 """No customer is older than 2010."""
 LAST_ID = 1 << 62
+IN_TURN = "contacts_in_turn"
+"""Noted of a run whose listing by ranges could not be shown to be complete."""
 SPARE_SHARE, SPARE = 1000, 10
 """So many contacts, one in a thousand and ten, may be gone since a search counted them."""
 WAKE_S = 0.2
-
-
-def read_patiently(call: Callable[[], _T]) -> _T:
-    """One read, tried again on trouble that passes; raises ``SideDown`` when it does not."""
-
-    def passing(error: BaseException) -> bool:
-        return isinstance(error, CallError) and error.failure in TRANSIENT
-
-    retrying = Retrying(
-        retry=retry_if_exception(passing),
-        stop=stop_after_attempt(READ_ATTEMPTS),
-        wait=wait_exponential_jitter(multiplier=0.5, max=8),
-        reraise=True,
-    )
-    try:
-        return retrying(call)
-    except CallError as error:
-        raise SideDown(f"the listing is incomplete and was not used: {error}") from error
-
-
-@dataclass(slots=True)
-class Requests:
-    """How many requests a run made, and may make."""
-
-    most: int | None = None
-    made: int = 0
-    _guard: threading.Lock = field(default_factory=threading.Lock)
-
-    def count(self) -> None:
-        """One more; raises ``GuardError`` before it is made where that is too many."""
-        with self._guard:
-            if self.most is not None and self.made >= self.most:
-                raise GuardError(
-                    f"--max-requests {self.most} is used up and the listing is not complete; nothing was written. "
-                    "The next run goes on from here"
-                )
-            self.made += 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,20 +75,36 @@ class Listing:
     _spans: dict[Side, Spans] = field(default_factory=dict)
     _pages: queue.Queue[Fetched | BaseException | None] = field(default_factory=lambda: queue.Queue(WAITING))
     _ended: threading.Event = field(default_factory=threading.Event)
+    _left: threading.Event = field(default_factory=threading.Event)
+    _doubtful: bool = False
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, progress: Progress) -> None:
         """Both sides; complete, or ``SideDown``, ``GuardError`` or ``StoreDown``."""
+        if IN_TURN in self.snapshot.about():
+            self.lanes = {**self.lanes, Side.HUBSPOT: 1}
         for side in Side:
             self._spans[side] = Spans.of(side is Side.HUBSPOT, self.snapshot.spans(side) or [self._whole(side)])
             self.snapshot.put_spans(side, self._spans[side].spans.values())
-        self._list(progress)
-        if self.lanes[Side.HUBSPOT] > 1 and not self._is_proven():
-            log.warning("the listing by ranges of ids cannot be shown to be complete: contacts are listed in turn")
-            self.lanes = {**self.lanes, Side.HUBSPOT: 1}
-            self.snapshot.forget_listing(Side.HUBSPOT)
-            self._spans[Side.HUBSPOT] = Spans.of(True, [self._whole(Side.HUBSPOT)])
+        try:
             self._list(progress)
+            proven = self.lanes[Side.HUBSPOT] == 1 or self._is_proven()
+        except _NoRange:
+            proven = False
+        if not proven:
+            log.warning("the listing by ranges of ids cannot be shown to be complete: contacts are listed in turn")
+            self._begin_in_turn()
+            self._list(progress)
+
+    def _begin_in_turn(self) -> None:
+        self.lanes = {**self.lanes, Side.HUBSPOT: 1}
+        self.snapshot.forget_listing(Side.HUBSPOT)
+        self.snapshot.put_about({IN_TURN: "yes"})
+        self._spans = {
+            Side.HUBSPOT: Spans.of(True, [self._whole(Side.HUBSPOT)]),
+            Side.STRIPE: Spans.of(False, self.snapshot.spans(Side.STRIPE)),
+        }
+        self.snapshot.put_spans(Side.HUBSPOT, self._spans[Side.HUBSPOT].spans.values())
 
     def _list(self, progress: Progress) -> None:
         keeper = Keeper(self.engine, self.snapshot)
@@ -136,7 +116,12 @@ class Listing:
             raise WanesyncError("a listing ended before its time: run it again")
 
     def _is_proven(self) -> bool:
-        """What each range saw beyond its end, the next one saw, too; and a search knows of hardly any more."""
+        """What each range saw beyond its end, the next one saw, too; and a search knows of hardly any more.
+
+        Cursors were ids, and ids rose, all the way.
+        """
+        if self._doubtful:
+            return False
         total = int(self.snapshot.about().get("hubspot_total", "0"))
         listed = self.snapshot.count(Side.HUBSPOT)
         return not self.snapshot.unseen_overlaps() and listed >= total - total // SPARE_SHARE - SPARE
@@ -162,11 +147,13 @@ class Listing:
             for side in Side:
                 took = self._spans[side].take(1)
                 if took is not None:
-                    yield self._fetch(side, took[0])
+                    asked_ms, page = self._read(side, took[0])
+                    yield self._advance(side, took[0], asked_ms, page)
                     self._spans[side].release(took[0].number)
 
     def _fetch_side_by_side(self) -> Iterator[Fetched]:
-        """Pages as they come from the lanes. Raises what ended one of them."""
+        """Pages as they come from the lanes. Raises what ended one of them, after what was under way has come."""
+        self._ended, self._left, self._pages = threading.Event(), threading.Event(), queue.Queue(WAITING)
         threads = [
             threading.Thread(target=self._run_lane, args=(side,), daemon=True)
             for side in Side
@@ -174,18 +161,22 @@ class Listing:
         ]
         for thread in threads:
             thread.start()
-        running = len(threads)
+        running, trouble = len(threads), None
         try:
             while running:
                 got = self._pages.get()
-                if isinstance(got, BaseException):
-                    raise got
-                if got is None:
-                    running -= 1
-                else:
+                if isinstance(got, Fetched):
                     yield got
+                    continue
+                running -= 1
+                if got is not None:
+                    trouble = trouble or got
+                    self._ended.set()
+            if trouble is not None:
+                raise trouble
         finally:
             self._ended.set()
+            self._left.set()
             for thread in threads:
                 thread.join()
 
@@ -210,31 +201,42 @@ class Listing:
 
     def _fetch_span(self, side: Side, span: Span) -> None:
         while not (span.done or self._ended.is_set()):
-            fetched = self._fetch(side, span)
-            self._hand_over(fetched)
+            asked_ms, page = self._read(side, span)
+            with self._guard:
+                # In one breath: else a division of what is left could be kept before the page it follows on.
+                fetched = self._advance(side, span, asked_ms, page)
+                self._hand_over(fetched)
             span = fetched.spans[0]
 
     def _hand_over(self, item: Fetched | BaseException | None) -> None:
-        while not self._ended.is_set():
+        while not self._left.is_set():
             try:
                 self._pages.put(item, timeout=WAKE_S)
             except queue.Full:
                 continue
             return
 
-    def _fetch(self, side: Side, span: Span) -> Fetched:
+    def _read(self, side: Side, span: Span) -> tuple[int, Page]:
+        """When the next page of a span was asked for, and the page."""
         asked_ms = self.engine.store.now_ms()
         with self._guard:
             span = self._spans[side].spans[span.number]
-        if side is Side.HUBSPOT:
-            page = self._ask(side, OPERATIONS[side], lambda: self.engine.hubspot.list_contacts(span.next))
-        else:
-            page = self._ask(
+        if side is Side.STRIPE:
+            return asked_ms, self._ask(
                 side, OPERATIONS[side], lambda: self.engine.stripe.list_customers(span.next, span.low, span.high)
             )
+        try:
+            page = self._ask(side, OPERATIONS[side], lambda: self.engine.hubspot.list_contacts(span.next))
+        except SideDown as error:
+            if self.lanes[side] > 1 and _is_refusal(error):
+                raise _NoRange from error
+            raise
+        self._doubtful |= not _rises(span.next, page)
+        return asked_ms, page
+
+    def _advance(self, side: Side, span: Span, asked_ms: int, page: Page) -> Fetched:
         reached = _place(side, page.records[-1]) if page.records else -1
-        with self._guard:
-            return Fetched(side, (self._spans[side].advance(span.number, reached, page.next),), page, asked_ms)
+        return Fetched(side, (self._spans[side].advance(span.number, reached, page.next),), page, asked_ms)
 
     def _ask(self, side: Side, operation: str, call: Callable[[], _T]) -> _T:
         def once() -> _T:
@@ -262,6 +264,24 @@ class Listing:
             keeper.keep_contacts(records, fetched.spans)
         else:
             keeper.keep_customers(fetched.page.records, fetched.page.timing, fetched.asked_ms, fetched.spans)
+
+
+class _NoRange(WanesyncError):
+    """A cursor that was no page's was refused."""
+
+
+def _is_refusal(error: SideDown) -> bool:
+    """Whether the side answered, and did not take the request."""
+    return isinstance(error.__cause__, CallError) and error.__cause__.failure is Failure.REFUSED
+
+
+def _rises(after: str, page: Page) -> bool:
+    """Whether a page begins above its cursor, rises, and goes on after its last id."""
+    ids = [int(record.id) for record in page.records]
+    if not (after or "0").isdecimal():
+        return False
+    above = all(low < high for low, high in pairwise([int(after or -1), *ids]))
+    return above and page.next in ("", str(ids[-1]) if ids else "")
 
 
 def _place(side: Side, record: Record) -> int:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from wanesync.core.difference import Class
+from wanesync.core.errors import GuardError
 from wanesync.core.fields import CANON_VERSION
 from wanesync.core.guards import check_creations, check_volume
 from wanesync.core.job import JobKind, JobRequest, Priority
@@ -28,6 +29,8 @@ from wanesync.store.store import Tx
 __all__ = ["Reconcile", "Report", "Selection"]
 
 QUEUED = 500  # jobs in one transaction: webhooks and workers get their turn in between
+PLAIN = "plain"
+"""The class of passes that only link."""
 LAST_RUN = "reconcile_began_ms"
 OLDEST_MS = 6 * 3_600_000
 """A listing broken off longer ago is begun anew."""
@@ -38,8 +41,8 @@ class Selection:
     """What of a report is queued.
 
     ``force``: despite the share of overwrites. ``only``: differences of these classes; empty: all, pairs to be linked
-    and records to be read again among them. ``limit``: so many passes. ``most_creates``: creations allowed. ``avoid``:
-    keys that are left alone. ``run_id``: of the run they belong to, "" for a new one.
+    and records to be read again among them. ``limit``: so many people who are written. ``most_creates``: creations
+    allowed. ``avoid``: keys that are left alone. ``run_id``: of the run they belong to, "" for a new one.
     """
 
     force: bool = False
@@ -85,7 +88,12 @@ class Reconcile:
             if fresh:
                 self._gather(snapshot, int(snapshot.about()["began_ms"]) - OVERLAP_MS, requests, progress)
             listed_s = time.monotonic()
-            report = Comparison(self.engine, snapshot).run(compared)
+            try:
+                report = Comparison(self.engine, snapshot).run(compared)
+            except GuardError:
+                # What was listed is not believed: the next run lists anew.
+                snapshot.shred()
+                raise
             return _finish(report, requests, began_s, listed_s)
 
     def look_since(
@@ -172,26 +180,29 @@ def _finish(report: Report, requests: Requests, began_s: float, listed_s: float)
 
 def _select(report: Report, wanted: Selection) -> Iterator[tuple[Side, JobKind, str]]:
     """The jobs that were asked for, as many as were asked for."""
-    left = wanted.limit
+    taken, last = 0, ""
     for key, lane, kinds in report.work():
-        if left == 0:
-            return
-        if key in wanted.avoid:
+        if key in wanted.avoid or (wanted.only and not _is_wanted(kinds, lane, wanted.only)):
             continue
-        if not wanted.only or _is_wanted(kinds, lane, wanted.only):
-            yield lane, JobKind.WRITE, key
-            left = None if left is None else left - 1
-    if not wanted.only and left is None:
+        if wanted.limit is not None and kinds in ("", PLAIN):
+            continue  # nothing is written by such a pass
+        # A person who is written on both sides is one.
+        if key != last:
+            if taken == wanted.limit:
+                return
+            taken, last = taken + 1, key
+        yield lane, JobKind.WRITE, key
+    if not wanted.only and wanted.limit is None:
         for side, record_id in report.snapshot.vanished():
             yield side, JobKind.READ, record_id
 
 
 def _is_wanted(kinds: str, lane: Side, only: Collection[Class]) -> bool:
     """Whether a pass in this lane is there for one of the classes."""
-    writes = {
+    writes: Mapping[str, Side] = {
         Class.CREATE_CUSTOMER: Side.STRIPE,
         Class.UPDATE_CUSTOMER: Side.STRIPE,
         Class.CREATE_CONTACT: Side.HUBSPOT,
         Class.UPDATE_CONTACT: Side.HUBSPOT,
     }
-    return any(Class(kind) in only and writes.get(Class(kind), lane) is lane for kind in kinds.split(",") if kind)
+    return any(kind in only and writes.get(kind, lane) is lane for kind in kinds.split(","))

@@ -14,8 +14,8 @@ from wanesync.core.job import Priority
 from wanesync.core.limits import Want
 from wanesync.core.model import Record, Side
 from wanesync.core.ports import CustomerAnswer
+from wanesync.engine.asking import READ_ATTEMPTS, TRANSIENT
 from wanesync.engine.context import Engine
-from wanesync.engine.listing import READ_ATTEMPTS, TRANSIENT
 from wanesync.engine.pace import Pacer
 from wanesync.engine.sight import Sight, store_contacts
 from wanesync.store.store import Tx
