@@ -62,6 +62,7 @@ def test_a_week_in_cron(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.Mon
         planted = seed(stage.sandbox.machines, Crowd(PEOPLE, PEOPLE, PEOPLE), stage.store.now_ms())
         stage.reconcile()
         stage.work()
+        stage.rest()
         nights = Nights(stage, monkeypatch)
         first, _ = nights.look()
         assert first.actionable == 0

@@ -44,7 +44,7 @@ def _spoil(world: World) -> tuple[Side, str] | None:
 def _list(world: World, engine: Engine, pacers: dict[Side, Gate]) -> None:
     CatchUp(engine, pacers).mark_start()  # type: ignore[arg-type] # the simulator's own pacers
     rounds = Reconcile(engine, pacers, threads=False)  # type: ignore[arg-type] # the simulator's own pacers
-    report = rounds.look(lambda _side, _count: None, lambda _count: None)
+    report = rounds.look(lambda _side, _count: None, lambda _count: None, fresh=True)
     if world.net.spoiled and world.net.spoiled[1] == FAILS:
         world.blame("a listing that failed was used")
     rounds.queue(report, Selection(force=True))

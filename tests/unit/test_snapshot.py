@@ -154,7 +154,7 @@ def test_what_a_killed_run_left_beside_it_is_removed_too(path: Path) -> None:
 
 def test_nothing_personal_can_be_read_in_it(path: Path) -> None:
     snapshot = begin(path)
-    snapshot.put_found([("conflict", ADDRESS.encode())])
+    snapshot.put_found([("conflict", "contact:1", ADDRESS.encode())])
     snapshot.close()
     assert ADDRESS.encode() not in path.read_bytes()
 
@@ -171,21 +171,25 @@ def test_a_copy_cannot_be_given_another_id(path: Path) -> None:
 
 def test_results_come_in_order_page_by_page_while_others_are_put(path: Path) -> None:
     with closing(begin(path)) as snapshot:
-        snapshot.put_found([("conflict" if n % 2 else "excluded", str(n).encode()) for n in range(2500)])
+        snapshot.put_found(
+            [("conflict" if n % 2 else "excluded", f"contact:{n}", str(n).encode()) for n in range(2500)]
+        )
         snapshot.put_work([(f"contact:{n}", "stripe", "") for n in range(2500)])
         found = snapshot.found()
         first = next(found)
-        snapshot.put_found([("conflict", b"late")])
+        snapshot.put_found([("conflict", "contact:1", b"late")])
         assert [first, *found] == [*(str(n).encode() for n in range(2500)), b"late"]
         assert list(snapshot.found("excluded", 3)) == [b"0", b"2", b"4"]
         assert list(snapshot.found("excluded", 0)) == []
+        assert snapshot.found_of("contact:1") == [b"1", b"late"]
+        assert (snapshot.work_of("contact:1"), snapshot.work_of("contact:9999")) == ({""}, set())
         assert [key for key, _, _ in snapshot.work()] == [f"contact:{n}" for n in range(2500)]
         assert {lane for _, lane, _ in snapshot.work()} == {Side.STRIPE}
 
 
 def test_what_a_killed_comparison_left_is_forgotten_and_the_listing_is_not(path: Path) -> None:
     snapshot = begin(path)
-    snapshot.put_found([("conflict", b"x")])
+    snapshot.put_found([("conflict", "contact:1", b"x")])
     snapshot.put_work([("contact:1", "stripe", "")])
     snapshot.put_vanished(Side.STRIPE, ["cus_1"])
     snapshot.open(Side.HUBSPOT, ["7"])

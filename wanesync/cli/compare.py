@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wanesync.cli import differences, planning
-from wanesync.cli.looking import Looking, ShownIn
+from wanesync.cli.looking import Looking, ShownIn, read_decisions_file
 from wanesync.cli.outcome import Result
 from wanesync.cli.program import AsJson, ConfigFile, opened
 from wanesync.cli.screen import console, plural
 from wanesync.core.difference import Class
-from wanesync.core.model import Side
 
 if TYPE_CHECKING:
-    from wanesync.config import Config
     from wanesync.engine.reconcile import Report, Selection
-    from wanesync.store.store import Store
+
+DEFAULT_CREATES = 100
+"""So many people are created without being asked for by number."""
 
 ShowValues = Annotated[bool, typer.Option("--show-values", help="Show values as they are; personal data.")]
 Since = Annotated[
@@ -83,7 +84,10 @@ def reconcile(
         int | None, typer.Option("--force", metavar="N", help="Overwrite values of exactly N people despite the guard.")
     ] = None,
     max_creates: Annotated[
-        int | None, typer.Option("--max-creates", metavar="N", min=0, help="Refuse to create more people than this.")
+        int | None,
+        typer.Option(
+            "--max-creates", metavar="N", min=0, help="Create at most so many people; above 100 it has to be said."
+        ),
     ] = None,
     quiet_property: Annotated[
         str | None,
@@ -93,7 +97,7 @@ def reconcile(
         Path | None, typer.Option("--plan-out", metavar="FILE", help="Save what would be done, and do nothing.")
     ] = None,
     apply: Annotated[
-        Path | None, typer.Option("--apply", metavar="FILE", help="Do exactly what a saved plan says; lists nothing.")
+        Path | None, typer.Option("--apply", metavar="FILE", help="Do what a saved plan says, where it still stands.")
     ] = None,
     decisions: Annotated[
         Path | None,
@@ -113,56 +117,39 @@ def reconcile(
 ) -> None:
     """Bring both sides in order: compare everything, and hand what differs to the workers."""
     _check_together(dry_run, plan_out is not None, apply is not None, decisions is not None, baseline)
+    _check_fits(apply is not None or baseline, since=since, only=only, limit=limit if baseline else None)
+    decided = read_decisions_file(decisions) if decisions is not None else None
     looking = Looking(since, max_requests, snapshot, parallel=parallel)
     shown = ShownIn(csv_file, html_file, show_values=show_values, as_json=as_json)
     with opened(config_file) as (config, store):
-        if apply is not None:
-            _apply(config, store, apply, wait=wait, as_json=as_json)
-            return
         with looking.begin(config, store, writes=not dry_run) as report:
-            if dry_run or plan_out is not None:
+            if dry_run:
                 shown.show(report)
-                if plan_out is not None:
-                    looking.guard(report, _select(report, only, limit, force, max_creates))
-                    planning.save_plan(looking.engine, report, plan_out, only, limit)
                 raise typer.Exit(1 if report.actionable else 0)
             shown.write_files(report)
             if baseline:
                 planning.take_baseline(looking.engine, report, as_json=as_json)
                 return
-            selection = _select(report, only, limit, force, max_creates)
-            run_id, left = looking.queue(report, selection, quiet_property, decisions)
+            selection = _select(report, only, limit, force, DEFAULT_CREATES if max_creates is None else max_creates)
+            if plan_out is not None:
+                looking.guard(report, selection)
+                shown.show(report)
+                planning.save_plan(looking.engine, report, plan_out, only, limit)
+                return
+            chosen = planning.choose(looking.engine, report, apply) if apply is not None else None
+            if chosen is not None:
+                selection = replace(selection, keys=frozenset(chosen.keys))
+            run_id, left = looking.queue(report, selection, quiet_property, decided)
             if not as_json:
                 console().print(differences.counts_table(report))
             counts = {str(kind): number for kind, number in sorted(report.counts.items())}
             result = Result(looking.engine, run_id, looking.queued, counts, report.to_link)
             result.trouble += [f"{key} was not decided: {why}; give the file again" for key, why in left.items()]
-            if wait:
-                result.drain()
-        result.finish(waited=wait, as_json=as_json)
-
-
-def _apply(config: Config, store: Store, path: Path, *, wait: bool, as_json: bool) -> None:
-    """Carry out a saved plan; exit 1 when something was skipped or failed."""
-    from wanesync.build import build_catch_up, build_engine  # noqa: PLC0415 - keeps --help fast
-    from wanesync.engine.runlock import RunLock  # noqa: PLC0415 - as above
-
-    engine = build_engine(config, store, tuple(Side))
-    catch_up = build_catch_up(engine)
-    with RunLock(store, engine.name):
-        catch_up.mark_start()
-        applied = planning.apply_plan(engine, path)
-        for side in Side:
-            catch_up.run(side)
-        if not as_json:
-            planning.show_skipped(applied)
-        result = Result(engine, applied.run_id, applied.queued, {}, 0)
-        result.more["skipped"] = planning.skipped_json(applied)
-        if applied.skipped:
-            result.trouble.append(f"{plural(len(applied.skipped), 'key')} changed meanwhile and were skipped.")
+            if chosen is not None:
+                planning.tell_skipped(chosen, result, as_json=as_json)
         if wait:
             result.drain()
-    result.finish(waited=wait, as_json=as_json)
+        result.finish(waited=wait, as_json=as_json)
 
 
 def _check_together(*ways: bool) -> None:
@@ -171,6 +158,14 @@ def _check_together(*ways: bool) -> None:
 
     if sum(ways) > 1:
         raise ConfigError(["--dry-run, --plan-out, --apply, --decisions and --baseline exclude one another: give one"])
+
+
+def _check_fits(alone: bool, *, since: str | None, only: list[Class] | None, limit: int | None) -> None:
+    """Raises ConfigError for an option that would have no effect on a plan or a baseline."""
+    from wanesync.core.errors import ConfigError  # noqa: PLC0415 - only here
+
+    if alone and (since is not None or only or limit is not None):
+        raise ConfigError(["--since, --only and --limit do not go with this: a plan and a baseline are whole"])
 
 
 def _select(

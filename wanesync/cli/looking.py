@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from wanesync.engine.context import Engine
     from wanesync.engine.listing import Requests
     from wanesync.engine.reconcile import Reconcile, Report, Selection
+    from wanesync.engine.runlock import RunLock
     from wanesync.store.store import Store
 
 LAST = "last"
@@ -35,6 +36,7 @@ class Looking:
     queued: int = 0
     engine: Engine = field(init=False)
     _rounds: Reconcile = field(init=False)
+    _lock: RunLock = field(init=False)
 
     @contextmanager
     def begin(self, config: Config, store: Store, *, writes: bool = False) -> Iterator[Report]:
@@ -46,7 +48,7 @@ class Looking:
         from wanesync.engine.runlock import RunLock  # noqa: PLC0415 - as above
 
         self.engine = build_engine(config, store, tuple(Side))
-        with RunLock(store, self.engine.name):
+        with RunLock(store, self.engine.name) as self._lock:
             path = str(self.snapshot or snapshot_path(config))
             self._rounds = build_reconcile(self.engine, path, parallel=self.parallel)
             if writes:
@@ -62,7 +64,7 @@ class Looking:
         self._rounds.guard(report, selection)
 
     def queue(
-        self, report: Report, selection: Selection, quiet_property: str | None, decisions: Path | None
+        self, report: Report, selection: Selection, quiet_property: str | None, decisions: bytes | None
     ) -> tuple[str, Mapping[str, str]]:
         """Hand over to the workers, and catch up what came meanwhile. Raises GuardError, ConfigError.
 
@@ -70,25 +72,22 @@ class Looking:
         """
         from wanesync.build import build_catch_up  # noqa: PLC0415 - keeps --help fast
 
+        mark = self._rounds.read_mark(quiet_property)
+        self._rounds.guard(report, selection)
+        self._lock.check()
         left: Mapping[str, str] = {}
         if decisions is not None:
-            self._rounds.guard(report, selection)
             selection, left = self._decide(report, selection, decisions)
-        run_id, queued = self._rounds.queue(report, selection, quiet_property)
+        run_id, queued = self._rounds.queue(report, selection, mark)
         self.queued += queued
         for side in Side:
             build_catch_up(self.engine).run(side)
         return run_id, left
 
-    def _decide(self, report: Report, selection: Selection, path: Path) -> tuple[Selection, Mapping[str, str]]:
-        from wanesync.core.errors import ConfigError  # noqa: PLC0415 - keeps --help fast
+    def _decide(self, report: Report, selection: Selection, data: bytes) -> tuple[Selection, Mapping[str, str]]:
         from wanesync.engine.decide import Decide  # noqa: PLC0415 - as above
         from wanesync.engine.keeping import Keeper  # noqa: PLC0415 - as above
 
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise ConfigError([f"--decisions {path} cannot be read: {error.strerror}"]) from error
         Keeper(self.engine, report.snapshot).adopt()
         decide = Decide(self.engine)
         checked = decide.check(data)
@@ -140,23 +139,27 @@ class Looking:
         """The time meant; None: everything. Raises ConfigError."""
         from wanesync.cli.letters import parse_since  # noqa: PLC0415 - keeps --help fast
         from wanesync.core.errors import ConfigError  # noqa: PLC0415 - as above
+        from wanesync.engine.catch_up import OVERLAP_MS  # noqa: PLC0415 - as above
         from wanesync.engine.reconcile import LAST_RUN  # noqa: PLC0415 - as above
 
         if self.since is None:
             return None
         if self.since != LAST:
-            return parse_since(self.since, store.now_ms())
+            since_ms = parse_since(self.since, store.now_ms())
+            if since_ms > store.now_ms():
+                raise ConfigError(["--since is in the future: nothing can have changed since"])
+            return since_ms
         with store.reading() as tx:
             last = tx.settings.get(LAST_RUN)
         if last is None:
             raise ConfigError(["--since last: there was no run yet; run it once without --since"])
-        return int(last)
+        return int(last) - OVERLAP_MS
 
     def _say_cost(self, known: dict[Side, int]) -> None:
         from wanesync.core.estimates import estimate  # noqa: PLC0415 - keeps --help fast
 
-        if not any(known.values()):
-            return
+        if not any(known.values()) or not console(error=True).is_terminal:
+            return  # nothing that cron would have to mail
         rates = {side: self.engine.pacers[side].budget.limits.get(str(side)) for side in Side}
         cost = estimate(
             known, {side: limit.effective for side, limit in rates.items() if limit is not None}, self._rounds.lanes
@@ -165,6 +168,16 @@ class Looking:
             f"About {cost.requests[Side.HUBSPOT]:,} requests to HubSpot (of its day's) and "
             f"{cost.requests[Side.STRIPE]:,} to Stripe (of its month's reads), at least {seconds(cost.least_ms)}."
         )
+
+
+def read_decisions_file(path: Path) -> bytes:
+    """Read before anything is listed. Raises ConfigError."""
+    from wanesync.core.errors import ConfigError  # noqa: PLC0415 - keeps --help fast
+
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError([f"--decisions {path} cannot be read: {error.strerror}"]) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,10 @@ import typer
 from wanesync.cli.screen import bars, console, numbers, plural, print_json, print_rows, table
 
 if TYPE_CHECKING:
+    from wanesync.cli.outcome import Result
     from wanesync.core.difference import Class
     from wanesync.engine.context import Engine
-    from wanesync.engine.proposals import Applied
+    from wanesync.engine.proposals import Chosen
     from wanesync.engine.reconcile import Report
 
 SHOWN = 20
@@ -23,31 +24,43 @@ def save_plan(engine: Engine, report: Report, path: Path, only: list[Class] | No
     """Write the plan file, and say what is in it."""
     from wanesync.engine.proposals import Extent, Proposals  # noqa: PLC0415 - keeps --help fast
 
-    saved = Proposals(engine, engine.pacers).save(report, path, Extent(frozenset(only or ()), limit))
+    saved = Proposals(engine).save(report, path, Extent(frozenset(only or ()), limit))
     counts = numbers({str(kind): number for kind, number in sorted(saved.items.items())})
     console(error=True).print(f"{path}: {counts}; {plural(saved.links, 'pair')} to be linked.", markup=False)
 
 
-def apply_plan(engine: Engine, path: Path) -> Applied:
-    """Queue what is still as planned."""
+def choose(engine: Engine, report: Report, path: Path) -> Chosen:
+    """What is still as planned."""
     from wanesync.engine.proposals import Proposals  # noqa: PLC0415 - keeps --help fast
 
     with bars() as shown:
-        applied = Proposals(engine, engine.pacers).apply(path, shown.add("people and pairs checked"))
-        shown.end("people and pairs checked")
-    return applied
+        chosen = Proposals(engine).choose(report, path, shown.add("people and pairs of the plan"))
+        shown.end("people and pairs of the plan")
+    return chosen
 
 
-def show_skipped(applied: Applied) -> None:
+def show_skipped(applied: Chosen) -> None:
     """What was not as planned any more."""
     made = table("Key", "Class", "Changed meanwhile", title="Skipped")
-    rows = [(d.key, ", ".join(map(str, d.kinds)), ", ".join(d.fields) or "it") for d in applied.skipped[:SHOWN]]
+    rows = [
+        (d.key, ", ".join(map(str, d.kinds)) or "to be linked", ", ".join(d.fields) or "it")
+        for d in applied.skipped[:SHOWN]
+    ]
     print_rows(console(), made, rows)
     if len(applied.skipped) > SHOWN:
         console().print(f"… and {len(applied.skipped) - SHOWN:,} more (--json has all of them)")
 
 
-def skipped_json(applied: Applied) -> list[dict[str, object]]:
+def tell_skipped(chosen: Chosen, result: Result, *, as_json: bool) -> None:
+    """On the screen, or in the document of the run; a reason for exit 1 either way."""
+    if chosen.skipped:
+        result.trouble.append(f"{plural(len(chosen.skipped), 'key')} changed meanwhile and were skipped.")
+    result.more["skipped"] = skipped_json(chosen)
+    if not as_json:
+        show_skipped(chosen)
+
+
+def skipped_json(applied: Chosen) -> list[dict[str, object]]:
     """The same for machines."""
     return [{"key": d.key, "classes": [str(kind) for kind in d.kinds], "fields": [*d.fields]} for d in applied.skipped]
 

@@ -176,9 +176,11 @@ def list_everything(engine: Engine, snapshot: str) -> None:
     build_catch_up(engine).mark_start()
     with RunLock(engine.store, engine.name):
         rounds = build_reconcile(engine, snapshot)
-        report = rounds.look(lambda _side, _count: None, lambda _count: None)
-        rounds.queue(report)
-        report.close()
+        report = rounds.look(lambda _side, _count: None, lambda _count: None, fresh=True)
+        try:
+            rounds.queue(report)
+        finally:
+            report.close()
     log.info("first listing done", jobs=report.jobs, linked=report.to_link)
 
 

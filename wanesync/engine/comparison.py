@@ -16,14 +16,15 @@ from wanesync.engine.layers import Layered
 from wanesync.engine.scene import load_scenes
 from wanesync.store.findings import pack_difference, unpack_difference
 from wanesync.store.joining import settle
+from wanesync.store.links import Outline
 from wanesync.store.snapshot import LinkRow, Snapshot
 from wanesync.store.store import Tx
 
 Compared = Callable[[int], None]
 PAGE = 2000
-CHUNK = 200
+LISTED_ROWS = "listed_"
+"""What a listing noted of a side: how many records it came to."""
 GONE = "not listed any more: it will be read"
-MOST_EXCLUDED = 1_000_000
 TWIN = "shares its e-mail with another record"
 
 
@@ -76,20 +77,23 @@ class Comparison:
     def run(self, compared: Compared) -> Report:
         """Raises ``GuardError`` when a side does not show what is linked."""
         report = Report(self.snapshot)
-        with self.engine.store.reading() as tx:
-            self._copy_known(tx)
-            linked = self.snapshot.count_linked()
-            for side in Side:
-                check_listing(side, linked.links, linked.listed[side])
-            report.volume.links = tx.links.count_active()
-            self._find_vanished(tx, report)
-            settled = settle(self.snapshot, linked.plain)
-            report.counts[Class.IN_SYNC] += settled.linked + settled.to_link
-            report.to_link += settled.to_link
-            report.volume.link_only += settled.to_link
-            report.jobs += settled.to_link
-            compared(settled.linked + settled.to_link)
-            self._plan_opened(tx, report, compared)
+        # Each page in a transaction of its own: Postgres ends one that is idle; what moves meanwhile is live sync's.
+        self._copy_known()
+        newcomers = self._find_vanished(report)
+        linked = self.snapshot.count_linked()
+        about = self.snapshot.about()
+        for side in Side:
+            # What was read afterwards makes no listing complete.
+            listed = min(linked.listed[side], int(about.get(f"{LISTED_ROWS}{side}", linked.links)))
+            check_listing(side, linked.links - newcomers[side], listed)
+        report.volume.links = linked.links
+        settled = settle(self.snapshot, linked.plain)
+        report.counts[Class.IN_SYNC] += settled.linked + settled.to_link
+        report.to_link += settled.to_link
+        report.volume.link_only += settled.to_link
+        report.jobs += settled.to_link
+        compared(settled.linked + settled.to_link)
+        self._plan_opened(report, compared)
         return report
 
     def run_on(self, touched: Mapping[Side, Collection[str]], gone: Sequence[Ref], compared: Compared) -> Report:
@@ -102,24 +106,26 @@ class Comparison:
                 for some in (ids[start : start + PAGE] for start in range(0, len(ids), PAGE)):
                     self._keep_vanished(tx, side, some, report)
                 self._open_keys(tx, side, sorted(touched[side]))
-            self._plan_opened(tx, report, compared)
+        self._plan_opened(report, compared)
         return report
 
     # -- parts
 
-    def _plan_opened(self, tx: Tx, report: Report, compared: Compared) -> None:
-        copies = Layered(tx.records, self.snapshot, self.engine.store.hmac)
-        woken: set[str] = set()
+    def _plan_opened(self, report: Report, compared: Compared) -> None:
+        """Contacts first; one that a customer points at, and that seemed to be done with, together with that one."""
         for keys in self.snapshot.opened():
-            scenes = load_scenes(tx, keys, copies)
-            judged = [judge(scenes[key], self.engine.rules) for key in keys]
-            woken |= {key for each in judged for _, key in each.plan.wake}
+            judged = self._judge(keys)
             self._keep(judged, report)
+            woken = {key for each in judged for _, key in each.plan.wake}
+            late = sorted(key for key in woken if self._reopen(key, report))
+            if late:
+                self._keep(self._judge(late), report)
             compared(len(keys))
-        late = sorted(key for key in woken if self._reopen(key, report))
-        for keys in (late[start : start + CHUNK] for start in range(0, len(late), CHUNK)):
-            scenes = load_scenes(tx, keys, copies)
-            self._keep([judge(scenes[key], self.engine.rules) for key in keys], report)
+
+    def _judge(self, keys: Sequence[str]) -> list[Judged]:
+        with self.engine.store.reading() as tx:
+            scenes = load_scenes(tx, keys, Layered(tx.records, self.snapshot, self.engine.store.hmac))
+        return [judge(scenes[key], self.engine.rules) for key in keys]
 
     def _reopen(self, key: str, report: Report) -> bool:
         """Whether a contact that seemed to be done with is to be planned after all: another customer points at it."""
@@ -144,12 +150,11 @@ class Comparison:
                 links = tx.links.of_ids((), some)
                 self.snapshot.open(Side.HUBSPOT, [k.hubspot_id for k in links if k.state is LinkState.ACTIVE])
 
-    def _copy_known(self, tx: Tx) -> None:
-        """Links and tombstones, page by page."""
-        after = ""
-        _, any_held = tx.holds.look()
-        while page := tx.links.outlines(after, PAGE):
-            held = tx.holds.of_links([k.id for k in page]) if any_held else {}
+    def _copy_known(self) -> None:
+        """Links, tombstones and exclusions, page by page."""
+        after, page = "", self._links_after("")
+        while page:
+            links, held = page
             rows = [
                 LinkRow(
                     k.hubspot_id,
@@ -158,29 +163,57 @@ class Comparison:
                     k.state == LinkState.ACTIVE,
                     (k.hubspot_hash, k.stripe_hash),
                 )
-                for k in page
+                for k in links
             ]
             with self.snapshot.writing():
                 self.snapshot.put_links(rows)
-            after = page[-1].id
+            after = links[-1].id
+            page = self._links_after(after)
         self.snapshot.index_links()
-        after = ""
-        while hmacs := tx.tombstones.page(after, PAGE):
-            self.snapshot.put_graves(hmacs)
-            after = hmacs[-1]
-        for seen in tx.records.noted(BY_DECISION, MOST_EXCLUDED):
-            self.snapshot.open_unlinked(seen.side, [seen.id])
-
-    def _find_vanished(self, tx: Tx, report: Report) -> None:
-        """Alive for us, but not listed: each is read again; a link of it has nothing to hold on to."""
+        with self.engine.store.reading() as tx:
+            excluded = tx.records.noted_ids(BY_DECISION)
         for side in Side:
-            after = ""
-            while ids := tx.records.ids(side, after, PAGE):
-                missing = self.snapshot.missing(side, after, ids)
-                if missing:
-                    self._keep_vanished(tx, side, missing, report)
-                    self._open_near(tx, side, missing)
-                after = ids[-1]
+            self.snapshot.open_unlinked(side, excluded[side])
+        after, hmacs = "", [""]
+        while hmacs:
+            with self.engine.store.reading() as tx:
+                hmacs = tx.tombstones.page(after, PAGE)
+            with self.snapshot.writing():
+                self.snapshot.put_graves(hmacs)
+            after = hmacs[-1] if hmacs else ""
+
+    def _links_after(self, after: str) -> tuple[list[Outline], Collection[str]] | None:
+        """A page of links, and the ids of those of which something is held."""
+        with self.engine.store.reading() as tx:
+            links = tx.links.outlines(after, PAGE)
+            held = tx.holds.of_links([k.id for k in links]) if links and tx.holds.look()[1] else {}
+        return (links, held.keys()) if links else None
+
+    def _find_vanished(self, report: Report) -> dict[Side, int]:
+        """Alive for us, but not listed: each is read again; a link of it has nothing to hold on to.
+
+        But for those that came after the listing began: returns how many links each side's have.
+        """
+        began_ms = int(self.snapshot.about().get("began_ms") or self.engine.store.now_ms())
+        newcomers = dict.fromkeys(Side, 0)
+        for side in Side:
+            after, ids = "", [""]
+            while ids:
+                with self.engine.store.reading() as tx:
+                    ids = tx.records.ids(side, after, PAGE)
+                    missing = self.snapshot.missing(side, after, ids) if ids else []
+                    seen = tx.records.get_many([(side, i) for i in missing]) if missing else {}
+                    new = [i for i in missing if seen[side, i].record.created_ms >= began_ms]
+                    gone = [i for i in missing if seen[side, i].record.created_ms < began_ms]
+                    newcomers[side] += sum(
+                        k.state is LinkState.ACTIVE for k in tx.links.of_records([(side, i) for i in new])
+                    )
+                    if gone:
+                        self._keep_vanished(tx, side, gone, report)
+                    if missing:
+                        self._open_near(tx, side, missing)
+                after = ids[-1] if ids else ""
+        return newcomers
 
     def _open_near(self, tx: Tx, side: Side, ids: Sequence[str]) -> None:
         """Who shares an address or an id with a record that was not listed cannot be done with in SQL."""
@@ -200,7 +233,7 @@ class Comparison:
         ]
         with self.snapshot.writing():
             self.snapshot.put_vanished(side, ids)
-            self.snapshot.put_found([(d.kind, pack_difference(d)) for d in found])
+            self.snapshot.put_found([(d.kind, d.key, pack_difference(d)) for d in found])
         report.vanished += len(ids)
         report.jobs += len(ids)
         report.counts[Class.ORPHANED] += len(found)
@@ -224,7 +257,7 @@ class Comparison:
             work += [(each.key, side, kinds) for side in each.lanes]
         report.jobs += len(work)
         with self.snapshot.writing():
-            self.snapshot.put_found([(difference.kind, pack_difference(difference)) for difference in found])
+            self.snapshot.put_found([(d.kind, d.key, pack_difference(d)) for d in found])
             self.snapshot.put_work(work)
 
     def _once(self, difference: Difference, judged: Judged, report: Report) -> Difference:

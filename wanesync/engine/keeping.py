@@ -6,7 +6,7 @@ What is new or changed stays in the snapshot as a copy: storing it would set off
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from wanesync.core.fields import exact
@@ -16,6 +16,7 @@ from wanesync.core.model import Record, Seen, Side
 from wanesync.core.ports import CustomerAnswer, Timing
 from wanesync.core.spans import Span
 from wanesync.engine.context import Engine
+from wanesync.engine.scene import key_of
 from wanesync.engine.sight import Sight
 from wanesync.store.snapshot import Copy, ListedRow, Snapshot
 from wanesync.store.store import Tx
@@ -88,16 +89,21 @@ class Keeper:
 
         self._keep(Side.STRIPE, records, self.engine.commit("listing.page", sort), spans)
 
-    def adopt(self) -> None:
-        """Store the copies at bulk priority, once; purchases and dead letters that waited for them are woken."""
+    def adopt(self, keys: Collection[str] | None = None) -> None:
+        """Store the copies at bulk priority; purchases and dead letters that waited for them are woken.
+
+        ``keys``: only what is new to us, and what belongs to these; a change of anybody else stays unknown, so that
+        catch-up and the next run find it. None: all, once.
+        """
         if self.snapshot.about().get(ADOPTED):
             return
         for side in Side:
             after = ""
             while copies := self.snapshot.copies(side, after, CHUNK):
-                self.engine.commit("reconcile.adopt", lambda tx, s=side, c=copies: self._adopt(tx, s, c))  # type: ignore[misc] # binds the loop's values
+                self.engine.commit("reconcile.adopt", lambda tx, s=side, c=copies: self._adopt(tx, s, c, keys))  # type: ignore[misc] # binds the loop's values
                 after = max(copies)
-        self.snapshot.put_about({ADOPTED: "yes"})
+        if keys is None:
+            self.snapshot.put_about({ADOPTED: "yes"})
 
     # -- parts
 
@@ -134,7 +140,10 @@ class Keeper:
             copy,
         )
 
-    def _adopt(self, tx: Tx, side: Side, copies: dict[str, Copy]) -> None:
+    def _adopt(self, tx: Tx, side: Side, copies: dict[str, Copy], keys: Collection[str] | None) -> None:
+        if keys is not None:
+            key = key_of(tx, [(side, i) for i in copies])
+            copies = {i: copy for i, copy in copies.items() if not copy.moved or key[side, i] in keys}
         sight = Sight(self.engine, tx, Priority.BULK, planned=True)
         sight.load(side, copies)
         for copy in copies.values():

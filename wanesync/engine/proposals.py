@@ -1,7 +1,7 @@
 """Plan files: what a comparison found, kept to be looked at, and carried out later exactly as it was seen.
 
 The file (``store/plan_file``) holds no value anybody could read. What is applied is what it says, person by person, or
-it is left alone and named: records are read again first, and then judged as when the plan was made.
+it is left alone and named: both sides are listed again, and what they come to now is held against the plan.
 """
 
 from __future__ import annotations
@@ -9,20 +9,17 @@ from __future__ import annotations
 import base64
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from pathlib import Path
-from typing import TypeVar
 
-from wanesync.core.difference import ACTIONABLE, Class, Difference, judge
+from wanesync.core.difference import ACTIONABLE, Class, Difference
 from wanesync.core.errors import ConfigError
-from wanesync.core.job import JobKind, JobRequest, Priority
 from wanesync.core.model import Side
 from wanesync.core.proposal import (
     Deviation,
     Head,
-    Item,
     find_deviation,
     find_misfits,
     propose,
@@ -32,18 +29,12 @@ from wanesync.core.proposal import (
 )
 from wanesync.engine.comparison import Report
 from wanesync.engine.context import Engine
-from wanesync.engine.keeping import Keeper
-from wanesync.engine.pace import Pacer
-from wanesync.engine.rereading import THREADS, Rereading
-from wanesync.engine.scene import LISTED, load_scenes
+from wanesync.store.findings import unpack_difference
 from wanesync.store.plan_file import PlanWriter, opened_plan, whole_file
-from wanesync.store.store import Tx
 
-_T = TypeVar("_T")
 PINS = ("pin_portal", "pin_stripe_account", "pin_stripe_mode")
-CHUNK = 100
-LINKED = 500
-"""Pairs to be linked that are queued in one transaction."""
+MERELY = frozenset({"", "plain"})
+"""Passes that write nothing: pairs to be linked, and what is merely to be remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,33 +58,25 @@ class Saved:
 
 
 @dataclass(slots=True)
-class Applied:
-    """What became of a plan. ``queued``: passes handed to the workers; ``keys``: of so many people or pairs.
+class Chosen:
+    """``keys``: still to be done as planned. ``skipped``: what is no longer as planned, and is left alone."""
 
-    ``skipped``: what is no longer as planned, and was left alone.
-    """
-
-    run_id: str
-    queued: int = 0
-    keys: int = 0
+    keys: set[str] = field(default_factory=set)
     skipped: list[Deviation] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class Proposals:
-    """Saving and carrying out plan files. ``threads``: reads of Stripe at the same time."""
+    """Saving plan files, and finding what of them still stands."""
 
     engine: Engine
-    pacers: Mapping[Side, Pacer]
-    threads: int = THREADS
 
     def save(self, report: Report, path: Path, extent: Extent | None = None) -> Saved:
-        """Write what a reconcile would do into a file of mode 0600, and store what was listed, which it is based on.
+        """Write what a reconcile would do into a file of mode 0600; nothing else comes of it.
 
         Raises ``ConfigError`` when the file cannot be written; then an older one of that name stays as it was.
         """
         wanted = extent or Extent()
-        Keeper(self.engine, report.snapshot).adopt()
         saved = Saved()
         with whole_file(path) as file:
             out = PlanWriter(file, self._sign)
@@ -104,27 +87,35 @@ class Proposals:
             out.end()
         return saved
 
-    def apply(self, path: Path, progress: Callable[[int], None]) -> Applied:
-        """Queue what a plan says wherever that is still what would be done; its records are read again first.
+    def choose(self, report: Report, path: Path, progress: Callable[[int], None]) -> Chosen:
+        """What of a plan is still to be done, by a new and complete comparison, exactly as it was planned.
 
-        ``progress`` is told how many people or pairs were dealt with. Raises ``ConfigError`` before anything happens
-        (another version, other accounts, another field map, an altered file), and ``SideDown``: what was queued until
-        then stays, and the same plan may be given again.
+        ``progress`` is told how many people or pairs were looked at. Raises ``ConfigError``: another version, other
+        accounts, another field map, an altered file.
         """
+        chosen = Chosen()
         with opened_plan(path, self._sign) as plan:
             if problems := find_misfits(read_head(plan.head), self._head({})):
                 raise ConfigError(problems)
             digest = plan.check()
-            applied = Applied(self.engine.commit("proposal.begin", lambda tx: self._begin(tx, digest)))
-            for texts in _chunks(plan.links(), LINKED):
-                self._queue([str(json.loads(text)) for text in texts], applied)
-                progress(len(texts))
-            people = groupby(map(read_item, plan.items()), key=lambda item: item.key)
-            for chunk in _chunks((list(items) for _, items in people), CHUNK):
-                self._apply(chunk, applied)
-                progress(len(chunk))
-        self.engine.commit("proposal.end", lambda tx: _end(tx, applied))
-        return applied
+            for key in (str(json.loads(text)) for text in plan.links()):
+                kinds = report.snapshot.work_of(key)
+                if kinds and kinds <= MERELY:
+                    chosen.keys.add(key)
+                else:
+                    chosen.skipped.append(Deviation(key, (), ()))
+                progress(1)
+            for key, items in groupby(map(read_item, plan.items()), key=lambda item: item.key):
+                now = [unpack_difference(packed) for packed in report.snapshot.found_of(key)]
+                deviation = find_deviation(items, now, self.engine.store.row_hash)
+                if deviation is None:
+                    chosen.keys.add(key)
+                else:
+                    chosen.skipped.append(deviation)
+                progress(1)
+        counts = {"digest": digest, "keys": len(chosen.keys), "skipped": len(chosen.skipped)}
+        self.engine.commit("proposal", lambda tx: tx.journal.add("plan", Side.HUBSPOT, "", "", counts))
+        return chosen
 
     # -- saving
 
@@ -145,65 +136,12 @@ class Proposals:
     def _sign(self, digest: str) -> str:
         return self.engine.store.row_hash(f"plan file {digest}")
 
-    # -- applying
-
-    def _begin(self, tx: Tx, digest: str) -> str:
-        run_id = self.engine.new_id(tx.now_ms)
-        if tx.settings.get(LISTED) is None:
-            # A plan is made of a complete listing, and its digest says that it was made here.
-            tx.settings.put(LISTED, str(tx.now_ms))
-        tx.journal.add("plan", Side.HUBSPOT, "", "", {"run": run_id, "digest": digest})
-        return run_id
-
-    def _queue(self, keys: list[str], applied: Applied) -> None:
-        sides = {"contact": Side.HUBSPOT, "customer": Side.STRIPE}
-        requests = [_request(sides[key.partition(":")[0]], key, applied.run_id) for key in keys]
-        self.engine.commit("proposal.queue", lambda tx: tx.jobs.put_many(requests))
-        applied.queued += len(requests)
-        applied.keys += len(keys)
-
-    def _apply(self, people: list[list[Item]], applied: Applied) -> None:
-        items = [item for each in people for item in each]
-        contacts = dict.fromkeys(item.hubspot_id for item in items if item.hubspot_id)
-        customers = dict.fromkeys(item.stripe_id for item in items if item.stripe_id)
-        reading = Rereading(self.engine, self.pacers, self.threads)
-        answers = reading.ask(list(contacts), list(customers))
-
-        def judge_all(tx: Tx) -> tuple[list[JobRequest], list[Deviation]]:
-            reading.store(tx, answers)
-            scenes = load_scenes(tx, [each[0].key for each in people])
-            requests: list[JobRequest] = []
-            skipped: list[Deviation] = []
-            for each in people:
-                judged = judge(scenes[each[0].key], self.engine.rules)
-                deviation = find_deviation(each, judged.differences, self.engine.store.row_hash)
-                if deviation is None:
-                    requests += [_request(lane, judged.key, applied.run_id) for lane in judged.lanes]
-                else:
-                    skipped.append(deviation)
-            tx.jobs.put_many(requests)
-            return requests, skipped
-
-        requests, skipped = self.engine.commit("proposal.apply", judge_all)
-        applied.queued += len(requests)
-        applied.keys += len(people) - len(skipped)
-        applied.skipped += skipped
-
-
-def _request(lane: Side, key: str, run_id: str) -> JobRequest:
-    return JobRequest(lane, JobKind.WRITE, key, Priority.BULK, run_id=run_id)
-
-
-def _end(tx: Tx, applied: Applied) -> None:
-    counts = {"queued": applied.queued, "keys": applied.keys, "skipped": len(applied.skipped)}
-    tx.journal.add("plan applied", Side.HUBSPOT, "", "", {"run": applied.run_id, **counts})
-
 
 def _links(report: Report, wanted: Extent) -> Iterator[str]:
     """Keys of which nothing is written, as JSON: pairs to be linked, and what is merely to be remembered."""
     if not wanted.only:
         for key, _, kinds in report.work():
-            if kinds in ("", "plain"):
+            if kinds in MERELY:
                 yield json.dumps(key)
 
 
@@ -214,9 +152,3 @@ def _people(report: Report, wanted: Extent) -> Iterator[list[Difference]]:
         differences = list(of_key)
         if not wanted.only or any(difference.kind in wanted.only for difference in differences):
             yield differences
-
-
-def _chunks(values: Iterable[_T], size: int) -> Iterator[list[_T]]:
-    rest = iter(values)
-    while chunk := list(islice(rest, size)):
-        yield chunk

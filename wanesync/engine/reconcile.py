@@ -15,7 +15,7 @@ from wanesync.core.guards import check_creations, check_volume
 from wanesync.core.job import JobKind, JobRequest, Priority
 from wanesync.core.model import Side
 from wanesync.engine.catch_up import OVERLAP_MS
-from wanesync.engine.comparison import Compared, Comparison, Report
+from wanesync.engine.comparison import LISTED_ROWS, Compared, Comparison, Report
 from wanesync.engine.context import Engine
 from wanesync.engine.incremental import READERS, Gathered, Incremental
 from wanesync.engine.keeping import Keeper
@@ -32,6 +32,7 @@ QUEUED = 500  # jobs in one transaction: webhooks and workers get their turn in 
 PLAIN = "plain"
 """The class of passes that only link."""
 LAST_RUN = "reconcile_began_ms"
+LISTING = "listing"
 OLDEST_MS = 6 * 3_600_000
 """A listing broken off longer ago is begun anew."""
 
@@ -42,7 +43,8 @@ class Selection:
 
     ``force``: despite the share of overwrites. ``only``: differences of these classes; empty: all, pairs to be linked
     and records to be read again among them. ``limit``: so many people who are written. ``most_creates``: creations
-    allowed. ``avoid``: keys that are left alone. ``run_id``: of the run they belong to, "" for a new one.
+    allowed. ``avoid``: keys that are left alone; ``keys``: the only ones that are not. ``run_id``: of the run they
+    belong to, "" for a new one.
     """
 
     force: bool = False
@@ -50,7 +52,13 @@ class Selection:
     limit: int | None = None
     most_creates: int | None = None
     avoid: frozenset[str] = frozenset()
+    keys: frozenset[str] | None = None
     run_id: str = ""
+
+    @property
+    def restricted(self) -> bool:
+        """Whether it leaves something for the next run."""
+        return bool(self.only or self.avoid) or self.limit is not None or self.keys is not None
 
 
 @dataclass(slots=True)
@@ -68,11 +76,20 @@ class Reconcile:
         """The snapshot of the run that was broken off, or a new one."""
         store, fields = self.engine.store, self.engine.rules.fields
         now_ms = store.now_ms()
+        with store.reading() as tx:
+            mark = tx.settings.get(LISTING) or ""
         identity = {"fields": fields.version, "canon": str(CANON_VERSION), "complete": "", **self.identity, **made_of}
-        snapshot = Snapshot.resume(path, store.seal, identity, now_ms - OLDEST_MS)
+        snapshot = Snapshot.resume(path, store.seal, {**identity, LISTING: mark}, now_ms - OLDEST_MS)
         if "began_ms" not in snapshot.about():
             snapshot.put_about({"began_ms": str(now_ms)})
+            self._bind(snapshot)
         return snapshot
+
+    def _bind(self, snapshot: Snapshot) -> None:
+        """To this very state of the database: neither an older copy of it nor another one goes on with the run."""
+        mark = self.engine.new_id(self.engine.store.now_ms())
+        self.engine.commit("listing.begin", lambda tx: tx.settings.put(LISTING, mark))
+        snapshot.put_about({LISTING: mark})
 
     def look(
         self, progress: Progress, compared: Compared, requests: Requests | None = None, *, fresh: bool = False
@@ -85,14 +102,17 @@ class Reconcile:
         snapshot = self.open(self.path)
         with _kept_when_broken_off(snapshot):
             Listing(self.engine, self.pacers, snapshot, requests, self.lanes, self.threads).run(progress)
+            snapshot.put_about({f"{LISTED_ROWS}{side}": str(snapshot.count(side)) for side in Side})
             if fresh:
-                self._gather(snapshot, int(snapshot.about()["began_ms"]) - OVERLAP_MS, requests, progress)
+                began_ms = int(snapshot.about()["began_ms"])
+                gone = self._gather(snapshot, began_ms - OVERLAP_MS, requests, progress).vanished
+                for side in Side:
+                    snapshot.forget(side, [i for at, i in gone if at is side])
             listed_s = time.monotonic()
             try:
                 report = Comparison(self.engine, snapshot).run(compared)
             except GuardError:
-                # What was listed is not believed: the next run lists anew.
-                snapshot.shred()
+                snapshot.shred()  # what was listed is not believed: the next run lists anew
                 raise
             return _finish(report, requests, began_s, listed_s)
 
@@ -123,30 +143,32 @@ class Reconcile:
         keeper, readers = Keeper(self.engine, snapshot), READERS if self.threads else 1
         return Incremental(self.engine, self.pacers, keeper, snapshot, requests, readers).run(since_ms, progress)
 
+    def read_mark(self, quiet_property: str | None) -> str:
+        """NAME=VALUE that contacts a run creates are marked with. Raises ``ConfigError`` where HubSpot has no such."""
+        return read_mark(self.engine.hubspot, quiet_property) if quiet_property else ""
+
     def guard(self, report: Report, selection: Selection) -> None:
         """Raises ``GuardError`` where more would be overwritten or created than was allowed."""
         if not selection.force:
             check_volume(report.volume)
-        check_creations(report.volume, selection.most_creates)
+        if not (selection.limit is not None and selection.limit <= (selection.most_creates or 0)):
+            check_creations(report.volume, selection.most_creates)
 
-    def queue(
-        self, report: Report, selection: Selection | None = None, quiet_property: str | None = None
-    ) -> tuple[str, int]:
+    def queue(self, report: Report, selection: Selection | None = None, mark: str = "") -> tuple[str, int]:
         """Hand what differs to the workers; run id and number of jobs. Raises ``GuardError`` before that.
 
-        ``quiet_property``: NAME=VALUE that contacts it creates are marked with. Raises ``ConfigError``.
+        ``mark``: what ``read_mark`` gave.
         """
         wanted = selection or Selection()
         self.guard(report, wanted)
-        mark = read_mark(self.engine.hubspot, quiet_property) if quiet_property else ""
-        Keeper(self.engine, report.snapshot).adopt()
+        keys = {key for _, _, key in _select(report, wanted)} if wanted.restricted else None
+        Keeper(self.engine, report.snapshot).adopt(keys)
         jobs = sum(1 for _ in _select(report, wanted))
 
         def begin(tx: Tx) -> str:
             run_id = wanted.run_id or self.engine.new_id(tx.now_ms)
             if tx.settings.get(LISTED) is None:
                 tx.settings.put(LISTED, report.snapshot.about()["began_ms"])
-            tx.settings.put(LAST_RUN, report.snapshot.about()["began_ms"])
             if mark:
                 tx.settings.put(mark_name(run_id), mark)
             counts = {str(kind): n for kind, n in report.counts.items()}
@@ -157,6 +179,10 @@ class Reconcile:
         chosen = _select(report, wanted)
         while some := [JobRequest(*what, Priority.BULK, run_id=run_id) for what in islice(chosen, QUEUED)]:
             self.engine.commit("reconcile.queue", lambda tx, some=some: tx.jobs.put_many(some))  # type: ignore[misc] # binds the loop's value
+        if not wanted.restricted:
+            self.engine.commit(
+                "reconcile.done", lambda tx: tx.settings.put(LAST_RUN, report.snapshot.about()["began_ms"])
+            )
         return run_id, jobs
 
 
@@ -182,7 +208,9 @@ def _select(report: Report, wanted: Selection) -> Iterator[tuple[Side, JobKind, 
     """The jobs that were asked for, as many as were asked for."""
     taken, last = 0, ""
     for key, lane, kinds in report.work():
-        if key in wanted.avoid or (wanted.only and not _is_wanted(kinds, lane, wanted.only)):
+        if key in wanted.avoid or (wanted.keys is not None and key not in wanted.keys):
+            continue
+        if wanted.only and not _is_wanted(kinds, lane, wanted.only):
             continue
         if wanted.limit is not None and kinds in ("", PLAIN):
             continue  # nothing is written by such a pass
@@ -192,7 +220,7 @@ def _select(report: Report, wanted: Selection) -> Iterator[tuple[Side, JobKind, 
                 return
             taken, last = taken + 1, key
         yield lane, JobKind.WRITE, key
-    if not wanted.only and wanted.limit is None:
+    if not wanted.only and wanted.limit is None and wanted.keys is None:
         for side, record_id in report.snapshot.vanished():
             yield side, JobKind.READ, record_id
 

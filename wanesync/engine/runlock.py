@@ -38,29 +38,32 @@ class RunLock:
         """Make it last from now on; False: it ran out, and another run has it."""
         return self._store.run(self._extend)
 
+    def check(self) -> None:
+        """Raises ``GuardError`` if it ran out meanwhile: another run may have begun."""
+        if not self.renew():
+            raise GuardError("this run was stopped for so long that its lock ended; run it again")
+
     def _take(self, tx: Tx) -> None:
-        holder, until_ms = self._read(tx)
+        before = tx.settings.add(NAME, "")
+        holder, until_ms = _read(before)
         if holder and holder != self._name and until_ms > tx.now_ms:
             left_s = (until_ms - tx.now_ms + 999) // 1000
             raise GuardError(
                 "another diff or reconcile is running on this database; wait for it. "
                 f"If it was killed, its lock ends by itself in {left_s} s"
             )
-        tx.settings.put(NAME, self._value(tx))
+        # Of two that found it free, one finds it changed.
+        if not tx.settings.swap(NAME, before, self._value(tx)):
+            raise GuardError("another diff or reconcile began at the same moment; wait for it")
 
     def _extend(self, tx: Tx) -> bool:
-        holder, _ = self._read(tx)
-        if holder == self._name:
-            tx.settings.put(NAME, self._value(tx))
-        return holder == self._name
+        before = tx.settings.get(NAME) or ""
+        return _read(before)[0] == self._name and tx.settings.swap(NAME, before, self._value(tx))
 
     def _release(self, tx: Tx) -> None:
-        if self._read(tx)[0] == self._name:
-            tx.settings.put(NAME, "")
-
-    def _read(self, tx: Tx) -> tuple[str, int]:
-        holder, _, until = (tx.settings.get(NAME) or "").partition(" ")
-        return holder, int(until or 0)
+        before = tx.settings.get(NAME) or ""
+        if _read(before)[0] == self._name:
+            tx.settings.swap(NAME, before, "")
 
     def _value(self, tx: Tx) -> str:
         return f"{self._name} {tx.now_ms + LASTS_MS}"
@@ -71,3 +74,9 @@ class RunLock:
                 self.renew()
             except StoreDown:
                 continue  # asked again in a moment; four times before it runs out
+
+
+def _read(value: str) -> tuple[str, int]:
+    """Who holds it, "" if nobody does, and until when."""
+    holder, _, until = value.partition(" ")
+    return holder, int(until or 0)

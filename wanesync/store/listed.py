@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from wanesync.core.errors import ConfigError
+from wanesync.core.errors import ConfigError, StoreDown
 from wanesync.core.model import Record, Side
 from wanesync.core.spans import Span
 from wanesync.store.payload import pack_record, unpack_record
@@ -59,10 +59,16 @@ class Listed:
 
     def __init__(self, path: str, seal: Seal) -> None:
         self.path, self._seal = path, seal
-        if path != MEMORY:
-            Path(path).touch(mode=0o600)
-            Path(path).chmod(0o600)
-        self._db = sqlite3.connect(path, isolation_level=None)
+        try:
+            if path != MEMORY:
+                Path(path).touch(mode=0o600)
+                Path(path).chmod(0o600)
+            self._db = sqlite3.connect(path, isolation_level=None)
+        except (OSError, sqlite3.OperationalError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it cannot be opened"
+            raise ConfigError(
+                [f"the snapshot {path} cannot be made ({why}): name another place with --snapshot"]
+            ) from error
         if path == MEMORY or not Path(path).stat().st_size:
             # Before the journal is another one: it is in the file itself from the first moment.
             self._db.execute(f"PRAGMA application_id = {_MARK}")
@@ -76,10 +82,13 @@ class Listed:
         self._db.execute("BEGIN")
         try:
             yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
+            self._db.execute("COMMIT")
+        except BaseException as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            if isinstance(error, sqlite3.OperationalError):
+                raise StoreDown(f"the snapshot {self.path} cannot be written ({error}): is the disk full?") from error
             raise
-        self._db.execute("COMMIT")
 
     def is_sound(self) -> bool:
         """Whether its pages are as they were written: after a crash of the machine they may not be."""
@@ -169,6 +178,13 @@ class Listed:
                 self._db.execute("DELETE FROM overlaps")
                 self._db.execute("DELETE FROM merges")
 
+    def forget(self, side: Side, ids: Sequence[str]) -> None:
+        """These are not there any more."""
+        marks = ",".join("?" * len(ids))
+        with self.writing():
+            for table in ("listed", "addresses"):
+                self._db.execute(f"DELETE FROM {table} WHERE side = ? AND id IN ({marks})", (NUMBERS[side], *ids))  # noqa: S608 - names from this line
+
     def count(self, side: Side) -> int:
         """How many records were listed."""
         return self._number("SELECT COUNT(*) FROM listed WHERE side = ?", NUMBERS[side])
@@ -193,10 +209,6 @@ class Listed:
         query = f"SELECT id, copy FROM listed WHERE side = ? AND state > 0 AND id IN ({marks})"  # noqa: S608 - only question marks
         rows = self._db.execute(query, (NUMBERS[side], *ids))
         return {record_id: self._unpack(side, record_id, blob) for record_id, blob in rows}
-
-    def any_copies(self) -> bool:
-        """Whether any record differs from the database's copy."""
-        return bool(self._number("SELECT EXISTS (SELECT 1 FROM listed WHERE state > 0)"))
 
     def carriers(self, hmacs: Sequence[str]) -> dict[str, set[tuple[Side, str]]]:
         """Hash -> the listed records that carry the address."""

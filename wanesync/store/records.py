@@ -10,6 +10,7 @@ from wanesync.core.model import Seen, Side
 from wanesync.store.db import Parameters, Row, Session, Value
 from wanesync.store.payload import pack_record, unpack_record
 
+_ALL = 1 << 62
 _MERGES = 16  # a chain of merges longer than this is a circle
 
 
@@ -142,6 +143,13 @@ class Records:
         ]
         found = self.get_many(keys)
         return [found[key] for key in keys]
+
+    def noted_ids(self, prefix: str) -> dict[Side, list[str]]:
+        """The ids of all records whose note begins with ``prefix``."""
+        found: dict[Side, list[str]] = {side: [] for side in Side}
+        for side, record_id in self._session.rows("noted_records", prefix=prefix, limit=_ALL):
+            found[Side(side)].append(record_id)
+        return found
 
     def row_hashes(self, side: Side, ids: Collection[str]) -> dict[str, str]:
         """Id -> hash of the mapped fields; unknown records are left out."""

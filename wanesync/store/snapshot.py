@@ -193,11 +193,11 @@ class Snapshot(Listed):
         self._db.executemany("INSERT OR IGNORE INTO creating VALUES (?)", rows)
         return not taken
 
-    def put_found(self, found: Iterable[tuple[str, bytes]]) -> None:
-        """(class, packed difference)."""
+    def put_found(self, found: Iterable[tuple[str, str, bytes]]) -> None:
+        """(class, key, packed difference)."""
         seal = self._seal.seal
-        rows = [(kind, seal(detail, TABLE, kind, "found")) for kind, detail in found]
-        self._db.executemany("INSERT INTO found (kind, detail) VALUES (?, ?)", rows)
+        rows = [(kind, key, seal(detail, TABLE, kind, "found")) for kind, key, detail in found]
+        self._db.executemany("INSERT INTO found (kind, key, detail) VALUES (?, ?, ?)", rows)
 
     def found(self, kind: str | None = None, limit: int = -1) -> Iterator[bytes]:
         """Packed differences, of one class or all, in order."""
@@ -208,6 +208,15 @@ class Snapshot(Listed):
                 return
             left -= 1
             yield self._seal.open(detail, TABLE, of, "found")
+
+    def found_of(self, key: str) -> list[bytes]:
+        """Packed differences of one key, in order."""
+        rows = self._db.execute("SELECT kind, detail FROM found WHERE key = ? ORDER BY number", (key,))
+        return [self._seal.open(detail, TABLE, kind, "found") for kind, detail in rows]
+
+    def work_of(self, key: str) -> set[str]:
+        """The classes of the passes one key needs."""
+        return {row[0] for row in self._db.execute("SELECT kind FROM work WHERE key = ?", (key,))}
 
     def forget_results(self) -> None:
         """What a run that was killed while comparing left: it is compared anew."""

@@ -60,9 +60,11 @@ CREATE TABLE graves (hmac BLOB NOT NULL PRIMARY KEY) WITHOUT ROWID;
 -- Keys to be opened and planned; keys that need a pass, each in its lane; records that were not listed any more.
 CREATE TABLE opened (side INTEGER NOT NULL, id TEXT NOT NULL, PRIMARY KEY (side, id)) WITHOUT ROWID;
 CREATE TABLE work (number INTEGER NOT NULL PRIMARY KEY, key TEXT NOT NULL, lane TEXT NOT NULL, kind TEXT NOT NULL);
+CREATE INDEX work_key ON work (key);
 CREATE TABLE vanished (number INTEGER NOT NULL PRIMARY KEY, side INTEGER NOT NULL, id TEXT NOT NULL);
 CREATE TABLE creating (hmac BLOB NOT NULL PRIMARY KEY) WITHOUT ROWID;
 
 -- Differences in the order in which they were found, each sealed.
-CREATE TABLE found (number INTEGER NOT NULL PRIMARY KEY, kind TEXT NOT NULL, detail BLOB NOT NULL);
+CREATE TABLE found (number INTEGER NOT NULL PRIMARY KEY, kind TEXT NOT NULL, key TEXT NOT NULL, detail BLOB NOT NULL);
+CREATE INDEX found_key ON found (key, number);
 CREATE INDEX found_kind ON found (kind, number);
