@@ -67,10 +67,10 @@ def plural(count: int, noun: str) -> str:
 
 
 class Bars:
-    """Progress bars on standard error; without a terminal, one line for each that ended."""
+    """Progress bars; without a terminal nothing, or one line for each that ended (``told``)."""
 
-    def __init__(self, progress: Progress, screen: Console) -> None:
-        self._progress, self._screen = progress, screen
+    def __init__(self, progress: Progress, screen: Console, *, told: bool) -> None:
+        self._progress, self._screen, self._told = progress, screen, told
         self._done: dict[str, int] = {}
         self._tasks: dict[str, int] = {}
 
@@ -98,19 +98,22 @@ class Bars:
 
         done = self._done[label]
         self._progress.update(TaskID(self._tasks[label]), completed=done or 1, total=done or 1)
-        if not self._screen.is_terminal:
+        if self._told and not self._screen.is_terminal:
             self._screen.print(f"{label}: {done:,}")
 
 
 @contextmanager
-def bars(screen: Console | None = None) -> Iterator[Bars]:
-    """Progress bars while the block lasts, on standard error unless a console is given."""
+def bars(screen: Console | None = None, *, told: bool = False) -> Iterator[Bars]:
+    """Progress bars while the block lasts, on standard error unless a console is given.
+
+    ``told``: where that is no terminal, a line for each bar that ended; else nothing at all, as cron wants it.
+    """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415 - rich's bars are slow to import, and few commands draw any
 
     shown = screen or console(error=True)
     columns = TextColumn("{task.description:<34}"), BarColumn(36), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=shown, disable=not shown.is_terminal) as progress:
-        yield Bars(progress, shown)
+        yield Bars(progress, shown, told=told)
 
 
 def print_rows(screen: Console, made: Table, rows: Sequence[Sequence[str]]) -> None:
