@@ -187,6 +187,7 @@ class Outcome:
     work: Counter[tuple[str, Side, str]] = field(default_factory=Counter)
     volume: Volume = field(default_factory=Volume)
     to_link: int = 0
+    vanished: set[tuple[Side, str]] = field(default_factory=set)
     creating: set[str] = field(default_factory=set)
 
     def add(self, judged: Judged) -> None:
@@ -197,7 +198,9 @@ class Outcome:
         hmacs = {hmac for action in creates for hmac in action.hmacs}
         twin = bool(hmacs & self.creating)
         self.creating |= hmacs
-        mine = list(judged.differences)
+        # A pair that lost an end is orphaned, and nothing else.
+        ends = [(d, {(HUBSPOT, d.hubspot_id), (STRIPE, d.stripe_id)}) for d in judged.differences]
+        mine = [d for d, refs in ends if not refs & self.vanished]
         if twin:
             mine = [replace(d, kind=Class.DUPLICATE, note=TWIN) for d in mine]
             for action in creates:
@@ -223,7 +226,7 @@ def outcome_of(report: Report) -> Outcome:
 
 def judge_each(engine: Engine, world: World, vanished: set[tuple[Side, str]]) -> Outcome:
     """Every listed key by itself, from the database; and those the customers point at."""
-    outcome = Outcome()
+    outcome = Outcome(vanished=vanished)
     with engine.store.reading() as tx:
         outcome.volume.links = tx.links.count_active()
         for side in Side:

@@ -244,7 +244,9 @@ class Comparison:
         for each in judged:
             report.volume.add(each.plan)
             report.to_link += len(each.plan.linked)
-            mine = [self._once(difference, each, report) for difference in each.differences]
+            # A pair that lost an end was told already.
+            left = [d for d in each.differences if not self.snapshot.is_vanished(d.hubspot_id, d.stripe_id)]
+            mine = [self._once(difference, each, report) for difference in left]
             report.counts.update(difference.kind for difference in mine)
             for difference in mine:
                 if difference.hubspot_id and difference.stripe_id:

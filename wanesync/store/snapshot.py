@@ -143,6 +143,11 @@ class Snapshot(Listed):
         """Known, but not listed any more."""
         self._db.executemany("INSERT INTO vanished (side, id) VALUES (?, ?)", [(NUMBERS[side], i) for i in ids])
 
+    def is_vanished(self, hubspot_id: str, stripe_id: str) -> bool:
+        """Whether one of the two was not listed any more."""
+        query = "SELECT EXISTS (SELECT 1 FROM vanished WHERE (side = 0 AND id = ?) OR (side = 1 AND id = ?))"
+        return bool(self._number(query, hubspot_id, stripe_id))
+
     def vanished(self) -> Iterator[tuple[Side, str]]:
         """Known, but not listed any more."""
         for side, record_id in self._pages("SELECT number, side, id FROM vanished"):

@@ -62,6 +62,7 @@ CREATE TABLE opened (side INTEGER NOT NULL, id TEXT NOT NULL, PRIMARY KEY (side,
 CREATE TABLE work (number INTEGER NOT NULL PRIMARY KEY, key TEXT NOT NULL, lane TEXT NOT NULL, kind TEXT NOT NULL);
 CREATE INDEX work_key ON work (key);
 CREATE TABLE vanished (number INTEGER NOT NULL PRIMARY KEY, side INTEGER NOT NULL, id TEXT NOT NULL);
+CREATE INDEX vanished_id ON vanished (id);
 CREATE TABLE creating (hmac BLOB NOT NULL PRIMARY KEY) WITHOUT ROWID;
 
 -- Differences in the order in which they were found, each sealed.
