@@ -289,3 +289,7 @@ def test_a_name_s_untouched_part_does_not_tell_that_the_webhook_of_the_other_cam
 
 def test_a_job_run_alone_keeps_no_other_lane_from_work_while_its_own_side_is_away() -> None:
     assert play_seed(2013245).violations == []
+
+
+def test_what_stands_where_the_owner_s_name_could_not_be_told_is_kept_if_it_was_edited_too() -> None:
+    assert play_seed(4012888).violations == []

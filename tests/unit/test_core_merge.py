@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -187,6 +189,19 @@ def test_a_full_name_that_cannot_be_told_apart_is_reported_and_remembered() -> N
     assert not merged.writes[HUBSPOT]
     assert [(c.side, c.value, c.kind) for c in merged.settled] == [(STRIPE, "Grace Hopper", "unsplit")]
     assert merged.base["name"] == (full_name("Ada", "Byron"), "Grace Hopper")
+
+
+def test_what_stands_where_the_owner_s_name_could_not_be_told_is_kept_if_it_was_edited_too() -> None:
+    fields = FieldMap(tuple(replace(spec, owner=STRIPE) for spec in FIELDS.specs))
+    pair = Pair(contact(name=full_name("Ada", "Byron")), customer(name="Grace Hopper"), {"name": ("", "")})
+    merged = merge(pair, fields, "keep")
+    assert [(c.side, c.value, c.kind) for c in merged.settled] == [
+        (STRIPE, "Grace Hopper", "unsplit"),
+        (HUBSPOT, full_name("Ada", "Byron"), "differ"),
+    ]
+    # The next edit there has only one side to ask, and writes over what stands.
+    emptied = replace(pair, customer=customer(name=""), base=merged.base)
+    assert written(merge(emptied, fields, "keep"), HUBSPOT) == {"name": ""}
 
 
 def test_a_changed_part_of_a_name_flows_to_hubspot() -> None:

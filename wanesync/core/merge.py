@@ -164,16 +164,22 @@ def _flow(pair: Pair, spec: FieldSpec, halves: Halves, merged: Merged) -> None:
             merged.conflicts[winner.other].append(_lost(pair, spec, winner.other, "policy"))
         return
     merged.base[spec.name] = (hubspot, stripe)
-    _note_unsplit(pair, spec, winner.other, merged)
+    _note_unsplit(pair, spec, winner.other, merged, edited=winner.other in moved)
 
 
-def _note_unsplit(pair: Pair, spec: FieldSpec, to: Side, merged: Merged) -> None:
-    """A value that cannot be told on the other side without a guess is kept: it may be written over there later."""
+def _note_unsplit(pair: Pair, spec: FieldSpec, to: Side, merged: Merged, *, edited: bool = False) -> None:
+    """A value that cannot be told on the other side without a guess is kept: it may be written over there later.
+
+    ``edited``: the other side was edited, too. What stands there has reached nobody and is kept as well: the next
+    edit here writes over it.
+    """
     if (
         spec.direction.reaches(to)
         and spec.convert(to, pair.value(to.other, spec.name), pair.value(to, spec.name)) is None
     ):
         merged.settled.append(_lost(pair, spec, to.other, "unsplit"))
+        if edited:
+            merged.settled.append(_lost(pair, spec, to, "differ"))
 
 
 def _write(pair: Pair, spec: FieldSpec, to: Side, merged: Merged) -> bool:

@@ -210,10 +210,11 @@ class OwnWrite:
 class Conflict:
     """A value that did not win: kept, listed, never lost silently.
 
-    ``kind``: ``policy`` (both sides edited, the owner won), ``differ`` (unlike on first contact),
-    ``overwritten`` (seen only in an event, or found under our write), ``parked`` (refused by the
-    side), ``unsplit`` (a Stripe name that HubSpot's two name fields cannot take without a guess),
-    ``held`` (the brake held it back, and it was discarded or overtaken).
+    ``kind``: ``policy`` (both sides edited, the owner won), ``differ`` (unlike on first contact, or
+    both edited and the owner's ``unsplit``: nothing is written), ``overwritten`` (seen only in an
+    event, or found under our write), ``parked`` (refused by the side), ``unsplit`` (a Stripe name that
+    HubSpot's two name fields cannot take without a guess), ``held`` (the brake held it back, and it
+    was discarded or overtaken).
     """
 
     side: Side
