@@ -98,7 +98,8 @@ def _was_calm(world: World, edit: Write) -> bool:
     """Whether people edit only while we have nothing to do, this time too: then no write of ours meets an edit unseen.
 
     While writes are off there is nothing to do either, and the moment they are on it is done at once. A listing
-    under way is something to do: what it plans does not know what was edited behind its back.
+    under way is something to do, and so is a job that has to wait: what was planned does not know what was edited
+    behind its back.
     """
     waited = "quiet" in world.features and edit.seq not in world.truth.hasty
     return waited and not world.features & (NO_ANSWERS | {"off"})

@@ -16,7 +16,7 @@ FEATURES = (
 ).split()
 """What a scenario may hold; drawn per seed.
 
-``quiet``: each user waits until the engine is at rest. ``down``: the database goes away, also in a commit.
+``quiet``: each user waits until nothing is due. ``down``: the database goes away, also in a commit.
 ``skew``: clocks of processes are wrong. ``off``: writes are off for a while. ``roll``: purchases become
 properties. ``mixed``: processes were told different sinks. ``capture``: payments are held first. ``limit``:
 writes are refused for their rate. ``guard``: listings that fail or show nothing. ``long``: a side is away

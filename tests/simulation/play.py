@@ -10,6 +10,7 @@ from tests.simulation import steps
 from tests.simulation.checks import check_rest
 from tests.simulation.observe import observed
 from tests.simulation.world import BEAT_MS, World
+from wanesync.core.job import JobKind
 from wanesync.core.model import Side
 
 HOUR_MS = 3_600_000
@@ -203,10 +204,11 @@ class Play:
 
     def _deed(self) -> None:
         self.deeds -= 1
-        truth = self.world.truth
+        world, truth = self.world, self.world.truth
         known = len(truth.writes)
-        self.world.say("user", self.world.crowd.act(self.world.now))
-        if self.world.depth:
+        waits = any(row["kind"] in (JobKind.READ, JobKind.WRITE) for row in world.eye.jobs.depth())
+        world.say("user", world.crowd.act(world.now))
+        if world.depth or waits:
             truth.hasty |= {write.seq for write in truth.writes[known:]}
 
     def _list(self) -> None:

@@ -1,0 +1,32 @@
+"""When an edit counts as one whose user waited until we had nothing to do."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.simulation.play import HOUR_MS, play_seed
+from tests.simulation.test_regressions import pair_of, stage
+from wanesync.core.job import JobKind, JobRequest
+from wanesync.core.model import Side
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_an_edit_made_while_a_job_has_to_wait_is_hasty(*, waits: bool) -> None:
+    with stage("quiet") as play:
+        world, truth = play.world, play.world.truth
+        contact_id, _ = pair_of(play)
+        truth.drain()
+        known = len(truth.writes)
+        if waits:
+            later = JobRequest(Side.HUBSPOT, JobKind.READ, contact_id, due_ms=world.now + 2 * HOUR_MS)
+            world.store.run(lambda tx: tx.jobs.put(later))
+        play.deeds = 1
+        while play.deeds:
+            play.step()
+        edits = {write.seq for write in truth.writes[known:]}
+        assert edits
+        assert truth.hasty == (edits if waits else set())
+
+
+def test_an_edit_made_while_a_refused_call_waits_is_none_that_waited_for_us() -> None:
+    assert play_seed(4015194).violations == []
