@@ -9,6 +9,7 @@ from tests.simulation.steps import fill
 from tests.simulation.test_regressions import stage
 from wanesync.core.model import Side
 from wanesync.engine import committer
+from wanesync.store.processes import LEASE_MS
 
 
 def _fail(*_: object) -> NoReturn:
@@ -53,3 +54,28 @@ def test_an_answer_that_breaks_its_commit_counts_an_attempt() -> None:
         assert (job.state, job.attempts, job.reason) == ("ready", 1, "RuntimeError")
         assert world.violations == ["error RuntimeError: a defect of ours"]
         world.violations.clear()
+
+
+def test_jobs_refused_in_a_gap_that_a_heartbeat_ended_unacknowledged_are_had_again() -> None:
+    with stage() as play:
+        world = play.world
+        (process,) = world.processes
+        store, worker = process.worker.engine.store, process.worker
+        world.hubspot.edit("create", None, {"email": "p0@example.com", "company": "Co"}, world.now)
+        while not world.flights:
+            play.step()
+            fill(world, process, Side.HUBSPOT)
+        (flight,), world.flights = world.flights, []
+        world.clock.now += LEASE_MS + 1
+        # Its clock was set back meanwhile: it does not know that the lease is over.
+        worker.lease.ends_ms += LEASE_MS + 1
+        worker.committer.commit([(flight.call, flight.call.send())])
+        with patch.object(store, "_trouble", lambda point: point == "committed"):
+            world.beat(process)
+        with store.reading() as tx:
+            assert tx.jobs.mine(flight.call.jobs), "they run under our name, and nobody is at them"
+        world.beat(process)
+        with store.reading() as tx:
+            assert not tx.jobs.mine(flight.call.jobs)
+        play.play()
+        assert [row["email"] for row in world.stripe.records()] == ["p0@example.com"]

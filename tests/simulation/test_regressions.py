@@ -293,3 +293,7 @@ def test_a_job_run_alone_keeps_no_other_lane_from_work_while_its_own_side_is_awa
 
 def test_what_stands_where_the_owner_s_name_could_not_be_told_is_kept_if_it_was_edited_too() -> None:
     assert play_seed(4012888).violations == []
+
+
+def test_a_heartbeat_that_ended_a_gap_unacknowledged_leaves_no_jobs_in_nobodys_hands() -> None:
+    assert play_seed(4016774).violations == []

@@ -22,7 +22,8 @@ log = structlog.get_logger()
 class Lease:
     """``ends_ms``: by this machine's clock; 0: none yet.
 
-    ``claim_lost``: a claim may be committed and in nobody's hands, or its calls were given up; the next beat looks.
+    ``claim_lost``: a claim may be committed and in nobody's hands, its calls were given up, or a beat went
+    unacknowledged that may have ended a gap; the next beat looks.
     """
 
     engine: Engine
@@ -47,7 +48,12 @@ class Lease:
             # Back after its lease: the old name's jobs are swept, answers to them commit nothing.
             engine.name = engine.new_id(at_ms)
             log.warning("lease lost", name=engine.name)
-        unbroken = engine.commit("heartbeat", lambda tx: tx.processes.beat(engine.name, lanes, self.started_ms))
+        try:
+            unbroken = engine.commit("heartbeat", lambda tx: tx.processes.beat(engine.name, lanes, self.started_ms))
+        except StoreDown:
+            # It may be done, and have ended a gap that the next one will not see.
+            self.claim_lost = True
+            raise
         self.ends_ms = at_ms + LEASE_MS
         # Outcomes that were to be committed in the gap were refused: their jobs run in nobody's hands.
         if not unbroken:
