@@ -204,6 +204,13 @@ def test_what_stands_where_the_owner_s_name_could_not_be_told_is_kept_if_it_was_
     assert written(merge(emptied, fields, "keep"), HUBSPOT) == {"name": ""}
 
 
+def test_a_full_name_that_cannot_be_told_over_our_own_late_fill_is_kept() -> None:
+    pair = Pair(contact(name=full_name("Ada", "Byron")), customer(name="Grace Hopper"), {}, late={(HUBSPOT, "name")})
+    merged = merge(pair, FIELDS, "keep")
+    assert not merged.writes[HUBSPOT]
+    assert [(c.side, c.value, c.kind) for c in merged.settled] == [(STRIPE, "Grace Hopper", "unsplit")]
+
+
 def test_a_changed_part_of_a_name_flows_to_hubspot() -> None:
     base = {"name": (full_name("Ada", "Byron"), "Ada Byron")}
     pair = Pair(contact(name=full_name("Ada", "Byron")), customer(name="Ada Lovelace"), base)

@@ -126,6 +126,7 @@ def _meet(pair: Pair, spec: FieldSpec, differ: Differ, merged: Merged) -> None:
         # Our own fill, which nobody answered: the other side was edited since.
         if not _write(pair, spec, late[0], merged):
             merged.base[spec.name] = (hubspot, stripe)
+            _note_unsplit(pair, spec, late[0], merged)
         return
     if not hubspot or not stripe:
         blank = Side.STRIPE if hubspot else Side.HUBSPOT
