@@ -80,7 +80,10 @@ class FieldSpec:
         """Cut to what Stripe takes, and free of a blank the cut may end in: as it will be read back."""
         if not value:
             return value
-        return self.form.read_stripe(self.form.to_stripe(value)[: self.limit])
+        form = self.form
+        said = form.to_stripe(value)[: self.limit]
+        # What is said as it stands was read in its canonical form before.
+        return said if said is value else form.read_stripe(said)
 
 
 def exact(values: Iterable[tuple[str, str]]) -> str:

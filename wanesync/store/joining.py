@@ -13,21 +13,17 @@ from wanesync.store.snapshot import Snapshot
 
 _STEPS = (
     "DROP TABLE IF EXISTS temp.plain",
-    """
-    INSERT OR IGNORE INTO opened
-    SELECT 0, k.hubspot_id FROM links k
-    JOIN listed c ON c.side = 0 AND c.id = k.hubspot_id
-    JOIN listed s ON s.side = 1 AND s.id = k.stripe_id
-    WHERE k.active AND NOT (k.plain AND c.state = 0 AND s.state = 0 AND c.hash = s.hash
-        AND c.exact = k.hubspot_half AND s.exact = k.stripe_half)
-    """,
-    # Its customer was not listed, or is dead for us and nobody has ended the link yet.
+    # Among them a customer that is dead for us, and whose link nobody has ended yet.
     """
     INSERT OR IGNORE INTO opened
     SELECT 0, k.hubspot_id FROM links k
     JOIN listed c ON c.side = 0 AND c.id = k.hubspot_id
     LEFT JOIN listed s ON s.side = 1 AND s.id = k.stripe_id
-    WHERE k.active AND s.id IS NULL
+    WHERE k.active AND CASE
+        WHEN s.id IS NULL THEN k.stripe_id NOT IN (SELECT v.id FROM vanished v WHERE v.side = 1)
+        ELSE NOT (k.plain AND c.state = 0 AND s.state = 0 AND c.hash = s.hash
+            AND c.exact = k.hubspot_half AND s.exact = k.stripe_half)
+        END
     """,
     "CREATE TEMP TABLE plain (contact TEXT NOT NULL PRIMARY KEY, customer TEXT NOT NULL) WITHOUT ROWID",
     """

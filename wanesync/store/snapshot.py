@@ -20,6 +20,7 @@ from wanesync.store.seal import Seal
 __all__ = ["MEMORY", "Copy", "LinkRow", "ListedRow", "Snapshot"]
 
 _CHUNK = 1000
+_COMPARING_KIB = 147_456
 _COUNT_LINKED = """
 SELECT COUNT(*), COUNT(c.id), COUNT(s.id), SUM(k.plain AND c.id IS NOT NULL AND s.id IS NOT NULL) FROM links k
 LEFT JOIN listed c ON c.side = 0 AND c.id = k.hubspot_id
@@ -111,7 +112,8 @@ class Snapshot(Listed):
         )
 
     def index_links(self) -> None:
-        """Make them found by either end."""
+        """Make them found by either end; from here on everything is looked up in no order."""
+        self._db.execute(f"PRAGMA cache_size = -{_COMPARING_KIB}")
         self._db.execute("CREATE INDEX IF NOT EXISTS links_contact ON links (hubspot_id)")
         self._db.execute("CREATE INDEX IF NOT EXISTS links_customer ON links (stripe_id)")
 
