@@ -40,6 +40,7 @@ class Spans:
     rising: bool
     spans: dict[int, Span] = field(default_factory=dict)
     taken: set[int] = field(default_factory=set)
+    stride: int = 0
 
     @classmethod
     def of(cls, rising: bool, spans: Iterable[Span]) -> Spans:
@@ -60,13 +61,15 @@ class Spans:
         if len(self.taken) >= most:
             return None
         longest = max((s for s in self.spans.values() if not s.done), key=self._left, default=None)
-        if longest is None or self._left(longest) < SHORTEST:
+        if longest is None or self._left(longest) < max(SHORTEST, 2 * self.stride):
             return None
         return self._divide(longest)
 
     def advance(self, number: int, reached: int, following: str) -> Span:
         """A page of a span was kept: where it goes on. Done without a cursor, or once it went past its end."""
         span = self.spans[number]
+        if following and min(reached, span.reached) >= 0:
+            self.stride = abs(reached - span.reached)
         topmost = span.high == max(s.high for s in self.spans.values())
         over = reached > span.high and not topmost if self.rising else 0 <= reached < span.low
         self.spans[number] = span = replace(span, next=following, reached=reached, done=not following or over)

@@ -276,12 +276,12 @@ def _is_refusal(error: SideDown) -> bool:
 
 
 def _rises(after: str, page: Page) -> bool:
-    """Whether a page begins above its cursor, rises, and goes on after its last id."""
+    """Whether a page begins at or above its cursor, rises, and goes on at or after its last id."""
     ids = [int(record.id) for record in page.records]
-    if not (after or "0").isdecimal():
+    if not (after or "0").isdecimal() or not (page.next or "0").isdecimal():
         return False
-    above = all(low < high for low, high in pairwise([int(after or -1), *ids]))
-    return above and page.next in ("", str(ids[-1]) if ids else "")
+    rising = all(low < high for low, high in pairwise(ids))
+    return rising and (not ids or (int(after or 0) <= ids[0] and (not page.next or ids[-1] <= int(page.next))))
 
 
 def _place(side: Side, record: Record) -> int:
