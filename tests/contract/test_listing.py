@@ -262,7 +262,7 @@ def test_used_up_requests_are_not_lost(store: Store, most: int) -> None:
 
 
 def test_a_refusal_ends_the_run_and_what_came_is_kept(store: Store) -> None:
-    run = begin(store, Contacts(IDS), Customers(2000, refuse_after=20))
+    run = begin(store, Contacts(IDS), Customers(2000, refuse_after=60))
     with pytest.raises(SideDown, match="incomplete"):
         run.run(ignore)
     assert run.snapshot.count(STRIPE) >= 100
