@@ -55,7 +55,7 @@ class ListedRow:
 
 
 class Listed:
-    """One run's file and its listing. Used by one thread; not by two processes (the run lock sees to that)."""
+    """One run's file and its listing. Used by one thread at a time; not by two processes (the run lock sees to that)."""
 
     def __init__(self, path: str, seal: Seal) -> None:
         self.path, self._seal = path, seal
@@ -63,7 +63,7 @@ class Listed:
             if path != MEMORY:
                 Path(path).touch(mode=0o600)
                 Path(path).chmod(0o600)
-            self._db = sqlite3.connect(path, isolation_level=None)
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         except (OSError, sqlite3.OperationalError) as error:
             why = error.strerror if isinstance(error, OSError) else "it cannot be opened"
             raise ConfigError(

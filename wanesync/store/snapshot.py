@@ -62,7 +62,7 @@ class Linked:
 
 
 class Snapshot(Listed):
-    """One run's file. Used by one thread; not by two processes (the run lock sees to that)."""
+    """One run's file. Used by one thread at a time; not by two processes (the run lock sees to that)."""
 
     @classmethod
     def resume(cls, path: str, seal: Seal, identity: Mapping[str, str], oldest_ms: int) -> Snapshot:
