@@ -55,7 +55,7 @@ class ListedRow:
 
 
 class Listed:
-    """One run's file and its listing. Used by one thread at a time; not by two processes (the run lock sees to that)."""
+    """One run's file and its listing. By one thread at a time, and not by two processes: the run lock sees to that."""
 
     def __init__(self, path: str, seal: Seal) -> None:
         self.path, self._seal = path, seal
