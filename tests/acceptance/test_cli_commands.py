@@ -122,13 +122,13 @@ def test_a_side_that_is_not_there_ends_in_exit_code_4(tmp_path: Path) -> None:
 
 def test_diff_prints_exactly_its_document_and_masks_values(stage: Stage) -> None:
     document = stage.ask("diff", code=1)
-    assert set(document) == {"counts", "differences"}
+    assert set(document) == {"counts", "plan", "unlike", "requests", "timing", "differences"}
     counts, differences = document["counts"], document["differences"]
     assert isinstance(counts, dict)
     assert isinstance(differences, list)
     assert set(counts) == {str(kind) for kind in Class}
     assert (counts["create_customer"], counts["conflict"], counts["excluded"]) == (1, 1, 1)
-    assert all(set(found) == {"class", "hubspot_id", "stripe_id", "fields"} for found in differences)
+    assert all(set(found) == {"class", "hubspot_id", "stripe_id", "fields", "note"} for found in differences)
     conflict = next(found for found in differences if found["class"] == "conflict")
     assert conflict["fields"]["city"]["hubspot"] == "L***"
     assert "tom@example.com" not in json.dumps(document)

@@ -192,15 +192,17 @@ class Outcome:
 
     def add(self, judged: Judged) -> None:
         """One key, as ``reconcile`` has always counted it."""
+        # A pair that lost an end is orphaned, and nothing else.
+        ends = [(d, {(HUBSPOT, d.hubspot_id), (STRIPE, d.stripe_id)}) for d in judged.differences]
+        mine = [d for d, refs in ends if not refs & self.vanished]
+        if ends and not mine:
+            return
         self.volume.add(judged.plan)
         self.to_link += len(judged.plan.linked)
         creates = [a for a in judged.plan.actions.values() if a.kind is WriteKind.CREATE]
         hmacs = {hmac for action in creates for hmac in action.hmacs}
         twin = bool(hmacs & self.creating)
         self.creating |= hmacs
-        # A pair that lost an end is orphaned, and nothing else.
-        ends = [(d, {(HUBSPOT, d.hubspot_id), (STRIPE, d.stripe_id)}) for d in judged.differences]
-        mine = [d for d, refs in ends if not refs & self.vanished]
         if twin:
             mine = [replace(d, kind=Class.DUPLICATE, note=TWIN) for d in mine]
             for action in creates:

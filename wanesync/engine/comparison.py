@@ -242,10 +242,12 @@ class Comparison:
         found: list[Difference] = []
         work: list[tuple[str, str, str]] = []
         for each in judged:
+            # A pair that lost an end was told already, and is looked at again once that was read.
+            left = [d for d in each.differences if not self.snapshot.is_vanished(d.hubspot_id, d.stripe_id)]
+            if each.differences and not left:
+                continue
             report.volume.add(each.plan)
             report.to_link += len(each.plan.linked)
-            # A pair that lost an end was told already.
-            left = [d for d in each.differences if not self.snapshot.is_vanished(d.hubspot_id, d.stripe_id)]
             mine = [self._once(difference, each, report) for difference in left]
             report.counts.update(difference.kind for difference in mine)
             for difference in mine:
