@@ -6,6 +6,7 @@ import os
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from urllib.parse import urlsplit
 
 from wanesync.config import Config
@@ -245,9 +246,11 @@ def build_reconcile(engine: Engine, snapshot: str = MEMORY, *, parallel: bool = 
 
 
 def snapshot_path(config: Config) -> str:
-    """Beside the SQLite database, else in the working directory."""
+    """Beside the SQLite database, else in the working directory, with a name for each database."""
     if not config.database.startswith("sqlite:"):
-        return "wanesync.snapshot"
+        where = urlsplit(config.database)
+        place = f"{where.hostname}:{where.port}{where.path}"
+        return f"wanesync-{blake2b(place.encode(), digest_size=4).hexdigest()}.snapshot"
     path = config.database.removeprefix("sqlite:")
     return path if path == MEMORY else f"{path}.snapshot"
 

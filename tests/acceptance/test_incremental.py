@@ -11,9 +11,9 @@ import pytest
 from tests.acceptance.stage import Stage
 from wanesync.core.errors import GuardError
 from wanesync.core.model import Side
+from wanesync.engine.asking import Requests
 from wanesync.engine.incremental import Gathered, Incremental
 from wanesync.engine.keeping import Keeper
-from wanesync.engine.listing import Requests
 from wanesync.sandbox.faults import Faults
 from wanesync.sides.network import SKEW_MS
 from wanesync.store.snapshot import MEMORY, Snapshot

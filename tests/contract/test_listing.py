@@ -18,8 +18,9 @@ from wanesync.core.limits import Want
 from wanesync.core.model import Record, Side
 from wanesync.core.ports import Page, Survey, Timing
 from wanesync.engine import listing
+from wanesync.engine.asking import Requests
 from wanesync.engine.context import Choices, Engine
-from wanesync.engine.listing import Listing, Requests
+from wanesync.engine.listing import Listing
 from wanesync.sides.wires import Wires
 from wanesync.store import make_key, open_store
 from wanesync.store.snapshot import MEMORY, Snapshot
@@ -206,6 +207,7 @@ def test_more_that_are_missing_than_a_search_may_be_late_are_not_believed(store:
     run = begin(store, Contacts(IDS, lost=frozenset(IDS[100:115])), Customers(10))
     with warned(1):
         run.run(ignore)
+    assert run.lanes[HUBSPOT] == 1, "listed anew, in turn"
 
 
 def test_a_run_killed_after_it_went_back_to_turns_goes_on_in_turn(store: Store) -> None:

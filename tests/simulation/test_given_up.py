@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import NoReturn
 from unittest.mock import patch
 
+from tests.simulation.parts import Flight
+from tests.simulation.play import Play
 from tests.simulation.steps import fill
 from tests.simulation.test_regressions import stage
 from wanesync.core.model import Side
@@ -16,16 +18,23 @@ def _fail(*_: object) -> NoReturn:
     raise RuntimeError("a defect of ours")
 
 
+def send_off(play: Play) -> Flight:
+    """A contact is created; the first call for it is on its way, and its answer is ours to bring."""
+    world = play.world
+    world.hubspot.edit("create", None, {"email": "p0@example.com", "company": "Co"}, world.now)
+    while not world.flights:
+        play.step()
+        fill(world, world.processes[0], Side.HUBSPOT)
+    (flight,), world.flights = world.flights, []
+    return flight
+
+
 def test_jobs_whose_answers_cannot_be_committed_are_had_again() -> None:
     with stage() as play:
         world = play.world
         (process,) = world.processes
         store, worker = process.worker.engine.store, process.worker
-        world.hubspot.edit("create", None, {"email": "p0@example.com", "company": "Co"}, world.now)
-        while not world.flights:
-            play.step()
-            fill(world, process, Side.HUBSPOT)
-        (flight,), world.flights = world.flights, []
+        flight = send_off(play)
         with patch.object(committer, "settle_all", _fail), patch.object(committer, "set_all_back", _fail):
             worker.committer.commit([(flight.call, flight.call.send())])
         with store.reading() as tx:
@@ -41,11 +50,7 @@ def test_an_answer_that_breaks_its_commit_counts_an_attempt() -> None:
     with stage() as play:
         world = play.world
         (process,) = world.processes
-        world.hubspot.edit("create", None, {"email": "p0@example.com", "company": "Co"}, world.now)
-        while not world.flights:
-            play.step()
-            fill(world, process, Side.HUBSPOT)
-        (flight,), world.flights = world.flights, []
+        flight = send_off(play)
         with patch.object(committer, "settle_all", _fail):
             process.worker.committer.commit([(flight.call, flight.call.send())])
         with process.worker.engine.store.reading() as tx:
@@ -61,11 +66,7 @@ def test_jobs_refused_in_a_gap_that_a_heartbeat_ended_unacknowledged_are_had_aga
         world = play.world
         (process,) = world.processes
         store, worker = process.worker.engine.store, process.worker
-        world.hubspot.edit("create", None, {"email": "p0@example.com", "company": "Co"}, world.now)
-        while not world.flights:
-            play.step()
-            fill(world, process, Side.HUBSPOT)
-        (flight,), world.flights = world.flights, []
+        flight = send_off(play)
         world.clock.now += LEASE_MS + 1
         # Its clock was set back meanwhile: it does not know that the lease is over.
         worker.lease.ends_ms += LEASE_MS + 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,8 +15,8 @@ from wanesync.core.model import Side
 
 if TYPE_CHECKING:
     from wanesync.config import Config
+    from wanesync.engine.asking import Requests
     from wanesync.engine.context import Engine
-    from wanesync.engine.listing import Requests
     from wanesync.engine.reconcile import Reconcile, Report, Selection
     from wanesync.engine.runlock import RunLock
     from wanesync.store.store import Store
@@ -27,13 +27,17 @@ LABELS = {Side.HUBSPOT: "HubSpot contacts listed", Side.STRIPE: "Stripe customer
 
 @dataclass(slots=True)
 class Looking:
-    """One look at both sides. ``since`` None: at everything. ``queued``: jobs handed to the workers."""
+    """One look at both sides. ``since`` None: at everything. ``queued``: jobs handed to the workers.
+
+    ``trouble``: what could not be done, in words.
+    """
 
     since: str | None
     max_requests: int | None
     snapshot: Path | None
     parallel: bool = False
     queued: int = 0
+    trouble: list[str] = field(default_factory=list)
     engine: Engine = field(init=False)
     _rounds: Reconcile = field(init=False)
     _lock: RunLock = field(init=False)
@@ -59,33 +63,41 @@ class Looking:
             finally:
                 report.close()
 
-    def guard(self, report: Report, selection: Selection) -> None:
-        """Raises GuardError where more would be overwritten or created than was allowed."""
-        self._rounds.guard(report, selection)
+    def check(self) -> None:
+        """Raises GuardError where another run may have begun meanwhile."""
+        self._lock.check()
 
-    def queue(
-        self, report: Report, selection: Selection, quiet_property: str | None, decisions: bytes | None
-    ) -> tuple[str, Mapping[str, str]]:
-        """Hand over to the workers, and catch up what came meanwhile. Raises GuardError, ConfigError.
+    def queue(self, report: Report, selection: Selection, quiet_property: str | None, decisions: bytes | None) -> str:
+        """Hand over to the workers, and catch up what came meanwhile; the run id. Raises GuardError, ConfigError.
 
-        The run id, and key -> why a decision could not be carried out now.
+        What could not be done besides is among ``trouble``.
         """
-        from wanesync.build import build_catch_up  # noqa: PLC0415 - keeps --help fast
-
         mark = self._rounds.read_mark(quiet_property)
         self._rounds.guard(report, selection)
-        self._lock.check()
-        left: Mapping[str, str] = {}
+        self.check()
         if decisions is not None:
-            selection, left = self._decide(report, selection, decisions)
+            selection = self._decide(report, selection, decisions)
         run_id, queued = self._rounds.queue(report, selection, mark)
         self.queued += queued
         for side in Side:
-            build_catch_up(self.engine).run(side)
-        return run_id, left
+            self._catch_up(side)
+        return run_id
 
-    def _decide(self, report: Report, selection: Selection, data: bytes) -> tuple[Selection, Mapping[str, str]]:
-        from wanesync.engine.decide import Decide  # noqa: PLC0415 - as above
+    def _catch_up(self, side: Side) -> None:
+        from wanesync.build import build_catch_up  # noqa: PLC0415 - keeps --help fast
+        from wanesync.core.errors import CallError  # noqa: PLC0415 - as above
+
+        try:
+            caught = build_catch_up(self.engine).run(side)
+        except CallError as error:
+            self.trouble.append(f"Catching up {side} did not work, the workers will do it: {error}")
+            return
+        if caught.too_old:
+            self.trouble.append("Purchases of more than 30 days ago were not looked for: Stripe keeps no such events.")
+
+    def _decide(self, report: Report, selection: Selection, data: bytes) -> Selection:
+        """What is left to be queued once the decisions were carried out."""
+        from wanesync.engine.decide import Decide  # noqa: PLC0415 - keeps --help fast
         from wanesync.engine.keeping import Keeper  # noqa: PLC0415 - as above
 
         Keeper(self.engine, report.snapshot).adopt()
@@ -100,10 +112,11 @@ class Looking:
             console(error=True).print(
                 f"{plural(decided.cleared, 'value')} will be cleared: the side that wins has none."
             )
-        return replace(selection, avoid=frozenset(decided.avoid), run_id=run_id), decided.left
+        self.trouble += [f"{key} was not decided: {why}; give the file again" for key, why in decided.left.items()]
+        return replace(selection, avoid=frozenset(decided.avoid), run_id=run_id)
 
     def _look(self, store: Store, *, writes: bool) -> Report:
-        from wanesync.engine.listing import Requests  # noqa: PLC0415 - keeps --help fast
+        from wanesync.engine.asking import Requests  # noqa: PLC0415 - keeps --help fast
 
         requests = Requests(self.max_requests)
         since_ms = self._read_since(store)
@@ -117,7 +130,7 @@ class Looking:
             )
         with store.reading() as tx:
             known = {side: tx.records.count(side) for side in Side}
-        self._say_cost(known)
+        self._say_cost(store, known)
         with bars() as shown:
             advances = {side: shown.add(LABELS[side], known[side] or None) for side in Side}
             compared = shown.add("records compared")
@@ -155,8 +168,10 @@ class Looking:
             raise ConfigError(["--since last: there was no run yet; run it once without --since"])
         return int(last) - OVERLAP_MS
 
-    def _say_cost(self, known: dict[Side, int]) -> None:
+    def _say_cost(self, store: Store, known: dict[Side, int]) -> None:
         from wanesync.core.estimates import estimate  # noqa: PLC0415 - keeps --help fast
+        from wanesync.core.limits import DAILY, MONTHLY_READS  # noqa: PLC0415 - as above
+        from wanesync.engine.limits import read_limits, read_quota_uses  # noqa: PLC0415 - as above
 
         if not any(known.values()) or not console(error=True).is_terminal:
             return  # nothing that cron would have to mail
@@ -164,20 +179,15 @@ class Looking:
         cost = estimate(
             known, {side: limit.effective for side, limit in rates.items() if limit is not None}, self._rounds.lanes
         )
+        with store.reading() as tx:
+            quotas = {state.limit.scope: f"{state.used:,.0f} of {state.of:,.0f}" for state in read_limits(tx)}
+            used = read_quota_uses(tx)
+        day = quotas.get(DAILY, f"{used[DAILY]:,}")
+        month = quotas.get(MONTHLY_READS, f"{used[MONTHLY_READS]:,}")
         console(error=True).print(
-            f"About {cost.requests[Side.HUBSPOT]:,} requests to HubSpot (of its day's) and "
-            f"{cost.requests[Side.STRIPE]:,} to Stripe (of its month's reads), at least {seconds(cost.least_ms)}."
+            f"About {cost.requests[Side.HUBSPOT]:,} requests to HubSpot (bulk work used {day} of its day's), "
+            f"{cost.requests[Side.STRIPE]:,} to Stripe (reads of 30 days: {month}), at least {seconds(cost.least_ms)}."
         )
-
-
-def read_decisions_file(path: Path) -> bytes:
-    """Read before anything is listed. Raises ConfigError."""
-    from wanesync.core.errors import ConfigError  # noqa: PLC0415 - keeps --help fast
-
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigError([f"--decisions {path} cannot be read: {error.strerror}"]) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,11 +20,11 @@ SHOWN = 20
 """Rows for a person; JSON has all."""
 
 
-def save_plan(engine: Engine, report: Report, path: Path, only: list[Class] | None, limit: int | None) -> None:
+def save_plan(engine: Engine, report: Report, path: Path, only: frozenset[Class], limit: int | None) -> None:
     """Write the plan file, and say what is in it."""
     from wanesync.engine.proposals import Extent, Proposals  # noqa: PLC0415 - keeps --help fast
 
-    saved = Proposals(engine).save(report, path, Extent(frozenset(only or ()), limit))
+    saved = Proposals(engine).save(report, path, Extent(only, limit))
     counts = numbers({str(kind): number for kind, number in sorted(saved.items.items())})
     console(error=True).print(f"{path}: {counts}; {plural(saved.links, 'pair')} to be linked.", markup=False)
 
@@ -39,30 +39,30 @@ def choose(engine: Engine, report: Report, path: Path) -> Chosen:
     return chosen
 
 
-def show_skipped(applied: Chosen) -> None:
+def _show_skipped(chosen: Chosen) -> None:
     """What was not as planned any more."""
     made = table("Key", "Class", "Changed meanwhile", title="Skipped")
     rows = [
         (d.key, ", ".join(map(str, d.kinds)) or "to be linked", ", ".join(d.fields) or "it")
-        for d in applied.skipped[:SHOWN]
+        for d in chosen.skipped[:SHOWN]
     ]
     print_rows(console(), made, rows)
-    if len(applied.skipped) > SHOWN:
-        console().print(f"… and {len(applied.skipped) - SHOWN:,} more (--json has all of them)")
+    if len(chosen.skipped) > SHOWN:
+        console().print(f"… and {len(chosen.skipped) - SHOWN:,} more (--json has all of them)")
 
 
 def tell_skipped(chosen: Chosen, result: Result, *, as_json: bool) -> None:
     """On the screen, or in the document of the run; a reason for exit 1 either way."""
     if chosen.skipped:
-        result.trouble.append(f"{plural(len(chosen.skipped), 'key')} changed meanwhile and were skipped.")
-    result.more["skipped"] = skipped_json(chosen)
+        result.trouble.append(f"Skipped, as something changed meanwhile: {plural(len(chosen.skipped), 'key')}.")
+    result.more["skipped"] = _as_json(chosen)
     if not as_json:
-        show_skipped(chosen)
+        _show_skipped(chosen)
 
 
-def skipped_json(applied: Chosen) -> list[dict[str, object]]:
+def _as_json(chosen: Chosen) -> list[dict[str, object]]:
     """The same for machines."""
-    return [{"key": d.key, "classes": [str(kind) for kind in d.kinds], "fields": [*d.fields]} for d in applied.skipped]
+    return [{"key": d.key, "classes": [str(kind) for kind in d.kinds], "fields": [*d.fields]} for d in chosen.skipped]
 
 
 def take_baseline(engine: Engine, report: Report, *, as_json: bool) -> None:

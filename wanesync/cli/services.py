@@ -19,7 +19,7 @@ from wanesync.cli.overview import read_gauges
 from wanesync.core.errors import CallError, ConfigError, GuardError, SideDown, StoreDown
 from wanesync.core.ids import make_id
 from wanesync.core.model import Side
-from wanesync.engine.runlock import RunLock
+from wanesync.engine.runlock import RunLock, Taken
 from wanesync.engine.scene import LISTED
 from wanesync.web.app import build_app
 from wanesync.web.settings import WebSettings
@@ -138,6 +138,8 @@ class Rounds:
                 self._turn()
             except (CallError, SideDown, StoreDown) as error:
                 log.warning("catch-up did not work", reason=str(error))
+            except Taken as error:
+                log.warning("the first listing waits", reason=str(error))
             except GuardError as error:
                 log.error("the first listing was stopped", reason=str(error))
                 self.list_first = False

@@ -1,4 +1,4 @@
-"""Asking a side for a page: patiently, and no more often than a run may."""
+"""Asking a side on behalf of a comparison: in its own time, patiently, and no more often than the run may."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import TypeVar
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
 from wanesync.core.errors import CallError, Failure, GuardError, SideDown
+from wanesync.core.limits import Want
+from wanesync.engine.pace import Pacer
 
 _T = TypeVar("_T")
 TRANSIENT = frozenset(
@@ -53,3 +55,21 @@ class Requests:
                     "The next run goes on from here"
                 )
             self.made += 1
+
+
+def ask(pacer: Pacer, requests: Requests, operation: str, call: Callable[[], _T]) -> _T:
+    """The answer of a read, each try of it in a bulk slot of its own. Raises ``SideDown`` and ``GuardError``.
+
+    A refusal for the rate lowers the limit it names.
+    """
+
+    def once() -> _T:
+        pacer.wait(Want(operation, bulk=True))
+        requests.count()
+        try:
+            return call()
+        except CallError as error:
+            pacer.heed(error, operation)
+            raise
+
+    return read_patiently(once)

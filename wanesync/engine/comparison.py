@@ -203,8 +203,9 @@ class Comparison:
                     ids = tx.records.ids(side, after, PAGE)
                     missing = self.snapshot.missing(side, after, ids) if ids else []
                     seen = tx.records.get_many([(side, i) for i in missing]) if missing else {}
-                    new = [i for i in missing if seen[side, i].record.created_ms >= began_ms]
-                    gone = [i for i in missing if seen[side, i].record.created_ms < began_ms]
+                    since_ms = began_ms if side is Side.HUBSPOT else began_ms // 1000 * 1000  # whole seconds
+                    new = [i for i in missing if seen[side, i].record.created_ms >= since_ms]
+                    gone = [i for i in missing if seen[side, i].record.created_ms < since_ms]
                     newcomers[side] += sum(
                         k.state is LinkState.ACTIVE for k in tx.links.of_records([(side, i) for i in new])
                     )

@@ -13,16 +13,17 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TypeVar
 
-from wanesync.core.errors import CallError, GuardError
+from wanesync.core.errors import GuardError
 from wanesync.core.events import is_answered, read_stripe_events
-from wanesync.core.limits import SEARCH_OPERATION, Want
+from wanesync.core.limits import SEARCH_OPERATION
 from wanesync.core.losses import GRACE_MS, Losses, Told, find_missed, find_named
 from wanesync.core.model import EventRow, Record, Seen, Side
 from wanesync.core.ports import CustomerAnswer, Timing
+from wanesync.engine.asking import Requests, ask
 from wanesync.engine.catch_up import EVENTS_OPERATION, SEARCH_PAGE, STRIPE_HISTORY_MS
 from wanesync.engine.context import Engine
 from wanesync.engine.keeping import Keeper
-from wanesync.engine.listing import Progress, Requests, read_patiently
+from wanesync.engine.listing import Progress
 from wanesync.engine.pace import Pacer
 from wanesync.store.snapshot import Snapshot
 
@@ -38,13 +39,14 @@ class Gathered:
     """What changed since a time.
 
     ``touched``: ids of every record a side names, whether it had to be read or not, but for those that are gone.
-    ``read``: how many were read. ``vanished``: known, and gone. ``too_old``: Stripe's events do not reach back that
-    far; nothing was asked for, and only a full run tells.
+    ``read``: how many were read. ``gone``: not there any more; ``vanished``: those of them that lived for us.
+    ``too_old``: Stripe's events do not reach back that far; nothing was asked for, and only a full run tells.
     """
 
     requests: int = 0
     touched: dict[Side, set[str]] = field(default_factory=lambda: {side: set() for side in Side})
     read: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
+    gone: list[tuple[Side, str]] = field(default_factory=list)
     vanished: list[tuple[Side, str]] = field(default_factory=list)
     losses: Losses = field(default_factory=Losses)
     too_old: bool = False
@@ -210,6 +212,7 @@ class Incremental:
     ) -> None:
         """These are gone: vanished, as far as they lived for us."""
         gathered.touched[side] -= set(ids)
+        gathered.gone += [(side, i) for i in ids]
         gathered.vanished += [(side, i) for i in self._measure(side, dict.fromkeys(ids), fresh, since_ms, gathered)]
 
     # -- the loss meter
@@ -262,17 +265,7 @@ class Incremental:
 
     def _ask(self, side: Side, operation: str, call: Callable[[], _T]) -> _T:
         self._foresee(1)
-
-        def once() -> _T:
-            self.pacers[side].wait(Want(operation, bulk=True))
-            self.requests.count()
-            try:
-                return call()
-            except CallError as error:
-                self.pacers[side].heed(error, operation)
-                raise
-
-        return read_patiently(once)
+        return ask(self.pacers[side], self.requests, operation, call)
 
 
 def _chunks(ids: Sequence[str]) -> Iterator[list[str]]:

@@ -18,17 +18,15 @@ from typing import TypeVar
 import structlog
 
 from wanesync.core.errors import CallError, Failure, SideDown, WanesyncError
-from wanesync.core.limits import SEARCH_OPERATION, Want
+from wanesync.core.limits import SEARCH_OPERATION
 from wanesync.core.model import Record, Side
 from wanesync.core.ports import Page
 from wanesync.core.spans import Span, Spans
-from wanesync.engine.asking import Requests, read_patiently
+from wanesync.engine.asking import Requests, ask
 from wanesync.engine.context import Engine
 from wanesync.engine.keeping import Keeper
 from wanesync.engine.pace import Pacer
 from wanesync.store.snapshot import Snapshot
-
-__all__ = ["LANES", "PARALLEL", "Listing", "Progress", "Requests", "read_patiently"]
 
 log = structlog.get_logger()
 _T = TypeVar("_T")
@@ -245,16 +243,7 @@ class Listing:
         return Fetched(side, (self._spans[side].advance(span.number, reached, page.next),), page, asked_ms)
 
     def _ask(self, side: Side, operation: str, call: Callable[[], _T]) -> _T:
-        def once() -> _T:
-            self.pacers[side].wait(Want(operation, bulk=True))
-            self.requests.count()
-            try:
-                return call()
-            except CallError as error:
-                self.pacers[side].heed(error, operation)
-                raise
-
-        return read_patiently(once)
+        return ask(self.pacers[side], self.requests, operation, call)
 
     # -- keeping
 
@@ -265,8 +254,8 @@ class Listing:
             span, records = fetched.spans[0], fetched.page.records
             if span.done and fetched.page.next:
                 # It went past its end: what is beyond belongs to the next span, and proves that one.
-                self.snapshot.put_overlaps([r.id for r in records if int(r.id) > span.high])
-                records = [r for r in records if int(r.id) <= span.high]
+                self.snapshot.put_overlaps([r.id for r in records if _place(Side.HUBSPOT, r) > span.high])
+                records = [r for r in records if _place(Side.HUBSPOT, r) <= span.high]
             keeper.keep_contacts(records, fetched.spans)
         else:
             keeper.keep_customers(fetched.page.records, fetched.page.timing, fetched.asked_ms, fetched.spans)
@@ -283,13 +272,15 @@ def _is_refusal(error: SideDown) -> bool:
 
 def _rises(after: str, page: Page) -> bool:
     """Whether a page begins at or above its cursor, rises, and goes on at or after its last id."""
-    ids = [int(record.id) for record in page.records]
-    if not (after or "0").isdecimal() or not (page.next or "0").isdecimal():
+    if not all(text.isdecimal() for text in (after or "0", page.next or "0", *(r.id for r in page.records))):
         return False
+    ids = [int(record.id) for record in page.records]
     rising = all(low < high for low, high in pairwise(ids))
     return rising and (not ids or (int(after or 0) <= ids[0] and (not page.next or ids[-1] <= int(page.next))))
 
 
 def _place(side: Side, record: Record) -> int:
-    """Where in its side's order a record stands: its id, or the second it was created in."""
-    return int(record.id) if side is Side.HUBSPOT else record.created_ms // 1000
+    """Where in its side's order a record stands: its id, -1 if that is no number, or the second it was created in."""
+    if side is Side.STRIPE:
+        return record.created_ms // 1000
+    return int(record.id) if record.id.isdecimal() else -1

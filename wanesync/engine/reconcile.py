@@ -14,12 +14,13 @@ from wanesync.core.fields import CANON_VERSION
 from wanesync.core.guards import check_creations, check_volume
 from wanesync.core.job import JobKind, JobRequest, Priority
 from wanesync.core.model import Side
+from wanesync.engine.asking import Requests
 from wanesync.engine.catch_up import OVERLAP_MS
 from wanesync.engine.comparison import LISTED_ROWS, Compared, Comparison, Report
 from wanesync.engine.context import Engine
 from wanesync.engine.incremental import READERS, Gathered, Incremental
 from wanesync.engine.keeping import Keeper
-from wanesync.engine.listing import LANES, Listing, Progress, Requests
+from wanesync.engine.listing import LANES, Listing, Progress
 from wanesync.engine.marks import mark_name, read_mark
 from wanesync.engine.pace import Pacer
 from wanesync.engine.scene import LISTED
@@ -73,7 +74,7 @@ class Reconcile:
     threads: bool = True
 
     def open(self, path: str, **made_of: str) -> Snapshot:
-        """The snapshot of the run that was broken off, or a new one."""
+        """The snapshot of the run that was broken off, or a new one. ``made_of``: what else tells one from another."""
         store, fields = self.engine.store, self.engine.rules.fields
         now_ms = store.now_ms()
         with store.reading() as tx:
@@ -82,7 +83,8 @@ class Reconcile:
         snapshot = Snapshot.resume(path, store.seal, {**identity, LISTING: mark}, now_ms - OLDEST_MS)
         if "began_ms" not in snapshot.about():
             snapshot.put_about({"began_ms": str(now_ms)})
-            self._bind(snapshot)
+            if not made_of:
+                self._bind(snapshot)
         return snapshot
 
     def _bind(self, snapshot: Snapshot) -> None:
@@ -105,7 +107,7 @@ class Reconcile:
             snapshot.put_about({f"{LISTED_ROWS}{side}": str(snapshot.count(side)) for side in Side})
             if fresh:
                 began_ms = int(snapshot.about()["began_ms"])
-                gone = self._gather(snapshot, began_ms - OVERLAP_MS, requests, progress).vanished
+                gone = self._gather(snapshot, began_ms - OVERLAP_MS, requests, progress).gone
                 for side in Side:
                     snapshot.forget(side, [i for at, i in gone if at is side])
             listed_s = time.monotonic()

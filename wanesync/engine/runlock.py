@@ -14,8 +14,12 @@ LASTS_MS = 60_000
 RENEW_S = 15.0
 
 
+class Taken(GuardError):
+    """Another run is under way; later it will not be."""
+
+
 class RunLock:
-    """A context manager; entering raises ``GuardError`` while another run holds it. ``name``: this run's own."""
+    """A context manager; entering raises ``Taken`` while another run holds it. ``name``: this run's own."""
 
     def __init__(self, store: Store, name: str) -> None:
         self._store, self._name = store, name
@@ -48,13 +52,13 @@ class RunLock:
         holder, until_ms = _read(before)
         if holder and holder != self._name and until_ms > tx.now_ms:
             left_s = (until_ms - tx.now_ms + 999) // 1000
-            raise GuardError(
+            raise Taken(
                 "another diff or reconcile is running on this database; wait for it. "
                 f"If it was killed, its lock ends by itself in {left_s} s"
             )
         # Of two that found it free, one finds it changed.
         if not tx.settings.swap(NAME, before, self._value(tx)):
-            raise GuardError("another diff or reconcile began at the same moment; wait for it")
+            raise Taken("another diff or reconcile began at the same moment; wait for it")
 
     def _extend(self, tx: Tx) -> bool:
         before = tx.settings.get(NAME) or ""
