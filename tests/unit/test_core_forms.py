@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.unit.core_builders import BRIEF, FIELDS, HUBSPOT, STEADY, STRIPE, full_name, raw_text
 from wanesync.core.countries import CODES, NAMES
 from wanesync.core.fields import FieldSpec
-from wanesync.core.forms import FORMS
+from wanesync.core.forms import FORMS, collapse
 from wanesync.core.model import Record, Side
 
 ONE_PROPERTY = sorted(set(FORMS) - {"name"})
@@ -166,6 +166,12 @@ def test_a_language_tag_has_the_case_of_its_side() -> None:
     assert language.convert(STRIPE, "de-at", "") == "de-AT"
     assert language.convert(HUBSPOT, "de-AT", "") == "de-at"
     assert language.agree("de-at", "de_AT")
+
+
+@given(text=st.text(st.sampled_from(" \t\n\x1f\x85\xa0\u2003\u200b\u2028abé"), max_size=12))
+@BRIEF
+def test_every_run_of_blanks_becomes_one_space(text: str) -> None:
+    assert collapse(text) == re.sub(r"\s+", " ", text)
 
 
 # -- the field map

@@ -50,17 +50,18 @@ class FieldSpec:
     direction: Direction = Direction.BOTH
     fill_empty: bool = True
     transform: str = "text"
+    form: forms.Form = field(init=False, repr=False, compare=False)
+    limit: int = field(init=False, repr=False, compare=False)
 
-    @property
-    def form(self) -> forms.Form:
-        """The canonical form its ``transform`` names."""
-        return forms.FORMS[self.transform]
+    def __post_init__(self) -> None:
+        """The canonical form its ``transform`` names, and how many characters Stripe takes.
 
-    @property
-    def limit(self) -> int:
-        """How many characters Stripe takes (docs.stripe.com/api/customers, /api/metadata)."""
+        docs.stripe.com/api/customers, /api/metadata.
+        """
         path = self.stripe[0]
-        return 500 if path.startswith("metadata.") else STRIPE_LIMITS.get(path, 5000)
+        most = 500 if path.startswith("metadata.") else STRIPE_LIMITS.get(path, 5000)
+        object.__setattr__(self, "form", forms.FORMS[self.transform])
+        object.__setattr__(self, "limit", most)
 
     def key(self, value: str) -> str:
         """The comparison key of a value of either side; what Stripe would cut off does not count."""
@@ -88,7 +89,12 @@ class FieldSpec:
 
 def exact(values: Iterable[tuple[str, str]]) -> str:
     """One text of values as they are, blanks left out: equal exactly when no value differs."""
-    return json.dumps(sorted(pair for pair in values if pair[1]), ensure_ascii=False)
+    return _join([text for pair in sorted(pair for pair in values if pair[1]) for text in pair])
+
+
+def _join(texts: Sequence[str]) -> str:
+    """One text that tells where each ended, as netstrings do: equal exactly when all of them are."""
+    return "".join([f"{len(text)}:{text}" for text in texts])
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +113,8 @@ class FieldMap:
 
     def comparison(self, record: Record) -> str:
         """One text of all comparison keys: equal on both sides exactly when every field agrees."""
-        return json.dumps([spec.key(record.values.get(spec.name, "")) for spec in self.specs], ensure_ascii=False)
+        said = record.values.get
+        return _join([spec.key(said(spec.name, "")) for spec in self.specs])
 
     def properties(self) -> Sequence[str]:
         """Every mapped HubSpot property."""

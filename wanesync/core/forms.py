@@ -24,6 +24,12 @@ BUSINESS = frozenset(
 )
 
 
+def collapse(text: str) -> str:
+    """Every run of blanks as one space."""
+    # The only blank a printable text has is the space: most texts are done with here.
+    return text if "  " not in text and text.isprintable() else SPACES.sub(" ", text)
+
+
 class Form:
     """Plain text: trimmed, Unicode NFC; runs of blanks count as one when compared."""
 
@@ -41,7 +47,7 @@ class Form:
 
     def key(self, value: str) -> str:
         """What is compared."""
-        return SPACES.sub(" ", value)
+        return collapse(value)
 
     def to_stripe(self, value: str) -> str:
         """The value as Stripe should hold it."""
@@ -88,7 +94,7 @@ class Phone(Form):
 
     def read(self, raw: str) -> str:
         """``+49 (30) 12`` and ``0049 30 12`` become ``+493012``; a national number stays as typed."""
-        text = SPACES.sub(" ", super().read(raw))
+        text = collapse(super().read(raw))
         compact = PHONE_MARKS.sub("", text)
         if compact.startswith("00"):
             compact = "+" + compact[2:]
@@ -111,16 +117,16 @@ class Name(Form):
 
     def read_hubspot(self, parts: Sequence[str]) -> str:
         """First and last name, each trimmed; "" when both are blank."""
-        first, last = (SPACES.sub(" ", self.read(part)) for part in parts)
+        first, last = (collapse(self.read(part)) for part in parts)
         return f"{first}{NAME_PARTS}{last}" if first or last else ""
 
     def read_stripe(self, raw: str) -> str:
         """One text, blanks collapsed."""
-        return SPACES.sub(" ", self.read(raw))
+        return collapse(self.read(raw))
 
     def key(self, value: str) -> str:
         """The full name."""
-        return SPACES.sub(" ", value.replace(NAME_PARTS, " ")).strip()
+        return collapse(value.replace(NAME_PARTS, " ")).strip()
 
     def to_stripe(self, value: str) -> str:
         """First and last name in one."""
@@ -158,12 +164,12 @@ class Country(Form):
 
     def key(self, value: str) -> str:
         """The code if known."""
-        folded = SPACES.sub(" ", value).casefold()
+        folded = collapse(value).casefold()
         return CODES.get(folded, folded)
 
     def to_stripe(self, value: str) -> str:
         """The code if known, upper case."""
-        code = CODES.get(SPACES.sub(" ", value).casefold())
+        code = CODES.get(collapse(value).casefold())
         return code.upper() if code else value
 
     def to_hubspot(self, value: str, current: str) -> str | None:

@@ -17,7 +17,7 @@ from wanesync.engine.scene import load_scenes
 from wanesync.store.findings import pack_difference, unpack_difference
 from wanesync.store.joining import settle
 from wanesync.store.links import Outline
-from wanesync.store.snapshot import LinkRow, Snapshot
+from wanesync.store.snapshot import Snapshot
 from wanesync.store.store import Tx
 
 Compared = Callable[[int], None]
@@ -155,18 +155,8 @@ class Comparison:
         after, page = "", self._links_after("")
         while page:
             links, held = page
-            rows = [
-                LinkRow(
-                    k.hubspot_id,
-                    k.stripe_id,
-                    bool(k.primary) and not k.parked and k.id not in held,
-                    k.state == LinkState.ACTIVE,
-                    (k.hubspot_hash, k.stripe_hash),
-                )
-                for k in links
-            ]
             with self.snapshot.writing():
-                self.snapshot.put_links(rows)
+                self.snapshot.put_links(links, held)
             after = links[-1].id
             page = self._links_after(after)
         self.snapshot.index_links()

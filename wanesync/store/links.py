@@ -17,14 +17,16 @@ class LinkMoved(WanesyncError):
 
 
 class Outline(NamedTuple):
-    """What the columns of a link tell. The hashes are of each side's half of its base (``core.fields.exact``)."""
+    """What the columns of a link tell. ``plain``: primary and nothing parked; both flags are 0 or 1.
+
+    The hashes are of each side's half of its base (``core.fields.exact``).
+    """
 
     id: str
     hubspot_id: str
     stripe_id: str
-    primary: int
-    parked: int
-    state: str
+    plain: int
+    active: int
     hubspot_hash: str
     stripe_hash: str
 

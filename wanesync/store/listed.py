@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from wanesync.core.errors import ConfigError, StoreDown
@@ -23,6 +24,7 @@ NUMBERS = {side: number for number, side in enumerate(SIDES)}
 MEMORY = ":memory:"
 TABLE = "snapshot"
 _CACHE_KIB = 32_768
+_ROWS = 100
 _MARK = int.from_bytes(b"wane")
 """In the header of every snapshot: no other file is overwritten, whatever was given as its name."""
 _MARK_AT = 68
@@ -130,26 +132,12 @@ class Listed:
     def put_rows(self, side: Side, rows: Sequence[ListedRow]) -> None:
         """One page."""
         number = NUMBERS[side]
-        self._db.executemany(
-            "INSERT OR REPLACE INTO listed VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                (
-                    number,
-                    r.id,
-                    shorten(r.same),
-                    shorten(r.exact),
-                    r.other_id,
-                    _address(r),
-                    _state(r),
-                    self._pack(side, r),
-                )
-                for r in rows
-            ],
-        )
-        self._db.executemany(
-            "INSERT OR IGNORE INTO addresses VALUES (?, ?, ?)",
-            [(shorten(hmac), number, row.id) for row in rows for hmac in row.hmacs],
-        )
+        kept = [
+            (number, r.id, shorten(r.same), shorten(r.exact), r.other_id, _address(r), _state(r), self._pack(side, r))
+            for r in rows
+        ]
+        self._put("INSERT OR REPLACE INTO listed", kept)
+        self._put("INSERT OR IGNORE INTO addresses", [(shorten(h), number, row.id) for row in rows for h in row.hmacs])
 
     def put_merges(self, merges: Mapping[str, str]) -> None:
         """Contacts that live for us and were merged away by what was listed: id -> the contact they live on in."""
@@ -226,6 +214,12 @@ class Listed:
         return {(side, row[0]) for row in self._db.execute(query, (NUMBERS[side], *ids))}
 
     # -- parts
+
+    def _put(self, insert: str, rows: Sequence[tuple[object, ...]]) -> None:
+        """All rows in few statements: each one lets other threads of Python run, and waits for its turn again."""
+        for some in (rows[at : at + _ROWS] for at in range(0, len(rows), _ROWS)):
+            marks = f"({','.join('?' * len(some[0]))})"
+            self._db.execute(f"{insert} VALUES {','.join([marks] * len(some))}", list(chain.from_iterable(some)))
 
     def _number(self, query: str, *values: object) -> int:
         return int(self._db.execute(query, values).fetchone()[0] or 0)

@@ -72,9 +72,10 @@ ORDER BY deleted DESC, CASE WHEN survivor = '' THEN 1 ELSE 0 END, id;
 -- name: merged_into
 SELECT id, survivor FROM records WHERE side = 'hubspot' AND survivor <> '' AND id IN (:ids);
 
--- name: touch_record
+-- Marks are "id moved" of copies that have not moved since they were read.
+-- name: touch_records
 UPDATE records SET as_of_ms = :as_of_ms, as_of_upper_ms = :as_of_upper_ms, moved = moved + 1, moved_ms = :now
-WHERE side = :side AND id = :id AND moved = :moved;
+WHERE side = :side AND id IN (:ids) AND id || ' ' || moved IN (:marks);
 
 -- name: set_note
 UPDATE records SET note = :note WHERE side = :side AND id = :id;
@@ -138,8 +139,8 @@ SELECT id, hubspot_id, stripe_id, is_primary, base, version, state, parked, fiel
 FROM links WHERE id > :after ORDER BY id LIMIT :limit;
 
 -- name: link_outlines
-SELECT id, hubspot_id, stripe_id, is_primary, CASE WHEN length(parked) > 0 THEN 1 ELSE 0 END, state, hubspot_hash,
-    stripe_hash
+SELECT id, hubspot_id, stripe_id, CASE WHEN is_primary = 1 AND length(parked) = 0 THEN 1 ELSE 0 END,
+    CASE WHEN state = 'active' THEN 1 ELSE 0 END, hubspot_hash, stripe_hash
 FROM links WHERE id > :after ORDER BY id LIMIT :limit;
 
 -- events

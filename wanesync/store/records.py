@@ -108,20 +108,16 @@ class Records:
 
     def touch_many(self, copies: Iterable[Seen], as_of_ms: int, as_of_upper_ms: int) -> None:
         """The side still holds what we have: only the time at which that was true is stored."""
-        self._session.each(
-            "touch_record",
-            [
-                {
-                    "side": seen.side,
-                    "id": seen.id,
-                    "moved": seen.moved,
-                    "as_of_ms": as_of_ms,
-                    "as_of_upper_ms": as_of_upper_ms,
-                    "now": self._session.now_ms,
-                }
-                for seen in copies
-            ],
-        )
+        for side, marks in _by_side((seen.side, f"{seen.id} {seen.moved}") for seen in copies).items():
+            self._session.rows(
+                "touch_records",
+                side=side,
+                ids={mark.partition(" ")[0] for mark in marks},
+                marks=marks,
+                as_of_ms=as_of_ms,
+                as_of_upper_ms=as_of_upper_ms,
+                now=self._session.now_ms,
+            )
 
     def set_note(self, side: Side, record_id: str, note: str) -> None:
         """Why a record is left alone; "" if it is not."""

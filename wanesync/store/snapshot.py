@@ -6,18 +6,19 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from wanesync.core.model import Side, contact_key, customer_key
+from wanesync.store.links import Outline
 from wanesync.store.listed import MEMORY, NUMBERS, SIDES, TABLE, Copy, Listed, ListedRow, check_mark, remove, shorten
 from wanesync.store.seal import Seal
 
-__all__ = ["MEMORY", "Copy", "LinkRow", "ListedRow", "Snapshot"]
+__all__ = ["MEMORY", "Copy", "ListedRow", "Snapshot"]
 
 _CHUNK = 1000
 _COMPARING_KIB = 147_456
@@ -40,16 +41,6 @@ JOIN listed c ON c.side = 0 AND c.id = k.hubspot_id
 JOIN listed s ON s.side = 1 AND s.id = k.stripe_id
 WHERE k.hubspot_id = ? AND k.active AND k.plain
 """
-
-
-class LinkRow(NamedTuple):
-    """A link as it stood. ``plain``: primary and nothing parked. ``halves``: exact hashes of its base's two halves."""
-
-    hubspot_id: str
-    stripe_id: str
-    plain: bool
-    active: bool
-    halves: tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +95,13 @@ class Snapshot(Listed):
 
     # -- what the database knows besides
 
-    def put_links(self, links: Iterable[LinkRow]) -> None:
-        """Links as they stood; ``index_links`` when all are there."""
-        self._db.executemany(
-            "INSERT INTO links VALUES (?, ?, ?, ?, ?, ?)",
-            [(k.hubspot_id, k.stripe_id, k.plain, k.active, shorten(k.halves[0]), shorten(k.halves[1])) for k in links],
-        )
+    def put_links(self, links: Iterable[Outline], held: Collection[str] = ()) -> None:
+        """Links as they stood, ``held`` the ids of those of which something is held; ``index_links`` after the last."""
+        rows = [
+            (contact, customer, plain and link_id not in held, active, shorten(here), shorten(there))
+            for link_id, contact, customer, plain, active, here, there in links
+        ]
+        self._put("INSERT INTO links", rows)
 
     def index_links(self) -> None:
         """Make them found by either end; from here on everything is looked up in no order."""

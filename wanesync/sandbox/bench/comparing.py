@@ -30,7 +30,8 @@ from wanesync.sandbox.bench.planting import Pair, count_alike, pairs_needed, pla
 from wanesync.sandbox.bench.program import BenchFailed
 from wanesync.sandbox.bench.stage import Limits, Stage, build_sandbox, open_stage
 from wanesync.sandbox.bench.truth import Truth, count_class, judge_found, read_found
-from wanesync.store.snapshot import Copy, LinkRow, ListedRow, Snapshot
+from wanesync.store.links import Outline
+from wanesync.store.snapshot import Copy, ListedRow, Snapshot
 from wanesync.store.store import Store
 
 CHUNK = 5_000
@@ -160,9 +161,9 @@ def put_alike(snapshot: Snapshot, rows: Sequence[Row]) -> None:
             )
 
 
-def link_rows(rows: Sequence[Row]) -> list[LinkRow]:
+def link_rows(rows: Sequence[Row]) -> list[Outline]:
     """The links of some pairs."""
-    return [LinkRow(row.hubspot_id, row.stripe_id, True, True, row.halves) for row in rows]
+    return [Outline("", row.hubspot_id, row.stripe_id, 1, 1, *row.halves) for row in rows]
 
 
 def _known(reader: Reader, pairs: Sequence[Pair]) -> dict[tuple[Side, str], Record]:
