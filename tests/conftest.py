@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """The first process of a run makes the folder in which whichever worker needs Postgres starts it."""
     if shared_folder() is None and os.environ.get("CI") == "true":
         raise pytest.UsageError("the folder with the real payloads is missing: set WANESYNC_SHARED to it")
+    # The tests begin hundreds of processes; where these may not keep what they compile, each compiles all we have.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     if not hasattr(config, "workerinput"):
         os.environ[SERVER_FOLDER] = tempfile.mkdtemp(prefix="wanesync-")
 
@@ -69,10 +73,18 @@ def postgres_server() -> str:
     return os.environ.get("WANESYNC_TEST_PG") or postgres.start(Path(os.environ[SERVER_FOLDER]))
 
 
+@pytest.fixture(scope="session")
+def postgres_databases(postgres_server: str) -> Iterator[postgres.Databases]:
+    """Empty databases of that server."""
+    databases = postgres.Databases(postgres_server)
+    yield databases
+    databases.drop()
+
+
 @pytest.fixture
-def postgres_url(postgres_server: str) -> Iterator[str]:
-    """The address of a new, empty Postgres database."""
-    with postgres.fresh_database(postgres_server) as url:
+def postgres_url(postgres_databases: postgres.Databases) -> Iterator[str]:
+    """The address of an empty Postgres database."""
+    with postgres_databases.lend() as url:
         yield url
 
 

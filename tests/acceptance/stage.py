@@ -5,15 +5,16 @@ from __future__ import annotations
 import base64
 import json
 import os
-import select
 import signal
 import subprocess
-import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
+from tests.acceptance.forked import Forked
+from tests.acceptance.program import DEADLINE_S, Program
 from wanesync.build import build_catch_up, build_engine, build_reconcile, open_state
 from wanesync.cli.overview import read_overview
 from wanesync.config import Config, load
@@ -23,9 +24,7 @@ from wanesync.engine.reconcile import Report
 from wanesync.sandbox.server import HUBSPOT_KEY, STRIPE_KEY, Options, Sandbox
 from wanesync.sandbox.wire import WebhookTarget
 
-ROOT = Path(__file__).parents[2]
 HUBSPOT_SECRET, STRIPE_SECRET = "hubspot-client-secret", "whsec_acceptance"
-DEADLINE_S = 40.0
 LATER_MS = 60_000
 """A job due later than this waits for something that has not happened."""
 
@@ -50,74 +49,6 @@ guest = "create"
 """
 
 Row = dict[str, str]
-
-
-class Program:
-    """A running ``wanesync`` command; ended by its process id."""
-
-    def __init__(self, config: Path, arguments: tuple[str, ...], env: Mapping[str, str]) -> None:
-        self.said = config.with_name(f"{arguments[0]}-{time.monotonic_ns()}.log")
-        with self.said.open("wb") as errors:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "wanesync.cli.main", *arguments, "--config", str(config)],
-                cwd=ROOT, env=dict(env), stdout=subprocess.PIPE, stderr=errors, text=True,
-            )  # fmt: skip
-
-    def first_line(self) -> str:
-        """What it says when it is up."""
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        assert line, f"it ended with {self._process.wait()}: {self.said.read_text()}"
-        return line
-
-    @property
-    def pid(self) -> int:
-        """The process id."""
-        return self._process.pid
-
-    @property
-    def code(self) -> int | None:
-        """How it ended, negative for a signal; None while it lives, stopped or not."""
-        return self._process.poll()
-
-    @property
-    def stopped(self) -> bool:
-        """Whether SIGSTOP holds it (proc_pid_stat(5), field 3)."""
-        try:
-            return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
-        except FileNotFoundError:
-            return False
-
-    def is_up(self) -> bool:
-        """Whether its first line can be read at once."""
-        assert self._process.stdout is not None
-        return bool(select.select([self._process.stdout], [], [], 0)[0])
-
-    def signal(self, number: signal.Signals) -> None:
-        """Sent if it lives."""
-        if self._process.poll() is None:
-            self._process.send_signal(number)
-
-    def kill(self) -> None:
-        """SIGKILL."""
-        os.kill(self._process.pid, signal.SIGKILL)
-        self._process.communicate(timeout=10)
-
-    def wait(self, timeout_s: float = DEADLINE_S) -> int:
-        """Until it ends by itself: its exit code, negative for a signal."""
-        self._process.communicate(timeout=timeout_s)
-        return self._process.returncode
-
-    def stop(self) -> int:
-        """SIGTERM: its exit code; it has 10 s, and a little more where cores are shared."""
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
-        try:
-            self._process.communicate(timeout=20)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            raise
-        return self._process.returncode
 
 
 class Stage:
@@ -152,8 +83,11 @@ class Stage:
 
     def __exit__(self, *_: object) -> None:
         try:
+            # All are asked before any is waited for.
             for program in self._programs:
-                program.stop()
+                program.signal(signal.SIGTERM)
+            for program in self._programs:
+                program.end()
         finally:
             self.store.close()
             self.sandbox.stop()
@@ -185,10 +119,18 @@ class Stage:
 
     def run(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         """A command that ends."""
-        return subprocess.run(
-            [sys.executable, "-m", "wanesync.cli.main", *arguments, "--config", str(self.file)],
-            cwd=ROOT, env=_clean_env() | env, capture_output=True, text=True, timeout=90, check=False,
-        )  # fmt: skip
+        arguments = (*arguments, "--config", str(self.file))
+        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
+            process = Forked(arguments, _clean_env() | env, out, errors)
+            try:
+                code = process.wait(90)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGKILL)
+                process.wait(10)
+                raise
+            out.seek(0)
+            errors.seek(0)
+            return subprocess.CompletedProcess(arguments, code, out.read(), errors.read())
 
     def ask(self, *arguments: str, code: int = 0) -> dict[str, object]:
         """The JSON document of a command that is to end with ``code``."""

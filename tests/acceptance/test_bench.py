@@ -90,7 +90,7 @@ def test_a_small_import_is_stopped_by_the_brake(tmp_path: Path) -> None:
 
 
 def test_claims_are_measured_beside_few_and_many_finished_jobs_on_both_databases(tmp_path: Path) -> None:
-    figures = run_bench(tmp_path, "claim", "--done", "3000")
+    figures = run_bench(tmp_path, "claim", "--done", "3000", "--rounds", "40")
     assert set(figures) == {"sqlite", "postgres"}
     for measured in figures.values():
         assert isinstance(measured, dict)

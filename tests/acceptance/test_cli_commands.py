@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.stage import ROOT, Stage
+from tests.acceptance.forked import ROOT
+from tests.acceptance.stage import Stage
 from wanesync.core.difference import Class
 from wanesync.core.job import JobKind, JobRequest
 from wanesync.core.model import Side

@@ -7,7 +7,6 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests import postgres
 from tests.acceptance.stage import Stage
 from wanesync.core.model import Side
 
@@ -18,7 +17,7 @@ def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     with ExitStack() as stack:
         url = f"sqlite:{folder / 'wanesync.db'}"
         if request.param == "postgres":
-            url = stack.enter_context(postgres.fresh_database(request.getfixturevalue("postgres_server")))
+            url = stack.enter_context(request.getfixturevalue("postgres_databases").lend())
         made = stack.enter_context(Stage(url, folder))
         made.live()
         yield made

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.acceptance.stage import ROOT
+from tests.acceptance.forked import ROOT
 
 SMALL = ("--seconds", "6", "--contacts", "40", "--customers", "30", "--overlap", "12")
 

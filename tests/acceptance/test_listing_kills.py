@@ -11,13 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.stage import Program, Stage
+from tests.acceptance.program import Program
+from tests.acceptance.stage import Stage
 from wanesync.core.model import Side
 from wanesync.engine.runlock import NAME
 from wanesync.sandbox.people import Crowd
 from wanesync.sandbox.server import Options
 
-KILLS = 25
+PARTS = 3
+KILLS = 9
+"""In each part; apart they are done at the same time."""
 PEOPLE = 500
 LATENCY_MS = (20, 60)
 PAGES = 2 * PEOPLE // 100
@@ -72,8 +75,11 @@ def kill_in_the_middle(stage: Stage, program: Program, rng: random.Random) -> bo
     return True
 
 
+@pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("how", ["in turn", "parallel"])
-def test_killed_again_and_again_it_says_what_an_undisturbed_run_says(sqlite_url: str, tmp_path: Path, how: str) -> None:
+def test_killed_again_and_again_it_says_what_an_undisturbed_run_says(
+    sqlite_url: str, tmp_path: Path, how: str, part: int
+) -> None:
     options = ("--parallel-listing",) if how == "parallel" else ()
     sandbox = Options(crowd=Crowd(PEOPLE, PEOPLE), latency_ms=LATENCY_MS, hubspot_limit=1000, stripe_limit=1000)
     with Stage(sqlite_url, tmp_path, sandbox) as stage:
@@ -84,7 +90,7 @@ def test_killed_again_and_again_it_says_what_an_undisturbed_run_says(sqlite_url:
                 stage.edit(side, "update", row["id"], **({"city": "Oslo"} if side is Side.HUBSPOT else {"name": "Odd"}))
         before, sides = state(tmp_path), [stage.sandbox.records(side) for side in Side]
         expected = finish(stage, *options)
-        rng = random.Random(how)
+        rng = random.Random(f"{how} {part}")
         kills = 0
         while kills < KILLS:
             base, here = requests(stage), 0

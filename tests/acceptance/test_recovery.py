@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.stage import Program, Stage
+from tests.acceptance.program import Program
+from tests.acceptance.stage import Stage
 from tests.chaos.recovery import Recoveries, find_running
 from wanesync.build import build_reconcile
 from wanesync.core.errors import StoreDown

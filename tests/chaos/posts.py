@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from tests.acceptance.stage import Program, Stage
+from tests.acceptance.program import Program
+from tests.acceptance.stage import Stage
 from tests.chaos.provoke import prepare, provoke, restore
 from tests.chaos.recovery import Recoveries
 from wanesync.engine.failpoints import FAILPOINTS

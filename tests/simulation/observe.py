@@ -11,8 +11,9 @@ from unittest.mock import patch
 
 import structlog
 
+from tests.simulation.snapshots import SimSnapshot
 from wanesync.core.model import Link, OwnWrite, Side
-from wanesync.engine import comparison, lane, settling
+from wanesync.engine import comparison, lane, reconcile, settling
 from wanesync.store.jobs import LeaseLost
 from wanesync.store.links import Links
 from wanesync.store.writes import OwnWrites
@@ -61,6 +62,7 @@ def observed(
             patch.object(settling, "set_back", told),
             patch("tenacity.nap.time", SimpleNamespace(sleep=sleep)),
             patch.object(comparison, "check_listing", check_listing),
+            patch.object(reconcile, "Snapshot", SimSnapshot),
         ):
             yield
     finally:

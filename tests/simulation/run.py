@@ -26,12 +26,15 @@ def tell(*lines: str) -> None:
     sys.stdout.write("".join(f"{line}\n" for line in lines))
 
 
+def settle_down() -> None:
+    """Once for a process: what is loaded stays; a scenario is one knot of garbage, looked for less often."""
+    gc.freeze()
+    gc.set_threshold(*COLLECT)
+
+
 def play_block(seeds: range, features: frozenset[str] | None) -> list[Result]:
     """Some seeds, one after the other; a crash of the simulator itself is a failure like any other."""
     results = []
-    # What is loaded stays; a scenario is one knot of garbage, looked for less often.
-    gc.freeze()
-    gc.set_threshold(*COLLECT)
     for seed in seeds:
         try:
             results.append(play_seed(seed, features))
@@ -57,7 +60,7 @@ def main(arguments: list[str]) -> int:
         return _show(seeds, features)
     began = time.monotonic()
     blocks = [seeds[at : at + BLOCK] for at in range(0, len(seeds), BLOCK)]
-    with ProcessPoolExecutor(given.processes) as pool:
+    with ProcessPoolExecutor(given.processes, initializer=settle_down) as pool:
         results = [r for block in pool.map(partial(play_block, features=features), blocks) for r in block]
     return _report(results, time.monotonic() - began, given.features)
 

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import random
 import re
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from tests.simulation.snapshots import CARELESS
 from wanesync.core.errors import StoreDown
-from wanesync.store.db import Surroundings
+from wanesync.store.db import Session, Surroundings
 from wanesync.store.seal import Seal, load_keyring
 from wanesync.store.sql import Dialect, load_migrations
 from wanesync.store.sqlite import SqliteDatabase, SqliteSession
+from wanesync.store.sqlite_errors import translate
 from wanesync.store.store import Store, Tx
 
 MEMORY = ":memory:"
@@ -35,6 +38,7 @@ class SimDatabase(SqliteDatabase):
         self.true_ms: Callable[[], int] = lambda: 0
         migrations = load_migrations(Dialect.SQLITE)
         self.migrate(migrations, 0)
+        self._take().execute(CARELESS)
         statements = [statement for migration in migrations for statement in migration.statements]
         self._tables = [found[1] for statement in statements if (found := TABLE.match(statement))]
         self._inserts = [statement for statement in statements if INSERT.match(statement)]
@@ -42,6 +46,14 @@ class SimDatabase(SqliteDatabase):
     def measure_offset_ms(self, clock: Callable[[], int]) -> int:
         """Database time minus ``clock``."""
         return self.true_ms() - clock()
+
+    @contextmanager
+    def session(self, around: Surroundings, *, writing: bool) -> Iterator[Session]:
+        """As every SQLite database's, without its queue of writers: here is one thread."""
+        try:
+            yield from self._transact(self._take(), around, writing=writing)
+        except sqlite3.Error as error:
+            raise translate(error, self.label) from error
 
     def open_eye(self) -> Tx:
         """Sees the queue as it is now, without the cost of a transaction; its own time is none."""

@@ -164,6 +164,7 @@ def claim(
     done: Annotated[
         int, typer.Option(min=1_000, max=10_000_000, metavar="N", help="Finished jobs in one table.")
     ] = 1_000_000,
+    rounds: Annotated[int, typer.Option(min=10, max=100_000, metavar="N", help="Rounds that are measured.")] = 400,
     database: CrowdedDatabase = None,
     *,
     json_file: JsonFile = None,
@@ -171,7 +172,7 @@ def claim(
     """What it costs to take work from a table full of finished jobs, beside one with a thousand of them."""
     from wanesync.sandbox.bench.crowded import measure_claims  # noqa: PLC0415 - keeps --help fast
 
-    figures = measure_claims(done, [database] if database else [])
+    figures = measure_claims(done, rounds, [database] if database else [])
     for name, measured in figures.items():
         console().print(name)
         _show(measured, {"claim_ratio": "<= 1.5", "finish_ratio": "<= 1.5", "queue_ratio": "<= 1.5"})

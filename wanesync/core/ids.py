@@ -9,7 +9,8 @@ import uuid
 def make_id(now_ms: int, rng: random.Random) -> str:
     """A UUIDv7 as text; clock and randomness are handed in."""
     value = (now_ms & ((1 << 48) - 1)) << 80 | 0x7 << 76 | rng.getrandbits(12) << 64 | 0b10 << 62 | rng.getrandbits(62)
-    return str(uuid.UUID(int=value))
+    digits = f"{value:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def made_ms(identifier: str) -> int:

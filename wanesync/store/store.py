@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from wanesync.core.errors import ConfigError
 from wanesync.store.bell import Watch
@@ -39,34 +39,44 @@ def _wall_clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+class _Table(Generic[_T]):
+    """One of the tables of a transaction, made when it is first asked for: most transactions need two or three."""
+
+    def __init__(self, make: Callable[[Session], _T]) -> None:
+        self._make = make
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, tx: Tx, owner: type | None = None) -> _T:
+        made = tx.__dict__[self._name] = self._make(tx._session)  # from here on found there
+        return made
+
+
 class Tx:
     """One transaction: every table by its name. ``now_ms``: database time, the same until it ends."""
 
-    __slots__ = (
-        "_session", "conflicts", "events", "holds", "jobs", "journal", "links", "locks", "now_ms", "pauses",
-        "processes", "purchases", "rates", "records", "rejected", "retention", "settings", "tombstones", "writes",
-    )  # fmt: skip
+    conflicts = _Table(Conflicts)
+    events = _Table(Events)
+    holds = _Table(Holds)
+    jobs = _Table(Jobs)
+    journal = _Table(Journal)
+    links = _Table(Links)
+    locks = _Table(Locks)
+    pauses = _Table(Pauses)
+    processes = _Table(Processes)
+    purchases = _Table(Purchases)
+    rates = _Table(Rates)
+    records = _Table(Records)
+    rejected = _Table(Rejected)
+    retention = _Table(Retention)
+    settings = _Table(Settings)
+    tombstones = _Table(Tombstones)
+    writes = _Table(OwnWrites)
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self.now_ms = session.now_ms
-        self.conflicts = Conflicts(session)
-        self.events = Events(session)
-        self.holds = Holds(session)
-        self.jobs = Jobs(session)
-        self.journal = Journal(session)
-        self.links = Links(session)
-        self.locks = Locks(session)
-        self.pauses = Pauses(session)
-        self.processes = Processes(session)
-        self.purchases = Purchases(session)
-        self.rates = Rates(session)
-        self.records = Records(session)
-        self.rejected = Rejected(session)
-        self.retention = Retention(session)
-        self.settings = Settings(session)
-        self.tombstones = Tombstones(session)
-        self.writes = OwnWrites(session)
 
     def savepoint(self) -> AbstractContextManager[None]:
         """What fails inside is undone, and the transaction lives on."""

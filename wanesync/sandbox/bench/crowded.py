@@ -26,8 +26,8 @@ from wanesync.store.store import Store, open_store
 FEW = 1_000
 WAITING = 2_000
 BATCH = 30
-ROUNDS = 400
-WARM_UP = 40
+WARMING = 10
+"""One round in so many, beside those that are measured, goes before them."""
 READINGS = 9
 
 Reader = Callable[[Store], object]
@@ -35,13 +35,14 @@ Figures = dict[str, dict[str, object]]
 """Per database."""
 
 
-def measure_claims(done: int, databases: Sequence[str] = ()) -> Figures:
+def measure_claims(done: int, rounds: int, databases: Sequence[str] = ()) -> Figures:
     """Claims beside ``FEW`` and beside ``done`` finished jobs, in turns: ``ratio`` of the medians, ``*_ms`` of both.
 
-    2,000 jobs wait; each round claims 30, finishes them and queues 30 more, each step timed by itself. ``databases``:
-    empty Postgres databases; without one, an SQLite file and a throw-away Postgres. Raises StoreDown, ConfigError.
+    2,000 jobs wait; each of the ``rounds`` claims 30, finishes them and queues 30 more, each step timed by itself.
+    ``databases``: empty Postgres databases; without one, an SQLite file and a throw-away Postgres. Raises StoreDown,
+    ConfigError.
     """
-    return _on_each(databases, lambda url, folder: _claims(url, folder, done))
+    return _on_each(databases, lambda url, folder: _claims(url, folder, done, rounds))
 
 
 def measure_status(rows: Mapping[str, int], readers: Mapping[str, Reader], databases: Sequence[str] = ()) -> Figures:
@@ -63,15 +64,16 @@ def _on_each(databases: Sequence[str], measure: Callable[[str, Path], dict[str, 
 # -- claims
 
 
-def _claims(url: str, folder: Path, done: int) -> dict[str, object]:
+def _claims(url: str, folder: Path, done: int, rounds: int) -> dict[str, object]:
     small_rows, large_rows = {"done": FEW, "ready": WAITING}, {"done": done, "ready": WAITING}
     with _filled(url, folder, small_rows) as few, _filled(url, folder, large_rows) as many:
         stores = {f"{FEW:,} done": few, f"{done:,} done": many}
         took: dict[str, dict[str, list[float]]] = {name: {} for name in stores}
-        for number in range(WARM_UP + ROUNDS):
+        warm_up = rounds // WARMING
+        for number in range(warm_up + rounds):
             for name, store in stores.items():
                 steps = _round(store, number)
-                if number >= WARM_UP:
+                if number >= warm_up:
                     for step, ms in steps.items():
                         took[name].setdefault(step, []).append(ms)
     small, large = took.values()

@@ -1,0 +1,54 @@
+"""The snapshots of simulated runs: in memory, emptied and lent again, so that no run pays for a schema of its own."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Mapping
+from importlib.resources import files
+
+from wanesync.store.seal import Seal
+from wanesync.store.snapshot import Snapshot
+
+CARELESS = "PRAGMA secure_delete = OFF"
+"""What is deleted in memory need not be overwritten."""
+TABLES = tuple(re.findall(r"CREATE TABLE (\w+)", files("wanesync.store").joinpath("snapshot.sql").read_text()))
+
+_spare: list[sqlite3.Connection] = []
+_closed = sqlite3.connect(":memory:")
+_closed.close()
+
+
+class SimSnapshot(Snapshot):
+    """As every snapshot; once it is closed it refuses to work, while its connection serves the next one."""
+
+    @classmethod
+    def _begin(cls, path: str, seal: Seal, identity: Mapping[str, str]) -> Snapshot:
+        if not _spare:
+            made = super()._begin(path, seal, identity)
+            made._db.execute(CARELESS)
+            return made
+        made = cls.__new__(cls)
+        made.path, made._seal, made._db = path, seal, _spare.pop()
+        made.put_about(identity)
+        return made
+
+    def close(self) -> None:
+        """Give the connection back."""
+        connection, self._db = self._db, _closed
+        if connection is not _closed:
+            _wipe(connection)
+            _spare.append(connection)
+
+    def shred(self) -> None:
+        """There is no file to overwrite."""
+        self.close()
+
+
+def _wipe(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
+    connection.execute("BEGIN")
+    for table in TABLES:
+        connection.execute(f"DELETE FROM {table}")
+    connection.execute("COMMIT")
