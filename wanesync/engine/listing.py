@@ -32,7 +32,7 @@ log = structlog.get_logger()
 _T = TypeVar("_T")
 Progress = Callable[[Side, int], None]
 OPERATIONS = {Side.HUBSPOT: "contacts.list", Side.STRIPE: "customers.list"}
-LANES = {Side.HUBSPOT: 1, Side.STRIPE: 3}
+LANES = {Side.HUBSPOT: 1, Side.STRIPE: 4}
 PARALLEL = 5
 """Lanes of contacts where they are listed side by side: 15 requests a second, each as slow as a third of one."""
 TURN_S = 0.001
