@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,6 +49,7 @@ class Looking:
         ``writes``: cursors are taken before, and what changed while it looked is read again.
         """
         from wanesync.build import build_catch_up, build_engine, build_reconcile, snapshot_path  # noqa: PLC0415 - keeps --help fast
+        from wanesync.engine.garbage import settle_down  # noqa: PLC0415 - as above
         from wanesync.engine.runlock import RunLock  # noqa: PLC0415 - as above
 
         self.engine = build_engine(config, store, tuple(Side))
@@ -58,8 +58,7 @@ class Looking:
             self._rounds = build_reconcile(self.engine, path, parallel=self.parallel)
             if writes:
                 build_catch_up(self.engine).mark_start()
-            # A collection of all that was loaded stops every thread for 50 ms, and the requests it held up bunch.
-            gc.freeze()
+            settle_down()
             report = self._look(store, writes=writes)
             try:
                 yield report

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from wanesync.core.model import Side
 from wanesync.engine.committer import Committer
 from wanesync.engine.context import Call, Engine
 from wanesync.engine.custody import Custody
+from wanesync.engine.garbage import settle_down
 from wanesync.engine.lane import Lane
 from wanesync.engine.lease import Lease
 from wanesync.engine.pace import LATE_MS, Clock, Pacer, WallClock
@@ -73,8 +73,7 @@ class Worker:
 
     def run(self) -> None:
         """Work until ``stop``; then finish or release within 10 s."""
-        # What the SDKs loaded stays for good: collections need not look at it, and stall the lanes less.
-        gc.freeze()
+        settle_down()
         self._begin()
         threads = [
             threading.Thread(target=self._loop, args=(lambda s=side: self.turn(s),), name=f"{side}-lane")
