@@ -155,8 +155,17 @@ def test_cron_gets_nothing_to_mail(stage: Stage) -> None:
         (["--baseline", "--max-creates", "0"], "--max-creates would do nothing"),
         (["--decisions", "none.csv"], "cannot be read"),
         (["--snapshot", "/nowhere/at/all"], "cannot be made"),
+        (["--plan-out", "/nowhere/plan.json"], "cannot write /nowhere/plan.json"),
+        (["--csv", "/nowhere/all.csv"], "cannot write /nowhere/all.csv"),
+        (["--html", "/"], "cannot write /: it is there and is no file"),
+        (["--apply", "none.json"], "cannot read the plan none.json"),
+        (["--apply", "pyproject.toml"], "this is no plan"),
+        (["--decisions", "pyproject.toml"], "decision"),
     ],
-    ids=["two ways", "idle", "idle zero", "no file", "no place"],
+    ids=[
+        *("two ways", "idle", "idle zero", "no file", "no place", "no place for a plan", "no place for a table"),
+        *("no place for a page", "no plan there", "no plan", "no table"),
+    ],
 )
 def test_what_does_not_go_together_is_refused_before_anything_is_asked(
     sqlite_url: str, tmp_path: Path, options: list[str], said: str

@@ -14,6 +14,7 @@ from wanesync.cli.program import AsJson, ConfigFile, opened
 from wanesync.cli.screen import console, plural
 
 if TYPE_CHECKING:
+    from wanesync.engine.context import Engine
     from wanesync.engine.reconcile import Report, Selection
 
 
@@ -78,12 +79,24 @@ def reconcile(
     looking = Looking(since, max_requests, snapshot, parallel=parallel)
     shown = ShownIn(csv_file, html_file, show_values=show_values, as_json=as_json)
     with opened(config_file) as (config, store):
-        with looking.begin(config, store, writes=not dry_run) as report:
+        with looking.begin(config, store, writes=not dry_run, check=lambda engine: _check(wish, engine)) as report:
             result = _go(wish, looking, shown, report)
         if result is not None:
             if wait:
                 result.drain()
             result.finish(waited=wait, as_json=as_json)
+
+
+def _check(wish: options.Wish, engine: Engine) -> None:
+    """Raises ConfigError for files that no listing would make right."""
+    if wish.apply is not None:
+        planning.check_plan(engine, wish.apply)
+    if wish.decided is not None:
+        from wanesync.core.decisions import read_decisions, refuse  # noqa: PLC0415 - only here
+
+        _, problems = read_decisions(wish.decided, engine.rules.fields.by_name)
+        if problems:
+            raise refuse(problems)
 
 
 def _go(wish: options.Wish, looking: Looking, shown: ShownIn, report: Report) -> Result | None:

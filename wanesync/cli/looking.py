@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from wanesync.cli import differences
 from wanesync.cli.screen import bars, console, plural, seconds
 from wanesync.core.model import Side
+from wanesync.store.whole_file import check_place
 
 if TYPE_CHECKING:
     from wanesync.config import Config
@@ -43,16 +44,20 @@ class Looking:
     _lock: RunLock = field(init=False)
 
     @contextmanager
-    def begin(self, config: Config, store: Store, *, writes: bool = False) -> Iterator[Report]:
+    def begin(
+        self, config: Config, store: Store, *, writes: bool = False, check: Callable[[Engine], None] = lambda _: None
+    ) -> Iterator[Report]:
         """The report, while nobody else compares; what it stands on is removed afterwards.
 
-        ``writes``: cursors are taken before, and what changed while it looked is read again.
+        ``writes``: cursors are taken before, and what changed while it looked is read again. ``check``: what can be
+        refused before anything is listed.
         """
         from wanesync.build import build_catch_up, build_engine, build_reconcile, snapshot_path  # noqa: PLC0415 - keeps --help fast
         from wanesync.engine.garbage import settle_down  # noqa: PLC0415 - as above
         from wanesync.engine.runlock import RunLock  # noqa: PLC0415 - as above
 
         self.engine = build_engine(config, store, tuple(Side))
+        check(self.engine)
         with RunLock(store, self.engine.name) as self._lock:
             path = str(self.snapshot or snapshot_path(config))
             self._rounds = build_reconcile(self.engine, path, parallel=self.parallel)
@@ -200,6 +205,12 @@ class ShownIn:
     html_file: Path | None
     show_values: bool = False
     as_json: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError for a file that cannot be made."""
+        for path in (self.csv_file, self.html_file):
+            if path is not None:
+                check_place(path)
 
     def show(self, report: Report) -> None:
         """On the screen or as JSON, and in the files asked for."""

@@ -10,6 +10,7 @@ import typer
 
 from wanesync.core.difference import Class
 from wanesync.core.errors import ConfigError
+from wanesync.store.whole_file import check_place
 
 DEFAULT_CREATES = 100
 """So many people are created without being asked for by number."""
@@ -92,7 +93,7 @@ class Wish:
     decided: bytes | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        """Raises ConfigError: options that exclude one another, or a file that cannot be read."""
+        """Raises ConfigError: options that exclude one another, a file that cannot be read or made."""
         given = {
             f"--{name.replace('_', '-')}"
             for name in self.__slots__
@@ -104,6 +105,8 @@ class Wish:
         idle = sorted(given & {option for way in ways for option in _IDLE[way]})
         if idle:
             raise ConfigError([f"{', '.join(idle)} would do nothing with {ways[0]}: leave it out"])
+        if self.plan_out is not None:
+            check_place(self.plan_out)
         if self.decisions is not None:
             object.__setattr__(self, "decided", _read(self.decisions))
 

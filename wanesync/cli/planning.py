@@ -29,6 +29,13 @@ def save_plan(engine: Engine, report: Report, path: Path, only: frozenset[Class]
     console(error=True).print(f"{path}: {counts}; {plural(saved.links, 'pair')} to be linked.", markup=False)
 
 
+def check_plan(engine: Engine, path: Path) -> None:
+    """Raises ConfigError for a plan that could not be applied, whatever is listed."""
+    from wanesync.engine.proposals import Proposals  # noqa: PLC0415 - keeps --help fast
+
+    Proposals(engine).check(path)
+
+
 def choose(engine: Engine, report: Report, path: Path) -> Chosen:
     """What is still as planned."""
     from wanesync.engine.proposals import Proposals  # noqa: PLC0415 - keeps --help fast

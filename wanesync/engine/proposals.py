@@ -30,7 +30,8 @@ from wanesync.core.proposal import (
 from wanesync.engine.comparison import Report
 from wanesync.engine.context import Engine
 from wanesync.store.findings import unpack_difference
-from wanesync.store.plan_file import PlanWriter, opened_plan, whole_file
+from wanesync.store.plan_file import PlanReader, PlanWriter, opened_plan
+from wanesync.store.whole_file import whole_file
 
 PINS = ("pin_portal", "pin_stripe_account", "pin_stripe_mode")
 MERELY = frozenset({"", "plain"})
@@ -87,17 +88,19 @@ class Proposals:
             out.end()
         return saved
 
+    def check(self, path: Path) -> None:
+        """Raises ``ConfigError``: another version, other accounts, another field map, an altered file."""
+        with opened_plan(path, self._sign) as plan:
+            self._check(plan)
+
     def choose(self, report: Report, path: Path, progress: Callable[[int], None]) -> Chosen:
         """What of a plan is still to be done, by a new and complete comparison, exactly as it was planned.
 
-        ``progress`` is told how many people or pairs were looked at. Raises ``ConfigError``: another version, other
-        accounts, another field map, an altered file.
+        ``progress`` is told how many people or pairs were looked at. Raises ``ConfigError`` as ``check`` does.
         """
         chosen = Chosen()
         with opened_plan(path, self._sign) as plan:
-            if problems := find_misfits(read_head(plan.head), self._head({})):
-                raise ConfigError(problems)
-            digest = plan.check()
+            digest = self._check(plan)
             for key in (str(json.loads(text)) for text in plan.links()):
                 kinds = report.snapshot.work_of(key)
                 if kinds and kinds <= MERELY:
@@ -116,6 +119,11 @@ class Proposals:
         counts = {"digest": digest, "keys": len(chosen.keys), "skipped": len(chosen.skipped)}
         self.engine.commit("proposal", lambda tx: tx.journal.add("plan", Side.HUBSPOT, "", "", counts))
         return chosen
+
+    def _check(self, plan: PlanReader) -> str:
+        if problems := find_misfits(read_head(plan.head), self._head({})):
+            raise ConfigError(problems)
+        return plan.check()
 
     # -- saving
 

@@ -6,8 +6,6 @@ It ends in a keyed digest of all that goes before it: an edited file is known as
 from __future__ import annotations
 
 import hashlib
-import os
-import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,27 +18,6 @@ NO_PLAN = "this is no plan of wanesync, or it was altered: make one with --plan-
 ALTERED = "the plan was altered since it was saved, or belongs to another database: make it again with --plan-out"
 Sign = Callable[[str], str]
 """The keyed hash of a text."""
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes its place when the block ends well, mode 0600. Raises ``ConfigError`` if it cannot be made."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except OSError as error:
-        raise ConfigError([f"cannot write {path}: {error.strerror}; is its folder there and writable?"]) from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            draft.replace(path)
-        except OSError as error:
-            raise ConfigError([f"cannot write {path}: {error.strerror}; give another name"]) from error
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 class PlanWriter:
