@@ -164,7 +164,8 @@ def _apply(bench: _Bench, before: dict[str, object]) -> dict[str, object]:
     earlier = len(bench.writes())
     with bench.stage.start("worker") as worker:
         worker.read_line()
-        cost = bench.run("reconcile", "--wait")
+        creations = count_class(before, [Class.CREATE_CUSTOMER, Class.CREATE_CONTACT])
+        cost = bench.run("reconcile", "--wait", "--max-creates", str(creations))
         worker.check()
     if cost.code:
         raise BenchFailed(f"wanesync reconcile --wait ended with {cost.code}: {cost.told[-500:]}")
