@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.bench.join import ENTRIES, Course, Outcome, table
+from tests.bench.join import ENTRIES, EXPORTS, Course, Outcome, table
 
 
 def test_our_join_opens_what_differs_and_nothing_else(tmp_path: Path) -> None:
@@ -16,6 +16,15 @@ def test_our_join_opens_what_differs_and_nothing_else(tmp_path: Path) -> None:
     assert told["join_s"] > 0
     assert 10 < cost.peak_rss_mb < 300
     assert cost.cpu_s > 0
+
+
+def test_what_the_other_engine_is_given_is_all_there_is(tmp_path: Path) -> None:
+    Course(tmp_path, "", 500).export()
+    assert {name: len((tmp_path / name).read_text().splitlines()) for name in EXPORTS} == {
+        "listed.csv": 1000,
+        "addresses.csv": 1000,
+        "links.csv": 495,
+    }
 
 
 def test_the_page_has_a_row_for_each_engine() -> None:

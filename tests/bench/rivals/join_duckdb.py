@@ -16,7 +16,7 @@ import duckdb
 LOAD = (
     """
     CREATE TABLE listed AS SELECT * FROM read_csv(?, header = false, columns = {'side': 'TINYINT', 'id': 'VARCHAR',
-        'hash': 'UUID', 'exact': 'UUID', 'other_id': 'VARCHAR', 'addresses': 'INTEGER', 'state': 'TINYINT'})
+        'hash': 'UUID', 'exact': 'UUID', 'other_id': 'VARCHAR', 'address': 'UUID', 'state': 'TINYINT'})
     """,
     """
     CREATE TABLE addresses AS SELECT * FROM read_csv(?, header = false, columns = {'hmac': 'UUID', 'side': 'TINYINT',
@@ -46,8 +46,8 @@ JOIN = (
     ) p
     JOIN listed c ON c.side = 0 AND c.id = p.contact
     JOIN listed s ON s.side = 1 AND s.id = p.customer
-    WHERE c.hash = s.hash AND c.addresses = 1 AND s.addresses = 1 AND c.other_id IS NULL AND s.other_id IS NULL
-      AND c.state <> 1 AND s.state <> 1
+    WHERE c.hash = s.hash AND c.address IS NOT NULL AND s.address = c.address
+      AND c.other_id IS NULL AND s.other_id IS NULL AND c.state <> 1 AND s.state <> 1
       AND NOT EXISTS (SELECT 1 FROM links k WHERE k.hubspot_id = c.id)
       AND NOT EXISTS (SELECT 1 FROM links k WHERE k.stripe_id = s.id)
       AND NOT EXISTS (SELECT 1 FROM opened o WHERE o.side = 0 AND o.id = c.id)
