@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from tests.acceptance.stage import Stage
 from wanesync.core.model import Side
+from wanesync.engine.runlock import NAME
 
 HUBSPOT, STRIPE = Side.HUBSPOT, Side.STRIPE
 ADA, BEN, NEW = "ada@example.com", "ben@example.com", "new@example.com"
@@ -66,7 +68,17 @@ def test_an_altered_plan_is_refused(stage: Stage, tmp_path: Path) -> None:
 
 
 def test_a_table_is_decided_and_given_back(stage: Stage, tmp_path: Path) -> None:
-    table = tmp_path / "all.csv"
+    table = decided(stage, tmp_path / "all.csv")
+    stage.work()
+    done(stage, "reconcile", "--decisions", str(table), "--wait")
+    stage.rest()
+    assert (stage.contact(ADA)["city"], stage.customer(BEN)["phone"]) == ("Oslo", "+12025550101")
+    assert stage.customer(NEW) == {}
+    assert stage.ask("diff")["counts"]["excluded"] == 1  # type: ignore[index] # a mapping
+
+
+def decided(stage: Stage, table: Path) -> Path:
+    """What Stripe says of Ada's city is right, and the new contact is left alone."""
     done(stage, "diff", "--csv", str(table), code=1)
     assert ADA not in table.read_text(), "masked"
     with table.open(encoding="utf-8", newline="") as file:
@@ -79,12 +91,7 @@ def test_a_table_is_decided_and_given_back(stage: Stage, tmp_path: Path) -> None
         out = csv.DictWriter(file, rows[0].keys())
         out.writeheader()
         out.writerows(rows)
-    stage.work()
-    done(stage, "reconcile", "--decisions", str(table), "--wait")
-    stage.rest()
-    assert (stage.contact(ADA)["city"], stage.customer(BEN)["phone"]) == ("Oslo", "+12025550101")
-    assert stage.customer(NEW) == {}
-    assert stage.ask("diff")["counts"]["excluded"] == 1  # type: ignore[index] # a mapping
+    return table
 
 
 def test_decisions_that_cannot_be_understood_do_nothing(stage: Stage, tmp_path: Path) -> None:
@@ -104,6 +111,35 @@ def test_a_baseline_links_and_writes_nothing_and_later_edits_flow(stage: Stage) 
     done(stage, "reconcile", "--only", "update_customer", "--wait")
     stage.rest()
     assert stage.customer(BEN)["address.city"] == "Rome"
+
+
+def killed(stage: Stage, failpoint: str, *command: str) -> None:
+    """Killed there, and the minute is over for which the killed run keeps others out."""
+    assert stage.run(*command, WANESYNC_FAILPOINT=f"{failpoint}:1").returncode == -signal.SIGKILL
+    stage.store.run(lambda tx: tx.settings.put(NAME, ""))
+
+
+@pytest.mark.parametrize("failpoint", ["reconcile.adopt.after", "decisions.before", "decisions.after"])
+def test_decisions_killed_and_given_again_end_the_same(stage: Stage, tmp_path: Path, failpoint: str) -> None:
+    table = decided(stage, tmp_path / "all.csv")
+    killed(stage, failpoint, "reconcile", "--decisions", str(table))
+    stage.work()
+    done(stage, "reconcile", "--decisions", str(table), "--wait")
+    stage.rest()
+    assert (stage.contact(ADA)["city"], stage.customer(BEN)["phone"]) == ("Oslo", "+12025550101")
+    assert stage.customer(NEW) == {}
+
+
+@pytest.mark.parametrize("failpoint", ["baseline.chunk.before", "baseline.chunk.after", "baseline.end.before"])
+def test_a_baseline_killed_and_run_again_ends_the_same(stage: Stage, failpoint: str) -> None:
+    killed(stage, failpoint, "reconcile", "--baseline")
+    stage.ask("reconcile", "--baseline")
+    counts = stage.ask("diff", code=1)["counts"]
+    assert (counts["update_customer"], counts["create_customer"]) == (0, 1)  # type: ignore[index] # a mapping
+    stage.work()
+    stage.rest()
+    assert (stage.customer(ADA)["address.city"], stage.contact(ADA)["city"]) == ("Oslo", "Lyon"), "both stay"
+    assert "phone" not in {name for _, _, changes in stage.writes(STRIPE) for name in changes}
 
 
 def test_contacts_it_creates_are_marked_and_no_others(stage: Stage) -> None:
