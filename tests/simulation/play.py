@@ -207,6 +207,7 @@ class Play:
         world, truth = self.world, self.world.truth
         known = len(truth.writes)
         waits = any(row["kind"] in (JobKind.READ, JobKind.WRITE) for row in world.eye.jobs.depth())
+        waits = waits or any(world.machine(side).next_delivery_ms() is not None for side in Side)
         world.say("user", world.crowd.act(world.now))
         if world.depth or waits:
             truth.hasty |= {write.seq for write in truth.writes[known:]}

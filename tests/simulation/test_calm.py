@@ -30,3 +30,7 @@ def test_an_edit_made_while_a_job_has_to_wait_is_hasty(*, waits: bool) -> None:
 
 def test_an_edit_made_while_a_refused_call_waits_is_none_that_waited_for_us() -> None:
     assert play_seed(4015194).violations == []
+
+
+def test_an_edit_made_while_a_refused_webhook_waits_is_none_that_waited_for_us() -> None:
+    assert play_seed(10013138).violations == []

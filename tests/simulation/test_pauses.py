@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.simulation.play import Play
+from tests.simulation.play import Play, play_seed
 from tests.simulation.test_regressions import stage
 from wanesync.core.model import Side
 from wanesync.sandbox.wire import Request, Response
@@ -155,3 +155,7 @@ def test_jobs_that_wait_for_a_read_do_not_ask_while_its_side_is_away() -> None:
         assert {world.truth.value((Side.STRIPE, row["id"]), "phone") for row in world.stripe.records()} == {
             "+12025550100"
         }
+
+
+def test_a_guest_begun_before_writes_were_off_is_not_sent_again_while_they_are() -> None:
+    assert play_seed(10013211).violations == []

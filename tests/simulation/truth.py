@@ -45,7 +45,7 @@ class Truth:
     """``raw``: what each living record holds. ``made``: records the engine created and the record they were made from.
 
     ``gone``: deleted records. ``survivor``: merged contact -> the one it lives on in. ``hasty``: edits (their
-    ``seq``) made while a call or a listing was under way, or a read or a write had to wait.
+    ``seq``) made while a call or a listing was under way, or a read, a write or a webhook had to wait.
     """
 
     fields: FieldMap

@@ -46,8 +46,9 @@ class Guests:
 
     def _intend(self, tx: Tx, job: Job) -> OwnWrite | None:
         """The open or new intent of a guest, or None when the job was ended otherwise."""
+        off = tx.settings.get(WRITES) == "off"
         opened = tx.writes.open_for_keys([job.key], Side.HUBSPOT)
-        if opened:
+        if opened and not off:
             return opened[0]
         hmac = split_key(job.key)[1]
         waiting = tx.purchases.get_many(tx.purchases.waiting_for_hmacs([hmac]))
@@ -56,11 +57,11 @@ class Guests:
         contact = any(side is Side.HUBSPOT for side, _ in carriers)
         links = tx.links.of_records([(Side.STRIPE, i) for i in customers]) if customers else []
         linked = any(link.state is LinkState.ACTIVE for link in links)
-        if not waiting or contact or linked or tx.tombstones.match([hmac]):
+        if not opened and (not waiting or contact or linked or tx.tombstones.match([hmac])):
             memory.wake_purchases(tx, sorted(waiting))
             finish(tx, job)
             return None
-        if tx.settings.get(WRITES) == "off":
+        if off:
             again(tx, job, DAY_MS, WRITES_OFF, fixed=True)
             return None
         unlisted = tx.settings.get(LISTED) is None
