@@ -248,8 +248,7 @@ def build_reconcile(engine: Engine, snapshot: str = MEMORY, *, parallel: bool = 
 def snapshot_path(config: Config) -> str:
     """Beside the SQLite database, else in the working directory, with a name for each database."""
     if not config.database.startswith("sqlite:"):
-        where = urlsplit(config.database)
-        place = f"{where.hostname}:{where.port}{where.path}"
+        place = config.database.rpartition("@")[2]  # without user and password: these may change
         return f"wanesync-{blake2b(place.encode(), digest_size=4).hexdigest()}.snapshot"
     path = config.database.removeprefix("sqlite:")
     return path if path == MEMORY else f"{path}.snapshot"

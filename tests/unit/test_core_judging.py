@@ -178,3 +178,14 @@ def test_a_part_of_a_name_is_held_by_the_whole() -> None:
 )
 def test_a_lost_answer_is_no_answer(answer: Answer | None, known: bool) -> None:
     assert is_answered(replace(write_of("", ""), answer=answer)) is known
+
+
+def test_a_part_of_an_address_that_went_out_with_another_part_is_judged_by_what_was_sent() -> None:
+    mine = replace(write_of("Old Street", "New Street", "street", STRIPE, answer=Answer.LOST), sent_ms=NOW_MS - 5_000)
+    theirs = EventRow("theirs", STRIPE, "updated", "cus_1", NOW_MS - 4_000, {"city": "Oslo"}, source="user:dashboard")
+    echo = EventRow(
+        "echo", STRIPE, "updated", "cus_1", NOW_MS - 1_000, {"city": "Rome", "street": "New Street"},
+        request_key="own-key",
+    )  # fmt: skip
+    outcome = judged([theirs, echo], [mine], seen(customer(city="Rome", street="New Street")))
+    assert "Oslo" in lost(outcome)

@@ -138,8 +138,6 @@ class Rounds:
                 self._turn()
             except (CallError, SideDown, StoreDown) as error:
                 log.warning("catch-up did not work", reason=str(error))
-            except Taken as error:
-                log.warning("the first listing waits", reason=str(error))
             except GuardError as error:
                 log.error("the first listing was stopped", reason=str(error))
                 self.list_first = False
@@ -151,8 +149,11 @@ class Rounds:
 
     def _turn(self) -> None:
         if self.list_first:
-            list_everything(self.engine, self.snapshot)
-            self.list_first = False
+            try:
+                list_everything(self.engine, self.snapshot)
+                self.list_first = False
+            except Taken as error:
+                log.warning("the first listing waits", reason=str(error))
         for side in self.sides:
             patience = self.every_ms if side in self._first_ms else min(JUST_NOW_MS, self.every_ms)
             if self.engine.store.run(lambda tx, s=side, p=patience: _claim(tx, s, p)):  # type: ignore[misc] # binds the loop's values

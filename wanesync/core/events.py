@@ -141,7 +141,9 @@ def _buried(seen: Seen, event: EventRow, own: OwnWrite, window: Sequence[EventRo
         newest = max(known, key=lambda e: (e.occurred_ms, e.received_ms), default=None)
         if newest is None or not newest.source.startswith("user") or not _after(event, newest):
             continue
-        theirs, before = newest.values[name], own.changes[name.partition("/")[0]].before
+        # A part of an address that goes out with the others is sent as it was known.
+        change = own.changes.get(name.partition("/")[0])
+        theirs, before = newest.values[name], value if change is None else change.before
         # Set after it had left, or before and not heard of yet: judged while it still stood, it vanishes only now.
         unseen = newest.occurred_ms >= own.sent_ms or not _says(name, before, theirs)
         if unseen and theirs != value and holds(seen, name, value):

@@ -25,6 +25,8 @@ MEMORY = ":memory:"
 TABLE = "snapshot"
 _CACHE_KIB = 32_768
 _ROWS = 100
+_GONE = 10_000
+"""Ids in one statement: each looks through all addresses."""
 _MARK = int.from_bytes(b"wane")
 """In the header of every snapshot: no other file is overwritten, whatever was given as its name."""
 _MARK_AT = 68
@@ -168,10 +170,11 @@ class Listed:
 
     def forget(self, side: Side, ids: Sequence[str]) -> None:
         """These are not there any more."""
-        marks = ",".join("?" * len(ids))
         with self.writing():
-            for table in ("listed", "addresses"):
-                self._db.execute(f"DELETE FROM {table} WHERE side = ? AND id IN ({marks})", (NUMBERS[side], *ids))  # noqa: S608 - names from this line
+            for some in (ids[at : at + _GONE] for at in range(0, len(ids), _GONE)):
+                marks = ",".join("?" * len(some))
+                for table in ("listed", "addresses"):
+                    self._db.execute(f"DELETE FROM {table} WHERE side = ? AND id IN ({marks})", (NUMBERS[side], *some))  # noqa: S608 - names from this line
 
     def count(self, side: Side) -> int:
         """How many records were listed."""

@@ -40,10 +40,10 @@ def check_place(path: Path) -> None:
 
 
 def _begin(path: Path) -> tuple[Path, int]:
-    if path.exists() and not path.is_file():
-        raise ConfigError([f"cannot write {path}: it is there and is no file; give another name"])
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
+        if path.exists() and not path.is_file():
+            raise ConfigError([f"cannot write {path}: it is there and is no file; give another name"])
+        draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         return draft, os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
         raise _refuse(path, error) from error
