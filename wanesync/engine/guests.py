@@ -47,17 +47,22 @@ class Guests:
     def _intend(self, tx: Tx, job: Job) -> OwnWrite | None:
         """The open or new intent of a guest, or None when the job was ended otherwise."""
         off = tx.settings.get(WRITES) == "off"
+        hmac = split_key(job.key)[1]
+        erased = bool(tx.tombstones.match([hmac]))
         opened = tx.writes.open_for_keys([job.key], Side.HUBSPOT)
         if opened and not off:
-            return opened[0]
-        hmac = split_key(job.key)[1]
+            if not erased:
+                return opened[0]
+            # It arrived and was deleted meanwhile: who was deleted is not made anew.
+            tx.writes.answer(opened[0].id, Answer.LOST)
+            opened = []
         waiting = tx.purchases.get_many(tx.purchases.waiting_for_hmacs([hmac]))
         carriers = tx.records.by_hmacs([hmac]).get(hmac, set())
         customers = [i for side, i in carriers if side is Side.STRIPE]
         contact = any(side is Side.HUBSPOT for side, _ in carriers)
         links = tx.links.of_records([(Side.STRIPE, i) for i in customers]) if customers else []
         linked = any(link.state is LinkState.ACTIVE for link in links)
-        if not opened and (not waiting or contact or linked or tx.tombstones.match([hmac])):
+        if not opened and (not waiting or contact or linked or erased):
             memory.wake_purchases(tx, sorted(waiting))
             finish(tx, job)
             return None
