@@ -345,7 +345,7 @@ def test_a_report_that_fails_leaves_the_older_one(name: str, tmp_path: Path) -> 
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [(name, "older")]
 
 
-@pytest.mark.parametrize("name", ["nowhere/a.csv", "."])
+@pytest.mark.parametrize("name", ["nowhere/a.csv", ".", "x" * 300])
 def test_a_place_that_cannot_be_written_is_said(name: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot write"):
         write_csv(Found(), tmp_path / name, show_values=False)
