@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.program import Program
-from tests.acceptance.stage import Stage
+from tests.acceptance.stage import LATER_MS, Stage
 from tests.chaos.recovery import Recoveries, find_running
 from wanesync.build import build_reconcile
 from wanesync.core.errors import StoreDown
@@ -64,6 +64,21 @@ def open_writes(stage: Stage) -> int:
 def end_lease(stage: Stage, owner: str) -> None:
     """Now rather than in six seconds."""
     stage.store.run(lambda tx: tx.processes.remove(owner))
+
+
+def read_everything(stage: Stage, side: Side) -> None:
+    """What a side's list of events names is read: later it would be news, and news revives what was given up."""
+    reader = stage.start("worker", "--side", side)
+    stage.until(lambda: "caught up" in reader.said.read_text(), "it has caught up")
+    stage.until(lambda: not _has_work(stage, side), "everything is read")
+    assert reader.stop() == 0
+
+
+def _has_work(stage: Stage, side: Side) -> bool:
+    with stage.store.reading() as tx:
+        due_ms = tx.jobs.next_due_ms(side)
+        running = any(row["running"] for row in tx.jobs.depth() if row["lane"] == side)
+        return running or (due_ms is not None and due_ms < tx.now_ms + LATER_MS)
 
 
 def stand_still(stage: Stage, failpoint: str) -> tuple[Program, str]:
@@ -188,6 +203,7 @@ def test_poison_runs_alone_is_dead_at_the_fifth_and_the_others_go_on(sqlite_url:
         for row in stage.sandbox.records(Side.STRIPE)[1:]:
             stage.edit(Side.STRIPE, "update", row["id"], phone="+12025550100")
         stage.reconcile()
+        read_everything(stage, Side.STRIPE)
         held = []
         for _ in range(POISON_DEAD):
             doomed = stage.start("worker", failpoint="contacts.batch_create.before:1")
