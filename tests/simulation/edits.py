@@ -148,19 +148,21 @@ def _is_excused(history: History, writes: list[Write], edit: Write, over: Write)
     held = [b for b in before if history.half(b, cell) == edit.new]
     if held and held[-1] is before[-1] and held[0].seq < edit.seq:
         return True  # set back to the base before anybody saw it
-    if "lost" in history.features and cell[0] is Side.HUBSPOT and not _was_told(history, edit):
+    if "lost" in history.features and cell[0] is Side.HUBSPOT and not _was_told(history, edit, over):
         return True  # its webhook never came, and HubSpot keeps no list
     return history.is_merged(cell[0], cell[1])
 
 
-def _was_told(history: History, edit: Write) -> bool:
-    """Whether an event of the edit was stored; of a name, an event of a part that it changed."""
+def _was_told(history: History, edit: Write, over: Write) -> bool:
+    """Whether an event of the edit was stored; of a name, an event of a part that it changed and we wrote over."""
     if edit.new in history.told.get(edit.cell, set()):
         return True
     side, record_id, name = edit.cell
-    pairs = zip(("firstname", "lastname"), _parts(edit.old), _parts(edit.new), strict=True)
+    parts = zip(("firstname", "lastname"), _parts(edit.old), _parts(edit.new), _parts(over.new), strict=True)
     return any(
-        new in history.told.get((side, record_id, f"{name}/{part}"), set()) for part, old, new in pairs if old != new
+        new in history.told.get((side, record_id, f"{name}/{part}"), set())
+        for part, old, new, after in parts
+        if new not in (old, after)
     )
 
 

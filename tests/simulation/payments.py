@@ -91,10 +91,12 @@ def _check_contact(world: World, payment: Payment, contact_id: str) -> None:
     )
     if payment.customer_id and linked:
         return
-    # A guest goes by address, a linked customer's too, and so does a customer who cannot be linked.
+    # A guest goes by address, a linked customer's too, and so does a customer who cannot be linked; what a contact
+    # was when the payment came is now a part of the one it was merged into.
     paid_by = {payment.email} if payment.email else _addresses(world, (Side.STRIPE, payment.customer_id))
     customers = {b.link.stripe_id for b in truth.bases if b.link.hubspot_id == contact_id}
-    near = _addresses(world, ref).union(*(_addresses(world, (Side.STRIPE, i)) for i in customers))
+    merged = [(Side.HUBSPOT, i) for i in truth.survivor if _end(world, i) == _end(world, contact_id)]
+    near = set().union(*(_addresses(world, r) for r in [ref, *merged, *((Side.STRIPE, i) for i in customers)]))
     if paid_by & near:
         return
     world.blame("a payment is on the wrong contact")
