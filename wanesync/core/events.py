@@ -151,6 +151,23 @@ def _buried(seen: Seen, event: EventRow, own: OwnWrite, window: Sequence[EventRo
     return lost
 
 
+def was_edited_upon(own: OwnWrite, name: str, value: str, window: Sequence[EventRow]) -> bool:
+    """Whether events tell that a write of ours arrived, and that ``value`` is what a person set after it.
+
+    ``window``: the stored events of the record it went to. Stripe's tell what stood there before: that settles the
+    order within one second.
+    """
+    after = own.changes[name].after
+    told = [e for e in window if name in e.values]
+    if own.side is Side.STRIPE:
+        echoes = [e for e in told if e.request_key == own.key]
+    else:
+        echoes = [e for e in told if not e.source.startswith("user") and e.values[name] == after]
+    theirs = [e for e in told if e.source.startswith("user") and not e.request_key and e.values[name] == value]
+    upon = [e for e in theirs for echo in echoes if _after(e, echo) or e.previous.get(name, value) == after]
+    return any(not any(_after(other, e) for other in told) for e in upon)
+
+
 def _vanished(seen: Seen, event: EventRow, name: str, window: Sequence[EventRow], recent: Sequence[OwnWrite]) -> bool:
     value = event.values[name]
     field_name = name.partition("/")[0]

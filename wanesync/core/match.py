@@ -19,9 +19,11 @@ class Scene:
     ``links``: every link, of any state, of any of them. ``holders``: address hash -> link key of the
     open create intent that holds it. ``creates``: unanswered or given-up creates of the key's
     records, whose record may have turned up. ``reading``: records a read of which is under way or
-    wanted. ``late``: (side, id, field) whose value is our own late write. ``held``: link id -> field
-    -> what the brake holds back. ``paused``: field -> the hold of the operator who stopped it.
-    ``stopped``: (link id, field) -> the hold that stops it in this very pass.
+    wanted. ``late``: (side, id, field) whose value is our own late write. ``landed``: link id -> field
+    -> what a write of ours without an answer made of the two halves of its base: it arrived, and a
+    person edited on top of it. ``held``: link id -> field -> what the brake holds back. ``paused``:
+    field -> the hold of the operator who stopped it. ``stopped``: (link id, field) -> the hold that
+    stops it in this very pass.
     """
 
     key: str
@@ -32,6 +34,7 @@ class Scene:
     tombstones: frozenset[str] = frozenset()
     reading: frozenset[Ref] = frozenset()
     late: frozenset[tuple[Side, str, str]] = frozenset()
+    landed: Mapping[str, Mapping[str, Halves]] = field(default_factory=dict)
     held: Mapping[str, Mapping[str, Held]] = field(default_factory=dict)
     paused: Mapping[str, str] = field(default_factory=dict)
     stopped: Mapping[tuple[str, str], str] = field(default_factory=dict)

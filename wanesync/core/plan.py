@@ -222,7 +222,8 @@ class _Draft:
         late = {(side, name) for side, i, name in self.scene.late if i in (contact.id, customer.id)}
         free, held = self._address_free(contact, link), self.scene.held.get(link.id, {})
         stops = self.scene.stops_of(link.id)
-        pair = Pair(contact.record, customer.record, link.base, late, link.parked, free, held, stops)
+        base = {**link.base, **self.scene.landed.get(link.id, {})}
+        pair = Pair(contact.record, customer.record, base, late, link.parked, free, held, stops)
         merged = merge(pair, self.rules.fields, self.rules.differ)
         self._remember(link, merged)
         for side in Side:

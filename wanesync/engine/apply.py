@@ -21,7 +21,7 @@ from wanesync.engine.context import Call, Engine
 from wanesync.engine.finding import Finding
 from wanesync.engine.intents import Draft, Intent, Pass
 from wanesync.engine.judging import judge_records
-from wanesync.engine.origin import suspects
+from wanesync.engine.origin import find_landed, suspects
 from wanesync.engine.outcome import again, finish, finish_all, wait_turn
 from wanesync.engine.scene import key_of, load_scenes
 from wanesync.engine.sending import Sending
@@ -144,10 +144,14 @@ class Apply:
 
     # Everything one round knows of a job: splitting it would only hide that.
     def _is_suspect(self, tx: Tx, job: Job, scene: Scene, outcome: Plan, round_: Pass, calls: list[Call]) -> bool:  # noqa: PLR0913, PLR0917
-        """A value that may be a late write of our own is not planned from before its origin is known."""
+        """A value that may be a late write of our own is not planned from before its origin is known.
+
+        And what such a write made of the base counts where a person edited on top of it.
+        """
         found = suspects(self.engine, tx, scene, outcome, round_.origins)
-        if found.late:
-            scene.late = scene.late | found.late
+        landed = find_landed(tx, scene, outcome)
+        if found.late or landed:
+            scene.late, scene.landed = scene.late | found.late, landed
             fresh = self._plan(tx, scene)
             memory.remember_all(tx, [(fresh, Priority(job.priority))])
             decided = self._decide(tx, job, scene, fresh, round_)

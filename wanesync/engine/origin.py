@@ -1,6 +1,7 @@
-"""Late writes: a value equal to an own write whose answer we never got is not planned from until its origin is known.
+"""Writes whose answer we never got: whether a value is one that came late, and whether a person edited on top of one.
 
-CORRECTNESS section 6. Never by value alone: a person may set a value back.
+A value equal to such a write is not planned from until its origin is known (CORRECTNESS section 6). Never by value
+alone: a person may set a value back.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from wanesync.core.action import Plan
-from wanesync.core.events import OWN_WRITE_AGE_MS, holds, is_answered
+from wanesync.core.events import OWN_WRITE_AGE_MS, holds, is_answered, was_edited_upon
 from wanesync.core.match import Scene
-from wanesync.core.model import Change, OwnWrite, Seen, Side, WriteKind
+from wanesync.core.model import Change, Halves, OwnWrite, Seen, Side, WriteKind
 from wanesync.engine.context import Engine
 from wanesync.store.store import Tx
 
@@ -60,9 +61,8 @@ def suspects(engine: Engine, tx: Tx, scene: Scene, plan: Plan, origins: Origins)
 
 
 def _matching(engine: Engine, tx: Tx, seen: Seen, planned: Mapping[str, Change]) -> Iterator[tuple[Spot, OwnWrite]]:
-    recent = tx.writes.recent(seen.side, [seen.id], tx.now_ms - OWN_WRITE_AGE_MS).get(seen.id, [])
-    for own in recent:
-        if is_answered(own) or own.kind is not WriteKind.UPDATE:
+    for own in tx.writes.unanswered(seen.side, seen.id, tx.now_ms - OWN_WRITE_AGE_MS):
+        if own.kind is not WriteKind.UPDATE:
             continue
         for name, change in own.changes.items():
             spec = engine.rules.fields.by_name.get(name)
@@ -82,3 +82,55 @@ def _told_by_event(tx: Tx, seen: Seen, spot: Spot, own: OwnWrite) -> bool | None
     if seen.side is Side.STRIPE:
         return newest.request_key == own.key
     return None if not newest.source.startswith("user") else False
+
+
+def find_landed(tx: Tx, scene: Scene, plan: Plan) -> dict[str, dict[str, Halves]]:
+    """Link id -> field -> what an unanswered write made of the base, where a person edited upon it.
+
+    Without this the edit would look like one made beside the write, and the older one might win.
+    """
+    found: dict[str, dict[str, Halves]] = {}
+    for action in plan.actions.values():
+        ends = {action.side: action.target_id}
+        if any(conflict.kind == "policy" for conflict in action.conflicts):
+            ends[action.side.other] = action.source_id
+        for side, record_id in ends.items():
+            seen = scene.get(side, record_id)
+            if action.kind is not WriteKind.UPDATE or seen is None:
+                continue
+            for own in tx.writes.unanswered(side, record_id, tx.now_ms - OWN_WRITE_AGE_MS):
+                for name in own.changes.keys() & action.changes.keys() if own.link_id == action.link_id else ():
+                    if _fits(scene, own, name) and _is_newest(tx, own, name) and _is_edited(tx, seen, own, name):
+                        after, source = own.changes[name].after, own.changes[name].source
+                        halves = (after, source) if side is Side.HUBSPOT else (source, after)
+                        found.setdefault(action.link_id, {})[name] = halves
+    return found
+
+
+def _fits(scene: Scene, own: OwnWrite, name: str) -> bool:
+    """Whether the base is still the one it was planned from."""
+    bases = [link.base for link in scene.links if link.id == own.link_id and name in link.base]
+    return all(base[name][0 if own.side is Side.HUBSPOT else 1] == own.changes[name].before for base in bases)
+
+
+def _is_newest(tx: Tx, own: OwnWrite, name: str) -> bool:
+    """Whether nothing of ours touched the field after it, on either side, and nothing answered wrote the same."""
+    ends = {own.side: own.target_id, own.side.other: own.source_id}
+    recent = [
+        other
+        for side, record_id in ends.items()
+        for others in tx.writes.recent(side, [record_id], tx.now_ms - OWN_WRITE_AGE_MS).values()
+        for other in others
+        if name in other.changes and other.id != own.id
+    ]
+    after = own.changes[name].after
+    return not any(
+        (other.sent_ms, other.id) > (own.sent_ms, own.id)
+        or (other.side is own.side and is_answered(other) and other.changes[name].after == after)
+        for other in recent
+    )
+
+
+def _is_edited(tx: Tx, seen: Seen, own: OwnWrite, name: str) -> bool:
+    window = tx.events.window(seen.side, seen.id, own.sent_ms - OWN_WRITE_AGE_MS)
+    return was_edited_upon(own, name, seen.record.values.get(name, ""), window)

@@ -499,6 +499,11 @@ SELECT DISTINCT key FROM own_writes WHERE side = :side AND key IN (:keys);
 SELECT id, side, kind, link_key, source_id, target_id, key, data, link_id, sent_ms, answer, generation
 FROM own_writes WHERE side = :side AND target_id IN (:ids) AND sent_ms >= :since_ms ORDER BY sent_ms, id;
 
+-- name: unanswered_writes
+SELECT id, side, kind, link_key, source_id, target_id, key, data, link_id, sent_ms, answer, generation
+FROM own_writes WHERE side = :side AND target_id IN (:ids) AND sent_ms >= :since_ms AND answer IN ('', 'lost')
+ORDER BY sent_ms, id;
+
 -- name: open_writes
 SELECT id, side, kind, link_key, source_id, target_id, key, data, link_id, sent_ms, answer, generation
 FROM own_writes WHERE answer = '' ORDER BY id LIMIT :limit;

@@ -1,0 +1,108 @@
+"""A write of ours arrived, its answer was lost, a person edited on top of it: that edit is the newer one and wins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.simulation.play import Play
+from tests.simulation.test_regressions import pair_of, stage
+from tests.unit.core_builders import HUBSPOT, STRIPE
+from wanesync.core.events import was_edited_upon
+from wanesync.core.model import Answer, Change, EventRow, OwnWrite, Side, WriteKind
+from wanesync.sandbox.faults import Faults
+
+# Of each owner a field: in a dispute its value would win.
+NAMES = ("company", "city")
+SENT_MS = 1_800_000_000_500
+
+
+@contextmanager
+def answer_lost(side: Side, name: str) -> Iterator[tuple[Play, dict[Side, str]]]:
+    """A pair whose field went from A to B on the other side, and to B here by a write nobody answered."""
+    with stage() as play:
+        world = play.world
+        ids = dict(zip(Side, pair_of(play), strict=True))
+        edit(play, side.other, ids, name, "A")
+        play.play()
+        machine = world.hubspot if side is HUBSPOT else world.stripe
+        edit(play, side.other, ids, name, "B")
+        machine.set_faults(Faults(lost_answer=1.0))
+        while world.truth.value((side, ids[side]), name) != "B" and play.step():
+            world.truth.drain()
+        machine.set_faults(Faults())
+        yield play, ids
+
+
+def edit(play: Play, side: Side, ids: dict[Side, str], name: str, value: str) -> None:
+    world = play.world
+    machine = world.hubspot if side is HUBSPOT else world.stripe
+    attribute = {"company": "business_name", "city": "address.city"}[name] if side is STRIPE else name
+    machine.edit("update", ids[side], {attribute: value}, world.now)
+    world.truth.drain()
+
+
+def kept(play: Play, ids: dict[Side, str]) -> set[str]:
+    with play.world.store.reading() as tx:
+        return {row.conflict.value for side in Side for row in tx.conflicts.of_record(side, ids[side])}
+
+
+@pytest.mark.parametrize("side", list(Side))
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("value", ["C", "A"], ids=["another value", "what stood there before"])
+def test_an_edit_on_top_of_a_write_without_an_answer_wins(side: Side, name: str, value: str) -> None:
+    with answer_lost(side, name) as (play, ids):
+        world = play.world
+        # Stripe tells whole seconds.
+        world.sleep(1_500)
+        edit(play, side, ids, name, value)
+        play.play()
+        assert [world.truth.value((at, ids[at]), name) for at in Side] == [value, value]
+        # What it replaced may be kept, too: nobody had told us yet that it had arrived.
+        assert kept(play, ids) <= {"B"}
+
+
+@pytest.mark.parametrize("side", list(Side))
+@pytest.mark.parametrize("name", NAMES)
+def test_an_edit_on_both_sides_is_still_a_dispute(side: Side, name: str) -> None:
+    with answer_lost(side, name) as (play, ids):
+        world = play.world
+        world.sleep(1_500)
+        edit(play, side, ids, name, "C")
+        edit(play, side.other, ids, name, "D")
+        play.play()
+        owner = world.fields.by_name[name].owner
+        wins, loses = ("C", "D") if owner is side else ("D", "C")
+        assert [world.truth.value((at, ids[at]), name) for at in Side] == [wins, wins]
+        assert loses in kept(play, ids)
+
+
+def own_write(side: Side) -> OwnWrite:
+    changes = {"city": Change("A", "B", "B")}
+    return OwnWrite("own", side, WriteKind.UPDATE, "contact:1", "1", "1", "k", "{}", changes, answer=Answer.LOST)
+
+
+def told(side: Side, value: str, after_ms: int, *, ours: bool = False, before: str = "") -> EventRow:
+    key = "k" if ours and side is STRIPE else ""
+    source = "own" if ours else "user"
+    previous = {"city": before} if before else {}
+    at_ms = SENT_MS + after_ms
+    return EventRow(f"{value}{at_ms}", side, "updated", "1", at_ms, {"city": value}, previous, key, source)
+
+
+@pytest.mark.parametrize("side", list(Side))
+def test_only_events_tell_that_an_edit_is_the_newer_one(side: Side) -> None:
+    own, echo = own_write(side), told(side, "B", 100, ours=True)
+    assert was_edited_upon(own, "city", "C", [echo, told(side, "C", 2_000)])
+    assert not was_edited_upon(own, "city", "C", [told(side, "C", 2_000)])  # it may still come
+    assert not was_edited_upon(own, "city", "C", [echo])  # nobody knows who set it
+    assert not was_edited_upon(own, "city", "C", [told(side, "C", -2_000), echo])
+    assert not was_edited_upon(own, "city", "C", [echo, told(side, "C", 2_000), told(side, "D", 4_000)])
+
+
+def test_what_stood_there_before_settles_the_order_within_a_second_of_stripe() -> None:
+    own, echo = own_write(STRIPE), told(STRIPE, "B", 100, ours=True)
+    assert not was_edited_upon(own, "city", "C", [echo, told(STRIPE, "C", 200)])
+    assert was_edited_upon(own, "city", "C", [echo, told(STRIPE, "C", 200, before="B")])
