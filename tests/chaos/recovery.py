@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from wanesync.core.errors import StoreDown
 from wanesync.core.job import Job, JobState
@@ -14,9 +14,12 @@ from wanesync.store.store import Store, Tx
 
 def find_running(store: Store, owner: str) -> list[Job]:
     """The jobs leased to a process. Raises StoreDown."""
-    # The query takes locks, which Postgres allows only to those who may write.
-    with store.transaction() as tx:
-        return [job_of(row) for row in tx.jobs._session.rows("running_of_owner", owner=owner)]
+    with store.reading() as tx:
+        session = tx.jobs._session
+        query = session.queries["running_of_owner"]
+        # Who only looks must not wait for the locks of a process that stands still.
+        looking = replace(query, text=query.text.replace("FOR UPDATE", ""))
+        return [job_of(row) for row in session._execute(looking, {"owner": owner})]
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
@@ -312,3 +313,25 @@ def test_two_processes_never_pass_the_limit_in_any_second(database_url: str) -> 
     assert worst >= 0.9 * LIMIT, "the budget is used"
     assert min(len(slots) for slots in found) > 5, "both got their share"
     assert len(set(due)) == len(due)
+
+
+def test_nobody_waits_for_a_lock_that_is_just_being_taken_or_dropped(postgres_url: str) -> None:
+    # On SQLite one transaction writes at a time: there is nothing to wait for.
+    keys = [make_key("k001")]
+    with (
+        closing(open_store(postgres_url, keys, migrate=True)) as here,
+        closing(open_store(postgres_url, keys)) as there,
+    ):
+
+        def is_free() -> bool:
+            with there.transaction() as tx:
+                return tx.locks.take("contact:1", "two", "b", tx.now_ms + 60_000)
+
+        here.run(lambda tx: tx.processes.beat("a", "all", 1))
+        with here.transaction() as tx:
+            tx.locks.take("contact:1", "one", "a", tx.now_ms + 60_000)
+            assert not is_free()
+        with here.transaction() as tx:
+            tx.locks.drop("one")
+            assert not is_free()
+        assert is_free()

@@ -17,7 +17,7 @@ from tests.unit.core_builders import FIELDS, HUBSPOT, RULES, STRIPE, contact, cu
 from wanesync.core.events import judge, read_stripe_events
 from wanesync.core.match import Scene
 from wanesync.core.merge import Pair, merge
-from wanesync.core.model import Answer, Change, Conflict, EventRow, OwnWrite, Record, WriteKind
+from wanesync.core.model import Answer, Change, Conflict, EventRow, OwnWrite, Record, Side, WriteKind
 from wanesync.core.plan import plan
 from wanesync.core.ports import CustomerAnswer, Timing
 from wanesync.core.purchases import PurchaseState
@@ -218,6 +218,31 @@ def test_a_guest_whose_new_contact_got_another_address_before_we_heard_of_it_is_
         world.truth.drain()
         play.play()
         assert [record["id"] for record in world.hubspot.records()] == [row["id"]]
+
+
+@pytest.mark.parametrize("side", [HUBSPOT, STRIPE])
+def test_nothing_is_made_for_a_record_that_was_deleted_while_its_creation_could_not_be_sent(side: Side) -> None:
+    with stage() as play:
+        world = play.world
+        here, there = (world.stripe, world.hubspot) if side is HUBSPOT else (world.hubspot, world.stripe)
+        there.set_faults(Faults(error_503=1.0))
+        record_id = here.edit("create", None, {"email": "p0@example.com"}, world.now)
+        while not _open_writes(play) and play.step():
+            pass
+        here.edit("delete", record_id, {}, world.now)
+        world.truth.drain()
+        until_ms = world.now + MINUTE_MS
+        while world.now < until_ms and play.step():
+            pass
+        there.set_faults(Faults())
+        play.play()
+        assert there.records() == []
+        assert _open_writes(play) == 0
+
+
+def _open_writes(play: Play) -> int:
+    with play.world.store.reading() as tx:
+        return tx.writes.count_open()
 
 
 def test_an_id_that_another_contact_carries_does_not_ride_along() -> None:

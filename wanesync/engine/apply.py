@@ -64,10 +64,24 @@ class Apply:
         for own in tx.writes.open_for_keys([job.key for job in held], lane):
             opened.setdefault(own.link_key, []).append(own)
         fresh = [job for job in held if job.key not in opened]
+        fresh += self._give_up_gone(tx, held, opened)
         resend, reread, look = self._settle(tx, held, opened)
         calls = [*look, *self.finding.reread(tx, lane, reread, opened)]
         intents = self.plan_jobs(tx, fresh, Pass({job.id: job.key for job in fresh}), calls)
         return calls + self.sending.send(tx, lane, [*resend, *intents])
+
+    def _give_up_gone(self, tx: Tx, jobs: Sequence[Job], opened: dict[str, list[OwnWrite]]) -> list[Job]:
+        """Jobs whose contact is not to be made any more: its customer was deleted before anybody answered.
+
+        Should it have been made all the same, its own event tells, and it is known by the intent it carries.
+        """
+        gone = []
+        for job in jobs:
+            owns = opened.get(job.key, ())
+            if owns and owns[0].side is Side.HUBSPOT and all(_is_source_gone(tx, own) for own in owns):
+                self._give_up(tx, job, opened.pop(job.key))
+                gone.append(job)
+        return gone
 
     def _settle(
         self, tx: Tx, jobs: Sequence[Job], opened: Mapping[str, list[OwnWrite]]
@@ -77,7 +91,8 @@ class Apply:
         off = bool(opened) and tx.settings.get(WRITES) == "off"
         for job in jobs:
             creates = [own for own in opened.get(job.key, ()) if own.kind is WriteKind.CREATE]
-            if creates and job.lane is Side.STRIPE and tx.now_ms - made_ms(creates[0].id) > KEY_LIFE_MS:
+            old = bool(creates) and tx.now_ms - made_ms(creates[0].id) > KEY_LIFE_MS
+            if creates and job.lane is Side.STRIPE and (old or _is_source_gone(tx, creates[0])):
                 look.append(self.finding.look_for(job, creates[0]))
             elif creates and off:
                 again(tx, job, DAY_MS, WRITES_OFF, fixed=True)
@@ -238,6 +253,12 @@ class Apply:
                     records[at][merged_id] = scene.key
         judge_records(self.engine, tx, records)
         finish_all(tx, [job for job, _, _ in ended])
+
+
+def _is_source_gone(tx: Tx, own: OwnWrite) -> bool:
+    """Whether a creation is one for a record that was deleted since."""
+    seen = tx.records.get(own.side.other, own.source_id) if own.kind is WriteKind.CREATE else None
+    return seen is not None and seen.deleted
 
 
 def _number_creates(tx: Tx, planned: Sequence[tuple[Job, Scene, Plan]]) -> None:

@@ -27,7 +27,7 @@ _LISTEN_S = 0.5
 # Any number will do, as long as only our migrations use it.
 _MIGRATION_LOCK = 7_265_001
 # A process that stands still inside a transaction must not keep the others from its jobs for the ten seconds promised.
-_PATIENCE = "SET statement_timeout = 30000; SET lock_timeout = 5000; SET idle_in_transaction_session_timeout = 8000"
+_PATIENCE = "SET statement_timeout = 30000; SET lock_timeout = 3000; SET idle_in_transaction_session_timeout = 3000"
 # A plan is kept from a time when its tables were almost empty, and then reads all of them: only plans that stay good.
 _PLANS = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off"
 _COLLISIONS = (errors.SerializationFailure, errors.DeadlockDetected)

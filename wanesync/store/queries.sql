@@ -415,8 +415,12 @@ DELETE FROM processes WHERE name = :name;
 -- name: forget_processes
 DELETE FROM processes WHERE heartbeat_ms < :before_ms;
 
+-- Nobody waits for a lock: who waits while holding rows another one wants is in a deadlock, which costs both a second.
 -- name: take_lock
-INSERT INTO locks (key, token, owner, until_ms) VALUES (:key, :token, :owner, :until_ms)
+INSERT INTO locks (key, token, owner, until_ms) SELECT :key, :token, :owner, :until_ms
+WHERE NOT EXISTS (
+    SELECT 1 FROM locks h WHERE h.key = :key AND h.token <> :token AND h.until_ms > :now AND EXISTS (
+        SELECT 1 FROM processes q WHERE q.name = h.owner AND q.heartbeat_ms > :fresh_ms)) /* unless being taken :key */
 ON CONFLICT (key) DO UPDATE SET token = excluded.token, owner = excluded.owner, until_ms = excluded.until_ms
 WHERE locks.until_ms <= :now OR locks.token = excluded.token OR NOT EXISTS (
     SELECT 1 FROM processes p WHERE p.name = locks.owner AND p.heartbeat_ms > :fresh_ms)

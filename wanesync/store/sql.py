@@ -22,6 +22,9 @@ _TARGET = re.compile(r"\b(?:INTO|UPDATE|FROM) (\w+)")
 _WORD = re.compile(r"\w+")
 _SKIP_LOCKED = "/* skip locked */"
 _LOCK = "/* lock */"
+_UNLESS_TAKEN = re.compile(r"/\* unless being taken (:\w+) \*/")
+# Until the end of the transaction; two keys of one hash only stand back for each other now and then.
+_TRY = r"AND pg_try_advisory_xact_lock(hashtextextended(\1, 0))"
 
 
 class Dialect(StrEnum):
@@ -79,11 +82,11 @@ def compile_query(name: str, text: str, dialect: Dialect) -> Query:
     words = frozenset(_WORD.findall(text))
     target = _TARGET.search(text)
     if dialect is Dialect.SQLITE:
-        text = text.replace(_SKIP_LOCKED, "").replace(_LOCK, "")
+        text = _UNLESS_TAKEN.sub("", text.replace(_SKIP_LOCKED, "").replace(_LOCK, ""))
         text = _LIST.sub(r"IN (SELECT value FROM json_each(:\1))", text)
     else:
         text = text.replace(_SKIP_LOCKED, "FOR UPDATE SKIP LOCKED").replace(_LOCK, "FOR UPDATE").replace("%", "%%")
-        text = _LIST.sub(r"= ANY(:\1)", text)
+        text = _LIST.sub(r"= ANY(:\1)", _UNLESS_TAKEN.sub(_TRY, text))
         text = _PARAMETER.sub(r"%(\1)s", text)
     return Query(name, text, lists, writes, returns, target[1] if target else "", words)
 
