@@ -322,3 +322,7 @@ def test_what_stands_where_the_owner_s_name_could_not_be_told_is_kept_if_it_was_
 
 def test_a_heartbeat_that_ended_a_gap_unacknowledged_leaves_no_jobs_in_nobodys_hands() -> None:
     assert play_seed(4016774).violations == []
+
+
+def test_a_late_write_is_known_for_one_however_long_the_other_side_was_away() -> None:
+    assert play_seed(20010096).violations == []

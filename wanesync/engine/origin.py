@@ -55,13 +55,15 @@ def suspects(engine: Engine, tx: Tx, scene: Scene, plan: Plan, origins: Origins)
             ours = True if spot in origins.ours else _told_by_event(tx, seen, spot, own)
             if ours:
                 late.add(spot)
-            elif ours is None:
+            elif ours is None and (side is Side.HUBSPOT or own.sent_ms >= tx.now_ms - OWN_WRITE_AGE_MS):
+                # HubSpot can be asked at any time. Stripe's event comes soon, or it was none of ours.
                 unknown.add(spot)
     return Suspects(frozenset(late), frozenset(unknown))
 
 
 def _matching(engine: Engine, tx: Tx, seen: Seen, planned: Mapping[str, Change]) -> Iterator[tuple[Spot, OwnWrite]]:
-    for own in tx.writes.unanswered(seen.side, seen.id, tx.now_ms - OWN_WRITE_AGE_MS):
+    # However old: a side that was away may keep what was edited meanwhile from being planned for long.
+    for own in tx.writes.unanswered(seen.side, seen.id):
         if own.kind is not WriteKind.UPDATE:
             continue
         for name, change in own.changes.items():
@@ -98,7 +100,7 @@ def find_landed(tx: Tx, scene: Scene, plan: Plan) -> dict[str, dict[str, Halves]
             seen = scene.get(side, record_id)
             if action.kind is not WriteKind.UPDATE or seen is None:
                 continue
-            for own in tx.writes.unanswered(side, record_id, tx.now_ms - OWN_WRITE_AGE_MS):
+            for own in tx.writes.unanswered(side, record_id):
                 for name in own.changes.keys() & action.changes.keys() if own.link_id == action.link_id else ():
                     if _fits(scene, own, name) and _is_newest(tx, own, name) and _is_edited(tx, seen, own, name):
                         after, source = own.changes[name].after, own.changes[name].source
@@ -119,7 +121,7 @@ def _is_newest(tx: Tx, own: OwnWrite, name: str) -> bool:
     recent = [
         other
         for side, record_id in ends.items()
-        for others in tx.writes.recent(side, [record_id], tx.now_ms - OWN_WRITE_AGE_MS).values()
+        for others in tx.writes.recent(side, [record_id], own.sent_ms - OWN_WRITE_AGE_MS).values()
         for other in others
         if name in other.changes and other.id != own.id
     ]

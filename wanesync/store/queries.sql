@@ -505,7 +505,7 @@ FROM own_writes WHERE side = :side AND target_id IN (:ids) AND sent_ms >= :since
 
 -- name: unanswered_writes
 SELECT id, side, kind, link_key, source_id, target_id, key, data, link_id, sent_ms, answer, generation
-FROM own_writes WHERE side = :side AND target_id IN (:ids) AND sent_ms >= :since_ms AND answer IN ('', 'lost')
+FROM own_writes WHERE side = :side AND target_id = :target_id AND sent_ms > 0 AND answer IN ('', 'lost')
 ORDER BY sent_ms, id;
 
 -- name: open_writes

@@ -162,10 +162,9 @@ class OwnWrites:
                 found[row[5]].append(self._write(row))
         return dict(found)
 
-    def unanswered(self, side: Side, target_id: str, since_ms: int) -> list[OwnWrite]:
-        """What we sent to a record at or after a time and got no answer to, open or given up; the oldest first."""
-        rows = self._session.rows("unanswered_writes", side=side, ids=[target_id], since_ms=max(since_ms, 1))
-        return [self._write(row) for row in rows]
+    def unanswered(self, side: Side, target_id: str) -> list[OwnWrite]:
+        """What we sent to a record and got no answer to, open or given up; the oldest first."""
+        return [self._write(row) for row in self._session.rows("unanswered_writes", side=side, target_id=target_id)]
 
     def open_all(self, limit: int) -> list[OwnWrite]:
         """Open intents, the oldest first."""
