@@ -155,14 +155,15 @@ def was_edited_upon(own: OwnWrite, name: str, value: str, window: Sequence[Event
     """Whether events tell that a write of ours arrived, and that ``value`` is what a person set after it.
 
     ``window``: the stored events of the record it went to. Stripe's tell what stood there before: that settles the
-    order within one second.
+    order within one second. HubSpot's do not name the request: that one set the value after it had left will do.
     """
     after = own.changes[name].after
     told = [e for e in window if name in e.values]
     if own.side is Side.STRIPE:
         echoes = [e for e in told if e.request_key == own.key]
     else:
-        echoes = [e for e in told if not e.source.startswith("user") and e.values[name] == after]
+        others = [e for e in told if not e.source.startswith("user")]
+        echoes = [e for e in others if e.values[name] == after and e.occurred_ms >= own.sent_ms]
     theirs = [e for e in told if e.source.startswith("user") and not e.request_key and e.values[name] == value]
     upon = [e for e in theirs for echo in echoes if _after(e, echo) or e.previous.get(name, value) == after]
     return any(not any(_after(other, e) for other in told) for e in upon)

@@ -222,17 +222,15 @@ class _Draft:
         late = {(side, name) for side, i, name in self.scene.late if i in (contact.id, customer.id)}
         free, held = self._address_free(contact, link), self.scene.held.get(link.id, {})
         stops = self.scene.stops_of(link.id)
-        base = {**link.base, **self.scene.landed.get(link.id, {})}
-        pair = Pair(contact.record, customer.record, base, late, link.parked, free, held, stops)
+        if landed := self.scene.landed.get(link.id):
+            link = self._put(replace(link, base={**link.base, **landed}))
+        pair = Pair(contact.record, customer.record, link.base, late, link.parked, free, held, stops)
         merged = merge(pair, self.rules.fields, self.rules.differ)
         self._remember(link, merged)
         for side in Side:
             if merged.writes[side]:
-                target, source = pair.record_id(side), pair.record_id(side.other)
-                conflicts = tuple(merged.conflicts[side])
-                self.plan.actions[side] = Action(
-                    side, WriteKind.UPDATE, source, target, merged.writes[side], conflicts, link.id
-                )
+                ends, conflicts = (pair.record_id(side.other), pair.record_id(side)), tuple(merged.conflicts[side])
+                self.plan.actions[side] = Action(side, WriteKind.UPDATE, *ends, merged.writes[side], conflicts, link.id)
 
     def _remember(self, link: Link, merged: Merged) -> None:
         self.plan.held += [(link.id, name, held) for name, held in sorted(merged.held.items())]
@@ -291,9 +289,10 @@ class _Draft:
         if seen.note != note and not seen.excluded:
             self.plan.notes[(seen.side, seen.id)] = note
 
-    def _put(self, link: Link) -> None:
+    def _put(self, link: Link) -> Link:
         """Remember a link; its version grows once per pass."""
         planned = self.plan.links.get(link.id)
         link = replace(link, version=planned.version if planned else link.version + 1)
         self.plan.links[link.id] = link
         self.scene.links = [k for k in self.scene.links if k.id != link.id] + [link]
+        return link

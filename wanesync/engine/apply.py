@@ -110,6 +110,8 @@ class Apply:
         ready: list[tuple[Job, Scene, Plan]] = []
         ended: list[tuple[Job, Scene, Plan]] = []
         planned = self._plan_all(tx, jobs, round_)
+        if round_.send:
+            planned = [(job, scene, self._build_on_landed(tx, scene, outcome)) for job, scene, outcome in planned]
         _number_creates(tx, planned)
         for job, scene, outcome in self._hold_back(tx, planned) if round_.send else planned:
             if outcome.wait:
@@ -154,19 +156,22 @@ class Apply:
             (job, scene, self._plan(tx, scene) if job.id in stopped else outcome) for job, scene, outcome in planned
         ]
 
+    def _build_on_landed(self, tx: Tx, scene: Scene, outcome: Plan) -> Plan:
+        """Planned anew, where events tell that a write without an answer had arrived before somebody edited."""
+        scene.landed = {} if outcome.wait else find_landed(tx, scene, outcome)
+        return self._plan(tx, scene) if scene.landed else outcome
+
     def _plan(self, tx: Tx, scene: Scene) -> Plan:
         return plan(scene, self.engine.rules, self.engine.new_id(tx.now_ms))
 
     # Everything one round knows of a job: splitting it would only hide that.
     def _is_suspect(self, tx: Tx, job: Job, scene: Scene, outcome: Plan, round_: Pass, calls: list[Call]) -> bool:  # noqa: PLR0913, PLR0917
-        """A value that may be a late write of our own is not planned from before its origin is known.
-
-        And what such a write made of the base counts where a person edited on top of it.
-        """
+        """A value that may be a late write of our own is not planned from before its origin is known."""
         found = suspects(self.engine, tx, scene, outcome, round_.origins)
-        landed = find_landed(tx, scene, outcome)
-        if found.late or landed:
-            scene.late, scene.landed = scene.late | found.late, landed
+        if not found.unknown:
+            if not found.late:
+                return False
+            scene.late = scene.late | found.late
             fresh = self._plan(tx, scene)
             memory.remember_all(tx, [(fresh, Priority(job.priority))])
             decided = self._decide(tx, job, scene, fresh, round_)
@@ -174,8 +179,6 @@ class Apply:
                 self._end(tx, [(job, scene, fresh)])
             calls += self.sending.send(tx, job.lane, self._write_down(tx, decided or []))
             return True
-        if not found.unknown:
-            return False
         if job.lane is Side.HUBSPOT and all(side is Side.HUBSPOT for side, _, _ in found.unknown):
             calls.append(self.finding.ask_origin(job, found.unknown, round_))
         elif any(side is Side.HUBSPOT for side, _, _ in found.unknown) and job.lane is Side.STRIPE:

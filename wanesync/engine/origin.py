@@ -6,11 +6,11 @@ alone: a person may set a value back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from wanesync.core.action import Plan
-from wanesync.core.events import OWN_WRITE_AGE_MS, holds, is_answered, was_edited_upon
+from wanesync.core.events import OWN_WRITE_AGE_MS, SECOND, holds, was_edited_upon
 from wanesync.core.match import Scene
 from wanesync.core.model import Change, Halves, OwnWrite, Seen, Side, WriteKind
 from wanesync.engine.context import Engine
@@ -93,46 +93,44 @@ def find_landed(tx: Tx, scene: Scene, plan: Plan) -> dict[str, dict[str, Halves]
     """
     found: dict[str, dict[str, Halves]] = {}
     for action in plan.actions.values():
+        if action.kind is not WriteKind.UPDATE:
+            continue
         ends = {action.side: action.target_id}
         if any(conflict.kind == "policy" for conflict in action.conflicts):
             ends[action.side.other] = action.source_id
         for side, record_id in ends.items():
+            owns = [own for own in tx.writes.unanswered(side, record_id) if own.link_id == action.link_id]
+            spots = [(own, name) for own in owns for name in own.changes.keys() & action.changes.keys()]
             seen = scene.get(side, record_id)
-            if action.kind is not WriteKind.UPDATE or seen is None:
-                continue
-            for own in tx.writes.unanswered(side, record_id):
-                for name in own.changes.keys() & action.changes.keys() if own.link_id == action.link_id else ():
-                    if _fits(scene, own, name) and _is_newest(tx, own, name) and _is_edited(tx, seen, own, name):
-                        after, source = own.changes[name].after, own.changes[name].source
-                        halves = (after, source) if side is Side.HUBSPOT else (source, after)
-                        found.setdefault(action.link_id, {})[name] = halves
+            if spots and seen is not None:
+                for own, name in _edited_upon(tx, scene, seen, spots):
+                    after, source = own.changes[name].after, own.changes[name].source
+                    halves = (after, source) if side is Side.HUBSPOT else (source, after)
+                    found.setdefault(action.link_id, {})[name] = halves
     return found
+
+
+def _edited_upon(tx: Tx, scene: Scene, seen: Seen, spots: Sequence[tuple[OwnWrite, str]]) -> list[tuple[OwnWrite, str]]:
+    """Those writes and fields upon which a person edited, while nothing else of ours touched the field since."""
+    since_ms = min(own.sent_ms for own, _ in spots)
+    # Stripe's events know whole seconds.
+    window = tx.events.window(seen.side, seen.id, since_ms - SECOND)
+    edited = [
+        (own, name)
+        for own, name in spots
+        if _fits(scene, own, name) and was_edited_upon(own, name, seen.record.values.get(name, ""), window)
+    ]
+    recent: list[OwnWrite] = []
+    for side, record_id in {(own.side.other, own.source_id) for own, _ in edited} | {(seen.side, seen.id)}:
+        recent += tx.writes.recent(side, [record_id], since_ms).get(record_id, []) if edited else []
+    return [
+        (own, name)
+        for own, name in edited
+        if not any(name in w.changes and (w.sent_ms, w.id) > (own.sent_ms, own.id) for w in recent)
+    ]
 
 
 def _fits(scene: Scene, own: OwnWrite, name: str) -> bool:
     """Whether the base is still the one it was planned from."""
     bases = [link.base for link in scene.links if link.id == own.link_id and name in link.base]
     return all(base[name][0 if own.side is Side.HUBSPOT else 1] == own.changes[name].before for base in bases)
-
-
-def _is_newest(tx: Tx, own: OwnWrite, name: str) -> bool:
-    """Whether nothing of ours touched the field after it, on either side, and nothing answered wrote the same."""
-    ends = {own.side: own.target_id, own.side.other: own.source_id}
-    recent = [
-        other
-        for side, record_id in ends.items()
-        for others in tx.writes.recent(side, [record_id], own.sent_ms - OWN_WRITE_AGE_MS).values()
-        for other in others
-        if name in other.changes and other.id != own.id
-    ]
-    after = own.changes[name].after
-    return not any(
-        (other.sent_ms, other.id) > (own.sent_ms, own.id)
-        or (other.side is own.side and is_answered(other) and other.changes[name].after == after)
-        for other in recent
-    )
-
-
-def _is_edited(tx: Tx, seen: Seen, own: OwnWrite, name: str) -> bool:
-    window = tx.events.window(seen.side, seen.id, own.sent_ms - OWN_WRITE_AGE_MS)
-    return was_edited_upon(own, name, seen.record.values.get(name, ""), window)

@@ -28,6 +28,10 @@ _LISTEN_S = 0.5
 _MIGRATION_LOCK = 7_265_001
 # A process that stands still inside a transaction must not keep the others from its jobs for the ten seconds promised.
 _PATIENCE = "SET statement_timeout = 30000; SET lock_timeout = 3000; SET idle_in_transaction_session_timeout = 3000"
+# Who only reads keeps nobody from anything, and may work on a snapshot file in between.
+_BEGIN_READING = (
+    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL idle_in_transaction_session_timeout = 600000"
+)
 # A plan is kept from a time when its tables were almost empty, and then reads all of them: only plans that stay good.
 _PLANS = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off"
 _COLLISIONS = (errors.SerializationFailure, errors.DeadlockDetected)
@@ -37,6 +41,10 @@ def translate(error: psycopg.Error, label: str) -> Exception:
     """Our error for one of Postgres's, without the statement and its values; a mistake of ours stays as it is."""
     if isinstance(error, _COLLISIONS):
         return Collided(f"two transactions on the database {label} got into each other's way; try again")
+    if isinstance(error, errors.IdleInTransactionSessionTimeout):
+        return Collided(
+            f"a transaction on the database {label} stood still for too long and was rolled back; try again"
+        )
     if isinstance(error, errors.IntegrityError):
         return RuleBroken(error.diag.constraint_name or error.diag.table_name or "of the schema")
     if isinstance(error, errors.InsufficientPrivilege):
@@ -146,7 +154,7 @@ class PostgresDatabase(Database):
         connection = self._take()
         try:
             try:
-                connection.execute("BEGIN" if writing else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                connection.execute("BEGIN" if writing else _BEGIN_READING, prepare=False)
                 session = PostgresSession(connection, self.label, around, writing=writing)
                 yield session
                 if session.queued:
@@ -189,6 +197,8 @@ class PostgresDatabase(Database):
     def migrate(self, migrations: Sequence[Migration], now_ms: int) -> list[str]:
         """Runs what is missing in one transaction, one process at a time."""
         with self._command() as connection, connection.transaction():
+            # Another process may be at it: that takes as long as it takes.
+            connection.execute("SET LOCAL lock_timeout = 60000")
             connection.execute("SELECT pg_advisory_xact_lock(%s)", [_MIGRATION_LOCK])
 
             def execute(text: str) -> list[Row]:
