@@ -146,11 +146,18 @@ def _is_excused(history: History, writes: list[Write], edit: Write, over: Write)
         return True  # blank at first contact is filled
     before = [b for b in bases if b.seq < over.seq]
     held = [b for b in before if history.half(b, cell) == edit.new]
-    if held and held[-1] is before[-1] and held[0].seq < edit.seq:
+    if held and held[-1] is before[-1] and held[0].seq < edit.seq and not _was_set_back_upon_ours(history, edit):
         return True  # set back to the base before anybody saw it
     if "lost" in history.features and cell[0] is Side.HUBSPOT and not _was_told(history, edit, over):
         return True  # its webhook never came, and HubSpot keeps no list
     return history.is_merged(cell[0], cell[1])
+
+
+def _was_set_back_upon_ours(history: History, edit: Write) -> bool:
+    """Whether it replaced a write of ours, which the base need not know yet, and was told: that tells it apart."""
+    earlier = [write for write in history.cells[edit.cell] if write.seq < edit.seq]
+    ours = bool(earlier) and earlier[-1].who == OURS
+    return ours and edit.new in history.told.get(edit.cell, set()) and "lost" not in history.features
 
 
 def _was_told(history: History, edit: Write, over: Write) -> bool:
@@ -196,7 +203,7 @@ def _check_uncontested(world: World, history: History, link: Link, spec: FieldSp
     earlier = [b for b in history.bases_of(cell) if b.seq < last.seq]
     if not value and not earlier:
         return  # blank at first contact is filled
-    if earlier and history.half(earlier[-1], cell) == value:
+    if earlier and history.half(earlier[-1], cell) == value and not _was_set_back_upon_ours(history, last):
         return  # set back to the base before anybody saw it
     unsplit = [history.is_kept((side, link.id_on(side), "name"), now) for side, now in zip(Side, held, strict=True)]
     if spec.name == "name" and any(unsplit):

@@ -95,9 +95,9 @@ def _check_contact(world: World, payment: Payment, contact_id: str) -> None:
     # was when the payment came is now a part of the one it was merged into.
     paid_by = {payment.email} if payment.email else _addresses(world, (Side.STRIPE, payment.customer_id))
     customers = {b.link.stripe_id for b in truth.bases if b.link.hubspot_id == contact_id}
-    merged = [(Side.HUBSPOT, i) for i in truth.survivor if _end(world, i) == _end(world, contact_id)]
-    near = set().union(*(_addresses(world, r) for r in [ref, *merged, *((Side.STRIPE, i) for i in customers)]))
-    if paid_by & near:
+    near = _addresses(world, ref).union(*(_addresses(world, (Side.STRIPE, i)) for i in customers))
+    merged = [i for i in truth.survivor if _end(world, i) == _end(world, contact_id)]
+    if paid_by & near.union(*(_carried_since(world, i, payment.at_ms) for i in merged)):
         return
     world.blame("a payment is on the wrong contact")
     world.say("payment", payment, contact_id, truth.person_of(ref))
@@ -106,6 +106,16 @@ def _check_contact(world: World, payment: Payment, contact_id: str) -> None:
 def _addresses(world: World, ref: Ref) -> set[str]:
     """Every address a record ever had."""
     return {w.new for w in world.truth.writes if w.cell == (*ref, "email") and w.new}
+
+
+def _carried_since(world: World, contact_id: str, at_ms: int) -> set[str]:
+    """The addresses a contact had at a time, or later, before it was merged."""
+    writes = [w for w in world.truth.writes if w.cell == (Side.HUBSPOT, contact_id, "email")]
+    into = (Side.HUBSPOT, world.truth.survivor[contact_id])
+    if any(w.at_ms < at_ms for w in world.truth.writes if w.cell[:2] == into and w.who == "merge"):
+        return set()
+    standing = [w.new for w in writes if w.at_ms <= at_ms][-1:]
+    return {*standing, *(w.new for w in writes if w.at_ms > at_ms)}
 
 
 def _end(world: World, contact_id: str) -> str:

@@ -32,7 +32,7 @@ def draw_features(rng: random.Random) -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """A purchase a user made: with a customer, or as a guest with an address; a held one counts when captured."""
+    """A purchase a user made at ``at_ms``: with a customer, or as a guest; a held one counts when captured."""
 
     payment_id: str
     customer_id: str
@@ -40,6 +40,7 @@ class Payment:
     person: int
     charge_id: str = ""
     held: bool = False
+    at_ms: int = 0
 
 
 @dataclass(slots=True)
@@ -131,7 +132,7 @@ class Crowd:
         payment_id = charge["payment_intent"] if charge else charge_id
         self.truth.drain()
         email = values.get("email", "")
-        self.payments.append(Payment(payment_id, customer_id, email, person, charge_id, held))
+        self.payments.append(Payment(payment_id, customer_id, email, person, charge_id, held, now_ms))
         return f"pay {payment_id} {customer_id} {values}"
 
     def capture(self, place: int, now_ms: int) -> str:
