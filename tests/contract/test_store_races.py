@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
+import psycopg
 import pytest
 
 from tests.contract.conftest import Clock
@@ -335,3 +336,24 @@ def test_nobody_waits_for_a_lock_that_is_just_being_taken_or_dropped(postgres_ur
             tx.locks.drop("one")
             assert not is_free()
         assert is_free()
+
+
+def test_a_transaction_that_stood_still_for_too_long_is_rolled_back_and_runs_again(postgres_url: str) -> None:
+    with (
+        closing(open_store(postgres_url, [make_key("k001")], migrate=True)) as store,
+        psycopg.connect(postgres_url, autocommit=True) as watcher,
+    ):
+        tries: list[Tx] = []
+
+        def stand_still(tx: Tx) -> None:
+            tx.settings.put("mark", str(len(tries)))
+            tries.append(tx)
+            if len(tries) == 1:
+                tx.settings._session.command("SET LOCAL idle_in_transaction_session_timeout = 1")
+                idle = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'"
+                while watcher.execute(idle).fetchone() != (0,):
+                    pass
+
+        store.run(stand_still)
+        with store.reading() as tx:
+            assert (len(tries), tx.settings.get("mark")) == (2, "1")
