@@ -213,6 +213,9 @@ class Hunted(Post):
             self._leave_s = float("inf")
         elif self.failpoint:
             self._press()
+        elif not self.calm:
+            # It kept the peace while everything came to rest.
+            self._end("worker SIGKILL")
 
     def went_on(self) -> None:
         """It may show what it does after its lease; then it goes."""

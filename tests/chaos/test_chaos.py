@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 from tests.acceptance.stage import Stage
 from tests.chaos import books
 from tests.chaos.campaign import Campaign, Wish, plant
+from tests.chaos.posts import Hunted, Toll
+from tests.chaos.recovery import Recoveries
 from wanesync.core.model import Side
 
 
@@ -72,3 +75,20 @@ def test_the_books_find_a_purchase_that_did_not_arrive(stage: Stage) -> None:
     customer = stage.customer("both3@example.com")["id"]
     stage.edit(Side.STRIPE, "purchase", customer, amount="1999", currency="usd")
     assert any(fault.startswith("purchase: ") for fault in found(stage))
+
+
+def test_a_worker_with_a_failpoint_in_its_way_comes_again_after_each_rest(stage: Stage) -> None:
+    hunted = Hunted(stage, random.Random(1), Toll(Recoveries(stage.store)), calm=True)
+
+    def rests() -> bool:
+        hunted.tick()
+        return hunted.rests
+
+    stage.until(rests, "a worker that is left alone")
+    assert hunted.failpoint == ""
+    hunted.calm = False
+    for _ in range(2):
+        hunted.tick()
+    assert hunted.failpoint
+    assert hunted.program is not None
+    hunted.program.kill()
