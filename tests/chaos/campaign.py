@@ -190,11 +190,12 @@ class Campaign:
 
     def _read_books(self, stage: Stage) -> list[str]:
         """After a crash of the database each connection of ours that was open fails once."""
+        end_s = time.monotonic() + REST_S
         while True:
             try:
                 return books.find_faults(stage)
             except StoreDown:
-                if time.monotonic() - self.toll.database_down_s > REST_S:
+                if time.monotonic() > end_s:
                     raise
 
     def _look(self) -> None:

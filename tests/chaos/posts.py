@@ -314,10 +314,27 @@ class Harried(Post):
             elif code != 0:
                 self.toll.judge_end(what, code, was_up=self.up_s > 0)
             self.program = None
-        elif self.look_up() and not self.look_after_stopped() and time.monotonic() >= self._next_s:
+        elif self.look_up() and not self.look_after_stopped() and (self._armed_in_peace or self._is_due):
             self._act(what)
 
+    @property
+    def rests(self) -> bool:
+        """As of any post, and with no failpoint in its way."""
+        return super().rests and not self._failpoint
+
+    @property
+    def _armed_in_peace(self) -> bool:
+        return self.calm and bool(self._failpoint)
+
+    @property
+    def _is_due(self) -> bool:
+        return time.monotonic() >= self._next_s
+
     def _act(self, what: str) -> None:
+        if self._armed_in_peace:
+            # Nobody would start it again once everything rests.
+            self.kill(f"{what} SIGKILL")
+            return
         if self.calm or self.spared():
             return
         act = self.rng.choices(list(self.acts), list(self.acts.values()))[0]
