@@ -326,3 +326,7 @@ def test_a_heartbeat_that_ended_a_gap_unacknowledged_leaves_no_jobs_in_nobodys_h
 
 def test_a_late_write_is_known_for_one_however_long_the_other_side_was_away() -> None:
     assert play_seed(20010096).violations == []
+
+
+def test_whose_value_it_is_is_not_asked_for_ever_by_one_lane_for_the_other() -> None:
+    assert play_seed(21012007).violations == []

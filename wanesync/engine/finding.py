@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from wanesync.core.errors import CallError
 from wanesync.core.ids import made_ms
@@ -166,9 +166,11 @@ class Finding:
                 fail(self.engine, tx, mine, answer, "contacts.retrieve")
                 return []
             assert isinstance(answer, Mapping)  # noqa: S101 - narrows what ``send`` returned
+            # What we wrote unchanged, one half of a name, keeps its author there.
+            ours = {name: any(answer.get(p, False) for p in specs[name].hubspot) for name in names}
             for name in names:
-                ours = all(answer.get(p, False) for p in specs[name].hubspot)
-                round_.origins.tell(Side.HUBSPOT, contact_id, name, ours=ours)
+                round_.origins.tell(Side.HUBSPOT, contact_id, name, ours=ours[name])
+            _note_theirs(tx, contact_id, {name for name in names if not ours[name]})
             calls: list[Call] = []
             intents = self.plan_jobs(tx, mine, round_, calls)
             return calls + self.send(tx, job.lane, intents)
@@ -180,3 +182,14 @@ class Finding:
             lambda: self.engine.hubspot.wrote_current(contact_id, properties),
             then,
         )
+
+
+def _note_theirs(tx: Tx, contact_id: str, names: Collection[str]) -> None:
+    """The other lane, and every later pass, need not ask again as long as the contact stays as it is."""
+    seen = tx.records.get(Side.HUBSPOT, contact_id) if names else None
+    if seen is None:
+        return
+    for own in tx.writes.unanswered(Side.HUBSPOT, contact_id):
+        told = {name: seen.record.modified_ms for name in names if name in own.changes}
+        if told:
+            tx.writes.note_theirs(replace(own, theirs={**own.theirs, **told}))

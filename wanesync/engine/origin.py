@@ -50,7 +50,8 @@ def suspects(engine: Engine, tx: Tx, scene: Scene, plan: Plan, origins: Origins)
         if action.kind is not WriteKind.UPDATE or seen is None:
             continue
         for spot, own in _matching(engine, tx, seen, action.changes):
-            if spot in scene.late or spot in origins.theirs:
+            name = spot[2]
+            if spot in scene.late or spot in origins.theirs or own.theirs.get(name) == seen.record.modified_ms:
                 continue
             ours = True if spot in origins.ours else _told_by_event(tx, seen, spot, own)
             if ours:

@@ -470,6 +470,9 @@ SELECT id FROM own_writes WHERE id IN (:ids) AND answer = '';
 -- name: refresh_write
 UPDATE own_writes SET data = :data WHERE id = :id AND answer = '';
 
+-- name: note_theirs
+UPDATE own_writes SET data = :data WHERE id = :id;
+
 -- name: open_writes_of_keys
 SELECT id, side, kind, link_key, source_id, target_id, key, data, link_id, sent_ms, answer, generation
 FROM own_writes WHERE answer = '' AND link_key IN (:keys) AND side IN (:sides) ORDER BY id;
