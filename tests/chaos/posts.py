@@ -105,6 +105,7 @@ class Post(ABC):
     name: str = ""
     up_s: float = 0.0
     _continue_s: float = 0.0
+    _ending: bool = False
 
     @abstractmethod
     def tick(self) -> None:
@@ -113,7 +114,7 @@ class Post(ABC):
     def start(self, *arguments: str, failpoint: str = "", **env: str) -> None:
         """A new process; it takes a second to come up."""
         self.program = self.stage.start(*arguments, failpoint=failpoint, **env)
-        self.name, self.up_s, self._continue_s = "", 0.0, 0.0
+        self.name, self.up_s, self._continue_s, self._ending = "", 0.0, 0.0, False
 
     def look_up(self) -> bool:
         """Whether it has come up; its name is then known."""
@@ -179,8 +180,9 @@ class Post(ABC):
 
     @property
     def rests(self) -> bool:
-        """Whether it runs, and is neither stopped nor waiting for its death."""
-        return self.program is not None and self.look_up() and not self._continue_s
+        """Whether it runs, and is neither stopped nor about to end."""
+        runs = self.program is not None and self.program.code is None and not self._ending
+        return runs and self.look_up() and not self._continue_s
 
 
 @dataclass
@@ -347,6 +349,7 @@ class Harried(Post):
             case _:
                 assert self.program is not None
                 self.program.signal(signal.SIGTERM)
+                self._ending = True
 
     def _set_next(self) -> None:
         self._next_s = time.monotonic() + self.rng.uniform(*self.every_s)

@@ -185,7 +185,10 @@ class TestHubSpot:
         [ada] = make(hubspot, "ada@example.com")
         sandbox.edit(Side.HUBSPOT, "update", ada.id, {"firstname": "Ada"})
         told = hubspot.wrote_current(ada.id, ["firstname", "lastname", "phone"])
-        assert told == {"firstname": False, "lastname": True, "phone": False}
+        assert told.ours == {"firstname": False, "lastname": True, "phone": False}
+        now = hubspot.read_contacts([ada.id])[ada.id]
+        assert now is not None
+        assert told.modified_ms == now.modified_ms
 
     def test_purchases_as_events_count_once(self, sandbox: Sandbox, hubspot: HubSpotPort) -> None:
         if not hubspot.can_define_events():

@@ -164,7 +164,9 @@ def was_edited_upon(own: OwnWrite, name: str, value: str, window: Sequence[Event
     else:
         others = [e for e in told if not e.source.startswith("user")]
         echoes = [e for e in others if e.values[name] == after and e.occurred_ms >= own.sent_ms]
-    theirs = [e for e in told if e.source.startswith("user") and not e.request_key and e.values[name] == value]
+    # One that was judged was planned from before.
+    fresh = [e for e in told if e.source.startswith("user") and not e.request_key and not e.judged]
+    theirs = [e for e in fresh if e.values[name] == value]
     upon = [e for e in theirs for echo in echoes if _after(e, echo) or e.previous.get(name, value) == after]
     return any(not any(_after(other, e) for other in told) for e in upon)
 

@@ -187,9 +187,9 @@ class OwnWrite:
 
     ``key``: Stripe's idempotency key; for a contact the intent id, which rides in a unique property.
     ``target_id`` is "" for a create; ``source_id`` is the opposite record. ``carried``: fields that
-    ride along unchanged (Stripe addresses go out whole). ``answer`` None: an open intent. ``theirs``:
-    field -> when the contact was last modified, as HubSpot's history told that somebody else wrote
-    the value it holds.
+    ride along unchanged (Stripe addresses go out whole). ``answer`` None: an open intent. ``told``:
+    field -> when the contact was last modified as HubSpot's history told whether this write made the
+    value it holds, and whether it did.
     """
 
     id: str
@@ -206,7 +206,7 @@ class OwnWrite:
     sent_ms: int = 0
     answer: Answer | None = None
     generation: int = 0
-    theirs: Mapping[str, int] = field(default_factory=dict)
+    told: Mapping[str, tuple[int, bool]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

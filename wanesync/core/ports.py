@@ -99,6 +99,14 @@ class Survey:
     highest_id: int
 
 
+@dataclass(frozen=True, slots=True)
+class Authors:
+    """``modified_ms``: when the contact was last modified. ``ours``: property -> whether we wrote what it holds."""
+
+    modified_ms: int
+    ours: Mapping[str, bool]
+
+
 class HubSpotPort(Protocol):
     """HubSpot as the engine needs it."""
 
@@ -130,8 +138,8 @@ class HubSpotPort(Protocol):
         """At most 100, distinct ids. Trace id -> the contact after the write, or why not."""
         ...
 
-    def wrote_current(self, contact_id: str, properties: Sequence[str]) -> Mapping[str, bool]:
-        """Property -> whether its current value was written by us (``propertiesWithHistory``, sourceId)."""
+    def wrote_current(self, contact_id: str, properties: Sequence[str]) -> Authors:
+        """Whose the current values are (``propertiesWithHistory``, sourceId)."""
         ...
 
     def send_events(self, items: Mapping[str, Purchase]) -> Mapping[str, CallError | None]:

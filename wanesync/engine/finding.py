@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from wanesync.core.errors import CallError
+from wanesync.core.forms import NAME_PARTS
 from wanesync.core.ids import made_ms
-from wanesync.core.job import LOCK_WAIT_MS, Job, Priority
+from wanesync.core.job import LOCK_WAIT_MS, Job, JobKind, JobRequest, Priority
 from wanesync.core.model import Answer, OwnWrite, Record, Side
-from wanesync.core.ports import CustomerAnswer
+from wanesync.core.ports import Authors, CustomerAnswer
 from wanesync.engine.context import Call, Engine
 from wanesync.engine.intents import Intent, Pass, Planner
 from wanesync.engine.outcome import again, fail, still_ours
 from wanesync.engine.sight import Sight, store_contacts
 from wanesync.store.store import Tx
 
+CHANGED_WAIT_MS = 1_000
 Sender = Callable[[Tx, Side, Sequence[Intent]], list[Call]]
 Arrival = Callable[[Tx, Sequence[tuple[Intent, Record]]], list[Call]]
 
@@ -154,7 +156,7 @@ class Finding:
         return Call(Side.STRIPE, "customers.list", [job], send, then)
 
     def ask_origin(self, job: Job, unknown: frozenset[tuple[Side, str, str]], round_: Pass) -> Call:
-        """Ask HubSpot's history who wrote the values in question."""
+        """Ask HubSpot's history who wrote the values in question; the answer is kept until the contact changes."""
         contact_id = next(i for _, i, _ in unknown)
         specs = self.engine.rules.fields.by_name
         names = sorted({name for _, _, name in unknown})
@@ -165,12 +167,23 @@ class Finding:
             if isinstance(answer, CallError):
                 fail(self.engine, tx, mine, answer, "contacts.retrieve")
                 return []
-            assert isinstance(answer, Mapping)  # noqa: S101 - narrows what ``send`` returned
-            # What we wrote unchanged, one half of a name, keeps its author there.
-            ours = {name: any(answer.get(p, False) for p in specs[name].hubspot) for name in names}
+            assert isinstance(answer, Authors)  # noqa: S101 - narrows what ``send`` returned
+            seen = tx.records.get(Side.HUBSPOT, contact_id)
+            if seen is None or seen.record.modified_ms != answer.modified_ms:
+                # It tells of another state than the one we planned from.
+                tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.READ, contact_id, Priority(job.priority)))
+                for each in mine:
+                    again(tx, each, CHANGED_WAIT_MS, "the contact changed meanwhile")
+                return []
+            ours = dict.fromkeys(names, False)
+            for own in tx.writes.unanswered(Side.HUBSPOT, contact_id):
+                told = {n: _is_author(own, n, specs[n].hubspot, answer) for n in names if n in own.changes}
+                tx.writes.note_told(
+                    replace(own, told={**own.told, **{n: (answer.modified_ms, o) for n, o in told.items()}})
+                )
+                ours |= {name: True for name, is_ours in told.items() if is_ours}
             for name in names:
                 round_.origins.tell(Side.HUBSPOT, contact_id, name, ours=ours[name])
-            _note_theirs(tx, contact_id, {name for name in names if not ours[name]})
             calls: list[Call] = []
             intents = self.plan_jobs(tx, mine, round_, calls)
             return calls + self.send(tx, job.lane, intents)
@@ -184,12 +197,12 @@ class Finding:
         )
 
 
-def _note_theirs(tx: Tx, contact_id: str, names: Collection[str]) -> None:
-    """The other lane, and every later pass, need not ask again as long as the contact stays as it is."""
-    seen = tx.records.get(Side.HUBSPOT, contact_id) if names else None
-    if seen is None:
-        return
-    for own in tx.writes.unanswered(Side.HUBSPOT, contact_id):
-        told = {name: seen.record.modified_ms for name in names if name in own.changes}
-        if told:
-            tx.writes.note_theirs(replace(own, theirs={**own.theirs, **told}))
+def _is_author(own: OwnWrite, name: str, properties: Sequence[str], authors: Authors) -> bool:
+    """Of a name, the halves that the write changed count: one that it sent as it was keeps its author there."""
+    change = own.changes[name]
+    halves = [change.before.split(NAME_PARTS), change.after.split(NAME_PARTS)]
+    if len(properties) > 1 and all(len(half) == len(properties) for half in halves):
+        changed = [p for p, before, after in zip(properties, *halves, strict=True) if before != after]
+    else:
+        changed = list(properties)
+    return all(authors.ours.get(p, False) for p in changed or properties)

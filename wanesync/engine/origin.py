@@ -6,13 +6,13 @@ alone: a person may set a value back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from wanesync.core.action import Plan
+from wanesync.core.action import Action, Plan
 from wanesync.core.events import OWN_WRITE_AGE_MS, SECOND, holds, was_edited_upon
 from wanesync.core.match import Scene
-from wanesync.core.model import Change, Halves, OwnWrite, Seen, Side, WriteKind
+from wanesync.core.model import Halves, OwnWrite, Seen, Side, WriteKind
 from wanesync.engine.context import Engine
 from wanesync.store.store import Tx
 
@@ -49,11 +49,10 @@ def suspects(engine: Engine, tx: Tx, scene: Scene, plan: Plan, origins: Origins)
         seen = scene.get(side, record_id)
         if action.kind is not WriteKind.UPDATE or seen is None:
             continue
-        for spot, own in _matching(engine, tx, seen, action.changes):
-            name = spot[2]
-            if spot in scene.late or spot in origins.theirs or own.theirs.get(name) == seen.record.modified_ms:
+        for spot, own in _matching(engine, tx, seen, action):
+            if spot in scene.late or spot in origins.theirs:
                 continue
-            ours = True if spot in origins.ours else _told_by_event(tx, seen, spot, own)
+            ours = True if spot in origins.ours else _is_own(tx, seen, spot[2], own)
             if ours:
                 late.add(spot)
             elif ours is None and (side is Side.HUBSPOT or own.sent_ms >= tx.now_ms - OWN_WRITE_AGE_MS):
@@ -62,29 +61,33 @@ def suspects(engine: Engine, tx: Tx, scene: Scene, plan: Plan, origins: Origins)
     return Suspects(frozenset(late), frozenset(unknown))
 
 
-def _matching(engine: Engine, tx: Tx, seen: Seen, planned: Mapping[str, Change]) -> Iterator[tuple[Spot, OwnWrite]]:
+def _matching(engine: Engine, tx: Tx, seen: Seen, action: Action) -> Iterator[tuple[Spot, OwnWrite]]:
     # However old: a side that was away may keep what was edited meanwhile from being planned for long.
     for own in tx.writes.unanswered(seen.side, seen.id):
-        if own.kind is not WriteKind.UPDATE:
+        if own.kind is not WriteKind.UPDATE or own.link_id != action.link_id:
             continue
         for name, change in own.changes.items():
             spec = engine.rules.fields.by_name.get(name)
             value = seen.record.values.get(name, "")
-            if name in planned and spec and (value == change.after or spec.key(value) == spec.key(change.after)):
+            if name in action.changes and spec and (value == change.after or spec.key(value) == spec.key(change.after)):
                 yield (seen.side, seen.id, name), own
 
 
-def _told_by_event(tx: Tx, seen: Seen, spot: Spot, own: OwnWrite) -> bool | None:
-    """Whether the newest event of the value names our request (Stripe) or a person; None: no event tells."""
-    _, _, name = spot
+def _is_own(tx: Tx, seen: Seen, name: str, own: OwnWrite) -> bool | None:
+    """Whether a value is what a write of ours left there, as history or events told; None: nobody did."""
+    modified_ms, ours = own.told.get(name, (0, False))
+    if modified_ms and modified_ms == seen.record.modified_ms:
+        return ours
     window = tx.events.window(seen.side, seen.id, own.sent_ms - OWN_WRITE_AGE_MS)
-    telling = [e for e in window if name in e.values and holds(seen, name, e.values[name])]
-    if not telling:
+    telling = [e for e in window if name in e.values]
+    newest_ms = max((e.occurred_ms for e in telling), default=0)
+    # Stripe's events know whole seconds only: of two in one second nobody knows which was the later one.
+    newest = [e for e in telling if e.occurred_ms == newest_ms]
+    if not newest or not all(holds(seen, name, e.values[name]) for e in newest):
         return None
-    newest = max(telling, key=lambda e: (e.occurred_ms, e.received_ms))
     if seen.side is Side.STRIPE:
-        return newest.request_key == own.key
-    return None if not newest.source.startswith("user") else False
+        return any(e.request_key == own.key for e in newest)
+    return False if any(e.source.startswith("user") for e in newest) else None
 
 
 def find_landed(tx: Tx, scene: Scene, plan: Plan) -> dict[str, dict[str, Halves]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.fields import FieldMap
 from wanesync.core.model import Record, Side
-from wanesync.core.ports import Account, CreateItem, Limits, Page, Survey, UpdateItem
+from wanesync.core.ports import Account, Authors, CreateItem, Limits, Page, Survey, UpdateItem
 from wanesync.core.purchases import Purchase
 from wanesync.sides import hubspot_batches as batches
 from wanesync.sides import hubspot_purchases as purchases
@@ -179,7 +179,7 @@ class HubSpotSide:
     def _record(self, raw: Mapping[str, object] | CallError, *, whole: bool) -> Record | CallError:
         return raw if isinstance(raw, CallError) else read_contact(raw, self._fields, whole=whole)
 
-    def wrote_current(self, contact_id: str, properties: Sequence[str]) -> Mapping[str, bool]:
+    def wrote_current(self, contact_id: str, properties: Sequence[str]) -> Authors:
         """Who wrote the current values: an app whose id is ours, or that wrote a property only we write."""
         names = list(dict.fromkeys((*properties, *OURS)))
         reply = self._client.call(
@@ -189,11 +189,12 @@ class HubSpotSide:
         histories = {name: [mapping(version) for version in rows(told.get(name))] for name in names}
         own = {text(version.get("sourceId")) for name in OURS for version in histories[name] if _is_app(version)}
         own = (own | self._options.own_source_ids) - {""}
-        answer = {}
+        ours = {}
         for name in properties:
             newest = max(histories[name], key=lambda version: epoch_ms(version.get("timestamp")), default={})
-            answer[name] = _is_app(newest) and text(newest.get("sourceId")) in own
-        return answer
+            ours[name] = _is_app(newest) and text(newest.get("sourceId")) in own
+        modified = mapping(reply.body.get("properties")).get(MODIFIED) or reply.body.get("updatedAt")
+        return Authors(epoch_ms(modified), ours)
 
     def send_events(self, items: Mapping[str, Purchase]) -> Mapping[str, CallError | None]:
         """Batches of 500. An event HubSpot has already (409 on a single one) counts as taken."""

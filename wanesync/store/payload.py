@@ -80,12 +80,13 @@ def unpack_parked(blob: bytes) -> dict[str, tuple[Side, str]]:
 def pack_write(write: OwnWrite) -> bytes:
     """The body, the changes and the hashes of an own write."""
     changes = {field: [change.before, change.after, change.source] for field, change in write.changes.items()}
-    more = {"theirs": dict(write.theirs)} if write.theirs else {}
+    more = {"told": dict(write.told)} if write.told else {}
     return orjson.dumps({"body": write.body, "changes": changes, "hmacs": sorted(write.hmacs), **more})
 
 
-def unpack_write(blob: bytes) -> tuple[str, dict[str, Change], frozenset[str], dict[str, int]]:
-    """(body, field -> change, hmacs, theirs)."""
+def unpack_write(blob: bytes) -> tuple[str, dict[str, Change], frozenset[str], dict[str, tuple[int, bool]]]:
+    """(body, field -> change, hmacs, told)."""
     data = orjson.loads(blob)
     changes = {field: Change(before, after, source) for field, (before, after, source) in data["changes"].items()}
-    return data["body"], changes, frozenset(data["hmacs"]), data.get("theirs", {})
+    told = {name: (modified_ms, ours) for name, (modified_ms, ours) in data.get("told", {}).items()}
+    return data["body"], changes, frozenset(data["hmacs"]), told

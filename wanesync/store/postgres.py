@@ -198,7 +198,7 @@ class PostgresDatabase(Database):
         """Runs what is missing in one transaction, one process at a time."""
         with self._command() as connection, connection.transaction():
             # Another process may be at it: that takes as long as it takes.
-            connection.execute("SET LOCAL lock_timeout = 60000")
+            connection.execute("SET LOCAL lock_timeout = 60000; SET LOCAL statement_timeout = 0")
             connection.execute("SELECT pg_advisory_xact_lock(%s)", [_MIGRATION_LOCK])
 
             def execute(text: str) -> list[Row]:

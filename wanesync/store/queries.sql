@@ -470,7 +470,7 @@ SELECT id FROM own_writes WHERE id IN (:ids) AND answer = '';
 -- name: refresh_write
 UPDATE own_writes SET data = :data WHERE id = :id AND answer = '';
 
--- name: note_theirs
+-- name: note_told
 UPDATE own_writes SET data = :data WHERE id = :id;
 
 -- name: open_writes_of_keys

@@ -154,10 +154,10 @@ class OwnWrites:
         data = self._session.seal.seal(pack_write(write), "own_writes", write.id, "data")
         self._session.later("refresh_write", id=write.id, data=data)
 
-    def note_theirs(self, write: OwnWrite) -> None:
-        """Whose value stands where an unanswered write may have come late; the body stays as it is."""
+    def note_told(self, write: OwnWrite) -> None:
+        """What was told of an unanswered write that may have come late; the body stays as it is."""
         data = self._session.seal.seal(pack_write(write), "own_writes", write.id, "data")
-        self._session.later("note_theirs", id=write.id, data=data)
+        self._session.later("note_told", id=write.id, data=data)
 
     def recent(self, side: Side, target_ids: Collection[str], since_ms: int) -> dict[str, list[OwnWrite]]:
         """Target -> what we sent to it at or after a time, the oldest first, answered or not."""
@@ -189,7 +189,7 @@ class OwnWrites:
 
     def _write(self, row: Row) -> OwnWrite:
         write_id, side, kind, link_key, source_id, target_id, key, blob, link_id, sent_ms, answer, generation = row
-        body, changes, hmacs, theirs = unpack_write(self._session.seal.open(blob, "own_writes", write_id, "data"))
+        body, changes, hmacs, told = unpack_write(self._session.seal.open(blob, "own_writes", write_id, "data"))
         return OwnWrite(
             id=write_id,
             side=Side(side),
@@ -205,5 +205,5 @@ class OwnWrites:
             sent_ms=sent_ms,
             answer=Answer(answer) if answer else None,
             generation=generation,
-            theirs=theirs,
+            told=told,
         )
