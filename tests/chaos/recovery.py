@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from wanesync.core.errors import StoreDown
 from wanesync.core.job import Job, JobState
+from wanesync.core.model import Side
 from wanesync.store.backlog import job_of
 from wanesync.store.store import Store, Tx
 
@@ -27,7 +28,8 @@ class Recoveries:
     """``spans_s``: for each job that ran in a process when it was killed, until it ran again; ``slowest``: the longest.
 
     Never too short: a job whose key is due again when we look counts as still waiting. Only time in
-    which somebody could have taken it counts: a worker was up, and the database.
+    which somebody could have taken it counts: a worker was up, and the database, and its side was not paused (three
+    lost answers in a row, and it counts as away).
     """
 
     store: Store
@@ -35,7 +37,7 @@ class Recoveries:
     slowest: list[tuple[float, str]] = field(default_factory=list)
     _waiting: list[tuple[float, str, Job]] = field(default_factory=list)
     _looked_s: float = field(default_factory=time.monotonic)
-    _passed_s: float = 0.0
+    _passed_s: dict[Side, float] = field(default_factory=lambda: dict.fromkeys(Side, 0.0))
 
     def begin(self, what: str, owner: str) -> int:
         """A process was killed or stopped just now: how many jobs it held. 0 too while the database is down."""
@@ -43,23 +45,25 @@ class Recoveries:
             jobs = find_running(self.store, owner)
         except StoreDown:
             return 0
-        self._waiting += [(self._passed_s, f"{what}: {job.lane} {job.kind} {job.key}", job) for job in jobs]
+        self._waiting += [(self._passed_s[job.lane], f"{what}: {job.lane} {job.kind} {job.key}", job) for job in jobs]
         return len(jobs)
 
     def look(self, *, possible: bool) -> None:
         """See which run again. ``possible``: whether anybody could have taken them since the last look."""
         now_s = time.monotonic()
-        self._passed_s += (now_s - self._looked_s) * possible
-        self._looked_s = now_s
+        passed_s, self._looked_s = (now_s - self._looked_s) * possible, now_s
         if not self._waiting:
             return
         try:
             with self.store.reading() as tx:
                 still = [_stands_still(tx, job) for _, _, job in self._waiting]
+                paused = {name.partition(":")[0] for name in tx.pauses.get_all()}
         except StoreDown:
             return
+        for side in Side:
+            self._passed_s[side] += passed_s * (side not in paused)
         runs = [entry for entry, stands in zip(self._waiting, still, strict=True) if not stands]
-        spans = [(self._passed_s - began_s, what) for began_s, what, _ in runs]
+        spans = [(self._passed_s[job.lane] - began_s, what) for began_s, what, job in runs]
         self.spans_s += [span_s for span_s, _ in spans]
         self.slowest = sorted([*self.slowest, *spans], reverse=True)[:10]
         self._waiting = [entry for entry, stands in zip(self._waiting, still, strict=True) if stands]
