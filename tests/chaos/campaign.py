@@ -130,7 +130,8 @@ class Campaign:
         # Who is not linked yet would keep both values of a field that is edited now: that is no loss.
         stage.until(lambda: self._rests_after_a_tick(stage), "the first listing is done", REST_S)
         number = 0
-        while not self.result.violations and self.toll.number < self.wish.kills:
+        # Compared at least once, even if that many died while both sides were listed.
+        while not self.result.violations and (self.toll.number < self.wish.kills or not self.result.checks):
             number += 1
             goal = min(self.wish.kills, number * self.wish.check_every)
             traffic = Traffic(stage.sandbox, self.wish.seed * 1000 + number, RATE_PER_S, clock_ms())
