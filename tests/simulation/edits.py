@@ -133,10 +133,18 @@ def _was_replaced_there(history: History, spec: FieldSpec, edit: Write, over: Wr
     agreed = [b for b in history.bases_of(edit.cell) if edit.seq < b.seq < over.seq and b.base[name] == half]
     for partner in history.partners[side, record_id]:
         there = history.cells.get((side.other, partner, name), [])
+        # Once both held it, whatever a user sets there is the newer edit, even on top of a late write of ours.
+        since = min((b.seq for b in agreed), default=over.seq)
+        if any(since < w.seq < over.seq and w.who == USER and spec.agree(*_ends(side, over.new, w.new)) for w in there):
+            return True
         for a, b in pairwise(there):
             if spec.key(a.new) == spec.key(edit.new) and b.who == USER and (b.seq > edit.seq or agreed):
                 return True
     return False
+
+
+def _ends(side: Side, here: str, there: str) -> tuple[str, str]:
+    return (here, there) if side is Side.HUBSPOT else (there, here)
 
 
 def _is_excused(history: History, writes: list[Write], edit: Write, over: Write) -> bool:

@@ -42,3 +42,7 @@ def test_a_guest_paid_with_an_address_a_merged_contact_carried_for_a_moment() ->
 
 def test_of_a_name_only_the_part_we_wrote_over_has_to_have_been_told() -> None:
     assert play_seed(11004598).violations == []
+
+
+def test_an_edit_on_top_of_a_late_write_of_ours_replaces_what_both_had_agreed_on() -> None:
+    assert play_seed(40004221).violations == []

@@ -189,6 +189,16 @@ def test_a_value_set_unheard_before_a_late_write_left_is_kept_when_that_buries_i
     assert outcome.conflicts == []
 
 
+def test_what_a_late_write_had_buried_is_kept_even_if_that_was_put_back_already() -> None:
+    late = own_of("", "Bonn", NOW_MS - 9_000, Answer.LOST)
+    back = replace(own_of("Bonn", "", NOW_MS - 500, Answer.OK), id="back")
+    window = [change_of("Ulm", NOW_MS - 5_000, judged=True), change_of("Bonn", NOW_MS - 1_000, "own")]
+    outcome = judge(seen(contact("1", city="")), window, [late, back], FIELDS, NOW_MS)
+    assert [c.value for c in outcome.conflicts] == ["Ulm"]
+    outcome = judge(seen(contact("1", city="Ulm")), window, [late, back], FIELDS, NOW_MS)
+    assert outcome.conflicts == []
+
+
 def test_a_write_counts_from_the_event_however_late_it_is_judged() -> None:
     at_ms = NOW_MS - 20 * MINUTE_MS
     window = [change_of("Ulm", at_ms), change_of("Bonn", at_ms + 1_000)]
@@ -330,3 +340,7 @@ def test_a_late_write_is_known_for_one_however_long_the_other_side_was_away() ->
 
 def test_whose_value_it_is_is_not_asked_for_ever_by_one_lane_for_the_other() -> None:
     assert play_seed(21012007).violations == []
+
+
+def test_an_edit_a_late_write_buried_is_not_forgotten_when_that_is_put_back() -> None:
+    assert play_seed(40003579).violations == []

@@ -80,7 +80,7 @@ def judge(
         own = _own_write(event, writes)
         if own is not None:
             out.conflicts += _unseen_before(event, own, fields)
-            out.conflicts += _buried(seen, event, own, window)
+            out.conflicts += _buried(seen, event, own, window, writes)
         else:
             since_ms = min(now_ms, event.occurred_ms) - OWN_WRITE_AGE_MS
             recent = [w for w in writes if w.kind is WriteKind.UPDATE and w.sent_ms > since_ms]
@@ -130,7 +130,9 @@ def _unseen_before(event: EventRow, own: OwnWrite, fields: FieldMap) -> list[Con
     return lost
 
 
-def _buried(seen: Seen, event: EventRow, own: OwnWrite, window: Sequence[EventRow]) -> list[Conflict]:
+def _buried(
+    seen: Seen, event: EventRow, own: OwnWrite, window: Sequence[EventRow], writes: Sequence[OwnWrite]
+) -> list[Conflict]:
     """What a person had set when our write came late and overwrote it, if the write was not planned from that."""
     lost: list[Conflict] = []
     if is_answered(own):
@@ -146,9 +148,18 @@ def _buried(seen: Seen, event: EventRow, own: OwnWrite, window: Sequence[EventRo
         theirs, before = newest.values[name], value if change is None else change.before
         # Set after it had left, or before and not heard of yet: judged while it still stood, it vanishes only now.
         unseen = newest.occurred_ms >= own.sent_ms or not _says(name, before, theirs)
-        if unseen and theirs != value and holds(seen, name, value):
+        stands = holds(seen, name, value) or (_put_back(name, value, own, writes) and not holds(seen, name, theirs))
+        if unseen and theirs != value and stands:
             lost.append(Conflict(seen.side, seen.id, name, theirs, "overwritten"))
     return lost
+
+
+def _put_back(name: str, value: str, own: OwnWrite, writes: Sequence[OwnWrite]) -> bool:
+    """Whether a late write of ours was taken back by another one: what it had buried does not come up again."""
+    changes = [
+        w.changes[name.partition("/")[0]] for w in writes if w is not own and name.partition("/")[0] in w.changes
+    ]
+    return any(_says(name, change.before, value) for change in changes)
 
 
 def was_edited_upon(own: OwnWrite, name: str, value: str, window: Sequence[EventRow]) -> bool:
