@@ -46,3 +46,7 @@ def test_of_a_name_only_the_part_we_wrote_over_has_to_have_been_told() -> None:
 
 def test_an_edit_on_top_of_a_late_write_of_ours_replaces_what_both_had_agreed_on() -> None:
     assert play_seed(40004221).violations == []
+
+
+def test_a_heartbeat_that_was_not_stored_after_a_leap_of_the_clock_ends_the_lease() -> None:
+    assert play_seed(50000233).violations == []
