@@ -350,7 +350,8 @@ def test_a_transaction_that_stood_still_for_too_long_is_rolled_back_and_runs_aga
             tries.append(tx)
             if len(tries) == 1:
                 tx.settings._session.command("SET LOCAL idle_in_transaction_session_timeout = 1")
-                idle = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'"
+                here = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                idle = f"{here} AND state = 'idle in transaction'"
                 while watcher.execute(idle).fetchone() != (0,):
                     pass
 
