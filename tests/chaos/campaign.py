@@ -121,6 +121,7 @@ class Campaign:
                     post.program.kill()
 
     def _rounds(self, stage: Stage) -> None:
+        self._keep_peace(True)
         # Webhooks are only sent once there is a door to send them to.
         end_s = time.monotonic() + START_S
         while not self.posts[0].rests and not self.toll.faults:
@@ -129,9 +130,9 @@ class Campaign:
                 self.toll.faults.append("the doors do not open")
         # Who is not linked yet would keep both values of a field that is edited now: that is no loss.
         stage.until(lambda: self._rests_after_a_tick(stage), "the first listing is done", REST_S)
+        self._keep_peace(False)
         number = 0
-        # Compared at least once, even if that many died while both sides were listed.
-        while not self.result.violations and (self.toll.number < self.wish.kills or not self.result.checks):
+        while not self.result.violations and self.toll.number < self.wish.kills:
             number += 1
             goal = min(self.wish.kills, number * self.wish.check_every)
             traffic = Traffic(stage.sandbox, self.wish.seed * 1000 + number, RATE_PER_S, clock_ms())
@@ -167,8 +168,7 @@ class Campaign:
 
     def _come_to_rest(self, stage: Stage) -> None:
         began_s = time.monotonic()
-        for post in self.posts:
-            post.calm = True
+        self._keep_peace(True)
         while not all(post.rests for post in self.posts) and time.monotonic() < began_s + REST_S:
             self._tick(stage, None)
         faults = list(self.toll.faults)
@@ -186,8 +186,11 @@ class Campaign:
             f"rest after {time.monotonic() - began_s:4.1f} s  recovery p50 {percentile(spans, 0.5):.1f} s "
             f"p99 {percentile(spans, 0.99):.1f} s  {f'{len(faults)} FAULTS' if faults else 'all in order'}"
         )
+        self._keep_peace(False)
+
+    def _keep_peace(self, calm: bool) -> None:
         for post in self.posts:
-            post.calm = False
+            post.calm = calm
 
     def _read_books(self, stage: Stage) -> list[str]:
         """After a crash of the database each connection of ours that was open fails once."""
