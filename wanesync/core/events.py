@@ -156,10 +156,8 @@ def _buried(
 
 def _put_back(name: str, value: str, own: OwnWrite, writes: Sequence[OwnWrite]) -> bool:
     """Whether a late write of ours was taken back by another one: what it had buried does not come up again."""
-    changes = [
-        w.changes[name.partition("/")[0]] for w in writes if w is not own and name.partition("/")[0] in w.changes
-    ]
-    return any(_says(name, change.before, value) for change in changes)
+    changes = [w.changes.get(name.partition("/")[0]) for w in writes if w is not own]
+    return any(change is not None and _says(name, change.before, value) for change in changes)
 
 
 def was_edited_upon(own: OwnWrite, name: str, value: str, window: Sequence[EventRow]) -> bool:

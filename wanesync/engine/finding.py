@@ -175,15 +175,9 @@ class Finding:
                 for each in mine:
                     again(tx, each, CHANGED_WAIT_MS, "the contact changed meanwhile")
                 return []
-            ours = dict.fromkeys(names, False)
-            for own in tx.writes.unanswered(Side.HUBSPOT, contact_id):
-                told = {n: _is_author(own, n, specs[n].hubspot, answer) for n in names if n in own.changes}
-                tx.writes.note_told(
-                    replace(own, told={**own.told, **{n: (answer.modified_ms, o) for n, o in told.items()}})
-                )
-                ours |= {name: True for name, is_ours in told.items() if is_ours}
+            ours = self._note_told(tx, contact_id, names, answer)
             for name in names:
-                round_.origins.tell(Side.HUBSPOT, contact_id, name, ours=ours[name])
+                round_.origins.tell(Side.HUBSPOT, contact_id, name, ours=name in ours)
             calls: list[Call] = []
             intents = self.plan_jobs(tx, mine, round_, calls)
             return calls + self.send(tx, job.lane, intents)
@@ -195,6 +189,17 @@ class Finding:
             lambda: self.engine.hubspot.wrote_current(contact_id, properties),
             then,
         )
+
+    def _note_told(self, tx: Tx, contact_id: str, names: Sequence[str], authors: Authors) -> set[str]:
+        """What history told is kept with each write it tells of; the fields whose values are ours."""
+        specs, ours = self.engine.rules.fields.by_name, set[str]()
+        for own in tx.writes.unanswered(Side.HUBSPOT, contact_id):
+            told = {n: _is_author(own, n, specs[n].hubspot, authors) for n in names if n in own.changes}
+            ours |= {name for name, is_ours in told.items() if is_ours}
+            if told:
+                news = {name: (authors.modified_ms, is_ours) for name, is_ours in told.items()}
+                tx.writes.note_told(replace(own, told={**own.told, **news}))
+        return ours
 
 
 def _is_author(own: OwnWrite, name: str, properties: Sequence[str], authors: Authors) -> bool:

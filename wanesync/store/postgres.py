@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 import psycopg
-from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import TupleRow
 from psycopg.types.numeric import Int8Dumper
@@ -16,7 +15,8 @@ from psycopg_pool import ConnectionPool
 
 from wanesync.core.errors import ConfigError, StoreDown
 from wanesync.store.bell import Bell, Watch
-from wanesync.store.db import Collided, Database, Parameters, Row, RuleBroken, Session, Surroundings, run_migrations
+from wanesync.store.db import Database, Parameters, Row, Session, Surroundings, run_migrations
+from wanesync.store.postgres_errors import translate
 from wanesync.store.sql import Dialect, Migration, Query, load_queries
 
 Connection = psycopg.Connection[TupleRow]
@@ -34,25 +34,6 @@ _BEGIN_READING = (
 )
 # A plan is kept from a time when its tables were almost empty, and then reads all of them: only plans that stay good.
 _PLANS = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off"
-_COLLISIONS = (errors.SerializationFailure, errors.DeadlockDetected)
-
-
-def translate(error: psycopg.Error, label: str) -> Exception:
-    """Our error for one of Postgres's, without the statement and its values; a mistake of ours stays as it is."""
-    if isinstance(error, _COLLISIONS):
-        return Collided(f"two transactions on the database {label} got into each other's way; try again")
-    if isinstance(error, errors.IdleInTransactionSessionTimeout):
-        return Collided(
-            f"a transaction on the database {label} stood still for too long and was rolled back; try again"
-        )
-    if isinstance(error, errors.IntegrityError):
-        return RuleBroken(error.diag.constraint_name or error.diag.table_name or "of the schema")
-    if isinstance(error, errors.InsufficientPrivilege):
-        return StoreDown(f"the database {label} refused its user something: grant it what `wanesync db migrate` made")
-    if isinstance(error, errors.InterfaceError | errors.OperationalError):
-        code = f" ({error.sqlstate})" if error.sqlstate else ""
-        return StoreDown(f"the database {label} cannot be reached or is busy{code}; is it running?")
-    return error
 
 
 class PostgresSession(Session):
