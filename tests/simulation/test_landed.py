@@ -10,9 +10,14 @@ import pytest
 
 from tests.simulation.play import Play
 from tests.simulation.test_regressions import pair_of, stage
-from tests.unit.core_builders import HUBSPOT, STRIPE
+from tests.unit.core_builders import HUBSPOT, STRIPE, full_name
 from wanesync.core.events import was_edited_upon
+from wanesync.core.job import JobKind, JobRequest
 from wanesync.core.model import Answer, Change, EventRow, OwnWrite, Side, WriteKind
+from wanesync.core.ports import Authors
+from wanesync.engine.finding import Finding, _is_author
+from wanesync.engine.intents import Pass
+from wanesync.engine.origin import _is_own
 from wanesync.sandbox.faults import Faults
 
 # Of each owner a field: in a dispute its value would win.
@@ -37,6 +42,8 @@ def answer_lost(side: Side, name: str) -> Iterator[tuple[Play, dict[Side, str]]]
         machine.set_faults(Faults())
         with world.store.reading() as tx:
             assert (world.truth.value((side, ids[side]), name), tx.writes.count_open()) == ("B", 1)
+        # Stripe tells whole seconds.
+        world.sleep(1_500)
         yield play, ids
 
 
@@ -46,6 +53,10 @@ def edit(play: Play, side: Side, ids: dict[Side, str], name: str, value: str) ->
     attribute = {"company": "business_name", "city": "address.city"}[name] if side is STRIPE else name
     machine.edit("update", ids[side], {attribute: value}, world.now)
     world.truth.drain()
+
+
+def values(play: Play, ids: dict[Side, str], name: str) -> list[str]:
+    return [play.world.truth.value((side, ids[side]), name) for side in Side]
 
 
 def kept(play: Play, ids: dict[Side, str]) -> set[str]:
@@ -58,12 +69,9 @@ def kept(play: Play, ids: dict[Side, str]) -> set[str]:
 @pytest.mark.parametrize("value", ["C", "A"], ids=["another value", "what stood there before"])
 def test_an_edit_on_top_of_a_write_without_an_answer_wins(side: Side, name: str, value: str) -> None:
     with answer_lost(side, name) as (play, ids):
-        world = play.world
-        # Stripe tells whole seconds.
-        world.sleep(1_500)
         edit(play, side, ids, name, value)
         play.play()
-        assert [world.truth.value((at, ids[at]), name) for at in Side] == [value, value]
+        assert values(play, ids, name) == [value, value]
         # What it replaced may be kept, too: nobody had told us yet that it had arrived.
         assert kept(play, ids) <= {"B"}
 
@@ -72,13 +80,11 @@ def test_an_edit_on_top_of_a_write_without_an_answer_wins(side: Side, name: str,
 @pytest.mark.parametrize("name", NAMES)
 def test_an_edit_on_both_sides_is_still_a_dispute(side: Side, name: str) -> None:
     with answer_lost(side, name) as (play, ids):
-        world = play.world
-        world.sleep(1_500)
         edit(play, side, ids, name, "C")
         edit(play, side.other, ids, name, "D")
         play.play()
         # Who is heard of first may win, too.
-        wins = {world.truth.value((at, ids[at]), name) for at in Side}
+        wins = set(values(play, ids, name))
         assert len(wins) == 1
         assert {"C", "D"} - wins <= kept(play, ids)
 
@@ -87,9 +93,8 @@ def test_an_edit_on_both_sides_is_still_a_dispute(side: Side, name: str) -> None
 @pytest.mark.parametrize("name", NAMES)
 def test_it_wins_even_if_the_other_side_goes_away_before_it_is_told_there(side: Side, name: str) -> None:
     with answer_lost(side, name) as (play, ids):
-        world = play.world
-        world.sleep(1_500)
         edit(play, side, ids, name, "A")
+        world = play.world
         there = world.hubspot if side is STRIPE else world.stripe
         there.set_faults(Faults(error_503=1.0))
         until_ms = world.now + QUARTER_MS
@@ -97,7 +102,7 @@ def test_it_wins_even_if_the_other_side_goes_away_before_it_is_told_there(side: 
             pass
         there.set_faults(Faults())
         play.play()
-        assert [world.truth.value((at, ids[at]), name) for at in Side] == ["A", "A"]
+        assert values(play, ids, name) == ["A", "A"]
 
 
 def own_write(side: Side) -> OwnWrite:
@@ -133,3 +138,75 @@ def test_what_stood_there_before_settles_the_order_within_a_second_of_stripe() -
     own, echo = own_write(STRIPE), told(STRIPE, "B", 100, ours=True)
     assert not was_edited_upon(own, "city", "C", [echo, told(STRIPE, "C", 200)])
     assert was_edited_upon(own, "city", "C", [echo, told(STRIPE, "C", 200, before="B")])
+
+
+def test_an_edit_that_was_judged_was_planned_from_before_and_proves_nothing() -> None:
+    own, echo = own_write(HUBSPOT), told(HUBSPOT, "B", 100, ours=True)
+    assert not was_edited_upon(own, "city", "C", [echo, replace(told(HUBSPOT, "C", 2_000), judged=True)])
+
+
+def test_a_lost_write_of_a_link_that_is_gone_explains_nothing_to_the_next_customer() -> None:
+    with answer_lost(HUBSPOT, "company") as (play, ids):
+        world = play.world
+        play.play()
+        world.stripe.edit("delete", ids[STRIPE], {}, world.now)
+        world.truth.drain()
+        play.play()
+        again = world.stripe.edit("create", None, {"email": "p0@example.com"}, world.now)
+        world.truth.drain()
+        play.play()
+        assert values(play, {HUBSPOT: ids[HUBSPOT], STRIPE: again}, "company") == ["B", "B"]
+
+
+def test_a_value_set_back_by_hand_on_stripe_is_not_the_old_write_that_made_it_first() -> None:
+    with answer_lost(STRIPE, "company") as (play, ids), play.world.store.transaction() as tx:
+        (own,) = tx.writes.unanswered(STRIPE, ids[STRIPE])
+        known = tx.records.get(STRIPE, ids[STRIPE])
+        assert known is not None
+        seen = replace(known, record=replace(known.record, values={**known.record.values, "company": "B"}))
+        base = EventRow("", STRIPE, "updated", ids[STRIPE], own.sent_ms)
+        tx.events.put_many([replace(base, key="1", values={"company": "B"}, request_key=own.key)])
+        assert _is_own(tx, seen, "company", own) is True
+        away = replace(base, key="2", occurred_ms=own.sent_ms + 5_000, values={"company": "X"}, source="user")
+        tx.events.put_many([away])
+        assert _is_own(tx, seen, "company", own) is None
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_what_history_told_holds_for_every_lane_until_the_contact_changes(*, ours: bool) -> None:
+    with answer_lost(HUBSPOT, "company") as (play, ids):
+        play.play()
+        engine, key = play.world.processes[0].worker.engine, f"contact:{ids[HUBSPOT]}"
+        with play.world.store.transaction() as tx:
+            (own,) = tx.writes.unanswered(HUBSPOT, ids[HUBSPOT])
+            (seen,) = tx.records.get_many([(HUBSPOT, ids[HUBSPOT])]).values()
+            tx.processes.beat(engine.name, "hubspot,stripe", 0)
+            tx.jobs.put(JobRequest(HUBSPOT, JobKind.WRITE, key))
+            (job,) = tx.jobs.claim(HUBSPOT, [JobKind.WRITE], 1, engine.name)
+            asked = Finding(engine, lambda *_: [], lambda *_: []).ask_origin(
+                job, frozenset({(HUBSPOT, ids[HUBSPOT], "company")}), Pass({job.id: key})
+            )
+            asked.then(tx, Authors(seen.record.modified_ms, {"company": ours}))
+            (told_of,) = tx.writes.unanswered(HUBSPOT, ids[HUBSPOT])
+            assert _is_own(tx, seen, "company", told_of) is ours
+            later = replace(seen, record=replace(seen.record, modified_ms=seen.record.modified_ms + 1))
+            assert told_of != own
+            assert _is_own(tx, later, "company", told_of) is None
+            # Of another state than the one we know it tells nothing: that is read first.
+            asked.then(tx, Authors(seen.record.modified_ms + 1, {"company": not ours}))
+            assert tx.writes.unanswered(HUBSPOT, ids[HUBSPOT]) == [told_of]
+            waiting = tx.jobs.get(job.id)
+            assert waiting is not None
+            assert waiting.reason == "the contact changed meanwhile"
+
+
+@pytest.mark.parametrize(
+    ("ours", "is_author"),
+    [({"firstname": False, "lastname": True}, True), ({"firstname": True, "lastname": False}, False)],
+)
+def test_of_a_name_the_half_that_the_write_changed_tells_who_wrote_it(
+    ours: dict[str, bool], *, is_author: bool
+) -> None:
+    change = Change(full_name("Ann", "Lee"), full_name("Ann", "Kim"), "Ann Kim")
+    own = replace(own_write(HUBSPOT), changes={"name": change})
+    assert _is_author(own, "name", ("firstname", "lastname"), Authors(1, ours)) is is_author

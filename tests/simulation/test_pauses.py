@@ -8,10 +8,9 @@ from itertools import pairwise
 import pytest
 
 from tests.simulation.play import Play, play_seed
-from tests.simulation.test_regressions import stage
+from tests.simulation.test_regressions import guest_of, stage
 from wanesync.core.model import Side
 from wanesync.engine.apply import WRITES
-from wanesync.sandbox.faults import Faults
 from wanesync.sandbox.wire import Request, Response
 from wanesync.store.settings import PauseRow
 
@@ -165,14 +164,7 @@ def test_a_guest_begun_before_writes_were_off_is_not_sent_again_while_they_are()
 
 def test_a_guest_deleted_while_the_creation_had_no_answer_is_not_made_anew() -> None:
     with stage() as play:
-        world = play.world
-        bought = {"amount": "100", "currency": "usd", "email": "p0@example.com"}
-        world.stripe.edit("purchase", None, bought, world.now)
-        world.hubspot.set_faults(Faults(lost_answer=1.0))
-        while not world.hubspot.records() and play.step():
-            pass
-        (row,) = world.hubspot.records()
-        world.hubspot.set_faults(Faults())
+        world, row = play.world, guest_of(play)
         # Not by the player's own switch: it would turn them on again by itself.
         world.store.run(lambda tx: tx.settings.put(WRITES, "off"))
         go_on(play, MINUTE_MS)

@@ -214,16 +214,22 @@ def test_our_unanswered_fill_does_not_come_back_once_its_source_was_cleared() ->
     assert "company" not in writes[STRIPE]
 
 
+def guest_of(play: Play) -> dict[str, str]:
+    """A contact made for a guest's purchase, whose answer was lost."""
+    world = play.world
+    bought = {"amount": "100", "currency": "usd", "email": "p0@example.com"}
+    world.stripe.edit("purchase", None, bought, world.now)
+    world.hubspot.set_faults(Faults(lost_answer=1.0))
+    while not world.hubspot.records() and play.step():
+        pass
+    (row,) = world.hubspot.records()
+    world.hubspot.set_faults(Faults())
+    return dict(row)
+
+
 def test_a_guest_whose_new_contact_got_another_address_before_we_heard_of_it_is_not_made_twice() -> None:
     with stage() as play:
-        world = play.world
-        bought = {"amount": "100", "currency": "usd", "email": "p0@example.com"}
-        world.stripe.edit("purchase", None, bought, world.now)
-        world.hubspot.set_faults(Faults(lost_answer=1.0))
-        while not world.hubspot.records() and play.step():
-            pass
-        (row,) = world.hubspot.records()
-        world.hubspot.set_faults(Faults())
+        world, row = play.world, guest_of(play)
         world.hubspot.edit("update", row["id"], {"email": "p0b@example.com"}, world.now)
         world.truth.drain()
         play.play()
