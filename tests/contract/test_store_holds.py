@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -10,7 +11,7 @@ from tests.contract.conftest import Clock
 from tests.unit.core_builders import link
 from wanesync.core.brake import Held, HoldKind, HoldState
 from wanesync.core.model import EventRow, Side
-from wanesync.store import Store
+from wanesync.store import Collided, Store
 
 IMPORT = "hubspot:IMPORT/7"
 
@@ -115,6 +116,22 @@ def test_two_processes_never_count_one_source_at_once(store: Store, other_store:
     one.join()
     other.join()
     assert sorted(taken) == [0, 10]
+
+
+def test_a_hold_is_not_closed_under_what_is_being_put_into_it(store: Store, other_store: Store) -> None:
+    hold_id = opened(store)
+    with ThreadPoolExecutor(1) as pool:
+        with store.transaction() as tx:
+            tx.holds.keep_open([hold_id])
+            closed = pool.submit(other_store.run, lambda tx: tx.holds.close(hold_id, HoldState.RELEASED))
+            with pytest.raises(TimeoutError):
+                closed.result(0.2)
+            tx.holds.put("l1", "city", held(hold_id))
+        assert closed.result(10) == IMPORT
+    with store.transaction() as tx:
+        with pytest.raises(Collided):
+            tx.holds.keep_open([hold_id])
+        tx.holds.keep_open([])
 
 
 def test_events_come_newest_first_and_from_a_time_on(store: Store) -> None:

@@ -22,6 +22,8 @@ from tests.contract.test_store_writes import a_create
 from wanesync.core.errors import WanesyncError
 from wanesync.core.job import Job, JobKind, JobRequest, JobState
 from wanesync.core.model import Answer, Side
+from wanesync.engine.apply import DAY_MS, WRITES, WRITES_OFF, are_writes_off
+from wanesync.engine.outcome import again
 from wanesync.store import Collided, IntentTaken, LeaseLost, LinkMoved, Store, Tx, make_key, open_store
 
 H, S = Side.HUBSPOT, Side.STRIPE
@@ -358,3 +360,27 @@ def test_a_transaction_that_stood_still_for_too_long_is_rolled_back_and_runs_aga
         store.run(stand_still)
         with store.reading() as tx:
             assert (len(tries), tx.settings.get("mark")) == (2, "1")
+
+
+def test_who_turns_writes_on_wakes_those_too_who_just_saw_them_off(store: Store, other_store: Store) -> None:
+    """Otherwise their jobs would sleep for a day, and nobody would know."""
+    with store.transaction() as tx:
+        tx.settings.put(WRITES, "off")
+        tx.jobs.put(JobRequest(S, JobKind.WRITE, "contact:1"))
+        tx.processes.beat("a", "all", 1)
+
+    def turn_on(tx: Tx) -> int:
+        tx.settings.put(WRITES, "on")
+        return tx.jobs.hurry(WRITES_OFF)
+
+    with ThreadPoolExecutor(1) as pool:
+        with store.transaction() as tx:
+            (job,) = tx.jobs.claim(S, None, 1, "a")
+            assert are_writes_off(tx)
+            woken = pool.submit(other_store.run, turn_on)
+            with pytest.raises(TimeoutError):
+                woken.result(0.2)
+            again(tx, job, DAY_MS, WRITES_OFF, fixed=True)
+        assert woken.result(10) == 1
+    with store.transaction() as tx:
+        assert not are_writes_off(tx)

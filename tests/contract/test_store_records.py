@@ -91,15 +91,6 @@ def test_merges_lead_to_the_last_survivor(store: Store) -> None:
         assert tx.records.merged_into(["5"])["5"] in {"5", "6"}, "a circle ends"
 
 
-def test_intents_find_the_living_contact_first(store: Store) -> None:
-    first = replace(a_seen(H, "1"), record=replace(a_seen(H, "1").record, intent="i"), deleted=True)
-    second = replace(a_seen(H, "2"), record=replace(a_seen(H, "2").record, intent="i"))
-    with store.transaction() as tx:
-        tx.records.put_many([(second, ""), (first, "")])
-    with store.reading() as tx:
-        assert tx.records.by_intents(["i", "j"]) == {"i": "2"}
-
-
 def test_notes_are_found_by_how_they_begin(store: Store) -> None:
     with store.transaction() as tx:
         tx.records.put_many([(a_seen(H, "1"), ""), (a_seen(S, "2"), ""), (a_seen(S, "3"), "")])

@@ -16,6 +16,7 @@ from wanesync.store import Store, Tx
 from wanesync.store.retention import DAY_MS, Keep
 
 H, S = Side.HUBSPOT, Side.STRIPE
+TOKENS = ("killed", "living")
 
 
 class Restful:
@@ -150,6 +151,32 @@ def test_conflicts_go_once_closed_and_what_was_set_aside_with_age(store: Store, 
     assert upkeep(store, clock).prune()["closed conflicts"] == 1
     with store.reading() as tx:
         assert [row.conflict.record_id for row in tx.conflicts.list()] == ["2"]
+
+
+def test_what_the_brake_counted_long_ago_goes(store: Store, clock: Clock) -> None:
+    def count(tx: Tx) -> None:
+        tx.holds.count("hubspot:IMPORT/7", 0, [])
+        tx.holds.note("hubspot:IMPORT/7", ["l1", "l2"])
+
+    store.run(count)
+    assert not any(upkeep(store, clock).prune().values())
+    clock.advance(36 * DAY_MS)
+    counts = {name: n for name, n in upkeep(store, clock).prune().items() if n}
+    assert counts == {"counted overwrites": 2, "counted sources": 1}
+
+
+def test_locks_of_killed_processes_go_when_another_one_ends(store: Store, clock: Clock) -> None:
+    with store.transaction() as tx:
+        assert tx.locks.take("contact:1", "killed", "w1", tx.now_ms + 60_000)
+    clock.advance(2 * DAY_MS)
+    with store.transaction() as tx:
+        assert tx.locks.take("contact:2", "living", "w2", tx.now_ms + 60_000)
+        tx.processes.remove("w3")
+        held = {
+            token: tx.locks._session.rows("held_locks", token=token, keys=["contact:1", "contact:2"])
+            for token in TOKENS
+        }
+    assert {token: [row[0] for row in rows] for token, rows in held.items()} == {"killed": [], "living": ["contact:2"]}
 
 
 def test_the_ledger_the_tombstones_and_the_journal_stay(store: Store, clock: Clock) -> None:

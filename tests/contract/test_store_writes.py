@@ -123,8 +123,8 @@ def test_one_key_may_have_several_writes_and_the_newest_counts(store: Store, clo
     with store.transaction() as tx:
         tx.writes.put(replace(a_create("a", side=H), key="i1"))
     with store.reading() as tx:
-        assert {intent: write.id for intent, write in tx.writes.by_intents(["i1", "i2"]).items()} == {"i1": "a"}
-        assert tx.writes.by_intents([]) == {}
+        assert {key: write.id for key, write in tx.writes.by_keys(H, ["i1", "i2"]).items()} == {"i1": "a"}
+        assert tx.writes.by_keys(H, []) == {}
 
 
 def test_keys_of_ours_are_known(store: Store) -> None:

@@ -117,12 +117,8 @@ def _is_lost(history: History, spec: FieldSpec, writes: list[Write], edit: Write
         return False
     if ref in history.truth.gone or cell[1] in history.truth.survivor:
         return False
-    for write in writes:
-        if write.seq > over.seq:
-            if write.new == value:
-                return False  # written over by a late write, and put back, by us or by its user
-            if write.who == USER:
-                break
+    if any(write.seq > over.seq and write.new == value for write in writes):
+        return False  # put back, by us or by a user: what replaced it then replaced it knowingly
     return not (_was_replaced_there(history, spec, edit, over) or _is_excused(history, writes, edit, over))
 
 

@@ -350,3 +350,11 @@ def test_whose_value_it_is_is_not_asked_for_ever_by_one_lane_for_the_other() -> 
 
 def test_an_edit_a_late_write_buried_is_not_forgotten_when_that_is_put_back() -> None:
     assert play_seed(40003579).violations == []
+
+
+def test_a_creation_that_cannot_be_linked_is_not_sent_again_for_ever() -> None:
+    assert play_seed(70079195).violations == []
+
+
+def test_a_value_that_a_user_set_once_more_is_not_lost() -> None:
+    assert play_seed(70001299).violations == []

@@ -166,6 +166,11 @@ class TestHubSpot:
             (frozenset({"8"}), {"changeSource": "API", "sourceId": None}, "app:API/"),
             (frozenset(), {"changeSource": None}, "app:/userId:1"),
             (frozenset(), {"changeSource": "IMPORT", "sourceId": "5"}, "user:IMPORT/5"),
+            (
+                frozenset(),
+                {"changeSource": "AUTOMATION_PLATFORM", "sourceId": "enrollmentId:7"},
+                "user:AUTOMATION_PLATFORM/",
+            ),
         ],
     )
     def test_who_did_it(self, own: frozenset[str], parts: Json, source: str) -> None:

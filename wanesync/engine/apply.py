@@ -34,6 +34,11 @@ SUSPECT_WAIT_MS = 2_000
 DAY_MS = 86_400_000
 
 
+def are_writes_off(tx: Tx) -> bool:
+    """Whether nothing may be written. If so, nobody turns them on before this commits: who does, wakes what waits."""
+    return tx.settings.get(WRITES) == "off" and tx.settings.get_for_now(WRITES) == "off"
+
+
 @dataclass(slots=True)
 class Apply:
     """The write jobs of both lanes."""
@@ -88,7 +93,7 @@ class Apply:
     ) -> tuple[list[Intent], list[Job], list[Call]]:
         """Open creates are sent again as they were (their key or unique id makes that safe); updates are read first."""
         resend, reread, look = [], [], []
-        off = bool(opened) and tx.settings.get(WRITES) == "off"
+        off = bool(opened) and are_writes_off(tx)
         for job in jobs:
             creates = [own for own in opened.get(job.key, ()) if own.kind is WriteKind.CREATE]
             old = bool(creates) and tx.now_ms - made_ms(creates[0].id) > KEY_LIFE_MS
@@ -125,6 +130,7 @@ class Apply:
             found = self._decide(tx, job, scene, outcome, round_)
             if found is None:
                 ended.append((job, scene, outcome))
+                round_.ended.add(job.id)
             else:
                 drafts += found
         self._end(tx, ended)
@@ -149,7 +155,7 @@ class Apply:
     def _hold_back(self, tx: Tx, planned: list[tuple[Job, Scene, Plan]]) -> list[tuple[Job, Scene, Plan]]:
         """What the brake stops is held: those jobs are planned anew, without it."""
         wanted = find_overwrites(planned)
-        if not wanted or tx.settings.get(WRITES) == "off":
+        if not wanted or are_writes_off(tx):
             return planned
         stopped = stop_sources(self.engine, tx, wanted)
         return [
@@ -198,7 +204,7 @@ class Apply:
         if action is None:
             self._give_up(tx, job, opened)
             return None
-        if tx.settings.get(WRITES) == "off":
+        if are_writes_off(tx):
             memory.note_would_write(tx, action)
             again(tx, job, DAY_MS, WRITES_OFF, fixed=True)
             return []

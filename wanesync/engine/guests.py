@@ -12,7 +12,7 @@ from wanesync.core.model import Answer, LinkState, OwnWrite, Record, Side, Write
 from wanesync.core.ports import CreateItem
 from wanesync.core.purchases import PurchaseState
 from wanesync.engine import memory
-from wanesync.engine.apply import DAY_MS, WRITES, WRITES_OFF
+from wanesync.engine.apply import DAY_MS, WRITES_OFF, are_writes_off
 from wanesync.engine.bodies import INTENT_PROPERTY, properties_of
 from wanesync.engine.context import Call, Engine
 from wanesync.engine.outcome import again, fail, finish, still_ours, wait_turn
@@ -46,7 +46,7 @@ class Guests:
 
     def _intend(self, tx: Tx, job: Job) -> OwnWrite | None:
         """The open or new intent of a guest, or None when the job was ended otherwise."""
-        off = tx.settings.get(WRITES) == "off"
+        off = are_writes_off(tx)
         hmac = split_key(job.key)[1]
         erased = bool(tx.tombstones.match([hmac]))
         opened = tx.writes.open_for_keys([job.key], Side.HUBSPOT)

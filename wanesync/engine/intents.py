@@ -37,7 +37,7 @@ class Pass:
 
     ``send``: whether actions become intents now, or are queued. ``opened``: open updates of the jobs'
     keys, read again before this round. ``origins``: whose value a suspect one turned out to be.
-    ``held``: job id -> keys it has locked besides its own.
+    ``held``: job id -> keys it has locked besides its own. ``ended``: ids of the jobs it left nothing to do.
     """
 
     key_of: dict[str, str]
@@ -45,6 +45,7 @@ class Pass:
     opened: dict[str, list[OwnWrite]] = field(default_factory=dict)
     origins: Origins = field(default_factory=Origins)
     held: dict[str, set[str]] = field(default_factory=dict)
+    ended: set[str] = field(default_factory=set)
 
 
 Planner = Callable[[Tx, Sequence[Job], Pass, list[Call]], list[Intent]]

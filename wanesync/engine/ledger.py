@@ -10,7 +10,7 @@ from wanesync.core.job import MAX_ATTEMPTS, DeadClass, Job, JobKind, JobRequest
 from wanesync.core.model import Side
 from wanesync.core.purchases import Purchase, PurchaseState, Sink
 from wanesync.core.rollup import roll_up
-from wanesync.engine.apply import DAY_MS, WRITES, WRITES_OFF
+from wanesync.engine.apply import DAY_MS, WRITES_OFF, are_writes_off
 from wanesync.engine.context import Call, Engine
 from wanesync.engine.outcome import again, fail, finish, still_ours
 from wanesync.engine.recipients import Recipients
@@ -39,7 +39,7 @@ class Ledger:
         recipients = Recipients(self.engine, tx)
         recipients.load(rows.values())
         ready: dict[str, tuple[Job, Purchase]] = {}
-        off = tx.settings.get(WRITES) == "off"
+        off = are_writes_off(tx)
         for job in jobs:
             row = rows.get(job.key)
             if row is None or row.state is PurchaseState.SENT:
@@ -128,22 +128,17 @@ class Ledger:
         def then(tx: Tx, answer: object) -> list[Call]:
             mine = still_ours(tx, jobs)
             if isinstance(answer, CallError):
-                late = answer.failure is Failure.NO_ANSWER and operation == "notes.create"
                 for job in mine:
-                    if late and job.attempts + 1 < MAX_ATTEMPTS:
-                        # A note that comes late must be there when the notes are read.
-                        again(tx, job, LATE_MS, answer.reason, count=True)
-                    else:
-                        fail(self.engine, tx, [job], answer, operation)
+                    self._failed(tx, job, operation, answer)
                 return []
             assert isinstance(answer, Mapping)  # noqa: S101 - narrows what ``send`` returned
             for job in mine:
-                self._settle(tx, job, purchases[job.key], answer.get(job.key))
+                self._settle(tx, job, purchases[job.key], operation, answer.get(job.key))
             return []
 
         return Call(Side.HUBSPOT, operation, jobs, lambda: send(purchases), then)
 
-    def _settle(self, tx: Tx, job: Job, row: Purchase, error: CallError | None) -> None:
+    def _settle(self, tx: Tx, job: Job, row: Purchase, operation: str, error: CallError | None) -> None:
         if error is None and row.sink is Sink.PROPERTIES and row.reason == LATE:
             # An earlier attempt whose answer nobody got may still arrive, with totals that are old by now.
             tx.purchases.set_state(row.payment_id, PurchaseState.TODO)
@@ -157,7 +152,14 @@ class Ledger:
             tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.READ, row.contact_id))
             again(tx, job, 1_000, "its contact is gone", count=True)
         else:
-            fail(self.engine, tx, [job], error, "events.send")
+            self._failed(tx, job, operation, error)
+
+    def _failed(self, tx: Tx, job: Job, operation: str, error: CallError) -> None:
+        """A note without an answer may come late: it must be there when the notes are read."""
+        if error.failure is Failure.NO_ANSWER and operation == "notes.create" and job.attempts + 1 < MAX_ATTEMPTS:
+            again(tx, job, LATE_MS, error.reason, count=True)
+        else:
+            fail(self.engine, tx, [job], error, operation)
 
     def _note(self, jobs: list[Job], purchases: Mapping[str, Purchase]) -> Call:
         """A note has no id of ours: where an earlier answer is unknown, the contact's notes are read before sending."""
@@ -177,7 +179,7 @@ class Ledger:
             for job in mine:
                 row = purchases[job.key]
                 if row.contact_id == contact_id and (gone or row.payment_id in marks):
-                    self._settle(tx, job, row, gone)
+                    self._settle(tx, job, row, "notes.read", gone)
                     del left[row.payment_id]
                 elif row.contact_id == contact_id:
                     left[row.payment_id] = replace(row, reason="")
@@ -209,7 +211,7 @@ class Ledger:
                 return []
             assert isinstance(answer, Mapping)  # noqa: S101 - narrows what ``send`` returned
             for job in mine:
-                self._settle(tx, job, purchases[job.key], answer.get(purchases[job.key].contact_id))
+                self._settle(tx, job, purchases[job.key], operation, answer.get(purchases[job.key].contact_id))
             return []
 
         return Call(Side.HUBSPOT, operation, jobs, send, then)

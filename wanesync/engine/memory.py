@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from wanesync.core.action import Action, Plan
+from wanesync.core.brake import HoldState
 from wanesync.core.errors import CallError
 from wanesync.core.fields import CANON_VERSION
 from wanesync.core.job import JobKind, JobRequest, Priority
@@ -18,6 +19,8 @@ def remember_all(tx: Tx, plans: Sequence[tuple[Plan, Priority]]) -> None:
     """Carry out everything of some plans that is not an API write."""
     # A new primary is stored after the old one has stepped down, or the database would refuse two.
     tx.links.put_many(sorted((k for plan, _ in plans for k in plan.links.values()), key=lambda k: k.primary))
+    put_back = {held.hold_id for plan, _ in plans for _, _, held in plan.held if held.state is HoldState.OPEN}
+    tx.holds.keep_open(put_back)
     for plan, _ in plans:
         _remember(tx, plan)
     _wake_purchases(tx, [customer_id for plan, _ in plans for _, customer_id in plan.linked])

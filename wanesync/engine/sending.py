@@ -167,21 +167,22 @@ class Sending:
             else:
                 again(tx, job, LOCK_WAIT_MS, "a lock of the new pair is taken")
         self.plan_jobs(tx, ready, round_, calls)
-        self._close_creates(tx, [i.own for i, _ in results if i.own.kind is WriteKind.CREATE])
+        ended = [i.own for i, _ in results if i.own.kind is WriteKind.CREATE and i.job.id in round_.ended]
+        self._close_creates(tx, ended)
         echoed = [record.id for intent, record in results if intent.own.side is Side.STRIPE]
         tx.jobs.hurry_keys(Side.STRIPE, JobKind.READ, echoed, ECHO_WAITS)
         return calls
 
     def _close_creates(self, tx: Tx, creates: Sequence[OwnWrite]) -> None:
-        """An answered create is closed even where its record could not be linked: our ids on it tell the rest."""
+        """A create that was planned to its end is closed, even where its record could not be linked.
+
+        Our ids on the record tell the rest. Left open, it would be sent again by the next job of its key, for ever.
+        """
         still_open = tx.writes.open_ids([own.id for own in creates])
         for own in creates:
-            if own.id in still_open and not self._job_waits(tx, own):
+            if own.id in still_open:
                 tx.writes.answer(own.id, Answer.LOST)
                 tx.jobs.put(JobRequest(own.side, JobKind.WRITE, own.link_key))
-
-    def _job_waits(self, tx: Tx, own: OwnWrite) -> bool:
-        return bool(tx.jobs.pending_keys(own.side, JobKind.WRITE, [own.link_key]))
 
     # -- failures
 

@@ -25,6 +25,8 @@ KINDS = {
     "restore": "updated",
 }
 APPS = frozenset({"", "INTEGRATION", "API"})
+FLOWS = frozenset({"AUTOMATION_PLATFORM", "WORKFLOWS"})
+"""Their source id names one contact's way through a workflow: all their changes come from one source."""
 HINTS = frozenset({STRIPE_ID, MORE_EMAILS, MERGED})
 """Properties no field is mapped to whose changes matter: worth a read, without a value."""
 
@@ -119,7 +121,7 @@ class HubSpotWebhooks:
     def _source(self, element: Mapping[str, object], app: str) -> str:
         kind, source_id = text(element.get("changeSource")), text(element.get("sourceId"))
         if kind not in APPS:
-            return f"user:{kind}/{source_id}"
+            return f"user:{kind}/{'' if kind in FLOWS else source_id}"
         if source_id and (source_id == app or source_id in self._own):
             return "own"
         # Once our ids are known, another app is as good as a user; before that it may be us.

@@ -10,7 +10,7 @@ import orjson
 
 from wanesync.core.brake import Held, HoldKind, HoldState
 from wanesync.core.model import Side
-from wanesync.store.db import Row, Session, Value
+from wanesync.store.db import Collided, Row, Session, Value
 
 HeldFields = dict[str, dict[str, Held]]
 """Link id -> field -> what is held of it."""
@@ -93,6 +93,15 @@ class Holds:
         if state is HoldState.RELEASED:
             self._session.rows("forget_overwrites", source=source, until_ms=self._session.now_ms)
         return source
+
+    def keep_open(self, hold_ids: Collection[str]) -> None:
+        """None of these open holds can be closed before this transaction ends.
+
+        Raises Collided where one was closed meanwhile: what was to be held in it is to be decided anew.
+        """
+        wanted = set(hold_ids)
+        if wanted and len(self._session.rows("open_holds_for_now", ids=sorted(wanted))) < len(wanted):
+            raise Collided("a hold was closed while something was put into it; try again")
 
     # -- what is held
 

@@ -120,11 +120,13 @@ class PostgresDatabase(Database):
         _configure(connection)
         self.own_pids.add(connection.info.backend_pid)
 
-    def connect(self) -> Connection:
-        """A connection outside the pool."""
+    def connect(self, first: str = "") -> Connection:
+        """A connection outside the pool. ``first``: a setting of its own. Raises StoreDown."""
         try:
             connection = psycopg.connect(self._url, autocommit=True, connect_timeout=5)
             _configure(connection)
+            if first:
+                connection.execute(first)
         except psycopg.Error as error:
             raise translate(error, self.label) from error
         return connection
@@ -162,8 +164,7 @@ class PostgresDatabase(Database):
         """Statements that are not worth a flush of the disk: a lost rate slot row starts anew."""
         with self._light_lock:
             if self._light is None or self._light.closed:
-                self._light = self.connect()
-                self._light.execute("SET synchronous_commit = off")
+                self._light = self.connect("SET synchronous_commit = off")
             yield PostgresSession(self._light, self.label, around, writing=True)
 
     def applied(self) -> int | None:

@@ -43,9 +43,10 @@ class Processes:
         return [ProcessRow(*row) for row in rows]
 
     def remove(self, name: str) -> None:
-        """A process that ended; rows a day old go with it."""
+        """A process that ended; rows a day old go with it, and the locks that ran out so long ago."""
         self._session.rows("remove_process", name=name)
         self._session.rows("forget_processes", before_ms=self._session.now_ms - _FORGET_MS)
+        self._session.rows("forget_locks", before_ms=self._session.now_ms - _FORGET_MS)
 
 
 class Locks:

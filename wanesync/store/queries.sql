@@ -13,6 +13,9 @@ SELECT pg_notify('wanesync', :lanes);
 -- name: get_setting
 SELECT value FROM settings WHERE name = :name;
 
+-- name: get_setting_for_now
+SELECT value FROM settings WHERE name = :name /* share */;
+
 -- name: put_setting
 INSERT INTO settings (name, value) VALUES (:name, :value)
 ON CONFLICT (name) DO UPDATE SET value = excluded.value;
@@ -64,10 +67,6 @@ AND (SELECT COUNT(*) FROM records r WHERE r.side = e.side AND r.id = e.id AND r.
 -- name: records_by_other_ids
 SELECT side, id FROM records
 WHERE side = :side AND other_id <> '' AND other_id IN (:ids) AND deleted = 0 AND survivor = '';
-
--- name: records_by_intents
-SELECT intent, id FROM records WHERE side = 'hubspot' AND intent <> '' AND intent IN (:intents)
-ORDER BY deleted DESC, CASE WHEN survivor = '' THEN 1 ELSE 0 END, id;
 
 -- name: merged_into
 SELECT id, survivor FROM records WHERE side = 'hubspot' AND survivor <> '' AND id IN (:ids);
@@ -429,6 +428,10 @@ RETURNING key, token;
 -- name: held_locks
 SELECT key FROM locks WHERE token = :token AND key IN (:keys);
 
+-- Of processes that were killed: nobody else takes their token.
+-- name: forget_locks
+DELETE FROM locks WHERE until_ms < :before_ms;
+
 -- name: drop_locks
 DELETE FROM locks WHERE token IN (:tokens);
 
@@ -643,6 +646,9 @@ GROUP BY o.id, o.source, o.kind, o.state, o.since_ms ORDER BY o.since_ms, o.id;
 -- name: close_hold
 UPDATE holds SET state = :state, closed_ms = :now WHERE id = :id AND state = 'open' RETURNING source;
 
+-- name: open_holds_for_now
+SELECT id FROM holds WHERE id IN (:ids) AND state = 'open' ORDER BY id /* share */;
+
 -- name: held_of_links
 SELECT h.link_id, h.field, h.side, h.data, h.hold_id, o.state FROM held h JOIN holds o ON o.id = h.hold_id
 WHERE h.link_id IN (:ids);
@@ -764,6 +770,19 @@ SELECT at_ms FROM rejected WHERE at_ms > :after AND at_ms < :before_ms ORDER BY 
 
 -- name: drop_rejected
 DELETE FROM rejected WHERE at_ms > :after AND at_ms <= :upto RETURNING 1;
+
+-- name: overwrites_bound
+SELECT at_ms FROM overwrites WHERE at_ms > :after AND at_ms < :before_ms ORDER BY at_ms LIMIT 1 OFFSET :skip;
+
+-- name: drop_overwrites
+DELETE FROM overwrites WHERE at_ms > :after AND at_ms <= :upto RETURNING 1;
+
+-- name: overwrite_sources_bound
+SELECT counted_ms FROM overwrite_sources WHERE counted_ms > :after AND counted_ms < :before_ms
+ORDER BY counted_ms LIMIT 1 OFFSET :skip;
+
+-- name: drop_overwrite_sources
+DELETE FROM overwrite_sources WHERE counted_ms > :after AND counted_ms <= :upto RETURNING 1;
 
 -- name: own_writes_bound
 SELECT id FROM own_writes WHERE id > :after AND id < :before ORDER BY id LIMIT 1 OFFSET :skip;

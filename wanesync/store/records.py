@@ -89,11 +89,6 @@ class Records:
         rows = self._session.rows("records_by_other_ids", side=side, ids=ids) if ids else []
         return {(side, record_id) for _, record_id in rows}
 
-    def by_intents(self, intents: Collection[str]) -> dict[str, str]:
-        """Intent -> the contact that carries it, an alive one before one that was merged or deleted."""
-        rows = self._session.rows("records_by_intents", intents=intents) if intents else []
-        return dict(rows)
-
     def merged_into(self, ids: Collection[str]) -> dict[str, str]:
         """Contact merged away -> the survivor at the end of its merges; others are left out."""
         survivors: dict[str, str] = {}

@@ -18,7 +18,7 @@ DAY_MS = 86_400_000
 @dataclass(frozen=True, slots=True)
 class Keep:
     """For how many days each is kept: an event's key, what it carried, elements set aside, jobs that are done, own
-    writes that were answered, conflicts that were closed.
+    writes that were answered and what the brake counted, conflicts that were closed.
     """
 
     event_days: int = 35
@@ -80,6 +80,13 @@ class Retention:
             *events,
             payloads,
             *jobs,
+            Shelf("counted overwrites", "overwrites_bound", "drop_overwrites", self._before(keep.own_write_days)),
+            Shelf(
+                "counted sources",
+                "overwrite_sources_bound",
+                "drop_overwrite_sources",
+                self._before(keep.own_write_days),
+            ),
             Shelf("webhooks set aside", "rejected_bound", "drop_rejected", self._before(keep.rejected_days)),
             self._by_id("own writes", "own_writes_bound", "drop_own_writes", keep.own_write_days),
             self._by_id("closed conflicts", "conflicts_bound", "drop_conflicts", keep.conflict_days),

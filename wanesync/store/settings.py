@@ -30,6 +30,11 @@ class Settings:
         row = self._session.row("get_setting", name=name)
         return str(row[0]) if row else None
 
+    def get_for_now(self, name: str) -> str | None:
+        """A value that nobody can change before this transaction ends."""
+        row = self._session.row("get_setting_for_now", name=name)
+        return str(row[0]) if row else None
+
     def put(self, name: str, value: str) -> None:
         """Sets a value."""
         self._session.rows("put_setting", name=name, value=value)

@@ -22,6 +22,8 @@ _TARGET = re.compile(r"\b(?:INTO|UPDATE|FROM) (\w+)")
 _WORD = re.compile(r"\w+")
 _SKIP_LOCKED = "/* skip locked */"
 _LOCK = "/* lock */"
+# Others may read it as well, and nobody may change it until this transaction ends.
+_SHARE = "/* share */"
 _UNLESS_TAKEN = re.compile(r"/\* unless being taken (:\w+) \*/")
 # Until the end of the transaction; two keys of one hash only stand back for each other now and then.
 _TRY = r"AND pg_try_advisory_xact_lock(hashtextextended(\1, 0))"
@@ -82,10 +84,11 @@ def compile_query(name: str, text: str, dialect: Dialect) -> Query:
     words = frozenset(_WORD.findall(text))
     target = _TARGET.search(text)
     if dialect is Dialect.SQLITE:
-        text = _UNLESS_TAKEN.sub("", text.replace(_SKIP_LOCKED, "").replace(_LOCK, ""))
+        text = _UNLESS_TAKEN.sub("", text.replace(_SKIP_LOCKED, "").replace(_LOCK, "").replace(_SHARE, ""))
         text = _LIST.sub(r"IN (SELECT value FROM json_each(:\1))", text)
     else:
-        text = text.replace(_SKIP_LOCKED, "FOR UPDATE SKIP LOCKED").replace(_LOCK, "FOR UPDATE").replace("%", "%%")
+        text = text.replace(_SKIP_LOCKED, "FOR UPDATE SKIP LOCKED").replace(_LOCK, "FOR UPDATE")
+        text = text.replace(_SHARE, "FOR SHARE").replace("%", "%%")
         text = _LIST.sub(r"= ANY(:\1)", _UNLESS_TAKEN.sub(_TRY, text))
         text = _PARAMETER.sub(r"%(\1)s", text)
     return Query(name, text, lists, writes, returns, target[1] if target else "", words)

@@ -110,19 +110,12 @@ class OwnWrites:
 
     def by_key(self, side: Side, key: str) -> OwnWrite | None:
         """The newest write under an idempotency key or intent id."""
-        return self._by_keys(side, [key]).get(key)
-
-    def by_intents(self, intents: Collection[str]) -> dict[str, OwnWrite]:
-        """Intent id -> the newest write that created its contact."""
-        return self._by_keys(Side.HUBSPOT, intents)
-
-    def _by_keys(self, side: Side, keys: Collection[str]) -> dict[str, OwnWrite]:
-        rows = self._session.rows("writes_by_keys", side=side, keys=keys) if keys else []
-        return {row[6]: self._write(row) for row in rows}
+        return self.by_keys(side, [key]).get(key)
 
     def by_keys(self, side: Side, keys: Collection[str]) -> dict[str, OwnWrite]:
         """Key -> the newest write under it."""
-        return self._by_keys(side, keys)
+        rows = self._session.rows("writes_by_keys", side=side, keys=keys) if keys else []
+        return {row[6]: self._write(row) for row in rows}
 
     def known_keys(self, side: Side, keys: Collection[str]) -> set[str]:
         """Those of the keys that are ours."""
