@@ -176,6 +176,12 @@ class TestHubSpot:
     def test_who_did_it(self, own: frozenset[str], parts: Json, source: str) -> None:
         assert one(change(**parts), parser=HubSpotWebhooks(FIELDS, "3", own)).source == source
 
+    def test_a_user_named_by_address_is_one_user_without_it(self) -> None:
+        ann, bob = (change(changeSource="CRM_UI", sourceId=f"{name}@example.com") for name in ("ann", "bob"))
+        sources = [one(each).source for each in (ann, ann, bob)]
+        assert sources[0] == sources[1] != sources[2]
+        assert not any("@" in source or "ann" in source for source in sources)
+
     @given(st.lists(JSON, max_size=4))
     def test_no_array_of_anything_raises(self, elements: list[object]) -> None:
         parsed = parse(*elements)

@@ -121,11 +121,15 @@ class HubSpotWebhooks:
     def _source(self, element: Mapping[str, object], app: str) -> str:
         kind, source_id = text(element.get("changeSource")), text(element.get("sourceId"))
         if kind not in APPS:
-            return f"user:{kind}/{'' if kind in FLOWS else source_id}"
+            return f"user:{kind}/{'' if kind in FLOWS else self._name_user(source_id)}"
         if source_id and (source_id == app or source_id in self._own):
             return "own"
         # Once our ids are known, another app is as good as a user; before that it may be us.
         return f"{'user' if self._own and source_id else 'app'}:{kind}/{source_id}"
+
+    def _name_user(self, source_id: str) -> str:
+        """Some users are named by their address: that is no address any more, and still the same user each time."""
+        return f"user-{event_key(self._key, 'user', source_id)[:12]}" if "@" in source_id else source_id
 
 
 def _value(element: Mapping[str, object]) -> str | None:
