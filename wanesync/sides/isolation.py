@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, TypeVar
 
@@ -17,12 +16,16 @@ ITEM_FAILURES = frozenset({Failure.REFUSED, Failure.CONFLICT, Failure.NOT_FOUND}
 UNTOLD = frozenset({Failure.NO_ANSWER, Failure.UNAVAILABLE, Failure.SERVER})
 
 
-class Isolation(Generic[T, R]):
-    """Sends a batch; when it is refused as a whole, finds whom to blame in at most 2·log2(n) calls.
+MOST_SOUGHT = 4
+"""After so many to blame in one batch, what is left goes one by one: seeking each would cost more."""
 
+
+class Isolation(Generic[T, R]):
+    """Sends a batch; when it is refused as a whole, finds whom to blame.
+
+    One item to blame among n costs at most log2(n) + 3 requests, so 10 where n is 100, the first one counted.
     ``send`` makes one request and gives each item its outcome. ``blame`` says which items of a batch a
-    refusal names. Past the bound what is left goes one by one. ``before_extra`` is called before every
-    request but the first.
+    refusal names. ``before_extra`` is called before every request but the first.
     """
 
     def __init__(
@@ -37,15 +40,9 @@ class Isolation(Generic[T, R]):
     def run(self, items: Sequence[T]) -> dict[str, R | CallError]:
         """Key -> outcome of every item. Raises CallError only when the very first request came to nothing."""
         outcomes: dict[str, R | CallError] = {}
-        waiting = [list(items)] if items else []
-        bound = 2 * math.ceil(math.log2(max(len(items), 2)))
+        search = _Search(list(items))
         calls = 0
-        stopped: CallError | None = None
-        while waiting:
-            group = waiting.pop()
-            if stopped is not None:
-                outcomes |= dict.fromkeys(map(self._key, group), stopped)
-                continue
+        while group := search.draw():
             if calls:
                 self._before_extra()
             calls += 1
@@ -53,27 +50,48 @@ class Isolation(Generic[T, R]):
                 outcomes |= self._send(group)
             except CallError as error:
                 if isinstance(error, Refused) and error.failure in ITEM_FAILURES:
-                    waiting += self._divide(group, error, outcomes, singly=calls >= bound)
+                    blamed = group if len(group) == 1 else self._blame(error, group)
+                    outcomes |= dict.fromkeys(map(self._key, blamed), error)
+                    search.refuse([item for item in group if self._key(item) not in outcomes], named=bool(blamed))
                 elif calls == 1:
                     raise
                 else:
                     outcomes |= dict.fromkeys(map(self._key, group), error)
-                    stopped = None if error.failure is Failure.NO_ANSWER else _as_unsent(error)
+                    if error.failure is not Failure.NO_ANSWER:
+                        outcomes |= dict.fromkeys(map(self._key, search.left()), _as_unsent(error))
+                        break
         return outcomes
 
-    def _divide(
-        self, group: list[T], refused: Refused, outcomes: dict[str, R | CallError], *, singly: bool
-    ) -> list[list[T]]:
-        """What is to be sent again; those to blame get the refusal as their outcome."""
-        blamed = group if len(group) == 1 else self._blame(refused, group)
-        outcomes |= dict.fromkeys(map(self._key, blamed), refused)
-        rest = [item for item in group if self._key(item) not in outcomes]
-        if blamed:
-            return [rest] if rest else []
-        if singly:
-            return [[item] for item in reversed(rest)]
-        middle = len(rest) // 2
-        return [rest[middle:], rest[:middle]]
+
+class _Search(Generic[T]):
+    """What to send next. One of ``suspects`` at least is to blame; of ``aside`` nothing is known."""
+
+    def __init__(self, items: list[T]) -> None:
+        self.suspects: list[T] = []
+        self.aside = items
+        self.found = 0
+
+    def draw(self) -> list[T]:
+        """Half of the suspects; without any, all the rest at once. Empty at the end."""
+        if self.suspects:
+            middle = max(1, len(self.suspects) // 2)
+            group, self.suspects = self.suspects[:middle], self.suspects[middle:]
+        else:
+            middle = 1 if self.found >= MOST_SOUGHT else len(self.aside)
+            group, self.aside = self.aside[:middle], self.aside[middle:]
+        return group
+
+    def refuse(self, rest: list[T], *, named: bool) -> None:
+        """What was drawn was refused; ``rest``: who is not ``named`` in that. The other half may be blameless."""
+        self.aside = self.suspects + self.aside
+        self.suspects = [] if named else rest
+        if named:
+            self.aside = rest + self.aside
+            self.found += 1
+
+    def left(self) -> list[T]:
+        """All that was not drawn."""
+        return self.suspects + self.aside
 
 
 def _as_unsent(error: CallError) -> CallError:
