@@ -11,7 +11,8 @@ from pathlib import Path
 
 from tests.acceptance.stage import Stage
 from tests.chaos import books
-from tests.chaos.posts import BY_HAND, OF_DOORS, Commands, Harried, Hunted, Toll
+from tests.chaos.post import Toll
+from tests.chaos.posts import BY_HAND, OF_DOORS, Commands, Harried, Hunted
 from tests.chaos.provoke import USUAL, set_faults
 from tests.chaos.recovery import Recoveries
 from wanesync.core.errors import StoreDown

@@ -12,7 +12,8 @@ import pytest
 from tests.acceptance.stage import Stage
 from tests.chaos import books
 from tests.chaos.campaign import Campaign, Wish, plant
-from tests.chaos.posts import Hunted, Toll
+from tests.chaos.post import Toll
+from tests.chaos.posts import Hunted
 from tests.chaos.recovery import Recoveries
 from wanesync.core.model import Side
 
