@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from urllib.parse import urlsplit
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from wanesync.config import Config
 from wanesync.core.action import Rules
 from wanesync.core.brake import MINUTE_MS, BrakeRule
-from wanesync.core.errors import CallError, ConfigError, Failure, PinError, SideDown, WanesyncError
+from wanesync.core.errors import ConfigError
 from wanesync.core.fields import FieldMap
 from wanesync.core.ids import make_id
 from wanesync.core.limits import BULK, DAILY, MONTHLY_READS, SEARCH, STRIPE_OPERATIONS, file_limit
@@ -30,12 +30,14 @@ from wanesync.engine.pace import Pacer, WallClock
 from wanesync.engine.reconcile import Reconcile
 from wanesync.engine.upkeep import Upkeep
 from wanesync.engine.worker import Worker
+from wanesync.identity import Identity, compare
 from wanesync.sides.wires import Wires
 from wanesync.store.retention import Keep
 from wanesync.store.snapshot import MEMORY
 from wanesync.store.store import Store, Tx, open_store
 
 PORTAL, STRIPE_ACCOUNT, STRIPE_MODE = "pin_portal", "pin_stripe_account", "pin_stripe_mode"
+PINS = {Side.HUBSPOT: (PORTAL,), Side.STRIPE: (STRIPE_ACCOUNT, STRIPE_MODE)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,26 +50,33 @@ class Pins:
 
 
 def open_state(config: Config, *, migrate: bool | None = None) -> Store:
-    """Open the database; a SQLite file is brought up to date by itself. Raises ``StoreDown`` and ``ConfigError``."""
-    by_itself = config.database.startswith("sqlite:")
+    """Open the database. Raises ``StoreDown`` and ``ConfigError``.
+
+    ``migrate``: whether it is made or brought up to this program; None: a SQLite file that is there already is.
+    """
+    by_itself = None if is_on_file(config) else False
     return open_store(config.database, config.security.entries, migrate=by_itself if migrate is None else migrate)
+
+
+def is_on_file(config: Config) -> bool:
+    """Whether the state is a SQLite file, which programs that keep running make by themselves."""
+    return config.database.startswith("sqlite:")
 
 
 def read_pins(config: Config, store: Store) -> Pins:
     """What is known of whom the state belongs to; raises ``PinError`` where the configuration says otherwise."""
     with store.reading() as tx:
         pins = Pins(*(tx.settings.get(name) or "" for name in (PORTAL, STRIPE_ACCOUNT, STRIPE_MODE)))
-    portal = str(config.hubspot.portal_id or "")
-    if portal and pins.portal and portal != pins.portal:
-        raise PinError(_refusal("HubSpot portal", pins.portal, portal))
-    account = config.stripe.account_id or ""
-    if account and pins.account and account != pins.account:
-        raise PinError(_refusal("Stripe account", pins.account, account))
+    portal, account = str(config.hubspot.portal_id or ""), config.stripe.account_id or ""
+    compare("HubSpot portal", pins.portal, portal)
+    compare("Stripe account", pins.account, account)
     return Pins(pins.portal or portal, pins.account or account, pins.mode or _configured_mode(config))
 
 
-def _refusal(what: str, pinned: str, found: str) -> str:
-    return f"this database belongs to {what} {pinned}, the configuration to {found}: use another database for it"
+def find_pinned(store: Store) -> frozenset[Side]:
+    """The sides whose account the database knows: one start at least had its answer."""
+    with store.reading() as tx:
+        return frozenset(side for side, names in PINS.items() if all(tx.settings.get(name) for name in names))
 
 
 def _configured_mode(config: Config) -> str:
@@ -82,105 +91,100 @@ def is_rehearsal(config: Config) -> bool:
     return hosts <= {"127.0.0.1", "localhost", "::1"}
 
 
-def build_engine(config: Config, store: Store, sides: Iterable[Side]) -> Engine:
+def build_engine(config: Config, store: Store, sides: Iterable[Side], *, patient: bool = False) -> Engine:
     """An engine with the ports of ``sides``, pinned: asks each side once whose key it is.
 
-    Raises ``ConfigError`` (a key is missing), ``PinError``, ``SideDown``.
+    ``patient``: a side whose account the database knows and that does not answer now is asked again before anything
+    else is sent to it. Raises ``ConfigError`` (a key is missing), ``PinError``, ``SideDown``.
     """
     sides = frozenset(sides)
     needed = {Side.HUBSPOT: "hubspot.access_token", Side.STRIPE: "stripe.api_key"}
     config.require(*(needed[side] for side in sorted(sides)))
     pins = read_pins(config, store)
+    waits = find_pinned(store) if patient else frozenset()
+    engine = _make_engine(config, store, pins.portal)
+    set_limits(config, store)
+    for pacer in engine.pacers.values():
+        pacer.budget.look()
+    if Side.HUBSPOT in sides:
+        pins = _attach_hubspot(config, engine, pins, patient=Side.HUBSPOT in waits)
+    if Side.STRIPE in sides:
+        pins = _attach_stripe(config, engine, pins, patient=Side.STRIPE in waits)
+    store.run(lambda tx: _pin(tx, pins, rehearsal=is_rehearsal(config)))
+    return engine
+
+
+def _make_engine(config: Config, store: Store, portal: str) -> Engine:
+    """Without a port."""
     fields = FieldMap(config.fields)
+    create, sink = config.create, config.purchases.sink
+    brake = BrakeRule(config.brake.people, config.brake.minutes * MINUTE_MS, config.brake.turns)
     rng = random.SystemRandom()
-    sink = config.purchases.sink
-    engine = Engine(
+    return Engine(
         store=store,
         rules=Rules(
             fields,
-            create_customers=config.create.customers == "all",
-            create_contacts=config.create.contacts == "all",
+            create_customers=create.customers == "all",
+            create_contacts=create.contacts == "all",
             differ=config.first_contact.differ,
         ),
         wires=Wires(fields),
         choices=Choices(
-            pins.portal,
-            None if sink == "auto" else Sink(sink),
-            config.purchases.guest == "create",
-            brake=BrakeRule(config.brake.people, config.brake.minutes * MINUTE_MS, config.brake.turns),
+            portal, None if sink == "auto" else Sink(sink), config.purchases.guest == "create", brake=brake
         ),
         rng=rng,
         name=make_id(store.now_ms(), rng),
         failpoint=read_failpoint(os.environ),
         pacers={side: Pacer(store, WallClock(store.now_ms), side) for side in Side},
     )
-    set_limits(config, store)
-    for pacer in engine.pacers.values():
-        pacer.budget.look()
-    if Side.HUBSPOT in sides:
-        pins = _attach_hubspot(config, engine, pins)
-    if Side.STRIPE in sides:
-        pins = _attach_stripe(config, engine, pins)
-    store.run(lambda tx: _pin(tx, pins, rehearsal=is_rehearsal(config)))
-    return engine
 
 
-def _attach_hubspot(config: Config, engine: Engine, pins: Pins) -> Pins:
+def _attach_hubspot(config: Config, engine: Engine, pins: Pins, *, patient: bool) -> Pins:
     from wanesync.sides.hubspot import HubSpotOptions, HubSpotSide  # noqa: PLC0415 - its SDK takes a while to load
 
     assert config.hubspot.access_token is not None  # noqa: S101 - required above
-    token = config.hubspot.access_token.get_secret_value()
+    fields, gate = engine.rules.fields, engine.pacers[Side.HUBSPOT].pass_gate
+    options = HubSpotOptions(
+        config.hubspot.access_token.get_secret_value(),
+        config.hubspot.base_url,
+        event_name=config.purchases.event_name,
+        own_source_ids=frozenset(config.hubspot.own_source_ids),
+        gate=gate,
+    )
 
-    def open_side(portal: str) -> HubSpotSide:
-        options = HubSpotOptions(
-            token,
-            config.hubspot.base_url,
-            portal,
-            config.purchases.event_name,
-            frozenset(config.hubspot.own_source_ids),
-            engine.pacers[Side.HUBSPOT].pass_gate,
-        )
-        return HubSpotSide(options, engine.rules.fields)
+    def check(account: Account) -> None:
+        compare("HubSpot portal", pins.portal, account.id)
 
-    account = _ask(Side.HUBSPOT, open_side("").account)
-    if pins.portal and pins.portal != account.id:
-        raise PinError(_refusal("HubSpot portal", pins.portal, account.id))
-    engine.hubspot_port = side = open_side(account.id)
+    identity = Identity(Side.HUBSPOT, HubSpotSide(options, fields).account, check, gate)
+    account = identity.begin(patient=patient)
+    portal = account.id if account else pins.portal
+    side = HubSpotSide(replace(options, portal=portal, gate=identity.pass_gate), fields)
+    engine.hubspot_port = side
     engine.pacers[Side.HUBSPOT].budget.told = lambda: side.last_limits
-    engine.store.run(lambda tx: tx.settings.put(ZONE, account.time_zone))
-    engine.choices = replace(engine.choices, portal_id=account.id)
-    return Pins(account.id, pins.account, pins.mode)
+    if account:
+        engine.store.run(lambda tx: tx.settings.put(ZONE, account.time_zone))
+    engine.choices = replace(engine.choices, portal_id=portal)
+    return replace(pins, portal=portal)
 
 
-def _attach_stripe(config: Config, engine: Engine, pins: Pins) -> Pins:
+def _attach_stripe(config: Config, engine: Engine, pins: Pins, *, patient: bool) -> Pins:
     from wanesync.sides.stripe import StripeOptions, StripeSide  # noqa: PLC0415 - its SDK takes a while to load
 
     assert config.stripe.api_key is not None  # noqa: S101 - required above
     if not pins.portal:
         raise ConfigError(["hubspot.portal_id: is not known yet: set it, or run wanesync init with both keys once"])
-    options = StripeOptions(
-        config.stripe.api_key.get_secret_value(),
-        config.stripe.base_url,
-        pins.portal,
-        gate=engine.pacers[Side.STRIPE].pass_gate,
-    )
-    side = StripeSide(options, engine.rules.fields)
-    account = _ask(Side.STRIPE, side.account)
-    if pins.account and pins.account != account.id:
-        raise PinError(_refusal("Stripe account", pins.account, account.id))
-    if pins.mode and pins.mode != account.mode:
-        raise PinError(_refusal("Stripe mode", pins.mode, account.mode))
-    engine.stripe_port = side
-    return Pins(pins.portal, account.id, account.mode)
+    fields, gate = engine.rules.fields, engine.pacers[Side.STRIPE].pass_gate
+    key = config.stripe.api_key.get_secret_value()
+    options = StripeOptions(key, config.stripe.base_url, pins.portal, gate=gate)
 
+    def check(account: Account) -> None:
+        compare("Stripe account", pins.account, account.id)
+        compare("Stripe mode", pins.mode, account.mode)
 
-def _ask(side: Side, account: Callable[[], Account]) -> Account:
-    try:
-        return account()
-    except CallError as error:
-        if error.failure in (Failure.UNAUTHORISED, Failure.FORBIDDEN):
-            raise WanesyncError(f"{side} does not accept the key: {error.reason}") from error
-        raise SideDown(f"{side} cannot be reached: {error.reason}") from error
+    identity = Identity(Side.STRIPE, StripeSide(options, fields).account, check, gate)
+    account = identity.begin(patient=patient)
+    engine.stripe_port = StripeSide(replace(options, gate=identity.pass_gate), fields)
+    return replace(pins, account=account.id, mode=account.mode) if account else pins
 
 
 def _pin(tx: Tx, pins: Pins, *, rehearsal: bool) -> None:

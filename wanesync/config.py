@@ -245,8 +245,9 @@ def load(path: Path | None, env: Mapping[str, str]) -> Config:
     one line each, in the order of the file.
     """
     data, origins = _read(path)
-    problems = [*tables.override(data, env, origins)]
     folder = path.parent if path else Path()
+    tables.place(data, Config.model_fields["database"].default, folder)
+    problems = [*tables.override(data, env, origins)]
     problems += tables.resolve(data, lambda key, value: secrets.resolve(value, env, folder, private=key in PRIVATE))
     problems += [*tables.complete(data), *tables.duplicates(data)]
     wrong = {problem.path for problem in problems}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 from wanesync.core.errors import ConfigError
 from wanesync.origins import PREFIX, KeyPath, Origins, Problem
@@ -16,6 +17,14 @@ Table = dict[str, object]
 OTHER_VARIABLES = ("WANESYNC_CONFIG", "WANESYNC_SHARED", "WANESYNC_TEST_", "WANESYNC_FAIL")
 """Ours too, but no keys of the configuration."""
 REAL = {"hubspot": HUBSPOT_URL, "stripe": STRIPE_URL}
+
+
+def place(data: Table, default: str, folder: Path) -> None:
+    """A SQLite file that the configuration names (or ``default``) begins at its ``folder``, wherever we are called."""
+    database = data.setdefault("database", default)
+    scheme, _, name = str(database).partition(":")
+    if scheme == "sqlite" and name not in ("", ":memory:"):
+        data["database"] = f"sqlite:{folder / name}"
 
 
 def override(data: Table, env: Mapping[str, str], origins: Origins) -> Iterator[Problem]:

@@ -13,10 +13,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from tests.acceptance.forked import ROOT
 from tests.acceptance.stage import Stage
+from wanesync.cli.main import app
 from wanesync.core.difference import Class
+from wanesync.core.errors import ConfigError
 from wanesync.core.job import JobKind, JobRequest
 from wanesync.core.model import Side
 from wanesync.sandbox.server import Options
@@ -111,11 +114,35 @@ def test_a_side_that_is_not_there_ends_in_exit_code_4(tmp_path: Path) -> None:
         "WANESYNC_STRIPE__API_KEY": "sk_test_x",
         "WANESYNC_STRIPE__BASE_URL": "http://127.0.0.1:9",
     }
-    refused = wanesync("diff", folder=tmp_path, **env)
+    refused = wanesync("init", folder=tmp_path, **env)
     assert refused.returncode == 4
     assert "hubspot cannot be reached" in refused.stderr
     assert "Traceback" not in refused.stderr
     assert wanesync("serve", folder=tmp_path, **env).returncode == 2, "serve needs the webhook secrets"
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["status --check", "jobs", "retry --all --yes", "limits", "limits set stripe 5", "hold list", "pause hubspot",
+     "resume", "history ana@example.com", "writes on", "db prune", "diff", "reconcile"],
+)  # fmt: skip
+def test_who_looks_or_steers_makes_no_database(tmp_path: Path, command: str) -> None:
+    (tmp_path / "conf.toml").write_text('[create]\ncustomers = "all"\ncontacts = "all"\n')
+    (tmp_path / "sub").mkdir()
+    done = CliRunner().invoke(app, [*command.split(), "--config", str(tmp_path / "conf.toml")])
+    assert isinstance(done.exception, ConfigError), done.output
+    (problem,) = done.exception.problems
+    assert f"{tmp_path / 'wanesync.db'} is not set up yet: run `wanesync init`" in problem
+    assert {path.name for path in tmp_path.iterdir()} == {"conf.toml", "sub"}
+
+
+def test_the_database_is_found_from_every_folder(tmp_path: Path) -> None:
+    (tmp_path / "conf.toml").write_text('[create]\ncustomers = "all"\ncontacts = "all"\n')
+    (tmp_path / "sub").mkdir()
+    assert wanesync("db", "migrate", "--config", "conf.toml", folder=tmp_path).returncode == 0
+    seen = wanesync("status", "--check", "--config", "../conf.toml", folder=tmp_path / "sub")
+    assert (seen.returncode, "first listing missing" in seen.stdout) == (1, True), seen.stderr
+    assert list((tmp_path / "sub").iterdir()) == []
 
 
 # -- reading
@@ -178,6 +205,13 @@ def test_status_watch_ends_with_ctrl_c(stage: Stage) -> None:
         child.send_signal(signal.SIGINT)
         _, errors = child.communicate(timeout=10)
     assert b"Traceback" not in errors
+
+
+@pytest.mark.parametrize("other", ["--check", "--json"])
+def test_status_watch_goes_with_nothing_else(stage: Stage, other: str) -> None:
+    done = CliRunner().invoke(app, ["status", "--watch", other, "--config", str(stage.file)])
+    assert isinstance(done.exception, ConfigError)
+    assert f"leave out {other}" in str(done.exception)
 
 
 def _has_open(pid: int, name: str) -> bool:

@@ -6,9 +6,17 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+import pytest
+from typer.testing import CliRunner
+
 from tests.acceptance.forked import ROOT
+from wanesync.cli import world
+from wanesync.cli.main import app
+from wanesync.cli.world import Cast
+from wanesync.core.errors import ConfigError
 
 SMALL = ("--seconds", "6", "--contacts", "40", "--customers", "30", "--overlap", "12")
 
@@ -39,3 +47,17 @@ def test_it_runs_on_a_database_of_ones_own(tmp_path: Path, postgres_url: str) ->
     assert (told["ok"], world["actionable"], world["duplicates"], world["purchase_faults"]) == (True, 0, [], [])
     assert world["purchases"] >= 6
     assert world["latency_ms"]["contact → customer"]["arrived"] > 0
+
+
+def test_a_database_file_is_the_one_named_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    named: list[str] = []
+
+    def refuse(_name: str, _folder: Path, cast: Cast) -> None:
+        named.append(cast.database)
+        raise ConfigError(["enough"])
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(world, "World", refuse)
+    CliRunner().invoke(app, ["demo", "--tier", "enterprise", "--database", "sqlite:x.db"])
+    assert named == [f"sqlite:{tmp_path / 'x.db'}"]

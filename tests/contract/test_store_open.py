@@ -18,7 +18,8 @@ from wanesync.core.job import JobKind, JobRequest
 from wanesync.core.model import Side
 from wanesync.sandbox.cluster import CARELESS, throw_away
 from wanesync.store import Store, Tx, make_key, open_store, sqlite
-from wanesync.store.sql import load_migrations
+from wanesync.store import store as store_module
+from wanesync.store.sql import Dialect, load_migrations
 from wanesync.store.wal import SHORT_PAGES, move_log, restart_log
 
 KEYS = [make_key("k001")]
@@ -206,7 +207,7 @@ def test_an_sqlite_database_that_cannot_be_opened_is_down(tmp_path: Path) -> Non
         with pytest.raises((StoreDown, ConfigError)):
             open_store(f"sqlite:{tmp_path / name}", KEYS, migrate=True)
     (tmp_path / "text").write_text("this is no database, but it is long enough to look like one" * 20)
-    with pytest.raises(StoreDown, match="no SQLite database"):
+    with pytest.raises(StoreDown, match=r"no SQLite database: check the key database$"):
         open_store(f"sqlite:{tmp_path / 'text'}", KEYS, migrate=True)
 
 
@@ -235,6 +236,27 @@ def test_who_only_looks_can_open_it_while_another_process_writes(sqlite_url: str
         assert tx.settings.get("writes") is None
     store.close()
     holder.close()
+
+
+@pytest.mark.parametrize("migrate", [True, False, None])
+def test_what_is_up_to_date_is_opened_beside_a_writer(sqlite_url: str, migrate: bool | None) -> None:
+    open_store(sqlite_url, migrate=True).close()
+    holder = sqlite3.connect(sqlite_url.removeprefix("sqlite:"), isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    open_store(sqlite_url, migrate=migrate).close()
+    holder.close()
+
+
+def test_who_may_not_make_it_brings_it_up_to_date(sqlite_url: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="not set up yet"):
+        open_store(sqlite_url, migrate=None)
+    assert list(tmp_path.iterdir()) == []
+    newest = load_migrations(Dialect.SQLITE)[-1]
+    with patch.object(store_module, "load_migrations", lambda dialect: load_migrations(dialect)[:-1]):
+        open_store(sqlite_url, migrate=True).close()
+    store = open_store(sqlite_url, migrate=None)
+    assert store._database.applied() == newest.number
+    store.close()
 
 
 def test_threads_that_write_without_a_rest_let_another_process_in(sqlite_url: str) -> None:

@@ -17,7 +17,7 @@ def letters(stage: Stage) -> list[tuple[Side, JobKind, str]]:
 
 
 def has_alarm(stage: Stage) -> bool:
-    return any("dead letters" in alarm for alarm in read_alarms(stage.store))
+    return any("dead letter" in alarm for alarm in read_alarms(stage.store))
 
 
 def test_a_mended_record_revives_by_itself(database_url: str, tmp_path: Path) -> None:

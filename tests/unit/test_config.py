@@ -56,7 +56,9 @@ class TestExample:
         plain = load(None, {"WANESYNC_CREATE__CUSTOMERS": "none", "WANESYNC_CREATE__CONTACTS": "none"})
         hidden: dict[str, set[str] | bool] = {
             "hubspot": {"access_token", "webhook_secret"}, "stripe": {"api_key", "webhook_secret"}, "field": True,
+            "database": True,
         }  # fmt: skip
+        assert (example.database, plain.database) == (f"sqlite:{EXAMPLE.parent / 'wanesync.db'}", "sqlite:wanesync.db")
         assert example.model_dump(exclude=hidden) == plain.model_dump(exclude=hidden)
         assert example.fields == plain.fields == DEFAULT_FIELDS
 
@@ -115,6 +117,17 @@ class TestOrigins:
         assert (config.stripe.rate, config.database) == (7.5, "sqlite:other.db")
         assert [secret.get_secret_value() for secret in config.hubspot.webhook_secret] == ["one", "two"]
         assert config.hubspot.own_source_ids == ("123",)
+
+    @pytest.mark.parametrize(
+        ("line", "name"), [("", "wanesync.db"), ('database = "sqlite:data/one.db"\n', "data/one.db")]
+    )
+    def test_a_database_file_stands_beside_the_file_that_names_it(self, file: Path, line: str, name: str) -> None:
+        assert read(file, line + CREATE).database == f"sqlite:{file.parent / name}"
+
+    @pytest.mark.parametrize("database", ["sqlite:/srv/one.db", "sqlite::memory:", "postgresql://ann@h/d"])
+    def test_other_databases_stay_as_they_are_named(self, file: Path, database: str) -> None:
+        keys = f'[security]\nkeys = "abcd:{SEAL}"\n'
+        assert read(file, f'database = "{database}"\n{CREATE}{keys}').database == database
 
     def test_a_list_that_is_no_json_is_named(self, file: Path) -> None:
         problem = only_problem(file, CREATE, {"WANESYNC_HUBSPOT__WEBHOOK_SECRET": "[planted"})

@@ -51,6 +51,9 @@ def demo(
     from wanesync.cli.story import Story  # noqa: PLC0415 - keeps --help fast
     from wanesync.cli.world import Cast, World  # noqa: PLC0415 - as above
 
+    if database.startswith("sqlite:"):
+        # The demo's configuration stands elsewhere, and would look for the file there.
+        database = f"sqlite:{Path(database.removeprefix('sqlite:')).absolute()}"
     folder = Path(tempfile.mkdtemp(prefix="wanesync-demo-"))
     cast = Cast(contacts, customers, overlap, database)
     story = Story([World(name, folder, cast) for name in tier.names], seconds, _screen(quiet=as_json))

@@ -137,8 +137,13 @@ def catch_up(as_json: AsJson = False, config_file: ConfigFile = None) -> None:
     from wanesync.build import build_catch_up, build_engine  # noqa: PLC0415 - keeps --help fast
 
     with opened(config_file) as (config, store):
-        rounds = build_catch_up(build_engine(config, store, tuple(Side)))
-        caught = {side: rounds.run(side) for side in Side}
+        rounds = build_catch_up(build_engine(config, store, tuple(Side), patient=True))
+        caught, failed = {}, []
+        for side in Side:
+            try:
+                caught[side] = rounds.run(side)
+            except (CallError, SideDown) as error:
+                failed.append(f"{side} could not be asked, and is asked again next time: {error}")
     if as_json:
         print_json(
             {
@@ -151,8 +156,10 @@ def catch_up(as_json: AsJson = False, config_file: ConfigFile = None) -> None:
                 for side, found in caught.items()
             }
         )
-        return
-    for side, found in caught.items():
-        print(f"{side}: {plural(found.changed, 'change')}, {plural(found.purchases, 'purchase')} not known before.")
-        if found.too_old:
-            print(f"  {NOTES[side]}")
+    else:
+        for side, found in caught.items():
+            print(f"{side}: {plural(found.changed, 'change')}, {plural(found.purchases, 'purchase')} not known before.")
+            if found.too_old:
+                print(f"  {NOTES[side]}")
+    if failed:
+        raise SideDown("\n".join(failed))

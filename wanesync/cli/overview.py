@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from wanesync.cli.lanes import LaneState, age_s, read_lanes
-from wanesync.core.brake import show_source
+from wanesync.cli.screen import plural
+from wanesync.core.brake import HoldKind, show_source
+from wanesync.core.job import DeadClass
 from wanesync.core.model import Side
 from wanesync.engine.apply import WRITES
 from wanesync.engine.limits import find_alarms as find_limit_alarms
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from wanesync.store.store import Store, Tx
 
 OLD_MS = 60_000
+WEB = "web"
+"""The lanes of a process that takes webhooks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +132,10 @@ def _lane_gauges(side: str, lane: LaneState) -> dict[str, float]:
         f"wanesync_jobs_retrying{{{label}}}": lane.retrying,
         f"wanesync_jobs_dead{{{label}}}": lane.dead,
         f"wanesync_jobs_oldest_seconds{{{label}}}": lane.oldest_s,
-        f"wanesync_jobs_clear_in_seconds{{{label}}}": lane.clears_in_s,
         f"wanesync_workers{{{label}}}": lane.workers,
     }
+    if lane.clears_in_s is not None:
+        gauges[f"wanesync_jobs_clear_in_seconds{{{label}}}"] = lane.clears_in_s
     for name, count in lane.dead_classes.items():
         gauges[f'wanesync_dead_letters{{{label},class="{name}"}}'] = count
     for kind, flow in lane.flow.items():
@@ -146,7 +151,14 @@ def _read_pulse(tx: Tx) -> Pulse:
     ]
     holds = [_read_hold(tx, row) for row in tx.holds.all()]
     listed = tx.settings.get(LISTED) is not None
-    alarms = [*_find_alarms(lanes, pauses, listed=listed), *_find_holds(holds), *find_limit_alarms(tx)]
+    served = any(row.lanes == WEB for row in tx.processes.alive())
+    alarms = [
+        *_find_missing(lanes, listed=listed, served=served),
+        *_find_troubles(lanes),
+        *_find_pauses(pauses),
+        *_find_holds(holds),
+        *find_limit_alarms(tx),
+    ]
     return Pulse(lanes, pauses, holds, listed, alarms)
 
 
@@ -162,28 +174,40 @@ def _read_hold(tx: Tx, row: HoldRow) -> dict[str, object]:
     }
 
 
-def _find_holds(holds: Sequence[Mapping[str, object]]) -> list[str]:
-    return [
-        f"{hold['source']}: {hold['fields']} values of {hold['people']} people are held: see wanesync hold list"
-        for hold in holds
-        if hold["state"] == "open"
-    ]
-
-
-def _find_alarms(lanes: Mapping[str, LaneState], pauses: Sequence[Mapping[str, object]], *, listed: bool) -> list[str]:
+def _find_missing(lanes: Mapping[str, LaneState], *, listed: bool, served: bool) -> list[str]:
+    """What does not run that should: before the first listing it may not have been started yet."""
     alarms = []
     if not listed:
         alarms.append("first listing missing: nobody is created until wanesync reconcile (or up) has run once")
     for side, lane in lanes.items():
         if lane.due and not lane.workers:
-            alarms.append(f"{side}: {lane.due} jobs are due and no worker runs this lane: start wanesync worker")
-        if lane.dead:
-            classes = ", ".join(f"{count} {name}" for name, count in lane.dead_classes.items())
+            are = "is" if lane.due == 1 else "are"
             alarms.append(
-                f"{side}: {lane.dead} dead letters ({classes}): see wanesync jobs --dead, then wanesync retry"
+                f"{side}: {plural(lane.due, 'job')} {are} due and no worker runs this lane: start wanesync worker"
             )
+        elif listed and not lane.workers:
+            alarms.append(f"{side}: no worker runs this lane: start wanesync worker")
+    if listed and not served:
+        alarms.append("no web process runs, so webhooks are not taken: start wanesync serve (or up)")
+    return alarms
+
+
+def _find_troubles(lanes: Mapping[str, LaneState]) -> list[str]:
+    alarms = []
+    for side, lane in lanes.items():
+        # A purchase nobody can be found for is listed, and no error.
+        dead = {name: count for name, count in lane.dead_classes.items() if name != DeadClass.UNMATCHED}
+        if dead:
+            classes = ", ".join(f"{count:,} {name}" for name, count in dead.items())
+            letters = plural(sum(dead.values()), "dead letter")
+            alarms.append(f"{side}: {letters} ({classes}): see wanesync jobs --dead, then wanesync retry")
         if lane.oldest_s * 1000 > OLD_MS:
-            alarms.append(f"{side}: the oldest due job waits for {lane.oldest_s:.0f} s")
+            alarms.append(f"{side}: the oldest job that is due or running waits for {lane.oldest_s:.0f} s")
+    return alarms
+
+
+def _find_pauses(pauses: Sequence[Mapping[str, object]]) -> list[str]:
+    alarms = []
     for pause in pauses:
         name = str(pause["name"])
         if name.startswith(OPERATOR):
@@ -191,4 +215,19 @@ def _find_alarms(lanes: Mapping[str, LaneState], pauses: Sequence[Mapping[str, o
             continue
         what = "does not answer" if pause["away"] else "is paused"
         alarms.append(f"{name} {what}: {pause['reason']}")
+    return alarms
+
+
+def _find_holds(holds: Sequence[Mapping[str, object]]) -> list[str]:
+    alarms = []
+    for hold in holds:
+        if hold["state"] != "open":
+            continue
+        by_hand = "paused by an operator" if hold["kind"] == HoldKind.FIELD else ""
+        values, people = int(str(hold["fields"])), int(str(hold["people"]))
+        who = "1 person" if people == 1 else f"{people:,} people"
+        are = "is" if values == 1 else "are"
+        held = f"{plural(values, 'value')} of {who} {are} held: see wanesync hold list" if values else ""
+        said = ", ".join(part for part in (by_hand, held) if part) or "held: see wanesync hold list"
+        alarms.append(f"{hold['source']}: {said}")
     return alarms

@@ -44,10 +44,11 @@ def register(app: typer.Typer) -> None:
 def serve(config_file: ConfigFile = None) -> None:
     """Receive webhooks. Holds the webhook secrets and no API key."""
     config = read_logged_config(config_file)
-    from wanesync.cli.services import WebDoors, stop_when_asked  # noqa: PLC0415 - keeps --help fast
+    from wanesync.build import is_on_file  # noqa: PLC0415 - keeps --help fast
+    from wanesync.cli.services import WebDoors, stop_when_asked  # noqa: PLC0415 - as above
 
     stopping = stop_when_asked()
-    with opened_store(config) as store:
+    with opened_store(config, migrate=is_on_file(config)) as store:
         doors = WebDoors(config, store)
         doors.start()
         _announce(doors.url)
@@ -60,12 +61,12 @@ def serve(config_file: ConfigFile = None) -> None:
 def worker(side: WhichSide = Which.ALL, config_file: ConfigFile = None) -> None:
     """Do the work: read what changed, write the other side. Start as many as you like."""
     config = read_logged_config(config_file)
-    from wanesync.build import build_engine  # noqa: PLC0415 - keeps --help fast
+    from wanesync.build import build_engine, is_on_file  # noqa: PLC0415 - keeps --help fast
     from wanesync.cli.services import stop_when_asked  # noqa: PLC0415 - as above
 
     stopping = stop_when_asked()
-    with opened_store(config) as store:
-        engine = build_engine(config, store, side.sides)
+    with opened_store(config, migrate=is_on_file(config)) as store:
+        engine = build_engine(config, store, side.sides, patient=True)
         print(f"wanesync worker {engine.name}: {' and '.join(side.sides)}", flush=True)
         with _worker_thread(config, engine, side.sides, stopping):
             stopping.wait()
@@ -74,18 +75,20 @@ def worker(side: WhichSide = Which.ALL, config_file: ConfigFile = None) -> None:
 def up(config_file: ConfigFile = None) -> None:
     """Everything in one process: webhooks, work, and the first listing if it is missing."""
     config = read_logged_config(config_file)
-    from wanesync.build import build_engine  # noqa: PLC0415 - keeps --help fast
+    from wanesync.build import build_engine, find_pinned  # noqa: PLC0415 - keeps --help fast
     from wanesync.cli.services import WebDoors, stop_when_asked  # noqa: PLC0415 - as above
 
     stopping = stop_when_asked()
     with opened_store(config, migrate=True) as store:
-        engine = build_engine(config, store, tuple(Side))
+        # Webhooks are not lost while a side is away; only at the very first start it must say whose they are.
+        first = None if find_pinned(store) >= set(Side) else build_engine(config, store, tuple(Side))
         doors = WebDoors(config, store)
         doors.start()
         _announce(doors.url)
         try:
+            engine = first or build_engine(config, store, tuple(Side), patient=True)
             with _worker_thread(config, engine, tuple(Side), stopping, list_first=True):
-                stopping.wait()
+                doors.beat_until(stopping)
         finally:
             doors.stop()
 

@@ -7,15 +7,16 @@ import random
 import signal
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 import uvicorn
 
 from wanesync.build import build_catch_up, build_intake, build_reconcile, is_rehearsal
-from wanesync.cli.overview import read_gauges
+from wanesync.cli.overview import WEB, read_gauges
 from wanesync.core.errors import CallError, ConfigError, GuardError, SideDown, StoreDown
 from wanesync.core.ids import make_id
 from wanesync.core.model import Side
@@ -86,12 +87,16 @@ class WebDoors:
         self._socket.close()
 
     def beat_until(self, stopping: threading.Event) -> None:
-        """Heartbeats, so that ``status`` shows this process, until it is told to stop."""
+        """Heartbeats, so that ``status`` shows this process, until it is told to stop.
+
+        Before each the clock is set by the database's: by it the age of a signature is told.
+        """
         store = self._store
         name, started_ms = make_id(store.now_ms(), random.SystemRandom()), store.now_ms()
         while True:
             with contextlib.suppress(StoreDown):
-                store.run(lambda tx: tx.processes.beat(name, "web", started_ms))
+                store.sync_clock()
+                store.run(lambda tx: tx.processes.beat(name, WEB, started_ms))
             if stopping.wait(BEAT_S):
                 break
         with contextlib.suppress(StoreDown):
@@ -134,31 +139,44 @@ class Rounds:
     def run(self) -> None:
         """Until told to stop. Trouble is logged and tried again."""
         while not self.stopping.is_set():
-            try:
-                self._turn()
-            except (CallError, SideDown, StoreDown) as error:
-                log.warning("catch-up did not work", reason=str(error))
-            except GuardError as error:
-                log.error("the first listing was stopped", reason=str(error))
-                self.list_first = False
-            except Exception:
-                # The program ends under its feet: the database is closed already.
-                if not self.stopping.is_set():
-                    raise
+            self.turn()
             self.stopping.wait(AGAIN_S)
 
-    def _turn(self) -> None:
-        if self.list_first:
-            try:
-                list_everything(self.engine, self.snapshot)
-                self.list_first = False
-            except Taken as error:
-                log.warning("the first listing waits", reason=str(error))
+    def turn(self) -> None:
+        """One round: whatever goes wrong with one side, the other has its turn, and both the next round."""
+        if self.list_first and not self._attempt(self._list):
+            return
         for side in self.sides:
-            patience = self.every_ms if side in self._first_ms else min(JUST_NOW_MS, self.every_ms)
-            if self.engine.store.run(lambda tx, s=side, p=patience: _claim(tx, s, p)):  # type: ignore[misc] # binds the loop's values
-                self._catch_up(side)
-            self._first_ms[side] = self.engine.store.now_ms()
+            self._attempt(partial(self._look_after, side))
+
+    def _attempt(self, step: Callable[[], None]) -> bool:
+        try:
+            step()
+        except (CallError, SideDown, StoreDown) as error:
+            log.warning("catch-up did not work", reason=str(error))
+        except GuardError as error:
+            log.error("the first listing was stopped", reason=str(error))
+            self.list_first = False
+        except Exception as error:  # noqa: BLE001 - a mistake of ours must not end all later rounds
+            # When the program ends, the database is closed under its feet.
+            if not self.stopping.is_set():
+                log.error("catch-up failed in our own code", error=type(error).__name__)
+        else:
+            return True
+        return False
+
+    def _list(self) -> None:
+        try:
+            list_everything(self.engine, self.snapshot)
+            self.list_first = False
+        except Taken as error:
+            log.warning("the first listing waits", reason=str(error))
+
+    def _look_after(self, side: Side) -> None:
+        patience = self.every_ms if side in self._first_ms else min(JUST_NOW_MS, self.every_ms)
+        if self.engine.store.run(lambda tx: _claim(tx, side, patience)):
+            self._catch_up(side)
+        self._first_ms[side] = self.engine.store.now_ms()
 
     def _catch_up(self, side: Side) -> None:
         try:

@@ -6,7 +6,7 @@ STARTER = """\
 # wanesync: what must be said; config.example.toml in the source has every key with its meaning.
 # "env:NAME" reads an environment variable, "file:PATH" a file that only you can read.
 
-# "sqlite:FILE" on one machine, "postgresql://user@host/name" for several.
+# "sqlite:FILE" on one machine, FILE seen from this file's folder; "postgresql://user@host/name" for several.
 database = "sqlite:wanesync.db"
 
 [hubspot]

@@ -10,11 +10,13 @@ import typer
 
 from wanesync.cli.program import AsJson, ConfigFile, opened
 from wanesync.cli.screen import console, numbers, plural, print_json, seconds, table
+from wanesync.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
+    from wanesync.cli.lanes import LaneState
     from wanesync.cli.overview import Overview
 
 WATCH_S = 1.0
@@ -35,11 +37,13 @@ def status(
     """Queues, limits, pauses, records, purchases, processes, alarms."""
     from wanesync.cli.overview import read_alarms, read_overview  # noqa: PLC0415 - keeps --help fast
 
+    if watch and (check or as_json):
+        raise ConfigError([f"--watch keeps showing the tables: leave out {'--check' if check else '--json'}"])
     with opened(config_file) as (_, store):
         if check:
             _check(read_alarms(store), as_json=as_json)
         seen = read_overview(store)
-        if watch and not as_json:
+        if watch:
             from rich.live import Live  # noqa: PLC0415 - only here
 
             pause = threading.Event()
@@ -98,12 +102,18 @@ def _show_lanes(seen: Overview) -> Table:
             f"{lane.running:,}",
             f"{lane.retrying:,}",
             f"[red]{lane.dead:,}[/]" if lane.dead else "0",
-            seconds(lane.oldest_s * 1000) if lane.due else "–",
-            seconds(lane.clears_in_s * 1000) if lane.due else "–",
+            seconds(lane.oldest_s * 1000) if lane.due or lane.running else "–",
+            _show_clearing(lane),
             _limit(seen, side),
             str(lane.workers),
         )
     return made
+
+
+def _show_clearing(lane: LaneState) -> str:
+    if lane.clears_in_s is None:
+        return lane.stopped
+    return seconds(lane.clears_in_s * 1000) if lane.due or lane.running else "–"
 
 
 def _show_flows(seen: Overview) -> Table:

@@ -14,7 +14,8 @@ from wanesync.store.db import Row, RuleBroken, Session, Value
 class Depth(TypedDict):
     """Waiting and running work of one lane, kind and priority.
 
-    ``due``: ready and due now. ``retrying``: had an attempt that failed.
+    ``due``: ready and due now. ``retrying``: had an attempt that failed. ``oldest_arrived_ms``: of what is due or
+    running, else of what waits.
     """
 
     lane: str

@@ -280,7 +280,7 @@ def _label(url: str) -> str:
     try:
         parts = conninfo_to_dict(url)
     except psycopg.Error as error:
-        raise ConfigError(["[database] is no Postgres address: postgresql://USER:PASSWORD@HOST:PORT/NAME"]) from error
+        raise ConfigError(["database: is no Postgres address: postgresql://USER:PASSWORD@HOST:PORT/NAME"]) from error
     user = f"{parts['user']}@" if parts.get("user") else ""
     port = f":{parts['port']}" if parts.get("port") else ""
     host = str(parts.get("host") or "")

@@ -336,9 +336,11 @@ ORDER BY lane, kind, key /* skip locked */;
 SELECT key FROM jobs WHERE lane = :lane AND kind = :kind AND key IN (:keys) AND state = 'ready'
 UNION SELECT key FROM jobs WHERE lane = :lane AND kind = :kind AND key IN (:keys) AND state = 'running';
 
+-- What waits for later says nothing of how late the rest is: its times count only where there is no other.
 -- name: job_depth
 SELECT lane, kind, priority, SUM(CASE WHEN state = 'ready' THEN 1 ELSE 0 END),
-    SUM(CASE WHEN state = 'running' THEN 1 ELSE 0 END), MIN(arrived_ms),
+    SUM(CASE WHEN state = 'running' THEN 1 ELSE 0 END),
+    COALESCE(MIN(CASE WHEN state = 'running' OR due_ms <= :now THEN arrived_ms END), MIN(arrived_ms)),
     SUM(CASE WHEN state = 'ready' AND due_ms <= :now THEN 1 ELSE 0 END), SUM(CASE WHEN attempts > 0 THEN 1 ELSE 0 END)
 FROM (
     SELECT lane, kind, priority, state, arrived_ms, due_ms, attempts FROM jobs WHERE state = 'ready'

@@ -17,7 +17,7 @@ _TROUBLES = {
     sqlite3.SQLITE_FULL: "is on a full disk: make room",
     sqlite3.SQLITE_CANTOPEN: "cannot be opened: check its folder and its owner",
     sqlite3.SQLITE_PROTOCOL: "is busy: its lock cannot be had; try again",
-    sqlite3.SQLITE_NOTADB: "is no SQLite database: check [database]",
+    sqlite3.SQLITE_NOTADB: "is no SQLite database: check the key database",
 }
 
 

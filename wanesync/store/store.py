@@ -212,22 +212,25 @@ def open_store(
     url: str,
     seal_keys: Sequence[str] = (),
     *,
-    migrate: bool = False,
+    migrate: bool | None = False,
     clock: Callable[[], int] = _wall_clock_ms,
     rng: random.Random | None = None,
 ) -> Store:
     """Opens ``sqlite:FILE``, ``sqlite::memory:`` (one thread) or ``postgresql://…``; ``clock`` gives ms since 1970.
 
-    Raises ConfigError: an address or key that is none, a schema that is missing (without ``migrate``) or newer than
-    this program. Raises StoreDown: it cannot be reached. Raises Sealed: it was made with other keys.
+    ``migrate``: whether it is made or brought up to this program; None: brought up to it, never made.
+
+    Raises ConfigError: an address or key that is none, a schema that is missing or behind (as ``migrate`` says) or
+    newer than this program. Raises StoreDown: it cannot be reached. Raises Sealed: it was made with other keys.
     """
     database = _open_database(url)
     try:
-        _check_schema(database, migrate=migrate)
+        behind = _check_schema(database, migrate=migrate)
         seal = load_keyring(seal_keys, url)
         store = Store(database, seal, clock, rng or random.SystemRandom())
         store.sync_clock()
-        if migrate:
+        # Who finds nothing to do asks for no lock: a look must not wait for those who write.
+        if behind:
             store.migrate()
         store.load_index_key()
     except BaseException:
@@ -244,10 +247,11 @@ def _open_database(url: str) -> Database:
         from wanesync.store.postgres import PostgresDatabase  # noqa: PLC0415
 
         return PostgresDatabase(url)
-    raise ConfigError(["[database] must be sqlite:FILE or postgresql://USER@HOST/NAME"])
+    raise ConfigError(["database: must be sqlite:FILE or postgresql://USER@HOST/NAME"])
 
 
-def _check_schema(database: Database, *, migrate: bool) -> None:
+def _check_schema(database: Database, *, migrate: bool | None) -> bool:
+    """Whether migrations are missing that may be run. Raises ConfigError where they may not."""
     newest = load_migrations(database.dialect)[-1].number
     applied = database.applied()
     if applied is not None and applied > newest:
@@ -255,9 +259,14 @@ def _check_schema(database: Database, *, migrate: bool) -> None:
             f"the database {database.label} has schema {applied}, this program knows {newest}: use a newer wanesync"
         )
         raise ConfigError([message])
-    if not migrate and (applied is None or applied < newest):
-        state = "is not set up yet" if applied is None else f"has schema {applied}, this program needs {newest}"
+    if applied is None and not migrate:
+        advice = "run `wanesync init` (or `wanesync db migrate`) once, or is this another configuration or folder?"
+        raise ConfigError([f"the database {database.label} is not set up yet: {advice}"])
+    behind = applied is None or applied < newest
+    if behind and migrate is False:
+        state = f"has schema {applied}, this program needs {newest}"
         raise ConfigError([f"the database {database.label} {state}: run `wanesync db migrate`"])
+    return behind
 
 
 def _migrate(database: Database, now_ms: int) -> list[str]:

@@ -119,7 +119,7 @@ def fill(stage: Stage, size: int, differences: int) -> list[Truth]:
     pairs = plant_pairs(sandbox, max(min(size, 10), pairs_needed(differences)))
     config = load(None, stage.env)
     fields = FieldMap(config.fields)
-    store = open_state(config)
+    store = open_state(config, migrate=True)
     snapshot = open_snapshot(stage.folder / SNAPSHOT, store)
     try:
         link_pairs(store, reader := Reader(sandbox, fields), pairs, fields)
