@@ -39,3 +39,9 @@ def test_a_date_or_time_is_utc_unless_it_says_otherwise(text: str, at_ms: int) -
 def test_what_is_neither_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="span"):
         parse_since(text, NOW_MS)
+
+
+@pytest.mark.parametrize("text", ["99999999999999w", "9" * 5000 + "s", "3000w", "1969-12-31", "0001-01-01"])
+def test_what_no_database_has_a_number_for_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="--since"):
+        parse_since(text, NOW_MS)

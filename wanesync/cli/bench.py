@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wanesync.cli.screen import console, print_rows, table
+from wanesync.cli.figures import check_file, show, write, write_text
+from wanesync.cli.screen import console
 
 if TYPE_CHECKING:
     from wanesync.sandbox.bench.stage import Limits
+
+PLOT = Path("wanesync-burst.svg")
 
 app = typer.Typer(
     help="Measure the program on this machine, beside the sandbox. Needs no accounts and no configuration.",
@@ -37,10 +39,28 @@ CrowdedDatabase = Annotated[
         help="A postgresql://… database; left out: a new SQLite file and a throw-away Postgres.",
     ),
 ]
-JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the figures there, too.")]
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", callback=check_file, help="Write the figures there, too.")
+]
+SvgFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--svg",
+        metavar="FILE",
+        callback=check_file,
+        help=f"Draw latency over arrival there; default: beside --json, else {PLOT} here.",
+    ),
+]
 Latency = Annotated[str, typer.Option("--latency-ms", metavar="A-B", help="How long each request to a side takes.")]
 Workers = Annotated[int, typer.Option("--workers", min=1, max=16, metavar="N", help="Worker processes.")]
 HubSpotLimit = Annotated[int, typer.Option(min=1, metavar="R", help="Requests per second, enforced.")]
+Deliveries = Annotated[
+    int, typer.Option(min=1, max=10, metavar="N", help="Each webhook comes so many times, in random order.")
+]
+KillWorker = Annotated[bool, typer.Option("--kill-worker", help="Kill a worker in the middle.")]
+KillDatabase = Annotated[
+    bool, typer.Option("--kill-database", help="Kill the Postgres of --database postgres in the middle.")
+]
 StripeLimit = Annotated[int, typer.Option(min=1, metavar="R", help="Requests per second, enforced.")]
 
 
@@ -55,10 +75,11 @@ def hooks(
     from wanesync.sandbox.bench.hooks import measure  # noqa: PLC0415 - keeps --help fast
 
     figures = measure(database, posts)
-    _show(figures, {"median_ms": "< 50", "parallel_max_ms": "< 250 each"})
-    _write(json_file, figures)
+    show(figures, {"median_ms": "< 50", "parallel_max_ms": "< 250 each"})
+    write(json_file, figures)
 
 
+# A command's options are its arguments: a line for each.
 @app.command()
 def steady(
     database: Database = None,
@@ -75,12 +96,13 @@ def steady(
 
     limits = Limits(latency_ms=_bounds(latency_ms))
     figures = measure(Wish(seconds, per_side, limits, workers), database)
-    _show(figures, {"p50_s": "<= 2", "p99_s": "<= 5", "lost": "0", "rate_limited": "0"})
-    _write(json_file, figures)
+    show(figures, {"p50_s": "<= 2", "p99_s": "<= 5", "lost": "0", "rate_limited": "0"})
+    write(json_file, figures)
     if figures["lost"]:
         raise typer.Exit(1)
 
 
+# A command's options are its arguments: a line for each.
 @app.command()
 def brake(
     database: Database = None,
@@ -106,12 +128,13 @@ def brake(
         ["person_lost", "creations_missing", "creations_held", "changed_by_discard", "held_after_discard"], "0"
     )
     targets |= {"overwritten": f"<= {people}", "alarm_s": "<= 10", "person_p99_s": "<= 5", "rate_limited": "0"}
-    _show(figures, targets)
-    _write(json_file, figures)
+    show(figures, targets)
+    write(json_file, figures)
     if any(figures[name] for name, target in targets.items() if target == "0") or figures["overwritten"] > people:  # type: ignore[operator] # a count
         raise typer.Exit(1)
 
 
+# A command's options are its arguments: a line for each.
 @app.command()
 def burst(
     database: Database = None,
@@ -124,18 +147,11 @@ def burst(
     hubspot_limit: HubSpotLimit = 15,
     stripe_limit: StripeLimit = 100,
     latency_ms: Latency = "150-400",
-    deliveries: Annotated[
-        int, typer.Option(min=1, max=10, metavar="N", help="Each webhook comes so many times, in random order.")
-    ] = 1,
-    kill_worker: Annotated[bool, typer.Option("--kill-worker", help="Kill a worker in the middle.")] = False,
-    kill_database: Annotated[
-        bool, typer.Option("--kill-database", help="Kill the Postgres of --database postgres in the middle.")
-    ] = False,
+    deliveries: Deliveries = 1,
+    kill_worker: KillWorker = False,
+    kill_database: KillDatabase = False,
     json_file: JsonFile = None,
-    svg_file: Annotated[
-        Path | None,
-        typer.Option("--svg", metavar="FILE", help="Draw latency over arrival there; default: beside --json."),
-    ] = None,
+    svg_file: SvgFile = None,
 ) -> None:
     """The brief's burst: contacts by the thousand, with purchases and customers among them."""
     from wanesync.sandbox.bench.arrivals import Load  # noqa: PLC0415 - keeps --help fast
@@ -144,16 +160,16 @@ def burst(
     from wanesync.sandbox.bench.plot import draw  # noqa: PLC0415 - as above
     from wanesync.sandbox.bench.stage import Limits  # noqa: PLC0415 - as above
 
+    plot_file = svg_file or (json_file.with_suffix(".svg") if json_file else PLOT)
+    check_file(plot_file)
     limits = Limits(hubspot_limit, stripe_limit, _bounds(latency_ms))
     mishaps = Mishaps(deliveries, kill_worker, kill_database)
     measured = measure(Load(contacts, purchases, customers, seconds), limits, workers, database, mishaps)
     figures = measured.figures
-    _show(figures, _burst_targets(figures, database, limits))
-    _write(json_file, figures)
-    if svg_file is None and json_file is not None:
-        svg_file = json_file.with_suffix(".svg")
-    if svg_file is not None:
-        svg_file.write_text(draw(measured))
+    show(figures, _burst_targets(figures, database, limits))
+    write(json_file, figures)
+    write_text(plot_file, draw(measured))
+    print(f"Latency over arrival is drawn in {plot_file}.")
     wrong = ("left", "extra_records", "lost", "doubled", "extra_creations")
     if not figures["at_rest"] or any(figures[name] for name in wrong):
         raise typer.Exit(1)
@@ -175,8 +191,8 @@ def claim(
     figures = measure_claims(done, rounds, [database] if database else [])
     for name, measured in figures.items():
         console().print(name)
-        _show(measured, {"claim_ratio": "<= 1.5", "finish_ratio": "<= 1.5", "queue_ratio": "<= 1.5"})
-    _write(json_file, figures)
+        show(measured, {"claim_ratio": "<= 1.5", "finish_ratio": "<= 1.5", "queue_ratio": "<= 1.5"})
+    write(json_file, figures)
 
 
 @app.command()
@@ -197,10 +213,11 @@ def status(
     figures = measure_status(rows, readers, [database] if database else [])
     for name, measured in figures.items():
         console().print(name)
-        _show(measured, {"status_p50_ms": "< 500", "alarms_p50_ms": "< 500", "metrics_p50_ms": "< 500"})
-    _write(json_file, figures)
+        show(measured, {"status_p50_ms": "< 500", "alarms_p50_ms": "< 500", "metrics_p50_ms": "< 500"})
+    write(json_file, figures)
 
 
+# A command's options are its arguments: a line for each.
 @app.command()
 def reconcile(
     database: Database = None,
@@ -231,8 +248,8 @@ def reconcile(
     limits = bench.find_limits(hubspot_limit, stripe_limit, _bounds(latency_ms), unlimited=unlimited)
     wish = bench.Wish(records, differences, limits, parallel_listing, apply)
     figures = bench.measure(wish, database)
-    _show(figures, bench.find_targets(wish, figures))
-    _write(json_file, figures)
+    show(figures, bench.find_targets(wish, figures))
+    write(json_file, figures)
     if bench.find_wrong(figures):
         raise typer.Exit(1)
 
@@ -243,8 +260,8 @@ def _compare_only(records: int, differences: int, json_file: Path | None) -> Non
     figures = comparing.measure(comparing.list_sizes(records), differences)
     for name, measured in figures.items():
         console().print(name)
-        _show(measured, comparing.TARGETS)
-    _write(json_file, figures)
+        show(measured, comparing.TARGETS)
+    write(json_file, figures)
     if any(map(comparing.find_wrong, figures.values())):
         raise typer.Exit(1)
 
@@ -274,19 +291,3 @@ def _bounds(text: str) -> tuple[float, float]:
     from wanesync.cli.sandbox import parse_bounds  # noqa: PLC0415 - keeps --help fast
 
     return parse_bounds(text)
-
-
-def _show(figures: Mapping[str, object], targets: Mapping[str, str]) -> None:
-    rows = [(name, _text(value), targets.get(name, "")) for name, value in figures.items()]
-    print_rows(console(), table("Figure", ">Measured", "Wanted"), rows)
-
-
-def _text(value: object) -> str:
-    if isinstance(value, dict):
-        return "\n".join(f"{name} {_text(inner)}" for name, inner in value.items())
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _write(path: Path | None, figures: Mapping[str, object]) -> None:
-    if path is not None:
-        path.write_text(json.dumps(figures, indent=2) + "\n")

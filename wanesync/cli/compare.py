@@ -24,6 +24,7 @@ def register(app: typer.Typer) -> None:
     app.command("reconcile")(reconcile)
 
 
+# A command's options are its arguments: a line for each.
 def diff(
     *,
     strict: options.Strict = False,

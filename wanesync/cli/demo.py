@@ -31,6 +31,7 @@ class Tier(StrEnum):
         return [Tier.ENTERPRISE.value, Tier.PROFESSIONAL.value] if self is Tier.BOTH else [self.value]
 
 
+# A command's options are its arguments: a line for each.
 def demo(
     *,
     tier: Annotated[Tier, typer.Option(help="Which HubSpot portal; both run at the same time.")] = Tier.BOTH,

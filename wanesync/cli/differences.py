@@ -239,7 +239,7 @@ def _show_differences(screen: Console, report: Findings, shown: Shown) -> None:
     for kind in Class:
         if kind is Class.IN_SYNC or not report.counts[kind]:
             continue
-        made = table("Contact", "Customer", "What", "Why", title=str(kind))
+        made = table("#Contact", "#Customer", "What", "Why", title=str(kind))
         print_rows(screen, made, [_row(found, shown) for found in report.differences(kind, SHOWN)])
         if report.counts[kind] > SHOWN:
             screen.print(f"… and {report.counts[kind] - SHOWN:,} more (--json and --csv have all of them)\n")

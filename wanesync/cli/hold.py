@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wanesync.cli.program import AsJson, ConfigFile, opened
-from wanesync.cli.screen import console, mask, plural, print_json, print_rows, seconds, table
+from wanesync.cli.differences import shown_values
+from wanesync.cli.program import MOST, AsJson, ConfigFile, opened
+from wanesync.cli.screen import console, plural, print_json, print_rows, seconds, table
 from wanesync.core.brake import HoldState, show_source
 from wanesync.core.errors import ConfigError
 from wanesync.core.model import Side
@@ -29,6 +32,7 @@ hold = typer.Typer(
 
 Which = Annotated[str, typer.Argument(metavar="ID|all", help=f"A hold of {IDS}, or all of them.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what it would do, change nothing.")]
 FieldName = Annotated[str | None, typer.Option("--field", metavar="FIELD", help="Only changes of this field.")]
 OneSide = Annotated[Side | None, typer.Argument(help="hubspot or stripe; left out: both.")]
 
@@ -43,7 +47,9 @@ def register(app: typer.Typer) -> None:
 @hold.command("list")
 def show_holds(
     *,
-    limit: Annotated[int, typer.Option("--limit", min=0, metavar="N", help="Held values shown of each hold.")] = SHOWN,
+    limit: Annotated[
+        int, typer.Option("--limit", min=0, max=MOST, metavar="N", help="Held values shown of each hold.")
+    ] = SHOWN,
     show_values: Annotated[bool, typer.Option("--show-values", help="Show values as they are; personal data.")] = False,
     as_json: AsJson = False,
     config_file: ConfigFile = None,
@@ -63,9 +69,11 @@ def show_holds(
         (row.id, _name(row), str(row.state), seconds(now_ms - row.since_ms), f"{row.people:,}", f"{row.fields:,}")
         for row, _ in found
     ]
-    print_rows(screen, table("Hold", "Source", "State", ">For", ">People", ">Fields"), rows)
+    print_rows(screen, table("#Hold", "Source", "State", ">For", ">People", ">Fields"), rows)
     for row, held in found:
-        made = table("Contact", "Customer", "Field", "HubSpot has", "Stripe has", "Held", title=f"{row.id}: the first")
+        made = table(
+            "#Contact", "#Customer", "Field", "HubSpot has", "Stripe has", "Held", title=f"{row.id}: the first"
+        )
         print_rows(screen, made, [_cells(one, show_values=show_values) for one in held])
     screen.print("hold release ID lets the held values through, hold discard ID leaves both sides as they are.")
 
@@ -91,7 +99,7 @@ def _as_json(row: HoldRow, held: list[HeldRow], now_ms: int, *, show_values: boo
 def _cells(one: HeldRow, *, show_values: bool) -> tuple[str, str, str, str, str, str]:
     """Contact, customer, field, HubSpot's value, Stripe's value, the side whose value is held."""
     held = one.held
-    here, there = (text if show_values else mask(text) for text in (held.value, held.before))
+    here, there = map(shown_values(show_values), (held.value, held.before))
     hubspot, stripe = (here, there) if held.side is Side.HUBSPOT else (there, here)
     return one.hubspot_id, one.stripe_id, one.field, hubspot, stripe, f"{held.side}'s"
 
@@ -104,31 +112,43 @@ def _name(row: HoldRow) -> str:
 
 
 @hold.command("release")
-def release(which: Which, *, yes: Yes = False, as_json: AsJson = False, config_file: ConfigFile = None) -> None:
+def release(
+    which: Which, *, yes: Yes = False, dry_run: DryRun = False, as_json: AsJson = False, config_file: ConfigFile = None
+) -> None:
     """Let held values through: the workers write them, after everything else. They are not counted again."""
-    _close(which, HoldState.RELEASED, yes=yes, as_json=as_json, config_file=config_file)
+    _close(which, HoldState.RELEASED, yes=yes, dry_run=dry_run, as_json=as_json, config_file=config_file)
 
 
 @hold.command("discard")
-def discard(which: Which, *, yes: Yes = False, as_json: AsJson = False, config_file: ConfigFile = None) -> None:
+def discard(
+    which: Which, *, yes: Yes = False, dry_run: DryRun = False, as_json: AsJson = False, config_file: ConfigFile = None
+) -> None:
     """Leave both sides as they are: nothing held is written, each value goes to the conflicts."""
-    _close(which, HoldState.DISCARDED, yes=yes, as_json=as_json, config_file=config_file)
+    _close(which, HoldState.DISCARDED, yes=yes, dry_run=dry_run, as_json=as_json, config_file=config_file)
 
 
-def _close(which: str, state: HoldState, *, yes: bool, as_json: bool, config_file: ConfigFile) -> None:
+# What the two commands were called with.
+def _close(which: str, state: HoldState, *, yes: bool, dry_run: bool, as_json: bool, config_file: Path | None) -> None:
     from wanesync.engine.brake import choose_holds, close_hold  # noqa: PLC0415 - keeps --help fast
 
     with opened(config_file) as (_, store):
         chosen = [row for row in choose_holds(store, which) if row.state in (HoldState.OPEN, state)]
         fields = sum(row.fields for row in chosen)
-        if chosen and not yes:
+        if chosen and not yes and not dry_run:
             _ask(chosen, fields, state)
-        people = sum(close_hold(store, row, state) for row in chosen)
+        people = sum(row.people if dry_run else close_hold(store, row, state) for row in chosen)
     if as_json:
-        print_json({str(state): {"holds": len(chosen), "people": people, "fields": fields}})
+        counts = {"holds": len(chosen), "people": people, "fields": fields}
+        print_json({str(state): counts} | ({"dry_run": True} if dry_run else {}))
         return
-    what = "will be written" if state is HoldState.RELEASED else "will stay as they are"
-    print(f"{plural(len(chosen), 'hold')} {state}: {plural(fields, 'value')} of {_people(people)} {what}.")
+    what = "be written" if state is HoldState.RELEASED else "stay as they are"
+    held = f"{plural(fields, 'value')} of {_people(people)}" if fields else "no values were held"
+    if dry_run:
+        held += f" would {what}" if fields else ""
+        print(f"{plural(len(chosen), 'hold')} would be {state}: {held}; nothing was changed.")
+    else:
+        held += f" will {what}" if fields else ""
+        print(f"{plural(len(chosen), 'hold')} {state}: {held}.")
 
 
 def _ask(chosen: list[HoldRow], fields: int, state: HoldState) -> None:
@@ -176,19 +196,26 @@ def resume(
     side: OneSide = None, *, field: FieldName = None, as_json: AsJson = False, config_file: ConfigFile = None
 ) -> None:
     """Go on with a side, both, or the changes of one field. Pauses of the program's own end by themselves."""
-    with opened(config_file) as (_, store):
+    with opened(config_file) as (config, store):
         if field is not None:
-            from wanesync.engine.brake import resume_field  # noqa: PLC0415 - keeps --help fast
-
             _refuse_both(side, field)
-            people = resume_field(store, field)
-            done = "was not paused" if people is None else f"flows again, for {_people(people)} first"
-            _tell(f"{field} {done}.", {"field": field, "people": people or 0}, as_json=as_json)
+            _resume_field(store, field, {spec.name for spec in config.fields}, as_json=as_json)
             return
         resumed = _resume_sides(store, [side] if side else list(Side))
     names = " and ".join(resumed)
     text = f"Resumed: {names}." if resumed else "Nothing was paused by an operator."
     _tell(text, {"resumed": [str(s) for s in resumed]}, as_json=as_json)
+
+
+def _resume_field(store: Store, name: str, known: Collection[str], *, as_json: bool) -> None:
+    """Raises ConfigError for a name that is no field; one that is none any more may still be paused."""
+    from wanesync.engine.brake import resume_field  # noqa: PLC0415 - keeps --help fast
+
+    people = resume_field(store, name)
+    if people is None and name not in known:
+        raise ConfigError([f"--field {name}: there is no such field; there are {', '.join(sorted(known))}"])
+    done = "was not paused" if people is None else "flows again" + (f", for {_people(people)} first" if people else "")
+    _tell(f"{name} {done}.", {"field": name, "people": people or 0}, as_json=as_json)
 
 
 def _resume_sides(store: Store, sides: list[Side]) -> list[Side]:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wanesync.cli.program import AsJson, ConfigFile, opened
-from wanesync.cli.screen import bars, console, plural, print_json, print_rows, seconds, table
+from wanesync.cli.program import MOST, AsJson, ConfigFile, opened
+from wanesync.cli.screen import bars, console, plural, print_json, print_rows, seconds, table, wide_console
 from wanesync.core.errors import ConfigError, NotFound
 from wanesync.core.job import DeadClass, JobKind
 from wanesync.core.model import Side
@@ -23,10 +23,7 @@ if TYPE_CHECKING:
     from wanesync.store.backlog import Depth, Letter, Which
     from wanesync.store.store import Store
 
-EVERYTHING = 2**31 - 1
 CHUNK = 200
-WIDE = 170
-"""Columns of a list that goes to a file or another program."""
 _SPAN = re.compile(r"^(\d+)\s*(s|min|m|h|d|w)$")
 _UNITS_MS = {"s": 1_000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 
@@ -45,6 +42,7 @@ def register(app: typer.Typer) -> None:
     app.command("retry")(retry)
 
 
+# A command's options are its arguments: a line for each.
 def jobs(
     *,
     dead: Dead = False,
@@ -52,7 +50,9 @@ def jobs(
     side: OfSide = None,
     kind: OfKind = None,
     since: Since = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, metavar="N", help="At most so many dead letters.")] = 100,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=MOST, metavar="N", help="At most so many dead letters.")
+    ] = 100,
     as_json: AsJson = False,
     config_file: ConfigFile = None,
 ) -> None:
@@ -67,9 +67,7 @@ def jobs(
         listed = [_as_json(letter) for letter in letters]
         print_json({"dead": listed} if dead else {"queued": list(depth), "dead": listed})
         return
-    screen = console()
-    if not screen.is_terminal:
-        screen.width = WIDE
+    screen = wide_console()
     if not dead:
         _show_depth(screen, depth, now_ms)
     _show_letters(screen, letters, now_ms)
@@ -116,7 +114,7 @@ def _show_letters(screen: Console, letters: Sequence[Letter], now_ms: int) -> No
         (
             letter.job.id,
             f"{letter.job.kind} {letter.job.lane}",
-            _record(letter.job.key),
+            short_key(letter.job.key),
             letter.job.dead_class,
             str(letter.job.attempts),
             f"{seconds(now_ms - letter.died_ms)} ago",
@@ -124,14 +122,14 @@ def _show_letters(screen: Console, letters: Sequence[Letter], now_ms: int) -> No
         )
         for letter in letters
     ]
-    print_rows(screen, table("Dead letter", "What", "Record", "Class", ">Tries", ">When", "Reason"), rows)
+    print_rows(screen, table("#Dead letter", "What", "Record", "Class", ">Tries", ">When", "Reason"), rows)
     if rows:
         screen.print("wanesync retry ID, or --class, --side, --since, --all, gives them another chance.")
     else:
         screen.print("No dead letters.")
 
 
-def _record(key: str) -> str:
+def short_key(key: str) -> str:
     """``contact:7``; a guest has only the keyed hash of an address, of which the beginning is enough."""
     return key[:14] + "…" if key.startswith("guest:") else key
 
@@ -139,10 +137,9 @@ def _record(key: str) -> str:
 # -- another chance
 
 
+# A command's options are its arguments: a line for each.
 def retry(
-    ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID]...", help="As wanesync jobs --dead has them.")
-    ] = None,
+    ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help="As wanesync jobs --dead has them.")] = None,
     *,
     dead_class: OfClass = None,
     side: OfSide = None,
@@ -150,6 +147,7 @@ def retry(
     since: Since = None,
     every: Annotated[bool, typer.Option("--all", help="All dead letters.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say which would be tried, change nothing.")] = False,
     as_json: AsJson = False,
     config_file: ConfigFile = None,
 ) -> None:
@@ -162,16 +160,19 @@ def retry(
         raise ConfigError([advice])
     with opened(config_file) as (_, store):
         chosen = _choose(store, ids or [], _which(store, dead_class, side, kind, since))
-        if chosen and not yes:
+        if chosen and not yes and not dry_run:
             _confirm(chosen)
-        revived = _revive(store, chosen)
+        revived = len(chosen) if dry_run else _revive(store, chosen)
     classes = dict(sorted(Counter(letter.job.dead_class for letter in chosen).items()))
     if as_json:
-        print_json({"retried": revived, "classes": classes})
-    elif chosen:
-        print(f"{plural(revived, 'job')} will be tried again.")
-    else:
+        print_json({"retried": revived, "classes": classes} | ({"dry_run": True} if dry_run else {}))
+    elif not chosen:
         print("No dead letters of that kind.")
+    elif dry_run:
+        _show_counts(console(), chosen)
+        print(f"{plural(revived, 'job')} would be tried again; nothing was changed.")
+    else:
+        print(f"{plural(revived, 'job')} will be tried again.")
 
 
 def _which(
@@ -185,7 +186,7 @@ def _which(
 def _choose(store: Store, ids: Sequence[str], which: Which) -> list[Letter]:
     """The letters meant. Raises NotFound for an id that is none."""
     with store.reading() as tx:
-        letters = tx.jobs.letters(which, EVERYTHING)
+        letters = tx.jobs.letters(which, MOST)
     if not ids:
         return letters
     chosen = [letter for letter in letters if letter.job.id in set(ids)]
@@ -197,10 +198,7 @@ def _choose(store: Store, ids: Sequence[str], which: Which) -> list[Letter]:
 
 def _confirm(chosen: Sequence[Letter]) -> None:
     """Say how many of which class, and ask. Raises ConfigError where nobody can be asked."""
-    counts = Counter((letter.job.dead_class, f"{letter.job.kind} {letter.job.lane}") for letter in chosen)
-    screen = console(error=True)
-    rows = [(dead_class, what, f"{count:,}") for (dead_class, what), count in sorted(counts.items())]
-    print_rows(screen, table("Class", "What", ">Dead letters"), rows)
+    _show_counts(console(error=True), chosen)
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise ConfigError(
             [f"retry: {plural(len(chosen), 'dead letter')} would be tried again: say --yes if they are to"]
@@ -208,6 +206,12 @@ def _confirm(chosen: Sequence[Letter]) -> None:
     if not typer.confirm(f"Try {plural(len(chosen), 'dead letter')} again?", err=True):
         print("Nothing was changed.", file=sys.stderr)
         raise typer.Exit(1)
+
+
+def _show_counts(screen: Console, chosen: Sequence[Letter]) -> None:
+    counts = Counter((letter.job.dead_class, f"{letter.job.kind} {letter.job.lane}") for letter in chosen)
+    rows = [(dead_class, what, f"{count:,}") for (dead_class, what), count in sorted(counts.items())]
+    print_rows(screen, table("Class", "What", ">Dead letters"), rows)
 
 
 def _revive(store: Store, chosen: Sequence[Letter]) -> int:
@@ -229,14 +233,21 @@ def _revive(store: Store, chosen: Sequence[Letter]) -> int:
 def parse_since(text: str, now_ms: int) -> int:
     """``90s``, ``30m``, ``2h``, ``5d``, ``1w`` before now, or a date or time (UTC unless it says otherwise), in ms.
 
-    Raises ConfigError.
+    Raises ConfigError, also for times before 1970.
     """
-    span = _SPAN.match(text.strip())
-    if span:
-        return now_ms - int(span[1]) * _UNITS_MS[span[2]]
     try:
-        at = datetime.fromisoformat(text.strip())
+        since_ms = _read_time_ms(text.strip(), now_ms)
     except ValueError as error:
         advice = f"--since {text}: wanted is a span (30m, 2h, 5d) or a date or time (2026-11-01, 2026-11-01T08:30)"
         raise ConfigError([advice]) from error
+    if since_ms < 0:
+        raise ConfigError([f"--since {text}: that is before 1970: a shorter span or a later date has everything, too"])
+    return since_ms
+
+
+def _read_time_ms(text: str, now_ms: int) -> int:
+    span = _SPAN.match(text)
+    if span:
+        return now_ms - int(span[1]) * _UNITS_MS[span[2]]
+    at = datetime.fromisoformat(text)
     return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)

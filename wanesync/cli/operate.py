@@ -10,7 +10,7 @@ import typer
 
 from wanesync.cli.program import DEFAULT_FILE, AsJson, ConfigFile, opened, opened_store, read_config
 from wanesync.cli.screen import console, plural, print_json
-from wanesync.core.errors import ConfigError
+from wanesync.core.errors import CallError, ConfigError, SideDown
 from wanesync.core.model import Side
 
 if TYPE_CHECKING:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from wanesync.store.store import Store
 
 DEFAULT_FILE = Path("wanesync.toml")
+MOST = 2**31 - 1
+"""The largest count an option takes; both databases know it as a number of rows."""
 
 ConfigFile = Annotated[
     Path | None,

@@ -59,6 +59,7 @@ _AT_HUBSPOT = f"http://127.0.0.1:{HUBSPOT_PORT}"
 _AT_STRIPE = f"http://127.0.0.1:{STRIPE_PORT}"
 
 
+# A command's options are its arguments: a line for each.
 @app.callback()
 def run(
     context: typer.Context,
@@ -120,6 +121,7 @@ def delete(kind: Kind, record_id: RecordId, hubspot: HubSpotUrl = _AT_HUBSPOT, s
         print(_doors(hubspot, stripe).edit(kind.side, "delete", record_id, {}))
 
 
+# A command's options are its arguments: a line for each.
 @app.command()
 def purchase(
     *,

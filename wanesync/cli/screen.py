@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 WIDTH = 100
 """Columns where no terminal says how many it has."""
+WIDE = 170
+"""Columns of a list with ids and reasons that goes to a file or another program."""
 
 Advance = Callable[[int], None]
 
@@ -25,7 +27,16 @@ def console(*, error: bool = False) -> Console:
 
     stream = sys.stderr if error else sys.stdout
     width = None if stream.isatty() else WIDTH
-    return Console(file=stream, width=width, highlight=False, soft_wrap=not stream.isatty())
+    # Ids hold colons: ``field:phone:`` is no picture of a telephone.
+    return Console(file=stream, width=width, highlight=False, emoji=False, soft_wrap=not stream.isatty())
+
+
+def wide_console() -> Console:
+    """A console for lists whose lines are long."""
+    screen = console()
+    if not screen.is_terminal:
+        screen.width = WIDE
+    return screen
 
 
 def print_json(document: object) -> None:
@@ -34,13 +45,16 @@ def print_json(document: object) -> None:
 
 
 def table(*columns: str, title: str = "") -> Table:
-    """An empty table in the one style of the house; a column whose name begins with ``>`` is set flush right."""
+    """An empty table in the one style of the house. Before a column's name: ``>`` sets it flush right, ``#`` says that
+    it has ids, which must be copied whole: they keep one line where others fold.
+    """
     from rich import box  # noqa: PLC0415 - as above
     from rich.table import Table  # noqa: PLC0415 - as above
 
     made = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in columns:
-        made.add_column(name.lstrip(">"), justify="right" if name.startswith(">") else "left")
+        justify: Literal["left", "right"] = "right" if name.startswith(">") else "left"
+        made.add_column(name.lstrip(">#"), justify=justify, no_wrap=name.startswith("#"), overflow="fold")
     return made
 
 

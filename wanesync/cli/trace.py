@@ -1,20 +1,25 @@
-"""``history``: everything that is known about one person."""
+"""``history``: everything that is known about one person, or what was done last."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wanesync.cli.program import AsJson, ConfigFile, opened
-from wanesync.cli.screen import console, mask, print_json, print_rows, table
+from wanesync.cli.differences import shown_values
+from wanesync.cli.letters import short_key
+from wanesync.cli.program import MOST, AsJson, ConfigFile, opened
+from wanesync.cli.screen import print_json, print_rows, table, wide_console
+from wanesync.core.brake import show_source
 from wanesync.core.errors import NotFound
 from wanesync.core.model import Link, Seen, Side, normalise_email
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from wanesync.store.conflicts import ConflictRow
     from wanesync.store.journal import JournalRow
     from wanesync.store.store import Store, Tx
@@ -39,16 +44,28 @@ def register(app: typer.Typer) -> None:
     app.command("history")(history)
 
 
+# A command's options are its arguments: a line for each.
 def history(
-    who: Annotated[str, typer.Argument(metavar="EMAIL|ID", help="An address, a contact id or a customer id.")],
+    who: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="EMAIL|ID", help="An address, a contact id or a customer id; left out: what was done last."
+        ),
+    ] = None,
     *,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=MOST, metavar="N", help="At most so many entries, the newest.")
+    ] = LIMIT,
     show_values: Annotated[bool, typer.Option("--show-values", help="Show values as they are; personal data.")] = False,
     as_json: AsJson = False,
     config_file: ConfigFile = None,
 ) -> None:
-    """What wanesync knows of a person, and everything it did and why."""
+    """What wanesync knows of a person, and everything it did and why; without one, what was done last, by whomever."""
     with opened(config_file) as (_, store):
-        trail = find(store, who)
+        trail = find(store, who, limit) if who is not None else find_latest(store, limit)
+    if who is None:
+        _show_latest(trail.entries, show_values=show_values, as_json=as_json)
+        return
     if not trail.records and not trail.links and not trail.entries:
         raise NotFound("nobody here has this address or id: wanesync knows people once they were listed or changed")
     if as_json:
@@ -57,7 +74,13 @@ def history(
         _show(trail, show_values=show_values)
 
 
-def find(store: Store, who: str) -> Trail:
+def find_latest(store: Store, limit: int) -> Trail:
+    """The newest entries of the journal, whatever they are about."""
+    with store.reading() as tx:
+        return Trail(entries=list(reversed(tx.journal.latest(limit))))
+
+
+def find(store: Store, who: str, limit: int) -> Trail:
     """All there is about an address or an id."""
     with store.reading() as tx:
         refs: Refs = {(side, who) for side in Side}
@@ -72,13 +95,13 @@ def find(store: Store, who: str) -> Trail:
         return Trail(
             records=[seen for _, seen in sorted(tx.records.get_many(refs).items())],
             links=links,
-            entries=list(reversed(_entries(tx, ids))),
+            entries=list(reversed(_entries(tx, ids, limit))),
             conflicts=conflicts,
         )
 
 
-def _entries(tx: Tx, ids: Iterable[str]) -> list[JournalRow]:
-    return tx.journal.of(sorted(ids), LIMIT)
+def _entries(tx: Tx, ids: Iterable[str], limit: int) -> list[JournalRow]:
+    return tx.journal.of(sorted(ids), limit)
 
 
 def _as_json(trail: Trail, *, show_values: bool) -> dict[str, object]:
@@ -108,48 +131,66 @@ def _as_json(trail: Trail, *, show_values: bool) -> dict[str, object]:
             }
             for row in trail.conflicts
         ],
-        "journal": [
-            {
-                "at": _time(row.at_ms),
-                "kind": row.kind,
-                "side": str(row.side or ""),
-                "id": row.record_id,
-                "data": _data(row.data, show_values=show_values),
-            }
-            for row in trail.entries
-        ],
+        "journal": _list_entries(trail.entries, show_values=show_values),
     }
 
 
+def _list_entries(entries: Iterable[JournalRow], *, show_values: bool) -> list[dict[str, object]]:
+    return [
+        {
+            "at": _time(row.at_ms),
+            "kind": row.kind,
+            "side": str(row.side or ""),
+            "id": row.record_id,
+            "data": _data(row.data, show_values=show_values),
+        }
+        for row in entries
+    ]
+
+
+def _show_latest(entries: Sequence[JournalRow], *, show_values: bool, as_json: bool) -> None:
+    if as_json:
+        print_json({"journal": _list_entries(entries, show_values=show_values)})
+        return
+    screen = wide_console()
+    _show_entries(screen, entries, show_values=show_values)
+    if not entries:
+        screen.print("Nothing was done yet.")
+
+
 def _show(trail: Trail, *, show_values: bool) -> None:
-    screen = console()
+    screen = wide_console()
     rows = [
         (str(seen.side), seen.id, "alive" if seen.alive else "gone", seen.note or "–", _values(seen, show=show_values))
         for seen in trail.records
     ]
-    print_rows(screen, table("Side", "Id", "State", "Left alone", "Values"), rows)
+    print_rows(screen, table("Side", "#Id", "State", "Left alone", "Values"), rows)
     links = [
         (k.hubspot_id, k.stripe_id, str(k.state), "primary" if k.primary else "second", ", ".join(k.parked) or "–")
         for k in trail.links
     ]
-    print_rows(screen, table("Contact", "Customer", "Link", "Rank", "Parked fields"), links)
+    print_rows(screen, table("#Contact", "#Customer", "Link", "Rank", "Parked fields"), links)
     kept = [
         (_time(row.at_ms), str(row.conflict.side), row.conflict.field, row.conflict.kind,
          _value(row.conflict.value, show_values=show_values) or "blank")
         for row in trail.conflicts
     ]  # fmt: skip
     print_rows(screen, table("Kept at", "Side", "Field", "Conflict", "Value"), kept)
+    _show_entries(screen, trail.entries, show_values=show_values)
+
+
+def _show_entries(screen: Console, entries: Iterable[JournalRow], *, show_values: bool) -> None:
     happened = [
         (
             _time(row.at_ms),
             row.kind,
             str(row.side or ""),
-            row.record_id,
+            short_key(row.record_id),
             _tell(_data(row.data, show_values=show_values)),
         )
-        for row in trail.entries
+        for row in entries
     ]
-    print_rows(screen, table("At", "What", "Side", "Record", "Details"), happened)
+    print_rows(screen, table("At", "What", "Side", "#Record", "Details"), happened)
 
 
 def _values(seen: Seen, *, show: bool) -> str:
@@ -158,14 +199,16 @@ def _values(seen: Seen, *, show: bool) -> str:
 
 
 def _value(value: str, *, show_values: bool) -> str:
-    return value if show_values else mask(value)
+    return shown_values(show_values)(value)
 
 
 def _data(data: object, *, show_values: bool, inside_fields: bool = False) -> object:
-    """Journal data with the values of fields masked; ids and reasons stay."""
+    """Journal data with the values of fields, and addresses of who changed them, masked; ids and reasons stay."""
     if isinstance(data, Mapping):
         return {
-            str(name): _data(
+            str(name): show_source(value)
+            if name == "source" and isinstance(value, str) and not inside_fields
+            else _data(
                 value,
                 show_values=show_values,
                 inside_fields=inside_fields or (name == "fields" and isinstance(value, Mapping)),
