@@ -330,6 +330,7 @@ def test_on_a_terminal_retry_says_how_many_and_asks(fresh: Stage) -> None:
 
 def test_db_prune_says_what_would_go_and_what_went(stage: Stage) -> None:
     names = {"events", "event_payloads", "done_jobs", "webhooks_set_aside", "own_writes", "closed_conflicts"}
+    names |= {"counted_overwrites", "counted_sources"}
     for arguments in (["--dry-run"], []):
         document = stage.ask("db", "prune", *arguments)
         assert document["dry_run"] == bool(arguments)

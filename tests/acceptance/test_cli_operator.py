@@ -75,6 +75,7 @@ def test_the_file_named_before_a_command_of_limits_is_the_one_it_acts_on(fresh: 
     other.write_text(fresh.file.read_text().replace("wanesync.db", "other.db"))
     env = {"WANESYNC_CONFIG": str(other)}
     named = ("--config", str(fresh.file))
+    assert run(tmp_path, "db", "migrate", **env).returncode == 0
     assert run(tmp_path, "limits", "set", "hubspot", "20/s", **env).returncode == 0
     for arguments, per_s in (
         (("limits", *named, "set", "hubspot", "9/s"), 9),
