@@ -104,6 +104,7 @@ def test_an_operation_that_is_refused_gets_a_limit_of_its_own(stage: Stage) -> N
 
 
 def test_a_setting_survives_a_restart_until_the_file_changes(stage: Stage) -> None:
+    change_limit(stage, 90)
     stage.ask("limits", "set", "hubspot:daily", "30%")
     stage.ask("catch-up")
     assert shown(stage, "hubspot:daily")["configured"] == 0.3

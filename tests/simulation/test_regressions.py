@@ -358,3 +358,7 @@ def test_a_creation_that_cannot_be_linked_is_not_sent_again_for_ever() -> None:
 
 def test_a_value_that_a_user_set_once_more_is_not_lost() -> None:
     assert play_seed(70001299).violations == []
+
+
+def test_a_customer_deleted_before_its_update_failed_is_not_in_doubt_for_ever() -> None:
+    assert play_seed(80051848).violations == []

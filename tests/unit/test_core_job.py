@@ -18,6 +18,7 @@ from wanesync.core.job import (
     POISON_DEAD,
     PROBE_AWAY_MS,
     PROBE_PAUSED_MS,
+    RETRY_AFTER_CAP_MS,
     STRIKES,
     Dead,
     DeadClass,
@@ -104,6 +105,13 @@ def test_a_side_that_says_how_long_is_believed(failure: Failure, told_ms: int) -
         wait = ask(failure, 0, seed, retry_after_ms=told_ms)
         assert isinstance(wait, Wait)
         assert told_ms <= wait.delay_ms < told_ms + 250
+
+
+@pytest.mark.parametrize("failure", WAITED_FOR)
+def test_however_long_a_side_says_the_job_asks_again_within_a_quarter_of_an_hour(failure: Failure) -> None:
+    wait = ask(failure, retry_after_ms=86_400_000)
+    assert isinstance(wait, Wait)
+    assert RETRY_AFTER_CAP_MS <= wait.delay_ms < RETRY_AFTER_CAP_MS + 250 < 1_000_000
 
 
 # -- pauses

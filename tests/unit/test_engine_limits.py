@@ -151,6 +151,54 @@ def test_what_was_left_of_yesterday_says_nothing_about_today(store: Store, clock
     assert budget.obstacle(PAGE) == ""
 
 
+MIDNIGHT_MS = START_MS // DAY_MS * DAY_MS + DAY_MS
+
+
+def test_an_answer_of_the_last_moment_of_a_day_says_nothing_about_the_next(store: Store, clock: Clock) -> None:
+    said = Limits(190, 10_000, 3, 900, 1_000)
+    clock.now = MIDNIGHT_MS - 900
+    budget = Budget(store, Side.HUBSPOT, lambda: said)
+    budget.look()
+    said = Limits(190, 10_000, 3, 10, 1_000)
+    clock.now = MIDNIGHT_MS + 100
+    budget.look()
+    assert budget.obstacle(PAGE) == ""
+    said = Limits(190, 10_000, 3, 9, 1_000)
+    clock.now += 1_000
+    budget.look()
+    assert "only 9" in budget.obstacle(PAGE)
+
+
+def test_what_was_left_is_asked_again_and_seen_by_everybody(store: Store, clock: Clock) -> None:
+    said = Limits(190, 10_000, 3, 10, 1_000)
+    budget = Budget(store, Side.HUBSPOT, lambda: said)
+
+    def alarms() -> list[str]:
+        with store.reading() as tx:
+            return find_alarms(tx)
+
+    for _ in range(2):
+        budget.look()
+        clock.now += 1_000
+    (alarm,) = alarms()
+    assert alarm.startswith("hubspot:daily: only 10 of HubSpot's 1,000 requests of the day are left: bulk work waits ")
+    assert "limits set" not in alarm, "a larger share of what is gone helps nobody"
+    for _ in range(9 * 60):
+        clock.now += 1_000
+        budget.look()
+    assert (bool(budget.obstacle(PAGE)), len(alarms())) == (True, 1)
+    clock.now += 60_000
+    budget.look()
+    assert (budget.obstacle(PAGE), alarms()) == ("", []), "the next bulk request asks"
+    said = Limits(190, 10_000, 3, 9, 1_000)
+    budget.look()
+    assert (bool(budget.obstacle(PAGE)), len(alarms())) == (True, 1)
+    said = Limits(190, 10_000, 3, 800, 1_000)
+    clock.now += 1_000
+    budget.look()
+    assert (budget.obstacle(PAGE), alarms()) == ("", [])
+
+
 def test_a_listing_waits_until_reads_of_thirty_days_ago_no_longer_count(store: Store, clock: Clock) -> None:
     pacer = Pacer(store, clock, Side.STRIPE)
     pacer.budget.look()
@@ -162,7 +210,21 @@ def test_a_listing_waits_until_reads_of_thirty_days_ago_no_longer_count(store: S
     assert clock.now == START_MS, "live reads go on"
     clock.stride_ms = DAY_MS // 4
     pacer.wait(LIST)
-    assert 29 * DAY_MS < clock.now - START_MS <= 31 * DAY_MS
+    assert 30 * DAY_MS <= clock.now - START_MS < 32 * DAY_MS
+
+
+def test_reads_count_for_all_of_thirty_days(store: Store, clock: Clock) -> None:
+    budget = Budget(store, Side.STRIPE)
+    budget.look()
+    for _ in range(1_000):
+        budget.count(LIST)
+    budget.look()
+    clock.now += 30 * DAY_MS - 1_000
+    budget.look()
+    assert budget.obstacle(LIST)
+    clock.now += DAY_MS
+    budget.look()
+    assert budget.obstacle(LIST) == ""
 
 
 def _is_away(*_: object) -> None:
@@ -227,6 +289,36 @@ def test_after_a_stall_requests_do_not_pile_up(store: Store, clock: Clock) -> No
     for at, time_ms in enumerate(left):
         assert sum(time_ms <= other < time_ms + 1_000 + JITTER_MS for other in left[at:]) <= 10
     assert left[10] - START_MS > LATE_MS
+
+
+@pytest.mark.parametrize("back_ms", [400, 600_000])
+def test_a_clock_set_back_holds_nothing_up_and_no_second_is_overfilled(
+    store: Store, clock: Clock, back_ms: int
+) -> None:
+    with store.transaction() as tx:
+        tx.rates.set_limit("stripe", 10)
+    pacer = Pacer(store, clock, Side.STRIPE)
+    pacer.budget.look()
+    for _ in range(10):
+        pacer.arm(clock.now)
+        pacer.pass_gate()
+    clock.now -= back_ms
+    began_ms = clock.now
+    pacer.arm(clock.now)
+    pacer.pass_gate()
+    assert 1_000 <= clock.now - began_ms <= 2_000 + back_ms % 1_000, "ten may have left in the second before"
+
+
+def test_a_slot_or_a_look_from_before_a_clock_was_set_back_is_not_waited_for(store: Store, clock: Clock) -> None:
+    pacer = Pacer(store, clock, Side.STRIPE)
+    pacer.budget.look()
+    pacer.arm(clock.now + 100)
+    clock.now -= 600_000
+    began_ms = clock.now
+    pacer.pass_gate()
+    assert clock.now - began_ms <= 1_000
+    pacer.wait(LIST)
+    assert began_ms <= pacer.budget.looked_ms <= clock.now, "what was used is written down every second"
 
 
 def test_a_limit_below_one_a_second_lets_something_through(store: Store, clock: Clock) -> None:

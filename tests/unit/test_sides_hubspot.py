@@ -242,6 +242,15 @@ class TestBatches:
         assert isinstance(outcome, CallError)
         assert outcome.failure is Failure.NO_ANSWER
 
+    def test_a_reading_back_that_is_refused_says_so(self) -> None:
+        refusal = Told(429, {**RATE, "policyName": "SECONDLY"})
+        with CannedServer(Told(200, {"results": [raw("5", city="Rom")]}), refusal) as server:
+            outcome = open_side(server).update_contacts([UpdateItem("t", "5", {"city": "Rom"})])["t"]
+        assert isinstance(outcome, CallError)
+        assert outcome.failure is Failure.NO_ANSWER
+        assert isinstance(outcome.__cause__, CallError)
+        assert outcome.__cause__.failure is Failure.RATE_LIMITED
+
     def test_an_edit_that_comes_between_is_not_taken_for_ours(self) -> None:
         later = {"id": "5", "properties": {"city": "Oslo", "phone": "1", "lastmodifieddate": "2025-11-04T12:10:36Z"}}
         with CannedServer(Told(200, {"results": [raw("5", city="Rom")]}), Told(200, {"results": [later]})) as server:

@@ -134,6 +134,9 @@ STRIKES = 5
 POISON_ALONE = 2
 POISON_DEAD = 5
 
+RETRY_AFTER_CAP_MS = 900_000
+"""However long a side says: then the job asks again."""
+
 _WAITS = {Failure.BUSY: 2_000, Failure.IN_FLIGHT: 500, Failure.RATE_LIMITED: 1_000}
 
 
@@ -174,7 +177,8 @@ def decide(  # noqa: C901, PLR0911
     match error.failure:
         case Failure.BUSY | Failure.IN_FLIGHT | Failure.RATE_LIMITED:
             floor = error.retry_after_ms if error.retry_after_ms is not None else _WAITS[error.failure]
-            return Wait(floor + rng.randrange(250), f"{error.failure}: {error.reason}", fixed=True)
+            delay_ms = min(floor, RETRY_AFTER_CAP_MS) + rng.randrange(250)
+            return Wait(delay_ms, f"{error.failure}: {error.reason}", fixed=True)
         case Failure.UNREACHED | Failure.UNAVAILABLE:
             return Pause("", error.reason, away=True, probe_ms=error.retry_after_ms or PROBE_AWAY_MS)
         case Failure.MOVING | Failure.DAILY_LIMIT:

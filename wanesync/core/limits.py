@@ -197,7 +197,8 @@ def set_by_hand(known: Limit | None, scope: str, value: float) -> Limit:
     fresh = Limit(scope, value, value, known.filed if known else 0.0)
     if known is None or known.is_operation or not known.ceiling:
         return fresh
-    reason = known.reason if known.ceiling < value else ""
+    told = known.reason or f"HubSpot's answers allow this app {known.ceiling:g}/s; it rises as soon as they allow more"
+    reason = told if known.ceiling < value else ""
     effective = value if scope in QUOTAS else min(value, known.ceiling)
     return replace(fresh, ceiling=known.ceiling, effective=effective, reason=reason)
 

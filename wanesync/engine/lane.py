@@ -27,8 +27,8 @@ ROUNDS = 4
 IDLE_MS = 1_000
 HELD_MS = 250
 ELSEWHERE_MS = 25
-BULK_TURN = 1 / 16
-"""How often bulk work goes first, however much else waits: nothing waits for ever."""
+LOW_TURN = 1 / 16
+"""How often the lower classes go first, crowds and bulk work by turns, whatever else waits: nothing waits for ever."""
 PROBE_AGAIN_MS = 25_000
 """Longer than a call waits for its answer, so that only one probes; should its process die, still within 30 s."""
 
@@ -105,12 +105,12 @@ class Lane:
 
     def _claim(self, tx: Tx, room: int, *, alone: bool) -> list[Job]:
         """The most urgent kind of job; as many as one call or the slots at hand can take; ``alone``: one by itself."""
-        least = Priority.BULK if not alone and self.engine.rng.random() < BULK_TURN else Priority.PURCHASE
+        least = Priority.PURCHASE if alone else choose_least(self.engine.rng.random())
         best = self.best(tx, least=least) or self.best(tx)
         if best is None:
             return []
         limit = room if alone or (self.side is Side.STRIPE and best.kind is JobKind.WRITE) else BATCH
-        return self._take(tx, best.kind, limit, least=best.priority if least is Priority.BULK else least)
+        return self._take(tx, best.kind, limit, least=best.priority if least > Priority.PURCHASE else least)
 
     def look(self, tx: Tx) -> Best | None:
         """The most urgent job; None, too, while the lane stands still and may not be probed yet."""
@@ -197,6 +197,13 @@ class Lane:
             return
         everything = tx.now_ms < pauses[name].probe_ms and set(names) == {name}
         raise _Stopped(name, max(pauses[name].probe_ms, tx.now_ms), everything=everything)
+
+
+def choose_least(chance: float) -> Priority:
+    """The class that goes first this time, by a chance from 0 to 1: mostly the most urgent there is."""
+    if chance >= LOW_TURN:
+        return Priority.PURCHASE
+    return Priority.BULK if chance < LOW_TURN / 2 else Priority.CROWD
 
 
 class _Stopped(Exception):

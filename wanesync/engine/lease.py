@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from wanesync.core.errors import StoreDown
+from wanesync.core.errors import StoreDown, WanesyncError
 from wanesync.core.model import Side
 from wanesync.engine.context import Call, Engine
 from wanesync.engine.custody import Custody
@@ -16,6 +16,10 @@ from wanesync.store.processes import LEASE_MS
 from wanesync.store.store import Tx
 
 log = structlog.get_logger()
+
+
+class LeaseGone(WanesyncError):
+    """A request did not leave, because the lease on its jobs is gone: whoever has them now settles what is open."""
 
 
 @dataclass(slots=True)
@@ -61,9 +65,15 @@ class Lease:
         if self.claim_lost:
             self._reclaim()
 
-    def holds(self, call: Call) -> bool:
-        """Whether a call may still be made: if not, whoever has its jobs now settles what is open."""
-        return self.clock.now_ms() < self.ends_ms and all(job.owner == self.engine.name for job in call.jobs)
+    def check(self, call: Call) -> None:
+        """Raises ``LeaseGone`` when a call may not be made any more."""
+        if self.clock.now_ms() >= self.ends_ms or any(job.owner != self.engine.name for job in call.jobs):
+            raise LeaseGone("its lease ended before it was sent: the next beat, or another process, sees to its jobs")
+
+    def give_up(self, call: Call) -> None:
+        """A call that may not be made; its jobs are another's, or the next beat sees to them."""
+        self.custody.settle([call])
+        self.claim_lost = True
 
     def sweep(self) -> None:
         """Take jobs back from processes that no longer beat."""

@@ -41,6 +41,10 @@ from wanesync.store.store import Store, Tx
 ZONE = "hubspot_time_zone"
 SECONDS_KEPT_MS = 60_000
 DAYS_KEPT_MS = 100 * DAY_MS
+LEFT = "hubspot_daily_left"
+LEFT_HOLDS_MS = 600_000
+"""Later, what was left of the day says nothing: the next bulk request asks."""
+LEFT_NOTED_MS = 60_000
 RECENT_MS = 10_000
 BEHIND_MS = 2_000
 
@@ -61,6 +65,7 @@ class Budget:
     shut: Mapping[str, str] = field(default_factory=dict)
     looked_ms: int = 0
     _heard: tuple[Limits, int] = (Limits(), 0)
+    _noted_ms: int = 0
     _counts: Counter[tuple[str, int, bool]] = field(default_factory=Counter)
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
@@ -70,11 +75,18 @@ class Budget:
             counts, self._counts = self._counts, Counter()
         now_ms, told = self.store.now_ms(), self.told()
         if told != self._heard[0]:
-            self._heard = told, now_ms
+            # It came after the last look, perhaps before midnight.
+            self._heard = told, self.looked_ms or now_ms
+        left, heard_ms = told.daily_remaining, self._heard[1]
+        low = left is not None and DAILY in find_shut(self.limits, {}, left)
+        news = not 0 <= heard_ms - self._noted_ms < LEFT_NOTED_MS if low else self._noted_ms > 0
         due = [scope for scope, limit in self.limits.items() if _renew(limit, told, now_ms) != limit]
         try:
             if counts or due:
                 self.store.run(lambda tx: self._write(tx, counts, due, told))
+            if news:
+                self.store.run(lambda tx: tx.settings.put(LEFT, f"{left} {heard_ms}" if low else ""))
+                self._noted_ms = heard_ms if low else 0
             with self.store.reading() as tx:
                 self._read(tx)
         except StoreDown:
@@ -118,9 +130,8 @@ class Budget:
         limits = {scope: limit for scope, limit in tx.rates.all().items() if scope.partition(":")[0] == self.side}
         shut: Mapping[str, str] = {}
         if QUOTAS & limits.keys():
-            # What was left yesterday says nothing about today.
             heard, heard_ms = self._heard
-            left = heard.daily_remaining if heard_ms >= day_began_ms(tx.now_ms, read_zone(tx)) else None
+            left = heard.daily_remaining if _tells_of_now(tx, heard_ms) else None
             shut = find_shut(limits, read_quota_uses(tx), left)
         for scope in shut.keys() - self.shut.keys():
             log.warning("bulk work waits", scope=scope, reason=shut[scope])
@@ -152,19 +163,30 @@ def read_zone(tx: Tx) -> tzinfo:
 def read_quota_uses(tx: Tx) -> dict[str, int]:
     """Bulk requests of HubSpot's day, and reads of Stripe's month, as far as they were written down."""
     today = tx.rates.used_since("day", day_began_ms(tx.now_ms, read_zone(tx))).get(Side.HUBSPOT, (0, 0))
-    month = tx.rates.used_since("day", day_began_ms(tx.now_ms - (MONTH_DAYS - 1) * DAY_MS, UTC)).get(
-        MONTHLY_READS, (0, 0)
-    )
+    # Counted by days: the whole of the one in which the 30 days began.
+    month = tx.rates.used_since("day", day_began_ms(tx.now_ms - MONTH_DAYS * DAY_MS, UTC)).get(MONTHLY_READS, (0, 0))
     return {DAILY: today[1], MONTHLY_READS: month[0]}
+
+
+def _tells_of_now(tx: Tx, heard_ms: int) -> bool:
+    """Whether what was left of HubSpot's day then says something now: not of another day, nor after a while."""
+    return max(day_began_ms(tx.now_ms, read_zone(tx)), tx.now_ms - LEFT_HOLDS_MS) <= heard_ms <= tx.now_ms
+
+
+def _read_left(tx: Tx) -> int | None:
+    """What a process last heard is left of HubSpot's day, where that is too little for bulk work."""
+    left, _, heard_ms = (tx.settings.get(LEFT) or "").partition(" ")
+    return int(left) if heard_ms and _tells_of_now(tx, int(heard_ms)) else None
 
 
 def find_alarms(tx: Tx) -> list[str]:
     """A line for every quota that is used up."""
-    shut = find_shut(tx.rates.all(), read_quota_uses(tx), None)
+    limits, used = tx.rates.all(), read_quota_uses(tx)
+    own, shut = find_shut(limits, used, None), find_shut(limits, used, _read_left(tx))
     hours = (day_ends_ms(tx.now_ms, read_zone(tx)) - tx.now_ms) / 3_600_000
     until = {DAILY: f"for {hours:.1f} h, until its next day", MONTHLY_READS: "until older reads no longer count"}
     return [
-        f"{scope}: {reason}: bulk work waits {until[scope]}, or set more: wanesync limits set"
+        f"{scope}: {reason}: bulk work waits {until[scope]}{', or set more: wanesync limits set' * (scope in own)}"
         for scope, reason in shut.items()
     ]
 
@@ -259,6 +281,8 @@ def reset_limit(tx: Tx, scope: str) -> Limit | None:
 
 
 def _journal_setting(tx: Tx, scope: str, before: Limit | None, after: Limit | None) -> None:
+    if before and after and (before.configured, before.effective) == (after.configured, after.effective):
+        return
     data = {
         "scope": scope,
         "from": before.configured if before else None,

@@ -13,7 +13,7 @@ from wanesync.core.errors import CallError
 from wanesync.core.limits import Want
 from wanesync.core.model import Side
 from wanesync.engine.limits import Budget
-from wanesync.store.rates import Given
+from wanesync.store.rates import AHEAD_MS, Given
 from wanesync.store.store import Store
 
 LATE_MS = 20
@@ -22,7 +22,16 @@ SECOND_MS = 1_000
 JITTER_MS = 45
 """What a request may be held up between this process and the other side's door, more than the one before it."""
 SHUT_MS = 1_000
+LOST_MS = AHEAD_MS + SECOND_MS
+"""No slot is so far ahead: it is from before a clock was set back, and nobody waits for it."""
+CROWD_BREATHS_MS = (50, 200)
+"""Between two looks for slots in a crowd: longer where there were few."""
+FEW = 6
 PLAIN = Want()
+
+
+def _pass() -> None:
+    """A call outside the job table may always be made."""
 
 
 def _wall_ms() -> int:
@@ -69,6 +78,7 @@ class Pacer:
     _left: dict[str, deque[int]] = field(default_factory=dict)
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _armed: threading.local = field(default_factory=threading.local)
+    _breath_ms: int = CROWD_BREATHS_MS[0]
 
     def __post_init__(self) -> None:
         """Its own view of the limits."""
@@ -86,30 +96,51 @@ class Pacer:
         """The narrower scopes with a limit that a request falls under."""
         return tuple(scope for scope in want.scopes(self.side) if scope in self.budget.limits)
 
-    def arm(self, slot_ms: int, want: Want = PLAIN) -> None:
-        """The slot of this thread's next request, and what it is."""
-        self._armed.slot_ms, self._armed.want = slot_ms, want
+    def breathe_ms(self, handed_out: int) -> int:
+        """What to wait in a crowd after so many slots were handed out: the fewer there were, the longer.
+
+        They are handed out ahead of time, and several cost as much as one.
+        """
+        (least_ms, most_ms), breath_ms = CROWD_BREATHS_MS, self._breath_ms
+        self._breath_ms = min(most_ms, breath_ms * 2) if handed_out < FEW else max(least_ms, breath_ms // 2)
+        return self._breath_ms
+
+    def arm(self, slot_ms: int, want: Want = PLAIN, check: Callable[[], None] = _pass) -> None:
+        """The slot of this thread's next request, and what it is; ``check`` raises when it may not be made any more."""
+        self._armed.slot_ms, self._armed.want, self._armed.check, self._armed.left = slot_ms, want, check, False
+
+    @property
+    def has_left(self) -> bool:
+        """Whether a request of this thread passed the gate since it was armed."""
+        return getattr(self._armed, "left", False)
 
     def pass_gate(self) -> None:
-        """Right before a request's bytes leave: wait for this thread's slot; one that was missed is forfeited."""
+        """Right before a request's bytes leave: wait for this thread's slot; one that was missed is forfeited.
+
+        Raises what its check raises, and ``StoreDown`` when there is nobody to give it another slot.
+        """
         slot_ms: int | None = getattr(self._armed, "slot_ms", None)
         want: Want = getattr(self._armed, "want", PLAIN)
+        check: Callable[[], None] = getattr(self._armed, "check", _pass)
         self._armed.slot_ms = None
         while True:
             if slot_ms is None:
                 slot_ms = self._next_slot(want)
             leave_ms = slot_ms
-            while leave_ms <= slot_ms + LATE_MS:
+            while leave_ms <= min(slot_ms + LATE_MS, self.clock.now_ms() + LOST_MS):
                 self.clock.sleep_until(leave_ms)
+                # However long that took: whoever stood still past the lease must not send.
+                check()
                 leave_ms = self._depart(want, slot_ms + LATE_MS)
                 if not leave_ms:
+                    self._armed.left = True
                     self.budget.count(want)
                     return
             slot_ms = None
 
     def wait(self, want: Want = PLAIN) -> None:
         """Wait for the slot of a call outside the job table; bulk work waits for a quota that is used up, too."""
-        if self.clock.now_ms() - self.budget.looked_ms >= LOOK_MS:
+        if not 0 <= self.clock.now_ms() - self.budget.looked_ms < LOOK_MS:
             self.budget.look()
         while self.budget.obstacle(want):
             self.clock.sleep_until(self.clock.now_ms() + SHUT_MS)
@@ -143,6 +174,9 @@ class Pacer:
             limits = [(scope, self.budget.limits.get(scope)) for scope in (str(self.side), *self.narrow(want))]
             for scope, limit in limits:
                 left = self._left.setdefault(scope, deque())
+                if left and left[-1] > now_ms + LATE_MS:
+                    # A clock was set back since. They may have left just now: the second they count in begins anew.
+                    self._left[scope] = left = deque(min(at_ms, now_ms) for at_ms in left)
                 while left and left[0] <= now_ms - SECOND_MS - JITTER_MS:
                     left.popleft()
                 most = max(1, int(limit.effective)) if limit is not None else len(left) + 1

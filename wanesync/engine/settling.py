@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import structlog
 
@@ -33,7 +33,7 @@ def settle_all(engine: Engine, tx: Tx, batch: Sequence[Answered]) -> list[Call]:
     """Commit some answers together; one that is no trouble ends the pause of its side and operation."""
     _count_strikes(engine, batch)
     _lift_pauses(tx, batch)
-    heed_refusals(tx, [(call.operation, answer) for call, answer in batch if isinstance(answer, CallError)])
+    heed_refusals(tx, [(call.operation, error) for call, answer in batch for error in _find_errors(answer)])
     alone: list[Answered] = []
     groups: dict[object, list[Answered]] = {}
     for call, answer in batch:
@@ -41,6 +41,14 @@ def settle_all(engine: Engine, tx: Tx, batch: Sequence[Answered]) -> list[Call]:
         (groups.setdefault(call.together, []) if good else alone).append((call, answer))
     follow_ups = [f for group in groups.values() for f in _settle_group(tx, group, alone)]
     return follow_ups + [f for call, answer in alone for f in _settle(engine, tx, call, answer)]
+
+
+def _find_errors(answer: object) -> list[CallError]:
+    """What a call was refused, as a whole or for some of its items (by a further request), and what that came of."""
+    found = [answer] if isinstance(answer, CallError) else []
+    if isinstance(answer, Mapping):
+        found = list({id(item): item for item in answer.values() if isinstance(item, CallError)}.values())
+    return found + [error.__cause__ for error in found if isinstance(error.__cause__, CallError)]
 
 
 def set_all_back(engine: Engine, tx: Tx, batch: Sequence[Answered], error: Exception) -> None:

@@ -92,8 +92,13 @@ class Sight:
         self.tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.WRITE, f"contact:{contact_id}", self.priority))
 
     def want_read(self, customer_id: str) -> None:
-        """Order unknown: nothing is planned from our copy until a read that begins after this is stored."""
+        """Order unknown: nothing is planned from our copy until a read that begins after this is stored.
+
+        Who is deleted stays so, whatever came before or after: a doubt would never end, for no read is stored.
+        """
         old = self.get(Side.STRIPE, customer_id)
+        if old is not None and old.deleted:
+            return
         if old is not None:
             self._replace(replace(old, in_doubt=True, moved=old.moved + 1), old.hmacs)
         self.tx.jobs.put(JobRequest(Side.STRIPE, JobKind.READ, customer_id, self.priority))

@@ -17,6 +17,7 @@ from wanesync.store.store import Store, Tx
 PRUNED_ON = "pruned_on"
 STRETCH_MS = 25
 REST = 2
+REST_MOST_MS = 10_000
 LEAST_ROWS, MOST_ROWS = 20, 5_000
 AT_FIRST_S, LOOK_S = 60.0, 600.0
 
@@ -67,7 +68,8 @@ class Upkeep:
             rows = max(LEAST_ROWS, min(MOST_ROWS, rows * 2, rows * STRETCH_MS // took_ms))
             yield count
             if after is not None:
-                self.clock.sleep_until(self.clock.now_ms() + REST * took_ms)
+                # A clock that was set forward meanwhile makes a stretch look long.
+                self.clock.sleep_until(self.clock.now_ms() + min(REST * took_ms, REST_MOST_MS))
 
     # -- by itself
 
@@ -80,10 +82,10 @@ class Upkeep:
                 self.turn()
             except StoreDown as error:
                 log.warning("upkeep did not work", reason=str(error))
-            except Exception:
-                # The program ends under its feet: the database is closed already.
+            except Exception as error:  # noqa: BLE001 - one bad day must not end upkeep for good
+                # Where the program ends under its feet, the database is closed already.
                 if not self.stopping.is_set():
-                    raise
+                    log.error("upkeep failed", error=type(error).__name__)
 
     def turn(self) -> Counts | None:
         """Prunes if nobody has today (UTC); None if somebody has."""

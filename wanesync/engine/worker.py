@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 
@@ -16,10 +17,10 @@ from wanesync.engine.context import Call, Engine
 from wanesync.engine.custody import Custody
 from wanesync.engine.garbage import settle_down
 from wanesync.engine.lane import Lane
-from wanesync.engine.lease import Lease
+from wanesync.engine.lease import Lease, LeaseGone
 from wanesync.engine.pace import LATE_MS, Clock, Pacer, WallClock
 from wanesync.engine.pool import Pool
-from wanesync.store.rates import Given
+from wanesync.store.rates import AHEAD_MS, Given
 
 BEAT_MS = 2_000
 SWEEP_MS = 1_000
@@ -30,9 +31,6 @@ THREADS = {Side.HUBSPOT: 8, Side.STRIPE: 72}
 AHEAD = {Side.HUBSPOT: 1, Side.STRIPE: 30}
 LEAD_MS = 30
 BREATH_MS = 10
-CROWD_BREATHS_MS = (50, 200)
-"""Between two looks for slots in a crowd: longer where there were few."""
-FEW = 6
 PLENTY_MS = 120
 """What HubSpot's next call waits while there is plenty to do for Stripe."""
 LONG_BREATH_MS = 40
@@ -57,7 +55,6 @@ class Worker:
     _pools: dict[Side, Pool] = field(init=False)
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _over: threading.Event = field(default_factory=threading.Event)
-    _breath_ms: dict[Side, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """One lane, pacer and pool per side."""
@@ -144,7 +141,8 @@ class Worker:
         last_beat = self.clock.now_ms()
         while not self._ends():
             try:
-                if self.clock.now_ms() - last_beat >= BEAT_MS:
+                # A clock that is set back does not put it off.
+                if not 0 <= self.clock.now_ms() - last_beat < BEAT_MS:
                     self.lease.beat()
                     last_beat = self.clock.now_ms()
                 self.lease.sweep()
@@ -200,8 +198,9 @@ class Worker:
     def _await_slot(self, side: Side) -> list[int]:
         """The next slot, shortly before it is due; none if there is none soon."""
         slots = self.pacers[side].take(1)
-        at_ms = slots[0] - LEAD_MS if slots else self.clock.now_ms() + BREATH_MS
-        self.clock.sleep_until(at_ms)
+        now_ms = self.clock.now_ms()
+        # A slot from before a clock was set back is not waited for: its call takes another one.
+        self.clock.sleep_until(min(slots[0] - LEAD_MS, now_ms + AHEAD_MS) if slots else now_ms + BREATH_MS)
         return slots
 
     def _hand_out(self, side: Side, slots: list[int]) -> None:
@@ -212,7 +211,8 @@ class Worker:
         calls = sorted((lane.waiting.popleft() for _ in range(len(lane.waiting))), key=lambda call: call.urgency)
         try:
             given = Given([*enumerate(slots)]) if slots else self.pacers[side].assign([c.want for c in calls], free)
-        except StoreDown:
+        except BaseException:
+            # Custody has them: nobody else would ever make them.
             lane.waiting.extendleft(reversed(calls))
             raise
         chosen = dict(given.slots[: len(calls)])
@@ -225,7 +225,7 @@ class Worker:
             # What it reads has to wait for the other side anyway: the later it reads, the more at once.
             self.clock.sleep_until(self.clock.now_ms() + PLENTY_MS)
         elif not slots and not given.next_ms and self._crowded():
-            self._breathe(side, len(chosen))
+            self.clock.sleep_until(self.clock.now_ms() + self.pacers[side].breathe_ms(len(chosen)))
         elif not chosen:
             # A limit of its own holds every one of them back: until its next slot, but new calls may pass it.
             breath_ms = min(max(BREATH_MS, given.next_ms - LEAD_MS - self.clock.now_ms()), LONG_BREATH_MS)
@@ -233,13 +233,6 @@ class Worker:
 
     def _has_plenty(self, side: Side) -> bool:
         return side in self.lanes and len(self.lanes[side].waiting) * 2 >= AHEAD[side] and self._crowded()
-
-    def _breathe(self, side: Side, handed_out: int) -> None:
-        """Slots are handed out ahead of time, and several cost as much as one: the fewer there were, the longer."""
-        least_ms, most_ms = CROWD_BREATHS_MS
-        breath_ms = self._breath_ms.get(side, least_ms)
-        self._breath_ms[side] = min(most_ms, breath_ms * 2) if handed_out < FEW else max(least_ms, breath_ms // 2)
-        self.clock.sleep_until(self.clock.now_ms() + self._breath_ms[side])
 
     def _has_work(self, side: Side) -> bool:
         with self.engine.store.glance() as tx:
@@ -257,30 +250,38 @@ class Worker:
 
     def _send(self, call: Call, slot_ms: int) -> None:
         """Check the slot and the lease, call once; the bytes leave when the slot is due (``Pacer.pass_gate``)."""
+        pacer, check = self.pacers[call.lane], partial(self.lease.check, call)
+        pacer.arm(slot_ms, call.want, check)
         try:
             if self.clock.now_ms() > slot_ms + LATE_MS:
                 # The slot is forfeited: a request out of its time would crowd a second that is full.
-                self.lanes[call.lane].waiting.appendleft(call)
-                self.engine.store.ring()
+                self._put_back(call)
                 return
-            if not self.lease.holds(call):
-                self.custody.settle([call])
-                self.lease.claim_lost = True
-                return
+            check()
             self.engine.failpoint(f"{call.operation}.before")
-            self.pacers[call.lane].arm(slot_ms, call.want)
             try:
                 answer: object = call.send()
             except CallError as error:
                 answer = error
             self.engine.failpoint(f"{call.operation}.after")
             self.committer.outcomes.put((call, answer))
+        except LeaseGone:
+            self.lease.give_up(call)
         except Exception as error:  # noqa: BLE001 - a defect in one call must not lose its jobs
+            if isinstance(error, StoreDown) and not pacer.has_left:
+                # Nobody could give it another slot: nothing was sent.
+                self._put_back(call)
+                return
             log.error("call failed in our own code", operation=call.operation, error=type(error).__name__)
             self.committer.outcomes.put((call, CallError(call.lane, Failure.NO_ANSWER, type(error).__name__)))
         finally:
             with self._guard:
                 self.in_flight[call.lane] -= 1
+
+    def _put_back(self, call: Call) -> None:
+        """It waits for another slot."""
+        self.lanes[call.lane].waiting.appendleft(call)
+        self.engine.store.ring()
 
     # -- outcomes
 

@@ -155,6 +155,7 @@ class HubSpotSide:
         except CallError as error:
             reason = f"written, but not read afterwards: {error.reason}"
             unread = CallError(error.side, Failure.NO_ANSWER, reason, error.status)
+            unread.__cause__ = error
             return written | dict.fromkeys(asked, unread)
         for trace, contact_id in asked.items():
             part, rest = written[trace], read[contact_id]

@@ -30,26 +30,34 @@ def read_timing(headers: Mapping[str, str], duration_s: float, now_ms: int) -> T
     ``Date`` has whole seconds and is the clock of whoever answers (RFC 9110, section 6.6.1), which need
     not be the one that stamps events. Too wide costs a read; too narrow takes an old object for a new one.
     """
-    said = _date(headers)
+    said = _read_date(headers, "date")
     at_ms = now_ms if said is None else int(said.timestamp()) * 1000
     return Timing(at_ms - round(duration_s * 1000) - SKEW_MS, at_ms + 999 + SKEW_MS)
 
 
-def _date(headers: Mapping[str, str]) -> datetime | None:
-    raw = next((value for name, value in headers.items() if name.lower() == "date"), "")
+def _read(headers: Mapping[str, str], wanted: str) -> str:
+    return next((value for name, value in headers.items() if name.lower() == wanted), "")
+
+
+def _read_date(headers: Mapping[str, str], wanted: str) -> datetime | None:
     try:
-        return parsedate_to_datetime(raw)
+        return parsedate_to_datetime(_read(headers, wanted))
     except ValueError:
         return None
 
 
 def read_retry_after_ms(headers: Mapping[str, str]) -> int | None:
-    """``Retry-After`` in whole or broken seconds; a date or nothing is None."""
-    raw = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
+    """``Retry-After`` in whole or broken seconds, or until a date (RFC 9110, section 10.2.3); anything else is None.
+
+    A date is counted from the answer's own ``Date``: the same clock; without one it says nothing.
+    """
     try:
-        seconds = float(raw)
+        seconds = float(_read(headers, "retry-after"))
     except ValueError:
-        return None
+        until, said = _read_date(headers, "retry-after"), _read_date(headers, "date")
+        if until is None or said is None:
+            return None
+        seconds = max(0.0, until.timestamp() - said.timestamp())
     return round(seconds * 1000) if 0 <= seconds <= 86_400 else None
 
 
