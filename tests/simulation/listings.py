@@ -21,7 +21,7 @@ def list_all(world: World) -> bool:
     """One reconcile; False: a side or the database was in trouble, and it has to be run again."""
     engine = world.rng.choice(world.processes).worker.engine
     pacers = {side: Gate(Budget(engine.store, side), world.between) for side in Side}
-    world.net.spoiled = _spoil(world)
+    world.net.spoiled, world.net.spoiled_depth = _spoil(world), world.depth
     world.say("list", world.net.spoiled or "")
     try:
         _list(world, engine, pacers)

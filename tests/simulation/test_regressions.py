@@ -362,3 +362,7 @@ def test_a_value_that_a_user_set_once_more_is_not_lost() -> None:
 
 def test_a_customer_deleted_before_its_update_failed_is_not_in_doubt_for_ever() -> None:
     assert play_seed(80051848).violations == []
+
+
+def test_a_listing_that_comes_empty_hides_nothing_from_a_worker_that_looks_for_its_own_record() -> None:
+    assert play_seed(90006322).violations == []
