@@ -204,8 +204,10 @@ def test_history_without_a_person_lists_what_was_done_last(fresh: Stage) -> None
     assert fresh.run("retry", "--all", "--yes").returncode == 0
     entered = {"hold": "h1", "source": "hubspot:CRM_UI/jane@example.com", "kind": "brake"}
     changed = {"source": "7", "fields": {"name": ["", "Ada\x1fLovelace"], "source": ["", "jane@example.com"]}}
-    fresh.store.run(lambda tx: tx.journal.add("hold opened", None, "", "", entered))
-    fresh.store.run(lambda tx: tx.journal.add("updated", Side.STRIPE, "cus_1", "l1", changed))
+    # In one transaction: two that share a millisecond have no order.
+    with fresh.store.transaction() as tx:
+        tx.journal.add("hold opened", None, "", "", entered)
+        tx.journal.add("updated", Side.STRIPE, "cus_1", "l1", changed)
 
     entries = fresh.ask("history")["journal"]
     assert isinstance(entries, list)
