@@ -227,23 +227,15 @@ def test_a_writer_of_another_process_is_waited_for_and_then_told(sqlite_url: str
     store.close()
 
 
-def test_who_only_looks_can_open_it_while_another_process_writes(sqlite_url: str) -> None:
+@pytest.mark.parametrize("migrate", [True, False, None])
+def test_what_is_up_to_date_is_opened_while_another_process_writes(sqlite_url: str, migrate: bool | None) -> None:
     open_store(sqlite_url, migrate=True).close()
     holder = sqlite3.connect(sqlite_url.removeprefix("sqlite:"), isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
-    store = open_store(sqlite_url)
+    store = open_store(sqlite_url, migrate=migrate)
     with store.reading() as tx:
         assert tx.settings.get("writes") is None
     store.close()
-    holder.close()
-
-
-@pytest.mark.parametrize("migrate", [True, False, None])
-def test_what_is_up_to_date_is_opened_beside_a_writer(sqlite_url: str, migrate: bool | None) -> None:
-    open_store(sqlite_url, migrate=True).close()
-    holder = sqlite3.connect(sqlite_url.removeprefix("sqlite:"), isolation_level=None)
-    holder.execute("BEGIN IMMEDIATE")
-    open_store(sqlite_url, migrate=migrate).close()
     holder.close()
 
 
