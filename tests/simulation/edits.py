@@ -133,8 +133,11 @@ def _was_replaced_there(history: History, spec: FieldSpec, edit: Write, over: Wr
         since = min((b.seq for b in agreed), default=over.seq)
         if any(since < w.seq < over.seq and w.who == USER and spec.agree(*_ends(side, over.new, w.new)) for w in there):
             return True
+        # What both held as far as anybody knew, a blank that nobody had ever filled included.
+        if agreed and any(w.who == USER and spec.key(w.old) == spec.key(edit.new) for w in there):
+            return True
         for a, b in pairwise(there):
-            if spec.key(a.new) == spec.key(edit.new) and b.who == USER and (b.seq > edit.seq or agreed):
+            if spec.key(a.new) == spec.key(edit.new) and b.who == USER and b.seq > edit.seq:
                 return True
     return False
 

@@ -10,8 +10,8 @@ import pytest
 
 from tests.simulation.play import Play
 from tests.simulation.test_regressions import pair_of, stage
-from tests.unit.core_builders import HUBSPOT, STRIPE, full_name
-from wanesync.core.events import was_edited_upon
+from tests.unit.core_builders import HUBSPOT, STRIPE, customer, full_name, seen
+from wanesync.core.events import was_edited_upon, was_left_by
 from wanesync.core.job import JobKind, JobRequest
 from wanesync.core.model import Answer, Change, EventRow, OwnWrite, Side, WriteKind
 from wanesync.core.ports import Authors
@@ -170,6 +170,21 @@ def test_a_value_set_back_by_hand_on_stripe_is_not_the_old_write_that_made_it_fi
         away = replace(base, key="2", occurred_ms=own.sent_ms + 5_000, values={"company": "X"}, source="user")
         tx.events.put_many([away])
         assert _is_own(tx, seen, "company", own) is None
+
+
+def test_of_stripes_events_of_one_second_that_one_tells_whose_value_stands_unreplaced() -> None:
+    own, there = own_write(STRIPE), seen(customer("1", city="B"))
+    late, ours = (
+        told(STRIPE, "B", 100, ours=True, before="D"),
+        replace(told(STRIPE, "D", 100, before="A"), source="own"),
+    )
+    user = told(STRIPE, "B", 100, before="D")
+    assert was_left_by(own, there, "city", [ours, late]) is True
+    assert was_left_by(own, there, "city", [ours, user]) is False
+    # It was set again, and nobody told us yet by whom.
+    again = told(STRIPE, "D", 100, before="B")
+    assert was_left_by(own, there, "city", [replace(late, previous={"city": "A"}), again]) is None
+    assert was_left_by(own, there, "city", [ours]) is None
 
 
 @pytest.mark.parametrize("ours", [True, False])

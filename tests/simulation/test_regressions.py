@@ -366,3 +366,15 @@ def test_a_customer_deleted_before_its_update_failed_is_not_in_doubt_for_ever() 
 
 def test_a_listing_that_comes_empty_hides_nothing_from_a_worker_that_looks_for_its_own_record() -> None:
     assert play_seed(90006322).violations == []
+
+
+def test_a_late_write_is_known_for_one_beside_another_event_of_the_same_second() -> None:
+    assert play_seed(110003772).violations == []
+
+
+def test_the_roll_up_of_a_merged_contact_counts_what_all_its_parts_bought() -> None:
+    assert play_seed(110010268).violations == []
+
+
+def test_a_name_set_while_the_other_side_s_was_cleared_is_the_newer_edit_where_both_were_known_blank() -> None:
+    assert play_seed(110008353).violations == []

@@ -160,6 +160,24 @@ def _put_back(name: str, value: str, own: OwnWrite, writes: Sequence[OwnWrite]) 
     return any(change is not None and _says(name, change.before, value) for change in changes)
 
 
+def was_left_by(own: OwnWrite, seen: Seen, name: str, window: Sequence[EventRow]) -> bool | None:
+    """Whether a record's value is what this write of ours left there, by what events tell; None: they do not tell.
+
+    ``window``: the stored events of the record. Stripe's know whole seconds only: of several in the last one that one
+    counts whose value stands and was not replaced within it.
+    """
+    telling = [e for e in window if name in e.values]
+    newest_ms = max((e.occurred_ms for e in telling), default=0)
+    newest = [e for e in telling if e.occurred_ms == newest_ms]
+    saying = [e for e in newest if holds(seen, name, e.values[name])]
+    if own.side is Side.HUBSPOT:
+        known = bool(saying) and len(saying) == len(newest)
+        return False if known and any(e.source.startswith("user") for e in newest) else None
+    if not saying or any(name in e.previous and holds(seen, name, e.previous[name]) for e in newest):
+        return None
+    return any(e.request_key == own.key for e in saying)
+
+
 def was_edited_upon(own: OwnWrite, name: str, value: str, window: Sequence[EventRow]) -> bool:
     """Whether events tell that a write of ours arrived, and that ``value`` is what a person set after it.
 

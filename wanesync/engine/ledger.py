@@ -191,13 +191,13 @@ class Ledger:
     def _roll_up(self, jobs: list[Job], purchases: Mapping[str, Purchase]) -> Call:
         """Roll-ups are recomputed from the ledger, never incremented."""
         operation = "contacts.batch_update"
-        contacts = sorted({row.contact_id for row in purchases.values()})
-        values: dict[str, Mapping[str, str]] = {}
+        sent: dict[str, str] = {}
 
         def send() -> object:
             with self.engine.store.reading() as tx:
-                for contact_id in contacts:
-                    values[contact_id] = roll_up(tx.purchases.of_contact(contact_id))
+                # Read again: a merge may have moved them to another contact meanwhile.
+                sent.update({row.payment_id: row.contact_id for row in tx.purchases.get_many(purchases).values()})
+                values = {c: roll_up(tx.purchases.of_contact(c)) for c in sorted(set(sent.values()))}
             return self.engine.hubspot.set_properties(values)
 
         def then(tx: Tx, answer: object) -> list[Call]:
@@ -210,8 +210,14 @@ class Ledger:
                 fail(self.engine, tx, mine, answer, operation)
                 return []
             assert isinstance(answer, Mapping)  # noqa: S101 - narrows what ``send`` returned
+            known = tx.purchases.get_many([job.key for job in mine])
             for job in mine:
-                self._settle(tx, job, purchases[job.key], operation, answer.get(purchases[job.key].contact_id))
+                contact_id = sent.get(job.key, "")
+                if known[job.key].contact_id != contact_id:
+                    # Merged while this was under way: what arrived may be the totals of a part.
+                    again(tx, job, LOOK_AGAIN_MS, "its contact was merged")
+                else:
+                    self._settle(tx, job, purchases[job.key], operation, answer.get(contact_id))
             return []
 
         return Call(Side.HUBSPOT, operation, jobs, send, then)

@@ -11,6 +11,7 @@ from wanesync.core.errors import CallError
 from wanesync.core.fields import CANON_VERSION
 from wanesync.core.job import JobKind, JobRequest, Priority
 from wanesync.core.model import Conflict, Halves, Link, OwnWrite, Record, Side, WriteKind
+from wanesync.core.purchases import PurchaseState
 from wanesync.engine.letters import find_letters
 from wanesync.store.store import Tx
 
@@ -60,6 +61,14 @@ def _wake_purchases(tx: Tx, customer_ids: Sequence[str]) -> None:
 def wake_purchases(tx: Tx, payment_ids: Sequence[str]) -> None:
     """Queue purchases ahead of everything."""
     tx.jobs.put_many([JobRequest(Side.HUBSPOT, JobKind.PURCHASE, p, Priority.PURCHASE) for p in payment_ids])
+
+
+def move_purchases(tx: Tx, contact_id: str, survivor_id: str) -> None:
+    """A merge keeps one record's properties: the survivor's roll-up is computed anew, of all that both bought."""
+    rolled_up = tx.purchases.move(contact_id, survivor_id)
+    if rolled_up:
+        tx.purchases.set_state(rolled_up, PurchaseState.TODO, reason="its contact was merged")
+        wake_purchases(tx, [rolled_up])
 
 
 def rebase(link: Link, own: OwnWrite, record: Record) -> Link:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from wanesync.core.action import Action, Plan
-from wanesync.core.events import OWN_WRITE_AGE_MS, SECOND, holds, was_edited_upon
+from wanesync.core.events import OWN_WRITE_AGE_MS, SECOND, was_edited_upon, was_left_by
 from wanesync.core.match import Scene
 from wanesync.core.model import Halves, OwnWrite, Seen, Side, WriteKind
 from wanesync.engine.context import Engine
@@ -79,15 +79,7 @@ def _is_own(tx: Tx, seen: Seen, name: str, own: OwnWrite) -> bool | None:
     if modified_ms and modified_ms == seen.record.modified_ms:
         return ours
     window = tx.events.window(seen.side, seen.id, own.sent_ms - OWN_WRITE_AGE_MS)
-    telling = [e for e in window if name in e.values]
-    newest_ms = max((e.occurred_ms for e in telling), default=0)
-    # Stripe's events know whole seconds only: of two in one second nobody knows which was the later one.
-    newest = [e for e in telling if e.occurred_ms == newest_ms]
-    if not newest or not all(holds(seen, name, e.values[name]) for e in newest):
-        return None
-    if seen.side is Side.STRIPE:
-        return any(e.request_key == own.key for e in newest)
-    return False if any(e.source.startswith("user") for e in newest) else None
+    return was_left_by(own, seen, name, window)
 
 
 def find_landed(tx: Tx, scene: Scene, plan: Plan) -> dict[str, dict[str, Halves]]:

@@ -35,6 +35,21 @@ class Recipients:
         for link in self.tx.links.of_records([(Side.STRIPE, i) for i in sorted(nearby)]):
             if link.state is LinkState.ACTIVE:
                 self.linked[link.stripe_id] = link.hubspot_id
+        self._follow_merges()
+
+    def _follow_merges(self) -> None:
+        """A link is moved to the survivor of its contact only by the next pass over it."""
+        into: dict[str, str] = {}
+        fresh = set(self.linked.values())
+        while fresh:
+            found = self.tx.records.get_many([(Side.HUBSPOT, i) for i in sorted(fresh)])
+            merged = {i: seen.survivor for (_, i), seen in found.items() if seen.survivor}
+            fresh = set(merged.values()) - into.keys()
+            into |= merged
+        for customer_id, contact_id in self.linked.items():
+            while contact_id in into:
+                contact_id = into[contact_id]
+            self.linked[customer_id] = contact_id
 
     def find(self, row: Purchase) -> str:
         """The contact of a purchase, "" if there is none yet."""

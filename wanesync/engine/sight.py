@@ -13,7 +13,7 @@ from wanesync.core.model import LinkState, Record, Seen, Side
 from wanesync.core.ports import CustomerAnswer, Timing
 from wanesync.engine.context import Engine
 from wanesync.engine.letters import find_letters
-from wanesync.engine.memory import wake_purchases
+from wanesync.engine.memory import move_purchases, wake_purchases
 from wanesync.engine.scene import key_of
 from wanesync.store.store import Tx
 
@@ -89,6 +89,7 @@ class Sight:
             return
         gone = old or Seen(Record(Side.HUBSPOT, contact_id), 0, 0, 0)
         self._replace(replace(gone, survivor=survivor_id, moved=gone.moved + 1, note=""), gone.hmacs)
+        move_purchases(self.tx, contact_id, survivor_id)
         self.tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.WRITE, f"contact:{contact_id}", self.priority))
 
     def want_read(self, customer_id: str) -> None:

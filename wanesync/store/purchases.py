@@ -84,6 +84,16 @@ class Purchases:
         values |= {"reason": reason, "keep": int(contact_id is None)}
         self._session.rows("set_purchase_state", id=payment_id, **values)
 
+    def move(self, contact_id: str, into: str) -> str:
+        """Payments of a contact that was merged belong to its survivor; the newest one that was rolled up ("": none)."""
+        rows = self._session.rows("move_purchases", contact_id=contact_id, into=into)
+        sent = [
+            (at_ms, payment_id)
+            for payment_id, at_ms, sink, state in rows
+            if (sink, state) == (Sink.PROPERTIES, PurchaseState.SENT)
+        ]
+        return max(sent, default=(0, ""))[1]
+
     def counts(self) -> dict[str, int]:
         """How many payments per state."""
         return {state.value: 0 for state in PurchaseState} | dict(self._session.rows("count_purchases"))

@@ -566,6 +566,10 @@ UPDATE purchases SET state = :state, reason = :reason,
     sink = CASE WHEN :sink <> '' THEN :sink ELSE sink END
 WHERE payment_id = :id;
 
+-- name: move_purchases
+UPDATE purchases SET contact_id = :into WHERE contact_id <> '' AND contact_id = :contact_id
+RETURNING payment_id, occurred_ms, sink, state;
+
 -- name: count_purchases
 SELECT state, COUNT(*) FROM purchases GROUP BY state;
 
