@@ -85,7 +85,7 @@ class Purchases:
         self._session.rows("set_purchase_state", id=payment_id, **values)
 
     def move(self, contact_id: str, into: str) -> str:
-        """Payments of a contact that was merged belong to its survivor; the newest one that was rolled up ("": none)."""
+        """Payments of a merged contact belong to its survivor. The newest of them that was rolled up; "": none was."""
         rows = self._session.rows("move_purchases", contact_id=contact_id, into=into)
         sent = [
             (at_ms, payment_id)
