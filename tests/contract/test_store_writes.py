@@ -184,6 +184,26 @@ def test_waiting_payments_are_found_by_customer_and_by_address(store: Store) -> 
         assert tx.purchases.counts() == {"todo": 0, "waiting": 3, "sent": 1, "unmatched": 0}
 
 
+def test_payments_follow_their_contact_into_a_merge(store: Store) -> None:
+    with store.transaction() as tx:
+        for at_ms, (payment_id, sink, state) in enumerate(
+            [
+                ("pi_1", Sink.PROPERTIES, PurchaseState.SENT),
+                ("pi_2", Sink.PROPERTIES, PurchaseState.SENT),
+                ("pi_3", Sink.PROPERTIES, PurchaseState.TODO),
+                ("pi_4", Sink.NOTE, PurchaseState.SENT),
+            ]
+        ):
+            row = replace(a_purchase(payment_id), occurred_ms=at_ms + 1, sink=sink, state=state, contact_id="7")
+            tx.purchases.put(row)
+        tx.purchases.put(replace(a_purchase("pi_5"), contact_id="8", sink=Sink.PROPERTIES, state=PurchaseState.SENT))
+        assert tx.purchases.move("7", "9") == "pi_2"
+        assert [row.payment_id for row in tx.purchases.of_contact("9")] == ["pi_1", "pi_2", "pi_3", "pi_4"]
+        assert [row.payment_id for row in tx.purchases.of_contact("8")] == ["pi_5"]
+        assert tx.purchases.of_contact("7") == []
+        assert tx.purchases.move("7", "9") == ""
+
+
 def test_a_payment_moves_on_and_keeps_its_contact_and_sink(store: Store) -> None:
     with store.transaction() as tx:
         tx.purchases.put(a_purchase("pi_1"))

@@ -46,10 +46,9 @@ class Recipients:
             merged = {i: seen.survivor for (_, i), seen in found.items() if seen.survivor}
             fresh = set(merged.values()) - into.keys()
             into |= merged
-        for customer_id, contact_id in self.linked.items():
-            while contact_id in into:
-                contact_id = into[contact_id]
-            self.linked[customer_id] = contact_id
+        for customer_id in self.linked:
+            while self.linked[customer_id] in into:
+                self.linked[customer_id] = into[self.linked[customer_id]]
 
     def find(self, row: Purchase) -> str:
         """The contact of a purchase, "" if there is none yet."""
