@@ -155,9 +155,12 @@ def _is_excused(history: History, writes: list[Write], edit: Write, over: Write)
     held = [b for b in before if history.half(b, cell) == edit.new]
     if held and held[-1] is before[-1] and held[0].seq < edit.seq and not _was_set_back_upon_ours(history, edit):
         return True  # set back to the base before anybody saw it
-    if "lost" in history.features and cell[0] is Side.HUBSPOT and not _was_told(history, edit, over):
-        return True  # its webhook never came, and HubSpot keeps no list
-    return history.is_merged(cell[0], cell[1])
+    return _was_never_told(history, edit, over) or history.is_merged(cell[0], cell[1])
+
+
+def _was_never_told(history: History, edit: Write, over: Write) -> bool:
+    """Overwritten unread: its webhook never came, and HubSpot keeps no list."""
+    return "lost" in history.features and edit.cell[0] is Side.HUBSPOT and not _was_told(history, edit, over)
 
 
 def _was_set_back_upon_ours(history: History, edit: Write) -> bool:
@@ -207,20 +210,30 @@ def _check_uncontested(world: World, history: History, link: Link, spec: FieldSp
     held = [world.truth.value((side, link.id_on(side)), spec.name) for side in Side]
     if all(spec.key(now) == spec.key(value) for now in held):
         return
-    earlier = [b for b in history.bases_of(cell) if b.seq < last.seq]
-    if not value and not earlier:
-        return  # blank at first contact is filled
-    if earlier and history.half(earlier[-1], cell) == value and not _was_set_back_upon_ours(history, last):
-        return  # set back to the base before anybody saw it
-    unsplit = [history.is_kept((side, link.id_on(side), "name"), now) for side, now in zip(Side, held, strict=True)]
-    if spec.name == "name" and any(unsplit):
-        return  # both were edited as we saw it, and the owner's name cannot be told apart into two fields
+    if _may_differ(history, link, last, held):
+        return
     if not history.is_kept(cell, value):
         world.blame("an uncontested edit was lost")
         world.say("uncontested", last, held)
     elif spec.name != "name" and _was_calm(world, last):
         world.blame("an uncontested edit is only in conflicts")
         world.say("uncontested", last, held)
+
+
+def _may_differ(history: History, link: Link, last: Write, held: list[str]) -> bool:
+    """What is known and accepted of an uncontested edit that is not what both sides hold."""
+    cell, value = last.cell, last.new
+    earlier = [b for b in history.bases_of(cell) if b.seq < last.seq]
+    if not value and not earlier:
+        return True  # blank at first contact is filled
+    if earlier and history.half(earlier[-1], cell) == value and not _was_set_back_upon_ours(history, last):
+        return True  # set back to the base before anybody saw it
+    over = next((w for w in history.cells[cell] if w.seq > last.seq and w.who == OURS), None)
+    if over is not None and _was_never_told(history, last, over):
+        return True
+    unsplit = [history.is_kept((side, link.id_on(side), "name"), now) for side, now in zip(Side, held, strict=True)]
+    # Both were edited as we saw it, and the owner's name cannot be told apart into two fields.
+    return cell[2] == "name" and any(unsplit)
 
 
 def _last_edit(history: History, link: Link, spec: FieldSpec) -> tuple[Write | None, set[Side]]:

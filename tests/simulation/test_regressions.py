@@ -378,3 +378,7 @@ def test_the_roll_up_of_a_merged_contact_counts_what_all_its_parts_bought() -> N
 
 def test_a_name_set_while_the_other_side_s_was_cleared_is_the_newer_edit_where_both_were_known_blank() -> None:
     assert play_seed(110008353).violations == []
+
+
+def test_an_edit_whose_webhook_never_came_may_be_overwritten_unread_by_a_late_write() -> None:
+    assert play_seed(120006120).violations == []
