@@ -116,7 +116,10 @@ class Network:
         if back_ms is None or world.features & {"pause", "crash", "down"}:
             return
         pause = world.eye.pauses.get_all().get(str(side))
-        if pause is not None and pause.since_ms < back_ms and world.now - back_ms > PROBE_MS:
+        long_ago_ms = world.now - PROBE_MS
+        # Whoever waited may have had nothing to ask any more: then nobody does, until somebody wants something.
+        waited = any(row["lane"] == side and row["oldest_arrived_ms"] < long_ago_ms for row in world.eye.jobs.depth())
+        if waited and pause is not None and pause.since_ms < back_ms < long_ago_ms:
             world.blame("a side that came back was not asked within 30 s")
 
     def _skew(self, side: Side, response: Response) -> Response:
@@ -176,8 +179,11 @@ class Network:
             world.blame("a write left without its row")
 
     def _is_known(self, trace_id: str) -> bool:
-        """An own write's id, or a contact's whose purchases are rolled up."""
-        return trace_id in self._world.own or bool(self._world.eye.purchases.of_contact(trace_id))
+        """An own write's id, or a contact's whose purchases are rolled up; a merge moves them to the survivor."""
+        world = self._world
+        return (
+            trace_id in world.own or trace_id in world.truth.survivor or bool(world.eye.purchases.of_contact(trace_id))
+        )
 
 
 def _payments_of(request: Request) -> set[str]:

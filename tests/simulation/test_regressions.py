@@ -382,3 +382,7 @@ def test_a_name_set_while_the_other_side_s_was_cleared_is_the_newer_edit_where_b
 
 def test_an_edit_whose_webhook_never_came_may_be_overwritten_unread_by_a_late_write() -> None:
     assert play_seed(120006120).violations == []
+
+
+def test_a_side_that_came_back_need_not_be_asked_where_nobody_has_anything_to_ask() -> None:
+    assert play_seed(120057443).violations == []
