@@ -386,3 +386,7 @@ def test_an_edit_whose_webhook_never_came_may_be_overwritten_unread_by_a_late_wr
 
 def test_a_side_that_came_back_need_not_be_asked_where_nobody_has_anything_to_ask() -> None:
     assert play_seed(120057443).violations == []
+
+
+def test_a_write_whose_answer_was_lost_is_closed_when_the_other_lane_has_to_ask_first() -> None:
+    assert play_seed(120065252).violations == []

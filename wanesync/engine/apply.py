@@ -189,6 +189,8 @@ class Apply:
             calls.append(self.finding.ask_origin(job, found.unknown, round_))
         elif any(side is Side.HUBSPOT for side, _, _ in found.unknown) and job.lane is Side.STRIPE:
             tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.WRITE, job.key, Priority(job.priority)))
+            # Nobody may come back here for a write of this lane that is open.
+            self._give_up(tx, job, round_.opened.get(job.key, []))
             finish(tx, job)
         else:
             again(tx, job, SUSPECT_WAIT_MS, "waiting for the event that tells who wrote a value")
