@@ -24,7 +24,7 @@ from wanesync.sandbox.server import HUBSPOT_KEY, STRIPE_KEY, Options, Sandbox
 from wanesync.sandbox.wire import WebhookTarget
 
 HUBSPOT_SECRET, STRIPE_SECRET = "bench-client-secret", "whsec_bench"
-# A first listing links some fifty pairs a second, one job each: 30,000 take ten minutes.
+# A customer whose event comes while it is listed is read once more, as bulk work: 30,000 of them take ten minutes.
 PREPARE_S = 1_800.0
 TRIES = 5
 OWN_POSTGRES = "postgres"
