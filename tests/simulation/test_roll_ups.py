@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
+
 import pytest
 
 from tests.simulation.play import Play
@@ -11,6 +14,7 @@ from wanesync.core.model import Side
 from wanesync.core.purchases import Purchase, PurchaseState
 from wanesync.core.rollup import COUNT, TOTALS
 from wanesync.engine.ledger import Ledger
+from wanesync.engine.recipients import Recipients
 from wanesync.sandbox.faults import Faults
 
 
@@ -83,3 +87,20 @@ def test_totals_that_arrive_while_a_merge_is_told_are_sent_once_more() -> None:
             assert (kept.contact_id, kept.state) == (contacts[1], PurchaseState.TODO)
         play.play()
         assert totals(play, contacts[1]) == ("1", "5.00 USD")
+
+
+@pytest.mark.parametrize("circle", [False, True], ids=["a chain", "a circle"])
+def test_a_purchase_follows_the_merges_of_its_contact_and_no_circle_keeps_it(*, circle: bool) -> None:
+    with stage("roll") as play:
+        world = play.world
+        contacts, customer_of = two_buyers(play)
+        engine = world.processes[0].worker.engine
+        with world.store.transaction() as tx:
+            into = dict(pairwise([*contacts, contacts[0] if circle else "9"]))
+            seen = tx.records.get_many([(Side.HUBSPOT, i) for i in contacts])
+            tx.records.put_many([(replace(s, survivor=into[i]), "") for (_, i), s in seen.items()])
+            row = Purchase("pi_1", "ch_1", customer_of[contacts[0]], "", "", 500, "usd", tx.now_ms)
+            recipients = Recipients(engine, tx)
+            recipients.load([row])
+            assert recipients.find(row) in (contacts if circle else ["9"])
+            tx.records.put_many([(s, "") for s in seen.values()])

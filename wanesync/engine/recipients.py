@@ -47,8 +47,9 @@ class Recipients:
             fresh = set(merged.values()) - into.keys()
             into |= merged
         for customer_id in self.linked:
-            while self.linked[customer_id] in into:
-                self.linked[customer_id] = into[self.linked[customer_id]]
+            # As many steps as there are merges: a circle must not keep everybody's purchases here for ever.
+            for _ in into:
+                self.linked[customer_id] = into.get(self.linked[customer_id], self.linked[customer_id])
 
     def find(self, row: Purchase) -> str:
         """The contact of a purchase, "" if there is none yet."""
