@@ -47,11 +47,11 @@ simulate: $(VENV)/.dev
 
 .PHONY: mutants
 mutants: $(VENV)/.dev
-	@$(BIN)/python -m tests.mutants.run --seeds $(or $(SEEDS),100000)
+	@$(BIN)/python -m tests.robustness.mutants.run --seeds $(or $(SEEDS),100000)
 
 .PHONY: chaos
 chaos: $(VENV)/.dev
-	@$(BIN)/python -m tests.chaos.run --kills $(or $(KILLS),20) --seed $(or $(SEED),0) --database $(or $(DATABASE),sqlite) \
+	@$(BIN)/python -m tests.robustness.chaos.run --kills $(or $(KILLS),20) --seed $(or $(SEED),0) --database $(or $(DATABASE),sqlite) \
 		$(if $(JSON),--json $(JSON))
 
 .PHONY: bench

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests import postgres
+from tests.support import postgres
+
+pytest_plugins = ["tests.support.store_fixtures"]
 
 ROOT = Path(__file__).parent.parent
 SERVER_FOLDER = "WANESYNC_TEST_SERVER_FOLDER"

@@ -20,11 +20,11 @@ from unittest.mock import patch
 import structlog
 
 from tests.bench.town import LIMITS, Town, fall_silent, refuse, revoke_key
-from wanesync.cli.overview import read_overview
-from wanesync.core.job import STRIKES, Job, JobKind
+from wanesync.core.jobs import STRIKES, Job, JobKind
 from wanesync.core.model import Side
-from wanesync.engine.lane import Lane
-from wanesync.store.jobs import Jobs
+from wanesync.ops.status import read_overview
+from wanesync.store.tables.jobs import Jobs
+from wanesync.worker.lane import Lane
 
 MINUTE_MS, HOUR_MS = 60_000, 3_600_000
 WARM_UP_MS, COOL_DOWN_MS, REST_MS = 15_000, MINUTE_MS, 30 * MINUTE_MS

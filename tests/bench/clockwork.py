@@ -17,10 +17,10 @@ from functools import partial
 from typing import Any
 
 from wanesync.core.model import Side
-from wanesync.engine.committer import GATHER_MS, MOST
-from wanesync.engine.context import Call
-from wanesync.engine.worker import BEAT_MS, SWEEP_MS, Worker
-from wanesync.store.store import Store
+from wanesync.store.database import Store
+from wanesync.sync.runtime import Call
+from wanesync.worker.committer import GATHER_MS, MOST
+from wanesync.worker.worker import BEAT_MS, SWEEP_MS, Worker
 
 START_MS = 1_800_000_000_000
 

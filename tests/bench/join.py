@@ -22,10 +22,10 @@ from itertools import islice
 from pathlib import Path
 
 from tests.bench.rivals import join_wanesync
-from wanesync.sandbox.bench.comparing import Row, link_rows, make_rows, put_alike
-from wanesync.sandbox.bench.cost import Cost, run_costed
-from wanesync.store.seal import load_keyring, make_key
-from wanesync.store.snapshot import Snapshot
+from wanesync.bench.comparing import Row, link_rows, make_rows, put_alike
+from wanesync.bench.cost import Cost, run_costed
+from wanesync.reconcile.snapshot.results import Snapshot
+from wanesync.store.encryption import load_keyring, make_key
 
 ROOT = Path(__file__).parent.parent.parent
 STEP_S = 600.0

@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg import sql
 
-from wanesync.sandbox.cluster import throw_away
+from wanesync.bench.postgres_cluster import throw_away
 
 ROOT = Path(__file__).parent.parent.parent
 STEP_S = 120

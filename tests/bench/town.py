@@ -10,24 +10,24 @@ from typing import Any
 
 from tests.bench.clockwork import Clockwork, put_under
 from tests.simulation.ports import PORTAL, SimHubSpot, SimStripe
-from wanesync.core.action import Rules
+from wanesync.adapters.field_translation import Wires
+from wanesync.adapters.hubspot.webhooks import HubSpotWebhooks
+from wanesync.adapters.stripe.events import StripeAccount, StripeEvents
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap
-from wanesync.core.job import JobKind
+from wanesync.core.jobs import JobKind
 from wanesync.core.model import Side
+from wanesync.core.plan import Rules
 from wanesync.core.purchases import Sink
-from wanesync.engine.apply import WRITES
-from wanesync.engine.context import Choices, Engine
-from wanesync.engine.intake import Intake
-from wanesync.engine.scene import LISTED
-from wanesync.engine.worker import Worker
 from wanesync.sandbox.hubspot.machine import HubSpotMachine, HubSpotSettings
 from wanesync.sandbox.stripe.machine import StripeMachine, StripeSettings
 from wanesync.sandbox.wire import Request, Response, WebhookTarget
-from wanesync.sides.stripe_events import StripeAccount, StripeEvents
-from wanesync.sides.webhooks import HubSpotWebhooks
-from wanesync.sides.wires import Wires
-from wanesync.store.store import Tx, open_store
+from wanesync.store.database import Tx, open_store
+from wanesync.sync.intake import Intake
+from wanesync.sync.loader import LISTED
+from wanesync.sync.runtime import Choices, Engine
+from wanesync.sync.write_jobs import WRITES
+from wanesync.worker.worker import Worker
 
 LIMITS = {Side.HUBSPOT: 15, Side.STRIPE: 100}
 POSTROOM_MS = 240

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from tests.simulation.truth import BaseSet, Cell, Truth, Write
 from wanesync.core.fields import FieldSpec
-from wanesync.core.forms import NAME_PARTS
 from wanesync.core.model import Link, LinkState, Side
+from wanesync.core.normalize import NAME_PARTS
 
 if TYPE_CHECKING:
     from tests.simulation.world import World

@@ -8,10 +8,10 @@ from tests.simulation.net import EMPTY, FAILS
 from tests.simulation.parts import Gate
 from wanesync.core.errors import CallError, GuardError, SideDown, StoreDown
 from wanesync.core.model import Side
-from wanesync.engine.catch_up import CatchUp
-from wanesync.engine.context import Engine
-from wanesync.engine.limits import Budget
-from wanesync.engine.reconcile import Reconcile, Selection
+from wanesync.ratelimit.budget import Budget
+from wanesync.reconcile.catch_up import CatchUp
+from wanesync.reconcile.run import Reconcile, Selection
+from wanesync.sync.runtime import Engine
 
 if TYPE_CHECKING:
     from tests.simulation.world import World

@@ -13,10 +13,13 @@ import structlog
 
 from tests.simulation.snapshots import SimSnapshot
 from wanesync.core.model import Link, OwnWrite, Side
-from wanesync.engine import comparison, lane, reconcile, settling
-from wanesync.store.jobs import LeaseLost
-from wanesync.store.links import Links
-from wanesync.store.writes import OwnWrites
+from wanesync.reconcile import compare as comparison
+from wanesync.reconcile import run as reconcile
+from wanesync.store.tables.jobs import LeaseLost
+from wanesync.store.tables.links import Links
+from wanesync.store.tables.writes import OwnWrites
+from wanesync.worker import commit_answers as settling
+from wanesync.worker import lane
 
 
 @contextmanager

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from wanesync.core.errors import CallError
-from wanesync.core.limits import Want
-from wanesync.engine.context import Call
-from wanesync.engine.limits import Budget
-from wanesync.engine.worker import Worker
+from wanesync.core.rate_limits import Want
+from wanesync.ratelimit.budget import Budget
+from wanesync.sync.runtime import Call
+from wanesync.worker.worker import Worker
 
 START_MS = 1_800_000_000_000
 

@@ -10,7 +10,7 @@ from tests.simulation import steps
 from tests.simulation.checks import check_rest
 from tests.simulation.observe import observed
 from tests.simulation.world import BEAT_MS, World
-from wanesync.core.job import JobKind
+from wanesync.core.jobs import JobKind
 from wanesync.core.model import Side
 
 HOUR_MS = 3_600_000

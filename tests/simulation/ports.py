@@ -12,21 +12,21 @@ from urllib.parse import urlencode
 
 import orjson
 
+from wanesync.adapters.http_answers import read_timing
+from wanesync.adapters.hubspot.adapter import HubSpotOptions, HubSpotSide
+from wanesync.adapters.hubspot.client import PLAIN_PATHS, HubSpotClient, Reply
+from wanesync.adapters.hubspot.contacts import field_names, properties_to_read
+from wanesync.adapters.hubspot.errors import ErrorTable
+from wanesync.adapters.json_values import parse
+from wanesync.adapters.stripe.adapter import CUSTOMERS, StripeOptions, StripeSide
+from wanesync.adapters.stripe.adapter import Reply as StripeReply
+from wanesync.adapters.stripe.errors import ErrorTable as StripeErrorTable
+from wanesync.adapters.stripe.events import StripeAccount, StripeEvents
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.fields import FieldMap
 from wanesync.core.model import Side
 from wanesync.core.ports import Page, Timing
 from wanesync.sandbox.wire import Request, Response
-from wanesync.sides.hubspot import HubSpotOptions, HubSpotSide
-from wanesync.sides.hubspot_client import PLAIN_PATHS, HubSpotClient, Reply
-from wanesync.sides.hubspot_errors import ErrorTable
-from wanesync.sides.hubspot_wire import field_names, properties_to_read
-from wanesync.sides.network import read_timing
-from wanesync.sides.parse import parse
-from wanesync.sides.stripe import CUSTOMERS, StripeOptions, StripeSide
-from wanesync.sides.stripe import Reply as StripeReply
-from wanesync.sides.stripe_errors import ErrorTable as StripeErrorTable
-from wanesync.sides.stripe_events import StripeAccount, StripeEvents
 
 PORTAL = "4242"
 HUBSPOT_HEADERS = {"authorization": "Bearer pat-sim", "content-type": "application/json"}

@@ -7,12 +7,13 @@ import sqlite3
 from collections.abc import Mapping
 from importlib.resources import files
 
-from wanesync.store.seal import Seal
-from wanesync.store.snapshot import Snapshot
+from wanesync.reconcile.snapshot.results import Snapshot
+from wanesync.store.encryption import Seal
 
 CARELESS = "PRAGMA secure_delete = OFF"
 """What is deleted in memory need not be overwritten."""
-TABLES = tuple(re.findall(r"CREATE TABLE (\w+)", files("wanesync.store").joinpath("snapshot.sql").read_text()))
+SCHEMA = files("wanesync.reconcile.snapshot").joinpath("snapshot.sql")
+TABLES = tuple(re.findall(r"CREATE TABLE (\w+)", SCHEMA.read_text()))
 
 _spare: list[sqlite3.Connection] = []
 _closed = sqlite3.connect(":memory:")

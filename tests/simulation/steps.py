@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from tests.simulation.parts import Flight, Process
 from wanesync.core.errors import CallError, Failure, StoreDown
-from wanesync.core.job import POISON_ALONE
+from wanesync.core.jobs import POISON_ALONE
 from wanesync.core.model import Record, Side
 from wanesync.core.ports import CustomerAnswer
-from wanesync.engine.context import Call
-from wanesync.engine.settling import settle_all
+from wanesync.sync.runtime import Call
+from wanesync.worker.commit_answers import settle_all
 
 if TYPE_CHECKING:
     from tests.simulation.world import World

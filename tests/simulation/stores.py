@@ -14,12 +14,12 @@ from contextlib import contextmanager
 
 from tests.simulation.snapshots import CARELESS
 from wanesync.core.errors import StoreDown
-from wanesync.store.db import Session, Surroundings
-from wanesync.store.seal import Seal, load_keyring
-from wanesync.store.sql import Dialect, load_migrations
+from wanesync.store.database import Store, Tx
+from wanesync.store.encryption import Seal, load_keyring
+from wanesync.store.queries import Dialect, load_migrations
+from wanesync.store.session import Session, Surroundings
 from wanesync.store.sqlite import SqliteDatabase, SqliteSession
 from wanesync.store.sqlite_errors import translate
-from wanesync.store.store import Store, Tx
 
 MEMORY = ":memory:"
 TABLE = re.compile(r"CREATE TABLE (?:IF NOT EXISTS )?(\w+)")

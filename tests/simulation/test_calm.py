@@ -6,7 +6,7 @@ import pytest
 
 from tests.simulation.play import HOUR_MS, play_seed
 from tests.simulation.test_regressions import pair_of, stage
-from wanesync.core.job import JobKind, JobRequest
+from wanesync.core.jobs import JobKind, JobRequest
 from wanesync.core.model import Side
 
 

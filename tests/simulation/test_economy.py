@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.simulation.test_regressions import pair_of, stage
-from tests.unit.core_builders import HUBSPOT, STRIPE
+from tests.support.core_builders import HUBSPOT, STRIPE
 from wanesync.sandbox.faults import Faults
 
 

@@ -6,7 +6,7 @@ from unittest.mock import patch
 
 from tests.simulation.test_regressions import stage
 from wanesync.core.errors import StoreDown
-from wanesync.engine.lease import Lease
+from wanesync.worker.lease import Lease
 
 
 def test_a_worker_waits_for_a_database_that_goes_away_before_its_first_heartbeat() -> None:

@@ -10,8 +10,8 @@ from tests.simulation.play import Play
 from tests.simulation.steps import fill
 from tests.simulation.test_regressions import stage
 from wanesync.core.model import Side
-from wanesync.engine import committer
-from wanesync.store.processes import LEASE_MS
+from wanesync.store.tables.processes import LEASE_MS
+from wanesync.worker import committer
 
 
 def _fail(*_: object) -> NoReturn:

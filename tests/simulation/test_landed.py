@@ -10,15 +10,15 @@ import pytest
 
 from tests.simulation.play import Play
 from tests.simulation.test_regressions import pair_of, stage
-from tests.unit.core_builders import HUBSPOT, STRIPE, customer, full_name, seen
-from wanesync.core.events import was_edited_upon, was_left_by
-from wanesync.core.job import JobKind, JobRequest
+from tests.support.core_builders import HUBSPOT, STRIPE, customer, full_name, seen
+from wanesync.core.event_order import was_edited_upon, was_left_by
+from wanesync.core.jobs import JobKind, JobRequest
 from wanesync.core.model import Answer, Change, EventRow, OwnWrite, Side, WriteKind
 from wanesync.core.ports import Authors
-from wanesync.engine.finding import Finding, _is_author
-from wanesync.engine.intents import Pass
-from wanesync.engine.origin import _is_own
 from wanesync.sandbox.faults import Faults
+from wanesync.sync.intents import Pass
+from wanesync.sync.provenance import _is_own
+from wanesync.sync.recovery import Finding, _is_author
 
 # Of each owner a field: in a dispute its value would win.
 NAMES = ("company", "city")

@@ -6,10 +6,10 @@ import pytest
 
 from tests.simulation.test_regressions import stage
 from wanesync.core.errors import CallError, Failure
-from wanesync.core.job import JobKind, JobRequest, Priority
+from wanesync.core.jobs import JobKind, JobRequest, Priority
 from wanesync.core.model import Side
 from wanesync.core.purchases import Purchase
-from wanesync.engine.ledger import LATE_MS, Ledger
+from wanesync.purchases.purchase_jobs import LATE_MS, Ledger
 
 
 @pytest.mark.parametrize(("operation", "waits"), [("notes.create", True), ("events.send", False)])

@@ -10,9 +10,9 @@ import pytest
 from tests.simulation.play import Play, play_seed
 from tests.simulation.test_regressions import guest_of, stage
 from wanesync.core.model import Side
-from wanesync.engine.apply import WRITES
 from wanesync.sandbox.wire import Request, Response
-from wanesync.store.settings import PauseRow
+from wanesync.store.tables.settings import PauseRow
+from wanesync.sync.write_jobs import WRITES
 
 MINUTE_MS = 60_000
 PEOPLE = 12

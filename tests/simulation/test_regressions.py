@@ -13,17 +13,17 @@ from tests.simulation.observe import observed
 from tests.simulation.parts import START_MS
 from tests.simulation.play import Play, play_seed
 from tests.simulation.world import World
-from tests.unit.core_builders import FIELDS, HUBSPOT, RULES, STRIPE, contact, customer, full_name, link, seen
-from wanesync.core.events import judge, read_stripe_events
-from wanesync.core.match import Scene
+from tests.support.core_builders import FIELDS, HUBSPOT, RULES, STRIPE, contact, customer, full_name, link, seen
+from wanesync.adapters.http_answers import read_timing
+from wanesync.core.event_order import judge, read_stripe_events
+from wanesync.core.matching import Scene
 from wanesync.core.merge import Pair, merge
 from wanesync.core.model import Answer, Change, Conflict, EventRow, OwnWrite, Record, Side, WriteKind
-from wanesync.core.plan import plan
+from wanesync.core.planner import plan
 from wanesync.core.ports import CustomerAnswer, Timing
 from wanesync.core.purchases import PurchaseState
-from wanesync.engine.sight import Sight
 from wanesync.sandbox.faults import Faults
-from wanesync.sides.network import read_timing
+from wanesync.sync.record_versions import Sight
 
 MINUTE_MS = 60_000
 NOW_MS = 1_800_000_000_000

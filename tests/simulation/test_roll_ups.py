@@ -9,12 +9,12 @@ import pytest
 
 from tests.simulation.play import Play
 from tests.simulation.test_regressions import stage
-from wanesync.core.job import JobKind, JobRequest, Priority
+from wanesync.core.jobs import JobKind, JobRequest, Priority
 from wanesync.core.model import Side
 from wanesync.core.purchases import Purchase, PurchaseState
 from wanesync.core.rollup import COUNT, TOTALS
-from wanesync.engine.ledger import Ledger
-from wanesync.engine.recipients import Recipients
+from wanesync.purchases.purchase_jobs import Ledger
+from wanesync.purchases.recipients import Recipients
 from wanesync.sandbox.faults import Faults
 
 

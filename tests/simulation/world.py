@@ -18,24 +18,24 @@ from tests.simulation.people import Crowd, draw_features
 from tests.simulation.ports import PORTAL, SimHubSpot, SimStripe
 from tests.simulation.stores import SimStore, lend_database, take_back
 from tests.simulation.truth import Truth
-from wanesync.core.action import Rules
+from wanesync.adapters.field_translation import Wires
+from wanesync.adapters.hubspot.webhooks import HubSpotWebhooks
+from wanesync.adapters.stripe.events import StripeAccount, StripeEvents
+from wanesync.core.bulk_guards import check_listing
 from wanesync.core.errors import StoreDown
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap
-from wanesync.core.guards import check_listing
 from wanesync.core.model import Link, OwnWrite, Side, WriteKind
+from wanesync.core.plan import Rules
 from wanesync.core.purchases import Sink
-from wanesync.engine.apply import WRITES, WRITES_OFF
-from wanesync.engine.context import Choices, Engine
-from wanesync.engine.intake import Intake
-from wanesync.engine.scene import LISTED
-from wanesync.engine.worker import Worker
 from wanesync.sandbox.hubspot.machine import HubSpotMachine, HubSpotSettings
 from wanesync.sandbox.stripe.machine import StripeMachine, StripeSettings
 from wanesync.sandbox.wire import WebhookTarget
-from wanesync.sides.stripe_events import StripeAccount, StripeEvents
-from wanesync.sides.webhooks import HubSpotWebhooks
-from wanesync.sides.wires import Wires
-from wanesync.store.store import Tx
+from wanesync.store.database import Tx
+from wanesync.sync.intake import Intake
+from wanesync.sync.loader import LISTED
+from wanesync.sync.runtime import Choices, Engine
+from wanesync.sync.write_jobs import WRITES, WRITES_OFF
+from wanesync.worker.worker import Worker
 
 MAPPED = ("email", "name", "phone", "company", "city")
 BEAT_MS = 2_000

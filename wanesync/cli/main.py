@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from wanesync.cli import bench, compare, database, demo, hold, letters, limits, operate, run, sandbox, trace, watch
+from wanesync.cli.commands import bench, demo, limits, sandbox
+from wanesync.cli.commands import db as database
+from wanesync.cli.commands import diff_reconcile as compare
+from wanesync.cli.commands import history as trace
+from wanesync.cli.commands import hold_pause_resume as hold
+from wanesync.cli.commands import init_writes_catch_up as operate
+from wanesync.cli.commands import jobs_retry as letters
+from wanesync.cli.commands import serve_worker_up as run
+from wanesync.cli.commands import status as watch
 from wanesync.core.errors import CallError, ConfigError, WanesyncError
 
 app = typer.Typer(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
 
-from wanesync.core.events import holds
+from wanesync.core.event_order import holds
 from wanesync.core.model import EventRow, OwnWrite, Seen, Side, WriteKind
 
 MINUTE_MS = 60_000

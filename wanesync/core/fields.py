@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from wanesync.core import forms
+from wanesync.core import normalize as forms
 from wanesync.core.model import Record, Side
 
 CANON_VERSION = 1

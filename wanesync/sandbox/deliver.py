@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from wanesync.sandbox.post import Poster
+from wanesync.sandbox.http_client import Poster
 from wanesync.sandbox.wire import Delivery, StandIn
 
 _LONGEST_NAP_MS = 20

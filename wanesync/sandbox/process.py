@@ -11,7 +11,7 @@ from typing import Self
 import orjson
 
 from wanesync.core.errors import SideDown
-from wanesync.sandbox.door import Doors
+from wanesync.sandbox.control_client import Doors
 
 _STOP_S = 10.0
 
@@ -24,7 +24,7 @@ class SandboxProcess:
     """
 
     def __init__(self, *arguments: str) -> None:
-        command = [sys.executable, "-m", "wanesync.cli.sandbox", "--hubspot-port", "0", "--stripe-port", "0"]
+        command = [sys.executable, "-m", "wanesync.cli.commands.sandbox", "--hubspot-port", "0", "--stripe-port", "0"]
         # Only this interpreter with our own module and the caller's options.
         self._process = subprocess.Popen(  # noqa: S603
             [*command, "--json", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE

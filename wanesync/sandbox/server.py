@@ -25,12 +25,12 @@ import uvicorn
 from wanesync.core.errors import ConfigError
 from wanesync.core.model import Side
 from wanesync.sandbox import control, faults
+from wanesync.sandbox.asgi import Face, HangUpProtocol, Latency
 from wanesync.sandbox.control import Machine
 from wanesync.sandbox.deliver import Courier
-from wanesync.sandbox.face import Face, HangUpProtocol, Latency
 from wanesync.sandbox.hubspot.machine import HubSpotMachine, HubSpotSettings
 from wanesync.sandbox.hubspot.settings import Tier
-from wanesync.sandbox.people import Crowd, seed
+from wanesync.sandbox.seed_data import Crowd, seed
 from wanesync.sandbox.stripe.machine import StripeMachine, StripeSettings
 from wanesync.sandbox.wire import Request, Response, WebhookTarget
 

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from wanesync.core.model import Side, normalise_email
-from wanesync.sandbox.people import invent
+from wanesync.sandbox.seed_data import invent
 
 _FIRST_NEW = 1_000_000
 """New people are numbered from here, so that they meet nobody who was planted."""

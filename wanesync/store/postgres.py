@@ -14,10 +14,10 @@ from psycopg.types.string import StrDumper
 from psycopg_pool import ConnectionPool
 
 from wanesync.core.errors import ConfigError, StoreDown
-from wanesync.store.bell import Bell, Watch
-from wanesync.store.db import Database, Parameters, Row, Session, Surroundings, run_migrations
+from wanesync.store.notify import Bell, Watch
 from wanesync.store.postgres_errors import translate
-from wanesync.store.sql import Dialect, Migration, Query, load_queries
+from wanesync.store.queries import Dialect, Migration, Query, load_queries
+from wanesync.store.session import Database, Parameters, Row, Session, Surroundings, run_migrations
 
 Connection = psycopg.Connection[TupleRow]
 

@@ -6,7 +6,7 @@ import psycopg
 from psycopg import errors
 
 from wanesync.core.errors import StoreDown
-from wanesync.store.db import Collided, RuleBroken
+from wanesync.store.session import Collided, RuleBroken
 
 _COLLISIONS = (errors.SerializationFailure, errors.DeadlockDetected)
 

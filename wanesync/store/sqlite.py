@@ -14,11 +14,11 @@ import orjson
 from sqlite_utils import Database as Utils
 
 from wanesync.core.errors import ConfigError, StoreDown, WanesyncError
-from wanesync.store.bell import Bell, Watch
-from wanesync.store.db import Database, Parameters, Row, Session, Surroundings, run_migrations
-from wanesync.store.sql import Dialect, Migration, Query, load_queries
+from wanesync.store.notify import Bell, Watch
+from wanesync.store.queries import Dialect, Migration, Query, load_queries
+from wanesync.store.session import Database, Parameters, Row, Session, Surroundings, run_migrations
 from wanesync.store.sqlite_errors import translate
-from wanesync.store.wal import LONG_PAGES, Turns, begin, move_log, restart_log, turn_wal_on
+from wanesync.store.sqlite_wal import LONG_PAGES, Turns, begin, move_log, restart_log, turn_wal_on
 
 BUSY_MS = 2_000
 _LOOK_S = 0.02

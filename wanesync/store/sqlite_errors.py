@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from wanesync.core.errors import StoreDown
-from wanesync.store.db import RuleBroken
+from wanesync.store.session import RuleBroken
 
 _TROUBLES = {
     sqlite3.SQLITE_BUSY: "is busy: another process holds its lock; try again",

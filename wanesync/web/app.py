@@ -16,9 +16,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wanesync.core.model import Side
-from wanesync.web.hooks import Hooks
 from wanesync.web.metrics import CONTENT_TYPE, DoorCounts
 from wanesync.web.settings import IntakePort, WebSettings
+from wanesync.web.webhooks import Hooks
 
 HUBSPOT_PATH = "/webhooks/hubspot"
 STRIPE_PATH = "/webhooks/stripe"

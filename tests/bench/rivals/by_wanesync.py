@@ -9,13 +9,13 @@ import time
 
 from tests.bench.rivals.race import Stopwatch, race
 from wanesync.core.ids import make_id
-from wanesync.core.job import Job, JobKind, JobRequest
+from wanesync.core.jobs import Job, JobKind, JobRequest
 from wanesync.core.model import Side
-from wanesync.engine.context import LOCK_MS
-from wanesync.engine.outcome import finish_all, still_ours
-from wanesync.engine.worker import BEAT_MS, SWEEP_MS
-from wanesync.store.processes import LEASE_MS
-from wanesync.store.store import Store, Tx, open_store
+from wanesync.store.database import Store, Tx, open_store
+from wanesync.store.tables.processes import LEASE_MS
+from wanesync.sync.job_results import finish_all, still_ours
+from wanesync.sync.runtime import LOCK_MS
+from wanesync.worker.worker import BEAT_MS, SWEEP_MS
 
 BATCH = 100
 CHUNK = 1_000

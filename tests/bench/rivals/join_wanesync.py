@@ -6,9 +6,9 @@ import json
 import sys
 import time
 
-from wanesync.store.joining import settle
-from wanesync.store.seal import load_keyring
-from wanesync.store.snapshot import Snapshot
+from wanesync.reconcile.snapshot.compare_sql import settle
+from wanesync.reconcile.snapshot.results import Snapshot
+from wanesync.store.encryption import load_keyring
 
 
 def main(path: str, key: str) -> None:

@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from wanesync.sandbox.hubspot.answers import (
-    Answer,
-    Json,
-    Refusal,
-    bad_request,
-    batch,
-    conflict,
-    invalid,
-    missing,
-)
+from wanesync.sandbox.hubspot.answers import Answer, Json, Refusal, bad_request, batch, conflict, invalid, missing
 from wanesync.sandbox.hubspot.call import Call, as_text, optional_text
 from wanesync.sandbox.hubspot.contacts import Contact
 from wanesync.sandbox.hubspot.portal import Portal, addresses

@@ -1,0 +1,68 @@
+"""The SDK's door to the network: what leaves, when, and what is refused."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import pytest
+
+from tests.support.canned_server import Asked, CannedServer, Told
+from wanesync.adapters.stripe.adapter import StripeOptions, StripeSide
+from wanesync.core.errors import CallError, Failure
+from wanesync.core.fields import DEFAULT_FIELDS, FieldMap
+
+CUSTOMER = {"id": "cus_1", "object": "customer", "created": 1_700_000_000, "metadata": {}}
+
+
+def open_side(url: str, **options: object) -> StripeSide:
+    return StripeSide(StripeOptions("sk_test_secret", url, **options), FieldMap(DEFAULT_FIELDS))  # type: ignore[arg-type] # a test names the fields it changes
+
+
+def test_the_gate_opens_before_each_request() -> None:
+    moments: list[str] = []
+
+    def answer(_: Asked) -> Told:
+        moments.append("asked")
+        return Told(200, CUSTOMER)
+
+    with CannedServer(answer=answer) as server:
+        side = open_side(server.url, gate=lambda: moments.append("gate"))
+        side.read_customer("cus_1")
+        side.create_customer('{"name": "Ann"}', "key")
+    assert moments == ["gate", "asked"] * 2
+
+
+def test_a_redirect_is_refused_and_its_address_never_asked() -> None:
+    with (
+        CannedServer(Told(200, CUSTOMER)) as elsewhere,
+        CannedServer(Told(307, b"", {"Location": f"{elsewhere.url}/v1/customers/cus_1"})) as server,
+    ):
+        with pytest.raises(CallError, match="redirected") as raised:
+            open_side(server.url).read_customer("cus_1")
+        assert raised.value.failure is Failure.UNAVAILABLE
+        assert len(server.asked) == 1
+        assert elsewhere.asked == []
+
+
+def test_a_packed_answer_is_unpacked() -> None:
+    packed = gzip.compress(json.dumps(CUSTOMER).encode())
+    with CannedServer(Told(200, packed, {"Content-Encoding": "gzip"})) as server:
+        record = open_side(server.url).read_customer("cus_1").record
+        assert "gzip" in server.asked[0].headers["Accept-Encoding"]
+    assert record is not None
+    assert record.id == "cus_1"
+
+
+@pytest.mark.parametrize("bypass", [False, True])
+def test_the_environments_proxy_is_used(monkeypatch: pytest.MonkeyPatch, bypass: bool) -> None:
+    for name in ("no_proxy", "NO_PROXY", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with CannedServer(Told(200, CUSTOMER)) as proxy, CannedServer(Told(200, CUSTOMER)) as server:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        monkeypatch.setenv("no_proxy", "127.0.0.1" if bypass else "")
+        open_side(server.url).read_customer("cus_1")
+        asked = {"proxy": [a.path for a in proxy.asked], "server": [a.path for a in server.asked]}
+        whole = f"{server.url}/v1/customers/cus_1"
+    expected = {"proxy": [], "server": ["/v1/customers/cus_1"]} if bypass else {"proxy": [whole], "server": []}
+    assert asked == expected

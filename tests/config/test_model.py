@@ -1,0 +1,335 @@
+"""Every problem at once, each with its place; secrets never shown; the example is complete."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from wanesync.config.model import SECTIONS, Config, load
+from wanesync.core.errors import ConfigError
+from wanesync.core.fields import DEFAULT_FIELDS, Direction, FieldSpec
+from wanesync.core.model import Side
+
+EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
+CREATE = '[create]\ncustomers = "all"\ncontacts = "none"\n'
+FIELD = '[[field]]\nname = "f{0}"\nhubspot = "p{0}"\nstripe = "metadata.k{0}"\n'
+SEAL = base64.b64encode(bytes(32)).decode()
+MUST_BE_SAID = 'create.contacts: must be said: "all" creates contacts for customers that have none, "none" does not'
+KEYS = {
+    "HUBSPOT_ACCESS_TOKEN": "pat-eu1-planted",
+    "HUBSPOT_WEBHOOK_SECRET": "planted-client-secret",
+    "STRIPE_API_KEY": "sk_test_planted",
+    "STRIPE_WEBHOOK_SECRET": "whsec_planted",
+}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "wanesync.toml"
+
+
+def read(file: Path, text: str, env: Mapping[str, str] | None = None) -> Config:
+    file.write_text(text)
+    return load(file, env or {})
+
+
+def problems(file: Path, text: str, env: Mapping[str, str] | None = None) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        read(file, text, env)
+    assert caught.value.exit_code == 2
+    return caught.value.problems
+
+
+def only_problem(file: Path, text: str, env: Mapping[str, str] | None = None) -> str:
+    (problem,) = problems(file, text, env)
+    return problem
+
+
+class TestExample:
+    def test_shows_the_defaults(self) -> None:
+        example = load(EXAMPLE, KEYS)
+        plain = load(None, {"WANESYNC_CREATE__CUSTOMERS": "none", "WANESYNC_CREATE__CONTACTS": "none"})
+        hidden: dict[str, set[str] | bool] = {
+            "hubspot": {"access_token", "webhook_secret"}, "stripe": {"api_key", "webhook_secret"}, "field": True,
+            "database": True,
+        }  # fmt: skip
+        assert (example.database, plain.database) == (f"sqlite:{EXAMPLE.parent / 'wanesync.db'}", "sqlite:wanesync.db")
+        assert example.model_dump(exclude=hidden) == plain.model_dump(exclude=hidden)
+        assert example.fields == plain.fields == DEFAULT_FIELDS
+
+    def test_shows_every_key(self) -> None:
+        shown: dict[str, set[str]] = {}
+        section = ""
+        for line in EXAMPLE.read_text().splitlines():
+            if header := re.match(r"\[+(\w+)\]", line):
+                section = header[1]
+            elif key := re.match(r"(?:# )?(\w+) = ", line):
+                shown.setdefault(section, set()).add(key[1])
+        expected = {name: set(model.model_fields) for name, model in SECTIONS.items()}
+        assert shown == {"": set(Config.model_fields) - set(SECTIONS), **expected}
+
+    def test_what_is_commented_out_is_valid_too(self, file: Path) -> None:
+        text = re.sub(r"(?m)^# (\w+ = )", r"\1", EXAMPLE.read_text())
+        config = read(file, text, KEYS)
+        assert (config.hubspot.portal_id, config.stripe.account_id) == (1234567, "acct_1234567890")
+        assert config.server.public_url == "https://sync.example.com"
+
+
+class TestOrigins:
+    def test_all_problems_at_once_with_their_lines(self, file: Path) -> None:
+        text = (
+            'databse = "x"\n[stripe]\nrate = 0\n\n[hubspot]\naccess_token = "env:NOWHERE"\nsearch_rate = 1001\n'
+            '[create]\ncustomers = "some"\n[purchases]\nsinc = "auto"\n'
+        )
+        found = problems(file, text, {"WANESYNC_SERVER__PORT": "99999", "WANESYNC_STRIP__RATE": "3"})
+        assert found == [
+            "wanesync.toml:1: databse: is unknown: did you mean database?",
+            "wanesync.toml:3: stripe.rate: must be greater than 0",
+            "wanesync.toml:6: hubspot.access_token: env:NOWHERE is not set: export NOWHERE, or name another variable",
+            "wanesync.toml:7: hubspot.search_rate: must be less than or equal to 1000",
+            f"wanesync.toml:8: {MUST_BE_SAID}",
+            "wanesync.toml:9: create.customers: must be 'all' or 'none'",
+            "wanesync.toml:11: purchases.sinc: is unknown: did you mean sink?",
+            "WANESYNC_SERVER__PORT: server.port: must be less than or equal to 65535",
+            "WANESYNC_STRIP__RATE: strip: is unknown: did you mean stripe?",
+        ]
+
+    def test_the_entry_of_a_list_is_found(self, file: Path) -> None:
+        text = CREATE + FIELD.format(1) + FIELD.format(2) + 'owner = "nobody"\n' + FIELD.format(3)
+        assert only_problem(file, text) == "wanesync.toml:12: field[2].owner: must be 'hubspot' or 'stripe'"
+
+    def test_the_environment_overrides_the_file(self, file: Path) -> None:
+        env = {
+            "WANESYNC_STRIPE__RATE": "7.5",
+            "WANESYNC_DATABASE": "sqlite:other.db",
+            "WANESYNC_HUBSPOT__WEBHOOK_SECRET": '["one", "env:TWO"]',
+            "WANESYNC_HUBSPOT__OWN_SOURCE_IDS": "123",
+            "TWO": "two",
+            "WANESYNC_CONFIG": "elsewhere.toml",
+            "UNRELATED": "1",
+        }
+        config = read(file, CREATE + "[stripe]\nrate = 3\n", env)
+        assert (config.stripe.rate, config.database) == (7.5, "sqlite:other.db")
+        assert [secret.get_secret_value() for secret in config.hubspot.webhook_secret] == ["one", "two"]
+        assert config.hubspot.own_source_ids == ("123",)
+
+    @pytest.mark.parametrize(
+        ("line", "name"), [("", "wanesync.db"), ('database = "sqlite:data/one.db"\n', "data/one.db")]
+    )
+    def test_a_database_file_stands_beside_the_file_that_names_it(self, file: Path, line: str, name: str) -> None:
+        assert read(file, line + CREATE).database == f"sqlite:{file.parent / name}"
+
+    @pytest.mark.parametrize("database", ["sqlite:/srv/one.db", "sqlite::memory:", "postgresql://ann@h/d"])
+    def test_other_databases_stay_as_they_are_named(self, file: Path, database: str) -> None:
+        keys = f'[security]\nkeys = "abcd:{SEAL}"\n'
+        assert read(file, f'database = "{database}"\n{CREATE}{keys}').database == database
+
+    def test_a_list_that_is_no_json_is_named(self, file: Path) -> None:
+        problem = only_problem(file, CREATE, {"WANESYNC_HUBSPOT__WEBHOOK_SECRET": "[planted"})
+        assert problem.startswith("WANESYNC_HUBSPOT__WEBHOOK_SECRET: hubspot.webhook_secret: is not JSON")
+        assert "planted" not in problem
+
+    @pytest.mark.parametrize(
+        ("content", "expected"),
+        [
+            (b"[stripe\n", "is not TOML: .*line 1"),
+            (b"\xff", "is not TOML"),
+            (b"stripe = 3\n" + CREATE.encode(), "must be a table"),
+        ],
+    )
+    def test_a_file_that_cannot_be_understood(self, file: Path, content: bytes, expected: str) -> None:
+        file.write_bytes(content)
+        with pytest.raises(ConfigError, match=expected):
+            load(file, {})
+
+    def test_a_file_that_is_not_there(self, file: Path) -> None:
+        with pytest.raises(
+            ConfigError, match=r"cannot be read \(No such file or directory\): make one with wanesync init"
+        ):
+            load(file, {})
+
+
+class TestSecrets:
+    def test_no_value_in_repr_or_problems(self, file: Path) -> None:
+        text = EXAMPLE.read_text() + '\n[[field]]\nname = "BAD"\nhubspot = "x"\nstripe = "y"\n'
+        env = {**KEYS, "WANESYNC_STRIPE__API_KEY": "pk_test_planted", "WANESYNC_SECURITY__KEYS": "abcd:planted"}
+        found = problems(file, text, env)
+        assert len(found) == 4
+        assert "planted" not in "\n".join(found)
+        config = read(
+            file,
+            CREATE,
+            {"WANESYNC_DATABASE": "sqlite:planted", "WANESYNC_STRIPE__API_KEY": "sk_test_planted"},
+        )
+        assert "planted" not in repr(config)
+        assert "planted" not in str(config)
+
+    def test_files_of_secrets_must_be_private_others_need_not(self, file: Path) -> None:
+        for name, content in {"key": "sk_test_x", "port": "4242"}.items():
+            file.with_name(name).write_text(content)
+            file.with_name(name).chmod(0o644)
+        text = CREATE + '[server]\nport = "file:port"\n[stripe]\napi_key = "file:key"\n'
+        assert "wanesync.toml:7: stripe.api_key: file:" in (problem := only_problem(file, text))
+        assert "can be read by others" in problem
+        file.with_name("key").chmod(0o600)
+        assert read(file, text).server.port == 4242
+
+    def test_sealing_keys(self, file: Path) -> None:
+        env = {"OLD": f"old1:{SEAL}"}
+        config = read(file, CREATE + f'[security]\nkeys = ["new1:{SEAL}", "env:OLD"]\n', env)
+        assert config.security.entries == (f"new1:{SEAL}", f"old1:{SEAL}")
+
+    def test_postgres_needs_sealing_keys(self, file: Path) -> None:
+        text = 'database = "postgresql://h/d"\n' + CREATE
+        assert "security.keys: is needed with Postgres" in only_problem(file, text)
+        assert read(file, text, {"WANESYNC_SECURITY__KEYS": f"abcd:{SEAL}"}).database == "postgresql://h/d"
+
+    @pytest.mark.parametrize(
+        "key", ["planted", "abcd:planted", ":" + SEAL[:43] + "=", "abcd:" + SEAL[:40], "a b:" + SEAL]
+    )
+    def test_a_sealing_key_of_another_form_is_refused(self, file: Path, key: str) -> None:
+        assert "must be id:key" in only_problem(file, CREATE + f'[security]\nkeys = ["{key}"]\n')
+
+    def test_sealing_keys_of_one_id_are_refused(self, file: Path) -> None:
+        assert "used twice" in only_problem(file, CREATE + f'[security]\nkeys = ["abcd:{SEAL}", "abcd:{SEAL}"]\n')
+
+    def test_require_names_all_that_is_missing(self, file: Path) -> None:
+        config = read(file, CREATE, {"WANESYNC_STRIPE__API_KEY": "sk_test_x"})
+        config.require("stripe.api_key")
+        with pytest.raises(ConfigError) as caught:
+            config.require("stripe.api_key", "hubspot.access_token", "hubspot.webhook_secret")
+        assert [problem.split(":")[0] for problem in caught.value.problems] == [
+            "hubspot.access_token",
+            "hubspot.webhook_secret",
+        ]
+        assert "WANESYNC_HUBSPOT__ACCESS_TOKEN" in str(caught.value)
+
+
+class TestAddresses:
+    @pytest.mark.parametrize("kind", ["sk", "rk"])
+    @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://localhost:9", "http://[::1]:9", "https://127.1.2.3"])
+    def test_a_live_key_never_meets_a_sandbox(self, file: Path, kind: str, url: str) -> None:
+        text = CREATE + f'[stripe]\nbase_url = "{url}"\napi_key = "env:KEY"\n'
+        assert "is a live key" in only_problem(file, text, {"KEY": f"{kind}_live_x"})
+        assert read(file, text, {"KEY": f"{kind}_test_x"}).stripe.base_url == url
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "http://api.example.com",
+            "ftp://127.0.0.1",
+            "api.example.com",
+            "https://a@b",
+            "https://x:y",
+            "https://x/?",
+            "http://[::1",
+        ],
+    )
+    def test_addresses_that_are_refused(self, file: Path, url: str) -> None:
+        refused = [
+            problem.partition(": ")[2] for problem in problems(file, CREATE + f'[hubspot]\nbase_url = "{url}"\n')
+        ]
+        assert [problem.split(":")[0] for problem in refused] == ["hubspot.base_url"]
+
+    def test_public_url_is_what_is_signed(self, file: Path) -> None:
+        text = CREATE + '[server]\npublic_url = "{}"\n'
+        assert read(file, text.format("https://x.example/wane/")).server.public_url == "https://x.example/wane"
+        for url in ("https://x.example/?a=1", "https://x.example/#a", "http://x.example"):
+            assert "server.public_url: must" in only_problem(file, text.format(url))
+
+    @pytest.mark.parametrize("database", ["sqlite:", "postgres://h/d", "mysql://h/d", "wanesync.db", ""])
+    def test_databases_that_are_refused(self, file: Path, database: str) -> None:
+        assert "must be sqlite:FILE or postgresql://" in only_problem(file, f'database = "{database}"\n' + CREATE)
+
+
+class TestCreate:
+    def test_must_be_said_against_the_real_apis(self) -> None:
+        with pytest.raises(ConfigError) as caught:
+            load(None, {})
+        assert [problem.split(":")[0] for problem in caught.value.problems] == ["create.contacts", "create.customers"]
+
+    def test_defaults_to_all_on_the_side_that_is_a_sandbox(self, file: Path) -> None:
+        text = '[stripe]\nbase_url = "http://127.0.0.1:1"\n'
+        assert "create.contacts: must be said" in only_problem(file, text)
+        config = read(file, text + '[hubspot]\nbase_url = "http://127.0.0.1:2"\n')
+        assert (config.create.customers, config.create.contacts) == ("all", "all")
+
+
+class TestFields:
+    def test_entries_become_the_map(self, file: Path) -> None:
+        text = CREATE + (
+            '[[field]]\nname = "name"\nhubspot = ["firstname", "lastname"]\nstripe = "name"\ntransform = "name"\n'
+            '[[field]]\nname = "plan"\nhubspot = "plan__c"\nstripe = ["metadata.Plan name"]\nowner = "stripe"\n'
+            'direction = "to_hubspot"\nfill_empty = false\n'
+        )
+        assert read(file, text).fields == (
+            FieldSpec("name", ("firstname", "lastname"), ("name",), transform="name"),
+            FieldSpec(
+                "plan", ("plan__c",), ("metadata.Plan name",), Side.STRIPE, Direction.TO_HUBSPOT, fill_empty=False
+            ),
+        )
+
+    @pytest.mark.parametrize(
+        ("entry", "expected"),
+        [
+            ('name = "f1"\nhubspot = "p2"\nstripe = "metadata.k2"', "field[2].name: f1 is taken by entry number 1"),
+            ('name = "f2"\nhubspot = "p1"\nstripe = "metadata.k2"', "field[2].hubspot: p1 is taken by entry number 1"),
+            (
+                'name = "f2"\nhubspot = "p2"\nstripe = "metadata.k1"',
+                "field[2].stripe: metadata.k1 is taken by entry number 1",
+            ),
+            ('name = "f2"\nhubspot = "p2"\nstripe = "balance"', "field[2].stripe[1]: balance is no attribute"),
+            ('name = "f2"\nhubspot = "p2"\nstripe = "metadata.a[b]"', "field[2].stripe[1]: must be metadata.KEY"),
+            (
+                f'name = "f2"\nhubspot = "p2"\nstripe = "metadata.{"k" * 41}"',
+                "field[2].stripe[1]: must be metadata.KEY",
+            ),
+            ('name = "f2"\nhubspot = "p2"\nstripe = "metadata.hubspot_contact_id"', "is kept by wanesync itself"),
+            ('name = "f2"\nhubspot = "stripe_customer_id"\nstripe = "phone"', "is kept by wanesync itself"),
+            ('name = "f2"\nhubspot = "two words"\nstripe = "phone"', "field[2].hubspot[1]: must be the internal name"),
+            ('name = "f2"\nhubspot = ["p2", "p3"]\nstripe = "phone"', "takes exactly one HubSpot property, not 2"),
+            ('name = "f2"\nhubspot = "p2"\nstripe = "name"\ntransform = "name"', "takes two HubSpot properties"),
+            ('name = "f2"\nhubspot = "p2"\nstripe = ["phone", "name"]', "field[2].stripe: "),
+            (
+                'name = "f2"\nhubspot = "p2"\nstripe = "phone"\ntransform = "shout"',
+                "field[2].transform: must be one of text, ",
+            ),
+            ('name = "f2"\nhubspot = "p2"', "field[2].stripe: is missing"),
+        ],
+    )
+    def test_entries_that_are_refused(self, file: Path, entry: str, expected: str) -> None:
+        assert expected in only_problem(file, CREATE + FIELD.format(1) + "[[field]]\n" + entry + "\n")
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "1000.1", "nan", "inf", '"fast"'])
+@pytest.mark.parametrize("key", ["hubspot.rate", "hubspot.search_rate", "stripe.rate"])
+def test_rates_that_are_refused(file: Path, key: str, value: str) -> None:
+    section, name = key.split(".")
+    assert f"wanesync.toml:5: {key}: must be" in only_problem(file, f"{CREATE}[{section}]\n{name} = {value}\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("event_days = 34", "retention.event_days: must be greater than or equal to 35"),
+        ("own_write_days = 34", "retention.own_write_days: must be greater than or equal to 35"),
+        ("payload_days = 3", "retention.payload_days: must be greater than or equal to 4"),
+        ("payload_days = 36", "payload_days must not be more than event_days"),
+        ("done_job_days = 0", "retention.done_job_days: must be greater than or equal to 1"),
+    ],
+)
+def test_a_retention_that_would_forget_too_soon_is_refused(file: Path, line: str, expected: str) -> None:
+    assert expected in only_problem(file, f"{CREATE}[retention]\n{line}\n")
+
+
+def test_nothing_changes_after_loading(file: Path) -> None:
+    config = read(file, CREATE)
+    models: list[BaseModel] = [config, config.stripe, config.create]
+    for model in models:
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(model, next(iter(type(model).model_fields)), "x")

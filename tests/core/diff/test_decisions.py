@@ -1,0 +1,290 @@
+"""Decisions: a file is understood whole or refused whole, whatever a spreadsheet made of it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.core_builders import (
+    FIELDS,
+    HUBSPOT,
+    RULES,
+    STEADY,
+    contact,
+    customer,
+    link,
+    meet,
+    one_field,
+    seen,
+    written,
+)
+from tests.support.core_builders import scene as made_scene
+from wanesync.core.diff.decision_checks import Known, find_misfit
+from wanesync.core.diff.decisions import Decision, Problem, Verdict, read_decisions, rebase, refuse, winners_of
+from wanesync.core.fields import Direction
+from wanesync.core.matching import Scene
+from wanesync.core.model import BY_DECISION, LinkState, Side
+
+COLUMNS = ["hubspot_id", "stripe_id", "field", "decision"]
+REPORT = "class,hubspot_id,stripe_id,field,hubspot,stripe,writes,to,why,kind,note,decision".split(",")
+ADA = "ada@x.org"
+
+
+def read(*lines: str, head: str = ",".join(COLUMNS)) -> tuple[list[Decision], list[Problem]]:
+    return read_decisions("\n".join([head, *lines]).encode(), FIELDS.by_name)
+
+
+def reasons(*lines: str) -> list[str]:
+    return [problem.reason for problem in read(*lines)[1]]
+
+
+# -- the table
+
+
+def test_a_line_is_a_decision() -> None:
+    assert read("1,cus_1,phone,HubSpot", ",cus_2,,link  7", "3,,,exclude", "4,,,") == (
+        [
+            Decision(2, "1", "cus_1", "phone", Verdict.HUBSPOT),
+            Decision(3, "", "cus_2", "", Verdict.LINK, "7"),
+            Decision(4, "3", "", "", Verdict.EXCLUDE),
+        ],
+        [],
+    )
+
+
+def test_a_line_after_a_cell_of_several_lines_has_its_own_number() -> None:
+    decisions, _ = read('1,cus_1,phone,"",stripe', head="hubspot_id,stripe_id,field,note,decision")
+    assert [d.line for d in decisions] == [2]
+    decisions, _ = read('1,cus_1,phone,"a\nb",', "2,,,,skip", head="hubspot_id,stripe_id,field,note,decision")
+    assert [d.line for d in decisions] == [4]
+
+
+@given(
+    order=st.permutations(REPORT),
+    delimiter=st.sampled_from(",;"),
+    mark=st.sampled_from(["", "\ufeff"]),
+    ending=st.sampled_from(["\n", "\r\n"]),
+    rows=st.lists(
+        st.tuples(
+            st.text("0123456789", min_size=1, max_size=4),
+            st.sampled_from(sorted(FIELDS.by_name)),
+            st.sampled_from(["hubspot", "stripe", ""]),
+            st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r")),
+        ),
+        max_size=6,
+        unique_by=lambda row: row[0],
+    ),
+)
+@STEADY
+def test_any_spreadsheet_says_the_same(
+    order: Sequence[str],
+    delimiter: str,
+    mark: str,
+    ending: str,
+    rows: Sequence[tuple[str, str, str, str]],
+) -> None:
+    out = io.StringIO(newline="")
+    table = csv.writer(out, delimiter=delimiter, lineterminator=ending)
+    table.writerow(order)
+    for record_id, name, decision, value in rows:
+        cells = {"hubspot_id": record_id, "stripe_id": f"cus_{record_id}", "field": name, "decision": decision}
+        table.writerow([cells.get(column, value) for column in order])
+    decisions, problems = read_decisions((mark + out.getvalue()).encode(), FIELDS.by_name)
+    assert problems == []
+    assert [(d.hubspot_id, d.field, str(d.verdict)) for d in decisions] == [row[:3] for row in rows if row[2]]
+
+
+@given(st.binary(max_size=300))
+@STEADY
+def test_nonsense_is_refused_or_decides_nothing(data: bytes) -> None:
+    decisions, problems = read_decisions(data, FIELDS.by_name)
+    assert problems
+    assert decisions == []
+
+
+@given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=30))
+@STEADY
+def test_an_unknown_decision_is_refused_and_never_repeated(word: str) -> None:
+    out = io.StringIO(newline="")
+    csv.writer(out).writerows([COLUMNS, ["1", "", "", f"zz{word}"]])
+    decisions, problems = read_decisions(out.getvalue().encode(), FIELDS.by_name)
+    assert (decisions, [p.line for p in problems]) == ([], [2])
+    assert "zz" not in str(problems[0])
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "empty"),
+        (b"\n\n", "missing: hubspot_id"),
+        (b"hubspot_id,stripe_id,field\n", "missing: decision"),
+        (b"hubspot_id,stripe_id,field,decision,decision\n", "named twice: decision"),
+        (b"hubspot_id,stripe_id,field,decision\n1,,skip\n", "3 cells"),
+        (b'hubspot_id,stripe_id,field,decision\n1,,"phone,skip\n', "quotation mark"),
+        ("hubspot_id,stripe_id,field,decision\n1,,,skïp\n".encode("latin-1"), "not UTF-8"),
+        ("hubspot_id,stripe_id,field,decision\n1,,,skip\n".encode("utf-16"), "not UTF-8"),
+    ],
+)
+def test_a_file_that_is_no_such_table(data: bytes, reason: str) -> None:
+    decisions, (problem,) = read_decisions(data, FIELDS.by_name)
+    assert decisions == []
+    assert reason in problem.reason
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (",,,skip", "names no record"),
+        ("1,cus_1,shoe,stripe", "not mapped"),
+        ("1,,,link", "needs the id"),
+        ("1,cus_1,,link 7", "two records"),
+        ("1,cus_1,,create", "two records"),
+        ("1,,phone,stripe", "one record"),
+        ("1,,,link 7 8", "none of"),
+        ("1,,,skip it", "none of"),
+    ],
+)
+def test_a_decision_that_does_not_fit_its_line(line: str, reason: str) -> None:
+    (said,) = reasons(line)
+    assert reason in said
+
+
+def test_a_field_that_flows_one_way_has_one_winner() -> None:
+    fields = one_field(direction=Direction.TO_STRIPE).by_name
+    text = "hubspot_id,stripe_id,field,decision\n1,cus_1,city,"
+    assert not read_decisions(f"{text}hubspot".encode(), fields)[1]
+    assert "not written to hubspot" in read_decisions(f"{text}stripe".encode(), fields)[1][0].reason
+    assert winners_of([Decision(2, "1", "cus_1", "", Verdict.STRIPE)], fields) == {}
+
+
+# -- contradictions
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("1,cus_1,phone,hubspot", "1,cus_1,phone,stripe"),
+        ("1,cus_1,,hubspot", "1,cus_1,phone,stripe"),
+        ("1,cus_1,phone,stripe", "1,cus_1,,hubspot"),
+        ("1,cus_1,phone,stripe", "1,cus_1,city,skip"),
+        ("1,cus_1,,exclude", "1,cus_1,phone,stripe"),
+        ("1,,,create", "1,,,exclude"),
+        ("1,,,link cus_1", "2,,,link cus_1"),
+        ("1,,,link cus_1", ",cus_1,,create"),
+    ],
+)
+def test_what_contradicts_is_refused(lines: tuple[str, str]) -> None:
+    assert reasons(*lines)[:1] == ["it contradicts line 2"]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("1,cus_1,phone,hubspot", "1,cus_1,city,stripe"),
+        ("1,cus_1,phone,hubspot", "1,cus_1,phone,hubspot"),
+        ("1,,email,create", "1,,name,create"),
+        ("1,cus_1,phone,stripe", "1,cus_2,,exclude"),
+        ("1,,,link cus_1", "1,,,link cus_2"),
+        ("1,,,link cus_1", ",cus_1,,link 1"),
+    ],
+)
+def test_what_can_be_done_together_is_no_contradiction(lines: tuple[str, str]) -> None:
+    assert reasons(*lines) == []
+
+
+def test_the_error_names_every_line_and_stays_readable() -> None:
+    error = refuse([Problem(line, "why") for line in range(300, 0, -1)])
+    assert error.problems[0] == "line 1: why"
+    assert "and 100 more lines" in error.problems
+    assert "no decision was carried out" in error.problems[-1]
+
+
+# -- what a winner comes to
+
+
+@given(hubspot=st.text(max_size=5), stripe=st.text(max_size=5), winner=st.sampled_from(Side))
+@STEADY
+def test_the_winner_flows_whatever_both_hold(hubspot: str, stripe: str, winner: Side) -> None:
+    fields = one_field()
+    merged = meet(hubspot, stripe, rebase(winner, hubspot, stripe), fields)
+    spec = fields.by_name["city"]
+    source, target = (hubspot, stripe) if winner is HUBSPOT else (stripe, hubspot)
+    told = spec.convert(winner.other, source, target)
+    if spec.agree(hubspot, stripe) or told == target:
+        assert not written(merged, winner.other)
+    else:
+        assert written(merged, winner.other) == {"city": told}
+    assert not written(merged, winner)
+
+
+# -- whether it fits what is known
+
+
+def misfit(line: str, at: Scene, *others: Scene) -> str:
+    (decision,), problems = read(line)
+    assert problems == []
+    records = {ref: copy for each in (at, *others) for ref, copy in each.records.items()}
+    links = [k for each in (at, *others) for k in each.links if k.state is LinkState.ACTIVE]
+    return find_misfit(decision, Known(at, records, {k.stripe_id: k.hubspot_id for k in links}), RULES)
+
+
+PAIR = made_scene("contact:1", contact(email=ADA, phone="1"), customer(email=ADA, phone="2"))
+LINKED = made_scene("contact:1", contact(phone="1"), customer(phone="2"), links=[link()])
+ALONE = made_scene("contact:3", contact("3", email=ADA))
+EXCLUDED = made_scene("contact:3", seen(contact("3", email=ADA), note=BY_DECISION))
+SECOND = made_scene("contact:1", contact(), customer(), links=[link(primary=False)])
+
+
+@pytest.mark.parametrize(
+    ("line", "at", "reason"),
+    [
+        ("1,cus_1,phone,stripe", PAIR, ""),
+        ("1,cus_1,phone,stripe", LINKED, ""),
+        ("1,cus_1,,exclude", PAIR, ""),
+        ("1,cus_1,,exclude", LINKED, ""),
+        ("1,,,create", LINKED, "the record is linked"),
+        ("1,,,create", PAIR, "its other record already"),
+        ("3,,,create", ALONE, ""),
+        ("3,,,create", EXCLUDED, ""),
+        ("3,,,create", made_scene("contact:3", contact("3")), "no e-mail"),
+        ("3,,,exclude", ALONE, ""),
+        ("1,,,exclude", LINKED, "name both records"),
+        ("3,,,skip", made_scene("contact:3"), "nobody knows"),
+        ("3,,,skip", made_scene("contact:3", seen(contact("3"), deleted=True)), "deleted or merged"),
+        ("1,cus_1,,stripe", made_scene("contact:1", contact(), customer()), "no pair"),
+        ("1,cus_1,,exclude", made_scene("contact:1", contact(), customer()), "no pair"),
+        ("1,,,link 1", LINKED, "another contact"),
+        ("1,,,link cus_9", LINKED, "nobody knows"),
+    ],
+)
+def test_a_decision_fits_what_is_known(line: str, at: Scene, reason: str) -> None:
+    said = misfit(line, at)
+    assert (reason in said) if reason else not said
+
+
+def test_a_customer_has_one_contact() -> None:
+    other = made_scene("contact:2", contact("2"))
+    assert "exclude that pair first" in misfit("2,,,link cus_1", other, LINKED)
+    assert misfit("1,,,link cus_1", LINKED) == ""
+    free = made_scene("customer:cus_1", customer())
+    assert misfit("2,,,link cus_1", other, free) == ""
+
+
+def test_a_name_that_cannot_be_split_does_not_win() -> None:
+    at = made_scene("contact:1", contact(), customer(name="Ada Augusta King Byron"), links=[link()])
+    said = misfit("1,cus_1,name,stripe", at)
+    told = FIELDS.by_name["name"].convert(HUBSPOT, "Ada Augusta King Byron", "")
+    assert ("without a guess" in said) == (told is None)
+
+
+def test_nothing_wins_over_a_second_customer() -> None:
+    two = made_scene(
+        "contact:1", contact(), customer(), customer("cus_2"), links=[link(), link("1", "cus_2", primary=False)]
+    )
+    assert "second customer" in misfit("1,cus_2,phone,stripe", two)
+    assert misfit("1,cus_2,,exclude", two) == ""

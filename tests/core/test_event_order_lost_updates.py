@@ -1,0 +1,191 @@
+"""Judging events: is an observed value current, ours, superseded by a person, or about to vanish silently?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.core_builders import FIELDS, HUBSPOT, STEADY, STRIPE, contact, customer, full_name, seen
+from wanesync.core.event_order import OWN_WRITE_AGE_MS, Judgement, holds, is_answered, judge
+from wanesync.core.model import Answer, Change, Conflict, EventRow, OwnWrite, Seen, Side, WriteKind
+
+NOW_MS = 1_700_000_000_000
+
+
+def change_of(name: str, value: str, at_ms: int = NOW_MS, **facts: object) -> EventRow:
+    """A person's change of one field of the contact."""
+    row = EventRow(f"{name}-{value}-{at_ms}", HUBSPOT, "updated", "1", at_ms, {name: value}, source="user:CRM_UI/7")
+    return replace(row, **facts)  # type: ignore[arg-type] # a test names the fields it changes
+
+
+def write_of(before: str, after: str, name: str = "phone", side: Side = HUBSPOT, **facts: object) -> OwnWrite:
+    """An answered update of ours, a minute old."""
+    changes = {name: Change(before, after, after)}
+    target = "1" if side is HUBSPOT else "cus_1"
+    own = OwnWrite("own", side, WriteKind.UPDATE, "contact:1", "x", target, "own-key", "{}", changes)
+    return replace(replace(own, sent_ms=NOW_MS - 60_000, answer=Answer.OK), **facts)  # type: ignore[arg-type] # a test names the fields it changes
+
+
+def judged(
+    window: Sequence[EventRow], writes: Sequence[OwnWrite] = (), record: Seen | None = None, **values: str
+) -> Judgement:
+    return judge(record or seen(contact(**values)), window, writes, FIELDS, NOW_MS)
+
+
+def lost(outcome: Judgement) -> list[str]:
+    return [c.value for c in outcome.conflicts]
+
+
+def test_a_current_value_is_settled_without_a_word() -> None:
+    assert judged([change_of("phone", "110")], phone="110") == Judgement(["phone-110-1700000000000"], [])
+
+
+def test_a_value_that_is_neither_current_nor_superseded_is_a_conflict() -> None:
+    outcome = judged([change_of("phone", "110")], phone="112")
+    assert outcome.conflicts == [Conflict(HUBSPOT, "1", "phone", "110", "overwritten")]
+
+
+def test_a_value_superseded_by_a_later_change_of_a_person_is_settled() -> None:
+    window = [change_of("phone", "110", NOW_MS - 2000), change_of("phone", "112", NOW_MS - 1000)]
+    assert lost(judged(window, phone="112")) == []
+
+
+def test_an_earlier_change_supersedes_nothing() -> None:
+    window = [change_of("phone", "110", NOW_MS - 1000), change_of("phone", "112", NOW_MS - 2000)]
+    assert lost(judged(window, phone="112")) == ["110"]
+
+
+def test_a_later_change_of_another_field_supersedes_nothing() -> None:
+    window = [change_of("phone", "110", NOW_MS - 2000), change_of("city", "Ulm", NOW_MS - 1000)]
+    assert lost(judged(window, phone="112", city="Ulm")) == ["110"]
+
+
+def test_a_superseded_value_is_a_conflict_if_we_wrote_the_field_without_having_seen_it() -> None:
+    window = [change_of("phone", "110", NOW_MS - 2000), change_of("phone", "112", NOW_MS - 1000)]
+    assert lost(judged(window, [write_of("109", "111")], phone="112")) == ["110"]
+
+
+def test_a_superseded_value_is_settled_if_our_write_was_planned_from_it() -> None:
+    window = [change_of("phone", "110", NOW_MS - 2000), change_of("phone", "112", NOW_MS - 1000)]
+    assert lost(judged(window, [write_of("110", "111")], phone="112")) == []
+
+
+def test_a_write_of_ours_older_than_ten_minutes_does_not_count() -> None:
+    window = [change_of("phone", "110", NOW_MS - 2000), change_of("phone", "112", NOW_MS - 1000)]
+    old = write_of("109", "111", sent_ms=NOW_MS - 2000 - OWN_WRITE_AGE_MS)
+    assert lost(judged(window, [old], phone="112")) == []
+
+
+def test_a_write_of_ours_is_no_person_and_supersedes_nothing() -> None:
+    window = [change_of("phone", "110", NOW_MS - 2000), change_of("phone", "112", NOW_MS - 1000, source="own")]
+    assert lost(judged(window, [write_of("110", "112")], phone="112")) == ["110"]
+
+
+def test_an_echo_of_ours_is_settled() -> None:
+    assert lost(judged([change_of("phone", "111", source="own")], [write_of("110", "111")], phone="112")) == []
+
+
+def test_the_same_value_set_by_a_person_is_not_taken_for_our_echo() -> None:
+    assert lost(judged([change_of("phone", "111")], [write_of("110", "111")], phone="112")) == ["111"]
+
+
+def test_a_judged_event_is_not_judged_again_but_still_supersedes() -> None:
+    window = [change_of("phone", "110", NOW_MS - 2000), change_of("phone", "112", NOW_MS - 1000, judged=True)]
+    outcome = judged(window, phone="112")
+    assert outcome.judged == [window[0].key]
+    assert lost(outcome) == []
+
+
+@pytest.mark.parametrize("facts", [{"deleted": True}, {"survivor": "2"}])
+def test_events_of_a_record_that_is_gone_are_settled(facts: dict[str, object]) -> None:
+    outcome = judged([change_of("phone", "110")], record=seen(contact(phone="112"), **facts))
+    assert len(outcome.judged) == 1
+    assert not outcome.conflicts
+
+
+def test_one_part_of_a_name_is_current_when_the_contact_holds_it() -> None:
+    assert lost(judged([change_of("name/lastname", "Byron")], name=full_name("Ada", "Byron"))) == []
+    assert lost(judged([change_of("name/lastname", "Hopper")], name=full_name("Ada", "Byron"))) == ["Hopper"]
+
+
+def test_a_part_of_a_name_our_write_was_planned_from_is_not_reported_once_superseded() -> None:
+    window = [change_of("name/firstname", "Ada", NOW_MS - 2000), change_of("name/firstname", "Eve", NOW_MS - 1000)]
+    ours = write_of(full_name("Ada", "Byron"), full_name("Ada", "Lovelace"), "name")
+    assert lost(judged(window, [ours], name=full_name("Eve", "Lovelace"))) == []
+
+
+def paid(**facts: object) -> EventRow:
+    """The Stripe event of a write of ours."""
+    row = EventRow("e", STRIPE, "updated", "cus_1", NOW_MS, {"phone": "112"}, request_key="own-key")
+    return replace(row, **facts)  # type: ignore[arg-type] # a test names the fields it changes
+
+
+def judged_customer(window: Sequence[EventRow], writes: Sequence[OwnWrite], phone: str) -> Judgement:
+    return judge(seen(customer(phone=phone)), window, writes, FIELDS, NOW_MS)
+
+
+def test_stripe_tells_what_we_overwrote_without_having_seen_it() -> None:
+    event = paid(previous={"phone": "111"})
+    assert lost(judged_customer([event], [write_of("110", "112", side=STRIPE)], "112")) == ["111"]
+
+
+@pytest.mark.parametrize("before", ["110", "1-1-0", "112", ""])
+def test_what_we_knew_or_meant_to_write_is_not_reported(before: str) -> None:
+    event = paid(previous={"phone": before})
+    assert lost(judged_customer([event], [write_of("110", "112", side=STRIPE)], "112")) == []
+
+
+def test_a_stripe_event_of_another_key_is_not_ours_whatever_its_value() -> None:
+    event = paid(request_key="someone-elses")
+    assert lost(judged_customer([event], [write_of("110", "112", side=STRIPE)], "113")) == ["112"]
+
+
+def test_two_changes_in_one_second_do_not_supersede_one_another() -> None:
+    first, second = (
+        paid(key=phone, values={"phone": phone}, request_key="", occurred_ms=NOW_MS) for phone in ("111", "112")
+    )
+    assert lost(judged_customer([first, second], [], "112")) == ["111"]
+
+
+@given(
+    phones=st.lists(st.sampled_from(["110", "111", "112", ""]), min_size=1, max_size=5),
+    current=st.sampled_from(["110", "111", "112", "113", ""]),
+)
+@STEADY
+def test_the_last_value_a_person_set_is_current_or_a_conflict(phones: list[str], current: str) -> None:
+    window = [change_of("phone", phone, NOW_MS + i) for i, phone in enumerate(phones)]
+    outcome = judged(window, phone=current)
+    assert len(outcome.judged) == len(window)
+    assert phones[-1] == current or lost(outcome) == [phones[-1]]
+
+
+# -- words
+
+
+def test_a_part_of_a_name_is_held_by_the_whole() -> None:
+    ada = seen(contact(name=full_name("Ada", "Byron")))
+    assert holds(ada, "name/firstname", "Ada")
+    assert not holds(ada, "name/firstname", "Ada Byron")
+    assert holds(ada, "phone", "")
+
+
+@pytest.mark.parametrize(
+    ("answer", "known"), [(None, False), (Answer.LOST, False), (Answer.OK, True), (Answer.REFUSED, True)]
+)
+def test_a_lost_answer_is_no_answer(answer: Answer | None, known: bool) -> None:
+    assert is_answered(replace(write_of("", ""), answer=answer)) is known
+
+
+def test_a_part_of_an_address_that_went_out_with_another_part_is_judged_by_what_was_sent() -> None:
+    mine = replace(write_of("Old Street", "New Street", "street", STRIPE, answer=Answer.LOST), sent_ms=NOW_MS - 5_000)
+    theirs = EventRow("theirs", STRIPE, "updated", "cus_1", NOW_MS - 4_000, {"city": "Oslo"}, source="user:dashboard")
+    echo = EventRow(
+        "echo", STRIPE, "updated", "cus_1", NOW_MS - 1_000, {"city": "Rome", "street": "New Street"},
+        request_key="own-key",
+    )  # fmt: skip
+    outcome = judged([theirs, echo], [mine], seen(customer(city="Rome", street="New Street")))
+    assert "Oslo" in lost(outcome)

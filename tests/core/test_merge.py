@@ -1,0 +1,229 @@
+"""The three-way merge of one pair, field by field, against what each side held when they last agreed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.core_builders import (
+    FIELDS,
+    HUBSPOT,
+    STEADY,
+    STRIPE,
+    contact,
+    customer,
+    full_name,
+    meet,
+    one_field,
+    written,
+)
+from wanesync.core.fields import Direction, FieldMap, FieldSpec
+from wanesync.core.merge import Differ, Pair, merge
+from wanesync.core.model import Halves, Side
+
+CITY = st.sampled_from(["", "Bonn", "BONN", "Ulm", "Ulm  an der Donau", "Ulm an der Donau"])
+HALVES = st.one_of(st.none(), st.tuples(CITY, CITY))
+DIFFER: st.SearchStrategy[Differ] = st.sampled_from(["keep", "owner", "hubspot", "stripe"])
+MAP = st.builds(
+    one_field,
+    owner=st.sampled_from(Side),
+    direction=st.sampled_from(Direction),
+    fill_empty=st.booleans(),
+    transform=st.sampled_from(["text", "upper", "lower", "country", "phone"]),
+)
+
+
+# -- nothing to do
+
+
+@given(here=CITY, there=CITY, fields=MAP, differ=DIFFER)
+@STEADY
+def test_sides_that_hold_what_they_agreed_on_are_left_alone(
+    here: str, there: str, fields: FieldMap, differ: Differ
+) -> None:
+    merged = meet(here, there, (here, there), fields, differ)
+    assert not merged.base
+    assert not merged.writes[HUBSPOT]
+    assert not merged.writes[STRIPE]
+
+
+def test_the_same_edit_on_both_sides_is_only_remembered() -> None:
+    merged = meet("Bonn", "Bonn", ("Ulm", "Ulm"))
+    assert merged.base == {"city": ("Bonn", "Bonn")}
+    assert not merged.writes[HUBSPOT]
+    assert not merged.writes[STRIPE]
+    assert not merged.settled
+
+
+def test_values_that_say_the_same_agree_in_their_own_spelling() -> None:
+    fields = FieldMap((FieldSpec("city", ("city",), ("address.city",), transform="country"),))
+    assert meet("Germany", "DE", None, fields).base == {"city": ("Germany", "DE")}
+
+
+# -- one side changed
+
+
+def test_a_hubspot_edit_flows_to_stripe() -> None:
+    merged = meet("Bonn", "Ulm", ("Ulm", "Ulm"))
+    assert written(merged, STRIPE) == {"city": "Bonn"}
+    assert not merged.writes[HUBSPOT]
+
+
+def test_a_stripe_edit_flows_to_hubspot() -> None:
+    merged = meet("Ulm", "Bonn", ("Ulm", "Ulm"))
+    assert written(merged, HUBSPOT) == {"city": "Bonn"}
+    assert not merged.writes[STRIPE]
+
+
+@pytest.mark.parametrize(("here", "there", "target"), [("", "Ulm", STRIPE), ("Ulm", "", HUBSPOT)])
+def test_clearing_a_field_is_an_edit(here: str, there: str, target: Side) -> None:
+    assert written(meet(here, there, ("Ulm", "Ulm")), target) == {"city": ""}
+
+
+def test_a_value_set_back_by_a_person_flows_like_any_other() -> None:
+    assert written(meet("Ulm", "Bonn", ("Bonn", "Bonn")), STRIPE) == {"city": "Ulm"}
+
+
+def test_a_missing_field_and_a_blank_one_are_one_value() -> None:
+    merged = merge(Pair(contact(city=""), customer(), {}), one_field(), "keep")
+    assert merged.base == {"city": ("", "")}
+    assert not merged.writes[HUBSPOT]
+    assert not merged.writes[STRIPE]
+
+
+def test_a_field_the_other_side_never_had_is_not_blanked() -> None:
+    merged = meet("Bonn", "", ("Bonn", ""))
+    assert not merged.writes[HUBSPOT]
+
+
+def test_a_side_that_agreed_to_differ_flows_once_it_is_edited() -> None:
+    merged = meet("Bonn", "Köln", ("Bonn", "Ulm"))
+    assert written(merged, HUBSPOT) == {"city": "Köln"}
+    assert not merged.conflicts[HUBSPOT]
+
+
+# -- both sides changed
+
+
+@pytest.mark.parametrize(("owner", "kept", "lost"), [(HUBSPOT, "Bonn", "Köln"), (STRIPE, "Köln", "Bonn")])
+def test_the_owner_wins_and_the_other_value_is_kept_as_a_conflict(owner: Side, kept: str, lost: str) -> None:
+    merged = meet("Bonn", "Köln", ("Ulm", "Ulm"), one_field(owner=owner))
+    assert written(merged, owner.other) == {"city": kept}
+    (conflict,) = merged.conflicts[owner.other]
+    assert (conflict.side, conflict.value, conflict.kind) == (owner.other, lost, "policy")
+
+
+def test_a_side_that_may_not_be_written_wins_even_against_the_owner() -> None:
+    fields = one_field(owner=STRIPE, direction=Direction.TO_STRIPE)
+    merged = meet("Bonn", "Köln", ("Ulm", "Ulm"), fields)
+    assert written(merged, STRIPE) == {"city": "Bonn"}
+    assert [c.value for c in merged.conflicts[STRIPE]] == ["Köln"]
+
+
+# -- first contact
+
+
+def test_a_blank_is_filled_on_first_contact() -> None:
+    assert written(meet("Bonn", "", None), STRIPE) == {"city": "Bonn"}
+    assert written(meet("", "Bonn", None), HUBSPOT) == {"city": "Bonn"}
+
+
+def test_a_blank_stays_where_filling_is_switched_off() -> None:
+    merged = meet("Bonn", "", None, one_field(fill_empty=False))
+    assert not merged.writes[STRIPE]
+    assert merged.base == {"city": ("Bonn", "")}
+
+
+def test_different_values_stay_on_first_contact_and_both_are_reported() -> None:
+    merged = meet("Bonn", "Ulm", None)
+    assert not merged.writes[HUBSPOT]
+    assert not merged.writes[STRIPE]
+    assert merged.base == {"city": ("Bonn", "Ulm")}
+    assert {(c.side, c.value, c.kind) for c in merged.settled} == {
+        (HUBSPOT, "Bonn", "differ"),
+        (STRIPE, "Ulm", "differ"),
+    }
+
+
+@pytest.mark.parametrize(("differ", "winner"), [("owner", STRIPE), ("hubspot", HUBSPOT), ("stripe", STRIPE)])
+def test_an_operator_may_let_one_side_win_on_first_contact(differ: Differ, winner: Side) -> None:
+    merged = meet("Bonn", "Ulm", None, one_field(owner=STRIPE), differ)
+    assert written(merged, winner.other) == {"city": "Bonn" if winner is HUBSPOT else "Ulm"}
+    assert [(c.side, c.kind) for c in merged.conflicts[winner.other]] == [(winner.other, "differ")]
+
+
+def test_different_values_stay_where_the_winner_may_not_be_written() -> None:
+    merged = meet("Bonn", "Ulm", None, one_field(direction=Direction.TO_STRIPE), "stripe")
+    assert not merged.writes[HUBSPOT]
+    assert len(merged.settled) == 2
+
+
+# -- direction
+
+
+@given(here=CITY, there=CITY, base=HALVES, fields=MAP, differ=DIFFER)
+@STEADY
+def test_a_side_a_field_does_not_flow_to_is_never_written(
+    here: str, there: str, base: Halves | None, fields: FieldMap, differ: Differ
+) -> None:
+    merged = meet(here, there, base, fields, differ)
+    for side in Side:
+        assert fields.specs[0].direction.reaches(side) or not merged.writes[side]
+
+
+def test_an_edit_that_may_not_flow_is_remembered_so_that_it_does_not_flow_later() -> None:
+    merged = meet("Ulm", "Bonn", ("Ulm", "Ulm"), one_field(direction=Direction.TO_STRIPE))
+    assert merged.base == {"city": ("Ulm", "Bonn")}
+
+
+# -- names
+
+
+def test_a_full_name_that_cannot_be_told_apart_is_reported_and_remembered() -> None:
+    base = {"name": (full_name("Ada", "Byron"), "Ada Byron")}
+    pair = Pair(contact(name=full_name("Ada", "Byron")), customer(name="Grace Hopper"), base)
+    merged = merge(pair, FIELDS, "keep")
+    assert not merged.writes[HUBSPOT]
+    assert [(c.side, c.value, c.kind) for c in merged.settled] == [(STRIPE, "Grace Hopper", "unsplit")]
+    assert merged.base["name"] == (full_name("Ada", "Byron"), "Grace Hopper")
+
+
+def test_what_stands_where_the_owner_s_name_could_not_be_told_is_kept_if_it_was_edited_too() -> None:
+    fields = FieldMap(tuple(replace(spec, owner=STRIPE) for spec in FIELDS.specs))
+    pair = Pair(contact(name=full_name("Ada", "Byron")), customer(name="Grace Hopper"), {"name": ("", "")})
+    merged = merge(pair, fields, "keep")
+    assert [(c.side, c.value, c.kind) for c in merged.settled] == [
+        (STRIPE, "Grace Hopper", "unsplit"),
+        (HUBSPOT, full_name("Ada", "Byron"), "differ"),
+    ]
+    # The next edit there has only one side to ask, and writes over what stands.
+    emptied = replace(pair, customer=customer(name=""), base=merged.base)
+    assert written(merge(emptied, fields, "keep"), HUBSPOT) == {"name": ""}
+
+
+def test_a_full_name_that_cannot_be_told_over_our_own_late_fill_is_kept() -> None:
+    pair = Pair(contact(name=full_name("Ada", "Byron")), customer(name="Grace Hopper"), {}, late={(HUBSPOT, "name")})
+    merged = merge(pair, FIELDS, "keep")
+    assert not merged.writes[HUBSPOT]
+    assert [(c.side, c.value, c.kind) for c in merged.settled] == [(STRIPE, "Grace Hopper", "unsplit")]
+
+
+def test_a_changed_part_of_a_name_flows_to_hubspot() -> None:
+    base = {"name": (full_name("Ada", "Byron"), "Ada Byron")}
+    pair = Pair(contact(name=full_name("Ada", "Byron")), customer(name="Ada Lovelace"), base)
+    assert written(merge(pair, FIELDS, "keep"), HUBSPOT) == {"name": full_name("Ada", "Lovelace")}
+
+
+def test_a_phone_cut_by_stripe_does_not_come_back_cut() -> None:
+    base = {"phone": ("+49 (30) 12 34 56 78 ext. 987654", "+493012345678ext9876")}
+    pair = Pair(contact(phone=base["phone"][0]), customer(phone=base["phone"][1]), base)
+    assert not merge(pair, FIELDS, "keep").writes[HUBSPOT]
+
+
+def test_a_business_name_a_nameless_contact_cannot_take_is_reported_on_first_contact() -> None:
+    merged = merge(Pair(contact(), customer(name="Acme GmbH"), {}), FIELDS, "keep")
+    assert not merged.writes[HUBSPOT]
+    assert [(c.side, c.value, c.kind) for c in merged.settled] == [(STRIPE, "Acme GmbH", "unsplit")]

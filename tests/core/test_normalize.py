@@ -1,0 +1,187 @@
+"""Canonical forms: reading, comparing and converting values of both sides."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.core_builders import BRIEF, FIELDS, HUBSPOT, STEADY, STRIPE, full_name, raw_text
+from wanesync.core.countries import CODES, NAMES
+from wanesync.core.fields import FieldSpec
+from wanesync.core.model import Record, Side
+from wanesync.core.normalize import FORMS, collapse
+
+ONE_PROPERTY = sorted(set(FORMS) - {"name"})
+WORD = st.text("abcdeéßñ'-", min_size=1, max_size=8)
+PHONE = st.text("0123456789+ ().-/x", max_size=40)
+ADDRESS = st.from_regex(r"[a-zA-Zéß.]{1,6}@[a-zA-Z]{1,6}\.org", fullmatch=True)
+COUNTRY = FieldSpec("country", ("country",), ("address.country",), transform="country")
+SHORT = FieldSpec("company", ("company",), ("business_name",))
+
+
+def spec_of(transform: str) -> FieldSpec:
+    return FieldSpec("field", ("field",), ("metadata.field",), transform=transform)
+
+
+def read(transform: str, side: Side, raw: str) -> str:
+    form = FORMS[transform]
+    return form.read_hubspot([raw]) if side is HUBSPOT else form.read_stripe(raw)
+
+
+def typed(transform: str) -> st.SearchStrategy[str]:
+    likely = {
+        "phone": PHONE,
+        "country": st.sampled_from([*NAMES, *NAMES.values(), *CODES]),
+        "language": st.from_regex(r"[a-zA-Z]{2}([-_][a-zA-Z]{2})?", fullmatch=True),
+        "email": ADDRESS,
+    }
+    return st.one_of(likely.get(transform, WORD), raw_text())
+
+
+# -- every form
+
+
+@pytest.mark.parametrize("transform", ONE_PROPERTY)
+@pytest.mark.parametrize("side", Side)
+@given(data=st.data())
+@BRIEF
+def test_reading_a_value_twice_is_reading_it_once(transform: str, side: Side, data: st.DataObject) -> None:
+    once = read(transform, side, data.draw(typed(transform)))
+    assert read(transform, side, once) == once
+
+
+@pytest.mark.parametrize("transform", ONE_PROPERTY)
+@given(data=st.data())
+@BRIEF
+def test_a_hubspot_value_agrees_with_what_stripe_is_given_for_it(transform: str, data: st.DataObject) -> None:
+    spec = spec_of(transform)
+    value = read(transform, HUBSPOT, data.draw(typed(transform)))
+    there = spec.convert(STRIPE, value, "")
+    assert there is not None
+    assert spec.agree(value, read(transform, STRIPE, there))
+
+
+@pytest.mark.parametrize("transform", ONE_PROPERTY)
+@given(data=st.data())
+@BRIEF
+def test_a_stripe_value_agrees_with_what_hubspot_is_given_for_it(transform: str, data: st.DataObject) -> None:
+    spec = spec_of(transform)
+    value = read(transform, STRIPE, data.draw(typed(transform)))
+    here = spec.convert(HUBSPOT, value, "")
+    assert here is not None
+    assert spec.agree(read(transform, HUBSPOT, here), value)
+
+
+@pytest.mark.parametrize("transform", ONE_PROPERTY)
+@given(data=st.data())
+@BRIEF
+def test_what_stripe_is_given_reads_back_as_it_was_sent(transform: str, data: st.DataObject) -> None:
+    value = read(transform, HUBSPOT, data.draw(typed(transform)))
+    sent = spec_of(transform).convert(STRIPE, value, "")
+    assert sent is not None
+    assert read(transform, STRIPE, sent) == sent
+
+
+@pytest.mark.parametrize("transform", ONE_PROPERTY)
+@given(data=st.data())
+@BRIEF
+def test_what_hubspot_is_given_reads_back_as_it_was_sent(transform: str, data: st.DataObject) -> None:
+    value = read(transform, STRIPE, data.draw(typed(transform)))
+    sent = spec_of(transform).convert(HUBSPOT, value, "")
+    assert sent is not None
+    assert read(transform, HUBSPOT, sent) == sent
+
+
+@pytest.mark.parametrize("spec", FIELDS.specs, ids=lambda spec: spec.name)
+def test_a_blank_is_a_blank_on_the_other_side(spec: FieldSpec) -> None:
+    assert spec.convert(STRIPE, "", "anything") == ""
+    assert spec.convert(HUBSPOT, "", full_name("Ada", "Byron")) == ""
+
+
+@pytest.mark.parametrize("spec", FIELDS.specs, ids=lambda spec: spec.name)
+def test_only_blanks_read_as_blank(spec: FieldSpec) -> None:
+    assert spec.form.read_hubspot(["  \t"] * len(spec.hubspot)) == ""
+    assert spec.form.read_stripe(" \n ") == ""
+
+
+# -- what Stripe can hold
+
+
+@pytest.mark.parametrize("transform", ONE_PROPERTY)
+@given(data=st.data(), limited=st.sampled_from(["phone", "name", "business_name", "metadata.note", "email"]))
+@BRIEF
+def test_stripe_is_never_given_more_than_it_takes(transform: str, limited: str, data: st.DataObject) -> None:
+    spec = FieldSpec("field", ("field",), (limited,), transform=transform)
+    sent = spec.convert(STRIPE, read(transform, HUBSPOT, data.draw(typed(transform)) * 30), "")
+    assert sent is not None
+    assert len(sent) <= spec.limit
+
+
+@given(company=raw_text(170), tail=raw_text(30))
+@STEADY
+def test_a_text_cut_by_stripe_still_agrees_with_the_whole(company: str, tail: str) -> None:
+    whole = SHORT.form.read(company + " and sons " * 15 + tail)
+    cut = SHORT.convert(STRIPE, whole, "")
+    assert cut is not None
+    assert SHORT.agree(whole, SHORT.form.read_stripe(cut))
+
+
+def test_a_cut_that_ends_in_a_blank_is_sent_as_stripe_will_show_it() -> None:
+    whole = "x" * 149 + " and sons"
+    cut = SHORT.convert(STRIPE, whole, "")
+    assert cut == "x" * 149
+    assert SHORT.agree(whole, "x" * 149)
+
+
+# -- country and language
+
+
+def test_a_country_name_and_its_code_are_one_value() -> None:
+    for code, name in NAMES.items():
+        assert COUNTRY.convert(STRIPE, name, "") == code.upper()
+        assert COUNTRY.convert(HUBSPOT, code.upper(), "") == name
+        assert unicodedata.is_normalized("NFC", name)
+
+
+def test_a_country_that_already_says_the_same_keeps_its_spelling() -> None:
+    assert COUNTRY.convert(HUBSPOT, "DE", "Deutschland") == "Deutschland"
+
+
+def test_an_unknown_country_stays_as_typed() -> None:
+    assert COUNTRY.convert(STRIPE, "Freedonia", "") == "Freedonia"
+    assert COUNTRY.convert(HUBSPOT, "Freedonia", "") == "Freedonia"
+
+
+def test_a_country_code_is_two_small_letters() -> None:
+    assert all(re.fullmatch("[a-z]{2}", code) for code in CODES.values())
+    assert set(CODES.values()) == set(NAMES)
+
+
+def test_a_language_tag_has_the_case_of_its_side() -> None:
+    language = FieldSpec("language", ("hs_language",), ("preferred_locales",), transform="language")
+    assert language.convert(STRIPE, "de-at", "") == "de-AT"
+    assert language.convert(HUBSPOT, "de-AT", "") == "de-at"
+    assert language.agree("de-at", "de_AT")
+
+
+@given(text=st.text(st.sampled_from(" \t\n\x1f\x85\xa0\u2003\u200b\u2028abé"), max_size=12))
+@BRIEF
+def test_every_run_of_blanks_becomes_one_space(text: str) -> None:
+    assert collapse(text) == re.sub(r"\s+", " ", text)
+
+
+# -- the field map
+
+
+@given(values=st.fixed_dictionaries({"city": raw_text(10), "state": raw_text(10)}))
+@BRIEF
+def test_records_compare_equal_exactly_when_every_field_agrees(values: dict[str, str]) -> None:
+    here = {name: FIELDS.by_name[name].form.read(value) for name, value in values.items()}
+    same = {name: value.replace(" ", "  ") for name, value in here.items()}
+    assert FIELDS.comparison(Record(HUBSPOT, "1", here)) == FIELDS.comparison(Record(STRIPE, "2", same))
+    other = {**here, "city": here["city"] + "x"}
+    assert FIELDS.comparison(Record(HUBSPOT, "1", here)) != FIELDS.comparison(Record(STRIPE, "2", other))

@@ -1,0 +1,89 @@
+"""Playing seeds with a defect planted: in forked processes, each of which loads the engine from a folder of its own."""
+
+from __future__ import annotations
+
+import importlib
+import multiprocessing
+import random
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.robustness.mutants.defects import Defect, plant
+
+OURS = ("wanesync", "tests.simulation")
+NEAR, LITTLE = 20_000, 7
+MORE = 20
+"""After the first catch, as many seeds again and so many more are played for further ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one process plays: every ``step``-th of ``seeds``; all stop when ``enough`` are caught."""
+
+    seeds: Sequence[int]
+    place: int = 0
+    step: int = 1
+    enough: int = 1
+
+
+def preload() -> dict[int, frozenset[str]]:
+    """Load everything a simulation needs but the engine and the simulator, for all forks to share.
+
+    What is left of them is what the first seeds would draw.
+    """
+    importlib.import_module("tests.simulation.run")
+    draw = importlib.import_module("tests.simulation.people").draw_features
+    drawn = {seed: draw(random.Random(seed)) for seed in range(NEAR)}
+    for name in [name for name in sys.modules if name.startswith(OURS)]:
+        del sys.modules[name]
+    return drawn
+
+
+def order(seeds: int, hint: frozenset[str], drawn: Mapping[int, frozenset[str]]) -> list[int]:
+    """So many seeds, those in front that draw what the hint names and little else: their traces are short, too."""
+    first = [seed for seed, features in drawn.items() if hint <= features and len(features - hint) <= LITTLE]
+    first = first if hint else []
+    return (first + sorted(set(range(seeds)) - set(first)))[:seeds]
+
+
+def hunt(defect: Defect | None, seeds: Sequence[int], processes: int, enough: int) -> list[int]:
+    """The seeds that fail with the defect planted, in their order, up to about ``enough``. Raises NotApplied."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name).resolve()
+        plant(defect, folder)
+        fork = multiprocessing.get_context("fork")
+        shares = [Share(seeds, place, processes, enough) for place in range(processes)]
+        hunters = [fork.Process(target=_play, args=(folder, share)) for share in shares]
+        for hunter in hunters:
+            hunter.start()
+        for hunter in hunters:
+            hunter.join()
+        if any(hunter.exitcode for hunter in hunters):
+            raise RuntimeError("a hunter failed: its words stand above")
+        return sorted(_read(folder / "caught.txt"), key=list(seeds).index)
+
+
+def _play(folder: Path, share: Share) -> None:
+    """One hunter. Seeds that fail are added to a file, which all hunters look at."""
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
+    package = importlib.import_module("wanesync")
+    if not str(package.__file__).startswith(str(folder)):
+        raise RuntimeError(f"the package is {package.__file__}, not the one with the defect")
+    play = importlib.import_module("tests.simulation.run").play_block
+    file = folder / "caught.txt"
+    for place in range(share.place, len(share.seeds), share.step):
+        caught = _read(file)
+        if len(caught) >= share.enough or (caught and place > 2 * min(map(share.seeds.index, caught)) + MORE):
+            return
+        seed = share.seeds[place]
+        if play(range(seed, seed + 1), None)[0].violations:
+            with file.open("a") as stream:
+                stream.write(f"{seed}\n")
+
+
+def _read(file: Path) -> list[int]:
+    return [int(line) for line in file.read_text().split()] if file.exists() else []

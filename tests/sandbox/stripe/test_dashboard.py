@@ -1,0 +1,79 @@
+"""Edits by a person on the stand-in Stripe."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from tests.sandbox.stripe.test_customers import NOW_MS, WIDE, Caller
+from wanesync.sandbox.stripe.machine import StripeMachine
+
+
+@pytest.fixture
+def stripe() -> Caller:
+    return Caller(StripeMachine(random.Random(11), WIDE))
+
+
+def test_edits_by_a_person_have_no_request(stripe: Caller) -> None:
+    machine = stripe.machine
+    customer = machine.edit("create", None, {"name": "Ada", "address.city": "Bath", "preferred_locales": "de"}, NOW_MS)
+    machine.edit(
+        "update",
+        customer,
+        {"name": "Eve", "metadata.a.b": "1", "shipping.name": "E", "shipping.address.city": "X"},
+        NOW_MS,
+    )
+    shown = stripe.ok("GET", f"/v1/customers/{customer}")
+    machine.edit("update", customer, {"preferred_locales": ""}, NOW_MS)
+    assert stripe.ok("GET", f"/v1/customers/{customer}")["preferred_locales"] == []
+    machine.edit("delete", customer, {}, NOW_MS)
+
+    assert (shown["name"], shown["address"]["city"], shown["preferred_locales"]) == ("Eve", "Bath", ["de"])
+    assert (shown["metadata"], shown["shipping"]["address"]["city"]) == ({"a.b": "1"}, "X")
+    assert {str(event["request"]) for event in stripe.events()} == {"{'id': None, 'idempotency_key': None}"}
+    entries = machine.journal.after(0)
+    assert [(entry.kind, entry.source) for entry in entries] == [
+        ("customer.created", "user"),
+        ("customer.updated", "user"),
+        ("customer.updated", "user"),
+        ("customer.deleted", "user"),
+    ]
+    assert entries[0].changes["address.city"] == "Bath"
+    assert entries[1].changes["name"] == "Eve"
+    stripe.ok("POST", "/v1/customers", {"name": "x"})
+    assert machine.journal.after(4)[0].source == f"api:{'mnop'}"
+
+
+def test_purchase_by_a_guest_and_its_capture(stripe: Caller) -> None:
+    machine = stripe.machine
+    values = {"amount": "2500", "currency": "kwd", "email": "guest@b.co", "capture": "manual", "metadata.order": "9"}
+    charge = machine.edit("purchase", None, values, NOW_MS)
+    held = stripe.ok("GET", f"/v1/charges/{charge}")
+    assert (held["captured"], held["customer"], held["metadata"]) == (False, None, {"order": "9"})
+    assert (held["billing_details"]["email"], held["receipt_email"]) == ("guest@b.co", "guest@b.co")
+
+    assert machine.edit("capture", held["payment_intent"], {}, NOW_MS) == charge
+
+    assert stripe.ok("GET", f"/v1/payment_intents/{held['payment_intent']}")["status"] == "succeeded"
+    kinds = [(entry.kind, entry.changes["amount"]) for entry in machine.journal.after(0)]
+    assert kinds == [("charge.succeeded", "2500"), ("charge.captured", "2500")]
+    with pytest.raises(ValueError, match="already been captured"):
+        machine.edit("capture", charge, {}, NOW_MS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "record_id", "values", "reason"),
+    [
+        ("merge", None, {}, "unknown kind"),
+        ("update", None, {"name": "x"}, "needs the id"),
+        ("update", "cus_never", {"name": "x"}, "No such customer"),
+        ("create", None, {"nme": "x"}, "unknown parameter"),
+        ("purchase", None, {"amount": "1"}, "currency"),
+        ("purchase", "cus_never", {"amount": "1", "currency": "usd"}, "No such customer"),
+        ("capture", "ch_never", {}, "No such charge"),
+    ],
+)
+def test_wrong_edits(stripe: Caller, kind: str, record_id: str | None, values: dict[str, str], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        stripe.machine.edit(kind, record_id, values, NOW_MS)

@@ -1,0 +1,94 @@
+"""Whatever is sent to the stand-in Stripe is answered, and what is answered is JSON."""
+
+from __future__ import annotations
+
+import json
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.sandbox.stripe.test_customers import KEY, NOW_MS, WIDE, Caller
+from wanesync.sandbox.stripe.form import Hash, Kind, Row
+from wanesync.sandbox.stripe.machine import StripeMachine
+from wanesync.sandbox.stripe.operations import OPERATIONS, Operation
+from wanesync.sandbox.wire import Request
+
+VALUES = [
+    "",
+    "x",
+    "0",
+    "1",
+    "101",
+    "-5",
+    "true",
+    "false",
+    "usd",
+    "a@b.co",
+    "card",
+    "pm_card_visa",
+    "tok_visa",
+    "manual",
+]
+SUFFIXES = ["", "", "", "[]", "[0]", "[k]", "[0][name]", "[gte]", "[number]", "[[", "]", "[a][b][c][d][e][f][g][h][i]"]
+
+
+def name_all(name: str, kind: Kind) -> list[str]:
+    """Every parameter name below one parameter."""
+    if isinstance(kind, Hash):
+        return [name, *(inner for key, part in kind.fields.items() for inner in name_all(f"{name}[{key}]", part))]
+    if isinstance(kind, Row):
+        return [name, *name_all(f"{name}[0]", kind.kind)]
+    return [name]
+
+
+def build_world() -> tuple[StripeMachine, list[str]]:
+    """A machine with a little of everything, and the ids in it."""
+    caller = Caller(StripeMachine(random.Random(1), WIDE))
+    customer = caller.ok("POST", "/v1/customers", {"payment_method": "pm_card_visa", "address[city]": "Bath"})["id"]
+    pay = {"amount": "5", "currency": "usd", "payment_method": "pm_card_visa"}
+    intents = [
+        caller.ok("POST", "/v1/payment_intents", {**pay, **more})["id"]
+        for more in ({}, {"confirm": "true"}, {"confirm": "true", "capture_method": "manual", "customer": customer})
+    ]
+    endpoint = caller.ok("POST", "/v1/webhook_endpoints", {"url": "https://a.example/", "enabled_events[]": "*"})["id"]
+    charge = caller.ok("GET", "/v1/charges")["data"][0]["id"]
+    method = caller.ok("GET", "/v1/payment_methods")["data"][0]["id"]
+    return caller.machine, [customer, *intents, endpoint, charge, method, caller.events()[0]["id"], "cus_never", "é/"]
+
+
+@st.composite
+def requests(draw: st.DrawFn, operation: Operation, ids: list[str]) -> Request:
+    path = operation.pattern
+    while "{id}" in path:
+        path = path.replace("{id}", draw(st.sampled_from(ids)), 1)
+    known = [name for key, kind in operation.form.fields.items() for name in name_all(key, kind)]
+    names = st.builds(str.__add__, st.sampled_from([*known, "expand", "nothing"]), st.sampled_from(SUFFIXES))
+    values = st.sampled_from(VALUES + ids) | st.text(max_size=5)
+    pairs = tuple(draw(st.lists(st.tuples(names, values), max_size=6)))
+    required = [(name, draw(values)) for name in operation.form.required if draw(st.integers(0, 9))]
+    return Request(operation.method, path, (*required, *pairs), {"authorization": f"Bearer {KEY}"})
+
+
+@given(st.data())
+def test_every_request_is_answered(data: st.DataObject) -> None:
+    machine, ids = build_world()
+    for _ in range(5):
+        request = data.draw(st.sampled_from(OPERATIONS).flatmap(lambda operation: requests(operation, ids)))
+
+        response = machine.handle(request, NOW_MS)
+
+        assert response.status in (200, 400, 402, 404), response.body
+        assert isinstance(json.loads(response.body), dict)
+        machine.records()
+        machine.take_deliveries(NOW_MS)
+
+
+@given(st.binary(max_size=60), st.text(max_size=20), st.text(max_size=20))
+def test_every_body_path_and_key_is_answered(body: bytes, path: str, authorization: str) -> None:
+    machine = StripeMachine(random.Random(1), WIDE)
+    good = {"authorization": f"Bearer {KEY}"}
+
+    assert machine.handle(Request("POST", "/v1/customers", (), good, body), NOW_MS).status in (200, 400)
+    assert machine.handle(Request("GET", path, (), good), NOW_MS).status == 404
+    assert machine.handle(Request("GET", "/", (), {"authorization": authorization}), NOW_MS).status == 401

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import wanesync.store
+from wanesync.store.queries import Dialect, compile_query, load_migrations, load_queries
+
+FOLDER = Path(wanesync.store.__file__).parent
+
+
+def test_lists_become_one_parameter_in_each_dialect() -> None:
+    text = "SELECT a FROM t -- why\nWHERE id IN (:ids) AND b = :b AND c LIKE '50%';"
+    sqlite = compile_query("q", text, Dialect.SQLITE)
+    postgres = compile_query("q", text, Dialect.POSTGRES)
+    assert sqlite.text == "SELECT a FROM t WHERE id IN (SELECT value FROM json_each(:ids)) AND b = :b AND c LIKE '50%'"
+    assert postgres.text == "SELECT a FROM t WHERE id = ANY(%(ids)s) AND b = %(b)s AND c LIKE '50%%'"
+    assert sqlite.lists == postgres.lists == {"ids"}
+    assert (sqlite.writes, sqlite.returns) == (False, True)
+
+
+def test_only_postgres_locks_rows() -> None:
+    text = "SELECT id FROM t LIMIT :n /* skip locked */"
+    assert "LOCKED" not in compile_query("q", text, Dialect.SQLITE).text
+    assert compile_query("q", text, Dialect.POSTGRES).text.endswith("FOR UPDATE SKIP LOCKED")
+
+
+@pytest.mark.parametrize(("text", "returns"), [("UPDATE t SET a = :a", False), ("DELETE FROM t RETURNING id", True)])
+def test_a_write_is_known_by_its_first_word(text: str, returns: bool) -> None:
+    query = compile_query("q", text, Dialect.SQLITE)
+    assert (query.writes, query.returns) == (True, returns)
+
+
+def test_both_dialects_have_the_same_queries_and_every_one_is_used() -> None:
+    names = load_queries(Dialect.SQLITE).keys()
+    assert names == load_queries(Dialect.POSTGRES).keys()
+    source = "\n".join(path.read_text() for path in FOLDER.glob("*.py"))
+    assert [name for name in names if f'"{name}"' not in source] == []
+
+
+def test_migrations_are_numbered_without_gaps_and_only_adapt_types() -> None:
+    sqlite, postgres = load_migrations(Dialect.SQLITE), load_migrations(Dialect.POSTGRES)
+    assert [migration.number for migration in sqlite] == list(range(1, len(sqlite) + 1))
+    texts = "\n".join(statement for migration in postgres for statement in migration.statements)
+    assert "BLOB" not in texts
+    assert re.sub(r"BYTEA", "BLOB", texts.replace(' COLLATE "C"', "")) == "\n".join(
+        statement for migration in sqlite for statement in migration.statements
+    )

@@ -1,0 +1,390 @@
+"""Several threads and processes on one database at once."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from typing import TypeVar
+
+import psycopg
+import pytest
+
+from tests.store.tables.test_records import a_link, an_event
+from tests.store.tables.test_writes import a_create
+from tests.support.store_fixtures import Clock
+from wanesync.core.errors import StoreDown, WanesyncError
+from wanesync.core.jobs import Job, JobKind, JobRequest, JobState
+from wanesync.core.model import Answer, Side
+from wanesync.store import Collided, IntentTaken, LeaseLost, LinkMoved, Store, Tx, make_key, open_store
+from wanesync.sync.job_results import again
+from wanesync.sync.write_jobs import DAY_MS, WRITES, WRITES_OFF, are_writes_off
+
+H, S = Side.HUBSPOT, Side.STRIPE
+READ = JobKind.READ
+T = TypeVar("T")
+
+
+def together(works: Sequence[Callable[[], T]]) -> list[T]:
+    """Runs all at once, from one starting shot."""
+    start = threading.Barrier(len(works))
+
+    def run(work: Callable[[], T]) -> T:
+        start.wait()
+        return work()
+
+    with ThreadPoolExecutor(len(works)) as pool:
+        return [future.result(60) for future in [pool.submit(run, work) for work in works]]
+
+
+def test_a_job_goes_to_one_claimer(store: Store, other_store: Store) -> None:
+    with store.transaction() as tx:
+        for name in "ab":
+            tx.processes.beat(name, "all", 1)
+        tx.jobs.put_many([JobRequest(H, READ, f"k{number}") for number in range(200)])
+
+    def drain(of: Store, owner: str) -> list[Job]:
+        taken: list[Job] = []
+        while jobs := of.run(lambda tx: tx.jobs.claim(H, [READ], 7, owner)):
+            taken += jobs
+        return taken
+
+    found = together([lambda: drain(store, "a"), lambda: drain(other_store, "b"), lambda: drain(store, "a")])
+    keys = Counter(job.key for jobs in found for job in jobs)
+    assert len(keys) == 200
+    assert set(keys.values()) == {1}
+    with store.reading() as tx:
+        assert all(tx.jobs.mine(jobs) == {job.id for job in jobs} for jobs in found)
+
+
+def test_ten_webhooks_at_once_queue_each_key_once(store: Store, other_store: Store) -> None:
+    def post(of: Store, offset: int) -> int:
+        keys = [f"k{(number * 37 + offset) % 60}" for number in range(60)]
+
+        def receive(tx: Tx) -> int:
+            new = tx.events.put_many([an_event(f"e-{key}") for key in keys])
+            tx.jobs.put_many([JobRequest(H, READ, key) for key in keys])
+            return len(new)
+
+        return of.run(receive)
+
+    new = together([partial(post, of, offset) for offset in range(5) for of in (store, other_store)])
+    assert sum(new) == 60
+    with store.reading() as tx:
+        assert [row["ready"] for row in tx.jobs.depth()] == [60]
+        assert tx.events.counts()["total"] == 60
+
+
+def test_a_join_and_the_end_of_a_job_do_not_lose_work(store: Store, other_store: Store, clock: Clock) -> None:
+    """Whatever happens to the running job, a request that was committed is ready, or still to be claimed."""
+
+    def ask(key: str, tx: Tx) -> None:
+        tx.jobs.put(JobRequest(H, READ, key))
+
+    def put_back(job: Job, tx: Tx) -> None:
+        tx.jobs.again(job, tx.now_ms, "429", count=False)
+
+    for number in range(15):
+        key = f"k{number}"
+        with store.transaction() as tx:
+            tx.processes.beat("w", "all", 1)
+            tx.jobs.put(JobRequest(H, READ, key))
+            (job,) = tx.jobs.claim(H, [READ], 1, "w")
+        together([partial(other_store.run, partial(ask, key)), partial(store.run, partial(put_back, job))])
+        # The two processes measured their clocks at different moments.
+        clock.advance(10_000)
+        with store.transaction() as tx:
+            (next_job,) = tx.jobs.claim(H, [READ], 9, "w")
+            assert next_job.key == key
+            tx.jobs.finish(next_job)
+            old = tx.jobs.get(job.id)
+            assert old
+            assert old.state is JobState.DONE
+
+
+def test_an_outcome_and_a_rescue_exclude_each_other(store: Store, other_store: Store) -> None:
+    for number in range(10):
+        with store.transaction() as tx:
+            tx.jobs.put(JobRequest(H, READ, f"k{number}"))
+            (job,) = tx.jobs.claim(H, [READ], 1, "dead already")
+
+        def finish(job: Job = job) -> str:
+            try:
+                store.run(lambda tx: tx.jobs.finish(job))
+            except LeaseLost:
+                return "lost"
+            return "finished"
+
+        def sweep() -> str:
+            return "rescued" if other_store.run(lambda tx: tx.jobs.sweep()) else "nothing"
+
+        assert sorted(together([finish, sweep])) in (["finished", "nothing"], ["lost", "rescued"])
+        with store.transaction() as tx:
+            for left in tx.jobs.claim(H, [READ], 9, "w"):
+                tx.jobs.finish(left)
+
+
+def test_what_is_checked_as_ours_stays_ours_to_the_commit(store: Store, other_store: Store) -> None:
+    with store.transaction() as tx:
+        tx.processes.beat("w", "all", 1)
+        tx.jobs.put(JobRequest(H, READ, "k"))
+        (job,) = tx.jobs.claim(H, [READ], 1, "w")
+    swept: list[Job] = []
+    with store.transaction() as tx:
+        assert tx.jobs.mine([job]) == {job.id}
+        thread = threading.Thread(target=lambda: swept.extend(other_store.run(lambda tx: tx.jobs.sweep(-1))))
+        thread.start()
+        tx.jobs.finish(job)
+    thread.join(20)
+    assert not thread.is_alive()
+    assert swept == []
+
+
+def test_a_lock_goes_to_one(store: Store, other_store: Store) -> None:
+    with store.transaction() as tx:
+        tx.processes.beat("w", "all", 1)
+
+    def take(of: Store, token: str) -> bool:
+        return of.run(lambda tx: tx.locks.take_all(["contact:2", "contact:1"], token, "w", tx.now_ms + 60_000))
+
+    stores = [store, other_store] * 4
+    taken = together([partial(take, of, f"t{number}") for number, of in enumerate(stores)])
+    assert taken.count(True) == 1
+
+
+def test_an_address_goes_to_one_create(store: Store, other_store: Store) -> None:
+    def create(of: Store, write_id: str, side: Side) -> bool:
+        try:
+            of.run(lambda tx: tx.writes.put(a_create(write_id, "h1", "h2", side=side)))
+        except IntentTaken:
+            return False
+        return True
+
+    both = together([lambda: create(store, "w1", H), lambda: create(other_store, "w2", S)])
+    assert sorted(both) == [False, True]
+    with store.transaction() as tx:
+        winner = "w1" if both[0] else "w2"
+        assert tx.writes.open_for_hmacs(["h1", "h2"]) == {"h1": winner, "h2": winner}
+        assert tx.writes.count_open() == 1
+        tx.writes.answer(winner, Answer.OK)
+    assert create(store, "w3", S)
+
+
+def test_a_link_is_changed_by_one(store: Store, other_store: Store) -> None:
+    with store.transaction() as tx:
+        tx.links.put(a_link("l", "1", "a"))
+
+    def change(of: Store, value: str) -> bool:
+        link = replace(a_link("l", "1", "a", version=2), base={"name": (value, value)})
+        try:
+            of.run(lambda tx: tx.links.put(link))
+        except LinkMoved:
+            return False
+        return True
+
+    assert sorted(together([lambda: change(store, "x"), lambda: change(other_store, "y")])) == [False, True]
+
+
+def test_a_customer_is_linked_once(store: Store, other_store: Store) -> None:
+    def link(of: Store, link_id: str, contact: str) -> bool:
+        try:
+            of.run(lambda tx: tx.links.put(a_link(link_id, contact, "cus_1")))
+        except WanesyncError:
+            return False
+        return True
+
+    assert sorted(together([lambda: link(store, "l1", "1"), lambda: link(other_store, "l2", "2")])) == [False, True]
+    with store.reading() as tx:
+        assert tx.links.count_active() == 1
+
+
+def test_crossing_transactions_run_again(store: Store, other_store: Store) -> None:
+    """Each locks what the other one wants next."""
+    with store.transaction() as tx:
+        tx.settings.put("a", "")
+        tx.settings.put("b", "")
+    # SQLite has one writer at a time, so nothing can cross: the second waits for its turn.
+    barrier = threading.Barrier(1 if store.dialect == "sqlite" else 2)
+    tries: Counter[str] = Counter()
+
+    def write(of: Store, first: str, second: str) -> None:
+        def work(tx: Tx) -> None:
+            tries[first] += 1
+            tx.settings.put(first, first)
+            if tries[first] == 1:
+                barrier.wait(20)
+            tx.settings.put(second, first)
+
+        of.run(work)
+
+    together([lambda: write(store, "a", "b"), lambda: write(other_store, "b", "a")])
+    with store.reading() as tx:
+        assert tx.settings.get("a") == tx.settings.get("b")
+    assert (tries.total() == 2) == (store.dialect == "sqlite"), "one of the two had to run again"
+
+
+def test_a_transaction_that_always_collides_ends(store: Store) -> None:
+    tries = []
+
+    def collide(tx: Tx) -> None:
+        tries.append(tx.now_ms)
+        raise Collided("again")
+
+    with pytest.raises(Collided):
+        store.run(collide)
+    assert len(tries) == 5
+
+
+def test_own_commits_wake_at_once(store: Store) -> None:
+    # Whatever the making of the database still has to say is heard first.
+    while store.wait_for_work(200):
+        pass
+    woken = threading.Event()
+    waiting = threading.Event()
+
+    def wait() -> None:
+        while store.wait_for_work(0):
+            pass
+        waiting.set()
+        if store.wait_for_work(20_000):
+            woken.set()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    assert waiting.wait(20)
+    with store.transaction() as tx:
+        tx.jobs.put(JobRequest(H, READ, "k"))
+    assert woken.wait(10)
+    thread.join(10)
+    assert store.wait_for_work(20_000), "this thread has not heard of it yet"
+
+
+def test_commits_of_another_process_wake(store: Store, other_store: Store) -> None:
+    # The first call begins to listen.
+    while store.wait_for_work(300):
+        pass
+    with other_store.transaction() as tx:
+        tx.jobs.put(JobRequest(H, READ, "k"))
+    began = time.monotonic()
+    assert store.wait_for_work(20_000)
+    assert time.monotonic() - began < 10
+
+
+LIMIT = 40.0
+SECONDS = 2.5
+
+
+def spend(url: str, key: str, ready: object, results: object) -> None:
+    """A process that takes every slot it can get for a while, and says when they were due."""
+    store = open_store(url, [key])
+    due_ms: list[int] = []
+    ready.wait(30)  # type: ignore[attr-defined] # multiprocessing's own classes are functions to mypy
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        slots = store.reserve("hubspot", 3)
+        due_ms += slots
+        ahead_ms = (slots[-1] if slots else store.now_ms() + 20) - store.now_ms()
+        # The slot is waited for, as a worker does.
+        threading.Event().wait(max(0, ahead_ms - 100) / 1000)
+    store.close()
+    results.put(due_ms)  # type: ignore[attr-defined] # multiprocessing's own classes are functions to mypy
+
+
+def test_two_processes_never_pass_the_limit_in_any_second(database_url: str) -> None:
+    key = make_key()
+    store = open_store(database_url, [key], migrate=True)
+    with store.transaction() as tx:
+        tx.rates.set_limit("hubspot", LIMIT)
+    context = multiprocessing.get_context("spawn")
+    ready, results = context.Barrier(2), context.Queue()
+    processes = [context.Process(target=spend, args=(database_url, key, ready, results)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    found = [results.get(timeout=30) for _ in processes]
+    for process in processes:
+        process.join(20)
+    store.close()
+    due = sorted(found[0] + found[1])
+    worst = max(sum(1 for at in due if start <= at < start + 1_000) for start in due)
+    assert worst <= LIMIT
+    assert worst >= 0.9 * LIMIT, "the budget is used"
+    assert min(len(slots) for slots in found) > 5, "both got their share"
+    assert len(set(due)) == len(due)
+
+
+def test_nobody_waits_for_a_lock_that_is_just_being_taken_or_dropped(postgres_url: str) -> None:
+    # On SQLite one transaction writes at a time: there is nothing to wait for.
+    keys = [make_key("k001")]
+    with (
+        closing(open_store(postgres_url, keys, migrate=True)) as here,
+        closing(open_store(postgres_url, keys)) as there,
+    ):
+
+        def is_free() -> bool:
+            with there.transaction() as tx:
+                return tx.locks.take("contact:1", "two", "b", tx.now_ms + 60_000)
+
+        here.run(lambda tx: tx.processes.beat("a", "all", 1))
+        with here.transaction() as tx:
+            tx.locks.take("contact:1", "one", "a", tx.now_ms + 60_000)
+            assert not is_free()
+        with here.transaction() as tx:
+            tx.locks.drop("one")
+            assert not is_free()
+        assert is_free()
+
+
+def test_a_transaction_that_stood_still_for_too_long_is_rolled_back_and_runs_again(postgres_url: str) -> None:
+    with (
+        closing(open_store(postgres_url, [make_key("k001")], migrate=True)) as store,
+        psycopg.connect(postgres_url, autocommit=True) as watcher,
+    ):
+        tries: list[Tx] = []
+
+        def stand_still(tx: Tx) -> None:
+            tx.settings.put("mark", str(len(tries)))
+            tries.append(tx)
+            if len(tries) == 1:
+                tx.settings._session.command("SET LOCAL idle_in_transaction_session_timeout = 1")
+                here = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                idle = f"{here} AND state = 'idle in transaction'"
+                while watcher.execute(idle).fetchone() != (0,):
+                    pass
+
+        try:
+            store.run(stand_still)
+        except StoreDown:
+            # The server's farewell may be lost with the connection: then it is a database that was away.
+            store.run(stand_still)
+        with store.reading() as tx:
+            assert (len(tries), tx.settings.get("mark")) == (2, "1")
+
+
+def test_who_turns_writes_on_wakes_those_too_who_just_saw_them_off(store: Store, other_store: Store) -> None:
+    """Otherwise their jobs would sleep for a day, and nobody would know."""
+    with store.transaction() as tx:
+        tx.settings.put(WRITES, "off")
+        tx.jobs.put(JobRequest(S, JobKind.WRITE, "contact:1"))
+        tx.processes.beat("a", "all", 1)
+
+    def turn_on(tx: Tx) -> int:
+        tx.settings.put(WRITES, "on")
+        return tx.jobs.hurry(WRITES_OFF)
+
+    with ThreadPoolExecutor(1) as pool:
+        with store.transaction() as tx:
+            (job,) = tx.jobs.claim(S, None, 1, "a")
+            assert are_writes_off(tx)
+            woken = pool.submit(other_store.run, turn_on)
+            with pytest.raises(TimeoutError):
+                woken.result(0.2)
+            again(tx, job, DAY_MS, WRITES_OFF, fixed=True)
+        assert woken.result(10) == 1
+    with store.transaction() as tx:
+        assert not are_writes_off(tx)

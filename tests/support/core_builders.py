@@ -1,0 +1,119 @@
+"""Small people, records and scenes for the tests of the core."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from wanesync.core.fields import DEFAULT_FIELDS, FieldMap, FieldSpec
+from wanesync.core.matching import Scene
+from wanesync.core.merge import Differ, Merged, Pair, merge
+from wanesync.core.model import Halves, Link, Record, Seen, Side, normalise_email
+from wanesync.core.normalize import NAME_PARTS
+from wanesync.core.plan import Action, Plan, Rules
+from wanesync.core.planner import plan
+
+HUBSPOT, STRIPE = Side.HUBSPOT, Side.STRIPE
+FIELDS = FieldMap(DEFAULT_FIELDS)
+RULES = Rules(FIELDS)
+
+# The same examples on every run: the suite is a measure, not a lottery.
+STEADY = settings(derandomize=True, max_examples=200, deadline=None, database=None)
+BRIEF = settings(STEADY, max_examples=100)
+
+
+def full_name(first: str, last: str) -> str:
+    """A name as HubSpot's two properties hold it."""
+    return f"{first}{NAME_PARTS}{last}"
+
+
+def one_field(**options: object) -> FieldMap:
+    """A field map of the single field ``city``."""
+    return FieldMap((replace(FieldSpec("city", ("city",), ("address.city",)), **options),))  # type: ignore[arg-type] # a test names the fields it changes
+
+
+def contact(record_id: str = "1", other_id: str = "", **values: str) -> Record:
+    """A contact; its address is the value of ``email``."""
+    return _record(HUBSPOT, record_id, other_id, values)
+
+
+def customer(record_id: str = "cus_1", other_id: str = "", **values: str) -> Record:
+    """A customer; its address is the value of ``email``."""
+    return _record(STRIPE, record_id, other_id, values)
+
+
+def _record(side: Side, record_id: str, other_id: str, values: Mapping[str, str]) -> Record:
+    address = normalise_email(values.get("email", ""))
+    return Record(side, record_id, values, frozenset({address} - {""}), other_id)
+
+
+def seen(record: Record, **facts: object) -> Seen:
+    """Our copy of a record; an address stands for its own hash."""
+    return replace(Seen(record, 0, 0, 1, hmacs=record.emails), **facts)  # type: ignore[arg-type] # a test names the fields it changes
+
+
+def link(
+    contact_id: str = "1", customer_id: str = "cus_1", base: Mapping[str, Halves] | None = None, **facts: object
+) -> Link:
+    """An active primary link."""
+    made = Link(f"link-{contact_id}-{customer_id}", contact_id, customer_id, True, base or {}, 1)
+    return replace(made, **facts)  # type: ignore[arg-type] # a test names the fields it changes
+
+
+def meet(here: str, there: str, base: Halves | None, fields: FieldMap | None = None, differ: Differ = "keep") -> Merged:
+    """Merge a contact's city with a customer's."""
+    known = {} if base is None else {"city": base}
+    return merge(Pair(contact(city=here), customer(city=there), known), fields or one_field(), differ)
+
+
+def written(merged: Merged, side: Side) -> dict[str, str]:
+    """Field -> the value a merge would write to a side."""
+    return {name: change.after for name, change in merged.writes[side].items()}
+
+
+def carry_out(pair: Pair, merged: Merged) -> Pair:
+    """What the pair and its base are once every planned write is answered and remembered."""
+    base = {**pair.base, **merged.base}
+    values = {HUBSPOT: dict(pair.contact.values), STRIPE: dict(pair.customer.values)}
+    for side in Side:
+        for name, change in merged.writes[side].items():
+            values[side][name] = change.after
+            base[name] = (change.after, change.source) if side is HUBSPOT else (change.source, change.after)
+    return replace(
+        pair,
+        contact=replace(pair.contact, values=values[HUBSPOT]),
+        customer=replace(pair.customer, values=values[STRIPE]),
+        base=base,
+        late=(),
+    )
+
+
+def only_action(plan: Plan) -> Action:
+    """The one action of a plan."""
+    (action,) = plan.actions.values()
+    return action
+
+
+def raw_text(max_size: int = 40) -> st.SearchStrategy[str]:
+    """What people and programs put into a field: blanks, marks, many scripts."""
+    return st.text(st.characters(exclude_categories=["Cs"]), max_size=max_size)
+
+
+def written_by(action: Action, *, blanks: bool = True) -> dict[str, str]:
+    """Field -> the value an action would write."""
+    return {name: change.after for name, change in action.changes.items() if change.after or blanks}
+
+
+def scene(key: str, *records: Record | Seen, links: Iterable[Link] = (), **facts: object) -> Scene:
+    """A scene of copies; a bare record is one we have just seen."""
+    copies = [r if isinstance(r, Seen) else seen(r) for r in records]
+    made = Scene(key, {(s.side, s.id): s for s in copies}, list(links))
+    return replace(made, **facts)  # type: ignore[arg-type] # a test names the fields it changes
+
+
+def run(at: Scene, rules: Rules = RULES) -> Plan:
+    """The plan of a scene."""
+    return plan(at, rules, "new")

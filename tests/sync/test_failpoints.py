@@ -1,0 +1,148 @@
+"""Failpoints: the list is complete, a wrong name is refused, and a process dies or stops exactly where it was told."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeGuard
+
+import pytest
+
+from wanesync.core.errors import ConfigError
+from wanesync.store.database import open_store
+from wanesync.sync.failpoints import COMMITS, FAILPOINTS, OPERATIONS, commit, pass_by, read_failpoint
+
+ROOT = Path(__file__).parents[2]
+SIDES = ("hubspot", "stripe")
+
+
+def sources() -> Iterator[tuple[Path, ast.Module]]:
+    for path in sorted((ROOT / "wanesync").rglob("*.py")):
+        yield path, ast.parse(path.read_text())
+
+
+def is_call(node: ast.AST) -> TypeGuard[ast.Call]:
+    return isinstance(node, ast.Call)
+
+
+def test_the_list_names_every_operation_of_the_engine() -> None:
+    named = {
+        node.value
+        for path, tree in sources()
+        if path.parent.name == "engine" and any(ast.unparse(n.func) == "Call" for n in ast.walk(tree) if is_call(n))
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if re.fullmatch(r"(contacts|customers|events|notes)\.[a-z_]*[a-z]", node.value)
+    }
+    assert named == set(OPERATIONS)
+
+
+def test_the_list_names_every_place_of_a_commit() -> None:
+    places = {place for _, tree in sources() for place in _places(tree)}
+    assert places == set(COMMITS)
+
+
+def _places(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        given = next((a for a in node.args if isinstance(a, ast.Constant | ast.JoinedStr)), None)
+        if called == "commit" and isinstance(given, ast.Constant):
+            yield str(given.value)
+        elif called == "commit" and isinstance(given, ast.JoinedStr):
+            ending = given.values[-1]
+            assert isinstance(ending, ast.Constant)
+            assert isinstance(ending.value, str)
+            yield from (f"{side}{ending.value}" for side in SIDES)
+
+
+def test_the_engine_writes_through_no_commit_without_a_failpoint() -> None:
+    """The rest of the engine's rooms work inside somebody else's transaction."""
+    bare = {
+        path.stem
+        for path, tree in sources()
+        if path.parent.name == "engine"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("store.run")
+    }
+    # Cursors are only ever taken once; slots and counts of limits are no state anybody misses; pages of
+    # pruning and of released holds are each whole, and begun again where they stopped; the run lock ends by itself;
+    # the last is `commit` itself.
+    assert bare <= {"catch_up", "pace", "limits", "upkeep", "brake", "runlock", "failpoints"}
+
+
+@pytest.mark.parametrize("text", ["committed", "intake", "intake.before:0", "intake.before:x", "intake.before:1:sleep"])
+def test_what_does_not_exist_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="WANESYNC_FAILPOINT"):
+        read_failpoint({"WANESYNC_FAILPOINT": text})
+
+
+def test_nothing_asked_for_is_nothing_done() -> None:
+    assert read_failpoint({}) is pass_by
+    for name in FAILPOINTS:
+        pass_by(name)
+
+
+PROGRAM = """
+from wanesync.engine.failpoints import read_failpoint
+import os
+failpoint = read_failpoint(os.environ)
+for _ in range(3):
+    failpoint("intake.after")
+    print("passed", flush=True)
+    failpoint("intake.before")
+"""
+
+
+@pytest.mark.parametrize(("text", "passed"), [("intake.after:2", 1), ("intake.before:3", 3), ("intake.before", 1)])
+def test_it_dies_at_the_nth_pass(text: str, passed: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], env=os.environ | {"WANESYNC_FAILPOINT": text}, capture_output=True, check=False
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert done.stdout.count(b"passed") == passed
+
+
+def test_it_stops_and_goes_on_when_continued() -> None:
+    env = os.environ | {"WANESYNC_FAILPOINT": "intake.before:2:stop"}
+    with subprocess.Popen([sys.executable, "-c", PROGRAM], env=env, stdout=subprocess.PIPE) as process:
+        _, status = os.waitpid(process.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status)
+        process.send_signal(signal.SIGCONT)
+        output, _ = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert output.count(b"passed") == 3
+
+
+def test_before_is_inside_the_transaction_and_after_is_behind_it() -> None:
+    store = open_store("sqlite::memory:", migrate=True)
+    seen = []
+
+    def look(name: str) -> None:
+        with store.reading() as tx:
+            seen.append((name, tx.settings.get("mark")))
+
+    def keep(name: str) -> None:
+        if name == "intake.after":
+            look(name)
+        else:
+            raise RuntimeError(name)
+
+    with pytest.raises(RuntimeError, match=r"intake\.before"):
+        commit(store, keep, "intake", lambda tx: tx.settings.put("mark", "1"))
+    look("rolled back")
+    commit(
+        store,
+        lambda name: look(name) if name.endswith("after") else None,
+        "intake",
+        lambda tx: tx.settings.put("mark", "2"),
+    )
+    assert seen == [("rolled back", None), ("intake.after", "2")]
+    store.close()

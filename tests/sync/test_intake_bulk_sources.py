@@ -1,0 +1,44 @@
+"""A crowd's changes give way to those that people make one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from wanesync.core.brake import Crowds
+from wanesync.core.jobs import JobKind, Priority
+from wanesync.core.model import EventRow, Side
+from wanesync.store import Store, open_store
+from wanesync.sync.intake import store_events
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    opened = open_store("sqlite::memory:", migrate=True)
+    yield opened
+    opened.close()
+
+
+def event(record_id: str, source: str) -> EventRow:
+    return EventRow(f"{record_id} {source}", Side.HUBSPOT, "updated", record_id, 1, {"city": "Ulm"}, source=source)
+
+
+def test_reads_of_a_crowd_come_after_those_of_a_person(store: Store) -> None:
+    crowds = Crowds(records=3)
+    crowd = [event(str(n), "user:IMPORT/7") for n in range(10)]
+    with store.transaction() as tx:
+        store_events(tx, crowd, crowds)
+        store_events(tx, [event("77", "user:CRM_UI/userId:1"), event("5", "user:CRM_UI/userId:1")], crowds)
+        assert tx.jobs.peek(Side.HUBSPOT) == (JobKind.READ, Priority.LIVE, 0)
+        jobs = tx.jobs.claim(Side.HUBSPOT, [JobKind.READ], 100, "me")
+    by_key = {job.key: job.priority for job in jobs}
+    assert {key for key, priority in by_key.items() if priority == Priority.LIVE} == {"77", "5"}
+    assert {priority for key, priority in by_key.items() if key not in ("77", "5")} == {Priority.CROWD}
+
+
+def test_without_a_crowd_everything_is_live(store: Store) -> None:
+    with store.transaction() as tx:
+        store_events(tx, [event(str(n), "user:IMPORT/7") for n in range(10)], Crowds(records=10))
+        jobs = tx.jobs.claim(Side.HUBSPOT, [JobKind.READ], 100, "me")
+    assert {job.priority for job in jobs} == {Priority.LIVE}

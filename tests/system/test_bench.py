@@ -1,0 +1,136 @@
+"""The benches, small: every promised key is there and the figures make sense. Nothing is said about speed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from wanesync.bench.arrivals import Load
+from wanesync.bench.burst import bound_latency_s, bound_s
+from wanesync.bench.figures import percentile
+from wanesync.bench.stage import Limits, open_stage
+from wanesync.config.model import load
+from wanesync.core.errors import ConfigError
+from wanesync.wiring import PORTAL, open_state
+
+ROOT = Path(__file__).parent.parent.parent
+BURST_KEYS = (
+    "drained_s bound_s p50_s p95_s p99_s max_s share_within_30_s windows_over_limit rate_limited utilisation "
+    "purchases_p99_s customers_p99_s webhook_p99_s worker_cpu_ms_per_contact"
+).split()
+
+
+def run_bench(folder: Path, *arguments: str) -> dict[str, object]:
+    """The figures of one bench, as its JSON file has them."""
+    file = folder / "figures.json"
+    command = [sys.executable, "-m", "wanesync.cli.main", "bench", *arguments, "--json", str(file)]
+    done = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr + done.stdout
+    figures: dict[str, object] = json.loads(file.read_text())
+    return figures
+
+
+def number(figures: dict[str, object], name: str) -> float:
+    """A figure that must be a number."""
+    value = figures[name]
+    assert isinstance(value, int | float), (name, value)
+    return value
+
+
+def test_hooks_measures_each_post_alone_and_ten_at_once(tmp_path: Path, database_url: str) -> None:
+    arguments = ["--database", database_url] if database_url.startswith("postgresql:") else []
+    figures = run_bench(tmp_path, "hooks", "--posts", "3", *arguments)
+    assert 0 < number(figures, "median_ms") <= number(figures, "p99_ms")
+    rounds = figures["parallel_max_ms"]
+    assert isinstance(rounds, list)
+    assert len(rounds) == 8
+    assert min(rounds) > 0
+    assert figures["posts"] == 3
+
+
+def test_steady_loses_no_edit(tmp_path: Path) -> None:
+    figures = run_bench(tmp_path, "steady", "--seconds", "2", "--per-side", "3", "--latency-ms", "5-10")
+    assert figures["edits"] == 12
+    assert figures["lost"] == 0
+    assert 0 < number(figures, "p50_s") <= number(figures, "p99_s") <= number(figures, "max_s")
+
+
+def test_a_small_burst_has_every_promised_key_and_arrives_whole(tmp_path: Path) -> None:
+    load = ["--contacts", "40", "--seconds", "2", "--purchases", "6", "--customers", "4"]
+    figures = run_bench(tmp_path, "burst", *load, "--latency-ms", "5-10")
+    assert set(BURST_KEYS) <= set(figures)
+    assert figures["left"] == 0
+    assert figures["extra_records"] == 0
+    assert figures["windows_over_limit"] == 0
+    assert figures["rate_limited"] == 0
+    assert figures["bound_s"] == 2
+    assert number(figures, "drained_s") > 1.9
+    assert number(figures, "share_within_30_s") == 1
+    assert number(figures, "worker_cpu_ms_per_contact") > 0
+    circles = ET.parse(tmp_path / "figures.svg").iter("{http://www.w3.org/2000/svg}circle")
+    # One dot each, and one in the legend for each of five names.
+    assert sum(1 for _ in circles) == 40 + 6 + 4 + 5
+
+
+def test_a_small_import_is_stopped_by_the_brake(tmp_path: Path) -> None:
+    load = ["--contacts", "40", "--people", "8", "--creations", "10", "--seconds", "1"]
+    figures = run_bench(tmp_path, "brake", *load, "--latency-ms", "5-10")
+    assert figures["overwritten"] == 8
+    assert figures["held"] == 32
+    assert figures["holds"] == 1
+    assert number(figures, "person_edits") > 0
+    for name in ("person_lost", "creations_missing", "creations_held", "changed_by_discard", "held_after_discard"):
+        assert figures[name] == 0, name
+    assert number(figures, "alarm_after_first_edit_s") > 0
+
+
+def test_claims_are_measured_beside_few_and_many_finished_jobs_on_both_databases(tmp_path: Path) -> None:
+    figures = run_bench(tmp_path, "claim", "--done", "3000", "--rounds", "40")
+    assert set(figures) == {"sqlite", "postgres"}
+    for measured in figures.values():
+        assert isinstance(measured, dict)
+        assert number(measured, "claim_ratio") > 0
+        for name in ("1,000 done", "3,000 done"):
+            steps = measured[name]
+            assert 0 < number(steps, "claim_p50_ms") <= number(steps, "claim_p95_ms")
+            assert {"finish_p50_ms", "queue_p50_ms", "claim_spread_ms"} <= set(steps)
+
+
+def test_status_is_measured_beside_all_that_has_piled_up(tmp_path: Path) -> None:
+    figures = run_bench(tmp_path, "status", "--links", "2000", "--done", "2000", "--dead", "500")
+    assert set(figures) == {"sqlite", "postgres"}
+    for measured in figures.values():
+        assert isinstance(measured, dict)
+        assert measured["rows"] == {"done": 2000, "dead": 500, "ready": 2000, "links": 2000, "records": 4000}
+        assert {"status_p50_ms", "alarms_p50_ms", "metrics_p50_ms"} <= set(measured)
+
+
+def test_the_bound_is_the_briefs() -> None:
+    load = Load(contacts=10_000, seconds=60)
+    assert bound_s(load, Limits(stripe=100)) == 100
+    assert bound_latency_s(load, Limits(stripe=100), 60) == pytest.approx(40)
+    assert bound_latency_s(load, Limits(stripe=100), 45) == pytest.approx(30)
+    assert bound_s(load, Limits(stripe=200)) == 60
+    assert bound_latency_s(load, Limits(stripe=200), 60) == 0
+
+
+def test_a_percentile_is_a_value_that_was_measured() -> None:
+    assert percentile([3, 1, 2], 0.5) == 2
+    assert percentile(list(range(1, 101)), 0.99) == 99
+    assert percentile([7], 0.99) == 7
+    assert percentile([], 0.99) == float("inf")
+
+
+def test_a_database_that_is_in_use_is_refused(tmp_path: Path) -> None:
+    url = f"sqlite:{tmp_path / 'used.db'}"
+    with open_stage(url) as stage:
+        store = open_state(load(None, stage.env))
+        store.run(lambda tx: tx.settings.put(PORTAL, "1"))
+        store.close()
+    with pytest.raises(ConfigError, match="empty database"), open_stage(url):
+        pass

@@ -1,0 +1,131 @@
+"""Limits changed while two workers run, as the stand-in counts them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.stage import Stage
+from wanesync.core.model import Side
+from wanesync.ratelimit.budget import set_limit
+
+PEOPLE, MORE = 300, 120
+ACTS_S = 2.0
+BUSY = 1.1
+"""Requests that left in time may be held up on a machine that is busy with other tests, and arrive closer together."""
+CREATE = "stripe:customers.create"
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """Two workers, and hundreds of customers to be created at 10 a second."""
+    folder = tmp_path_factory.mktemp("limits")
+    with Stage(f"sqlite:{folder / 'wanesync.db'}", Path(folder)) as made:
+        made.ask("limits", "set", "stripe", "10/s")
+        workers = [made.start("worker") for _ in range(2)]
+        enter(made, 0, PEOPLE)
+        for worker in workers:
+            worker.first_line()
+        made.reconcile()
+        yield made
+
+
+def enter(stage: Stage, first: int, end: int) -> None:
+    for number in range(first, end):
+        stage.edit(Side.HUBSPOT, "create", email=f"p{number}@example.com")
+
+
+def count(stage: Stage, name: str = "requests") -> int:
+    value = stage.sandbox.machines[Side.STRIPE].stats(0)[name]
+    assert isinstance(value, int)
+    return value
+
+
+def count_over(stage: Stage, span_s: float) -> int:
+    """Requests that reach Stripe in the next seconds."""
+    first, end = count(stage), time.monotonic() + span_s
+    stage.until(lambda: time.monotonic() >= end, "time passes")
+    return count(stage) - first
+
+
+def change_limit(stage: Stage, per_s: float) -> None:
+    """What the command does, without the time its process takes to begin; and as much time as it may take to act."""
+    stage.store.run(lambda tx: set_limit(tx, Side.STRIPE, per_s))
+    count_over(stage, ACTS_S)
+
+
+def shown(stage: Stage, scope: str) -> dict[str, object]:
+    rows = stage.ask("limits")["limits"]
+    assert isinstance(rows, list)
+    return next((row for row in rows if row["scope"] == scope), {})
+
+
+def test_a_change_acts_within_two_seconds_in_every_process(stage: Stage) -> None:
+    stage.until(lambda: count(stage, "customers") >= 20, "customers are created")
+    assert count(stage, "largest_window_1s") <= 10 * BUSY
+    with stage.store.reading() as tx:
+        assert len(tx.processes.alive()) == 2
+
+    change_limit(stage, 40)
+    assert count_over(stage, 3) > 40, "more than 10/s lets through"
+    assert count(stage, "largest_window_1s") <= 40 * BUSY
+    change_limit(stage, 5)
+    assert 0 < count_over(stage, 3) <= 15 * BUSY
+    assert count(stage, "rate_limited") == 0
+
+    state = shown(stage, "stripe")
+    assert (state["configured"], state["filed"]) == (5, 100)
+    with stage.store.reading() as tx:
+        kept = [row.data["to"] for row in tx.journal.latest(10_000) if row.kind == "limit set"]
+    assert kept == [5, 40, 10]
+
+
+def test_an_operation_that_is_refused_gets_a_limit_of_its_own(stage: Stage) -> None:
+    change_limit(stage, 90)
+    stage.until(lambda: count(stage, "customers") == PEOPLE, "every customer is created")
+    stage.sandbox.stripe.set_limits(1000, 30, 20)
+    enter(stage, PEOPLE, PEOPLE + MORE)
+    stage.reconcile()
+    stage.until(lambda: count(stage, "customers") == PEOPLE + MORE, "the others, too")
+    refusals = count(stage, "rate_limited")
+    if refusals:
+        effective = shown(stage, CREATE)["effective"]
+        assert isinstance(effective, float)
+        assert 0 < effective <= 25
+    assert refusals <= 90, "those of a second or so"
+    stage.rest()
+    alarms = stage.ask("status")["alarms"]
+    assert isinstance(alarms, list)
+    assert [alarm.partition(",")[0] for alarm in alarms] == ["no web process runs"], "the limits alarm nobody"
+    assert len(stage.writes(Side.STRIPE, "customer.created")) == PEOPLE + MORE
+
+
+def test_a_setting_survives_a_restart_until_the_file_changes(stage: Stage) -> None:
+    change_limit(stage, 90)
+    stage.ask("limits", "set", "hubspot:daily", "30%")
+    stage.ask("catch-up")
+    assert shown(stage, "hubspot:daily")["configured"] == 0.3
+    assert shown(stage, "stripe")["configured"] == 90
+    done = stage.run("catch-up", WANESYNC_HUBSPOT__DAILY_SHARE="0.4")
+    assert done.returncode == 0, done.stderr
+    assert shown(stage, "hubspot:daily")["configured"] == 0.4
+    assert shown(stage, "stripe")["configured"] == 90
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("stripe", "fast"), "such as 12/s"),
+        (("stripe:nothing", "5/s"), "one of hubspot, "),
+        (("stripe", "200/s"), "--force"),
+        (("hubspot:daily", "7"), "0.5 or 50%"),
+    ],
+)
+def test_a_wrong_value_says_what_is_allowed(stage: Stage, arguments: tuple[str, str], said: str) -> None:
+    done = stage.run("limits", "set", *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr

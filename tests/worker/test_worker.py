@@ -1,0 +1,216 @@
+"""What a worker does with a call that must not leave, or that nobody can give a slot to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from queue import Empty
+
+import pytest
+
+from tests.simulation.parts import LocalClock
+from tests.simulation.play import Play
+from tests.simulation.test_regressions import stage
+from wanesync.core.errors import CallError, Failure, StoreDown
+from wanesync.core.jobs import Job, JobKind, JobRequest, JobState, Priority
+from wanesync.core.model import Side
+from wanesync.ratelimit.pacer import LATE_MS, Pacer
+from wanesync.store.tables.processes import LEASE_MS
+from wanesync.store.tables.rates import AHEAD_MS
+from wanesync.sync.runtime import Call
+from wanesync.worker.commit_answers import settle_all
+from wanesync.worker.lane import LOW_TURN, choose_least
+from wanesync.worker.lease import Lease
+from wanesync.worker.worker import BEAT_MS, SWEEP_MS, Worker
+
+STRIPE = Side.STRIPE
+
+
+@dataclass
+class Sleeper(LocalClock):
+    """A clock whose sleeps take no time but what they were asked for, the first one ``frozen_ms`` more."""
+
+    frozen_ms: int = 0
+
+    def sleep_until(self, at_ms: float) -> None:
+        frozen_ms, self.frozen_ms = self.frozen_ms, 0
+        self.true.now += max(0, int(at_ms) - self.now_ms()) + frozen_ms
+
+
+@dataclass
+class Bench:
+    """A worker of which one call is in hand, with a real pacer."""
+
+    play: Play
+    clock: Sleeper
+    worker: Worker
+    sent: list[int] = field(default_factory=list)
+
+    @property
+    def pacer(self) -> Pacer:
+        return self.worker.pacers[STRIPE]
+
+    def make_call(self, send: Callable[[], object]) -> Call:
+        store, engine = self.play.world.store, self.worker.engine
+        with store.transaction() as tx:
+            tx.jobs.put(JobRequest(STRIPE, JobKind.WRITE, "contact:1"))
+            jobs = tx.jobs.claim(STRIPE, [JobKind.WRITE], 1, engine.name)
+        call = Call(STRIPE, "customers.create", jobs, send, lambda _tx, _answer: [])
+        self.worker.custody.enter(STRIPE)
+        self.worker.custody.leave(STRIPE, [call])
+        return call
+
+    def send(self, call: Call, slot_ms: int) -> None:
+        self.worker.in_flight[STRIPE] = 1
+        self.worker._send(call, slot_ms)
+        assert self.worker.in_flight[STRIPE] == 0
+
+    def leave(self) -> object:
+        self.pacer.pass_gate()
+        self.sent.append(self.clock.now_ms())
+        return None
+
+    def get_outcome(self) -> object:
+        try:
+            return self.worker.committer.outcomes.get_nowait()[1]
+        except Empty:
+            return "none"
+
+    def get_job(self, call: Call) -> Job:
+        with self.play.world.store.reading() as tx:
+            job = tx.jobs.get(call.jobs[0].id)
+        assert job
+        return job
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    with stage() as play:
+        (process,) = play.world.processes
+        clock, worker = Sleeper(play.world.clock), process.worker
+        worker.clock = worker.lease.clock = clock
+        worker.pacers = {side: Pacer(play.world.store, clock, side) for side in Side}
+        worker.lease.ends_ms = clock.now_ms() + LEASE_MS
+        yield Bench(play, clock, worker)
+
+
+def test_who_stood_still_past_the_lease_while_waiting_for_its_slot_sends_nothing(bench: Bench) -> None:
+    call = bench.make_call(bench.leave)
+    bench.clock.frozen_ms = LEASE_MS
+    bench.send(call, bench.clock.now_ms() + 100)
+    assert (bench.sent, bench.get_outcome()) == ([], "none")
+    job = bench.get_job(call)
+    assert (job.state, job.attempts) == (JobState.RUNNING, 0), "it is left to whoever takes it"
+    assert bench.worker.lease.claim_lost
+    with bench.worker.custody.standstill() as known:
+        assert known == set()
+
+
+def test_with_its_lease_a_call_leaves_when_its_slot_is_due(bench: Bench) -> None:
+    slot_ms = bench.clock.now_ms() + 100
+    bench.send(bench.make_call(bench.leave), slot_ms)
+    assert (bench.sent, bench.get_outcome()) == ([slot_ms], None)
+
+
+def is_away(*_: object) -> None:
+    raise StoreDown("away")
+
+
+def test_a_call_nobody_can_give_a_slot_to_is_not_sent_and_waits_for_another(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def send() -> object:
+        bench.clock.offset_ms += LATE_MS + 1
+        return bench.leave()
+
+    call = bench.make_call(send)
+    monkeypatch.setattr(bench.pacer.store, "assign", is_away)
+    bench.send(call, bench.clock.now_ms())
+    assert (bench.sent, bench.get_outcome()) == ([], "none")
+    assert list(bench.worker.lanes[STRIPE].waiting) == [call]
+    assert bench.get_job(call).attempts == 0
+
+
+def test_once_a_first_request_left_the_outcome_is_unknown(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def send() -> object:
+        bench.leave()
+        return bench.leave()
+
+    monkeypatch.setattr(bench.pacer.store, "assign", is_away)
+    bench.send(bench.make_call(send), bench.clock.now_ms())
+    outcome = bench.get_outcome()
+    assert len(bench.sent) == 1
+    assert isinstance(outcome, CallError)
+    assert outcome.failure is Failure.NO_ANSWER
+
+
+def test_calls_stay_in_hand_whatever_goes_wrong_with_their_slots(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    call = bench.make_call(bench.leave)
+    bench.worker.lanes[STRIPE].waiting.append(call)
+
+    def break_off(*_: object) -> None:
+        raise RuntimeError("the connection was reset")
+
+    monkeypatch.setattr(bench.pacer.store, "assign", break_off)
+    with pytest.raises(RuntimeError):
+        bench.worker._hand_out(STRIPE, [])
+    assert list(bench.worker.lanes[STRIPE].waiting) == [call]
+
+
+def test_a_clock_set_back_puts_no_heartbeat_off(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker, beats, waits = bench.worker, list[int](), list[float]()
+
+    def wait(timeout_s: float) -> None:
+        waits.append(timeout_s)
+        bench.clock.offset_ms += SWEEP_MS if len(waits) > 1 else -60_000
+        if len(waits) == 6:
+            worker._over.set()
+
+    monkeypatch.setattr(worker.stopping, "wait", wait)
+    monkeypatch.setattr(Lease, "beat", lambda _lease: beats.append(bench.clock.now_ms()))
+    began_ms = bench.clock.now_ms()
+    worker._heart_loop()
+    assert [at_ms - began_ms + 60_000 for at_ms in beats] == [0, BEAT_MS, 2 * BEAT_MS]
+
+
+def test_a_slot_from_before_a_clock_was_set_back_is_not_waited_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_ms = bench.clock.now_ms()
+    monkeypatch.setattr(Pacer, "take", lambda *_: [now_ms + 600_000])
+    bench.worker._await_slot(STRIPE)
+    assert bench.clock.now_ms() <= now_ms + AHEAD_MS
+
+
+def test_every_class_has_its_turn_whatever_else_waits(bench: Bench) -> None:
+    lane, store = bench.worker.lanes[STRIPE], bench.play.world.store
+    keys = {Priority.LIVE: "contact:1", Priority.CROWD: "contact:2", Priority.BULK: "contact:3"}
+    with store.transaction() as tx:
+        tx.jobs.put_many([JobRequest(STRIPE, JobKind.WRITE, key, priority) for priority, key in keys.items()])
+    taken = []
+    with store.transaction() as tx:
+        for _ in range(400):
+            taken += [job.key for job in lane._claim(tx, 1, alone=False)]
+            tx.jobs.release(lane.engine.name)
+    assert all(taken.count(keys[low]) >= 4 for low in (Priority.CROWD, Priority.BULK))
+    assert taken.count(keys[Priority.LIVE]) > 350
+
+
+def test_the_lower_classes_share_their_turns() -> None:
+    draws = [choose_least(at / 3200) for at in range(3200)]
+    assert [draws.count(each) for each in (Priority.BULK, Priority.CROWD)] == [3200 * LOW_TURN / 2] * 2
+
+
+def test_items_refused_for_their_rate_lower_the_limit_like_whole_calls(bench: Bench) -> None:
+    refused = CallError(STRIPE, Failure.RATE_LIMITED, "rate_limit", status=429, scope="global-rate")
+    unread = CallError(STRIPE, Failure.NO_ANSWER, "written, but not read afterwards")
+    unread.__cause__ = refused
+    store, engine = bench.play.world.store, bench.worker.engine
+    with store.transaction() as tx:
+        tx.rates.set_limit("stripe", 100)
+    for answer, after in (({"a": refused, "b": refused, "c": None}, 50), ({"a": unread}, 25)):
+        call = bench.make_call(lambda: None)
+        store.run(lambda tx, c=call, a=answer: settle_all(engine, tx, [(c, a)]))  # type: ignore[misc] # binds the loop's values
+        with store.reading() as tx:
+            assert tx.rates.all()["stripe"].effective == after
+        bench.play.world.leap(bench.play.world.now + 2_000)

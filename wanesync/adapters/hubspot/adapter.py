@@ -1,0 +1,294 @@
+"""HubSpot as the engine needs it (``core.ports.HubSpotPort``), over the official SDK."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from wanesync.adapters.hubspot import batches, purchases, search, setup
+from wanesync.adapters.hubspot.bisect_batch import Isolation
+from wanesync.adapters.hubspot.client import HubSpotClient
+from wanesync.adapters.hubspot.contacts import MODIFIED, OURS, field_names, properties_to_read, read_contact
+from wanesync.adapters.hubspot.errors import ErrorTable, read_unreadable
+from wanesync.adapters.json_values import epoch_ms, mapping, rows, text
+from wanesync.core.errors import CallError, Failure
+from wanesync.core.fields import FieldMap
+from wanesync.core.model import Record, Side
+from wanesync.core.ports import Account, Authors, CreateItem, Limits, Page, Survey, UpdateItem
+from wanesync.core.purchases import Purchase
+
+ASSOCIATIONS_LIMIT = 500
+APPS = frozenset({"INTEGRATION", "API"})
+
+
+@dataclass(frozen=True, slots=True)
+class HubSpotOptions:
+    """``portal``: its id, for the names of events. ``own_source_ids``: the app ids our writes show up under.
+
+    ``gate`` is called right before each request's bytes leave, and may wait.
+    """
+
+    token: str = field(repr=False)
+    base_url: str | None = None
+    portal: str = ""
+    event_name: str = "stripe_purchase"
+    own_source_ids: frozenset[str] = frozenset()
+    gate: Callable[[], None] = lambda: None
+
+
+class HubSpotSide:
+    """One portal. Thread-safe.
+
+    ``before_extra`` is called before every request a method makes beyond its first: whoever drives the
+    side may let something happen in between. Rate slots are the business of the options' ``gate``.
+    """
+
+    def __init__(
+        self,
+        options: HubSpotOptions,
+        fields: FieldMap,
+        before_extra: Callable[[], None] = lambda: None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._options, self._fields, self._before_extra = options, fields, before_extra
+        self._table = ErrorTable(field_names(fields))
+        self._client = HubSpotClient(options.token, options.base_url, self._table, monotonic)
+        self._client.put_gate(options.gate)
+        self._properties = properties_to_read(fields)
+
+    @property
+    def last_limits(self) -> Limits:
+        """What the newest answer said about the app's limits."""
+        return self._client.last_limits
+
+    def account(self) -> Account:
+        """Portal id and mode: everything but a STANDARD account is for tests."""
+        body = self._client.call_path("GET", "account").body
+        mode = "live" if text(body.get("accountType")) == "STANDARD" else "test"
+        return Account(text(body.get("portalId")), mode, text(body.get("timeZone")) or "UTC")
+
+    def read_contacts(self, ids: Sequence[str]) -> Mapping[str, Record | None]:
+        """One request, and one more for each id the answer leaves open.
+
+        A merged-away id comes back under its survivor, so results are never matched by position; only
+        an id the answer names as missing is None.
+        """
+        batches.check_size(len(ids), lambda: len(set(ids)))
+        if not ids:
+            return {}
+        asked = {"properties": self._properties, "inputs": [{"id": contact_id} for contact_id in ids]}
+        body = self._client.call(self._client.contact_batches.read, asked).body
+        holders: dict[str, Record] = {}
+        for record in (read_contact(mapping(raw), self._fields) for raw in rows(body.get("results"))):
+            for merged_id in record.merged_ids:
+                holders.setdefault(merged_id, record)
+            holders[record.id] = record
+        missing = {name for entry in rows(body.get("errors")) for name in self._table.read_entry(mapping(entry)).ids}
+        found: dict[str, Record | None] = {}
+        for contact_id in ids:
+            if contact_id in holders:
+                found[contact_id] = holders[contact_id]
+            else:
+                found[contact_id] = None if contact_id in missing else self._read_alone(contact_id)
+        return found
+
+    def _read_alone(self, contact_id: str) -> Record | None:
+        self._before_extra()
+        try:
+            reply = self._client.call(self._client.contacts.get_by_id, contact_id, properties=self._properties)
+        except CallError as error:
+            if error.failure is Failure.NOT_FOUND:
+                return None
+            raise
+        return read_contact(reply.body, self._fields)
+
+    def list_contacts(self, after: str, limit: int = 100) -> Page:
+        """One page in id order."""
+        page = {"limit": limit, "properties": self._properties, **({"after": after} if after else {})}
+        reply = self._client.call(self._client.contacts.get_page, **page)
+        if "results" not in reply.body:
+            raise read_unreadable(reply.status, "a page without results")
+        records = [read_contact(mapping(raw), self._fields) for raw in rows(reply.body["results"])]
+        following = text(mapping(mapping(reply.body.get("paging")).get("next")).get("after"))
+        return Page(records, following, reply.timing)
+
+    def search_modified(self, since_ms: int, above_id: str) -> Sequence[tuple[str, int]]:
+        """Up to 200 hits in id order; a keyset, because a search shows at most 10,000 hits of one query."""
+        return search.find_modified(self._client, since_ms, above_id)
+
+    def survey_contacts(self) -> Survey:
+        """How many contacts a search sees, and the highest id among them."""
+        return search.survey(self._client)
+
+    def create_contacts(self, items: Sequence[CreateItem]) -> Mapping[str, Record | CallError]:
+        """One request; more when the batch is refused as a whole without saying whose fault it is."""
+        batches.check_size(len(items), lambda: len({item.trace for item in items}))
+
+        def send(group: Sequence[CreateItem]) -> dict[str, Record | CallError]:
+            inputs = [
+                {"objectWriteTraceId": item.trace, "properties": dict(item.properties), "associations": []}
+                for item in group
+            ]
+            body = self._client.call(self._client.contact_batches.create, {"inputs": inputs}).body
+            matched = batches.match_created(group, body, self._table)
+            return {trace: self._record(raw, whole=True) for trace, raw in matched.items()}
+
+        return Isolation[CreateItem, Record](send, _trace, batches.blame_contacts, self._before_extra).run(items)
+
+    def update_contacts(self, items: Sequence[UpdateItem]) -> Mapping[str, Record | CallError]:
+        """As ``create_contacts``, and one request to read the rest of the contacts.
+
+        HubSpot's answer names only what was written. The fields it names and ``modified_ms`` are the
+        answer's own, so that an edit which comes between is not taken for what we wrote.
+        """
+        written = self._update(items)
+        asked = {item.trace: item.id for item in items if isinstance(written[item.trace], Record)}
+        if not asked:
+            return written
+        self._before_extra()
+        try:
+            read = self.read_contacts(sorted(asked.values()))
+        except CallError as error:
+            reason = f"written, but not read afterwards: {error.reason}"
+            unread = CallError(error.side, Failure.NO_ANSWER, reason, error.status)
+            unread.__cause__ = error
+            return written | dict.fromkeys(asked, unread)
+        for trace, contact_id in asked.items():
+            part, rest = written[trace], read[contact_id]
+            if isinstance(part, Record):
+                gone = CallError(Side.HUBSPOT, Failure.NOT_FOUND, "deleted right after it was written")
+                written[trace] = gone if rest is None else _complete(part, rest)
+        return written
+
+    def _update(self, items: Sequence[UpdateItem]) -> dict[str, Record | CallError]:
+        batches.check_size(len(items), lambda: len({item.id for item in items}))
+
+        def send(group: Sequence[UpdateItem]) -> dict[str, Record | CallError]:
+            inputs = [
+                {"objectWriteTraceId": item.trace, "id": item.id, "properties": dict(item.properties)} for item in group
+            ]
+            body = self._client.call(self._client.contact_batches.update, {"inputs": inputs}).body
+            matched = batches.match_updated(group, body, self._table)
+            return {trace: self._record(raw, whole=False) for trace, raw in matched.items()}
+
+        return Isolation[UpdateItem, Record](send, _trace, batches.blame_contacts, self._before_extra).run(items)
+
+    def _record(self, raw: Mapping[str, object] | CallError, *, whole: bool) -> Record | CallError:
+        return raw if isinstance(raw, CallError) else read_contact(raw, self._fields, whole=whole)
+
+    def wrote_current(self, contact_id: str, properties: Sequence[str]) -> Authors:
+        """Who wrote the current values: an app whose id is ours, or that wrote a property only we write."""
+        names = list(dict.fromkeys((*properties, *OURS)))
+        reply = self._client.call(
+            self._client.contacts.get_by_id, contact_id, properties=[MODIFIED], properties_with_history=names
+        )
+        told = mapping(reply.body.get("propertiesWithHistory"))
+        histories = {name: [mapping(version) for version in rows(told.get(name))] for name in names}
+        own = {text(version.get("sourceId")) for name in OURS for version in histories[name] if _is_app(version)}
+        own = (own | self._options.own_source_ids) - {""}
+        ours = {}
+        for name in properties:
+            newest = max(histories[name], key=lambda version: epoch_ms(version.get("timestamp")), default={})
+            ours[name] = _is_app(newest) and text(newest.get("sourceId")) in own
+        modified = mapping(reply.body.get("properties")).get(MODIFIED) or reply.body.get("updatedAt")
+        return Authors(epoch_ms(modified), ours)
+
+    def send_events(self, items: Mapping[str, Purchase]) -> Mapping[str, CallError | None]:
+        """Batches of 500. An event HubSpot has already (409 on a single one) counts as taken."""
+        name = f"pe{self._options.portal}_{self._options.event_name}"
+
+        def send(group: Sequence[Purchase]) -> dict[str, CallError | None]:
+            inputs = [purchases.write_event(purchase, name) for purchase in group]
+            try:
+                self._client.call(self._client.event_batches.send, {"inputs": inputs})
+            except CallError as error:
+                # Nothing else of an event is unique but its uuid, which repeats only with its payment.
+                if not (len(group) == 1 and error.status == 409):
+                    raise
+            return dict.fromkeys(purchase.payment_id for purchase in group)
+
+        return self._send_purchases(items, send, purchases.EVENTS_LIMIT)
+
+    def create_notes(self, items: Mapping[str, Purchase]) -> Mapping[str, CallError | None]:
+        """Batches of 100."""
+
+        def send(group: Sequence[Purchase]) -> dict[str, CallError | None]:
+            inputs = [purchases.write_note(purchase) for purchase in group]
+            body = self._client.call(self._client.note_batches.create, {"inputs": inputs}).body
+            return purchases.match_notes(group, body, self._table)
+
+        return self._send_purchases(items, send, batches.BATCH_LIMIT)
+
+    def _send_purchases(
+        self,
+        items: Mapping[str, Purchase],
+        send: Callable[[Sequence[Purchase]], dict[str, CallError | None]],
+        size: int,
+    ) -> dict[str, CallError | None]:
+        isolation = Isolation[Purchase, None](send, _payment, purchases.blame_purchases, self._before_extra)
+        parts = batches.Parts[Purchase, None](size, _payment, self._before_extra)
+        return parts.run(list(items.values()), isolation.run)
+
+    def read_note_marks(self, contact_id: str) -> frozenset[str]:
+        """The contact's notes by association (a search would lag), 500 a request; then their bodies, 100 a request."""
+        ids: list[str] = []
+        page: dict[str, object] = {"limit": ASSOCIATIONS_LIMIT}
+        while True:
+            reply = self._client.call(self._client.associations.get_page, "contacts", contact_id, "notes", **page)
+            ids += [text(mapping(entry).get("toObjectId")) for entry in rows(reply.body.get("results"))]
+            following = text(mapping(mapping(reply.body.get("paging")).get("next")).get("after"))
+            if not following:
+                break
+            self._before_extra()
+            page["after"] = following
+        marks: frozenset[str] = frozenset()
+        for start in range(0, len(ids), batches.BATCH_LIMIT):
+            self._before_extra()
+            inputs = [{"id": note_id} for note_id in ids[start : start + batches.BATCH_LIMIT]]
+            asked = {"properties": ["hs_note_body"], "inputs": inputs}
+            marks |= purchases.read_marks(self._client.call(self._client.note_batches.read, asked).body)
+        return marks
+
+    def set_properties(self, values: Mapping[str, Mapping[str, str]]) -> Mapping[str, CallError | None]:
+        """Contact id -> None when written; nothing is read."""
+        items = [UpdateItem(contact_id, contact_id, properties) for contact_id, properties in values.items()]
+        parts = batches.Parts[UpdateItem, Record](batches.BATCH_LIMIT, _trace, self._before_extra)
+        written = parts.run(items, self._update)
+        return {key: found if isinstance(found, CallError) else None for key, found in written.items()}
+
+    def can_define_events(self) -> bool:
+        """Whether event definitions can be read: below Enterprise they answer 403."""
+        try:
+            self._client.call_path("GET", "event_definitions")
+        except CallError as error:
+            if error.failure is Failure.FORBIDDEN:
+                return False
+            raise
+        return True
+
+    def has_property(self, name: str) -> bool:
+        """Whether contacts have a property of this internal name."""
+        return name in setup.read_properties(self._client)
+
+    def prepare(self, *, with_events: bool) -> Sequence[str]:
+        """Create what is missing; several requests."""
+        return setup.prepare(self._client, self._options.event_name, with_events=with_events)
+
+
+def _is_app(version: Mapping[str, object]) -> bool:
+    return text(version.get("sourceType")) in APPS
+
+
+def _complete(part: Record, rest: Record) -> Record:
+    """A contact as it was after a write: the write's own fields and time over what was read later."""
+    values = {**rest.values, **part.values}
+    return replace(rest, values=values, emails=part.emails | rest.emails, modified_ms=part.modified_ms)
+
+
+def _trace(item: CreateItem | UpdateItem) -> str:
+    return item.trace
+
+
+def _payment(purchase: Purchase) -> str:
+    return purchase.payment_id

@@ -1,0 +1,161 @@
+"""HubSpot's SDK (hubspot-api-client 12): one set of cached API objects, raw answers, no hidden retries, time-outs.
+
+The SDK builds a new client with an own connection pool each time one of its API properties is read;
+here they are built once and share one pool. This is a wire module: the SDK is untyped.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from hubspot import HubSpot
+from hubspot.crm import contacts
+from hubspot.crm.contacts.exceptions import ApiException
+from urllib3.exceptions import HTTPError
+
+from wanesync.adapters.http_answers import BODY_LIMIT, CONNECT_S, HUBSPOT_READ_S, read_timing
+from wanesync.adapters.hubspot.errors import ErrorTable, read_network_error, read_unreadable
+from wanesync.adapters.json_values import parse, whole
+from wanesync.core.errors import CallError
+from wanesync.core.ports import Limits, Timing
+
+TIMEOUT = (CONNECT_S, HUBSPOT_READ_S)
+POOL_SIZE = 16
+REAL_API = "https://api.hubapi.com"
+PLAIN_PATHS = {
+    "account": "/account-info/v3/details",
+    "event_definitions": "/events/v3/event-definitions",
+}
+"""What the SDK does not wrap."""
+_CHUNK = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A 2xx answer: ``body`` {} when it has none."""
+
+    status: int
+    timing: Timing
+    body: Mapping[str, object] = field(default_factory=dict)
+
+
+class HubSpotClient:
+    """Thread-safe: the SDK's API objects hold no state of a call that is read here."""
+
+    def __init__(
+        self, token: str, base_url: str | None, errors: ErrorTable, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        address = (base_url or REAL_API).rstrip("/")
+        shared: list[Any] = []
+
+        def build(package: Any, name: str, config: Mapping[str, Any]) -> Any:
+            if not shared:
+                settings = contacts.Configuration()
+                for key in ("access_token", "host", "connection_pool_maxsize"):
+                    setattr(settings, key, config[key])
+                settings.retries = False
+                shared.append(contacts.ApiClient(configuration=settings))
+            return getattr(package, name)(api_client=shared[0])
+
+        sdk = HubSpot(access_token=token, host=address, connection_pool_maxsize=POOL_SIZE, api_factory=build)
+        self.contacts = sdk.crm.contacts.basic_api
+        self.contact_batches = sdk.crm.contacts.batch_api
+        self.contact_search = sdk.crm.contacts.search_api
+        self.note_batches = sdk.crm.objects.notes.batch_api
+        self.associations = sdk.crm.associations.v4.basic_api
+        self.properties = sdk.crm.properties.core_api
+        self.event_batches = sdk.events.send.batch_api
+        self._raw = shared[0]
+        self._errors = errors
+        self._monotonic = monotonic
+        self.last_limits = Limits()
+
+    def put_gate(self, gate: Callable[[], None]) -> None:
+        """Call ``gate`` right before each request's bytes leave."""
+        pool = self._raw.rest_client.pool_manager
+        send = pool.urlopen
+
+        def gated(*args: Any, **options: Any) -> Any:
+            gate()
+            return send(*args, **options)
+
+        pool.urlopen = gated
+
+    def call(self, method: Callable[..., Any], *args: object, **options: object) -> Reply:
+        """One request through a method of the SDK. Raises CallError."""
+        began = self._monotonic()
+        try:
+            response = method(*args, **options, _preload_content=False, _request_timeout=TIMEOUT)
+            content = self._read(response)
+        except ApiException as error:
+            # Not chained: the exception's text is the whole answer, personal data included.
+            raise self._refusal(error) from None
+        except (AttributeError, UnicodeDecodeError) as error:
+            # The SDK trips over errors without a body (TLS) and over bodies that are not UTF-8.
+            if not isinstance(error.__context__, ApiException):
+                raise
+            raise self._refusal(error.__context__) from None
+        except (HTTPError, OSError) as error:
+            raise read_network_error(error) from error
+        self._note_limits(response.headers)
+        timing = read_timing(response.headers, self._monotonic() - began, time.time_ns() // 1_000_000)
+        if not content:
+            return Reply(response.status, timing)
+        try:
+            body = parse(content)
+        except ValueError as error:
+            raise read_unreadable(response.status, "not JSON") from error
+        if not isinstance(body, dict):
+            raise read_unreadable(response.status, "not an object")
+        return Reply(response.status, timing, body)
+
+    def call_path(self, verb: str, name: str, *parts: str, body: Mapping[str, object] | None = None) -> Reply:
+        """One request to a path of ``PLAIN_PATHS``. Raises CallError."""
+        path = "/".join((PLAIN_PATHS[name], *(quote(part, safe="") for part in parts)))
+        headers = {"Accept": "application/json", "Content-Type": "application/json"}
+        return self.call(
+            self._raw.call_api,
+            path,
+            verb,
+            header_params=headers,
+            body=body,
+            auth_settings=["oauth2"],
+            response_types_map={},
+        )
+
+    def _read(self, response: Any) -> bytes:
+        content = bytearray()
+        for chunk in response.stream(_CHUNK):
+            content += chunk
+            if len(content) > BODY_LIMIT:
+                response.close()
+                raise read_unreadable(response.status, f"more than {BODY_LIMIT} bytes")
+        response.release_conn()
+        return bytes(content)
+
+    def _refusal(self, error: Any) -> CallError:
+        if not error.status:
+            return read_network_error(error)
+        headers = dict(error.headers or {})
+        self._note_limits(headers)
+        try:
+            body = parse(error.body or b"")
+        except ValueError:
+            body = None
+        return self._errors.read_answer(error.status, headers, body)
+
+    def _note_limits(self, headers: Mapping[str, str]) -> None:
+        said = {name.lower(): whole(value) for name, value in headers.items() if name.lower().startswith("x-hubspot-r")}
+        if said:
+            prefix = "x-hubspot-ratelimit-"
+            self.last_limits = Limits(
+                said.get(prefix + "max"),
+                said.get(prefix + "interval-milliseconds"),
+                said.get(prefix + "remaining"),
+                said.get(prefix + "daily-remaining"),
+                said.get(prefix + "daily"),
+            )

@@ -1,0 +1,85 @@
+"""What must exist in a portal before the first write: our properties and the event definition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from wanesync.adapters.hubspot.client import HubSpotClient
+from wanesync.adapters.hubspot.contacts import INTENT, STRIPE_ID
+from wanesync.adapters.hubspot.purchases import define_event
+from wanesync.adapters.json_values import mapping, rows, text
+from wanesync.core.errors import CallError, ConfigError, Failure
+from wanesync.core.rollup import ROLLUP_PROPERTIES
+
+GROUP = "contactinformation"
+UNIQUE = {STRIPE_ID: "Stripe customer", INTENT: "wanesync: created for"}
+
+
+def property_definitions() -> list[dict[str, object]]:
+    """All properties of ours. ``hasUniqueValue`` can only be given at creation."""
+    unique: list[dict[str, object]] = [
+        {**_define(name, label, "string", "text"), "hasUniqueValue": True} for name, label in UNIQUE.items()
+    ]
+    return unique + [_define(name, *rest) for name, rest in ROLLUP_PROPERTIES.items()]
+
+
+def _define(name: str, label: str, kind: str, field_type: str) -> dict[str, object]:
+    return {"name": name, "label": label, "type": kind, "fieldType": field_type, "groupName": GROUP}
+
+
+def read_properties(client: HubSpotClient) -> dict[str, Mapping[str, object]]:
+    """Internal name -> definition of every contact property; one request."""
+    reply = client.call(client.properties.get_all, "contacts")
+    return {text(entry.get("name")): entry for entry in map(mapping, rows(reply.body.get("results")))}
+
+
+def prepare(client: HubSpotClient, event_name: str, *, with_events: bool) -> list[str]:
+    """Create what is missing; says what it made. Raises CallError, ConfigError for a property of the wrong kind."""
+    standing = read_properties(client)
+    _check_unique(standing)
+    made = []
+    for definition in property_definitions():
+        name = text(definition["name"])
+        if name not in standing and _create_property(client, definition):
+            made.append(f"contact property {name}")
+    if with_events and _create_event(client, event_name):
+        made.append(f"event definition {event_name}")
+    return made
+
+
+def _check_unique(standing: Mapping[str, Mapping[str, object]]) -> None:
+    problems = [
+        f"the contact property {name} exists in HubSpot but its values are not unique: "
+        "delete it there (its uniqueness cannot be changed), then run this again"
+        for name in UNIQUE
+        if name in standing and standing[name].get("hasUniqueValue") is not True
+    ]
+    if problems:
+        raise ConfigError(problems)
+
+
+def _create_property(client: HubSpotClient, definition: Mapping[str, object]) -> bool:
+    try:
+        client.call(client.properties.create, "contacts", dict(definition))
+    except CallError as error:
+        if error.status == 409:
+            return False
+        raise
+    return True
+
+
+def _create_event(client: HubSpotClient, event_name: str) -> bool:
+    try:
+        client.call_path("GET", "event_definitions", event_name)
+    except CallError as error:
+        if error.failure not in (Failure.NOT_FOUND, Failure.REFUSED):
+            raise
+    else:
+        return False
+    try:
+        client.call_path("POST", "event_definitions", body=define_event(event_name))
+    except CallError as error:
+        if error.status == 409:
+            return False
+        raise
+    return True

@@ -1,0 +1,157 @@
+"""HubSpot's webhooks: an array of events, read one by one (developers.hubspot.com, webhooks guide)."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Mapping
+
+from wanesync.adapters.hubspot.contacts import MERGED, MORE_EMAILS, STRIPE_ID
+from wanesync.adapters.json_values import MAX_MS, rows, text, whole
+from wanesync.adapters.webhook_body import FOREIGN, IGNORED, Delivery, Odd, check_id, event_key, parse_body
+from wanesync.core.errors import BadPayload
+from wanesync.core.fields import FieldMap
+from wanesync.core.model import EventRow, Side
+from wanesync.core.ports import Parsed
+
+CONTACT_TYPE = "0-1"
+REDACTED = "REDACTED"
+KINDS = {
+    "creation": "created",
+    "deletion": "deleted",
+    "privacyDeletion": "privacy_deleted",
+    "propertyChange": "updated",
+    "merge": "merged",
+    "restore": "updated",
+}
+APPS = frozenset({"", "INTEGRATION", "API"})
+FLOWS = frozenset({"AUTOMATION_PLATFORM", "WORKFLOWS"})
+"""Their source id names one contact's way through a workflow: all their changes come from one source."""
+HINTS = frozenset({STRIPE_ID, MORE_EMAILS, MERGED})
+"""Properties no field is mapped to whose changes matter: worth a read, without a value."""
+
+
+class HubSpotWebhooks:
+    """The parser for one portal.
+
+    ``own_source_ids``: the app ids our writes show up under, besides the app that sends the webhook.
+    ``key`` (at most 64 bytes) keys the event keys. ``EventRow.source`` is ``own`` for what we did,
+    ``app:KIND/ID`` for what some app did that may be us, else ``user:KIND/ID``.
+    """
+
+    def __init__(
+        self, fields: FieldMap, portal: str, own_source_ids: frozenset[str] = frozenset(), key: bytes = b""
+    ) -> None:
+        self._portal, self._own, self._key = portal, own_source_ids, key
+        self._specs = {name: spec for spec in fields.specs for name in spec.hubspot}
+
+    def parse(self, body: bytes, received_ms: int) -> Parsed:
+        """Read a body whose signature was verified. Raises BadPayload when it is no array; elements never raise."""
+        value = parse_body(body)
+        if not isinstance(value, list):
+            raise BadPayload("the body is not an array of events")
+        delivery = Delivery()
+        for element in value:
+            try:
+                found = self._read(element, received_ms)
+            except Odd as error:
+                delivery.put_aside(element, str(error))
+                continue
+            if isinstance(found, EventRow):
+                delivery.events.append(found)
+            else:
+                delivery.dropped[found] += 1
+        return delivery.parsed()
+
+    def _read(self, element: object, received_ms: int) -> EventRow | str:
+        if not isinstance(element, dict):
+            raise Odd("not an object")
+        name = text(element.get("subscriptionType")) or text(element.get("eventType"))
+        subject, _, what = name.partition(".")
+        if not what:
+            raise Odd("no subscriptionType")
+        if self._portal and text(element.get("portalId")) != self._portal:
+            return FOREIGN
+        if subject not in ("contact", "object") or what not in KINDS:
+            return IGNORED
+        if subject == "object" and text(element.get("objectTypeId")) != CONTACT_TYPE:
+            return IGNORED
+        changed = text(element.get("propertyName"))
+        if what == "propertyChange":
+            if not changed:
+                raise Odd("a property change without propertyName")
+            if changed not in self._specs and changed not in HINTS:
+                return IGNORED
+        return self._row(element, KINDS[what], changed, received_ms)
+
+    def _row(self, element: Mapping[str, object], kind: str, changed: str, received_ms: int) -> EventRow:
+        occurred_ms = whole(element.get("occurredAt"))
+        if occurred_ms is None or not 0 <= occurred_ms <= MAX_MS:
+            raise Odd("no usable occurredAt")
+        value = _value(element) if changed else None
+        record_id = _digits(element.get("objectId"))
+        merged_ids: tuple[str, ...] = ()
+        if kind == "merged":
+            record_id, merged_ids = _read_merge(element, record_id)
+        digest = hashlib.sha256(value.encode()).hexdigest() if value is not None else ""
+        names = ("portalId", "appId", "objectTypeId", "eventId")
+        portal, app, type_id, event_id = (text(element.get(name)) for name in names)
+        parts = (Side.HUBSPOT, portal, app, kind, type_id, record_id, *merged_ids, changed, str(occurred_ms), digest)
+        return EventRow(
+            key=event_key(self._key, *parts, event_id),
+            side=Side.HUBSPOT,
+            kind=kind,
+            record_id=record_id,
+            occurred_ms=occurred_ms,
+            values=self._values(changed, value),
+            source=self._source(element, app),
+            merged_ids=merged_ids,
+            received_ms=received_ms,
+        )
+
+    def _values(self, changed: str, value: str | None) -> dict[str, str]:
+        """The field's canonical value; one property of a field of two is only a part: ``name/firstname``."""
+        spec = self._specs.get(changed)
+        if spec is None or value is None:
+            return {}
+        if len(spec.hubspot) == 1:
+            return {spec.name: spec.form.read_hubspot([value])}
+        return {f"{spec.name}/{changed}": " ".join(unicodedata.normalize("NFC", value).split())}
+
+    def _source(self, element: Mapping[str, object], app: str) -> str:
+        kind, source_id = text(element.get("changeSource")), text(element.get("sourceId"))
+        if kind not in APPS:
+            return f"user:{kind}/{'' if kind in FLOWS else self._name_user(source_id)}"
+        if source_id and (source_id == app or source_id in self._own):
+            return "own"
+        # Once our ids are known, another app is as good as a user; before that it may be us.
+        return f"{'user' if self._own and source_id else 'app'}:{kind}/{source_id}"
+
+    def _name_user(self, source_id: str) -> str:
+        """Some users are named by their address: that is no address any more, and still the same user each time."""
+        return f"user-{event_key(self._key, 'user', source_id)[:12]}" if "@" in source_id else source_id
+
+
+def _value(element: Mapping[str, object]) -> str | None:
+    """The value told, None if it is withheld."""
+    value = element.get("propertyValue")
+    if element.get("isSensitive") is True or value == REDACTED:
+        return None
+    if isinstance(value, dict | list):
+        raise Odd("a propertyValue that is no text")
+    return text(value)
+
+
+def _digits(value: object) -> str:
+    number = whole(value)
+    if number is None or number < 0:
+        raise Odd("no usable objectId")
+    return check_id(str(number))
+
+
+def _read_merge(element: Mapping[str, object], record_id: str) -> tuple[str, tuple[str, ...]]:
+    """(survivor, all others): the survivor has a new id, unless the portal keeps the primary one."""
+    named = [_digits(element[name]) for name in ("primaryObjectId", "newObjectId") if element.get(name) is not None]
+    survivor = named[-1] if named else record_id
+    others = [record_id, *named, *(_digits(entry) for entry in rows(element.get("mergedObjectIds")))]
+    return survivor, tuple(dict.fromkeys(entry for entry in others if entry != survivor))

@@ -1,0 +1,183 @@
+"""Stripe's events, as webhooks bring them and as the list of events shows them: one parser for both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from wanesync.adapters.json_values import MAX_MS, mapping, text, whole
+from wanesync.adapters.stripe.customers import API_VERSION, CONTACT_KEY, PORTAL_KEY, read_customer, read_values
+from wanesync.adapters.webhook_body import FOREIGN, IGNORED, Delivery, Odd, check_id, event_key, parse_body
+from wanesync.core.errors import BadPayload
+from wanesync.core.fields import FieldMap
+from wanesync.core.model import EventRow, Side, normalise_email
+from wanesync.core.ports import Parsed
+from wanesync.core.purchases import Purchase
+
+CUSTOMER_KINDS = {
+    "customer.created": "created",
+    "customer.updated": "updated",
+    "customer.deleted": "deleted",
+}
+CHARGE_TYPES = ("charge.succeeded", "charge.captured")
+EVENT_TYPES = (*CUSTOMER_KINDS, *CHARGE_TYPES)
+"""What an endpoint should subscribe to, and what is listed when catching up."""
+HINTS = frozenset({"currency"})
+ID_HINTS = frozenset({PORTAL_KEY, CONTACT_KEY})
+
+
+@dataclass(frozen=True, slots=True)
+class StripeAccount:
+    """Whom the events must belong to: ``id`` "" or ``portal`` "" if not pinned yet."""
+
+    livemode: bool
+    portal: str
+    id: str = ""
+
+
+class StripeEvents:
+    """The parser for one account and mode. ``key`` (at most 64 bytes) keys the event keys.
+
+    A charge becomes a purchase and no event: the ledger knows a payment by its id.
+    """
+
+    def __init__(self, fields: FieldMap, account: StripeAccount, key: bytes = b"") -> None:
+        self._fields, self._account, self._key = fields, account, key
+        self._tops = {spec.stripe[0].partition(".")[0] for spec in fields.specs} - {"metadata"}
+        self._metadata = {p.partition(".")[2] for s in fields.specs for p in s.stripe if p.startswith("metadata.")}
+
+    def parse(self, body: bytes, received_ms: int) -> Parsed:
+        """Read a body whose signature was verified. Raises BadPayload when it is no object."""
+        value = parse_body(body)
+        if not isinstance(value, dict):
+            raise BadPayload("the body is not an event")
+        delivery = Delivery()
+        self.add(delivery, value, received_ms)
+        return delivery.parsed()
+
+    def add(self, delivery: Delivery, event: object, received_ms: int) -> None:
+        """Put one event where it belongs; never raises for what it holds."""
+        try:
+            found = self._read(mapping(event), received_ms)
+        except Odd as error:
+            delivery.put_aside(event, str(error))
+            return
+        if isinstance(found, str):
+            delivery.dropped[found] += 1
+            return
+        if isinstance(found, Purchase):
+            delivery.purchases.append(found)
+        else:
+            delivery.events.append(found)
+
+    def _read(self, event: Mapping[str, object], received_ms: int) -> EventRow | Purchase | str:
+        if event.get("object") != "event" or not isinstance(event.get("livemode"), bool):
+            raise Odd("not a Stripe event")
+        if event["livemode"] != self._account.livemode:
+            return FOREIGN
+        account = text(event.get("account"))
+        if account and account != self._account.id:
+            return FOREIGN
+        kind = text(event.get("type"))
+        if kind not in EVENT_TYPES:
+            return IGNORED
+        subject = mapping(mapping(event.get("data")).get("object"))
+        if kind in CHARGE_TYPES:
+            check_id(text(event.get("id")), ("evt_",))
+            paid = subject.get("paid") is True and subject.get("captured") is True
+            return _purchase(subject, _occurred_ms(event)) if paid else IGNORED
+        previous = mapping(mapping(event.get("data")).get("previous_attributes"))
+        if previous and not self._concerns(previous):
+            return IGNORED
+        return self._customer_row(event, subject, previous, received_ms)
+
+    def _concerns(self, previous: Mapping[str, object]) -> bool:
+        """Whether a change touches a mapped attribute, our ids, or whether the customer was billed."""
+        if not previous.keys().isdisjoint(self._tops | HINTS):
+            return True
+        return not mapping(previous.get("metadata")).keys().isdisjoint(self._metadata | ID_HINTS)
+
+    def _customer_row(
+        self,
+        event: Mapping[str, object],
+        subject: Mapping[str, object],
+        previous: Mapping[str, object],
+        received_ms: int,
+    ) -> EventRow:
+        kind = CUSTOMER_KINDS[text(event.get("type"))]
+        record_id = check_id(text(subject.get("id")), ("cus_",))
+        values: dict[str, str] = {}
+        before: dict[str, str] = {}
+        if kind == "created":
+            values = {name: value for name, value in read_values(subject, self._fields).items() if value}
+        elif kind == "updated":
+            now, then = (read_values(raw, self._fields) for raw in (subject, _before(subject, previous)))
+            values = {name: value for name, value in now.items() if value != then[name]}
+            before = {name: then[name] for name in values}
+        usable = kind != "deleted" and text(event.get("api_version")) == API_VERSION
+        return EventRow(
+            key=self._event_key(event, kind, record_id),
+            side=Side.STRIPE,
+            kind=kind,
+            record_id=record_id,
+            occurred_ms=_occurred_ms(event),
+            values=values,
+            previous=before,
+            request_key=_request_key(event),
+            source="" if _request_key(event) else "user",
+            record=read_customer(subject, self._fields, self._account.portal) if usable else None,
+            received_ms=received_ms,
+        )
+
+    def _event_key(self, event: Mapping[str, object], kind: str, record_id: str) -> str:
+        event_id = check_id(text(event.get("id")), ("evt_",))
+        mode = "live" if self._account.livemode else "test"
+        return event_key(self._key, Side.STRIPE, mode, kind, record_id, str(_occurred_ms(event)), event_id)
+
+
+def _occurred_ms(event: Mapping[str, object]) -> int:
+    created_s = whole(event.get("created"))
+    if created_s is None or not 0 <= created_s <= MAX_MS // 1000:
+        raise Odd("no usable created")
+    return created_s * 1000
+
+
+def _request_key(event: Mapping[str, object]) -> str:
+    return text(mapping(event.get("request")).get("idempotency_key"))
+
+
+def _before(subject: Mapping[str, object], previous: Mapping[str, object]) -> dict[str, object]:
+    """The object before the change: of hashes only the changed members are told."""
+    old: dict[str, object] = {**subject, **previous}
+    for name in ("address", "metadata"):
+        if isinstance(previous.get(name), dict):
+            old[name] = {**mapping(subject.get(name)), **mapping(previous[name])}
+    return old
+
+
+def _purchase(charge: Mapping[str, object], occurred_ms: int) -> Purchase:
+    """Money is counted once, on the charge; the payment intent is its name, so that both of its events are one."""
+    charge_id = check_id(_id_of(charge))
+    captured = whole(charge.get("amount_captured"))
+    amount = whole(charge.get("amount")) if captured is None else captured
+    currency = text(charge.get("currency")).lower()
+    if amount is None or amount < 0 or len(currency) != 3 or not currency.isalpha():
+        raise Odd("a charge without amount or currency")
+    payment, customer = _id_of(charge.get("payment_intent")), _id_of(charge.get("customer"))
+    told = text(mapping(charge.get("billing_details")).get("email")) or text(charge.get("receipt_email"))
+    return Purchase(
+        payment_id=check_id(payment) if payment else charge_id,
+        charge_id=charge_id,
+        customer_id=check_id(customer) if customer else "",
+        email=normalise_email(told),
+        hmac="",
+        amount=amount,
+        currency=currency,
+        occurred_ms=occurred_ms,
+        description=text(charge.get("description")),
+    )
+
+
+def _id_of(value: object) -> str:
+    """The id of what is named or expanded."""
+    return text(mapping(value).get("id")) if isinstance(value, dict) else text(value)

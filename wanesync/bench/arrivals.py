@@ -1,0 +1,83 @@
+"""The burst's arrivals: contacts, customers and purchases, each kind evenly over the time."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from wanesync.core.model import Side
+from wanesync.sandbox.seed_data import invent
+from wanesync.sandbox.server import Sandbox
+
+PAIRS = 50
+_FIRST_CUSTOMER = 2_000_000
+"""New customers are numbered from here, so that they are nobody's contact."""
+_FIRST_BUYER = 3_000_000
+CHANGES = {"city": "address.city", "address": "address.line1", "company": "business_name"}
+"""The three property changes that follow a creation: the property, and where its value goes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How many of each kind arrive within ``seconds``."""
+
+    contacts: int = 10_000
+    purchases: int = 150
+    customers: int = 100
+    seconds: float = 60
+
+
+@dataclass(slots=True)
+class Arrivals:
+    """Carries the load out. ``contacts``: id -> the values its customer must have; ``charges``: ids;
+    ``addresses``: e-mails of the new customers.
+    """
+
+    sandbox: Sandbox
+    load: Load
+    contacts: dict[str, dict[str, str]] = field(default_factory=dict)
+    charges: list[str] = field(default_factory=list)
+    addresses: list[str] = field(default_factory=list)
+    _buyers: list[str] = field(default_factory=list)
+    # The same people in every run.
+    _rng: random.Random = field(default_factory=lambda: random.Random(1))  # noqa: S311 - made-up people
+
+    def plant_buyers(self) -> None:
+        """The people whose purchases arrive: on both sides before anything starts."""
+        for number in range(min(self.load.purchases, PAIRS)):
+            human = invent(_FIRST_BUYER + number, self._rng)
+            self.sandbox.edit(Side.HUBSPOT, "create", None, human.contact())
+            self._buyers.append(self.sandbox.edit(Side.STRIPE, "create", None, human.customer()))
+
+    def due(self) -> Iterator[tuple[float, Callable[[int], None], int]]:
+        """When (ms after the start), what, and which one; in the order of time."""
+        kinds = (
+            (self.load.contacts, self._contact),
+            (self.load.customers, self._customer),
+            (self.load.purchases, self._purchase),
+        )
+        span_ms = self.load.seconds * 1000
+        streams = [[(number * span_ms / count, act, number) for number in range(count)] for count, act in kinds]
+        return heapq.merge(*streams, key=lambda entry: entry[0])
+
+    def _contact(self, number: int) -> None:
+        """One creation and three property changes, at once: as an import or a form with a workflow makes them."""
+        human = invent(number, self._rng)
+        values = {"email": human.email, "firstname": human.first, "lastname": human.last}
+        changes = {"city": f"Town {number}", "address": f"{number} Main Street", "company": f"Company {number}"}
+        with self.sandbox.lock:
+            contact_id = self.sandbox.edit(Side.HUBSPOT, "create", None, values)
+            for name, value in changes.items():
+                self.sandbox.edit(Side.HUBSPOT, "update", contact_id, {name: value})
+        self.contacts[contact_id] = {CHANGES[name]: value for name, value in changes.items()}
+
+    def _customer(self, number: int) -> None:
+        human = invent(_FIRST_CUSTOMER + number, self._rng)
+        self.sandbox.edit(Side.STRIPE, "create", None, human.customer())
+        self.addresses.append(human.email)
+
+    def _purchase(self, number: int) -> None:
+        buyer = self._buyers[number % len(self._buyers)]
+        self.charges.append(self.sandbox.edit(Side.STRIPE, "purchase", buyer, {"amount": "1999", "currency": "eur"}))

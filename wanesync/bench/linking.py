@@ -1,0 +1,142 @@
+"""Filling a database with what a program that has run for months would know of both stand-ins.
+
+The records are read as the sides would read them from an answer (a test holds the two beside each other), so that
+nothing needs a request.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+
+from wanesync.bench.planting import Pair
+from wanesync.core.fields import CANON_VERSION, FieldMap
+from wanesync.core.ids import make_id
+from wanesync.core.model import Link, Record, Seen, Side, normalise_email
+from wanesync.sandbox.hubspot.contacts import Contact
+from wanesync.sandbox.server import Sandbox
+from wanesync.store.database import Store, Tx
+from wanesync.sync.loader import LISTED
+
+CHUNK = 2_000
+_ADDRESS = ("line1", "line2", "city", "state", "postal_code", "country")
+
+
+def contact_record(contact: Contact, fields: FieldMap) -> Record:
+    """A contact of the stand-in as a listing would bring it."""
+    held = contact.properties
+    values = {spec.name: spec.form.read_hubspot([held.get(name, "") for name in spec.hubspot]) for spec in fields.specs}
+    return Record(
+        Side.HUBSPOT,
+        str(contact.id),
+        values,
+        frozenset(normalise_email(address) for address in contact.emails()),
+        other_id=held.get("stripe_customer_id", ""),
+        intent=held.get("wanesync_intent", ""),
+        created_ms=contact.created_ms,
+        modified_ms=contact.modified_ms,
+    )
+
+
+def customer_record(customer: Mapping[str, object], fields: FieldMap, portal: str) -> Record:
+    """A customer of the stand-in as a listing would bring it."""
+    metadata, email = _part(customer, "metadata"), normalise_email(_text(customer.get("email")))
+    ours = _text(metadata.get("hubspot_portal_id")) == portal
+    created = customer.get("created")
+    return Record(
+        Side.STRIPE,
+        _text(customer.get("id")),
+        {spec.name: spec.form.read_stripe(_at(customer, spec.stripe[0])) for spec in fields.specs},
+        frozenset([email] if email else ()),
+        other_id=_text(metadata.get("hubspot_contact_id")) if ours else "",
+        created_ms=created * 1000 if isinstance(created, int) else 0,
+        carry=_carry(customer),
+    )
+
+
+def _carry(customer: Mapping[str, object]) -> dict[str, str]:
+    address, locales = _part(customer, "address"), customer.get("preferred_locales")
+    carry = {f"address.{part}": _text(address.get(part)) for part in _ADDRESS if address.get(part)}
+    if isinstance(locales, list) and locales:
+        carry["preferred_locales"] = json.dumps(locales, separators=(",", ":"), ensure_ascii=False)
+    return carry
+
+
+def _at(customer: Mapping[str, object], path: str) -> str:
+    if path == "preferred_locales":
+        locales = customer.get(path)
+        return _text(locales[0]) if isinstance(locales, list) and locales else ""
+    top, _, part = path.partition(".")
+    return _text(_part(customer, top).get(part)) if part else _text(customer.get(top))
+
+
+def _part(customer: Mapping[str, object], name: str) -> Mapping[str, object]:
+    value = customer.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+class Reader:
+    """Both stand-ins as the program would read them."""
+
+    def __init__(self, sandbox: Sandbox, fields: FieldMap) -> None:
+        self._sandbox, self.fields = sandbox, fields
+        self._portal = str(sandbox.hubspot.settings.portal_id)
+
+    def contact(self, contact_id: str) -> Record:
+        """One contact. Raises KeyError."""
+        return contact_record(self._sandbox.hubspot.portal.contacts.live[int(contact_id)], self.fields)
+
+    def customer(self, customer_id: str) -> Record:
+        """One customer. Raises KeyError."""
+        found = self._sandbox.stripe.account.customers.get(customer_id)
+        if found is None:
+            raise KeyError(customer_id)
+        return customer_record(found, self.fields, self._portal)
+
+    def all(self, side: Side) -> Iterable[Record]:
+        """Every record of a side, one at a time."""
+        for row in self._sandbox.machines[side].records():
+            yield self.contact(row["id"]) if side is Side.HUBSPOT else self.customer(row["id"])
+
+
+def link_pairs(store: Store, reader: Reader, pairs: Sequence[Pair], fields: FieldMap) -> None:
+    """Everybody is known as both sides have them, linked, and agreed on; both sides were listed."""
+    store.run(lambda tx: tx.settings.put(LISTED, str(tx.now_ms)))
+    left = iter(pairs)
+    while some := list(islice(left, CHUNK)):
+        store.run(lambda tx, some=some: _link(tx, store, reader, some, fields))  # type: ignore[misc] # binds the loop's value
+
+
+def _link(tx: Tx, store: Store, reader: Reader, pairs: Sequence[Pair], fields: FieldMap) -> None:
+    rng = random.Random(pairs[0].hubspot_id)  # noqa: S311 - ids of links, no secrets
+    seen: list[tuple[Seen, str]] = []
+    links: list[Link] = []
+    for pair in pairs:
+        contact, customer = reader.contact(pair.hubspot_id), reader.customer(pair.stripe_id)
+        # One hash for both: they say the same.
+        row_hash = store.row_hash(fields.comparison(contact))
+        for record in (contact, customer):
+            hmacs = frozenset(store.hmac(address) for address in record.emails)
+            at_ms = record.modified_ms or tx.now_ms
+            seen.append((Seen(record, at_ms, at_ms, 1, hmacs=hmacs), row_hash))
+        base = {spec.name: (contact.values[spec.name], customer.values[spec.name]) for spec in fields.specs}
+        links.append(
+            Link(
+                make_id(tx.now_ms, rng),
+                contact.id,
+                customer.id,
+                True,
+                base,
+                1,
+                fields_version=fields.version,
+                canon_version=CANON_VERSION,
+            )
+        )
+    tx.records.put_many(seen)
+    tx.links.put_many(links)

@@ -1,0 +1,293 @@
+"""``wanesync bench``: how fast, measured on real processes beside the sandbox."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wanesync.bench.show_figures import check_file, show, write, write_text
+from wanesync.terminal import console
+
+if TYPE_CHECKING:
+    from wanesync.bench.stage import Limits
+
+PLOT = Path("wanesync-burst.svg")
+
+app = typer.Typer(
+    help="Measure the program on this machine, beside the sandbox. Needs no accounts and no configuration.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Database = Annotated[
+    str | None,
+    typer.Option(
+        "--database",
+        metavar="URL",
+        help="An empty postgresql://… database, or postgres for a throw-away one; left out: a new SQLite file.",
+    ),
+]
+CrowdedDatabase = Annotated[
+    str | None,
+    typer.Option(
+        "--database",
+        metavar="URL",
+        help="A postgresql://… database; left out: a new SQLite file and a throw-away Postgres.",
+    ),
+]
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", callback=check_file, help="Write the figures there, too.")
+]
+SvgFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--svg",
+        metavar="FILE",
+        callback=check_file,
+        help=f"Draw latency over arrival there; default: beside --json, else {PLOT} here.",
+    ),
+]
+Latency = Annotated[str, typer.Option("--latency-ms", metavar="A-B", help="How long each request to a side takes.")]
+Workers = Annotated[int, typer.Option("--workers", min=1, max=16, metavar="N", help="Worker processes.")]
+HubSpotLimit = Annotated[int, typer.Option(min=1, metavar="R", help="Requests per second, enforced.")]
+Deliveries = Annotated[
+    int, typer.Option(min=1, max=10, metavar="N", help="Each webhook comes so many times, in random order.")
+]
+KillWorker = Annotated[bool, typer.Option("--kill-worker", help="Kill a worker in the middle.")]
+KillDatabase = Annotated[
+    bool, typer.Option("--kill-database", help="Kill the Postgres of --database postgres in the middle.")
+]
+StripeLimit = Annotated[int, typer.Option(min=1, metavar="R", help="Requests per second, enforced.")]
+
+
+@app.command()
+def hooks(
+    database: Database = None,
+    *,
+    posts: Annotated[int, typer.Option(min=1, max=5000, metavar="N", help="How many one after the other.")] = 50,
+    json_file: JsonFile = None,
+) -> None:
+    """How fast the web door answers a signed HubSpot POST of 100 events, alone and ten at once."""
+    from wanesync.bench.hooks import measure  # noqa: PLC0415 - keeps --help fast
+
+    figures = measure(database, posts)
+    show(figures, {"median_ms": "< 50", "parallel_max_ms": "< 250 each"})
+    write(json_file, figures)
+
+
+# A command's options are its arguments: a line for each.
+@app.command()
+def steady(
+    database: Database = None,
+    *,
+    seconds: Annotated[float, typer.Option(min=1, max=3600, metavar="S", help="How long edits are made.")] = 60,
+    per_side: Annotated[float, typer.Option(min=0.1, max=100, metavar="N", help="Edits a second on each side.")] = 5,
+    latency_ms: Latency = "150-400",
+    workers: Workers = 1,
+    json_file: JsonFile = None,
+) -> None:
+    """Edits on both sides at a steady rate: how long each takes to arrive on the other side."""
+    from wanesync.bench.stage import Limits  # noqa: PLC0415 - keeps --help fast
+    from wanesync.bench.steady import Wish, measure  # noqa: PLC0415 - as above
+
+    limits = Limits(latency_ms=_bounds(latency_ms))
+    figures = measure(Wish(seconds, per_side, limits, workers), database)
+    show(figures, {"p50_s": "<= 2", "p99_s": "<= 5", "lost": "0", "rate_limited": "0"})
+    write(json_file, figures)
+    if figures["lost"]:
+        raise typer.Exit(1)
+
+
+# A command's options are its arguments: a line for each.
+@app.command()
+def brake(
+    database: Database = None,
+    *,
+    contacts: Annotated[
+        int, typer.Option(min=2, max=1_000_000, metavar="N", help="Overwritten by one import.")
+    ] = 30_000,
+    people: Annotated[int, typer.Option(min=2, metavar="N", help="The brake stops a source after so many.")] = 1_000,
+    creations: Annotated[int, typer.Option(min=0, metavar="N", help="Contacts created before that.")] = 10_000,
+    seconds: Annotated[float, typer.Option(min=1, max=3600, metavar="S", help="The import takes so long.")] = 60,
+    latency_ms: Latency = "150-400",
+    workers: Workers = 1,
+    json_file: JsonFile = None,
+) -> None:
+    """An import that overwrites everybody: whom it gets at, how soon it is noticed, whether people have to wait."""
+    from wanesync.bench.brake import Wish, measure  # noqa: PLC0415 - keeps --help fast
+    from wanesync.bench.stage import Limits  # noqa: PLC0415 - as above
+
+    limits = Limits(latency_ms=_bounds(latency_ms))
+    wish = Wish(contacts, people, creations, seconds, limits=limits, workers=workers)
+    figures = measure(wish, database)
+    targets = dict.fromkeys(
+        ["person_lost", "creations_missing", "creations_held", "changed_by_discard", "held_after_discard"], "0"
+    )
+    targets |= {"overwritten": f"<= {people}", "alarm_s": "<= 10", "person_p99_s": "<= 5", "rate_limited": "0"}
+    show(figures, targets)
+    write(json_file, figures)
+    if any(figures[name] for name, target in targets.items() if target == "0") or figures["overwritten"] > people:  # type: ignore[operator] # a count
+        raise typer.Exit(1)
+
+
+# A command's options are its arguments: a line for each.
+@app.command()
+def burst(
+    database: Database = None,
+    *,
+    contacts: Annotated[int, typer.Option(min=1, max=1_000_000, metavar="N", help="New contacts.")] = 10_000,
+    seconds: Annotated[float, typer.Option(min=1, max=3600, metavar="S", help="They arrive evenly.")] = 60,
+    purchases: Annotated[int, typer.Option(min=0, max=100_000, metavar="N", help="By known customers.")] = 150,
+    customers: Annotated[int, typer.Option(min=0, max=100_000, metavar="N", help="New customers.")] = 100,
+    workers: Workers = 1,
+    hubspot_limit: HubSpotLimit = 15,
+    stripe_limit: StripeLimit = 100,
+    latency_ms: Latency = "150-400",
+    deliveries: Deliveries = 1,
+    kill_worker: KillWorker = False,
+    kill_database: KillDatabase = False,
+    json_file: JsonFile = None,
+    svg_file: SvgFile = None,
+) -> None:
+    """The brief's burst: contacts by the thousand, with purchases and customers among them."""
+    from wanesync.bench.arrivals import Load  # noqa: PLC0415 - keeps --help fast
+    from wanesync.bench.burst import measure  # noqa: PLC0415 - as above
+    from wanesync.bench.mishaps import Mishaps  # noqa: PLC0415 - as above
+    from wanesync.bench.plot import draw  # noqa: PLC0415 - as above
+    from wanesync.bench.stage import Limits  # noqa: PLC0415 - as above
+
+    plot_file = svg_file or (json_file.with_suffix(".svg") if json_file else PLOT)
+    check_file(plot_file)
+    limits = Limits(hubspot_limit, stripe_limit, _bounds(latency_ms))
+    mishaps = Mishaps(deliveries, kill_worker, kill_database)
+    measured = measure(Load(contacts, purchases, customers, seconds), limits, workers, database, mishaps)
+    figures = measured.figures
+    show(figures, _burst_targets(figures, database, limits))
+    write(json_file, figures)
+    write_text(plot_file, draw(measured))
+    print(f"Latency over arrival is drawn in {plot_file}.")
+    wrong = ("left", "extra_records", "lost", "doubled", "extra_creations")
+    if not figures["at_rest"] or any(figures[name] for name in wrong):
+        raise typer.Exit(1)
+
+
+@app.command()
+def claim(
+    done: Annotated[
+        int, typer.Option(min=1_000, max=10_000_000, metavar="N", help="Finished jobs in one table.")
+    ] = 1_000_000,
+    rounds: Annotated[int, typer.Option(min=10, max=100_000, metavar="N", help="Rounds that are measured.")] = 400,
+    database: CrowdedDatabase = None,
+    *,
+    json_file: JsonFile = None,
+) -> None:
+    """What it costs to take work from a table full of finished jobs, beside one with a thousand of them."""
+    from wanesync.bench.crowded import measure_claims  # noqa: PLC0415 - keeps --help fast
+
+    figures = measure_claims(done, rounds, [database] if database else [])
+    for name, measured in figures.items():
+        console().print(name)
+        show(measured, {"claim_ratio": "<= 1.5", "finish_ratio": "<= 1.5", "queue_ratio": "<= 1.5"})
+    write(json_file, figures)
+
+
+@app.command()
+def status(
+    links: Annotated[int, typer.Option(min=0, max=10_000_000, metavar="N", help="Linked people.")] = 1_000_000,
+    done: Annotated[int, typer.Option(min=0, max=10_000_000, metavar="N", help="Finished jobs.")] = 1_000_000,
+    dead: Annotated[int, typer.Option(min=0, max=10_000_000, metavar="N", help="Dead letters.")] = 100_000,
+    database: CrowdedDatabase = None,
+    *,
+    json_file: JsonFile = None,
+) -> None:
+    """What wanesync status, its alarms and the metrics page cost beside a million people and finished jobs."""
+    from wanesync.bench.crowded import measure_status  # noqa: PLC0415 - as above
+    from wanesync.ops.status import read_alarms, read_gauges, read_overview  # noqa: PLC0415 - keeps --help fast
+
+    rows = {"done": done, "dead": dead, "ready": 2_000, "links": links, "records": 2 * links}
+    readers = {"status": read_overview, "alarms": read_alarms, "metrics": read_gauges}
+    figures = measure_status(rows, readers, [database] if database else [])
+    for name, measured in figures.items():
+        console().print(name)
+        show(measured, {"status_p50_ms": "< 500", "alarms_p50_ms": "< 500", "metrics_p50_ms": "< 500"})
+    write(json_file, figures)
+
+
+# A command's options are its arguments: a line for each.
+@app.command()
+def reconcile(
+    database: Database = None,
+    *,
+    records: Annotated[int, typer.Option(min=100, max=10_000_000, metavar="N", help="People on both sides.")] = 100_000,
+    differences: Annotated[
+        int, typer.Option(min=9, max=1_000_000, metavar="M", help="Planted ones, of every class.")
+    ] = 1_500,
+    latency_ms: Latency = "200",
+    hubspot_limit: HubSpotLimit = 15,
+    stripe_limit: StripeLimit = 100,
+    unlimited: Annotated[bool, typer.Option("--unlimited", help="Without limits and latency.")] = False,
+    parallel_listing: Annotated[
+        bool, typer.Option("--parallel-listing", help="Contacts are listed side by side, too.")
+    ] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="Then repair it, and look again.")] = False,
+    compare_only: Annotated[
+        bool, typer.Option("--compare-only", help="No listing: comparing and planning alone, of 10,000 pairs up to N.")
+    ] = False,
+    json_file: JsonFile = None,
+) -> None:
+    """Everybody on both sides, differences of every class among them: what diff finds, how soon, in how much memory."""
+    from wanesync.bench import reconcile as bench  # noqa: PLC0415 - keeps --help fast
+
+    if compare_only:
+        _compare_only(records, differences, json_file)
+        return
+    limits = bench.find_limits(hubspot_limit, stripe_limit, _bounds(latency_ms), unlimited=unlimited)
+    wish = bench.Wish(records, differences, limits, parallel_listing, apply)
+    figures = bench.measure(wish, database)
+    show(figures, bench.find_targets(wish, figures))
+    write(json_file, figures)
+    if bench.find_wrong(figures):
+        raise typer.Exit(1)
+
+
+def _compare_only(records: int, differences: int, json_file: Path | None) -> None:
+    from wanesync.bench import comparing  # noqa: PLC0415 - keeps --help fast
+
+    figures = comparing.measure(comparing.list_sizes(records), differences)
+    for name, measured in figures.items():
+        console().print(name)
+        show(measured, comparing.TARGETS)
+    write(json_file, figures)
+    if any(map(comparing.find_wrong, figures.values())):
+        raise typer.Exit(1)
+
+
+def _burst_targets(figures: Mapping[str, object], database: str | None, limits: Limits) -> dict[str, str]:
+    bound_s, share = figures["bound_s"], figures["bound_share_within_30_s"]
+    return {
+        "drained_s": f"<= {bound_s} + 7 %",
+        "share_within_30_s": f">= {0.64 if limits.stripe == 100 else share}",
+        "windows_over_limit": "0",
+        "rate_limited": "0",
+        "utilisation": ">= 0.94",
+        "purchases_p99_s": "<= 5",
+        "customers_p99_s": "<= 5",
+        "webhook_p99_s": "< 1",
+        "worker_cpu_ms_per_contact": "<= 6" if database else "<= 4",
+        "left": "0",
+        "at_rest": "True",
+        "lost": "0",
+        "doubled": "0",
+        "extra_creations": "0",
+        "extra_records": "0",
+    }
+
+
+def _bounds(text: str) -> tuple[float, float]:
+    from wanesync.cli.commands.sandbox import parse_bounds  # noqa: PLC0415 - keeps --help fast
+
+    return parse_bounds(text)

@@ -1,0 +1,71 @@
+"""``db``: the database itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wanesync.cli.context import AsJson, ConfigFile, opened, read_config
+from wanesync.terminal import bars, console, print_json, print_rows, table
+
+if TYPE_CHECKING:
+    from wanesync.terminal import Bars
+    from wanesync.worker.retention import Progress
+
+app = typer.Typer(help="The database.", no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@app.command()
+def migrate(as_json: AsJson = False, config_file: ConfigFile = None) -> None:
+    """Bring the database up to this version. Safe to run again."""
+    from wanesync.wiring import open_state  # noqa: PLC0415 - keeps --help fast
+
+    config = read_config(config_file)
+    store = open_state(config, migrate=True)
+    try:
+        label = store.url_label
+    finally:
+        store.close()
+    if as_json:
+        print_json({"database": label, "state": "up to date"})
+    else:
+        print(f"{label} is up to date.")
+
+
+@app.command()
+def prune(
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, change nothing.")] = False,
+    as_json: AsJson = False,
+    config_file: ConfigFile = None,
+) -> None:
+    """Clear away what is older than [retention] says; a worker does it once a day by itself. Work may go on."""
+    from wanesync.store.queries import Dialect  # noqa: PLC0415 - as above
+    from wanesync.wiring import build_upkeep  # noqa: PLC0415 - keeps --help fast
+
+    with opened(config_file) as (config, store):
+        with bars() as shown:
+            gone = build_upkeep(config, store).prune(dry=dry_run, progress=_advance(shown))
+        on_sqlite = store.dialect is Dialect.SQLITE
+    if as_json:
+        print_json({"dry_run": dry_run, "rows": {name.replace(" ", "_"): count for name, count in gone.items()}})
+        return
+    screen = console()
+    made = table("Rows", ">Would go" if dry_run else ">Gone")
+    print_rows(screen, made, [(name, f"{count:,}") for name, count in gone.items()])
+    if on_sqlite and not dry_run and any(gone.values()):
+        screen.print(
+            "Their room in the file is used again; only VACUUM, with everything stopped, makes the file smaller."
+        )
+
+
+def _advance(shown: Bars) -> Progress:
+    known = {}
+
+    def advance(name: str, rows: int) -> None:
+        if name not in known:
+            known[name] = shown.add(name)
+        known[name](rows)
+
+    return advance

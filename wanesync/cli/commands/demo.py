@@ -1,0 +1,76 @@
+"""``demo``: two worlds, two systems that never met, and what wanesync makes of them."""
+
+from __future__ import annotations
+
+import tempfile
+from enum import StrEnum
+from pathlib import Path
+from shutil import rmtree
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wanesync.cli.context import AsJson
+from wanesync.core.errors import ConfigError
+from wanesync.terminal import console, print_json
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+class Tier(StrEnum):
+    """Which stand-in portal: its purchases become custom events (enterprise) or notes (professional)."""
+
+    PROFESSIONAL = "professional"
+    ENTERPRISE = "enterprise"
+    BOTH = "both"
+
+    @property
+    def names(self) -> list[str]:
+        """One or both."""
+        return [Tier.ENTERPRISE.value, Tier.PROFESSIONAL.value] if self is Tier.BOTH else [self.value]
+
+
+# A command's options are its arguments: a line for each.
+def demo(
+    *,
+    tier: Annotated[Tier, typer.Option(help="Which HubSpot portal; both run at the same time.")] = Tier.BOTH,
+    database: Annotated[
+        str, typer.Option(metavar="URL", help="An empty database instead of a new SQLite file; for one tier.")
+    ] = "",
+    seconds: Annotated[int, typer.Option(min=5, max=600, help="How long people edit and buy.")] = 20,
+    contacts: Annotated[int, typer.Option(min=10, help="Contacts at the start.")] = 500,
+    customers: Annotated[int, typer.Option(min=10, help="Customers at the start.")] = 300,
+    overlap: Annotated[int, typer.Option(min=5, help="People who are both.")] = 120,
+    as_json: AsJson = False,
+) -> None:
+    """Watch a stand-in HubSpot and a stand-in Stripe become the same, and stay the same. Takes about a minute."""
+    if database and tier is Tier.BOTH:
+        raise ConfigError(["--database is one state: choose --tier professional or --tier enterprise for it"])
+    if overlap > min(contacts, customers):
+        raise ConfigError([f"--overlap {overlap} is more than there are contacts or customers"])
+    from wanesync.demo.installation import Cast, World  # noqa: PLC0415 - as above
+    from wanesync.demo.steps import Story  # noqa: PLC0415 - keeps --help fast
+
+    if database.startswith("sqlite:"):
+        # The demo's configuration stands elsewhere, and would look for the file there.
+        database = f"sqlite:{Path(database.removeprefix('sqlite:')).absolute()}"
+    folder = Path(tempfile.mkdtemp(prefix="wanesync-demo-"))
+    cast = Cast(contacts, customers, overlap, database)
+    story = Story([World(name, folder, cast) for name in tier.names], seconds, _screen(quiet=as_json))
+    try:
+        story.tell()
+    finally:
+        story.together(World.stop)
+    if as_json:
+        print_json(story.as_json())
+    if not story.proven:
+        story.screen.print(f"[red]What the processes said is in {folder}[/]")
+        raise typer.Exit(1)
+    rmtree(folder, ignore_errors=True)
+
+
+def _screen(*, quiet: bool) -> Console:
+    from rich.console import Console  # noqa: PLC0415 - keeps --help fast
+
+    return Console(quiet=True) if quiet else console()

@@ -1,0 +1,92 @@
+"""``reconcile`` with a plan file, with decisions, or as a baseline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from wanesync.terminal import bars, console, numbers, plural, print_json, print_rows, table
+
+if TYPE_CHECKING:
+    from wanesync.cli.commands.reconcile_result import Result
+    from wanesync.core.diff.difference import Class
+    from wanesync.reconcile.plan_files import Chosen
+    from wanesync.reconcile.run import Report
+    from wanesync.sync.runtime import Engine
+
+SHOWN = 20
+"""Rows for a person; JSON has all."""
+
+
+def save_plan(engine: Engine, report: Report, path: Path, only: frozenset[Class], limit: int | None) -> None:
+    """Write the plan file, and say what is in it."""
+    from wanesync.reconcile.plan_files import Extent, Proposals  # noqa: PLC0415 - keeps --help fast
+
+    saved = Proposals(engine).save(report, path, Extent(only, limit))
+    counts = numbers({str(kind): number for kind, number in sorted(saved.items.items())})
+    console(error=True).print(f"{path}: {counts}; {plural(saved.links, 'pair')} to be linked.", markup=False)
+
+
+def check_plan(engine: Engine, path: Path) -> None:
+    """Raises ConfigError for a plan that could not be applied, whatever is listed."""
+    from wanesync.reconcile.plan_files import Proposals  # noqa: PLC0415 - keeps --help fast
+
+    Proposals(engine).check(path)
+
+
+def choose(engine: Engine, report: Report, path: Path) -> Chosen:
+    """What is still as planned."""
+    from wanesync.reconcile.plan_files import Proposals  # noqa: PLC0415 - keeps --help fast
+
+    with bars() as shown:
+        chosen = Proposals(engine).choose(report, path, shown.add("people and pairs of the plan"))
+        shown.end("people and pairs of the plan")
+    return chosen
+
+
+def _show_skipped(chosen: Chosen) -> None:
+    """What was not as planned any more."""
+    made = table("Key", "Class", "Changed meanwhile", title="Skipped")
+    rows = [
+        (d.key, ", ".join(map(str, d.kinds)) or "to be linked", ", ".join(d.fields) or "it")
+        for d in chosen.skipped[:SHOWN]
+    ]
+    print_rows(console(), made, rows)
+    if len(chosen.skipped) > SHOWN:
+        console().print(f"… and {len(chosen.skipped) - SHOWN:,} more (--json has all of them)")
+
+
+def tell_skipped(chosen: Chosen, result: Result, *, as_json: bool) -> None:
+    """On the screen, or in the document of the run; a reason for exit 1 either way."""
+    if chosen.skipped:
+        result.trouble.append(f"Skipped, as something changed meanwhile: {plural(len(chosen.skipped), 'key')}.")
+    result.more["skipped"] = _as_json(chosen)
+    if not as_json:
+        _show_skipped(chosen)
+
+
+def _as_json(chosen: Chosen) -> list[dict[str, object]]:
+    """The same for machines."""
+    return [{"key": d.key, "classes": [str(kind) for kind in d.kinds], "fields": [*d.fields]} for d in chosen.skipped]
+
+
+def take_baseline(engine: Engine, report: Report, *, as_json: bool) -> None:
+    """Link, and take everything as agreed on; exit 1 when some pairs could not be had."""
+    from wanesync.reconcile.baseline import Baseline  # noqa: PLC0415 - keeps --help fast
+
+    with bars() as shown:
+        found = Baseline(engine).run(report, shown.add("keys looked at"))
+        shown.end("keys looked at")
+    if as_json:
+        print_json({"linked": found.linked, "based": found.based, "kept": found.kept, "left": found.left})
+    else:
+        console().print(
+            f"{plural(found.linked, 'pair')} linked, {plural(found.based, 'base')} recorded, "
+            f"{plural(found.kept, 'field')} unlike and kept. Nothing is written on either side."
+        )
+        if found.left:
+            console().print(f"{plural(len(found.left), 'key')} were being worked on: run it again for them.")
+    if found.left:
+        raise typer.Exit(1)

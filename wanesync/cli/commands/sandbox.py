@@ -1,0 +1,211 @@
+"""``wanesync sandbox``: runs the stand-in HubSpot and Stripe, and edits records on a running one."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wanesync.core.errors import ConfigError, WanesyncError
+from wanesync.core.model import Side
+
+if TYPE_CHECKING:
+    from wanesync.sandbox.control_client import Doors
+    from wanesync.sandbox.seed_data import Crowd
+    from wanesync.sandbox.server import Sandbox
+
+HUBSPOT_PORT = 7101
+STRIPE_PORT = 7102
+
+app = typer.Typer(
+    help="Run a stand-in HubSpot and a stand-in Stripe on this machine, or edit records on a running one.",
+    invoke_without_command=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+class Kind(StrEnum):
+    """The records a person can edit."""
+
+    CONTACT = "contact"
+    CUSTOMER = "customer"
+
+    @property
+    def side(self) -> Side:
+        """Where such records live."""
+        return Side.HUBSPOT if self is Kind.CONTACT else Side.STRIPE
+
+
+class Tier(StrEnum):
+    """What the stand-in portal has subscribed to."""
+
+    PROFESSIONAL = "professional"
+    ENTERPRISE = "enterprise"
+
+
+HubSpotUrl = Annotated[str, typer.Option("--hubspot", metavar="URL", help="Address of the stand-in HubSpot.")]
+StripeUrl = Annotated[str, typer.Option("--stripe", metavar="URL", help="Address of the stand-in Stripe.")]
+Fields = Annotated[list[str], typer.Argument(metavar="FIELD=VALUE...", help="What to set; FIELD= clears it.")]
+RecordId = Annotated[str, typer.Argument(metavar="ID")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+_AT_HUBSPOT = f"http://127.0.0.1:{HUBSPOT_PORT}"
+_AT_STRIPE = f"http://127.0.0.1:{STRIPE_PORT}"
+
+
+# A command's options are its arguments: a line for each.
+@app.callback()
+def run(
+    context: typer.Context,
+    *,
+    hubspot_port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")] = HUBSPOT_PORT,
+    stripe_port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")] = STRIPE_PORT,
+    contacts: Annotated[int, typer.Option(min=0, help="How many contacts to begin with.")] = 0,
+    customers: Annotated[int, typer.Option(min=0, help="How many customers to begin with.")] = 0,
+    overlap: Annotated[int, typer.Option(min=0, help="How many of them are the same people.")] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same people.")] = 1,
+    latency_ms: Annotated[str, typer.Option(metavar="A-B", help="How long each request takes.")] = "0-0",
+    tier: Annotated[Tier, typer.Option(help="Custom events need enterprise.")] = Tier.PROFESSIONAL,
+    fault_profile: Annotated[
+        str, typer.Option("--faults", metavar="PROFILE", help="none, webhooks, rough or lossy.")
+    ] = "none",
+    hubspot_limit: Annotated[int | None, typer.Option(min=1, metavar="R", help="Requests per second.")] = None,
+    stripe_limit: Annotated[int | None, typer.Option(min=1, metavar="R", help="Requests per second.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run until interrupted (Ctrl-C or SIGTERM). Without a command below, this is what happens."""
+    if context.invoked_subcommand is not None:
+        return
+    with _errors():
+        from wanesync.sandbox.server import Options, serve  # noqa: PLC0415 - the server is not loaded for `edit`
+
+        options = Options(
+            hubspot_port=hubspot_port,
+            stripe_port=stripe_port,
+            crowd=_crowd(contacts, customers, overlap, seed),
+            latency_ms=parse_bounds(latency_ms),
+            tier=tier.value,
+            fault_profile=fault_profile,
+            hubspot_limit=hubspot_limit,
+            stripe_limit=stripe_limit,
+        )
+        serve(options, _announce_json if as_json else _announce)
+
+
+@app.command()
+def edit(
+    kind: Kind, record_id: RecordId, fields: Fields, hubspot: HubSpotUrl = _AT_HUBSPOT, stripe: StripeUrl = _AT_STRIPE
+) -> None:
+    """Change a record as a person would, in the side's own field names."""
+    with _errors():
+        print(_doors(hubspot, stripe).edit(kind.side, "update", record_id, _values(fields)))
+
+
+@app.command()
+def create(kind: Kind, fields: Fields, hubspot: HubSpotUrl = _AT_HUBSPOT, stripe: StripeUrl = _AT_STRIPE) -> None:
+    """Make a record as a person would; prints its id."""
+    with _errors():
+        print(_doors(hubspot, stripe).edit(kind.side, "create", None, _values(fields)))
+
+
+@app.command()
+def delete(kind: Kind, record_id: RecordId, hubspot: HubSpotUrl = _AT_HUBSPOT, stripe: StripeUrl = _AT_STRIPE) -> None:
+    """Delete a record as a person would."""
+    with _errors():
+        print(_doors(hubspot, stripe).edit(kind.side, "delete", record_id, {}))
+
+
+# A command's options are its arguments: a line for each.
+@app.command()
+def purchase(
+    *,
+    amount: Annotated[int, typer.Option(min=1, help="In the smallest unit: cents, yen.")],
+    currency: Annotated[str, typer.Option(help="Three letters, such as eur.")],
+    customer: Annotated[str | None, typer.Option(metavar="ID", help="Left out: a guest buys.")] = None,
+    email: Annotated[str | None, typer.Option(help="The address given at the till.")] = None,
+    hubspot: HubSpotUrl = _AT_HUBSPOT,
+    stripe: StripeUrl = _AT_STRIPE,
+) -> None:
+    """Buy something on the stand-in Stripe; prints the charge's id."""
+    with _errors():
+        values = {"amount": str(amount), "currency": currency.lower()}
+        if email is not None:
+            values["email"] = email
+        print(_doors(hubspot, stripe).edit(Side.STRIPE, "purchase", customer, values))
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """A mistake becomes one line on standard error and an exit code, never a traceback."""
+    try:
+        yield
+    except WanesyncError as error:
+        print(f"wanesync sandbox: {error}", file=sys.stderr)
+        raise typer.Exit(error.exit_code) from error
+
+
+def _doors(hubspot_url: str, stripe_url: str) -> Doors:
+    from wanesync.sandbox.control_client import Doors  # noqa: PLC0415 - keeps --help fast
+
+    return Doors(hubspot_url, stripe_url)
+
+
+def _crowd(contacts: int, customers: int, overlap: int, seed: int) -> Crowd:
+    from wanesync.sandbox.seed_data import Crowd  # noqa: PLC0415 - as above
+
+    try:
+        return Crowd(contacts, customers, overlap, seed)
+    except ValueError as problem:
+        raise ConfigError([str(problem)]) from problem
+
+
+def _values(fields: list[str]) -> dict[str, str]:
+    wrong = [text for text in fields if text.partition("=")[0] in ("", text)]
+    if wrong:
+        raise ConfigError([f"{text!r} is not FIELD=VALUE" for text in wrong])
+    return {name: value for name, _, value in (text.partition("=") for text in fields)}
+
+
+def parse_bounds(text: str) -> tuple[float, float]:
+    """``150-400`` or ``200``: the bounds of a request's time in ms."""
+    low, dash, high = text.partition("-")
+    try:
+        bounds = float(low), float(high if dash else low)
+    except ValueError:
+        bounds = (1.0, 0.0)
+    if not 0 <= bounds[0] <= bounds[1] < 3_600_000:
+        raise ConfigError([f"--latency-ms {text}: A-B in milliseconds is wanted, such as 150-400"])
+    return bounds
+
+
+def _announce(sandbox: Sandbox) -> None:
+    from rich.console import Console  # noqa: PLC0415 - not needed by the commands above
+
+    from wanesync.sandbox.server import HUBSPOT_KEY, STRIPE_KEY  # noqa: PLC0415 - as above
+
+    Console(soft_wrap=True, highlight=False).print(
+        f"[bold]sandbox[/]  hubspot [cyan]{sandbox.hubspot_url}[/] key {HUBSPOT_KEY}"
+        f"  stripe [cyan]{sandbox.stripe_url}[/] key {STRIPE_KEY}"
+    )
+
+
+def _announce_json(sandbox: Sandbox) -> None:
+    from wanesync.sandbox.server import HUBSPOT_KEY, STRIPE_KEY  # noqa: PLC0415 - as above
+
+    started = {
+        "hubspot_url": sandbox.hubspot_url,
+        "stripe_url": sandbox.stripe_url,
+        "hubspot_key": HUBSPOT_KEY,
+        "stripe_key": STRIPE_KEY,
+    }
+    print(json.dumps(started), flush=True)
+
+
+if __name__ == "__main__":
+    app()

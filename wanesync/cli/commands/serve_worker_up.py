@@ -1,0 +1,144 @@
+"""``serve``, ``worker``, ``up``: the programs that keep running until SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wanesync.cli.context import ConfigFile, opened_store, read_logged_config
+from wanesync.core.model import Side
+
+if TYPE_CHECKING:
+    from wanesync.config.model import Config
+    from wanesync.sync.runtime import Engine
+
+
+class Which(StrEnum):
+    """Whose lane a worker runs."""
+
+    HUBSPOT = "hubspot"
+    STRIPE = "stripe"
+    ALL = "all"
+
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        """As sides."""
+        return tuple(Side) if self is Which.ALL else (Side(self.value),)
+
+
+WhichSide = Annotated[Which, typer.Option("--side", help="A process for one side needs only that side's key.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    app.command("serve")(serve)
+    app.command("worker")(worker)
+    app.command("up")(up)
+
+
+def serve(config_file: ConfigFile = None) -> None:
+    """Receive webhooks. Holds the webhook secrets and no API key."""
+    config = read_logged_config(config_file)
+    from wanesync.services import WebDoors, stop_when_asked  # noqa: PLC0415 - as above
+    from wanesync.wiring import is_on_file  # noqa: PLC0415 - keeps --help fast
+
+    stopping = stop_when_asked()
+    with opened_store(config, migrate=is_on_file(config)) as store:
+        doors = WebDoors(config, store)
+        doors.start()
+        _announce(doors.url)
+        try:
+            doors.beat_until(stopping)
+        finally:
+            doors.stop()
+
+
+def worker(side: WhichSide = Which.ALL, config_file: ConfigFile = None) -> None:
+    """Do the work: read what changed, write the other side. Start as many as you like."""
+    config = read_logged_config(config_file)
+    from wanesync.services import stop_when_asked  # noqa: PLC0415 - as above
+    from wanesync.wiring import build_engine, is_on_file  # noqa: PLC0415 - keeps --help fast
+
+    stopping = stop_when_asked()
+    with opened_store(config, migrate=is_on_file(config)) as store:
+        engine = build_engine(config, store, side.sides, patient=True)
+        print(f"wanesync worker {engine.name}: {' and '.join(side.sides)}", flush=True)
+        with _worker_thread(config, engine, side.sides, stopping):
+            stopping.wait()
+
+
+def up(config_file: ConfigFile = None) -> None:
+    """Everything in one process: webhooks, work, and the first listing if it is missing."""
+    config = read_logged_config(config_file)
+    from wanesync.services import WebDoors, stop_when_asked  # noqa: PLC0415 - as above
+    from wanesync.wiring import build_engine, find_pinned  # noqa: PLC0415 - keeps --help fast
+
+    stopping = stop_when_asked()
+    with opened_store(config, migrate=True) as store:
+        # Webhooks are not lost while a side is away; only at the very first start it must say whose they are.
+        first = None if find_pinned(store) >= set(Side) else build_engine(config, store, tuple(Side))
+        doors = WebDoors(config, store)
+        doors.start()
+        _announce(doors.url)
+        try:
+            engine = first or build_engine(config, store, tuple(Side), patient=True)
+            with _worker_thread(config, engine, tuple(Side), stopping, list_first=True):
+                doors.beat_until(stopping)
+        finally:
+            doors.stop()
+
+
+def _announce(url: str) -> None:
+    print(f"wanesync serves {url} (webhooks go to /webhooks/hubspot and /webhooks/stripe)", flush=True)
+
+
+# What it runs, for whom, and until when.
+@contextmanager
+def _worker_thread(
+    config: Config, engine: Engine, sides: tuple[Side, ...], stopping: threading.Event, *, list_first: bool = False
+) -> Iterator[None]:
+    """A worker with its rounds of catch-up; asked to stop at the end, which takes at most 10 s."""
+    from wanesync.services import Rounds  # noqa: PLC0415 - as above
+    from wanesync.wiring import build_upkeep, build_worker, snapshot_path  # noqa: PLC0415 - keeps --help fast
+
+    work = build_worker(engine, sides)
+    rounds = Rounds(engine, sides, config.worker.catch_up_minutes * 60_000, stopping, list_first=list_first)
+    rounds.snapshot = snapshot_path(config)
+    upkeep = build_upkeep(config, engine.store)
+    upkeep.stopping = stopping
+    thread = _Guarded("worker", work.run, stopping)
+    # A round may be waiting for an answer of a side; whatever it has not stored comes again.
+    threading.Thread(target=rounds.run, name="rounds", daemon=True).start()
+    threading.Thread(target=upkeep.run, name="upkeep", daemon=True).start()
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        work.stop()
+        thread.join()
+    if thread.failure is not None:
+        raise thread.failure
+
+
+class _Guarded(threading.Thread):
+    """A thread whose end ends the program, with its error."""
+
+    def __init__(self, name: str, work: Callable[[], None], stopping: threading.Event) -> None:
+        super().__init__(name=name)
+        self.failure: Exception | None = None
+        self._work, self._stopping = work, stopping
+
+    def run(self) -> None:
+        """Work; at the end, however it comes, ask the program to stop."""
+        try:
+            self._work()
+        except Exception as error:  # noqa: BLE001 - handed to the main thread
+            self.failure = error
+        finally:
+            self._stopping.set()

@@ -1,0 +1,63 @@
+"""``status``: how things stand."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from wanesync.cli.context import AsJson, ConfigFile, opened
+from wanesync.core.errors import ConfigError
+from wanesync.terminal import console, print_json
+
+if TYPE_CHECKING:
+    pass
+
+WATCH_S = 1.0
+
+
+def register(app: typer.Typer) -> None:
+    """Add this group's commands."""
+    app.command("status")(status)
+
+
+def status(
+    *,
+    watch: Annotated[bool, typer.Option("--watch", help="Keep showing it, until Ctrl-C.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="One line per alarm; exit 1 if there is one.")] = False,
+    as_json: AsJson = False,
+    config_file: ConfigFile = None,
+) -> None:
+    """Queues, limits, pauses, records, purchases, processes, alarms."""
+    from wanesync.ops.status import read_alarms, read_overview  # noqa: PLC0415 - keeps --help fast
+    from wanesync.ops.status_table import show  # noqa: PLC0415 - keeps --json fast
+
+    if watch and (check or as_json):
+        raise ConfigError([f"--watch keeps showing the tables: leave out {'--check' if check else '--json'}"])
+    with opened(config_file) as (_, store):
+        if check:
+            _check(read_alarms(store), as_json=as_json)
+        seen = read_overview(store)
+        if watch:
+            from rich.live import Live  # noqa: PLC0415 - only here
+
+            pause = threading.Event()
+            with Live(show(seen), console=console(), screen=False, auto_refresh=False) as live:
+                while not pause.wait(WATCH_S):
+                    live.update(show(read_overview(store)), refresh=True)
+    if as_json:
+        print_json(seen.as_json())
+    else:
+        console().print(show(seen))
+
+
+def _check(alarms: Sequence[str], *, as_json: bool) -> NoReturn:
+    """The alarms and nothing else; exit 1 if there is one."""
+    if as_json:
+        print_json({"alarms": alarms})
+    else:
+        for alarm in alarms:
+            print(alarm)
+    raise typer.Exit(1 if alarms else 0)

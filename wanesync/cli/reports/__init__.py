@@ -1,0 +1,1 @@
+"""Differences as tables, CSV, HTML and JSON."""

@@ -1,0 +1,258 @@
+"""Differences as a person reads them, and as the JSON of DESIGN section 8."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+from wanesync.core.bulk_guards import Volume
+from wanesync.core.diff.difference import ACTIONABLE, MEANING, Class, Difference, FieldDifference
+from wanesync.core.diff.value_kinds import Unlike
+from wanesync.core.model import Side
+from wanesync.core.normalize import NAME_PARTS
+from wanesync.terminal import mask, numbers, plural, print_rows, table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+SHOWN = 8
+"""Rows per class for a person; the files and JSON have all."""
+PIECE = 1000
+"""Differences handed to standard output at once."""
+ADDRESSES = "e-mails changed"
+"""Said even when there are none: it is what people fear."""
+
+PARKED = (Class.CONFLICT, Class.AMBIGUOUS, Class.DUPLICATE, Class.ORPHANED)
+"""What ``--strict`` counts beside the actionable."""
+
+Shown = Callable[[str], str]
+"""How a value is shown: as it is, or masked."""
+
+
+class Findings(Protocol):
+    """What a comparison found, as far as it is shown.
+
+    ``unlike``: (field, kind) -> how many. ``lost``: what webhooks missed, None where that was not looked at.
+    """
+
+    @property
+    def counts(self) -> Counter[Class]:
+        """Differences of each class, and what is in sync."""
+
+    @property
+    def volume(self) -> Volume:
+        """What a reconcile would do."""
+
+    @property
+    def to_link(self) -> int:
+        """Pairs to be linked."""
+
+    @property
+    def actionable(self) -> int:
+        """Differences a reconcile would repair."""
+
+    @property
+    def unlike(self) -> Counter[tuple[str, Unlike]]:
+        """In which ways which fields are unlike."""
+
+    @property
+    def requests(self) -> int:
+        """How many requests it took."""
+
+    @property
+    def timing(self) -> Mapping[str, float]:
+        """Seconds that listing and comparing took."""
+
+    @property
+    def lost(self) -> Mapping[str, object] | None:
+        """The loss meter."""
+
+    def differences(self, kind: Class | None = None, limit: int = -1) -> Iterator[Difference]:
+        """One by one, of one class or of all; there may be a million."""
+
+
+def count_parked(report: Findings) -> int:
+    """Differences that wait for a person."""
+    return sum(report.counts[kind] for kind in PARKED)
+
+
+# -- values
+
+
+def shown_values(show_values: bool) -> Shown:
+    """Values as a person reads them, a name in one piece; masked unless asked for."""
+    return _in_one_piece if show_values else lambda value: mask(_in_one_piece(value))
+
+
+def _in_one_piece(value: str) -> str:
+    return value.replace(NAME_PARTS, " ").strip()
+
+
+# -- JSON
+
+
+def write_json(report: Findings, out: TextIO, *, show_values: bool) -> None:
+    """The door: ``{"counts", "plan", "unlike", "requests", "timing", "differences"}``.
+
+    One difference a line, never all in memory. ``lost`` is among the keys where webhooks were checked.
+    """
+    encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
+    shown = shown_values(show_values)
+    head = _as_summary(report)
+    out.write("{\n" + "".join(f"  {encode(key)}: {encode(part)},\n" for key, part in head.items()))
+    out.write('  "differences": [')
+    pieces: list[str] = []
+    comma = ""
+    for found in report.differences():
+        pieces.append(f"{comma}\n    {encode(_as_json(found, shown))}")
+        comma = ","
+        if len(pieces) == PIECE:
+            out.write("".join(pieces))
+            pieces.clear()
+    out.write("".join(pieces) + ("\n  ]\n}\n" if comma else "]\n}\n"))
+
+
+def _as_summary(report: Findings) -> dict[str, object]:
+    unlike: dict[str, dict[str, int]] = {}
+    for (name, kind), count in sorted(report.unlike.items()):
+        unlike.setdefault(name, {})[str(kind)] = count
+    plan = {**asdict(report.volume), "created": report.volume.created, "to_link": report.to_link}
+    lost = {} if report.lost is None else {"lost": report.lost}
+    counts = {str(kind): report.counts[kind] for kind in Class}
+    cost = {"requests": report.requests, "timing": report.timing}
+    return {"counts": counts, "plan": plan, "unlike": unlike, **cost, **lost}
+
+
+def _as_json(found: Difference, shown: Shown) -> dict[str, object]:
+    return {
+        "class": str(found.kind),
+        "hubspot_id": found.hubspot_id,
+        "stripe_id": found.stripe_id,
+        "fields": {
+            name: {
+                "hubspot": shown(value.hubspot),
+                "stripe": shown(value.stripe),
+                "writes": value.writes,
+                "to": shown(value.after),
+                "why": value.why,
+                "kind": str(value.how),
+            }
+            for name, value in found.fields.items()
+        },
+        "note": found.note,
+    }
+
+
+# -- summaries, for the screen and for the page
+
+
+def plan_rows(report: Findings) -> list[tuple[str, int, str]]:
+    """What a reconcile would do and what that sets off: (what, how many, meaning); empty: nothing at all."""
+    volume = report.volume
+    rows = [
+        ("pairs only linked", volume.link_only, "nothing of them is written"),
+        ("people with blanks filled", volume.fills, "they lose nothing"),
+        ("people with values overwritten", volume.overwritten, "linked people who lose a value"),
+        ("of these, with values cleared", volume.cleared, "a value is replaced by a blank"),
+        (ADDRESSES, volume.addresses, "where invoices go"),
+        ("customers created", volume.created_customers, "in Stripe, each a customer.created event"),
+        ("contacts created", volume.created_contacts, "in HubSpot, where workflows may enrol them"),
+        ("contacts written", volume.writes_hubspot, "their modification dates move"),
+        ("customers written", volume.writes_stripe, "each a customer.updated event"),
+    ]
+    if not any(count for _, count, _ in rows):
+        return []
+    return [row for row in rows if row[1] or row[0] == ADDRESSES]
+
+
+def unlike_rows(report: Findings) -> list[tuple[str, int, str]]:
+    """Per field, the most frequent first: (field, how many, ``3 case, 1 other``)."""
+    by_field: dict[str, Counter[str]] = {}
+    for (name, kind), count in report.unlike.items():
+        by_field.setdefault(name, Counter())[str(kind)] += count
+    rows = [(name, kinds.total(), numbers(dict(kinds.most_common()))) for name, kinds in by_field.items()]
+    return sorted((row for row in rows if row[1]), key=lambda row: (-row[1], row[0]))
+
+
+def lost_rows(report: Findings) -> list[tuple[str, str]]:
+    """The loss meter: (what, how many or which)."""
+    return list(_flatten("", report.lost or {}))
+
+
+def _flatten(above: str, values: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    for key, value in values.items():
+        name = f"{above} {key}".strip().replace("_", " ")
+        if isinstance(value, Mapping):
+            yield from _flatten(name, value)
+        elif isinstance(value, list | tuple | set | frozenset):
+            if value:
+                yield name, ", ".join(str(part) for part in value)
+        else:
+            yield name, f"{value:,}" if isinstance(value, int) else str(value)
+
+
+# -- the screen
+
+
+def counts_table(report: Findings) -> Table:
+    """How many of each class; those that are none are left out."""
+    made = table("Class", ">Count", "Meaning")
+    for kind in Class:
+        if report.counts[kind]:
+            style = "yellow" if kind in ACTIONABLE else "green" if kind is Class.IN_SYNC else "dim"
+            made.add_row(f"[{style}]{kind}[/]", f"{report.counts[kind]:,}", MEANING[kind])
+    return made
+
+
+def show(screen: Console, report: Findings, *, show_values: bool) -> None:
+    """Counts, what is unlike, what a reconcile would do, then the first differences class by class."""
+    screen.print(counts_table(report))
+    unlike = table("Field", ">Count", "Kinds", title="What is unlike")
+    print_rows(screen, unlike, [(name, f"{count:,}", kinds) for name, count, kinds in unlike_rows(report)])
+    plan = table("What", ">Count", "Meaning", title="What a reconcile would do")
+    print_rows(screen, plan, [(what, f"{count:,}", meaning) for what, count, meaning in plan_rows(report)])
+    print_rows(screen, table("What", ">Count", title="What webhooks missed"), lost_rows(report))
+    _show_differences(screen, report, shown_values(show_values))
+    if report.actionable:
+        screen.print(f"A reconcile would repair {plural(report.actionable, 'difference')}.")
+    else:
+        screen.print("Nothing to repair.")
+
+
+def _show_differences(screen: Console, report: Findings, shown: Shown) -> None:
+    for kind in Class:
+        if kind is Class.IN_SYNC or not report.counts[kind]:
+            continue
+        made = table("#Contact", "#Customer", "What", "Why", title=str(kind))
+        print_rows(screen, made, [_row(found, shown) for found in report.differences(kind, SHOWN)])
+        if report.counts[kind] > SHOWN:
+            screen.print(f"… and {report.counts[kind] - SHOWN:,} more (--json and --csv have all of them)\n")
+
+
+def _row(found: Difference, shown: Shown) -> tuple[str, str, str, str]:
+    parts = [_describe(name, value, shown) for name, value in found.fields.items()]
+    reasons = [found.note, *(value.why for value in found.fields.values())]
+    if not parts:
+        parts, reasons = reasons, []
+    what, why = ", ".join(parts), "; ".join(dict.fromkeys(filter(None, reasons)))
+    return found.hubspot_id or "–", found.stripe_id or "–", _printable(what), _printable(why)
+
+
+def _describe(name: str, value: FieldDifference, shown: Shown) -> str:
+    hubspot, stripe = shown(value.hubspot) or "blank", shown(value.stripe) or "blank"
+    kind = "" if value.how in {Unlike.BLANK, Unlike.OTHER} else f" ({value.how})"
+    if value.why == "missing there":
+        return f"{name} {shown(value.after) or f'{stripe if value.writes == Side.HUBSPOT else hubspot} (not written)'}"
+    if not value.writes:
+        return f"{name} {hubspot} | {stripe}{kind}"
+    before = stripe if value.writes == Side.STRIPE else hubspot
+    return f"{name} {before} → {shown(value.after) or 'blank'}{kind}"
+
+
+def _printable(text: str) -> str:
+    """Without what a value could steer a terminal with."""
+    return "".join(c if c.isprintable() else " " for c in text)

@@ -1,0 +1,300 @@
+"""The configuration: a TOML file with overrides from the environment, checked as a whole.
+
+``load`` reports every problem at once, each with the line or the variable it comes from.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from wanesync.config import overrides as tables
+from wanesync.config import references as secrets
+from wanesync.config.locations import KeyPath, Origins, Problem, scan, variable
+from wanesync.config.value_types import (
+    HUBSPOT_URL,
+    STRIPE_URL,
+    Address,
+    Database,
+    Property,
+    Rate,
+    SealKey,
+    Secret,
+    Secrets,
+    Section,
+    Share,
+    StripeKey,
+    StripePath,
+    Text,
+    Texts,
+    Transform,
+    listed,
+)
+from wanesync.core.errors import ConfigError
+from wanesync.core.fields import DEFAULT_FIELDS, Direction, FieldSpec
+from wanesync.core.model import Side
+
+PRIVATE = frozenset(
+    {
+        "database",
+        "hubspot.access_token",
+        "hubspot.webhook_secret",
+        "stripe.api_key",
+        "stripe.webhook_secret",
+        "security.keys",
+    }
+)
+"""Keys whose files only their owner may read."""
+
+
+class HubSpot(Section):
+    """Access to HubSpot. ``rate`` and ``search_rate``: requests a second. ``portal_id``: the account's number.
+
+    ``daily_share``: of the day's requests, for bulk work.
+    """
+
+    access_token: Secret | None = None
+    webhook_secret: Secrets = ()
+    base_url: Address = HUBSPOT_URL
+    portal_id: Annotated[int, Field(gt=0)] | None = None
+    rate: Rate = 15
+    search_rate: Rate = 4
+    daily_share: Share = 0.5
+    own_source_ids: Texts = ()
+
+
+class Stripe(Section):
+    """Access to Stripe. Rates in requests a second: all together, any one kind of call, those of bulk work.
+
+    ``monthly_reads``: reads in 30 days. None: no limit of its own.
+    """
+
+    api_key: StripeKey | None = None
+    webhook_secret: Secrets = ()
+    base_url: Address = STRIPE_URL
+    account_id: Annotated[str, Field(pattern=r"^acct_\w+$")] | None = None
+    rate: Rate = 100
+    operation_rate: Rate | None = None
+    bulk_rate: Rate | None = None
+    monthly_reads: Annotated[int, Field(gt=0)] | None = None
+
+
+class Server(Section):
+    """The web door. ``public_url``: what HubSpot calls, as HubSpot signs it."""
+
+    host: Text = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8787
+    public_url: Address | None = None
+    max_body_bytes: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = 1024 * 1024
+
+
+class Security(Section):
+    """Sealing keys as ``id:base64``: the first seals, all open. None: a key file stands beside the SQLite database."""
+
+    keys: Annotated[tuple[SealKey, ...], BeforeValidator(listed)] = ()
+
+    @model_validator(mode="after")
+    def _tell_apart(self) -> Security:
+        if len({entry.partition(":")[0] for entry in self.entries}) != len(self.keys):
+            raise ValueError("an id is used twice: what one key sealed the other could not open")
+        return self
+
+    @property
+    def entries(self) -> tuple[str, ...]:
+        """The keys as the store takes them, the sealing one first."""
+        return tuple(key.get_secret_value() for key in self.keys)
+
+
+class FieldEntry(Section):
+    """One ``[[field]]``: a person's field and where each side keeps it."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    hubspot: Annotated[tuple[Property, ...], BeforeValidator(listed)]
+    stripe: Annotated[tuple[StripePath, ...], BeforeValidator(listed), Field(min_length=1, max_length=1)]
+    owner: Side = Side.HUBSPOT
+    direction: Direction = Direction.BOTH
+    fill_empty: bool = True
+    transform: Transform = "text"
+
+    @model_validator(mode="after")
+    def _count_properties(self) -> FieldEntry:
+        wanted = 2 if self.transform == "name" else 1
+        if len(self.hubspot) != wanted:
+            what = "two HubSpot properties (first and last name)" if wanted == 2 else "exactly one HubSpot property"
+            raise ValueError(f"transform {self.transform!r} takes {what}, not {len(self.hubspot)}")
+        return self
+
+    def spec(self) -> FieldSpec:
+        """The entry as the core knows it."""
+        return FieldSpec(
+            self.name, self.hubspot, self.stripe, self.owner, self.direction, self.fill_empty, self.transform
+        )
+
+
+class Create(Section):
+    """Whether people missing on a side are created there. Against the real APIs both must be said."""
+
+    customers: Literal["all", "none"]
+    contacts: Literal["all", "none"]
+
+
+class Purchases(Section):
+    """How a purchase is put on the contact, and what happens to a guest nobody knows."""
+
+    sink: Literal["auto", "custom_event", "note", "properties"] = "auto"
+    guest: Literal["create", "hold"] = "hold"
+    event_name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,49}$")] = "stripe_purchase"
+
+
+class FirstContact(Section):
+    """Which value stays where a newly linked pair differs."""
+
+    differ: Literal["keep", "owner", "hubspot", "stripe"] = "keep"
+
+
+class Brake(Section):
+    """When the live brake stops a source: it would overwrite more than ``people`` within ``minutes``.
+
+    ``turns``: so often may one field of one person go to and fro between the two sides in that time.
+    """
+
+    people: Annotated[int, Field(ge=1)] = 1000
+    minutes: Annotated[int, Field(ge=1, le=1440)] = 10
+    turns: Annotated[int, Field(ge=2)] = 10
+
+
+class Worker(Section):
+    """``catch_up_minutes``: how often missed events are looked for."""
+
+    catch_up_minutes: Annotated[int, Field(ge=1, le=1440)] = 30
+
+
+class Retention(Section):
+    """For how many days what grows with time is kept. What is open, dead or unread is kept whatever its age."""
+
+    event_days: Annotated[int, Field(ge=35)] = 35  # longer than anything is delivered or listed again: Stripe lists 30
+    payload_days: Annotated[int, Field(ge=4)] = 30
+    rejected_days: Annotated[int, Field(ge=1)] = 30
+    done_job_days: Annotated[int, Field(ge=1)] = 7
+    own_write_days: Annotated[int, Field(ge=35)] = 35
+    conflict_days: Annotated[int, Field(ge=1)] = 90
+
+    @model_validator(mode="after")
+    def _order(self) -> Retention:
+        if self.payload_days > self.event_days:
+            raise ValueError("payload_days must not be more than event_days: what an event carried goes with it")
+        return self
+
+
+class Log(Section):
+    """The lowest level that is written."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Config(Section):
+    """The whole configuration; made by ``load``, unchangeable, its repr free of secrets."""
+
+    database: Database = "sqlite:wanesync.db"
+    hubspot: HubSpot = HubSpot()
+    stripe: Stripe = Stripe()
+    server: Server = Server()
+    security: Security = Security()
+    field: tuple[FieldEntry, ...] = ()
+    create: Create
+    purchases: Purchases = Purchases()
+    first_contact: FirstContact = FirstContact()
+    brake: Brake = Brake()
+    worker: Worker = Worker()
+    retention: Retention = Retention()
+    log: Log = Log()
+
+    @property
+    def fields(self) -> tuple[FieldSpec, ...]:
+        """The field map: the ``[[field]]`` entries, or the default map where there are none."""
+        return tuple(entry.spec() for entry in self.field) or DEFAULT_FIELDS
+
+    def require(self, *keys: str) -> None:
+        """Raise ConfigError naming every one of ``keys`` (``stripe.api_key``) that has no value."""
+        problems = []
+        for key in keys:
+            section, _, name = key.partition(".")
+            if not getattr(getattr(self, section), name):
+                problems.append(f"{key}: is needed for this: set it in the file, or {variable((section, name))}")
+        if problems:
+            raise ConfigError(problems)
+
+
+SECTIONS: Mapping[str, type[Section]] = {
+    "field": FieldEntry,
+    **{name: type(info.default) for name, info in Config.model_fields.items() if isinstance(info.default, Section)},
+    "create": Create,
+}
+"""Table -> its model."""
+
+
+def load(path: Path | None, env: Mapping[str, str]) -> Config:
+    """Read ``path`` (None: no file), then the overrides in ``env`` (``WANESYNC_STRIPE__API_KEY``), and check it all.
+
+    A list in ``env`` is one value, or several as JSON. Raises ConfigError with every problem found,
+    one line each, in the order of the file.
+    """
+    data, origins = _read(path)
+    folder = path.parent if path else Path()
+    tables.place(data, Config.model_fields["database"].default, folder)
+    problems = [*tables.override(data, env, origins)]
+    problems += tables.resolve(data, lambda key, value: secrets.resolve(value, env, folder, private=key in PRIVATE))
+    problems += [*tables.complete(data), *tables.duplicates(data)]
+    wrong = {problem.path for problem in problems}
+    config = None
+    try:
+        config = Config.model_validate(data)
+    except ValidationError as error:
+        found = (Problem(item["loc"], _explain(item)) for item in error.errors(include_url=False))
+        problems += [problem for problem in found if problem.path not in wrong]
+    if config is None or problems:
+        # Raised outside the handler: pydantic's error would carry the values, secrets among them.
+        raise ConfigError([origins.describe(problem) for problem in sorted(problems, key=origins.order)])
+    return config
+
+
+def _read(path: Path | None) -> tuple[tables.Table, Origins]:
+    if path is None:
+        return {}, Origins()
+    try:
+        text = path.read_bytes().decode()
+        return tomllib.loads(text), Origins(path.name, scan(text))
+    except OSError as error:
+        advice = "make one with wanesync init, or name another with --config"
+        raise ConfigError([f"{path}: cannot be read ({error.strerror}): {advice}"]) from error
+    except ValueError as error:
+        raise ConfigError([f"{path}: is not TOML: {error}"]) from error
+
+
+def _explain(item: ErrorDetails) -> str:
+    kind, context = item["type"], item.get("ctx", {})
+    if kind == "extra_forbidden":
+        return _unknown(item["loc"])
+    if kind == "missing":
+        return "is missing: give it a value"
+    if kind in {"literal_error", "enum"}:
+        return f"must be {context['expected']}"
+    if kind == "value_error":
+        return str(context["error"])
+    if kind in {"model_type", "model_attributes_type"}:
+        return f"must be a table: [{item['loc'][0]}]"
+    return item["msg"].replace("Input should", "must").replace("Value should", "must").replace("String should", "must")
+
+
+def _unknown(path: KeyPath) -> str:
+    model: type[BaseModel] = Config
+    for part in path[:-1]:
+        model = SECTIONS.get(str(part), model)
+    near = difflib.get_close_matches(str(path[-1]), model.model_fields, n=1)
+    return f"is unknown: did you mean {near[0]}?" if near else f"is unknown: one of {', '.join(model.model_fields)}"

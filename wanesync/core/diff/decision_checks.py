@@ -1,0 +1,105 @@
+"""Whether a decision fits what is known of its records, before anything is carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from wanesync.core.diff.decisions import Decision, Verdict
+from wanesync.core.diff.difference import judge
+from wanesync.core.matching import Ref, Scene
+from wanesync.core.model import Link, LinkState, Seen, Side, WriteKind
+from wanesync.core.plan import Rules
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known around one decision: the scene of its key, and of any record it may name.
+
+    ``owners``: customer -> the contact it is actively linked with.
+    """
+
+    scene: Scene
+    records: Mapping[Ref, Seen]
+    owners: Mapping[str, str]
+
+
+def find_misfit(decision: Decision, known: Known, rules: Rules) -> str:  # noqa: PLR0911 - one return a verdict
+    """Why a decision cannot be carried out as things stand; "" when it can."""
+    for ref in decision.refs:
+        seen = known.records.get(ref)
+        if seen is None:
+            return f"it names a {_what(ref[0])} nobody knows: run a reconcile first, or correct the id"
+        if not seen.alive:
+            return f"its {_what(ref[0])} was deleted or merged into another one"
+    match decision.verdict:
+        case Verdict.SKIP:
+            return ""
+        case Verdict.LINK:
+            return _misfit_of_link(decision, known)
+        case Verdict.CREATE:
+            return _misfit_of_creation(decision, known, rules)
+        case Verdict.EXCLUDE if len(decision.refs) == 1:
+            side, record_id = decision.refs[0]
+            return "it is linked: name both records to exclude the pair" if known.scene.active(side, record_id) else ""
+        case Verdict.EXCLUDE:
+            paired = find_link(decision.pair, known.scene, judge(known.scene, rules).plan.links) is not None
+            return "" if paired else "the two records are no pair"
+        case _:
+            return _misfit_of_winner(decision, known, rules)
+
+
+def find_link(pair: tuple[str, str], scene: Scene, planned: Mapping[str, Link]) -> Link | None:
+    """The active link of a pair once what is planned was remembered."""
+    links = {link.id: link for link in scene.links} | dict(planned)
+    active = (link for link in links.values() if link.state is LinkState.ACTIVE)
+    return next((link for link in active if (link.hubspot_id, link.stripe_id) == pair), None)
+
+
+def _misfit_of_link(decision: Decision, known: Known) -> str:
+    target = decision.target
+    assert target is not None  # noqa: S101 - only links have one, and this is one
+    contact_id, customer_id = decision.pair
+    seen = known.records.get(target)
+    if seen is None and (target[0].other, target[1]) in known.records:
+        return f"link does not fit: the id is that of another {_what(target[0].other)}"
+    if seen is None:
+        return f"link names a {_what(target[0])} nobody knows: run a reconcile first, or correct the id"
+    if not seen.alive:
+        return f"link does not fit: that {_what(target[0])} was deleted or merged into another one"
+    if known.owners.get(customer_id, contact_id) != contact_id:
+        return "link does not fit: the customer is linked with another contact; exclude that pair first"
+    return ""
+
+
+def _misfit_of_creation(decision: Decision, known: Known, rules: Rules) -> str:
+    side, record_id = ref = decision.refs[0]
+    seen = known.records[ref]
+    if known.scene.active(side, record_id):
+        return "create does not fit: the record is linked"
+    if seen.excluded:
+        return ""
+    outcome = judge(known.scene, rules).plan
+    if any(action.kind is WriteKind.CREATE for action in outcome.actions.values()):
+        return ""
+    why = outcome.wait or outcome.notes.get(ref, seen.note)
+    return f"create does not fit: {why or 'it has its other record already'}"
+
+
+def _misfit_of_winner(decision: Decision, known: Known, rules: Rules) -> str:
+    link = find_link(decision.pair, known.scene, judge(known.scene, rules).plan.links)
+    if link is None:
+        return f"{decision.verdict} does not fit: the two records are no pair"
+    if not link.primary:
+        return f"{decision.verdict} does not fit: nothing is written between a contact and its second customer"
+    winner, spec = decision.verdict.winner, rules.fields.by_name.get(decision.field)
+    if winner is None or spec is None:
+        return ""
+    values = {side: known.records[side, link.id_on(side)].record.values.get(spec.name, "") for side in Side}
+    if spec.convert(winner.other, values[winner], values[winner.other]) is None:
+        return f"{decision.verdict} does not fit: its value cannot be told on {winner.other} without a guess"
+    return ""
+
+
+def _what(side: Side) -> str:
+    return "contact" if side is Side.HUBSPOT else "customer"

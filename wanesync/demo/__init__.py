@@ -1,0 +1,1 @@
+"""The demo: a story told with real processes beside the sandbox."""

@@ -1,0 +1,253 @@
+"""One world of the demo: a sandbox, a configuration, and the real processes of wanesync between its two sides."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from wanesync.config.model import load
+from wanesync.core.errors import SideDown
+from wanesync.core.model import Side
+from wanesync.demo.child_process import Child
+from wanesync.ops.status import Overview, read_overview
+from wanesync.reconcile.run import Report
+from wanesync.sandbox.process import SandboxProcess
+from wanesync.sandbox.traffic import Act, Deed, Traffic
+from wanesync.store.database import Store
+from wanesync.sync.runtime import Engine
+from wanesync.wiring import build_catch_up, build_engine, build_reconcile, open_state
+
+LATENCY_MS = "150-400"
+RATE_PER_S = 3.0
+QUIET_S = 1.5
+SETTLE_S = 60.0
+DRAIN_S = 90.0
+SOON_MS = 120_000
+"""A job due later than this waits for something that has not happened yet."""
+
+CONFIG = """\
+database = "{database}"
+[hubspot]
+access_token = "{hubspot_key}"
+webhook_secret = "{hubspot_secret}"
+base_url = "{hubspot_url}"
+[stripe]
+api_key = "{stripe_key}"
+webhook_secret = "{stripe_secret}"
+base_url = "{stripe_url}"
+[server]
+port = 0
+[security]
+keys = ["demo:{seal_key}"]
+[purchases]
+guest = "create"
+[log]
+level = "warning"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """Who is planted: ``overlap`` people stand on both sides. ``database`` "": an SQLite file of its own."""
+
+    contacts: int = 500
+    customers: int = 300
+    overlap: int = 120
+    database: str = ""
+
+
+@dataclass(slots=True)
+class World:
+    """``tier``: professional or enterprise. Everything it writes is in ``folder``."""
+
+    tier: str
+    folder: Path
+    cast: Cast
+    sandbox: SandboxProcess = field(init=False)
+    store: Store = field(init=False)
+    engine: Engine = field(init=False)
+    serving: Child = field(init=False)
+    working: Child = field(init=False)
+    traffic: Traffic | None = None
+    _found: Report = field(init=False)
+    _open: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    # -- life and death
+
+    def start(self) -> None:
+        """Sandbox, database, HubSpot properties, web doors, worker. Raises WanesyncError."""
+        crowd = self.cast
+        self.sandbox = self._open.enter_context(
+            SandboxProcess(
+                *("--contacts", str(crowd.contacts), "--customers", str(crowd.customers)),
+                *("--overlap", str(crowd.overlap), "--latency-ms", LATENCY_MS, "--tier", self.tier),
+                *("--stripe-limit", "100"),
+            )
+        )
+        hubspot_secret, stripe_secret = secrets.token_hex(16), f"whsec_{secrets.token_hex(16)}"
+        self._write_config(hubspot_secret, stripe_secret)
+        config = load(self._config_file, {})
+        self.store = open_state(config, migrate=True)
+        self._open.callback(self.store.close)
+        self.engine = build_engine(config, self.store, tuple(Side))
+        build_catch_up(self.engine).mark_start()
+        self.serving, self.working = self._run("serve"), self._run("worker")
+        self._open.callback(self._stop_children)
+        self.engine.hubspot.prepare(with_events=self.engine.hubspot.can_define_events())
+        url = next(word for word in self.serving.first_line().split() if word.startswith("http"))
+        doors = self.sandbox.doors()
+        for side, secret in ((Side.HUBSPOT, hubspot_secret), (Side.STRIPE, stripe_secret)):
+            doors.set_webhooks(side, f"{url}/webhooks/{side}", secret)
+        self.working.first_line()
+
+    def stop(self) -> None:
+        """Ends every process of this world."""
+        self._open.close()
+
+    def _stop_children(self) -> None:
+        # Those that run then: the worker is another one than at the start.
+        for child in (self.serving, self.working):
+            child.ask_to_stop()
+        for child in (self.serving, self.working):
+            child.stop()
+
+    @property
+    def _config_file(self) -> Path:
+        return self.folder / f"{self.tier}.toml"
+
+    def _write_config(self, hubspot_secret: str, stripe_secret: str) -> None:
+        text = CONFIG.format(
+            database=self.cast.database or f"sqlite:{self.folder / self.tier}.db",
+            hubspot_key=self.sandbox.hubspot_key,
+            hubspot_secret=hubspot_secret,
+            hubspot_url=self.sandbox.hubspot_url,
+            stripe_key=self.sandbox.stripe_key,
+            stripe_secret=stripe_secret,
+            stripe_url=self.sandbox.stripe_url,
+            seal_key=base64.b64encode(secrets.token_bytes(32)).decode(),
+        )
+        self._config_file.touch(mode=0o600)
+        self._config_file.write_text(text)
+
+    def _run(self, command: str) -> Child:
+        return Child([command, "--config", str(self._config_file)], self.folder / f"{self.tier}-{command}.log")
+
+    # -- steps
+
+    def compare(self, listed: Callable[[Side, int], None], compared: Callable[[int], None]) -> Report:
+        """What ``wanesync diff`` does."""
+        self._found = build_reconcile(self.engine).look(listed, compared)
+        return self._found
+
+    def repair(self, progress: Callable[[int, int], None]) -> int:
+        """What ``wanesync reconcile --wait`` does with what was found; how many jobs. ``progress``: done, in all."""
+        report = self._found
+        run_id, jobs = build_reconcile(self.engine).queue(report)
+        for _ in _until(DRAIN_S, "the reconcile is not done"):
+            with self.store.reading() as tx:
+                left = tx.jobs.run_pending(run_id)
+            progress(jobs - left, jobs)
+            if not left:
+                break
+        return jobs
+
+    def live(self, span_s: float, tell: Callable[[str], None]) -> None:
+        """Traffic on both sides for so many seconds, with webhooks duplicated and reordered, and a worker killed."""
+        doors = self.sandbox.doors()
+        for side in Side:
+            doors.set_faults(side, "webhooks")
+        start_ms = _now_ms()
+        self.traffic = traffic = Traffic(doors, seed=7, rate_per_s=RATE_PER_S, start_ms=start_ms)
+        script = self._script(traffic, tell)
+        pause = threading.Event()
+        while (now_ms := _now_ms()) < start_ms + span_s * 1000:
+            traffic.advance(now_ms)
+            while script and now_ms >= start_ms + script[0][0] * span_s * 1000:
+                script.pop(0)[1](now_ms)
+            pause.wait(0.05)
+
+    def _script(self, traffic: Traffic, tell: Callable[[str], None]) -> list[tuple[float, Callable[[int], None]]]:
+        """What must happen, and when (a share of the time)."""
+
+        def edit_both(now_ms: int) -> None:
+            for _ in range(3):
+                traffic.do(Deed.EDIT_BOTH, Side.HUBSPOT, now_ms)
+            tell("3 people edited on both sides in the same instant")
+
+        def buy(now_ms: int) -> None:
+            for deed in (Deed.PURCHASE, Deed.GUEST, Deed.GUEST, Deed.CREATE):
+                traffic.do(deed, Side.STRIPE, now_ms)
+            buyer = self.sandbox.doors().records(Side.STRIPE)[0]["id"]
+            self.sandbox.doors().edit(Side.STRIPE, "purchase", buyer, {"amount": "3200", "currency": "jpy"})
+            tell("a guest buys, and somebody pays in yen, which have no cents")
+
+        def replace_worker(_now_ms: int) -> None:
+            killed = self.working.pid
+            self.working.kill()
+            self.working = self._run("worker")
+            tell(f"worker {killed} killed with SIGKILL in the middle of its work, {self.working.pid} started")
+
+        return [(0.15, edit_both), (0.3, buy), (0.45, replace_worker), (0.7, edit_both), (0.85, buy)]
+
+    def settle(self) -> float:
+        """Wait until nothing moves any more; seconds it took. Raises WanesyncError when that takes too long."""
+        began = time.monotonic()
+        quiet_since, mark = began, (-1, -1)
+        for _ in _until(SETTLE_S, "it does not come to rest"):
+            now = (len(self.journal(Side.HUBSPOT)), len(self.journal(Side.STRIPE)))
+            if now != mark or not self._rests():
+                quiet_since, mark = time.monotonic(), now
+            elif time.monotonic() - quiet_since >= QUIET_S:
+                break
+        return max(0.0, time.monotonic() - began - QUIET_S)
+
+    def _rests(self) -> bool:
+        with self.store.reading() as tx:
+            if any(row["running"] for row in tx.jobs.depth()):
+                return False
+            due = [tx.jobs.next_due_ms(side) for side in Side]
+            if any(at_ms is not None and at_ms < tx.now_ms + SOON_MS for at_ms in due):
+                return False
+        return not any(counts["webhooks_waiting"] for counts in self.stats().values())
+
+    # -- readings
+
+    @property
+    def acts(self) -> list[Act]:
+        """What people did so far."""
+        return list(self.traffic.acts) if self.traffic else []
+
+    def overview(self) -> Overview:
+        """What ``wanesync status`` reads."""
+        return read_overview(self.store)
+
+    def stats(self) -> dict[str, dict[str, object]]:
+        """What the sandbox counted."""
+        return self.sandbox.doors().stats()
+
+    def journal(self, side: Side) -> list[dict[str, object]]:
+        """Everything that was committed on a side."""
+        return self.sandbox.doors().journal(side)
+
+    def records(self, side: Side) -> list[dict[str, str]]:
+        """Every living record of a side."""
+        return self.sandbox.doors().records(side)
+
+
+def _until(limit_s: float, trouble: str) -> Iterator[None]:
+    pause = threading.Event()
+    end = time.monotonic() + limit_s
+    while time.monotonic() < end:
+        yield
+        pause.wait(0.15)
+    raise SideDown(f"{trouble} after {limit_s:g} s")
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

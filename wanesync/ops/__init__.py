@@ -1,0 +1,1 @@
+"""What an operator reads and changes; the command line and the web use it."""

@@ -1,0 +1,1 @@
+"""Stripe purchases onto HubSpot contacts, once each."""

@@ -1,0 +1,158 @@
+"""Guests: a contact for the address of a payment without a customer, made once, through the same kind of intent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from wanesync.core.errors import CallError, Failure
+from wanesync.core.jobs import LOCK_WAIT_MS, Job, JobKind, JobRequest, Priority
+from wanesync.core.model import Answer, LinkState, OwnWrite, Record, Side, WriteKind, customer_key, split_key
+from wanesync.core.ports import CreateItem
+from wanesync.core.purchases import PurchaseState
+from wanesync.store.database import Tx
+from wanesync.store.tables.writes import IntentTaken
+from wanesync.sync import plan_effects as memory
+from wanesync.sync.job_results import again, fail, finish, still_ours, wait_turn
+from wanesync.sync.loader import LISTED
+from wanesync.sync.record_versions import Sight, store_contacts
+from wanesync.sync.request_bodies import INTENT_PROPERTY, properties_of
+from wanesync.sync.runtime import Call, Engine
+from wanesync.sync.write_jobs import DAY_MS, WRITES_OFF, are_writes_off
+
+PREREQUISITE_MS = 500
+NOTED_MS = 30_000
+
+
+@dataclass(slots=True)
+class Guests:
+    """Write jobs of ``guest:`` keys, on the hubspot lane."""
+
+    engine: Engine
+
+    def prepare(self, tx: Tx, jobs: Sequence[Job]) -> list[Call]:
+        """Lock, look again, and create what is still missing."""
+        intents: list[tuple[Job, OwnWrite]] = []
+        for job in jobs:
+            if not self.engine.take_locks(tx, job, {job.key}):
+                again(tx, job, LOCK_WAIT_MS, "its lock is taken")
+                continue
+            own = self._intend(tx, job)
+            if own is not None:
+                tx.writes.sent(own.id)
+                intents.append((job, own))
+        return [self._create(intents)] if intents else []
+
+    def _intend(self, tx: Tx, job: Job) -> OwnWrite | None:
+        """The open or new intent of a guest, or None when the job was ended otherwise."""
+        off = are_writes_off(tx)
+        hmac = split_key(job.key)[1]
+        erased = bool(tx.tombstones.match([hmac]))
+        opened = tx.writes.open_for_keys([job.key], Side.HUBSPOT)
+        if opened and not off:
+            if not erased:
+                return opened[0]
+            # It arrived and was deleted meanwhile: who was deleted is not made anew.
+            tx.writes.answer(opened[0].id, Answer.LOST)
+            opened = []
+        waiting = tx.purchases.get_many(tx.purchases.waiting_for_hmacs([hmac]))
+        carriers = tx.records.by_hmacs([hmac]).get(hmac, set())
+        customers = [i for side, i in carriers if side is Side.STRIPE]
+        contact = any(side is Side.HUBSPOT for side, _ in carriers)
+        links = tx.links.of_records([(Side.STRIPE, i) for i in customers]) if customers else []
+        linked = any(link.state is LinkState.ACTIVE for link in links)
+        if not opened and (not waiting or contact or linked or erased):
+            memory.wake_purchases(tx, sorted(waiting))
+            finish(tx, job)
+            return None
+        if off:
+            again(tx, job, DAY_MS, WRITES_OFF, fixed=True)
+            return None
+        unlisted = tx.settings.get(LISTED) is None
+        if customers or unlisted or tx.writes.open_for_hmacs([hmac]):
+            requests = [JobRequest(Side.HUBSPOT, JobKind.WRITE, customer_key(i), Priority.PURCHASE) for i in customers]
+            tx.jobs.put_many(requests)
+            noted = any(seen.note for seen in tx.records.get_many([(Side.STRIPE, i) for i in customers]).values())
+            delay_ms = NOTED_MS if noted or unlisted else PREREQUISITE_MS
+            wait_turn(tx, job, "its e-mail is being looked after by another job", delay_ms)
+            return None
+        try:
+            return self._write_down(tx, job, hmac, next(iter(waiting.values())).email)
+        except IntentTaken:
+            wait_turn(tx, job, "its e-mail is being looked after by another job", PREREQUISITE_MS)
+            return None
+
+    def _write_down(self, tx: Tx, job: Job, hmac: str, email: str) -> OwnWrite:
+        own_id = self.engine.new_id(tx.now_ms)
+        properties = {**self.engine.wires.contact_properties({"email": email}), INTENT_PROPERTY: own_id}
+        body = json.dumps(properties, sort_keys=True)
+        own = OwnWrite(
+            own_id, Side.HUBSPOT, WriteKind.CREATE, job.key, "", "", own_id, body, {}, hmacs=frozenset({hmac})
+        )
+        tx.writes.put(own)
+        return own
+
+    def _create(self, intents: Sequence[tuple[Job, OwnWrite]]) -> Call:
+        items = [CreateItem(own.id, properties_of(own)) for _, own in intents]
+        operation = "contacts.batch_create"
+
+        def then(tx: Tx, answer: object) -> list[Call]:
+            ours = {job.id for job in still_ours(tx, [job for job, _ in intents])}
+            mine = [(job, own) for job, own in intents if job.id in ours]
+            if isinstance(answer, CallError):
+                fail(self.engine, tx, [job for job, _ in mine], answer, operation)
+                return []
+            assert isinstance(answer, Mapping)  # noqa: S101 - narrows what ``send`` returned
+            return self._answered(tx, mine, answer)
+
+        send = lambda: self.engine.hubspot.create_contacts(items)  # noqa: E731 - the call is made later, by the executor
+        return Call(Side.HUBSPOT, operation, [job for job, _ in intents], send, then)
+
+    def _answered(
+        self, tx: Tx, mine: Sequence[tuple[Job, OwnWrite]], answers: Mapping[str, Record | CallError]
+    ) -> list[Call]:
+        calls = []
+        for job, own in mine:
+            answer = answers.get(own.id)
+            if isinstance(answer, Record):
+                self._arrived(tx, job, own, Answer.OK, {answer.id: answer})
+            elif isinstance(answer, CallError) and answer.failure is Failure.CONFLICT and answer.existing_id:
+                calls.append(self._read_existing(job, own, answer.existing_id))
+            else:
+                error = answer or CallError(Side.HUBSPOT, Failure.NO_ANSWER, "the answer left this item out")
+                if error.failure in (Failure.REFUSED, Failure.CONFLICT):
+                    tx.writes.answer(own.id, Answer.REFUSED)
+                fail(self.engine, tx, [job], error, "contacts.batch_create")
+        return calls
+
+    def _read_existing(self, job: Job, own: OwnWrite, contact_id: str) -> Call:
+        def then(tx: Tx, answer: object) -> list[Call]:
+            if not still_ours(tx, [job]):
+                return []
+            if isinstance(answer, CallError):
+                fail(self.engine, tx, [job], answer, "contacts.batch_read")
+                return []
+            assert isinstance(answer, Mapping)  # noqa: S101 - narrows what ``send`` returned
+            self._arrived(tx, job, own, Answer.CONFLICT, answer)
+            return []
+
+        return Call(
+            Side.HUBSPOT, "contacts.batch_read", [job], lambda: self.engine.hubspot.read_contacts([contact_id]), then
+        )
+
+    def _arrived(self, tx: Tx, job: Job, own: OwnWrite, answer: Answer, records: Mapping[str, Record | None]) -> None:
+        """The contact stands: its purchases go on, and it is planned like any other."""
+        tx.writes.answer(own.id, answer)
+        sight = Sight(self.engine, tx)
+        store_contacts(sight, records)
+        sight.close()
+        waiting = tx.purchases.waiting_for_hmacs(sorted(own.hmacs))
+        made = next((record.id for record in records.values() if record and record.intent == own.key), "")
+        if made:
+            # It is this guest's, even if somebody gave it another address before we heard of it.
+            for payment_id in waiting:
+                tx.purchases.set_state(payment_id, PurchaseState.TODO, contact_id=made)
+        memory.wake_purchases(tx, waiting)
+        tx.jobs.put_many([JobRequest(Side.HUBSPOT, JobKind.READ, i) for i in records])
+        finish(tx, job)

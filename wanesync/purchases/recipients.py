@@ -1,0 +1,101 @@
+"""Whose purchase it is: the link of the customer, else addresses, else nobody (CORRECTNESS section 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from wanesync.core.jobs import JobKind, JobRequest, Priority
+from wanesync.core.model import LinkState, Seen, Side, customer_key, guest_key
+from wanesync.core.plan import FIRST_LISTING
+from wanesync.core.purchases import Purchase
+from wanesync.store.database import Tx
+from wanesync.sync.runtime import Engine
+
+
+@dataclass(slots=True)
+class Recipients:
+    """One transaction's search for the contacts of some purchases."""
+
+    engine: Engine
+    tx: Tx
+    customers: dict[str, Seen] = field(default_factory=dict)
+    linked: dict[str, str] = field(default_factory=dict)
+    carriers: dict[str, set[tuple[Side, str]]] = field(default_factory=dict)
+
+    def load(self, rows: Iterable[Purchase]) -> None:
+        """Fetch customers, links and carriers of addresses for all rows at once."""
+        rows = list(rows)
+        ids = sorted({row.customer_id for row in rows if row.customer_id})
+        found = self.tx.records.get_many([(Side.STRIPE, i) for i in ids])
+        self.customers = {i: seen for (_, i), seen in found.items()}
+        hmacs = {row.hmac for row in rows if row.hmac} | {h for seen in self.customers.values() for h in seen.hmacs}
+        self.carriers = self.tx.records.by_hmacs(sorted(hmacs)) if hmacs else {}
+        nearby = {i for refs in self.carriers.values() for side, i in refs if side is Side.STRIPE} | set(ids)
+        for link in self.tx.links.of_records([(Side.STRIPE, i) for i in sorted(nearby)]):
+            if link.state is LinkState.ACTIVE:
+                self.linked[link.stripe_id] = link.hubspot_id
+        self._follow_merges()
+
+    def _follow_merges(self) -> None:
+        """A link is moved to the survivor of its contact only by the next pass over it."""
+        into: dict[str, str] = {}
+        fresh = set(self.linked.values())
+        while fresh:
+            found = self.tx.records.get_many([(Side.HUBSPOT, i) for i in sorted(fresh)])
+            merged = {i: seen.survivor for (_, i), seen in found.items() if seen.survivor}
+            fresh = set(merged.values()) - into.keys()
+            into |= merged
+        for customer_id in self.linked:
+            # As many steps as there are merges: a circle must not keep everybody's purchases here for ever.
+            for _ in into:
+                self.linked[customer_id] = into.get(self.linked[customer_id], self.linked[customer_id])
+
+    def find(self, row: Purchase) -> str:
+        """The contact of a purchase, "" if there is none yet."""
+        if row.customer_id:
+            if row.customer_id in self.linked:
+                return self.linked[row.customer_id]
+            return self._by_address(self._addresses(row)) if self._unlinkable(row.customer_id) else ""
+        return self._by_address([row.hmac] if row.hmac else [])
+
+    def obstacle(self, row: Purchase) -> str:
+        """Why no contact will ever turn up by itself; "" when one may."""
+        if row.customer_id and not self._unlinkable(row.customer_id):
+            return ""
+        if not row.hmac:
+            return "its customer cannot be linked" if row.customer_id else "a guest without e-mail"
+        if row.customer_id:
+            return "its customer cannot be linked and no contact has its e-mail"
+        if not self.engine.choices.create_guests:
+            return "a guest, and guests are held back by the configuration"
+        if self.tx.tombstones.match([row.hmac]):
+            return "a guest whose contact was deleted"
+        return ""
+
+    def raise_jobs(self, row: Purchase) -> list[JobRequest]:
+        """The jobs that may bring the contact of a waiting purchase."""
+        if not row.customer_id:
+            return [JobRequest(Side.HUBSPOT, JobKind.WRITE, guest_key(row.hmac), Priority.PURCHASE)]
+        if row.customer_id not in self.customers:
+            return [JobRequest(Side.STRIPE, JobKind.READ, row.customer_id, Priority.PURCHASE)]
+        return [JobRequest(Side.HUBSPOT, JobKind.WRITE, customer_key(row.customer_id), Priority.PURCHASE)]
+
+    def _addresses(self, row: Purchase) -> list[str]:
+        seen = self.customers.get(row.customer_id)
+        return [*(sorted(seen.hmacs) if seen else []), *([row.hmac] if row.hmac else [])]
+
+    def _by_address(self, hmacs: list[str]) -> str:
+        for hmac in hmacs:
+            refs = self.carriers.get(hmac, set())
+            contacts = {i for side, i in refs if side is Side.HUBSPOT}
+            contacts = contacts or {self.linked[i] for side, i in refs if side is Side.STRIPE and i in self.linked}
+            if len(contacts) == 1:
+                return contacts.pop()
+        return ""
+
+    def _unlinkable(self, customer_id: str) -> bool:
+        seen = self.customers.get(customer_id)
+        if seen is None:
+            return False
+        return seen.deleted or (bool(seen.note) and seen.note != FIRST_LISTING)

@@ -1,0 +1,1 @@
+"""Rate slots and quotas that all processes share."""

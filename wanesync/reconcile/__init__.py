@@ -1,0 +1,1 @@
+"""Bulk comparison: list both sides, compare, then show, save or queue."""

@@ -1,0 +1,123 @@
+"""The SQL files: named queries and numbered migrations, one text for both databases.
+
+A query is written once with ``:name`` parameters. A list goes into ``IN (:ids)``, which becomes one
+parameter in each dialect, so the text of a statement never depends on how long the list is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from importlib import resources
+
+_PARAMETER = re.compile(r"(?<!:):(\w+)")
+_LIST = re.compile(r"\bIN \(:(\w+)\)")
+_NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+_MIGRATION = re.compile(r"^-- migration: (\d{4}) (.+)$", re.MULTILINE)
+_COMMENT = re.compile(r"--[^\n]*")
+_TARGET = re.compile(r"\b(?:INTO|UPDATE|FROM) (\w+)")
+_WORD = re.compile(r"\w+")
+_SKIP_LOCKED = "/* skip locked */"
+_LOCK = "/* lock */"
+# Others may read it as well, and nobody may change it until this transaction ends.
+_SHARE = "/* share */"
+_UNLESS_TAKEN = re.compile(r"/\* unless being taken (:\w+) \*/")
+# Until the end of the transaction; two keys of one hash only stand back for each other now and then.
+_TRY = r"AND pg_try_advisory_xact_lock(hashtextextended(\1, 0))"
+
+
+class Dialect(StrEnum):
+    """The two databases."""
+
+    SQLITE = "sqlite"
+    POSTGRES = "postgres"
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One statement in one dialect. ``lists``: the parameters that take a list of strings. ``returns``: it has rows.
+
+    ``target``: the table it writes, or reads first. ``words``: every word in it, the names of all its tables too.
+    """
+
+    name: str
+    text: str
+    lists: frozenset[str]
+    writes: bool
+    returns: bool
+    target: str = ""
+    words: frozenset[str] = frozenset()
+
+    def touches(self, other: Query) -> bool:
+        """Whether it makes a difference which of two statements goes first; in doubt yes."""
+        return (self.writes and self.target in other.words) or (other.writes and other.target in self.words)
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step of the schema."""
+
+    number: int
+    name: str
+    statements: tuple[str, ...]
+
+
+def _sections(text: str, head: re.Pattern[str]) -> list[tuple[re.Match[str], str]]:
+    heads = list(head.finditer(text))
+    ends = [match.start() for match in heads[1:]] + [len(text)]
+    return [(match, text[match.end() : end]) for match, end in zip(heads, ends, strict=True)]
+
+
+def _read(name: str) -> str:
+    return resources.files("wanesync.store").joinpath("sql", name).read_text(encoding="utf-8")
+
+
+def compile_query(name: str, text: str, dialect: Dialect) -> Query:
+    """A query as its database takes it: SQLite reads lists from JSON, Postgres from arrays."""
+    text = " ".join(_COMMENT.sub("", text).split()).rstrip(";").rstrip()
+    writes = not text.startswith("SELECT")
+    returns = not writes or "RETURNING" in text
+    lists = frozenset(_LIST.findall(text))
+    words = frozenset(_WORD.findall(text))
+    target = _TARGET.search(text)
+    if dialect is Dialect.SQLITE:
+        text = _UNLESS_TAKEN.sub("", text.replace(_SKIP_LOCKED, "").replace(_LOCK, "").replace(_SHARE, ""))
+        text = _LIST.sub(r"IN (SELECT value FROM json_each(:\1))", text)
+    else:
+        text = text.replace(_SKIP_LOCKED, "FOR UPDATE SKIP LOCKED").replace(_LOCK, "FOR UPDATE")
+        text = text.replace(_SHARE, "FOR SHARE").replace("%", "%%")
+        text = _LIST.sub(r"= ANY(:\1)", _UNLESS_TAKEN.sub(_TRY, text))
+        text = _PARAMETER.sub(r"%(\1)s", text)
+    return Query(name, text, lists, writes, returns, target[1] if target else "", words)
+
+
+@cache
+def load_queries(dialect: Dialect) -> Mapping[str, Query]:
+    """Every query of ``queries.sql`` by name."""
+    return parse_queries(_read("queries.sql"), dialect)
+
+
+def parse_queries(text: str, dialect: Dialect) -> Mapping[str, Query]:
+    """The queries of a text in which each stands below its ``-- name:``."""
+    queries: dict[str, Query] = {}
+    for head, body in _sections(text, _NAME):
+        if head[1] in queries:
+            raise ValueError(f"there are two queries named {head[1]}")
+        queries[head[1]] = compile_query(head[1], body, dialect)
+    return queries
+
+
+@cache
+def load_migrations(dialect: Dialect) -> tuple[Migration, ...]:
+    """Every migration of ``schema.sql`` in order. Text compares by its bytes in both databases."""
+    migrations = []
+    for head, text in _sections(_read("schema.sql"), _MIGRATION):
+        schema = _COMMENT.sub("", text)
+        if dialect is Dialect.POSTGRES:
+            schema = re.sub(r"\bTEXT\b", 'TEXT COLLATE "C"', re.sub(r"\bBLOB\b", "BYTEA", schema))
+        statements = tuple(part.strip() for part in schema.split(";") if part.strip())
+        migrations.append(Migration(int(head[1]), head[2].strip(), statements))
+    return tuple(sorted(migrations, key=lambda migration: migration.number))

@@ -1,0 +1,96 @@
+"""Values that did not win, and records that must not come back."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from wanesync.core.model import Conflict, Side
+from wanesync.store.session import Row, Session, Value
+
+
+@dataclass(frozen=True, slots=True)
+class ConflictRow:
+    """A stored conflict; ``link_id`` "" when its record is not linked."""
+
+    id: str
+    link_id: str
+    conflict: Conflict
+    at_ms: int
+
+
+ConflictRows = list[ConflictRow]
+
+
+class Conflicts:
+    """The table ``conflicts``."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def put(self, conflict: Conflict, link_id: str) -> bool:
+        """Keeps a value; False when the same value of the same field is kept and open already."""
+        session = self._session
+        row_id = session.make_id()
+        row = session.row(
+            "add_conflict",
+            id=row_id,
+            link_id=link_id,
+            side=conflict.side,
+            record_id=conflict.record_id,
+            field=conflict.field,
+            kind=conflict.kind,
+            value=session.seal.seal(conflict.value, "conflicts", row_id, "value"),
+            value_hash=session.seal.row_hash(conflict.value),
+            now=session.now_ms,
+        )
+        return row is not None
+
+    def count_open(self) -> int:
+        """How many are open."""
+        return self._session.number("count_conflicts")
+
+    def of_record(self, side: Side, record_id: str) -> ConflictRows:
+        """The open ones of a record, the oldest first."""
+        return [self._conflict(row) for row in self._session.rows("conflicts_of_record", side=side, id=record_id)]
+
+    def close(self, ids: Collection[str]) -> int:
+        """Settled by hand; how many were open."""
+        return len(self._session.rows("close_conflicts", ids=ids, now=self._session.now_ms)) if ids else 0
+
+    def list(self, *, side: Side | None = None, kind: str = "", field: str = "", limit: int = 100) -> ConflictRows:
+        """Open ones, the newest first."""
+        values: dict[str, Value] = {"sides": [side] if side else [*Side], "kind": kind, "field": field, "limit": limit}
+        return [self._conflict(row) for row in self._session.rows("list_conflicts", **values)]
+
+    def _conflict(self, row: Row) -> ConflictRow:
+        row_id, link_id, side, record_id, field, kind, blob, at_ms = row
+        value = self._session.seal.open(blob, "conflicts", row_id, "value").decode()
+        return ConflictRow(row_id, link_id, Conflict(Side(side), record_id, field, value, kind), at_ms)
+
+
+class Tombstones:
+    """The table ``tombstones``: addresses of deleted records, which forbid a creation."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def put(self, side: Side, record_id: str, hmacs: Iterable[str]) -> None:
+        """Remembers the addresses of a deleted record; without any, that it was deleted."""
+        now_ms = self._session.now_ms
+        batch: list[dict[str, Value]] = [
+            {"side": side, "id": record_id, "hmac": hmac, "now": now_ms} for hmac in sorted(set(hmacs)) or [""]
+        ]
+        self._session.each("add_tombstone", batch)
+
+    def match(self, hmacs: Collection[str]) -> set[str]:
+        """Those of the hashes that a deleted record had."""
+        return {row[0] for row in self._session.rows("match_tombstones", hmacs=hmacs)} - {""} if hmacs else set()
+
+    def page(self, after: str, limit: int) -> list[str]:
+        """Hashes of deleted records' addresses above ``after``, in order."""
+        return [row[0] for row in self._session.rows("tombstone_hmacs", after=after, limit=limit)]

@@ -1,0 +1,188 @@
+"""Stored events, and what was set aside of what came in."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from wanesync.core.model import EventRow, Side
+from wanesync.store.codec import pack_record, unpack_record
+from wanesync.store.session import Row, Session
+
+_EMPTIED: dict[str, Any] = {"values": {}, "previous": {}, "record": None, "merged_ids": ()}
+
+
+class Events:
+    """The table ``events``: read (a read of the record was stored since) and judged are marks of their own."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def put_many(self, events: Sequence[EventRow]) -> set[str]:
+        """Stores those whose key is new; returns their keys. ``received_ms`` 0 is now."""
+        batch = [self._pack(event) for event in sorted(events, key=lambda event: event.key)]
+        return {row[0] for row in self._session.each("add_event", batch)}
+
+    def get(self, key: str) -> EventRow | None:
+        """One event."""
+        row = self._session.row("get_event", key=key)
+        return self._event(row) if row else None
+
+    def unread(self, side: Side, record_ids: Collection[str]) -> dict[str, list[EventRow]]:
+        """Record -> its unread events, oldest first."""
+        return self._grouped("unread_events", side, record_ids)
+
+    def unjudged(self, side: Side, record_ids: Collection[str]) -> dict[str, list[EventRow]]:
+        """Record -> its events that were not judged yet, oldest first."""
+        return self._grouped("unjudged_events", side, record_ids)
+
+    def window(self, side: Side, record_id: str, since_ms: int) -> list[EventRow]:
+        """Every stored event of a record that occurred at or after a time, oldest first."""
+        return self.windows(side, [record_id], since_ms).get(record_id, [])
+
+    def windows(self, side: Side, record_ids: Collection[str], since_ms: int) -> dict[str, list[EventRow]]:
+        """Record -> every stored event of it that occurred at or after a time, oldest first."""
+        return self._grouped("events_since", side, record_ids, since_ms=since_ms)
+
+    def newest_first(self, side: Side, record_ids: Collection[str], since_ms: int) -> dict[str, Iterator[EventRow]]:
+        """Record -> its events that occurred since a time, the newest first; each is unsealed only when it is taken."""
+        rows: dict[str, list[Row]] = defaultdict(list)
+        if record_ids:
+            for row in self._session.rows("events_newest_first", side=side, ids=record_ids, since_ms=since_ms):
+                rows[row[3]].append(row)
+        return {record_id: map(self._event, found) for record_id, found in rows.items()}
+
+    def marks(self, keys: Collection[str]) -> dict[str, bool]:
+        """Key -> whether a read was stored that covers it; events that are not stored are left out."""
+        rows = self._session.rows("event_marks", keys=keys) if keys else []
+        return {key: bool(read) for key, read in rows}
+
+    def records(self, side: Side, since_ms: int, after: str, limit: int) -> list[str]:
+        """Ids above ``after`` of the records with events that occurred since a time, in order."""
+        rows = self._session.rows("records_with_events", side=side, since_ms=since_ms, after=after, limit=limit)
+        return [row[0] for row in rows]
+
+    def mark_read(self, keys: Collection[str]) -> None:
+        """A read was stored that covers them."""
+        if keys:
+            self._session.rows("mark_events_read", keys=keys)
+
+    def mark_read_of(self, side: Side, record_ids: Collection[str]) -> None:
+        """A read of these records was stored that covers every event of them so far."""
+        if record_ids:
+            self._session.rows("mark_record_read", side=side, ids=record_ids)
+
+    def with_unjudged(self, side: Side, record_ids: Collection[str]) -> list[str]:
+        """Those of the records that have events to be judged."""
+        rows = self._session.rows("records_with_unjudged", side=side, ids=record_ids) if record_ids else []
+        return [row[0] for row in rows]
+
+    def mark_judged(self, keys: Collection[str]) -> None:
+        """Their values were told current, ours, superseded or a conflict."""
+        if keys:
+            self._session.rows("mark_events_judged", keys=keys)
+
+    def counts(self) -> dict[str, int]:
+        """``total unread unjudged open`` (open: unread or unjudged)."""
+        row = self._session.row("count_events") or (0, 0, 0, 0)
+        total, unread, unjudged, both = row
+        return {"total": total, "unread": unread, "unjudged": unjudged, "open": unread + unjudged - both}
+
+    def _grouped(self, query: str, side: Side, record_ids: Collection[str], **values: int) -> dict[str, list[EventRow]]:
+        found: dict[str, list[EventRow]] = defaultdict(list)
+        if record_ids:
+            for row in self._session.rows(query, side=side, ids=record_ids, **values):
+                found[row[3]].append(self._event(row))
+        return dict(found)
+
+    def _pack(self, event: EventRow) -> dict[str, str | int | bytes]:
+        data = {
+            "values": dict(event.values),
+            "previous": dict(event.previous),
+            "record": orjson.Fragment(pack_record(event.record)) if event.record else None,
+            "merged_ids": event.merged_ids,
+        }
+        return {
+            "key": event.key,
+            "side": event.side,
+            "kind": event.kind,
+            "record_id": event.record_id,
+            "occurred_ms": event.occurred_ms,
+            "received_ms": event.received_ms or self._session.now_ms,
+            "request_key": event.request_key,
+            "source": event.source,
+            "data": self._session.seal.seal(orjson.dumps(data), "events", event.key, "data"),
+            "is_read": int(event.read),
+            "is_judged": int(event.judged),
+        }
+
+    def _event(self, row: Row) -> EventRow:
+        key, side_name, kind, record_id, occurred_ms, received_ms, request_key, source, blob, read, judged = row
+        side = Side(side_name)
+        # What it carried is gone when the retention has emptied it.
+        data = orjson.loads(self._session.seal.open(blob, "events", key, "data")) if blob else _EMPTIED
+        carried = data["record"]
+        return EventRow(
+            key=key,
+            side=side,
+            kind=kind,
+            record_id=record_id,
+            occurred_ms=occurred_ms,
+            values=data["values"],
+            previous=data["previous"],
+            request_key=request_key,
+            source=source,
+            record=unpack_record(orjson.dumps(carried), side, record_id) if carried else None,
+            merged_ids=tuple(data["merged_ids"]),
+            read=bool(read),
+            judged=bool(judged),
+            received_ms=received_ms,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedRow:
+    """One element set aside: where it came from, why, and its bytes."""
+
+    id: str
+    side: Side
+    reason: str
+    body: bytes
+    at_ms: int
+
+
+RejectedRows = list[RejectedRow]
+
+
+class Rejected:
+    """The table ``rejected``."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def put(self, side: Side, reason: str, body: bytes) -> None:
+        """Sets an element aside; its bytes are sealed."""
+        row_id = self._session.make_id()
+        sealed = self._session.seal.seal(body, "rejected", row_id, "body")
+        now_ms = self._session.now_ms
+        self._session.rows("add_rejected", id=row_id, side=side, reason=reason, body=sealed, now=now_ms)
+
+    def count(self) -> int:
+        """How many there are."""
+        return self._session.number("count_rejected")
+
+    def list(self, limit: int) -> RejectedRows:
+        """The newest first."""
+        opened = self._session.seal.open
+        return [
+            RejectedRow(row_id, Side(side), reason, opened(body, "rejected", row_id, "body"), at_ms)
+            for row_id, side, reason, body, at_ms in self._session.rows("list_rejected", limit=limit)
+        ]

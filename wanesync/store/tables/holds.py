@@ -1,0 +1,176 @@
+"""What the brake holds back, and whom it counts."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import orjson
+
+from wanesync.core.brake import Held, HoldKind, HoldState
+from wanesync.core.model import Side
+from wanesync.store.session import Collided, Row, Session, Value
+
+HeldFields = dict[str, dict[str, Held]]
+"""Link id -> field -> what is held of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenHold:
+    """A hold that is open: everything more of its source is held, too."""
+
+    id: str
+    source: str
+    kind: HoldKind
+    since_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class HoldRow:
+    """A hold that is open, or closed with values that wait for their job. ``people``: links with a field in it."""
+
+    id: str
+    source: str
+    kind: HoldKind
+    state: HoldState
+    since_ms: int
+    people: int
+    fields: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeldRow:
+    """One held field of one pair."""
+
+    link_id: str
+    field: str
+    hubspot_id: str
+    stripe_id: str
+    held: Held
+    at_ms: int
+
+
+class Holds:
+    """The tables ``holds``, ``held``, ``overwrites`` and ``overwrite_sources``."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    # -- holds
+
+    def look(self) -> tuple[list[OpenHold], bool]:
+        """The open holds, and whether anything is held at all. Cheap: asked before every pass."""
+        rows = self._session.rows("holding")
+        found = [OpenHold(row_id, source, HoldKind(kind), since) for row_id, source, kind, since in rows if row_id]
+        return found, len(found) < len(rows)
+
+    def open(self, source: str, kind: HoldKind) -> tuple[str, bool]:
+        """The open hold of a source, made if there is none: its id, and whether it is new."""
+        session = self._session
+        hold_id = session.make_id()
+        if session.row("open_hold", id=hold_id, source=source, kind=kind, now=session.now_ms):
+            return hold_id, True
+        row = session.row("hold_of_source", source=source)
+        return (str(row[0]) if row else hold_id), False
+
+    def all(self) -> list[HoldRow]:
+        """Open ones, and closed ones whose values still wait for their jobs; the oldest first."""
+        return [
+            HoldRow(hold_id, source, HoldKind(kind), HoldState(state), since_ms, people, fields)
+            for hold_id, source, kind, state, since_ms, people, fields in self._session.rows("list_holds")
+        ]
+
+    def close(self, hold_id: str, state: HoldState) -> str | None:
+        """Released or discarded: its source; None when it was not open. Who is released is counted anew."""
+        row = self._session.row("close_hold", id=hold_id, state=state, now=self._session.now_ms)
+        if row is None:
+            return None
+        source = str(row[0])
+        self._session.rows("lock_source", source=source, now=self._session.now_ms)
+        if state is HoldState.RELEASED:
+            self._session.rows("forget_overwrites", source=source, until_ms=self._session.now_ms)
+        return source
+
+    def keep_open(self, hold_ids: Collection[str]) -> None:
+        """None of these open holds can be closed before this transaction ends.
+
+        Raises Collided where one was closed meanwhile: what was to be held in it is to be decided anew.
+        """
+        wanted = set(hold_ids)
+        if wanted and len(self._session.rows("open_holds_for_now", ids=sorted(wanted))) < len(wanted):
+            raise Collided("a hold was closed while something was put into it; try again")
+
+    # -- what is held
+
+    def of_links(self, link_ids: Collection[str]) -> HeldFields:
+        """What is held of some links."""
+        found: HeldFields = defaultdict(dict)
+        for link_id, field, side, blob, hold_id, state in (
+            self._session.rows("held_of_links", ids=link_ids) if link_ids else []
+        ):
+            value, before = self._values(link_id, field, blob)
+            found[link_id][field] = Held(Side(side), value, before, hold_id, HoldState(state))
+        return dict(found)
+
+    def page(self, hold: HoldRow, after: tuple[str, str], limit: int) -> list[HeldRow]:
+        """What a hold holds, in order, above (link id, field)."""
+        link_id, field = after
+        values: dict[str, Value] = {"id": hold.id, "link_id": link_id, "field": field, "limit": limit}
+        return [self._held(hold, row) for row in self._session.rows("held_page", **values)]
+
+    def put(self, link_id: str, field: str, held: Held) -> None:
+        """Holds a field back, or what is newer of it."""
+        session = self._session
+        data = orjson.dumps([held.value, held.before])
+        sealed = session.seal.seal(data, "held", f"{link_id}/{field}", "data")
+        values: dict[str, Value] = {
+            "link_id": link_id,
+            "field": field,
+            "hold_id": held.hold_id,
+            "side": held.side,
+            "data": sealed,
+        }
+        session.rows("put_held", now=session.now_ms, **values)
+
+    def drop(self, link_id: str, field: str) -> None:
+        """Held no more."""
+        self._session.rows("drop_held", link_id=link_id, field=field)
+
+    # -- counting
+
+    def count(self, source: str, since_ms: int, link_ids: Collection[str]) -> tuple[int, set[str]]:
+        """How many people a source overwrote after a time, and which of some are among them.
+
+        Until the transaction ends nobody else counts this source.
+        """
+        self._session.rows("lock_source", source=source, now=self._session.now_ms)
+        self._session.rows("forget_overwrites", source=source, until_ms=since_ms)
+        known = {row[0] for row in self._session.rows("overwritten_by", source=source, ids=link_ids)}
+        return self._session.number("count_overwritten", source=source), known
+
+    def note(self, source: str, link_ids: Collection[str]) -> None:
+        """A source overwrites these people now."""
+        now_ms = self._session.now_ms
+        batch: list[dict[str, Value]] = [
+            {"source": source, "link_id": link_id, "now": now_ms} for link_id in sorted(link_ids)
+        ]
+        self._session.each("put_overwrite", batch)
+
+    def often_written(self, side: Side, record_ids: Collection[str], since_ms: int, least: int) -> set[str]:
+        """Those of the records to which we wrote at least so often since a time."""
+        values: dict[str, Value] = {"side": side, "ids": record_ids, "since_ms": since_ms, "least": least}
+        return {row[0] for row in self._session.rows("often_written", **values)} if record_ids else set()
+
+    def _held(self, hold: HoldRow, row: Row) -> HeldRow:
+        link_id, field, side, blob, at_ms, hubspot_id, stripe_id = row
+        value, before = self._values(link_id, field, blob)
+        return HeldRow(
+            link_id, field, hubspot_id, stripe_id, Held(Side(side), value, before, hold.id, hold.state), at_ms
+        )
+
+    def _values(self, link_id: str, field: str, blob: bytes) -> tuple[str, str]:
+        value, before = orjson.loads(self._session.seal.open(blob, "held", f"{link_id}/{field}", "data"))
+        return value, before

@@ -1,0 +1,62 @@
+"""The journal: what was done and why, never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from wanesync.core.model import Side
+from wanesync.store.codec import JSON, pack, unpack_object
+from wanesync.store.session import Row, Session
+
+
+@dataclass(frozen=True, slots=True)
+class JournalRow:
+    """One entry. ``side`` None and the ids "" where it is about no record or no link."""
+
+    id: str
+    at_ms: int
+    kind: str
+    side: Side | None
+    record_id: str
+    link_id: str
+    data: Mapping[str, JSON]
+
+
+class Journal:
+    """The table ``journal``: append only, its data sealed."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    # The columns of an entry.
+    def add(self, kind: str, side: Side | None, record_id: str, link_id: str, data: Mapping[str, object]) -> None:
+        """Writes an entry; ``data`` is JSON."""
+        session = self._session
+        row_id = session.make_id()
+        session.later(
+            "add_journal",
+            id=row_id,
+            now=session.now_ms,
+            seq=session.next_sequence(),
+            kind=kind,
+            side=side or "",
+            record_id=record_id,
+            link_id=link_id,
+            data=session.seal.seal(pack(dict(data)), "journal", row_id, "data"),
+        )
+
+    def of(self, refs: Collection[str], limit: int) -> list[JournalRow]:
+        """Entries about any of these record or link ids, the newest first."""
+        return [self._entry(row) for row in self._session.rows("journal_of", refs=refs, limit=limit)] if refs else []
+
+    def latest(self, limit: int) -> list[JournalRow]:
+        """The newest first."""
+        return [self._entry(row) for row in self._session.rows("latest_journal", limit=limit)]
+
+    def _entry(self, row: Row) -> JournalRow:
+        row_id, at_ms, _, kind, side, record_id, link_id, blob = row
+        data = unpack_object(self._session.seal.open(blob, "journal", row_id, "data"))
+        return JournalRow(row_id, at_ms, kind, Side(side) if side else None, record_id, link_id, data)

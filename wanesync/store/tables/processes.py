@@ -1,0 +1,106 @@
+"""Who is alive, and who may work on a link."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from wanesync.store.session import Session, Value
+
+LEASE_MS = 6_000
+"""A process without a heartbeat for this long loses its jobs and locks."""
+_FORGET_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessRow:
+    """A process with a fresh heartbeat."""
+
+    name: str
+    lanes: str
+    started_ms: int
+    heartbeat_ms: int
+
+
+class Processes:
+    """The table ``processes``: one heartbeat row each."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def beat(self, name: str, lanes: str, started_ms: int) -> bool:
+        """The heartbeat. False: the lease had run out before; whoever was away so long should take a new name."""
+        now_ms = self._session.now_ms
+        row = self._session.row("heartbeat_of", name=name)
+        self._session.rows("beat", name=name, lanes=lanes, started_ms=started_ms, now=now_ms)
+        return row is None or row[0] > now_ms - LEASE_MS
+
+    def alive(self, lease_ms: int = LEASE_MS) -> list[ProcessRow]:
+        """Processes with a heartbeat younger than the lease, the oldest first."""
+        rows = self._session.rows("alive_processes", fresh_ms=self._session.now_ms - lease_ms)
+        return [ProcessRow(*row) for row in rows]
+
+    def remove(self, name: str) -> None:
+        """A process that ended; rows a day old go with it, and the locks that ran out so long ago."""
+        self._session.rows("remove_process", name=name)
+        self._session.rows("forget_processes", before_ms=self._session.now_ms - _FORGET_MS)
+        self._session.rows("forget_locks", before_ms=self._session.now_ms - _FORGET_MS)
+
+
+class Locks:
+    """The table ``locks``: one writer per link, as rows, because two lanes work on one link."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def take(self, key: str, token: str, owner: str, until_ms: int) -> bool:
+        """Whether the lock is ours now: it was free, expired, ours already, or its holder's process is gone."""
+        now_ms = self._session.now_ms
+        values = {"until_ms": until_ms, "now": now_ms, "fresh_ms": now_ms - LEASE_MS}
+        return self._session.row("take_lock", key=key, token=token, owner=owner, **values) is not None
+
+    def take_all(self, keys: Collection[str], token: str, owner: str, until_ms: int) -> bool:
+        """All of them or none; one token's, as ``take_each``."""
+        wanted = sorted(set(keys))
+        if len(wanted) == 1:
+            return self.take(wanted[0], token, owner, until_ms)
+        try:
+            with self._session.savepoint():
+                for key in wanted:
+                    if not self.take(key, token, owner, until_ms):
+                        raise _Held
+        except _Held:
+            return False
+        return True
+
+    def take_each(self, wanted: Mapping[str, Collection[str]], owner: str, until_ms: int) -> set[str]:
+        """Token -> keys: the tokens that have all of theirs now. The others lose every lock: their jobs stand back."""
+        now_ms = self._session.now_ms
+        values: dict[str, Value] = {"owner": owner, "until_ms": until_ms, "now": now_ms, "fresh_ms": now_ms - LEASE_MS}
+        pairs = sorted((key, token) for token, keys in wanted.items() for key in set(keys))
+        rows = self._session.each("take_lock", [{"key": key, "token": token, **values} for key, token in pairs])
+        missing = set(pairs) - {(row[0], row[1]) for row in rows}
+        losers = {token for _, token in missing}
+        self.drop_many(sorted(losers))
+        return set(wanted) - losers
+
+    def held(self, keys: Collection[str], token: str) -> set[str]:
+        """Those of ``keys`` that the token still holds."""
+        return {row[0] for row in self._session.rows("held_locks", keys=keys, token=token)} if keys else set()
+
+    def drop(self, token: str) -> None:
+        """Frees every lock of a token."""
+        self.drop_many([token])
+
+    def drop_many(self, tokens: Collection[str]) -> None:
+        """Frees every lock of a batch."""
+        if tokens:
+            self._session.rows("drop_locks", tokens=tokens)
+
+
+class _Held(Exception):
+    """Leaves the savepoint, never this module."""

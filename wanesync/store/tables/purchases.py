@@ -1,0 +1,128 @@
+"""The ledger of purchases: one row per payment."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import orjson
+
+from wanesync.core.purchases import Purchase, PurchaseState, Sink
+from wanesync.store.session import Row, Session
+
+PurchaseRows = list[Purchase]
+PaymentIds = list[str]
+
+
+class Purchases:
+    """The table ``purchases`` (CORRECTNESS section 8)."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def put(self, purchase: Purchase) -> bool:
+        """Stores a payment once; whether it is new."""
+        data = orjson.dumps({"email": purchase.email, "description": purchase.description})
+        row = self._session.row(
+            "add_purchase",
+            payment_id=purchase.payment_id,
+            charge_id=purchase.charge_id,
+            customer_id=purchase.customer_id,
+            hmac=purchase.hmac,
+            amount=purchase.amount,
+            currency=purchase.currency,
+            occurred_ms=purchase.occurred_ms,
+            data=self._session.seal.seal(data, "purchases", purchase.payment_id, "data"),
+            sink=purchase.sink or "",
+            state=purchase.state,
+            contact_id=purchase.contact_id,
+            reason=purchase.reason,
+            created_ms=purchase.created_ms or self._session.now_ms,
+        )
+        return row is not None
+
+    def get(self, payment_id: str) -> Purchase | None:
+        """One payment."""
+        return self.get_many([payment_id]).get(payment_id)
+
+    def get_many(self, payment_ids: Collection[str]) -> dict[str, Purchase]:
+        """Payment id -> payment; unknown ones are left out."""
+        rows = self._session.rows("get_purchases", ids=payment_ids) if payment_ids else []
+        return {row[0]: self._purchase(row) for row in rows}
+
+    def waiting_for(self, customer_ids: Collection[str]) -> PaymentIds:
+        """Payments that wait for the link of a customer, the oldest first."""
+        if not customer_ids:
+            return []
+        return [row[0] for row in self._session.rows("purchases_waiting_for", ids=customer_ids)]
+
+    def waiting_for_hmacs(self, hmacs: Collection[str]) -> PaymentIds:
+        """Payments that wait for a contact with an address, the oldest first."""
+        if not hmacs:
+            return []
+        return [row[0] for row in self._session.rows("purchases_waiting_for_hmacs", hmacs=hmacs)]
+
+    def waiting_near(self, hmacs: Collection[str]) -> PaymentIds:
+        """Payments that wait for a contact with an address: theirs, or one their customer has or had. Oldest first."""
+        return [row[0] for row in self._session.rows("purchases_waiting_near", hmacs=hmacs)] if hmacs else []
+
+    def todo_of(self, contact_ids: Collection[str]) -> PaymentIds:
+        """Payments fixed to some contacts and not sent yet, the oldest first."""
+        return [row[0] for row in self._session.rows("purchases_todo_of", ids=contact_ids)] if contact_ids else []
+
+    def set_state(
+        self,
+        payment_id: str,
+        state: PurchaseState,
+        contact_id: str | None = None,
+        sink: Sink | None = None,
+        reason: str = "",
+    ) -> None:
+        """Moves a payment on; contact and sink stay as they are unless given ("": no contact any more)."""
+        values: dict[str, str | int] = {"state": state, "contact_id": contact_id or "", "sink": sink or ""}
+        values |= {"reason": reason, "keep": int(contact_id is None)}
+        self._session.rows("set_purchase_state", id=payment_id, **values)
+
+    def move(self, contact_id: str, into: str) -> str:
+        """Payments of a merged contact belong to its survivor. The newest of them that was rolled up; "": none was."""
+        rows = self._session.rows("move_purchases", contact_id=contact_id, into=into)
+        sent = [
+            (at_ms, payment_id)
+            for payment_id, at_ms, sink, state in rows
+            if (sink, state) == (Sink.PROPERTIES, PurchaseState.SENT)
+        ]
+        return max(sent, default=(0, ""))[1]
+
+    def counts(self) -> dict[str, int]:
+        """How many payments per state."""
+        return {state.value: 0 for state in PurchaseState} | dict(self._session.rows("count_purchases"))
+
+    def of_contact(self, contact_id: str) -> PurchaseRows:
+        """Every payment fixed to a contact, in order of time."""
+        return [self._purchase(row) for row in self._session.rows("purchases_of_contact", contact_id=contact_id)]
+
+    def list(self, state: PurchaseState, limit: int) -> PurchaseRows:
+        """Payments in a state, the oldest first."""
+        return [self._purchase(row) for row in self._session.rows("list_purchases", state=state, limit=limit)]
+
+    def _purchase(self, row: Row) -> Purchase:
+        payment_id, charge_id, customer_id, hmac, amount, currency, occurred_ms, blob, *rest = row
+        sink, state, contact_id, reason, created_ms = rest
+        data = orjson.loads(self._session.seal.open(blob, "purchases", payment_id, "data"))
+        return Purchase(
+            payment_id=payment_id,
+            charge_id=charge_id,
+            customer_id=customer_id,
+            email=data["email"],
+            hmac=hmac,
+            amount=amount,
+            currency=currency,
+            occurred_ms=occurred_ms,
+            description=data["description"],
+            sink=Sink(sink) if sink else None,
+            state=PurchaseState(state),
+            contact_id=contact_id,
+            reason=reason,
+            created_ms=created_ms,
+        )

@@ -1,0 +1,203 @@
+"""Every record we know of either side, and the hashes of its addresses."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+
+from wanesync.core.fields import CANON_VERSION
+from wanesync.core.model import Seen, Side
+from wanesync.store.codec import pack_record, unpack_record
+from wanesync.store.session import Parameters, Row, Session, Value
+
+_ALL = 1 << 62
+_MERGES = 16  # a chain of merges longer than this is a circle
+
+
+class Records:
+    """The tables ``records`` and ``emails``. *Alive*: neither deleted nor merged away."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def get(self, side: Side, record_id: str) -> Seen | None:
+        """Our newest copy of one record, dead or alive."""
+        return self.get_many([(side, record_id)]).get((side, record_id))
+
+    def get_many(self, keys: Iterable[tuple[Side, str]]) -> dict[tuple[Side, str], Seen]:
+        """Our newest copies, dead or alive; unknown ones are left out."""
+        found: dict[tuple[Side, str], Seen] = {}
+        for side, ids in _by_side(keys).items():
+            rows = self._session.rows("records_of_side", side=side, ids=ids)
+            hmacs = self._hmacs(side, ids) if rows else {}
+            for row in rows:
+                found[side, row[0]] = self._seen(side, row, hmacs.get(row[0], frozenset()))
+        return found
+
+    def put(self, seen: Seen, row_hash: str) -> None:
+        """Stores a copy whole, its addresses too."""
+        self.put_many([(seen, row_hash)])
+
+    def put_many(self, rows: Iterable[tuple[Seen, str]]) -> None:
+        """Stores many copies, each with the hash of its mapped fields; of two of one record the last one counts."""
+        newest = {(seen.side, seen.id): (seen, row_hash) for seen, row_hash in rows}
+        if not newest:
+            return
+        self._put_emails([seen for seen, _ in newest.values()])
+        seal = self._session.seal.seal
+        batch: list[dict[str, Value]] = []
+        for (side, record_id), (seen, row_hash) in sorted(newest.items()):
+            record = seen.record
+            batch.append(
+                {
+                    "side": side,
+                    "id": record_id,
+                    "seen": seal(pack_record(record), "records", f"{side}:{record_id}", "seen"),
+                    "as_of_ms": seen.as_of_ms,
+                    "as_of_upper_ms": seen.as_of_upper_ms,
+                    "moved": seen.moved,
+                    "in_doubt": int(seen.in_doubt),
+                    "deleted": int(seen.deleted),
+                    "survivor": seen.survivor,
+                    "other_id": record.other_id,
+                    "intent": record.intent,
+                    "note": seen.note,
+                    "row_hash": row_hash,
+                    "canon_version": CANON_VERSION,
+                    "moved_ms": self._session.now_ms,
+                }
+            )
+        self._session.each("put_record", batch)
+
+    def moved_since(self, side: Side, ids: Collection[str], since_ms: int) -> set[str]:
+        """Ids of those stored at or after a time: an answer to a call begun then does not follow on them."""
+        rows = self._session.rows("moved_since", side=side, ids=ids, since_ms=since_ms) if ids else []
+        return {row[0] for row in rows}
+
+    def by_hmacs(self, hmacs: Collection[str]) -> dict[str, set[tuple[Side, str]]]:
+        """Hash -> the alive records that carry the address; hashes nobody carries are left out."""
+        found: dict[str, set[tuple[Side, str]]] = defaultdict(set)
+        if hmacs:
+            for hmac, side, record_id in self._session.rows("records_by_hmacs", hmacs=hmacs):
+                found[hmac].add((Side(side), record_id))
+        return dict(found)
+
+    def by_other_ids(self, side: Side, ids: Collection[str]) -> set[tuple[Side, str]]:
+        """Alive records of ``side`` on which one of our ids of the opposite side is written."""
+        rows = self._session.rows("records_by_other_ids", side=side, ids=ids) if ids else []
+        return {(side, record_id) for _, record_id in rows}
+
+    def merged_into(self, ids: Collection[str]) -> dict[str, str]:
+        """Contact merged away -> the survivor at the end of its merges; others are left out."""
+        survivors: dict[str, str] = {}
+        asked = set(ids)
+        for _ in range(_MERGES):
+            if not asked:
+                break
+            step: dict[str, str] = dict(self._session.rows("merged_into", ids=asked))
+            survivors |= step
+            asked = set(step.values()) - survivors.keys()
+        return {merged: _follow(merged, survivors) for merged in ids if merged in survivors}
+
+    def touch_many(self, copies: Iterable[Seen], as_of_ms: int, as_of_upper_ms: int) -> None:
+        """The side still holds what we have: only the time at which that was true is stored."""
+        for side, marks in _by_side((seen.side, f"{seen.id} {seen.moved}") for seen in copies).items():
+            self._session.rows(
+                "touch_records",
+                side=side,
+                ids={mark.partition(" ")[0] for mark in marks},
+                marks=marks,
+                as_of_ms=as_of_ms,
+                as_of_upper_ms=as_of_upper_ms,
+                now=self._session.now_ms,
+            )
+
+    def set_note(self, side: Side, record_id: str, note: str) -> None:
+        """Why a record is left alone; "" if it is not."""
+        self._session.later("set_note", side=side, id=record_id, note=note)
+
+    def count(self, side: Side) -> int:
+        """How many records of a side are alive."""
+        return self._session.number("count_records", side=side)
+
+    def ids(self, side: Side, after: str, limit: int) -> list[str]:
+        """Ids of alive records above ``after``, in order."""
+        return [row[0] for row in self._session.rows("record_ids", side=side, after=after, limit=limit)]
+
+    def noted(self, prefix: str, limit: int) -> list[Seen]:
+        """Records whose note begins with ``prefix``."""
+        keys = [
+            (Side(side), record_id)
+            for side, record_id in self._session.rows("noted_records", prefix=prefix, limit=limit)
+        ]
+        found = self.get_many(keys)
+        return [found[key] for key in keys]
+
+    def noted_ids(self, prefix: str) -> dict[Side, list[str]]:
+        """The ids of all records whose note begins with ``prefix``."""
+        found: dict[Side, list[str]] = {side: [] for side in Side}
+        for side, record_id in self._session.rows("noted_records", prefix=prefix, limit=_ALL):
+            found[Side(side)].append(record_id)
+        return found
+
+    def row_hashes(self, side: Side, ids: Collection[str]) -> dict[str, str]:
+        """Id -> hash of the mapped fields; unknown records are left out."""
+        return dict(self._session.rows("row_hashes", side=side, ids=ids)) if ids else {}
+
+    def _hmacs(self, side: Side, ids: Collection[str]) -> dict[str, frozenset[str]]:
+        found: dict[str, set[str]] = defaultdict(set)
+        for record_id, hmac in self._session.rows("emails_of_side", side=side, ids=ids):
+            found[record_id].add(hmac)
+        return {record_id: frozenset(hmacs) for record_id, hmacs in found.items()}
+
+    def _put_emails(self, copies: Collection[Seen]) -> None:
+        """Only what differs is written: most stores change no address."""
+        added: list[dict[str, Value]] = []
+        dropped: list[dict[str, Value]] = []
+        for side, ids in _by_side((seen.side, seen.id) for seen in copies).items():
+            stored = self._hmacs(side, ids)
+            for seen in copies:
+                if seen.side is not side:
+                    continue
+                old = stored.get(seen.id, frozenset())
+                added += [{"side": side, "id": seen.id, "hmac": hmac} for hmac in seen.hmacs - old]
+                dropped += [{"side": side, "id": seen.id, "hmac": hmac} for hmac in old - seen.hmacs]
+        self._session.each("drop_email", sorted(dropped, key=_email_key))
+        self._session.each("add_email", sorted(added, key=_email_key))
+
+    def _seen(self, side: Side, row: Row, hmacs: frozenset[str]) -> Seen:
+        record_id, blob, as_of_ms, as_of_upper_ms, moved, in_doubt, deleted, survivor, note = row
+        plain = self._session.seal.open(blob, "records", f"{side}:{record_id}", "seen")
+        return Seen(
+            record=unpack_record(plain, side, record_id),
+            as_of_ms=as_of_ms,
+            as_of_upper_ms=as_of_upper_ms,
+            moved=moved,
+            in_doubt=bool(in_doubt),
+            deleted=bool(deleted),
+            survivor=survivor,
+            hmacs=hmacs,
+            note=note,
+        )
+
+
+def _email_key(row: Parameters) -> tuple[str, str, str]:
+    return str(row["side"]), str(row["id"]), str(row["hmac"])
+
+
+def _by_side(keys: Iterable[tuple[Side, str]]) -> dict[Side, set[str]]:
+    sides: dict[Side, set[str]] = {}
+    for side, record_id in keys:
+        sides.setdefault(side, set()).add(record_id)
+    return sides
+
+
+def _follow(merged: str, survivors: dict[str, str]) -> str:
+    survivor = merged
+    for _ in range(_MERGES):
+        if survivor not in survivors:
+            break
+        survivor = survivors[survivor]
+    return survivor

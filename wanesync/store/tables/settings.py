@@ -1,0 +1,89 @@
+"""What the operator and the program remember about this state: settings and pauses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wanesync.core.model import Side
+from wanesync.store.session import Session, Value
+
+INDEX_KEY = "index_key"
+OPERATOR = "operator:"
+"""The pauses of an operator begin so: they are nobody else's to probe or to lift."""
+
+
+def operator_pause(side: Side) -> str:
+    """The name of the pause by which an operator stops a side."""
+    return f"{OPERATOR}{side}"
+
+
+class Settings:
+    """The table ``settings``: name and value, both text."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def get(self, name: str) -> str | None:
+        """A value."""
+        row = self._session.row("get_setting", name=name)
+        return str(row[0]) if row else None
+
+    def get_for_now(self, name: str) -> str | None:
+        """A value that nobody can change before this transaction ends."""
+        row = self._session.row("get_setting_for_now", name=name)
+        return str(row[0]) if row else None
+
+    def put(self, name: str, value: str) -> None:
+        """Sets a value."""
+        self._session.rows("put_setting", name=name, value=value)
+
+    def add(self, name: str, value: str) -> str:
+        """Sets a value unless there is one; the one there is."""
+        self._session.rows("add_setting", name=name, value=value)
+        return self.get(name) or value
+
+    def swap(self, name: str, old: str, value: str) -> bool:
+        """Sets a value if it still is ``old``: of several processes that try, one gets True."""
+        return self._session.row("swap_setting", name=name, old=old, value=value) is not None
+
+    def all(self) -> dict[str, str]:
+        """Every setting but the sealed index key."""
+        return {name: value for name, value in self._session.rows("all_settings") if name != INDEX_KEY}
+
+
+@dataclass(frozen=True, slots=True)
+class PauseRow:
+    """A side (``stripe``) or an operation that stopped. ``away``: it does not answer. ``probe_ms``: the next try."""
+
+    name: str
+    reason: str
+    away: bool
+    since_ms: int
+    probe_ms: int
+
+
+class Pauses:
+    """The table ``pauses``."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def get_all(self) -> dict[str, PauseRow]:
+        """Name -> pause."""
+        rows = self._session.rows("all_pauses")
+        return {
+            name: PauseRow(name, reason, bool(away), since_ms, probe) for name, reason, away, since_ms, probe in rows
+        }
+
+    def set(self, name: str, reason: str, away: bool, probe_at_ms: int) -> None:
+        """Pauses, or moves the next probe of what is paused already."""
+        values: dict[str, Value] = {"reason": reason, "away": int(away), "probe_ms": probe_at_ms}
+        self._session.rows("set_pause", name=name, now=self._session.now_ms, **values)
+
+    def clear(self, name: str) -> None:
+        """Goes on."""
+        self._session.rows("clear_pause", name=name)

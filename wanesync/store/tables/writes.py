@@ -1,0 +1,202 @@
+"""Own writes: what we are about to write, wrote, and were answered."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection
+
+from wanesync.core.errors import WanesyncError
+from wanesync.core.model import Answer, OwnWrite, Side, WriteKind
+from wanesync.store.codec import pack_write, unpack_write
+from wanesync.store.session import Row, Session, Value
+
+
+class IntentTaken(WanesyncError):
+    """Another open create has one of the addresses; ``write_id`` is that one. Wait for it, then plan again."""
+
+    def __init__(self, write_id: str) -> None:
+        self.write_id = write_id
+        super().__init__(f"own write {write_id} is creating this person already: wait for it and plan again")
+
+
+class OwnWrites:
+    """The tables ``own_writes`` and ``open_creates``: at most one open create per address, over both sides."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def put(self, write: OwnWrite) -> None:
+        """Stores a write whole. An open create takes its addresses: raises IntentTaken, and then stored nothing."""
+        taken = self.put_many([write])
+        if taken:
+            raise IntentTaken(taken[write.id])
+
+    def put_many(self, writes: Collection[OwnWrite]) -> dict[str, str]:
+        """Each as ``put``; those that found an address taken are not stored: id -> the open create that has it."""
+        taken = self._open([w for w in writes if w.kind is WriteKind.CREATE and w.answer is None and w.hmacs])
+        for write in writes:
+            if write.id not in taken:
+                self._put(write)
+        return taken
+
+    def _put(self, write: OwnWrite) -> None:
+        self._session.later(
+            "put_write",
+            id=write.id,
+            side=write.side,
+            kind=write.kind,
+            link_key=write.link_key,
+            source_id=write.source_id,
+            target_id=write.target_id,
+            key=write.key,
+            data=self._session.seal.seal(pack_write(write), "own_writes", write.id, "data"),
+            link_id=write.link_id,
+            generation=write.generation,
+            sent_ms=write.sent_ms,
+            answer=write.answer or "",
+            now=self._session.now_ms,
+        )
+
+    def _open(self, writes: Collection[OwnWrite]) -> dict[str, str]:
+        """Takes the addresses of open creates, all of one or none: id -> who was in the way. The first comer wins."""
+        # Every process in the order of the addresses: two that want the same ones must not wait for each other.
+        pairs = sorted(((hmac, w.id) for w in writes for hmac in w.hmacs), key=lambda pair: pair[0])
+        wanted: list[dict[str, Value]] = [{"hmac": hmac, "write_id": write_id} for hmac, write_id in pairs]
+        got = {(row[0], row[1]) for row in self._session.each("open_create", wanted)}
+        late = [w for w in writes if any((hmac, w.id) not in got for hmac in w.hmacs)]
+        if not late:
+            return {}
+        holders = self.open_for_hmacs({hmac for w in late for hmac in w.hmacs})
+        mine = {w.id: {hmac for hmac in w.hmacs if (hmac, w.id) in got} for w in late}
+        self._session.rows("close_creates", ids=[w.id for w in late])
+        return {w.id: next(holders[hmac] for hmac in sorted(w.hmacs - mine[w.id])) for w in late}
+
+    def open_for_keys(self, link_keys: Collection[str], side: Side | None = None) -> list[OwnWrite]:
+        """Open intents of some keys, the oldest first."""
+        if not link_keys:
+            return []
+        sides = [side] if side else list(Side)
+        return [self._write(row) for row in self._session.rows("open_writes_of_keys", keys=link_keys, sides=sides)]
+
+    def open_for_hmacs(self, hmacs: Collection[str]) -> dict[str, str]:
+        """Address hash -> the open create that has it."""
+        return dict(self._session.rows("open_creates", hmacs=hmacs)) if hmacs else {}
+
+    def answer(self, write_id: str, answer: Answer, target_id: str = "") -> None:
+        """How it ended; frees its addresses. ``target_id``: the record it made or found."""
+        now_ms = self._session.now_ms
+        self._session.later("answer_write", id=write_id, answer=answer, target_id=target_id, now=now_ms)
+        self._session.later("close_create", id=write_id)
+
+    def lose_others(self, write: OwnWrite) -> None:
+        """An update is answered: an earlier one of its key and side that is still open will never be."""
+        values: dict[str, Value] = {"id": write.id, "side": write.side, "link_key": write.link_key}
+        self._session.later("lose_others", now=self._session.now_ms, **values)
+
+    def set_target(self, write_id: str, target_id: str) -> None:
+        """The record a write goes to, when that is learnt later (a merge)."""
+        self._session.rows("target_write", id=write_id, target_id=target_id)
+
+    def sent(self, write_id: str) -> None:
+        """It leaves us now, once more."""
+        self._session.later("sent_write", id=write_id, now=self._session.now_ms)
+
+    def get(self, write_id: str) -> OwnWrite | None:
+        """One write."""
+        row = self._session.row("get_write", id=write_id)
+        return self._write(row) if row else None
+
+    def by_key(self, side: Side, key: str) -> OwnWrite | None:
+        """The newest write under an idempotency key or intent id."""
+        return self.by_keys(side, [key]).get(key)
+
+    def by_keys(self, side: Side, keys: Collection[str]) -> dict[str, OwnWrite]:
+        """Key -> the newest write under it."""
+        rows = self._session.rows("writes_by_keys", side=side, keys=keys) if keys else []
+        return {row[6]: self._write(row) for row in rows}
+
+    def known_keys(self, side: Side, keys: Collection[str]) -> set[str]:
+        """Those of the keys that are ours."""
+        return {row[0] for row in self._session.rows("known_keys", side=side, keys=keys)} if keys else set()
+
+    def holders(self, hmacs: Collection[str]) -> dict[str, str]:
+        """Address hash -> the link key of the open create that has it."""
+        return dict(self._session.rows("create_holders", hmacs=hmacs)) if hmacs else {}
+
+    def creates_of(self, refs: Collection[tuple[Side, str]]) -> list[OwnWrite]:
+        """Creations from these records whose answer is unknown or was given up."""
+        found: list[OwnWrite] = []
+        for side in Side:
+            ids = sorted(record_id for at, record_id in refs if at is side.other)
+            if ids:
+                found += [self._write(row) for row in self._session.rows("creates_of", side=side, ids=ids)]
+        return found
+
+    def open_ids(self, write_ids: Collection[str]) -> set[str]:
+        """Those of the writes that have no answer."""
+        return {row[0] for row in self._session.rows("open_write_ids", ids=write_ids)} if write_ids else set()
+
+    def open_targets(self, side: Side, target_ids: Collection[str]) -> set[str]:
+        """Those of the records that a write without an answer goes to."""
+        return {row[0] for row in self._session.rows("open_targets", side=side, ids=list(target_ids))}
+
+    def refresh(self, write: OwnWrite) -> None:
+        """The same body goes out again under its key, planned from newer values."""
+        data = self._session.seal.seal(pack_write(write), "own_writes", write.id, "data")
+        self._session.later("refresh_write", id=write.id, data=data)
+
+    def note_told(self, write: OwnWrite) -> None:
+        """What was told of an unanswered write that may have come late; the body stays as it is."""
+        data = self._session.seal.seal(pack_write(write), "own_writes", write.id, "data")
+        self._session.later("note_told", id=write.id, data=data)
+
+    def recent(self, side: Side, target_ids: Collection[str], since_ms: int) -> dict[str, list[OwnWrite]]:
+        """Target -> what we sent to it at or after a time, the oldest first, answered or not."""
+        found: dict[str, list[OwnWrite]] = defaultdict(list)
+        if target_ids:
+            for row in self._session.rows("recent_writes", side=side, ids=target_ids, since_ms=max(since_ms, 1)):
+                found[row[5]].append(self._write(row))
+        return dict(found)
+
+    def unanswered(self, side: Side, target_id: str) -> list[OwnWrite]:
+        """What we sent to a record and got no answer to, open or given up; the oldest first."""
+        return [self._write(row) for row in self._session.rows("unanswered_writes", side=side, target_id=target_id)]
+
+    def open_all(self, limit: int) -> list[OwnWrite]:
+        """Open intents, the oldest first."""
+        return [self._write(row) for row in self._session.rows("open_writes", limit=limit)]
+
+    def count_open(self) -> int:
+        """How many intents are open."""
+        return self._session.number("count_open_writes")
+
+    def next_generation(self, source_side: Side, source_id: str) -> int:
+        """How many creations for this record were lost or refused: the generation of its next one."""
+        return self.next_generations(source_side, [source_id]).get(source_id, 0)
+
+    def next_generations(self, source_side: Side, source_ids: Collection[str]) -> dict[str, int]:
+        """As ``next_generation`` for many records; those without such a creation are left out."""
+        return dict(self._session.rows("spent_generations", side=source_side.other, ids=source_ids))
+
+    def _write(self, row: Row) -> OwnWrite:
+        write_id, side, kind, link_key, source_id, target_id, key, blob, link_id, sent_ms, answer, generation = row
+        body, changes, hmacs, told = unpack_write(self._session.seal.open(blob, "own_writes", write_id, "data"))
+        return OwnWrite(
+            id=write_id,
+            side=Side(side),
+            kind=WriteKind(kind),
+            link_key=link_key,
+            source_id=source_id,
+            target_id=target_id,
+            key=key,
+            body=body,
+            changes=changes,
+            hmacs=hmacs,
+            link_id=link_id,
+            sent_ms=sent_ms,
+            answer=Answer(answer) if answer else None,
+            generation=generation,
+            told=told,
+        )

@@ -1,0 +1,220 @@
+"""The live brake at work: before write jobs store their intents, what overwrites too many people is held back.
+
+CORRECTNESS section 10. Creations and fills of blanks pass; so does whatever was released from a hold.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from wanesync.core.brake import (
+    Counted,
+    HoldKind,
+    HoldState,
+    allow,
+    count_turns,
+    field_source,
+    loop_source,
+    name_sources,
+    show_source,
+)
+from wanesync.core.errors import ConfigError, NotFound
+from wanesync.core.jobs import Job, JobKind, JobRequest, Priority
+from wanesync.core.matching import Scene
+from wanesync.core.model import OwnWrite, Side, WriteKind, contact_key
+from wanesync.core.plan import Action, Plan
+from wanesync.store.database import Store, Tx
+from wanesync.store.tables.holds import HoldRow
+from wanesync.sync.runtime import Engine
+
+TOLD_MS = 2 * 86_400_000
+"""So old may the event be that tells who set a value: a side that was away delivers late."""
+PAGE = 200
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Overwrite:
+    """One field of an update that would replace or clear a value."""
+
+    job: Job
+    scene: Scene
+    action: Action
+    field: str
+
+    @property
+    def spot(self) -> tuple[str, str]:
+        """Link id and field."""
+        return self.action.link_id, self.field
+
+
+def find_overwrites(planned: Iterable[tuple[Job, Scene, Plan]]) -> list[Overwrite]:
+    """What the plans of some jobs would overwrite in their own lane; what was released is not counted again."""
+    found = []
+    for job, scene, plan in planned:
+        action = plan.actions.get(job.lane)
+        if action is None or plan.wait or action.kind is not WriteKind.UPDATE:
+            continue
+        for name, change in action.changes.items():
+            if change.before in ("", change.after) or (action.side, action.target_id, name) in scene.late:
+                continue
+            held = scene.held.get(action.link_id, {}).get(name)
+            if held is None or not held.frees(action.side.other, change.source):
+                found.append(Overwrite(job, scene, action, name))
+    return found
+
+
+def stop_sources(engine: Engine, tx: Tx, wanted: Sequence[Overwrite]) -> set[str]:
+    """Count overwrites against their sources and stop those that are too many.
+
+    Marks what is stopped in the scenes; returns the ids of the jobs that are to be planned anew.
+    """
+    open_holds = {hold.source: hold.id for hold in tx.holds.look()[0]}
+    looping = _find_loops(engine, tx, wanted)
+    by_source: dict[str, list[Overwrite]] = defaultdict(list)
+    for one, source in _tell_sources(tx, [o for o in wanted if o.spot not in looping]):
+        by_source[source].append(one)
+    stopped = [(one, _open(tx, loop_source(one.field), HoldKind.LOOP)) for one in wanted if one.spot in looping]
+    # In order, or two processes that count the same sources would wait for one another.
+    for source, ones in sorted(by_source.items()):
+        refused = ones if source in open_holds else _count(engine, tx, source, ones)
+        if refused:
+            hold_id = open_holds.get(source) or _open(tx, source, HoldKind.BRAKE)
+            stopped += [(one, hold_id) for one in refused]
+    for one, hold_id in stopped:
+        one.scene.stopped = {**one.scene.stopped, one.spot: hold_id}
+    return {one.job.id for one, _ in stopped}
+
+
+def _count(engine: Engine, tx: Tx, source: str, ones: Sequence[Overwrite]) -> list[Overwrite]:
+    """Count the people who fit; those that do not."""
+    rule = engine.choices.brake
+    people = [one.action.link_id for one in ones]
+    total, known = tx.holds.count(source, tx.now_ms - rule.window_ms, people)
+    allowed = allow(rule, Counted(known, total), people)
+    tx.holds.note(source, allowed)
+    return [one for one in ones if one.action.link_id not in allowed]
+
+
+def _open(tx: Tx, source: str, kind: HoldKind) -> str:
+    hold_id, new = tx.holds.open(source, kind)
+    if new:
+        tx.journal.add("hold opened", None, "", "", {"hold": hold_id, "source": source, "kind": kind})
+        log.warning("changes are held back", hold=hold_id, source=show_source(source), kind=kind)
+    return hold_id
+
+
+def _tell_sources(tx: Tx, ones: Sequence[Overwrite]) -> list[tuple[Overwrite, str]]:
+    """Each overwrite with its source. What reconcile found and no event tells of was judged by its guards."""
+    fields: dict[str, set[str]] = defaultdict(set)
+    for one in ones:
+        if one.action.side is Side.STRIPE:
+            fields[one.action.source_id].add(one.field)
+    events = tx.events.newest_first(Side.HUBSPOT, sorted(fields), tx.now_ms - TOLD_MS) if fields else {}
+    sources: dict[str, dict[str, str]] = {}
+    told = []
+    for one in ones:
+        side, record_id = one.action.side.other, one.action.source_id
+        seen = one.scene.get(side, record_id)
+        unknown = f"{side}:{one.field}"
+        if side is Side.HUBSPOT and seen is not None and record_id not in sources:
+            sources[record_id] = name_sources(seen, fields[record_id], events.get(record_id, ()))
+        source = sources.get(record_id, {}).get(one.field, unknown)
+        if source != unknown or not one.job.run_id:
+            told.append((one, source))
+    return told
+
+
+def _find_loops(engine: Engine, tx: Tx, wanted: Sequence[Overwrite]) -> set[tuple[str, str]]:
+    """Fields that went to and fro between the two sides of a pair too often: formatters that never settle."""
+    rule = engine.choices.brake
+    since_ms = tx.now_ms - rule.window_ms
+    lane = wanted[0].action.side
+    targets = {one.action.target_id: one.action.source_id for one in wanted}
+    often = tx.holds.often_written(lane, targets, since_ms, max(1, rule.turns // 2))
+    if not often:
+        return set()
+    recent: dict[Side, dict[str, list[OwnWrite]]] = {
+        lane: tx.writes.recent(lane, often, since_ms),
+        lane.other: tx.writes.recent(lane.other, [targets[target_id] for target_id in often], since_ms),
+    }
+    found = set()
+    for one in wanted:
+        writes = [
+            *recent[lane].get(one.action.target_id, ()),
+            *recent[lane.other].get(one.action.source_id, ()),
+        ]
+        if one.action.target_id in often and count_turns(one.field, writes) > rule.turns:
+            found.add(one.spot)
+    return found
+
+
+# -- what an operator does about it
+
+
+def choose_holds(store: Store, which: str) -> list[HoldRow]:
+    """The hold of an id, or ``all`` there are. Raises NotFound."""
+    with store.reading() as tx:
+        rows = tx.holds.all()
+    found = rows if which == "all" else [row for row in rows if row.id == which]
+    if not found and which != "all":
+        raise NotFound(f"no hold has the id {which}: wanesync hold list shows them")
+    return found
+
+
+def close_hold(store: Store, hold: HoldRow, state: HoldState) -> int:
+    """Release or discard what a hold holds; the workers carry it out. Returns the number of people queued.
+
+    Short transactions: what is queued again after a crash in the middle does no harm.
+    """
+
+    def close(tx: Tx) -> None:
+        source = tx.holds.close(hold.id, state)
+        if source is not None:
+            data = {"hold": hold.id, "source": source, "people": hold.people, "fields": hold.fields}
+            tx.journal.add(f"hold {state}", None, "", "", data)
+
+    store.run(close)
+    queued: set[str] = set()
+    after = ("", "")
+    while True:
+        last, keys = store.run(lambda tx, a=after: _queue_page(tx, hold, a))  # type: ignore[misc] # binds the loop's value
+        if last is None:
+            return len(queued)
+        after = last
+        queued |= keys
+
+
+def _queue_page(tx: Tx, hold: HoldRow, after: tuple[str, str]) -> tuple[tuple[str, str] | None, set[str]]:
+    rows = tx.holds.page(hold, after, PAGE)
+    requests = {
+        JobRequest(row.held.side.other, JobKind.WRITE, contact_key(row.hubspot_id), Priority.BULK) for row in rows
+    }
+    tx.jobs.put_many(list(requests))
+    return ((rows[-1].link_id, rows[-1].field) if rows else None), {row.link_id for row in rows}
+
+
+def pause_field(store: Store, name: str, known: Collection[str]) -> bool:
+    """Hold back every change of a field from now on; False if that is so already. Raises ConfigError."""
+    if name not in known:
+        raise ConfigError([f"--field {name}: there is no such field; there are {', '.join(sorted(known))}"])
+
+    def keep(tx: Tx) -> bool:
+        hold_id, new = tx.holds.open(field_source(name), HoldKind.FIELD)
+        if new:
+            tx.journal.add("paused", None, "", "", {"field": name, "hold": hold_id})
+        return new
+
+    return store.run(keep)
+
+
+def resume_field(store: Store, name: str) -> int | None:
+    """Let a field's changes flow again: the number of people queued; None if it was not paused."""
+    with store.reading() as tx:
+        rows = [row for row in tx.holds.all() if row.source == field_source(name) and row.state is HoldState.OPEN]
+    return close_hold(store, rows[0], HoldState.RELEASED) if rows else None

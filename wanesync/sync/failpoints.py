@@ -1,0 +1,109 @@
+"""Named failpoints: places where a test kills or stops this very process, to see that nothing is lost or doubled.
+
+``WANESYNC_FAILPOINT=NAME:N`` kills the process with SIGKILL when it passes NAME for the N-th time;
+``NAME:N:stop`` stops it with SIGSTOP instead, until somebody continues it. Every commit has one inside
+its transaction and one after it, every call one before its request and one after its answer.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from wanesync.core.errors import ConfigError
+from wanesync.store.database import Store, Tx
+
+_T = TypeVar("_T")
+VARIABLE = "WANESYNC_FAILPOINT"
+COMMITS = (
+    "hubspot.claim",
+    "stripe.claim",
+    "outcomes",
+    "heartbeat",
+    "sweep",
+    "release",
+    "intake",
+    "listing.begin",
+    "listing.page",
+    "reconcile.adopt",
+    "reconcile.queue",
+    "reconcile.done",
+    "baseline.chunk",
+    "baseline.end",
+    "decisions",
+    "proposal",
+    "catch_up.page",
+    "catch_up.cursor",
+)
+OPERATIONS = (
+    "contacts.batch_read",
+    "contacts.batch_create",
+    "contacts.batch_update",
+    "contacts.retrieve",
+    "customers.create",
+    "customers.update",
+    "customers.retrieve",
+    "customers.list",
+    "events.definitions",
+    "events.send",
+    "notes.create",
+    "notes.read",
+)
+FAILPOINTS = tuple(f"{place}.{moment}" for place in (*COMMITS, *OPERATIONS) for moment in ("before", "after"))
+
+Failpoint = Callable[[str], None]
+
+
+def pass_by(_name: str) -> None:
+    """The failpoint of a process that is not under test."""
+
+
+@dataclass(slots=True)
+class Trap:
+    """Sends ``signal_number`` to this process at the ``times``-th pass of ``name``."""
+
+    name: str
+    times: int
+    signal_number: signal.Signals
+    _passed: int = 0
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+
+    def __call__(self, name: str) -> None:
+        """Pass a failpoint."""
+        if name != self.name:
+            return
+        with self._guard:
+            self._passed += 1
+            if self._passed == self.times:
+                os.kill(os.getpid(), self.signal_number)
+
+
+def read_failpoint(environ: Mapping[str, str]) -> Failpoint:
+    """What the environment asks for. Raises ConfigError for a failpoint that does not exist."""
+    text = environ.get(VARIABLE)
+    if not text:
+        return pass_by
+    name, _, rest = text.partition(":")
+    times, _, act = rest.partition(":")
+    if name not in FAILPOINTS:
+        raise ConfigError([f"{VARIABLE}: there is no {name!r}; there are {', '.join(FAILPOINTS)}"])
+    if not (times or "1").isdecimal() or int(times or 1) < 1 or act not in ("", "stop"):
+        raise ConfigError([f"{VARIABLE}: {text!r} is not NAME, NAME:N or NAME:N:stop with N from 1"])
+    return Trap(name, int(times or 1), signal.SIGSTOP if act else signal.SIGKILL)
+
+
+def commit(store: Store, failpoint: Failpoint, place: str, work: Callable[[Tx], _T]) -> _T:
+    """``store.run`` with a failpoint as the last thing inside the transaction, and one after its commit."""
+
+    def run(tx: Tx) -> _T:
+        result = work(tx)
+        failpoint(f"{place}.before")
+        return result
+
+    result = store.run(run)
+    failpoint(f"{place}.after")
+    return result

@@ -1,0 +1,153 @@
+"""Intake: a webhook becomes stored events and dirty marks in one transaction, or nothing at all.
+
+A 2xx means durably stored (CORRECTNESS section 9).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
+
+from wanesync.core.brake import Crowds
+from wanesync.core.errors import StoreDown
+from wanesync.core.jobs import JobKind, JobRequest, Priority
+from wanesync.core.model import EventRow, Side
+from wanesync.core.ports import HookPort, Parsed
+from wanesync.core.purchases import Purchase
+from wanesync.store.database import Store, Tx
+from wanesync.sync.failpoints import Failpoint, commit, pass_by
+
+ECHOES_MS = 500
+"""Echoes of our own writes are looked at together: every half second those that are half a second old."""
+SHARED = 400  # events in one commit, but for a single POST: it stays short
+
+
+@dataclass(slots=True)
+class _Post:
+    """One POST on its way into the store: how many of its events were new, or what went wrong."""
+
+    side: Side
+    parsed: Parsed
+    new: int = 0
+    error: Exception | None = None
+    done: bool = False
+
+
+@dataclass(slots=True)
+class Intake:
+    """The doors' way into the store. Holds webhook secrets (inside ``hooks``), never an API key.
+
+    POSTs that arrive while a commit is under way share the next one: a commit costs a flush of the disk.
+    """
+
+    store: Store
+    hooks: Mapping[Side, HookPort]
+    failpoint: Failpoint = pass_by
+    crowds: Crowds = field(default_factory=Crowds)
+    _queue: list[_Post] = field(default_factory=list)
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+    _turn: threading.Lock = field(default_factory=threading.Lock)
+
+    def accept(self, side: Side, body: bytes, headers: Mapping[str, str], url: str) -> int:
+        """Verify, parse and store one POST; returns how many events were new.
+
+        Raises ``BadSignature`` and ``BadPayload`` for what the sender did wrong, ``StoreDown`` for us.
+        """
+        hook = self.hooks[side]
+        now_ms = self.store.now_ms()
+        hook.verify(body, headers, url, now_ms)
+        post = _Post(side, hook.parse(body, now_ms))
+        with self._guard:
+            self._queue.append(post)
+        with self._turn:
+            while not post.done:
+                self._commit()
+        if post.error is not None:
+            raise post.error
+        return post.new
+
+    def keep(self, tx: Tx, side: Side, parsed: Parsed) -> int:
+        """Store what was understood and set aside the rest, inside a transaction."""
+        new = store_events(tx, parsed.events, self.crowds)
+        store_purchases(self.store, tx, parsed.purchases)
+        for element, reason in parsed.set_aside:
+            tx.rejected.put(side, reason, element)
+        return new
+
+    def _commit(self) -> None:
+        """Everything that waits, in one transaction; each POST succeeds or fails for itself."""
+        with self._guard:
+            sizes = accumulate(len(post.parsed.events) for post in self._queue)
+            count = max(1, sum(size <= SHARED for size in sizes))
+            posts, self._queue = self._queue[:count], self._queue[count:]
+        try:
+            commit(self.store, self.failpoint, "intake", lambda tx: self._keep_all(tx, posts))
+        except Exception as error:  # noqa: BLE001 - every POST of this commit must hear of it
+            for post in posts:
+                post.error = post.error or error
+        for post in posts:
+            post.done = True
+
+    def _keep_all(self, tx: Tx, posts: Sequence[_Post]) -> None:
+        for post in posts:
+            post.error = None
+            try:
+                with tx.savepoint():
+                    post.new = self.keep(tx, post.side, post.parsed)
+            except StoreDown:
+                raise
+            except Exception as error:  # noqa: BLE001 - one POST's trouble is not the others'
+                post.error = error
+
+
+def store_events(tx: Tx, events: Sequence[EventRow], crowds: Crowds | None = None) -> int:
+    """Store events not known yet and queue a read of each record they name, those of a crowd after all others."""
+    if not events:
+        return 0
+    new = tx.events.put_many(events)
+    crowded = _find_crowds(events, crowds, tx.now_ms) if crowds else frozenset()
+    fresh = [event for event in events if event.key in new]
+    ours = tx.writes.known_keys(Side.STRIPE, {event.request_key for event in fresh if event.request_key})
+    dirty: dict[tuple[Side, str], Priority] = {}
+    news: set[tuple[Side, str]] = set()
+    for event in fresh:
+        priority = Priority.CROWD if (event.side, event.source) in crowded else Priority.LIVE
+        for record_id in (event.record_id, *event.merged_ids):
+            ref = (event.side, record_id)
+            dirty[ref] = min(priority, dirty.get(ref, priority))
+            if event.request_key not in ours:
+                news.add(ref)
+    # An echo often outruns the answer it echoes: a little later many of them are looked at together, and only once.
+    echoes_ms = (tx.now_ms // ECHOES_MS + 2) * ECHOES_MS
+    tx.jobs.put_many(
+        [
+            JobRequest(ref[0], JobKind.READ, ref[1], priority, None if ref in news else echoes_ms)
+            for ref, priority in sorted(dirty.items())
+        ]
+    )
+    return len(new)
+
+
+def _find_crowds(events: Sequence[EventRow], crowds: Crowds, now_ms: int) -> frozenset[tuple[Side, str]]:
+    """The sources of these events that change hundreds of records at once."""
+    records: dict[tuple[Side, str], set[str]] = defaultdict(set)
+    for event in events:
+        records[event.side, event.source].add(event.record_id)
+    return frozenset(
+        (side, source) for (side, source), ids in records.items() if crowds.note(f"{side}:{source}", len(ids), now_ms)
+    )
+
+
+def store_purchases(store: Store, tx: Tx, purchases: Sequence[Purchase]) -> int:
+    """A ledger row and a job per payment, ahead of everything; a payment known already changes nothing."""
+    new = 0
+    for purchase in purchases:
+        hmac = store.hmac(purchase.email) if purchase.email else ""
+        if tx.purchases.put(replace(purchase, hmac=hmac)):
+            new += 1
+            request = JobRequest(Side.HUBSPOT, JobKind.PURCHASE, purchase.payment_id, Priority.PURCHASE)
+            tx.jobs.put(request)
+    return new

@@ -1,0 +1,158 @@
+"""Loading scenes: all that a pass over some keys needs, in a handful of queries for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from wanesync.core.brake import HoldKind
+from wanesync.core.jobs import JobKind
+from wanesync.core.matching import Ref, Scene
+from wanesync.core.model import Link, LinkState, Seen, Side, contact_key, customer_key, split_key
+from wanesync.store.database import Tx
+
+LISTED = "listed"
+
+
+class Copies(Protocol):
+    """Where copies of records are looked up: the database's, or those of a comparison."""
+
+    def get_many(self, keys: Iterable[Ref]) -> dict[Ref, Seen]:
+        """Copies of records; unknown ones are left out."""
+        ...
+
+    def by_hmacs(self, hmacs: Collection[str]) -> dict[str, set[Ref]]:
+        """Address hash -> who carries it."""
+        ...
+
+    def by_other_ids(self, side: Side, ids: Collection[str]) -> set[Ref]:
+        """Records of ``side`` on which one of our ids of the opposite side is written."""
+        ...
+
+
+@dataclass(slots=True)
+class _Loader:
+    """Records and links around some keys, gathered breadth first and cut into one scene per key."""
+
+    tx: Tx
+    copies: Copies
+    records: dict[Ref, Seen] = field(default_factory=dict)
+    links: dict[str, Link] = field(default_factory=dict)
+    asked: set[Ref] = field(default_factory=set)
+
+    def fetch(self, refs: Iterable[Ref]) -> None:
+        """Load records not asked for yet, with the survivors of merged ones."""
+        wanted = set(refs) - self.asked
+        while wanted:
+            self.asked |= wanted
+            found = self.copies.get_many(wanted)
+            self.records |= found
+            wanted = {(Side.HUBSPOT, s.survivor) for s in found.values() if s.survivor} - self.asked
+
+    def fetch_links(self, refs: Iterable[Ref]) -> None:
+        """Load the links of some records and the records at their other ends."""
+        found = self.tx.links.of_records(sorted(refs))
+        self.links |= {link.id: link for link in found}
+        ends = {(Side.HUBSPOT, k.hubspot_id) for k in found} | {(Side.STRIPE, k.stripe_id) for k in found}
+        self.fetch(ends)
+
+    def widen(self) -> None:
+        """Load whatever shares an address or an id with what is here."""
+        hmacs = {h for seen in self.records.values() for h in seen.hmacs}
+        refs = {ref for found in self.copies.by_hmacs(sorted(hmacs)).values() for ref in found}
+        for side in Side:
+            ids = sorted({i for at, i in self.records if at is side})
+            refs |= set(self.copies.by_other_ids(side.other, ids))
+        refs |= {(s.side.other, s.record.other_id) for s in self.records.values() if s.record.other_id}
+        refs |= {(Side.HUBSPOT, i) for s in self.records.values() for i in s.record.merged_ids}
+        self.fetch(refs)
+
+
+def load_scenes(tx: Tx, keys: Sequence[str], copies: Copies | None = None) -> dict[str, Scene]:
+    """One scene per ``contact:`` or ``customer:`` key; records come from ``copies``, else from the database."""
+    loader = _Loader(tx, copies or tx.records)
+    roots = {key: _ref(key) for key in keys}
+    loader.fetch(roots.values())
+    loader.fetch_links(roots.values())
+    loader.widen()
+    fresh = set(loader.records) - set(roots.values())
+    if fresh:
+        loader.fetch_links(fresh)
+        loader.widen()
+    return _cut(tx, loader, roots)
+
+
+def _cut(tx: Tx, loader: _Loader, roots: dict[str, Ref]) -> dict[str, Scene]:
+    """One scene per connected group of records: keys that have nothing in common do not see one another."""
+    hmacs = sorted({h for seen in loader.records.values() for h in seen.hmacs})
+    tombstones = frozenset(tx.tombstones.match(hmacs)) if hmacs else frozenset()
+    holders = tx.writes.holders(hmacs) if hmacs else {}
+    creates = tx.writes.creates_of(sorted(loader.records))
+    listed = tx.settings.get(LISTED) is not None
+    reading = _find_reading(tx, loader)
+    groups = _group(loader, roots.values())
+    open_holds, any_held = tx.holds.look()
+    held = tx.holds.of_links(sorted(loader.links)) if any_held else {}
+    paused = {hold.source.partition(":")[2]: hold.id for hold in open_holds if hold.kind is HoldKind.FIELD}
+    scenes = {}
+    for key, root in roots.items():
+        near = groups[root]
+        links = [k for k in loader.links.values() if (Side.HUBSPOT, k.hubspot_id) in near]
+        records = {ref: loader.records[ref] for ref in near if ref in loader.records}
+        mine = [own for own in creates if (own.side.other, own.source_id) in near]
+        kept = {k.id: held[k.id] for k in links if k.id in held} if held else {}
+        scenes[key] = Scene(
+            key, records, links, holders, mine, tombstones, reading, held=kept, paused=paused, listed=listed
+        )
+    return scenes
+
+
+def _group(loader: _Loader, roots: Iterable[Ref]) -> dict[Ref, set[Ref]]:
+    """Record -> all records connected with it by links, addresses and ids (union of sets, smaller into larger)."""
+    groups: dict[Ref, set[Ref]] = {ref: {ref} for ref in [*loader.records, *roots]}
+
+    def join(a: Ref, b: Ref) -> None:
+        ours, theirs = groups.setdefault(a, {a}), groups.setdefault(b, {b})
+        if ours is theirs:
+            return
+        small, large = sorted((ours, theirs), key=len)
+        large |= small
+        for ref in small:
+            groups[ref] = large
+
+    first_holder: dict[str, Ref] = {}
+    for ref, seen in loader.records.items():
+        for hmac in seen.hmacs:
+            join(first_holder.setdefault(hmac, ref), ref)
+        if seen.record.other_id:
+            join(ref, (seen.side.other, seen.record.other_id))
+        if seen.survivor:
+            join(ref, (Side.HUBSPOT, seen.survivor))
+    for link in loader.links.values():
+        join((Side.HUBSPOT, link.hubspot_id), (Side.STRIPE, link.stripe_id))
+    return groups
+
+
+def _find_reading(tx: Tx, loader: _Loader) -> frozenset[Ref]:
+    found: set[Ref] = set()
+    for side in Side:
+        ids = sorted({i for at, i in loader.records if at is side})
+        if ids:
+            found |= {(side, i) for i in tx.jobs.pending_keys(side, JobKind.READ, ids)}
+    return frozenset(found)
+
+
+def _ref(key: str) -> Ref:
+    kind, record_id = split_key(key)
+    return (Side.HUBSPOT if kind == "contact" else Side.STRIPE, record_id)
+
+
+def key_of(tx: Tx, refs: Iterable[Ref]) -> dict[Ref, str]:
+    """The key under which each record is brought in order: its contact's, its own while it is unlinked."""
+    refs = list(refs)
+    keys = {ref: contact_key(ref[1]) if ref[0] is Side.HUBSPOT else customer_key(ref[1]) for ref in refs}
+    for link in tx.links.of_records([ref for ref in refs if ref[0] is Side.STRIPE]):
+        if link.state is LinkState.ACTIVE and (Side.STRIPE, link.stripe_id) in keys:
+            keys[(Side.STRIPE, link.stripe_id)] = contact_key(link.hubspot_id)
+    return keys

@@ -1,0 +1,119 @@
+"""Remembering: what a plan decided and what a write came to, in links, conflicts, notes, tombstones and the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from wanesync.core.brake import HoldState
+from wanesync.core.errors import CallError
+from wanesync.core.fields import CANON_VERSION
+from wanesync.core.jobs import JobKind, JobRequest, Priority
+from wanesync.core.model import Conflict, Halves, Link, OwnWrite, Record, Side, WriteKind
+from wanesync.core.plan import Action, Plan
+from wanesync.core.purchases import PurchaseState
+from wanesync.store.database import Tx
+from wanesync.sync.dead_letters import find_letters
+
+
+def remember_all(tx: Tx, plans: Sequence[tuple[Plan, Priority]]) -> None:
+    """Carry out everything of some plans that is not an API write."""
+    # A new primary is stored after the old one has stepped down, or the database would refuse two.
+    tx.links.put_many(sorted((k for plan, _ in plans for k in plan.links.values()), key=lambda k: k.primary))
+    put_back = {held.hold_id for plan, _ in plans for _, _, held in plan.held if held.state is HoldState.OPEN}
+    tx.holds.keep_open(put_back)
+    for plan, _ in plans:
+        _remember(tx, plan)
+    _wake_purchases(tx, [customer_id for plan, _ in plans for _, customer_id in plan.linked])
+    linked = {ref for plan, _ in plans for h, s in plan.linked for ref in ((Side.HUBSPOT, h), (Side.STRIPE, s))}
+    tx.jobs.put_many(find_letters(tx, linked, ()))
+    wake = [(lane, key, priority) for plan, priority in plans for lane, key in plan.wake]
+    tx.jobs.put_many([JobRequest(lane, JobKind.WRITE, key, priority) for lane, key, priority in sorted(wake)])
+
+
+def _remember(tx: Tx, plan: Plan) -> None:
+    for own, answer in plan.settled:
+        tx.writes.answer(own.id, answer)
+    for (side, record_id), note in plan.notes.items():
+        tx.records.set_note(side, record_id, note)
+    for side, record_id, hmacs in plan.tombstones:
+        tx.tombstones.put(side, record_id, hmacs)
+        tx.journal.add("orphaned", side, record_id, "", {"reason": "deleted there; its other record is kept"})
+    for conflict, link_id in plan.conflicts:
+        tx.conflicts.put(conflict, link_id)
+        note_conflict(tx, conflict, link_id)
+    for link_id, name in plan.unheld:
+        tx.holds.drop(link_id, name)
+    for link_id, name, held in plan.held:
+        tx.holds.put(link_id, name, held)
+        tx.journal.add("held", held.side, "", link_id, {"field": name, "hold": held.hold_id})
+    for contact_id, customer_id in plan.linked:
+        tx.journal.add("linked", Side.HUBSPOT, contact_id, "", {"customer": customer_id})
+
+
+def _wake_purchases(tx: Tx, customer_ids: Sequence[str]) -> None:
+    """The link's commit wakes the purchases that wait for it."""
+    if customer_ids:
+        waiting = tx.purchases.waiting_for(customer_ids)
+        wake_purchases(tx, waiting)
+
+
+def wake_purchases(tx: Tx, payment_ids: Sequence[str]) -> None:
+    """Queue purchases ahead of everything."""
+    tx.jobs.put_many([JobRequest(Side.HUBSPOT, JobKind.PURCHASE, p, Priority.PURCHASE) for p in payment_ids])
+
+
+def move_purchases(tx: Tx, contact_id: str, survivor_id: str) -> None:
+    """A merge keeps one record's properties: the survivor's roll-up is computed anew, of all that both bought."""
+    rolled_up = tx.purchases.move(contact_id, survivor_id)
+    if rolled_up:
+        tx.purchases.set_state(rolled_up, PurchaseState.TODO, reason="its contact was merged")
+        wake_purchases(tx, [rolled_up])
+
+
+def rebase(link: Link, own: OwnWrite, record: Record) -> Link:
+    """An answered update: the base of the fields written is what each side now holds."""
+    base: dict[str, Halves] = dict(link.base)
+    for name, change in own.changes.items():
+        answered = record.values.get(name, "")
+        base[name] = (answered, change.source) if own.side is Side.HUBSPOT else (change.source, answered)
+    return replace(link, base=base, version=link.version + 1, canon_version=CANON_VERSION)
+
+
+def park(tx: Tx, link: Link, own: OwnWrite, fields: Sequence[str]) -> None:
+    """Fields the side refused wait, and are reported, until what refused them changes."""
+    parked = dict(link.parked) | {name: (own.side, own.changes[name].after) for name in fields}
+    tx.links.put(replace(link, parked=parked, version=link.version + 1))
+    for name in fields:
+        conflict = Conflict(own.side, own.target_id, name, own.changes[name].after, "parked")
+        tx.conflicts.put(conflict, link.id)
+        note_conflict(tx, conflict, link.id)
+
+
+def note_write(tx: Tx, own: OwnWrite, record: Record) -> None:
+    """Every write can be explained and undone: before and after of each field."""
+    changes = {name: [c.before, c.after] for name, c in own.changes.items() if c.before != c.after}
+    kind = "created" if own.kind is WriteKind.CREATE else "updated"
+    tx.journal.add(
+        kind, own.side, record.id, own.link_id, {"write": own.id, "source": own.source_id, "fields": changes}
+    )
+
+
+def note_conflict(tx: Tx, conflict: Conflict, link_id: str) -> None:
+    """A value that did not win."""
+    tx.journal.add(
+        "conflict", conflict.side, conflict.record_id, link_id, {"field": conflict.field, "kind": conflict.kind}
+    )
+
+
+def note_would_write(tx: Tx, action: Action) -> None:
+    """What would have been written, were writes on."""
+    fields = sorted(name for name, change in action.changes.items() if change.after != change.before)
+    record_id = action.target_id or action.source_id
+    tx.journal.add("would write", action.side, record_id, action.link_id, {"kind": action.kind, "fields": fields})
+
+
+def note_refusal(tx: Tx, own: OwnWrite, error: CallError) -> None:
+    """A write the side will not take."""
+    data = {"write": own.id, "reason": error.reason, "fields": list(error.fields)}
+    tx.journal.add("refused", own.side, own.target_id or own.source_id, own.link_id, data)

@@ -1,0 +1,189 @@
+"""Storing what was seen of a record, by the rules of order, and waking those whom a changed address concerns.
+
+CORRECTNESS sections 3 and 4. Every copy of a record enters the store through this room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from wanesync.core.jobs import JobKind, JobRequest, Priority
+from wanesync.core.model import LinkState, Record, Seen, Side
+from wanesync.core.ports import CustomerAnswer, Timing
+from wanesync.store.database import Tx
+from wanesync.sync.dead_letters import find_letters
+from wanesync.sync.loader import key_of
+from wanesync.sync.plan_effects import move_purchases, wake_purchases
+from wanesync.sync.runtime import Engine
+
+
+class Sight:
+    """One transaction's storing of seen records; ``close`` writes them down together and queues what they wake."""
+
+    def __init__(self, engine: Engine, tx: Tx, priority: Priority = Priority.LIVE, *, planned: bool = False) -> None:
+        """``planned``: somebody plans all records anyway, so nobody needs to be woken for an address."""
+        self.engine, self.tx, self.priority, self.planned = engine, tx, priority, planned
+        self.known: dict[tuple[Side, str], Seen] = {}
+        self.asked: set[tuple[Side, str]] = set()
+        self.changed: dict[tuple[Side, str], Seen] = {}
+        self.moved_hmacs: dict[tuple[Side, str], frozenset[str]] = {}
+        self.edited: set[tuple[Side, str]] = set()
+
+    def load(self, side: Side, ids: Iterable[str]) -> None:
+        """Fetch our copies of many records at once."""
+        asked = {(side, i) for i in ids} - self.asked
+        if asked:
+            self.asked |= asked
+            self.known = self.tx.records.get_many(asked) | self.known
+
+    def get(self, side: Side, record_id: str) -> Seen | None:
+        """Our copy of a record."""
+        ref = (side, record_id)
+        if ref not in self.known:
+            self.load(side, [record_id])  # asks the store once, also for one that is not there
+        return self.known.get(ref)
+
+    def store_contact(self, record: Record) -> None:
+        """A contact as read: kept if it is not older than our copy (``lastmodifieddate``)."""
+        old = self.get(Side.HUBSPOT, record.id)
+        if old is not None and (old.deleted or old.survivor or record.modified_ms < old.record.modified_ms):
+            return
+        for merged_id in record.merged_ids:
+            self.merge_away(merged_id, record.id)
+        if old is not None and record.modified_ms == old.record.modified_ms and record == old.record:
+            return
+        self._put(record, old, Timing(record.modified_ms, record.modified_ms), in_doubt=False)
+
+    def store_customer(self, answer: CustomerAnswer, start_moved: int) -> None:
+        """A customer as answered, if nothing was stored since the call began; else the record is in doubt."""
+        if answer.record is None:
+            return
+        old = self.get(Side.STRIPE, answer.record.id)
+        if old is not None and old.deleted:
+            return
+        if answer.replayed or (old is not None and old.moved != start_moved):
+            if old is None:
+                self._put(answer.record, None, Timing(0, 0), in_doubt=False)
+            self.want_read(answer.record.id)
+            return
+        self._put(answer.record, old, answer.timing, in_doubt=False)
+
+    def store_customer_event(self, record: Record, at_ms: int) -> None:
+        """The object of an event whose order is beyond doubt: it does not end a doubt."""
+        old = self.get(Side.STRIPE, record.id)
+        self._put(record, old, Timing(at_ms, at_ms), in_doubt=old is not None and old.in_doubt)
+
+    def delete(self, side: Side, record_id: str) -> None:
+        """A record is gone."""
+        old = self.get(side, record_id)
+        if old is not None and old.deleted:
+            return
+        gone = old or Seen(Record(side, record_id), 0, 0, 0)
+        self._replace(replace(gone, deleted=True, moved=gone.moved + 1, note="", in_doubt=False), gone.hmacs)
+
+    def merge_away(self, contact_id: str, survivor_id: str) -> None:
+        """A contact lives on in another one."""
+        old = self.get(Side.HUBSPOT, contact_id)
+        if contact_id == survivor_id or (old is not None and old.survivor == survivor_id):
+            return
+        gone = old or Seen(Record(Side.HUBSPOT, contact_id), 0, 0, 0)
+        self._replace(replace(gone, survivor=survivor_id, moved=gone.moved + 1, note=""), gone.hmacs)
+        move_purchases(self.tx, contact_id, survivor_id)
+        self.tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.WRITE, f"contact:{contact_id}", self.priority))
+
+    def want_read(self, customer_id: str) -> None:
+        """Order unknown: nothing is planned from our copy until a read that begins after this is stored.
+
+        Who is deleted stays so, whatever came before or after: a doubt would never end, for no read is stored.
+        """
+        old = self.get(Side.STRIPE, customer_id)
+        if old is not None and old.deleted:
+            return
+        if old is not None:
+            self._replace(replace(old, in_doubt=True, moved=old.moved + 1), old.hmacs)
+        self.tx.jobs.put(JobRequest(Side.STRIPE, JobKind.READ, customer_id, self.priority))
+
+    def keep(self) -> None:
+        """Write down, and wake nobody yet."""
+        comparison, row_hash = self.engine.rules.fields.comparison, self.engine.store.row_hash
+        self.tx.records.put_many([(seen, row_hash(comparison(seen.record))) for seen in self.changed.values()])
+        self.changed = {}
+
+    def close(self) -> None:
+        """Write down; try again what was given up for a record that changed.
+
+        Wakes the unlinked, ambiguous and parked records that carry an address that came or went.
+        """
+        self.keep()
+        changed = set().union(*self.moved_hmacs.values())
+        self.tx.jobs.put_many(find_letters(self.tx, self.edited, changed))
+        self.edited = set()
+        if not self.moved_hmacs:
+            return
+        carriers = self.tx.records.by_hmacs(sorted(changed)) if changed else {}
+        wake_purchases(self.tx, self.tx.purchases.waiting_near(sorted(changed)))
+        others = {
+            ref
+            for source, hmacs in self.moved_hmacs.items()
+            for hmac in hmacs
+            for ref in carriers.get(hmac, ())
+            if ref != source
+        }
+        if others and not self.planned:
+            self._wake(others)
+            self.tx.jobs.put_many(find_letters(self.tx, others, ()))
+        self.moved_hmacs = {}
+
+    def _wake(self, refs: set[tuple[Side, str]]) -> None:
+        keys = key_of(self.tx, refs)
+        settled = _settled(self.tx, refs)
+        self.tx.jobs.put_many(
+            [JobRequest(ref[0], JobKind.WRITE, keys[ref], self.priority) for ref in sorted(refs) if ref not in settled]
+        )
+
+    def _put(self, record: Record, old: Seen | None, timing: Timing, *, in_doubt: bool) -> None:
+        hmacs = frozenset(self.engine.store.hmac(address) for address in record.emails)
+        seen = Seen(
+            record,
+            as_of_ms=timing.from_ms,
+            as_of_upper_ms=timing.to_ms,
+            moved=(old.moved if old else 0) + 1,
+            in_doubt=in_doubt,
+            hmacs=hmacs,
+            note=old.note if old else "",
+        )
+        self._replace(seen, hmacs ^ (old.hmacs if old else frozenset()))
+
+    def _replace(self, seen: Seen, moved_hmacs: frozenset[str]) -> None:
+        old = self.known.get((seen.side, seen.id))
+        if old is None or (old.record, old.deleted, old.survivor) != (seen.record, seen.deleted, seen.survivor):
+            self.edited.add((seen.side, seen.id))
+        self.known[(seen.side, seen.id)] = self.changed[(seen.side, seen.id)] = seen
+        if moved_hmacs:
+            self.moved_hmacs[(seen.side, seen.id)] = moved_hmacs
+
+
+def _settled(tx: Tx, refs: set[tuple[Side, str]]) -> set[tuple[Side, str]]:
+    """Records with an active link and nothing parked: an address elsewhere does not concern them."""
+    linked: set[tuple[Side, str]] = set()
+    waiting: set[tuple[Side, str]] = set()
+    for link in tx.links.of_records(sorted(refs)):
+        if link.state is LinkState.ACTIVE:
+            ends = {(Side.HUBSPOT, link.hubspot_id), (Side.STRIPE, link.stripe_id)}
+            linked |= ends
+            if link.parked:
+                waiting |= ends
+    return linked - waiting
+
+
+def store_contacts(sight: Sight, answers: Mapping[str, Record | None]) -> None:
+    """The answers to a batch read: found, merged away, or gone."""
+    sight.load(Side.HUBSPOT, [*answers, *(r.id for r in answers.values() if r)])
+    for asked, record in answers.items():
+        if record is None:
+            sight.delete(Side.HUBSPOT, asked)
+        else:
+            sight.store_contact(record)
+            if record.id != asked:
+                sight.merge_away(asked, record.id)

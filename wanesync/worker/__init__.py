@@ -1,0 +1,1 @@
+"""The worker process: claim, pace, call, commit, heartbeat."""
