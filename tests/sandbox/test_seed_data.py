@@ -9,12 +9,13 @@ from collections.abc import Mapping
 
 import pytest
 
-from wanesync.core.model import Side, normalise_email
+from wanesync.core.model import normalise_email
 from wanesync.sandbox.control import Machine
 from wanesync.sandbox.hubspot.machine import HubSpotMachine
 from wanesync.sandbox.seed_data import Crowd, Planted, invent, seed
 from wanesync.sandbox.stripe.machine import StripeMachine
 from wanesync.sandbox.traffic import Act, Deed, Traffic, drive
+from wanesync.sandbox.wire import Side
 
 NOW_MS = 1_795_000_000_000
 CROWD = Crowd(contacts=200, customers=120, overlap=50, seed=3)
@@ -24,20 +25,20 @@ class Pair:
     """Both machines without any HTTP, at a clock that is handed in."""
 
     def __init__(self, crowd: Crowd) -> None:
-        self.machines: Mapping[Side, Machine] = {
+        self.machines: Mapping[str, Machine] = {
             Side.HUBSPOT: HubSpotMachine(random.Random(1)),
             Side.STRIPE: StripeMachine(random.Random(2)),
         }
         self.planted: Planted = seed(self.machines, crowd, NOW_MS)
         self.now_ms = NOW_MS
 
-    def edit(self, side: Side, kind: str, record_id: str | None, values: Mapping[str, str]) -> str:
+    def edit(self, side: str, kind: str, record_id: str | None, values: Mapping[str, str]) -> str:
         return self.machines[side].edit(kind, record_id, values, self.now_ms)
 
-    def records(self, side: Side) -> list[dict[str, str]]:
+    def records(self, side: str) -> list[dict[str, str]]:
         return self.machines[side].records()
 
-    def by_id(self, side: Side) -> dict[str, dict[str, str]]:
+    def by_id(self, side: str) -> dict[str, dict[str, str]]:
         return {row["id"]: row for row in self.records(side)}
 
 

@@ -21,12 +21,12 @@ import pytest
 import stripe
 from hubspot import HubSpot
 
-from wanesync.core.errors import ConfigError, SideDown
-from wanesync.core.model import Side
 from wanesync.sandbox.control_client import Doors
+from wanesync.sandbox.errors import InvalidRequest, SandboxUnreachable
 from wanesync.sandbox.seed_data import Crowd
 from wanesync.sandbox.server import HUBSPOT_KEY, STRIPE_KEY, Options, Sandbox, clock_ms
 from wanesync.sandbox.traffic import Deed, Traffic
+from wanesync.sandbox.wire import Side
 
 BEARER = {"Authorization": f"Bearer {HUBSPOT_KEY}", "Content-Type": "application/json"}
 STRIPE_FORM = {"Authorization": f"Bearer {STRIPE_KEY}", "Content-Type": "application/x-www-form-urlencoded"}
@@ -424,7 +424,7 @@ def test_the_crowd_stands_when_the_ports_open() -> None:
 
 def test_a_port_that_is_taken_is_said(running: Sandbox) -> None:
     taken = urlsplit(running.stripe_url).port or 0
-    with pytest.raises(ConfigError, match=f"port {taken} for stripe"):
+    with pytest.raises(InvalidRequest, match=f"port {taken} for stripe"):
         Sandbox(Options(stripe_port=taken)).start()
 
 
@@ -432,12 +432,12 @@ def test_nobody_answers_once_it_is_stopped() -> None:
     with Sandbox() as sandbox:
         doors = Doors(sandbox.hubspot_url, sandbox.stripe_url)
         assert doors.stats()["hubspot"]["requests"] == 0
-    with pytest.raises(SideDown, match="no sandbox answers"):
+    with pytest.raises(SandboxUnreachable, match="no sandbox answers"):
         doors.stats()
 
 
 def test_an_address_that_is_none_is_refused() -> None:
-    with pytest.raises(ConfigError, match="not the address"):
+    with pytest.raises(InvalidRequest, match="not the address"):
         Doors("nowhere", "http://127.0.0.1:1").stats(Side.HUBSPOT)
 
 

@@ -17,9 +17,11 @@ import typer
 from typer.testing import CliRunner
 
 from wanesync.cli.commands.sandbox import app
-from wanesync.core.errors import SideDown
-from wanesync.core.model import Side
+from wanesync.sandbox.errors import SandboxUnreachable
 from wanesync.sandbox.process import SandboxProcess
+from wanesync.sandbox.seed_data import Crowd
+from wanesync.sandbox.server import Options
+from wanesync.sandbox.wire import Side
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -29,7 +31,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def process() -> Iterator[SandboxProcess]:
-    with SandboxProcess("--contacts", "20", "--customers", "10", "--overlap", "5", "--tier", "enterprise") as started:
+    with SandboxProcess(Options(crowd=Crowd(20, 10, 5), tier="enterprise")) as started:
         yield started
 
 
@@ -140,9 +142,10 @@ def test_a_taken_port_is_code_2(process: SandboxProcess) -> None:
     assert "Traceback" not in ended.stderr
 
 
-def test_a_process_that_cannot_start_says_why() -> None:
-    with pytest.raises(SideDown, match="chaos"):
-        SandboxProcess("--faults", "chaos")
+def test_a_process_that_cannot_start_says_why(process: SandboxProcess) -> None:
+    port = int(process.hubspot_url.rpartition(":")[2])
+    with pytest.raises(SandboxUnreachable, match=f"port {port}"):
+        SandboxProcess(Options(hubspot_port=port))
 
 
 def statuses(url: str, path: str, key: str, count: int) -> list[int]:
@@ -158,10 +161,10 @@ def statuses(url: str, path: str, key: str, count: int) -> list[int]:
 
 
 def test_the_limits_latency_and_faults_it_was_started_with_hold() -> None:
-    with SandboxProcess("--stripe-limit", "7", "--hubspot-limit", "5", "--latency-ms", "1-2") as started:
+    with SandboxProcess(Options(stripe_limit=7, hubspot_limit=5, latency_ms=(1, 2))) as started:
         assert 429 in statuses(started.stripe_url, "/v1/customers", started.stripe_key, 12)
         assert 429 in statuses(started.hubspot_url, "/crm/v3/objects/contacts", started.hubspot_key, 12)
-    with SandboxProcess("--faults", "rough", "--stripe-limit", "1000") as started:
+    with SandboxProcess(Options(fault_profile="rough", stripe_limit=1000)) as started:
         assert 503 in statuses(started.stripe_url, "/v1/customers", started.stripe_key, 400)
 
 

@@ -54,7 +54,7 @@ class _Bench:
     wish: Wish
     stage: Stage
     sandbox: Sandbox
-    watches: dict[Side, Stopwatch]
+    watches: dict[str, Stopwatch]
     truths: Sequence[Truth]
 
     def diff(self) -> tuple[Cost, dict[str, object]]:
@@ -193,7 +193,7 @@ def _ready(wish: Wish, database: str | None) -> Iterator[_Bench]:
         sandbox = build_sandbox(wish.limits)
         pairs = plant_pairs(sandbox, wish.records)
         per_s = {Side.HUBSPOT: wish.limits.hubspot, Side.STRIPE: wish.limits.stripe}
-        watches = {side: Stopwatch(machine, per_s[side]) for side, machine in sandbox.machines.items()}
+        watches = {str(side): Stopwatch(sandbox.machines[side], rate) for side, rate in per_s.items()}
         sandbox.machines = watches
         stack.enter_context(sandbox)
         told = {f"{side}__rate": str(min(rate, MOST_RATE)) for side, rate in per_s.items()}

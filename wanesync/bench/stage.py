@@ -142,7 +142,7 @@ class Running:
 
     stage: Stage
     sandbox: Sandbox
-    watches: dict[Side, Stopwatch]
+    watches: dict[str, Stopwatch]
     server: Program
     workers: list[Program]
     gone_cpu_s: list[float] = field(default_factory=list)
@@ -162,7 +162,7 @@ def run_everything(
     ``overrides``: configuration keys as ``hubspot__rate``.
     """
     per_s = {Side.HUBSPOT: limits.hubspot, Side.STRIPE: limits.stripe}
-    watches = {side: Stopwatch(machine, per_s[side]) for side, machine in sandbox.machines.items()}
+    watches = {str(side): Stopwatch(sandbox.machines[side], rate) for side, rate in per_s.items()}
     sandbox.machines = watches
     with ExitStack() as stack:
         stack.enter_context(sandbox)

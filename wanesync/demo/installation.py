@@ -17,13 +17,17 @@ from wanesync.core.model import Side
 from wanesync.demo.child_process import Child
 from wanesync.ops.status import Overview, read_overview
 from wanesync.reconcile.run import Report
+from wanesync.sandbox.hubspot.settings import Tier
 from wanesync.sandbox.process import SandboxProcess
+from wanesync.sandbox.seed_data import Crowd
+from wanesync.sandbox.server import Options
 from wanesync.sandbox.traffic import Act, Deed, Traffic
 from wanesync.store.database import Store
 from wanesync.sync.runtime import Engine
 from wanesync.wiring import build_catch_up, build_engine, build_reconcile, open_state
 
-LATENCY_MS = "150-400"
+LATENCY_MS = (150, 400)
+STRIPE_LIMIT = 100
 RATE_PER_S = 3.0
 QUIET_S = 1.5
 SETTLE_S = 60.0
@@ -66,7 +70,7 @@ class Cast:
 class World:
     """``tier``: professional or enterprise. Everything it writes is in ``folder``."""
 
-    tier: str
+    tier: Tier
     folder: Path
     cast: Cast
     sandbox: SandboxProcess = field(init=False)
@@ -82,14 +86,9 @@ class World:
 
     def start(self) -> None:
         """Sandbox, database, HubSpot properties, web doors, worker. Raises WanesyncError."""
-        crowd = self.cast
-        self.sandbox = self._open.enter_context(
-            SandboxProcess(
-                *("--contacts", str(crowd.contacts), "--customers", str(crowd.customers)),
-                *("--overlap", str(crowd.overlap), "--latency-ms", LATENCY_MS, "--tier", self.tier),
-                *("--stripe-limit", "100"),
-            )
-        )
+        crowd = Crowd(self.cast.contacts, self.cast.customers, self.cast.overlap)
+        options = Options(crowd=crowd, latency_ms=LATENCY_MS, tier=self.tier, stripe_limit=STRIPE_LIMIT)
+        self.sandbox = self._open.enter_context(SandboxProcess(options))
         hubspot_secret, stripe_secret = secrets.token_hex(16), f"whsec_{secrets.token_hex(16)}"
         self._write_config(hubspot_secret, stripe_secret)
         config = load(self._config_file, {})

@@ -14,10 +14,9 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from wanesync.core.model import Side
 from wanesync.sandbox import faults
 from wanesync.sandbox.journal import Journal
-from wanesync.sandbox.wire import Request, Response, StandIn, WebhookTarget
+from wanesync.sandbox.wire import Request, Response, Side, StandIn, WebhookTarget
 
 ROOT = "/_sandbox/"
 
@@ -51,12 +50,12 @@ class Machine(StandIn, Protocol):
         ...
 
 
-Machines = Mapping[Side, Machine]
+Machines = Mapping[str, Machine]
 Fields = Mapping[str, object]
-Door = Callable[[Machines, Side, Request, int], object]
+Door = Callable[[Machines, str, Request, int], object]
 
 
-def answer(machines: Machines, side: Side, request: Request, now_ms: int) -> Response:
+def answer(machines: Machines, side: str, request: Request, now_ms: int) -> Response:
     """Answer a request to a control door that came in on the port of ``side``."""
     name = request.path.removeprefix(ROOT)
     door = _DOORS.get((request.method, name))
@@ -74,11 +73,11 @@ def _json(status: int, content: object) -> Response:
     return Response(status, {"content-type": "application/json"}, orjson.dumps(content))
 
 
-def _stats(machines: Machines, _side: Side, _request: Request, now_ms: int) -> object:
+def _stats(machines: Machines, _side: str, _request: Request, now_ms: int) -> object:
     return {str(side): machine.stats(now_ms) for side, machine in machines.items()}
 
 
-def _journal(machines: Machines, side: Side, request: Request, _now_ms: int) -> object:
+def _journal(machines: Machines, side: str, request: Request, _now_ms: int) -> object:
     text = dict(request.query).get("after", "0")
     if not text.isascii() or not text.isdigit():
         raise ValueError("after: the number of the last entry you have is wanted, 0 for all")
@@ -86,11 +85,11 @@ def _journal(machines: Machines, side: Side, request: Request, _now_ms: int) -> 
     return {"entries": [asdict(entry) for entry in entries]}
 
 
-def _records(machines: Machines, side: Side, _request: Request, _now_ms: int) -> object:
+def _records(machines: Machines, side: str, _request: Request, _now_ms: int) -> object:
     return {"records": machines[side].records()}
 
 
-def _set_faults(machines: Machines, _side: Side, request: Request, _now_ms: int) -> object:
+def _set_faults(machines: Machines, _side: str, request: Request, _now_ms: int) -> object:
     fields = _fields(request)
     sides = _sides(fields.pop("side", None))
     values: dict[str, object] = {}
@@ -107,7 +106,7 @@ def _set_faults(machines: Machines, _side: Side, request: Request, _now_ms: int)
     return {"faults": asdict(wanted), "sides": sides}
 
 
-def _set_webhooks(machines: Machines, _side: Side, request: Request, _now_ms: int) -> object:
+def _set_webhooks(machines: Machines, _side: str, request: Request, _now_ms: int) -> object:
     fields = _fields(request)
     if not fields:
         raise ValueError('{"hubspot": {"url", "secret"}, "stripe": {"url", "secret"}} (either or both) is wanted')
@@ -138,7 +137,7 @@ def _is_http(url: str) -> bool:
         return False
 
 
-def _edit(machines: Machines, side: Side, request: Request, now_ms: int) -> object:
+def _edit(machines: Machines, side: str, request: Request, now_ms: int) -> object:
     fields = _fields(request)
     unknown = sorted(set(fields) - {"side", "kind", "id", "values"})
     if unknown:
@@ -154,7 +153,7 @@ def _edit(machines: Machines, side: Side, request: Request, now_ms: int) -> obje
     return {"id": machines[chosen[0]].edit(kind, record_id, values, now_ms)}
 
 
-def _set_limits(machines: Machines, side: Side, request: Request, _now_ms: int) -> object:
+def _set_limits(machines: Machines, side: str, request: Request, _now_ms: int) -> object:
     fields = _fields(request)
     rate = fields.get("rate_per_s")
     if isinstance(rate, bool) or not isinstance(rate, int) or not 0 < rate <= 100_000:

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from wanesync.core.errors import ConfigError, SideDown
-from wanesync.core.model import Side
 from wanesync.sandbox.control import ROOT
+from wanesync.sandbox.errors import InvalidRequest, SandboxUnreachable
+from wanesync.sandbox.wire import Side
 
 _TIMEOUT_S = 30.0
 
@@ -18,45 +18,45 @@ _TIMEOUT_S = 30.0
 class Doors:
     """Edits and readings over HTTP. One connection per call: for people and checkers, not for load.
 
-    Every method raises SideDown when no sandbox answers there, ConfigError when it refuses.
+    Every method raises SandboxUnreachable when no sandbox answers there, InvalidRequest when it refuses.
     """
 
     def __init__(self, hubspot_url: str, stripe_url: str) -> None:
-        self._urls = {Side.HUBSPOT: hubspot_url, Side.STRIPE: stripe_url}
+        self._urls: Mapping[str, str] = {Side.HUBSPOT: hubspot_url, Side.STRIPE: stripe_url}
 
-    def edit(self, side: Side, kind: str, record_id: str | None = None, values: Mapping[str, str] | None = None) -> str:
+    def edit(self, side: str, kind: str, record_id: str | None = None, values: Mapping[str, str] | None = None) -> str:
         """An edit by a person on one side: the record's id."""
         answer = self._call(side, "POST", "edit", {"kind": kind, "id": record_id, "values": dict(values or {})})
         return str(answer["id"])
 
-    def stats(self, side: Side = Side.HUBSPOT) -> dict[str, dict[str, object]]:
+    def stats(self, side: str = Side.HUBSPOT) -> dict[str, dict[str, object]]:
         """Both sides' counts, asked on the port of ``side``."""
         answer = self._call(side, "GET", "stats")
         return {name: value for name, value in answer.items() if isinstance(value, dict)}
 
-    def records(self, side: Side) -> list[dict[str, str]]:
+    def records(self, side: str) -> list[dict[str, str]]:
         """Every living record of one side in short form."""
         rows = _listed(self._call(side, "GET", "records"), "records")
         return [{name: str(value) for name, value in row.items()} for row in rows]
 
-    def journal(self, side: Side, after: int = 0) -> list[dict[str, object]]:
+    def journal(self, side: str, after: int = 0) -> list[dict[str, object]]:
         """What was committed on one side since entry ``after``: seq, at_ms, kind, record_id, source, changes."""
         return _listed(self._call(side, "GET", f"journal?after={after}"), "entries")
 
-    def set_webhooks(self, side: Side, url: str, secret: str) -> None:
+    def set_webhooks(self, side: str, url: str, secret: str) -> None:
         """Where one side's webhooks go and with what secret they are signed."""
         self._call(side, "POST", "webhooks", {str(side): {"url": url, "secret": secret}})
 
-    def set_faults(self, side: Side, profile: str) -> None:
+    def set_faults(self, side: str, profile: str) -> None:
         """What may go wrong on one side from now on."""
         self._call(side, "POST", "faults", {"profile": profile, "side": str(side)})
 
-    def set_rate(self, side: Side, per_s: int) -> None:
+    def set_rate(self, side: str, per_s: int) -> None:
         """How many requests a second one side admits from now on."""
         self._call(side, "POST", "limits", {"rate_per_s": per_s})
 
     def _call(
-        self, side: Side, method: str, name: str, content: Mapping[str, object] | None = None
+        self, side: str, method: str, name: str, content: Mapping[str, object] | None = None
     ) -> dict[str, object]:
         url = self._urls[side]
         host, port = _address(side, url)
@@ -67,17 +67,17 @@ class Doors:
             status, body = answer.status, answer.read()
             fields = orjson.loads(body)
         except (OSError, http.client.HTTPException, orjson.JSONDecodeError) as cause:
-            raise SideDown(f"no sandbox answers at {url}: start one with `wanesync sandbox`") from cause
+            raise SandboxUnreachable(f"no sandbox answers at {url}: start one with `wanesync sandbox`") from cause
         finally:
             connection.close()
         if not isinstance(fields, dict):
-            raise SideDown(f"what answers at {url} is not a sandbox")
+            raise SandboxUnreachable(f"what answers at {url} is not a sandbox")
         if status != 200:
-            raise ConfigError([f"{side}: {fields.get('error', f'the sandbox answered {status}')}"])
+            raise InvalidRequest(f"{side}: {fields.get('error', f'the sandbox answered {status}')}")
         return fields
 
 
-def _address(side: Side, url: str) -> tuple[str, int]:
+def _address(side: str, url: str) -> tuple[str, int]:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -85,7 +85,7 @@ def _address(side: Side, url: str) -> tuple[str, int]:
     except ValueError:
         known, host, port = False, None, None
     if not known or host is None:
-        raise ConfigError([f"{side}: {url!r} is not the address of a sandbox, such as http://127.0.0.1:7101"])
+        raise InvalidRequest(f"{side}: {url!r} is not the address of a sandbox, such as http://127.0.0.1:7101")
     return host, port or 80
 
 

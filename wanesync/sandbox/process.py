@@ -10,31 +10,34 @@ from typing import Self
 
 import orjson
 
-from wanesync.core.errors import SideDown
+from wanesync.sandbox.__main__ import write_options
 from wanesync.sandbox.control_client import Doors
+from wanesync.sandbox.errors import SandboxUnreachable
+from wanesync.sandbox.server import Options
 
 _STOP_S = 10.0
 
 
 class SandboxProcess:
-    """``wanesync sandbox`` with the given options, started and stopped by its process id.
+    """A sandbox with the given options in a process of its own, started and stopped by its process id.
 
-    Use it as a context manager, or call ``stop``. Ports left out of ``arguments`` are free ones.
-    Raises SideDown, with what the process said, when it does not come up.
+    Use it as a context manager, or call ``stop``. Raises SandboxUnreachable with the process's error output when it
+    does not start.
     """
 
-    def __init__(self, *arguments: str) -> None:
-        command = [sys.executable, "-m", "wanesync.cli.commands.sandbox", "--hubspot-port", "0", "--stripe-port", "0"]
-        # Only this interpreter with our own module and the caller's options.
+    def __init__(self, options: Options | None = None) -> None:
+        # Only this interpreter with our own package and the caller's options.
         self._process = subprocess.Popen(  # noqa: S603
-            [*command, "--json", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            [sys.executable, "-m", "wanesync.sandbox", write_options(options or Options())],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
         if self._process.stdout is None:
-            raise SideDown("the sandbox was started without an output")
+            raise SandboxUnreachable("the sandbox was started without an output")
         line = self._process.stdout.readline()
         if not line:
             _, said = self._process.communicate()
-            raise SideDown(f"the sandbox did not start: {said.decode(errors='replace').strip()}")
+            raise SandboxUnreachable(f"the sandbox did not start: {said.decode(errors='replace').strip()}")
         started = orjson.loads(line)
         self.hubspot_url: str = started["hubspot_url"]
         self.stripe_url: str = started["stripe_url"]

@@ -10,8 +10,8 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from wanesync.core.model import Side
 from wanesync.sandbox.control import Machine
+from wanesync.sandbox.wire import Side
 
 DAY_MS = 86_400_000
 
@@ -182,7 +182,7 @@ def invent(number: int, rng: random.Random) -> Human:
     )
 
 
-def seed(machines: Mapping[Side, Machine], crowd: Crowd, now_ms: int) -> Planted:
+def seed(machines: Mapping[str, Machine], crowd: Crowd, now_ms: int) -> Planted:
     """Plant the crowd by the machines' own edits, spread over the last 90 days up to an hour ago.
 
     No webhooks are sent for it: that needs targets, which are set afterwards.

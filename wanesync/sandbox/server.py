@@ -22,17 +22,16 @@ from typing import Self
 
 import uvicorn
 
-from wanesync.core.errors import ConfigError
-from wanesync.core.model import Side
 from wanesync.sandbox import control, faults
 from wanesync.sandbox.asgi import Face, HangUpProtocol, Latency
 from wanesync.sandbox.control import Machine
 from wanesync.sandbox.deliver import Courier
+from wanesync.sandbox.errors import InvalidRequest
 from wanesync.sandbox.hubspot.machine import HubSpotMachine, HubSpotSettings
 from wanesync.sandbox.hubspot.settings import Tier
 from wanesync.sandbox.seed_data import Crowd, seed
 from wanesync.sandbox.stripe.machine import StripeMachine, StripeSettings
-from wanesync.sandbox.wire import Request, Response, WebhookTarget
+from wanesync.sandbox.wire import Request, Response, Side, WebhookTarget
 
 HOST = "127.0.0.1"
 HUBSPOT_KEY = "pat-na1-sandbox"
@@ -60,9 +59,9 @@ class Options:
     stripe_limit: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a fault profile nobody knows (ConfigError)."""
+        """Refuse a fault profile nobody knows (InvalidRequest)."""
         if self.fault_profile not in faults.PROFILES:
-            raise ConfigError([f"no fault profile {self.fault_profile!r}: there are {', '.join(faults.PROFILES)}"])
+            raise InvalidRequest(f"no fault profile {self.fault_profile!r}: there are {', '.join(faults.PROFILES)}")
 
 
 def clock_ms() -> int:
@@ -83,14 +82,14 @@ class Sandbox:
         crowd_seed = self.options.crowd.seed
         self.hubspot = _hubspot(self.options, random.Random(crowd_seed))  # noqa: S311 - made-up people, no secrets
         self.stripe = _stripe(self.options, random.Random(crowd_seed + 1))  # noqa: S311 - as above
-        self.machines: Mapping[Side, Machine] = {Side.HUBSPOT: self.hubspot, Side.STRIPE: self.stripe}
+        self.machines: Mapping[str, Machine] = {Side.HUBSPOT: self.hubspot, Side.STRIPE: self.stripe}
         self.lock = threading.RLock()
         self._latency = Latency(*self.options.latency_ms, random.Random(crowd_seed + 2))  # noqa: S311 - as above
         for machine in self.machines.values():
             machine.set_faults(faults.PROFILES[self.options.fault_profile])
         self.planted = seed(self.machines, self.options.crowd, clock_ms())
-        self._sockets: dict[Side, socket.socket] = {}
-        self._sides: dict[int, Side] = {}
+        self._sockets: dict[str, socket.socket] = {}
+        self._sides: dict[int, str] = {}
         self._thread: threading.Thread | None = None
         self._server: uvicorn.Server | None = None
 
@@ -104,16 +103,16 @@ class Sandbox:
         """The root of the stand-in Stripe."""
         return self.url(Side.STRIPE)
 
-    def url(self, side: Side) -> str:
+    def url(self, side: str) -> str:
         """The root of one stand-in. Known once the sandbox is started."""
         return f"http://{HOST}:{self._sockets[side].getsockname()[1]}"
 
-    def edit(self, side: Side, kind: str, record_id: str | None = None, values: Mapping[str, str] | None = None) -> str:
+    def edit(self, side: str, kind: str, record_id: str | None = None, values: Mapping[str, str] | None = None) -> str:
         """An edit by a person on one side, now: the record's id. Raises ValueError for a wrong one."""
         with self.lock:
             return self.machines[side].edit(kind, record_id, values or {}, clock_ms())
 
-    def records(self, side: Side) -> list[dict[str, str]]:
+    def records(self, side: str) -> list[dict[str, str]]:
         """Every living record of one side in short form."""
         with self.lock:
             return self.machines[side].records()
@@ -123,13 +122,13 @@ class Sandbox:
         with self.lock:
             return {str(side): machine.stats(clock_ms()) for side, machine in self.machines.items()}
 
-    def set_target(self, side: Side, target: WebhookTarget | None) -> None:
+    def set_target(self, side: str, target: WebhookTarget | None) -> None:
         """Where one side's webhooks go from now on."""
         with self.lock:
             self.machines[side].set_target(target)
 
     def start(self) -> None:
-        """Open both ports and serve from a thread. Raises ConfigError when a port is taken."""
+        """Open both ports and serve from a thread. Raises InvalidRequest when a port is taken."""
         # A collection of the whole crowd stops everything for a tenth of a second, and requests then seem to bunch.
         gc.freeze()
         gc.set_threshold(100_000, 50, 1_000)
@@ -154,6 +153,15 @@ class Sandbox:
         self._thread = threading.Thread(target=self._run, args=(self._server, ready), name="sandbox", daemon=True)
         self._thread.start()
         ready.result(_START_S)
+
+    def describe(self) -> dict[str, str]:
+        """Both addresses and a key for each, as a program reads them from the sandbox's first line."""
+        return {
+            "hubspot_url": self.hubspot_url,
+            "stripe_url": self.stripe_url,
+            "hubspot_key": HUBSPOT_KEY,
+            "stripe_key": STRIPE_KEY,
+        }
 
     def stop(self) -> None:
         """Close both ports; requests under way are given a second."""
@@ -211,8 +219,8 @@ def serve(options: Options, announce: Callable[[Sandbox], None]) -> None:
         asked.wait()
 
 
-def _listen(ports: Mapping[Side, int]) -> dict[Side, socket.socket]:
-    opened: dict[Side, socket.socket] = {}
+def _listen(ports: Mapping[Side, int]) -> dict[str, socket.socket]:
+    opened: dict[str, socket.socket] = {}
     for side, port in ports.items():
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         opened[side] = sock
@@ -224,7 +232,7 @@ def _listen(ports: Mapping[Side, int]) -> dict[Side, socket.socket]:
         except (OSError, OverflowError) as cause:
             for other in opened.values():
                 other.close()
-            raise ConfigError([f"port {port} for {side} cannot be opened ({cause}): choose another one"]) from cause
+            raise InvalidRequest(f"port {port} for {side} cannot be opened ({cause}): choose another one") from cause
     return opened
 
 

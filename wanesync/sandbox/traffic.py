@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from wanesync.core.model import Side, normalise_email
 from wanesync.sandbox.seed_data import invent
+from wanesync.sandbox.wire import Side
 
 _FIRST_NEW = 1_000_000
 """New people are numbered from here, so that they meet nobody who was planted."""
@@ -22,11 +22,11 @@ _FIRST_NEW = 1_000_000
 class Editor(Protocol):
     """Where edits go: a ``Sandbox`` in this process, or the ``Doors`` of a running one."""
 
-    def edit(self, side: Side, kind: str, record_id: str | None, values: Mapping[str, str]) -> str:
+    def edit(self, side: str, kind: str, record_id: str | None, values: Mapping[str, str]) -> str:
         """An edit by a person: the record's id."""
         ...
 
-    def records(self, side: Side) -> list[dict[str, str]]:
+    def records(self, side: str) -> list[dict[str, str]]:
         """Every living record of one side in short form."""
         ...
 
@@ -111,13 +111,14 @@ class Traffic:
             done += self.do(deed, side, now_ms)
         return done
 
-    def do(self, deed: Deed, side: Side, now_ms: int) -> list[Act]:
+    def do(self, deed: Deed, side: str, now_ms: int) -> list[Act]:
         """Do one thing on one side now; it becomes another deed when there is nobody to do it to."""
+        on = Side(side)
         if deed is Deed.EDIT_BOTH and not self._pairs:
             deed = Deed.EDIT
-        if deed in (Deed.EDIT, Deed.PURCHASE) and not self._ids[Side.STRIPE if deed is Deed.PURCHASE else side]:
+        if deed in (Deed.EDIT, Deed.PURCHASE) and not self._ids[Side.STRIPE if deed is Deed.PURCHASE else on]:
             deed = Deed.CREATE
-        acts = self._deeds[deed](side, now_ms)
+        acts = self._deeds[deed](on, now_ms)
         self.acts += acts
         return acts
 
@@ -206,5 +207,5 @@ def _by_address(rows: list[dict[str, str]]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for row in rows:
         if row.get("email"):
-            found.setdefault(normalise_email(row["email"]), []).append(row["id"])
+            found.setdefault(row["email"].strip().lower(), []).append(row["id"])
     return found

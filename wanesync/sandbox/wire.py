@@ -9,7 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Protocol
+
+
+class Side(StrEnum):
+    """One of the two stand-ins. Functions that take a side accept its plain name, too."""
+
+    HUBSPOT = "hubspot"
+    STRIPE = "stripe"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wanesync.cli.commands.sandbox import convert_errors
 from wanesync.cli.context import AsJson
 from wanesync.core.errors import ConfigError
 from wanesync.terminal import console, print_json
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from wanesync.sandbox.hubspot.settings import Tier as PortalTier
 
 
 class Tier(StrEnum):
@@ -26,9 +29,11 @@ class Tier(StrEnum):
     BOTH = "both"
 
     @property
-    def names(self) -> list[str]:
+    def names(self) -> list[PortalTier]:
         """One or both."""
-        return [Tier.ENTERPRISE.value, Tier.PROFESSIONAL.value] if self is Tier.BOTH else [self.value]
+        if self is Tier.BOTH:
+            return ["enterprise", "professional"]
+        return ["enterprise"] if self is Tier.ENTERPRISE else ["professional"]
 
 
 # A command's options are its arguments: a line for each.
@@ -59,7 +64,8 @@ def demo(
     cast = Cast(contacts, customers, overlap, database)
     story = Story([World(name, folder, cast) for name in tier.names], seconds, _screen(quiet=as_json))
     try:
-        story.tell()
+        with convert_errors():
+            story.tell()
     finally:
         story.together(World.stop)
     if as_json:

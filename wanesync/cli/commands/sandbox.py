@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wanesync.core.errors import ConfigError, WanesyncError
+from wanesync.core.errors import ConfigError, SideDown, WanesyncError
 from wanesync.core.model import Side
+from wanesync.sandbox.errors import InvalidRequest, SandboxUnreachable
 
 if TYPE_CHECKING:
     from wanesync.sandbox.control_client import Doors
@@ -144,10 +145,22 @@ def purchase(
 def _errors() -> Iterator[None]:
     """A mistake becomes one line on standard error and an exit code, never a traceback."""
     try:
-        yield
+        with convert_errors():
+            yield
     except WanesyncError as error:
         print(f"wanesync sandbox: {error}", file=sys.stderr)
         raise typer.Exit(error.exit_code) from error
+
+
+@contextmanager
+def convert_errors() -> Iterator[None]:
+    """Turn the errors of the sandbox, which shares none with the product, into those with an exit code."""
+    try:
+        yield
+    except InvalidRequest as error:
+        raise ConfigError([str(error)]) from error
+    except SandboxUnreachable as error:
+        raise SideDown(str(error)) from error
 
 
 def _doors(hubspot_url: str, stripe_url: str) -> Doors:
@@ -196,15 +209,7 @@ def _announce(sandbox: Sandbox) -> None:
 
 
 def _announce_json(sandbox: Sandbox) -> None:
-    from wanesync.sandbox.server import HUBSPOT_KEY, STRIPE_KEY  # noqa: PLC0415 - as above
-
-    started = {
-        "hubspot_url": sandbox.hubspot_url,
-        "stripe_url": sandbox.stripe_url,
-        "hubspot_key": HUBSPOT_KEY,
-        "stripe_key": STRIPE_KEY,
-    }
-    print(json.dumps(started), flush=True)
+    print(json.dumps(sandbox.describe()), flush=True)
 
 
 if __name__ == "__main__":
