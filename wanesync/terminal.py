@@ -6,12 +6,13 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.progress import Progress
-    from rich.table import Table
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
 WIDTH = 100
 """Columns where no terminal says how many it has."""
@@ -23,8 +24,6 @@ Advance = Callable[[int], None]
 
 def console(*, error: bool = False) -> Console:
     """A console for people; where there is no terminal, plain lines of at most 100 columns."""
-    from rich.console import Console  # noqa: PLC0415 - keeps --help and --json fast
-
     stream = sys.stderr if error else sys.stdout
     width = None if stream.isatty() else WIDTH
     # Ids hold colons: ``field:phone:`` is no picture of a telephone.
@@ -48,9 +47,6 @@ def table(*columns: str, title: str = "") -> Table:
     """An empty table in the one style of the house. Before a column's name: ``>`` sets it flush right, ``#`` says that
     it has ids, which must be copied whole: they keep one line where others fold.
     """
-    from rich import box  # noqa: PLC0415 - as above
-    from rich.table import Table  # noqa: PLC0415 - as above
-
     made = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in columns:
         justify: Literal["left", "right"] = "right" if name.startswith(">") else "left"
@@ -86,7 +82,7 @@ class Bars:
     def __init__(self, progress: Progress, screen: Console, *, told: bool) -> None:
         self._progress, self._screen, self._told = progress, screen, told
         self._done: dict[str, int] = {}
-        self._tasks: dict[str, int] = {}
+        self._tasks: dict[str, TaskID] = {}
 
     def add(self, label: str, total: int | None = None) -> Advance:
         """A bar; calling the result moves it on. ``total`` None: not known."""
@@ -101,17 +97,13 @@ class Bars:
 
     def set(self, label: str, done: int, total: int) -> None:
         """Where a bar stands."""
-        from rich.progress import TaskID  # noqa: PLC0415 - as above
-
         self._done[label] = done
-        self._progress.update(TaskID(self._tasks[label]), completed=done, total=total)
+        self._progress.update(self._tasks[label], completed=done, total=total)
 
     def end(self, label: str) -> None:
         """A bar whose total was not known is full."""
-        from rich.progress import TaskID  # noqa: PLC0415 - as above
-
         done = self._done[label]
-        self._progress.update(TaskID(self._tasks[label]), completed=done or 1, total=done or 1)
+        self._progress.update(self._tasks[label], completed=done or 1, total=done or 1)
         if self._told and not self._screen.is_terminal:
             self._screen.print(f"{label}: {done:,}")
 
@@ -122,8 +114,6 @@ def bars(screen: Console | None = None, *, told: bool = False) -> Iterator[Bars]
 
     ``told``: where that is no terminal, a line for each bar that ended; else nothing at all, as cron wants it.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415 - rich's bars are slow to import, and few commands draw any
-
     shown = screen or console(error=True)
     columns = TextColumn("{task.description:<34}"), BarColumn(36), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=shown, disable=not shown.is_terminal) as progress:
@@ -132,8 +122,6 @@ def bars(screen: Console | None = None, *, told: bool = False) -> Iterator[Bars]
 
 def print_rows(screen: Console, made: Table, rows: Sequence[Sequence[str]]) -> None:
     """Fill a table and print it; nothing at all without rows."""
-    from rich.markup import escape  # noqa: PLC0415 - as above
-
     for row in rows:
         made.add_row(*(escape(cell) for cell in row))
     if rows:

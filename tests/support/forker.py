@@ -15,6 +15,8 @@ import socket
 import sys
 import threading
 
+from wanesync.cli.command_table import COMMANDS
+
 MOST = 1 << 17
 PROGRAM = "wanesync.cli.main"
 LOADED = (
@@ -53,6 +55,7 @@ LOADED = (
     "wanesync.adapters.hubspot.webhooks",
     "wanesync.store.postgres",
     "wanesync.web.app",
+    *(f"wanesync.cli.commands.{entry.module}" for entry in COMMANDS.values()),
     PROGRAM,
 )
 """What its commands load, wherever they import it; one that stands not here costs time, and nothing else."""

@@ -7,15 +7,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from wanesync import log
+from wanesync.config.model import Config, load
 from wanesync.core.errors import ConfigError
-
-if TYPE_CHECKING:
-    from wanesync.config.model import Config
-    from wanesync.store.database import Store
+from wanesync.store.database import Store
+from wanesync.wiring import open_state
 
 DEFAULT_FILE = Path("wanesync.toml")
 MOST = 2**31 - 1
@@ -30,8 +30,6 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document an
 
 def read_config(path: Path | None) -> Config:
     """The configuration; without a file, what the environment gives. Raises ConfigError with every problem."""
-    from wanesync.config.model import load  # noqa: PLC0415 - keeps --help fast
-
     if path is not None or DEFAULT_FILE.exists():
         return load(path or DEFAULT_FILE, os.environ)
     try:
@@ -43,8 +41,6 @@ def read_config(path: Path | None) -> Config:
 
 def read_logged_config(path: Path | None) -> Config:
     """The configuration, with logs written to standard error from its level up: for programs that keep running."""
-    from wanesync import log  # noqa: PLC0415 - keeps --help fast
-
     config = read_config(path)
     log.configure(config.log.level, sys.stderr)
     return config
@@ -53,8 +49,6 @@ def read_logged_config(path: Path | None) -> Config:
 @contextmanager
 def opened(path: Path | None, *, migrate: bool | None = None) -> Iterator[tuple[Config, Store]]:
     """The configuration and its database, closed at the end. Raises ConfigError, StoreDown, Sealed."""
-    from wanesync import log  # noqa: PLC0415 - keeps --help fast
-
     config = read_config(path)
     log.configure("error", sys.stderr)
     with opened_store(config, migrate=migrate) as store:
@@ -64,8 +58,6 @@ def opened(path: Path | None, *, migrate: bool | None = None) -> Iterator[tuple[
 @contextmanager
 def opened_store(config: Config, *, migrate: bool | None = None) -> Iterator[Store]:
     """The database of a configuration, closed at the end."""
-    from wanesync.wiring import open_state  # noqa: PLC0415 - keeps --help fast
-
     store = open_state(config, migrate=migrate)
     try:
         yield store

@@ -7,15 +7,7 @@ from typing import Annotated
 
 import typer
 
-from wanesync.cli.commands import bench, demo, limits, sandbox
-from wanesync.cli.commands import db as database
-from wanesync.cli.commands import diff_reconcile as compare
-from wanesync.cli.commands import history as trace
-from wanesync.cli.commands import hold_pause_resume as hold
-from wanesync.cli.commands import init_writes_catch_up as operate
-from wanesync.cli.commands import jobs_retry as letters
-from wanesync.cli.commands import serve_worker_up as run
-from wanesync.cli.commands import status as watch
+from wanesync.cli.command_table import add_commands
 from wanesync.core.errors import CallError, ConfigError, WanesyncError
 
 app = typer.Typer(
@@ -25,13 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for _group in (operate, run, compare, watch, letters, trace, hold):
-    _group.register(app)
-app.add_typer(database.app, name="db")
-app.add_typer(limits.app, name="limits")
-app.add_typer(sandbox.app, name="sandbox")
-app.add_typer(bench.app, name="bench")
-app.command("demo")(demo.demo)
+add_commands(app)
 
 
 def _print_version(wanted: bool) -> None:
@@ -55,7 +41,11 @@ def _root(
 
 
 def main() -> None:
-    """The program: runs one command and ends with its exit code (DESIGN section 7)."""
+    """Run one command and end with its exit code.
+
+    0: fine. 1: differences a reconcile would repair, or work failed. 2: wrong use or configuration. 3: stopped by a
+    guard. 4: a side or the database cannot be reached.
+    """
     try:
         app()
     except WanesyncError as error:
@@ -65,7 +55,7 @@ def main() -> None:
         _complain([f"{error}: try again later, or look at wanesync status"])
         sys.exit(4)
     except BrokenPipeError:
-        # Whoever read our output has seen enough.
+        # The reader of our output closed it, as `| head` does.
         sys.stderr.close()
         sys.exit(0)
 

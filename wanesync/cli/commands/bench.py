@@ -4,20 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from wanesync.bench import brake as brake_bench
+from wanesync.bench import burst as burst_bench
+from wanesync.bench import comparing, crowded
+from wanesync.bench import hooks as hooks_bench
+from wanesync.bench import reconcile as reconcile_bench
+from wanesync.bench import steady as steady_bench
+from wanesync.bench.arrivals import Load
+from wanesync.bench.mishaps import Mishaps
+from wanesync.bench.plot import draw
 from wanesync.bench.show_figures import check_file, show, write, write_text
+from wanesync.bench.stage import Limits
+from wanesync.cli.commands.sandbox import parse_bounds
+from wanesync.ops.status import read_alarms, read_gauges, read_overview
 from wanesync.terminal import console
-
-if TYPE_CHECKING:
-    from wanesync.bench.stage import Limits
 
 PLOT = Path("wanesync-burst.svg")
 
 app = typer.Typer(
-    help="Measure the program on this machine, beside the sandbox. Needs no accounts and no configuration.",
+    help="Measure this program beside the sandbox. Needs no accounts and no configuration.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -72,9 +81,7 @@ def hooks(
     json_file: JsonFile = None,
 ) -> None:
     """How fast the web door answers a signed HubSpot POST of 100 events, alone and ten at once."""
-    from wanesync.bench.hooks import measure  # noqa: PLC0415 - keeps --help fast
-
-    figures = measure(database, posts)
+    figures = hooks_bench.measure(database, posts)
     show(figures, {"median_ms": "< 50", "parallel_max_ms": "< 250 each"})
     write(json_file, figures)
 
@@ -91,11 +98,8 @@ def steady(
     json_file: JsonFile = None,
 ) -> None:
     """Edits on both sides at a steady rate: how long each takes to arrive on the other side."""
-    from wanesync.bench.stage import Limits  # noqa: PLC0415 - keeps --help fast
-    from wanesync.bench.steady import Wish, measure  # noqa: PLC0415 - as above
-
-    limits = Limits(latency_ms=_bounds(latency_ms))
-    figures = measure(Wish(seconds, per_side, limits, workers), database)
+    limits = Limits(latency_ms=parse_bounds(latency_ms))
+    figures = steady_bench.measure(steady_bench.Wish(seconds, per_side, limits, workers), database)
     show(figures, {"p50_s": "<= 2", "p99_s": "<= 5", "lost": "0", "rate_limited": "0"})
     write(json_file, figures)
     if figures["lost"]:
@@ -118,12 +122,9 @@ def brake(
     json_file: JsonFile = None,
 ) -> None:
     """An import that overwrites everybody: whom it gets at, how soon it is noticed, whether people have to wait."""
-    from wanesync.bench.brake import Wish, measure  # noqa: PLC0415 - keeps --help fast
-    from wanesync.bench.stage import Limits  # noqa: PLC0415 - as above
-
-    limits = Limits(latency_ms=_bounds(latency_ms))
-    wish = Wish(contacts, people, creations, seconds, limits=limits, workers=workers)
-    figures = measure(wish, database)
+    limits = Limits(latency_ms=parse_bounds(latency_ms))
+    wish = brake_bench.Wish(contacts, people, creations, seconds, limits=limits, workers=workers)
+    figures = brake_bench.measure(wish, database)
     targets = dict.fromkeys(
         ["person_lost", "creations_missing", "creations_held", "changed_by_discard", "held_after_discard"], "0"
     )
@@ -154,17 +155,11 @@ def burst(
     svg_file: SvgFile = None,
 ) -> None:
     """The brief's burst: contacts by the thousand, with purchases and customers among them."""
-    from wanesync.bench.arrivals import Load  # noqa: PLC0415 - keeps --help fast
-    from wanesync.bench.burst import measure  # noqa: PLC0415 - as above
-    from wanesync.bench.mishaps import Mishaps  # noqa: PLC0415 - as above
-    from wanesync.bench.plot import draw  # noqa: PLC0415 - as above
-    from wanesync.bench.stage import Limits  # noqa: PLC0415 - as above
-
     plot_file = svg_file or (json_file.with_suffix(".svg") if json_file else PLOT)
     check_file(plot_file)
-    limits = Limits(hubspot_limit, stripe_limit, _bounds(latency_ms))
+    limits = Limits(hubspot_limit, stripe_limit, parse_bounds(latency_ms))
     mishaps = Mishaps(deliveries, kill_worker, kill_database)
-    measured = measure(Load(contacts, purchases, customers, seconds), limits, workers, database, mishaps)
+    measured = burst_bench.measure(Load(contacts, purchases, customers, seconds), limits, workers, database, mishaps)
     figures = measured.figures
     show(figures, _burst_targets(figures, database, limits))
     write(json_file, figures)
@@ -186,9 +181,7 @@ def claim(
     json_file: JsonFile = None,
 ) -> None:
     """What it costs to take work from a table full of finished jobs, beside one with a thousand of them."""
-    from wanesync.bench.crowded import measure_claims  # noqa: PLC0415 - keeps --help fast
-
-    figures = measure_claims(done, rounds, [database] if database else [])
+    figures = crowded.measure_claims(done, rounds, [database] if database else [])
     for name, measured in figures.items():
         console().print(name)
         show(measured, {"claim_ratio": "<= 1.5", "finish_ratio": "<= 1.5", "queue_ratio": "<= 1.5"})
@@ -205,12 +198,9 @@ def status(
     json_file: JsonFile = None,
 ) -> None:
     """What wanesync status, its alarms and the metrics page cost beside a million people and finished jobs."""
-    from wanesync.bench.crowded import measure_status  # noqa: PLC0415 - as above
-    from wanesync.ops.status import read_alarms, read_gauges, read_overview  # noqa: PLC0415 - keeps --help fast
-
     rows = {"done": done, "dead": dead, "ready": 2_000, "links": links, "records": 2 * links}
     readers = {"status": read_overview, "alarms": read_alarms, "metrics": read_gauges}
-    figures = measure_status(rows, readers, [database] if database else [])
+    figures = crowded.measure_status(rows, readers, [database] if database else [])
     for name, measured in figures.items():
         console().print(name)
         show(measured, {"status_p50_ms": "< 500", "alarms_p50_ms": "< 500", "metrics_p50_ms": "< 500"})
@@ -240,23 +230,19 @@ def reconcile(
     json_file: JsonFile = None,
 ) -> None:
     """Everybody on both sides, differences of every class among them: what diff finds, how soon, in how much memory."""
-    from wanesync.bench import reconcile as bench  # noqa: PLC0415 - keeps --help fast
-
     if compare_only:
         _compare_only(records, differences, json_file)
         return
-    limits = bench.find_limits(hubspot_limit, stripe_limit, _bounds(latency_ms), unlimited=unlimited)
-    wish = bench.Wish(records, differences, limits, parallel_listing, apply)
-    figures = bench.measure(wish, database)
-    show(figures, bench.find_targets(wish, figures))
+    limits = reconcile_bench.find_limits(hubspot_limit, stripe_limit, parse_bounds(latency_ms), unlimited=unlimited)
+    wish = reconcile_bench.Wish(records, differences, limits, parallel_listing, apply)
+    figures = reconcile_bench.measure(wish, database)
+    show(figures, reconcile_bench.find_targets(wish, figures))
     write(json_file, figures)
-    if bench.find_wrong(figures):
+    if reconcile_bench.find_wrong(figures):
         raise typer.Exit(1)
 
 
 def _compare_only(records: int, differences: int, json_file: Path | None) -> None:
-    from wanesync.bench import comparing  # noqa: PLC0415 - keeps --help fast
-
     figures = comparing.measure(comparing.list_sizes(records), differences)
     for name, measured in figures.items():
         console().print(name)
@@ -285,9 +271,3 @@ def _burst_targets(figures: Mapping[str, object], database: str | None, limits: 
         "extra_creations": "0",
         "extra_records": "0",
     }
-
-
-def _bounds(text: str) -> tuple[float, float]:
-    from wanesync.cli.commands.sandbox import parse_bounds  # noqa: PLC0415 - keeps --help fast
-
-    return parse_bounds(text)

@@ -7,20 +7,37 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from wanesync.cli.commands.jobs_retry import parse_since
 from wanesync.cli.reports import differences
+from wanesync.cli.reports.csv_report import write_csv
+from wanesync.cli.reports.html_report import Heading, write_html
+from wanesync.config.model import Config
+from wanesync.core.diff.cost import estimate
+from wanesync.core.errors import CallError, ConfigError
 from wanesync.core.model import Side
+from wanesync.core.rate_limits import DAILY, MONTHLY_READS
+from wanesync.ratelimit.budget import read_limits, read_quota_uses
+from wanesync.reconcile.apply_decisions import Decide
 from wanesync.reconcile.atomic_file import check_place
+from wanesync.reconcile.catch_up import OVERLAP_MS
+from wanesync.reconcile.lock import RunLock
+from wanesync.reconcile.page_store import Keeper
+from wanesync.reconcile.requests import Requests
+from wanesync.reconcile.run import LAST_RUN, Reconcile, Report, Selection
+from wanesync.store.database import Store
+from wanesync.sync.runtime import Engine
 from wanesync.terminal import bars, console, plural, seconds
-
-if TYPE_CHECKING:
-    from wanesync.config.model import Config
-    from wanesync.reconcile.lock import RunLock
-    from wanesync.reconcile.requests import Requests
-    from wanesync.reconcile.run import Reconcile, Report, Selection
-    from wanesync.store.database import Store
-    from wanesync.sync.runtime import Engine
+from wanesync.wiring import (
+    PORTAL,
+    STRIPE_ACCOUNT,
+    STRIPE_MODE,
+    build_catch_up,
+    build_engine,
+    build_reconcile,
+    snapshot_path,
+)
+from wanesync.worker.gc_tuning import settle_down
 
 LAST = "last"
 LABELS = {Side.HUBSPOT: "HubSpot contacts listed", Side.STRIPE: "Stripe customers listed"}
@@ -52,10 +69,6 @@ class Looking:
         ``writes``: cursors are taken before, and what changed while it looked is read again. ``check``: what can be
         refused before anything is listed.
         """
-        from wanesync.reconcile.lock import RunLock  # noqa: PLC0415 - as above
-        from wanesync.wiring import build_catch_up, build_engine, build_reconcile, snapshot_path  # noqa: PLC0415 - keeps --help fast
-        from wanesync.worker.gc_tuning import settle_down  # noqa: PLC0415 - as above
-
         self.engine = build_engine(config, store, tuple(Side))
         check(self.engine)
         with RunLock(store, self.engine.name) as self._lock:
@@ -91,9 +104,6 @@ class Looking:
         return run_id
 
     def _catch_up(self, side: Side) -> None:
-        from wanesync.core.errors import CallError  # noqa: PLC0415 - as above
-        from wanesync.wiring import build_catch_up  # noqa: PLC0415 - keeps --help fast
-
         try:
             caught = build_catch_up(self.engine).run(side)
         except CallError as error:
@@ -104,9 +114,6 @@ class Looking:
 
     def _decide(self, report: Report, selection: Selection, data: bytes) -> Selection:
         """What is left to be queued once the decisions were carried out."""
-        from wanesync.reconcile.apply_decisions import Decide  # noqa: PLC0415 - keeps --help fast
-        from wanesync.reconcile.page_store import Keeper  # noqa: PLC0415 - as above
-
         Keeper(self.engine, report.snapshot).adopt()
         decide = Decide(self.engine)
         checked = decide.check(data)
@@ -123,8 +130,6 @@ class Looking:
         return replace(selection, avoid=frozenset(decided.avoid), run_id=run_id)
 
     def _look(self, store: Store, *, writes: bool) -> Report:
-        from wanesync.reconcile.requests import Requests  # noqa: PLC0415 - keeps --help fast
-
         requests = Requests(self.max_requests)
         since_ms = self._read_since(store)
         if since_ms is not None:
@@ -157,11 +162,6 @@ class Looking:
 
     def _read_since(self, store: Store) -> int | None:
         """The time meant; None: everything. Raises ConfigError."""
-        from wanesync.cli.commands.jobs_retry import parse_since  # noqa: PLC0415 - keeps --help fast
-        from wanesync.core.errors import ConfigError  # noqa: PLC0415 - as above
-        from wanesync.reconcile.catch_up import OVERLAP_MS  # noqa: PLC0415 - as above
-        from wanesync.reconcile.run import LAST_RUN  # noqa: PLC0415 - as above
-
         if self.since is None:
             return None
         if self.since != LAST:
@@ -176,10 +176,6 @@ class Looking:
         return int(last) - OVERLAP_MS
 
     def _say_cost(self, store: Store, known: dict[Side, int]) -> None:
-        from wanesync.core.diff.cost import estimate  # noqa: PLC0415 - keeps --help fast
-        from wanesync.core.rate_limits import DAILY, MONTHLY_READS  # noqa: PLC0415 - as above
-        from wanesync.ratelimit.budget import read_limits, read_quota_uses  # noqa: PLC0415 - as above
-
         if not any(known.values()) or not console(error=True).is_terminal:
             return  # nothing that cron would have to mail
         rates = {side: self.engine.pacers[side].budget.limits.get(str(side)) for side in Side}
@@ -223,13 +219,8 @@ class ShownIn:
     def write_files(self, report: Report) -> None:
         """The files asked for."""
         if self.csv_file is not None:
-            from wanesync.cli.reports.csv_report import write_csv  # noqa: PLC0415 - keeps --help fast
-
             write_csv(report, self.csv_file, show_values=self.show_values)
         if self.html_file is not None:
-            from wanesync.cli.reports.html_report import Heading, write_html  # noqa: PLC0415 - as above
-            from wanesync.wiring import PORTAL, STRIPE_ACCOUNT, STRIPE_MODE  # noqa: PLC0415 - keeps --help fast
-
             about = report.snapshot.about()
             compared = (
                 f"HubSpot portal {about[PORTAL]} and Stripe account {about[STRIPE_ACCOUNT]} ({about[STRIPE_MODE]})"

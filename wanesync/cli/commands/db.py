@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from wanesync.cli.context import AsJson, ConfigFile, opened, read_config
-from wanesync.terminal import bars, console, print_json, print_rows, table
+from wanesync.store.queries import Dialect
+from wanesync.terminal import Bars, bars, console, print_json, print_rows, table
+from wanesync.wiring import build_upkeep, open_state
+from wanesync.worker.retention import Progress
 
-if TYPE_CHECKING:
-    from wanesync.terminal import Bars
-    from wanesync.worker.retention import Progress
-
-app = typer.Typer(help="The database.", no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = typer.Typer(
+    help="Migrate the database, or prune old rows.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
 
 
 @app.command()
 def migrate(as_json: AsJson = False, config_file: ConfigFile = None) -> None:
     """Bring the database up to this version. Safe to run again."""
-    from wanesync.wiring import open_state  # noqa: PLC0415 - keeps --help fast
-
     config = read_config(config_file)
     store = open_state(config, migrate=True)
     try:
@@ -41,9 +43,6 @@ def prune(
     config_file: ConfigFile = None,
 ) -> None:
     """Clear away what is older than [retention] says; a worker does it once a day by itself. Work may go on."""
-    from wanesync.store.queries import Dialect  # noqa: PLC0415 - as above
-    from wanesync.wiring import build_upkeep  # noqa: PLC0415 - keeps --help fast
-
     with opened(config_file) as (config, store):
         with bars() as shown:
             gone = build_upkeep(config, store).prune(dry=dry_run, progress=_advance(shown))

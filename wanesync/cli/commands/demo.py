@@ -6,19 +6,18 @@ import tempfile
 from enum import StrEnum
 from pathlib import Path
 from shutil import rmtree
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from wanesync.cli.commands.sandbox import convert_errors
 from wanesync.cli.context import AsJson
 from wanesync.core.errors import ConfigError
+from wanesync.demo.installation import Cast, World
+from wanesync.demo.steps import Story
+from wanesync.sandbox.hubspot.settings import Tier as PortalTier
 from wanesync.terminal import console, print_json
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from wanesync.sandbox.hubspot.settings import Tier as PortalTier
 
 
 class Tier(StrEnum):
@@ -49,14 +48,11 @@ def demo(
     overlap: Annotated[int, typer.Option(min=5, help="People who are both.")] = 120,
     as_json: AsJson = False,
 ) -> None:
-    """Watch a stand-in HubSpot and a stand-in Stripe become the same, and stay the same. Takes about a minute."""
+    """Watch a stand-in HubSpot and Stripe become and stay the same. Takes about a minute."""
     if database and tier is Tier.BOTH:
         raise ConfigError(["--database is one state: choose --tier professional or --tier enterprise for it"])
     if overlap > min(contacts, customers):
         raise ConfigError([f"--overlap {overlap} is more than there are contacts or customers"])
-    from wanesync.demo.installation import Cast, World  # noqa: PLC0415 - as above
-    from wanesync.demo.steps import Story  # noqa: PLC0415 - keeps --help fast
-
     if database.startswith("sqlite:"):
         # The demo's configuration stands elsewhere, and would look for the file there.
         database = f"sqlite:{Path(database.removeprefix('sqlite:')).absolute()}"
@@ -77,6 +73,4 @@ def demo(
 
 
 def _screen(*, quiet: bool) -> Console:
-    from rich.console import Console  # noqa: PLC0415 - keeps --help fast
-
     return Console(quiet=True) if quiet else console()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import typer
 
@@ -13,17 +12,11 @@ from wanesync.cli.commands.comparison_run import Looking, ShownIn
 from wanesync.cli.commands.reconcile_result import Result
 from wanesync.cli.context import AsJson, ConfigFile, opened
 from wanesync.cli.reports import differences
+from wanesync.core.diff.decisions import read_decisions, refuse
+from wanesync.core.errors import GuardError
+from wanesync.reconcile.run import Report, Selection
+from wanesync.sync.runtime import Engine
 from wanesync.terminal import console, plural
-
-if TYPE_CHECKING:
-    from wanesync.reconcile.run import Report, Selection
-    from wanesync.sync.runtime import Engine
-
-
-def register(app: typer.Typer) -> None:
-    """Add this group's commands."""
-    app.command("diff")(diff)
-    app.command("reconcile")(reconcile)
 
 
 # A command's options are its arguments: a line for each.
@@ -74,7 +67,7 @@ def reconcile(
     as_json: AsJson = False,
     config_file: ConfigFile = None,
 ) -> None:
-    """Bring both sides in order: compare everything, and hand what differs to the workers."""
+    """Compare both sides and queue a repair of what differs. The workers carry it out."""
     wish = options.Wish(
         dry_run, wait, since, frozenset(only or ()), limit, force, max_creates, quiet_property,
         plan_out, apply, decisions, baseline,
@@ -95,8 +88,6 @@ def _check(wish: options.Wish, engine: Engine) -> None:
     if wish.apply is not None:
         planning.check_plan(engine, wish.apply)
     if wish.decided is not None:
-        from wanesync.core.diff.decisions import read_decisions, refuse  # noqa: PLC0415 - only here
-
         _, problems = read_decisions(wish.decided, engine.rules.fields.by_name)
         if problems:
             raise refuse(problems)
@@ -133,9 +124,6 @@ def _go(wish: options.Wish, looking: Looking, shown: ShownIn, report: Report) ->
 
 def _select(wish: options.Wish, report: Report) -> Selection:
     """What is to be queued. Raises GuardError when ``force`` does not name the right number."""
-    from wanesync.core.errors import GuardError  # noqa: PLC0415 - only here
-    from wanesync.reconcile.run import Selection  # noqa: PLC0415 - keeps --help fast
-
     overwritten = report.volume.overwritten
     if wish.force is not None and wish.force != overwritten:
         raise GuardError(

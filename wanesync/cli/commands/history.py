@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from wanesync.cli.commands.jobs_retry import short_key
 from wanesync.cli.context import MOST, AsJson, ConfigFile, opened
@@ -15,16 +16,12 @@ from wanesync.cli.reports.differences import shown_values
 from wanesync.core.brake import show_source
 from wanesync.core.errors import NotFound
 from wanesync.core.model import Link, Seen, Side, normalise_email
+from wanesync.store.database import Store, Tx
+from wanesync.store.tables.conflicts import ConflictRow
+from wanesync.store.tables.journal import JournalRow
 from wanesync.terminal import print_json, print_rows, table, wide_console
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from wanesync.store.database import Store, Tx
-    from wanesync.store.tables.conflicts import ConflictRow
-    from wanesync.store.tables.journal import JournalRow
-
-    Refs = set[tuple[Side, str]]
+Refs = set[tuple[Side, str]]
 
 LIMIT = 200
 
@@ -37,11 +34,6 @@ class Trail:
     links: list[Link] = field(default_factory=list)
     entries: list[JournalRow] = field(default_factory=list)
     conflicts: list[ConflictRow] = field(default_factory=list)
-
-
-def register(app: typer.Typer) -> None:
-    """Add this group's commands."""
-    app.command("history")(history)
 
 
 # A command's options are its arguments: a line for each.
@@ -60,7 +52,7 @@ def history(
     as_json: AsJson = False,
     config_file: ConfigFile = None,
 ) -> None:
-    """What wanesync knows of a person, and everything it did and why; without one, what was done last, by whomever."""
+    """Show what is stored of a person, and what was done and why. Without an argument: the latest entries of all."""
     with opened(config_file) as (_, store):
         trail = find(store, who, limit) if who is not None else find_latest(store, limit)
     if who is None:

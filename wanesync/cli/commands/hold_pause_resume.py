@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -13,18 +13,19 @@ from wanesync.cli.context import MOST, AsJson, ConfigFile, opened
 from wanesync.cli.reports.differences import shown_values
 from wanesync.core.brake import HoldState, show_source
 from wanesync.core.errors import ConfigError
+from wanesync.core.jobs import waits_for
 from wanesync.core.model import Side
+from wanesync.store.database import Store, Tx
+from wanesync.store.tables.holds import HeldRow, HoldRow
+from wanesync.store.tables.settings import operator_pause
+from wanesync.sync.brake import choose_holds, close_hold, pause_field, resume_field
 from wanesync.terminal import console, plural, print_json, print_rows, seconds, table
-
-if TYPE_CHECKING:
-    from wanesync.store.database import Store, Tx
-    from wanesync.store.tables.holds import HeldRow, HoldRow
 
 SHOWN = 10
 IDS = "wanesync hold list"
 
 hold = typer.Typer(
-    help="Changes the brake, or an operator, keeps back.",
+    help="List, release or discard changes that are held back.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -35,13 +36,6 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what it would do, change nothing.")]
 FieldName = Annotated[str | None, typer.Option("--field", metavar="FIELD", help="Only changes of this field.")]
 OneSide = Annotated[Side | None, typer.Argument(help="hubspot or stripe; left out: both.")]
-
-
-def register(app: typer.Typer) -> None:
-    """Add this group's commands."""
-    app.add_typer(hold, name="hold")
-    app.command("pause")(pause)
-    app.command("resume")(resume)
 
 
 @hold.command("list")
@@ -129,8 +123,6 @@ def discard(
 
 # What the two commands were called with.
 def _close(which: str, state: HoldState, *, yes: bool, dry_run: bool, as_json: bool, config_file: Path | None) -> None:
-    from wanesync.sync.brake import choose_holds, close_hold  # noqa: PLC0415 - keeps --help fast
-
     with opened(config_file) as (_, store):
         chosen = [row for row in choose_holds(store, which) if row.state in (HoldState.OPEN, state)]
         fields = sum(row.fields for row in chosen)
@@ -167,11 +159,9 @@ def _people(count: int) -> str:
 def pause(
     side: OneSide = None, *, field: FieldName = None, as_json: AsJson = False, config_file: ConfigFile = None
 ) -> None:
-    """Stop a side, both, or the changes of one field until wanesync resume. What arrives is kept and waits."""
+    """Stop a side, both sides, or the changes of one field. What arrives is kept and waits for wanesync resume."""
     with opened(config_file) as (config, store):
         if field is not None:
-            from wanesync.sync.brake import pause_field  # noqa: PLC0415 - keeps --help fast
-
             _refuse_both(side, field)
             new = pause_field(store, field, {spec.name for spec in config.fields})
             _tell(f"Changes of {field} are held back{'' if new else ' already'}.", {"field": field}, as_json=as_json)
@@ -183,8 +173,6 @@ def pause(
 
 
 def _pause_sides(tx: Tx, sides: list[Side]) -> None:
-    from wanesync.store.tables.settings import operator_pause  # noqa: PLC0415 - keeps --help fast
-
     for side in sides:
         name = operator_pause(side)
         if name not in tx.pauses.get_all():
@@ -195,7 +183,7 @@ def _pause_sides(tx: Tx, sides: list[Side]) -> None:
 def resume(
     side: OneSide = None, *, field: FieldName = None, as_json: AsJson = False, config_file: ConfigFile = None
 ) -> None:
-    """Go on with a side, both, or the changes of one field. Pauses of the program's own end by themselves."""
+    """Resume a side, both sides, or the changes of one field. Automatic pauses end by themselves."""
     with opened(config_file) as (config, store):
         if field is not None:
             _refuse_both(side, field)
@@ -209,8 +197,6 @@ def resume(
 
 def _resume_field(store: Store, name: str, known: Collection[str], *, as_json: bool) -> None:
     """Raises ConfigError for a name that is no field; one that is none any more may still be paused."""
-    from wanesync.sync.brake import resume_field  # noqa: PLC0415 - keeps --help fast
-
     people = resume_field(store, name)
     if people is None and name not in known:
         raise ConfigError([f"--field {name}: there is no such field; there are {', '.join(sorted(known))}"])
@@ -219,9 +205,6 @@ def _resume_field(store: Store, name: str, known: Collection[str], *, as_json: b
 
 
 def _resume_sides(store: Store, sides: list[Side]) -> list[Side]:
-    from wanesync.core.jobs import waits_for  # noqa: PLC0415 - keeps --help fast
-    from wanesync.store.tables.settings import operator_pause  # noqa: PLC0415 - as above
-
     def go_on(tx: Tx) -> list[Side]:
         paused = tx.pauses.get_all()
         found = [side for side in sides if operator_pause(side) in paused]

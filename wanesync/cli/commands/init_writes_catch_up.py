@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from wanesync.cli.commands.starter_config import STARTER
 from wanesync.cli.context import DEFAULT_FILE, AsJson, ConfigFile, opened, opened_store, read_config
+from wanesync.config.model import Config
 from wanesync.core.errors import CallError, ConfigError, SideDown
 from wanesync.core.model import Side
+from wanesync.store.database import Store, Tx
+from wanesync.sync.runtime import Engine
+from wanesync.sync.write_jobs import WRITES, WRITES_OFF
 from wanesync.terminal import console, plural, print_json
-
-if TYPE_CHECKING:
-    from wanesync.config.model import Config
-    from wanesync.store.database import Store, Tx
-    from wanesync.sync.runtime import Engine
+from wanesync.wiring import build_catch_up, build_engine, read_pins
 
 NOTES = {
     Side.HUBSPOT: "A HubSpot search lags and does not list deletions: those come by webhook or reconcile.",
@@ -32,13 +33,6 @@ class Switch(StrEnum):
     STATUS = "status"
 
 
-def register(app: typer.Typer) -> None:
-    """Add this group's commands."""
-    app.command("init")(init)
-    app.command("writes")(writes)
-    app.command("catch-up")(catch_up)
-
-
 def init(
     *,
     hubspot: Annotated[
@@ -46,10 +40,8 @@ def init(
     ] = False,
     config_file: ConfigFile = None,
 ) -> None:
-    """Check the configuration, set up the database, and ask both sides whom the keys belong to."""
+    """Check the configuration and the keys, and set up the database. Without a configuration, writes one to fill in."""
     config = _read_or_begin(config_file)
-    from wanesync.wiring import build_engine, read_pins  # noqa: PLC0415 - keeps --help fast
-
     screen = console()
     with opened_store(config, migrate=True) as store:
         engine = build_engine(config, store, tuple(Side))
@@ -72,8 +64,6 @@ def _read_or_begin(path: Path | None) -> Config:
     except ConfigError as error:
         if wanted.exists():
             raise
-        from wanesync.cli.commands.starter_config import STARTER  # noqa: PLC0415 - only here
-
         try:
             wanted.write_text(STARTER)
             wanted.chmod(0o600)
@@ -92,8 +82,6 @@ def _wants_events(config: Config, engine: Engine) -> bool:
 
 
 def _advise(store: Store, *, prepared: bool) -> None:
-    from wanesync.sync.write_jobs import WRITES  # noqa: PLC0415 - keeps --help fast
-
     with store.reading() as tx:
         on = tx.settings.get(WRITES) == "on"
     steps = [] if prepared else ["wanesync init --hubspot       create our properties in HubSpot (needed once)"]
@@ -113,7 +101,6 @@ def writes(
     config_file: ConfigFile = None,
 ) -> None:
     """Allow or forbid writing to both sides. While off, everything else runs and says what it would write."""
-    from wanesync.sync.write_jobs import WRITES, WRITES_OFF  # noqa: PLC0415 - keeps --help fast
 
     def keep(tx: Tx) -> int:
         if tx.settings.get(WRITES) == switch.value:
@@ -133,9 +120,7 @@ def writes(
 
 
 def catch_up(as_json: AsJson = False, config_file: ConfigFile = None) -> None:
-    """Look for changes whose webhook never came, on both sides, since the last time."""
-    from wanesync.wiring import build_catch_up, build_engine  # noqa: PLC0415 - keeps --help fast
-
+    """Look for changes whose webhook never came, on both sides. Begins where the last catch-up ended."""
     with opened(config_file) as (config, store):
         rounds = build_catch_up(build_engine(config, store, tuple(Side), patient=True))
         caught, failed = {}, []

@@ -7,21 +7,18 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from wanesync.cli.context import MOST, AsJson, ConfigFile, opened
 from wanesync.core.errors import ConfigError, NotFound
 from wanesync.core.jobs import DeadClass, JobKind
 from wanesync.core.model import Side
+from wanesync.store.database import Store
+from wanesync.store.tables.backlog import Depth, Letter, Which
 from wanesync.terminal import bars, console, plural, print_json, print_rows, seconds, table, wide_console
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from wanesync.store.database import Store
-    from wanesync.store.tables.backlog import Depth, Letter, Which
 
 CHUNK = 200
 _SPAN = re.compile(r"^(\d+)\s*(s|min|m|h|d|w)$")
@@ -34,12 +31,6 @@ OfKind = Annotated[JobKind | None, typer.Option("--kind", help="What they were t
 Since = Annotated[
     str | None, typer.Option("--since", metavar="2h|2026-11-01", help="Given up since then: a span, a date or a time.")
 ]
-
-
-def register(app: typer.Typer) -> None:
-    """Add this group's commands."""
-    app.command("jobs")(jobs)
-    app.command("retry")(retry)
 
 
 # A command's options are its arguments: a line for each.
@@ -56,7 +47,7 @@ def jobs(
     as_json: AsJson = False,
     config_file: ConfigFile = None,
 ) -> None:
-    """What waits and runs, and what was given up: what, for which record, why, when, after how many tries."""
+    """List queued jobs and dead letters. A dead letter is shown with its record, reason, time and attempts."""
     with opened(config_file) as (_, store):
         which = _which(store, dead_class, side, kind, since)
         with store.reading() as tx:
@@ -151,7 +142,7 @@ def retry(
     as_json: AsJson = False,
     config_file: ConfigFile = None,
 ) -> None:
-    """Give dead letters another chance: these, those of a class, side, kind or time, or all. Asks first."""
+    """Retry dead letters: by id, class, side, kind or time, or all. Asks before it does."""
     filtered = any(value is not None for value in (dead_class, side, kind, since))
     if [bool(ids), filtered, every].count(True) != 1:
         advice = (
@@ -178,8 +169,6 @@ def retry(
 def _which(
     store: Store, dead_class: DeadClass | None, side: Side | None, kind: JobKind | None, since: str | None
 ) -> Which:
-    from wanesync.store.tables.backlog import Which  # noqa: PLC0415 - keeps --help fast
-
     return Which(dead_class, side, kind, parse_since(since, store.now_ms()) if since else 0)
 
 

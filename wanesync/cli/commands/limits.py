@@ -5,21 +5,20 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from wanesync.cli.context import AsJson, ConfigFile, opened
 from wanesync.core.errors import ConfigError
 from wanesync.core.rate_limit_values import ALLOWANCES, Unit, find_excess, parse_value, write_value
+from wanesync.core.rate_limits import Limit, set_by_hand
+from wanesync.ratelimit.budget import LimitState, find_alarms, read_limits, reset_limit, set_limit
+from wanesync.store.database import Store, Tx
 from wanesync.terminal import console, print_json, print_rows, seconds, table
+from wanesync.wiring import set_limits
 
-if TYPE_CHECKING:
-    from wanesync.core.rate_limits import Limit
-    from wanesync.ratelimit.budget import LimitState
-    from wanesync.store.database import Store, Tx
-
-HELP = "Limits of requests: configured, in effect, used, and why they are lower. Without a command, shows them all."
+HELP = "Show and change the request limits. Shown: configured, in effect, used, and why they are lower."
 app = typer.Typer(help=HELP, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 Scope = Annotated[str, typer.Argument(metavar="SCOPE", help=", ".join(ALLOWANCES))]
@@ -67,8 +66,6 @@ def change(
     config_file: ConfigFile = None,
 ) -> None:
     """Change a limit in every running process, until the value in the configuration file is changed."""
-    from wanesync.wiring import set_limits  # noqa: PLC0415 - keeps --help fast
-
     given = _combine(context, config_file, as_json=as_json)
     try:
         wanted = parse_value(scope, value)
@@ -95,8 +92,6 @@ def change(
 @app.command()
 def reset(context: typer.Context, scope: Scope, *, as_json: AsJson = False, config_file: ConfigFile = None) -> None:
     """Back to what the configuration file says."""
-    from wanesync.ratelimit.budget import reset_limit  # noqa: PLC0415 - keeps --help fast
-
     given = _combine(context, config_file, as_json=as_json)
     if scope not in ALLOWANCES:
         raise ConfigError([f"{scope} is no limit: one of {', '.join(ALLOWANCES)}"])
@@ -106,9 +101,6 @@ def reset(context: typer.Context, scope: Scope, *, as_json: AsJson = False, conf
 
 def _set(tx: Tx, scope: str, value: float) -> tuple[Limit, bool]:
     """The limit afterwards, and whether that is a change: what changes nothing is not journalled."""
-    from wanesync.core.rate_limits import set_by_hand  # noqa: PLC0415 - keeps --help fast
-    from wanesync.ratelimit.budget import set_limit  # noqa: PLC0415 - as above
-
     known = tx.rates.lock(scope)
     if known is not None:
         wanted = set_by_hand(known, scope, value)
@@ -146,8 +138,6 @@ def _why(limit: Limit) -> str:
 
 
 def _show(store: Store, *, as_json: bool) -> None:
-    from wanesync.ratelimit.budget import find_alarms, read_limits  # noqa: PLC0415 - keeps --help fast
-
     with store.reading() as tx:
         states, alarms = read_limits(tx), find_alarms(tx)
     if as_json:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
+from wanesync.cli.commands.reconcile_result import Result
+from wanesync.core.diff.difference import Class
+from wanesync.reconcile.baseline import Baseline
+from wanesync.reconcile.plan_files import Chosen, Extent, Proposals
+from wanesync.reconcile.run import Report
+from wanesync.sync.runtime import Engine
 from wanesync.terminal import bars, console, numbers, plural, print_json, print_rows, table
-
-if TYPE_CHECKING:
-    from wanesync.cli.commands.reconcile_result import Result
-    from wanesync.core.diff.difference import Class
-    from wanesync.reconcile.plan_files import Chosen
-    from wanesync.reconcile.run import Report
-    from wanesync.sync.runtime import Engine
 
 SHOWN = 20
 """Rows for a person; JSON has all."""
@@ -22,8 +20,6 @@ SHOWN = 20
 
 def save_plan(engine: Engine, report: Report, path: Path, only: frozenset[Class], limit: int | None) -> None:
     """Write the plan file, and say what is in it."""
-    from wanesync.reconcile.plan_files import Extent, Proposals  # noqa: PLC0415 - keeps --help fast
-
     saved = Proposals(engine).save(report, path, Extent(only, limit))
     counts = numbers({str(kind): number for kind, number in sorted(saved.items.items())})
     console(error=True).print(f"{path}: {counts}; {plural(saved.links, 'pair')} to be linked.", markup=False)
@@ -31,15 +27,11 @@ def save_plan(engine: Engine, report: Report, path: Path, only: frozenset[Class]
 
 def check_plan(engine: Engine, path: Path) -> None:
     """Raises ConfigError for a plan that could not be applied, whatever is listed."""
-    from wanesync.reconcile.plan_files import Proposals  # noqa: PLC0415 - keeps --help fast
-
     Proposals(engine).check(path)
 
 
 def choose(engine: Engine, report: Report, path: Path) -> Chosen:
     """What is still as planned."""
-    from wanesync.reconcile.plan_files import Proposals  # noqa: PLC0415 - keeps --help fast
-
     with bars() as shown:
         chosen = Proposals(engine).choose(report, path, shown.add("people and pairs of the plan"))
         shown.end("people and pairs of the plan")
@@ -74,8 +66,6 @@ def _as_json(chosen: Chosen) -> list[dict[str, object]]:
 
 def take_baseline(engine: Engine, report: Report, *, as_json: bool) -> None:
     """Link, and take everything as agreed on; exit 1 when some pairs could not be had."""
-    from wanesync.reconcile.baseline import Baseline  # noqa: PLC0415 - keeps --help fast
-
     with bars() as shown:
         found = Baseline(engine).run(report, shown.add("keys looked at"))
         shown.end("keys looked at")

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import typer
 
 from wanesync.core.model import Side
+from wanesync.ops.lane_status import live_workers
+from wanesync.sync.runtime import Engine
+from wanesync.sync.write_jobs import WRITES
 from wanesync.terminal import Bars, bars, console, plural, print_json
-
-if TYPE_CHECKING:
-    from wanesync.sync.runtime import Engine
 
 POLL_S = 0.2
 MISSING_S = 8.0
@@ -29,9 +28,6 @@ class Result:
         self._read()
 
     def _read(self) -> None:
-        from wanesync.ops.lane_status import live_workers  # noqa: PLC0415 - keeps --help fast
-        from wanesync.sync.write_jobs import WRITES  # noqa: PLC0415 - as above
-
         with self._store.reading() as tx:
             self.left = tx.jobs.run_pending(self._run_id)
             self.dead = sum(job.run_id == self._run_id for job in tx.jobs.dead(limit=10_000))

@@ -7,24 +7,23 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from wanesync.core.errors import ConfigError, SideDown, WanesyncError
 from wanesync.core.model import Side
+from wanesync.sandbox.control_client import Doors
 from wanesync.sandbox.errors import InvalidRequest, SandboxUnreachable
-
-if TYPE_CHECKING:
-    from wanesync.sandbox.control_client import Doors
-    from wanesync.sandbox.seed_data import Crowd
-    from wanesync.sandbox.server import Sandbox
+from wanesync.sandbox.seed_data import Crowd
+from wanesync.sandbox.server import HUBSPOT_KEY, STRIPE_KEY, Options, Sandbox, serve
 
 HUBSPOT_PORT = 7101
 STRIPE_PORT = 7102
 
 app = typer.Typer(
-    help="Run a stand-in HubSpot and a stand-in Stripe on this machine, or edit records on a running one.",
+    help="Run a stand-in HubSpot and Stripe, or edit records on them.",
     invoke_without_command=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -84,8 +83,6 @@ def run(
     if context.invoked_subcommand is not None:
         return
     with _errors():
-        from wanesync.sandbox.server import Options, serve  # noqa: PLC0415 - the server is not loaded for `edit`
-
         options = Options(
             hubspot_port=hubspot_port,
             stripe_port=stripe_port,
@@ -164,14 +161,10 @@ def convert_errors() -> Iterator[None]:
 
 
 def _doors(hubspot_url: str, stripe_url: str) -> Doors:
-    from wanesync.sandbox.control_client import Doors  # noqa: PLC0415 - keeps --help fast
-
     return Doors(hubspot_url, stripe_url)
 
 
 def _crowd(contacts: int, customers: int, overlap: int, seed: int) -> Crowd:
-    from wanesync.sandbox.seed_data import Crowd  # noqa: PLC0415 - as above
-
     try:
         return Crowd(contacts, customers, overlap, seed)
     except ValueError as problem:
@@ -198,10 +191,6 @@ def parse_bounds(text: str) -> tuple[float, float]:
 
 
 def _announce(sandbox: Sandbox) -> None:
-    from rich.console import Console  # noqa: PLC0415 - not needed by the commands above
-
-    from wanesync.sandbox.server import HUBSPOT_KEY, STRIPE_KEY  # noqa: PLC0415 - as above
-
     Console(soft_wrap=True, highlight=False).print(
         f"[bold]sandbox[/]  hubspot [cyan]{sandbox.hubspot_url}[/] key {HUBSPOT_KEY}"
         f"  stripe [cyan]{sandbox.stripe_url}[/] key {STRIPE_KEY}"

@@ -6,16 +6,16 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from wanesync.cli.context import ConfigFile, opened_store, read_logged_config
+from wanesync.config.model import Config
 from wanesync.core.model import Side
-
-if TYPE_CHECKING:
-    from wanesync.config.model import Config
-    from wanesync.sync.runtime import Engine
+from wanesync.services import Rounds, WebDoors, stop_when_asked
+from wanesync.sync.runtime import Engine
+from wanesync.wiring import build_engine, build_upkeep, build_worker, find_pinned, is_on_file, snapshot_path
 
 
 class Which(StrEnum):
@@ -34,19 +34,9 @@ class Which(StrEnum):
 WhichSide = Annotated[Which, typer.Option("--side", help="A process for one side needs only that side's key.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add this group's commands."""
-    app.command("serve")(serve)
-    app.command("worker")(worker)
-    app.command("up")(up)
-
-
 def serve(config_file: ConfigFile = None) -> None:
     """Receive webhooks. Holds the webhook secrets and no API key."""
     config = read_logged_config(config_file)
-    from wanesync.services import WebDoors, stop_when_asked  # noqa: PLC0415 - as above
-    from wanesync.wiring import is_on_file  # noqa: PLC0415 - keeps --help fast
-
     stopping = stop_when_asked()
     with opened_store(config, migrate=is_on_file(config)) as store:
         doors = WebDoors(config, store)
@@ -59,11 +49,8 @@ def serve(config_file: ConfigFile = None) -> None:
 
 
 def worker(side: WhichSide = Which.ALL, config_file: ConfigFile = None) -> None:
-    """Do the work: read what changed, write the other side. Start as many as you like."""
+    """Process jobs: read what changed, write the other side. Any number of workers may run."""
     config = read_logged_config(config_file)
-    from wanesync.services import stop_when_asked  # noqa: PLC0415 - as above
-    from wanesync.wiring import build_engine, is_on_file  # noqa: PLC0415 - keeps --help fast
-
     stopping = stop_when_asked()
     with opened_store(config, migrate=is_on_file(config)) as store:
         engine = build_engine(config, store, side.sides, patient=True)
@@ -73,11 +60,8 @@ def worker(side: WhichSide = Which.ALL, config_file: ConfigFile = None) -> None:
 
 
 def up(config_file: ConfigFile = None) -> None:
-    """Everything in one process: webhooks, work, and the first listing if it is missing."""
+    """Run all in one process: webhooks, jobs, the first listing."""
     config = read_logged_config(config_file)
-    from wanesync.services import WebDoors, stop_when_asked  # noqa: PLC0415 - as above
-    from wanesync.wiring import build_engine, find_pinned  # noqa: PLC0415 - keeps --help fast
-
     stopping = stop_when_asked()
     with opened_store(config, migrate=True) as store:
         # Webhooks are not lost while a side is away; only at the very first start it must say whose they are.
@@ -103,9 +87,6 @@ def _worker_thread(
     config: Config, engine: Engine, sides: tuple[Side, ...], stopping: threading.Event, *, list_first: bool = False
 ) -> Iterator[None]:
     """A worker with its rounds of catch-up; asked to stop at the end, which takes at most 10 s."""
-    from wanesync.services import Rounds  # noqa: PLC0415 - as above
-    from wanesync.wiring import build_upkeep, build_worker, snapshot_path  # noqa: PLC0415 - keeps --help fast
-
     work = build_worker(engine, sides)
     rounds = Rounds(engine, sides, config.worker.catch_up_minutes * 60_000, stopping, list_first=list_first)
     rounds.snapshot = snapshot_path(config)

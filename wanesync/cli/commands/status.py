@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
+from rich.live import Live
 
 from wanesync.cli.context import AsJson, ConfigFile, opened
 from wanesync.core.errors import ConfigError
+from wanesync.ops.status import read_alarms, read_overview
+from wanesync.ops.status_table import show
 from wanesync.terminal import console, print_json
 
-if TYPE_CHECKING:
-    pass
-
 WATCH_S = 1.0
-
-
-def register(app: typer.Typer) -> None:
-    """Add this group's commands."""
-    app.command("status")(status)
 
 
 def status(
@@ -30,10 +25,7 @@ def status(
     as_json: AsJson = False,
     config_file: ConfigFile = None,
 ) -> None:
-    """Queues, limits, pauses, records, purchases, processes, alarms."""
-    from wanesync.ops.status import read_alarms, read_overview  # noqa: PLC0415 - keeps --help fast
-    from wanesync.ops.status_table import show  # noqa: PLC0415 - keeps --json fast
-
+    """Show queues, limits, pauses, records, processes and alarms."""
     if watch and (check or as_json):
         raise ConfigError([f"--watch keeps showing the tables: leave out {'--check' if check else '--json'}"])
     with opened(config_file) as (_, store):
@@ -41,8 +33,6 @@ def status(
             _check(read_alarms(store), as_json=as_json)
         seen = read_overview(store)
         if watch:
-            from rich.live import Live  # noqa: PLC0415 - only here
-
             pause = threading.Event()
             with Live(show(seen), console=console(), screen=False, auto_refresh=False) as live:
                 while not pause.wait(WATCH_S):
