@@ -4,6 +4,8 @@ import itertools
 import random
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 
 from tests.support.store_fixtures import Clock
 from wanesync.bench.postgres_cluster import CARELESS, throw_away
+from wanesync.bench.postgres_session import connect
 from wanesync.core.errors import ConfigError, NotFound, Sealed, StoreDown
 from wanesync.core.jobs import JobKind, JobRequest
 from wanesync.core.model import Side
@@ -68,6 +71,28 @@ def test_a_database_behind_this_program_asks_to_be_migrated(database_url: str) -
     execute(database_url, "DELETE FROM migrations")
     with pytest.raises(ConfigError, match="db migrate"):
         open_store(database_url, KEYS)
+
+
+def test_without_psycopg_postgres_is_refused_with_the_way_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith(("psycopg", "wanesync.store.postgres"))]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in ("psycopg", "psycopg_pool"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ConfigError, match=r"pip install 'wanesync\[postgres\]'"):
+        open_store("postgresql://nobody@127.0.0.1:1/none", KEYS)
+    with pytest.raises(ConfigError, match=r"pip install 'wanesync\[postgres\]'"), connect("postgresql://nobody@/none"):
+        pass
+
+
+def test_a_database_on_sqlite_and_the_commands_load_no_psycopg(sqlite_url: str) -> None:
+    program = (
+        "import sys; sys.modules['psycopg'] = None;"
+        "from wanesync.cli.command_table import COMMANDS, load;"
+        "[load(name) for name in COMMANDS];"
+        "from wanesync.store.database import open_store;"
+        f"open_store({sqlite_url!r}, {KEYS!r}, migrate=True).close()"
+    )
+    subprocess.run([sys.executable, "-c", program], timeout=60, check=True)
 
 
 def execute(url: str, statement: str) -> None:

@@ -12,13 +12,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-import psycopg
-
 from wanesync.bench.figures import describe_machine, percentile
 from wanesync.bench.filling import open_filler
 from wanesync.bench.postgres_cluster import throw_away
+from wanesync.bench.postgres_session import connect
 from wanesync.bench.program import BenchFailed
-from wanesync.core.errors import StoreDown
 from wanesync.core.jobs import JobKind, JobRequest
 from wanesync.core.model import Side
 from wanesync.store.database import Store, open_store
@@ -152,13 +150,10 @@ def _filled(url: str, folder: Path, rows: Mapping[str, int]) -> Iterator[Store]:
 
 @contextmanager
 def _schema(url: str, name: str) -> Iterator[str]:
-    try:
-        with psycopg.connect(url, autocommit=True) as server:
-            # A name of our own: letters and digits.
-            server.execute(f"CREATE SCHEMA {name}")
-            parts = urlsplit(url)
-            option = "options=" + quote(f"-csearch_path={name}")
-            yield parts._replace(query=f"{parts.query}&{option}" if parts.query else option).geturl()
-            server.execute(f"DROP SCHEMA {name} CASCADE")
-    except psycopg.Error as error:
-        raise StoreDown("the Postgres of the bench does not answer: check --database") from error
+    with connect(url) as server:
+        # A name of our own: letters and digits.
+        server.execute(f"CREATE SCHEMA {name}")
+        parts = urlsplit(url)
+        option = "options=" + quote(f"-csearch_path={name}")
+        yield parts._replace(query=f"{parts.query}&{option}" if parts.query else option).geturl()
+        server.execute(f"DROP SCHEMA {name} CASCADE")

@@ -8,9 +8,7 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
-import psycopg
-
-from wanesync.core.errors import StoreDown
+from wanesync.bench.postgres_session import connect
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -49,9 +47,6 @@ def _processor() -> str:
 def _database(url: str) -> str:
     if url.startswith("sqlite:"):
         return f"SQLite {sqlite3.sqlite_version}"
-    try:
-        with psycopg.connect(url) as connection:
-            version = connection.info.parameter_status("server_version") or ""
-    except psycopg.Error as error:
-        raise StoreDown("the Postgres of the bench does not answer: check --database") from error
+    with connect(url) as session:
+        version = session.info.parameter_status("server_version") or ""
     return f"PostgreSQL {version.split()[0]}"

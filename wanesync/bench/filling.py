@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from importlib import resources
 from typing import Protocol
 
-import psycopg
-
+from wanesync.bench.postgres_session import connect
 from wanesync.core.errors import StoreDown
 from wanesync.store.queries import Dialect, parse_queries
 
@@ -42,7 +41,7 @@ def open_filler(url: str, now_ms: int) -> Iterator[Fill]:
         else:
             with _postgres(url, now_ms) as fill:
                 yield fill
-    except (sqlite3.Error, psycopg.Error) as error:
+    except sqlite3.Error as error:
         raise StoreDown(f"the database of the bench cannot be filled ({type(error).__name__})") from error
 
 
@@ -65,7 +64,7 @@ def _sqlite(path: str, now_ms: int) -> Iterator[Fill]:
 @contextmanager
 def _postgres(url: str, now_ms: int) -> Iterator[Fill]:
     statements = _load(Dialect.POSTGRES)
-    with psycopg.connect(url, autocommit=True) as server:
+    with connect(url) as server:
 
         def fill(what: str, count: int) -> None:
             for values in _chunks(count, now_ms):

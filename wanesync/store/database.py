@@ -31,6 +31,8 @@ from wanesync.store.tables.retention import Retention
 from wanesync.store.tables.settings import INDEX_KEY, Pauses, Settings
 from wanesync.store.tables.writes import OwnWrites
 
+POSTGRES_MISSING = "database: postgresql:// needs psycopg, which is not installed: pip install 'wanesync[postgres]'"
+
 _T = TypeVar("_T")
 _TRIES = 5
 
@@ -243,9 +245,10 @@ def _open_database(url: str) -> Database:
     if url.startswith("sqlite:") and url != "sqlite:":
         return SqliteDatabase(url.removeprefix("sqlite:"))
     if url.startswith(("postgresql://", "postgres://")):
-        # Loaded when needed: whoever runs on SQLite needs no libpq.
-        from wanesync.store.postgres import PostgresDatabase  # noqa: PLC0415
-
+        try:
+            from wanesync.store.postgres import PostgresDatabase  # noqa: PLC0415 - psycopg is an extra, not on SQLite
+        except ImportError as error:
+            raise ConfigError([POSTGRES_MISSING]) from error
         return PostgresDatabase(url)
     raise ConfigError(["database: must be sqlite:FILE or postgresql://USER@HOST/NAME"])
 

@@ -1,0 +1,28 @@
+"""A session with the Postgres that a bench measures, for what the store itself never does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from wanesync.core.errors import ConfigError, StoreDown
+from wanesync.store.database import POSTGRES_MISSING
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+
+@contextmanager
+def connect(url: str) -> Iterator[Connection]:
+    """A session that commits each statement. Raises StoreDown, and ConfigError where psycopg is not installed."""
+    try:
+        import psycopg  # noqa: PLC0415 - comes with the extra "postgres", which a bench on SQLite does not need
+    except ImportError as error:
+        raise ConfigError([POSTGRES_MISSING]) from error
+    try:
+        with psycopg.connect(url, autocommit=True) as session:
+            yield session
+    except psycopg.Error as error:
+        message = f"the Postgres of the bench does not answer ({type(error).__name__}): check --database"
+        raise StoreDown(message) from error
