@@ -20,8 +20,8 @@ from wanesync.core.model import Side
 from wanesync.core.plan import Rules
 from wanesync.core.purchases import Sink
 from wanesync.sandbox.hubspot.machine import HubSpotMachine, HubSpotSettings
+from wanesync.sandbox.stand_in import Request, Response, WebhookTarget
 from wanesync.sandbox.stripe.machine import StripeMachine, StripeSettings
-from wanesync.sandbox.wire import Request, Response, WebhookTarget
 from wanesync.store.database import Tx, open_store
 from wanesync.sync.intake import Intake
 from wanesync.sync.loader import LISTED

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from wanesync.sandbox.faults import PROFILES, Faults, parse
 from wanesync.sandbox.journal import Journal
-from wanesync.sandbox.limits import RateWindow, Tally
+from wanesync.sandbox.limits import ArrivalCounter, RateWindow
 
 
 @given(st.lists(st.integers(0, 400), max_size=60), st.integers(1, 5))
@@ -36,32 +36,34 @@ def test_the_limit_can_be_changed_while_running() -> None:
     assert [window.admit(1), window.admit(2)] == [True, False]
 
 
-def test_the_tally_counts_refused_arrivals_too_and_keeps_the_fullest_second() -> None:
-    tally = Tally()
+def test_refused_arrivals_are_counted_too_and_the_fullest_second_is_kept() -> None:
+    arrivals = ArrivalCounter()
     for at_ms in (0, 10, 999, 1000, 5000):
-        tally.count(at_ms)
+        arrivals.count(at_ms)
 
-    assert (tally.total, tally.largest()) == (5, 3)
+    assert (arrivals.total, arrivals.largest()) == (5, 3)
 
 
-def test_the_memory_of_a_tally_is_bounded() -> None:
-    tally = Tally()
+def test_the_memory_of_the_arrival_counter_is_bounded() -> None:
+    arrivals = ArrivalCounter()
     for number in range(10_000):
-        tally.count(number // 7)
+        arrivals.count(number // 7)
 
-    assert len(tally._window._marks) <= 1000
-    assert tally.largest() == 7000
+    assert len(arrivals._window._admitted) <= 1000
+    assert arrivals.largest() == 7000
 
 
 def test_faults_are_parsed_and_all_problems_named() -> None:
     assert parse({"drop": 1, "reorder_ms": 20}) == Faults(drop=1.0, reorder_ms=20)
     assert parse({"deliveries": 3}) == Faults(deliveries=3)
-    with pytest.raises(ValueError, match="deliveries: a whole number, 1 or more"):
+    with pytest.raises(ValueError, match="deliveries: expected an integer of at least 1"):
         parse({"deliveries": 0})
     assert parse({}) == PROFILES["none"]
-    with pytest.raises(ValueError, match=r"unknown fault 'typo'; drop: .* between 0 and 1.*; reorder_ms: a whole"):
+    with pytest.raises(
+        ValueError, match=r"unknown fault 'typo'; drop: .* between 0 and 1.*; reorder_ms: expected an integer"
+    ):
         parse({"typo": 1, "drop": 1.5, "reorder_ms": 0.5})
-    with pytest.raises(ValueError, match="duplicate: a number"):
+    with pytest.raises(ValueError, match="duplicate: expected a number"):
         parse({"duplicate": "often"})
 
 

@@ -8,16 +8,16 @@ import orjson
 
 from wanesync.sandbox.faults import Faults
 from wanesync.sandbox.outbox import Outbox
-from wanesync.sandbox.wire import WebhookTarget
+from wanesync.sandbox.stand_in import WebhookTarget
 
 TARGET = WebhookTarget("https://example.com/hook", "secret")
 
 
-class Weather:
+class FaultSource:
     def __init__(self, faults: Faults) -> None:
         self.faults = faults
 
-    def now(self) -> Faults:
+    def current(self) -> Faults:
         return self.faults
 
 
@@ -27,14 +27,14 @@ def sign(target: WebhookTarget, body: bytes, now_ms: int) -> Mapping[str, str]:
 
 def outbox(faults: Faults | None = None, batch: int = 100, in_flight: int = 10, max_attempts: int = 3) -> Outbox:
     box = Outbox(
-        rng=random.Random(3), faults=Weather(faults or Faults()).now, sign=sign, batch=batch, delay_ms=50,
+        rng=random.Random(3), faults=FaultSource(faults or Faults()).current, sign=sign, batch=batch, delay_ms=50,
         in_flight=in_flight, max_attempts=max_attempts,
     )  # fmt: skip
     box.target = TARGET
     return box
 
 
-def test_events_are_gathered_and_signed_when_they_leave() -> None:
+def test_events_are_batched_and_signed_when_they_are_taken() -> None:
     box = outbox()
     box.put({"n": 1}, 0)
     box.put({"n": 2}, 30)
@@ -47,7 +47,7 @@ def test_events_are_gathered_and_signed_when_they_leave() -> None:
     assert (delivery.url, delivery.attempt) == (TARGET.url, 0)
 
 
-def test_a_post_holds_no_more_than_a_batch_and_no_more_than_the_places_fly() -> None:
+def test_a_post_holds_at_most_one_batch_and_the_number_in_flight_is_limited() -> None:
     box = outbox(batch=2, in_flight=2)
     for number in range(5):
         box.put(number, 0)
@@ -68,7 +68,7 @@ def test_a_batch_of_one_is_the_payload_itself() -> None:
     assert orjson.loads(box.take(50)[0].body) == {"id": "evt_1"}
 
 
-def test_what_is_not_accepted_is_tried_again_freshly_signed_with_its_attempt_until_given_up() -> None:
+def test_a_refused_post_is_retried_with_a_new_signature_and_attempt_number_until_given_up() -> None:
     box, now_ms, attempts, signed = outbox(), 50, [], []
     box.put({"attemptNumber": 0}, 0)
     for status in (500, None, 404):
@@ -107,17 +107,17 @@ def test_faults_drop_duplicate_and_reorder() -> None:
     assert order != sorted(order)
 
 
-def test_a_copy_goes_its_own_way() -> None:
+def test_a_copy_is_independent() -> None:
     box = outbox()
     box.put("x", 0)
-    twin = copy.deepcopy(box)
-    twin.take(50)
+    copied = copy.deepcopy(box)
+    copied.take(50)
 
     assert box.next_ms() == 50
-    assert twin.next_ms() is None
+    assert copied.next_ms() is None
 
 
-def test_every_payload_comes_as_often_as_asked_for() -> None:
+def test_every_payload_is_delivered_as_often_as_asked_for() -> None:
     box = outbox(Faults(deliveries=3))
     box.put({"n": 1}, 0)
     assert box.waiting() == 3

@@ -1,4 +1,4 @@
-"""The made-up people and the made-up life: the same for the same seed, as varied as promised."""
+"""Generated people and traffic: the same for the same seed, and as varied as documented."""
 
 from __future__ import annotations
 
@@ -10,26 +10,25 @@ from collections.abc import Mapping
 import pytest
 
 from wanesync.core.model import normalise_email
-from wanesync.sandbox.control import Machine
 from wanesync.sandbox.hubspot.machine import HubSpotMachine
-from wanesync.sandbox.seed_data import Crowd, Planted, invent, seed
+from wanesync.sandbox.seed_data import SeededIds, SeedOptions, make_person, seed_records
+from wanesync.sandbox.stand_in import Side, StandIn
 from wanesync.sandbox.stripe.machine import StripeMachine
-from wanesync.sandbox.traffic import Act, Deed, Traffic, drive
-from wanesync.sandbox.wire import Side
+from wanesync.sandbox.traffic import Activity, ActivityKind, Traffic, drive
 
 NOW_MS = 1_795_000_000_000
-CROWD = Crowd(contacts=200, customers=120, overlap=50, seed=3)
+PEOPLE = SeedOptions(contacts=200, customers=120, overlap=50, random_seed=3)
 
 
 class Pair:
     """Both machines without any HTTP, at a clock that is handed in."""
 
-    def __init__(self, crowd: Crowd) -> None:
-        self.machines: Mapping[str, Machine] = {
+    def __init__(self, options: SeedOptions) -> None:
+        self.machines: Mapping[str, StandIn] = {
             Side.HUBSPOT: HubSpotMachine(random.Random(1)),
             Side.STRIPE: StripeMachine(random.Random(2)),
         }
-        self.planted: Planted = seed(self.machines, crowd, NOW_MS)
+        self.seeded: SeededIds = seed_records(self.machines, options, NOW_MS)
         self.now_ms = NOW_MS
 
     def edit(self, side: str, kind: str, record_id: str | None, values: Mapping[str, str]) -> str:
@@ -43,32 +42,30 @@ class Pair:
 
 
 @pytest.fixture(scope="module")
-def planted() -> Pair:
-    return Pair(CROWD)
+def pair() -> Pair:
+    return Pair(PEOPLE)
 
 
-def test_as_many_are_planted_as_asked_for(planted: Pair) -> None:
-    assert len(planted.records(Side.HUBSPOT)) == 200
-    assert len(planted.records(Side.STRIPE)) == 120
-    assert len(planted.planted.pairs) == 50
-    assert len(planted.planted.contacts) == 150
-    assert len(planted.planted.customers) == 70
+def test_as_many_records_are_seeded_as_asked_for(pair: Pair) -> None:
+    assert len(pair.records(Side.HUBSPOT)) == 200
+    assert len(pair.records(Side.STRIPE)) == 120
+    assert len(pair.seeded.pairs) == 50
+    assert len(pair.seeded.contacts) == 150
+    assert len(pair.seeded.customers) == 70
 
 
-def test_exactly_the_overlap_shares_addresses(planted: Pair) -> None:
-    contacts = {normalise_email(row["email"]) for row in planted.records(Side.HUBSPOT) if row.get("email")}
-    customers = {normalise_email(row["email"]) for row in planted.records(Side.STRIPE)}
-    both = {
-        normalise_email(planted.by_id(Side.STRIPE)[customer_id]["email"]) for _, customer_id in planted.planted.pairs
-    }
+def test_exactly_the_overlap_shares_addresses(pair: Pair) -> None:
+    contacts = {normalise_email(row["email"]) for row in pair.records(Side.HUBSPOT) if row.get("email")}
+    customers = {normalise_email(row["email"]) for row in pair.records(Side.STRIPE)}
+    both = {normalise_email(pair.by_id(Side.STRIPE)[customer_id]["email"]) for _, customer_id in pair.seeded.pairs}
 
     assert contacts & customers == both
     assert len(both) == 50
 
 
-def test_the_pairs_differ_in_writing_in_values_and_in_blanks(planted: Pair) -> None:
-    contacts, customers = planted.by_id(Side.HUBSPOT), planted.by_id(Side.STRIPE)
-    rows = [(contacts[one], customers[other]) for one, other in planted.planted.pairs]
+def test_the_pairs_differ_in_writing_in_values_and_in_blanks(pair: Pair) -> None:
+    contacts, customers = pair.by_id(Side.HUBSPOT), pair.by_id(Side.STRIPE)
+    rows = [(contacts[one], customers[other]) for one, other in pair.seeded.pairs]
 
     assert sum(here["email"] != there["email"] for here, there in rows) > 10
     assert any(there["email"] != there["email"].lower() for _, there in rows)
@@ -77,18 +74,18 @@ def test_the_pairs_differ_in_writing_in_values_and_in_blanks(planted: Pair) -> N
     assert any(there.get("phone") and not here.get("phone") for here, there in rows)
 
 
-def test_some_have_no_address_and_two_customers_share_one(planted: Pair) -> None:
-    contacts, customers = planted.by_id(Side.HUBSPOT), planted.by_id(Side.STRIPE)
+def test_some_have_no_address_and_two_customers_share_one(pair: Pair) -> None:
+    contacts, customers = pair.by_id(Side.HUBSPOT), pair.by_id(Side.STRIPE)
     shared = Counter(normalise_email(row["email"]) for row in customers.values())
 
-    assert planted.planted.without_email
-    assert all(not contacts[record_id].get("email") for record_id in planted.planted.without_email)
+    assert pair.seeded.without_email
+    assert all(not contacts[record_id].get("email") for record_id in pair.seeded.without_email)
     assert [count for count in shared.values() if count > 1] == [2]
-    assert len({normalise_email(customers[record_id]["email"]) for record_id in planted.planted.twins}) == 1
+    assert len({normalise_email(customers[record_id]["email"]) for record_id in pair.seeded.same_email}) == 1
 
 
-def test_names_and_phones_come_in_many_shapes(planted: Pair) -> None:
-    contacts, customers = planted.by_id(Side.HUBSPOT).values(), planted.by_id(Side.STRIPE).values()
+def test_names_and_phones_come_in_many_shapes(pair: Pair) -> None:
+    contacts, customers = pair.by_id(Side.HUBSPOT).values(), pair.by_id(Side.STRIPE).values()
     phones = [row["phone"] for row in contacts if row.get("phone")]
     last_names = {row.get("lastname", "") for row in contacts}
 
@@ -99,15 +96,15 @@ def test_names_and_phones_come_in_many_shapes(planted: Pair) -> None:
     assert any(row["name"] == row.get("business_name") for row in customers)
 
 
-def test_the_same_seed_plants_the_same_people_and_another_seed_others(planted: Pair) -> None:
-    assert Pair(CROWD).records(Side.HUBSPOT) == planted.records(Side.HUBSPOT)
-    assert Pair(CROWD).records(Side.STRIPE) == planted.records(Side.STRIPE)
-    other = Pair(Crowd(200, 120, 50, seed=4))
-    assert other.records(Side.HUBSPOT) != planted.records(Side.HUBSPOT)
+def test_the_same_seed_makes_the_same_people_and_another_seed_others(pair: Pair) -> None:
+    assert Pair(PEOPLE).records(Side.HUBSPOT) == pair.records(Side.HUBSPOT)
+    assert Pair(PEOPLE).records(Side.STRIPE) == pair.records(Side.STRIPE)
+    other = Pair(SeedOptions(200, 120, 50, random_seed=4))
+    assert other.records(Side.HUBSPOT) != pair.records(Side.HUBSPOT)
 
 
-def test_planting_sends_no_webhooks_and_lies_in_the_past(planted: Pair) -> None:
-    for machine in planted.machines.values():
+def test_seeding_sends_no_webhooks_and_lies_in_the_past(pair: Pair) -> None:
+    for machine in pair.machines.values():
         assert machine.next_delivery_ms() is None
         assert machine.take_deliveries(NOW_MS + 60_000) == []
         times = [entry.at_ms for entry in machine.journal.after(0)]
@@ -117,58 +114,72 @@ def test_planting_sends_no_webhooks_and_lies_in_the_past(planted: Pair) -> None:
 
 def test_no_two_people_have_one_address() -> None:
     rng = random.Random(0)
-    assert len({invent(number, rng).email for number in range(5_000)}) == 5_000
+    assert len({make_person(number, rng).email for number in range(5_000)}) == 5_000
 
 
 @pytest.mark.parametrize("numbers", [(5, 5, 6), (-1, 0, 0), (0, 3, 1)])
-def test_a_crowd_that_cannot_be_is_refused(numbers: tuple[int, int, int]) -> None:
+def test_impossible_numbers_are_refused(numbers: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match="overlap"):
-        Crowd(*numbers)
+        SeedOptions(*numbers)
 
 
-def test_nobody_is_planted_when_nobody_is_asked_for() -> None:
-    empty = Pair(Crowd())
+def test_without_numbers_nothing_is_seeded() -> None:
+    empty = Pair(SeedOptions())
     assert (empty.records(Side.HUBSPOT), empty.records(Side.STRIPE)) == ([], [])
 
 
-def live(crowd: Crowd, seconds: int, rate_per_s: float = 5) -> tuple[Pair, list[Act]]:
-    pair = Pair(crowd)
+def live(options: SeedOptions, seconds: int, rate_per_s: float = 5) -> tuple[Pair, list[Activity]]:
+    pair = Pair(options)
     traffic = Traffic(pair, 1, rate_per_s, NOW_MS)
     for step in range(0, seconds * 1000, 10):
         pair.now_ms = NOW_MS + step
         traffic.advance(pair.now_ms)
-    return pair, traffic.acts
+    return pair, traffic.activities
 
 
 def test_traffic_keeps_its_rate_on_each_side() -> None:
-    _, acts = live(CROWD, 20)
-    on_hubspot = [act for act in acts if act.side is Side.HUBSPOT and act.deed is not Deed.EDIT_BOTH]
-    turns = len(on_hubspot) + sum(act.deed is Deed.EDIT_BOTH for act in acts) // 2
+    _, activities = live(PEOPLE, 20)
+    on_hubspot = [
+        activity
+        for activity in activities
+        if activity.side is Side.HUBSPOT and activity.kind is not ActivityKind.EDIT_BOTH
+    ]
+    turns = len(on_hubspot) + sum(activity.kind is ActivityKind.EDIT_BOTH for activity in activities) // 2
     assert turns == 100
-    assert sum(act.side is Side.STRIPE and act.deed is not Deed.EDIT_BOTH for act in acts) == 100
+    assert (
+        sum(activity.side is Side.STRIPE and activity.kind is not ActivityKind.EDIT_BOTH for activity in activities)
+        == 100
+    )
 
 
 def test_traffic_does_everything_and_says_what() -> None:
-    pair, acts = live(CROWD, 40)
+    pair, activities = live(PEOPLE, 40)
     customers = pair.by_id(Side.STRIPE)
 
-    assert {act.deed for act in acts} == set(Deed)
-    assert {act.values["currency"] for act in acts if act.deed is Deed.PURCHASE} >= {"usd", "jpy"}
-    assert all(act.customer_id in customers for act in acts if act.deed is Deed.PURCHASE)
-    assert all(act.values["email"] and not act.customer_id for act in acts if act.deed is Deed.GUEST)
-    both = [act for act in acts if act.deed is Deed.EDIT_BOTH]
+    assert {activity.kind for activity in activities} == set(ActivityKind)
+    assert {activity.values["currency"] for activity in activities if activity.kind is ActivityKind.PURCHASE} >= {
+        "usd",
+        "jpy",
+    }
+    assert all(activity.customer_id in customers for activity in activities if activity.kind is ActivityKind.PURCHASE)
+    assert all(
+        activity.values["email"] and not activity.customer_id
+        for activity in activities
+        if activity.kind is ActivityKind.GUEST
+    )
+    both = [activity for activity in activities if activity.kind is ActivityKind.EDIT_BOTH]
     assert {(one.record_id, other.record_id) for one, other in zip(both[::2], both[1::2], strict=True)} <= set(
-        pair.planted.pairs
+        pair.seeded.pairs
     )
 
 
 def test_the_records_hold_what_traffic_says_it_set() -> None:
-    pair, acts = live(CROWD, 20)
+    pair, activities = live(PEOPLE, 20)
     rows = {side: pair.by_id(side) for side in Side}
     latest: dict[tuple[Side, str, str], str] = {}
-    for act in acts:
-        if act.deed in (Deed.EDIT, Deed.EDIT_BOTH, Deed.CREATE):
-            latest |= {(act.side, act.record_id, name): value for name, value in act.values.items()}
+    for activity in activities:
+        if activity.kind in (ActivityKind.EDIT, ActivityKind.EDIT_BOTH, ActivityKind.CREATE):
+            latest |= {(activity.side, activity.record_id, name): value for name, value in activity.values.items()}
 
     assert latest
     found = {key: rows[key[0]][key[1]].get(key[2], "") for key in latest}
@@ -176,12 +187,12 @@ def test_the_records_hold_what_traffic_says_it_set() -> None:
 
 
 def test_traffic_is_the_same_for_the_same_seed() -> None:
-    assert live(CROWD, 5)[1] == live(CROWD, 5)[1]
+    assert live(PEOPLE, 5)[1] == live(PEOPLE, 5)[1]
 
 
 def test_traffic_on_an_empty_sandbox_begins_with_new_people() -> None:
-    pair, acts = live(Crowd(), 10)
-    assert acts[0].deed is Deed.CREATE
+    pair, activities = live(SeedOptions(), 10)
+    assert activities[0].kind is ActivityKind.CREATE
     assert pair.records(Side.HUBSPOT)
     assert pair.records(Side.STRIPE)
 
@@ -202,17 +213,17 @@ class Clock:
 
 
 def test_driven_traffic_acts_when_its_time_comes_and_ends_in_time() -> None:
-    pair = Pair(Crowd(10, 10, 5))
+    pair = Pair(SeedOptions(10, 10, 5))
     clock = Clock(pair)
-    acts = drive(Traffic(pair, 1, 2, NOW_MS), NOW_MS + 5_000, clock.now_ms, clock.wait)
+    activities = drive(Traffic(pair, 1, 2, NOW_MS), NOW_MS + 5_000, clock.now_ms, clock.wait)
 
-    assert {act.at_ms for act in acts} == {NOW_MS + 250 * step for step in range(20)}
+    assert {activity.at_ms for activity in activities} == {NOW_MS + 250 * step for step in range(20)}
     assert pair.now_ms == NOW_MS + 5_000
     assert clock.waits == 20
 
 
 def test_driven_traffic_ends_early_when_told() -> None:
-    pair = Pair(Crowd(10, 10, 5))
+    pair = Pair(SeedOptions(10, 10, 5))
     clock = Clock(pair, stop_after=4)
     drive(Traffic(pair, 1, 2, NOW_MS), NOW_MS + 5_000, clock.now_ms, clock.wait)
     assert pair.now_ms == NOW_MS + 1_000
@@ -220,4 +231,4 @@ def test_driven_traffic_ends_early_when_told() -> None:
 
 def test_a_rate_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="above 0"):
-        Traffic(Pair(Crowd()), 1, 0, NOW_MS)
+        Traffic(Pair(SeedOptions()), 1, 0, NOW_MS)

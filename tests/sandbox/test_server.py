@@ -1,4 +1,4 @@
-"""The sandbox over real HTTP: both faces, the control doors, webhooks, lost answers, latency."""
+"""The sandbox over real HTTP: both APIs, the control endpoints, webhooks, lost answers, latency."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ import pytest
 import stripe
 from hubspot import HubSpot
 
-from wanesync.sandbox.control_client import Doors
+from wanesync.sandbox.control_client import ControlClient
 from wanesync.sandbox.errors import InvalidRequest, SandboxUnreachable
-from wanesync.sandbox.seed_data import Crowd
+from wanesync.sandbox.seed_data import SeedOptions
 from wanesync.sandbox.server import HUBSPOT_KEY, STRIPE_KEY, Options, Sandbox, clock_ms
-from wanesync.sandbox.traffic import Deed, Traffic
-from wanesync.sandbox.wire import Side
+from wanesync.sandbox.stand_in import Side
+from wanesync.sandbox.traffic import ActivityKind, Traffic
 
 BEARER = {"Authorization": f"Bearer {HUBSPOT_KEY}", "Content-Type": "application/json"}
 STRIPE_FORM = {"Authorization": f"Bearer {STRIPE_KEY}", "Content-Type": "application/x-www-form-urlencoded"}
@@ -70,12 +70,12 @@ def control(url: str, name: str, content: object) -> Answer:
 
 
 @dataclass
-class Mailbox:
-    """A tiny receiver of webhooks: keeps what it gets and answers with ``status``."""
+class Receiver:
+    """A receiver of webhooks that keeps every POST and answers with ``status``."""
 
     status: int = 200
     posts: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
-    came: threading.Condition = field(default_factory=threading.Condition)
+    arrived: threading.Condition = field(default_factory=threading.Condition)
     url: str = ""
 
     def wait_for(self, count: int) -> list[tuple[str, dict[str, str], bytes]]:
@@ -83,23 +83,23 @@ class Mailbox:
         return list(self.posts)
 
     def wait_until(self, condition: Callable[[], bool]) -> None:
-        with self.came:
-            assert self.came.wait_for(condition, timeout=10), f"only {len(self.posts)} posts came"
+        with self.arrived:
+            assert self.arrived.wait_for(condition, timeout=10), f"only {len(self.posts)} posts arrived"
 
 
 @contextmanager
-def mailbox() -> Iterator[Mailbox]:
-    box = Mailbox()
+def receiver() -> Iterator[Receiver]:
+    box = Receiver()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
-            with box.came:
+            with box.arrived:
                 box.posts.append((self.path, {name.lower(): value for name, value in self.headers.items()}, body))
                 status = box.status
-                box.came.notify_all()
+                box.arrived.notify_all()
             self.send_response(status)
             self.send_header("Content-Length", "2")
             self.end_headers()
@@ -135,7 +135,7 @@ def test_the_stripe_sdk_finds_a_stripe(running: Sandbox) -> None:
     assert read.email == "ivy.stone@example.com"
     assert made.id in [row.id for row in client.v1.customers.list({"limit": 10}).data]
     with pytest.raises(stripe.InvalidRequestError) as refused:
-        client.v1.customers.retrieve("cus_nobody")
+        client.v1.customers.retrieve("cus_unknown")
     assert refused.value.http_status == 404
 
 
@@ -176,10 +176,10 @@ def test_a_request_without_a_key_is_refused_on_both_sides(running: Sandbox) -> N
     assert call(running.stripe_url, "GET", "/v1/customers").status == 401
 
 
-# --- control doors -----------------------------------------------------------------------------
+# --- control endpoints ---------------------------------------------------------------------------
 
 
-def test_stats_on_either_port_tell_of_both_sides(running: Sandbox) -> None:
+def test_stats_on_either_port_cover_both_sides(running: Sandbox) -> None:
     before = call(running.hubspot_url, "GET", "/_sandbox/stats").json()
     call(running.stripe_url, "GET", "/v1/customers", None, STRIPE_FORM)
     after = call(running.stripe_url, "GET", "/_sandbox/stats").json()
@@ -191,18 +191,18 @@ def test_stats_on_either_port_tell_of_both_sides(running: Sandbox) -> None:
 
 
 def test_an_edit_lands_in_the_records_and_in_the_journal(running: Sandbox) -> None:
-    doors = Doors(running.hubspot_url, running.stripe_url)
+    control_client = ControlClient(running.hubspot_url, running.stripe_url)
     last = len(running.hubspot.journal)
-    contact_id = doors.edit(Side.HUBSPOT, "create", None, {"email": "grace@example.com", "firstname": "Grace"})
-    doors.edit(Side.HUBSPOT, "update", contact_id, {"city": "Leeds"})
+    contact_id = control_client.edit(Side.HUBSPOT, "create", None, {"email": "grace@example.com", "firstname": "Grace"})
+    control_client.edit(Side.HUBSPOT, "update", contact_id, {"city": "Leeds"})
 
-    entries = doors.journal(Side.HUBSPOT, after=last)
+    entries = control_client.journal(Side.HUBSPOT, after=last)
     assert [(entry["kind"], entry["record_id"], entry["source"]) for entry in entries] == [
         ("contact.created", contact_id, "user"),
         ("contact.updated", contact_id, "user"),
     ]
     assert entries[1]["changes"] == {"city": "Leeds"}
-    row = next(row for row in doors.records(Side.HUBSPOT) if row["id"] == contact_id)
+    row = next(row for row in control_client.records(Side.HUBSPOT) if row["id"] == contact_id)
     assert (row["email"], row["city"]) == ("grace@example.com", "Leeds")
 
 
@@ -268,7 +268,7 @@ def test_a_body_that_is_no_json_object_gets_a_reason(running: Sandbox, body: byt
         ("GET", "/_sandbox/journal?after=x", 400),
     ],
 )
-def test_a_door_that_is_not_there_names_those_that_are(running: Sandbox, method: str, path: str, status: int) -> None:
+def test_an_unknown_control_endpoint_lists_the_others(running: Sandbox, method: str, path: str, status: int) -> None:
     answer = call(running.stripe_url, method, path)
     assert (answer.status, bool(answer.json()["error"])) == (status, True)
 
@@ -292,12 +292,12 @@ def test_a_rate_is_enforced_and_can_be_changed_while_running() -> None:
 
 
 def test_signed_webhooks_arrive_and_verify() -> None:
-    with Sandbox() as sandbox, mailbox() as box:
-        doors = Doors(sandbox.hubspot_url, sandbox.stripe_url)
-        doors.set_webhooks(Side.HUBSPOT, f"{box.url}/webhooks/hubspot", "client-secret")
-        doors.set_webhooks(Side.STRIPE, f"{box.url}/webhooks/stripe", "whsec_x")
-        contact_id = doors.edit(Side.HUBSPOT, "create", None, {"email": "a@example.com", "firstname": "A"})
-        customer_id = doors.edit(Side.STRIPE, "create", None, {"email": "a@example.com", "name": "Zoë"})
+    with Sandbox() as sandbox, receiver() as box:
+        control_client = ControlClient(sandbox.hubspot_url, sandbox.stripe_url)
+        control_client.set_webhooks(Side.HUBSPOT, f"{box.url}/webhooks/hubspot", "client-secret")
+        control_client.set_webhooks(Side.STRIPE, f"{box.url}/webhooks/stripe", "whsec_x")
+        contact_id = control_client.edit(Side.HUBSPOT, "create", None, {"email": "a@example.com", "firstname": "A"})
+        customer_id = control_client.edit(Side.STRIPE, "create", None, {"email": "a@example.com", "name": "Zoë"})
         posts = {path: (headers, body) for path, headers, body in box.wait_for(2)}
 
     headers, body = posts["/webhooks/hubspot"]
@@ -313,36 +313,36 @@ def test_signed_webhooks_arrive_and_verify() -> None:
 
 
 def test_a_refused_webhook_comes_again_freshly_signed() -> None:
-    with Sandbox() as sandbox, mailbox() as box:
+    with Sandbox() as sandbox, receiver() as box:
         box.status = 503
-        doors = Doors(sandbox.hubspot_url, sandbox.stripe_url)
-        doors.set_webhooks(Side.STRIPE, f"{box.url}/s", "whsec_x")
-        doors.edit(Side.STRIPE, "create", None, {"email": "a@example.com"})
+        control_client = ControlClient(sandbox.hubspot_url, sandbox.stripe_url)
+        control_client.set_webhooks(Side.STRIPE, f"{box.url}/s", "whsec_x")
+        control_client.edit(Side.STRIPE, "create", None, {"email": "a@example.com"})
         box.wait_for(1)
         box.status = 200
         first, second = box.wait_for(2)[:2]
 
         assert json.loads(first[2])["id"] == json.loads(second[2])["id"]
         assert first[1]["stripe-signature"] != second[1]["stripe-signature"]
-        wait_for_stat(doors, "webhooks_waiting", 0)
+        wait_for_stat(control_client, "webhooks_waiting", 0)
         assert sandbox.stats()["stripe"]["webhooks_failed"] == 1
 
 
-def test_a_receiver_that_is_not_there_holds_nothing_up() -> None:
+def test_an_unreachable_receiver_blocks_nothing() -> None:
     with Sandbox() as sandbox:
-        doors = Doors(sandbox.hubspot_url, sandbox.stripe_url)
-        doors.set_webhooks(Side.STRIPE, "http://127.0.0.1:1/", "whsec_x")
-        doors.edit(Side.STRIPE, "create", None, {"email": "a@example.com"})
-        wait_for_stat(doors, "webhooks_failed", 1)
+        control_client = ControlClient(sandbox.hubspot_url, sandbox.stripe_url)
+        control_client.set_webhooks(Side.STRIPE, "http://127.0.0.1:1/", "whsec_x")
+        control_client.edit(Side.STRIPE, "create", None, {"email": "a@example.com"})
+        wait_for_stat(control_client, "webhooks_failed", 1)
         assert sandbox.stats()["stripe"]["webhooks_waiting"] == 1
         assert control(sandbox.stripe_url, "webhooks", {"stripe": None}).status == 200
 
 
-def test_many_webhooks_are_under_way_at_once() -> None:
-    with Sandbox() as sandbox, mailbox() as box:
-        doors = Doors(sandbox.hubspot_url, sandbox.stripe_url)
-        doors.set_webhooks(Side.STRIPE, f"{box.url}/s", "whsec_x")
-        doors.set_webhooks(Side.HUBSPOT, f"{box.url}/h", "secret")
+def test_many_webhooks_are_in_flight_at_once() -> None:
+    with Sandbox() as sandbox, receiver() as box:
+        control_client = ControlClient(sandbox.hubspot_url, sandbox.stripe_url)
+        control_client.set_webhooks(Side.STRIPE, f"{box.url}/s", "whsec_x")
+        control_client.set_webhooks(Side.HUBSPOT, f"{box.url}/h", "secret")
         for number in range(150):
             sandbox.edit(Side.STRIPE, "create", None, {"email": f"n{number}@example.com"})
             sandbox.edit(Side.HUBSPOT, "create", None, {"email": f"n{number}@example.com"})
@@ -352,15 +352,15 @@ def test_many_webhooks_are_under_way_at_once() -> None:
         assert max(len(body) for body in bodies) <= 100
 
 
-def created(box: Mailbox) -> int:
+def created(box: Receiver) -> int:
     bodies = [json.loads(body) for path, _, body in box.posts if path == "/h"]
     return len({row["objectId"] for body in bodies for row in body if row["subscriptionType"] == "contact.creation"})
 
 
-def wait_for_stat(doors: Doors, name: str, value: int) -> None:
-    """Asks the door again until Stripe's stat has the value; each question waits for its answer."""
+def wait_for_stat(control_client: ControlClient, name: str, value: int) -> None:
+    """Read the stats until one of Stripe's has the value."""
     end = time.monotonic() + 10
-    while (found := doors.stats()["stripe"][name]) != value:
+    while (found := control_client.stats()["stripe"][name]) != value:
         assert time.monotonic() < end, f"{name} is {found}"
 
 
@@ -416,38 +416,40 @@ def timed_create(sandbox: Sandbox, number: int) -> tuple[int, int]:
 # --- starting and stopping ---------------------------------------------------------------------
 
 
-def test_the_crowd_stands_when_the_ports_open() -> None:
-    with Sandbox(Options(crowd=Crowd(30, 20, 10))) as sandbox:
-        assert len(Doors(sandbox.hubspot_url, sandbox.stripe_url).records(Side.HUBSPOT)) == 30
+def test_the_seeded_records_exist_when_the_ports_open() -> None:
+    with Sandbox(Options(seed=SeedOptions(30, 20, 10))) as sandbox:
+        assert len(ControlClient(sandbox.hubspot_url, sandbox.stripe_url).records(Side.HUBSPOT)) == 30
         assert len(sandbox.records(Side.STRIPE)) == 20
 
 
-def test_a_port_that_is_taken_is_said(running: Sandbox) -> None:
+def test_a_taken_port_is_named_in_the_error(running: Sandbox) -> None:
     taken = urlsplit(running.stripe_url).port or 0
     with pytest.raises(InvalidRequest, match=f"port {taken} for stripe"):
         Sandbox(Options(stripe_port=taken)).start()
 
 
-def test_nobody_answers_once_it_is_stopped() -> None:
+def test_a_stopped_sandbox_is_unreachable() -> None:
     with Sandbox() as sandbox:
-        doors = Doors(sandbox.hubspot_url, sandbox.stripe_url)
-        assert doors.stats()["hubspot"]["requests"] == 0
+        control_client = ControlClient(sandbox.hubspot_url, sandbox.stripe_url)
+        assert control_client.stats()["hubspot"]["requests"] == 0
     with pytest.raises(SandboxUnreachable, match="no sandbox answers"):
-        doors.stats()
+        control_client.stats()
 
 
-def test_an_address_that_is_none_is_refused() -> None:
+def test_an_invalid_address_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="not the address"):
-        Doors("nowhere", "http://127.0.0.1:1").stats(Side.HUBSPOT)
+        ControlClient("nowhere", "http://127.0.0.1:1").stats(Side.HUBSPOT)
 
 
-def test_traffic_over_the_control_doors_is_traffic_on_the_machines() -> None:
-    with Sandbox(Options(crowd=Crowd(20, 15, 10))) as sandbox:
+def test_traffic_over_the_control_endpoints_changes_the_stand_ins() -> None:
+    with Sandbox(Options(seed=SeedOptions(20, 15, 10))) as sandbox:
         start_ms = clock_ms()
-        traffic = Traffic(Doors(sandbox.hubspot_url, sandbox.stripe_url), 1, 10, start_ms)
-        acts = traffic.advance(start_ms + 4_000)
+        traffic = Traffic(ControlClient(sandbox.hubspot_url, sandbox.stripe_url), 1, 10, start_ms)
+        activities = traffic.advance(start_ms + 4_000)
         users = [entry for entry in sandbox.stripe.journal.after(0) if entry.at_ms >= start_ms]
         charges = {entry.record_id for entry in users if entry.kind == "charge.succeeded"}
 
-    assert len(acts) >= 80
-    assert {act.record_id for act in acts if act.deed in (Deed.PURCHASE, Deed.GUEST)} == charges
+    assert len(activities) >= 80
+    assert {
+        activity.record_id for activity in activities if activity.kind in (ActivityKind.PURCHASE, ActivityKind.GUEST)
+    } == charges

@@ -12,7 +12,7 @@ import orjson
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.model import Side
 from wanesync.sandbox.faults import Faults
-from wanesync.sandbox.wire import Request, Response
+from wanesync.sandbox.stand_in import Request, Response
 
 if TYPE_CHECKING:
     from tests.simulation.world import World

@@ -26,7 +26,7 @@ from wanesync.core.errors import CallError, Failure
 from wanesync.core.fields import FieldMap
 from wanesync.core.model import Side
 from wanesync.core.ports import Page, Timing
-from wanesync.sandbox.wire import Request, Response
+from wanesync.sandbox.stand_in import Request, Response
 
 PORTAL = "4242"
 HUBSPOT_HEADERS = {"authorization": "Bearer pat-sim", "content-type": "application/json"}

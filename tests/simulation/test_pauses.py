@@ -10,7 +10,7 @@ import pytest
 from tests.simulation.play import Play, play_seed
 from tests.simulation.test_regressions import guest_of, stage
 from wanesync.core.model import Side
-from wanesync.sandbox.wire import Request, Response
+from wanesync.sandbox.stand_in import Request, Response
 from wanesync.store.tables.settings import PauseRow
 from wanesync.sync.write_jobs import WRITES
 

@@ -28,8 +28,8 @@ from wanesync.core.model import Link, OwnWrite, Side, WriteKind
 from wanesync.core.plan import Rules
 from wanesync.core.purchases import Sink
 from wanesync.sandbox.hubspot.machine import HubSpotMachine, HubSpotSettings
+from wanesync.sandbox.stand_in import WebhookTarget
 from wanesync.sandbox.stripe.machine import StripeMachine, StripeSettings
-from wanesync.sandbox.wire import WebhookTarget
 from wanesync.store.database import Tx
 from wanesync.sync.intake import Intake
 from wanesync.sync.loader import LISTED

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from wanesync.sandbox.hubspot.machine import HubSpotMachine, HubSpotSettings
-from wanesync.sandbox.wire import Delivery, Request, Response, WebhookTarget
+from wanesync.sandbox.stand_in import Delivery, Request, Response, WebhookTarget
 
 CONTACTS = "/crm/v3/objects/contacts"
 TOKEN = "pat-na1-0001"

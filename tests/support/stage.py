@@ -21,7 +21,7 @@ from wanesync.core.model import Side, normalise_email
 from wanesync.ops.status import read_overview
 from wanesync.reconcile.run import Report
 from wanesync.sandbox.server import HUBSPOT_KEY, STRIPE_KEY, Options, Sandbox
-from wanesync.sandbox.wire import WebhookTarget
+from wanesync.sandbox.stand_in import WebhookTarget
 from wanesync.wiring import build_catch_up, build_engine, build_reconcile, open_state
 
 HUBSPOT_SECRET, STRIPE_SECRET = "hubspot-client-secret", "whsec_acceptance"

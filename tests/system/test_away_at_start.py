@@ -12,7 +12,7 @@ from wanesync.core.errors import CallError, Failure, PinError, SideDown, Wanesyn
 from wanesync.core.model import Side
 from wanesync.core.ports import CreateItem
 from wanesync.sandbox.faults import Faults
-from wanesync.sandbox.wire import Request, Response
+from wanesync.sandbox.stand_in import Request, Response
 from wanesync.wiring import PORTAL, build_engine
 
 AWAY = Faults(error_503=1.0)

@@ -14,7 +14,7 @@ from wanesync.core.errors import GuardError
 from wanesync.core.model import Side
 from wanesync.reconcile.lock import NAME
 from wanesync.reconcile.requests import Requests
-from wanesync.sandbox.seed_data import Crowd
+from wanesync.sandbox.seed_data import SeedOptions
 from wanesync.sandbox.server import Options
 from wanesync.services import AGAIN_S, Rounds
 from wanesync.sync.loader import LISTED
@@ -27,7 +27,7 @@ PAGES = 3
 @pytest.fixture
 def stage(sqlite_url: str, tmp_path: Path) -> Iterator[Stage]:
     """Some pages of contacts and nobody on Stripe."""
-    options = Options(crowd=Crowd(PAGES * 100, 0), tier="enterprise", hubspot_limit=1000, stripe_limit=1000)
+    options = Options(seed=SeedOptions(PAGES * 100, 0), tier="enterprise", hubspot_limit=1000, stripe_limit=1000)
     with Stage(sqlite_url, tmp_path, options) as opened:
         opened.sandbox.hubspot.portal.feed.lag_ms = 0
         yield opened

@@ -10,7 +10,7 @@ import pytest
 from tests.support.stage import Stage
 from wanesync.core.model import Side
 from wanesync.reconcile.run import Report
-from wanesync.sandbox.seed_data import Crowd, seed
+from wanesync.sandbox.seed_data import SeedOptions, seed_records
 from wanesync.store import database as stores
 from wanesync.wiring import build_reconcile, snapshot_path
 
@@ -59,7 +59,7 @@ class Nights:
 
 def test_a_week_in_cron(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Stage(sqlite_url, tmp_path) as stage:
-        planted = seed(stage.sandbox.machines, Crowd(PEOPLE, PEOPLE, PEOPLE), stage.store.now_ms())
+        seeded = seed_records(stage.sandbox.machines, SeedOptions(PEOPLE, PEOPLE, PEOPLE), stage.store.now_ms())
         stage.reconcile()
         stage.work()
         stage.rest()
@@ -70,7 +70,7 @@ def test_a_week_in_cron(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.Mon
         for night in range(7):
             nights.offset_ms += DAY_MS
             if night in {2, 5}:
-                contact, _ = planted.pairs[night]
+                contact, _ = seeded.pairs[night]
                 stage.edit(Side.HUBSPOT, "update", contact, phone=f"+4930100{night:04d}")
             report, took = nights.look()
             full = max(full, took)

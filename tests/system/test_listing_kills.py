@@ -15,7 +15,7 @@ from tests.support.program import Program
 from tests.support.stage import Stage
 from wanesync.core.model import Side
 from wanesync.reconcile.lock import NAME
-from wanesync.sandbox.seed_data import Crowd
+from wanesync.sandbox.seed_data import SeedOptions
 from wanesync.sandbox.server import Options
 
 PARTS = 3
@@ -81,7 +81,7 @@ def test_killed_again_and_again_it_says_what_an_undisturbed_run_says(
     sqlite_url: str, tmp_path: Path, how: str, part: int
 ) -> None:
     options = ("--parallel-listing",) if how == "parallel" else ()
-    sandbox = Options(crowd=Crowd(PEOPLE, PEOPLE), latency_ms=LATENCY_MS, hubspot_limit=1000, stripe_limit=1000)
+    sandbox = Options(seed=SeedOptions(PEOPLE, PEOPLE), latency_ms=LATENCY_MS, hubspot_limit=1000, stripe_limit=1000)
     with Stage(sqlite_url, tmp_path, sandbox) as stage:
         stage.sandbox.hubspot.portal.feed.lag_ms = 0
         stage.reconcile()

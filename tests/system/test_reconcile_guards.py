@@ -10,9 +10,9 @@ import pytest
 from tests.support.stage import Stage
 from wanesync.core.model import Side
 from wanesync.reconcile.lock import NAME
-from wanesync.sandbox.seed_data import Crowd
+from wanesync.sandbox.seed_data import SeedOptions
 from wanesync.sandbox.server import Options
-from wanesync.sandbox.wire import Request, Response
+from wanesync.sandbox.stand_in import Request, Response
 
 HUBSPOT, STRIPE = Side.HUBSPOT, Side.STRIPE
 PEOPLE = 6
@@ -21,7 +21,9 @@ PEOPLE = 6
 @pytest.fixture
 def linked(sqlite_url: str, tmp_path: Path) -> Iterator[Stage]:
     """People who are linked and in sync; no worker runs, and no webhook comes."""
-    options = Options(crowd=Crowd(PEOPLE, PEOPLE, PEOPLE), tier="enterprise", hubspot_limit=1000, stripe_limit=1000)
+    options = Options(
+        seed=SeedOptions(PEOPLE, PEOPLE, PEOPLE), tier="enterprise", hubspot_limit=1000, stripe_limit=1000
+    )
     with Stage(sqlite_url, tmp_path, options) as stage:
         stage.sandbox.hubspot.portal.feed.lag_ms = 0
         working = stage.work()
@@ -34,7 +36,7 @@ def linked(sqlite_url: str, tmp_path: Path) -> Iterator[Stage]:
 @pytest.fixture
 def empty(sqlite_url: str, tmp_path: Path) -> Iterator[Stage]:
     """Contacts, and a Stripe account in which there is nobody."""
-    options = Options(crowd=Crowd(250, 0), tier="enterprise", hubspot_limit=1000, stripe_limit=1000)
+    options = Options(seed=SeedOptions(250, 0), tier="enterprise", hubspot_limit=1000, stripe_limit=1000)
     with Stage(sqlite_url, tmp_path, options) as stage:
         stage.sandbox.hubspot.portal.feed.lag_ms = 0
         yield stage
@@ -129,7 +131,7 @@ def test_only_one_class_is_written(linked: Stage) -> None:
 
 
 def test_only_a_class_on_first_contact_where_pairs_are_to_be_linked(sqlite_url: str, tmp_path: Path) -> None:
-    options = Options(crowd=Crowd(4, 3, 3), tier="enterprise", hubspot_limit=1000, stripe_limit=1000)
+    options = Options(seed=SeedOptions(4, 3, 3), tier="enterprise", hubspot_limit=1000, stripe_limit=1000)
     with Stage(sqlite_url, tmp_path, options) as stage:
         said = stage.ask("reconcile", "--only", "create_customer", code=1)
         assert said["jobs"] == said["counts"]["create_customer"]  # type: ignore[index] # a mapping

@@ -19,9 +19,9 @@ from typer.testing import CliRunner
 from wanesync.cli.commands.sandbox import app
 from wanesync.sandbox.errors import SandboxUnreachable
 from wanesync.sandbox.process import SandboxProcess
-from wanesync.sandbox.seed_data import Crowd
+from wanesync.sandbox.seed_data import SeedOptions
 from wanesync.sandbox.server import Options
-from wanesync.sandbox.wire import Side
+from wanesync.sandbox.stand_in import Side
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -31,7 +31,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def process() -> Iterator[SandboxProcess]:
-    with SandboxProcess(Options(crowd=Crowd(20, 10, 5), tier="enterprise")) as started:
+    with SandboxProcess(Options(seed=SeedOptions(20, 10, 5), tier="enterprise")) as started:
         yield started
 
 
@@ -55,8 +55,8 @@ def test_it_says_where_it_is_and_stops_when_asked() -> None:
 
 
 def test_the_crowd_it_begins_with(process: SandboxProcess) -> None:
-    assert len(process.doors().records(Side.HUBSPOT)) >= 20
-    assert len(process.doors().records(Side.STRIPE)) >= 10
+    assert len(process.control().records(Side.HUBSPOT)) >= 20
+    assert len(process.control().records(Side.STRIPE)) >= 10
 
 
 def test_a_contact_is_made_edited_and_deleted(process: SandboxProcess, at: tuple[str, ...]) -> None:
@@ -65,10 +65,10 @@ def test_a_contact_is_made_edited_and_deleted(process: SandboxProcess, at: tuple
     contact_id = made.stdout.strip()
     assert run("edit", "contact", contact_id, "city=São Paulo", "firstname=", *at).returncode == 0
 
-    row = next(row for row in process.doors().records(Side.HUBSPOT) if row["id"] == contact_id)
+    row = next(row for row in process.control().records(Side.HUBSPOT) if row["id"] == contact_id)
     assert (row["city"], row["lastname"], row.get("firstname", "")) == ("São Paulo", "a=b", "")
     assert run("delete", "contact", contact_id, *at).returncode == 0
-    assert contact_id not in [row["id"] for row in process.doors().records(Side.HUBSPOT)]
+    assert contact_id not in [row["id"] for row in process.control().records(Side.HUBSPOT)]
 
 
 def test_a_customer_buys_and_so_does_a_guest(process: SandboxProcess, at: tuple[str, ...]) -> None:
@@ -77,7 +77,7 @@ def test_a_customer_buys_and_so_does_a_guest(process: SandboxProcess, at: tuple[
     guest = run("purchase", "--email", "guest@example.com", "--amount", "500", "--currency", "jpy", *at)
 
     assert (bought.returncode, guest.returncode) == (0, 0)
-    kinds = {str(entry["record_id"]): entry["kind"] for entry in process.doors().journal(Side.STRIPE)}
+    kinds = {str(entry["record_id"]): entry["kind"] for entry in process.control().journal(Side.STRIPE)}
     assert kinds[bought.stdout.strip()] == "charge.succeeded"
     assert kinds[guest.stdout.strip()] == "charge.succeeded"
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from wanesync.core.model import Side
-from wanesync.sandbox.seed_data import invent
+from wanesync.sandbox.seed_data import make_person
 from wanesync.sandbox.server import Sandbox
 
 PAIRS = 50
@@ -47,7 +47,7 @@ class Arrivals:
     def plant_buyers(self) -> None:
         """The people whose purchases arrive: on both sides before anything starts."""
         for number in range(min(self.load.purchases, PAIRS)):
-            human = invent(_FIRST_BUYER + number, self._rng)
+            human = make_person(_FIRST_BUYER + number, self._rng)
             self.sandbox.edit(Side.HUBSPOT, "create", None, human.contact())
             self._buyers.append(self.sandbox.edit(Side.STRIPE, "create", None, human.customer()))
 
@@ -59,12 +59,14 @@ class Arrivals:
             (self.load.purchases, self._purchase),
         )
         span_ms = self.load.seconds * 1000
-        streams = [[(number * span_ms / count, act, number) for number in range(count)] for count, act in kinds]
+        streams = [
+            [(number * span_ms / count, activity, number) for number in range(count)] for count, activity in kinds
+        ]
         return heapq.merge(*streams, key=lambda entry: entry[0])
 
     def _contact(self, number: int) -> None:
         """One creation and three property changes, at once: as an import or a form with a workflow makes them."""
-        human = invent(number, self._rng)
+        human = make_person(number, self._rng)
         values = {"email": human.email, "firstname": human.first, "lastname": human.last}
         changes = {"city": f"Town {number}", "address": f"{number} Main Street", "company": f"Company {number}"}
         with self.sandbox.lock:
@@ -74,7 +76,7 @@ class Arrivals:
         self.contacts[contact_id] = {CHANGES[name]: value for name, value in changes.items()}
 
     def _customer(self, number: int) -> None:
-        human = invent(_FIRST_CUSTOMER + number, self._rng)
+        human = make_person(_FIRST_CUSTOMER + number, self._rng)
         self.sandbox.edit(Side.STRIPE, "create", None, human.customer())
         self.addresses.append(human.email)
 

@@ -14,7 +14,7 @@ from wanesync.bench.program import BenchFailed
 from wanesync.bench.stage import Limits, Running, build_sandbox, run_everything
 from wanesync.config.model import load
 from wanesync.core.model import Side
-from wanesync.sandbox.seed_data import invent
+from wanesync.sandbox.seed_data import make_person
 from wanesync.sandbox.server import Sandbox, clock_ms
 from wanesync.store.database import Store
 from wanesync.wiring import open_state
@@ -77,7 +77,7 @@ class _Bench:
         rng = random.Random(2)  # noqa: S311 - made-up people
         wanted = len(self.sandbox.records(Side.STRIPE)) + self.wish.creations
         for number in range(self.wish.creations):
-            human = invent(_FIRST_NEW + number, rng)
+            human = make_person(_FIRST_NEW + number, rng)
             self.sandbox.edit(Side.HUBSPOT, "create", None, {"email": human.email, "company": human.company})
         self.rest()
         return wanted - len(self.sandbox.records(Side.STRIPE))
@@ -251,7 +251,7 @@ def _plant(sandbox: Sandbox, count: int) -> list[tuple[str, str]]:
     rng = random.Random(1)  # noqa: S311 - made-up people
     pairs = []
     for number in range(count):
-        human = replace(invent(number, rng), company=f"Old {number}", business=False)
+        human = replace(make_person(number, rng), company=f"Old {number}", business=False)
         contact_id = sandbox.edit(Side.HUBSPOT, "create", None, human.contact())
         pairs.append((contact_id, sandbox.edit(Side.STRIPE, "create", None, human.customer())))
     return pairs

@@ -60,13 +60,13 @@ class _Run:
         """Let everything arrive, then wait until it is done or far too late."""
         start_ms = self.observer.start_ms
         half_ms = self.arrivals.load.seconds * 500
-        for offset_ms, act, number in self.arrivals.due():
+        for offset_ms, activity, number in self.arrivals.due():
             while (wait_ms := start_ms + offset_ms - clock_ms()) > 0:
                 self._sample()
                 self.pause.wait(min(wait_ms, 20) / 1000)
             if offset_ms >= half_ms:
                 self.blows.strike()
-            act(number)
+            activity(number)
         self.blows.finish()
         limit_ms = start_ms + 1000 * (3 * bound_s(self.arrivals.load, self.limits) + 60)
         self.observer.look()

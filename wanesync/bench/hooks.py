@@ -16,7 +16,7 @@ from wanesync.bench.stage import HUBSPOT_SECRET, open_stage
 from wanesync.sandbox.hubspot.settings import HubSpotSettings
 from wanesync.sandbox.hubspot.webhooks import sign
 from wanesync.sandbox.server import clock_ms
-from wanesync.sandbox.wire import WebhookTarget
+from wanesync.sandbox.stand_in import WebhookTarget
 
 EVENTS = 100
 PARALLEL = 10

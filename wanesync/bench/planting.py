@@ -11,7 +11,7 @@ from wanesync.core.diff.difference import Class
 from wanesync.core.errors import ConfigError
 from wanesync.core.fields import DEFAULT_FIELDS
 from wanesync.core.model import Side
-from wanesync.sandbox.seed_data import DAY_MS, Human, invent
+from wanesync.sandbox.seed_data import DAY_MS, FakePerson, make_person
 from wanesync.sandbox.server import Sandbox, clock_ms
 
 CLASSES = tuple(kind for kind in Class if kind is not Class.IN_SYNC)
@@ -33,7 +33,7 @@ class Pair:
 
     hubspot_id: str
     stripe_id: str
-    human: Human
+    human: FakePerson
 
 
 def plant_pairs(sandbox: Sandbox, count: int) -> list[Pair]:
@@ -50,9 +50,9 @@ def plant_pairs(sandbox: Sandbox, count: int) -> list[Pair]:
     return pairs
 
 
-def agreeable(number: int, rng: random.Random) -> Human:
+def agreeable(number: int, rng: random.Random) -> FakePerson:
     """Somebody both sides can say the same about: no company as a name, and the same language."""
-    human = invent(number, rng)
+    human = make_person(number, rng)
     locale = _FIELDS["language"].convert(Side.STRIPE, human.language, "") or ""
     return replace(human, business=False, locale=locale)
 
@@ -184,7 +184,7 @@ class _Planter:
 
     # -- parts
 
-    def _somebody(self) -> Human:
+    def _somebody(self) -> FakePerson:
         self._number += 1
         return agreeable(self._number, self._rng)
 

@@ -20,7 +20,7 @@ from wanesync.core.errors import ConfigError, Sealed
 from wanesync.core.model import Side
 from wanesync.sandbox.hubspot.settings import HubSpotSettings
 from wanesync.sandbox.server import HUBSPOT_KEY, STRIPE_KEY, Options, Sandbox
-from wanesync.sandbox.wire import WebhookTarget
+from wanesync.sandbox.stand_in import WebhookTarget
 from wanesync.wiring import PORTAL, open_state
 
 HUBSPOT_SECRET, STRIPE_SECRET = "bench-client-secret", "whsec_bench"

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from wanesync.bench.figures import describe_machine, spread
 from wanesync.bench.stage import Limits, Running, build_sandbox, run_everything
 from wanesync.core.model import Side
-from wanesync.sandbox.control_client import Doors
+from wanesync.sandbox.control_client import ControlClient
 from wanesync.sandbox.journal import Entry
-from wanesync.sandbox.seed_data import invent
+from wanesync.sandbox.seed_data import make_person
 from wanesync.sandbox.server import Sandbox, clock_ms
 
 PAIRS = 200
@@ -64,7 +64,7 @@ def measure(wish: Wish, database: str | None) -> dict[str, object]:
 def _plant(sandbox: Sandbox) -> list[tuple[str, str]]:
     """People who are the same on both sides: (contact id, customer id)."""
     rng = random.Random(1)  # noqa: S311 - made-up people
-    humans = [invent(number, rng) for number in range(PAIRS)]
+    humans = [make_person(number, rng) for number in range(PAIRS)]
     return [
         (
             sandbox.edit(Side.HUBSPOT, "create", None, h.contact()),
@@ -76,7 +76,7 @@ def _plant(sandbox: Sandbox) -> list[tuple[str, str]]:
 
 def _edit_all(running: Running, pairs: list[tuple[str, str]], wish: Wish) -> list[_Edit]:
     """Edit through the control doors, evenly in time; each side edits people of its own half."""
-    doors = Doors(running.sandbox.hubspot_url, running.sandbox.stripe_url)
+    doors = ControlClient(running.sandbox.hubspot_url, running.sandbox.stripe_url)
     halves = {Side.HUBSPOT: pairs[::2], Side.STRIPE: pairs[1::2]}
     start_ms = clock_ms()
     step_ms = 1000 / wish.per_side

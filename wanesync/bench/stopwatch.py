@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from wanesync.sandbox.control import Machine
 from wanesync.sandbox.faults import Faults
 from wanesync.sandbox.journal import Journal
 from wanesync.sandbox.limits import RateWindow
-from wanesync.sandbox.wire import Delivery, Request, Response, WebhookTarget
+from wanesync.sandbox.stand_in import Delivery, Request, Response, StandIn, WebhookTarget
 
 
 class Stopwatch:
@@ -16,7 +15,7 @@ class Stopwatch:
     ``windows_over``: how many requests arrived when the second before them held ``limit_per_s`` others.
     """
 
-    def __init__(self, machine: Machine, limit_per_s: int) -> None:
+    def __init__(self, machine: StandIn, limit_per_s: int) -> None:
         self._machine = machine
         self._limit_per_s = limit_per_s
         # Of all arrivals, the refused ones too: it refuses none itself.

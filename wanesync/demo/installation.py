@@ -19,9 +19,9 @@ from wanesync.ops.status import Overview, read_overview
 from wanesync.reconcile.run import Report
 from wanesync.sandbox.hubspot.settings import Tier
 from wanesync.sandbox.process import SandboxProcess
-from wanesync.sandbox.seed_data import Crowd
+from wanesync.sandbox.seed_data import SeedOptions
 from wanesync.sandbox.server import Options
-from wanesync.sandbox.traffic import Act, Deed, Traffic
+from wanesync.sandbox.traffic import Activity, ActivityKind, Traffic
 from wanesync.store.database import Store
 from wanesync.sync.runtime import Engine
 from wanesync.wiring import build_catch_up, build_engine, build_reconcile, open_state
@@ -86,8 +86,8 @@ class World:
 
     def start(self) -> None:
         """Sandbox, database, HubSpot properties, web doors, worker. Raises WanesyncError."""
-        crowd = Crowd(self.cast.contacts, self.cast.customers, self.cast.overlap)
-        options = Options(crowd=crowd, latency_ms=LATENCY_MS, tier=self.tier, stripe_limit=STRIPE_LIMIT)
+        seed = SeedOptions(self.cast.contacts, self.cast.customers, self.cast.overlap)
+        options = Options(seed=seed, latency_ms=LATENCY_MS, tier=self.tier, stripe_limit=STRIPE_LIMIT)
         self.sandbox = self._open.enter_context(SandboxProcess(options))
         hubspot_secret, stripe_secret = secrets.token_hex(16), f"whsec_{secrets.token_hex(16)}"
         self._write_config(hubspot_secret, stripe_secret)
@@ -100,7 +100,7 @@ class World:
         self._open.callback(self._stop_children)
         self.engine.hubspot.prepare(with_events=self.engine.hubspot.can_define_events())
         url = next(word for word in self.serving.first_line().split() if word.startswith("http"))
-        doors = self.sandbox.doors()
+        doors = self.sandbox.control()
         for side, secret in ((Side.HUBSPOT, hubspot_secret), (Side.STRIPE, stripe_secret)):
             doors.set_webhooks(side, f"{url}/webhooks/{side}", secret)
         self.working.first_line()
@@ -158,7 +158,7 @@ class World:
 
     def live(self, span_s: float, tell: Callable[[str], None]) -> None:
         """Traffic on both sides for so many seconds, with webhooks duplicated and reordered, and a worker killed."""
-        doors = self.sandbox.doors()
+        doors = self.sandbox.control()
         for side in Side:
             doors.set_faults(side, "webhooks")
         start_ms = _now_ms()
@@ -176,14 +176,14 @@ class World:
 
         def edit_both(now_ms: int) -> None:
             for _ in range(3):
-                traffic.do(Deed.EDIT_BOTH, Side.HUBSPOT, now_ms)
+                traffic.do(ActivityKind.EDIT_BOTH, Side.HUBSPOT, now_ms)
             tell("3 people edited on both sides in the same instant")
 
         def buy(now_ms: int) -> None:
-            for deed in (Deed.PURCHASE, Deed.GUEST, Deed.GUEST, Deed.CREATE):
-                traffic.do(deed, Side.STRIPE, now_ms)
-            buyer = self.sandbox.doors().records(Side.STRIPE)[0]["id"]
-            self.sandbox.doors().edit(Side.STRIPE, "purchase", buyer, {"amount": "3200", "currency": "jpy"})
+            for kind in (ActivityKind.PURCHASE, ActivityKind.GUEST, ActivityKind.GUEST, ActivityKind.CREATE):
+                traffic.do(kind, Side.STRIPE, now_ms)
+            buyer = self.sandbox.control().records(Side.STRIPE)[0]["id"]
+            self.sandbox.control().edit(Side.STRIPE, "purchase", buyer, {"amount": "3200", "currency": "jpy"})
             tell("a guest buys, and somebody pays in yen, which have no cents")
 
         def replace_worker(_now_ms: int) -> None:
@@ -218,9 +218,9 @@ class World:
     # -- readings
 
     @property
-    def acts(self) -> list[Act]:
+    def activities(self) -> list[Activity]:
         """What people did so far."""
-        return list(self.traffic.acts) if self.traffic else []
+        return list(self.traffic.activities) if self.traffic else []
 
     def overview(self) -> Overview:
         """What ``wanesync status`` reads."""
@@ -228,15 +228,15 @@ class World:
 
     def stats(self) -> dict[str, dict[str, object]]:
         """What the sandbox counted."""
-        return self.sandbox.doors().stats()
+        return self.sandbox.control().stats()
 
     def journal(self, side: Side) -> list[dict[str, object]]:
         """Everything that was committed on a side."""
-        return self.sandbox.doors().journal(side)
+        return self.sandbox.control().journal(side)
 
     def records(self, side: Side) -> list[dict[str, str]]:
         """Every living record of a side."""
-        return self.sandbox.doors().records(side)
+        return self.sandbox.control().records(side)
 
 
 def _until(limit_s: float, trouble: str) -> Iterator[None]:

@@ -15,7 +15,7 @@ from wanesync.core.diff.difference import ACTIONABLE, MEANING, Class
 from wanesync.core.model import Side
 from wanesync.demo.checks import percentile
 from wanesync.ops.status_table import show
-from wanesync.sandbox.traffic import Deed
+from wanesync.sandbox.traffic import ActivityKind
 from wanesync.terminal import seconds, table
 
 if TYPE_CHECKING:
@@ -102,14 +102,16 @@ def watching(story: Story) -> Iterator[None]:
 
 def _life(story: Story) -> Table:
     made = _columns(story, "so far")
-    deeds: Mapping[str, tuple[Deed, ...]] = {
-        "edits": (Deed.EDIT,),
-        "edits of one person on both sides": (Deed.EDIT_BOTH,),
-        "new people": (Deed.CREATE,),
-        "purchases": (Deed.PURCHASE, Deed.GUEST),
+    deeds: Mapping[str, tuple[ActivityKind, ...]] = {
+        "edits": (ActivityKind.EDIT,),
+        "edits of one person on both sides": (ActivityKind.EDIT_BOTH,),
+        "new people": (ActivityKind.CREATE,),
+        "purchases": (ActivityKind.PURCHASE, ActivityKind.GUEST),
     }
     for name, kinds in deeds.items():
-        made.add_row(name, *(f"{sum(act.deed in kinds for act in world.acts):,}" for world in story.worlds))
+        made.add_row(
+            name, *(f"{sum(activity.kind in kinds for activity in world.activities):,}" for world in story.worlds)
+        )
     overviews = [world.overview() for world in story.worlds]
     waiting = [sum(lane.due + lane.running for lane in seen.lanes.values()) for seen in overviews]
     made.add_row("jobs waiting or running", *(f"{count:,}" for count in waiting))

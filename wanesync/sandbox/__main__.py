@@ -11,7 +11,7 @@ import sys
 from dataclasses import asdict
 
 from wanesync.sandbox.errors import SandboxError
-from wanesync.sandbox.seed_data import Crowd
+from wanesync.sandbox.seed_data import SeedOptions
 from wanesync.sandbox.server import Options, Sandbox, serve
 
 _FAILED = 2
@@ -26,7 +26,7 @@ def read_options(text: str) -> Options:
     """The options of the argument. Raises InvalidRequest."""
     fields = json.loads(text)
     low_ms, high_ms = fields.pop("latency_ms")
-    return Options(**fields | {"crowd": Crowd(**fields["crowd"]), "latency_ms": (low_ms, high_ms)})
+    return Options(**fields | {"seed": SeedOptions(**fields["seed"]), "latency_ms": (low_ms, high_ms)})
 
 
 def main(arguments: list[str]) -> int:

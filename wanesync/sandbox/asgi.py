@@ -1,4 +1,4 @@
-"""The HTTP face of the stand-ins: a bare ASGI application in front of two pure state machines."""
+"""The HTTP front of the stand-ins: an ASGI application that adds latency and can drop a connection."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from urllib.parse import parse_qsl
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from wanesync.sandbox.wire import Request, Response
+from wanesync.sandbox.stand_in import Request, Response
 
 Arrive = Callable[[int, Request], Response | None]
-"""Lets one request in that came to a port, or refuses it."""
+"""Counts one request that arrived on a port and applies the limits; a response is a refusal."""
 
 Handle = Callable[[int, Request], Response]
-"""Answers one request that came in on a port."""
+"""Answers one request that arrived on a port."""
 
-_HANG_UP = "wanesync.hang_up"
+_CLOSE = "wanesync.close"
 
 
-class HangUpProtocol(HttpToolsProtocol):
-    """uvicorn's protocol plus a way to close the connection instead of answering."""
+class ClosableProtocol(HttpToolsProtocol):
+    """The HTTP protocol of uvicorn with a way to close the connection instead of answering."""
 
     def on_message_begin(self) -> None:
-        """Hand the application the connection's close."""
+        """Pass the close function of the connection to the application."""
         super().on_message_begin()
-        self.scope["extensions"] = {_HANG_UP: {"close": self.transport.close}}
+        self.scope["extensions"] = {_CLOSE: {"close": self.transport.close}}
 
 
 class Latency:
-    """How long each request takes: uniform between two bounds in ms, from an own random source."""
+    """The time of each request: uniform between two bounds in ms, from a random source of its own."""
 
     def __init__(self, low_ms: float, high_ms: float, rng: random.Random) -> None:
         if not 0 <= low_ms <= high_ms:
@@ -42,15 +42,14 @@ class Latency:
         self._rng = rng
 
     def draw_s(self) -> float:
-        """The whole delay of one request, in seconds."""
+        """The delay of one request in seconds."""
         return self._rng.uniform(*self._bounds) / 1000
 
 
-class Face:
-    """The application: lets a request in, waits half its latency, has it handled within the other half.
+class SandboxApp:
+    """The application: admits a request, waits half its latency, and handles it within the other half.
 
-    The limits count arrivals, as an API's front door does: how long a request then takes does not
-    push it into another second.
+    The rate limits count arrivals, as the vendors do, so the latency does not move a request into another second.
     """
 
     def __init__(self, arrive: Arrive, handle: Handle, latency: Latency) -> None:
@@ -79,7 +78,7 @@ class Face:
             # The work is part of the latency.
             await asyncio.sleep(half_s - (time.perf_counter() - began_s))
         if response.lost:
-            scope["extensions"][_HANG_UP]["close"]()
+            scope["extensions"][_CLOSE]["close"]()
             while (await receive())["type"] != "http.disconnect":
                 pass
             return
@@ -87,7 +86,7 @@ class Face:
 
 
 async def _read(scope: Scope, receive: Receive) -> Request | None:
-    """The whole request, or None when the client went away before its end."""
+    """The whole request; None when the client disconnected before its end."""
     chunks: list[bytes] = []
     while True:
         message = await receive()

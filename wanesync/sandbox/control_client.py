@@ -1,4 +1,4 @@
-"""A client of a running sandbox's control doors: the command line, traffic and benches use it."""
+"""A client of the control endpoints of a running sandbox, for the command line, traffic and benchmarks."""
 
 from __future__ import annotations
 
@@ -10,49 +10,50 @@ import orjson
 
 from wanesync.sandbox.control import ROOT
 from wanesync.sandbox.errors import InvalidRequest, SandboxUnreachable
-from wanesync.sandbox.wire import Side
+from wanesync.sandbox.stand_in import Side
 
 _TIMEOUT_S = 30.0
+"""Reading a journal of 100,000 entries takes a few seconds on a busy machine."""
 
 
-class Doors:
-    """Edits and readings over HTTP. One connection per call: for people and checkers, not for load.
+class ControlClient:
+    """Reads and edits a running sandbox over HTTP, with one connection per call, so it is not meant for load.
 
-    Every method raises SandboxUnreachable when no sandbox answers there, InvalidRequest when it refuses.
+    Every method raises SandboxUnreachable when no sandbox answers, and InvalidRequest when it refuses the request.
     """
 
     def __init__(self, hubspot_url: str, stripe_url: str) -> None:
         self._urls: Mapping[str, str] = {Side.HUBSPOT: hubspot_url, Side.STRIPE: stripe_url}
 
     def edit(self, side: str, kind: str, record_id: str | None = None, values: Mapping[str, str] | None = None) -> str:
-        """An edit by a person on one side: the record's id."""
+        """Edit one side as a user does: the record id."""
         answer = self._call(side, "POST", "edit", {"kind": kind, "id": record_id, "values": dict(values or {})})
         return str(answer["id"])
 
     def stats(self, side: str = Side.HUBSPOT) -> dict[str, dict[str, object]]:
-        """Both sides' counts, asked on the port of ``side``."""
+        """The counts of both sides, read on the port of ``side``."""
         answer = self._call(side, "GET", "stats")
         return {name: value for name, value in answer.items() if isinstance(value, dict)}
 
     def records(self, side: str) -> list[dict[str, str]]:
-        """Every living record of one side in short form."""
+        """Every existing record of one side in short form."""
         rows = _listed(self._call(side, "GET", "records"), "records")
         return [{name: str(value) for name, value in row.items()} for row in rows]
 
     def journal(self, side: str, after: int = 0) -> list[dict[str, object]]:
-        """What was committed on one side since entry ``after``: seq, at_ms, kind, record_id, source, changes."""
+        """The changes committed on one side after entry ``after``: seq, at_ms, kind, record_id, source, changes."""
         return _listed(self._call(side, "GET", f"journal?after={after}"), "entries")
 
     def set_webhooks(self, side: str, url: str, secret: str) -> None:
-        """Where one side's webhooks go and with what secret they are signed."""
+        """Set where the webhooks of one side go and the secret that signs them."""
         self._call(side, "POST", "webhooks", {str(side): {"url": url, "secret": secret}})
 
     def set_faults(self, side: str, profile: str) -> None:
-        """What may go wrong on one side from now on."""
+        """Set the fault profile of one side."""
         self._call(side, "POST", "faults", {"profile": profile, "side": str(side)})
 
     def set_rate(self, side: str, per_s: int) -> None:
-        """How many requests a second one side admits from now on."""
+        """Set how many requests a second one side admits."""
         self._call(side, "POST", "limits", {"rate_per_s": per_s})
 
     def _call(

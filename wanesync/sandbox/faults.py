@@ -1,4 +1,4 @@
-"""What may go wrong between a client and a stand-in, as probabilities."""
+"""The faults a stand-in injects, as probabilities."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import dataclass, fields
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """Probabilities between 0 and 1, but for ``deliveries`` (a number) and ``reorder_ms`` (milliseconds)."""
+    """Probabilities between 0 and 1, except ``deliveries`` (a count) and ``reorder_ms`` (milliseconds)."""
 
-    deliveries: int = 1  # each webhook is delivered so many times
+    deliveries: int = 1  # how often each webhook is delivered
     duplicate: float = 0.0  # a webhook is delivered once more
-    reorder_ms: int = 0  # each webhook is delayed by up to this much, at random, so order is lost
+    reorder_ms: int = 0  # each webhook is delayed by a random time up to this
     drop: float = 0.0  # a webhook is never delivered
     retry_fail: float = 0.0  # accepted and without effect
-    lost_answer: float = 0.0  # a write is carried out, its answer never arrives
+    lost_answer: float = 0.0  # a write takes effect, its response is lost
     error_503: float = 0.0  # refused before any effect
-    error_500: float = 0.0  # Stripe: a stored 500; HubSpot: 502 after the effect of a create
+    error_500: float = 0.0  # Stripe: a 500 stored under the idempotency key; HubSpot: 502 after a create took effect
     lock: float = 0.0  # Stripe: 429 lock_timeout
 
 
@@ -32,9 +32,9 @@ PROFILES: Mapping[str, Faults] = {
 
 
 def parse(mapping: Mapping[str, object]) -> Faults:
-    """Faults from names and numbers, as the control door gets them.
+    """Read faults from names and numbers, as the control endpoint receives them.
 
-    Raises ValueError that lists every unknown name and every value out of range.
+    Raises ValueError with every unknown name and every value out of range.
     """
     known = {field.name for field in fields(Faults)}
     problems = [f"unknown fault {name!r}" for name in mapping if name not in known]
@@ -45,15 +45,15 @@ def parse(mapping: Mapping[str, object]) -> Faults:
         if name not in known:
             continue
         if isinstance(value, bool) or not isinstance(value, int | float):
-            problems.append(f"{name}: a number is wanted")
+            problems.append(f"{name}: expected a number")
         elif name in numbers:
             numbers[name] = int(value)
             if value != numbers[name] or value < least[name]:
-                problems.append(f"{name}: a whole number, {least[name]} or more, is wanted")
+                problems.append(f"{name}: expected an integer of at least {least[name]}")
         elif 0 <= value <= 1:
             chances[name] = float(value)
         else:
-            problems.append(f"{name}: a probability between 0 and 1 is wanted")
+            problems.append(f"{name}: expected a probability between 0 and 1")
     if problems:
         raise ValueError("; ".join(problems) + f" (faults are: {', '.join(sorted(known))})")
     return Faults(reorder_ms=numbers["reorder_ms"], deliveries=numbers["deliveries"], **chances)

@@ -1,4 +1,4 @@
-"""Everything that changed on a stand-in, in order: what tests and the bench measure by."""
+"""The journal of a stand-in: every committed change in order. Tests and benchmarks measure with it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 class Entry:
     """One committed change.
 
-    ``kind`` is ``contact.updated``, ``event.sent``, ``charge.succeeded`` …; ``source`` is ``user`` for
-    an edit through the control door, else ``api:`` and the last four characters of the key;
-    ``changes`` holds the new values of the changed fields (of a creation: all that were set).
+    ``kind`` is ``contact.updated``, ``event.sent``, ``charge.succeeded`` …; ``source`` is ``user`` for an edit through
+    the control endpoint, otherwise ``api:`` and the last four characters of the key; ``changes`` holds the new values
+    of the changed fields (for a creation, all that were set).
     """
 
     seq: int
@@ -29,9 +29,8 @@ class Journal:
     def __init__(self) -> None:
         self._entries: list[Entry] = []
 
-    # One argument per column.
     def add(self, at_ms: int, kind: str, record_id: str, source: str, changes: Mapping[str, str]) -> Entry:
-        """Append one entry and give it its number."""
+        """Append one entry with the next number."""
         entry = Entry(len(self._entries) + 1, at_ms, kind, record_id, source, dict(changes))
         self._entries.append(entry)
         return entry

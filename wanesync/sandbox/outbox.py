@@ -1,4 +1,4 @@
-"""Webhook POSTs of a stand-in: gathered, signed, retried, and spoiled by the faults in force."""
+"""The outbox of a stand-in: webhook POSTs that are batched, signed, retried, and subject to the injected faults."""
 
 from __future__ import annotations
 
@@ -10,30 +10,31 @@ from dataclasses import dataclass
 import orjson
 
 from wanesync.sandbox.faults import Faults
-from wanesync.sandbox.wire import Delivery, WebhookTarget
+from wanesync.sandbox.stand_in import Delivery, WebhookTarget
 
 Sign = Callable[[WebhookTarget, bytes, int], Mapping[str, str]]
 FIRST_RETRY_MS = 1_000
+"""HubSpot and Stripe retry after minutes to hours; here the schedule is compressed to seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """The elements of one POST and how often it was tried before."""
+    """The payloads of one POST and how often it was attempted before."""
 
     elements: tuple[object, ...]
     attempt: int
 
 
 class Outbox:
-    """Payloads wait ``delay_ms``, are gathered into POSTs of up to ``batch``, at most ``in_flight`` at once.
+    """Holds payloads for ``delay_ms`` and batches them into POSTs of up to ``batch``, ``in_flight`` at once at most.
 
-    With ``batch`` 1 the body is the payload itself (Stripe), else a JSON array (HubSpot). A POST that
-    gets no 2xx is tried again after 1 s, 2 s, 4 s … (a compressed schedule), up to ``max_attempts``
-    tries in all, each freshly signed and with ``attemptNumber`` raised where the payload has one.
-    ``sent`` counts POSTs that were accepted, ``failed`` tries that were not, ``lost`` POSTs given up.
+    With ``batch`` 1 the body is the payload itself (Stripe), otherwise a JSON array (HubSpot). A POST that gets no 2xx
+    is retried after 1 s, 2 s, 4 s …, up to ``max_attempts`` attempts in all, each with a new signature and with
+    ``attemptNumber`` raised where the payload has one. ``sent`` counts accepted POSTs, ``failed`` failed attempts,
+    ``lost`` POSTs that were given up.
     """
 
-    def __init__(  # noqa: PLR0913 - keyword-only; the two sides differ in nothing but these values
+    def __init__(  # noqa: PLR0913 - keyword-only; the two sides differ only in these values
         self,
         *,
         rng: random.Random,
@@ -49,13 +50,13 @@ class Outbox:
         self._rng, self._faults, self._sign = rng, faults, sign
         self._batch, self._delay_ms = batch, delay_ms
         self._in_flight, self._max_attempts = in_flight, max_attempts
-        self._fresh: list[tuple[int, int, object]] = []
-        self._again: list[tuple[int, int, Post]] = []
-        self._flying: dict[int, Post] = {}
+        self._new: list[tuple[int, int, object]] = []
+        self._retries: list[tuple[int, int, Post]] = []
+        self._posted: dict[int, Post] = {}
         self._number = 0
 
     def put(self, payload: object, now_ms: int) -> None:
-        """One event occurred. Without a target it is not delivered, now or later."""
+        """Add the payload of one event. Without a target it is not delivered, now or later."""
         if self.target is None:
             return
         faults = self._faults()
@@ -64,25 +65,25 @@ class Outbox:
         copies = faults.deliveries + bool(faults.duplicate and self._rng.random() < faults.duplicate)
         for _ in range(copies):
             late_ms = self._rng.randint(0, faults.reorder_ms) if faults.reorder_ms else 0
-            heapq.heappush(self._fresh, (now_ms + self._delay_ms + late_ms, self._next_number(), payload))
+            heapq.heappush(self._new, (now_ms + self._delay_ms + late_ms, self._next_number(), payload))
 
     def take(self, now_ms: int) -> list[Delivery]:
-        """The POSTs due by now, signed; each is in flight until ``finish`` names it."""
+        """The POSTs due by now, signed; each is in flight until ``finish`` is called with its id."""
         deliveries: list[Delivery] = []
-        while self.target is not None and len(self._flying) < self._in_flight:
+        while self.target is not None and len(self._posted) < self._in_flight:
             post = self._due(now_ms)
             if post is None:
                 break
             number = self._next_number()
-            self._flying[number] = post
+            self._posted[number] = post
             body = self._body(post)
             headers = {"Content-Type": "application/json", **self._sign(self.target, body, now_ms)}
             deliveries.append(Delivery(number, self.target.url, headers, body, post.attempt))
         return deliveries
 
     def finish(self, delivery_id: int, status: int | None, now_ms: int) -> None:
-        """The answer to one POST (None: there was none)."""
-        post = self._flying.pop(delivery_id, None)
+        """Record the answer to one POST (None: no answer)."""
+        post = self._posted.pop(delivery_id, None)
         if post is None:
             return
         if status is not None and 200 <= status < 300:
@@ -94,33 +95,33 @@ class Outbox:
             return
         wait_ms = FIRST_RETRY_MS * 2**post.attempt
         due_ms = now_ms + wait_ms + self._rng.randint(0, wait_ms // 4)
-        heapq.heappush(self._again, (due_ms, self._next_number(), Post(post.elements, post.attempt + 1)))
+        heapq.heappush(self._retries, (due_ms, self._next_number(), Post(post.elements, post.attempt + 1)))
 
     def next_ms(self) -> int | None:
-        """When ``take`` will next have something; None while nothing waits, or all places are in flight."""
-        if self.target is None or len(self._flying) >= self._in_flight:
+        """When the next POST is due; None when nothing waits or the maximum is in flight."""
+        if self.target is None or len(self._posted) >= self._in_flight:
             return None
-        return min((queue[0][0] for queue in (self._fresh, self._again) if queue), default=None)
+        return min((queue[0][0] for queue in (self._new, self._retries) if queue), default=None)
 
     def waiting(self) -> int:
-        """How many events are not delivered yet (those in flight included)."""
-        posts = [post for _, _, post in self._again] + list(self._flying.values())
-        return len(self._fresh) + sum(len(post.elements) for post in posts)
+        """How many events are not delivered yet, those in flight included."""
+        posts = [post for _, _, post in self._retries] + list(self._posted.values())
+        return len(self._new) + sum(len(post.elements) for post in posts)
 
     def _due(self, now_ms: int) -> Post | None:
-        if self._again and self._again[0][0] <= now_ms:
-            return heapq.heappop(self._again)[2]
+        if self._retries and self._retries[0][0] <= now_ms:
+            return heapq.heappop(self._retries)[2]
         elements: list[object] = []
-        while self._fresh and self._fresh[0][0] <= now_ms and len(elements) < self._batch:
-            elements.append(heapq.heappop(self._fresh)[2])
+        while self._new and self._new[0][0] <= now_ms and len(elements) < self._batch:
+            elements.append(heapq.heappop(self._new)[2])
         return Post(tuple(elements), 0) if elements else None
 
     def _body(self, post: Post) -> bytes:
-        elements = [self._numbered(element, post.attempt) for element in post.elements]
+        elements = [self._with_attempt(element, post.attempt) for element in post.elements]
         return orjson.dumps(elements[0] if self._batch == 1 else elements)
 
     @staticmethod
-    def _numbered(element: object, attempt: int) -> object:
+    def _with_attempt(element: object, attempt: int) -> object:
         if isinstance(element, dict) and "attemptNumber" in element:
             return {**element, "attemptNumber": attempt}
         return element

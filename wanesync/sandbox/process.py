@@ -1,4 +1,4 @@
-"""A sandbox as a process of its own: what a demo or a bench runs beside the program under test."""
+"""A sandbox as a child process, beside the program under test."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from typing import Self
 import orjson
 
 from wanesync.sandbox.__main__ import write_options
-from wanesync.sandbox.control_client import Doors
+from wanesync.sandbox.control_client import ControlClient
 from wanesync.sandbox.errors import SandboxUnreachable
 from wanesync.sandbox.server import Options
 
 _STOP_S = 10.0
+"""The server gives open requests one second; the rest is margin for a busy machine."""
 
 
 class SandboxProcess:
@@ -33,11 +34,11 @@ class SandboxProcess:
             stderr=subprocess.PIPE,
         )
         if self._process.stdout is None:
-            raise SandboxUnreachable("the sandbox was started without an output")
+            raise SandboxUnreachable("the sandbox was started without standard output")
         line = self._process.stdout.readline()
         if not line:
-            _, said = self._process.communicate()
-            raise SandboxUnreachable(f"the sandbox did not start: {said.decode(errors='replace').strip()}")
+            _, output = self._process.communicate()
+            raise SandboxUnreachable(f"the sandbox did not start: {output.decode(errors='replace').strip()}")
         started = orjson.loads(line)
         self.hubspot_url: str = started["hubspot_url"]
         self.stripe_url: str = started["stripe_url"]
@@ -49,12 +50,12 @@ class SandboxProcess:
         """The process id."""
         return self._process.pid
 
-    def doors(self) -> Doors:
-        """Its control doors."""
-        return Doors(self.hubspot_url, self.stripe_url)
+    def control(self) -> ControlClient:
+        """A client of its control endpoints."""
+        return ControlClient(self.hubspot_url, self.stripe_url)
 
     def stop(self) -> int:
-        """Ask it to stop and wait: its exit code. Killed when it does not end within 10 s."""
+        """Send SIGTERM and wait: the exit code. SIGKILL follows after 10 s."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
         try:

@@ -1,7 +1,7 @@
-"""Made-up people, the same ones for the same seed, planted on both sides before anything is synced.
+"""Generated people, the same for the same random seed, created on both sides before anything is synced.
 
-Every address is at an ``example`` domain (RFC 2606) and every North American number is in the range
-kept free for fiction, so nobody real is meant.
+Every e-mail address is at an ``example`` domain (RFC 2606) and every North American number is in the range reserved
+for fiction, so no real person is meant.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from wanesync.sandbox.control import Machine
-from wanesync.sandbox.wire import Side
+from wanesync.sandbox.stand_in import Side, StandIn
 
 DAY_MS = 86_400_000
 
-# First name, last name, how both are written in an address.
+# First name, last name, local part of the e-mail address.
 _NAMES = (
     ("Ana", "Ribeiro", "ana.ribeiro"),
     ("Sean", "O'Brien", "sean.obrien"),
@@ -46,7 +45,7 @@ _COMPANIES = (
     "O'Malley Bros. LLC",
     "Acme, Inc.",
 )
-# City, state, postal code, country as HubSpot people write it, country code, language on each side.
+# City, state, postal code, country as HubSpot users write it, country code, language on each side.
 _PLACES = (
     ("Springfield", "IL", "62701", "United States", "US", "en", "en-US"),
     ("Berlin", "", "10115", "Germany", "DE", "de", "de-DE"),
@@ -59,7 +58,7 @@ _PLACES = (
 )
 _STREETS = ("Main Street", "Elm Road", "Rue de l'Église", "Bahnhofstraße", "Harbour View", "Rua das Flores")
 _DOMAINS = ("example.com", "example.org", "example.net")
-# Four digits go in: international, national and odd ways to write a number.
+# Templates for four digits: international, national and unusual ways to write a number.
 _PHONES = (
     "+1202555{0:04d}",
     "(202) 555-{0:04d}",
@@ -74,16 +73,16 @@ _LONG_PHONE = "+1 (202) 555-{0:04d} ext. 4321 (mornings)"
 
 
 @dataclass(frozen=True, slots=True)
-class Crowd:
-    """How many records to plant: ``overlap`` people are on both sides and count in both numbers."""
+class SeedOptions:
+    """How many records to create: ``overlap`` people are on both sides and count in both numbers."""
 
     contacts: int = 0
     customers: int = 0
     overlap: int = 0
-    seed: int = 1
+    random_seed: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse numbers that cannot be planted (ValueError)."""
+        """Refuse impossible numbers (ValueError)."""
         if min(self.contacts, self.customers, self.overlap) < 0:
             raise ValueError("contacts, customers and overlap must be 0 or more")
         if self.overlap > min(self.contacts, self.customers):
@@ -93,8 +92,8 @@ class Crowd:
 
 
 @dataclass(frozen=True, slots=True)
-class Human:
-    """One made-up person; blank is "". ``business``: the customer carries the company's name."""
+class FakePerson:
+    """One generated person; a blank value is "". ``business``: the customer has the company as its name."""
 
     first: str
     last: str
@@ -112,7 +111,7 @@ class Human:
     business: bool = False
 
     def contact(self) -> dict[str, str]:
-        """HubSpot properties, blank ones left out."""
+        """The HubSpot properties, without blank ones."""
         values = {
             "email": self.email,
             "firstname": self.first,
@@ -129,7 +128,7 @@ class Human:
         return {name: value for name, value in values.items() if value}
 
     def customer(self) -> dict[str, str]:
-        """Stripe attributes by path, blank ones left out."""
+        """The Stripe attributes by path, without blank ones."""
         values = {
             "email": self.email,
             "name": self.company if self.business else f"{self.first} {self.last}".strip(),
@@ -146,25 +145,25 @@ class Human:
 
 
 @dataclass(frozen=True, slots=True)
-class Planted:
-    """What was planted, for checkers: ids. ``pairs``: (contact, customer) of one person.
+class SeededIds:
+    """The ids of what was created. ``pairs``: (contact, customer) of one person.
 
-    ``without_email``: contacts that have none. ``twins``: customers that share one e-mail.
+    ``without_email``: contacts that have none. ``same_email``: customers that share one e-mail address.
     """
 
     pairs: list[tuple[str, str]] = field(default_factory=list)
     contacts: list[str] = field(default_factory=list)
     customers: list[str] = field(default_factory=list)
     without_email: list[str] = field(default_factory=list)
-    twins: list[str] = field(default_factory=list)
+    same_email: list[str] = field(default_factory=list)
 
 
-def invent(number: int, rng: random.Random) -> Human:
-    """The person with this number; the number makes address and phone unlike everybody else's."""
+def make_person(number: int, rng: random.Random) -> FakePerson:
+    """Make the person with this number; the number makes the e-mail address unique."""
     first, last, handle = _NAMES[(number + rng.randrange(3)) % len(_NAMES)]
     city, state, postal_code, country, code, language, locale = rng.choice(_PLACES)
     company = rng.choice(_COMPANIES) if rng.random() < 0.4 else ""
-    return Human(
+    return FakePerson(
         first=first,
         last=last,
         email=f"{handle}.{number}@{rng.choice(_DOMAINS)}",
@@ -182,64 +181,64 @@ def invent(number: int, rng: random.Random) -> Human:
     )
 
 
-def seed(machines: Mapping[str, Machine], crowd: Crowd, now_ms: int) -> Planted:
-    """Plant the crowd by the machines' own edits, spread over the last 90 days up to an hour ago.
+def seed_records(stand_ins: Mapping[str, StandIn], options: SeedOptions, now_ms: int) -> SeededIds:
+    """Create the records with edits by a user, spread over the last 90 days up to an hour ago.
 
-    No webhooks are sent for it: that needs targets, which are set afterwards.
+    No webhooks are sent: that needs a target, which is set afterwards.
     """
-    rng = random.Random(f"people {crowd.seed}")  # noqa: S311 - made-up people, no secrets
-    planted = Planted()
-    contacts = _Planter(machines[Side.HUBSPOT], crowd.contacts, now_ms)
-    customers = _Planter(machines[Side.STRIPE], crowd.customers, now_ms)
-    for number in range(crowd.overlap):
-        here, there = _unlike(number, invent(number, rng))
-        planted.pairs.append((contacts.plant(here.contact()), customers.plant(there.customer())))
-    only = crowd.contacts - crowd.overlap
-    for place in range(only):
-        human = _odd_contact(place, invent(crowd.overlap + place, rng))
-        planted.contacts.append(contacts.plant(human.contact()))
-        if not human.email:
-            planted.without_email.append(planted.contacts[-1])
-    _plant_customers(crowd, customers, planted, rng)
-    return planted
+    rng = random.Random(f"people {options.random_seed}")  # noqa: S311 - made-up people, no secrets
+    seeded = SeededIds()
+    contacts = _Seeder(stand_ins[Side.HUBSPOT], options.contacts, now_ms)
+    customers = _Seeder(stand_ins[Side.STRIPE], options.customers, now_ms)
+    for number in range(options.overlap):
+        here, there = _vary(number, make_person(number, rng))
+        seeded.pairs.append((contacts.create(here.contact()), customers.create(there.customer())))
+    only = options.contacts - options.overlap
+    for position in range(only):
+        person = _unusual_contact(position, make_person(options.overlap + position, rng))
+        seeded.contacts.append(contacts.create(person.contact()))
+        if not person.email:
+            seeded.without_email.append(seeded.contacts[-1])
+    _create_customers(options, customers, seeded, rng)
+    return seeded
 
 
-def _plant_customers(crowd: Crowd, customers: _Planter, planted: Planted, rng: random.Random) -> None:
-    """The customers without a contact: the last two share one e-mail, in different case."""
-    only = crowd.customers - crowd.overlap
-    humans = [invent(crowd.contacts + place, rng) for place in range(only)]
+def _create_customers(options: SeedOptions, customers: _Seeder, seeded: SeededIds, rng: random.Random) -> None:
+    """Create the customers without a contact; the last two share one e-mail address in different case."""
+    only = options.customers - options.overlap
+    persons = [make_person(options.contacts + position, rng) for position in range(only)]
     if only > 1:
-        humans[-1] = replace(humans[-1], email=humans[-2].email.upper())
-    planted.customers.extend(customers.plant(human.customer()) for human in humans)
-    planted.twins.extend(planted.customers[-2:] if only > 1 else ())
+        persons[-1] = replace(persons[-1], email=persons[-2].email.upper())
+    seeded.customers.extend(customers.create(person.customer()) for person in persons)
+    seeded.same_email.extend(seeded.customers[-2:] if only > 1 else ())
 
 
-class _Planter:
-    """Plants on one side at evenly spaced times, oldest first, as a history would be."""
+class _Seeder:
+    """Creates records on one side at evenly spaced times, oldest first."""
 
-    def __init__(self, machine: Machine, count: int, now_ms: int) -> None:
-        self._machine = machine
+    def __init__(self, stand_in: StandIn, count: int, now_ms: int) -> None:
+        self._stand_in = stand_in
         self._step_ms = 90 * DAY_MS // max(count, 1)
         self._at_ms = now_ms - 3_600_000 - self._step_ms * count
 
-    def plant(self, values: Mapping[str, str]) -> str:
-        """One record: its id."""
+    def create(self, values: Mapping[str, str]) -> str:
+        """Create one record: its id."""
         self._at_ms += self._step_ms
-        return self._machine.edit("create", None, values, self._at_ms)
+        return self._stand_in.edit("create", None, values, self._at_ms)
 
 
-def _unlike(number: int, human: Human) -> tuple[Human, Human]:
-    """One person as the two sides know them: written differently, some fields unlike, some blank."""
-    here, there = human, human
+def _vary(number: int, person: FakePerson) -> tuple[FakePerson, FakePerson]:
+    """One person as the two sides hold them: written differently, with differing and blank fields."""
+    here, there = person, person
     if number % 3 == 0:
         there = replace(there, email=there.email.title() if number % 2 else there.email.upper())
     if number % 7 == 3:
-        # Typed with blanks around it, which HubSpot trims; Stripe would refuse them.
+        # Entered with surrounding blanks, which HubSpot trims and Stripe would refuse.
         here = replace(here, email=f" {here.email.upper()} ")
     if number % 5 == 1:
         there = replace(there, city="Oldtown", street="1 Former Address")
     if number % 5 == 3:
-        there = replace(there, last=f"{human.last}-Smith", business=False)
+        there = replace(there, last=f"{person.last}-Smith", business=False)
     if number % 4 == 1:
         there = replace(there, phone="", locale="")
     if number % 4 == 3:
@@ -247,12 +246,12 @@ def _unlike(number: int, human: Human) -> tuple[Human, Human]:
     return here, there
 
 
-def _odd_contact(place: int, human: Human) -> Human:
-    """Some contacts have no e-mail, some only a business, the first a phone too long for Stripe."""
-    if place == 0:
-        return replace(human, phone=_LONG_PHONE.format(place))
-    if place % 25 == 1:
-        return replace(human, email="")
-    if place % 25 == 2:
-        return replace(human, first="", last="", company=human.company or _COMPANIES[0])
-    return human
+def _unusual_contact(position: int, person: FakePerson) -> FakePerson:
+    """Some contacts have no e-mail, some only a company; the first has a phone number too long for Stripe."""
+    if position == 0:
+        return replace(person, phone=_LONG_PHONE.format(position))
+    if position % 25 == 1:
+        return replace(person, email="")
+    if position % 25 == 2:
+        return replace(person, first="", last="", company=person.company or _COMPANIES[0])
+    return person

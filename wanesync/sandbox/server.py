@@ -1,7 +1,7 @@
-"""The sandbox as a program: both stand-ins in one process, each on a port of 127.0.0.1.
+"""The sandbox as a server: both stand-ins in one process, each on a port of 127.0.0.1.
 
-``with Sandbox(Options()) as sandbox`` runs it in a thread of its own (tests, benches); ``serve``
-keeps it running until the process is asked to stop (the command line).
+``with Sandbox(Options()) as sandbox`` runs it in a thread (tests, benchmarks); ``serve`` runs it until the process
+gets a signal (the command line).
 """
 
 from __future__ import annotations
@@ -23,35 +23,35 @@ from typing import Self
 import uvicorn
 
 from wanesync.sandbox import control, faults
-from wanesync.sandbox.asgi import Face, HangUpProtocol, Latency
-from wanesync.sandbox.control import Machine
-from wanesync.sandbox.deliver import Courier
+from wanesync.sandbox.asgi import ClosableProtocol, Latency, SandboxApp
 from wanesync.sandbox.errors import InvalidRequest
 from wanesync.sandbox.hubspot.machine import HubSpotMachine, HubSpotSettings
 from wanesync.sandbox.hubspot.settings import Tier
-from wanesync.sandbox.seed_data import Crowd, seed
+from wanesync.sandbox.seed_data import SeedOptions, seed_records
+from wanesync.sandbox.stand_in import Request, Response, Side, StandIn, WebhookTarget
 from wanesync.sandbox.stripe.machine import StripeMachine, StripeSettings
-from wanesync.sandbox.wire import Request, Response, Side, WebhookTarget
+from wanesync.sandbox.webhook_sender import WebhookSender
 
 HOST = "127.0.0.1"
 HUBSPOT_KEY = "pat-na1-sandbox"
 STRIPE_KEY = "sk_test_sandbox"
 _START_S = 10.0
-SWITCH_S = 0.001  # the thread that takes requests in must not wait for the others
+_SWITCH_S = 0.001  # the thread that admits requests must not wait for the others (the default is 0.005)
+_BACKLOG = 512  # connections that wait to be accepted: many workers connect at once
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """How a sandbox starts.
 
-    Port 0: any free one. ``latency_ms``: bounds of each request's time. ``*_limit``: requests per
-    second admitted, None for the vendor's own (with a Stripe limit, the single operations have none of
-    their own: Stripe lifts those on request). ``fault_profile``: a name in ``faults.PROFILES``.
+    Port 0: any free one. ``seed``: the records to begin with. ``latency_ms``: bounds of the time of each request.
+    ``*_limit``: admitted requests per second, None for the vendor's own. With a Stripe limit, single operations have
+    no limit of their own: Stripe lifts those on request. ``fault_profile``: a name in ``faults.PROFILES``.
     """
 
     hubspot_port: int = 0
     stripe_port: int = 0
-    crowd: Crowd = field(default_factory=Crowd)
+    seed: SeedOptions = field(default_factory=SeedOptions)
     latency_ms: tuple[float, float] = (0, 0)
     tier: Tier = "professional"
     fault_profile: str = "none"
@@ -59,35 +59,35 @@ class Options:
     stripe_limit: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a fault profile nobody knows (InvalidRequest)."""
+        """Refuse an unknown fault profile (InvalidRequest)."""
         if self.fault_profile not in faults.PROFILES:
             raise InvalidRequest(f"no fault profile {self.fault_profile!r}: there are {', '.join(faults.PROFILES)}")
 
 
 def clock_ms() -> int:
-    """The machine's clock: epoch milliseconds."""
+    """The clock of this computer in epoch milliseconds."""
     return time.time_ns() // 1_000_000
 
 
 class Sandbox:
-    """Two stand-ins behind HTTP. Everything that touches a machine takes ``lock``.
+    """Two stand-ins behind HTTP. Every access to a stand-in takes ``lock``.
 
-    ``hubspot`` and ``stripe`` are the machines themselves: read them freely in a test that is alone
-    with them, otherwise use ``edit``, ``stats`` and ``records`` here, which take the lock. ``planted``
-    says who stood there first.
+    ``hubspot`` and ``stripe`` are the stand-ins themselves. Read them directly only when nothing else uses them;
+    otherwise use ``edit``, ``stats`` and ``records`` here, which take the lock. ``seeded``: the ids of the first
+    records.
     """
 
     def __init__(self, options: Options | None = None) -> None:
         self.options = options or Options()
-        crowd_seed = self.options.crowd.seed
-        self.hubspot = _hubspot(self.options, random.Random(crowd_seed))  # noqa: S311 - made-up people, no secrets
-        self.stripe = _stripe(self.options, random.Random(crowd_seed + 1))  # noqa: S311 - as above
-        self.machines: Mapping[str, Machine] = {Side.HUBSPOT: self.hubspot, Side.STRIPE: self.stripe}
+        random_seed = self.options.seed.random_seed
+        self.hubspot = _hubspot(self.options, random.Random(random_seed))  # noqa: S311 - made-up people, no secrets
+        self.stripe = _stripe(self.options, random.Random(random_seed + 1))  # noqa: S311 - as above
+        self.machines: Mapping[str, StandIn] = {Side.HUBSPOT: self.hubspot, Side.STRIPE: self.stripe}
         self.lock = threading.RLock()
-        self._latency = Latency(*self.options.latency_ms, random.Random(crowd_seed + 2))  # noqa: S311 - as above
+        self._latency = Latency(*self.options.latency_ms, random.Random(random_seed + 2))  # noqa: S311 - as above
         for machine in self.machines.values():
             machine.set_faults(faults.PROFILES[self.options.fault_profile])
-        self.planted = seed(self.machines, self.options.crowd, clock_ms())
+        self.seeded = seed_records(self.machines, self.options.seed, clock_ms())
         self._sockets: dict[str, socket.socket] = {}
         self._sides: dict[int, str] = {}
         self._thread: threading.Thread | None = None
@@ -104,16 +104,16 @@ class Sandbox:
         return self.url(Side.STRIPE)
 
     def url(self, side: str) -> str:
-        """The root of one stand-in. Known once the sandbox is started."""
+        """The root of one stand-in; the sandbox must be started."""
         return f"http://{HOST}:{self._sockets[side].getsockname()[1]}"
 
     def edit(self, side: str, kind: str, record_id: str | None = None, values: Mapping[str, str] | None = None) -> str:
-        """An edit by a person on one side, now: the record's id. Raises ValueError for a wrong one."""
+        """Edit one side now as a user does: the record id. Raises ValueError."""
         with self.lock:
             return self.machines[side].edit(kind, record_id, values or {}, clock_ms())
 
     def records(self, side: str) -> list[dict[str, str]]:
-        """Every living record of one side in short form."""
+        """Every existing record of one side in short form."""
         with self.lock:
             return self.machines[side].records()
 
@@ -123,29 +123,29 @@ class Sandbox:
             return {str(side): machine.stats(clock_ms()) for side, machine in self.machines.items()}
 
     def set_target(self, side: str, target: WebhookTarget | None) -> None:
-        """Where one side's webhooks go from now on."""
+        """Set where the webhooks of one side go from now on."""
         with self.lock:
             self.machines[side].set_target(target)
 
     def start(self) -> None:
         """Open both ports and serve from a thread. Raises InvalidRequest when a port is taken."""
-        # A collection of the whole crowd stops everything for a tenth of a second, and requests then seem to bunch.
+        # A collection of the whole heap stops the process for 0.1 s, and requests then seem to arrive in bursts.
         gc.freeze()
         gc.set_threshold(100_000, 50, 1_000)
-        sys.setswitchinterval(SWITCH_S)
+        sys.setswitchinterval(_SWITCH_S)
         self._sockets = _listen({Side.HUBSPOT: self.options.hubspot_port, Side.STRIPE: self.options.stripe_port})
         self._sides = {sock.getsockname()[1]: side for side, sock in self._sockets.items()}
         config = uvicorn.Config(
-            Face(self._arrive, self._handle, self._latency),
-            http=HangUpProtocol,
+            SandboxApp(self._arrive, self._handle, self._latency),
+            http=ClosableProtocol,
             ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            date_header=False,  # the machines set it; uvicorn's own is up to seconds old when cores are busy
-            timeout_keep_alive=75,  # longer than the connection pools of the clients
+            date_header=False,  # the stand-ins set it; uvicorn's is up to seconds old when the cores are busy
+            timeout_keep_alive=75,  # seconds; longer than the connection pools of the clients
             timeout_graceful_shutdown=1,
         )
         self._server = uvicorn.Server(config)
@@ -164,7 +164,7 @@ class Sandbox:
         }
 
     def stop(self) -> None:
-        """Close both ports; requests under way are given a second."""
+        """Close both ports; open requests get one second."""
         if self._server is not None:
             self._server.should_exit = True
         if self._thread is not None:
@@ -184,16 +184,16 @@ class Sandbox:
             runner.run(self._serve(server, ready))
 
     async def _serve(self, server: uvicorn.Server, ready: Future[None]) -> None:
-        couriers = [Courier(machine, self.lock, clock_ms) for machine in self.machines.values()]
-        rounds = [asyncio.create_task(courier.run()) for courier in couriers]
-        # The ports listen already, so a request that comes before the server's first turn just waits.
+        senders = [WebhookSender(machine, self.lock, clock_ms) for machine in self.machines.values()]
+        tasks = [asyncio.create_task(sender.run()) for sender in senders]
+        # The ports listen already, so a request that arrives before the server runs only waits.
         ready.set_result(None)
         try:
             await server.serve(sockets=list(self._sockets.values()))
         finally:
-            for task in rounds:
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*rounds, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def _arrive(self, port: int, request: Request) -> Response | None:
         if request.path.startswith(control.ROOT):
@@ -211,12 +211,12 @@ class Sandbox:
 
 def serve(options: Options, announce: Callable[[Sandbox], None]) -> None:
     """Run until SIGINT or SIGTERM; ``announce`` is called once both ports answer. Main thread only."""
-    asked = threading.Event()
+    stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda _number, _frame: asked.set())
+        signal.signal(number, lambda _number, _frame: stopped.set())
     with Sandbox(options) as sandbox:
         announce(sandbox)
-        asked.wait()
+        stopped.wait()
 
 
 def _listen(ports: Mapping[Side, int]) -> dict[str, socket.socket]:
@@ -225,10 +225,10 @@ def _listen(ports: Mapping[Side, int]) -> dict[str, socket.socket]:
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         opened[side] = sock
         try:
-            # A port whose old connections are still in TIME_WAIT may be taken again.
+            # Allow a port whose old connections are still in TIME_WAIT.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind((HOST, port))
-            sock.listen(512)
+            sock.listen(_BACKLOG)
         except (OSError, OverflowError) as cause:
             for other in opened.values():
                 other.close()

@@ -16,7 +16,7 @@ from wanesync.sandbox.faults import Faults
 from wanesync.sandbox.hubspot import webhooks
 from wanesync.sandbox.hubspot.answers import iso, parse_ms
 from wanesync.sandbox.hubspot.settings import HubSpotSettings
-from wanesync.sandbox.wire import WebhookTarget
+from wanesync.sandbox.stand_in import WebhookTarget
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from hubspot.crm.contacts.exceptions import ApiException
 
 from tests.support.hubspot_client import CONTACTS, START_MS, Client, matching
 from wanesync.sandbox.hubspot.machine import HubSpotMachine, HubSpotSettings
-from wanesync.sandbox.wire import Request
+from wanesync.sandbox.stand_in import Request
 
 
 class Clock:

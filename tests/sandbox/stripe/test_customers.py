@@ -13,8 +13,8 @@ from urllib.parse import urlencode
 import pytest
 
 from wanesync.sandbox.faults import Faults
+from wanesync.sandbox.stand_in import Request, Response
 from wanesync.sandbox.stripe.machine import StripeMachine, StripeSettings
-from wanesync.sandbox.wire import Request, Response
 
 NOW_MS = 1_700_000_000_500
 KEY = "sk_test_51Abcdefghijklmnop"

@@ -13,8 +13,8 @@ import stripe as sdk
 
 from tests.sandbox.stripe.test_customers import NOW_MS, WIDE, Caller
 from wanesync.sandbox.faults import Faults
+from wanesync.sandbox.stand_in import Delivery, WebhookTarget
 from wanesync.sandbox.stripe.machine import StripeMachine, StripeSettings
-from wanesync.sandbox.wire import Delivery, WebhookTarget
 
 DAY_MS = 24 * 3600 * 1000
 TARGET = WebhookTarget("http://127.0.0.1:1/hook", "whsec_control")

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.sandbox.stripe.test_customers import KEY, NOW_MS, WIDE, Caller
+from wanesync.sandbox.stand_in import Request
 from wanesync.sandbox.stripe.form import Hash, Kind, Row
 from wanesync.sandbox.stripe.machine import StripeMachine
 from wanesync.sandbox.stripe.operations import OPERATIONS, Operation
-from wanesync.sandbox.wire import Request
 
 VALUES = [
     "",

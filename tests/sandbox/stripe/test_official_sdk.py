@@ -15,8 +15,8 @@ import stripe
 from stripe import StripeClient
 
 from wanesync.sandbox.faults import Faults
+from wanesync.sandbox.stand_in import Request, WebhookTarget
 from wanesync.sandbox.stripe.machine import StripeMachine, StripeSettings
-from wanesync.sandbox.wire import Request, WebhookTarget
 
 KEY = "sk_test_51Abcdefghijklmnop"
 

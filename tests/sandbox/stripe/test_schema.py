@@ -11,8 +11,8 @@ from urllib.parse import urlencode
 import jsonschema
 import pytest
 
+from wanesync.sandbox.stand_in import Request, WebhookTarget
 from wanesync.sandbox.stripe.machine import StripeMachine, StripeSettings
-from wanesync.sandbox.wire import Request, WebhookTarget
 
 NOW_MS = 1_700_000_000_000
 FORM = "application/x-www-form-urlencoded"

@@ -24,13 +24,13 @@ def match_created(items: Sequence[CreateItem], body: Raw, table: ErrorTable) -> 
     """Trace id -> raw contact or error. Results carry no trace id: the intent tells, else the address."""
     by_mark: dict[tuple[str, str], str] = {}
     for item in items:
-        for mark in _marks(item.properties):
+        for mark in _admitted(item.properties):
             by_mark.setdefault(mark, item.trace)
     outcomes: Outcomes = {}
     known = {item.trace for item in items}
     for raw in map(mapping, rows(body.get("results"))):
         told = text(raw.get("objectWriteTraceId"))
-        marks = _marks(mapping(raw.get("properties")))
+        marks = _admitted(mapping(raw.get("properties")))
         trace = told if told in known else next((by_mark[mark] for mark in marks if mark in by_mark), None)
         if trace is None and len(items) == 1:
             trace = items[0].trace
@@ -40,7 +40,7 @@ def match_created(items: Sequence[CreateItem], body: Raw, table: ErrorTable) -> 
     return _complete([item.trace for item in items], outcomes)
 
 
-def _marks(properties: Raw) -> list[tuple[str, str]]:
+def _admitted(properties: Raw) -> list[tuple[str, str]]:
     marks = ((INTENT, text(properties.get(INTENT))), ("email", normalise_email(text(properties.get("email")))))
     return [mark for mark in marks if mark[1]]
 

@@ -14,9 +14,9 @@ from rich.console import Console
 
 from wanesync.core.errors import ConfigError, SideDown, WanesyncError
 from wanesync.core.model import Side
-from wanesync.sandbox.control_client import Doors
+from wanesync.sandbox.control_client import ControlClient
 from wanesync.sandbox.errors import InvalidRequest, SandboxUnreachable
-from wanesync.sandbox.seed_data import Crowd
+from wanesync.sandbox.seed_data import SeedOptions
 from wanesync.sandbox.server import HUBSPOT_KEY, STRIPE_KEY, Options, Sandbox, serve
 
 HUBSPOT_PORT = 7101
@@ -86,7 +86,7 @@ def run(
         options = Options(
             hubspot_port=hubspot_port,
             stripe_port=stripe_port,
-            crowd=_crowd(contacts, customers, overlap, seed),
+            seed=_seed_options(contacts, customers, overlap, seed),
             latency_ms=parse_bounds(latency_ms),
             tier=tier.value,
             fault_profile=fault_profile,
@@ -102,21 +102,21 @@ def edit(
 ) -> None:
     """Change a record as a person would, in the side's own field names."""
     with _errors():
-        print(_doors(hubspot, stripe).edit(kind.side, "update", record_id, _values(fields)))
+        print(_control(hubspot, stripe).edit(kind.side, "update", record_id, _values(fields)))
 
 
 @app.command()
 def create(kind: Kind, fields: Fields, hubspot: HubSpotUrl = _AT_HUBSPOT, stripe: StripeUrl = _AT_STRIPE) -> None:
     """Make a record as a person would; prints its id."""
     with _errors():
-        print(_doors(hubspot, stripe).edit(kind.side, "create", None, _values(fields)))
+        print(_control(hubspot, stripe).edit(kind.side, "create", None, _values(fields)))
 
 
 @app.command()
 def delete(kind: Kind, record_id: RecordId, hubspot: HubSpotUrl = _AT_HUBSPOT, stripe: StripeUrl = _AT_STRIPE) -> None:
     """Delete a record as a person would."""
     with _errors():
-        print(_doors(hubspot, stripe).edit(kind.side, "delete", record_id, {}))
+        print(_control(hubspot, stripe).edit(kind.side, "delete", record_id, {}))
 
 
 # A command's options are its arguments: a line for each.
@@ -135,7 +135,7 @@ def purchase(
         values = {"amount": str(amount), "currency": currency.lower()}
         if email is not None:
             values["email"] = email
-        print(_doors(hubspot, stripe).edit(Side.STRIPE, "purchase", customer, values))
+        print(_control(hubspot, stripe).edit(Side.STRIPE, "purchase", customer, values))
 
 
 @contextmanager
@@ -160,13 +160,13 @@ def convert_errors() -> Iterator[None]:
         raise SideDown(str(error)) from error
 
 
-def _doors(hubspot_url: str, stripe_url: str) -> Doors:
-    return Doors(hubspot_url, stripe_url)
+def _control(hubspot_url: str, stripe_url: str) -> ControlClient:
+    return ControlClient(hubspot_url, stripe_url)
 
 
-def _crowd(contacts: int, customers: int, overlap: int, seed: int) -> Crowd:
+def _seed_options(contacts: int, customers: int, overlap: int, seed: int) -> SeedOptions:
     try:
-        return Crowd(contacts, customers, overlap, seed)
+        return SeedOptions(contacts, customers, overlap, seed)
     except ValueError as problem:
         raise ConfigError([str(problem)]) from problem
 

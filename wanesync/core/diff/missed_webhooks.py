@@ -131,7 +131,7 @@ def _said(event: EventRow, fields: FieldMap) -> Iterator[tuple[str, str]]:
 
 
 @dataclass(slots=True)
-class Tally:
+class ArrivalCounter:
     """Of how many records a name changed unknown to us (``missed``), and of how many a webhook told it (``heard``)."""
 
     missed: int = 0
@@ -150,19 +150,19 @@ LossRow = tuple[str, str, int, int, str]
 class Losses:
     """Counts per side and name. ``records``: on how many records of a side something was missed."""
 
-    tallies: dict[tuple[Side, str], Tally] = field(default_factory=dict)
+    tallies: dict[tuple[Side, str], ArrivalCounter] = field(default_factory=dict)
     records: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
 
     def add_missed(self, side: Side, names: Collection[str]) -> None:
         """What was missed of one record; nothing counts for nothing."""
         self.records[side] += bool(names)
         for name in names:
-            self.tallies.setdefault((side, name), Tally()).missed += 1
+            self.tallies.setdefault((side, name), ArrivalCounter()).missed += 1
 
     def add_heard(self, side: Side, names: Collection[str]) -> None:
         """What webhooks told of one record."""
         for name in names:
-            self.tallies.setdefault((side, name), Tally()).heard += 1
+            self.tallies.setdefault((side, name), ArrivalCounter()).heard += 1
 
     def missed(self, side: Side) -> frozenset[str]:
         """Names of a side of which something was missed."""
@@ -170,7 +170,7 @@ class Losses:
 
     def is_unsubscribed(self, side: Side, name: str) -> bool:
         """Whether changes were missed, and none ever came. Of Stripe's fields none is subscribed to by itself."""
-        tally = self.tallies.get((side, name), Tally())
+        tally = self.tallies.get((side, name), ArrivalCounter())
         return bool(tally.missed and not tally.heard and (side is Side.HUBSPOT or name in TYPES[side].values()))
 
     def rows(self) -> list[LossRow]:

@@ -17,8 +17,8 @@ from wanesync.sandbox.hubspot.portal import Portal
 from wanesync.sandbox.hubspot.routes import Route, Routes
 from wanesync.sandbox.hubspot.settings import HubSpotSettings
 from wanesync.sandbox.journal import Journal
-from wanesync.sandbox.limits import Tally
-from wanesync.sandbox.wire import Delivery, Request, Response, WebhookTarget
+from wanesync.sandbox.limits import ArrivalCounter
+from wanesync.sandbox.stand_in import Delivery, Request, Response, WebhookTarget
 
 __all__ = ["HubSpotMachine", "HubSpotSettings"]
 
@@ -37,13 +37,13 @@ class HubSpotMachine:
         self.events, self.notes = Events(), Notes()
         self.gate = Gate(self.settings)
         self.operations: Counter[str] = Counter()
-        self._tally = Tally()
+        self._arrivals = ArrivalCounter()
         self._rng = rng
         self._routes = Routes(self.events, self.notes, self.gate)
 
     def arrive(self, request: Request, now_ms: int) -> Response | None:
         """Count a request and apply the limits; a response is a refusal."""
-        self._tally.count(now_ms)
+        self._arrivals.count(now_ms)
         headers: dict[str, str] = dict(JSON_HEADER)
         try:
             identify(request.headers, self.settings.app_id)
@@ -135,9 +135,9 @@ class HubSpotMachine:
         """Counts since the start; ``waiting`` counts events, ``sent`` and ``failed`` POSTs."""
         outbox, book = self.portal.webhooks.outbox, self.events.book
         return {
-            "requests": self._tally.total,
+            "requests": self._arrivals.total,
             "rate_limited": self.gate.refused,
-            "largest_window_1s": self._tally.largest(),
+            "largest_window_1s": self._arrivals.largest(),
             "used_of_10s_window": self.gate.rolling.used(now_ms),
             "webhooks_sent": outbox.sent,
             "webhooks_failed": outbox.failed,

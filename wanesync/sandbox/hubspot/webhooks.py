@@ -14,7 +14,7 @@ from wanesync.sandbox.hubspot.answers import Json
 from wanesync.sandbox.hubspot.contacts import Source
 from wanesync.sandbox.hubspot.settings import HubSpotSettings
 from wanesync.sandbox.outbox import Outbox
-from wanesync.sandbox.wire import WebhookTarget
+from wanesync.sandbox.stand_in import WebhookTarget
 
 EVENTS_PER_POST = 100
 EVENT_IDS = 100  # so few on purpose: HubSpot does not promise that eventId is unique

@@ -14,7 +14,8 @@ import orjson
 
 from wanesync.sandbox.faults import Faults
 from wanesync.sandbox.journal import Journal
-from wanesync.sandbox.limits import RateWindow, Tally
+from wanesync.sandbox.limits import ArrivalCounter, RateWindow
+from wanesync.sandbox.stand_in import Delivery, Request, Response, WebhookTarget
 from wanesync.sandbox.stripe.account import Account, Cause, flatten_set
 from wanesync.sandbox.stripe.call import Call
 from wanesync.sandbox.stripe.dashboard import carry_out
@@ -26,7 +27,6 @@ from wanesync.sandbox.stripe.refusals import Refusal, refuse_down, refuse_locked
 from wanesync.sandbox.stripe.settings import StripeSettings
 from wanesync.sandbox.stripe.shapes import Record
 from wanesync.sandbox.stripe.shelf import FOREVER, Window
-from wanesync.sandbox.wire import Delivery, Request, Response, WebhookTarget
 
 __all__ = ["StripeMachine", "StripeSettings"]
 
@@ -50,7 +50,7 @@ class StripeMachine:
         self.account = Account(rng, self.settings)
         self._rng = rng
         self._answers = IdempotencyStore()
-        self._tally = Tally()
+        self._arrivals = ArrivalCounter()
         self._global = RateWindow(self.settings.rate_per_s)
         self._search = RateWindow(self.settings.search_rate_per_s)
         self._windows: dict[str, RateWindow] = {}
@@ -76,7 +76,7 @@ class StripeMachine:
 
     def arrive(self, request: Request, now_ms: int) -> Response | None:
         """Count a request and apply the limits; a response is a refusal."""
-        self._tally.count(now_ms)
+        self._arrivals.count(now_ms)
         try:
             operation, _ = self._find(request)
             self._operations[operation.name] += 1
@@ -164,9 +164,9 @@ class StripeMachine:
         """Counts so far; ``now_ms`` is when they were asked for."""
         return {
             "at_ms": now_ms,
-            "requests": self._tally.total,
+            "requests": self._arrivals.total,
             "rate_limited": self._rate_limited,
-            "largest_window_1s": self._tally.largest(),
+            "largest_window_1s": self._arrivals.largest(),
             **self.account.post.counts(),
             "customers": len(self.account.customers),
             "charges": len(self.account.charges),

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from wanesync.sandbox.faults import Faults
 from wanesync.sandbox.outbox import Outbox
+from wanesync.sandbox.stand_in import Delivery, WebhookTarget
 from wanesync.sandbox.stripe.shapes import Record
-from wanesync.sandbox.wire import Delivery, WebhookTarget
 
 CONTROL = "control"
 IN_FLIGHT = 50

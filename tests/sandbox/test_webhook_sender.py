@@ -1,4 +1,4 @@
-"""The webhook sender against receivers of every kind."""
+"""The webhook client against receivers of every kind."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from wanesync.sandbox.http_client import Poster
-from wanesync.sandbox.wire import Delivery
+from wanesync.sandbox.stand_in import Delivery
+from wanesync.sandbox.webhook_sender import WebhookClient
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 class Receiver:
-    """Answers each request on a connection with the next of ``answers``; None: says nothing."""
+    """Answers each request on a connection with the next of ``answers``; None: no answer."""
 
     def __init__(self, *answers: bytes | None) -> None:
         self._answers = list(answers)
@@ -44,15 +44,15 @@ class Receiver:
             writer.close()
 
 
-def exchange(receiver: Receiver, use: Callable[[Poster, str], Awaitable[list[int | None]]]) -> list[int | None]:
+def exchange(receiver: Receiver, use: Callable[[WebhookClient, str], Awaitable[list[int | None]]]) -> list[int | None]:
     async def main() -> list[int | None]:
         server = await asyncio.start_server(receiver.serve, "127.0.0.1", 0)
-        poster = Poster(timeout_s=0.2)
+        client = WebhookClient(timeout_s=0.2)
         port = server.sockets[0].getsockname()[1]
         try:
-            return await use(poster, f"http://127.0.0.1:{port}/hooks?a=b%20c")
+            return await use(client, f"http://127.0.0.1:{port}/hooks?a=b%20c")
         finally:
-            await poster.close()
+            await client.close()
             server.close()
 
     return asyncio.run(main())
@@ -62,12 +62,12 @@ def delivery(url: str, body: bytes = b"{}") -> Delivery:
     return Delivery(1, url, {"Content-Type": "application/json", "Stripe-Signature": "t=1,v1=x"}, body, 0)
 
 
-async def two(poster: Poster, url: str) -> list[int | None]:
-    return [await poster.post(delivery(url)), await poster.post(delivery(url, "é".encode()))]
+async def two(client: WebhookClient, url: str) -> list[int | None]:
+    return [await client.post(delivery(url)), await client.post(delivery(url, "é".encode()))]
 
 
-async def one(poster: Poster, url: str) -> list[int | None]:
-    return [await poster.post(delivery(url))]
+async def one(client: WebhookClient, url: str) -> list[int | None]:
+    return [await client.post(delivery(url))]
 
 
 def test_the_request_is_sent_as_it_was_signed() -> None:
@@ -101,7 +101,7 @@ def test_a_connection_is_used_again() -> None:
         (None, None),
     ],
 )
-def test_what_comes_back_is_a_status_or_nothing(answer: bytes | None, status: int | None) -> None:
+def test_the_result_is_a_status_or_none(answer: bytes | None, status: int | None) -> None:
     assert exchange(Receiver(answer), one) == [status]
 
 
@@ -111,8 +111,8 @@ def test_after_a_closed_connection_the_next_post_opens_another() -> None:
     assert receiver.connections == 2
 
 
-def test_nobody_there_is_no_answer() -> None:
-    async def nobody(poster: Poster, _url: str) -> list[int | None]:
-        return [await poster.post(delivery("http://127.0.0.1:1/"))]
+def test_an_unreachable_receiver_is_no_answer() -> None:
+    async def unreachable(client: WebhookClient, _url: str) -> list[int | None]:
+        return [await client.post(delivery("http://127.0.0.1:1/"))]
 
-    assert exchange(Receiver(), nobody) == [None]
+    assert exchange(Receiver(), unreachable) == [None]
