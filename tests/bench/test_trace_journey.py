@@ -60,6 +60,12 @@ def test_a_function_that_makes_two_calls_or_none_is_no_hop() -> None:
     assert Tally(FUNCTIONS, [turn(LOOK_UP, ROW, RETURN, RETURN), turn(LOOK_UP, RETURN)]).list_hops() == []
 
 
+def test_the_tree_shows_each_call_at_its_depth_and_the_commits() -> None:
+    journey = Round(0, 1, list(enumerate([DOOR, PLAN, COMMIT, RETURN, LOOK_UP, RETURN, RETURN])), "web")
+    lines = ["[web]", "web:door", "  core:plan", "    COMMIT", "  store:look_up"]
+    assert Tally(FUNCTIONS, [journey]).draw_tree().splitlines() == lines
+
+
 def test_only_rounds_that_the_edit_led_to_are_of_the_journey() -> None:
     heartbeat = [turn(ROW, COMMIT, RETURN), turn(ROW, COMMIT, RETURN, began_ns=130)]
     request = turn(DOOR, COMMIT, RETURN, began_ns=110)

@@ -2,9 +2,9 @@
 
 ``python -m tests.bench.trace_journey`` edits the phone number of a linked contact of the sandbox, five times, and
 prints what each edit passes on its way: modules, functions, switches between modules, commits and API calls.
-``--json FILE`` keeps the figures, ``--hops`` lists functions that only pass a call on. To measure another checkout,
-whatever its layout: ``--package-root /other/checkout --python /other/checkout/.venv/bin/python``. Nothing of wanesync
-is imported here. The database is SQLite.
+``--json FILE`` keeps the figures, ``--hops`` lists functions that only pass a call on, ``--tree FILE`` writes down
+every call of one journey. To measure another checkout, whatever its layout: ``--package-root /other/checkout --python
+/other/checkout/.venv/bin/python``. Nothing of wanesync is imported here. The database is SQLite.
 
 What is counted
     Functions whose source stands in the package, by definition: a comprehension belongs to the function around it,
@@ -90,6 +90,7 @@ class Round:
     began_ns: int
     ended_ns: int
     events: Events
+    thread: str = ""
 
     def holds(self, *kinds: int) -> bool:
         """Whether one of these events is in it."""
@@ -125,7 +126,7 @@ class Tally:
     """Counts of a journey. ``functions``: (module, name, lines) by number. ``modules``: in order of first entry."""
 
     def __init__(self, functions: Sequence[tuple[str, str, int]], rounds: Sequence[Round]) -> None:
-        self._functions = functions
+        self._functions, self._rounds = functions, rounds
         self.calls: Counter[int] = Counter()
         self.modules: dict[str, None] = {}
         self.edges: Counter[tuple[str, str]] = Counter()
@@ -188,6 +189,20 @@ class Tally:
             hops.append({"function": f"{module}:{name}", "calls": self.calls[number], "to": to})
         return sorted(hops, key=lambda hop: (-hop["calls"], hop["function"]))
 
+    def draw_tree(self) -> str:
+        """Every call of the journey, a line each, indented by its depth; threads and commits between them."""
+        lines: list[str] = []
+        for turn in self._rounds:
+            lines.append(f"[{turn.thread}]")
+            depth = 0
+            for _, event in turn.events:
+                if event >= 0:
+                    lines.append(f"{'  ' * depth}{':'.join(self._functions[event][:2])}")
+                elif event in (COMMIT, SLOT_COMMIT):
+                    lines.append(f"{'  ' * depth}{'COMMIT' if event == COMMIT else 'slot commit'}")
+                depth += (event >= 0) - (event == RETURN)
+        return "\n".join(lines)
+
     def list_passages(self) -> list[str]:
         """Modules that are entered only to call another one: each of their functions is a hop."""
         hops = {hop["function"] for hop in self.list_hops()}
@@ -219,7 +234,8 @@ def measure(trace: dict[str, Any], edited_ns: int, requests: tuple[int, int]) ->
     threads: dict[str, list[Round]] = {}
     for thread in trace["threads"]:
         # Thread names of a pool are used again.
-        threads.setdefault(thread["name"], []).extend(Round(*turn) for turn in thread["rounds"])
+        name = thread["name"]
+        threads.setdefault(name, []).extend(Round(*turn, thread=name) for turn in thread["rounds"])
     for rounds in threads.values():
         rounds.sort(key=lambda turn: turn.ended_ns)
     rounds = choose_rounds(threads, edited_ns)
@@ -446,9 +462,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=5, help="edits that are traced (5)")
     parser.add_argument("--hops", action="store_true", help="list functions that only pass a call on, too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the figures there")
+    parser.add_argument("--tree", type=Path, metavar="FILE", help="write every call of a typical journey there")
     options = parser.parse_args(arguments)
     results = run(options.package_root, options.python, options.runs)
     sys.stdout.write(show(results, hops=options.hops) + "\n")
+    if options.tree:
+        options.tree.write_text(choose_typical(results).draw_tree() + "\n")
     if options.json:
         options.json.write_text(json.dumps(as_json(results), indent=2) + "\n")
     return 0
