@@ -235,7 +235,8 @@ def measure(trace: dict[str, Any], edited_ns: int, requests: tuple[int, int]) ->
     for thread in trace["threads"]:
         # Thread names of a pool are used again.
         name = thread["name"]
-        threads.setdefault(name, []).extend(Round(*turn, thread=name) for turn in thread["rounds"])
+        turns = (Round(began_ns, ended_ns, events, name) for began_ns, ended_ns, events in thread["rounds"])
+        threads.setdefault(name, []).extend(turns)
     for rounds in threads.values():
         rounds.sort(key=lambda turn: turn.ended_ns)
     rounds = choose_rounds(threads, edited_ns)
