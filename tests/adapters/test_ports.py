@@ -176,7 +176,7 @@ class TestHubSpot:
     def test_search_by_modification(self, sandbox: Sandbox, hubspot: HubSpotPort) -> None:
         made = make(hubspot, "ada@example.com", "bob@example.com")
         with sandbox.lock:  # searches lag: pretend the edits are old
-            sandbox.hubspot.portal.feed.lag_ms = 0
+            sandbox.hubspot.portal.search_index.lag_ms = 0
         since = min(record.modified_ms for record in made)
         assert hubspot.search_modified(since, "") == [(record.id, record.modified_ms) for record in made]
         assert hubspot.search_modified(since, made[0].id) == [(made[1].id, made[1].modified_ms)]
@@ -202,7 +202,7 @@ class TestHubSpot:
         items = purchases(ada.id, *(f"pi_{n}" for n in range(620)))
         assert hubspot.send_events(items) == dict.fromkeys(items)
         assert hubspot.send_events(items) == dict.fromkeys(items)
-        assert sandbox.hubspot.events.book.sent == 620
+        assert sandbox.hubspot.events.store.sent == 620
 
     def test_purchases_as_notes_are_found_again(self, hubspot: HubSpotPort) -> None:
         [ada] = make(hubspot, "ada@example.com")

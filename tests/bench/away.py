@@ -117,7 +117,7 @@ class Tally:
 @contextmanager
 def trouble(town: Town, side: Side, kind: str) -> Iterator[None]:
     """The side is in trouble for as long as this lasts."""
-    gate = town.hubspot.gate
+    gate = town.hubspot.rate_limiter
     settings = gate.settings
     town.trouble |= (
         {side: {"refuse": refuse, "silent": fall_silent, "key": revoke_key}[kind]} if kind != "quota" else {}

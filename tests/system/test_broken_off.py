@@ -29,7 +29,7 @@ def stage(sqlite_url: str, tmp_path: Path) -> Iterator[Stage]:
     """Some pages of contacts and nobody on Stripe."""
     options = Options(seed=SeedOptions(PAGES * 100, 0), tier="enterprise", hubspot_limit=1000, stripe_limit=1000)
     with Stage(sqlite_url, tmp_path, options) as opened:
-        opened.sandbox.hubspot.portal.feed.lag_ms = 0
+        opened.sandbox.hubspot.portal.search_index.lag_ms = 0
         yield opened
 
 

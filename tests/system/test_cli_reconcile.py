@@ -21,7 +21,7 @@ ADA, BEN, NEW = "ada@example.com", "ben@example.com", "new@example.com"
 def stage(database_url: str, tmp_path: Path) -> Iterator[Stage]:
     """Two systems that never met: Ada differs, Ben lacks a phone, one contact is new; nobody works yet."""
     with Stage(database_url, tmp_path) as opened:
-        opened.sandbox.hubspot.portal.feed.lag_ms = 0
+        opened.sandbox.hubspot.portal.search_index.lag_ms = 0
         opened.edit(HUBSPOT, "create", email=ADA, city="Lyon")
         opened.edit(STRIPE, "create", email=ADA, address__city="Oslo")
         opened.edit(HUBSPOT, "create", email=BEN, phone="+12025550101")

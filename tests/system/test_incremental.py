@@ -29,7 +29,7 @@ _numbers = count(1)
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("incremental")
     with Stage(f"sqlite:{folder / 'wanesync.db'}", folder) as made:
-        made.sandbox.hubspot.portal.feed.lag_ms = 0
+        made.sandbox.hubspot.portal.search_index.lag_ms = 0
         made.live()
         yield made
 

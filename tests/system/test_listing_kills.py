@@ -83,7 +83,7 @@ def test_killed_again_and_again_it_says_what_an_undisturbed_run_says(
     options = ("--parallel-listing",) if how == "parallel" else ()
     sandbox = Options(seed=SeedOptions(PEOPLE, PEOPLE), latency_ms=LATENCY_MS, hubspot_limit=1000, stripe_limit=1000)
     with Stage(sqlite_url, tmp_path, sandbox) as stage:
-        stage.sandbox.hubspot.portal.feed.lag_ms = 0
+        stage.sandbox.hubspot.portal.search_index.lag_ms = 0
         stage.reconcile()
         for side in Side:
             for row in stage.sandbox.records(side)[::50]:

@@ -25,7 +25,7 @@ def linked(sqlite_url: str, tmp_path: Path) -> Iterator[Stage]:
         seed=SeedOptions(PEOPLE, PEOPLE, PEOPLE), tier="enterprise", hubspot_limit=1000, stripe_limit=1000
     )
     with Stage(sqlite_url, tmp_path, options) as stage:
-        stage.sandbox.hubspot.portal.feed.lag_ms = 0
+        stage.sandbox.hubspot.portal.search_index.lag_ms = 0
         working = stage.work()
         stage.reconcile()
         stage.rest()
@@ -38,7 +38,7 @@ def empty(sqlite_url: str, tmp_path: Path) -> Iterator[Stage]:
     """Contacts, and a Stripe account in which there is nobody."""
     options = Options(seed=SeedOptions(250, 0), tier="enterprise", hubspot_limit=1000, stripe_limit=1000)
     with Stage(sqlite_url, tmp_path, options) as stage:
-        stage.sandbox.hubspot.portal.feed.lag_ms = 0
+        stage.sandbox.hubspot.portal.search_index.lag_ms = 0
         yield stage
 
 

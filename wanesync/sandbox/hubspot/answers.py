@@ -1,4 +1,4 @@
-"""HubSpot's answers and its error bodies, as plain values."""
+"""The answers and error bodies of HubSpot, as plain values."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ LATEST_MS = 253_402_300_800_000  # the year 10000
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A status and a body; None: an empty one."""
+    """A status and a body; None is an empty body."""
 
     status: int
     body: Json | None = None
 
 
 class Refusal(Exception):
-    """A request, or one input of a batch, that HubSpot turns down; nothing was changed."""
+    """A request, or one input of a batch, that HubSpot refuses; nothing was changed."""
 
     def __init__(self, status: int, category: str, message: str, **extra: object) -> None:
         self.status, self.category, self.message, self.extra = status, category, message, extra
@@ -39,7 +39,7 @@ class Refusal(Exception):
         }
 
     def item(self, trace_id: str | None, record_id: str | None = None) -> Json:
-        """The element of a multi-status answer's ``errors``, with the ids its input came with."""
+        """One element of ``errors`` in a 207 answer, with the ids of its input."""
         given = self.extra.get("context")
         context: Json = dict(given) if isinstance(given, dict) else {}
         if record_id is not None:
@@ -51,7 +51,7 @@ class Refusal(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One property value that cannot be taken."""
+    """One invalid property value."""
 
     name: str
     code: str
@@ -73,28 +73,28 @@ def invalid(problems: Sequence[Problem]) -> Refusal:
 
 
 def malformed(message: str) -> Refusal:
-    """400 for a request that cannot be understood."""
+    """400 for a request that cannot be parsed."""
     return Refusal(400, "VALIDATION_ERROR", f"Invalid input JSON: {message}")
 
 
 def bad_request(message: str) -> Refusal:
-    """400 for a request that is well formed and wrong."""
+    """400 for a well-formed request with invalid content."""
     return Refusal(400, "VALIDATION_ERROR", message)
 
 
 def not_found() -> Refusal:
-    """404 for a record, property or definition that is not there."""
+    """404 for a record, property or definition that does not exist."""
     return Refusal(404, "OBJECT_NOT_FOUND", "resource not found")
 
 
 def missing(ids: Sequence[str]) -> Refusal:
-    """The element of a batch answer that names the ids nobody has."""
+    """The element of a batch answer that lists the ids that do not exist."""
     message = "Could not get some CONTACT objects, they may be deleted or not exist. Check that ids are valid."
     return Refusal(404, "OBJECT_NOT_FOUND", message, context={"ids": list(ids)})
 
 
 def conflict(existing_id: int | None) -> Refusal:
-    """409 for an address that is taken; the holder is named unless it stands in the same request."""
+    """409 for an e-mail address that is taken, with the id of its holder unless that is in the same request."""
     if existing_id is None:
         return Refusal(409, "CONFLICT", "Contact already exists")
     context = {"existingId": [str(existing_id)]}
@@ -102,7 +102,7 @@ def conflict(existing_id: int | None) -> Refusal:
 
 
 def forbidden(scope: str) -> Refusal:
-    """403: the portal's tier or the token's scopes do not reach this far."""
+    """403: the tier of the portal or the scopes of the token do not allow the call."""
     message = "This app hasn't been granted all required scopes to make this call."
     errors = [
         {"message": "One or more of the following scopes are required.", "context": {"requiredGranularScopes": [scope]}}
@@ -117,7 +117,7 @@ def rate_limited(policy: str, request_id: str) -> Refusal:
 
 
 def batch(status: int, results: list[Json], errors: list[Json], now_ms: int) -> Answer:
-    """A batch answer: ``status``, or 207 when there are errors."""
+    """A batch answer: ``status``, or 207 with errors."""
     body: Json = {"completedAt": iso(now_ms), "status": "COMPLETE", "startedAt": iso(now_ms), "results": results}
     if not errors:
         return Answer(status, body)
@@ -126,20 +126,20 @@ def batch(status: int, results: list[Json], errors: list[Json], now_ms: int) -> 
 
 @lru_cache(maxsize=65_536)
 def iso(at_ms: int) -> str:
-    """UTC with milliseconds, as HubSpot writes times."""
+    """Epoch milliseconds as HubSpot writes them: ISO 8601 in UTC with milliseconds."""
     return f"{datetime.fromtimestamp(at_ms // 1000, UTC):%Y-%m-%dT%H:%M:%S}.{at_ms % 1000:03d}Z"
 
 
 def parse_ms(value: str) -> int:
-    """Epoch milliseconds of ``value``, which may be a number of them or ISO 8601. Raises ValueError."""
+    """Epoch milliseconds of ``value``, which may be a number or ISO 8601. Raises ValueError."""
     text = value.strip()
     if text.isdecimal():
         at_ms = int(text)
     else:
-        moment = datetime.fromisoformat(text)
-        at_ms = round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+        parsed = datetime.fromisoformat(text)
+        at_ms = round((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp() * 1000)
     if not 0 <= at_ms < LATEST_MS:
-        raise ValueError("a time between the years 1970 and 9999 is wanted")
+        raise ValueError("expected a time between the years 1970 and 9999")
     return at_ms
 
 

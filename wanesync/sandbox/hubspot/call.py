@@ -1,4 +1,4 @@
-"""One API call, taken apart: path variables, parameters and body, with the checks all endpoints share."""
+"""One API call: path variables, query parameters and body, with the checks all endpoints share."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import orjson
 from wanesync.sandbox.hubspot.answers import Json, bad_request, malformed
 from wanesync.sandbox.hubspot.contacts import Source, number_of
 
-BATCH_LIMIT = 100
+BATCH_LIMIT = 100  # inputs of one batch request (developers.hubspot.com/docs/api/crm/contacts)
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What an endpoint is given. ``source`` is who is calling; ``variables`` are the path's."""
+    """The arguments of an endpoint. ``source``: the caller; ``variables``: the variable parts of the path."""
 
     now_ms: int
     source: Source
@@ -25,36 +25,36 @@ class Call:
     body: Mapping[str, object] = field(default_factory=dict)
 
     def names(self, key: str) -> list[str]:
-        """A list parameter: comma separated in a query, an array in a body."""
+        """A list parameter: comma-separated in a query, an array in a body."""
         given = self.query.get(key)
         if given is not None:
             return [name.strip() for name in given.split(",") if name.strip()]
         return [as_text(name, key) for name in listed(self.body.get(key), key)]
 
-    def whole(self, key: str, default: int, least: int, most: int) -> int:
-        """A whole-number parameter within its limits, else a 400."""
+    def whole(self, key: str, default: int, low: int, high: int) -> int:
+        """An integer parameter. Raises the 400 when it is outside its limits."""
         given = self.query.get(key, self.body.get(key))
         if given is None:
             return default
         number = number_of(str(given))
-        if number is None or not least <= number <= most:
-            raise bad_request(f"{key} must be between {least} and {most}")
+        if number is None or not low <= number <= high:
+            raise bad_request(f"{key} must be between {low} and {high}")
         return number
 
     def flag(self, key: str) -> bool:
-        """A true-or-false query parameter; absent is false."""
+        """A Boolean query parameter; absent is false."""
         return self.query.get(key, "").lower() == "true"
 
-    def inputs(self, allowed: AbstractSet[str], most: int = BATCH_LIMIT) -> list[Json]:
-        """The inputs of a batch: at least one, at most ``most``, with no member that is not ``allowed``."""
+    def inputs(self, allowed: AbstractSet[str], limit: int = BATCH_LIMIT) -> list[Json]:
+        """The inputs of a batch: between 1 and ``limit``, with only ``allowed`` members. Raises the 400."""
         inputs = [record(entry, "inputs", allowed) for entry in listed(self.body.get("inputs"), "inputs")]
-        if not 1 <= len(inputs) <= most:
-            raise bad_request(f"inputs: between 1 and {most} are allowed in one request, {len(inputs)} were given")
+        if not 1 <= len(inputs) <= limit:
+            raise bad_request(f"inputs: between 1 and {limit} are allowed in one request, {len(inputs)} were given")
         return inputs
 
 
 def parse_query(pairs: tuple[tuple[str, str], ...], allowed: AbstractSet[str]) -> dict[str, str]:
-    """Query parameters; repeats of a list parameter are joined. Unknown ones are a 400."""
+    """The query parameters; a repeated parameter is joined with commas. Raises the 400 for unknown ones."""
     query: dict[str, str] = {}
     for key, value in pairs:
         if key not in allowed:
@@ -64,7 +64,7 @@ def parse_query(pairs: tuple[tuple[str, str], ...], allowed: AbstractSet[str]) -
 
 
 def parse_body(body: bytes, allowed: AbstractSet[str]) -> Json:
-    """The JSON object of a body, refused with 400 if it is no object or has unknown members."""
+    """The JSON object of a body. Raises the 400 when it is not an object or has unknown members."""
     if not body and not allowed:
         return {}
     try:
@@ -75,9 +75,9 @@ def parse_body(body: bytes, allowed: AbstractSet[str]) -> Json:
 
 
 def record(value: object, where: str, allowed: AbstractSet[str] | None = None) -> Json:
-    """``value`` as an object with only ``allowed`` members (None: any)."""
+    """``value`` as an object with only ``allowed`` members (None: any). Raises the 400."""
     if not isinstance(value, dict):
-        raise malformed(f"{where}: an object is wanted")
+        raise malformed(f"{where}: an object is expected")
     unknown = [] if allowed is None else sorted(set(value) - set(allowed))
     if unknown:
         raise malformed(f"{where}: unrecognized field {unknown[0]!r}")
@@ -85,23 +85,23 @@ def record(value: object, where: str, allowed: AbstractSet[str] | None = None) -
 
 
 def listed(value: object, where: str) -> list[object]:
-    """``value`` as an array; absent is empty."""
+    """``value`` as an array; absent is empty. Raises the 400."""
     if value is None:
         return []
     if not isinstance(value, list):
-        raise malformed(f"{where}: an array is wanted")
+        raise malformed(f"{where}: an array is expected")
     return value
 
 
 def as_text(value: object, where: str) -> str:
-    """``value`` as a string; numbers are taken as their digits."""
+    """``value`` as a string; an integer becomes its digits. Raises the 400."""
     if isinstance(value, str):
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    raise malformed(f"{where}: a string is wanted")
+    raise malformed(f"{where}: a string is expected")
 
 
 def optional_text(value: object, where: str) -> str | None:
-    """``value`` as a string, or None if it is absent."""
+    """``value`` as a string, or None when it is absent. Raises the 400."""
     return None if value is None else as_text(value, where)

@@ -1,4 +1,4 @@
-"""Contacts as stored: values, history, and the indices that find them."""
+"""Stored contacts: values, history, and the indices that find them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BY_DEFAULT = ("createdate", "email", "firstname", "hs_object_id", "lastmodifiedd
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Who writes: HubSpot's ``changeSource`` and ``sourceId``, and the tag of the stand-in's journal."""
+    """The author of a change: ``changeSource`` and ``sourceId`` of HubSpot, and the tag for the journal."""
 
     kind: str
     id: str
@@ -28,7 +28,7 @@ MERGE = Source("MERGE_OBJECTS", "userId:1", "user")
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One value a property had."""
+    """One value of a property, with its time and author."""
 
     value: str
     at_ms: int
@@ -37,10 +37,10 @@ class Version:
 
 @dataclass(slots=True)
 class Contact:
-    """``properties`` holds what is set; it is replaced on a change, never changed in place.
+    """One contact. ``properties`` holds the set values; a change replaces the mapping.
 
-    ``initial`` and ``origin`` are the first values and who gave them, ``later`` the versions since.
-    ``absorbed`` are the ids merged into this one with the time of the merge.
+    ``initial`` and ``origin``: the first values and their author; ``later``: the versions since then. ``absorbed``: the
+    ids merged into this contact, each with the time of the merge.
     """
 
     id: int
@@ -57,13 +57,13 @@ class Contact:
         self.initial = self.properties
 
     def value(self, name: str) -> str | None:
-        """The value of a property, the computed ones included; None if it is not set."""
+        """The value of a property, computed ones included; None when it is not set."""
         if name in self.properties:
             return self.properties[name]
         return self.computed().get(name) if name[:2] in ("hs", "cr", "la") else None
 
     def computed(self) -> dict[str, str]:
-        """The values HubSpot sets."""
+        """The values that HubSpot computes."""
         return {
             "createdate": iso(self.created_ms),
             "hs_object_id": str(self.id),
@@ -74,7 +74,7 @@ class Contact:
         }
 
     def emails(self) -> list[str]:
-        """All addresses, the primary one first, lower case."""
+        """All e-mail addresses in lower case, the primary one first."""
         secondary = self.properties.get("hs_additional_emails", "").split(";")
         return [email.lower() for email in (self.properties.get("email", ""), *secondary) if email]
 
@@ -86,7 +86,7 @@ class Contact:
         return versions
 
     def view(self, names: Iterable[str], portal_id: int) -> Json:
-        """The record as an answer shows it: the named properties, null where unset."""
+        """The contact in an answer: the named properties, null where unset."""
         computed = self.computed()
         shown = {name: self.properties.get(name, computed.get(name)) for name in sorted({*names, *ALWAYS})}
         view: Json = {
@@ -101,18 +101,18 @@ class Contact:
         return {**view, "url": f"https://app.hubspot.com/contacts/{portal_id}/record/0-1/{self.id}"}
 
     def written(self, names: Iterable[str], portal_id: int) -> Json:
-        """The record as a write answers it: what was written (cleared: empty) and what HubSpot computes."""
+        """The contact in the answer to a write: the written values (cleared: empty) and the computed ones."""
         view = self.view((), portal_id)
         values = {name: self.properties.get(name, "") for name in names}
         return {**view, "properties": dict(sorted({**values, **self.computed()}.items()))}
 
     def histories(self, names: Iterable[str]) -> Json:
-        """``propertiesWithHistory`` of an answer."""
+        """The member ``propertiesWithHistory`` of an answer."""
         return {name: [version_view(version) for version in self.history(name)] for name in names}
 
 
 def version_view(version: Version) -> Json:
-    """One version as an answer shows it."""
+    """One version in an answer."""
     return {
         "value": version.value,
         "timestamp": iso(version.at_ms),
@@ -124,15 +124,15 @@ def version_view(version: Version) -> Json:
 
 
 def number_of(text: str) -> int | None:
-    """A record id, offset or count as a number; None if it is none, or longer than any can be."""
+    """A record id, offset or count as a number; None when it is not one, or too long."""
     return int(text) if text.isdecimal() and len(text) <= 18 else None
 
 
-class ContactBook:
-    """The contacts of a portal by id, by address and by unique property.
+class ContactStore:
+    """The contacts of a portal by id, by e-mail address and by unique property.
 
-    ``live`` and ``archived`` hold contacts by id, ``order`` and ``archived_order`` their ids ascending,
-    ``forward`` leads from an id that was merged away to the id it went into.
+    ``live`` and ``archived`` hold contacts by id, ``order`` and ``archived_order`` their ids ascending; ``forward``
+    maps an id that was merged away to the surviving id.
     """
 
     def __init__(self) -> None:
@@ -145,14 +145,14 @@ class ContactBook:
         self.uniques: dict[str, dict[str, int]] = {}
 
     def get(self, record_id: str) -> Contact | None:
-        """The live contact of an id, or the survivor it was merged into."""
+        """The live contact with an id, or the one it was merged into."""
         number = number_of(record_id) or 0
         while number in self.forward:
             number = self.forward[number]
         return self.live.get(number)
 
     def by_value(self, name: str, value: str, secondary: bool = True) -> Contact | None:
-        """The live contact that holds a value of a unique property (e-mail: of any of its addresses)."""
+        """The live contact with a value of a unique property (for e-mail, in any of its addresses)."""
         if name == "email":
             contact = self.live.get(self.emails.get(value.strip().lower(), -1))
             if contact is not None and not secondary and contact.emails()[0] != value.strip().lower():
@@ -161,19 +161,19 @@ class ContactBook:
         return self.live.get(self.uniques.get(name, {}).get(value, -1))
 
     def add(self, contact: Contact) -> None:
-        """Take a new contact in."""
+        """Add a new contact."""
         self.live[contact.id] = contact
         insort(self.order, contact.id)
         self._index(contact)
 
     def replace(self, contact: Contact, properties: Mapping[str, str]) -> None:
-        """Give a contact its new values."""
+        """Replace the values of a contact."""
         self._forget(contact)
         contact.properties = properties
         self._index(contact)
 
     def remove(self, contact: Contact, archived_ms: int | None = None) -> None:
-        """Take a contact out, into the recycle bin if a time is given."""
+        """Remove a contact; with a time, into the recycle bin."""
         self._forget(contact)
         del self.live[contact.id]
         del self.order[bisect_left(self.order, contact.id)]

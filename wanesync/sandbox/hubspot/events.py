@@ -1,4 +1,4 @@
-"""Custom events: definitions, and occurrences that count once per ``uuid``. Enterprise only."""
+"""Custom events (Enterprise only): definitions, and occurrences that count once per ``uuid``."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from wanesync.sandbox.hubspot.contacts import Contact
 from wanesync.sandbox.hubspot.portal import Portal
 from wanesync.sandbox.hubspot.properties import finite
 
-EVENTS_LIMIT = 500
-PROPERTIES_LIMIT = 50
+EVENTS_LIMIT = 500  # occurrences of one batch
+PROPERTIES_LIMIT = 50  # of one definition (developers.hubspot.com/docs/api/analytics/events)
 MEMBERS = {"eventName", "objectId", "email", "utk", "occurredAt", "uuid", "properties"}
 DEFINITION_MEMBERS = {"label", "name", "description", "primaryObject", "propertyDefinitions"}
 PROPERTY_MEMBERS = {"name", "label", "type", "description", "options"}
@@ -25,7 +25,7 @@ NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """One event type; ``types`` leads from property to type."""
+    """One event type; ``types`` maps a property to its type."""
 
     name: str
     label: str
@@ -36,7 +36,7 @@ class Definition:
     created_ms: int
 
     def view(self) -> Json:
-        """The definition as an answer shows it."""
+        """The definition in an answer."""
         return {
             "name": self.name,
             "fullyQualifiedName": self.full_name,
@@ -54,7 +54,7 @@ class Definition:
 
 @dataclass(frozen=True, slots=True)
 class Occurrence:
-    """One event that was kept."""
+    """One valid occurrence of an event; ``contact``: None when no contact matches."""
 
     contact: Contact | None
     name: str
@@ -64,8 +64,8 @@ class Occurrence:
 
 
 @dataclass(slots=True)
-class EventBook:
-    """Definitions by full name, and which (event, uuid) came already; ``unmatched`` had no contact."""
+class EventStore:
+    """Definitions by full name, and the (event, uuid) pairs already received; ``unmatched``: without a contact."""
 
     definitions: dict[str, Definition] = field(default_factory=dict)
     seen: set[tuple[str, str]] = field(default_factory=set)
@@ -78,19 +78,19 @@ class Events:
     """The event endpoints of a portal."""
 
     def __init__(self) -> None:
-        self.book = EventBook()
+        self.store = EventStore()
 
     def list_definitions(self, portal: Portal, _call: Call) -> Answer:
         """GET all definitions."""
         require_enterprise(portal, DEFINE_SCOPE)
-        views: list[Json] = [item.view() for item in self.book.definitions.values()]
+        views: list[Json] = [item.view() for item in self.store.definitions.values()]
         return Answer(200, {"total": len(views), "results": views})
 
     def read_definition(self, portal: Portal, call: Call) -> Answer:
-        """GET one definition by its own or its full name."""
+        """GET one definition by its short or its full name."""
         require_enterprise(portal, DEFINE_SCOPE)
         name = call.variables[0]
-        item = self.book.definitions.get(name) or self.book.definitions.get(full_name(portal, name))
+        item = self.store.definitions.get(name) or self.store.definitions.get(full_name(portal, name))
         if item is None:
             raise not_found()
         return Answer(200, item.view())
@@ -101,10 +101,10 @@ class Events:
         name, label = (as_text(call.body.get(key), key) for key in ("name", "label"))
         if not NAME.fullmatch(name):
             raise bad_request("name: up to 50 lower-case letters, digits and underscores are allowed")
-        if full_name(portal, name) in self.book.definitions:
+        if full_name(portal, name) in self.store.definitions:
             raise Refusal(409, "CONFLICT", f"An event definition named '{name}' already exists.")
         if call.body.get("primaryObject", "CONTACT") != "CONTACT":
-            raise bad_request("primaryObject: this stand-in keeps events of CONTACT only")
+            raise bad_request("primaryObject: this stand-in supports events of CONTACT only")
         entries = [
             record(entry, "propertyDefinitions", PROPERTY_MEMBERS)
             for entry in listed(call.body.get("propertyDefinitions"), "propertyDefinitions")
@@ -122,7 +122,7 @@ class Events:
             raise bad_request(f"propertyDefinitions: type must be one of {', '.join(sorted(TYPES))}, names lower case")
         if len(item.types) > PROPERTIES_LIMIT:
             raise bad_request(f"at most {PROPERTIES_LIMIT} properties are allowed")
-        self.book.definitions[item.full_name] = item
+        self.store.definitions[item.full_name] = item
         return Answer(201, item.view())
 
     def send(self, portal: Portal, call: Call) -> Answer:
@@ -132,7 +132,7 @@ class Events:
         return Answer(204)
 
     def send_batch(self, portal: Portal, call: Call) -> Answer:
-        """POST up to 500 occurrences: 204, or 400 for all of them if one is wrong."""
+        """POST up to 500 occurrences: 204, or 400 for all of them when one is invalid."""
         require_enterprise(portal, SEND_SCOPE)
         entries = call.inputs(MEMBERS, EVENTS_LIMIT)
         self._keep(portal, call, [self._occurrence(portal, call, entry) for entry in entries])
@@ -140,7 +140,7 @@ class Events:
 
     def _occurrence(self, portal: Portal, call: Call, given: Mapping[str, object]) -> Occurrence:
         name = as_text(given.get("eventName"), "eventName")
-        definition = self.book.definitions.get(name)
+        definition = self.store.definitions.get(name)
         if definition is None:
             raise bad_request(f"Event {name} does not exist")
         properties = {
@@ -149,27 +149,27 @@ class Events:
         check_properties(definition, properties)
         object_id, email = (optional_text(given.get(key), key) for key in ("objectId", "email"))
         if not object_id and not email and not given.get("utk"):
-            raise bad_request("one of objectId, email or utk is needed")
-        book = portal.contacts
-        contact = book.get(object_id) if object_id else book.by_value("email", email or "")
+            raise bad_request("one of objectId, email or utk is required")
+        store = portal.contacts
+        contact = store.get(object_id) if object_id else store.by_value("email", email or "")
         occurred = optional_text(given.get("occurredAt"), "occurredAt")
         try:
             at_ms = call.now_ms if occurred is None else parse_ms(occurred)
         except ValueError as error:
-            raise bad_request("occurredAt: ISO 8601 or epoch milliseconds are wanted") from error
+            raise bad_request("occurredAt: ISO 8601 or epoch milliseconds are expected") from error
         return Occurrence(contact, name, optional_text(given.get("uuid"), "uuid"), at_ms, properties)
 
     def _keep(self, portal: Portal, call: Call, occurrences: Sequence[Occurrence]) -> None:
         for item in occurrences:
-            if item.uuid is not None and (item.name, item.uuid) in self.book.seen:
-                self.book.repeated += 1
+            if item.uuid is not None and (item.name, item.uuid) in self.store.seen:
+                self.store.repeated += 1
                 continue
             if item.uuid is not None:
-                self.book.seen.add((item.name, item.uuid))
+                self.store.seen.add((item.name, item.uuid))
             if item.contact is None:
-                self.book.unmatched += 1  # accepted and lost: sending is asynchronous
+                self.store.unmatched += 1  # accepted with 204 and then lost: HubSpot processes events asynchronously
                 continue
-            self.book.sent += 1
+            self.store.sent += 1
             about = {"eventName": item.name, "uuid": item.uuid or "", "occurredAt": iso(item.at_ms)}
             portal.journal.add(
                 call.now_ms, "event.sent", str(item.contact.id), call.source.tag, {**item.properties, **about}
@@ -177,18 +177,18 @@ class Events:
 
 
 def full_name(portal: Portal, name: str) -> str:
-    """How an event is called when it is sent."""
+    """The name under which an event is sent."""
     return f"pe{portal.settings.portal_id}_{name}"
 
 
 def require_enterprise(portal: Portal, scope: str) -> None:
-    """Custom events do not exist below Enterprise: 403."""
+    """Raise the 403 below Enterprise, which has no custom events."""
     if portal.settings.tier != "enterprise":
         raise forbidden(scope)
 
 
 def check_properties(definition: Definition, properties: Mapping[str, str]) -> None:
-    """Refuse what the definition does not know (HubSpot's own ``hs_…`` apart), wrong types and long values."""
+    """Raise the 400 for unknown properties (except HubSpot's ``hs_…``), wrong types and values that are too long."""
     if len(properties) > PROPERTIES_LIMIT:
         raise bad_request(f"at most {PROPERTIES_LIMIT} properties are allowed")
     for name, value in properties.items():
@@ -202,4 +202,4 @@ def check_properties(definition: Definition, properties: Mapping[str, str]) -> N
             elif definition.types.get(name) == "datetime":
                 parse_ms(value)
         except ValueError as error:
-            raise bad_request(f"the value of property {name} is no {definition.types[name]}") from error
+            raise bad_request(f"the value of property {name} is not a {definition.types[name]}") from error

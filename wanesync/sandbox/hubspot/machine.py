@@ -1,4 +1,4 @@
-"""The stand-in HubSpot as one state machine: requests in, answers and webhooks out."""
+"""The stand-in HubSpot: one portal as a state machine."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from wanesync.sandbox.faults import Faults
+from wanesync.sandbox.hubspot.access import RateLimiter, authenticate
 from wanesync.sandbox.hubspot.answers import Answer, Json, Refusal, encode
 from wanesync.sandbox.hubspot.call import Call, parse_body, parse_query
 from wanesync.sandbox.hubspot.contacts import IMPORT, USER, Contact
 from wanesync.sandbox.hubspot.events import Events
-from wanesync.sandbox.hubspot.gate import Gate, identify
 from wanesync.sandbox.hubspot.notes import Notes
 from wanesync.sandbox.hubspot.portal import Portal
 from wanesync.sandbox.hubspot.routes import Route, Routes
@@ -22,31 +22,31 @@ from wanesync.sandbox.stand_in import Delivery, Request, Response, WebhookTarget
 
 __all__ = ["HubSpotMachine", "HubSpotSettings"]
 
-URI_LIMIT = 16_000
+URI_LIMIT = 16_000  # characters; longer ones are answered with 414
 JSON_HEADER = {"Content-Type": "application/json;charset=utf-8"}
 
 
 class HubSpotMachine:
-    """One portal with one app. Deterministic: time and the random source are handed in."""
+    """A ``StandIn`` for one portal with one app. ``edit`` lists the kinds of edits."""
 
     def __init__(self, rng: random.Random, settings: HubSpotSettings | None = None) -> None:
         self.settings = settings or HubSpotSettings()
         self.faults = Faults()
-        self.portal = Portal(rng, self.settings, self.faults_in_force)
+        self.portal = Portal(rng, self.settings, self.current_faults)
         self.journal: Journal = self.portal.journal
         self.events, self.notes = Events(), Notes()
-        self.gate = Gate(self.settings)
+        self.rate_limiter = RateLimiter(self.settings)
         self.operations: Counter[str] = Counter()
         self._arrivals = ArrivalCounter()
         self._rng = rng
-        self._routes = Routes(self.events, self.notes, self.gate)
+        self._routes = Routes(self.events, self.notes, self.rate_limiter)
 
     def arrive(self, request: Request, now_ms: int) -> Response | None:
         """Count a request and apply the limits; a response is a refusal."""
         self._arrivals.count(now_ms)
         headers: dict[str, str] = dict(JSON_HEADER)
         try:
-            identify(request.headers, self.settings.app_id)
+            authenticate(request.headers, self.settings.app_id)
             route, _ = self._find(request)
             self.operations[route.operation] += 1
             self._admit(route, headers, now_ms)
@@ -55,24 +55,24 @@ class HubSpotMachine:
         return None
 
     def handle(self, request: Request, now_ms: int) -> Response:
-        """Answer one API request. ``path`` is percent-decoded."""
+        """Answer one API request; the path is percent-decoded."""
         refused = None if request.admitted else self.arrive(request, now_ms)
         if refused is not None:
             return refused
         headers: dict[str, str] = dict(JSON_HEADER)
         try:
-            source = identify(request.headers, self.settings.app_id)
+            source = authenticate(request.headers, self.settings.app_id)
             route, variables = self._find(request)
             if not route.searches:
-                headers.update(self.gate.headers(now_ms))
-            if self._happens(self.faults.error_503):
+                headers.update(self.rate_limiter.headers(now_ms))
+            if self._occurs(self.faults.error_503):
                 raise Refusal(503, "SERVICE_UNAVAILABLE", "HubSpot is temporarily unavailable")
             query = parse_query(request.query, route.query)
             body = parse_body(request.body, route.members) if route.members or request.body else {}
             answer = route.endpoint(self.portal, Call(now_ms, source, variables, query, body))
         except Refusal as refusal:
             return Response(refusal.status, headers, encode(refusal.body(self.portal.next_uuid())))
-        return self._spoiled(route, answer, headers)
+        return self._with_faults(route, answer, headers)
 
     def next_delivery_ms(self) -> int | None:
         """When the earliest waiting webhook is due, or None."""
@@ -83,31 +83,30 @@ class HubSpotMachine:
         return self.portal.webhooks.outbox.take(now_ms)
 
     def finish_delivery(self, delivery_id: int, status: int | None, now_ms: int) -> None:
-        """The answer to one POST (None: no answer)."""
+        """Record the answer to one POST (None: no answer)."""
         self.portal.webhooks.outbox.finish(delivery_id, status, now_ms)
 
     def set_target(self, target: WebhookTarget | None) -> None:
-        """Where webhooks go from now on (None: nowhere)."""
+        """Set where webhooks go from now on (None: nowhere)."""
         self.portal.webhooks.outbox.target = target
 
     def set_faults(self, faults: Faults) -> None:
-        """What goes wrong from now on."""
+        """Set the injected faults."""
         self.faults = faults
 
-    def faults_in_force(self) -> Faults:
-        """What goes wrong now."""
+    def current_faults(self) -> Faults:
+        """The injected faults."""
         return self.faults
 
     def set_rate(self, per_s: int | None) -> None:
-        """Enforce another rate from now on (None: only the tier's 10 s window)."""
-        self.gate.set_rate(per_s)
+        """Enforce another rate from now on (None: only the 10 s window of the tier)."""
+        self.rate_limiter.set_rate(per_s)
 
     def edit(self, kind: str, record_id: str | None, values: Mapping[str, str], now_ms: int) -> str:
-        """An edit by a person in HubSpot's pages; the id of the record (merge: of the survivor).
+        """Edit a contact as a user does in HubSpot: the record id (of the survivor for a merge).
 
-        Kinds: create, update, import (an update by a file of many), delete, merge (values ``into`` and
-        ``from``), erase (privacy deletion).
-        Raises ValueError that says what is wrong.
+        Kinds: create, update, import (an update by an import file), delete, merge (values ``into`` and ``from``),
+        erase (privacy deletion). Raises ValueError.
         """
         try:
             if kind == "create":
@@ -121,24 +120,24 @@ class HubSpotMachine:
             elif kind in ("delete", "erase"):
                 self.portal.delete(contact, USER, now_ms, private=kind == "erase")
             else:
-                raise ValueError(f"kind {kind!r}: create, update, import, delete, merge or erase is wanted")
+                raise ValueError(f"kind {kind!r}: expected create, update, import, delete, merge or erase")
         except Refusal as refusal:
             raise ValueError(refusal.message) from refusal
         return str(contact.id)
 
     def records(self) -> list[dict[str, str]]:
-        """Every living contact: ``id`` and what is set, by ascending id."""
-        book = self.portal.contacts
-        return [{"id": str(number), **book.live[number].properties} for number in book.order]
+        """Every live contact: ``id`` and the set properties, by ascending id."""
+        store = self.portal.contacts
+        return [{"id": str(number), **store.live[number].properties} for number in store.order]
 
     def stats(self, now_ms: int) -> dict[str, object]:
-        """Counts since the start; ``waiting`` counts events, ``sent`` and ``failed`` POSTs."""
-        outbox, book = self.portal.webhooks.outbox, self.events.book
+        """Counts since the start; ``webhooks_waiting`` counts events, ``webhooks_sent`` and ``_failed`` POSTs."""
+        outbox, store = self.portal.webhooks.outbox, self.events.store
         return {
             "requests": self._arrivals.total,
-            "rate_limited": self.gate.refused,
+            "rate_limited": self.rate_limiter.refused,
             "largest_window_1s": self._arrivals.largest(),
-            "used_of_10s_window": self.gate.rolling.used(now_ms),
+            "used_of_10s_window": self.rate_limiter.rolling.used(now_ms),
             "webhooks_sent": outbox.sent,
             "webhooks_failed": outbox.failed,
             "webhooks_lost": outbox.lost,
@@ -147,9 +146,9 @@ class HubSpotMachine:
             "contacts": len(self.portal.contacts.live),
             "archived": len(self.portal.contacts.archived),
             "notes": len(self.notes.by_id),
-            "events_sent": book.sent,
-            "events_repeated": book.repeated,
-            "events_unmatched": book.unmatched,
+            "events_sent": store.sent,
+            "events_repeated": store.repeated,
+            "events_unmatched": store.unmatched,
         }
 
     def _contact(self, record_id: str | None) -> Contact:
@@ -166,18 +165,18 @@ class HubSpotMachine:
 
     def _admit(self, route: Route, headers: dict[str, str], now_ms: int) -> None:
         try:
-            self.gate.admit(route.searches, now_ms, self.portal.next_uuid())
+            self.rate_limiter.admit(route.searches, now_ms, self.portal.next_uuid())
         finally:
             if not route.searches:
-                headers.update(self.gate.headers(now_ms))
+                headers.update(self.rate_limiter.headers(now_ms))
 
-    def _spoiled(self, route: Route, answer: Answer, headers: dict[str, str]) -> Response:
-        """The answer, or what a fault makes of it after the effects."""
-        if route.creates and self._happens(self.faults.error_500):
+    def _with_faults(self, route: Route, answer: Answer, headers: dict[str, str]) -> Response:
+        """The response, changed by the faults that occur after the effects."""
+        if route.creates and self._occurs(self.faults.error_500):
             body: Json = {"status": "error", "message": "Bad Gateway"}
             return Response(502, headers, encode(body))
-        lost = route.writes and self._happens(self.faults.lost_answer)
+        lost = route.writes and self._occurs(self.faults.lost_answer)
         return Response(answer.status, headers, encode(answer.body), lost)
 
-    def _happens(self, chance: float) -> bool:
+    def _occurs(self, chance: float) -> bool:
         return bool(chance) and self._rng.random() < chance

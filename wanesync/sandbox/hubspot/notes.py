@@ -1,4 +1,4 @@
-"""Notes on contacts: written, read by id, and found by their contact."""
+"""Notes on contacts: create, read, and search by contact."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ from wanesync.sandbox.hubspot.answers import (
     parse_ms,
 )
 from wanesync.sandbox.hubspot.call import Call, as_text, listed, optional_text, record
+from wanesync.sandbox.hubspot.contact_endpoints import values_of
 from wanesync.sandbox.hubspot.contacts import number_of
-from wanesync.sandbox.hubspot.filters import parse_groups, parse_sorts
 from wanesync.sandbox.hubspot.portal import Portal
-from wanesync.sandbox.hubspot.records import values_of
-from wanesync.sandbox.hubspot.search import ordered, page
+from wanesync.sandbox.hubspot.search import ordered, page, parse_groups, parse_sorts
 
-NOTE_TO_CONTACT = 202
+NOTE_TO_CONTACT = 202  # association type ids, defined by HubSpot
 CONTACT_TO_NOTE = 201
-BODY_LIMIT = 65_536
+BODY_LIMIT = 65_536  # characters of hs_note_body (developers.hubspot.com/docs/api/crm/notes)
 WRITABLE = {"hs_timestamp", "hs_note_body", "hubspot_owner_id"}
 BY_DEFAULT = ("hs_createdate", "hs_lastmodifieddate", "hs_object_id")
 CONTACT_FILTER = "associations.contact"
@@ -37,7 +36,7 @@ KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One note; ``contact_ids`` as they were when it was written."""
+    """One note; ``contact_ids`` as they were at its creation."""
 
     id: int
     properties: Mapping[str, str]
@@ -49,11 +48,11 @@ class Note:
         return self.properties.get(name)
 
     def number(self, name: str) -> int | None:
-        """The record id, the one number."""
+        """The record id, the only numeric property."""
         return self.id if name == "hs_object_id" else None
 
     def view(self, names: Iterable[str]) -> Json:
-        """The note as an answer shows it."""
+        """The note in an answer."""
         at = iso(self.created_ms)
         own = {"hs_createdate": at, "hs_lastmodifieddate": at, "hs_object_id": str(self.id)}
         shown = {name: self.properties.get(name, own.get(name)) for name in sorted({*names, *BY_DEFAULT})}
@@ -62,7 +61,7 @@ class Note:
 
 @dataclass(slots=True)
 class Notes:
-    """The note endpoints of a portal; ``by_contact`` holds note ids, ascending."""
+    """The note endpoints of a portal; ``by_contact`` holds ascending note ids."""
 
     by_id: dict[int, Note] = field(default_factory=dict)
     by_contact: dict[int, list[int]] = field(default_factory=dict)
@@ -72,7 +71,7 @@ class Notes:
         return Answer(201, self._write(portal, call, self._checked(portal, call.body)))
 
     def create_batch(self, portal: Portal, call: Call) -> Answer:
-        """POST batch/create: 201; with trace ids on all inputs faulty ones are named in a 207."""
+        """POST batch/create: 201; with trace ids on all inputs, invalid ones are listed in a 207."""
         inputs = call.inputs({"properties", "associations", "objectWriteTraceId"})
         traces = [optional_text(entry.get("objectWriteTraceId"), "objectWriteTraceId") for entry in inputs]
         results: list[Json] = []
@@ -96,7 +95,7 @@ class Notes:
         return Answer(200, note.view(call.names("properties") or ("hs_note_body", "hs_timestamp")))
 
     def read_batch(self, _portal: Portal, call: Call) -> Answer:
-        """POST batch/read: 200, or 207 that names the ids nobody has."""
+        """POST batch/read: 200, or 207 with the ids that do not exist."""
         ids = list(dict.fromkeys(as_text(entry.get("id"), "id") for entry in call.inputs({"id"})))
         found = {record_id for record_id in ids if number_of(record_id) in self.by_id}
         lacking = [record_id for record_id in ids if record_id not in found]
@@ -110,7 +109,7 @@ class Notes:
         if contact is None:
             raise not_found()
         limit, after = call.whole("limit", 500, 1, 500), call.whole("after", 0, 0, 10**18)
-        numbers = [number for number in self._of(portal, contact.id) if number > after]
+        numbers = [number for number in self._ids_of(portal, contact.id) if number > after]
         kinds: list[Json] = [{"category": "HUBSPOT_DEFINED", "typeId": CONTACT_TO_NOTE, "label": None}]
         results: list[Json] = [{"toObjectId": number, "associationTypes": kinds} for number in numbers[:limit]]
         body: Json = {"results": results}
@@ -119,14 +118,14 @@ class Notes:
         return Answer(200, body)
 
     def search(self, portal: Portal, call: Call) -> Answer:
-        """POST search, with the same lag as for contacts; ``associations.contact`` EQ an id finds a contact's."""
+        """POST search, with the lag of contacts; the filter ``associations.contact`` EQ an id selects a contact."""
         groups = parse_groups(call.body.get("filterGroups"), KINDS)
         found: dict[int, Note] = {}
         for group in groups or [[]]:
             wanted = [condition for condition in group if condition.name == CONTACT_FILTER]
             if any(condition.operator != "EQ" for condition in wanted):
-                raise bad_request(f"{CONTACT_FILTER}: only EQ is kept by this stand-in")
-            numbers = self._of(portal, int(float(wanted[0].keys[0]))) if wanted else list(self.by_id)
+                raise bad_request(f"{CONTACT_FILTER}: only EQ is supported by this stand-in")
+            numbers = self._ids_of(portal, int(float(wanted[0].keys[0]))) if wanted else list(self.by_id)
             others = [condition for condition in group if condition.name != CONTACT_FILTER]
             for note in map(self.by_id.__getitem__, numbers):
                 if all(condition.matches(note) for condition in others):
@@ -137,7 +136,7 @@ class Notes:
         names = call.names("properties")
         return page(call, rows, lambda note: note.view(names))
 
-    def _of(self, portal: Portal, contact_id: int) -> list[int]:
+    def _ids_of(self, portal: Portal, contact_id: int) -> list[int]:
         contact = portal.contacts.get(str(contact_id))
         if contact is None:
             return []
@@ -174,7 +173,7 @@ def _contact_id(portal: Portal, entry: object) -> int:
     kinds = [record(kind, "types") for kind in listed(given.get("types"), "types")]
     wanted = {"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": NOTE_TO_CONTACT}
     if kinds != [wanted]:
-        raise bad_request(f"associations: the one type kept here is {wanted}")
+        raise bad_request(f"associations: the only supported type is {wanted}")
     contact_id = as_text(record(given.get("to"), "to", {"id"}).get("id"), "id")
     contact = portal.contacts.get(contact_id)
     if contact is None:

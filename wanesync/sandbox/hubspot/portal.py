@@ -1,6 +1,6 @@
 """The portal: its records, and the only functions that change contacts.
 
-Each change goes to the store, the history, the search feed, the journal and the webhooks together.
+Each change updates the store, the history, the search index, the journal and the webhooks together.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from uuid import UUID
 
 from wanesync.sandbox.faults import Faults
 from wanesync.sandbox.hubspot.answers import Problem, Refusal, bad_request, conflict, invalid
-from wanesync.sandbox.hubspot.contacts import MERGE, USER, Contact, ContactBook, Source, Version
-from wanesync.sandbox.hubspot.properties import PropertyBook, later_stage
-from wanesync.sandbox.hubspot.rows import SearchFeed
+from wanesync.sandbox.hubspot.contacts import MERGE, USER, Contact, ContactStore, Source, Version
+from wanesync.sandbox.hubspot.properties import PropertyStore, later_stage
+from wanesync.sandbox.hubspot.search_index import SearchIndex
 from wanesync.sandbox.hubspot.settings import HubSpotSettings
-from wanesync.sandbox.hubspot.webhooks import Moment, Webhooks
+from wanesync.sandbox.hubspot.webhooks import EventContext, Webhooks
 from wanesync.sandbox.journal import Journal
 
 FIRST_ID = 171_000_000_000  # beyond 31 bits, as real ids are
-IDENTITIES_LIMIT = 250
+IDENTITIES_LIMIT = 250  # merged records of one contact (knowledge.hubspot.com, Merge records)
 
 
 class Portal:
@@ -27,25 +27,25 @@ class Portal:
 
     def __init__(self, rng: random.Random, settings: HubSpotSettings, faults: Callable[[], Faults]) -> None:
         self.rng, self.settings = rng, settings
-        self.contacts = ContactBook()
-        self.properties = PropertyBook()
-        self.feed = SearchFeed(settings.search_lag_ms)
+        self.contacts = ContactStore()
+        self.properties = PropertyStore()
+        self.search_index = SearchIndex(settings.search_lag_ms)
         self.webhooks = Webhooks(rng, settings, faults)
         self.journal = Journal()
         self.blocked_emails: set[str] = set()
         self._last_id = FIRST_ID
 
     def next_id(self) -> int:
-        """A record id: ascending, with gaps."""
+        """A new record id: ascending, with gaps."""
         self._last_id += self.rng.randint(1, 9)
         return self._last_id
 
     def next_uuid(self) -> str:
-        """A correlation or request id."""
+        """A new correlation or request id."""
         return str(UUID(int=self.rng.getrandbits(128), version=4))
 
     def check(self, contact: Contact | None, values: Mapping[str, str], source: Source) -> None:
-        """Raise the Refusal these values would meet on ``contact`` (None: as a new contact)."""
+        """Raise the Refusal for invalid or conflicting values of ``contact`` (None: a new contact)."""
         problems = self.properties.unknown(values) + self.properties.problems(values, source is USER)
         if problems:
             raise invalid(problems)
@@ -72,27 +72,29 @@ class Portal:
                 raise invalid([Problem(name, "CONFLICTING_UNIQUE_VALUE", message)])
 
     def create(self, values: Mapping[str, str], source: Source, now_ms: int) -> Contact:
-        """A new contact. Raises Refusal."""
+        """Create a contact. Raises Refusal."""
         self.check(None, values, source)
-        properties = {name: value for name, value in normal(values).items() if value != ""}
+        properties = {name: value for name, value in normalized(values).items() if value != ""}
         properties.setdefault("lifecyclestage", "lead")
         contact = Contact(self.next_id(), properties, now_ms, now_ms, source)
         self.contacts.add(contact)
-        self.feed.put(contact, now_ms)
+        self.search_index.put(contact, now_ms)
         self.journal.add(now_ms, "contact.created", str(contact.id), source.tag, properties)
-        moment = Moment(contact.id, now_ms, source)
-        self.webhooks.created(moment)
+        context = EventContext(contact.id, now_ms, source)
+        self.webhooks.created(context)
         if self.settings.emit_initial_changes:
-            self.webhooks.changed(moment, self._told(properties))
+            self.webhooks.changed(context, self._visible(properties))
         return contact
 
     def change(self, contact: Contact, values: Mapping[str, str], source: Source, now_ms: int) -> None:
-        """New values for a contact; those it already has change nothing. Raises Refusal."""
+        """Set values of a contact; equal values change nothing. Raises Refusal."""
         self.check(contact, values, source)
-        changes = {name: value for name, value in normal(values).items() if contact.properties.get(name, "") != value}
+        changes = {
+            name: value for name, value in normalized(values).items() if contact.properties.get(name, "") != value
+        }
         stage = changes.get("lifecyclestage")
         if stage is not None and not later_stage(contact.properties.get("lifecyclestage"), stage):
-            del changes["lifecyclestage"]  # ignored in silence, as HubSpot does
+            del changes["lifecyclestage"]  # ignored without an error, as HubSpot does
         if not changes:
             return
         at_ms = self._touch(contact, now_ms)
@@ -100,20 +102,20 @@ class Portal:
             contact.later.setdefault(name, []).append(Version(value, at_ms, source))
         merged = {**contact.properties, **changes}
         self.contacts.replace(contact, {name: value for name, value in merged.items() if value != ""})
-        self.feed.put(contact, now_ms)
+        self.search_index.put(contact, now_ms)
         self.journal.add(now_ms, "contact.updated", str(contact.id), source.tag, changes)
-        self.webhooks.changed(Moment(contact.id, at_ms, source), self._told(changes))
+        self.webhooks.changed(EventContext(contact.id, at_ms, source), self._visible(changes))
 
     def delete(self, contact: Contact, source: Source, now_ms: int, private: bool = False) -> None:
-        """Into the recycle bin, or for ever if it is for privacy."""
+        """Move a contact into the recycle bin; a privacy deletion is permanent."""
         at_ms = self._touch(contact, now_ms)
         self.contacts.remove(contact, None if private else now_ms)
-        self.feed.drop(contact.id, now_ms)
+        self.search_index.drop(contact.id, now_ms)
         self.journal.add(now_ms, "contact.deleted", str(contact.id), source.tag, {})
-        self.webhooks.deleted(Moment(contact.id, at_ms, source), private)
+        self.webhooks.deleted(EventContext(contact.id, at_ms, source), private)
 
     def merge(self, primary: Contact, other: Contact, source: Source, now_ms: int) -> Contact:
-        """Two contacts become a third: the primary's values win, all other addresses become additional ones."""
+        """Merge two contacts into a new one: values of the primary win, other addresses become additional ones."""
         absorbed = (*primary.absorbed, *other.absorbed, (primary.id, now_ms), (other.id, now_ms))
         if primary.id == other.id:
             raise bad_request("Cannot merge a contact with itself")
@@ -131,34 +133,34 @@ class Portal:
         at_ms = max(self._touch(primary, now_ms), self._touch(other, now_ms))
         for contact in (primary, other):
             self.contacts.remove(contact)
-            self.feed.drop(contact.id, now_ms)
+            self.search_index.drop(contact.id, now_ms)
         survivor = Contact(self.next_id(), properties, min(primary.created_ms, other.created_ms), at_ms, MERGE)
         survivor.absorbed = absorbed
         self.contacts.forward.update({primary.id: survivor.id, other.id: survivor.id})
         self.contacts.add(survivor)
-        self.feed.put(survivor, now_ms)
+        self.search_index.put(survivor, now_ms)
         gone = {"primary": str(primary.id), "merged": str(other.id)}
         self.journal.add(now_ms, "contact.merged", str(survivor.id), source.tag, gone)
-        self.webhooks.merged(Moment(primary.id, at_ms, source), other.id, survivor.id, len(moved))
+        self.webhooks.merged(EventContext(primary.id, at_ms, source), other.id, survivor.id, len(moved))
         return survivor
 
     def _touch(self, contact: Contact, now_ms: int) -> int:
-        # Never equal, never backwards: the order of one contact's states must be readable from it.
+        # Strictly ascending: it orders the states of one contact.
         contact.modified_ms = max(now_ms, contact.modified_ms + 1)
         return contact.modified_ms
 
-    def _told(self, changes: Mapping[str, str]) -> dict[str, str]:
+    def _visible(self, changes: Mapping[str, str]) -> dict[str, str]:
         return {name: value for name, value in changes.items() if not self.properties.by_name[name].hidden}
 
 
 def addresses(values: Mapping[str, str]) -> list[str]:
-    """All addresses among the values, lower case."""
+    """All e-mail addresses in the values, in lower case."""
     secondary = values.get("hs_additional_emails", "").split(";")
     return [email.strip().lower() for email in (values.get("email", ""), *secondary) if email.strip()]
 
 
-def normal(values: Mapping[str, str]) -> dict[str, str]:
-    """Values as HubSpot keeps them: as given, addresses trimmed and in lower case."""
+def normalized(values: Mapping[str, str]) -> dict[str, str]:
+    """The values as HubSpot stores them: e-mail addresses trimmed and in lower case, the others unchanged."""
     return {
         name: ";".join(addresses({name: value})) if name in ("email", "hs_additional_emails") else value
         for name, value in values.items()

@@ -20,7 +20,7 @@ EMAIL = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+\.[^@\s.,;<>]{2,}")
 
 @dataclass(frozen=True, slots=True)
 class Property:
-    """One definition. ``options`` empty: any value; ``hidden``: its changes send no webhook."""
+    """One definition. Without ``options``, any value is valid; changes of a ``hidden`` property send no webhook."""
 
     name: str
     label: str
@@ -36,7 +36,7 @@ class Property:
     created_ms: int = 0
 
     def view(self) -> Json:
-        """The definition as an answer shows it."""
+        """The definition in an answer."""
         return {
             "name": self.name,
             "label": self.label,
@@ -73,7 +73,7 @@ def _standard() -> Iterable[Property]:
     yield Property("email", "Email", unique=True)
     yield Property("phone", "Phone Number", field_type="phonenumber")
     yield Property("mobilephone", "Mobile Phone Number", field_type="phonenumber")
-    # HubSpot knows a long list of languages; the stand-in takes any.
+    # HubSpot has a long list of languages; the stand-in accepts any value.
     yield Property("hs_language", "Preferred language", "enumeration", "select")
     stages = tuple((stage, stage.capitalize()) for stage in STAGES)
     yield Property("lifecyclestage", "Lifecycle Stage", "enumeration", "radio", options=stages)
@@ -86,8 +86,8 @@ def _standard() -> Iterable[Property]:
         yield Property(name, name, read_only=True, hidden=True)
 
 
-class PropertyBook:
-    """The definitions of a portal: HubSpot's own and the custom ones."""
+class PropertyStore:
+    """The definitions of a portal: those of HubSpot and custom ones."""
 
     def __init__(self) -> None:
         self.by_name: dict[str, Property] = {item.name: item for item in _standard()}
@@ -98,7 +98,7 @@ class PropertyBook:
         return [item.name for item in self.by_name.values() if item.unique and not item.defined]
 
     def add(self, item: Property) -> None:
-        """Take a custom property in. Raises Refusal: exists (409), unknown group or too many unique ones (400)."""
+        """Add a custom property. Raises Refusal: exists (409), unknown group or too many unique ones (400)."""
         if item.name in self.by_name:
             message = f"A property named '{item.name}' already exists."
             raise Refusal(409, "OBJECT_ALREADY_EXISTS", message)
@@ -113,7 +113,7 @@ class PropertyBook:
         self.by_name[item.name] = item
 
     def unknown(self, names: Iterable[str]) -> list[Problem]:
-        """One problem per name that is no property."""
+        """One problem per unknown name."""
         return [
             Problem(name, "PROPERTY_DOESNT_EXIST", f'Property "{name}" does not exist')
             for name in names
@@ -121,40 +121,44 @@ class PropertyBook:
         ]
 
     def problems(self, values: Mapping[str, str], by_user: bool) -> list[Problem]:
-        """What is wrong with the values of one record (unknown names left out); an empty value clears."""
+        """The invalid values of one record, unknown names left out; an empty value clears."""
         found = (self._problem(self.by_name[name], values[name], by_user) for name in values if name in self.by_name)
         return [problem for problem in found if problem is not None]
 
     def _problem(self, item: Property, value: str, by_user: bool) -> Problem | None:
-        # The additional addresses are kept in HubSpot's own screens, not through the API.
+        # Users edit the additional e-mail addresses in HubSpot; the API cannot write them.
         if item.read_only and not (by_user and item.name == "hs_additional_emails"):
             return Problem(item.name, "READ_ONLY_VALUE", f'"{item.name}" is a read only property')
         if value == "":
             return None
         options = {option for option, _ in item.options}
         faults = (
-            (item.name == "email" and not EMAIL.fullmatch(value.strip()), "INVALID_EMAIL", "is no e-mail address"),
+            (item.name == "email" and not EMAIL.fullmatch(value.strip()), "INVALID_EMAIL", "is not an e-mail address"),
             (options and value not in options, "INVALID_OPTION", "was not one of the allowed options"),
-            (item.type == "number" and not _reads(finite, value), "INVALID_NUMBER", "was not a valid number"),
-            (item.type in ("date", "datetime") and not _reads(parse_ms, value), "INVALID_DATE", "was not a valid date"),
+            (item.type == "number" and not _is_valid(finite, value), "INVALID_NUMBER", "was not a valid number"),
+            (
+                item.type in ("date", "datetime") and not _is_valid(parse_ms, value),
+                "INVALID_DATE",
+                "was not a valid date",
+            ),
         )
-        return next((Problem(item.name, code, f"{value} {said}") for wrong, code, said in faults if wrong), None)
+        return next((Problem(item.name, code, f"{value} {text}") for wrong, code, text in faults if wrong), None)
 
 
 def later_stage(old: str | None, new: str) -> bool:
-    """Whether a contact may go to a lifecycle stage: only forward, unless cleared first."""
+    """Whether a lifecycle stage may follow another: only forward, unless it was cleared."""
     return old is None or new == "" or STAGES.index(new) >= STAGES.index(old)
 
 
 def finite(value: str) -> float:
-    """A number that can be compared. Raises ValueError."""
+    """The finite number in a text. Raises ValueError."""
     number = float(value)
     if not math.isfinite(number):
-        raise ValueError("a finite number is wanted")
+        raise ValueError("expected a finite number")
     return number
 
 
-def _reads(read: Callable[[str], float], value: str) -> bool:
+def _is_valid(read: Callable[[str], float], value: str) -> bool:
     try:
         read(value)
     except ValueError:

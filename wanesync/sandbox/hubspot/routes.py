@@ -1,15 +1,15 @@
-"""Which path leads to which endpoint, and what each endpoint accepts."""
+"""The routes of the API: the endpoint of each path, and the parameters it accepts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from wanesync.sandbox.hubspot import batches, events, records, schema, search
+from wanesync.sandbox.hubspot import contact_endpoints, events, property_endpoints, search
+from wanesync.sandbox.hubspot.access import RateLimiter
 from wanesync.sandbox.hubspot.answers import Answer, Refusal
 from wanesync.sandbox.hubspot.call import Call
 from wanesync.sandbox.hubspot.events import Events
-from wanesync.sandbox.hubspot.gate import Gate
 from wanesync.sandbox.hubspot.notes import Notes
 from wanesync.sandbox.hubspot.portal import Portal
 
@@ -23,9 +23,9 @@ READING = frozenset({"properties", "propertiesWithHistory", "archived"})
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """``query`` and ``members`` are the parameters and body members taken; any other is refused.
+    """One route. ``query`` and ``members``: the accepted parameters and body members; all others are refused.
 
-    ``writes``: it has effects, so its answer can be lost; ``creates``: a repetition would make a second one.
+    ``writes``: it has effects, so its answer can be lost. ``creates``: a repetition creates a second record.
     """
 
     operation: str
@@ -38,22 +38,22 @@ class Route:
 
 
 class Routes:
-    """All routes, found by method and path."""
+    """All routes by method and path."""
 
-    def __init__(self, events_of: Events, notes: Notes, gate: Gate) -> None:
+    def __init__(self, events_of: Events, notes: Notes, rate_limiter: RateLimiter) -> None:
         self._by_shape: dict[tuple[str, int], list[tuple[tuple[str, ...], Route]]] = {}
         self._add_contacts()
         self._add_batches()
         self._add_properties()
         self._add_events(events_of)
         self._add_notes(notes)
-        self._add("GET account-info/v3/details", Route("account.read", gate.read_account))
-        self._add("GET account-info/v3/api-usage/daily/private-apps", Route("account.usage", gate.read_usage))
+        self._add("GET account-info/v3/details", Route("account.read", rate_limiter.read_account))
+        self._add("GET account-info/v3/api-usage/daily/private-apps", Route("account.usage", rate_limiter.read_usage))
 
     def find(self, method: str, path: str) -> tuple[Route, tuple[str, ...]]:
-        """The route and its path variables; 404 for no such path, 405 for a wrong method. ``path`` is decoded."""
+        """The route of a decoded path and its variables. Raises 404 for an unknown path, 405 for a wrong method."""
         parts = path.strip("/").split("/")
-        parts = [ALIASES.get(part, part) if place in (3, 6) else part for place, part in enumerate(parts)]
+        parts = [ALIASES.get(part, part) if position in (3, 6) else part for position, part in enumerate(parts)]
         found = self._match(method, parts)
         if found is not None:
             return found
@@ -69,7 +69,7 @@ class Routes:
         return None
 
     def _add(self, spec: str, route: Route) -> None:
-        # Fixed paths are added before the ones with a variable in the same place.
+        # Fixed paths must be added before those with a variable in the same position.
         method, _, path = spec.partition(" ")
         pattern = tuple(path.split("/"))
         self._by_shape.setdefault((method, len(pattern)), []).append((pattern, route))
@@ -81,22 +81,26 @@ class Routes:
         one = f"{CONTACTS}/*"
         find = frozenset(search.MEMBERS)
         for spec, route in {
-            f"GET {CONTACTS}": Route("contacts.list", records.list_contacts, READING | {"limit", "after"}),
+            f"GET {CONTACTS}": Route("contacts.list", contact_endpoints.list_contacts, READING | {"limit", "after"}),
             f"POST {CONTACTS}": Route(
-                "contacts.create", records.create_contact, members=write, writes=True, creates=True
+                "contacts.create", contact_endpoints.create_contact, members=write, writes=True, creates=True
             ),
             f"POST {CONTACTS}/search": Route("contacts.search", search.search_contacts, members=find, searches=True),
-            f"POST {CONTACTS}/merge": Route("contacts.merge", records.merge_contacts, members=merge, writes=True),
-            f"POST {CONTACTS}/gdpr-delete": Route("contacts.erase", records.erase_contact, members=erase, writes=True),
-            f"GET {one}": Route("contacts.read", records.read_contact, READING | {"idProperty"}),
+            f"POST {CONTACTS}/merge": Route(
+                "contacts.merge", contact_endpoints.merge_contacts, members=merge, writes=True
+            ),
+            f"POST {CONTACTS}/gdpr-delete": Route(
+                "contacts.erase", contact_endpoints.erase_contact, members=erase, writes=True
+            ),
+            f"GET {one}": Route("contacts.read", contact_endpoints.read_contact, READING | {"idProperty"}),
             f"PATCH {one}": Route(
                 "contacts.update",
-                records.update_contact,
+                contact_endpoints.update_contact,
                 frozenset({"idProperty"}),
                 frozenset({"properties"}),
                 writes=True,
             ),
-            f"DELETE {one}": Route("contacts.archive", records.archive_contact, writes=True),
+            f"DELETE {one}": Route("contacts.archive", contact_endpoints.archive_contact, writes=True),
         }.items():
             self._add(spec, route)
 
@@ -105,30 +109,32 @@ class Routes:
         read = inputs | {"properties", "propertiesWithHistory", "idProperty"}
         root = f"POST {CONTACTS}/batch"
         for name, route in {
-            "read": Route("contacts.batch_read", batches.read_contacts, frozenset({"archived"}), read),
+            "read": Route("contacts.batch_read", contact_endpoints.read_contacts, frozenset({"archived"}), read),
             "create": Route(
-                "contacts.batch_create", batches.create_contacts, members=inputs, writes=True, creates=True
+                "contacts.batch_create", contact_endpoints.create_contacts, members=inputs, writes=True, creates=True
             ),
-            "update": Route("contacts.batch_update", batches.update_contacts, members=inputs, writes=True),
+            "update": Route("contacts.batch_update", contact_endpoints.update_contacts, members=inputs, writes=True),
             "upsert": Route(
-                "contacts.batch_upsert", batches.upsert_contacts, members=inputs, writes=True, creates=True
+                "contacts.batch_upsert", contact_endpoints.upsert_contacts, members=inputs, writes=True, creates=True
             ),
-            "archive": Route("contacts.batch_archive", batches.archive_contacts, members=inputs, writes=True),
+            "archive": Route("contacts.batch_archive", contact_endpoints.archive_contacts, members=inputs, writes=True),
         }.items():
             self._add(f"{root}/{name}", route)
 
     def _add_properties(self) -> None:
-        make = frozenset(schema.MEMBERS)
+        make = frozenset(property_endpoints.MEMBERS)
         group = frozenset({"name", "label", "displayOrder"})
         query = frozenset({"archived", "properties"})
         for spec, route in {
-            f"GET {PROPERTIES}": Route("properties.list", schema.list_properties, query),
-            f"POST {PROPERTIES}": Route("properties.create", schema.create_property, members=make, writes=True),
-            f"GET {PROPERTIES}/groups": Route("properties.list_groups", schema.list_groups),
-            f"POST {PROPERTIES}/groups": Route(
-                "properties.create_group", schema.create_group, members=group, writes=True
+            f"GET {PROPERTIES}": Route("properties.list", property_endpoints.list_properties, query),
+            f"POST {PROPERTIES}": Route(
+                "properties.create", property_endpoints.create_property, members=make, writes=True
             ),
-            f"GET {PROPERTIES}/*": Route("properties.read", schema.read_property, query),
+            f"GET {PROPERTIES}/groups": Route("properties.list_groups", property_endpoints.list_groups),
+            f"POST {PROPERTIES}/groups": Route(
+                "properties.create_group", property_endpoints.create_group, members=group, writes=True
+            ),
+            f"GET {PROPERTIES}/*": Route("properties.read", property_endpoints.read_property, query),
         }.items():
             self._add(spec, route)
 

@@ -1,4 +1,4 @@
-"""What kind of portal the stand-in is."""
+"""The settings of a portal: tier, limits, webhooks."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ from dataclasses import dataclass
 from typing import Literal
 
 Tier = Literal["professional", "enterprise"]
-ROLLING_LIMIT = 190  # per 10 s and app, private apps on Professional and Enterprise
+# Private apps on Professional and Enterprise: developers.hubspot.com/docs/api/usage-details
+ROLLING_LIMIT = 190  # requests per 10 s and app
 DAILY_LIMITS: dict[Tier, int] = {"professional": 625_000, "enterprise": 1_000_000}
 
 
 @dataclass(frozen=True, slots=True)
 class HubSpotSettings:
-    """``rate_per_s``: enforce exactly this in every 1 s window (search included); None: the tier's 190 in 10 s.
+    """The settings of one portal.
 
-    ``search_lag_ms``: how old a state must be before search sees it. ``subscribed``: the properties whose
-    changes send webhooks (None: all). ``secondary_email_reads``: whether a read by e-mail finds a contact
-    by a secondary address, which no source settles.
+    ``rate_per_s``: enforced in every 1 s window, search included; None: only the 190 requests in 10 s of the tier.
+    ``search_lag_ms``: the age at which search sees a change. ``subscribed``: the properties whose changes send webhooks
+    (None: all). ``secondary_email_reads``: whether a read by e-mail finds a contact by a secondary address; HubSpot
+    does not document it.
     """
 
     portal_id: int = 4242
@@ -35,5 +37,5 @@ class HubSpotSettings:
 
     @property
     def requests_per_day(self) -> int:
-        """The daily quota: the given one, else the tier's."""
+        """The daily quota: the given one, otherwise that of the tier."""
         return DAILY_LIMITS[self.tier] if self.daily_limit is None else self.daily_limit

@@ -1,4 +1,4 @@
-"""HubSpot's webhooks: the events and their signature."""
+"""The webhooks of HubSpot: events and their signature."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from wanesync.sandbox.hubspot.settings import HubSpotSettings
 from wanesync.sandbox.outbox import Outbox
 from wanesync.sandbox.stand_in import WebhookTarget
 
-EVENTS_PER_POST = 100
-EVENT_IDS = 100  # so few on purpose: HubSpot does not promise that eventId is unique
+EVENTS_PER_POST = 100  # at most (developers.hubspot.com/docs/api/webhooks)
+EVENT_IDS = 100  # deliberately few: HubSpot does not guarantee that eventId is unique
 
 
 def sign(target: WebhookTarget, body: bytes, now_ms: int) -> Mapping[str, str]:
@@ -31,8 +31,8 @@ def sign(target: WebhookTarget, body: bytes, now_ms: int) -> Mapping[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
-    """Which contact, when and by whom: what every event says."""
+class EventContext:
+    """The contact, time and author that every event contains."""
 
     contact_id: int
     at_ms: int
@@ -55,34 +55,34 @@ class Webhooks:
             max_attempts=settings.webhook_attempts,
         )
 
-    def created(self, moment: Moment) -> None:
-        """``contact.creation``: it carries no values."""
-        self._put("contact.creation", moment, {"changeFlag": "NEW"})
+    def created(self, context: EventContext) -> None:
+        """``contact.creation``: without values."""
+        self._put("contact.creation", context, {"changeFlag": "NEW"})
 
-    def changed(self, moment: Moment, changes: Mapping[str, str]) -> None:
+    def changed(self, context: EventContext, changes: Mapping[str, str]) -> None:
         """One ``contact.propertyChange`` per subscribed property."""
         for name, value in changes.items():
             if self._settings.subscribed is None or name in self._settings.subscribed:
                 extra: Json = {"propertyName": name, "propertyValue": value, "isSensitive": False}
-                self._put("contact.propertyChange", moment, extra, name)
+                self._put("contact.propertyChange", context, extra, name)
 
-    def deleted(self, moment: Moment, private: bool = False) -> None:
-        """``contact.deletion``, and before it ``contact.privacyDeletion`` if it was for privacy."""
+    def deleted(self, context: EventContext, private: bool = False) -> None:
+        """``contact.deletion``, preceded by ``contact.privacyDeletion`` for a privacy deletion."""
         if private:
-            self._put("contact.privacyDeletion", moment, {})
-        self._put("contact.deletion", moment, {"changeFlag": "DELETED"})
+            self._put("contact.privacyDeletion", context, {})
+        self._put("contact.deletion", context, {"changeFlag": "DELETED"})
 
-    def merged(self, moment: Moment, merged_id: int, new_id: int, moved: int) -> None:
-        """``contact.merge``: the moment's contact was the primary one."""
+    def merged(self, context: EventContext, merged_id: int, new_id: int, moved: int) -> None:
+        """``contact.merge``: the contact of the context was the primary one."""
         extra: Json = {
-            "primaryObjectId": moment.contact_id,
+            "primaryObjectId": context.contact_id,
             "mergedObjectIds": [merged_id],
             "newObjectId": new_id,
             "numberOfPropertiesMoved": moved,
         }
-        self._put("contact.merge", moment, extra)
+        self._put("contact.merge", context, extra)
 
-    def _put(self, kind: str, moment: Moment, extra: Json, name: str = "") -> None:
+    def _put(self, kind: str, context: EventContext, extra: Json, name: str = "") -> None:
         key = f"{kind}/{name}"
         subscription_id = self._subscriptions.setdefault(key, 1_000 + len(self._subscriptions))
         event: Json = {
@@ -90,12 +90,12 @@ class Webhooks:
             "subscriptionId": subscription_id,
             "portalId": self._settings.portal_id,
             "appId": self._settings.app_id,
-            "occurredAt": moment.at_ms,
+            "occurredAt": context.at_ms,
             "subscriptionType": kind,
             "attemptNumber": 0,
-            "objectId": moment.contact_id,
-            "changeSource": moment.source.kind,
-            "sourceId": moment.source.id,
+            "objectId": context.contact_id,
+            "changeSource": context.source.kind,
+            "sourceId": context.source.id,
             **extra,
         }
-        self.outbox.put(event, moment.at_ms)
+        self.outbox.put(event, context.at_ms)

@@ -1,4 +1,4 @@
-"""Who may call, and how often: tokens, rate windows, the daily quota, and the account endpoints."""
+"""Access to the portal: tokens, rate windows, the daily quota, and the account endpoints."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from wanesync.sandbox.limits import RateWindow
 
 DAY_MS = 86_400_000
 ROLLING_MS = 10_000
-OTHER_APP_ID = "777"
+OTHER_APP_ID = "777"  # of any token that contains "other"
 
 
-class Gate:
-    """The windows of one portal. Search has its own and answers without rate headers."""
+class RateLimiter:
+    """The rate windows of one portal. Search has a window of its own and sends no rate headers."""
 
     def __init__(self, settings: HubSpotSettings) -> None:
         self.settings = settings
@@ -37,11 +37,11 @@ class Gate:
             self.strict = RateWindow(per_s)
         else:
             self.strict.limit = per_s
-        # A client that keeps a tenth of the headers' limit in reserve can still use all of a given rate.
+        # 12 instead of 10 times: a client that keeps a tenth of the announced limit in reserve can use all of the rate.
         self.rolling.limit = max(ROLLING_LIMIT, 12 * (per_s or 0))
 
     def admit(self, searching: bool, now_ms: int, request_id: str) -> None:
-        """Take a place in every window that applies, or raise 429 and take none."""
+        """Take a slot of every window that applies; raises the 429, and takes none, when one is full."""
         windows = [(self.search, "SECONDLY") if searching else (self.rolling, "TEN_SECONDLY_ROLLING")]
         if self.strict is not None:
             windows.append((self.strict, "SECONDLY"))
@@ -57,7 +57,7 @@ class Gate:
         self._used_today += 1
 
     def headers(self, now_ms: int) -> Mapping[str, str]:
-        """The rate headers of an ordinary answer."""
+        """The rate headers of every response except those of search."""
         quota = self.settings.requests_per_day
         return {
             "X-HubSpot-RateLimit-Max": str(self.rolling.limit),
@@ -68,7 +68,7 @@ class Gate:
         }
 
     def read_account(self, portal: Portal, _call: Call) -> Answer:
-        """GET account-info details: the stand-in's account lives in UTC."""
+        """GET account-info details; the time zone of the account is UTC."""
         return Answer(200, {
             "portalId": portal.settings.portal_id,
             "accountType": "DEVELOPER_TEST",
@@ -82,7 +82,7 @@ class Gate:
         })  # fmt: skip
 
     def read_usage(self, _portal: Portal, call: Call) -> Answer:
-        """GET the daily usage of private apps; the quota starts anew at midnight UTC."""
+        """GET the daily usage of private apps; the quota resets at midnight UTC."""
         usage = {
             "name": "private-apps-api-calls-daily",
             "usageLimit": self.settings.requests_per_day,
@@ -99,8 +99,8 @@ class Gate:
         return self._used_today
 
 
-def identify(headers: Mapping[str, str], app_id: int) -> Source:
-    """Who calls: any ``pat-…`` token is the app's own, unless it contains ``other``. Raises 401."""
+def authenticate(headers: Mapping[str, str], app_id: int) -> Source:
+    """The caller: any ``pat-…`` token is the app's own, unless it contains ``other``. Raises the 401."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.startswith("pat-"):
         message = (

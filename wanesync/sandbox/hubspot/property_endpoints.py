@@ -29,7 +29,7 @@ def read_property(portal: Portal, call: Call) -> Answer:
 
 
 def create_property(portal: Portal, call: Call) -> Answer:
-    """POST a custom definition: 201; 409 if the name is taken. Whether values are unique is settled here for good."""
+    """POST a custom definition: 201; 409 when the name exists. Uniqueness cannot be changed later."""
     given = call.body
     lacking = [key for key in REQUIRED if not given.get(key)]
     if lacking:
@@ -50,7 +50,7 @@ def create_property(portal: Portal, call: Call) -> Answer:
     portal.properties.add(item)
     if item.unique:
         portal.contacts.uniques[item.name] = {}
-        portal.feed.indexed.append(item.name)
+        portal.search_index.indexed.append(item.name)
     return Answer(201, item.view())
 
 
@@ -61,7 +61,7 @@ def list_groups(portal: Portal, _call: Call) -> Answer:
 
 
 def create_group(portal: Portal, call: Call) -> Answer:
-    """POST a property group: 201; 409 if the name is taken."""
+    """POST a property group: 201; 409 when the name exists."""
     name, label = (as_text(call.body.get(key), key) for key in ("name", "label"))
     if name in portal.properties.groups:
         raise Refusal(409, "OBJECT_ALREADY_EXISTS", f"A property group named '{name}' already exists.")

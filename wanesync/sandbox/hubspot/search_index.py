@@ -1,4 +1,4 @@
-"""What search sees: contacts as they were a moment ago, with the indices that make a query cheap."""
+"""The search index: contacts with a lag, and the indices that make a query fast."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from wanesync.sandbox.hubspot.contacts import ALWAYS, Contact
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One contact in one state; it shares the values with the contact that had them."""
+    """One contact in one state; the values are shared with the contact."""
 
     id: int
     contact: Contact
@@ -29,7 +29,7 @@ class Row:
         return self.contact.computed().get(name) if name in ("createdate", "hs_object_id") else None
 
     def number(self, name: str) -> int | None:
-        """The numbers and times kept as such (times in epoch ms), so that a scan need not parse them."""
+        """The value of a numeric or time property (epoch ms), so that a scan does not parse texts."""
         if name == "lastmodifieddate":
             return self.modified_ms
         if name == "createdate":
@@ -37,17 +37,17 @@ class Row:
         return self.id if name == "hs_object_id" else None
 
     def view(self, names: Iterable[str], portal_id: int) -> Json:
-        """The record in this state, as an answer shows it."""
+        """The contact in this state in an answer."""
         view = self.contact.view((), portal_id)
         shown = {name: self.value(name) for name in sorted({*names, *ALWAYS})}
         return {**view, "properties": shown, "updatedAt": iso(self.modified_ms), "archived": False}
 
 
-class SearchFeed:
-    """Changes become visible ``lag_ms`` after they were made, in order.
+class SearchIndex:
+    """Contacts as search sees them: changes become visible ``lag_ms`` after they were made, in order.
 
-    ``ids`` and ``modified`` (pairs of time and id) are sorted; ``equal`` leads from (property, value)
-    to ids, for the properties in ``indexed``.
+    ``ids`` and ``modified`` (pairs of time and id) are sorted; ``equal`` maps (property, value) to ids for the
+    properties in ``indexed``.
     """
 
     def __init__(self, lag_ms: int) -> None:
@@ -57,21 +57,21 @@ class SearchFeed:
         self.modified: list[tuple[int, int]] = []
         self.indexed: list[str] = ["email"]
         self.equal: dict[tuple[str, str], set[int]] = {}
-        self._coming: deque[tuple[int, int, Row | None]] = deque()
+        self._pending: deque[tuple[int, int, Row | None]] = deque()
 
     def put(self, contact: Contact, now_ms: int) -> None:
-        """A contact has a new state."""
+        """Add a new state of a contact."""
         row = Row(contact.id, contact, contact.properties, contact.modified_ms)
-        self._coming.append((now_ms, contact.id, row))
+        self._pending.append((now_ms, contact.id, row))
 
     def drop(self, contact_id: int, now_ms: int) -> None:
-        """A contact is gone."""
-        self._coming.append((now_ms, contact_id, None))
+        """Remove a contact."""
+        self._pending.append((now_ms, contact_id, None))
 
-    def settle(self, now_ms: int) -> None:
-        """Let everything become visible that is old enough."""
-        while self._coming and self._coming[0][0] <= now_ms - self.lag_ms:
-            _, contact_id, row = self._coming.popleft()
+    def refresh(self, now_ms: int) -> None:
+        """Make all changes visible that are old enough."""
+        while self._pending and self._pending[0][0] <= now_ms - self.lag_ms:
+            _, contact_id, row = self._pending.popleft()
             self._remove(contact_id)
             if row is not None:
                 self._add(row)
