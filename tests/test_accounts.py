@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from wanesync.accounts import ASK_AGAIN_S, Identity, compare
-from wanesync.core.errors import CallError, Failure, PinError, SideDown, WanesyncError
+from wanesync.accounts import ASK_AGAIN_S, AccountGate, compare
+from wanesync.core.errors import CallError, Failure, VendorUnavailable, WanesyncError, WrongAccount
 from wanesync.core.model import Side
 from wanesync.core.ports import Account
 
@@ -20,10 +20,10 @@ class Town:
     asked: int = 0
     passed: int = 0
     now_s: float = 0.0
-    identity: Identity = field(init=False)
+    identity: AccountGate = field(init=False)
 
     def __post_init__(self) -> None:
-        self.identity = Identity(Side.HUBSPOT, self.ask, self.check, self.let_pass, lambda: self.now_s)
+        self.identity = AccountGate(Side.HUBSPOT, self.ask, self.check, self.let_pass, lambda: self.now_s)
 
     def ask(self) -> Account:
         self.asked += 1
@@ -59,7 +59,7 @@ def test_a_known_account_is_asked_for_once() -> None:
 
 
 def test_without_patience_a_side_that_does_not_answer_stops_the_start() -> None:
-    with pytest.raises(SideDown, match="cannot be reached"):
+    with pytest.raises(VendorUnavailable, match="cannot be reached"):
         Town(failed(Failure.UNAVAILABLE)).identity.begin(patient=False)
     with pytest.raises(WanesyncError, match="does not accept the key"):
         Town(failed(Failure.UNAUTHORISED)).identity.begin(patient=False)
@@ -67,7 +67,7 @@ def test_without_patience_a_side_that_does_not_answer_stops_the_start() -> None:
 
 @pytest.mark.parametrize("patient", [True, False])
 def test_another_account_is_refused_at_the_start(patient: bool) -> None:
-    with pytest.raises(PinError, match="belongs to HubSpot portal 4242"):
+    with pytest.raises(WrongAccount, match="belongs to HubSpot portal 4242"):
         Town(OTHERS).identity.begin(patient=patient)
 
 

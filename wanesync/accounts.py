@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from wanesync.core.errors import CallError, Failure, PinError, SideDown, WanesyncError
+from wanesync.core.errors import CallError, Failure, VendorUnavailable, WanesyncError, WrongAccount
 from wanesync.core.model import Side
 from wanesync.core.ports import Account
 
@@ -21,10 +21,10 @@ log = structlog.get_logger()
 
 
 @dataclass(slots=True)
-class Identity:
+class AccountGate:
     """One side's account as a process knows it.
 
-    ``ask``: one request, whose key it is. ``check``: raises PinError for another account than the pinned one.
+    ``ask``: one request, whose key it is. ``check``: raises WrongAccount for another account than the pinned one.
     ``gate``: what every request passes before it leaves.
     """
 
@@ -41,7 +41,7 @@ class Identity:
     def begin(self, *, patient: bool) -> Account | None:
         """Ask at the start. None, if ``patient``: it does not say now, and is asked again before anything else is sent.
 
-        Raises SideDown, PinError, WanesyncError (the key is refused).
+        Raises VendorUnavailable, WrongAccount, WanesyncError (the key is refused).
         """
         try:
             return self.confirm()
@@ -53,10 +53,10 @@ class Identity:
                 return None
             if error.failure in REFUSALS:
                 raise WanesyncError(f"{self.side} does not accept the key: {error.reason}") from error
-            raise SideDown(f"{self.side} cannot be reached: {error.reason}") from error
+            raise VendorUnavailable(f"{self.side} cannot be reached: {error.reason}") from error
 
     def confirm(self) -> Account:
-        """Ask; from here on requests pass. Raises CallError and PinError."""
+        """Ask; from here on requests pass. Raises CallError and WrongAccount."""
         account = self.ask()
         self.check(account)
         self._known = True
@@ -83,7 +83,7 @@ class Identity:
         """None: it is the right one. Whatever went wrong, the request that waits for it never left us."""
         try:
             self.confirm()
-        except PinError as error:
+        except WrongAccount as error:
             log.error("nothing is sent to another account", side=self.side, reason=str(error))
             return Failure.UNAUTHORISED, str(error), None
         except CallError as error:
@@ -94,8 +94,8 @@ class Identity:
 
 
 def compare(what: str, pinned: str, found: str) -> None:
-    """Raises PinError where both are known and differ."""
+    """Raises WrongAccount where both are known and differ."""
     if pinned and found and pinned != found:
-        raise PinError(
+        raise WrongAccount(
             f"this database belongs to {what} {pinned}, the configuration to {found}: use another database for it"
         )

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 import structlog
 import uvicorn
 
-from wanesync.core.errors import CallError, ConfigError, GuardError, SideDown, StoreDown
+from wanesync.core.errors import CallError, ConfigError, DatabaseUnavailable, GuardError, VendorUnavailable
 from wanesync.core.ids import make_id
 from wanesync.core.model import Side
 from wanesync.ops.status import WEB, read_gauges
-from wanesync.reconcile.lock import RunLock, Taken
+from wanesync.reconcile.lock import AlreadyRunning, RunLock
 from wanesync.sync.loader import LISTED
 from wanesync.web.app import build_app
 from wanesync.web.settings import WebSettings
@@ -28,7 +28,7 @@ from wanesync.wiring import build_catch_up, build_intake, build_reconcile, is_re
 if TYPE_CHECKING:
     from wanesync.config.model import Config
     from wanesync.store.database import Store, Tx
-    from wanesync.sync.runtime import Engine
+    from wanesync.sync.runtime import Runtime
 
 BEAT_S = 2.0
 AGAIN_S = 30.0
@@ -48,7 +48,7 @@ def stop_when_asked() -> threading.Event:
 class WebDoors:
     """The web application served from a thread. Holds webhook secrets, no API key.
 
-    Raises ConfigError (a secret is missing, the port is taken) and PinError.
+    Raises ConfigError (a secret is missing, the port is taken) and WrongAccount.
     """
 
     def __init__(self, config: Config, store: Store) -> None:
@@ -94,19 +94,19 @@ class WebDoors:
         store = self._store
         name, started_ms = make_id(store.now_ms(), random.SystemRandom()), store.now_ms()
         while True:
-            with contextlib.suppress(StoreDown):
+            with contextlib.suppress(DatabaseUnavailable):
                 store.sync_clock()
                 store.run(lambda tx: tx.processes.beat(name, WEB, started_ms))
             if stopping.wait(BEAT_S):
                 break
-        with contextlib.suppress(StoreDown):
+        with contextlib.suppress(DatabaseUnavailable):
             store.run(lambda tx: tx.processes.remove(name))
 
     def _find_trouble(self) -> str:
         try:
             with self._store.transaction() as tx:
                 tx.settings.get(LISTED)
-        except StoreDown:
+        except DatabaseUnavailable:
             return "the database does not answer"
         return ""
 
@@ -121,14 +121,14 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 @dataclass(slots=True)
-class Rounds:
+class RoutineTasks:
     """Catch-up at start and every ``every_ms``, and the first listing where it is wanted; in a thread beside a worker.
 
     Of several processes one does it: whoever moves the time stamp in the settings. ``snapshot``: the file of the
     first listing.
     """
 
-    engine: Engine
+    runtime: Runtime
     sides: Iterable[Side]
     every_ms: int
     stopping: threading.Event
@@ -152,7 +152,7 @@ class Rounds:
     def _attempt(self, step: Callable[[], None]) -> bool:
         try:
             step()
-        except (CallError, SideDown, StoreDown) as error:
+        except (CallError, VendorUnavailable, DatabaseUnavailable) as error:
             log.warning("catch-up did not work", reason=str(error))
         except GuardError as error:
             log.error("the first listing was stopped", reason=str(error))
@@ -167,36 +167,36 @@ class Rounds:
 
     def _list(self) -> None:
         try:
-            list_everything(self.engine, self.snapshot)
+            list_everything(self.runtime, self.snapshot)
             self.list_first = False
-        except Taken as error:
+        except AlreadyRunning as error:
             log.warning("the first listing waits", reason=str(error))
 
     def _look_after(self, side: Side) -> None:
         patience = self.every_ms if side in self._first_ms else min(JUST_NOW_MS, self.every_ms)
-        if self.engine.store.run(lambda tx: _claim(tx, side, patience)):
+        if self.runtime.store.run(lambda tx: _claim(tx, side, patience)):
             self._catch_up(side)
-        self._first_ms[side] = self.engine.store.now_ms()
+        self._first_ms[side] = self.runtime.store.now_ms()
 
     def _catch_up(self, side: Side) -> None:
         try:
-            caught = build_catch_up(self.engine).run(side)
+            caught = build_catch_up(self.runtime).run(side)
         except BaseException:
-            self.engine.store.run(lambda tx: tx.settings.put(_stamp(side), "0"))
+            self.runtime.store.run(lambda tx: tx.settings.put(_stamp(side), "0"))
             raise
         log.info("caught up", side=side, changed=caught.changed, purchases=caught.purchases)
         if caught.too_old:
             log.warning("Stripe keeps events for 30 days only: run wanesync reconcile", side=side)
 
 
-def list_everything(engine: Engine, snapshot: str) -> None:
-    """The first listing, if it is missing: lists both sides, queues what differs. Raises SideDown, GuardError."""
-    with engine.store.reading() as tx:
+def list_everything(runtime: Runtime, snapshot: str) -> None:
+    """The first listing, if it is missing: lists both sides, queues what differs. Raises VendorUnavailable, GuardError."""
+    with runtime.store.reading() as tx:
         if tx.settings.get(LISTED) is not None:
             return
-    build_catch_up(engine).mark_start()
-    with RunLock(engine.store, engine.name):
-        rounds = build_reconcile(engine, snapshot)
+    build_catch_up(runtime).mark_start()
+    with RunLock(runtime.store, runtime.name):
+        rounds = build_reconcile(runtime, snapshot)
         report = rounds.look(lambda _side, _count: None, lambda _count: None, fresh=True)
         try:
             rounds.queue(report)

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from urllib.parse import urlsplit
 
-from wanesync.accounts import Identity, compare
-from wanesync.adapters.field_translation import Wires
+from wanesync.accounts import AccountGate, compare
+from wanesync.adapters.field_translation import FieldTranslator
 from wanesync.config.model import Config
-from wanesync.core.brake import MINUTE_MS, BrakeRule
+from wanesync.core.change_guard import MINUTE_MS, ChangeGuardRule
 from wanesync.core.errors import ConfigError
 from wanesync.core.fields import FieldMap
 from wanesync.core.ids import make_id
@@ -28,12 +28,12 @@ from wanesync.reconcile.listing import LANES, PARALLEL
 from wanesync.reconcile.run import Reconcile
 from wanesync.reconcile.snapshot.results import MEMORY
 from wanesync.store.database import Store, Tx, open_store
-from wanesync.store.tables.retention import Keep
+from wanesync.store.tables.retention import RetentionPolicy
 from wanesync.sync.failpoints import read_failpoint
 from wanesync.sync.intake import Intake
-from wanesync.sync.runtime import Choices, Engine
-from wanesync.sync.write_jobs import WRITES
-from wanesync.worker.retention import Upkeep
+from wanesync.sync.runtime import Runtime, SyncOptions
+from wanesync.sync.writer import WRITES
+from wanesync.worker.retention import RetentionTask
 from wanesync.worker.worker import Worker
 
 PORTAL, STRIPE_ACCOUNT, STRIPE_MODE = "pin_portal", "pin_stripe_account", "pin_stripe_mode"
@@ -50,7 +50,7 @@ class Pins:
 
 
 def open_state(config: Config, *, migrate: bool | None = None) -> Store:
-    """Open the database. Raises ``StoreDown`` and ``ConfigError``.
+    """Open the database. Raises ``DatabaseUnavailable`` and ``ConfigError``.
 
     ``migrate``: whether it is made or brought up to this program; None: a SQLite file that is there already is.
     """
@@ -64,7 +64,7 @@ def is_on_file(config: Config) -> bool:
 
 
 def read_pins(config: Config, store: Store) -> Pins:
-    """What is known of whom the state belongs to; raises ``PinError`` where the configuration says otherwise."""
+    """What is known of whom the state belongs to; raises ``WrongAccount`` where the configuration says otherwise."""
     with store.reading() as tx:
         pins = Pins(*(tx.settings.get(name) or "" for name in (PORTAL, STRIPE_ACCOUNT, STRIPE_MODE)))
     portal, account = str(config.hubspot.portal_id or ""), config.stripe.account_id or ""
@@ -91,36 +91,36 @@ def is_rehearsal(config: Config) -> bool:
     return hosts <= {"127.0.0.1", "localhost", "::1"}
 
 
-def build_engine(config: Config, store: Store, sides: Iterable[Side], *, patient: bool = False) -> Engine:
+def build_engine(config: Config, store: Store, sides: Iterable[Side], *, patient: bool = False) -> Runtime:
     """An engine with the ports of ``sides``, pinned: asks each side once whose key it is.
 
     ``patient``: a side whose account the database knows and that does not answer now is asked again before anything
-    else is sent to it. Raises ``ConfigError`` (a key is missing), ``PinError``, ``SideDown``.
+    else is sent to it. Raises ``ConfigError`` (a key is missing), ``WrongAccount``, ``VendorUnavailable``.
     """
     sides = frozenset(sides)
     needed = {Side.HUBSPOT: "hubspot.access_token", Side.STRIPE: "stripe.api_key"}
     config.require(*(needed[side] for side in sorted(sides)))
     pins = read_pins(config, store)
     waits = find_pinned(store) if patient else frozenset()
-    engine = _make_engine(config, store, pins.portal)
+    runtime = _make_engine(config, store, pins.portal)
     set_limits(config, store)
-    for pacer in engine.pacers.values():
-        pacer.budget.look()
+    for pacer in runtime.pacers.values():
+        pacer.budget.refresh()
     if Side.HUBSPOT in sides:
-        pins = _attach_hubspot(config, engine, pins, patient=Side.HUBSPOT in waits)
+        pins = _attach_hubspot(config, runtime, pins, patient=Side.HUBSPOT in waits)
     if Side.STRIPE in sides:
-        pins = _attach_stripe(config, engine, pins, patient=Side.STRIPE in waits)
+        pins = _attach_stripe(config, runtime, pins, patient=Side.STRIPE in waits)
     store.run(lambda tx: _pin(tx, pins, rehearsal=is_rehearsal(config)))
-    return engine
+    return runtime
 
 
-def _make_engine(config: Config, store: Store, portal: str) -> Engine:
+def _make_engine(config: Config, store: Store, portal: str) -> Runtime:
     """Without a port."""
     fields = FieldMap(config.fields)
     create, sink = config.create, config.purchases.sink
-    brake = BrakeRule(config.brake.people, config.brake.minutes * MINUTE_MS, config.brake.turns)
+    brake = ChangeGuardRule(config.brake.people, config.brake.minutes * MINUTE_MS, config.brake.turns)
     rng = random.SystemRandom()
-    return Engine(
+    return Runtime(
         store=store,
         rules=Rules(
             fields,
@@ -128,8 +128,8 @@ def _make_engine(config: Config, store: Store, portal: str) -> Engine:
             create_contacts=create.contacts == "all",
             differ=config.first_contact.differ,
         ),
-        wires=Wires(fields),
-        choices=Choices(
+        translator=FieldTranslator(fields),
+        options=SyncOptions(
             portal, None if sink == "auto" else Sink(sink), config.purchases.guest == "create", brake=brake
         ),
         rng=rng,
@@ -139,11 +139,11 @@ def _make_engine(config: Config, store: Store, portal: str) -> Engine:
     )
 
 
-def _attach_hubspot(config: Config, engine: Engine, pins: Pins, *, patient: bool) -> Pins:
-    from wanesync.adapters.hubspot.adapter import HubSpotOptions, HubSpotSide  # noqa: PLC0415 - its SDK takes a while to load
+def _attach_hubspot(config: Config, runtime: Runtime, pins: Pins, *, patient: bool) -> Pins:
+    from wanesync.adapters.hubspot.adapter import HubSpotAdapter, HubSpotOptions  # noqa: PLC0415 - its SDK takes a while to load
 
     assert config.hubspot.access_token is not None  # noqa: S101 - required above
-    fields, gate = engine.rules.fields, engine.pacers[Side.HUBSPOT].pass_gate
+    fields, gate = runtime.rules.fields, runtime.pacers[Side.HUBSPOT].pass_gate
     options = HubSpotOptions(
         config.hubspot.access_token.get_secret_value(),
         config.hubspot.base_url,
@@ -155,25 +155,25 @@ def _attach_hubspot(config: Config, engine: Engine, pins: Pins, *, patient: bool
     def check(account: Account) -> None:
         compare("HubSpot portal", pins.portal, account.id)
 
-    identity = Identity(Side.HUBSPOT, HubSpotSide(options, fields).account, check, gate)
+    identity = AccountGate(Side.HUBSPOT, HubSpotAdapter(options, fields).account, check, gate)
     account = identity.begin(patient=patient)
     portal = account.id if account else pins.portal
-    side = HubSpotSide(replace(options, portal=portal, gate=identity.pass_gate), fields)
-    engine.hubspot_port = side
-    engine.pacers[Side.HUBSPOT].budget.told = lambda: side.last_limits
+    side = HubSpotAdapter(replace(options, portal=portal, gate=identity.pass_gate), fields)
+    runtime.hubspot_port = side
+    runtime.pacers[Side.HUBSPOT].budget.reported = lambda: side.last_limits
     if account:
-        engine.store.run(lambda tx: tx.settings.put(ZONE, account.time_zone))
-    engine.choices = replace(engine.choices, portal_id=portal)
+        runtime.store.run(lambda tx: tx.settings.put(ZONE, account.time_zone))
+    runtime.options = replace(runtime.options, portal_id=portal)
     return replace(pins, portal=portal)
 
 
-def _attach_stripe(config: Config, engine: Engine, pins: Pins, *, patient: bool) -> Pins:
-    from wanesync.adapters.stripe.adapter import StripeOptions, StripeSide  # noqa: PLC0415 - its SDK takes a while to load
+def _attach_stripe(config: Config, runtime: Runtime, pins: Pins, *, patient: bool) -> Pins:
+    from wanesync.adapters.stripe.adapter import StripeAdapter, StripeOptions  # noqa: PLC0415 - its SDK takes a while to load
 
     assert config.stripe.api_key is not None  # noqa: S101 - required above
     if not pins.portal:
         raise ConfigError(["hubspot.portal_id: is not known yet: set it, or run wanesync init with both keys once"])
-    fields, gate = engine.rules.fields, engine.pacers[Side.STRIPE].pass_gate
+    fields, gate = runtime.rules.fields, runtime.pacers[Side.STRIPE].pass_gate
     key = config.stripe.api_key.get_secret_value()
     options = StripeOptions(key, config.stripe.base_url, pins.portal, gate=gate)
 
@@ -181,9 +181,9 @@ def _attach_stripe(config: Config, engine: Engine, pins: Pins, *, patient: bool)
         compare("Stripe account", pins.account, account.id)
         compare("Stripe mode", pins.mode, account.mode)
 
-    identity = Identity(Side.STRIPE, StripeSide(options, fields).account, check, gate)
+    identity = AccountGate(Side.STRIPE, StripeAdapter(options, fields).account, check, gate)
     account = identity.begin(patient=patient)
-    engine.stripe_port = StripeSide(replace(options, gate=identity.pass_gate), fields)
+    runtime.stripe_port = StripeAdapter(replace(options, gate=identity.pass_gate), fields)
     return replace(pins, account=account.id, mode=account.mode) if account else pins
 
 
@@ -227,26 +227,26 @@ def read_filed(config: Config) -> dict[str, float | None]:
     }
 
 
-def build_worker(engine: Engine, sides: Iterable[Side]) -> Worker:
+def build_worker(runtime: Runtime, sides: Iterable[Side]) -> Worker:
     """A worker for some lanes."""
-    return Worker(engine, tuple(sides), WallClock(engine.store.now_ms))
+    return Worker(runtime, tuple(sides), WallClock(runtime.store.now_ms))
 
 
-def build_upkeep(config: Config, store: Store) -> Upkeep:
+def build_upkeep(config: Config, store: Store) -> RetentionTask:
     """What clears away what is older than its retention."""
-    return Upkeep(store, Keep(**config.retention.model_dump()))
+    return RetentionTask(store, RetentionPolicy(**config.retention.model_dump()))
 
 
-def build_reconcile(engine: Engine, snapshot: str = MEMORY, *, parallel: bool = False) -> Reconcile:
+def build_reconcile(runtime: Runtime, snapshot: str = MEMORY, *, parallel: bool = False) -> Reconcile:
     """Diff and reconcile. ``snapshot``: its file (``snapshot_path``).
 
     ``parallel``: contacts are listed side by side, by ranges of ids, which HubSpot does not document.
     """
     lanes = dict(LANES) | ({Side.HUBSPOT: PARALLEL} if parallel else {})
-    with engine.store.reading() as tx:
+    with runtime.store.reading() as tx:
         identity = {name: tx.settings.get(name) or "" for name in (PORTAL, STRIPE_ACCOUNT, STRIPE_MODE)}
     identity["parallel"] = str(parallel)
-    return Reconcile(engine, dict(engine.pacers), snapshot, identity, lanes)
+    return Reconcile(runtime, dict(runtime.pacers), snapshot, identity, lanes)
 
 
 def snapshot_path(config: Config) -> str:
@@ -258,17 +258,17 @@ def snapshot_path(config: Config) -> str:
     return path if path == MEMORY else f"{path}.snapshot"
 
 
-def build_catch_up(engine: Engine) -> CatchUp:
+def build_catch_up(runtime: Runtime) -> CatchUp:
     """Catch-up."""
-    return CatchUp(engine, dict(engine.pacers))
+    return CatchUp(runtime, dict(runtime.pacers))
 
 
 def build_intake(config: Config, store: Store) -> Intake:
-    """The doors' way in: webhook secrets, no API key. Raises ``ConfigError`` and ``PinError``."""
+    """The doors' way in: webhook secrets, no API key. Raises ``ConfigError`` and ``WrongAccount``."""
     from wanesync.adapters.hubspot.webhooks import HubSpotWebhooks  # noqa: PLC0415 - the web process only
     from wanesync.adapters.signatures import HubSpotSignature, StripeSignature  # noqa: PLC0415 - the web process only
     from wanesync.adapters.stripe.events import StripeAccount, StripeEvents  # noqa: PLC0415 - the web process only
-    from wanesync.adapters.webhook import Hook  # noqa: PLC0415 - only the doors need it
+    from wanesync.adapters.webhook import WebhookAdapter  # noqa: PLC0415 - only the doors need it
 
     config.require("hubspot.webhook_secret", "stripe.webhook_secret")
     pins = read_pins(config, store)
@@ -284,8 +284,10 @@ def build_intake(config: Config, store: Store) -> Intake:
     return Intake(
         store,
         {
-            Side.HUBSPOT: Hook(HubSpotSignature(secrets[Side.HUBSPOT]), HubSpotWebhooks(fields, pins.portal, own)),
-            Side.STRIPE: Hook(StripeSignature(secrets[Side.STRIPE]), StripeEvents(fields, account)),
+            Side.HUBSPOT: WebhookAdapter(
+                HubSpotSignature(secrets[Side.HUBSPOT]), HubSpotWebhooks(fields, pins.portal, own)
+            ),
+            Side.STRIPE: WebhookAdapter(StripeSignature(secrets[Side.STRIPE]), StripeEvents(fields, account)),
         },
         read_failpoint(os.environ),
     )

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from wanesync.adapters.field_translation import Wires
-from wanesync.adapters.hubspot.adapter import HubSpotOptions, HubSpotSide
-from wanesync.adapters.stripe.adapter import StripeOptions, StripeSide
+from wanesync.adapters.field_translation import FieldTranslator
+from wanesync.adapters.hubspot.adapter import HubSpotAdapter, HubSpotOptions
+from wanesync.adapters.stripe.adapter import StripeAdapter, StripeOptions
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap, FieldSpec
 from wanesync.core.model import Record, Side
-from wanesync.core.ports import CreateItem, HubSpotPort, SideWires, StripePort, UpdateItem
+from wanesync.core.ports import CreateItem, FieldTranslation, HubSpotPort, StripePort, UpdateItem
 from wanesync.core.purchases import Purchase
 from wanesync.core.rollup import ROLLUP_PROPERTIES, roll_up
 from wanesync.sandbox.server import HUBSPOT_KEY, STRIPE_KEY, Options, Sandbox
@@ -40,19 +40,19 @@ def extra() -> list[str]:
 @pytest.fixture
 def hubspot(sandbox: Sandbox, portal: str, extra: list[str]) -> HubSpotPort:
     options = HubSpotOptions(HUBSPOT_KEY, sandbox.hubspot_url, portal=portal)
-    side: HubSpotPort = HubSpotSide(options, FIELDS, before_extra=lambda: extra.append("request"))
+    side: HubSpotPort = HubSpotAdapter(options, FIELDS, before_extra=lambda: extra.append("request"))
     side.prepare(with_events=side.can_define_events())
     return side
 
 
 @pytest.fixture
 def stripe(sandbox: Sandbox, portal: str) -> StripePort:
-    return StripeSide(StripeOptions(STRIPE_KEY, sandbox.stripe_url, portal=portal), FIELDS)
+    return StripeAdapter(StripeOptions(STRIPE_KEY, sandbox.stripe_url, portal=portal), FIELDS)
 
 
 @pytest.fixture
-def wires() -> SideWires:
-    return Wires(FIELDS)
+def wires() -> FieldTranslation:
+    return FieldTranslator(FIELDS)
 
 
 def make(hubspot: HubSpotPort, *emails: str) -> list[Record]:
@@ -267,7 +267,7 @@ class TestStripe:
             stripe.create_customer('{"name": "Other"}', "k")
         assert raised.value.failure is Failure.MISMATCH
 
-    def test_updates_what_is_given(self, stripe: StripePort, wires: SideWires) -> None:
+    def test_updates_what_is_given(self, stripe: StripePort, wires: FieldTranslation) -> None:
         record = found(stripe.create_customer(self.BODY, "c").record)
         params = wires.customer_params({"city": "London", "street": "", "language": "de", "job": ""}, record)
         updated = found(stripe.update_customer(record.id, json.dumps(params), "u").record)
@@ -276,7 +276,7 @@ class TestStripe:
         assert updated.carry["preferred_locales"] == '["de","fr"]'
         assert updated.other_id == "7"
 
-    def test_clears_everything(self, stripe: StripePort, wires: SideWires) -> None:
+    def test_clears_everything(self, stripe: StripePort, wires: FieldTranslation) -> None:
         record = found(stripe.create_customer(self.BODY, "c").record)
         params = wires.customer_params(dict.fromkeys(record.values, ""), record)
         updated = found(stripe.update_customer(record.id, json.dumps(params), "u").record)
@@ -322,7 +322,7 @@ class TestStripe:
         assert page.next == ""
 
 
-def test_round_trip_through_both_wires(hubspot: HubSpotPort, stripe: StripePort, wires: SideWires) -> None:
+def test_round_trip_through_both_wires(hubspot: HubSpotPort, stripe: StripePort, wires: FieldTranslation) -> None:
     values = {
         "email": "zoë@example.com", "name": "Zoë\x1fvan der Berg", "phone": "+4930123456", "company": "Ünï & Sons",
         "street": "Hauptstr. 1", "city": "Köln", "state": "NRW", "postal_code": "50667", "country": "Germany",

@@ -17,7 +17,7 @@ from hubspot.utils.signature import Signature
 
 from wanesync.adapters import signatures
 from wanesync.adapters.signatures import HubSpotSignature, SignedRequest, StripeSignature
-from wanesync.core.errors import BadSignature, ConfigError
+from wanesync.core.errors import ConfigError, InvalidSignature
 
 NOW_MS = 1_693_657_560_000
 SECRET = "yyyyyyyy-yyyy-yyyy-yyyy-yyyyyyyyyyyy"
@@ -54,7 +54,7 @@ STRIPE = sign_stripe(b'{"id": "evt_1"}', NOW_MS // 1000, WHSEC)
 def accepts(verifier: HubSpotSignature | StripeSignature, request: SignedRequest, now_ms: int = NOW_MS) -> bool:
     try:
         verifier.verify(request, now_ms)
-    except BadSignature:
+    except InvalidSignature:
         return False
     return True
 

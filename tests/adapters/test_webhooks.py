@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from wanesync.adapters.hubspot.webhooks import HubSpotWebhooks
 from wanesync.adapters.stripe.customers import API_VERSION
 from wanesync.adapters.stripe.events import StripeAccount, StripeEvents
-from wanesync.core.errors import BadPayload
+from wanesync.core.errors import InvalidPayload
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap, FieldSpec
-from wanesync.core.model import EventRow
-from wanesync.core.ports import Parsed
+from wanesync.core.model import Event
+from wanesync.core.ports import ParsedWebhook
 
 FIELDS = FieldMap((*DEFAULT_FIELDS, FieldSpec("job", ("jobtitle",), ("metadata.job",))))
 HUBSPOT = HubSpotWebhooks(FIELDS, "3")
@@ -39,11 +39,11 @@ def change(**parts: object) -> Json:
     }  # fmt: skip
 
 
-def parse(*elements: object, parser: HubSpotWebhooks = HUBSPOT) -> Parsed:
+def parse(*elements: object, parser: HubSpotWebhooks = HUBSPOT) -> ParsedWebhook:
     return parser.parse(json.dumps(elements).encode(), 5)
 
 
-def one(*elements: object, parser: HubSpotWebhooks = HUBSPOT) -> EventRow:
+def one(*elements: object, parser: HubSpotWebhooks = HUBSPOT) -> Event:
     [event] = parse(*elements, parser=parser).events
     return event
 
@@ -122,16 +122,16 @@ class TestHubSpot:
         [b"", b"{}", b"nonsense", b"[", b"\xff\xfe", b'["\xff"]', b"[NaN]", b"[" * 10_000, b"null", b'"x"', b"[1]]"],
     )
     def test_what_is_no_array_is_refused(self, body: bytes) -> None:
-        with pytest.raises(BadPayload):
+        with pytest.raises(InvalidPayload):
             HUBSPOT.parse(body, 0)
 
     def test_half_a_character_costs_no_event(self) -> None:
         body = b"[%s]" % json.dumps(change(propertyName="city", propertyValue="K\ud83d")).encode()
         assert b"\\ud83d" in body
         assert HUBSPOT.parse(body, 0).events[0].values == {"city": "K?"}
-        with pytest.raises(BadPayload):
+        with pytest.raises(InvalidPayload):
             HUBSPOT.parse(b'["\\ud83d", NaN]', 0)
-        with pytest.raises(BadPayload):
+        with pytest.raises(InvalidPayload):
             HUBSPOT.parse(b'["\\ud83d"' + b"[" * 10_000, 0)
 
     def test_a_deep_element_is_set_aside(self) -> None:
@@ -232,11 +232,11 @@ def event(kind: str, subject: object, previous: Mapping[str, object] | None = No
     }  # fmt: skip
 
 
-def parse_stripe(element: object) -> Parsed:
+def parse_stripe(element: object) -> ParsedWebhook:
     return STRIPE.parse(json.dumps(element).encode(), 5)
 
 
-def one_stripe(element: object) -> EventRow:
+def one_stripe(element: object) -> Event:
     [row] = parse_stripe(element).events
     return row
 
@@ -345,7 +345,7 @@ class TestStripe:
 
     @pytest.mark.parametrize("body", [b"", b"[]", b"x", b"\xff", b'{"a":', b'{"a":' * 5_000])
     def test_what_is_no_object_is_refused(self, body: bytes) -> None:
-        with pytest.raises(BadPayload):
+        with pytest.raises(InvalidPayload):
             STRIPE.parse(body, 0)
 
     @given(

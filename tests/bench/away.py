@@ -22,7 +22,7 @@ import structlog
 from tests.bench.town import LIMITS, Town, fall_silent, refuse, revoke_key
 from wanesync.core.jobs import STRIKES, Job, JobKind
 from wanesync.core.model import Side
-from wanesync.ops.status import read_overview
+from wanesync.ops.status import read_status
 from wanesync.store.tables.jobs import Jobs
 from wanesync.worker.lane import Lane
 
@@ -152,7 +152,7 @@ def _play(case: str, town: Town, tally: Tally, hours: float) -> Absence:
     left_ms = town.clock.now
     with trouble(town, side, kind):
         town.run(int(hours * HOUR_MS))
-        alarms = read_overview(town.store).alarms
+        alarms = read_status(town.store).alarms
     back_ms = town.clock.now
     waiting = town.waiting(side)
     purchases = {payment for payment in town.paid if payment not in town.landed}

@@ -206,7 +206,7 @@ class Answers:
 def put_under(clock: Clockwork, store: Store, worker: Worker) -> None:
     """Start a worker whose every wait is the clock's: its lanes, pools, committer and heart."""
     store.wait_for_work = clock.wait_for_work  # type: ignore[method-assign] # the virtual clock's own wait
-    store._database.bell.ring = clock.ring  # type: ignore[method-assign] # the virtual clock's own bell
+    store._database.notifier.notify = clock.ring  # type: ignore[method-assign] # the virtual clock's own bell
     worker._pools = dict.fromkeys(worker.sides, Pool(clock))  # type: ignore[arg-type] # the virtual clock's own pool
     worker.committer.outcomes = Answers(worker, clock)  # type: ignore[assignment] # the virtual clock's own answers
     worker.lease.beat()

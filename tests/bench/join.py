@@ -58,7 +58,7 @@ class Outcome:
     ``load_s``: what bringing the rows into the engine took besides (ours are there: the listing wrote them).
     """
 
-    engine: str
+    runtime: str
     threads: int
     pairs: int
     runs: int
@@ -174,7 +174,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
     columns = ("pairs", "engine", "join, median (fastest – slowest)", "CPU of the process", "peak memory", "load")
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for o in outcomes:
-        name = o.engine + (f", {o.threads} thread{'s' if o.threads > 1 else ''}" if o.threads else "")
+        name = o.runtime + (f", {o.threads} thread{'s' if o.threads > 1 else ''}" if o.threads else "")
         load = f"{o.load_s:.1f} s" if o.load_s else "–"
         lines.append(
             f"| {o.pairs:,} | {name} | {o.join_s:.2f} s ({o.fastest:.2f} – {o.slowest:.2f}) | {o.cpu_s:.2f} s "

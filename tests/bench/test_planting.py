@@ -19,7 +19,7 @@ from wanesync.bench.program import BenchFailed
 from wanesync.bench.reconcile import find_bound_s
 from wanesync.bench.stage import Limits, build_sandbox
 from wanesync.bench.truth import Truth, judge_found, read_found
-from wanesync.core.diff.difference import Class
+from wanesync.core.diff.difference import DifferenceClass
 from wanesync.core.errors import ConfigError
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap, exact
 from wanesync.core.merge import Pair as MergePair
@@ -108,13 +108,13 @@ def test_the_named_fields_are_those_that_differ() -> None:
     reader = Reader(sandbox, FIELDS)
     pairs = plant_pairs(sandbox, PEOPLE)
     for truth in plant_differences(sandbox, pairs, 180):
-        if truth.kind in (Class.UPDATE_CUSTOMER, Class.UPDATE_CONTACT, Class.CONFLICT):
+        if truth.kind in (DifferenceClass.UPDATE_CUSTOMER, DifferenceClass.UPDATE_CONTACT, DifferenceClass.CONFLICT):
             contact, customer = reader.contact(truth.hubspot_id), reader.customer(truth.stripe_id)
             values = [(s, contact.values[s.name], customer.values[s.name]) for s in DEFAULT_FIELDS]
             assert truth.fields == frozenset(s.name for s, ours, theirs in values if not s.agree(ours, theirs))
-        elif truth.kind is Class.CREATE_CUSTOMER:
+        elif truth.kind is DifferenceClass.CREATE_CUSTOMER:
             assert truth.fields == _held(reader.contact(truth.hubspot_id))
-        elif truth.kind is Class.CREATE_CONTACT:
+        elif truth.kind is DifferenceClass.CREATE_CONTACT:
             assert truth.fields == _held(reader.customer(truth.stripe_id))
 
 
@@ -130,12 +130,12 @@ def test_too_few_people_are_refused() -> None:
 
 # -- the truth
 
-UPDATE = Truth(Class.UPDATE_CUSTOMER, "1", "cus_1", frozenset({"city"}))
-ORPHAN = Truth(Class.ORPHANED, "", "cus_2")
+UPDATE = Truth(DifferenceClass.UPDATE_CUSTOMER, "1", "cus_1", frozenset({"city"}))
+ORPHAN = Truth(DifferenceClass.ORPHANED, "", "cus_2")
 
 
 @given(st.lists(st.sampled_from(CLASSES), max_size=30))
-def test_what_was_planted_is_found_and_nothing_else(kinds: list[Class]) -> None:
+def test_what_was_planted_is_found_and_nothing_else(kinds: list[DifferenceClass]) -> None:
     planted = [Truth(kind, f"h{n}", f"c{n}", frozenset({"city"})) for n, kind in enumerate(kinds)]
     verdict = judge_found(planted, list(reversed(planted)))
     assert verdict.figures() == {"planted": len(kinds), "found": len(kinds), "missed": 0, "invented": 0}
@@ -144,10 +144,10 @@ def test_what_was_planted_is_found_and_nothing_else(kinds: list[Class]) -> None:
 @pytest.mark.parametrize(
     "found",
     [
-        Truth(Class.UPDATE_CONTACT, "1", "cus_1", frozenset({"city"})),
-        Truth(Class.UPDATE_CUSTOMER, "1", "cus_9", frozenset({"city"})),
-        Truth(Class.UPDATE_CUSTOMER, "1", "cus_1", frozenset({"city", "phone"})),
-        Truth(Class.UPDATE_CUSTOMER, "", "cus_1", frozenset({"city"})),
+        Truth(DifferenceClass.UPDATE_CONTACT, "1", "cus_1", frozenset({"city"})),
+        Truth(DifferenceClass.UPDATE_CUSTOMER, "1", "cus_9", frozenset({"city"})),
+        Truth(DifferenceClass.UPDATE_CUSTOMER, "1", "cus_1", frozenset({"city", "phone"})),
+        Truth(DifferenceClass.UPDATE_CUSTOMER, "", "cus_1", frozenset({"city"})),
     ],
 )
 def test_another_class_record_or_field_is_both_missed_and_invented(found: Truth) -> None:
@@ -163,13 +163,13 @@ def test_a_difference_that_is_told_twice_is_invented_once() -> None:
 
 @pytest.mark.parametrize("hubspot_id", ["", "17"])
 def test_an_orphan_may_be_told_with_or_without_the_one_it_lost(hubspot_id: str) -> None:
-    assert judge_found([ORPHAN], [Truth(Class.ORPHANED, hubspot_id, "cus_2", frozenset())]).found == 1
-    assert judge_found([ORPHAN], [Truth(Class.ORPHANED, hubspot_id, "cus_3", frozenset())]).found == 0
+    assert judge_found([ORPHAN], [Truth(DifferenceClass.ORPHANED, hubspot_id, "cus_2", frozenset())]).found == 1
+    assert judge_found([ORPHAN], [Truth(DifferenceClass.ORPHANED, hubspot_id, "cus_3", frozenset())]).found == 0
 
 
 def test_the_document_of_diff_is_read() -> None:
     row = {"class": "conflict", "hubspot_id": "1", "stripe_id": "cus_1", "fields": {"name": {"hubspot": "A"}}}
-    assert read_found({"differences": [row]}) == [Truth(Class.CONFLICT, "1", "cus_1", frozenset({"name"}))]
+    assert read_found({"differences": [row]}) == [Truth(DifferenceClass.CONFLICT, "1", "cus_1", frozenset({"name"}))]
     assert read_found({}) == []
 
 

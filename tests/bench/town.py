@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.bench.clockwork import Clockwork, put_under
 from tests.simulation.ports import PORTAL, SimHubSpot, SimStripe
-from wanesync.adapters.field_translation import Wires
+from wanesync.adapters.field_translation import FieldTranslator
 from wanesync.adapters.hubspot.webhooks import HubSpotWebhooks
 from wanesync.adapters.stripe.events import StripeAccount, StripeEvents
 from wanesync.core.errors import CallError, Failure
@@ -25,8 +25,8 @@ from wanesync.sandbox.stripe.machine import StripeMachine, StripeSettings
 from wanesync.store.database import Tx, open_store
 from wanesync.sync.intake import Intake
 from wanesync.sync.loader import LISTED
-from wanesync.sync.runtime import Choices, Engine
-from wanesync.sync.write_jobs import WRITES
+from wanesync.sync.runtime import Runtime, SyncOptions
+from wanesync.sync.writer import WRITES
 from wanesync.worker.worker import Worker
 
 LIMITS = {Side.HUBSPOT: 15, Side.STRIPE: 100}
@@ -99,15 +99,15 @@ class Town:
         }
         self._intake = Intake(self.store, {})
         port = SimHubSpot(self.fields, self._exchange, self.clock.now_ms, self._before_extra)
-        engine = Engine(
-            self.store, Rules(self.fields), Wires(self.fields), Choices(PORTAL, Sink.CUSTOM_EVENT), self._fork(), "",
+        runtime = Runtime(
+            self.store, Rules(self.fields), FieldTranslator(self.fields), SyncOptions(PORTAL, Sink.CUSTOM_EVENT), self._fork(), "",
             port, SimStripe(self.fields, self._exchange, self.clock.now_ms),
         )  # fmt: skip
-        engine.name = engine.new_id(self.clock.now)
+        runtime.name = runtime.new_id(self.clock.now)
         self.store.run(self._settle_in)
         for machine in (self.hubspot, self.stripe):
             machine.set_target(WebhookTarget("https://town.example/hook", "secret"))
-        self.worker = Worker(engine, tuple(Side), self.clock)
+        self.worker = Worker(runtime, tuple(Side), self.clock)
         self.clock.spawn(lambda: self._prepare(port))
         self.run(PREPARED_MS)
         put_under(self.clock, self.store, self.worker)

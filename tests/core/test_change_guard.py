@@ -15,41 +15,41 @@ from tests.support.core_builders import (
     STEADY,
     STRIPE,
     contact,
+    context,
     customer,
     full_name,
     link,
     one_field,
     run,
-    scene,
-    seen,
+    stored,
 )
-from wanesync.core.brake import (
-    BrakeRule,
-    Counted,
+from wanesync.core.change_guard import (
+    ChangeGuardRule,
     Crowds,
-    Held,
+    HeldValue,
     HoldState,
+    SourceCount,
     allow,
     count_turns,
     name_sources,
     show_source,
 )
-from wanesync.core.diff.difference import Class, classify
+from wanesync.core.diff.difference import DifferenceClass, classify
 from wanesync.core.fields import Direction
 from wanesync.core.merge import Merged, Pair, merge
-from wanesync.core.model import Change, EventRow, Halves, LinkState, OwnWrite, Side, WriteKind
+from wanesync.core.model import BasePair, Change, Event, LinkState, PendingWrite, Side, WriteKind
 from wanesync.core.planner import plan
 
-BASE: Mapping[str, Halves] = {"city": ("Bonn", "Bonn")}
+BASE: Mapping[str, BasePair] = {"city": ("Bonn", "Bonn")}
 OPEN, RELEASED, DISCARDED = HoldState
 CITY = st.sampled_from(["", "Bonn", "Ulm", "Köln", "Rom"])
 
 
-def held(value: str = "Ulm", before: str = "Bonn", state: HoldState = OPEN, side: Side = HUBSPOT) -> Held:
-    return Held(side, value, before, "h1", state)
+def held(value: str = "Ulm", before: str = "Bonn", state: HoldState = OPEN, side: Side = HUBSPOT) -> HeldValue:
+    return HeldValue(side, value, before, "h1", state)
 
 
-def merged(hubspot: str, stripe: str, kept: Held | None = None, stops: Mapping[str, str] | None = None) -> Merged:
+def merged(hubspot: str, stripe: str, kept: HeldValue | None = None, stops: Mapping[str, str] | None = None) -> Merged:
     """A pair whose city was Bonn on both sides."""
     pair = Pair(
         contact(city=hubspot),
@@ -61,9 +61,9 @@ def merged(hubspot: str, stripe: str, kept: Held | None = None, stops: Mapping[s
     return merge(pair, one_field(), "keep")
 
 
-def change(source: str, at_ms: int, **values: str) -> EventRow:
+def change(source: str, at_ms: int, **values: str) -> Event:
     told = {name.replace("__", "/"): value for name, value in values.items()}
-    return EventRow(f"{source}{at_ms}", HUBSPOT, "updated", "1", at_ms, told, source=source)
+    return Event(f"{source}{at_ms}", HUBSPOT, "updated", "1", at_ms, told, source=source)
 
 
 # -- whom it lets through
@@ -75,8 +75,8 @@ def test_never_more_people_than_allowed_and_none_stopped_while_there_is_room(
     wanted: list[int], known: set[int], more: int, people: int
 ) -> None:
     links, before = [str(n) for n in wanted], {str(n) for n in known}
-    counted = Counted(before, len(before) + more)
-    allowed = allow(BrakeRule(people), counted, links)
+    counted = SourceCount(before, len(before) + more)
+    allowed = allow(ChangeGuardRule(people), counted, links)
     fresh = set(links) - before
     assert allowed <= set(links)
     assert set(links) & before <= allowed
@@ -84,14 +84,14 @@ def test_never_more_people_than_allowed_and_none_stopped_while_there_is_room(
 
 
 def test_those_that_came_first_pass() -> None:
-    assert allow(BrakeRule(people=2), Counted({"c"}, 1), ["c", "b", "a", "d", "b"]) == {"c", "b"}
+    assert allow(ChangeGuardRule(people=2), SourceCount({"c"}, 1), ["c", "b", "a", "d", "b"]) == {"c", "b"}
 
 
 # -- who it was
 
 
 def test_the_newest_event_that_carries_the_value_tells_who_set_it() -> None:
-    copy = seen(contact(city="Ulm", phone="110"))
+    copy = stored(contact(city="Ulm", phone="110"))
     events = [
         change("user:CRM_UI/userId:1", 9, city="Rom"),
         change("app:IMPORT/7", 8, city="Ulm"),
@@ -101,7 +101,7 @@ def test_the_newest_event_that_carries_the_value_tells_who_set_it() -> None:
 
 
 def test_one_part_of_a_name_tells_who_set_the_name() -> None:
-    copy = seen(contact(name=full_name("Ada", "Byron")))
+    copy = stored(contact(name=full_name("Ada", "Byron")))
     assert name_sources(copy, {"name"}, [change("user:IMPORT/7", 1, name__lastname="Byron")]) == {
         "name": "hubspot:IMPORT/7"
     }
@@ -109,17 +109,17 @@ def test_one_part_of_a_name_tells_who_set_the_name() -> None:
 
 @pytest.mark.parametrize("source", ["own", "", "user", "user:/userId:1"])
 def test_who_is_not_told_is_the_side_and_the_field(source: str) -> None:
-    assert name_sources(seen(contact(city="Ulm")), {"city"}, [change(source, 1, city="Ulm")]) == {
+    assert name_sources(stored(contact(city="Ulm")), {"city"}, [change(source, 1, city="Ulm")]) == {
         "city": "hubspot:city"
     }
 
 
 def test_no_more_events_are_opened_than_are_needed() -> None:
-    def events() -> Iterator[EventRow]:
+    def events() -> Iterator[Event]:
         yield change("user:IMPORT/7", 2, city="Ulm")
         raise AssertionError("the second event was opened")
 
-    assert name_sources(seen(contact(city="Ulm")), {"city"}, events()) == {"city": "hubspot:IMPORT/7"}
+    assert name_sources(stored(contact(city="Ulm")), {"city"}, events()) == {"city": "hubspot:IMPORT/7"}
 
 
 def test_an_address_in_a_source_is_not_shown() -> None:
@@ -204,7 +204,7 @@ def test_other_fields_of_the_same_person_flow() -> None:
 def test_a_link_that_nothing_flows_over_holds_nothing() -> None:
     records = (contact(email="a@x.org", city="Ulm"), customer(email="a@x.org", city="Bonn"))
     gone = link(state=LinkState.RELEASED)
-    outcome = run(scene("contact:1", *records, links=[gone], held={gone.id: {"city": held()}}))
+    outcome = run(context("contact:1", *records, links=[gone], held={gone.id: {"city": held()}}))
     assert outcome.unheld == [(gone.id, "city")]
 
 
@@ -212,13 +212,13 @@ def test_a_paused_field_is_held_and_diff_says_so() -> None:
     records = (contact(email="a@x.org", city="Ulm"), customer(email="a@x.org", city="Bonn"))
     both = {"city": ("Bonn", "Bonn"), "email": ("a@x.org", "a@x.org")}
     pair = link(base=both)
-    at = scene("contact:1", *records, links=[pair], paused={"city": "h1"})
+    at = context("contact:1", *records, links=[pair], paused={"city": "h1"})
     outcome = plan(at, RULES, "new")
     assert outcome.held == [(pair.id, "city", held())]
-    assert not outcome.quiet
+    assert not outcome.is_empty
     (difference,) = classify(at, outcome, RULES)
-    assert (difference.kind, difference.note) == (Class.CONFLICT, "held")
-    later = scene("contact:1", *records, links=[pair], paused={"city": "h1"}, held={pair.id: {"city": held()}})
+    assert (difference.kind, difference.note) == (DifferenceClass.CONFLICT, "held")
+    later = context("contact:1", *records, links=[pair], paused={"city": "h1"}, held={pair.id: {"city": held()}})
     again = plan(later, RULES, "new")
     assert (again.actions, again.held, again.unheld) == ({}, [], [])
 
@@ -226,20 +226,20 @@ def test_a_paused_field_is_held_and_diff_says_so() -> None:
 # -- to and fro
 
 
-def own(side: Side, sent_ms: int, before: str = "a", after: str = "b") -> OwnWrite:
+def pending(side: Side, sent_ms: int, before: str = "a", after: str = "b") -> PendingWrite:
     changes = {"city": Change(before, after, after)}
-    return OwnWrite(str(sent_ms), side, WriteKind.UPDATE, "contact:1", "", "1", "k", "{}", changes, sent_ms=sent_ms)
+    return PendingWrite(str(sent_ms), side, WriteKind.UPDATE, "contact:1", "", "1", "k", "{}", changes, sent_ms=sent_ms)
 
 
 def test_a_storm_of_edits_on_one_side_is_no_loop() -> None:
-    assert count_turns("city", [own(STRIPE, n) for n in range(100)]) == 0
+    assert count_turns("city", [pending(STRIPE, n) for n in range(100)]) == 0
 
 
 def test_every_change_of_direction_is_a_turn() -> None:
-    writes = [own(side, n) for n, side in enumerate([STRIPE, HUBSPOT] * 4)]
+    writes = [pending(side, n) for n, side in enumerate([STRIPE, HUBSPOT] * 4)]
     assert count_turns("city", reversed(writes)) == 7
     assert count_turns("phone", writes) == 0
-    assert count_turns("city", [own(STRIPE, 1), own(HUBSPOT, 2, before="")]) == 0
+    assert count_turns("city", [pending(STRIPE, 1), pending(HUBSPOT, 2, before="")]) == 0
 
 
 # -- crowds

@@ -10,22 +10,22 @@ from hypothesis import strategies as st
 
 from tests.support.core_builders import STEADY, STRIPE, customer
 from wanesync.core.event_order import Reading, read_stripe_events
-from wanesync.core.model import EventRow, Seen
+from wanesync.core.model import Event, StoredRecord
 
 
-def at(second: int, phone: str = "", kind: str = "updated", **facts: object) -> EventRow:
+def at(second: int, phone: str = "", kind: str = "updated", **facts: object) -> Event:
     """A Stripe event of a second, whose object holds a phone."""
     key = f"{second}-{kind}-{phone}"
-    row = EventRow(key, STRIPE, kind, "cus_1", second * 1000, record=customer(phone=phone) if phone else None)
+    row = Event(key, STRIPE, kind, "cus_1", second * 1000, record=customer(phone=phone) if phone else None)
     return replace(row, **facts)  # type: ignore[arg-type] # a test names the fields it changes
 
 
-def copy(low_s: int, high_s: int, **facts: object) -> Seen:
+def copy(low_s: int, high_s: int, **facts: object) -> StoredRecord:
     """Our copy of the customer, true at some time between two seconds."""
-    return replace(Seen(customer(), low_s * 1000, high_s * 1000 + 999, 1), **facts)  # type: ignore[arg-type] # a test names the fields it changes
+    return replace(StoredRecord(customer(), low_s * 1000, high_s * 1000 + 999, 1), **facts)  # type: ignore[arg-type] # a test names the fields it changes
 
 
-def read(events: Sequence[EventRow], known: Seen | None = None, answered: Sequence[str] = ()) -> Reading:
+def read(events: Sequence[Event], known: StoredRecord | None = None, answered: Sequence[str] = ()) -> Reading:
     return read_stripe_events(known, events, answered)
 
 
@@ -48,7 +48,7 @@ def test_an_event_above_what_we_saw_gives_its_object() -> None:
 
 @given(order=st.permutations([at(12, "1"), at(13, "2"), at(14, "3")]))
 @STEADY
-def test_events_in_any_order_give_the_newest_object(order: list[EventRow]) -> None:
+def test_events_in_any_order_give_the_newest_object(order: list[Event]) -> None:
     reading = read(order, copy(9, 11))
     assert (phone_of(reading), reading.at_ms, reading.needs_read) == ("3", 14_000, False)
 
@@ -90,7 +90,7 @@ def test_two_events_of_the_second_of_our_copy_ask_for_a_read_even_beside_an_echo
 
 @given(order=st.permutations([at(12, "1"), at(13, kind="deleted"), at(14, "3")]))
 @STEADY
-def test_a_deletion_is_final_and_asks_for_no_read(order: list[EventRow]) -> None:
+def test_a_deletion_is_final_and_asks_for_no_read(order: list[Event]) -> None:
     reading = read(order, copy(9, 11))
     assert reading.deleted
     assert not reading.needs_read
@@ -115,7 +115,7 @@ EVENTS = st.lists(
 
 @given(events=EVENTS)
 @STEADY
-def test_an_object_is_only_taken_above_the_interval_and_alone_in_its_second(events: list[EventRow]) -> None:
+def test_an_object_is_only_taken_above_the_interval_and_alone_in_its_second(events: list[Event]) -> None:
     reading = read(events, copy(9, 11))
     if reading.store is not None:
         assert reading.at_ms > 11_999
@@ -124,7 +124,7 @@ def test_an_object_is_only_taken_above_the_interval_and_alone_in_its_second(even
 
 @given(events=EVENTS)
 @STEADY
-def test_no_event_above_what_we_saw_goes_without_an_object_a_read_or_a_deletion(events: list[EventRow]) -> None:
+def test_no_event_above_what_we_saw_goes_without_an_object_a_read_or_a_deletion(events: list[Event]) -> None:
     reading = read(events, copy(9, 11))
     newest = max((e.occurred_ms for e in events if e.kind != "deleted"), default=0)
     if newest >= 9_000:

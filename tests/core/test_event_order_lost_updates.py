@@ -9,31 +9,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.core_builders import FIELDS, HUBSPOT, STEADY, STRIPE, contact, customer, full_name, seen
+from tests.support.core_builders import FIELDS, HUBSPOT, STEADY, STRIPE, contact, customer, full_name, stored
 from wanesync.core.event_order import OWN_WRITE_AGE_MS, Judgement, holds, is_answered, judge
-from wanesync.core.model import Answer, Change, Conflict, EventRow, OwnWrite, Seen, Side, WriteKind
+from wanesync.core.model import Change, Conflict, Event, PendingWrite, Side, StoredRecord, WriteKind, WriteResult
 
 NOW_MS = 1_700_000_000_000
 
 
-def change_of(name: str, value: str, at_ms: int = NOW_MS, **facts: object) -> EventRow:
+def change_of(name: str, value: str, at_ms: int = NOW_MS, **facts: object) -> Event:
     """A person's change of one field of the contact."""
-    row = EventRow(f"{name}-{value}-{at_ms}", HUBSPOT, "updated", "1", at_ms, {name: value}, source="user:CRM_UI/7")
+    row = Event(f"{name}-{value}-{at_ms}", HUBSPOT, "updated", "1", at_ms, {name: value}, source="user:CRM_UI/7")
     return replace(row, **facts)  # type: ignore[arg-type] # a test names the fields it changes
 
 
-def write_of(before: str, after: str, name: str = "phone", side: Side = HUBSPOT, **facts: object) -> OwnWrite:
+def write_of(before: str, after: str, name: str = "phone", side: Side = HUBSPOT, **facts: object) -> PendingWrite:
     """An answered update of ours, a minute old."""
     changes = {name: Change(before, after, after)}
     target = "1" if side is HUBSPOT else "cus_1"
-    own = OwnWrite("own", side, WriteKind.UPDATE, "contact:1", "x", target, "own-key", "{}", changes)
-    return replace(replace(own, sent_ms=NOW_MS - 60_000, answer=Answer.OK), **facts)  # type: ignore[arg-type] # a test names the fields it changes
+    pending = PendingWrite("own", side, WriteKind.UPDATE, "contact:1", "x", target, "own-key", "{}", changes)
+    return replace(replace(pending, sent_ms=NOW_MS - 60_000, result=WriteResult.OK), **facts)  # type: ignore[arg-type] # a test names the fields it changes
 
 
 def judged(
-    window: Sequence[EventRow], writes: Sequence[OwnWrite] = (), record: Seen | None = None, **values: str
+    window: Sequence[Event], writes: Sequence[PendingWrite] = (), record: StoredRecord | None = None, **values: str
 ) -> Judgement:
-    return judge(record or seen(contact(**values)), window, writes, FIELDS, NOW_MS)
+    return judge(record or stored(contact(**values)), window, writes, FIELDS, NOW_MS)
 
 
 def lost(outcome: Judgement) -> list[str]:
@@ -102,7 +102,7 @@ def test_a_judged_event_is_not_judged_again_but_still_supersedes() -> None:
 
 @pytest.mark.parametrize("facts", [{"deleted": True}, {"survivor": "2"}])
 def test_events_of_a_record_that_is_gone_are_settled(facts: dict[str, object]) -> None:
-    outcome = judged([change_of("phone", "110")], record=seen(contact(phone="112"), **facts))
+    outcome = judged([change_of("phone", "110")], record=stored(contact(phone="112"), **facts))
     assert len(outcome.judged) == 1
     assert not outcome.conflicts
 
@@ -118,14 +118,14 @@ def test_a_part_of_a_name_our_write_was_planned_from_is_not_reported_once_supers
     assert lost(judged(window, [ours], name=full_name("Eve", "Lovelace"))) == []
 
 
-def paid(**facts: object) -> EventRow:
+def paid(**facts: object) -> Event:
     """The Stripe event of a write of ours."""
-    row = EventRow("e", STRIPE, "updated", "cus_1", NOW_MS, {"phone": "112"}, request_key="own-key")
+    row = Event("e", STRIPE, "updated", "cus_1", NOW_MS, {"phone": "112"}, request_key="own-key")
     return replace(row, **facts)  # type: ignore[arg-type] # a test names the fields it changes
 
 
-def judged_customer(window: Sequence[EventRow], writes: Sequence[OwnWrite], phone: str) -> Judgement:
-    return judge(seen(customer(phone=phone)), window, writes, FIELDS, NOW_MS)
+def judged_customer(window: Sequence[Event], writes: Sequence[PendingWrite], phone: str) -> Judgement:
+    return judge(stored(customer(phone=phone)), window, writes, FIELDS, NOW_MS)
 
 
 def test_stripe_tells_what_we_overwrote_without_having_seen_it() -> None:
@@ -167,25 +167,27 @@ def test_the_last_value_a_person_set_is_current_or_a_conflict(phones: list[str],
 
 
 def test_a_part_of_a_name_is_held_by_the_whole() -> None:
-    ada = seen(contact(name=full_name("Ada", "Byron")))
+    ada = stored(contact(name=full_name("Ada", "Byron")))
     assert holds(ada, "name/firstname", "Ada")
     assert not holds(ada, "name/firstname", "Ada Byron")
     assert holds(ada, "phone", "")
 
 
 @pytest.mark.parametrize(
-    ("answer", "known"), [(None, False), (Answer.LOST, False), (Answer.OK, True), (Answer.REFUSED, True)]
+    ("answer", "known"), [(None, False), (WriteResult.LOST, False), (WriteResult.OK, True), (WriteResult.REFUSED, True)]
 )
-def test_a_lost_answer_is_no_answer(answer: Answer | None, known: bool) -> None:
-    assert is_answered(replace(write_of("", ""), answer=answer)) is known
+def test_a_lost_answer_is_no_answer(answer: WriteResult | None, known: bool) -> None:
+    assert is_answered(replace(write_of("", ""), result=answer)) is known
 
 
 def test_a_part_of_an_address_that_went_out_with_another_part_is_judged_by_what_was_sent() -> None:
-    mine = replace(write_of("Old Street", "New Street", "street", STRIPE, answer=Answer.LOST), sent_ms=NOW_MS - 5_000)
-    theirs = EventRow("theirs", STRIPE, "updated", "cus_1", NOW_MS - 4_000, {"city": "Oslo"}, source="user:dashboard")
-    echo = EventRow(
+    mine = replace(
+        write_of("Old Street", "New Street", "street", STRIPE, result=WriteResult.LOST), sent_ms=NOW_MS - 5_000
+    )
+    theirs = Event("theirs", STRIPE, "updated", "cus_1", NOW_MS - 4_000, {"city": "Oslo"}, source="user:dashboard")
+    echo = Event(
         "echo", STRIPE, "updated", "cus_1", NOW_MS - 1_000, {"city": "Rome", "street": "New Street"},
         request_key="own-key",
     )  # fmt: skip
-    outcome = judged([theirs, echo], [mine], seen(customer(city="Rome", street="New Street")))
+    outcome = judged([theirs, echo], [mine], stored(customer(city="Rome", street="New Street")))
     assert "Oslo" in lost(outcome)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from tests.support.core_builders import HUBSPOT, contact, customer, link, seen
-from wanesync.core.matching import Match, Scene, match_customer
-from wanesync.core.model import LinkState, Record, Seen
+from tests.support.core_builders import HUBSPOT, contact, customer, link, stored
+from wanesync.core.matching import Match, PlanContext, match_customer
+from wanesync.core.model import LinkState, Record, StoredRecord
 
 ADA = "ada@example.com"
 
 
-def match(found: Record, *others: Record | Seen) -> Match:
-    copies = [r if isinstance(r, Seen) else seen(r) for r in others]
-    return match_customer(Scene("", {(s.side, s.id): s for s in copies}), seen(found))
+def match(found: Record, *others: Record | StoredRecord) -> Match:
+    copies = [r if isinstance(r, StoredRecord) else stored(r) for r in others]
+    return match_customer(PlanContext("", {(s.side, s.id): s for s in copies}), stored(found))
 
 
 def test_a_customer_nobody_shares_anything_with_has_no_match() -> None:
@@ -53,11 +53,11 @@ def test_ids_that_point_past_one_another_are_ambiguous() -> None:
 
 
 def test_the_id_of_a_merged_contact_means_its_survivor() -> None:
-    assert match(customer(other_id="1"), seen(contact("1"), survivor="2"), contact("2")) == Match("2")
+    assert match(customer(other_id="1"), stored(contact("1"), survivor="2"), contact("2")) == Match("2")
 
 
 def test_a_deleted_contact_matches_nothing() -> None:
-    assert match(customer(other_id="1", email=ADA), seen(contact("1", email=ADA), deleted=True)) == Match()
+    assert match(customer(other_id="1", email=ADA), stored(contact("1", email=ADA), deleted=True)) == Match()
 
 
 def test_an_id_nobody_has_leaves_the_address_to_decide() -> None:
@@ -65,17 +65,17 @@ def test_an_id_nobody_has_leaves_the_address_to_decide() -> None:
 
 
 def test_a_circle_of_merges_ends() -> None:
-    ring = {(HUBSPOT, i): seen(contact(i), survivor=to) for i, to in (("1", "2"), ("2", "1"))}
-    assert Scene("", ring).survivor("1") in {"1", "2"}
+    ring = {(HUBSPOT, i): stored(contact(i), survivor=to) for i, to in (("1", "2"), ("2", "1"))}
+    assert PlanContext("", ring).survivor("1") in {"1", "2"}
 
 
 def test_records_that_share_an_address_come_oldest_first() -> None:
-    shared = {(HUBSPOT, i): seen(contact(i, email=ADA)) for i in ("10", "9", "8")}
-    assert [s.id for s in Scene("", shared).sharing(HUBSPOT, {ADA})] == ["8", "9", "10"]
+    shared = {(HUBSPOT, i): stored(contact(i, email=ADA)) for i in ("10", "9", "8")}
+    assert [s.id for s in PlanContext("", shared).sharing(HUBSPOT, {ADA})] == ["8", "9", "10"]
 
 
 def test_only_active_links_count_as_links() -> None:
-    at = Scene("", {}, [link(), link("2", "cus_2", state=LinkState.RELEASED, primary=False)])
+    at = PlanContext("", {}, [link(), link("2", "cus_2", state=LinkState.RELEASED, primary=False)])
     assert [k.hubspot_id for k in at.active(HUBSPOT, "1")] == ["1"]
     assert not at.active(HUBSPOT, "2")
     assert at.orphaned(HUBSPOT, "2")

@@ -22,7 +22,7 @@ from tests.support.core_builders import (
 )
 from wanesync.core.fields import Direction, FieldMap, FieldSpec
 from wanesync.core.merge import Differ, Pair, merge
-from wanesync.core.model import Halves, Side
+from wanesync.core.model import BasePair, Side
 
 CITY = st.sampled_from(["", "Bonn", "BONN", "Ulm", "Ulm  an der Donau", "Ulm an der Donau"])
 HALVES = st.one_of(st.none(), st.tuples(CITY, CITY))
@@ -167,7 +167,7 @@ def test_different_values_stay_where_the_winner_may_not_be_written() -> None:
 @given(here=CITY, there=CITY, base=HALVES, fields=MAP, differ=DIFFER)
 @STEADY
 def test_a_side_a_field_does_not_flow_to_is_never_written(
-    here: str, there: str, base: Halves | None, fields: FieldMap, differ: Differ
+    here: str, there: str, base: BasePair | None, fields: FieldMap, differ: Differ
 ) -> None:
     merged = meet(here, there, base, fields, differ)
     for side in Side:

@@ -18,7 +18,7 @@ from tests.support.core_builders import (
     written,
 )
 from wanesync.core.merge import Pair, merge
-from wanesync.core.model import Halves, Side
+from wanesync.core.model import BasePair, Side
 
 CITY = st.sampled_from(["", "Bonn", "Ulm", "Köln"])
 
@@ -112,7 +112,7 @@ def test_a_conflict_is_not_reported_before_the_write_that_makes_it() -> None:
 # -- late writes
 
 
-def late_pair(here: str, there: str, base: Halves, *late: Side) -> Pair:
+def late_pair(here: str, there: str, base: BasePair, *late: Side) -> Pair:
     return Pair(contact(city=here), customer(city=there), {"city": base}, [(side, "city") for side in late])
 
 
@@ -131,7 +131,7 @@ def test_a_persons_edit_wins_over_our_own_late_write() -> None:
 @given(here=CITY, there=CITY, base=st.tuples(CITY, CITY), late=st.sets(st.sampled_from(Side), min_size=1))
 @STEADY
 def test_after_late_writes_are_put_back_the_base_is_what_both_sides_hold(
-    here: str, there: str, base: Halves, late: set[Side]
+    here: str, there: str, base: BasePair, late: set[Side]
 ) -> None:
     pair = late_pair(here, there, base, *late)
     after = carry_out(pair, merge(pair, one_field(), "keep"))

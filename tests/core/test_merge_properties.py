@@ -21,7 +21,7 @@ from tests.support.core_builders import (
 )
 from wanesync.core.fields import Direction, FieldMap
 from wanesync.core.merge import Differ, Pair, merge
-from wanesync.core.model import Halves, Side
+from wanesync.core.model import BasePair, Side
 
 CITY = st.sampled_from(["", "Bonn", "BONN", "Ulm", "Ulm  an der Donau", "Ulm an der Donau"])
 HALVES = st.one_of(st.none(), st.tuples(CITY, CITY))
@@ -68,8 +68,8 @@ def pairs(draw: st.DrawFn) -> Pair:
 @STEADY
 def test_a_field_no_side_changed_is_never_written(pair: Pair) -> None:
     merged = merge(pair, FIELDS, "keep")
-    for name, halves in pair.base.items():
-        if halves == (pair.value(HUBSPOT, name), pair.value(STRIPE, name)):
+    for name, base_pair in pair.base.items():
+        if base_pair == (pair.value(HUBSPOT, name), pair.value(STRIPE, name)):
             assert name not in {**merged.writes[HUBSPOT], **merged.writes[STRIPE]}
 
 
@@ -79,8 +79,8 @@ def test_an_edited_value_that_is_overwritten_is_a_conflict(pair: Pair, differ: D
     merged = merge(pair, FIELDS, differ)
     for side in Side:
         for name, change in merged.writes[side].items():
-            halves = pair.base.get(name)
-            then = "" if halves is None else halves[0] if side is HUBSPOT else halves[1]
+            base_pair = pair.base.get(name)
+            then = "" if base_pair is None else base_pair[0] if side is HUBSPOT else base_pair[1]
             if change.before not in ("", then):
                 assert change.before in [c.value for c in merged.conflicts[side] if c.field == name]
 
@@ -91,7 +91,7 @@ def test_an_edited_value_that_is_overwritten_is_a_conflict(pair: Pair, differ: D
 @given(here=CITY, there=CITY, base=HALVES, fields=MAP, differ=DIFFER)
 @STEADY
 def test_one_field_is_at_rest_after_one_round(
-    here: str, there: str, base: Halves | None, fields: FieldMap, differ: Differ
+    here: str, there: str, base: BasePair | None, fields: FieldMap, differ: Differ
 ) -> None:
     pair = Pair(contact(city=here), customer(city=there), {} if base is None else {"city": base})
     after = carry_out(pair, merge(pair, fields, differ))
@@ -118,8 +118,8 @@ def test_every_written_value_says_what_the_other_side_holds(pair: Pair, differ: 
     for side in Side:
         for name, change in merged.writes[side].items():
             assert change.source == pair.value(side.other, name)
-            halves = (change.after, change.source) if side is HUBSPOT else (change.source, change.after)
-            assert FIELDS.by_name[name].agree(*halves)
+            base_pair = (change.after, change.source) if side is HUBSPOT else (change.source, change.after)
+            assert FIELDS.by_name[name].agree(*base_pair)
 
 
 @given(pair=pairs(), differ=DIFFER)

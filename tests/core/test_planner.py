@@ -12,60 +12,60 @@ from tests.support.core_builders import (
     HUBSPOT,
     STRIPE,
     contact,
+    context,
     customer,
     full_name,
     link,
     only_action,
     run,
-    scene,
-    seen,
+    stored,
     written_by,
 )
 from wanesync.core.fields import Direction, FieldMap
 from wanesync.core.matching import base_of_create
-from wanesync.core.model import Answer, Change, LinkState, OwnWrite, Record, Side, WriteKind
+from wanesync.core.model import Change, LinkState, PendingWrite, Record, Side, WriteKind, WriteResult
 from wanesync.core.plan import EXCLUDED, FIRST_LISTING, Rules
 
 ADA = "ada@example.com"
 
 
-def create(side: Side, source_id: str, changes: Mapping[str, Change], key: str = "k") -> OwnWrite:
+def create(side: Side, source_id: str, changes: Mapping[str, Change], key: str = "k") -> PendingWrite:
     """An open creation of ours."""
-    return OwnWrite("own", side, WriteKind.CREATE, "key", source_id, "", key, "{}", changes)
+    return PendingWrite("own", side, WriteKind.CREATE, "key", source_id, "", key, "{}", changes)
 
 
 # -- creation
 
 
 def test_a_contact_nobody_matches_gets_a_customer() -> None:
-    action = only_action(run(scene("contact:1", contact(email=ADA, phone="110"))))
+    action = only_action(run(context("contact:1", contact(email=ADA, phone="110"))))
     assert (action.side, action.kind, action.source_id, action.target_id) == (STRIPE, WriteKind.CREATE, "1", "")
     assert written_by(action, blanks=False) == {"email": ADA, "phone": "110"}
     assert action.hmacs == {ADA}
 
 
 def test_a_customer_nobody_matches_gets_a_contact() -> None:
-    action = only_action(run(scene("customer:cus_1", customer(email=ADA, name="Ada Byron"))))
+    action = only_action(run(context("customer:cus_1", customer(email=ADA, name="Ada Byron"))))
     assert (action.side, action.kind, action.source_id) == (HUBSPOT, WriteKind.CREATE, "cus_1")
     assert written_by(action, blanks=False) == {"email": ADA, "name": full_name("Ada", "Byron")}
 
 
 def test_a_creation_tells_what_both_sides_held_for_every_field() -> None:
     source = contact(email=ADA, country="Germany")
-    action = only_action(run(scene("contact:1", source)))
+    action = only_action(run(context("contact:1", source)))
     base = base_of_create(create(STRIPE, "1", action.changes))
     assert set(base) == set(FIELDS.by_name)
     assert (base["email"], base["country"], base["city"]) == ((ADA, ADA), ("Germany", "DE"), ("", ""))
 
 
 def test_a_business_name_is_left_out_of_a_new_contact() -> None:
-    action = only_action(run(scene("customer:cus_1", customer(email=ADA, name="Acme GmbH"))))
+    action = only_action(run(context("customer:cus_1", customer(email=ADA, name="Acme GmbH"))))
     assert action.changes["name"] == Change("", "", "Acme GmbH")
 
 
 def test_a_field_that_does_not_flow_there_is_left_out_of_a_creation() -> None:
     specs = tuple(replace(s, direction=Direction.TO_HUBSPOT) if s.name == "phone" else s for s in FIELDS.specs)
-    action = only_action(run(scene("contact:1", contact(email=ADA, phone="110")), Rules(FieldMap(specs))))
+    action = only_action(run(context("contact:1", contact(email=ADA, phone="110")), Rules(FieldMap(specs))))
     assert action.changes["phone"] == Change("", "", "110")
 
 
@@ -74,57 +74,57 @@ def test_a_field_that_does_not_flow_there_is_left_out_of_a_creation() -> None:
 )
 class TestNothingIsCreated:
     def test_before_the_first_listing(self, key: str, record: Record) -> None:
-        outcome = run(scene(key, record, listed=False))
+        outcome = run(context(key, record, listed=False))
         assert not outcome.actions
         assert outcome.notes == {(record.side, record.id): FIRST_LISTING}
 
     def test_for_an_address_under_a_tombstone(self, key: str, record: Record) -> None:
-        outcome = run(scene(key, record, tombstones=frozenset({ADA})))
+        outcome = run(context(key, record, tombstones=frozenset({ADA})))
         assert not outcome.actions
         assert outcome.notes[(record.side, record.id)].startswith("orphaned")
 
     def test_while_the_address_is_held_by_another_creation(self, key: str, record: Record) -> None:
-        outcome = run(scene(key, record, holders={ADA: "contact:99"}))
+        outcome = run(context(key, record, email_holders={ADA: "contact:99"}))
         assert not outcome.actions
         assert outcome.wait
 
     def test_while_a_read_is_under_way(self, key: str, record: Record) -> None:
-        outcome = run(scene(key, record, reading=frozenset({(record.side, record.id)})))
+        outcome = run(context(key, record, reading=frozenset({(record.side, record.id)})))
         assert not outcome.actions
         assert outcome.wait
 
     def test_from_a_record_in_doubt(self, key: str, record: Record) -> None:
-        assert not run(scene(key, seen(record, in_doubt=True))).actions
+        assert not run(context(key, stored(record, stale=True))).actions
 
     def test_where_the_operator_does_not_want_it(self, key: str, record: Record) -> None:
-        outcome = run(scene(key, record), Rules(FIELDS, create_customers=False, create_contacts=False))
+        outcome = run(context(key, record), Rules(FIELDS, create_customers=False, create_contacts=False))
         assert not outcome.actions
         assert outcome.notes[(record.side, record.id)].startswith("excluded")
 
     def test_without_an_address(self, key: str, record: Record) -> None:
-        nameless = seen(replace(record, values={}, emails=frozenset()))
-        outcome = run(scene(key, nameless))
+        nameless = stored(replace(record, values={}, emails=frozenset()))
+        outcome = run(context(key, nameless))
         assert not outcome.actions
         assert outcome.notes == {(record.side, record.id): EXCLUDED}
 
     def test_from_a_deleted_record(self, key: str, record: Record) -> None:
-        assert not run(scene(key, seen(record, deleted=True))).actions
+        assert not run(context(key, stored(record, deleted=True))).actions
 
 
 def test_a_creation_of_ones_own_key_is_planned_again() -> None:
-    assert run(scene("contact:1", contact(email=ADA), holders={ADA: "contact:1"})).actions
+    assert run(context("contact:1", contact(email=ADA), email_holders={ADA: "contact:1"})).actions
 
 
 def test_a_reason_that_no_longer_holds_is_lifted() -> None:
-    excluded = seen(contact(email=ADA), note=EXCLUDED)
-    assert run(scene("contact:1", excluded)).notes == {(HUBSPOT, "1"): ""}
+    excluded = stored(contact(email=ADA), note=EXCLUDED)
+    assert run(context("contact:1", excluded)).notes == {(HUBSPOT, "1"): ""}
 
 
 # -- linking
 
 
 def test_a_contact_and_a_customer_with_one_address_are_linked() -> None:
-    outcome = run(scene("contact:1", contact(email=ADA), customer(email="Ada@Example.com ")))
+    outcome = run(context("contact:1", contact(email=ADA), customer(email="Ada@Example.com ")))
     (made,) = outcome.links.values()
     assert (made.hubspot_id, made.stripe_id, made.primary, made.version) == ("1", "cus_1", True, 1)
     assert outcome.linked == [("1", "cus_1")]
@@ -132,73 +132,76 @@ def test_a_contact_and_a_customer_with_one_address_are_linked() -> None:
 
 
 def test_a_secondary_address_of_a_contact_links_too() -> None:
-    two = seen(contact(email="main@example.com"), hmacs=frozenset({"main@example.com", ADA}))
-    assert run(scene("contact:1", two, customer(email=ADA))).linked == [("1", "cus_1")]
+    two = stored(contact(email="main@example.com"), hmacs=frozenset({"main@example.com", ADA}))
+    assert run(context("contact:1", two, customer(email=ADA))).linked == [("1", "cus_1")]
 
 
 def test_an_unlinked_customer_hands_over_to_its_contact() -> None:
-    outcome = run(scene("customer:cus_1", contact(email=ADA), customer(email=ADA)))
+    outcome = run(context("customer:cus_1", contact(email=ADA), customer(email=ADA)))
     assert outcome.wake == {(HUBSPOT, "contact:1")}
     assert not outcome.links
 
 
 def test_a_linked_customer_hands_over_to_its_contact() -> None:
-    outcome = run(scene("customer:cus_1", contact(), customer(), links=[link()]))
+    outcome = run(context("customer:cus_1", contact(), customer(), links=[link()]))
     assert outcome.wake == {(HUBSPOT, "contact:1")}
 
 
 @pytest.mark.parametrize("ref", [(HUBSPOT, "1"), (STRIPE, "cus_1")])
 def test_nothing_is_linked_while_one_of_the_two_is_read(ref: tuple[Side, str]) -> None:
-    outcome = run(scene("contact:1", contact(email=ADA), customer(email=ADA), reading=frozenset({ref})))
+    outcome = run(context("contact:1", contact(email=ADA), customer(email=ADA), reading=frozenset({ref})))
     assert outcome.wait
     assert not outcome.links
 
 
 def test_what_a_creation_of_ours_made_is_linked_with_what_it_was_made_of() -> None:
-    own = create(STRIPE, "1", {"phone": Change("", "110", "110")})
+    pending = create(STRIPE, "1", {"phone": Change("", "110", "110")})
     outcome = run(
-        scene(
-            "contact:1", contact(email=ADA, phone="112"), customer(other_id="1", email=ADA, phone="110"), creates=[own]
+        context(
+            "contact:1",
+            contact(email=ADA, phone="112"),
+            customer(other_id="1", email=ADA, phone="110"),
+            creates=[pending],
         )
     )
     (made,) = outcome.links.values()
     assert made.base["phone"] == ("110", "110")
-    assert outcome.settled == [(own, Answer.MATCHED)]
+    assert outcome.settled == [(pending, WriteResult.MATCHED)]
     assert only_action(outcome).changes["phone"].after == "112"
 
 
 def test_the_creation_still_open_is_the_one_that_is_settled() -> None:
-    given_up = replace(create(STRIPE, "1", {"phone": Change("", "110", "110")}), id="own-0", answer=Answer.LOST)
+    given_up = replace(create(STRIPE, "1", {"phone": Change("", "110", "110")}), id="own-0", result=WriteResult.LOST)
     is_open = replace(create(STRIPE, "1", {"phone": Change("", "112", "112")}), id="own-1", generation=1)
     people = contact(email=ADA, phone="112"), customer(other_id="1", email=ADA, phone="112")
-    outcome = run(scene("contact:1", *people, creates=[given_up, is_open]))
-    assert outcome.settled == [(is_open, Answer.MATCHED)]
+    outcome = run(context("contact:1", *people, creates=[given_up, is_open]))
+    assert outcome.settled == [(is_open, WriteResult.MATCHED)]
     assert next(iter(outcome.links.values())).base["phone"] == ("112", "112")
 
 
 def test_a_contact_we_made_is_known_by_the_intent_it_carries() -> None:
-    own = create(HUBSPOT, "cus_1", {"email": Change("", ADA, ADA)}, "intent-7")
+    pending = create(HUBSPOT, "cus_1", {"email": Change("", ADA, ADA)}, "intent-7")
     made = replace(contact(email=ADA), intent="intent-7")
-    outcome = run(scene("contact:1", made, customer(email=ADA), creates=[own]))
-    assert outcome.settled == [(own, Answer.MATCHED)]
+    outcome = run(context("contact:1", made, customer(email=ADA), creates=[pending]))
+    assert outcome.settled == [(pending, WriteResult.MATCHED)]
 
 
 def test_a_contact_somebody_else_made_does_not_settle_our_creation() -> None:
-    own = create(HUBSPOT, "cus_1", {"email": Change("", ADA, ADA)}, "intent-7")
-    outcome = run(scene("contact:1", contact(email=ADA), customer(email=ADA), creates=[own]))
+    pending = create(HUBSPOT, "cus_1", {"email": Change("", ADA, ADA)}, "intent-7")
+    outcome = run(context("contact:1", contact(email=ADA), customer(email=ADA), creates=[pending]))
     assert not outcome.settled
     assert outcome.linked
 
 
 def test_people_taken_apart_by_hand_are_not_linked_again() -> None:
     released = link(primary=False, state=LinkState.RELEASED)
-    outcome = run(scene("contact:1", contact(email=ADA), customer(email=ADA), links=[released]))
+    outcome = run(context("contact:1", contact(email=ADA), customer(email=ADA), links=[released]))
     assert not outcome.links
     assert not outcome.actions
 
 
 def test_a_customer_that_carries_a_contacts_address_but_belongs_to_another_is_ambiguous() -> None:
-    at = scene("contact:2", contact("2", email=ADA), contact("1"), customer(email=ADA), links=[link()])
+    at = context("contact:2", contact("2", email=ADA), contact("1"), customer(email=ADA), links=[link()])
     outcome = run(at)
     assert outcome.notes[(HUBSPOT, "2")].startswith("ambiguous")
     assert not outcome.actions
@@ -208,7 +211,7 @@ def test_a_customer_that_carries_a_contacts_address_but_belongs_to_another_is_am
 def test_an_ambiguous_customer_is_reported_on_both_passes() -> None:
     people = contact("1", email=ADA), contact("2", other_id="cus_1", email="x@example.com"), customer(email=ADA)
     for key in ("contact:1", "customer:cus_1"):
-        outcome = run(scene(key, *people))
+        outcome = run(context(key, *people))
         assert outcome.notes[(STRIPE, "cus_1")].startswith("ambiguous")
         assert not outcome.links
         assert not outcome.actions
@@ -216,6 +219,6 @@ def test_an_ambiguous_customer_is_reported_on_both_passes() -> None:
 
 def test_a_pair_that_was_linked_before_gets_its_link_back_with_a_higher_version() -> None:
     old = link(primary=False, state=LinkState.ORPHANED, version=4, base={"phone": ("1", "1")})
-    outcome = run(scene("contact:1", contact(email=ADA), customer(email=ADA), links=[old]))
+    outcome = run(context("contact:1", contact(email=ADA), customer(email=ADA), links=[old]))
     (again,) = outcome.links.values()
     assert (again.id, again.state, again.version) == (old.id, LinkState.ACTIVE, 5)

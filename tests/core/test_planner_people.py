@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.support.core_builders import FIELDS, HUBSPOT, STRIPE, contact, customer, link, only_action, run, scene, seen
+from tests.support.core_builders import (
+    FIELDS,
+    HUBSPOT,
+    STRIPE,
+    contact,
+    context,
+    customer,
+    link,
+    only_action,
+    run,
+    stored,
+)
 from wanesync.core.model import LinkState, Record
 from wanesync.core.plan import Plan
 
@@ -17,27 +28,27 @@ ADA = "ada@example.com"
 def test_all_customers_with_the_address_are_linked_and_the_billed_one_is_primary() -> None:
     billed = replace(customer("cus_1", email=ADA), billed=True, created_ms=1)
     newer = replace(customer("cus_2", email=ADA), created_ms=9)
-    outcome = run(scene("contact:1", contact(email=ADA), billed, newer))
+    outcome = run(context("contact:1", contact(email=ADA), billed, newer))
     assert {k.stripe_id: k.primary for k in outcome.links.values()} == {"cus_1": True, "cus_2": False}
 
 
 def test_of_customers_never_billed_the_newest_is_primary() -> None:
     older = replace(customer("cus_1", email=ADA), created_ms=1)
     newer = replace(customer("cus_2", email=ADA), created_ms=9)
-    outcome = run(scene("contact:1", contact(email=ADA), older, newer))
+    outcome = run(context("contact:1", contact(email=ADA), older, newer))
     assert {k.stripe_id: k.primary for k in outcome.links.values()} == {"cus_1": False, "cus_2": True}
 
 
 def test_a_primary_stays_primary_when_another_customer_is_linked() -> None:
     billed = replace(customer("cus_2", email=ADA), billed=True)
-    at = scene("contact:1", contact(email=ADA), customer(email=ADA), billed, links=[link()])
+    at = context("contact:1", contact(email=ADA), customer(email=ADA), billed, links=[link()])
     assert [(k.stripe_id, k.primary) for k in run(at).links.values() if k.primary] in ([], [("cus_1", True)])
 
 
 def test_fields_flow_only_between_a_contact_and_its_primary_customer() -> None:
     links = [link(base={"phone": ("110", "110")}), link(customer_id="cus_2", primary=False)]
     people = contact(email=ADA, phone="112"), customer(email=ADA, phone="110"), customer("cus_2", email=ADA, phone="1")
-    outcome = run(scene("contact:1", *people, links=links))
+    outcome = run(context("contact:1", *people, links=links))
     assert {action.target_id for action in outcome.actions.values()} == {"cus_1"}
 
 
@@ -45,16 +56,16 @@ def test_fields_flow_only_between_a_contact_and_its_primary_customer() -> None:
 
 
 def test_a_deleted_contact_orphans_its_links_and_leaves_a_tombstone() -> None:
-    gone = seen(contact(email=ADA), deleted=True)
-    outcome = run(scene("contact:1", gone, customer(email=ADA), links=[link()]))
+    gone = stored(contact(email=ADA), deleted=True)
+    outcome = run(context("contact:1", gone, customer(email=ADA), links=[link()]))
     assert [k.state for k in outcome.links.values()] == [LinkState.ORPHANED]
     assert outcome.tombstones == [(HUBSPOT, "1", frozenset({ADA}))]
     assert not outcome.actions
 
 
 def test_a_deleted_customer_orphans_its_link_and_is_not_made_again() -> None:
-    gone = seen(customer(email=ADA), deleted=True)
-    outcome = run(scene("contact:1", contact(email=ADA), gone, links=[link()]))
+    gone = stored(customer(email=ADA), deleted=True)
+    outcome = run(context("contact:1", contact(email=ADA), gone, links=[link()]))
     assert [k.state for k in outcome.links.values()] == [LinkState.ORPHANED]
     assert outcome.notes[(HUBSPOT, "1")].startswith("orphaned")
     assert [side for side, _, _ in outcome.tombstones] == [STRIPE]
@@ -63,22 +74,24 @@ def test_a_deleted_customer_orphans_its_link_and_is_not_made_again() -> None:
 
 def test_the_customer_of_a_deleted_contact_is_not_given_a_new_one() -> None:
     orphan = link(primary=False, state=LinkState.ORPHANED)
-    outcome = run(scene("customer:cus_1", seen(contact(email=ADA), deleted=True), customer(email=ADA), links=[orphan]))
+    outcome = run(
+        context("customer:cus_1", stored(contact(email=ADA), deleted=True), customer(email=ADA), links=[orphan])
+    )
     assert outcome.notes[(STRIPE, "cus_1")].startswith("orphaned")
     assert not outcome.actions
 
 
 def test_a_contact_made_by_hand_after_a_deletion_is_linked() -> None:
     orphan = link(primary=False, state=LinkState.ORPHANED)
-    people = seen(contact(email=ADA), deleted=True), contact("2", email=ADA), customer(email=ADA)
-    outcome = run(scene("contact:2", *people, links=[orphan], tombstones=frozenset({ADA})))
+    people = stored(contact(email=ADA), deleted=True), contact("2", email=ADA), customer(email=ADA)
+    outcome = run(context("contact:2", *people, links=[orphan], tombstones=frozenset({ADA})))
     assert outcome.linked == [("2", "cus_1")]
 
 
 def test_when_a_primary_is_deleted_another_customer_takes_its_place() -> None:
     links = [link(base={"phone": ("110", "110")}), link(customer_id="cus_2", primary=False)]
-    people = contact(email=ADA, phone="110"), seen(customer(email=ADA), deleted=True), customer("cus_2", email=ADA)
-    outcome = run(scene("contact:1", *people, links=links))
+    people = contact(email=ADA, phone="110"), stored(customer(email=ADA), deleted=True), customer("cus_2", email=ADA)
+    outcome = run(context("contact:1", *people, links=links))
     assert {k.stripe_id: (k.state, k.primary) for k in outcome.links.values()} == {
         "cus_1": (LinkState.ORPHANED, False),
         "cus_2": (LinkState.ACTIVE, True),
@@ -87,8 +100,8 @@ def test_when_a_primary_is_deleted_another_customer_takes_its_place() -> None:
 
 def test_a_new_primary_starts_from_the_contacts_half_and_its_own_values_so_no_blank_is_filled() -> None:
     links = [link(base={"phone": ("110", "110")}), link(customer_id="cus_2", primary=False)]
-    people = contact(email=ADA, phone="110"), seen(customer(email=ADA), deleted=True), customer("cus_2", email=ADA)
-    outcome = run(scene("contact:1", *people, links=links))
+    people = contact(email=ADA, phone="110"), stored(customer(email=ADA), deleted=True), customer("cus_2", email=ADA)
+    outcome = run(context("contact:1", *people, links=links))
     assert outcome.links[links[1].id].base["phone"] == ("110", "")
     assert "phone" not in {name for action in outcome.actions.values() for name in action.changes}
 
@@ -98,8 +111,8 @@ def test_what_a_new_primary_agreed_on_long_ago_does_not_count() -> None:
         link(base={"phone": ("110", "110")}),
         link(customer_id="cus_2", primary=False, base={"phone": ("1", "1")}),
     ]
-    people = contact(phone="110"), seen(customer(), deleted=True), customer("cus_2", phone="2")
-    outcome = run(scene("contact:1", *people, links=links))
+    people = contact(phone="110"), stored(customer(), deleted=True), customer("cus_2", phone="2")
+    outcome = run(context("contact:1", *people, links=links))
     assert outcome.links[links[1].id].base["phone"] == ("110", "2")
     assert not outcome.actions
 
@@ -110,15 +123,15 @@ def test_the_base_comes_from_the_primary_that_is_gone_and_not_from_another_custo
         link(base={"phone": ("110", "110")}),
         link(customer_id="cus_2", primary=False),
     ]
-    dead = [seen(customer(i), deleted=True) for i in ("cus_0", "cus_1")]
-    outcome = run(scene("contact:1", contact(phone="110"), *dead, customer("cus_2", phone="2"), links=links))
+    dead = [stored(customer(i), deleted=True) for i in ("cus_0", "cus_1")]
+    outcome = run(context("contact:1", contact(phone="110"), *dead, customer("cus_2", phone="2"), links=links))
     assert outcome.links[links[2].id].base["phone"] == ("110", "2")
 
 
 def test_an_edit_after_the_primary_is_gone_flows_to_the_new_one() -> None:
     links = [link(base={"phone": ("110", "110")}), link(customer_id="cus_2", primary=False)]
-    people = contact(email=ADA, phone="112"), seen(customer(email=ADA), deleted=True), customer("cus_2", email=ADA)
-    action = only_action(run(scene("contact:1", *people, links=links)))
+    people = contact(email=ADA, phone="112"), stored(customer(email=ADA), deleted=True), customer("cus_2", email=ADA)
+    action = only_action(run(context("contact:1", *people, links=links)))
     assert (action.target_id, action.changes["phone"].after) == ("cus_2", "112")
 
 
@@ -126,9 +139,9 @@ def test_an_edit_after_the_primary_is_gone_flows_to_the_new_one() -> None:
 
 
 def test_a_merge_takes_the_links_to_the_survivor_with_their_base() -> None:
-    merged = seen(contact("1"), survivor="2")
+    merged = stored(contact("1"), survivor="2")
     mine = link(base={"phone": ("110", "110")})
-    outcome = run(scene("contact:1", merged, contact("2"), customer(), links=[mine]))
+    outcome = run(context("contact:1", merged, contact("2"), customer(), links=[mine]))
     (moved,) = outcome.links.values()
     assert (moved.hubspot_id, moved.primary, moved.base, moved.version) == ("2", True, mine.base, 2)
     assert outcome.wake == {(HUBSPOT, "contact:2")}
@@ -137,19 +150,21 @@ def test_a_merge_takes_the_links_to_the_survivor_with_their_base() -> None:
 
 def test_the_survivor_keeps_its_own_primary() -> None:
     links = [link("1", "cus_1"), link("2", "cus_2")]
-    at = scene("contact:1", seen(contact("1"), survivor="2"), contact("2"), customer(), customer("cus_2"), links=links)
+    at = context(
+        "contact:1", stored(contact("1"), survivor="2"), contact("2"), customer(), customer("cus_2"), links=links
+    )
     assert [(k.hubspot_id, k.stripe_id, k.primary) for k in run(at).links.values()] == [("2", "cus_1", False)]
 
 
 def test_a_chain_of_merges_ends_at_the_last_survivor() -> None:
-    chain = seen(contact("1"), survivor="2"), seen(contact("2"), survivor="3"), contact("3")
-    outcome = run(scene("contact:1", *chain, customer(), links=[link()]))
+    chain = stored(contact("1"), survivor="2"), stored(contact("2"), survivor="3"), contact("3")
+    outcome = run(context("contact:1", *chain, customer(), links=[link()]))
     assert [k.hubspot_id for k in outcome.links.values()] == ["3"]
 
 
 def test_a_pair_is_never_linked_twice_by_a_merge() -> None:
     links = [link("1", "cus_1"), link("2", "cus_1", primary=False, state=LinkState.RELEASED)]
-    at = scene("contact:1", seen(contact("1"), survivor="2"), contact("2"), customer(), links=links)
+    at = context("contact:1", stored(contact("1"), survivor="2"), contact("2"), customer(), links=links)
     assert [(k.hubspot_id, k.state) for k in run(at).links.values()] == [("1", LinkState.ORPHANED)]
 
 
@@ -158,27 +173,27 @@ def test_a_pair_is_never_linked_twice_by_a_merge() -> None:
 
 def test_nothing_is_planned_for_a_pair_of_which_one_is_in_doubt() -> None:
     for doubtful in (
-        [seen(contact(phone="1"), in_doubt=True), seen(customer(phone="2"))],
-        [seen(contact(phone="1")), seen(customer(phone="2"), in_doubt=True)],
+        [stored(contact(phone="1"), stale=True), stored(customer(phone="2"))],
+        [stored(contact(phone="1")), stored(customer(phone="2"), stale=True)],
     ):
-        assert not run(scene("contact:1", *doubtful, links=[link(base={"phone": ("2", "2")})])).actions
+        assert not run(context("contact:1", *doubtful, links=[link(base={"phone": ("2", "2")})])).actions
 
 
 def test_a_conflict_rides_with_the_write_that_makes_it() -> None:
-    at = scene("contact:1", contact(phone="1"), customer(phone="2"), links=[link(base={"phone": ("0", "0")})])
+    at = context("contact:1", contact(phone="1"), customer(phone="2"), links=[link(base={"phone": ("0", "0")})])
     outcome = run(at)
     assert [c.value for c in only_action(outcome).conflicts] == ["2"]
     assert not outcome.conflicts
 
 
 def test_what_differs_on_first_contact_is_reported_at_once() -> None:
-    outcome = run(scene("contact:1", contact(phone="1"), customer(phone="2"), links=[link()]))
+    outcome = run(context("contact:1", contact(phone="1"), customer(phone="2"), links=[link()]))
     assert {(c.side, c.value) for c, _ in outcome.conflicts} == {(HUBSPOT, "1"), (STRIPE, "2")}
 
 
 def parked_address(*others: Record) -> Plan:
     mine = link(base={"email": ("old@x.org", "old@x.org")}, parked={"email": (HUBSPOT, ADA)})
-    return run(scene("contact:1", contact(email="old@x.org"), customer(email=ADA), *others, links=[mine]))
+    return run(context("contact:1", contact(email="old@x.org"), customer(email=ADA), *others, links=[mine]))
 
 
 def test_a_parked_address_waits_while_another_contact_carries_it() -> None:
@@ -193,7 +208,7 @@ def test_a_parked_address_is_tried_again_once_the_other_contact_has_given_it_up(
 
 def test_our_own_late_write_is_put_back() -> None:
     mine = link(base={"phone": ("110", "110")})
-    at = scene(
+    at = context(
         "contact:1",
         contact(phone="110"),
         customer(phone="112"),
@@ -207,10 +222,12 @@ def test_our_own_late_write_is_put_back() -> None:
 
 
 def test_an_agreed_pair_is_quiet() -> None:
-    outcome = run(scene("contact:1", contact(), customer(), links=[link(base=dict.fromkeys(FIELDS.by_name, ("", "")))]))
-    assert outcome.quiet
+    outcome = run(
+        context("contact:1", contact(), customer(), links=[link(base=dict.fromkeys(FIELDS.by_name, ("", "")))])
+    )
+    assert outcome.is_empty
 
 
 def test_a_key_nobody_knows_is_quiet() -> None:
-    assert run(scene("contact:404")).quiet
-    assert run(scene("customer:cus_404")).quiet
+    assert run(context("contact:404")).is_empty
+    assert run(context("customer:cus_404")).is_empty

@@ -9,9 +9,9 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.core_builders import HUBSPOT, RULES, STEADY, STRIPE, contact, customer, link, seen
-from wanesync.core.matching import Ref, Scene, match_customer
-from wanesync.core.model import Link, LinkState, Seen, Side, WriteKind
+from tests.support.core_builders import HUBSPOT, RULES, STEADY, STRIPE, contact, customer, link, stored
+from wanesync.core.matching import PlanContext, RecordRef, match_customer
+from wanesync.core.model import Link, LinkState, Side, StoredRecord, WriteKind
 from wanesync.core.plan import Plan
 from wanesync.core.planner import plan
 
@@ -23,26 +23,26 @@ PHONES = ("", "110", "112")
 MANY = settings(STEADY, max_examples=500)
 
 
-def make_scene(seed: int) -> Scene:
+def make_scene(seed: int) -> PlanContext:
     """One key of a small world; every seed is another one."""
     rng = random.Random(seed)
     records = {**make_contacts(rng), **make_customers(rng)}
     kind = rng.choice((HUBSPOT, HUBSPOT, STRIPE))
     record_id = rng.choice([i for side, i in records if side is kind])
-    return Scene(
+    return PlanContext(
         f"{'contact' if kind is HUBSPOT else 'customer'}:{record_id}",
         records,
         make_links(rng),
-        holders={rng.choice(ADDRESSES): rng.choice(KEYS)} if rng.random() < 0.2 else {},
+        email_holders={rng.choice(ADDRESSES): rng.choice(KEYS)} if rng.random() < 0.2 else {},
         tombstones=frozenset({rng.choice(ADDRESSES)} if rng.random() < 0.2 else ()),
         reading=frozenset({rng.choice(sorted(records))} if rng.random() < 0.2 else ()),
         listed=rng.random() < 0.9,
     )
 
 
-def make_contacts(rng: random.Random) -> dict[Ref, Seen]:
+def make_contacts(rng: random.Random) -> dict[RecordRef, StoredRecord]:
     """Three contacts; no two alive ones share an address, as HubSpot sees to it."""
-    found: dict[Ref, Seen] = {}
+    found: dict[RecordRef, StoredRecord] = {}
     free = list(ADDRESSES)
     rng.shuffle(free)
     for record_id in CONTACTS:
@@ -54,20 +54,20 @@ def make_contacts(rng: random.Random) -> dict[Ref, Seen]:
             mine = {free.pop() for _ in range(rng.choice((0, 1, 1, 1, 2))) if free}
         made = contact(record_id, some(rng, CUSTOMERS), email=min(mine, default=""), phone=rng.choice(PHONES))
         doubt = rng.random() < 0.1
-        found[(HUBSPOT, record_id)] = seen(
-            made, hmacs=frozenset(mine), deleted=deleted, survivor="" if deleted else survivor, in_doubt=doubt
+        found[(HUBSPOT, record_id)] = stored(
+            made, hmacs=frozenset(mine), deleted=deleted, survivor="" if deleted else survivor, stale=doubt
         )
     return found
 
 
-def make_customers(rng: random.Random) -> dict[Ref, Seen]:
+def make_customers(rng: random.Random) -> dict[RecordRef, StoredRecord]:
     """Three customers, who may share an address."""
-    found: dict[Ref, Seen] = {}
+    found: dict[RecordRef, StoredRecord] = {}
     for record_id in CUSTOMERS:
         email = "" if rng.random() < 0.15 else rng.choice(ADDRESSES)
         made = customer(record_id, some(rng, CONTACTS), email=email, phone=rng.choice(PHONES))
         made = replace(made, billed=rng.random() < 0.5, created_ms=rng.randrange(3))
-        found[(STRIPE, record_id)] = seen(made, deleted=rng.random() < 0.1, in_doubt=rng.random() < 0.1)
+        found[(STRIPE, record_id)] = stored(made, deleted=rng.random() < 0.1, stale=rng.random() < 0.1)
     return found
 
 
@@ -93,24 +93,24 @@ def some(rng: random.Random, ids: tuple[str, ...]) -> str:
     return rng.choice(ids) if rng.random() < 0.2 else ""
 
 
-def scenes() -> st.SearchStrategy[Scene]:
+def contexts() -> st.SearchStrategy[PlanContext]:
     """Small worlds."""
     return st.integers(0, 2**40).map(make_scene)
 
 
-def remember(scene: Scene, outcome: Plan) -> Scene:
+def remember(context: PlanContext, outcome: Plan) -> PlanContext:
     """The scene once everything but the API writes of a plan is carried out."""
-    records = dict(scene.records)
+    records = dict(context.records)
     for ref, note in outcome.notes.items():
         records[ref] = replace(records[ref], note=note)
-    after = {k.id: k for k in scene.links} | outcome.links
+    after = {k.id: k for k in context.links} | outcome.links
     buried = {h for _, _, hmacs in outcome.tombstones for h in hmacs}
-    return replace(scene, records=records, links=list(after.values()), tombstones=scene.tombstones | buried)
+    return replace(context, records=records, links=list(after.values()), tombstones=context.tombstones | buried)
 
 
-def source_of(scene: Scene) -> Seen:
-    kind, _, record_id = scene.key.partition(":")
-    return scene.records[(HUBSPOT if kind == "contact" else STRIPE, record_id)]
+def source_of(context: PlanContext) -> StoredRecord:
+    kind, _, record_id = context.key.partition(":")
+    return context.records[(HUBSPOT if kind == "contact" else STRIPE, record_id)]
 
 
 def keeps_the_invariant(found: list[Link]) -> bool:
@@ -124,104 +124,104 @@ def keeps_the_invariant(found: list[Link]) -> bool:
 # -- links
 
 
-@given(scene=scenes())
+@given(context=contexts())
 @MANY
-def test_one_active_link_a_customer_one_link_a_pair_and_one_primary_a_contact(scene: Scene) -> None:
-    assert keeps_the_invariant(remember(scene, plan(scene, RULES, "new")).links)
+def test_one_active_link_a_customer_one_link_a_pair_and_one_primary_a_contact(context: PlanContext) -> None:
+    assert keeps_the_invariant(remember(context, plan(context, RULES, "new")).links)
 
 
-@given(scene=scenes())
+@given(context=contexts())
 @MANY
-def test_the_contact_that_was_planned_has_a_primary_if_it_has_a_customer(scene: Scene) -> None:
-    outcome = plan(scene, RULES, "new")
-    if scene.key.startswith("contact:") and not outcome.wait and source_of(scene).alive:
-        after = remember(scene, outcome)
-        mine = after.active(HUBSPOT, source_of(scene).id)
+def test_the_contact_that_was_planned_has_a_primary_if_it_has_a_customer(context: PlanContext) -> None:
+    outcome = plan(context, RULES, "new")
+    if context.key.startswith("contact:") and not outcome.wait and source_of(context).alive:
+        after = remember(context, outcome)
+        mine = after.active(HUBSPOT, source_of(context).id)
         assert not mine or sum(k.primary for k in mine) == 1
 
 
-@given(scene=scenes())
+@given(context=contexts())
 @MANY
-def test_a_link_that_changes_grows_by_one_version(scene: Scene) -> None:
-    before = {k.id: k.version for k in scene.links}
-    for made in plan(scene, RULES, "new").links.values():
+def test_a_link_that_changes_grows_by_one_version(context: PlanContext) -> None:
+    before = {k.id: k.version for k in context.links}
+    for made in plan(context, RULES, "new").links.values():
         assert made.version == before.get(made.id, 0) + 1
 
 
-@given(scene=scenes())
+@given(context=contexts())
 @MANY
-def test_a_link_that_is_not_active_is_never_primary(scene: Scene) -> None:
-    assert not [k for k in plan(scene, RULES, "new").links.values() if k.primary and k.state is not LinkState.ACTIVE]
+def test_a_link_that_is_not_active_is_never_primary(context: PlanContext) -> None:
+    assert not [k for k in plan(context, RULES, "new").links.values() if k.primary and k.state is not LinkState.ACTIVE]
 
 
-@given(scene=scenes())
+@given(context=contexts())
 @MANY
-def test_only_the_one_certain_match_is_linked(scene: Scene) -> None:
-    for contact_id, customer_id in plan(scene, RULES, "new").linked:
-        match = match_customer(scene, scene.records[(STRIPE, customer_id)])
+def test_only_the_one_certain_match_is_linked(context: PlanContext) -> None:
+    for contact_id, customer_id in plan(context, RULES, "new").linked:
+        match = match_customer(context, context.records[(STRIPE, customer_id)])
         assert (match.contact_id, match.problem) == (contact_id, "")
 
 
-@given(scene=scenes())
+@given(context=contexts())
 @MANY
-def test_what_is_linked_is_alive_certain_and_not_being_read(scene: Scene) -> None:
-    for contact_id, customer_id in plan(scene, RULES, "new").linked:
+def test_what_is_linked_is_alive_certain_and_not_being_read(context: PlanContext) -> None:
+    for contact_id, customer_id in plan(context, RULES, "new").linked:
         for ref in ((HUBSPOT, contact_id), (STRIPE, customer_id)):
-            assert scene.records[ref].alive
-            assert not scene.records[ref].in_doubt
-            assert ref not in scene.reading
+            assert context.records[ref].alive
+            assert not context.records[ref].stale
+            assert ref not in context.reading
 
 
-@given(scene=scenes())
+@given(context=contexts())
 @MANY
-def test_a_pair_taken_apart_by_hand_stays_apart(scene: Scene) -> None:
-    released = {(k.hubspot_id, k.stripe_id) for k in scene.links if k.state is LinkState.RELEASED}
-    assert not released & set(plan(scene, RULES, "new").linked)
+def test_a_pair_taken_apart_by_hand_stays_apart(context: PlanContext) -> None:
+    released = {(k.hubspot_id, k.stripe_id) for k in context.links if k.state is LinkState.RELEASED}
+    assert not released & set(plan(context, RULES, "new").linked)
 
 
-@given(scene=scenes())
+@given(context=contexts())
 @MANY
-def test_every_record_a_plan_links_is_locked(scene: Scene) -> None:
-    outcome = plan(scene, RULES, "new")
+def test_every_record_a_plan_links_is_locked(context: PlanContext) -> None:
+    outcome = plan(context, RULES, "new")
     assert {f"customer:{customer_id}" for _, customer_id in outcome.linked} <= outcome.locks
 
 
 # -- creations
 
 
-@given(scene=scenes())
+@given(context=contexts())
 @MANY
-def test_a_creation_breaks_none_of_the_rules(scene: Scene) -> None:
-    for side, action in plan(scene, RULES, "new").actions.items():
+def test_a_creation_breaks_none_of_the_rules(context: PlanContext) -> None:
+    for side, action in plan(context, RULES, "new").actions.items():
         if action.kind is not WriteKind.CREATE:
             continue
-        source = source_of(scene)
-        assert scene.listed
+        source = source_of(context)
+        assert context.listed
         assert source.alive
-        assert not source.in_doubt
+        assert not source.stale
         assert source.hmacs
-        assert not source.hmacs & scene.tombstones
-        assert (source.side, source.id) not in scene.reading
-        assert not [h for h in source.hmacs if scene.holders.get(h, scene.key) != scene.key]
-        assert not scene.sharing(side, source.hmacs)
-        assert not [k for k in scene.links if k.id_on(source.side) == source.id]
+        assert not source.hmacs & context.tombstones
+        assert (source.side, source.id) not in context.reading
+        assert not [h for h in source.hmacs if context.email_holders.get(h, context.key) != context.key]
+        assert not context.sharing(side, source.hmacs)
+        assert not [k for k in context.links if k.id_on(source.side) == source.id]
 
 
-@given(scene=scenes())
+@given(context=contexts())
 @MANY
-def test_a_plan_that_waits_writes_nothing(scene: Scene) -> None:
-    outcome = plan(scene, RULES, "new")
+def test_a_plan_that_waits_writes_nothing(context: PlanContext) -> None:
+    outcome = plan(context, RULES, "new")
     assert not (outcome.wait and outcome.actions)
 
 
 # -- updates
 
 
-@given(scene=scenes())
+@given(context=contexts())
 @MANY
-def test_only_the_primary_pair_of_the_key_is_written(scene: Scene) -> None:
-    outcome = plan(scene, RULES, "new")
-    after = remember(scene, outcome)
+def test_only_the_primary_pair_of_the_key_is_written(context: PlanContext) -> None:
+    outcome = plan(context, RULES, "new")
+    after = remember(context, outcome)
     for side, action in outcome.actions.items():
         if action.kind is WriteKind.UPDATE:
             made = next(k for k in after.links if k.id == action.link_id)
@@ -229,60 +229,62 @@ def test_only_the_primary_pair_of_the_key_is_written(scene: Scene) -> None:
             assert made.state is LinkState.ACTIVE
             assert (action.target_id, action.source_id) == (made.id_on(side), made.id_on(side.other))
             for end in Side:
-                assert not after.records[(end, made.id_on(end))].in_doubt
+                assert not after.records[(end, made.id_on(end))].stale
                 assert after.records[(end, made.id_on(end))].alive
 
 
-@given(scene=scenes())
+@given(context=contexts())
 @MANY
-def test_the_dead_are_never_written_to(scene: Scene) -> None:
-    for side, action in plan(scene, RULES, "new").actions.items():
-        assert not action.target_id or scene.records[(side, action.target_id)].alive
+def test_the_dead_are_never_written_to(context: PlanContext) -> None:
+    for side, action in plan(context, RULES, "new").actions.items():
+        assert not action.target_id or context.records[(side, action.target_id)].alive
 
 
 # -- rest
 
 
-@given(scene=scenes())
+@given(context=contexts())
 @MANY
-def test_a_plan_carried_out_has_nothing_left_to_remember(scene: Scene) -> None:
-    outcome = plan(scene, RULES, "new")
+def test_a_plan_carried_out_has_nothing_left_to_remember(context: PlanContext) -> None:
+    outcome = plan(context, RULES, "new")
     if outcome.wait:
         return
-    again = plan(remember(scene, outcome), RULES, "newer")
-    if scene.key.startswith("customer:"):
+    again = plan(remember(context, outcome), RULES, "newer")
+    if context.key.startswith("customer:"):
         again.wake.clear()  # a linked customer always hands over to its contact
     assert not again.changes
     assert again.actions == outcome.actions
 
 
-@given(scene=scenes())
+@given(context=contexts())
 @MANY
-def test_planning_does_not_change_the_scene(scene: Scene) -> None:
-    copy = replace(scene, records=dict(scene.records), links=list(scene.links))
-    plan(scene, RULES, "new")
-    assert scene == copy
+def test_planning_does_not_change_the_scene(context: PlanContext) -> None:
+    copy = replace(context, records=dict(context.records), links=list(context.links))
+    plan(context, RULES, "new")
+    assert context == copy
 
 
-@given(scene=scenes())
+@given(context=contexts())
 @MANY
-def test_the_same_scene_gives_the_same_plan(scene: Scene) -> None:
-    assert plan(scene, RULES, "new") == plan(scene, RULES, "new")
+def test_the_same_scene_gives_the_same_plan(context: PlanContext) -> None:
+    assert plan(context, RULES, "new") == plan(context, RULES, "new")
 
 
-@given(scene=scenes(), keys=st.permutations(KEYS))
+@given(context=contexts(), keys=st.permutations(KEYS))
 @MANY
 def test_whatever_the_order_of_keys_the_invariant_holds_and_no_person_is_created_twice(
-    scene: Scene, keys: list[str]
+    context: PlanContext, keys: list[str]
 ) -> None:
     made: list[str] = []
     for key in keys:
-        scene = replace(scene, key=key)
-        outcome = plan(scene, RULES, f"new-{key}")
+        context = replace(context, key=key)
+        outcome = plan(context, RULES, f"new-{key}")
         if not outcome.wait:
-            scene = remember(scene, outcome)
+            context = remember(context, outcome)
         created = [a for a in outcome.actions.values() if a.kind is WriteKind.CREATE]
-        scene = replace(scene, holders={**scene.holders, **{h: key for a in created for h in a.hmacs}})
+        context = replace(
+            context, email_holders={**context.email_holders, **{h: key for a in created for h in a.hmacs}}
+        )
         made += [h for a in created for h in a.hmacs]
-        assert keeps_the_invariant(scene.links)
+        assert keeps_the_invariant(context.links)
     assert len(made) == len(set(made))

@@ -24,7 +24,7 @@ from wanesync.core.rate_limits import (
     QUIET_MS,
     SEARCH,
     Limit,
-    Want,
+    SlotRequest,
     begin,
     blame,
     cap,
@@ -330,8 +330,8 @@ class TestRoom:
 
 
 def test_the_narrower_scopes_of_a_request() -> None:
-    assert Want("customers.create").scopes(Side.STRIPE) == (CREATE,)
-    assert Want("customers.list", bulk=True).scopes(Side.STRIPE) == ("stripe:customers.list", BULK)
-    assert Want("contacts.search").scopes(Side.HUBSPOT) == (SEARCH,)
-    assert Want("contacts.list", bulk=True).scopes(Side.HUBSPOT) == ()
-    assert Want().scopes(Side.STRIPE) == ()
+    assert SlotRequest("customers.create").scopes(Side.STRIPE) == (CREATE,)
+    assert SlotRequest("customers.list", bulk=True).scopes(Side.STRIPE) == ("stripe:customers.list", BULK)
+    assert SlotRequest("contacts.search").scopes(Side.HUBSPOT) == (SEARCH,)
+    assert SlotRequest("contacts.list", bulk=True).scopes(Side.HUBSPOT) == ()
+    assert SlotRequest().scopes(Side.STRIPE) == ()

@@ -6,12 +6,12 @@ import pytest
 
 from tests.store.tables.test_dead_letters import bury
 from tests.support.store_fixtures import Clock
-from wanesync.core.brake import HoldKind, field_source
+from wanesync.core.change_guard import HoldKind, field_source
 from wanesync.core.jobs import DeadClass, JobKind, JobRequest, Priority
 from wanesync.core.model import Side
 from wanesync.core.rate_limits import BULK
 from wanesync.ops.lane_status import LaneState, read_lanes
-from wanesync.ops.status import WEB, read_alarms, read_gauges, read_overview
+from wanesync.ops.status import WEB, read_alarms, read_gauges, read_status
 from wanesync.ops.status_table import show
 from wanesync.store import Store
 from wanesync.store.tables.settings import operator_pause
@@ -41,7 +41,7 @@ def shown(store: Store) -> str:
 
     screen = Console(width=200)
     with screen.capture() as captured:
-        screen.print(show(read_overview(store)))
+        screen.print(show(read_status(store)))
     return captured.get()
 
 

@@ -12,11 +12,11 @@ from typing import Self
 import pytest
 
 from wanesync.core.model import Side
-from wanesync.core.rate_limits import Want
+from wanesync.core.rate_limits import SlotRequest
 from wanesync.ratelimit.pacer import JITTER_MS, LATE_MS, Pacer, WallClock
 from wanesync.store import Store, make_key, open_store
 
-CREATE = Want("customers.create")
+CREATE = SlotRequest("customers.create")
 THREADS = 6
 DEADLINE_S = 20.0
 
@@ -34,7 +34,7 @@ def pacers(database_url: str) -> Iterator[list[Pacer]]:
 class Traffic:
     """Threads that leave as often as the pacers let them, and when they left, in ms."""
 
-    def __init__(self, pacers: list[Pacer], want: Want) -> None:
+    def __init__(self, pacers: list[Pacer], want: SlotRequest) -> None:
         self.times: list[deque[float]] = [deque() for _ in pacers]
         self._stopping = threading.Event()
         self._threads = [
@@ -54,7 +54,7 @@ class Traffic:
         for thread in (*self._threads, self._looker):
             thread.join()
 
-    def _leave(self, pacer: Pacer, want: Want, times: deque[float]) -> None:
+    def _leave(self, pacer: Pacer, want: SlotRequest, times: deque[float]) -> None:
         while not self._stopping.is_set():
             pacer.wait(want)
             pacer.pass_gate()
@@ -64,7 +64,7 @@ class Traffic:
         """What a worker's heart does."""
         while not self._stopping.wait(0.5):
             for pacer in pacers:
-                pacer.budget.look()
+                pacer.budget.refresh()
 
     def all(self) -> list[float]:
         return sorted(time_ms for times in self.times for time_ms in times.copy())
@@ -93,7 +93,7 @@ def set_limit(store: Store, per_s: float, scope: str = "stripe") -> None:
 def test_two_processes_share_a_budget_and_a_change_acts_within_two_seconds(pacers: list[Pacer]) -> None:
     set_limit(pacers[0].store, 40)
     for pacer in pacers:
-        pacer.budget.look()
+        pacer.budget.refresh()
     with Traffic(pacers, CREATE) as traffic:
         traffic.until(lambda: len(traffic.all()) >= 100)
         before = traffic.all()
@@ -118,8 +118,8 @@ def test_a_narrower_limit_holds_its_own_and_nobody_else(pacers: list[Pacer]) -> 
     set_limit(pacers[0].store, 60)
     set_limit(pacers[0].store, 8, "stripe:customers.create")
     for pacer in pacers:
-        pacer.budget.look()
-    with Traffic(pacers, CREATE) as creating, Traffic(pacers, Want("customers.update")) as updating:
+        pacer.budget.refresh()
+    with Traffic(pacers, CREATE) as creating, Traffic(pacers, SlotRequest("customers.update")) as updating:
         updating.until(lambda: len(updating.all()) >= 90 and len(creating.all()) >= 9)
         created, updated = creating.all(), updating.all()
     assert fullest(created) <= 8
@@ -129,11 +129,11 @@ def test_a_narrower_limit_holds_its_own_and_nobody_else(pacers: list[Pacer]) -> 
 def test_what_left_is_counted_for_everybody(pacers: list[Pacer]) -> None:
     set_limit(pacers[0].store, 100)
     for pacer in pacers:
-        pacer.budget.look()
-        for want in (Want("customers.retrieve", bulk=True), CREATE, CREATE):
+        pacer.budget.refresh()
+        for want in (SlotRequest("customers.retrieve", bulk=True), CREATE, CREATE):
             pacer.wait(want)
             pacer.pass_gate()
-        pacer.budget.look()
+        pacer.budget.refresh()
     with pacers[0].store.reading() as tx:
         assert tx.rates.used_since("day", 0) == {"stripe": (6, 2), "stripe:monthly_reads": (2, 2)}
 

@@ -20,32 +20,32 @@ from hypothesis import strategies as st
 
 from tests.support.core_builders import FIELDS, RULES, STEADY
 from tests.support.store_fixtures import Clock
-from wanesync.adapters.field_translation import Wires
-from wanesync.core.brake import Held, HoldKind
+from wanesync.adapters.field_translation import FieldTranslator
 from wanesync.core.bulk_guards import Volume
-from wanesync.core.diff.difference import ACTIONABLE, Class, Judged, judge
+from wanesync.core.change_guard import HeldValue, HoldKind
+from wanesync.core.diff.difference import ACTIONABLE, DifferenceClass, Judged, judge
 from wanesync.core.errors import GuardError
 from wanesync.core.fields import CANON_VERSION
 from wanesync.core.model import (
     BY_DECISION,
-    Halves,
+    BasePair,
     Link,
     LinkState,
     Record,
-    Seen,
     Side,
+    StoredRecord,
     WriteKind,
     contact_key,
     customer_key,
 )
 from wanesync.core.ports import Timing
 from wanesync.reconcile.compare import GONE, TWIN, Comparison, Report
-from wanesync.reconcile.page_store import Keeper
+from wanesync.reconcile.page_store import PageStore
 from wanesync.reconcile.snapshot.results import MEMORY, Snapshot
 from wanesync.store import make_key, open_store
 from wanesync.store.database import Store, Tx
 from wanesync.sync.loader import load_scenes
-from wanesync.sync.runtime import Choices, Engine
+from wanesync.sync.runtime import Runtime, SyncOptions
 
 HUBSPOT, STRIPE = Side.HUBSPOT, Side.STRIPE
 TABLES = ("records", "emails", "links", "tombstones", "jobs", "journal", "conflicts", "holds", "held")
@@ -61,7 +61,7 @@ Shown = tuple[str, str, str, tuple[tuple[str, object], ...], str]
 class World:
     """Who is known, who is listed, and what binds them. ``merged``: contacts merged away by what is listed."""
 
-    known: dict[tuple[Side, str], Seen] = field(default_factory=dict)
+    known: dict[tuple[Side, str], StoredRecord] = field(default_factory=dict)
     listed: dict[tuple[Side, str], Record] = field(default_factory=dict)
     links: list[Link] = field(default_factory=list)
     graves: list[tuple[Side, str, str]] = field(default_factory=list)
@@ -120,8 +120,8 @@ def _appear(draw: st.DrawFn, world: World, ref: tuple[Side, str], record: Record
     if how not in ("new", "absent"):
         doubt = side is STRIPE and draw(st.integers(0, 7)) == 0
         note = draw(st.sampled_from(NOTES))
-        known = Seen(record, 0, 0, 1, in_doubt=doubt, note=note)
-        world.known[ref] = replace(known, deleted=True, in_doubt=False, note="") if how == "dead" else known
+        known = StoredRecord(record, 0, 0, 1, stale=doubt, note=note)
+        world.known[ref] = replace(known, deleted=True, stale=False, note="") if how == "dead" else known
     if how == "changed":
         changed = make_record(draw, side, record_id)
         world.listed[ref] = replace(changed, modified_ms=record.modified_ms + 1000) if side is HUBSPOT else changed
@@ -157,7 +157,7 @@ def _bind(draw: st.DrawFn, world: World, first: Mapping[tuple[Side, str], Record
             world.held.append(link.id)
 
 
-def _base(draw: st.DrawFn, contact: Record, customer: Record) -> dict[str, Halves]:
+def _base(draw: st.DrawFn, contact: Record, customer: Record) -> dict[str, BasePair]:
     base = {s.name: (contact.values.get(s.name, ""), customer.values.get(s.name, "")) for s in FIELDS.specs}
     if draw(st.integers(0, 3)) == 0:
         base["city"] = (draw(st.sampled_from(CITIES)), draw(st.sampled_from(CITIES)))
@@ -182,7 +182,7 @@ def _merge_some(draw: st.DrawFn, world: World) -> None:
 class Outcome:
     """What a comparison comes to. ``work``: (key, lane, kinds)."""
 
-    counts: Counter[Class] = field(default_factory=Counter)
+    counts: Counter[DifferenceClass] = field(default_factory=Counter)
     found: Counter[Shown] = field(default_factory=Counter)
     work: Counter[tuple[str, Side, str]] = field(default_factory=Counter)
     volume: Volume = field(default_factory=Volume)
@@ -204,11 +204,11 @@ class Outcome:
         twin = bool(hmacs & self.creating)
         self.creating |= hmacs
         if twin:
-            mine = [replace(d, kind=Class.DUPLICATE, note=TWIN) for d in mine]
+            mine = [replace(d, kind=DifferenceClass.DUPLICATE, note=TWIN) for d in mine]
             for action in creates:
                 self.volume.add_creation(action.side, -1)
         self.counts.update(d.kind for d in mine)
-        self.found.update(shown(d) for d in mine if d.kind is not Class.IN_SYNC)
+        self.found.update(shown(d) for d in mine if d.kind is not DifferenceClass.IN_SYNC)
         kinds = ",".join(sorted({d.kind for d in mine if d.kind in ACTIONABLE}))
         if not twin:
             self.work.update((judged.key, side, kinds) for side in judged.lanes)
@@ -226,50 +226,50 @@ def outcome_of(report: Report) -> Outcome:
     return outcome
 
 
-def judge_each(engine: Engine, world: World, vanished: set[tuple[Side, str]]) -> Outcome:
+def judge_each(runtime: Runtime, world: World, vanished: set[tuple[Side, str]]) -> Outcome:
     """Every listed key by itself, from the database; and those the customers point at."""
     outcome = Outcome(vanished=vanished)
-    with engine.store.reading() as tx:
+    with runtime.store.reading() as tx:
         outcome.volume.links = tx.links.count_active()
         for side in Side:
             links = tx.links.of_records([(side, i) for at, i in vanished if at is side])
             for link in links:
                 if link.state is LinkState.ACTIVE:
-                    outcome.counts[Class.ORPHANED] += 1
-                    outcome.found[Class.ORPHANED, link.hubspot_id, link.stripe_id, (), GONE] += 1
+                    outcome.counts[DifferenceClass.ORPHANED] += 1
+                    outcome.found[DifferenceClass.ORPHANED, link.hubspot_id, link.stripe_id, (), GONE] += 1
         done: set[str] = set()
         for key in _keys(tx, world):
-            _judge_one(engine, tx, key, outcome, done)
-        for key in sorted(_woken(engine, tx, sorted(done)) - done):
-            _judge_one(engine, tx, key, outcome, done)
+            _judge_one(runtime, tx, key, outcome, done)
+        for key in sorted(_woken(runtime, tx, sorted(done)) - done):
+            _judge_one(runtime, tx, key, outcome, done)
     return outcome
 
 
-def _judge_one(engine: Engine, tx: Tx, key: str, outcome: Outcome, done: set[str]) -> None:
+def _judge_one(runtime: Runtime, tx: Tx, key: str, outcome: Outcome, done: set[str]) -> None:
     done.add(key)
-    outcome.add(judge(load_scenes(tx, [key])[key], engine.rules))
+    outcome.add(judge(load_scenes(tx, [key])[key], runtime.rules))
 
 
-def _woken(engine: Engine, tx: Tx, keys: Iterable[str]) -> set[str]:
+def _woken(runtime: Runtime, tx: Tx, keys: Iterable[str]) -> set[str]:
     linked = {customer_key(link.stripe_id) for link in tx.links.page("", 100) if link.state is LinkState.ACTIVE}
     # A linked customer only points at the contact it is reported under.
     alone = [key for key in keys if key.startswith("customer:") and key not in linked]
-    plans = [judge(load_scenes(tx, [key])[key], engine.rules).plan for key in alone]
+    plans = [judge(load_scenes(tx, [key])[key], runtime.rules).plan for key in alone]
     return {key for plan in plans for _, key in plan.wake}
 
 
 def _keys(tx: Tx, world: World) -> list[str]:
     """Listed, and alive for us."""
-    seen = tx.records.get_many(world.listed)
-    alive = [ref for ref in sorted(world.listed) if ref in seen and seen[ref].alive]
+    stored = tx.records.get_many(world.listed)
+    alive = [ref for ref in sorted(world.listed) if ref in stored and stored[ref].alive]
     return [contact_key(record_id) if side is HUBSPOT else customer_key(record_id) for side, record_id in alive]
 
 
 # -- the stage
 
 
-def build(store: Store) -> Engine:
-    return Engine(store, RULES, Wires(FIELDS), Choices(), random.Random(0), "compared")
+def build(store: Store) -> Runtime:
+    return Runtime(store, RULES, FieldTranslator(FIELDS), SyncOptions(), random.Random(0), "compared")
 
 
 def wipe(url: str) -> None:
@@ -282,8 +282,8 @@ def wipe(url: str) -> None:
         connection.execute(f"TRUNCATE {', '.join(TABLES)}".encode())
 
 
-def put_world(engine: Engine, world: World) -> None:
-    store = engine.store
+def put_world(runtime: Runtime, world: World) -> None:
+    store = runtime.store
 
     def put(tx: Tx) -> None:
         copies = [replace(s, hmacs=frozenset(store.hmac(a) for a in s.record.emails)) for s in world.known.values()]
@@ -293,13 +293,13 @@ def put_world(engine: Engine, world: World) -> None:
             tx.tombstones.put(side, record_id, [store.hmac(address)])
         for link_id in world.held:
             hold_id, _ = tx.holds.open("app", HoldKind.BRAKE)
-            tx.holds.put(link_id, "city", Held(HUBSPOT, "Lyon", "Leeds", hold_id))
+            tx.holds.put(link_id, "city", HeldValue(HUBSPOT, "Lyon", "Leeds", hold_id))
 
     store.run(put)
 
 
-def list_world(engine: Engine, world: World, snapshot: Snapshot) -> Keeper:
-    keeper, now_ms = Keeper(engine, snapshot), engine.store.now_ms()
+def list_world(runtime: Runtime, world: World, snapshot: Snapshot) -> PageStore:
+    keeper, now_ms = PageStore(runtime, snapshot), runtime.store.now_ms()
     keeper.keep_contacts(world.listed_of(HUBSPOT))
     keeper.keep_customers(world.listed_of(STRIPE), Timing(now_ms, now_ms), now_ms)
     return keeper
@@ -313,22 +313,22 @@ def believed(world: World, record: Record) -> bool:
 
 def compare_both_ways(url: str, store: Store, clock: Clock, world: World) -> None:
     wipe(url)
-    engine = build(store)
-    put_world(engine, world)
+    runtime = build(store)
+    put_world(runtime, world)
     clock.advance(10_000)
-    snapshot = Snapshot.resume(MEMORY, store.seal, {}, 0)
-    keeper = list_world(engine, world, snapshot)
+    snapshot = Snapshot.resume(MEMORY, store.encryption, {}, 0)
+    keeper = list_world(runtime, world, snapshot)
     merged = {(HUBSPOT, i) for record in world.listed_of(HUBSPOT) if believed(world, record) for i in record.merged_ids}
-    alive = {ref for ref, seen in world.known.items() if seen.alive}
+    alive = {ref for ref, stored in world.known.items() if stored.alive}
     try:
-        report = Comparison(engine, snapshot).run(lambda _count: None)
+        report = Comparison(runtime, snapshot).run(lambda _count: None)
     except GuardError:
         return
     found = outcome_of(report)
     vanished = alive - set(world.listed) - (merged & alive)
     assert set(snapshot.vanished()) == vanished
     keeper.adopt()
-    expected = judge_each(engine, world, vanished)
+    expected = judge_each(runtime, world, vanished)
     assert found.found == expected.found
     assert found.counts == expected.counts
     assert found.work == expected.work

@@ -13,18 +13,18 @@ from unittest.mock import patch
 import pytest
 
 from tests.support.core_builders import FIELDS, RULES
-from wanesync.adapters.field_translation import Wires
-from wanesync.core.errors import CallError, Failure, GuardError, SideDown
+from wanesync.adapters.field_translation import FieldTranslator
+from wanesync.core.errors import CallError, Failure, GuardError, VendorUnavailable
 from wanesync.core.model import Record, Side
 from wanesync.core.ports import Page, Survey, Timing
-from wanesync.core.rate_limits import Want
+from wanesync.core.rate_limits import SlotRequest
 from wanesync.reconcile import listing
 from wanesync.reconcile.listing import Listing
 from wanesync.reconcile.requests import Requests
 from wanesync.reconcile.snapshot.results import MEMORY, Snapshot
 from wanesync.store import make_key, open_store
 from wanesync.store.database import Store
-from wanesync.sync.runtime import Choices, Engine
+from wanesync.sync.runtime import Runtime, SyncOptions
 
 HUBSPOT, STRIPE = Side.HUBSPOT, Side.STRIPE
 LANES = 4
@@ -33,7 +33,7 @@ LANES = 4
 class Gate:
     """A pacer that lets everything pass."""
 
-    def wait(self, want: Want) -> None:
+    def wait(self, want: SlotRequest) -> None:
         """At once."""
 
     def heed(self, error: CallError, operation: str) -> None:
@@ -144,14 +144,14 @@ def hasty() -> Iterator[None]:
 
 
 def begin(store: Store, contacts: Contacts, customers: Customers, **options: object) -> Listing:
-    engine = Engine(store, RULES, Wires(FIELDS), Choices(), random.Random(0), "lister")
-    engine.hubspot_port, engine.stripe_port = contacts, customers  # type: ignore[assignment] # only what a listing asks
-    snapshot = options.pop("snapshot", None) or Snapshot.resume(MEMORY, store.seal, {}, 0)
+    runtime = Runtime(store, RULES, FieldTranslator(FIELDS), SyncOptions(), random.Random(0), "lister")
+    runtime.hubspot_port, runtime.stripe_port = contacts, customers  # type: ignore[assignment] # only what a listing asks
+    snapshot = options.pop("snapshot", None) or Snapshot.resume(MEMORY, store.encryption, {}, 0)
     assert isinstance(snapshot, Snapshot)
     snapshot.put_about({"began_ms": "1700000000000"})
     lanes = {HUBSPOT: LANES, STRIPE: LANES} | options.pop("lanes", {})  # type: ignore[operator] # a mapping
     gates = {side: Gate() for side in Side}
-    return Listing(engine, gates, snapshot, lanes=lanes, **options)  # type: ignore[arg-type] # a pacer that lets all pass
+    return Listing(runtime, gates, snapshot, lanes=lanes, **options)  # type: ignore[arg-type] # a pacer that lets all pass
 
 
 def listed(snapshot: Snapshot) -> tuple[int, int]:
@@ -239,7 +239,7 @@ class Watched(Snapshot):
 def test_killed_at_any_moment_nobody_is_left_out(store: Store) -> None:
     ids = list(range(1, 1500))
     for size in (3, 5, 8):
-        snapshot = Watched.resume(MEMORY, store.seal, {}, 0)
+        snapshot = Watched.resume(MEMORY, store.encryption, {}, 0)
         assert isinstance(snapshot, Watched)
         snapshot.everything = set(ids)
         run = begin(store, Contacts(ids, size), Customers(30), snapshot=snapshot, lanes={HUBSPOT: 8})
@@ -249,7 +249,7 @@ def test_killed_at_any_moment_nobody_is_left_out(store: Store) -> None:
 
 @pytest.mark.parametrize("most", [1, 3, 10, 25])
 def test_used_up_requests_are_not_lost(store: Store, most: int) -> None:
-    snapshot = Snapshot.resume(MEMORY, store.seal, {}, 0)
+    snapshot = Snapshot.resume(MEMORY, store.encryption, {}, 0)
     for number in range(200):
         contacts, customers = Contacts(IDS), Customers(120)
         run = begin(store, contacts, customers, snapshot=snapshot, requests=Requests(most))
@@ -267,6 +267,6 @@ def test_used_up_requests_are_not_lost(store: Store, most: int) -> None:
 
 def test_a_refusal_ends_the_run_and_what_came_is_kept(store: Store) -> None:
     run = begin(store, Contacts(IDS), Customers(2000, refuse_after=60))
-    with pytest.raises(SideDown, match="incomplete"):
+    with pytest.raises(VendorUnavailable, match="incomplete"):
         run.run(ignore)
     assert run.snapshot.count(STRIPE) >= 100

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from tests.simulation.net import EMPTY, FAILS
 from tests.simulation.parts import Gate
-from wanesync.core.errors import CallError, GuardError, SideDown, StoreDown
+from wanesync.core.errors import CallError, DatabaseUnavailable, GuardError, VendorUnavailable
 from wanesync.core.model import Side
 from wanesync.ratelimit.budget import Budget
 from wanesync.reconcile.catch_up import CatchUp
 from wanesync.reconcile.run import Reconcile, Selection
-from wanesync.sync.runtime import Engine
+from wanesync.sync.runtime import Runtime
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 def list_all(world: World) -> bool:
     """One reconcile; False: a side or the database was in trouble, and it has to be run again."""
-    engine = world.rng.choice(world.processes).worker.engine
-    pacers = {side: Gate(Budget(engine.store, side), world.between) for side in Side}
+    runtime = world.rng.choice(world.processes).worker.runtime
+    pacers = {side: Gate(Budget(runtime.store, side), world.between) for side in Side}
     world.net.spoiled, world.net.spoiled_depth = _spoil(world), world.depth
     world.say("list", world.net.spoiled or "")
     try:
-        _list(world, engine, pacers)
+        _list(world, runtime, pacers)
         return True
-    except (CallError, SideDown, StoreDown, GuardError) as error:
+    except (CallError, VendorUnavailable, DatabaseUnavailable, GuardError) as error:
         world.say("not listed", error)
         return False
     finally:
@@ -41,9 +41,9 @@ def _spoil(world: World) -> tuple[Side, str] | None:
     return world.rng.choice(list(Side)), how
 
 
-def _list(world: World, engine: Engine, pacers: dict[Side, Gate]) -> None:
-    CatchUp(engine, pacers).mark_start()  # type: ignore[arg-type] # the simulator's own pacers
-    rounds = Reconcile(engine, pacers, threads=False)  # type: ignore[arg-type] # the simulator's own pacers
+def _list(world: World, runtime: Runtime, pacers: dict[Side, Gate]) -> None:
+    CatchUp(runtime, pacers).mark_start()  # type: ignore[arg-type] # the simulator's own pacers
+    rounds = Reconcile(runtime, pacers, threads=False)  # type: ignore[arg-type] # the simulator's own pacers
     report = rounds.look(lambda _side, _count: None, lambda _count: None, fresh=True)
     if world.net.spoiled and world.net.spoiled[1] == FAILS:
         world.blame("a listing that failed was used")
@@ -51,5 +51,5 @@ def _list(world: World, engine: Engine, pacers: dict[Side, Gate]) -> None:
     world.say("listed", dict(report.counts), list(report.work()))
     report.close()
     for side in Side:
-        caught = CatchUp(engine, pacers).run(side)  # type: ignore[arg-type] # the simulator's own pacers
+        caught = CatchUp(runtime, pacers).run(side)  # type: ignore[arg-type] # the simulator's own pacers
         world.say("caught up", caught)

@@ -166,7 +166,7 @@ class Network:
             # It stood still between the check of its lease and its request: a note has no id that would tell.
             self.stray_notes |= _payments_of(request)
         if side is Side.STRIPE:
-            known = request.headers.get("idempotency-key", "") in world.own
+            known = request.headers.get("idempotency-key", "") in world.pending
         else:
             inputs = orjson.loads(request.body).get("inputs", [])
             if request.path.endswith("/send/batch"):
@@ -182,7 +182,9 @@ class Network:
         """An own write's id, or a contact's whose purchases are rolled up; a merge moves them to the survivor."""
         world = self._world
         return (
-            trace_id in world.own or trace_id in world.truth.survivor or bool(world.eye.purchases.of_contact(trace_id))
+            trace_id in world.pending
+            or trace_id in world.truth.survivor
+            or bool(world.eye.purchases.of_contact(trace_id))
         )
 
 

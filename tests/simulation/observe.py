@@ -12,12 +12,12 @@ from unittest.mock import patch
 import structlog
 
 from tests.simulation.snapshots import SimSnapshot
-from wanesync.core.model import Link, OwnWrite, Side
+from wanesync.core.model import Link, PendingWrite, Side
 from wanesync.reconcile import compare as comparison
 from wanesync.reconcile import run as reconcile
 from wanesync.store.tables.jobs import LeaseLost
 from wanesync.store.tables.links import Links
-from wanesync.store.tables.writes import OwnWrites
+from wanesync.store.tables.pending_writes import PendingWrites
 from wanesync.worker import commit_answers as settling
 from wanesync.worker import lane
 
@@ -25,7 +25,7 @@ from wanesync.worker import lane
 @contextmanager
 def observed(
     saw_links: Callable[[set[str]], None],
-    saw_write: Callable[[OwnWrite], None],
+    saw_write: Callable[[PendingWrite], None],
     forgave: Callable[[Exception], None],
     sleep: Callable[[float], None],
     check_listing: Callable[[Side, int, int], None],
@@ -35,24 +35,24 @@ def observed(
     ``sleep``: what takes the place of waiting between two tries of a listing's read, in seconds.
     ``check_listing``: what takes the place of the guard against incomplete listings.
     """
-    set_back = lane.set_back
-    links_put, writes_put = Links.put_many, OwnWrites.put_many
+    set_back = lane.reschedule_failed
+    links_put, writes_put = Links.put_many, PendingWrites.put_many
 
     def put_links(self: Links, links: Sequence[Link]) -> None:
         links_put(self, links)
         self._session.after_commit.append(lambda: saw_links({link.id for link in links}))  # type: ignore[attr-defined] # ``SimStore`` gives it
 
-    def put_writes(self: OwnWrites, writes: Sequence[OwnWrite]) -> Mapping[str, str]:
+    def put_writes(self: PendingWrites, writes: Sequence[PendingWrite]) -> Mapping[str, str]:
         taken = writes_put(self, writes)
         for write in writes:
             if write.id not in taken:
                 self._session.after_commit.append(partial(saw_write, write))  # type: ignore[attr-defined] # as above
         return taken
 
-    def told(engine: Any, tx: Any, job: Any, error: Exception) -> None:
+    def told(runtime: Any, tx: Any, job: Any, error: Exception) -> None:
         if not isinstance(error, LeaseLost):
             forgave(error)
-        set_back(engine, tx, job, error)
+        set_back(runtime, tx, job, error)
 
     quiet = structlog.make_filtering_bound_logger(50)
     configuration = structlog.get_config()
@@ -60,9 +60,9 @@ def observed(
     try:
         with (
             patch.object(Links, "put_many", put_links),
-            patch.object(OwnWrites, "put_many", put_writes),
-            patch.object(lane, "set_back", told),
-            patch.object(settling, "set_back", told),
+            patch.object(PendingWrites, "put_many", put_writes),
+            patch.object(lane, "reschedule_failed", told),
+            patch.object(settling, "reschedule_failed", told),
             patch("tenacity.nap.time", SimpleNamespace(sleep=sleep)),
             patch.object(comparison, "check_listing", check_listing),
             patch.object(reconcile, "Snapshot", SimSnapshot),

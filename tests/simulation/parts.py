@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from wanesync.core.errors import CallError
-from wanesync.core.rate_limits import Want
+from wanesync.core.rate_limits import SlotRequest
 from wanesync.ratelimit.budget import Budget
 from wanesync.sync.runtime import Call
 from wanesync.worker.worker import Worker
@@ -81,10 +81,10 @@ class Gate:
     budget: Budget
     meanwhile: Callable[[], None]
 
-    def wait(self, _want: Want) -> None:
+    def wait(self, _want: SlotRequest) -> None:
         """A slot is due."""
         self.meanwhile()
 
     def heed(self, error: CallError, operation: str) -> None:
         """A call was refused."""
-        self.budget.heed(error, operation)
+        self.budget.apply_refusal(error, operation)

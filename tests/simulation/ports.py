@@ -13,12 +13,12 @@ from urllib.parse import urlencode
 import orjson
 
 from wanesync.adapters.http_answers import read_timing
-from wanesync.adapters.hubspot.adapter import HubSpotOptions, HubSpotSide
+from wanesync.adapters.hubspot.adapter import HubSpotAdapter, HubSpotOptions
 from wanesync.adapters.hubspot.client import PLAIN_PATHS, HubSpotClient, Reply
 from wanesync.adapters.hubspot.contacts import field_names, properties_to_read
 from wanesync.adapters.hubspot.errors import ErrorTable
 from wanesync.adapters.json_values import parse
-from wanesync.adapters.stripe.adapter import CUSTOMERS, StripeOptions, StripeSide
+from wanesync.adapters.stripe.adapter import CUSTOMERS, StripeAdapter, StripeOptions
 from wanesync.adapters.stripe.adapter import Reply as StripeReply
 from wanesync.adapters.stripe.errors import ErrorTable as StripeErrorTable
 from wanesync.adapters.stripe.events import StripeAccount, StripeEvents
@@ -132,7 +132,7 @@ class _Client:
         return Reply(response.status, Timing(self._now_ms(), self._now_ms() + 999), body)
 
 
-class SimHubSpot(HubSpotSide):
+class SimHubSpot(HubSpotAdapter):
     """HubSpot over its machine, listed two contacts a page so that much can happen in between."""
 
     # The real one would open connections.
@@ -149,7 +149,7 @@ class SimHubSpot(HubSpotSide):
         return super().list_contacts(after, limit)
 
 
-class SimStripe(StripeSide):
+class SimStripe(StripeAdapter):
     """Stripe over its machine, customers listed two a page."""
 
     # The real one would open connections.

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from importlib.resources import files
 
 from wanesync.reconcile.snapshot.results import Snapshot
-from wanesync.store.encryption import Seal
+from wanesync.store.encryption import Encryption
 
 CARELESS = "PRAGMA secure_delete = OFF"
 """What is deleted in memory need not be overwritten."""
@@ -24,7 +24,7 @@ class SimSnapshot(Snapshot):
     """As every snapshot; once it is closed it refuses to work, while its connection serves the next one."""
 
     @classmethod
-    def _begin(cls, path: str, seal: Seal, identity: Mapping[str, str]) -> Snapshot:
+    def _begin(cls, path: str, seal: Encryption, identity: Mapping[str, str]) -> Snapshot:
         if not _spare:
             made = super()._begin(path, seal, identity)
             made._db.execute(CARELESS)

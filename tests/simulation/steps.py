@@ -9,12 +9,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tests.simulation.parts import Flight, Process
-from wanesync.core.errors import CallError, Failure, StoreDown
+from wanesync.core.errors import CallError, DatabaseUnavailable, Failure
 from wanesync.core.jobs import POISON_ALONE
 from wanesync.core.model import Record, Side
 from wanesync.core.ports import CustomerAnswer
 from wanesync.sync.runtime import Call
-from wanesync.worker.commit_answers import settle_all
+from wanesync.worker.commit_answers import commit_answers
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -28,26 +28,26 @@ def fill(world: World, process: Process, side: Side) -> None:
     room = world.rng.choice((1, 1, 2, 3, 6))
     worker, lane = process.worker, process.worker.lanes[side]
     try:
-        with worker.engine.store.reading() as tx:
+        with worker.runtime.store.reading() as tx:
             for each in worker.sides:
-                best = worker.lanes[each].look(tx)
-                worker.custody.see(each, suspect=best is not None and best.rescues >= POISON_ALONE)
-    except StoreDown as error:
+                best = worker.lanes[each].next_claimable(tx)
+                worker.in_flight.see(each, suspect=best is not None and best.rescues >= POISON_ALONE)
+    except DatabaseUnavailable as error:
         world.say("not filled", side, error)
         return
-    if not worker.custody.enter(side):
+    if not worker.in_flight.enter(side):
         return
     calls: list[Call] = []
     try:
-        alone = worker.custody.alone
-        calls = worker.engine.store.run(lambda tx: lane.fill(tx, room, alone=alone))
-    except StoreDown as error:
+        alone = worker.in_flight.alone
+        calls = worker.runtime.store.run(lambda tx: lane.fill(tx, room, alone=alone))
+    except DatabaseUnavailable as error:
         # What was claimed may be in nobody's hands.
         worker.lease.claim_lost = True
         world.say("not filled", side, error)
         return
     finally:
-        worker.custody.leave(side, calls)
+        worker.in_flight.leave(side, calls)
     world.flights += [Flight(process, call, quiet=world.writes_off) for call in calls]
     world.say("fill", side, [(call.operation, [f"{j.kind} {j.key}" for j in call.jobs]) for call in calls])
 
@@ -56,10 +56,10 @@ def send(world: World, flight: Flight) -> None:
     """The lease check, or the request."""
     worker = flight.process.worker
     if flight.state == "claimed":
-        stale = any(job.owner != worker.engine.name for job in flight.call.jobs)
+        stale = any(job.owner != worker.runtime.name for job in flight.call.jobs)
         if worker.clock.now_ms() >= worker.lease.ends_ms or stale:
             world.flights.remove(flight)
-            worker.custody.settle([flight.call])
+            worker.in_flight.settle([flight.call])
             worker.lease.claim_lost = True
             world.say("dropped", flight.call.operation)
             return
@@ -72,7 +72,7 @@ def send(world: World, flight: Flight) -> None:
         flight.answer = flight.call.send()
     except CallError as error:
         flight.answer = error
-    except StoreDown as error:
+    except DatabaseUnavailable as error:
         flight.answer = CallError(flight.call.lane, Failure.NO_ANSWER, type(error).__name__)
     world.flying = outer
     flight.state = "answered"
@@ -83,15 +83,15 @@ def settle(world: World, flight: Flight) -> None:
     """Commit what a call came to, with others of its process that are answered; again later if the store is down."""
     batch = [f for f in world.flights if f.process is flight.process and f.state == "answered"]
     batch = batch if world.rng.random() < 0.5 else [flight]
-    engine = flight.process.worker.engine
+    runtime = flight.process.worker.runtime
     try:
-        follow_ups = engine.store.run(lambda tx: settle_all(engine, tx, [(f.call, f.answer) for f in batch]))
-    except StoreDown as error:
+        follow_ups = runtime.store.run(lambda tx: commit_answers(runtime, tx, [(f.call, f.answer) for f in batch]))
+    except DatabaseUnavailable as error:
         world.say("not settled", error)
         for answered in batch:
             answered.not_before_ms = world.now + RETRY_MS
         return
-    flight.process.worker.custody.settle([f.call for f in batch], follow_ups)
+    flight.process.worker.in_flight.settle([f.call for f in batch], follow_ups)
     world.flights = [f for f in world.flights if f not in batch]
     world.flights += [Flight(flight.process, call, quiet=world.writes_off) for call in follow_ups]
     world.say("settled", [f.call.operation for f in batch], [call.operation for call in follow_ups])
@@ -111,7 +111,7 @@ def deliver(world: World, side: Side) -> None:
         parsed = world.parsers[side].parse(delivery.body, world.now)
         try:
             new = world.intake.store.run(partial(world.intake.keep, side=side, parsed=parsed))
-        except StoreDown as error:
+        except DatabaseUnavailable as error:
             machine.finish_delivery(delivery.id, 503, world.now)
             world.say("not kept", side, error)
             continue

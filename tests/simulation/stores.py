@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from tests.simulation.snapshots import CARELESS
-from wanesync.core.errors import StoreDown
+from wanesync.core.errors import DatabaseUnavailable
 from wanesync.store.database import Store, Tx
-from wanesync.store.encryption import Seal, load_keyring
+from wanesync.store.encryption import Encryption, load_keyring
 from wanesync.store.queries import Dialect, load_migrations
-from wanesync.store.session import Session, Surroundings
+from wanesync.store.session import Session, SessionContext
 from wanesync.store.sqlite import SqliteDatabase, SqliteSession
 from wanesync.store.sqlite_errors import translate
 
@@ -48,7 +48,7 @@ class SimDatabase(SqliteDatabase):
         return self.true_ms() - clock()
 
     @contextmanager
-    def session(self, around: Surroundings, *, writing: bool) -> Iterator[Session]:
+    def session(self, around: SessionContext, *, writing: bool) -> Iterator[Session]:
         """As every SQLite database's, without its queue of writers: here is one thread."""
         try:
             yield from self._transact(self._take(), around, writing=writing)
@@ -57,7 +57,9 @@ class SimDatabase(SqliteDatabase):
 
     def open_eye(self) -> Tx:
         """Sees the queue as it is now, without the cost of a transaction; its own time is none."""
-        return Tx(SqliteSession(self._take(), self.label, Surroundings(self.seal, random.Random(), int), writing=False))
+        return Tx(
+            SqliteSession(self._take(), self.label, SessionContext(self.seal, random.Random(), int), writing=False)
+        )
 
     def wipe(self) -> None:
         """As new."""
@@ -75,7 +77,7 @@ class SimStore(Store):
 
     # What a store is made of, and what may happen to it.
     def __init__(  # noqa: PLR0917
-        self, database: SimDatabase, seal: Seal, clock: Callable[[], int], rng: random.Random, trouble: Trouble,
+        self, database: SimDatabase, seal: Encryption, clock: Callable[[], int], rng: random.Random, trouble: Trouble,
         changed: Callable[[], None],
     ) -> None:  # fmt: skip
         super().__init__(database, seal, clock, rng)
@@ -86,24 +88,24 @@ class SimStore(Store):
     def transaction(self) -> Iterator[Tx]:
         """As every store's; its commit may fail, or be done without anybody being told."""
         if self._trouble("begin"):
-            raise StoreDown("the database is away")
+            raise DatabaseUnavailable("the database is away")
         told: list[Callable[[], None]] = []
         with super().transaction() as tx:
             tx._session.after_commit = told  # type: ignore[attr-defined] # what ``observed`` has to say once it is done
             self._changed()
             yield tx
             if self._trouble("commit"):
-                raise StoreDown("the database went away before the commit")
+                raise DatabaseUnavailable("the database went away before the commit")
         for tell in told:
             tell()
         if self._trouble("committed"):
-            raise StoreDown("the database went away after the commit")
+            raise DatabaseUnavailable("the database went away after the commit")
 
     @contextmanager
     def reading(self) -> Iterator[Tx]:
         """As every store's."""
         if self._trouble("read"):
-            raise StoreDown("the database is away")
+            raise DatabaseUnavailable("the database is away")
         with super().reading() as tx:
             yield tx
 

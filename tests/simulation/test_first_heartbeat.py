@@ -5,7 +5,7 @@ from __future__ import annotations
 from unittest.mock import patch
 
 from tests.simulation.test_regressions import stage
-from wanesync.core.errors import StoreDown
+from wanesync.core.errors import DatabaseUnavailable
 from wanesync.worker.lease import Lease
 
 
@@ -19,7 +19,7 @@ def test_a_worker_waits_for_a_database_that_goes_away_before_its_first_heartbeat
         def fail_once(lease: Lease) -> None:
             tries.append(lease)
             if len(tries) == 1:
-                raise StoreDown("the database is away")
+                raise DatabaseUnavailable("the database is away")
             begin(lease)
 
         with patch.object(Lease, "begin", fail_once), patch.object(worker.stopping, "wait"):

@@ -33,15 +33,15 @@ def test_jobs_whose_answers_cannot_be_committed_are_had_again() -> None:
     with stage() as play:
         world = play.world
         (process,) = world.processes
-        store, worker = process.worker.engine.store, process.worker
+        store, worker = process.worker.runtime.store, process.worker
         flight = send_off(play)
-        with patch.object(committer, "settle_all", _fail), patch.object(committer, "set_all_back", _fail):
+        with patch.object(committer, "commit_answers", _fail), patch.object(committer, "reschedule_all", _fail):
             worker.committer.commit([(flight.call, flight.call.send())])
         with store.reading() as tx:
-            assert tx.jobs.mine(flight.call.jobs), "they run under our name, and nobody is at them"
+            assert tx.jobs.still_held(flight.call.jobs), "they run under our name, and nobody is at them"
         world.beat(process)
         with store.reading() as tx:
-            assert not tx.jobs.mine(flight.call.jobs)
+            assert not tx.jobs.still_held(flight.call.jobs)
         play.play()
         assert [row["email"] for row in world.stripe.records()] == ["p0@example.com"]
 
@@ -51,9 +51,9 @@ def test_an_answer_that_breaks_its_commit_counts_an_attempt() -> None:
         world = play.world
         (process,) = world.processes
         flight = send_off(play)
-        with patch.object(committer, "settle_all", _fail):
+        with patch.object(committer, "commit_answers", _fail):
             process.worker.committer.commit([(flight.call, flight.call.send())])
-        with process.worker.engine.store.reading() as tx:
+        with process.worker.runtime.store.reading() as tx:
             (job,) = [tx.jobs.get(job.id) for job in flight.call.jobs]
         assert job is not None
         assert (job.state, job.attempts, job.reason) == ("ready", 1, "RuntimeError")
@@ -65,7 +65,7 @@ def test_jobs_refused_in_a_gap_that_a_heartbeat_ended_unacknowledged_are_had_aga
     with stage() as play:
         world = play.world
         (process,) = world.processes
-        store, worker = process.worker.engine.store, process.worker
+        store, worker = process.worker.runtime.store, process.worker
         flight = send_off(play)
         world.clock.now += LEASE_MS + 1
         # Its clock was set back meanwhile: it does not know that the lease is over.
@@ -74,9 +74,9 @@ def test_jobs_refused_in_a_gap_that_a_heartbeat_ended_unacknowledged_are_had_aga
         with patch.object(store, "_trouble", lambda point: point == "committed"):
             world.beat(process)
         with store.reading() as tx:
-            assert tx.jobs.mine(flight.call.jobs), "they run under our name, and nobody is at them"
+            assert tx.jobs.still_held(flight.call.jobs), "they run under our name, and nobody is at them"
         world.beat(process)
         with store.reading() as tx:
-            assert not tx.jobs.mine(flight.call.jobs)
+            assert not tx.jobs.still_held(flight.call.jobs)
         play.play()
         assert [row["email"] for row in world.stripe.records()] == ["p0@example.com"]

@@ -10,15 +10,15 @@ import pytest
 
 from tests.simulation.play import Play
 from tests.simulation.test_regressions import pair_of, stage
-from tests.support.core_builders import HUBSPOT, STRIPE, customer, full_name, seen
+from tests.support.core_builders import HUBSPOT, STRIPE, customer, full_name, stored
 from wanesync.core.event_order import was_edited_upon, was_left_by
 from wanesync.core.jobs import JobKind, JobRequest
-from wanesync.core.model import Answer, Change, EventRow, OwnWrite, Side, WriteKind
+from wanesync.core.model import Change, Event, PendingWrite, Side, WriteKind, WriteResult
 from wanesync.core.ports import Authors
 from wanesync.sandbox.faults import Faults
-from wanesync.sync.intents import Pass
+from wanesync.sync.intents import PlanningRound
 from wanesync.sync.provenance import _is_own
-from wanesync.sync.recovery import Finding, _is_author
+from wanesync.sync.recovery import Recovery, _is_author
 
 # Of each owner a field: in a dispute its value would win.
 NAMES = ("company", "city")
@@ -105,28 +105,30 @@ def test_it_wins_even_if_the_other_side_goes_away_before_it_is_told_there(side: 
         assert values(play, ids, name) == ["A", "A"]
 
 
-def own_write(side: Side) -> OwnWrite:
+def own_write(side: Side) -> PendingWrite:
     changes = {"city": Change("A", "B", "B")}
-    own = OwnWrite("own", side, WriteKind.UPDATE, "contact:1", "1", "1", "k", "{}", changes, answer=Answer.LOST)
-    return replace(own, sent_ms=SENT_MS)
+    pending = PendingWrite(
+        "own", side, WriteKind.UPDATE, "contact:1", "1", "1", "k", "{}", changes, result=WriteResult.LOST
+    )
+    return replace(pending, sent_ms=SENT_MS)
 
 
-def told(side: Side, value: str, after_ms: int, *, ours: bool = False, before: str = "") -> EventRow:
+def told(side: Side, value: str, after_ms: int, *, ours: bool = False, before: str = "") -> Event:
     key = "k" if ours and side is STRIPE else ""
     source = "own" if ours else "user"
     previous = {"city": before} if before else {}
     at_ms = SENT_MS + after_ms
-    return EventRow(f"{value}{at_ms}", side, "updated", "1", at_ms, {"city": value}, previous, key, source)
+    return Event(f"{value}{at_ms}", side, "updated", "1", at_ms, {"city": value}, previous, key, source)
 
 
 @pytest.mark.parametrize("side", list(Side))
 def test_only_events_tell_that_an_edit_is_the_newer_one(side: Side) -> None:
-    own, echo = own_write(side), told(side, "B", 100, ours=True)
-    assert was_edited_upon(own, "city", "C", [echo, told(side, "C", 2_000)])
-    assert not was_edited_upon(own, "city", "C", [told(side, "C", 2_000)])  # it may still come
-    assert not was_edited_upon(own, "city", "C", [echo])  # nobody knows who set it
-    assert not was_edited_upon(own, "city", "C", [told(side, "C", -2_000), echo])
-    assert not was_edited_upon(own, "city", "C", [echo, told(side, "C", 2_000), told(side, "D", 4_000)])
+    pending, echo = own_write(side), told(side, "B", 100, ours=True)
+    assert was_edited_upon(pending, "city", "C", [echo, told(side, "C", 2_000)])
+    assert not was_edited_upon(pending, "city", "C", [told(side, "C", 2_000)])  # it may still come
+    assert not was_edited_upon(pending, "city", "C", [echo])  # nobody knows who set it
+    assert not was_edited_upon(pending, "city", "C", [told(side, "C", -2_000), echo])
+    assert not was_edited_upon(pending, "city", "C", [echo, told(side, "C", 2_000), told(side, "D", 4_000)])
 
 
 def test_an_echo_of_hubspot_from_before_the_write_left_is_that_of_another_one() -> None:
@@ -135,14 +137,14 @@ def test_an_echo_of_hubspot_from_before_the_write_left_is_that_of_another_one() 
 
 
 def test_what_stood_there_before_settles_the_order_within_a_second_of_stripe() -> None:
-    own, echo = own_write(STRIPE), told(STRIPE, "B", 100, ours=True)
-    assert not was_edited_upon(own, "city", "C", [echo, told(STRIPE, "C", 200)])
-    assert was_edited_upon(own, "city", "C", [echo, told(STRIPE, "C", 200, before="B")])
+    pending, echo = own_write(STRIPE), told(STRIPE, "B", 100, ours=True)
+    assert not was_edited_upon(pending, "city", "C", [echo, told(STRIPE, "C", 200)])
+    assert was_edited_upon(pending, "city", "C", [echo, told(STRIPE, "C", 200, before="B")])
 
 
 def test_an_edit_that_was_judged_was_planned_from_before_and_proves_nothing() -> None:
-    own, echo = own_write(HUBSPOT), told(HUBSPOT, "B", 100, ours=True)
-    assert not was_edited_upon(own, "city", "C", [echo, replace(told(HUBSPOT, "C", 2_000), judged=True)])
+    pending, echo = own_write(HUBSPOT), told(HUBSPOT, "B", 100, ours=True)
+    assert not was_edited_upon(pending, "city", "C", [echo, replace(told(HUBSPOT, "C", 2_000), judged=True)])
 
 
 def test_a_lost_write_of_a_link_that_is_gone_explains_nothing_to_the_next_customer() -> None:
@@ -160,55 +162,55 @@ def test_a_lost_write_of_a_link_that_is_gone_explains_nothing_to_the_next_custom
 
 def test_a_value_set_back_by_hand_on_stripe_is_not_the_old_write_that_made_it_first() -> None:
     with answer_lost(STRIPE, "company") as (play, ids), play.world.store.transaction() as tx:
-        (own,) = tx.writes.unanswered(STRIPE, ids[STRIPE])
+        (pending,) = tx.writes.unanswered(STRIPE, ids[STRIPE])
         known = tx.records.get(STRIPE, ids[STRIPE])
         assert known is not None
-        seen = replace(known, record=replace(known.record, values={**known.record.values, "company": "B"}))
-        base = EventRow("", STRIPE, "updated", ids[STRIPE], own.sent_ms)
-        tx.events.put_many([replace(base, key="1", values={"company": "B"}, request_key=own.key)])
-        assert _is_own(tx, seen, "company", own) is True
-        away = replace(base, key="2", occurred_ms=own.sent_ms + 5_000, values={"company": "X"}, source="user")
+        stored = replace(known, record=replace(known.record, values={**known.record.values, "company": "B"}))
+        base = Event("", STRIPE, "updated", ids[STRIPE], pending.sent_ms)
+        tx.events.put_many([replace(base, key="1", values={"company": "B"}, request_key=pending.idempotency_key)])
+        assert _is_own(tx, stored, "company", pending) is True
+        away = replace(base, key="2", occurred_ms=pending.sent_ms + 5_000, values={"company": "X"}, source="user")
         tx.events.put_many([away])
-        assert _is_own(tx, seen, "company", own) is None
+        assert _is_own(tx, stored, "company", pending) is None
 
 
 def test_of_stripes_events_of_one_second_that_one_tells_whose_value_stands_unreplaced() -> None:
-    own, there = own_write(STRIPE), seen(customer("1", city="B"))
+    pending, there = own_write(STRIPE), stored(customer("1", city="B"))
     late, ours = (
         told(STRIPE, "B", 100, ours=True, before="D"),
         replace(told(STRIPE, "D", 100, before="A"), source="own"),
     )
     user = told(STRIPE, "B", 100, before="D")
-    assert was_left_by(own, there, "city", [ours, late]) is True
-    assert was_left_by(own, there, "city", [ours, user]) is False
+    assert was_left_by(pending, there, "city", [ours, late]) is True
+    assert was_left_by(pending, there, "city", [ours, user]) is False
     # It was set again, and nobody told us yet by whom.
     again = told(STRIPE, "D", 100, before="B")
-    assert was_left_by(own, there, "city", [replace(late, previous={"city": "A"}), again]) is None
-    assert was_left_by(own, there, "city", [ours]) is None
+    assert was_left_by(pending, there, "city", [replace(late, previous={"city": "A"}), again]) is None
+    assert was_left_by(pending, there, "city", [ours]) is None
 
 
 @pytest.mark.parametrize("ours", [True, False])
 def test_what_history_told_holds_for_every_lane_until_the_contact_changes(*, ours: bool) -> None:
     with answer_lost(HUBSPOT, "company") as (play, ids):
         play.play()
-        engine, key = play.world.processes[0].worker.engine, f"contact:{ids[HUBSPOT]}"
+        runtime, key = play.world.processes[0].worker.runtime, f"contact:{ids[HUBSPOT]}"
         with play.world.store.transaction() as tx:
-            (own,) = tx.writes.unanswered(HUBSPOT, ids[HUBSPOT])
-            (seen,) = tx.records.get_many([(HUBSPOT, ids[HUBSPOT])]).values()
-            tx.processes.beat(engine.name, "hubspot,stripe", 0)
+            (pending,) = tx.writes.unanswered(HUBSPOT, ids[HUBSPOT])
+            (stored,) = tx.records.get_many([(HUBSPOT, ids[HUBSPOT])]).values()
+            tx.processes.beat(runtime.name, "hubspot,stripe", 0)
             tx.jobs.put(JobRequest(HUBSPOT, JobKind.WRITE, key))
-            (job,) = tx.jobs.claim(HUBSPOT, [JobKind.WRITE], 1, engine.name)
-            asked = Finding(engine, lambda *_: [], lambda *_: []).ask_origin(
-                job, frozenset({(HUBSPOT, ids[HUBSPOT], "company")}), Pass({job.id: key})
+            (job,) = tx.jobs.claim(HUBSPOT, [JobKind.WRITE], 1, runtime.name)
+            asked = Recovery(runtime, lambda *_: [], lambda *_: []).ask_origin(
+                job, frozenset({(HUBSPOT, ids[HUBSPOT], "company")}), PlanningRound({job.id: key})
             )
-            asked.then(tx, Authors(seen.record.modified_ms, {"company": ours}))
+            asked.then(tx, Authors(stored.record.modified_ms, {"company": ours}))
             (told_of,) = tx.writes.unanswered(HUBSPOT, ids[HUBSPOT])
-            assert _is_own(tx, seen, "company", told_of) is ours
-            later = replace(seen, record=replace(seen.record, modified_ms=seen.record.modified_ms + 1))
-            assert told_of != own
+            assert _is_own(tx, stored, "company", told_of) is ours
+            later = replace(stored, record=replace(stored.record, modified_ms=stored.record.modified_ms + 1))
+            assert told_of != pending
             assert _is_own(tx, later, "company", told_of) is None
             # Of another state than the one we know it tells nothing: that is read first.
-            asked.then(tx, Authors(seen.record.modified_ms + 1, {"company": not ours}))
+            asked.then(tx, Authors(stored.record.modified_ms + 1, {"company": not ours}))
             assert tx.writes.unanswered(HUBSPOT, ids[HUBSPOT]) == [told_of]
             waiting = tx.jobs.get(job.id)
             assert waiting is not None
@@ -223,5 +225,5 @@ def test_of_a_name_the_half_that_the_write_changed_tells_who_wrote_it(
     ours: dict[str, bool], *, is_author: bool
 ) -> None:
     change = Change(full_name("Ann", "Lee"), full_name("Ann", "Kim"), "Ann Kim")
-    own = replace(own_write(HUBSPOT), changes={"name": change})
-    assert _is_author(own, "name", ("firstname", "lastname"), Authors(1, ours)) is is_author
+    pending = replace(own_write(HUBSPOT), changes={"name": change})
+    assert _is_author(pending, "name", ("firstname", "lastname"), Authors(1, ours)) is is_author

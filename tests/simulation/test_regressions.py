@@ -13,17 +13,17 @@ from tests.simulation.observe import observed
 from tests.simulation.parts import START_MS
 from tests.simulation.play import Play, play_seed
 from tests.simulation.world import World
-from tests.support.core_builders import FIELDS, HUBSPOT, RULES, STRIPE, contact, customer, full_name, link, seen
+from tests.support.core_builders import FIELDS, HUBSPOT, RULES, STRIPE, contact, customer, full_name, link, stored
 from wanesync.adapters.http_answers import read_timing
 from wanesync.core.event_order import judge, read_stripe_events
-from wanesync.core.matching import Scene
+from wanesync.core.matching import PlanContext
 from wanesync.core.merge import Pair, merge
-from wanesync.core.model import Answer, Change, Conflict, EventRow, OwnWrite, Record, Side, WriteKind
+from wanesync.core.model import Change, Conflict, Event, PendingWrite, Record, Side, WriteKind, WriteResult
 from wanesync.core.planner import plan
 from wanesync.core.ports import CustomerAnswer, Timing
 from wanesync.core.purchases import PurchaseState
 from wanesync.sandbox.faults import Faults
-from wanesync.sync.record_versions import Sight
+from wanesync.sync.record_versions import RecordWriter
 
 MINUTE_MS = 60_000
 NOW_MS = 1_800_000_000_000
@@ -61,38 +61,38 @@ def updates_sent(play: Play) -> int:
     return sum(n for name, n in operations.items() if name.startswith("POST /v1/customers/"))
 
 
-def scene_of(key: str, *records: object, **facts: object) -> Scene:
+def scene_of(key: str, *records: object, **facts: object) -> PlanContext:
     known = {(s.side, s.id): s for s in records}  # type: ignore[attr-defined] # any rows of records
-    return replace(Scene(key, known), **facts)  # type: ignore[arg-type] # a test names the fields it changes
+    return replace(PlanContext(key, known), **facts)  # type: ignore[arg-type] # a test names the fields it changes
 
 
-def own_of(before: str, after: str, sent_ms: int, answer: Answer | None) -> OwnWrite:
+def own_of(before: str, after: str, sent_ms: int, answer: WriteResult | None) -> PendingWrite:
     changes = {"city": Change(before, after, after)}
-    return OwnWrite(
-        "own", HUBSPOT, WriteKind.UPDATE, "contact:1", "cus_1", "1", "k", "{}", changes, sent_ms=sent_ms, answer=answer
+    return PendingWrite(
+        "own", HUBSPOT, WriteKind.UPDATE, "contact:1", "cus_1", "1", "k", "{}", changes, sent_ms=sent_ms, result=answer
     )
 
 
-def change_of(value: str, at_ms: int, source: str = "user:CRM_UI/1", *, judged: bool = False) -> EventRow:
-    return EventRow(f"{value}-{at_ms}", HUBSPOT, "updated", "1", at_ms, {"city": value}, source=source, judged=judged)
+def change_of(value: str, at_ms: int, source: str = "user:CRM_UI/1", *, judged: bool = False) -> Event:
+    return Event(f"{value}-{at_ms}", HUBSPOT, "updated", "1", at_ms, {"city": value}, source=source, judged=judged)
 
 
 def test_a_read_under_way_does_not_end_a_doubt_that_came_after_it_began() -> None:
     with stage() as play:
-        engine = play.world.processes[0].worker.engine
+        runtime = play.world.processes[0].worker.runtime
         record = Record(STRIPE, "cus_9", {"city": "old"})
         answer = CustomerAnswer(record, Timing(0, 999))
         with play.world.store.transaction() as tx:
-            sight = Sight(engine, tx)
-            sight.store_customer(answer, 0)
-            sight.want_read("cus_9")
-            known = sight.get(STRIPE, "cus_9")
+            recorder = RecordWriter(runtime, tx)
+            recorder.store_customer(answer, 0)
+            recorder.want_read("cus_9")
+            known = recorder.get(STRIPE, "cus_9")
             assert known is not None
-            sight.want_read("cus_9")  # an update's answer came in between: the read may be older than it
-            sight.store_customer(answer, known.moved)
-            after = sight.get(STRIPE, "cus_9")
+            recorder.want_read("cus_9")  # an update's answer came in between: the read may be older than it
+            recorder.store_customer(answer, known.revision)
+            after = recorder.get(STRIPE, "cus_9")
         assert after is not None
-        assert after.in_doubt
+        assert after.stale
 
 
 def test_a_500_that_stripe_keeps_under_its_key_is_not_sent_for_ever() -> None:
@@ -134,16 +134,16 @@ def test_a_purchase_does_not_stick_to_a_contact_that_was_deleted() -> None:
 
 
 def test_no_customer_is_made_for_a_contact_whose_customer_was_deleted_before_they_were_linked() -> None:
-    gone = seen(customer("cus_1", email="a@example.com"), deleted=True)
-    made = seen(contact("1", "cus_1", email="a@example.com"))
-    outcome = plan(scene_of("contact:1", gone, made, holders={"a@example.com": "customer:cus_1"}), RULES, "new")
+    gone = stored(customer("cus_1", email="a@example.com"), deleted=True)
+    made = stored(contact("1", "cus_1", email="a@example.com"))
+    outcome = plan(scene_of("contact:1", gone, made, email_holders={"a@example.com": "customer:cus_1"}), RULES, "new")
     assert outcome.actions == {}
     assert outcome.wait == ""
     assert outcome.notes[HUBSPOT, "1"].startswith("orphaned")
 
 
 def test_a_name_that_a_new_contact_cannot_take_is_kept() -> None:
-    firm = seen(customer("cus_1", email="a@example.com", name="Acme 24"))
+    firm = stored(customer("cus_1", email="a@example.com", name="Acme 24"))
     action = plan(scene_of("customer:cus_1", firm), RULES, "new").actions[HUBSPOT]
     assert action.conflicts == (Conflict(STRIPE, "cus_1", "name", "Acme 24", "unsplit"),)
 
@@ -154,9 +154,9 @@ def test_a_name_that_a_nameless_contact_cannot_take_is_kept() -> None:
 
 
 def test_what_a_new_primary_holds_and_its_contact_does_not_is_kept() -> None:
-    here = seen(contact("1", email="a@example.com", city="Ulm"))
-    gone = seen(customer("cus_1", email="a@example.com"), deleted=True)
-    other = seen(customer("cus_2", email="a@example.com", city="Bonn"))
+    here = stored(contact("1", email="a@example.com", city="Ulm"))
+    gone = stored(customer("cus_1", email="a@example.com"), deleted=True)
+    other = stored(customer("cus_2", email="a@example.com", city="Bonn"))
     links = [
         link("1", "cus_1", {"city": ("Ulm", "Ulm"), "email": ("a@example.com", "a@example.com")}),
         link("1", "cus_2", primary=False),
@@ -169,19 +169,19 @@ def test_what_a_new_primary_holds_and_its_contact_does_not_is_kept() -> None:
 
 
 def test_a_value_that_a_late_write_of_ours_buried_is_kept() -> None:
-    late = own_of("", "Bonn", NOW_MS - 9_000, Answer.LOST)
+    late = own_of("", "Bonn", NOW_MS - 9_000, WriteResult.LOST)
     window = [change_of("Ulm", NOW_MS - 5_000, judged=True), change_of("Bonn", NOW_MS - 1_000, "own")]
-    outcome = judge(seen(contact("1", city="Bonn")), window, [late], FIELDS, NOW_MS)
+    outcome = judge(stored(contact("1", city="Bonn")), window, [late], FIELDS, NOW_MS)
     assert [c.value for c in outcome.conflicts] == ["Ulm"]
 
 
 def test_a_value_set_unheard_before_a_late_write_left_is_kept_when_that_buries_it() -> None:
-    late = own_of("", "Bonn", NOW_MS - 9_000, Answer.LOST)
+    late = own_of("", "Bonn", NOW_MS - 9_000, WriteResult.LOST)
     landed = change_of("Bonn", NOW_MS - 1_000, "own")
-    here = seen(contact("1", city="Bonn"))
+    here = stored(contact("1", city="Bonn"))
     outcome = judge(here, [change_of("Ulm", NOW_MS - 9_500, judged=True), landed], [late], FIELDS, NOW_MS)
     assert [c.value for c in outcome.conflicts] == ["Ulm"]
-    planned_from = own_of("Ulm", "Bonn", NOW_MS - 9_000, Answer.LOST)
+    planned_from = own_of("Ulm", "Bonn", NOW_MS - 9_000, WriteResult.LOST)
     outcome = judge(here, [change_of("Ulm", NOW_MS - 9_500, judged=True), landed], [planned_from], FIELDS, NOW_MS)
     assert outcome.conflicts == []
     ours = change_of("Kiel", NOW_MS - 9_200, "own", judged=True)  # its own echo told what became of the value
@@ -190,20 +190,20 @@ def test_a_value_set_unheard_before_a_late_write_left_is_kept_when_that_buries_i
 
 
 def test_what_a_late_write_had_buried_is_kept_even_if_that_was_put_back_already() -> None:
-    late = own_of("", "Bonn", NOW_MS - 9_000, Answer.LOST)
-    back = replace(own_of("Bonn", "", NOW_MS - 500, Answer.OK), id="back")
+    late = own_of("", "Bonn", NOW_MS - 9_000, WriteResult.LOST)
+    back = replace(own_of("Bonn", "", NOW_MS - 500, WriteResult.OK), id="back")
     window = [change_of("Ulm", NOW_MS - 5_000, judged=True), change_of("Bonn", NOW_MS - 1_000, "own")]
-    outcome = judge(seen(contact("1", city="")), window, [late, back], FIELDS, NOW_MS)
+    outcome = judge(stored(contact("1", city="")), window, [late, back], FIELDS, NOW_MS)
     assert [c.value for c in outcome.conflicts] == ["Ulm"]
-    outcome = judge(seen(contact("1", city="Ulm")), window, [late, back], FIELDS, NOW_MS)
+    outcome = judge(stored(contact("1", city="Ulm")), window, [late, back], FIELDS, NOW_MS)
     assert outcome.conflicts == []
 
 
 def test_a_write_counts_from_the_event_however_late_it_is_judged() -> None:
     at_ms = NOW_MS - 20 * MINUTE_MS
     window = [change_of("Ulm", at_ms), change_of("Bonn", at_ms + 1_000)]
-    ours = own_of("Kiel", "Trier", at_ms - MINUTE_MS, Answer.OK)
-    outcome = judge(seen(contact("1", city="Bonn")), window, [ours], FIELDS, NOW_MS)
+    ours = own_of("Kiel", "Trier", at_ms - MINUTE_MS, WriteResult.OK)
+    outcome = judge(stored(contact("1", city="Bonn")), window, [ours], FIELDS, NOW_MS)
     assert [c.value for c in outcome.conflicts] == ["Ulm"]
 
 
@@ -274,7 +274,7 @@ def test_an_id_that_another_contact_carries_does_not_ride_along() -> None:
 
 
 def test_full_names_of_people_are_still_split() -> None:
-    person = seen(customer("cus_1", email="a@example.com", name="Ada Byron"))
+    person = stored(customer("cus_1", email="a@example.com", name="Ada Byron"))
     action = plan(scene_of("customer:cus_1", person), RULES, "new").actions[HUBSPOT]
     assert action.changes["name"].after == full_name("Ada", "Byron")
     assert action.conflicts == ()
@@ -283,8 +283,8 @@ def test_full_names_of_people_are_still_split() -> None:
 def test_an_event_stamped_by_another_clock_than_an_answer_is_not_taken_for_a_newer_copy() -> None:
     answered_ms = START_MS // 1000 * 1000
     timing = read_timing({"Date": formatdate(answered_ms // 1000 - 1, usegmt=True)}, 0.04, answered_ms)
-    copy = replace(seen(customer("cus_1", phone="111")), as_of_ms=timing.from_ms, as_of_upper_ms=timing.to_ms)
-    before = EventRow("k", STRIPE, "updated", "cus_1", answered_ms, record=customer("cus_1", phone=""))
+    copy = replace(stored(customer("cus_1", phone="111")), valid_from_ms=timing.from_ms, valid_to_ms=timing.to_ms)
+    before = Event("k", STRIPE, "updated", "cus_1", answered_ms, record=customer("cus_1", phone=""))
     reading = read_stripe_events(copy, [before], ())
     assert (reading.store, reading.needs_read) == (None, True)
 

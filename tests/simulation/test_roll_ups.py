@@ -13,8 +13,8 @@ from wanesync.core.jobs import JobKind, JobRequest, Priority
 from wanesync.core.model import Side
 from wanesync.core.purchases import Purchase, PurchaseState
 from wanesync.core.rollup import COUNT, TOTALS
-from wanesync.purchases.purchase_jobs import Ledger
 from wanesync.purchases.recipients import Recipients
+from wanesync.purchases.sender import PurchaseSender
 from wanesync.sandbox.faults import Faults
 
 
@@ -70,14 +70,14 @@ def test_totals_that_arrive_while_a_merge_is_told_are_sent_once_more() -> None:
     with stage("roll") as play:
         world = play.world
         contacts, customer_of = two_buyers(play)
-        engine = world.processes[0].worker.engine
+        runtime = world.processes[0].worker.runtime
         with world.store.transaction() as tx:
             row = Purchase("pi_1", "ch_1", customer_of[contacts[0]], "", "", 500, "usd", tx.now_ms)
             tx.purchases.put(row)
             tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.PURCHASE, "pi_1", Priority.PURCHASE))
-            tx.processes.beat(engine.name, "hubspot,stripe", 0)
-            jobs = tx.jobs.claim(Side.HUBSPOT, [JobKind.PURCHASE], 1, engine.name)
-            (call,) = Ledger(engine).prepare(tx, jobs)
+            tx.processes.beat(runtime.name, "hubspot,stripe", 0)
+            jobs = tx.jobs.claim(Side.HUBSPOT, [JobKind.PURCHASE], 1, runtime.name)
+            (call,) = PurchaseSender(runtime).prepare(tx, jobs)
         answer = call.send()
         with world.store.transaction() as tx:
             tx.purchases.move(contacts[0], contacts[1])
@@ -94,13 +94,13 @@ def test_a_purchase_follows_the_merges_of_its_contact_and_no_circle_keeps_it(*, 
     with stage("roll") as play:
         world = play.world
         contacts, customer_of = two_buyers(play)
-        engine = world.processes[0].worker.engine
+        runtime = world.processes[0].worker.runtime
         with world.store.transaction() as tx:
             into = dict(pairwise([*contacts, contacts[0] if circle else "9"]))
             seen = tx.records.get_many([(Side.HUBSPOT, i) for i in contacts])
             tx.records.put_many([(replace(s, survivor=into[i]), "") for (_, i), s in seen.items()])
             row = Purchase("pi_1", "ch_1", customer_of[contacts[0]], "", "", 500, "usd", tx.now_ms)
-            recipients = Recipients(engine, tx)
+            recipients = Recipients(runtime, tx)
             recipients.load([row])
             assert recipients.find(row) in (contacts if circle else ["9"])
             tx.records.put_many([(s, "") for s in seen.values()])

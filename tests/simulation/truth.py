@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from wanesync.core.fields import FieldMap
-from wanesync.core.model import Halves, Link, Side, normalise_email
+from wanesync.core.model import BasePair, Link, Side, normalise_email
 from wanesync.sandbox.hubspot.machine import HubSpotMachine
 from wanesync.sandbox.journal import Entry
 from wanesync.sandbox.stripe.machine import StripeMachine
@@ -37,7 +37,7 @@ class BaseSet:
 
     seq: int
     link: Link
-    base: Mapping[str, Halves]
+    base: Mapping[str, BasePair]
 
 
 @dataclass(slots=True)

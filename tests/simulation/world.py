@@ -18,13 +18,13 @@ from tests.simulation.people import Crowd, draw_features
 from tests.simulation.ports import PORTAL, SimHubSpot, SimStripe
 from tests.simulation.stores import SimStore, lend_database, take_back
 from tests.simulation.truth import Truth
-from wanesync.adapters.field_translation import Wires
+from wanesync.adapters.field_translation import FieldTranslator
 from wanesync.adapters.hubspot.webhooks import HubSpotWebhooks
 from wanesync.adapters.stripe.events import StripeAccount, StripeEvents
 from wanesync.core.bulk_guards import check_listing
-from wanesync.core.errors import StoreDown
+from wanesync.core.errors import DatabaseUnavailable
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap
-from wanesync.core.model import Link, OwnWrite, Side, WriteKind
+from wanesync.core.model import Link, PendingWrite, Side, WriteKind
 from wanesync.core.plan import Rules
 from wanesync.core.purchases import Sink
 from wanesync.sandbox.hubspot.machine import HubSpotMachine, HubSpotSettings
@@ -33,8 +33,8 @@ from wanesync.sandbox.stripe.machine import StripeMachine, StripeSettings
 from wanesync.store.database import Tx
 from wanesync.sync.intake import Intake
 from wanesync.sync.loader import LISTED
-from wanesync.sync.runtime import Choices, Engine
-from wanesync.sync.write_jobs import WRITES, WRITES_OFF
+from wanesync.sync.runtime import Runtime, SyncOptions
+from wanesync.sync.writer import WRITES, WRITES_OFF
 from wanesync.worker.worker import Worker
 
 MAPPED = ("email", "name", "phone", "company", "city")
@@ -76,7 +76,7 @@ class World:
         self.writes_off = False
         self.accepted: dict[str, tuple[Side, str]] = {}
         self.links: dict[str, Link] = {}
-        self.own: set[str] = set()
+        self.pending: set[str] = set()
         self.busy_steps = 0
         self.depth = 0
         account = StripeAccount(False, PORTAL, "acct_sandbox")
@@ -106,7 +106,7 @@ class World:
 
     def _open_store(self, clock: Callable[[], int], *, safe: bool = False) -> SimStore:
         trouble = (lambda _point: False) if safe else self._is_down
-        seal = self._database.seal if safe else self.store.seal
+        seal = self._database.seal if safe else self.store.encryption
         return SimStore(self._database, seal, clock, self._fork(), trouble, self._changed)
 
     def _changed(self) -> None:
@@ -166,10 +166,10 @@ class World:
             self.truth.note_link(link)
             self.say("link", link.hubspot_id, link.stripe_id, link.state, link.primary, link.base, link.parked)
 
-    def saw_write(self, write: OwnWrite) -> None:
+    def saw_write(self, write: PendingWrite) -> None:
         """An own write was committed."""
-        if write.id not in self.own:
-            self.own |= {write.id, write.key}
+        if write.id not in self.pending:
+            self.pending |= {write.id, write.idempotency_key}
             self.say("intent", write.side, write.kind, write.target_id, write.body)
         if write.kind is WriteKind.CREATE:
             if self.eye.settings.get(LISTED) is None:
@@ -199,13 +199,13 @@ class World:
         if "skew" in self.features:
             local.offset_ms = rng.choice(SKEWS_MS)
         now_ms = local.now_ms
-        engine = Engine(
-            self._open_store(now_ms), Rules(self.fields), Wires(self.fields), Choices(PORTAL, sink), rng, "",
+        runtime = Runtime(
+            self._open_store(now_ms), Rules(self.fields), FieldTranslator(self.fields), SyncOptions(PORTAL, sink), rng, "",
             SimHubSpot(self.fields, self.net.exchange, now_ms, self.between),
             SimStripe(self.fields, self.net.exchange, now_ms),
         )  # fmt: skip
-        engine.name = engine.new_id(self.now)
-        process = Process(Worker(engine, sides, local), local)
+        runtime.name = runtime.new_id(self.now)
+        process = Process(Worker(runtime, sides, local), local)
         self.processes.append(process)
         # One that cannot have a first heartbeat ends, and is started again until it can.
         self.down_until, cuts, self._cuts = 0, self._cuts, 0
@@ -218,7 +218,7 @@ class World:
         process.next_beat = self.now + BEAT_MS
         try:
             process.worker.lease.beat()
-        except StoreDown as error:
+        except DatabaseUnavailable as error:
             self.say("no heartbeat", error)
 
     def crash(self, process: Process) -> None:
@@ -250,7 +250,7 @@ class World:
         try:
             if awake:
                 awake[0].worker.lease.sweep()
-        except StoreDown as error:
+        except DatabaseUnavailable as error:
             self.say("not swept", error)
 
     def between(self) -> None:
@@ -289,7 +289,7 @@ class World:
         def turn(tx: Tx) -> None:
             tx.settings.put(WRITES, "on" if on else "off")
             if on:
-                tx.jobs.hurry(WRITES_OFF)
+                tx.jobs.make_due(WRITES_OFF)
 
         self.store.run(turn)
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from tests.store.tables.test_pending_writes import a_create, an_update
 from tests.store.tables.test_records import a_link, a_seen
-from tests.store.tables.test_writes import a_create, an_update
 from wanesync.core.jobs import JobKind, JobRequest
-from wanesync.core.model import Answer, Side
+from wanesync.core.model import Side, WriteResult
 from wanesync.store import LinkMoved, Store
 from wanesync.store.database import Tx
 from wanesync.store.notify import Watch
@@ -28,8 +28,8 @@ def test_what_waits_is_seen_by_whoever_reads_its_table(store: Store) -> None:
     with store.transaction() as tx:
         tx.writes.put_many([a_create("w1", "h1"), a_create("w2", "h2")])
         assert tx.writes.open_ids(["w1", "w2"]) == {"w1", "w2"}
-        tx.writes.answer("w1", Answer.OK)
-        tx.writes.answer("w2", Answer.LOST)
+        tx.writes.record_result("w1", WriteResult.OK)
+        tx.writes.record_result("w2", WriteResult.LOST)
         tx.writes.sent("w2")
         assert tx.writes.open_ids(["w1", "w2"]) == set()
         assert tx.writes.open_for_hmacs(["h1", "h2"]) == {}
@@ -37,19 +37,22 @@ def test_what_waits_is_seen_by_whoever_reads_its_table(store: Store) -> None:
         assert [entry.kind for entry in tx.journal.of(["1"], 9)] == ["linked"]
     with store.reading() as tx:
         found = [tx.writes.get(write_id) for write_id in ("w1", "w2")]
-        assert [(own.answer, own.sent_ms > 0) for own in found if own] == [(Answer.OK, False), (Answer.LOST, True)]
+        assert [(own.result, own.sent_ms > 0) for own in found if own] == [
+            (WriteResult.OK, False),
+            (WriteResult.LOST, True),
+        ]
 
 
 def test_what_waits_keeps_its_order_on_one_row(store: Store) -> None:
     with store.transaction() as tx:
         tx.writes.put(an_update("w1"))
         tx.writes.sent("w1")
-        tx.writes.answer("w1", Answer.OK)
+        tx.writes.record_result("w1", WriteResult.OK)
         tx.writes.put(replace(an_update("w1"), target_id="cus_9"))
     with store.reading() as tx:
         own = tx.writes.get("w1")
         assert own is not None
-        assert (own.target_id, own.answer) == ("cus_9", None), "the last one said so"
+        assert (own.target_id, own.result) == ("cus_9", None), "the last one said so"
 
 
 def test_a_savepoint_takes_back_what_waits_in_it_and_nothing_else(store: Store) -> None:
@@ -118,9 +121,9 @@ def test_records_are_noted_before_they_are_read(store: Store) -> None:
 def test_a_glance_sees_what_is_committed_and_writes_nothing(store: Store) -> None:
     with store.transaction() as tx:
         tx.jobs.put(JobRequest(H, JobKind.READ, "k"))
-    with store.glance() as tx:
-        assert tx.jobs.peek(H) is not None
-        assert tx.jobs.peek(S) is None
+    with store.read_statementwise() as tx:
+        assert tx.jobs.next_claimable(H) is not None
+        assert tx.jobs.next_claimable(S) is None
         with pytest.raises(Exception, match="only reads"):
             tx.jobs.put(JobRequest(H, JobKind.READ, "other"))
 
@@ -131,7 +134,7 @@ def test_work_wakes_those_who_wait_for_its_lane(store: Store) -> None:
     store.wait_for_work(0)
     if isinstance(store._database, PostgresDatabase):
         # Whoever listens there rings for all once it does: not in the middle of what follows.
-        assert store._database.bell.wait(Watch("no lane", heard=1), 20)
+        assert store._database.notifier.wait(Watch("no lane", heard=1), 20)
     heard: dict[str, list[bool]] = {}
 
     def wait(lane: str) -> None:
@@ -158,9 +161,9 @@ def test_only_what_waits_for_that_reason_under_those_keys_is_hurried(store: Stor
         tx.jobs.put_many([JobRequest(S, JobKind.READ, key) for key in ("a", "b", "c", "d")])
         for job in tx.jobs.claim(S, [JobKind.READ], 9, "w"):
             reason = "other" if job.key == "b" else "echo"
-            tx.jobs.again(job, tx.now_ms + 9_000, reason, count=False, fixed=job.key == "d")
+            tx.jobs.reschedule(job, tx.now_ms + 9_000, reason, count=False, fixed=job.key == "d")
     with store.transaction() as tx:
-        assert tx.jobs.hurry_keys(S, JobKind.READ, ["a", "b", "d", "x"], "echo") == 1
-        assert tx.jobs.hurry_keys(H, JobKind.READ, ["c"], "echo") == 0
-        assert tx.jobs.hurry_keys(S, JobKind.READ, [], "echo") == 0
+        assert tx.jobs.make_keys_due(S, JobKind.READ, ["a", "b", "d", "x"], "echo") == 1
+        assert tx.jobs.make_keys_due(H, JobKind.READ, ["c"], "echo") == 0
+        assert tx.jobs.make_keys_due(S, JobKind.READ, [], "echo") == 0
         assert [job.key for job in tx.jobs.claim(S, [JobKind.READ], 9, "w")] == ["a"]

@@ -17,7 +17,7 @@ import pytest
 from tests.support.store_fixtures import Clock
 from wanesync.bench.postgres_cluster import CARELESS, throw_away
 from wanesync.bench.postgres_session import connect
-from wanesync.core.errors import ConfigError, NotFound, Sealed, StoreDown
+from wanesync.core.errors import ConfigError, DatabaseUnavailable, DecryptionFailed, NotFound
 from wanesync.core.jobs import JobKind, JobRequest
 from wanesync.core.model import Side
 from wanesync.store import Store, Tx, make_key, open_store, sqlite
@@ -107,9 +107,9 @@ def execute(url: str, statement: str) -> None:
 
 def test_the_wrong_key_is_told(database_url: str) -> None:
     open_store(database_url, KEYS, migrate=True).close()
-    with pytest.raises(Sealed):
+    with pytest.raises(DecryptionFailed):
         open_store(database_url, [make_key("k002")])
-    with pytest.raises(Sealed):
+    with pytest.raises(DecryptionFailed):
         open_store(database_url, [make_key("k001")])
 
 
@@ -128,12 +128,12 @@ def test_a_new_key_takes_over_and_addresses_are_still_found(database_url: str) -
 
 @pytest.mark.parametrize("url", ["", "sqlite:", "mysql://h/d", "wanesync.db", "postgresql://h:port/d"])
 def test_an_address_that_is_none_is_refused(url: str) -> None:
-    with pytest.raises((ConfigError, StoreDown)):
+    with pytest.raises((ConfigError, DatabaseUnavailable)):
         open_store(url, KEYS, migrate=True)
 
 
 def test_the_label_has_no_password() -> None:
-    with pytest.raises(StoreDown) as caught:
+    with pytest.raises(DatabaseUnavailable) as caught:
         open_store("postgresql://ann:s3cret@127.0.0.1:1/state", KEYS, migrate=True)
     assert "postgresql://ann@127.0.0.1:1/state" in str(caught.value)
     assert "s3cret" not in str(caught.value)
@@ -159,7 +159,7 @@ def test_in_memory_is_the_same_program(clock: Clock) -> None:
             assert tx.now_ms == clock.ms
             tx.rates.set_limit("hubspot", 10)
             with store.reading() as inner:
-                assert inner.jobs.peek(Side.HUBSPOT)
+                assert inner.jobs.next_claimable(Side.HUBSPOT)
         assert store.wait_for_work(60_000)
         assert not store.wait_for_work(60_000), "nobody else can write, so nothing is waited for"
         assert store.reserve("hubspot", 2)[0] == clock.ms
@@ -214,7 +214,7 @@ def test_a_killed_postgres_is_down_and_comes_back() -> None:
             store.sync_clock,
             lambda: open_store(cluster.url, KEYS),
         ):
-            with pytest.raises(StoreDown) as caught:
+            with pytest.raises(DatabaseUnavailable) as caught:
                 use()
             assert caught.value.__cause__ is not None
             assert "secret-value" not in str(caught.value)
@@ -229,10 +229,10 @@ def test_a_killed_postgres_is_down_and_comes_back() -> None:
 def test_an_sqlite_database_that_cannot_be_opened_is_down(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     for name in ("no/state.db", "folder"):
-        with pytest.raises((StoreDown, ConfigError)):
+        with pytest.raises((DatabaseUnavailable, ConfigError)):
             open_store(f"sqlite:{tmp_path / name}", KEYS, migrate=True)
     (tmp_path / "text").write_text("this is no database, but it is long enough to look like one" * 20)
-    with pytest.raises(StoreDown, match=r"no SQLite database: check the key database$"):
+    with pytest.raises(DatabaseUnavailable, match=r"no SQLite database: check the key database$"):
         open_store(f"sqlite:{tmp_path / 'text'}", KEYS, migrate=True)
 
 
@@ -240,7 +240,7 @@ def test_a_writer_of_another_process_is_waited_for_and_then_told(sqlite_url: str
     store = open_store(sqlite_url, migrate=True)
     holder = sqlite3.connect(sqlite_url.removeprefix("sqlite:"), isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
-    with pytest.raises(StoreDown, match="busy") as caught, store.transaction():
+    with pytest.raises(DatabaseUnavailable, match="busy") as caught, store.transaction():
         pass
     assert caught.value.__cause__ is not None
     with store.reading() as tx:
@@ -318,7 +318,7 @@ def test_a_full_disk_is_down_and_keeps_what_was_there(sqlite_url: str) -> None:
         for number in range(10_000):
             tx.settings.put(f"name {number}", "x" * 100)
 
-    with pytest.raises(StoreDown, match="full disk"):
+    with pytest.raises(DatabaseUnavailable, match="full disk"):
         store.run(fill)
     with store.reading() as tx:
         assert tx.settings.all() == {"kept": "yes"}
@@ -333,7 +333,7 @@ def test_the_log_does_not_grow_for_ever(sqlite_url: str) -> None:
     for number in range(4):
         with store.transaction() as tx:
             tx.settings.put("large", str(number) * (SHORT_PAGES * 4096))
-        store.tidy()
+        store.checkpoint()
         sizes.append(log.stat().st_size)
     assert sizes[-1] < 2 * sizes[0]
     store.close()
@@ -349,8 +349,8 @@ def test_a_log_that_is_read_is_left_alone_and_nobody_waits_for_it(sqlite_url: st
     connection = sqlite3.connect(sqlite_url.removeprefix("sqlite:"), isolation_level=None)
     assert not move_log(connection)
     with patch.object(sqlite, "restart_log", wraps=restart_log) as restart:
-        store.tidy()
-        store.tidy()
+        store.checkpoint()
+        store.checkpoint()
     assert restart.call_count == 1, "not again and again"
     assert not restart_log(connection, 1_234)
     assert connection.execute("PRAGMA busy_timeout").fetchone() == (1_234,), "it waits again for everything else"
@@ -365,12 +365,12 @@ def test_a_log_that_is_read_is_left_alone_and_nobody_waits_for_it(sqlite_url: st
 def test_tidying_up_loses_nothing(store: Store) -> None:
     with store.transaction() as tx:
         tx.settings.put("kept", "yes")
-    store.tidy()
+    store.checkpoint()
     with store.reading() as tx:
         assert tx.settings.get("kept") == "yes"
 
 
 def test_a_closed_store_is_down(store: Store) -> None:
     store.close()
-    with pytest.raises(StoreDown), store.transaction():
+    with pytest.raises(DatabaseUnavailable), store.transaction():
         pass

@@ -8,55 +8,55 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wanesync.core.errors import ConfigError, Sealed
-from wanesync.store.encryption import Seal, load_keyring, make_key
+from wanesync.core.errors import ConfigError, DecryptionFailed
+from wanesync.store.encryption import Encryption, load_keyring, make_key
 
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
-SEAL = Seal({"old1": OLD}, b"index")
+SEAL = Encryption({"old1": OLD}, b"index")
 
 
 @given(value=st.binary(), row=st.text(), purpose=st.text())
 def test_what_is_sealed_opens_in_its_place(value: bytes, row: str, purpose: str) -> None:
-    blob = SEAL.seal(value, "records", row, purpose)
+    blob = SEAL.encrypt(value, "records", row, purpose)
     assert blob[:5] == b"\x01old1"
     assert len(blob) == 17 + len(value) + 16
-    assert SEAL.open(blob, "records", row, purpose) == value
+    assert SEAL.decrypt(blob, "records", row, purpose) == value
 
 
 def test_the_same_value_is_never_sealed_alike() -> None:
-    assert SEAL.seal("ann@example.com", "t", "1", "p") != SEAL.seal("ann@example.com", "t", "1", "p")
+    assert SEAL.encrypt("ann@example.com", "t", "1", "p") != SEAL.encrypt("ann@example.com", "t", "1", "p")
 
 
 @pytest.mark.parametrize("place", [("links", "1", "base"), ("records", "2", "base"), ("records", "1", "seen")])
 def test_a_sealed_value_opens_nowhere_else(place: tuple[str, str, str]) -> None:
-    blob = SEAL.seal("ann@example.com", "records", "1", "base")
-    with pytest.raises(Sealed):
-        SEAL.open(blob, *place)
+    blob = SEAL.encrypt("ann@example.com", "records", "1", "base")
+    with pytest.raises(DecryptionFailed):
+        SEAL.decrypt(blob, *place)
 
 
 @given(st.integers(min_value=0, max_value=47), st.integers(min_value=1, max_value=255))
 def test_any_altered_byte_is_noticed(position: int, change: int) -> None:
-    blob = bytearray(SEAL.seal("a secret value", "t", "1", "p"))
+    blob = bytearray(SEAL.encrypt("a secret value", "t", "1", "p"))
     blob[position % len(blob)] ^= change
-    with pytest.raises(Sealed) as caught:
-        SEAL.open(bytes(blob), "t", "1", "p")
+    with pytest.raises(DecryptionFailed) as caught:
+        SEAL.decrypt(bytes(blob), "t", "1", "p")
     assert "secret value" not in str(caught.value)
 
 
 @pytest.mark.parametrize("blob", [b"", b"\x01", b"\x01old1", b"\x02old1" + bytes(40)])
 def test_what_is_no_sealed_value_is_refused(blob: bytes) -> None:
-    with pytest.raises(Sealed):
-        SEAL.open(blob, "t", "1", "p")
+    with pytest.raises(DecryptionFailed):
+        SEAL.decrypt(blob, "t", "1", "p")
 
 
 def test_the_first_key_seals_and_every_key_opens() -> None:
-    rotated = Seal({"new1": NEW, "old1": OLD}, b"index")
-    blob = SEAL.seal("x", "t", "1", "p")
-    assert rotated.open(blob, "t", "1", "p") == b"x"
-    assert not rotated.is_newest(blob)
-    assert rotated.is_newest(rotated.seal("x", "t", "1", "p"))
-    with pytest.raises(Sealed, match="key"):
-        SEAL.open(rotated.seal("x", "t", "1", "p"), "t", "1", "p")
+    rotated = Encryption({"new1": NEW, "old1": OLD}, b"index")
+    blob = SEAL.encrypt("x", "t", "1", "p")
+    assert rotated.decrypt(blob, "t", "1", "p") == b"x"
+    assert not rotated.is_newest_key(blob)
+    assert rotated.is_newest_key(rotated.encrypt("x", "t", "1", "p"))
+    with pytest.raises(DecryptionFailed, match="key"):
+        SEAL.decrypt(rotated.encrypt("x", "t", "1", "p"), "t", "1", "p")
 
 
 def test_an_address_has_one_hash_however_it_is_written() -> None:
@@ -65,16 +65,16 @@ def test_an_address_has_one_hash_however_it_is_written() -> None:
     assert len(SEAL.hmac(composed)) == 32
     assert SEAL.hmac(composed) != SEAL.hmac("other@example.com")
     assert SEAL.hmac(composed) != SEAL.with_index_key(b"another").hmac(composed)
-    assert SEAL.hmac(composed) == Seal({"new1": NEW}, b"index").hmac(composed)
+    assert SEAL.hmac(composed) == Encryption({"new1": NEW}, b"index").hmac(composed)
 
 
 def test_hashes_of_rows_are_keyed_and_differ_from_those_of_addresses() -> None:
     assert SEAL.row_hash("a@b.c") != SEAL.hmac("a@b.c")
     assert SEAL.row_hash("a@b.c") != SEAL.with_index_key(b"another").row_hash("a@b.c")
-    with pytest.raises(Sealed):
-        Seal({"old1": OLD}).hmac("a@b.c")
-    with pytest.raises(Sealed):
-        Seal({"old1": OLD}).row_hash("a@b.c")
+    with pytest.raises(DecryptionFailed):
+        Encryption({"old1": OLD}).hmac("a@b.c")
+    with pytest.raises(DecryptionFailed):
+        Encryption({"old1": OLD}).row_hash("a@b.c")
 
 
 def test_configured_keys_are_checked_all_at_once_and_never_shown() -> None:
@@ -91,7 +91,7 @@ def test_postgres_needs_configured_keys() -> None:
     with pytest.raises(ConfigError, match="openssl rand -base64 32"):
         load_keyring([], "postgresql://h/d")
     with pytest.raises(ConfigError):
-        Seal({})
+        Encryption({})
 
 
 def test_a_new_sqlite_database_gets_a_key_file_of_its_owner(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_new_sqlite_database_gets_a_key_file_of_its_owner(tmp_path: Path) -> N
     path = tmp_path / "state.db.keys"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [entry.name for entry in tmp_path.iterdir()] == ["state.db.keys"]
-    assert load_keyring([], url).open(first.seal("x", "t", "1", "p"), "t", "1", "p") == b"x"
+    assert load_keyring([], url).decrypt(first.encrypt("x", "t", "1", "p"), "t", "1", "p") == b"x"
 
 
 def test_a_key_file_others_can_read_is_refused(tmp_path: Path) -> None:

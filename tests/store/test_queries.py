@@ -36,7 +36,7 @@ def test_a_write_is_known_by_its_first_word(text: str, returns: bool) -> None:
 def test_both_dialects_have_the_same_queries_and_every_one_is_used() -> None:
     names = load_queries(Dialect.SQLITE).keys()
     assert names == load_queries(Dialect.POSTGRES).keys()
-    source = "\n".join(path.read_text() for path in FOLDER.glob("*.py"))
+    source = "\n".join(path.read_text() for path in FOLDER.rglob("*.py"))
     assert [name for name in names if f'"{name}"' not in source] == []
 
 

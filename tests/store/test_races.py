@@ -16,15 +16,15 @@ from typing import TypeVar
 import psycopg
 import pytest
 
+from tests.store.tables.test_pending_writes import a_create
 from tests.store.tables.test_records import a_link, an_event
-from tests.store.tables.test_writes import a_create
 from tests.support.store_fixtures import Clock
-from wanesync.core.errors import StoreDown, WanesyncError
+from wanesync.core.errors import DatabaseUnavailable, WanesyncError
 from wanesync.core.jobs import Job, JobKind, JobRequest, JobState
-from wanesync.core.model import Answer, Side
-from wanesync.store import Collided, IntentTaken, LeaseLost, LinkMoved, Store, Tx, make_key, open_store
-from wanesync.sync.job_results import again
-from wanesync.sync.write_jobs import DAY_MS, WRITES, WRITES_OFF, are_writes_off
+from wanesync.core.model import Side, WriteResult
+from wanesync.store import EmailIntentTaken, LeaseLost, LinkMoved, Store, TransactionConflict, Tx, make_key, open_store
+from wanesync.sync.job_results import reschedule
+from wanesync.sync.writer import DAY_MS, WRITES, WRITES_OFF, are_writes_off
 
 H, S = Side.HUBSPOT, Side.STRIPE
 READ = JobKind.READ
@@ -60,7 +60,7 @@ def test_a_job_goes_to_one_claimer(store: Store, other_store: Store) -> None:
     assert len(keys) == 200
     assert set(keys.values()) == {1}
     with store.reading() as tx:
-        assert all(tx.jobs.mine(jobs) == {job.id for job in jobs} for jobs in found)
+        assert all(tx.jobs.still_held(jobs) == {job.id for job in jobs} for jobs in found)
 
 
 def test_ten_webhooks_at_once_queue_each_key_once(store: Store, other_store: Store) -> None:
@@ -88,7 +88,7 @@ def test_a_join_and_the_end_of_a_job_do_not_lose_work(store: Store, other_store:
         tx.jobs.put(JobRequest(H, READ, key))
 
     def put_back(job: Job, tx: Tx) -> None:
-        tx.jobs.again(job, tx.now_ms, "429", count=False)
+        tx.jobs.reschedule(job, tx.now_ms, "429", count=False)
 
     for number in range(15):
         key = f"k{number}"
@@ -122,7 +122,7 @@ def test_an_outcome_and_a_rescue_exclude_each_other(store: Store, other_store: S
             return "finished"
 
         def sweep() -> str:
-            return "rescued" if other_store.run(lambda tx: tx.jobs.sweep()) else "nothing"
+            return "rescued" if other_store.run(lambda tx: tx.jobs.requeue_abandoned()) else "nothing"
 
         assert sorted(together([finish, sweep])) in (["finished", "nothing"], ["lost", "rescued"])
         with store.transaction() as tx:
@@ -137,8 +137,10 @@ def test_what_is_checked_as_ours_stays_ours_to_the_commit(store: Store, other_st
         (job,) = tx.jobs.claim(H, [READ], 1, "w")
     swept: list[Job] = []
     with store.transaction() as tx:
-        assert tx.jobs.mine([job]) == {job.id}
-        thread = threading.Thread(target=lambda: swept.extend(other_store.run(lambda tx: tx.jobs.sweep(-1))))
+        assert tx.jobs.still_held([job]) == {job.id}
+        thread = threading.Thread(
+            target=lambda: swept.extend(other_store.run(lambda tx: tx.jobs.requeue_abandoned(-1)))
+        )
         thread.start()
         tx.jobs.finish(job)
     thread.join(20)
@@ -162,7 +164,7 @@ def test_an_address_goes_to_one_create(store: Store, other_store: Store) -> None
     def create(of: Store, write_id: str, side: Side) -> bool:
         try:
             of.run(lambda tx: tx.writes.put(a_create(write_id, "h1", "h2", side=side)))
-        except IntentTaken:
+        except EmailIntentTaken:
             return False
         return True
 
@@ -172,7 +174,7 @@ def test_an_address_goes_to_one_create(store: Store, other_store: Store) -> None
         winner = "w1" if both[0] else "w2"
         assert tx.writes.open_for_hmacs(["h1", "h2"]) == {"h1": winner, "h2": winner}
         assert tx.writes.count_open() == 1
-        tx.writes.answer(winner, Answer.OK)
+        tx.writes.record_result(winner, WriteResult.OK)
     assert create(store, "w3", S)
 
 
@@ -234,9 +236,9 @@ def test_a_transaction_that_always_collides_ends(store: Store) -> None:
 
     def collide(tx: Tx) -> None:
         tries.append(tx.now_ms)
-        raise Collided("again")
+        raise TransactionConflict("again")
 
-    with pytest.raises(Collided):
+    with pytest.raises(TransactionConflict):
         store.run(collide)
     assert len(tries) == 5
 
@@ -359,7 +361,7 @@ def test_a_transaction_that_stood_still_for_too_long_is_rolled_back_and_runs_aga
 
         try:
             store.run(stand_still)
-        except StoreDown:
+        except DatabaseUnavailable:
             # The server's farewell may be lost with the connection: then it is a database that was away.
             store.run(stand_still)
         with store.reading() as tx:
@@ -375,7 +377,7 @@ def test_who_turns_writes_on_wakes_those_too_who_just_saw_them_off(store: Store,
 
     def turn_on(tx: Tx) -> int:
         tx.settings.put(WRITES, "on")
-        return tx.jobs.hurry(WRITES_OFF)
+        return tx.jobs.make_due(WRITES_OFF)
 
     with ThreadPoolExecutor(1) as pool:
         with store.transaction() as tx:
@@ -384,7 +386,7 @@ def test_who_turns_writes_on_wakes_those_too_who_just_saw_them_off(store: Store,
             woken = pool.submit(other_store.run, turn_on)
             with pytest.raises(TimeoutError):
                 woken.result(0.2)
-            again(tx, job, DAY_MS, WRITES_OFF, fixed=True)
+            reschedule(tx, job, DAY_MS, WRITES_OFF, fixed=True)
         assert woken.result(10) == 1
     with store.transaction() as tx:
         assert not are_writes_off(tx)

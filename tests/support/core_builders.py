@@ -9,9 +9,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap, FieldSpec
-from wanesync.core.matching import Scene
+from wanesync.core.matching import PlanContext
 from wanesync.core.merge import Differ, Merged, Pair, merge
-from wanesync.core.model import Halves, Link, Record, Seen, Side, normalise_email
+from wanesync.core.model import BasePair, Link, Record, Side, StoredRecord, normalise_email
 from wanesync.core.normalize import NAME_PARTS
 from wanesync.core.plan import Action, Plan, Rules
 from wanesync.core.planner import plan
@@ -50,20 +50,22 @@ def _record(side: Side, record_id: str, other_id: str, values: Mapping[str, str]
     return Record(side, record_id, values, frozenset({address} - {""}), other_id)
 
 
-def seen(record: Record, **facts: object) -> Seen:
+def stored(record: Record, **facts: object) -> StoredRecord:
     """Our copy of a record; an address stands for its own hash."""
-    return replace(Seen(record, 0, 0, 1, hmacs=record.emails), **facts)  # type: ignore[arg-type] # a test names the fields it changes
+    return replace(StoredRecord(record, 0, 0, 1, hmacs=record.emails), **facts)  # type: ignore[arg-type] # a test names the fields it changes
 
 
 def link(
-    contact_id: str = "1", customer_id: str = "cus_1", base: Mapping[str, Halves] | None = None, **facts: object
+    contact_id: str = "1", customer_id: str = "cus_1", base: Mapping[str, BasePair] | None = None, **facts: object
 ) -> Link:
     """An active primary link."""
     made = Link(f"link-{contact_id}-{customer_id}", contact_id, customer_id, True, base or {}, 1)
     return replace(made, **facts)  # type: ignore[arg-type] # a test names the fields it changes
 
 
-def meet(here: str, there: str, base: Halves | None, fields: FieldMap | None = None, differ: Differ = "keep") -> Merged:
+def meet(
+    here: str, there: str, base: BasePair | None, fields: FieldMap | None = None, differ: Differ = "keep"
+) -> Merged:
     """Merge a contact's city with a customer's."""
     known = {} if base is None else {"city": base}
     return merge(Pair(contact(city=here), customer(city=there), known), fields or one_field(), differ)
@@ -107,13 +109,13 @@ def written_by(action: Action, *, blanks: bool = True) -> dict[str, str]:
     return {name: change.after for name, change in action.changes.items() if change.after or blanks}
 
 
-def scene(key: str, *records: Record | Seen, links: Iterable[Link] = (), **facts: object) -> Scene:
+def context(key: str, *records: Record | StoredRecord, links: Iterable[Link] = (), **facts: object) -> PlanContext:
     """A scene of copies; a bare record is one we have just seen."""
-    copies = [r if isinstance(r, Seen) else seen(r) for r in records]
-    made = Scene(key, {(s.side, s.id): s for s in copies}, list(links))
+    copies = [r if isinstance(r, StoredRecord) else stored(r) for r in records]
+    made = PlanContext(key, {(s.side, s.id): s for s in copies}, list(links))
     return replace(made, **facts)  # type: ignore[arg-type] # a test names the fields it changes
 
 
-def run(at: Scene, rules: Rules = RULES) -> Plan:
+def run(at: PlanContext, rules: Rules = RULES) -> Plan:
     """The plan of a scene."""
     return plan(at, rules, "new")

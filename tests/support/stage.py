@@ -16,9 +16,9 @@ from typing import Self
 from tests.support.forked import Forked
 from tests.support.program import DEADLINE_S, Program
 from wanesync.config.model import Config, load
-from wanesync.core.errors import StoreDown
+from wanesync.core.errors import DatabaseUnavailable
 from wanesync.core.model import Side, normalise_email
-from wanesync.ops.status import read_overview
+from wanesync.ops.status import read_status
 from wanesync.reconcile.run import Report
 from wanesync.sandbox.server import HUBSPOT_KEY, STRIPE_KEY, Options, Sandbox
 from wanesync.sandbox.stand_in import WebhookTarget
@@ -74,8 +74,8 @@ class Stage:
         )
         self.config: Config = load(self.file, {})
         self.store = open_state(self.config, migrate=True)
-        self.engine = build_engine(self.config, self.store, tuple(Side))
-        self.engine.hubspot.prepare(with_events=self.engine.hubspot.can_define_events())
+        self.runtime = build_engine(self.config, self.store, tuple(Side))
+        self.runtime.hubspot.prepare(with_events=self.runtime.hubspot.can_define_events())
         self._programs: list[Program] = []
 
     def __enter__(self) -> Self:
@@ -142,15 +142,15 @@ class Stage:
 
     def reconcile(self) -> Report:
         """What ``wanesync reconcile`` does, in this process (its libraries are loaded already)."""
-        build_catch_up(self.engine).mark_start()
-        rounds = build_reconcile(self.engine)
+        build_catch_up(self.runtime).mark_start()
+        rounds = build_reconcile(self.runtime)
         report = rounds.look(_ignore, _ignore_count)
         rounds.queue(report)
         return report
 
     def compare(self) -> Report:
         """What ``wanesync diff`` does, in this process."""
-        return build_reconcile(self.engine).look(_ignore, _ignore_count)
+        return build_reconcile(self.runtime).look(_ignore, _ignore_count)
 
     def live(self) -> None:
         """First listing done, everything in order, doors and worker running."""
@@ -229,13 +229,13 @@ class Stage:
                     return True
                 due = [tx.jobs.next_due_ms(side) for side in Side]
                 return any(at_ms is not None and at_ms < tx.now_ms + LATER_MS for at_ms in due)
-        except StoreDown:
+        except DatabaseUnavailable:
             # After a crash of the database each connection that was open fails once.
             return True
 
     def _state(self) -> str:
         logs = [program.said.read_text()[-1500:] for program in self._programs[-6:]]
-        return f"{read_overview(self.store)}\n{self.sandbox.stats()}\n" + "\n".join(logs)
+        return f"{read_status(self.store)}\n{self.sandbox.stats()}\n" + "\n".join(logs)
 
 
 def _clean_env() -> dict[str, str]:

@@ -9,14 +9,14 @@ import pytest
 
 from tests.store.tables.test_dead_letters import bury
 from tests.support.core_builders import FIELDS, RULES, contact, customer, link
-from wanesync.adapters.field_translation import Wires
+from wanesync.adapters.field_translation import FieldTranslator
 from wanesync.core.jobs import DeadClass, JobKind, JobRequest, Priority
 from wanesync.core.model import Record, Side, contact_key, customer_key, guest_key
 from wanesync.core.ports import CustomerAnswer, Timing
 from wanesync.core.purchases import Purchase, PurchaseState
 from wanesync.store import Store
-from wanesync.sync.record_versions import Sight
-from wanesync.sync.runtime import Choices, Engine
+from wanesync.sync.record_versions import RecordWriter
+from wanesync.sync.runtime import Runtime, SyncOptions
 
 H, S = Side.HUBSPOT, Side.STRIPE
 READ, WRITE, PURCHASE = JobKind.READ, JobKind.WRITE, JobKind.PURCHASE
@@ -25,9 +25,9 @@ CUS = customer("cus_1", email="ann@example.com", city="Lyon")
 
 
 @pytest.fixture
-def engine(store: Store) -> Engine:
+def runtime(store: Store) -> Runtime:
     """Ann on both sides, linked."""
-    made = Engine(store, RULES, Wires(FIELDS), Choices("1"), random.Random(1), "w1")
+    made = Runtime(store, RULES, FieldTranslator(FIELDS), SyncOptions("1"), random.Random(1), "w1")
     see(made, ANN)
     see(made, CUS)
     store.run(lambda tx: tx.links.put(link("1", "cus_1")))
@@ -41,16 +41,16 @@ def rest(store: Store) -> None:
         store.run(lambda tx, side=side: tx.jobs.finish_many(tx.jobs.claim(side, None, 50, "w1")))  # type: ignore[misc] # a bound name in a lambda
 
 
-def see(engine: Engine, record: Record) -> None:
+def see(runtime: Runtime, record: Record) -> None:
     """A copy of a record enters the store, as after a read."""
-    with engine.store.transaction() as tx:
-        sight = Sight(engine, tx)
+    with runtime.store.transaction() as tx:
+        recorder = RecordWriter(runtime, tx)
         if record.side is H:
-            sight.store_contact(record)
+            recorder.store_contact(record)
         else:
-            old = sight.get(S, record.id)
-            sight.store_customer(CustomerAnswer(record, Timing(tx.now_ms, tx.now_ms)), old.moved if old else 0)
-        sight.close()
+            old = recorder.get(S, record.id)
+            recorder.store_customer(CustomerAnswer(record, Timing(tx.now_ms, tx.now_ms)), old.revision if old else 0)
+        recorder.flush()
 
 
 def waiting(store: Store, lane: Side, kind: JobKind, key: str) -> bool:
@@ -72,44 +72,44 @@ LETTERS = [
     "changed", [replace(ANN, modified_ms=20), replace(CUS, values=dict(CUS.values) | {"city": "Oslo"})]
 )
 def test_a_change_on_either_side_revives_it(
-    engine: Engine, store: Store, letter: tuple[Side, JobKind, str], changed: Record
+    runtime: Runtime, store: Store, letter: tuple[Side, JobKind, str], changed: Record
 ) -> None:
     lane, kind, key = letter
     bury(store, JobRequest(lane, kind, key, Priority.BULK), DeadClass.VALIDATION)
-    see(engine, ANN)
-    see(engine, CUS)
+    see(runtime, ANN)
+    see(runtime, CUS)
     assert not waiting(store, lane, kind, key), "nothing changed"
-    see(engine, changed)
+    see(runtime, changed)
     assert waiting(store, lane, kind, key)
     with store.reading() as tx:
         assert tx.jobs.dead() == [], "it alarms no more"
         assert [row["priority"] for row in tx.jobs.depth()] == [Priority.BULK]
 
 
-def test_another_persons_letter_stays(engine: Engine, store: Store) -> None:
+def test_another_persons_letter_stays(runtime: Runtime, store: Store) -> None:
     letter = bury(store, JobRequest(S, WRITE, contact_key("2")))
-    see(engine, replace(ANN, modified_ms=20))
+    see(runtime, replace(ANN, modified_ms=20))
     with store.reading() as tx:
         assert [job.id for job in tx.jobs.dead()] == [letter.id]
 
 
-def test_a_deletion_is_a_change(engine: Engine, store: Store) -> None:
+def test_a_deletion_is_a_change(runtime: Runtime, store: Store) -> None:
     bury(store, JobRequest(S, WRITE, contact_key("1")))
     with store.transaction() as tx:
-        sight = Sight(engine, tx)
-        sight.delete(S, "cus_1")
-        sight.close()
+        recorder = RecordWriter(runtime, tx)
+        recorder.delete(S, "cus_1")
+        recorder.flush()
     assert waiting(store, S, WRITE, contact_key("1"))
 
 
-def test_a_guest_who_turns_up_closes_what_was_given_up_for_them(engine: Engine, store: Store) -> None:
+def test_a_guest_who_turns_up_closes_what_was_given_up_for_them(runtime: Runtime, store: Store) -> None:
     guest = guest_key(store.hmac("guest@example.com"))
     bury(store, JobRequest(H, WRITE, guest))
-    see(engine, contact("9", email="guest@example.com"))
+    see(runtime, contact("9", email="guest@example.com"))
     assert waiting(store, H, WRITE, guest)
 
 
-def test_a_purchase_is_tried_again_when_its_contact_changes(engine: Engine, store: Store) -> None:
+def test_a_purchase_is_tried_again_when_its_contact_changes(runtime: Runtime, store: Store) -> None:
     def sell(payment: str, state: PurchaseState) -> None:
         store.run(lambda tx: tx.purchases.put(Purchase(payment, payment, "cus_1", "", "", 100, "eur", 1, "")))
         store.run(lambda tx: tx.purchases.set_state(payment, state, contact_id="1"))
@@ -117,26 +117,26 @@ def test_a_purchase_is_tried_again_when_its_contact_changes(engine: Engine, stor
     sell("pi_refused", PurchaseState.TODO)
     sell("pi_sent", PurchaseState.SENT)
     bury(store, JobRequest(H, PURCHASE, "pi_refused", Priority.PURCHASE))
-    see(engine, replace(ANN, modified_ms=20))
+    see(runtime, replace(ANN, modified_ms=20))
     assert waiting(store, H, PURCHASE, "pi_refused")
     assert not waiting(store, H, PURCHASE, "pi_sent")
 
 
 @pytest.mark.parametrize("address", ["own@example.com", "gone@example.com"])
 def test_an_unmatched_purchase_is_tried_again_when_its_contact_turns_up(
-    engine: Engine, store: Store, address: str
+    runtime: Runtime, store: Store, address: str
 ) -> None:
     """By the address of the payment, or one its customer has or had, even if the customer is deleted."""
-    see(engine, customer("cus_gone", email="gone@example.com"))
+    see(runtime, customer("cus_gone", email="gone@example.com"))
     with store.transaction() as tx:
-        sight = Sight(engine, tx)
-        sight.delete(S, "cus_gone")
-        sight.close()
+        recorder = RecordWriter(runtime, tx)
+        recorder.delete(S, "cus_gone")
+        recorder.flush()
         tx.purchases.put(
             Purchase("pi_1", "ch_1", "cus_gone", "own@example.com", store.hmac("own@example.com"), 100, "eur", 1, "")
         )
         tx.purchases.set_state("pi_1", PurchaseState.UNMATCHED, reason="its customer cannot be linked")
     rest(store)
     bury(store, JobRequest(H, PURCHASE, "pi_1", Priority.PURCHASE), DeadClass.UNMATCHED)
-    see(engine, contact("7", email=address))
+    see(runtime, contact("7", email=address))
     assert waiting(store, H, PURCHASE, "pi_1")

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from wanesync.core.brake import Crowds
+from wanesync.core.change_guard import Crowds
 from wanesync.core.jobs import JobKind, Priority
-from wanesync.core.model import EventRow, Side
+from wanesync.core.model import Event, Side
 from wanesync.store import Store, open_store
 from wanesync.sync.intake import store_events
 
@@ -20,8 +20,8 @@ def store() -> Iterator[Store]:
     opened.close()
 
 
-def event(record_id: str, source: str) -> EventRow:
-    return EventRow(f"{record_id} {source}", Side.HUBSPOT, "updated", record_id, 1, {"city": "Ulm"}, source=source)
+def event(record_id: str, source: str) -> Event:
+    return Event(f"{record_id} {source}", Side.HUBSPOT, "updated", record_id, 1, {"city": "Ulm"}, source=source)
 
 
 def test_reads_of_a_crowd_come_after_those_of_a_person(store: Store) -> None:
@@ -30,7 +30,7 @@ def test_reads_of_a_crowd_come_after_those_of_a_person(store: Store) -> None:
     with store.transaction() as tx:
         store_events(tx, crowd, crowds)
         store_events(tx, [event("77", "user:CRM_UI/userId:1"), event("5", "user:CRM_UI/userId:1")], crowds)
-        assert tx.jobs.peek(Side.HUBSPOT) == (JobKind.READ, Priority.LIVE, 0)
+        assert tx.jobs.next_claimable(Side.HUBSPOT) == (JobKind.READ, Priority.LIVE, 0)
         jobs = tx.jobs.claim(Side.HUBSPOT, [JobKind.READ], 100, "me")
     by_key = {job.key: job.priority for job in jobs}
     assert {key for key, priority in by_key.items() if priority == Priority.LIVE} == {"77", "5"}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from wanesync.core.jobs import JobKind
-from wanesync.core.model import EventRow, OwnWrite, Side, WriteKind
+from wanesync.core.model import Event, PendingWrite, Side, WriteKind
 from wanesync.store import Store, open_store
 from wanesync.sync.intake import ECHOES_MS, store_events
 
@@ -17,14 +17,14 @@ def store() -> Iterator[Store]:
     opened = open_store("sqlite::memory:", migrate=True)
     with opened.transaction() as tx:
         tx.writes.put(
-            OwnWrite(
+            PendingWrite(
                 "w1",
                 Side.STRIPE,
                 WriteKind.CREATE,
                 "contact:1",
                 source_id="1",
                 target_id="",
-                key="ours",
+                idempotency_key="ours",
                 body="{}",
                 changes={},
             )
@@ -33,11 +33,11 @@ def store() -> Iterator[Store]:
     opened.close()
 
 
-def event(customer_id: str, request_key: str) -> EventRow:
-    return EventRow(f"{customer_id} {request_key}", Side.STRIPE, "updated", customer_id, 1, {}, request_key=request_key)
+def event(customer_id: str, request_key: str) -> Event:
+    return Event(f"{customer_id} {request_key}", Side.STRIPE, "updated", customer_id, 1, {}, request_key=request_key)
 
 
-def due_in_ms(store: Store, *events: EventRow) -> int:
+def due_in_ms(store: Store, *events: Event) -> int:
     with store.transaction() as tx:
         assert store_events(tx, events) == len(events)
         due_ms = tx.jobs.next_due_ms(Side.STRIPE)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.stage import Stage
-from wanesync.core.errors import CallError, Failure, PinError, SideDown, WanesyncError
+from wanesync.core.errors import CallError, Failure, VendorUnavailable, WanesyncError, WrongAccount
 from wanesync.core.model import Side
 from wanesync.core.ports import CreateItem
 from wanesync.sandbox.faults import Faults
@@ -33,7 +33,7 @@ def refuse_key(stage: Stage, side: Side) -> None:
 
 def test_who_may_not_wait_is_told(stage: Stage) -> None:
     stage.sandbox.machines[Side.STRIPE].set_faults(AWAY)
-    with pytest.raises(SideDown, match="stripe cannot be reached"):
+    with pytest.raises(VendorUnavailable, match="stripe cannot be reached"):
         build_engine(stage.config, stage.store, tuple(Side))
     stage.store.run(lambda tx: tx.settings.put(PORTAL, ""))
     stage.sandbox.machines[Side.STRIPE].set_faults(Faults())
@@ -47,12 +47,12 @@ def test_its_account_is_asked_for_before_anything_is_sent(stage: Stage) -> None:
     contact_id = stage.edit(Side.HUBSPOT, "create", email="ana@example.com")
     for machine in stage.sandbox.machines.values():
         machine.set_faults(AWAY)
-    engine = build_engine(stage.config, stage.store, tuple(Side), patient=True)
+    runtime = build_engine(stage.config, stage.store, tuple(Side), patient=True)
     with pytest.raises(CallError) as caught:
-        engine.hubspot.read_contacts([contact_id])
+        runtime.hubspot.read_contacts([contact_id])
     assert caught.value.failure is Failure.UNREACHED
     with pytest.raises(CallError) as caught:
-        engine.stripe.create_customer('{"email": "ana@example.com"}', "key-1")
+        runtime.stripe.create_customer('{"email": "ana@example.com"}', "key-1")
     assert caught.value.failure is Failure.UNREACHED, "it never left, so nothing is to be settled"
     assert stage.sandbox.records(Side.STRIPE) == []
 
@@ -60,13 +60,13 @@ def test_its_account_is_asked_for_before_anything_is_sent(stage: Stage) -> None:
 def test_nothing_is_written_into_another_account(stage: Stage) -> None:
     stage.sandbox.machines[Side.HUBSPOT].set_faults(AWAY)
     stage.store.run(lambda tx: tx.settings.put(PORTAL, "7"))
-    engine = build_engine(stage.config, stage.store, tuple(Side), patient=True)
+    runtime = build_engine(stage.config, stage.store, tuple(Side), patient=True)
     stage.sandbox.machines[Side.HUBSPOT].set_faults(Faults())
     with pytest.raises(CallError, match="belongs to HubSpot portal 7") as caught:
-        engine.hubspot.create_contacts([CreateItem("t1", {"email": "ana@example.com"})])
+        runtime.hubspot.create_contacts([CreateItem("t1", {"email": "ana@example.com"})])
     assert caught.value.failure is Failure.UNAUTHORISED, "the side is paused, and says why"
     assert stage.sandbox.records(Side.HUBSPOT) == []
-    with pytest.raises(PinError):
+    with pytest.raises(WrongAccount):
         build_engine(stage.config, stage.store, tuple(Side), patient=True)
 
 

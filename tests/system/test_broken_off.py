@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests.support.stage import Stage
-from wanesync.core.diff.difference import Class
+from wanesync.core.diff.difference import DifferenceClass
 from wanesync.core.errors import GuardError
 from wanesync.core.model import Side
 from wanesync.reconcile.lock import NAME
 from wanesync.reconcile.requests import Requests
 from wanesync.sandbox.seed_data import SeedOptions
 from wanesync.sandbox.server import Options
-from wanesync.services import AGAIN_S, Rounds
+from wanesync.services import AGAIN_S, RoutineTasks
 from wanesync.sync.loader import LISTED
 from wanesync.wiring import build_reconcile
 
@@ -38,7 +38,7 @@ def ignore(*_: object) -> None:
 
 
 def test_an_hourly_look_leaves_a_full_run_that_was_broken_off_alone(stage: Stage, tmp_path: Path) -> None:
-    rounds = build_reconcile(stage.engine, str(tmp_path / "snapshot"))
+    rounds = build_reconcile(stage.runtime, str(tmp_path / "snapshot"))
     stage.store.run(lambda tx: tx.settings.put(LISTED, "1"))
     with pytest.raises(GuardError, match="next run goes on"):
         rounds.look(ignore, ignore, Requests(2))
@@ -49,7 +49,7 @@ def test_an_hourly_look_leaves_a_full_run_that_was_broken_off_alone(stage: Stage
     listed = {side: before.count(side) for side in Side}
     before.close()
     assert listed[HUBSPOT], "its pages are still there"
-    assert rounds.look(ignore, ignore).counts[Class.CREATE_CUSTOMER]
+    assert rounds.look(ignore, ignore).counts[DifferenceClass.CREATE_CUSTOMER]
 
 
 def test_a_customer_that_is_gone_before_the_listing_ends_is_not_created_on_hubspot(stage: Stage) -> None:
@@ -60,8 +60,8 @@ def test_a_customer_that_is_gone_before_the_listing_ends_is_not_created_on_hubsp
         if side is STRIPE and stage.row(STRIPE, short_lived):
             stage.edit(STRIPE, "delete", short_lived)
 
-    report = build_reconcile(stage.engine).look(delete, ignore, fresh=True)
-    assert report.counts[Class.CREATE_CONTACT] == 1
+    report = build_reconcile(stage.runtime).look(delete, ignore, fresh=True)
+    assert report.counts[DifferenceClass.CREATE_CONTACT] == 1
     report.close()
 
 
@@ -88,5 +88,5 @@ class Patience(threading.Event):
 def test_the_first_listing_waits_for_a_run_that_is_under_way(stage: Stage) -> None:
     stage.store.run(lambda tx: tx.settings.put(NAME, f"another {tx.now_ms + 60_000}"))
     patience = Patience(stage)
-    Rounds(stage.engine, tuple(Side), 60_000, patience, list_first=True).run()
+    RoutineTasks(stage.runtime, tuple(Side), 60_000, patience, list_first=True).run()
     assert patience.waits == 2

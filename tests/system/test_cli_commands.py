@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from tests.support.forked import ROOT
 from tests.support.stage import Stage
 from wanesync.cli.main import app
-from wanesync.core.diff.difference import Class
+from wanesync.core.diff.difference import DifferenceClass
 from wanesync.core.errors import ConfigError
 from wanesync.core.jobs import JobKind, JobRequest
 from wanesync.core.model import Side
@@ -154,7 +154,7 @@ def test_diff_prints_exactly_its_document_and_masks_values(stage: Stage) -> None
     counts, differences = document["counts"], document["differences"]
     assert isinstance(counts, dict)
     assert isinstance(differences, list)
-    assert set(counts) == {str(kind) for kind in Class}
+    assert set(counts) == {str(kind) for kind in DifferenceClass}
     assert (counts["create_customer"], counts["conflict"], counts["excluded"]) == (1, 1, 1)
     assert all(set(found) == {"class", "hubspot_id", "stripe_id", "fields", "note"} for found in differences)
     conflict = next(found for found in differences if found["class"] == "conflict")
@@ -276,7 +276,7 @@ def test_dead_letters_are_filtered(fresh: Stage) -> None:
     def bury(tx: Tx) -> None:
         tx.jobs.put_many([JobRequest(Side.HUBSPOT, kind, f"contact:{kind}") for kind in JobKind])
         for job in tx.jobs.claim(Side.HUBSPOT, None, 10, "test"):
-            tx.jobs.kill(job, DeadClass.GONE if job.kind is JobKind.READ else DeadClass.VALIDATION, "it said no")
+            tx.jobs.mark_dead(job, DeadClass.GONE if job.kind is JobKind.READ else DeadClass.VALIDATION, "it said no")
 
     def keys(*arguments: str) -> list[str]:
         dead = fresh.ask("jobs", "--dead", *arguments)["dead"]
@@ -304,7 +304,7 @@ def test_on_a_terminal_retry_says_how_many_and_asks(fresh: Stage) -> None:
     def bury(tx: Tx) -> None:
         tx.jobs.put_many([JobRequest(Side.STRIPE, JobKind.READ, f"cus_{number}") for number in range(3)])
         for job in tx.jobs.claim(Side.STRIPE, [JobKind.READ], 10, "test"):
-            tx.jobs.kill(job, DeadClass.EXHAUSTED, "it said nothing")
+            tx.jobs.mark_dead(job, DeadClass.EXHAUSTED, "it said nothing")
 
     def answer(word: str) -> tuple[int, str]:
         near, far = os.openpty()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.support.stage import Stage
-from wanesync.core.diff.difference import Class
+from wanesync.core.diff.difference import DifferenceClass
 from wanesync.core.model import Side
 from wanesync.wiring import build_engine, open_state
 
@@ -54,14 +54,14 @@ def test_a_pair_that_differs_stays_as_it_is_and_later_edits_flow(database_url: s
         )
         assert stage.row(Side.STRIPE, customer_id)["business_name"] == "Kim & Co", "blanks are filled"
         report = stage.compare()
-        assert (report.actionable, report.counts[Class.CONFLICT]) == (0, 1)
+        assert (report.actionable, report.counts[DifferenceClass.CONFLICT]) == (0, 1)
 
         stage.edit(Side.HUBSPOT, "update", contact_id, city="Paris")
         stage.until(lambda: stage.row(Side.STRIPE, customer_id)["address.city"] == "Paris", "a later edit flows")
         stage.edit(Side.STRIPE, "update", customer_id, address__city="Rome")
         stage.until(lambda: stage.row(Side.HUBSPOT, contact_id)["city"] == "Rome", "and back")
         stage.rest()
-        assert stage.compare().counts[Class.CONFLICT] == 0
+        assert stage.compare().counts[DifferenceClass.CONFLICT] == 0
 
 
 def test_a_state_that_is_lost_comes_back_with_the_same_links(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_a_state_that_is_lost_comes_back_with_the_same_links(tmp_path: Path) -> 
         fresh = stage.config.model_copy(update={"database": f"sqlite:{tmp_path / 'second.db'}"})
         stage.store.close()
         stage.store = open_state(fresh, migrate=True)
-        stage.engine = build_engine(fresh, stage.store, tuple(Side))
+        stage.runtime = build_engine(fresh, stage.store, tuple(Side))
         stage.file.write_text(stage.file.read_text().replace("first.db", "second.db"))
         report = stage.reconcile()
         assert report.to_link == 12

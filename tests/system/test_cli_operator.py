@@ -15,7 +15,7 @@ from tests.store.tables.test_dead_letters import bury
 from tests.support.core_builders import link
 from tests.support.forked import ROOT, Forked
 from tests.support.stage import Stage
-from wanesync.core.brake import Held, HoldKind, field_source
+from wanesync.core.change_guard import HeldValue, HoldKind, field_source
 from wanesync.core.jobs import JobKind, JobRequest
 from wanesync.core.model import Side, contact_key
 from wanesync.core.rate_limits import cap
@@ -62,7 +62,7 @@ def hold_name(tx: Tx, source: str = FLOW) -> str:
     """A hold with one held name."""
     hold_id, _ = tx.holds.open(source, HoldKind.BRAKE)
     tx.links.put(link("a", "cus_a"))
-    tx.holds.put(link("a", "cus_a").id, "name", Held(Side.HUBSPOT, "Ada\x1fLovelace", "Ada\x1fByron", hold_id))
+    tx.holds.put(link("a", "cus_a").id, "name", HeldValue(Side.HUBSPOT, "Ada\x1fLovelace", "Ada\x1fByron", hold_id))
     return hold_id
 
 

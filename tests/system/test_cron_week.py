@@ -40,7 +40,7 @@ class Nights:
     def look(self, since_ms: int | None = None) -> tuple[Report, int]:
         """One run as cron's, and the reads it took."""
         before = self.reads()
-        rounds = build_reconcile(self.stage.engine, str(self.snapshot))
+        rounds = build_reconcile(self.stage.runtime, str(self.snapshot))
         if since_ms is None:
             report = rounds.look(lambda _side, _count: None, lambda _count: None)
         else:
@@ -53,7 +53,7 @@ class Nights:
 
     def size(self) -> int:
         """Bytes of the database with its log."""
-        self.stage.store.tidy()
+        self.stage.store.checkpoint()
         return sum(path.stat().st_size for path in self.database.parent.glob(f"{self.database.name}*"))
 
 

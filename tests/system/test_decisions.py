@@ -10,12 +10,12 @@ import pytest
 from tests.support.stage import Stage
 from tests.system.test_proposals import look, settle
 from wanesync.core.diff.decisions import Verdict
-from wanesync.core.diff.difference import Class
+from wanesync.core.diff.difference import DifferenceClass
 from wanesync.core.errors import ConfigError
 from wanesync.core.model import BY_DECISION, LinkState, Side, contact_key
-from wanesync.reconcile.apply_decisions import Checked, Decide, Decided
+from wanesync.reconcile.apply_decisions import Checked, Decided, DecisionApplier
 from wanesync.reconcile.baseline import Baseline, Baselined
-from wanesync.reconcile.page_store import Keeper
+from wanesync.reconcile.page_store import PageStore
 
 HUBSPOT, STRIPE = Side.HUBSPOT, Side.STRIPE
 ADA = "ada@example.org"
@@ -46,7 +46,7 @@ def stage(database_url: str, tmp_path: Path) -> Iterator[Stage]:
 
 
 def listed(stage: Stage) -> None:
-    Keeper(stage.engine, look(stage).snapshot).adopt()
+    PageStore(stage.runtime, look(stage).snapshot).adopt()
     with stage.store.transaction() as tx:
         tx.settings.put("listed", str(tx.now_ms))
 
@@ -56,11 +56,13 @@ def file(*lines: str) -> bytes:
 
 
 def check(stage: Stage, *lines: str) -> Checked:
-    return Decide(stage.engine, Impatient(stage)).check(file(*lines))
+    return DecisionApplier(stage.runtime, Impatient(stage)).check(file(*lines))
 
 
 def decide(stage: Stage, *lines: str) -> Decided:
-    return Decide(stage.engine, Impatient(stage)).carry_out(check(stage, *lines), "run-1", lambda _count: None)
+    return DecisionApplier(stage.runtime, Impatient(stage)).carry_out(
+        check(stage, *lines), "run-1", lambda _count: None
+    )
 
 
 def pair(stage: Stage, here: str, there: str) -> tuple[str, str]:
@@ -156,7 +158,7 @@ def test_an_excluded_person_is_left_alone_until_a_person_says_otherwise(stage: S
         assert seen is not None
         assert seen.note == BY_DECISION
         assert tx.links.count_active() == 0
-    assert look(stage).counts[Class.EXCLUDED] == 2
+    assert look(stage).counts[DifferenceClass.EXCLUDED] == 2
     decide(stage, f"{contact_id},,,create")
     stage.rest()
     assert stage.row(STRIPE, customer_id)["business_name"] == "Newer Co"
@@ -189,7 +191,7 @@ def test_an_excluded_pair_stays_apart(stage: Stage, *, linked: bool) -> None:
     stage.rest()
     assert companies(stage) == ("Newer Co", "Co")
     assert (len(stage.sandbox.records(STRIPE)), len(stage.sandbox.records(HUBSPOT))) == (1, 1)
-    assert look(stage).counts[Class.EXCLUDED] == 2
+    assert look(stage).counts[DifferenceClass.EXCLUDED] == 2
     decide(stage, f"{contact_id},,,link {customer_id}")
     stage.rest()
     with stage.store.reading() as tx:
@@ -249,14 +251,14 @@ def test_a_record_somebody_works_on_is_waited_for_and_then_left(sqlite_url: str,
             tx.processes.beat("worker", "hubspot", tx.now_ms)
             assert tx.locks.take(contact_key(contact_id), "token", "worker", tx.now_ms + 60_000)
         clock = Impatient(stage)
-        decided = Decide(stage.engine, clock).carry_out(checked, "run-1", lambda _count: None)
+        decided = DecisionApplier(stage.runtime, clock).carry_out(checked, "run-1", lambda _count: None)
         assert decided.left.keys() == {contact_key(contact_id)}
         assert (clock.naps, dict(decided.done)) == (4, {})
         assert decided.avoid == {contact_key(contact_id), f"customer:{customer_id}"}
         with stage.store.reading() as tx:
             assert tx.links.count_active() == 0
         clock.frees = "token"
-        decided = Decide(stage.engine, clock).carry_out(checked, "run-1", lambda _count: None)
+        decided = DecisionApplier(stage.runtime, clock).carry_out(checked, "run-1", lambda _count: None)
         assert decided.left == {}
         assert dict(decided.done) == {Verdict.HUBSPOT: 1}
 
@@ -265,7 +267,7 @@ def test_a_record_somebody_works_on_is_waited_for_and_then_left(sqlite_url: str,
 
 
 def baseline(stage: Stage) -> Baselined:
-    return Baseline(stage.engine, Impatient(stage)).run(look(stage), lambda _count: None)
+    return Baseline(stage.runtime, Impatient(stage)).run(look(stage), lambda _count: None)
 
 
 def test_after_a_baseline_nothing_flows_but_what_changes_from_then_on(stage: Stage) -> None:
@@ -286,7 +288,7 @@ def test_after_a_baseline_nothing_flows_but_what_changes_from_then_on(stage: Sta
         assert [entry.kind for entry in tx.journal.latest(50)].count("baseline") == 1
     found = look(stage)
     assert {kind: n for kind, n in found.counts.items() if n} == {
-        Class.IN_SYNC: 1, Class.CONFLICT: 2, Class.CREATE_CUSTOMER: 1
+        DifferenceClass.IN_SYNC: 1, DifferenceClass.CONFLICT: 2, DifferenceClass.CREATE_CUSTOMER: 1
     }  # fmt: skip
     assert baseline(stage) == Baselined()
     stage.edit(HUBSPOT, "update", contact_id, company="Newer Co")

@@ -22,11 +22,11 @@ import uvicorn
 from wanesync.adapters.hubspot.webhooks import HubSpotWebhooks
 from wanesync.adapters.signatures import HubSpotSignature, StripeSignature
 from wanesync.adapters.stripe.events import StripeAccount, StripeEvents
-from wanesync.adapters.webhook import Hook
-from wanesync.core.errors import Sealed, StoreDown
+from wanesync.adapters.webhook import WebhookAdapter
+from wanesync.core.errors import DatabaseUnavailable, DecryptionFailed
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap
 from wanesync.core.model import Side
-from wanesync.core.ports import HookPort, Parsed
+from wanesync.core.ports import ParsedWebhook, WebhookPort
 from wanesync.web.app import build_app
 from wanesync.web.settings import WebSettings
 
@@ -41,13 +41,13 @@ LIMIT = 1 << 20
 class Memory:
     """An intake that keeps what it is given; ``trouble`` is raised instead of storing."""
 
-    hooks: Mapping[Side, HookPort] = field(
+    hooks: Mapping[Side, WebhookPort] = field(
         default_factory=lambda: {
-            Side.HUBSPOT: Hook(HubSpotSignature([SECRET]), HubSpotWebhooks(FIELDS, "3")),
-            Side.STRIPE: Hook(StripeSignature([WHSEC]), StripeEvents(FIELDS, StripeAccount(False, "3"))),
+            Side.HUBSPOT: WebhookAdapter(HubSpotSignature([SECRET]), HubSpotWebhooks(FIELDS, "3")),
+            Side.STRIPE: WebhookAdapter(StripeSignature([WHSEC]), StripeEvents(FIELDS, StripeAccount(False, "3"))),
         }
     )
-    stored: list[Parsed] = field(default_factory=list)
+    stored: list[ParsedWebhook] = field(default_factory=list)
     trouble: Exception | None = None
     gate: threading.Barrier | None = None
 
@@ -271,7 +271,14 @@ def test_a_body_that_never_ends_is_given_up() -> None:
 
 
 @pytest.mark.parametrize(
-    "trouble", [StoreDown("busy"), Sealed("key"), RuntimeError("secret ada@example.com"), KeyError("x"), TimeoutError()]
+    "trouble",
+    [
+        DatabaseUnavailable("busy"),
+        DecryptionFailed("key"),
+        RuntimeError("secret ada@example.com"),
+        KeyError("x"),
+        TimeoutError(),
+    ],
 )
 def test_our_own_trouble_is_a_503_and_tells_nothing(
     door: Door, trouble: Exception, caplog: pytest.LogCaptureFixture
@@ -345,14 +352,14 @@ def test_health_readiness_and_metrics() -> None:
 
 def test_probes_that_fail_say_so() -> None:
     def fail() -> dict[str, float]:
-        raise StoreDown("postgresql://user:password@host")
+        raise DatabaseUnavailable("postgresql://user:password@host")
 
     def fail_too() -> str:
-        raise StoreDown("postgresql://user:password@host")
+        raise DatabaseUnavailable("postgresql://user:password@host")
 
     with serve(WebSettings(ready=fail_too, gauges=fail), Memory()) as door:
         ready, metrics = door.ask("GET", "/readyz"), door.ask("GET", "/metrics")
-    assert (ready.status, ready.json["reason"]) == (503, "StoreDown")
+    assert (ready.status, ready.json["reason"]) == (503, "DatabaseUnavailable")
     assert (metrics.status, b"password" in metrics.body) == (200, False)
     assert b"wanesync_gauges_available 0" in metrics.body
 

@@ -12,8 +12,8 @@ from tests.support.stage import Stage
 from wanesync.adapters.http_answers import SKEW_MS
 from wanesync.core.errors import GuardError
 from wanesync.core.model import Side
-from wanesync.reconcile.changed_since import Gathered, Incremental
-from wanesync.reconcile.page_store import Keeper
+from wanesync.reconcile.changed_since import ChangedSince, Gathered
+from wanesync.reconcile.page_store import PageStore
 from wanesync.reconcile.requests import Requests
 from wanesync.reconcile.snapshot.results import MEMORY, Snapshot
 from wanesync.sandbox.faults import Faults
@@ -63,10 +63,10 @@ def now_ms(stage: Stage) -> int:
     return stage.store.now_ms()
 
 
-def incremental(stage: Stage, most: int | None = None) -> tuple[Incremental, Snapshot]:
-    snapshot = Snapshot.resume(MEMORY, stage.store.seal, {}, 0)
-    keeper = Keeper(stage.engine, snapshot)
-    return Incremental(stage.engine, stage.engine.pacers, keeper, snapshot, Requests(most), grace_ms=0), snapshot
+def incremental(stage: Stage, most: int | None = None) -> tuple[ChangedSince, Snapshot]:
+    snapshot = Snapshot.resume(MEMORY, stage.store.encryption, {}, 0)
+    keeper = PageStore(stage.runtime, snapshot)
+    return ChangedSince(stage.runtime, stage.runtime.pacers, keeper, snapshot, Requests(most), grace_ms=0), snapshot
 
 
 def gather(stage: Stage, since_ms: int) -> Gathered:

@@ -28,7 +28,7 @@ AT_ONCE = {"in turn": 9, "parallel": 16}
 """Requests that may be under way, and are made again."""
 STARTING = 2
 """Whose keys are these."""
-TIMES = {"as_of_ms", "as_of_upper_ms", "moved", "moved_ms"}
+TIMES = {"valid_from_ms", "valid_to_ms", "moved", "moved_ms"}
 OWN = {"settings", "rates", "uses", "processes"}
 """Tables that keep account of requests and runs."""
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.stage import Stage
-from wanesync.core.diff.difference import Class
+from wanesync.core.diff.difference import DifferenceClass
 from wanesync.core.errors import ConfigError
 from wanesync.core.model import Side
 from wanesync.reconcile.compare import Report
-from wanesync.reconcile.plan_files import Chosen, Extent, Proposals, Saved
+from wanesync.reconcile.plan_files import Chosen, Extent, PlanFiles, Saved
 from wanesync.reconcile.run import Selection
 from wanesync.wiring import build_catch_up, build_reconcile
 
@@ -32,22 +32,22 @@ def plan(tmp_path: Path) -> Path:
 
 
 def look(stage: Stage) -> Report:
-    build_catch_up(stage.engine).mark_start()
-    return build_reconcile(stage.engine).look(lambda _side, _count: None, lambda _count: None)
+    build_catch_up(stage.runtime).mark_start()
+    return build_reconcile(stage.runtime).look(lambda _side, _count: None, lambda _count: None)
 
 
 def save(stage: Stage, plan: Path, extent: Extent | None = None) -> Saved:
     return proposals(stage).save(look(stage), plan, extent)
 
 
-def proposals(stage: Stage) -> Proposals:
-    return Proposals(stage.engine)
+def proposals(stage: Stage) -> PlanFiles:
+    return PlanFiles(stage.runtime)
 
 
 def apply(stage: Stage, plan: Path) -> Chosen:
     """As the command does: listed anew, and only what still stands is queued."""
     told: list[int] = []
-    rounds = build_reconcile(stage.engine)
+    rounds = build_reconcile(stage.runtime)
     report = rounds.look(lambda _side, _count: None, lambda _count: None, fresh=True)
     chosen = proposals(stage).choose(report, plan, told.append)
     assert sum(told) == len(chosen.keys) + len(chosen.skipped)
@@ -75,7 +75,11 @@ def settle(stage: Stage) -> None:
 def test_a_plan_is_carried_out_exactly(stage: Stage, plan: Path) -> None:
     people(stage)
     saved = save(stage, plan)
-    assert dict(saved.items) == {Class.UPDATE_CUSTOMER: 1, Class.CREATE_CUSTOMER: 1, Class.CREATE_CONTACT: 1}
+    assert dict(saved.items) == {
+        DifferenceClass.UPDATE_CUSTOMER: 1,
+        DifferenceClass.CREATE_CUSTOMER: 1,
+        DifferenceClass.CREATE_CONTACT: 1,
+    }
     assert saved.links == 1
     assert not stage.writes(HUBSPOT)
     assert not stage.writes(STRIPE)
@@ -121,7 +125,7 @@ def test_what_changed_meanwhile_is_skipped_and_named(stage: Stage, plan: Path) -
     applied = apply(stage, plan)
     skipped = {deviation.key: deviation for deviation in applied.skipped}
     assert skipped.keys() == {f"contact:{ids['fill']}", f"customer:{ids['there']}"}
-    assert skipped[f"contact:{ids['fill']}"].kinds == (Class.UPDATE_CUSTOMER,)
+    assert skipped[f"contact:{ids['fill']}"].kinds == (DifferenceClass.UPDATE_CUSTOMER,)
     assert skipped[f"contact:{ids['fill']}"].fields == ("phone",)
     settle(stage)
     assert not stage.contact("there@example.org")
@@ -133,7 +137,7 @@ def test_a_customer_made_meanwhile_is_not_made_twice(stage: Stage, plan: Path) -
     save(stage, plan)
     stage.edit(STRIPE, "create", email="alone@example.org")
     applied = apply(stage, plan)
-    assert (Class.CREATE_CUSTOMER,) in [deviation.kinds for deviation in applied.skipped]
+    assert (DifferenceClass.CREATE_CUSTOMER,) in [deviation.kinds for deviation in applied.skipped]
     settle(stage)
     made = [c for c in stage.sandbox.records(STRIPE) if c.get("email") == "alone@example.org"]
     assert len(made) == 1
@@ -153,8 +157,8 @@ def test_a_plan_applied_twice_does_nothing_the_second_time(stage: Stage, plan: P
 def test_a_canary_and_a_class_of_a_plan(stage: Stage, plan: Path) -> None:
     people(stage)
     assert save(stage, plan, Extent(limit=1)) == Saved(links=1)
-    saved = save(stage, plan, Extent(only=frozenset({Class.CREATE_CONTACT})))
-    assert (dict(saved.items), saved.links) == ({Class.CREATE_CONTACT: 1}, 0)
+    saved = save(stage, plan, Extent(only=frozenset({DifferenceClass.CREATE_CONTACT})))
+    assert (dict(saved.items), saved.links) == ({DifferenceClass.CREATE_CONTACT: 1}, 0)
     apply(stage, plan)
     settle(stage)
     assert stage.contact("there@example.org")
@@ -201,7 +205,7 @@ def test_a_plan_of_elsewhere_or_of_another_time_is_refused(sqlite_url: str, tmp_
             apply(stage, plan)
         plan.write_bytes(data[: len(data) // 2])
         with stage.store.transaction() as tx:
-            tx.settings.put("pin_portal", stage.engine.choices.portal_id)
+            tx.settings.put("pin_portal", stage.runtime.options.portal_id)
         with pytest.raises(ConfigError, match="altered"):
             apply(stage, plan)
         plan.write_text("email,phone\n")

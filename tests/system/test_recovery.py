@@ -12,7 +12,7 @@ import pytest
 from tests.robustness.chaos.recovery import Recoveries, find_running
 from tests.support.program import Program
 from tests.support.stage import LATER_MS, Stage
-from wanesync.core.errors import StoreDown
+from wanesync.core.errors import DatabaseUnavailable
 from wanesync.core.jobs import POISON_ALONE, POISON_DEAD, DeadClass, Job
 from wanesync.core.model import Side
 from wanesync.wiring import build_reconcile
@@ -98,7 +98,7 @@ def stand_still(stage: Stage, failpoint: str) -> tuple[Program, str]:
         stage.until(partial(_stands, late), "it stands still in the middle of a call")
         try:
             stage.store.run(lambda tx: tx.settings.put("free", "yes"))
-        except StoreDown:
+        except DatabaseUnavailable:
             late.kill()
             end_lease(stage, owner)
             continue
@@ -178,7 +178,7 @@ def test_asked_to_end_it_finishes_or_releases_within_ten_seconds(
         stage.edit(Side.HUBSPOT, "create", email="contact@example.com", firstname="Ana", lastname="One")
         worker = stage.start("worker")
         owner = owner_of(worker)
-        rounds = build_reconcile(stage.engine)
+        rounds = build_reconcile(stage.runtime)
         found = rounds.look(lambda _side, _count: None, lambda _count: None)
         stage.sandbox._latency._bounds = (call_ms, call_ms)
         rounds.queue(found)

@@ -12,9 +12,9 @@ from structlog.testing import capture_logs
 
 from tests.support.stage import Stage
 from wanesync import services
-from wanesync.core.errors import CallError, Failure, StoreDown
+from wanesync.core.errors import CallError, DatabaseUnavailable, Failure
 from wanesync.core.model import Side
-from wanesync.services import Rounds, WebDoors
+from wanesync.services import RoutineTasks, WebDoors
 
 
 class Turns(threading.Event):
@@ -47,7 +47,7 @@ def test_the_clock_is_set_before_each_heartbeat_of_the_doors(stage: Stage) -> No
     def sync() -> None:
         synced.append(None)
         if len(synced) == 2:
-            raise StoreDown("the database does not answer")
+            raise DatabaseUnavailable("the database does not answer")
 
     try:
         with patch.object(stage.store, "sync_clock", sync):
@@ -78,7 +78,7 @@ class Rough:
 def test_no_error_ends_the_rounds_or_takes_the_other_side_with_it(stage: Stage, error: Exception, said: str) -> None:
     caught: list[Side] = []
     turns = Turns(2)
-    rounds = Rounds(stage.engine, (Side.HUBSPOT, Side.STRIPE), 0, turns)
+    rounds = RoutineTasks(stage.runtime, (Side.HUBSPOT, Side.STRIPE), 0, turns)
     with capture_logs() as logs, patch.object(services, "build_catch_up", lambda _engine: Rough(error, caught)):
         rounds.run()
     assert caught == [Side.HUBSPOT, Side.STRIPE] * 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from wanesync.core.jobs import Job, JobKind, JobState
 from wanesync.core.model import Side
 from wanesync.sync.runtime import Call
-from wanesync.worker.in_flight import Custody
+from wanesync.worker.in_flight import InFlight
 
 HUBSPOT, STRIPE = Side.HUBSPOT, Side.STRIPE
 
@@ -15,81 +15,81 @@ def call_of(name: str) -> Call:
     return Call(STRIPE, "customers.create", [job], lambda: None, lambda _tx, _answer: [])
 
 
-def claim(custody: Custody, side: Side, *calls: Call) -> bool:
+def claim(in_flight: InFlight, side: Side, *calls: Call) -> bool:
     """A whole claim."""
-    entered = custody.enter(side)
+    entered = in_flight.enter(side)
     if entered:
-        custody.leave(side, calls)
+        in_flight.leave(side, calls)
     return entered
 
 
-def in_hand(custody: Custody) -> set[str] | None:
-    with custody.standstill() as jobs:
+def in_hand(in_flight: InFlight) -> set[str] | None:
+    with in_flight.standstill() as jobs:
         return jobs
 
 
 def test_without_a_suspect_both_lanes_claim_as_they_like() -> None:
-    custody = Custody()
-    assert custody.enter(HUBSPOT)
-    assert claim(custody, STRIPE, call_of("a"), call_of("b"))
-    custody.leave(HUBSPOT, [call_of("c")])
-    assert claim(custody, STRIPE)
-    assert not custody.alone
-    assert in_hand(custody) == {"a", "b", "c"}
+    in_flight = InFlight()
+    assert in_flight.enter(HUBSPOT)
+    assert claim(in_flight, STRIPE, call_of("a"), call_of("b"))
+    in_flight.leave(HUBSPOT, [call_of("c")])
+    assert claim(in_flight, STRIPE)
+    assert not in_flight.alone
+    assert in_hand(in_flight) == {"a", "b", "c"}
 
 
 def test_a_suspect_waits_until_nothing_else_runs_and_then_runs_alone() -> None:
-    custody, first, then, poison = Custody(), call_of("first"), call_of("then"), call_of("poison")
-    assert claim(custody, STRIPE, first)
-    custody.see(HUBSPOT, suspect=True)
-    assert not custody.enter(STRIPE)
-    assert not custody.enter(HUBSPOT)
-    custody.settle([first], [then])
-    assert not custody.enter(HUBSPOT)
-    custody.settle([then])
-    assert not custody.enter(STRIPE)
-    assert claim(custody, HUBSPOT, poison)
-    assert custody.alone
-    custody.see(HUBSPOT, suspect=False)
-    assert not custody.enter(HUBSPOT)
-    assert not custody.enter(STRIPE)
-    custody.settle([poison])
-    assert claim(custody, STRIPE)
-    assert claim(custody, HUBSPOT)
-    assert not custody.alone
+    in_flight, first, then, poison = InFlight(), call_of("first"), call_of("then"), call_of("poison")
+    assert claim(in_flight, STRIPE, first)
+    in_flight.see(HUBSPOT, suspect=True)
+    assert not in_flight.enter(STRIPE)
+    assert not in_flight.enter(HUBSPOT)
+    in_flight.settle([first], [then])
+    assert not in_flight.enter(HUBSPOT)
+    in_flight.settle([then])
+    assert not in_flight.enter(STRIPE)
+    assert claim(in_flight, HUBSPOT, poison)
+    assert in_flight.alone
+    in_flight.see(HUBSPOT, suspect=False)
+    assert not in_flight.enter(HUBSPOT)
+    assert not in_flight.enter(STRIPE)
+    in_flight.settle([poison])
+    assert claim(in_flight, STRIPE)
+    assert claim(in_flight, HUBSPOT)
+    assert not in_flight.alone
 
 
 def test_a_claim_under_way_keeps_a_suspect_out() -> None:
-    custody = Custody()
-    assert custody.enter(STRIPE)
-    custody.see(HUBSPOT, suspect=True)
-    assert not custody.enter(HUBSPOT)
-    custody.leave(STRIPE)
-    assert custody.enter(HUBSPOT)
+    in_flight = InFlight()
+    assert in_flight.enter(STRIPE)
+    in_flight.see(HUBSPOT, suspect=True)
+    assert not in_flight.enter(HUBSPOT)
+    in_flight.leave(STRIPE)
+    assert in_flight.enter(HUBSPOT)
 
 
 def test_a_suspect_that_somebody_else_took_holds_nobody_up() -> None:
-    custody = Custody()
-    custody.see(HUBSPOT, suspect=True)
-    assert not custody.enter(STRIPE)
-    custody.see(HUBSPOT, suspect=False)
-    assert claim(custody, STRIPE)
+    in_flight = InFlight()
+    in_flight.see(HUBSPOT, suspect=True)
+    assert not in_flight.enter(STRIPE)
+    in_flight.see(HUBSPOT, suspect=False)
+    assert claim(in_flight, STRIPE)
 
 
 def test_two_suspects_run_one_after_the_other() -> None:
-    custody, first = Custody(), call_of("first")
-    custody.see(HUBSPOT, suspect=True)
-    custody.see(STRIPE, suspect=True)
-    assert claim(custody, STRIPE, first)
-    assert not custody.enter(HUBSPOT)
-    custody.settle([first])
-    assert claim(custody, HUBSPOT)
+    in_flight, first = InFlight(), call_of("first")
+    in_flight.see(HUBSPOT, suspect=True)
+    in_flight.see(STRIPE, suspect=True)
+    assert claim(in_flight, STRIPE, first)
+    assert not in_flight.enter(HUBSPOT)
+    in_flight.settle([first])
+    assert claim(in_flight, HUBSPOT)
 
 
 def test_what_is_in_hand_is_unknown_while_somebody_claims() -> None:
-    custody = Custody()
-    assert in_hand(custody) == set()
-    assert custody.enter(STRIPE)
-    assert in_hand(custody) is None
-    custody.leave(STRIPE, [call_of("a")])
-    assert in_hand(custody) == {"a"}
+    in_flight = InFlight()
+    assert in_hand(in_flight) == set()
+    assert in_flight.enter(STRIPE)
+    assert in_hand(in_flight) is None
+    in_flight.leave(STRIPE, [call_of("a")])
+    assert in_hand(in_flight) == {"a"}

@@ -10,7 +10,7 @@ from tests.simulation.play import Play
 from tests.simulation.test_regressions import stage
 from wanesync.core.jobs import JobKind, JobRequest, Priority
 from wanesync.core.model import Side
-from wanesync.core.rate_limits import BULK, DAILY, MONTHLY_READS, Want
+from wanesync.core.rate_limits import BULK, DAILY, MONTHLY_READS, SlotRequest
 from wanesync.ratelimit.pacer import Pacer
 from wanesync.sync.runtime import Call
 from wanesync.worker.lane import Lane
@@ -32,7 +32,7 @@ def parts(play: Play, side: Side) -> tuple[Lane, Pacer]:
 def set_limit(play: Play, pacer: Pacer, scope: str, value: float) -> None:
     with play.world.store.transaction() as tx:
         tx.rates.set_limit(scope, value)
-    pacer.budget.look()
+    pacer.budget.refresh()
 
 
 def queue(play: Play, side: Side, kind: JobKind, key: str, priority: Priority) -> None:
@@ -50,7 +50,7 @@ def claimed(play: Play, lane: Lane) -> list[str]:
     """Keys of what the lane makes calls for; then given back."""
     calls = play.world.store.run(lambda tx: lane.fill(tx, AHEAD))
     with play.world.store.transaction() as tx:
-        tx.jobs.release(lane.engine.name)
+        tx.jobs.release(lane.runtime.name)
     return [job.key for call in calls for job in call.jobs]
 
 
@@ -60,8 +60,8 @@ def test_bulk_reads_of_contacts_wait_for_the_day_and_live_ones_go(play: Play) ->
     contact_id = play.world.hubspot.edit("create", None, {"email": "a@example.com"}, play.world.now)
     queue(play, Side.HUBSPOT, JobKind.READ, contact_id, Priority.BULK)
     for _ in range(3):
-        pacer.budget.count(Want("contacts.batch_read", bulk=True))
-    pacer.budget.look()
+        pacer.budget.count(SlotRequest("contacts.batch_read", bulk=True))
+    pacer.budget.refresh()
     lane.make_room(pacer, AHEAD)
     assert top(play, lane) is None
     assert claimed(play, lane) == []
@@ -70,7 +70,7 @@ def test_bulk_reads_of_contacts_wait_for_the_day_and_live_ones_go(play: Play) ->
     assert claimed(play, lane) == ["999"]
 
     play.world.leap(play.world.now + 86_400_000)
-    pacer.budget.look()
+    pacer.budget.refresh()
     lane.make_room(pacer, AHEAD)
     assert set(claimed(play, lane)) == {"999", contact_id}
 
@@ -78,8 +78,8 @@ def test_bulk_reads_of_contacts_wait_for_the_day_and_live_ones_go(play: Play) ->
 def test_without_reads_bulk_writes_go_on(play: Play) -> None:
     lane, pacer = parts(play, Side.STRIPE)
     set_limit(play, pacer, MONTHLY_READS, 1)
-    pacer.budget.count(Want("customers.list"))
-    pacer.budget.look()
+    pacer.budget.count(SlotRequest("customers.list"))
+    pacer.budget.refresh()
     lane.make_room(pacer, AHEAD)
     queue(play, Side.STRIPE, JobKind.READ, "cus_1", Priority.BULK)
     assert top(play, lane) is None
@@ -93,7 +93,7 @@ def test_no_more_bulk_calls_are_prepared_than_its_rate_takes(play: Play) -> None
     set_limit(play, pacer, BULK, 10)
     queue(play, Side.STRIPE, JobKind.WRITE, "contact:1", Priority.BULK)
     with play.world.store.transaction() as tx:
-        jobs = tx.jobs.claim(Side.STRIPE, [JobKind.WRITE], 1, lane.engine.name)
+        jobs = tx.jobs.claim(Side.STRIPE, [JobKind.WRITE], 1, lane.runtime.name)
     call = Call(Side.STRIPE, "customers.create", jobs, lambda: None, lambda _tx, _answer: [])
     for waiting, held in ((2, False), (3, True)):
         lane.waiting.clear()

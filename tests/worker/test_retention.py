@@ -10,8 +10,8 @@ import pytest
 import structlog
 
 from wanesync.store import Store, open_store
-from wanesync.store.tables.retention import Keep, Shelf
-from wanesync.worker.retention import REST, REST_MOST_MS, Upkeep
+from wanesync.store.tables.retention import RetentionPolicy, RetentionRule
+from wanesync.worker.retention import REST, REST_MOST_MS, RetentionTask
 
 
 class Impatient(threading.Event):
@@ -50,15 +50,15 @@ def store() -> Iterator[Store]:
 def test_an_unexpected_error_is_logged_by_its_type_and_upkeep_goes_on(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    turns: list[Upkeep] = []
+    turns: list[RetentionTask] = []
 
-    def fail(upkeep: Upkeep) -> None:
+    def fail(upkeep: RetentionTask) -> None:
         turns.append(upkeep)
         raise RuntimeError("eve@example.com")
 
-    monkeypatch.setattr(Upkeep, "turn", fail)
+    monkeypatch.setattr(RetentionTask, "turn", fail)
     with structlog.testing.capture_logs() as logs:
-        Upkeep(store, Keep(), stopping=Impatient()).run()
+        RetentionTask(store, RetentionPolicy(), stopping=Impatient()).run()
     assert len(turns) == 3
     assert [(entry["event"], entry["error"]) for entry in logs] == [("upkeep failed", "RuntimeError")] * 3
 
@@ -71,6 +71,6 @@ def test_a_clock_set_forward_is_not_rested_for(
     monkeypatch.setattr("wanesync.worker.retention._step", lambda *_, **__: next(steps))
     clock = Jumpy(jump_ms)
     with store.reading() as tx:
-        shelf: Shelf = tx.retention.shelves(Keep())[0]
-    assert list(Upkeep(store, Keep(), clock)._clear(shelf, dry=False)) == [100, 3]
+        shelf: RetentionRule = tx.retention.shelves(RetentionPolicy())[0]
+    assert list(RetentionTask(store, RetentionPolicy(), clock)._clear(shelf, dry=False)) == [100, 3]
     assert clock.slept_ms == [rest_ms]

@@ -6,13 +6,13 @@ import subprocess
 import sys
 import threading
 
-from wanesync.worker.threads import Pool
+from wanesync.worker.threads import ThreadPool
 
 DEADLINE_S = 20
 
 
 def test_it_works_side_by_side_up_to_its_size() -> None:
-    pool, together, done = Pool(3, "test"), threading.Barrier(3), threading.Semaphore(0)
+    pool, together, done = ThreadPool(3, "test"), threading.Barrier(3), threading.Semaphore(0)
 
     def meet() -> None:
         together.wait(DEADLINE_S)
@@ -30,7 +30,7 @@ def test_it_works_side_by_side_up_to_its_size() -> None:
 
 
 def test_one_thread_is_enough_for_one_at_a_time() -> None:
-    pool, done = Pool(8, "test"), threading.Semaphore(0)
+    pool, done = ThreadPool(8, "test"), threading.Semaphore(0)
     for _ in range(20):
         pool.submit(done.release)
         assert done.acquire(timeout=DEADLINE_S)
@@ -42,7 +42,7 @@ def test_one_thread_is_enough_for_one_at_a_time() -> None:
 
 
 def test_what_nobody_began_is_dropped() -> None:
-    pool, began, go_on = Pool(1, "test"), threading.Event(), threading.Event()
+    pool, began, go_on = ThreadPool(1, "test"), threading.Event(), threading.Event()
     ran: list[int] = []
 
     def hold() -> None:
@@ -60,9 +60,9 @@ def test_what_nobody_began_is_dropped() -> None:
 
 def test_the_process_ends_without_waiting_for_a_call() -> None:
     program = (
-        "from wanesync.engine.pool import Pool; import threading\n"
+        "from wanesync.worker.threads import ThreadPool; import threading\n"
         "began = threading.Event()\n"
-        "Pool(1, 'call').submit(lambda: (began.set(), threading.Event().wait(60)))\n"
+        "ThreadPool(1, 'call').submit(lambda: (began.set(), threading.Event().wait(60)))\n"
         "began.wait(10)\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=DEADLINE_S)

@@ -11,14 +11,14 @@ import pytest
 from tests.simulation.parts import LocalClock
 from tests.simulation.play import Play
 from tests.simulation.test_regressions import stage
-from wanesync.core.errors import CallError, Failure, StoreDown
+from wanesync.core.errors import CallError, DatabaseUnavailable, Failure
 from wanesync.core.jobs import Job, JobKind, JobRequest, JobState, Priority
 from wanesync.core.model import Side
 from wanesync.ratelimit.pacer import LATE_MS, Pacer
 from wanesync.store.tables.processes import LEASE_MS
 from wanesync.store.tables.rates import AHEAD_MS
 from wanesync.sync.runtime import Call
-from wanesync.worker.commit_answers import settle_all
+from wanesync.worker.commit_answers import commit_answers
 from wanesync.worker.lane import LOW_TURN, choose_least
 from wanesync.worker.lease import Lease
 from wanesync.worker.worker import BEAT_MS, SWEEP_MS, Worker
@@ -51,19 +51,19 @@ class Bench:
         return self.worker.pacers[STRIPE]
 
     def make_call(self, send: Callable[[], object]) -> Call:
-        store, engine = self.play.world.store, self.worker.engine
+        store, runtime = self.play.world.store, self.worker.runtime
         with store.transaction() as tx:
             tx.jobs.put(JobRequest(STRIPE, JobKind.WRITE, "contact:1"))
-            jobs = tx.jobs.claim(STRIPE, [JobKind.WRITE], 1, engine.name)
+            jobs = tx.jobs.claim(STRIPE, [JobKind.WRITE], 1, runtime.name)
         call = Call(STRIPE, "customers.create", jobs, send, lambda _tx, _answer: [])
-        self.worker.custody.enter(STRIPE)
-        self.worker.custody.leave(STRIPE, [call])
+        self.worker.in_flight.enter(STRIPE)
+        self.worker.in_flight.leave(STRIPE, [call])
         return call
 
     def send(self, call: Call, slot_ms: int) -> None:
-        self.worker.in_flight[STRIPE] = 1
+        self.worker.calls_under_way[STRIPE] = 1
         self.worker._send(call, slot_ms)
-        assert self.worker.in_flight[STRIPE] == 0
+        assert self.worker.calls_under_way[STRIPE] == 0
 
     def leave(self) -> object:
         self.pacer.pass_gate()
@@ -102,7 +102,7 @@ def test_who_stood_still_past_the_lease_while_waiting_for_its_slot_sends_nothing
     job = bench.get_job(call)
     assert (job.state, job.attempts) == (JobState.RUNNING, 0), "it is left to whoever takes it"
     assert bench.worker.lease.claim_lost
-    with bench.worker.custody.standstill() as known:
+    with bench.worker.in_flight.standstill() as known:
         assert known == set()
 
 
@@ -113,7 +113,7 @@ def test_with_its_lease_a_call_leaves_when_its_slot_is_due(bench: Bench) -> None
 
 
 def is_away(*_: object) -> None:
-    raise StoreDown("away")
+    raise DatabaseUnavailable("away")
 
 
 def test_a_call_nobody_can_give_a_slot_to_is_not_sent_and_waits_for_another(
@@ -191,7 +191,7 @@ def test_every_class_has_its_turn_whatever_else_waits(bench: Bench) -> None:
     with store.transaction() as tx:
         for _ in range(400):
             taken += [job.key for job in lane._claim(tx, 1, alone=False)]
-            tx.jobs.release(lane.engine.name)
+            tx.jobs.release(lane.runtime.name)
     assert all(taken.count(keys[low]) >= 4 for low in (Priority.CROWD, Priority.BULK))
     assert taken.count(keys[Priority.LIVE]) > 350
 
@@ -205,12 +205,12 @@ def test_items_refused_for_their_rate_lower_the_limit_like_whole_calls(bench: Be
     refused = CallError(STRIPE, Failure.RATE_LIMITED, "rate_limit", status=429, scope="global-rate")
     unread = CallError(STRIPE, Failure.NO_ANSWER, "written, but not read afterwards")
     unread.__cause__ = refused
-    store, engine = bench.play.world.store, bench.worker.engine
+    store, runtime = bench.play.world.store, bench.worker.runtime
     with store.transaction() as tx:
         tx.rates.set_limit("stripe", 100)
     for answer, after in (({"a": refused, "b": refused, "c": None}, 50), ({"a": unread}, 25)):
         call = bench.make_call(lambda: None)
-        store.run(lambda tx, c=call, a=answer: settle_all(engine, tx, [(c, a)]))  # type: ignore[misc] # binds the loop's values
+        store.run(lambda tx, c=call, a=answer: commit_answers(runtime, tx, [(c, a)]))  # type: ignore[misc] # binds the loop's values
         with store.reading() as tx:
             assert tx.rates.all()["stripe"].effective == after
         bench.play.world.leap(bench.play.world.now + 2_000)

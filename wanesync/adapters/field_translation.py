@@ -10,7 +10,7 @@ from wanesync.core.fields import FieldMap
 from wanesync.core.model import Record
 
 
-class Wires:
+class FieldTranslator:
     """The translation for one field map."""
 
     def __init__(self, fields: FieldMap) -> None:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from wanesync.core.errors import BadSignature, ConfigError
+from wanesync.core.errors import ConfigError, InvalidSignature
 
 TOLERANCE_MS = 300_000
 MAX_SIGNATURES = 16
@@ -52,9 +52,9 @@ def _check_secrets(secrets: Sequence[str], option: str) -> list[bytes]:
 
 def _check_time(told: str, now_ms: int, unit_ms: int) -> None:
     if not _DIGITS.fullmatch(told):
-        raise BadSignature("the time of the signature is missing or not a number")
+        raise InvalidSignature("the time of the signature is missing or not a number")
     if abs(now_ms - int(told) * unit_ms) > TOLERANCE_MS:
-        raise BadSignature("signed more than 5 minutes from now; check this machine's clock if all webhooks fail")
+        raise InvalidSignature("signed more than 5 minutes from now; check this machine's clock if all webhooks fail")
 
 
 class HubSpotSignature:
@@ -72,7 +72,7 @@ class HubSpotSignature:
         signed = request.method.encode() + uri.encode() + request.body + told.encode()
         digests = [base64.b64encode(hmac.digest(secret, signed, hashlib.sha256)) for secret in self._secrets]
         if not any(hmac.compare_digest(digest, given) for digest in digests):
-            raise BadSignature("no secret made this signature; check hubspot.webhook_secret and server.public_url")
+            raise InvalidSignature("no secret made this signature; check hubspot.webhook_secret and server.public_url")
 
 
 class StripeSignature:
@@ -87,9 +87,9 @@ class StripeSignature:
         times = [value for name, _, value in parts if name.strip() == "t"]
         given = [value.encode("utf-8", "replace") for name, _, value in parts if name.strip() == "v1"]
         if len(times) != 1 or not 1 <= len(given) <= MAX_SIGNATURES:
-            raise BadSignature("the header Stripe-Signature is missing or malformed")
+            raise InvalidSignature("the header Stripe-Signature is missing or malformed")
         _check_time(times[0], now_ms, 1000)
         signed = times[0].encode() + b"." + request.body
         digests = [hmac.digest(secret, signed, hashlib.sha256).hex().encode() for secret in self._secrets]
         if not any(hmac.compare_digest(digest, told) for digest in digests for told in given):
-            raise BadSignature("no secret made this signature; check stripe.webhook_secret")
+            raise InvalidSignature("no secret made this signature; check stripe.webhook_secret")

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from wanesync.adapters.hubspot.webhooks import HubSpotWebhooks
 from wanesync.adapters.signatures import HubSpotSignature, SignedRequest, StripeSignature
 from wanesync.adapters.stripe.events import StripeEvents
-from wanesync.core.ports import Parsed
+from wanesync.core.ports import ParsedWebhook
 
 
 @dataclass(frozen=True, slots=True)
-class Hook:
+class WebhookAdapter:
     """One side's: ``signature`` and ``parser`` belong together."""
 
     signature: HubSpotSignature | StripeSignature
@@ -22,6 +22,6 @@ class Hook:
         """Raise BadSignature unless the sender signed this POST to ``url`` within 5 minutes of ``now_ms``."""
         self.signature.verify(SignedRequest("POST", url, headers, body), now_ms)
 
-    def parse(self, body: bytes, now_ms: int) -> Parsed:
+    def parse(self, body: bytes, now_ms: int) -> ParsedWebhook:
         """Read the body; raises BadPayload when it is not what this side sends at all."""
         return self.parser.parse(body, now_ms)

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 import orjson
 
 from wanesync.adapters.json_values import parse
-from wanesync.core.errors import BadPayload
-from wanesync.core.model import EventRow
-from wanesync.core.ports import Parsed
+from wanesync.core.errors import InvalidPayload
+from wanesync.core.model import Event
+from wanesync.core.ports import ParsedWebhook
 from wanesync.core.purchases import Purchase
 
 FOREIGN = "foreign"  # of another portal, account or mode
@@ -24,14 +24,14 @@ IGNORED = "ignored"  # of a kind, or touching properties, that nothing is mapped
 class Delivery:
     """What was read so far. ``set_aside``: raw JSON of an element and why it could not be understood."""
 
-    events: list[EventRow] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
     purchases: list[Purchase] = field(default_factory=list)
     set_aside: list[tuple[bytes, str]] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
 
-    def parsed(self) -> Parsed:
+    def parsed(self) -> ParsedWebhook:
         """The finished whole."""
-        return Parsed(self.events, self.purchases, self.set_aside, self.dropped[FOREIGN], self.dropped[IGNORED])
+        return ParsedWebhook(self.events, self.purchases, self.set_aside, self.dropped[FOREIGN], self.dropped[IGNORED])
 
     def put_aside(self, element: object, why: str) -> None:
         """Keep an element nobody can read, so that a person can."""
@@ -42,7 +42,7 @@ class Delivery:
         self.set_aside.append((raw, why))
 
 
-class Odd(Exception):
+class InvalidElement(Exception):
     """An element that cannot be understood; the text says why, without its values."""
 
 
@@ -55,7 +55,7 @@ def parse_body(body: bytes) -> object:
         return parse(body)
     except ValueError as error:
         # Neither parser's message quotes the body.
-        refusal = BadPayload(f"the body is not JSON that can be read: {error}")
+        refusal = InvalidPayload(f"the body is not JSON that can be read: {error}")
     if b"\\ud" not in body.lower():
         raise refusal
     try:
@@ -78,7 +78,7 @@ def check_id(value: str, allowed: Sequence[str] = ()) -> str:
     """A record id as the sides make them: letters, digits and underscores. Raises Odd."""
     plain = value.replace("_", "")
     if not (plain.isascii() and plain.isalnum() and len(value) <= 255):
-        raise Odd("no usable record id")
+        raise InvalidElement("no usable record id")
     if allowed and not value.startswith(tuple(allowed)):
-        raise Odd("a record id of another kind")
+        raise InvalidElement("a record id of another kind")
     return value

@@ -22,16 +22,16 @@ _IDENTITY = {"made by": "bench reconcile"}
 
 def open_snapshot(path: Path, store: Store) -> Snapshot:
     """The bench's own: a new one, or the one that was filled."""
-    return Snapshot.resume(str(path), store.seal, _IDENTITY, 0)
+    return Snapshot.resume(str(path), store.encryption, _IDENTITY, 0)
 
 
 def _main(path: str) -> None:
     config = load(None, os.environ)
     store = open_state(config)
     snapshot = open_snapshot(Path(path), store)
-    engine = build_engine(config, store, ())
+    runtime = build_engine(config, store, ())
     began_s = time.perf_counter()
-    report = Comparison(engine, snapshot).run(lambda _: None)
+    report = Comparison(runtime, snapshot).run(lambda _: None)
     took_s = time.perf_counter() - began_s
     differences = [
         {"class": d.kind, "hubspot_id": d.hubspot_id, "stripe_id": d.stripe_id, "fields": dict.fromkeys(d.fields, "")}

@@ -26,7 +26,7 @@ from wanesync.bench.program import BenchFailed
 from wanesync.bench.stage import Limits, Stage, build_sandbox, open_stage
 from wanesync.bench.truth import Truth, count_class, judge_found, read_found
 from wanesync.config.model import load
-from wanesync.core.diff.difference import Class
+from wanesync.core.diff.difference import DifferenceClass
 from wanesync.core.fields import FieldMap, exact
 from wanesync.core.model import Record, Side
 from wanesync.reconcile.snapshot.results import Copy, ListedRow, Snapshot
@@ -40,7 +40,7 @@ SNAPSHOT = "compared.snapshot"
 MUST_BE_0 = ("missed", "invented", "in_sync_off_by")
 TARGETS = dict.fromkeys(MUST_BE_0, "0") | {"compare_s": "<= 30 for 1,000,000", "peak_rss_mb": "<= 300 for 1,000,000"}
 _RECORD = (
-    "INSERT INTO records (side, id, seen, as_of_ms, as_of_upper_ms, moved, in_doubt, deleted, survivor, other_id, "
+    "INSERT INTO records (side, id, seen, valid_from_ms, valid_to_ms, moved, stale, deleted, survivor, other_id, "
     "intent, note, row_hash, canon_version, moved_ms) VALUES (?, ?, ?, 0, 0, 1, 0, 0, '', '', '', '', ?, 1, 0)"
 )
 _LINK = (
@@ -75,7 +75,7 @@ def measure(sizes: Sequence[int], differences: int) -> dict[str, dict[str, objec
                 "cpu_s": round(cost.cpu_s, 2),
                 "peak_rss_mb": round(cost.peak_rss_mb, 1),
                 **verdict.figures(),
-                "in_sync_off_by": count_class(document, [Class.IN_SYNC]) - count_alike(size, differences),
+                "in_sync_off_by": count_class(document, [DifferenceClass.IN_SYNC]) - count_alike(size, differences),
                 "counts": document["counts"],
                 "machine": describe_machine(stage.database),
             }

@@ -37,7 +37,7 @@ def measure_claims(done: int, rounds: int, databases: Sequence[str] = ()) -> Fig
     """Claims beside ``FEW`` and beside ``done`` finished jobs, in turns: ``ratio`` of the medians, ``*_ms`` of both.
 
     2,000 jobs wait; each of the ``rounds`` claims 30, finishes them and queues 30 more, each step timed by itself.
-    ``databases``: empty Postgres databases; without one, an SQLite file and a throw-away Postgres. Raises StoreDown,
+    ``databases``: empty Postgres databases; without one, an SQLite file and a throw-away Postgres. Raises DatabaseUnavailable,
     ConfigError.
     """
     return _on_each(databases, lambda url, folder: _claims(url, folder, done, rounds))

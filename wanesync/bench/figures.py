@@ -27,7 +27,7 @@ def spread(values: Sequence[float], unit: str) -> dict[str, float]:
 
 
 def describe_machine(database: str) -> dict[str, object]:
-    """Cores, processor, Python and database. Raises StoreDown when a Postgres does not answer."""
+    """Cores, processor, Python and database. Raises DatabaseUnavailable when a Postgres does not answer."""
     return {
         "cores": len(os.sched_getaffinity(0)),
         "processor": _processor(),

@@ -12,7 +12,7 @@ from importlib import resources
 from typing import Protocol
 
 from wanesync.bench.postgres_session import connect
-from wanesync.core.errors import StoreDown
+from wanesync.core.errors import DatabaseUnavailable
 from wanesync.store.queries import Dialect, parse_queries
 
 CHUNK = 50_000
@@ -32,7 +32,7 @@ def open_filler(url: str, now_ms: int) -> Iterator[Fill]:
     """What fills ``sqlite:FILE`` or ``postgresql://…``, whose schema stands; ``now_ms``: what its times lie before.
 
     At the end Postgres' housekeeping passes by once, as its autovacuum does within a minute of such a change.
-    Raises StoreDown.
+    Raises DatabaseUnavailable.
     """
     try:
         if url.startswith("sqlite:"):
@@ -42,7 +42,7 @@ def open_filler(url: str, now_ms: int) -> Iterator[Fill]:
             with _postgres(url, now_ms) as fill:
                 yield fill
     except sqlite3.Error as error:
-        raise StoreDown(f"the database of the bench cannot be filled ({type(error).__name__})") from error
+        raise DatabaseUnavailable(f"the database of the bench cannot be filled ({type(error).__name__})") from error
 
 
 @contextmanager

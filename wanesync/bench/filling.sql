@@ -38,7 +38,7 @@ SELECT 'link-' || i, 'h' || i, 'cus_' || i, 1, :sealed, CASE WHEN i % 1000 = 0 T
 
 -- name: records
 WITH RECURSIVE n (i) AS (SELECT CAST(:first AS BIGINT) UNION ALL SELECT i + 1 FROM n WHERE i < :last)
-INSERT INTO records (side, id, seen, as_of_ms, as_of_upper_ms, moved, in_doubt, deleted, survivor, other_id, intent,
+INSERT INTO records (side, id, seen, valid_from_ms, valid_to_ms, moved, stale, deleted, survivor, other_id, intent,
     note, row_hash, canon_version, moved_ms)
 SELECT CASE WHEN i % 2 = 0 THEN 'hubspot' ELSE 'stripe' END, CASE WHEN i % 2 = 0 THEN 'h' ELSE 'cus_' END || (i / 2),
     :sealed, :now, :now, 1, 0, 0, '', '', '', '', 'hash', 1, :now FROM n;

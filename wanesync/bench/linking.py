@@ -14,7 +14,7 @@ from itertools import islice
 from wanesync.bench.planting import Pair
 from wanesync.core.fields import CANON_VERSION, FieldMap
 from wanesync.core.ids import make_id
-from wanesync.core.model import Link, Record, Seen, Side, normalise_email
+from wanesync.core.model import Link, Record, Side, StoredRecord, normalise_email
 from wanesync.sandbox.hubspot.contacts import Contact
 from wanesync.sandbox.server import Sandbox
 from wanesync.store.database import Store, Tx
@@ -115,7 +115,7 @@ def link_pairs(store: Store, reader: Reader, pairs: Sequence[Pair], fields: Fiel
 
 def _link(tx: Tx, store: Store, reader: Reader, pairs: Sequence[Pair], fields: FieldMap) -> None:
     rng = random.Random(pairs[0].hubspot_id)  # noqa: S311 - ids of links, no secrets
-    seen: list[tuple[Seen, str]] = []
+    stored: list[tuple[StoredRecord, str]] = []
     links: list[Link] = []
     for pair in pairs:
         contact, customer = reader.contact(pair.hubspot_id), reader.customer(pair.stripe_id)
@@ -124,7 +124,7 @@ def _link(tx: Tx, store: Store, reader: Reader, pairs: Sequence[Pair], fields: F
         for record in (contact, customer):
             hmacs = frozenset(store.hmac(address) for address in record.emails)
             at_ms = record.modified_ms or tx.now_ms
-            seen.append((Seen(record, at_ms, at_ms, 1, hmacs=hmacs), row_hash))
+            stored.append((StoredRecord(record, at_ms, at_ms, 1, hmacs=hmacs), row_hash))
         base = {spec.name: (contact.values[spec.name], customer.values[spec.name]) for spec in fields.specs}
         links.append(
             Link(
@@ -138,5 +138,5 @@ def _link(tx: Tx, store: Store, reader: Reader, pairs: Sequence[Pair], fields: F
                 canon_version=CANON_VERSION,
             )
         )
-    tx.records.put_many(seen)
+    tx.records.put_many(stored)
     tx.links.put_many(links)

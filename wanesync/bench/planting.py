@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from wanesync.bench.truth import Truth
-from wanesync.core.diff.difference import Class
+from wanesync.core.diff.difference import DifferenceClass
 from wanesync.core.errors import ConfigError
 from wanesync.core.fields import DEFAULT_FIELDS
 from wanesync.core.model import Side
 from wanesync.sandbox.seed_data import DAY_MS, FakePerson, make_person
 from wanesync.sandbox.server import Sandbox, clock_ms
 
-CLASSES = tuple(kind for kind in Class if kind is not Class.IN_SYNC)
+CLASSES = tuple(kind for kind in DifferenceClass if kind is not DifferenceClass.IN_SYNC)
 SPAN_MS = 90 * DAY_MS
 LATE_MS = 2 * DAY_MS
 """Everybody was there so long ago, and the differences came after that, unnoticed."""
@@ -24,7 +24,13 @@ _NEW = 10_000_000
 _TO_CUSTOMER = ("company", "phone", "city", "name", "email", "company on both sides")
 _TO_CONTACT = ("city", "phone", "company", "street", "email", "city on both sides")
 _FIELDS = {spec.name: spec for spec in DEFAULT_FIELDS}
-_AMONG_LINKED = (Class.UPDATE_CUSTOMER, Class.UPDATE_CONTACT, Class.AMBIGUOUS, Class.DUPLICATE, Class.ORPHANED)
+_AMONG_LINKED = (
+    DifferenceClass.UPDATE_CUSTOMER,
+    DifferenceClass.UPDATE_CONTACT,
+    DifferenceClass.AMBIGUOUS,
+    DifferenceClass.DUPLICATE,
+    DifferenceClass.ORPHANED,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,7 @@ def agreeable(number: int, rng: random.Random) -> FakePerson:
     return replace(human, business=False, locale=locale)
 
 
-def share_out(differences: int) -> dict[Class, int]:
+def share_out(differences: int) -> dict[DifferenceClass, int]:
     """How many of each class: as evenly as they can be."""
     each, rest = divmod(differences, len(CLASSES))
     return {kind: each + (place < rest) for place, kind in enumerate(CLASSES)}
@@ -77,12 +83,16 @@ def pairs_needed(differences: int) -> int:
     """How many pairs the differences take part of."""
     shares = share_out(differences)
     # Of the conflicts every second one; an ambiguous one takes two.
-    return sum(shares[kind] for kind in _AMONG_LINKED) + shares[Class.AMBIGUOUS] + shares[Class.CONFLICT] // 2
+    return (
+        sum(shares[kind] for kind in _AMONG_LINKED)
+        + shares[DifferenceClass.AMBIGUOUS]
+        + shares[DifferenceClass.CONFLICT] // 2
+    )
 
 
 def count_alike(pairs: int, differences: int) -> int:
     """How many pairs are in sync afterwards: whose id or e-mail only an ambiguous customer names are, too."""
-    return pairs - pairs_needed(differences) + 2 * share_out(differences)[Class.AMBIGUOUS]
+    return pairs - pairs_needed(differences) + 2 * share_out(differences)[DifferenceClass.AMBIGUOUS]
 
 
 class _Planter:
@@ -94,19 +104,19 @@ class _Planter:
         self._free: Iterator[Pair] = iter(self._rng.sample(pairs, needed))
         self._at_ms = clock_ms() - LATE_MS // 2
         self._number = _NEW
-        self._plants: dict[Class, Callable[[int], Truth]] = {
-            Class.CREATE_CUSTOMER: self._create_customer,
-            Class.CREATE_CONTACT: self._create_contact,
-            Class.UPDATE_CUSTOMER: self._update_customer,
-            Class.UPDATE_CONTACT: self._update_contact,
-            Class.CONFLICT: self._conflict,
-            Class.AMBIGUOUS: self._ambiguous,
-            Class.DUPLICATE: self._duplicate,
-            Class.ORPHANED: self._orphaned,
-            Class.EXCLUDED: self._excluded,
+        self._plants: dict[DifferenceClass, Callable[[int], Truth]] = {
+            DifferenceClass.CREATE_CUSTOMER: self._create_customer,
+            DifferenceClass.CREATE_CONTACT: self._create_contact,
+            DifferenceClass.UPDATE_CUSTOMER: self._update_customer,
+            DifferenceClass.UPDATE_CONTACT: self._update_contact,
+            DifferenceClass.CONFLICT: self._conflict,
+            DifferenceClass.AMBIGUOUS: self._ambiguous,
+            DifferenceClass.DUPLICATE: self._duplicate,
+            DifferenceClass.ORPHANED: self._orphaned,
+            DifferenceClass.EXCLUDED: self._excluded,
         }
 
-    def plant(self, shares: dict[Class, int]) -> list[Truth]:
+    def plant(self, shares: dict[DifferenceClass, int]) -> list[Truth]:
         """All of them."""
         return [self._plants[kind](turn) for kind, count in shares.items() for turn in range(count)]
 
@@ -115,12 +125,12 @@ class _Planter:
     def _create_customer(self, _turn: int) -> Truth:
         human = self._somebody()
         contact_id = self._edit(Side.HUBSPOT, "create", None, human.contact())
-        return Truth(Class.CREATE_CUSTOMER, contact_id, "", _held(human.contact(), Side.HUBSPOT))
+        return Truth(DifferenceClass.CREATE_CUSTOMER, contact_id, "", _held(human.contact(), Side.HUBSPOT))
 
     def _create_contact(self, _turn: int) -> Truth:
         human = self._somebody()
         customer_id = self._edit(Side.STRIPE, "create", None, human.customer())
-        return Truth(Class.CREATE_CONTACT, "", customer_id, _held(human.customer(), Side.STRIPE))
+        return Truth(DifferenceClass.CREATE_CONTACT, "", customer_id, _held(human.customer(), Side.STRIPE))
 
     def _update_customer(self, turn: int) -> Truth:
         pair, what = next(self._free), _TO_CUSTOMER[turn % len(_TO_CUSTOMER)]
@@ -133,7 +143,9 @@ class _Planter:
         else:
             cleared = what == "city"
             self._edit(Side.HUBSPOT, "update", pair.hubspot_id, {what: "" if cleared else value})
-        return Truth(Class.UPDATE_CUSTOMER, pair.hubspot_id, pair.stripe_id, frozenset([what.partition(" ")[0]]))
+        return Truth(
+            DifferenceClass.UPDATE_CUSTOMER, pair.hubspot_id, pair.stripe_id, frozenset([what.partition(" ")[0]])
+        )
 
     def _update_contact(self, turn: int) -> Truth:
         pair, what = next(self._free), _TO_CONTACT[turn % len(_TO_CONTACT)]
@@ -142,45 +154,45 @@ class _Planter:
         if name != what:
             self._edit(Side.HUBSPOT, "update", pair.hubspot_id, {name: f"{value} too"})
         self._edit(Side.STRIPE, "update", pair.stripe_id, {_FIELDS[name].stripe[0]: value})
-        return Truth(Class.UPDATE_CONTACT, pair.hubspot_id, pair.stripe_id, frozenset([name]))
+        return Truth(DifferenceClass.UPDATE_CONTACT, pair.hubspot_id, pair.stripe_id, frozenset([name]))
 
     def _conflict(self, turn: int) -> Truth:
         if turn % 2:
             # A name that HubSpot's two name fields cannot take without a guess.
             pair = next(self._free)
             self._edit(Side.STRIPE, "update", pair.stripe_id, {"name": f"Holding Number {turn}"})
-            return Truth(Class.CONFLICT, pair.hubspot_id, pair.stripe_id, frozenset(["name"]))
+            return Truth(DifferenceClass.CONFLICT, pair.hubspot_id, pair.stripe_id, frozenset(["name"]))
         # Two who were never linked and do not say the same: both keep it.
         human = self._somebody()
         contact_id = self._edit(Side.HUBSPOT, "create", None, human.contact())
         other = replace(human, city=f"Elsewhere {turn}")
         customer_id = self._edit(Side.STRIPE, "create", None, other.customer())
-        return Truth(Class.CONFLICT, contact_id, customer_id, frozenset(["city"]))
+        return Truth(DifferenceClass.CONFLICT, contact_id, customer_id, frozenset(["city"]))
 
     def _ambiguous(self, _turn: int) -> Truth:
         # Its id says one person, its e-mail another.
         claimed, other = next(self._free), next(self._free)
         values = {"email": other.human.email, "name": "Somebody", **_our_ids(self._sandbox, claimed.hubspot_id)}
-        return Truth(Class.AMBIGUOUS, "", self._edit(Side.STRIPE, "create", None, values))
+        return Truth(DifferenceClass.AMBIGUOUS, "", self._edit(Side.STRIPE, "create", None, values))
 
     def _duplicate(self, _turn: int) -> Truth:
         pair = next(self._free)
         values = {"email": pair.human.email, "name": "A Second Account"}
-        return Truth(Class.DUPLICATE, pair.hubspot_id, self._edit(Side.STRIPE, "create", None, values))
+        return Truth(DifferenceClass.DUPLICATE, pair.hubspot_id, self._edit(Side.STRIPE, "create", None, values))
 
     def _orphaned(self, turn: int) -> Truth:
         pair = next(self._free)
         if turn % 2:
             self._edit(Side.STRIPE, "delete", pair.stripe_id, {})
-            return Truth(Class.ORPHANED, pair.hubspot_id, "")
+            return Truth(DifferenceClass.ORPHANED, pair.hubspot_id, "")
         self._edit(Side.HUBSPOT, "delete", pair.hubspot_id, {})
-        return Truth(Class.ORPHANED, "", pair.stripe_id)
+        return Truth(DifferenceClass.ORPHANED, "", pair.stripe_id)
 
     def _excluded(self, turn: int) -> Truth:
         human = replace(self._somebody(), email="")
         if turn % 2:
-            return Truth(Class.EXCLUDED, "", self._edit(Side.STRIPE, "create", None, human.customer()))
-        return Truth(Class.EXCLUDED, self._edit(Side.HUBSPOT, "create", None, human.contact()), "")
+            return Truth(DifferenceClass.EXCLUDED, "", self._edit(Side.STRIPE, "create", None, human.customer()))
+        return Truth(DifferenceClass.EXCLUDED, self._edit(Side.HUBSPOT, "create", None, human.contact()), "")
 
     # -- parts
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from wanesync.core.errors import ConfigError, StoreDown
+from wanesync.core.errors import ConfigError, DatabaseUnavailable
 
 SETTINGS = ("listen_addresses=", "max_connections=200", "shared_buffers=64MB", "timezone=UTC", "wal_init_zero=off")
 # For tests that never cut the power: what was committed survives the server, not the machine.
@@ -32,7 +32,7 @@ class Cluster:
     """One server, reached through a socket in ``folder``, whose path must be short (a socket's has 107 bytes).
 
     ``settings``: more lines as ``name=value``. Raises ConfigError when the package is not installed, and
-    StoreDown when a step fails.
+    DatabaseUnavailable when a step fails.
     """
 
     folder: Path
@@ -92,7 +92,7 @@ class Cluster:
             )
             output.seek(0)
             if done.returncode:
-                raise StoreDown(f"{program} of the throw-away Postgres failed: {output.read().strip()}")
+                raise DatabaseUnavailable(f"{program} of the throw-away Postgres failed: {output.read().strip()}")
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from wanesync.core.errors import ConfigError, StoreDown
+from wanesync.core.errors import ConfigError, DatabaseUnavailable
 from wanesync.store.database import POSTGRES_MISSING
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def connect(url: str) -> Iterator[Connection]:
-    """A session that commits each statement. Raises StoreDown, and ConfigError where psycopg is not installed."""
+    """A session that commits each statement. Raises DatabaseUnavailable, and ConfigError where psycopg is not installed."""
     try:
         import psycopg  # noqa: PLC0415 - comes with the extra "postgres", which a bench on SQLite does not need
     except ImportError as error:
@@ -25,4 +25,4 @@ def connect(url: str) -> Iterator[Connection]:
             yield session
     except psycopg.Error as error:
         message = f"the Postgres of the bench does not answer ({type(error).__name__}): check --database"
-        raise StoreDown(message) from error
+        raise DatabaseUnavailable(message) from error

@@ -17,7 +17,7 @@ from wanesync.bench.stage import Limits, Stage, build_sandbox, open_stage
 from wanesync.bench.stopwatch import Stopwatch
 from wanesync.bench.truth import PARKED, Truth, count_actionable, count_class, judge_found, read_found
 from wanesync.config.model import load
-from wanesync.core.diff.difference import Class
+from wanesync.core.diff.difference import DifferenceClass
 from wanesync.core.fields import FieldMap
 from wanesync.core.model import Side
 from wanesync.sandbox.journal import Entry
@@ -102,7 +102,8 @@ def measure(wish: Wish, database: str | None) -> dict[str, object]:
             **_times(cost, document),
             "requests": sum(after.values()) - sum(requests.values()),
             "bound_s": round(bound_s, 2),
-            "in_sync_off_by": count_class(document, [Class.IN_SYNC]) - count_alike(wish.records, wish.differences),
+            "in_sync_off_by": count_class(document, [DifferenceClass.IN_SYNC])
+            - count_alike(wish.records, wish.differences),
             "written_by_diff": bench.journal() - committed,
             "windows_over_limit": sum(watch.windows_over for watch in bench.watches.values()),
             "rate_limited": sum(bench.count("rate_limited").values()),
@@ -164,7 +165,7 @@ def _apply(bench: _Bench, before: dict[str, object]) -> dict[str, object]:
     earlier = len(bench.writes())
     with bench.stage.start("worker") as worker:
         worker.read_line()
-        creations = count_class(before, [Class.CREATE_CUSTOMER, Class.CREATE_CONTACT])
+        creations = count_class(before, [DifferenceClass.CREATE_CUSTOMER, DifferenceClass.CREATE_CONTACT])
         cost = bench.run("reconcile", "--wait", "--max-creates", str(creations))
         worker.check()
     if cost.code:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from wanesync.reconcile.atomic_file import check_place, whole_file
+from wanesync.reconcile.atomic_file import check_place, write_atomically
 from wanesync.terminal import console, print_rows, table
 
 _BOUND = re.compile(r"(<=|>=|<) (\S+)(?: \+ (\d+) %)?(?: each)?")
@@ -38,7 +38,7 @@ def write(path: Path | None, figures: Mapping[str, object]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """A whole file. Raises ConfigError."""
-    with whole_file(path) as file:
+    with write_atomically(path) as file:
         file.write(text.encode())
 
 

@@ -16,7 +16,7 @@ from wanesync.bench.postgres_cluster import Cluster, throw_away
 from wanesync.bench.program import BenchFailed, Program, stop_all
 from wanesync.bench.stopwatch import Stopwatch
 from wanesync.config.model import load
-from wanesync.core.errors import ConfigError, Sealed
+from wanesync.core.errors import ConfigError, DecryptionFailed
 from wanesync.core.model import Side
 from wanesync.sandbox.hubspot.settings import HubSpotSettings
 from wanesync.sandbox.server import HUBSPOT_KEY, STRIPE_KEY, Options, Sandbox
@@ -116,7 +116,7 @@ def _check_unused(env: dict[str, str]) -> None:
     in_use = ConfigError(["--database: holds a state already: a bench wants an empty database of its own"])
     try:
         store = open_state(load(None, env), migrate=True)
-    except Sealed as error:
+    except DecryptionFailed as error:
         # The bench's own key is new: what it cannot open is somebody's.
         raise in_use from error
     try:

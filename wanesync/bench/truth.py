@@ -6,9 +6,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from wanesync.core.diff.difference import ACTIONABLE, Class
+from wanesync.core.diff.difference import ACTIONABLE, DifferenceClass
 
-PARKED = (Class.CONFLICT, Class.AMBIGUOUS, Class.DUPLICATE, Class.ORPHANED, Class.EXCLUDED)
+PARKED = (
+    DifferenceClass.CONFLICT,
+    DifferenceClass.AMBIGUOUS,
+    DifferenceClass.DUPLICATE,
+    DifferenceClass.ORPHANED,
+    DifferenceClass.EXCLUDED,
+)
 """What a reconcile leaves as it is."""
 
 
@@ -19,14 +25,14 @@ class Truth:
     Of an orphaned one only the record that is left is named: a program may know who it belonged to, or not.
     """
 
-    kind: Class
+    kind: DifferenceClass
     hubspot_id: str
     stripe_id: str
     fields: frozenset[str] | None = None
 
     def fits(self, other: Truth) -> bool:
         """Whether a difference that was found is this one."""
-        if self.kind is Class.ORPHANED:
+        if self.kind is DifferenceClass.ORPHANED:
             mine, theirs = (self.hubspot_id, self.stripe_id), (other.hubspot_id, other.stripe_id)
             same = all(a in ("", b) for a, b in zip(mine, theirs, strict=True))
         else:
@@ -56,7 +62,7 @@ class Verdict:
 
 def judge_found(planted: Sequence[Truth], found: Iterable[Truth]) -> Verdict:
     """Pair each difference found with the planted one it is, each once."""
-    left: dict[tuple[Class, str], Truth] = {}
+    left: dict[tuple[DifferenceClass, str], Truth] = {}
     for truth in planted:
         left[truth.kind, truth.hubspot_id or truth.stripe_id] = truth
     invented: list[Truth] = []
@@ -76,7 +82,7 @@ def read_found(document: Mapping[str, object]) -> list[Truth]:
     return [_read(row) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
-def count_class(document: Mapping[str, object], kinds: Iterable[Class]) -> int:
+def count_class(document: Mapping[str, object], kinds: Iterable[DifferenceClass]) -> int:
     """How many differences of some classes the document counts."""
     counts = document.get("counts")
     return sum(n for kind in kinds if isinstance(counts, dict) and isinstance(n := counts.get(str(kind)), int))
@@ -90,4 +96,4 @@ def count_actionable(document: Mapping[str, object]) -> int:
 def _read(row: Mapping[str, object]) -> Truth:
     fields = row.get("fields")
     names = frozenset(map(str, fields)) if isinstance(fields, dict) else frozenset()
-    return Truth(Class(str(row["class"])), str(row["hubspot_id"] or ""), str(row["stripe_id"] or ""), names)
+    return Truth(DifferenceClass(str(row["class"])), str(row["hubspot_id"] or ""), str(row["stripe_id"] or ""), names)

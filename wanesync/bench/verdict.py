@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from wanesync.bench.arrivals import Arrivals
 from wanesync.bench.stage import Running
 from wanesync.config.model import load
-from wanesync.core.errors import StoreDown
+from wanesync.core.errors import DatabaseUnavailable
 from wanesync.core.model import Side, normalise_email
 from wanesync.sandbox.journal import Entry
 from wanesync.store.database import Store
@@ -67,7 +67,7 @@ def _moves(running: Running, store: Store) -> bool:
             due = [tx.jobs.next_due_ms(side) for side in Side]
             soon = any(at_ms is not None and at_ms < tx.now_ms + SOON_MS for at_ms in due)
             return soon or any(row["running"] for row in tx.jobs.depth())
-    except StoreDown:
+    except DatabaseUnavailable:
         return True
 
 

@@ -48,7 +48,7 @@ def read_logged_config(path: Path | None) -> Config:
 
 @contextmanager
 def opened(path: Path | None, *, migrate: bool | None = None) -> Iterator[tuple[Config, Store]]:
-    """The configuration and its database, closed at the end. Raises ConfigError, StoreDown, Sealed."""
+    """The configuration and its database, closed at the end. Raises ConfigError, DatabaseUnavailable, DecryptionFailed."""
     config = read_config(path)
     log.configure("error", sys.stderr)
     with opened_store(config, migrate=migrate) as store:

@@ -27,7 +27,7 @@ class ConfigError(WanesyncError):
         super().__init__("\n".join(problems))
 
 
-class PinError(WanesyncError):
+class WrongAccount(WanesyncError):
     """The state belongs to another portal, account or mode than the one configured."""
 
     exit_code = 2
@@ -39,13 +39,13 @@ class GuardError(WanesyncError):
     exit_code = 3
 
 
-class StoreDown(WanesyncError):
+class DatabaseUnavailable(WanesyncError):
     """The database cannot be reached or is busy beyond its time-out."""
 
     exit_code = 4
 
 
-class SideDown(WanesyncError):
+class VendorUnavailable(WanesyncError):
     """A side cannot be reached."""
 
     exit_code = 4
@@ -55,15 +55,15 @@ class NotFound(WanesyncError):
     """What was asked for by name does not exist here."""
 
 
-class BadSignature(WanesyncError):
+class InvalidSignature(WanesyncError):
     """A webhook whose signature is missing, wrong, stale or from the future."""
 
 
-class BadPayload(WanesyncError):
+class InvalidPayload(WanesyncError):
     """A webhook body that cannot be understood."""
 
 
-class Sealed(WanesyncError):
+class DecryptionFailed(WanesyncError):
     """A sealed value could not be opened: it was altered, moved, or its key is gone."""
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from wanesync.core.fields import FieldMap
-from wanesync.core.model import Answer, Conflict, EventRow, OwnWrite, Record, Seen, Side, WriteKind
+from wanesync.core.model import Conflict, Event, PendingWrite, Record, Side, StoredRecord, WriteKind, WriteResult
 from wanesync.core.normalize import NAME_PARTS
 
 OWN_WRITE_AGE_MS = 600_000
@@ -23,7 +23,7 @@ class Reading:
     needs_read: bool = False
 
 
-def read_stripe_events(seen: Seen | None, events: Sequence[EventRow], answered: Collection[str]) -> Reading:
+def read_stripe_events(stored: StoredRecord | None, events: Sequence[Event], answered: Collection[str]) -> Reading:
     """Take the newest usable object of a customer's unread events, if their order is beyond doubt.
 
     ``seen``: our copy. ``answered``: keys of own writes whose answer is recorded. Stripe's ``created``
@@ -31,8 +31,8 @@ def read_stripe_events(seen: Seen | None, events: Sequence[EventRow], answered: 
     interval of our copy and alone in its second; inside the interval one read tells; below it is old.
     """
     out = Reading()
-    low, high = (seen.as_of_ms // SECOND, seen.as_of_upper_ms // SECOND) if seen else (-1, -1)
-    gone = seen is not None and seen.deleted
+    low, high = (stored.valid_from_ms // SECOND, stored.valid_to_ms // SECOND) if stored else (-1, -1)
+    gone = stored is not None and stored.deleted
     for event in sorted(events, key=lambda e: e.occurred_ms):
         second = event.occurred_ms // SECOND
         if event.kind == "deleted":
@@ -63,7 +63,7 @@ class Judgement:
 
 
 def judge(
-    seen: Seen, window: Sequence[EventRow], writes: Sequence[OwnWrite], fields: FieldMap, now_ms: int
+    stored: StoredRecord, window: Sequence[Event], writes: Sequence[PendingWrite], fields: FieldMap, now_ms: int
 ) -> Judgement:
     """Judge the unjudged events of a record: each value is current, ours, superseded, or a conflict.
 
@@ -75,54 +75,54 @@ def judge(
         if event.judged:
             continue
         out.judged.append(event.key)
-        if seen.deleted or seen.survivor:
+        if stored.deleted or stored.survivor:
             continue
-        own = _own_write(event, writes)
-        if own is not None:
-            out.conflicts += _unseen_before(event, own, fields)
-            out.conflicts += _buried(seen, event, own, window, writes)
+        pending = _own_write(event, writes)
+        if pending is not None:
+            out.conflicts += _unseen_before(event, pending, fields)
+            out.conflicts += _buried(stored, event, pending, window, writes)
         else:
             since_ms = min(now_ms, event.occurred_ms) - OWN_WRITE_AGE_MS
             recent = [w for w in writes if w.kind is WriteKind.UPDATE and w.sent_ms > since_ms]
             for name, value in event.values.items():
-                if _vanished(seen, event, name, window, recent):
-                    out.conflicts.append(Conflict(seen.side, seen.id, name, value, "overwritten"))
+                if _vanished(stored, event, name, window, recent):
+                    out.conflicts.append(Conflict(stored.side, stored.id, name, value, "overwritten"))
     return out
 
 
-def holds(seen: Seen, name: str, value: str) -> bool:
+def holds(stored: StoredRecord, name: str, value: str) -> bool:
     """Whether a record holds a value; ``name/firstname`` is one property of a field of two."""
-    return _says(name, seen.record.values.get(name.partition("/")[0], ""), value)
+    return _says(name, stored.record.values.get(name.partition("/")[0], ""), value)
 
 
 def _says(name: str, held: str, value: str) -> bool:
     return value in held.split(NAME_PARTS) if "/" in name else held == value
 
 
-def _own_write(event: EventRow, writes: Sequence[OwnWrite]) -> OwnWrite | None:
+def _own_write(event: Event, writes: Sequence[PendingWrite]) -> PendingWrite | None:
     """The write of ours that caused an event: by key on Stripe; by source and value on HubSpot, which has no keys."""
     if event.side is Side.STRIPE:
-        return next((w for w in writes if event.request_key and w.key == event.request_key), None)
-    for own in writes:
-        if not event.source.startswith("user") and event.values and _covers(own, event):
-            return own
+        return next((w for w in writes if event.request_key and w.idempotency_key == event.request_key), None)
+    for pending in writes:
+        if not event.source.startswith("user") and event.values and _covers(pending, event):
+            return pending
     return None
 
 
-def _covers(own: OwnWrite, event: EventRow) -> bool:
+def _covers(pending: PendingWrite, event: Event) -> bool:
     for name, value in event.values.items():
         field_name, _, _ = name.partition("/")
-        change = own.changes.get(field_name)
+        change = pending.changes.get(field_name)
         if change is None or not (change.after == value or value in change.after.split(NAME_PARTS)):
             return False
     return True
 
 
-def _unseen_before(event: EventRow, own: OwnWrite, fields: FieldMap) -> list[Conflict]:
+def _unseen_before(event: Event, pending: PendingWrite, fields: FieldMap) -> list[Conflict]:
     """Values our write replaced without our ever having seen them (Stripe tells what was there before)."""
     lost = []
     for name, before in event.previous.items():
-        change, spec = own.changes.get(name), fields.by_name.get(name)
+        change, spec = pending.changes.get(name), fields.by_name.get(name)
         if change is None or spec is None or before == change.before:
             continue
         if before and spec.key(before) not in (spec.key(change.after), spec.key(change.before)):
@@ -131,36 +131,38 @@ def _unseen_before(event: EventRow, own: OwnWrite, fields: FieldMap) -> list[Con
 
 
 def _buried(
-    seen: Seen, event: EventRow, own: OwnWrite, window: Sequence[EventRow], writes: Sequence[OwnWrite]
+    stored: StoredRecord, event: Event, pending: PendingWrite, window: Sequence[Event], writes: Sequence[PendingWrite]
 ) -> list[Conflict]:
     """What a person had set when our write came late and overwrote it, if the write was not planned from that."""
     lost: list[Conflict] = []
-    if is_answered(own):
+    if is_answered(pending):
         return lost
     for name, value in event.values.items():
         said = [e for e in window if e is not event and name in e.values]
-        known = [e for e in said if e.source.startswith("user") or e.occurred_ms < own.sent_ms]
+        known = [e for e in said if e.source.startswith("user") or e.occurred_ms < pending.sent_ms]
         newest = max(known, key=lambda e: (e.occurred_ms, e.received_ms), default=None)
         if newest is None or not newest.source.startswith("user") or not _after(event, newest):
             continue
         # A part of an address that goes out with the others is sent as it was known.
-        change = own.changes.get(name.partition("/")[0])
+        change = pending.changes.get(name.partition("/")[0])
         theirs, before = newest.values[name], value if change is None else change.before
         # Set after it had left, or before and not heard of yet: judged while it still stood, it vanishes only now.
-        unseen = newest.occurred_ms >= own.sent_ms or not _says(name, before, theirs)
-        stands = holds(seen, name, value) or (_put_back(name, value, own, writes) and not holds(seen, name, theirs))
+        unseen = newest.occurred_ms >= pending.sent_ms or not _says(name, before, theirs)
+        stands = holds(stored, name, value) or (
+            _put_back(name, value, pending, writes) and not holds(stored, name, theirs)
+        )
         if unseen and theirs != value and stands:
-            lost.append(Conflict(seen.side, seen.id, name, theirs, "overwritten"))
+            lost.append(Conflict(stored.side, stored.id, name, theirs, "overwritten"))
     return lost
 
 
-def _put_back(name: str, value: str, own: OwnWrite, writes: Sequence[OwnWrite]) -> bool:
+def _put_back(name: str, value: str, pending: PendingWrite, writes: Sequence[PendingWrite]) -> bool:
     """Whether a late write of ours was taken back by another one: what it had buried does not come up again."""
-    changes = [w.changes.get(name.partition("/")[0]) for w in writes if w is not own]
+    changes = [w.changes.get(name.partition("/")[0]) for w in writes if w is not pending]
     return any(change is not None and _says(name, change.before, value) for change in changes)
 
 
-def was_left_by(own: OwnWrite, seen: Seen, name: str, window: Sequence[EventRow]) -> bool | None:
+def was_left_by(pending: PendingWrite, stored: StoredRecord, name: str, window: Sequence[Event]) -> bool | None:
     """Whether a record's value is what this write of ours left there, by what events tell; None: they do not tell.
 
     ``window``: the stored events of the record. Stripe's know whole seconds only: of several in the last one that one
@@ -169,28 +171,28 @@ def was_left_by(own: OwnWrite, seen: Seen, name: str, window: Sequence[EventRow]
     telling = [e for e in window if name in e.values]
     newest_ms = max((e.occurred_ms for e in telling), default=0)
     newest = [e for e in telling if e.occurred_ms == newest_ms]
-    saying = [e for e in newest if holds(seen, name, e.values[name])]
-    if own.side is Side.HUBSPOT:
+    saying = [e for e in newest if holds(stored, name, e.values[name])]
+    if pending.side is Side.HUBSPOT:
         known = bool(saying) and len(saying) == len(newest)
         return False if known and any(e.source.startswith("user") for e in newest) else None
-    if not saying or any(name in e.previous and holds(seen, name, e.previous[name]) for e in newest):
+    if not saying or any(name in e.previous and holds(stored, name, e.previous[name]) for e in newest):
         return None
-    return any(e.request_key == own.key for e in saying)
+    return any(e.request_key == pending.idempotency_key for e in saying)
 
 
-def was_edited_upon(own: OwnWrite, name: str, value: str, window: Sequence[EventRow]) -> bool:
+def was_edited_upon(pending: PendingWrite, name: str, value: str, window: Sequence[Event]) -> bool:
     """Whether events tell that a write of ours arrived, and that ``value`` is what a person set after it.
 
     ``window``: the stored events of the record it went to. Stripe's tell what stood there before: that settles the
     order within one second. HubSpot's do not name the request: that one set the value after it had left will do.
     """
-    after = own.changes[name].after
+    after = pending.changes[name].after
     told = [e for e in window if name in e.values]
-    if own.side is Side.STRIPE:
-        echoes = [e for e in told if e.request_key == own.key]
+    if pending.side is Side.STRIPE:
+        echoes = [e for e in told if e.request_key == pending.idempotency_key]
     else:
         others = [e for e in told if not e.source.startswith("user")]
-        echoes = [e for e in others if e.values[name] == after and e.occurred_ms >= own.sent_ms]
+        echoes = [e for e in others if e.values[name] == after and e.occurred_ms >= pending.sent_ms]
     # One that was judged was planned from before.
     fresh = [e for e in told if e.source.startswith("user") and not e.request_key and not e.judged]
     theirs = [e for e in fresh if e.values[name] == value]
@@ -198,22 +200,24 @@ def was_edited_upon(own: OwnWrite, name: str, value: str, window: Sequence[Event
     return any(not any(_after(other, e) for other in told) for e in upon)
 
 
-def _vanished(seen: Seen, event: EventRow, name: str, window: Sequence[EventRow], recent: Sequence[OwnWrite]) -> bool:
+def _vanished(
+    stored: StoredRecord, event: Event, name: str, window: Sequence[Event], recent: Sequence[PendingWrite]
+) -> bool:
     value = event.values[name]
     field_name = name.partition("/")[0]
-    if holds(seen, name, value):
+    if holds(stored, name, value):
         return False
     written_over = any(field_name in w.changes and not _says(name, w.changes[field_name].before, value) for w in recent)
     later = [e for e in window if name in e.values and _after(e, event) and _own_write(e, recent) is None]
     return not later or written_over
 
 
-def _after(later: EventRow, earlier: EventRow) -> bool:
+def _after(later: Event, earlier: Event) -> bool:
     if later.side is Side.STRIPE:
         return later.occurred_ms // SECOND > earlier.occurred_ms // SECOND
     return (later.occurred_ms, later.received_ms) > (earlier.occurred_ms, earlier.received_ms)
 
 
-def is_answered(own: OwnWrite) -> bool:
+def is_answered(pending: PendingWrite) -> bool:
     """Whether a write's outcome is known for certain."""
-    return own.answer is not None and own.answer is not Answer.LOST
+    return pending.result is not None and pending.result is not WriteResult.LOST

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from wanesync.core.brake import Held
-from wanesync.core.model import TWIN_EXCLUDED, Halves, Link, LinkState, OwnWrite, Seen, Side
+from wanesync.core.change_guard import HeldValue
+from wanesync.core.model import TWIN_EXCLUDED, BasePair, Link, LinkState, PendingWrite, Side, StoredRecord
 
-Ref = tuple[Side, str]
+RecordRef = tuple[Side, str]
 
 
 @dataclass(slots=True)
-class Scene:
+class PlanContext:
     """Everything one pass over a key needs to know, loaded in one go.
 
     ``records``: the key's record, its linked ones, and all that share an address or an id with them.
@@ -27,39 +27,39 @@ class Scene:
     """
 
     key: str
-    records: dict[Ref, Seen] = field(default_factory=dict)
+    records: dict[RecordRef, StoredRecord] = field(default_factory=dict)
     links: list[Link] = field(default_factory=list)
-    holders: Mapping[str, str] = field(default_factory=dict)
-    creates: list[OwnWrite] = field(default_factory=list)
+    email_holders: Mapping[str, str] = field(default_factory=dict)
+    creates: list[PendingWrite] = field(default_factory=list)
     tombstones: frozenset[str] = frozenset()
-    reading: frozenset[Ref] = frozenset()
+    reading: frozenset[RecordRef] = frozenset()
     late: frozenset[tuple[Side, str, str]] = frozenset()
-    landed: Mapping[str, Mapping[str, Halves]] = field(default_factory=dict)
-    held: Mapping[str, Mapping[str, Held]] = field(default_factory=dict)
+    landed: Mapping[str, Mapping[str, BasePair]] = field(default_factory=dict)
+    held: Mapping[str, Mapping[str, HeldValue]] = field(default_factory=dict)
     paused: Mapping[str, str] = field(default_factory=dict)
     stopped: Mapping[tuple[str, str], str] = field(default_factory=dict)
     listed: bool = True
     generation: int = 0
 
-    def get(self, side: Side, record_id: str) -> Seen | None:
+    def find(self, side: Side, record_id: str) -> StoredRecord | None:
         """A record of the scene."""
         return self.records.get((side, record_id))
 
-    def alive(self, side: Side, record_id: str) -> Seen | None:
+    def living(self, side: Side, record_id: str) -> StoredRecord | None:
         """A record that is neither deleted nor merged away."""
-        seen = self.records.get((side, record_id))
-        return seen if seen is not None and seen.alive else None
+        stored = self.records.get((side, record_id))
+        return stored if stored is not None and stored.alive else None
 
     def survivor(self, contact_id: str) -> str:
         """The contact a merged one lives on in."""
         for _ in range(20):
-            seen = self.records.get((Side.HUBSPOT, contact_id))
-            if seen is None or not seen.survivor:
+            stored = self.records.get((Side.HUBSPOT, contact_id))
+            if stored is None or not stored.survivor:
                 break
-            contact_id = seen.survivor
+            contact_id = stored.survivor
         return contact_id
 
-    def sharing(self, side: Side, hmacs: Iterable[str]) -> list[Seen]:
+    def sharing(self, side: Side, hmacs: Iterable[str]) -> list[StoredRecord]:
         """Living records of a side that carry one of the addresses, oldest id first."""
         wanted = set(hmacs)
         found = [s for (at, _), s in self.records.items() if at is side and s.alive and wanted & s.hmacs]
@@ -78,19 +78,19 @@ class Scene:
         pair = (contact_id, customer_id)
         return any(k.state is LinkState.RELEASED and (k.hubspot_id, k.stripe_id) == pair for k in self.links)
 
-    def being_read(self, *records: Seen) -> bool:
+    def being_read(self, *records: StoredRecord) -> bool:
         """Whether what we know of one of them may be old."""
-        return any((s.side, s.id) in self.reading or s.in_doubt for s in records)
+        return any((s.side, s.id) in self.reading or s.stale for s in records)
 
-    def bereft(self, seen: Seen) -> bool:
+    def is_counterpart_deleted(self, stored: StoredRecord) -> bool:
         """Whether the record our id on it names was deleted, perhaps before the two were linked."""
-        other = self.get(seen.side.other, seen.record.other_id) if seen.record.other_id else None
+        other = self.find(stored.side.other, stored.record.other_id) if stored.record.other_id else None
         return other is not None and other.deleted
 
-    def create_of(self, contact_id: str, customer_id: str) -> OwnWrite | None:
+    def creation_of(self, contact_id: str, customer_id: str) -> PendingWrite | None:
         """The create of ours that made one of the two from the other: the open one before those given up."""
-        found = [own for own in self.creates if self._made(own, contact_id, customer_id)]
-        return max(found, key=lambda own: (own.answer is None, own.generation), default=None)
+        found = [pending for pending in self.creates if self._made(pending, contact_id, customer_id)]
+        return max(found, key=lambda pending: (pending.result is None, pending.generation), default=None)
 
     def stops_of(self, link_id: str) -> Mapping[str, str]:
         """Field -> the hold that keeps a link's changes back: the operator's, or the brake's in this very pass."""
@@ -98,20 +98,24 @@ class Scene:
             return {}
         return {name: hold for (at, name), hold in self.stopped.items() if at == link_id} | dict(self.paused)
 
-    def held_in_vain(self) -> list[tuple[str, str]]:
+    def holds_without_flow(self) -> list[tuple[str, str]]:
         """(link id, field) held of links that nothing flows over: not active, or not primary."""
         if not self.held:
             return []
         flowing = {k.id for k in self.links if k.state is LinkState.ACTIVE and k.primary}
         return [(link_id, name) for link_id, names in self.held.items() if link_id not in flowing for name in names]
 
-    def _made(self, own: OwnWrite, contact_id: str, customer_id: str) -> bool:
-        if own.side is Side.STRIPE:
-            customer = self.get(Side.STRIPE, customer_id)
-            ours = customer is not None and customer.record.other_id == own.source_id
-            return ours and self.survivor(own.source_id) == contact_id
-        contact = self.get(Side.HUBSPOT, contact_id)
-        return own.source_id == customer_id and contact is not None and contact.record.intent == own.key
+    def _made(self, pending: PendingWrite, contact_id: str, customer_id: str) -> bool:
+        if pending.side is Side.STRIPE:
+            customer = self.find(Side.STRIPE, customer_id)
+            ours = customer is not None and customer.record.other_id == pending.source_id
+            return ours and self.survivor(pending.source_id) == contact_id
+        contact = self.find(Side.HUBSPOT, contact_id)
+        return (
+            pending.source_id == customer_id
+            and contact is not None
+            and contact.record.intent == pending.idempotency_key
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,17 +126,17 @@ class Match:
     problem: str = ""
 
 
-def match_customer(scene: Scene, customer: Seen) -> Match:
+def match_customer(context: PlanContext, customer: StoredRecord) -> Match:
     """Which contact an unlinked customer belongs to: our ids first, then addresses; two answers are none."""
     by_id = {
-        s.id for (side, _), s in scene.records.items() if side is Side.HUBSPOT and s.alive and _claims(s, customer)
+        s.id for (side, _), s in context.records.items() if side is Side.HUBSPOT and s.alive and _claims(s, customer)
     }
     if customer.record.other_id:
-        survivor = scene.survivor(customer.record.other_id)
-        if scene.alive(Side.HUBSPOT, survivor):
+        survivor = context.survivor(customer.record.other_id)
+        if context.living(Side.HUBSPOT, survivor):
             by_id.add(survivor)
-    by_email = {s.id for s in scene.sharing(Side.HUBSPOT, customer.hmacs)}
-    if excluded := {i for i in by_id | by_email if scene.records[Side.HUBSPOT, i].excluded}:
+    by_email = {s.id for s in context.sharing(Side.HUBSPOT, customer.hmacs)}
+    if excluded := {i for i in by_id | by_email if context.records[Side.HUBSPOT, i].excluded}:
         by_id, by_email = by_id - excluded, by_email - excluded
         if not by_id | by_email:
             return Match(problem=TWIN_EXCLUDED)
@@ -147,12 +151,12 @@ def match_customer(scene: Scene, customer: Seen) -> Match:
     return Match(contact_id=by_email.pop()) if by_email else Match()
 
 
-def _claims(contact: Seen, customer: Seen) -> bool:
+def _claims(contact: StoredRecord, customer: StoredRecord) -> bool:
     return contact.record.other_id == customer.id
 
 
-def base_of_create(own: OwnWrite) -> dict[str, Halves]:
+def base_of_create(pending: PendingWrite) -> dict[str, BasePair]:
     """What each side held when a create of ours was sent: the source's values and the exact body's."""
-    if own.side is Side.STRIPE:
-        return {name: (change.source, change.after) for name, change in own.changes.items()}
-    return {name: (change.after, change.source) for name, change in own.changes.items()}
+    if pending.side is Side.STRIPE:
+        return {name: (change.source, change.after) for name, change in pending.changes.items()}
+    return {name: (change.after, change.source) for name, change in pending.changes.items()}

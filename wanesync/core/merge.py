@@ -9,9 +9,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from wanesync.core.brake import Held, HoldState
+from wanesync.core.change_guard import HeldValue, HoldState
 from wanesync.core.fields import FieldMap, FieldSpec
-from wanesync.core.model import Change, Conflict, Halves, Record, Side
+from wanesync.core.model import BasePair, Change, Conflict, Record, Side
 
 Differ = Literal["keep", "owner", "hubspot", "stripe"]
 
@@ -24,11 +24,11 @@ class Merged:
     """
 
     writes: dict[Side, dict[str, Change]] = field(default_factory=lambda: {Side.HUBSPOT: {}, Side.STRIPE: {}})
-    base: dict[str, Halves] = field(default_factory=dict)
+    base: dict[str, BasePair] = field(default_factory=dict)
     conflicts: dict[Side, list[Conflict]] = field(default_factory=lambda: {Side.HUBSPOT: [], Side.STRIPE: []})
     settled: list[Conflict] = field(default_factory=list)
     unparked: list[str] = field(default_factory=list)
-    held: dict[str, Held] = field(default_factory=dict)
+    held: dict[str, HeldValue] = field(default_factory=dict)
     kept: set[str] = field(default_factory=set)
     unheld: list[str] = field(default_factory=list)
 
@@ -44,11 +44,11 @@ class Pair:
 
     contact: Record
     customer: Record
-    base: Mapping[str, Halves]
+    base: Mapping[str, BasePair]
     late: Collection[tuple[Side, str]] = ()
     parked: Mapping[str, tuple[Side, str]] = field(default_factory=dict)
     free: bool = False
-    held: Mapping[str, Held] = field(default_factory=dict)
+    held: Mapping[str, HeldValue] = field(default_factory=dict)
     stops: Mapping[str, str] = field(default_factory=dict)
 
     def value(self, side: Side, name: str) -> str:
@@ -66,24 +66,24 @@ def merge(pair: Pair, fields: FieldMap, differ: Differ) -> Merged:
     merged = Merged()
     for spec in fields.specs:
         hubspot, stripe = pair.value(Side.HUBSPOT, spec.name), pair.value(Side.STRIPE, spec.name)
-        halves = pair.base.get(spec.name)
-        if halves == (hubspot, stripe):
+        base_pair = pair.base.get(spec.name)
+        if base_pair == (hubspot, stripe):
             continue
         if spec.agree(hubspot, stripe):
             merged.base[spec.name] = (hubspot, stripe)
-        elif spec.name in pair.held and _keep_back(pair, spec, pair.held[spec.name], merged):
+        elif spec.name in pair.held and _apply_hold(pair, spec, pair.held[spec.name], merged):
             continue
-        elif halves is None:
-            _meet(pair, spec, differ, merged)
+        elif base_pair is None:
+            _first_contact(pair, spec, differ, merged)
         else:
-            _flow(pair, spec, halves, merged)
-    _respect_parked(pair, fields, merged)
+            _three_way(pair, spec, base_pair, merged)
+    _apply_parked(pair, fields, merged)
     if pair.held or pair.stops:
-        _respect_holds(pair, merged)
+        _apply_stops(pair, merged)
     return merged
 
 
-def _keep_back(pair: Pair, spec: FieldSpec, held: Held, merged: Merged) -> bool:
+def _apply_hold(pair: Pair, spec: FieldSpec, held: HeldValue, merged: Merged) -> bool:
     """What becomes of a held field; False: as of any other, since its value is another one now, or is released."""
     name, source, target = spec.name, held.side, held.side.other
     changed = pair.value(source, name) != held.value or not {(source, name), (target, name)}.isdisjoint(pair.late)
@@ -92,8 +92,8 @@ def _keep_back(pair: Pair, spec: FieldSpec, held: Held, merged: Merged) -> bool:
     lost = _lost(pair, spec, source, "held")
     if pair.value(target, name) != held.before and spec.direction.reaches(source):
         # Somebody edited the other side since: that edit flows, as if the held value had been agreed on.
-        halves = (held.value, held.before) if source is Side.HUBSPOT else (held.before, held.value)
-        _flow(pair, spec, halves, merged)
+        base_pair = (held.value, held.before) if source is Side.HUBSPOT else (held.before, held.value)
+        _three_way(pair, spec, base_pair, merged)
         (merged.conflicts[source] if name in merged.writes[source] else merged.settled).append(lost)
     elif held.state is HoldState.OPEN:
         merged.kept.add(name)
@@ -103,13 +103,13 @@ def _keep_back(pair: Pair, spec: FieldSpec, held: Held, merged: Merged) -> bool:
     return True
 
 
-def _respect_holds(pair: Pair, merged: Merged) -> None:
+def _apply_stops(pair: Pair, merged: Merged) -> None:
     """Writes that are stopped are held instead; what is held and no longer fits the values is not."""
     for side in Side:
         for name in pair.stops.keys() & merged.writes[side].keys():
             change = merged.writes[side].pop(name)
             merged.conflicts[side] = [c for c in merged.conflicts[side] if c.field != name]
-            merged.held[name] = Held(side.other, change.source, change.before, pair.stops[name])
+            merged.held[name] = HeldValue(side.other, change.source, change.before, pair.stops[name])
     for name, held in pair.held.items():
         written = merged.writes[held.side.other].get(name)
         if written is not None and held.frees(held.side, written.source):
@@ -118,7 +118,7 @@ def _respect_holds(pair: Pair, merged: Merged) -> None:
     merged.unheld = sorted(pair.held.keys() - merged.kept - merged.held.keys())
 
 
-def _meet(pair: Pair, spec: FieldSpec, differ: Differ, merged: Merged) -> None:
+def _first_contact(pair: Pair, spec: FieldSpec, differ: Differ, merged: Merged) -> None:
     """First contact: a blank is filled, two different values stay as they are unless told otherwise."""
     hubspot, stripe = pair.value(Side.HUBSPOT, spec.name), pair.value(Side.STRIPE, spec.name)
     late = [side for side in Side if (side, spec.name) in pair.late]
@@ -142,17 +142,17 @@ def _meet(pair: Pair, spec: FieldSpec, differ: Differ, merged: Merged) -> None:
     merged.settled += [_lost(pair, spec, side, "differ") for side in Side]
 
 
-def _flow(pair: Pair, spec: FieldSpec, halves: Halves, merged: Merged) -> None:
+def _three_way(pair: Pair, spec: FieldSpec, base_pair: BasePair, merged: Merged) -> None:
     """After first contact: the side that moved from its half flows; both moved: the owner wins."""
     hubspot, stripe = pair.value(Side.HUBSPOT, spec.name), pair.value(Side.STRIPE, spec.name)
     late = [side for side in Side if (side, spec.name) in pair.late]
-    moved = [side for side in Side if pair.value(side, spec.name) != _half(halves, side) and side not in late]
+    moved = [side for side in Side if pair.value(side, spec.name) != _half(base_pair, side) and side not in late]
     if not moved:
         for side in late:
-            now, then = pair.value(side, spec.name), _half(halves, side)
+            now, then = pair.value(side, spec.name), _half(base_pair, side)
             if now != then:
                 # The other side's half: it may hold a late write too, which is put back as well.
-                merged.writes[side][spec.name] = Change(now, then, _half(halves, side.other))
+                merged.writes[side][spec.name] = Change(now, then, _half(base_pair, side.other))
         return
     winner = moved[0] if len(moved) == 1 else spec.owner
     if len(moved) == len(Side) and not spec.direction.reaches(winner.other):
@@ -193,15 +193,15 @@ def _write(pair: Pair, spec: FieldSpec, to: Side, merged: Merged) -> bool:
     return True
 
 
-def _half(halves: Halves, side: Side) -> str:
-    return halves[0] if side is Side.HUBSPOT else halves[1]
+def _half(base_pair: BasePair, side: Side) -> str:
+    return base_pair[0] if side is Side.HUBSPOT else base_pair[1]
 
 
 def _lost(pair: Pair, spec: FieldSpec, side: Side, kind: str) -> Conflict:
     return Conflict(side, pair.record_id(side), spec.name, pair.value(side, spec.name), kind)
 
 
-def _respect_parked(pair: Pair, fields: FieldMap, merged: Merged) -> None:
+def _apply_parked(pair: Pair, fields: FieldMap, merged: Merged) -> None:
     """A parked write is not tried again until it would differ or its obstacle is gone."""
     for name, (side, value) in pair.parked.items():
         change = merged.writes[side].get(name)

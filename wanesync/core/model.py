@@ -56,20 +56,20 @@ TWIN_EXCLUDED = "excluded: kept apart from its other record by decision"
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class StoredRecord:
     """Our newest copy of a record, as the store keeps it (CORRECTNESS sections 1 and 4).
 
-    ``as_of_ms`` .. ``as_of_upper_ms``: the interval in which the copy was true. ``moved`` counts its
-    stores. ``in_doubt``: the order of what we saw is not known; nothing is planned until the next
+    ``valid_from_ms`` .. ``valid_to_ms``: the interval in which the copy was true. ``moved`` counts its
+    stores. ``stale``: the order of what we saw is not known; nothing is planned until the next
     read. ``hmacs``: keyed hashes of its addresses. ``survivor``: the contact it was merged into.
     ``note``: why it is left alone (``excluded``, ``ambiguous: …``), "" if it is not.
     """
 
     record: Record
-    as_of_ms: int
-    as_of_upper_ms: int
-    moved: int
-    in_doubt: bool = False
+    valid_from_ms: int
+    valid_to_ms: int
+    revision: int
+    stale: bool = False
     deleted: bool = False
     survivor: str = ""
     hmacs: frozenset[str] = frozenset()
@@ -104,7 +104,7 @@ class LinkState(StrEnum):
     RELEASED = "released"
 
 
-Halves = tuple[str, str]
+BasePair = tuple[str, str]
 """What each side held when they last agreed on a field: (hubspot value, stripe value)."""
 
 
@@ -120,7 +120,7 @@ class Link:
     hubspot_id: str
     stripe_id: str
     primary: bool
-    base: Mapping[str, Halves]
+    base: Mapping[str, BasePair]
     version: int
     state: LinkState = LinkState.ACTIVE
     parked: Mapping[str, tuple[Side, str]] = field(default_factory=dict)
@@ -160,7 +160,7 @@ class WriteKind(StrEnum):
     UPDATE = "update"
 
 
-class Answer(StrEnum):
+class WriteResult(StrEnum):
     """How an own write ended; one without an answer is an open intent."""
 
     OK = "ok"
@@ -182,7 +182,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class OwnWrite:
+class PendingWrite:
     """One intended, sent or answered write of ours: the exact body, so that it can be settled.
 
     ``key``: Stripe's idempotency key; for a contact the intent id, which rides in a unique property.
@@ -198,15 +198,15 @@ class OwnWrite:
     link_key: str
     source_id: str
     target_id: str
-    key: str
+    idempotency_key: str
     body: str
     changes: Mapping[str, Change]
     hmacs: frozenset[str] = frozenset()
     link_id: str = ""
     sent_ms: int = 0
-    answer: Answer | None = None
+    result: WriteResult | None = None
     generation: int = 0
-    told: Mapping[str, tuple[int, bool]] = field(default_factory=dict)
+    authorship: Mapping[str, tuple[int, bool]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +228,7 @@ class Conflict:
 
 
 @dataclass(frozen=True, slots=True)
-class EventRow:
+class Event:
     """A stored event: a hint that a record changed, with the values it carried.
 
     ``kind``: created, updated, deleted, privacy_deleted, merged, purchase. ``occurred_ms``: the

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from wanesync.core.brake import Held
+from wanesync.core.change_guard import HeldValue
 from wanesync.core.fields import FieldMap
-from wanesync.core.matching import Ref
+from wanesync.core.matching import RecordRef
 from wanesync.core.merge import Differ
-from wanesync.core.model import Answer, Change, Conflict, Link, OwnWrite, Side, WriteKind
+from wanesync.core.model import Change, Conflict, Link, PendingWrite, Side, WriteKind, WriteResult
 
 FIRST_LISTING = "first listing missing"
 EXCLUDED = "excluded: no e-mail"
@@ -53,18 +53,18 @@ class Plan:
     locks: set[str] = field(default_factory=set)
     links: dict[str, Link] = field(default_factory=dict)
     linked: list[tuple[str, str]] = field(default_factory=list)
-    settled: list[tuple[OwnWrite, Answer]] = field(default_factory=list)
-    notes: dict[Ref, str] = field(default_factory=dict)
+    settled: list[tuple[PendingWrite, WriteResult]] = field(default_factory=list)
+    notes: dict[RecordRef, str] = field(default_factory=dict)
     tombstones: list[tuple[Side, str, frozenset[str]]] = field(default_factory=list)
     conflicts: list[tuple[Conflict, str]] = field(default_factory=list)
     wake: set[tuple[Side, str]] = field(default_factory=set)
     actions: dict[Side, Action] = field(default_factory=dict)
     wait: str = ""
-    held: list[tuple[str, str, Held]] = field(default_factory=list)
+    held: list[tuple[str, str, HeldValue]] = field(default_factory=list)
     unheld: list[tuple[str, str]] = field(default_factory=list)
 
     @property
-    def quiet(self) -> bool:
+    def is_empty(self) -> bool:
         """Nothing to write and nothing to remember."""
         return not (self.actions or self.changes or self.wait)
 

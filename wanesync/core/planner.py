@@ -9,20 +9,20 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from wanesync.core.fields import CANON_VERSION
-from wanesync.core.matching import Match, Scene, base_of_create, match_customer
+from wanesync.core.matching import Match, PlanContext, base_of_create, match_customer
 from wanesync.core.merge import Merged, Pair, merge
 from wanesync.core.model import (
     TWIN_EXCLUDED,
-    Answer,
+    BasePair,
     Change,
     Conflict,
-    Halves,
     Link,
     LinkState,
-    OwnWrite,
-    Seen,
+    PendingWrite,
     Side,
+    StoredRecord,
     WriteKind,
+    WriteResult,
     contact_key,
     customer_key,
     split_key,
@@ -30,23 +30,23 @@ from wanesync.core.model import (
 from wanesync.core.plan import EXCLUDED, FIRST_LISTING, Action, Plan, Rules
 
 
-def plan(scene: Scene, rules: Rules, new_link_id: str) -> Plan:
+def plan(context: PlanContext, rules: Rules, new_link_id: str) -> Plan:
     """Plan one key. ``new_link_id`` seeds the ids of links made here."""
-    kind, record_id = split_key(scene.key)
-    draft = _Draft(scene, rules, new_link_id)
+    kind, record_id = split_key(context.key)
+    draft = Planner(context, rules, new_link_id)
     if kind == "customer":
-        draft.pass_customer(record_id)
+        draft.plan_customer(record_id)
     else:
-        draft.pass_contact(record_id)
-    draft.plan.unheld += draft.scene.held_in_vain()
+        draft.plan_contact(record_id)
+    draft.plan.unheld += draft.context.holds_without_flow()
     return draft.plan
 
 
-class _Draft:
+class Planner:
     """A pass in progress: its own copy of the links, so that each step sees the ones before it."""
 
-    def __init__(self, scene: Scene, rules: Rules, new_link_id: str) -> None:
-        self.scene = replace(scene, links=list(scene.links))
+    def __init__(self, context: PlanContext, rules: Rules, new_link_id: str) -> None:
+        self.context = replace(context, links=list(context.links))
         self.rules = rules
         self.new_link_id = new_link_id
         self.plan = Plan()
@@ -54,48 +54,48 @@ class _Draft:
 
     # -- the customer's pass: find its contact, or have one made
 
-    def pass_customer(self, customer_id: str) -> None:
+    def plan_customer(self, customer_id: str) -> None:
         """Hand over to its contact, or create one."""
-        customer = self.scene.get(Side.STRIPE, customer_id)
-        if customer is None or customer.in_doubt:
+        customer = self.context.find(Side.STRIPE, customer_id)
+        if customer is None or customer.stale:
             return
-        links = self.scene.active(Side.STRIPE, customer_id)
+        links = self.context.active(Side.STRIPE, customer_id)
         if links:
             self.plan.wake.add((Side.HUBSPOT, contact_key(links[0].hubspot_id)))
             return
         if customer.deleted or customer.excluded:
             return
-        match = match_customer(self.scene, customer)
+        match = match_customer(self.context, customer)
         if match.problem:
             self._note(customer, match.problem)
         elif not match.contact_id:
             self._create(customer, Side.HUBSPOT)
-        elif self.scene.released(match.contact_id, customer_id):
+        elif self.context.released(match.contact_id, customer_id):
             self._note(customer, TWIN_EXCLUDED)
         else:
             self.plan.wake.add((Side.HUBSPOT, contact_key(match.contact_id)))
 
     # -- the contact's pass
 
-    def pass_contact(self, contact_id: str) -> None:
+    def plan_contact(self, contact_id: str) -> None:
         """Follow a merge, mourn the dead, link, elect, create or merge fields."""
-        contact = self.scene.get(Side.HUBSPOT, contact_id)
+        contact = self.context.find(Side.HUBSPOT, contact_id)
         if contact is None:
             return
         if contact.survivor:
-            self._move_links(contact_id, self.scene.survivor(contact_id))
+            self._move_links(contact_id, self.context.survivor(contact_id))
             return
         if contact.deleted:
-            self._bury_contact(contact)
+            self._orphan_links_of_contact(contact)
             return
-        self._bury_customers(contact)
+        self._orphan_links_of_customers(contact)
         if contact.excluded:
             return
         ambiguous = self._link_candidates(contact)
         if self.plan.wait:
             return
-        self._elect(contact_id)
-        links = self.scene.active(Side.HUBSPOT, contact_id)
+        self._choose_primary(contact_id)
+        links = self.context.active(Side.HUBSPOT, contact_id)
         if links:
             self._note(contact, "")
             self._merge(contact, links)
@@ -106,90 +106,90 @@ class _Draft:
 
     def _move_links(self, old_id: str, new_id: str) -> None:
         """A merge re-points the links to the survivor; a customer it already has is not linked twice."""
-        links = self.scene.active(Side.HUBSPOT, old_id)
+        links = self.context.active(Side.HUBSPOT, old_id)
         if not links:
             return
         self.plan.locks.add(contact_key(new_id))
-        known = {k.stripe_id for k in self.scene.links if k.hubspot_id == new_id}
+        known = {k.stripe_id for k in self.context.links if k.hubspot_id == new_id}
         for link in links:
             if link.stripe_id in known:
                 self._put(replace(link, primary=False, state=LinkState.ORPHANED))
             else:
                 self._put(replace(link, hubspot_id=new_id, primary=False))
-        self._elect(new_id, prefer=next((k.stripe_id for k in links if k.primary), ""))
+        self._choose_primary(new_id, prefer=next((k.stripe_id for k in links if k.primary), ""))
         self.plan.wake.add((Side.HUBSPOT, contact_key(new_id)))
 
-    def _bury_contact(self, contact: Seen) -> None:
-        links = self.scene.active(Side.HUBSPOT, contact.id)
+    def _orphan_links_of_contact(self, contact: StoredRecord) -> None:
+        links = self.context.active(Side.HUBSPOT, contact.id)
         for link in links:
             self._put(replace(link, primary=False, state=LinkState.ORPHANED))
-        if contact.hmacs - self.scene.tombstones:
+        if contact.hmacs - self.context.tombstones:
             self.plan.tombstones.append((Side.HUBSPOT, contact.id, contact.hmacs))
 
-    def _bury_customers(self, contact: Seen) -> None:
-        for link in self.scene.active(Side.HUBSPOT, contact.id):
-            customer = self.scene.get(Side.STRIPE, link.stripe_id)
+    def _orphan_links_of_customers(self, contact: StoredRecord) -> None:
+        for link in self.context.active(Side.HUBSPOT, contact.id):
+            customer = self.context.find(Side.STRIPE, link.stripe_id)
             if customer is not None and not customer.alive:
                 self.former = link if link.primary else self.former
                 self._put(replace(link, primary=False, state=LinkState.ORPHANED))
                 self.plan.tombstones.append((Side.STRIPE, link.stripe_id, customer.hmacs | contact.hmacs))
 
-    def _link_candidates(self, contact: Seen) -> str:
+    def _link_candidates(self, contact: StoredRecord) -> str:
         """Link every customer that matches this contact; says what is in the way of those that do not."""
         problem = ""
         for customer in self._candidates(contact):
-            if customer.excluded or self.scene.released(contact.id, customer.id):
+            if customer.excluded or self.context.released(contact.id, customer.id):
                 problem = problem or TWIN_EXCLUDED
                 continue
-            if self.scene.active(Side.STRIPE, customer.id):
+            if self.context.active(Side.STRIPE, customer.id):
                 problem = problem or "ambiguous: its customer belongs to another contact"
                 continue
-            match = match_customer(self.scene, customer)
+            match = match_customer(self.context, customer)
             if match != Match(contact.id):
                 problem = problem or match.problem
                 self._note(customer, match.problem)
                 continue
-            own = self.scene.create_of(contact.id, customer.id)
-            if own is None and self.scene.being_read(contact, customer):
+            pending = self.context.creation_of(contact.id, customer.id)
+            if pending is None and self.context.being_read(contact, customer):
                 self.plan.wait = "a read of one of the two is under way"
                 return problem
-            self._link(contact, customer, own)
+            self._link(contact, customer, pending)
         return problem
 
-    def _candidates(self, contact: Seen) -> list[Seen]:
-        scene = self.scene
-        found = {s.id: s for s in scene.sharing(Side.STRIPE, contact.hmacs)}
-        for (side, _), seen in scene.records.items():
-            if side is Side.STRIPE and seen.alive:
-                theirs = seen.record.other_id
-                if seen.id == contact.record.other_id or (theirs and scene.survivor(theirs) == contact.id):
-                    found[seen.id] = seen
-        mine = {k.stripe_id for k in scene.active(Side.HUBSPOT, contact.id)}
+    def _candidates(self, contact: StoredRecord) -> list[StoredRecord]:
+        context = self.context
+        found = {s.id: s for s in context.sharing(Side.STRIPE, contact.hmacs)}
+        for (side, _), stored in context.records.items():
+            if side is Side.STRIPE and stored.alive:
+                theirs = stored.record.other_id
+                if stored.id == contact.record.other_id or (theirs and context.survivor(theirs) == contact.id):
+                    found[stored.id] = stored
+        mine = {k.stripe_id for k in context.active(Side.HUBSPOT, contact.id)}
         return sorted((s for s in found.values() if s.id not in mine), key=lambda s: (s.record.created_ms, s.id))
 
-    def _link(self, contact: Seen, customer: Seen, own: OwnWrite | None) -> None:
+    def _link(self, contact: StoredRecord, customer: StoredRecord, pending: PendingWrite | None) -> None:
         """Both locks are taken. A create of ours that made one of them gives the base, else it is unset."""
         self.plan.locks.add(customer_key(customer.id))
-        base: Mapping[str, Halves] = {}
-        if own is not None:
-            base = base_of_create(own)
-            self.plan.settled.append((own, Answer.MATCHED))
-        old = next((k for k in self.scene.links if (k.hubspot_id, k.stripe_id) == (contact.id, customer.id)), None)
+        base: Mapping[str, BasePair] = {}
+        if pending is not None:
+            base = base_of_create(pending)
+            self.plan.settled.append((pending, WriteResult.MATCHED))
+        old = next((k for k in self.context.links if (k.hubspot_id, k.stripe_id) == (contact.id, customer.id)), None)
         link_id = old.id if old else f"{self.new_link_id}-{len(self.plan.linked)}"
         link = Link(link_id, contact.id, customer.id, False, base, old.version if old else 0)
         self._put(replace(link, fields_version=self.rules.fields.version, canon_version=CANON_VERSION))
         self.plan.linked.append((contact.id, customer.id))
         self._note(customer, "")
 
-    def _elect(self, contact_id: str, prefer: str = "") -> None:
+    def _choose_primary(self, contact_id: str, prefer: str = "") -> None:
         """One primary per contact: the one it has, else the billed, else the newest customer."""
-        links = self.scene.active(Side.HUBSPOT, contact_id)
+        links = self.context.active(Side.HUBSPOT, contact_id)
         if not links or sum(k.primary for k in links) == 1:
             return
 
         def rank(link: Link) -> tuple[bool, bool, int, str]:
-            seen = self.scene.get(Side.STRIPE, link.stripe_id)
-            billed, created = (seen.record.billed, seen.record.created_ms) if seen else (False, 0)
+            stored = self.context.find(Side.STRIPE, link.stripe_id)
+            billed, created = (stored.record.billed, stored.record.created_ms) if stored else (False, 0)
             return (link.stripe_id == prefer, billed, created, link.stripe_id)
 
         best = max(links, key=rank)
@@ -198,31 +198,35 @@ class _Draft:
             if link.primary != chosen:
                 base = self._start_base(link) if chosen else link.base
                 self._put(replace(link, primary=chosen, base=base))
-                self.plan.conflicts += self._unlike(link, base) if base is not link.base else []
+                self.plan.conflicts += self._differing(link, base) if base is not link.base else []
 
-    def _start_base(self, link: Link) -> Mapping[str, Halves]:
+    def _start_base(self, link: Link) -> Mapping[str, BasePair]:
         """After a primary that is gone: the contact's half of its base and the new one's values: no blank is filled."""
-        customer = self.scene.get(Side.STRIPE, link.stripe_id)
+        customer = self.context.find(Side.STRIPE, link.stripe_id)
         if self.former is None or not self.former.base or customer is None:
             return link.base
-        return {name: (halves[0], customer.record.values.get(name, "")) for name, halves in self.former.base.items()}
+        return {
+            name: (base_pair[0], customer.record.values.get(name, "")) for name, base_pair in self.former.base.items()
+        }
 
-    def _unlike(self, link: Link, base: Mapping[str, Halves]) -> list[tuple[Conflict, str]]:
+    def _differing(self, link: Link, base: Mapping[str, BasePair]) -> list[tuple[Conflict, str]]:
         """Where a new primary and its contact differ: as at first contact nothing is written, but both are kept."""
         specs = self.rules.fields.by_name
-        unlike = [(n, halves) for n, halves in base.items() if n in specs and not specs[n].agree(*halves)]
-        sides = [(side, n, value) for n, halves in unlike for side, value in zip(Side, halves, strict=True) if value]
+        unlike = [(n, base_pair) for n, base_pair in base.items() if n in specs and not specs[n].agree(*base_pair)]
+        sides = [
+            (side, n, value) for n, base_pair in unlike for side, value in zip(Side, base_pair, strict=True) if value
+        ]
         return [(Conflict(side, link.id_on(side), n, value, "differ"), link.id) for side, n, value in sides]
 
-    def _merge(self, contact: Seen, links: list[Link]) -> None:
+    def _merge(self, contact: StoredRecord, links: list[Link]) -> None:
         link = next((k for k in links if k.primary), None)
-        customer = self.scene.alive(Side.STRIPE, link.stripe_id) if link else None
-        if link is None or customer is None or customer.in_doubt or contact.in_doubt:
+        customer = self.context.living(Side.STRIPE, link.stripe_id) if link else None
+        if link is None or customer is None or customer.stale or contact.stale:
             return
-        late = {(side, name) for side, i, name in self.scene.late if i in (contact.id, customer.id)}
-        free, held = self._address_free(contact, link), self.scene.held.get(link.id, {})
-        stops = self.scene.stops_of(link.id)
-        if landed := self.scene.landed.get(link.id):
+        late = {(side, name) for side, i, name in self.context.late if i in (contact.id, customer.id)}
+        free, held = self._address_free(contact, link), self.context.held.get(link.id, {})
+        stops = self.context.stops_of(link.id)
+        if landed := self.context.landed.get(link.id):
             link = self._put(replace(link, base={**link.base, **landed}))
         pair = Pair(contact.record, customer.record, link.base, late, link.parked, free, held, stops)
         merged = merge(pair, self.rules.fields, self.rules.differ)
@@ -241,29 +245,33 @@ class _Draft:
             latest = self.plan.links.get(link.id, link)
             self._put(replace(latest, base={**link.base, **merged.base}, parked=parked))
 
-    def _address_free(self, contact: Seen, link: Link) -> bool:
+    def _address_free(self, contact: StoredRecord, link: Link) -> bool:
         """A parked address may be tried again when no other contact we know carries it."""
-        customer = self.scene.get(Side.STRIPE, link.stripe_id)
+        customer = self.context.find(Side.STRIPE, link.stripe_id)
         hmacs = customer.hmacs if customer else frozenset()
-        return not [s for s in self.scene.sharing(Side.HUBSPOT, hmacs) if s.id != contact.id]
+        return not [s for s in self.context.sharing(Side.HUBSPOT, hmacs) if s.id != contact.id]
 
     # -- creation
 
-    def _create(self, source: Seen, target: Side) -> None:
+    def _create(self, source: StoredRecord, target: Side) -> None:
         """Create only what nobody has: section 2."""
-        rules, scene = self.rules, self.scene
+        rules, context = self.rules, self.context
         allowed = rules.create_customers if target is Side.STRIPE else rules.create_contacts
         if not source.hmacs:
             self._note(source, EXCLUDED)
-        elif scene.orphaned(source.side, source.id) or scene.bereft(source) or source.hmacs & scene.tombstones:
+        elif (
+            context.orphaned(source.side, source.id)
+            or context.is_counterpart_deleted(source)
+            or source.hmacs & context.tombstones
+        ):
             self._note(source, "orphaned: its other record was deleted")
         elif not allowed:
             self._note(source, f"excluded: no {'customers' if target is Side.STRIPE else 'contacts'} are created")
-        elif not scene.listed:
+        elif not context.listed:
             self._note(source, FIRST_LISTING)
-        elif (source.side, source.id) in scene.reading or source.in_doubt:
+        elif (source.side, source.id) in context.reading or source.stale:
             self.plan.wait = "a read of it is under way"
-        elif any(holder != scene.key for h in source.hmacs if (holder := scene.holders.get(h))):
+        elif any(holder != context.key for h in source.hmacs if (holder := context.email_holders.get(h))):
             self.plan.wait = "its e-mail is being created by another job"
         else:
             self._note(source, "")
@@ -272,7 +280,7 @@ class _Draft:
                 target, WriteKind.CREATE, source.id, "", changes, unsplit, hmacs=source.hmacs
             )
 
-    def _initial(self, source: Seen, target: Side) -> tuple[dict[str, Change], tuple[Conflict, ...]]:
+    def _initial(self, source: StoredRecord, target: Side) -> tuple[dict[str, Change], tuple[Conflict, ...]]:
         """The values of a creation, and those that cannot be told there without a guess."""
         changes, unsplit = {}, []
         for spec in self.rules.fields.specs:
@@ -285,14 +293,14 @@ class _Draft:
             changes[spec.name] = Change("", after or "", value)
         return changes, tuple(unsplit)
 
-    def _note(self, seen: Seen, note: str) -> None:
-        if seen.note != note and not seen.excluded:
-            self.plan.notes[(seen.side, seen.id)] = note
+    def _note(self, stored: StoredRecord, note: str) -> None:
+        if stored.note != note and not stored.excluded:
+            self.plan.notes[(stored.side, stored.id)] = note
 
     def _put(self, link: Link) -> Link:
         """Remember a link; its version grows once per pass."""
         planned = self.plan.links.get(link.id)
         link = replace(link, version=planned.version if planned else link.version + 1)
         self.plan.links[link.id] = link
-        self.scene.links = [k for k in self.scene.links if k.id != link.id] + [link]
+        self.context.links = [k for k in self.context.links if k.id != link.id] + [link]
         return link

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from wanesync.core.errors import CallError
-from wanesync.core.model import EventRow, Record
+from wanesync.core.model import Event, Record
 from wanesync.core.purchases import Purchase
 
 
@@ -86,7 +86,7 @@ class CustomerAnswer:
 class EventPage:
     """One page of Stripe's list of events, newest first; ``next`` is "" at the end."""
 
-    events: Sequence[EventRow]
+    events: Sequence[Event]
     purchases: Sequence[Purchase]
     next: str
 
@@ -203,33 +203,33 @@ class StripePort(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Parsed:
+class ParsedWebhook:
     """A webhook body understood: events, purchases, and elements set aside with their reason.
 
     ``foreign``: how many were dropped because they concern another account or mode; ``ignored``:
     because they concern nothing that is mapped.
     """
 
-    events: Sequence[EventRow] = ()
+    events: Sequence[Event] = ()
     purchases: Sequence[Purchase] = ()
     set_aside: Sequence[tuple[bytes, str]] = ()
     foreign: int = 0
     ignored: int = 0
 
 
-class HookPort(Protocol):
+class WebhookPort(Protocol):
     """One side's webhooks: verified on the raw bytes, then parsed."""
 
     def verify(self, body: bytes, headers: Mapping[str, str], url: str, now_ms: int) -> None:
         """Check the signature of a POST to ``url``; raises ``BadSignature``. ``headers`` keys are lower case."""
         ...
 
-    def parse(self, body: bytes, now_ms: int) -> Parsed:
+    def parse(self, body: bytes, now_ms: int) -> ParsedWebhook:
         """Understand a body; raises ``BadPayload`` when it is not what this side sends at all."""
         ...
 
 
-class SideWires(Protocol):
+class FieldTranslation(Protocol):
     """Pure translation between changes of fields and the bodies the sides take."""
 
     def contact_properties(self, values: Mapping[str, str]) -> Mapping[str, str]:

@@ -83,7 +83,7 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
-class Want:
+class SlotRequest:
     """What a request is: its operation, and whether only bulk work asks for it."""
 
     operation: str = ""

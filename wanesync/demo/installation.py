@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wanesync.config.model import load
-from wanesync.core.errors import SideDown
+from wanesync.core.errors import VendorUnavailable
 from wanesync.core.model import Side
 from wanesync.demo.child_process import Child
-from wanesync.ops.status import Overview, read_overview
+from wanesync.ops.status import Status, read_status
 from wanesync.reconcile.run import Report
 from wanesync.sandbox.hubspot.settings import Tier
 from wanesync.sandbox.process import SandboxProcess
@@ -23,7 +23,7 @@ from wanesync.sandbox.seed_data import SeedOptions
 from wanesync.sandbox.server import Options
 from wanesync.sandbox.traffic import Activity, ActivityKind, Traffic
 from wanesync.store.database import Store
-from wanesync.sync.runtime import Engine
+from wanesync.sync.runtime import Runtime
 from wanesync.wiring import build_catch_up, build_engine, build_reconcile, open_state
 
 LATENCY_MS = (150, 400)
@@ -75,7 +75,7 @@ class World:
     cast: Cast
     sandbox: SandboxProcess = field(init=False)
     store: Store = field(init=False)
-    engine: Engine = field(init=False)
+    runtime: Runtime = field(init=False)
     serving: Child = field(init=False)
     working: Child = field(init=False)
     traffic: Traffic | None = None
@@ -94,11 +94,11 @@ class World:
         config = load(self._config_file, {})
         self.store = open_state(config, migrate=True)
         self._open.callback(self.store.close)
-        self.engine = build_engine(config, self.store, tuple(Side))
-        build_catch_up(self.engine).mark_start()
+        self.runtime = build_engine(config, self.store, tuple(Side))
+        build_catch_up(self.runtime).mark_start()
         self.serving, self.working = self._run("serve"), self._run("worker")
         self._open.callback(self._stop_children)
-        self.engine.hubspot.prepare(with_events=self.engine.hubspot.can_define_events())
+        self.runtime.hubspot.prepare(with_events=self.runtime.hubspot.can_define_events())
         url = next(word for word in self.serving.first_line().split() if word.startswith("http"))
         doors = self.sandbox.control()
         for side, secret in ((Side.HUBSPOT, hubspot_secret), (Side.STRIPE, stripe_secret)):
@@ -141,13 +141,13 @@ class World:
 
     def compare(self, listed: Callable[[Side, int], None], compared: Callable[[int], None]) -> Report:
         """What ``wanesync diff`` does."""
-        self._found = build_reconcile(self.engine).look(listed, compared)
+        self._found = build_reconcile(self.runtime).look(listed, compared)
         return self._found
 
     def repair(self, progress: Callable[[int, int], None]) -> int:
         """What ``wanesync reconcile --wait`` does with what was found; how many jobs. ``progress``: done, in all."""
         report = self._found
-        run_id, jobs = build_reconcile(self.engine).queue(report)
+        run_id, jobs = build_reconcile(self.runtime).queue(report)
         for _ in _until(DRAIN_S, "the reconcile is not done"):
             with self.store.reading() as tx:
                 left = tx.jobs.run_pending(run_id)
@@ -222,9 +222,9 @@ class World:
         """What people did so far."""
         return list(self.traffic.activities) if self.traffic else []
 
-    def overview(self) -> Overview:
+    def overview(self) -> Status:
         """What ``wanesync status`` reads."""
-        return read_overview(self.store)
+        return read_status(self.store)
 
     def stats(self) -> dict[str, dict[str, object]]:
         """What the sandbox counted."""
@@ -245,7 +245,7 @@ def _until(limit_s: float, trouble: str) -> Iterator[None]:
     while time.monotonic() < end:
         yield
         pause.wait(0.15)
-    raise SideDown(f"{trouble} after {limit_s:g} s")
+    raise VendorUnavailable(f"{trouble} after {limit_s:g} s")
 
 
 def _now_ms() -> int:

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.rule import Rule
 
-from wanesync.core.diff.difference import ACTIONABLE, MEANING, Class
+from wanesync.core.diff.difference import ACTIONABLE, MEANING, DifferenceClass
 from wanesync.core.model import Side
 from wanesync.demo.checks import percentile
 from wanesync.ops.status_table import show
@@ -67,10 +67,10 @@ def show_differences(story: Story, reports: Mapping[str, Report]) -> None:
     """What ``wanesync diff`` counts."""
     made = _columns(story, "wanesync diff")
     made.add_column("")
-    for kind in Class:
+    for kind in DifferenceClass:
         counts = [reports[world.tier].counts[kind] for world in story.worlds]
         if any(counts):
-            style = "yellow" if kind in ACTIONABLE else "green" if kind is Class.IN_SYNC else "default"
+            style = "yellow" if kind in ACTIONABLE else "green" if kind is DifferenceClass.IN_SYNC else "default"
             made.add_row(f"[{style}]{kind}[/]", *(f"{count:,}" for count in counts), f"[dim]{MEANING[kind]}[/]")
     story.screen.print(made)
 

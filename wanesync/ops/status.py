@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from wanesync.core.brake import HoldKind, show_source
+from wanesync.core.change_guard import HoldKind, show_source
 from wanesync.core.jobs import DeadClass
 from wanesync.core.model import Side
 from wanesync.ops.lane_status import LaneState, age_s, read_lanes
 from wanesync.ratelimit.budget import find_alarms as find_limit_alarms
 from wanesync.store.tables.settings import OPERATOR
 from wanesync.sync.loader import LISTED
-from wanesync.sync.write_jobs import WRITES
+from wanesync.sync.writer import WRITES
 from wanesync.terminal import plural
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ WEB = "web"
 
 
 @dataclass(frozen=True, slots=True)
-class Overview:
+class Status:
     """What ``status --json`` prints."""
 
     database: str
@@ -66,11 +66,11 @@ class Pulse:
     alarms: Sequence[str]
 
 
-def read_overview(store: Store) -> Overview:
+def read_status(store: Store) -> Status:
     """One consistent reading."""
     with store.reading() as tx:
         pulse = _read_pulse(tx)
-        return Overview(
+        return Status(
             database=store.url_label,
             writes=tx.settings.get(WRITES) or "off",
             first_listing=pulse.first_listing,

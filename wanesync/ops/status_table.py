@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from wanesync.ops.lane_status import LaneState
-    from wanesync.ops.status import Overview
+    from wanesync.ops.status import Status
 
 
-def show(seen: Overview) -> RenderableType:
+def show(seen: Status) -> RenderableType:
     """The whole state for a person."""
     listing = "done" if seen.first_listing else "missing"
     lines = [
@@ -38,7 +38,7 @@ def show(seen: Overview) -> RenderableType:
     return Group(*parts)
 
 
-def _show_lanes(seen: Overview) -> Table:
+def _show_lanes(seen: Status) -> Table:
     made = table(
         "Lane", ">Due", ">Waiting", ">Running", ">Retrying", ">Dead", ">Oldest", ">Clears in", ">Limit/s", ">Workers"
     )
@@ -64,7 +64,7 @@ def _show_clearing(lane: LaneState) -> str:
     return seconds(lane.clears_in_s * 1000) if lane.due or lane.running else "–"
 
 
-def _show_flows(seen: Overview) -> Table:
+def _show_flows(seen: Status) -> Table:
     """Rates, success and failure of what ended within the hour."""
     made = table("Done", ">per min: last", ">of 5 min", ">of 60 min", ">Done in 60 min", ">Failed tries", ">Given up")
     for side, lane in seen.lanes.items():
@@ -81,7 +81,7 @@ def _show_flows(seen: Overview) -> Table:
     return made
 
 
-def _limit(seen: Overview, scope: str) -> str:
+def _limit(seen: Status, scope: str) -> str:
     limit = seen.limits.get(scope, {})
     effective, configured = limit.get("effective_per_s", 0.0), limit.get("configured_per_s", 0.0)
     return f"{effective:g}" if effective == configured else f"{effective:g} of {configured:g}"

@@ -8,43 +8,43 @@ from dataclasses import dataclass
 
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.jobs import LOCK_WAIT_MS, Job, JobKind, JobRequest, Priority
-from wanesync.core.model import Answer, LinkState, OwnWrite, Record, Side, WriteKind, customer_key, split_key
+from wanesync.core.model import LinkState, PendingWrite, Record, Side, WriteKind, WriteResult, customer_key, split_key
 from wanesync.core.ports import CreateItem
 from wanesync.core.purchases import PurchaseState
 from wanesync.store.database import Tx
-from wanesync.store.tables.writes import IntentTaken
+from wanesync.store.tables.pending_writes import EmailIntentTaken
 from wanesync.sync import plan_effects as memory
-from wanesync.sync.job_results import again, fail, finish, still_ours, wait_turn
+from wanesync.sync.job_results import fail, finish, reschedule, still_held, wait_turn
 from wanesync.sync.loader import LISTED
-from wanesync.sync.record_versions import Sight, store_contacts
+from wanesync.sync.record_versions import RecordWriter, store_contacts
 from wanesync.sync.request_bodies import INTENT_PROPERTY, properties_of
-from wanesync.sync.runtime import Call, Engine
-from wanesync.sync.write_jobs import DAY_MS, WRITES_OFF, are_writes_off
+from wanesync.sync.runtime import Call, Runtime
+from wanesync.sync.writer import DAY_MS, WRITES_OFF, are_writes_off
 
 PREREQUISITE_MS = 500
 NOTED_MS = 30_000
 
 
 @dataclass(slots=True)
-class Guests:
+class GuestContacts:
     """Write jobs of ``guest:`` keys, on the hubspot lane."""
 
-    engine: Engine
+    runtime: Runtime
 
     def prepare(self, tx: Tx, jobs: Sequence[Job]) -> list[Call]:
         """Lock, look again, and create what is still missing."""
-        intents: list[tuple[Job, OwnWrite]] = []
+        intents: list[tuple[Job, PendingWrite]] = []
         for job in jobs:
-            if not self.engine.take_locks(tx, job, {job.key}):
-                again(tx, job, LOCK_WAIT_MS, "its lock is taken")
+            if not self.runtime.take_locks(tx, job, {job.key}):
+                reschedule(tx, job, LOCK_WAIT_MS, "its lock is taken")
                 continue
-            own = self._intend(tx, job)
-            if own is not None:
-                tx.writes.sent(own.id)
-                intents.append((job, own))
+            pending = self._intend(tx, job)
+            if pending is not None:
+                tx.writes.sent(pending.id)
+                intents.append((job, pending))
         return [self._create(intents)] if intents else []
 
-    def _intend(self, tx: Tx, job: Job) -> OwnWrite | None:
+    def _intend(self, tx: Tx, job: Job) -> PendingWrite | None:
         """The open or new intent of a guest, or None when the job was ended otherwise."""
         off = are_writes_off(tx)
         hmac = split_key(job.key)[1]
@@ -54,7 +54,7 @@ class Guests:
             if not erased:
                 return opened[0]
             # It arrived and was deleted meanwhile: who was deleted is not made anew.
-            tx.writes.answer(opened[0].id, Answer.LOST)
+            tx.writes.record_result(opened[0].id, WriteResult.LOST)
             opened = []
         waiting = tx.purchases.get_many(tx.purchases.waiting_for_hmacs([hmac]))
         carriers = tx.records.by_hmacs([hmac]).get(hmac, set())
@@ -67,7 +67,7 @@ class Guests:
             finish(tx, job)
             return None
         if off:
-            again(tx, job, DAY_MS, WRITES_OFF, fixed=True)
+            reschedule(tx, job, DAY_MS, WRITES_OFF, fixed=True)
             return None
         unlisted = tx.settings.get(LISTED) is None
         if customers or unlisted or tx.writes.open_for_hmacs([hmac]):
@@ -79,76 +79,80 @@ class Guests:
             return None
         try:
             return self._write_down(tx, job, hmac, next(iter(waiting.values())).email)
-        except IntentTaken:
+        except EmailIntentTaken:
             wait_turn(tx, job, "its e-mail is being looked after by another job", PREREQUISITE_MS)
             return None
 
-    def _write_down(self, tx: Tx, job: Job, hmac: str, email: str) -> OwnWrite:
-        own_id = self.engine.new_id(tx.now_ms)
-        properties = {**self.engine.wires.contact_properties({"email": email}), INTENT_PROPERTY: own_id}
+    def _write_down(self, tx: Tx, job: Job, hmac: str, email: str) -> PendingWrite:
+        own_id = self.runtime.new_id(tx.now_ms)
+        properties = {**self.runtime.translator.contact_properties({"email": email}), INTENT_PROPERTY: own_id}
         body = json.dumps(properties, sort_keys=True)
-        own = OwnWrite(
+        pending = PendingWrite(
             own_id, Side.HUBSPOT, WriteKind.CREATE, job.key, "", "", own_id, body, {}, hmacs=frozenset({hmac})
         )
-        tx.writes.put(own)
-        return own
+        tx.writes.put(pending)
+        return pending
 
-    def _create(self, intents: Sequence[tuple[Job, OwnWrite]]) -> Call:
-        items = [CreateItem(own.id, properties_of(own)) for _, own in intents]
+    def _create(self, intents: Sequence[tuple[Job, PendingWrite]]) -> Call:
+        items = [CreateItem(pending.id, properties_of(pending)) for _, pending in intents]
         operation = "contacts.batch_create"
 
         def then(tx: Tx, answer: object) -> list[Call]:
-            ours = {job.id for job in still_ours(tx, [job for job, _ in intents])}
-            mine = [(job, own) for job, own in intents if job.id in ours]
+            ours = {job.id for job in still_held(tx, [job for job, _ in intents])}
+            mine = [(job, pending) for job, pending in intents if job.id in ours]
             if isinstance(answer, CallError):
-                fail(self.engine, tx, [job for job, _ in mine], answer, operation)
+                fail(self.runtime, tx, [job for job, _ in mine], answer, operation)
                 return []
             assert isinstance(answer, Mapping)  # noqa: S101 - narrows what ``send`` returned
             return self._answered(tx, mine, answer)
 
-        send = lambda: self.engine.hubspot.create_contacts(items)  # noqa: E731 - the call is made later, by the executor
+        send = lambda: self.runtime.hubspot.create_contacts(items)  # noqa: E731 - the call is made later, by the executor
         return Call(Side.HUBSPOT, operation, [job for job, _ in intents], send, then)
 
     def _answered(
-        self, tx: Tx, mine: Sequence[tuple[Job, OwnWrite]], answers: Mapping[str, Record | CallError]
+        self, tx: Tx, mine: Sequence[tuple[Job, PendingWrite]], answers: Mapping[str, Record | CallError]
     ) -> list[Call]:
         calls = []
-        for job, own in mine:
-            answer = answers.get(own.id)
+        for job, pending in mine:
+            answer = answers.get(pending.id)
             if isinstance(answer, Record):
-                self._arrived(tx, job, own, Answer.OK, {answer.id: answer})
+                self._arrived(tx, job, pending, WriteResult.OK, {answer.id: answer})
             elif isinstance(answer, CallError) and answer.failure is Failure.CONFLICT and answer.existing_id:
-                calls.append(self._read_existing(job, own, answer.existing_id))
+                calls.append(self._read_existing(job, pending, answer.existing_id))
             else:
                 error = answer or CallError(Side.HUBSPOT, Failure.NO_ANSWER, "the answer left this item out")
                 if error.failure in (Failure.REFUSED, Failure.CONFLICT):
-                    tx.writes.answer(own.id, Answer.REFUSED)
-                fail(self.engine, tx, [job], error, "contacts.batch_create")
+                    tx.writes.record_result(pending.id, WriteResult.REFUSED)
+                fail(self.runtime, tx, [job], error, "contacts.batch_create")
         return calls
 
-    def _read_existing(self, job: Job, own: OwnWrite, contact_id: str) -> Call:
+    def _read_existing(self, job: Job, pending: PendingWrite, contact_id: str) -> Call:
         def then(tx: Tx, answer: object) -> list[Call]:
-            if not still_ours(tx, [job]):
+            if not still_held(tx, [job]):
                 return []
             if isinstance(answer, CallError):
-                fail(self.engine, tx, [job], answer, "contacts.batch_read")
+                fail(self.runtime, tx, [job], answer, "contacts.batch_read")
                 return []
             assert isinstance(answer, Mapping)  # noqa: S101 - narrows what ``send`` returned
-            self._arrived(tx, job, own, Answer.CONFLICT, answer)
+            self._arrived(tx, job, pending, WriteResult.CONFLICT, answer)
             return []
 
         return Call(
-            Side.HUBSPOT, "contacts.batch_read", [job], lambda: self.engine.hubspot.read_contacts([contact_id]), then
+            Side.HUBSPOT, "contacts.batch_read", [job], lambda: self.runtime.hubspot.read_contacts([contact_id]), then
         )
 
-    def _arrived(self, tx: Tx, job: Job, own: OwnWrite, answer: Answer, records: Mapping[str, Record | None]) -> None:
+    def _arrived(
+        self, tx: Tx, job: Job, pending: PendingWrite, answer: WriteResult, records: Mapping[str, Record | None]
+    ) -> None:
         """The contact stands: its purchases go on, and it is planned like any other."""
-        tx.writes.answer(own.id, answer)
-        sight = Sight(self.engine, tx)
-        store_contacts(sight, records)
-        sight.close()
-        waiting = tx.purchases.waiting_for_hmacs(sorted(own.hmacs))
-        made = next((record.id for record in records.values() if record and record.intent == own.key), "")
+        tx.writes.record_result(pending.id, answer)
+        recorder = RecordWriter(self.runtime, tx)
+        store_contacts(recorder, records)
+        recorder.flush()
+        waiting = tx.purchases.waiting_for_hmacs(sorted(pending.hmacs))
+        made = next(
+            (record.id for record in records.values() if record and record.intent == pending.idempotency_key), ""
+        )
         if made:
             # It is this guest's, even if somebody gave it another address before we heard of it.
             for payment_id in waiting:

@@ -6,20 +6,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from wanesync.core.jobs import JobKind, JobRequest, Priority
-from wanesync.core.model import LinkState, Seen, Side, customer_key, guest_key
+from wanesync.core.model import LinkState, Side, StoredRecord, customer_key, guest_key
 from wanesync.core.plan import FIRST_LISTING
 from wanesync.core.purchases import Purchase
 from wanesync.store.database import Tx
-from wanesync.sync.runtime import Engine
+from wanesync.sync.runtime import Runtime
 
 
 @dataclass(slots=True)
 class Recipients:
     """One transaction's search for the contacts of some purchases."""
 
-    engine: Engine
+    runtime: Runtime
     tx: Tx
-    customers: dict[str, Seen] = field(default_factory=dict)
+    customers: dict[str, StoredRecord] = field(default_factory=dict)
     linked: dict[str, str] = field(default_factory=dict)
     carriers: dict[str, set[tuple[Side, str]]] = field(default_factory=dict)
 
@@ -28,8 +28,8 @@ class Recipients:
         rows = list(rows)
         ids = sorted({row.customer_id for row in rows if row.customer_id})
         found = self.tx.records.get_many([(Side.STRIPE, i) for i in ids])
-        self.customers = {i: seen for (_, i), seen in found.items()}
-        hmacs = {row.hmac for row in rows if row.hmac} | {h for seen in self.customers.values() for h in seen.hmacs}
+        self.customers = {i: stored for (_, i), stored in found.items()}
+        hmacs = {row.hmac for row in rows if row.hmac} | {h for stored in self.customers.values() for h in stored.hmacs}
         self.carriers = self.tx.records.by_hmacs(sorted(hmacs)) if hmacs else {}
         nearby = {i for refs in self.carriers.values() for side, i in refs if side is Side.STRIPE} | set(ids)
         for link in self.tx.links.of_records([(Side.STRIPE, i) for i in sorted(nearby)]):
@@ -43,7 +43,7 @@ class Recipients:
         fresh = set(self.linked.values())
         while fresh:
             found = self.tx.records.get_many([(Side.HUBSPOT, i) for i in sorted(fresh)])
-            merged = {i: seen.survivor for (_, i), seen in found.items() if seen.survivor}
+            merged = {i: stored.survivor for (_, i), stored in found.items() if stored.survivor}
             fresh = set(merged.values()) - into.keys()
             into |= merged
         for customer_id in self.linked:
@@ -67,7 +67,7 @@ class Recipients:
             return "its customer cannot be linked" if row.customer_id else "a guest without e-mail"
         if row.customer_id:
             return "its customer cannot be linked and no contact has its e-mail"
-        if not self.engine.choices.create_guests:
+        if not self.runtime.options.create_guests:
             return "a guest, and guests are held back by the configuration"
         if self.tx.tombstones.match([row.hmac]):
             return "a guest whose contact was deleted"
@@ -82,8 +82,8 @@ class Recipients:
         return [JobRequest(Side.HUBSPOT, JobKind.WRITE, customer_key(row.customer_id), Priority.PURCHASE)]
 
     def _addresses(self, row: Purchase) -> list[str]:
-        seen = self.customers.get(row.customer_id)
-        return [*(sorted(seen.hmacs) if seen else []), *([row.hmac] if row.hmac else [])]
+        stored = self.customers.get(row.customer_id)
+        return [*(sorted(stored.hmacs) if stored else []), *([row.hmac] if row.hmac else [])]
 
     def _by_address(self, hmacs: list[str]) -> str:
         for hmac in hmacs:
@@ -95,7 +95,7 @@ class Recipients:
         return ""
 
     def _unlinkable(self, customer_id: str) -> bool:
-        seen = self.customers.get(customer_id)
-        if seen is None:
+        stored = self.customers.get(customer_id)
+        if stored is None:
             return False
-        return seen.deleted or (bool(seen.note) and seen.note != FIRST_LISTING)
+        return stored.deleted or (bool(stored.note) and stored.note != FIRST_LISTING)

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import structlog
 
-from wanesync.core.errors import CallError, StoreDown
+from wanesync.core.errors import CallError, DatabaseUnavailable
 from wanesync.core.model import Side
 from wanesync.core.ports import Limits
 from wanesync.core.rate_limits import (
@@ -24,7 +24,7 @@ from wanesync.core.rate_limits import (
     QUOTAS,
     STRIPE_READS,
     Limit,
-    Want,
+    SlotRequest,
     begin,
     blame,
     cap,
@@ -36,7 +36,7 @@ from wanesync.core.rate_limits import (
     recover,
 )
 from wanesync.store.database import Store, Tx
-from wanesync.store.tables.rates import Use
+from wanesync.store.tables.rates import QuotaUse
 
 ZONE = "hubspot_time_zone"
 SECONDS_KEPT_MS = 60_000
@@ -60,7 +60,7 @@ class Budget:
 
     store: Store
     side: Side
-    told: Callable[[], Limits] = Limits
+    reported: Callable[[], Limits] = Limits
     limits: Mapping[str, Limit] = field(default_factory=dict)
     shut: Mapping[str, str] = field(default_factory=dict)
     looked_ms: int = 0
@@ -69,11 +69,11 @@ class Budget:
     _counts: Counter[tuple[str, int, bool]] = field(default_factory=Counter)
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
-    def look(self) -> None:
-        """Read the limits, write down what was used, follow what the side says, recover. Raises ``StoreDown``."""
+    def refresh(self) -> None:
+        """Read the limits, write down what was used, follow what the side says, recover. Raises ``DatabaseUnavailable``."""
         with self._guard:
             counts, self._counts = self._counts, Counter()
-        now_ms, told = self.store.now_ms(), self.told()
+        now_ms, told = self.store.now_ms(), self.reported()
         if told != self._heard[0]:
             # It came after the last look, perhaps before midnight.
             self._heard = told, self.looked_ms or now_ms
@@ -89,12 +89,12 @@ class Budget:
                 self._noted_ms = heard_ms if low else 0
             with self.store.reading() as tx:
                 self._read(tx)
-        except StoreDown:
+        except DatabaseUnavailable:
             with self._guard:
                 self._counts.update(counts)
             raise
 
-    def count(self, want: Want) -> None:
+    def count(self, want: SlotRequest) -> None:
         """A request left."""
         at_ms = self.store.now_ms() // 1000 * 1000
         own = [scope for scope in want.scopes(self.side) if scope in self.limits]
@@ -103,7 +103,7 @@ class Budget:
             for scope in (str(self.side), *own, *reads):
                 self._counts[scope, at_ms, want.bulk] += 1
 
-    def obstacle(self, want: Want) -> str:
+    def obstacle(self, want: SlotRequest) -> str:
         """Why a request of bulk work must wait for a quota; "" if it need not."""
         if not want.bulk:
             return ""
@@ -111,7 +111,7 @@ class Budget:
             return self.shut.get(DAILY, "")
         return self.shut.get(MONTHLY_READS, "") if want.operation in STRIPE_READS else ""
 
-    def heed(self, error: CallError, operation: str) -> None:
+    def apply_refusal(self, error: CallError, operation: str) -> None:
         """A call outside the job table failed: if it was refused for its rate, that lowers the limit."""
         self.store.run(lambda tx: heed_refusals(tx, [(operation, error)]))
 
@@ -210,7 +210,7 @@ def _keep(tx: Tx, before: Limit | None, after: Limit) -> None:
         tx.journal.add(kind, Side(after.scope.partition(":")[0]), "", "", data)
 
 
-def _uses(counts: Counter[tuple[str, int, bool]], zone: tzinfo) -> Iterable[Use]:
+def _uses(counts: Counter[tuple[str, int, bool]], zone: tzinfo) -> Iterable[QuotaUse]:
     for span in ("second", "day"):
         sums: dict[tuple[str, int], list[int]] = {}
         for (scope, at_ms, bulk), number in counts.items():
@@ -219,7 +219,7 @@ def _uses(counts: Counter[tuple[str, int, bool]], zone: tzinfo) -> Iterable[Use]
             entry[0] += number
             entry[1] += number if bulk else 0
         for (scope, began_ms), (used, of_bulk) in sums.items():
-            yield Use(scope, span, began_ms, used, of_bulk)
+            yield QuotaUse(scope, span, began_ms, used, of_bulk)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ from typing import Protocol
 
 from wanesync.core.errors import CallError
 from wanesync.core.model import Side
-from wanesync.core.rate_limits import Want
+from wanesync.core.rate_limits import SlotRequest
 from wanesync.ratelimit.budget import Budget
 from wanesync.store.database import Store
-from wanesync.store.tables.rates import AHEAD_MS, Given
+from wanesync.store.tables.rates import AHEAD_MS, SlotAssignment
 
 LATE_MS = 20
 LOOK_MS = 1_000
@@ -27,7 +27,7 @@ LOST_MS = AHEAD_MS + SECOND_MS
 CROWD_BREATHS_MS = (50, 200)
 """Between two looks for slots in a crowd: longer where there were few."""
 FEW = 6
-PLAIN = Want()
+PLAIN = SlotRequest()
 
 
 def _pass() -> None:
@@ -88,11 +88,11 @@ class Pacer:
         """Up to ``wanted`` slots of the next moment for what falls under no narrower scope, in one reservation."""
         return self.store.reserve(self.side, wanted) if wanted > 0 else []
 
-    def assign(self, wants: Sequence[Want], room: int) -> Given:
+    def assign(self, wants: Sequence[SlotRequest], room: int) -> SlotAssignment:
         """Slots for up to ``room`` of the wants; one whose narrower scope has none now is passed over."""
         return self.store.assign(self.side, [self.narrow(want) for want in wants], room)
 
-    def narrow(self, want: Want) -> tuple[str, ...]:
+    def narrow(self, want: SlotRequest) -> tuple[str, ...]:
         """The narrower scopes with a limit that a request falls under."""
         return tuple(scope for scope in want.scopes(self.side) if scope in self.budget.limits)
 
@@ -105,7 +105,7 @@ class Pacer:
         self._breath_ms = min(most_ms, breath_ms * 2) if handed_out < FEW else max(least_ms, breath_ms // 2)
         return self._breath_ms
 
-    def arm(self, slot_ms: int, want: Want = PLAIN, check: Callable[[], None] = _pass) -> None:
+    def arm(self, slot_ms: int, want: SlotRequest = PLAIN, check: Callable[[], None] = _pass) -> None:
         """The slot of this thread's next request, and what it is; ``check`` raises when it may not be made any more."""
         self._armed.slot_ms, self._armed.want, self._armed.check, self._armed.left = slot_ms, want, check, False
 
@@ -117,10 +117,10 @@ class Pacer:
     def pass_gate(self) -> None:
         """Right before a request's bytes leave: wait for this thread's slot; one that was missed is forfeited.
 
-        Raises what its check raises, and ``StoreDown`` when there is nobody to give it another slot.
+        Raises what its check raises, and ``DatabaseUnavailable`` when there is nobody to give it another slot.
         """
         slot_ms: int | None = getattr(self._armed, "slot_ms", None)
-        want: Want = getattr(self._armed, "want", PLAIN)
+        want: SlotRequest = getattr(self._armed, "want", PLAIN)
         check: Callable[[], None] = getattr(self._armed, "check", _pass)
         self._armed.slot_ms = None
         while True:
@@ -138,22 +138,22 @@ class Pacer:
                     return
             slot_ms = None
 
-    def wait(self, want: Want = PLAIN) -> None:
+    def wait(self, want: SlotRequest = PLAIN) -> None:
         """Wait for the slot of a call outside the job table; bulk work waits for a quota that is used up, too."""
         if not 0 <= self.clock.now_ms() - self.budget.looked_ms < LOOK_MS:
-            self.budget.look()
+            self.budget.refresh()
         while self.budget.obstacle(want):
             self.clock.sleep_until(self.clock.now_ms() + SHUT_MS)
-            self.budget.look()
+            self.budget.refresh()
         slot_ms = self._next_slot(want)
         self.clock.sleep_until(slot_ms)
         self.arm(slot_ms, want)
 
     def heed(self, error: CallError, operation: str) -> None:
         """A call outside the job table failed: a refusal for its rate lowers the limit it names."""
-        self.budget.heed(error, operation)
+        self.budget.apply_refusal(error, operation)
 
-    def _next_slot(self, want: Want) -> int:
+    def _next_slot(self, want: SlotRequest) -> int:
         while True:
             given = self.assign([want], 1)
             if given.slots:
@@ -161,7 +161,7 @@ class Pacer:
             now_ms = self.clock.now_ms()
             self.clock.sleep_until(now_ms + 50 if given.next_ms <= now_ms else min(given.next_ms, now_ms + 50))
 
-    def _depart(self, want: Want, until_ms: int) -> int:
+    def _depart(self, want: SlotRequest, until_ms: int) -> int:
         """0: one more leaves now; else when to ask again, which is later than ``until_ms`` where that is too late.
 
         After a stall of the machine, slots of a moment ago must not pile up. Counted over a little more than

@@ -15,7 +15,7 @@ from wanesync.core.diff.decisions import Decision, Problem, Verdict, read_decisi
 from wanesync.core.diff.difference import judge
 from wanesync.core.fields import CANON_VERSION
 from wanesync.core.jobs import LOCK_WAIT_MS, JobKind, JobRequest, Priority
-from wanesync.core.matching import Ref
+from wanesync.core.matching import RecordRef
 from wanesync.core.model import BY_DECISION, Conflict, Link, LinkState, Side, contact_key, customer_key
 from wanesync.core.plan import Plan
 from wanesync.core.planner import plan
@@ -23,7 +23,7 @@ from wanesync.ratelimit.pacer import Clock, WallClock
 from wanesync.store.database import Tx
 from wanesync.sync import plan_effects as memory
 from wanesync.sync.loader import key_of, load_scenes
-from wanesync.sync.runtime import LOCK_MS, Engine
+from wanesync.sync.runtime import LOCK_MS, Runtime
 
 CHUNK = 200
 ROUNDS = 5
@@ -72,18 +72,18 @@ class _Turn:
 
 
 @dataclass(slots=True)
-class Decide:
+class DecisionApplier:
     """Checks a file of decisions as a whole, then carries it out one key at a time."""
 
-    engine: Engine
+    runtime: Runtime
     clock: Clock = field(default_factory=WallClock)
 
     def check(self, data: bytes) -> Checked:
         """Understand a CSV file. Raises ``ConfigError`` with every line that cannot be carried out, and why."""
-        rules = self.engine.rules
+        rules = self.runtime.rules
         decisions, problems = read_decisions(data, rules.fields.by_name)
         clears = 0
-        with self.engine.store.reading() as tx:
+        with self.runtime.store.reading() as tx:
             for start in range(0, len(decisions), CHUNK):
                 some = decisions[start : start + CHUNK]
                 known = self._know(tx, some)
@@ -103,8 +103,8 @@ class Decide:
         """Each key's decisions, whole or not at all; what somebody works on just now is tried a few times."""
         decided = Decided()
         waiting = list(checked.groups)
-        for round_ in range(ROUNDS):
-            if round_ and waiting:
+        for planning in range(ROUNDS):
+            if planning and waiting:
                 self.clock.sleep_until(self.clock.now_ms() + LOCK_WAIT_MS)
             for key in waiting:
                 turn = self._take_turn(key, checked, run_id)
@@ -125,17 +125,17 @@ class Decide:
     def _know(self, tx: Tx, decisions: Iterable[Decision]) -> dict[int, Known]:
         """Line -> what is known around its decision."""
         decisions = list(decisions)
-        scenes = load_scenes(tx, sorted({d.key for d in decisions}))
-        refs: set[Ref] = {ref for d in decisions for ref in d.refs}
+        contexts = load_scenes(tx, sorted({d.key for d in decisions}))
+        refs: set[RecordRef] = {ref for d in decisions for ref in d.refs}
         refs |= {(side, d.other_id) for d in decisions for side in Side if d.other_id}
         records = tx.records.get_many(refs)
         customers = sorted(ref for ref in refs if ref[0] is Side.STRIPE)
         links = tx.links.of_records(customers)
         owners = {k.stripe_id: k.hubspot_id for k in links if k.state is LinkState.ACTIVE}
-        return {d.line: Known(scenes[d.key], records, owners) for d in decisions}
+        return {d.line: Known(contexts[d.key], records, owners) for d in decisions}
 
     def _count_clears(self, decision: Decision, known: Known) -> int:
-        specs = self.engine.rules.fields.by_name
+        specs = self.runtime.rules.fields.by_name
         values = {side: known.records[side, record_id].record.values for side, record_id in decision.refs}
         won = winners_of([decision], specs)
         return sum(bool(not values[s].get(name) and values[s.other].get(name)) for name, s in won.items())
@@ -144,7 +144,7 @@ class Decide:
 
     def _take_turn(self, key: str, checked: Checked, run_id: str) -> _Turn:
         def work(tx: Tx) -> _Turn:
-            turn = _Turn(tx, key, checked.groups[key], self.engine.new_id(tx.now_ms))
+            turn = _Turn(tx, key, checked.groups[key], self.runtime.new_id(tx.now_ms))
             if not self._lock(turn, _keys_of(turn.group)):
                 turn.wait = "somebody works on it just now"
             elif misfit := self._find_change(turn):
@@ -160,17 +160,17 @@ class Decide:
             tx.locks.drop(turn.token)
             return turn
 
-        return self.engine.commit("decisions", work)
+        return self.runtime.commit("decisions", work)
 
     def _lock(self, turn: _Turn, keys: Collection[str]) -> bool:
         """All keys for this turn, none of which has a write that is not settled."""
         tx = turn.tx
-        taken = tx.locks.take_all(sorted(keys), turn.token, self.engine.name, tx.now_ms + LOCK_MS)
+        taken = tx.locks.take_all(sorted(keys), turn.token, self.runtime.name, tx.now_ms + LOCK_MS)
         return taken and not tx.writes.open_for_keys(sorted(keys), None)
 
     def _find_change(self, turn: _Turn) -> str:
         known = self._know(turn.tx, turn.group)
-        return next((m for d in turn.group if (m := find_misfit(d, known[d.line], self.engine.rules))), "")
+        return next((m for d in turn.group if (m := find_misfit(d, known[d.line], self.runtime.rules))), "")
 
     def _carry_out(self, turn: _Turn) -> None:
         pairs: dict[tuple[str, str], list[Decision]] = {}
@@ -193,7 +193,7 @@ class Decide:
 
     def _queue(self, turn: _Turn, key: str) -> None:
         """A pass in the lanes that have something to do; its own looks after whatever else there is."""
-        lanes = judge(load_scenes(turn.tx, [key])[key], self.engine.rules).lanes
+        lanes = judge(load_scenes(turn.tx, [key])[key], self.runtime.rules).lanes
         own = Side.HUBSPOT if key.startswith("contact:") else Side.STRIPE
         turn.requests += [(side, key) for side in lanes or [own]]
 
@@ -209,13 +209,13 @@ class Decide:
     def _let_win(self, turn: _Turn, pair: tuple[str, str], decisions: Sequence[Decision]) -> None:
         """Link the pair if it is to be, then set its base so that the winner is the one that moved."""
         tx = turn.tx
-        scene = load_scenes(tx, [turn.key])[turn.key]
-        outcome = plan(scene, self.engine.rules, self.engine.new_id(tx.now_ms))
-        link = find_link(pair, scene, outcome.links)
-        copies = [scene.get(side, pair[number]) for number, side in enumerate(Side)]
+        context = load_scenes(tx, [turn.key])[turn.key]
+        outcome = plan(context, self.runtime.rules, self.runtime.new_id(tx.now_ms))
+        link = find_link(pair, context, outcome.links)
+        copies = [context.find(side, pair[number]) for number, side in enumerate(Side)]
         if outcome.wait or link is None or not self._lock(turn, outcome.locks | {turn.key}):
             turn.wait = outcome.wait or "somebody works on it just now"
-        elif any(seen is None or seen.in_doubt for seen in copies):
+        elif any(seen is None or seen.stale for seen in copies):
             turn.wait = "a read of one of the two is under way"
         else:
             values = {seen.side: seen.record.values for seen in copies if seen}
@@ -233,7 +233,7 @@ class Decide:
 
     def _differing(self, decisions: Sequence[Decision], values: Mapping[Side, Mapping[str, str]]) -> dict[str, Side]:
         """Field -> winner, where the two do not agree and the other side can take the value."""
-        specs = self.engine.rules.fields.by_name
+        specs = self.runtime.rules.fields.by_name
         found = {}
         for name, winner in winners_of(decisions, specs).items():
             here, there = values[winner].get(name, ""), values[winner.other].get(name, "")
@@ -270,19 +270,19 @@ class Decide:
         self._queue(turn, contact_key(contact_id))
 
     def _fresh_link(self, tx: Tx, pair: tuple[str, str], old: Link | None) -> Link:
-        link_id, version = (old.id, old.version) if old else (self.engine.new_id(tx.now_ms), 0)
+        link_id, version = (old.id, old.version) if old else (self.runtime.new_id(tx.now_ms), 0)
         made = Link(link_id, *pair, primary=False, base={}, version=version + 1)
-        return replace(made, fields_version=self.engine.rules.fields.version, canon_version=CANON_VERSION)
+        return replace(made, fields_version=self.runtime.rules.fields.version, canon_version=CANON_VERSION)
 
     def _exclude(self, turn: _Turn, decision: Decision) -> None:
         """A record is left alone; a pair is taken apart, or never put together. Who may match now is planned."""
-        tx, scene = turn.tx, load_scenes(turn.tx, [turn.key])[turn.key]
-        near = {ref for ref, seen in scene.records.items() if seen.alive}
+        tx, context = turn.tx, load_scenes(turn.tx, [turn.key])[turn.key]
+        near = {ref for ref, seen in context.records.items() if seen.alive}
         if len(decision.refs) == 1:
             tx.records.set_note(*decision.refs[0], BY_DECISION)
             near -= set(decision.refs)
         else:
-            old = next((k for k in scene.links if (k.hubspot_id, k.stripe_id) == decision.pair), None)
+            old = next((k for k in context.links if (k.hubspot_id, k.stripe_id) == decision.pair), None)
             link = replace(old, version=old.version + 1) if old else self._fresh_link(tx, decision.pair, None)
             tx.links.put(replace(link, primary=False, state=LinkState.RELEASED))
         turn.requests += sorted({(ref[0], key) for ref, key in key_of(tx, near).items()})

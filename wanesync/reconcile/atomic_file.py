@@ -13,7 +13,7 @@ from wanesync.core.errors import ConfigError
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
+def write_atomically(path: Path) -> Iterator[BinaryIO]:
     """A file that takes its place under ``path`` when the block ends well, mode 0600; else an older one stays.
 
     Raises ``ConfigError`` when it cannot be made there.

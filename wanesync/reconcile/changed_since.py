@@ -16,16 +16,16 @@ from typing import TypeVar
 from wanesync.core.diff.missed_webhooks import GRACE_MS, Losses, Told, find_missed, find_named
 from wanesync.core.errors import GuardError
 from wanesync.core.event_order import is_answered, read_stripe_events
-from wanesync.core.model import EventRow, Record, Seen, Side
+from wanesync.core.model import Event, Record, Side, StoredRecord
 from wanesync.core.ports import CustomerAnswer, Timing
 from wanesync.core.rate_limits import SEARCH_OPERATION
 from wanesync.ratelimit.pacer import Pacer
 from wanesync.reconcile.catch_up import EVENTS_OPERATION, SEARCH_PAGE, STRIPE_HISTORY_MS
 from wanesync.reconcile.listing import Progress
-from wanesync.reconcile.page_store import Keeper
+from wanesync.reconcile.page_store import PageStore
 from wanesync.reconcile.requests import Requests, ask
 from wanesync.reconcile.snapshot.results import Snapshot
-from wanesync.sync.runtime import Engine
+from wanesync.sync.runtime import Runtime
 
 _T = TypeVar("_T")
 CHUNK = 100
@@ -53,16 +53,16 @@ class Gathered:
 
 
 @dataclass(slots=True)
-class Incremental:
+class ChangedSince:
     """Reads what changed into the snapshot, in the caller's thread but for the customers' requests.
 
     ``requests``: how many were made and may be made. ``readers`` 1: no threads, for whoever owns the time.
     ``grace_ms``: how young a change is that counts for no loss yet.
     """
 
-    engine: Engine
+    runtime: Runtime
     pacers: Mapping[Side, Pacer]
-    keeper: Keeper
+    keeper: PageStore
     snapshot: Snapshot
     requests: Requests = field(default_factory=Requests)
     readers: int = READERS
@@ -70,8 +70,8 @@ class Incremental:
     _until_ms: int = 0
 
     def run(self, since_ms: int, progress: Progress) -> Gathered:
-        """Everything that changed since a time; ``progress`` counts what is read. Raises SideDown, GuardError."""
-        now_ms, made = self.engine.store.now_ms(), self.requests.made
+        """Everything that changed since a time; ``progress`` counts what is read. Raises VendorUnavailable, GuardError."""
+        now_ms, made = self.runtime.store.now_ms(), self.requests.made
         gathered = Gathered(too_old=since_ms < now_ms - STRIPE_HISTORY_MS + HOUR_MS)
         if gathered.too_old:
             return gathered
@@ -93,18 +93,18 @@ class Incremental:
 
     # -- what the sides name
 
-    def _list_events(self, since_ms: int, gathered: Gathered) -> dict[str, list[EventRow]]:
+    def _list_events(self, since_ms: int, gathered: Gathered) -> dict[str, list[Event]]:
         """Customer -> its events that no stored read covers, their objects left out."""
-        fresh: dict[str, list[EventRow]] = defaultdict(list)
+        fresh: dict[str, list[Event]] = defaultdict(list)
         heard: dict[str, frozenset[str]] = {}
-        fields, after = self.engine.rules.fields, ""
+        fields, after = self.runtime.rules.fields, ""
         while True:
             page = self._ask(
                 Side.STRIPE,
                 EVENTS_OPERATION,
-                lambda after=after: self.engine.stripe.list_events(since_ms // 1000, after),  # type: ignore[misc] # binds the loop's value
+                lambda after=after: self.runtime.stripe.list_events(since_ms // 1000, after),  # type: ignore[misc] # binds the loop's value
             )
-            with self.engine.store.reading() as tx:
+            with self.runtime.store.reading() as tx:
                 marks = tx.events.marks([event.key for event in page.events])
             # A copy that was listed before a live worker read the record anew is judged by itself.
             copies = self._copies(Side.STRIPE, sorted({event.record_id for event in page.events}))
@@ -121,11 +121,11 @@ class Incremental:
             gathered.losses.add_heard(Side.STRIPE, names)
         return fresh
 
-    def _choose_customers(self, fresh: Mapping[str, list[EventRow]], since_ms: int, gathered: Gathered) -> list[str]:
+    def _choose_customers(self, fresh: Mapping[str, list[Event]], since_ms: int, gathered: Gathered) -> list[str]:
         """Those of which the events say more than our copy does; the deleted ones need no read."""
         chosen = []
         for ids in _chunks(list(fresh)):
-            with self.engine.store.reading() as tx:
+            with self.runtime.store.reading() as tx:
                 known = tx.records.get_many([(Side.STRIPE, i) for i in ids])
                 keys = {event.request_key for i in ids for event in fresh[i]} - {""}
                 writes = tx.writes.by_keys(Side.STRIPE, keys) if keys else {}
@@ -134,11 +134,11 @@ class Incremental:
             gone = []
             for i in ids:
                 old = known.get((Side.STRIPE, i))
-                seen = copies.get(i, old)
-                reading = read_stripe_events(seen, fresh[i], answered)
+                stored = copies.get(i, old)
+                reading = read_stripe_events(stored, fresh[i], answered)
                 if reading.deleted or (old is not None and not old.alive):
                     gone.append(i)
-                elif seen is None or seen.in_doubt or reading.needs_read or reading.store is not None:
+                elif stored is None or stored.stale or reading.needs_read or reading.store is not None:
                     chosen.append(i)
             self._bury(Side.STRIPE, gone, fresh, since_ms, gathered)
         return chosen
@@ -150,33 +150,33 @@ class Incremental:
             hits = self._ask(
                 Side.HUBSPOT,
                 SEARCH_OPERATION,
-                lambda above=above: self.engine.hubspot.search_modified(since_ms, above),  # type: ignore[misc] # binds the loop's value
+                lambda above=above: self.runtime.hubspot.search_modified(since_ms, above),  # type: ignore[misc] # binds the loop's value
             )
             ids = [i for i, _ in hits]
-            with self.engine.store.reading() as tx:
+            with self.runtime.store.reading() as tx:
                 known = tx.records.get_many([(Side.HUBSPOT, i) for i in ids])
             copies = self._copies(Side.HUBSPOT, ids)
             for i, modified_ms in hits:
                 old = known.get((Side.HUBSPOT, i))
                 if old is not None and not old.alive:
                     continue
-                seen = copies.get(i, old)
+                stored = copies.get(i, old)
                 gathered.touched[Side.HUBSPOT].add(i)
-                if seen is None or seen.record.modified_ms < modified_ms:
+                if stored is None or stored.record.modified_ms < modified_ms:
                     chosen.append(i)
             if len(hits) < SEARCH_PAGE:
                 return chosen
             above = ids[-1]
 
-    def _copies(self, side: Side, ids: Sequence[str]) -> dict[str, Seen]:
+    def _copies(self, side: Side, ids: Sequence[str]) -> dict[str, StoredRecord]:
         """What this run listed or read already, where that differs from the database's copy."""
         copies = self.snapshot.copies_of(side, ids) if ids else {}
-        return {i: Seen(copy.record, copy.from_ms, copy.to_ms, copy.moved) for i, copy in copies.items()}
+        return {i: StoredRecord(copy.record, copy.from_ms, copy.to_ms, copy.moved) for i, copy in copies.items()}
 
     # -- reading
 
     def _read_contacts(self, ids: Sequence[str], since_ms: int, gathered: Gathered) -> None:
-        answers = self._ask(Side.HUBSPOT, "contacts.batch_read", lambda: self.engine.hubspot.read_contacts(ids))
+        answers = self._ask(Side.HUBSPOT, "contacts.batch_read", lambda: self.runtime.hubspot.read_contacts(ids))
         found = {record.id: record for record in answers.values() if record is not None}
         gone = [asked for asked in ids if answers.get(asked) is None]
         merged = {asked for asked, record in answers.items() if record is not None and record.id != asked}
@@ -187,8 +187,8 @@ class Incremental:
         self.keeper.keep_contacts(list(found.values()))
         gathered.read[Side.HUBSPOT] += len(found)
 
-    def _read_customers(self, fresh: Mapping[str, list[EventRow]], since_ms: int, gathered: Gathered) -> None:
-        asked_ms = self.engine.store.now_ms()
+    def _read_customers(self, fresh: Mapping[str, list[Event]], since_ms: int, gathered: Gathered) -> None:
+        asked_ms = self.runtime.store.now_ms()
         answers = dict(zip(fresh, self._read_side_by_side(list(fresh)), strict=True))
         found = {i: answer.record for i, answer in answers.items() if answer.record is not None}
         self._measure(Side.STRIPE, found, fresh, since_ms, gathered)
@@ -200,7 +200,7 @@ class Incremental:
 
     def _read_side_by_side(self, ids: Sequence[str]) -> list[CustomerAnswer]:
         def read(customer_id: str) -> CustomerAnswer:
-            return self._ask(Side.STRIPE, "customers.retrieve", lambda: self.engine.stripe.read_customer(customer_id))
+            return self._ask(Side.STRIPE, "customers.retrieve", lambda: self.runtime.stripe.read_customer(customer_id))
 
         if self.readers == 1:
             return [read(i) for i in ids]
@@ -208,7 +208,7 @@ class Incremental:
             return list(pool.map(read, ids))
 
     def _bury(
-        self, side: Side, ids: Sequence[str], fresh: Mapping[str, list[EventRow]], since_ms: int, gathered: Gathered
+        self, side: Side, ids: Sequence[str], fresh: Mapping[str, list[Event]], since_ms: int, gathered: Gathered
     ) -> None:
         """These are gone: vanished, as far as they lived for us."""
         gathered.touched[side] -= set(ids)
@@ -221,13 +221,13 @@ class Incremental:
         self,
         side: Side,
         answers: Mapping[str, Record | None],
-        fresh: Mapping[str, list[EventRow]],
+        fresh: Mapping[str, list[Event]],
         since_ms: int,
         gathered: Gathered,
     ) -> list[str]:
         """Count what was missed of these records; the ids of those that lived for us."""
         alive = []
-        with self.engine.store.reading() as tx:
+        with self.runtime.store.reading() as tx:
             known = tx.records.get_many([(side, i) for i in answers])
             heard = tx.events.windows(side, list(answers), since_ms)
         for i, record in answers.items():
@@ -235,7 +235,7 @@ class Incremental:
             keys = {event.key for event in stored}
             unheard = [event for event in fresh.get(i, ()) if event.key not in keys]
             told = Told(side, old, record, stored, unheard)
-            gathered.losses.add_missed(side, find_missed(told, self.engine.rules.fields, self._until_ms))
+            gathered.losses.add_missed(side, find_missed(told, self.runtime.rules.fields, self._until_ms))
             if old is not None and old.alive:
                 alive.append(i)
         return alive
@@ -244,11 +244,11 @@ class Incremental:
         """Whether webhooks ever told of the properties of which something was missed: the stored events say."""
         names, after = losses.missed(Side.HUBSPOT), ""
         while names:
-            with self.engine.store.reading() as tx:
+            with self.runtime.store.reading() as tx:
                 ids = tx.events.records(Side.HUBSPOT, since_ms, after, CHUNK)
                 windows = tx.events.windows(Side.HUBSPOT, ids, since_ms)
             for events in windows.values():
-                losses.add_heard(Side.HUBSPOT, find_named(events, self.engine.rules.fields) & names)
+                losses.add_heard(Side.HUBSPOT, find_named(events, self.runtime.rules.fields) & names)
             if len(ids) < CHUNK:
                 return
             after = ids[-1]

@@ -7,18 +7,18 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from wanesync.core.bulk_guards import Volume, check_listing
-from wanesync.core.diff.difference import ACTIONABLE, Class, Difference, Judged, judge
-from wanesync.core.diff.value_kinds import Unlike
-from wanesync.core.matching import Ref
+from wanesync.core.diff.difference import ACTIONABLE, Difference, DifferenceClass, Judged, judge
+from wanesync.core.diff.value_kinds import ValueKind
+from wanesync.core.matching import RecordRef
 from wanesync.core.model import BY_DECISION, LinkState, Side, WriteKind, split_key
-from wanesync.reconcile.overlay import Layered
+from wanesync.reconcile.overlay import RecordOverlay
 from wanesync.reconcile.snapshot.codec import pack_difference, unpack_difference
 from wanesync.reconcile.snapshot.compare_sql import settle
 from wanesync.reconcile.snapshot.results import Snapshot
 from wanesync.store.database import Tx
 from wanesync.store.tables.links import Outline
 from wanesync.sync.loader import load_scenes
-from wanesync.sync.runtime import Engine
+from wanesync.sync.runtime import Runtime
 
 Compared = Callable[[int], None]
 PAGE = 2000
@@ -38,8 +38,8 @@ class Report:
     """
 
     snapshot: Snapshot
-    counts: Counter[Class] = field(default_factory=Counter)
-    unlike: Counter[tuple[str, Unlike]] = field(default_factory=Counter)
+    counts: Counter[DifferenceClass] = field(default_factory=Counter)
+    unlike: Counter[tuple[str, ValueKind]] = field(default_factory=Counter)
     volume: Volume = field(default_factory=Volume)
     to_link: int = 0
     jobs: int = 0
@@ -53,7 +53,7 @@ class Report:
         """Differences a reconcile would repair."""
         return sum(self.counts[kind] for kind in ACTIONABLE)
 
-    def differences(self, kind: Class | None = None, limit: int = -1) -> Iterator[Difference]:
+    def differences(self, kind: DifferenceClass | None = None, limit: int = -1) -> Iterator[Difference]:
         """All that is not in sync, or what is of one class, in the order of the keys."""
         for packed in self.snapshot.found(kind, limit):
             yield unpack_difference(packed)
@@ -71,7 +71,7 @@ class Report:
 class Comparison:
     """One comparison of a complete snapshot with what the database knows."""
 
-    engine: Engine
+    runtime: Runtime
     snapshot: Snapshot
 
     def run(self, compared: Compared) -> Report:
@@ -88,7 +88,7 @@ class Comparison:
             check_listing(side, linked.links - newcomers[side], listed)
         report.volume.links = linked.links
         settled = settle(self.snapshot, linked.plain)
-        report.counts[Class.IN_SYNC] += settled.linked + settled.to_link
+        report.counts[DifferenceClass.IN_SYNC] += settled.linked + settled.to_link
         report.to_link += settled.to_link
         report.volume.link_only += settled.to_link
         report.jobs += settled.to_link
@@ -96,10 +96,10 @@ class Comparison:
         self._plan_opened(report, compared)
         return report
 
-    def run_on(self, touched: Mapping[Side, Collection[str]], gone: Sequence[Ref], compared: Compared) -> Report:
+    def run_on(self, touched: Mapping[Side, Collection[str]], gone: Sequence[RecordRef], compared: Compared) -> Report:
         """Only these records; ``gone``: those that are not there any more."""
         report = Report(self.snapshot)
-        with self.engine.store.reading() as tx:
+        with self.runtime.store.reading() as tx:
             report.volume.links = tx.links.count_active()
             for side in Side:
                 ids = sorted(i for at, i in gone if at is side)
@@ -123,9 +123,9 @@ class Comparison:
             compared(len(keys))
 
     def _judge(self, keys: Sequence[str]) -> list[Judged]:
-        with self.engine.store.reading() as tx:
-            scenes = load_scenes(tx, keys, Layered(tx.records, self.snapshot, self.engine.store.hmac))
-        return [judge(scenes[key], self.engine.rules) for key in keys]
+        with self.runtime.store.reading() as tx:
+            contexts = load_scenes(tx, keys, RecordOverlay(tx.records, self.snapshot, self.runtime.store.hmac))
+        return [judge(contexts[key], self.runtime.rules) for key in keys]
 
     def _reopen(self, key: str, report: Report) -> bool:
         """Whether a contact that seemed to be done with is to be planned after all: another customer points at it."""
@@ -134,9 +134,9 @@ class Comparison:
             return False
         self.snapshot.open(Side.HUBSPOT, [contact_id])
         if self.snapshot.is_settled(contact_id):
-            report.counts[Class.IN_SYNC] -= 1
+            report.counts[DifferenceClass.IN_SYNC] -= 1
         elif self.snapshot.drop_work(key):
-            report.counts[Class.IN_SYNC] -= 1
+            report.counts[DifferenceClass.IN_SYNC] -= 1
             report.to_link -= 1
             report.volume.link_only -= 1
             report.jobs -= 1
@@ -160,13 +160,13 @@ class Comparison:
             after = links[-1].id
             page = self._links_after(after)
         self.snapshot.index_links()
-        with self.engine.store.reading() as tx:
+        with self.runtime.store.reading() as tx:
             excluded = tx.records.noted_ids(BY_DECISION)
         for side in Side:
             self.snapshot.open_unlinked(side, excluded[side])
         after, hmacs = "", [""]
         while hmacs:
-            with self.engine.store.reading() as tx:
+            with self.runtime.store.reading() as tx:
                 hmacs = tx.tombstones.page(after, PAGE)
             with self.snapshot.writing():
                 self.snapshot.put_graves(hmacs)
@@ -174,7 +174,7 @@ class Comparison:
 
     def _links_after(self, after: str) -> tuple[list[Outline], Collection[str]] | None:
         """A page of links, and the ids of those of which something is held."""
-        with self.engine.store.reading() as tx:
+        with self.runtime.store.reading() as tx:
             links = tx.links.outlines(after, PAGE)
             held = tx.holds.of_links([k.id for k in links]) if links and tx.holds.look()[1] else {}
         return (links, held.keys()) if links else None
@@ -184,12 +184,12 @@ class Comparison:
 
         But for those that came after the listing began: returns how many links each side's have.
         """
-        began_ms = int(self.snapshot.about().get("began_ms") or self.engine.store.now_ms())
+        began_ms = int(self.snapshot.about().get("began_ms") or self.runtime.store.now_ms())
         newcomers = dict.fromkeys(Side, 0)
         for side in Side:
             after, ids = "", [""]
             while ids:
-                with self.engine.store.reading() as tx:
+                with self.runtime.store.reading() as tx:
                     ids = tx.records.ids(side, after, PAGE)
                     missing = self.snapshot.missing(side, after, ids) if ids else []
                     seen = tx.records.get_many([(side, i) for i in missing]) if missing else {}
@@ -218,7 +218,7 @@ class Comparison:
 
     def _keep_vanished(self, tx: Tx, side: Side, ids: Sequence[str], report: Report) -> None:
         found = [
-            Difference(Class.ORPHANED, link.hubspot_id, link.stripe_id, note=GONE)
+            Difference(DifferenceClass.ORPHANED, link.hubspot_id, link.stripe_id, note=GONE)
             for link in tx.links.of_records([(side, i) for i in ids])
             if link.state is LinkState.ACTIVE
         ]
@@ -227,7 +227,7 @@ class Comparison:
             self.snapshot.put_found([(d.kind, d.key, pack_difference(d)) for d in found])
         report.vanished += len(ids)
         report.jobs += len(ids)
-        report.counts[Class.ORPHANED] += len(found)
+        report.counts[DifferenceClass.ORPHANED] += len(found)
 
     def _keep(self, judged: Sequence[Judged], report: Report) -> None:
         found: list[Difference] = []
@@ -244,7 +244,7 @@ class Comparison:
             for difference in mine:
                 if difference.hubspot_id and difference.stripe_id:
                     report.unlike.update((name, value.how) for name, value in difference.fields.items())
-            found += [difference for difference in mine if difference.kind is not Class.IN_SYNC]
+            found += [difference for difference in mine if difference.kind is not DifferenceClass.IN_SYNC]
             # A twin is not created by this run: whoever is first is.
             if any(d.note == TWIN for d in mine):
                 continue
@@ -263,4 +263,4 @@ class Comparison:
             return difference
         for action in creates:
             report.volume.add_creation(action.side, -1)
-        return replace(difference, kind=Class.DUPLICATE, note=TWIN)
+        return replace(difference, kind=DifferenceClass.DUPLICATE, note=TWIN)

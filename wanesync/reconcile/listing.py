@@ -18,15 +18,15 @@ from typing import TypeVar
 import structlog
 
 from wanesync.core.diff.ranges import Span, Spans
-from wanesync.core.errors import CallError, Failure, SideDown, WanesyncError
+from wanesync.core.errors import CallError, Failure, VendorUnavailable, WanesyncError
 from wanesync.core.model import Record, Side
 from wanesync.core.ports import Page
 from wanesync.core.rate_limits import SEARCH_OPERATION
 from wanesync.ratelimit.pacer import Pacer
-from wanesync.reconcile.page_store import Keeper
+from wanesync.reconcile.page_store import PageStore
 from wanesync.reconcile.requests import Requests, ask
 from wanesync.reconcile.snapshot.results import Snapshot
-from wanesync.sync.runtime import Engine
+from wanesync.sync.runtime import Runtime
 
 log = structlog.get_logger()
 _T = TypeVar("_T")
@@ -67,7 +67,7 @@ class Listing:
     ``threads`` False: one page after another in the caller's thread, for whoever owns the time.
     """
 
-    engine: Engine
+    runtime: Runtime
     pacers: Mapping[Side, Pacer]
     snapshot: Snapshot
     requests: Requests = field(default_factory=Requests)
@@ -81,7 +81,7 @@ class Listing:
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, progress: Progress) -> None:
-        """Both sides; complete, or ``SideDown``, ``GuardError`` or ``StoreDown``."""
+        """Both sides; complete, or ``VendorUnavailable``, ``GuardError`` or ``DatabaseUnavailable``."""
         if IN_TURN in self.snapshot.about():
             self.lanes = {**self.lanes, Side.HUBSPOT: 1}
         for side in Side:
@@ -108,7 +108,7 @@ class Listing:
         self.snapshot.put_spans(Side.HUBSPOT, self._spans[Side.HUBSPOT].spans.values())
 
     def _list(self, progress: Progress) -> None:
-        keeper = Keeper(self.engine, self.snapshot)
+        keeper = PageStore(self.runtime, self.snapshot)
         for fetched in self._fetch_side_by_side() if self.threads else self._fetch_in_turn():
             self._keep(keeper, fetched)
             if fetched.page is not None:
@@ -137,7 +137,7 @@ class Listing:
         return Span(0, 0, self._highest_id() if self.lanes[side] > 1 else LAST_ID)
 
     def _highest_id(self) -> int:
-        total = self._ask(Side.HUBSPOT, SEARCH_OPERATION, self.engine.hubspot.survey_contacts)
+        total = self._ask(Side.HUBSPOT, SEARCH_OPERATION, self.runtime.hubspot.survey_contacts)
         self.snapshot.put_about({"hubspot_total": str(total.count)})
         return total.highest_id
 
@@ -222,16 +222,16 @@ class Listing:
 
     def _read(self, side: Side, span: Span) -> tuple[int, Page]:
         """When the next page of a span was asked for, and the page."""
-        asked_ms = self.engine.store.now_ms()
+        asked_ms = self.runtime.store.now_ms()
         with self._guard:
             span = self._spans[side].spans[span.number]
         if side is Side.STRIPE:
             return asked_ms, self._ask(
-                side, OPERATIONS[side], lambda: self.engine.stripe.list_customers(span.next, span.low, span.high)
+                side, OPERATIONS[side], lambda: self.runtime.stripe.list_customers(span.next, span.low, span.high)
             )
         try:
-            page = self._ask(side, OPERATIONS[side], lambda: self.engine.hubspot.list_contacts(span.next))
-        except SideDown as error:
+            page = self._ask(side, OPERATIONS[side], lambda: self.runtime.hubspot.list_contacts(span.next))
+        except VendorUnavailable as error:
             if self.lanes[side] > 1 and _is_refusal(error):
                 raise _NoRange from error
             raise
@@ -247,7 +247,7 @@ class Listing:
 
     # -- keeping
 
-    def _keep(self, keeper: Keeper, fetched: Fetched) -> None:
+    def _keep(self, keeper: PageStore, fetched: Fetched) -> None:
         if fetched.page is None:
             self.snapshot.put_spans(fetched.side, fetched.spans)
         elif fetched.side is Side.HUBSPOT:
@@ -265,7 +265,7 @@ class _NoRange(WanesyncError):
     """A cursor that was no page's was refused."""
 
 
-def _is_refusal(error: SideDown) -> bool:
+def _is_refusal(error: VendorUnavailable) -> bool:
     """Whether the side answered, and did not take the request."""
     return isinstance(error.__cause__, CallError) and error.__cause__.failure is Failure.REFUSED
 

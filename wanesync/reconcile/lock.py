@@ -6,7 +6,7 @@ import threading
 from types import TracebackType
 from typing import Self
 
-from wanesync.core.errors import GuardError, StoreDown
+from wanesync.core.errors import DatabaseUnavailable, GuardError
 from wanesync.store.database import Store, Tx
 
 NAME = "reconcile_run"
@@ -14,7 +14,7 @@ LASTS_MS = 60_000
 RENEW_S = 15.0
 
 
-class Taken(GuardError):
+class AlreadyRunning(GuardError):
     """Another run is under way; later it will not be."""
 
 
@@ -52,13 +52,13 @@ class RunLock:
         holder, until_ms = _read(before)
         if holder and holder != self._name and until_ms > tx.now_ms:
             left_s = (until_ms - tx.now_ms + 999) // 1000
-            raise Taken(
+            raise AlreadyRunning(
                 "another diff or reconcile is running on this database; wait for it. "
                 f"If it was killed, its lock ends by itself in {left_s} s"
             )
         # Of two that found it free, one finds it changed.
         if not tx.settings.swap(NAME, before, self._value(tx)):
-            raise Taken("another diff or reconcile began at the same moment; wait for it")
+            raise AlreadyRunning("another diff or reconcile began at the same moment; wait for it")
 
     def _extend(self, tx: Tx) -> bool:
         before = tx.settings.get(NAME) or ""
@@ -76,7 +76,7 @@ class RunLock:
         while not self._ended.wait(RENEW_S):
             try:
                 self.renew()
-            except StoreDown:
+            except DatabaseUnavailable:
                 continue  # asked again in a moment; four times before it runs out
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from wanesync.core.matching import Ref
-from wanesync.core.model import Seen, Side
+from wanesync.core.matching import RecordRef
+from wanesync.core.model import Side, StoredRecord
 from wanesync.reconcile.snapshot.results import Copy, Snapshot
 from wanesync.store.tables.records import Records
 
@@ -15,14 +15,14 @@ _ASKED = 500
 
 
 @dataclass(slots=True)
-class Layered:
+class RecordOverlay:
     """Looks records up as ``store.Records`` does. ``hmac``: the keyed hash of an address."""
 
     records: Records
     snapshot: Snapshot
     hmac: Callable[[str], str]
 
-    def get_many(self, keys: Iterable[Ref]) -> dict[Ref, Seen]:
+    def get_many(self, keys: Iterable[RecordRef]) -> dict[RecordRef, StoredRecord]:
         """Copies of records; unknown ones are left out."""
         wanted = set(keys)
         found = self.records.get_many(wanted)
@@ -35,7 +35,7 @@ class Layered:
                 found[Side.HUBSPOT, merged_id] = replace(found[Side.HUBSPOT, merged_id], survivor=survivor)
         return found
 
-    def by_hmacs(self, hmacs: Collection[str]) -> dict[str, set[Ref]]:
+    def by_hmacs(self, hmacs: Collection[str]) -> dict[str, set[RecordRef]]:
         """Address hash -> who carries it, or did by one of the two layers."""
         found = self.records.by_hmacs(hmacs)
         for some in _cut(sorted(hmacs)):
@@ -43,23 +43,23 @@ class Layered:
                 found.setdefault(hmac, set()).update(refs)
         return found
 
-    def by_other_ids(self, side: Side, ids: Collection[str]) -> set[Ref]:
+    def by_other_ids(self, side: Side, ids: Collection[str]) -> set[RecordRef]:
         """Records of ``side`` on which one of our ids of the opposite side is written."""
         found = self.records.by_other_ids(side, ids)
         for some in _cut(sorted(ids)):
             found |= self.snapshot.carriers_of_ids(side, some)
         return found
 
-    def _see(self, copy: Copy, old: Seen | None) -> Seen:
+    def _see(self, copy: Copy, old: StoredRecord | None) -> StoredRecord:
         """The newer of the two: the database goes on learning while a run compares."""
         hmacs = frozenset(self.hmac(address) for address in copy.record.emails)
-        seen = Seen(copy.record, copy.from_ms, copy.to_ms, 1, hmacs=hmacs)
+        stored = StoredRecord(copy.record, copy.from_ms, copy.to_ms, 1, hmacs=hmacs)
         if old is None:
-            return seen
-        moved = old.side is Side.STRIPE and old.moved != copy.moved
+            return stored
+        moved = old.side is Side.STRIPE and old.revision != copy.moved
         if moved or not old.alive or copy.record.modified_ms < old.record.modified_ms:
             return old
-        return replace(seen, moved=old.moved + 1, note=old.note)
+        return replace(stored, revision=old.revision + 1, note=old.note)
 
 
 def _cut(values: Sequence[str]) -> Iterable[Sequence[str]]:

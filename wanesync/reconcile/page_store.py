@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from wanesync.core.diff.ranges import Span
 from wanesync.core.fields import exact
 from wanesync.core.jobs import Priority
-from wanesync.core.matching import Ref
-from wanesync.core.model import Record, Seen, Side
+from wanesync.core.matching import RecordRef
+from wanesync.core.model import Record, Side, StoredRecord
 from wanesync.core.ports import CustomerAnswer, Timing
 from wanesync.reconcile.snapshot.results import Copy, ListedRow, Snapshot
 from wanesync.store.database import Tx
 from wanesync.sync.loader import key_of
-from wanesync.sync.record_versions import Sight
-from wanesync.sync.runtime import Engine
+from wanesync.sync.record_versions import RecordWriter
+from wanesync.sync.runtime import Runtime
 
 ADOPTED = "adopted"
 CHUNK = 200
@@ -33,25 +33,25 @@ class _Sorted:
     one it lives on in. ``known``: what we have of all of them.
     """
 
-    again: list[Seen] = field(default_factory=list)
+    again: list[StoredRecord] = field(default_factory=list)
     copies: dict[str, Copy] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
     newer: dict[str, Record] = field(default_factory=dict)
     merged: dict[str, str] = field(default_factory=dict)
-    known: Mapping[Ref, Seen] = field(default_factory=dict)
+    known: Mapping[RecordRef, StoredRecord] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
-class Keeper:
+class PageStore:
     """Writes pages down. Used by one thread."""
 
-    engine: Engine
+    runtime: Runtime
     snapshot: Snapshot
 
     def keep_contacts(self, records: Sequence[Record], spans: Iterable[Span] = ()) -> None:
         """Contacts as listed or read; ``spans``: how far the listing came with them."""
         merged = {i: record for record in records for i in record.merged_ids}
-        with self.engine.store.reading() as tx:
+        with self.runtime.store.reading() as tx:
             known = tx.records.get_many([(Side.HUBSPOT, i) for i in [*(r.id for r in records), *merged]])
         found = _Sorted(known=known)
         for record in records:
@@ -77,8 +77,8 @@ class Keeper:
             moved = tx.records.moved_since(Side.STRIPE, ids, asked_ms)
             for record in records:
                 old = known.get((Side.STRIPE, record.id))
-                if old is None or record != old.record or old.in_doubt:
-                    since = 0 if old is None else -1 if record.id in moved else old.moved
+                if old is None or record != old.record or old.stale:
+                    since = 0 if old is None else -1 if record.id in moved else old.revision
                     found.copies[record.id] = Copy(record, since, timing.from_ms, timing.to_ms)
                 elif record.id not in moved:
                     found.again.append(old)
@@ -87,7 +87,7 @@ class Keeper:
             tx.records.touch_many(found.again, timing.from_ms, timing.to_ms)
             return found
 
-        self._keep(Side.STRIPE, records, self.engine.commit("listing.page", sort), spans)
+        self._keep(Side.STRIPE, records, self.runtime.commit("listing.page", sort), spans)
 
     def adopt(self, keys: Collection[str] | None = None) -> None:
         """Store the copies at bulk priority; purchases and dead letters that waited for them are woken.
@@ -100,14 +100,14 @@ class Keeper:
         for side in Side:
             after = ""
             while copies := self.snapshot.copies(side, after, CHUNK):
-                self.engine.commit("reconcile.adopt", lambda tx, s=side, c=copies: self._adopt(tx, s, c, keys))  # type: ignore[misc] # binds the loop's values
+                self.runtime.commit("reconcile.adopt", lambda tx, s=side, c=copies: self._adopt(tx, s, c, keys))  # type: ignore[misc] # binds the loop's values
                 after = max(copies)
         if keys is None:
             self.snapshot.put_about({ADOPTED: "yes"})
 
     # -- parts
 
-    def _sort_contact(self, record: Record, old: Seen | None, found: _Sorted) -> None:
+    def _sort_contact(self, record: Record, old: StoredRecord | None, found: _Sorted) -> None:
         if old is None:
             found.copies[record.id] = _copy_contact(record, 0)
         elif not old.alive:
@@ -115,7 +115,7 @@ class Keeper:
         elif record.modified_ms < old.record.modified_ms:
             found.newer[record.id] = old.record
         elif record != old.record:
-            found.copies[record.id] = _copy_contact(record, old.moved)
+            found.copies[record.id] = _copy_contact(record, old.revision)
 
     def _keep(self, side: Side, records: Sequence[Record], found: _Sorted, spans: Iterable[Span]) -> None:
         alive = [found.newer.get(record.id, record) for record in records if record.id not in found.gone]
@@ -125,15 +125,15 @@ class Keeper:
             self.snapshot.put_rows(side, rows)
             self.snapshot.put_spans(side, spans)
 
-    def _row(self, record: Record, copy: Copy | None, old: Seen | None) -> ListedRow:
-        store = self.engine.store
+    def _row(self, record: Record, copy: Copy | None, old: StoredRecord | None) -> ListedRow:
+        store = self.runtime.store
         if old is not None and old.record.emails == record.emails:
             hmacs = old.hmacs
         else:
             hmacs = frozenset(store.hmac(address) for address in record.emails)
         return ListedRow(
             record.id,
-            store.row_hash(self.engine.rules.fields.comparison(record)),
+            store.row_hash(self.runtime.rules.fields.comparison(record)),
             store.row_hash(exact(record.values.items())),
             record.other_id,
             hmacs,
@@ -144,14 +144,14 @@ class Keeper:
         if keys is not None:
             key = key_of(tx, [(side, i) for i in copies])
             copies = {i: copy for i, copy in copies.items() if not copy.moved or key[side, i] in keys}
-        sight = Sight(self.engine, tx, Priority.BULK, planned=True)
-        sight.load(side, copies)
+        recorder = RecordWriter(self.runtime, tx, Priority.BULK, planned=True)
+        recorder.load(side, copies)
         for copy in copies.values():
             if side is Side.HUBSPOT:
-                sight.store_contact(copy.record)
+                recorder.store_contact(copy.record)
             else:
-                sight.store_customer(CustomerAnswer(copy.record, Timing(copy.from_ms, copy.to_ms)), copy.moved)
-        sight.close()
+                recorder.store_customer(CustomerAnswer(copy.record, Timing(copy.from_ms, copy.to_ms)), copy.moved)
+        recorder.flush()
 
 
 def _copy_contact(record: Record, moved: int) -> Copy:

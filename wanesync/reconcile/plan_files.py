@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import groupby, islice
 from pathlib import Path
 
-from wanesync.core.diff.difference import ACTIONABLE, Class, Difference
+from wanesync.core.diff.difference import ACTIONABLE, Difference, DifferenceClass
 from wanesync.core.diff.plan_items import (
     Deviation,
     Head,
@@ -27,11 +27,11 @@ from wanesync.core.diff.plan_items import (
 )
 from wanesync.core.errors import ConfigError
 from wanesync.core.model import Side
-from wanesync.reconcile.atomic_file import whole_file
+from wanesync.reconcile.atomic_file import write_atomically
 from wanesync.reconcile.compare import Report
 from wanesync.reconcile.plan_file_format import PlanReader, PlanWriter, opened_plan
 from wanesync.reconcile.snapshot.codec import unpack_difference
-from wanesync.sync.runtime import Engine
+from wanesync.sync.runtime import Runtime
 
 PINS = ("pin_portal", "pin_stripe_account", "pin_stripe_mode")
 MERELY = frozenset({"", "plain"})
@@ -46,7 +46,7 @@ class Extent:
     them. ``limit``: so many people or pairs, the latter first.
     """
 
-    only: frozenset[Class] = frozenset()
+    only: frozenset[DifferenceClass] = frozenset()
     limit: int | None = None
 
 
@@ -54,7 +54,7 @@ class Extent:
 class Saved:
     """What a plan file holds: differences to be repaired, by class, and keys of which nothing is written."""
 
-    items: Counter[Class] = field(default_factory=Counter)
+    items: Counter[DifferenceClass] = field(default_factory=Counter)
     links: int = 0
 
 
@@ -67,10 +67,10 @@ class Chosen:
 
 
 @dataclass(slots=True)
-class Proposals:
+class PlanFiles:
     """Saving plan files, and finding what of them still stands."""
 
-    engine: Engine
+    runtime: Runtime
 
     def save(self, report: Report, path: Path, extent: Extent | None = None) -> Saved:
         """Write what a reconcile would do into a file of mode 0600; nothing else comes of it.
@@ -79,7 +79,7 @@ class Proposals:
         """
         wanted = extent or Extent()
         saved = Saved()
-        with whole_file(path) as file:
+        with write_atomically(path) as file:
             out = PlanWriter(file, self._sign)
             out.head(json.dumps(self._head(report.counts).as_json()))
             saved.links = out.links(islice(_links(report, wanted), wanted.limit))
@@ -110,14 +110,14 @@ class Proposals:
                 progress(1)
             for key, items in groupby(map(read_item, plan.items()), key=lambda item: item.key):
                 now = [unpack_difference(packed) for packed in report.snapshot.found_of(key)]
-                deviation = find_deviation(items, now, self.engine.store.row_hash)
+                deviation = find_deviation(items, now, self.runtime.store.row_hash)
                 if deviation is None:
                     chosen.keys.add(key)
                 else:
                     chosen.skipped.append(deviation)
                 progress(1)
         counts = {"digest": digest, "keys": len(chosen.keys), "skipped": len(chosen.skipped)}
-        self.engine.commit("proposal", lambda tx: tx.journal.add("plan", Side.HUBSPOT, "", "", counts))
+        self.runtime.commit("proposal", lambda tx: tx.journal.add("plan", Side.HUBSPOT, "", "", counts))
         return chosen
 
     def _check(self, plan: PlanReader) -> str:
@@ -127,22 +127,22 @@ class Proposals:
 
     # -- saving
 
-    def _head(self, counts: Mapping[Class, int]) -> Head:
-        with self.engine.store.reading() as tx:
+    def _head(self, counts: Mapping[DifferenceClass, int]) -> Head:
+        with self.runtime.store.reading() as tx:
             portal, account, mode = (tx.settings.get(name) or "" for name in PINS)
             made_ms = tx.now_ms
         named = {str(kind): number for kind, number in counts.items()}
-        return Head(portal, account, mode, self.engine.rules.fields.version, made_ms, named)
+        return Head(portal, account, mode, self.runtime.rules.fields.version, made_ms, named)
 
     def _seal(self, difference: Difference, saved: Saved) -> str:
         saved.items[difference.kind] += 1
-        item = propose(difference, self.engine.store.row_hash)
+        item = propose(difference, self.runtime.store.row_hash)
         values = json.dumps(values_of(difference))
-        sealed = self.engine.store.seal.seal(values, "plan", f"{item.kind} {item.key}", "values")
+        sealed = self.runtime.store.encryption.encrypt(values, "plan", f"{item.kind} {item.key}", "values")
         return json.dumps(item.as_json() | {"sealed": base64.b64encode(sealed).decode()})
 
     def _sign(self, digest: str) -> str:
-        return self.engine.store.row_hash(f"plan file {digest}")
+        return self.runtime.store.row_hash(f"plan file {digest}")
 
 
 def _links(report: Report, wanted: Extent) -> Iterator[str]:

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
-from wanesync.core.errors import CallError, Failure, GuardError, SideDown
-from wanesync.core.rate_limits import Want
+from wanesync.core.errors import CallError, Failure, GuardError, VendorUnavailable
+from wanesync.core.rate_limits import SlotRequest
 from wanesync.ratelimit.pacer import Pacer
 
 _T = TypeVar("_T")
@@ -21,7 +21,7 @@ READ_ATTEMPTS = 5
 
 
 def read_patiently(call: Callable[[], _T]) -> _T:
-    """One read, tried again on trouble that passes; raises ``SideDown`` when it does not."""
+    """One read, tried again on trouble that passes; raises ``VendorUnavailable`` when it does not."""
 
     def passing(error: BaseException) -> bool:
         return isinstance(error, CallError) and error.failure in TRANSIENT
@@ -35,7 +35,7 @@ def read_patiently(call: Callable[[], _T]) -> _T:
     try:
         return retrying(call)
     except CallError as error:
-        raise SideDown(f"the listing is incomplete and was not used: {error}") from error
+        raise VendorUnavailable(f"the listing is incomplete and was not used: {error}") from error
 
 
 @dataclass(slots=True)
@@ -58,13 +58,13 @@ class Requests:
 
 
 def ask(pacer: Pacer, requests: Requests, operation: str, call: Callable[[], _T]) -> _T:
-    """The answer of a read, each try of it in a bulk slot of its own. Raises ``SideDown`` and ``GuardError``.
+    """The answer of a read, each try of it in a bulk slot of its own. Raises ``VendorUnavailable`` and ``GuardError``.
 
     A refusal for the rate lowers the limit it names.
     """
 
     def once() -> _T:
-        pacer.wait(Want(operation, bulk=True))
+        pacer.wait(SlotRequest(operation, bulk=True))
         requests.count()
         try:
             return call()

@@ -9,23 +9,23 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from wanesync.core.bulk_guards import check_creations, check_volume
-from wanesync.core.diff.difference import Class
+from wanesync.core.diff.difference import DifferenceClass
 from wanesync.core.errors import GuardError
 from wanesync.core.fields import CANON_VERSION
 from wanesync.core.jobs import JobKind, JobRequest, Priority
 from wanesync.core.model import Side
 from wanesync.ratelimit.pacer import Pacer
 from wanesync.reconcile.catch_up import OVERLAP_MS
-from wanesync.reconcile.changed_since import READERS, Gathered, Incremental
+from wanesync.reconcile.changed_since import READERS, ChangedSince, Gathered
 from wanesync.reconcile.compare import LISTED_ROWS, Compared, Comparison, Report
 from wanesync.reconcile.listing import LANES, Listing, Progress
-from wanesync.reconcile.page_store import Keeper
+from wanesync.reconcile.page_store import PageStore
 from wanesync.reconcile.requests import Requests
 from wanesync.reconcile.snapshot.results import MEMORY, Snapshot
 from wanesync.store.database import Tx
 from wanesync.sync.loader import LISTED
 from wanesync.sync.run_property import mark_name, read_mark
-from wanesync.sync.runtime import Engine
+from wanesync.sync.runtime import Runtime
 
 __all__ = ["Reconcile", "Report", "Selection"]
 
@@ -49,7 +49,7 @@ class Selection:
     """
 
     force: bool = False
-    only: frozenset[Class] = frozenset()
+    only: frozenset[DifferenceClass] = frozenset()
     limit: int | None = None
     most_creates: int | None = None
     avoid: frozenset[str] = frozenset()
@@ -66,7 +66,7 @@ class Selection:
 class Reconcile:
     """One run over everything. ``path``: its snapshot; ``identity``: whose, so that no other run goes on with it."""
 
-    engine: Engine
+    runtime: Runtime
     pacers: Mapping[Side, Pacer]
     path: str = MEMORY
     identity: Mapping[str, str] = field(default_factory=dict)
@@ -75,12 +75,12 @@ class Reconcile:
 
     def open(self, path: str, **made_of: str) -> Snapshot:
         """The snapshot of the run that was broken off, or a new one. ``made_of``: what else tells one from another."""
-        store, fields = self.engine.store, self.engine.rules.fields
+        store, fields = self.runtime.store, self.runtime.rules.fields
         now_ms = store.now_ms()
         with store.reading() as tx:
             mark = tx.settings.get(LISTING) or ""
         identity = {"fields": fields.version, "canon": str(CANON_VERSION), "complete": "", **self.identity, **made_of}
-        snapshot = Snapshot.resume(path, store.seal, {**identity, LISTING: mark}, now_ms - OLDEST_MS)
+        snapshot = Snapshot.resume(path, store.encryption, {**identity, LISTING: mark}, now_ms - OLDEST_MS)
         if "began_ms" not in snapshot.about():
             snapshot.put_about({"began_ms": str(now_ms)})
             if not made_of:
@@ -89,21 +89,21 @@ class Reconcile:
 
     def _bind(self, snapshot: Snapshot) -> None:
         """To this very state of the database: neither an older copy of it nor another one goes on with the run."""
-        mark = self.engine.new_id(self.engine.store.now_ms())
-        self.engine.commit("listing.begin", lambda tx: tx.settings.put(LISTING, mark))
+        mark = self.runtime.new_id(self.runtime.store.now_ms())
+        self.runtime.commit("listing.begin", lambda tx: tx.settings.put(LISTING, mark))
         snapshot.put_about({LISTING: mark})
 
     def look(
         self, progress: Progress, compared: Compared, requests: Requests | None = None, *, fresh: bool = False
     ) -> Report:
-        """List and compare; nothing is written on either side. Raises ``SideDown`` and ``GuardError``.
+        """List and compare; nothing is written on either side. Raises ``VendorUnavailable`` and ``GuardError``.
 
         ``fresh``: what the sides name as changed since the listing began is read again, as who goes on to write wants.
         """
         requests, began_s = requests or Requests(), time.monotonic()
         snapshot = self.open(self.path)
         with _kept_when_broken_off(snapshot):
-            Listing(self.engine, self.pacers, snapshot, requests, self.lanes, self.threads).run(progress)
+            Listing(self.runtime, self.pacers, snapshot, requests, self.lanes, self.threads).run(progress)
             snapshot.put_about({f"{LISTED_ROWS}{side}": str(snapshot.count(side)) for side in Side})
             if fresh:
                 began_ms = int(snapshot.about()["began_ms"])
@@ -112,7 +112,7 @@ class Reconcile:
                     snapshot.forget(side, [i for at, i in gone if at is side])
             listed_s = time.monotonic()
             try:
-                report = Comparison(self.engine, snapshot).run(compared)
+                report = Comparison(self.runtime, snapshot).run(compared)
             except GuardError:
                 snapshot.shred()  # what was listed is not believed: the next run lists anew
                 raise
@@ -125,29 +125,29 @@ class Reconcile:
 
         Stripe's events do not reach back so far, or there was no full run yet.
         """
-        with self.engine.store.reading() as tx:
+        with self.runtime.store.reading() as tx:
             if tx.settings.get(LISTED) is None:
                 return None
         requests, began_s = requests or Requests(), time.monotonic()
         path = self.path if self.path == MEMORY else f"{self.path}-since"
-        snapshot = self.open(path, since=str(since_ms), run=str(self.engine.store.now_ms()))
+        snapshot = self.open(path, since=str(since_ms), run=str(self.runtime.store.now_ms()))
         with _kept_when_broken_off(snapshot):
             gathered = self._gather(snapshot, since_ms, requests, progress)
             if gathered.too_old:
                 snapshot.shred()
                 return None
             listed_s = time.monotonic()
-            report = Comparison(self.engine, snapshot).run_on(gathered.touched, gathered.vanished, compared)
+            report = Comparison(self.runtime, snapshot).run_on(gathered.touched, gathered.vanished, compared)
             report.lost = gathered.losses.as_dict()
             return _finish(report, requests, began_s, listed_s)
 
     def _gather(self, snapshot: Snapshot, since_ms: int, requests: Requests, progress: Progress) -> Gathered:
-        keeper, readers = Keeper(self.engine, snapshot), READERS if self.threads else 1
-        return Incremental(self.engine, self.pacers, keeper, snapshot, requests, readers).run(since_ms, progress)
+        keeper, readers = PageStore(self.runtime, snapshot), READERS if self.threads else 1
+        return ChangedSince(self.runtime, self.pacers, keeper, snapshot, requests, readers).run(since_ms, progress)
 
     def read_mark(self, quiet_property: str | None) -> str:
         """NAME=VALUE that contacts a run creates are marked with. Raises ``ConfigError`` where HubSpot has no such."""
-        return read_mark(self.engine.hubspot, quiet_property) if quiet_property else ""
+        return read_mark(self.runtime.hubspot, quiet_property) if quiet_property else ""
 
     def guard(self, report: Report, selection: Selection) -> None:
         """Raises ``GuardError`` where more would be overwritten or created than was allowed."""
@@ -164,11 +164,11 @@ class Reconcile:
         wanted = selection or Selection()
         self.guard(report, wanted)
         keys = {key for _, _, key in _select(report, wanted)} if wanted.restricted else None
-        Keeper(self.engine, report.snapshot).adopt(keys)
+        PageStore(self.runtime, report.snapshot).adopt(keys)
         jobs = sum(1 for _ in _select(report, wanted))
 
         def begin(tx: Tx) -> str:
-            run_id = wanted.run_id or self.engine.new_id(tx.now_ms)
+            run_id = wanted.run_id or self.runtime.new_id(tx.now_ms)
             if tx.settings.get(LISTED) is None:
                 tx.settings.put(LISTED, report.snapshot.about()["began_ms"])
             if mark:
@@ -177,12 +177,12 @@ class Reconcile:
             tx.journal.add("reconcile", Side.HUBSPOT, "", "", {"run": run_id, "counts": counts, "jobs": jobs})
             return run_id
 
-        run_id = self.engine.commit("reconcile.queue", begin)
+        run_id = self.runtime.commit("reconcile.queue", begin)
         chosen = _select(report, wanted)
         while some := [JobRequest(*what, Priority.BULK, run_id=run_id) for what in islice(chosen, QUEUED)]:
-            self.engine.commit("reconcile.queue", lambda tx, some=some: tx.jobs.put_many(some))  # type: ignore[misc] # binds the loop's value
+            self.runtime.commit("reconcile.queue", lambda tx, some=some: tx.jobs.put_many(some))  # type: ignore[misc] # binds the loop's value
         if not wanted.restricted:
-            self.engine.commit(
+            self.runtime.commit(
                 "reconcile.done", lambda tx: tx.settings.put(LAST_RUN, report.snapshot.about()["began_ms"])
             )
         return run_id, jobs
@@ -227,12 +227,12 @@ def _select(report: Report, wanted: Selection) -> Iterator[tuple[Side, JobKind, 
             yield side, JobKind.READ, record_id
 
 
-def _is_wanted(kinds: str, lane: Side, only: Collection[Class]) -> bool:
+def _is_wanted(kinds: str, lane: Side, only: Collection[DifferenceClass]) -> bool:
     """Whether a pass in this lane is there for one of the classes."""
     writes: Mapping[str, Side] = {
-        Class.CREATE_CUSTOMER: Side.STRIPE,
-        Class.UPDATE_CUSTOMER: Side.STRIPE,
-        Class.CREATE_CONTACT: Side.HUBSPOT,
-        Class.UPDATE_CONTACT: Side.HUBSPOT,
+        DifferenceClass.CREATE_CUSTOMER: Side.STRIPE,
+        DifferenceClass.UPDATE_CUSTOMER: Side.STRIPE,
+        DifferenceClass.CREATE_CONTACT: Side.HUBSPOT,
+        DifferenceClass.UPDATE_CONTACT: Side.HUBSPOT,
     }
     return any(kind in only and writes.get(kind, lane) is lane for kind in kinds.split(","))

@@ -1,20 +1,20 @@
 """The store: what wanesync remembers, on SQLite or Postgres."""
 
 from wanesync.store.database import Store, Tx, open_store
-from wanesync.store.encryption import Seal, load_keyring, make_key
-from wanesync.store.session import Collided, RuleBroken
+from wanesync.store.encryption import Encryption, load_keyring, make_key
+from wanesync.store.session import ConstraintViolated, TransactionConflict
 from wanesync.store.tables.jobs import LeaseLost
 from wanesync.store.tables.links import LinkMoved
-from wanesync.store.tables.writes import IntentTaken
+from wanesync.store.tables.pending_writes import EmailIntentTaken
 
 __all__ = [
-    "Collided",
-    "IntentTaken",
+    "ConstraintViolated",
+    "EmailIntentTaken",
+    "Encryption",
     "LeaseLost",
     "LinkMoved",
-    "RuleBroken",
-    "Seal",
     "Store",
+    "TransactionConflict",
     "Tx",
     "load_keyring",
     "make_key",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import orjson
 
-from wanesync.core.model import Change, Halves, OwnWrite, Record, Side
+from wanesync.core.model import BasePair, Change, PendingWrite, Record, Side
 
 JSON = None | bool | int | float | str | list["JSON"] | dict[str, "JSON"]
 
@@ -57,14 +57,14 @@ def unpack_record(blob: bytes, side: Side, record_id: str) -> Record:
     )
 
 
-def pack_base(base: Mapping[str, Halves]) -> bytes:
+def pack_base(base: Mapping[str, BasePair]) -> bytes:
     """``{"field": [hubspot value, stripe value]}``."""
     return orjson.dumps(dict(base))
 
 
-def unpack_base(blob: bytes) -> dict[str, Halves]:
+def unpack_base(blob: bytes) -> dict[str, BasePair]:
     """Field -> halves."""
-    return {field: (halves[0], halves[1]) for field, halves in orjson.loads(blob).items()}
+    return {field: (base_pair[0], base_pair[1]) for field, base_pair in orjson.loads(blob).items()}
 
 
 def pack_parked(parked: Mapping[str, tuple[Side, str]]) -> bytes:
@@ -77,10 +77,10 @@ def unpack_parked(blob: bytes) -> dict[str, tuple[Side, str]]:
     return {field: (Side(held[0]), held[1]) for field, held in orjson.loads(blob).items()}
 
 
-def pack_write(write: OwnWrite) -> bytes:
+def pack_write(write: PendingWrite) -> bytes:
     """The body, the changes and the hashes of an own write."""
     changes = {field: [change.before, change.after, change.source] for field, change in write.changes.items()}
-    more = {"told": dict(write.told)} if write.told else {}
+    more = {"told": dict(write.authorship)} if write.authorship else {}
     return orjson.dumps({"body": write.body, "changes": changes, "hmacs": sorted(write.hmacs), **more})
 
 

@@ -12,10 +12,10 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Generic, TypeVar
 
 from wanesync.core.errors import ConfigError
-from wanesync.store.encryption import Seal, load_keyring
+from wanesync.store.encryption import Encryption, load_keyring
 from wanesync.store.notify import Watch
 from wanesync.store.queries import Dialect, load_migrations
-from wanesync.store.session import Collided, Database, Session, Surroundings
+from wanesync.store.session import Database, Session, SessionContext, TransactionConflict
 from wanesync.store.sqlite import SqliteDatabase
 from wanesync.store.tables.conflicts import Conflicts, Tombstones
 from wanesync.store.tables.events import Events, Rejected
@@ -23,13 +23,13 @@ from wanesync.store.tables.holds import Holds
 from wanesync.store.tables.jobs import Jobs
 from wanesync.store.tables.journal import Journal
 from wanesync.store.tables.links import Links
+from wanesync.store.tables.pending_writes import PendingWrites
 from wanesync.store.tables.processes import Locks, Processes
 from wanesync.store.tables.purchases import Purchases
-from wanesync.store.tables.rates import Given, Rates
+from wanesync.store.tables.rates import Rates, SlotAssignment
 from wanesync.store.tables.records import Records
 from wanesync.store.tables.retention import Retention
 from wanesync.store.tables.settings import INDEX_KEY, Pauses, Settings
-from wanesync.store.tables.writes import OwnWrites
 
 POSTGRES_MISSING = "database: postgresql:// needs psycopg, which is not installed: pip install 'wanesync[postgres]'"
 
@@ -74,7 +74,7 @@ class Tx:
     retention = _Table(Retention)
     settings = _Table(Settings)
     tombstones = _Table(Tombstones)
-    writes = _Table(OwnWrites)
+    writes = _Table(PendingWrites)
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -92,12 +92,12 @@ class Tx:
 class Store:
     """An opened database, for any number of threads."""
 
-    def __init__(self, database: Database, seal: Seal, clock: Callable[[], int], rng: random.Random) -> None:
+    def __init__(self, database: Database, seal: Encryption, clock: Callable[[], int], rng: random.Random) -> None:
         self._database = database
         self._clock = clock
         self._offset_ms = 0
         self._rng = rng
-        self._around = Surroundings(seal, rng, self.now_ms)
+        self._around = SessionContext(seal, rng, self.now_ms)
         self._watches = threading.local()
 
     @property
@@ -111,9 +111,9 @@ class Store:
         return self._database.label
 
     @property
-    def seal(self) -> Seal:
+    def encryption(self) -> Encryption:
         """The seal of this database."""
-        return self._around.seal
+        return self._around.encryption
 
     def now_ms(self) -> int:
         """Database time: the local clock and the offset last measured."""
@@ -125,40 +125,40 @@ class Store:
 
     def hmac(self, address: str) -> str:
         """The keyed hash an address is found by."""
-        return self._around.seal.hmac(address)
+        return self._around.encryption.hmac(address)
 
     def row_hash(self, text: str) -> str:
         """The keyed hash equal contents are told by."""
-        return self._around.seal.row_hash(text)
+        return self._around.encryption.row_hash(text)
 
     @contextmanager
     def transaction(self) -> Iterator[Tx]:
-        """Reads and writes; committed on normal exit, rolled back on an exception. Raises StoreDown."""
+        """Reads and writes; committed on normal exit, rolled back on an exception. Raises DatabaseUnavailable."""
         with self._database.session(self._around, writing=True) as session:
             yield Tx(session)
             session.flush()
         if session.queued:
-            self._database.bell.ring(session.queued)
+            self._database.notifier.notify(session.queued)
 
     @contextmanager
     def reading(self) -> Iterator[Tx]:
-        """Reads one state of the database; a write raises. Raises StoreDown."""
+        """Reads one state of the database; a write raises. Raises DatabaseUnavailable."""
         with self._database.session(self._around, writing=False) as session:
             yield Tx(session)
 
     @contextmanager
-    def glance(self) -> Iterator[Tx]:
-        """Reads, each statement for itself: for looks that decide nothing, at the least cost. Raises StoreDown."""
-        with self._database.glance(self._around) as session:
+    def read_statementwise(self) -> Iterator[Tx]:
+        """Reads, each statement for itself: for looks that decide nothing, at the least cost. Raises DatabaseUnavailable."""
+        with self._database.read_statementwise(self._around) as session:
             yield Tx(session)
 
     def run(self, work: Callable[[Tx], _T]) -> _T:
-        """A transaction that runs again, five times at most, when it collided with another one. Raises StoreDown."""
+        """A transaction that runs again, five times at most, when it collided with another one. Raises DatabaseUnavailable."""
         for last in [False] * (_TRIES - 1) + [True]:
             try:
                 with self.transaction() as tx:
                     return work(tx)
-            except Collided:
+            except TransactionConflict:
                 if last:
                     raise
         raise AssertionError("the last try returns or raises")
@@ -168,7 +168,7 @@ class Store:
         with self._database.light_session(self._around) as session:
             return Rates(session).reserve(scope, slots)
 
-    def assign(self, scope: str, wants: Sequence[Sequence[str]], room: int) -> Given:
+    def assign(self, scope: str, wants: Sequence[Sequence[str]], room: int) -> SlotAssignment:
         """Slots for wants that fall under narrower scopes, outside any transaction (see Rates.assign)."""
         with self._database.light_session(self._around) as session:
             return Rates(session).assign(scope, wants, room)
@@ -180,13 +180,13 @@ class Store:
             watch = self._watches.watch = Watch(lane)
         return self._database.wait(watch, timeout_ms)
 
-    def ring(self) -> None:
+    def wake_workers(self) -> None:
         """Ends the wait of every thread of this process that waits for work."""
-        self._database.bell.ring()
+        self._database.notifier.notify()
 
-    def tidy(self) -> None:
-        """What the database has put off, in the background. Raises StoreDown."""
-        self._database.tidy()
+    def checkpoint(self) -> None:
+        """What the database has put off, in the background. Raises DatabaseUnavailable."""
+        self._database.checkpoint()
 
     def migrate(self) -> list[str]:
         """Brings the schema up to this program; the names of what ran. Safe to call again, and from two processes."""
@@ -202,12 +202,12 @@ class Store:
         fresh = self._rng.randbytes(32) if simulated else secrets.token_bytes(32)
         with self.reading() as tx:
             stored = tx.settings.get(INDEX_KEY)
-        index_key = _open_index_key(self._around.seal, stored) if stored else None
+        index_key = _open_index_key(self._around.encryption, stored) if stored else None
         # Who only looks does not wait for those who write.
         if index_key is None:
             with self.transaction() as tx:
-                index_key = _load_index_key(tx.settings, self._around.seal, fresh)
-        self._around = Surroundings(self._around.seal.with_index_key(index_key), self._rng, self.now_ms)
+                index_key = _load_index_key(tx.settings, self._around.encryption, fresh)
+        self._around = SessionContext(self._around.encryption.with_index_key(index_key), self._rng, self.now_ms)
 
 
 def open_store(
@@ -223,7 +223,7 @@ def open_store(
     ``migrate``: whether it is made or brought up to this program; None: brought up to it, never made.
 
     Raises ConfigError: an address or key that is none, a schema that is missing or behind (as ``migrate`` says) or
-    newer than this program. Raises StoreDown: it cannot be reached. Raises Sealed: it was made with other keys.
+    newer than this program. Raises DatabaseUnavailable: it cannot be reached. Raises DecryptionFailed: it was made with other keys.
     """
     database = _open_database(url)
     try:
@@ -276,22 +276,22 @@ def _migrate(database: Database, now_ms: int) -> list[str]:
     return database.migrate(load_migrations(database.dialect), now_ms)
 
 
-def _open_index_key(seal: Seal, stored: str) -> bytes | None:
+def _open_index_key(seal: Encryption, stored: str) -> bytes | None:
     """The index key; None if it is sealed with a key that is not the newest."""
     blob = base64.b64decode(stored)
-    index_key = seal.open(blob, "settings", INDEX_KEY, "value")
-    return index_key if seal.is_newest(blob) else None
+    index_key = seal.decrypt(blob, "settings", INDEX_KEY, "value")
+    return index_key if seal.is_newest_key(blob) else None
 
 
-def _load_index_key(settings: Settings, seal: Seal, fresh: bytes) -> bytes:
+def _load_index_key(settings: Settings, seal: Encryption, fresh: bytes) -> bytes:
     # Of two processes that start together, the second takes the first one's key.
     stored = settings.get(INDEX_KEY) or settings.add(INDEX_KEY, _seal_index_key(seal, fresh))
     blob = base64.b64decode(stored)
-    index_key = seal.open(blob, "settings", INDEX_KEY, "value")
-    if not seal.is_newest(blob):
+    index_key = seal.decrypt(blob, "settings", INDEX_KEY, "value")
+    if not seal.is_newest_key(blob):
         settings.put(INDEX_KEY, _seal_index_key(seal, index_key))
     return index_key
 
 
-def _seal_index_key(seal: Seal, index_key: bytes) -> str:
-    return base64.b64encode(seal.seal(index_key, "settings", INDEX_KEY, "value")).decode()
+def _seal_index_key(seal: Encryption, index_key: bytes) -> str:
+    return base64.b64encode(seal.encrypt(index_key, "settings", INDEX_KEY, "value")).decode()

@@ -19,7 +19,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from wanesync.core.errors import ConfigError, Sealed
+from wanesync.core.errors import ConfigError, DecryptionFailed
 from wanesync.core.model import normalise_email
 
 _NO_KEYS = (
@@ -31,7 +31,7 @@ _HEAD = 17  # version (1), key id (4), nonce (12)
 _KEY = re.compile(r"([A-Za-z0-9]{4}):([A-Za-z0-9+/_=-]+)")
 
 
-class Seal:
+class Encryption:
     """Opens with any of ``keys`` (id of 4 characters -> 32 bytes); the first one seals."""
 
     def __init__(self, keys: Mapping[str, bytes], index_key: bytes = b"") -> None:
@@ -45,30 +45,32 @@ class Seal:
         self._index_key = index_key
         self._row_key = hashlib.blake2b(index_key, person=b"row hash").digest() if index_key else b""
 
-    def with_index_key(self, index_key: bytes) -> Seal:
+    def with_index_key(self, index_key: bytes) -> Encryption:
         """The same keys with the index key of a database."""
-        return Seal(self._keys, index_key)
+        return Encryption(self._keys, index_key)
 
-    def seal(self, value: str | bytes, table: str, row: str, purpose: str) -> bytes:
+    def encrypt(self, value: str | bytes, table: str, row: str, purpose: str) -> bytes:
         """The layout: version (1) | key id (4) | nonce (12) | ciphertext and tag."""
         nonce = os.urandom(12)
         text = value.encode() if isinstance(value, str) else value
         return self._head + nonce + self._box.encrypt(nonce, text, _bind(table, row, purpose, self.newest))
 
-    def open(self, blob: bytes, table: str, row: str, purpose: str) -> bytes:
-        """The value; raises Sealed when it was altered, moved, or sealed with a key that is not here."""
+    def decrypt(self, blob: bytes, table: str, row: str, purpose: str) -> bytes:
+        """The value; raises DecryptionFailed when it was altered, moved, or sealed with a key that is not here."""
         if len(blob) < _HEAD or blob[:1] != _VERSION:
-            raise Sealed(f"a sealed {purpose} of {table} is no sealed value; restore it from a backup")
+            raise DecryptionFailed(f"a sealed {purpose} of {table} is no sealed value; restore it from a backup")
         box = self._boxes.get(blob[1:5])
         if box is None:
-            raise Sealed(f"a {purpose} of {table} is sealed with a key that is not in [security] keys; add it again")
+            raise DecryptionFailed(
+                f"a {purpose} of {table} is sealed with a key that is not in [security] keys; add it again"
+            )
         try:
             return box.decrypt(blob[5:_HEAD], blob[_HEAD:], _bind(table, row, purpose, blob[1:5].decode()))
         except InvalidTag as error:
             message = f"a {purpose} of {table} was altered or moved, or its key was replaced; restore it from a backup"
-            raise Sealed(message) from error
+            raise DecryptionFailed(message) from error
 
-    def is_newest(self, blob: bytes) -> bool:
+    def is_newest_key(self, blob: bytes) -> bool:
         """Whether the newest key sealed it."""
         return blob[:5] == self._head
 
@@ -84,7 +86,9 @@ class Seal:
 
     def _need_index_key(self) -> bytes:
         if not self._index_key:
-            raise Sealed("this seal belongs to no database yet, so it cannot make keyed hashes: open the store first")
+            raise DecryptionFailed(
+                "this seal belongs to no database yet, so it cannot make keyed hashes: open the store first"
+            )
         return self._index_key
 
 
@@ -97,20 +101,20 @@ def make_key(key_id: str | None = None) -> str:
     return f"{key_id or secrets.token_hex(2)}:{base64.b64encode(secrets.token_bytes(32)).decode()}"
 
 
-def load_keyring(keys: Sequence[str], database_url: str) -> Seal:
+def load_keyring(keys: Sequence[str], database_url: str) -> Encryption:
     """The seal of the configured ``ID:BASE64`` keys, newest first; without any, of the file beside a SQLite database.
 
     The file is made, readable by its owner only, together with a new database. Raises ConfigError: a key that is none,
     a file others can read, a database whose key file is gone, Postgres without keys.
     """
     if keys:
-        return Seal(_parse(keys, "[security] keys"))
+        return Encryption(_parse(keys, "[security] keys"))
     if not database_url.startswith("sqlite:"):
         raise ConfigError([_NO_KEYS])
     path = database_url.removeprefix("sqlite:")
     if path == ":memory:":
-        return Seal({"memo": secrets.token_bytes(32)})
-    return Seal(_parse(_read_key_file(Path(path)), f"the key file {path}.keys"))
+        return Encryption({"memo": secrets.token_bytes(32)})
+    return Encryption(_parse(_read_key_file(Path(path)), f"the key file {path}.keys"))
 
 
 def _parse(keys: Sequence[str], where: str) -> dict[str, bytes]:

@@ -19,7 +19,7 @@ class Watch:
     heard: int = 0
 
 
-class Bell:
+class Notifier:
     """Counters that can be waited for: no ring is lost between looking for work and waiting."""
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Bell:
         self._rings: Counter[str] = Counter()
         self._changed = threading.Condition()
 
-    def ring(self, lanes: Iterable[str] = ()) -> None:
+    def notify(self, lanes: Iterable[str] = ()) -> None:
         """Wakes those who wait for one of the lanes; without any, everyone."""
         with self._changed:
             self._rings.update(lanes)

@@ -13,11 +13,11 @@ from psycopg.types.numeric import Int8Dumper
 from psycopg.types.string import StrDumper
 from psycopg_pool import ConnectionPool
 
-from wanesync.core.errors import ConfigError, StoreDown
-from wanesync.store.notify import Bell, Watch
+from wanesync.core.errors import ConfigError, DatabaseUnavailable
+from wanesync.store.notify import Notifier, Watch
 from wanesync.store.postgres_errors import translate
 from wanesync.store.queries import Dialect, Migration, Query, load_queries
-from wanesync.store.session import Database, Parameters, Row, Session, Surroundings, run_migrations
+from wanesync.store.session import Database, Parameters, Row, Session, SessionContext, run_migrations
 
 Connection = psycopg.Connection[TupleRow]
 
@@ -39,7 +39,7 @@ _PLANS = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergej
 class PostgresSession(Session):
     """A transaction on one connection."""
 
-    def __init__(self, connection: Connection, label: str, around: Surroundings, *, writing: bool) -> None:
+    def __init__(self, connection: Connection, label: str, around: SessionContext, *, writing: bool) -> None:
         super().__init__(load_queries(Dialect.POSTGRES), around, writing=writing)
         self._connection = connection
         self._cursor = connection.cursor()
@@ -96,7 +96,7 @@ class PostgresDatabase(Database):
     def __init__(self, url: str) -> None:
         self._url = url
         self.label = _label(url)
-        self.bell = Bell()
+        self.notifier = Notifier()
         self._light: Connection | None = None
         self._light_lock = threading.Lock()
         self._listener: _Listener | None = None
@@ -121,7 +121,7 @@ class PostgresDatabase(Database):
         self.own_pids.add(connection.info.backend_pid)
 
     def connect(self, first: str = "") -> Connection:
-        """A connection outside the pool. ``first``: a setting of its own. Raises StoreDown."""
+        """A connection outside the pool. ``first``: a setting of its own. Raises DatabaseUnavailable."""
         try:
             connection = psycopg.connect(self._url, autocommit=True, connect_timeout=5)
             _configure(connection)
@@ -132,7 +132,7 @@ class PostgresDatabase(Database):
         return connection
 
     @contextmanager
-    def session(self, around: Surroundings, *, writing: bool) -> Iterator[Session]:
+    def session(self, around: SessionContext, *, writing: bool) -> Iterator[Session]:
         """A transaction; what only reads sees one state of the database throughout."""
         connection = self._take()
         try:
@@ -154,13 +154,13 @@ class PostgresDatabase(Database):
             self._pool.putconn(connection)
 
     @contextmanager
-    def glance(self, around: Surroundings) -> Iterator[Session]:
+    def read_statementwise(self, around: SessionContext) -> Iterator[Session]:
         """Without a transaction: neither its beginning nor its end is worth a round trip."""
         with self._command() as connection:
             yield PostgresSession(connection, self.label, around, writing=False)
 
     @contextmanager
-    def light_session(self, around: Surroundings) -> Iterator[Session]:
+    def light_session(self, around: SessionContext) -> Iterator[Session]:
         """Statements that are not worth a flush of the disk: a lost rate slot row starts anew."""
         with self._light_lock:
             if self._light is None or self._light.closed:
@@ -207,7 +207,7 @@ class PostgresDatabase(Database):
             if self._listener is None:
                 self._listener = _Listener(self)
                 self._listener.start()
-        return self.bell.wait(watch, timeout_ms / 1000)
+        return self.notifier.wait(watch, timeout_ms / 1000)
 
     def close(self) -> None:
         """Closes every connection."""
@@ -216,7 +216,7 @@ class PostgresDatabase(Database):
         self._pool.close()
         if self._light:
             self._light.close()
-        self.bell.ring()
+        self.notifier.notify()
 
     @contextmanager
     def _command(self) -> Iterator[Connection]:
@@ -252,7 +252,7 @@ class _Listener(threading.Thread):
         while not self._ended.is_set():
             try:
                 self._listen()
-            except (psycopg.Error, StoreDown):
+            except (psycopg.Error, DatabaseUnavailable):
                 # Whoever works meanwhile meets the same trouble and reports it; waits just end by their time-out.
                 self._ended.wait(_LISTEN_S)
 
@@ -261,12 +261,12 @@ class _Listener(threading.Thread):
         try:
             connection.execute("LISTEN wanesync")
             # What was notified before this moment is not told again.
-            self._database.bell.ring()
+            self._database.notifier.notify()
             while not self._ended.is_set():
                 for told in connection.notifies(timeout=_LISTEN_S, stop_after=1):
                     # This process rang for its own commits already.
                     if told.pid not in self._database.own_pids:
-                        self._database.bell.ring(told.payload.split(","))
+                        self._database.notifier.notify(told.payload.split(","))
         finally:
             connection.close()
 

@@ -9,10 +9,10 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from wanesync.core.errors import StoreDown, WanesyncError
+from wanesync.core.errors import DatabaseUnavailable, WanesyncError
 from wanesync.core.ids import make_id
-from wanesync.store.encryption import Seal
-from wanesync.store.notify import Bell, Watch
+from wanesync.store.encryption import Encryption
+from wanesync.store.notify import Notifier, Watch
 from wanesync.store.queries import Dialect, Migration, Query
 
 # A row is whatever its statement selects: the one place where the types of the database are taken on trust.
@@ -21,11 +21,11 @@ Value = str | int | float | bytes | Collection[str]
 Parameters = Mapping[str, Value]
 
 
-class Collided(StoreDown):
+class TransactionConflict(DatabaseUnavailable):
     """Two transactions of Postgres got into each other's way; the whole transaction can simply run again."""
 
 
-class RuleBroken(WanesyncError):
+class ConstraintViolated(WanesyncError):
     """A write that a unique rule of the schema refuses; ``rule`` is its index or table."""
 
     def __init__(self, rule: str) -> None:
@@ -34,10 +34,10 @@ class RuleBroken(WanesyncError):
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class SessionContext:
     """What a session is handed: the seal, the source of ids and tokens, and ``clock``, database time in ms."""
 
-    seal: Seal
+    encryption: Encryption
     rng: random.Random
     clock: Callable[[], int]
 
@@ -45,9 +45,9 @@ class Surroundings:
 class Session(ABC):
     """One transaction: named queries in, rows out. ``now_ms`` stands still while it lasts."""
 
-    def __init__(self, queries: Mapping[str, Query], around: Surroundings, *, writing: bool) -> None:
+    def __init__(self, queries: Mapping[str, Query], around: SessionContext, *, writing: bool) -> None:
         self.queries = queries
-        self.seal = around.seal
+        self.seal = around.encryption
         self.rng = around.rng
         self.now_ms = around.clock()
         self.writing = writing
@@ -115,7 +115,7 @@ class Session(ABC):
         try:
             yield
             self.flush()
-        except Collided:
+        except TransactionConflict:
             raise
         except BaseException:
             self._waiting.clear()
@@ -136,22 +136,22 @@ class Session(ABC):
 
 
 class Database(ABC):
-    """One opened database. Every method may raise StoreDown."""
+    """One opened database. Every method may raise DatabaseUnavailable."""
 
     dialect: Dialect
     label: str
-    bell: Bell
+    notifier: Notifier
 
     @abstractmethod
-    def session(self, around: Surroundings, *, writing: bool) -> AbstractContextManager[Session]:
+    def session(self, around: SessionContext, *, writing: bool) -> AbstractContextManager[Session]:
         """A transaction: committed on normal exit, rolled back on an exception."""
 
-    def glance(self, around: Surroundings) -> AbstractContextManager[Session]:
+    def read_statementwise(self, around: SessionContext) -> AbstractContextManager[Session]:
         """Reads, each statement for itself: for looks that decide nothing, at the least cost."""
         return self.session(around, writing=False)
 
     @abstractmethod
-    def light_session(self, around: Surroundings) -> AbstractContextManager[Session]:
+    def light_session(self, around: SessionContext) -> AbstractContextManager[Session]:
         """What is committed may be lost with the machine's power: for rate slots only."""
 
     @abstractmethod
@@ -162,8 +162,8 @@ class Database(ABC):
     def migrate(self, migrations: Sequence[Migration], now_ms: int) -> list[str]:
         """Runs what is missing, one process at a time; the names of what ran."""
 
-    def tidy(self) -> None:  # noqa: B027 - most databases put nothing off
-        """Does what was put off so that nobody who commits waits for it. Raises StoreDown."""
+    def checkpoint(self) -> None:  # noqa: B027 - most databases put nothing off
+        """Does what was put off so that nobody who commits waits for it. Raises DatabaseUnavailable."""
 
     @abstractmethod
     def measure_offset_ms(self, clock: Callable[[], int]) -> int:

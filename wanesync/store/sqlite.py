@@ -13,10 +13,10 @@ from pathlib import Path
 import orjson
 from sqlite_utils import Database as Utils
 
-from wanesync.core.errors import ConfigError, StoreDown, WanesyncError
-from wanesync.store.notify import Bell, Watch
+from wanesync.core.errors import ConfigError, DatabaseUnavailable, WanesyncError
+from wanesync.store.notify import Notifier, Watch
 from wanesync.store.queries import Dialect, Migration, Query, load_queries
-from wanesync.store.session import Database, Parameters, Row, Session, Surroundings, run_migrations
+from wanesync.store.session import Database, Parameters, Row, Session, SessionContext, run_migrations
 from wanesync.store.sqlite_errors import translate
 from wanesync.store.sqlite_wal import LONG_PAGES, Turns, begin, move_log, restart_log, turn_wal_on
 
@@ -29,7 +29,7 @@ _RESTART_AGAIN_S = 5.0
 class SqliteSession(Session):
     """A transaction on one connection."""
 
-    def __init__(self, connection: sqlite3.Connection, label: str, around: Surroundings, *, writing: bool) -> None:
+    def __init__(self, connection: sqlite3.Connection, label: str, around: SessionContext, *, writing: bool) -> None:
         super().__init__(load_queries(Dialect.SQLITE), around, writing=writing)
         self._connection = connection
         self._label = label
@@ -75,7 +75,7 @@ class SqliteDatabase(Database):
             raise ConfigError([f"SQLite {sqlite3.sqlite_version} is too old: 3.39 or newer is needed"])
         self.in_memory = path == ":memory:"
         self.label = f"sqlite:{path}"
-        self.bell = Bell()
+        self.notifier = Notifier()
         self._path = path
         self._idle: dict[bool, list[sqlite3.Connection]] = {False: [], True: []}
         self._all: set[sqlite3.Connection] = set()
@@ -91,7 +91,7 @@ class SqliteDatabase(Database):
         self._closed = False
 
     @contextmanager
-    def session(self, around: Surroundings, *, writing: bool) -> Iterator[Session]:
+    def session(self, around: SessionContext, *, writing: bool) -> Iterator[Session]:
         """A transaction. Writers of this process queue here, so that they do not poll the file's lock."""
         connection = self._take(writing=writing)
         try:
@@ -109,7 +109,9 @@ class SqliteDatabase(Database):
             yield
             return
         if not self._writer.acquire(timeout=BUSY_MS / 1000):
-            raise StoreDown(f"the database {self.label} is busy: this process writes too much at once; try again")
+            raise DatabaseUnavailable(
+                f"the database {self.label} is busy: this process writes too much at once; try again"
+            )
         try:
             self._turns.give_way()
             yield
@@ -117,7 +119,7 @@ class SqliteDatabase(Database):
             self._turns.end()
             self._writer.release()
 
-    def _transact(self, connection: sqlite3.Connection, around: Surroundings, *, writing: bool) -> Iterator[Session]:
+    def _transact(self, connection: sqlite3.Connection, around: SessionContext, *, writing: bool) -> Iterator[Session]:
         inner = connection.in_transaction
         if inner and writing:
             raise WanesyncError("a transaction inside another one: use its savepoint")
@@ -134,7 +136,7 @@ class SqliteDatabase(Database):
             raise
 
     @contextmanager
-    def light_session(self, around: Surroundings) -> Iterator[Session]:
+    def light_session(self, around: SessionContext) -> Iterator[Session]:
         """Statements that are not worth a flush of the disk: a lost rate slot row starts anew."""
         if self.in_memory:
             connection = self._take()
@@ -185,7 +187,7 @@ class SqliteDatabase(Database):
         finally:
             self._give_back(connection)
 
-    def tidy(self) -> None:
+    def checkpoint(self) -> None:
         """Moves the log into the file, beside those who write."""
         connection = self._take()
         try:
@@ -206,13 +208,13 @@ class SqliteDatabase(Database):
         """Looks every 20 ms whether another connection committed; in memory nobody else can."""
         deadline = time.monotonic() + timeout_ms / 1000
         if self.in_memory:
-            return self.bell.wait(watch, 0)
+            return self.notifier.wait(watch, 0)
         while True:
             left_s = deadline - time.monotonic()
-            if self.bell.wait(watch, max(0.0, min(_LOOK_S, left_s))):
+            if self.notifier.wait(watch, max(0.0, min(_LOOK_S, left_s))):
                 return True
             if self._looks_changed():
-                self.bell.ring()
+                self.notifier.notify()
             elif left_s <= 0:
                 return False
 
@@ -236,7 +238,7 @@ class SqliteDatabase(Database):
                 connection.close()
             self._all.clear()
             self._idle = {False: [], True: []}
-        self.bell.ring()
+        self.notifier.notify()
 
     def _make_file(self) -> None:
         if self.in_memory or Path(self._path).exists():
@@ -244,12 +246,14 @@ class SqliteDatabase(Database):
         try:
             os.close(os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o600))
         except OSError as error:
-            raise StoreDown(f"the database {self.label} cannot be made: {error.strerror}; check its folder") from error
+            raise DatabaseUnavailable(
+                f"the database {self.label} cannot be made: {error.strerror}; check its folder"
+            ) from error
 
     def _take(self, *, writing: bool = False) -> sqlite3.Connection:
         with self._connections:
             if self._closed:
-                raise StoreDown(f"the database {self.label} is closed: this process is ending")
+                raise DatabaseUnavailable(f"the database {self.label} is closed: this process is ending")
             idle = self._idle[writing and not self.in_memory]
             if idle:
                 return idle[-1] if self.in_memory else idle.pop()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 
-from wanesync.core.errors import StoreDown
-from wanesync.store.session import RuleBroken
+from wanesync.core.errors import DatabaseUnavailable
+from wanesync.store.session import ConstraintViolated
 
 _TROUBLES = {
     sqlite3.SQLITE_BUSY: "is busy: another process holds its lock; try again",
@@ -24,8 +24,8 @@ _TROUBLES = {
 def translate(error: sqlite3.Error, label: str) -> Exception:
     """Our error for one of SQLite's, without the statement and its values; a mistake of ours stays as it is."""
     if isinstance(error, sqlite3.IntegrityError):
-        return RuleBroken(str(error).rpartition(": ")[2])
+        return ConstraintViolated(str(error).rpartition(": ")[2])
     if isinstance(error, sqlite3.ProgrammingError) and "closed" in str(error):
-        return StoreDown(f"the database {label} is closed: this process is ending")
+        return DatabaseUnavailable(f"the database {label} is closed: this process is ending")
     trouble = _TROUBLES.get((getattr(error, "sqlite_errorcode", None) or 0) & 0xFF)
-    return StoreDown(f"the database {label} {trouble}") if trouble else error
+    return DatabaseUnavailable(f"the database {label} {trouble}") if trouble else error

@@ -11,7 +11,7 @@ from wanesync.store.database import Tx
 Refs = Collection[tuple[Side, str]]
 
 
-def find_letters(tx: Tx, refs: Refs, hmacs: Collection[str]) -> list[JobRequest]:
+def find_dead_letters(tx: Tx, refs: Refs, hmacs: Collection[str]) -> list[JobRequest]:
     """Requests for the dead letters of some records that changed, of the records linked with them, and their purchases.
 
     ``hmacs``: addresses that came or went, for which a guest may have been given up. A new job stands for its letter,

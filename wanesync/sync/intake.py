@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
-from wanesync.core.brake import Crowds
-from wanesync.core.errors import StoreDown
+from wanesync.core.change_guard import Crowds
+from wanesync.core.errors import DatabaseUnavailable
 from wanesync.core.jobs import JobKind, JobRequest, Priority
-from wanesync.core.model import EventRow, Side
-from wanesync.core.ports import HookPort, Parsed
+from wanesync.core.model import Event, Side
+from wanesync.core.ports import ParsedWebhook, WebhookPort
 from wanesync.core.purchases import Purchase
 from wanesync.store.database import Store, Tx
 from wanesync.sync.failpoints import Failpoint, commit, pass_by
@@ -30,7 +30,7 @@ class _Post:
     """One POST on its way into the store: how many of its events were new, or what went wrong."""
 
     side: Side
-    parsed: Parsed
+    parsed: ParsedWebhook
     new: int = 0
     error: Exception | None = None
     done: bool = False
@@ -44,7 +44,7 @@ class Intake:
     """
 
     store: Store
-    hooks: Mapping[Side, HookPort]
+    hooks: Mapping[Side, WebhookPort]
     failpoint: Failpoint = pass_by
     crowds: Crowds = field(default_factory=Crowds)
     _queue: list[_Post] = field(default_factory=list)
@@ -54,7 +54,7 @@ class Intake:
     def accept(self, side: Side, body: bytes, headers: Mapping[str, str], url: str) -> int:
         """Verify, parse and store one POST; returns how many events were new.
 
-        Raises ``BadSignature`` and ``BadPayload`` for what the sender did wrong, ``StoreDown`` for us.
+        Raises ``BadSignature`` and ``BadPayload`` for what the sender did wrong, ``DatabaseUnavailable`` for us.
         """
         hook = self.hooks[side]
         now_ms = self.store.now_ms()
@@ -69,7 +69,7 @@ class Intake:
             raise post.error
         return post.new
 
-    def keep(self, tx: Tx, side: Side, parsed: Parsed) -> int:
+    def keep(self, tx: Tx, side: Side, parsed: ParsedWebhook) -> int:
         """Store what was understood and set aside the rest, inside a transaction."""
         new = store_events(tx, parsed.events, self.crowds)
         store_purchases(self.store, tx, parsed.purchases)
@@ -97,13 +97,13 @@ class Intake:
             try:
                 with tx.savepoint():
                     post.new = self.keep(tx, post.side, post.parsed)
-            except StoreDown:
+            except DatabaseUnavailable:
                 raise
             except Exception as error:  # noqa: BLE001 - one POST's trouble is not the others'
                 post.error = error
 
 
-def store_events(tx: Tx, events: Sequence[EventRow], crowds: Crowds | None = None) -> int:
+def store_events(tx: Tx, events: Sequence[Event], crowds: Crowds | None = None) -> int:
     """Store events not known yet and queue a read of each record they name, those of a crowd after all others."""
     if not events:
         return 0
@@ -131,7 +131,7 @@ def store_events(tx: Tx, events: Sequence[EventRow], crowds: Crowds | None = Non
     return len(new)
 
 
-def _find_crowds(events: Sequence[EventRow], crowds: Crowds, now_ms: int) -> frozenset[tuple[Side, str]]:
+def _find_crowds(events: Sequence[Event], crowds: Crowds, now_ms: int) -> frozenset[tuple[Side, str]]:
     """The sources of these events that change hundreds of records at once."""
     records: dict[tuple[Side, str], set[str]] = defaultdict(set)
     for event in events:

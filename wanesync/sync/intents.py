@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from wanesync.core.jobs import Job
-from wanesync.core.model import OwnWrite
+from wanesync.core.model import PendingWrite
 from wanesync.core.plan import Action
 from wanesync.store.database import Tx
 from wanesync.sync.provenance import Origins
@@ -18,7 +18,7 @@ class Intent:
     """One write that is about to be sent for a job."""
 
     job: Job
-    own: OwnWrite
+    pending: PendingWrite
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +27,12 @@ class Draft:
 
     job: Job
     action: Action
-    own: OwnWrite
+    pending: PendingWrite
     anew: bool = False
 
 
 @dataclass(slots=True)
-class Pass:
+class PlanningRound:
     """One round of planning: ``key_of`` says under which key each job plans (its own, or its new contact's).
 
     ``send``: whether actions become intents now, or are queued. ``opened``: open updates of the jobs'
@@ -42,11 +42,11 @@ class Pass:
 
     key_of: dict[str, str]
     send: bool = True
-    opened: dict[str, list[OwnWrite]] = field(default_factory=dict)
+    opened: dict[str, list[PendingWrite]] = field(default_factory=dict)
     origins: Origins = field(default_factory=Origins)
     held: dict[str, set[str]] = field(default_factory=dict)
     ended: set[str] = field(default_factory=set)
 
 
-Planner = Callable[[Tx, Sequence[Job], Pass, list[Call]], list[Intent]]
+PlanJobs = Callable[[Tx, Sequence[Job], PlanningRound, list[Call]], list[Intent]]
 """Plans jobs whose keys are locked; returns the writes to send, and appends calls that must be made first."""

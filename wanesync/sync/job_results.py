@@ -21,16 +21,16 @@ from wanesync.core.jobs import (
 from wanesync.core.model import Side
 from wanesync.store.database import Tx
 from wanesync.store.tables.settings import OPERATOR
-from wanesync.sync.runtime import Engine
+from wanesync.sync.runtime import Runtime
 
 CLOSED_WAIT_MS = 300_000
 ECHO_WAITS = "our own write is not answered yet"
 """The reason of a read whose event outran the answer to our write: the answer's commit makes it due."""
 
 
-def still_ours(tx: Tx, jobs: Sequence[Job]) -> list[Job]:
+def still_held(tx: Tx, jobs: Sequence[Job]) -> list[Job]:
     """The jobs that still run under our token, with our lease alive: nobody else may commit."""
-    mine = tx.jobs.mine(jobs)
+    mine = tx.jobs.still_held(jobs)
     return [job for job in jobs if job.id in mine]
 
 
@@ -48,36 +48,36 @@ def finish_all(tx: Tx, jobs: Sequence[Job]) -> None:
 
 
 # Two flags with defaults, named at every call.
-def again(  # noqa: PLR0913
+def reschedule(  # noqa: PLR0913
     tx: Tx, job: Job, delay_ms: int, reason: str, *, count: bool = False, fixed: bool = False
 ) -> None:
     """Back to ready, locks dropped."""
     tx.locks.drop(job.token)
-    tx.jobs.again(job, tx.now_ms + delay_ms, reason, count=count, fixed=fixed)
+    tx.jobs.reschedule(job, tx.now_ms + delay_ms, reason, count=count, fixed=fixed)
 
 
 def wait_turn(tx: Tx, job: Job, reason: str, delay_ms: int = LOCK_WAIT_MS) -> None:
     """Soon again; where a side is away or paused, what is waited for may take hours: then when it is back."""
     closed = next((n for n in tx.pauses.get_all() if n in tuple(Side) or n.startswith(OPERATOR)), "")
     if closed:
-        again(tx, job, CLOSED_WAIT_MS, waits_for(closed))
+        reschedule(tx, job, CLOSED_WAIT_MS, waits_for(closed))
     else:
-        again(tx, job, delay_ms, reason)
+        reschedule(tx, job, delay_ms, reason)
 
 
-def fail(engine: Engine, tx: Tx, jobs: Sequence[Job], error: CallError, operation: str) -> None:
+def fail(runtime: Runtime, tx: Tx, jobs: Sequence[Job], error: CallError, operation: str) -> None:
     """Decide for each job what a failed call means. It lived to hear of it: only deaths in a row make poison."""
     for job in (replace(job, rescues=0) for job in jobs):
-        struck_out = are_strikes_out(engine.strikes.get(job.lane, []), error.failure)
-        decision = decide(error, job.attempts, operation, engine.rng, struck_out=struck_out)
+        struck_out = are_strikes_out(runtime.failure_streaks.get(job.lane, []), error.failure)
+        decision = decide(error, job.attempts, operation, runtime.rng, struck_out=struck_out)
         match decision:
             case Retry(delay_ms, reason):
-                again(tx, job, delay_ms, reason, count=True)
+                reschedule(tx, job, delay_ms, reason, count=True)
             case Wait(delay_ms, reason, fixed):
-                again(tx, job, delay_ms, reason, fixed=fixed)
+                reschedule(tx, job, delay_ms, reason, fixed=fixed)
             case Dead(dead_class, reason):
                 tx.locks.drop(job.token)
-                tx.jobs.kill(job, dead_class, reason)
+                tx.jobs.mark_dead(job, dead_class, reason)
                 tx.journal.add("dead", job.lane, job.key, "", {"class": dead_class, "reason": reason, "kind": job.kind})
             case Pause():
                 _pause(tx, job, decision)
@@ -93,12 +93,12 @@ def _pause(tx: Tx, job: Job, pause: Pause) -> None:
         what = "away" if pause.away else "paused"
         tx.journal.add(what, job.lane, "", "", {"name": name, "reason": pause.reason})
     tx.pauses.set(name, pause.reason, pause.away, tx.now_ms + probe_ms)
-    again(tx, job, probe_ms, waits_for(name), fixed=bool(pause.operation))
+    reschedule(tx, job, probe_ms, waits_for(name), fixed=bool(pause.operation))
 
 
 def resume(tx: Tx, name: str) -> None:
     """A side or an operation goes on: what waited for it is due, the most urgent first."""
     tx.pauses.clear(name)
-    waited = tx.jobs.hurry(waits_for(name))
+    waited = tx.jobs.make_due(waits_for(name))
     side, _, _ = name.partition(":")
     tx.journal.add("resumed", Side(side), "", "", {"name": name, "jobs": waited})

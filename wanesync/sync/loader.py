@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from wanesync.core.brake import HoldKind
+from wanesync.core.change_guard import HoldKind
 from wanesync.core.jobs import JobKind
-from wanesync.core.matching import Ref, Scene
-from wanesync.core.model import Link, LinkState, Seen, Side, contact_key, customer_key, split_key
+from wanesync.core.matching import PlanContext, RecordRef
+from wanesync.core.model import Link, LinkState, Side, StoredRecord, contact_key, customer_key, split_key
 from wanesync.store.database import Tx
 
 LISTED = "listed"
@@ -18,15 +18,15 @@ LISTED = "listed"
 class Copies(Protocol):
     """Where copies of records are looked up: the database's, or those of a comparison."""
 
-    def get_many(self, keys: Iterable[Ref]) -> dict[Ref, Seen]:
+    def get_many(self, keys: Iterable[RecordRef]) -> dict[RecordRef, StoredRecord]:
         """Copies of records; unknown ones are left out."""
         ...
 
-    def by_hmacs(self, hmacs: Collection[str]) -> dict[str, set[Ref]]:
+    def by_hmacs(self, hmacs: Collection[str]) -> dict[str, set[RecordRef]]:
         """Address hash -> who carries it."""
         ...
 
-    def by_other_ids(self, side: Side, ids: Collection[str]) -> set[Ref]:
+    def by_other_ids(self, side: Side, ids: Collection[str]) -> set[RecordRef]:
         """Records of ``side`` on which one of our ids of the opposite side is written."""
         ...
 
@@ -37,11 +37,11 @@ class _Loader:
 
     tx: Tx
     copies: Copies
-    records: dict[Ref, Seen] = field(default_factory=dict)
+    records: dict[RecordRef, StoredRecord] = field(default_factory=dict)
     links: dict[str, Link] = field(default_factory=dict)
-    asked: set[Ref] = field(default_factory=set)
+    asked: set[RecordRef] = field(default_factory=set)
 
-    def fetch(self, refs: Iterable[Ref]) -> None:
+    def fetch(self, refs: Iterable[RecordRef]) -> None:
         """Load records not asked for yet, with the survivors of merged ones."""
         wanted = set(refs) - self.asked
         while wanted:
@@ -50,7 +50,7 @@ class _Loader:
             self.records |= found
             wanted = {(Side.HUBSPOT, s.survivor) for s in found.values() if s.survivor} - self.asked
 
-    def fetch_links(self, refs: Iterable[Ref]) -> None:
+    def fetch_links(self, refs: Iterable[RecordRef]) -> None:
         """Load the links of some records and the records at their other ends."""
         found = self.tx.links.of_records(sorted(refs))
         self.links |= {link.id: link for link in found}
@@ -59,7 +59,7 @@ class _Loader:
 
     def widen(self) -> None:
         """Load whatever shares an address or an id with what is here."""
-        hmacs = {h for seen in self.records.values() for h in seen.hmacs}
+        hmacs = {h for stored in self.records.values() for h in stored.hmacs}
         refs = {ref for found in self.copies.by_hmacs(sorted(hmacs)).values() for ref in found}
         for side in Side:
             ids = sorted({i for at, i in self.records if at is side})
@@ -69,7 +69,7 @@ class _Loader:
         self.fetch(refs)
 
 
-def load_scenes(tx: Tx, keys: Sequence[str], copies: Copies | None = None) -> dict[str, Scene]:
+def load_scenes(tx: Tx, keys: Sequence[str], copies: Copies | None = None) -> dict[str, PlanContext]:
     """One scene per ``contact:`` or ``customer:`` key; records come from ``copies``, else from the database."""
     loader = _Loader(tx, copies or tx.records)
     roots = {key: _ref(key) for key in keys}
@@ -83,9 +83,9 @@ def load_scenes(tx: Tx, keys: Sequence[str], copies: Copies | None = None) -> di
     return _cut(tx, loader, roots)
 
 
-def _cut(tx: Tx, loader: _Loader, roots: dict[str, Ref]) -> dict[str, Scene]:
+def _cut(tx: Tx, loader: _Loader, roots: dict[str, RecordRef]) -> dict[str, PlanContext]:
     """One scene per connected group of records: keys that have nothing in common do not see one another."""
-    hmacs = sorted({h for seen in loader.records.values() for h in seen.hmacs})
+    hmacs = sorted({h for stored in loader.records.values() for h in stored.hmacs})
     tombstones = frozenset(tx.tombstones.match(hmacs)) if hmacs else frozenset()
     holders = tx.writes.holders(hmacs) if hmacs else {}
     creates = tx.writes.creates_of(sorted(loader.records))
@@ -95,24 +95,24 @@ def _cut(tx: Tx, loader: _Loader, roots: dict[str, Ref]) -> dict[str, Scene]:
     open_holds, any_held = tx.holds.look()
     held = tx.holds.of_links(sorted(loader.links)) if any_held else {}
     paused = {hold.source.partition(":")[2]: hold.id for hold in open_holds if hold.kind is HoldKind.FIELD}
-    scenes = {}
+    contexts = {}
     for key, root in roots.items():
         near = groups[root]
         links = [k for k in loader.links.values() if (Side.HUBSPOT, k.hubspot_id) in near]
         records = {ref: loader.records[ref] for ref in near if ref in loader.records}
         mine = [own for own in creates if (own.side.other, own.source_id) in near]
         kept = {k.id: held[k.id] for k in links if k.id in held} if held else {}
-        scenes[key] = Scene(
+        contexts[key] = PlanContext(
             key, records, links, holders, mine, tombstones, reading, held=kept, paused=paused, listed=listed
         )
-    return scenes
+    return contexts
 
 
-def _group(loader: _Loader, roots: Iterable[Ref]) -> dict[Ref, set[Ref]]:
+def _group(loader: _Loader, roots: Iterable[RecordRef]) -> dict[RecordRef, set[RecordRef]]:
     """Record -> all records connected with it by links, addresses and ids (union of sets, smaller into larger)."""
-    groups: dict[Ref, set[Ref]] = {ref: {ref} for ref in [*loader.records, *roots]}
+    groups: dict[RecordRef, set[RecordRef]] = {ref: {ref} for ref in [*loader.records, *roots]}
 
-    def join(a: Ref, b: Ref) -> None:
+    def join(a: RecordRef, b: RecordRef) -> None:
         ours, theirs = groups.setdefault(a, {a}), groups.setdefault(b, {b})
         if ours is theirs:
             return
@@ -121,21 +121,21 @@ def _group(loader: _Loader, roots: Iterable[Ref]) -> dict[Ref, set[Ref]]:
         for ref in small:
             groups[ref] = large
 
-    first_holder: dict[str, Ref] = {}
-    for ref, seen in loader.records.items():
-        for hmac in seen.hmacs:
+    first_holder: dict[str, RecordRef] = {}
+    for ref, stored in loader.records.items():
+        for hmac in stored.hmacs:
             join(first_holder.setdefault(hmac, ref), ref)
-        if seen.record.other_id:
-            join(ref, (seen.side.other, seen.record.other_id))
-        if seen.survivor:
-            join(ref, (Side.HUBSPOT, seen.survivor))
+        if stored.record.other_id:
+            join(ref, (stored.side.other, stored.record.other_id))
+        if stored.survivor:
+            join(ref, (Side.HUBSPOT, stored.survivor))
     for link in loader.links.values():
         join((Side.HUBSPOT, link.hubspot_id), (Side.STRIPE, link.stripe_id))
     return groups
 
 
-def _find_reading(tx: Tx, loader: _Loader) -> frozenset[Ref]:
-    found: set[Ref] = set()
+def _find_reading(tx: Tx, loader: _Loader) -> frozenset[RecordRef]:
+    found: set[RecordRef] = set()
     for side in Side:
         ids = sorted({i for at, i in loader.records if at is side})
         if ids:
@@ -143,12 +143,12 @@ def _find_reading(tx: Tx, loader: _Loader) -> frozenset[Ref]:
     return frozenset(found)
 
 
-def _ref(key: str) -> Ref:
+def _ref(key: str) -> RecordRef:
     kind, record_id = split_key(key)
     return (Side.HUBSPOT if kind == "contact" else Side.STRIPE, record_id)
 
 
-def key_of(tx: Tx, refs: Iterable[Ref]) -> dict[Ref, str]:
+def key_of(tx: Tx, refs: Iterable[RecordRef]) -> dict[RecordRef, str]:
     """The key under which each record is brought in order: its contact's, its own while it is unlinked."""
     refs = list(refs)
     keys = {ref: contact_key(ref[1]) if ref[0] is Side.HUBSPOT else customer_key(ref[1]) for ref in refs}

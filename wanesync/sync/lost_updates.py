@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from wanesync.core.event_order import OWN_WRITE_AGE_MS, holds, is_answered, judge
-from wanesync.core.model import EventRow, OwnWrite, Seen, Side
+from wanesync.core.model import Event, PendingWrite, Side, StoredRecord
 from wanesync.store.database import Tx
-from wanesync.sync.runtime import Engine
+from wanesync.sync.runtime import Runtime
 
 
-def judge_records(engine: Engine, tx: Tx, records: Mapping[Side, Mapping[str, str]]) -> None:
+def judge_records(runtime: Runtime, tx: Tx, records: Mapping[Side, Mapping[str, str]]) -> None:
     """Judge records (side -> id -> key) whose keys' locks are held; a doubt or an open write postpones it."""
     for side, keys in records.items():
         pending = tx.events.with_unjudged(side, list(keys)) if keys else []
         if pending:
-            _judge_side(engine, tx, side, {record_id: keys[record_id] for record_id in pending})
+            _judge_side(runtime, tx, side, {record_id: keys[record_id] for record_id in pending})
 
 
-def _judge_side(engine: Engine, tx: Tx, side: Side, keys: Mapping[str, str]) -> None:
-    open_keys = {own.link_key for own in tx.writes.open_for_keys(sorted(set(keys.values())), None)}
+def _judge_side(runtime: Runtime, tx: Tx, side: Side, keys: Mapping[str, str]) -> None:
+    open_keys = {pending.link_key for pending in tx.writes.open_for_keys(sorted(set(keys.values())), None)}
     # A customer's own key, from before it was linked, says nothing about the writes of its link.
     written = tx.writes.open_targets(side, keys)
     ids = [i for i, key in keys.items() if key not in open_keys and i not in written]
@@ -28,65 +28,67 @@ def _judge_side(engine: Engine, tx: Tx, side: Side, keys: Mapping[str, str]) -> 
     shaky = _shaky(tx, side, unjudged)
     answered = _answered(tx, side, [e for events in unjudged.values() for e in events])
     judged: list[str] = []
-    cases: list[tuple[Seen, Sequence[EventRow]]] = []
+    cases: list[tuple[StoredRecord, Sequence[Event]]] = []
     for record_id in ids:
-        seen = seen_of.get((side, record_id))
+        stored = seen_of.get((side, record_id))
         events = unjudged.get(record_id, [])
-        if seen is None or seen.in_doubt or not events:
+        if stored is None or stored.stale or not events:
             continue
-        plain = seen.alive and record_id not in shaky
-        if plain and all(_plainly_current(seen, e) or _plainly_ours(e, answered) for e in events):
+        plain = stored.alive and record_id not in shaky
+        if plain and all(_plainly_current(stored, e) or _plainly_ours(e, answered) for e in events):
             judged += [event.key for event in events]
         else:
-            cases.append((seen, events))
-    tx.events.mark_judged([*judged, *_judge_cases(engine, tx, side, cases)])
+            cases.append((stored, events))
+    tx.events.mark_judged([*judged, *_judge_cases(runtime, tx, side, cases)])
 
 
-def _answered(tx: Tx, side: Side, events: Sequence[EventRow]) -> set[str]:
+def _answered(tx: Tx, side: Side, events: Sequence[Event]) -> set[str]:
     """The request keys of some events that are those of own writes whose answer is recorded."""
     own_of = tx.writes.by_keys(side, {e.request_key for e in events if e.request_key})
-    return {key for key, own in own_of.items() if is_answered(own)}
+    return {key for key, pending in own_of.items() if is_answered(pending)}
 
 
-def _shaky(tx: Tx, side: Side, unjudged: Mapping[str, Sequence[EventRow]]) -> set[str]:
+def _shaky(tx: Tx, side: Side, unjudged: Mapping[str, Sequence[Event]]) -> set[str]:
     """Records an app wrote to while a write of ours has no answer: it may have come late, over a person's value."""
     ids = [i for i, events in unjudged.items() if any(e.values and not e.source.startswith("user") for e in events)]
     recent = tx.writes.recent(side, ids, _since_ms(tx, [e for i in ids for e in unjudged[i]]))
     return {record_id for record_id, writes in recent.items() if not all(map(is_answered, writes))}
 
 
-def _since_ms(tx: Tx, events: Sequence[EventRow]) -> int:
+def _since_ms(tx: Tx, events: Sequence[Event]) -> int:
     """From when on events and own writes may matter to these: judging may have had to wait."""
     return min([tx.now_ms, *(event.occurred_ms for event in events)]) - OWN_WRITE_AGE_MS
 
 
-def _judge_cases(engine: Engine, tx: Tx, side: Side, cases: Sequence[tuple[Seen, Sequence[EventRow]]]) -> list[str]:
+def _judge_cases(
+    runtime: Runtime, tx: Tx, side: Side, cases: Sequence[tuple[StoredRecord, Sequence[Event]]]
+) -> list[str]:
     """Judge records one by one, with all that happened to them lately."""
     if not cases:
         return []
-    since_of = {seen.id: _since_ms(tx, events) for seen, events in cases}
+    since_of = {stored.id: _since_ms(tx, events) for stored, events in cases}
     oldest_ms = min(since_of.values())
     windows = tx.events.windows(side, list(since_of), oldest_ms)
     recent = tx.writes.recent(side, list(since_of), oldest_ms)
     by_key = tx.writes.by_keys(side, {e.request_key for es in windows.values() for e in es if e.request_key})
     judged: list[str] = []
-    for seen, events in cases:
-        since_ms = since_of[seen.id]
-        window = [e for e in windows.get(seen.id, []) if e.occurred_ms >= since_ms]
+    for stored, events in cases:
+        since_ms = since_of[stored.id]
+        window = [e for e in windows.get(stored.id, []) if e.occurred_ms >= since_ms]
         keys = {e.key for e in window}
         window += [e for e in events if e.key not in keys]
         named = {e.request_key for e in window}
         # Own writes that may have caused these events, and recent ones to the same record.
-        writes = [own for key, own in by_key.items() if key in named]
-        writes += [own for own in recent.get(seen.id, []) if own.sent_ms >= since_ms]
-        judged += _judge_record(engine, tx, seen, window, list({own.id: own for own in writes}.values()))
+        writes = [pending for key, pending in by_key.items() if key in named]
+        writes += [pending for pending in recent.get(stored.id, []) if pending.sent_ms >= since_ms]
+        judged += _judge_record(runtime, tx, stored, window, list({pending.id: pending for pending in writes}.values()))
     return judged
 
 
 def _judge_record(
-    engine: Engine, tx: Tx, seen: Seen, window: Sequence[EventRow], writes: Sequence[OwnWrite]
+    runtime: Runtime, tx: Tx, stored: StoredRecord, window: Sequence[Event], writes: Sequence[PendingWrite]
 ) -> list[str]:
-    outcome = judge(seen, window, writes, engine.rules.fields, tx.now_ms)
+    outcome = judge(stored, window, writes, runtime.rules.fields, tx.now_ms)
     for conflict in outcome.conflicts:
         tx.conflicts.put(conflict, "")
         tx.journal.add(
@@ -95,11 +97,11 @@ def _judge_record(
     return outcome.judged
 
 
-def _plainly_ours(event: EventRow, answered: Collection[str]) -> bool:
+def _plainly_ours(event: Event, answered: Collection[str]) -> bool:
     """The echo of an answered write of ours, which tells of no value from before it."""
     return event.request_key in answered and not event.previous
 
 
-def _plainly_current(seen: Seen, event: EventRow) -> bool:
+def _plainly_current(stored: StoredRecord, event: Event) -> bool:
     """Every value it carried is what the record holds, and no request of ours is behind it."""
-    return not event.request_key and all(holds(seen, name, value) for name, value in event.values.items())
+    return not event.request_key and all(holds(stored, name, value) for name, value in event.values.items())

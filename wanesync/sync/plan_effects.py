@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from wanesync.core.brake import HoldState
+from wanesync.core.change_guard import HoldState
 from wanesync.core.errors import CallError
 from wanesync.core.fields import CANON_VERSION
 from wanesync.core.jobs import JobKind, JobRequest, Priority
-from wanesync.core.model import Conflict, Halves, Link, OwnWrite, Record, Side, WriteKind
+from wanesync.core.model import BasePair, Conflict, Link, PendingWrite, Record, Side, WriteKind
 from wanesync.core.plan import Action, Plan
 from wanesync.core.purchases import PurchaseState
 from wanesync.store.database import Tx
-from wanesync.sync.dead_letters import find_letters
+from wanesync.sync.dead_letters import find_dead_letters
 
 
 def remember_all(tx: Tx, plans: Sequence[tuple[Plan, Priority]]) -> None:
@@ -26,14 +26,14 @@ def remember_all(tx: Tx, plans: Sequence[tuple[Plan, Priority]]) -> None:
         _remember(tx, plan)
     _wake_purchases(tx, [customer_id for plan, _ in plans for _, customer_id in plan.linked])
     linked = {ref for plan, _ in plans for h, s in plan.linked for ref in ((Side.HUBSPOT, h), (Side.STRIPE, s))}
-    tx.jobs.put_many(find_letters(tx, linked, ()))
+    tx.jobs.put_many(find_dead_letters(tx, linked, ()))
     wake = [(lane, key, priority) for plan, priority in plans for lane, key in plan.wake]
     tx.jobs.put_many([JobRequest(lane, JobKind.WRITE, key, priority) for lane, key, priority in sorted(wake)])
 
 
 def _remember(tx: Tx, plan: Plan) -> None:
-    for own, answer in plan.settled:
-        tx.writes.answer(own.id, answer)
+    for pending, answer in plan.settled:
+        tx.writes.record_result(pending.id, answer)
     for (side, record_id), note in plan.notes.items():
         tx.records.set_note(side, record_id, note)
     for side, record_id, hmacs in plan.tombstones:
@@ -71,31 +71,35 @@ def move_purchases(tx: Tx, contact_id: str, survivor_id: str) -> None:
         wake_purchases(tx, [rolled_up])
 
 
-def rebase(link: Link, own: OwnWrite, record: Record) -> Link:
+def rebase(link: Link, pending: PendingWrite, record: Record) -> Link:
     """An answered update: the base of the fields written is what each side now holds."""
-    base: dict[str, Halves] = dict(link.base)
-    for name, change in own.changes.items():
+    base: dict[str, BasePair] = dict(link.base)
+    for name, change in pending.changes.items():
         answered = record.values.get(name, "")
-        base[name] = (answered, change.source) if own.side is Side.HUBSPOT else (change.source, answered)
+        base[name] = (answered, change.source) if pending.side is Side.HUBSPOT else (change.source, answered)
     return replace(link, base=base, version=link.version + 1, canon_version=CANON_VERSION)
 
 
-def park(tx: Tx, link: Link, own: OwnWrite, fields: Sequence[str]) -> None:
+def park(tx: Tx, link: Link, pending: PendingWrite, fields: Sequence[str]) -> None:
     """Fields the side refused wait, and are reported, until what refused them changes."""
-    parked = dict(link.parked) | {name: (own.side, own.changes[name].after) for name in fields}
+    parked = dict(link.parked) | {name: (pending.side, pending.changes[name].after) for name in fields}
     tx.links.put(replace(link, parked=parked, version=link.version + 1))
     for name in fields:
-        conflict = Conflict(own.side, own.target_id, name, own.changes[name].after, "parked")
+        conflict = Conflict(pending.side, pending.target_id, name, pending.changes[name].after, "parked")
         tx.conflicts.put(conflict, link.id)
         note_conflict(tx, conflict, link.id)
 
 
-def note_write(tx: Tx, own: OwnWrite, record: Record) -> None:
+def note_write(tx: Tx, pending: PendingWrite, record: Record) -> None:
     """Every write can be explained and undone: before and after of each field."""
-    changes = {name: [c.before, c.after] for name, c in own.changes.items() if c.before != c.after}
-    kind = "created" if own.kind is WriteKind.CREATE else "updated"
+    changes = {name: [c.before, c.after] for name, c in pending.changes.items() if c.before != c.after}
+    kind = "created" if pending.kind is WriteKind.CREATE else "updated"
     tx.journal.add(
-        kind, own.side, record.id, own.link_id, {"write": own.id, "source": own.source_id, "fields": changes}
+        kind,
+        pending.side,
+        record.id,
+        pending.link_id,
+        {"write": pending.id, "source": pending.source_id, "fields": changes},
     )
 
 
@@ -113,7 +117,7 @@ def note_would_write(tx: Tx, action: Action) -> None:
     tx.journal.add("would write", action.side, record_id, action.link_id, {"kind": action.kind, "fields": fields})
 
 
-def note_refusal(tx: Tx, own: OwnWrite, error: CallError) -> None:
+def note_refusal(tx: Tx, pending: PendingWrite, error: CallError) -> None:
     """A write the side will not take."""
-    data = {"write": own.id, "reason": error.reason, "fields": list(error.fields)}
-    tx.journal.add("refused", own.side, own.target_id or own.source_id, own.link_id, data)
+    data = {"write": pending.id, "reason": error.reason, "fields": list(error.fields)}
+    tx.journal.add("refused", pending.side, pending.target_id or pending.source_id, pending.link_id, data)

@@ -9,24 +9,24 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from wanesync.core.jobs import JobKind, JobRequest, Priority
-from wanesync.core.model import LinkState, Record, Seen, Side
+from wanesync.core.model import LinkState, Record, Side, StoredRecord
 from wanesync.core.ports import CustomerAnswer, Timing
 from wanesync.store.database import Tx
-from wanesync.sync.dead_letters import find_letters
+from wanesync.sync.dead_letters import find_dead_letters
 from wanesync.sync.loader import key_of
 from wanesync.sync.plan_effects import move_purchases, wake_purchases
-from wanesync.sync.runtime import Engine
+from wanesync.sync.runtime import Runtime
 
 
-class Sight:
+class RecordWriter:
     """One transaction's storing of seen records; ``close`` writes them down together and queues what they wake."""
 
-    def __init__(self, engine: Engine, tx: Tx, priority: Priority = Priority.LIVE, *, planned: bool = False) -> None:
+    def __init__(self, runtime: Runtime, tx: Tx, priority: Priority = Priority.LIVE, *, planned: bool = False) -> None:
         """``planned``: somebody plans all records anyway, so nobody needs to be woken for an address."""
-        self.engine, self.tx, self.priority, self.planned = engine, tx, priority, planned
-        self.known: dict[tuple[Side, str], Seen] = {}
+        self.runtime, self.tx, self.priority, self.planned = runtime, tx, priority, planned
+        self.known: dict[tuple[Side, str], StoredRecord] = {}
         self.asked: set[tuple[Side, str]] = set()
-        self.changed: dict[tuple[Side, str], Seen] = {}
+        self.changed: dict[tuple[Side, str], StoredRecord] = {}
         self.moved_hmacs: dict[tuple[Side, str], frozenset[str]] = {}
         self.edited: set[tuple[Side, str]] = set()
 
@@ -37,7 +37,7 @@ class Sight:
             self.asked |= asked
             self.known = self.tx.records.get_many(asked) | self.known
 
-    def get(self, side: Side, record_id: str) -> Seen | None:
+    def get(self, side: Side, record_id: str) -> StoredRecord | None:
         """Our copy of a record."""
         ref = (side, record_id)
         if ref not in self.known:
@@ -53,7 +53,7 @@ class Sight:
             self.merge_away(merged_id, record.id)
         if old is not None and record.modified_ms == old.record.modified_ms and record == old.record:
             return
-        self._put(record, old, Timing(record.modified_ms, record.modified_ms), in_doubt=False)
+        self._put(record, old, Timing(record.modified_ms, record.modified_ms), stale=False)
 
     def store_customer(self, answer: CustomerAnswer, start_moved: int) -> None:
         """A customer as answered, if nothing was stored since the call began; else the record is in doubt."""
@@ -62,33 +62,33 @@ class Sight:
         old = self.get(Side.STRIPE, answer.record.id)
         if old is not None and old.deleted:
             return
-        if answer.replayed or (old is not None and old.moved != start_moved):
+        if answer.replayed or (old is not None and old.revision != start_moved):
             if old is None:
-                self._put(answer.record, None, Timing(0, 0), in_doubt=False)
+                self._put(answer.record, None, Timing(0, 0), stale=False)
             self.want_read(answer.record.id)
             return
-        self._put(answer.record, old, answer.timing, in_doubt=False)
+        self._put(answer.record, old, answer.timing, stale=False)
 
     def store_customer_event(self, record: Record, at_ms: int) -> None:
         """The object of an event whose order is beyond doubt: it does not end a doubt."""
         old = self.get(Side.STRIPE, record.id)
-        self._put(record, old, Timing(at_ms, at_ms), in_doubt=old is not None and old.in_doubt)
+        self._put(record, old, Timing(at_ms, at_ms), stale=old is not None and old.stale)
 
     def delete(self, side: Side, record_id: str) -> None:
         """A record is gone."""
         old = self.get(side, record_id)
         if old is not None and old.deleted:
             return
-        gone = old or Seen(Record(side, record_id), 0, 0, 0)
-        self._replace(replace(gone, deleted=True, moved=gone.moved + 1, note="", in_doubt=False), gone.hmacs)
+        gone = old or StoredRecord(Record(side, record_id), 0, 0, 0)
+        self._replace(replace(gone, deleted=True, revision=gone.revision + 1, note="", stale=False), gone.hmacs)
 
     def merge_away(self, contact_id: str, survivor_id: str) -> None:
         """A contact lives on in another one."""
         old = self.get(Side.HUBSPOT, contact_id)
         if contact_id == survivor_id or (old is not None and old.survivor == survivor_id):
             return
-        gone = old or Seen(Record(Side.HUBSPOT, contact_id), 0, 0, 0)
-        self._replace(replace(gone, survivor=survivor_id, moved=gone.moved + 1, note=""), gone.hmacs)
+        gone = old or StoredRecord(Record(Side.HUBSPOT, contact_id), 0, 0, 0)
+        self._replace(replace(gone, survivor=survivor_id, revision=gone.revision + 1, note=""), gone.hmacs)
         move_purchases(self.tx, contact_id, survivor_id)
         self.tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.WRITE, f"contact:{contact_id}", self.priority))
 
@@ -101,23 +101,23 @@ class Sight:
         if old is not None and old.deleted:
             return
         if old is not None:
-            self._replace(replace(old, in_doubt=True, moved=old.moved + 1), old.hmacs)
+            self._replace(replace(old, stale=True, revision=old.revision + 1), old.hmacs)
         self.tx.jobs.put(JobRequest(Side.STRIPE, JobKind.READ, customer_id, self.priority))
 
     def keep(self) -> None:
         """Write down, and wake nobody yet."""
-        comparison, row_hash = self.engine.rules.fields.comparison, self.engine.store.row_hash
-        self.tx.records.put_many([(seen, row_hash(comparison(seen.record))) for seen in self.changed.values()])
+        comparison, row_hash = self.runtime.rules.fields.comparison, self.runtime.store.row_hash
+        self.tx.records.put_many([(stored, row_hash(comparison(stored.record))) for stored in self.changed.values()])
         self.changed = {}
 
-    def close(self) -> None:
+    def flush(self) -> None:
         """Write down; try again what was given up for a record that changed.
 
         Wakes the unlinked, ambiguous and parked records that carry an address that came or went.
         """
         self.keep()
         changed = set().union(*self.moved_hmacs.values())
-        self.tx.jobs.put_many(find_letters(self.tx, self.edited, changed))
+        self.tx.jobs.put_many(find_dead_letters(self.tx, self.edited, changed))
         self.edited = set()
         if not self.moved_hmacs:
             return
@@ -132,7 +132,7 @@ class Sight:
         }
         if others and not self.planned:
             self._wake(others)
-            self.tx.jobs.put_many(find_letters(self.tx, others, ()))
+            self.tx.jobs.put_many(find_dead_letters(self.tx, others, ()))
         self.moved_hmacs = {}
 
     def _wake(self, refs: set[tuple[Side, str]]) -> None:
@@ -142,26 +142,26 @@ class Sight:
             [JobRequest(ref[0], JobKind.WRITE, keys[ref], self.priority) for ref in sorted(refs) if ref not in settled]
         )
 
-    def _put(self, record: Record, old: Seen | None, timing: Timing, *, in_doubt: bool) -> None:
-        hmacs = frozenset(self.engine.store.hmac(address) for address in record.emails)
-        seen = Seen(
+    def _put(self, record: Record, old: StoredRecord | None, timing: Timing, *, stale: bool) -> None:
+        hmacs = frozenset(self.runtime.store.hmac(address) for address in record.emails)
+        stored = StoredRecord(
             record,
-            as_of_ms=timing.from_ms,
-            as_of_upper_ms=timing.to_ms,
-            moved=(old.moved if old else 0) + 1,
-            in_doubt=in_doubt,
+            valid_from_ms=timing.from_ms,
+            valid_to_ms=timing.to_ms,
+            revision=(old.revision if old else 0) + 1,
+            stale=stale,
             hmacs=hmacs,
             note=old.note if old else "",
         )
-        self._replace(seen, hmacs ^ (old.hmacs if old else frozenset()))
+        self._replace(stored, hmacs ^ (old.hmacs if old else frozenset()))
 
-    def _replace(self, seen: Seen, moved_hmacs: frozenset[str]) -> None:
-        old = self.known.get((seen.side, seen.id))
-        if old is None or (old.record, old.deleted, old.survivor) != (seen.record, seen.deleted, seen.survivor):
-            self.edited.add((seen.side, seen.id))
-        self.known[(seen.side, seen.id)] = self.changed[(seen.side, seen.id)] = seen
+    def _replace(self, stored: StoredRecord, moved_hmacs: frozenset[str]) -> None:
+        old = self.known.get((stored.side, stored.id))
+        if old is None or (old.record, old.deleted, old.survivor) != (stored.record, stored.deleted, stored.survivor):
+            self.edited.add((stored.side, stored.id))
+        self.known[(stored.side, stored.id)] = self.changed[(stored.side, stored.id)] = stored
         if moved_hmacs:
-            self.moved_hmacs[(seen.side, seen.id)] = moved_hmacs
+            self.moved_hmacs[(stored.side, stored.id)] = moved_hmacs
 
 
 def _settled(tx: Tx, refs: set[tuple[Side, str]]) -> set[tuple[Side, str]]:
@@ -177,13 +177,13 @@ def _settled(tx: Tx, refs: set[tuple[Side, str]]) -> set[tuple[Side, str]]:
     return linked - waiting
 
 
-def store_contacts(sight: Sight, answers: Mapping[str, Record | None]) -> None:
+def store_contacts(recorder: RecordWriter, answers: Mapping[str, Record | None]) -> None:
     """The answers to a batch read: found, merged away, or gone."""
-    sight.load(Side.HUBSPOT, [*answers, *(r.id for r in answers.values() if r)])
+    recorder.load(Side.HUBSPOT, [*answers, *(r.id for r in answers.values() if r)])
     for asked, record in answers.items():
         if record is None:
-            sight.delete(Side.HUBSPOT, asked)
+            recorder.delete(Side.HUBSPOT, asked)
         else:
-            sight.store_contact(record)
+            recorder.store_contact(record)
             if record.id != asked:
-                sight.merge_away(asked, record.id)
+                recorder.merge_away(asked, record.id)

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from wanesync.core.errors import CallError
 from wanesync.core.ids import made_ms
 from wanesync.core.jobs import LOCK_WAIT_MS, Job, JobKind, JobRequest, Priority
-from wanesync.core.model import Answer, OwnWrite, Record, Side
+from wanesync.core.model import PendingWrite, Record, Side, WriteResult
 from wanesync.core.normalize import NAME_PARTS
 from wanesync.core.ports import Authors, CustomerAnswer
 from wanesync.store.database import Tx
-from wanesync.sync.intents import Intent, Pass, Planner
-from wanesync.sync.job_results import again, fail, still_ours
-from wanesync.sync.record_versions import Sight, store_contacts
-from wanesync.sync.runtime import Call, Engine
+from wanesync.sync.intents import Intent, PlanJobs, PlanningRound
+from wanesync.sync.job_results import fail, reschedule, still_held
+from wanesync.sync.record_versions import RecordWriter, store_contacts
+from wanesync.sync.runtime import Call, Runtime
 
 CHANGED_WAIT_MS = 1_000
 Sender = Callable[[Tx, Side, Sequence[Intent]], list[Call]]
@@ -23,14 +23,14 @@ Arrival = Callable[[Tx, Sequence[tuple[Intent, Record]]], list[Call]]
 
 
 @dataclass(slots=True)
-class Finding:
+class Recovery:
     """Reads for jobs whose earlier write has no answer, or whose values are not known to be a person's."""
 
-    engine: Engine
-    plan_jobs: Planner
+    runtime: Runtime
+    plan_jobs: PlanJobs
     send: Sender
 
-    def reread(self, tx: Tx, lane: Side, jobs: Sequence[Job], opened: Mapping[str, list[OwnWrite]]) -> list[Call]:
+    def reread(self, tx: Tx, lane: Side, jobs: Sequence[Job], opened: Mapping[str, list[PendingWrite]]) -> list[Call]:
         """Updates without an answer: read the target, then plan again."""
         if not jobs:
             return []
@@ -40,31 +40,31 @@ class Finding:
 
         def store(tx: Tx, answer: object) -> None:
             assert isinstance(answer, Mapping)  # noqa: S101 - narrows what ``send`` returned
-            sight = Sight(self.engine, tx)
-            store_contacts(sight, answer)
-            sight.close()
+            recorder = RecordWriter(self.runtime, tx)
+            store_contacts(recorder, answer)
+            recorder.flush()
 
         ids = sorted(set(targets.values()))
-        return [self._found_out(jobs, "contacts.batch_read", lambda: self.engine.hubspot.read_contacts(ids), store)]
+        return [self._found_out(jobs, "contacts.batch_read", lambda: self.runtime.hubspot.read_contacts(ids), store)]
 
-    def _reread_customer(self, tx: Tx, job: Job, opened: Sequence[OwnWrite]) -> Call:
+    def _reread_customer(self, tx: Tx, job: Job, opened: Sequence[PendingWrite]) -> Call:
         target = opened[0].target_id
         seen = tx.records.get(Side.STRIPE, target)
-        moved = seen.moved if seen else 0
+        moved = seen.revision if seen else 0
 
         def store(tx: Tx, answer: object) -> None:
             assert isinstance(answer, CustomerAnswer)  # noqa: S101 - narrows what ``send`` returned
-            sight = Sight(self.engine, tx)
+            recorder = RecordWriter(self.runtime, tx)
             if answer.record is None:
-                sight.delete(Side.STRIPE, target)
+                recorder.delete(Side.STRIPE, target)
             else:
-                sight.store_customer(answer, moved)
-            sight.close()
+                recorder.store_customer(answer, moved)
+            recorder.flush()
 
         return self._found_out(
             [job],
             "customers.retrieve",
-            lambda: self.engine.stripe.read_customer(target),
+            lambda: self.runtime.stripe.read_customer(target),
             store,
         )
 
@@ -79,93 +79,95 @@ class Finding:
         lane = jobs[0].lane
 
         def then(tx: Tx, answer: object) -> list[Call]:
-            mine = still_ours(tx, jobs)
+            mine = still_held(tx, jobs)
             if isinstance(answer, CallError):
-                fail(self.engine, tx, mine, answer, operation)
+                fail(self.runtime, tx, mine, answer, operation)
                 return []
             store(tx, answer)
             calls: list[Call] = []
-            still: dict[str, list[OwnWrite]] = {}
-            for own in tx.writes.open_for_keys([job.key for job in mine], lane):
-                still.setdefault(own.link_key, []).append(own)
-            round_ = Pass({job.id: job.key for job in mine}, opened=still)
-            intents = self.plan_jobs(tx, mine, round_, calls)
+            still: dict[str, list[PendingWrite]] = {}
+            for pending in tx.writes.open_for_keys([job.key for job in mine], lane):
+                still.setdefault(pending.link_key, []).append(pending)
+            planning = PlanningRound({job.id: job.key for job in mine}, opened=still)
+            intents = self.plan_jobs(tx, mine, planning, calls)
             return calls + self.send(tx, lane, intents)
 
         return Call(lane, operation, list(jobs), send, then)
 
     def read_existing(self, intent: Intent, existing_id: str, answered: Arrival) -> Call:
         """The address is taken: the contact that has it is read, never overwritten, and planned like any other."""
-        own, job = intent.own, intent.job
+        pending, job = intent.pending, intent.job
 
         def then(tx: Tx, answer: object) -> list[Call]:
-            if not still_ours(tx, [job]):
+            if not still_held(tx, [job]):
                 return []
             if isinstance(answer, CallError):
-                fail(self.engine, tx, [job], answer, "contacts.batch_read")
+                fail(self.runtime, tx, [job], answer, "contacts.batch_read")
                 return []
             assert isinstance(answer, Mapping)  # noqa: S101 - narrows what ``send`` returned
-            sight = Sight(self.engine, tx, Priority(job.priority))
-            store_contacts(sight, answer)
-            sight.close()
+            recorder = RecordWriter(self.runtime, tx, Priority(job.priority))
+            store_contacts(recorder, answer)
+            recorder.flush()
             record = next((r for r in answer.values() if r is not None), None)
-            if record is not None and record.intent == own.key:
+            if record is not None and record.intent == pending.idempotency_key:
                 return answered(tx, [(intent, record)])
-            tx.writes.answer(own.id, Answer.CONFLICT)
-            again(tx, job, LOCK_WAIT_MS, "the address belongs to a contact that was not known", count=True)
+            tx.writes.record_result(pending.id, WriteResult.CONFLICT)
+            reschedule(tx, job, LOCK_WAIT_MS, "the address belongs to a contact that was not known", count=True)
             return []
 
         return Call(
-            Side.HUBSPOT, "contacts.batch_read", [job], lambda: self.engine.hubspot.read_contacts([existing_id]), then
+            Side.HUBSPOT, "contacts.batch_read", [job], lambda: self.runtime.hubspot.read_contacts([existing_id]), then
         )
 
-    def look_for(self, job: Job, own: OwnWrite, error: CallError | None = None) -> Call:
+    def look_for(self, job: Job, pending: PendingWrite, error: CallError | None = None) -> Call:
         """A create whose answer will not come: look for its record by the time it was made and our id on it.
 
         ``error``: what came instead; where nothing was made, the job has failed with it.
         """
-        from_s, to_s = made_ms(own.id) // 1000 - 60, 0
+        from_s, to_s = made_ms(pending.id) // 1000 - 60, 0
 
         def send() -> object:
             after = ""
             while True:
-                page = self.engine.stripe.list_customers(after, from_s, to_s)
-                found = next((r for r in page.records if r.other_id == own.source_id), None)
+                page = self.runtime.stripe.list_customers(after, from_s, to_s)
+                found = next((r for r in page.records if r.other_id == pending.source_id), None)
                 if found is not None or not page.next:
                     return CustomerAnswer(found, page.timing)
                 after = page.next
 
         def then(tx: Tx, answer: object) -> list[Call]:
-            if not still_ours(tx, [job]):
+            if not still_held(tx, [job]):
                 return []
             if isinstance(answer, CallError):
-                fail(self.engine, tx, [job], answer, "customers.list")
+                fail(self.runtime, tx, [job], answer, "customers.list")
                 return []
             assert isinstance(answer, CustomerAnswer)  # noqa: S101 - narrows what ``send`` returned
-            tx.writes.answer(own.id, Answer.LOST)
+            tx.writes.record_result(pending.id, WriteResult.LOST)
             # Stored at once: a plan that did not know it would make another one.
-            sight = Sight(self.engine, tx)
-            sight.store_customer(answer, 0)
-            sight.close()
+            recorder = RecordWriter(self.runtime, tx)
+            recorder.store_customer(answer, 0)
+            recorder.flush()
             if answer.record is None and error is not None:
-                fail(self.engine, tx, [job], error, "customers.create")
+                fail(self.runtime, tx, [job], error, "customers.create")
             else:
-                again(tx, job, 0, "its customer was found" if answer.record else "nothing was made; it is sent anew")
+                reschedule(
+                    tx, job, 0, "its customer was found" if answer.record else "nothing was made; it is sent anew"
+                )
             return []
 
         return Call(Side.STRIPE, "customers.list", [job], send, then)
 
-    def ask_origin(self, job: Job, unknown: frozenset[tuple[Side, str, str]], round_: Pass) -> Call:
+    def ask_origin(self, job: Job, unknown: frozenset[tuple[Side, str, str]], planning: PlanningRound) -> Call:
         """Ask HubSpot's history who wrote the values in question; the answer is kept until the contact changes."""
         contact_id = next(i for _, i, _ in unknown)
-        specs = self.engine.rules.fields.by_name
+        specs = self.runtime.rules.fields.by_name
         names = sorted({name for _, _, name in unknown})
         properties = [p for name in names for p in specs[name].hubspot]
 
         def then(tx: Tx, answer: object) -> list[Call]:
-            mine = still_ours(tx, [job])
+            mine = still_held(tx, [job])
             if isinstance(answer, CallError):
-                fail(self.engine, tx, mine, answer, "contacts.retrieve")
+                fail(self.runtime, tx, mine, answer, "contacts.retrieve")
                 return []
             assert isinstance(answer, Authors)  # noqa: S101 - narrows what ``send`` returned
             seen = tx.records.get(Side.HUBSPOT, contact_id)
@@ -173,38 +175,38 @@ class Finding:
                 # It tells of another state than the one we planned from.
                 tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.READ, contact_id, Priority(job.priority)))
                 for each in mine:
-                    again(tx, each, CHANGED_WAIT_MS, "the contact changed meanwhile")
+                    reschedule(tx, each, CHANGED_WAIT_MS, "the contact changed meanwhile")
                 return []
             ours = self._note_told(tx, contact_id, names, answer)
             for name in names:
-                round_.origins.tell(Side.HUBSPOT, contact_id, name, ours=name in ours)
+                planning.origins.tell(Side.HUBSPOT, contact_id, name, ours=name in ours)
             calls: list[Call] = []
-            intents = self.plan_jobs(tx, mine, round_, calls)
+            intents = self.plan_jobs(tx, mine, planning, calls)
             return calls + self.send(tx, job.lane, intents)
 
         return Call(
             Side.HUBSPOT,
             "contacts.retrieve",
             [job],
-            lambda: self.engine.hubspot.wrote_current(contact_id, properties),
+            lambda: self.runtime.hubspot.wrote_current(contact_id, properties),
             then,
         )
 
     def _note_told(self, tx: Tx, contact_id: str, names: Sequence[str], authors: Authors) -> set[str]:
         """What history told is kept with each write it tells of; the fields whose values are ours."""
-        specs, ours = self.engine.rules.fields.by_name, set[str]()
-        for own in tx.writes.unanswered(Side.HUBSPOT, contact_id):
-            told = {n: _is_author(own, n, specs[n].hubspot, authors) for n in names if n in own.changes}
+        specs, ours = self.runtime.rules.fields.by_name, set[str]()
+        for pending in tx.writes.unanswered(Side.HUBSPOT, contact_id):
+            told = {n: _is_author(pending, n, specs[n].hubspot, authors) for n in names if n in pending.changes}
             ours |= {name for name, is_ours in told.items() if is_ours}
             if told:
                 news = {name: (authors.modified_ms, is_ours) for name, is_ours in told.items()}
-                tx.writes.note_told(replace(own, told={**own.told, **news}))
+                tx.writes.record_authorship(replace(pending, authorship={**pending.authorship, **news}))
         return ours
 
 
-def _is_author(own: OwnWrite, name: str, properties: Sequence[str], authors: Authors) -> bool:
+def _is_author(pending: PendingWrite, name: str, properties: Sequence[str], authors: Authors) -> bool:
     """Of a name, the halves that the write changed count: one that it sent as it was keeps its author there."""
-    change = own.changes[name]
+    change = pending.changes[name]
     halves = [change.before.split(NAME_PARTS), change.after.split(NAME_PARTS)]
     if len(properties) > 1 and all(len(half) == len(properties) for half in halves):
         changed = [p for p, before, after in zip(properties, *halves, strict=True) if before != after]

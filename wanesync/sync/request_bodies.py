@@ -6,12 +6,12 @@ import json
 from collections.abc import Mapping
 
 from wanesync.core.jobs import Job
-from wanesync.core.matching import Scene
-from wanesync.core.model import OwnWrite, Side, WriteKind
+from wanesync.core.matching import PlanContext
+from wanesync.core.model import PendingWrite, Side, WriteKind
 from wanesync.core.plan import Action
 from wanesync.store.database import Tx
 from wanesync.sync.run_property import find_mark
-from wanesync.sync.runtime import Engine
+from wanesync.sync.runtime import Runtime
 
 # The properties and metadata keys that carry our ids.
 CUSTOMER_ID_PROPERTY = "stripe_customer_id"
@@ -20,24 +20,24 @@ CONTACT_ID_KEY = "hubspot_contact_id"
 PORTAL_ID_KEY = "hubspot_portal_id"
 
 
-def compose(engine: Engine, tx: Tx, job: Job, scene: Scene, action: Action) -> OwnWrite:
+def compose(runtime: Runtime, tx: Tx, job: Job, context: PlanContext, action: Action) -> PendingWrite:
     """An action as an own write: id, idempotency key or intent id, body, what each field goes from and to."""
-    own_id = engine.new_id(tx.now_ms)
-    generation = scene.generation if action.kind is WriteKind.CREATE else 0
+    own_id = runtime.new_id(tx.now_ms)
+    generation = context.generation if action.kind is WriteKind.CREATE else 0
     if action.side is Side.STRIPE:
-        key, body = _stripe(engine, scene, action, own_id, generation)
+        key, body = _stripe(runtime, context, action, own_id, generation)
     else:
-        key, body = _hubspot(engine, scene, action, own_id)
+        key, body = _hubspot(runtime, context, action, own_id)
         if action.kind is WriteKind.CREATE and job.run_id:
             body = {**find_mark(tx, job.run_id), **body}
-    return OwnWrite(
+    return PendingWrite(
         id=own_id,
         side=action.side,
         kind=action.kind,
         link_key=job.key,
         source_id=action.source_id,
         target_id=action.target_id,
-        key=key,
+        idempotency_key=key,
         body=json.dumps(body, ensure_ascii=False, sort_keys=True),
         changes=action.changes,
         hmacs=action.hmacs,
@@ -46,20 +46,20 @@ def compose(engine: Engine, tx: Tx, job: Job, scene: Scene, action: Action) -> O
     )
 
 
-def properties_of(own: OwnWrite) -> Mapping[str, str]:
+def properties_of(pending: PendingWrite) -> Mapping[str, str]:
     """The raw properties of a stored contact write."""
-    body: dict[str, str] = json.loads(own.body)
+    body: dict[str, str] = json.loads(pending.body)
     return body
 
 
 def _stripe(
-    engine: Engine, scene: Scene, action: Action, own_id: str, generation: int
+    runtime: Runtime, context: PlanContext, action: Action, own_id: str, generation: int
 ) -> tuple[str, Mapping[str, object]]:
     create = action.kind is WriteKind.CREATE
     values = _values(action, blanks=not create)
-    target = scene.get(Side.STRIPE, action.target_id)
-    body = dict(engine.wires.customer_params(values, target.record if target else None))
-    portal = engine.choices.portal_id
+    target = context.find(Side.STRIPE, action.target_id)
+    body = dict(runtime.translator.customer_params(values, target.record if target else None))
+    portal = runtime.options.portal_id
     if create or (target is not None and target.record.other_id != action.source_id):
         metadata = body.get("metadata")
         ids = {CONTACT_ID_KEY: action.source_id, PORTAL_ID_KEY: portal}
@@ -68,14 +68,14 @@ def _stripe(
     return key, body
 
 
-def _hubspot(engine: Engine, scene: Scene, action: Action, own_id: str) -> tuple[str, Mapping[str, object]]:
+def _hubspot(runtime: Runtime, context: PlanContext, action: Action, own_id: str) -> tuple[str, Mapping[str, object]]:
     create = action.kind is WriteKind.CREATE
-    body = dict(engine.wires.contact_properties(_values(action, blanks=not create)))
-    target = scene.get(Side.HUBSPOT, action.target_id)
+    body = dict(runtime.translator.contact_properties(_values(action, blanks=not create)))
+    target = context.find(Side.HUBSPOT, action.target_id)
     # The property is unique: an id that another contact carries would have the whole write refused.
     taken = any(
         s.side is Side.HUBSPOT and s.alive and s.id != action.target_id and s.record.other_id == action.source_id
-        for s in scene.records.values()
+        for s in context.records.values()
     )
     if create or (target is not None and target.record.other_id != action.source_id and not taken):
         body[CUSTOMER_ID_PROPERTY] = action.source_id

@@ -7,15 +7,15 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from wanesync.core.brake import BrakeRule
+from wanesync.core.change_guard import ChangeGuardRule
 from wanesync.core.errors import CallError, WanesyncError
 from wanesync.core.ids import make_id
 from wanesync.core.jobs import Job, Priority
 from wanesync.core.model import Side
 from wanesync.core.plan import Rules
-from wanesync.core.ports import HubSpotPort, SideWires, StripePort
+from wanesync.core.ports import FieldTranslation, HubSpotPort, StripePort
 from wanesync.core.purchases import Sink
-from wanesync.core.rate_limits import Want
+from wanesync.core.rate_limits import SlotRequest
 from wanesync.ratelimit.pacer import Pacer
 from wanesync.store.database import Store, Tx
 from wanesync.sync.failpoints import Failpoint, commit, pass_by
@@ -25,7 +25,7 @@ LOCK_MS = 120_000
 
 
 @dataclass(frozen=True, slots=True)
-class Choices:
+class SyncOptions:
     """Settings of the engine that are not rules of planning.
 
     ``sink`` None is ``auto``. ``guest``: whether a guest without a contact gets one.
@@ -35,11 +35,11 @@ class Choices:
     sink: Sink | None = None
     create_guests: bool = True
     unmatched_after_ms: int = 86_400_000
-    brake: BrakeRule = field(default_factory=BrakeRule)
+    brake: ChangeGuardRule = field(default_factory=ChangeGuardRule)
 
 
 @dataclass(slots=True)
-class Engine:
+class Runtime:
     """The wiring of one process. A process that serves one lane has only that side's port.
 
     ``strikes``: for each side the first keys of its newest calls, as long as none has a usable answer.
@@ -47,15 +47,15 @@ class Engine:
 
     store: Store
     rules: Rules
-    wires: SideWires
-    choices: Choices
+    translator: FieldTranslation
+    options: SyncOptions
     rng: random.Random
     name: str
     hubspot_port: HubSpotPort | None = None
     stripe_port: StripePort | None = None
     failpoint: Failpoint = pass_by
     pacers: Mapping[Side, Pacer] = field(default_factory=dict)
-    strikes: dict[Side, list[str]] = field(default_factory=dict)
+    failure_streaks: dict[Side, list[str]] = field(default_factory=dict)
 
     @property
     def hubspot(self) -> HubSpotPort:
@@ -102,13 +102,13 @@ class Call:
     jobs: list[Job]
     send: Callable[[], object]
     then: Callable[[Tx, object | CallError], list[Call]]
-    together: Callable[[Tx, Sequence[tuple[Call, object]]], list[Call]] | None = None
+    commit_together: Callable[[Tx, Sequence[tuple[Call, object]]], list[Call]] | None = None
     subject: object = None
 
     @property
-    def want(self) -> Want:
+    def slot_request(self) -> SlotRequest:
         """What it asks of the limits: bulk only when nothing more urgent rides along."""
-        return Want(self.operation, self.urgency >= Priority.BULK)
+        return SlotRequest(self.operation, self.urgency >= Priority.BULK)
 
     @property
     def urgency(self) -> int:

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from wanesync.core.model import Side
 from wanesync.web.metrics import CONTENT_TYPE, DoorCounts
 from wanesync.web.settings import IntakePort, WebSettings
-from wanesync.web.webhooks import Hooks
+from wanesync.web.webhooks import WebhookRoutes
 
 HUBSPOT_PATH = "/webhooks/hubspot"
 STRIPE_PATH = "/webhooks/stripe"
@@ -33,7 +33,7 @@ SECURITY_HEADERS = {
 def build_app(intake: IntakePort, settings: WebSettings) -> Starlette:
     """The doors in front of an intake. Nothing a request holds makes a traceback or a 500."""
     counts = DoorCounts()
-    hooks = Hooks(intake, settings, counts)
+    hooks = WebhookRoutes(intake, settings, counts)
     health = Health(settings, counts)
     app = Starlette(
         routes=[

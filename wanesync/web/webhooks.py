@@ -10,7 +10,7 @@ from anyio import CapacityLimiter, fail_after, to_thread
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from wanesync.core.errors import BadPayload, BadSignature
+from wanesync.core.errors import InvalidPayload, InvalidSignature
 from wanesync.core.model import Side
 from wanesync.web.metrics import DoorCounts
 from wanesync.web.settings import IntakePort, WebSettings
@@ -28,7 +28,7 @@ class Refusal(Exception):
         super().__init__(reason)
 
 
-class Hooks:
+class WebhookRoutes:
     """Reads a POST within its bounds and hands it to the intake in a thread of a pool of its own."""
 
     def __init__(self, intake: IntakePort, settings: WebSettings, counts: DoorCounts) -> None:
@@ -45,9 +45,9 @@ class Hooks:
                 response: Response = JSONResponse({"stored": stored})
             except Refusal as refusal:
                 response = self._refuse(side, refusal.status, refusal.reason)
-            except BadSignature as error:
+            except InvalidSignature as error:
                 response = self._refuse(side, 401, str(error))
-            except BadPayload as error:
+            except InvalidPayload as error:
                 response = self._refuse(side, 400, str(error))
             except ClientDisconnect:
                 response = Response(status_code=400)

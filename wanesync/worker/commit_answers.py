@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 
 import structlog
 
-from wanesync.core.errors import CallError, Failure, StoreDown
+from wanesync.core.errors import CallError, DatabaseUnavailable, Failure
 from wanesync.core.jobs import STRIKES
 from wanesync.ratelimit.budget import heed_refusals
 from wanesync.store.database import Tx
-from wanesync.sync.job_results import resume, still_ours
-from wanesync.sync.runtime import Call, Engine
-from wanesync.worker.lane import set_back
+from wanesync.sync.job_results import resume, still_held
+from wanesync.sync.runtime import Call, Runtime
+from wanesync.worker.lane import reschedule_failed
 
 Answered = tuple[Call, object]
 
@@ -29,18 +29,18 @@ PAUSING = NO_USE | frozenset(
 log = structlog.get_logger()
 
 
-def settle_all(engine: Engine, tx: Tx, batch: Sequence[Answered]) -> list[Call]:
+def commit_answers(runtime: Runtime, tx: Tx, batch: Sequence[Answered]) -> list[Call]:
     """Commit some answers together; one that is no trouble ends the pause of its side and operation."""
-    _count_strikes(engine, batch)
+    _count_strikes(runtime, batch)
     _lift_pauses(tx, batch)
     heed_refusals(tx, [(call.operation, error) for call, answer in batch for error in _find_errors(answer)])
     alone: list[Answered] = []
     groups: dict[object, list[Answered]] = {}
     for call, answer in batch:
-        good = call.together is not None and not isinstance(answer, CallError)
-        (groups.setdefault(call.together, []) if good else alone).append((call, answer))
+        good = call.commit_together is not None and not isinstance(answer, CallError)
+        (groups.setdefault(call.commit_together, []) if good else alone).append((call, answer))
     follow_ups = [f for group in groups.values() for f in _settle_group(tx, group, alone)]
-    return follow_ups + [f for call, answer in alone for f in _settle(engine, tx, call, answer)]
+    return follow_ups + [f for call, answer in alone for f in _settle(runtime, tx, call, answer)]
 
 
 def _find_errors(answer: object) -> list[CallError]:
@@ -51,21 +51,21 @@ def _find_errors(answer: object) -> list[CallError]:
     return found + [error.__cause__ for error in found if isinstance(error.__cause__, CallError)]
 
 
-def set_all_back(engine: Engine, tx: Tx, batch: Sequence[Answered], error: Exception) -> None:
+def reschedule_all(runtime: Runtime, tx: Tx, batch: Sequence[Answered], error: Exception) -> None:
     """Answers that cannot be committed at all: their jobs come again later, each counting an attempt."""
     for call, _ in batch:
-        for job in still_ours(tx, call.jobs):
-            set_back(engine, tx, job, error)
+        for job in still_held(tx, call.jobs):
+            reschedule_failed(runtime, tx, job, error)
 
 
-def _count_strikes(engine: Engine, batch: Sequence[Answered]) -> None:
+def _count_strikes(runtime: Runtime, batch: Sequence[Answered]) -> None:
     """Calls in a row without a usable answer. Counted twice if the transaction runs again, which does no harm."""
     for call, answer in batch:
         if isinstance(answer, CallError) and answer.failure in NO_USE:
-            struck = engine.strikes.setdefault(call.lane, [])
+            struck = runtime.failure_streaks.setdefault(call.lane, [])
             struck += [job.key for job in call.jobs[:1] if len(struck) < STRIKES or job.key not in struck]
         else:
-            engine.strikes.pop(call.lane, None)
+            runtime.failure_streaks.pop(call.lane, None)
 
 
 def _lift_pauses(tx: Tx, batch: Sequence[Answered]) -> None:
@@ -79,11 +79,11 @@ def _lift_pauses(tx: Tx, batch: Sequence[Answered]) -> None:
 
 def _settle_group(tx: Tx, group: Sequence[Answered], alone: list[Answered]) -> list[Call]:
     """Answers of one kind, committed at once; if that fails, each goes alone."""
-    together = group[0][0].together
+    together = group[0][0].commit_together
     try:
         with tx.savepoint():
             return together(tx, group) if together else []
-    except StoreDown:
+    except DatabaseUnavailable:
         raise
     except Exception as error:  # noqa: BLE001 - one bad answer must not take the others with it
         log.info("answers are committed one by one", error=type(error).__name__)
@@ -91,15 +91,15 @@ def _settle_group(tx: Tx, group: Sequence[Answered], alone: list[Answered]) -> l
         return []
 
 
-def _settle(engine: Engine, tx: Tx, call: Call, answer: object) -> list[Call]:
+def _settle(runtime: Runtime, tx: Tx, call: Call, answer: object) -> list[Call]:
     """One answer, isolated: what cannot be committed sets back its own jobs only."""
     try:
         with tx.savepoint():
             return call.then(tx, answer)
-    except StoreDown:
+    except DatabaseUnavailable:
         raise
     except Exception as error:  # noqa: BLE001 - what cannot be committed sets back its own jobs only
         log.error("outcome failed", operation=call.operation, error=type(error).__name__)
-        for job in still_ours(tx, call.jobs):
-            set_back(engine, tx, job, error)
+        for job in still_held(tx, call.jobs):
+            reschedule_failed(runtime, tx, job, error)
         return []

@@ -11,12 +11,12 @@ from queue import Empty, SimpleQueue
 
 import structlog
 
-from wanesync.core.errors import StoreDown
+from wanesync.core.errors import DatabaseUnavailable
 from wanesync.core.model import Side
 from wanesync.ratelimit.pacer import Clock
-from wanesync.sync.runtime import Call, Engine
-from wanesync.worker.commit_answers import Answered, set_all_back, settle_all
-from wanesync.worker.in_flight import Custody
+from wanesync.sync.runtime import Call, Runtime
+from wanesync.worker.commit_answers import Answered, commit_answers, reschedule_all
+from wanesync.worker.in_flight import InFlight
 from wanesync.worker.lease import Lease
 
 GATHER_MS = 250
@@ -31,9 +31,9 @@ log = structlog.get_logger()
 class Committer:
     """Answers of one process on their way into the store. ``waiting``: each lane's calls that have no slot yet."""
 
-    engine: Engine
+    runtime: Runtime
     clock: Clock
-    custody: Custody
+    in_flight: InFlight
     lease: Lease
     waiting: Mapping[Side, deque[Call]]
     stopping: threading.Event
@@ -62,26 +62,26 @@ class Committer:
         lost = False
         while follow_ups is None:
             try:
-                follow_ups = self.engine.commit("outcomes", lambda tx: settle_all(self.engine, tx, batch))
-            except StoreDown as error:
+                follow_ups = self.runtime.commit("outcomes", lambda tx: commit_answers(self.runtime, tx, batch))
+            except DatabaseUnavailable as error:
                 log.warning("store down", reason=str(error))
                 if self.stopping.wait(1):
                     return
             except Exception as error:  # noqa: BLE001 - the open intents tell whoever gets the jobs next
                 log.error("outcomes lost", calls=len(batch), error=type(error).__name__)
                 lost, follow_ups = not self._set_back(batch, error), []
-        self.custody.settle([call for call, _ in batch], follow_ups)
+        self.in_flight.settle([call for call, _ in batch], follow_ups)
         if lost:
             # Not before custody has let go of them: the next heartbeat gives back what is in nobody's hands.
             self.lease.claim_lost = True
         for call in follow_ups:
             self.waiting[call.lane].append(call)
         if follow_ups:
-            self.engine.store.ring()
+            self.runtime.store.wake_workers()
 
     def _set_back(self, batch: Sequence[Answered], reason: Exception) -> bool:
         try:
-            self.engine.commit("outcomes", lambda tx: set_all_back(self.engine, tx, batch, reason))
+            self.runtime.commit("outcomes", lambda tx: reschedule_all(self.runtime, tx, batch, reason))
         except Exception as error:  # noqa: BLE001 - then the lease gives them back
             log.error("jobs not set back", error=type(error).__name__)
             return False

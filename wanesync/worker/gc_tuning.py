@@ -7,7 +7,7 @@ import gc
 THRESHOLDS = (20_000, 20, 20)
 
 
-def settle_down() -> None:
+def tune_gc() -> None:
     """Once all libraries are loaded: they stay for good, and what refers to itself is looked for less often.
 
     A collection of everything stops all threads for 50 ms, and the requests it held up bunch; hardly anything of ours

@@ -14,7 +14,7 @@ from wanesync.core.model import Side
 from wanesync.sync.runtime import Call
 
 
-class Custody:
+class InFlight:
     """Shared by the lanes, the callers and the committer of one process."""
 
     def __init__(self) -> None:

@@ -6,19 +6,19 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from wanesync.core.errors import StoreDown, WanesyncError
+from wanesync.core.errors import DatabaseUnavailable, WanesyncError
 from wanesync.core.jobs import MAX_ATTEMPTS, DeadClass, Job, JobKind, Priority, back_off_ms, waits_for
 from wanesync.core.model import Side
 from wanesync.core.rate_limits import BULK, DAILY, MONTHLY_READS, room_left, share_of
-from wanesync.purchases.guest_contacts import Guests
-from wanesync.purchases.purchase_jobs import Ledger
+from wanesync.purchases.guest_contacts import GuestContacts
+from wanesync.purchases.sender import PurchaseSender
 from wanesync.ratelimit.pacer import Pacer
 from wanesync.store.database import Tx
 from wanesync.store.tables.jobs import EVERY_PRIORITY, Best
 from wanesync.store.tables.settings import PauseRow, operator_pause
-from wanesync.sync.read_jobs import Reads
-from wanesync.sync.runtime import Call, Engine
-from wanesync.sync.write_jobs import Apply
+from wanesync.sync.reader import Reader
+from wanesync.sync.runtime import Call, Runtime
+from wanesync.sync.writer import Writer
 
 Prepare = Callable[[Tx, Sequence[Job]], list[Call]]
 
@@ -41,25 +41,25 @@ class Lane:
     ``held``: kinds of which bulk jobs are left where they are, because a limit has nothing for them now.
     """
 
-    engine: Engine
+    runtime: Runtime
     side: Side
-    reads: Reads
-    apply: Apply
-    ledger: Ledger
-    guests: Guests
+    reader: Reader
+    writer: Writer
+    purchase_sender: PurchaseSender
+    guest_contacts: GuestContacts
     waiting: deque[Call] = field(default_factory=deque)
     held: frozenset[JobKind] = frozenset()
     took: int = 0
 
     @classmethod
-    def of(cls, engine: Engine, side: Side) -> Lane:
+    def of(cls, runtime: Runtime, side: Side) -> Lane:
         """The rooms of one lane."""
-        return cls(engine, side, Reads(engine), Apply(engine), Ledger(engine), Guests(engine))
+        return cls(runtime, side, Reader(runtime), Writer(runtime), PurchaseSender(runtime), GuestContacts(runtime))
 
     def make_room(self, pacer: Pacer, ahead: int) -> int:
         """For how many more calls, when ``ahead`` are to be ready; bulk jobs no limit has slots for are held."""
         budget = pacer.budget
-        wants = [call.want for call in self.waiting.copy()]
+        wants = [call.slot_request for call in self.waiting.copy()]
         self.held = frozenset({JobKind.READ} if MONTHLY_READS in budget.shut else ())
         if DAILY in budget.shut or sum(w.bulk for w in wants) >= share_of(BULK, ahead, budget.limits, self.side):
             self.held = frozenset(JobKind)
@@ -105,14 +105,14 @@ class Lane:
 
     def _claim(self, tx: Tx, room: int, *, alone: bool) -> list[Job]:
         """The most urgent kind of job; as many as one call or the slots at hand can take; ``alone``: one by itself."""
-        least = Priority.PURCHASE if alone else choose_least(self.engine.rng.random())
+        least = Priority.PURCHASE if alone else choose_least(self.runtime.rng.random())
         best = self.best(tx, least=least) or self.best(tx)
         if best is None:
             return []
         limit = room if alone or (self.side is Side.STRIPE and best.kind is JobKind.WRITE) else BATCH
         return self._take(tx, best.kind, limit, least=best.priority if least > Priority.PURCHASE else least)
 
-    def look(self, tx: Tx) -> Best | None:
+    def next_claimable(self, tx: Tx) -> Best | None:
         """The most urgent job; None, too, while the lane stands still and may not be probed yet."""
         pauses = tx.pauses.get_all()
         pause = pauses.get(str(self.side))
@@ -135,14 +135,14 @@ class Lane:
     def best(self, tx: Tx, *, least: int = Priority.PURCHASE) -> Best | None:
         """The most urgent job that may be claimed now, of priority ``least`` or later."""
         if not self.held:
-            return tx.jobs.peek(self.side, least=least)
+            return tx.jobs.next_claimable(self.side, least=least)
         free = [kind for kind in JobKind if kind not in self.held]
-        live = tx.jobs.peek(self.side, least=least, below=Priority.BULK)
-        return live or (tx.jobs.peek(self.side, free, least=least) if free else None)
+        live = tx.jobs.next_claimable(self.side, least=least, below=Priority.BULK)
+        return live or (tx.jobs.next_claimable(self.side, free, least=least) if free else None)
 
     def _take(self, tx: Tx, kind: JobKind, limit: int, *, least: int = Priority.PURCHASE) -> list[Job]:
         below = Priority.BULK if kind in self.held else EVERY_PRIORITY
-        jobs = tx.jobs.claim(self.side, [kind], limit, self.engine.name, least=least, below=below)
+        jobs = tx.jobs.claim(self.side, [kind], limit, self.runtime.name, least=least, below=below)
         self.took += len(jobs)
         return jobs
 
@@ -151,14 +151,14 @@ class Lane:
             return []
         kind = jobs[0].kind
         if kind is JobKind.READ:
-            return self._guarded(tx, jobs, self.reads.prepare, pauses)
+            return self._guarded(tx, jobs, self.reader.prepare, pauses)
         if kind is JobKind.PURCHASE:
-            return self._guarded(tx, jobs, self.ledger.prepare, pauses)
+            return self._guarded(tx, jobs, self.purchase_sender.prepare, pauses)
         guests = [job for job in jobs if job.key.startswith("guest:")]
         records = [job for job in jobs if not job.key.startswith("guest:")]
         return [
-            *self._guarded(tx, guests, self.guests.prepare, pauses),
-            *self._guarded(tx, records, self.apply.prepare, pauses),
+            *self._guarded(tx, guests, self.guest_contacts.prepare, pauses),
+            *self._guarded(tx, records, self.writer.prepare, pauses),
         ]
 
     def _guarded(self, tx: Tx, jobs: Sequence[Job], prepare: Prepare, pauses: dict[str, PauseRow]) -> list[Call]:
@@ -170,17 +170,17 @@ class Lane:
                 calls = prepare(tx, jobs)
                 self._check_operations(tx, jobs, calls, pauses)
                 return calls
-        except StoreDown:
+        except DatabaseUnavailable:
             raise
         except _Stopped as stop:
             if stop.everything or len(jobs) == 1:
                 for job in jobs:
                     tx.locks.drop(job.token)
-                    tx.jobs.again(job, stop.until_ms, waits_for(stop.name), count=False, fixed=True)
+                    tx.jobs.reschedule(job, stop.until_ms, waits_for(stop.name), count=False, fixed=True)
                 return []
         except Exception as error:  # noqa: BLE001 - one bad job must not stop the others
             if len(jobs) == 1:
-                set_back(self.engine, tx, jobs[0], error)
+                reschedule_failed(self.runtime, tx, jobs[0], error)
                 return []
         return [call for job in jobs for call in self._guarded(tx, [job], prepare, pauses)]
 
@@ -224,11 +224,11 @@ def _begin_probe(tx: Tx, pauses: dict[str, PauseRow], name: str) -> bool:
     return True
 
 
-def set_back(engine: Engine, tx: Tx, job: Job, error: Exception) -> None:
+def reschedule_failed(runtime: Runtime, tx: Tx, job: Job, error: Exception) -> None:
     """A job whose own data is in the way: again later, dead in the end. The reason names the kind of error only."""
     reason = str(error) if isinstance(error, WanesyncError) else type(error).__name__
     tx.locks.drop(job.token)
     if job.attempts + 1 >= MAX_ATTEMPTS:
-        tx.jobs.kill(job, DeadClass.POISON, reason)
+        tx.jobs.mark_dead(job, DeadClass.POISON, reason)
     else:
-        tx.jobs.again(job, tx.now_ms + back_off_ms(job.attempts, engine.rng), reason, count=True)
+        tx.jobs.reschedule(job, tx.now_ms + back_off_ms(job.attempts, runtime.rng), reason, count=True)

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 import structlog
 
-from wanesync.core.errors import StoreDown, WanesyncError
+from wanesync.core.errors import DatabaseUnavailable, WanesyncError
 from wanesync.core.model import Side
 from wanesync.ratelimit.pacer import Clock
 from wanesync.store.database import Tx
 from wanesync.store.tables.processes import LEASE_MS
-from wanesync.sync.runtime import Call, Engine
-from wanesync.worker.in_flight import Custody
+from wanesync.sync.runtime import Call, Runtime
+from wanesync.worker.in_flight import InFlight
 
 log = structlog.get_logger()
 
 
-class LeaseGone(WanesyncError):
+class LeaseExpired(WanesyncError):
     """A request did not leave, because the lease on its jobs is gone: whoever has them now settles what is open."""
 
 
@@ -30,10 +30,10 @@ class Lease:
     unacknowledged that may have ended a gap; the next beat looks.
     """
 
-    engine: Engine
+    runtime: Runtime
     sides: Sequence[Side]
     clock: Clock
-    custody: Custody
+    in_flight: InFlight
     ends_ms: int = 0
     started_ms: int = 0
     claim_lost: bool = False
@@ -45,16 +45,16 @@ class Lease:
 
     def beat(self) -> None:
         """One heartbeat: the lease of every job of this process runs from here."""
-        engine, lanes = self.engine, ",".join(self.sides)
-        engine.store.sync_clock()
+        runtime, lanes = self.runtime, ",".join(self.sides)
+        runtime.store.sync_clock()
         at_ms = self.clock.now_ms()
         if self.ends_ms and at_ms >= self.ends_ms:
             # Back after its lease: the old name's jobs are swept, answers to them commit nothing.
-            engine.name = engine.new_id(at_ms)
-            log.warning("lease lost", name=engine.name)
+            runtime.name = runtime.new_id(at_ms)
+            log.warning("lease lost", name=runtime.name)
         try:
-            unbroken = engine.commit("heartbeat", lambda tx: tx.processes.beat(engine.name, lanes, self.started_ms))
-        except StoreDown:
+            unbroken = runtime.commit("heartbeat", lambda tx: tx.processes.beat(runtime.name, lanes, self.started_ms))
+        except DatabaseUnavailable:
             # It may be done, and have ended a gap that the next one will not see.
             self.claim_lost = True
             raise
@@ -67,34 +67,36 @@ class Lease:
 
     def check(self, call: Call) -> None:
         """Raises ``LeaseGone`` when a call may not be made any more."""
-        if self.clock.now_ms() >= self.ends_ms or any(job.owner != self.engine.name for job in call.jobs):
-            raise LeaseGone("its lease ended before it was sent: the next beat, or another process, sees to its jobs")
+        if self.clock.now_ms() >= self.ends_ms or any(job.owner != self.runtime.name for job in call.jobs):
+            raise LeaseExpired(
+                "its lease ended before it was sent: the next beat, or another process, sees to its jobs"
+            )
 
     def give_up(self, call: Call) -> None:
         """A call that may not be made; its jobs are another's, or the next beat sees to them."""
-        self.custody.settle([call])
+        self.in_flight.settle([call])
         self.claim_lost = True
 
     def sweep(self) -> None:
         """Take jobs back from processes that no longer beat."""
-        rescued = self.engine.commit("sweep", lambda tx: tx.jobs.sweep(LEASE_MS))
+        rescued = self.runtime.commit("sweep", lambda tx: tx.jobs.requeue_abandoned(LEASE_MS))
         if rescued:
             log.info("rescued", jobs=len(rescued))
 
     def end(self) -> None:
         """The process ends: what it has not finished goes back, its intents stay open."""
         try:
-            self.engine.commit("release", self._leave)
-        except StoreDown as error:
+            self.runtime.commit("release", self._leave)
+        except DatabaseUnavailable as error:
             log.warning("could not release jobs", reason=str(error))
 
     def _leave(self, tx: Tx) -> None:
-        tx.jobs.release(self.engine.name)
-        tx.processes.remove(self.engine.name)
+        tx.jobs.release(self.runtime.name)
+        tx.processes.remove(self.runtime.name)
 
     def _reclaim(self) -> None:
         """A claim whose commit was not acknowledged left its jobs in nobody's hands: they go back."""
-        with self.custody.standstill() as known:
+        with self.in_flight.standstill() as known:
             if known is not None:
-                self.engine.commit("release", lambda tx: tx.jobs.release(self.engine.name, known))
+                self.runtime.commit("release", lambda tx: tx.jobs.release(self.runtime.name, known))
                 self.claim_lost = False

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 
 import structlog
 
-from wanesync.core.errors import StoreDown
+from wanesync.core.errors import DatabaseUnavailable
 from wanesync.ratelimit.pacer import Clock, WallClock
 from wanesync.store.database import Store, Tx
-from wanesync.store.tables.retention import Keep, Shelf
+from wanesync.store.tables.retention import RetentionPolicy, RetentionRule
 
 PRUNED_ON = "pruned_on"
 STRETCH_MS = 25
@@ -36,16 +36,16 @@ def _ignore(_name: str, _rows: int) -> None:
 
 
 @dataclass(slots=True)
-class Upkeep:
+class RetentionTask:
     """Clears what is too old. Live work goes first: a stretch takes about 25 ms, then twice as long is rested."""
 
     store: Store
-    keep: Keep
+    keep: RetentionPolicy
     clock: Clock = field(default_factory=WallClock)
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def prune(self, *, dry: bool = False, progress: Progress = _ignore) -> Counts:
-        """Everything that is too old: how many of each went. ``dry``: each stretch is taken back. Raises StoreDown."""
+        """Everything that is too old: how many of each went. ``dry``: each stretch is taken back. Raises DatabaseUnavailable."""
         with self.store.reading() as tx:
             shelves = tx.retention.shelves(self.keep)
         gone: Counts = dict.fromkeys((shelf.name for shelf in shelves), 0)
@@ -57,7 +57,7 @@ class Upkeep:
             self.store.run(lambda tx: tx.journal.add("pruned", None, "", "", gone))
         return gone
 
-    def _clear(self, shelf: Shelf, *, dry: bool) -> Iterator[int]:
+    def _clear(self, shelf: RetentionRule, *, dry: bool) -> Iterator[int]:
         """Stretch by stretch: how many rows went in each."""
         after: int | str | None = shelf.after
         rows = 100
@@ -80,7 +80,7 @@ class Upkeep:
             wait_s = LOOK_S
             try:
                 self.turn()
-            except StoreDown as error:
+            except DatabaseUnavailable as error:
                 log.warning("upkeep did not work", reason=str(error))
             except Exception as error:  # noqa: BLE001 - one bad day must not end upkeep for good
                 # Where the program ends under its feet, the database is closed already.
@@ -102,7 +102,7 @@ def _take_day(tx: Tx) -> bool:
     return last != today and tx.settings.swap(PRUNED_ON, last, today)
 
 
-def _step(tx: Tx, shelf: Shelf, after: int | str, rows: int, *, dry: bool) -> tuple[int, int | str | None]:
+def _step(tx: Tx, shelf: RetentionRule, after: int | str, rows: int, *, dry: bool) -> tuple[int, int | str | None]:
     cleared: list[tuple[int, int | str | None]] = []
     try:
         with tx.savepoint():

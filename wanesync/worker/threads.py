@@ -12,7 +12,7 @@ _P = ParamSpec("_P")
 Work = Callable[[], None]
 
 
-class Pool:
+class ThreadPool:
     """At most ``size`` daemon threads, started when there is work for one more.
 
     ``concurrent.futures`` joins its threads when the interpreter ends, however long a call takes.

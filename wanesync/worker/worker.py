@@ -9,18 +9,18 @@ from functools import partial
 
 import structlog
 
-from wanesync.core.errors import CallError, Failure, StoreDown
+from wanesync.core.errors import CallError, DatabaseUnavailable, Failure
 from wanesync.core.jobs import POISON_ALONE, Priority
 from wanesync.core.model import Side
 from wanesync.ratelimit.pacer import LATE_MS, Clock, Pacer, WallClock
-from wanesync.store.tables.rates import AHEAD_MS, Given
-from wanesync.sync.runtime import Call, Engine
+from wanesync.store.tables.rates import AHEAD_MS, SlotAssignment
+from wanesync.sync.runtime import Call, Runtime
 from wanesync.worker.committer import Committer
-from wanesync.worker.gc_tuning import settle_down
-from wanesync.worker.in_flight import Custody
+from wanesync.worker.gc_tuning import tune_gc
+from wanesync.worker.in_flight import InFlight
 from wanesync.worker.lane import Lane
-from wanesync.worker.lease import Lease, LeaseGone
-from wanesync.worker.threads import Pool
+from wanesync.worker.lease import Lease, LeaseExpired
+from wanesync.worker.threads import ThreadPool
 
 BEAT_MS = 2_000
 SWEEP_MS = 1_000
@@ -42,35 +42,35 @@ log = structlog.get_logger()
 class Worker:
     """Runs the lanes of one process until told to stop."""
 
-    engine: Engine
+    runtime: Runtime
     sides: Sequence[Side]
     clock: Clock = field(default_factory=WallClock)
     lanes: dict[Side, Lane] = field(init=False)
     pacers: dict[Side, Pacer] = field(init=False)
     stopping: threading.Event = field(default_factory=threading.Event)
-    custody: Custody = field(default_factory=Custody)
-    in_flight: dict[Side, int] = field(init=False)
+    in_flight: InFlight = field(default_factory=InFlight)
+    calls_under_way: dict[Side, int] = field(init=False)
     lease: Lease = field(init=False)
     committer: Committer = field(init=False)
-    _pools: dict[Side, Pool] = field(init=False)
+    _pools: dict[Side, ThreadPool] = field(init=False)
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _over: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
         """One lane, pacer and pool per side."""
-        self.lanes = {side: Lane.of(self.engine, side) for side in self.sides}
-        self.pacers = dict(self.engine.pacers) or {s: Pacer(self.engine.store, self.clock, s) for s in self.sides}
-        self.in_flight = dict.fromkeys(self.sides, 0)
-        self.lease = Lease(self.engine, self.sides, self.clock, self.custody)
+        self.lanes = {side: Lane.of(self.runtime, side) for side in self.sides}
+        self.pacers = dict(self.runtime.pacers) or {s: Pacer(self.runtime.store, self.clock, s) for s in self.sides}
+        self.calls_under_way = dict.fromkeys(self.sides, 0)
+        self.lease = Lease(self.runtime, self.sides, self.clock, self.in_flight)
         waiting = {side: lane.waiting for side, lane in self.lanes.items()}
-        self.committer = Committer(self.engine, self.clock, self.custody, self.lease, waiting, self.stopping)
-        self._pools = {side: Pool(THREADS[side], f"{side}-call") for side in self.sides}
+        self.committer = Committer(self.runtime, self.clock, self.in_flight, self.lease, waiting, self.stopping)
+        self._pools = {side: ThreadPool(THREADS[side], f"{side}-call") for side in self.sides}
 
     # -- life
 
     def run(self) -> None:
         """Work until ``stop``; then finish or release within 10 s."""
-        settle_down()
+        tune_gc()
         self._begin()
         threads = [
             threading.Thread(target=self._loop, args=(lambda s=side: self.turn(s),), name=f"{side}-lane")
@@ -98,7 +98,7 @@ class Worker:
         while not self.stopping.is_set() and not self.lease.ends_ms:
             try:
                 self.lease.begin()
-            except StoreDown as error:
+            except DatabaseUnavailable as error:
                 log.warning("store down", reason=str(error))
                 self.stopping.wait(1)
 
@@ -110,7 +110,7 @@ class Worker:
         while not self.stopping.is_set():
             try:
                 turn()
-            except StoreDown as error:
+            except DatabaseUnavailable as error:
                 log.warning("store down", reason=str(error))
                 self.stopping.wait(1)
             except Exception as error:  # noqa: BLE001 - a lane must outlive any one round
@@ -124,12 +124,12 @@ class Worker:
 
     def _busy(self) -> bool:
         with self._guard:
-            return any(self.in_flight.values())
+            return any(self.calls_under_way.values())
 
     def _crowded(self) -> bool:
         """Whether so many calls are under way that their answers are worth gathering: one commit for all of them."""
         with self._guard:
-            return sum(self.in_flight.values()) > CROWD
+            return sum(self.calls_under_way.values()) > CROWD
 
     # -- heartbeat
 
@@ -147,8 +147,8 @@ class Worker:
                     last_beat = self.clock.now_ms()
                 self.lease.sweep()
                 for side in self.sides:
-                    self.pacers[side].budget.look()
-            except StoreDown as error:
+                    self.pacers[side].budget.refresh()
+            except DatabaseUnavailable as error:
                 log.warning("store down", reason=str(error))
             except Exception as error:  # noqa: BLE001 - without heartbeats every job of this process is lost
                 log.error("heartbeat failed", error=type(error).__name__)
@@ -174,7 +174,7 @@ class Worker:
                 slots = self._await_slot(side)
                 if not slots:
                     return
-            if self.custody.enter(side):
+            if self.in_flight.enter(side):
                 self._claim(side, room)
             elif not lane.waiting:
                 self.clock.sleep_until(self.clock.now_ms() + BREATH_MS)
@@ -185,14 +185,14 @@ class Worker:
             self._idle(side)
 
     def _claim(self, side: Side, room: int) -> None:
-        lane, alone, calls = self.lanes[side], self.custody.alone, []
+        lane, alone, calls = self.lanes[side], self.in_flight.alone, []
         try:
-            calls = self.engine.commit(f"{side}.claim", lambda tx: lane.fill(tx, room, alone=alone))
-        except StoreDown:
+            calls = self.runtime.commit(f"{side}.claim", lambda tx: lane.fill(tx, room, alone=alone))
+        except DatabaseUnavailable:
             self.lease.claim_lost = True
             raise
         finally:
-            self.custody.leave(side, calls)
+            self.in_flight.leave(side, calls)
         lane.waiting.extend(calls)
 
     def _await_slot(self, side: Side) -> list[int]:
@@ -207,10 +207,14 @@ class Worker:
         """Give waiting calls, the most urgent first, the next slots; where none is free, wait a little."""
         lane = self.lanes[side]
         with self._guard:
-            free = THREADS[side] - self.in_flight[side]
+            free = THREADS[side] - self.calls_under_way[side]
         calls = sorted((lane.waiting.popleft() for _ in range(len(lane.waiting))), key=lambda call: call.urgency)
         try:
-            given = Given([*enumerate(slots)]) if slots else self.pacers[side].assign([c.want for c in calls], free)
+            given = (
+                SlotAssignment([*enumerate(slots)])
+                if slots
+                else self.pacers[side].assign([c.slot_request for c in calls], free)
+            )
         except BaseException:
             # Custody has them: nobody else would ever make them.
             lane.waiting.extendleft(reversed(calls))
@@ -218,7 +222,7 @@ class Worker:
         chosen = dict(given.slots[: len(calls)])
         for index, slot_ms in chosen.items():
             with self._guard:
-                self.in_flight[side] += 1
+                self.calls_under_way[side] += 1
             self._pools[side].submit(self._send, calls[index], slot_ms)
         lane.waiting.extendleft(reversed([call for index, call in enumerate(calls) if index not in chosen]))
         if slots and calls[0].urgency > Priority.PURCHASE and self._has_plenty(side.other):
@@ -235,40 +239,40 @@ class Worker:
         return side in self.lanes and len(self.lanes[side].waiting) * 2 >= AHEAD[side] and self._crowded()
 
     def _has_work(self, side: Side) -> bool:
-        with self.engine.store.glance() as tx:
-            best = self.lanes[side].look(tx)
-        self.custody.see(side, suspect=best is not None and best.rescues >= POISON_ALONE)
+        with self.runtime.store.read_statementwise() as tx:
+            best = self.lanes[side].next_claimable(tx)
+        self.in_flight.see(side, suspect=best is not None and best.rescues >= POISON_ALONE)
         return best is not None
 
     def _idle(self, side: Side) -> None:
-        with self.engine.store.glance() as tx:
+        with self.runtime.store.read_statementwise() as tx:
             wait_ms = self.lanes[side].count_wait_ms(tx, self.clock.now_ms())
         if not self.stopping.is_set():
-            self.engine.store.wait_for_work(wait_ms, side)
+            self.runtime.store.wait_for_work(wait_ms, side)
 
     # -- calls
 
     def _send(self, call: Call, slot_ms: int) -> None:
         """Check the slot and the lease, call once; the bytes leave when the slot is due (``Pacer.pass_gate``)."""
         pacer, check = self.pacers[call.lane], partial(self.lease.check, call)
-        pacer.arm(slot_ms, call.want, check)
+        pacer.arm(slot_ms, call.slot_request, check)
         try:
             if self.clock.now_ms() > slot_ms + LATE_MS:
                 # The slot is forfeited: a request out of its time would crowd a second that is full.
                 self._put_back(call)
                 return
             check()
-            self.engine.failpoint(f"{call.operation}.before")
+            self.runtime.failpoint(f"{call.operation}.before")
             try:
                 answer: object = call.send()
             except CallError as error:
                 answer = error
-            self.engine.failpoint(f"{call.operation}.after")
+            self.runtime.failpoint(f"{call.operation}.after")
             self.committer.outcomes.put((call, answer))
-        except LeaseGone:
+        except LeaseExpired:
             self.lease.give_up(call)
         except Exception as error:  # noqa: BLE001 - a defect in one call must not lose its jobs
-            if isinstance(error, StoreDown) and not pacer.has_left:
+            if isinstance(error, DatabaseUnavailable) and not pacer.has_left:
                 # Nobody could give it another slot: nothing was sent.
                 self._put_back(call)
                 return
@@ -276,12 +280,12 @@ class Worker:
             self.committer.outcomes.put((call, CallError(call.lane, Failure.NO_ANSWER, type(error).__name__)))
         finally:
             with self._guard:
-                self.in_flight[call.lane] -= 1
+                self.calls_under_way[call.lane] -= 1
 
     def _put_back(self, call: Call) -> None:
         """It waits for another slot."""
         self.lanes[call.lane].waiting.appendleft(call)
-        self.engine.store.ring()
+        self.runtime.store.wake_workers()
 
     # -- outcomes
 
@@ -294,6 +298,6 @@ class Worker:
         # Whoever commits must not be held up by what SQLite moves from its log into its file.
         while not self._over.wait(TIDY_MS / 1000):
             try:
-                self.engine.store.tidy()
+                self.runtime.store.checkpoint()
             except Exception as error:  # noqa: BLE001 - it is tried again; whoever commits meets the same trouble
                 log.warning("not tidied up", error=type(error).__name__)

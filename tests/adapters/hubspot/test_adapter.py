@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.canned_server import Asked, CannedServer, Told, closed_port
-from wanesync.adapters.hubspot.adapter import HubSpotOptions, HubSpotSide
+from wanesync.adapters.hubspot.adapter import HubSpotAdapter, HubSpotOptions
 from wanesync.adapters.hubspot.contacts import field_names, properties_to_read, read_contact, write_properties
 from wanesync.adapters.hubspot.errors import ErrorTable
 from wanesync.adapters.hubspot.purchases import EVENT_PROPERTIES, write_event, write_note
@@ -23,11 +23,11 @@ FIELDS = FieldMap(DEFAULT_FIELDS)
 TABLE = ErrorTable(field_names(FIELDS))
 
 
-def open_side(server: CannedServer | str, extra: list[str] | None = None) -> HubSpotSide:
+def open_side(server: CannedServer | str, extra: list[str] | None = None) -> HubSpotAdapter:
     url = server if isinstance(server, str) else server.url
     calls = extra if extra is not None else []
     options = HubSpotOptions("pat-secret", url, portal="42", own_source_ids=frozenset({"77"}))
-    return HubSpotSide(options, FIELDS, before_extra=lambda: calls.append("request"))
+    return HubSpotAdapter(options, FIELDS, before_extra=lambda: calls.append("request"))
 
 
 def ask(told: Told) -> CallError:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.support.canned_server import CannedServer, Told, closed_port
 from wanesync.adapters.http_answers import SKEW_MS
-from wanesync.adapters.stripe.adapter import StripeOptions, StripeSide, mode_of
+from wanesync.adapters.stripe.adapter import StripeAdapter, StripeOptions, mode_of
 from wanesync.adapters.stripe.customers import ADDRESS_PARTS, API_VERSION, read_customer, write_params
 from wanesync.adapters.stripe.events import EVENT_TYPES
 from wanesync.core.errors import CallError, ConfigError, Failure
@@ -23,9 +23,9 @@ FIELDS = FieldMap((*DEFAULT_FIELDS, FieldSpec("job", ("jobtitle",), ("metadata.j
 CUSTOMER = {"id": "cus_1", "object": "customer", "created": 1_700_000_000, "email": "A@x.de", "metadata": {}}
 
 
-def open_side(server: CannedServer | str) -> StripeSide:
+def open_side(server: CannedServer | str) -> StripeAdapter:
     url = server if isinstance(server, str) else server.url
-    return StripeSide(StripeOptions("sk_test_secret", url, portal="42"), FIELDS)
+    return StripeAdapter(StripeOptions("sk_test_secret", url, portal="42"), FIELDS)
 
 
 def ask(told: Told) -> CallError:
@@ -133,7 +133,7 @@ def test_an_answer_has_its_time_and_says_if_it_is_old() -> None:
     headers = {"Idempotent-Replayed": "true"}
     ticks = iter([10.0, 10.0, 10.25])
     with CannedServer(Told(200, CUSTOMER, headers)) as server:
-        side = StripeSide(StripeOptions("sk_test_1", server.url), FIELDS, monotonic=lambda: next(ticks))
+        side = StripeAdapter(StripeOptions("sk_test_1", server.url), FIELDS, monotonic=lambda: next(ticks))
         answer = side.read_customer("cus_1")
     assert answer.replayed
     assert answer.timing.to_ms - answer.timing.from_ms == 999 + 250 + 2 * SKEW_MS

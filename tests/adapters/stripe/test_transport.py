@@ -9,7 +9,7 @@ import json
 import pytest
 
 from tests.support.canned_server import Asked, CannedServer, Told
-from wanesync.adapters.stripe.adapter import StripeOptions, StripeSide
+from wanesync.adapters.stripe.adapter import StripeAdapter, StripeOptions
 from wanesync.adapters.stripe.transport import find_proxy, open_proxy
 from wanesync.core.errors import CallError, ConfigError, Failure
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap
@@ -17,8 +17,8 @@ from wanesync.core.fields import DEFAULT_FIELDS, FieldMap
 CUSTOMER = {"id": "cus_1", "object": "customer", "created": 1_700_000_000, "metadata": {}}
 
 
-def open_side(url: str, **options: object) -> StripeSide:
-    return StripeSide(StripeOptions("sk_test_secret", url, **options), FieldMap(DEFAULT_FIELDS))  # type: ignore[arg-type] # a test names the fields it changes
+def open_side(url: str, **options: object) -> StripeAdapter:
+    return StripeAdapter(StripeOptions("sk_test_secret", url, **options), FieldMap(DEFAULT_FIELDS))  # type: ignore[arg-type] # a test names the fields it changes
 
 
 def test_the_gate_opens_before_each_request() -> None:

@@ -13,7 +13,7 @@ from wanesync.core.jobs import Job, JobKind, JobRequest
 from wanesync.core.model import Side
 from wanesync.store.database import Store, Tx, open_store
 from wanesync.store.tables.processes import LEASE_MS
-from wanesync.sync.job_results import finish_all, still_ours
+from wanesync.sync.job_results import finish_all, still_held
 from wanesync.sync.runtime import LOCK_MS
 from wanesync.worker.worker import BEAT_MS, SWEEP_MS
 
@@ -69,7 +69,7 @@ def _claim(tx: Tx, owner: str) -> list[Job]:
 
 
 def _finish(tx: Tx, jobs: list[Job]) -> int:
-    ours = still_ours(tx, jobs)
+    ours = still_held(tx, jobs)
     finish_all(tx, ours)
     return len(ours)
 
@@ -81,7 +81,7 @@ def _live(store: Store, owner: str, over: threading.Event) -> None:
         beats += 1
         if beats % (BEAT_MS // SWEEP_MS) == 0:
             _beat(store, owner)
-        store.run(lambda tx: tx.jobs.sweep(LEASE_MS))
+        store.run(lambda tx: tx.jobs.requeue_abandoned(LEASE_MS))
 
 
 def _beat(store: Store, owner: str) -> None:

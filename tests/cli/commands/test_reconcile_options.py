@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from wanesync.cli.commands.reconcile_options import DEFAULT_CREATES, Wish
-from wanesync.core.diff.difference import Class
+from wanesync.core.diff.difference import DifferenceClass
 from wanesync.core.errors import ConfigError
 
 SOMEWHERE = Path("plan.json")
@@ -24,7 +24,7 @@ def test_nothing_said_is_a_run_that_writes() -> None:
         ({"dry_run": True, "plan_out": SOMEWHERE}, "--dry-run and --plan-out exclude one another"),
         ({"apply": SOMEWHERE, "decisions": SOMEWHERE}, "--apply and --decisions exclude one another"),
         ({"dry_run": True, "wait": True}, "--wait would do nothing with --dry-run"),
-        ({"dry_run": True, "only": frozenset({Class.CONFLICT})}, "--only would do nothing with --dry-run"),
+        ({"dry_run": True, "only": frozenset({DifferenceClass.CONFLICT})}, "--only would do nothing with --dry-run"),
         ({"plan_out": SOMEWHERE, "max_creates": 0}, "--max-creates would do nothing with --plan-out"),
         ({"apply": SOMEWHERE, "since": "2h"}, "--since would do nothing with --apply"),
         ({"baseline": True, "force": 0, "limit": 1}, "--force, --limit would do nothing with --baseline"),

@@ -23,33 +23,33 @@ from wanesync.cli.reports.csv_report import COLUMNS, write_csv
 from wanesync.cli.reports.differences import show, write_json
 from wanesync.cli.reports.html_report import Heading, write_html
 from wanesync.core.bulk_guards import Volume
-from wanesync.core.diff.difference import ACTIONABLE, KEPT, Class, Difference, FieldDifference
-from wanesync.core.diff.value_kinds import Unlike
+from wanesync.core.diff.difference import ACTIONABLE, KEPT, Difference, DifferenceClass, FieldDifference
+from wanesync.core.diff.value_kinds import ValueKind
 from wanesync.core.errors import ConfigError
 
 HEADING = Heading(1_790_000_000_000, "HubSpot portal 7 and Stripe account acct_<7>")
 NASTY = "</script><img src=x onerror=alert(1)>\"'&\u2028<!--"
 FORMULAS = ["=1+1", "+49 30 1", "-2", "@SUM(A1)", "\tx", "\rx", "＝1"]
 CREATED = Difference(
-    Class.CREATE_CUSTOMER,
+    DifferenceClass.CREATE_CUSTOMER,
     "101",
     "",
     {
-        "email": FieldDifference("ada@example.com", "", "stripe", "missing there", "ada@example.com", Unlike.BLANK),
-        "name": FieldDifference("Ada\x1fLovelace", "", "stripe", "missing there", "Ada Lovelace", Unlike.BLANK),
-        "language": FieldDifference("tlh", "", "stripe", "missing there", "", Unlike.BLANK),
+        "email": FieldDifference("ada@example.com", "", "stripe", "missing there", "ada@example.com", ValueKind.BLANK),
+        "name": FieldDifference("Ada\x1fLovelace", "", "stripe", "missing there", "Ada Lovelace", ValueKind.BLANK),
+        "language": FieldDifference("tlh", "", "stripe", "missing there", "", ValueKind.BLANK),
     },
 )
 UPDATED = Difference(
-    Class.UPDATE_CUSTOMER,
+    DifferenceClass.UPDATE_CUSTOMER,
     "102",
     "cus_2",
-    {"city": FieldDifference("Wien", "WIEN", "stripe", "changed since both agreed", "Wien", Unlike.CASE)},
+    {"city": FieldDifference("Wien", "WIEN", "stripe", "changed since both agreed", "Wien", ValueKind.CASE)},
 )
 KEPT_APART = Difference(
-    Class.CONFLICT, "103", "cus_3", {"phone": FieldDifference("112", "110", "", KEPT, how=Unlike.OTHER)}
+    DifferenceClass.CONFLICT, "103", "cus_3", {"phone": FieldDifference("112", "110", "", KEPT, how=ValueKind.OTHER)}
 )
-PARKED = Difference(Class.AMBIGUOUS, "104", "", note="ambiguous: 2 contacts carry its e-mail")
+PARKED = Difference(DifferenceClass.AMBIGUOUS, "104", "", note="ambiguous: 2 contacts carry its e-mail")
 PEOPLE = [CREATED, UPDATED, KEPT_APART, PARKED]
 VALUES = ["ada@example.com", "Lovelace", "tlh", "Wien", "WIEN", "112", "110"]
 
@@ -59,10 +59,10 @@ class Found:
     """A report that makes its differences as they are asked for."""
 
     made: Iterable[Difference] = ()
-    counts: Counter[Class] = field(default_factory=Counter)
+    counts: Counter[DifferenceClass] = field(default_factory=Counter)
     volume: Volume = field(default_factory=Volume)
     to_link: int = 0
-    unlike: Counter[tuple[str, Unlike]] = field(default_factory=Counter)
+    unlike: Counter[tuple[str, ValueKind]] = field(default_factory=Counter)
     lost: Mapping[str, object] | None = None
     requests: int = 2
     timing: Mapping[str, float] = field(default_factory=dict)
@@ -71,14 +71,14 @@ class Found:
     def actionable(self) -> int:
         return sum(self.counts[kind] for kind in ACTIONABLE)
 
-    def differences(self, kind: Class | None = None, limit: int = -1) -> Iterator[Difference]:
+    def differences(self, kind: DifferenceClass | None = None, limit: int = -1) -> Iterator[Difference]:
         wanted = (found for found in self.made if kind in {None, found.kind})
         return islice(wanted, None if limit < 0 else limit)
 
 
 def found_of(*people: Difference, in_sync: int = 5) -> Found:
     """A report on some people, of whom an update takes place on both ends of the plan."""
-    counts = Counter(found.kind for found in people) + Counter({Class.IN_SYNC: in_sync})
+    counts = Counter(found.kind for found in people) + Counter({DifferenceClass.IN_SYNC: in_sync})
     unlike = Counter((name, value.how) for found in people for name, value in found.fields.items())
     volume = Volume(links=9, link_only=4, fills=3, overwritten=1, created_customers=1, writes_stripe=4)
     return Found(people, counts, volume, 4, unlike)
@@ -87,11 +87,13 @@ def found_of(*people: Difference, in_sync: int = 5) -> Found:
 class Many(Found):
     """So many conflicts, each made when its turn comes."""
 
-    def differences(self, kind: Class | None = None, limit: int = -1) -> Iterator[Difference]:
-        for at in range(self.counts[Class.CONFLICT] if kind in {None, Class.CONFLICT} else 0):
+    def differences(self, kind: DifferenceClass | None = None, limit: int = -1) -> Iterator[Difference]:
+        for at in range(self.counts[DifferenceClass.CONFLICT] if kind in {None, DifferenceClass.CONFLICT} else 0):
             if at == limit:
                 return
-            yield Difference(Class.CONFLICT, str(at), f"cus_{at}", {"city": FieldDifference("A" * 99, "B", "", KEPT)})
+            yield Difference(
+                DifferenceClass.CONFLICT, str(at), f"cus_{at}", {"city": FieldDifference("A" * 99, "B", "", KEPT)}
+            )
 
 
 class Page(HTMLParser):
@@ -153,7 +155,9 @@ def screen_of(report: Found, *, show_values: bool = False) -> str:
 
 
 def nasty_person(value: str) -> Difference:
-    return Difference(Class.CONFLICT, "1", "cus_1", {"city": FieldDifference(value, "B", "", KEPT)}, note=value)
+    return Difference(
+        DifferenceClass.CONFLICT, "1", "cus_1", {"city": FieldDifference(value, "B", "", KEPT)}, note=value
+    )
 
 
 # -- masking
@@ -193,7 +197,7 @@ def test_a_name_is_shown_in_one_piece(tmp_path: Path) -> None:
 
 def test_json_keeps_its_door() -> None:
     document = json_of(found_of(*PEOPLE), show_values=True)
-    assert document["counts"] == dict.fromkeys(map(str, Class), 0) | {
+    assert document["counts"] == dict.fromkeys(map(str, DifferenceClass), 0) | {
         "in_sync": 5, "create_customer": 1, "update_customer": 1, "conflict": 1, "ambiguous": 1
     }  # fmt: skip
     differences = document["differences"]
@@ -246,7 +250,7 @@ def test_json_carries_whatever_a_value_holds(value: str) -> None:
 
 @pytest.mark.parametrize("count", [1, 999, 1000, 1001, 20_000])
 def test_json_in_pieces_is_one_document(count: int) -> None:
-    differences = json_of(Many(counts=Counter({Class.CONFLICT: count})))["differences"]
+    differences = json_of(Many(counts=Counter({DifferenceClass.CONFLICT: count})))["differences"]
     assert isinstance(differences, list)
     assert [found["hubspot_id"] for found in differences] == [str(at) for at in range(count)]
 
@@ -265,7 +269,7 @@ class Sink(io.StringIO):
 
 
 def test_twenty_thousand_differences_are_never_all_in_memory(tmp_path: Path) -> None:
-    report, sink = Many(counts=Counter({Class.CONFLICT: 20_000})), Sink()
+    report, sink = Many(counts=Counter({DifferenceClass.CONFLICT: 20_000})), Sink()
     tracemalloc.start()
     try:
         write_json(report, sink, show_values=True)
@@ -330,7 +334,7 @@ def test_a_report_is_its_owners_alone_and_leaves_nothing_beside_it(name: str, tm
 class Broken(Found):
     """Fails after the first difference."""
 
-    def differences(self, kind: Class | None = None, limit: int = -1) -> Iterator[Difference]:
+    def differences(self, kind: DifferenceClass | None = None, limit: int = -1) -> Iterator[Difference]:
         yield CREATED
         raise OSError("the snapshot is gone")
 
@@ -339,7 +343,7 @@ class Broken(Found):
 def test_a_report_that_fails_leaves_the_older_one(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_text("older")
-    report = Broken(counts=Counter({Class.CREATE_CUSTOMER: 2}))
+    report = Broken(counts=Counter({DifferenceClass.CREATE_CUSTOMER: 2}))
     with pytest.raises(OSError, match="gone"):
         write(report, path)
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [(name, "older")]
@@ -376,7 +380,7 @@ def test_no_value_gets_out_of_its_place(value: str, tmp_path: Path) -> None:
 
 def test_names_are_escaped_wherever_the_page_itself_says_them(tmp_path: Path) -> None:
     report = found_of(UPDATED)
-    report.unlike[("<b>field</b>", Unlike.OTHER)] = 2
+    report.unlike[("<b>field</b>", ValueKind.OTHER)] = 2
     report.lost = {"<i>hubspot</i>": 3}
     page = page_of(report, tmp_path / "a.html")
     assert not [tag for tag, _ in page.tags if tag in {"b", "i"}]
@@ -472,7 +476,7 @@ def test_the_screen_tells_each_difference_with_its_reason() -> None:
 
 
 def test_nothing_to_do_is_said_in_a_line() -> None:
-    text = screen_of(Found(counts=Counter({Class.IN_SYNC: 3})))
+    text = screen_of(Found(counts=Counter({DifferenceClass.IN_SYNC: 3})))
     assert "Nothing to repair." in text
     assert "What a reconcile would do" not in text
 

@@ -20,14 +20,14 @@ from tests.support.core_builders import (
     link,
     meet,
     one_field,
-    seen,
+    stored,
     written,
 )
-from tests.support.core_builders import scene as made_scene
+from tests.support.core_builders import context as made_context
 from wanesync.core.diff.decision_checks import Known, find_misfit
 from wanesync.core.diff.decisions import Decision, Problem, Verdict, read_decisions, rebase, refuse, winners_of
 from wanesync.core.fields import Direction
-from wanesync.core.matching import Scene
+from wanesync.core.matching import PlanContext
 from wanesync.core.model import BY_DECISION, LinkState, Side
 
 COLUMNS = ["hubspot_id", "stripe_id", "field", "decision"]
@@ -225,7 +225,7 @@ def test_the_winner_flows_whatever_both_hold(hubspot: str, stripe: str, winner: 
 # -- whether it fits what is known
 
 
-def misfit(line: str, at: Scene, *others: Scene) -> str:
+def misfit(line: str, at: PlanContext, *others: PlanContext) -> str:
     (decision,), problems = read(line)
     assert problems == []
     records = {ref: copy for each in (at, *others) for ref, copy in each.records.items()}
@@ -233,11 +233,11 @@ def misfit(line: str, at: Scene, *others: Scene) -> str:
     return find_misfit(decision, Known(at, records, {k.stripe_id: k.hubspot_id for k in links}), RULES)
 
 
-PAIR = made_scene("contact:1", contact(email=ADA, phone="1"), customer(email=ADA, phone="2"))
-LINKED = made_scene("contact:1", contact(phone="1"), customer(phone="2"), links=[link()])
-ALONE = made_scene("contact:3", contact("3", email=ADA))
-EXCLUDED = made_scene("contact:3", seen(contact("3", email=ADA), note=BY_DECISION))
-SECOND = made_scene("contact:1", contact(), customer(), links=[link(primary=False)])
+PAIR = made_context("contact:1", contact(email=ADA, phone="1"), customer(email=ADA, phone="2"))
+LINKED = made_context("contact:1", contact(phone="1"), customer(phone="2"), links=[link()])
+ALONE = made_context("contact:3", contact("3", email=ADA))
+EXCLUDED = made_context("contact:3", stored(contact("3", email=ADA), note=BY_DECISION))
+SECOND = made_context("contact:1", contact(), customer(), links=[link(primary=False)])
 
 
 @pytest.mark.parametrize(
@@ -251,39 +251,39 @@ SECOND = made_scene("contact:1", contact(), customer(), links=[link(primary=Fals
         ("1,,,create", PAIR, "its other record already"),
         ("3,,,create", ALONE, ""),
         ("3,,,create", EXCLUDED, ""),
-        ("3,,,create", made_scene("contact:3", contact("3")), "no e-mail"),
+        ("3,,,create", made_context("contact:3", contact("3")), "no e-mail"),
         ("3,,,exclude", ALONE, ""),
         ("1,,,exclude", LINKED, "name both records"),
-        ("3,,,skip", made_scene("contact:3"), "nobody knows"),
-        ("3,,,skip", made_scene("contact:3", seen(contact("3"), deleted=True)), "deleted or merged"),
-        ("1,cus_1,,stripe", made_scene("contact:1", contact(), customer()), "no pair"),
-        ("1,cus_1,,exclude", made_scene("contact:1", contact(), customer()), "no pair"),
+        ("3,,,skip", made_context("contact:3"), "nobody knows"),
+        ("3,,,skip", made_context("contact:3", stored(contact("3"), deleted=True)), "deleted or merged"),
+        ("1,cus_1,,stripe", made_context("contact:1", contact(), customer()), "no pair"),
+        ("1,cus_1,,exclude", made_context("contact:1", contact(), customer()), "no pair"),
         ("1,,,link 1", LINKED, "another contact"),
         ("1,,,link cus_9", LINKED, "nobody knows"),
     ],
 )
-def test_a_decision_fits_what_is_known(line: str, at: Scene, reason: str) -> None:
+def test_a_decision_fits_what_is_known(line: str, at: PlanContext, reason: str) -> None:
     said = misfit(line, at)
     assert (reason in said) if reason else not said
 
 
 def test_a_customer_has_one_contact() -> None:
-    other = made_scene("contact:2", contact("2"))
+    other = made_context("contact:2", contact("2"))
     assert "exclude that pair first" in misfit("2,,,link cus_1", other, LINKED)
     assert misfit("1,,,link cus_1", LINKED) == ""
-    free = made_scene("customer:cus_1", customer())
+    free = made_context("customer:cus_1", customer())
     assert misfit("2,,,link cus_1", other, free) == ""
 
 
 def test_a_name_that_cannot_be_split_does_not_win() -> None:
-    at = made_scene("contact:1", contact(), customer(name="Ada Augusta King Byron"), links=[link()])
+    at = made_context("contact:1", contact(), customer(name="Ada Augusta King Byron"), links=[link()])
     said = misfit("1,cus_1,name,stripe", at)
     told = FIELDS.by_name["name"].convert(HUBSPOT, "Ada Augusta King Byron", "")
     assert ("without a guess" in said) == (told is None)
 
 
 def test_nothing_wins_over_a_second_customer() -> None:
-    two = made_scene(
+    two = made_context(
         "contact:1", contact(), customer(), customer("cus_2"), links=[link(), link("1", "cus_2", primary=False)]
     )
     assert "second customer" in misfit("1,cus_2,phone,stripe", two)

@@ -7,26 +7,26 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.core_builders import FIELDS, HUBSPOT, RULES, STRIPE, contact, customer, link, seen
-from wanesync.core.diff.difference import ACTIONABLE, Class, Difference, FieldDifference, classify
-from wanesync.core.matching import Scene
-from wanesync.core.model import Halves, Link, LinkState, Record, Seen
+from tests.support.core_builders import FIELDS, HUBSPOT, RULES, STRIPE, contact, customer, link, stored
+from wanesync.core.diff.difference import ACTIONABLE, Difference, DifferenceClass, FieldDifference, classify
+from wanesync.core.matching import PlanContext
+from wanesync.core.model import BasePair, Link, LinkState, Record, StoredRecord
 from wanesync.core.plan import EXCLUDED, Rules
 from wanesync.core.planner import plan
 
 ADA = "ada@example.com"
-BLANKS: dict[str, Halves] = dict.fromkeys(FIELDS.by_name, ("", ""))
+BLANKS: dict[str, BasePair] = dict.fromkeys(FIELDS.by_name, ("", ""))
 
 
 def differences(
-    key: str, *records: Record | Seen, links: Iterable[Link] = (), rules: Rules = RULES, **facts: object
+    key: str, *records: Record | StoredRecord, links: Iterable[Link] = (), rules: Rules = RULES, **facts: object
 ) -> list[Difference]:
-    copies = [r if isinstance(r, Seen) else seen(r) for r in records]
-    at = replace(Scene(key, {(s.side, s.id): s for s in copies}, list(links)), **facts)  # type: ignore[arg-type] # a test names the fields it changes
+    copies = [r if isinstance(r, StoredRecord) else stored(r) for r in records]
+    at = replace(PlanContext(key, {(s.side, s.id): s for s in copies}, list(links)), **facts)  # type: ignore[arg-type] # a test names the fields it changes
     return classify(at, plan(at, rules, "new"), rules)
 
 
-def kinds(found: Iterable[Difference]) -> list[Class]:
+def kinds(found: Iterable[Difference]) -> list[DifferenceClass]:
     return [d.kind for d in found]
 
 
@@ -35,30 +35,30 @@ def kinds(found: Iterable[Difference]) -> list[Class]:
 
 def test_a_pair_that_agrees_is_in_sync() -> None:
     (found,) = differences("contact:1", contact(), customer(), links=[link(base=BLANKS)])
-    assert (found.kind, found.hubspot_id, found.stripe_id) == (Class.IN_SYNC, "1", "cus_1")
+    assert (found.kind, found.hubspot_id, found.stripe_id) == (DifferenceClass.IN_SYNC, "1", "cus_1")
 
 
 def test_a_pair_about_to_be_linked_that_agrees_is_in_sync() -> None:
-    assert kinds(differences("contact:1", contact(email=ADA), customer(email=ADA))) == [Class.IN_SYNC]
+    assert kinds(differences("contact:1", contact(email=ADA), customer(email=ADA))) == [DifferenceClass.IN_SYNC]
 
 
 def test_a_hubspot_edit_is_an_update_of_the_customer() -> None:
     mine = link(base=BLANKS | {"phone": ("110", "110")})
     (found,) = differences("contact:1", contact(phone="112"), customer(phone="110"), links=[mine])
-    assert found.kind is Class.UPDATE_CUSTOMER
+    assert found.kind is DifferenceClass.UPDATE_CUSTOMER
     assert found.fields == {"phone": FieldDifference("112", "110", STRIPE, "changed since both agreed")}
 
 
 def test_a_stripe_edit_is_an_update_of_the_contact() -> None:
     mine = link(base=BLANKS | {"phone": ("110", "110")})
     (found,) = differences("contact:1", contact(phone="110"), customer(phone="112"), links=[mine])
-    assert found.kind is Class.UPDATE_CONTACT
+    assert found.kind is DifferenceClass.UPDATE_CONTACT
     assert found.fields["phone"].writes == HUBSPOT
 
 
 def test_a_blank_to_be_filled_says_so() -> None:
     (found,) = differences("contact:1", contact(phone="112"), customer(), links=[link()])
-    assert (found.kind, found.fields["phone"].why) == (Class.UPDATE_CUSTOMER, "blank there")
+    assert (found.kind, found.fields["phone"].why) == (DifferenceClass.UPDATE_CUSTOMER, "blank there")
 
 
 def test_edits_on_both_sides_say_who_wins() -> None:
@@ -75,20 +75,20 @@ def test_unlike_values_on_first_contact_that_are_overwritten_are_not_called_blan
 
 def test_values_kept_apart_are_a_conflict_and_written_nowhere() -> None:
     (found,) = differences("contact:1", contact(phone="112"), customer(phone="111"), links=[link()])
-    assert found.kind is Class.CONFLICT
+    assert found.kind is DifferenceClass.CONFLICT
     assert found.fields["phone"].writes == ""
 
 
 def test_a_parked_address_is_a_conflict() -> None:
     mine = link(base=BLANKS | {"email": ("old@x.org", "old@x.org")}, parked={"email": (HUBSPOT, ADA)})
     people = contact(email="old@x.org"), customer(email=ADA), contact("2", email=ADA)
-    assert kinds(differences("contact:1", *people, links=[mine])) == [Class.CONFLICT]
+    assert kinds(differences("contact:1", *people, links=[mine])) == [DifferenceClass.CONFLICT]
 
 
 def test_a_second_customer_of_a_contact_is_a_duplicate() -> None:
     links = [link(base=BLANKS), link(customer_id="cus_2", primary=False)]
     found = differences("contact:1", contact(), customer(), customer("cus_2"), links=links)
-    assert [(d.kind, d.stripe_id) for d in found] == [(Class.DUPLICATE, "cus_2")]
+    assert [(d.kind, d.stripe_id) for d in found] == [(DifferenceClass.DUPLICATE, "cus_2")]
 
 
 @pytest.mark.parametrize("customer_id", ["cus_1", "cus_2"])
@@ -108,39 +108,39 @@ def test_a_customer_about_to_be_linked_is_told_on_the_side_of_its_contact() -> N
 
 def test_a_person_only_on_hubspot_is_a_customer_to_be_created() -> None:
     (found,) = differences("contact:1", contact(email=ADA))
-    assert (found.kind, found.hubspot_id, found.stripe_id) == (Class.CREATE_CUSTOMER, "1", "")
+    assert (found.kind, found.hubspot_id, found.stripe_id) == (DifferenceClass.CREATE_CUSTOMER, "1", "")
     assert found.fields == {"email": FieldDifference(ADA, "", STRIPE, "missing there")}
 
 
 def test_a_person_only_on_stripe_is_a_contact_to_be_created() -> None:
     (found,) = differences("customer:cus_1", customer(email=ADA))
-    assert (found.kind, found.hubspot_id, found.stripe_id) == (Class.CREATE_CONTACT, "", "cus_1")
+    assert (found.kind, found.hubspot_id, found.stripe_id) == (DifferenceClass.CREATE_CONTACT, "", "cus_1")
     assert found.fields == {"email": FieldDifference("", ADA, HUBSPOT, "missing there")}
 
 
 def test_a_person_without_an_address_is_excluded() -> None:
     (found,) = differences("contact:1", contact())
-    assert (found.kind, found.note) == (Class.EXCLUDED, EXCLUDED)
+    assert (found.kind, found.note) == (DifferenceClass.EXCLUDED, EXCLUDED)
 
 
 def test_a_person_two_contacts_claim_is_ambiguous() -> None:
     people = contact("1", email=ADA), contact("2", other_id="cus_1", email="b@x.org"), customer(email=ADA)
-    assert kinds(differences("customer:cus_1", *people)) == [Class.AMBIGUOUS]
+    assert kinds(differences("customer:cus_1", *people)) == [DifferenceClass.AMBIGUOUS]
 
 
 def test_a_person_deleted_on_the_other_side_is_orphaned() -> None:
     gone = link(primary=False, state=LinkState.ORPHANED)
-    assert kinds(differences("contact:1", contact(email=ADA), links=[gone])) == [Class.ORPHANED]
+    assert kinds(differences("contact:1", contact(email=ADA), links=[gone])) == [DifferenceClass.ORPHANED]
 
 
 def test_a_person_that_waits_says_for_what() -> None:
-    (found,) = differences("contact:1", contact(email=ADA), holders={ADA: "customer:cus_9"})
+    (found,) = differences("contact:1", contact(email=ADA), email_holders={ADA: "customer:cus_9"})
     assert "created by another job" in found.note
 
 
 @pytest.mark.parametrize("facts", [{"deleted": True}, {"survivor": "2"}])
 def test_a_record_that_is_gone_is_no_difference(facts: dict[str, object]) -> None:
-    assert not differences("contact:1", seen(contact(email=ADA), **facts))
+    assert not differences("contact:1", stored(contact(email=ADA), **facts))
 
 
 def test_a_record_nobody_knows_is_no_difference() -> None:

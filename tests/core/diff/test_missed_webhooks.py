@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.core_builders import FIELDS, HUBSPOT, STEADY, STRIPE, contact, customer, full_name, one_field, seen
+from tests.support.core_builders import FIELDS, HUBSPOT, STEADY, STRIPE, contact, customer, full_name, one_field, stored
 from wanesync.core.diff.missed_webhooks import NOT_SUBSCRIBED, TYPES, Losses, Told, find_missed, find_named
 from wanesync.core.fields import Direction
-from wanesync.core.model import EventRow, Record, Seen, Side
+from wanesync.core.model import Event, Record, Side, StoredRecord
 
 BEFORE, THEN, NOW = 1_000_000, 2_000_000, 3_000_000
 """When our copy was modified, when the change happened, and until when changes count."""
@@ -33,29 +33,29 @@ PATHS = {
 }
 
 
-def event(side: Side, kind: str = "updated", at_ms: int = THEN, read: bool = False, **values: str) -> EventRow:
+def event(side: Side, kind: str = "updated", at_ms: int = THEN, read: bool = False, **values: str) -> Event:
     named = {name.replace("__", "/"): value for name, value in values.items()}
     return replace(telling(side, named, kind), occurred_ms=at_ms, read=read, key=f"{side} {kind} {at_ms} {values}")
 
 
-def telling(side: Side, values: Mapping[str, str], kind: str = "updated") -> EventRow:
-    return EventRow(f"{side} {kind} {values}", side, kind, "1", THEN, values)
+def telling(side: Side, values: Mapping[str, str], kind: str = "updated") -> Event:
+    return Event(f"{side} {kind} {values}", side, kind, "1", THEN, values)
 
 
-def old_contact(**values: str) -> Seen:
-    return seen(replace(contact(**values), modified_ms=BEFORE))
+def old_contact(**values: str) -> StoredRecord:
+    return stored(replace(contact(**values), modified_ms=BEFORE))
 
 
 def new_contact(**values: str) -> Record:
     return replace(contact(**values), modified_ms=THEN, created_ms=BEFORE)
 
 
-def of_contact(old: Seen | None, new: Record | None, *heard: EventRow) -> frozenset[str]:
+def of_contact(old: StoredRecord | None, new: Record | None, *heard: Event) -> frozenset[str]:
     return find_missed(Told(HUBSPOT, old, new, heard), FIELDS, NOW)
 
 
 def of_customer(
-    old: Seen | None, new: Record | None, heard: tuple[EventRow, ...] = (), unheard: tuple[EventRow, ...] = ()
+    old: StoredRecord | None, new: Record | None, heard: tuple[Event, ...] = (), unheard: tuple[Event, ...] = ()
 ) -> frozenset[str]:
     return find_missed(Told(STRIPE, old, new, heard, unheard), FIELDS, NOW)
 
@@ -79,7 +79,7 @@ def test_a_changed_property_no_event_told_of_is_missed() -> None:
         ("an event whose value is withheld", event(HUBSPOT), set()),
     ],
 )
-def test_only_an_event_of_the_change_itself_was_heard(what: str, told: EventRow, missed: set[str]) -> None:
+def test_only_an_event_of_the_change_itself_was_heard(what: str, told: Event, missed: set[str]) -> None:
     assert of_contact(old_contact(city="Lyon"), new_contact(city="Leeds"), told) == missed, what
 
 
@@ -102,7 +102,7 @@ def test_a_merge_is_missed_unless_its_event_came() -> None:
     assert of_contact(old_contact(), merged, event(HUBSPOT, "merged")) == set()
     assert of_contact(None, merged) == {"contact.merge"}, "a survivor has a new id"
     assert of_contact(None, merged, event(HUBSPOT, "merged")) == set()
-    assert of_contact(seen(replace(contact(), merged_ids=("7",), modified_ms=BEFORE)), merged) == set()
+    assert of_contact(stored(replace(contact(), merged_ids=("7",), modified_ms=BEFORE)), merged) == set()
 
 
 def test_what_is_too_young_is_not_counted_yet() -> None:
@@ -116,7 +116,7 @@ def test_what_is_too_young_is_not_counted_yet() -> None:
 def test_records_that_are_dead_for_us_are_no_loss() -> None:
     for dead in (replace(old_contact(city="Lyon"), deleted=True), replace(old_contact(city="Lyon"), survivor="9")):
         assert of_contact(dead, new_contact(city="Leeds")) == set()
-    gone = seen(customer(city="Lyon"), deleted=True)
+    gone = stored(customer(city="Lyon"), deleted=True)
     assert of_customer(gone, None, unheard=(event(STRIPE, "deleted"),)) == set()
 
 
@@ -130,7 +130,7 @@ def test_a_field_that_does_not_flow_from_a_side_needs_no_webhook_of_it() -> None
 
 
 def test_a_customers_change_is_missed_with_its_event() -> None:
-    old, new = seen(customer(city="Lyon")), customer(city="Leeds")
+    old, new = stored(customer(city="Lyon")), customer(city="Leeds")
     lost = event(STRIPE, city="Leeds")
     assert of_customer(old, new, unheard=(lost,)) == {"address.city", "customer.updated"}
     assert of_customer(old, new, heard=(lost,)) == set()
@@ -149,12 +149,12 @@ def test_the_event_of_the_value_it_has_now_decides(
     what: str, heard: list[tuple[str, int]], unheard: list[tuple[str, int]], missed: set[str]
 ) -> None:
     rows = [tuple(event(STRIPE, at_ms=at_ms, city=city) for city, at_ms in told) for told in (heard, unheard)]
-    assert of_customer(seen(customer(city="Lyon")), customer(city="Leeds"), *rows) == missed, what
+    assert of_customer(stored(customer(city="Lyon")), customer(city="Leeds"), *rows) == missed, what
 
 
 def test_an_own_write_whose_webhook_is_lost_is_no_loss() -> None:
     same = customer(city="Leeds", phone="1")
-    assert of_customer(seen(same), same, unheard=(event(STRIPE, city="Leeds"), event(STRIPE, phone="1"))) == set()
+    assert of_customer(stored(same), same, unheard=(event(STRIPE, city="Leeds"), event(STRIPE, phone="1"))) == set()
 
 
 def test_creations_and_deletions_of_customers_are_counted() -> None:
@@ -162,9 +162,9 @@ def test_creations_and_deletions_of_customers_are_counted() -> None:
     assert of_customer(None, customer(city="Lyon"), unheard=(born,)) == {"customer.created"}
     assert of_customer(None, customer(city="Lyon"), heard=(born,)) == set()
     assert of_customer(None, replace(customer(), created_ms=NOW + 1), unheard=(born,)) == set()
-    assert of_customer(seen(customer()), None, unheard=(gone,)) == {"customer.deleted"}
-    assert of_customer(seen(customer()), None, heard=(gone,)) == set()
-    assert of_customer(seen(customer()), None, unheard=(replace(gone, occurred_ms=NOW + 1),)) == set()
+    assert of_customer(stored(customer()), None, unheard=(gone,)) == {"customer.deleted"}
+    assert of_customer(stored(customer()), None, heard=(gone,)) == set()
+    assert of_customer(stored(customer()), None, unheard=(replace(gone, occurred_ms=NOW + 1),)) == set()
     assert of_customer(None, None, unheard=(gone,)) == set()
 
 
@@ -190,7 +190,7 @@ def test_exactly_the_changes_no_event_told_of_are_missed(
     changed = {name for name in NAMES if before[name] != after[name]}
     heard = data.draw(st.sets(st.sampled_from(sorted(changed)))) if changed else set()
     events = [telling(HUBSPOT, {name: after[name]}) for name in heard]
-    found = of_contact(seen(replace(contact_of(before), modified_ms=BEFORE)), contact_of(after), *events)
+    found = of_contact(stored(replace(contact_of(before), modified_ms=BEFORE)), contact_of(after), *events)
     assert found == {PROPERTIES[name] for name in changed - heard}
 
 
@@ -201,7 +201,7 @@ def test_of_a_customer_too(before: Mapping[str, str], after: Mapping[str, str], 
     heard = data.draw(st.sets(st.sampled_from(sorted(changed)))) if changed else set()
     rows = {name: telling(STRIPE, {name: after.get(name, "")}) for name in changed}
     found = of_customer(
-        seen(customer(**before)),
+        stored(customer(**before)),
         customer(**after),
         tuple(rows[name] for name in heard),
         tuple(rows[name] for name in changed - heard),
@@ -216,7 +216,7 @@ def test_what_our_copy_holds_was_never_missed(
     values: Mapping[str, str], told: list[tuple[str, Mapping[str, str]]]
 ) -> None:
     rows = tuple(telling(STRIPE, said, kind) for kind, said in told)
-    assert of_customer(seen(customer(**values)), customer(**values), unheard=rows) == set()
+    assert of_customer(stored(customer(**values)), customer(**values), unheard=rows) == set()
     assert of_contact(old_contact(**values), new_contact(**values)) == set()
 
 

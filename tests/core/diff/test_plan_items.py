@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.core_builders import STEADY
-from wanesync.core.diff.difference import Class, Difference, FieldDifference
+from wanesync.core.diff.difference import Difference, DifferenceClass, FieldDifference
 from wanesync.core.diff.plan_items import Head, find_deviation, find_misfits, propose, read_head, read_item, values_of
 from wanesync.core.errors import ConfigError
 from wanesync.core.model import Side
@@ -23,8 +23,10 @@ def hashed(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def update(phone: str = "110", after: str = "112", kind: Class = Class.UPDATE_CUSTOMER) -> Difference:
-    side = Side.STRIPE if kind is Class.UPDATE_CUSTOMER else Side.HUBSPOT
+def update(
+    phone: str = "110", after: str = "112", kind: DifferenceClass = DifferenceClass.UPDATE_CUSTOMER
+) -> Difference:
+    side = Side.STRIPE if kind is DifferenceClass.UPDATE_CUSTOMER else Side.HUBSPOT
     values = (after, phone) if side is Side.STRIPE else (phone, after)
     return Difference(kind, "1", "cus_1", {"phone": FieldDifference(*values, side, "", after)}, "", "contact:1")
 
@@ -35,7 +37,10 @@ def deviation(planned: list[Difference], now: list[Difference]) -> tuple[str, ..
 
 
 differences = st.builds(
-    update, st.text(max_size=3), st.text(max_size=3), st.sampled_from([Class.UPDATE_CUSTOMER, Class.UPDATE_CONTACT])
+    update,
+    st.text(max_size=3),
+    st.text(max_size=3),
+    st.sampled_from([DifferenceClass.UPDATE_CUSTOMER, DifferenceClass.UPDATE_CONTACT]),
 )
 
 
@@ -77,7 +82,7 @@ def test_the_same_value_of_two_people_has_two_hashes() -> None:
 
 
 def test_more_or_less_than_planned_is_a_deviation() -> None:
-    one, two = update(), update(kind=Class.UPDATE_CONTACT)
+    one, two = update(), update(kind=DifferenceClass.UPDATE_CONTACT)
     assert deviation([one, two], [two, one]) is None
     assert deviation([one], [one, two]) == ("phone",)
     assert deviation([one, two], [one]) == ("phone",)
@@ -86,7 +91,9 @@ def test_more_or_less_than_planned_is_a_deviation() -> None:
 
 
 def test_what_a_person_has_to_settle_is_no_deviation() -> None:
-    kept = Difference(Class.CONFLICT, "1", "cus_1", {"city": FieldDifference("a", "b", "", "")}, "", "contact:1")
+    kept = Difference(
+        DifferenceClass.CONFLICT, "1", "cus_1", {"city": FieldDifference("a", "b", "", "")}, "", "contact:1"
+    )
     assert deviation([update()], [update(), kept]) is None
 
 

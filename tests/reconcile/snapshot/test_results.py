@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from wanesync.core.diff.ranges import Span
-from wanesync.core.errors import ConfigError, Sealed
+from wanesync.core.errors import ConfigError, DecryptionFailed
 from wanesync.core.model import Record, Side
 from wanesync.reconcile.snapshot.results import Copy, ListedRow, Snapshot
-from wanesync.store.encryption import Seal
+from wanesync.store.encryption import Encryption
 
-SEAL = Seal({"test": bytes(32)}, bytes(32))
+SEAL = Encryption({"test": bytes(32)}, bytes(32))
 IDENTITY = {"portal": "1", "fields": "a"}
 ADDRESS = "ana@example.com"
 HALF = "ab" * 16
@@ -162,10 +162,10 @@ def test_nothing_personal_can_be_read_in_it(path: Path) -> None:
 def test_a_copy_cannot_be_given_another_id(path: Path) -> None:
     with closing(begin(path)) as snapshot:
         snapshot.run("UPDATE listed SET id = '8' WHERE id = '7'")
-        with pytest.raises(Sealed, match="altered or moved"):
+        with pytest.raises(DecryptionFailed, match="altered or moved"):
             snapshot.copies(Side.HUBSPOT, "", 10)
         snapshot.run("UPDATE listed SET id = '7', side = 1")
-        with pytest.raises(Sealed, match="altered or moved"):
+        with pytest.raises(DecryptionFailed, match="altered or moved"):
             snapshot.copies_of(Side.STRIPE, ["7"])
 
 

@@ -17,7 +17,7 @@ from tests.robustness.chaos.recovery import Recoveries
 from tests.support.stage import Stage
 from wanesync.bench.figures import percentile
 from wanesync.bench.postgres_cluster import CARELESS, Cluster
-from wanesync.core.errors import StoreDown
+from wanesync.core.errors import DatabaseUnavailable
 from wanesync.core.model import Side
 from wanesync.sandbox.server import Options, clock_ms
 from wanesync.sandbox.traffic import Traffic
@@ -151,7 +151,7 @@ class Campaign:
         for post in self.posts:
             try:
                 post.tick()
-            except StoreDown:
+            except DatabaseUnavailable:
                 continue
         if self.cluster is not None and traffic is not None and time.monotonic() >= self._crash_s:
             self._crash_database(self.cluster)
@@ -199,7 +199,7 @@ class Campaign:
         while True:
             try:
                 return books.find_faults(stage)
-            except StoreDown:
+            except DatabaseUnavailable:
                 if time.monotonic() > end_s:
                     raise
 

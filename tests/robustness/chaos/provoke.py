@@ -6,7 +6,7 @@ import random
 
 from tests.support.stage import Stage
 from wanesync.core.model import Side
-from wanesync.purchases.purchase_jobs import SINK
+from wanesync.purchases.sender import SINK
 from wanesync.sandbox.faults import Faults
 
 USUAL = Faults(duplicate=0.1, reorder_ms=300)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from wanesync.core.errors import StoreDown
+from wanesync.core.errors import DatabaseUnavailable
 from wanesync.core.jobs import Job, JobState
 from wanesync.core.model import Side
 from wanesync.store.database import Store, Tx
@@ -14,7 +14,7 @@ from wanesync.store.tables.backlog import job_of
 
 
 def find_running(store: Store, owner: str) -> list[Job]:
-    """The jobs leased to a process. Raises StoreDown."""
+    """The jobs leased to a process. Raises DatabaseUnavailable."""
     with store.reading() as tx:
         session = tx.jobs._session
         query = session.queries["running_of_owner"]
@@ -43,7 +43,7 @@ class Recoveries:
         """A process was killed or stopped just now: how many jobs it held. 0 too while the database is down."""
         try:
             jobs = find_running(self.store, owner)
-        except StoreDown:
+        except DatabaseUnavailable:
             return 0
         self._waiting += [(self._passed_s[job.lane], f"{what}: {job.lane} {job.kind} {job.key}", job) for job in jobs]
         return len(jobs)
@@ -58,7 +58,7 @@ class Recoveries:
             with self.store.reading() as tx:
                 still = [_stands_still(tx, job) for _, _, job in self._waiting]
                 paused = {name.partition(":")[0] for name in tx.pauses.get_all()}
-        except StoreDown:
+        except DatabaseUnavailable:
             return
         for side in Side:
             self._passed_s[side] += passed_s * (side not in paused)

@@ -4,7 +4,7 @@ from tests.support.store_fixtures import Clock
 from wanesync.core.jobs import DeadClass, Job, JobKind, JobRequest, JobState, Priority
 from wanesync.core.model import Side
 from wanesync.store import Store, Tx
-from wanesync.store.tables.backlog import DeadCount, Which
+from wanesync.store.tables.backlog import DeadCount, JobFilter
 
 H, S = Side.HUBSPOT, Side.STRIPE
 READ, WRITE = JobKind.READ, JobKind.WRITE
@@ -16,7 +16,7 @@ def bury(store: Store, request: JobRequest, dead_class: DeadClass = DeadClass.RE
     def work(tx: Tx) -> Job:
         tx.jobs.put(request)
         (job,) = tx.jobs.claim(request.lane, [request.kind], 1, "w1")
-        tx.jobs.kill(job, dead_class, "it said no")
+        tx.jobs.mark_dead(job, dead_class, "it said no")
         return job
 
     return store.run(work)
@@ -58,15 +58,17 @@ def test_letters_are_found_by_class_side_kind_and_time(store: Store, clock: Cloc
     new = bury(store, JobRequest(S, WRITE, "contact:2"))
     with store.reading() as tx:
 
-        def ids(which: Which, limit: int = 10) -> list[str]:
-            return [letter.job.id for letter in tx.jobs.letters(which, limit)]
+        def ids(which: JobFilter, limit: int = 10) -> list[str]:
+            return [letter.job.id for letter in tx.jobs.dead_letters(which, limit)]
 
-        assert ids(Which()) == [new.id, old.id]
-        assert ids(Which(), 1) == [new.id]
-        assert ids(Which(dead_class=DeadClass.GONE)) == ids(Which(lane=H)) == ids(Which(kind=READ)) == [old.id]
-        assert ids(Which(since_ms=tx.now_ms - 1_000)) == [new.id]
-        assert ids(Which(DeadClass.GONE, S)) == []
-        assert [letter.died_ms for letter in tx.jobs.letters(Which(lane=S), 1)] == [tx.now_ms]
+        assert ids(JobFilter()) == [new.id, old.id]
+        assert ids(JobFilter(), 1) == [new.id]
+        assert (
+            ids(JobFilter(dead_class=DeadClass.GONE)) == ids(JobFilter(lane=H)) == ids(JobFilter(kind=READ)) == [old.id]
+        )
+        assert ids(JobFilter(since_ms=tx.now_ms - 1_000)) == [new.id]
+        assert ids(JobFilter(DeadClass.GONE, S)) == []
+        assert [letter.died_ms for letter in tx.jobs.dead_letters(JobFilter(lane=S), 1)] == [tx.now_ms]
         assert tx.jobs.count_dead(tx.now_ms - 1_000) == [
             DeadCount(H, READ, "gone", 1, 0),
             DeadCount(S, WRITE, "refused", 1, 1),
@@ -120,7 +122,7 @@ def test_what_was_done_lately_is_counted_by_kind(store: Store, clock: Clock) -> 
     with store.transaction() as tx:
         tx.jobs.put_many([JobRequest(H, READ, "a"), JobRequest(H, WRITE, "b")])
         for job in tx.jobs.claim(H, None, 5, "w1"):
-            tx.jobs.again(job, tx.now_ms, "once more", count=True)
+            tx.jobs.reschedule(job, tx.now_ms, "once more", count=True)
         assert [row["retrying"] for row in tx.jobs.depth()] == [1, 1]
         tx.jobs.finish_many(tx.jobs.claim(H, None, 5, "w1"))
     clock.advance(60_000)

@@ -9,15 +9,15 @@ import pytest
 
 from tests.support.core_builders import link
 from tests.support.store_fixtures import Clock
-from wanesync.core.brake import Held, HoldKind, HoldState
-from wanesync.core.model import EventRow, Side
-from wanesync.store import Collided, Store
+from wanesync.core.change_guard import HeldValue, HoldKind, HoldState
+from wanesync.core.model import Event, Side
+from wanesync.store import Store, TransactionConflict
 
 IMPORT = "hubspot:IMPORT/7"
 
 
-def held(hold_id: str, value: str = "Ulm") -> Held:
-    return Held(Side.HUBSPOT, value, "Bonn", hold_id)
+def held(hold_id: str, value: str = "Ulm") -> HeldValue:
+    return HeldValue(Side.HUBSPOT, value, "Bonn", hold_id)
 
 
 def opened(store: Store, source: str = IMPORT, kind: HoldKind = HoldKind.BRAKE) -> str:
@@ -129,14 +129,14 @@ def test_a_hold_is_not_closed_under_what_is_being_put_into_it(store: Store, othe
             tx.holds.put("l1", "city", held(hold_id))
         assert closed.result(10) == IMPORT
     with store.transaction() as tx:
-        with pytest.raises(Collided):
+        with pytest.raises(TransactionConflict):
             tx.holds.keep_open([hold_id])
         tx.holds.keep_open([])
 
 
 def test_events_come_newest_first_and_from_a_time_on(store: Store) -> None:
-    def event(key: str, at_ms: int) -> EventRow:
-        return EventRow(key, Side.HUBSPOT, "updated", "1", at_ms, {"city": key})
+    def event(key: str, at_ms: int) -> Event:
+        return Event(key, Side.HUBSPOT, "updated", "1", at_ms, {"city": key})
 
     with store.transaction() as tx:
         tx.events.put_many([event("a", 1), event("b", 3), event("c", 2)])

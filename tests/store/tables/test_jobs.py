@@ -37,7 +37,7 @@ def lose(store: Store, clock: Clock) -> list[Job]:
     """Every process dies, and the others notice."""
     clock.advance(6_001)
     with store.transaction() as tx:
-        return tx.jobs.sweep()
+        return tx.jobs.requeue_abandoned()
 
 
 def test_the_best_priority_goes_first_then_the_earliest_arrival(store: Store, clock: Clock) -> None:
@@ -47,8 +47,8 @@ def test_the_best_priority_goes_first_then_the_earliest_arrival(store: Store, cl
     clock.advance(1)
     queue(store, ask("a"), ask("p", Priority.PURCHASE))
     with store.reading() as tx:
-        assert tx.jobs.peek(H) == (READ, Priority.PURCHASE, 0)
-        assert tx.jobs.peek(S) is None
+        assert tx.jobs.next_claimable(H) == (READ, Priority.PURCHASE, 0)
+        assert tx.jobs.next_claimable(S) is None
     assert [job.key for job in claim(store, 3)] == ["p", "b", "a"]
     job = one(claim(store))
     assert (job.key, job.state, job.owner, job.lane, job.kind) == ("c", JobState.RUNNING, "w1", H, READ)
@@ -69,7 +69,7 @@ def test_joining_ends_a_backoff_but_no_fixed_wait(store: Store) -> None:
     queue(store, ask("backing off"), ask("told to wait"))
     with store.transaction() as tx:
         for job in tx.jobs.claim(H, None, 10, "w1"):
-            tx.jobs.again(job, tx.now_ms + 60_000, "later", count=True, fixed=job.key == "told to wait")
+            tx.jobs.reschedule(job, tx.now_ms + 60_000, "later", count=True, fixed=job.key == "told to wait")
     assert claim(store) == []
     queue(store, ask("backing off"), ask("told to wait"))
     job = one(claim(store))
@@ -86,7 +86,7 @@ def test_a_key_that_runs_is_not_claimed_again(store: Store) -> None:
     queue(store, ask("k"), ask("k", kind=WRITE))
     assert claim(store) == []
     with store.reading() as tx:
-        assert tx.jobs.peek(H) == (WRITE, Priority.LIVE, 0)
+        assert tx.jobs.next_claimable(H) == (WRITE, Priority.LIVE, 0)
     assert one(claim(store, kinds=[WRITE])).kind is WRITE
     with store.reading() as tx:
         assert tx.jobs.next_due_ms(H) is None
@@ -109,7 +109,7 @@ def test_work_that_is_not_due_waits(store: Store, clock: Clock) -> None:
     queue(store, ask("later", due_ms=now_ms + 10_000))
     assert claim(store) == []
     with store.reading() as tx:
-        assert tx.jobs.peek(H) is None
+        assert tx.jobs.next_claimable(H) is None
         assert tx.jobs.next_due_ms(H) == now_ms + 10_000
         assert tx.jobs.next_due_ms(S) is None
     clock.advance(10_001)
@@ -120,11 +120,11 @@ def test_an_attempt_counts_and_a_wait_does_not(store: Store) -> None:
     queue(store, ask("k"))
     for count, attempts in ((True, 1), (False, 1), (True, 2)):
         with store.transaction() as tx:
-            tx.jobs.again(one(tx.jobs.claim(H, None, 5, "w1")), tx.now_ms, "reason", count=count)
+            tx.jobs.reschedule(one(tx.jobs.claim(H, None, 5, "w1")), tx.now_ms, "reason", count=count)
         job = one(claim(store))
         assert (job.attempts, job.reason) == (attempts, "reason")
         with store.transaction() as tx:
-            tx.jobs.again(job, tx.now_ms, "reason", count=False)
+            tx.jobs.reschedule(job, tx.now_ms, "reason", count=False)
 
 
 def test_a_job_that_fails_while_a_newer_one_waits_is_superseded(store: Store, clock: Clock) -> None:
@@ -134,7 +134,7 @@ def test_a_job_that_fails_while_a_newer_one_waits_is_superseded(store: Store, cl
     clock.advance(1_000)
     queue(store, ask("k", Priority.BULK))
     with store.transaction() as tx:
-        tx.jobs.again(old, tx.now_ms + 5_000, "429", count=False, fixed=True)
+        tx.jobs.reschedule(old, tx.now_ms + 5_000, "429", count=False, fixed=True)
         done = tx.jobs.get(old.id)
         assert done
         assert done.state is JobState.DONE
@@ -146,7 +146,7 @@ def test_a_job_that_fails_while_a_newer_one_waits_is_superseded(store: Store, cl
     assert abs(newer.arrived_ms - arrived_ms) < 900
     queue(store, ask("k"))
     with store.transaction() as tx:
-        tx.jobs.kill(newer, DeadClass.REFUSED, "no")
+        tx.jobs.mark_dead(newer, DeadClass.REFUSED, "no")
         assert tx.jobs.dead() == [], "a newer one is ready, so nothing is given up"
 
 
@@ -154,7 +154,7 @@ def test_dead_letters_are_listed_retried_and_replaced(store: Store) -> None:
     queue(store, ask("a"), ask("b"), ask("c"))
     with store.transaction() as tx:
         for job in tx.jobs.claim(H, None, 10, "w1"):
-            tx.jobs.kill(job, DeadClass.REFUSED if job.key == "a" else DeadClass.GONE, f"why {job.key}")
+            tx.jobs.mark_dead(job, DeadClass.REFUSED if job.key == "a" else DeadClass.GONE, f"why {job.key}")
     with store.reading() as tx:
         assert {job.key for job in tx.jobs.dead(dead_class=DeadClass.GONE, lane=H)} == {"b", "c"}
         assert tx.jobs.dead(lane=S) == []
@@ -172,7 +172,7 @@ def test_a_retried_letter_yields_to_a_newer_job(store: Store) -> None:
     queue(store, ask("a"))
     running = one(claim(store))
     with store.transaction() as tx:
-        tx.jobs.kill(running, DeadClass.GONE, "gone")
+        tx.jobs.mark_dead(running, DeadClass.GONE, "gone")
         # As a transaction that was on its way would leave it: dead and ready at once.
         tx._session.each("queue_job", [queued("a", tx)])
         assert tx.jobs.retry([running.id]) == 1
@@ -195,8 +195,8 @@ def test_the_token_fences(store: Store, other_store: Store, clock: Clock) -> Non
     again = one(claim(other_store, owner="w2"))
     for end in (
         lambda tx: tx.jobs.finish(lost),
-        lambda tx: tx.jobs.again(lost, 0, "", count=True),
-        lambda tx: tx.jobs.kill(lost, DeadClass.GONE, ""),
+        lambda tx: tx.jobs.reschedule(lost, 0, "", count=True),
+        lambda tx: tx.jobs.mark_dead(lost, DeadClass.GONE, ""),
     ):
 
         def commit(tx: Tx, end: Callable[[Tx], None] = end) -> None:
@@ -207,7 +207,7 @@ def test_the_token_fences(store: Store, other_store: Store, clock: Clock) -> Non
             store.run(commit)
     with other_store.transaction() as tx:
         assert tx.settings.get("written") is None
-        assert tx.jobs.mine([lost, again]) == {again.id}
+        assert tx.jobs.still_held([lost, again]) == {again.id}
         tx.jobs.finish(again)
         assert tx.jobs.count_done_since(H, 0) == 1
 
@@ -216,15 +216,15 @@ def test_a_job_is_ours_as_long_as_the_heart_beats(store: Store, clock: Clock) ->
     queue(store, ask("k"))
     job = one(claim(store))
     with store.reading() as tx:
-        assert tx.jobs.mine([job]) == {job.id}
-        assert tx.jobs.mine([]) == set()
+        assert tx.jobs.still_held([job]) == {job.id}
+        assert tx.jobs.still_held([]) == set()
     clock.advance(5_900)
     with store.transaction() as tx:
-        assert tx.jobs.sweep() == []
-        assert tx.jobs.mine([job]) == {job.id}
+        assert tx.jobs.requeue_abandoned() == []
+        assert tx.jobs.still_held([job]) == {job.id}
     clock.advance(200)
     with store.transaction() as tx:
-        assert tx.jobs.mine([job]) == set()
+        assert tx.jobs.still_held([job]) == set()
         assert tx.processes.alive() == []
         assert not tx.processes.beat("w1", "all", 1), "the lease had run out"
         assert tx.processes.beat("w1", "all", 1)
@@ -380,11 +380,11 @@ def test_bulk_jobs_can_be_left_where_they_are(store: Store) -> None:
     with store.transaction() as tx:
         tx.processes.beat("me", "all", 1)
         tx.jobs.put_many(requests[:1])
-        assert tx.jobs.peek(S, below=Priority.BULK) is None
+        assert tx.jobs.next_claimable(S, below=Priority.BULK) is None
         assert tx.jobs.claim(S, None, 9, "me", below=Priority.BULK) == []
         tx.jobs.put_many(requests[1:])
-        assert tx.jobs.peek(S, below=Priority.BULK) == (READ, Priority.LIVE, 0)
-        assert tx.jobs.peek(S, [WRITE]) == (WRITE, Priority.BULK, 0)
+        assert tx.jobs.next_claimable(S, below=Priority.BULK) == (READ, Priority.LIVE, 0)
+        assert tx.jobs.next_claimable(S, [WRITE]) == (WRITE, Priority.BULK, 0)
         assert [job.key for job in tx.jobs.claim(S, None, 9, "me", below=Priority.BULK)] == ["live"]
         assert [job.key for job in tx.jobs.claim(S, None, 9, "me")] == ["bulk"]
 
@@ -393,7 +393,7 @@ def test_the_least_urgent_can_be_asked_for(store: Store) -> None:
     with store.transaction() as tx:
         tx.processes.beat("me", "all", 1)
         tx.jobs.put_many([JobRequest(S, READ, "live"), JobRequest(S, READ, "bulk", Priority.BULK)])
-        assert tx.jobs.peek(S, least=Priority.BULK) == (READ, Priority.BULK, 0)
+        assert tx.jobs.next_claimable(S, least=Priority.BULK) == (READ, Priority.BULK, 0)
         assert [job.key for job in tx.jobs.claim(S, [READ], 9, "me", least=Priority.BULK)] == ["bulk"]
 
 
@@ -403,5 +403,5 @@ def test_what_a_process_keeps_is_not_released(store: Store) -> None:
         tx.jobs.put_many([JobRequest(S, READ, "a"), JobRequest(S, READ, "b")])
         kept, lost = tx.jobs.claim(S, [READ], 9, "me")
         assert tx.jobs.release("me", {kept.id}) == 1
-        assert tx.jobs.mine([kept, lost]) == {kept.id}
+        assert tx.jobs.still_held([kept, lost]) == {kept.id}
         assert [(job.key, job.attempts, job.rescues) for job in tx.jobs.claim(S, [READ], 9, "me")] == [(lost.key, 0, 0)]

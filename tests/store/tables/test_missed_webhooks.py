@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from wanesync.core.model import EventRow, Side
+from wanesync.core.model import Event, Side
 from wanesync.store import Store
 
 H, S = Side.HUBSPOT, Side.STRIPE
 
 
-def an_event(key: str, record_id: str, at_ms: int, side: Side = H, *, read: bool = False) -> EventRow:
-    return EventRow(key, side, "updated", record_id, at_ms, {"city": "Lyon"}, read=read)
+def an_event(key: str, record_id: str, at_ms: int, side: Side = H, *, read: bool = False) -> Event:
+    return Event(key, side, "updated", record_id, at_ms, {"city": "Lyon"}, read=read)
 
 
 def test_marks_tell_which_events_are_stored_and_which_of_them_a_read_covers(store: Store) -> None:

@@ -10,7 +10,7 @@ from tests.support.store_fixtures import Clock
 from wanesync.core.errors import NotFound
 from wanesync.core.rate_limits import Limit
 from wanesync.store import Store, open_store
-from wanesync.store.tables.rates import Use
+from wanesync.store.tables.rates import QuotaUse
 
 
 def set_limit(store: Store, per_s: float, scope: str = "hubspot") -> None:
@@ -89,10 +89,10 @@ def test_a_quota_is_no_rate_and_a_dropped_scope_is_gone(store: Store) -> None:
 
 def test_uses_add_up_per_span_and_old_ones_are_dropped(store: Store, other_store: Store) -> None:
     with store.transaction() as tx:
-        tx.rates.add_uses([Use("stripe", "day", 1000, 5, 2), Use("hubspot", "day", 1000, 1, 0)])
-        tx.rates.add_uses([Use("stripe", "day", 2000, 1, 0), Use("stripe", "second", 1000, 9, 9)])
+        tx.rates.add_uses([QuotaUse("stripe", "day", 1000, 5, 2), QuotaUse("hubspot", "day", 1000, 1, 0)])
+        tx.rates.add_uses([QuotaUse("stripe", "day", 2000, 1, 0), QuotaUse("stripe", "second", 1000, 9, 9)])
     with other_store.transaction() as tx:
-        tx.rates.add_uses([Use("stripe", "day", 1000, 3, 3)])
+        tx.rates.add_uses([QuotaUse("stripe", "day", 1000, 3, 3)])
         assert tx.rates.used_since("day", 1000) == {"stripe": (9, 5), "hubspot": (1, 0)}
         assert tx.rates.used_since("day", 1001) == {"stripe": (1, 0)}
         tx.rates.drop_uses("day", 2000)

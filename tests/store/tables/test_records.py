@@ -6,13 +6,13 @@ import pytest
 
 from tests.support.store_fixtures import Clock
 from wanesync.core.errors import WanesyncError
-from wanesync.core.model import Conflict, EventRow, Link, LinkState, Record, Seen, Side
-from wanesync.store import LinkMoved, RuleBroken, Store
+from wanesync.core.model import Conflict, Event, Link, LinkState, Record, Side, StoredRecord
+from wanesync.store import ConstraintViolated, LinkMoved, Store
 
 H, S = Side.HUBSPOT, Side.STRIPE
 
 
-def a_seen(side: Side, record_id: str, *hmacs: str, moved: int = 1) -> Seen:
+def a_seen(side: Side, record_id: str, *hmacs: str, moved: int = 1) -> StoredRecord:
     record = Record(
         side=side,
         id=record_id,
@@ -24,7 +24,9 @@ def a_seen(side: Side, record_id: str, *hmacs: str, moved: int = 1) -> Seen:
         merged_ids=("77", "78"),
         carry={"address": '{"city": "Ł"}'},
     )
-    return Seen(record=record, as_of_ms=10, as_of_upper_ms=2_000_000_000_000, moved=moved, hmacs=frozenset(hmacs))
+    return StoredRecord(
+        record=record, valid_from_ms=10, valid_to_ms=2_000_000_000_000, revision=moved, hmacs=frozenset(hmacs)
+    )
 
 
 def a_link(link_id: str, contact: str, customer: str, *, primary: bool = True, version: int = 1) -> Link:
@@ -34,12 +36,12 @@ def a_link(link_id: str, contact: str, customer: str, *, primary: bool = True, v
 
 
 def test_a_record_comes_back_as_it_went_in(store: Store) -> None:
-    seen = replace(a_seen(H, "1", "h1", "h2"), in_doubt=True, note="ambiguous: 2 contacts", survivor="9", deleted=True)
-    seen = replace(seen, record=replace(seen.record, other_id="cus_1", intent="i-1"))
+    stored = replace(a_seen(H, "1", "h1", "h2"), stale=True, note="ambiguous: 2 contacts", survivor="9", deleted=True)
+    stored = replace(stored, record=replace(stored.record, other_id="cus_1", intent="i-1"))
     with store.transaction() as tx:
-        tx.records.put(seen, "hash")
+        tx.records.put(stored, "hash")
     with store.reading() as tx:
-        assert tx.records.get(H, "1") == seen
+        assert tx.records.get(H, "1") == stored
         assert tx.records.get(S, "1") is None
         assert tx.records.row_hashes(H, ["1", "2"]) == {"1": "hash"}
 
@@ -63,7 +65,7 @@ def test_only_the_living_are_found_counted_and_listed(store: Store) -> None:
     deleted = replace(a_seen(S, "b", "h"), record=replace(a_seen(S, "b").record, other_id="7"), deleted=True)
     merged = replace(a_seen(S, "c", "h"), survivor="a")
     with store.transaction() as tx:
-        tx.records.put_many([(seen, "") for seen in (alive, deleted, merged, a_seen(H, "7", "x"))])
+        tx.records.put_many([(stored, "") for stored in (alive, deleted, merged, a_seen(H, "7", "x"))])
     with store.reading() as tx:
         assert tx.records.by_hmacs(["h"]) == {"h": {(S, "a")}}
         assert tx.records.by_other_ids(S, ["7", "8"]) == {(S, "a")}
@@ -98,9 +100,9 @@ def test_notes_are_found_by_how_they_begin(store: Store) -> None:
         tx.records.set_note(S, "2", "Ambiguous: other case")
         tx.records.set_note(S, "3", "excluded 50%")
     with store.reading() as tx:
-        assert [seen.id for seen in tx.records.noted("ambiguous", 10)] == ["1"]
-        assert [seen.id for seen in tx.records.noted("", 10)] == ["1", "2", "3"]
-        assert [seen.note for seen in tx.records.noted("excluded 5", 10)] == ["excluded 50%"]
+        assert [stored.id for stored in tx.records.noted("ambiguous", 10)] == ["1"]
+        assert [stored.id for stored in tx.records.noted("", 10)] == ["1", "2", "3"]
+        assert [stored.note for stored in tx.records.noted("excluded 5", 10)] == ["excluded 50%"]
 
 
 def test_a_link_comes_back_as_it_went_in(store: Store) -> None:
@@ -151,7 +153,7 @@ def test_a_link_changes_only_from_its_newest_version(store: Store, other_store: 
 def test_the_database_itself_holds_one_link_per_customer_and_one_primary(store: Store, second: Link) -> None:
     with store.transaction() as tx:
         tx.links.put(a_link("l1", "1", "a"))
-    with pytest.raises(RuleBroken, match="links"), store.transaction() as tx:
+    with pytest.raises(ConstraintViolated, match="links"), store.transaction() as tx:
         tx.links.put(second)
 
 
@@ -167,8 +169,8 @@ def test_links_that_are_not_active_free_their_places(store: Store) -> None:
         assert [link.id for link in tx.links.of_ids(["1"], []) if link.primary and link.state == "active"] == ["l4"]
 
 
-def an_event(key: str, record_id: str = "1", occurred_ms: int = 100, side: Side = H) -> EventRow:
-    return EventRow(
+def an_event(key: str, record_id: str = "1", occurred_ms: int = 100, side: Side = H) -> Event:
+    return Event(
         key=key,
         side=side,
         kind="updated",

@@ -9,11 +9,11 @@ from tests.store.tables.test_dead_letters import bury
 from tests.support.store_fixtures import Clock
 from wanesync.core.ids import least_id, made_ms
 from wanesync.core.jobs import JobKind, JobRequest
-from wanesync.core.model import Answer, Change, Conflict, EventRow, OwnWrite, Side, WriteKind
+from wanesync.core.model import Change, Conflict, Event, PendingWrite, Side, WriteKind, WriteResult
 from wanesync.core.purchases import Purchase
 from wanesync.store import Store, Tx
-from wanesync.store.tables.retention import DAY_MS, Keep
-from wanesync.worker.retention import PRUNED_ON, Upkeep
+from wanesync.store.tables.retention import DAY_MS, RetentionPolicy
+from wanesync.worker.retention import PRUNED_ON, RetentionTask
 
 H, S = Side.HUBSPOT, Side.STRIPE
 TOKENS = ("killed", "living")
@@ -33,22 +33,22 @@ class Restful:
         self.rested_ms += at_ms - self.clock.ms
 
 
-def upkeep(store: Store, clock: Clock) -> Upkeep:
-    return Upkeep(store, Keep(), Restful(clock))
+def upkeep(store: Store, clock: Clock) -> RetentionTask:
+    return RetentionTask(store, RetentionPolicy(), Restful(clock))
 
 
-def an_event(key: str, record_id: str = "1", *, read: bool = True, judged: bool = True) -> EventRow:
-    return EventRow(key, H, "updated", record_id, 5, {"city": "Lyon"}, read=read, judged=judged)
+def an_event(key: str, record_id: str = "1", *, read: bool = True, judged: bool = True) -> Event:
+    return Event(key, H, "updated", record_id, 5, {"city": "Lyon"}, read=read, judged=judged)
 
 
-def an_own_write(tx: Tx, target_id: str = "cus_1", kind: WriteKind = WriteKind.UPDATE, **facts: object) -> OwnWrite:
-    made = OwnWrite(
+def an_own_write(tx: Tx, target_id: str = "cus_1", kind: WriteKind = WriteKind.UPDATE, **facts: object) -> PendingWrite:
+    made = PendingWrite(
         tx.make_id(), S, kind, "contact:1", "1", target_id, "key", "{}", {"city": Change("", "Lyon", "Lyon")}
     )
     write = replace(made, **facts)  # type: ignore[arg-type] # a test names the fields it changes
-    tx.writes.put(replace(write, answer=None))
-    if write.answer:
-        tx.writes.answer(write.id, write.answer)
+    tx.writes.put(replace(write, result=None))
+    if write.result:
+        tx.writes.record_result(write.id, write.result)
     return write
 
 
@@ -75,12 +75,12 @@ def test_an_event_loses_first_what_it_carried_then_itself(store: Store, clock: C
 
 
 def test_what_is_unread_or_unjudged_stays_with_all_that_judges_it(store: Store, clock: Clock) -> None:
-    def fill(tx: Tx) -> list[OwnWrite]:
+    def fill(tx: Tx) -> list[PendingWrite]:
         tx.events.put_many([an_event("unread", "1", read=False), an_event("unjudged", "2", judged=False)])
         tx.events.put_many([an_event("sibling", "2"), an_event("settled", "3")])
         return [
-            an_own_write(tx, "2", answer=Answer.OK, side=H),
-            an_own_write(tx, "3", answer=Answer.OK, side=H),
+            an_own_write(tx, "2", result=WriteResult.OK, side=H),
+            an_own_write(tx, "3", result=WriteResult.OK, side=H),
         ]
 
     needed, done_with = store.run(fill)
@@ -96,10 +96,10 @@ def test_what_is_unread_or_unjudged_stays_with_all_that_judges_it(store: Store, 
     assert upkeep(store, clock).prune()["events"] == 2, "once it is judged they go, too"
 
 
-@pytest.mark.parametrize("answer", [None, Answer.LOST, Answer.REFUSED])
-def test_a_creation_that_came_to_nothing_stays_for_ever(store: Store, clock: Clock, answer: Answer | None) -> None:
-    create = store.run(lambda tx: an_own_write(tx, "", WriteKind.CREATE, answer=answer))
-    update = store.run(lambda tx: an_own_write(tx, answer=answer))
+@pytest.mark.parametrize("answer", [None, WriteResult.LOST, WriteResult.REFUSED])
+def test_a_creation_that_came_to_nothing_stays_for_ever(store: Store, clock: Clock, answer: WriteResult | None) -> None:
+    create = store.run(lambda tx: an_own_write(tx, "", WriteKind.CREATE, result=answer))
+    update = store.run(lambda tx: an_own_write(tx, result=answer))
     clock.advance(400 * DAY_MS)
     upkeep(store, clock).prune()
     with store.reading() as tx:
@@ -108,7 +108,7 @@ def test_a_creation_that_came_to_nothing_stays_for_ever(store: Store, clock: Clo
 
 
 def test_own_writes_outlast_what_may_still_be_delivered(store: Store, clock: Clock) -> None:
-    write = store.run(lambda tx: an_own_write(tx, answer=Answer.OK))
+    write = store.run(lambda tx: an_own_write(tx, result=WriteResult.OK))
     clock.advance(34 * DAY_MS)
     assert upkeep(store, clock).prune()["own writes"] == 0
     clock.advance(2 * DAY_MS)
@@ -199,7 +199,7 @@ def test_a_dry_run_counts_the_same_and_changes_nothing(store: Store, clock: Cloc
         tx.events.put_many([an_event(f"e{number}", str(number)) for number in range(150)])
         tx.jobs.put_many([JobRequest(S, JobKind.WRITE, f"k{number}") for number in range(150)])
         tx.jobs.finish_many(tx.jobs.claim(S, None, 300, "w1"))
-        an_own_write(tx, answer=Answer.OK)
+        an_own_write(tx, result=WriteResult.OK)
 
     store.run(fill)
     clock.advance(40 * DAY_MS)

@@ -9,14 +9,14 @@ import pytest
 
 from tests.simulation.play import Play
 from tests.simulation.test_regressions import stage, updates_sent
-from wanesync.core.brake import BrakeRule, HoldState
+from wanesync.core.change_guard import ChangeGuardRule, HoldState
 from wanesync.core.errors import ConfigError, NotFound
 from wanesync.core.model import Side
-from wanesync.ops.status import read_overview
+from wanesync.ops.status import read_status
 from wanesync.store.tables.holds import HoldRow
 from wanesync.store.tables.settings import operator_pause
-from wanesync.sync.brake import choose_holds, close_hold, pause_field, resume_field
-from wanesync.sync.write_jobs import WRITES
+from wanesync.sync.change_guard import choose_holds, close_hold, pause_field, resume_field
+from wanesync.sync.writer import WRITES
 
 IMPORT = "hubspot:IMPORT/importId:7"
 MINUTE_MS = 60_000
@@ -27,8 +27,8 @@ def town(play: Play, people: int, limit: int = 3) -> Pairs:
     """People who are the same on both sides, and a brake that stops a source after ``limit`` of them."""
     world = play.world
     for process in world.processes:
-        engine = process.worker.engine
-        engine.choices = replace(engine.choices, brake=BrakeRule(limit, 10 * MINUTE_MS, turns=4))
+        runtime = process.worker.runtime
+        runtime.options = replace(runtime.options, brake=ChangeGuardRule(limit, 10 * MINUTE_MS, turns=4))
     for number in range(people):
         values = {"email": f"p{number}@example.com", "company": "Old", "phone": "+49 30 1234567"}
         world.hubspot.edit("create", None, values, world.now)
@@ -80,7 +80,7 @@ def test_one_source_overwrites_so_many_people_and_no_more() -> None:
         assert sorted(companies(play, pairs)) == ["New"] * 3 + ["Old"] * 5
         (hold,) = holds(play)
         assert (hold.source, hold.people, hold.fields) == (IMPORT, 5, 5)
-        assert any("5 people are held" in alarm for alarm in read_overview(play.world.store).alarms)
+        assert any("5 people are held" in alarm for alarm in read_status(play.world.store).alarms)
         assert told(play, "hold opened") == 1
         sent = updates_sent(play)
         assert play.world.list_all()
@@ -271,7 +271,7 @@ def test_a_side_paused_by_an_operator_rests_until_it_is_resumed() -> None:
         for _ in range(100):
             play.step()
         assert companies(play, pairs) == ["Old"]
-        assert any("stripe is paused by an operator" in alarm for alarm in read_overview(play.world.store).alarms)
+        assert any("stripe is paused by an operator" in alarm for alarm in read_status(play.world.store).alarms)
         play.world.store.run(lambda tx: tx.pauses.clear(name))
         play.play()
         assert companies(play, pairs) == ["New"]

@@ -37,7 +37,7 @@ class HubSpotOptions:
     gate: Callable[[], None] = lambda: None
 
 
-class HubSpotSide:
+class HubSpotAdapter:
     """One portal. Thread-safe.
 
     ``before_extra`` is called before every request a method makes beyond its first: whoever drives the

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 
 from wanesync.adapters.hubspot.contacts import MERGED, MORE_EMAILS, STRIPE_ID
 from wanesync.adapters.json_values import MAX_MS, rows, text, whole
-from wanesync.adapters.webhook_body import FOREIGN, IGNORED, Delivery, Odd, check_id, event_key, parse_body
-from wanesync.core.errors import BadPayload
+from wanesync.adapters.webhook_body import FOREIGN, IGNORED, Delivery, InvalidElement, check_id, event_key, parse_body
+from wanesync.core.errors import InvalidPayload
 from wanesync.core.fields import FieldMap
-from wanesync.core.model import EventRow, Side
-from wanesync.core.ports import Parsed
+from wanesync.core.model import Event, Side
+from wanesync.core.ports import ParsedWebhook
 
 CONTACT_TYPE = "0-1"
 REDACTED = "REDACTED"
@@ -35,7 +35,7 @@ class HubSpotWebhooks:
     """The parser for one portal.
 
     ``own_source_ids``: the app ids our writes show up under, besides the app that sends the webhook.
-    ``key`` (at most 64 bytes) keys the event keys. ``EventRow.source`` is ``own`` for what we did,
+    ``key`` (at most 64 bytes) keys the event keys. ``Event.source`` is ``own`` for what we did,
     ``app:KIND/ID`` for what some app did that may be us, else ``user:KIND/ID``.
     """
 
@@ -45,31 +45,31 @@ class HubSpotWebhooks:
         self._portal, self._own, self._key = portal, own_source_ids, key
         self._specs = {name: spec for spec in fields.specs for name in spec.hubspot}
 
-    def parse(self, body: bytes, received_ms: int) -> Parsed:
+    def parse(self, body: bytes, received_ms: int) -> ParsedWebhook:
         """Read a body whose signature was verified. Raises BadPayload when it is no array; elements never raise."""
         value = parse_body(body)
         if not isinstance(value, list):
-            raise BadPayload("the body is not an array of events")
+            raise InvalidPayload("the body is not an array of events")
         delivery = Delivery()
         for element in value:
             try:
                 found = self._read(element, received_ms)
-            except Odd as error:
+            except InvalidElement as error:
                 delivery.put_aside(element, str(error))
                 continue
-            if isinstance(found, EventRow):
+            if isinstance(found, Event):
                 delivery.events.append(found)
             else:
                 delivery.dropped[found] += 1
         return delivery.parsed()
 
-    def _read(self, element: object, received_ms: int) -> EventRow | str:
+    def _read(self, element: object, received_ms: int) -> Event | str:
         if not isinstance(element, dict):
-            raise Odd("not an object")
+            raise InvalidElement("not an object")
         name = text(element.get("subscriptionType")) or text(element.get("eventType"))
         subject, _, what = name.partition(".")
         if not what:
-            raise Odd("no subscriptionType")
+            raise InvalidElement("no subscriptionType")
         if self._portal and text(element.get("portalId")) != self._portal:
             return FOREIGN
         if subject not in ("contact", "object") or what not in KINDS:
@@ -79,15 +79,15 @@ class HubSpotWebhooks:
         changed = text(element.get("propertyName"))
         if what == "propertyChange":
             if not changed:
-                raise Odd("a property change without propertyName")
+                raise InvalidElement("a property change without propertyName")
             if changed not in self._specs and changed not in HINTS:
                 return IGNORED
         return self._row(element, KINDS[what], changed, received_ms)
 
-    def _row(self, element: Mapping[str, object], kind: str, changed: str, received_ms: int) -> EventRow:
+    def _row(self, element: Mapping[str, object], kind: str, changed: str, received_ms: int) -> Event:
         occurred_ms = whole(element.get("occurredAt"))
         if occurred_ms is None or not 0 <= occurred_ms <= MAX_MS:
-            raise Odd("no usable occurredAt")
+            raise InvalidElement("no usable occurredAt")
         value = _value(element) if changed else None
         record_id = _digits(element.get("objectId"))
         merged_ids: tuple[str, ...] = ()
@@ -97,7 +97,7 @@ class HubSpotWebhooks:
         names = ("portalId", "appId", "objectTypeId", "eventId")
         portal, app, type_id, event_id = (text(element.get(name)) for name in names)
         parts = (Side.HUBSPOT, portal, app, kind, type_id, record_id, *merged_ids, changed, str(occurred_ms), digest)
-        return EventRow(
+        return Event(
             key=event_key(self._key, *parts, event_id),
             side=Side.HUBSPOT,
             kind=kind,
@@ -138,14 +138,14 @@ def _value(element: Mapping[str, object]) -> str | None:
     if element.get("isSensitive") is True or value == REDACTED:
         return None
     if isinstance(value, dict | list):
-        raise Odd("a propertyValue that is no text")
+        raise InvalidElement("a propertyValue that is no text")
     return text(value)
 
 
 def _digits(value: object) -> str:
     number = whole(value)
     if number is None or number < 0:
-        raise Odd("no usable objectId")
+        raise InvalidElement("no usable objectId")
     return check_id(str(number))
 
 

@@ -62,7 +62,7 @@ def mode_of(api_key: str) -> str:
     raise ConfigError([f"stripe.api_key: a key starts with one of {', '.join(MODES)}"])
 
 
-class StripeSide:
+class StripeAdapter:
     """One account and mode. Thread-safe."""
 
     def __init__(

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from wanesync.adapters.json_values import MAX_MS, mapping, text, whole
 from wanesync.adapters.stripe.customers import API_VERSION, CONTACT_KEY, PORTAL_KEY, read_customer, read_values
-from wanesync.adapters.webhook_body import FOREIGN, IGNORED, Delivery, Odd, check_id, event_key, parse_body
-from wanesync.core.errors import BadPayload
+from wanesync.adapters.webhook_body import FOREIGN, IGNORED, Delivery, InvalidElement, check_id, event_key, parse_body
+from wanesync.core.errors import InvalidPayload
 from wanesync.core.fields import FieldMap
-from wanesync.core.model import EventRow, Side, normalise_email
-from wanesync.core.ports import Parsed
+from wanesync.core.model import Event, Side, normalise_email
+from wanesync.core.ports import ParsedWebhook
 from wanesync.core.purchases import Purchase
 
 CUSTOMER_KINDS = {
@@ -46,11 +46,11 @@ class StripeEvents:
         self._tops = {spec.stripe[0].partition(".")[0] for spec in fields.specs} - {"metadata"}
         self._metadata = {p.partition(".")[2] for s in fields.specs for p in s.stripe if p.startswith("metadata.")}
 
-    def parse(self, body: bytes, received_ms: int) -> Parsed:
+    def parse(self, body: bytes, received_ms: int) -> ParsedWebhook:
         """Read a body whose signature was verified. Raises BadPayload when it is no object."""
         value = parse_body(body)
         if not isinstance(value, dict):
-            raise BadPayload("the body is not an event")
+            raise InvalidPayload("the body is not an event")
         delivery = Delivery()
         self.add(delivery, value, received_ms)
         return delivery.parsed()
@@ -59,7 +59,7 @@ class StripeEvents:
         """Put one event where it belongs; never raises for what it holds."""
         try:
             found = self._read(mapping(event), received_ms)
-        except Odd as error:
+        except InvalidElement as error:
             delivery.put_aside(event, str(error))
             return
         if isinstance(found, str):
@@ -70,9 +70,9 @@ class StripeEvents:
         else:
             delivery.events.append(found)
 
-    def _read(self, event: Mapping[str, object], received_ms: int) -> EventRow | Purchase | str:
+    def _read(self, event: Mapping[str, object], received_ms: int) -> Event | Purchase | str:
         if event.get("object") != "event" or not isinstance(event.get("livemode"), bool):
-            raise Odd("not a Stripe event")
+            raise InvalidElement("not a Stripe event")
         if event["livemode"] != self._account.livemode:
             return FOREIGN
         account = text(event.get("account"))
@@ -103,7 +103,7 @@ class StripeEvents:
         subject: Mapping[str, object],
         previous: Mapping[str, object],
         received_ms: int,
-    ) -> EventRow:
+    ) -> Event:
         kind = CUSTOMER_KINDS[text(event.get("type"))]
         record_id = check_id(text(subject.get("id")), ("cus_",))
         values: dict[str, str] = {}
@@ -115,7 +115,7 @@ class StripeEvents:
             values = {name: value for name, value in now.items() if value != then[name]}
             before = {name: then[name] for name in values}
         usable = kind != "deleted" and text(event.get("api_version")) == API_VERSION
-        return EventRow(
+        return Event(
             key=self._event_key(event, kind, record_id),
             side=Side.STRIPE,
             kind=kind,
@@ -138,7 +138,7 @@ class StripeEvents:
 def _occurred_ms(event: Mapping[str, object]) -> int:
     created_s = whole(event.get("created"))
     if created_s is None or not 0 <= created_s <= MAX_MS // 1000:
-        raise Odd("no usable created")
+        raise InvalidElement("no usable created")
     return created_s * 1000
 
 
@@ -162,7 +162,7 @@ def _purchase(charge: Mapping[str, object], occurred_ms: int) -> Purchase:
     amount = whole(charge.get("amount")) if captured is None else captured
     currency = text(charge.get("currency")).lower()
     if amount is None or amount < 0 or len(currency) != 3 or not currency.isalpha():
-        raise Odd("a charge without amount or currency")
+        raise InvalidElement("a charge without amount or currency")
     payment, customer = _id_of(charge.get("payment_intent")), _id_of(charge.get("customer"))
     told = text(mapping(charge.get("billing_details")).get("email")) or text(charge.get("receipt_email"))
     return Purchase(

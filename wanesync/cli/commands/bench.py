@@ -20,7 +20,7 @@ from wanesync.bench.plot import draw
 from wanesync.bench.show_figures import check_file, show, write, write_text
 from wanesync.bench.stage import Limits
 from wanesync.cli.commands.sandbox import parse_bounds
-from wanesync.ops.status import read_alarms, read_gauges, read_overview
+from wanesync.ops.status import read_alarms, read_gauges, read_status
 from wanesync.terminal import console
 
 PLOT = Path("wanesync-burst.svg")
@@ -199,7 +199,7 @@ def status(
 ) -> None:
     """What wanesync status, its alarms and the metrics page cost beside a million people and finished jobs."""
     rows = {"done": done, "dead": dead, "ready": 2_000, "links": links, "records": 2 * links}
-    readers = {"status": read_overview, "alarms": read_alarms, "metrics": read_gauges}
+    readers = {"status": read_status, "alarms": read_alarms, "metrics": read_gauges}
     figures = crowded.measure_status(rows, readers, [database] if database else [])
     for name, measured in figures.items():
         console().print(name)

@@ -18,15 +18,15 @@ from wanesync.core.errors import CallError, ConfigError
 from wanesync.core.model import Side
 from wanesync.core.rate_limits import DAILY, MONTHLY_READS
 from wanesync.ratelimit.budget import read_limits, read_quota_uses
-from wanesync.reconcile.apply_decisions import Decide
+from wanesync.reconcile.apply_decisions import DecisionApplier
 from wanesync.reconcile.atomic_file import check_place
 from wanesync.reconcile.catch_up import OVERLAP_MS
 from wanesync.reconcile.lock import RunLock
-from wanesync.reconcile.page_store import Keeper
+from wanesync.reconcile.page_store import PageStore
 from wanesync.reconcile.requests import Requests
 from wanesync.reconcile.run import LAST_RUN, Reconcile, Report, Selection
 from wanesync.store.database import Store
-from wanesync.sync.runtime import Engine
+from wanesync.sync.runtime import Runtime
 from wanesync.terminal import bars, console, plural, seconds
 from wanesync.wiring import (
     PORTAL,
@@ -37,7 +37,7 @@ from wanesync.wiring import (
     build_reconcile,
     snapshot_path,
 )
-from wanesync.worker.gc_tuning import settle_down
+from wanesync.worker.gc_tuning import tune_gc
 
 LAST = "last"
 LABELS = {Side.HUBSPOT: "HubSpot contacts listed", Side.STRIPE: "Stripe customers listed"}
@@ -56,27 +56,27 @@ class Looking:
     parallel: bool = False
     queued: int = 0
     trouble: list[str] = field(default_factory=list)
-    engine: Engine = field(init=False)
+    runtime: Runtime = field(init=False)
     _rounds: Reconcile = field(init=False)
     _lock: RunLock = field(init=False)
 
     @contextmanager
     def begin(
-        self, config: Config, store: Store, *, writes: bool = False, check: Callable[[Engine], None] = lambda _: None
+        self, config: Config, store: Store, *, writes: bool = False, check: Callable[[Runtime], None] = lambda _: None
     ) -> Iterator[Report]:
         """The report, while nobody else compares; what it stands on is removed afterwards.
 
         ``writes``: cursors are taken before, and what changed while it looked is read again. ``check``: what can be
         refused before anything is listed.
         """
-        self.engine = build_engine(config, store, tuple(Side))
-        check(self.engine)
-        with RunLock(store, self.engine.name) as self._lock:
+        self.runtime = build_engine(config, store, tuple(Side))
+        check(self.runtime)
+        with RunLock(store, self.runtime.name) as self._lock:
             path = str(self.snapshot or snapshot_path(config))
-            self._rounds = build_reconcile(self.engine, path, parallel=self.parallel)
+            self._rounds = build_reconcile(self.runtime, path, parallel=self.parallel)
             if writes:
-                build_catch_up(self.engine).mark_start()
-            settle_down()
+                build_catch_up(self.runtime).mark_start()
+            tune_gc()
             report = self._look(store, writes=writes)
             try:
                 yield report
@@ -105,7 +105,7 @@ class Looking:
 
     def _catch_up(self, side: Side) -> None:
         try:
-            caught = build_catch_up(self.engine).run(side)
+            caught = build_catch_up(self.runtime).run(side)
         except CallError as error:
             self.trouble.append(f"Catching up {side} did not work, the workers will do it: {error}")
             return
@@ -114,10 +114,10 @@ class Looking:
 
     def _decide(self, report: Report, selection: Selection, data: bytes) -> Selection:
         """What is left to be queued once the decisions were carried out."""
-        Keeper(self.engine, report.snapshot).adopt()
-        decide = Decide(self.engine)
+        PageStore(self.runtime, report.snapshot).adopt()
+        decide = DecisionApplier(self.runtime)
         checked = decide.check(data)
-        run_id = self.engine.new_id(self.engine.store.now_ms())
+        run_id = self.runtime.new_id(self.runtime.store.now_ms())
         with bars() as shown:
             decided = decide.carry_out(checked, run_id, shown.add("decisions carried out"))
             shown.end("decisions carried out")
@@ -178,7 +178,7 @@ class Looking:
     def _say_cost(self, store: Store, known: dict[Side, int]) -> None:
         if not any(known.values()) or not console(error=True).is_terminal:
             return  # nothing that cron would have to mail
-        rates = {side: self.engine.pacers[side].budget.limits.get(str(side)) for side in Side}
+        rates = {side: self.runtime.pacers[side].budget.limits.get(str(side)) for side in Side}
         cost = estimate(
             known, {side: limit.effective for side, limit in rates.items() if limit is not None}, self._rounds.lanes
         )

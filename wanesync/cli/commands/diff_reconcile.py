@@ -15,7 +15,7 @@ from wanesync.cli.reports import differences
 from wanesync.core.diff.decisions import read_decisions, refuse
 from wanesync.core.errors import GuardError
 from wanesync.reconcile.run import Report, Selection
-from wanesync.sync.runtime import Engine
+from wanesync.sync.runtime import Runtime
 from wanesync.terminal import console, plural
 
 
@@ -75,7 +75,7 @@ def reconcile(
     looking = Looking(since, max_requests, snapshot, parallel=parallel)
     shown = ShownIn(csv_file, html_file, show_values=show_values, as_json=as_json)
     with opened(config_file) as (config, store):
-        with looking.begin(config, store, writes=not dry_run, check=lambda engine: _check(wish, engine)) as report:
+        with looking.begin(config, store, writes=not dry_run, check=lambda runtime: _check(wish, runtime)) as report:
             result = _go(wish, looking, shown, report)
         if result is not None:
             if wait:
@@ -83,12 +83,12 @@ def reconcile(
             result.finish(waited=wait, as_json=as_json)
 
 
-def _check(wish: options.Wish, engine: Engine) -> None:
+def _check(wish: options.Wish, runtime: Runtime) -> None:
     """Raises ConfigError for files that no listing would make right."""
     if wish.apply is not None:
-        planning.check_plan(engine, wish.apply)
+        planning.check_plan(runtime, wish.apply)
     if wish.decided is not None:
-        _, problems = read_decisions(wish.decided, engine.rules.fields.by_name)
+        _, problems = read_decisions(wish.decided, runtime.rules.fields.by_name)
         if problems:
             raise refuse(problems)
 
@@ -98,24 +98,24 @@ def _go(wish: options.Wish, looking: Looking, shown: ShownIn, report: Report) ->
     if wish.dry_run or wish.plan_out is not None:
         shown.show(report)
         if wish.plan_out is not None:
-            planning.save_plan(looking.engine, report, wish.plan_out, wish.only, wish.limit)
+            planning.save_plan(looking.runtime, report, wish.plan_out, wish.only, wish.limit)
         elif report.actionable:
             raise typer.Exit(1)
         return None
     shown.write_files(report)
     if wish.baseline:
         looking.check()
-        planning.take_baseline(looking.engine, report, as_json=shown.as_json)
+        planning.take_baseline(looking.runtime, report, as_json=shown.as_json)
         return None
     selection = _select(wish, report)
-    chosen = planning.choose(looking.engine, report, wish.apply) if wish.apply is not None else None
+    chosen = planning.choose(looking.runtime, report, wish.apply) if wish.apply is not None else None
     if chosen is not None:
         selection = replace(selection, keys=frozenset(chosen.keys))
     run_id = looking.queue(report, selection, wish.quiet_property, wish.decided)
     if not shown.as_json:
         console().print(differences.counts_table(report))
     counts = {str(kind): number for kind, number in sorted(report.counts.items())}
-    result = Result(looking.engine, run_id, looking.queued, counts, report.to_link)
+    result = Result(looking.runtime, run_id, looking.queued, counts, report.to_link)
     result.trouble += looking.trouble
     if chosen is not None:
         planning.tell_skipped(chosen, result, as_json=shown.as_json)

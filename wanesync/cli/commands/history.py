@@ -13,9 +13,9 @@ from rich.console import Console
 from wanesync.cli.commands.jobs_retry import short_key
 from wanesync.cli.context import MOST, AsJson, ConfigFile, opened
 from wanesync.cli.reports.differences import shown_values
-from wanesync.core.brake import show_source
+from wanesync.core.change_guard import show_source
 from wanesync.core.errors import NotFound
-from wanesync.core.model import Link, Seen, Side, normalise_email
+from wanesync.core.model import Link, Side, StoredRecord, normalise_email
 from wanesync.store.database import Store, Tx
 from wanesync.store.tables.conflicts import ConflictRow
 from wanesync.store.tables.journal import JournalRow
@@ -30,7 +30,7 @@ LIMIT = 200
 class Trail:
     """What was found: the person's records and links, and what happened to them, oldest first."""
 
-    records: list[Seen] = field(default_factory=list)
+    records: list[StoredRecord] = field(default_factory=list)
     links: list[Link] = field(default_factory=list)
     entries: list[JournalRow] = field(default_factory=list)
     conflicts: list[ConflictRow] = field(default_factory=list)
@@ -85,7 +85,7 @@ def find(store: Store, who: str, limit: int) -> Trail:
         ids = {record_id for _, record_id in refs} | {link.id for link in links}
         conflicts = [row for side, record_id in sorted(refs) for row in tx.conflicts.of_record(side, record_id)]
         return Trail(
-            records=[seen for _, seen in sorted(tx.records.get_many(refs).items())],
+            records=[stored for _, stored in sorted(tx.records.get_many(refs).items())],
             links=links,
             entries=list(reversed(_entries(tx, ids, limit))),
             conflicts=conflicts,
@@ -100,13 +100,15 @@ def _as_json(trail: Trail, *, show_values: bool) -> dict[str, object]:
     return {
         "records": [
             {
-                "side": str(seen.side),
-                "id": seen.id,
-                "alive": seen.alive,
-                "note": seen.note,
-                "values": {name: _value(value, show_values=show_values) for name, value in seen.record.values.items()},
+                "side": str(stored.side),
+                "id": stored.id,
+                "alive": stored.alive,
+                "note": stored.note,
+                "values": {
+                    name: _value(value, show_values=show_values) for name, value in stored.record.values.items()
+                },
             }
-            for seen in trail.records
+            for stored in trail.records
         ],
         "links": [
             {"id": k.id, "hubspot_id": k.hubspot_id, "stripe_id": k.stripe_id, "primary": k.primary, "state": k.state}
@@ -153,8 +155,14 @@ def _show_latest(entries: Sequence[JournalRow], *, show_values: bool, as_json: b
 def _show(trail: Trail, *, show_values: bool) -> None:
     screen = wide_console()
     rows = [
-        (str(seen.side), seen.id, "alive" if seen.alive else "gone", seen.note or "–", _values(seen, show=show_values))
-        for seen in trail.records
+        (
+            str(stored.side),
+            stored.id,
+            "alive" if stored.alive else "gone",
+            stored.note or "–",
+            _values(stored, show=show_values),
+        )
+        for stored in trail.records
     ]
     print_rows(screen, table("Side", "#Id", "State", "Left alone", "Values"), rows)
     links = [
@@ -185,8 +193,8 @@ def _show_entries(screen: Console, entries: Iterable[JournalRow], *, show_values
     print_rows(screen, table("At", "What", "Side", "#Record", "Details"), happened)
 
 
-def _values(seen: Seen, *, show: bool) -> str:
-    shown = {name: _value(value, show_values=show) for name, value in seen.record.values.items() if value}
+def _values(stored: StoredRecord, *, show: bool) -> str:
+    shown = {name: _value(value, show_values=show) for name, value in stored.record.values.items() if value}
     return ", ".join(f"{name} {value}" for name, value in shown.items())
 
 

@@ -11,14 +11,14 @@ import typer
 
 from wanesync.cli.context import MOST, AsJson, ConfigFile, opened
 from wanesync.cli.reports.differences import shown_values
-from wanesync.core.brake import HoldState, show_source
+from wanesync.core.change_guard import HoldState, show_source
 from wanesync.core.errors import ConfigError
 from wanesync.core.jobs import waits_for
 from wanesync.core.model import Side
 from wanesync.store.database import Store, Tx
 from wanesync.store.tables.holds import HeldRow, HoldRow
 from wanesync.store.tables.settings import operator_pause
-from wanesync.sync.brake import choose_holds, close_hold, pause_field, resume_field
+from wanesync.sync.change_guard import choose_holds, close_hold, pause_field, resume_field
 from wanesync.terminal import console, plural, print_json, print_rows, seconds, table
 
 SHOWN = 10
@@ -210,7 +210,7 @@ def _resume_sides(store: Store, sides: list[Side]) -> list[Side]:
         found = [side for side in sides if operator_pause(side) in paused]
         for side in found:
             tx.pauses.clear(operator_pause(side))
-            woken = tx.jobs.hurry(waits_for(operator_pause(side)))
+            woken = tx.jobs.make_due(waits_for(operator_pause(side)))
             tx.journal.add("resumed", side, "", "", {"by": "operator", "jobs": woken})
         return found
 

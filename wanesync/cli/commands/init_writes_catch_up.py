@@ -11,11 +11,11 @@ import typer
 from wanesync.cli.commands.starter_config import STARTER
 from wanesync.cli.context import DEFAULT_FILE, AsJson, ConfigFile, opened, opened_store, read_config
 from wanesync.config.model import Config
-from wanesync.core.errors import CallError, ConfigError, SideDown
+from wanesync.core.errors import CallError, ConfigError, VendorUnavailable
 from wanesync.core.model import Side
 from wanesync.store.database import Store, Tx
-from wanesync.sync.runtime import Engine
-from wanesync.sync.write_jobs import WRITES, WRITES_OFF
+from wanesync.sync.runtime import Runtime
+from wanesync.sync.writer import WRITES, WRITES_OFF
 from wanesync.terminal import console, plural, print_json
 from wanesync.wiring import build_catch_up, build_engine, read_pins
 
@@ -44,13 +44,13 @@ def init(
     config = _read_or_begin(config_file)
     screen = console()
     with opened_store(config, migrate=True) as store:
-        engine = build_engine(config, store, tuple(Side))
+        runtime = build_engine(config, store, tuple(Side))
         pins = read_pins(config, store)
         screen.print(f"database   {store.url_label}", markup=False)
         screen.print(f"HubSpot    portal {pins.portal}")
         screen.print(f"Stripe     account {pins.account}, {pins.mode} mode")
         if hubspot:
-            made = engine.hubspot.prepare(with_events=_wants_events(config, engine))
+            made = runtime.hubspot.prepare(with_events=_wants_events(config, runtime))
             for line in made or ["nothing: all was there"]:
                 screen.print(f"made       {line}", markup=False)
         _advise(store, prepared=hubspot)
@@ -73,10 +73,10 @@ def _read_or_begin(path: Path | None) -> Config:
         raise ConfigError([advice]) from error
 
 
-def _wants_events(config: Config, engine: Engine) -> bool:
+def _wants_events(config: Config, runtime: Runtime) -> bool:
     match config.purchases.sink:
         case "auto":
-            return engine.hubspot.can_define_events()
+            return runtime.hubspot.can_define_events()
         case sink:
             return sink == "custom_event"
 
@@ -107,7 +107,7 @@ def writes(
             return 0
         tx.settings.put(WRITES, switch.value)
         tx.journal.add("writes", None, "", "", {"writes": switch.value})
-        return tx.jobs.hurry(WRITES_OFF) if switch is Switch.ON else 0
+        return tx.jobs.make_due(WRITES_OFF) if switch is Switch.ON else 0
 
     with opened(config_file) as (_, store):
         woken = 0 if switch is Switch.STATUS else store.run(keep)
@@ -127,7 +127,7 @@ def catch_up(as_json: AsJson = False, config_file: ConfigFile = None) -> None:
         for side in Side:
             try:
                 caught[side] = rounds.run(side)
-            except (CallError, SideDown) as error:
+            except (CallError, VendorUnavailable) as error:
                 failed.append(f"{side} could not be asked, and is asked again next time: {error}")
     if as_json:
         print_json(
@@ -147,4 +147,4 @@ def catch_up(as_json: AsJson = False, config_file: ConfigFile = None) -> None:
             if found.too_old:
                 print(f"  {NOTES[side]}")
     if failed:
-        raise SideDown("\n".join(failed))
+        raise VendorUnavailable("\n".join(failed))

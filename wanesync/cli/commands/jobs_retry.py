@@ -17,7 +17,7 @@ from wanesync.core.errors import ConfigError, NotFound
 from wanesync.core.jobs import DeadClass, JobKind
 from wanesync.core.model import Side
 from wanesync.store.database import Store
-from wanesync.store.tables.backlog import Depth, Letter, Which
+from wanesync.store.tables.backlog import DeadLetter, Depth, JobFilter
 from wanesync.terminal import bars, console, plural, print_json, print_rows, seconds, table, wide_console
 
 CHUNK = 200
@@ -51,7 +51,7 @@ def jobs(
     with opened(config_file) as (_, store):
         which = _which(store, dead_class, side, kind, since)
         with store.reading() as tx:
-            letters = tx.jobs.letters(which, limit)
+            letters = tx.jobs.dead_letters(which, limit)
             depth = [row for row in tx.jobs.depth() if side in (None, row["lane"]) and kind in (None, row["kind"])]
             now_ms = tx.now_ms
     if as_json:
@@ -66,7 +66,7 @@ def jobs(
         screen.print(f"The newest {limit:,}; --limit shows more, --class, --side, --kind and --since show fewer.")
 
 
-def _as_json(letter: Letter) -> Mapping[str, object]:
+def _as_json(letter: DeadLetter) -> Mapping[str, object]:
     job = letter.job
     return {
         "id": job.id,
@@ -100,7 +100,7 @@ def _show_depth(screen: Console, depth: Sequence[Depth], now_ms: int) -> None:
         screen.print("Nothing waits or runs.")
 
 
-def _show_letters(screen: Console, letters: Sequence[Letter], now_ms: int) -> None:
+def _show_letters(screen: Console, letters: Sequence[DeadLetter], now_ms: int) -> None:
     rows = [
         (
             letter.job.id,
@@ -168,14 +168,14 @@ def retry(
 
 def _which(
     store: Store, dead_class: DeadClass | None, side: Side | None, kind: JobKind | None, since: str | None
-) -> Which:
-    return Which(dead_class, side, kind, parse_since(since, store.now_ms()) if since else 0)
+) -> JobFilter:
+    return JobFilter(dead_class, side, kind, parse_since(since, store.now_ms()) if since else 0)
 
 
-def _choose(store: Store, ids: Sequence[str], which: Which) -> list[Letter]:
+def _choose(store: Store, ids: Sequence[str], which: JobFilter) -> list[DeadLetter]:
     """The letters meant. Raises NotFound for an id that is none."""
     with store.reading() as tx:
-        letters = tx.jobs.letters(which, MOST)
+        letters = tx.jobs.dead_letters(which, MOST)
     if not ids:
         return letters
     chosen = [letter for letter in letters if letter.job.id in set(ids)]
@@ -185,7 +185,7 @@ def _choose(store: Store, ids: Sequence[str], which: Which) -> list[Letter]:
     return chosen
 
 
-def _confirm(chosen: Sequence[Letter]) -> None:
+def _confirm(chosen: Sequence[DeadLetter]) -> None:
     """Say how many of which class, and ask. Raises ConfigError where nobody can be asked."""
     _show_counts(console(error=True), chosen)
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
@@ -197,13 +197,13 @@ def _confirm(chosen: Sequence[Letter]) -> None:
         raise typer.Exit(1)
 
 
-def _show_counts(screen: Console, chosen: Sequence[Letter]) -> None:
+def _show_counts(screen: Console, chosen: Sequence[DeadLetter]) -> None:
     counts = Counter((letter.job.dead_class, f"{letter.job.kind} {letter.job.lane}") for letter in chosen)
     rows = [(dead_class, what, f"{count:,}") for (dead_class, what), count in sorted(counts.items())]
     print_rows(screen, table("Class", "What", ">Dead letters"), rows)
 
 
-def _revive(store: Store, chosen: Sequence[Letter]) -> int:
+def _revive(store: Store, chosen: Sequence[DeadLetter]) -> int:
     """Revive them in short transactions; how many were still dead letters."""
     revived = 0
     with bars() as shown:

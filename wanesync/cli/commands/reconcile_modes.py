@@ -7,40 +7,42 @@ from pathlib import Path
 import typer
 
 from wanesync.cli.commands.reconcile_result import Result
-from wanesync.core.diff.difference import Class
+from wanesync.core.diff.difference import DifferenceClass
 from wanesync.reconcile.baseline import Baseline
-from wanesync.reconcile.plan_files import Chosen, Extent, Proposals
+from wanesync.reconcile.plan_files import Chosen, Extent, PlanFiles
 from wanesync.reconcile.run import Report
-from wanesync.sync.runtime import Engine
+from wanesync.sync.runtime import Runtime
 from wanesync.terminal import bars, console, numbers, plural, print_json, print_rows, table
 
 SHOWN = 20
 """Rows for a person; JSON has all."""
 
 
-def save_plan(engine: Engine, report: Report, path: Path, only: frozenset[Class], limit: int | None) -> None:
+def save_plan(
+    runtime: Runtime, report: Report, path: Path, only: frozenset[DifferenceClass], limit: int | None
+) -> None:
     """Write the plan file, and say what is in it."""
-    saved = Proposals(engine).save(report, path, Extent(only, limit))
+    saved = PlanFiles(runtime).save(report, path, Extent(only, limit))
     counts = numbers({str(kind): number for kind, number in sorted(saved.items.items())})
     console(error=True).print(f"{path}: {counts}; {plural(saved.links, 'pair')} to be linked.", markup=False)
 
 
-def check_plan(engine: Engine, path: Path) -> None:
+def check_plan(runtime: Runtime, path: Path) -> None:
     """Raises ConfigError for a plan that could not be applied, whatever is listed."""
-    Proposals(engine).check(path)
+    PlanFiles(runtime).check(path)
 
 
-def choose(engine: Engine, report: Report, path: Path) -> Chosen:
+def choose(runtime: Runtime, report: Report, path: Path) -> Chosen:
     """What is still as planned."""
     with bars() as shown:
-        chosen = Proposals(engine).choose(report, path, shown.add("people and pairs of the plan"))
+        chosen = PlanFiles(runtime).choose(report, path, shown.add("people and pairs of the plan"))
         shown.end("people and pairs of the plan")
     return chosen
 
 
 def _show_skipped(chosen: Chosen) -> None:
     """What was not as planned any more."""
-    made = table("Key", "Class", "Changed meanwhile", title="Skipped")
+    made = table("Key", "DifferenceClass", "Changed meanwhile", title="Skipped")
     rows = [
         (d.key, ", ".join(map(str, d.kinds)) or "to be linked", ", ".join(d.fields) or "it")
         for d in chosen.skipped[:SHOWN]
@@ -64,10 +66,10 @@ def _as_json(chosen: Chosen) -> list[dict[str, object]]:
     return [{"key": d.key, "classes": [str(kind) for kind in d.kinds], "fields": [*d.fields]} for d in chosen.skipped]
 
 
-def take_baseline(engine: Engine, report: Report, *, as_json: bool) -> None:
+def take_baseline(runtime: Runtime, report: Report, *, as_json: bool) -> None:
     """Link, and take everything as agreed on; exit 1 when some pairs could not be had."""
     with bars() as shown:
-        found = Baseline(engine).run(report, shown.add("keys looked at"))
+        found = Baseline(runtime).run(report, shown.add("keys looked at"))
         shown.end("keys looked at")
     if as_json:
         print_json({"linked": found.linked, "based": found.based, "kept": found.kept, "left": found.left})

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from wanesync.core.diff.difference import Class
+from wanesync.core.diff.difference import DifferenceClass
 from wanesync.core.errors import ConfigError
 from wanesync.reconcile.atomic_file import check_place
 
@@ -35,7 +35,8 @@ Strict = Annotated[bool, typer.Option("--strict", help="Exit 1 also for what a p
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show it, change nothing, as diff does.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Until the workers have done it.")]
 Only = Annotated[
-    list[Class] | None, typer.Option("--only", metavar="CLASS", help="Only differences of this class; repeatable.")
+    list[DifferenceClass] | None,
+    typer.Option("--only", metavar="CLASS", help="Only differences of this class; repeatable."),
 ]
 Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="So many people, as a canary.")]
 Force = Annotated[
@@ -81,7 +82,7 @@ class Wish:
     dry_run: bool = False
     wait: bool = False
     since: str | None = None
-    only: frozenset[Class] = frozenset()
+    only: frozenset[DifferenceClass] = frozenset()
     limit: int | None = None
     force: int | None = None
     max_creates: int | None = None

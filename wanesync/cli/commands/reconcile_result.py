@@ -9,8 +9,8 @@ import typer
 
 from wanesync.core.model import Side
 from wanesync.ops.lane_status import live_workers
-from wanesync.sync.runtime import Engine
-from wanesync.sync.write_jobs import WRITES
+from wanesync.sync.runtime import Runtime
+from wanesync.sync.writer import WRITES
 from wanesync.terminal import Bars, bars, console, plural, print_json
 
 POLL_S = 0.2
@@ -21,8 +21,8 @@ class Result:
     """What became of a run."""
 
     # The run, how many jobs it has, and what a comparison said of it.
-    def __init__(self, engine: Engine, run_id: str, jobs: int, counts: Mapping[str, int], linked: int) -> None:
-        self._store, self._run_id, self._jobs, self._counts, self._linked = engine.store, run_id, jobs, counts, linked
+    def __init__(self, runtime: Runtime, run_id: str, jobs: int, counts: Mapping[str, int], linked: int) -> None:
+        self._store, self._run_id, self._jobs, self._counts, self._linked = runtime.store, run_id, jobs, counts, linked
         self.trouble: list[str] = []
         self.more: dict[str, object] = {}
         self._read()

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from wanesync.core.errors import ConfigError, SideDown, WanesyncError
+from wanesync.core.errors import ConfigError, VendorUnavailable, WanesyncError
 from wanesync.core.model import Side
 from wanesync.sandbox.control_client import ControlClient
 from wanesync.sandbox.errors import InvalidRequest, SandboxUnreachable
@@ -157,7 +157,7 @@ def convert_errors() -> Iterator[None]:
     except InvalidRequest as error:
         raise ConfigError([str(error)]) from error
     except SandboxUnreachable as error:
-        raise SideDown(str(error)) from error
+        raise VendorUnavailable(str(error)) from error
 
 
 def _control(hubspot_url: str, stripe_url: str) -> ControlClient:

@@ -13,8 +13,8 @@ import typer
 from wanesync.cli.context import ConfigFile, opened_store, read_logged_config
 from wanesync.config.model import Config
 from wanesync.core.model import Side
-from wanesync.services import Rounds, WebDoors, stop_when_asked
-from wanesync.sync.runtime import Engine
+from wanesync.services import RoutineTasks, WebDoors, stop_when_asked
+from wanesync.sync.runtime import Runtime
 from wanesync.wiring import build_engine, build_upkeep, build_worker, find_pinned, is_on_file, snapshot_path
 
 
@@ -53,9 +53,9 @@ def worker(side: WhichSide = Which.ALL, config_file: ConfigFile = None) -> None:
     config = read_logged_config(config_file)
     stopping = stop_when_asked()
     with opened_store(config, migrate=is_on_file(config)) as store:
-        engine = build_engine(config, store, side.sides, patient=True)
-        print(f"wanesync worker {engine.name}: {' and '.join(side.sides)}", flush=True)
-        with _worker_thread(config, engine, side.sides, stopping):
+        runtime = build_engine(config, store, side.sides, patient=True)
+        print(f"wanesync worker {runtime.name}: {' and '.join(side.sides)}", flush=True)
+        with _worker_thread(config, runtime, side.sides, stopping):
             stopping.wait()
 
 
@@ -70,8 +70,8 @@ def up(config_file: ConfigFile = None) -> None:
         doors.start()
         _announce(doors.url)
         try:
-            engine = first or build_engine(config, store, tuple(Side), patient=True)
-            with _worker_thread(config, engine, tuple(Side), stopping, list_first=True):
+            runtime = first or build_engine(config, store, tuple(Side), patient=True)
+            with _worker_thread(config, runtime, tuple(Side), stopping, list_first=True):
                 doors.beat_until(stopping)
         finally:
             doors.stop()
@@ -84,13 +84,13 @@ def _announce(url: str) -> None:
 # What it runs, for whom, and until when.
 @contextmanager
 def _worker_thread(
-    config: Config, engine: Engine, sides: tuple[Side, ...], stopping: threading.Event, *, list_first: bool = False
+    config: Config, runtime: Runtime, sides: tuple[Side, ...], stopping: threading.Event, *, list_first: bool = False
 ) -> Iterator[None]:
     """A worker with its rounds of catch-up; asked to stop at the end, which takes at most 10 s."""
-    work = build_worker(engine, sides)
-    rounds = Rounds(engine, sides, config.worker.catch_up_minutes * 60_000, stopping, list_first=list_first)
+    work = build_worker(runtime, sides)
+    rounds = RoutineTasks(runtime, sides, config.worker.catch_up_minutes * 60_000, stopping, list_first=list_first)
     rounds.snapshot = snapshot_path(config)
-    upkeep = build_upkeep(config, engine.store)
+    upkeep = build_upkeep(config, runtime.store)
     upkeep.stopping = stopping
     thread = _Guarded("worker", work.run, stopping)
     # A round may be waiting for an answer of a side; whatever it has not stored comes again.

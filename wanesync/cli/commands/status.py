@@ -11,7 +11,7 @@ from rich.live import Live
 
 from wanesync.cli.context import AsJson, ConfigFile, opened
 from wanesync.core.errors import ConfigError
-from wanesync.ops.status import read_alarms, read_overview
+from wanesync.ops.status import read_alarms, read_status
 from wanesync.ops.status_table import show
 from wanesync.terminal import console, print_json
 
@@ -31,12 +31,12 @@ def status(
     with opened(config_file) as (_, store):
         if check:
             _check(read_alarms(store), as_json=as_json)
-        seen = read_overview(store)
+        seen = read_status(store)
         if watch:
             pause = threading.Event()
             with Live(show(seen), console=console(), screen=False, auto_refresh=False) as live:
                 while not pause.wait(WATCH_S):
-                    live.update(show(read_overview(store)), refresh=True)
+                    live.update(show(read_status(store)), refresh=True)
     if as_json:
         print_json(seen.as_json())
     else:

@@ -9,8 +9,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from wanesync.core.bulk_guards import Volume
-from wanesync.core.diff.difference import ACTIONABLE, MEANING, Class, Difference, FieldDifference
-from wanesync.core.diff.value_kinds import Unlike
+from wanesync.core.diff.difference import ACTIONABLE, MEANING, Difference, DifferenceClass, FieldDifference
+from wanesync.core.diff.value_kinds import ValueKind
 from wanesync.core.model import Side
 from wanesync.core.normalize import NAME_PARTS
 from wanesync.terminal import mask, numbers, plural, print_rows, table
@@ -26,7 +26,7 @@ PIECE = 1000
 ADDRESSES = "e-mails changed"
 """Said even when there are none: it is what people fear."""
 
-PARKED = (Class.CONFLICT, Class.AMBIGUOUS, Class.DUPLICATE, Class.ORPHANED)
+PARKED = (DifferenceClass.CONFLICT, DifferenceClass.AMBIGUOUS, DifferenceClass.DUPLICATE, DifferenceClass.ORPHANED)
 """What ``--strict`` counts beside the actionable."""
 
 Shown = Callable[[str], str]
@@ -40,7 +40,7 @@ class Findings(Protocol):
     """
 
     @property
-    def counts(self) -> Counter[Class]:
+    def counts(self) -> Counter[DifferenceClass]:
         """Differences of each class, and what is in sync."""
 
     @property
@@ -56,7 +56,7 @@ class Findings(Protocol):
         """Differences a reconcile would repair."""
 
     @property
-    def unlike(self) -> Counter[tuple[str, Unlike]]:
+    def unlike(self) -> Counter[tuple[str, ValueKind]]:
         """In which ways which fields are unlike."""
 
     @property
@@ -71,7 +71,7 @@ class Findings(Protocol):
     def lost(self) -> Mapping[str, object] | None:
         """The loss meter."""
 
-    def differences(self, kind: Class | None = None, limit: int = -1) -> Iterator[Difference]:
+    def differences(self, kind: DifferenceClass | None = None, limit: int = -1) -> Iterator[Difference]:
         """One by one, of one class or of all; there may be a million."""
 
 
@@ -122,7 +122,7 @@ def _as_summary(report: Findings) -> dict[str, object]:
         unlike.setdefault(name, {})[str(kind)] = count
     plan = {**asdict(report.volume), "created": report.volume.created, "to_link": report.to_link}
     lost = {} if report.lost is None else {"lost": report.lost}
-    counts = {str(kind): report.counts[kind] for kind in Class}
+    counts = {str(kind): report.counts[kind] for kind in DifferenceClass}
     cost = {"requests": report.requests, "timing": report.timing}
     return {"counts": counts, "plan": plan, "unlike": unlike, **cost, **lost}
 
@@ -200,10 +200,10 @@ def _flatten(above: str, values: Mapping[str, object]) -> Iterator[tuple[str, st
 
 def counts_table(report: Findings) -> Table:
     """How many of each class; those that are none are left out."""
-    made = table("Class", ">Count", "Meaning")
-    for kind in Class:
+    made = table("DifferenceClass", ">Count", "Meaning")
+    for kind in DifferenceClass:
         if report.counts[kind]:
-            style = "yellow" if kind in ACTIONABLE else "green" if kind is Class.IN_SYNC else "dim"
+            style = "yellow" if kind in ACTIONABLE else "green" if kind is DifferenceClass.IN_SYNC else "dim"
             made.add_row(f"[{style}]{kind}[/]", f"{report.counts[kind]:,}", MEANING[kind])
     return made
 
@@ -224,8 +224,8 @@ def show(screen: Console, report: Findings, *, show_values: bool) -> None:
 
 
 def _show_differences(screen: Console, report: Findings, shown: Shown) -> None:
-    for kind in Class:
-        if kind is Class.IN_SYNC or not report.counts[kind]:
+    for kind in DifferenceClass:
+        if kind is DifferenceClass.IN_SYNC or not report.counts[kind]:
             continue
         made = table("#Contact", "#Customer", "What", "Why", title=str(kind))
         print_rows(screen, made, [_row(found, shown) for found in report.differences(kind, SHOWN)])
@@ -244,7 +244,7 @@ def _row(found: Difference, shown: Shown) -> tuple[str, str, str, str]:
 
 def _describe(name: str, value: FieldDifference, shown: Shown) -> str:
     hubspot, stripe = shown(value.hubspot) or "blank", shown(value.stripe) or "blank"
-    kind = "" if value.how in {Unlike.BLANK, Unlike.OTHER} else f" ({value.how})"
+    kind = "" if value.how in {ValueKind.BLANK, ValueKind.OTHER} else f" ({value.how})"
     if value.why == "missing there":
         return f"{name} {shown(value.after) or f'{stripe if value.writes == Side.HUBSPOT else hubspot} (not written)'}"
     if not value.writes:

@@ -22,14 +22,14 @@ from wanesync.cli.reports.differences import (
     unlike_rows,
 )
 from wanesync.cli.reports.report_file import report_file
-from wanesync.core.diff.difference import ACTIONABLE, MEANING, Class, Difference
+from wanesync.core.diff.difference import ACTIONABLE, MEANING, Difference, DifferenceClass
 from wanesync.terminal import plural
 
 TEMPLATE = Path(__file__).with_name("report.html")
 MARK = re.compile(r"@@([A-Z]+)@@")
 MOST_ROWS = 50_000
 """Differences in one page: what a browser still searches at once."""
-LISTED = [kind for kind in Class if kind is not Class.IN_SYNC]
+LISTED = [kind for kind in DifferenceClass if kind is not DifferenceClass.IN_SYNC]
 OUTSIDE_TEXT = {ord(mark): f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"}
 """Marks that could end or change a script element, as JSON escapes them."""
 
@@ -71,16 +71,16 @@ def _policy(template: str) -> str:
 # -- rows
 
 
-def _share_out(report: Findings, most: int) -> dict[Class, int]:
+def _share_out(report: Findings, most: int) -> dict[DifferenceClass, int]:
     """How many of each class are listed: a big class does not crowd out the small ones."""
-    shares: dict[Class, int] = {}
+    shares: dict[DifferenceClass, int] = {}
     kinds = sorted((kind for kind in LISTED if report.counts[kind]), key=lambda kind: report.counts[kind])
     for at, kind in enumerate(kinds):
         shares[kind] = min(report.counts[kind], (most - sum(shares.values())) // (len(kinds) - at))
     return shares
 
 
-def _rows(report: Findings, shares: Mapping[Class, int], shown: Shown) -> Iterator[str]:
+def _rows(report: Findings, shares: Mapping[DifferenceClass, int], shown: Shown) -> Iterator[str]:
     encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
     comma = ""
     for kind in LISTED:
@@ -112,19 +112,19 @@ def _parts(report: Findings, heading: Heading, listed: int, *, masked: bool) -> 
         "TITLE": escape(f"Differences, {made}: {heading.compared}"),
         "ABOUT": escape(f"{heading.compared}, {made}. {values}"),
         "VERDICT": escape(verdict if report.actionable else "Nothing to repair."),
-        "COUNTS": "\n".join(_count(report, kind) for kind in Class if report.counts[kind]),
+        "COUNTS": "\n".join(_count(report, kind) for kind in DifferenceClass if report.counts[kind]),
         "SUMMARIES": "\n".join(_summaries(report)),
         "CAP": escape(cap),
         "CLASSES": "\n".join(_button(report, kind) for kind in LISTED if report.counts[kind]),
     }
 
 
-def _count(report: Findings, kind: Class) -> str:
+def _count(report: Findings, kind: DifferenceClass) -> str:
     """A line of the counts, with its bar. What is in sync has none: beside it nothing else would be seen."""
     most = max((report.counts[k] for k in LISTED), default=0)
     style = "act" if kind in ACTIONABLE else "park" if kind in PARKED else "rest"
     count = report.counts[kind]
-    width = f"{max(100 * count / most, 0.5):.1f}%" if most and kind is not Class.IN_SYNC else "0"
+    width = f"{max(100 * count / most, 0.5):.1f}%" if most and kind is not DifferenceClass.IN_SYNC else "0"
     rect = f'<rect class="{style}" width="{width}" height="100%" rx="3"/>'
     return (
         f'<tr><th scope="row" class="{style}-ink">{kind}</th><td class="n">{count:,}</td>'
@@ -159,7 +159,7 @@ def _summary(title: str, columns: tuple[str, str, str], rows: Iterable[tuple[str
     )
 
 
-def _button(report: Findings, kind: Class) -> str:
+def _button(report: Findings, kind: DifferenceClass) -> str:
     return (
         f'<button type="button" data-class="{kind}" aria-pressed="false" title="{escape(MEANING[kind])}">'
         f"{kind} ({report.counts[kind]:,})</button>"

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from wanesync.reconcile.atomic_file import whole_file
+from wanesync.reconcile.atomic_file import write_atomically
 
 
 @contextmanager
 def report_file(path: Path) -> Iterator[TextIO]:
     """Whole or not there, mode 0600. Raises ``ConfigError`` when it cannot be made there."""
-    with whole_file(path) as raw:
+    with write_atomically(path) as raw:
         # newline "": the csv module ends lines by itself.
         text = io.TextIOWrapper(raw, encoding="utf-8", newline="")
         try:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from wanesync.core.diff.decisions import Decision, Verdict
 from wanesync.core.diff.difference import judge
-from wanesync.core.matching import Ref, Scene
-from wanesync.core.model import Link, LinkState, Seen, Side, WriteKind
+from wanesync.core.matching import PlanContext, RecordRef
+from wanesync.core.model import Link, LinkState, Side, StoredRecord, WriteKind
 from wanesync.core.plan import Rules
 
 
@@ -19,18 +19,18 @@ class Known:
     ``owners``: customer -> the contact it is actively linked with.
     """
 
-    scene: Scene
-    records: Mapping[Ref, Seen]
+    context: PlanContext
+    records: Mapping[RecordRef, StoredRecord]
     owners: Mapping[str, str]
 
 
 def find_misfit(decision: Decision, known: Known, rules: Rules) -> str:  # noqa: PLR0911 - one return a verdict
     """Why a decision cannot be carried out as things stand; "" when it can."""
     for ref in decision.refs:
-        seen = known.records.get(ref)
-        if seen is None:
+        stored = known.records.get(ref)
+        if stored is None:
             return f"it names a {_what(ref[0])} nobody knows: run a reconcile first, or correct the id"
-        if not seen.alive:
+        if not stored.alive:
             return f"its {_what(ref[0])} was deleted or merged into another one"
     match decision.verdict:
         case Verdict.SKIP:
@@ -41,17 +41,19 @@ def find_misfit(decision: Decision, known: Known, rules: Rules) -> str:  # noqa:
             return _misfit_of_creation(decision, known, rules)
         case Verdict.EXCLUDE if len(decision.refs) == 1:
             side, record_id = decision.refs[0]
-            return "it is linked: name both records to exclude the pair" if known.scene.active(side, record_id) else ""
+            return (
+                "it is linked: name both records to exclude the pair" if known.context.active(side, record_id) else ""
+            )
         case Verdict.EXCLUDE:
-            paired = find_link(decision.pair, known.scene, judge(known.scene, rules).plan.links) is not None
+            paired = find_link(decision.pair, known.context, judge(known.context, rules).plan.links) is not None
             return "" if paired else "the two records are no pair"
         case _:
             return _misfit_of_winner(decision, known, rules)
 
 
-def find_link(pair: tuple[str, str], scene: Scene, planned: Mapping[str, Link]) -> Link | None:
+def find_link(pair: tuple[str, str], context: PlanContext, planned: Mapping[str, Link]) -> Link | None:
     """The active link of a pair once what is planned was remembered."""
-    links = {link.id: link for link in scene.links} | dict(planned)
+    links = {link.id: link for link in context.links} | dict(planned)
     active = (link for link in links.values() if link.state is LinkState.ACTIVE)
     return next((link for link in active if (link.hubspot_id, link.stripe_id) == pair), None)
 
@@ -60,12 +62,12 @@ def _misfit_of_link(decision: Decision, known: Known) -> str:
     target = decision.target
     assert target is not None  # noqa: S101 - only links have one, and this is one
     contact_id, customer_id = decision.pair
-    seen = known.records.get(target)
-    if seen is None and (target[0].other, target[1]) in known.records:
+    stored = known.records.get(target)
+    if stored is None and (target[0].other, target[1]) in known.records:
         return f"link does not fit: the id is that of another {_what(target[0].other)}"
-    if seen is None:
+    if stored is None:
         return f"link names a {_what(target[0])} nobody knows: run a reconcile first, or correct the id"
-    if not seen.alive:
+    if not stored.alive:
         return f"link does not fit: that {_what(target[0])} was deleted or merged into another one"
     if known.owners.get(customer_id, contact_id) != contact_id:
         return "link does not fit: the customer is linked with another contact; exclude that pair first"
@@ -74,20 +76,20 @@ def _misfit_of_link(decision: Decision, known: Known) -> str:
 
 def _misfit_of_creation(decision: Decision, known: Known, rules: Rules) -> str:
     side, record_id = ref = decision.refs[0]
-    seen = known.records[ref]
-    if known.scene.active(side, record_id):
+    stored = known.records[ref]
+    if known.context.active(side, record_id):
         return "create does not fit: the record is linked"
-    if seen.excluded:
+    if stored.excluded:
         return ""
-    outcome = judge(known.scene, rules).plan
+    outcome = judge(known.context, rules).plan
     if any(action.kind is WriteKind.CREATE for action in outcome.actions.values()):
         return ""
-    why = outcome.wait or outcome.notes.get(ref, seen.note)
+    why = outcome.wait or outcome.notes.get(ref, stored.note)
     return f"create does not fit: {why or 'it has its other record already'}"
 
 
 def _misfit_of_winner(decision: Decision, known: Known, rules: Rules) -> str:
-    link = find_link(decision.pair, known.scene, judge(known.scene, rules).plan.links)
+    link = find_link(decision.pair, known.context, judge(known.context, rules).plan.links)
     if link is None:
         return f"{decision.verdict} does not fit: the two records are no pair"
     if not link.primary:

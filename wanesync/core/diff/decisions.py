@@ -14,8 +14,8 @@ from enum import StrEnum
 
 from wanesync.core.errors import ConfigError
 from wanesync.core.fields import FieldSpec
-from wanesync.core.matching import Ref
-from wanesync.core.model import Halves, Side, contact_key, customer_key
+from wanesync.core.matching import RecordRef
+from wanesync.core.model import BasePair, Side, contact_key, customer_key
 
 COLUMNS = ("hubspot_id", "stripe_id", "field", "decision")
 """What a file must have; it may have more, which are not read."""
@@ -52,7 +52,7 @@ class Decision:
     other_id: str = ""
 
     @property
-    def refs(self) -> tuple[Ref, ...]:
+    def refs(self) -> tuple[RecordRef, ...]:
         """The records its line names."""
         named = ((Side.HUBSPOT, self.hubspot_id), (Side.STRIPE, self.stripe_id))
         return tuple((side, record_id) for side, record_id in named if record_id)
@@ -68,7 +68,7 @@ class Decision:
         return contact_key(self.hubspot_id) if self.hubspot_id else customer_key(self.stripe_id)
 
     @property
-    def target(self) -> Ref | None:
+    def target(self) -> RecordRef | None:
         """The record it is to be linked with."""
         if self.verdict is not Verdict.LINK:
             return None
@@ -185,7 +185,7 @@ def find_contradictions(decisions: Sequence[Decision]) -> list[Problem]:
     """Lines that say something else than an earlier one about the same record or field."""
     problems: list[Problem] = []
     winners: dict[tuple[str, str], list[Decision]] = {}
-    whole: dict[Ref, Decision] = {}
+    whole: dict[RecordRef, Decision] = {}
     for decision in decisions:
         if decision.verdict.winner:
             others = winners.setdefault(decision.pair, [])
@@ -198,7 +198,7 @@ def find_contradictions(decisions: Sequence[Decision]) -> list[Problem]:
     return problems
 
 
-def _concerned(decision: Decision) -> tuple[Ref, ...]:
+def _concerned(decision: Decision) -> tuple[RecordRef, ...]:
     target = decision.target
     return (*decision.refs, target) if target else decision.refs
 
@@ -242,7 +242,7 @@ def winners_of(decisions: Sequence[Decision], fields: Mapping[str, FieldSpec]) -
     return found
 
 
-def rebase(winner: Side, hubspot: str, stripe: str) -> Halves:
+def rebase(winner: Side, hubspot: str, stripe: str) -> BasePair:
     """Halves by which the winner moved and the other side did not: as if both had agreed on what the loser holds."""
     loser = stripe if winner is Side.HUBSPOT else hubspot
     return loser, loser

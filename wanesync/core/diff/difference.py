@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from wanesync.core.diff.value_kinds import Unlike, describe_unlikeness
+from wanesync.core.diff.value_kinds import ValueKind, classify_values
 from wanesync.core.fields import FieldSpec
-from wanesync.core.matching import Scene
-from wanesync.core.model import Link, Seen, Side, WriteKind, split_key
+from wanesync.core.matching import PlanContext
+from wanesync.core.model import Link, Side, StoredRecord, WriteKind, split_key
 from wanesync.core.plan import EXCLUDED, Action, Plan, Rules
 from wanesync.core.planner import plan
 
 
-class Class(StrEnum):
+class DifferenceClass(StrEnum):
     """What kind of difference a person has to do with."""
 
     IN_SYNC = "in_sync"
@@ -31,18 +31,25 @@ class Class(StrEnum):
 
 KEPT = "kept as it is on both sides"
 HELD = "held back: look at wanesync hold list"
-ACTIONABLE = frozenset({Class.CREATE_CUSTOMER, Class.CREATE_CONTACT, Class.UPDATE_CUSTOMER, Class.UPDATE_CONTACT})
+ACTIONABLE = frozenset(
+    {
+        DifferenceClass.CREATE_CUSTOMER,
+        DifferenceClass.CREATE_CONTACT,
+        DifferenceClass.UPDATE_CUSTOMER,
+        DifferenceClass.UPDATE_CONTACT,
+    }
+)
 MEANING = {
-    Class.IN_SYNC: "the same on both sides",
-    Class.CREATE_CUSTOMER: "missing in Stripe: created there",
-    Class.CREATE_CONTACT: "missing in HubSpot: created there",
-    Class.UPDATE_CUSTOMER: "Stripe is brought up to date",
-    Class.UPDATE_CONTACT: "HubSpot is brought up to date",
-    Class.CONFLICT: "both sides keep their own value",
-    Class.AMBIGUOUS: "only a guess could tell; a person decides",
-    Class.DUPLICATE: "a second customer of one contact",
-    Class.ORPHANED: "deleted on the other side",
-    Class.EXCLUDED: "left alone: no e-mail, or not wanted",
+    DifferenceClass.IN_SYNC: "the same on both sides",
+    DifferenceClass.CREATE_CUSTOMER: "missing in Stripe: created there",
+    DifferenceClass.CREATE_CONTACT: "missing in HubSpot: created there",
+    DifferenceClass.UPDATE_CUSTOMER: "Stripe is brought up to date",
+    DifferenceClass.UPDATE_CONTACT: "HubSpot is brought up to date",
+    DifferenceClass.CONFLICT: "both sides keep their own value",
+    DifferenceClass.AMBIGUOUS: "only a guess could tell; a person decides",
+    DifferenceClass.DUPLICATE: "a second customer of one contact",
+    DifferenceClass.ORPHANED: "deleted on the other side",
+    DifferenceClass.EXCLUDED: "left alone: no e-mail, or not wanted",
 }
 
 
@@ -58,14 +65,14 @@ class FieldDifference:
     writes: str
     why: str
     after: str = field(default="", compare=False)
-    how: Unlike = field(default=Unlike.OTHER, compare=False)
+    how: ValueKind = field(default=ValueKind.OTHER, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
     """One record or pair that is not the same on both sides, or not to be."""
 
-    kind: Class
+    kind: DifferenceClass
     hubspot_id: str
     stripe_id: str
     fields: Mapping[str, FieldDifference] = field(default_factory=dict)
@@ -83,14 +90,14 @@ class Judged:
     lanes: Sequence[Side]
 
 
-def judge(scene: Scene, rules: Rules) -> Judged:
+def judge(context: PlanContext, rules: Rules) -> Judged:
     """Plan one key as if both sides had just been listed."""
-    scene = replace(scene, reading=frozenset(), listed=True)
-    outcome = plan(scene, rules, "dry")
-    found = [replace(found, key=scene.key) for found in classify(scene, outcome, rules)]
-    own = Side.HUBSPOT if scene.key.startswith("contact:") else Side.STRIPE
+    context = replace(context, reading=frozenset(), listed=True)
+    outcome = plan(context, rules, "dry")
+    found = [replace(found, key=context.key) for found in classify(context, outcome, rules)]
+    own = Side.HUBSPOT if context.key.startswith("contact:") else Side.STRIPE
     needed = outcome.actions or outcome.wait or (outcome.changes and not _only_wakes(outcome))
-    return Judged(scene.key, found, outcome, (sorted(outcome.actions) or [own]) if needed else ())
+    return Judged(context.key, found, outcome, (sorted(outcome.actions) or [own]) if needed else ())
 
 
 def _only_wakes(outcome: Plan) -> bool:
@@ -98,38 +105,42 @@ def _only_wakes(outcome: Plan) -> bool:
     return not replace(outcome, wake=set()).changes
 
 
-def classify(scene: Scene, outcome: Plan, rules: Rules) -> list[Difference]:
+def classify(context: PlanContext, outcome: Plan, rules: Rules) -> list[Difference]:
     """The differences of one key; one entry of class ``in_sync`` when there is none."""
-    kind, record_id = split_key(scene.key)
+    kind, record_id = split_key(context.key)
     side = Side.HUBSPOT if kind == "contact" else Side.STRIPE
-    seen = scene.get(side, record_id)
-    if seen is None or not seen.alive:
+    stored = context.find(side, record_id)
+    if stored is None or not stored.alive:
         return []
-    links = _links_after(scene, outcome, side, record_id)
+    links = _links_after(context, outcome, side, record_id)
     if links and side is Side.STRIPE:
         return []  # Reported under its contact's key.
     if links:
-        return _pair(scene, outcome, links, rules)
-    created = [_creation(action, seen, rules) for action in outcome.actions.values() if action.kind is WriteKind.CREATE]
+        return _pair(context, outcome, links, rules)
+    created = [
+        _creation(action, stored, rules) for action in outcome.actions.values() if action.kind is WriteKind.CREATE
+    ]
     if created:
         return created
     if side is Side.STRIPE and outcome.wake:
         return []
-    return [_left_alone(seen, outcome.wait or outcome.notes.get((side, record_id), seen.note))]
+    return [_left_alone(stored, outcome.wait or outcome.notes.get((side, record_id), stored.note))]
 
 
-def _links_after(scene: Scene, outcome: Plan, side: Side, record_id: str) -> list[Link]:
-    links = {link.id: link for link in scene.links} | outcome.links
+def _links_after(context: PlanContext, outcome: Plan, side: Side, record_id: str) -> list[Link]:
+    links = {link.id: link for link in context.links} | outcome.links
     return [k for k in links.values() if k.state == "active" and k.id_on(side) == record_id]
 
 
-def _pair(scene: Scene, outcome: Plan, links: list[Link], rules: Rules) -> list[Difference]:
+def _pair(context: PlanContext, outcome: Plan, links: list[Link], rules: Rules) -> list[Difference]:
     found = [
-        Difference(Class.DUPLICATE, k.hubspot_id, k.stripe_id, note="a second customer") for k in links if not k.primary
+        Difference(DifferenceClass.DUPLICATE, k.hubspot_id, k.stripe_id, note="a second customer")
+        for k in links
+        if not k.primary
     ]
     primary = next((k for k in links if k.primary), None)
-    contact = scene.get(Side.HUBSPOT, links[0].hubspot_id)
-    customer = scene.get(Side.STRIPE, primary.stripe_id) if primary else None
+    contact = context.find(Side.HUBSPOT, links[0].hubspot_id)
+    customer = context.find(Side.STRIPE, primary.stripe_id) if primary else None
     if primary is None or contact is None or customer is None:
         return found
     for action in outcome.actions.values():
@@ -137,9 +148,9 @@ def _pair(scene: Scene, outcome: Plan, links: list[Link], rules: Rules) -> list[
             name: _differ(rules, name, _values(contact, customer, name), action, _why(primary, name, outcome))
             for name in action.changes
         }
-        kind = Class.UPDATE_CUSTOMER if action.side is Side.STRIPE else Class.UPDATE_CONTACT
+        kind = DifferenceClass.UPDATE_CUSTOMER if action.side is Side.STRIPE else DifferenceClass.UPDATE_CONTACT
         found.append(Difference(kind, contact.id, customer.id, fields))
-    held = _held_after(scene, outcome, primary)
+    held = _held_after(context, outcome, primary)
     written = {name for action in outcome.actions.values() for name in action.changes}
     kept = {
         spec.name: _keep(spec, _values(contact, customer, spec.name), HELD if spec.name in held else KEPT)
@@ -148,48 +159,48 @@ def _pair(scene: Scene, outcome: Plan, links: list[Link], rules: Rules) -> list[
     }
     if kept:
         note = "held" if held & kept.keys() else ""
-        found.append(Difference(Class.CONFLICT, contact.id, customer.id, kept, note))
-    return found or [Difference(Class.IN_SYNC, contact.id, customer.id)]
+        found.append(Difference(DifferenceClass.CONFLICT, contact.id, customer.id, kept, note))
+    return found or [Difference(DifferenceClass.IN_SYNC, contact.id, customer.id)]
 
 
-def _held_after(scene: Scene, outcome: Plan, link: Link) -> set[str]:
+def _held_after(context: PlanContext, outcome: Plan, link: Link) -> set[str]:
     """The fields of a link that are held back once the plan is carried out."""
     dropped = {name for link_id, name in outcome.unheld if link_id == link.id}
-    return scene.held.get(link.id, {}).keys() - dropped | {name for k, name, _ in outcome.held if k == link.id}
+    return context.held.get(link.id, {}).keys() - dropped | {name for k, name, _ in outcome.held if k == link.id}
 
 
 def _differ(rules: Rules, name: str, values: tuple[str, str], action: Action, why: str) -> FieldDifference:
-    how = describe_unlikeness(rules.fields.by_name[name], *values)
+    how = classify_values(rules.fields.by_name[name], *values)
     return FieldDifference(*values, str(action.side), why, action.changes[name].after, how)
 
 
 def _keep(spec: FieldSpec, values: tuple[str, str], why: str) -> FieldDifference:
-    return FieldDifference(*values, "", why, how=describe_unlikeness(spec, *values))
+    return FieldDifference(*values, "", why, how=classify_values(spec, *values))
 
 
-def _creation(action: Action, source: Seen, rules: Rules) -> Difference:
+def _creation(action: Action, source: StoredRecord, rules: Rules) -> Difference:
     target, fields = action.side, {}
     for name, value in source.record.values.items():
         if value and name in rules.fields.by_name:
             values = (value, "") if target is Side.STRIPE else ("", value)
             after = action.changes[name].after if name in action.changes else ""
-            fields[name] = FieldDifference(*values, str(target), "missing there", after, Unlike.BLANK)
+            fields[name] = FieldDifference(*values, str(target), "missing there", after, ValueKind.BLANK)
     if target is Side.STRIPE:
-        return Difference(Class.CREATE_CUSTOMER, source.id, "", fields)
-    return Difference(Class.CREATE_CONTACT, "", source.id, fields)
+        return Difference(DifferenceClass.CREATE_CUSTOMER, source.id, "", fields)
+    return Difference(DifferenceClass.CREATE_CONTACT, "", source.id, fields)
 
 
-def _left_alone(seen: Seen, note: str) -> Difference:
-    ids: dict[Side, str] = {Side.HUBSPOT: "", Side.STRIPE: "", seen.side: seen.id}
-    kind = Class.EXCLUDED
+def _left_alone(stored: StoredRecord, note: str) -> Difference:
+    ids: dict[Side, str] = {Side.HUBSPOT: "", Side.STRIPE: "", stored.side: stored.id}
+    kind = DifferenceClass.EXCLUDED
     if note.startswith("ambiguous"):
-        kind = Class.AMBIGUOUS
+        kind = DifferenceClass.AMBIGUOUS
     elif note.startswith("orphaned"):
-        kind = Class.ORPHANED
+        kind = DifferenceClass.ORPHANED
     return Difference(kind, ids[Side.HUBSPOT], ids[Side.STRIPE], note=note or EXCLUDED)
 
 
-def _values(contact: Seen, customer: Seen, name: str) -> tuple[str, str]:
+def _values(contact: StoredRecord, customer: StoredRecord, name: str) -> tuple[str, str]:
     return contact.record.values.get(name, ""), customer.record.values.get(name, "")
 
 

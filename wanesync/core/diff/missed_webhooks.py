@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from wanesync.core.fields import FieldMap, FieldSpec
-from wanesync.core.model import EventRow, Record, Seen, Side
+from wanesync.core.model import Event, Record, Side, StoredRecord
 
 GRACE_MS = 120_000
 """Younger changes are not counted: their webhooks may be on their way."""
@@ -37,10 +37,10 @@ class Told:
     """
 
     side: Side
-    old: Seen | None
+    old: StoredRecord | None
     new: Record | None
-    heard: Sequence[EventRow] = ()
-    unheard: Sequence[EventRow] = ()
+    heard: Sequence[Event] = ()
+    unheard: Sequence[Event] = ()
 
 
 def find_missed(told: Told, fields: FieldMap, until_ms: int) -> frozenset[str]:
@@ -51,7 +51,7 @@ def find_missed(told: Told, fields: FieldMap, until_ms: int) -> frozenset[str]:
     return find(told, fields, until_ms)
 
 
-def find_named(events: Collection[EventRow], fields: FieldMap) -> frozenset[str]:
+def find_named(events: Collection[Event], fields: FieldMap) -> frozenset[str]:
     """Names of what these events say has changed, their types among them."""
     types = {TYPES[event.side].get(event.kind, "") for event in events} - {""}
     return frozenset(types | {name for event in events for name, _ in _said(event, fields)})
@@ -94,7 +94,7 @@ def _missed_of_customer(told: Told, fields: FieldMap, until_ms: int) -> frozense
     return frozenset(missed)
 
 
-def _has(events: Collection[EventRow], kind: str) -> bool:
+def _has(events: Collection[Event], kind: str) -> bool:
     return any(event.kind == kind for event in events)
 
 
@@ -115,11 +115,11 @@ def _parts(spec: FieldSpec, side: Side, value: str) -> list[tuple[str, str]]:
     return list(zip(spec.hubspot, spec.form.hubspot_parts(value), strict=True))
 
 
-def _said_by(events: Collection[EventRow], fields: FieldMap) -> Said:
+def _said_by(events: Collection[Event], fields: FieldMap) -> Said:
     return frozenset(pair for event in events for pair in _said(event, fields))
 
 
-def _said(event: EventRow, fields: FieldMap) -> Iterator[tuple[str, str]]:
+def _said(event: Event, fields: FieldMap) -> Iterator[tuple[str, str]]:
     """(name, value) of what an event tells; one property of a field of two comes as ``name/firstname``."""
     for named, value in event.values.items():
         field_name, _, part = named.partition("/")

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from wanesync.core.diff.difference import ACTIONABLE, Class, Difference
+from wanesync.core.diff.difference import ACTIONABLE, Difference, DifferenceClass
 from wanesync.core.errors import ConfigError
 from wanesync.core.model import Side
 
@@ -53,7 +53,7 @@ class Step:
 class Item:
     """One difference to be repaired. ``sealed``: its values, for whoever holds the key (base64)."""
 
-    kind: Class
+    kind: DifferenceClass
     key: str
     hubspot_id: str
     stripe_id: str
@@ -95,7 +95,7 @@ def read_item(text: str) -> Item:
         name: Step(Side(step["writes"]), step["from"], step["to"]) for name, step in sorted(data["fields"].items())
     }
     ids = data["key"], data["hubspot_id"], data["stripe_id"]
-    return Item(Class(data["class"]), *ids, steps, data["sealed"])
+    return Item(DifferenceClass(data["class"]), *ids, steps, data["sealed"])
 
 
 def find_misfits(head: Head, now: Head) -> list[str]:
@@ -141,7 +141,7 @@ class Deviation:
     """What is no longer as planned of one key. ``fields``: those that changed meanwhile, in order."""
 
     key: str
-    kinds: tuple[Class, ...]
+    kinds: tuple[DifferenceClass, ...]
     fields: tuple[str, ...]
 
 
@@ -159,5 +159,5 @@ def find_deviation(planned: Iterable[Item], now: Iterable[Difference], hashed: H
     return Deviation(planned[0].key, tuple(sorted({item.kind for item in planned})), tuple(sorted(fields)))
 
 
-def _name(item: Item) -> tuple[Class, str, str, str]:
+def _name(item: Item) -> tuple[DifferenceClass, str, str, str]:
     return item.kind, item.key, item.hubspot_id, item.stripe_id

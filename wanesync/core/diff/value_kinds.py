@@ -19,7 +19,7 @@ LEAST_DIGITS = 7
 """A number with its country has at least these (E.164); fewer are no proof that a text is one number."""
 
 
-class Unlike(StrEnum):
+class ValueKind(StrEnum):
     """The kinds of unlikeness."""
 
     BLANK = "blank"
@@ -30,7 +30,7 @@ class Unlike(StrEnum):
     OTHER = "other"
 
 
-def describe_unlikeness(spec: FieldSpec, hubspot: str, stripe: str) -> Unlike:
+def classify_values(spec: FieldSpec, hubspot: str, stripe: str) -> ValueKind:
     """Which kind two values of one field that do not agree are of; the sides may change places.
 
     ``BLANK``: one side holds nothing to be seen. ``CASE``: upper and lower case only. ``SPACING``: blanks and marks
@@ -39,21 +39,21 @@ def describe_unlikeness(spec: FieldSpec, hubspot: str, stripe: str) -> Unlike:
     """
     tight_hubspot, tight_stripe = _without_blanks(hubspot), _without_blanks(stripe)
     if not tight_hubspot or not tight_stripe:
-        return Unlike.BLANK
+        return ValueKind.BLANK
     if spec.transform == "phone":
-        return Unlike.PHONE if _same_number(hubspot, stripe) else _compare_text(hubspot, stripe)
+        return ValueKind.PHONE if _same_number(hubspot, stripe) else _compare_text(hubspot, stripe)
     kind = _compare_text(hubspot, stripe)
-    if kind is Unlike.OTHER and _names_a_company(spec) and _same_company(hubspot, stripe):
-        return Unlike.COMPANY
+    if kind is ValueKind.OTHER and _names_a_company(spec) and _same_company(hubspot, stripe):
+        return ValueKind.COMPANY
     return kind
 
 
-def _compare_text(hubspot: str, stripe: str) -> Unlike:
+def _compare_text(hubspot: str, stripe: str) -> ValueKind:
     even_hubspot, even_stripe = _with_even_blanks(hubspot), _with_even_blanks(stripe)
     if even_hubspot != even_stripe and _fold(even_hubspot) == _fold(even_stripe):
-        return Unlike.CASE
+        return ValueKind.CASE
     same = _fold(_without_blanks(hubspot)) == _fold(_without_blanks(stripe))
-    return Unlike.SPACING if same and hubspot != stripe else Unlike.OTHER
+    return ValueKind.SPACING if same and hubspot != stripe else ValueKind.OTHER
 
 
 def _with_even_blanks(value: str) -> str:

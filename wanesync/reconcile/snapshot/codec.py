@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import orjson
 
-from wanesync.core.diff.difference import Class, Difference, FieldDifference
-from wanesync.core.diff.value_kinds import Unlike
+from wanesync.core.diff.difference import Difference, DifferenceClass, FieldDifference
+from wanesync.core.diff.value_kinds import ValueKind
 
 
 def pack_difference(found: Difference) -> bytes:
@@ -21,7 +21,7 @@ def unpack_difference(packed: bytes) -> Difference:
     """What ``pack_difference`` packed."""
     kind, hubspot_id, stripe_id, fields, note, key = orjson.loads(packed)
     values = {
-        name: FieldDifference(hubspot, stripe, writes, why, after, Unlike(how))
+        name: FieldDifference(hubspot, stripe, writes, why, after, ValueKind(how))
         for name, (hubspot, stripe, writes, why, after, how) in fields.items()
     }
-    return Difference(Class(kind), hubspot_id, stripe_id, values, note, key)
+    return Difference(DifferenceClass(kind), hubspot_id, stripe_id, values, note, key)

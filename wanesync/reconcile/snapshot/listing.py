@@ -14,10 +14,10 @@ from itertools import chain
 from pathlib import Path
 
 from wanesync.core.diff.ranges import Span
-from wanesync.core.errors import ConfigError, StoreDown
+from wanesync.core.errors import ConfigError, DatabaseUnavailable
 from wanesync.core.model import Record, Side
 from wanesync.store.codec import pack_record, unpack_record
-from wanesync.store.encryption import Seal
+from wanesync.store.encryption import Encryption
 
 SIDES = (Side.HUBSPOT, Side.STRIPE)
 NUMBERS = {side: number for number, side in enumerate(SIDES)}
@@ -61,7 +61,7 @@ class ListedRow:
 class Listed:
     """One run's file and its listing. By one thread at a time, and not by two processes: the run lock sees to that."""
 
-    def __init__(self, path: str, seal: Seal) -> None:
+    def __init__(self, path: str, seal: Encryption) -> None:
         self.path, self._seal = path, seal
         try:
             if path != MEMORY:
@@ -91,7 +91,9 @@ class Listed:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             if isinstance(error, sqlite3.OperationalError):
-                raise StoreDown(f"the snapshot {self.path} cannot be written ({error}): is the disk full?") from error
+                raise DatabaseUnavailable(
+                    f"the snapshot {self.path} cannot be written ({error}): is the disk full?"
+                ) from error
             raise
 
     def is_sound(self) -> bool:
@@ -231,10 +233,10 @@ class Listed:
         if row.copy is None:
             return None
         head = f"{row.copy.moved} {row.copy.from_ms} {row.copy.to_ms}\n".encode()
-        return self._seal.seal(head + pack_record(row.copy.record), TABLE, f"{side}:{row.id}", "copy")
+        return self._seal.encrypt(head + pack_record(row.copy.record), TABLE, f"{side}:{row.id}", "copy")
 
     def _unpack(self, side: Side, record_id: str, blob: bytes) -> Copy:
-        head, _, packed = self._seal.open(blob, TABLE, f"{side}:{record_id}", "copy").partition(b"\n")
+        head, _, packed = self._seal.decrypt(blob, TABLE, f"{side}:{record_id}", "copy").partition(b"\n")
         moved, from_ms, to_ms = (int(part) for part in head.split())
         return Copy(unpack_record(packed, side, record_id), moved, from_ms, to_ms)
 

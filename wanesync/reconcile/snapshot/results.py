@@ -26,7 +26,7 @@ from wanesync.reconcile.snapshot.listing import (
     remove,
     shorten,
 )
-from wanesync.store.encryption import Seal
+from wanesync.store.encryption import Encryption
 from wanesync.store.tables.links import Outline
 
 __all__ = ["MEMORY", "Copy", "ListedRow", "Snapshot"]
@@ -67,7 +67,7 @@ class Snapshot(Listed):
     """One run's file. Used by one thread at a time; not by two processes (the run lock sees to that)."""
 
     @classmethod
-    def resume(cls, path: str, seal: Seal, identity: Mapping[str, str], oldest_ms: int) -> Snapshot:
+    def resume(cls, path: str, seal: Encryption, identity: Mapping[str, str], oldest_ms: int) -> Snapshot:
         """The run that was broken off, if it has this identity and began after ``oldest_ms``; else a new one.
 
         Raises ``ConfigError`` for a file that is something else.
@@ -80,7 +80,7 @@ class Snapshot(Listed):
         return cls._begin(path, seal, identity)
 
     @classmethod
-    def _reopen(cls, path: str, seal: Seal, identity: Mapping[str, str], oldest_ms: int) -> Snapshot | None:
+    def _reopen(cls, path: str, seal: Encryption, identity: Mapping[str, str], oldest_ms: int) -> Snapshot | None:
         """The run that was broken off, if there is one that can be gone on with."""
         if not Path(path).exists():
             return None
@@ -97,7 +97,7 @@ class Snapshot(Listed):
         return None
 
     @classmethod
-    def _begin(cls, path: str, seal: Seal, identity: Mapping[str, str]) -> Snapshot:
+    def _begin(cls, path: str, seal: Encryption, identity: Mapping[str, str]) -> Snapshot:
         remove(path)
         made = cls(path, seal)
         made._db.executescript(files("wanesync.reconcile.snapshot").joinpath("snapshot.sql").read_text())
@@ -205,7 +205,7 @@ class Snapshot(Listed):
 
     def put_found(self, found: Iterable[tuple[str, str, bytes]]) -> None:
         """(class, key, packed difference)."""
-        seal = self._seal.seal
+        seal = self._seal.encrypt
         rows = [(kind, key, seal(detail, TABLE, kind, "found")) for kind, key, detail in found]
         self._db.executemany("INSERT INTO found (kind, key, detail) VALUES (?, ?, ?)", rows)
 
@@ -217,12 +217,12 @@ class Snapshot(Listed):
             if not left:
                 return
             left -= 1
-            yield self._seal.open(detail, TABLE, of, "found")
+            yield self._seal.decrypt(detail, TABLE, of, "found")
 
     def found_of(self, key: str) -> list[bytes]:
         """Packed differences of one key, in order."""
         rows = self._db.execute("SELECT kind, detail FROM found WHERE key = ? ORDER BY number", (key,))
-        return [self._seal.open(detail, TABLE, kind, "found") for kind, detail in rows]
+        return [self._seal.decrypt(detail, TABLE, kind, "found") for kind, detail in rows]
 
     def work_of(self, key: str) -> set[str]:
         """The classes of the passes one key needs."""

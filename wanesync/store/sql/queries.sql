@@ -32,7 +32,7 @@ SELECT name, value FROM settings ORDER BY name;
 -- records
 
 -- name: records_of_side
-SELECT id, seen, as_of_ms, as_of_upper_ms, moved, in_doubt, deleted, survivor, note
+SELECT id, seen, valid_from_ms, valid_to_ms, moved, stale, deleted, survivor, note
 FROM records WHERE side = :side AND id IN (:ids);
 
 -- name: emails_of_side
@@ -42,12 +42,12 @@ SELECT id, hmac FROM emails WHERE side = :side AND id IN (:ids);
 SELECT id FROM records WHERE side = :side AND id IN (:ids) AND moved_ms >= :since_ms;
 
 -- name: put_record
-INSERT INTO records (side, id, seen, as_of_ms, as_of_upper_ms, moved, in_doubt, deleted, survivor, other_id, intent,
+INSERT INTO records (side, id, seen, valid_from_ms, valid_to_ms, moved, stale, deleted, survivor, other_id, intent,
     note, row_hash, canon_version, moved_ms)
-VALUES (:side, :id, :seen, :as_of_ms, :as_of_upper_ms, :moved, :in_doubt, :deleted, :survivor, :other_id, :intent,
+VALUES (:side, :id, :seen, :valid_from_ms, :valid_to_ms, :moved, :stale, :deleted, :survivor, :other_id, :intent,
     :note, :row_hash, :canon_version, :moved_ms)
-ON CONFLICT (side, id) DO UPDATE SET seen = excluded.seen, as_of_ms = excluded.as_of_ms,
-    as_of_upper_ms = excluded.as_of_upper_ms, moved = excluded.moved, in_doubt = excluded.in_doubt,
+ON CONFLICT (side, id) DO UPDATE SET seen = excluded.seen, valid_from_ms = excluded.valid_from_ms,
+    valid_to_ms = excluded.valid_to_ms, moved = excluded.moved, stale = excluded.stale,
     deleted = excluded.deleted, survivor = excluded.survivor, other_id = excluded.other_id, intent = excluded.intent,
     note = excluded.note, row_hash = excluded.row_hash, canon_version = excluded.canon_version,
     moved_ms = excluded.moved_ms;
@@ -73,7 +73,7 @@ SELECT id, survivor FROM records WHERE side = 'hubspot' AND survivor <> '' AND i
 
 -- Marks are "id moved" of copies that have not moved since they were read.
 -- name: touch_records
-UPDATE records SET as_of_ms = :as_of_ms, as_of_upper_ms = :as_of_upper_ms, moved = moved + 1, moved_ms = :now
+UPDATE records SET valid_from_ms = :valid_from_ms, valid_to_ms = :valid_to_ms, moved = moved + 1, moved_ms = :now
 WHERE side = :side AND id IN (:ids) AND id || ' ' || moved IN (:marks);
 
 -- name: set_note

@@ -8,7 +8,7 @@ from typing import TypedDict
 
 from wanesync.core.jobs import DeadClass, Job, JobKind, JobState
 from wanesync.core.model import Side
-from wanesync.store.session import Row, RuleBroken, Session, Value
+from wanesync.store.session import ConstraintViolated, Row, Session, Value
 
 
 class Depth(TypedDict):
@@ -29,18 +29,18 @@ class Depth(TypedDict):
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class DeadLetter:
     """A dead letter: its job, and when it was given up."""
 
     job: Job
     died_ms: int
 
 
-Letters = list[Letter]
+DeadLetters = list[DeadLetter]
 
 
 @dataclass(frozen=True, slots=True)
-class Which:
+class JobFilter:
     """Which dead letters are meant; left out: all of them. ``since_ms``: those given up at or after a time."""
 
     dead_class: DeadClass | None = None
@@ -98,14 +98,14 @@ class Backlog:
         self, *, dead_class: DeadClass | None = None, lane: Side | None = None, since_ms: int = 0, limit: int = 100
     ) -> list[Job]:
         """Dead letters, the newest first."""
-        return [letter.job for letter in self.letters(Which(dead_class, lane, None, since_ms), limit)]
+        return [letter.job for letter in self.dead_letters(JobFilter(dead_class, lane, None, since_ms), limit)]
 
-    def letters(self, which: Which, limit: int) -> Letters:
+    def dead_letters(self, which: JobFilter, limit: int) -> DeadLetters:
         """Dead letters and their times, the newest first."""
         rows = self._session.rows("dead_jobs", limit=limit, **which.values())
-        return [Letter(job_of(row[:-1]), row[-1]) for row in rows]
+        return [DeadLetter(job_of(row[:-1]), row[-1]) for row in rows]
 
-    def letters_of(self, ids: Collection[str]) -> set[str]:
+    def dead_letters_of(self, ids: Collection[str]) -> set[str]:
         """Those of the ids that are dead letters."""
         return {row[0] for row in self._session.rows("dead_by_ids", ids=ids)} if ids else set()
 
@@ -130,14 +130,14 @@ class Backlog:
 
         Each keeps its priority and goes behind what waits with it. Others of their keys may take a second call.
         """
-        found = self.letters_of(ids)
+        found = self.dead_letters_of(ids)
         if not found:
             return 0
         self._session.queued.update(Side)
         try:
             with self._session.savepoint():
                 return self._revive(found)
-        except RuleBroken:
+        except ConstraintViolated:
             # Another transaction queued one of the keys in between: by now it is seen, or it is the next one's turn.
             return sum(self._revive_alone(job_id) for job_id in sorted(found))
 
@@ -150,7 +150,7 @@ class Backlog:
         try:
             with self._session.savepoint():
                 return self._revive([job_id])
-        except RuleBroken:
+        except ConstraintViolated:
             return len(self._session.rows("supersede_revived", ids=[job_id], now=self._session.now_ms))
 
     # -- single jobs and counts

@@ -42,7 +42,7 @@ class Conflicts:
             record_id=conflict.record_id,
             field=conflict.field,
             kind=conflict.kind,
-            value=session.seal.seal(conflict.value, "conflicts", row_id, "value"),
+            value=session.seal.encrypt(conflict.value, "conflicts", row_id, "value"),
             value_hash=session.seal.row_hash(conflict.value),
             now=session.now_ms,
         )
@@ -67,7 +67,7 @@ class Conflicts:
 
     def _conflict(self, row: Row) -> ConflictRow:
         row_id, link_id, side, record_id, field, kind, blob, at_ms = row
-        value = self._session.seal.open(blob, "conflicts", row_id, "value").decode()
+        value = self._session.seal.decrypt(blob, "conflicts", row_id, "value").decode()
         return ConflictRow(row_id, link_id, Conflict(Side(side), record_id, field, value, kind), at_ms)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from wanesync.core.model import EventRow, Side
+from wanesync.core.model import Event, Side
 from wanesync.store.codec import pack_record, unpack_record
 from wanesync.store.session import Row, Session
 
@@ -24,33 +24,33 @@ class Events:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def put_many(self, events: Sequence[EventRow]) -> set[str]:
+    def put_many(self, events: Sequence[Event]) -> set[str]:
         """Stores those whose key is new; returns their keys. ``received_ms`` 0 is now."""
         batch = [self._pack(event) for event in sorted(events, key=lambda event: event.key)]
         return {row[0] for row in self._session.each("add_event", batch)}
 
-    def get(self, key: str) -> EventRow | None:
+    def get(self, key: str) -> Event | None:
         """One event."""
         row = self._session.row("get_event", key=key)
         return self._event(row) if row else None
 
-    def unread(self, side: Side, record_ids: Collection[str]) -> dict[str, list[EventRow]]:
+    def unread(self, side: Side, record_ids: Collection[str]) -> dict[str, list[Event]]:
         """Record -> its unread events, oldest first."""
         return self._grouped("unread_events", side, record_ids)
 
-    def unjudged(self, side: Side, record_ids: Collection[str]) -> dict[str, list[EventRow]]:
+    def unjudged(self, side: Side, record_ids: Collection[str]) -> dict[str, list[Event]]:
         """Record -> its events that were not judged yet, oldest first."""
         return self._grouped("unjudged_events", side, record_ids)
 
-    def window(self, side: Side, record_id: str, since_ms: int) -> list[EventRow]:
+    def window(self, side: Side, record_id: str, since_ms: int) -> list[Event]:
         """Every stored event of a record that occurred at or after a time, oldest first."""
         return self.windows(side, [record_id], since_ms).get(record_id, [])
 
-    def windows(self, side: Side, record_ids: Collection[str], since_ms: int) -> dict[str, list[EventRow]]:
+    def windows(self, side: Side, record_ids: Collection[str], since_ms: int) -> dict[str, list[Event]]:
         """Record -> every stored event of it that occurred at or after a time, oldest first."""
         return self._grouped("events_since", side, record_ids, since_ms=since_ms)
 
-    def newest_first(self, side: Side, record_ids: Collection[str], since_ms: int) -> dict[str, Iterator[EventRow]]:
+    def newest_first(self, side: Side, record_ids: Collection[str], since_ms: int) -> dict[str, Iterator[Event]]:
         """Record -> its events that occurred since a time, the newest first; each is unsealed only when it is taken."""
         rows: dict[str, list[Row]] = defaultdict(list)
         if record_ids:
@@ -94,14 +94,14 @@ class Events:
         total, unread, unjudged, both = row
         return {"total": total, "unread": unread, "unjudged": unjudged, "open": unread + unjudged - both}
 
-    def _grouped(self, query: str, side: Side, record_ids: Collection[str], **values: int) -> dict[str, list[EventRow]]:
-        found: dict[str, list[EventRow]] = defaultdict(list)
+    def _grouped(self, query: str, side: Side, record_ids: Collection[str], **values: int) -> dict[str, list[Event]]:
+        found: dict[str, list[Event]] = defaultdict(list)
         if record_ids:
             for row in self._session.rows(query, side=side, ids=record_ids, **values):
                 found[row[3]].append(self._event(row))
         return dict(found)
 
-    def _pack(self, event: EventRow) -> dict[str, str | int | bytes]:
+    def _pack(self, event: Event) -> dict[str, str | int | bytes]:
         data = {
             "values": dict(event.values),
             "previous": dict(event.previous),
@@ -117,18 +117,18 @@ class Events:
             "received_ms": event.received_ms or self._session.now_ms,
             "request_key": event.request_key,
             "source": event.source,
-            "data": self._session.seal.seal(orjson.dumps(data), "events", event.key, "data"),
+            "data": self._session.seal.encrypt(orjson.dumps(data), "events", event.key, "data"),
             "is_read": int(event.read),
             "is_judged": int(event.judged),
         }
 
-    def _event(self, row: Row) -> EventRow:
+    def _event(self, row: Row) -> Event:
         key, side_name, kind, record_id, occurred_ms, received_ms, request_key, source, blob, read, judged = row
         side = Side(side_name)
         # What it carried is gone when the retention has emptied it.
-        data = orjson.loads(self._session.seal.open(blob, "events", key, "data")) if blob else _EMPTIED
+        data = orjson.loads(self._session.seal.decrypt(blob, "events", key, "data")) if blob else _EMPTIED
         carried = data["record"]
-        return EventRow(
+        return Event(
             key=key,
             side=side,
             kind=kind,
@@ -171,7 +171,7 @@ class Rejected:
     def put(self, side: Side, reason: str, body: bytes) -> None:
         """Sets an element aside; its bytes are sealed."""
         row_id = self._session.make_id()
-        sealed = self._session.seal.seal(body, "rejected", row_id, "body")
+        sealed = self._session.seal.encrypt(body, "rejected", row_id, "body")
         now_ms = self._session.now_ms
         self._session.rows("add_rejected", id=row_id, side=side, reason=reason, body=sealed, now=now_ms)
 
@@ -181,7 +181,7 @@ class Rejected:
 
     def list(self, limit: int) -> RejectedRows:
         """The newest first."""
-        opened = self._session.seal.open
+        opened = self._session.seal.decrypt
         return [
             RejectedRow(row_id, Side(side), reason, opened(body, "rejected", row_id, "body"), at_ms)
             for row_id, side, reason, body, at_ms in self._session.rows("list_rejected", limit=limit)

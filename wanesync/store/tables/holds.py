@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import orjson
 
-from wanesync.core.brake import Held, HoldKind, HoldState
+from wanesync.core.change_guard import HeldValue, HoldKind, HoldState
 from wanesync.core.model import Side
-from wanesync.store.session import Collided, Row, Session, Value
+from wanesync.store.session import Row, Session, TransactionConflict, Value
 
-HeldFields = dict[str, dict[str, Held]]
+HeldFields = dict[str, dict[str, HeldValue]]
 """Link id -> field -> what is held of it."""
 
 
@@ -47,7 +47,7 @@ class HeldRow:
     field: str
     hubspot_id: str
     stripe_id: str
-    held: Held
+    held: HeldValue
     at_ms: int
 
 
@@ -101,7 +101,7 @@ class Holds:
         """
         wanted = set(hold_ids)
         if wanted and len(self._session.rows("open_holds_for_now", ids=sorted(wanted))) < len(wanted):
-            raise Collided("a hold was closed while something was put into it; try again")
+            raise TransactionConflict("a hold was closed while something was put into it; try again")
 
     # -- what is held
 
@@ -112,7 +112,7 @@ class Holds:
             self._session.rows("held_of_links", ids=link_ids) if link_ids else []
         ):
             value, before = self._values(link_id, field, blob)
-            found[link_id][field] = Held(Side(side), value, before, hold_id, HoldState(state))
+            found[link_id][field] = HeldValue(Side(side), value, before, hold_id, HoldState(state))
         return dict(found)
 
     def page(self, hold: HoldRow, after: tuple[str, str], limit: int) -> list[HeldRow]:
@@ -121,11 +121,11 @@ class Holds:
         values: dict[str, Value] = {"id": hold.id, "link_id": link_id, "field": field, "limit": limit}
         return [self._held(hold, row) for row in self._session.rows("held_page", **values)]
 
-    def put(self, link_id: str, field: str, held: Held) -> None:
+    def put(self, link_id: str, field: str, held: HeldValue) -> None:
         """Holds a field back, or what is newer of it."""
         session = self._session
         data = orjson.dumps([held.value, held.before])
-        sealed = session.seal.seal(data, "held", f"{link_id}/{field}", "data")
+        sealed = session.seal.encrypt(data, "held", f"{link_id}/{field}", "data")
         values: dict[str, Value] = {
             "link_id": link_id,
             "field": field,
@@ -168,9 +168,9 @@ class Holds:
         link_id, field, side, blob, at_ms, hubspot_id, stripe_id = row
         value, before = self._values(link_id, field, blob)
         return HeldRow(
-            link_id, field, hubspot_id, stripe_id, Held(Side(side), value, before, hold.id, hold.state), at_ms
+            link_id, field, hubspot_id, stripe_id, HeldValue(Side(side), value, before, hold.id, hold.state), at_ms
         )
 
     def _values(self, link_id: str, field: str, blob: bytes) -> tuple[str, str]:
-        value, before = orjson.loads(self._session.seal.open(blob, "held", f"{link_id}/{field}", "data"))
+        value, before = orjson.loads(self._session.seal.decrypt(blob, "held", f"{link_id}/{field}", "data"))
         return value, before

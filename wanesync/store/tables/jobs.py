@@ -9,7 +9,7 @@ from typing import NamedTuple
 from wanesync.core.errors import WanesyncError
 from wanesync.core.jobs import POISON_ALONE, DeadClass, Job, JobKind, JobRequest, judge_rescues
 from wanesync.core.model import Side
-from wanesync.store.session import RuleBroken, Value
+from wanesync.store.session import ConstraintViolated, Value
 from wanesync.store.tables.backlog import Backlog, job_of
 from wanesync.store.tables.processes import LEASE_MS
 
@@ -94,7 +94,7 @@ class Jobs(Backlog):
         if "runs" in suspects:
             return []
         if "waits" in suspects:
-            best = self.peek(lane, wanted, least=least, below=below)
+            best = self.next_claimable(lane, wanted, least=least, below=below)
             if best and best.rescues >= POISON_ALONE:
                 starved_ms = self._session.now_ms - SUSPECT_PATIENCE_MS
                 alone = self._session.rows("claim_suspect", token=token, starved_ms=starved_ms, **values)
@@ -113,7 +113,7 @@ class Jobs(Backlog):
             self._session.rows("unclaim_jobs", ids=others)
         return list(best.values())
 
-    def peek(
+    def next_claimable(
         self, lane: Side, kinds: Sequence[JobKind] = _KINDS, *, least: int = 0, below: int = EVERY_PRIORITY
     ) -> Best | None:
         """The job the next claim of these kinds would begin with."""
@@ -126,7 +126,7 @@ class Jobs(Backlog):
         row = self._session.row("next_due", lane=lane)
         return int(row[0]) if row else None
 
-    def mine(self, jobs: Collection[Job]) -> set[str]:
+    def still_held(self, jobs: Collection[Job]) -> set[str]:
         """Ids of those that still run under our token while their owner's lease lasts.
 
         In a writing transaction they cannot be rescued before it ends.
@@ -157,16 +157,16 @@ class Jobs(Backlog):
         self._session.queued.update(job.lane for job in ordered if job.id in waited)
         given_up = {row[0] for row in rows if row[2]}
         if given_up:
-            self._close_letters([job for job in ordered if job.id in given_up])
+            self._close_dead_letters([job for job in ordered if job.id in given_up])
 
-    def _close_letters(self, done: Collection[Job]) -> None:
+    def _close_dead_letters(self, done: Collection[Job]) -> None:
         """What was given up is done after all: two transactions of Postgres may leave a key both dead and ready."""
         now_ms = self._session.now_ms
         for lane, kind in sorted({(job.lane, job.kind) for job in done}):
             keys = sorted(job.key for job in done if (job.lane, job.kind) == (lane, kind))
             self._session.rows("supersede_dead_jobs", lane=lane, kind=kind, keys=keys, now=now_ms)
 
-    def again(self, job: Job, due_ms: int, reason: str, *, count: bool, fixed: bool = False) -> None:
+    def reschedule(self, job: Job, due_ms: int, reason: str, *, count: bool, fixed: bool = False) -> None:
         """Ready once more at ``due_ms``; ``count``: it was an attempt; ``fixed``: no newer event cuts the wait short.
 
         If a newer one is ready this one is done instead, and the newer takes its arrival, priority and fixed wait.
@@ -174,7 +174,7 @@ class Jobs(Backlog):
         """
         self._back(job, due_ms, reason, attempts=int(count), fixed=fixed)
 
-    def kill(self, job: Job, dead_class: DeadClass, reason: str) -> None:
+    def mark_dead(self, job: Job, dead_class: DeadClass, reason: str) -> None:
         """Dead, unless a newer one is ready: then it is done as superseded. Raises LeaseLost."""
         if self._session.rows("pending_ready", lane=job.lane, kind=job.kind, key=job.key):
             self._supersede(job, reason)
@@ -192,7 +192,7 @@ class Jobs(Backlog):
             self._back(job_of(row), self._session.now_ms, "", attempts=0, fixed=False)
         return len(rows)
 
-    def sweep(self, lease_ms: int = LEASE_MS) -> list[Job]:
+    def requeue_abandoned(self, lease_ms: int = LEASE_MS) -> list[Job]:
         """Takes back the jobs of processes without a fresh heartbeat, or gives them up as poison; as they are now."""
         swept = []
         for row in self._session.rows("abandoned_jobs", fresh_ms=self._session.now_ms - lease_ms):
@@ -235,7 +235,7 @@ class Jobs(Backlog):
             try:
                 with self._session.savepoint():
                     row = self._session.row("ready_again", id=job.id, token=job.token, reason=reason, **values)
-            except RuleBroken:
+            except ConstraintViolated:
                 # Another transaction queued a newer one in between: join that one.
                 if last:
                     raise
@@ -251,13 +251,13 @@ class Jobs(Backlog):
             raise _lost(job)
         self._session.queued.add(job.lane)
 
-    def hurry(self, reason: str) -> int:
+    def make_due(self, reason: str) -> int:
         """What waits for exactly this reason is due now, with a clean slate; how many there were."""
         hurried = self._session.rows("hurry_jobs", reason=reason, now=self._session.now_ms)
         self._session.queued.update(Side)
         return len(hurried)
 
-    def hurry_keys(self, lane: Side, kind: JobKind, keys: Collection[str], reason: str) -> int:
+    def make_keys_due(self, lane: Side, kind: JobKind, keys: Collection[str], reason: str) -> int:
         """What waits for exactly this reason under some keys is due now; how many there were."""
         now_ms = self._session.now_ms
         values: dict[str, Value] = {"lane": lane, "kind": kind, "keys": sorted(keys), "reason": reason, "now": now_ms}

@@ -45,7 +45,7 @@ class Journal:
             side=side or "",
             record_id=record_id,
             link_id=link_id,
-            data=session.seal.seal(pack(dict(data)), "journal", row_id, "data"),
+            data=session.seal.encrypt(pack(dict(data)), "journal", row_id, "data"),
         )
 
     def of(self, refs: Collection[str], limit: int) -> list[JournalRow]:
@@ -58,5 +58,5 @@ class Journal:
 
     def _entry(self, row: Row) -> JournalRow:
         row_id, at_ms, _, kind, side, record_id, link_id, blob = row
-        data = unpack_object(self._session.seal.open(blob, "journal", row_id, "data"))
+        data = unpack_object(self._session.seal.decrypt(blob, "journal", row_id, "data"))
         return JournalRow(row_id, at_ms, kind, Side(side) if side else None, record_id, link_id, data)

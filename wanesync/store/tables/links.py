@@ -91,7 +91,7 @@ class Links:
         return [link for link in links if link.id not in changed]
 
     def _columns(self, link: Link) -> dict[str, Value]:
-        seal, row_hash = self._session.seal.seal, self._session.seal.row_hash
+        seal, row_hash = self._session.seal.encrypt, self._session.seal.row_hash
         return {
             "id": link.id,
             "hubspot_id": link.hubspot_id,
@@ -128,7 +128,7 @@ class Links:
 
     def _link(self, row: Row) -> Link:
         link_id, hubspot_id, stripe_id, primary, base, version, state, parked, fields_version, canon_version = row
-        opened = self._session.seal.open
+        opened = self._session.seal.decrypt
         return Link(
             id=link_id,
             hubspot_id=hubspot_id,

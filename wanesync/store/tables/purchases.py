@@ -33,7 +33,7 @@ class Purchases:
             amount=purchase.amount,
             currency=purchase.currency,
             occurred_ms=purchase.occurred_ms,
-            data=self._session.seal.seal(data, "purchases", purchase.payment_id, "data"),
+            data=self._session.seal.encrypt(data, "purchases", purchase.payment_id, "data"),
             sink=purchase.sink or "",
             state=purchase.state,
             contact_id=purchase.contact_id,
@@ -109,7 +109,7 @@ class Purchases:
     def _purchase(self, row: Row) -> Purchase:
         payment_id, charge_id, customer_id, hmac, amount, currency, occurred_ms, blob, *rest = row
         sink, state, contact_id, reason, created_ms = rest
-        data = orjson.loads(self._session.seal.open(blob, "purchases", payment_id, "data"))
+        data = orjson.loads(self._session.seal.decrypt(blob, "purchases", payment_id, "data"))
         return Purchase(
             payment_id=payment_id,
             charge_id=charge_id,

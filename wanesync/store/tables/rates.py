@@ -31,7 +31,7 @@ _Tats = dict[str, tuple[float, int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class SlotAssignment:
     """Slots handed out: (which of the wants, due time in ms). ``next_ms``: when to ask for the others at the latest."""
 
     slots: Sequence[tuple[int, int]] = ()
@@ -39,7 +39,7 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
+class QuotaUse:
     """Requests of a scope in the second or the day that began then; ``bulk`` of them for bulk work alone."""
 
     scope: str
@@ -99,7 +99,7 @@ class Rates:
 
     # -- what was used
 
-    def add_uses(self, uses: Sequence[Use]) -> None:
+    def add_uses(self, uses: Sequence[QuotaUse]) -> None:
         """Counts requests."""
         # In one order, so that two processes do not wait for each other.
         ordered = sorted(uses, key=lambda use: (use.scope, use.span, use.began_ms))
@@ -135,7 +135,7 @@ class Rates:
                 return due
         return []
 
-    def assign(self, scope: str, wants: Sequence[Sequence[str]], room: int) -> Given:
+    def assign(self, scope: str, wants: Sequence[Sequence[str]], room: int) -> SlotAssignment:
         """Slots of ``scope`` for up to ``room`` of the wants, the first ones first. Raises NotFound.
 
         Each want names the narrower scopes it falls under; those without a row do not limit it. A want
@@ -143,9 +143,9 @@ class Rates:
         """
         names = {name for want in wants for name in want}
         if room <= 0 or not wants:
-            return Given()
+            return SlotAssignment()
         if not names:
-            return Given([*enumerate(self.reserve(scope, min(room, len(wants))))])
+            return SlotAssignment([*enumerate(self.reserve(scope, min(room, len(wants))))])
         now_ms = self._session.now_ms
         tats = self._read(names)
         ready_ms = _ready_ms(wants, tats, now_ms)
@@ -153,7 +153,7 @@ class Rates:
         # Where the side's own next slot is far ahead, a narrower one that is due by then is in time.
         queue_ms = min(max(0, tat_us // 1000 - now_ms), AHEAD_MS)
         if ready_ms > now_ms + max(queue_ms, SOON_MS):
-            return Given(next_ms=ready_ms)
+            return SlotAssignment(next_ms=ready_ms)
         begin_us = max(tat_us, ready_ms * 1000 if ready_ms > now_ms else 0)
         due, _ = hand_out(effective, begin_us, now_ms, room)
         chosen, _ = match(due, wants, tats)
@@ -161,12 +161,12 @@ class Rates:
         used = next((at for at, slot_ms in enumerate(due) if at >= len(chosen) or chosen[at][1] != slot_ms), len(due))
         due, new_tat_us = hand_out(effective, begin_us, now_ms, used)
         if not due:
-            return Given(next_ms=max(ready_ms, tat_us // 1000 - AHEAD_MS))
+            return SlotAssignment(next_ms=max(ready_ms, tat_us // 1000 - AHEAD_MS))
         if not self._take(scope, tat_us, new_tat_us):
-            return Given(next_ms=now_ms)
+            return SlotAssignment(next_ms=now_ms)
         return self._settle(due, wants, names)
 
-    def _settle(self, due: Sequence[int], wants: Sequence[Sequence[str]], names: set[str]) -> Given:
+    def _settle(self, due: Sequence[int], wants: Sequence[Sequence[str]], names: set[str]) -> SlotAssignment:
         """The narrower scopes' part of slots that are ours already; what another process took first is passed over."""
         while True:
             tats = self._read(names)
@@ -174,7 +174,7 @@ class Rates:
             if all(self._take(name, tats[name][1], new_us) for name, new_us in moved.items()):
                 left = [want for index, want in enumerate(wants) if index not in {at for at, _ in chosen}]
                 after = {name: (tats[name][0], moved.get(name, tats[name][1])) for name in tats}
-                return Given(chosen, _ready_ms(left, after, self._session.now_ms) if left else 0)
+                return SlotAssignment(chosen, _ready_ms(left, after, self._session.now_ms) if left else 0)
 
     def _get(self, scope: str) -> tuple[float, int]:
         row = self._session.row("get_rate", scope=scope)

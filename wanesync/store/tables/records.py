@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 
 from wanesync.core.fields import CANON_VERSION
-from wanesync.core.model import Seen, Side
+from wanesync.core.model import Side, StoredRecord
 from wanesync.store.codec import pack_record, unpack_record
 from wanesync.store.session import Parameters, Row, Session, Value
 
@@ -22,13 +22,13 @@ class Records:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def get(self, side: Side, record_id: str) -> Seen | None:
+    def get(self, side: Side, record_id: str) -> StoredRecord | None:
         """Our newest copy of one record, dead or alive."""
         return self.get_many([(side, record_id)]).get((side, record_id))
 
-    def get_many(self, keys: Iterable[tuple[Side, str]]) -> dict[tuple[Side, str], Seen]:
+    def get_many(self, keys: Iterable[tuple[Side, str]]) -> dict[tuple[Side, str], StoredRecord]:
         """Our newest copies, dead or alive; unknown ones are left out."""
-        found: dict[tuple[Side, str], Seen] = {}
+        found: dict[tuple[Side, str], StoredRecord] = {}
         for side, ids in _by_side(keys).items():
             rows = self._session.rows("records_of_side", side=side, ids=ids)
             hmacs = self._hmacs(side, ids) if rows else {}
@@ -36,34 +36,34 @@ class Records:
                 found[side, row[0]] = self._seen(side, row, hmacs.get(row[0], frozenset()))
         return found
 
-    def put(self, seen: Seen, row_hash: str) -> None:
+    def put(self, stored: StoredRecord, row_hash: str) -> None:
         """Stores a copy whole, its addresses too."""
-        self.put_many([(seen, row_hash)])
+        self.put_many([(stored, row_hash)])
 
-    def put_many(self, rows: Iterable[tuple[Seen, str]]) -> None:
+    def put_many(self, rows: Iterable[tuple[StoredRecord, str]]) -> None:
         """Stores many copies, each with the hash of its mapped fields; of two of one record the last one counts."""
-        newest = {(seen.side, seen.id): (seen, row_hash) for seen, row_hash in rows}
+        newest = {(stored.side, stored.id): (stored, row_hash) for stored, row_hash in rows}
         if not newest:
             return
-        self._put_emails([seen for seen, _ in newest.values()])
-        seal = self._session.seal.seal
+        self._put_emails([stored for stored, _ in newest.values()])
+        seal = self._session.seal.encrypt
         batch: list[dict[str, Value]] = []
-        for (side, record_id), (seen, row_hash) in sorted(newest.items()):
-            record = seen.record
+        for (side, record_id), (stored, row_hash) in sorted(newest.items()):
+            record = stored.record
             batch.append(
                 {
                     "side": side,
                     "id": record_id,
                     "seen": seal(pack_record(record), "records", f"{side}:{record_id}", "seen"),
-                    "as_of_ms": seen.as_of_ms,
-                    "as_of_upper_ms": seen.as_of_upper_ms,
-                    "moved": seen.moved,
-                    "in_doubt": int(seen.in_doubt),
-                    "deleted": int(seen.deleted),
-                    "survivor": seen.survivor,
+                    "valid_from_ms": stored.valid_from_ms,
+                    "valid_to_ms": stored.valid_to_ms,
+                    "moved": stored.revision,
+                    "stale": int(stored.stale),
+                    "deleted": int(stored.deleted),
+                    "survivor": stored.survivor,
                     "other_id": record.other_id,
                     "intent": record.intent,
-                    "note": seen.note,
+                    "note": stored.note,
                     "row_hash": row_hash,
                     "canon_version": CANON_VERSION,
                     "moved_ms": self._session.now_ms,
@@ -101,16 +101,16 @@ class Records:
             asked = set(step.values()) - survivors.keys()
         return {merged: _follow(merged, survivors) for merged in ids if merged in survivors}
 
-    def touch_many(self, copies: Iterable[Seen], as_of_ms: int, as_of_upper_ms: int) -> None:
+    def touch_many(self, copies: Iterable[StoredRecord], valid_from_ms: int, valid_to_ms: int) -> None:
         """The side still holds what we have: only the time at which that was true is stored."""
-        for side, marks in _by_side((seen.side, f"{seen.id} {seen.moved}") for seen in copies).items():
+        for side, marks in _by_side((stored.side, f"{stored.id} {stored.revision}") for stored in copies).items():
             self._session.rows(
                 "touch_records",
                 side=side,
                 ids={mark.partition(" ")[0] for mark in marks},
                 marks=marks,
-                as_of_ms=as_of_ms,
-                as_of_upper_ms=as_of_upper_ms,
+                valid_from_ms=valid_from_ms,
+                valid_to_ms=valid_to_ms,
                 now=self._session.now_ms,
             )
 
@@ -126,7 +126,7 @@ class Records:
         """Ids of alive records above ``after``, in order."""
         return [row[0] for row in self._session.rows("record_ids", side=side, after=after, limit=limit)]
 
-    def noted(self, prefix: str, limit: int) -> list[Seen]:
+    def noted(self, prefix: str, limit: int) -> list[StoredRecord]:
         """Records whose note begins with ``prefix``."""
         keys = [
             (Side(side), record_id)
@@ -152,30 +152,30 @@ class Records:
             found[record_id].add(hmac)
         return {record_id: frozenset(hmacs) for record_id, hmacs in found.items()}
 
-    def _put_emails(self, copies: Collection[Seen]) -> None:
+    def _put_emails(self, copies: Collection[StoredRecord]) -> None:
         """Only what differs is written: most stores change no address."""
         added: list[dict[str, Value]] = []
         dropped: list[dict[str, Value]] = []
-        for side, ids in _by_side((seen.side, seen.id) for seen in copies).items():
-            stored = self._hmacs(side, ids)
-            for seen in copies:
-                if seen.side is not side:
+        for side, ids in _by_side((stored.side, stored.id) for stored in copies).items():
+            known = self._hmacs(side, ids)
+            for stored in copies:
+                if stored.side is not side:
                     continue
-                old = stored.get(seen.id, frozenset())
-                added += [{"side": side, "id": seen.id, "hmac": hmac} for hmac in seen.hmacs - old]
-                dropped += [{"side": side, "id": seen.id, "hmac": hmac} for hmac in old - seen.hmacs]
+                old = known.get(stored.id, frozenset())
+                added += [{"side": side, "id": stored.id, "hmac": hmac} for hmac in stored.hmacs - old]
+                dropped += [{"side": side, "id": stored.id, "hmac": hmac} for hmac in old - stored.hmacs]
         self._session.each("drop_email", sorted(dropped, key=_email_key))
         self._session.each("add_email", sorted(added, key=_email_key))
 
-    def _seen(self, side: Side, row: Row, hmacs: frozenset[str]) -> Seen:
-        record_id, blob, as_of_ms, as_of_upper_ms, moved, in_doubt, deleted, survivor, note = row
-        plain = self._session.seal.open(blob, "records", f"{side}:{record_id}", "seen")
-        return Seen(
+    def _seen(self, side: Side, row: Row, hmacs: frozenset[str]) -> StoredRecord:
+        record_id, blob, valid_from_ms, valid_to_ms, moved, stale, deleted, survivor, note = row
+        plain = self._session.seal.decrypt(blob, "records", f"{side}:{record_id}", "seen")
+        return StoredRecord(
             record=unpack_record(plain, side, record_id),
-            as_of_ms=as_of_ms,
-            as_of_upper_ms=as_of_upper_ms,
-            moved=moved,
-            in_doubt=bool(in_doubt),
+            valid_from_ms=valid_from_ms,
+            valid_to_ms=valid_to_ms,
+            revision=moved,
+            stale=bool(stale),
             deleted=bool(deleted),
             survivor=survivor,
             hmacs=hmacs,

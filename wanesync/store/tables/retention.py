@@ -16,7 +16,7 @@ DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
-class Keep:
+class RetentionPolicy:
     """For how many days each is kept: an event's key, what it carried, elements set aside, jobs that are done, own
     writes that were answered and what the brake counted, conflicts that were closed.
     """
@@ -30,7 +30,7 @@ class Keep:
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
+class RetentionRule:
     """Rows of one kind that are older than ``before_ms``. ``name``: what an operator calls them.
 
     ``bound`` is the query that says where a stretch ends, ``drop`` the one that clears it. ``by_id``: its
@@ -46,7 +46,7 @@ class Shelf:
     more: Mapping[str, Value] = field(default_factory=dict)
 
 
-Shelves = list[Shelf]
+RetentionRules = list[RetentionRule]
 
 
 class Retention:
@@ -57,14 +57,14 @@ class Retention:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def shelves(self, keep: Keep) -> Shelves:
+    def shelves(self, keep: RetentionPolicy) -> RetentionRules:
         """Everything that has an age, in the order in which it is cleared."""
         events_ms = self._before(keep.event_days)
         events = [
-            Shelf("events", "settled_events_bound", "drop_events", events_ms, more={"emptied": emptied})
+            RetentionRule("events", "settled_events_bound", "drop_events", events_ms, more={"emptied": emptied})
             for emptied in (1, 0)
         ]
-        payloads = Shelf(
+        payloads = RetentionRule(
             "event payloads",
             "settled_events_bound",
             "empty_events",
@@ -73,26 +73,28 @@ class Retention:
             more={"emptied": 0, "nothing": b""},
         )
         jobs = [
-            Shelf("done jobs", "done_jobs_bound", "drop_done_jobs", self._before(keep.done_job_days), more=more)
+            RetentionRule("done jobs", "done_jobs_bound", "drop_done_jobs", self._before(keep.done_job_days), more=more)
             for more in ({"lane": lane, "kind": kind} for lane in Side for kind in JobKind)
         ]
         return [
             *events,
             payloads,
             *jobs,
-            Shelf("counted overwrites", "overwrites_bound", "drop_overwrites", self._before(keep.own_write_days)),
-            Shelf(
+            RetentionRule(
+                "counted overwrites", "overwrites_bound", "drop_overwrites", self._before(keep.own_write_days)
+            ),
+            RetentionRule(
                 "counted sources",
                 "overwrite_sources_bound",
                 "drop_overwrite_sources",
                 self._before(keep.own_write_days),
             ),
-            Shelf("webhooks set aside", "rejected_bound", "drop_rejected", self._before(keep.rejected_days)),
+            RetentionRule("webhooks set aside", "rejected_bound", "drop_rejected", self._before(keep.rejected_days)),
             self._by_id("own writes", "own_writes_bound", "drop_own_writes", keep.own_write_days),
             self._by_id("closed conflicts", "conflicts_bound", "drop_conflicts", keep.conflict_days),
         ]
 
-    def clear(self, shelf: Shelf, after: int | str, rows: int) -> tuple[int, int | str | None]:
+    def clear(self, shelf: RetentionRule, after: int | str, rows: int) -> tuple[int, int | str | None]:
         """Clears a stretch of about ``rows`` rows above ``after``: how many went, and where it ended; None: at the end.
 
         Rows of one time are never parted: a stretch may be longer by what one transaction had stored.
@@ -109,5 +111,5 @@ class Retention:
     def _before(self, days: int) -> int:
         return self._session.now_ms - days * DAY_MS
 
-    def _by_id(self, name: str, bound: str, drop: str, days: int) -> Shelf:
-        return Shelf(name, bound, drop, self._before(days), by_id=True, after="")
+    def _by_id(self, name: str, bound: str, drop: str, days: int) -> RetentionRule:
+        return RetentionRule(name, bound, drop, self._before(days), by_id=True, after="")

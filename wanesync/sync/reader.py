@@ -12,20 +12,20 @@ from wanesync.core.model import Record, Side
 from wanesync.core.planner import plan
 from wanesync.core.ports import CustomerAnswer
 from wanesync.store.database import Tx
-from wanesync.sync.job_results import ECHO_WAITS, again, fail, finish_all, still_ours
+from wanesync.sync.job_results import ECHO_WAITS, fail, finish_all, reschedule, still_held
 from wanesync.sync.loader import key_of, load_scenes
 from wanesync.sync.lost_updates import judge_records
-from wanesync.sync.record_versions import Sight, store_contacts
-from wanesync.sync.runtime import Call, Engine
+from wanesync.sync.record_versions import RecordWriter, store_contacts
+from wanesync.sync.runtime import Call, Runtime
 
 ANSWER_DUE_MS = 10_000
 
 
 @dataclass(slots=True)
-class Reads:
+class Reader:
     """Both lanes' read jobs."""
 
-    engine: Engine
+    runtime: Runtime
 
     def prepare(self, tx: Tx, jobs: Sequence[Job]) -> list[Call]:
         """One batch read for contacts; customers are read only when their events leave a doubt."""
@@ -42,23 +42,23 @@ class Reads:
         operation = "contacts.batch_read"
 
         def then(tx: Tx, answer: object) -> list[Call]:
-            mine = still_ours(tx, jobs)
+            mine = still_held(tx, jobs)
             if isinstance(answer, CallError):
-                fail(self.engine, tx, mine, answer, operation)
+                fail(self.runtime, tx, mine, answer, operation)
                 return []
             assert isinstance(answer, Mapping)  # noqa: S101 - narrows what ``send`` returned
             self._store_contacts(tx, mine, answer)
             return []
 
-        return Call(Side.HUBSPOT, operation, jobs, lambda: self.engine.hubspot.read_contacts(ids), then)
+        return Call(Side.HUBSPOT, operation, jobs, lambda: self.runtime.hubspot.read_contacts(ids), then)
 
     def _store_contacts(self, tx: Tx, jobs: Sequence[Job], answers: Mapping[str, Record | None]) -> None:
         if not jobs:
             return
         priority = Priority(min(job.priority for job in jobs))
-        sight = Sight(self.engine, tx, priority)
-        store_contacts(sight, {job.key: answers.get(job.key) for job in jobs})
-        sight.close()
+        recorder = RecordWriter(self.runtime, tx, priority)
+        store_contacts(recorder, {job.key: answers.get(job.key) for job in jobs})
+        recorder.flush()
         survivors = [record.id for asked, record in answers.items() if record and record.id != asked]
         tx.jobs.put_many([JobRequest(Side.HUBSPOT, JobKind.READ, i, priority) for i in survivors])
         tx.events.mark_read_of(Side.HUBSPOT, [job.key for job in jobs])
@@ -69,13 +69,13 @@ class Reads:
     def _take_events(self, tx: Tx, jobs: Sequence[Job]) -> list[Call]:
         ids = [job.key for job in jobs]
         unread = tx.events.unread(Side.STRIPE, ids)
-        sight = Sight(self.engine, tx, Priority(min(job.priority for job in jobs)))
-        sight.load(Side.STRIPE, ids)
+        recorder = RecordWriter(self.runtime, tx, Priority(min(job.priority for job in jobs)))
+        recorder.load(Side.STRIPE, ids)
         keys = [e.request_key for events in unread.values() for e in events if e.request_key]
         writes = tx.writes.by_keys(Side.STRIPE, keys) if keys else {}
         answered = {key for key, own in writes.items() if is_answered(own)}
         young_ms = tx.now_ms - ANSWER_DUE_MS
-        pending = {k: own.sent_ms for k, own in writes.items() if own.answer is None and own.sent_ms > young_ms}
+        pending = {k: own.sent_ms for k, own in writes.items() if own.result is None and own.sent_ms > young_ms}
         calls, settled, echoes = [], [], []
         taken: list[str] = []
         for job in jobs:
@@ -83,28 +83,28 @@ class Reads:
             waits = [pending[event.request_key] for event in events if event.request_key in pending]
             if waits:
                 # The echo outran the answer, which tells the same without a read, and makes it due.
-                again(tx, job, max(waits) + ANSWER_DUE_MS - tx.now_ms, ECHO_WAITS)
+                reschedule(tx, job, max(waits) + ANSWER_DUE_MS - tx.now_ms, ECHO_WAITS)
                 continue
-            seen = sight.get(Side.STRIPE, job.key)
+            seen = recorder.get(Side.STRIPE, job.key)
             reading = read_stripe_events(seen, events, answered)
             if reading.deleted:
-                sight.delete(Side.STRIPE, job.key)
+                recorder.delete(Side.STRIPE, job.key)
             elif reading.store is not None:
-                sight.store_customer_event(reading.store, reading.at_ms)
-            seen = sight.get(Side.STRIPE, job.key)
+                recorder.store_customer_event(reading.store, reading.at_ms)
+            seen = recorder.get(Side.STRIPE, job.key)
             gone = seen is not None and seen.deleted
-            if not gone and (reading.needs_read or not events or seen is None or seen.in_doubt):
-                if seen is not None and not seen.in_doubt and events:
-                    sight.want_read(job.key)
-                    seen = sight.get(Side.STRIPE, job.key)
-                calls.append(self._read_customer(job, seen.moved if seen else 0))
+            if not gone and (reading.needs_read or not events or seen is None or seen.stale):
+                if seen is not None and not seen.stale and events:
+                    recorder.want_read(job.key)
+                    seen = recorder.get(Side.STRIPE, job.key)
+                calls.append(self._read_customer(job, seen.revision if seen else 0))
             elif not gone and reading.store is None and all(event.request_key in answered for event in events):
                 echoes.append(job)
             else:
                 settled.append(job)
             taken += [event.key for event in events]
         tx.events.mark_read(taken)
-        sight.close()
+        recorder.flush()
         self.end(tx, settled)
         keys_of = key_of(tx, [(Side.STRIPE, job.key) for job in echoes]) if echoes else {}
         # Nothing new was stored, so there is nothing to plan: whoever stored the answers did.
@@ -115,21 +115,21 @@ class Reads:
         operation = "customers.retrieve"
 
         def then(tx: Tx, answer: object) -> list[Call]:
-            if not still_ours(tx, [job]):
+            if not still_held(tx, [job]):
                 return []
             if isinstance(answer, CallError) and answer.failure is not Failure.NOT_FOUND:
-                fail(self.engine, tx, [job], answer, operation)
+                fail(self.runtime, tx, [job], answer, operation)
                 return []
-            sight = Sight(self.engine, tx, Priority(job.priority))
+            recorder = RecordWriter(self.runtime, tx, Priority(job.priority))
             if isinstance(answer, CustomerAnswer) and answer.record is not None:
-                sight.store_customer(answer, moved)
+                recorder.store_customer(answer, moved)
             else:
-                sight.delete(Side.STRIPE, job.key)
-            sight.close()
+                recorder.delete(Side.STRIPE, job.key)
+            recorder.flush()
             self.end(tx, [job])
             return []
 
-        return Call(Side.STRIPE, operation, [job], lambda: self.engine.stripe.read_customer(job.key), then)
+        return Call(Side.STRIPE, operation, [job], lambda: self.runtime.stripe.read_customer(job.key), then)
 
     # -- both
 
@@ -139,16 +139,16 @@ class Reads:
             return
         lane = jobs[0].lane
         keys = key_of(tx, [(lane, job.key) for job in jobs])
-        scenes = load_scenes(tx, sorted(set(keys.values())))
+        contexts = load_scenes(tx, sorted(set(keys.values())))
         quiet: list[tuple[Job, str]] = []
         requests: list[JobRequest] = []
         for job in jobs:
             key = keys[(lane, job.key)]
-            scene = scenes[key]
-            scene.reading -= {(lane, job.key)}
-            outcome = plan(scene, self.engine.rules, "dry")
+            context = contexts[key]
+            context.reading -= {(lane, job.key)}
+            outcome = plan(context, self.runtime.rules, "dry")
             priority = Priority(job.priority)
-            if outcome.quiet:
+            if outcome.is_empty:
                 quiet.append((job, key))
             elif outcome.actions and not outcome.wait:
                 requests += [JobRequest(side, JobKind.WRITE, key, priority) for side in outcome.actions]
@@ -162,11 +162,11 @@ class Reads:
     def _judge(self, tx: Tx, quiet: Sequence[tuple[Job, str]]) -> None:
         """Events are judged under the lock of their key; where another job holds it, a write job will judge them."""
         pending = set(tx.events.with_unjudged(quiet[0][0].lane, [job.key for job, _ in quiet])) if quiet else set()
-        tokens = self.engine.lock_each(tx, {job.token: [key] for job, key in quiet if job.key in pending})
+        tokens = self.runtime.lock_each(tx, {job.token: [key] for job, key in quiet if job.key in pending})
         locked = [(job, key) for job, key in quiet if job.token in tokens]
         late = [(job, key) for job, key in quiet if job.key in pending and job.token not in tokens]
         due = tx.now_ms + LOCK_WAIT_MS
         tx.jobs.put_many([JobRequest(job.lane, JobKind.WRITE, key, Priority(job.priority), due) for job, key in late])
         if locked:
-            judge_records(self.engine, tx, {locked[0][0].lane: {job.key: key for job, key in locked}})
+            judge_records(self.runtime, tx, {locked[0][0].lane: {job.key: key for job, key in locked}})
         finish_all(tx, [job for job, _ in quiet])

@@ -5,22 +5,22 @@ from dataclasses import replace
 import pytest
 
 from tests.support.store_fixtures import Clock
-from wanesync.core.model import Answer, Change, OwnWrite, Side, WriteKind
+from wanesync.core.model import Change, PendingWrite, Side, WriteKind, WriteResult
 from wanesync.core.purchases import Purchase, PurchaseState, Sink
-from wanesync.store import IntentTaken, Store
+from wanesync.store import EmailIntentTaken, Store
 
 H, S = Side.HUBSPOT, Side.STRIPE
 
 
-def a_create(write_id: str, *hmacs: str, side: Side = S, source_id: str = "1") -> OwnWrite:
-    return OwnWrite(
+def a_create(write_id: str, *hmacs: str, side: Side = S, source_id: str = "1") -> PendingWrite:
+    return PendingWrite(
         id=write_id,
         side=side,
         kind=WriteKind.CREATE,
         link_key=f"contact:{source_id}",
         source_id=source_id,
         target_id="",
-        key=f"key-{write_id}",
+        idempotency_key=f"key-{write_id}",
         body='{"email": "ann@example.com"}',
         changes={"email": Change("", "ann@example.com", "Ann@example.com")},
         hmacs=frozenset(hmacs),
@@ -28,7 +28,7 @@ def a_create(write_id: str, *hmacs: str, side: Side = S, source_id: str = "1") -
     )
 
 
-def an_update(write_id: str, target_id: str = "cus_1") -> OwnWrite:
+def an_update(write_id: str, target_id: str = "cus_1") -> PendingWrite:
     return replace(a_create(write_id), kind=WriteKind.UPDATE, target_id=target_id, link_id="l1")
 
 
@@ -48,11 +48,11 @@ def test_one_open_create_per_address_over_both_sides(store: Store, other_store: 
     with store.transaction() as tx:
         tx.writes.put(a_create("w1", "h1"))
         tx.writes.put(a_create("w1", "h1"))
-    with pytest.raises(IntentTaken) as caught, other_store.transaction() as tx:
+    with pytest.raises(EmailIntentTaken) as caught, other_store.transaction() as tx:
         tx.writes.put(a_create("w2", "h1", side=H))
     assert caught.value.write_id == "w1"
     with other_store.transaction() as tx:
-        with pytest.raises(IntentTaken):
+        with pytest.raises(EmailIntentTaken):
             tx.writes.put(a_create("w2", "h0", "h1", "h2"))
         tx.writes.put(a_create("w3", "h0", "h2"))
     with store.reading() as tx:
@@ -61,15 +61,15 @@ def test_one_open_create_per_address_over_both_sides(store: Store, other_store: 
         assert tx.writes.open_for_hmacs([]) == {}
 
 
-@pytest.mark.parametrize("answer", list(Answer))
-def test_any_answer_frees_the_addresses(store: Store, answer: Answer) -> None:
+@pytest.mark.parametrize("answer", list(WriteResult))
+def test_any_answer_frees_the_addresses(store: Store, answer: WriteResult) -> None:
     with store.transaction() as tx:
         tx.writes.put(a_create("w1", "h1"))
-        tx.writes.answer("w1", answer, "cus_9")
+        tx.writes.record_result("w1", answer, "cus_9")
         tx.writes.put(a_create("w2", "h1"))
         write = tx.writes.get("w1")
         assert write
-        assert (write.answer, write.target_id) == (answer, "cus_9")
+        assert (write.result, write.target_id) == (answer, "cus_9")
         assert [open_write.id for open_write in tx.writes.open_for_keys(["contact:1", "contact:2"])] == ["w2"]
         assert [open_write.id for open_write in tx.writes.open_for_keys(["contact:1"], S)] == ["w2"]
         assert tx.writes.open_for_keys(["contact:1"], H) == []
@@ -79,7 +79,7 @@ def test_any_answer_frees_the_addresses(store: Store, answer: Answer) -> None:
 def test_an_answer_keeps_the_target_of_an_update(store: Store) -> None:
     with store.transaction() as tx:
         tx.writes.put(an_update("w1"))
-        tx.writes.answer("w1", Answer.OK)
+        tx.writes.record_result("w1", WriteResult.OK)
         write = tx.writes.get("w1")
         assert write
         assert write.target_id == "cus_1"
@@ -108,20 +108,20 @@ def test_what_was_sent_lately_is_found_by_its_target(store: Store, clock: Clock)
 def test_the_generation_counts_creations_that_came_to_nothing(store: Store) -> None:
     with store.transaction() as tx:
         assert tx.writes.next_generation(H, "1") == 0
-        for number, answer in enumerate((Answer.LOST, Answer.REFUSED, Answer.OK, Answer.CONFLICT)):
+        for number, answer in enumerate((WriteResult.LOST, WriteResult.REFUSED, WriteResult.OK, WriteResult.CONFLICT)):
             tx.writes.put(a_create(f"w{number}", "h"))
-            tx.writes.answer(f"w{number}", answer)
-        tx.writes.put(replace(an_update("u"), answer=Answer.LOST))
+            tx.writes.record_result(f"w{number}", answer)
+        tx.writes.put(replace(an_update("u"), result=WriteResult.LOST))
         assert tx.writes.next_generation(H, "1") == 2
         assert (tx.writes.next_generation(S, "1"), tx.writes.next_generation(H, "2")) == (0, 0)
 
 
 def test_one_key_may_have_several_writes_and_the_newest_counts(store: Store, clock: Clock) -> None:
     with store.transaction() as tx:
-        tx.writes.put(replace(a_create("z", side=H), key="i1"))
+        tx.writes.put(replace(a_create("z", side=H), idempotency_key="i1"))
     clock.advance(1)
     with store.transaction() as tx:
-        tx.writes.put(replace(a_create("a", side=H), key="i1"))
+        tx.writes.put(replace(a_create("a", side=H), idempotency_key="i1"))
     with store.reading() as tx:
         assert {key: write.id for key, write in tx.writes.by_keys(H, ["i1", "i2"]).items()} == {"i1": "a"}
         assert tx.writes.by_keys(H, []) == {}
@@ -137,7 +137,7 @@ def test_keys_of_ours_are_known(store: Store) -> None:
 def test_open_writes_are_found_by_their_target(store: Store) -> None:
     with store.transaction() as tx:
         tx.writes.put_many([an_update("w1"), an_update("w2", "cus_2"), a_create("w3", "h")])
-        tx.writes.answer("w2", Answer.OK)
+        tx.writes.record_result("w2", WriteResult.OK)
         assert tx.writes.open_targets(S, ["cus_1", "cus_2", "cus_3"]) == {"cus_1"}
         assert tx.writes.open_targets(S, []) == set()
         assert tx.writes.open_targets(H, ["cus_1"]) == set()

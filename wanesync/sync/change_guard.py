@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import structlog
 
-from wanesync.core.brake import (
-    Counted,
+from wanesync.core.change_guard import (
     HoldKind,
     HoldState,
+    SourceCount,
     allow,
     count_turns,
     field_source,
@@ -24,12 +24,12 @@ from wanesync.core.brake import (
 )
 from wanesync.core.errors import ConfigError, NotFound
 from wanesync.core.jobs import Job, JobKind, JobRequest, Priority
-from wanesync.core.matching import Scene
-from wanesync.core.model import OwnWrite, Side, WriteKind, contact_key
+from wanesync.core.matching import PlanContext
+from wanesync.core.model import PendingWrite, Side, WriteKind, contact_key
 from wanesync.core.plan import Action, Plan
 from wanesync.store.database import Store, Tx
 from wanesync.store.tables.holds import HoldRow
-from wanesync.sync.runtime import Engine
+from wanesync.sync.runtime import Runtime
 
 TOLD_MS = 2 * 86_400_000
 """So old may the event be that tells who set a value: a side that was away delivers late."""
@@ -43,7 +43,7 @@ class Overwrite:
     """One field of an update that would replace or clear a value."""
 
     job: Job
-    scene: Scene
+    context: PlanContext
     action: Action
     field: str
 
@@ -53,50 +53,50 @@ class Overwrite:
         return self.action.link_id, self.field
 
 
-def find_overwrites(planned: Iterable[tuple[Job, Scene, Plan]]) -> list[Overwrite]:
+def find_overwrites(planned: Iterable[tuple[Job, PlanContext, Plan]]) -> list[Overwrite]:
     """What the plans of some jobs would overwrite in their own lane; what was released is not counted again."""
     found = []
-    for job, scene, plan in planned:
+    for job, context, plan in planned:
         action = plan.actions.get(job.lane)
         if action is None or plan.wait or action.kind is not WriteKind.UPDATE:
             continue
         for name, change in action.changes.items():
-            if change.before in ("", change.after) or (action.side, action.target_id, name) in scene.late:
+            if change.before in ("", change.after) or (action.side, action.target_id, name) in context.late:
                 continue
-            held = scene.held.get(action.link_id, {}).get(name)
+            held = context.held.get(action.link_id, {}).get(name)
             if held is None or not held.frees(action.side.other, change.source):
-                found.append(Overwrite(job, scene, action, name))
+                found.append(Overwrite(job, context, action, name))
     return found
 
 
-def stop_sources(engine: Engine, tx: Tx, wanted: Sequence[Overwrite]) -> set[str]:
+def stop_sources(runtime: Runtime, tx: Tx, wanted: Sequence[Overwrite]) -> set[str]:
     """Count overwrites against their sources and stop those that are too many.
 
     Marks what is stopped in the scenes; returns the ids of the jobs that are to be planned anew.
     """
     open_holds = {hold.source: hold.id for hold in tx.holds.look()[0]}
-    looping = _find_loops(engine, tx, wanted)
+    looping = _find_loops(runtime, tx, wanted)
     by_source: dict[str, list[Overwrite]] = defaultdict(list)
     for one, source in _tell_sources(tx, [o for o in wanted if o.spot not in looping]):
         by_source[source].append(one)
     stopped = [(one, _open(tx, loop_source(one.field), HoldKind.LOOP)) for one in wanted if one.spot in looping]
     # In order, or two processes that count the same sources would wait for one another.
     for source, ones in sorted(by_source.items()):
-        refused = ones if source in open_holds else _count(engine, tx, source, ones)
+        refused = ones if source in open_holds else _count(runtime, tx, source, ones)
         if refused:
             hold_id = open_holds.get(source) or _open(tx, source, HoldKind.BRAKE)
             stopped += [(one, hold_id) for one in refused]
     for one, hold_id in stopped:
-        one.scene.stopped = {**one.scene.stopped, one.spot: hold_id}
+        one.context.stopped = {**one.context.stopped, one.spot: hold_id}
     return {one.job.id for one, _ in stopped}
 
 
-def _count(engine: Engine, tx: Tx, source: str, ones: Sequence[Overwrite]) -> list[Overwrite]:
+def _count(runtime: Runtime, tx: Tx, source: str, ones: Sequence[Overwrite]) -> list[Overwrite]:
     """Count the people who fit; those that do not."""
-    rule = engine.choices.brake
+    rule = runtime.options.brake
     people = [one.action.link_id for one in ones]
     total, known = tx.holds.count(source, tx.now_ms - rule.window_ms, people)
-    allowed = allow(rule, Counted(known, total), people)
+    allowed = allow(rule, SourceCount(known, total), people)
     tx.holds.note(source, allowed)
     return [one for one in ones if one.action.link_id not in allowed]
 
@@ -120,7 +120,7 @@ def _tell_sources(tx: Tx, ones: Sequence[Overwrite]) -> list[tuple[Overwrite, st
     told = []
     for one in ones:
         side, record_id = one.action.side.other, one.action.source_id
-        seen = one.scene.get(side, record_id)
+        seen = one.context.find(side, record_id)
         unknown = f"{side}:{one.field}"
         if side is Side.HUBSPOT and seen is not None and record_id not in sources:
             sources[record_id] = name_sources(seen, fields[record_id], events.get(record_id, ()))
@@ -130,16 +130,16 @@ def _tell_sources(tx: Tx, ones: Sequence[Overwrite]) -> list[tuple[Overwrite, st
     return told
 
 
-def _find_loops(engine: Engine, tx: Tx, wanted: Sequence[Overwrite]) -> set[tuple[str, str]]:
+def _find_loops(runtime: Runtime, tx: Tx, wanted: Sequence[Overwrite]) -> set[tuple[str, str]]:
     """Fields that went to and fro between the two sides of a pair too often: formatters that never settle."""
-    rule = engine.choices.brake
+    rule = runtime.options.brake
     since_ms = tx.now_ms - rule.window_ms
     lane = wanted[0].action.side
     targets = {one.action.target_id: one.action.source_id for one in wanted}
     often = tx.holds.often_written(lane, targets, since_ms, max(1, rule.turns // 2))
     if not often:
         return set()
-    recent: dict[Side, dict[str, list[OwnWrite]]] = {
+    recent: dict[Side, dict[str, list[PendingWrite]]] = {
         lane: tx.writes.recent(lane, often, since_ms),
         lane.other: tx.writes.recent(lane.other, [targets[target_id] for target_id in often], since_ms),
     }

@@ -12,9 +12,9 @@ from wanesync.core.purchases import Purchase, PurchaseState, Sink
 from wanesync.core.rollup import roll_up
 from wanesync.purchases.recipients import Recipients
 from wanesync.store.database import Tx
-from wanesync.sync.job_results import again, fail, finish, still_ours
-from wanesync.sync.runtime import Call, Engine
-from wanesync.sync.write_jobs import DAY_MS, WRITES_OFF, are_writes_off
+from wanesync.sync.job_results import fail, finish, reschedule, still_held
+from wanesync.sync.runtime import Call, Runtime
+from wanesync.sync.writer import DAY_MS, WRITES_OFF, are_writes_off
 
 SINK = "purchase_sink"
 LATE_MS = 15_000
@@ -25,10 +25,10 @@ LATE = "may have been sent: once more later, should that arrive after a newer on
 
 
 @dataclass(slots=True)
-class Ledger:
+class PurchaseSender:
     """The purchase jobs of the hubspot lane."""
 
-    engine: Engine
+    runtime: Runtime
 
     def prepare(self, tx: Tx, jobs: Sequence[Job]) -> list[Call]:
         """Find contacts; what has one is sent in a batch, the others wait for theirs."""
@@ -36,7 +36,7 @@ class Ledger:
         if sink is None:
             return [self._choose_sink(list(jobs))]
         rows = tx.purchases.get_many([job.key for job in jobs])
-        recipients = Recipients(self.engine, tx)
+        recipients = Recipients(self.runtime, tx)
         recipients.load(rows.values())
         ready: dict[str, tuple[Job, Purchase]] = {}
         off = are_writes_off(tx)
@@ -49,7 +49,7 @@ class Ledger:
             if contact_id and off:
                 data = {"kind": "purchase", "payment": row.payment_id}
                 tx.journal.add("would write", Side.HUBSPOT, contact_id, "", data)
-                again(tx, job, DAY_MS, WRITES_OFF, fixed=True)
+                reschedule(tx, job, DAY_MS, WRITES_OFF, fixed=True)
             elif contact_id:
                 kept = replace(row, contact_id=contact_id, sink=row.sink or sink)
                 # Neither a note nor a roll-up has an id of ours: from here on an attempt may have been made.
@@ -66,26 +66,26 @@ class Ledger:
     def _wait(self, tx: Tx, job: Job, row: Purchase, recipients: Recipients) -> None:
         """Waits without attempts; whoever brings its contact wakes it. Nobody to wait for, or too long: unmatched."""
         reason = recipients.obstacle(row)
-        too_old = tx.now_ms - row.created_ms > self.engine.choices.unmatched_after_ms
+        too_old = tx.now_ms - row.created_ms > self.runtime.options.unmatched_after_ms
         if reason or too_old:
             why = reason or "no contact for it within the time allowed"
             tx.purchases.set_state(row.payment_id, PurchaseState.UNMATCHED, reason=why)
             tx.journal.add("unmatched", Side.HUBSPOT, row.payment_id, "", {"reason": why})
             tx.locks.drop(job.token)
-            tx.jobs.kill(job, DeadClass.UNMATCHED, why)
+            tx.jobs.mark_dead(job, DeadClass.UNMATCHED, why)
             return
         tx.purchases.set_state(row.payment_id, PurchaseState.WAITING, reason="waiting for its contact")
         for request in recipients.raise_jobs(row):
             tx.jobs.put(request)
         # Looked at again by itself too: the link may be committing at this very moment, and then wakes nobody.
         age_ms = tx.now_ms - row.created_ms
-        again(tx, job, max(LOOK_AGAIN_MS, min(LOOK_LATE_MS, age_ms)), "waiting for its contact")
+        reschedule(tx, job, max(LOOK_AGAIN_MS, min(LOOK_LATE_MS, age_ms)), "waiting for its contact")
 
     # -- the sink
 
     def _sink(self, tx: Tx) -> Sink | None:
-        if self.engine.choices.sink is not None:
-            return self.engine.choices.sink
+        if self.runtime.options.sink is not None:
+            return self.runtime.options.sink
         chosen = tx.settings.get(SINK)
         return Sink(chosen) if chosen else None
 
@@ -94,16 +94,16 @@ class Ledger:
         operation = "events.definitions"
 
         def then(tx: Tx, answer: object) -> list[Call]:
-            mine = still_ours(tx, jobs)
+            mine = still_held(tx, jobs)
             if isinstance(answer, CallError):
-                fail(self.engine, tx, mine, answer, operation)
+                fail(self.runtime, tx, mine, answer, operation)
                 return []
             sink = Sink.CUSTOM_EVENT if answer else Sink.NOTE
             tx.settings.put(SINK, sink)
             tx.journal.add("purchase sink", Side.HUBSPOT, "", "", {"sink": sink})
             return self.prepare(tx, mine)
 
-        return Call(Side.HUBSPOT, operation, jobs, self.engine.hubspot.can_define_events, then)
+        return Call(Side.HUBSPOT, operation, jobs, self.runtime.hubspot.can_define_events, then)
 
     # -- sending
 
@@ -112,7 +112,7 @@ class Ledger:
         purchases = {row.payment_id: row for _, row in items}
         match sink:
             case Sink.CUSTOM_EVENT:
-                return self._call("events.send", jobs, purchases, self.engine.hubspot.send_events)
+                return self._call("events.send", jobs, purchases, self.runtime.hubspot.send_events)
             case Sink.NOTE:
                 return self._note(jobs, purchases)
             case Sink.PROPERTIES:
@@ -126,7 +126,7 @@ class Ledger:
         send: Callable[[Mapping[str, Purchase]], Mapping[str, CallError | None]],
     ) -> Call:
         def then(tx: Tx, answer: object) -> list[Call]:
-            mine = still_ours(tx, jobs)
+            mine = still_held(tx, jobs)
             if isinstance(answer, CallError):
                 for job in mine:
                     self._failed(tx, job, operation, answer)
@@ -142,7 +142,7 @@ class Ledger:
         if error is None and row.sink is Sink.PROPERTIES and row.reason == LATE:
             # An earlier attempt whose answer nobody got may still arrive, with totals that are old by now.
             tx.purchases.set_state(row.payment_id, PurchaseState.TODO)
-            again(tx, job, LATE_MS, LATE)
+            reschedule(tx, job, LATE_MS, LATE)
         elif error is None:
             tx.purchases.set_state(row.payment_id, PurchaseState.SENT)
             tx.journal.add("purchase", Side.HUBSPOT, row.contact_id, "", {"payment": row.payment_id, "sink": row.sink})
@@ -150,29 +150,29 @@ class Ledger:
         elif error.failure is Failure.NOT_FOUND:
             tx.purchases.set_state(row.payment_id, PurchaseState.TODO, contact_id="", reason="its contact is gone")
             tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.READ, row.contact_id))
-            again(tx, job, 1_000, "its contact is gone", count=True)
+            reschedule(tx, job, 1_000, "its contact is gone", count=True)
         else:
             self._failed(tx, job, operation, error)
 
     def _failed(self, tx: Tx, job: Job, operation: str, error: CallError) -> None:
         """A note without an answer may come late: it must be there when the notes are read."""
         if error.failure is Failure.NO_ANSWER and operation == "notes.create" and job.attempts + 1 < MAX_ATTEMPTS:
-            again(tx, job, LATE_MS, error.reason, count=True)
+            reschedule(tx, job, LATE_MS, error.reason, count=True)
         else:
-            fail(self.engine, tx, [job], error, operation)
+            fail(self.runtime, tx, [job], error, operation)
 
     def _note(self, jobs: list[Job], purchases: Mapping[str, Purchase]) -> Call:
         """A note has no id of ours: where an earlier answer is unknown, the contact's notes are read before sending."""
         doubtful = next((row for row in purchases.values() if row.reason == DOUBT), None)
         if doubtful is None:
-            return self._call("notes.create", jobs, purchases, self.engine.hubspot.create_notes)
+            return self._call("notes.create", jobs, purchases, self.runtime.hubspot.create_notes)
         contact_id = doubtful.contact_id
 
         def then(tx: Tx, answer: object) -> list[Call]:
-            mine = still_ours(tx, jobs)
+            mine = still_held(tx, jobs)
             gone = answer if isinstance(answer, CallError) and answer.failure is Failure.NOT_FOUND else None
             if isinstance(answer, CallError) and gone is None:
-                fail(self.engine, tx, mine, answer, "notes.read")
+                fail(self.runtime, tx, mine, answer, "notes.read")
                 return []
             marks = answer if isinstance(answer, frozenset) else frozenset()
             left = dict(purchases)
@@ -186,7 +186,7 @@ class Ledger:
             rest = [job for job in mine if job.key in left]
             return [self._note(rest, left)] if rest else []
 
-        return Call(Side.HUBSPOT, "notes.read", jobs, lambda: self.engine.hubspot.read_note_marks(contact_id), then)
+        return Call(Side.HUBSPOT, "notes.read", jobs, lambda: self.runtime.hubspot.read_note_marks(contact_id), then)
 
     def _roll_up(self, jobs: list[Job], purchases: Mapping[str, Purchase]) -> Call:
         """Roll-ups are recomputed from the ledger, never incremented."""
@@ -194,20 +194,20 @@ class Ledger:
         sent: dict[str, str] = {}
 
         def send() -> object:
-            with self.engine.store.reading() as tx:
+            with self.runtime.store.reading() as tx:
                 # Read again: a merge may have moved them to another contact meanwhile.
                 sent.update({row.payment_id: row.contact_id for row in tx.purchases.get_many(purchases).values()})
                 values = {c: roll_up(tx.purchases.of_contact(c)) for c in sorted(set(sent.values()))}
-            return self.engine.hubspot.set_properties(values)
+            return self.runtime.hubspot.set_properties(values)
 
         def then(tx: Tx, answer: object) -> list[Call]:
-            mine = still_ours(tx, jobs)
+            mine = still_held(tx, jobs)
             if isinstance(answer, CallError):
                 for job in mine:
                     row = purchases[job.key]
                     if answer.failure is not Failure.NO_ANSWER and row.reason != LATE:
                         tx.purchases.set_state(row.payment_id, PurchaseState.TODO)
-                fail(self.engine, tx, mine, answer, operation)
+                fail(self.runtime, tx, mine, answer, operation)
                 return []
             assert isinstance(answer, Mapping)  # noqa: S101 - narrows what ``send`` returned
             known = tx.purchases.get_many([job.key for job in mine])
@@ -215,7 +215,7 @@ class Ledger:
                 contact_id = sent.get(job.key, "")
                 if known[job.key].contact_id != contact_id:
                     # Merged while this was under way: what arrived may be the totals of a part.
-                    again(tx, job, LOOK_AGAIN_MS, "its contact was merged")
+                    reschedule(tx, job, LOOK_AGAIN_MS, "its contact was merged")
                 else:
                     self._settle(tx, job, purchases[job.key], operation, answer.get(contact_id))
             return []

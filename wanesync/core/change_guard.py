@@ -12,7 +12,7 @@ from enum import StrEnum
 from itertools import pairwise
 
 from wanesync.core.event_order import holds
-from wanesync.core.model import EventRow, OwnWrite, Seen, Side, WriteKind
+from wanesync.core.model import Event, PendingWrite, Side, StoredRecord, WriteKind
 
 MINUTE_MS = 60_000
 
@@ -34,7 +34,7 @@ class HoldState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class BrakeRule:
+class ChangeGuardRule:
     """``people`` one source may overwrite within ``window_ms``; how often one field may go to and fro in it."""
 
     people: int = 1000
@@ -43,7 +43,7 @@ class BrakeRule:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldValue:
     """One field of one link that is held back.
 
     ``side``: where the value came from. ``before``: what the other side held, and goes on to hold.
@@ -62,21 +62,21 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class SourceCount:
     """What a source may still do: people counted in the window, and how many of them there are at all."""
 
     known: Collection[str]
     people: int
 
 
-def allow(rule: BrakeRule, counted: Counted, wanted: Sequence[str]) -> set[str]:
+def allow(rule: ChangeGuardRule, counted: SourceCount, wanted: Sequence[str]) -> set[str]:
     """Of the people (link ids) a source wants to overwrite, in its order, those that fit; counted ones always do."""
     fresh = [link_id for link_id in dict.fromkeys(wanted) if link_id not in counted.known]
     room = max(0, rule.people - counted.people)
     return {link_id for link_id in wanted if link_id in counted.known} | set(fresh[:room])
 
 
-def name_sources(seen: Seen, fields: Collection[str], events: Iterable[EventRow]) -> dict[str, str]:
+def name_sources(stored: StoredRecord, fields: Collection[str], events: Iterable[Event]) -> dict[str, str]:
     """Who set the values a record holds: the newest event that carries one tells, else it is the side and the field.
 
     ``events``: of this record, the newest first; as few of them are looked at as possible.
@@ -85,26 +85,26 @@ def name_sources(seen: Seen, fields: Collection[str], events: Iterable[EventRow]
     for event in events:
         for name, value in event.values.items():
             field_name = name.partition("/")[0]
-            if field_name in fields and field_name not in sources and holds(seen, name, value):
+            if field_name in fields and field_name not in sources and holds(stored, name, value):
                 sources[field_name] = _source(event, field_name)
         if len(sources) == len(fields):
             break
-    return {name: sources.get(name, f"{seen.side}:{name}") for name in fields}
+    return {name: sources.get(name, f"{stored.side}:{name}") for name in fields}
 
 
-def _source(event: EventRow, field_name: str) -> str:
+def _source(event: Event, field_name: str) -> str:
     """``user:IMPORT/12`` is ``hubspot:IMPORT/12``: who is behind an app's id may become known while it goes on."""
     _, _, who = event.source.partition(":")
     return f"{event.side}:{who if who.partition('/')[0] else field_name}"
 
 
-def count_turns(field_name: str, writes: Iterable[OwnWrite]) -> int:
+def count_turns(field_name: str, writes: Iterable[PendingWrite]) -> int:
     """How often overwrites of a field changed direction between the two sides of one pair."""
     sides = [
-        own.side
-        for own in sorted(writes, key=lambda own: (own.sent_ms, own.id))
-        if own.kind is WriteKind.UPDATE
-        and (change := own.changes.get(field_name)) is not None
+        pending.side
+        for pending in sorted(writes, key=lambda pending: (pending.sent_ms, pending.id))
+        if pending.kind is WriteKind.UPDATE
+        and (change := pending.changes.get(field_name)) is not None
         and change.before not in ("", change.after)
     ]
     return sum(a is not b for a, b in pairwise(sides))
@@ -139,14 +139,14 @@ class Crowds:
 
     def note(self, source: str, records: int, now_ms: int) -> bool:
         """Count some changed records; whether the source is a crowd now."""
-        seen = self._seen.setdefault(source, deque())
-        seen.append((now_ms, records))
-        while seen[0][0] <= now_ms - self.window_ms:
-            seen.popleft()
+        stored = self._seen.setdefault(source, deque())
+        stored.append((now_ms, records))
+        while stored[0][0] <= now_ms - self.window_ms:
+            stored.popleft()
         if len(self._seen) > self.records:
             self._forget(now_ms)
-        return sum(count for _, count in seen) > self.records
+        return sum(count for _, count in stored) > self.records
 
     def _forget(self, now_ms: int) -> None:
-        for source in [name for name, seen in self._seen.items() if seen[-1][0] <= now_ms - self.window_ms]:
+        for source in [name for name, stored in self._seen.items() if stored[-1][0] <= now_ms - self.window_ms]:
             del self._seen[source]

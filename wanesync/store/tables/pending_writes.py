@@ -6,12 +6,12 @@ from collections import defaultdict
 from collections.abc import Collection
 
 from wanesync.core.errors import WanesyncError
-from wanesync.core.model import Answer, OwnWrite, Side, WriteKind
+from wanesync.core.model import PendingWrite, Side, WriteKind, WriteResult
 from wanesync.store.codec import pack_write, unpack_write
 from wanesync.store.session import Row, Session, Value
 
 
-class IntentTaken(WanesyncError):
+class EmailIntentTaken(WanesyncError):
     """Another open create has one of the addresses; ``write_id`` is that one. Wait for it, then plan again."""
 
     def __init__(self, write_id: str) -> None:
@@ -19,7 +19,7 @@ class IntentTaken(WanesyncError):
         super().__init__(f"own write {write_id} is creating this person already: wait for it and plan again")
 
 
-class OwnWrites:
+class PendingWrites:
     """The tables ``own_writes`` and ``open_creates``: at most one open create per address, over both sides."""
 
     __slots__ = ("_session",)
@@ -27,21 +27,21 @@ class OwnWrites:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def put(self, write: OwnWrite) -> None:
+    def put(self, write: PendingWrite) -> None:
         """Stores a write whole. An open create takes its addresses: raises IntentTaken, and then stored nothing."""
         taken = self.put_many([write])
         if taken:
-            raise IntentTaken(taken[write.id])
+            raise EmailIntentTaken(taken[write.id])
 
-    def put_many(self, writes: Collection[OwnWrite]) -> dict[str, str]:
+    def put_many(self, writes: Collection[PendingWrite]) -> dict[str, str]:
         """Each as ``put``; those that found an address taken are not stored: id -> the open create that has it."""
-        taken = self._open([w for w in writes if w.kind is WriteKind.CREATE and w.answer is None and w.hmacs])
+        taken = self._open([w for w in writes if w.kind is WriteKind.CREATE and w.result is None and w.hmacs])
         for write in writes:
             if write.id not in taken:
                 self._put(write)
         return taken
 
-    def _put(self, write: OwnWrite) -> None:
+    def _put(self, write: PendingWrite) -> None:
         self._session.later(
             "put_write",
             id=write.id,
@@ -50,16 +50,16 @@ class OwnWrites:
             link_key=write.link_key,
             source_id=write.source_id,
             target_id=write.target_id,
-            key=write.key,
-            data=self._session.seal.seal(pack_write(write), "own_writes", write.id, "data"),
+            key=write.idempotency_key,
+            data=self._session.seal.encrypt(pack_write(write), "own_writes", write.id, "data"),
             link_id=write.link_id,
             generation=write.generation,
             sent_ms=write.sent_ms,
-            answer=write.answer or "",
+            answer=write.result or "",
             now=self._session.now_ms,
         )
 
-    def _open(self, writes: Collection[OwnWrite]) -> dict[str, str]:
+    def _open(self, writes: Collection[PendingWrite]) -> dict[str, str]:
         """Takes the addresses of open creates, all of one or none: id -> who was in the way. The first comer wins."""
         # Every process in the order of the addresses: two that want the same ones must not wait for each other.
         pairs = sorted(((hmac, w.id) for w in writes for hmac in w.hmacs), key=lambda pair: pair[0])
@@ -73,7 +73,7 @@ class OwnWrites:
         self._session.rows("close_creates", ids=[w.id for w in late])
         return {w.id: next(holders[hmac] for hmac in sorted(w.hmacs - mine[w.id])) for w in late}
 
-    def open_for_keys(self, link_keys: Collection[str], side: Side | None = None) -> list[OwnWrite]:
+    def open_for_keys(self, link_keys: Collection[str], side: Side | None = None) -> list[PendingWrite]:
         """Open intents of some keys, the oldest first."""
         if not link_keys:
             return []
@@ -84,13 +84,13 @@ class OwnWrites:
         """Address hash -> the open create that has it."""
         return dict(self._session.rows("open_creates", hmacs=hmacs)) if hmacs else {}
 
-    def answer(self, write_id: str, answer: Answer, target_id: str = "") -> None:
+    def record_result(self, write_id: str, answer: WriteResult, target_id: str = "") -> None:
         """How it ended; frees its addresses. ``target_id``: the record it made or found."""
         now_ms = self._session.now_ms
         self._session.later("answer_write", id=write_id, answer=answer, target_id=target_id, now=now_ms)
         self._session.later("close_create", id=write_id)
 
-    def lose_others(self, write: OwnWrite) -> None:
+    def mark_others_lost(self, write: PendingWrite) -> None:
         """An update is answered: an earlier one of its key and side that is still open will never be."""
         values: dict[str, Value] = {"id": write.id, "side": write.side, "link_key": write.link_key}
         self._session.later("lose_others", now=self._session.now_ms, **values)
@@ -103,16 +103,16 @@ class OwnWrites:
         """It leaves us now, once more."""
         self._session.later("sent_write", id=write_id, now=self._session.now_ms)
 
-    def get(self, write_id: str) -> OwnWrite | None:
+    def get(self, write_id: str) -> PendingWrite | None:
         """One write."""
         row = self._session.row("get_write", id=write_id)
         return self._write(row) if row else None
 
-    def by_key(self, side: Side, key: str) -> OwnWrite | None:
+    def by_key(self, side: Side, key: str) -> PendingWrite | None:
         """The newest write under an idempotency key or intent id."""
         return self.by_keys(side, [key]).get(key)
 
-    def by_keys(self, side: Side, keys: Collection[str]) -> dict[str, OwnWrite]:
+    def by_keys(self, side: Side, keys: Collection[str]) -> dict[str, PendingWrite]:
         """Key -> the newest write under it."""
         rows = self._session.rows("writes_by_keys", side=side, keys=keys) if keys else []
         return {row[6]: self._write(row) for row in rows}
@@ -125,9 +125,9 @@ class OwnWrites:
         """Address hash -> the link key of the open create that has it."""
         return dict(self._session.rows("create_holders", hmacs=hmacs)) if hmacs else {}
 
-    def creates_of(self, refs: Collection[tuple[Side, str]]) -> list[OwnWrite]:
+    def creates_of(self, refs: Collection[tuple[Side, str]]) -> list[PendingWrite]:
         """Creations from these records whose answer is unknown or was given up."""
-        found: list[OwnWrite] = []
+        found: list[PendingWrite] = []
         for side in Side:
             ids = sorted(record_id for at, record_id in refs if at is side.other)
             if ids:
@@ -142,29 +142,29 @@ class OwnWrites:
         """Those of the records that a write without an answer goes to."""
         return {row[0] for row in self._session.rows("open_targets", side=side, ids=list(target_ids))}
 
-    def refresh(self, write: OwnWrite) -> None:
+    def refresh(self, write: PendingWrite) -> None:
         """The same body goes out again under its key, planned from newer values."""
-        data = self._session.seal.seal(pack_write(write), "own_writes", write.id, "data")
+        data = self._session.seal.encrypt(pack_write(write), "own_writes", write.id, "data")
         self._session.later("refresh_write", id=write.id, data=data)
 
-    def note_told(self, write: OwnWrite) -> None:
+    def record_authorship(self, write: PendingWrite) -> None:
         """What was told of an unanswered write that may have come late; the body stays as it is."""
-        data = self._session.seal.seal(pack_write(write), "own_writes", write.id, "data")
+        data = self._session.seal.encrypt(pack_write(write), "own_writes", write.id, "data")
         self._session.later("note_told", id=write.id, data=data)
 
-    def recent(self, side: Side, target_ids: Collection[str], since_ms: int) -> dict[str, list[OwnWrite]]:
+    def recent(self, side: Side, target_ids: Collection[str], since_ms: int) -> dict[str, list[PendingWrite]]:
         """Target -> what we sent to it at or after a time, the oldest first, answered or not."""
-        found: dict[str, list[OwnWrite]] = defaultdict(list)
+        found: dict[str, list[PendingWrite]] = defaultdict(list)
         if target_ids:
             for row in self._session.rows("recent_writes", side=side, ids=target_ids, since_ms=max(since_ms, 1)):
                 found[row[5]].append(self._write(row))
         return dict(found)
 
-    def unanswered(self, side: Side, target_id: str) -> list[OwnWrite]:
+    def unanswered(self, side: Side, target_id: str) -> list[PendingWrite]:
         """What we sent to a record and got no answer to, open or given up; the oldest first."""
         return [self._write(row) for row in self._session.rows("unanswered_writes", side=side, target_id=target_id)]
 
-    def open_all(self, limit: int) -> list[OwnWrite]:
+    def open_all(self, limit: int) -> list[PendingWrite]:
         """Open intents, the oldest first."""
         return [self._write(row) for row in self._session.rows("open_writes", limit=limit)]
 
@@ -180,23 +180,23 @@ class OwnWrites:
         """As ``next_generation`` for many records; those without such a creation are left out."""
         return dict(self._session.rows("spent_generations", side=source_side.other, ids=source_ids))
 
-    def _write(self, row: Row) -> OwnWrite:
+    def _write(self, row: Row) -> PendingWrite:
         write_id, side, kind, link_key, source_id, target_id, key, blob, link_id, sent_ms, answer, generation = row
-        body, changes, hmacs, told = unpack_write(self._session.seal.open(blob, "own_writes", write_id, "data"))
-        return OwnWrite(
+        body, changes, hmacs, told = unpack_write(self._session.seal.decrypt(blob, "own_writes", write_id, "data"))
+        return PendingWrite(
             id=write_id,
             side=Side(side),
             kind=WriteKind(kind),
             link_key=link_key,
             source_id=source_id,
             target_id=target_id,
-            key=key,
+            idempotency_key=key,
             body=body,
             changes=changes,
             hmacs=hmacs,
             link_id=link_id,
             sent_ms=sent_ms,
-            answer=Answer(answer) if answer else None,
+            result=WriteResult(answer) if answer else None,
             generation=generation,
-            told=told,
+            authorship=told,
         )
