@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.sandbox.stripe.test_customers import KEY, NOW_MS, WIDE, Caller
 from wanesync.sandbox.stand_in import Request
-from wanesync.sandbox.stripe.form import Hash, Kind, Row
+from wanesync.sandbox.stripe.form import Array, Hash, ParameterType
 from wanesync.sandbox.stripe.machine import StripeMachine
 from wanesync.sandbox.stripe.operations import OPERATIONS, Operation
 
@@ -33,11 +33,11 @@ VALUES = [
 SUFFIXES = ["", "", "", "[]", "[0]", "[k]", "[0][name]", "[gte]", "[number]", "[[", "]", "[a][b][c][d][e][f][g][h][i]"]
 
 
-def name_all(name: str, kind: Kind) -> list[str]:
+def name_all(name: str, kind: ParameterType) -> list[str]:
     """Every parameter name below one parameter."""
     if isinstance(kind, Hash):
         return [name, *(inner for key, part in kind.fields.items() for inner in name_all(f"{name}[{key}]", part))]
-    if isinstance(kind, Row):
+    if isinstance(kind, Array):
         return [name, *name_all(f"{name}[0]", kind.kind)]
     return [name]
 

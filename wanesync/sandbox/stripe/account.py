@@ -1,4 +1,4 @@
-"""One Stripe account: its objects, its events, its journal and its webhooks."""
+"""One Stripe account: its settings, objects, events, journal and webhooks."""
 
 from __future__ import annotations
 
@@ -9,20 +9,40 @@ from dataclasses import dataclass
 
 from wanesync.sandbox.faults import Faults
 from wanesync.sandbox.journal import Journal
-from wanesync.sandbox.stripe.postroom import Postroom
+from wanesync.sandbox.stripe.collection import Collection
+from wanesync.sandbox.stripe.objects import NewObject, Record
 from wanesync.sandbox.stripe.refusals import refuse_absent
 from wanesync.sandbox.stripe.search import SearchIndex
-from wanesync.sandbox.stripe.settings import StripeSettings
-from wanesync.sandbox.stripe.shapes import Birth, Record
-from wanesync.sandbox.stripe.shelf import Shelf
+from wanesync.sandbox.stripe.webhooks import Webhooks
+
+
+@dataclass(frozen=True, slots=True)
+class StripeSettings:
+    """The settings of one account and its limits.
+
+    Limits are requests per second over a sliding second. The live defaults of Stripe are 100 for the account and 25
+    for each operation (docs.stripe.com/rate-limits, 2026-04-30). ``operation_rate_per_s`` None: Stripe has lifted the
+    operation limits. ``search_lag_ms``: how long search does not see a change. ``target_events``: the event types sent
+    to the target of ``set_target``, like ``enabled_events`` of an endpoint.
+    """
+
+    account_id: str = "acct_sandbox"
+    api_version: str = "2026-10-28.endive"
+    rate_per_s: int = 100
+    operation_rate_per_s: int | None = 25
+    search_rate_per_s: int = 20
+    search_lag_ms: int = 1_000
+    livemode: bool = False
+    target_events: tuple[str, ...] = ("*",)
+
 
 ALPHABET = string.ascii_letters + string.digits
-EVENT_LIFE_S = 30 * 24 * 3600
+EVENT_RETENTION_S = 30 * 24 * 3600  # docs.stripe.com/api/events
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """What makes a change: an API request, or a person in the Dashboard (no request id, no key)."""
+    """The cause of a change: an API request, or a user in the Dashboard (no request id, no key)."""
 
     now_ms: int
     source: str
@@ -31,74 +51,74 @@ class Cause:
 
     @property
     def now_s(self) -> int:
-        """Whole seconds, as Stripe's timestamps are."""
+        """The time in seconds, the unit of Stripe's timestamps."""
         return self.now_ms // 1000
 
 
 class Account:
-    """All state of one account. Every change goes through ``store``, ``remove`` and ``emit``."""
+    """The state of one account. Every change goes through ``store``, ``remove`` and ``emit``."""
 
     def __init__(self, rng: random.Random, settings: StripeSettings) -> None:
         self.rng, self.settings = rng, settings
         self.faults = Faults()
         self.journal = Journal()
-        self.customers = Shelf("customer", "email")
-        self.intents = Shelf("payment_intent", "customer")
-        self.charges = Shelf("charge", "customer", "payment_intent", "transfer_group")
-        self.methods = Shelf("payment_method", "customer")
-        self.endpoints = Shelf("webhook_endpoint")
-        self.tax_ids = Shelf("tax_id", "customer")
-        self.events = Shelf("event", "type")
+        self.customers = Collection("customer", "email")
+        self.intents = Collection("payment_intent", "customer")
+        self.charges = Collection("charge", "customer", "payment_intent", "transfer_group")
+        self.methods = Collection("payment_method", "customer")
+        self.endpoints = Collection("webhook_endpoint")
+        self.tax_ids = Collection("tax_id", "customer")
+        self.events = Collection("event", "type")
         self.secrets: dict[str, str] = {}
-        # Captured so far, in minor units by currency.
-        self.takings: dict[str, int] = {}
+        # Captured amounts so far in minor units, by currency.
+        self.captured: dict[str, int] = {}
         self.searches = {
             "customer": SearchIndex("customer", self.customers),
             "payment_intent": SearchIndex("payment_intent", self.intents),
             "charge": SearchIndex("charge", self.charges),
         }
-        self.post = Postroom(rng, self.current_faults, settings.target_events)
+        self.webhooks = Webhooks(rng, self.current_faults, settings.target_events)
 
     def current_faults(self) -> Faults:
-        """The faults in force."""
+        """The injected faults."""
         return self.faults
 
     def new_id(self, prefix: str, length: int = 14) -> str:
-        """``cus_…`` and the like, from the account's own random source."""
+        """A new id such as ``cus_…``, from the random source of the account."""
         return prefix + "".join(self.rng.choices(ALPHABET, k=length))
 
-    def birth(self, prefix: str, cause: Cause, length: int = 14) -> Birth:
-        """A new id and the time it is born at."""
-        return Birth(self.new_id(prefix, length), cause.now_s, self.settings.livemode)
+    def new_object(self, prefix: str, cause: Cause, length: int = 14) -> NewObject:
+        """The id, time and mode of a new object."""
+        return NewObject(self.new_id(prefix, length), cause.now_s, self.settings.livemode)
 
-    def find(self, shelf: Shelf, record_id: str, param: str | None = None) -> Record:
-        """The record. Raises Refusal: 404 for one in the path, 400 for one named by ``param``."""
-        record = shelf.get(record_id)
+    def find(self, collection: Collection, record_id: str, param: str | None = None) -> Record:
+        """A record by id. Raises Refusal: 404 for an id in the path, 400 for an id in ``param``."""
+        record = collection.get(record_id)
         if record is not None:
             return record
         if param is None:
-            raise refuse_absent(shelf.noun, record_id).after_start()
-        raise refuse_absent(shelf.noun, record_id, param, 400)
+            raise refuse_absent(collection.noun, record_id).after_start()
+        raise refuse_absent(collection.noun, record_id, param, 400)
 
-    def store(self, shelf: Shelf, record: Record, cause: Cause) -> Record:
-        """Put a new record or a new version of one on its shelf; search sees it after its lag."""
-        shelf.put(record)
-        if shelf.kind in self.searches:
-            self.searches[shelf.kind].note(record["id"], record, cause.now_ms + self.settings.search_lag_ms)
+    def store(self, collection: Collection, record: Record, cause: Cause) -> Record:
+        """Store a new record or a new version of one; search sees it after its lag."""
+        collection.put(record)
+        if collection.kind in self.searches:
+            self.searches[collection.kind].note(record["id"], record, cause.now_ms + self.settings.search_lag_ms)
         return record
 
-    def remove(self, shelf: Shelf, record_id: str, cause: Cause) -> None:
-        """Take a record off its shelf."""
-        shelf.remove(record_id)
-        if shelf.kind in self.searches:
-            self.searches[shelf.kind].note(record_id, None, cause.now_ms + self.settings.search_lag_ms)
+    def remove(self, collection: Collection, record_id: str, cause: Cause) -> None:
+        """Remove a record; search sees it after its lag."""
+        collection.remove(record_id)
+        if collection.kind in self.searches:
+            self.searches[collection.kind].note(record_id, None, cause.now_ms + self.settings.search_lag_ms)
 
-    def change(self, shelf: Shelf, record: Record, changes: Record, cause: Cause) -> Record:
-        """A new version of a record with some members replaced, stored."""
-        return self.store(shelf, {**record, **changes}, cause)
+    def change(self, collection: Collection, record: Record, changes: Record, cause: Cause) -> Record:
+        """Store a new version of a record with some members replaced."""
+        return self.store(collection, {**record, **changes}, cause)
 
     def emit(self, kind: str, record: Record, cause: Cause, previous: Record | None = None) -> None:
-        """One event: remembered for 30 days and posted to whoever wants it."""
+        """Emit one event: kept for 30 days and sent to every endpoint that has enabled its type."""
         data: Record = {"object": record}
         if previous is not None:
             data["previous_attributes"] = previous
@@ -113,28 +133,27 @@ class Account:
             "request": {"id": cause.request_id, "idempotency_key": cause.idempotency_key},
             "type": kind,
         }
-        self.events.forget_before(cause.now_s - EVENT_LIFE_S)
+        self.events.forget_before(cause.now_s - EVENT_RETENTION_S)
         self.events.put(event)
-        self.post.post(event, cause.now_ms)
+        self.webhooks.send(event, cause.now_ms)
 
-    # One argument per column of the journal.
     def record_change(self, kind: str, record_id: str, changes: Mapping[str, str], cause: Cause) -> None:
-        """One journal entry."""
+        """Add one journal entry."""
         self.journal.add(cause.now_ms, kind, record_id, cause.source, changes)
 
-    def update(self, shelf: Shelf, record: Record, updated: Record, cause: Cause) -> Record:
-        """Store a changed record and emit ``<kind>.updated`` with the old values; nothing if nothing changed."""
+    def update(self, collection: Collection, record: Record, updated: Record, cause: Cause) -> Record:
+        """Store a changed record and emit ``<kind>.updated`` with the old values; no-op if equal."""
         previous = list_previous(record, updated)
         if not previous:
             return record
-        self.store(shelf, updated, cause)
-        self.emit(f"{shelf.kind}.updated", updated, cause, previous)
-        self.record_change(f"{shelf.kind}.updated", record["id"], flatten_changes(previous, updated), cause)
+        self.store(collection, updated, cause)
+        self.emit(f"{collection.kind}.updated", updated, cause, previous)
+        self.record_change(f"{collection.kind}.updated", record["id"], flatten_changes(previous, updated), cause)
         return updated
 
 
 def list_previous(old: Record, new: Record) -> Record:
-    """Changed members with their old values, nested ones key by key (``previous_attributes``)."""
+    """The changed members with their old values, nested ones key by key (``previous_attributes``)."""
     previous: Record = {}
     for name in {**old, **new}:
         before, after = old.get(name), new.get(name)
@@ -148,7 +167,7 @@ def list_previous(old: Record, new: Record) -> Record:
 
 
 def flatten_changes(changed: Record, record: Record) -> dict[str, str]:
-    """``{"metadata.plan": "gold"}``: the new values of the changed members, the empty string for none."""
+    """``{"metadata.plan": "gold"}``: the new values of the changed members; null becomes the empty string."""
     flat: dict[str, str] = {}
     for name, old in changed.items():
         value = record.get(name)
@@ -163,6 +182,6 @@ def flatten_changes(changed: Record, record: Record) -> dict[str, str]:
 
 
 def flatten_set(record: Record, names: Iterable[str]) -> dict[str, str]:
-    """The given members as in ``flatten_changes``, without those that hold nothing."""
+    """The given members as in ``flatten_changes``, without empty ones."""
     flat = flatten_changes(dict.fromkeys(names), record)
     return {name: value for name, value in flat.items() if value}

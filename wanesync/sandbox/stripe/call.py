@@ -1,30 +1,30 @@
-"""One API call as an operation sees it, and what lists have in common."""
+"""One API call as an operation receives it, and what operations have in common: pages, search, ``expand[]``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
 from wanesync.sandbox.stripe.account import Account, Cause
-from wanesync.sandbox.stripe.form import Kind, Moments, Text, Whole
+from wanesync.sandbox.stripe.collection import FOREVER, Collection, Position, Window
+from wanesync.sandbox.stripe.form import Integer, ParameterType, Text, TimeRange
+from wanesync.sandbox.stripe.objects import Record, show_deleted, show_list
 from wanesync.sandbox.stripe.refusals import Refusal, refuse_absent
 from wanesync.sandbox.stripe.search import parse_query, whole_window, write_token
-from wanesync.sandbox.stripe.shapes import Record, show_list
-from wanesync.sandbox.stripe.shelf import FOREVER, Place, Shelf, Window
 
-PAGES: dict[str, Kind] = {
-    "limit": Whole(1, 100),
+PAGES: dict[str, ParameterType] = {
+    "limit": Integer(1, 100),
     "starting_after": Text(clears=False),
     "ending_before": Text(clears=False),
 }
-LISTS: dict[str, Kind] = {**PAGES, "created": Moments()}
-SEARCHES: dict[str, Kind] = {"query": Text(clears=False), "limit": Whole(1, 100), "page": Text()}
+LISTS: dict[str, ParameterType] = {**PAGES, "created": TimeRange()}
+SEARCHES: dict[str, ParameterType] = {"query": Text(clears=False), "limit": Integer(1, 100), "page": Text()}
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """The ids in the path, the typed parameters, the key used and what the change is caused by."""
+    """The arguments of an operation: ids in the path, typed parameters, the API key, and the cause of changes."""
 
     account: Account
     path: str
@@ -37,57 +37,56 @@ class Call:
 Handler = Callable[[Call], Record]
 
 
-# A list is what it is: which shelf, which part, which rows.
 def show_page(
-    call: Call, shelf: Shelf, lists: list[list[Place]], wanted: Callable[[Record], bool] | None = None
+    call: Call, collection: Collection, lists: list[list[Position]], wanted: Callable[[Record], bool] | None = None
 ) -> Record:
-    """One page of a shelf, newest first. Raises Refusal for a cursor that never existed."""
-    rows, has_more = shelf.page(read_window(call, shelf), lists, wanted)
+    """One page of a collection, newest first. Raises Refusal for an unknown cursor."""
+    rows, has_more = collection.page(read_window(call, collection), lists, wanted)
     return show_list(call.path, rows, has_more)
 
 
-def read_window(call: Call, shelf: Shelf) -> Window:
-    """limit, starting_after, ending_before and created. Raises Refusal."""
+def read_window(call: Call, collection: Collection) -> Window:
+    """Read limit, starting_after, ending_before and created. Raises Refusal."""
     params = call.params
     if "starting_after" in params and "ending_before" in params:
         text = "You cannot parameterize both starting_after and ending_before at the same time."
         raise Refusal(400, text, param="ending_before")
     oldest, newest = params.get("created", (0, FOREVER))
-    after, before = (_read_cursor(call, shelf, name) for name in ("starting_after", "ending_before"))
+    after, before = (_read_cursor(call, collection, name) for name in ("starting_after", "ending_before"))
     return Window(params.get("limit", 10), after, before, oldest, newest)
 
 
-def _read_cursor(call: Call, shelf: Shelf, name: str) -> Place | None:
+def _read_cursor(call: Call, collection: Collection, name: str) -> Position | None:
     if name not in call.params:
         return None
-    place = shelf.place(call.params[name])
-    if place is None:
-        raise refuse_absent(shelf.noun, call.params[name], name, 400)
-    return place
+    position = collection.position(call.params[name])
+    if position is None:
+        raise refuse_absent(collection.noun, call.params[name], name, 400)
+    return position
 
 
-def list_by(call: Call, shelf: Shelf, *filters: str) -> Record:
-    """A list filtered on indexed fields: the rarest is walked, the others are compared."""
+def list_by(call: Call, collection: Collection, *filters: str) -> Record:
+    """A list filtered on indexed fields: reads the index of the rarest value and compares the others."""
     given = {name: call.params[name] for name in filters if call.params.get(name) is not None}
     if not given:
-        return show_page(call, shelf, shelf.listed())
-    rarest = min(given, key=lambda name: shelf.count(name, given[name]))
+        return show_page(call, collection, collection.listed())
+    rarest = min(given, key=lambda name: collection.count(name, given[name]))
     return show_page(
         call,
-        shelf,
-        shelf.listed(rarest, (given[rarest],)),
+        collection,
+        collection.listed(rarest, (given[rarest],)),
         lambda row: all(row[name] == value for name, value in given.items()),
     )
 
 
-def search(call: Call, shelf: Shelf) -> Record:
-    """One page of search results; what changed within the lag is not seen."""
-    query = parse_query(call.params["query"], shelf.kind)
+def search(call: Call, collection: Collection) -> Record:
+    """One page of search results, without changes younger than the lag."""
+    query = parse_query(call.params["query"], collection.kind)
     limit = call.params.get("limit", 10)
-    index = call.account.searches[shelf.kind]
+    index = call.account.searches[collection.kind]
     found = list(islice(index.find(query, whole_window(call.params.get("page")), call.cause.now_ms), limit + 1))
     page, has_more = found[:limit], len(found) > limit
-    last = shelf.place(page[-1]["id"]) if has_more else None
+    last = collection.position(page[-1]["id"]) if has_more else None
     shown = {
         "object": "search_result",
         "data": page,
@@ -102,7 +101,7 @@ def search(call: Call, shelf: Shelf) -> Record:
 
 
 def merge_metadata(old: dict[str, str], given: dict[str, str] | None) -> dict[str, str]:
-    """Key by key; the empty string deletes a key, None all of them. Raises Refusal above 50 keys."""
+    """Merge metadata key by key; the empty string deletes a key, None all keys. Raises Refusal above 50 keys."""
     if given is None:
         return {}
     merged = {key: value for key, value in {**old, **given}.items() if value != ""}
@@ -110,3 +109,110 @@ def merge_metadata(old: dict[str, str], given: dict[str, str] | None) -> dict[st
         text = f"Metadata can have up to 50 keys, and you have passed {len(merged)} keys."
         raise Refusal(400, text, param="metadata")
     return merged
+
+
+MAX_EXPAND_DEPTH = 4  # docs.stripe.com/api/expanding_objects
+# Object -> member -> the kind its id refers to; None: expandable at Stripe, not modelled here.
+REFERENCES: Mapping[str, Mapping[str, str | None]] = {
+    "customer": {
+        "default_source": None,
+        "discount": None,
+        "invoice_settings.default_payment_method": "payment_method",
+        "test_clock": None,
+    },
+    "payment_intent": {
+        "application": None,
+        "customer": "customer",
+        "latest_charge": "charge",
+        "on_behalf_of": None,
+        "payment_method": "payment_method",
+        "review": None,
+        "source": None,
+    },
+    "charge": {
+        "application": None,
+        "application_fee": None,
+        "balance_transaction": None,
+        "customer": "customer",
+        "failure_balance_transaction": None,
+        "on_behalf_of": None,
+        "payment_intent": "payment_intent",
+        "review": None,
+        "source_transfer": None,
+    },
+    "payment_method": {"customer": "customer"},
+    "tax_id": {"customer": "customer", "owner.customer": "customer"},
+}
+INCLUDABLE = {
+    "customer": {"cash_balance", "invoice_credit_balance", "sources", "subscriptions", "tax", "tax_ids"},
+    "charge": {"refunds"},
+}
+
+
+def expand(account: Account, record: Record, paths: list[str]) -> Record:
+    """A copy with every path expanded. Raises Refusal for a path that is too deep or cannot be expanded."""
+    for path in paths:
+        parts = path.split(".")
+        if len([part for part in parts if part != "data"]) > MAX_EXPAND_DEPTH:
+            raise Refusal(
+                400, f"You cannot expand more than {MAX_EXPAND_DEPTH} levels of a property ({path}).", param="expand"
+            )
+        record = _open(account, record, parts, path)
+    return record
+
+
+def _open(account: Account, node: Record, parts: list[str], path: str) -> Record:
+    kind = str(node.get("object"))
+    if kind in ("list", "search_result"):
+        if kind == "search_result" and parts == ["total_count"]:
+            return node
+        if parts[0] != "data" or len(parts) == 1:
+            raise _refuse(path)
+        return {**node, "data": [_open(account, row, parts[1:], path) for row in node["data"]]}
+    if parts[0] in INCLUDABLE.get(kind, ()):
+        included = node.get(parts[0]) or _include(account, node, parts[0])
+        if len(parts) > 1 and isinstance(included, dict):
+            included = _open(account, included, parts[1:], path)
+        return {**node, parts[0]: included}
+    for width in (1, 2):
+        name = ".".join(parts[:width])
+        if name in REFERENCES.get(kind, {}):
+            return _replace(account, node, parts, width, path)
+    if node.get("deleted"):
+        return node
+    raise _refuse(path)
+
+
+def _replace(account: Account, node: Record, parts: list[str], width: int, path: str) -> Record:
+    holder = node if width == 1 else node[parts[0]]
+    member = parts[width - 1]
+    value = holder[member]
+    collection = _find_collection(account, REFERENCES[node["object"]][".".join(parts[:width])])
+    if isinstance(value, str) and collection is not None:
+        value = collection.get(value) or show_deleted(collection.kind, value)
+    if isinstance(value, dict) and len(parts) > width:
+        value = _open(account, value, parts[width:], path)
+    changed = {**holder, member: value}
+    return changed if width == 1 else {**node, parts[0]: changed}
+
+
+def _find_collection(account: Account, kind: str | None) -> Collection | None:
+    collections = (account.customers, account.intents, account.charges, account.methods)
+    return next((collection for collection in collections if collection.kind == kind), None)
+
+
+def _include(account: Account, node: Record, name: str) -> Record | None:
+    base = f"/v1/{node['object']}s/{node['id']}"
+    if name == "tax_ids":
+        positions = account.tax_ids.listed("customer", (node["id"],))
+        rows, _ = account.tax_ids.page(Window(FOREVER), positions)
+        return show_list(f"{base}/tax_ids", rows, False)
+    if name in ("sources", "subscriptions", "refunds"):
+        return show_list(f"{base}/{name}", [], False)
+    if name == "tax":
+        return {"automatic_tax": "unrecognized_location", "ip_address": None, "location": None, "provider": "stripe"}
+    return None
+
+
+def _refuse(path: str) -> Refusal:
+    return Refusal(400, f"This property cannot be expanded ({path}).", param="expand")

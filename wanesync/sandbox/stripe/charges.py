@@ -1,4 +1,4 @@
-"""Charges: how money is taken, captured and declined."""
+"""Charges: create, capture, decline, list and search."""
 
 from __future__ import annotations
 
@@ -6,14 +6,25 @@ from dataclasses import dataclass
 
 from wanesync.sandbox.stripe.account import Account, Cause
 from wanesync.sandbox.stripe.call import LISTS, SEARCHES, Call, list_by, merge_metadata, search
-from wanesync.sandbox.stripe.currencies import CURRENCY
 from wanesync.sandbox.stripe.customers import merge_shipping
-from wanesync.sandbox.stripe.form import Choice, Email, Flag, Form, Free, Hash, Kind, Metadata, Text, Whole
-from wanesync.sandbox.stripe.methods import DECLINES, resolve_method
+from wanesync.sandbox.stripe.form import (
+    CURRENCY,
+    Boolean,
+    Choice,
+    Email,
+    Form,
+    Hash,
+    Ignored,
+    Integer,
+    Metadata,
+    ParameterType,
+    Text,
+)
+from wanesync.sandbox.stripe.objects import NO_ADDRESS, NO_BILLING, Record, new_charge
+from wanesync.sandbox.stripe.payment_methods import DECLINES, resolve_method
 from wanesync.sandbox.stripe.refusals import Refusal, refuse_missing
-from wanesync.sandbox.stripe.shapes import NO_ADDRESS, NO_BILLING, Record, new_charge
 
-AMOUNT = Whole(1, 99_999_999)
+AMOUNT = Integer(1, 99_999_999)
 SHIPPING = Hash(
     {
         "address": Hash(dict.fromkeys(NO_ADDRESS, Text())),
@@ -25,7 +36,7 @@ SHIPPING = Hash(
     ("address", "name"),
     clears=True,
 )
-SHARED: dict[str, Kind] = {
+SHARED: dict[str, ParameterType] = {
     "customer": Text(clears=False),
     "description": Text(40_000),
     "metadata": Metadata(),
@@ -33,19 +44,21 @@ SHARED: dict[str, Kind] = {
     "shipping": SHIPPING,
     "transfer_group": Text(),
 }
-FEES: dict[str, Kind] = dict.fromkeys(("application_fee", "application_fee_amount", "transfer_data"), Free())
-DESCRIPTORS: dict[str, Kind] = {"statement_descriptor": Text(22), "statement_descriptor_suffix": Text(22)}
+FEES: dict[str, ParameterType] = dict.fromkeys(
+    ("application_fee", "application_fee_amount", "transfer_data"), Ignored()
+)
+DESCRIPTORS: dict[str, ParameterType] = {"statement_descriptor": Text(22), "statement_descriptor_suffix": Text(22)}
 CREATE = Form(
     {
         **SHARED,
         **FEES,
         **DESCRIPTORS,
         "amount": AMOUNT,
-        "capture": Flag(),
+        "capture": Boolean(),
         "currency": CURRENCY,
-        "destination": Free(),
+        "destination": Ignored(),
         "on_behalf_of": Text(),
-        "radar_options": Free(),
+        "radar_options": Ignored(),
         "source": Text(clears=False),
     },
     ("amount", "currency"),
@@ -75,18 +88,18 @@ KEPT = (
 
 @dataclass(frozen=True, slots=True)
 class Sale:
-    """What is to be charged: minor units of ``currency``, how, for whom, and what else is said on the charge."""
+    """A payment to charge: ``amount`` in minor units of ``currency``; ``details``: further members of the charge."""
 
     amount: int
     currency: str
     captured: bool
     method: Record | None
-    said: Record
+    details: Record
 
 
 def charge(account: Account, sale: Sale, cause: Cause) -> Record:
-    """Take the money, or leave a failed charge if the card declines; either way a stored charge and its event."""
-    record = new_charge(account.birth("ch_", cause, 24), sale.amount, sale.currency) | sale.said
+    """Create the charge, failed if the card declines, with its event."""
+    record = new_charge(account.new_object("ch_", cause, 24), sale.amount, sale.currency) | sale.details
     if sale.method is not None:
         record |= _describe_method(sale.method)
     decline = DECLINES.get(sale.method.get("card", {}).get("last4", "")) if sale.method else None
@@ -101,13 +114,13 @@ def charge(account: Account, sale: Sale, cause: Cause) -> Record:
     account.emit(kind, record, cause)
     account.record_change(kind, record["id"], describe_money(record), cause)
     if record["paid"]:
-        _take(account, record)
+        _add_captured(account, record)
         set_currency(account, record, cause)
     return record
 
 
 def describe_money(record: Record) -> dict[str, str]:
-    """What the journal says of a charge: amounts in minor units, who paid, which intent."""
+    """The journal entry of a charge: amount in minor units, customer, e-mail address, payment intent."""
     email = record["billing_details"]["email"] or record["receipt_email"] or ""
     return {
         "amount": str(record["amount_captured"] if record["captured"] else record["amount"]),
@@ -120,10 +133,10 @@ def describe_money(record: Record) -> dict[str, str]:
 
 
 def set_currency(account: Account, record: Record, cause: Cause) -> None:
-    """A customer's currency is set once, by its first money (here: its first paid charge), and stays.
+    """Set the currency of a customer with its first paid charge; it does not change later.
 
-    Stripe sets it when the customer is first billed and tells so in ``customer.updated``; nothing else
-    on the customer changes by a payment. The journal names ``stripe`` as its source: nobody edited.
+    Stripe sets it when the customer is first billed and emits ``customer.updated``; a payment changes nothing else on
+    the customer. The source in the journal is ``stripe``, because no user or API key edited it.
     """
     customer = account.customers.get(record["customer"] or "")
     if customer is not None and customer["currency"] is None:
@@ -132,7 +145,7 @@ def set_currency(account: Account, record: Record, cause: Cause) -> None:
 
 
 def capture(account: Account, record: Record, amount: int | None, cause: Cause) -> Record:
-    """Capture an authorised charge, whole or in part. Raises Refusal if it is captured, failed or smaller."""
+    """Capture an authorised charge, in full or in part. Raises Refusal if it is captured, failed or smaller."""
     if record["captured"]:
         text = f"Charge {record['id']} has already been captured."
         raise Refusal(400, text, code="charge_already_captured").after_start()
@@ -145,22 +158,22 @@ def capture(account: Account, record: Record, amount: int | None, cause: Cause) 
         raise Refusal(400, text, code="amount_too_large", param="amount").after_start()
     paid = {"captured": True, "amount_captured": taken, "balance_transaction": account.new_id("txn_", 24)}
     record = account.change(account.charges, record, paid, cause)
-    _take(account, record)
+    _add_captured(account, record)
     account.emit("charge.captured", record, cause)
     account.record_change("charge.captured", record["id"], describe_money(record), cause)
     return record
 
 
 def create(call: Call) -> Record:
-    """POST /v1/charges, the older way to pay: no payment intent. ``source`` may be left out here."""
+    """POST /v1/charges, the older API without a payment intent. ``source`` is optional here."""
     account, params, cause = call.account, call.params, call.cause
     customer = params.get("customer")
     if customer is not None:
         account.find(account.customers, customer, "customer")
     method = resolve_method(account, params.get("source", "tok_visa"), cause, "source")
-    said = {name: params[name] for name in KEPT if params.get(name) is not None}
-    said |= {"customer": customer, "metadata": merge_metadata({}, params.get("metadata", {}))}
-    sale = Sale(params["amount"], params["currency"], params.get("capture", True), method, said)
+    details = {name: params[name] for name in KEPT if params.get(name) is not None}
+    details |= {"customer": customer, "metadata": merge_metadata({}, params.get("metadata", {}))}
+    sale = Sale(params["amount"], params["currency"], params.get("capture", True), method, details)
     record = charge(account, sale, cause)
     if not record["paid"]:
         raise refuse_card(record)
@@ -197,23 +210,23 @@ def search_all(call: Call) -> Record:
 
 
 def refuse_card(record: Record) -> Refusal:
-    """402 for a declined charge; Stripe's code is card_declined, the reason is the decline code."""
+    """402 for a declined charge: code card_declined, with the decline code."""
     refusal = Refusal(402, record["failure_message"], code="card_declined").of_type("card_error").after_start()
     refusal.error |= {"charge": record["id"], "decline_code": record["outcome"]["reason"]}
     return refusal
 
 
 def pick_amount(params: Record, name: str) -> int | None:
-    """The amount to capture, None for all of it. Raises Refusal for an empty one."""
+    """The amount to capture, None for the full amount. Raises Refusal for an empty value."""
     if name in params and params[name] is None:
         raise refuse_missing(name)
     amount: int | None = params.get(name)
     return amount
 
 
-def _take(account: Account, record: Record) -> None:
+def _add_captured(account: Account, record: Record) -> None:
     code = record["currency"]
-    account.takings[code] = account.takings.get(code, 0) + record["amount_captured"]
+    account.captured[code] = account.captured.get(code, 0) + record["amount_captured"]
 
 
 def _describe_method(method: Record) -> Record:

@@ -1,21 +1,33 @@
-"""Customers and their tax ids."""
+"""Customers and their tax ids: create, read, update, delete, list and search."""
 
 from __future__ import annotations
 
 from wanesync.sandbox.stripe.account import Account, Cause, flatten_changes
 from wanesync.sandbox.stripe.call import LISTS, PAGES, SEARCHES, Call, merge_metadata, search, show_page
-from wanesync.sandbox.stripe.form import Choice, Email, Flag, Form, Free, Hash, Kind, Metadata, Row, Text, Whole
-from wanesync.sandbox.stripe.methods import attach, resolve_method
+from wanesync.sandbox.stripe.collection import FOREVER, Window
+from wanesync.sandbox.stripe.form import (
+    Array,
+    Boolean,
+    Choice,
+    Email,
+    Form,
+    Hash,
+    Ignored,
+    Integer,
+    Metadata,
+    ParameterType,
+    Text,
+)
+from wanesync.sandbox.stripe.objects import NO_ADDRESS, Record, new_customer, show_deleted
+from wanesync.sandbox.stripe.payment_methods import attach, resolve_method
 from wanesync.sandbox.stripe.refusals import refuse_absent
-from wanesync.sandbox.stripe.shapes import NO_ADDRESS, Record, new_customer, show_deleted
-from wanesync.sandbox.stripe.shelf import FOREVER, Window
 
 ADDRESS = dict.fromkeys(NO_ADDRESS, Text())
 SHIPPING = Hash({"address": Hash(ADDRESS), "name": Text(), "phone": Text()}, ("address", "name"), clears=True)
 CUSTOM_FIELD = Hash({"name": Text(40, clears=False), "value": Text(140, clears=False)}, ("name", "value"))
 INVOICES = Hash(
     {
-        "custom_fields": Row(CUSTOM_FIELD, 4),
+        "custom_fields": Array(CUSTOM_FIELD, 4),
         "default_payment_method": Text(),
         "footer": Text(),
         "rendering_options": Hash(
@@ -27,11 +39,11 @@ INVOICES = Hash(
         ),
     }
 )
-SHARED: dict[str, Kind] = {
+SHARED: dict[str, ParameterType] = {
     "address": Hash(ADDRESS, clears=True),
-    "balance": Whole(),
+    "balance": Integer(),
     "business_name": Text(150),
-    "cash_balance": Free(),
+    "cash_balance": Ignored(),
     "description": Text(),
     "email": Email(),
     "individual_name": Text(150),
@@ -39,21 +51,21 @@ SHARED: dict[str, Kind] = {
     "invoice_settings": INVOICES,
     "metadata": Metadata(),
     "name": Text(256),
-    "next_invoice_sequence": Whole(1),
+    "next_invoice_sequence": Integer(1),
     "phone": Text(20),
-    "preferred_locales": Row(Text(clears=False)),
+    "preferred_locales": Array(Text(clears=False)),
     "shipping": SHIPPING,
     "source": Text(),
     "tax": Hash({"ip_address": Text(), "validate_location": Choice(("auto", "deferred", "immediately"))}),
     "tax_exempt": Choice(("none", "exempt", "reverse"), clears=True),
-    "validate": Flag(),
+    "validate": Boolean(),
 }
-TAX_ID: dict[str, Kind] = {"type": Text(clears=False), "value": Text(clears=False)}
+TAX_ID: dict[str, ParameterType] = {"type": Text(clears=False), "value": Text(clears=False)}
 CREATE = Form(
     {
         **SHARED,
         "payment_method": Text(clears=False),
-        "tax_id_data": Row(Hash(TAX_ID, ("type", "value")), 5),
+        "tax_id_data": Array(Hash(TAX_ID, ("type", "value")), 5),
         "test_clock": Text(),
     }
 )
@@ -62,12 +74,12 @@ LIST = Form({**LISTS, "email": Text(512), "test_clock": Text()})
 SEARCH = Form(SEARCHES, ("query",))
 TAX_IDS = Form(PAGES)
 ADD_TAX_ID = Form(TAX_ID, ("type", "value"))
-# Taken and not acted on: what they set is shown nowhere in the objects modelled.
-UNSEEN = {"expand", "cash_balance", "source", "tax", "validate", "payment_method", "tax_id_data"}
+# Accepted without effect: the modelled objects do not contain them.
+IGNORED = {"expand", "cash_balance", "source", "tax", "validate", "payment_method", "tax_id_data"}
 
 
 def apply_params(record: Record, params: Record) -> Record:
-    """The customer after an update: given members replace, hashes merge per key, None clears."""
+    """The customer after an update: members are replaced, hashes merged by key, None clears."""
     changed = dict(record)
     for name, value in params.items():
         if name == "metadata":
@@ -82,7 +94,7 @@ def apply_params(record: Record, params: Record) -> Record:
                 changed[name]["custom_fields"] = value["custom_fields"] or None
         elif name == "tax_exempt":
             changed[name] = value or "none"
-        elif name not in UNSEEN:
+        elif name not in IGNORED:
             changed[name] = value
     return changed
 
@@ -98,13 +110,13 @@ def merge_shipping(old: Record | None, given: Record | None) -> Record | None:
 def create(call: Call) -> Record:
     """POST /v1/customers."""
     account, cause = call.account, call.cause
-    born = new_customer(account.birth("cus_", cause), account.new_id("", 8).upper())
-    record = apply_params(born, call.params)
+    blank = new_customer(account.new_object("cus_", cause), account.new_id("", 8).upper())
+    record = apply_params(blank, call.params)
     method = call.params.get("payment_method")
     card = resolve_method(account, method, cause) if method else None
     account.store(account.customers, record, cause)
     account.emit("customer.created", record, cause)
-    given = {name: None for name in call.params if name not in UNSEEN}
+    given = {name: None for name in call.params if name not in IGNORED}
     account.record_change("customer.created", record["id"], flatten_changes(given, record), cause)
     if card is not None:
         attach(account, card, record["id"], cause)
@@ -129,7 +141,7 @@ def update(call: Call) -> Record:
 
 
 def delete(call: Call) -> Record:
-    """DELETE /v1/customers/{id}, for good; its payment methods belong to nobody afterwards."""
+    """DELETE /v1/customers/{id}, permanently; its payment methods are detached."""
     account, cause = call.account, call.cause
     record = account.find(account.customers, call.ids[0])
     owned, _ = account.methods.page(Window(FOREVER), account.methods.listed("customer", (record["id"],)))
@@ -142,7 +154,7 @@ def delete(call: Call) -> Record:
 
 
 def list_all(call: Call) -> Record:
-    """GET /v1/customers: e-mail exact and case-sensitive; test-clock customers only when asked for."""
+    """GET /v1/customers: e-mail exact and case-sensitive; test-clock customers only on request."""
     customers, email = call.account.customers, call.params.get("email")
     clock = call.params.get("test_clock")
     lists = customers.listed("email", (email,)) if email is not None else customers.listed()
@@ -155,16 +167,16 @@ def search_all(call: Call) -> Record:
 
 
 def store_tax_id(account: Account, customer_id: str, data: Record, cause: Cause) -> Record:
-    """One tax id of a customer."""
-    birth = account.birth("txi_", cause, 24)
+    """Create one tax id of a customer."""
+    new_object = account.new_object("txi_", cause, 24)
     record = {
-        "id": birth.id,
+        "id": new_object.id,
         "object": "tax_id",
         "country": data["value"][:2].upper() if data["type"] == "eu_vat" else data["type"][:2].upper(),
-        "created": birth.created,
+        "created": new_object.created,
         "customer": customer_id,
         "customer_account": None,
-        "livemode": birth.livemode,
+        "livemode": new_object.livemode,
         "owner": {"customer": customer_id, "customer_account": None, "type": "customer"},
         "type": data["type"],
         "value": data["value"],

@@ -1,18 +1,17 @@
-"""Edits by a person in the Dashboard: no API key, no limits, and events without a request."""
+"""Edits by a user in the Dashboard: without API key and limits, and with events that have no request id."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from wanesync.sandbox.stripe import charges, customers, intents
+from wanesync.sandbox.stripe import charges, customers, payment_intents
 from wanesync.sandbox.stripe.account import Account, Cause
 from wanesync.sandbox.stripe.call import Call
 from wanesync.sandbox.stripe.charges import AMOUNT
-from wanesync.sandbox.stripe.currencies import CURRENCY
-from wanesync.sandbox.stripe.form import Choice, Email, Form, Metadata, Text
-from wanesync.sandbox.stripe.methods import build_method
+from wanesync.sandbox.stripe.form import CURRENCY, Choice, Email, Form, Metadata, Text
+from wanesync.sandbox.stripe.objects import Record
+from wanesync.sandbox.stripe.payment_methods import build_method
 from wanesync.sandbox.stripe.refusals import Refusal
-from wanesync.sandbox.stripe.shapes import Record
 
 PURCHASE = Form(
     {
@@ -31,31 +30,29 @@ DELETE = Form()
 Edit = Callable[[Account, str, Record, Cause], str]
 
 
-# What was done, to what, with which values, by whom.
-def carry_out(account: Account, kind: str, record_id: str | None, values: Mapping[str, str], cause: Cause) -> str:
-    """Carry out one edit and return the id of what it made or changed.
+def edit(account: Account, kind: str, record_id: str | None, values: Mapping[str, str], cause: Cause) -> str:
+    """Carry out one edit and return the id of the created or changed record.
 
-    ``create``, ``update`` and ``delete`` a customer: values are Stripe's parameters, nested ones as
-    ``address[city]`` or ``address.city``. ``purchase``: amount (minor units), currency, and optionally
-    email, name, description, metadata, capture=manual; ``record_id`` is the customer or None for a guest;
-    makes a payment intent and returns the charge's id. ``capture``: a charge or its payment intent,
-    optionally with an amount. Raises ValueError in Stripe's words.
+    ``create``, ``update``, ``delete``: a customer; values are Stripe's parameters, nested ones as ``address[city]`` or
+    ``address.city``. ``purchase``: amount (minor units), currency, and optionally email, name, description, metadata,
+    capture=manual; ``record_id`` is the customer, or None for a guest; creates a payment intent and returns the charge
+    id. ``capture``: a charge or its payment intent, optionally with an amount. Raises ValueError with Stripe's message.
     """
     known = EDITS.get(kind)
     if known is None:
         raise ValueError(f"unknown kind of edit {kind!r} (known: {', '.join(EDITS)})")
-    form, edit = known
+    form, run = known
     if record_id is None and kind not in ("create", "purchase"):
         raise ValueError(f"{kind} needs the id of a record")
     try:
         params = form.read([(name_param(name, value), value) for name, value in values.items()])
-        return edit(account, record_id or "", params, cause)
+        return run(account, record_id or "", params, cause)
     except Refusal as refusal:
         raise ValueError(str(refusal)) from refusal
 
 
 def name_param(name: str, value: str) -> str:
-    """``address.city`` as ``address[city]``; a locale alone is the first of the list, an empty one empties it."""
+    """``address.city`` as ``address[city]``; one locale is the first of the list, an empty one clears the list."""
     if name == "preferred_locales" and value:
         return "preferred_locales[0]"
     head, dot, rest = name.partition(".")
@@ -65,8 +62,8 @@ def name_param(name: str, value: str) -> str:
 
 
 def _create(account: Account, record_id: str, params: Record, cause: Cause) -> str:
-    made: str = customers.create(_call(account, record_id, params, cause))["id"]
-    return made
+    created_id: str = customers.create(_call(account, record_id, params, cause))["id"]
+    return created_id
 
 
 def _update(account: Account, record_id: str, params: Record, cause: Cause) -> str:
@@ -82,7 +79,7 @@ def _delete(account: Account, record_id: str, params: Record, cause: Cause) -> s
 def _purchase(account: Account, record_id: str, params: Record, cause: Cause) -> str:
     billing = {name: params[name] for name in ("email", "name") if params.get(name)}
     method = build_method(account, {"type": "card", "billing_details": billing}, cause)
-    wanted: Record = {
+    intent_params: Record = {
         "amount": params["amount"],
         "capture_method": "manual" if params.get("capture") == "manual" else "automatic_async",
         "confirm": True,
@@ -91,10 +88,10 @@ def _purchase(account: Account, record_id: str, params: Record, cause: Cause) ->
         **{name: params[name] for name in ("description", "metadata") if name in params},
     }
     if record_id:
-        wanted["customer"] = record_id
+        intent_params["customer"] = record_id
     elif params.get("email"):
-        wanted["receipt_email"] = params["email"]
-    intent = intents.create(_call(account, "", wanted, cause))
+        intent_params["receipt_email"] = params["email"]
+    intent = payment_intents.create(_call(account, "", intent_params, cause))
     charge_id: str = intent["latest_charge"]
     return charge_id
 
@@ -103,7 +100,7 @@ def _capture(account: Account, record_id: str, params: Record, cause: Cause) -> 
     intent = account.intents.get(record_id)
     held = account.find(account.charges, intent["latest_charge"] or "" if intent else record_id)
     amount = charges.pick_amount(params, "amount")
-    charge_id: str = intents.capture_charge(account, held, amount, cause)["id"]
+    charge_id: str = payment_intents.capture_charge(account, held, amount, cause)["id"]
     return charge_id
 
 

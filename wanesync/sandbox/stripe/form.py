@@ -1,4 +1,4 @@
-"""Form-encoded bodies and queries as Stripe reads them: nested brackets, arrays, and typed parameters."""
+"""Parameters as Stripe reads them: form encoding with nested brackets, and the type of each parameter."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from wanesync.sandbox.stripe.objects import Record
 from wanesync.sandbox.stripe.refusals import Refusal, refuse_empty, refuse_missing, refuse_unknown
-from wanesync.sandbox.stripe.shapes import Record
 
 Tree = str | dict[str, "Tree"]
 
 NAME = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
 EMAIL = re.compile(r"[^@\s,;<>()]+@[^@\s,;<>()]+\.[^@\s.,;<>()]+")
-DEEPEST = 8
+MAX_NESTING = 8
 
 
-class Kind(Protocol):
-    """What a parameter may hold."""
+class ParameterType(Protocol):
+    """The type of a parameter."""
 
     def read(self, value: Tree, name: str) -> object:
-        """The typed value; None stands for an emptied field. Raises Refusal."""
+        """The typed value; None for a cleared field. Raises Refusal."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A string of up to ``limit`` characters; empty unsets it where ``clears``."""
+    """A string of up to ``limit`` characters; the empty string unsets it if ``clears``."""
 
     limit: int = 5000
     clears: bool = True
 
     def read(self, value: Tree, name: str) -> object:
-        """Raises Refusal for a hash, for too many characters, and for an empty value that cannot be."""
+        """Raises Refusal for a hash, for too many characters, and for an empty value unless it clears."""
         if isinstance(value, dict):
             raise Refusal(400, f"Invalid string: {name}", param=name)
         if not value and not self.clears:
@@ -46,10 +46,10 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Email:
-    """An e-mail address of up to 512 characters; empty unsets it."""
+    """An e-mail address of up to 512 characters; the empty string unsets it."""
 
     def read(self, value: Tree, name: str) -> object:
-        """Raises Refusal with code email_invalid for what is no address."""
+        """Raises Refusal with code email_invalid for an invalid address."""
         text = Text(512).read(value, name)
         if isinstance(text, str) and not EMAIL.fullmatch(text):
             raise Refusal(400, f"Invalid email address: {text}", code="email_invalid", param=name)
@@ -57,7 +57,7 @@ class Email:
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
+class Integer:
     """An integer between ``low`` and ``high``."""
 
     low: int = -(10**12)
@@ -82,8 +82,8 @@ class Whole:
 
 
 @dataclass(frozen=True, slots=True)
-class Flag:
-    """true or false."""
+class Boolean:
+    """The Boolean ``true`` or ``false``."""
 
     def read(self, value: Tree, name: str) -> object:
         """Raises Refusal for anything else."""
@@ -94,7 +94,7 @@ class Flag:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One of ``names``; empty unsets it where ``clears``."""
+    """One of ``names``; the empty string unsets it if ``clears``."""
 
     names: tuple[str, ...]
     clears: bool = False
@@ -110,14 +110,14 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Hash:
-    """A nested object; empty unsets it where ``clears``."""
+    """A nested object; the empty string unsets it if ``clears``."""
 
-    fields: Mapping[str, Kind]
+    fields: Mapping[str, ParameterType]
     required: tuple[str, ...] = ()
     clears: bool = False
 
     def read(self, value: Tree, name: str) -> object:
-        """Raises Refusal for unknown, missing and wrong members, named with their brackets."""
+        """Raises Refusal for unknown, missing and invalid members, named with their brackets."""
         if value == "" and self.clears:
             return None
         if not isinstance(value, dict):
@@ -132,14 +132,14 @@ class Hash:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """An array of up to ``limit`` values of one kind; empty is the empty array."""
+class Array:
+    """An array of up to ``limit`` values of one kind; the empty string is the empty array."""
 
-    kind: Kind
+    kind: ParameterType
     limit: int = 1000
 
     def read(self, value: Tree, name: str) -> object:
-        """Raises Refusal for what is no array, or a longer one."""
+        """Raises Refusal for anything but an array, and for too many elements."""
         if value == "":
             return []
         if not isinstance(value, dict) or not all(key.isdecimal() for key in value):
@@ -154,7 +154,7 @@ class Metadata:
     """Key-value pairs (docs.stripe.com/api/metadata): 50 keys, 40 and 500 characters; None clears all."""
 
     def read(self, value: Tree, name: str) -> object:
-        """Raises Refusal for nested values and too long ones; an emptied key holds the empty string."""
+        """Raises Refusal for nested and too long values; a cleared key holds the empty string."""
         if value == "":
             return None
         if not isinstance(value, dict):
@@ -172,15 +172,15 @@ class Metadata:
 
 
 @dataclass(frozen=True, slots=True)
-class Moments:
-    """A filter on seconds: one number, or gt, gte, lt, lte; read as (oldest, newest), both included."""
+class TimeRange:
+    """A filter on seconds: one number, or gt, gte, lt, lte; read as inclusive (oldest, newest)."""
 
     def read(self, value: Tree, name: str) -> object:
-        """Raises Refusal for anything but whole seconds."""
+        """Raises Refusal for anything but integers."""
         if not isinstance(value, dict):
-            moment = Whole(0).read(value, name)
-            return (moment, moment)
-        bounds = Hash(dict.fromkeys(("gt", "gte", "lt", "lte"), Whole(0))).read(value, name)
+            second = Integer(0).read(value, name)
+            return (second, second)
+        bounds = Hash(dict.fromkeys(("gt", "gte", "lt", "lte"), Integer(0))).read(value, name)
         given: dict[str, int] = bounds if isinstance(bounds, dict) else {}
         oldest = max(given.get("gte", 0), given.get("gt", -1) + 1)
         newest = min(given.get("lte", 10**13), given.get("lt", 10**13 + 1) - 1)
@@ -188,11 +188,11 @@ class Moments:
 
 
 @dataclass(frozen=True, slots=True)
-class Free:
-    """Anything: a parameter Stripe knows and the stand-in takes without acting on it."""
+class Ignored:
+    """A parameter of Stripe that the stand-in accepts and ignores."""
 
     def read(self, value: Tree, name: str) -> object:  # noqa: ARG002 - the protocol's signature
-        """The value as it came."""
+        """The unchanged value."""
         return value
 
 
@@ -200,11 +200,11 @@ class Free:
 class Form:
     """The parameters of one operation."""
 
-    fields: Mapping[str, Kind] = field(default_factory=dict)
+    fields: Mapping[str, ParameterType] = field(default_factory=dict)
     required: tuple[str, ...] = ()
 
     def read(self, pairs: Iterable[tuple[str, str]]) -> Record:
-        """Typed parameters. Raises Refusal for unknown, missing and wrong ones."""
+        """The typed parameters. Raises Refusal for unknown, missing and invalid ones."""
         tree = nest(pairs)
         unknown = [key for key in tree if key not in self.fields and key != "expand"]
         if unknown:
@@ -212,8 +212,8 @@ class Form:
         for key in self.required:
             if key not in tree:
                 raise refuse_missing(key)
-        kinds = {"expand": Row(Text(clears=False)), **self.fields}
-        return {key: kinds[key].read(value, key) for key, value in tree.items()}
+        types = {"expand": Array(Text(clears=False)), **self.fields}
+        return {key: types[key].read(value, key) for key, value in tree.items()}
 
 
 def nest(pairs: Iterable[tuple[str, str]]) -> dict[str, Tree]:
@@ -222,7 +222,7 @@ def nest(pairs: Iterable[tuple[str, str]]) -> dict[str, Tree]:
     for name, value in pairs:
         match = NAME.fullmatch(name)
         parts = [match[1], *match[2][1:-1].split("][")] if match and match[2] else [name]
-        if match is None or len(parts) > DEEPEST:
+        if match is None or len(parts) > MAX_NESTING:
             raise refuse_unknown([name])
         _place(tree, parts, value, name)
     return tree
@@ -240,6 +240,36 @@ def _place(tree: dict[str, Tree], parts: list[str], value: str, name: str) -> No
 
 
 def _open_index(node: dict[str, Tree], member: str) -> str:
-    """``a[][x]``: the last element, or a new one if it already has an ``x``."""
+    """The index of ``a[][x]``: the last element, or a new one if that already has an ``x``."""
     last = node.get(str(len(node) - 1))
     return str(len(node) - 1) if isinstance(last, dict) and member and member not in last else str(len(node))
+
+
+# Presentment currencies: docs.stripe.com/currencies.
+CODES = frozenset(
+    (
+        "usd aed afn all amd ang aoa ars aud awg azn bam bbd bdt bgn bhd bif bmd bnd bob brl bsd bwp byn bzd "
+        "cad cdf chf clp cny cop crc cve czk djf dkk dop dzd egp etb eur fjd fkp gbp gel gip gmd gnf gtq gyd "
+        "hkd hnl hrk htg huf idr ils inr isk jmd jod jpy kes kgs khr kmf krw kwd kyd kzt lak lbp lkr lrd lsl "
+        "mad mdl mga mkd mmk mnt mop mur mvr mwk mxn myr mzn nad ngn nio nok npr nzd omr pab pen pgk php pkr "
+        "pln pyg qar ron rsd rub rwf sar sbd scr sek sgd shp sle sos srd std szl thb tjs tnd top try ttd twd "
+        "tzs uah ugx uyu uzs vnd vuv wst xaf xcd xof xpf yer zar zmw"
+    ).split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Currency:
+    """A three-letter currency code, converted to lower case."""
+
+    def read(self, value: Tree, name: str) -> object:
+        """Raises Refusal for an unknown code."""
+        if value == "":
+            raise refuse_empty(name)
+        if not isinstance(value, str) or value.lower() not in CODES:
+            text = f"Invalid currency: {value}. Stripe currently supports these currencies: {', '.join(sorted(CODES))}"
+            raise Refusal(400, text, param=name)
+        return value.lower()
+
+
+CURRENCY = Currency()

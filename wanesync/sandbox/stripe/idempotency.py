@@ -1,4 +1,4 @@
-"""The idempotency store of v1 (docs.stripe.com/api/idempotent_requests, error-low-level)."""
+"""The idempotency store of API v1 (docs.stripe.com/api/idempotent_requests, docs.stripe.com/error-low-level)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 from wanesync.sandbox.stripe.refusals import INVALID, Refusal
 
-LIFE_MS = 24 * 3600 * 1000
-LONGEST_KEY = 255
+RETENTION_MS = 24 * 3600 * 1000  # docs.stripe.com/api/idempotent_requests
+MAX_KEY_LENGTH = 255  # characters, same source
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """The first answer under a key, and what it was asked with."""
+    """The first answer for a key, and the request it answered."""
 
     path: str
     fingerprint: str
@@ -26,7 +26,7 @@ class Stored:
 
 
 class IdempotencyStore:
-    """Answers by key, for 24 hours; keys held by hand count as still running."""
+    """Answers by key, kept for 24 hours; a held key counts as a request in progress."""
 
     def __init__(self) -> None:
         self._answers: dict[str, Stored] = {}
@@ -34,17 +34,17 @@ class IdempotencyStore:
         self._held: set[str] = set()
 
     def hold(self, key: str) -> None:
-        """From now on the first request with the key is still running: others get 409."""
+        """Treat the first request with the key as still in progress: others get 409."""
         self._held.add(key)
 
     def release(self, key: str) -> None:
-        """The request that held the key is over."""
+        """End the request in progress with the key."""
         self._held.discard(key)
 
-    def look(self, key: str, path: str, fingerprint: str, now_ms: int) -> Stored | None:
-        """The stored answer, if any. Raises Refusal: 409 in flight, 400 for other parameters or a too long key."""
-        if len(key) > LONGEST_KEY:
-            raise Refusal(400, f"Idempotency keys must be at most {LONGEST_KEY} characters.").of_type(
+    def find(self, key: str, path: str, fingerprint: str, now_ms: int) -> Stored | None:
+        """The stored answer, if any. Raises Refusal: 409 in progress, 400 for other parameters or a long key."""
+        if len(key) > MAX_KEY_LENGTH:
+            raise Refusal(400, f"Idempotency keys must be at most {MAX_KEY_LENGTH} characters.").of_type(
                 "idempotency_error"
             )
         if key in self._held:
@@ -73,7 +73,7 @@ class IdempotencyStore:
         return stored
 
     def keep(self, key: str, stored: Stored) -> None:
-        """Remember the first executed answer."""
+        """Store the first executed answer."""
         self._answers[key] = stored
         self._order.append((stored.at_ms, key))
 
@@ -81,12 +81,12 @@ class IdempotencyStore:
         return len(self._answers)
 
     def _prune(self, now_ms: int) -> None:
-        while self._order and self._order[0][0] <= now_ms - LIFE_MS:
+        while self._order and self._order[0][0] <= now_ms - RETENTION_MS:
             at_ms, key = self._order.popleft()
             if key in self._answers and self._answers[key].at_ms == at_ms:
                 del self._answers[key]
 
 
 def fingerprint(pairs: Iterable[tuple[str, str]]) -> str:
-    """What two requests must share to be the same request."""
+    """The fingerprint of parameters; equal for equal requests."""
     return hashlib.sha256(repr(sorted(pairs)).encode()).hexdigest()

@@ -1,7 +1,9 @@
-"""The stand-in Stripe: one account as a state machine that requests, edits and webhook answers drive."""
+"""The stand-in Stripe: one account as a state machine, with its authentication, limits and faults."""
 
 from __future__ import annotations
 
+import base64
+import binascii
 import random
 import re
 from collections import Counter
@@ -16,17 +18,52 @@ from wanesync.sandbox.faults import Faults
 from wanesync.sandbox.journal import Journal
 from wanesync.sandbox.limits import ArrivalCounter, RateWindow
 from wanesync.sandbox.stand_in import Delivery, Request, Response, WebhookTarget
-from wanesync.sandbox.stripe.account import Account, Cause, flatten_set
-from wanesync.sandbox.stripe.call import Call
-from wanesync.sandbox.stripe.dashboard import carry_out
-from wanesync.sandbox.stripe.expand import expand
+from wanesync.sandbox.stripe.account import Account, Cause, StripeSettings, flatten_set
+from wanesync.sandbox.stripe.call import Call, expand
+from wanesync.sandbox.stripe.collection import FOREVER, Window
+from wanesync.sandbox.stripe.dashboard import edit
 from wanesync.sandbox.stripe.idempotency import IdempotencyStore, Stored, fingerprint
-from wanesync.sandbox.stripe.keys import read_key
+from wanesync.sandbox.stripe.objects import Record
 from wanesync.sandbox.stripe.operations import Operation, find_operation
-from wanesync.sandbox.stripe.refusals import Refusal, refuse_down, refuse_locked, refuse_path, refuse_rate
-from wanesync.sandbox.stripe.settings import StripeSettings
-from wanesync.sandbox.stripe.shapes import Record
-from wanesync.sandbox.stripe.shelf import FOREVER, Window
+from wanesync.sandbox.stripe.refusals import INVALID, Refusal, refuse_down, refuse_locked, refuse_path, refuse_rate
+
+TEST_KEY = re.compile(r"[sr]k_test_[A-Za-z0-9_]+")
+
+
+def read_key(headers: Mapping[str, str], account_id: str) -> str:
+    """The API key, from Bearer or Basic. Raises Refusal: 401 for an invalid key, 403 for another account."""
+    key = _find_key(headers.get("authorization", ""))
+    if not key:
+        text = (
+            "You did not provide an API key. You need to provide your API key in the Authorization header, using "
+            "Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY')."
+        )
+        raise Refusal(401, text).of_type(INVALID, {"WWW-Authenticate": 'Basic realm="Stripe"'})
+    hidden = f"{key[:8]}{'*' * 8}{key[-4:]}" if len(key) > 16 else "*" * 8
+    if not TEST_KEY.fullmatch(key):
+        raise Refusal(401, f"Invalid API Key provided: {hidden}").of_type(
+            INVALID, {"WWW-Authenticate": 'Basic realm="Stripe"'}
+        )
+    wanted = headers.get("stripe-account", account_id)
+    if wanted != account_id:
+        text = (
+            f"The provided key '{hidden}' does not have access to account '{wanted}' (or that account does not exist)."
+        )
+        raise Refusal(403, text, code="account_invalid")
+    return key
+
+
+def _find_key(authorization: str) -> str:
+    scheme, _, rest = authorization.partition(" ")
+    if scheme.lower() == "bearer":
+        return rest.strip()
+    if scheme.lower() != "basic":
+        return ""
+    try:
+        return base64.b64decode(rest, validate=True).decode().partition(":")[0]
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
+
 
 __all__ = ["StripeMachine", "StripeSettings"]
 
@@ -39,10 +76,9 @@ Pairs = list[tuple[str, str]]
 
 
 class StripeMachine:
-    """A pure ``StandIn``: no clock, no sockets, all randomness from ``rng``.
+    """A ``StandIn`` for one account. ``account`` holds all records; ``dashboard.edit`` lists the kinds of edits.
 
-    ``journal`` lists what was committed, ``account`` holds all records. A person's edits come through
-    ``edit``; ``hold_key`` makes an idempotency key count as still running.
+    ``hold_key`` makes an idempotency key count as a request in progress.
     """
 
     def __init__(self, rng: random.Random, settings: StripeSettings | None = None) -> None:
@@ -59,7 +95,7 @@ class StripeMachine:
 
     @property
     def journal(self) -> Journal:
-        """All changes so far."""
+        """Every committed change."""
         return self.account.journal
 
     def handle(self, request: Request, now_ms: int) -> Response:
@@ -72,7 +108,7 @@ class StripeMachine:
             response = self._answer(request, request_id, now_ms)
         except Refusal as refusal:
             response = _render_refusal(refusal)
-        return self._dressed(request, request_id, response, now_ms)
+        return self._with_headers(request, request_id, response, now_ms)
 
     def arrive(self, request: Request, now_ms: int) -> Response | None:
         """Count a request and apply the limits; a response is a refusal."""
@@ -83,7 +119,7 @@ class StripeMachine:
             self._limit(operation, now_ms)
         except Refusal as refusal:
             self._rate_limited += "Stripe-Rate-Limited-Reason" in refusal.headers
-            return self._dressed(request, self.account.new_id("req_"), _render_refusal(refusal), now_ms)
+            return self._with_headers(request, self.account.new_id("req_"), _render_refusal(refusal), now_ms)
         return None
 
     def _find(self, request: Request) -> tuple[Operation, tuple[str, ...]]:
@@ -93,8 +129,8 @@ class StripeMachine:
             raise refuse_path(request.method, request.path)
         return found
 
-    def _dressed(self, request: Request, request_id: str, response: Response, now_ms: int) -> Response:
-        """An answer with the headers every answer has."""
+    def _with_headers(self, request: Request, request_id: str, response: Response, now_ms: int) -> Response:
+        """A response with the headers of every response."""
         headers = {
             "Content-Type": "application/json",
             "Date": formatdate(now_ms // 1000, usegmt=True),
@@ -105,36 +141,36 @@ class StripeMachine:
         if "idempotency-key" in request.headers and request.method == "POST":
             headers["Idempotency-Key"] = request.headers["idempotency-key"]
         if response.status == 429 and "Stripe-Rate-Limited-Reason" not in headers:
-            # A lock time-out was never processed and has no request id (docs.stripe.com/rate-limits).
+            # A lock time-out is not processed and has no request id (docs.stripe.com/rate-limits).
             del headers["Request-Id"]
         return replace(response, headers=headers)
 
     def edit(self, kind: str, record_id: str | None, values: Mapping[str, str], now_ms: int) -> str:
-        """A person's edit in the Dashboard; see ``dashboard.carry_out``. Raises ValueError."""
-        return carry_out(self.account, kind, record_id, values, Cause(now_ms, "user"))
+        """Edit a record as a user does in the Dashboard; see ``dashboard.edit``. Raises ValueError."""
+        return edit(self.account, kind, record_id, values, Cause(now_ms, "user"))
 
     def next_delivery_ms(self) -> int | None:
         """When the earliest waiting webhook is due, or None."""
-        return self.account.post.next_ms()
+        return self.account.webhooks.next_ms()
 
     def take_deliveries(self, now_ms: int) -> Sequence[Delivery]:
-        """The webhook POSTs due by now, freshly signed."""
-        return self.account.post.take(now_ms)
+        """The webhook POSTs due by now, newly signed."""
+        return self.account.webhooks.take(now_ms)
 
     def finish_delivery(self, delivery_id: int, status: int | None, now_ms: int) -> None:
-        """The answer to one POST: done if 2xx, else retried later."""
-        self.account.post.finish(delivery_id, status, now_ms)
+        """Record the answer to one POST: done if 2xx, otherwise retried later."""
+        self.account.webhooks.finish(delivery_id, status, now_ms)
 
     def set_target(self, target: WebhookTarget | None) -> None:
-        """Where events go besides the webhook endpoints created through the API."""
-        self.account.post.set_target(target)
+        """Set where events go besides the webhook endpoints created through the API."""
+        self.account.webhooks.set_target(target)
 
     def set_faults(self, faults: Faults) -> None:
-        """What goes wrong from now on."""
+        """Set the injected faults."""
         self.account.faults = faults
 
     def set_limits(self, rate_per_s: int, operation_rate_per_s: int | None, search_rate_per_s: int) -> None:
-        """Other limits from now on; None leaves the single operations to the account's limit."""
+        """Set the limits; None: single operations have only the limit of the account."""
         self.settings = replace(
             self.settings,
             rate_per_s=rate_per_s,
@@ -144,30 +180,30 @@ class StripeMachine:
         self._global.limit, self._search.limit = rate_per_s, search_rate_per_s
 
     def set_rate(self, per_s: int) -> None:
-        """One limit for the account, none for the single operations; search keeps its own."""
+        """Set the limit of the account and none for single operations; search keeps its own."""
         self.set_limits(per_s, None, self.settings.search_rate_per_s)
 
     def records(self) -> list[dict[str, str]]:
-        """Every living customer, oldest first: ``id`` and what is set, as ``address.city`` and ``metadata.key``."""
+        """Every existing customer, oldest first: ``id`` and the set values, such as ``address.city``."""
         rows, _ = self.account.customers.page(Window(FOREVER), self.account.customers.listed())
         return [{"id": row["id"], **flatten_set(row, SHORT_FORM)} for row in reversed(rows)]
 
     def hold_key(self, key: str) -> None:
-        """From now on a request with this idempotency key is in flight: further ones get 409."""
+        """Treat a request with this idempotency key as in progress: further ones get 409."""
         self._answers.hold(key)
 
     def release_key(self, key: str) -> None:
-        """The request in flight is over."""
+        """End the request in progress."""
         self._answers.release(key)
 
     def stats(self, now_ms: int) -> dict[str, object]:
-        """Counts so far; ``now_ms`` is when they were asked for."""
+        """Counts since the start."""
         return {
             "at_ms": now_ms,
             "requests": self._arrivals.total,
             "rate_limited": self._rate_limited,
             "largest_window_1s": self._arrivals.largest(),
-            **self.account.post.counts(),
+            **self.account.webhooks.counts(),
             "customers": len(self.account.customers),
             "charges": len(self.account.charges),
             "events": len(self.account.events),
@@ -177,13 +213,13 @@ class StripeMachine:
     def _answer(self, request: Request, request_id: str, now_ms: int) -> Response:
         key = read_key(request.headers, self.settings.account_id)
         operation, ids = self._find(request)
-        if self._strikes(self.account.faults.error_503):
+        if self._occurs(self.account.faults.error_503):
             raise refuse_down(503)
         pairs = _read_pairs(request)
         idempotency_key = request.headers.get("idempotency-key") if request.method == "POST" else None
-        mark = fingerprint(pairs) if idempotency_key else ""
+        request_fingerprint = fingerprint(pairs) if idempotency_key else ""
         if idempotency_key:
-            stored = self._answers.look(idempotency_key, request.path, mark, now_ms)
+            stored = self._answers.find(idempotency_key, request.path, request_fingerprint, now_ms)
             if stored is not None:
                 return _replay(stored)
         params = operation.form.read(pairs)
@@ -191,12 +227,12 @@ class StripeMachine:
         call = Call(self.account, request.path, ids, params, cause, key)
         response, executed = self._run(operation, call)
         if idempotency_key and executed:
-            kept = Stored(request.path, mark, response.status, response.body, request_id, now_ms)
+            kept = Stored(request.path, request_fingerprint, response.status, response.body, request_id, now_ms)
             self._answers.keep(idempotency_key, kept)
         return response
 
     def _limit(self, operation: Operation, now_ms: int) -> None:
-        """Raises Refusal 429. The operation's own window comes first, so that it spares the account's."""
+        """Raise the 429. The window of the operation is first: a refusal there takes no slot of the account."""
         rate = self.settings.operation_rate_per_s
         if operation.is_search:
             if not self._search.admit(now_ms):
@@ -210,11 +246,11 @@ class StripeMachine:
             raise refuse_rate("global-rate")
 
     def _run(self, operation: Operation, call: Call) -> tuple[Response, bool]:
-        """Carry it out, with the faults in force; and whether it began to run, so that a key stores the answer."""
+        """Run the operation with the injected faults; True: it was executed, so the key stores the answer."""
         faults, writes = self.account.faults, operation.method != "GET"
-        if writes and call.ids and self._strikes(faults.lock):
+        if writes and call.ids and self._occurs(faults.lock):
             raise refuse_locked()
-        broken = operation.method == "POST" and self._strikes(faults.error_500)
+        broken = operation.method == "POST" and self._occurs(faults.error_500)
         if broken and self._rng.random() < 0.5:
             return _render_refusal(refuse_down(500)), True
         try:
@@ -225,15 +261,15 @@ class StripeMachine:
                 raise
             response = _render_refusal(refusal)
         if broken:
-            # It happened, and the answer does not say so: the outcome is indeterminate to the caller.
+            # It took effect, but the answer does not show it: the outcome is indeterminate for the caller.
             response = _render_refusal(refuse_down(500))
-        return replace(response, lost=writes and self._strikes(faults.lost_answer)), True
+        return replace(response, lost=writes and self._occurs(faults.lost_answer)), True
 
     def _expand(self, shown: Record, params: Record) -> Record:
         paths = params.get("expand")
         return expand(self.account, shown, paths) if paths else shown
 
-    def _strikes(self, probability: float) -> bool:
+    def _occurs(self, probability: float) -> bool:
         return probability > 0 and self._rng.random() < probability
 
 
@@ -249,7 +285,7 @@ def _replay(stored: Stored) -> Response:
 
 
 def _read_pairs(request: Request) -> Pairs:
-    """Query and form together. Raises Refusal for another content type and unreadable bodies."""
+    """The query and form parameters. Raises Refusal for another content type and for unreadable bodies."""
     version = request.headers.get("stripe-version")
     if version is not None and not VERSION.fullmatch(version):
         raise Refusal(400, f"Invalid Stripe API version: {version}")

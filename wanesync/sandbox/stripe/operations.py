@@ -1,20 +1,21 @@
-"""Every endpoint of the stand-in: its name, its parameters, and what carries it out."""
+"""The table of operations: method, path, parameters and handler, and the two operations on the account itself."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wanesync.sandbox.stripe import charges, customers, endpoints, intents, methods
+from wanesync.sandbox.stripe import charges, customers, payment_intents, payment_methods, webhook_endpoints
 from wanesync.sandbox.stripe.call import Call, Handler
 from wanesync.sandbox.stripe.form import Form
-from wanesync.sandbox.stripe.shapes import Record
+from wanesync.sandbox.stripe.objects import Record
+from wanesync.sandbox.stripe.refusals import Refusal, refuse_absent
 
 NOTHING = Form()
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A named operation, which is also what Stripe limits by: shared over all ids."""
+    """One operation; Stripe limits each one across all ids."""
 
     method: str
     pattern: str
@@ -32,9 +33,51 @@ class Operation:
         return self.pattern.endswith("/search")
 
 
+def show_account(call: Call) -> Record:
+    """GET /v1/account, for secret keys; a restricted key is refused with the account and the missing permission."""
+    settings = call.account.settings
+    if call.key.startswith("rk_"):
+        hidden = f"{call.key[:8]}{'*' * 10}{call.key[-4:]}"
+        text = (
+            f"The provided key '{hidden}' does not have the required permissions for this endpoint on account "
+            f"'{settings.account_id}'. Having the 'rak_accounts_kyc_basic_read' permission would allow this request to "
+            "continue."
+        )
+        raise Refusal(403, text)
+    if call.ids and call.ids[0] != settings.account_id:
+        raise refuse_absent("account", call.ids[0])
+    return {
+        "id": settings.account_id,
+        "object": "account",
+        "business_profile": {"name": "Sandbox", "support_email": None, "url": None},
+        "business_type": None,
+        "capabilities": {"card_payments": "active", "transfers": "active"},
+        "charges_enabled": True,
+        "controller": {"type": "account"},
+        "country": "US",
+        "created": 1_262_304_000,
+        "default_currency": "usd",
+        "details_submitted": True,
+        "email": "owner@sandbox.example",
+        "external_accounts": {
+            "object": "list",
+            "data": [],
+            "has_more": False,
+            "url": f"/v1/accounts/{settings.account_id}/external_accounts",
+        },
+        "future_requirements": {},
+        "metadata": {},
+        "payouts_enabled": True,
+        "requirements": {},
+        "settings": {"dashboard": {"display_name": "Sandbox", "timezone": "Etc/UTC"}},
+        "tos_acceptance": {"date": None, "ip": None, "user_agent": None},
+        "type": "standard",
+    }
+
+
 def show_balance(call: Call) -> Record:
-    """GET /v1/balance: all that was captured is still pending."""
-    taken = call.account.takings or {"usd": 0}
+    """GET /v1/balance: all captured amounts are pending."""
+    taken = call.account.captured or {"usd": 0}
     pending = [{"amount": amount, "currency": code, "source_types": {"card": amount}} for code, amount in taken.items()]
     empty = [{"amount": 0, "currency": code, "source_types": {"card": 0}} for code in taken]
     reserved = [{"amount": 0, "currency": code} for code in taken]
@@ -47,59 +90,61 @@ def show_balance(call: Call) -> Record:
     }
 
 
-C, PI, CH = "/v1/customers", "/v1/payment_intents", "/v1/charges"
-PM, WE, EV = "/v1/payment_methods", "/v1/webhook_endpoints", "/v1/events"
+CUSTOMERS, INTENTS, CHARGES = "/v1/customers", "/v1/payment_intents", "/v1/charges"
+METHODS, ENDPOINTS, EVENTS = "/v1/payment_methods", "/v1/webhook_endpoints", "/v1/events"
 OPERATIONS = (
-    Operation("POST", C, customers.CREATE, customers.create),
-    Operation("GET", C, customers.LIST, customers.list_all),
-    Operation("GET", f"{C}/search", customers.SEARCH, customers.search_all),
-    Operation("GET", f"{C}/{{id}}", NOTHING, customers.retrieve),
-    Operation("POST", f"{C}/{{id}}", customers.UPDATE, customers.update),
-    Operation("DELETE", f"{C}/{{id}}", NOTHING, customers.delete),
-    Operation("GET", f"{C}/{{id}}/tax_ids", customers.TAX_IDS, customers.list_tax_ids),
-    Operation("POST", f"{C}/{{id}}/tax_ids", customers.ADD_TAX_ID, customers.add_tax_id),
-    Operation("GET", f"{C}/{{id}}/tax_ids/{{id}}", NOTHING, customers.retrieve_tax_id),
-    Operation("DELETE", f"{C}/{{id}}/tax_ids/{{id}}", NOTHING, customers.delete_tax_id),
-    Operation("GET", f"{C}/{{id}}/payment_methods", methods.OF_CUSTOMER, methods.list_of_customer),
-    Operation("GET", f"{C}/{{id}}/payment_methods/{{id}}", NOTHING, methods.retrieve_of_customer),
-    Operation("POST", PI, intents.CREATE, intents.create),
-    Operation("GET", PI, intents.LIST, intents.list_all),
-    Operation("GET", f"{PI}/search", intents.SEARCH, intents.search_all),
-    Operation("GET", f"{PI}/{{id}}", intents.RETRIEVE, intents.retrieve),
-    Operation("POST", f"{PI}/{{id}}", intents.UPDATE, intents.update),
-    Operation("POST", f"{PI}/{{id}}/confirm", intents.CONFIRM, intents.confirm_one),
-    Operation("POST", f"{PI}/{{id}}/capture", intents.CAPTURE, intents.capture_one),
-    Operation("POST", f"{PI}/{{id}}/cancel", intents.CANCEL, intents.cancel),
-    Operation("POST", CH, charges.CREATE, charges.create),
-    Operation("GET", CH, charges.LIST, charges.list_all),
-    Operation("GET", f"{CH}/search", charges.SEARCH, charges.search_all),
-    Operation("GET", f"{CH}/{{id}}", NOTHING, charges.retrieve),
-    Operation("POST", f"{CH}/{{id}}", charges.UPDATE, charges.update),
-    Operation("POST", f"{CH}/{{id}}/capture", charges.CAPTURE, intents.capture_by_charge),
-    Operation("POST", PM, methods.CREATE, methods.create),
-    Operation("GET", PM, methods.LIST, methods.list_all),
-    Operation("GET", f"{PM}/{{id}}", NOTHING, methods.retrieve),
-    Operation("POST", f"{PM}/{{id}}", methods.UPDATE, methods.update),
-    Operation("POST", f"{PM}/{{id}}/attach", methods.ATTACH, methods.attach_one),
-    Operation("POST", f"{PM}/{{id}}/detach", NOTHING, methods.detach_one),
-    Operation("GET", EV, endpoints.EVENTS, endpoints.list_events),
-    Operation("GET", f"{EV}/{{id}}", NOTHING, endpoints.retrieve_event),
-    Operation("POST", WE, endpoints.CREATE, endpoints.create),
-    Operation("GET", WE, endpoints.LIST, endpoints.list_all),
-    Operation("GET", f"{WE}/{{id}}", NOTHING, endpoints.retrieve),
-    Operation("POST", f"{WE}/{{id}}", endpoints.UPDATE, endpoints.update),
-    Operation("DELETE", f"{WE}/{{id}}", NOTHING, endpoints.delete),
-    Operation("GET", "/v1/account", NOTHING, endpoints.show_account),
-    Operation("GET", "/v1/accounts/{id}", NOTHING, endpoints.show_account),
+    Operation("POST", CUSTOMERS, customers.CREATE, customers.create),
+    Operation("GET", CUSTOMERS, customers.LIST, customers.list_all),
+    Operation("GET", f"{CUSTOMERS}/search", customers.SEARCH, customers.search_all),
+    Operation("GET", f"{CUSTOMERS}/{{id}}", NOTHING, customers.retrieve),
+    Operation("POST", f"{CUSTOMERS}/{{id}}", customers.UPDATE, customers.update),
+    Operation("DELETE", f"{CUSTOMERS}/{{id}}", NOTHING, customers.delete),
+    Operation("GET", f"{CUSTOMERS}/{{id}}/tax_ids", customers.TAX_IDS, customers.list_tax_ids),
+    Operation("POST", f"{CUSTOMERS}/{{id}}/tax_ids", customers.ADD_TAX_ID, customers.add_tax_id),
+    Operation("GET", f"{CUSTOMERS}/{{id}}/tax_ids/{{id}}", NOTHING, customers.retrieve_tax_id),
+    Operation("DELETE", f"{CUSTOMERS}/{{id}}/tax_ids/{{id}}", NOTHING, customers.delete_tax_id),
+    Operation(
+        "GET", f"{CUSTOMERS}/{{id}}/payment_methods", payment_methods.OF_CUSTOMER, payment_methods.list_of_customer
+    ),
+    Operation("GET", f"{CUSTOMERS}/{{id}}/payment_methods/{{id}}", NOTHING, payment_methods.retrieve_of_customer),
+    Operation("POST", INTENTS, payment_intents.CREATE, payment_intents.create),
+    Operation("GET", INTENTS, payment_intents.LIST, payment_intents.list_all),
+    Operation("GET", f"{INTENTS}/search", payment_intents.SEARCH, payment_intents.search_all),
+    Operation("GET", f"{INTENTS}/{{id}}", payment_intents.RETRIEVE, payment_intents.retrieve),
+    Operation("POST", f"{INTENTS}/{{id}}", payment_intents.UPDATE, payment_intents.update),
+    Operation("POST", f"{INTENTS}/{{id}}/confirm", payment_intents.CONFIRM, payment_intents.confirm_one),
+    Operation("POST", f"{INTENTS}/{{id}}/capture", payment_intents.CAPTURE, payment_intents.capture_one),
+    Operation("POST", f"{INTENTS}/{{id}}/cancel", payment_intents.CANCEL, payment_intents.cancel),
+    Operation("POST", CHARGES, charges.CREATE, charges.create),
+    Operation("GET", CHARGES, charges.LIST, charges.list_all),
+    Operation("GET", f"{CHARGES}/search", charges.SEARCH, charges.search_all),
+    Operation("GET", f"{CHARGES}/{{id}}", NOTHING, charges.retrieve),
+    Operation("POST", f"{CHARGES}/{{id}}", charges.UPDATE, charges.update),
+    Operation("POST", f"{CHARGES}/{{id}}/capture", charges.CAPTURE, payment_intents.capture_by_charge),
+    Operation("POST", METHODS, payment_methods.CREATE, payment_methods.create),
+    Operation("GET", METHODS, payment_methods.LIST, payment_methods.list_all),
+    Operation("GET", f"{METHODS}/{{id}}", NOTHING, payment_methods.retrieve),
+    Operation("POST", f"{METHODS}/{{id}}", payment_methods.UPDATE, payment_methods.update),
+    Operation("POST", f"{METHODS}/{{id}}/attach", payment_methods.ATTACH, payment_methods.attach_one),
+    Operation("POST", f"{METHODS}/{{id}}/detach", NOTHING, payment_methods.detach_one),
+    Operation("GET", EVENTS, webhook_endpoints.EVENTS, webhook_endpoints.list_events),
+    Operation("GET", f"{EVENTS}/{{id}}", NOTHING, webhook_endpoints.retrieve_event),
+    Operation("POST", ENDPOINTS, webhook_endpoints.CREATE, webhook_endpoints.create),
+    Operation("GET", ENDPOINTS, webhook_endpoints.LIST, webhook_endpoints.list_all),
+    Operation("GET", f"{ENDPOINTS}/{{id}}", NOTHING, webhook_endpoints.retrieve),
+    Operation("POST", f"{ENDPOINTS}/{{id}}", webhook_endpoints.UPDATE, webhook_endpoints.update),
+    Operation("DELETE", f"{ENDPOINTS}/{{id}}", NOTHING, webhook_endpoints.delete),
+    Operation("GET", "/v1/account", NOTHING, show_account),
+    Operation("GET", "/v1/accounts/{id}", NOTHING, show_account),
     Operation("GET", "/v1/balance", NOTHING, show_balance),
 )
 ROUTES = {(operation.method, *operation.pattern.split("/")[1:]): operation for operation in OPERATIONS}
-# Where ids stand in a path: /v1/things/{id}/parts/{id}
+# The positions of ids in a path: /v1/things/{id}/parts/{id}
 ID_POSITIONS = (2, 4)
 
 
 def find_operation(method: str, path: str) -> tuple[Operation, tuple[str, ...]] | None:
-    """The operation a path names, and the ids in it."""
+    """The operation of a path and the ids in it; None for an unknown path."""
     parts = path.split("/")[1:]
     exact = ROUTES.get((method, *parts))
     if exact is not None:

@@ -1,7 +1,7 @@
-"""Search as Stripe offers it: a small query language over an index that lags behind.
+"""Search: the query language of Stripe over an index that lags behind.
 
-docs.stripe.com/search: up to ten clauses joined by AND (or a space) or by OR, never both; ``:`` is exact
-without regard to case, ``~`` a substring of three characters or more, numbers compare, ``-`` negates.
+docs.stripe.com/search: up to ten clauses joined by AND (or a space) or by OR, never both; ``:`` is a case-insensitive
+match, ``~`` a substring of three characters or more, ``<`` and ``>`` compare numbers, ``-`` negates.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from wanesync.sandbox.stripe.collection import FOREVER, Collection, Position, Window
+from wanesync.sandbox.stripe.objects import Record
 from wanesync.sandbox.stripe.refusals import Refusal
-from wanesync.sandbox.stripe.shapes import Record
-from wanesync.sandbox.stripe.shelf import FOREVER, Place, Shelf, Window
 
 COMMON = {"created": "number", "metadata": "token"}
 MONEY = {**COMMON, "amount": "number", "currency": "token", "customer": "token", "status": "token"}
@@ -38,7 +38,7 @@ JOIN = re.compile(r"\s+(?:(AND|OR)\s+)?", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """One condition; ``value`` None is the bare word null, else lower case."""
+    """One condition; ``value``: lower case, None for the bare word null."""
 
     field: str
     key: str | None
@@ -47,7 +47,7 @@ class Clause:
     negated: bool
 
     def matches(self, record: Record) -> bool:
-        """Whether a record meets it."""
+        """Whether a record meets the condition."""
         return self._holds(record) != self.negated
 
     def _holds(self, record: Record) -> bool:
@@ -64,62 +64,64 @@ class Clause:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Clauses, all of which or any of which must hold."""
+    """Clauses of which all (``every``) or any must hold."""
 
     clauses: tuple[Clause, ...]
     every: bool
 
     def matches(self, record: Record) -> bool:
-        """Whether a record is found."""
+        """Whether a record matches."""
         return (all if self.every else any)(clause.matches(record) for clause in self.clauses)
 
 
 class SearchIndex:
-    """What search can see of one shelf: each version of a record only after its lag."""
+    """The search index of one collection: a version of a record becomes visible after the lag."""
 
-    def __init__(self, kind: str, shelf: Shelf) -> None:
+    def __init__(self, kind: str, collection: Collection) -> None:
         self.kind = kind
-        self._shelf = shelf
-        self._coming: deque[tuple[int, str, Record | None]] = deque()
-        self._seen: dict[str, Record] = {}
+        self._collection = collection
+        self._pending: deque[tuple[int, str, Record | None]] = deque()
+        self._visible: dict[str, Record] = {}
         self._exact: dict[tuple[str, str | None, str], dict[str, None]] = {}
 
     def note(self, record_id: str, record: Record | None, visible_ms: int) -> None:
-        """A new version (None: deleted) that search may show from ``visible_ms`` on."""
-        self._coming.append((visible_ms, record_id, record))
+        """Add a new version (None: deleted) that is visible from ``visible_ms`` on."""
+        self._pending.append((visible_ms, record_id, record))
 
     def find(self, query: Query, window: Window, now_ms: int) -> Iterator[Record]:
-        """Matching records as search sees them, newest first. Only ``~``, ``>``, OR and - walk the whole shelf."""
-        self._settle(now_ms)
+        """Matching visible records, newest first. ``~``, ``>``, OR and ``-`` scan the whole collection."""
+        self._refresh(now_ms)
         exact = [
             self._exact.get((clause.field, clause.key, clause.value), {})
             for clause in query.clauses
             if query.every and clause.op == ":" and not clause.negated and clause.value is not None
         ]
         for _, _, record_id in self._candidates(min(exact, key=len) if exact else None, window):
-            record = self._seen.get(record_id)
+            record = self._visible.get(record_id)
             if record is not None and query.matches(record):
                 yield record
 
-    def _candidates(self, ids: dict[str, None] | None, window: Window) -> list[Place] | Iterator[Place]:
-        order = self._shelf.listed()[0]
+    def _candidates(self, ids: dict[str, None] | None, window: Window) -> list[Position] | Iterator[Position]:
+        order = self._collection.listed()[0]
         if ids is None:
             low, high = window.bounds(order)
             return (order[at] for at in range(high - 1, low - 1, -1))
-        places = sorted(place for record_id in ids if (place := self._shelf.place(record_id)) is not None)
-        low, high = window.bounds(places)
-        return [place for place in reversed(places[low:high]) if not self._shelf.was_deleted(place[2])]
+        positions = sorted(
+            position for record_id in ids if (position := self._collection.position(record_id)) is not None
+        )
+        low, high = window.bounds(positions)
+        return [position for position in reversed(positions[low:high]) if not self._collection.was_deleted(position[2])]
 
-    def _settle(self, now_ms: int) -> None:
-        while self._coming and self._coming[0][0] <= now_ms:
-            _, record_id, record = self._coming.popleft()
-            old = self._seen.pop(record_id, None)
+    def _refresh(self, now_ms: int) -> None:
+        while self._pending and self._pending[0][0] <= now_ms:
+            _, record_id, record = self._pending.popleft()
+            old = self._visible.pop(record_id, None)
             for entry in self._entries(old) if old else ():
                 self._exact[entry].pop(record_id, None)
                 if not self._exact[entry]:
                     del self._exact[entry]
             if record is not None:
-                self._seen[record_id] = record
+                self._visible[record_id] = record
                 for entry in self._entries(record):
                     self._exact.setdefault(entry, {})[record_id] = None
 
@@ -133,12 +135,12 @@ class SearchIndex:
 
 
 def fold(value: object) -> str:
-    """How search compares: without regard to case, true and false as words."""
+    """The form in which search compares: lower case, true and false as words."""
     return str(value).lower()
 
 
 def read_value(record: Record, name: str, key: str | None) -> object:
-    """The searched member, None where there is none."""
+    """The value of a searched member, None when it is missing."""
     value: object = record
     for part in [name] if key is None and "." not in name else ([name, key] if key is not None else name.split(".")):
         value = value.get(part) if isinstance(value, dict) else None
@@ -146,7 +148,7 @@ def read_value(record: Record, name: str, key: str | None) -> object:
 
 
 def parse_query(text: str, kind: str) -> Query:
-    """Read a query. Raises Refusal 400 where Stripe would."""
+    """Parse a query. Raises the 400 of Stripe."""
     clauses: list[Clause] = []
     joins: set[str] = set()
     at, text = 0, text.strip()
@@ -194,19 +196,19 @@ def _refuse(message: str) -> Refusal:
     return Refusal(400, message, param="query")
 
 
-def read_token(page: str) -> Place:
-    """The place a ``next_page`` token stands for. Raises Refusal."""
+def read_token(page: str) -> Position:
+    """The position of a ``next_page`` token. Raises Refusal."""
     match = re.fullmatch(r"p_([0-9]{1,12})_([0-9]{1,12})", page)
     if match is None:
         raise Refusal(400, "Invalid page token: use the next_page of the last answer.", param="page")
     return (int(match[1]), int(match[2]), "")
 
 
-def write_token(place: Place) -> str:
-    """``next_page`` after a place."""
-    return f"p_{place[0]}_{place[1]}"
+def write_token(position: Position) -> str:
+    """The ``next_page`` token for a position."""
+    return f"p_{position[0]}_{position[1]}"
 
 
 def whole_window(page: str | None) -> Window:
-    """Everything after a page token."""
+    """The window after a page token."""
     return Window(FOREVER, after=read_token(page) if page else None)

@@ -1,31 +1,33 @@
-"""Webhook endpoints, events as a list, and the account itself."""
+"""Webhook endpoints, and the list of events."""
 
 from __future__ import annotations
 
 import re
 from fnmatch import fnmatchcase
 
-from wanesync.sandbox.stripe.account import EVENT_LIFE_S
+from wanesync.sandbox.stripe.account import EVENT_RETENTION_S
 from wanesync.sandbox.stripe.call import LISTS, PAGES, Call, merge_metadata, show_page
-from wanesync.sandbox.stripe.form import Flag, Form, Kind, Metadata, Row, Text
-from wanesync.sandbox.stripe.refusals import Refusal, refuse_absent
-from wanesync.sandbox.stripe.shapes import Record, new_endpoint, show_deleted
+from wanesync.sandbox.stripe.form import Array, Boolean, Form, Metadata, ParameterType, Text
+from wanesync.sandbox.stripe.objects import Record, new_endpoint, show_deleted
+from wanesync.sandbox.stripe.refusals import Refusal
 
 EVENT_TYPE = re.compile(r"\*|[a-z0-9_]+(\.[a-z0-9_]+)+")
-SHARED: dict[str, Kind] = {
+SHARED: dict[str, ParameterType] = {
     "description": Text(),
-    "enabled_events": Row(Text(clears=False)),
+    "enabled_events": Array(Text(clears=False)),
     "metadata": Metadata(),
     "url": Text(clears=False),
 }
-CREATE = Form({**SHARED, "api_version": Text(clears=False), "connect": Flag()}, ("enabled_events", "url"))
-UPDATE = Form({**SHARED, "disabled": Flag()})
+CREATE = Form({**SHARED, "api_version": Text(clears=False), "connect": Boolean()}, ("enabled_events", "url"))
+UPDATE = Form({**SHARED, "disabled": Boolean()})
 LIST = Form(PAGES)
-EVENTS = Form({**LISTS, "delivery_success": Flag(), "type": Text(clears=False), "types": Row(Text(clears=False), 20)})
+EVENTS = Form(
+    {**LISTS, "delivery_success": Boolean(), "type": Text(clears=False), "types": Array(Text(clears=False), 20)}
+)
 
 
 def check_params(params: Record) -> None:
-    """Raises Refusal for a URL that is none, for no events, and for what is no event type."""
+    """Raise Refusal for an invalid URL, an empty list of events, and an invalid event type."""
     if "url" in params and not re.fullmatch(r"https?://[^\s/]+\S*", params["url"]):
         raise Refusal(
             400, "Invalid URL: An explicit scheme (such as https) must be provided.", code="url_invalid", param="url"
@@ -39,11 +41,11 @@ def check_params(params: Record) -> None:
 
 
 def create(call: Call) -> Record:
-    """POST /v1/webhook_endpoints: the only answer that holds the secret."""
+    """POST /v1/webhook_endpoints: the only answer with the secret."""
     account, params = call.account, call.params
     check_params(params)
-    born = new_endpoint(account.birth("we_", call.cause, 24), params["url"], params["enabled_events"])
-    record = born | {
+    blank = new_endpoint(account.new_object("we_", call.cause, 24), params["url"], params["enabled_events"])
+    record = blank | {
         "api_version": params.get("api_version"),
         "description": params.get("description"),
         "metadata": merge_metadata({}, params.get("metadata", {})),
@@ -51,7 +53,7 @@ def create(call: Call) -> Record:
     secret = account.new_id("whsec_", 32)
     account.secrets[record["id"]] = secret
     account.store(account.endpoints, record, call.cause)
-    account.post.open_endpoint(record, secret)
+    account.webhooks.open_endpoint(record, secret)
     return {**record, "secret": secret}
 
 
@@ -61,7 +63,7 @@ def retrieve(call: Call) -> Record:
 
 
 def update(call: Call) -> Record:
-    """POST /v1/webhook_endpoints/{id}; disabling ends what still waits for it."""
+    """POST /v1/webhook_endpoints/{id}; disabling discards its waiting deliveries."""
     account, params = call.account, call.params
     record = account.find(account.endpoints, call.ids[0])
     check_params(params)
@@ -72,9 +74,9 @@ def update(call: Call) -> Record:
         changes["status"] = "disabled" if params["disabled"] else "enabled"
     record = account.change(account.endpoints, record, changes, call.cause)
     if record["status"] == "enabled":
-        account.post.open_endpoint(record, account.secrets[record["id"]])
+        account.webhooks.open_endpoint(record, account.secrets[record["id"]])
     else:
-        account.post.close_endpoint(record["id"])
+        account.webhooks.close_endpoint(record["id"])
     return record
 
 
@@ -83,7 +85,7 @@ def delete(call: Call) -> Record:
     account = call.account
     record = account.find(account.endpoints, call.ids[0])
     account.remove(account.endpoints, record["id"], call.cause)
-    account.post.close_endpoint(record["id"])
+    account.webhooks.close_endpoint(record["id"])
     account.secrets.pop(record["id"])
     return show_deleted("webhook_endpoint", record["id"])
 
@@ -94,17 +96,17 @@ def list_all(call: Call) -> Record:
 
 
 def list_events(call: Call) -> Record:
-    """GET /v1/events: 30 days; ``type`` may hold a wildcard, ``types`` up to 20 names."""
+    """GET /v1/events: of the last 30 days; ``type`` may have a wildcard, ``types`` up to 20 names."""
     events, params = call.account.events, call.params
     if "type" in params and "types" in params:
         raise Refusal(400, "You may only specify one of these parameters: type, types.", param="types")
-    events.forget_before(call.cause.now_s - EVENT_LIFE_S)
+    events.forget_before(call.cause.now_s - EVENT_RETENTION_S)
     patterns = params.get("types") or ([params["type"]] if "type" in params else None)
     lists = events.listed()
     if patterns is not None:
         names = [name for name in events.values("type") if any(fnmatchcase(name, pattern) for pattern in patterns)]
         lists = events.listed("type", tuple(names))
-    pending, wanted = call.account.post.pending, params.get("delivery_success")
+    pending, wanted = call.account.webhooks.pending, params.get("delivery_success")
     page = show_page(
         call, events, lists, None if wanted is None else lambda event: (pending(event["id"]) == 0) == wanted
     )
@@ -114,48 +116,6 @@ def list_events(call: Call) -> Record:
 def retrieve_event(call: Call) -> Record:
     """GET /v1/events/{id}, for 30 days."""
     events = call.account.events
-    events.forget_before(call.cause.now_s - EVENT_LIFE_S)
+    events.forget_before(call.cause.now_s - EVENT_RETENTION_S)
     event = call.account.find(events, call.ids[0])
-    return {**event, "pending_webhooks": call.account.post.pending(event["id"])}
-
-
-def show_account(call: Call) -> Record:
-    """GET /v1/account, for secret keys; a restricted key is refused, and the text names account and permission."""
-    settings = call.account.settings
-    if call.key.startswith("rk_"):
-        hidden = f"{call.key[:8]}{'*' * 10}{call.key[-4:]}"
-        text = (
-            f"The provided key '{hidden}' does not have the required permissions for this endpoint on account "
-            f"'{settings.account_id}'. Having the 'rak_accounts_kyc_basic_read' permission would allow this request to "
-            "continue."
-        )
-        raise Refusal(403, text)
-    if call.ids and call.ids[0] != settings.account_id:
-        raise refuse_absent("account", call.ids[0])
-    return {
-        "id": settings.account_id,
-        "object": "account",
-        "business_profile": {"name": "Sandbox", "support_email": None, "url": None},
-        "business_type": None,
-        "capabilities": {"card_payments": "active", "transfers": "active"},
-        "charges_enabled": True,
-        "controller": {"type": "account"},
-        "country": "US",
-        "created": 1_262_304_000,
-        "default_currency": "usd",
-        "details_submitted": True,
-        "email": "owner@sandbox.example",
-        "external_accounts": {
-            "object": "list",
-            "data": [],
-            "has_more": False,
-            "url": f"/v1/accounts/{settings.account_id}/external_accounts",
-        },
-        "future_requirements": {},
-        "metadata": {},
-        "payouts_enabled": True,
-        "requirements": {},
-        "settings": {"dashboard": {"display_name": "Sandbox", "timezone": "Etc/UTC"}},
-        "tos_acceptance": {"date": None, "ip": None, "user_agent": None},
-        "type": "standard",
-    }
+    return {**event, "pending_webhooks": call.account.webhooks.pending(event["id"])}

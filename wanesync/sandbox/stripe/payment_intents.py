@@ -1,4 +1,4 @@
-"""Payment intents: created, confirmed, captured, cancelled."""
+"""Payment intents: create, confirm, capture, cancel, list and search."""
 
 from __future__ import annotations
 
@@ -6,23 +6,34 @@ from wanesync.sandbox.stripe import charges
 from wanesync.sandbox.stripe.account import Account, Cause
 from wanesync.sandbox.stripe.call import LISTS, SEARCHES, Call, list_by, merge_metadata, search
 from wanesync.sandbox.stripe.charges import AMOUNT, DESCRIPTORS, SHIPPING, Sale, pick_amount, refuse_card
-from wanesync.sandbox.stripe.currencies import CURRENCY
 from wanesync.sandbox.stripe.customers import merge_shipping
-from wanesync.sandbox.stripe.form import Choice, Email, Flag, Form, Free, Hash, Kind, Metadata, Row, Text
-from wanesync.sandbox.stripe.methods import DATA, TYPES, attach, build_method, resolve_method
+from wanesync.sandbox.stripe.form import (
+    CURRENCY,
+    Array,
+    Boolean,
+    Choice,
+    Email,
+    Form,
+    Hash,
+    Ignored,
+    Metadata,
+    ParameterType,
+    Text,
+)
+from wanesync.sandbox.stripe.objects import Record, new_intent
+from wanesync.sandbox.stripe.payment_methods import DATA, TYPES, attach, build_method, resolve_method
 from wanesync.sandbox.stripe.refusals import INVALID, Refusal
-from wanesync.sandbox.stripe.shapes import Record, new_intent
 
 CAPTURE_METHODS = Choice(("automatic", "automatic_async", "manual"))
-# Known to Stripe, taken and not acted on.
-CONFIRMING: dict[str, Kind] = {
+# The first group is accepted and ignored.
+CONFIRMING: dict[str, ParameterType] = {
     **dict.fromkeys(
         (
             "allowed_payment_method_types amount_details confirmation_token error_on_requires_action "
             "excluded_payment_method_types hooks mandate mandate_data off_session payment_details "
             "payment_method_options radar_options return_url use_stripe_sdk"
         ).split(),
-        Free(),
+        Ignored(),
     ),
     "capture_method": CAPTURE_METHODS,
     "payment_method": Text(clears=False),
@@ -31,27 +42,27 @@ CONFIRMING: dict[str, Kind] = {
     "setup_future_usage": Choice(("off_session", "on_session"), clears=True),
     "shipping": SHIPPING,
 }
-SHARED: dict[str, Kind] = {
+SHARED: dict[str, ParameterType] = {
     **CONFIRMING,
     **DESCRIPTORS,
     "amount": AMOUNT,
-    "application_fee_amount": Free(),
+    "application_fee_amount": Ignored(),
     "currency": CURRENCY,
     "customer": Text(clears=False),
     "customer_account": Text(),
     "description": Text(1000),
     "metadata": Metadata(),
     "payment_method_configuration": Text(),
-    "payment_method_types": Row(Choice(TYPES)),
-    "transfer_data": Free(),
+    "payment_method_types": Array(Choice(TYPES)),
+    "transfer_data": Ignored(),
     "transfer_group": Text(),
 }
-AUTOMATIC = Hash({"allow_redirects": Choice(("always", "never")), "enabled": Flag()}, ("enabled",))
+AUTOMATIC = Hash({"allow_redirects": Choice(("always", "never")), "enabled": Boolean()}, ("enabled",))
 CREATE = Form(
     {
         **SHARED,
         "automatic_payment_methods": AUTOMATIC,
-        "confirm": Flag(),
+        "confirm": Boolean(),
         "confirmation_method": Choice(("automatic", "manual")),
         "on_behalf_of": Text(),
     },
@@ -63,10 +74,10 @@ CAPTURE = Form(
     {
         **DESCRIPTORS,
         **dict.fromkeys(
-            ("amount_details", "application_fee_amount", "hooks", "payment_details", "transfer_data"), Free()
+            ("amount_details", "application_fee_amount", "hooks", "payment_details", "transfer_data"), Ignored()
         ),
         "amount_to_capture": AMOUNT,
-        "final_capture": Flag(),
+        "final_capture": Boolean(),
         "metadata": Metadata(),
     }
 )
@@ -84,7 +95,7 @@ OPEN = ("requires_payment_method", "requires_confirmation", "requires_action")
 
 
 def apply_params(account: Account, record: Record, params: Record, cause: Cause) -> Record:
-    """The intent after an update, with its payment method found or made. Raises Refusal."""
+    """The intent after an update, with its payment method found or created. Raises Refusal."""
     if params.get("customer") is not None:
         account.find(account.customers, params["customer"], "customer")
     changed = {**record, **{name: params[name] for name in STORED if name in params}}
@@ -106,12 +117,14 @@ def apply_params(account: Account, record: Record, params: Record, cause: Cause)
 
 
 def create(call: Call) -> Record:
-    """POST /v1/payment_intents; with ``confirm`` it is paid in the same call."""
+    """POST /v1/payment_intents; with ``confirm`` it is charged in the same call."""
     account, params, cause = call.account, call.params, call.cause
-    born = new_intent(account.birth("pi_", cause, 24), params["amount"], params["currency"], account.new_id("", 25))
+    blank = new_intent(
+        account.new_object("pi_", cause, 24), params["amount"], params["currency"], account.new_id("", 25)
+    )
     if "payment_method_types" in params:
-        born["automatic_payment_methods"] = None
-    record = apply_params(account, born, params, cause)
+        blank["automatic_payment_methods"] = None
+    record = apply_params(account, blank, params, cause)
     account.store(account.intents, record, cause)
     account.emit("payment_intent.created", record, cause)
     return confirm(account, record, cause) if params.get("confirm") else record
@@ -132,12 +145,14 @@ def confirm(account: Account, record: Record, cause: Cause) -> Record:
             "payment method or ConfirmationToken.",
         )
     manual = record["capture_method"] == "manual"
-    said = {name: record[name] for name in ("customer", "metadata", *charges.KEPT)} | {"payment_intent": record["id"]}
-    sale = Sale(record["amount"], record["currency"], not manual, method, said)
-    taken = charges.charge(account, sale, cause)
-    if not taken["paid"]:
-        _fail(account, record, taken, cause)
-    changes: Record = {"latest_charge": taken["id"], "last_payment_error": None}
+    details = {name: record[name] for name in ("customer", "metadata", *charges.KEPT)} | {
+        "payment_intent": record["id"]
+    }
+    sale = Sale(record["amount"], record["currency"], not manual, method, details)
+    charge_record = charges.charge(account, sale, cause)
+    if not charge_record["paid"]:
+        _fail(account, record, charge_record, cause)
+    changes: Record = {"latest_charge": charge_record["id"], "last_payment_error": None}
     if manual:
         changes |= {"status": "requires_capture", "amount_capturable": record["amount"]}
     else:
@@ -150,13 +165,13 @@ def confirm(account: Account, record: Record, cause: Cause) -> Record:
 
 
 def capture_charge(account: Account, record: Record, amount: int | None, cause: Cause) -> Record:
-    """Capture a charge and finish the intent it belongs to; returns the charge. Raises Refusal."""
-    taken = charges.capture(account, record, amount, cause)
-    intent = account.intents.get(taken["payment_intent"] or "")
+    """Capture a charge and complete its intent; returns the charge. Raises Refusal."""
+    charge_record = charges.capture(account, record, amount, cause)
+    intent = account.intents.get(charge_record["payment_intent"] or "")
     if intent is not None:
-        paid = {"status": "succeeded", "amount_capturable": 0, "amount_received": taken["amount_captured"]}
+        paid = {"status": "succeeded", "amount_capturable": 0, "amount_received": charge_record["amount_captured"]}
         account.emit("payment_intent.succeeded", account.change(account.intents, intent, paid, cause), cause)
-    return taken
+    return charge_record
 
 
 def retrieve(call: Call) -> Record:
@@ -165,7 +180,7 @@ def retrieve(call: Call) -> Record:
 
 
 def update(call: Call) -> Record:
-    """POST /v1/payment_intents/{id}: Stripe has no event for it."""
+    """POST /v1/payment_intents/{id}: Stripe emits no event for it."""
     account = call.account
     record = account.find(account.intents, call.ids[0])
     if record["status"] not in OPEN and not set(call.params) <= {"metadata", "description", "expand", "receipt_email"}:
@@ -210,7 +225,7 @@ def capture_by_charge(call: Call) -> Record:
 
 
 def cancel(call: Call) -> Record:
-    """POST /v1/payment_intents/{id}/cancel: an authorised charge is released and can never be captured."""
+    """POST /v1/payment_intents/{id}/cancel: an authorised charge is released and cannot be captured any more."""
     account, cause = call.account, call.cause
     record = account.find(account.intents, call.ids[0])
     if record["status"] not in (*OPEN, "requires_capture"):

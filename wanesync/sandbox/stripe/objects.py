@@ -1,7 +1,7 @@
-"""The objects the stand-in hands out, complete as Stripe shows them at API 2026-10-28.endive.
+"""The objects of the API, complete as in Stripe's version 2026-10-28.endive.
 
-A record is never changed in place: an update makes a new one, so events, answers and the search
-index may share it. This is wire data, hence the one ``Any`` of the room.
+A record is never changed in place: an update makes a new one, so events, answers and the search index share it. It is
+wire data, hence ``Any``.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ APPROVED: Record = {
 
 
 @dataclass(frozen=True, slots=True)
-class Birth:
-    """What every object is born with; ``created`` in seconds."""
+class NewObject:
+    """The members that every new object has; ``created`` in seconds."""
 
     id: str
     created: int
     livemode: bool
 
 
-def new_customer(birth: Birth, invoice_prefix: str) -> Record:
-    """A customer nobody has said anything about."""
+def new_customer(new_object: NewObject, invoice_prefix: str) -> Record:
+    """A customer without any data."""
     return {
-        "id": birth.id,
+        "id": new_object.id,
         "object": "customer",
         "address": None,
         "balance": 0,
         "business_name": None,
-        "created": birth.created,
+        "created": new_object.created,
         "currency": None,
         "customer_account": None,
         "default_source": None,
@@ -59,7 +59,7 @@ def new_customer(birth: Birth, invoice_prefix: str) -> Record:
             "footer": None,
             "rendering_options": None,
         },
-        "livemode": birth.livemode,
+        "livemode": new_object.livemode,
         "metadata": {},
         "name": None,
         "next_invoice_sequence": 1,
@@ -71,8 +71,8 @@ def new_customer(birth: Birth, invoice_prefix: str) -> Record:
     }
 
 
-def new_intent(birth: Birth, amount: int, currency: str, secret: str) -> Record:
-    """A payment intent that waits for a payment method."""
+def new_intent(new_object: NewObject, amount: int, currency: str, secret: str) -> Record:
+    """A payment intent without a payment method."""
     nothing = dict.fromkeys(
         (
             "application application_fee_amount canceled_at cancellation_reason customer customer_account description "
@@ -82,7 +82,7 @@ def new_intent(birth: Birth, amount: int, currency: str, secret: str) -> Record:
         ).split()
     )
     return {
-        "id": birth.id,
+        "id": new_object.id,
         "object": "payment_intent",
         "amount": amount,
         "amount_capturable": 0,
@@ -90,11 +90,11 @@ def new_intent(birth: Birth, amount: int, currency: str, secret: str) -> Record:
         "amount_received": 0,
         "automatic_payment_methods": {"allow_redirects": "always", "enabled": True},
         "capture_method": "automatic_async",
-        "client_secret": f"{birth.id}_secret_{secret}",
+        "client_secret": f"{new_object.id}_secret_{secret}",
         "confirmation_method": "automatic",
-        "created": birth.created,
+        "created": new_object.created,
         "currency": currency,
-        "livemode": birth.livemode,
+        "livemode": new_object.livemode,
         "managed_payments": {"enabled": False},
         "metadata": {},
         "payment_method_options": {},
@@ -104,8 +104,8 @@ def new_intent(birth: Birth, amount: int, currency: str, secret: str) -> Record:
     }
 
 
-def new_charge(birth: Birth, amount: int, currency: str) -> Record:
-    """A charge that is paid and captured, of no customer and no intent."""
+def new_charge(new_object: NewObject, amount: int, currency: str) -> Record:
+    """A paid and captured charge without customer and intent."""
     nothing = dict.fromkeys(
         (
             "application application_fee application_fee_amount balance_transaction customer description "
@@ -115,7 +115,7 @@ def new_charge(birth: Birth, amount: int, currency: str) -> Record:
         ).split()
     )
     return {
-        "id": birth.id,
+        "id": new_object.id,
         "object": "charge",
         "amount": amount,
         "amount_captured": amount,
@@ -123,23 +123,23 @@ def new_charge(birth: Birth, amount: int, currency: str) -> Record:
         "billing_details": NO_BILLING,
         "calculated_statement_descriptor": "SANDBOX",
         "captured": True,
-        "created": birth.created,
+        "created": new_object.created,
         "currency": currency,
         "disputed": False,
         "fraud_details": {},
-        "livemode": birth.livemode,
+        "livemode": new_object.livemode,
         "metadata": {},
         "outcome": APPROVED,
         "paid": True,
-        "receipt_url": f"https://pay.stripe.com/receipts/{birth.id}",
+        "receipt_url": f"https://pay.stripe.com/receipts/{new_object.id}",
         "refunded": False,
         "status": "succeeded",
         **nothing,
     }
 
 
-def new_card_method(birth: Birth, brand: str, last4: str) -> Record:
-    """A card as a payment method that belongs to nobody yet."""
+def new_card_method(new_object: NewObject, brand: str, last4: str) -> Record:
+    """A card as a payment method without a customer."""
     card = {
         "brand": brand,
         "checks": {"address_line1_check": None, "address_postal_code_check": None, "cvc_check": "pass"},
@@ -156,37 +156,37 @@ def new_card_method(birth: Birth, brand: str, last4: str) -> Record:
         "three_d_secure_usage": {"supported": True},
         "wallet": None,
     }
-    return new_method(birth, "card", card)
+    return new_method(new_object, "card", card)
 
 
-def new_method(birth: Birth, kind: str, details: Record) -> Record:
+def new_method(new_object: NewObject, kind: str, details: Record) -> Record:
     """A payment method of any type."""
     return {
-        "id": birth.id,
+        "id": new_object.id,
         "object": "payment_method",
         "allow_redisplay": "unspecified",
         "billing_details": NO_BILLING,
         kind: details,
-        "created": birth.created,
+        "created": new_object.created,
         "customer": None,
         "customer_account": None,
-        "livemode": birth.livemode,
+        "livemode": new_object.livemode,
         "metadata": {},
         "type": kind,
     }
 
 
-def new_endpoint(birth: Birth, url: str, enabled_events: list[str]) -> Record:
-    """A webhook endpoint, without its secret: that is shown once, at creation."""
+def new_endpoint(new_object: NewObject, url: str, enabled_events: list[str]) -> Record:
+    """A webhook endpoint without its secret, which only the answer to its creation contains."""
     return {
-        "id": birth.id,
+        "id": new_object.id,
         "object": "webhook_endpoint",
         "api_version": None,
         "application": None,
-        "created": birth.created,
+        "created": new_object.created,
         "description": None,
         "enabled_events": enabled_events,
-        "livemode": birth.livemode,
+        "livemode": new_object.livemode,
         "metadata": {},
         "status": "enabled",
         "url": url,
@@ -194,7 +194,7 @@ def new_endpoint(birth: Birth, url: str, enabled_events: list[str]) -> Record:
 
 
 def show_deleted(kind: str, record_id: str) -> Record:
-    """What is left of a deleted object."""
+    """A deleted object."""
     return {"id": record_id, "object": kind, "deleted": True}
 
 

@@ -1,4 +1,4 @@
-"""Payment methods, and the ready-made ones Stripe keeps for tests (docs.stripe.com/testing)."""
+"""Payment methods, and the predefined test cards of Stripe (docs.stripe.com/testing)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 from wanesync.sandbox.stripe.account import Account, Cause
 from wanesync.sandbox.stripe.call import PAGES, Call, merge_metadata, show_page
-from wanesync.sandbox.stripe.form import Choice, Email, Form, Free, Hash, Kind, Metadata, Text
+from wanesync.sandbox.stripe.form import Choice, Email, Form, Hash, Ignored, Metadata, ParameterType, Text
+from wanesync.sandbox.stripe.objects import NO_ADDRESS, NO_BILLING, Record, new_card_method, new_method
 from wanesync.sandbox.stripe.refusals import Refusal, refuse_absent, refuse_missing
-from wanesync.sandbox.stripe.shapes import NO_ADDRESS, NO_BILLING, Record, new_card_method, new_method
 
 TYPES = tuple(
     (
@@ -29,24 +29,29 @@ BILLING = Hash(
         "tax_id": Text(),
     }
 )
-SHARED: dict[str, Kind] = {
+SHARED: dict[str, ParameterType] = {
     "allow_redisplay": Choice(("always", "limited", "unspecified")),
     "billing_details": BILLING,
     "metadata": Metadata(),
 }
-KINDS: dict[str, Kind] = {**dict.fromkeys(TYPES, Free()), **SHARED, "type": Choice(TYPES), "radar_options": Free()}
+KINDS: dict[str, ParameterType] = {
+    **dict.fromkeys(TYPES, Ignored()),
+    **SHARED,
+    "type": Choice(TYPES),
+    "radar_options": Ignored(),
+}
 DATA = Hash(KINDS, ("type",))
 CREATE = Form({**KINDS, "customer": Text(clears=False), "payment_method": Text(clears=False)})
-UPDATE = Form({**SHARED, "card": Free(), "us_bank_account": Free()})
+UPDATE = Form({**SHARED, "card": Ignored(), "us_bank_account": Ignored()})
 ATTACH = Form({"customer": Text(clears=False), "customer_account": Text()})
-FILTERS: dict[str, Kind] = {**PAGES, "type": Choice(TYPES), "allow_redisplay": Text()}
+FILTERS: dict[str, ParameterType] = {**PAGES, "type": Choice(TYPES), "allow_redisplay": Text()}
 OF_CUSTOMER = Form(FILTERS)
 LIST = Form({**FILTERS, "customer": Text(clears=False), "customer_account": Text()})
 
 
 @dataclass(frozen=True, slots=True)
 class TestCard:
-    """A card for tests; ``decline`` is the decline code every charge on it gets."""
+    """A test card; ``decline``: the decline code of every charge on it."""
 
     brand: str
     last4: str
@@ -70,29 +75,29 @@ DECLINES = {card.last4: card.decline for card in CARDS.values() if card.decline}
 
 
 def resolve_method(account: Account, name: str, cause: Cause, param: str = "payment_method") -> Record:
-    """The payment method of that id; ``pm_card_…`` and ``tok_…`` make a new one. Raises Refusal 400."""
+    """The payment method of that id; ``pm_card_…`` and ``tok_…`` create a new one. Raises Refusal 400."""
     for prefix in ("pm_card_", "tok_"):
         card = CARDS.get(name.removeprefix(prefix)) if name.startswith(prefix) else None
         if card is not None:
-            birth = account.birth("pm_", cause, 24)
-            return account.store(account.methods, new_card_method(birth, card.brand, card.last4), cause)
+            new_object = account.new_object("pm_", cause, 24)
+            return account.store(account.methods, new_card_method(new_object, card.brand, card.last4), cause)
     return account.find(account.methods, name, param)
 
 
 def build_method(account: Account, params: Record, cause: Cause) -> Record:
-    """A payment method from its own parameters, stored."""
+    """Create a payment method from its parameters."""
     kind = params.get("type")
     if kind is None:
         raise refuse_missing("type")
-    birth = account.birth("pm_", cause, 24)
-    record = new_method(birth, kind, {})
+    new_object = account.new_object("pm_", cause, 24)
+    record = new_method(new_object, kind, {})
     if kind == "card":
         given = params.get("card")
         token = given.get("token", "") if isinstance(given, dict) else ""
         number = given.get("number", "") if isinstance(given, dict) else ""
         card = CARDS.get(str(token).removeprefix("tok_"), CARDS["visa"])
         card = replace(card, last4=number[-4:]) if isinstance(number, str) and len(number) >= 12 else card
-        record = new_card_method(birth, card.brand, card.last4)
+        record = new_card_method(new_object, card.brand, card.last4)
     return account.store(account.methods, apply_params(record, params), cause)
 
 
@@ -117,7 +122,7 @@ def merge_billing(old: Record, given: Record) -> Record:
 
 
 def attach(account: Account, method: Record, customer_id: str, cause: Cause) -> Record:
-    """Give a payment method to a customer. Raises Refusal if it has one already."""
+    """Attach a payment method to a customer. Raises Refusal if it is attached already."""
     if method["customer"] is not None:
         text = "The payment method you provided has already been attached to a customer."
         raise Refusal(400, text, code="payment_method_unexpected_state").after_start()
