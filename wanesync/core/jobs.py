@@ -52,6 +52,46 @@ class DeadClass(StrEnum):
     EXHAUSTED = "exhausted"
 
 
+class WaitCode(StrEnum):
+    """What a ready job or an open payment waits for; SQL and code compare this, and ``reason`` is text for people.
+
+    A pause has no member of its own: its code is ``pause_code(name)``, so that resuming one name makes due exactly
+    the jobs that waited for it.
+    """
+
+    NONE = ""
+    """Nothing: the job is due as soon as its time has come (a new job, one planned again at once)."""
+    BACKOFF = "backoff"
+    """Time, after a failed attempt that counts."""
+    VENDOR = "vendor"
+    """Time, because the vendor asked for it (429, 423, 409 for a request that is still running)."""
+    LOCK = "lock"
+    """A lock that another job holds."""
+    WRITES_OFF = "writes_off"
+    """The writes switch: ``wanesync writes on`` makes these jobs due."""
+    FIRST_LISTING = "first_listing"
+    """Both sides to have been listed once completely."""
+    READ_PENDING = "read_pending"
+    """A read of a record that is queued or running."""
+    EMAIL_BEING_CREATED = "email_being_created"
+    """Another job that creates a record with the same e-mail address, or is about to."""
+    OWN_ANSWER = "own_answer"
+    """The answer to our own write: its commit makes these read jobs due."""
+    AUTHOR = "author"
+    """The event that shows whether a value was written by us or by a user."""
+    CONTACT = "contact"
+    """The contact of a payment: its customer is not linked yet."""
+    RESEND = "resend"
+    """A second send of roll-ups: an earlier attempt without an answer may arrive late with old totals."""
+    NOTES_READ = "notes_read"
+    """A read of the contact's notes: a note without an answer may have been created already."""
+
+
+def pause_code(name: str) -> str:
+    """Return what a job waits for while a side (``stripe``) or an operation (``hubspot:notes.create``) is paused."""
+    return f"pause:{name}"
+
+
 @dataclass(frozen=True, slots=True)
 class JobRequest:
     """Work to be queued; ``due_ms`` None is now. ``run_id``: the reconcile run that asks for it."""
