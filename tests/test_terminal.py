@@ -1,13 +1,27 @@
-"""Tables where the screen is narrow: ids can be copied, and nothing is cut."""
+"""Tables where the screen is narrow, values as text, and progress without a terminal."""
 
 from __future__ import annotations
 
 import io
+import json
 
 import pytest
 from rich.console import Console
 
-from wanesync.terminal import console, print_rows, table
+from wanesync.terminal import (
+    DEFAULT_COLUMNS,
+    WIDE_COLUMNS,
+    format_counts,
+    format_duration,
+    make_console,
+    make_table,
+    make_wide_console,
+    mask,
+    pluralize,
+    print_json,
+    print_rows,
+    progress_bars,
+)
 
 ID = "01a207d9-5c1e-7a4b-9f00-2f6f9f0c1d3e"
 REASON = "HubSpot refused it: PROPERTY_DOESNT_EXIST hs_persona_of_the_whole_company_and_more"
@@ -15,7 +29,7 @@ REASON = "HubSpot refused it: PROPERTY_DOESNT_EXIST hs_persona_of_the_whole_comp
 
 def test_an_id_keeps_one_line_on_80_columns_and_the_rest_folds() -> None:
     out = io.StringIO()
-    columns = table("#Dead letter", "What", "Record", "Class", ">Tries", ">When", "Reason")
+    columns = make_table("#Dead letter", "What", "Record", "Class", ">Tries", ">When", "Reason")
     row = (ID, "write stripe", "contact:123456789012", "validation", "12", "3 min ago", REASON)
     print_rows(Console(file=out, width=80), columns, [row])
     lines = out.getvalue().splitlines()
@@ -25,6 +39,54 @@ def test_an_id_keeps_one_line_on_80_columns_and_the_rest_folds() -> None:
 
 
 def test_an_id_with_colons_is_no_picture(capsys: pytest.CaptureFixture[str]) -> None:
-    console().print("field:phone: is paused")
-    print_rows(console(), table("Source"), [("field:phone:",)])
+    make_console().print("field:phone: is paused")
+    print_rows(make_console(), make_table("Source"), [("field:phone:",)])
     assert capsys.readouterr().out.count("field:phone:") == 2
+
+
+def test_a_table_without_rows_is_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    print_rows(make_console(), make_table("Source"), [])
+    assert capsys.readouterr().out == ""
+
+
+def test_without_a_terminal_lines_have_a_fixed_width() -> None:
+    assert (make_console().width, make_wide_console().width) == (DEFAULT_COLUMNS, WIDE_COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("value", "masked"), [("", ""), ("Lyon", "L***"), ("jane@example.com", "j***@e***"), ("@", "***@***")]
+)
+def test_a_masked_value_has_no_more_than_first_letters(value: str, masked: str) -> None:
+    assert mask(value) == masked
+
+
+@pytest.mark.parametrize(
+    ("span_ms", "text"),
+    [(-5, "0 s"), (45_000, "45 s"), (119_000, "119 s"), (180_000, "3 min"), (7_200_000, "2 h"), (432_000_000, "5 d")],
+)
+def test_a_duration_has_its_largest_fitting_unit(span_ms: float, text: str) -> None:
+    assert format_duration(span_ms) == text
+
+
+def test_counts_are_written_with_their_nouns() -> None:
+    assert (pluralize(1, "job"), pluralize(0, "job"), pluralize(1_200, "job")) == ("1 job", "0 jobs", "1,200 jobs")
+    assert format_counts({"sent": 3, "not_found": 0, "in_doubt": 1}) == "3 sent, 1 in doubt"
+    assert format_counts({"sent": 0}) == "none"
+
+
+def test_json_keeps_letters_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"name": "Zoë"})
+    shown = capsys.readouterr().out
+    assert "Zoë" in shown
+    assert json.loads(shown) == {"name": "Zoë"}
+
+
+@pytest.mark.parametrize(("told", "shown"), [(True, "events: 3\n"), (False, "")])
+def test_progress_without_a_terminal_is_a_line_or_nothing(told: bool, shown: str) -> None:
+    out = io.StringIO()
+    with progress_bars(Console(file=out, width=80), told=told) as bars:
+        advance = bars.add("events")
+        advance(2)
+        bars.set("events", 3, 3)
+        bars.end("events")
+    assert out.getvalue() == shown

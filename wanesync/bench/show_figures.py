@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from wanesync.reconcile.atomic_file import check_place, write_atomically
-from wanesync.terminal import console, print_rows, table
+from wanesync.terminal import make_console, make_table, print_rows
 
 _BOUND = re.compile(r"(<=|>=|<) (\S+)(?: \+ (\d+) %)?(?: each)?")
 
@@ -27,7 +27,7 @@ def show(figures: Mapping[str, object], targets: Mapping[str, str]) -> None:
         met = is_met(figures, name, targets[name]) if name in targets else None
         said = "" if met is None else "yes" if met else "no"
         rows.append((name, _text(value), targets.get(name, ""), said))
-    print_rows(console(), table("Figure", ">Measured", "Wanted", "Met"), rows)
+    print_rows(make_console(), make_table("Figure", ">Measured", "Wanted", "Met"), rows)
 
 
 def write(path: Path | None, figures: Mapping[str, object]) -> None:

@@ -16,7 +16,7 @@ from wanesync.core.model import Side
 from wanesync.demo.checks import percentile
 from wanesync.ops.status_table import show
 from wanesync.sandbox.traffic import ActivityKind
-from wanesync.terminal import seconds, table
+from wanesync.terminal import format_duration, make_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -129,7 +129,7 @@ def show_status(story: Story) -> None:
 def conclude(story: Story) -> None:
     """How fast it was, and whether it held."""
     announce(story, 6, "How long an edit took to arrive on the other side")
-    made = table("", ">arrived", ">half within", ">95 % within", ">all within")
+    made = make_table("", ">arrived", ">half within", ">95 % within", ">all within")
     for world in story.worlds:
         made.add_row(f"[bold]{world.tier}[/]")
         for way, spans in story.proofs[world.tier].spans_ms.items():
@@ -141,7 +141,7 @@ def conclude(story: Story) -> None:
     for world in story.worlds:
         _judge(story, world)
     verdict = "[bold green]It held.[/]" if story.proven else "[bold red]It did not hold.[/]"
-    story.screen.print(f"\n{verdict} {seconds(story.took_s * 1000)} in all.")
+    story.screen.print(f"\n{verdict} {format_duration(story.took_s * 1000)} in all.")
 
 
 def _judge(story: Story, world: World) -> None:
@@ -165,4 +165,4 @@ def _judge(story: Story, world: World) -> None:
 
 
 def _columns(story: Story, first: str) -> Table:
-    return table(first, *(f">{world.tier}" for world in story.worlds))
+    return make_table(first, *(f">{world.tier}" for world in story.worlds))

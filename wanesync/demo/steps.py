@@ -15,7 +15,7 @@ from wanesync.demo import screens as chapters
 from wanesync.demo.checks import Books, Proof, percentile, prove
 from wanesync.demo.installation import World
 from wanesync.reconcile.run import Report
-from wanesync.terminal import bars
+from wanesync.terminal import progress_bars
 
 _T = TypeVar("_T")
 
@@ -73,7 +73,7 @@ class Story:
         chapters.introduce(self)
 
     def _compare(self) -> dict[str, Report]:
-        with bars(self.screen, told=True) as shown:
+        with progress_bars(self.screen, told=True) as shown:
             labels = {world.tier: f"{world.tier}: records listed" for world in self.worlds}
             advances = {tier: shown.add(label) for tier, label in labels.items()}
 
@@ -86,7 +86,7 @@ class Story:
         return {world.tier: report for world, report in zip(self.worlds, reports, strict=True)}
 
     def _repair(self) -> None:
-        with bars(self.screen, told=True) as shown:
+        with progress_bars(self.screen, told=True) as shown:
             labels = {world.tier: f"{world.tier}: jobs done" for world in self.worlds}
             for label in labels.values():
                 shown.add(label)

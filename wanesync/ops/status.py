@@ -14,7 +14,7 @@ from wanesync.ratelimit.budget import find_alarms as find_limit_alarms
 from wanesync.store.tables.settings import OPERATOR
 from wanesync.sync.loader import LISTED
 from wanesync.sync.writer import WRITES
-from wanesync.terminal import plural
+from wanesync.terminal import pluralize
 
 if TYPE_CHECKING:
     from wanesync.store.database import Store, Tx
@@ -183,7 +183,7 @@ def _find_missing(lanes: Mapping[str, LaneState], *, listed: bool, served: bool)
         if lane.due and not lane.workers:
             are = "is" if lane.due == 1 else "are"
             alarms.append(
-                f"{side}: {plural(lane.due, 'job')} {are} due and no worker runs this lane: start wanesync worker"
+                f"{side}: {pluralize(lane.due, 'job')} {are} due and no worker runs this lane: start wanesync worker"
             )
         elif listed and not lane.workers:
             alarms.append(f"{side}: no worker runs this lane: start wanesync worker")
@@ -199,7 +199,7 @@ def _find_troubles(lanes: Mapping[str, LaneState]) -> list[str]:
         dead = {name: count for name, count in lane.dead_classes.items() if name != DeadClass.UNMATCHED}
         if dead:
             classes = ", ".join(f"{count:,} {name}" for name, count in dead.items())
-            letters = plural(sum(dead.values()), "dead letter")
+            letters = pluralize(sum(dead.values()), "dead letter")
             alarms.append(f"{side}: {letters} ({classes}): see wanesync jobs --dead, then wanesync retry")
         if lane.oldest_s * 1000 > OLD_MS:
             alarms.append(f"{side}: the oldest job that is due or running waits for {lane.oldest_s:.0f} s")
@@ -227,7 +227,7 @@ def _find_holds(holds: Sequence[Mapping[str, object]]) -> list[str]:
         values, people = int(str(hold["fields"])), int(str(hold["people"]))
         who = "1 person" if people == 1 else f"{people:,} people"
         are = "is" if values == 1 else "are"
-        held = f"{plural(values, 'value')} of {who} {are} held: see wanesync hold list" if values else ""
+        held = f"{pluralize(values, 'value')} of {who} {are} held: see wanesync hold list" if values else ""
         said = ", ".join(part for part in (by_hand, held) if part) or "held: see wanesync hold list"
         alarms.append(f"{hold['source']}: {said}")
     return alarms

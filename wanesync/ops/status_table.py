@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.markup import escape
 from rich.text import Text
 
-from wanesync.terminal import numbers, plural, seconds, table
+from wanesync.terminal import format_counts, format_duration, make_table, pluralize
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -26,10 +26,14 @@ def show(seen: Status) -> RenderableType:
         f"writes         {seen.writes}, first listing {listing}",
         f"limits         {', '.join(f'{scope} {_limit(seen, scope)}/s' for scope in seen.limits) or 'none'}",
         f"records        {seen.records['hubspot']:,} contacts, {seen.records['stripe']:,} customers",
-        f"links          {numbers(seen.links)}",
-        f"left to people {plural(seen.conflicts, 'conflict')}, {plural(seen.rejected, 'webhook')} set aside",
-        f"purchases      {numbers(seen.purchases)}",
-        *(f"dead letters   {side}: {numbers(lane.dead_classes)}" for side, lane in seen.lanes.items() if lane.dead),
+        f"links          {format_counts(seen.links)}",
+        f"left to people {pluralize(seen.conflicts, 'conflict')}, {pluralize(seen.rejected, 'webhook')} set aside",
+        f"purchases      {format_counts(seen.purchases)}",
+        *(
+            f"dead letters   {side}: {format_counts(lane.dead_classes)}"
+            for side, lane in seen.lanes.items()
+            if lane.dead
+        ),
         *(f"process        {p['name']}: {p['lanes']}, up {_span(p['up_s'])}" for p in seen.processes),
     ]
     flows = _show_flows(seen)
@@ -39,7 +43,7 @@ def show(seen: Status) -> RenderableType:
 
 
 def _show_lanes(seen: Status) -> Table:
-    made = table(
+    made = make_table(
         "Lane", ">Due", ">Waiting", ">Running", ">Retrying", ">Dead", ">Oldest", ">Clears in", ">Limit/s", ">Workers"
     )
     for side, lane in seen.lanes.items():
@@ -50,7 +54,7 @@ def _show_lanes(seen: Status) -> Table:
             f"{lane.running:,}",
             f"{lane.retrying:,}",
             f"[red]{lane.dead:,}[/]" if lane.dead else "0",
-            seconds(lane.oldest_s * 1000) if lane.due or lane.running else "–",
+            format_duration(lane.oldest_s * 1000) if lane.due or lane.running else "–",
             _show_clearing(lane),
             _limit(seen, side),
             str(lane.workers),
@@ -61,12 +65,14 @@ def _show_lanes(seen: Status) -> Table:
 def _show_clearing(lane: LaneState) -> str:
     if lane.clears_in_s is None:
         return lane.stopped
-    return seconds(lane.clears_in_s * 1000) if lane.due or lane.running else "–"
+    return format_duration(lane.clears_in_s * 1000) if lane.due or lane.running else "–"
 
 
 def _show_flows(seen: Status) -> Table:
     """Rates, success and failure of what ended within the hour."""
-    made = table("Done", ">per min: last", ">of 5 min", ">of 60 min", ">Done in 60 min", ">Failed tries", ">Given up")
+    made = make_table(
+        "Done", ">per min: last", ">of 5 min", ">of 60 min", ">Done in 60 min", ">Failed tries", ">Given up"
+    )
     for side, lane in seen.lanes.items():
         for kind, flow in lane.flow.items():
             made.add_row(
@@ -88,4 +94,4 @@ def _limit(seen: Status, scope: str) -> str:
 
 
 def _span(value: object) -> str:
-    return seconds(float(value) * 1000) if isinstance(value, int | float) else "–"
+    return format_duration(float(value) * 1000) if isinstance(value, int | float) else "–"

@@ -21,7 +21,7 @@ from wanesync.bench.show_figures import check_file, show, write, write_text
 from wanesync.bench.stage import Limits
 from wanesync.cli.commands.sandbox import parse_bounds
 from wanesync.ops.status import read_alarms, read_gauges, read_status
-from wanesync.terminal import console
+from wanesync.terminal import make_console
 
 PLOT = Path("wanesync-burst.svg")
 
@@ -183,7 +183,7 @@ def claim(
     """What it costs to take work from a table full of finished jobs, beside one with a thousand of them."""
     figures = crowded.measure_claims(done, rounds, [database] if database else [])
     for name, measured in figures.items():
-        console().print(name)
+        make_console().print(name)
         show(measured, {"claim_ratio": "<= 1.5", "finish_ratio": "<= 1.5", "queue_ratio": "<= 1.5"})
     write(json_file, figures)
 
@@ -202,7 +202,7 @@ def status(
     readers = {"status": read_status, "alarms": read_alarms, "metrics": read_gauges}
     figures = crowded.measure_status(rows, readers, [database] if database else [])
     for name, measured in figures.items():
-        console().print(name)
+        make_console().print(name)
         show(measured, {"status_p50_ms": "< 500", "alarms_p50_ms": "< 500", "metrics_p50_ms": "< 500"})
     write(json_file, figures)
 
@@ -245,7 +245,7 @@ def reconcile(
 def _compare_only(records: int, differences: int, json_file: Path | None) -> None:
     figures = comparing.measure(comparing.list_sizes(records), differences)
     for name, measured in figures.items():
-        console().print(name)
+        make_console().print(name)
         show(measured, comparing.TARGETS)
     write(json_file, figures)
     if any(map(comparing.find_wrong, figures.values())):

@@ -27,7 +27,7 @@ from wanesync.reconcile.requests import Requests
 from wanesync.reconcile.run import LAST_RUN, Reconcile, Report, Selection
 from wanesync.store.database import Store
 from wanesync.sync.runtime import Runtime
-from wanesync.terminal import bars, console, plural, seconds
+from wanesync.terminal import format_duration, make_console, pluralize, progress_bars
 from wanesync.wiring import (
     PORTAL,
     STRIPE_ACCOUNT,
@@ -118,13 +118,13 @@ class Looking:
         decide = DecisionApplier(self.runtime)
         checked = decide.check(data)
         run_id = self.runtime.new_id(self.runtime.store.now_ms())
-        with bars() as shown:
+        with progress_bars() as shown:
             decided = decide.carry_out(checked, run_id, shown.add("decisions carried out"))
             shown.end("decisions carried out")
         self.queued += decided.jobs
         if decided.cleared:
-            console(error=True).print(
-                f"{plural(decided.cleared, 'value')} will be cleared: the side that wins has none."
+            make_console(error=True).print(
+                f"{pluralize(decided.cleared, 'value')} will be cleared: the side that wins has none."
             )
         self.trouble += [f"{key} was not decided: {why}; give the file again" for key, why in decided.left.items()]
         return replace(selection, avoid=frozenset(decided.avoid), run_id=run_id)
@@ -136,14 +136,14 @@ class Looking:
             report = self._look_since(since_ms, requests)
             if report is not None:
                 return report
-            console(error=True).print(
+            make_console(error=True).print(
                 "Both sides are listed in full: there was no full run yet, or the 30 days are over for which Stripe "
                 "keeps events."
             )
         with store.reading() as tx:
             known = {side: tx.records.count(side) for side in Side}
         self._say_cost(store, known)
-        with bars() as shown:
+        with progress_bars() as shown:
             advances = {side: shown.add(LABELS[side], known[side] or None) for side in Side}
             compared = shown.add("records compared")
             report = self._rounds.look(lambda side, count: advances[side](count), compared, requests, fresh=writes)
@@ -152,7 +152,7 @@ class Looking:
         return report
 
     def _look_since(self, since_ms: int, requests: Requests) -> Report | None:
-        with bars() as shown:
+        with progress_bars() as shown:
             reads = shown.add("changed records read")
             compared = shown.add("records compared")
             report = self._rounds.look_since(since_ms, lambda _side, count: reads(count), compared, requests)
@@ -176,7 +176,7 @@ class Looking:
         return int(last) - OVERLAP_MS
 
     def _say_cost(self, store: Store, known: dict[Side, int]) -> None:
-        if not any(known.values()) or not console(error=True).is_terminal:
+        if not any(known.values()) or not make_console(error=True).is_terminal:
             return  # nothing that cron would have to mail
         rates = {side: self.runtime.pacers[side].budget.limits.get(str(side)) for side in Side}
         cost = estimate(
@@ -187,9 +187,9 @@ class Looking:
             used = read_quota_uses(tx)
         day = quotas.get(DAILY, f"{used[DAILY]:,}")
         month = quotas.get(MONTHLY_READS, f"{used[MONTHLY_READS]:,}")
-        console(error=True).print(
+        make_console(error=True).print(
             f"About {cost.requests[Side.HUBSPOT]:,} requests to HubSpot (bulk work used {day} of its day's), "
-            f"{cost.requests[Side.STRIPE]:,} to Stripe (reads of 30 days: {month}), at least {seconds(cost.least_ms)}."
+            f"{cost.requests[Side.STRIPE]:,} to Stripe (reads of 30 days: {month}), at least {format_duration(cost.least_ms)}."
         )
 
 
@@ -214,7 +214,7 @@ class ShownIn:
         if self.as_json:
             differences.write_json(report, sys.stdout, show_values=self.show_values)
         else:
-            differences.show(console(), report, show_values=self.show_values)
+            differences.show(make_console(), report, show_values=self.show_values)
 
     def write_files(self, report: Report) -> None:
         """The files asked for."""

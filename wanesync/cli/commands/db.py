@@ -8,7 +8,7 @@ import typer
 
 from wanesync.cli.context import AsJson, ConfigFile, opened, read_config
 from wanesync.store.queries import Dialect
-from wanesync.terminal import Bars, bars, console, print_json, print_rows, table
+from wanesync.terminal import ProgressBars, make_console, make_table, print_json, print_rows, progress_bars
 from wanesync.wiring import build_upkeep, open_state
 from wanesync.worker.retention import Progress
 
@@ -44,14 +44,14 @@ def prune(
 ) -> None:
     """Clear away what is older than [retention] says; a worker does it once a day by itself. Work may go on."""
     with opened(config_file) as (config, store):
-        with bars() as shown:
+        with progress_bars() as shown:
             gone = build_upkeep(config, store).prune(dry=dry_run, progress=_advance(shown))
         on_sqlite = store.dialect is Dialect.SQLITE
     if as_json:
         print_json({"dry_run": dry_run, "rows": {name.replace(" ", "_"): count for name, count in gone.items()}})
         return
-    screen = console()
-    made = table("Rows", ">Would go" if dry_run else ">Gone")
+    screen = make_console()
+    made = make_table("Rows", ">Would go" if dry_run else ">Gone")
     print_rows(screen, made, [(name, f"{count:,}") for name, count in gone.items()])
     if on_sqlite and not dry_run and any(gone.values()):
         screen.print(
@@ -59,7 +59,7 @@ def prune(
         )
 
 
-def _advance(shown: Bars) -> Progress:
+def _advance(shown: ProgressBars) -> Progress:
     known = {}
 
     def advance(name: str, rows: int) -> None:

@@ -17,7 +17,7 @@ from wanesync.core.errors import ConfigError
 from wanesync.demo.installation import Cast, World
 from wanesync.demo.steps import Story
 from wanesync.sandbox.hubspot.settings import Tier as PortalTier
-from wanesync.terminal import console, print_json
+from wanesync.terminal import make_console, print_json
 
 
 class Tier(StrEnum):
@@ -73,4 +73,4 @@ def demo(
 
 
 def _screen(*, quiet: bool) -> Console:
-    return Console(quiet=True) if quiet else console()
+    return Console(quiet=True) if quiet else make_console()

@@ -16,7 +16,7 @@ from wanesync.core.diff.decisions import read_decisions, refuse
 from wanesync.core.errors import GuardError
 from wanesync.reconcile.run import Report, Selection
 from wanesync.sync.runtime import Runtime
-from wanesync.terminal import console, plural
+from wanesync.terminal import make_console, pluralize
 
 
 # A command's options are its arguments: a line for each.
@@ -113,7 +113,7 @@ def _go(wish: options.Wish, looking: Looking, shown: ShownIn, report: Report) ->
         selection = replace(selection, keys=frozenset(chosen.keys))
     run_id = looking.queue(report, selection, wish.quiet_property, wish.decided)
     if not shown.as_json:
-        console().print(differences.counts_table(report))
+        make_console().print(differences.counts_table(report))
     counts = {str(kind): number for kind, number in sorted(report.counts.items())}
     result = Result(looking.runtime, run_id, looking.queued, counts, report.to_link)
     result.trouble += looking.trouble
@@ -127,7 +127,7 @@ def _select(wish: options.Wish, report: Report) -> Selection:
     overwritten = report.volume.overwritten
     if wish.force is not None and wish.force != overwritten:
         raise GuardError(
-            f"--force {wish.force} does not fit: {plural(overwritten, 'linked person').replace('persons', 'people')} "
+            f"--force {wish.force} does not fit: {pluralize(overwritten, 'linked person').replace('persons', 'people')} "
             "would have values overwritten; look at wanesync diff, then give that number"
         )
     return Selection(wish.force is not None, wish.only, wish.limit, wish.most_creates)

@@ -19,7 +19,7 @@ from wanesync.core.model import Link, Side, StoredRecord, normalise_email
 from wanesync.store.database import Store, Tx
 from wanesync.store.tables.conflicts import ConflictRow
 from wanesync.store.tables.journal import JournalRow
-from wanesync.terminal import print_json, print_rows, table, wide_console
+from wanesync.terminal import make_table, make_wide_console, print_json, print_rows
 
 Refs = set[tuple[Side, str]]
 
@@ -146,14 +146,14 @@ def _show_latest(entries: Sequence[JournalRow], *, show_values: bool, as_json: b
     if as_json:
         print_json({"journal": _list_entries(entries, show_values=show_values)})
         return
-    screen = wide_console()
+    screen = make_wide_console()
     _show_entries(screen, entries, show_values=show_values)
     if not entries:
         screen.print("Nothing was done yet.")
 
 
 def _show(trail: Trail, *, show_values: bool) -> None:
-    screen = wide_console()
+    screen = make_wide_console()
     rows = [
         (
             str(stored.side),
@@ -164,18 +164,18 @@ def _show(trail: Trail, *, show_values: bool) -> None:
         )
         for stored in trail.records
     ]
-    print_rows(screen, table("Side", "#Id", "State", "Left alone", "Values"), rows)
+    print_rows(screen, make_table("Side", "#Id", "State", "Left alone", "Values"), rows)
     links = [
         (k.hubspot_id, k.stripe_id, str(k.state), "primary" if k.primary else "second", ", ".join(k.parked) or "–")
         for k in trail.links
     ]
-    print_rows(screen, table("#Contact", "#Customer", "Link", "Rank", "Parked fields"), links)
+    print_rows(screen, make_table("#Contact", "#Customer", "Link", "Rank", "Parked fields"), links)
     kept = [
         (_time(row.at_ms), str(row.conflict.side), row.conflict.field, row.conflict.kind,
          _value(row.conflict.value, show_values=show_values) or "blank")
         for row in trail.conflicts
     ]  # fmt: skip
-    print_rows(screen, table("Kept at", "Side", "Field", "Conflict", "Value"), kept)
+    print_rows(screen, make_table("Kept at", "Side", "Field", "Conflict", "Value"), kept)
     _show_entries(screen, trail.entries, show_values=show_values)
 
 
@@ -190,7 +190,7 @@ def _show_entries(screen: Console, entries: Iterable[JournalRow], *, show_values
         )
         for row in entries
     ]
-    print_rows(screen, table("At", "What", "Side", "#Record", "Details"), happened)
+    print_rows(screen, make_table("At", "What", "Side", "#Record", "Details"), happened)
 
 
 def _values(stored: StoredRecord, *, show: bool) -> str:

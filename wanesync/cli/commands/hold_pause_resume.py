@@ -19,7 +19,7 @@ from wanesync.store.database import Store, Tx
 from wanesync.store.tables.holds import HeldRow, HoldRow
 from wanesync.store.tables.settings import operator_pause
 from wanesync.sync.change_guard import choose_holds, close_hold, pause_field, resume_field
-from wanesync.terminal import console, plural, print_json, print_rows, seconds, table
+from wanesync.terminal import format_duration, make_console, make_table, pluralize, print_json, print_rows
 
 SHOWN = 10
 IDS = "wanesync hold list"
@@ -55,17 +55,24 @@ def show_holds(
     if as_json:
         print_json({"holds": [_as_json(row, held, now_ms, show_values=show_values) for row, held in found]})
         return
-    screen = console()
+    screen = make_console()
     if not found:
         screen.print("Nothing is held.")
         return
     rows = [
-        (row.id, _name(row), str(row.state), seconds(now_ms - row.since_ms), f"{row.people:,}", f"{row.fields:,}")
+        (
+            row.id,
+            _name(row),
+            str(row.state),
+            format_duration(now_ms - row.since_ms),
+            f"{row.people:,}",
+            f"{row.fields:,}",
+        )
         for row, _ in found
     ]
-    print_rows(screen, table("#Hold", "Source", "State", ">For", ">People", ">Fields"), rows)
+    print_rows(screen, make_table("#Hold", "Source", "State", ">For", ">People", ">Fields"), rows)
     for row, held in found:
-        made = table(
+        made = make_table(
             "#Contact", "#Customer", "Field", "HubSpot has", "Stripe has", "Held", title=f"{row.id}: the first"
         )
         print_rows(screen, made, [_cells(one, show_values=show_values) for one in held])
@@ -134,19 +141,19 @@ def _close(which: str, state: HoldState, *, yes: bool, dry_run: bool, as_json: b
         print_json({str(state): counts} | ({"dry_run": True} if dry_run else {}))
         return
     what = "be written" if state is HoldState.RELEASED else "stay as they are"
-    held = f"{plural(fields, 'value')} of {_people(people)}" if fields else "no values were held"
+    held = f"{pluralize(fields, 'value')} of {_people(people)}" if fields else "no values were held"
     if dry_run:
         held += f" would {what}" if fields else ""
-        print(f"{plural(len(chosen), 'hold')} would be {state}: {held}; nothing was changed.")
+        print(f"{pluralize(len(chosen), 'hold')} would be {state}: {held}; nothing was changed.")
     else:
         held += f" will {what}" if fields else ""
-        print(f"{plural(len(chosen), 'hold')} {state}: {held}.")
+        print(f"{pluralize(len(chosen), 'hold')} {state}: {held}.")
 
 
 def _ask(chosen: list[HoldRow], fields: int, state: HoldState) -> None:
     what = {HoldState.RELEASED: "Write", HoldState.DISCARDED: "Never write"}[state]
     people = sum(row.people for row in chosen)
-    question = f"{what} {plural(fields, 'held value')} of {_people(people)}, from {plural(len(chosen), 'hold')}?"
+    question = f"{what} {pluralize(fields, 'held value')} of {_people(people)}, from {pluralize(len(chosen), 'hold')}?"
     if not sys.stdin.isatty():
         raise ConfigError([f"{question} Nobody is there to answer: say --yes"])
     typer.confirm(question, abort=True)

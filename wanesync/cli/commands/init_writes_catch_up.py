@@ -16,7 +16,7 @@ from wanesync.core.model import Side
 from wanesync.store.database import Store, Tx
 from wanesync.sync.runtime import Runtime
 from wanesync.sync.writer import WRITES, WRITES_OFF
-from wanesync.terminal import console, plural, print_json
+from wanesync.terminal import make_console, pluralize, print_json
 from wanesync.wiring import build_catch_up, build_engine, read_pins
 
 NOTES = {
@@ -42,7 +42,7 @@ def init(
 ) -> None:
     """Check the configuration and the keys, and set up the database. Without a configuration, writes one to fill in."""
     config = _read_or_begin(config_file)
-    screen = console()
+    screen = make_console()
     with opened_store(config, migrate=True) as store:
         runtime = build_engine(config, store, tuple(Side))
         pins = read_pins(config, store)
@@ -91,7 +91,7 @@ def _advise(store: Store, *, prepared: bool) -> None:
     ]
     if not on:
         steps.append("wanesync writes on            writes are off until you say so")
-    console().print("\nNext:\n" + "\n".join(f"  {step}" for step in steps), markup=False)
+    make_console().print("\nNext:\n" + "\n".join(f"  {step}" for step in steps), markup=False)
 
 
 def writes(
@@ -116,7 +116,7 @@ def writes(
     if as_json:
         print_json({"writes": now, "woken": woken})
         return
-    print(f"Writes are {now}." + (f" {plural(woken, 'waiting job')} may go on." if woken else ""))
+    print(f"Writes are {now}." + (f" {pluralize(woken, 'waiting job')} may go on." if woken else ""))
 
 
 def catch_up(as_json: AsJson = False, config_file: ConfigFile = None) -> None:
@@ -143,7 +143,9 @@ def catch_up(as_json: AsJson = False, config_file: ConfigFile = None) -> None:
         )
     else:
         for side, found in caught.items():
-            print(f"{side}: {plural(found.changed, 'change')}, {plural(found.purchases, 'purchase')} not known before.")
+            print(
+                f"{side}: {pluralize(found.changed, 'change')}, {pluralize(found.purchases, 'purchase')} not known before."
+            )
             if found.too_old:
                 print(f"  {NOTES[side]}")
     if failed:

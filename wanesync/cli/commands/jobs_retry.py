@@ -18,7 +18,16 @@ from wanesync.core.jobs import DeadClass, JobKind
 from wanesync.core.model import Side
 from wanesync.store.database import Store
 from wanesync.store.tables.backlog import DeadLetter, Depth, JobFilter
-from wanesync.terminal import bars, console, plural, print_json, print_rows, seconds, table, wide_console
+from wanesync.terminal import (
+    format_duration,
+    make_console,
+    make_table,
+    make_wide_console,
+    pluralize,
+    print_json,
+    print_rows,
+    progress_bars,
+)
 
 CHUNK = 200
 _SPAN = re.compile(r"^(\d+)\s*(s|min|m|h|d|w)$")
@@ -58,7 +67,7 @@ def jobs(
         listed = [_as_json(letter) for letter in letters]
         print_json({"dead": listed} if dead else {"queued": list(depth), "dead": listed})
         return
-    screen = wide_console()
+    screen = make_wide_console()
     if not dead:
         _show_depth(screen, depth, now_ms)
     _show_letters(screen, letters, now_ms)
@@ -91,11 +100,13 @@ def _show_depth(screen: Console, depth: Sequence[Depth], now_ms: int) -> None:
             f"{row['due']:,}",
             f"{row['running']:,}",
             f"{row['retrying']:,}",
-            seconds(now_ms - row["oldest_arrived_ms"]),
+            format_duration(now_ms - row["oldest_arrived_ms"]),
         )
         for row in depth
     ]
-    print_rows(screen, table("Lane", "Kind", ">Priority", ">Ready", ">Due", ">Running", ">Retrying", ">Oldest"), rows)
+    print_rows(
+        screen, make_table("Lane", "Kind", ">Priority", ">Ready", ">Due", ">Running", ">Retrying", ">Oldest"), rows
+    )
     if not rows:
         screen.print("Nothing waits or runs.")
 
@@ -108,12 +119,12 @@ def _show_letters(screen: Console, letters: Sequence[DeadLetter], now_ms: int) -
             short_key(letter.job.key),
             letter.job.dead_class,
             str(letter.job.attempts),
-            f"{seconds(now_ms - letter.died_ms)} ago",
+            f"{format_duration(now_ms - letter.died_ms)} ago",
             letter.job.reason,
         )
         for letter in letters
     ]
-    print_rows(screen, table("#Dead letter", "What", "Record", "Class", ">Tries", ">When", "Reason"), rows)
+    print_rows(screen, make_table("#Dead letter", "What", "Record", "Class", ">Tries", ">When", "Reason"), rows)
     if rows:
         screen.print("wanesync retry ID, or --class, --side, --since, --all, gives them another chance.")
     else:
@@ -160,10 +171,10 @@ def retry(
     elif not chosen:
         print("No dead letters of that kind.")
     elif dry_run:
-        _show_counts(console(), chosen)
-        print(f"{plural(revived, 'job')} would be tried again; nothing was changed.")
+        _show_counts(make_console(), chosen)
+        print(f"{pluralize(revived, 'job')} would be tried again; nothing was changed.")
     else:
-        print(f"{plural(revived, 'job')} will be tried again.")
+        print(f"{pluralize(revived, 'job')} will be tried again.")
 
 
 def _which(
@@ -187,12 +198,12 @@ def _choose(store: Store, ids: Sequence[str], which: JobFilter) -> list[DeadLett
 
 def _confirm(chosen: Sequence[DeadLetter]) -> None:
     """Say how many of which class, and ask. Raises ConfigError where nobody can be asked."""
-    _show_counts(console(error=True), chosen)
+    _show_counts(make_console(error=True), chosen)
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise ConfigError(
-            [f"retry: {plural(len(chosen), 'dead letter')} would be tried again: say --yes if they are to"]
+            [f"retry: {pluralize(len(chosen), 'dead letter')} would be tried again: say --yes if they are to"]
         )
-    if not typer.confirm(f"Try {plural(len(chosen), 'dead letter')} again?", err=True):
+    if not typer.confirm(f"Try {pluralize(len(chosen), 'dead letter')} again?", err=True):
         print("Nothing was changed.", file=sys.stderr)
         raise typer.Exit(1)
 
@@ -200,13 +211,13 @@ def _confirm(chosen: Sequence[DeadLetter]) -> None:
 def _show_counts(screen: Console, chosen: Sequence[DeadLetter]) -> None:
     counts = Counter((letter.job.dead_class, f"{letter.job.kind} {letter.job.lane}") for letter in chosen)
     rows = [(dead_class, what, f"{count:,}") for (dead_class, what), count in sorted(counts.items())]
-    print_rows(screen, table("Class", "What", ">Dead letters"), rows)
+    print_rows(screen, make_table("Class", "What", ">Dead letters"), rows)
 
 
 def _revive(store: Store, chosen: Sequence[DeadLetter]) -> int:
     """Revive them in short transactions; how many were still dead letters."""
     revived = 0
-    with bars() as shown:
+    with progress_bars() as shown:
         advance = shown.add("dead letters", len(chosen)) if len(chosen) > CHUNK else None
         for first in range(0, len(chosen), CHUNK):
             ids = [letter.job.id for letter in chosen[first : first + CHUNK]]

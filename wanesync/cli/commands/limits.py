@@ -15,7 +15,7 @@ from wanesync.core.rate_limit_values import ALLOWANCES, Unit, find_excess, parse
 from wanesync.core.rate_limits import Limit, set_by_hand
 from wanesync.ratelimit.budget import LimitState, find_alarms, read_limits, reset_limit, set_limit
 from wanesync.store.database import Store, Tx
-from wanesync.terminal import console, print_json, print_rows, seconds, table
+from wanesync.terminal import format_duration, make_console, make_table, print_json, print_rows
 from wanesync.wiring import set_limits
 
 HELP = "Show and change the request limits. Shown: configured, in effect, used, and why they are lower."
@@ -143,8 +143,8 @@ def _show(store: Store, *, as_json: bool) -> None:
     if as_json:
         print_json({"limits": [_as_json(state) for state in states], "alarms": alarms})
         return
-    made = table("limit", ">configured", ">in effect", ">used", "why")
-    print_rows(console(), made, [_as_row(state) for state in states])
+    made = make_table("limit", ">configured", ">in effect", ">used", "why")
+    print_rows(make_console(), made, [_as_row(state) for state in states])
     for alarm in alarms:
         print(alarm)
 
@@ -159,7 +159,7 @@ def _as_row(state: LimitState) -> tuple[str, ...]:
     of = "" if _unit(state) is Unit.PER_S else f" of {state.of:,.0f}"
     used = f"{state.used:,.1f}/s" if not of else f"{state.used:,.0f}{of}"
     by_hand = limit.configured != limit.filed and not (limit.is_operation and limit.ceiling)
-    notes = [_why(limit), f"{seconds(state.lowered_for_s * 1000)} ago" if state.lowered_for_s else ""]
+    notes = [_why(limit), f"{format_duration(state.lowered_for_s * 1000)} ago" if state.lowered_for_s else ""]
     if by_hand:
         notes.append(
             "set by hand" + (f", the file says {write_value(limit.scope, limit.filed)}" if limit.filed else "")

@@ -11,7 +11,7 @@ from wanesync.core.model import Side
 from wanesync.ops.lane_status import live_workers
 from wanesync.sync.runtime import Runtime
 from wanesync.sync.writer import WRITES
-from wanesync.terminal import Bars, bars, console, plural, print_json
+from wanesync.terminal import ProgressBars, make_console, pluralize, print_json, progress_bars
 
 POLL_S = 0.2
 MISSING_S = 8.0
@@ -38,7 +38,7 @@ class Result:
     def drain(self) -> None:
         """Wait until the run's jobs are done, dead, or nobody is there to do them."""
         pause = threading.Event()
-        with bars() as progress:
+        with progress_bars() as progress:
             progress.add("jobs done", self._jobs)
             missing_s = 0.0
             while self.left and self.writes_on and missing_s < MISSING_S:
@@ -48,7 +48,7 @@ class Result:
                 missing_s = missing_s + POLL_S if self.idle else 0.0
             self._step(progress)
 
-    def _step(self, progress: Bars) -> None:
+    def _step(self, progress: ProgressBars) -> None:
         self._read()
         progress.set("jobs done", self._jobs - self.left, self._jobs)
 
@@ -69,9 +69,9 @@ class Result:
                 }
             )
         else:
-            screen = console()
+            screen = make_console()
             state = "done" if waited and not self.left else "queued"
-            screen.print(f"{plural(self._jobs, 'job')} {state}, {plural(self._linked, 'pair')} to be linked.")
+            screen.print(f"{pluralize(self._jobs, 'job')} {state}, {pluralize(self._linked, 'pair')} to be linked.")
             if not self.writes_on:
                 screen.print("Writes are off: nothing is written on either side before wanesync writes on.")
             for line in trouble:
@@ -82,7 +82,7 @@ class Result:
     def _find_trouble(self, *, waited: bool) -> list[str]:
         trouble = [f"No worker runs the {side} lane: start wanesync worker." for side in self.idle if self.left]
         if self.dead:
-            trouble.append(f"{plural(self.dead, 'job')} failed for good: look at wanesync jobs --dead.")
+            trouble.append(f"{pluralize(self.dead, 'job')} failed for good: look at wanesync jobs --dead.")
         if waited and self.left and not self.idle:
-            trouble.append(f"{plural(self.left, 'job')} still waiting.")
+            trouble.append(f"{pluralize(self.left, 'job')} still waiting.")
         return trouble

@@ -13,7 +13,7 @@ from wanesync.cli.context import AsJson, ConfigFile, opened
 from wanesync.core.errors import ConfigError
 from wanesync.ops.status import read_alarms, read_status
 from wanesync.ops.status_table import show
-from wanesync.terminal import console, print_json
+from wanesync.terminal import make_console, print_json
 
 WATCH_S = 1.0
 
@@ -34,13 +34,13 @@ def status(
         seen = read_status(store)
         if watch:
             pause = threading.Event()
-            with Live(show(seen), console=console(), screen=False, auto_refresh=False) as live:
+            with Live(show(seen), console=make_console(), screen=False, auto_refresh=False) as live:
                 while not pause.wait(WATCH_S):
                     live.update(show(read_status(store)), refresh=True)
     if as_json:
         print_json(seen.as_json())
     else:
-        console().print(show(seen))
+        make_console().print(show(seen))
 
 
 def _check(alarms: Sequence[str], *, as_json: bool) -> NoReturn:

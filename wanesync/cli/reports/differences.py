@@ -13,7 +13,7 @@ from wanesync.core.diff.difference import ACTIONABLE, MEANING, Difference, Diffe
 from wanesync.core.diff.value_kinds import ValueKind
 from wanesync.core.model import Side
 from wanesync.core.normalize import NAME_PARTS
-from wanesync.terminal import mask, numbers, plural, print_rows, table
+from wanesync.terminal import format_counts, make_table, mask, pluralize, print_rows
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -174,7 +174,7 @@ def unlike_rows(report: Findings) -> list[tuple[str, int, str]]:
     by_field: dict[str, Counter[str]] = {}
     for (name, kind), count in report.unlike.items():
         by_field.setdefault(name, Counter())[str(kind)] += count
-    rows = [(name, kinds.total(), numbers(dict(kinds.most_common()))) for name, kinds in by_field.items()]
+    rows = [(name, kinds.total(), format_counts(dict(kinds.most_common()))) for name, kinds in by_field.items()]
     return sorted((row for row in rows if row[1]), key=lambda row: (-row[1], row[0]))
 
 
@@ -200,7 +200,7 @@ def _flatten(above: str, values: Mapping[str, object]) -> Iterator[tuple[str, st
 
 def counts_table(report: Findings) -> Table:
     """How many of each class; those that are none are left out."""
-    made = table("DifferenceClass", ">Count", "Meaning")
+    made = make_table("DifferenceClass", ">Count", "Meaning")
     for kind in DifferenceClass:
         if report.counts[kind]:
             style = "yellow" if kind in ACTIONABLE else "green" if kind is DifferenceClass.IN_SYNC else "dim"
@@ -211,14 +211,14 @@ def counts_table(report: Findings) -> Table:
 def show(screen: Console, report: Findings, *, show_values: bool) -> None:
     """Counts, what is unlike, what a reconcile would do, then the first differences class by class."""
     screen.print(counts_table(report))
-    unlike = table("Field", ">Count", "Kinds", title="What is unlike")
+    unlike = make_table("Field", ">Count", "Kinds", title="What is unlike")
     print_rows(screen, unlike, [(name, f"{count:,}", kinds) for name, count, kinds in unlike_rows(report)])
-    plan = table("What", ">Count", "Meaning", title="What a reconcile would do")
+    plan = make_table("What", ">Count", "Meaning", title="What a reconcile would do")
     print_rows(screen, plan, [(what, f"{count:,}", meaning) for what, count, meaning in plan_rows(report)])
-    print_rows(screen, table("What", ">Count", title="What webhooks missed"), lost_rows(report))
+    print_rows(screen, make_table("What", ">Count", title="What webhooks missed"), lost_rows(report))
     _show_differences(screen, report, shown_values(show_values))
     if report.actionable:
-        screen.print(f"A reconcile would repair {plural(report.actionable, 'difference')}.")
+        screen.print(f"A reconcile would repair {pluralize(report.actionable, 'difference')}.")
     else:
         screen.print("Nothing to repair.")
 
@@ -227,7 +227,7 @@ def _show_differences(screen: Console, report: Findings, shown: Shown) -> None:
     for kind in DifferenceClass:
         if kind is DifferenceClass.IN_SYNC or not report.counts[kind]:
             continue
-        made = table("#Contact", "#Customer", "What", "Why", title=str(kind))
+        made = make_table("#Contact", "#Customer", "What", "Why", title=str(kind))
         print_rows(screen, made, [_row(found, shown) for found in report.differences(kind, SHOWN)])
         if report.counts[kind] > SHOWN:
             screen.print(f"… and {report.counts[kind] - SHOWN:,} more (--json and --csv have all of them)\n")

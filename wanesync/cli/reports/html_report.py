@@ -23,7 +23,7 @@ from wanesync.cli.reports.differences import (
 )
 from wanesync.cli.reports.report_file import report_file
 from wanesync.core.diff.difference import ACTIONABLE, MEANING, Difference, DifferenceClass
-from wanesync.terminal import plural
+from wanesync.terminal import pluralize
 
 TEMPLATE = Path(__file__).with_name("report.html")
 MARK = re.compile(r"@@([A-Z]+)@@")
@@ -104,10 +104,10 @@ def _parts(report: Findings, heading: Heading, listed: int, *, masked: bool) -> 
     total = sum(report.counts[kind] for kind in LISTED)
     made = datetime.fromtimestamp(heading.made_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
     values = "Values are masked: their first letters are shown." if masked else "Values are shown: personal data."
-    cap = f"{plural(total, 'difference')}."
+    cap = f"{pluralize(total, 'difference')}."
     if listed < total:
-        cap = f"The page lists {listed:,} of {plural(total, 'difference')}; the CSV file (--csv) holds all of them."
-    verdict = f"A reconcile would repair {plural(report.actionable, 'difference')}."
+        cap = f"The page lists {listed:,} of {pluralize(total, 'difference')}; the CSV file (--csv) holds all of them."
+    verdict = f"A reconcile would repair {pluralize(report.actionable, 'difference')}."
     return {
         "TITLE": escape(f"Differences, {made}: {heading.compared}"),
         "ABOUT": escape(f"{heading.compared}, {made}. {values}"),
