@@ -7,30 +7,27 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Other people's job queues, to be measured beside ours: they are no part of the program.
-QUEUES := .venv-queues
-# And DuckDB, for the same reason.
-JOIN := .venv-join
-# Nothing of ours is slowed down by pip asking about itself; its errors are shown.
+# The check for a newer pip costs time and is no concern of ours; errors of pip are shown.
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
-LOCK := pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	--no-header --no-annotate --extra build
+LOCK := pip compile --quiet $(if $(UPGRADE),--upgrade) --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --no-annotate
+PROJECT := pyproject.toml --extra postgres
 
 .PHONY: help
 help:
-	@echo 'make demo   watch HubSpot and Stripe become the same, on stand-ins of both'
-	@echo 'make test   format, lint, types, import rules and all tests'
+	@echo 'make demo        watch a stand-in HubSpot and Stripe become the same'
+	@echo 'make test        format, lint, types, import rules and all tests'
+	@echo 'make unit        the tests that need no process, no Postgres and no simulation, in about a minute'
+	@echo 'make coverage    the same with the engine under simulation; shows the branch coverage of core and sync'
+	@echo 'make wheel-test  build the wheel and try it in a fresh environment outside this folder'
+	@echo 'make lint        format, lint, types and import rules'
+	@echo 'make fmt         format, and repair what can be repaired'
 	@echo 'make simulate SEEDS=N [SEED_START=K]   the engine under a virtual clock, with crashes, lost answers and disorder'
-	@echo 'make mutants [SEEDS=N]   how soon the simulator finds each planted defect'
+	@echo 'make mutants [SEEDS=N]                 how soon the simulator finds each planted defect'
 	@echo 'make chaos KILLS=N [SEED=K] [DATABASE=sqlite|postgres|both]   kill real processes under traffic, and check'
-	@echo 'make bench  measure the web door, a steady load and the burst on this machine (some minutes)'
-	@echo 'make bench-away [HOURS=2]   a side away, without a key or over its quota for two hours of virtual time (about 15 minutes)'
-	@echo 'make bench-queues   our job table beside procrastinate, pgqueuer and huey (about 4 minutes)'
-	@echo 'make bench-join   the join of two listed sides beside DuckDB (about 4 minutes)'
-	@echo 'make fmt    format and mend what can be mended'
-	@echo 'make lint   format, lint, types and import rules'
-	@echo 'make lock   resolve the dependencies anew into the two lock files'
-	@echo 'make clean  remove what these commands made'
+	@echo 'make bench       the web door, a steady load and the burst on this machine (minutes); more: tests/bench/README.md'
+	@echo 'make lock [UPGRADE=1]   write the two lock files anew, with UPGRADE=1 from the newest releases'
+	@echo 'make clean       remove what these commands made'
 
 .PHONY: demo
 demo: $(VENV)/.runtime
@@ -40,6 +37,18 @@ demo: $(VENV)/.runtime
 # Three at a time on two cores: the tests with real processes wait more than they compute.
 test: lint
 	@$(BIN)/pytest -n 3 --dist worksteal
+
+.PHONY: unit
+unit: $(VENV)/.dev
+	@$(BIN)/pytest -n 2 --dist worksteal -m 'not slow'
+
+.PHONY: coverage
+coverage: $(VENV)/.dev
+	@$(BIN)/pytest -n 2 --dist worksteal -m 'not slow or simulation' --cov --cov-report=term:skip-covered
+
+.PHONY: wheel-test
+wheel-test: $(VENV)/.runtime
+	@PYTHON=$(PYTHON) .ci/wheel
 
 .PHONY: simulate
 simulate: $(VENV)/.dev
@@ -60,28 +69,6 @@ bench: $(VENV)/.runtime
 	@$(BIN)/wanesync bench steady
 	@$(BIN)/wanesync bench burst
 
-.PHONY: bench-away
-bench-away: $(VENV)/.dev
-	@$(BIN)/python -m tests.bench.away --hours $(or $(HOURS),2) $(if $(JSON),--json $(JSON))
-
-.PHONY: bench-queues
-bench-queues: $(VENV)/.dev $(QUEUES)/.made
-	@$(BIN)/python -m tests.bench.queues --rivals $(QUEUES)/bin/python $(if $(JSON),--json $(JSON))
-
-$(QUEUES)/.made: tests/bench/requirements-queues.txt
-	@$(PYTHON) -m venv --clear $(QUEUES)
-	@$(QUEUES)/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes --requirement $<
-	@touch $@
-
-.PHONY: bench-join
-bench-join: $(VENV)/.dev $(JOIN)/.made
-	@$(BIN)/python -m tests.bench.join --rival $(JOIN)/bin/python $(if $(JSON),--json $(JSON))
-
-$(JOIN)/.made: tests/bench/requirements-join.txt
-	@$(PYTHON) -m venv --clear $(JOIN)
-	@$(JOIN)/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes --requirement $<
-	@touch $@
-
 .PHONY: lint
 lint: $(VENV)/.dev
 	@$(BIN)/ruff format --check .
@@ -99,16 +86,15 @@ fmt: $(VENV)/.dev
 lock:
 	@tools=$$(mktemp -d); trap 'rm -rf "$$tools"' EXIT; \
 	$(PYTHON) -m venv "$$tools" && "$$tools/bin/pip" install --quiet --disable-pip-version-check uv; \
-	"$$tools/bin/uv" $(LOCK) --upgrade --output-file requirements.lock; \
-	"$$tools/bin/uv" $(LOCK) --upgrade --extra dev --constraint requirements.lock --output-file requirements-dev.lock; \
+	"$$tools/bin/uv" $(LOCK) $(PROJECT) --group build --output-file requirements.lock; \
+	"$$tools/bin/uv" $(LOCK) $(PROJECT) --group dev --constraint requirements.lock --output-file requirements-dev.lock; \
 	for rivals in queues join; do \
-		"$$tools/bin/uv" $(subst pyproject.toml,tests/bench/requirements-$$rivals.in,$(filter-out --extra build,$(LOCK))) \
-			--upgrade --output-file tests/bench/requirements-$$rivals.txt; \
+		"$$tools/bin/uv" $(LOCK) tests/bench/requirements-$$rivals.in --output-file tests/bench/requirements-$$rivals.txt; \
 	done
 
 .PHONY: clean
 clean:
-	@rm -rf $(VENV) $(QUEUES) $(JOIN) build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) .venv-queues .venv-join build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find wanesync tests -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # An environment is as new as the lock file it was made from: the stamps hold the lock's hash.
@@ -119,13 +105,13 @@ $(VENV)/.dev: requirements-dev.lock pyproject.toml | $(BIN)/python
 	@$(call install,requirements-dev.lock)
 	@cp $@ $(VENV)/.runtime
 
-# The project itself is built without an index: setuptools comes from the lock.
+# The project itself is built without an index: hatchling comes from the lock.
 define install
 	hash=$$(cat $(1) pyproject.toml | sha256sum); \
 	if [ "$$hash" != "$$(cat $@ 2>/dev/null)" ]; then \
 		echo 'Installing from $(1) into $(VENV) (once, about half a minute) ...'; \
 		$(PIP) install --require-hashes --requirement $(1); \
-		PYTHONWARNINGS=ignore $(PIP) install --no-deps --no-build-isolation --no-index --editable .; \
+		$(PIP) install --no-deps --no-build-isolation --no-index --editable .; \
 	fi; \
 	echo "$$hash" > $@
 endef

@@ -15,7 +15,9 @@ from tests.support import postgres
 
 pytest_plugins = ["tests.support.store_fixtures"]
 
-ROOT = Path(__file__).parent.parent
+TESTS = Path(__file__).parent
+ROOT = TESTS.parent
+SLOW_FOLDERS = {"bench", "robustness", "simulation", "system"}
 SERVER_FOLDER = "WANESYNC_TEST_SERVER_FOLDER"
 
 # The parent is named, or Hypothesis would take other settings where the variable CI is set. No deadline: cores are
@@ -54,11 +56,22 @@ def pytest_report_header() -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests that use the folder with real payloads, where there is none."""
+    """Mark the slow tests; leave out those that use the folder with real payloads, where there is none."""
+    for item in items:
+        place = item.path.relative_to(TESTS).parts[0]
+        if place == "simulation":
+            item.add_marker(pytest.mark.simulation)
+        if place in SLOW_FOLDERS or "postgres_server" in getattr(item, "fixturenames", ()) or _is_on_postgres(item):
+            item.add_marker(pytest.mark.slow)
     if shared_folder() is None:
         absent = [item for item in items if "shared" in getattr(item, "fixturenames", ())]
         config.hook.pytest_deselected(items=absent)
         items[:] = [item for item in items if item not in absent]
+
+
+def _is_on_postgres(item: pytest.Item) -> bool:
+    """Whether ``database_url`` will start a Postgres for it."""
+    return "postgres" in getattr(getattr(item, "callspec", None), "params", {}).values()
 
 
 @pytest.fixture(scope="session")

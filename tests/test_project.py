@@ -7,6 +7,8 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -14,12 +16,21 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "wanesync"
 LOCKS = ["requirements.lock", "requirements-dev.lock"]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *(ROOT / "docs").glob("*.md"),
+    *(ROOT / "tests").rglob("*.md"),
+]
 ALLOWED = {
-    ".ci", ".gitignore", "CHANGELOG.md", "LICENSE", "Makefile", "README.md", "config.example.toml", "docs",
-    "pyproject.toml", "requirements-dev.lock", "requirements.lock", "tests", "wanesync",
+    ".ci", ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md", "SECURITY.md",
+    "config.example.toml", "docs", "pyproject.toml", "requirements-dev.lock", "requirements.lock", "tests", "wanesync",
 }  # fmt: skip
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 IMPORT_NAMES = {"hubspot-api-client": "hubspot"}
 """Packages whose module is called otherwise."""
+COME_ALONG = {"psycopg_pool", "pydantic_core"}
+"""Modules that a requirement brings along, at the version that fits."""
 
 
 def pins(name: str) -> dict[str, str]:
@@ -27,11 +38,9 @@ def pins(name: str) -> dict[str, str]:
     return dict(re.findall(r"(?m)^([a-z0-9-]+)==([^\s;]+)", (ROOT / name).read_text()))
 
 
-def wanted(extra: str | None = None) -> set[str]:
-    """The packages that pyproject.toml names."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    listed = project["optional-dependencies"][extra] if extra else project["dependencies"]
-    return {match[0] for entry in listed if (match := re.match(r"[a-z0-9-]+", entry))}
+def names(requirements: Iterable[object]) -> set[str]:
+    """The packages that requirements name, without their versions; a group that includes another one names it apart."""
+    return {match[0] for entry in requirements if (match := re.match(r"[a-z0-9-]+", str(entry)))}
 
 
 def imports(path: Path) -> set[str]:
@@ -58,14 +67,36 @@ def test_every_locked_package_has_hashes_and_no_address(name: str) -> None:
 
 def test_the_locks_hold_what_the_project_names_and_agree() -> None:
     runtime, dev = (pins(name) for name in LOCKS)
-    assert wanted() | wanted("build") <= set(runtime)
-    assert wanted("dev") <= set(dev)
+    extras = chain(*PROJECT["project"]["optional-dependencies"].values())
+    groups = PROJECT["dependency-groups"]
+    assert names(PROJECT["project"]["dependencies"]) | names(extras) | names(groups["build"]) <= set(runtime)
+    assert names(groups["dev"]) <= set(dev)
     assert runtime.items() <= dev.items()
 
 
-def test_every_runtime_dependency_is_used() -> None:
+def test_every_requirement_has_a_lower_bound_that_the_locks_keep() -> None:
+    project, groups = PROJECT["project"], PROJECT["dependency-groups"]
+    extras = chain(*project["optional-dependencies"].values())
+    listed = [entry for entry in chain(project["dependencies"], extras, *groups.values()) if isinstance(entry, str)]
+    found = [re.fullmatch(r"([a-z0-9-]+)(?:\[[a-z,]+\])?>=([0-9.]+)(?:,<[0-9.]+)?", entry) for entry in listed]
+    assert [entry for entry, match in zip(listed, found, strict=True) if match is None] == []
+    locked = pins("requirements-dev.lock")
+    too_old = [m[0] for m in found if m and version(locked[m[1]]) < version(m[2])]
+    assert too_old == []
+
+
+def version(text: str) -> list[int]:
+    """The numbers of a release, for comparison."""
+    return [int(part) for part in re.findall(r"\d+", text)]
+
+
+def test_the_requirements_are_what_the_package_imports() -> None:
     used = {name for path in PACKAGE.rglob("*.py") for name in imports(path)}
-    assert {IMPORT_NAMES.get(name, name.replace("-", "_")) for name in wanted()} - used == set()
+    project = PROJECT["project"]
+    required = names(chain(project["dependencies"], *project["optional-dependencies"].values()))
+    modules = {IMPORT_NAMES.get(name, name.replace("-", "_")) for name in required}
+    assert modules - used == set(), "required and never imported"
+    assert used - modules - set(sys.stdlib_module_names) - COME_ALONG == {"wanesync"}, "imported and not required"
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "core").glob("*.py")), ids=lambda path: path.stem)
@@ -87,4 +118,12 @@ def test_only_what_belongs_there_lies_at_the_top() -> None:
 def test_continuous_integration_runs_what_a_person_runs() -> None:
     script = ROOT / ".ci" / "run"
     assert script.stat().st_mode & 0o111
-    assert script.read_text().splitlines()[-1] == "exec make test"
+    assert script.read_text().splitlines()[-2:] == ["make test", "make wheel-test"]
+
+
+def test_help_names_every_door_of_the_makefile() -> None:
+    text = (ROOT / "Makefile").read_text()
+    doors = set(re.findall(r"(?m)^\.PHONY: (\S+)$", text))
+    assert doors - {"help"} == set(re.findall(r"(?m)^\t@echo 'make (\S+)", text))
+    called = set(re.findall(r"`make ([a-z-]+)", "".join(path.read_text() for path in DOCUMENTS)))
+    assert called <= doors

@@ -1,7 +1,8 @@
 """The join of two listed sides in our snapshot, beside DuckDB's over the same rows: same machine, same run.
 
-``make bench-join``. A snapshot is filled, and exported for DuckDB. Then both find, in turns and each in a process of
-its own, what is the same and what is not; they must agree.
+``python -m tests.bench.join --rival .venv-join/bin/python``: README.md beside this file says how to make that
+environment. A snapshot is filled, and exported for DuckDB. Then both find, in turns and each in a process of its own,
+what is the same and what is not; they must agree.
 """
 
 from __future__ import annotations

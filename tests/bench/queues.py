@@ -1,7 +1,8 @@
 """Our job table beside procrastinate, pgqueuer and huey: the same no-op jobs, the same machine, the same run.
 
-``make bench-queues``. Every queue fills its table once, and each run drains a copy of it, in turns, for a few
-seconds or until it is empty. All commits are flushed to the disk before they count.
+``python -m tests.bench.queues --rivals .venv-queues/bin/python``: README.md beside this file says how to make that
+environment. Every queue fills its table once, and each run drains a copy of it, in turns, for a few seconds or
+until it is empty. All commits are flushed to the disk before they count.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ def test_help_lists_every_line_uncut_and_in_order() -> None:
     assert rows == [[name, entry.help] for name, entry in COMMANDS.items()]
 
 
+@pytest.mark.slow
 def test_help_and_a_misspelled_command_import_no_module_of_a_command() -> None:
     program = (
         "import sys; from typer.testing import CliRunner; from wanesync.cli.main import app;"

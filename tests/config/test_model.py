@@ -26,6 +26,7 @@ KEYS = {
     "STRIPE_API_KEY": "sk_test_planted",
     "STRIPE_WEBHOOK_SECRET": "whsec_planted",
 }
+ANSWERS = {"WANESYNC_CREATE__CUSTOMERS": "none", "WANESYNC_CREATE__CONTACTS": "none"}
 
 
 @pytest.fixture
@@ -52,8 +53,8 @@ def only_problem(file: Path, text: str, env: Mapping[str, str] | None = None) ->
 
 class TestExample:
     def test_shows_the_defaults(self) -> None:
-        example = load(EXAMPLE, KEYS)
-        plain = load(None, {"WANESYNC_CREATE__CUSTOMERS": "none", "WANESYNC_CREATE__CONTACTS": "none"})
+        example = load(EXAMPLE, KEYS | ANSWERS)
+        plain = load(None, ANSWERS)
         hidden: dict[str, set[str] | bool] = {
             "hubspot": {"access_token", "webhook_secret"}, "stripe": {"api_key", "webhook_secret"}, "field": True,
             "database": True,
@@ -72,6 +73,10 @@ class TestExample:
                 shown.setdefault(section, set()).add(key[1])
         expected = {name: set(model.model_fields) for name, model in SECTIONS.items()}
         assert shown == {"": set(Config.model_fields) - set(SECTIONS), **expected}
+
+    def test_leaves_creation_to_the_operator(self) -> None:
+        with pytest.raises(ConfigError, match=r"create\.customers"):
+            load(EXAMPLE, KEYS)
 
     def test_what_is_commented_out_is_valid_too(self, file: Path) -> None:
         text = re.sub(r"(?m)^# (\w+ = )", r"\1", EXAMPLE.read_text())
@@ -157,7 +162,12 @@ class TestOrigins:
 class TestSecrets:
     def test_no_value_in_repr_or_problems(self, file: Path) -> None:
         text = EXAMPLE.read_text() + '\n[[field]]\nname = "BAD"\nhubspot = "x"\nstripe = "y"\n'
-        env = {**KEYS, "WANESYNC_STRIPE__API_KEY": "pk_test_planted", "WANESYNC_SECURITY__KEYS": "abcd:planted"}
+        env = {
+            **KEYS,
+            **ANSWERS,
+            "WANESYNC_STRIPE__API_KEY": "pk_test_planted",
+            "WANESYNC_SECURITY__KEYS": "abcd:planted",
+        }
         found = problems(file, text, env)
         assert len(found) == 4
         assert "planted" not in "\n".join(found)

@@ -90,6 +90,7 @@ def set_limit(store: Store, per_s: float, scope: str = "stripe") -> None:
         tx.rates.set_limit(scope, per_s)
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_budget_and_a_change_acts_within_two_seconds(pacers: list[Pacer]) -> None:
     set_limit(pacers[0].store, 40)
     for pacer in pacers:
@@ -114,6 +115,7 @@ def test_two_processes_share_a_budget_and_a_change_acts_within_two_seconds(pacer
         assert fullest(fast) <= 60
 
 
+@pytest.mark.slow
 def test_a_narrower_limit_holds_its_own_and_nobody_else(pacers: list[Pacer]) -> None:
     set_limit(pacers[0].store, 60)
     set_limit(pacers[0].store, 8, "stripe:customers.create")

@@ -312,6 +312,7 @@ def test_signed_webhooks_arrive_and_verify() -> None:
     assert (event.type, event.data.object["id"]) == ("customer.created", customer_id)
 
 
+@pytest.mark.slow
 def test_a_refused_webhook_comes_again_freshly_signed() -> None:
     with Sandbox() as sandbox, receiver() as box:
         box.status = 503

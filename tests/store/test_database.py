@@ -84,6 +84,7 @@ def test_without_psycopg_postgres_is_refused_with_the_way_to_install_it(monkeypa
         pass
 
 
+@pytest.mark.slow
 def test_a_database_on_sqlite_and_the_commands_load_no_psycopg(sqlite_url: str) -> None:
     program = (
         "import sys; sys.modules['psycopg'] = None;"
@@ -199,6 +200,7 @@ def test_time_is_the_databases(postgres_url: str, clock: Clock) -> None:
     store.close()
 
 
+@pytest.mark.slow
 def test_a_killed_postgres_is_down_and_comes_back() -> None:
     """A server of its own, so that the other tests keep theirs."""
     with throw_away(CARELESS) as cluster:
@@ -236,6 +238,7 @@ def test_an_sqlite_database_that_cannot_be_opened_is_down(tmp_path: Path) -> Non
         open_store(f"sqlite:{tmp_path / 'text'}", KEYS, migrate=True)
 
 
+@pytest.mark.slow
 def test_a_writer_of_another_process_is_waited_for_and_then_told(sqlite_url: str) -> None:
     store = open_store(sqlite_url, migrate=True)
     holder = sqlite3.connect(sqlite_url.removeprefix("sqlite:"), isolation_level=None)

@@ -298,6 +298,7 @@ def spend(url: str, key: str, ready: object, results: object) -> None:
     results.put(due_ms)  # type: ignore[attr-defined] # multiprocessing's own classes are functions to mypy
 
 
+@pytest.mark.slow
 def test_two_processes_never_pass_the_limit_in_any_second(database_url: str) -> None:
     key = make_key()
     store = open_store(database_url, [key], migrate=True)

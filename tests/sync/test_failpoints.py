@@ -104,6 +104,7 @@ for _ in range(3):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("text", "passed"), [("intake.after:2", 1), ("intake.before:3", 3), ("intake.before", 1)])
 def test_it_dies_at_the_nth_pass(text: str, passed: int) -> None:
     done = subprocess.run(
@@ -113,6 +114,7 @@ def test_it_dies_at_the_nth_pass(text: str, passed: int) -> None:
     assert done.stdout.count(b"passed") == passed
 
 
+@pytest.mark.slow
 def test_it_stops_and_goes_on_when_continued() -> None:
     env = os.environ | {"WANESYNC_FAILPOINT": "intake.before:2:stop"}
     with subprocess.Popen([sys.executable, "-c", PROGRAM], env=env, stdout=subprocess.PIPE) as process:

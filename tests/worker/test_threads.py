@@ -6,6 +6,8 @@ import subprocess
 import sys
 import threading
 
+import pytest
+
 from wanesync.worker.threads import ThreadPool
 
 DEADLINE_S = 20
@@ -58,6 +60,7 @@ def test_what_nobody_began_is_dropped() -> None:
     assert ran == []
 
 
+@pytest.mark.slow
 def test_the_process_ends_without_waiting_for_a_call() -> None:
     program = (
         "from wanesync.worker.threads import ThreadPool; import threading\n"

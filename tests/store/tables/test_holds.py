@@ -91,6 +91,7 @@ def test_only_a_released_source_is_counted_anew(store: Store, state: HoldState, 
         assert tx.holds.count(IMPORT, 0, ["a"]) == (len(counted), counted)
 
 
+@pytest.mark.slow
 def test_two_processes_never_count_one_source_at_once(store: Store, other_store: Store) -> None:
     """Each takes what is left of ten: together they take ten, not twenty."""
     begun, ahead = threading.Event(), threading.Event()

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from wanesync.cli.commands.starter_config import STARTER
 from wanesync.cli.context import DEFAULT_FILE, AsJson, ConfigFile, opened, opened_store, read_config
+from wanesync.config.example import read_example
 from wanesync.config.model import Config
 from wanesync.core.errors import CallError, ConfigError, VendorUnavailable
 from wanesync.core.model import Side
@@ -65,7 +65,7 @@ def _read_or_begin(path: Path | None) -> Config:
         if wanted.exists():
             raise
         try:
-            wanted.write_text(STARTER)
+            wanted.write_text(read_example(), encoding="utf-8")
             wanted.chmod(0o600)
         except OSError as trouble:
             raise ConfigError([f"{wanted} cannot be written ({trouble.strerror})"]) from error
