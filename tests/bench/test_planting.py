@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from wanesync.adapters.hubspot.contacts import properties_to_read, read_contact
 from wanesync.adapters.stripe.customers import read_customer
+from wanesync.bench import BenchFailed
 from wanesync.bench.cost import run_costed
 from wanesync.bench.linking import Reader, link_pairs
 from wanesync.bench.planting import CLASSES, count_alike, pairs_needed, plant_differences, plant_pairs, share_out
-from wanesync.bench.program import BenchFailed
 from wanesync.bench.reconcile import find_bound_s
 from wanesync.bench.stage import Limits, build_sandbox
 from wanesync.bench.truth import Truth, judge_found, read_found

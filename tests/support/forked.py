@@ -1,7 +1,7 @@
-"""Real processes of the program that need not load its libraries: three quarters of what a short command costs.
+"""Processes of ``wanesync`` that are forked from one that has loaded its libraries.
 
-One process loads them (``forker``) and forks all others. They differ from one begun with ``python -m`` in nothing
-else; that the program finds its libraries by itself, the tests show which begin it so.
+Loading them takes three quarters of the time of a short command. A forked process differs from one started with
+``python -m`` in nothing else; that the program finds its libraries by itself is covered by the tests that start it so.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -21,11 +22,11 @@ from pathlib import Path
 from typing import IO
 
 ROOT = Path(__file__).parents[2]
-ANSWER = 32
+ANSWER_BYTES = 32
 
 
 class Forker:
-    """The process that forks all others; it ends when our end of the socket is closed."""
+    """The process that forks the others; it ends when our end of the socket is closed."""
 
     def __init__(self) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -36,11 +37,11 @@ class Forker:
                 cwd=ROOT, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             )  # fmt: skip
 
-    def ask(self, wish: Mapping[str, object], outputs: Sequence[int] = ()) -> int:
-        """One message, one answer."""
+    def request(self, message: Mapping[str, object], outputs: Sequence[int] = ()) -> int:
+        """Send one message and return its answer."""
         with self._lock:
-            socket.send_fds(self._socket, [json.dumps(wish).encode()], outputs)
-            answer = self._socket.recv(ANSWER)
+            socket.send_fds(self._socket, [json.dumps(message).encode()], outputs)
+            answer = self._socket.recv(ANSWER_BYTES)
         assert answer, f"the process that forks others ended with {self._process.wait()}"
         return int(answer)
 
@@ -57,39 +58,75 @@ def _forker() -> Forker:
     return forker
 
 
-class Forked:
-    """A running ``wanesync`` command that writes to the two files it is given."""
+class ForkedProcess:
+    """A running ``wanesync`` command that writes to the two given files; a handle like ``subprocess.Popen``.
 
-    def __init__(self, arguments: Sequence[str], env: Mapping[str, str], out: IO[str], errors: IO[str]) -> None:
-        wish = {"arguments": arguments, "env": dict(env)}
-        self.pid = _forker().ask(wish, [out.fileno(), errors.fileno()])
-        self._over = os.pidfd_open(self.pid)
+    ``stdout``: the reading end of its standard output, where that is a pipe.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        env: Mapping[str, str],
+        out: IO[str],
+        errors: IO[str],
+        stdout: IO[str] | None = None,
+    ) -> None:
+        message = {"arguments": arguments, "env": dict(env)}
+        self.pid = _forker().request(message, [out.fileno(), errors.fileno()])
+        self.stdout = stdout
+        self._pidfd = os.pidfd_open(self.pid)
         self._code: int | None = None
 
     def poll(self) -> int | None:
-        """Its exit code, negative for a signal; None while it lives."""
-        if self._code is None and select.select([self._over], [], [], 0)[0]:
-            self._code = _forker().ask({"reap": self.pid})
-            os.close(self._over)
+        """The exit code, negative for a signal; None while it runs."""
+        if self._code is None and select.select([self._pidfd], [], [], 0)[0]:
+            self._code = _forker().request({"reap": self.pid})
+            os.close(self._pidfd)
         return self._code
 
-    def wait(self, timeout_s: float, unread: IO[str] | None = None) -> int:
-        """Its exit code when it is over; what it still says in ``unread`` is thrown away. Raises TimeoutExpired."""
+    def communicate(self, *, timeout: float | None = None) -> None:
+        """Wait for its end and discard its output. Raises TimeoutExpired."""
         poller = select.poll()
         if self._code is None:
-            poller.register(self._over, select.POLLIN)
-        if self._code is None and unread is not None:
-            poller.register(unread, select.POLLIN)
-        while (code := self.poll()) is None:
-            ready = poller.poll(timeout_s * 1000)
+            poller.register(self._pidfd, select.POLLIN)
+            if self.stdout is not None:
+                poller.register(self.stdout, select.POLLIN)
+        while self.poll() is None:
+            ready = poller.poll(None if timeout is None else timeout * 1000)
             if not ready:
-                raise subprocess.TimeoutExpired("wanesync", timeout_s)
+                raise subprocess.TimeoutExpired("wanesync", timeout or 0)
             for number, _ in ready:
-                if number != self._over and not os.read(number, 1 << 16):
+                if number != self._pidfd and not os.read(number, 1 << 16):
                     poller.unregister(number)
-        return code
+        if self.stdout is not None:
+            self.stdout.close()
 
-    def send_signal(self, number: signal.Signals) -> None:
-        """Sent if it lives."""
+    def send_signal(self, number: int) -> None:
+        """Send a signal if it runs."""
         if self.poll() is None:
-            os.kill(self.pid, number)
+            os.kill(self.pid, signal.Signals(number))
+
+
+def start_forked(arguments: Sequence[str], env: Mapping[str, str], log: IO[str]) -> ForkedProcess:
+    """Start ``wanesync <arguments>`` with a pipe as its standard output."""
+    read, write = os.pipe()
+    with os.fdopen(write, "w") as out:
+        return ForkedProcess(arguments, env, out, log, os.fdopen(read))
+
+
+def run_forked(arguments: Sequence[str], env: Mapping[str, str], timeout_s: float) -> subprocess.CompletedProcess[str]:
+    """Run ``wanesync <arguments>`` to its end. Raises TimeoutExpired, after SIGKILL."""
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
+        process = ForkedProcess(arguments, env, out, errors)
+        try:
+            process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.communicate(timeout=10)
+            raise
+        code = process.poll()
+        assert code is not None
+        out.seek(0)
+        errors.seek(0)
+        return subprocess.CompletedProcess(arguments, code, out.read(), errors.read())

@@ -1,7 +1,7 @@
-"""Loads the program once and forks a process from itself for every command it is asked for (see ``forked``).
+"""The process that loads the program once and forks a process from itself for every command (see ``forked``).
 
-Run with the number of a socket. One message, one answer: ``arguments`` and ``env`` of a process, with its standard
-output and error beside them, are answered with its id; ``reap``, the id of one that is over, with its exit code.
+Its argument is the number of a socket. Each message has one answer: ``arguments`` and ``env`` of a process, with its
+standard output and error as file descriptors, the process id; ``reap`` with the id of an ended process, its exit code.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import threading
 
 from wanesync.cli.command_table import COMMANDS
 
-MOST = 1 << 17
+MESSAGE_BYTES = 1 << 17
 PROGRAM = "wanesync.cli.main"
 LOADED = (
     "hubspot.crm.associations.v4",
@@ -58,48 +58,48 @@ LOADED = (
     *(f"wanesync.cli.commands.{entry.module}" for entry in COMMANDS.values()),
     PROGRAM,
 )
-"""What its commands load, wherever they import it; one that stands not here costs time, and nothing else."""
+"""The modules that the commands load; a missing one only costs time."""
 
 
 def main() -> None:
-    """Until the other end of the socket is closed. A forked process returns from here as the program does."""
-    door = socket.socket(fileno=int(sys.argv[1]))
+    """Serve until the other end of the socket is closed; a forked process runs the program and returns."""
+    requests = socket.socket(fileno=int(sys.argv[1]))
     for name in LOADED:
         importlib.import_module(name)
-    # It runs in each process anew, as with ``python -m``.
+    # It runs in each process again, as with ``python -m``.
     del sys.modules[PROGRAM]
     gc.collect()
     gc.freeze()
     assert threading.active_count() == 1, "only a process with one thread may be forked"
-    arguments = _serve(door)
+    arguments = _serve(requests)
     if arguments is not None:
         sys.argv[1:] = arguments
         runpy.run_module(PROGRAM, run_name="__main__", alter_sys=True)
 
 
-def _serve(door: socket.socket) -> list[str] | None:
-    """In a forked process its arguments, and None at the end."""
+def _serve(requests: socket.socket) -> list[str] | None:
+    """Answer messages: in a forked process its arguments, at the end None."""
     while True:
-        message, outputs, *_ = socket.recv_fds(door, MOST, 2)
-        if not message:
+        content, outputs, *_ = socket.recv_fds(requests, MESSAGE_BYTES, 2)
+        if not content:
             return None
-        wish = json.loads(message)
-        if "reap" in wish:
-            _, status = os.waitpid(wish["reap"], 0)
-            door.send(str(os.waitstatus_to_exitcode(status)).encode())
+        message = json.loads(content)
+        if "reap" in message:
+            _, status = os.waitpid(message["reap"], 0)
+            requests.send(str(os.waitstatus_to_exitcode(status)).encode())
             continue
         pid = os.fork()
         if pid == 0:
-            door.close()
-            _become(wish["env"], outputs)
-            return list(wish["arguments"])
+            requests.close()
+            _replace_process_state(message["env"], outputs)
+            return list(message["arguments"])
         for number in outputs:
             os.close(number)
-        door.send(str(pid).encode())
+        requests.send(str(pid).encode())
 
 
-def _become(env: dict[str, str], outputs: list[int]) -> None:
-    """Its own environment and outputs instead of ours."""
+def _replace_process_state(env: dict[str, str], outputs: list[int]) -> None:
+    """Replace the environment and the outputs of this process."""
     os.environ.clear()
     os.environ.update(env)
     for number, output in enumerate(outputs, 1):

@@ -1,45 +1,24 @@
-"""A command that keeps running, as the acceptance tests begin it, listen to it and end it."""
+"""A ``wanesync`` command that keeps running, as the acceptance tests start, read and stop it."""
 
 from __future__ import annotations
 
-import os
-import select
-import signal
 import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.support.forked import Forked
+from tests.support.forked import start_forked
+from wanesync.child_process import STOP_S, ChildProcess
 
 DEADLINE_S = 40.0
 
 
-class Program:
-    """A running ``wanesync`` command; ended by its process id."""
+class Program(ChildProcess):
+    """A child process whose start is fast, because it is forked from one that has loaded the libraries."""
 
     def __init__(self, config: Path, arguments: tuple[str, ...], env: Mapping[str, str]) -> None:
-        self.said = config.with_name(f"{arguments[0]}-{time.monotonic_ns()}.log")
-        read, write = os.pipe()
-        self._out = os.fdopen(read)
-        with os.fdopen(write, "w") as out, self.said.open("w") as errors:
-            self._process = Forked((*arguments, "--config", str(config)), env, out, errors)
-
-    def first_line(self) -> str:
-        """What it says when it is up."""
-        line = self._out.readline()
-        assert line, f"it ended with {self.wait()}: {self.said.read_text()}"
-        return line
-
-    @property
-    def pid(self) -> int:
-        """The process id."""
-        return self._process.pid
-
-    @property
-    def code(self) -> int | None:
-        """How it ended, negative for a signal; None while it lives, stopped or not."""
-        return self._process.poll()
+        log = config.with_name(f"{arguments[0]}-{time.monotonic_ns()}.log")
+        super().__init__((*arguments, "--config", str(config)), env, log, start_forked)
 
     @property
     def stopped(self) -> bool:
@@ -49,34 +28,14 @@ class Program:
         except FileNotFoundError:
             return False
 
-    def is_up(self) -> bool:
-        """Whether its first line can be read at once."""
-        return bool(select.select([self._out], [], [], 0)[0])
-
-    def signal(self, number: signal.Signals) -> None:
-        """Sent if it lives."""
-        self._process.send_signal(number)
-
-    def kill(self) -> None:
-        """SIGKILL."""
-        self.signal(signal.SIGKILL)
-        self.wait(10)
-
     def wait(self, timeout_s: float = DEADLINE_S) -> int:
-        """Until it ends by itself: its exit code, negative for a signal."""
-        code = self._process.wait(timeout_s, None if self._out.closed else self._out)
-        self._out.close()
-        return code
-
-    def stop(self) -> int:
-        """SIGTERM: its exit code; it has 10 s, and a little more where cores are shared."""
-        self.signal(signal.SIGTERM)
-        return self.end()
+        """Wait for its end: the exit code. Raises TimeoutExpired."""
+        return super().wait(timeout_s)
 
     def end(self) -> int:
-        """Until it ends as it was asked to, or must be killed: its exit code."""
+        """Wait for its end after a signal: the exit code. A process that must be killed raises TimeoutExpired."""
         try:
-            return self.wait(20)
+            return self.wait(STOP_S)
         except subprocess.TimeoutExpired:
             self.kill()
             raise

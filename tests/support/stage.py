@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
-from tests.support.forked import Forked
+from tests.support.forked import run_forked
 from tests.support.program import DEADLINE_S, Program
+from wanesync.child_process import clean_environment
 from wanesync.config.model import Config, load
 from wanesync.core.errors import DatabaseUnavailable
 from wanesync.core.model import Side, normalise_email
@@ -96,7 +95,7 @@ class Stage:
 
     def start(self, *arguments: str, failpoint: str = "", **more: str) -> Program:
         """A command that keeps running; ``more`` goes into its environment."""
-        env = _clean_env() | more | ({"WANESYNC_FAILPOINT": failpoint} if failpoint else {})
+        env = clean_environment() | more | ({"WANESYNC_FAILPOINT": failpoint} if failpoint else {})
         program = Program(self.file, arguments, env)
         self._programs.append(program)
         return program
@@ -120,17 +119,7 @@ class Stage:
     def run(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         """A command that ends."""
         arguments = (*arguments, "--config", str(self.file))
-        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
-            process = Forked(arguments, _clean_env() | env, out, errors)
-            try:
-                code = process.wait(90)
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGKILL)
-                process.wait(10)
-                raise
-            out.seek(0)
-            errors.seek(0)
-            return subprocess.CompletedProcess(arguments, code, out.read(), errors.read())
+        return run_forked(arguments, clean_environment() | env, 90)
 
     def ask(self, *arguments: str, code: int = 0) -> dict[str, object]:
         """The JSON document of a command that is to end with ``code``."""
@@ -234,12 +223,8 @@ class Stage:
             return True
 
     def _state(self) -> str:
-        logs = [program.said.read_text()[-1500:] for program in self._programs[-6:]]
+        logs = [program.log_tail() for program in self._programs[-6:]]
         return f"{read_status(self.store)}\n{self.sandbox.stats()}\n" + "\n".join(logs)
-
-
-def _clean_env() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("WANESYNC_")}
 
 
 def _ignore(_side: Side, _count: int) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.store.tables.test_dead_letters import bury
 from tests.support.core_builders import link
-from tests.support.forked import ROOT, Forked
+from tests.support.forked import ROOT, run_forked
 from tests.support.stage import Stage
 from wanesync.core.change_guard import HeldValue, HoldKind, field_source
 from wanesync.core.jobs import JobKind, JobRequest
@@ -39,13 +39,9 @@ def open_fresh(tmp_path: Path) -> Iterator[Stage]:
         yield made
 
 
-def run(folder: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     """A command exactly as it is typed."""
-    with (folder / "out").open("w+") as out, (folder / "errors").open("w+") as errors:
-        code = Forked(arguments, env, out, errors).wait(60)
-        out.seek(0)
-        errors.seek(0)
-        return subprocess.CompletedProcess(arguments, code, out.read(), errors.read())
+    return run_forked(arguments, env, 60)
 
 
 def told(store: Store, kind: str) -> int:
@@ -75,19 +71,19 @@ def test_the_file_named_before_a_command_of_limits_is_the_one_it_acts_on(fresh: 
     other.write_text(fresh.file.read_text().replace("wanesync.db", "other.db"))
     env = {"WANESYNC_CONFIG": str(other)}
     named = ("--config", str(fresh.file))
-    assert run(tmp_path, "db", "migrate", **env).returncode == 0
-    assert run(tmp_path, "limits", "set", "hubspot", "20/s", **env).returncode == 0
+    assert run("db", "migrate", **env).returncode == 0
+    assert run("limits", "set", "hubspot", "20/s", **env).returncode == 0
     for arguments, per_s in (
         (("limits", *named, "set", "hubspot", "9/s"), 9),
         (("limits", "set", "hubspot", "8/s", *named), 8),
         (("limits", "--config", str(other), "set", "hubspot", "7/s", *named), 7),
         (("limits", *named, "reset", "hubspot"), 90),
     ):
-        done = run(tmp_path, *arguments, **env)
+        done = run(*arguments, **env)
         assert (done.returncode, configured(fresh.store)) == (0, per_s), done.stderr
-    with_json = run(tmp_path, "limits", "--json", "set", "hubspot", "6/s", **env)
+    with_json = run("limits", "--json", "set", "hubspot", "6/s", **env)
     assert json.loads(with_json.stdout)["configured"] == 6
-    listed = json.loads(run(tmp_path, "limits", "--json", **env).stdout)["limits"]
+    listed = json.loads(run("limits", "--json", **env).stdout)["limits"]
     assert next(row["configured"] for row in listed if row["scope"] == "hubspot") == 6
     assert configured(fresh.store) == 90
 

@@ -66,10 +66,10 @@ def finish(stage: Stage, *options: str) -> dict[str, object]:
 def kill_in_the_middle(stage: Stage, program: Program, rng: random.Random) -> bool:
     """After so many more requests; False: it was done before."""
     target = requests(stage) + rng.randint(STARTING, STARTING + 5)
-    while requests(stage) < target and program.code is None:
+    while requests(stage) < target and program.exit_code is None:
         time.sleep(0.002)
     time.sleep(rng.uniform(0, 0.05))
-    if program.code is not None:
+    if program.exit_code is not None:
         return False
     program.kill()
     return True

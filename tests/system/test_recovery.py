@@ -69,7 +69,7 @@ def end_lease(stage: Stage, owner: str) -> None:
 def read_everything(stage: Stage, side: Side) -> None:
     """What a side's list of events names is read: later it would be news, and news revives what was given up."""
     reader = stage.start("worker", "--side", side)
-    stage.until(lambda: "caught up" in reader.said.read_text(), "it has caught up")
+    stage.until(lambda: "caught up" in reader.log.read_text(), "it has caught up")
     stage.until(lambda: not _has_work(stage, side), "everything is read")
     assert reader.stop() == 0
 
@@ -107,7 +107,7 @@ def stand_still(stage: Stage, failpoint: str) -> tuple[Program, str]:
 
 
 def _is_settled(worker: Program) -> bool:
-    return worker.said.read_text().count("caught up") == len(Side)
+    return worker.log.read_text().count("caught up") == len(Side)
 
 
 def _stands(worker: Program) -> bool:
@@ -122,12 +122,12 @@ def test_the_jobs_of_a_killed_worker_run_again_within_ten_seconds(database_url: 
         doomed = stage.start("worker", failpoint="customers.update.before:2")
         owner, number = owner_of(doomed), 0
         recoveries = Recoveries(stage.store)
-        while doomed.code is None:
+        while doomed.exit_code is None:
             number += 1
             assert number < 200, "it never came by its failpoint"
             stage.edit(Side.HUBSPOT, "update", contacts[number % PEOPLE], city=f"Town {number}")
             time.sleep(0.02)
-        assert doomed.code == -signal.SIGKILL
+        assert doomed.exit_code == -signal.SIGKILL
         assert recoveries.begin("killed", owner) > 0, "it held jobs when it died"
 
         def all_run_again() -> bool:

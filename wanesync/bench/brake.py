@@ -9,8 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from wanesync.bench import BenchFailed
 from wanesync.bench.figures import describe_machine, percentile, spread
-from wanesync.bench.program import BenchFailed
 from wanesync.bench.stage import Limits, Running, build_sandbox, run_everything
 from wanesync.config.model import load
 from wanesync.core.model import Side

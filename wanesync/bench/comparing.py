@@ -15,14 +15,13 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from wanesync.bench import compared
+from wanesync.bench import BenchFailed, compared
 from wanesync.bench.compared import open_snapshot
 from wanesync.bench.cost import Cost, run_costed, said
 from wanesync.bench.figures import describe_machine
 from wanesync.bench.filling import SEALED
 from wanesync.bench.linking import Reader, link_pairs
 from wanesync.bench.planting import Pair, count_alike, pairs_needed, plant_differences, plant_pairs
-from wanesync.bench.program import BenchFailed
 from wanesync.bench.stage import Limits, Stage, build_sandbox, open_stage
 from wanesync.bench.truth import Truth, count_class, judge_found, read_found
 from wanesync.config.model import load

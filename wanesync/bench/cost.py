@@ -16,9 +16,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wanesync.bench.program import BEHIND, BenchFailed
+from wanesync.bench import BenchFailed
 
 _LOG = "costed.log"
+NICE = 5
+"""The nice value of programs under measurement: the stand-ins share the machine and must get their turn first."""
 WANESYNC = (sys.executable, "-m", "wanesync.cli.main")
 
 
@@ -81,8 +83,7 @@ def _main(output: str, command: Sequence[str]) -> None:
     with Path(output).open("wb") as file:
         # What our own bench hands over.
         process = subprocess.Popen(command, stdout=file)  # noqa: S603
-    # The stand-ins share this machine, as in ``program``.
-    os.setpriority(os.PRIO_PROCESS, process.pid, BEHIND)
+    os.setpriority(os.PRIO_PROCESS, process.pid, NICE)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     told = {

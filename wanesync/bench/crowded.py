@@ -12,11 +12,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+from wanesync.bench import BenchFailed
 from wanesync.bench.figures import describe_machine, percentile
 from wanesync.bench.filling import open_filler
 from wanesync.bench.postgres_cluster import throw_away
 from wanesync.bench.postgres_session import connect
-from wanesync.bench.program import BenchFailed
 from wanesync.core.jobs import JobKind, JobRequest
 from wanesync.core.model import Side
 from wanesync.store.database import Store, open_store

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from wanesync.bench import BenchFailed
 from wanesync.bench.figures import describe_machine, percentile
-from wanesync.bench.program import BenchFailed
 from wanesync.bench.stage import HUBSPOT_SECRET, open_stage
 from wanesync.sandbox.hubspot.settings import HubSpotSettings
 from wanesync.sandbox.hubspot.webhooks import sign

@@ -74,4 +74,4 @@ class Blows:
         self.running.workers[0] = fresh
         self.running.gone_cpu_s.append(killed.cpu_s())
         killed.kill()
-        fresh.read_line()
+        fresh.first_line()

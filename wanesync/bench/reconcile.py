@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
+from wanesync.bench import BenchFailed
 from wanesync.bench.cost import Cost, run_wanesync, said
 from wanesync.bench.figures import describe_machine
 from wanesync.bench.linking import Reader, link_pairs
 from wanesync.bench.planting import count_alike, plant_differences, plant_pairs
-from wanesync.bench.program import BenchFailed
 from wanesync.bench.stage import Limits, Stage, build_sandbox, open_stage
 from wanesync.bench.stopwatch import Stopwatch
 from wanesync.bench.truth import PARKED, Truth, count_actionable, count_class, judge_found, read_found
@@ -164,7 +164,7 @@ def _apply(bench: _Bench, before: dict[str, object]) -> dict[str, object]:
     """Have the workers repair it, and look again."""
     earlier = len(bench.writes())
     with bench.stage.start("worker") as worker:
-        worker.read_line()
+        worker.first_line()
         creations = count_class(before, [DifferenceClass.CREATE_CUSTOMER, DifferenceClass.CREATE_CONTACT])
         cost = bench.run("reconcile", "--wait", "--max-creates", str(creations))
         worker.check()

@@ -12,9 +12,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from wanesync.bench import BenchFailed
+from wanesync.bench.cost import NICE
 from wanesync.bench.postgres_cluster import Cluster, throw_away
-from wanesync.bench.program import BenchFailed, Program, stop_all
 from wanesync.bench.stopwatch import Stopwatch
+from wanesync.child_process import ChildFailed, ChildProcess, clean_environment
 from wanesync.config.model import load
 from wanesync.core.errors import ConfigError, DecryptionFailed
 from wanesync.core.model import Side
@@ -44,9 +46,12 @@ class Stage:
     env: dict[str, str]
     cluster: Cluster | None = None
 
-    def start(self, *arguments: str) -> Program:
+    def start(self, *arguments: str) -> ChildProcess:
         """A program that keeps running."""
-        return Program(self.folder, self.env, *arguments)
+        log = self.folder / f"{arguments[0]}-{len(list(self.folder.glob('*.log')))}.log"
+        program = ChildProcess(arguments, self.env, log)
+        os.setpriority(os.PRIO_PROCESS, program.pid, NICE)
+        return program
 
     def run(self, *arguments: str) -> None:
         """A program that ends by itself, well."""
@@ -58,7 +63,7 @@ class Stage:
         for _ in range(TRIES - 1):
             try:
                 self.run(*arguments)
-            except BenchFailed as error:
+            except ChildFailed as error:
                 if "is busy" not in str(error):
                     raise
             else:
@@ -66,10 +71,10 @@ class Stage:
         self.run(*arguments)
 
     @contextmanager
-    def serving(self) -> Iterator[tuple[Program, str]]:
+    def serving(self) -> Iterator[tuple[ChildProcess, str]]:
         """``wanesync serve`` and its address."""
         with self.start("serve") as program:
-            words = program.read_line().split()
+            words = program.first_line().split()
             address = next((word for word in words if word.startswith("http://")), None)
             if address is None:
                 raise BenchFailed("wanesync serve does not say where it listens")
@@ -102,7 +107,7 @@ def open_stage(database: str | None, **overrides: str) -> Iterator[Stage]:
             "log__level": "warning",
             "security__keys": "bnch:" + base64.b64encode(secrets.token_bytes(32)).decode(),
         }
-        env = {key: value for key, value in os.environ.items() if not key.startswith("WANESYNC_")}
+        env = clean_environment()
         env |= {f"WANESYNC_{key.upper()}": value for key, value in (values | overrides).items()}
         # An empty file: whatever wanesync.toml stands where the bench is run is not meant.
         file = folder / "wanesync.toml"
@@ -143,12 +148,12 @@ class Running:
     stage: Stage
     sandbox: Sandbox
     watches: dict[str, Stopwatch]
-    server: Program
-    workers: list[Program]
+    server: ChildProcess
+    workers: list[ChildProcess]
     gone_cpu_s: list[float] = field(default_factory=list)
 
     def check(self) -> None:
-        """Raise BenchFailed when a program has ended."""
+        """Raise ChildFailed when a program has ended."""
         for program in (self.server, *self.workers):
             program.check()
 
@@ -174,11 +179,11 @@ def run_everything(
         sandbox.set_target(Side.HUBSPOT, WebhookTarget(f"{address}/webhooks/hubspot", HUBSPOT_SECRET))
         sandbox.set_target(Side.STRIPE, WebhookTarget(f"{address}/webhooks/stripe", STRIPE_SECRET))
         # Stopped by this list, in which a killed worker is replaced by the next one.
-        started: list[Program] = []
-        stack.callback(stop_all, started)
+        started: list[ChildProcess] = []
+        stack.callback(lambda: [program.stop() for program in started])
         started += [stage.start("worker") for _ in range(workers)]
         for worker in started:
-            worker.read_line()
+            worker.first_line()
         stage.run_patiently("reconcile", "--wait")
         for watch in watches.values():
             watch.answers_ms.clear()

@@ -5,16 +5,17 @@ from __future__ import annotations
 import base64
 import contextlib
 import secrets
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from wanesync.child_process import ChildProcess, clean_environment
 from wanesync.config.model import load
 from wanesync.core.errors import VendorUnavailable
 from wanesync.core.model import Side
-from wanesync.demo.child_process import Child
 from wanesync.ops.status import Status, read_status
 from wanesync.reconcile.run import Report
 from wanesync.sandbox.hubspot.settings import Tier
@@ -76,8 +77,8 @@ class World:
     sandbox: SandboxProcess = field(init=False)
     store: Store = field(init=False)
     runtime: Runtime = field(init=False)
-    serving: Child = field(init=False)
-    working: Child = field(init=False)
+    serving: ChildProcess = field(init=False)
+    working: ChildProcess = field(init=False)
     traffic: Traffic | None = None
     _found: Report = field(init=False)
     _open: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
@@ -112,7 +113,7 @@ class World:
     def _stop_children(self) -> None:
         # Those that run then: the worker is another one than at the start.
         for child in (self.serving, self.working):
-            child.ask_to_stop()
+            child.signal(signal.SIGTERM)
         for child in (self.serving, self.working):
             child.stop()
 
@@ -134,8 +135,9 @@ class World:
         self._config_file.touch(mode=0o600)
         self._config_file.write_text(text)
 
-    def _run(self, command: str) -> Child:
-        return Child([command, "--config", str(self._config_file)], self.folder / f"{self.tier}-{command}.log")
+    def _run(self, command: str) -> ChildProcess:
+        arguments = [command, "--config", str(self._config_file)]
+        return ChildProcess(arguments, clean_environment(), self.folder / f"{self.tier}-{command}.log")
 
     # -- steps
 

@@ -118,7 +118,7 @@ class Campaign:
             self._write_down(stage)
             # Some may be stopped, or have a failpoint in the way of a good end.
             for post in self.posts:
-                if post.program is not None and post.program.code is None:
+                if post.program is not None and post.program.exit_code is None:
                     post.program.kill()
 
     def _rounds(self, stage: Stage) -> None:

@@ -98,11 +98,11 @@ class Post(ABC):
     def look_up(self) -> bool:
         """Whether it has come up; its name is then known."""
         assert self.program is not None
-        if not self.up_s and self.program.is_up() and self.program.code is None:
+        if not self.up_s and self.program.is_ready() and self.program.exit_code is None:
             words = self.program.first_line().split()
             self.name = words[2].rstrip(":") if words[1] == "worker" else ""
             self.up_s = time.monotonic()
-            self.toll.note(f"up: {' '.join(words[:3])} {self.program.said.name}")
+            self.toll.note(f"up: {' '.join(words[:3])} {self.program.log.name}")
             self.came_up(words)
         return self.up_s > 0
 
@@ -118,7 +118,7 @@ class Post(ABC):
 
     def _log(self) -> str:
         assert self.program is not None
-        return self.program.said.read_text()
+        return self.program.log.read_text()
 
     def kill(self, what: str) -> None:
         """SIGKILL."""
@@ -155,10 +155,10 @@ class Post(ABC):
     @property
     def stands(self) -> bool:
         """Whether it is up and not stopped."""
-        return self.program is not None and self.program.code is None and self.up_s > 0 and not self._continue_s
+        return self.program is not None and self.program.exit_code is None and self.up_s > 0 and not self._continue_s
 
     @property
     def rests(self) -> bool:
         """Whether it runs, and is neither stopped nor about to end."""
-        runs = self.program is not None and self.program.code is None and not self._ending
+        runs = self.program is not None and self.program.exit_code is None and not self._ending
         return runs and self.look_up() and not self._continue_s

@@ -51,7 +51,7 @@ class Hunted(Post):
         if self.program is None:
             self._begin()
             return
-        code = self.program.code
+        code = self.program.exit_code
         if code is not None:
             self._ended(code)
         elif not self.look_up() or self.look_after_stopped():
@@ -156,7 +156,7 @@ class Harried(Post):
             self._failpoint = self.rotation.draw() if armed else ""
             times = f":{self.rng.randint(2, 12)}" if armed else ""
             self.start(*self.arguments, failpoint=self._failpoint + times)
-        elif (code := self.program.code) is not None:
+        elif (code := self.program.exit_code) is not None:
             if code == -signal.SIGKILL and self._failpoint:
                 self.toll.take(self._failpoint)
             elif code != 0:
@@ -222,7 +222,7 @@ class Commands(Post):
                 self._failpoint = self.rotation.draw()
                 self.start(OF_COMMANDS[self._failpoint], failpoint=self._failpoint)
             return
-        code = self.program.code
+        code = self.program.exit_code
         if code is None:
             return
         if code == -signal.SIGKILL:
