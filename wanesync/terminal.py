@@ -120,8 +120,8 @@ class ProgressBars:
 
         return advance
 
-    def set(self, label: str, done: int, total: int) -> None:
-        """Set how far a bar is."""
+    def set(self, label: str, done: int, total: int | None) -> None:
+        """Set how far a bar is. ``total`` None: not known."""
         self._done[label] = done
         self._progress.update(self._tasks[label], completed=done, total=total)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from urllib.parse import urlsplit
@@ -26,6 +27,7 @@ from wanesync.ratelimit.pacer import Pacer, WallClock
 from wanesync.reconcile.catch_up import CatchUp
 from wanesync.reconcile.listing import LANES, PARALLEL
 from wanesync.reconcile.run import Reconcile
+from wanesync.reconcile.session import ReconcileSession, open_session
 from wanesync.reconcile.snapshot.results import MEMORY
 from wanesync.store.database import Store, Tx, open_store
 from wanesync.store.tables.retention import RetentionPolicy
@@ -247,6 +249,22 @@ def build_reconcile(runtime: Runtime, snapshot: str = MEMORY, *, parallel: bool 
         identity = {name: tx.settings.get(name) or "" for name in (PORTAL, STRIPE_ACCOUNT, STRIPE_MODE)}
     identity["parallel"] = str(parallel)
     return Reconcile(runtime, dict(runtime.pacers), snapshot, identity, lanes)
+
+
+def build_session(
+    runtime: Runtime,
+    snapshot: str,
+    *,
+    parallel: bool = False,
+    max_requests: int | None = None,
+    writes: bool = False,
+) -> AbstractContextManager[ReconcileSession]:
+    """A session of diff or reconcile (``open_session``). ``snapshot`` and ``parallel`` as in ``build_reconcile``.
+
+    ``max_requests``: the most requests it may make; ``writes``: it is to queue jobs, not only to show.
+    """
+    rounds = build_reconcile(runtime, snapshot, parallel=parallel)
+    return open_session(runtime, rounds, build_catch_up(runtime), writes=writes, max_requests=max_requests)
 
 
 def snapshot_path(config: Config) -> str:

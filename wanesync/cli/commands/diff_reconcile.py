@@ -1,22 +1,67 @@
-"""``diff`` and ``reconcile``: show what is not the same on both sides, and have it repaired."""
+"""``diff`` and ``reconcile``: show the differences between both sides, and queue their repair."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import typer
 
-from wanesync.cli.commands import reconcile_modes as planning
 from wanesync.cli.commands import reconcile_options as options
-from wanesync.cli.commands.comparison_run import Looking, ShownIn
-from wanesync.cli.commands.reconcile_result import Result
+from wanesync.cli.commands.jobs_retry import parse_since
+from wanesync.cli.commands.reconcile_options import ReconcileOptions
 from wanesync.cli.context import AsJson, ConfigFile, opened
 from wanesync.cli.reports import differences
-from wanesync.core.diff.decisions import read_decisions, refuse
-from wanesync.core.errors import GuardError
-from wanesync.reconcile.run import Report, Selection
-from wanesync.sync.runtime import Runtime
-from wanesync.terminal import make_console, pluralize
+from wanesync.cli.reports.csv_report import write_csv
+from wanesync.cli.reports.html_report import Heading, write_html
+from wanesync.core.errors import ConfigError
+from wanesync.core.model import Side
+from wanesync.reconcile.apply_decisions import Decided
+from wanesync.reconcile.atomic_file import check_place
+from wanesync.reconcile.compare import Report
+from wanesync.reconcile.plan_files import Chosen, Extent
+from wanesync.reconcile.session import (
+    ProgressCallback,
+    QueuedRun,
+    QuotaUse,
+    ReconcileSession,
+    RunState,
+    Step,
+    check_decisions,
+    check_plan,
+    read_run,
+    wait_for_workers,
+)
+from wanesync.store.database import Store
+from wanesync.terminal import (
+    format_counts,
+    format_duration,
+    make_console,
+    make_table,
+    pluralize,
+    print_json,
+    print_rows,
+    progress_bars,
+)
+from wanesync.wiring import PORTAL, STRIPE_ACCOUNT, STRIPE_MODE, build_engine, build_session, snapshot_path
+from wanesync.worker.gc_tuning import tune_gc
+
+LAST = "last"
+MAX_SKIPPED_ROWS = 20
+"""Rows of the table on the screen, which fit one screen; JSON has all of them."""
+LABELS = {
+    Step.CONTACTS_LISTED: "HubSpot contacts listed",
+    Step.CUSTOMERS_LISTED: "Stripe customers listed",
+    Step.CHANGES_READ: "changed records read",
+    Step.RECORDS_COMPARED: "records compared",
+    Step.PLAN_CHECKED: "people and pairs of the plan",
+    Step.DECISIONS_APPLIED: "decisions applied",
+    Step.KEYS_BASELINED: "keys baselined",
+    Step.JOBS_DONE: "jobs done",
+}
 
 
 # A command's options are its arguments: a line for each.
@@ -34,11 +79,15 @@ def diff(
     config_file: ConfigFile = None,
 ) -> None:
     """List both sides and show what is not the same; changes nothing. Exit 1: a reconcile would repair something."""
-    looking = Looking(since, max_requests, snapshot, parallel=parallel)
-    shown = ShownIn(csv_file, html_file, show_values=show_values, as_json=as_json)
-    with opened(config_file) as (config, store), looking.begin(config, store) as report:
-        shown.show(report)
-        different = report.actionable or (strict and differences.count_parked(report))
+    output = ReportOutput(csv_file, html_file, show_values=show_values, as_json=as_json)
+    with opened(config_file) as (config, store):
+        runtime = build_engine(config, store, tuple(Side))
+        tune_gc()
+        path = str(snapshot or snapshot_path(config))
+        with build_session(runtime, path, parallel=parallel, max_requests=max_requests) as session:
+            report = _compare(session, since)
+            output.show(report)
+            different = report.actionable or (strict and differences.count_parked(report))
     if different:
         raise typer.Exit(1)
 
@@ -68,66 +117,274 @@ def reconcile(
     config_file: ConfigFile = None,
 ) -> None:
     """Compare both sides and queue a repair of what differs. The workers carry it out."""
-    wish = options.Wish(
+    asked = ReconcileOptions(
         dry_run, wait, since, frozenset(only or ()), limit, force, max_creates, quiet_property,
         plan_out, apply, decisions, baseline,
     )  # fmt: skip
-    looking = Looking(since, max_requests, snapshot, parallel=parallel)
-    shown = ShownIn(csv_file, html_file, show_values=show_values, as_json=as_json)
+    output = ReportOutput(csv_file, html_file, show_values=show_values, as_json=as_json)
     with opened(config_file) as (config, store):
-        with looking.begin(config, store, writes=not dry_run, check=lambda runtime: _check(wish, runtime)) as report:
-            result = _go(wish, looking, shown, report)
-        if result is not None:
-            if wait:
-                result.drain()
-            result.finish(waited=wait, as_json=as_json)
+        runtime = build_engine(config, store, tuple(Side))
+        if asked.apply is not None:
+            check_plan(runtime, asked.apply)
+        if asked.decision_file is not None:
+            check_decisions(runtime, asked.decision_file)
+        tune_gc()
+        path = str(snapshot or snapshot_path(config))
+        with build_session(runtime, path, parallel=parallel, max_requests=max_requests, writes=not dry_run) as session:
+            _compare(session, since)
+            queued = _carry_out(session, asked, output)
+        if queued is not None:
+            _finish(store, queued, asked, as_json=as_json)
 
 
-def _check(wish: options.Wish, runtime: Runtime) -> None:
-    """Raises ConfigError for files that no listing would make right."""
-    if wish.apply is not None:
-        planning.check_plan(runtime, wish.apply)
-    if wish.decided is not None:
-        _, problems = read_decisions(wish.decided, runtime.rules.fields.by_name)
-        if problems:
-            raise refuse(problems)
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A queued run, and what the command did before it: applied decisions, a plan file."""
+
+    run: QueuedRun
+    applied: Decided | None = None
+    chosen: Chosen | None = None
+
+    @property
+    def jobs(self) -> int:
+        """Jobs of the run, those of the decisions among them."""
+        return self.run.jobs + (self.applied.jobs if self.applied else 0)
 
 
-def _go(wish: options.Wish, looking: Looking, shown: ShownIn, report: Report) -> Result | None:
-    """The way that was asked for; what was queued, None where nothing is to be."""
-    if wish.dry_run or wish.plan_out is not None:
-        shown.show(report)
-        if wish.plan_out is not None:
-            planning.save_plan(looking.runtime, report, wish.plan_out, wish.only, wish.limit)
+def _compare(session: ReconcileSession, since: str | None) -> Report:
+    if since is not None:
+        since_ms = _read_since(session, since)
+        with _show_progress() as progress:
+            report = session.compare_changes(since_ms, progress)
+        if report is not None:
+            return report
+        make_console(error=True).print(
+            "Both sides are listed in full: there was no full run yet, or the 30 days are over for which Stripe "
+            "keeps events."
+        )
+    _print_cost(session)
+    with _show_progress() as progress:
+        return session.compare(progress)
+
+
+def _carry_out(session: ReconcileSession, asked: ReconcileOptions, output: ReportOutput) -> Queued | None:
+    """Do what the options say with a finished comparison; None where nothing is queued."""
+    report = session.report
+    if asked.dry_run or asked.plan_out is not None:
+        output.show(report)
+        if asked.plan_out is not None:
+            _save_plan(session, asked.plan_out, Extent(asked.only, asked.limit))
         elif report.actionable:
             raise typer.Exit(1)
         return None
-    shown.write_files(report)
-    if wish.baseline:
-        looking.check()
-        planning.take_baseline(looking.runtime, report, as_json=shown.as_json)
+    output.write_files(report)
+    if asked.baseline:
+        _take_baseline(session, as_json=output.as_json)
         return None
-    selection = _select(wish, report)
-    chosen = planning.choose(looking.runtime, report, wish.apply) if wish.apply is not None else None
-    if chosen is not None:
-        selection = replace(selection, keys=frozenset(chosen.keys))
-    run_id = looking.queue(report, selection, wish.quiet_property, wish.decided)
-    if not shown.as_json:
+    queued = _queue(session, asked)
+    if not output.as_json:
         make_console().print(differences.counts_table(report))
-    counts = {str(kind): number for kind, number in sorted(report.counts.items())}
-    result = Result(looking.runtime, run_id, looking.queued, counts, report.to_link)
-    result.trouble += looking.trouble
-    if chosen is not None:
-        planning.tell_skipped(chosen, result, as_json=shown.as_json)
-    return result
+        if queued.chosen is not None:
+            _print_skipped(queued.chosen)
+    return queued
 
 
-def _select(wish: options.Wish, report: Report) -> Selection:
-    """What is to be queued. Raises GuardError when ``force`` does not name the right number."""
-    overwritten = report.volume.overwritten
-    if wish.force is not None and wish.force != overwritten:
-        raise GuardError(
-            f"--force {wish.force} does not fit: {pluralize(overwritten, 'linked person').replace('persons', 'people')} "
-            "would have values overwritten; look at wanesync diff, then give that number"
+def _queue(session: ReconcileSession, asked: ReconcileOptions) -> Queued:
+    selection = session.select(asked.only, asked.limit, asked.force, asked.max_creates)
+    applied = chosen = None
+    if asked.apply is not None:
+        with _show_progress() as progress:
+            chosen = session.choose_from_plan(asked.apply, progress)
+        selection = replace(selection, keys=frozenset(chosen.keys))
+    run_property = session.read_run_property(asked.quiet_property)
+    if asked.decision_file is not None:
+        with _show_progress() as progress:
+            applied, selection = session.apply_decisions(asked.decision_file, selection, progress)
+        if applied.cleared:
+            cleared = pluralize(applied.cleared, "value")
+            make_console(error=True).print(f"{cleared} will be cleared: the side that wins has none.")
+    return Queued(session.queue(selection, run_property), applied, chosen)
+
+
+def _save_plan(session: ReconcileSession, path: Path, extent: Extent) -> None:
+    saved = session.save_plan(path, extent)
+    counts = format_counts({str(kind): number for kind, number in sorted(saved.items.items())})
+    make_console(error=True).print(f"{path}: {counts}; {pluralize(saved.links, 'pair')} to be linked.", markup=False)
+
+
+def _take_baseline(session: ReconcileSession, *, as_json: bool) -> None:
+    """Exit 1 when some pairs were locked all the while."""
+    with _show_progress() as progress:
+        found = session.take_baseline(progress)
+    if as_json:
+        print_json({"linked": found.linked, "based": found.based, "kept": found.kept, "left": found.left})
+    else:
+        make_console().print(
+            f"{pluralize(found.linked, 'pair')} linked, {pluralize(found.based, 'base')} recorded, "
+            f"{pluralize(found.kept, 'field')} left different on the two sides. Nothing is written on either side."
         )
-    return Selection(wish.force is not None, wish.only, wish.limit, wish.most_creates)
+        if found.left:
+            make_console().print(
+                f"{pluralize(len(found.left), 'key')} were locked by other work: run it again for them."
+            )
+    if found.left:
+        raise typer.Exit(1)
+
+
+# -- the end of a run that queued jobs
+
+
+def _finish(store: Store, queued: Queued, asked: ReconcileOptions, *, as_json: bool) -> None:
+    """Wait for the workers where that was asked for, and print the result; exit 1 when something was not done."""
+    run_id = queued.run.run_id
+    if asked.wait:
+        with _show_progress() as progress:
+            state = wait_for_workers(store, run_id, queued.jobs, progress)
+    else:
+        state = read_run(store, run_id)
+    trouble = _describe_trouble(queued, state, waited=asked.wait)
+    if as_json:
+        skipped = {} if queued.chosen is None else {"skipped": _skipped_as_json(queued.chosen)}
+        print_json(
+            {
+                "run_id": run_id,
+                "counts": queued.run.counts,
+                "linked": queued.run.linked,
+                "jobs": queued.jobs,
+                "left": state.left,
+                "dead": state.dead,
+                "trouble": trouble,
+                **skipped,
+            }
+        )
+    else:
+        done = "done" if asked.wait and not state.left else "queued"
+        screen = make_console()
+        screen.print(f"{pluralize(queued.jobs, 'job')} {done}, {pluralize(queued.run.linked, 'pair')} to be linked.")
+        if not state.writes_on:
+            screen.print("Writes are off: nothing is written on either side before wanesync writes on.")
+        for line in trouble:
+            screen.print(line, markup=False)
+    if trouble:
+        raise typer.Exit(1)
+
+
+def _describe_trouble(queued: Queued, state: RunState, *, waited: bool) -> list[str]:
+    """What was not done, a line each."""
+    undecided = queued.applied.left if queued.applied else {}
+    trouble = [f"{key} was not decided: {why}; give the file again" for key, why in undecided.items()]
+    trouble += [
+        f"Catching up {side} failed, the workers will repeat it: {error}"
+        for side, error in queued.run.catch_up_errors.items()
+    ]
+    if queued.run.events_expired:
+        trouble.append("Purchases of more than 30 days ago were not looked for: Stripe keeps no such events.")
+    if queued.chosen is not None and queued.chosen.skipped:
+        trouble.append(f"Skipped because of changes since the plan: {pluralize(len(queued.chosen.skipped), 'key')}.")
+    trouble += [f"No worker runs the {side} lane: start wanesync worker." for side in state.idle_lanes if state.left]
+    if state.dead:
+        trouble.append(f"{pluralize(state.dead, 'job')} failed for good: look at wanesync jobs --dead.")
+    if waited and state.left and not state.idle_lanes:
+        trouble.append(f"{pluralize(state.left, 'job')} still waiting.")
+    return trouble
+
+
+def _print_skipped(chosen: Chosen) -> None:
+    made = make_table("Key", "Class", "Changed meanwhile", title="Skipped")
+    rows = [
+        (d.key, ", ".join(map(str, d.kinds)) or "to be linked", ", ".join(d.fields) or "it")
+        for d in chosen.skipped[:MAX_SKIPPED_ROWS]
+    ]
+    print_rows(make_console(), made, rows)
+    if len(chosen.skipped) > MAX_SKIPPED_ROWS:
+        make_console().print(f"… and {len(chosen.skipped) - MAX_SKIPPED_ROWS:,} more (--json has all of them)")
+
+
+def _skipped_as_json(chosen: Chosen) -> list[dict[str, object]]:
+    return [{"key": d.key, "classes": [str(kind) for kind in d.kinds], "fields": [*d.fields]} for d in chosen.skipped]
+
+
+# -- input and output
+
+
+@dataclass(frozen=True, slots=True)
+class ReportOutput:
+    """Where a report is shown: on the screen or as JSON, and in the files asked for."""
+
+    csv_file: Path | None
+    html_file: Path | None
+    show_values: bool = False
+    as_json: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError for a file that cannot be written."""
+        for path in (self.csv_file, self.html_file):
+            if path is not None:
+                check_place(path)
+
+    def show(self, report: Report) -> None:
+        """Print the report, and write the files asked for."""
+        self.write_files(report)
+        if self.as_json:
+            differences.write_json(report, sys.stdout, show_values=self.show_values)
+        else:
+            differences.show(make_console(), report, show_values=self.show_values)
+
+    def write_files(self, report: Report) -> None:
+        """Write the CSV and HTML files asked for."""
+        if self.csv_file is not None:
+            write_csv(report, self.csv_file, show_values=self.show_values)
+        if self.html_file is not None:
+            about = report.snapshot.about()
+            compared = (
+                f"HubSpot portal {about[PORTAL]} and Stripe account {about[STRIPE_ACCOUNT]} ({about[STRIPE_MODE]})"
+            )
+            made_ms = int(about["began_ms"])
+            write_html(report, self.html_file, Heading(made_ms, compared), show_values=self.show_values)
+
+
+@contextmanager
+def _show_progress() -> Iterator[ProgressCallback]:
+    """Progress bars on standard error that follow a session's steps; none where that is no terminal."""
+    with progress_bars() as shown:
+        begun: set[Step] = set()
+
+        def follow(step: Step, done: int, total: int | None) -> None:
+            if step not in begun:
+                begun.add(step)
+                shown.add(LABELS[step], total)
+            shown.set(LABELS[step], done, total)
+            if done == total:
+                shown.end(LABELS[step])
+
+        yield follow
+
+
+def _read_since(session: ReconcileSession, since: str) -> int:
+    """The time ``--since`` names, ms. Raises ConfigError."""
+    if since == LAST:
+        last_ms = session.read_last_run_ms()
+        if last_ms is None:
+            raise ConfigError(["--since last: there was no run yet; run it once without --since"])
+        return last_ms
+    now_ms = session.runtime.store.now_ms()
+    since_ms = parse_since(since, now_ms)
+    if since_ms > now_ms:
+        raise ConfigError(["--since is in the future: nothing can have changed since"])
+    return since_ms
+
+
+def _print_cost(session: ReconcileSession) -> None:
+    """What a full listing costs, before it begins; only on a terminal, so that cron has nothing to mail."""
+    screen = make_console(error=True)
+    cost = session.estimate_cost() if screen.is_terminal else None
+    if cost is not None:
+        screen.print(
+            f"About {cost.requests[Side.HUBSPOT]:,} requests to HubSpot (bulk work used {_describe(cost.day)} of its "
+            f"day's), {cost.requests[Side.STRIPE]:,} to Stripe (reads of 30 days: {_describe(cost.month)}), at least "
+            f"{format_duration(cost.least_ms)}."
+        )
+
+
+def _describe(use: QuotaUse) -> str:
+    return f"{use.used:,.0f}" if use.allowed is None else f"{use.used:,.0f} of {use.allowed:,.0f}"

@@ -1,4 +1,4 @@
-"""The options of ``diff`` and ``reconcile``, and which of them go together."""
+"""The options of ``diff`` and ``reconcile``, and which of them can be combined."""
 
 from __future__ import annotations
 
@@ -12,9 +12,6 @@ from wanesync.core.diff.difference import DifferenceClass
 from wanesync.core.errors import ConfigError
 from wanesync.reconcile.atomic_file import check_place
 
-DEFAULT_CREATES = 100
-"""So many people are created without being asked for by number."""
-
 ShowValues = Annotated[bool, typer.Option("--show-values", help="Show values as they are; personal data.")]
 Since = Annotated[
     str | None,
@@ -24,60 +21,64 @@ Parallel = Annotated[
     bool, typer.Option("--parallel-listing", help="List contacts by ranges of ids (undocumented by HubSpot).")
 ]
 MaxRequests = Annotated[
-    int | None, typer.Option("--max-requests", metavar="N", min=1, help="Stop before more; the next run goes on.")
+    int | None, typer.Option("--max-requests", metavar="N", min=1, help="Stop before more; the next run continues.")
 ]
-CsvFile = Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write all differences to a table.")]
-HtmlFile = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page to look at and search.")]
+CsvFile = Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write all differences to a CSV file.")]
+HtmlFile = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write an HTML page with search.")]
 SnapshotFile = Annotated[
-    Path | None, typer.Option("--snapshot", metavar="FILE", help="Where the run keeps what it listed until it is done.")
+    Path | None,
+    typer.Option("--snapshot", metavar="FILE", help="File that holds the listing until the run is complete."),
 ]
-Strict = Annotated[bool, typer.Option("--strict", help="Exit 1 also for what a person has to settle.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show it, change nothing, as diff does.")]
-Wait = Annotated[bool, typer.Option("--wait", help="Until the workers have done it.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Exit 1 also for differences that need a decision.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the differences and change nothing, as diff does.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait until the workers have processed all jobs.")]
 Only = Annotated[
     list[DifferenceClass] | None,
     typer.Option("--only", metavar="CLASS", help="Only differences of this class; repeatable."),
 ]
-Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="So many people, as a canary.")]
+Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="At most N people, as a canary.")]
 Force = Annotated[
     int | None, typer.Option("--force", metavar="N", help="Overwrite values of exactly N people despite the guard.")
 ]
 MaxCreates = Annotated[
     int | None,
-    typer.Option("--max-creates", metavar="N", min=0, help="Create at most so many people; above 100 say how many."),
+    typer.Option("--max-creates", metavar="N", min=0, help="Create at most N people (default 100)."),
 ]
 QuietProperty = Annotated[
     str | None,
-    typer.Option("--quiet-property", metavar="NAME=VALUE", help="Mark contacts it creates, for workflows to skip."),
+    typer.Option(
+        "--quiet-property", metavar="NAME=VALUE", help="Set on contacts it creates, so that workflows can skip them."
+    ),
 ]
 PlanOut = Annotated[
-    Path | None, typer.Option("--plan-out", metavar="FILE", help="Save what would be done, and do nothing.")
+    Path | None, typer.Option("--plan-out", metavar="FILE", help="Save a plan of the repairs; queue nothing.")
 ]
 ApplyFile = Annotated[
-    Path | None, typer.Option("--apply", metavar="FILE", help="Do what a saved plan says, where it still stands.")
+    Path | None, typer.Option("--apply", metavar="FILE", help="Carry out a saved plan, where it is still valid.")
 ]
 DecisionsFile = Annotated[
-    Path | None, typer.Option("--decisions", metavar="FILE", help="A table of --csv, its column decision filled in.")
+    Path | None,
+    typer.Option("--decisions", metavar="FILE", help="A CSV file of --csv with its decision column filled in."),
 ]
 BaselineFlag = Annotated[
-    bool, typer.Option("--baseline", help="Link pairs and take everything as agreed on; write nothing.")
+    bool, typer.Option("--baseline", help="Link pairs and accept both sides as they are; write nothing.")
 ]
 
-_SELECTING = ("--only", "--limit")
-_ALLOWING = ("--force", "--max-creates", "--quiet-property", "--wait")
-_IDLE = {
-    "--dry-run": (*_SELECTING, *_ALLOWING),
-    "--plan-out": _ALLOWING,
+_SELECTION = ("--only", "--limit")
+_PERMISSIONS = ("--force", "--max-creates", "--quiet-property", "--wait")
+_IGNORED = {
+    "--dry-run": (*_SELECTION, *_PERMISSIONS),
+    "--plan-out": _PERMISSIONS,
     "--apply": ("--since", "--only"),
     "--decisions": (),
-    "--baseline": ("--since", *_SELECTING, *_ALLOWING),
+    "--baseline": ("--since", *_SELECTION, *_PERMISSIONS),
 }
-"""The ways to go, of which one can be taken, and the options that would do nothing on each."""
+"""Modes of ``reconcile``, which exclude one another, and for each the options that would have no effect in it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What ``reconcile`` was asked for. ``decided``: the file of decisions, read before anything is listed."""
+class ReconcileOptions:
+    """The options of one ``reconcile``. ``decision_file``: the content of ``decisions``, read before a listing starts."""
 
     dry_run: bool = False
     wait: bool = False
@@ -91,30 +92,25 @@ class Wish:
     apply: Path | None = None
     decisions: Path | None = None
     baseline: bool = False
-    decided: bytes | None = field(init=False, default=None)
+    decision_file: bytes | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        """Raises ConfigError: options that exclude one another, a file that cannot be read or made."""
+        """Raises ConfigError: options that exclude one another, a file that cannot be read or written."""
         given = {
             f"--{name.replace('_', '-')}"
             for name in self.__slots__
-            if name != "decided" and not _is_missing(getattr(self, name))
+            if name != "decision_file" and not _is_missing(getattr(self, name))
         }
-        ways = [way for way in _IDLE if way in given]
-        if len(ways) > 1:
-            raise ConfigError([f"{' and '.join(ways)} exclude one another: give one"])
-        idle = sorted(given & {option for way in ways for option in _IDLE[way]})
-        if idle:
-            raise ConfigError([f"{', '.join(idle)} would do nothing with {ways[0]}: leave it out"])
+        modes = [mode for mode in _IGNORED if mode in given]
+        if len(modes) > 1:
+            raise ConfigError([f"{' and '.join(modes)} exclude one another: give one"])
+        ignored = sorted(given & {option for mode in modes for option in _IGNORED[mode]})
+        if ignored:
+            raise ConfigError([f"{', '.join(ignored)} would do nothing with {modes[0]}: leave it out"])
         if self.plan_out is not None:
             check_place(self.plan_out)
         if self.decisions is not None:
-            object.__setattr__(self, "decided", _read(self.decisions))
-
-    @property
-    def most_creates(self) -> int:
-        """How many people may be created."""
-        return DEFAULT_CREATES if self.max_creates is None else self.max_creates
+            object.__setattr__(self, "decision_file", _read(self.decisions))
 
 
 def _is_missing(value: object) -> bool:

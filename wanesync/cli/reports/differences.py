@@ -200,7 +200,7 @@ def _flatten(above: str, values: Mapping[str, object]) -> Iterator[tuple[str, st
 
 def counts_table(report: Findings) -> Table:
     """How many of each class; those that are none are left out."""
-    made = make_table("DifferenceClass", ">Count", "Meaning")
+    made = make_table("Class", ">Count", "Meaning")
     for kind in DifferenceClass:
         if report.counts[kind]:
             style = "yellow" if kind in ACTIONABLE else "green" if kind is DifferenceClass.IN_SYNC else "dim"
