@@ -23,7 +23,7 @@ from wanesync.core.ports import Account
 from wanesync.core.purchases import Sink
 from wanesync.core.rate_limits import BULK, DAILY, MONTHLY_READS, SEARCH, STRIPE_OPERATIONS, file_limit
 from wanesync.ratelimit.budget import ZONE
-from wanesync.ratelimit.pacer import Pacer, WallClock
+from wanesync.ratelimit.pacer import Pacer
 from wanesync.reconcile.catch_up import CatchUp
 from wanesync.reconcile.listing import LANES, PARALLEL
 from wanesync.reconcile.run import Reconcile
@@ -137,7 +137,7 @@ def _make_engine(config: Config, store: Store, portal: str) -> Runtime:
         rng=rng,
         name=make_id(store.now_ms(), rng),
         failpoint=read_failpoint(os.environ),
-        pacers={side: Pacer(store, WallClock(store.now_ms), side) for side in Side},
+        pacers={side: Pacer(store, store.clock, side) for side in Side},
     )
 
 
@@ -231,7 +231,7 @@ def read_filed(config: Config) -> dict[str, float | None]:
 
 def build_worker(runtime: Runtime, sides: Iterable[Side]) -> Worker:
     """A worker for some lanes."""
-    return Worker(runtime, tuple(sides), WallClock(runtime.store.now_ms))
+    return Worker(runtime, tuple(sides), runtime.store.clock)
 
 
 def build_upkeep(config: Config, store: Store) -> RetentionTask:

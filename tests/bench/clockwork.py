@@ -58,6 +58,10 @@ class Clockwork:
         """The time."""
         return self.now
 
+    def monotonic_ms(self) -> int:
+        """The time: it never goes back."""
+        return self.now
+
     def at(self, at_ms: int, act: Callable[[], None]) -> None:
         """Do something at a time."""
         heapq.heappush(self._due, (max(at_ms, self.now), next(self._order), act))

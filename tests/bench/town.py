@@ -22,6 +22,7 @@ from wanesync.core.purchases import Sink
 from wanesync.sandbox.hubspot.machine import HubSpotMachine, HubSpotSettings
 from wanesync.sandbox.stand_in import Request, Response, WebhookTarget
 from wanesync.sandbox.stripe.machine import StripeMachine, StripeSettings
+from wanesync.store.clock import DatabaseClock
 from wanesync.store.database import Tx, open_store
 from wanesync.sync.intake import Intake
 from wanesync.sync.loader import LISTED
@@ -92,7 +93,9 @@ class Town:
         settings = HubSpotSettings(portal_id=int(PORTAL), rate_per_s=LIMITS[Side.HUBSPOT], webhook_attempts=100)
         self.hubspot = HubSpotMachine(self._fork(), settings)
         self.stripe = StripeMachine(self._fork(), StripeSettings(operation_rate_per_s=None))
-        self.store = open_store("sqlite::memory:", migrate=True, clock=self.clock.now_ms, rng=self._fork())
+        self.store = open_store(
+            "sqlite::memory:", migrate=True, clock=DatabaseClock(self.clock.now_ms, self.clock.now_ms), rng=self._fork()
+        )
         self.parsers: dict[Side, HubSpotWebhooks | StripeEvents] = {
             Side.HUBSPOT: HubSpotWebhooks(self.fields, PORTAL),
             Side.STRIPE: StripeEvents(self.fields, StripeAccount(False, PORTAL, "acct_sandbox")),

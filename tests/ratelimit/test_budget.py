@@ -15,6 +15,7 @@ from wanesync.core.rate_limits import BULK, DAILY, MONTHLY_READS, SlotRequest
 from wanesync.ratelimit.budget import Budget, find_alarms, heed_refusals, read_limits, reset_limit, set_limit
 from wanesync.ratelimit.pacer import JITTER_MS, LATE_MS, Pacer
 from wanesync.store import Store, open_store
+from wanesync.store.clock import DatabaseClock
 
 START_MS = 1_800_000_000_000
 DAY_MS = 86_400_000
@@ -35,6 +36,9 @@ class Clock:
     def now_ms(self) -> int:
         return self.now
 
+    def monotonic_ms(self) -> int:
+        return self.now
+
     def sleep_until(self, at_ms: float) -> None:
         self.now = max(self.now, int(at_ms)) + self.stride_ms
 
@@ -46,7 +50,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def store(clock: Clock) -> Iterator[Store]:
-    opened = open_store("sqlite::memory:", migrate=True, clock=clock)
+    opened = open_store("sqlite::memory:", migrate=True, clock=DatabaseClock(clock, clock))
     with opened.transaction() as tx:
         for scope, value in (("hubspot", 15.0), (DAILY, 0.5), ("stripe", 100.0), (MONTHLY_READS, 1000.0)):
             tx.rates.set_limit(scope, value)

@@ -13,7 +13,7 @@ import pytest
 
 from wanesync.core.model import Side
 from wanesync.core.rate_limits import SlotRequest
-from wanesync.ratelimit.pacer import JITTER_MS, LATE_MS, Pacer, WallClock
+from wanesync.ratelimit.pacer import JITTER_MS, LATE_MS, Pacer
 from wanesync.store import Store, make_key, open_store
 
 CREATE = SlotRequest("customers.create")
@@ -28,7 +28,7 @@ def pacers(database_url: str) -> Iterator[list[Pacer]]:
         stores = [open_store(database_url, keys, migrate=True) for _ in range(2)]
         for store in stores:
             stack.callback(store.close)
-        yield [Pacer(store, WallClock(store.now_ms), Side.STRIPE) for store in stores]
+        yield [Pacer(store, store.clock, Side.STRIPE) for store in stores]
 
 
 class Traffic:

@@ -43,6 +43,7 @@ from wanesync.reconcile.compare import GONE, TWIN, Comparison, Report
 from wanesync.reconcile.page_store import PageStore
 from wanesync.reconcile.snapshot.results import MEMORY, Snapshot
 from wanesync.store import make_key, open_store
+from wanesync.store.clock import DatabaseClock
 from wanesync.store.database import Store, Tx
 from wanesync.sync.loader import load_scenes
 from wanesync.sync.runtime import Runtime, SyncOptions
@@ -338,13 +339,15 @@ def compare_both_ways(url: str, store: Store, clock: Clock, world: World) -> Non
 
 @pytest.fixture
 def open_sqlite(sqlite_url: str, clock: Clock) -> Iterator[Store]:
-    with closing(open_store(sqlite_url, [make_key("k001")], migrate=True, clock=clock)) as store:
+    with closing(open_store(sqlite_url, [make_key("k001")], migrate=True, clock=DatabaseClock(clock, clock))) as store:
         yield store
 
 
 @pytest.fixture
 def open_postgres(postgres_url: str, clock: Clock) -> Iterator[Store]:
-    with closing(open_store(postgres_url, [make_key("k001")], migrate=True, clock=clock)) as store:
+    with closing(
+        open_store(postgres_url, [make_key("k001")], migrate=True, clock=DatabaseClock(clock, clock))
+    ) as store:
         yield store
 
 

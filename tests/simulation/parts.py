@@ -24,6 +24,10 @@ class Clock:
         """The time."""
         return self.now
 
+    def monotonic_ms(self) -> int:
+        """Virtual time: it never goes back."""
+        return self.now
+
     def sleep_until(self, at_ms: float) -> None:
         """Nobody sleeps here."""
         raise AssertionError("a simulated process slept")
@@ -39,6 +43,10 @@ class LocalClock:
     def now_ms(self) -> int:
         """What it takes for the time."""
         return self.true.now + self.offset_ms
+
+    def monotonic_ms(self) -> int:
+        """Virtual time: an offset of the wall clock does not matter."""
+        return self.true.now
 
     def sleep_until(self, at_ms: float) -> None:
         """Nobody sleeps here."""

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 from tests.simulation.snapshots import CARELESS
 from wanesync.core.errors import DatabaseUnavailable
+from wanesync.store.clock import DatabaseClock
 from wanesync.store.database import Store, Tx
 from wanesync.store.encryption import Encryption, load_keyring
 from wanesync.store.queries import Dialect, load_migrations
@@ -77,10 +78,10 @@ class SimStore(Store):
 
     # What a store is made of, and what may happen to it.
     def __init__(  # noqa: PLR0917
-        self, database: SimDatabase, seal: Encryption, clock: Callable[[], int], rng: random.Random, trouble: Trouble,
+        self, database: SimDatabase, encryption: Encryption, clock: DatabaseClock, rng: random.Random, trouble: Trouble,
         changed: Callable[[], None],
     ) -> None:  # fmt: skip
-        super().__init__(database, seal, clock, rng)
+        super().__init__(database, encryption, clock, rng)
         self._trouble, self._changed = trouble, changed
         self.sync_clock()
 

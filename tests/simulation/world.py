@@ -30,6 +30,7 @@ from wanesync.core.purchases import Sink
 from wanesync.sandbox.hubspot.machine import HubSpotMachine, HubSpotSettings
 from wanesync.sandbox.stand_in import WebhookTarget
 from wanesync.sandbox.stripe.machine import StripeMachine, StripeSettings
+from wanesync.store.clock import DatabaseClock
 from wanesync.store.database import Tx
 from wanesync.sync.intake import Intake
 from wanesync.sync.loader import LISTED
@@ -107,7 +108,9 @@ class World:
     def _open_store(self, clock: Callable[[], int], *, safe: bool = False) -> SimStore:
         trouble = (lambda _point: False) if safe else self._is_down
         seal = self._database.seal if safe else self.store.encryption
-        return SimStore(self._database, seal, clock, self._fork(), trouble, self._changed)
+        return SimStore(
+            self._database, seal, DatabaseClock(clock, self.clock.now_ms), self._fork(), trouble, self._changed
+        )
 
     def _changed(self) -> None:
         self.changes += 1

@@ -22,6 +22,7 @@ from wanesync.core.jobs import JobKind, JobRequest
 from wanesync.core.model import Side
 from wanesync.store import Store, Tx, make_key, open_store, sqlite
 from wanesync.store import database as store_module
+from wanesync.store.clock import DatabaseClock
 from wanesync.store.queries import Dialect, load_migrations
 from wanesync.store.sqlite_wal import SHORT_PAGES, move_log, restart_log
 
@@ -153,7 +154,7 @@ def test_the_files_belong_to_their_owner_alone(sqlite_url: str, tmp_path: Path) 
 def test_in_memory_is_the_same_program(clock: Clock) -> None:
     hashes = []
     for _ in range(2):
-        store = open_store("sqlite::memory:", migrate=True, clock=clock, rng=random.Random(3))
+        store = open_store("sqlite::memory:", migrate=True, clock=DatabaseClock(clock, clock), rng=random.Random(3))
         hashes.append(store.hmac("ann@example.com"))
         with store.transaction() as tx:
             tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.READ, "k"))
@@ -187,7 +188,7 @@ def test_what_fails_leaves_nothing(store: Store) -> None:
 
 
 def test_time_is_the_databases(postgres_url: str, clock: Clock) -> None:
-    store = open_store(postgres_url, KEYS, migrate=True, clock=clock)
+    store = open_store(postgres_url, KEYS, migrate=True, clock=DatabaseClock(clock, clock))
     with psycopg.connect(postgres_url) as connection:
         row = connection.execute("SELECT extract(epoch FROM clock_timestamp()) * 1000").fetchone()
     assert row
@@ -313,7 +314,7 @@ def test_a_full_disk_is_down_and_keeps_what_was_there(sqlite_url: str) -> None:
     with store.transaction() as tx:
         tx.settings.put("kept", "yes")
     path = sqlite_url.removeprefix("sqlite:")
-    with store._database.session(store._around, writing=True) as session:
+    with store._database.session(store._context, writing=True) as session:
         pages = session._connection.execute("PRAGMA page_count").fetchone()[0]  # type: ignore[attr-defined] # SQLite's session has it
         session._connection.execute(f"PRAGMA max_page_count = {pages}")  # type: ignore[attr-defined] # SQLite's session has it
 

@@ -10,6 +10,7 @@ from itertools import count
 import pytest
 
 from wanesync.store import Store, make_key, open_store
+from wanesync.store.clock import DatabaseClock
 
 
 class Clock:
@@ -38,7 +39,9 @@ def open_again(database_url: str, clock: Clock) -> Iterator[Callable[[], Store]]
     with ExitStack() as stack:
 
         def opened() -> Store:
-            store = open_store(database_url, keys, migrate=True, clock=clock, rng=random.Random(next(seeds)))
+            store = open_store(
+                database_url, keys, migrate=True, clock=DatabaseClock(clock, clock), rng=random.Random(next(seeds))
+            )
             stack.callback(store.close)
             return store
 

@@ -11,7 +11,7 @@ from tests.support.stage import Stage
 from wanesync.core.model import Side
 from wanesync.reconcile.run import Report
 from wanesync.sandbox.seed_data import SeedOptions, seed_records
-from wanesync.store import database as stores
+from wanesync.store.clock import wall_clock_ms
 from wanesync.wiring import build_reconcile, snapshot_path
 
 DAY_MS = 86_400_000
@@ -26,8 +26,7 @@ class Nights:
 
     def __init__(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
         self.stage, self.offset_ms = stage, 0
-        real = stores._wall_clock_ms
-        monkeypatch.setattr(stage.store, "_clock", lambda: real() + self.offset_ms)
+        monkeypatch.setattr(stage.store.clock, "wall_ms", lambda: wall_clock_ms() + self.offset_ms)
         self.snapshot = Path(snapshot_path(stage.config))
         self.database = Path(stage.config.database.removeprefix("sqlite:"))
 

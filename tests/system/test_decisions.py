@@ -32,6 +32,9 @@ class Impatient:
     def now_ms(self) -> int:
         return self._stage.store.now_ms()
 
+    def monotonic_ms(self) -> int:
+        return self.now_ms()
+
     def sleep_until(self, _at_ms: float) -> None:
         self.naps += 1
         if self.frees:

@@ -36,6 +36,9 @@ class Jumpy:
         self.looks += 1
         return 1_800_000_000_000 + (self.jump_ms if self.looks > 1 else 0)
 
+    def monotonic_ms(self) -> int:
+        return self.now_ms()
+
     def sleep_until(self, at_ms: float) -> None:
         self.slept_ms.append(at_ms - self.now_ms())
 

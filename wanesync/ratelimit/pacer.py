@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from wanesync.core.errors import CallError
 from wanesync.core.model import Side
 from wanesync.core.rate_limits import SlotRequest
 from wanesync.ratelimit.budget import Budget
+from wanesync.store.clock import Clock
 from wanesync.store.database import Store
 from wanesync.store.tables.rates import AHEAD_MS, SlotAssignment
 
@@ -32,39 +31,6 @@ PLAIN = SlotRequest()
 
 def _pass() -> None:
     """A call outside the job table may always be made."""
-
-
-def _wall_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
-class Clock(Protocol):
-    """Time and waiting, so that a simulator can own both."""
-
-    def now_ms(self) -> int:
-        """Wall clock in ms."""
-        ...
-
-    def sleep_until(self, at_ms: float) -> None:
-        """Wait until a time."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class WallClock:
-    """Real time; ``now``: whose, in ms (a store's, where slots are in database time)."""
-
-    now: Callable[[], int] = _wall_ms
-
-    def now_ms(self) -> int:
-        """Wall clock in ms."""
-        return self.now()
-
-    def sleep_until(self, at_ms: float) -> None:
-        """Sleep until a time."""
-        delay_ms = at_ms - self.now()
-        if delay_ms > 0:
-            time.sleep(delay_ms / 1000)
 
 
 @dataclass(slots=True)

@@ -19,7 +19,7 @@ from wanesync.core.matching import RecordRef
 from wanesync.core.model import BY_DECISION, Conflict, Link, LinkState, Side, contact_key, customer_key
 from wanesync.core.plan import Plan
 from wanesync.core.planner import plan
-from wanesync.ratelimit.pacer import Clock, WallClock
+from wanesync.store.clock import Clock, DatabaseClock
 from wanesync.store.database import Tx
 from wanesync.sync import plan_effects as memory
 from wanesync.sync.loader import key_of, load_scenes
@@ -76,7 +76,7 @@ class DecisionApplier:
     """Checks a file of decisions as a whole, then carries it out one key at a time."""
 
     runtime: Runtime
-    clock: Clock = field(default_factory=WallClock)
+    clock: Clock = field(default_factory=DatabaseClock)
 
     def check(self, data: bytes) -> Checked:
         """Understand a CSV file. Raises ``ConfigError`` with every line that cannot be carried out, and why."""

@@ -14,9 +14,9 @@ from wanesync.core.matching import PlanContext
 from wanesync.core.model import BasePair, Conflict, Link, LinkState, Side, StoredRecord, split_key
 from wanesync.core.plan import Plan, Rules
 from wanesync.core.planner import plan
-from wanesync.ratelimit.pacer import Clock, WallClock
 from wanesync.reconcile.compare import Report
 from wanesync.reconcile.page_store import PageStore
+from wanesync.store.clock import Clock, DatabaseClock
 from wanesync.store.database import Tx
 from wanesync.sync import plan_effects as memory
 from wanesync.sync.loader import LISTED, load_scenes
@@ -51,7 +51,7 @@ class Baseline:
     """One baseline of everything a comparison found."""
 
     runtime: Runtime
-    clock: Clock = field(default_factory=WallClock)
+    clock: Clock = field(default_factory=DatabaseClock)
 
     def run(self, report: Report, progress: Callable[[int], None]) -> Baselined:
         """Link and take as agreed whatever is a pair. ``progress`` is told how many keys were looked at."""

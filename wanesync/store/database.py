@@ -6,12 +6,12 @@ import base64
 import random
 import secrets
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Generic, TypeVar
 
 from wanesync.core.errors import ConfigError
+from wanesync.store.clock import DatabaseClock
 from wanesync.store.encryption import Encryption, load_keyring
 from wanesync.store.notify import Watch
 from wanesync.store.queries import Dialect, load_migrations
@@ -35,10 +35,6 @@ POSTGRES_MISSING = "database: postgresql:// needs psycopg, which is not installe
 
 _T = TypeVar("_T")
 _TRIES = 5
-
-
-def _wall_clock_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 class _Table(Generic[_T]):
@@ -92,12 +88,11 @@ class Tx:
 class Store:
     """An opened database, for any number of threads."""
 
-    def __init__(self, database: Database, seal: Encryption, clock: Callable[[], int], rng: random.Random) -> None:
+    def __init__(self, database: Database, encryption: Encryption, clock: DatabaseClock, rng: random.Random) -> None:
         self._database = database
-        self._clock = clock
-        self._offset_ms = 0
+        self.clock = clock
         self._rng = rng
-        self._around = SessionContext(seal, rng, self.now_ms)
+        self._context = SessionContext(encryption, rng, clock.now_ms)
         self._watches = threading.local()
 
     @property
@@ -113,28 +108,28 @@ class Store:
     @property
     def encryption(self) -> Encryption:
         """The seal of this database."""
-        return self._around.encryption
+        return self._context.encryption
 
     def now_ms(self) -> int:
-        """Database time: the local clock and the offset last measured."""
-        return self._clock() + self._offset_ms
+        """Database time in ms since 1970."""
+        return self.clock.now_ms()
 
     def sync_clock(self) -> None:
-        """Measures how far the local clock is from the database's."""
-        self._offset_ms = self._database.measure_offset_ms(self._clock)
+        """Measures the offset between the local wall clock and the database's. Raises DatabaseUnavailable."""
+        self.clock.offset_ms = self._database.measure_offset_ms(self.clock.wall_ms)
 
     def hmac(self, address: str) -> str:
         """The keyed hash an address is found by."""
-        return self._around.encryption.hmac(address)
+        return self._context.encryption.hmac(address)
 
     def row_hash(self, text: str) -> str:
         """The keyed hash equal contents are told by."""
-        return self._around.encryption.row_hash(text)
+        return self._context.encryption.row_hash(text)
 
     @contextmanager
     def transaction(self) -> Iterator[Tx]:
         """Reads and writes; committed on normal exit, rolled back on an exception. Raises DatabaseUnavailable."""
-        with self._database.session(self._around, writing=True) as session:
+        with self._database.session(self._context, writing=True) as session:
             yield Tx(session)
             session.flush()
         if session.queued:
@@ -143,13 +138,13 @@ class Store:
     @contextmanager
     def reading(self) -> Iterator[Tx]:
         """Reads one state of the database; a write raises. Raises DatabaseUnavailable."""
-        with self._database.session(self._around, writing=False) as session:
+        with self._database.session(self._context, writing=False) as session:
             yield Tx(session)
 
     @contextmanager
     def read_statementwise(self) -> Iterator[Tx]:
         """Reads, each statement for itself: for looks that decide nothing, at the least cost. Raises DatabaseUnavailable."""
-        with self._database.read_statementwise(self._around) as session:
+        with self._database.read_statementwise(self._context) as session:
             yield Tx(session)
 
     def run(self, work: Callable[[Tx], _T]) -> _T:
@@ -165,12 +160,12 @@ class Store:
 
     def reserve(self, scope: str, slots: int) -> list[int]:
         """Due times in ms of up to ``slots`` requests, outside any transaction (see Rates.reserve)."""
-        with self._database.light_session(self._around) as session:
+        with self._database.light_session(self._context) as session:
             return Rates(session).reserve(scope, slots)
 
     def assign(self, scope: str, wants: Sequence[Sequence[str]], room: int) -> SlotAssignment:
         """Slots for wants that fall under narrower scopes, outside any transaction (see Rates.assign)."""
-        with self._database.light_session(self._around) as session:
+        with self._database.light_session(self._context) as session:
             return Rates(session).assign(scope, wants, room)
 
     def wait_for_work(self, timeout_ms: int, lane: str = "") -> bool:
@@ -202,12 +197,12 @@ class Store:
         fresh = self._rng.randbytes(32) if simulated else secrets.token_bytes(32)
         with self.reading() as tx:
             stored = tx.settings.get(INDEX_KEY)
-        index_key = _open_index_key(self._around.encryption, stored) if stored else None
+        index_key = _open_index_key(self._context.encryption, stored) if stored else None
         # Who only looks does not wait for those who write.
         if index_key is None:
             with self.transaction() as tx:
-                index_key = _load_index_key(tx.settings, self._around.encryption, fresh)
-        self._around = SessionContext(self._around.encryption.with_index_key(index_key), self._rng, self.now_ms)
+                index_key = _load_index_key(tx.settings, self._context.encryption, fresh)
+        self._context = SessionContext(self._context.encryption.with_index_key(index_key), self._rng, self.clock.now_ms)
 
 
 def open_store(
@@ -215,10 +210,10 @@ def open_store(
     seal_keys: Sequence[str] = (),
     *,
     migrate: bool | None = False,
-    clock: Callable[[], int] = _wall_clock_ms,
+    clock: DatabaseClock | None = None,
     rng: random.Random | None = None,
 ) -> Store:
-    """Opens ``sqlite:FILE``, ``sqlite::memory:`` (one thread) or ``postgresql://…``; ``clock`` gives ms since 1970.
+    """Opens ``sqlite:FILE``, ``sqlite::memory:`` (one thread) or ``postgresql://…``.
 
     ``migrate``: whether it is made or brought up to this program; None: brought up to it, never made.
 
@@ -229,7 +224,7 @@ def open_store(
     try:
         behind = _check_schema(database, migrate=migrate)
         seal = load_keyring(seal_keys, url)
-        store = Store(database, seal, clock, rng or random.SystemRandom())
+        store = Store(database, seal, clock or DatabaseClock(), rng or random.SystemRandom())
         store.sync_clock()
         # Who finds nothing to do asks for no lock: a look must not wait for those who write.
         if behind:

@@ -13,7 +13,7 @@ import structlog
 
 from wanesync.core.errors import DatabaseUnavailable
 from wanesync.core.model import Side
-from wanesync.ratelimit.pacer import Clock
+from wanesync.store.clock import Clock
 from wanesync.sync.runtime import Call, Runtime
 from wanesync.worker.commit_answers import Answered, commit_answers, reschedule_all
 from wanesync.worker.in_flight import InFlight

@@ -9,7 +9,7 @@ import structlog
 
 from wanesync.core.errors import DatabaseUnavailable, WanesyncError
 from wanesync.core.model import Side
-from wanesync.ratelimit.pacer import Clock
+from wanesync.store.clock import Clock
 from wanesync.store.database import Tx
 from wanesync.store.tables.processes import LEASE_MS
 from wanesync.sync.runtime import Call, Runtime

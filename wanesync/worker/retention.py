@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import structlog
 
 from wanesync.core.errors import DatabaseUnavailable
-from wanesync.ratelimit.pacer import Clock, WallClock
+from wanesync.store.clock import Clock, DatabaseClock
 from wanesync.store.database import Store, Tx
 from wanesync.store.tables.retention import RetentionPolicy, RetentionRule
 
@@ -41,7 +41,7 @@ class RetentionTask:
 
     store: Store
     keep: RetentionPolicy
-    clock: Clock = field(default_factory=WallClock)
+    clock: Clock = field(default_factory=DatabaseClock)
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def prune(self, *, dry: bool = False, progress: Progress = _ignore) -> Counts:

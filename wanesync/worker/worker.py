@@ -12,7 +12,8 @@ import structlog
 from wanesync.core.errors import CallError, DatabaseUnavailable, Failure
 from wanesync.core.jobs import POISON_ALONE, Priority
 from wanesync.core.model import Side
-from wanesync.ratelimit.pacer import LATE_MS, Clock, Pacer, WallClock
+from wanesync.ratelimit.pacer import LATE_MS, Pacer
+from wanesync.store.clock import Clock, DatabaseClock
 from wanesync.store.tables.rates import AHEAD_MS, SlotAssignment
 from wanesync.sync.runtime import Call, Runtime
 from wanesync.worker.committer import Committer
@@ -44,7 +45,7 @@ class Worker:
 
     runtime: Runtime
     sides: Sequence[Side]
-    clock: Clock = field(default_factory=WallClock)
+    clock: Clock = field(default_factory=DatabaseClock)
     lanes: dict[Side, Lane] = field(init=False)
     pacers: dict[Side, Pacer] = field(init=False)
     stopping: threading.Event = field(default_factory=threading.Event)

@@ -10,6 +10,7 @@ from tests.support.store_fixtures import Clock
 from wanesync.core.errors import NotFound
 from wanesync.core.rate_limits import Limit
 from wanesync.store import Store, open_store
+from wanesync.store.clock import DatabaseClock
 from wanesync.store.tables.rates import QuotaUse
 
 
@@ -192,7 +193,7 @@ def test_a_scope_without_a_limit_is_told(store: Store) -> None:
 )
 def test_no_second_ever_holds_more_than_the_limit(limit: int, steps: list[tuple[int, int]]) -> None:
     clock = Clock()
-    store = open_store("sqlite::memory:", migrate=True, clock=clock)
+    store = open_store("sqlite::memory:", migrate=True, clock=DatabaseClock(clock, clock))
     set_limit(store, limit)
     slots: list[int] = []
     for wait_ms, wanted in steps:
@@ -214,7 +215,7 @@ def test_no_second_ever_holds_more_than_the_limit(limit: int, steps: list[tuple[
 )
 def test_no_second_holds_more_of_a_narrower_scope_than_its_limit(limit: int, steps: list[tuple[int, int, int]]) -> None:
     clock = Clock()
-    store = open_store("sqlite::memory:", migrate=True, clock=clock)
+    store = open_store("sqlite::memory:", migrate=True, clock=DatabaseClock(clock, clock))
     set_limit(store, 60, "stripe")
     set_limit(store, limit, "stripe:bulk")
     bulk: list[int] = []

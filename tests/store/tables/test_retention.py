@@ -29,6 +29,9 @@ class Restful:
         self.clock.advance(5)
         return self.clock.ms
 
+    def monotonic_ms(self) -> int:
+        return self.now_ms()
+
     def sleep_until(self, at_ms: float) -> None:
         self.rested_ms += at_ms - self.clock.ms
 
