@@ -97,6 +97,9 @@ class NoWaiting:
     def now_ms(self) -> int:
         return round(self.ms)
 
+    def monotonic_ms(self) -> int:
+        return round(self.ms)
+
     def sleep_until(self, at_ms: float) -> None:
         self.ms = at_ms
 

@@ -20,7 +20,6 @@ from wanesync.core.errors import CallError, GuardError, WanesyncError
 from wanesync.core.model import Side
 from wanesync.core.rate_limits import DAILY, MONTHLY_READS
 from wanesync.ratelimit.budget import read_limits, read_quota_uses
-from wanesync.ratelimit.pacer import Clock, WallClock
 from wanesync.reconcile.apply_decisions import Decided, DecisionApplier
 from wanesync.reconcile.baseline import Baseline, Baselined
 from wanesync.reconcile.catch_up import OVERLAP_MS, CatchUp
@@ -30,6 +29,7 @@ from wanesync.reconcile.page_store import PageStore
 from wanesync.reconcile.plan_files import Chosen, Extent, PlanFiles, Saved
 from wanesync.reconcile.requests import Requests
 from wanesync.reconcile.run import LAST_RUN, Reconcile, Selection
+from wanesync.store.clock import Clock, DatabaseClock
 from wanesync.store.database import Store
 from wanesync.sync.runtime import Runtime
 from wanesync.sync.writer import WRITES
@@ -348,7 +348,7 @@ def wait_for_workers(
     store: Store, run_id: str, jobs: int, progress: ProgressCallback, clock: Clock | None = None
 ) -> RunState:
     """Wait until a run's jobs are done or dead, writes are off, or a lane had no worker for 8 s (``IDLE_LANE_MS``)."""
-    clock = clock or WallClock()
+    clock = clock or DatabaseClock()
     state, idle_ms = read_run(store, run_id), 0
     progress(Step.JOBS_DONE, 0, jobs)
     while state.left and state.writes_on and idle_ms < IDLE_LANE_MS:
