@@ -20,7 +20,7 @@ def check_rest(world: World) -> None:
         counts = tx.events.counts()
         links = tx.links.page("", 1_000)
         depth = tx.jobs.depth()
-        open_writes = tx.writes.open_all(10)
+        open_writes = tx.pending_writes.open_all(10)
         dead = tx.jobs.dead(limit=100)
     if counts["open"]:
         world.blame(f"events unread or unjudged: {counts['unread']}/{counts['unjudged']}"[:60])

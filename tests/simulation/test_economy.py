@@ -50,7 +50,7 @@ def test_a_customer_deleted_before_its_answer_came_is_not_asked_for_without_end(
         world.stripe.set_faults(Faults())
         play.play()
         with world.store.reading() as tx:
-            assert tx.writes.count_open() == 0
+            assert tx.pending_writes.count_open() == 0
             (contact,) = tx.records.get_many([(HUBSPOT, contact_id)]).values()
         assert contact.note.startswith("orphaned")
         assert world.stripe.records() == []

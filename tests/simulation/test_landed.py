@@ -41,7 +41,7 @@ def answer_lost(side: Side, name: str) -> Iterator[tuple[Play, dict[Side, str]]]
             world.truth.drain()
         machine.set_faults(Faults())
         with world.store.reading() as tx:
-            assert (world.truth.value((side, ids[side]), name), tx.writes.count_open()) == ("B", 1)
+            assert (world.truth.value((side, ids[side]), name), tx.pending_writes.count_open()) == ("B", 1)
         # Stripe tells whole seconds.
         world.sleep(1_500)
         yield play, ids
@@ -162,7 +162,7 @@ def test_a_lost_write_of_a_link_that_is_gone_explains_nothing_to_the_next_custom
 
 def test_a_value_set_back_by_hand_on_stripe_is_not_the_old_write_that_made_it_first() -> None:
     with answer_lost(STRIPE, "company") as (play, ids), play.world.store.transaction() as tx:
-        (pending,) = tx.writes.unanswered(STRIPE, ids[STRIPE])
+        (pending,) = tx.pending_writes.unanswered(STRIPE, ids[STRIPE])
         known = tx.records.get(STRIPE, ids[STRIPE])
         assert known is not None
         stored = replace(known, record=replace(known.record, values={**known.record.values, "company": "B"}))
@@ -195,7 +195,7 @@ def test_what_history_told_holds_for_every_lane_until_the_contact_changes(*, our
         play.play()
         runtime, key = play.world.processes[0].worker.runtime, f"contact:{ids[HUBSPOT]}"
         with play.world.store.transaction() as tx:
-            (pending,) = tx.writes.unanswered(HUBSPOT, ids[HUBSPOT])
+            (pending,) = tx.pending_writes.unanswered(HUBSPOT, ids[HUBSPOT])
             (stored,) = tx.records.get_many([(HUBSPOT, ids[HUBSPOT])]).values()
             tx.processes.beat(runtime.name, "hubspot,stripe", 0)
             tx.jobs.put(JobRequest(HUBSPOT, JobKind.WRITE, key))
@@ -204,14 +204,14 @@ def test_what_history_told_holds_for_every_lane_until_the_contact_changes(*, our
                 job, frozenset({(HUBSPOT, ids[HUBSPOT], "company")}), PlanningRound({job.id: key})
             )
             asked.then(tx, Authors(stored.record.modified_ms, {"company": ours}))
-            (told_of,) = tx.writes.unanswered(HUBSPOT, ids[HUBSPOT])
+            (told_of,) = tx.pending_writes.unanswered(HUBSPOT, ids[HUBSPOT])
             assert _is_own(tx, stored, "company", told_of) is ours
             later = replace(stored, record=replace(stored.record, modified_ms=stored.record.modified_ms + 1))
             assert told_of != pending
             assert _is_own(tx, later, "company", told_of) is None
             # Of another state than the one we know it tells nothing: that is read first.
             asked.then(tx, Authors(stored.record.modified_ms + 1, {"company": not ours}))
-            assert tx.writes.unanswered(HUBSPOT, ids[HUBSPOT]) == [told_of]
+            assert tx.pending_writes.unanswered(HUBSPOT, ids[HUBSPOT]) == [told_of]
             waiting = tx.jobs.get(job.id)
             assert waiting is not None
             assert waiting.reason == "the contact changed meanwhile"

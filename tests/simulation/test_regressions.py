@@ -258,7 +258,7 @@ def test_nothing_is_made_for_a_record_that_was_deleted_while_its_creation_could_
 
 def _open_writes(play: Play) -> int:
     with play.world.store.reading() as tx:
-        return tx.writes.count_open()
+        return tx.pending_writes.count_open()
 
 
 def test_an_id_that_another_contact_carries_does_not_ride_along() -> None:

@@ -177,7 +177,9 @@ class World:
         if write.kind is WriteKind.CREATE:
             if self.eye.settings.get(LISTED) is None:
                 self.blame("a creation before both sides were listed")
-            others = [w for w in self.eye.writes.open_all(100) if w.kind is WriteKind.CREATE and w.id != write.id]
+            others = [
+                w for w in self.eye.pending_writes.open_all(100) if w.kind is WriteKind.CREATE and w.id != write.id
+            ]
             if any(write.hmacs & other.hmacs for other in others):
                 self.blame("two open creations for one address")
 

@@ -26,17 +26,17 @@ def note_and_fail(tx: Tx) -> None:
 
 def test_what_waits_is_seen_by_whoever_reads_its_table(store: Store) -> None:
     with store.transaction() as tx:
-        tx.writes.put_many([a_create("w1", "h1"), a_create("w2", "h2")])
-        assert tx.writes.open_ids(["w1", "w2"]) == {"w1", "w2"}
-        tx.writes.record_result("w1", WriteResult.OK)
-        tx.writes.record_result("w2", WriteResult.LOST)
-        tx.writes.sent("w2")
-        assert tx.writes.open_ids(["w1", "w2"]) == set()
-        assert tx.writes.open_for_hmacs(["h1", "h2"]) == {}
+        tx.pending_writes.put_many([a_create("w1", "h1"), a_create("w2", "h2")])
+        assert tx.pending_writes.open_ids(["w1", "w2"]) == {"w1", "w2"}
+        tx.pending_writes.record_result("w1", WriteResult.OK)
+        tx.pending_writes.record_result("w2", WriteResult.LOST)
+        tx.pending_writes.sent("w2")
+        assert tx.pending_writes.open_ids(["w1", "w2"]) == set()
+        assert tx.pending_writes.open_for_hmacs(["h1", "h2"]) == {}
         tx.journal.add("linked", H, "1", "", {"n": 1})
         assert [entry.kind for entry in tx.journal.of(["1"], 9)] == ["linked"]
     with store.reading() as tx:
-        found = [tx.writes.get(write_id) for write_id in ("w1", "w2")]
+        found = [tx.pending_writes.get(write_id) for write_id in ("w1", "w2")]
         assert [(own.result, own.sent_ms > 0) for own in found if own] == [
             (WriteResult.OK, False),
             (WriteResult.LOST, True),
@@ -45,12 +45,12 @@ def test_what_waits_is_seen_by_whoever_reads_its_table(store: Store) -> None:
 
 def test_what_waits_keeps_its_order_on_one_row(store: Store) -> None:
     with store.transaction() as tx:
-        tx.writes.put(an_update("w1"))
-        tx.writes.sent("w1")
-        tx.writes.record_result("w1", WriteResult.OK)
-        tx.writes.put(replace(an_update("w1"), target_id="cus_9"))
+        tx.pending_writes.put(an_update("w1"))
+        tx.pending_writes.sent("w1")
+        tx.pending_writes.record_result("w1", WriteResult.OK)
+        tx.pending_writes.put(replace(an_update("w1"), target_id="cus_9"))
     with store.reading() as tx:
-        own = tx.writes.get("w1")
+        own = tx.pending_writes.get("w1")
         assert own is not None
         assert (own.target_id, own.result) == ("cus_9", None), "the last one said so"
 
@@ -75,13 +75,13 @@ def test_nothing_that_waits_survives_its_transaction(store: Store) -> None:
 
 def test_creates_of_a_batch_that_find_an_address_taken_are_not_stored(store: Store) -> None:
     with store.transaction() as tx:
-        tx.writes.put(a_create("w0", "h0"))
-        taken = tx.writes.put_many([a_create("w1", "h1", "h0"), a_create("w2", "h1"), an_update("w3")])
+        tx.pending_writes.put(a_create("w0", "h0"))
+        taken = tx.pending_writes.put_many([a_create("w1", "h1", "h0"), a_create("w2", "h1"), an_update("w3")])
         assert set(taken) == {"w1", "w2"}, "w1 met w0; w2 came behind w1"
         assert taken["w1"] == "w0"
     with store.reading() as tx:
-        assert tx.writes.open_for_hmacs(["h0", "h1"]) == {"h0": "w0"}
-        assert tx.writes.open_ids(["w0", "w1", "w2", "w3"]) == {"w0", "w3"}
+        assert tx.pending_writes.open_for_hmacs(["h0", "h1"]) == {"h0": "w0"}
+        assert tx.pending_writes.open_ids(["w0", "w1", "w2", "w3"]) == {"w0", "w3"}
 
 
 def test_links_of_a_batch_are_changed_and_added_or_none_is(store: Store) -> None:

@@ -163,7 +163,7 @@ def test_a_lock_goes_to_one(store: Store, other_store: Store) -> None:
 def test_an_address_goes_to_one_create(store: Store, other_store: Store) -> None:
     def create(of: Store, write_id: str, side: Side) -> bool:
         try:
-            of.run(lambda tx: tx.writes.put(a_create(write_id, "h1", "h2", side=side)))
+            of.run(lambda tx: tx.pending_writes.put(a_create(write_id, "h1", "h2", side=side)))
         except EmailIntentTaken:
             return False
         return True
@@ -172,9 +172,9 @@ def test_an_address_goes_to_one_create(store: Store, other_store: Store) -> None
     assert sorted(both) == [False, True]
     with store.transaction() as tx:
         winner = "w1" if both[0] else "w2"
-        assert tx.writes.open_for_hmacs(["h1", "h2"]) == {"h1": winner, "h2": winner}
-        assert tx.writes.count_open() == 1
-        tx.writes.record_result(winner, WriteResult.OK)
+        assert tx.pending_writes.open_for_hmacs(["h1", "h2"]) == {"h1": winner, "h2": winner}
+        assert tx.pending_writes.count_open() == 1
+        tx.pending_writes.record_result(winner, WriteResult.OK)
     assert create(store, "w3", S)
 
 

@@ -16,7 +16,7 @@ from wanesync.sync.intake import ECHOES_MS, store_events
 def store() -> Iterator[Store]:
     opened = open_store("sqlite::memory:", migrate=True)
     with opened.transaction() as tx:
-        tx.writes.put(
+        tx.pending_writes.put(
             PendingWrite(
                 "w1",
                 Side.STRIPE,

@@ -52,13 +52,19 @@ def committed(stage: Stage) -> list[object]:
     with stage.store.reading() as tx:
         links = [(link.id, link.version, link.base) for link in tx.links.page("", 1000)]
         journal = [(row.id, row.kind) for row in tx.journal.latest(1000)]
-        return [links, journal, tx.jobs.depth(), tx.writes.count_open(), *(stage.sandbox.records(s) for s in Side)]
+        return [
+            links,
+            journal,
+            tx.jobs.depth(),
+            tx.pending_writes.count_open(),
+            *(stage.sandbox.records(s) for s in Side),
+        ]
 
 
 def open_writes(stage: Stage) -> int:
     """How many calls were begun and not answered."""
     with stage.store.reading() as tx:
-        return tx.writes.count_open()
+        return tx.pending_writes.count_open()
 
 
 def end_lease(stage: Stage, owner: str) -> None:

@@ -84,7 +84,7 @@ def read_status(store: Store) -> Status:
             links=tx.links.counts(),
             conflicts=tx.conflicts.count_open(),
             rejected=tx.rejected.count(),
-            open_writes=tx.writes.count_open(),
+            open_writes=tx.pending_writes.count_open(),
             purchases=tx.purchases.counts(),
             processes=[
                 {

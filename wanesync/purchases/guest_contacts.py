@@ -40,7 +40,7 @@ class GuestContacts:
                 continue
             pending = self._intend(tx, job)
             if pending is not None:
-                tx.writes.sent(pending.id)
+                tx.pending_writes.sent(pending.id)
                 intents.append((job, pending))
         return [self._create(intents)] if intents else []
 
@@ -49,12 +49,12 @@ class GuestContacts:
         off = are_writes_off(tx)
         hmac = split_key(job.key)[1]
         erased = bool(tx.tombstones.match([hmac]))
-        opened = tx.writes.open_for_keys([job.key], Side.HUBSPOT)
+        opened = tx.pending_writes.open_for_keys([job.key], Side.HUBSPOT)
         if opened and not off:
             if not erased:
                 return opened[0]
             # It arrived and was deleted meanwhile: who was deleted is not made anew.
-            tx.writes.record_result(opened[0].id, WriteResult.LOST)
+            tx.pending_writes.record_result(opened[0].id, WriteResult.LOST)
             opened = []
         waiting = tx.purchases.get_many(tx.purchases.waiting_for_hmacs([hmac]))
         carriers = tx.records.by_hmacs([hmac]).get(hmac, set())
@@ -70,7 +70,7 @@ class GuestContacts:
             reschedule(tx, job, DAY_MS, WRITES_OFF, fixed=True)
             return None
         unlisted = tx.settings.get(LISTED) is None
-        if customers or unlisted or tx.writes.open_for_hmacs([hmac]):
+        if customers or unlisted or tx.pending_writes.open_for_hmacs([hmac]):
             requests = [JobRequest(Side.HUBSPOT, JobKind.WRITE, customer_key(i), Priority.PURCHASE) for i in customers]
             tx.jobs.put_many(requests)
             noted = any(seen.note for seen in tx.records.get_many([(Side.STRIPE, i) for i in customers]).values())
@@ -90,7 +90,7 @@ class GuestContacts:
         pending = PendingWrite(
             own_id, Side.HUBSPOT, WriteKind.CREATE, job.key, "", "", own_id, body, {}, hmacs=frozenset({hmac})
         )
-        tx.writes.put(pending)
+        tx.pending_writes.put(pending)
         return pending
 
     def _create(self, intents: Sequence[tuple[Job, PendingWrite]]) -> Call:
@@ -122,7 +122,7 @@ class GuestContacts:
             else:
                 error = answer or CallError(Side.HUBSPOT, Failure.NO_ANSWER, "the answer left this item out")
                 if error.failure in (Failure.REFUSED, Failure.CONFLICT):
-                    tx.writes.record_result(pending.id, WriteResult.REFUSED)
+                    tx.pending_writes.record_result(pending.id, WriteResult.REFUSED)
                 fail(self.runtime, tx, [job], error, "contacts.batch_create")
         return calls
 
@@ -145,7 +145,7 @@ class GuestContacts:
         self, tx: Tx, job: Job, pending: PendingWrite, answer: WriteResult, records: Mapping[str, Record | None]
     ) -> None:
         """The contact stands: its purchases go on, and it is planned like any other."""
-        tx.writes.record_result(pending.id, answer)
+        tx.pending_writes.record_result(pending.id, answer)
         recorder = RecordWriter(self.runtime, tx)
         store_contacts(recorder, records)
         recorder.flush()

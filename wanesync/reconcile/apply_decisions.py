@@ -166,7 +166,7 @@ class DecisionApplier:
         """All keys for this turn, none of which has a write that is not settled."""
         tx = turn.tx
         taken = tx.locks.take_all(sorted(keys), turn.token, self.runtime.name, tx.now_ms + LOCK_MS)
-        return taken and not tx.writes.open_for_keys(sorted(keys), None)
+        return taken and not tx.pending_writes.open_for_keys(sorted(keys), None)
 
     def _find_change(self, turn: _Turn) -> str:
         known = self._know(turn.tx, turn.group)

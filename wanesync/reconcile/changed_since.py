@@ -128,7 +128,7 @@ class ChangedSince:
             with self.runtime.store.reading() as tx:
                 known = tx.records.get_many([(Side.STRIPE, i) for i in ids])
                 keys = {event.request_key for i in ids for event in fresh[i]} - {""}
-                writes = tx.writes.by_keys(Side.STRIPE, keys) if keys else {}
+                writes = tx.pending_writes.by_keys(Side.STRIPE, keys) if keys else {}
             answered = {key for key, own in writes.items() if is_answered(own)}
             copies = self._copies(Side.STRIPE, ids)
             gone = []

@@ -70,7 +70,7 @@ class Tx:
     retention = _Table(Retention)
     settings = _Table(Settings)
     tombstones = _Table(Tombstones)
-    writes = _Table(PendingWrites)
+    pending_writes = _Table(PendingWrites)
 
     def __init__(self, session: Session) -> None:
         self._session = session

@@ -140,8 +140,8 @@ def _find_loops(runtime: Runtime, tx: Tx, wanted: Sequence[Overwrite]) -> set[tu
     if not often:
         return set()
     recent: dict[Side, dict[str, list[PendingWrite]]] = {
-        lane: tx.writes.recent(lane, often, since_ms),
-        lane.other: tx.writes.recent(lane.other, [targets[target_id] for target_id in often], since_ms),
+        lane: tx.pending_writes.recent(lane, often, since_ms),
+        lane.other: tx.pending_writes.recent(lane.other, [targets[target_id] for target_id in often], since_ms),
     }
     found = set()
     for one in wanted:

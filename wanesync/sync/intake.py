@@ -110,7 +110,7 @@ def store_events(tx: Tx, events: Sequence[Event], crowds: Crowds | None = None) 
     new = tx.events.put_many(events)
     crowded = _find_crowds(events, crowds, tx.now_ms) if crowds else frozenset()
     fresh = [event for event in events if event.key in new]
-    ours = tx.writes.known_keys(Side.STRIPE, {event.request_key for event in fresh if event.request_key})
+    ours = tx.pending_writes.known_keys(Side.STRIPE, {event.request_key for event in fresh if event.request_key})
     dirty: dict[tuple[Side, str], Priority] = {}
     news: set[tuple[Side, str]] = set()
     for event in fresh:

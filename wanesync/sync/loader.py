@@ -87,8 +87,8 @@ def _cut(tx: Tx, loader: _Loader, roots: dict[str, RecordRef]) -> dict[str, Plan
     """One scene per connected group of records: keys that have nothing in common do not see one another."""
     hmacs = sorted({h for stored in loader.records.values() for h in stored.hmacs})
     tombstones = frozenset(tx.tombstones.match(hmacs)) if hmacs else frozenset()
-    holders = tx.writes.holders(hmacs) if hmacs else {}
-    creates = tx.writes.creates_of(sorted(loader.records))
+    holders = tx.pending_writes.holders(hmacs) if hmacs else {}
+    creates = tx.pending_writes.creates_of(sorted(loader.records))
     listed = tx.settings.get(LISTED) is not None
     reading = _find_reading(tx, loader)
     groups = _group(loader, roots.values())

@@ -19,9 +19,9 @@ def judge_records(runtime: Runtime, tx: Tx, records: Mapping[Side, Mapping[str, 
 
 
 def _judge_side(runtime: Runtime, tx: Tx, side: Side, keys: Mapping[str, str]) -> None:
-    open_keys = {pending.link_key for pending in tx.writes.open_for_keys(sorted(set(keys.values())), None)}
+    open_keys = {pending.link_key for pending in tx.pending_writes.open_for_keys(sorted(set(keys.values())), None)}
     # A customer's own key, from before it was linked, says nothing about the writes of its link.
-    written = tx.writes.open_targets(side, keys)
+    written = tx.pending_writes.open_targets(side, keys)
     ids = [i for i, key in keys.items() if key not in open_keys and i not in written]
     seen_of = tx.records.get_many([(side, i) for i in ids])
     unjudged = tx.events.unjudged(side, ids)
@@ -44,14 +44,14 @@ def _judge_side(runtime: Runtime, tx: Tx, side: Side, keys: Mapping[str, str]) -
 
 def _answered(tx: Tx, side: Side, events: Sequence[Event]) -> set[str]:
     """The request keys of some events that are those of own writes whose answer is recorded."""
-    own_of = tx.writes.by_keys(side, {e.request_key for e in events if e.request_key})
+    own_of = tx.pending_writes.by_keys(side, {e.request_key for e in events if e.request_key})
     return {key for key, pending in own_of.items() if is_answered(pending)}
 
 
 def _shaky(tx: Tx, side: Side, unjudged: Mapping[str, Sequence[Event]]) -> set[str]:
     """Records an app wrote to while a write of ours has no answer: it may have come late, over a person's value."""
     ids = [i for i, events in unjudged.items() if any(e.values and not e.source.startswith("user") for e in events)]
-    recent = tx.writes.recent(side, ids, _since_ms(tx, [e for i in ids for e in unjudged[i]]))
+    recent = tx.pending_writes.recent(side, ids, _since_ms(tx, [e for i in ids for e in unjudged[i]]))
     return {record_id for record_id, writes in recent.items() if not all(map(is_answered, writes))}
 
 
@@ -69,8 +69,8 @@ def _judge_cases(
     since_of = {stored.id: _since_ms(tx, events) for stored, events in cases}
     oldest_ms = min(since_of.values())
     windows = tx.events.windows(side, list(since_of), oldest_ms)
-    recent = tx.writes.recent(side, list(since_of), oldest_ms)
-    by_key = tx.writes.by_keys(side, {e.request_key for es in windows.values() for e in es if e.request_key})
+    recent = tx.pending_writes.recent(side, list(since_of), oldest_ms)
+    by_key = tx.pending_writes.by_keys(side, {e.request_key for es in windows.values() for e in es if e.request_key})
     judged: list[str] = []
     for stored, events in cases:
         since_ms = since_of[stored.id]

@@ -33,7 +33,7 @@ def remember_all(tx: Tx, plans: Sequence[tuple[Plan, Priority]]) -> None:
 
 def _remember(tx: Tx, plan: Plan) -> None:
     for pending, answer in plan.settled:
-        tx.writes.record_result(pending.id, answer)
+        tx.pending_writes.record_result(pending.id, answer)
     for (side, record_id), note in plan.notes.items():
         tx.records.set_note(side, record_id, note)
     for side, record_id, hmacs in plan.tombstones:

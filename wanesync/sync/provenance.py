@@ -63,7 +63,7 @@ def suspects(runtime: Runtime, tx: Tx, context: PlanContext, plan: Plan, origins
 
 def _matching(runtime: Runtime, tx: Tx, stored: StoredRecord, action: Action) -> Iterator[tuple[Spot, PendingWrite]]:
     # However old: a side that was away may keep what was edited meanwhile from being planned for long.
-    for pending in tx.writes.unanswered(stored.side, stored.id):
+    for pending in tx.pending_writes.unanswered(stored.side, stored.id):
         if pending.kind is not WriteKind.UPDATE or pending.link_id != action.link_id:
             continue
         for name, change in pending.changes.items():
@@ -96,7 +96,9 @@ def find_landed(tx: Tx, context: PlanContext, plan: Plan) -> dict[str, dict[str,
             ends[action.side.other] = action.source_id
         for side, record_id in ends.items():
             pendings = [
-                pending for pending in tx.writes.unanswered(side, record_id) if pending.link_id == action.link_id
+                pending
+                for pending in tx.pending_writes.unanswered(side, record_id)
+                if pending.link_id == action.link_id
             ]
             spots = [(pending, name) for pending in pendings for name in pending.changes.keys() & action.changes.keys()]
             stored = context.find(side, record_id)
@@ -124,7 +126,7 @@ def _edited_upon(
     for side, record_id in {(pending.side.other, pending.source_id) for pending, _ in edited} | {
         (stored.side, stored.id)
     }:
-        recent += tx.writes.recent(side, [record_id], since_ms).get(record_id, []) if edited else []
+        recent += tx.pending_writes.recent(side, [record_id], since_ms).get(record_id, []) if edited else []
     return [
         (pending, name)
         for pending, name in edited

@@ -72,7 +72,7 @@ class Reader:
         recorder = RecordWriter(self.runtime, tx, Priority(min(job.priority for job in jobs)))
         recorder.load(Side.STRIPE, ids)
         keys = [e.request_key for events in unread.values() for e in events if e.request_key]
-        writes = tx.writes.by_keys(Side.STRIPE, keys) if keys else {}
+        writes = tx.pending_writes.by_keys(Side.STRIPE, keys) if keys else {}
         answered = {key for key, own in writes.items() if is_answered(own)}
         young_ms = tx.now_ms - ANSWER_DUE_MS
         pending = {k: own.sent_ms for k, own in writes.items() if own.result is None and own.sent_ms > young_ms}

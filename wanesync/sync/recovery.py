@@ -86,7 +86,7 @@ class Recovery:
             store(tx, answer)
             calls: list[Call] = []
             still: dict[str, list[PendingWrite]] = {}
-            for pending in tx.writes.open_for_keys([job.key for job in mine], lane):
+            for pending in tx.pending_writes.open_for_keys([job.key for job in mine], lane):
                 still.setdefault(pending.link_key, []).append(pending)
             planning = PlanningRound({job.id: job.key for job in mine}, opened=still)
             intents = self.plan_jobs(tx, mine, planning, calls)
@@ -111,7 +111,7 @@ class Recovery:
             record = next((r for r in answer.values() if r is not None), None)
             if record is not None and record.intent == pending.idempotency_key:
                 return answered(tx, [(intent, record)])
-            tx.writes.record_result(pending.id, WriteResult.CONFLICT)
+            tx.pending_writes.record_result(pending.id, WriteResult.CONFLICT)
             reschedule(tx, job, LOCK_WAIT_MS, "the address belongs to a contact that was not known", count=True)
             return []
 
@@ -142,7 +142,7 @@ class Recovery:
                 fail(self.runtime, tx, [job], answer, "customers.list")
                 return []
             assert isinstance(answer, CustomerAnswer)  # noqa: S101 - narrows what ``send`` returned
-            tx.writes.record_result(pending.id, WriteResult.LOST)
+            tx.pending_writes.record_result(pending.id, WriteResult.LOST)
             # Stored at once: a plan that did not know it would make another one.
             recorder = RecordWriter(self.runtime, tx)
             recorder.store_customer(answer, 0)
@@ -195,12 +195,12 @@ class Recovery:
     def _note_told(self, tx: Tx, contact_id: str, names: Sequence[str], authors: Authors) -> set[str]:
         """What history told is kept with each write it tells of; the fields whose values are ours."""
         specs, ours = self.runtime.rules.fields.by_name, set[str]()
-        for pending in tx.writes.unanswered(Side.HUBSPOT, contact_id):
+        for pending in tx.pending_writes.unanswered(Side.HUBSPOT, contact_id):
             told = {n: _is_author(pending, n, specs[n].hubspot, authors) for n in names if n in pending.changes}
             ours |= {name for name, is_ours in told.items() if is_ours}
             if told:
                 news = {name: (authors.modified_ms, is_ours) for name, is_ours in told.items()}
-                tx.writes.record_authorship(replace(pending, authorship={**pending.authorship, **news}))
+                tx.pending_writes.record_authorship(replace(pending, authorship={**pending.authorship, **news}))
         return ours
 
 

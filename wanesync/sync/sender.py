@@ -39,7 +39,7 @@ class Sender:
     def send(self, tx: Tx, lane: Side, intents: Sequence[Intent]) -> list[Call]:
         """The calls for some stored intents: contacts in batches, customers one by one."""
         for intent in intents:
-            tx.writes.sent(intent.pending.id)
+            tx.pending_writes.sent(intent.pending.id)
         if lane is Side.STRIPE:
             seen_of = tx.records.get_many({(Side.STRIPE, i.pending.target_id) for i in intents if i.pending.target_id})
             return [
@@ -160,9 +160,9 @@ class Sender:
             pending, job = intent.pending, intent.job
             memory.note_write(tx, pending, record)
             if pending.kind is WriteKind.UPDATE:
-                tx.writes.record_result(pending.id, WriteResult.OK)
+                tx.pending_writes.record_result(pending.id, WriteResult.OK)
                 # A commit without an acknowledgement was done twice, and the first one's intent is in nobody's hands.
-                tx.writes.mark_others_lost(pending)
+                tx.pending_writes.mark_others_lost(pending)
                 if pending.link_id in links:
                     rebased.append(memory.rebase(links[pending.link_id], pending, record))
                 planning.key_of[job.id] = job.key
@@ -195,10 +195,10 @@ class Sender:
 
         Our ids on the record tell the rest. Left open, it would be sent again by the next job of its key, for ever.
         """
-        still_open = tx.writes.open_ids([pending.id for pending in creates])
+        still_open = tx.pending_writes.open_ids([pending.id for pending in creates])
         for pending in creates:
             if pending.id in still_open:
-                tx.writes.record_result(pending.id, WriteResult.LOST)
+                tx.pending_writes.record_result(pending.id, WriteResult.LOST)
                 tx.jobs.put(JobRequest(pending.side, JobKind.WRITE, pending.link_key))
 
     # -- failures
@@ -221,10 +221,10 @@ class Sender:
             case Failure.SERVER:
                 self._forsake(tx, intent, error)
             case Failure.MISMATCH:
-                tx.writes.record_result(pending.id, WriteResult.LOST)
+                tx.pending_writes.record_result(pending.id, WriteResult.LOST)
                 fail(self.runtime, tx, [job], error, "write")
             case Failure.REFUSED | Failure.CONFLICT:
-                tx.writes.record_result(pending.id, WriteResult.REFUSED)
+                tx.pending_writes.record_result(pending.id, WriteResult.REFUSED)
                 memory.note_refusal(tx, pending, error)
                 fail(self.runtime, tx, [job], error, "write")
             case _:
@@ -236,13 +236,13 @@ class Sender:
 
     def _meet_rival(self, tx: Tx, intent: Intent, contact_id: str) -> None:
         """Another contact carries our id: it is read, so that the next plan knows, and the values go without the id."""
-        tx.writes.record_result(intent.pending.id, WriteResult.REFUSED)
+        tx.pending_writes.record_result(intent.pending.id, WriteResult.REFUSED)
         tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.READ, contact_id, Priority(intent.job.priority)))
         reschedule(tx, intent.job, LOCK_WAIT_MS, "its id is on another contact, which is being read", count=True)
 
     def _forsake(self, tx: Tx, intent: Intent, error: CallError) -> None:
         """Stripe keeps a 500 under its key for good: the customer is read, then planned anew under another key."""
-        tx.writes.record_result(intent.pending.id, WriteResult.LOST)
+        tx.pending_writes.record_result(intent.pending.id, WriteResult.LOST)
         recorder = RecordWriter(self.runtime, tx, Priority(intent.job.priority))
         recorder.want_read(intent.pending.target_id)
         recorder.flush()
@@ -252,7 +252,7 @@ class Sender:
         """The refused field is parked and reported, the others are sent again."""
         pending = intent.pending
         link = tx.links.get(pending.link_id)
-        tx.writes.record_result(pending.id, answer)
+        tx.pending_writes.record_result(pending.id, answer)
         refused = [name for name in fields if name in pending.changes]
         job = intent.job
         if link is None or not refused or job.attempts + 1 >= MAX_ATTEMPTS:
@@ -266,14 +266,14 @@ class Sender:
     def _made_in_vain(self, tx: Tx, intent: Intent, customer_id: str) -> None:
         """The answer came so late that its customer was deleted meanwhile: it is not made again, and not asked for."""
         pending = intent.pending
-        tx.writes.record_result(pending.id, WriteResult.NOT_FOUND, customer_id)
+        tx.pending_writes.record_result(pending.id, WriteResult.NOT_FOUND, customer_id)
         tx.tombstones.put(Side.STRIPE, customer_id, pending.hmacs)
         tx.journal.add("orphaned", Side.STRIPE, customer_id, "", {"reason": "deleted there; its other record is kept"})
         reschedule(tx, intent.job, 0, "its customer is deleted")
 
     def _target_gone(self, tx: Tx, intent: Intent) -> None:
         pending, job = intent.pending, intent.job
-        tx.writes.record_result(pending.id, WriteResult.NOT_FOUND)
+        tx.pending_writes.record_result(pending.id, WriteResult.NOT_FOUND)
         if pending.side is Side.STRIPE:
             recorder = RecordWriter(self.runtime, tx, Priority(job.priority))
             recorder.delete(Side.STRIPE, pending.target_id)

@@ -67,7 +67,7 @@ class Writer:
             if job.token not in locked:
                 reschedule(tx, job, LOCK_WAIT_MS, "its lock is taken")
         opened: dict[str, list[PendingWrite]] = {}
-        for pending in tx.writes.open_for_keys([job.key for job in held], lane):
+        for pending in tx.pending_writes.open_for_keys([job.key for job in held], lane):
             opened.setdefault(pending.link_key, []).append(pending)
         fresh = [job for job in held if job.key not in opened]
         fresh += self._give_up_gone(tx, held, opened)
@@ -236,14 +236,14 @@ class Writer:
 
     def _write_down(self, tx: Tx, drafts: Sequence[Draft]) -> list[Intent]:
         """Store the exact bodies and keys before the calls."""
-        taken = tx.writes.put_many([draft.pending for draft in drafts if not draft.anew])
+        taken = tx.pending_writes.put_many([draft.pending for draft in drafts if not draft.anew])
         intents = []
         for draft in drafts:
             if draft.pending.id in taken:
                 wait_turn(tx, draft.job, "its e-mail is being created by another job")
                 continue
             if draft.anew:
-                tx.writes.refresh(draft.pending)
+                tx.pending_writes.refresh(draft.pending)
             for conflict in draft.action.conflicts:
                 tx.conflicts.put(conflict, draft.action.link_id)
                 memory.note_conflict(tx, conflict, draft.action.link_id)
@@ -253,7 +253,7 @@ class Writer:
     def _give_up(self, tx: Tx, job: Job, opened: Sequence[PendingWrite]) -> None:
         """Its record may belong to another key by now (a merge): whose pass left its events until this was closed."""
         for pending in opened:
-            tx.writes.record_result(pending.id, WriteResult.LOST)
+            tx.pending_writes.record_result(pending.id, WriteResult.LOST)
         keys = (
             key_of(tx, [(pending.side, pending.target_id) for pending in opened if pending.target_id]) if opened else {}
         )
@@ -291,6 +291,6 @@ def _number_creates(tx: Tx, planned: Sequence[tuple[Job, PlanContext, Plan]]) ->
         made = [(context, outcome.actions[side]) for _, context, outcome in planned if side in outcome.actions]
         creates = [(context, action) for context, action in made if action.kind is WriteKind.CREATE]
         if creates:
-            spent = tx.writes.next_generations(side.other, sorted({action.source_id for _, action in creates}))
+            spent = tx.pending_writes.next_generations(side.other, sorted({action.source_id for _, action in creates}))
             for context, action in creates:
                 context.generation = spent.get(action.source_id, 0)

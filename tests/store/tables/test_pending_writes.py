@@ -34,113 +34,113 @@ def an_update(write_id: str, target_id: str = "cus_1") -> PendingWrite:
 
 def test_a_write_comes_back_as_it_went_in(store: Store) -> None:
     with store.transaction() as tx:
-        tx.writes.put_many([a_create("w1", "h1", "h2"), an_update("w2")])
+        tx.pending_writes.put_many([a_create("w1", "h1", "h2"), an_update("w2")])
     with store.reading() as tx:
-        assert tx.writes.get("w1") == a_create("w1", "h1", "h2")
-        assert tx.writes.get("w2") == an_update("w2")
-        assert tx.writes.get("w3") is None
-        assert tx.writes.by_key(S, "key-w1") == a_create("w1", "h1", "h2")
-        assert tx.writes.by_key(H, "key-w1") is None
-        assert (tx.writes.count_open(), len(tx.writes.open_all(1))) == (2, 1)
+        assert tx.pending_writes.get("w1") == a_create("w1", "h1", "h2")
+        assert tx.pending_writes.get("w2") == an_update("w2")
+        assert tx.pending_writes.get("w3") is None
+        assert tx.pending_writes.by_key(S, "key-w1") == a_create("w1", "h1", "h2")
+        assert tx.pending_writes.by_key(H, "key-w1") is None
+        assert (tx.pending_writes.count_open(), len(tx.pending_writes.open_all(1))) == (2, 1)
 
 
 def test_one_open_create_per_address_over_both_sides(store: Store, other_store: Store) -> None:
     with store.transaction() as tx:
-        tx.writes.put(a_create("w1", "h1"))
-        tx.writes.put(a_create("w1", "h1"))
+        tx.pending_writes.put(a_create("w1", "h1"))
+        tx.pending_writes.put(a_create("w1", "h1"))
     with pytest.raises(EmailIntentTaken) as caught, other_store.transaction() as tx:
-        tx.writes.put(a_create("w2", "h1", side=H))
+        tx.pending_writes.put(a_create("w2", "h1", side=H))
     assert caught.value.write_id == "w1"
     with other_store.transaction() as tx:
         with pytest.raises(EmailIntentTaken):
-            tx.writes.put(a_create("w2", "h0", "h1", "h2"))
-        tx.writes.put(a_create("w3", "h0", "h2"))
+            tx.pending_writes.put(a_create("w2", "h0", "h1", "h2"))
+        tx.pending_writes.put(a_create("w3", "h0", "h2"))
     with store.reading() as tx:
-        assert tx.writes.open_for_hmacs(["h0", "h1", "h2", "h3"]) == {"h0": "w3", "h1": "w1", "h2": "w3"}
-        assert tx.writes.get("w2") is None
-        assert tx.writes.open_for_hmacs([]) == {}
+        assert tx.pending_writes.open_for_hmacs(["h0", "h1", "h2", "h3"]) == {"h0": "w3", "h1": "w1", "h2": "w3"}
+        assert tx.pending_writes.get("w2") is None
+        assert tx.pending_writes.open_for_hmacs([]) == {}
 
 
 @pytest.mark.parametrize("answer", list(WriteResult))
 def test_any_answer_frees_the_addresses(store: Store, answer: WriteResult) -> None:
     with store.transaction() as tx:
-        tx.writes.put(a_create("w1", "h1"))
-        tx.writes.record_result("w1", answer, "cus_9")
-        tx.writes.put(a_create("w2", "h1"))
-        write = tx.writes.get("w1")
+        tx.pending_writes.put(a_create("w1", "h1"))
+        tx.pending_writes.record_result("w1", answer, "cus_9")
+        tx.pending_writes.put(a_create("w2", "h1"))
+        write = tx.pending_writes.get("w1")
         assert write
         assert (write.result, write.target_id) == (answer, "cus_9")
-        assert [open_write.id for open_write in tx.writes.open_for_keys(["contact:1", "contact:2"])] == ["w2"]
-        assert [open_write.id for open_write in tx.writes.open_for_keys(["contact:1"], S)] == ["w2"]
-        assert tx.writes.open_for_keys(["contact:1"], H) == []
-        assert tx.writes.open_for_keys([]) == []
+        assert [open_write.id for open_write in tx.pending_writes.open_for_keys(["contact:1", "contact:2"])] == ["w2"]
+        assert [open_write.id for open_write in tx.pending_writes.open_for_keys(["contact:1"], S)] == ["w2"]
+        assert tx.pending_writes.open_for_keys(["contact:1"], H) == []
+        assert tx.pending_writes.open_for_keys([]) == []
 
 
 def test_an_answer_keeps_the_target_of_an_update(store: Store) -> None:
     with store.transaction() as tx:
-        tx.writes.put(an_update("w1"))
-        tx.writes.record_result("w1", WriteResult.OK)
-        write = tx.writes.get("w1")
+        tx.pending_writes.put(an_update("w1"))
+        tx.pending_writes.record_result("w1", WriteResult.OK)
+        write = tx.pending_writes.get("w1")
         assert write
         assert write.target_id == "cus_1"
-        tx.writes.set_target("w1", "cus_2")
-        moved = tx.writes.get("w1")
+        tx.pending_writes.set_target("w1", "cus_2")
+        moved = tx.pending_writes.get("w1")
         assert moved
         assert moved.target_id == "cus_2"
 
 
 def test_what_was_sent_lately_is_found_by_its_target(store: Store, clock: Clock) -> None:
     with store.transaction() as tx:
-        tx.writes.put_many([an_update("w1"), an_update("w2"), an_update("never sent"), an_update("x", "cus_2")])
-        tx.writes.sent("w1")
-        tx.writes.sent("x")
+        tx.pending_writes.put_many([an_update("w1"), an_update("w2"), an_update("never sent"), an_update("x", "cus_2")])
+        tx.pending_writes.sent("w1")
+        tx.pending_writes.sent("x")
     clock.advance(10_000)
     with store.transaction() as tx:
-        tx.writes.sent("w2")
+        tx.pending_writes.sent("w2")
         sent_ms = tx.now_ms
     with store.reading() as tx:
-        found = tx.writes.recent(S, ["cus_1", "cus_3"], 0)
+        found = tx.pending_writes.recent(S, ["cus_1", "cus_3"], 0)
         assert {target: [write.id for write in writes] for target, writes in found.items()} == {"cus_1": ["w1", "w2"]}
-        assert [write.sent_ms for write in tx.writes.recent(S, ["cus_1"], sent_ms)["cus_1"]] == [sent_ms]
-        assert tx.writes.recent(H, ["cus_1"], 0) == {}
+        assert [write.sent_ms for write in tx.pending_writes.recent(S, ["cus_1"], sent_ms)["cus_1"]] == [sent_ms]
+        assert tx.pending_writes.recent(H, ["cus_1"], 0) == {}
 
 
 def test_the_generation_counts_creations_that_came_to_nothing(store: Store) -> None:
     with store.transaction() as tx:
-        assert tx.writes.next_generation(H, "1") == 0
+        assert tx.pending_writes.next_generation(H, "1") == 0
         for number, answer in enumerate((WriteResult.LOST, WriteResult.REFUSED, WriteResult.OK, WriteResult.CONFLICT)):
-            tx.writes.put(a_create(f"w{number}", "h"))
-            tx.writes.record_result(f"w{number}", answer)
-        tx.writes.put(replace(an_update("u"), result=WriteResult.LOST))
-        assert tx.writes.next_generation(H, "1") == 2
-        assert (tx.writes.next_generation(S, "1"), tx.writes.next_generation(H, "2")) == (0, 0)
+            tx.pending_writes.put(a_create(f"w{number}", "h"))
+            tx.pending_writes.record_result(f"w{number}", answer)
+        tx.pending_writes.put(replace(an_update("u"), result=WriteResult.LOST))
+        assert tx.pending_writes.next_generation(H, "1") == 2
+        assert (tx.pending_writes.next_generation(S, "1"), tx.pending_writes.next_generation(H, "2")) == (0, 0)
 
 
 def test_one_key_may_have_several_writes_and_the_newest_counts(store: Store, clock: Clock) -> None:
     with store.transaction() as tx:
-        tx.writes.put(replace(a_create("z", side=H), idempotency_key="i1"))
+        tx.pending_writes.put(replace(a_create("z", side=H), idempotency_key="i1"))
     clock.advance(1)
     with store.transaction() as tx:
-        tx.writes.put(replace(a_create("a", side=H), idempotency_key="i1"))
+        tx.pending_writes.put(replace(a_create("a", side=H), idempotency_key="i1"))
     with store.reading() as tx:
-        assert {key: write.id for key, write in tx.writes.by_keys(H, ["i1", "i2"]).items()} == {"i1": "a"}
-        assert tx.writes.by_keys(H, []) == {}
+        assert {key: write.id for key, write in tx.pending_writes.by_keys(H, ["i1", "i2"]).items()} == {"i1": "a"}
+        assert tx.pending_writes.by_keys(H, []) == {}
 
 
 def test_keys_of_ours_are_known(store: Store) -> None:
     with store.transaction() as tx:
-        tx.writes.put_many([a_create("w1", "h"), a_create("w2", "h2", side=H)])
-        assert tx.writes.known_keys(S, ["key-w1", "key-w2", "another"]) == {"key-w1"}
-        assert tx.writes.known_keys(S, []) == set()
+        tx.pending_writes.put_many([a_create("w1", "h"), a_create("w2", "h2", side=H)])
+        assert tx.pending_writes.known_keys(S, ["key-w1", "key-w2", "another"]) == {"key-w1"}
+        assert tx.pending_writes.known_keys(S, []) == set()
 
 
 def test_open_writes_are_found_by_their_target(store: Store) -> None:
     with store.transaction() as tx:
-        tx.writes.put_many([an_update("w1"), an_update("w2", "cus_2"), a_create("w3", "h")])
-        tx.writes.record_result("w2", WriteResult.OK)
-        assert tx.writes.open_targets(S, ["cus_1", "cus_2", "cus_3"]) == {"cus_1"}
-        assert tx.writes.open_targets(S, []) == set()
-        assert tx.writes.open_targets(H, ["cus_1"]) == set()
+        tx.pending_writes.put_many([an_update("w1"), an_update("w2", "cus_2"), a_create("w3", "h")])
+        tx.pending_writes.record_result("w2", WriteResult.OK)
+        assert tx.pending_writes.open_targets(S, ["cus_1", "cus_2", "cus_3"]) == {"cus_1"}
+        assert tx.pending_writes.open_targets(S, []) == set()
+        assert tx.pending_writes.open_targets(H, ["cus_1"]) == set()
 
 
 def a_purchase(payment_id: str, customer_id: str = "cus_1", hmac: str = "h1") -> Purchase:

@@ -49,9 +49,9 @@ def an_own_write(tx: Tx, target_id: str = "cus_1", kind: WriteKind = WriteKind.U
         tx.make_id(), S, kind, "contact:1", "1", target_id, "key", "{}", {"city": Change("", "Lyon", "Lyon")}
     )
     write = replace(made, **facts)  # type: ignore[arg-type] # a test names the fields it changes
-    tx.writes.put(replace(write, result=None))
+    tx.pending_writes.put(replace(write, result=None))
     if write.result:
-        tx.writes.record_result(write.id, write.result)
+        tx.pending_writes.record_result(write.id, write.result)
     return write
 
 
@@ -94,7 +94,7 @@ def test_what_is_unread_or_unjudged_stays_with_all_that_judges_it(store: Store, 
         assert tx.events.get("settled") is None
         kept = [tx.events.get(key) for key in ("unread", "unjudged", "sibling")]
         assert [event.values for event in kept if event] == [{"city": "Lyon"}] * 3
-        assert (tx.writes.get(needed.id) is None, tx.writes.get(done_with.id) is None) == (False, True)
+        assert (tx.pending_writes.get(needed.id) is None, tx.pending_writes.get(done_with.id) is None) == (False, True)
     store.run(lambda tx: tx.events.mark_judged(["unjudged"]))
     assert upkeep(store, clock).prune()["events"] == 2, "once it is judged they go, too"
 
@@ -106,8 +106,8 @@ def test_a_creation_that_came_to_nothing_stays_for_ever(store: Store, clock: Clo
     clock.advance(400 * DAY_MS)
     upkeep(store, clock).prune()
     with store.reading() as tx:
-        assert tx.writes.get(create.id)
-        assert (tx.writes.get(update.id) is None) == (answer is not None), "an open intent is never too old"
+        assert tx.pending_writes.get(create.id)
+        assert (tx.pending_writes.get(update.id) is None) == (answer is not None), "an open intent is never too old"
 
 
 def test_own_writes_outlast_what_may_still_be_delivered(store: Store, clock: Clock) -> None:
@@ -117,7 +117,7 @@ def test_own_writes_outlast_what_may_still_be_delivered(store: Store, clock: Clo
     clock.advance(2 * DAY_MS)
     assert upkeep(store, clock).prune()["own writes"] == 1
     with store.reading() as tx:
-        assert tx.writes.get(write.id) is None
+        assert tx.pending_writes.get(write.id) is None
 
 
 def test_jobs_that_are_done_go_and_dead_letters_never(store: Store, clock: Clock) -> None:
