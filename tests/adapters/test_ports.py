@@ -14,8 +14,7 @@ from wanesync.core.errors import CallError, Failure
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap, FieldSpec
 from wanesync.core.model import Record, Side
 from wanesync.core.ports import CreateItem, FieldTranslation, HubSpotPort, StripePort, UpdateItem
-from wanesync.core.purchases import Purchase
-from wanesync.core.rollup import ROLLUP_PROPERTIES, roll_up
+from wanesync.core.purchases import ROLL_UP_PROPERTIES, Purchase, roll_up
 from wanesync.sandbox.server import HUBSPOT_KEY, STRIPE_KEY, Options, Sandbox
 
 FIELDS = FieldMap((*DEFAULT_FIELDS, FieldSpec("job", ("jobtitle",), ("metadata.job",))))
@@ -85,7 +84,7 @@ class TestHubSpot:
         known = sandbox.hubspot.portal.properties.by_name
         assert known["wanesync_intent"].unique
         assert known["stripe_customer_id"].unique
-        assert set(ROLLUP_PROPERTIES) <= set(known)
+        assert set(ROLL_UP_PROPERTIES) <= set(known)
 
     def test_events_exist_on_enterprise_only(self, sandbox: Sandbox, hubspot: HubSpotPort) -> None:
         assert hubspot.can_define_events() is (sandbox.options.tier == "enterprise")

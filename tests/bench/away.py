@@ -20,7 +20,7 @@ from unittest.mock import patch
 import structlog
 
 from tests.bench.town import LIMITS, Town, fall_silent, refuse, revoke_key
-from wanesync.core.jobs import STRIKES, Job, JobKind
+from wanesync.core.jobs import MAX_UNUSABLE_ANSWERS, Job, JobKind
 from wanesync.core.model import Side
 from wanesync.ops.status import read_status
 from wanesync.store.tables.jobs import Jobs
@@ -210,7 +210,7 @@ def broken_rules(absence: Absence) -> list[str]:
     bound_s = SHARE * max(absence.bound_s, absence.sent_s) + CHAIN_S
     rules = {
         f"{absence.dead} dead letters": absence.dead == 0,
-        f"{absence.attempts} attempts counted": absence.attempts <= (STRIKES if kind == "silent" else 0),
+        f"{absence.attempts} attempts counted": absence.attempts <= (MAX_UNUSABLE_ANSWERS if kind == "silent" else 0),
         f"no alarm names {side}": any(alarm.startswith((f"{side} does not", f"{side} is")) for alarm in absence.alarms),
         f"asked {absence.asked_per_min} times a minute": absence.asked_per_min <= 4 + 0.5 / absence.hours,
         f"rounds a minute: {absence.rounds_per_min}": max(absence.rounds_per_min.values()) <= most,

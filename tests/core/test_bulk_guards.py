@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.core_builders import HUBSPOT, STEADY, STRIPE
-from wanesync.core.bulk_guards import LEAST_LINKS, OVERWRITE_SHARE, Volume, check_listing, check_volume
+from wanesync.core.bulk_guards import MAX_OVERWRITE_SHARE, MIN_COUNTED_LINKS, Volume, check_listing, check_volume
 from wanesync.core.errors import GuardError
 from wanesync.core.model import Change, Side, WriteKind
 from wanesync.core.plan import Action, Plan
@@ -49,7 +49,7 @@ def test_a_quiet_plan_counts_nothing() -> None:
 @given(links=st.integers(0, 100_000))
 @STEADY
 def test_a_run_is_stopped_exactly_above_the_share_of_the_links_that_stood(links: int) -> None:
-    allowed = int(max(links, LEAST_LINKS) * OVERWRITE_SHARE)
+    allowed = int(max(links, MIN_COUNTED_LINKS) * MAX_OVERWRITE_SHARE)
     check_volume(Volume(links=links, overwritten=allowed))
     with pytest.raises(GuardError):
         check_volume(Volume(links=links, overwritten=allowed + 1))

@@ -24,8 +24,8 @@ from tests.support.core_builders import (
     stored,
 )
 from wanesync.core.change_guard import (
+    BulkSources,
     ChangeGuardRule,
-    Crowds,
     HeldValue,
     HoldState,
     SourceCount,
@@ -36,7 +36,7 @@ from wanesync.core.change_guard import (
 )
 from wanesync.core.diff.difference import DifferenceClass, classify
 from wanesync.core.fields import Direction
-from wanesync.core.merge import Merged, Pair, merge
+from wanesync.core.merge import MergeResult, Pair, merge
 from wanesync.core.model import BasePair, Change, Event, LinkState, PendingWrite, Side, WriteKind
 from wanesync.core.planner import plan
 
@@ -49,7 +49,9 @@ def held(value: str = "Ulm", before: str = "Bonn", state: HoldState = OPEN, side
     return HeldValue(side, value, before, "h1", state)
 
 
-def merged(hubspot: str, stripe: str, kept: HeldValue | None = None, stops: Mapping[str, str] | None = None) -> Merged:
+def merged(
+    hubspot: str, stripe: str, kept: HeldValue | None = None, stops: Mapping[str, str] | None = None
+) -> MergeResult:
     """A pair whose city was Bonn on both sides."""
     pair = Pair(
         contact(city=hubspot),
@@ -246,7 +248,7 @@ def test_every_change_of_direction_is_a_turn() -> None:
 
 
 def test_a_source_that_changes_many_records_at_once_is_a_crowd_until_it_is_quiet() -> None:
-    crowds = Crowds(records=5, window_ms=1_000)
+    crowds = BulkSources(records=5, window_ms=1_000)
     assert not crowds.note("a", 5, 0)
     assert crowds.note("a", 1, 500)
     assert not crowds.note("b", 1, 600)
@@ -254,7 +256,7 @@ def test_a_source_that_changes_many_records_at_once_is_a_crowd_until_it_is_quiet
 
 
 def test_sources_that_are_quiet_are_forgotten() -> None:
-    crowds = Crowds(records=3, window_ms=1_000)
+    crowds = BulkSources(records=3, window_ms=1_000)
     for number in range(100):
         crowds.note(f"user {number}", 1, number * 500)
     assert len(crowds._seen) <= 4

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.core_builders import STEADY, STRIPE, customer
-from wanesync.core.event_order import Reading, read_stripe_events
+from wanesync.core.event_order import EventsReading, read_stripe_events
 from wanesync.core.model import Event, StoredRecord
 
 
@@ -25,11 +25,11 @@ def copy(low_s: int, high_s: int, **facts: object) -> StoredRecord:
     return replace(StoredRecord(customer(), low_s * 1000, high_s * 1000 + 999, 1), **facts)  # type: ignore[arg-type] # a test names the fields it changes
 
 
-def read(events: Sequence[Event], known: StoredRecord | None = None, answered: Sequence[str] = ()) -> Reading:
+def read(events: Sequence[Event], known: StoredRecord | None = None, answered: Sequence[str] = ()) -> EventsReading:
     return read_stripe_events(known, events, answered)
 
 
-def phone_of(reading: Reading) -> str:
+def phone_of(reading: EventsReading) -> str:
     assert reading.store is not None
     return reading.store.values["phone"]
 
@@ -67,7 +67,7 @@ def test_an_event_inside_the_interval_asks_for_a_read() -> None:
 
 
 def test_an_event_below_the_interval_is_only_an_observation() -> None:
-    assert read([at(8, "1")], copy(9, 11)) == Reading()
+    assert read([at(8, "1")], copy(9, 11)) == EventsReading()
 
 
 def test_an_event_in_another_version_of_the_api_asks_for_a_read() -> None:
@@ -76,7 +76,7 @@ def test_an_event_in_another_version_of_the_api_asks_for_a_read() -> None:
 
 def test_an_echo_of_an_answered_write_asks_for_nothing() -> None:
     echo = at(10, "1", request_key="wane-u-1")
-    assert read([echo], copy(9, 11), ["wane-u-1"]) == Reading()
+    assert read([echo], copy(9, 11), ["wane-u-1"]) == EventsReading()
 
 
 def test_an_echo_of_a_write_without_an_answer_asks_for_a_read() -> None:
@@ -101,7 +101,7 @@ def test_a_deletion_older_than_our_copy_is_believed() -> None:
 
 
 def test_nothing_is_taken_from_events_of_a_deleted_customer() -> None:
-    assert read([at(12, "1")], copy(9, 11, deleted=True)) == Reading()
+    assert read([at(12, "1")], copy(9, 11, deleted=True)) == EventsReading()
 
 
 EVENTS = st.lists(

@@ -15,11 +15,11 @@ from wanesync.core.jobs import (
     BACKOFF_CAP_MS,
     BACKOFF_FIRST_MS,
     MAX_ATTEMPTS,
-    POISON_DEAD,
+    MAX_UNUSABLE_ANSWERS,
+    POISON_DEAD_RESCUES,
     PROBE_AWAY_MS,
     PROBE_PAUSED_MS,
     RETRY_AFTER_CAP_MS,
-    STRIKES,
     Dead,
     DeadClass,
     Decision,
@@ -28,10 +28,10 @@ from wanesync.core.jobs import (
     Priority,
     Retry,
     Wait,
-    are_strikes_out,
     back_off_ms,
+    check_poison,
     decide,
-    judge_rescues,
+    is_unreachable,
     next_probe_ms,
 )
 
@@ -147,10 +147,10 @@ def test_a_side_without_a_usable_answer_for_long_is_away_and_no_attempt_counts(f
 
 
 def test_errors_of_one_record_are_no_proof_but_silence_is() -> None:
-    assert not are_strikes_out(["a"] * STRIKES, Failure.SERVER)
-    assert are_strikes_out(["a"] * (STRIKES - 1) + ["b"], Failure.SERVER)
-    assert are_strikes_out(["a"] * STRIKES, Failure.NO_ANSWER)
-    assert not are_strikes_out(["a"] * (STRIKES - 1), Failure.NO_ANSWER)
+    assert not is_unreachable(["a"] * MAX_UNUSABLE_ANSWERS, Failure.SERVER)
+    assert is_unreachable(["a"] * (MAX_UNUSABLE_ANSWERS - 1) + ["b"], Failure.SERVER)
+    assert is_unreachable(["a"] * MAX_UNUSABLE_ANSWERS, Failure.NO_ANSWER)
+    assert not is_unreachable(["a"] * (MAX_UNUSABLE_ANSWERS - 1), Failure.NO_ANSWER)
 
 
 @given(told_ms=st.integers(0, 10**8), paused_for_ms=st.integers(0, 10**9))
@@ -180,8 +180,8 @@ def test_a_record_that_is_gone_is_given_up() -> None:
 
 
 def test_a_job_whose_worker_dies_again_and_again_is_poison() -> None:
-    assert judge_rescues(POISON_DEAD - 1) is None
-    dead = judge_rescues(POISON_DEAD)
+    assert check_poison(POISON_DEAD_RESCUES - 1) is None
+    dead = check_poison(POISON_DEAD_RESCUES)
     assert dead is not None
     assert dead.dead_class is DeadClass.POISON
 
@@ -194,7 +194,7 @@ def test_there_is_no_fifth_state() -> None:
 
 
 def test_purchases_go_before_people_and_people_before_bulk() -> None:
-    assert sorted(Priority) == [Priority.PURCHASE, Priority.LIVE, Priority.CROWD, Priority.BULK]
+    assert sorted(Priority) == [Priority.PURCHASE, Priority.LIVE, Priority.LIVE_BULK, Priority.BULK]
 
 
 def test_an_error_says_which_side_what_and_the_status() -> None:

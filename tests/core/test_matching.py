@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from tests.support.core_builders import HUBSPOT, contact, customer, link, stored
-from wanesync.core.matching import Match, PlanContext, match_customer
+from wanesync.core.matching import Match, match_customer
 from wanesync.core.model import LinkState, Record, StoredRecord
+from wanesync.core.plan import PlanContext
 
 ADA = "ada@example.com"
 

@@ -21,12 +21,12 @@ from tests.support.core_builders import (
     written,
 )
 from wanesync.core.fields import Direction, FieldMap, FieldSpec
-from wanesync.core.merge import Differ, Pair, merge
+from wanesync.core.merge import DifferPolicy, Pair, merge
 from wanesync.core.model import BasePair, Side
 
 CITY = st.sampled_from(["", "Bonn", "BONN", "Ulm", "Ulm  an der Donau", "Ulm an der Donau"])
 HALVES = st.one_of(st.none(), st.tuples(CITY, CITY))
-DIFFER: st.SearchStrategy[Differ] = st.sampled_from(["keep", "owner", "hubspot", "stripe"])
+DIFFER: st.SearchStrategy[DifferPolicy] = st.sampled_from(["keep", "owner", "hubspot", "stripe"])
 MAP = st.builds(
     one_field,
     owner=st.sampled_from(Side),
@@ -42,7 +42,7 @@ MAP = st.builds(
 @given(here=CITY, there=CITY, fields=MAP, differ=DIFFER)
 @STEADY
 def test_sides_that_hold_what_they_agreed_on_are_left_alone(
-    here: str, there: str, fields: FieldMap, differ: Differ
+    here: str, there: str, fields: FieldMap, differ: DifferPolicy
 ) -> None:
     merged = meet(here, there, (here, there), fields, differ)
     assert not merged.base
@@ -149,7 +149,7 @@ def test_different_values_stay_on_first_contact_and_both_are_reported() -> None:
 
 
 @pytest.mark.parametrize(("differ", "winner"), [("owner", STRIPE), ("hubspot", HUBSPOT), ("stripe", STRIPE)])
-def test_an_operator_may_let_one_side_win_on_first_contact(differ: Differ, winner: Side) -> None:
+def test_an_operator_may_let_one_side_win_on_first_contact(differ: DifferPolicy, winner: Side) -> None:
     merged = meet("Bonn", "Ulm", None, one_field(owner=STRIPE), differ)
     assert written(merged, winner.other) == {"city": "Bonn" if winner is HUBSPOT else "Ulm"}
     assert [(c.side, c.kind) for c in merged.conflicts[winner.other]] == [(winner.other, "differ")]
@@ -167,7 +167,7 @@ def test_different_values_stay_where_the_winner_may_not_be_written() -> None:
 @given(here=CITY, there=CITY, base=HALVES, fields=MAP, differ=DIFFER)
 @STEADY
 def test_a_side_a_field_does_not_flow_to_is_never_written(
-    here: str, there: str, base: BasePair | None, fields: FieldMap, differ: Differ
+    here: str, there: str, base: BasePair | None, fields: FieldMap, differ: DifferPolicy
 ) -> None:
     merged = meet(here, there, base, fields, differ)
     for side in Side:

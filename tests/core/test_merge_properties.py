@@ -20,12 +20,12 @@ from tests.support.core_builders import (
     one_field,
 )
 from wanesync.core.fields import Direction, FieldMap
-from wanesync.core.merge import Differ, Pair, merge
+from wanesync.core.merge import DifferPolicy, Pair, merge
 from wanesync.core.model import BasePair, Side
 
 CITY = st.sampled_from(["", "Bonn", "BONN", "Ulm", "Ulm  an der Donau", "Ulm an der Donau"])
 HALVES = st.one_of(st.none(), st.tuples(CITY, CITY))
-DIFFER: st.SearchStrategy[Differ] = st.sampled_from(["keep", "owner", "hubspot", "stripe"])
+DIFFER: st.SearchStrategy[DifferPolicy] = st.sampled_from(["keep", "owner", "hubspot", "stripe"])
 MAP = st.builds(
     one_field,
     owner=st.sampled_from(Side),
@@ -75,7 +75,7 @@ def test_a_field_no_side_changed_is_never_written(pair: Pair) -> None:
 
 @given(pair=pairs(), differ=DIFFER)
 @STEADY
-def test_an_edited_value_that_is_overwritten_is_a_conflict(pair: Pair, differ: Differ) -> None:
+def test_an_edited_value_that_is_overwritten_is_a_conflict(pair: Pair, differ: DifferPolicy) -> None:
     merged = merge(pair, FIELDS, differ)
     for side in Side:
         for name, change in merged.writes[side].items():
@@ -91,7 +91,7 @@ def test_an_edited_value_that_is_overwritten_is_a_conflict(pair: Pair, differ: D
 @given(here=CITY, there=CITY, base=HALVES, fields=MAP, differ=DIFFER)
 @STEADY
 def test_one_field_is_at_rest_after_one_round(
-    here: str, there: str, base: BasePair | None, fields: FieldMap, differ: Differ
+    here: str, there: str, base: BasePair | None, fields: FieldMap, differ: DifferPolicy
 ) -> None:
     pair = Pair(contact(city=here), customer(city=there), {} if base is None else {"city": base})
     after = carry_out(pair, merge(pair, fields, differ))
@@ -104,7 +104,7 @@ def test_one_field_is_at_rest_after_one_round(
 
 @given(pair=pairs(), differ=DIFFER)
 @STEADY
-def test_a_person_is_at_rest_after_one_round(pair: Pair, differ: Differ) -> None:
+def test_a_person_is_at_rest_after_one_round(pair: Pair, differ: DifferPolicy) -> None:
     again = merge(carry_out(pair, merge(pair, FIELDS, differ)), FIELDS, differ)
     assert not again.writes[HUBSPOT]
     assert not again.writes[STRIPE]
@@ -113,7 +113,7 @@ def test_a_person_is_at_rest_after_one_round(pair: Pair, differ: Differ) -> None
 
 @given(pair=pairs(), differ=DIFFER)
 @STEADY
-def test_every_written_value_says_what_the_other_side_holds(pair: Pair, differ: Differ) -> None:
+def test_every_written_value_says_what_the_other_side_holds(pair: Pair, differ: DifferPolicy) -> None:
     merged = merge(pair, FIELDS, differ)
     for side in Side:
         for name, change in merged.writes[side].items():
@@ -124,14 +124,14 @@ def test_every_written_value_says_what_the_other_side_holds(pair: Pair, differ: 
 
 @given(pair=pairs(), differ=DIFFER)
 @BRIEF
-def test_no_field_is_written_on_both_sides(pair: Pair, differ: Differ) -> None:
+def test_no_field_is_written_on_both_sides(pair: Pair, differ: DifferPolicy) -> None:
     merged = merge(pair, FIELDS, differ)
     assert not set(merged.writes[HUBSPOT]) & set(merged.writes[STRIPE])
 
 
 @given(pair=pairs(), differ=DIFFER)
 @BRIEF
-def test_a_merge_does_not_change_what_it_is_given(pair: Pair, differ: Differ) -> None:
+def test_a_merge_does_not_change_what_it_is_given(pair: Pair, differ: DifferPolicy) -> None:
     copy = replace(pair, base=dict(pair.base))
     merge(pair, FIELDS, differ)
     assert pair == copy

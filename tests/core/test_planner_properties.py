@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.core_builders import HUBSPOT, RULES, STEADY, STRIPE, contact, customer, link, stored
-from wanesync.core.matching import PlanContext, RecordRef, match_customer
-from wanesync.core.model import Link, LinkState, Side, StoredRecord, WriteKind
-from wanesync.core.plan import Plan
+from wanesync.core.matching import match_customer
+from wanesync.core.model import Link, LinkState, RecordRef, Side, StoredRecord, WriteKind
+from wanesync.core.plan import Plan, PlanContext
 from wanesync.core.planner import plan
 
 CONTACTS = ("1", "2", "3")

@@ -10,8 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.core_builders import STEADY
-from wanesync.core.purchases import THREE_DECIMAL, ZERO_DECIMAL, Purchase, in_major_units
-from wanesync.core.rollup import COUNT, LAST_AMOUNT, LAST_AT, ROLLUP_PROPERTIES, TOTALS, roll_up
+from wanesync.core.purchases import (
+    ROLL_UP_COUNT,
+    ROLL_UP_LAST_AMOUNT,
+    ROLL_UP_LAST_AT,
+    ROLL_UP_PROPERTIES,
+    ROLL_UP_TOTALS,
+    THREE_DECIMAL,
+    ZERO_DECIMAL,
+    Purchase,
+    in_major_units,
+    roll_up,
+)
 
 CODES = ["usd", "eur", "jpy", "kwd", "KRW", "Gbp"]
 
@@ -88,13 +98,13 @@ def test_somebody_who_bought_nothing_has_no_totals() -> None:
 
 def test_totals_are_kept_per_currency() -> None:
     totals = roll_up([paid("a", 1000, "usd"), paid("b", 500, "JPY"), paid("c", 34, "USD"), paid("d", 1, "kwd")])
-    assert totals[TOTALS] == "500 JPY; 0.001 KWD; 10.34 USD"
-    assert totals[COUNT] == "4"
+    assert totals[ROLL_UP_TOTALS] == "500 JPY; 0.001 KWD; 10.34 USD"
+    assert totals[ROLL_UP_COUNT] == "4"
 
 
 def test_the_last_purchase_is_the_newest_and_not_the_last_in_the_list() -> None:
     totals = roll_up([paid("a", 900, "jpy", at_ms=2000), paid("b", 1, at_ms=1000)])
-    assert (totals[LAST_AT], totals[LAST_AMOUNT]) == ("2000", "900 JPY")
+    assert (totals[ROLL_UP_LAST_AT], totals[ROLL_UP_LAST_AMOUNT]) == ("2000", "900 JPY")
 
 
 @given(payments=PAYMENTS, data=st.data())
@@ -106,13 +116,13 @@ def test_totals_do_not_depend_on_the_order_of_the_ledger(payments: list[Purchase
 @given(payments=PAYMENTS)
 @STEADY
 def test_every_total_is_a_property_we_define(payments: list[Purchase]) -> None:
-    assert set(roll_up(payments)) == set(ROLLUP_PROPERTIES)
+    assert set(roll_up(payments)) == set(ROLL_UP_PROPERTIES)
 
 
 @given(payments=PAYMENTS)
 @STEADY
 def test_every_currency_of_the_ledger_has_its_sum(payments: list[Purchase]) -> None:
-    told = [text.split(" ") for text in roll_up(payments)[TOTALS].split("; ")]
+    told = [text.split(" ") for text in roll_up(payments)[ROLL_UP_TOTALS].split("; ")]
     wanted: dict[str, Decimal] = {}
     for p in payments:
         wanted[p.currency.upper()] = wanted.get(p.currency.upper(), Decimal(0)) + p.decimal_amount

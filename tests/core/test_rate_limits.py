@@ -12,28 +12,31 @@ from hypothesis import strategies as st
 
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.model import Side
-from wanesync.core.rate_limit_values import ALLOWANCES, find_excess, parse_value, write_value
 from wanesync.core.rate_limits import (
     BULK,
     DAILY,
-    LAGGARDS,
     LOWER_AGAIN_MS,
+    MAX_WAITING_CALLS,
     MONTHLY_READS,
     PROBE_FAILS_MS,
-    PROBE_MS,
-    QUIET_MS,
+    PROBE_HIGHER_MS,
+    RECOVERY_QUIET_MS,
     SEARCH,
+    VENDOR_ALLOWANCES,
     Limit,
     SlotRequest,
-    begin,
-    blame,
+    begin_operation_limit,
     cap,
-    change,
     day_began_ms,
     day_ends_ms,
     file_limit,
-    find_shut,
+    find_excess,
+    find_exhausted_quotas,
+    find_refused_scope,
+    format_value,
     lower,
+    name_change,
+    parse_value,
     recover,
     room_left,
     set_by_hand,
@@ -79,7 +82,7 @@ class TestBlame:
         ],
     )
     def test_the_scope_a_refusal_names(self, error: CallError, operation: str, scope: str) -> None:
-        assert blame(error, operation) == scope
+        assert find_refused_scope(error, operation) == scope
 
 
 class TestLowering:
@@ -108,7 +111,7 @@ class TestLowering:
     def test_it_recovers_wholly_and_in_bounded_time(self, limit: Limit) -> None:
         now_ms, level = NOW, lower(limit, NOW, "refused")
         for _ in range(60):
-            now_ms += PROBE_MS
+            now_ms += PROBE_HIGHER_MS
             level = recover(level, now_ms)
         expected = limit.configured if limit.is_operation else limit.top
         assert level.effective == pytest.approx(max(expected, level.lowest))
@@ -117,32 +120,32 @@ class TestLowering:
 
     def test_it_recovers_slowly(self) -> None:
         limit = lower(Limit("stripe", 100, 100), NOW, "refused")
-        assert recover(limit, NOW + QUIET_MS - 1) == limit
-        limit = recover(limit, NOW + QUIET_MS)
+        assert recover(limit, NOW + RECOVERY_QUIET_MS - 1) == limit
+        limit = recover(limit, NOW + RECOVERY_QUIET_MS)
         assert (limit.effective, limit.reason) == (55, "refused")
-        assert recover(limit, NOW + 2 * QUIET_MS - 1) == limit
-        assert recover(limit, NOW + 2 * QUIET_MS).effective == 60
+        assert recover(limit, NOW + 2 * RECOVERY_QUIET_MS - 1) == limit
+        assert recover(limit, NOW + 2 * RECOVERY_QUIET_MS).effective == 60
 
 
 class TestOperation:
     def test_begins_at_the_default_of_stripe_and_stays_there(self) -> None:
-        limit = begin(CREATE, Limit("stripe", 100, 96), NOW, "refused")
+        limit = begin_operation_limit(CREATE, Limit("stripe", 100, 96), NOW, "refused")
         assert (limit.configured, limit.effective, limit.top) == (100, 25, 25)
-        assert recover(limit, NOW + PROBE_MS - 1) == limit
+        assert recover(limit, NOW + PROBE_HIGHER_MS - 1) == limit
 
     def test_begins_lower_where_no_more_went(self) -> None:
-        assert begin(CREATE, Limit("stripe", 20, 20), NOW, "refused").effective == 10
+        assert begin_operation_limit(CREATE, Limit("stripe", 20, 20), NOW, "refused").effective == 10
 
     def test_tries_more_after_a_long_quiet_and_takes_it_back(self) -> None:
-        limit = begin(CREATE, Limit("stripe", 100, 100), NOW, "refused")
-        tried = recover(limit, NOW + PROBE_MS)
+        limit = begin_operation_limit(CREATE, Limit("stripe", 100, 100), NOW, "refused")
+        tried = recover(limit, NOW + PROBE_HIGHER_MS)
         assert (tried.effective, tried.ceiling) == (30, 30)
-        back = lower(tried, NOW + PROBE_MS + 2_000, "refused")
+        back = lower(tried, NOW + PROBE_HIGHER_MS + 2_000, "refused")
         assert (back.effective, back.ceiling) == (25, 25)
-        assert recover(back, NOW + PROBE_MS + 2_000 + QUIET_MS) == back
+        assert recover(back, NOW + PROBE_HIGHER_MS + 2_000 + RECOVERY_QUIET_MS) == back
 
     def test_finds_the_true_limit_from_below(self) -> None:
-        limit, now_ms = begin(CREATE, Limit("stripe", 100, 100), NOW, "refused"), NOW
+        limit, now_ms = begin_operation_limit(CREATE, Limit("stripe", 100, 100), NOW, "refused"), NOW
         refusals = 0
         for _ in range(2_000):
             now_ms += 2_000
@@ -154,7 +157,7 @@ class TestOperation:
         assert refusals <= 12, "about one try in five minutes"
 
     def test_refused_where_it_had_held_it_falls_and_expects_less(self) -> None:
-        limit = begin(CREATE, Limit("stripe", 100, 100), NOW, "refused")
+        limit = begin_operation_limit(CREATE, Limit("stripe", 100, 100), NOW, "refused")
         later = lower(limit, NOW + PROBE_FAILS_MS, "refused")
         assert (later.effective, later.ceiling) == (12.5, 20)
 
@@ -170,7 +173,7 @@ class TestHeaders:
 
     def test_what_they_allow_is_not_recovered_above(self) -> None:
         limit = cap(Limit("hubspot", 15, 15), 100, 10_000)
-        assert recover(limit, NOW + PROBE_MS) == limit
+        assert recover(limit, NOW + PROBE_HIGHER_MS) == limit
 
     @given(limit=limits(), requests=st.integers(-1, 10_000), interval_ms=st.integers(-1, 100_000))
     def test_never_above_configured(self, limit: Limit, requests: int, interval_ms: int) -> None:
@@ -202,7 +205,7 @@ class TestOperatorAndFile:
         limit = set_by_hand(cap(Limit("hubspot", 15, 15, 15), 100, 10_000), "hubspot", 12)
         assert (limit.configured, limit.effective) == (12, 9)
         assert limit.reason
-        learned = set_by_hand(begin(CREATE, Limit("stripe", 100, 100), NOW, "refused"), CREATE, 40)
+        learned = set_by_hand(begin_operation_limit(CREATE, Limit("stripe", 100, 100), NOW, "refused"), CREATE, 40)
         assert (learned.effective, learned.ceiling, learned.reason) == (40, 0, "")
 
     @pytest.mark.parametrize(
@@ -247,11 +250,14 @@ class TestOperatorAndFile:
         assert "9/s" in find_excess("hubspot", 12, cap(Limit("hubspot", 15, 15), 100, 10_000))
         assert "HubSpot" in find_excess("hubspot", 26, None)
         assert find_excess("hubspot", 25, None) == ""
-        assert find_excess(CREATE, 26, begin(CREATE, Limit("stripe", 100, 100), NOW, "refused"))
+        assert find_excess(CREATE, 26, begin_operation_limit(CREATE, Limit("stripe", 100, 100), NOW, "refused"))
 
-    @given(scope=st.sampled_from([s for s in ALLOWANCES if s not in (DAILY, MONTHLY_READS)]), value=st.integers(1, 999))
+    @given(
+        scope=st.sampled_from([s for s in VENDOR_ALLOWANCES if s not in (DAILY, MONTHLY_READS)]),
+        value=st.integers(1, 999),
+    )
     def test_a_value_is_written_as_it_is_read(self, scope: str, value: int) -> None:
-        assert parse_value(scope, write_value(scope, value)) == value
+        assert parse_value(scope, format_value(scope, value)) == value
 
 
 class TestJournal:
@@ -259,14 +265,17 @@ class TestJournal:
         level, now_ms = Limit("stripe", 100, 100), NOW
         lines: list[str] = []
         for step in range(40):
-            now_ms += QUIET_MS
+            now_ms += RECOVERY_QUIET_MS
             after = lower(level, now_ms, "refused") if step in (1, 2, 3) else recover(level, now_ms)
-            lines += filter(None, [change(level, after)])
+            lines += filter(None, [name_change(level, after)])
             level = after
         assert lines == ["limit lowered", "limit recovered"]
 
     def test_a_new_limit_is_a_line(self) -> None:
-        assert change(None, begin(CREATE, Limit("stripe", 100, 100), NOW, "refused")) == "limit lowered"
+        assert (
+            name_change(None, begin_operation_limit(CREATE, Limit("stripe", 100, 100), NOW, "refused"))
+            == "limit lowered"
+        )
 
 
 class TestQuotas:
@@ -274,22 +283,24 @@ class TestQuotas:
     READS = Limit(MONTHLY_READS, 10_000, 10_000)
 
     def test_nothing_is_shut_without_a_quota(self) -> None:
-        assert find_shut({"hubspot": Limit("hubspot", 15, 15)}, {DAILY: 10**9, MONTHLY_READS: 10**9}, 0) == {}
+        assert (
+            find_exhausted_quotas({"hubspot": Limit("hubspot", 15, 15)}, {DAILY: 10**9, MONTHLY_READS: 10**9}, 0) == {}
+        )
 
     def test_bulk_work_waits_when_it_used_its_share(self) -> None:
-        assert find_shut({DAILY: self.DAY}, {DAILY: 124_999}, None) == {}
-        told = find_shut({DAILY: self.DAY}, {DAILY: 125_000}, None)
+        assert find_exhausted_quotas({DAILY: self.DAY}, {DAILY: 124_999}, None) == {}
+        told = find_exhausted_quotas({DAILY: self.DAY}, {DAILY: 125_000}, None)
         assert "50% of 250,000 requests" in told[DAILY]
         granted = replace(self.DAY, ceiling=1_000_000.0)
-        assert find_shut({DAILY: granted}, {DAILY: 499_999}, 900_000) == {}
+        assert find_exhausted_quotas({DAILY: granted}, {DAILY: 499_999}, 900_000) == {}
 
     def test_the_last_tenth_of_the_day_is_for_live_work(self) -> None:
-        assert DAILY in find_shut({DAILY: self.DAY}, {}, 24_999)
-        assert find_shut({DAILY: self.DAY}, {}, 25_000) == {}
+        assert DAILY in find_exhausted_quotas({DAILY: self.DAY}, {}, 24_999)
+        assert find_exhausted_quotas({DAILY: self.DAY}, {}, 25_000) == {}
 
     def test_reads_of_the_month(self) -> None:
-        assert find_shut({MONTHLY_READS: self.READS}, {MONTHLY_READS: 9_999}, None) == {}
-        assert MONTHLY_READS in find_shut({MONTHLY_READS: self.READS}, {MONTHLY_READS: 10_000}, None)
+        assert find_exhausted_quotas({MONTHLY_READS: self.READS}, {MONTHLY_READS: 9_999}, None) == {}
+        assert MONTHLY_READS in find_exhausted_quotas({MONTHLY_READS: self.READS}, {MONTHLY_READS: 10_000}, None)
 
     def test_a_quota_never_recovers_or_falls(self) -> None:
         assert recover(self.READS, NOW) == lower(self.READS, NOW, "refused") == self.READS
@@ -325,8 +336,8 @@ class TestRoom:
         assert room_left(30, [(CREATE,)] * 30 + [()] * 10, STRIPE_LIMITS, Side.STRIPE) == 30 - 17
 
     def test_but_not_without_end(self) -> None:
-        assert room_left(30, [(CREATE,)] * (LAGGARDS - 5), STRIPE_LIMITS, Side.STRIPE) == 5
-        assert room_left(30, [(CREATE,)] * (LAGGARDS + 5), STRIPE_LIMITS, Side.STRIPE) == 0
+        assert room_left(30, [(CREATE,)] * (MAX_WAITING_CALLS - 5), STRIPE_LIMITS, Side.STRIPE) == 5
+        assert room_left(30, [(CREATE,)] * (MAX_WAITING_CALLS + 5), STRIPE_LIMITS, Side.STRIPE) == 0
 
 
 def test_the_narrower_scopes_of_a_request() -> None:

@@ -23,7 +23,7 @@ from tests.support.store_fixtures import Clock
 from wanesync.adapters.field_translation import FieldTranslator
 from wanesync.core.bulk_guards import Volume
 from wanesync.core.change_guard import HeldValue, HoldKind
-from wanesync.core.diff.difference import ACTIONABLE, DifferenceClass, Judged, judge
+from wanesync.core.diff.difference import ACTIONABLE, DifferenceClass, KeyComparison, compare_key
 from wanesync.core.errors import GuardError
 from wanesync.core.fields import CANON_VERSION
 from wanesync.core.model import (
@@ -191,7 +191,7 @@ class Outcome:
     vanished: set[tuple[Side, str]] = field(default_factory=set)
     creating: set[str] = field(default_factory=set)
 
-    def add(self, judged: Judged) -> None:
+    def add(self, judged: KeyComparison) -> None:
         """One key, as ``reconcile`` has always counted it."""
         # A pair that lost an end is orphaned, and nothing else.
         ends = [(d, {(HUBSPOT, d.hubspot_id), (STRIPE, d.stripe_id)}) for d in judged.differences]
@@ -248,14 +248,14 @@ def judge_each(runtime: Runtime, world: World, vanished: set[tuple[Side, str]]) 
 
 def _judge_one(runtime: Runtime, tx: Tx, key: str, outcome: Outcome, done: set[str]) -> None:
     done.add(key)
-    outcome.add(judge(load_scenes(tx, [key])[key], runtime.rules))
+    outcome.add(compare_key(load_scenes(tx, [key])[key], runtime.rules))
 
 
 def _woken(runtime: Runtime, tx: Tx, keys: Iterable[str]) -> set[str]:
     linked = {customer_key(link.stripe_id) for link in tx.links.page("", 100) if link.state is LinkState.ACTIVE}
     # A linked customer only points at the contact it is reported under.
     alone = [key for key in keys if key.startswith("customer:") and key not in linked]
-    plans = [judge(load_scenes(tx, [key])[key], runtime.rules).plan for key in alone]
+    plans = [compare_key(load_scenes(tx, [key])[key], runtime.rules).plan for key in alone]
     return {key for plan in plans for _, key in plan.wake}
 
 

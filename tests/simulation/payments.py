@@ -7,8 +7,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from wanesync.core.model import Link, Side
-from wanesync.core.purchases import Purchase, PurchaseState, Sink
-from wanesync.core.rollup import roll_up
+from wanesync.core.purchases import Purchase, PurchaseState, Sink, roll_up
 
 if TYPE_CHECKING:
     from tests.simulation.people import Payment

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tests.simulation.parts import Flight, Process
 from wanesync.core.errors import CallError, DatabaseUnavailable, Failure
-from wanesync.core.jobs import POISON_ALONE
+from wanesync.core.jobs import POISON_ALONE_RESCUES
 from wanesync.core.model import Record, Side
 from wanesync.core.ports import CustomerAnswer
 from wanesync.sync.runtime import Call
@@ -31,7 +31,7 @@ def fill(world: World, process: Process, side: Side) -> None:
         with worker.runtime.store.reading() as tx:
             for each in worker.sides:
                 best = worker.lanes[each].next_claimable(tx)
-                worker.in_flight.see(each, suspect=best is not None and best.rescues >= POISON_ALONE)
+                worker.in_flight.see(each, suspect=best is not None and best.rescues >= POISON_ALONE_RESCUES)
     except DatabaseUnavailable as error:
         world.say("not filled", side, error)
         return

@@ -15,10 +15,11 @@ from tests.simulation.play import Play, play_seed
 from tests.simulation.world import World
 from tests.support.core_builders import FIELDS, HUBSPOT, RULES, STRIPE, contact, customer, full_name, link, stored
 from wanesync.adapters.http_answers import read_timing
-from wanesync.core.event_order import judge, read_stripe_events
-from wanesync.core.matching import PlanContext
+from wanesync.core.event_order import read_stripe_events
+from wanesync.core.lost_updates import judge_events
 from wanesync.core.merge import Pair, merge
 from wanesync.core.model import Change, Conflict, Event, PendingWrite, Record, Side, WriteKind, WriteResult
+from wanesync.core.plan import PlanContext
 from wanesync.core.planner import plan
 from wanesync.core.ports import CustomerAnswer, Timing
 from wanesync.core.purchases import PurchaseState
@@ -171,7 +172,7 @@ def test_what_a_new_primary_holds_and_its_contact_does_not_is_kept() -> None:
 def test_a_value_that_a_late_write_of_ours_buried_is_kept() -> None:
     late = own_of("", "Bonn", NOW_MS - 9_000, WriteResult.LOST)
     window = [change_of("Ulm", NOW_MS - 5_000, judged=True), change_of("Bonn", NOW_MS - 1_000, "own")]
-    outcome = judge(stored(contact("1", city="Bonn")), window, [late], FIELDS, NOW_MS)
+    outcome = judge_events(stored(contact("1", city="Bonn")), window, [late], FIELDS, NOW_MS)
     assert [c.value for c in outcome.conflicts] == ["Ulm"]
 
 
@@ -179,13 +180,15 @@ def test_a_value_set_unheard_before_a_late_write_left_is_kept_when_that_buries_i
     late = own_of("", "Bonn", NOW_MS - 9_000, WriteResult.LOST)
     landed = change_of("Bonn", NOW_MS - 1_000, "own")
     here = stored(contact("1", city="Bonn"))
-    outcome = judge(here, [change_of("Ulm", NOW_MS - 9_500, judged=True), landed], [late], FIELDS, NOW_MS)
+    outcome = judge_events(here, [change_of("Ulm", NOW_MS - 9_500, judged=True), landed], [late], FIELDS, NOW_MS)
     assert [c.value for c in outcome.conflicts] == ["Ulm"]
     planned_from = own_of("Ulm", "Bonn", NOW_MS - 9_000, WriteResult.LOST)
-    outcome = judge(here, [change_of("Ulm", NOW_MS - 9_500, judged=True), landed], [planned_from], FIELDS, NOW_MS)
+    outcome = judge_events(
+        here, [change_of("Ulm", NOW_MS - 9_500, judged=True), landed], [planned_from], FIELDS, NOW_MS
+    )
     assert outcome.conflicts == []
     ours = change_of("Kiel", NOW_MS - 9_200, "own", judged=True)  # its own echo told what became of the value
-    outcome = judge(here, [change_of("Ulm", NOW_MS - 9_500, judged=True), ours, landed], [late], FIELDS, NOW_MS)
+    outcome = judge_events(here, [change_of("Ulm", NOW_MS - 9_500, judged=True), ours, landed], [late], FIELDS, NOW_MS)
     assert outcome.conflicts == []
 
 
@@ -193,9 +196,9 @@ def test_what_a_late_write_had_buried_is_kept_even_if_that_was_put_back_already(
     late = own_of("", "Bonn", NOW_MS - 9_000, WriteResult.LOST)
     back = replace(own_of("Bonn", "", NOW_MS - 500, WriteResult.OK), id="back")
     window = [change_of("Ulm", NOW_MS - 5_000, judged=True), change_of("Bonn", NOW_MS - 1_000, "own")]
-    outcome = judge(stored(contact("1", city="")), window, [late, back], FIELDS, NOW_MS)
+    outcome = judge_events(stored(contact("1", city="")), window, [late, back], FIELDS, NOW_MS)
     assert [c.value for c in outcome.conflicts] == ["Ulm"]
-    outcome = judge(stored(contact("1", city="Ulm")), window, [late, back], FIELDS, NOW_MS)
+    outcome = judge_events(stored(contact("1", city="Ulm")), window, [late, back], FIELDS, NOW_MS)
     assert outcome.conflicts == []
 
 
@@ -203,7 +206,7 @@ def test_a_write_counts_from_the_event_however_late_it_is_judged() -> None:
     at_ms = NOW_MS - 20 * MINUTE_MS
     window = [change_of("Ulm", at_ms), change_of("Bonn", at_ms + 1_000)]
     ours = own_of("Kiel", "Trier", at_ms - MINUTE_MS, WriteResult.OK)
-    outcome = judge(stored(contact("1", city="Bonn")), window, [ours], FIELDS, NOW_MS)
+    outcome = judge_events(stored(contact("1", city="Bonn")), window, [ours], FIELDS, NOW_MS)
     assert [c.value for c in outcome.conflicts] == ["Ulm"]
 
 

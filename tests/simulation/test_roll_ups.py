@@ -11,8 +11,7 @@ from tests.simulation.play import Play
 from tests.simulation.test_regressions import stage
 from wanesync.core.jobs import JobKind, JobRequest, Priority
 from wanesync.core.model import Side
-from wanesync.core.purchases import Purchase, PurchaseState
-from wanesync.core.rollup import COUNT, TOTALS
+from wanesync.core.purchases import ROLL_UP_COUNT, ROLL_UP_TOTALS, Purchase, PurchaseState
 from wanesync.purchases.recipients import Recipients
 from wanesync.purchases.sender import PurchaseSender
 from wanesync.sandbox.faults import Faults
@@ -35,7 +34,7 @@ def two_buyers(play: Play) -> tuple[list[str], dict[str, str]]:
 def totals(play: Play, contact_id: str) -> tuple[str, str]:
     play.world.truth.drain()
     held = play.world.truth.raw[Side.HUBSPOT, contact_id]
-    return held[COUNT], held[TOTALS]
+    return held[ROLL_UP_COUNT], held[ROLL_UP_TOTALS]
 
 
 @pytest.mark.parametrize("buyers", [(0,), (1,), (0, 1)], ids=["who stays", "who goes", "both"])

@@ -9,11 +9,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap, FieldSpec
-from wanesync.core.matching import PlanContext
-from wanesync.core.merge import Differ, Merged, Pair, merge
+from wanesync.core.merge import DifferPolicy, MergeResult, Pair, merge
 from wanesync.core.model import BasePair, Link, Record, Side, StoredRecord, normalise_email
 from wanesync.core.normalize import NAME_PARTS
-from wanesync.core.plan import Action, Plan, Rules
+from wanesync.core.plan import Action, Plan, PlanContext, Rules
 from wanesync.core.planner import plan
 
 HUBSPOT, STRIPE = Side.HUBSPOT, Side.STRIPE
@@ -64,19 +63,19 @@ def link(
 
 
 def meet(
-    here: str, there: str, base: BasePair | None, fields: FieldMap | None = None, differ: Differ = "keep"
-) -> Merged:
+    here: str, there: str, base: BasePair | None, fields: FieldMap | None = None, differ: DifferPolicy = "keep"
+) -> MergeResult:
     """Merge a contact's city with a customer's."""
     known = {} if base is None else {"city": base}
     return merge(Pair(contact(city=here), customer(city=there), known), fields or one_field(), differ)
 
 
-def written(merged: Merged, side: Side) -> dict[str, str]:
+def written(merged: MergeResult, side: Side) -> dict[str, str]:
     """Field -> the value a merge would write to a side."""
     return {name: change.after for name, change in merged.writes[side].items()}
 
 
-def carry_out(pair: Pair, merged: Merged) -> Pair:
+def carry_out(pair: Pair, merged: MergeResult) -> Pair:
     """What the pair and its base are once every planned write is answered and remembered."""
     base = {**pair.base, **merged.base}
     values = {HUBSPOT: dict(pair.contact.values), STRIPE: dict(pair.customer.values)}

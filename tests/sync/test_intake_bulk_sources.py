@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from wanesync.core.change_guard import Crowds
+from wanesync.core.change_guard import BulkSources
 from wanesync.core.jobs import JobKind, Priority
 from wanesync.core.model import Event, Side
 from wanesync.store import Store, open_store
@@ -25,7 +25,7 @@ def event(record_id: str, source: str) -> Event:
 
 
 def test_reads_of_a_crowd_come_after_those_of_a_person(store: Store) -> None:
-    crowds = Crowds(records=3)
+    crowds = BulkSources(records=3)
     crowd = [event(str(n), "user:IMPORT/7") for n in range(10)]
     with store.transaction() as tx:
         store_events(tx, crowd, crowds)
@@ -34,11 +34,11 @@ def test_reads_of_a_crowd_come_after_those_of_a_person(store: Store) -> None:
         jobs = tx.jobs.claim(Side.HUBSPOT, [JobKind.READ], 100, "me")
     by_key = {job.key: job.priority for job in jobs}
     assert {key for key, priority in by_key.items() if priority == Priority.LIVE} == {"77", "5"}
-    assert {priority for key, priority in by_key.items() if key not in ("77", "5")} == {Priority.CROWD}
+    assert {priority for key, priority in by_key.items() if key not in ("77", "5")} == {Priority.LIVE_BULK}
 
 
 def test_without_a_crowd_everything_is_live(store: Store) -> None:
     with store.transaction() as tx:
-        store_events(tx, [event(str(n), "user:IMPORT/7") for n in range(10)], Crowds(records=10))
+        store_events(tx, [event(str(n), "user:IMPORT/7") for n in range(10)], BulkSources(records=10))
         jobs = tx.jobs.claim(Side.HUBSPOT, [JobKind.READ], 100, "me")
     assert {job.priority for job in jobs} == {Priority.LIVE}

@@ -13,7 +13,7 @@ from tests.robustness.chaos.recovery import Recoveries, find_running
 from tests.support.program import Program
 from tests.support.stage import LATER_MS, Stage
 from wanesync.core.errors import DatabaseUnavailable
-from wanesync.core.jobs import POISON_ALONE, POISON_DEAD, DeadClass, Job
+from wanesync.core.jobs import POISON_ALONE_RESCUES, POISON_DEAD_RESCUES, DeadClass, Job
 from wanesync.core.model import Side
 from wanesync.wiring import build_reconcile
 
@@ -93,7 +93,7 @@ def stand_still(stage: Stage, failpoint: str) -> tuple[Program, str]:
     One that happened to be in the middle of a transaction too is killed, and the next one begins where it was: it
     would hold the database's lock for as long as it stands, which is not what is looked at here.
     """
-    for attempt in range(POISON_ALONE):
+    for attempt in range(POISON_ALONE_RESCUES):
         late = stage.start("worker", failpoint=f"{failpoint}:1:stop")
         owner = owner_of(late)
         if attempt == 0:
@@ -211,14 +211,14 @@ def test_poison_runs_alone_is_dead_at_the_fifth_and_the_others_go_on(sqlite_url:
         stage.reconcile()
         read_everything(stage, Side.STRIPE)
         held = []
-        for _ in range(POISON_DEAD):
+        for _ in range(POISON_DEAD_RESCUES):
             doomed = stage.start("worker", failpoint="contacts.batch_create.before:1")
             owner = owner_of(doomed)
             assert doomed.wait() == -signal.SIGKILL
             held.append([job.key for job in running(stage, owner) if job.lane is Side.HUBSPOT])
             end_lease(stage, owner)
         assert len(held[0]) > 1, "at first it takes others with it"
-        assert held[POISON_ALONE:] == [[f"customer:{poison}"]] * (POISON_DEAD - POISON_ALONE)
+        assert held[POISON_ALONE_RESCUES:] == [[f"customer:{poison}"]] * (POISON_DEAD_RESCUES - POISON_ALONE_RESCUES)
         stage.work()
         stage.rest()
         with stage.store.reading() as tx:

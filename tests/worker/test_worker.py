@@ -184,7 +184,7 @@ def test_a_slot_from_before_a_clock_was_set_back_is_not_waited_for(
 
 def test_every_class_has_its_turn_whatever_else_waits(bench: Bench) -> None:
     lane, store = bench.worker.lanes[STRIPE], bench.play.world.store
-    keys = {Priority.LIVE: "contact:1", Priority.CROWD: "contact:2", Priority.BULK: "contact:3"}
+    keys = {Priority.LIVE: "contact:1", Priority.LIVE_BULK: "contact:2", Priority.BULK: "contact:3"}
     with store.transaction() as tx:
         tx.jobs.put_many([JobRequest(STRIPE, JobKind.WRITE, key, priority) for priority, key in keys.items()])
     taken = []
@@ -192,13 +192,13 @@ def test_every_class_has_its_turn_whatever_else_waits(bench: Bench) -> None:
         for _ in range(400):
             taken += [job.key for job in lane._claim(tx, 1, alone=False)]
             tx.jobs.release(lane.runtime.name)
-    assert all(taken.count(keys[low]) >= 4 for low in (Priority.CROWD, Priority.BULK))
+    assert all(taken.count(keys[low]) >= 4 for low in (Priority.LIVE_BULK, Priority.BULK))
     assert taken.count(keys[Priority.LIVE]) > 350
 
 
 def test_the_lower_classes_share_their_turns() -> None:
     draws = [choose_least(at / 3200) for at in range(3200)]
-    assert [draws.count(each) for each in (Priority.BULK, Priority.CROWD)] == [3200 * LOW_TURN / 2] * 2
+    assert [draws.count(each) for each in (Priority.BULK, Priority.LIVE_BULK)] == [3200 * LOW_TURN / 2] * 2
 
 
 def test_items_refused_for_their_rate_lower_the_limit_like_whole_calls(bench: Bench) -> None:

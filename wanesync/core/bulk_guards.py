@@ -8,8 +8,8 @@ from wanesync.core.errors import GuardError
 from wanesync.core.model import Side, WriteKind
 from wanesync.core.plan import Action, Plan
 
-OVERWRITE_SHARE = 0.3
-LEAST_LINKS = 50
+MAX_OVERWRITE_SHARE = 0.3
+MIN_COUNTED_LINKS = 50
 
 
 @dataclass(slots=True)
@@ -70,7 +70,7 @@ class Volume:
 
 def check_volume(volume: Volume) -> None:
     """Too many people would lose values: raises ``GuardError`` with the numbers and the way out."""
-    allowed = int(max(volume.links, LEAST_LINKS) * OVERWRITE_SHARE)
+    allowed = int(max(volume.links, MIN_COUNTED_LINKS) * MAX_OVERWRITE_SHARE)
     if volume.overwritten > allowed:
         raise GuardError(
             f"{volume.overwritten} linked people would have values overwritten, of {volume.links} linked; more than "

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
 
-from wanesync.core.event_order import holds
+from wanesync.core.fields import has_value
 from wanesync.core.model import Event, PendingWrite, Side, StoredRecord, WriteKind
 
 MINUTE_MS = 60_000
@@ -85,7 +85,7 @@ def name_sources(stored: StoredRecord, fields: Collection[str], events: Iterable
     for event in events:
         for name, value in event.values.items():
             field_name = name.partition("/")[0]
-            if field_name in fields and field_name not in sources and holds(stored, name, value):
+            if field_name in fields and field_name not in sources and has_value(stored, name, value):
                 sources[field_name] = _source(event, field_name)
         if len(sources) == len(fields):
             break
@@ -127,7 +127,7 @@ def field_source(field_name: str) -> str:
 
 
 @dataclass(slots=True)
-class Crowds:
+class BulkSources:
     """Which sources change many records at once: what they change gives way to what people change one by one.
 
     ``records`` within ``window_ms`` make a crowd. Kept in memory: it decides an order, never whether.

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from wanesync.core import normalize as forms
-from wanesync.core.model import Record, Side
+from wanesync.core.model import Record, Side, StoredRecord
+from wanesync.core.normalize import NAME_PARTS
 
 CANON_VERSION = 1
 """Raised whenever a canonical form below changes: rows carry the version they were made under."""
@@ -85,6 +86,16 @@ class FieldSpec:
         said = form.to_stripe(value)[: self.limit]
         # What is said as it stands was read in its canonical form before.
         return said if said is value else form.read_stripe(said)
+
+
+def has_value(stored: StoredRecord, name: str, value: str) -> bool:
+    """Return whether a record holds ``value``; ``name/firstname`` means one property of a field of two."""
+    return part_equals(name, stored.record.values.get(name.partition("/")[0], ""), value)
+
+
+def part_equals(name: str, held: str, value: str) -> bool:
+    """Return whether the value ``held`` of a field, or one of its parts if ``name`` names a part, is ``value``."""
+    return value in held.split(NAME_PARTS) if "/" in name else held == value
 
 
 def exact(values: Iterable[tuple[str, str]]) -> str:

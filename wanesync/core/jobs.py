@@ -33,11 +33,11 @@ class JobState(StrEnum):
 
 
 class Priority(IntEnum):
-    """Lower goes first. ``CROWD``: a live change that comes with hundreds of others of its source."""
+    """Lower goes first. ``LIVE_BULK``: a live change that comes with hundreds of others of its source."""
 
     PURCHASE = 0
     LIVE = 10
-    CROWD = 15
+    LIVE_BULK = 15
     BULK = 20
 
 
@@ -169,10 +169,10 @@ PROBE_AWAY_MS = 5_000
 PROBE_AWAY_CAP_MS = 25_000  # so that the next call is on its way within 30 s
 PROBE_PAUSED_MS = 60_000
 LOCK_WAIT_MS = 200
-STRIKES = 5
+MAX_UNUSABLE_ANSWERS = 5
 """So many calls in a row without a usable answer: the side is away."""
-POISON_ALONE = 2
-POISON_DEAD = 5
+POISON_ALONE_RESCUES = 2
+POISON_DEAD_RESCUES = 5
 
 RETRY_AFTER_CAP_MS = 900_000
 """However long a side says: then the job asks again."""
@@ -198,12 +198,12 @@ def waits_for(name: str) -> str:
     return f"waits until {name} goes on"
 
 
-def are_strikes_out(keys: Sequence[str], failure: Failure) -> bool:
+def is_unreachable(keys: Sequence[str], failure: Failure) -> bool:
     """Whether a side is away, by the keys of its last calls, all without a usable answer.
 
     Errors that a side does answer may be one record's own fault: then one key alone is no proof.
     """
-    return len(keys) >= STRIKES and (failure is Failure.NO_ANSWER or len(set(keys)) > 1)
+    return len(keys) >= MAX_UNUSABLE_ANSWERS and (failure is Failure.NO_ANSWER or len(set(keys)) > 1)
 
 
 # One table, one return a row.
@@ -239,9 +239,9 @@ def decide(  # noqa: C901, PLR0911
             return Retry(back_off_ms(attempts, rng), f"{error.failure}: {error.reason}")
 
 
-def judge_rescues(rescues: int) -> Dead | None:
+def check_poison(rescues: int) -> Dead | None:
     """Poison is isolated by counting how often a job's process died with it."""
-    if rescues >= POISON_DEAD:
+    if rescues >= POISON_DEAD_RESCUES:
         return Dead(
             DeadClass.POISON, f"its worker died {rescues} times while it ran; look at the record, then retry it"
         )

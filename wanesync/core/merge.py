@@ -13,11 +13,11 @@ from wanesync.core.change_guard import HeldValue, HoldState
 from wanesync.core.fields import FieldMap, FieldSpec
 from wanesync.core.model import BasePair, Change, Conflict, Record, Side
 
-Differ = Literal["keep", "owner", "hubspot", "stripe"]
+DifferPolicy = Literal["keep", "owner", "hubspot", "stripe"]
 
 
 @dataclass(slots=True)
-class Merged:
+class MergeResult:
     """What a merge wants: writes per side, fields agreed on, values that did not win, parks and holds to lift.
 
     ``held``: writes the brake keeps back instead. ``kept``: fields of which what is held stays so.
@@ -61,9 +61,9 @@ class Pair:
         return self.contact.id if side is Side.HUBSPOT else self.customer.id
 
 
-def merge(pair: Pair, fields: FieldMap, differ: Differ) -> Merged:
+def merge(pair: Pair, fields: FieldMap, differ: DifferPolicy) -> MergeResult:
     """Plan every field of one pair."""
-    merged = Merged()
+    merged = MergeResult()
     for spec in fields.specs:
         hubspot, stripe = pair.value(Side.HUBSPOT, spec.name), pair.value(Side.STRIPE, spec.name)
         base_pair = pair.base.get(spec.name)
@@ -83,7 +83,7 @@ def merge(pair: Pair, fields: FieldMap, differ: Differ) -> Merged:
     return merged
 
 
-def _apply_hold(pair: Pair, spec: FieldSpec, held: HeldValue, merged: Merged) -> bool:
+def _apply_hold(pair: Pair, spec: FieldSpec, held: HeldValue, merged: MergeResult) -> bool:
     """What becomes of a held field; False: as of any other, since its value is another one now, or is released."""
     name, source, target = spec.name, held.side, held.side.other
     changed = pair.value(source, name) != held.value or not {(source, name), (target, name)}.isdisjoint(pair.late)
@@ -103,7 +103,7 @@ def _apply_hold(pair: Pair, spec: FieldSpec, held: HeldValue, merged: Merged) ->
     return True
 
 
-def _apply_stops(pair: Pair, merged: Merged) -> None:
+def _apply_stops(pair: Pair, merged: MergeResult) -> None:
     """Writes that are stopped are held instead; what is held and no longer fits the values is not."""
     for side in Side:
         for name in pair.stops.keys() & merged.writes[side].keys():
@@ -118,7 +118,7 @@ def _apply_stops(pair: Pair, merged: Merged) -> None:
     merged.unheld = sorted(pair.held.keys() - merged.kept - merged.held.keys())
 
 
-def _first_contact(pair: Pair, spec: FieldSpec, differ: Differ, merged: Merged) -> None:
+def _first_contact(pair: Pair, spec: FieldSpec, differ: DifferPolicy, merged: MergeResult) -> None:
     """First contact: a blank is filled, two different values stay as they are unless told otherwise."""
     hubspot, stripe = pair.value(Side.HUBSPOT, spec.name), pair.value(Side.STRIPE, spec.name)
     late = [side for side in Side if (side, spec.name) in pair.late]
@@ -142,7 +142,7 @@ def _first_contact(pair: Pair, spec: FieldSpec, differ: Differ, merged: Merged) 
     merged.settled += [_lost(pair, spec, side, "differ") for side in Side]
 
 
-def _three_way(pair: Pair, spec: FieldSpec, base_pair: BasePair, merged: Merged) -> None:
+def _three_way(pair: Pair, spec: FieldSpec, base_pair: BasePair, merged: MergeResult) -> None:
     """After first contact: the side that moved from its half flows; both moved: the owner wins."""
     hubspot, stripe = pair.value(Side.HUBSPOT, spec.name), pair.value(Side.STRIPE, spec.name)
     late = [side for side in Side if (side, spec.name) in pair.late]
@@ -168,7 +168,7 @@ def _three_way(pair: Pair, spec: FieldSpec, base_pair: BasePair, merged: Merged)
     _note_unsplit(pair, spec, winner.other, merged, edited=winner.other in moved)
 
 
-def _note_unsplit(pair: Pair, spec: FieldSpec, to: Side, merged: Merged, *, edited: bool = False) -> None:
+def _note_unsplit(pair: Pair, spec: FieldSpec, to: Side, merged: MergeResult, *, edited: bool = False) -> None:
     """A value that cannot be told on the other side without a guess is kept: it may be written over there later.
 
     ``edited``: the other side was edited, too. What stands there has reached nobody and is kept as well: the next
@@ -183,7 +183,7 @@ def _note_unsplit(pair: Pair, spec: FieldSpec, to: Side, merged: Merged, *, edit
             merged.settled.append(_lost(pair, spec, to, "differ"))
 
 
-def _write(pair: Pair, spec: FieldSpec, to: Side, merged: Merged) -> bool:
+def _write(pair: Pair, spec: FieldSpec, to: Side, merged: MergeResult) -> bool:
     """Plan a write of the opposite value to ``to``; False when there is nothing that could be written."""
     source, current = pair.value(to.other, spec.name), pair.value(to, spec.name)
     after = spec.convert(to, source, current) if spec.direction.reaches(to) else None
@@ -201,7 +201,7 @@ def _lost(pair: Pair, spec: FieldSpec, side: Side, kind: str) -> Conflict:
     return Conflict(side, pair.record_id(side), spec.name, pair.value(side, spec.name), kind)
 
 
-def _apply_parked(pair: Pair, fields: FieldMap, merged: Merged) -> None:
+def _apply_parked(pair: Pair, fields: FieldMap, merged: MergeResult) -> None:
     """A parked write is not tried again until it would differ or its obstacle is gone."""
     for name, (side, value) in pair.parked.items():
         change = merged.writes[side].get(name)

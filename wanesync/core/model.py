@@ -132,6 +132,10 @@ class Link:
         return self.hubspot_id if side is Side.HUBSPOT else self.stripe_id
 
 
+RecordRef = tuple[Side, str]
+"""A record: its side and its id there."""
+
+
 def contact_key(contact_id: str) -> str:
     """The key of jobs and locks of a contact and of all its links."""
     return f"contact:{contact_id}"

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from wanesync.core.fields import CANON_VERSION
-from wanesync.core.matching import Match, PlanContext, base_of_create, match_customer
-from wanesync.core.merge import Merged, Pair, merge
+from wanesync.core.matching import Match, base_of_create, match_customer
+from wanesync.core.merge import MergeResult, Pair, merge
 from wanesync.core.model import (
     TWIN_EXCLUDED,
     BasePair,
@@ -27,7 +27,7 @@ from wanesync.core.model import (
     customer_key,
     split_key,
 )
-from wanesync.core.plan import EXCLUDED, FIRST_LISTING, Action, Plan, Rules
+from wanesync.core.plan import EXCLUDED, FIRST_LISTING, Action, Plan, PlanContext, Rules
 
 
 def plan(context: PlanContext, rules: Rules, new_link_id: str) -> Plan:
@@ -236,7 +236,7 @@ class Planner:
                 ends, conflicts = (pair.record_id(side.other), pair.record_id(side)), tuple(merged.conflicts[side])
                 self.plan.actions[side] = Action(side, WriteKind.UPDATE, *ends, merged.writes[side], conflicts, link.id)
 
-    def _remember(self, link: Link, merged: Merged) -> None:
+    def _remember(self, link: Link, merged: MergeResult) -> None:
         self.plan.held += [(link.id, name, held) for name, held in sorted(merged.held.items())]
         self.plan.unheld += [(link.id, name) for name in merged.unheld]
         self.plan.conflicts += [(conflict, link.id) for conflict in merged.settled]

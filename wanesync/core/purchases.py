@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -69,3 +71,36 @@ def in_major_units(amount: int, currency: str) -> Decimal:
     code = currency.lower()
     digits = 0 if code in ZERO_DECIMAL else 3 if code in THREE_DECIMAL else 2
     return Decimal(amount).scaleb(-digits)
+
+
+# -- roll-up properties
+
+ROLL_UP_COUNT = "wanesync_purchase_count"
+ROLL_UP_LAST_AT = "wanesync_last_purchase_at"
+ROLL_UP_LAST_AMOUNT = "wanesync_last_purchase"
+ROLL_UP_TOTALS = "wanesync_purchase_totals"
+
+ROLL_UP_PROPERTIES: Mapping[str, tuple[str, str, str]] = {
+    ROLL_UP_COUNT: ("Purchases", "number", "number"),
+    ROLL_UP_LAST_AT: ("Last purchase", "datetime", "date"),
+    ROLL_UP_LAST_AMOUNT: ("Last purchase amount", "string", "text"),
+    ROLL_UP_TOTALS: ("Purchase totals by currency", "string", "text"),
+}
+"""Property name -> (label, HubSpot type, HubSpot field type)."""
+
+
+def roll_up(purchases: Sequence[Purchase]) -> dict[str, str]:
+    """The roll-up of one contact's purchases as raw properties; amounts in major units, a total per currency."""
+    if not purchases:
+        return {}
+    last = max(purchases, key=lambda p: (p.occurred_ms, p.payment_id))
+    totals: Counter[str] = Counter()
+    for purchase in purchases:
+        totals[purchase.currency.lower()] += purchase.amount
+    texts = [f"{in_major_units(amount, code)} {code.upper()}" for code, amount in sorted(totals.items())]
+    return {
+        ROLL_UP_COUNT: str(len(purchases)),
+        ROLL_UP_LAST_AT: str(last.occurred_ms),
+        ROLL_UP_LAST_AMOUNT: f"{last.decimal_amount} {last.currency.upper()}",
+        ROLL_UP_TOTALS: "; ".join(texts),
+    }

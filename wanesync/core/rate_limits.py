@@ -7,9 +7,11 @@ share of HubSpot's day that bulk work may use, and ``stripe:monthly_reads``, rea
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
+from enum import StrEnum
 
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.model import Side
@@ -25,22 +27,22 @@ STRIPE_OPERATIONS = ("customers.create", "customers.update", *STRIPE_READS)
 
 LOWER_AGAIN_MS = 1_500
 """Refusals that come together count once: those of calls that had left before the limit was lowered, too."""
-QUIET_MS = 10_000
-PROBE_MS = 300_000
+RECOVERY_QUIET_MS = 10_000
+PROBE_HIGHER_MS = 300_000
 PROBE_FAILS_MS = 60_000
-HALF = 0.5
-STEP = 0.05  # of the configured limit
-LOWEST = 0.05  # of the configured limit: what refusals can bring it down to
-RESERVE = 0.9  # of what HubSpot says it allows: its other windows and our retries need the rest
+LOWER_FACTOR = 0.5
+RECOVERY_STEP_SHARE = 0.05  # of the configured limit
+MIN_LEVEL_SHARE = 0.05  # of the configured limit: what refusals can bring it down to
+USABLE_SHARE = 0.9  # of what HubSpot says it allows: its other windows and our retries need the rest
 OPERATION_DEFAULT = 25.0
 """What Stripe allows each single operation of an account it has not raised (docs.stripe.com/rate-limits)."""
 DAILY_DEFAULT = 250_000
 """HubSpot's smallest daily quota, until an answer says how much it is."""
-DAILY_KEPT = 0.1
+LIVE_DAILY_SHARE = 0.1
 """Of HubSpot's day: what bulk work leaves to live work, whoever used the rest."""
 DAY_MS = 86_400_000
 MONTH_DAYS = 30  # Stripe counts reads over 30 rolling days
-LAGGARDS = 120
+MAX_WAITING_CALLS = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class Limit:
     @property
     def lowest(self) -> float:
         """What it never falls below."""
-        return self.configured * LOWEST
+        return self.configured * MIN_LEVEL_SHARE
 
     @property
     def is_lowered(self) -> bool:
@@ -100,7 +102,7 @@ class SlotRequest:
 # -- what an answer says
 
 
-def blame(error: CallError, operation: str) -> str:
+def find_refused_scope(error: CallError, operation: str) -> str:
     """The scope a refusal names, "" if none: Stripe by its header, HubSpot's SECONDLY by what was asked."""
     if error.failure is not Failure.RATE_LIMITED or error.scope == "resource-specific":
         return ""
@@ -110,9 +112,9 @@ def blame(error: CallError, operation: str) -> str:
     return f"{error.side}:{operation}" if operation and error.scope.startswith("endpoint-") else str(error.side)
 
 
-def begin(scope: str, side: Limit, now_ms: int, reason: str) -> Limit:
+def begin_operation_limit(scope: str, side: Limit, now_ms: int, reason: str) -> Limit:
     """The limit of an operation that was refused for the first time: Stripe's default, or half of what went."""
-    first = OPERATION_DEFAULT if side.effective > OPERATION_DEFAULT else side.effective * HALF
+    first = OPERATION_DEFAULT if side.effective > OPERATION_DEFAULT else side.effective * LOWER_FACTOR
     return Limit(
         scope,
         side.configured,
@@ -130,9 +132,9 @@ def lower(limit: Limit, now_ms: int, reason: str) -> Limit:
     """
     if limit.scope in QUOTAS or abs(now_ms - limit.lowered_ms) < LOWER_AGAIN_MS:
         return limit
-    level, ceiling = limit.effective * HALF, limit.ceiling
+    level, ceiling = limit.effective * LOWER_FACTOR, limit.ceiling
     if limit.is_operation and limit.effective == limit.ceiling:
-        ceiling = max(limit.lowest, limit.ceiling - limit.configured * STEP)
+        ceiling = max(limit.lowest, limit.ceiling - limit.configured * RECOVERY_STEP_SHARE)
         level = ceiling if now_ms - limit.raised_ms < PROBE_FAILS_MS else level
     level = min(limit.effective, max(limit.lowest, level))
     return replace(limit, effective=level, ceiling=ceiling, reason=reason, lowered_ms=now_ms)
@@ -141,15 +143,15 @@ def lower(limit: Limit, now_ms: int, reason: str) -> Limit:
 def recover(limit: Limit, now_ms: int) -> Limit:
     """After a quiet while: one step up, never above the top; an operation at its top tries a higher one."""
     quiet_ms = now_ms - max(limit.lowered_ms, limit.raised_ms)
-    if limit.scope in QUOTAS or 0 <= quiet_ms < QUIET_MS:
+    if limit.scope in QUOTAS or 0 <= quiet_ms < RECOVERY_QUIET_MS:
         return limit
-    step = limit.configured * STEP
+    step = limit.configured * RECOVERY_STEP_SHARE
     if limit.is_lowered:
         level = min(limit.top, limit.effective + step)
         return replace(
             limit, effective=level, raised_ms=now_ms, reason=limit.reason if level < limit.configured else ""
         )
-    if limit.is_operation and limit.top < limit.configured and (quiet_ms >= PROBE_MS or quiet_ms < 0):
+    if limit.is_operation and limit.top < limit.configured and (quiet_ms >= PROBE_HIGHER_MS or quiet_ms < 0):
         level = min(limit.configured, limit.ceiling + step)
         done = level >= limit.configured
         return replace(
@@ -166,7 +168,7 @@ def cap(limit: Limit, requests: int, interval_ms: int) -> Limit:
     """What HubSpot's headers say it allows lowers the limit, and never raises it above the configured one."""
     if requests <= 0 or interval_ms <= 0:
         return limit
-    ceiling = RESERVE * requests * 1000 / interval_ms
+    ceiling = USABLE_SHARE * requests * 1000 / interval_ms
     if abs(ceiling - limit.ceiling) < 0.001:
         return limit
     effective = min(limit.effective, ceiling)
@@ -203,7 +205,7 @@ def set_by_hand(known: Limit | None, scope: str, value: float) -> Limit:
     return replace(fresh, ceiling=known.ceiling, effective=effective, reason=reason)
 
 
-def change(before: Limit | None, after: Limit) -> str:
+def name_change(before: Limit | None, after: Limit) -> str:
     """What a step is in the journal: "limit lowered", "limit recovered", or "" for one of many in between."""
     if before is None:
         return "limit lowered" if after.effective < after.configured else ""
@@ -228,7 +230,9 @@ def day_ends_ms(now_ms: int, zone: tzinfo) -> int:
     return day_began_ms(int(noon.timestamp() * 1000), zone)
 
 
-def find_shut(limits: Mapping[str, Limit], used: Mapping[str, int], daily_left: int | None) -> Mapping[str, str]:
+def find_exhausted_quotas(
+    limits: Mapping[str, Limit], used: Mapping[str, int], daily_left: int | None
+) -> Mapping[str, str]:
     """Quotas that are used up, and why: bulk work waits for them, live work goes on.
 
     ``used``: scope -> requests of its period (bulk ones of the day, reads of the month). ``daily_left``:
@@ -240,7 +244,7 @@ def find_shut(limits: Mapping[str, Limit], used: Mapping[str, int], daily_left: 
         whole = share.ceiling or DAILY_DEFAULT
         if used.get(DAILY, 0) >= share.configured * whole:
             shut[DAILY] = f"bulk work used its share of HubSpot's day ({share.configured:.0%} of {whole:,.0f} requests)"
-        elif daily_left is not None and daily_left < DAILY_KEPT * whole:
+        elif daily_left is not None and daily_left < LIVE_DAILY_SHARE * whole:
             shut[DAILY] = f"only {daily_left:,} of HubSpot's {whole:,.0f} requests of the day are left"
     if reads is not None and used.get(MONTHLY_READS, 0) >= reads.configured:
         shut[MONTHLY_READS] = f"Stripe's reads of {MONTH_DAYS} days are used up ({reads.configured:,.0f})"
@@ -254,7 +258,7 @@ def share_of(scope: str, ahead: int, limits: Mapping[str, Limit], side: Side) ->
     """How many of ``ahead`` calls that wait for slots of a side can be of a narrower scope; all without a limit."""
     narrow, whole = limits.get(scope), limits.get(str(side))
     if narrow is None or whole is None:
-        return float(LAGGARDS)
+        return float(MAX_WAITING_CALLS)
     return max(1.0, ahead * narrow.effective / whole.effective)
 
 
@@ -262,7 +266,7 @@ def room_left(ahead: int, waiting: Iterable[Sequence[str]], limits: Mapping[str,
     """How many more calls to prepare so that ``ahead`` are ready.
 
     Those that a narrower limit holds back do not count beyond their share: others go past them. At most
-    ``LAGGARDS`` in all.
+    ``MAX_WAITING_CALLS`` in all.
     """
     held: dict[str, int] = {}
     free = total = 0
@@ -275,4 +279,93 @@ def room_left(ahead: int, waiting: Iterable[Sequence[str]], limits: Mapping[str,
         least = min(narrow, key=lambda limit: limit.effective).scope
         held[least] = held.get(least, 0) + 1
         free += held[least] <= share_of(least, ahead, limits, side)
-    return max(0, min(ahead - free, LAGGARDS - total))
+    return max(0, min(ahead - free, MAX_WAITING_CALLS - total))
+
+
+# -- what an operator may set
+
+MAX_RATE_PER_S = 1_000.0
+MIN_RATE_PER_S = 0.1
+_NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(%|/s|/month)?")
+
+
+class LimitUnit(StrEnum):
+    """What a limit is counted in."""
+
+    PER_S = "requests a second"
+    SHARE = "share of the day"
+    READS = "reads in 30 days"
+
+
+@dataclass(frozen=True, slots=True)
+class VendorAllowance:
+    """A scope's unit, and what its platform allows an account that nobody raised; ``most`` 0: it sets none."""
+
+    unit: LimitUnit
+    most: float = 0.0
+    said: str = ""
+
+
+_OPERATION = VendorAllowance(
+    LimitUnit.PER_S, OPERATION_DEFAULT, "Stripe allows each kind of call 25/s unless it raised yours"
+)
+VENDOR_ALLOWANCES: Mapping[str, VendorAllowance] = {
+    Side.HUBSPOT: VendorAllowance(
+        LimitUnit.PER_S, 25.0, "HubSpot allows an app 25/s at most (250 in 10 s, with a limit increase)"
+    ),
+    SEARCH: VendorAllowance(LimitUnit.PER_S, 5.0, "HubSpot allows an account 5 searches a second"),
+    DAILY: VendorAllowance(LimitUnit.SHARE),
+    Side.STRIPE: VendorAllowance(LimitUnit.PER_S, 100.0, "Stripe allows an account 100/s unless it raised yours"),
+    BULK: VendorAllowance(LimitUnit.PER_S, 100.0, "Stripe allows an account 100/s unless it raised yours"),
+    MONTHLY_READS: VendorAllowance(LimitUnit.READS),
+    **{f"{Side.STRIPE}:{operation}": _OPERATION for operation in STRIPE_OPERATIONS},
+}
+"""Every scope there is."""
+
+
+def parse_value(scope: str, text: str) -> float:
+    """``12/s``, ``0.5`` or ``50%``, ``10000``: by the scope's unit. Raises ValueError saying what is allowed."""
+    if scope not in VENDOR_ALLOWANCES:
+        raise ValueError(f"{scope} is no limit: one of {', '.join(VENDOR_ALLOWANCES)}")
+    unit = VENDOR_ALLOWANCES[scope].unit
+    found = _NUMBER.fullmatch(text.strip())
+    value, suffix = (float(found[1]), found[2] or "") if found else (-1.0, "")
+    match unit:
+        case LimitUnit.PER_S if suffix in ("", "/s") and MIN_RATE_PER_S <= value <= MAX_RATE_PER_S:
+            return value
+        case LimitUnit.SHARE if suffix in ("", "%") and 0 < (share := value / 100 if suffix else value) <= 1:
+            return share
+        case LimitUnit.READS if suffix in ("", "/month") and 1 <= value == int(value):
+            return value
+    raise ValueError(f"{scope}: {text!r} is no value for it: {_allowed(unit)}")
+
+
+def _allowed(unit: LimitUnit) -> str:
+    match unit:
+        case LimitUnit.PER_S:
+            return f"requests a second from {MIN_RATE_PER_S:g}/s to {MAX_RATE_PER_S:g}/s, such as 12/s (wanesync pause stops everything)"
+        case LimitUnit.SHARE:
+            return "a share of the day above 0 and up to 1, such as 0.5 or 50%"
+        case LimitUnit.READS:
+            return "a whole number of reads in 30 days, such as 10000"
+
+
+def find_excess(scope: str, value: float, known: Limit | None) -> str:
+    """Why a value is more than the platform allows, as far as that is known; "" if it is not."""
+    allowance = VENDOR_ALLOWANCES[scope]
+    if allowance.unit is not LimitUnit.PER_S:
+        return ""
+    if known is not None and known.ceiling and not known.is_operation:
+        return f"{known.ceiling:g}/s is what HubSpot's answers allow this app" if value > known.ceiling else ""
+    return allowance.said if allowance.most < value else ""
+
+
+def format_value(scope: str, value: float) -> str:
+    """A value as an operator writes it."""
+    match VENDOR_ALLOWANCES[scope].unit if scope in VENDOR_ALLOWANCES else LimitUnit.PER_S:
+        case LimitUnit.SHARE:
+            return f"{value:.0%}"
+        case LimitUnit.READS:
+            return f"{value:,.0f}"
+        case _:
+            return f"{value:.4g}/s"

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.jobs import MAX_ATTEMPTS, DeadClass, Job, JobKind, JobRequest
 from wanesync.core.model import Side
-from wanesync.core.purchases import Purchase, PurchaseState, Sink
-from wanesync.core.rollup import roll_up
+from wanesync.core.purchases import Purchase, PurchaseState, Sink, roll_up
 from wanesync.purchases.recipients import Recipients
 from wanesync.store.database import Tx
 from wanesync.sync.job_results import fail, finish, reschedule, still_held

@@ -25,14 +25,14 @@ from wanesync.core.rate_limits import (
     STRIPE_READS,
     Limit,
     SlotRequest,
-    begin,
-    blame,
+    begin_operation_limit,
     cap,
-    change,
     day_began_ms,
     day_ends_ms,
-    find_shut,
+    find_exhausted_quotas,
+    find_refused_scope,
     lower,
+    name_change,
     recover,
 )
 from wanesync.store.database import Store, Tx
@@ -78,7 +78,7 @@ class Budget:
             # It came after the last look, perhaps before midnight.
             self._heard = told, self.looked_ms or now_ms
         left, heard_ms = told.daily_remaining, self._heard[1]
-        low = left is not None and DAILY in find_shut(self.limits, {}, left)
+        low = left is not None and DAILY in find_exhausted_quotas(self.limits, {}, left)
         news = not 0 <= heard_ms - self._noted_ms < LEFT_NOTED_MS if low else self._noted_ms > 0
         due = [scope for scope, limit in self.limits.items() if _renew(limit, told, now_ms) != limit]
         try:
@@ -132,7 +132,7 @@ class Budget:
         if QUOTAS & limits.keys():
             heard, heard_ms = self._heard
             left = heard.daily_remaining if _tells_of_now(tx, heard_ms) else None
-            shut = find_shut(limits, read_quota_uses(tx), left)
+            shut = find_exhausted_quotas(limits, read_quota_uses(tx), left)
         for scope in shut.keys() - self.shut.keys():
             log.warning("bulk work waits", scope=scope, reason=shut[scope])
         self.limits, self.shut, self.looked_ms = limits, shut, tx.now_ms
@@ -141,13 +141,13 @@ class Budget:
 def heed_refusals(tx: Tx, failed: Sequence[tuple[str, CallError]]) -> None:
     """(Operation, error) of calls that failed: each refusal lowers the limit it names, several together once."""
     for operation, error in failed:
-        scope = blame(error, operation)
+        scope = find_refused_scope(error, operation)
         side = tx.rates.lock(str(error.side)) if scope else None
         if side is None:
             continue
         known = side if scope == side.scope else tx.rates.lock(scope)
         reason = f"{error.side} refused more ({error.scope or 'no limit named'})"
-        after = lower(known, tx.now_ms, reason) if known else begin(scope, side, tx.now_ms, reason)
+        after = lower(known, tx.now_ms, reason) if known else begin_operation_limit(scope, side, tx.now_ms, reason)
         if after != known:
             _keep(tx, known, after)
 
@@ -182,7 +182,7 @@ def _read_left(tx: Tx) -> int | None:
 def find_alarms(tx: Tx) -> list[str]:
     """A line for every quota that is used up."""
     limits, used = tx.rates.all(), read_quota_uses(tx)
-    own, shut = find_shut(limits, used, None), find_shut(limits, used, _read_left(tx))
+    own, shut = find_exhausted_quotas(limits, used, None), find_exhausted_quotas(limits, used, _read_left(tx))
     hours = (day_ends_ms(tx.now_ms, read_zone(tx)) - tx.now_ms) / 3_600_000
     until = {DAILY: f"for {hours:.1f} h, until its next day", MONTHLY_READS: "until older reads no longer count"}
     return [
@@ -203,7 +203,7 @@ def _keep(tx: Tx, before: Limit | None, after: Limit) -> None:
     if after == before:
         return
     tx.rates.put(after)
-    kind = "" if after.scope in QUOTAS else change(before, after)
+    kind = "" if after.scope in QUOTAS else name_change(before, after)
     if kind:
         was = before.effective if before else after.configured
         data = {"scope": after.scope, "from": was, "to": after.effective, "reason": after.reason}

@@ -10,13 +10,12 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from wanesync.core.diff.decision_checks import Known, find_link, find_misfit
+from wanesync.core.diff.decision_checks import DecisionContext, check_decision, find_link
 from wanesync.core.diff.decisions import Decision, Problem, Verdict, read_decisions, rebase, refuse, winners_of
-from wanesync.core.diff.difference import judge
+from wanesync.core.diff.difference import compare_key
 from wanesync.core.fields import CANON_VERSION
 from wanesync.core.jobs import LOCK_WAIT_MS, JobKind, JobRequest, Priority
-from wanesync.core.matching import RecordRef
-from wanesync.core.model import BY_DECISION, Conflict, Link, LinkState, Side, contact_key, customer_key
+from wanesync.core.model import BY_DECISION, Conflict, Link, LinkState, RecordRef, Side, contact_key, customer_key
 from wanesync.core.plan import Plan
 from wanesync.core.planner import plan
 from wanesync.store.clock import Clock, DatabaseClock
@@ -88,7 +87,7 @@ class DecisionApplier:
                 some = decisions[start : start + CHUNK]
                 known = self._know(tx, some)
                 for decision in some:
-                    if misfit := find_misfit(decision, known[decision.line], rules):
+                    if misfit := check_decision(decision, known[decision.line], rules):
                         problems.append(Problem(decision.line, misfit))
                     elif decision.verdict.winner:
                         clears += self._count_clears(decision, known[decision.line])
@@ -122,7 +121,7 @@ class DecisionApplier:
 
     # -- knowing
 
-    def _know(self, tx: Tx, decisions: Iterable[Decision]) -> dict[int, Known]:
+    def _know(self, tx: Tx, decisions: Iterable[Decision]) -> dict[int, DecisionContext]:
         """Line -> what is known around its decision."""
         decisions = list(decisions)
         contexts = load_scenes(tx, sorted({d.key for d in decisions}))
@@ -132,9 +131,9 @@ class DecisionApplier:
         customers = sorted(ref for ref in refs if ref[0] is Side.STRIPE)
         links = tx.links.of_records(customers)
         owners = {k.stripe_id: k.hubspot_id for k in links if k.state is LinkState.ACTIVE}
-        return {d.line: Known(contexts[d.key], records, owners) for d in decisions}
+        return {d.line: DecisionContext(contexts[d.key], records, owners) for d in decisions}
 
-    def _count_clears(self, decision: Decision, known: Known) -> int:
+    def _count_clears(self, decision: Decision, known: DecisionContext) -> int:
         specs = self.runtime.rules.fields.by_name
         values = {side: known.records[side, record_id].record.values for side, record_id in decision.refs}
         won = winners_of([decision], specs)
@@ -170,7 +169,7 @@ class DecisionApplier:
 
     def _find_change(self, turn: _Turn) -> str:
         known = self._know(turn.tx, turn.group)
-        return next((m for d in turn.group if (m := find_misfit(d, known[d.line], self.runtime.rules))), "")
+        return next((m for d in turn.group if (m := check_decision(d, known[d.line], self.runtime.rules))), "")
 
     def _carry_out(self, turn: _Turn) -> None:
         pairs: dict[tuple[str, str], list[Decision]] = {}
@@ -193,7 +192,7 @@ class DecisionApplier:
 
     def _queue(self, turn: _Turn, key: str) -> None:
         """A pass in the lanes that have something to do; its own looks after whatever else there is."""
-        lanes = judge(load_scenes(turn.tx, [key])[key], self.runtime.rules).lanes
+        lanes = compare_key(load_scenes(turn.tx, [key])[key], self.runtime.rules).lanes
         own = Side.HUBSPOT if key.startswith("contact:") else Side.STRIPE
         turn.requests += [(side, key) for side in lanes or [own]]
 

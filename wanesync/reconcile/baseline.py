@@ -10,9 +10,8 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from wanesync.core.jobs import LOCK_WAIT_MS, Priority
-from wanesync.core.matching import PlanContext
 from wanesync.core.model import BasePair, Conflict, Link, LinkState, Side, StoredRecord, split_key
-from wanesync.core.plan import Plan, Rules
+from wanesync.core.plan import Plan, PlanContext, Rules
 from wanesync.core.planner import plan
 from wanesync.reconcile.compare import Report
 from wanesync.reconcile.page_store import PageStore

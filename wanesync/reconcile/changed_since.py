@@ -13,9 +13,16 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TypeVar
 
-from wanesync.core.diff.missed_webhooks import GRACE_MS, Losses, Told, find_missed, find_named
+from wanesync.core.diff.missed_webhooks import (
+    DELIVERY_GRACE_MS,
+    MissedCounts,
+    RecordObservation,
+    find_missed,
+    find_names,
+)
 from wanesync.core.errors import GuardError
-from wanesync.core.event_order import is_answered, read_stripe_events
+from wanesync.core.event_order import read_stripe_events
+from wanesync.core.lost_updates import is_answered
 from wanesync.core.model import Event, Record, Side, StoredRecord
 from wanesync.core.ports import CustomerAnswer, Timing
 from wanesync.core.rate_limits import SEARCH_OPERATION
@@ -48,7 +55,7 @@ class Gathered:
     read: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
     gone: list[tuple[Side, str]] = field(default_factory=list)
     vanished: list[tuple[Side, str]] = field(default_factory=list)
-    losses: Losses = field(default_factory=Losses)
+    losses: MissedCounts = field(default_factory=MissedCounts)
     too_old: bool = False
 
 
@@ -66,7 +73,7 @@ class ChangedSince:
     snapshot: Snapshot
     requests: Requests = field(default_factory=Requests)
     readers: int = READERS
-    grace_ms: int = GRACE_MS
+    grace_ms: int = DELIVERY_GRACE_MS
     _until_ms: int = 0
 
     def run(self, since_ms: int, progress: Progress) -> Gathered:
@@ -111,7 +118,7 @@ class ChangedSince:
             for event in page.events:
                 gathered.touched[Side.STRIPE].add(event.record_id)
                 if event.key in marks:
-                    heard[event.record_id] = heard.get(event.record_id, frozenset()) | find_named([event], fields)
+                    heard[event.record_id] = heard.get(event.record_id, frozenset()) | find_names([event], fields)
                 if not marks.get(event.key) or event.record_id in copies:
                     fresh[event.record_id].append(replace(event, record=None, previous={}))
             after = page.next
@@ -234,13 +241,13 @@ class ChangedSince:
             old, stored = known.get((side, i)), heard.get(i, [])
             keys = {event.key for event in stored}
             unheard = [event for event in fresh.get(i, ()) if event.key not in keys]
-            told = Told(side, old, record, stored, unheard)
+            told = RecordObservation(side, old, record, stored, unheard)
             gathered.losses.add_missed(side, find_missed(told, self.runtime.rules.fields, self._until_ms))
             if old is not None and old.alive:
                 alive.append(i)
         return alive
 
-    def _hear_contacts(self, since_ms: int, losses: Losses) -> None:
+    def _hear_contacts(self, since_ms: int, losses: MissedCounts) -> None:
         """Whether webhooks ever told of the properties of which something was missed: the stored events say."""
         names, after = losses.missed(Side.HUBSPOT), ""
         while names:
@@ -248,7 +255,7 @@ class ChangedSince:
                 ids = tx.events.records(Side.HUBSPOT, since_ms, after, CHUNK)
                 windows = tx.events.windows(Side.HUBSPOT, ids, since_ms)
             for events in windows.values():
-                losses.add_heard(Side.HUBSPOT, find_named(events, self.runtime.rules.fields) & names)
+                losses.add_heard(Side.HUBSPOT, find_names(events, self.runtime.rules.fields) & names)
             if len(ids) < CHUNK:
                 return
             after = ids[-1]

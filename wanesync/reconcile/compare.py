@@ -7,10 +7,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from wanesync.core.bulk_guards import Volume, check_listing
-from wanesync.core.diff.difference import ACTIONABLE, Difference, DifferenceClass, Judged, judge
+from wanesync.core.diff.difference import ACTIONABLE, Difference, DifferenceClass, KeyComparison, compare_key
 from wanesync.core.diff.value_kinds import ValueKind
-from wanesync.core.matching import RecordRef
-from wanesync.core.model import BY_DECISION, LinkState, Side, WriteKind, split_key
+from wanesync.core.model import BY_DECISION, LinkState, RecordRef, Side, WriteKind, split_key
 from wanesync.reconcile.overlay import RecordOverlay
 from wanesync.reconcile.snapshot.codec import pack_difference, unpack_difference
 from wanesync.reconcile.snapshot.compare_sql import settle
@@ -122,10 +121,10 @@ class Comparison:
                 self._keep(self._judge(late), report)
             compared(len(keys))
 
-    def _judge(self, keys: Sequence[str]) -> list[Judged]:
+    def _judge(self, keys: Sequence[str]) -> list[KeyComparison]:
         with self.runtime.store.reading() as tx:
             contexts = load_scenes(tx, keys, RecordOverlay(tx.records, self.snapshot, self.runtime.store.hmac))
-        return [judge(contexts[key], self.runtime.rules) for key in keys]
+        return [compare_key(contexts[key], self.runtime.rules) for key in keys]
 
     def _reopen(self, key: str, report: Report) -> bool:
         """Whether a contact that seemed to be done with is to be planned after all: another customer points at it."""
@@ -229,7 +228,7 @@ class Comparison:
         report.jobs += len(ids)
         report.counts[DifferenceClass.ORPHANED] += len(found)
 
-    def _keep(self, judged: Sequence[Judged], report: Report) -> None:
+    def _keep(self, judged: Sequence[KeyComparison], report: Report) -> None:
         found: list[Difference] = []
         work: list[tuple[str, str, str]] = []
         for each in judged:
@@ -255,7 +254,7 @@ class Comparison:
             self.snapshot.put_found([(d.kind, d.key, pack_difference(d)) for d in found])
             self.snapshot.put_work(work)
 
-    def _once(self, difference: Difference, judged: Judged, report: Report) -> Difference:
+    def _once(self, difference: Difference, judged: KeyComparison, report: Report) -> Difference:
         """Of several records of one side that share an address, only the first has its twin created."""
         creates = [action for action in judged.plan.actions.values() if action.kind is WriteKind.CREATE]
         hmacs = {hmac for action in creates for hmac in action.hmacs}

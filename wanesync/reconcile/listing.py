@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import structlog
 
-from wanesync.core.diff.ranges import Span, Spans
+from wanesync.core.diff.ranges import ListingRange, ListingRanges
 from wanesync.core.errors import CallError, Failure, VendorUnavailable, WanesyncError
 from wanesync.core.model import Record, Side
 from wanesync.core.ports import Page
@@ -55,7 +55,7 @@ class Fetched:
     """A page and how far its span came with it; or, without a page, spans that were divided."""
 
     side: Side
-    spans: tuple[Span, ...]
+    spans: tuple[ListingRange, ...]
     page: Page | None = None
     asked_ms: int = 0
 
@@ -73,7 +73,7 @@ class Listing:
     requests: Requests = field(default_factory=Requests)
     lanes: Mapping[Side, int] = field(default_factory=lambda: dict(LANES))
     threads: bool = True
-    _spans: dict[Side, Spans] = field(default_factory=dict)
+    _spans: dict[Side, ListingRanges] = field(default_factory=dict)
     _pages: queue.Queue[Fetched | BaseException | None] = field(default_factory=lambda: queue.Queue(WAITING))
     _ended: threading.Event = field(default_factory=threading.Event)
     _left: threading.Event = field(default_factory=threading.Event)
@@ -85,7 +85,7 @@ class Listing:
         if IN_TURN in self.snapshot.about():
             self.lanes = {**self.lanes, Side.HUBSPOT: 1}
         for side in Side:
-            self._spans[side] = Spans.of(side is Side.HUBSPOT, self.snapshot.spans(side) or [self._whole(side)])
+            self._spans[side] = ListingRanges.of(side is Side.HUBSPOT, self.snapshot.spans(side) or [self._whole(side)])
             self.snapshot.put_spans(side, self._spans[side].spans.values())
         try:
             self._list(progress)
@@ -102,8 +102,8 @@ class Listing:
         self.snapshot.forget_listing(Side.HUBSPOT)
         self.snapshot.put_about({IN_TURN: "yes"})
         self._spans = {
-            Side.HUBSPOT: Spans.of(True, [self._whole(Side.HUBSPOT)]),
-            Side.STRIPE: Spans.of(False, self.snapshot.spans(Side.STRIPE)),
+            Side.HUBSPOT: ListingRanges.of(True, [self._whole(Side.HUBSPOT)]),
+            Side.STRIPE: ListingRanges.of(False, self.snapshot.spans(Side.STRIPE)),
         }
         self.snapshot.put_spans(Side.HUBSPOT, self._spans[Side.HUBSPOT].spans.values())
 
@@ -129,12 +129,12 @@ class Listing:
 
     # -- where everything is
 
-    def _whole(self, side: Side) -> Span:
+    def _whole(self, side: Side) -> ListingRange:
         """Customers younger than the run come by event; a contact's id says nothing of its age."""
         began_ms = int(self.snapshot.about()["began_ms"])
         if side is Side.STRIPE:
-            return Span(0, STRIPE_BEGAN_S, began_ms // 1000)
-        return Span(0, 0, self._highest_id() if self.lanes[side] > 1 else LAST_ID)
+            return ListingRange(0, STRIPE_BEGAN_S, began_ms // 1000)
+        return ListingRange(0, 0, self._highest_id() if self.lanes[side] > 1 else LAST_ID)
 
     def _highest_id(self) -> int:
         total = self._ask(Side.HUBSPOT, SEARCH_OPERATION, self.runtime.hubspot.survey_contacts)
@@ -203,7 +203,7 @@ class Listing:
         except BaseException as error:  # noqa: BLE001 - as said above
             self._hand_over(error)
 
-    def _fetch_span(self, side: Side, span: Span) -> None:
+    def _fetch_span(self, side: Side, span: ListingRange) -> None:
         while not (span.done or self._ended.is_set()):
             asked_ms, page = self._read(side, span)
             with self._guard:
@@ -220,7 +220,7 @@ class Listing:
                 continue
             return
 
-    def _read(self, side: Side, span: Span) -> tuple[int, Page]:
+    def _read(self, side: Side, span: ListingRange) -> tuple[int, Page]:
         """When the next page of a span was asked for, and the page."""
         asked_ms = self.runtime.store.now_ms()
         with self._guard:
@@ -238,7 +238,7 @@ class Listing:
         self._doubtful |= not _rises(span.next, page)
         return asked_ms, page
 
-    def _advance(self, side: Side, span: Span, asked_ms: int, page: Page) -> Fetched:
+    def _advance(self, side: Side, span: ListingRange, asked_ms: int, page: Page) -> Fetched:
         reached = _place(side, page.records[-1]) if page.records else -1
         return Fetched(side, (self._spans[side].advance(span.number, reached, page.next),), page, asked_ms)
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from wanesync.core.matching import RecordRef
-from wanesync.core.model import Side, StoredRecord
+from wanesync.core.model import RecordRef, Side, StoredRecord
 from wanesync.reconcile.snapshot.results import Copy, Snapshot
 from wanesync.store.tables.records import Records
 

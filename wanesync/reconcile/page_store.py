@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from wanesync.core.diff.ranges import Span
+from wanesync.core.diff.ranges import ListingRange
 from wanesync.core.fields import exact
 from wanesync.core.jobs import Priority
-from wanesync.core.matching import RecordRef
-from wanesync.core.model import Record, Side, StoredRecord
+from wanesync.core.model import Record, RecordRef, Side, StoredRecord
 from wanesync.core.ports import CustomerAnswer, Timing
 from wanesync.reconcile.snapshot.results import Copy, ListedRow, Snapshot
 from wanesync.store.database import Tx
@@ -48,7 +47,7 @@ class PageStore:
     runtime: Runtime
     snapshot: Snapshot
 
-    def keep_contacts(self, records: Sequence[Record], spans: Iterable[Span] = ()) -> None:
+    def keep_contacts(self, records: Sequence[Record], spans: Iterable[ListingRange] = ()) -> None:
         """Contacts as listed or read; ``spans``: how far the listing came with them."""
         merged = {i: record for record in records for i in record.merged_ids}
         with self.runtime.store.reading() as tx:
@@ -66,7 +65,7 @@ class PageStore:
         self._keep(Side.HUBSPOT, records, found, spans)
 
     def keep_customers(
-        self, records: Sequence[Record], timing: Timing, asked_ms: int, spans: Iterable[Span] = ()
+        self, records: Sequence[Record], timing: Timing, asked_ms: int, spans: Iterable[ListingRange] = ()
     ) -> None:
         """Customers as listed or read by a call that began at ``asked_ms``, database time."""
 
@@ -117,7 +116,7 @@ class PageStore:
         elif record != old.record:
             found.copies[record.id] = _copy_contact(record, old.revision)
 
-    def _keep(self, side: Side, records: Sequence[Record], found: _Sorted, spans: Iterable[Span]) -> None:
+    def _keep(self, side: Side, records: Sequence[Record], found: _Sorted, spans: Iterable[ListingRange]) -> None:
         alive = [found.newer.get(record.id, record) for record in records if record.id not in found.gone]
         rows = [self._row(r, found.copies.get(r.id), found.known.get((side, r.id))) for r in alive]
         with self.snapshot.writing():

@@ -17,11 +17,11 @@ from pathlib import Path
 from wanesync.core.diff.difference import ACTIONABLE, Difference, DifferenceClass
 from wanesync.core.diff.plan_items import (
     Deviation,
-    Head,
+    PlanHeader,
+    check_header,
     find_deviation,
-    find_misfits,
     propose,
-    read_head,
+    read_header,
     read_item,
     values_of,
 )
@@ -121,18 +121,18 @@ class PlanFiles:
         return chosen
 
     def _check(self, plan: PlanReader) -> str:
-        if problems := find_misfits(read_head(plan.head), self._head({})):
+        if problems := check_header(read_header(plan.head), self._head({})):
             raise ConfigError(problems)
         return plan.check()
 
     # -- saving
 
-    def _head(self, counts: Mapping[DifferenceClass, int]) -> Head:
+    def _head(self, counts: Mapping[DifferenceClass, int]) -> PlanHeader:
         with self.runtime.store.reading() as tx:
             portal, account, mode = (tx.settings.get(name) or "" for name in PINS)
             made_ms = tx.now_ms
         named = {str(kind): number for kind, number in counts.items()}
-        return Head(portal, account, mode, self.runtime.rules.fields.version, made_ms, named)
+        return PlanHeader(portal, account, mode, self.runtime.rules.fields.version, made_ms, named)
 
     def _seal(self, difference: Difference, saved: Saved) -> str:
         saved.items[difference.kind] += 1

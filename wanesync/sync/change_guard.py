@@ -24,9 +24,8 @@ from wanesync.core.change_guard import (
 )
 from wanesync.core.errors import ConfigError, NotFound
 from wanesync.core.jobs import Job, JobKind, JobRequest, Priority
-from wanesync.core.matching import PlanContext
 from wanesync.core.model import PendingWrite, Side, WriteKind, contact_key
-from wanesync.core.plan import Action, Plan
+from wanesync.core.plan import Action, Plan, PlanContext
 from wanesync.store.database import Store, Tx
 from wanesync.store.tables.holds import HoldRow
 from wanesync.sync.runtime import Runtime

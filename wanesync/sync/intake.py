@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
-from wanesync.core.change_guard import Crowds
+from wanesync.core.change_guard import BulkSources
 from wanesync.core.errors import DatabaseUnavailable
 from wanesync.core.jobs import JobKind, JobRequest, Priority
 from wanesync.core.model import Event, Side
@@ -46,7 +46,7 @@ class Intake:
     store: Store
     hooks: Mapping[Side, WebhookPort]
     failpoint: Failpoint = pass_by
-    crowds: Crowds = field(default_factory=Crowds)
+    crowds: BulkSources = field(default_factory=BulkSources)
     _queue: list[_Post] = field(default_factory=list)
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _turn: threading.Lock = field(default_factory=threading.Lock)
@@ -103,7 +103,7 @@ class Intake:
                 post.error = error
 
 
-def store_events(tx: Tx, events: Sequence[Event], crowds: Crowds | None = None) -> int:
+def store_events(tx: Tx, events: Sequence[Event], crowds: BulkSources | None = None) -> int:
     """Store events not known yet and queue a read of each record they name, those of a crowd after all others."""
     if not events:
         return 0
@@ -114,7 +114,7 @@ def store_events(tx: Tx, events: Sequence[Event], crowds: Crowds | None = None) 
     dirty: dict[tuple[Side, str], Priority] = {}
     news: set[tuple[Side, str]] = set()
     for event in fresh:
-        priority = Priority.CROWD if (event.side, event.source) in crowded else Priority.LIVE
+        priority = Priority.LIVE_BULK if (event.side, event.source) in crowded else Priority.LIVE
         for record_id in (event.record_id, *event.merged_ids):
             ref = (event.side, record_id)
             dirty[ref] = min(priority, dirty.get(ref, priority))
@@ -131,7 +131,7 @@ def store_events(tx: Tx, events: Sequence[Event], crowds: Crowds | None = None) 
     return len(new)
 
 
-def _find_crowds(events: Sequence[Event], crowds: Crowds, now_ms: int) -> frozenset[tuple[Side, str]]:
+def _find_crowds(events: Sequence[Event], crowds: BulkSources, now_ms: int) -> frozenset[tuple[Side, str]]:
     """The sources of these events that change hundreds of records at once."""
     records: dict[tuple[Side, str], set[str]] = defaultdict(set)
     for event in events:

@@ -8,8 +8,8 @@ from typing import Protocol
 
 from wanesync.core.change_guard import HoldKind
 from wanesync.core.jobs import JobKind
-from wanesync.core.matching import PlanContext, RecordRef
-from wanesync.core.model import Link, LinkState, Side, StoredRecord, contact_key, customer_key, split_key
+from wanesync.core.model import Link, LinkState, RecordRef, Side, StoredRecord, contact_key, customer_key, split_key
+from wanesync.core.plan import PlanContext
 from wanesync.store.database import Tx
 
 LISTED = "listed"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from wanesync.core.event_order import OWN_WRITE_AGE_MS, holds, is_answered, judge
+from wanesync.core.fields import has_value
+from wanesync.core.lost_updates import MAX_OWN_WRITE_AGE_MS, is_answered, judge_events
 from wanesync.core.model import Event, PendingWrite, Side, StoredRecord
 from wanesync.store.database import Tx
 from wanesync.sync.runtime import Runtime
@@ -57,7 +58,7 @@ def _shaky(tx: Tx, side: Side, unjudged: Mapping[str, Sequence[Event]]) -> set[s
 
 def _since_ms(tx: Tx, events: Sequence[Event]) -> int:
     """From when on events and own writes may matter to these: judging may have had to wait."""
-    return min([tx.now_ms, *(event.occurred_ms for event in events)]) - OWN_WRITE_AGE_MS
+    return min([tx.now_ms, *(event.occurred_ms for event in events)]) - MAX_OWN_WRITE_AGE_MS
 
 
 def _judge_cases(
@@ -88,7 +89,7 @@ def _judge_cases(
 def _judge_record(
     runtime: Runtime, tx: Tx, stored: StoredRecord, window: Sequence[Event], writes: Sequence[PendingWrite]
 ) -> list[str]:
-    outcome = judge(stored, window, writes, runtime.rules.fields, tx.now_ms)
+    outcome = judge_events(stored, window, writes, runtime.rules.fields, tx.now_ms)
     for conflict in outcome.conflicts:
         tx.conflicts.put(conflict, "")
         tx.journal.add(
@@ -104,4 +105,4 @@ def _plainly_ours(event: Event, answered: Collection[str]) -> bool:
 
 def _plainly_current(stored: StoredRecord, event: Event) -> bool:
     """Every value it carried is what the record holds, and no request of ours is behind it."""
-    return not event.request_key and all(holds(stored, name, value) for name, value in event.values.items())
+    return not event.request_key and all(has_value(stored, name, value) for name, value in event.values.items())

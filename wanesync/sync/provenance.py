@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from wanesync.core.event_order import OWN_WRITE_AGE_MS, SECOND, was_edited_upon, was_left_by
-from wanesync.core.matching import PlanContext
+from wanesync.core.event_order import MS_PER_SECOND
+from wanesync.core.lost_updates import MAX_OWN_WRITE_AGE_MS, was_edited_upon, was_left_by
 from wanesync.core.model import BasePair, PendingWrite, Side, StoredRecord, WriteKind
-from wanesync.core.plan import Action, Plan
+from wanesync.core.plan import Action, Plan, PlanContext
 from wanesync.store.database import Tx
 from wanesync.sync.runtime import Runtime
 
@@ -55,7 +55,7 @@ def suspects(runtime: Runtime, tx: Tx, context: PlanContext, plan: Plan, origins
             ours = True if spot in origins.ours else _is_own(tx, stored, spot[2], pending)
             if ours:
                 late.add(spot)
-            elif ours is None and (side is Side.HUBSPOT or pending.sent_ms >= tx.now_ms - OWN_WRITE_AGE_MS):
+            elif ours is None and (side is Side.HUBSPOT or pending.sent_ms >= tx.now_ms - MAX_OWN_WRITE_AGE_MS):
                 # HubSpot can be asked at any time. Stripe's event comes soon, or it was none of ours.
                 unknown.add(spot)
     return Suspects(frozenset(late), frozenset(unknown))
@@ -78,7 +78,7 @@ def _is_own(tx: Tx, stored: StoredRecord, name: str, pending: PendingWrite) -> b
     modified_ms, ours = pending.authorship.get(name, (0, False))
     if modified_ms and modified_ms == stored.record.modified_ms:
         return ours
-    window = tx.events.window(stored.side, stored.id, pending.sent_ms - OWN_WRITE_AGE_MS)
+    window = tx.events.window(stored.side, stored.id, pending.sent_ms - MAX_OWN_WRITE_AGE_MS)
     return was_left_by(pending, stored, name, window)
 
 
@@ -116,7 +116,7 @@ def _edited_upon(
     """Those writes and fields upon which a person edited, while nothing else of ours touched the field since."""
     since_ms = min(pending.sent_ms for pending, _ in spots)
     # Stripe's events know whole seconds.
-    window = tx.events.window(stored.side, stored.id, since_ms - SECOND)
+    window = tx.events.window(stored.side, stored.id, since_ms - MS_PER_SECOND)
     edited = [
         (pending, name)
         for pending, name in spots

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from wanesync.core.errors import CallError, Failure
-from wanesync.core.event_order import is_answered, read_stripe_events
+from wanesync.core.event_order import read_stripe_events
 from wanesync.core.jobs import LOCK_WAIT_MS, Job, JobKind, JobRequest, Priority
+from wanesync.core.lost_updates import is_answered
 from wanesync.core.model import Record, Side
 from wanesync.core.planner import plan
 from wanesync.core.ports import CustomerAnswer

@@ -6,9 +6,8 @@ import json
 from collections.abc import Mapping
 
 from wanesync.core.jobs import Job
-from wanesync.core.matching import PlanContext
 from wanesync.core.model import PendingWrite, Side, WriteKind
-from wanesync.core.plan import Action
+from wanesync.core.plan import Action, PlanContext
 from wanesync.store.database import Tx
 from wanesync.sync.run_property import find_mark
 from wanesync.sync.runtime import Runtime

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from wanesync.core.ids import made_ms
 from wanesync.core.jobs import LOCK_WAIT_MS, Job, JobKind, JobRequest, Priority
-from wanesync.core.matching import PlanContext
 from wanesync.core.model import PendingWrite, Side, WriteKind, WriteResult, split_key
-from wanesync.core.plan import Action, Plan
+from wanesync.core.plan import Action, Plan, PlanContext
 from wanesync.core.planner import plan
 from wanesync.store.database import Tx
 from wanesync.sync import plan_effects as memory

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import structlog
 
 from wanesync.core.errors import CallError, DatabaseUnavailable, Failure
-from wanesync.core.jobs import STRIKES
+from wanesync.core.jobs import MAX_UNUSABLE_ANSWERS
 from wanesync.ratelimit.budget import heed_refusals
 from wanesync.store.database import Tx
 from wanesync.sync.job_results import resume, still_held
@@ -63,7 +63,7 @@ def _count_strikes(runtime: Runtime, batch: Sequence[Answered]) -> None:
     for call, answer in batch:
         if isinstance(answer, CallError) and answer.failure in NO_USE:
             struck = runtime.failure_streaks.setdefault(call.lane, [])
-            struck += [job.key for job in call.jobs[:1] if len(struck) < STRIKES or job.key not in struck]
+            struck += [job.key for job in call.jobs[:1] if len(struck) < MAX_UNUSABLE_ANSWERS or job.key not in struck]
         else:
             runtime.failure_streaks.pop(call.lane, None)
 

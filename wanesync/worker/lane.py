@@ -203,7 +203,7 @@ def choose_least(chance: float) -> Priority:
     """The class that goes first this time, by a chance from 0 to 1: mostly the most urgent there is."""
     if chance >= LOW_TURN:
         return Priority.PURCHASE
-    return Priority.BULK if chance < LOW_TURN / 2 else Priority.CROWD
+    return Priority.BULK if chance < LOW_TURN / 2 else Priority.LIVE_BULK
 
 
 class _Stopped(Exception):

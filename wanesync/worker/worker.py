@@ -10,7 +10,7 @@ from functools import partial
 import structlog
 
 from wanesync.core.errors import CallError, DatabaseUnavailable, Failure
-from wanesync.core.jobs import POISON_ALONE, Priority
+from wanesync.core.jobs import POISON_ALONE_RESCUES, Priority
 from wanesync.core.model import Side
 from wanesync.ratelimit.pacer import LATE_MS, Pacer
 from wanesync.store.clock import Clock, DatabaseClock
@@ -242,7 +242,7 @@ class Worker:
     def _has_work(self, side: Side) -> bool:
         with self.runtime.store.read_statementwise() as tx:
             best = self.lanes[side].next_claimable(tx)
-        self.in_flight.see(side, suspect=best is not None and best.rescues >= POISON_ALONE)
+        self.in_flight.see(side, suspect=best is not None and best.rescues >= POISON_ALONE_RESCUES)
         return best is not None
 
     def _idle(self, side: Side) -> None:

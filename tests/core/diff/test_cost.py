@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wanesync.core.diff.cost import LATENCY_MS, PAGE, estimate
+from wanesync.core.diff.cost import PAGE_LATENCY_MS, PAGE_RECORDS, estimate
 from wanesync.core.model import Side
 
 HUBSPOT, STRIPE = Side.HUBSPOT, Side.STRIPE
@@ -13,11 +13,11 @@ HUBSPOT, STRIPE = Side.HUBSPOT, Side.STRIPE
 @pytest.mark.parametrize(
     ("contacts", "lanes", "rate", "requests", "least_ms"),
     [
-        (0, 1, 15.0, 1, LATENCY_MS),
-        (PAGE - 1, 1, 15.0, 1, LATENCY_MS),
-        (100_000, 1, 15.0, 1001, 1001 * LATENCY_MS),
+        (0, 1, 15.0, 1, PAGE_LATENCY_MS),
+        (PAGE_RECORDS - 1, 1, 15.0, 1, PAGE_LATENCY_MS),
+        (100_000, 1, 15.0, 1001, 1001 * PAGE_LATENCY_MS),
         (100_000, 5, 15.0, 1001, round(1001 * 1000 / 15)),
-        (100_000, 5, 0.0, 1001, 1001 * LATENCY_MS // 5),
+        (100_000, 5, 0.0, 1001, 1001 * PAGE_LATENCY_MS // 5),
     ],
     ids=["nobody", "one page", "a page at a time: the latency", "side by side: the limit", "no limit"],
 )

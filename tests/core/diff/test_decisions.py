@@ -24,11 +24,11 @@ from tests.support.core_builders import (
     written,
 )
 from tests.support.core_builders import context as made_context
-from wanesync.core.diff.decision_checks import Known, find_misfit
+from wanesync.core.diff.decision_checks import DecisionContext, check_decision
 from wanesync.core.diff.decisions import Decision, Problem, Verdict, read_decisions, rebase, refuse, winners_of
 from wanesync.core.fields import Direction
-from wanesync.core.matching import PlanContext
 from wanesync.core.model import BY_DECISION, LinkState, Side
+from wanesync.core.plan import PlanContext
 
 COLUMNS = ["hubspot_id", "stripe_id", "field", "decision"]
 REPORT = "class,hubspot_id,stripe_id,field,hubspot,stripe,writes,to,why,kind,note,decision".split(",")
@@ -230,7 +230,7 @@ def misfit(line: str, at: PlanContext, *others: PlanContext) -> str:
     assert problems == []
     records = {ref: copy for each in (at, *others) for ref, copy in each.records.items()}
     links = [k for each in (at, *others) for k in each.links if k.state is LinkState.ACTIVE]
-    return find_misfit(decision, Known(at, records, {k.stripe_id: k.hubspot_id for k in links}), RULES)
+    return check_decision(decision, DecisionContext(at, records, {k.stripe_id: k.hubspot_id for k in links}), RULES)
 
 
 PAIR = made_context("contact:1", contact(email=ADA, phone="1"), customer(email=ADA, phone="2"))

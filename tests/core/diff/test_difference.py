@@ -9,9 +9,8 @@ import pytest
 
 from tests.support.core_builders import FIELDS, HUBSPOT, RULES, STRIPE, contact, customer, link, stored
 from wanesync.core.diff.difference import ACTIONABLE, Difference, DifferenceClass, FieldDifference, classify
-from wanesync.core.matching import PlanContext
 from wanesync.core.model import BasePair, Link, LinkState, Record, StoredRecord
-from wanesync.core.plan import EXCLUDED, Rules
+from wanesync.core.plan import EXCLUDED, PlanContext, Rules
 from wanesync.core.planner import plan
 
 ADA = "ada@example.com"

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.core_builders import FIELDS, HUBSPOT, STEADY, STRIPE, contact, customer, full_name, one_field, stored
-from wanesync.core.diff.missed_webhooks import NOT_SUBSCRIBED, TYPES, Losses, Told, find_missed, find_named
+from wanesync.core.diff.missed_webhooks import (
+    NOT_SUBSCRIBED,
+    SUBSCRIPTION_TYPES,
+    MissedCounts,
+    RecordObservation,
+    find_missed,
+    find_names,
+)
 from wanesync.core.fields import Direction
 from wanesync.core.model import Event, Record, Side, StoredRecord
 
@@ -51,13 +58,13 @@ def new_contact(**values: str) -> Record:
 
 
 def of_contact(old: StoredRecord | None, new: Record | None, *heard: Event) -> frozenset[str]:
-    return find_missed(Told(HUBSPOT, old, new, heard), FIELDS, NOW)
+    return find_missed(RecordObservation(HUBSPOT, old, new, heard), FIELDS, NOW)
 
 
 def of_customer(
     old: StoredRecord | None, new: Record | None, heard: tuple[Event, ...] = (), unheard: tuple[Event, ...] = ()
 ) -> frozenset[str]:
-    return find_missed(Told(STRIPE, old, new, heard, unheard), FIELDS, NOW)
+    return find_missed(RecordObservation(STRIPE, old, new, heard, unheard), FIELDS, NOW)
 
 
 # -- HubSpot
@@ -121,7 +128,7 @@ def test_records_that_are_dead_for_us_are_no_loss() -> None:
 
 
 def test_a_field_that_does_not_flow_from_a_side_needs_no_webhook_of_it() -> None:
-    told = Told(HUBSPOT, old_contact(city="Lyon"), new_contact(city="Leeds"))
+    told = RecordObservation(HUBSPOT, old_contact(city="Lyon"), new_contact(city="Leeds"))
     assert find_missed(told, one_field(direction=Direction.TO_HUBSPOT), NOW) == set()
     assert find_missed(told, one_field(direction=Direction.TO_STRIPE), NOW) == {"city"}
 
@@ -228,7 +235,7 @@ def test_what_our_copy_holds_was_never_missed(
     )
 )
 def test_the_counts_add_up(adds: list[tuple[Side, bool, set[str]]]) -> None:
-    losses = Losses()
+    losses = MissedCounts()
     for side, missed, names in adds:
         (losses.add_missed if missed else losses.add_heard)(side, names)
     for side in Side:
@@ -237,7 +244,7 @@ def test_the_counts_add_up(adds: list[tuple[Side, bool, set[str]]]) -> None:
         told = [was for side, was, names in adds if side == of and name in names]
         assert (changed, lost) == (len(told), sum(told))
         assert lost > 0
-        subscribable = of == HUBSPOT or name in TYPES[STRIPE].values()
+        subscribable = of == HUBSPOT or name in SUBSCRIPTION_TYPES[STRIPE].values()
         assert (verdict == NOT_SUBSCRIBED) == (subscribable and lost == changed)
     assert {(side, name) for side, name, *_ in losses.rows()} == {
         (side, name) for side, missed, names in adds if missed for name in names
@@ -248,7 +255,7 @@ def test_the_counts_add_up(adds: list[tuple[Side, bool, set[str]]]) -> None:
 
 
 def test_rows_and_document_say_the_same() -> None:
-    losses = Losses()
+    losses = MissedCounts()
     for _ in range(3):
         losses.add_missed(HUBSPOT, {"city"})
     losses.add_missed(HUBSPOT, {"phone"})
@@ -281,6 +288,6 @@ def test_rows_and_document_say_the_same() -> None:
 
 def test_events_name_properties_paths_and_types() -> None:
     told = [event(HUBSPOT, name__firstname="Ana"), event(HUBSPOT, postal_code="1"), event(HUBSPOT, unmapped="x")]
-    assert find_named([*told, event(HUBSPOT, "created")], FIELDS) == {"firstname", "zip", "contact.creation"}
+    assert find_names([*told, event(HUBSPOT, "created")], FIELDS) == {"firstname", "zip", "contact.creation"}
     born = event(STRIPE, "created", city="Lyon")
-    assert find_named([born], FIELDS) == {"address.city", "customer.created"}
+    assert find_names([born], FIELDS) == {"address.city", "customer.created"}

@@ -12,11 +12,19 @@ from hypothesis import strategies as st
 
 from tests.support.core_builders import STEADY
 from wanesync.core.diff.difference import Difference, DifferenceClass, FieldDifference
-from wanesync.core.diff.plan_items import Head, find_deviation, find_misfits, propose, read_head, read_item, values_of
+from wanesync.core.diff.plan_items import (
+    PlanHeader,
+    check_header,
+    find_deviation,
+    propose,
+    read_header,
+    read_item,
+    values_of,
+)
 from wanesync.core.errors import ConfigError
 from wanesync.core.model import Side
 
-HEAD = Head("42", "acct_1", "test", "f1", 1_800_000_000_000, {"update_customer": 1})
+HEAD = PlanHeader("42", "acct_1", "test", "f1", 1_800_000_000_000, {"update_customer": 1})
 
 
 def hashed(text: str) -> str:
@@ -98,22 +106,22 @@ def test_what_a_person_has_to_settle_is_no_deviation() -> None:
 
 
 def test_a_head_survives_the_file() -> None:
-    assert read_head(json.dumps(HEAD.as_json())) == HEAD
+    assert read_header(json.dumps(HEAD.as_json())) == HEAD
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"version": 1}', "5", '{"version": 1, "pins": []}'])
 def test_what_is_no_head_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="no plan"):
-        read_head(text)
+        read_header(text)
 
 
 def test_another_version_is_refused() -> None:
     with pytest.raises(ConfigError, match="another version"):
-        read_head(json.dumps(HEAD.as_json() | {"version": 2}))
+        read_header(json.dumps(HEAD.as_json() | {"version": 2}))
 
 
 def test_a_plan_of_elsewhere_says_what_does_not_fit() -> None:
-    assert find_misfits(HEAD, replace(HEAD, made_ms=5, counts={})) == []
-    other = Head("43", "acct_2", "live", "f2", 0)
-    assert len(find_misfits(HEAD, other)) == 4
-    assert "(unknown)" in find_misfits(replace(HEAD, portal=""), HEAD)[0]
+    assert check_header(HEAD, replace(HEAD, made_ms=5, counts={})) == []
+    other = PlanHeader("43", "acct_2", "live", "f2", 0)
+    assert len(check_header(HEAD, other)) == 4
+    assert "(unknown)" in check_header(replace(HEAD, portal=""), HEAD)[0]

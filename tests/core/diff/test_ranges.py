@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.core_builders import STEADY
-from wanesync.core.diff.ranges import Span, Spans
+from wanesync.core.diff.ranges import ListingRange, ListingRanges
 
 Place = tuple[int, str]
 """Where a record stands, and its id."""
@@ -25,7 +25,7 @@ class Side:
     size: int
     asked: int = 0
 
-    def page(self, span: Span) -> tuple[list[Place], str]:
+    def page(self, span: ListingRange) -> tuple[list[Place], str]:
         """One page as the two APIs give it, and the cursor of the next."""
         self.asked += 1
         if self.rising:
@@ -43,10 +43,10 @@ class Run:
     """One process: spans in memory, calls under way, and what was handed over and not kept yet, in order."""
 
     side: Side
-    spans: Spans
+    spans: ListingRanges
     lanes: int
     calls: list[tuple[int, list[Place], str]] = field(default_factory=list)
-    handed: deque[tuple[tuple[Span, ...], list[Place]]] = field(default_factory=deque)
+    handed: deque[tuple[tuple[ListingRange, ...], list[Place]]] = field(default_factory=deque)
     busy: set[int] = field(default_factory=set)
 
 
@@ -54,7 +54,7 @@ class Run:
 class Kept:
     """What outlives a process."""
 
-    spans: dict[int, Span]
+    spans: dict[int, ListingRange]
     places: set[Place] = field(default_factory=set)
 
 
@@ -103,14 +103,14 @@ def places(rising: bool) -> st.SearchStrategy[list[Place]]:
 
 
 @st.composite
-def sides(draw: st.DrawFn) -> tuple[Side, Span]:
+def sides(draw: st.DrawFn) -> tuple[Side, ListingRange]:
     rising = draw(st.booleans())
     side = Side(rising, draw(places(rising)), draw(st.integers(1, 7)))
     if not rising:
-        return side, Span(0, draw(st.sampled_from((0, 100))), 130)
+        return side, ListingRange(0, draw(st.sampled_from((0, 100))), 130)
     highest = max((p[0] for p in side.places), default=0)
     # The highest id may have been looked up before younger contacts came.
-    return side, Span(0, 0, draw(st.sampled_from((LAST, highest, highest // 2))))
+    return side, ListingRange(0, 0, draw(st.sampled_from((LAST, highest, highest // 2))))
 
 
 STEPS = st.lists(st.tuples(st.sampled_from("bbakx"), st.integers(0, 7)), max_size=120)
@@ -119,11 +119,11 @@ STEPS = st.lists(st.tuples(st.sampled_from("bbakx"), st.integers(0, 7)), max_siz
 @settings(STEADY, max_examples=400)
 @given(where=sides(), lanes=st.integers(1, 9), steps=STEPS)
 def test_every_record_is_listed_however_it_is_interleaved_and_killed(
-    where: tuple[Side, Span], lanes: int, steps: list[tuple[str, int]]
+    where: tuple[Side, ListingRange], lanes: int, steps: list[tuple[str, int]]
 ) -> None:
     side, whole = where
     kept = Kept({0: whole})
-    run = Run(side, Spans.of(side.rising, kept.spans.values()), lanes)
+    run = Run(side, ListingRanges.of(side.rising, kept.spans.values()), lanes)
     for step, which in steps:
         if step == "b":
             begin(run)
@@ -132,7 +132,7 @@ def test_every_record_is_listed_however_it_is_interleaved_and_killed(
         elif step == "k":
             keep(run, kept)
         else:
-            run = Run(side, Spans.of(side.rising, kept.spans.values()), lanes)
+            run = Run(side, ListingRanges.of(side.rising, kept.spans.values()), lanes)
             assert sorted(kept.spans) == list(range(len(kept.spans))), "a number is given to two spans otherwise"
     for _ in range(2000):
         moved = [begin(run), answer(run, 0), keep(run, kept)]
@@ -148,7 +148,7 @@ def test_every_record_is_listed_however_it_is_interleaved_and_killed(
 def test_dividing_costs_little(count: int, size: int, lanes: int, rising: bool) -> None:
     found = [(i, str(i)) for i in range(1, count + 1)]
     side = Side(rising, found, size)
-    run = Run(side, Spans.of(rising, [Span(0, 0, max(count, 1))]), lanes)
+    run = Run(side, ListingRanges.of(rising, [ListingRange(0, 0, max(count, 1))]), lanes)
     kept = Kept({})
     while any((*[begin(run) for _ in range(lanes)], answer(run, 0), keep(run, kept))):
         pass
@@ -159,22 +159,22 @@ def test_dividing_costs_little(count: int, size: int, lanes: int, rising: bool) 
 
 
 def test_a_span_whose_first_page_is_under_way_is_not_divided() -> None:
-    spans = Spans.of(True, [Span(0, 0, 1000)])
-    assert spans.take(4) == (Span(0, 0, 1000), None)
+    spans = ListingRanges.of(True, [ListingRange(0, 0, 1000)])
+    assert spans.take(4) == (ListingRange(0, 0, 1000), None)
     assert spans.take(4) is None
 
 
 def test_of_a_second_with_many_customers_none_is_left_out() -> None:
     side = Side(False, [(100, f"cus_{n}") for n in range(50)], 3)
-    run, kept = Run(side, Spans.of(False, [Span(0, 90, 110)]), 4), Kept({})
+    run, kept = Run(side, ListingRanges.of(False, [ListingRange(0, 90, 110)]), 4), Kept({})
     while any((begin(run), begin(run), answer(run, 0), keep(run, kept))):
         pass
     assert len(kept.places) == 50
 
 
 def test_a_released_span_is_taken_again() -> None:
-    spans = Spans.of(False, [Span(0, 0, 9)])
+    spans = ListingRanges.of(False, [ListingRange(0, 0, 9)])
     spans.take(1)
     assert spans.take(1) is None
     spans.release(0)
-    assert spans.take(1) == (Span(0, 0, 9), None)
+    assert spans.take(1) == (ListingRange(0, 0, 9), None)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from wanesync.core.diff.ranges import Span
+from wanesync.core.diff.ranges import ListingRange
 from wanesync.core.errors import ConfigError, DecryptionFailed
 from wanesync.core.model import Record, Side
 from wanesync.reconcile.snapshot.results import Copy, ListedRow, Snapshot
@@ -29,7 +29,7 @@ def begin(path: Path, began_ms: int = 1000) -> Snapshot:
     snapshot = Snapshot.resume(str(path), SEAL, IDENTITY, 0)
     snapshot.put_about({"began_ms": str(began_ms)})
     snapshot.put_rows(Side.HUBSPOT, [row("7")])
-    snapshot.put_spans(Side.HUBSPOT, [Span(0, 0, 9, "7", 7)])
+    snapshot.put_spans(Side.HUBSPOT, [ListingRange(0, 0, 9, "7", 7)])
     return snapshot
 
 
@@ -49,7 +49,7 @@ def beside(path: Path) -> list[str]:
 def test_a_run_that_was_broken_off_goes_on(path: Path) -> None:
     begin(path).close()
     with closing(resume(path)) as again:
-        assert again.spans(Side.HUBSPOT) == [Span(0, 0, 9, "7", 7)]
+        assert again.spans(Side.HUBSPOT) == [ListingRange(0, 0, 9, "7", 7)]
         assert again.copies(Side.HUBSPOT, "", 10)["7"] == row("7").copy
 
 

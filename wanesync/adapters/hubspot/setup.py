@@ -9,7 +9,7 @@ from wanesync.adapters.hubspot.contacts import INTENT, STRIPE_ID
 from wanesync.adapters.hubspot.purchases import define_event
 from wanesync.adapters.json_values import mapping, rows, text
 from wanesync.core.errors import CallError, ConfigError, Failure
-from wanesync.core.rollup import ROLLUP_PROPERTIES
+from wanesync.core.purchases import ROLL_UP_PROPERTIES
 
 GROUP = "contactinformation"
 UNIQUE = {STRIPE_ID: "Stripe customer", INTENT: "wanesync: created for"}
@@ -20,7 +20,7 @@ def property_definitions() -> list[dict[str, object]]:
     unique: list[dict[str, object]] = [
         {**_define(name, label, "string", "text"), "hasUniqueValue": True} for name, label in UNIQUE.items()
     ]
-    return unique + [_define(name, *rest) for name, rest in ROLLUP_PROPERTIES.items()]
+    return unique + [_define(name, *rest) for name, rest in ROLL_UP_PROPERTIES.items()]
 
 
 def _define(name: str, label: str, kind: str, field_type: str) -> dict[str, object]:

@@ -11,8 +11,15 @@ import typer
 
 from wanesync.cli.context import AsJson, ConfigFile, opened
 from wanesync.core.errors import ConfigError
-from wanesync.core.rate_limit_values import ALLOWANCES, Unit, find_excess, parse_value, write_value
-from wanesync.core.rate_limits import Limit, set_by_hand
+from wanesync.core.rate_limits import (
+    VENDOR_ALLOWANCES,
+    Limit,
+    LimitUnit,
+    find_excess,
+    format_value,
+    parse_value,
+    set_by_hand,
+)
 from wanesync.ratelimit.budget import LimitState, find_alarms, read_limits, reset_limit, set_limit
 from wanesync.store.database import Store, Tx
 from wanesync.terminal import format_duration, make_console, make_table, print_json, print_rows
@@ -21,7 +28,7 @@ from wanesync.wiring import set_limits
 HELP = "Show and change the request limits. Shown: configured, in effect, used, and why they are lower."
 app = typer.Typer(help=HELP, rich_markup_mode=None, pretty_exceptions_enable=False)
 
-Scope = Annotated[str, typer.Argument(metavar="SCOPE", help=", ".join(ALLOWANCES))]
+Scope = Annotated[str, typer.Argument(metavar="SCOPE", help=", ".join(VENDOR_ALLOWANCES))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +85,7 @@ def change(
             known = tx.rates.all().get(scope)
         excess, told = find_excess(scope, wanted, known), known is not None and _is_told(known)
         if excess and not force:
-            value = write_value(scope, wanted)
+            value = format_value(scope, wanted)
             advice = "if your account has more, add --force"
             if told:
                 advice = f"that rises as soon as they allow more, and --force keeps {value} for then"
@@ -93,8 +100,8 @@ def change(
 def reset(context: typer.Context, scope: Scope, *, as_json: AsJson = False, config_file: ConfigFile = None) -> None:
     """Back to what the configuration file says."""
     given = _combine(context, config_file, as_json=as_json)
-    if scope not in ALLOWANCES:
-        raise ConfigError([f"{scope} is no limit: one of {', '.join(ALLOWANCES)}"])
+    if scope not in VENDOR_ALLOWANCES:
+        raise ConfigError([f"{scope} is no limit: one of {', '.join(VENDOR_ALLOWANCES)}"])
     with opened(given.config_file) as (_, store):
         _tell(scope, store.run(lambda tx: reset_limit(tx, scope)), new=True, as_json=given.as_json)
 
@@ -117,9 +124,9 @@ def _tell(scope: str, limit: Limit | None, *, new: bool, as_json: bool) -> None:
     if limit is None:
         print(f"{scope} has no limit of its own now.")
         return
-    is_set = f"{scope} is {write_value(scope, limit.configured)} {'from now on' if new else 'already'}"
+    is_set = f"{scope} is {format_value(scope, limit.configured)} {'from now on' if new else 'already'}"
     if limit.effective < limit.configured:
-        print(f"{is_set}; in effect {write_value(scope, limit.effective)}: {_why(limit)}.")
+        print(f"{is_set}; in effect {format_value(scope, limit.effective)}: {_why(limit)}.")
     else:
         print(f"{is_set}, in every process.")
 
@@ -133,7 +140,7 @@ def _why(limit: Limit) -> str:
     """Why less is in effect than was set. Where that was noted before it was set, no reason was left."""
     if limit.reason or limit.effective >= limit.configured or not _is_told(limit):
         return limit.reason
-    allowed = write_value(limit.scope, limit.ceiling)
+    allowed = format_value(limit.scope, limit.ceiling)
     return f"HubSpot's answers allow this app {allowed}; it rises as soon as they allow more"
 
 
@@ -149,23 +156,23 @@ def _show(store: Store, *, as_json: bool) -> None:
         print(alarm)
 
 
-def _unit(state: LimitState) -> Unit:
-    known = ALLOWANCES.get(state.limit.scope)
-    return known.unit if known else Unit.PER_S
+def _unit(state: LimitState) -> LimitUnit:
+    known = VENDOR_ALLOWANCES.get(state.limit.scope)
+    return known.unit if known else LimitUnit.PER_S
 
 
 def _as_row(state: LimitState) -> tuple[str, ...]:
     limit = state.limit
-    of = "" if _unit(state) is Unit.PER_S else f" of {state.of:,.0f}"
+    of = "" if _unit(state) is LimitUnit.PER_S else f" of {state.of:,.0f}"
     used = f"{state.used:,.1f}/s" if not of else f"{state.used:,.0f}{of}"
     by_hand = limit.configured != limit.filed and not (limit.is_operation and limit.ceiling)
     notes = [_why(limit), f"{format_duration(state.lowered_for_s * 1000)} ago" if state.lowered_for_s else ""]
     if by_hand:
         notes.append(
-            "set by hand" + (f", the file says {write_value(limit.scope, limit.filed)}" if limit.filed else "")
+            "set by hand" + (f", the file says {format_value(limit.scope, limit.filed)}" if limit.filed else "")
         )
-    effective = write_value(limit.scope, limit.effective)
-    return limit.scope, write_value(limit.scope, limit.configured), effective, used, ", ".join(filter(None, notes))
+    effective = format_value(limit.scope, limit.effective)
+    return limit.scope, format_value(limit.scope, limit.configured), effective, used, ", ".join(filter(None, notes))
 
 
 def _as_json(state: LimitState) -> dict[str, object]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from wanesync.core.model import Side
 
-PAGE = 100
-LATENCY_MS = 200
+PAGE_RECORDS = 100
+PAGE_LATENCY_MS = 200
 """How long a side takes for a page, by experience."""
 
 
@@ -22,7 +22,7 @@ class Cost:
 
 def estimate(records: Mapping[Side, int], rates: Mapping[Side, float], lanes: Mapping[Side, int]) -> Cost:
     """``records`` known of each side; ``rates``: requests a second, missing where there is no limit."""
-    requests = {side: count // PAGE + 1 for side, count in records.items()}
-    spans = [pages * LATENCY_MS / lanes[side] for side, pages in requests.items()]
+    requests = {side: count // PAGE_RECORDS + 1 for side, count in records.items()}
+    spans = [pages * PAGE_LATENCY_MS / lanes[side] for side, pages in requests.items()]
     spans += [requests[side] * 1000 / rate for side, rate in rates.items() if rate > 0]
     return Cost(requests, round(max(spans)))

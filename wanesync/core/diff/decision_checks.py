@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from wanesync.core.diff.decisions import Decision, Verdict
-from wanesync.core.diff.difference import judge
-from wanesync.core.matching import PlanContext, RecordRef
-from wanesync.core.model import Link, LinkState, Side, StoredRecord, WriteKind
-from wanesync.core.plan import Rules
+from wanesync.core.diff.difference import compare_key
+from wanesync.core.model import Link, LinkState, RecordRef, Side, StoredRecord, WriteKind
+from wanesync.core.plan import PlanContext, Rules
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class DecisionContext:
     """What is known around one decision: the scene of its key, and of any record it may name.
 
     ``owners``: customer -> the contact it is actively linked with.
@@ -24,7 +23,7 @@ class Known:
     owners: Mapping[str, str]
 
 
-def find_misfit(decision: Decision, known: Known, rules: Rules) -> str:  # noqa: PLR0911 - one return a verdict
+def check_decision(decision: Decision, known: DecisionContext, rules: Rules) -> str:  # noqa: PLR0911 - one return a verdict
     """Why a decision cannot be carried out as things stand; "" when it can."""
     for ref in decision.refs:
         stored = known.records.get(ref)
@@ -45,7 +44,7 @@ def find_misfit(decision: Decision, known: Known, rules: Rules) -> str:  # noqa:
                 "it is linked: name both records to exclude the pair" if known.context.active(side, record_id) else ""
             )
         case Verdict.EXCLUDE:
-            paired = find_link(decision.pair, known.context, judge(known.context, rules).plan.links) is not None
+            paired = find_link(decision.pair, known.context, compare_key(known.context, rules).plan.links) is not None
             return "" if paired else "the two records are no pair"
         case _:
             return _misfit_of_winner(decision, known, rules)
@@ -58,7 +57,7 @@ def find_link(pair: tuple[str, str], context: PlanContext, planned: Mapping[str,
     return next((link for link in active if (link.hubspot_id, link.stripe_id) == pair), None)
 
 
-def _misfit_of_link(decision: Decision, known: Known) -> str:
+def _misfit_of_link(decision: Decision, known: DecisionContext) -> str:
     target = decision.target
     assert target is not None  # noqa: S101 - only links have one, and this is one
     contact_id, customer_id = decision.pair
@@ -74,22 +73,22 @@ def _misfit_of_link(decision: Decision, known: Known) -> str:
     return ""
 
 
-def _misfit_of_creation(decision: Decision, known: Known, rules: Rules) -> str:
+def _misfit_of_creation(decision: Decision, known: DecisionContext, rules: Rules) -> str:
     side, record_id = ref = decision.refs[0]
     stored = known.records[ref]
     if known.context.active(side, record_id):
         return "create does not fit: the record is linked"
     if stored.excluded:
         return ""
-    outcome = judge(known.context, rules).plan
+    outcome = compare_key(known.context, rules).plan
     if any(action.kind is WriteKind.CREATE for action in outcome.actions.values()):
         return ""
     why = outcome.wait or outcome.notes.get(ref, stored.note)
     return f"create does not fit: {why or 'it has its other record already'}"
 
 
-def _misfit_of_winner(decision: Decision, known: Known, rules: Rules) -> str:
-    link = find_link(decision.pair, known.context, judge(known.context, rules).plan.links)
+def _misfit_of_winner(decision: Decision, known: DecisionContext, rules: Rules) -> str:
+    link = find_link(decision.pair, known.context, compare_key(known.context, rules).plan.links)
     if link is None:
         return f"{decision.verdict} does not fit: the two records are no pair"
     if not link.primary:

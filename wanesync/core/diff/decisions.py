@@ -14,8 +14,7 @@ from enum import StrEnum
 
 from wanesync.core.errors import ConfigError
 from wanesync.core.fields import FieldSpec
-from wanesync.core.matching import RecordRef
-from wanesync.core.model import BasePair, Side, contact_key, customer_key
+from wanesync.core.model import BasePair, RecordRef, Side, contact_key, customer_key
 
 COLUMNS = ("hubspot_id", "stripe_id", "field", "decision")
 """What a file must have; it may have more, which are not read."""

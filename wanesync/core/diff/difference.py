@@ -8,9 +8,8 @@ from enum import StrEnum
 
 from wanesync.core.diff.value_kinds import ValueKind, classify_values
 from wanesync.core.fields import FieldSpec
-from wanesync.core.matching import PlanContext
 from wanesync.core.model import Link, Side, StoredRecord, WriteKind, split_key
-from wanesync.core.plan import EXCLUDED, Action, Plan, Rules
+from wanesync.core.plan import EXCLUDED, Action, Plan, PlanContext, Rules
 from wanesync.core.planner import plan
 
 
@@ -81,7 +80,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class KeyComparison:
     """What a reconcile would do about one key. ``lanes``: where its write jobs go; none: there is nothing to do."""
 
     key: str
@@ -90,14 +89,14 @@ class Judged:
     lanes: Sequence[Side]
 
 
-def judge(context: PlanContext, rules: Rules) -> Judged:
+def compare_key(context: PlanContext, rules: Rules) -> KeyComparison:
     """Plan one key as if both sides had just been listed."""
     context = replace(context, reading=frozenset(), listed=True)
     outcome = plan(context, rules, "dry")
     found = [replace(found, key=context.key) for found in classify(context, outcome, rules)]
     own = Side.HUBSPOT if context.key.startswith("contact:") else Side.STRIPE
     needed = outcome.actions or outcome.wait or (outcome.changes and not _only_wakes(outcome))
-    return Judged(context.key, found, outcome, (sorted(outcome.actions) or [own]) if needed else ())
+    return KeyComparison(context.key, found, outcome, (sorted(outcome.actions) or [own]) if needed else ())
 
 
 def _only_wakes(outcome: Plan) -> bool:

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from wanesync.core.fields import FieldMap, FieldSpec
 from wanesync.core.model import Event, Record, Side, StoredRecord
 
-GRACE_MS = 120_000
+DELIVERY_GRACE_MS = 120_000
 """Younger changes are not counted: their webhooks may be on their way."""
 NOT_SUBSCRIBED = "not subscribed"
-TYPES: Mapping[Side, Mapping[str, str]] = {
+SUBSCRIPTION_TYPES: Mapping[Side, Mapping[str, str]] = {
     Side.HUBSPOT: {
         "created": "contact.creation",
         "deleted": "contact.deletion",
@@ -25,11 +25,11 @@ TYPES: Mapping[Side, Mapping[str, str]] = {
     Side.STRIPE: {"created": "customer.created", "updated": "customer.updated", "deleted": "customer.deleted"},
 }
 """Kind of event -> the type webhooks are subscribed to by. HubSpot's changes are subscribed to by property."""
-Said = frozenset[tuple[str, str]]
+NamedValues = frozenset[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class RecordObservation:
     """What a side says of one record now, beside what we knew.
 
     ``old``: our copy, None if there is none. ``new``: as it was read, None if it is gone. ``heard``: events of it
@@ -43,7 +43,7 @@ class Told:
     unheard: Sequence[Event] = ()
 
 
-def find_missed(told: Told, fields: FieldMap, until_ms: int) -> frozenset[str]:
+def find_missed(told: RecordObservation, fields: FieldMap, until_ms: int) -> frozenset[str]:
     """Names of what changed up to ``until_ms`` without our knowing; nothing if our copy holds it all."""
     if told.old is not None and not told.old.alive:
         return frozenset()
@@ -51,17 +51,17 @@ def find_missed(told: Told, fields: FieldMap, until_ms: int) -> frozenset[str]:
     return find(told, fields, until_ms)
 
 
-def find_named(events: Collection[Event], fields: FieldMap) -> frozenset[str]:
+def find_names(events: Collection[Event], fields: FieldMap) -> frozenset[str]:
     """Names of what these events say has changed, their types among them."""
-    types = {TYPES[event.side].get(event.kind, "") for event in events} - {""}
+    types = {SUBSCRIPTION_TYPES[event.side].get(event.kind, "") for event in events} - {""}
     return frozenset(types | {name for event in events for name, _ in _said(event, fields)})
 
 
-def _missed_of_contact(told: Told, fields: FieldMap, until_ms: int) -> frozenset[str]:
+def _missed_of_contact(told: RecordObservation, fields: FieldMap, until_ms: int) -> frozenset[str]:
     old, new = told.old, told.new
     if new is None or new.modified_ms > until_ms:
         return frozenset()
-    types = TYPES[Side.HUBSPOT]
+    types = SUBSCRIPTION_TYPES[Side.HUBSPOT]
     if old is None:
         came = "merged" if new.merged_ids else "created"
         return frozenset() if _has(told.heard, "created") or _has(told.heard, came) else frozenset({types[came]})
@@ -75,8 +75,8 @@ def _missed_of_contact(told: Told, fields: FieldMap, until_ms: int) -> frozenset
     return frozenset(missed)
 
 
-def _missed_of_customer(told: Told, fields: FieldMap, until_ms: int) -> frozenset[str]:
-    old, new, types = told.old, told.new, TYPES[Side.STRIPE]
+def _missed_of_customer(told: RecordObservation, fields: FieldMap, until_ms: int) -> frozenset[str]:
+    old, new, types = told.old, told.new, SUBSCRIPTION_TYPES[Side.STRIPE]
     due = [event for event in told.unheard if event.occurred_ms <= until_ms]
     if new is None:
         lost = old is not None and _has(due, "deleted")
@@ -115,7 +115,7 @@ def _parts(spec: FieldSpec, side: Side, value: str) -> list[tuple[str, str]]:
     return list(zip(spec.hubspot, spec.form.hubspot_parts(value), strict=True))
 
 
-def _said_by(events: Collection[Event], fields: FieldMap) -> Said:
+def _said_by(events: Collection[Event], fields: FieldMap) -> NamedValues:
     return frozenset(pair for event in events for pair in _said(event, fields))
 
 
@@ -147,7 +147,7 @@ LossRow = tuple[str, str, int, int, str]
 
 
 @dataclass(slots=True)
-class Losses:
+class MissedCounts:
     """Counts per side and name. ``records``: on how many records of a side something was missed."""
 
     tallies: dict[tuple[Side, str], ArrivalCounter] = field(default_factory=dict)
@@ -171,7 +171,9 @@ class Losses:
     def is_unsubscribed(self, side: Side, name: str) -> bool:
         """Whether changes were missed, and none ever came. Of Stripe's fields none is subscribed to by itself."""
         tally = self.tallies.get((side, name), ArrivalCounter())
-        return bool(tally.missed and not tally.heard and (side is Side.HUBSPOT or name in TYPES[side].values()))
+        return bool(
+            tally.missed and not tally.heard and (side is Side.HUBSPOT or name in SUBSCRIPTION_TYPES[side].values())
+        )
 
     def rows(self) -> list[LossRow]:
         """(side, name, changed, missed, "not subscribed" or "") of each name with losses, the most first."""

@@ -19,7 +19,7 @@ Hash = Callable[[str], str]
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class PlanHeader:
     """Whose plan it is and when it was made (ms). ``counts``: class -> how many differences there were in all."""
 
     portal: str
@@ -41,7 +41,7 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class FieldStep:
     """One field that would be written: on which side, and hashes of what it holds and of what it would hold."""
 
     writes: Side
@@ -50,14 +50,14 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class PlanItem:
     """One difference to be repaired. ``sealed``: its values, for whoever holds the key (base64)."""
 
     kind: DifferenceClass
     key: str
     hubspot_id: str
     stripe_id: str
-    steps: Mapping[str, Step]
+    steps: Mapping[str, FieldStep]
     sealed: str = field(default="", compare=False)
 
     def as_json(self) -> dict[str, object]:
@@ -75,7 +75,7 @@ class Item:
         }
 
 
-def read_head(text: str) -> Head:
+def read_header(text: str) -> PlanHeader:
     """The head of a file. Raises ``ConfigError``: it is no plan, or one of another version of the format."""
     try:
         data = json.loads(text)
@@ -83,22 +83,22 @@ def read_head(text: str) -> Head:
             raise ConfigError(["the plan was made by another version of wanesync: make it again with --plan-out"])
         pins, counts = data["pins"], {str(kind): int(n) for kind, n in data["counts"].items()}
         named = (str(pins["portal"]), str(pins["account"]), str(pins["mode"]), str(data["fields_version"]))
-        return Head(*named, made_ms=int(data["made_ms"]), counts=counts)
+        return PlanHeader(*named, made_ms=int(data["made_ms"]), counts=counts)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(["this is no plan of wanesync, or it was altered: make one with --plan-out"]) from error
 
 
-def read_item(text: str) -> Item:
+def read_item(text: str) -> PlanItem:
     """A line of a file whose digest is right."""
     data = json.loads(text)
     steps = {
-        name: Step(Side(step["writes"]), step["from"], step["to"]) for name, step in sorted(data["fields"].items())
+        name: FieldStep(Side(step["writes"]), step["from"], step["to"]) for name, step in sorted(data["fields"].items())
     }
     ids = data["key"], data["hubspot_id"], data["stripe_id"]
-    return Item(DifferenceClass(data["class"]), *ids, steps, data["sealed"])
+    return PlanItem(DifferenceClass(data["class"]), *ids, steps, data["sealed"])
 
 
-def find_misfits(head: Head, now: Head) -> list[str]:
+def check_header(head: PlanHeader, now: PlanHeader) -> list[str]:
     """Why a plan may not be carried out here, in words: other accounts, another field map."""
     problems = [
         f"the plan is for {what} {planned or '(unknown)'}, this database belongs to {ours or '(unknown)'}"
@@ -114,7 +114,7 @@ def find_misfits(head: Head, now: Head) -> list[str]:
     return problems
 
 
-def propose(difference: Difference, hashed: Hash) -> Item:
+def propose(difference: Difference, hashed: Hash) -> PlanItem:
     """What is to be done about a difference, in hashes."""
     steps = {}
     for name, value in sorted(difference.fields.items()):
@@ -122,8 +122,8 @@ def propose(difference: Difference, hashed: Hash) -> Item:
             side = Side(value.writes)
             before = value.stripe if side is Side.STRIPE else value.hubspot
             ends = (_hash(hashed, difference.key, name, side, text) for text in (before, value.after))
-            steps[name] = Step(side, *ends)
-    return Item(difference.kind, difference.key, difference.hubspot_id, difference.stripe_id, steps)
+            steps[name] = FieldStep(side, *ends)
+    return PlanItem(difference.kind, difference.key, difference.hubspot_id, difference.stripe_id, steps)
 
 
 def values_of(difference: Difference) -> dict[str, list[str]]:
@@ -145,7 +145,7 @@ class Deviation:
     fields: tuple[str, ...]
 
 
-def find_deviation(planned: Iterable[Item], now: Iterable[Difference], hashed: Hash) -> Deviation | None:
+def find_deviation(planned: Iterable[PlanItem], now: Iterable[Difference], hashed: Hash) -> Deviation | None:
     """Whether all that would now be done about a key is what was planned, no more and no less; None: it is."""
     planned = list(planned)
     fresh = [propose(difference, hashed) for difference in now if difference.kind in ACTIONABLE]
@@ -159,5 +159,5 @@ def find_deviation(planned: Iterable[Item], now: Iterable[Difference], hashed: H
     return Deviation(planned[0].key, tuple(sorted({item.kind for item in planned})), tuple(sorted(fields)))
 
 
-def _name(item: Item) -> tuple[DifferenceClass, str, str, str]:
+def _name(item: PlanItem) -> tuple[DifferenceClass, str, str, str]:
     return item.kind, item.key, item.hubspot_id, item.stripe_id

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-SHORTEST = 2
+MIN_DIVISIBLE = 2
 """A stretch below this is not divided: it is one second, or a handful of ids."""
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class ListingRange:
     """One stretch, both ends included. ``next``: the cursor of its next page, "" for its first.
 
     ``reached``: the number of the newest record read. ``done``: nothing is left in it.
@@ -30,7 +30,7 @@ class Span:
 
 
 @dataclass(slots=True)
-class Spans:
+class ListingRanges:
     """All spans of one side.
 
     ``rising``: it is listed from low to high (contacts), else from high to low (customers). The topmost span of a
@@ -38,12 +38,12 @@ class Spans:
     """
 
     rising: bool
-    spans: dict[int, Span] = field(default_factory=dict)
+    spans: dict[int, ListingRange] = field(default_factory=dict)
     taken: set[int] = field(default_factory=set)
     stride: int = 0
 
     @classmethod
-    def of(cls, rising: bool, spans: Iterable[Span]) -> Spans:
+    def of(cls, rising: bool, spans: Iterable[ListingRange]) -> ListingRanges:
         """As kept by an earlier run."""
         return cls(rising, {span.number: span for span in spans})
 
@@ -52,7 +52,7 @@ class Spans:
         """Whether everything was listed."""
         return all(span.done for span in self.spans.values())
 
-    def take(self, most: int) -> tuple[Span, Span | None] | None:
+    def take(self, most: int) -> tuple[ListingRange, ListingRange | None] | None:
         """A span nobody fetches and None; or half of one under way and the other, shortened; None: nothing to take."""
         for span in self.spans.values():
             if not span.done and span.number not in self.taken:
@@ -61,11 +61,11 @@ class Spans:
         if len(self.taken) >= most:
             return None
         longest = max((s for s in self.spans.values() if not s.done), key=self._left, default=None)
-        if longest is None or self._left(longest) < max(SHORTEST, 2 * self.stride):
+        if longest is None or self._left(longest) < max(MIN_DIVISIBLE, 2 * self.stride):
             return None
         return self._divide(longest)
 
-    def advance(self, number: int, reached: int, following: str) -> Span:
+    def advance(self, number: int, reached: int, following: str) -> ListingRange:
         """A page of a span was kept: where it goes on. Done without a cursor, or once it went past its end."""
         span = self.spans[number]
         if following and min(reached, span.reached) >= 0:
@@ -81,21 +81,21 @@ class Spans:
         """Nobody fetches it any more."""
         self.taken.discard(number)
 
-    def _left(self, span: Span) -> int:
+    def _left(self, span: ListingRange) -> int:
         """How much of a span is certainly untouched: a page under way may reach a little further."""
         if span.reached < 0:
             return 0 if not span.next and span.number in self.taken else span.high - span.low
         return max(0, span.high - span.reached if self.rising else span.reached - span.low)
 
-    def _divide(self, longest: Span) -> tuple[Span, Span]:
+    def _divide(self, longest: ListingRange) -> tuple[ListingRange, ListingRange]:
         left = self._left(longest)
         if self.rising:
             middle = longest.high - left // 2
-            new = Span(len(self.spans), middle + 1, longest.high, next=str(middle))
+            new = ListingRange(len(self.spans), middle + 1, longest.high, next=str(middle))
             shorter = replace(longest, high=middle)
         else:
             middle = longest.low + left // 2
-            new = Span(len(self.spans), longest.low, middle - 1)
+            new = ListingRange(len(self.spans), longest.low, middle - 1)
             shorter = replace(longest, low=middle)
         self.spans[longest.number], self.spans[new.number] = shorter, new
         self.taken.add(new.number)

@@ -15,7 +15,7 @@ LEGAL_FORMS = frozenset(
 """Words a company's name may end in without being another company's: written without their dots."""
 JOINERS = frozenset({"and", "und", "et"})
 """What an ampersand is read as."""
-LEAST_DIGITS = 7
+MIN_PHONE_DIGITS = 7
 """A number with its country has at least these (E.164); fewer are no proof that a text is one number."""
 
 
@@ -81,7 +81,7 @@ def _same_number(one: str, other: str) -> bool:
     if not digits or not others or len(words - {""}) == 2:
         return False
     if digits == others:
-        return len(words) == 1 or len(digits) >= LEAST_DIGITS
+        return len(words) == 1 or len(digits) >= MIN_PHONE_DIGITS
     if words != {""}:
         return False
     here, there = _international(one, digits), _international(other, others)

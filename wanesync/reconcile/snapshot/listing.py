@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from wanesync.core.diff.ranges import Span
+from wanesync.core.diff.ranges import ListingRange
 from wanesync.core.errors import ConfigError, DatabaseUnavailable
 from wanesync.core.model import Record, Side
 from wanesync.store.codec import pack_record, unpack_record
@@ -122,13 +122,15 @@ class Listed:
 
     # -- the listing
 
-    def spans(self, side: Side) -> list[Span]:
+    def spans(self, side: Side) -> list[ListingRange]:
         """How far the listing of a side came."""
         query = "SELECT number, low, high, next, reached, done FROM spans WHERE side = ? ORDER BY number"
         rows = self._db.execute(query, (NUMBERS[side],))
-        return [Span(number, low, high, at, reached, bool(done)) for number, low, high, at, reached, done in rows]
+        return [
+            ListingRange(number, low, high, at, reached, bool(done)) for number, low, high, at, reached, done in rows
+        ]
 
-    def put_spans(self, side: Side, spans: Iterable[Span]) -> None:
+    def put_spans(self, side: Side, spans: Iterable[ListingRange]) -> None:
         """Checkpoints."""
         rows = [(NUMBERS[side], s.number, s.low, s.high, s.next, s.reached, int(s.done)) for s in spans]
         self._db.executemany("INSERT OR REPLACE INTO spans VALUES (?, ?, ?, ?, ?, ?, ?)", rows)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from wanesync.core.errors import WanesyncError
-from wanesync.core.jobs import POISON_ALONE, DeadClass, Job, JobKind, JobRequest, judge_rescues
+from wanesync.core.jobs import POISON_ALONE_RESCUES, DeadClass, Job, JobKind, JobRequest, check_poison
 from wanesync.core.model import Side
 from wanesync.store.session import ConstraintViolated, Value
 from wanesync.store.tables.backlog import Backlog, job_of
@@ -95,7 +95,7 @@ class Jobs(Backlog):
             return []
         if "waits" in suspects:
             best = self.next_claimable(lane, wanted, least=least, below=below)
-            if best and best.rescues >= POISON_ALONE:
+            if best and best.rescues >= POISON_ALONE_RESCUES:
                 starved_ms = self._session.now_ms - SUSPECT_PATIENCE_MS
                 alone = self._session.rows("claim_suspect", token=token, starved_ms=starved_ms, **values)
                 if alone:
@@ -197,7 +197,7 @@ class Jobs(Backlog):
         swept = []
         for row in self._session.rows("abandoned_jobs", fresh_ms=self._session.now_ms - lease_ms):
             job = job_of(row)
-            verdict = judge_rescues(job.rescues + 1)
+            verdict = check_poison(job.rescues + 1)
             if verdict:
                 values: dict[str, Value] = {
                     "id": job.id,
