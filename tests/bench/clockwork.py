@@ -96,7 +96,7 @@ class Clockwork:
                     act()
             except Over:
                 pass
-            except BaseException as error:  # noqa: BLE001 - told by ``run_until``
+            except BaseException as error:  # noqa: BLE001 - output by ``run_until``
                 self._failed.append(error)
             finally:
                 del self.lanes[threading.get_ident()]

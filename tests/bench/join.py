@@ -23,8 +23,8 @@ from itertools import islice
 from pathlib import Path
 
 from tests.bench.rivals import join_wanesync
-from wanesync.bench.comparing import Row, link_rows, make_rows, put_alike
-from wanesync.bench.cost import Cost, run_costed
+from wanesync.bench.reconcile.compare_only import Row, make_outlines, make_rows, put_equal_rows
+from wanesync.bench.resource_usage import Usage, run_measured
 from wanesync.reconcile.snapshot.results import Snapshot
 from wanesync.store.encryption import load_keyring, make_key
 
@@ -86,8 +86,8 @@ class Course:
     def load(self) -> float:
         """Hand the rows to DuckDB: seconds it took to read them in."""
         self.export()
-        told, _ = self._run([self._rival, "-m", DUCKDB, "load", str(self._folder)])
-        return told["load_s"]
+        output, _ = self._run([self._rival, "-m", DUCKDB, "load", str(self._folder)])
+        return output["load_s"]
 
     def export(self) -> None:
         """The snapshot's tables as CSV files."""
@@ -96,21 +96,21 @@ class Course:
                 with (self._folder / name).open("w", newline="") as target:
                     csv.writer(target).writerows(file.execute(query))
 
-    def join(self, entry: Entry) -> tuple[dict[str, float], Cost]:
-        """One run: what the engine told, and what its process cost."""
+    def join(self, entry: Entry) -> tuple[dict[str, float], Usage]:
+        """One run: what the engine output, and what its process usage."""
         if entry.name == "duckdb":
             return self._run([self._rival, "-m", DUCKDB, "join", str(self._folder), str(entry.threads)])
         copy = self._folder / "run.snapshot"
         shutil.copy2(self._folder / "filled.snapshot", copy)
-        told = self._run([sys.executable, "-m", join_wanesync.__name__, str(copy), self._key])
+        output = self._run([sys.executable, "-m", join_wanesync.__name__, str(copy), self._key])
         copy.unlink()
-        return told
+        return output
 
-    def _run(self, command: Sequence[str]) -> tuple[dict[str, float], Cost]:
-        cost = run_costed(self._folder, self._env, command, STEP_S)
-        assert cost.code == 0, (self._folder / "costed.log").read_text()[-2000:]
-        told: dict[str, float] = json.loads(cost.told)
-        return told, cost
+    def _run(self, command: Sequence[str]) -> tuple[dict[str, float], Usage]:
+        usage = run_measured(self._folder, self._env, command, STEP_S)
+        assert usage.code == 0, (self._folder / "costed.log").read_text()[-2000:]
+        output: dict[str, float] = json.loads(usage.output)
+        return output, usage
 
 
 def fill(path: Path, key: str, pairs: int) -> None:
@@ -119,9 +119,9 @@ def fill(path: Path, key: str, pairs: int) -> None:
     rows = make_rows(pairs)
     first = 0
     while some := list(islice(rows, CHUNK)):
-        put_alike(snapshot, some)
+        put_equal_rows(snapshot, some)
         with snapshot.writing():
-            snapshot.put_links(link_rows(list(_linked(some, first))))
+            snapshot.put_links(make_outlines(list(_linked(some, first))))
         first += len(some)
     # The file alone holds everything, so that it can be copied.
     snapshot.run("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -131,7 +131,7 @@ def fill(path: Path, key: str, pairs: int) -> None:
 def _linked(rows: Sequence[Row], first: int) -> Iterator[Row]:
     for number, row in enumerate(rows, first):
         if number % 1000 in (3, 503, 703):
-            yield replace(row, halves=(row.halves[1], row.halves[0]))
+            yield replace(row, side_hashes=(row.side_hashes[1], row.side_hashes[0]))
         elif number % 100 != 7:
             yield row
 
@@ -139,7 +139,7 @@ def _linked(rows: Sequence[Row], first: int) -> Iterator[Row]:
 def race(course: Course, repeats: int) -> list[Outcome]:
     """Every entry in turns, so that a busy moment of the machine meets all of them."""
     load_s = course.load()
-    runs: dict[Entry, list[tuple[dict[str, float], Cost]]] = {entry: [] for entry in ENTRIES}
+    runs: dict[Entry, list[tuple[dict[str, float], Usage]]] = {entry: [] for entry in ENTRIES}
     for _ in range(repeats):
         for entry in ENTRIES:
             runs[entry].append(course.join(entry))
@@ -149,10 +149,10 @@ def race(course: Course, repeats: int) -> list[Outcome]:
     return outcomes
 
 
-def sum_up(entry: Entry, pairs: int, runs: Sequence[tuple[dict[str, float], Cost]], load_s: float) -> Outcome:
+def sum_up(entry: Entry, pairs: int, runs: Sequence[tuple[dict[str, float], Usage]], load_s: float) -> Outcome:
     """The runs of one entry."""
-    took = [told["join_s"] for told, _ in runs]
-    told = runs[0][0]
+    took = [output["join_s"] for output, _ in runs]
+    output = runs[0][0]
     return Outcome(
         entry.name,
         entry.threads,
@@ -161,12 +161,12 @@ def sum_up(entry: Entry, pairs: int, runs: Sequence[tuple[dict[str, float], Cost
         round(statistics.median(took), 2),
         round(min(took), 2),
         round(max(took), 2),
-        round(statistics.median(cost.cpu_s for _, cost in runs), 2),
-        round(max(cost.peak_rss_mb for _, cost in runs)),
+        round(statistics.median(usage.cpu_s for _, usage in runs), 2),
+        round(max(usage.peak_rss_mb for _, usage in runs)),
         round(load_s, 2) if entry.name == "duckdb" else 0.0,
-        int(told["linked"]),
-        int(told["to_link"]),
-        int(told["opened"]),
+        int(output["linked"]),
+        int(output["to_link"]),
+        int(output["opened"]),
     )
 
 

@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg import sql
 
-from wanesync.bench.postgres_cluster import throw_away
+from wanesync.bench.postgres_cluster import temporary_cluster
 
 ROOT = Path(__file__).parent.parent.parent
 STEP_S = 120
@@ -160,9 +160,9 @@ class Course:
         )
 
     def _finish(self, entry: Entry, process: subprocess.Popen[str]) -> str:
-        told, errors = process.communicate(timeout=STEP_S)
+        output, errors = process.communicate(timeout=STEP_S)
         assert process.returncode == 0, f"{entry.name} failed: {errors[-2000:]}"
-        return told
+        return output
 
     def _say(self, entry: Entry, *arguments: str) -> dict[str, float]:
         answer: dict[str, float] = json.loads(self._finish(entry, self._start(entry, *arguments)))
@@ -261,7 +261,7 @@ def main(arguments: Sequence[str]) -> int:
     chosen = parser.parse_args(arguments)
     folder = Path(tempfile.mkdtemp(prefix="wanesync-queues-"))
     try:
-        with throw_away(FLUSHED) as cluster:
+        with temporary_cluster(FLUSHED) as cluster:
             outcomes = run(Course(chosen.rivals, folder, cluster.url), chosen.jobs, chosen.repeats, chosen.seconds)
     finally:
         shutil.rmtree(folder)

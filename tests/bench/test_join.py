@@ -8,12 +8,12 @@ from tests.bench.join import ENTRIES, EXPORTS, Course, Outcome, table
 
 
 def test_our_join_opens_what_differs_and_nothing_else(tmp_path: Path) -> None:
-    told, cost = Course(tmp_path, "", 2000).join(ENTRIES[0])
+    output, cost = Course(tmp_path, "", 2000).join(ENTRIES[0])
     # 3 of 1,000 differ, 1 of 100 was never linked.
-    assert told["opened"] == 6
-    assert told["to_link"] == 20
-    assert told["linked"] == 2000 - 26
-    assert told["join_s"] > 0
+    assert output["opened"] == 6
+    assert output["to_link"] == 20
+    assert output["linked"] == 2000 - 26
+    assert output["join_s"] > 0
     assert 10 < cost.peak_rss_mb < 300
     assert cost.cpu_s > 0
 

@@ -1,4 +1,4 @@
-"""What bench reconcile plants: people who are really the same, differences that are really there, and the truth."""
+"""What bench reconcile plants: people who are really the same, differences that are really there, and the difference."""
 
 from __future__ import annotations
 
@@ -13,12 +13,21 @@ from hypothesis import strategies as st
 from wanesync.adapters.hubspot.contacts import properties_to_read, read_contact
 from wanesync.adapters.stripe.customers import read_customer
 from wanesync.bench import BenchFailed
-from wanesync.bench.cost import run_costed
-from wanesync.bench.linking import Reader, link_pairs
-from wanesync.bench.planting import CLASSES, count_alike, pairs_needed, plant_differences, plant_pairs, share_out
-from wanesync.bench.reconcile import find_bound_s
-from wanesync.bench.stage import Limits, build_sandbox
-from wanesync.bench.truth import Truth, judge_found, read_found
+from wanesync.bench.environment import Limits, build_sandbox
+from wanesync.bench.reconcile.differences import (
+    CLASSES,
+    Difference,
+    count_by_class,
+    count_in_sync,
+    create_differences,
+    create_pairs,
+    match_found,
+    pairs_needed,
+    read_found,
+)
+from wanesync.bench.reconcile.linked_state import SandboxReader, link_pairs
+from wanesync.bench.reconcile.run import find_bound_s
+from wanesync.bench.resource_usage import run_measured
 from wanesync.core.diff.difference import DifferenceClass
 from wanesync.core.errors import ConfigError
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap, exact
@@ -36,8 +45,8 @@ PEOPLE = 200
 
 def test_everybody_is_the_same_on_both_sides() -> None:
     sandbox = build_sandbox(Limits())
-    reader = Reader(sandbox, FIELDS)
-    pairs = plant_pairs(sandbox, PEOPLE)
+    reader = SandboxReader(sandbox, FIELDS)
+    pairs = create_pairs(sandbox, PEOPLE)
     for pair in pairs:
         contact, customer = reader.contact(pair.hubspot_id), reader.customer(pair.stripe_id)
         assert FIELDS.comparison(contact) == FIELDS.comparison(customer)
@@ -51,9 +60,9 @@ def test_everybody_is_the_same_on_both_sides() -> None:
 
 def test_records_are_read_as_the_sides_read_them() -> None:
     sandbox = build_sandbox(Limits())
-    reader = Reader(sandbox, FIELDS)
-    pairs = plant_pairs(sandbox, PEOPLE)
-    plant_differences(sandbox, pairs, 90)
+    reader = SandboxReader(sandbox, FIELDS)
+    pairs = create_pairs(sandbox, PEOPLE)
+    create_differences(sandbox, pairs, 90)
     names = properties_to_read(FIELDS)
     for contact in sandbox.hubspot.portal.contacts.live.values():
         raw = contact.view(names, int(PORTAL))
@@ -66,8 +75,8 @@ def test_records_are_read_as_the_sides_read_them() -> None:
 
 def test_the_database_knows_what_both_sides_agreed_on(tmp_path: Path) -> None:
     sandbox = build_sandbox(Limits())
-    reader = Reader(sandbox, FIELDS)
-    pairs = plant_pairs(sandbox, 30)
+    reader = SandboxReader(sandbox, FIELDS)
+    pairs = create_pairs(sandbox, 30)
     store = open_store(f"sqlite:{tmp_path / 'filled.db'}", migrate=True)
     try:
         link_pairs(store, reader, pairs, FIELDS)
@@ -89,33 +98,37 @@ def test_the_database_knows_what_both_sides_agreed_on(tmp_path: Path) -> None:
 
 def test_every_class_is_planted_in_known_numbers_and_nobody_twice() -> None:
     sandbox = build_sandbox(Limits())
-    pairs = plant_pairs(sandbox, PEOPLE)
+    pairs = create_pairs(sandbox, PEOPLE)
     committed = sum(len(machine.journal) for machine in sandbox.machines.values())
-    truths = plant_differences(sandbox, pairs, 92)
-    counts = Counter(truth.kind for truth in truths)
-    assert counts == share_out(92)
+    planted_differences = create_differences(sandbox, pairs, 92)
+    counts = Counter(difference.kind for difference in planted_differences)
+    assert counts == count_by_class(92)
     assert set(counts) == set(CLASSES)
     assert max(counts.values()) - min(counts.values()) == 1
-    ids = [i for truth in truths for i in (truth.hubspot_id, truth.stripe_id) if i]
+    ids = [i for difference in planted_differences for i in (difference.hubspot_id, difference.stripe_id) if i]
     assert len(ids) == len(set(ids))
     assert sum(len(machine.journal) for machine in sandbox.machines.values()) > committed + 92
     assert all(machine.next_delivery_ms() is None for machine in sandbox.machines.values())
-    assert count_alike(PEOPLE, 92) == PEOPLE - pairs_needed(92) + 20
+    assert count_in_sync(PEOPLE, 92) == PEOPLE - pairs_needed(92) + 20
 
 
 def test_the_named_fields_are_those_that_differ() -> None:
     sandbox = build_sandbox(Limits())
-    reader = Reader(sandbox, FIELDS)
-    pairs = plant_pairs(sandbox, PEOPLE)
-    for truth in plant_differences(sandbox, pairs, 180):
-        if truth.kind in (DifferenceClass.UPDATE_CUSTOMER, DifferenceClass.UPDATE_CONTACT, DifferenceClass.CONFLICT):
-            contact, customer = reader.contact(truth.hubspot_id), reader.customer(truth.stripe_id)
+    reader = SandboxReader(sandbox, FIELDS)
+    pairs = create_pairs(sandbox, PEOPLE)
+    for difference in create_differences(sandbox, pairs, 180):
+        if difference.kind in (
+            DifferenceClass.UPDATE_CUSTOMER,
+            DifferenceClass.UPDATE_CONTACT,
+            DifferenceClass.CONFLICT,
+        ):
+            contact, customer = reader.contact(difference.hubspot_id), reader.customer(difference.stripe_id)
             values = [(s, contact.values[s.name], customer.values[s.name]) for s in DEFAULT_FIELDS]
-            assert truth.fields == frozenset(s.name for s, ours, theirs in values if not s.agree(ours, theirs))
-        elif truth.kind is DifferenceClass.CREATE_CUSTOMER:
-            assert truth.fields == _held(reader.contact(truth.hubspot_id))
-        elif truth.kind is DifferenceClass.CREATE_CONTACT:
-            assert truth.fields == _held(reader.customer(truth.stripe_id))
+            assert difference.fields == frozenset(s.name for s, ours, theirs in values if not s.agree(ours, theirs))
+        elif difference.kind is DifferenceClass.CREATE_CUSTOMER:
+            assert difference.fields == _held(reader.contact(difference.hubspot_id))
+        elif difference.kind is DifferenceClass.CREATE_CONTACT:
+            assert difference.fields == _held(reader.customer(difference.stripe_id))
 
 
 def _held(record: Record) -> frozenset[str]:
@@ -125,51 +138,53 @@ def _held(record: Record) -> frozenset[str]:
 def test_too_few_people_are_refused() -> None:
     sandbox = build_sandbox(Limits())
     with pytest.raises(ConfigError, match="only 10"):
-        plant_differences(sandbox, plant_pairs(sandbox, 10), 90)
+        create_differences(sandbox, create_pairs(sandbox, 10), 90)
 
 
-# -- the truth
+# -- the difference
 
-UPDATE = Truth(DifferenceClass.UPDATE_CUSTOMER, "1", "cus_1", frozenset({"city"}))
-ORPHAN = Truth(DifferenceClass.ORPHANED, "", "cus_2")
+UPDATE = Difference(DifferenceClass.UPDATE_CUSTOMER, "1", "cus_1", frozenset({"city"}))
+ORPHAN = Difference(DifferenceClass.ORPHANED, "", "cus_2")
 
 
 @given(st.lists(st.sampled_from(CLASSES), max_size=30))
 def test_what_was_planted_is_found_and_nothing_else(kinds: list[DifferenceClass]) -> None:
-    planted = [Truth(kind, f"h{n}", f"c{n}", frozenset({"city"})) for n, kind in enumerate(kinds)]
-    verdict = judge_found(planted, list(reversed(planted)))
-    assert verdict.figures() == {"planted": len(kinds), "found": len(kinds), "missed": 0, "invented": 0}
+    planted = [Difference(kind, f"h{n}", f"c{n}", frozenset({"city"})) for n, kind in enumerate(kinds)]
+    matched = match_found(planted, list(reversed(planted)))
+    assert matched.figures() == {"planted": len(kinds), "found": len(kinds), "missed": 0, "invented": 0}
 
 
 @pytest.mark.parametrize(
     "found",
     [
-        Truth(DifferenceClass.UPDATE_CONTACT, "1", "cus_1", frozenset({"city"})),
-        Truth(DifferenceClass.UPDATE_CUSTOMER, "1", "cus_9", frozenset({"city"})),
-        Truth(DifferenceClass.UPDATE_CUSTOMER, "1", "cus_1", frozenset({"city", "phone"})),
-        Truth(DifferenceClass.UPDATE_CUSTOMER, "", "cus_1", frozenset({"city"})),
+        Difference(DifferenceClass.UPDATE_CONTACT, "1", "cus_1", frozenset({"city"})),
+        Difference(DifferenceClass.UPDATE_CUSTOMER, "1", "cus_9", frozenset({"city"})),
+        Difference(DifferenceClass.UPDATE_CUSTOMER, "1", "cus_1", frozenset({"city", "phone"})),
+        Difference(DifferenceClass.UPDATE_CUSTOMER, "", "cus_1", frozenset({"city"})),
     ],
 )
-def test_another_class_record_or_field_is_both_missed_and_invented(found: Truth) -> None:
-    verdict = judge_found([UPDATE], [found])
-    assert (verdict.missed, verdict.invented) == ([UPDATE], [found])
-    assert verdict.figures()["missed_by_class"] == {"update_customer": 1}
+def test_another_class_record_or_field_is_both_missed_and_invented(found: Difference) -> None:
+    matched = match_found([UPDATE], [found])
+    assert (matched.missed, matched.invented) == ([UPDATE], [found])
+    assert matched.figures()["missed_by_class"] == {"update_customer": 1}
 
 
 def test_a_difference_that_is_told_twice_is_invented_once() -> None:
-    verdict = judge_found([UPDATE], [UPDATE, UPDATE])
-    assert (verdict.found, len(verdict.missed), len(verdict.invented)) == (1, 0, 1)
+    matched = match_found([UPDATE], [UPDATE, UPDATE])
+    assert (matched.found, len(matched.missed), len(matched.invented)) == (1, 0, 1)
 
 
 @pytest.mark.parametrize("hubspot_id", ["", "17"])
 def test_an_orphan_may_be_told_with_or_without_the_one_it_lost(hubspot_id: str) -> None:
-    assert judge_found([ORPHAN], [Truth(DifferenceClass.ORPHANED, hubspot_id, "cus_2", frozenset())]).found == 1
-    assert judge_found([ORPHAN], [Truth(DifferenceClass.ORPHANED, hubspot_id, "cus_3", frozenset())]).found == 0
+    assert match_found([ORPHAN], [Difference(DifferenceClass.ORPHANED, hubspot_id, "cus_2", frozenset())]).found == 1
+    assert match_found([ORPHAN], [Difference(DifferenceClass.ORPHANED, hubspot_id, "cus_3", frozenset())]).found == 0
 
 
 def test_the_document_of_diff_is_read() -> None:
     row = {"class": "conflict", "hubspot_id": "1", "stripe_id": "cus_1", "fields": {"name": {"hubspot": "A"}}}
-    assert read_found({"differences": [row]}) == [Truth(DifferenceClass.CONFLICT, "1", "cus_1", frozenset({"name"}))]
+    assert read_found({"differences": [row]}) == [
+        Difference(DifferenceClass.CONFLICT, "1", "cus_1", frozenset({"name"}))
+    ]
     assert read_found({}) == []
 
 
@@ -185,14 +200,14 @@ def test_the_bounds_are_the_issues() -> None:
 
 def test_memory_is_of_the_command_alone(tmp_path: Path) -> None:
     held = bytearray(400 << 20)
-    code = "import sys; x = bytearray(50 << 20); print('told'); sys.exit(3)"
-    cost = run_costed(tmp_path, {}, [sys.executable, "-c", code], 60)
-    assert (cost.code, cost.told) == (3, "told\n")
-    assert 50 < cost.peak_rss_mb < 200
-    assert cost.took_s > 0
+    code = "import sys; x = bytearray(50 << 20); print('output'); sys.exit(3)"
+    usage = run_measured(tmp_path, {}, [sys.executable, "-c", code], 60)
+    assert (usage.code, usage.output) == (3, "output\n")
+    assert 50 < usage.peak_rss_mb < 200
+    assert usage.took_s > 0
     assert len(held) == 400 << 20
 
 
 def test_a_command_that_does_not_end_is_stopped(tmp_path: Path) -> None:
     with pytest.raises(BenchFailed, match=r"did not end within 0\.5 s"):
-        run_costed(tmp_path, {}, [sys.executable, "-c", "while True: pass"], 0.5)
+        run_measured(tmp_path, {}, [sys.executable, "-c", "while True: pass"], 0.5)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.bench.queues import ENTRIES, Outcome, count_left, table
 from tests.bench.rivals.by_wanesync import Wanesync
-from tests.bench.rivals.race import Stopwatch
+from tests.bench.rivals.race import MeasuredStandIn
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -19,10 +19,10 @@ def test_our_table_drains_until_it_is_empty(tmp_path: Path) -> None:
     Wanesync().fill(url, 250)
     assert count_left(ENTRIES[0], url) == 250
     command = [sys.executable, "-m", "tests.bench.rivals.by_wanesync", "drain", url, "30"]
-    told = subprocess.run(
+    output = subprocess.run(
         command, cwd=ROOT, input="go\n", capture_output=True, check=True, text=True, timeout=60
     ).stdout
-    ready, answer = told.splitlines()
+    ready, answer = output.splitlines()
     lap = json.loads(answer)
     assert ready == "ready"
     assert lap["done"] == 250
@@ -34,10 +34,10 @@ def test_our_table_drains_until_it_is_empty(tmp_path: Path) -> None:
 def test_a_run_ends_when_its_time_is_up(tmp_path: Path) -> None:
     url = str(tmp_path / "race.db")
     Wanesync().fill(url, 250)
-    watch = Stopwatch()
-    watch.go = lambda: None  # type: ignore[method-assign] # nobody gives a signal here
-    Wanesync().drain(url, 0.0, watch)
-    assert watch.done == 0
+    stand_in = MeasuredStandIn()
+    stand_in.go = lambda: None  # type: ignore[method-assign] # nobody gives a signal here
+    Wanesync().drain(url, 0.0, stand_in)
+    assert stand_in.done == 0
     assert count_left(ENTRIES[0], url) == 250
 
 

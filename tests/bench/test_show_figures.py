@@ -8,18 +8,17 @@ from pathlib import Path
 import pytest
 import typer
 
-from wanesync.bench import burst
-from wanesync.bench.arrivals import Load
-from wanesync.bench.burst import Measured
-from wanesync.bench.mishaps import Mishaps
-from wanesync.bench.observed import Span
-from wanesync.bench.show_figures import check_file, is_met, show, write
-from wanesync.bench.stage import Limits
+from wanesync.bench.burst import run as burst
+from wanesync.bench.burst.load import Load
+from wanesync.bench.burst.results import Span
+from wanesync.bench.burst.run import BurstResult, Failures
+from wanesync.bench.environment import Limits
+from wanesync.bench.report import check_file, is_met, show, write
 from wanesync.cli.commands import bench
 from wanesync.core.errors import ConfigError
 
 FIGURES: dict[str, object] = {
-    "drained_s": 107.0, "bound_s": 100, "share": 0.64, "lost": 0, "spread": 0.0, "at_rest": True,
+    "drained_s": 107.0, "bound_s": 100, "share": 0.64, "lost": 0, "percentiles": 0.0, "at_rest": True,
     "rounds": [120.0, 250.0], "nothing": None,
 }  # fmt: skip
 BURST_FIGURES = (
@@ -37,7 +36,7 @@ BURST_FIGURES = (
         ("share", ">= 0.64", True),
         ("share", ">= 0.641", False),
         ("lost", "0", True),
-        ("spread", "0", True),
+        ("percentiles", "0", True),
         ("drained_s", "0", False),
         ("at_rest", "True", True),
         ("rounds", "< 250 each", False),
@@ -82,9 +81,9 @@ def test_every_file_of_a_bench_is_checked_before_it_begins(tmp_path: Path) -> No
 def test_a_burst_is_drawn_wherever_it_is_called(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def measure(load: Load, limits: Limits, _workers: int, _database: str | None, _mishaps: Mishaps) -> Measured:
+    def measure(load: Load, limits: Limits, _workers: int, _database: str | None, _mishaps: Failures) -> BurstResult:
         figures: dict[str, object] = {name: name == "at_rest" for name in BURST_FIGURES}
-        return Measured(figures, [Span(1.0, 0.5)], [], [], load, limits)
+        return BurstResult(figures, [Span(1.0, 0.5)], [], [], load, limits)
 
     monkeypatch.setattr(burst, "measure", measure)
     monkeypatch.chdir(tmp_path)

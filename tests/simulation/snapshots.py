@@ -10,7 +10,7 @@ from importlib.resources import files
 from wanesync.reconcile.snapshot.results import Snapshot
 from wanesync.store.encryption import Encryption
 
-CARELESS = "PRAGMA secure_delete = OFF"
+UNSAFE_SETTINGS = "PRAGMA secure_delete = OFF"
 """What is deleted in memory need not be overwritten."""
 SCHEMA = files("wanesync.reconcile.snapshot").joinpath("snapshot.sql")
 TABLES = tuple(re.findall(r"CREATE TABLE (\w+)", SCHEMA.read_text()))
@@ -27,7 +27,7 @@ class SimSnapshot(Snapshot):
     def _begin(cls, path: str, seal: Encryption, identity: Mapping[str, str]) -> Snapshot:
         if not _spare:
             made = super()._begin(path, seal, identity)
-            made._db.execute(CARELESS)
+            made._db.execute(UNSAFE_SETTINGS)
             return made
         made = cls.__new__(cls)
         made.path, made._seal, made._db = path, seal, _spare.pop()

@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from tests.simulation.snapshots import CARELESS
+from tests.simulation.snapshots import UNSAFE_SETTINGS
 from wanesync.core.errors import DatabaseUnavailable
 from wanesync.store.clock import DatabaseClock
 from wanesync.store.database import Store, Tx
@@ -39,7 +39,7 @@ class SimDatabase(SqliteDatabase):
         self.true_ms: Callable[[], int] = lambda: 0
         migrations = load_migrations(Dialect.SQLITE)
         self.migrate(migrations, 0)
-        self._take().execute(CARELESS)
+        self._take().execute(UNSAFE_SETTINGS)
         statements = [statement for migration in migrations for statement in migration.statements]
         self._tables = [found[1] for statement in statements if (found := TABLE.match(statement))]
         self._inserts = [statement for statement in statements if INSERT.match(statement)]

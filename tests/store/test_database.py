@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from tests.support.store_fixtures import Clock
-from wanesync.bench.postgres_cluster import CARELESS, throw_away
+from wanesync.bench.postgres_cluster import UNSAFE_SETTINGS, temporary_cluster
 from wanesync.bench.postgres_session import connect
 from wanesync.core.errors import ConfigError, DatabaseUnavailable, DecryptionFailed, NotFound
 from wanesync.core.jobs import JobKind, JobRequest
@@ -204,7 +204,7 @@ def test_time_is_the_databases(postgres_url: str, clock: Clock) -> None:
 @pytest.mark.slow
 def test_a_killed_postgres_is_down_and_comes_back() -> None:
     """A server of its own, so that the other tests keep theirs."""
-    with throw_away(CARELESS) as cluster:
+    with temporary_cluster(UNSAFE_SETTINGS) as cluster:
         store = open_store(cluster.url, KEYS, migrate=True)
         with store.transaction() as tx:
             tx.settings.put("kept", "yes")

@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg import sql
 
-from wanesync.bench.postgres_cluster import CARELESS, Cluster
+from wanesync.bench.postgres_cluster import UNSAFE_SETTINGS, Cluster
 
 # Nothing survives a test run, so nothing need survive a power cut.
-SETTINGS = (*CARELESS, "synchronous_commit=off", "shared_buffers=32MB")
+SETTINGS = (*UNSAFE_SETTINGS, "synchronous_commit=off", "shared_buffers=32MB")
 
 
 def start(folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""The benches, small: every promised key is there and the figures make sense. Nothing is said about speed."""
+"""The benches, small: every promised key is there and the figures make sense. Nothing is log_tail about speed."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from wanesync.bench.arrivals import Load
-from wanesync.bench.burst import bound_latency_s, bound_s
+from wanesync.bench.burst.load import Load
+from wanesync.bench.burst.run import bound_latency_s, bound_s
+from wanesync.bench.environment import Limits, open_environment
 from wanesync.bench.figures import percentile
-from wanesync.bench.stage import Limits, open_stage
 from wanesync.config.model import load
 from wanesync.core.errors import ConfigError
 from wanesync.wiring import PORTAL, open_state
@@ -128,9 +128,9 @@ def test_a_percentile_is_a_value_that_was_measured() -> None:
 
 def test_a_database_that_is_in_use_is_refused(tmp_path: Path) -> None:
     url = f"sqlite:{tmp_path / 'used.db'}"
-    with open_stage(url) as stage:
-        store = open_state(load(None, stage.env))
+    with open_environment(url) as environment:
+        store = open_state(load(None, environment.env))
         store.run(lambda tx: tx.settings.put(PORTAL, "1"))
         store.close()
-    with pytest.raises(ConfigError, match="empty database"), open_stage(url):
+    with pytest.raises(ConfigError, match="empty database"), open_environment(url):
         pass

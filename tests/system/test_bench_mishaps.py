@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.system.test_bench import number, run_bench
-from wanesync.bench.arrivals import Arrivals, Load
-from wanesync.bench.burst import measure
-from wanesync.bench.mishaps import Mishaps
-from wanesync.bench.stage import Limits, build_sandbox, run_everything
-from wanesync.bench.verdict import judge
+from wanesync.bench.burst.load import Arrivals, Load
+from wanesync.bench.burst.results import count_wrong
+from wanesync.bench.burst.run import Failures, measure
+from wanesync.bench.environment import Limits, build_sandbox, run_everything
 from wanesync.core.errors import ConfigError
 from wanesync.core.model import Side
 from wanesync.sandbox.server import Sandbox
@@ -36,7 +35,7 @@ def test_a_small_burst_ends_the_same_whatever_happens(tmp_path: Path, mishap: tu
 
 def test_only_a_postgres_of_its_own_is_killed() -> None:
     with pytest.raises(ConfigError, match="--database postgres"):
-        measure(Load(), Limits(), 1, "postgresql://somewhere/else", Mishaps(kill_database=True))
+        measure(Load(), Limits(), 1, "postgresql://somewhere/else", Failures(kill_database=True))
 
 
 def test_as_many_workers_run_as_are_asked_for(postgres_url: str) -> None:
@@ -69,31 +68,31 @@ class Final:
 
 
 def test_the_verdict_on_what_is_right() -> None:
-    assert judge(Final().arrivals) == {"lost": 0, "doubled": 0, "extra_creations": 0}
+    assert count_wrong(Final().arrivals) == {"lost": 0, "doubled": 0, "extra_creations": 0}
 
 
 def test_the_verdict_counts_a_value_that_was_undone() -> None:
     final = Final()
     final.edit(Side.STRIPE, final.twin, **{"address.city": "Nice"})
-    assert judge(final.arrivals)["lost"] == 1
+    assert count_wrong(final.arrivals)["lost"] == 1
 
 
 def test_the_verdict_counts_purchases_and_people_that_never_arrived() -> None:
     final = Final()
     final.arrivals.charges.append("ch_2")
     final.arrivals.addresses.append("nobody@example.com")
-    assert judge(final.arrivals)["lost"] == 2
+    assert count_wrong(final.arrivals)["lost"] == 2
 
 
 def test_the_verdict_counts_whoever_is_there_twice() -> None:
     final = Final()
     final.edit(Side.STRIPE, email="Contact@example.com")
     final.add_event("ch_1")
-    assert judge(final.arrivals)["doubled"] == 2
+    assert count_wrong(final.arrivals)["doubled"] == 2
 
 
 def test_the_verdict_counts_creations_beyond_one_each() -> None:
     final = Final()
     for twin in ("cus_1", "cus_2", "cus_3"):
         final.sandbox.stripe.journal.add(0, "customer.created", twin, "api:test", {})
-    assert judge(final.arrivals)["extra_creations"] == 2
+    assert count_wrong(final.arrivals)["extra_creations"] == 2

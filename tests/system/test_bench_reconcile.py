@@ -1,4 +1,4 @@
-"""bench reconcile, small: everything planted is found, nothing else, and repaired. Nothing is said about speed."""
+"""bench reconcile, small: everything planted is found, nothing else, and repaired. Nothing is log_tail about speed."""
 
 from __future__ import annotations
 

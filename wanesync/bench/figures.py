@@ -1,4 +1,4 @@
-"""Percentiles, and what a figure was measured on."""
+"""Percentiles, and the description of the machine they were measured on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from wanesync.bench.postgres_session import connect
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest value that at least ``share`` (0 to 1) of all do not exceed; infinity when there are none."""
+    """The smallest value that at least ``share`` (0 to 1) of all do not exceed; infinity for no values."""
     if not values:
         return float("inf")
     ordered = sorted(values)
@@ -20,14 +20,14 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[rank - 1]
 
 
-def spread(values: Sequence[float], unit: str) -> dict[str, float]:
-    """``p50_s p95_s p99_s max_s`` of some values."""
+def percentiles(values: Sequence[float], unit: str) -> dict[str, float]:
+    """The figures ``p50_s p95_s p99_s max_s`` of some values."""
     shares = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("max", 1.0))
     return {f"{name}_{unit}": round(percentile(values, share), 3) for name, share in shares}
 
 
 def describe_machine(database: str) -> dict[str, object]:
-    """Cores, processor, Python and database. Raises DatabaseUnavailable when a Postgres does not answer."""
+    """The cores, processor, Python and database. Raises DatabaseUnavailable when a Postgres does not answer."""
     return {
         "cores": len(os.sched_getaffinity(0)),
         "processor": _processor(),

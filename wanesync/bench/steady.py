@@ -1,4 +1,4 @@
-"""``bench steady``: a few edits a second on each side, and how long each takes to the other one."""
+"""``bench steady``: the latency of edits at a steady rate on both sides."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from wanesync.bench.figures import describe_machine, spread
-from wanesync.bench.stage import Limits, Running, build_sandbox, run_everything
+from wanesync.bench.environment import Limits, Running, build_sandbox, run_everything
+from wanesync.bench.figures import describe_machine, percentiles
 from wanesync.core.model import Side
 from wanesync.sandbox.control_client import ControlClient
 from wanesync.sandbox.journal import Entry
@@ -16,14 +16,15 @@ from wanesync.sandbox.seed_data import make_person
 from wanesync.sandbox.server import Sandbox, clock_ms
 
 PAIRS = 200
-PATIENCE_S = 30.0
+MAX_WAIT_S = 30.0
+"""Seconds after the last edit; edits that have not arrived by then are lost. The target is 30 s."""
 FIELDS = {"city": "address.city", "address": "address.line1", "company": "business_name"}
-"""What is edited: its name on HubSpot and on Stripe."""
+"""The edited fields: name on HubSpot to name on Stripe."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """``seconds`` of edits, ``per_side`` a second on each side."""
+class SteadyOptions:
+    """The options of the benchmark. ``per_side``: edits per second on each side."""
 
     seconds: float = 60
     per_side: float = 5
@@ -38,66 +39,66 @@ class _Edit:
     value: str
 
 
-def measure(wish: Wish, database: str | None) -> dict[str, object]:
+def measure(options: SteadyOptions, database: str | None) -> dict[str, object]:
     """``p50_s p95_s p99_s max_s``, also by direction; ``lost``: edits that had not arrived 30 s after the last one.
 
-    From the journals of both stand-ins: the edit's commit to the commit of its value on the other side.
+    The latency is the time from the commit of an edit to the commit of its value on the other side.
     """
-    sandbox = build_sandbox(wish.limits)
+    sandbox = build_sandbox(options.limits)
     pairs = _plant(sandbox)
-    with run_everything(sandbox, database, wish.limits, wish.workers) as running:
-        edits = _edit_all(running, pairs, wish)
+    with run_everything(sandbox, database, options.limits, options.workers) as running:
+        edits = _edit_all(running, pairs, options)
         took = _wait(running, edits)
         arrived = [span for spans in took.values() for span in spans]
         return {
-            **spread(arrived, "s"),
+            **percentiles(arrived, "s"),
             "edits": len(edits),
             "lost": len(edits) - len(arrived),
-            "to_stripe": spread(took[Side.HUBSPOT], "s"),
-            "to_hubspot": spread(took[Side.STRIPE], "s"),
+            "to_stripe": percentiles(took[Side.HUBSPOT], "s"),
+            "to_hubspot": percentiles(took[Side.STRIPE], "s"),
             "rate_limited": sum(int(str(stats["rate_limited"])) for stats in sandbox.stats().values()),
-            "workers": wish.workers,
-            "machine": describe_machine(running.stage.database),
+            "workers": options.workers,
+            "machine": describe_machine(running.environment.database),
         }
 
 
 def _plant(sandbox: Sandbox) -> list[tuple[str, str]]:
-    """People who are the same on both sides: (contact id, customer id)."""
+    """Create people that are equal on both sides: (contact id, customer id)."""
     rng = random.Random(1)  # noqa: S311 - made-up people
-    humans = [make_person(number, rng) for number in range(PAIRS)]
+    people = [make_person(number, rng) for number in range(PAIRS)]
     return [
         (
-            sandbox.edit(Side.HUBSPOT, "create", None, h.contact()),
-            sandbox.edit(Side.STRIPE, "create", None, h.customer()),
+            sandbox.edit(Side.HUBSPOT, "create", None, person.contact()),
+            sandbox.edit(Side.STRIPE, "create", None, person.customer()),
         )
-        for h in humans
+        for person in people
     ]
 
 
-def _edit_all(running: Running, pairs: list[tuple[str, str]], wish: Wish) -> list[_Edit]:
-    """Edit through the control doors, evenly in time; each side edits people of its own half."""
-    doors = ControlClient(running.sandbox.hubspot_url, running.sandbox.stripe_url)
-    halves = {Side.HUBSPOT: pairs[::2], Side.STRIPE: pairs[1::2]}
+def _edit_all(running: Running, pairs: list[tuple[str, str]], options: SteadyOptions) -> list[_Edit]:
+    """Edit over HTTP at an even rate; each side edits other people."""
+    client = ControlClient(running.sandbox.hubspot_url, running.sandbox.stripe_url)
+    groups = {Side.HUBSPOT: pairs[::2], Side.STRIPE: pairs[1::2]}
     start_ms = clock_ms()
-    step_ms = 1000 / wish.per_side
+    step_ms = 1000 / options.per_side
     edits: list[_Edit] = []
     pause = threading.Event()
-    for number in range(int(wish.seconds * wish.per_side)):
+    for number in range(int(options.seconds * options.per_side)):
         pause.wait(max(0.0, start_ms + number * step_ms - clock_ms()) / 1000)
-        for side, half in halves.items():
-            contact_id, customer_id = half[number % len(half)]
+        for side, group in groups.items():
+            contact_id, customer_id = group[number % len(group)]
             field = list(FIELDS)[number % len(FIELDS)]
             edit = _Edit(side, field, f"{side} edit {number}")
             name, record_id = (field, contact_id) if side is Side.HUBSPOT else (FIELDS[field], customer_id)
-            doors.edit(side, "update", record_id, {name: edit.value})
+            client.edit(side, "update", record_id, {name: edit.value})
             edits.append(edit)
         running.check()
     return edits
 
 
 def _wait(running: Running, edits: list[_Edit]) -> dict[Side, list[float]]:
-    """Seconds each edit took, by the side it was made on; those that do not arrive in time are left out."""
-    deadline_ms = clock_ms() + PATIENCE_S * 1000
+    """The seconds of each edit by the side of the edit, without those that do not arrive in time."""
+    deadline_ms = clock_ms() + MAX_WAIT_S * 1000
     pause = threading.Event()
     while True:
         took = _match(running, edits)
@@ -119,7 +120,7 @@ def _match(running: Running, edits: list[_Edit]) -> dict[Side, list[float]]:
 
 
 def _first_times(entries: Iterable[Entry]) -> dict[str, int]:
-    """Value -> when it was first committed."""
+    """The time of the first commit of each value."""
     found: dict[str, int] = {}
     for entry in entries:
         for value in entry.changes.values():

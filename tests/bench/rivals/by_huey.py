@@ -7,7 +7,7 @@ import time
 
 from huey import SqliteHuey
 
-from tests.bench.rivals.race import Stopwatch, race
+from tests.bench.rivals.race import MeasuredStandIn, race
 
 POLL_S = 0.001
 
@@ -26,19 +26,19 @@ class Huey:
         for number in range(jobs):
             task(number)
 
-    def drain(self, url: str, seconds: float, watch: Stopwatch) -> None:
+    def drain(self, url: str, seconds: float, stand_in: MeasuredStandIn) -> None:
         """One consumer thread: more of them only wait for the same file."""
         queue = SqliteHuey("race", filename=url, fsync=True)
         queue.task()(self._work)
         consumer = queue.create_consumer(workers=1, periodic=False, initial_delay=POLL_S, max_delay=POLL_S)
         wanted = queue.pending_count()
-        watch.go()
+        stand_in.go()
         consumer.start()
         end_s = time.monotonic() + seconds
         while self.done < wanted and time.monotonic() < end_s:
             time.sleep(POLL_S)
         consumer.stop(graceful=True)
-        watch.stop(self.done)
+        stand_in.stop(self.done)
 
     def _work(self, _number: int) -> None:
         self.done += 1

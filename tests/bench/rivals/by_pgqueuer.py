@@ -10,7 +10,7 @@ import asyncpg
 from pgqueuer import AsyncpgDriver, Queries, QueueManager
 from pgqueuer.types import QueueExecutionMode
 
-from tests.bench.rivals.race import Stopwatch, race
+from tests.bench.rivals.race import MeasuredStandIn, race
 
 BATCH = 100
 
@@ -25,9 +25,9 @@ class Pgqueuer:
         """Its bulk door."""
         asyncio.run(self._fill(url, jobs))
 
-    def drain(self, url: str, seconds: float, watch: Stopwatch) -> None:
+    def drain(self, url: str, seconds: float, stand_in: MeasuredStandIn) -> None:
         """One queue manager in this process."""
-        asyncio.run(self._drain(url, seconds, watch))
+        asyncio.run(self._drain(url, seconds, stand_in))
 
     async def _fill(self, url: str, jobs: int) -> None:
         connection = await _connect(url)
@@ -38,7 +38,7 @@ class Pgqueuer:
             await queries.enqueue(["work"] * len(keys), [None] * len(keys), [0] * len(keys), dedupe_key=keys)
         await connection.close()
 
-    async def _drain(self, url: str, seconds: float, watch: Stopwatch) -> None:
+    async def _drain(self, url: str, seconds: float, stand_in: MeasuredStandIn) -> None:
         connection = await _connect(url)
         manager = QueueManager(Queries(AsyncpgDriver(connection)))
 
@@ -46,12 +46,12 @@ class Pgqueuer:
             self.done += 1
 
         manager.entrypoint("work")(work)
-        watch.go()
+        stand_in.go()
         loop = asyncio.get_running_loop()
         loop.call_later(seconds, manager.shutdown.set)
         # A short wait at the end, where nothing is left: 30 s of it would count against it.
         await manager.run(timedelta(milliseconds=10), BATCH, QueueExecutionMode.drain)
-        watch.stop(self.done)
+        stand_in.stop(self.done)
         await connection.close()
 
 

@@ -8,7 +8,7 @@ import logging
 
 from procrastinate import App, PsycopgConnector
 
-from tests.bench.rivals.race import Stopwatch, race
+from tests.bench.rivals.race import MeasuredStandIn, race
 
 # Jobs at a time and connections: beyond these it gets no faster.
 CONCURRENCY, CONNECTIONS = 20, 8
@@ -25,9 +25,9 @@ class Procrastinate:
         """Its bulk door."""
         asyncio.run(self._fill(url, jobs))
 
-    def drain(self, url: str, seconds: float, watch: Stopwatch) -> None:
+    def drain(self, url: str, seconds: float, stand_in: MeasuredStandIn) -> None:
         """One worker in this process."""
-        asyncio.run(self._drain(url, seconds, watch))
+        asyncio.run(self._drain(url, seconds, stand_in))
 
     def _app(self, url: str) -> App:
         app = App(connector=PsycopgConnector(conninfo=url, min_size=CONNECTIONS, max_size=CONNECTIONS))
@@ -47,14 +47,14 @@ class Procrastinate:
                 ]
                 await app.job_manager.batch_defer_jobs_async([deferrer.job for deferrer in deferrers])
 
-    async def _drain(self, url: str, seconds: float, watch: Stopwatch) -> None:
+    async def _drain(self, url: str, seconds: float, stand_in: MeasuredStandIn) -> None:
         app = self._app(url)
         async with app.open_async():
-            watch.go()
+            stand_in.go()
             with contextlib.suppress(TimeoutError, asyncio.CancelledError):
                 async with asyncio.timeout(seconds):
                     await app.run_worker_async(concurrency=CONCURRENCY, wait=False, install_signal_handlers=False)
-            watch.stop(self.done)
+            stand_in.stop(self.done)
 
 
 if __name__ == "__main__":

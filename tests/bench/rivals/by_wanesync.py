@@ -7,7 +7,7 @@ import random
 import threading
 import time
 
-from tests.bench.rivals.race import Stopwatch, race
+from tests.bench.rivals.race import MeasuredStandIn, race
 from wanesync.core.ids import make_id
 from wanesync.core.jobs import Job, JobKind, JobRequest
 from wanesync.core.model import Side
@@ -34,7 +34,7 @@ class Wanesync:
             store.run(lambda tx, requests=requests: tx.jobs.put_many(requests))  # type: ignore[misc] # the loop's value
         store.close()
 
-    def drain(self, url: str, seconds: float, watch: Stopwatch) -> None:
+    def drain(self, url: str, seconds: float, stand_in: MeasuredStandIn) -> None:
         """Claim and lock in one transaction, check the lease and finish in another."""
         store = _open(url)
         owner = make_id(store.now_ms(), random.SystemRandom())
@@ -43,14 +43,14 @@ class Wanesync:
         heart = threading.Thread(target=_live, args=(store, owner, over))
         heart.start()
         done = 0
-        watch.go()
+        stand_in.go()
         end_s = time.monotonic() + seconds
         while time.monotonic() < end_s:
             jobs = store.run(lambda tx: _claim(tx, owner))
             if not jobs:
                 break
             done += store.run(lambda tx, jobs=jobs: _finish(tx, jobs))  # type: ignore[misc] # the loop's value
-        watch.stop(done)
+        stand_in.stop(done)
         over.set()
         heart.join()
         store.close()

@@ -13,7 +13,7 @@ from typing import Protocol
 
 
 @dataclass
-class Stopwatch:
+class MeasuredStandIn:
     """One process's drain: from the starting signal until its last job is durably done."""
 
     began_s: float = 0.0
@@ -42,7 +42,7 @@ class Queue(Protocol):
         """Set the database up and put so many no-op jobs of different keys into it, in the largest batches it has."""
         ...
 
-    def drain(self, url: str, seconds: float, watch: Stopwatch) -> None:
+    def drain(self, url: str, seconds: float, stand_in: MeasuredStandIn) -> None:
         """Run jobs until none is left or the time is up, then finish what was begun."""
         ...
 
@@ -55,7 +55,12 @@ def race(queue: Queue) -> None:
         queue.fill(url, int(figure))
         answer: dict[str, float] = {"fill_s": time.monotonic() - began_s}
     else:
-        watch = Stopwatch()
-        queue.drain(url, float(figure), watch)
-        answer = {"began_s": watch.began_s, "ended_s": watch.ended_s, "cpu_s": watch.cpu_s, "done": watch.done}
+        stand_in = MeasuredStandIn()
+        queue.drain(url, float(figure), stand_in)
+        answer = {
+            "began_s": stand_in.began_s,
+            "ended_s": stand_in.ended_s,
+            "cpu_s": stand_in.cpu_s,
+            "done": stand_in.done,
+        }
     sys.stdout.write(json.dumps(answer) + "\n")

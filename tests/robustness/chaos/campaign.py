@@ -16,7 +16,7 @@ from tests.robustness.chaos.provoke import USUAL, set_faults
 from tests.robustness.chaos.recovery import Recoveries
 from tests.support.stage import Stage
 from wanesync.bench.figures import percentile
-from wanesync.bench.postgres_cluster import CARELESS, Cluster
+from wanesync.bench.postgres_cluster import UNSAFE_SETTINGS, Cluster
 from wanesync.core.errors import DatabaseUnavailable
 from wanesync.core.model import Side
 from wanesync.sandbox.server import Options, clock_ms
@@ -74,7 +74,7 @@ class Campaign:
         self.wish, self.folder, self.tell = wish, folder, tell
         self.rng = random.Random(f"chaos {wish.seed}")
         self.result = Result(wish)
-        self.cluster = Cluster(folder / "pg", CARELESS) if wish.database == "postgres" else None
+        self.cluster = Cluster(folder / "pg", UNSAFE_SETTINGS) if wish.database == "postgres" else None
         self._crash_s = 0.0
 
     def run(self) -> Result:

@@ -8,17 +8,18 @@ from typing import Annotated
 
 import typer
 
-from wanesync.bench import brake as brake_bench
-from wanesync.bench import burst as burst_bench
-from wanesync.bench import comparing, crowded
+from wanesync.bench import change_guard as change_guard_bench
 from wanesync.bench import hooks as hooks_bench
-from wanesync.bench import reconcile as reconcile_bench
+from wanesync.bench import large_tables
 from wanesync.bench import steady as steady_bench
-from wanesync.bench.arrivals import Load
-from wanesync.bench.mishaps import Mishaps
-from wanesync.bench.plot import draw
-from wanesync.bench.show_figures import check_file, show, write, write_text
-from wanesync.bench.stage import Limits
+from wanesync.bench.burst import run as burst_bench
+from wanesync.bench.burst.load import Load
+from wanesync.bench.burst.plot import draw
+from wanesync.bench.burst.run import Failures
+from wanesync.bench.environment import Limits
+from wanesync.bench.reconcile import compare_only
+from wanesync.bench.reconcile import run as reconcile_bench
+from wanesync.bench.report import check_file, show, write, write_text
 from wanesync.cli.commands.sandbox import parse_bounds
 from wanesync.ops.status import read_alarms, read_gauges, read_status
 from wanesync.terminal import make_console
@@ -99,7 +100,7 @@ def steady(
 ) -> None:
     """Edits on both sides at a steady rate: how long each takes to arrive on the other side."""
     limits = Limits(latency_ms=parse_bounds(latency_ms))
-    figures = steady_bench.measure(steady_bench.Wish(seconds, per_side, limits, workers), database)
+    figures = steady_bench.measure(steady_bench.SteadyOptions(seconds, per_side, limits, workers), database)
     show(figures, {"p50_s": "<= 2", "p99_s": "<= 5", "lost": "0", "rate_limited": "0"})
     write(json_file, figures)
     if figures["lost"]:
@@ -123,8 +124,10 @@ def brake(
 ) -> None:
     """An import that overwrites everybody: whom it gets at, how soon it is noticed, whether people have to wait."""
     limits = Limits(latency_ms=parse_bounds(latency_ms))
-    wish = brake_bench.Wish(contacts, people, creations, seconds, limits=limits, workers=workers)
-    figures = brake_bench.measure(wish, database)
+    options = change_guard_bench.ChangeGuardOptions(
+        contacts, people, creations, seconds, limits=limits, workers=workers
+    )
+    figures = change_guard_bench.measure(options, database)
     targets = dict.fromkeys(
         ["person_lost", "creations_missing", "creations_held", "changed_by_discard", "held_after_discard"], "0"
     )
@@ -158,8 +161,8 @@ def burst(
     plot_file = svg_file or (json_file.with_suffix(".svg") if json_file else PLOT)
     check_file(plot_file)
     limits = Limits(hubspot_limit, stripe_limit, parse_bounds(latency_ms))
-    mishaps = Mishaps(deliveries, kill_worker, kill_database)
-    measured = burst_bench.measure(Load(contacts, purchases, customers, seconds), limits, workers, database, mishaps)
+    failures = Failures(deliveries, kill_worker, kill_database)
+    measured = burst_bench.measure(Load(contacts, purchases, customers, seconds), limits, workers, database, failures)
     figures = measured.figures
     show(figures, _burst_targets(figures, database, limits))
     write(json_file, figures)
@@ -181,7 +184,7 @@ def claim(
     json_file: JsonFile = None,
 ) -> None:
     """What it costs to take work from a table full of finished jobs, beside one with a thousand of them."""
-    figures = crowded.measure_claims(done, rounds, [database] if database else [])
+    figures = large_tables.measure_claims(done, rounds, [database] if database else [])
     for name, measured in figures.items():
         make_console().print(name)
         show(measured, {"claim_ratio": "<= 1.5", "finish_ratio": "<= 1.5", "queue_ratio": "<= 1.5"})
@@ -200,7 +203,7 @@ def status(
     """What wanesync status, its alarms and the metrics page cost beside a million people and finished jobs."""
     rows = {"done": done, "dead": dead, "ready": 2_000, "links": links, "records": 2 * links}
     readers = {"status": read_status, "alarms": read_alarms, "metrics": read_gauges}
-    figures = crowded.measure_status(rows, readers, [database] if database else [])
+    figures = large_tables.measure_status(rows, readers, [database] if database else [])
     for name, measured in figures.items():
         make_console().print(name)
         show(measured, {"status_p50_ms": "< 500", "alarms_p50_ms": "< 500", "metrics_p50_ms": "< 500"})
@@ -234,21 +237,21 @@ def reconcile(
         _compare_only(records, differences, json_file)
         return
     limits = reconcile_bench.find_limits(hubspot_limit, stripe_limit, parse_bounds(latency_ms), unlimited=unlimited)
-    wish = reconcile_bench.Wish(records, differences, limits, parallel_listing, apply)
-    figures = reconcile_bench.measure(wish, database)
-    show(figures, reconcile_bench.find_targets(wish, figures))
+    options = reconcile_bench.ReconcileOptions(records, differences, limits, parallel_listing, apply)
+    figures = reconcile_bench.measure(options, database)
+    show(figures, reconcile_bench.find_targets(options, figures))
     write(json_file, figures)
     if reconcile_bench.find_wrong(figures):
         raise typer.Exit(1)
 
 
 def _compare_only(records: int, differences: int, json_file: Path | None) -> None:
-    figures = comparing.measure(comparing.list_sizes(records), differences)
+    figures = compare_only.measure(compare_only.list_sizes(records), differences)
     for name, measured in figures.items():
         make_console().print(name)
-        show(measured, comparing.TARGETS)
+        show(measured, compare_only.TARGETS)
     write(json_file, figures)
-    if any(map(comparing.find_wrong, figures.values())):
+    if any(map(compare_only.find_wrong, figures.values())):
         raise typer.Exit(1)
 
 

@@ -1,4 +1,4 @@
-"""The burst as a picture: latency over arrival, with what is possible beside it. Plain SVG, no library."""
+"""A plot of the burst: latency over arrival with the theoretical bound, as plain SVG without a library."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
 
-from wanesync.bench.burst import WITHIN_S, Measured, bound_latency_s
-from wanesync.bench.observed import Span
+from wanesync.bench.burst.results import Span
+from wanesync.bench.burst.run import WITHIN_S, BurstResult, bound_latency_s
 
 WIDTH, HEIGHT = 860, 460
 LEFT, RIGHT, TOP, BOTTOM = 56, 20, 46, 44
-DOTS = 2_500
+MAX_DOTS = 2_500
 COLOURS = {"contacts": "#2563eb", "customers": "#d97706", "purchases": "#16a34a"}
 
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
-    """Seconds to points."""
+    """Converts seconds to points."""
 
     arrived_s: float
     took_s: float
@@ -29,8 +29,8 @@ class _Scale:
         return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * min(took_s, self.took_s) / self.took_s
 
 
-def draw(measured: Measured) -> str:
-    """An SVG document."""
+def draw(measured: BurstResult) -> str:
+    """Draw the result as an SVG document."""
     load, limits = measured.load, measured.limits
     last_bound = bound_latency_s(load, limits, load.seconds)
     longest = max([last_bound, WITHIN_S, *(span.took_s for span in measured.contacts)]) * 1.05
@@ -72,12 +72,11 @@ def _ticks(longest: float) -> list[float]:
 
 
 def _dots(scale: _Scale, spans: list[Span], colour: str) -> Iterable[str]:
-    """At most 2,500 of them, evenly chosen."""
-    for span in spans[:: max(1, -(-len(spans) // DOTS))]:
+    """At most 2,500 dots, evenly selected."""
+    for span in spans[:: max(1, -(-len(spans) // MAX_DOTS))]:
         yield f'<circle cx="{scale.x(span.arrived_s):.1f}" cy="{scale.y(span.took_s):.1f}" r="1.6" fill="{colour}"/>'
 
 
-# Between two points given in seconds.
 def _line(
     scale: _Scale, start: tuple[float, float], end: tuple[float, float], colour: str, *, dashed: bool = False
 ) -> str:
@@ -87,7 +86,7 @@ def _line(
 
 
 def _legend() -> Iterable[str]:
-    names = {**COLOURS, "the bound for contacts": "black", "30 s": "#dc2626"}
+    names = {**COLOURS, "bound for contacts": "black", "30 s": "#dc2626"}
     x = LEFT
     for name, colour in names.items():
         yield f'<circle cx="{x + 4}" cy="34" r="4" fill="{colour}"/><text x="{x + 12}" y="38">{escape(name)}</text>'

@@ -1,4 +1,4 @@
-"""What every bench stands on: a fresh database, a configuration in the environment, the programs, the sandbox."""
+"""The environment of a benchmark: a new database, a configuration, the processes and the sandbox."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from wanesync.bench import BenchFailed
-from wanesync.bench.cost import NICE
-from wanesync.bench.postgres_cluster import Cluster, throw_away
-from wanesync.bench.stopwatch import Stopwatch
+from wanesync.bench.measured_stand_in import MeasuredStandIn
+from wanesync.bench.postgres_cluster import Cluster, temporary_cluster
+from wanesync.bench.resource_usage import NICE
 from wanesync.child_process import ChildFailed, ChildProcess, clean_environment
 from wanesync.config.model import load
 from wanesync.core.errors import ConfigError, DecryptionFailed
@@ -26,19 +26,19 @@ from wanesync.sandbox.stand_in import WebhookTarget
 from wanesync.wiring import PORTAL, open_state
 
 HUBSPOT_SECRET, STRIPE_SECRET = "bench-client-secret", "whsec_bench"
-# A customer whose event comes while it is listed is read once more, as bulk work: 30,000 of them take ten minutes.
 PREPARE_S = 1_800.0
-TRIES = 5
+"""A customer whose event arrives during the listing is read again as bulk work: 30,000 of them take ten minutes."""
+MAX_ATTEMPTS = 5
 OWN_POSTGRES = "postgres"
-"""Given as the database: a Postgres of the bench's own, started and thrown away."""
-NOWHERE = "http://127.0.0.1:9"
+"""As the database: a temporary Postgres of the benchmark."""
+UNREACHABLE = "http://127.0.0.1:9"
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """A folder, a database that holds nothing yet, and the environment every program gets.
+class Environment:
+    """A folder, an empty database, and the environment variables of every process.
 
-    ``cluster``: the bench's own Postgres, where it was asked for.
+    ``cluster``: the temporary Postgres, if there is one.
     """
 
     folder: Path
@@ -47,20 +47,20 @@ class Stage:
     cluster: Cluster | None = None
 
     def start(self, *arguments: str) -> ChildProcess:
-        """A program that keeps running."""
+        """Start a command that keeps running."""
         log = self.folder / f"{arguments[0]}-{len(list(self.folder.glob('*.log')))}.log"
         program = ChildProcess(arguments, self.env, log)
         os.setpriority(os.PRIO_PROCESS, program.pid, NICE)
         return program
 
     def run(self, *arguments: str) -> None:
-        """A program that ends by itself, well."""
+        """Run a command to its end. Raises ChildFailed."""
         with self.start(*arguments) as program:
             program.finish(PREPARE_S)
 
-    def run_patiently(self, *arguments: str) -> None:
-        """As ``run``, and again where the database was busy: getting ready is not measured."""
-        for _ in range(TRIES - 1):
+    def run_with_retries(self, *arguments: str) -> None:
+        """As ``run``, repeated while the database is busy: preparations are not measured."""
+        for _ in range(MAX_ATTEMPTS - 1):
             try:
                 self.run(*arguments)
             except ChildFailed as error:
@@ -72,25 +72,25 @@ class Stage:
 
     @contextmanager
     def serving(self) -> Iterator[tuple[ChildProcess, str]]:
-        """``wanesync serve`` and its address."""
+        """Run ``wanesync serve``: the process and its address."""
         with self.start("serve") as program:
             words = program.first_line().split()
             address = next((word for word in words if word.startswith("http://")), None)
             if address is None:
-                raise BenchFailed("wanesync serve does not say where it listens")
+                raise BenchFailed("wanesync serve did not print its address")
             yield program, address
 
 
 @contextmanager
-def open_stage(database: str | None, **overrides: str) -> Iterator[Stage]:
-    """A stage in a folder that is removed at the end; ``database`` None: an SQLite file there, ``postgres``: a
-    throw-away Postgres.
+def open_environment(database: str | None, **overrides: str) -> Iterator[Environment]:
+    """An environment in a folder that is removed at the end.
 
-    ``overrides``: configuration keys as ``hubspot__rate``. Raises ConfigError when the database is in use.
+    ``database``: a URL, None for an SQLite file in the folder, ``postgres`` for a temporary Postgres. ``overrides``:
+    configuration keys such as ``hubspot__rate``. Raises ConfigError when the database is in use.
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="wanesync-bench-")))
-        cluster = stack.enter_context(throw_away()) if database == OWN_POSTGRES else None
+        cluster = stack.enter_context(temporary_cluster()) if database == OWN_POSTGRES else None
         url = cluster.url if cluster else database or f"sqlite:{folder / 'bench.db'}"
         values = {
             "database": url,
@@ -98,8 +98,8 @@ def open_stage(database: str | None, **overrides: str) -> Iterator[Stage]:
             "hubspot__webhook_secret": HUBSPOT_SECRET,
             "hubspot__portal_id": str(HubSpotSettings().portal_id),
             "stripe__api_key": STRIPE_KEY,
-            "hubspot__base_url": NOWHERE,
-            "stripe__base_url": NOWHERE,
+            "hubspot__base_url": UNREACHABLE,
+            "stripe__base_url": UNREACHABLE,
             "stripe__webhook_secret": STRIPE_SECRET,
             "server__port": "0",
             "create__customers": "all",
@@ -109,20 +109,20 @@ def open_stage(database: str | None, **overrides: str) -> Iterator[Stage]:
         }
         env = clean_environment()
         env |= {f"WANESYNC_{key.upper()}": value for key, value in (values | overrides).items()}
-        # An empty file: whatever wanesync.toml stands where the bench is run is not meant.
+        # An empty file, so that a wanesync.toml in the current folder is not read.
         file = folder / "wanesync.toml"
         file.touch()
         env["WANESYNC_CONFIG"] = str(file)
         _check_unused(env)
-        yield Stage(folder, url, env, cluster)
+        yield Environment(folder, url, env, cluster)
 
 
 def _check_unused(env: dict[str, str]) -> None:
-    in_use = ConfigError(["--database: holds a state already: a bench wants an empty database of its own"])
+    in_use = ConfigError(["--database: the database is in use; a benchmark needs an empty database of its own"])
     try:
         store = open_state(load(None, env), migrate=True)
     except DecryptionFailed as error:
-        # The bench's own key is new: what it cannot open is somebody's.
+        # The key of the benchmark is new: what it cannot decrypt belongs to an installation.
         raise in_use from error
     try:
         with store.reading() as tx:
@@ -134,7 +134,7 @@ def _check_unused(env: dict[str, str]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Requests a second, as the sandbox enforces and the program is told, and each request's time in ms."""
+    """Requests per second, enforced by the sandbox and configured in wanesync, and the time of a request in ms."""
 
     hubspot: int = 15
     stripe: int = 100
@@ -143,17 +143,17 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """Everything runs, the first listing is done, nothing waits. ``gone_cpu_s``: of workers that were killed."""
+    """A running installation after the first reconcile. ``killed_cpu_s``: CPU of the workers that were killed."""
 
-    stage: Stage
+    environment: Environment
     sandbox: Sandbox
-    watches: dict[str, Stopwatch]
+    measured: dict[str, MeasuredStandIn]
     server: ChildProcess
     workers: list[ChildProcess]
-    gone_cpu_s: list[float] = field(default_factory=list)
+    killed_cpu_s: list[float] = field(default_factory=list)
 
     def check(self) -> None:
-        """Raise ChildFailed when a program has ended."""
+        """Raise ChildFailed when a process has ended."""
         for program in (self.server, *self.workers):
             program.check()
 
@@ -162,41 +162,41 @@ class Running:
 def run_everything(
     sandbox: Sandbox, database: str | None, limits: Limits, workers: int, **overrides: str
 ) -> Iterator[Running]:
-    """Start a sandbox that is set up but not started, the doors and ``workers`` worker processes.
+    """Start the given sandbox, ``serve`` and worker processes, and reconcile once.
 
-    ``overrides``: configuration keys as ``hubspot__rate``.
+    ``overrides``: configuration keys such as ``hubspot__rate``.
     """
     per_s = {Side.HUBSPOT: limits.hubspot, Side.STRIPE: limits.stripe}
-    watches = {str(side): Stopwatch(sandbox.machines[side], rate) for side, rate in per_s.items()}
-    sandbox.machines = watches
+    measured = {str(side): MeasuredStandIn(sandbox.machines[side], rate) for side, rate in per_s.items()}
+    sandbox.machines = measured
     with ExitStack() as stack:
         stack.enter_context(sandbox)
         rates = {"hubspot__rate": str(limits.hubspot), "stripe__rate": str(limits.stripe)}
         urls = {"hubspot__base_url": sandbox.hubspot_url, "stripe__base_url": sandbox.stripe_url}
-        stage = stack.enter_context(open_stage(database, **rates, **urls, **overrides))
-        stage.run("init", "--hubspot")
-        server, address = stack.enter_context(stage.serving())
+        environment = stack.enter_context(open_environment(database, **rates, **urls, **overrides))
+        environment.run("init", "--hubspot")
+        server, address = stack.enter_context(environment.serving())
         sandbox.set_target(Side.HUBSPOT, WebhookTarget(f"{address}/webhooks/hubspot", HUBSPOT_SECRET))
         sandbox.set_target(Side.STRIPE, WebhookTarget(f"{address}/webhooks/stripe", STRIPE_SECRET))
-        # Stopped by this list, in which a killed worker is replaced by the next one.
+        # The list is stopped at the end; a killed worker is replaced in it.
         started: list[ChildProcess] = []
         stack.callback(lambda: [program.stop() for program in started])
-        started += [stage.start("worker") for _ in range(workers)]
+        started += [environment.start("worker") for _ in range(workers)]
         for worker in started:
             worker.first_line()
-        stage.run_patiently("reconcile", "--wait")
-        for watch in watches.values():
-            watch.answers_ms.clear()
-        # What measures must not stand still: a collection of its whole heap makes requests seem to bunch.
+        environment.run_with_retries("reconcile", "--wait")
+        for stand_in in measured.values():
+            stand_in.webhook_ms.clear()
+        # A collection of the whole heap stops this process, and requests then seem to arrive in bursts.
         stack.callback(gc.enable)
         gc.disable()
-        yield Running(stage, sandbox, watches, server, started)
+        yield Running(environment, sandbox, measured, server, started)
 
 
 def build_sandbox(limits: Limits) -> Sandbox:
-    """An Enterprise portal and an account, empty, with exactly these limits.
+    """Build an empty sandbox with an Enterprise portal and exactly these limits.
 
-    A creation sends no property changes of its own: the edits made beside it are the only ones.
+    A creation sends no property changes of its own, so only the edits of the benchmark send any.
     """
     sandbox = Sandbox(
         Options(

@@ -1,4 +1,6 @@
-"""``bench brake``: an import overwrites everybody; how many it gets at, how soon it is noticed, and who has to wait."""
+"""``bench brake``: an import overwrites every contact; how many customers change, how soon there is an alarm, and the
+latency of other edits.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from wanesync.bench import BenchFailed
-from wanesync.bench.figures import describe_machine, percentile, spread
-from wanesync.bench.stage import Limits, Running, build_sandbox, run_everything
+from wanesync.bench.environment import Limits, Running, build_sandbox, run_everything
+from wanesync.bench.figures import describe_machine, percentile, percentiles
 from wanesync.config.model import load
 from wanesync.core.model import Side
 from wanesync.sandbox.seed_data import make_person
@@ -20,19 +22,21 @@ from wanesync.store.database import Store
 from wanesync.wiring import open_state
 
 POLL_S = 0.1
-IDLE_POLLS = 20
-LOOK_EVERY = 20
-PATIENCE_S = 1800.0
+IDLE_POLLS = 20  # consecutive polls without work that count as idle
+POLLS_PER_COUNT = 20  # counting a long queue takes time from the processes under measurement
+MAX_WAIT_S = 1800.0
+MAX_OWN_PEOPLE = 400
+"""The user edits at most as many people, and fewer on each side than the change guard allows."""
 _FIRST_NEW = 5_000_000
-"""New contacts are numbered from here, so that they are nobody's customer."""
+"""New contacts are numbered from here, so that they have no customer yet."""
 _CITY = {Side.HUBSPOT: "city", Side.STRIPE: "address.city"}
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """``contacts`` overwritten by one import in ``seconds``; the brake stops it after ``people``.
+class ChangeGuardOptions:
+    """The options: ``contacts`` overwritten by one import in ``seconds``; the change guard stops it after ``people``.
 
-    ``creations``: contacts created before that. ``per_s``: edits a person makes on each side meanwhile.
+    ``creations``: contacts created before that. ``per_s``: edits per second of a user on each side meanwhile.
     """
 
     contacts: int = 30_000
@@ -46,7 +50,7 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class _Edit:
-    """One edit of the person."""
+    """One edit of the user."""
 
     side: Side
     record_id: str
@@ -54,10 +58,10 @@ class _Edit:
 
 
 @dataclass(slots=True)
-class _Bench:
-    """One run: everybody is the same on both sides, and everything runs."""
+class _Run:
+    """One run, which begins with equal records on both sides."""
 
-    wish: Wish
+    options: ChangeGuardOptions
     running: Running
     store: Store
     pairs: list[tuple[str, str]]
@@ -65,7 +69,7 @@ class _Bench:
     edits: list[_Edit] = field(default_factory=list)
     began_ms: int = 0
     alarm_ms: int = 0
-    _asked: Future[None] | None = None
+    _status_read: Future[None] | None = None
 
     @property
     def sandbox(self) -> Sandbox:
@@ -73,47 +77,45 @@ class _Bench:
         return self.running.sandbox
 
     def create(self) -> int:
-        """New contacts, at once; how many of them have no customer in the end."""
+        """Create contacts at once: how many of them have no customer in the end."""
         rng = random.Random(2)  # noqa: S311 - made-up people
-        wanted = len(self.sandbox.records(Side.STRIPE)) + self.wish.creations
-        for number in range(self.wish.creations):
-            human = make_person(_FIRST_NEW + number, rng)
-            self.sandbox.edit(Side.HUBSPOT, "create", None, {"email": human.email, "company": human.company})
-        self.rest()
+        wanted = len(self.sandbox.records(Side.STRIPE)) + self.options.creations
+        for number in range(self.options.creations):
+            person = make_person(_FIRST_NEW + number, rng)
+            self.sandbox.edit(Side.HUBSPOT, "create", None, {"email": person.email, "company": person.company})
+        self.wait_until_idle()
         return wanted - len(self.sandbox.records(Side.STRIPE))
 
     def overwrite(self) -> None:
-        """The import, and a person at work on both sides until everything is dealt with."""
+        """Run the import, and edits of a user on both sides, until everything is done or held."""
         self.began_ms = clock_ms()
-        span_ms = self.wish.seconds * 1000 / len(self.pairs)
-        # The person's own people: fewer on each side than the brake allows.
-        own = min(400, self.wish.people, len(self.pairs))
+        span_ms = self.options.seconds * 1000 / len(self.pairs)
+        own = min(MAX_OWN_PEOPLE, self.options.people, len(self.pairs))
         for number, (contact_id, _) in enumerate(self.pairs):
             while (wait_ms := self.began_ms + number * span_ms - clock_ms()) > 0:
                 self._work(own)
                 self.pause.wait(min(wait_ms, 20) / 1000)
             self.sandbox.edit(Side.HUBSPOT, "import", contact_id, {"company": f"Imported {number}"})
-        # The person goes on for as long as the rest of the import is on its way to be held.
+        # The user continues until the rest of the import is held.
         polls = 0
-        deadline_ms = clock_ms() + PATIENCE_S * 1000
-        while polls % LOOK_EVERY or self._held_people() < len(self.pairs) - self.wish.people:
+        deadline_ms = clock_ms() + MAX_WAIT_S * 1000
+        while polls % POLLS_PER_COUNT or self._held_people() < len(self.pairs) - self.options.people:
             self._check(deadline_ms)
             self._work(own)
             polls += 1
             self.pause.wait(POLL_S)
-        self.rest()
+        self.wait_until_idle()
 
     def _held_people(self) -> int:
         return sum(people for _, people in self.held())
 
-    def rest(self) -> None:
-        """Wait until no webhook is under way and nothing is queued."""
-        deadline_ms = clock_ms() + PATIENCE_S * 1000
+    def wait_until_idle(self) -> None:
+        """Wait until no webhook is in flight and no job is queued."""
+        deadline_ms = clock_ms() + MAX_WAIT_S * 1000
         quiet, polls = 0, 0
         while quiet < IDLE_POLLS:
             self._check(deadline_ms)
-            # Counting a long queue costs the programs under measurement their time.
-            if quiet or polls % LOOK_EVERY == 0:
+            if quiet or polls % POLLS_PER_COUNT == 0:
                 quiet = 0 if self._busy() else quiet + 1
             polls += 1
             self.pause.wait(POLL_S)
@@ -121,7 +123,7 @@ class _Bench:
     def _check(self, deadline_ms: float) -> None:
         self.running.check()
         if clock_ms() > deadline_ms:
-            raise BenchFailed(f"not everything was dealt with within {PATIENCE_S:g} s")
+            raise BenchFailed(f"not everything was done within {MAX_WAIT_S:g} s")
 
     def _busy(self) -> bool:
         if any(_whole(counts["webhooks_waiting"]) for counts in self.sandbox.stats().values()):
@@ -130,37 +132,37 @@ class _Bench:
             return any(row["ready"] or row["running"] for row in tx.jobs.depth())
 
     def _work(self, own: int) -> None:
-        """The person's edits that are due; and whether the alarm is on."""
+        """Make the next edit of the user if it is due, and read the status once something is held."""
         number = len(self.edits)
-        if number < (clock_ms() - self.began_ms) * self.wish.per_s * len(Side) / 1000:
+        if number < (clock_ms() - self.began_ms) * self.options.per_s * len(Side) / 1000:
             side = list(Side)[number % 2]
-            # Each side has its own half of them: nobody is edited on both.
-            place = (number // 2 % max(1, own // 2)) * 2 + (side is Side.STRIPE)
-            edit = _Edit(side, self.pairs[place][side is Side.STRIPE], f"Town {number}")
+            # Each side has people of its own, so that no person is edited on both sides.
+            position = (number // 2 % max(1, own // 2)) * 2 + (side is Side.STRIPE)
+            edit = _Edit(side, self.pairs[position][side is Side.STRIPE], f"Town {number}")
             self.sandbox.edit(side, "update", edit.record_id, {_CITY[side]: edit.value})
             self.edits.append(edit)
-        if self._asked is None and self.held():
+        if self._status_read is None and self.held():
             operator = ThreadPoolExecutor(1)
-            self._asked = operator.submit(self._ask)
+            self._status_read = operator.submit(self._read_status)
             operator.shutdown(wait=False)
 
-    def _ask(self) -> None:
-        """What an operator does; nobody waits for it."""
-        self.running.stage.run("status", "--json")
+    def _read_status(self) -> None:
+        """Run ``wanesync status`` as an operator does, in a thread of its own."""
+        self.running.environment.run("status", "--json")
         self.alarm_ms = clock_ms()
 
     def join(self) -> None:
-        """Wait until status has answered, if it was asked. Raises what it raised."""
-        if self._asked is not None:
-            self._asked.result()
+        """Wait for the status if it is being read. Raises its error."""
+        if self._status_read is not None:
+            self._status_read.result()
 
     def held(self) -> list[tuple[str, int]]:
-        """Open holds as status tells them: source and people."""
+        """The open holds: source and number of people."""
         with self.store.reading() as tx:
             return [(row.source, row.people) for row in tx.holds.all()]
 
     def overwritten(self) -> list[int]:
-        """When each customer got an imported value."""
+        """The times at which customers got an imported value, ascending."""
         first: dict[str, int] = {}
         for entry in self.entries(Side.STRIPE):
             if entry[2].startswith("Imported"):
@@ -168,7 +170,7 @@ class _Bench:
         return sorted(first.values())
 
     def entries(self, side: Side) -> Iterator[tuple[int, str, str]]:
-        """(at, record id, value) of every committed value."""
+        """Every committed value: (time, record id, value)."""
         with self.sandbox.lock:
             found = self.sandbox.machines[side].journal.after(0)
         for entry in found:
@@ -176,9 +178,9 @@ class _Bench:
                 yield entry.at_ms, entry.record_id, value
 
     def latencies(self) -> list[float]:
-        """Seconds until each of the person's edits, or a newer one of the same record, was on the other side.
+        """Seconds until each edit of the user, or a newer one of the same record, was on the other side.
 
-        Infinity for one that never was.
+        Infinity for an edit that never arrived.
         """
         times: dict[Side, dict[str, int]] = {Side.HUBSPOT: {}, Side.STRIPE: {}}
         for side, known in times.items():
@@ -194,9 +196,9 @@ class _Bench:
         return took
 
 
-def measure(wish: Wish, database: str | None) -> dict[str, object]:
-    """The figures; times from the commits of both stand-ins. Raises BenchFailed."""
-    with _ready(wish, database) as bench:
+def measure(options: ChangeGuardOptions, database: str | None) -> dict[str, object]:
+    """The figures, with times from the commits of both stand-ins. Raises BenchFailed."""
+    with _ready(options, database) as bench:
         missing = bench.create()
         tripped = len(bench.held())
         bench.overwrite()
@@ -208,60 +210,62 @@ def measure(wish: Wish, database: str | None) -> dict[str, object]:
         changed = _discard(bench)
         stats = bench.sandbox.stats()
         return {
-            "contacts": wish.contacts,
-            "people": wish.people,
+            "contacts": options.contacts,
+            "people": options.people,
             "overwritten": len(overwritten),
             "held": sum(people for _, people in held),
             "holds": len(held),
             "alarm_s": round((bench.alarm_ms - overwritten[-1]) / 1000, 2) if overwritten and bench.alarm_ms else None,
             "alarm_after_first_edit_s": round((bench.alarm_ms - bench.began_ms) / 1000, 2) if bench.alarm_ms else None,
             "settled_s": round((settled_ms - bench.began_ms) / 1000, 1),
-            **{f"person_{name}": value for name, value in spread(took, "s").items()},
+            **{f"person_{name}": value for name, value in percentiles(took, "s").items()},
             "person_edits": len(took),
             "person_lost": sum(span == float("inf") for span in took),
-            "creations": wish.creations,
+            "creations": options.creations,
             "creations_missing": missing,
             "creations_held": tripped,
             "changed_by_discard": changed,
             "held_after_discard": len(bench.held()),
-            "webhook_p99_s": round(percentile(_answers(bench.running), 0.99) / 1000, 3),
-            "windows_over_limit": sum(watch.windows_over for watch in bench.running.watches.values()),
+            "webhook_p99_s": round(percentile(_webhook_times(bench.running), 0.99) / 1000, 3),
+            "windows_over_limit": sum(stand_in.windows_over for stand_in in bench.running.measured.values()),
             "rate_limited": sum(_whole(counts["rate_limited"]) for counts in stats.values()),
-            "workers": wish.workers,
-            "machine": describe_machine(bench.running.stage.database),
+            "workers": options.workers,
+            "machine": describe_machine(bench.running.environment.database),
         }
 
 
 @contextmanager
-def _ready(wish: Wish, database: str | None) -> Iterator[_Bench]:
-    sandbox = build_sandbox(wish.limits)
-    pairs = _plant(sandbox, wish.contacts)
-    with run_everything(sandbox, database, wish.limits, wish.workers, brake__people=str(wish.people)) as running:
-        store = open_state(load(None, running.stage.env), migrate=False)
+def _ready(options: ChangeGuardOptions, database: str | None) -> Iterator[_Run]:
+    sandbox = build_sandbox(options.limits)
+    pairs = _create_pairs(sandbox, options.contacts)
+    with run_everything(
+        sandbox, database, options.limits, options.workers, brake__people=str(options.people)
+    ) as running:
+        store = open_state(load(None, running.environment.env), migrate=False)
         try:
-            bench = _Bench(wish, running, store, pairs)
-            bench.rest()
+            bench = _Run(options, running, store, pairs)
+            bench.wait_until_idle()
             yield bench
         finally:
             store.close()
 
 
-def _plant(sandbox: Sandbox, count: int) -> list[tuple[str, str]]:
-    """People who are the same on both sides: (contact id, customer id)."""
+def _create_pairs(sandbox: Sandbox, count: int) -> list[tuple[str, str]]:
+    """Create people that are equal on both sides: (contact id, customer id)."""
     rng = random.Random(1)  # noqa: S311 - made-up people
     pairs = []
     for number in range(count):
-        human = replace(make_person(number, rng), company=f"Old {number}", business=False)
-        contact_id = sandbox.edit(Side.HUBSPOT, "create", None, human.contact())
-        pairs.append((contact_id, sandbox.edit(Side.STRIPE, "create", None, human.customer())))
+        person = replace(make_person(number, rng), company=f"Old {number}", business=False)
+        contact_id = sandbox.edit(Side.HUBSPOT, "create", None, person.contact())
+        pairs.append((contact_id, sandbox.edit(Side.STRIPE, "create", None, person.customer())))
     return pairs
 
 
-def _discard(bench: _Bench) -> int:
-    """Leave everything as it is: how many customers are another than before."""
+def _discard(bench: _Run) -> int:
+    """Discard the holds: how many customers changed by that."""
     before = _companies(bench.sandbox)
-    bench.running.stage.run("hold", "discard", "all", "--yes")
-    bench.rest()
+    bench.running.environment.run("hold", "discard", "all", "--yes")
+    bench.wait_until_idle()
     after = _companies(bench.sandbox)
     return sum(before[record_id] != company for record_id, company in after.items())
 
@@ -270,8 +274,8 @@ def _companies(sandbox: Sandbox) -> dict[str, str]:
     return {row["id"]: row.get("business_name", "") for row in sandbox.records(Side.STRIPE)}
 
 
-def _answers(running: Running) -> list[int]:
-    return [took for watch in running.watches.values() for took in watch.answers_ms]
+def _webhook_times(running: Running) -> list[int]:
+    return [took for stand_in in running.measured.values() for took in stand_in.webhook_ms]
 
 
 def _whole(value: object) -> int:

@@ -1,7 +1,6 @@
-"""Filling a database with what a program that has run for months would know of both stand-ins.
+"""The state of an installation that has synced both stand-ins for months, written to the database without requests.
 
-The records are read as the sides would read them from an answer (a test holds the two beside each other), so that
-nothing needs a request.
+The records are read like the adapters read them from a response; a test compares the two.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 
-from wanesync.bench.planting import Pair
+from wanesync.bench.reconcile.differences import Pair
 from wanesync.core.fields import CANON_VERSION, FieldMap
 from wanesync.core.ids import make_id
 from wanesync.core.model import Link, Record, Side, StoredRecord, normalise_email
@@ -25,7 +24,7 @@ _ADDRESS = ("line1", "line2", "city", "state", "postal_code", "country")
 
 
 def contact_record(contact: Contact, fields: FieldMap) -> Record:
-    """A contact of the stand-in as a listing would bring it."""
+    """A contact of the stand-in as a listing returns it."""
     held = contact.properties
     values = {spec.name: spec.form.read_hubspot([held.get(name, "") for name in spec.hubspot]) for spec in fields.specs}
     return Record(
@@ -41,7 +40,7 @@ def contact_record(contact: Contact, fields: FieldMap) -> Record:
 
 
 def customer_record(customer: Mapping[str, object], fields: FieldMap, portal: str) -> Record:
-    """A customer of the stand-in as a listing would bring it."""
+    """A customer of the stand-in as a listing returns it."""
     metadata, email = _part(customer, "metadata"), normalise_email(_text(customer.get("email")))
     ours = _text(metadata.get("hubspot_portal_id")) == portal
     created = customer.get("created")
@@ -81,8 +80,8 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-class Reader:
-    """Both stand-ins as the program would read them."""
+class SandboxReader:
+    """Reads the records of both stand-ins as the adapters do."""
 
     def __init__(self, sandbox: Sandbox, fields: FieldMap) -> None:
         self._sandbox, self.fields = sandbox, fields
@@ -105,21 +104,21 @@ class Reader:
             yield self.contact(row["id"]) if side is Side.HUBSPOT else self.customer(row["id"])
 
 
-def link_pairs(store: Store, reader: Reader, pairs: Sequence[Pair], fields: FieldMap) -> None:
-    """Everybody is known as both sides have them, linked, and agreed on; both sides were listed."""
+def link_pairs(store: Store, reader: SandboxReader, pairs: Sequence[Pair], fields: FieldMap) -> None:
+    """Store all pairs as listed, linked and in sync."""
     store.run(lambda tx: tx.settings.put(LISTED, str(tx.now_ms)))
     left = iter(pairs)
-    while some := list(islice(left, CHUNK)):
-        store.run(lambda tx, some=some: _link(tx, store, reader, some, fields))  # type: ignore[misc] # binds the loop's value
+    while batch := list(islice(left, CHUNK)):
+        store.run(lambda tx, batch=batch: _link(tx, store, reader, batch, fields))  # type: ignore[misc] # binds the loop's value
 
 
-def _link(tx: Tx, store: Store, reader: Reader, pairs: Sequence[Pair], fields: FieldMap) -> None:
+def _link(tx: Tx, store: Store, reader: SandboxReader, pairs: Sequence[Pair], fields: FieldMap) -> None:
     rng = random.Random(pairs[0].hubspot_id)  # noqa: S311 - ids of links, no secrets
     stored: list[tuple[StoredRecord, str]] = []
     links: list[Link] = []
     for pair in pairs:
         contact, customer = reader.contact(pair.hubspot_id), reader.customer(pair.stripe_id)
-        # One hash for both: they say the same.
+        # One hash for both records: they are equal.
         row_hash = store.row_hash(fields.comparison(contact))
         for record in (contact, customer):
             hmacs = frozenset(store.hmac(address) for address in record.emails)

@@ -1,6 +1,7 @@
-"""One comparison in a process of its own, so that its time and memory are nobody else's.
+"""One comparison in a process of its own, to measure its time and memory alone.
 
-``python -m wanesync.bench.compared SNAPSHOT`` prints one JSON document: ``compare_s``, and what ``diff`` tells.
+``python -m wanesync.bench.reconcile.compare_process SNAPSHOT`` prints one JSON document: ``compare_s``, and the counts
+and differences of ``diff``.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _IDENTITY = {"made by": "bench reconcile"}
 
 
 def open_snapshot(path: Path, store: Store) -> Snapshot:
-    """The bench's own: a new one, or the one that was filled."""
+    """Open the snapshot of the benchmark, or create it."""
     return Snapshot.resume(str(path), store.encryption, _IDENTITY, 0)
 
 
@@ -34,12 +35,17 @@ def _main(path: str) -> None:
     report = Comparison(runtime, snapshot).run(lambda _: None)
     took_s = time.perf_counter() - began_s
     differences = [
-        {"class": d.kind, "hubspot_id": d.hubspot_id, "stripe_id": d.stripe_id, "fields": dict.fromkeys(d.fields, "")}
-        for d in report.differences()
+        {
+            "class": found.kind,
+            "hubspot_id": found.hubspot_id,
+            "stripe_id": found.stripe_id,
+            "fields": dict.fromkeys(found.fields, ""),
+        }
+        for found in report.differences()
     ]
     document = {
         "compare_s": round(took_s, 3),
-        "counts": {str(kind): n for kind, n in report.counts.items()},
+        "counts": {str(kind): count for kind, count in report.counts.items()},
         "differences": differences,
     }
     sys.stdout.write(json.dumps(document))

@@ -1,0 +1,1 @@
+"""``bench burst``: the load, its results and their plot. Begin with ``run``."""
