@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from wanesync.accounts import ASK_AGAIN_S, AccountGate, compare
+from wanesync.accounts import RETRY_INTERVAL_S, AccountGate, Pins
 from wanesync.core.errors import CallError, Failure, VendorUnavailable, WanesyncError, WrongAccount
 from wanesync.core.model import Side
 from wanesync.core.ports import Account
@@ -23,16 +23,15 @@ class Town:
     identity: AccountGate = field(init=False)
 
     def __post_init__(self) -> None:
-        self.identity = AccountGate(Side.HUBSPOT, self.ask, self.check, self.let_pass, lambda: self.now_s)
+        self.identity = AccountGate(
+            Side.HUBSPOT, self.ask, Pins("4242").check_hubspot, self.let_pass, lambda: self.now_s
+        )
 
     def ask(self) -> Account:
         self.asked += 1
         if isinstance(self.says, CallError):
             raise self.says
         return self.says
-
-    def check(self, account: Account) -> None:
-        compare("HubSpot portal", "4242", account.id)
 
     def let_pass(self) -> None:
         self.passed += 1
@@ -87,7 +86,7 @@ def test_until_it_is_known_nothing_leaves_and_the_engine_is_told_so(failure: Fai
     error = town.refused()
     assert (error.failure, error.reason, error.retry_after_ms) == (told, "it said no", 4_000)
     assert town.passed == 0
-    town.says, town.now_s = OURS, ASK_AGAIN_S
+    town.says, town.now_s = OURS, RETRY_INTERVAL_S
     town.identity.pass_gate()
     town.identity.pass_gate()
     assert (town.asked, town.passed) == (3, 2)
@@ -98,7 +97,7 @@ def test_calls_in_line_share_one_answer() -> None:
     for _ in range(5):
         town.refused()
     assert town.asked == 1
-    town.now_s = ASK_AGAIN_S
+    town.now_s = RETRY_INTERVAL_S
     town.refused()
     assert town.asked == 2
 

@@ -12,8 +12,10 @@ from wanesync.core.errors import CallError, DatabaseUnavailable, Failure
 from wanesync.core.model import Side
 from wanesync.core.ports import Limits
 from wanesync.core.rate_limits import BULK, DAILY, MONTHLY_READS, SlotRequest
-from wanesync.ratelimit.budget import Budget, find_alarms, heed_refusals, read_limits, reset_limit, set_limit
+from wanesync.ratelimit.budget import Budget, lower_refused_limits
+from wanesync.ratelimit.limit_settings import read_limits, reset_limit, set_limit
 from wanesync.ratelimit.pacer import JITTER_MS, LATE_MS, Pacer
+from wanesync.ratelimit.quotas import find_alarms
 from wanesync.store import Store, open_store
 from wanesync.store.clock import DatabaseClock
 
@@ -75,8 +77,8 @@ def journalled(store: Store) -> list[tuple[str, object, object]]:
 def test_refusals_that_come_together_lower_a_limit_once_and_quiet_raises_it(store: Store, clock: Clock) -> None:
     budget = Budget(store, Side.STRIPE)
     budget.refresh()
-    store.run(lambda tx: heed_refusals(tx, [("customers.create", refused(Side.STRIPE, "global-rate"))] * 5))
-    store.run(lambda tx: heed_refusals(tx, [("customers.update", refused(Side.STRIPE, "global-rate"))]))
+    store.run(lambda tx: lower_refused_limits(tx, [("customers.create", refused(Side.STRIPE, "global-rate"))] * 5))
+    store.run(lambda tx: lower_refused_limits(tx, [("customers.update", refused(Side.STRIPE, "global-rate"))]))
     assert effective(store, "stripe") == 50
     for _ in range(130):
         clock.now += 1_000
@@ -124,17 +126,17 @@ def test_bulk_work_waits_for_the_next_day_and_live_work_goes_on(store: Store, cl
         budget.count(SlotRequest("contacts.batch_read"))
     budget.refresh()
     budget.refresh()
-    assert budget.obstacle(PAGE) == ""
+    assert budget.find_obstacle(PAGE) == ""
     budget.count(PAGE)
     budget.refresh()
-    assert "50% of 1,000" in budget.obstacle(PAGE)
-    assert budget.obstacle(SlotRequest("contacts.batch_read")) == ""
+    assert "50% of 1,000" in budget.find_obstacle(PAGE)
+    assert budget.find_obstacle(SlotRequest("contacts.batch_read")) == ""
     with store.reading() as tx:
         (alarm,) = find_alarms(tx)
         assert alarm.startswith("hubspot:daily: ")
     clock.now += DAY_MS
     budget.refresh()
-    assert budget.obstacle(PAGE) == ""
+    assert budget.find_obstacle(PAGE) == ""
     with store.reading() as tx:
         assert find_alarms(tx) == []
 
@@ -142,10 +144,10 @@ def test_bulk_work_waits_for_the_next_day_and_live_work_goes_on(store: Store, cl
 def test_what_was_left_of_yesterday_says_nothing_about_today(store: Store, clock: Clock) -> None:
     budget = Budget(store, Side.HUBSPOT, lambda: Limits(190, 10_000, 3, 10, 1_000))
     budget.refresh()
-    assert "only 10" in budget.obstacle(PAGE)
+    assert "only 10" in budget.find_obstacle(PAGE)
     clock.now += DAY_MS
     budget.refresh()
-    assert budget.obstacle(PAGE) == ""
+    assert budget.find_obstacle(PAGE) == ""
 
 
 MIDNIGHT_MS = START_MS // DAY_MS * DAY_MS + DAY_MS
@@ -159,11 +161,11 @@ def test_an_answer_of_the_last_moment_of_a_day_says_nothing_about_the_next(store
     said = Limits(190, 10_000, 3, 10, 1_000)
     clock.now = MIDNIGHT_MS + 100
     budget.refresh()
-    assert budget.obstacle(PAGE) == ""
+    assert budget.find_obstacle(PAGE) == ""
     said = Limits(190, 10_000, 3, 9, 1_000)
     clock.now += 1_000
     budget.refresh()
-    assert "only 9" in budget.obstacle(PAGE)
+    assert "only 9" in budget.find_obstacle(PAGE)
 
 
 def test_what_was_left_is_asked_again_and_seen_by_everybody(store: Store, clock: Clock) -> None:
@@ -183,17 +185,17 @@ def test_what_was_left_is_asked_again_and_seen_by_everybody(store: Store, clock:
     for _ in range(9 * 60):
         clock.now += 1_000
         budget.refresh()
-    assert (bool(budget.obstacle(PAGE)), len(alarms())) == (True, 1)
+    assert (bool(budget.find_obstacle(PAGE)), len(alarms())) == (True, 1)
     clock.now += 60_000
     budget.refresh()
-    assert (budget.obstacle(PAGE), alarms()) == ("", []), "the next bulk request asks"
+    assert (budget.find_obstacle(PAGE), alarms()) == ("", []), "the next bulk request asks"
     said = Limits(190, 10_000, 3, 9, 1_000)
     budget.refresh()
-    assert (bool(budget.obstacle(PAGE)), len(alarms())) == (True, 1)
+    assert (bool(budget.find_obstacle(PAGE)), len(alarms())) == (True, 1)
     said = Limits(190, 10_000, 3, 800, 1_000)
     clock.now += 1_000
     budget.refresh()
-    assert (budget.obstacle(PAGE), alarms()) == ("", [])
+    assert (budget.find_obstacle(PAGE), alarms()) == ("", [])
 
 
 def test_a_listing_waits_until_reads_of_thirty_days_ago_no_longer_count(store: Store, clock: Clock) -> None:
@@ -202,7 +204,7 @@ def test_a_listing_waits_until_reads_of_thirty_days_ago_no_longer_count(store: S
     for _ in range(1_000):
         pacer.budget.count(SlotRequest("customers.retrieve"))
     pacer.budget.refresh()
-    assert pacer.budget.obstacle(SlotRequest("customers.create", bulk=True)) == "", "a write is no read"
+    assert pacer.budget.find_obstacle(SlotRequest("customers.create", bulk=True)) == "", "a write is no read"
     pacer.wait(SlotRequest("customers.retrieve"))
     assert clock.now == START_MS, "live reads go on"
     clock.stride_ms = DAY_MS // 4
@@ -218,10 +220,10 @@ def test_reads_count_for_all_of_thirty_days(store: Store, clock: Clock) -> None:
     budget.refresh()
     clock.now += 30 * DAY_MS - 1_000
     budget.refresh()
-    assert budget.obstacle(LIST)
+    assert budget.find_obstacle(LIST)
     clock.now += DAY_MS
     budget.refresh()
-    assert budget.obstacle(LIST) == ""
+    assert budget.find_obstacle(LIST) == ""
 
 
 def _is_away(*_: object) -> None:
@@ -315,7 +317,7 @@ def test_a_slot_or_a_look_from_before_a_clock_was_set_back_is_not_waited_for(sto
     pacer.pass_gate()
     assert clock.now - began_ms <= 1_000
     pacer.wait(LIST)
-    assert began_ms <= pacer.budget.looked_ms <= clock.now, "what was used is written down every second"
+    assert began_ms <= pacer.budget.refreshed_ms <= clock.now, "what was used is written down every second"
 
 
 def test_a_limit_below_one_a_second_lets_something_through(store: Store, clock: Clock) -> None:

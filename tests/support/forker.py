@@ -48,7 +48,7 @@ LOADED = (
     "wanesync.ops.status",
     "wanesync.cli.reports.csv_report",
     "wanesync.cli.reports.html_report",
-    "wanesync.services",
+    "wanesync.web.server",
     "wanesync.log",
     "wanesync.adapters.hubspot.adapter",
     "wanesync.adapters.stripe.adapter",

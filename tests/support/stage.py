@@ -21,7 +21,7 @@ from wanesync.ops.status import read_status
 from wanesync.reconcile.run import Report
 from wanesync.sandbox.server import HUBSPOT_KEY, STRIPE_KEY, Options, Sandbox
 from wanesync.sandbox.stand_in import WebhookTarget
-from wanesync.wiring import build_catch_up, build_engine, build_reconcile, open_state
+from wanesync.wiring import build_catch_up, build_reconcile, build_runtime, open_database
 
 HUBSPOT_SECRET, STRIPE_SECRET = "hubspot-client-secret", "whsec_acceptance"
 LATER_MS = 60_000
@@ -72,8 +72,8 @@ class Stage:
             )
         )
         self.config: Config = load(self.file, {})
-        self.store = open_state(self.config, migrate=True)
-        self.runtime = build_engine(self.config, self.store, tuple(Side))
+        self.store = open_database(self.config, migrate=True)
+        self.runtime = build_runtime(self.config, self.store, tuple(Side))
         self.runtime.hubspot.prepare(with_events=self.runtime.hubspot.can_define_events())
         self._programs: list[Program] = []
 

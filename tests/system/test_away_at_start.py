@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.stage import Stage
+from wanesync.accounts import PORTAL
 from wanesync.core.errors import CallError, Failure, VendorUnavailable, WanesyncError, WrongAccount
 from wanesync.core.model import Side
 from wanesync.core.ports import CreateItem
 from wanesync.sandbox.faults import Faults
 from wanesync.sandbox.stand_in import Request, Response
-from wanesync.wiring import PORTAL, build_engine
+from wanesync.wiring import build_runtime
 
 AWAY = Faults(error_503=1.0)
 
@@ -34,20 +35,20 @@ def refuse_key(stage: Stage, side: Side) -> None:
 def test_who_may_not_wait_is_told(stage: Stage) -> None:
     stage.sandbox.machines[Side.STRIPE].set_faults(AWAY)
     with pytest.raises(VendorUnavailable, match="stripe cannot be reached"):
-        build_engine(stage.config, stage.store, tuple(Side))
+        build_runtime(stage.config, stage.store, tuple(Side))
     stage.store.run(lambda tx: tx.settings.put(PORTAL, ""))
     stage.sandbox.machines[Side.STRIPE].set_faults(Faults())
     refuse_key(stage, Side.HUBSPOT)
     with pytest.raises(WanesyncError, match="does not accept the key"):
         # Nobody knows yet whose state it is.
-        build_engine(stage.config, stage.store, tuple(Side), patient=True)
+        build_runtime(stage.config, stage.store, tuple(Side), patient=True)
 
 
 def test_its_account_is_asked_for_before_anything_is_sent(stage: Stage) -> None:
     contact_id = stage.edit(Side.HUBSPOT, "create", email="ana@example.com")
     for machine in stage.sandbox.machines.values():
         machine.set_faults(AWAY)
-    runtime = build_engine(stage.config, stage.store, tuple(Side), patient=True)
+    runtime = build_runtime(stage.config, stage.store, tuple(Side), patient=True)
     with pytest.raises(CallError) as caught:
         runtime.hubspot.read_contacts([contact_id])
     assert caught.value.failure is Failure.UNREACHED
@@ -60,14 +61,14 @@ def test_its_account_is_asked_for_before_anything_is_sent(stage: Stage) -> None:
 def test_nothing_is_written_into_another_account(stage: Stage) -> None:
     stage.sandbox.machines[Side.HUBSPOT].set_faults(AWAY)
     stage.store.run(lambda tx: tx.settings.put(PORTAL, "7"))
-    runtime = build_engine(stage.config, stage.store, tuple(Side), patient=True)
+    runtime = build_runtime(stage.config, stage.store, tuple(Side), patient=True)
     stage.sandbox.machines[Side.HUBSPOT].set_faults(Faults())
     with pytest.raises(CallError, match="belongs to HubSpot portal 7") as caught:
         runtime.hubspot.create_contacts([CreateItem("t1", {"email": "ana@example.com"})])
     assert caught.value.failure is Failure.UNAUTHORISED, "the side is paused, and says why"
     assert stage.sandbox.records(Side.HUBSPOT) == []
     with pytest.raises(WrongAccount):
-        build_engine(stage.config, stage.store, tuple(Side), patient=True)
+        build_runtime(stage.config, stage.store, tuple(Side), patient=True)
 
 
 def test_up_takes_webhooks_and_goes_on_when_the_sides_are_back(stage: Stage) -> None:

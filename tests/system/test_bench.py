@@ -10,13 +10,14 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from wanesync.accounts import PORTAL
 from wanesync.bench.burst.load import Load
 from wanesync.bench.burst.run import bound_latency_s, bound_s
 from wanesync.bench.environment import Limits, open_environment
 from wanesync.bench.figures import percentile
 from wanesync.config.model import load
 from wanesync.core.errors import ConfigError
-from wanesync.wiring import PORTAL, open_state
+from wanesync.wiring import open_database
 
 ROOT = Path(__file__).parent.parent.parent
 BURST_KEYS = (
@@ -129,7 +130,7 @@ def test_a_percentile_is_a_value_that_was_measured() -> None:
 def test_a_database_that_is_in_use_is_refused(tmp_path: Path) -> None:
     url = f"sqlite:{tmp_path / 'used.db'}"
     with open_environment(url) as environment:
-        store = open_state(load(None, environment.env))
+        store = open_database(load(None, environment.env))
         store.run(lambda tx: tx.settings.put(PORTAL, "1"))
         store.close()
     with pytest.raises(ConfigError, match="empty database"), open_environment(url):

@@ -16,9 +16,9 @@ from wanesync.reconcile.lock import NAME
 from wanesync.reconcile.requests import Requests
 from wanesync.sandbox.seed_data import SeedOptions
 from wanesync.sandbox.server import Options
-from wanesync.services import AGAIN_S, RoutineTasks
 from wanesync.sync.loader import LISTED
-from wanesync.wiring import build_reconcile
+from wanesync.wiring import build_reconcile, build_routine_tasks
+from wanesync.worker.routine_tasks import POLL_INTERVAL_S
 
 HUBSPOT, STRIPE = Side.HUBSPOT, Side.STRIPE
 PAGES = 3
@@ -74,7 +74,7 @@ class Patience(threading.Event):
 
     def wait(self, timeout: float | None = None) -> bool:
         """No time passes."""
-        assert timeout == AGAIN_S
+        assert timeout == POLL_INTERVAL_S
         self.waits += 1
         with self.stage.store.reading() as tx:
             listed = tx.settings.get(LISTED)
@@ -88,5 +88,5 @@ class Patience(threading.Event):
 def test_the_first_listing_waits_for_a_run_that_is_under_way(stage: Stage) -> None:
     stage.store.run(lambda tx: tx.settings.put(NAME, f"another {tx.now_ms + 60_000}"))
     patience = Patience(stage)
-    RoutineTasks(stage.runtime, tuple(Side), 60_000, patience, list_first=True).run()
+    build_routine_tasks(stage.config, stage.runtime, tuple(Side), patience, list_first=True).run()
     assert patience.waits == 2

@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.support.stage import Stage
 from wanesync.core.diff.difference import DifferenceClass
 from wanesync.core.model import Side
-from wanesync.wiring import build_engine, open_state
+from wanesync.wiring import build_runtime, open_database
 
 
 def test_webhooks_before_the_first_listing_create_nobody_and_then_nobody_twice(
@@ -76,8 +76,8 @@ def test_a_state_that_is_lost_comes_back_with_the_same_links(tmp_path: Path) -> 
 
         fresh = stage.config.model_copy(update={"database": f"sqlite:{tmp_path / 'second.db'}"})
         stage.store.close()
-        stage.store = open_state(fresh, migrate=True)
-        stage.runtime = build_engine(fresh, stage.store, tuple(Side))
+        stage.store = open_database(fresh, migrate=True)
+        stage.runtime = build_runtime(fresh, stage.store, tuple(Side))
         stage.file.write_text(stage.file.read_text().replace("first.db", "second.db"))
         report = stage.reconcile()
         assert report.to_link == 12

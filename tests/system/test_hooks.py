@@ -22,7 +22,7 @@ import uvicorn
 from wanesync.adapters.hubspot.webhooks import HubSpotWebhooks
 from wanesync.adapters.signatures import HubSpotSignature, StripeSignature
 from wanesync.adapters.stripe.events import StripeAccount, StripeEvents
-from wanesync.adapters.webhook import WebhookAdapter
+from wanesync.adapters.webhooks import WebhookAdapter
 from wanesync.core.errors import DatabaseUnavailable, DecryptionFailed
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap
 from wanesync.core.model import Side

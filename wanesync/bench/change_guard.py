@@ -19,7 +19,7 @@ from wanesync.core.model import Side
 from wanesync.sandbox.seed_data import make_person
 from wanesync.sandbox.server import Sandbox, clock_ms
 from wanesync.store.database import Store
-from wanesync.wiring import open_state
+from wanesync.wiring import open_database
 
 POLL_S = 0.1
 IDLE_POLLS = 20  # consecutive polls without work that count as idle
@@ -241,7 +241,7 @@ def _ready(options: ChangeGuardOptions, database: str | None) -> Iterator[_Run]:
     with run_everything(
         sandbox, database, options.limits, options.workers, brake__people=str(options.people)
     ) as running:
-        store = open_state(load(None, running.environment.env), migrate=False)
+        store = open_database(load(None, running.environment.env), migrate=False)
         try:
             bench = _Run(options, running, store, pairs)
             bench.wait_until_idle()

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from wanesync.accounts import PORTAL
 from wanesync.bench import BenchFailed
 from wanesync.bench.measured_stand_in import MeasuredStandIn
 from wanesync.bench.postgres_cluster import Cluster, temporary_cluster
@@ -23,7 +24,7 @@ from wanesync.core.model import Side
 from wanesync.sandbox.hubspot.settings import HubSpotSettings
 from wanesync.sandbox.server import HUBSPOT_KEY, STRIPE_KEY, Options, Sandbox
 from wanesync.sandbox.stand_in import WebhookTarget
-from wanesync.wiring import PORTAL, open_state
+from wanesync.wiring import open_database
 
 HUBSPOT_SECRET, STRIPE_SECRET = "bench-client-secret", "whsec_bench"
 PREPARE_S = 1_800.0
@@ -120,7 +121,7 @@ def open_environment(database: str | None, **overrides: str) -> Iterator[Environ
 def _check_unused(env: dict[str, str]) -> None:
     in_use = ConfigError(["--database: the database is in use; a benchmark needs an empty database of its own"])
     try:
-        store = open_state(load(None, env), migrate=True)
+        store = open_database(load(None, env), migrate=True)
     except DecryptionFailed as error:
         # The key of the benchmark is new: what it cannot decrypt belongs to an installation.
         raise in_use from error

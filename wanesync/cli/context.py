@@ -15,7 +15,7 @@ from wanesync import log
 from wanesync.config.model import Config, load
 from wanesync.core.errors import ConfigError
 from wanesync.store.database import Store
-from wanesync.wiring import open_state
+from wanesync.wiring import open_database
 
 DEFAULT_FILE = Path("wanesync.toml")
 MOST = 2**31 - 1
@@ -58,7 +58,7 @@ def opened(path: Path | None, *, migrate: bool | None = None) -> Iterator[tuple[
 @contextmanager
 def opened_store(config: Config, *, migrate: bool | None = None) -> Iterator[Store]:
     """The database of a configuration, closed at the end."""
-    store = open_state(config, migrate=migrate)
+    store = open_database(config, migrate=migrate)
     try:
         yield store
     finally:

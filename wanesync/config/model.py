@@ -10,8 +10,9 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from wanesync.config import overrides as tables
@@ -39,6 +40,7 @@ from wanesync.config.value_types import (
 from wanesync.core.errors import ConfigError
 from wanesync.core.fields import DEFAULT_FIELDS, Direction, FieldSpec
 from wanesync.core.model import Side
+from wanesync.core.rate_limits import BULK, DAILY, MONTHLY_READS, SEARCH, STRIPE_OPERATIONS
 
 PRIVATE = frozenset(
     {
@@ -68,6 +70,15 @@ class HubSpot(Section):
     daily_share: Share = 0.5
     own_source_ids: Texts = ()
 
+    @property
+    def webhook_secrets(self) -> list[str]:
+        """The webhook secrets in plain text."""
+        return [secret.get_secret_value() for secret in self.webhook_secret]
+
+    def require_token(self) -> str:
+        """Return the access token in plain text; raise ``ConfigError`` if there is none."""
+        return _require(self.access_token, "hubspot.access_token")
+
 
 class Stripe(Section):
     """Access to Stripe. Rates in requests a second: all together, any one kind of call, those of bulk work.
@@ -83,6 +94,22 @@ class Stripe(Section):
     operation_rate: Rate | None = None
     bulk_rate: Rate | None = None
     monthly_reads: Annotated[int, Field(gt=0)] | None = None
+
+    @property
+    def webhook_secrets(self) -> list[str]:
+        """The webhook secrets in plain text."""
+        return [secret.get_secret_value() for secret in self.webhook_secret]
+
+    @property
+    def mode(self) -> str:
+        """``live`` or ``test``, as the API key says; "" without a key."""
+        if self.api_key is None:
+            return ""
+        return "live" if "_live_" in self.api_key.get_secret_value()[:8] else "test"
+
+    def require_key(self) -> str:
+        """Return the API key in plain text; raise ``ConfigError`` if there is none."""
+        return _require(self.api_key, "stripe.api_key")
 
 
 class Server(Section):
@@ -220,15 +247,44 @@ class Config(Section):
         """The field map: the ``[[field]]`` entries, or the default map where there are none."""
         return tuple(entry.spec() for entry in self.field) or DEFAULT_FIELDS
 
+    @property
+    def is_rehearsal(self) -> bool:
+        """Whether both sides are sandboxes on this machine."""
+        hosts = {urlsplit(url).hostname for url in (self.hubspot.base_url, self.stripe.base_url)}
+        return hosts <= {"127.0.0.1", "localhost", "::1"}
+
+    @property
+    def rate_limits(self) -> dict[str, float | None]:
+        """Scope -> its limit in requests a second (a quota: in its own unit); None where the file sets none."""
+        return {
+            Side.HUBSPOT: self.hubspot.rate,
+            SEARCH: self.hubspot.search_rate,
+            DAILY: self.hubspot.daily_share,
+            Side.STRIPE: self.stripe.rate,
+            BULK: self.stripe.bulk_rate,
+            MONTHLY_READS: self.stripe.monthly_reads,
+            **{f"{Side.STRIPE}:{operation}": self.stripe.operation_rate for operation in STRIPE_OPERATIONS},
+        }
+
     def require(self, *keys: str) -> None:
-        """Raise ConfigError naming every one of ``keys`` (``stripe.api_key``) that has no value."""
+        """Raise ``ConfigError`` naming every one of ``keys`` (``stripe.api_key``) that has no value."""
         problems = []
         for key in keys:
             section, _, name = key.partition(".")
             if not getattr(getattr(self, section), name):
-                problems.append(f"{key}: is needed for this: set it in the file, or {variable((section, name))}")
+                problems.append(_missing(key))
         if problems:
             raise ConfigError(problems)
+
+
+def _require(secret: SecretStr | None, key: str) -> str:
+    if secret is None:
+        raise ConfigError([_missing(key)])
+    return secret.get_secret_value()
+
+
+def _missing(key: str) -> str:
+    return f"{key}: is needed for this: set it in the file, or {variable(tuple(key.split('.')))}"
 
 
 SECTIONS: Mapping[str, type[Section]] = {

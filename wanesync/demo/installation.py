@@ -25,7 +25,7 @@ from wanesync.sandbox.server import Options
 from wanesync.sandbox.traffic import Activity, ActivityKind, Traffic
 from wanesync.store.database import Store
 from wanesync.sync.runtime import Runtime
-from wanesync.wiring import build_catch_up, build_engine, build_reconcile, open_state
+from wanesync.wiring import build_catch_up, build_reconcile, build_runtime, open_database
 
 LATENCY_MS = (150, 400)
 STRIPE_LIMIT = 100
@@ -93,9 +93,9 @@ class World:
         hubspot_secret, stripe_secret = secrets.token_hex(16), f"whsec_{secrets.token_hex(16)}"
         self._write_config(hubspot_secret, stripe_secret)
         config = load(self._config_file, {})
-        self.store = open_state(config, migrate=True)
+        self.store = open_database(config, migrate=True)
         self._open.callback(self.store.close)
-        self.runtime = build_engine(config, self.store, tuple(Side))
+        self.runtime = build_runtime(config, self.store, tuple(Side))
         build_catch_up(self.runtime).mark_start()
         self.serving, self.working = self._run("serve"), self._run("worker")
         self._open.callback(self._stop_children)

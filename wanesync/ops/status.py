@@ -10,7 +10,7 @@ from wanesync.core.change_guard import HoldKind, show_source
 from wanesync.core.jobs import DeadClass
 from wanesync.core.model import Side
 from wanesync.ops.lane_status import LaneState, age_s, read_lanes
-from wanesync.ratelimit.budget import find_alarms as find_limit_alarms
+from wanesync.ratelimit.quotas import find_alarms as find_limit_alarms
 from wanesync.store.tables.settings import OPERATOR
 from wanesync.sync.loader import LISTED
 from wanesync.sync.writer import WRITES

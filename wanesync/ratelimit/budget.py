@@ -1,4 +1,4 @@
-"""One side's limits as a process sees them: looked at every second, counted, lowered by refusals, slowly raised."""
+"""One process's view of the limits of one side: read every second, counted, lowered by refusals, raised when quiet."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, tzinfo
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -15,11 +15,8 @@ from wanesync.core.errors import CallError, DatabaseUnavailable
 from wanesync.core.model import Side
 from wanesync.core.ports import Limits
 from wanesync.core.rate_limits import (
-    BULK,
     DAILY,
-    DAILY_DEFAULT,
     DAY_MS,
-    MONTH_DAYS,
     MONTHLY_READS,
     QUOTAS,
     STRIPE_READS,
@@ -28,34 +25,39 @@ from wanesync.core.rate_limits import (
     begin_operation_limit,
     cap,
     day_began_ms,
-    day_ends_ms,
     find_exhausted_quotas,
     find_refused_scope,
     lower,
     name_change,
     recover,
 )
-from wanesync.store.database import Store, Tx
+from wanesync.ratelimit.quotas import (
+    is_daily_remaining_valid,
+    read_quota_uses,
+    read_time_zone,
+    write_daily_remaining,
+)
 from wanesync.store.tables.rates import QuotaUse
 
-ZONE = "hubspot_time_zone"
-SECONDS_KEPT_MS = 60_000
-DAYS_KEPT_MS = 100 * DAY_MS
-LEFT = "hubspot_daily_left"
-LEFT_HOLDS_MS = 600_000
-"""Later, what was left of the day says nothing: the next bulk request asks."""
-LEFT_NOTED_MS = 60_000
-RECENT_MS = 10_000
-BEHIND_MS = 2_000
+if TYPE_CHECKING:
+    from wanesync.store.database import Store, Tx
+
+SECOND_COUNTS_KEPT_MS = 60_000
+"""Counts by second serve the rate shown to an operator, a mean over 10 s."""
+DAY_COUNTS_KEPT_MS = 100 * DAY_MS
+"""Counts by day serve the quotas, of which the longest has 30 days; the rest is for inspection."""
+REMAINING_WRITE_INTERVAL_MS = 60_000
+"""How often the remaining number of the day is stored while it is low (our choice)."""
 
 log = structlog.get_logger()
 
 
 @dataclass(slots=True)
 class Budget:
-    """The limits of one side. ``told``: what the side's newest answer said about them.
+    """The limits and quotas of one side, as of the last ``refresh``, and the requests counted since.
 
-    ``limits`` and ``shut`` (quotas that are used up: scope -> why) are as of the last look.
+    ``reported`` returns what the newest answer of the side said about its limits. ``shut``: scope -> why its quota is
+    used up. ``refreshed_ms``: database time of the last refresh.
     """
 
     store: Store
@@ -63,30 +65,25 @@ class Budget:
     reported: Callable[[], Limits] = Limits
     limits: Mapping[str, Limit] = field(default_factory=dict)
     shut: Mapping[str, str] = field(default_factory=dict)
-    looked_ms: int = 0
-    _heard: tuple[Limits, int] = (Limits(), 0)
-    _noted_ms: int = 0
+    refreshed_ms: int = 0
+    _last_reported: tuple[Limits, int] = (Limits(), 0)
+    _remaining_written_ms: int = 0
     _counts: Counter[tuple[str, int, bool]] = field(default_factory=Counter)
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def refresh(self) -> None:
-        """Read the limits, write down what was used, follow what the side says, recover. Raises ``DatabaseUnavailable``."""
+        """Read the limits, store the counts, apply what the side reported, recover. Raises ``DatabaseUnavailable``."""
         with self._guard:
             counts, self._counts = self._counts, Counter()
-        now_ms, told = self.store.now_ms(), self.reported()
-        if told != self._heard[0]:
-            # It came after the last look, perhaps before midnight.
-            self._heard = told, self.looked_ms or now_ms
-        left, heard_ms = told.daily_remaining, self._heard[1]
-        low = left is not None and DAILY in find_exhausted_quotas(self.limits, {}, left)
-        news = not 0 <= heard_ms - self._noted_ms < LEFT_NOTED_MS if low else self._noted_ms > 0
-        due = [scope for scope, limit in self.limits.items() if _renew(limit, told, now_ms) != limit]
+        now_ms, reported = self.store.now_ms(), self.reported()
+        if reported != self._last_reported[0]:
+            # It arrived at some time after the last refresh, perhaps before midnight: the earliest time is the safe one.
+            self._last_reported = reported, self.refreshed_ms or now_ms
+        due = [scope for scope, limit in self.limits.items() if _adjust(limit, reported, now_ms) != limit]
         try:
             if counts or due:
-                self.store.run(lambda tx: self._write(tx, counts, due, told))
-            if news:
-                self.store.run(lambda tx: tx.settings.put(LEFT, f"{left} {heard_ms}" if low else ""))
-                self._noted_ms = heard_ms if low else 0
+                self.store.run(lambda tx: self._write(tx, counts, due, reported))
+            self._write_daily_remaining()
             with self.store.reading() as tx:
                 self._read(tx)
         except DatabaseUnavailable:
@@ -94,53 +91,64 @@ class Budget:
                 self._counts.update(counts)
             raise
 
-    def count(self, want: SlotRequest) -> None:
-        """A request left."""
+    def count(self, request: SlotRequest) -> None:
+        """Count a request that left."""
         at_ms = self.store.now_ms() // 1000 * 1000
-        own = [scope for scope in want.scopes(self.side) if scope in self.limits]
-        reads = [MONTHLY_READS] if self.side is Side.STRIPE and want.operation in STRIPE_READS else []
+        own = [scope for scope in request.scopes(self.side) if scope in self.limits]
+        reads = [MONTHLY_READS] if self.side is Side.STRIPE and request.operation in STRIPE_READS else []
         with self._guard:
             for scope in (str(self.side), *own, *reads):
-                self._counts[scope, at_ms, want.bulk] += 1
+                self._counts[scope, at_ms, request.bulk] += 1
 
-    def obstacle(self, want: SlotRequest) -> str:
-        """Why a request of bulk work must wait for a quota; "" if it need not."""
-        if not want.bulk:
+    def find_obstacle(self, request: SlotRequest) -> str:
+        """Return why a request must wait for a quota, "" if it need not: quotas hold up bulk work only."""
+        if not request.bulk:
             return ""
         if self.side is Side.HUBSPOT:
             return self.shut.get(DAILY, "")
-        return self.shut.get(MONTHLY_READS, "") if want.operation in STRIPE_READS else ""
+        return self.shut.get(MONTHLY_READS, "") if request.operation in STRIPE_READS else ""
 
     def apply_refusal(self, error: CallError, operation: str) -> None:
-        """A call outside the job table failed: if it was refused for its rate, that lowers the limit."""
-        self.store.run(lambda tx: heed_refusals(tx, [(operation, error)]))
+        """Lower the limit that a refused call outside the job table names, if it was refused for its rate."""
+        self.store.run(lambda tx: lower_refused_limits(tx, [(operation, error)]))
 
-    def _write(self, tx: Tx, counts: Counter[tuple[str, int, bool]], due: Iterable[str], told: Limits) -> None:
+    def _write_daily_remaining(self) -> None:
+        reported, at_ms = self._last_reported
+        remaining = reported.daily_remaining
+        if remaining is not None and DAILY in find_exhausted_quotas(self.limits, {}, remaining):
+            if not 0 <= at_ms - self._remaining_written_ms < REMAINING_WRITE_INTERVAL_MS:
+                self.store.run(lambda tx: write_daily_remaining(tx, remaining, at_ms))
+                self._remaining_written_ms = at_ms
+        elif self._remaining_written_ms:
+            self.store.run(lambda tx: write_daily_remaining(tx, None, at_ms))
+            self._remaining_written_ms = 0
+
+    def _write(self, tx: Tx, counts: Counter[tuple[str, int, bool]], due: Iterable[str], reported: Limits) -> None:
         for scope in due:
             before = tx.rates.lock(scope)
             if before is not None:
-                _keep(tx, before, _renew(before, told, tx.now_ms))
+                _store_change(tx, before, _adjust(before, reported, tx.now_ms))
         if counts:
-            zone = read_zone(tx) if self.side is Side.HUBSPOT else UTC
-            tx.rates.add_uses([*_uses(counts, zone)])
-            tx.rates.drop_uses("second", tx.now_ms - SECONDS_KEPT_MS)
-            tx.rates.drop_uses("day", tx.now_ms - DAYS_KEPT_MS)
+            zone = read_time_zone(tx) if self.side is Side.HUBSPOT else UTC
+            tx.rates.add_uses([*_sum_uses(counts, zone)])
+            tx.rates.drop_uses("second", tx.now_ms - SECOND_COUNTS_KEPT_MS)
+            tx.rates.drop_uses("day", tx.now_ms - DAY_COUNTS_KEPT_MS)
 
     def _read(self, tx: Tx) -> None:
         limits = {scope: limit for scope, limit in tx.rates.all().items() if scope.partition(":")[0] == self.side}
         shut: Mapping[str, str] = {}
         if QUOTAS & limits.keys():
-            heard, heard_ms = self._heard
-            left = heard.daily_remaining if _tells_of_now(tx, heard_ms) else None
-            shut = find_exhausted_quotas(limits, read_quota_uses(tx), left)
+            reported, at_ms = self._last_reported
+            remaining = reported.daily_remaining if is_daily_remaining_valid(tx, at_ms) else None
+            shut = find_exhausted_quotas(limits, read_quota_uses(tx), remaining)
         for scope in shut.keys() - self.shut.keys():
-            log.warning("bulk work waits", scope=scope, reason=shut[scope])
-        self.limits, self.shut, self.looked_ms = limits, shut, tx.now_ms
+            log.warning("quota used up; bulk work waits", scope=scope, reason=shut[scope])
+        self.limits, self.shut, self.refreshed_ms = limits, shut, tx.now_ms
 
 
-def heed_refusals(tx: Tx, failed: Sequence[tuple[str, CallError]]) -> None:
-    """(Operation, error) of calls that failed: each refusal lowers the limit it names, several together once."""
-    for operation, error in failed:
+def lower_refused_limits(tx: Tx, refused: Sequence[tuple[str, CallError]]) -> None:
+    """Lower the limits that refused calls (operation, error) name; refusals that come together lower one limit once."""
+    for operation, error in refused:
         scope = find_refused_scope(error, operation)
         side = tx.rates.lock(str(error.side)) if scope else None
         if side is None:
@@ -149,57 +157,19 @@ def heed_refusals(tx: Tx, failed: Sequence[tuple[str, CallError]]) -> None:
         reason = f"{error.side} refused more ({error.scope or 'no limit named'})"
         after = lower(known, tx.now_ms, reason) if known else begin_operation_limit(scope, side, tx.now_ms, reason)
         if after != known:
-            _keep(tx, known, after)
+            _store_change(tx, known, after)
 
 
-def read_zone(tx: Tx) -> tzinfo:
-    """The time zone of the HubSpot account, in which its days begin; UTC while unknown."""
-    try:
-        return ZoneInfo(tx.settings.get(ZONE) or "UTC")
-    except (ZoneInfoNotFoundError, ValueError):
-        return UTC
-
-
-def read_quota_uses(tx: Tx) -> dict[str, int]:
-    """Bulk requests of HubSpot's day, and reads of Stripe's month, as far as they were written down."""
-    today = tx.rates.used_since("day", day_began_ms(tx.now_ms, read_zone(tx))).get(Side.HUBSPOT, (0, 0))
-    # Counted by days: the whole of the one in which the 30 days began.
-    month = tx.rates.used_since("day", day_began_ms(tx.now_ms - MONTH_DAYS * DAY_MS, UTC)).get(MONTHLY_READS, (0, 0))
-    return {DAILY: today[1], MONTHLY_READS: month[0]}
-
-
-def _tells_of_now(tx: Tx, heard_ms: int) -> bool:
-    """Whether what was left of HubSpot's day then says something now: not of another day, nor after a while."""
-    return max(day_began_ms(tx.now_ms, read_zone(tx)), tx.now_ms - LEFT_HOLDS_MS) <= heard_ms <= tx.now_ms
-
-
-def _read_left(tx: Tx) -> int | None:
-    """What a process last heard is left of HubSpot's day, where that is too little for bulk work."""
-    left, _, heard_ms = (tx.settings.get(LEFT) or "").partition(" ")
-    return int(left) if heard_ms and _tells_of_now(tx, int(heard_ms)) else None
-
-
-def find_alarms(tx: Tx) -> list[str]:
-    """A line for every quota that is used up."""
-    limits, used = tx.rates.all(), read_quota_uses(tx)
-    own, shut = find_exhausted_quotas(limits, used, None), find_exhausted_quotas(limits, used, _read_left(tx))
-    hours = (day_ends_ms(tx.now_ms, read_zone(tx)) - tx.now_ms) / 3_600_000
-    until = {DAILY: f"for {hours:.1f} h, until its next day", MONTHLY_READS: "until older reads no longer count"}
-    return [
-        f"{scope}: {reason}: bulk work waits {until[scope]}{', or set more: wanesync limits set' * (scope in own)}"
-        for scope, reason in shut.items()
-    ]
-
-
-def _renew(limit: Limit, told: Limits, now_ms: int) -> Limit:
-    if limit.scope == Side.HUBSPOT and told.per_interval and told.interval_ms:
-        limit = cap(limit, told.per_interval, told.interval_ms)
-    if limit.scope == DAILY and told.daily:
-        return replace(limit, ceiling=float(told.daily))
+def _adjust(limit: Limit, reported: Limits, now_ms: int) -> Limit:
+    """The limit after what the side reported, and after a quiet time."""
+    if limit.scope == Side.HUBSPOT and reported.per_interval and reported.interval_ms:
+        limit = cap(limit, reported.per_interval, reported.interval_ms)
+    if limit.scope == DAILY and reported.daily:
+        return replace(limit, ceiling=float(reported.daily))
     return recover(limit, now_ms)
 
 
-def _keep(tx: Tx, before: Limit | None, after: Limit) -> None:
+def _store_change(tx: Tx, before: Limit | None, after: Limit) -> None:
     if after == before:
         return
     tx.rates.put(after)
@@ -210,7 +180,7 @@ def _keep(tx: Tx, before: Limit | None, after: Limit) -> None:
         tx.journal.add(kind, Side(after.scope.partition(":")[0]), "", "", data)
 
 
-def _uses(counts: Counter[tuple[str, int, bool]], zone: tzinfo) -> Iterable[QuotaUse]:
+def _sum_uses(counts: Counter[tuple[str, int, bool]], zone: tzinfo) -> Iterable[QuotaUse]:
     for span in ("second", "day"):
         sums: dict[tuple[str, int], list[int]] = {}
         for (scope, at_ms, bulk), number in counts.items():
@@ -220,73 +190,3 @@ def _uses(counts: Counter[tuple[str, int, bool]], zone: tzinfo) -> Iterable[Quot
             entry[1] += number if bulk else 0
         for (scope, began_ms), (used, of_bulk) in sums.items():
             yield QuotaUse(scope, span, began_ms, used, of_bulk)
-
-
-@dataclass(frozen=True, slots=True)
-class LimitState:
-    """A limit and what was used of it.
-
-    ``used``: a second on average over the last 10 s; of a quota, requests of its period, and ``of`` how
-    many there are. ``lowered_for_s``: since the last refusal, 0 if it is not lowered.
-    """
-
-    limit: Limit
-    used: float
-    of: float
-    lowered_for_s: float
-
-
-def read_limits(tx: Tx) -> list[LimitState]:
-    """Every scope with a limit, in the order of their names."""
-    # The second under way and the one that processes have not written down yet would make it too small.
-    until_ms = tx.now_ms // 1000 * 1000 - BEHIND_MS
-    recent = tx.rates.used_since("second", until_ms - RECENT_MS)
-    later = tx.rates.used_since("second", until_ms)
-    quotas = read_quota_uses(tx)
-    states = []
-    for scope, limit in tx.rates.all().items():
-        used: float = quotas.get(scope, 0)
-        of = limit.configured
-        if scope == DAILY:
-            of = limit.configured * (limit.ceiling or DAILY_DEFAULT)
-        elif scope not in QUOTAS:
-            column = 1 if scope == BULK else 0
-            name = str(Side.STRIPE) if scope == BULK else scope
-            used = (recent.get(name, (0, 0))[column] - later.get(name, (0, 0))[column]) * 1000 / RECENT_MS
-        lowered = limit.lowered_ms if limit.effective < limit.configured else 0
-        states.append(LimitState(limit, used, of, max(0, tx.now_ms - lowered) / 1000 if lowered else 0.0))
-    return states
-
-
-def set_limit(tx: Tx, scope: str, value: float) -> Limit:
-    """An operator's setting: acts in every process at its next reservation, and is journalled."""
-    before = tx.rates.lock(scope)
-    after = tx.rates.set_limit(scope, value)
-    _journal_setting(tx, scope, before, after)
-    return after
-
-
-def reset_limit(tx: Tx, scope: str) -> Limit | None:
-    """Back to what the configuration file says; None: it says nothing, the scope has no limit of its own."""
-    before = tx.rates.lock(scope)
-    if before is None:
-        return None
-    if not before.filed:
-        tx.rates.drop(scope)
-        _journal_setting(tx, scope, before, None)
-        return None
-    after = tx.rates.set_limit(scope, before.filed)
-    _journal_setting(tx, scope, before, after)
-    return after
-
-
-def _journal_setting(tx: Tx, scope: str, before: Limit | None, after: Limit | None) -> None:
-    if before and after and (before.configured, before.effective) == (after.configured, after.effective):
-        return
-    data = {
-        "scope": scope,
-        "from": before.configured if before else None,
-        "to": after.configured if after else None,
-        "reason": "set by an operator",
-    }
-    tx.journal.add("limit set", Side(scope.partition(":")[0]), "", "", data)

@@ -106,9 +106,9 @@ class Pacer:
 
     def wait(self, want: SlotRequest = PLAIN) -> None:
         """Wait for the slot of a call outside the job table; bulk work waits for a quota that is used up, too."""
-        if not 0 <= self.clock.now_ms() - self.budget.looked_ms < LOOK_MS:
+        if not 0 <= self.clock.now_ms() - self.budget.refreshed_ms < LOOK_MS:
             self.budget.refresh()
-        while self.budget.obstacle(want):
+        while self.budget.find_obstacle(want):
             self.clock.sleep_until(self.clock.now_ms() + SHUT_MS)
             self.budget.refresh()
         slot_ms = self._next_slot(want)

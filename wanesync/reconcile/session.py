@@ -19,7 +19,8 @@ from wanesync.core.diff.difference import DifferenceClass
 from wanesync.core.errors import CallError, GuardError, WanesyncError
 from wanesync.core.model import Side
 from wanesync.core.rate_limits import DAILY, MONTHLY_READS
-from wanesync.ratelimit.budget import read_limits, read_quota_uses
+from wanesync.ratelimit.limit_settings import read_limits
+from wanesync.ratelimit.quotas import read_quota_uses
 from wanesync.reconcile.apply_decisions import Decided, DecisionApplier
 from wanesync.reconcile.baseline import Baseline, Baselined
 from wanesync.reconcile.catch_up import OVERLAP_MS, CatchUp

@@ -8,7 +8,7 @@ import structlog
 
 from wanesync.core.errors import CallError, DatabaseUnavailable, Failure
 from wanesync.core.jobs import MAX_UNUSABLE_ANSWERS
-from wanesync.ratelimit.budget import heed_refusals
+from wanesync.ratelimit.budget import lower_refused_limits
 from wanesync.store.database import Tx
 from wanesync.sync.job_results import resume, still_held
 from wanesync.sync.runtime import Call, Runtime
@@ -33,7 +33,7 @@ def commit_answers(runtime: Runtime, tx: Tx, batch: Sequence[Answered]) -> list[
     """Commit some answers together; one that is no trouble ends the pause of its side and operation."""
     _count_strikes(runtime, batch)
     _lift_pauses(tx, batch)
-    heed_refusals(tx, [(call.operation, error) for call, answer in batch for error in _find_errors(answer)])
+    lower_refused_limits(tx, [(call.operation, error) for call, answer in batch for error in _find_errors(answer)])
     alone: list[Answered] = []
     groups: dict[object, list[Answered]] = {}
     for call, answer in batch:

@@ -8,7 +8,15 @@ from collections.abc import Mapping
 
 from wanesync.adapters.hubspot.contacts import MERGED, MORE_EMAILS, STRIPE_ID
 from wanesync.adapters.json_values import MAX_MS, rows, text, whole
-from wanesync.adapters.webhook_body import FOREIGN, IGNORED, Delivery, InvalidElement, check_id, event_key, parse_body
+from wanesync.adapters.webhooks import (
+    FOREIGN,
+    IGNORED,
+    InvalidElement,
+    WebhookContents,
+    check_id,
+    event_key,
+    parse_body,
+)
 from wanesync.core.errors import InvalidPayload
 from wanesync.core.fields import FieldMap
 from wanesync.core.model import Event, Side
@@ -50,18 +58,18 @@ class HubSpotWebhooks:
         value = parse_body(body)
         if not isinstance(value, list):
             raise InvalidPayload("the body is not an array of events")
-        delivery = Delivery()
+        contents = WebhookContents()
         for element in value:
             try:
                 found = self._read(element, received_ms)
             except InvalidElement as error:
-                delivery.put_aside(element, str(error))
+                contents.put_aside(element, str(error))
                 continue
             if isinstance(found, Event):
-                delivery.events.append(found)
+                contents.events.append(found)
             else:
-                delivery.dropped[found] += 1
-        return delivery.parsed()
+                contents.dropped[found] += 1
+        return contents.as_parsed()
 
     def _read(self, element: object, received_ms: int) -> Event | str:
         if not isinstance(element, dict):

@@ -19,7 +19,7 @@ from wanesync.adapters.stripe.customers import API_VERSION, read_customer
 from wanesync.adapters.stripe.errors import ErrorTable, Refused
 from wanesync.adapters.stripe.events import EVENT_TYPES, StripeAccount, StripeEvents
 from wanesync.adapters.stripe.transport import PooledClient
-from wanesync.adapters.webhook_body import Delivery
+from wanesync.adapters.webhooks import WebhookContents
 from wanesync.core.errors import CallError, ConfigError, Failure
 from wanesync.core.fields import FieldMap
 from wanesync.core.model import Side
@@ -123,11 +123,11 @@ class StripeAdapter:
         """One page of what webhooks would bring, newest first, read by the same parser."""
         params = _page(after) | {"types": list(EVENT_TYPES), "created": {"gte": since_s}}
         reply = self._call("get", "/v1/events", params)
-        delivery = Delivery()
+        contents = WebhookContents()
         events = [mapping(raw) for raw in _rows(reply)]
         for event in events:
-            self._events.add(delivery, event, reply.timing.from_ms)
-        return EventPage(delivery.events, delivery.purchases, _following(reply, events))
+            self._events.add(contents, event, reply.timing.from_ms)
+        return EventPage(contents.events, contents.purchases, _following(reply, events))
 
     def _answer(self, reply: Reply) -> CustomerAnswer:
         if reply.body.get("deleted") is True:

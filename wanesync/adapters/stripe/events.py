@@ -7,7 +7,15 @@ from dataclasses import dataclass
 
 from wanesync.adapters.json_values import MAX_MS, mapping, text, whole
 from wanesync.adapters.stripe.customers import API_VERSION, CONTACT_KEY, PORTAL_KEY, read_customer, read_values
-from wanesync.adapters.webhook_body import FOREIGN, IGNORED, Delivery, InvalidElement, check_id, event_key, parse_body
+from wanesync.adapters.webhooks import (
+    FOREIGN,
+    IGNORED,
+    InvalidElement,
+    WebhookContents,
+    check_id,
+    event_key,
+    parse_body,
+)
 from wanesync.core.errors import InvalidPayload
 from wanesync.core.fields import FieldMap
 from wanesync.core.model import Event, Side, normalise_email
@@ -51,24 +59,24 @@ class StripeEvents:
         value = parse_body(body)
         if not isinstance(value, dict):
             raise InvalidPayload("the body is not an event")
-        delivery = Delivery()
-        self.add(delivery, value, received_ms)
-        return delivery.parsed()
+        contents = WebhookContents()
+        self.add(contents, value, received_ms)
+        return contents.as_parsed()
 
-    def add(self, delivery: Delivery, event: object, received_ms: int) -> None:
+    def add(self, contents: WebhookContents, event: object, received_ms: int) -> None:
         """Put one event where it belongs; never raises for what it holds."""
         try:
             found = self._read(mapping(event), received_ms)
         except InvalidElement as error:
-            delivery.put_aside(event, str(error))
+            contents.put_aside(event, str(error))
             return
         if isinstance(found, str):
-            delivery.dropped[found] += 1
+            contents.dropped[found] += 1
             return
         if isinstance(found, Purchase):
-            delivery.purchases.append(found)
+            contents.purchases.append(found)
         else:
-            delivery.events.append(found)
+            contents.events.append(found)
 
     def _read(self, event: Mapping[str, object], received_ms: int) -> Event | Purchase | str:
         if event.get("object") != "event" or not isinstance(event.get("livemode"), bool):

@@ -15,7 +15,7 @@ from wanesync.core.errors import DatabaseUnavailable
 from wanesync.core.model import Side, normalise_email
 from wanesync.sandbox.journal import Entry
 from wanesync.store.database import Store
-from wanesync.wiring import open_state
+from wanesync.wiring import open_database
 
 SOON_MS = 60_000
 """A job due later than this waits for something that has not happened."""
@@ -108,7 +108,7 @@ class JournalObserver:
 
 def wait_until_idle(running: Running, limit_s: float) -> bool:
     """Wait until no webhook is in flight and no job is due or running for 1 s; False after ``limit_s``."""
-    store = open_state(load(None, running.environment.env))
+    store = open_database(load(None, running.environment.env))
     pause, end_s = threading.Event(), time.monotonic() + limit_s
     idle_since_s = time.monotonic()
     try:

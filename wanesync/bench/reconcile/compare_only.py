@@ -41,7 +41,7 @@ from wanesync.core.model import Record, Side
 from wanesync.reconcile.snapshot.results import Copy, ListedRow, Snapshot
 from wanesync.store.database import Store
 from wanesync.store.tables.links import Outline
-from wanesync.wiring import open_state
+from wanesync.wiring import open_database
 
 CHUNK = 5_000
 MAX_WAIT_S = 1800.0
@@ -128,7 +128,7 @@ def fill(environment: Environment, size: int, differences: int) -> list[Differen
     pairs = create_pairs(sandbox, max(min(size, 10), pairs_needed(differences)))
     config = load(None, environment.env)
     fields = FieldMap(config.fields)
-    store = open_state(config, migrate=True)
+    store = open_database(config, migrate=True)
     snapshot = open_snapshot(environment.folder / SNAPSHOT, store)
     try:
         link_pairs(store, reader := SandboxReader(sandbox, fields), pairs, fields)

@@ -16,7 +16,7 @@ from wanesync.config.model import load
 from wanesync.reconcile.compare import Comparison
 from wanesync.reconcile.snapshot.results import Snapshot
 from wanesync.store.database import Store
-from wanesync.wiring import build_engine, open_state
+from wanesync.wiring import build_runtime, open_database
 
 _IDENTITY = {"made by": "bench reconcile"}
 
@@ -28,9 +28,9 @@ def open_snapshot(path: Path, store: Store) -> Snapshot:
 
 def _main(path: str) -> None:
     config = load(None, os.environ)
-    store = open_state(config)
+    store = open_database(config)
     snapshot = open_snapshot(Path(path), store)
-    runtime = build_engine(config, store, ())
+    runtime = build_runtime(config, store, ())
     began_s = time.perf_counter()
     report = Comparison(runtime, snapshot).run(lambda _: None)
     took_s = time.perf_counter() - began_s

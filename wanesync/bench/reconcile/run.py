@@ -31,7 +31,7 @@ from wanesync.core.fields import FieldMap
 from wanesync.core.model import Side
 from wanesync.sandbox.journal import Entry
 from wanesync.sandbox.server import Sandbox
-from wanesync.wiring import open_state
+from wanesync.wiring import open_database
 
 PAGE = 100  # records of a page, the maximum of both APIs
 MAX_WAIT_S = 3600.0
@@ -214,7 +214,7 @@ def _ready(options: ReconcileOptions, database: str | None) -> Iterator[_Run]:
         environment.run("init", "--hubspot")
         config = load(None, environment.env)
         fields = FieldMap(config.fields)
-        store = open_state(config, migrate=False)
+        store = open_database(config, migrate=False)
         try:
             link_pairs(store, SandboxReader(sandbox, fields), pairs, fields)
         finally:

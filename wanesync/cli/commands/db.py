@@ -9,7 +9,7 @@ import typer
 from wanesync.cli.context import AsJson, ConfigFile, opened, read_config
 from wanesync.store.queries import Dialect
 from wanesync.terminal import ProgressBars, make_console, make_table, print_json, print_rows, progress_bars
-from wanesync.wiring import build_upkeep, open_state
+from wanesync.wiring import build_retention_task, open_database
 from wanesync.worker.retention import Progress
 
 app = typer.Typer(
@@ -24,7 +24,7 @@ app = typer.Typer(
 def migrate(as_json: AsJson = False, config_file: ConfigFile = None) -> None:
     """Bring the database up to this version. Safe to run again."""
     config = read_config(config_file)
-    store = open_state(config, migrate=True)
+    store = open_database(config, migrate=True)
     try:
         label = store.url_label
     finally:
@@ -45,7 +45,7 @@ def prune(
     """Clear away what is older than [retention] says; a worker does it once a day by itself. Work may go on."""
     with opened(config_file) as (config, store):
         with progress_bars() as shown:
-            gone = build_upkeep(config, store).prune(dry=dry_run, progress=_advance(shown))
+            gone = build_retention_task(config, store).prune(dry=dry_run, progress=_advance(shown))
         on_sqlite = store.dialect is Dialect.SQLITE
     if as_json:
         print_json({"dry_run": dry_run, "rows": {name.replace(" ", "_"): count for name, count in gone.items()}})

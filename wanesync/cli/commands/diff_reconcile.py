@@ -10,6 +10,7 @@ from pathlib import Path
 
 import typer
 
+from wanesync.accounts import PORTAL, STRIPE_ACCOUNT, STRIPE_MODE
 from wanesync.cli.commands import reconcile_options as options
 from wanesync.cli.commands.jobs_retry import parse_since
 from wanesync.cli.commands.reconcile_options import ReconcileOptions
@@ -46,7 +47,7 @@ from wanesync.terminal import (
     print_rows,
     progress_bars,
 )
-from wanesync.wiring import PORTAL, STRIPE_ACCOUNT, STRIPE_MODE, build_engine, build_session, snapshot_path
+from wanesync.wiring import build_runtime, build_session, snapshot_path
 from wanesync.worker.gc_tuning import tune_gc
 
 LAST = "last"
@@ -81,7 +82,7 @@ def diff(
     """List both sides and show what is not the same; changes nothing. Exit 1: a reconcile would repair something."""
     output = ReportOutput(csv_file, html_file, show_values=show_values, as_json=as_json)
     with opened(config_file) as (config, store):
-        runtime = build_engine(config, store, tuple(Side))
+        runtime = build_runtime(config, store, tuple(Side))
         tune_gc()
         path = str(snapshot or snapshot_path(config))
         with build_session(runtime, path, parallel=parallel, max_requests=max_requests) as session:
@@ -123,7 +124,7 @@ def reconcile(
     )  # fmt: skip
     output = ReportOutput(csv_file, html_file, show_values=show_values, as_json=as_json)
     with opened(config_file) as (config, store):
-        runtime = build_engine(config, store, tuple(Side))
+        runtime = build_runtime(config, store, tuple(Side))
         if asked.apply is not None:
             check_plan(runtime, asked.apply)
         if asked.decision_file is not None:

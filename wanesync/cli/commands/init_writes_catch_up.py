@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from wanesync.accounts import read_pins
 from wanesync.cli.context import DEFAULT_FILE, AsJson, ConfigFile, opened, opened_store, read_config
 from wanesync.config.example import read_example
 from wanesync.config.model import Config
@@ -17,7 +18,7 @@ from wanesync.store.database import Store, Tx
 from wanesync.sync.runtime import Runtime
 from wanesync.sync.writer import WRITES, WRITES_OFF
 from wanesync.terminal import make_console, pluralize, print_json
-from wanesync.wiring import build_catch_up, build_engine, read_pins
+from wanesync.wiring import build_catch_up, build_runtime
 
 NOTES = {
     Side.HUBSPOT: "A HubSpot search lags and does not list deletions: those come by webhook or reconcile.",
@@ -44,7 +45,7 @@ def init(
     config = _read_or_begin(config_file)
     screen = make_console()
     with opened_store(config, migrate=True) as store:
-        runtime = build_engine(config, store, tuple(Side))
+        runtime = build_runtime(config, store, tuple(Side))
         pins = read_pins(config, store)
         screen.print(f"database   {store.url_label}", markup=False)
         screen.print(f"HubSpot    portal {pins.portal}")
@@ -122,7 +123,7 @@ def writes(
 def catch_up(as_json: AsJson = False, config_file: ConfigFile = None) -> None:
     """Look for changes whose webhook never came, on both sides. Begins where the last catch-up ended."""
     with opened(config_file) as (config, store):
-        rounds = build_catch_up(build_engine(config, store, tuple(Side), patient=True))
+        rounds = build_catch_up(build_runtime(config, store, tuple(Side), patient=True))
         caught, failed = {}, []
         for side in Side:
             try:

@@ -20,10 +20,10 @@ from wanesync.core.rate_limits import (
     parse_value,
     set_by_hand,
 )
-from wanesync.ratelimit.budget import LimitState, find_alarms, read_limits, reset_limit, set_limit
+from wanesync.ratelimit.limit_settings import LimitState, apply_configured_limits, read_limits, reset_limit, set_limit
+from wanesync.ratelimit.quotas import find_alarms
 from wanesync.store.database import Store, Tx
 from wanesync.terminal import format_duration, make_console, make_table, print_json, print_rows
-from wanesync.wiring import set_limits
 
 HELP = "Show and change the request limits. Shown: configured, in effect, used, and why they are lower."
 app = typer.Typer(help=HELP, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -80,7 +80,7 @@ def change(
         raise ConfigError([str(error)]) from error
     with opened(given.config_file) as (config, store):
         # Nothing may have run yet: the value must know which one of the file it replaces.
-        set_limits(config, store, missing_only=True)
+        apply_configured_limits(store, config.rate_limits, missing_only=True)
         with store.reading() as tx:
             known = tx.rates.all().get(scope)
         excess, told = find_excess(scope, wanted, known), known is not None and _is_told(known)

@@ -1,0 +1,78 @@
+"""The web server: its heartbeats, and whether a webhook could be stored."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from unittest.mock import patch
+
+import pytest
+
+from wanesync.core.errors import ConfigError, DatabaseUnavailable
+from wanesync.core.model import Side
+from wanesync.store import Store, open_store
+from wanesync.web.server import WebServer, find_trouble
+from wanesync.web.settings import WebSettings
+
+
+class Intake:
+    """Stores nothing."""
+
+    def accept(self, side: Side, body: bytes, headers: Mapping[str, str], url: str) -> int:
+        return 0
+
+
+class StopAfter(threading.Event):
+    """Set after so many waits. No time passes."""
+
+    def __init__(self, waits: int) -> None:
+        super().__init__()
+        self.left = waits
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout
+        self.left -= 1
+        if not self.left:
+            self.set()
+        return self.is_set()
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    opened = open_store("sqlite::memory:", migrate=True)
+    yield opened
+    opened.close()
+
+
+def test_the_clock_offset_is_measured_before_each_heartbeat(store: Store) -> None:
+    server = WebServer(store, Intake(), WebSettings(), ("127.0.0.1", 0))
+    server.start()
+    synced: list[None] = []
+
+    def sync() -> None:
+        synced.append(None)
+        if len(synced) == 2:
+            raise DatabaseUnavailable("the database does not answer")
+
+    try:
+        with patch.object(store, "sync_clock", sync):
+            server.beat_until(StopAfter(3))
+    finally:
+        server.stop()
+    assert len(synced) == 3
+
+
+def test_a_port_that_is_taken_is_a_configuration_error(store: Store) -> None:
+    server = WebServer(store, Intake(), WebSettings(), ("127.0.0.1", 0))
+    server.start()
+    try:
+        with pytest.raises(ConfigError, match="cannot be opened"):
+            WebServer(store, Intake(), WebSettings(), ("127.0.0.1", int(server.url.rpartition(":")[2])))
+    finally:
+        server.stop()
+
+
+def test_a_database_that_does_not_answer_is_trouble(store: Store) -> None:
+    assert find_trouble(store) == ""
+    with patch.object(store, "transaction", side_effect=DatabaseUnavailable("gone")):
+        assert find_trouble(store) == "the database does not answer"

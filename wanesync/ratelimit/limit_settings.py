@@ -1,0 +1,108 @@
+"""The limits as the configuration and an operator set them, and how much of each is used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wanesync.core.model import Side
+from wanesync.core.rate_limits import BULK, DAILY, DAILY_DEFAULT, QUOTAS, Limit, file_limit
+from wanesync.ratelimit.quotas import read_quota_uses
+
+if TYPE_CHECKING:
+    from wanesync.store.database import Store, Tx
+
+USED_WINDOW_MS = 10_000
+"""The rate in use is the mean over this time."""
+USED_LAG_MS = 2_000
+"""Processes store their counts every second: newer seconds are incomplete."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitState:
+    """A limit and what is used of it.
+
+    ``used``: requests a second, the mean of the last 10 s; of a quota, requests in its period, out of ``of``.
+    ``lowered_for_s``: seconds since the last refusal, 0 if the limit is not lowered.
+    """
+
+    limit: Limit
+    used: float
+    of: float
+    lowered_for_s: float
+
+
+def apply_configured_limits(
+    store: Store, configured: Mapping[str, float | None], *, missing_only: bool = False
+) -> None:
+    """Store the limits of the configuration (scope -> value, None for no limit) for all processes.
+
+    An operator's setting stays until the configured value changes. ``missing_only``: existing rows stay as they are.
+    """
+
+    def apply(tx: Tx) -> None:
+        known = tx.rates.all()
+        for scope, value in configured.items():
+            limit = file_limit(known.get(scope), scope, value)
+            if limit is None and scope in known and not missing_only:
+                tx.rates.drop(scope)
+            elif limit is not None and limit != known.get(scope) and not (missing_only and scope in known):
+                tx.rates.put(limit)
+
+    store.run(apply)
+
+
+def read_limits(tx: Tx) -> list[LimitState]:
+    """Return the state of every scope that has a limit, in the order of their names."""
+    until_ms = tx.now_ms // 1000 * 1000 - USED_LAG_MS
+    recent = tx.rates.used_since("second", until_ms - USED_WINDOW_MS)
+    later = tx.rates.used_since("second", until_ms)
+    quotas = read_quota_uses(tx)
+    states = []
+    for scope, limit in tx.rates.all().items():
+        used: float = quotas.get(scope, 0)
+        of = limit.configured
+        if scope == DAILY:
+            of = limit.configured * (limit.ceiling or DAILY_DEFAULT)
+        elif scope not in QUOTAS:
+            column = 1 if scope == BULK else 0
+            name = str(Side.STRIPE) if scope == BULK else scope
+            used = (recent.get(name, (0, 0))[column] - later.get(name, (0, 0))[column]) * 1000 / USED_WINDOW_MS
+        lowered_ms = limit.lowered_ms if limit.effective < limit.configured else 0
+        states.append(LimitState(limit, used, of, max(0, tx.now_ms - lowered_ms) / 1000 if lowered_ms else 0.0))
+    return states
+
+
+def set_limit(tx: Tx, scope: str, value: float) -> Limit:
+    """Set a limit for an operator: it acts in every process at its next reservation, and is journalled."""
+    before = tx.rates.lock(scope)
+    after = tx.rates.set_limit(scope, value)
+    _journal_setting(tx, scope, before, after)
+    return after
+
+
+def reset_limit(tx: Tx, scope: str) -> Limit | None:
+    """Reset a limit to the configured value; None: the configuration sets none, so the scope has no limit now."""
+    before = tx.rates.lock(scope)
+    if before is None:
+        return None
+    if not before.filed:
+        tx.rates.drop(scope)
+        _journal_setting(tx, scope, before, None)
+        return None
+    after = tx.rates.set_limit(scope, before.filed)
+    _journal_setting(tx, scope, before, after)
+    return after
+
+
+def _journal_setting(tx: Tx, scope: str, before: Limit | None, after: Limit | None) -> None:
+    if before and after and (before.configured, before.effective) == (after.configured, after.effective):
+        return
+    data = {
+        "scope": scope,
+        "from": before.configured if before else None,
+        "to": after.configured if after else None,
+        "reason": "set by an operator",
+    }
+    tx.journal.add("limit set", Side(scope.partition(":")[0]), "", "", data)

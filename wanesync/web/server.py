@@ -1,0 +1,98 @@
+"""The web server of a process: the web application behind a listening socket, in a thread, with heartbeats."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from wanesync.core.errors import ConfigError, DatabaseUnavailable
+from wanesync.core.ids import make_id
+from wanesync.ops.status import WEB
+from wanesync.sync.loader import LISTED
+from wanesync.web.app import build_app
+
+if TYPE_CHECKING:
+    from wanesync.store.database import Store
+    from wanesync.web.settings import IntakePort, WebSettings
+
+HEARTBEAT_S = 2.0
+"""As often as a worker's heartbeat, so that ``status`` shows both alike."""
+SHUTDOWN_TIMEOUT_S = 5
+"""Time for open requests when the server stops; both senders repeat what got no answer."""
+BACKLOG = 2048
+"""Connections the kernel queues; uvicorn's own default."""
+
+
+class WebServer:
+    """Serves the web application from a thread. Holds webhook secrets and no API key.
+
+    Raises ``ConfigError`` if the port cannot be opened; port 0 takes any free one (see ``url``).
+    """
+
+    def __init__(self, store: Store, intake: IntakePort, settings: WebSettings, address: tuple[str, int]) -> None:
+        self._store = store
+        self._socket = _listen(*address)
+        options = uvicorn.Config(
+            build_app(intake, settings),
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_S,
+        )
+        self._server = uvicorn.Server(options)
+        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="web")
+        host, port = self._socket.getsockname()[:2]
+        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def start(self) -> None:
+        """Start serving."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop serving; open requests have 5 s to finish."""
+        self._server.should_exit = True
+        self._thread.join()
+        self._socket.close()
+
+    def beat_until(self, stopping: threading.Event) -> None:
+        """Write heartbeats until ``stopping`` is set, so that ``status`` shows this process.
+
+        The clock offset to the database is measured before each heartbeat: the age of a webhook signature is checked
+        in database time.
+        """
+        store = self._store
+        name, started_ms = make_id(store.now_ms(), random.SystemRandom()), store.now_ms()
+        while True:
+            with contextlib.suppress(DatabaseUnavailable):
+                store.sync_clock()
+                store.run(lambda tx: tx.processes.beat(name, WEB, started_ms))
+            if stopping.wait(HEARTBEAT_S):
+                break
+        with contextlib.suppress(DatabaseUnavailable):
+            store.run(lambda tx: tx.processes.remove(name))
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        problem = f"{host} port {port} cannot be opened ({error.strerror}): choose another server.host or server.port"
+        raise ConfigError([problem]) from error
+
+
+def find_trouble(store: Store) -> str:
+    """Return why no webhook could be stored now, "" if one could: begins a writing transaction."""
+    try:
+        with store.transaction() as tx:
+            tx.settings.get(LISTED)
+    except DatabaseUnavailable:
+        return "the database does not answer"
+    return ""
