@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.support.core_builders import contact, context, customer, link, only_action, run, stored
-from wanesync.core.model import BY_DECISION, TWIN_EXCLUDED, LinkState, Side
+from wanesync.core.model import BY_DECISION, COUNTERPART_EXCLUDED, LinkState, Side
 
 ADA = "ada@x.org"
 CONTACT, CUSTOMER = stored(contact(email=ADA), note=BY_DECISION), stored(customer(email=ADA), note=BY_DECISION)
@@ -24,12 +24,14 @@ def test_an_excluded_record_is_not_linked_and_nobody_is_created_beside_it(key: s
         outcome = run(context(key, *people))
         assert (outcome.actions, outcome.links, outcome.wake) == ({}, {}, set())
         assert BY_DECISION not in outcome.notes.values()
-        assert set(outcome.notes.values()) <= {TWIN_EXCLUDED}
+        assert set(outcome.notes.values()) <= {COUNTERPART_EXCLUDED}
 
 
 def test_the_record_beside_an_excluded_one_says_why() -> None:
-    assert run(context("contact:1", contact(email=ADA), CUSTOMER)).notes == {(Side.HUBSPOT, "1"): TWIN_EXCLUDED}
-    assert run(context("customer:cus_1", CONTACT, customer(email=ADA))).notes == {(Side.STRIPE, "cus_1"): TWIN_EXCLUDED}
+    assert run(context("contact:1", contact(email=ADA), CUSTOMER)).notes == {(Side.HUBSPOT, "1"): COUNTERPART_EXCLUDED}
+    assert run(context("customer:cus_1", CONTACT, customer(email=ADA))).notes == {
+        (Side.STRIPE, "cus_1"): COUNTERPART_EXCLUDED
+    }
 
 
 def test_with_one_of_two_claimants_excluded_the_other_gets_the_customer() -> None:
@@ -45,9 +47,9 @@ def test_a_pair_taken_apart_stays_apart_and_says_so() -> None:
     for key, ref in (("contact:1", (Side.HUBSPOT, "1")), ("customer:cus_1", (Side.STRIPE, "cus_1"))):
         outcome = run(context(key, contact(email=ADA), customer(email=ADA), links=[apart]))
         assert (outcome.actions, outcome.links, outcome.wake) == ({}, {}, set())
-        assert outcome.notes == {ref: TWIN_EXCLUDED}
+        assert outcome.notes == {ref: COUNTERPART_EXCLUDED}
 
 
 def test_once_the_exclusion_is_lifted_all_is_planned() -> None:
-    assert only_action(run(context("contact:1", replace(CONTACT, note="")))).target_id == ""
-    assert run(context("contact:1", replace(CONTACT, note=""), customer(email=ADA))).linked == [("1", "cus_1")]
+    assert only_action(run(context("contact:1", replace(CONTACT, note=None)))).target_id == ""
+    assert run(context("contact:1", replace(CONTACT, note=None), customer(email=ADA))).linked == [("1", "cus_1")]

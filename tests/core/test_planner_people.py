@@ -17,7 +17,7 @@ from tests.support.core_builders import (
     stored,
 )
 from wanesync.core.model import LinkState, Record
-from wanesync.core.plan import Plan
+from wanesync.core.plan import COUNTERPART_DELETED, Plan
 
 ADA = "ada@example.com"
 
@@ -67,7 +67,7 @@ def test_a_deleted_customer_orphans_its_link_and_is_not_made_again() -> None:
     gone = stored(customer(email=ADA), deleted=True)
     outcome = run(context("contact:1", contact(email=ADA), gone, links=[link()]))
     assert [k.state for k in outcome.links.values()] == [LinkState.ORPHANED]
-    assert outcome.notes[(HUBSPOT, "1")].startswith("orphaned")
+    assert outcome.notes[(HUBSPOT, "1")] == COUNTERPART_DELETED
     assert [side for side, _, _ in outcome.tombstones] == [STRIPE]
     assert not outcome.actions
 
@@ -77,7 +77,7 @@ def test_the_customer_of_a_deleted_contact_is_not_given_a_new_one() -> None:
     outcome = run(
         context("customer:cus_1", stored(contact(email=ADA), deleted=True), customer(email=ADA), links=[orphan])
     )
-    assert outcome.notes[(STRIPE, "cus_1")].startswith("orphaned")
+    assert outcome.notes[(STRIPE, "cus_1")] == COUNTERPART_DELETED
     assert not outcome.actions
 
 

@@ -31,6 +31,8 @@ from wanesync.core.model import (
     BasePair,
     Link,
     LinkState,
+    Note,
+    NoteCode,
     Record,
     Side,
     StoredRecord,
@@ -54,7 +56,7 @@ CONTACTS, CUSTOMERS = ("1", "2", "3", "4", "5"), ("cus_1", "cus_2", "cus_3", "cu
 ADDRESSES = ("", "ana@example.com", "ben@example.com", "cleo@example.com", "dan@example.com")
 CITIES = ("", "Lyon", "LYON", "Leeds")
 NAMES = ("", "Ana\x1fSilva")
-NOTES = ("", "", "", BY_DECISION, "ambiguous: 2 contacts carry its e-mail")
+NOTES = (None, None, None, BY_DECISION, Note(NoteCode.AMBIGUOUS, "ambiguous: 2 contacts carry its e-mail"))
 Shown = tuple[str, str, str, tuple[tuple[str, object], ...], str]
 
 
@@ -122,7 +124,7 @@ def _appear(draw: st.DrawFn, world: World, ref: tuple[Side, str], record: Record
         doubt = side is STRIPE and draw(st.integers(0, 7)) == 0
         note = draw(st.sampled_from(NOTES))
         known = StoredRecord(record, 0, 0, 1, stale=doubt, note=note)
-        world.known[ref] = replace(known, deleted=True, stale=False, note="") if how == "dead" else known
+        world.known[ref] = replace(known, deleted=True, stale=False, note=None) if how == "dead" else known
     if how == "changed":
         changed = make_record(draw, side, record_id)
         world.listed[ref] = replace(changed, modified_ms=record.modified_ms + 1000) if side is HUBSPOT else changed
@@ -151,9 +153,9 @@ def _bind(draw: st.DrawFn, world: World, first: Mapping[tuple[Side, str], Record
         link = Link(f"link{number}", contact_id, customer_id, primary, base, 1, state, parked, *versions)
         world.links.append(link)
         for ref in ((HUBSPOT, contact_id), (STRIPE, customer_id)):
-            if world.known[ref].note.startswith("ambiguous"):
+            if (note := world.known[ref].note) and note.code is NoteCode.AMBIGUOUS:
                 # Linking takes it away.
-                world.known[ref] = replace(world.known[ref], note="")
+                world.known[ref] = replace(world.known[ref], note=None)
         if primary and draw(st.integers(0, 9)) == 0:
             world.held.append(link.id)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.simulation.test_regressions import pair_of, stage
 from tests.support.core_builders import HUBSPOT, STRIPE
+from wanesync.core.plan import COUNTERPART_DELETED
 from wanesync.sandbox.faults import Faults
 
 
@@ -52,5 +53,5 @@ def test_a_customer_deleted_before_its_answer_came_is_not_asked_for_without_end(
         with world.store.reading() as tx:
             assert tx.pending_writes.count_open() == 0
             (contact,) = tx.records.get_many([(HUBSPOT, contact_id)]).values()
-        assert contact.note.startswith("orphaned")
+        assert contact.note == COUNTERPART_DELETED
         assert world.stripe.records() == []

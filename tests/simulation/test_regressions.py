@@ -19,7 +19,7 @@ from wanesync.core.event_order import read_stripe_events
 from wanesync.core.lost_updates import judge_events
 from wanesync.core.merge import Pair, merge
 from wanesync.core.model import Change, Conflict, Event, PendingWrite, Record, Side, WriteKind, WriteResult
-from wanesync.core.plan import PlanContext
+from wanesync.core.plan import COUNTERPART_DELETED, PlanContext
 from wanesync.core.planner import plan
 from wanesync.core.ports import CustomerAnswer, Timing
 from wanesync.core.purchases import PurchaseState
@@ -140,7 +140,7 @@ def test_no_customer_is_made_for_a_contact_whose_customer_was_deleted_before_the
     outcome = plan(scene_of("contact:1", gone, made, email_holders={"a@example.com": "customer:cus_1"}), RULES, "new")
     assert outcome.actions == {}
     assert outcome.wait == ""
-    assert outcome.notes[HUBSPOT, "1"].startswith("orphaned")
+    assert outcome.notes[HUBSPOT, "1"] == COUNTERPART_DELETED
 
 
 def test_a_name_that_a_new_contact_cannot_take_is_kept() -> None:

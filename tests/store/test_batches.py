@@ -10,7 +10,7 @@ import pytest
 from tests.store.tables.test_pending_writes import a_create, an_update
 from tests.store.tables.test_records import a_link, a_seen
 from wanesync.core.jobs import JobKind, JobRequest
-from wanesync.core.model import Side, WriteResult
+from wanesync.core.model import Note, NoteCode, Side, WriteResult
 from wanesync.store import LinkMoved, Store
 from wanesync.store.database import Tx
 from wanesync.store.notify import Watch
@@ -114,8 +114,8 @@ def test_records_are_noted_before_they_are_read(store: Store) -> None:
     with store.transaction() as tx:
         tx.records.put_many([(a_seen(H, "1"), "x"), (a_seen(H, "2"), "y")])
         for record_id in ("1", "2"):
-            tx.records.set_note(H, record_id, f"ambiguous: {record_id}")
-        assert [seen.note for seen in tx.records.noted("ambiguous", 9)] == ["ambiguous: 1", "ambiguous: 2"]
+            tx.records.set_note(H, record_id, Note(NoteCode.AMBIGUOUS, record_id))
+        assert tx.records.noted_ids(NoteCode.AMBIGUOUS)[H] == ["1", "2"]
 
 
 def test_a_glance_sees_what_is_committed_and_writes_nothing(store: Store) -> None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wanesync.core.model import TWIN_EXCLUDED, BasePair, PendingWrite, Side, StoredRecord
+from wanesync.core.model import COUNTERPART_EXCLUDED, BasePair, Note, NoteCode, PendingWrite, Side, StoredRecord
 from wanesync.core.plan import PlanContext
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """``contact_id`` "" with a ``problem``: ambiguous. Both "": nobody."""
+    """The contact a customer belongs to; "" with a ``problem`` when none may be chosen, "" without one when none is."""
 
     contact_id: str = ""
-    problem: str = ""
+    problem: Note | None = None
 
 
 def match_customer(context: PlanContext, customer: StoredRecord) -> Match:
@@ -29,15 +29,15 @@ def match_customer(context: PlanContext, customer: StoredRecord) -> Match:
     if excluded := {i for i in by_id | by_email if context.records[Side.HUBSPOT, i].excluded}:
         by_id, by_email = by_id - excluded, by_email - excluded
         if not by_id | by_email:
-            return Match(problem=TWIN_EXCLUDED)
+            return Match(problem=COUNTERPART_EXCLUDED)
     if len(by_id) > 1:
-        return Match(problem=f"ambiguous: {len(by_id)} contacts carry its id")
+        return Match(problem=Note(NoteCode.AMBIGUOUS, f"ambiguous: {len(by_id)} contacts carry its id"))
     if by_id:
         if by_email and by_email != by_id:
-            return Match(problem="ambiguous: ids and e-mail disagree")
+            return Match(problem=Note(NoteCode.AMBIGUOUS, "ambiguous: ids and e-mail disagree"))
         return Match(contact_id=by_id.pop())
     if len(by_email) > 1:
-        return Match(problem=f"ambiguous: {len(by_email)} contacts carry its e-mail")
+        return Match(problem=Note(NoteCode.AMBIGUOUS, f"ambiguous: {len(by_email)} contacts carry its e-mail"))
     return Match(contact_id=by_email.pop()) if by_email else Match()
 
 

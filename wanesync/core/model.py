@@ -14,10 +14,11 @@ class Side(StrEnum):
     HUBSPOT = "hubspot"
     STRIPE = "stripe"
 
-    @property
-    def other(self) -> Side:
-        """The opposite side."""
-        return Side.STRIPE if self is Side.HUBSPOT else Side.HUBSPOT
+    other: Side
+    """The opposite side."""
+
+
+Side.HUBSPOT.other, Side.STRIPE.other = Side.STRIPE, Side.HUBSPOT
 
 
 def normalise_email(address: str) -> str:
@@ -50,9 +51,34 @@ class Record:
     carry: Mapping[str, str] = field(default_factory=dict)
 
 
-BY_DECISION = "excluded: by decision"
-"""A person said so: the record is left alone until a person says otherwise."""
-TWIN_EXCLUDED = "excluded: kept apart from its other record by decision"
+class NoteCode(StrEnum):
+    """Why nothing is created for a record, or nothing is written to it; code and SQL compare this."""
+
+    BY_DECISION = "by_decision"
+    """Excluded by an operator's decision, until an operator decides otherwise."""
+    EXCLUDED = "excluded"
+    """No e-mail address, or creations on the other side are switched off, or its counterpart is excluded."""
+    AMBIGUOUS = "ambiguous"
+    """Several records match, or its ids and its e-mail addresses match different records."""
+    ORPHANED = "orphaned"
+    """Its counterpart was deleted."""
+    FIRST_LISTING = "first_listing"
+    """Nothing is created before both sides have been listed once completely."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Why a record is left alone: a code for the program, a text for people."""
+
+    code: NoteCode
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+BY_DECISION = Note(NoteCode.BY_DECISION, "excluded: by decision")
+COUNTERPART_EXCLUDED = Note(NoteCode.EXCLUDED, "excluded: kept apart from its other record by decision")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +88,8 @@ class StoredRecord:
     ``valid_from_ms`` .. ``valid_to_ms``: the interval in which the copy was true. ``moved`` counts its
     stores. ``stale``: the order of what we saw is not known; nothing is planned until the next
     read. ``hmacs``: keyed hashes of its addresses. ``survivor``: the contact it was merged into.
-    ``note``: why it is left alone (``excluded``, ``ambiguous: …``), "" if it is not.
+    ``note``: why it is left alone, None if it is not. ``alive``: neither deleted nor merged away.
+    ``excluded``: to be left alone, because an operator decided so.
     """
 
     record: Record
@@ -73,27 +100,19 @@ class StoredRecord:
     deleted: bool = False
     survivor: str = ""
     hmacs: frozenset[str] = frozenset()
-    note: str = ""
+    note: Note | None = None
+    side: Side = field(init=False, repr=False, compare=False)
+    id: str = field(init=False, repr=False, compare=False)
+    alive: bool = field(init=False, repr=False, compare=False)
+    excluded: bool = field(init=False, repr=False, compare=False)
 
-    @property
-    def side(self) -> Side:
-        """The record's side."""
-        return self.record.side
-
-    @property
-    def id(self) -> str:
-        """The record's id."""
-        return self.record.id
-
-    @property
-    def alive(self) -> bool:
-        """Neither deleted nor merged away."""
-        return not self.deleted and not self.survivor
-
-    @property
-    def excluded(self) -> bool:
-        """To be left alone, because a person decided so."""
-        return self.note == BY_DECISION
+    def __post_init__(self) -> None:
+        """Fill the fields that follow from the others."""
+        fill = object.__setattr__
+        fill(self, "side", self.record.side)
+        fill(self, "id", self.record.id)
+        fill(self, "alive", not self.deleted and not self.survivor)
+        fill(self, "excluded", self.note is not None and self.note.code is NoteCode.BY_DECISION)
 
 
 class LinkState(StrEnum):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from wanesync.core.change_guard import HeldValue
 from wanesync.core.fields import FieldMap
+from wanesync.core.jobs import WaitCode
 from wanesync.core.merge import DifferPolicy
 from wanesync.core.model import (
     BasePair,
@@ -14,6 +15,8 @@ from wanesync.core.model import (
     Conflict,
     Link,
     LinkState,
+    Note,
+    NoteCode,
     PendingWrite,
     RecordRef,
     Side,
@@ -22,8 +25,18 @@ from wanesync.core.model import (
     WriteResult,
 )
 
-FIRST_LISTING = "first listing missing"
-EXCLUDED = "excluded: no e-mail"
+FIRST_LISTING = Note(NoteCode.FIRST_LISTING, "first listing missing")
+NO_EMAIL = Note(NoteCode.EXCLUDED, "excluded: no e-mail")
+NO_CUSTOMERS = Note(NoteCode.EXCLUDED, "excluded: no customers are created")
+NO_CONTACTS = Note(NoteCode.EXCLUDED, "excluded: no contacts are created")
+COUNTERPART_DELETED = Note(NoteCode.ORPHANED, "orphaned: its other record was deleted")
+CUSTOMER_LINKED = Note(NoteCode.AMBIGUOUS, "ambiguous: its customer belongs to another contact")
+
+WAIT_TEXTS = {
+    WaitCode.READ_PENDING: "a read of its records is under way",
+    WaitCode.EMAIL_BEING_CREATED: "its e-mail is being created by another job",
+}
+"""What a plan may wait for -> the reason for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,12 +185,12 @@ class Plan:
     links: dict[str, Link] = field(default_factory=dict)
     linked: list[tuple[str, str]] = field(default_factory=list)
     settled: list[tuple[PendingWrite, WriteResult]] = field(default_factory=list)
-    notes: dict[RecordRef, str] = field(default_factory=dict)
+    notes: dict[RecordRef, Note | None] = field(default_factory=dict)
     tombstones: list[tuple[Side, str, frozenset[str]]] = field(default_factory=list)
     conflicts: list[tuple[Conflict, str]] = field(default_factory=list)
     wake: set[tuple[Side, str]] = field(default_factory=set)
     actions: dict[Side, Action] = field(default_factory=dict)
-    wait: str = ""
+    wait: WaitCode = WaitCode.NONE
     held: list[tuple[str, str, HeldValue]] = field(default_factory=list)
     unheld: list[tuple[str, str]] = field(default_factory=list)
 

@@ -9,15 +9,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from wanesync.core.fields import CANON_VERSION
+from wanesync.core.jobs import WaitCode
 from wanesync.core.matching import Match, base_of_create, match_customer
 from wanesync.core.merge import MergeResult, Pair, merge
 from wanesync.core.model import (
-    TWIN_EXCLUDED,
+    COUNTERPART_EXCLUDED,
     BasePair,
     Change,
     Conflict,
     Link,
     LinkState,
+    Note,
     PendingWrite,
     Side,
     StoredRecord,
@@ -27,7 +29,18 @@ from wanesync.core.model import (
     customer_key,
     split_key,
 )
-from wanesync.core.plan import EXCLUDED, FIRST_LISTING, Action, Plan, PlanContext, Rules
+from wanesync.core.plan import (
+    COUNTERPART_DELETED,
+    CUSTOMER_LINKED,
+    FIRST_LISTING,
+    NO_CONTACTS,
+    NO_CUSTOMERS,
+    NO_EMAIL,
+    Action,
+    Plan,
+    PlanContext,
+    Rules,
+)
 
 
 def plan(context: PlanContext, rules: Rules, new_link_id: str) -> Plan:
@@ -71,7 +84,7 @@ class Planner:
         elif not match.contact_id:
             self._create(customer, Side.HUBSPOT)
         elif self.context.released(match.contact_id, customer_id):
-            self._note(customer, TWIN_EXCLUDED)
+            self._note(customer, COUNTERPART_EXCLUDED)
         else:
             self.plan.wake.add((Side.HUBSPOT, contact_key(match.contact_id)))
 
@@ -97,7 +110,7 @@ class Planner:
         self._choose_primary(contact_id)
         links = self.context.active(Side.HUBSPOT, contact_id)
         if links:
-            self._note(contact, "")
+            self._note(contact, None)
             self._merge(contact, links)
         elif ambiguous:
             self._note(contact, ambiguous)
@@ -134,15 +147,15 @@ class Planner:
                 self._put(replace(link, primary=False, state=LinkState.ORPHANED))
                 self.plan.tombstones.append((Side.STRIPE, link.stripe_id, customer.hmacs | contact.hmacs))
 
-    def _link_candidates(self, contact: StoredRecord) -> str:
+    def _link_candidates(self, contact: StoredRecord) -> Note | None:
         """Link every customer that matches this contact; says what is in the way of those that do not."""
-        problem = ""
+        problem: Note | None = None
         for customer in self._candidates(contact):
             if customer.excluded or self.context.released(contact.id, customer.id):
-                problem = problem or TWIN_EXCLUDED
+                problem = problem or COUNTERPART_EXCLUDED
                 continue
             if self.context.active(Side.STRIPE, customer.id):
-                problem = problem or "ambiguous: its customer belongs to another contact"
+                problem = problem or CUSTOMER_LINKED
                 continue
             match = match_customer(self.context, customer)
             if match != Match(contact.id):
@@ -151,7 +164,7 @@ class Planner:
                 continue
             pending = self.context.creation_of(contact.id, customer.id)
             if pending is None and self.context.being_read(contact, customer):
-                self.plan.wait = "a read of one of the two is under way"
+                self.plan.wait = WaitCode.READ_PENDING
                 return problem
             self._link(contact, customer, pending)
         return problem
@@ -179,7 +192,7 @@ class Planner:
         link = Link(link_id, contact.id, customer.id, False, base, old.version if old else 0)
         self._put(replace(link, fields_version=self.rules.fields.version, canon_version=CANON_VERSION))
         self.plan.linked.append((contact.id, customer.id))
-        self._note(customer, "")
+        self._note(customer, None)
 
     def _choose_primary(self, contact_id: str, prefer: str = "") -> None:
         """One primary per contact: the one it has, else the billed, else the newest customer."""
@@ -258,23 +271,23 @@ class Planner:
         rules, context = self.rules, self.context
         allowed = rules.create_customers if target is Side.STRIPE else rules.create_contacts
         if not source.hmacs:
-            self._note(source, EXCLUDED)
+            self._note(source, NO_EMAIL)
         elif (
             context.orphaned(source.side, source.id)
             or context.is_counterpart_deleted(source)
             or source.hmacs & context.tombstones
         ):
-            self._note(source, "orphaned: its other record was deleted")
+            self._note(source, COUNTERPART_DELETED)
         elif not allowed:
-            self._note(source, f"excluded: no {'customers' if target is Side.STRIPE else 'contacts'} are created")
+            self._note(source, NO_CUSTOMERS if target is Side.STRIPE else NO_CONTACTS)
         elif not context.listed:
             self._note(source, FIRST_LISTING)
         elif (source.side, source.id) in context.reading or source.stale:
-            self.plan.wait = "a read of it is under way"
+            self.plan.wait = WaitCode.READ_PENDING
         elif any(holder != context.key for h in source.hmacs if (holder := context.email_holders.get(h))):
-            self.plan.wait = "its e-mail is being created by another job"
+            self.plan.wait = WaitCode.EMAIL_BEING_CREATED
         else:
-            self._note(source, "")
+            self._note(source, None)
             changes, unsplit = self._initial(source, target)
             self.plan.actions[target] = Action(
                 target, WriteKind.CREATE, source.id, "", changes, unsplit, hmacs=source.hmacs
@@ -293,7 +306,7 @@ class Planner:
             changes[spec.name] = Change("", after or "", value)
         return changes, tuple(unsplit)
 
-    def _note(self, stored: StoredRecord, note: str) -> None:
+    def _note(self, stored: StoredRecord, note: Note | None) -> None:
         if stored.note != note and not stored.excluded:
             self.plan.notes[(stored.side, stored.id)] = note
 

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from wanesync.core.jobs import JobKind, JobRequest, Priority
-from wanesync.core.model import LinkState, Side, StoredRecord, customer_key, guest_key
-from wanesync.core.plan import FIRST_LISTING
+from wanesync.core.model import LinkState, NoteCode, Side, StoredRecord, customer_key, guest_key
 from wanesync.core.purchases import Purchase
 from wanesync.store.database import Tx
 from wanesync.sync.runtime import Runtime
@@ -98,4 +97,4 @@ class Recipients:
         stored = self.customers.get(customer_id)
         if stored is None:
             return False
-        return stored.deleted or (bool(stored.note) and stored.note != FIRST_LISTING)
+        return stored.deleted or (stored.note is not None and stored.note.code is not NoteCode.FIRST_LISTING)

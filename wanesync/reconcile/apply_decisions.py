@@ -16,7 +16,7 @@ from wanesync.core.diff.difference import compare_key
 from wanesync.core.fields import CANON_VERSION
 from wanesync.core.jobs import LOCK_WAIT_MS, JobKind, JobRequest, Priority
 from wanesync.core.model import BY_DECISION, Conflict, Link, LinkState, RecordRef, Side, contact_key, customer_key
-from wanesync.core.plan import Plan
+from wanesync.core.plan import WAIT_TEXTS, Plan
 from wanesync.core.planner import plan
 from wanesync.store.clock import Clock, DatabaseClock
 from wanesync.store.database import Tx
@@ -185,7 +185,7 @@ class DecisionApplier:
             if decision.verdict is Verdict.LINK:
                 self._link(turn, decision)
             elif decision.verdict is Verdict.CREATE:
-                turn.tx.records.set_note(*decision.refs[0], "")
+                turn.tx.records.set_note(*decision.refs[0], None)
                 self._queue(turn, turn.key)
             elif decision.verdict is Verdict.EXCLUDE:
                 self._exclude(turn, decision)
@@ -213,7 +213,7 @@ class DecisionApplier:
         link = find_link(pair, context, outcome.links)
         copies = [context.find(side, pair[number]) for number, side in enumerate(Side)]
         if outcome.wait or link is None or not self._lock(turn, outcome.locks | {turn.key}):
-            turn.wait = outcome.wait or "somebody works on it just now"
+            turn.wait = WAIT_TEXTS.get(outcome.wait) or "somebody works on it just now"
         elif any(seen is None or seen.stale for seen in copies):
             turn.wait = "a read of one of the two is under way"
         else:
@@ -258,8 +258,7 @@ class DecisionApplier:
         contact_id, customer_id = decision.pair
         known = turn.tx.links.of_records([(Side.HUBSPOT, contact_id), (Side.STRIPE, customer_id)])
         old = next((k for k in known if (k.hubspot_id, k.stripe_id) == decision.pair), None)
-        lifted = {(Side.HUBSPOT, contact_id): "", (Side.STRIPE, customer_id): ""}
-        changes = Plan(notes=lifted)
+        changes = Plan(notes={(Side.HUBSPOT, contact_id): None, (Side.STRIPE, customer_id): None})
         if old is None or old.state is not LinkState.ACTIVE:
             mine = [k for k in known if k.hubspot_id == contact_id and k.state is LinkState.ACTIVE]
             link = self._fresh_link(turn.tx, decision.pair, old)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from wanesync.core.bulk_guards import Volume, check_listing
 from wanesync.core.diff.difference import ACTIONABLE, Difference, DifferenceClass, KeyComparison, compare_key
 from wanesync.core.diff.value_kinds import ValueKind
-from wanesync.core.model import BY_DECISION, LinkState, RecordRef, Side, WriteKind, split_key
+from wanesync.core.model import LinkState, NoteCode, RecordRef, Side, WriteKind, split_key
 from wanesync.reconcile.overlay import RecordOverlay
 from wanesync.reconcile.snapshot.codec import pack_difference, unpack_difference
 from wanesync.reconcile.snapshot.compare_sql import settle
@@ -160,7 +160,7 @@ class Comparison:
             page = self._links_after(after)
         self.snapshot.index_links()
         with self.runtime.store.reading() as tx:
-            excluded = tx.records.noted_ids(BY_DECISION)
+            excluded = tx.records.noted_ids(NoteCode.BY_DECISION)
         for side in Side:
             self.snapshot.open_unlinked(side, excluded[side])
         after, hmacs = "", [""]

@@ -80,7 +80,7 @@ class RecordWriter:
         if old is not None and old.deleted:
             return
         gone = old or StoredRecord(Record(side, record_id), 0, 0, 0)
-        self._replace(replace(gone, deleted=True, revision=gone.revision + 1, note="", stale=False), gone.hmacs)
+        self._replace(replace(gone, deleted=True, revision=gone.revision + 1, note=None, stale=False), gone.hmacs)
 
     def merge_away(self, contact_id: str, survivor_id: str) -> None:
         """A contact lives on in another one."""
@@ -88,7 +88,7 @@ class RecordWriter:
         if contact_id == survivor_id or (old is not None and old.survivor == survivor_id):
             return
         gone = old or StoredRecord(Record(Side.HUBSPOT, contact_id), 0, 0, 0)
-        self._replace(replace(gone, survivor=survivor_id, revision=gone.revision + 1, note=""), gone.hmacs)
+        self._replace(replace(gone, survivor=survivor_id, revision=gone.revision + 1, note=None), gone.hmacs)
         move_purchases(self.tx, contact_id, survivor_id)
         self.tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.WRITE, f"contact:{contact_id}", self.priority))
 
@@ -151,7 +151,7 @@ class RecordWriter:
             revision=(old.revision if old else 0) + 1,
             stale=stale,
             hmacs=hmacs,
-            note=old.note if old else "",
+            note=old.note if old else None,
         )
         self._replace(stored, hmacs ^ (old.hmacs if old else frozenset()))
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from wanesync.core.ids import made_ms
 from wanesync.core.jobs import LOCK_WAIT_MS, Job, JobKind, JobRequest, Priority
 from wanesync.core.model import PendingWrite, Side, WriteKind, WriteResult, split_key
-from wanesync.core.plan import Action, Plan, PlanContext
+from wanesync.core.plan import WAIT_TEXTS, Action, Plan, PlanContext
 from wanesync.core.planner import plan
 from wanesync.store.database import Tx
 from wanesync.sync import plan_effects as memory
@@ -124,7 +124,7 @@ class Writer:
         _number_creates(tx, planned)
         for job, context, outcome in self._hold_back(tx, planned) if planning.send else planned:
             if outcome.wait:
-                wait_turn(tx, job, outcome.wait)
+                wait_turn(tx, job, WAIT_TEXTS[outcome.wait])
                 continue
             if planning.send and self._is_suspect(tx, job, context, outcome, planning, calls):
                 continue

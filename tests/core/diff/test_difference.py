@@ -10,7 +10,7 @@ import pytest
 from tests.support.core_builders import FIELDS, HUBSPOT, RULES, STRIPE, contact, customer, link, stored
 from wanesync.core.diff.difference import ACTIONABLE, Difference, DifferenceClass, FieldDifference, classify
 from wanesync.core.model import BasePair, Link, LinkState, Record, StoredRecord
-from wanesync.core.plan import EXCLUDED, PlanContext, Rules
+from wanesync.core.plan import NO_EMAIL, PlanContext, Rules
 from wanesync.core.planner import plan
 
 ADA = "ada@example.com"
@@ -119,7 +119,7 @@ def test_a_person_only_on_stripe_is_a_contact_to_be_created() -> None:
 
 def test_a_person_without_an_address_is_excluded() -> None:
     (found,) = differences("contact:1", contact())
-    assert (found.kind, found.note) == (DifferenceClass.EXCLUDED, EXCLUDED)
+    assert (found.kind, found.note) == (DifferenceClass.EXCLUDED, NO_EMAIL.text)
 
 
 def test_a_person_two_contacts_claim_is_ambiguous() -> None:

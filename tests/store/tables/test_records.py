@@ -6,7 +6,18 @@ import pytest
 
 from tests.support.store_fixtures import Clock
 from wanesync.core.errors import WanesyncError
-from wanesync.core.model import Conflict, Event, Link, LinkState, Record, Side, StoredRecord
+from wanesync.core.model import (
+    BY_DECISION,
+    Conflict,
+    Event,
+    Link,
+    LinkState,
+    Note,
+    NoteCode,
+    Record,
+    Side,
+    StoredRecord,
+)
 from wanesync.store import ConstraintViolated, LinkMoved, Store
 
 H, S = Side.HUBSPOT, Side.STRIPE
@@ -36,7 +47,13 @@ def a_link(link_id: str, contact: str, customer: str, *, primary: bool = True, v
 
 
 def test_a_record_comes_back_as_it_went_in(store: Store) -> None:
-    stored = replace(a_seen(H, "1", "h1", "h2"), stale=True, note="ambiguous: 2 contacts", survivor="9", deleted=True)
+    stored = replace(
+        a_seen(H, "1", "h1", "h2"),
+        stale=True,
+        note=Note(NoteCode.AMBIGUOUS, "ambiguous: 2 contacts"),
+        survivor="9",
+        deleted=True,
+    )
     stored = replace(stored, record=replace(stored.record, other_id="cus_1", intent="i-1"))
     with store.transaction() as tx:
         tx.records.put(stored, "hash")
@@ -93,16 +110,18 @@ def test_merges_lead_to_the_last_survivor(store: Store) -> None:
         assert tx.records.merged_into(["5"])["5"] in {"5", "6"}, "a circle ends"
 
 
-def test_notes_are_found_by_how_they_begin(store: Store) -> None:
+def test_noted_records_are_found_by_the_code_of_their_note(store: Store) -> None:
     with store.transaction() as tx:
         tx.records.put_many([(a_seen(H, "1"), ""), (a_seen(S, "2"), ""), (a_seen(S, "3"), "")])
-        tx.records.set_note(H, "1", "ambiguous: two")
-        tx.records.set_note(S, "2", "Ambiguous: other case")
-        tx.records.set_note(S, "3", "excluded 50%")
+        tx.records.set_note(H, "1", Note(NoteCode.AMBIGUOUS, "two contacts"))
+        tx.records.set_note(S, "2", Note(NoteCode.AMBIGUOUS, "three contacts"))
+        tx.records.set_note(S, "3", BY_DECISION)
+        tx.records.set_note(S, "2", None)
     with store.reading() as tx:
-        assert [stored.id for stored in tx.records.noted("ambiguous", 10)] == ["1"]
-        assert [stored.id for stored in tx.records.noted("", 10)] == ["1", "2", "3"]
-        assert [stored.note for stored in tx.records.noted("excluded 5", 10)] == ["excluded 50%"]
+        assert tx.records.noted_ids(NoteCode.AMBIGUOUS) == {H: ["1"], S: []}
+        assert tx.records.noted_ids(NoteCode.BY_DECISION) == {H: [], S: ["3"]}
+        notes = {stored.id: stored.note for stored in tx.records.get_many([(H, "1"), (S, "2"), (S, "3")]).values()}
+        assert notes == {"1": Note(NoteCode.AMBIGUOUS, "two contacts"), "2": None, "3": BY_DECISION}
 
 
 def test_a_link_comes_back_as_it_went_in(store: Store) -> None:

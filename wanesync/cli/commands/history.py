@@ -103,7 +103,7 @@ def _as_json(trail: Trail, *, show_values: bool) -> dict[str, object]:
                 "side": str(stored.side),
                 "id": stored.id,
                 "alive": stored.alive,
-                "note": stored.note,
+                "note": str(stored.note or ""),
                 "values": {
                     name: _value(value, show_values=show_values) for name, value in stored.record.values.items()
                 },
@@ -159,7 +159,7 @@ def _show(trail: Trail, *, show_values: bool) -> None:
             str(stored.side),
             stored.id,
             "alive" if stored.alive else "gone",
-            stored.note or "–",
+            str(stored.note or "–"),
             _values(stored, show=show_values),
         )
         for stored in trail.records

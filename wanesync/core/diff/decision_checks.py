@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from wanesync.core.diff.decisions import Decision, Verdict
 from wanesync.core.diff.difference import compare_key
 from wanesync.core.model import Link, LinkState, RecordRef, Side, StoredRecord, WriteKind
-from wanesync.core.plan import PlanContext, Rules
+from wanesync.core.plan import WAIT_TEXTS, PlanContext, Rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def _misfit_of_creation(decision: Decision, known: DecisionContext, rules: Rules
     outcome = compare_key(known.context, rules).plan
     if any(action.kind is WriteKind.CREATE for action in outcome.actions.values()):
         return ""
-    why = outcome.wait or outcome.notes.get(ref, stored.note)
+    why = WAIT_TEXTS.get(outcome.wait) or outcome.notes.get(ref, stored.note)
     return f"create does not fit: {why or 'it has its other record already'}"
 
 

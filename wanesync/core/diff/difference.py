@@ -8,8 +8,8 @@ from enum import StrEnum
 
 from wanesync.core.diff.value_kinds import ValueKind, classify_values
 from wanesync.core.fields import FieldSpec
-from wanesync.core.model import Link, Side, StoredRecord, WriteKind, split_key
-from wanesync.core.plan import EXCLUDED, Action, Plan, PlanContext, Rules
+from wanesync.core.model import Link, Note, NoteCode, Side, StoredRecord, WriteKind, split_key
+from wanesync.core.plan import NO_EMAIL, WAIT_TEXTS, Action, Plan, PlanContext, Rules
 from wanesync.core.planner import plan
 
 
@@ -123,7 +123,8 @@ def classify(context: PlanContext, outcome: Plan, rules: Rules) -> list[Differen
         return created
     if side is Side.STRIPE and outcome.wake:
         return []
-    return [_left_alone(stored, outcome.wait or outcome.notes.get((side, record_id), stored.note))]
+    note = outcome.notes.get((side, record_id), stored.note)
+    return [_left_alone(stored, note, WAIT_TEXTS.get(outcome.wait, ""))]
 
 
 def _links_after(context: PlanContext, outcome: Plan, side: Side, record_id: str) -> list[Link]:
@@ -189,14 +190,18 @@ def _creation(action: Action, source: StoredRecord, rules: Rules) -> Difference:
     return Difference(DifferenceClass.CREATE_CONTACT, "", source.id, fields)
 
 
-def _left_alone(stored: StoredRecord, note: str) -> Difference:
+def _left_alone(stored: StoredRecord, note: Note | None, wait: str) -> Difference:
     ids: dict[Side, str] = {Side.HUBSPOT: "", Side.STRIPE: "", stored.side: stored.id}
     kind = DifferenceClass.EXCLUDED
-    if note.startswith("ambiguous"):
-        kind = DifferenceClass.AMBIGUOUS
-    elif note.startswith("orphaned"):
-        kind = DifferenceClass.ORPHANED
-    return Difference(kind, ids[Side.HUBSPOT], ids[Side.STRIPE], note=note or EXCLUDED)
+    if note is not None and not wait:
+        kind = _CLASS_OF_NOTE.get(note.code, kind)
+    return Difference(kind, ids[Side.HUBSPOT], ids[Side.STRIPE], note=wait or (note or NO_EMAIL).text)
+
+
+_CLASS_OF_NOTE = {
+    NoteCode.AMBIGUOUS: DifferenceClass.AMBIGUOUS,
+    NoteCode.ORPHANED: DifferenceClass.ORPHANED,
+}
 
 
 def _values(contact: StoredRecord, customer: StoredRecord, name: str) -> tuple[str, str]:

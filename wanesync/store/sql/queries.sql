@@ -32,7 +32,7 @@ SELECT name, value FROM settings ORDER BY name;
 -- records
 
 -- name: records_of_side
-SELECT id, seen, valid_from_ms, valid_to_ms, moved, stale, deleted, survivor, note
+SELECT id, seen, valid_from_ms, valid_to_ms, moved, stale, deleted, survivor, note_code, note
 FROM records WHERE side = :side AND id IN (:ids);
 
 -- name: emails_of_side
@@ -43,13 +43,13 @@ SELECT id FROM records WHERE side = :side AND id IN (:ids) AND moved_ms >= :sinc
 
 -- name: put_record
 INSERT INTO records (side, id, seen, valid_from_ms, valid_to_ms, moved, stale, deleted, survivor, other_id, intent,
-    note, row_hash, canon_version, moved_ms)
+    note_code, note, row_hash, canon_version, moved_ms)
 VALUES (:side, :id, :seen, :valid_from_ms, :valid_to_ms, :moved, :stale, :deleted, :survivor, :other_id, :intent,
-    :note, :row_hash, :canon_version, :moved_ms)
+    :note_code, :note, :row_hash, :canon_version, :moved_ms)
 ON CONFLICT (side, id) DO UPDATE SET seen = excluded.seen, valid_from_ms = excluded.valid_from_ms,
     valid_to_ms = excluded.valid_to_ms, moved = excluded.moved, stale = excluded.stale,
     deleted = excluded.deleted, survivor = excluded.survivor, other_id = excluded.other_id, intent = excluded.intent,
-    note = excluded.note, row_hash = excluded.row_hash, canon_version = excluded.canon_version,
+    note_code = excluded.note_code, note = excluded.note, row_hash = excluded.row_hash, canon_version = excluded.canon_version,
     moved_ms = excluded.moved_ms;
 
 -- name: add_email
@@ -77,7 +77,7 @@ UPDATE records SET valid_from_ms = :valid_from_ms, valid_to_ms = :valid_to_ms, m
 WHERE side = :side AND id IN (:ids) AND id || ' ' || moved IN (:marks);
 
 -- name: set_note
-UPDATE records SET note = :note WHERE side = :side AND id = :id;
+UPDATE records SET note_code = :note_code, note = :note WHERE side = :side AND id = :id;
 
 -- All but the few that are gone: a million are counted without a look at any of them.
 -- name: count_records
@@ -88,8 +88,7 @@ SELECT (SELECT COUNT(*) FROM records WHERE side = :side)
 SELECT id FROM records WHERE side = :side AND id > :after AND deleted = 0 AND survivor = '' ORDER BY id LIMIT :limit;
 
 -- name: noted_records
-SELECT side, id FROM records WHERE note <> '' AND substr(note, 1, length(:prefix)) = :prefix
-ORDER BY side, id LIMIT :limit;
+SELECT side, id FROM records WHERE note_code <> '' AND note_code = :code ORDER BY side, id;
 
 -- name: row_hashes
 SELECT id, row_hash FROM records WHERE side = :side AND id IN (:ids);

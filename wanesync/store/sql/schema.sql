@@ -20,6 +20,7 @@ CREATE TABLE records (
     survivor TEXT NOT NULL,
     other_id TEXT NOT NULL,
     intent TEXT NOT NULL,
+    note_code TEXT NOT NULL,
     note TEXT NOT NULL,
     row_hash TEXT NOT NULL,
     canon_version INTEGER NOT NULL,
@@ -29,7 +30,7 @@ CREATE TABLE records (
 CREATE INDEX records_alive ON records (side, id) WHERE deleted = 0 AND survivor = '';
 CREATE INDEX records_other ON records (side, other_id) WHERE other_id <> '';
 CREATE INDEX records_intent ON records (intent) WHERE intent <> '';
-CREATE INDEX records_noted ON records (side, id) WHERE note <> '';
+CREATE INDEX records_noted ON records (side, id) WHERE note_code <> '';
 
 CREATE TABLE emails (
     side TEXT NOT NULL,

@@ -6,11 +6,10 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 
 from wanesync.core.fields import CANON_VERSION
-from wanesync.core.model import Side, StoredRecord
+from wanesync.core.model import Note, NoteCode, Side, StoredRecord
 from wanesync.store.codec import pack_record, unpack_record
 from wanesync.store.session import Parameters, Row, Session, Value
 
-_ALL = 1 << 62
 _MERGES = 16  # a chain of merges longer than this is a circle
 
 
@@ -63,7 +62,8 @@ class Records:
                     "survivor": stored.survivor,
                     "other_id": record.other_id,
                     "intent": record.intent,
-                    "note": stored.note,
+                    "note_code": stored.note.code if stored.note else "",
+                    "note": stored.note.text if stored.note else "",
                     "row_hash": row_hash,
                     "canon_version": CANON_VERSION,
                     "moved_ms": self._session.now_ms,
@@ -114,9 +114,10 @@ class Records:
                 now=self._session.now_ms,
             )
 
-    def set_note(self, side: Side, record_id: str, note: str) -> None:
-        """Why a record is left alone; "" if it is not."""
-        self._session.later("set_note", side=side, id=record_id, note=note)
+    def set_note(self, side: Side, record_id: str, note: Note | None) -> None:
+        """Store why a record is left alone; None if it is not."""
+        code, text = (note.code, note.text) if note else ("", "")
+        self._session.later("set_note", side=side, id=record_id, note_code=code, note=text)
 
     def count(self, side: Side) -> int:
         """How many records of a side are alive."""
@@ -126,19 +127,10 @@ class Records:
         """Ids of alive records above ``after``, in order."""
         return [row[0] for row in self._session.rows("record_ids", side=side, after=after, limit=limit)]
 
-    def noted(self, prefix: str, limit: int) -> list[StoredRecord]:
-        """Records whose note begins with ``prefix``."""
-        keys = [
-            (Side(side), record_id)
-            for side, record_id in self._session.rows("noted_records", prefix=prefix, limit=limit)
-        ]
-        found = self.get_many(keys)
-        return [found[key] for key in keys]
-
-    def noted_ids(self, prefix: str) -> dict[Side, list[str]]:
-        """The ids of all records whose note begins with ``prefix``."""
+    def noted_ids(self, code: NoteCode) -> dict[Side, list[str]]:
+        """Return by side the ids of all records that are left alone for one reason, in order."""
         found: dict[Side, list[str]] = {side: [] for side in Side}
-        for side, record_id in self._session.rows("noted_records", prefix=prefix, limit=_ALL):
+        for side, record_id in self._session.rows("noted_records", code=code):
             found[Side(side)].append(record_id)
         return found
 
@@ -168,7 +160,7 @@ class Records:
         self._session.each("add_email", sorted(added, key=_email_key))
 
     def _seen(self, side: Side, row: Row, hmacs: frozenset[str]) -> StoredRecord:
-        record_id, blob, valid_from_ms, valid_to_ms, moved, stale, deleted, survivor, note = row
+        record_id, blob, valid_from_ms, valid_to_ms, moved, stale, deleted, survivor, note_code, note = row
         plain = self._session.seal.decrypt(blob, "records", f"{side}:{record_id}", "seen")
         return StoredRecord(
             record=unpack_record(plain, side, record_id),
@@ -179,7 +171,7 @@ class Records:
             deleted=bool(deleted),
             survivor=survivor,
             hmacs=hmacs,
-            note=note,
+            note=Note(NoteCode(note_code), note) if note_code else None,
         )
 
 
