@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from rich.console import Console
 
 from tests.store.tables.test_dead_letters import bury
 from tests.support.store_fixtures import Clock
@@ -37,8 +38,6 @@ def lane(store: Store, side: Side) -> LaneState:
 
 
 def shown(store: Store) -> str:
-    from rich.console import Console  # noqa: PLC0415 - only here
-
     screen = Console(width=200)
     with screen.capture() as captured:
         screen.print(show(read_status(store)))

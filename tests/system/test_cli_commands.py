@@ -20,7 +20,7 @@ from tests.support.stage import Stage
 from wanesync.cli.main import app
 from wanesync.core.diff.difference import DifferenceClass
 from wanesync.core.errors import ConfigError
-from wanesync.core.jobs import JobKind, JobRequest
+from wanesync.core.jobs import DeadClass, JobKind, JobRequest
 from wanesync.core.model import Side
 from wanesync.sandbox.server import Options
 from wanesync.store.database import Tx
@@ -235,8 +235,6 @@ def test_writes_are_switched_and_remembered(stage: Stage) -> None:
 
 def test_dead_letters_are_listed_and_retried(stage: Stage) -> None:
     def bury(key: str) -> None:
-        from wanesync.core.jobs import DeadClass  # noqa: PLC0415 - only here
-
         stage.store.run(lambda tx: tx.jobs.put(JobRequest(Side.STRIPE, JobKind.READ, key)))
         jobs = stage.store.run(lambda tx: tx.jobs.claim(Side.STRIPE, [JobKind.READ], 10, "test"))
         for job in jobs:
@@ -271,8 +269,6 @@ def test_dead_letters_are_listed_and_retried(stage: Stage) -> None:
 
 
 def test_dead_letters_are_filtered(fresh: Stage) -> None:
-    from wanesync.core.jobs import DeadClass  # noqa: PLC0415 - only here
-
     def bury(tx: Tx) -> None:
         tx.jobs.put_many([JobRequest(Side.HUBSPOT, kind, f"contact:{kind}") for kind in JobKind])
         for job in tx.jobs.claim(Side.HUBSPOT, None, 10, "test"):
@@ -299,8 +295,6 @@ def test_dead_letters_are_filtered(fresh: Stage) -> None:
 
 
 def test_on_a_terminal_retry_says_how_many_and_asks(fresh: Stage) -> None:
-    from wanesync.core.jobs import DeadClass  # noqa: PLC0415 - only here
-
     def bury(tx: Tx) -> None:
         tx.jobs.put_many([JobRequest(Side.STRIPE, JobKind.READ, f"cus_{number}") for number in range(3)])
         for job in tx.jobs.claim(Side.STRIPE, [JobKind.READ], 10, "test"):
