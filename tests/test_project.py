@@ -17,8 +17,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "wanesync"
 LOCKS = ["requirements.lock", "requirements-dev.lock"]
 DOCUMENTS = [
-    ROOT / "README.md",
-    ROOT / "CONTRIBUTING.md",
+    *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "SECURITY")),
     *(ROOT / "docs").glob("*.md"),
     *(ROOT / "tests").rglob("*.md"),
 ]
@@ -99,7 +98,7 @@ def test_the_requirements_are_what_the_package_imports() -> None:
     assert used - modules - set(sys.stdlib_module_names) - COME_ALONG == {"wanesync"}, "imported and not required"
 
 
-@pytest.mark.parametrize("path", sorted((PACKAGE / "core").glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted((PACKAGE / "core").rglob("*.py")), ids=lambda path: path.stem)
 def test_the_core_imports_the_standard_library_only(path: Path) -> None:
     assert imports(path) <= sys.stdlib_module_names | {"wanesync"}
 
@@ -113,6 +112,25 @@ def test_only_what_belongs_there_lies_at_the_top() -> None:
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     files = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
     assert {file.partition("/")[0] for file in files} <= ALLOWED
+
+
+def test_every_rule_that_is_cited_is_written() -> None:
+    rules = (ROOT / "docs" / "correctness.md").read_text()
+    written = {name.lower().replace(" ", "-") for name in re.findall(r"(?m)^#+ (.+)$", rules)}
+    sources = [path for folder in (PACKAGE, ROOT / "tests") for path in folder.rglob("*.py")]
+    cited = {
+        (anchor, path.relative_to(ROOT).as_posix())
+        for path in [*sources, *DOCUMENTS]
+        if path.name != "correctness.md"
+        for anchor in re.findall(r"correctness\.md#([a-z-]+)", path.read_text())
+    }
+    assert [entry for entry in sorted(cited) if entry[0] not in written] == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_of_a_document_lead_to_files(path: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text())
+    assert [link for link in links if not (path.parent / link).exists()] == []
 
 
 def test_continuous_integration_runs_what_a_person_runs() -> None:
