@@ -1,4 +1,4 @@
-"""``wanesync demo``, small: it holds, it says so, and it leaves nothing behind."""
+"""``wanesync demo`` with few records: all checks pass, and no files remain."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.support.forked import ROOT
+from wanesync.cli.commands import demo as command
 from wanesync.cli.main import app
 from wanesync.core.errors import ConfigError
-from wanesync.demo import installation as world
-from wanesync.demo.installation import Cast
+from wanesync.demo.installation import DemoOptions
 
 SMALL = ("--seconds", "6", "--contacts", "40", "--customers", "30", "--overlap", "12")
 
@@ -28,36 +28,37 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def test_both_tiers_hold(tmp_path: Path) -> None:
+def test_all_checks_pass_in_both_tiers(tmp_path: Path) -> None:
     done = run(tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "It held." in done.stdout
+    assert "All checks passed." in done.stdout
     assert done.stdout.count("✔") == 6
     assert "\x1b" not in done.stdout, "no terminal, no colours"
-    # The one line whose length is not ours says where the database is.
+    # Only the line with the database path may be longer.
     assert max(len(line) for line in done.stdout.splitlines() if not line.startswith("database")) <= 100
     assert list(tmp_path.iterdir()) == []
 
 
-def test_it_runs_on_a_database_of_ones_own(tmp_path: Path, postgres_url: str) -> None:
+def test_it_runs_on_a_given_database(tmp_path: Path, postgres_url: str) -> None:
     done = run(tmp_path, "--tier", "enterprise", "--database", postgres_url, "--json")
     assert done.returncode == 0, done.stdout + done.stderr
-    told = json.loads(done.stdout)
-    world = told["tiers"]["enterprise"]
-    assert (told["ok"], world["actionable"], world["duplicates"], world["purchase_faults"]) == (True, 0, [], [])
-    assert world["purchases"] >= 6
-    assert world["latency_ms"]["contact → customer"]["arrived"] > 0
+    document = json.loads(done.stdout)
+    tier = document["tiers"]["enterprise"]
+    assert document["ok"] is True
+    assert (tier["actionable"], tier["duplicates"], tier["purchase_faults"]) == (0, [], [])
+    assert tier["purchases"] >= 6
+    assert tier["latency_ms"]["contact → customer"]["arrived"] > 0
 
 
-def test_a_database_file_is_the_one_named_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_database_file_is_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     named: list[str] = []
 
-    def refuse(_name: str, _folder: Path, cast: Cast) -> None:
-        named.append(cast.database)
+    def refuse(_name: str, _folder: Path, options: DemoOptions) -> None:
+        named.append(options.database)
         raise ConfigError(["enough"])
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(world, "World", refuse)
+    monkeypatch.setattr(command, "Installation", refuse)
     CliRunner().invoke(app, ["demo", "--tier", "enterprise", "--database", "sqlite:x.db"])
     assert named == [f"sqlite:{tmp_path / 'x.db'}"]

@@ -1,1 +1,1 @@
-"""The demo: a story told with real processes beside the sandbox."""
+"""The demo: a demo told with real processes beside the sandbox."""

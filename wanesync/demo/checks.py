@@ -1,4 +1,4 @@
-"""What the demo proves, from the sandbox's own books: nobody twice, every purchase once, and how fast."""
+"""The checks of the demo on the journals of both stand-ins: no duplicates, every purchase once, and the latencies."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ TO_STRIPE, TO_HUBSPOT, PURCHASE = "contact → customer", "customer → contact"
 
 
 @dataclass(frozen=True, slots=True)
-class Books:
-    """Both journals, and the records at the beginning and at the end."""
+class SandboxHistory:
+    """Both journals, and the records at the end; ``planted``: the customers at the beginning."""
 
     hubspot: Sequence[Entry]
     stripe: Sequence[Entry]
@@ -25,75 +25,79 @@ class Books:
 
 
 @dataclass(slots=True)
-class Proof:
-    """``doubles`` and ``purchase_faults``: sentences, empty when all is right. ``spans_ms``: way -> times."""
+class CheckResult:
+    """The result. ``duplicates``, ``purchase_faults``: messages; ``latencies_ms``: by direction, in ms."""
 
-    doubles: list[str] = field(default_factory=list)
+    duplicates: list[str] = field(default_factory=list)
     purchase_faults: list[str] = field(default_factory=list)
     purchases: int = 0
-    spans_ms: dict[str, list[int]] = field(default_factory=dict)
+    latencies_ms: dict[str, list[int]] = field(default_factory=dict)
 
 
-def prove(books: Books, since_ms: int) -> Proof:
-    """Check everything; times are measured for what people did at or after ``since_ms``."""
-    proof = Proof(doubles=_find_doubles(books))
-    _check_purchases(books, proof)
-    proof.spans_ms = {
-        TO_STRIPE: _measure(books.hubspot, books.stripe, since_ms),
-        TO_HUBSPOT: _measure(books.stripe, books.hubspot, since_ms),
-        PURCHASE: _measure_purchases(books, since_ms),
+def check_history(history: SandboxHistory, since_ms: int) -> CheckResult:
+    """Run all checks; latencies are those of edits at or after ``since_ms``."""
+    result = CheckResult(duplicates=_find_duplicates(history))
+    _check_purchases(history, result)
+    result.latencies_ms = {
+        TO_STRIPE: _measure(history.hubspot, history.stripe, since_ms),
+        TO_HUBSPOT: _measure(history.stripe, history.hubspot, since_ms),
+        PURCHASE: _measure_purchases(history, since_ms),
     }
-    return proof
+    return result
 
 
-def percentile(spans: Sequence[int], share: float) -> int:
-    """The nearest-rank percentile; 0 of nothing."""
-    ordered = sorted(spans)
+def percentile(values: Sequence[int], share: float) -> int:
+    """The nearest-rank percentile; 0 for no values."""
+    ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0
 
 
-def _find_doubles(books: Books) -> list[str]:
-    """Two customers of ours for one contact, or more customers with one address than people planted."""
+def _find_duplicates(history: SandboxHistory) -> list[str]:
+    """Find contacts with two customers of ours, and e-mail addresses on more customers than at the beginning."""
     found = []
     ours = Counter(
         _changes(entry).get("metadata.hubspot_contact_id", "")
-        for entry in books.stripe
+        for entry in history.stripe
         if entry["kind"] == "customer.created" and _by_us(entry)
     )
-    found += [f"contact {contact} has {n} customers made by us" for contact, n in ours.items() if contact and n > 1]
-    planted, now = _addresses(books.planted), _addresses(books.customers)
-    twins = sum(n > max(1, planted[address]) for address, n in now.items())
-    if twins:
-        found.append(f"{twins} addresses stand on more customers than people put there")
-    shared = sum(n > 1 for n in _addresses(books.contacts).values())
+    found += [
+        f"contact {contact} has {count} customers created by us"
+        for contact, count in ours.items()
+        if contact and count > 1
+    ]
+    planted, now = _addresses(history.planted), _addresses(history.customers)
+    surplus = sum(count > max(1, planted[address]) for address, count in now.items())
+    if surplus:
+        found.append(f"{surplus} e-mail addresses are on more customers than users created")
+    shared = sum(count > 1 for count in _addresses(history.contacts).values())
     if shared:
-        found.append(f"{shared} addresses stand on more than one contact")
+        found.append(f"{shared} e-mail addresses are on more than one contact")
     return found
 
 
-def _check_purchases(books: Books, proof: Proof) -> None:
+def _check_purchases(history: SandboxHistory, result: CheckResult) -> None:
     arrived: dict[str, list[str]] = defaultdict(list)
-    for entry in books.hubspot:
+    for entry in history.hubspot:
         for payment in _payments(entry):
             contact = entry["record_id"] if entry["kind"] == "event.sent" else _changes(entry)["contact"]
             arrived[payment].append(str(contact))
-    buyers = {row["id"]: normalise_email(row.get("email", "")) for row in books.customers}
-    contacts = {row["id"]: _all_addresses(row) for row in books.contacts}
-    for entry in books.stripe:
+    buyers = {row["id"]: normalise_email(row.get("email", "")) for row in history.customers}
+    contacts = {row["id"]: _all_addresses(row) for row in history.contacts}
+    for entry in history.stripe:
         sale = _changes(entry)
         if entry["kind"] != "charge.succeeded" or sale["captured"] != "true":
             continue
-        proof.purchases += 1
+        result.purchases += 1
         payment, address = sale["payment_intent"], buyers.get(sale["customer"]) or normalise_email(sale["email"])
         holders = arrived.get(payment, [])
         if len(holders) != 1:
-            proof.purchase_faults.append(f"{payment} is on contacts {len(holders)} times")
+            result.purchase_faults.append(f"{payment} is on contacts {len(holders)} times")
         elif address not in contacts.get(holders[0], set()):
-            proof.purchase_faults.append(f"{payment} is on contact {holders[0]}, which is not the buyer's")
+            result.purchase_faults.append(f"{payment} is on contact {holders[0]}, which does not belong to the buyer")
 
 
 def _payments(entry: Entry) -> list[str]:
-    """The payments an entry of HubSpot's journal puts on a contact: an event's property, or the end of a note."""
+    """The payments in an entry of the HubSpot journal: a property of an event, or the mark at the end of a note."""
     changes = _changes(entry)
     if entry["kind"] == "event.sent":
         return [changes["payment_id"]]
@@ -104,7 +108,7 @@ def _payments(entry: Entry) -> list[str]:
 
 
 def _measure(source: Sequence[Entry], target: Sequence[Entry], since_ms: int) -> list[int]:
-    """From a person's edit to our commit of the same value on the other side; overtaken edits never arrive."""
+    """The times from a user's edit to our commit of the same value on the other side; superseded edits have none."""
     arrivals: dict[str, list[int]] = defaultdict(list)
     for entry in target:
         if _by_us(entry):
@@ -114,28 +118,28 @@ def _measure(source: Sequence[Entry], target: Sequence[Entry], since_ms: int) ->
     for entry in source:
         if _by_us(entry) or _at_ms(entry) < since_ms:
             continue
-        for value in _told(entry):
+        for value in _traced_values(entry):
             after = [at_ms for at_ms in arrivals.get(value.lower(), []) if at_ms >= _at_ms(entry)]
             if after:
                 spans.append(min(after) - _at_ms(entry))
     return spans
 
 
-def _told(entry: Entry) -> Iterable[str]:
-    """Values by which an edit is known on the other side: each is used once in the traffic."""
+def _traced_values(entry: Entry) -> Iterable[str]:
+    """The values that identify an edit on the other side: the traffic uses each once."""
     kind, changes = str(entry["kind"]), _changes(entry)
     if kind in ("contact.created", "customer.created"):
         return [changes["email"].strip()] if changes.get("email") else []
     if kind in ("contact.updated", "customer.updated"):
-        return [value for value in changes.values() if any(mark.isdigit() for mark in value)]
+        return [value for value in changes.values() if any(character.isdigit() for character in value)]
     return []
 
 
-def _measure_purchases(books: Books, since_ms: int) -> list[int]:
-    arrivals = {payment: _at_ms(entry) for entry in books.hubspot for payment in _payments(entry)}
+def _measure_purchases(history: SandboxHistory, since_ms: int) -> list[int]:
+    arrivals = {payment: _at_ms(entry) for entry in history.hubspot for payment in _payments(entry)}
     sales = {
         _changes(entry)["payment_intent"]: _at_ms(entry)
-        for entry in books.stripe
+        for entry in history.stripe
         if entry["kind"] == "charge.succeeded" and _at_ms(entry) >= since_ms
     }
     return [arrivals[payment] - at_ms for payment, at_ms in sales.items() if payment in arrivals]

@@ -1,4 +1,4 @@
-"""One world of the demo: a sandbox, a configuration, and the real processes of wanesync between its two sides."""
+"""One installation of the demo: a sandbox, a configuration, and the processes of wanesync between both stand-ins."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from wanesync.store.database import Store
 from wanesync.sync.runtime import Runtime
 from wanesync.wiring import build_catch_up, build_reconcile, build_runtime, open_database
 
-LATENCY_MS = (150, 400)
-STRIPE_LIMIT = 100
-RATE_PER_S = 3.0
-QUIET_S = 1.5
-SETTLE_S = 60.0
-DRAIN_S = 90.0
+LATENCY_MS = (150, 400)  # of a request, as over the internet
+STRIPE_LIMIT = 100  # requests per second, the live default of Stripe
+RATE_PER_S = 3.0  # activities of users on each side
+IDLE_S = 1.5  # seconds without any change that count as idle
+MAX_SETTLE_S = 60.0
+MAX_RECONCILE_S = 90.0
 SOON_MS = 120_000
 """A job due later than this waits for something that has not happened yet."""
 
@@ -58,8 +58,8 @@ level = "warning"
 
 
 @dataclass(frozen=True, slots=True)
-class Cast:
-    """Who is planted: ``overlap`` people stand on both sides. ``database`` "": an SQLite file of its own."""
+class DemoOptions:
+    """The records to begin with; ``overlap`` people are on both sides. ``database`` "": a new SQLite file."""
 
     contacts: int = 500
     customers: int = 300
@@ -68,26 +68,26 @@ class Cast:
 
 
 @dataclass(slots=True)
-class World:
-    """``tier``: professional or enterprise. Everything it writes is in ``folder``."""
+class Installation:
+    """A sandbox and wanesync beside it. ``tier``: of the HubSpot portal; ``folder``: for all files."""
 
     tier: Tier
     folder: Path
-    cast: Cast
+    options: DemoOptions
     sandbox: SandboxProcess = field(init=False)
     store: Store = field(init=False)
     runtime: Runtime = field(init=False)
-    serving: ChildProcess = field(init=False)
-    working: ChildProcess = field(init=False)
+    server: ChildProcess = field(init=False)
+    worker: ChildProcess = field(init=False)
     traffic: Traffic | None = None
     _found: Report = field(init=False)
     _open: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
-    # -- life and death
+    # -- start and stop
 
     def start(self) -> None:
-        """Sandbox, database, HubSpot properties, web doors, worker. Raises WanesyncError."""
-        seed = SeedOptions(self.cast.contacts, self.cast.customers, self.cast.overlap)
+        """Start the sandbox, ``serve`` and ``worker``. Raises WanesyncError, SandboxError."""
+        seed = SeedOptions(self.options.contacts, self.options.customers, self.options.overlap)
         options = Options(seed=seed, latency_ms=LATENCY_MS, tier=self.tier, stripe_limit=STRIPE_LIMIT)
         self.sandbox = self._open.enter_context(SandboxProcess(options))
         hubspot_secret, stripe_secret = secrets.token_hex(16), f"whsec_{secrets.token_hex(16)}"
@@ -97,24 +97,24 @@ class World:
         self._open.callback(self.store.close)
         self.runtime = build_runtime(config, self.store, tuple(Side))
         build_catch_up(self.runtime).mark_start()
-        self.serving, self.working = self._run("serve"), self._run("worker")
+        self.server, self.worker = self._run("serve"), self._run("worker")
         self._open.callback(self._stop_children)
         self.runtime.hubspot.prepare(with_events=self.runtime.hubspot.can_define_events())
-        url = next(word for word in self.serving.first_line().split() if word.startswith("http"))
+        url = next(word for word in self.server.first_line().split() if word.startswith("http"))
         doors = self.sandbox.control()
         for side, secret in ((Side.HUBSPOT, hubspot_secret), (Side.STRIPE, stripe_secret)):
             doors.set_webhooks(side, f"{url}/webhooks/{side}", secret)
-        self.working.first_line()
+        self.worker.first_line()
 
     def stop(self) -> None:
-        """Ends every process of this world."""
+        """Stop every process."""
         self._open.close()
 
     def _stop_children(self) -> None:
-        # Those that run then: the worker is another one than at the start.
-        for child in (self.serving, self.working):
+        # The processes that run by then: the worker was replaced.
+        for child in (self.server, self.worker):
             child.signal(signal.SIGTERM)
-        for child in (self.serving, self.working):
+        for child in (self.server, self.worker):
             child.stop()
 
     @property
@@ -123,7 +123,7 @@ class World:
 
     def _write_config(self, hubspot_secret: str, stripe_secret: str) -> None:
         text = CONFIG.format(
-            database=self.cast.database or f"sqlite:{self.folder / self.tier}.db",
+            database=self.options.database or f"sqlite:{self.folder / self.tier}.db",
             hubspot_key=self.sandbox.hubspot_key,
             hubspot_secret=hubspot_secret,
             hubspot_url=self.sandbox.hubspot_url,
@@ -142,15 +142,15 @@ class World:
     # -- steps
 
     def compare(self, listed: Callable[[Side, int], None], compared: Callable[[int], None]) -> Report:
-        """What ``wanesync diff`` does."""
+        """Compare both sides, as ``wanesync diff`` does."""
         self._found = build_reconcile(self.runtime).look(listed, compared)
         return self._found
 
     def repair(self, progress: Callable[[int, int], None]) -> int:
-        """What ``wanesync reconcile --wait`` does with what was found; how many jobs. ``progress``: done, in all."""
+        """Repair the differences, as ``wanesync reconcile --wait`` does: the number of jobs. ``progress``: done, total."""
         report = self._found
         run_id, jobs = build_reconcile(self.runtime).queue(report)
-        for _ in _until(DRAIN_S, "the reconcile is not done"):
+        for _ in _until(MAX_RECONCILE_S, "the reconcile did not end"):
             with self.store.reading() as tx:
                 left = tx.jobs.run_pending(run_id)
             progress(jobs - left, jobs)
@@ -158,57 +158,57 @@ class World:
                 break
         return jobs
 
-    def live(self, span_s: float, tell: Callable[[str], None]) -> None:
-        """Traffic on both sides for so many seconds, with webhooks duplicated and reordered, and a worker killed."""
+    def run_traffic(self, duration_s: float, announce: Callable[[str], None]) -> None:
+        """Run traffic on both sides with duplicated and reordered webhooks, and kill a worker meanwhile."""
         doors = self.sandbox.control()
         for side in Side:
             doors.set_faults(side, "webhooks")
         start_ms = _now_ms()
         self.traffic = traffic = Traffic(doors, seed=7, rate_per_s=RATE_PER_S, start_ms=start_ms)
-        script = self._script(traffic, tell)
+        script = self._script(traffic, announce)
         pause = threading.Event()
-        while (now_ms := _now_ms()) < start_ms + span_s * 1000:
+        while (now_ms := _now_ms()) < start_ms + duration_s * 1000:
             traffic.advance(now_ms)
-            while script and now_ms >= start_ms + script[0][0] * span_s * 1000:
+            while script and now_ms >= start_ms + script[0][0] * duration_s * 1000:
                 script.pop(0)[1](now_ms)
             pause.wait(0.05)
 
-    def _script(self, traffic: Traffic, tell: Callable[[str], None]) -> list[tuple[float, Callable[[int], None]]]:
-        """What must happen, and when (a share of the time)."""
+    def _script(self, traffic: Traffic, announce: Callable[[str], None]) -> list[tuple[float, Callable[[int], None]]]:
+        """The scripted events, and their times as shares of the duration."""
 
         def edit_both(now_ms: int) -> None:
             for _ in range(3):
                 traffic.do(ActivityKind.EDIT_BOTH, Side.HUBSPOT, now_ms)
-            tell("3 people edited on both sides in the same instant")
+            announce("3 people edited on both sides at the same time")
 
         def buy(now_ms: int) -> None:
             for kind in (ActivityKind.PURCHASE, ActivityKind.GUEST, ActivityKind.GUEST, ActivityKind.CREATE):
                 traffic.do(kind, Side.STRIPE, now_ms)
             buyer = self.sandbox.control().records(Side.STRIPE)[0]["id"]
             self.sandbox.control().edit(Side.STRIPE, "purchase", buyer, {"amount": "3200", "currency": "jpy"})
-            tell("a guest buys, and somebody pays in yen, which have no cents")
+            announce("a guest buys, and a customer pays in yen, a currency without cents")
 
         def replace_worker(_now_ms: int) -> None:
-            killed = self.working.pid
-            self.working.kill()
-            self.working = self._run("worker")
-            tell(f"worker {killed} killed with SIGKILL in the middle of its work, {self.working.pid} started")
+            killed = self.worker.pid
+            self.worker.kill()
+            self.worker = self._run("worker")
+            announce(f"worker {killed} killed with SIGKILL while it works, {self.worker.pid} started")
 
         return [(0.15, edit_both), (0.3, buy), (0.45, replace_worker), (0.7, edit_both), (0.85, buy)]
 
     def settle(self) -> float:
-        """Wait until nothing moves any more; seconds it took. Raises WanesyncError when that takes too long."""
+        """Wait until everything is idle: the seconds it took. Raises VendorUnavailable after 60 s."""
         began = time.monotonic()
-        quiet_since, mark = began, (-1, -1)
-        for _ in _until(SETTLE_S, "it does not come to rest"):
+        idle_since, lengths = began, (-1, -1)
+        for _ in _until(MAX_SETTLE_S, "the installation is not idle"):
             now = (len(self.journal(Side.HUBSPOT)), len(self.journal(Side.STRIPE)))
-            if now != mark or not self._rests():
-                quiet_since, mark = time.monotonic(), now
-            elif time.monotonic() - quiet_since >= QUIET_S:
+            if now != lengths or not self._is_idle():
+                idle_since, lengths = time.monotonic(), now
+            elif time.monotonic() - idle_since >= IDLE_S:
                 break
-        return max(0.0, time.monotonic() - began - QUIET_S)
+        return max(0.0, time.monotonic() - began - IDLE_S)
 
-    def _rests(self) -> bool:
+    def _is_idle(self) -> bool:
         with self.store.reading() as tx:
             if any(row["running"] for row in tx.jobs.depth()):
                 return False
@@ -217,37 +217,37 @@ class World:
                 return False
         return not any(counts["webhooks_waiting"] for counts in self.stats().values())
 
-    # -- readings
+    # -- read
 
     @property
     def activities(self) -> list[Activity]:
-        """What people did so far."""
+        """The activities of users so far."""
         return list(self.traffic.activities) if self.traffic else []
 
     def overview(self) -> Status:
-        """What ``wanesync status`` reads."""
+        """The status, as ``wanesync status`` reads it."""
         return read_status(self.store)
 
     def stats(self) -> dict[str, dict[str, object]]:
-        """What the sandbox counted."""
+        """The counts of the sandbox."""
         return self.sandbox.control().stats()
 
     def journal(self, side: Side) -> list[dict[str, object]]:
-        """Everything that was committed on a side."""
+        """Every committed change of a side."""
         return self.sandbox.control().journal(side)
 
     def records(self, side: Side) -> list[dict[str, str]]:
-        """Every living record of a side."""
+        """Every existing record of a side."""
         return self.sandbox.control().records(side)
 
 
-def _until(limit_s: float, trouble: str) -> Iterator[None]:
+def _until(limit_s: float, message: str) -> Iterator[None]:
     pause = threading.Event()
     end = time.monotonic() + limit_s
     while time.monotonic() < end:
         yield
         pause.wait(0.15)
-    raise VendorUnavailable(f"{trouble} after {limit_s:g} s")
+    raise VendorUnavailable(f"{message} after {limit_s:g} s")
 
 
 def _now_ms() -> int:

@@ -1,4 +1,4 @@
-"""What the demo shows: short sentences and tables, one column per portal."""
+"""The output of the demo: short sentences and tables with one column per installation."""
 
 from __future__ import annotations
 
@@ -21,148 +21,154 @@ from wanesync.terminal import format_duration, make_table
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from wanesync.demo.installation import World
-    from wanesync.demo.steps import Story
+    from wanesync.demo.installation import Installation
+    from wanesync.demo.run import Demo
     from wanesync.reconcile.run import Report
 
 WIDTH = 88
 SINK = {"enterprise": "custom events", "professional": "notes"}
 
 
-def announce(story: Story, number: int, title: str) -> None:
-    """The head of a chapter."""
-    story.screen.print()
-    story.screen.print(Rule(f"[bold]{number}  {title}[/]", align="left", style="blue"), width=WIDTH)
+def announce(demo: Demo, number: int, title: str) -> None:
+    """Print the heading of a step."""
+    demo.console.print()
+    demo.console.print(Rule(f"[bold]{number}  {title}[/]", align="left", style="blue"), width=WIDTH)
 
 
-def begin(story: Story) -> None:
-    """What is about to happen."""
+def begin(demo: Demo) -> None:
+    """Print the introduction."""
     text = (
         "[bold]wanesync[/] keeps HubSpot contacts and Stripe customers the same, both ways,\n"
         "and records every Stripe purchase on the contact.\n\n"
         "This runs real processes, real HTTP and real signatures against a stand-in HubSpot\n"
         "and a stand-in Stripe on this machine. It takes about a minute; nothing leaves here."
     )
-    story.screen.print(Panel(text, width=WIDTH, border_style="blue"))
+    demo.console.print(Panel(text, width=WIDTH, border_style="blue"))
 
 
-def introduce(story: Story) -> None:
-    """Who is there at the start."""
-    announce(story, 1, "Two systems that never met")
-    made = _columns(story, "")
-    rows: Mapping[str, Callable[[World], str]] = {
-        "contacts in HubSpot": lambda world: f"{len(world.records(Side.HUBSPOT)):,}",
-        "customers in Stripe": lambda world: f"{len(world.records(Side.STRIPE)):,}",
-        "people who are both": lambda world: f"{world.cast.overlap:,}, some written differently",
-        "a purchase becomes": lambda world: SINK[world.tier],
-        "processes": lambda world: f"serve {world.serving.pid}, worker {world.working.pid}",
+def introduce(demo: Demo) -> None:
+    """Print the records and processes at the start."""
+    announce(demo, 1, "Two systems that were never synced")
+    made = _columns(demo, "")
+    rows: Mapping[str, Callable[[Installation], str]] = {
+        "contacts in HubSpot": lambda installation: f"{len(installation.records(Side.HUBSPOT)):,}",
+        "customers in Stripe": lambda installation: f"{len(installation.records(Side.STRIPE)):,}",
+        "people on both sides": lambda installation: f"{installation.options.overlap:,}, some written differently",
+        "a purchase becomes": lambda installation: SINK[installation.tier],
+        "processes": lambda installation: f"serve {installation.server.pid}, worker {installation.worker.pid}",
     }
-    for name, tell in rows.items():
-        made.add_row(name, *(tell(world) for world in story.worlds))
-    story.screen.print(made)
-    story.screen.print("Each request takes 150 to 400 ms, as over the internet. Both APIs enforce their rate limits.")
+    for name, read in rows.items():
+        made.add_row(name, *(read(installation) for installation in demo.installations))
+    demo.console.print(made)
+    demo.console.print("Each request takes 150 to 400 ms, as over the internet. Both APIs enforce their rate limits.")
 
 
-def show_differences(story: Story, reports: Mapping[str, Report]) -> None:
-    """What ``wanesync diff`` counts."""
-    made = _columns(story, "wanesync diff")
+def show_differences(demo: Demo, reports: Mapping[str, Report]) -> None:
+    """Print the counts of ``wanesync diff``."""
+    made = _columns(demo, "wanesync diff")
     made.add_column("")
     for kind in DifferenceClass:
-        counts = [reports[world.tier].counts[kind] for world in story.worlds]
+        counts = [reports[installation.tier].counts[kind] for installation in demo.installations]
         if any(counts):
             style = "yellow" if kind in ACTIONABLE else "green" if kind is DifferenceClass.IN_SYNC else "default"
             made.add_row(f"[{style}]{kind}[/]", *(f"{count:,}" for count in counts), f"[dim]{MEANING[kind]}[/]")
-    story.screen.print(made)
+    demo.console.print(made)
 
 
 @contextmanager
-def watching(story: Story) -> Iterator[None]:
-    """A table that follows the life on both sides, where there is a terminal."""
-    story.screen.print("People edit, sign up and buy; one webhook in five comes twice, all of them out of order.")
-    if not story.screen.is_terminal:
+def watching(demo: Demo) -> Iterator[None]:
+    """Show a live table of the traffic on a terminal, and print it once elsewhere."""
+    demo.console.print("Users edit, sign up and buy; one webhook in five is delivered twice, all of them out of order.")
+    if not demo.console.is_terminal:
         yield
-        story.screen.print(_life(story))
+        demo.console.print(_make_traffic_table(demo))
         return
     ended = threading.Event()
-    with Live(_life(story), console=story.screen, auto_refresh=False, transient=False) as live:
+    with Live(_make_traffic_table(demo), console=demo.console, auto_refresh=False, transient=False) as live:
 
         def follow() -> None:
             while not ended.wait(0.5):
-                live.update(_life(story), refresh=True)
+                live.update(_make_traffic_table(demo), refresh=True)
 
-        thread = threading.Thread(target=follow, name="life")
+        thread = threading.Thread(target=follow, name="traffic")
         thread.start()
         try:
             yield
         finally:
             ended.set()
             thread.join()
-            live.update(_life(story), refresh=True)
+            live.update(_make_traffic_table(demo), refresh=True)
 
 
-def _life(story: Story) -> Table:
-    made = _columns(story, "so far")
-    deeds: Mapping[str, tuple[ActivityKind, ...]] = {
+def _make_traffic_table(demo: Demo) -> Table:
+    made = _columns(demo, "so far")
+    kinds_by_name: Mapping[str, tuple[ActivityKind, ...]] = {
         "edits": (ActivityKind.EDIT,),
         "edits of one person on both sides": (ActivityKind.EDIT_BOTH,),
         "new people": (ActivityKind.CREATE,),
         "purchases": (ActivityKind.PURCHASE, ActivityKind.GUEST),
     }
-    for name, kinds in deeds.items():
+    for name, kinds in kinds_by_name.items():
         made.add_row(
-            name, *(f"{sum(activity.kind in kinds for activity in world.activities):,}" for world in story.worlds)
+            name,
+            *(
+                f"{sum(activity.kind in kinds for activity in installation.activities):,}"
+                for installation in demo.installations
+            ),
         )
-    overviews = [world.overview() for world in story.worlds]
+    overviews = [installation.overview() for installation in demo.installations]
     waiting = [sum(lane.due + lane.running for lane in seen.lanes.values()) for seen in overviews]
     made.add_row("jobs waiting or running", *(f"{count:,}" for count in waiting))
     return made
 
 
-def show_status(story: Story) -> None:
-    """What ``wanesync status`` shows."""
-    story.screen.print(f"Everything was done {story.settled_s:.1f} s after the last edit. wanesync status says:")
-    for world in story.worlds:
-        story.screen.print(f"\n[bold]{world.tier}[/]")
-        story.screen.print(show(world.overview()))
+def show_status(demo: Demo) -> None:
+    """Print the output of ``wanesync status``."""
+    demo.console.print(f"Everything was synced {demo.settled_s:.1f} s after the last edit. wanesync status:")
+    for installation in demo.installations:
+        demo.console.print(f"\n[bold]{installation.tier}[/]")
+        demo.console.print(show(installation.overview()))
 
 
-def conclude(story: Story) -> None:
-    """How fast it was, and whether it held."""
-    announce(story, 6, "How long an edit took to arrive on the other side")
+def conclude(demo: Demo) -> None:
+    """Print the latencies and the result of the checks."""
+    announce(demo, 6, "Latency of edits to the other side")
     made = make_table("", ">arrived", ">half within", ">95 % within", ">all within")
-    for world in story.worlds:
-        made.add_row(f"[bold]{world.tier}[/]")
-        for way, spans in story.proofs[world.tier].spans_ms.items():
-            figures = [percentile(spans, share) / 1000 for share in (0.5, 0.95, 1.0)]
-            made.add_row(f"  {way}", f"{len(spans):,}", *(f"{figure:.1f} s" for figure in figures))
-    story.screen.print(made)
-    story.screen.print("[dim]From commit to commit, by the stand-ins' own books, the killed worker included.[/]")
-    announce(story, 7, "Did it hold?")
-    for world in story.worlds:
-        _judge(story, world)
-    verdict = "[bold green]It held.[/]" if story.proven else "[bold red]It did not hold.[/]"
-    story.screen.print(f"\n{verdict} {format_duration(story.took_s * 1000)} in all.")
+    for installation in demo.installations:
+        made.add_row(f"[bold]{installation.tier}[/]")
+        for direction, values in demo.results[installation.tier].latencies_ms.items():
+            figures = [percentile(values, share) / 1000 for share in (0.5, 0.95, 1.0)]
+            made.add_row(f"  {direction}", f"{len(values):,}", *(f"{figure:.1f} s" for figure in figures))
+    demo.console.print(made)
+    demo.console.print(
+        "[dim]From commit to commit in the journals of the stand-ins, the time of the killed worker included.[/]"
+    )
+    announce(demo, 7, "Checks")
+    for installation in demo.installations:
+        _show_checks(demo, installation)
+    answer = "[bold green]All checks passed.[/]" if demo.passed else "[bold red]A check failed.[/]"
+    demo.console.print(f"\n{answer} {format_duration(demo.took_s * 1000)} in all.")
 
 
-def _judge(story: Story, world: World) -> None:
-    proof, report, stats = story.proofs[world.tier], story.last[world.tier], world.stats()
+def _show_checks(demo: Demo, installation: Installation) -> None:
+    result, report, stats = demo.results[installation.tier], demo.reports[installation.tier], installation.stats()
     checks = [
-        ("nothing left to repair", [f"{report.actionable} differences"] if report.actionable else []),
-        ("nobody is there twice", proof.doubles),
+        ("no differences left", [f"{report.actionable} differences"] if report.actionable else []),
+        ("no duplicates", result.duplicates),
         (
-            f"all {proof.purchases} purchases are on their contacts, once each ({SINK[world.tier]})",
-            proof.purchase_faults,
+            f"all {result.purchases} purchases are on their contacts exactly once ({SINK[installation.tier]})",
+            result.purchase_faults,
         ),
     ]
-    story.screen.print(f"[bold]{world.tier}[/]")
+    demo.console.print(f"[bold]{installation.tier}[/]")
     for name, faults in checks:
-        story.screen.print(f"  {'[red]✘[/]' if faults else '[green]✔[/]'} {name}")
+        demo.console.print(f"  {'[red]✘[/]' if faults else '[green]✔[/]'} {name}")
         for fault in faults[:5]:
-            story.screen.print(f"      [red]{fault}[/]")
+            demo.console.print(f"      [red]{fault}[/]")
     refused = sum(int(str(counts["rate_limited"])) for counts in stats.values())
     windows = ", ".join(f"{side} {counts['largest_window_1s']}" for side, counts in stats.items())
-    story.screen.print(f"  [dim]requests in the fullest second: {windows}; refused for speed: {refused}[/]")
+    demo.console.print(f"  [dim]requests in the fullest second: {windows}; refused by the limits: {refused}[/]")
 
 
-def _columns(story: Story, first: str) -> Table:
-    return make_table(first, *(f">{world.tier}" for world in story.worlds))
+def _columns(demo: Demo, first: str) -> Table:
+    return make_table(first, *(f">{installation.tier}" for installation in demo.installations))

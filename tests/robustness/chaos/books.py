@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from tests.support.stage import Row, Stage
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap
 from wanesync.core.model import Side, normalise_email
-from wanesync.demo.checks import Books, prove
+from wanesync.demo.checks import SandboxHistory, check_history
 from wanesync.sandbox.journal import Entry
 
 # The property of a contact, the attribute of a customer: what is copied as it is.
@@ -111,9 +111,9 @@ def _find_single(rows: Mapping[Side, Sequence[Row]]) -> Iterator[str]:
 def _find_twins(rows: Mapping[Side, Sequence[Row]], journals: Mapping[Side, Sequence[Entry]]) -> Iterator[str]:
     """People who stand there twice, purchases that are not on their buyer's contact exactly once."""
     entries = {side: [asdict(entry) for entry in journal] for side, journal in journals.items()}
-    books = Books(entries[Side.HUBSPOT], entries[Side.STRIPE], rows[Side.HUBSPOT], rows[Side.STRIPE], [])
-    proof = prove(books, 0)
-    yield from (f"doubled: {sentence}" for sentence in proof.doubles[:SHOWN])
+    books = SandboxHistory(entries[Side.HUBSPOT], entries[Side.STRIPE], rows[Side.HUBSPOT], rows[Side.STRIPE], [])
+    proof = check_history(books, 0)
+    yield from (f"doubled: {sentence}" for sentence in proof.duplicates[:SHOWN])
     yield from (f"purchase: {sentence}" for sentence in proof.purchase_faults[:SHOWN])
 
 

@@ -1,4 +1,4 @@
-"""``demo``: two worlds, two systems that never met, and what wanesync makes of them."""
+"""``wanesync demo``: sync a stand-in HubSpot and a stand-in Stripe with real processes, and check the result."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from rich.console import Console
 from wanesync.cli.commands.sandbox import convert_errors
 from wanesync.cli.context import AsJson
 from wanesync.core.errors import ConfigError
-from wanesync.demo.installation import Cast, World
-from wanesync.demo.steps import Story
+from wanesync.demo.installation import DemoOptions, Installation
+from wanesync.demo.run import Demo
 from wanesync.sandbox.hubspot.settings import Tier as PortalTier
 from wanesync.terminal import make_console, print_json
 
@@ -42,32 +42,32 @@ def demo(
     database: Annotated[
         str, typer.Option(metavar="URL", help="An empty database instead of a new SQLite file; for one tier.")
     ] = "",
-    seconds: Annotated[int, typer.Option(min=5, max=600, help="How long people edit and buy.")] = 20,
+    seconds: Annotated[int, typer.Option(min=5, max=600, help="How long users edit and buy.")] = 20,
     contacts: Annotated[int, typer.Option(min=10, help="Contacts at the start.")] = 500,
     customers: Annotated[int, typer.Option(min=10, help="Customers at the start.")] = 300,
-    overlap: Annotated[int, typer.Option(min=5, help="People who are both.")] = 120,
+    overlap: Annotated[int, typer.Option(min=5, help="People on both sides.")] = 120,
     as_json: AsJson = False,
 ) -> None:
     """Watch a stand-in HubSpot and Stripe become and stay the same. Takes about a minute."""
     if database and tier is Tier.BOTH:
-        raise ConfigError(["--database is one state: choose --tier professional or --tier enterprise for it"])
+        raise ConfigError(["--database holds one installation: choose --tier professional or --tier enterprise"])
     if overlap > min(contacts, customers):
-        raise ConfigError([f"--overlap {overlap} is more than there are contacts or customers"])
+        raise ConfigError([f"--overlap {overlap} is more than the number of contacts or customers"])
     if database.startswith("sqlite:"):
-        # The demo's configuration stands elsewhere, and would look for the file there.
+        # The configuration of the demo is in another folder, to which its paths are relative.
         database = f"sqlite:{Path(database.removeprefix('sqlite:')).absolute()}"
     folder = Path(tempfile.mkdtemp(prefix="wanesync-demo-"))
-    cast = Cast(contacts, customers, overlap, database)
-    story = Story([World(name, folder, cast) for name in tier.names], seconds, _screen(quiet=as_json))
+    options = DemoOptions(contacts, customers, overlap, database)
+    running = Demo([Installation(name, folder, options) for name in tier.names], seconds, _screen(quiet=as_json))
     try:
         with convert_errors():
-            story.tell()
+            running.run()
     finally:
-        story.together(World.stop)
+        running.run_in_all(Installation.stop)
     if as_json:
-        print_json(story.as_json())
-    if not story.proven:
-        story.screen.print(f"[red]What the processes said is in {folder}[/]")
+        print_json(running.as_json())
+    if not running.passed:
+        running.console.print(f"[red]The logs of the processes are in {folder}[/]")
         raise typer.Exit(1)
     rmtree(folder, ignore_errors=True)
 
