@@ -19,8 +19,7 @@ from wanesync.store.database import Store, Tx
 from wanesync.store.encryption import Encryption, load_keyring
 from wanesync.store.queries import Dialect, load_migrations
 from wanesync.store.session import Session, SessionContext
-from wanesync.store.sqlite import SqliteDatabase, SqliteSession
-from wanesync.store.sqlite_errors import translate
+from wanesync.store.sqlite import SqliteDatabase, SqliteSession, translate
 
 MEMORY = ":memory:"
 TABLE = re.compile(r"CREATE TABLE (?:IF NOT EXISTS )?(\w+)")
@@ -49,10 +48,10 @@ class SimDatabase(SqliteDatabase):
         return self.true_ms() - clock()
 
     @contextmanager
-    def session(self, around: SessionContext, *, writing: bool) -> Iterator[Session]:
+    def session(self, context: SessionContext, *, writing: bool) -> Iterator[Session]:
         """As every SQLite database's, without its queue of writers: here is one thread."""
         try:
-            yield from self._transact(self._take(), around, writing=writing)
+            yield from self._transact(self._take(), context, writing=writing)
         except sqlite3.Error as error:
             raise translate(error, self.label) from error
 

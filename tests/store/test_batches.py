@@ -13,7 +13,7 @@ from wanesync.core.jobs import JobKind, JobRequest
 from wanesync.core.model import Note, NoteCode, Side, WriteResult
 from wanesync.store import LinkMoved, Store
 from wanesync.store.database import Tx
-from wanesync.store.notify import Watch
+from wanesync.store.notify import WorkSubscription
 from wanesync.store.postgres import PostgresDatabase
 
 H, S = Side.HUBSPOT, Side.STRIPE
@@ -134,7 +134,7 @@ def test_work_wakes_those_who_wait_for_its_lane(store: Store) -> None:
     store.wait_for_work(0)
     if isinstance(store._database, PostgresDatabase):
         # Whoever listens there rings for all once it does: not in the middle of what follows.
-        assert store._database.notifier.wait(Watch("no lane", heard=1), 20)
+        assert store._database.notifier.wait(WorkSubscription("no lane", seen=1), 20)
     heard: dict[str, list[bool]] = {}
 
     def wait(lane: str) -> None:

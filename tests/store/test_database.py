@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import itertools
 import random
 import sqlite3
 import stat
@@ -24,7 +23,8 @@ from wanesync.store import Store, Tx, make_key, open_store, sqlite
 from wanesync.store import database as store_module
 from wanesync.store.clock import DatabaseClock
 from wanesync.store.queries import Dialect, load_migrations
-from wanesync.store.sqlite_wal import SHORT_PAGES, move_log, restart_log
+from wanesync.store.sqlite import _LOCK_RETRY_S, WriterPacing
+from wanesync.store.sqlite_wal import RESTART_PAGES, checkpoint_passive, restart_log
 
 KEYS = [make_key("k001")]
 
@@ -280,33 +280,22 @@ def test_who_may_not_make_it_brings_it_up_to_date(sqlite_url: str, tmp_path: Pat
     store.close()
 
 
-def test_threads_that_write_without_a_rest_let_another_process_in(sqlite_url: str) -> None:
-    busy, other = open_store(sqlite_url, migrate=True), open_store(sqlite_url)
-    done = threading.Event()
-    number = itertools.count()
+def test_writes_without_a_pause_rest_so_that_another_process_gets_the_lock() -> None:
+    now_s, rests_s = [100.0], list[float]()
+    pacing = WriterPacing(lambda: now_s[0], rests_s.append)
 
-    def write() -> None:
-        while not done.is_set():
-            with busy.transaction() as tx:
-                for _ in range(40):
-                    tx.settings.put("busy", str(next(number)))
+    def write(pause_s: float) -> None:
+        now_s[0] += pause_s
+        pacing.before_write()
+        pacing.after_write()
 
-    threads = [threading.Thread(target=write) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    try:
-        turns = []
-        for mine in range(80):
-            before = next(number)
-            other.run(lambda tx, mine=mine: tx.settings.put("other", str(mine)))  # type: ignore[misc] # binds the loop's value
-            turns.append((next(number) - before) / 40)
-    finally:
-        done.set()
-        for thread in threads:
-            thread.join()
-    assert max(turns) < 10, "so many transactions of the busy process went before one of the other"
-    busy.close()
-    other.close()
+    for _ in range(11):
+        write(0.0)
+    assert len(rests_s) == 2, "every fifth write that follows another one at once rests first"
+    assert min(rests_s) > _LOCK_RETRY_S, "long enough for another process to poll for the lock"
+    for _ in range(20):
+        write(2 * _LOCK_RETRY_S)
+    assert len(rests_s) == 2, "a pause between two writes is rest enough"
 
 
 def test_a_full_disk_is_down_and_keeps_what_was_there(sqlite_url: str) -> None:
@@ -336,7 +325,7 @@ def test_the_log_does_not_grow_for_ever(sqlite_url: str) -> None:
     sizes = []
     for number in range(4):
         with store.transaction() as tx:
-            tx.settings.put("large", str(number) * (SHORT_PAGES * 4096))
+            tx.settings.put("large", str(number) * (RESTART_PAGES * 4096))
         store.checkpoint()
         sizes.append(log.stat().st_size)
     assert sizes[-1] < 2 * sizes[0]
@@ -349,9 +338,9 @@ def test_a_log_that_is_read_is_left_alone_and_nobody_waits_for_it(sqlite_url: st
     reader.execute("BEGIN")
     reader.execute("SELECT COUNT(*) FROM settings").fetchone()
     with store.transaction() as tx:
-        tx.settings.put("large", "x" * (SHORT_PAGES * 4096))
+        tx.settings.put("large", "x" * (RESTART_PAGES * 4096))
     connection = sqlite3.connect(sqlite_url.removeprefix("sqlite:"), isolation_level=None)
-    assert not move_log(connection)
+    assert not checkpoint_passive(connection)
     with patch.object(sqlite, "restart_log", wraps=restart_log) as restart:
         store.checkpoint()
         store.checkpoint()

@@ -354,7 +354,7 @@ def test_a_transaction_that_stood_still_for_too_long_is_rolled_back_and_runs_aga
             tx.settings.put("mark", str(len(tries)))
             tries.append(tx)
             if len(tries) == 1:
-                tx.settings._session.command("SET LOCAL idle_in_transaction_session_timeout = 1")
+                tx.settings._session.execute("SET LOCAL idle_in_transaction_session_timeout = 1")
                 here = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
                 idle = f"{here} AND state = 'idle in transaction'"
                 while watcher.execute(idle).fetchone() != (0,):

@@ -1,4 +1,4 @@
-"""The store: opens a database and hands out transactions."""
+"""The store: opens a database and begins transactions."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Generic, TypeVar
 from wanesync.core.errors import ConfigError
 from wanesync.store.clock import DatabaseClock
 from wanesync.store.encryption import Encryption, load_keyring
-from wanesync.store.notify import Watch
+from wanesync.store.notify import WorkSubscription
 from wanesync.store.queries import Dialect, load_migrations
-from wanesync.store.session import Database, Session, SessionContext, TransactionConflict
+from wanesync.store.session import Database, Session, SessionContext, Table, TransactionConflict
 from wanesync.store.sqlite import SqliteDatabase
 from wanesync.store.tables.conflicts import Conflicts, Tombstones
 from wanesync.store.tables.events import Events, Rejected
@@ -34,50 +34,53 @@ from wanesync.store.tables.settings import INDEX_KEY, Pauses, Settings
 POSTGRES_MISSING = "database: postgresql:// needs psycopg, which is not installed: pip install 'wanesync[postgres]'"
 
 _T = TypeVar("_T")
-_TRIES = 5
+_TableT = TypeVar("_TableT", bound=Table)
+_MAX_ATTEMPTS = 5  # of one transaction; a conflict that lasts longer is reported
 
 
-class _Table(Generic[_T]):
-    """One of the tables of a transaction, made when it is first asked for: most transactions need two or three."""
+class _TableOf(Generic[_TableT]):
+    """A table of a transaction, made on first use: most transactions need two or three of them."""
 
-    def __init__(self, make: Callable[[Session], _T]) -> None:
-        self._make = make
+    def __init__(self, table: type[_TableT]) -> None:
+        self._table = table
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
 
-    def __get__(self, tx: Tx, owner: type | None = None) -> _T:
-        made = tx.__dict__[self._name] = self._make(tx._session)  # from here on found there
-        return made
+    def __get__(self, tx: Tx, owner: type | None = None) -> _TableT:
+        # Made without a call of its __init__, and kept in the transaction, where later look-ups find it directly.
+        table = tx.__dict__[self._name] = object.__new__(self._table)
+        table._session = tx._session
+        return table
 
 
 class Tx:
-    """One transaction: every table by its name. ``now_ms``: database time, the same until it ends."""
+    """One transaction with every table by its name. ``now_ms``: database time, constant within it."""
 
-    conflicts = _Table(Conflicts)
-    events = _Table(Events)
-    holds = _Table(Holds)
-    jobs = _Table(Jobs)
-    journal = _Table(Journal)
-    links = _Table(Links)
-    locks = _Table(Locks)
-    pauses = _Table(Pauses)
-    processes = _Table(Processes)
-    purchases = _Table(Purchases)
-    rates = _Table(Rates)
-    records = _Table(Records)
-    rejected = _Table(Rejected)
-    retention = _Table(Retention)
-    settings = _Table(Settings)
-    tombstones = _Table(Tombstones)
-    pending_writes = _Table(PendingWrites)
+    conflicts = _TableOf(Conflicts)
+    events = _TableOf(Events)
+    holds = _TableOf(Holds)
+    jobs = _TableOf(Jobs)
+    journal = _TableOf(Journal)
+    links = _TableOf(Links)
+    locks = _TableOf(Locks)
+    pauses = _TableOf(Pauses)
+    processes = _TableOf(Processes)
+    purchases = _TableOf(Purchases)
+    rates = _TableOf(Rates)
+    records = _TableOf(Records)
+    rejected = _TableOf(Rejected)
+    retention = _TableOf(Retention)
+    settings = _TableOf(Settings)
+    tombstones = _TableOf(Tombstones)
+    pending_writes = _TableOf(PendingWrites)
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self.now_ms = session.now_ms
 
     def savepoint(self) -> AbstractContextManager[None]:
-        """What fails inside is undone, and the transaction lives on."""
+        """An error inside undoes what was done since, and the transaction goes on."""
         return self._session.savepoint()
 
     def make_id(self) -> str:
@@ -90,41 +93,27 @@ class Store:
 
     def __init__(self, database: Database, encryption: Encryption, clock: DatabaseClock, rng: random.Random) -> None:
         self._database = database
-        self.clock = clock
         self._rng = rng
-        self._context = SessionContext(encryption, rng, clock.now_ms)
-        self._watches = threading.local()
-
-    @property
-    def dialect(self) -> Dialect:
-        """Which database it is."""
-        return self._database.dialect
-
-    @property
-    def url_label(self) -> str:
+        self._subscriptions = threading.local()
+        self.clock = clock
+        self.dialect: Dialect = database.dialect
+        self.url_label: str = database.label
         """The database's address without its password."""
-        return self._database.label
-
-    @property
-    def encryption(self) -> Encryption:
-        """The seal of this database."""
-        return self._context.encryption
-
-    def now_ms(self) -> int:
+        self.now_ms: Callable[[], int] = clock.now_ms
         """Database time in ms since 1970."""
-        return self.clock.now_ms()
+        self._set_encryption(encryption)
+
+    def _set_encryption(self, encryption: Encryption) -> None:
+        self.encryption = encryption
+        self.hmac: Callable[[str], str] = encryption.hmac
+        """The keyed hash of an address, by which it is looked up."""
+        self.row_hash: Callable[[str], str] = encryption.row_hash
+        """The keyed hash of a text, by which equal contents are recognised."""
+        self._context = SessionContext(encryption, self._rng, self.clock.now_ms)
 
     def sync_clock(self) -> None:
         """Measures the offset between the local wall clock and the database's. Raises DatabaseUnavailable."""
         self.clock.offset_ms = self._database.measure_offset_ms(self.clock.wall_ms)
-
-    def hmac(self, address: str) -> str:
-        """The keyed hash an address is found by."""
-        return self._context.encryption.hmac(address)
-
-    def row_hash(self, text: str) -> str:
-        """The keyed hash equal contents are told by."""
-        return self._context.encryption.row_hash(text)
 
     @contextmanager
     def transaction(self) -> Iterator[Tx]:
@@ -132,31 +121,31 @@ class Store:
         with self._database.session(self._context, writing=True) as session:
             yield Tx(session)
             session.flush()
-        if session.queued:
-            self._database.notifier.notify(session.queued)
+        if session.lanes_to_wake:
+            self._database.notifier.notify(session.lanes_to_wake)
 
     @contextmanager
     def reading(self) -> Iterator[Tx]:
-        """Reads one state of the database; a write raises. Raises DatabaseUnavailable."""
+        """Reads one snapshot of the database; a write raises WanesyncError. Raises DatabaseUnavailable."""
         with self._database.session(self._context, writing=False) as session:
             yield Tx(session)
 
     @contextmanager
     def read_statementwise(self) -> Iterator[Tx]:
-        """Reads, each statement for itself: for looks that decide nothing, at the least cost. Raises DatabaseUnavailable."""
+        """Reads without a common snapshot, at the least cost, where nothing is decided by it. Raises DatabaseUnavailable."""
         with self._database.read_statementwise(self._context) as session:
             yield Tx(session)
 
     def run(self, work: Callable[[Tx], _T]) -> _T:
-        """A transaction that runs again, five times at most, when it collided with another one. Raises DatabaseUnavailable."""
-        for last in [False] * (_TRIES - 1) + [True]:
+        """Runs a transaction, again after a conflict with another one, five times at most. Raises DatabaseUnavailable."""
+        for last in [False] * (_MAX_ATTEMPTS - 1) + [True]:
             try:
                 with self.transaction() as tx:
                     return work(tx)
             except TransactionConflict:
                 if last:
                     raise
-        raise AssertionError("the last try returns or raises")
+        raise AssertionError("the last attempt returns or raises")
 
     def reserve(self, scope: str, slots: int) -> list[int]:
         """Due times in ms of up to ``slots`` requests, outside any transaction (see Rates.reserve)."""
@@ -169,22 +158,22 @@ class Store:
             return Rates(session).assign(scope, wants, room)
 
     def wait_for_work(self, timeout_ms: int, lane: str = "") -> bool:
-        """Returns early, and True, when work (of a lane, or any) may have arrived since this thread last waited."""
-        watch: Watch | None = getattr(self._watches, "watch", None)
-        if watch is None or watch.lane != lane:
-            watch = self._watches.watch = Watch(lane)
-        return self._database.wait(watch, timeout_ms)
+        """Waits until work of a lane (or of any) may have arrived since this thread last waited; False after the time-out."""
+        subscription: WorkSubscription | None = getattr(self._subscriptions, "current", None)
+        if subscription is None or subscription.lane != lane:
+            subscription = self._subscriptions.current = WorkSubscription(lane)
+        return self._database.wait(subscription, timeout_ms)
 
     def wake_workers(self) -> None:
         """Ends the wait of every thread of this process that waits for work."""
         self._database.notifier.notify()
 
     def checkpoint(self) -> None:
-        """What the database has put off, in the background. Raises DatabaseUnavailable."""
+        """Does, in the background, the work that commits put off. Raises DatabaseUnavailable."""
         self._database.checkpoint()
 
     def migrate(self) -> list[str]:
-        """Brings the schema up to this program; the names of what ran. Safe to call again, and from two processes."""
+        """Runs the missing migrations; the names of those that ran. Safe to repeat, and from two processes at once."""
         return _migrate(self._database, self.now_ms())
 
     def close(self) -> None:
@@ -192,22 +181,22 @@ class Store:
         self._database.close()
 
     def load_index_key(self) -> None:
-        """Makes the index key at the first start, and seals it anew after a rotation of the sealing keys."""
+        """Creates the index key at the first start, and encrypts it again after a rotation of the encryption keys."""
         simulated = self._database.label == "sqlite::memory:"
         fresh = self._rng.randbytes(32) if simulated else secrets.token_bytes(32)
         with self.reading() as tx:
             stored = tx.settings.get(INDEX_KEY)
-        index_key = _open_index_key(self._context.encryption, stored) if stored else None
-        # Who only looks does not wait for those who write.
+        index_key = _open_index_key(self.encryption, stored) if stored else None
+        # Without need of a change, no lock: a command that only reads does not wait for writers.
         if index_key is None:
             with self.transaction() as tx:
-                index_key = _load_index_key(tx.settings, self._context.encryption, fresh)
-        self._context = SessionContext(self._context.encryption.with_index_key(index_key), self._rng, self.clock.now_ms)
+                index_key = _load_index_key(tx.settings, self.encryption, fresh)
+        self._set_encryption(self.encryption.with_index_key(index_key))
 
 
 def open_store(
     url: str,
-    seal_keys: Sequence[str] = (),
+    keys: Sequence[str] = (),
     *,
     migrate: bool | None = False,
     clock: DatabaseClock | None = None,
@@ -215,18 +204,18 @@ def open_store(
 ) -> Store:
     """Opens ``sqlite:FILE``, ``sqlite::memory:`` (one thread) or ``postgresql://…``.
 
-    ``migrate``: whether it is made or brought up to this program; None: brought up to it, never made.
+    ``migrate``: True creates it or runs its missing migrations; None only migrates; False does neither.
 
-    Raises ConfigError: an address or key that is none, a schema that is missing or behind (as ``migrate`` says) or
-    newer than this program. Raises DatabaseUnavailable: it cannot be reached. Raises DecryptionFailed: it was made with other keys.
+    Raises ConfigError: a malformed address or key, a schema that is missing or behind (where ``migrate`` forbids to
+    change it) or newer than this program. Raises DatabaseUnavailable. Raises DecryptionFailed: other keys encrypted it.
     """
     database = _open_database(url)
     try:
         behind = _check_schema(database, migrate=migrate)
-        seal = load_keyring(seal_keys, url)
-        store = Store(database, seal, clock or DatabaseClock(), rng or random.SystemRandom())
+        encryption = load_keyring(keys, url)
+        store = Store(database, encryption, clock or DatabaseClock(), rng or random.SystemRandom())
         store.sync_clock()
-        # Who finds nothing to do asks for no lock: a look must not wait for those who write.
+        # Without a missing migration, no lock: a command that only reads must not wait for writers.
         if behind:
             store.migrate()
         store.load_index_key()
@@ -241,7 +230,7 @@ def _open_database(url: str) -> Database:
         return SqliteDatabase(url.removeprefix("sqlite:"))
     if url.startswith(("postgresql://", "postgres://")):
         try:
-            from wanesync.store.postgres import PostgresDatabase  # noqa: PLC0415 - psycopg is an extra, not on SQLite
+            from wanesync.store.postgres import PostgresDatabase  # noqa: PLC0415 - psycopg is an extra
         except ImportError as error:
             raise ConfigError([POSTGRES_MISSING]) from error
         return PostgresDatabase(url)
@@ -249,12 +238,12 @@ def _open_database(url: str) -> Database:
 
 
 def _check_schema(database: Database, *, migrate: bool | None) -> bool:
-    """Whether migrations are missing that may be run. Raises ConfigError where they may not."""
+    """Whether migrations are missing and may be run. Raises ConfigError if they are missing and may not be run."""
     newest = load_migrations(database.dialect)[-1].number
     applied = database.applied()
     if applied is not None and applied > newest:
         message = (
-            f"the database {database.label} has schema {applied}, this program knows {newest}: use a newer wanesync"
+            f"the database {database.label} has schema {applied}, this program supports {newest}: use a newer wanesync"
         )
         raise ConfigError([message])
     if applied is None and not migrate:
@@ -271,22 +260,22 @@ def _migrate(database: Database, now_ms: int) -> list[str]:
     return database.migrate(load_migrations(database.dialect), now_ms)
 
 
-def _open_index_key(seal: Encryption, stored: str) -> bytes | None:
-    """The index key; None if it is sealed with a key that is not the newest."""
+def _open_index_key(encryption: Encryption, stored: str) -> bytes | None:
+    """The index key; None if it is not encrypted with the newest key."""
     blob = base64.b64decode(stored)
-    index_key = seal.decrypt(blob, "settings", INDEX_KEY, "value")
-    return index_key if seal.is_newest_key(blob) else None
+    index_key = encryption.decrypt(blob, "settings", INDEX_KEY, "value")
+    return index_key if encryption.is_newest_key(blob) else None
 
 
-def _load_index_key(settings: Settings, seal: Encryption, fresh: bytes) -> bytes:
-    # Of two processes that start together, the second takes the first one's key.
-    stored = settings.get(INDEX_KEY) or settings.add(INDEX_KEY, _seal_index_key(seal, fresh))
+def _load_index_key(settings: Settings, encryption: Encryption, fresh: bytes) -> bytes:
+    # Of two processes that start together, the second uses the first one's key.
+    stored = settings.get(INDEX_KEY) or settings.add(INDEX_KEY, _encrypt_index_key(encryption, fresh))
     blob = base64.b64decode(stored)
-    index_key = seal.decrypt(blob, "settings", INDEX_KEY, "value")
-    if not seal.is_newest_key(blob):
-        settings.put(INDEX_KEY, _seal_index_key(seal, index_key))
+    index_key = encryption.decrypt(blob, "settings", INDEX_KEY, "value")
+    if not encryption.is_newest_key(blob):
+        settings.put(INDEX_KEY, _encrypt_index_key(encryption, index_key))
     return index_key
 
 
-def _seal_index_key(seal: Encryption, index_key: bytes) -> str:
-    return base64.b64encode(seal.encrypt(index_key, "settings", INDEX_KEY, "value")).decode()
+def _encrypt_index_key(encryption: Encryption, index_key: bytes) -> str:
+    return base64.b64encode(encryption.encrypt(index_key, "settings", INDEX_KEY, "value")).decode()

@@ -1,4 +1,4 @@
-"""Wakes the threads that wait for work in this process."""
+"""Wakes the threads of this process that wait for work."""
 
 from __future__ import annotations
 
@@ -9,38 +9,39 @@ from dataclasses import dataclass
 
 
 @dataclass(slots=True)
-class Watch:
-    """How many rings one waiting thread has heard: one it has not heard ends its next wait at once.
+class WorkSubscription:
+    """One waiting thread. ``lane``: the lane it waits for, "" for any; ``seen``: the signals it has taken so far.
 
-    ``lane``: whose rings it hears; "" hears all of them.
+    A signal that was not taken yet ends the next wait at once.
     """
 
     lane: str = ""
-    heard: int = 0
+    seen: int = 0
 
 
 class Notifier:
-    """Counters that can be waited for: no ring is lost between looking for work and waiting."""
+    """Signal counters per lane: a signal between a look for work and the wait that follows is not lost."""
 
     def __init__(self) -> None:
-        self._for_all = 1
-        self._rings: Counter[str] = Counter()
+        self._signals_to_all = 1
+        self._signals: Counter[str] = Counter()
         self._changed = threading.Condition()
 
     def notify(self, lanes: Iterable[str] = ()) -> None:
-        """Wakes those who wait for one of the lanes; without any, everyone."""
+        """Wakes the threads that wait for one of the lanes; without lanes, all of them."""
         with self._changed:
-            self._rings.update(lanes)
-            self._for_all += not lanes
+            self._signals.update(lanes)
+            self._signals_to_all += not lanes
             self._changed.notify_all()
 
-    def wait(self, watch: Watch, timeout_s: float) -> bool:
-        """Whether it rang since ``watch`` last heard it, within the time-out."""
+    def wait(self, subscription: WorkSubscription, timeout_s: float) -> bool:
+        """Waits for a signal that the subscription has not seen; False after the time-out."""
         with self._changed:
-            self._changed.wait_for(lambda: self._count(watch.lane) != watch.heard, timeout_s)
-            rang = self._count(watch.lane) != watch.heard
-            watch.heard = self._count(watch.lane)
-            return rang
+            self._changed.wait_for(lambda: self._count(subscription.lane) != subscription.seen, timeout_s)
+            signals = self._count(subscription.lane)
+            signalled = signals != subscription.seen
+            subscription.seen = signals
+            return signalled
 
     def _count(self, lane: str) -> int:
-        return self._for_all + (self._rings[lane] if lane else self._rings.total())
+        return self._signals_to_all + (self._signals[lane] if lane else self._signals.total())

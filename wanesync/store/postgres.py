@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 import psycopg
+from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import TupleRow
 from psycopg.types.numeric import Int8Dumper
@@ -14,76 +15,86 @@ from psycopg.types.string import StrDumper
 from psycopg_pool import ConnectionPool
 
 from wanesync.core.errors import ConfigError, DatabaseUnavailable
-from wanesync.store.notify import Notifier, Watch
-from wanesync.store.postgres_errors import translate
-from wanesync.store.queries import Dialect, Migration, Query, load_queries
-from wanesync.store.session import Database, Parameters, Row, Session, SessionContext, run_migrations
+from wanesync.store.notify import Notifier, WorkSubscription
+from wanesync.store.queries import Dialect, Migration, Parameters, Query, load_queries
+from wanesync.store.session import (
+    ConstraintViolated,
+    Database,
+    Row,
+    Session,
+    SessionContext,
+    TransactionConflict,
+    run_migrations,
+)
 
 Connection = psycopg.Connection[TupleRow]
 
 _POOL_SIZE = 24
-_WAIT_S = 2.0
-_LISTEN_S = 0.5
-# Any number will do, as long as only our migrations use it.
-_MIGRATION_LOCK = 7_265_001
-# A process that stands still inside a transaction must not keep the others from its jobs for the ten seconds promised.
-_PATIENCE = "SET statement_timeout = 30000; SET lock_timeout = 3000; SET idle_in_transaction_session_timeout = 3000"
-# Who only reads keeps nobody from anything, and may work on a snapshot file in between.
+_POOL_TIMEOUT_S = 2.0  # as BUSY_TIMEOUT_MS of SQLite: the web doors answer 503 after it
+_LISTEN_POLL_S = 0.5  # how soon the listener sees that it is to stop
+_MIGRATION_LOCK = 7_265_001  # any number that only these migrations use
+# In ms. A process that stops inside a transaction keeps its rows locked until the server ends its session.
+_TIMEOUTS = "SET statement_timeout = 30000; SET lock_timeout = 3000; SET idle_in_transaction_session_timeout = 3000"
+# A reader blocks no other transaction, and may work on a snapshot file in between: ten minutes.
 _BEGIN_READING = (
     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL idle_in_transaction_session_timeout = 600000"
 )
-# A plan is kept from a time when its tables were almost empty, and then reads all of them: only plans that stay good.
-_PLANS = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off"
+# A prepared plan made while the tables were almost empty scans them whole for ever: only index plans are allowed.
+_PLANNER_SETTINGS = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off"
+
+_CONFLICTS = (errors.SerializationFailure, errors.DeadlockDetected, errors.IdleInTransactionSessionTimeout)
+
+
+def translate(error: BaseException, label: str) -> BaseException:
+    """The store's error for one of Postgres's, without the statement and its values; any other error as it is."""
+    if not isinstance(error, psycopg.Error):
+        return error
+    if isinstance(error, _CONFLICTS):
+        return TransactionConflict(
+            f"a transaction on the database {label} conflicted with another one, or was idle for too long; try again"
+        )
+    if isinstance(error, errors.IntegrityError):
+        return ConstraintViolated(error.diag.constraint_name or error.diag.table_name or "of the schema")
+    if isinstance(error, errors.InsufficientPrivilege):
+        return DatabaseUnavailable(
+            f"the database {label} denies its user a privilege: grant it the tables that `wanesync db migrate` creates"
+        )
+    if isinstance(error, errors.InterfaceError | errors.OperationalError):
+        code = f" ({error.sqlstate})" if error.sqlstate else ""
+        return DatabaseUnavailable(f"the database {label} cannot be reached or is busy{code}; is it running?")
+    return error
 
 
 class PostgresSession(Session):
     """A transaction on one connection."""
 
-    def __init__(self, connection: Connection, label: str, around: SessionContext, *, writing: bool) -> None:
-        super().__init__(load_queries(Dialect.POSTGRES), around, writing=writing)
-        self._connection = connection
+    def __init__(self, connection: Connection, label: str, context: SessionContext, *, writing: bool) -> None:
         self._cursor = connection.cursor()
         self._label = label
+        super().__init__(load_queries(Dialect.POSTGRES), self._cursor.execute, context, writing=writing)
 
-    def _execute(self, query: Query, values: Parameters) -> list[Row]:
-        try:
-            self._cursor.execute(query.text, _bind(query, values))
-            return self._cursor.fetchall() if query.returns else []
-        except psycopg.Error as error:
-            raise translate(error, self._label) from error
+    def execute_each(self, query: Query, batch: Sequence[Parameters]) -> list[Row]:
+        """Runs a statement once per set of parameters; the rows they return, in order."""
+        cursor = self._cursor
+        bound = [query.bind(values) for values in batch] if query.lists else batch
+        cursor.executemany(query.text, bound, returning=query.returns)
+        rows: list[Row] = []
+        while query.returns:
+            rows += cursor.fetchall()
+            if not cursor.nextset():
+                break
+        return rows
 
-    def _execute_each(self, query: Query, batch: Sequence[Parameters]) -> list[Row]:
-        try:
-            cursor = self._cursor
-            cursor.executemany(query.text, [_bind(query, values) for values in batch], returning=query.returns)
-            rows: list[Row] = []
-            while query.returns:
-                rows += cursor.fetchall()
-                if not cursor.nextset():
-                    break
-            return rows
-        except psycopg.Error as error:
-            raise translate(error, self._label) from error
-
-    def command(self, text: str) -> None:
-        """One fixed statement."""
-        try:
-            self._connection.execute(text)
-        except psycopg.Error as error:
-            raise translate(error, self._label) from error
-
-
-def _bind(query: Query, values: Parameters) -> Parameters:
-    if not query.lists:
-        return values
-    return {**values, **{name: list(values[name]) for name in query.lists}}  # type: ignore[arg-type] # a query's lists are lists
+    def translate(self, error: BaseException) -> BaseException:
+        """The store's error for one of Postgres's; any other error as it is."""
+        return translate(error, self._label)
 
 
 def _configure(connection: Connection) -> None:
-    connection.execute(f"{_PATIENCE}; {_PLANS}")
+    connection.execute(f"{_TIMEOUTS}; {_PLANNER_SETTINGS}")
     connection.prepare_threshold = 2
     connection.prepared_max = 400
-    # One type per kind of value: a statement is prepared once, not once per size of its numbers.
+    # One type per kind of value: otherwise a statement is prepared once per size of its numbers.
     connection.adapters.register_dumper(int, Int8Dumper)
     connection.adapters.register_dumper(str, StrDumper)
 
@@ -101,47 +112,47 @@ class PostgresDatabase(Database):
         self._light_lock = threading.Lock()
         self._listener: _Listener | None = None
         self._listener_lock = threading.Lock()
-        self._suspicious = False
+        self._may_be_stale = False
         self.own_pids: set[int] = set()
-        # A first connection of our own: the pool would only say that it timed out.
+        # A first connection outside the pool: the pool reports only a time-out.
         self.connect().close()
         self._pool = ConnectionPool(
             url,
             kwargs={"autocommit": True, "connect_timeout": 5},
             min_size=1,
             max_size=_POOL_SIZE,
-            timeout=_WAIT_S,
-            configure=self._adopt,
+            timeout=_POOL_TIMEOUT_S,
+            configure=self._configure,
             open=True,
             name="wanesync",
         )
 
-    def _adopt(self, connection: Connection) -> None:
+    def _configure(self, connection: Connection) -> None:
         _configure(connection)
         self.own_pids.add(connection.info.backend_pid)
 
-    def connect(self, first: str = "") -> Connection:
-        """A connection outside the pool. ``first``: a setting of its own. Raises DatabaseUnavailable."""
+    def connect(self, setup: str = "") -> Connection:
+        """A connection outside the pool; ``setup``: a statement to run on it first. Raises DatabaseUnavailable."""
         try:
             connection = psycopg.connect(self._url, autocommit=True, connect_timeout=5)
             _configure(connection)
-            if first:
-                connection.execute(first)
+            if setup:
+                connection.execute(setup)
         except psycopg.Error as error:
             raise translate(error, self.label) from error
         return connection
 
     @contextmanager
-    def session(self, around: SessionContext, *, writing: bool) -> Iterator[Session]:
-        """A transaction; what only reads sees one state of the database throughout."""
+    def session(self, context: SessionContext, *, writing: bool) -> Iterator[Session]:
+        """A transaction; a reading one sees one snapshot throughout."""
         connection = self._take()
         try:
             try:
                 connection.execute("BEGIN" if writing else _BEGIN_READING, prepare=False)
-                session = PostgresSession(connection, self.label, around, writing=writing)
+                session = PostgresSession(connection, self.label, context, writing=writing)
                 yield session
-                if session.queued:
-                    session.row("notify", lanes=",".join(sorted(session.queued)))
+                if session.lanes_to_wake:
+                    session.row("notify", lanes=",".join(sorted(session.lanes_to_wake)))
                 connection.execute("COMMIT")
             except BaseException:
                 with suppress(psycopg.Error):
@@ -150,25 +161,28 @@ class PostgresDatabase(Database):
         except psycopg.Error as error:
             raise translate(error, self.label) from error
         finally:
-            self._suspicious = self._suspicious or connection.closed
+            self._may_be_stale = self._may_be_stale or connection.closed
             self._pool.putconn(connection)
 
     @contextmanager
-    def read_statementwise(self, around: SessionContext) -> Iterator[Session]:
-        """Without a transaction: neither its beginning nor its end is worth a round trip."""
+    def read_statementwise(self, context: SessionContext) -> Iterator[Session]:
+        """Without a transaction: saves the round trips of BEGIN and COMMIT."""
         with self._command() as connection:
-            yield PostgresSession(connection, self.label, around, writing=False)
+            yield PostgresSession(connection, self.label, context, writing=False)
 
     @contextmanager
-    def light_session(self, around: SessionContext) -> Iterator[Session]:
-        """Statements that are not worth a flush of the disk: a lost rate slot row starts anew."""
+    def light_session(self, context: SessionContext) -> Iterator[Session]:
+        """Commits without a flush of the disk: a lost row of rate slots starts anew."""
         with self._light_lock:
             if self._light is None or self._light.closed:
                 self._light = self.connect("SET synchronous_commit = off")
-            yield PostgresSession(self._light, self.label, around, writing=True)
+            try:
+                yield PostgresSession(self._light, self.label, context, writing=True)
+            except psycopg.Error as error:
+                raise translate(error, self.label) from error
 
     def applied(self) -> int | None:
-        """The newest migration; None when there is no table of ours."""
+        """The number of the newest migration; None without a table of migrations."""
         with self._command() as connection:
             row = connection.execute("SELECT to_regclass('migrations') IS NOT NULL").fetchone()
             if not row or not row[0]:
@@ -177,9 +191,9 @@ class PostgresDatabase(Database):
             return int(newest[0]) if newest else 0
 
     def migrate(self, migrations: Sequence[Migration], now_ms: int) -> list[str]:
-        """Runs what is missing in one transaction, one process at a time."""
+        """Runs the missing migrations in one transaction, one process at a time."""
         with self._command() as connection, connection.transaction():
-            # Another process may be at it: that takes as long as it takes.
+            # Another process may be migrating, which may take long.
             connection.execute("SET LOCAL lock_timeout = 60000; SET LOCAL statement_timeout = 0")
             connection.execute("SELECT pg_advisory_xact_lock(%s)", [_MIGRATION_LOCK])
 
@@ -190,8 +204,8 @@ class PostgresDatabase(Database):
             return run_migrations(execute, migrations, now_ms)
 
     def measure_offset_ms(self, clock: Callable[[], int]) -> int:
-        """The best of three: the shorter the question took, the surer the answer."""
-        text = load_queries(Dialect.POSTGRES)["now"].text
+        """Database time minus ``clock``, by the fastest of three round trips: its error is at most half of it."""
+        text = load_queries(Dialect.POSTGRES)["database_time"].text
         found = []
         with self._command() as connection:
             for _ in range(3):
@@ -201,13 +215,13 @@ class PostgresDatabase(Database):
                 found.append((after - before, int(row[0]) - (before + after) // 2 if row else 0))
         return min(found)[1]
 
-    def wait(self, watch: Watch, timeout_ms: int) -> bool:
-        """Waits for a notification of any process, or for the bell of this one."""
+    def wait(self, subscription: WorkSubscription, timeout_ms: int) -> bool:
+        """Waits for a NOTIFY of any process or a signal of this one."""
         with self._listener_lock:
             if self._listener is None:
                 self._listener = _Listener(self)
                 self._listener.start()
-        return self.notifier.wait(watch, timeout_ms / 1000)
+        return self.notifier.wait(subscription, timeout_ms / 1000)
 
     def close(self) -> None:
         """Closes every connection."""
@@ -230,9 +244,9 @@ class PostgresDatabase(Database):
 
     def _take(self) -> Connection:
         try:
-            if self._suspicious:
-                # One connection was lost, so the idle ones are probably gone too (the server was restarted).
-                self._suspicious = False
+            if self._may_be_stale:
+                # A connection was lost, so the idle ones probably are too: the server was restarted.
+                self._may_be_stale = False
                 self._pool.check()
             return self._pool.getconn()
         except psycopg.Error as error:
@@ -240,39 +254,39 @@ class PostgresDatabase(Database):
 
 
 class _Listener(threading.Thread):
-    """Turns notifications into rings; comes back by itself after the database did."""
+    """Turns NOTIFY into signals of this process; reconnects when the database is back."""
 
     def __init__(self, database: PostgresDatabase) -> None:
         super().__init__(name="wanesync-listen", daemon=True)
         self._database = database
-        self._ended = threading.Event()
+        self._stopping = threading.Event()
 
     def run(self) -> None:
         """Listens until stopped."""
-        while not self._ended.is_set():
+        while not self._stopping.is_set():
             try:
                 self._listen()
             except (psycopg.Error, DatabaseUnavailable):
-                # Whoever works meanwhile meets the same trouble and reports it; waits just end by their time-out.
-                self._ended.wait(_LISTEN_S)
+                # The workers meet and report the same error; meanwhile their waits end by their time-out.
+                self._stopping.wait(_LISTEN_POLL_S)
 
     def _listen(self) -> None:
         connection = self._database.connect()
         try:
             connection.execute("LISTEN wanesync")
-            # What was notified before this moment is not told again.
+            # Notifications sent before LISTEN are not delivered.
             self._database.notifier.notify()
-            while not self._ended.is_set():
-                for told in connection.notifies(timeout=_LISTEN_S, stop_after=1):
-                    # This process rang for its own commits already.
-                    if told.pid not in self._database.own_pids:
-                        self._database.notifier.notify(told.payload.split(","))
+            while not self._stopping.is_set():
+                for notification in connection.notifies(timeout=_LISTEN_POLL_S, stop_after=1):
+                    # Commits of this process have signalled already (``Store.transaction``).
+                    if notification.pid not in self._database.own_pids:
+                        self._database.notifier.notify(notification.payload.split(","))
         finally:
             connection.close()
 
     def stop(self) -> None:
-        """Ends within half a second."""
-        self._ended.set()
+        """Stops the thread within half a second."""
+        self._stopping.set()
         self.join(timeout=5)
 
 
@@ -280,9 +294,9 @@ def _label(url: str) -> str:
     try:
         parts = conninfo_to_dict(url)
     except psycopg.Error as error:
-        raise ConfigError(["database: is no Postgres address: postgresql://USER:PASSWORD@HOST:PORT/NAME"]) from error
+        raise ConfigError(["database: not a Postgres address: postgresql://USER:PASSWORD@HOST:PORT/NAME"]) from error
     user = f"{parts['user']}@" if parts.get("user") else ""
     port = f":{parts['port']}" if parts.get("port") else ""
     host = str(parts.get("host") or "")
-    # A folder of a Unix socket would read like a part of the name.
+    # The folder of a Unix socket is left out: it would look like a part of the name.
     return f"postgresql://{user}{'' if host.startswith('/') else host}{port}/{parts.get('dbname') or ''}"

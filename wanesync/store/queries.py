@@ -1,17 +1,22 @@
-"""The SQL files: named queries and numbered migrations, one text for both databases.
+"""Reads the SQL files: named queries and numbered migrations, one text for both databases.
 
-A query is written once with ``:name`` parameters. A list goes into ``IN (:ids)``, which becomes one
-parameter in each dialect, so the text of a statement never depends on how long the list is.
+A query is written once with ``:name`` parameters. A list goes into ``IN (:ids)``, which becomes one parameter in each
+dialect, so the text of a statement does not depend on the length of the list.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from importlib import resources
+
+import orjson
+
+Value = str | int | float | bytes | Collection[str]
+Parameters = Mapping[str, Value]
 
 _PARAMETER = re.compile(r"(?<!:):(\w+)")
 _LIST = re.compile(r"\bIN \(:(\w+)\)")
@@ -20,13 +25,13 @@ _MIGRATION = re.compile(r"^-- migration: (\d{4}) (.+)$", re.MULTILINE)
 _COMMENT = re.compile(r"--[^\n]*")
 _TARGET = re.compile(r"\b(?:INTO|UPDATE|FROM) (\w+)")
 _WORD = re.compile(r"\w+")
+# Notes to the dialect in a query's text. SQLite locks the whole file, so it drops them.
 _SKIP_LOCKED = "/* skip locked */"
 _LOCK = "/* lock */"
-# Others may read it as well, and nobody may change it until this transaction ends.
 _SHARE = "/* share */"
-_UNLESS_TAKEN = re.compile(r"/\* unless being taken (:\w+) \*/")
-# Until the end of the transaction; two keys of one hash only stand back for each other now and then.
-_TRY = r"AND pg_try_advisory_xact_lock(hashtextextended(\1, 0))"
+_TRY_KEY = re.compile(r"/\* try advisory lock (:\w+) \*/")
+# Held until the end of the transaction. Two keys with the same hash block each other, which is rare and harmless.
+_TRY_ADVISORY_LOCK = r"AND pg_try_advisory_xact_lock(hashtextextended(\1, 0))"
 
 
 class Dialect(StrEnum):
@@ -36,11 +41,16 @@ class Dialect(StrEnum):
     POSTGRES = "postgres"
 
 
+def _encode_json_list(values: Collection[str]) -> str:
+    return orjson.dumps(list(values)).decode()
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One statement in one dialect. ``lists``: the parameters that take a list of strings. ``returns``: it has rows.
+    """One statement in one dialect.
 
-    ``target``: the table it writes, or reads first. ``words``: every word in it, the names of all its tables too.
+    ``lists``: the parameters that take a list of strings, each passed through ``encode_list``. ``returns``: it has
+    rows. ``target``: the table it writes, or reads first. ``words``: every word in it, so all its tables too.
     """
 
     name: str
@@ -48,12 +58,14 @@ class Query:
     lists: frozenset[str]
     writes: bool
     returns: bool
-    target: str = ""
-    words: frozenset[str] = frozenset()
+    target: str
+    words: frozenset[str]
+    encode_list: Callable[[Collection[str]], Value]
 
-    def touches(self, other: Query) -> bool:
-        """Whether it makes a difference which of two statements goes first; in doubt yes."""
-        return (self.writes and self.target in other.words) or (other.writes and other.target in self.words)
+    def bind(self, values: Parameters) -> Parameters:
+        """The parameters as the driver takes them."""
+        lists = {name: self.encode_list(values[name]) for name in self.lists}  # type: ignore[arg-type] # a query's lists are lists
+        return {**values, **lists}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +77,7 @@ class Migration:
     statements: tuple[str, ...]
 
 
-def _sections(text: str, head: re.Pattern[str]) -> list[tuple[re.Match[str], str]]:
+def _split_sections(text: str, head: re.Pattern[str]) -> list[tuple[re.Match[str], str]]:
     heads = list(head.finditer(text))
     ends = [match.start() for match in heads[1:]] + [len(text)]
     return [(match, text[match.end() : end]) for match, end in zip(heads, ends, strict=True)]
@@ -76,22 +88,25 @@ def _read(name: str) -> str:
 
 
 def compile_query(name: str, text: str, dialect: Dialect) -> Query:
-    """A query as its database takes it: SQLite reads lists from JSON, Postgres from arrays."""
+    """A query in one dialect: SQLite takes a list as JSON, Postgres as an array."""
     text = " ".join(_COMMENT.sub("", text).split()).rstrip(";").rstrip()
     writes = not text.startswith("SELECT")
     returns = not writes or "RETURNING" in text
     lists = frozenset(_LIST.findall(text))
     words = frozenset(_WORD.findall(text))
     target = _TARGET.search(text)
+    encode_list: Callable[[Collection[str]], Value]
     if dialect is Dialect.SQLITE:
-        text = _UNLESS_TAKEN.sub("", text.replace(_SKIP_LOCKED, "").replace(_LOCK, "").replace(_SHARE, ""))
+        encode_list = _encode_json_list
+        text = _TRY_KEY.sub("", text.replace(_SKIP_LOCKED, "").replace(_LOCK, "").replace(_SHARE, ""))
         text = _LIST.sub(r"IN (SELECT value FROM json_each(:\1))", text)
     else:
+        encode_list = list
         text = text.replace(_SKIP_LOCKED, "FOR UPDATE SKIP LOCKED").replace(_LOCK, "FOR UPDATE")
         text = text.replace(_SHARE, "FOR SHARE").replace("%", "%%")
-        text = _LIST.sub(r"= ANY(:\1)", _UNLESS_TAKEN.sub(_TRY, text))
+        text = _LIST.sub(r"= ANY(:\1)", _TRY_KEY.sub(_TRY_ADVISORY_LOCK, text))
         text = _PARAMETER.sub(r"%(\1)s", text)
-    return Query(name, text, lists, writes, returns, target[1] if target else "", words)
+    return Query(name, text, lists, writes, returns, target[1] if target else "", words, encode_list)
 
 
 @cache
@@ -101,9 +116,9 @@ def load_queries(dialect: Dialect) -> Mapping[str, Query]:
 
 
 def parse_queries(text: str, dialect: Dialect) -> Mapping[str, Query]:
-    """The queries of a text in which each stands below its ``-- name:``."""
+    """The queries of a text in which each stands below a line ``-- name: …``. Raises ValueError on a repeated name."""
     queries: dict[str, Query] = {}
-    for head, body in _sections(text, _NAME):
+    for head, body in _split_sections(text, _NAME):
         if head[1] in queries:
             raise ValueError(f"there are two queries named {head[1]}")
         queries[head[1]] = compile_query(head[1], body, dialect)
@@ -114,7 +129,7 @@ def parse_queries(text: str, dialect: Dialect) -> Mapping[str, Query]:
 def load_migrations(dialect: Dialect) -> tuple[Migration, ...]:
     """Every migration of ``schema.sql`` in order. Text compares by its bytes in both databases."""
     migrations = []
-    for head, text in _sections(_read("schema.sql"), _MIGRATION):
+    for head, text in _split_sections(_read("schema.sql"), _MIGRATION):
         schema = _COMMENT.sub("", text)
         if dialect is Dialect.POSTGRES:
             schema = re.sub(r"\bTEXT\b", 'TEXT COLLATE "C"', re.sub(r"\bBLOB\b", "BYTEA", schema))

@@ -1,32 +1,38 @@
-"""What the tables' modules need from a database: one session per transaction, the same on SQLite and Postgres."""
+"""One transaction as the table modules use it, and what a database must offer; the same on SQLite and Postgres."""
 
 from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from wanesync.core.errors import DatabaseUnavailable, WanesyncError
 from wanesync.core.ids import make_id
 from wanesync.store.encryption import Encryption
-from wanesync.store.notify import Notifier, Watch
-from wanesync.store.queries import Dialect, Migration, Query
+from wanesync.store.notify import Notifier, WorkSubscription
+from wanesync.store.queries import Dialect, Migration, Parameters, Query, Value
 
-# A row is whatever its statement selects: the one place where the types of the database are taken on trust.
+# The columns a statement selects: the one place where the types of the database are taken on trust.
 Row = tuple[Any, ...]
-Value = str | int | float | bytes | Collection[str]
-Parameters = Mapping[str, Value]
+
+
+class Cursor(Protocol):
+    """The part of a driver's cursor that a session uses."""
+
+    def fetchall(self) -> list[Row]:
+        """All rows of the statement."""
+        ...
 
 
 class TransactionConflict(DatabaseUnavailable):
-    """Two transactions of Postgres got into each other's way; the whole transaction can simply run again."""
+    """Two concurrent transactions conflicted; run the whole transaction again."""
 
 
 class ConstraintViolated(WanesyncError):
-    """A write that a unique rule of the schema refuses; ``rule`` is its index or table."""
+    """A unique index or constraint of the schema refused a write; ``rule`` is its name or its table."""
 
     def __init__(self, rule: str) -> None:
         self.rule = rule
@@ -35,7 +41,7 @@ class ConstraintViolated(WanesyncError):
 
 @dataclass(frozen=True, slots=True)
 class SessionContext:
-    """What a session is handed: the seal, the source of ids and tokens, and ``clock``, database time in ms."""
+    """What every session of a store shares. ``clock``: database time in ms; ``rng``: the source of ids and tokens."""
 
     encryption: Encryption
     rng: random.Random
@@ -43,59 +49,70 @@ class SessionContext:
 
 
 class Session(ABC):
-    """One transaction: named queries in, rows out. ``now_ms`` stands still while it lasts."""
+    """One transaction: named queries in, rows out. ``now_ms`` is constant within it.
 
-    def __init__(self, queries: Mapping[str, Query], around: SessionContext, *, writing: bool) -> None:
+    ``execute`` is the driver's own. Its errors leave a session untranslated: a savepoint and ``Database.session``
+    translate them, once each.
+    """
+
+    def __init__(
+        self,
+        queries: Mapping[str, Query],
+        execute: Callable[..., Cursor],
+        context: SessionContext,
+        *,
+        writing: bool,
+    ) -> None:
         self.queries = queries
-        self.seal = around.encryption
-        self.rng = around.rng
-        self.now_ms = around.clock()
+        self.execute = execute
+        self.encryption = context.encryption
+        self.rng = context.rng
+        self.now_ms = context.clock()
         self.writing = writing
-        self.queued: set[str] = set()  # lanes that have new work, to be told when it is committed
+        self.lanes_to_wake: set[str] = set()  # lanes that have new work, notified after the commit
         self._sequence = 0
-        self._waiting: dict[str, list[Parameters]] = {}
+        self._deferred: dict[str, list[Parameters]] = {}
 
     @abstractmethod
-    def _execute(self, query: Query, values: Parameters) -> list[Row]: ...
+    def execute_each(self, query: Query, batch: Sequence[Parameters]) -> list[Row]:
+        """Runs a statement once per set of parameters; the rows they return, in order."""
 
     @abstractmethod
-    def _execute_each(self, query: Query, batch: Sequence[Parameters]) -> list[Row]: ...
-
-    @abstractmethod
-    def command(self, text: str) -> None:
-        """One fixed statement without parameters and without rows (SAVEPOINT and the like)."""
+    def translate(self, error: BaseException) -> BaseException:
+        """The store's error for one of the driver's; any other error as it is."""
 
     def rows(self, name: str, /, **values: Value) -> list[Row]:
-        """All rows of a named query."""
-        return self._execute(self._next(name), values)
+        """All rows of a named query; [] for a statement that returns none."""
+        query = self._prepare(name)
+        cursor = self.execute(query.text, query.bind(values) if query.lists else values)
+        return cursor.fetchall() if query.returns else []
 
     def row(self, name: str, /, **values: Value) -> Row | None:
-        """The first row of a named query."""
-        found = self._execute(self._next(name), values)
+        """The first row of a named query; None without one."""
+        found = self.rows(name, **values)
         return found[0] if found else None
 
     def number(self, name: str, /, **values: Value) -> int:
         """The first column of the first row as a count; 0 without a row."""
-        row = self.row(name, **values)
-        return int(row[0] or 0) if row else 0
+        found = self.rows(name, **values)
+        return int(found[0][0] or 0) if found else 0
 
     def each(self, name: str, batch: Sequence[Parameters]) -> list[Row]:
-        """Runs a statement once per set of parameters; the rows they return, in order."""
-        return self._execute_each(self._next(name), batch) if batch else []
+        """Runs a named query once per set of parameters; the rows they return, in order."""
+        return self.execute_each(self._prepare(name), batch) if batch else []
 
-    def later(self, name: str, /, **values: Value) -> None:
-        """A write whose rows nobody wants: runs before any statement that may touch its table, at the commit at last.
-
-        Those of one name go to the database together.
+    def defer(self, name: str, /, **values: Value) -> None:
+        """A write whose rows are not needed: it runs before any statement that may touch its table, at the latest
+        before the commit. Writes of one name are sent as one batch.
         """
-        if name not in self._waiting:
-            self._next(name)
-        self._waiting.setdefault(name, []).append(values)
+        if name not in self._deferred:
+            self._prepare(name)
+        self._deferred.setdefault(name, []).append(values)
 
     def flush(self) -> None:
-        """Runs what waits."""
-        for name in list(self._waiting):
-            self._execute_each(self.queries[name], self._waiting.pop(name))
+        """Runs every deferred write."""
+        for name in list(self._deferred):
+            self.execute_each(self.queries[name], self._deferred.pop(name))
 
     def make_id(self) -> str:
         """A new time-ordered id."""
@@ -108,31 +125,47 @@ class Session(ABC):
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        """What fails inside is undone to here, and the transaction lives on."""
+        """An error inside undoes what was done since, and the transaction goes on; the error is raised, translated.
+
+        After a TransactionConflict the transaction cannot go on.
+        """
         name = f"point_{self.next_sequence()}"
         self.flush()
-        self.command(f"SAVEPOINT {name}")
+        self.execute(f"SAVEPOINT {name}")
         try:
             yield
             self.flush()
-        except TransactionConflict:
-            raise
-        except BaseException:
-            self._waiting.clear()
-            self.command(f"ROLLBACK TO SAVEPOINT {name}")
-            self.command(f"RELEASE SAVEPOINT {name}")
-            raise
-        self.command(f"RELEASE SAVEPOINT {name}")
+        except BaseException as error:
+            translated = self.translate(error)
+            if not isinstance(translated, TransactionConflict):
+                self._deferred.clear()
+                self.execute(f"ROLLBACK TO SAVEPOINT {name}")
+                self.execute(f"RELEASE SAVEPOINT {name}")
+            if translated is error:
+                raise
+            raise translated from error
+        self.execute(f"RELEASE SAVEPOINT {name}")
 
-    def _next(self, name: str) -> Query:
-        """A query about to run: what waits and touches it goes first."""
+    def _prepare(self, name: str) -> Query:
+        """The query that is to run now, after the deferred writes that touch its tables."""
         query = self.queries[name]
         if query.writes and not self.writing:
             raise WanesyncError(f"{name} writes, but this transaction only reads")
-        if self._waiting:
-            for other in [n for n in self._waiting if self.queries[n].touches(query)]:
-                self._execute_each(self.queries[other], self._waiting.pop(other))
+        if self._deferred:
+            for other in [self.queries[waiting] for waiting in self._deferred]:
+                # In doubt the order is kept: a table counts as touched where its name stands in the statement.
+                if other.target in query.words or (query.writes and query.target in other.words):
+                    self.execute_each(other, self._deferred.pop(other.name))
         return query
+
+
+class Table:
+    """Base of the table modules: the named queries of one table, in one transaction."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
 
 class Database(ABC):
@@ -143,35 +176,35 @@ class Database(ABC):
     notifier: Notifier
 
     @abstractmethod
-    def session(self, around: SessionContext, *, writing: bool) -> AbstractContextManager[Session]:
+    def session(self, context: SessionContext, *, writing: bool) -> AbstractContextManager[Session]:
         """A transaction: committed on normal exit, rolled back on an exception."""
 
-    def read_statementwise(self, around: SessionContext) -> AbstractContextManager[Session]:
-        """Reads, each statement for itself: for looks that decide nothing, at the least cost."""
-        return self.session(around, writing=False)
+    def read_statementwise(self, context: SessionContext) -> AbstractContextManager[Session]:
+        """Reads without a common snapshot, each statement for itself, at the least cost."""
+        return self.session(context, writing=False)
 
     @abstractmethod
-    def light_session(self, around: SessionContext) -> AbstractContextManager[Session]:
-        """What is committed may be lost with the machine's power: for rate slots only."""
+    def light_session(self, context: SessionContext) -> AbstractContextManager[Session]:
+        """A transaction that a power failure may undo after its commit: for rate slots only."""
 
     @abstractmethod
     def applied(self) -> int | None:
-        """The number of the newest migration that ran; None: there is no database of ours yet."""
+        """The number of the newest migration that ran; None if there is no database of this program yet."""
 
     @abstractmethod
     def migrate(self, migrations: Sequence[Migration], now_ms: int) -> list[str]:
-        """Runs what is missing, one process at a time; the names of what ran."""
+        """Runs the migrations that are missing, one process at a time; the names of those that ran."""
 
-    def checkpoint(self) -> None:  # noqa: B027 - most databases put nothing off
-        """Does what was put off so that nobody who commits waits for it. Raises DatabaseUnavailable."""
+    def checkpoint(self) -> None:  # noqa: B027 - only SQLite puts work off
+        """Does work that commits put off. Raises DatabaseUnavailable."""
 
     @abstractmethod
     def measure_offset_ms(self, clock: Callable[[], int]) -> int:
-        """Database time minus ``clock``."""
+        """Database time minus ``clock``, in ms."""
 
     @abstractmethod
-    def wait(self, watch: Watch, timeout_ms: int) -> bool:
-        """Waits until any process may have brought work for the watch's lane, or the time is over; whether it may."""
+    def wait(self, subscription: WorkSubscription, timeout_ms: int) -> bool:
+        """Waits until any process may have queued work for the subscribed lane; False after the time-out."""
 
     @abstractmethod
     def close(self) -> None:
@@ -185,7 +218,7 @@ MIGRATIONS_TABLE = (
 
 
 def run_migrations(execute: Callable[[str], list[Row]], migrations: Sequence[Migration], now_ms: int) -> list[str]:
-    """Runs, inside one transaction of the caller's, every migration that is missing."""
+    """Runs every missing migration inside one transaction of the caller; the names of those that ran."""
     execute(MIGRATIONS_TABLE)
     done = {row[0] for row in execute("SELECT number FROM migrations")}
     ran = []

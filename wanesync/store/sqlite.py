@@ -1,4 +1,4 @@
-"""SQLite: one file, WAL, every commit on the disk before it is believed."""
+"""SQLite: one file in WAL mode, every commit flushed to the disk."""
 
 from __future__ import annotations
 
@@ -10,59 +10,96 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
-import orjson
 from sqlite_utils import Database as Utils
 
 from wanesync.core.errors import ConfigError, DatabaseUnavailable, WanesyncError
-from wanesync.store.notify import Notifier, Watch
-from wanesync.store.queries import Dialect, Migration, Query, load_queries
-from wanesync.store.session import Database, Parameters, Row, Session, SessionContext, run_migrations
-from wanesync.store.sqlite_errors import translate
-from wanesync.store.sqlite_wal import LONG_PAGES, Turns, begin, move_log, restart_log, turn_wal_on
+from wanesync.store.notify import Notifier, WorkSubscription
+from wanesync.store.queries import Dialect, Migration, Parameters, Query, load_queries
+from wanesync.store.session import ConstraintViolated, Database, Row, Session, SessionContext, run_migrations
+from wanesync.store.sqlite_wal import (
+    AUTO_CHECKPOINT_PAGES,
+    checkpoint_passive,
+    enable_wal,
+    execute_when_free,
+    restart_log,
+)
 
-BUSY_MS = 2_000
-_LOOK_S = 0.02
-_IDLE_CONNECTIONS = 32
-_RESTART_AGAIN_S = 5.0
+BUSY_TIMEOUT_MS = 2_000
+"""How long a writer waits for the file's lock; the web doors answer 503 after it."""
+_MIN_VERSION = (3, 39)
+_LOCK_RETRY_S = 0.002  # SQLite's own busy handler waits longer each time, and other processes take the free lock
+_DATA_VERSION_POLL_S = 0.02  # PRAGMA data_version costs microseconds
+_MAX_IDLE_CONNECTIONS = 32
+_LOG_RESTART_INTERVAL_S = 5.0  # after a restart that a long reader prevented
+_MAX_WRITES_IN_A_ROW = 5  # of the threads of one process, without a rest of _LOCK_RETRY_S
+
+_UNAVAILABLE = {
+    sqlite3.SQLITE_BUSY: "is busy: another process holds its lock; try again",
+    sqlite3.SQLITE_LOCKED: "is busy: another connection holds its lock; try again",
+    sqlite3.SQLITE_NOMEM: "ran out of memory",
+    sqlite3.SQLITE_READONLY: "cannot be written: check its owner, its folder and the disk",
+    sqlite3.SQLITE_IOERR: "cannot be read or written: check the disk",
+    sqlite3.SQLITE_CORRUPT: "is damaged: restore it from a backup",
+    sqlite3.SQLITE_FULL: "is on a full disk: make room",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened: check its folder and its owner",
+    sqlite3.SQLITE_PROTOCOL: "is busy: its lock could not be taken; try again",
+    sqlite3.SQLITE_NOTADB: "is no SQLite database: check the key database",
+}
+
+
+def translate(error: BaseException, label: str) -> BaseException:
+    """The store's error for one of SQLite's, without the statement and its values; any other error as it is."""
+    if not isinstance(error, sqlite3.Error):
+        return error
+    if isinstance(error, sqlite3.IntegrityError):
+        return ConstraintViolated(str(error).rpartition(": ")[2])
+    if isinstance(error, sqlite3.ProgrammingError) and "closed" in str(error):
+        return DatabaseUnavailable(f"the database {label} is closed: this process is ending")
+    reason = _UNAVAILABLE.get((getattr(error, "sqlite_errorcode", None) or 0) & 0xFF)
+    return DatabaseUnavailable(f"the database {label} {reason}") if reason else error
 
 
 class SqliteSession(Session):
     """A transaction on one connection."""
 
-    def __init__(self, connection: sqlite3.Connection, label: str, around: SessionContext, *, writing: bool) -> None:
-        super().__init__(load_queries(Dialect.SQLITE), around, writing=writing)
+    def __init__(self, connection: sqlite3.Connection, label: str, context: SessionContext, *, writing: bool) -> None:
+        super().__init__(load_queries(Dialect.SQLITE), connection.execute, context, writing=writing)
         self._connection = connection
         self._label = label
 
-    def _execute(self, query: Query, values: Parameters) -> list[Row]:
-        try:
-            return self._connection.execute(query.text, _bind(query, values)).fetchall()
-        except sqlite3.Error as error:
-            raise translate(error, self._label) from error
+    def execute_each(self, query: Query, batch: Sequence[Parameters]) -> list[Row]:
+        """Runs a statement once per set of parameters; the rows they return, in order."""
+        bound = [query.bind(values) for values in batch] if query.lists else batch
+        if not query.returns:
+            self._connection.executemany(query.text, bound)
+            return []
+        return [row for values in bound for row in self.execute(query.text, values).fetchall()]
 
-    def _execute_each(self, query: Query, batch: Sequence[Parameters]) -> list[Row]:
-        try:
-            if not query.returns:
-                self._connection.executemany(query.text, (_bind(query, values) for values in batch))
-                return []
-            execute = self._connection.execute
-            return [row for values in batch for row in execute(query.text, _bind(query, values)).fetchall()]
-        except sqlite3.Error as error:
-            raise translate(error, self._label) from error
-
-    def command(self, text: str) -> None:
-        """One fixed statement."""
-        try:
-            self._connection.execute(text)
-        except sqlite3.Error as error:
-            raise translate(error, self._label) from error
+    def translate(self, error: BaseException) -> BaseException:
+        """The store's error for one of SQLite's; any other error as it is."""
+        return translate(error, self._label)
 
 
-def _bind(query: Query, values: Parameters) -> Parameters:
-    if not query.lists:
-        return values
-    lists = {name: orjson.dumps(list(values[name])).decode() for name in query.lists}  # type: ignore[arg-type] # a query's lists are lists
-    return {**values, **lists}
+class WriterPacing:
+    """Lets other processes write: threads of one process hand the lock on faster than others can poll for it."""
+
+    def __init__(
+        self, monotonic_s: Callable[[], float] = time.monotonic, sleep_s: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._monotonic_s, self._sleep_s = monotonic_s, sleep_s
+        self._ended_s, self._in_a_row = 0.0, 0
+
+    def before_write(self) -> None:
+        """Rests before a write that follows several others without a pause."""
+        rested = self._monotonic_s() - self._ended_s > _LOCK_RETRY_S
+        self._in_a_row = 0 if rested else self._in_a_row + 1
+        if self._in_a_row >= _MAX_WRITES_IN_A_ROW:
+            self._sleep_s(2 * _LOCK_RETRY_S)
+            self._in_a_row = 0
+
+    def after_write(self) -> None:
+        """The transaction has ended."""
+        self._ended_s = self._monotonic_s()
 
 
 class SqliteDatabase(Database):
@@ -71,7 +108,7 @@ class SqliteDatabase(Database):
     dialect = Dialect.SQLITE
 
     def __init__(self, path: str) -> None:
-        if sqlite3.sqlite_version_info < (3, 39):
+        if sqlite3.sqlite_version_info < _MIN_VERSION:
             raise ConfigError([f"SQLite {sqlite3.sqlite_version} is too old: 3.39 or newer is needed"])
         self.in_memory = path == ":memory:"
         self.label = f"sqlite:{path}"
@@ -81,52 +118,53 @@ class SqliteDatabase(Database):
         self._all: set[sqlite3.Connection] = set()
         self._connections = threading.Lock()
         self._writer = threading.Lock()
+        self._pacing = WriterPacing()
         self._light_lock = threading.Lock()
-        self._look_lock = threading.Lock()
         self._light: sqlite3.Connection | None = None
-        self._looker: sqlite3.Connection | None = None
-        self._version = -1
-        self._turns = Turns()
-        self._restart_s = 0.0
+        self._watcher_lock = threading.Lock()
+        self._watcher: sqlite3.Connection | None = None
+        self._data_version = -1
+        self._next_restart_s = 0.0
         self._closed = False
 
     @contextmanager
-    def session(self, around: SessionContext, *, writing: bool) -> Iterator[Session]:
-        """A transaction. Writers of this process queue here, so that they do not poll the file's lock."""
+    def session(self, context: SessionContext, *, writing: bool) -> Iterator[Session]:
+        """A transaction. Writers of one process queue here instead of polling the file's lock."""
         connection = self._take(writing=writing)
         try:
-            with self._turn() if writing else nullcontext():
-                yield from self._transact(connection, around, writing=writing)
+            with self._writer_lock() if writing else nullcontext():
+                yield from self._transact(connection, context, writing=writing)
         except sqlite3.Error as error:
             raise translate(error, self.label) from error
         finally:
             self._give_back(connection, writing=writing)
 
     @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Wait until it is for this thread to write, among those of its process."""
+    def _writer_lock(self) -> Iterator[None]:
+        """One writing thread of this process at a time."""
         if self.in_memory:
             yield
             return
-        if not self._writer.acquire(timeout=BUSY_MS / 1000):
+        if not self._writer.acquire(timeout=BUSY_TIMEOUT_MS / 1000):
             raise DatabaseUnavailable(
-                f"the database {self.label} is busy: this process writes too much at once; try again"
+                f"the database {self.label} is busy: too many threads of this process write at once; try again"
             )
         try:
-            self._turns.give_way()
+            self._pacing.before_write()
             yield
         finally:
-            self._turns.end()
+            self._pacing.after_write()
             self._writer.release()
 
-    def _transact(self, connection: sqlite3.Connection, around: SessionContext, *, writing: bool) -> Iterator[Session]:
+    def _transact(self, connection: sqlite3.Connection, context: SessionContext, *, writing: bool) -> Iterator[Session]:
         inner = connection.in_transaction
         if inner and writing:
-            raise WanesyncError("a transaction inside another one: use its savepoint")
+            raise WanesyncError("a transaction inside another one: use a savepoint of the outer one")
         if not inner:
-            begin(connection, BUSY_MS, writing=writing)
+            # A writer takes the file's lock at once: to take it later fails where another one has written meanwhile.
+            execute_when_free(connection, "BEGIN IMMEDIATE" if writing else "BEGIN", BUSY_TIMEOUT_MS, _LOCK_RETRY_S)
         try:
-            yield SqliteSession(connection, self.label, around, writing=writing)
+            yield SqliteSession(connection, self.label, context, writing=writing)
             if not inner:
                 connection.execute("COMMIT")
         except BaseException:
@@ -136,24 +174,22 @@ class SqliteDatabase(Database):
             raise
 
     @contextmanager
-    def light_session(self, around: SessionContext) -> Iterator[Session]:
-        """Statements that are not worth a flush of the disk: a lost rate slot row starts anew."""
-        if self.in_memory:
-            connection = self._take()
-            yield SqliteSession(connection, self.label, around, writing=True)
-            self._give_back(connection)
-            return
-        with self._light_lock:
-            if self._light is None:
-                self._light = self._connect("NORMAL", patience_ms=0)
-            try:
-                with self._turn():
-                    yield from self._transact(self._light, around, writing=True)
-            except sqlite3.Error as error:
-                raise translate(error, self.label) from error
+    def light_session(self, context: SessionContext) -> Iterator[Session]:
+        """Commits without a flush of the disk: a lost row of rate slots starts anew."""
+        try:
+            if self.in_memory:
+                yield SqliteSession(self._take(), self.label, context, writing=True)
+                return
+            with self._light_lock:
+                if self._light is None:
+                    self._light = self._connect("NORMAL", busy_timeout_ms=0)
+                with self._writer_lock():
+                    yield from self._transact(self._light, context, writing=True)
+        except sqlite3.Error as error:
+            raise translate(error, self.label) from error
 
     def applied(self) -> int | None:
-        """The newest migration; None when there is no file or no table of ours in it."""
+        """The number of the newest migration; None without a file or without a table of migrations in it."""
         if not self.in_memory and not Path(self._path).exists():
             return None
         connection = self._take()
@@ -168,11 +204,11 @@ class SqliteDatabase(Database):
             self._give_back(connection)
 
     def migrate(self, migrations: Sequence[Migration], now_ms: int) -> list[str]:
-        """Makes the file if need be, readable by its owner only, and runs what is missing in one transaction."""
+        """Creates the file if it is missing, readable by its owner only, and runs the missing migrations in one transaction."""
         self._make_file()
         connection = self._take()
         try:
-            turn_wal_on(connection, BUSY_MS)
+            enable_wal(connection, BUSY_TIMEOUT_MS)
             connection.execute("BEGIN IMMEDIATE")
             try:
                 tables = Utils(connection)
@@ -188,46 +224,47 @@ class SqliteDatabase(Database):
             self._give_back(connection)
 
     def checkpoint(self) -> None:
-        """Moves the log into the file, beside those who write."""
+        """Copies the write-ahead log into the file while others write."""
         connection = self._take()
         try:
-            short = self.in_memory or move_log(connection)
-            if not short and time.monotonic() > self._restart_s and not restart_log(connection, BUSY_MS):
-                # Somebody reads for long: those who write are not to be stopped for it again and again.
-                self._restart_s = time.monotonic() + _RESTART_AGAIN_S
+            short = self.in_memory or checkpoint_passive(connection)
+            if not short and time.monotonic() > self._next_restart_s and not restart_log(connection, BUSY_TIMEOUT_MS):
+                # A long reader prevents the restart: each attempt stops the writers, so attempts are rare.
+                self._next_restart_s = time.monotonic() + _LOG_RESTART_INTERVAL_S
         except sqlite3.Error as error:
             raise translate(error, self.label) from error
         finally:
             self._give_back(connection)
 
-    def measure_offset_ms(self, clock: Callable[[], int]) -> int:  # noqa: ARG002 - a database's clock; here it is this machine's
-        """The file is on this machine: its time is the clock's."""
+    def measure_offset_ms(self, clock: Callable[[], int]) -> int:  # noqa: ARG002 - the file is on this machine
+        """0: the file is on this machine, so its time is the local clock's."""
         return 0
 
-    def wait(self, watch: Watch, timeout_ms: int) -> bool:
-        """Looks every 20 ms whether another connection committed; in memory nobody else can."""
-        deadline = time.monotonic() + timeout_ms / 1000
+    def wait(self, subscription: WorkSubscription, timeout_ms: int) -> bool:
+        """Polls every 20 ms for commits of other processes; a database in memory has no other process."""
         if self.in_memory:
-            return self.notifier.wait(watch, 0)
+            return self.notifier.wait(subscription, 0)
+        deadline_s = time.monotonic() + timeout_ms / 1000
         while True:
-            left_s = deadline - time.monotonic()
-            if self.notifier.wait(watch, max(0.0, min(_LOOK_S, left_s))):
+            left_s = deadline_s - time.monotonic()
+            if self.notifier.wait(subscription, max(0.0, min(_DATA_VERSION_POLL_S, left_s))):
                 return True
-            if self._looks_changed():
+            if self._has_changed():
                 self.notifier.notify()
             elif left_s <= 0:
                 return False
 
-    def _looks_changed(self) -> bool:
-        with self._look_lock:
+    def _has_changed(self) -> bool:
+        """Whether another connection has committed since the last call."""
+        with self._watcher_lock:
             try:
-                if self._looker is None:
-                    self._looker = self._connect()
-                (version,) = self._looker.execute("PRAGMA data_version").fetchone()
+                if self._watcher is None:
+                    self._watcher = self._connect()
+                (version,) = self._watcher.execute("PRAGMA data_version").fetchone()
             except sqlite3.Error as error:
                 raise translate(error, self.label) from error
-            changed = bool(version != self._version)
-            self._version = version
+            changed = bool(version != self._data_version)
+            self._data_version = version
             return changed
 
     def close(self) -> None:
@@ -247,7 +284,7 @@ class SqliteDatabase(Database):
             os.close(os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o600))
         except OSError as error:
             raise DatabaseUnavailable(
-                f"the database {self.label} cannot be made: {error.strerror}; check its folder"
+                f"the database {self.label} cannot be created: {error.strerror}; check its folder"
             ) from error
 
     def _take(self, *, writing: bool = False) -> sqlite3.Connection:
@@ -257,8 +294,8 @@ class SqliteDatabase(Database):
             idle = self._idle[writing and not self.in_memory]
             if idle:
                 return idle[-1] if self.in_memory else idle.pop()
-        # Who writes asks for the lock itself (``begin``); SQLite's own waiting is for everything else.
-        connection = self._connect(patience_ms=0 if writing and not self.in_memory else BUSY_MS)
+        # A writer polls for the lock itself (``_transact``); SQLite's busy time-out is for everything else.
+        connection = self._connect(busy_timeout_ms=0 if writing and not self.in_memory else BUSY_TIMEOUT_MS)
         if self.in_memory:
             idle.append(connection)
         return connection
@@ -269,19 +306,19 @@ class SqliteDatabase(Database):
         with self._connections:
             idle = self._idle[writing]
             if connection not in self._all:
-                return  # Closed with the store.
-            if connection.in_transaction or len(idle) >= _IDLE_CONNECTIONS:
+                return  # closed with the store
+            if connection.in_transaction or len(idle) >= _MAX_IDLE_CONNECTIONS:
                 self._all.discard(connection)
                 connection.close()
             else:
                 idle.append(connection)
 
-    def _connect(self, synchronous: str = "FULL", patience_ms: int = BUSY_MS) -> sqlite3.Connection:
+    def _connect(self, synchronous: str = "FULL", busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> sqlite3.Connection:
         uri = "file::memory:" if self.in_memory else f"{Path(self._path).absolute().as_uri()}?mode=rw"
         try:
             connection = sqlite3.connect(
                 uri,
-                timeout=BUSY_MS / 1000,
+                timeout=BUSY_TIMEOUT_MS / 1000,
                 isolation_level=None,
                 check_same_thread=False,
                 cached_statements=256,
@@ -292,8 +329,8 @@ class SqliteDatabase(Database):
         try:
             connection.execute(f"PRAGMA synchronous = {synchronous}")
             connection.execute("PRAGMA foreign_keys = ON")
-            connection.execute(f"PRAGMA wal_autocheckpoint = {LONG_PAGES}")
-            connection.execute(f"PRAGMA busy_timeout = {patience_ms}")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {AUTO_CHECKPOINT_PAGES}")
+            connection.execute(f"PRAGMA busy_timeout = {busy_timeout_ms}")
         except sqlite3.Error as error:
             connection.close()
             raise translate(error, self.label) from error

@@ -1,78 +1,54 @@
-"""SQLite's write-ahead log: its lock, and moving it into the file in the background (sqlite.org/wal.html)."""
+"""SQLite's write-ahead log: switching it on, and copying it into the file in the background (sqlite.org/wal.html)."""
 
 from __future__ import annotations
 
 import sqlite3
 import time
 
-LONG_PAGES = 16_000
-"""64 MB: where no worker tidies up, whoever commits moves the log itself once it is so long."""
-SHORT_PAGES = 4_000
-"""16 MB: from here on the log should begin anew."""
-_AGAIN_S = 0.02
-_SOON_S = 0.002
-_IN_A_ROW = 5
+AUTO_CHECKPOINT_PAGES = 16_000
+"""64 MB of 4 KiB pages: without a worker that checkpoints, the commit that reaches it copies the log itself."""
+RESTART_PAGES = 4_000
+"""16 MB of 4 KiB pages: from this length on, a checkpoint also restarts the log."""
+_WAL_MODE_RETRY_S = 0.02  # rare: once in the life of a file
 
 
-class Turns:
-    """Lets other processes in: the threads of one that write at once hand the lock on faster than others can ask."""
+def execute_when_free(connection: sqlite3.Connection, text: str, timeout_ms: int, retry_s: float) -> None:
+    """Runs a statement that needs a lock, again every ``retry_s`` until the time-out.
 
-    def __init__(self) -> None:
-        self._ended_s, self._in_a_row = 0.0, 0
-
-    def give_way(self) -> None:
-        """Before each writing transaction of this process, by whoever has its turn."""
-        rested = time.monotonic() - self._ended_s > _SOON_S
-        self._in_a_row = 0 if rested else self._in_a_row + 1
-        if self._in_a_row >= _IN_A_ROW:
-            time.sleep(2 * _SOON_S)
-            self._in_a_row = 0
-
-    def end(self) -> None:
-        """The transaction is over."""
-        self._ended_s = time.monotonic()
-
-
-def begin(connection: sqlite3.Connection, patience_ms: int, *, writing: bool) -> None:
-    """A transaction; one that writes has the lock of the file at once. Raises sqlite3.OperationalError.
-
-    Asked every 2 ms: SQLite itself waits longer each time, and a lock that was free again is taken by others meanwhile.
+    Raises sqlite3.OperationalError (SQLITE_BUSY) when the lock was not free in time.
     """
-    _ask(connection, "BEGIN IMMEDIATE" if writing else "BEGIN", patience_ms, _SOON_S)
-
-
-def turn_wal_on(connection: sqlite3.Connection, patience_ms: int) -> None:
-    """Once for the life of the file. SQLite does not wait here for another process that does the same."""
-    _ask(connection, "PRAGMA journal_mode = WAL", patience_ms, _AGAIN_S)
-
-
-def _ask(connection: sqlite3.Connection, text: str, patience_ms: int, pause_s: float) -> None:
-    deadline = time.monotonic() + patience_ms / 1000
+    deadline_s = time.monotonic() + timeout_ms / 1000
     while True:
         try:
             connection.execute(text)
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline_s:
                 raise
-            time.sleep(pause_s)
+            time.sleep(retry_s)
         else:
             return
 
 
-def move_log(connection: sqlite3.Connection) -> bool:
-    """Copies what is committed from the log into the file while others write; False: the log should begin anew."""
+def enable_wal(connection: sqlite3.Connection, timeout_ms: int) -> None:
+    """Switches the file to WAL, once in its life. SQLite's busy time-out does not apply to this statement."""
+    execute_when_free(connection, "PRAGMA journal_mode = WAL", timeout_ms, _WAL_MODE_RETRY_S)
+
+
+def checkpoint_passive(connection: sqlite3.Connection) -> bool:
+    """Copies committed pages from the log into the file while others write; False: the log is due for a restart."""
     _busy, pages, _moved = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-    return bool(pages < SHORT_PAGES)
+    return bool(pages < RESTART_PAGES)
 
 
-def restart_log(connection: sqlite3.Connection, patience_ms: int) -> bool:
-    """The rest is copied and the log begins anew, unless somebody still reads the old one: False.
+def restart_log(connection: sqlite3.Connection, timeout_ms: int) -> bool:
+    """Copies the rest and restarts the log; False if a reader still uses the old one.
 
-    Writers wait meanwhile, so it never waits for readers. ``patience_ms``: the connection's, for everything else.
+    Writers wait meanwhile, so it does not wait for readers. ``timeout_ms``: the connection's busy time-out, set again
+    afterwards.
     """
     connection.execute("PRAGMA busy_timeout = 0")
     try:
         busy, _pages, _moved = connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
         return not busy
     finally:
-        connection.execute(f"PRAGMA busy_timeout = {patience_ms}")
+        connection.execute(f"PRAGMA busy_timeout = {timeout_ms}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from wanesync.core.errors import DatabaseUnavailable
 from wanesync.core.jobs import Job, JobState
@@ -17,10 +17,9 @@ def find_running(store: Store, owner: str) -> list[Job]:
     """The jobs leased to a process. Raises DatabaseUnavailable."""
     with store.reading() as tx:
         session = tx.jobs._session
-        query = session.queries["running_of_owner"]
-        # Who only looks must not wait for the locks of a process that stands still.
-        looking = replace(query, text=query.text.replace("FOR UPDATE", ""))
-        return [job_of(row) for row in session._execute(looking, {"owner": owner})]
+        # Without the query's row locks: a stopped process may hold them.
+        text = session.queries["running_of_owner"].text.replace("FOR UPDATE", "")
+        return [job_of(row) for row in session.execute(text, {"owner": owner}).fetchall()]
 
 
 @dataclass(slots=True)

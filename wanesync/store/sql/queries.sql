@@ -2,7 +2,7 @@
 -- Where rows are named by their keys, a further condition is written as state || '' = … or closed_ms + 0 = …: Postgres,
 -- whose statistics of a queue are always old, would else take the partial index of that condition and read all of it.
 
--- name: now
+-- name: database_time
 SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT);
 
 -- name: notify
@@ -420,7 +420,7 @@ DELETE FROM processes WHERE heartbeat_ms < :before_ms;
 INSERT INTO locks (key, token, owner, until_ms) SELECT :key, :token, :owner, :until_ms
 WHERE NOT EXISTS (
     SELECT 1 FROM locks h WHERE h.key = :key AND h.token <> :token AND h.until_ms > :now AND EXISTS (
-        SELECT 1 FROM processes q WHERE q.name = h.owner AND q.heartbeat_ms > :fresh_ms)) /* unless being taken :key */
+        SELECT 1 FROM processes q WHERE q.name = h.owner AND q.heartbeat_ms > :fresh_ms)) /* try advisory lock :key */
 ON CONFLICT (key) DO UPDATE SET token = excluded.token, owner = excluded.owner, until_ms = excluded.until_ms
 WHERE locks.until_ms <= :now OR locks.token = excluded.token OR NOT EXISTS (
     SELECT 1 FROM processes p WHERE p.name = locks.owner AND p.heartbeat_ms > :fresh_ms)

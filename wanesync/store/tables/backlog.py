@@ -8,7 +8,8 @@ from typing import TypedDict
 
 from wanesync.core.jobs import DeadClass, Job, JobKind, JobState
 from wanesync.core.model import Side
-from wanesync.store.session import ConstraintViolated, Row, Session, Value
+from wanesync.store.queries import Value
+from wanesync.store.session import ConstraintViolated, Row, Table
 
 
 class Depth(TypedDict):
@@ -72,13 +73,10 @@ class DeadCount:
 DeadCounts = list[DeadCount]
 
 
-class Backlog:
+class Backlog(Table):
     """The table ``jobs`` as people and guards look at it."""
 
-    __slots__ = ("_session",)
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    __slots__ = ()
 
     def pending_keys(self, lane: Side, kind: JobKind, keys: Collection[str]) -> set[str]:
         """Those of ``keys`` that have a ready or running job."""
@@ -133,7 +131,7 @@ class Backlog:
         found = self.dead_letters_of(ids)
         if not found:
             return 0
-        self._session.queued.update(Side)
+        self._session.lanes_to_wake.update(Side)
         try:
             with self._session.savepoint():
                 return self._revive(found)

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from wanesync.core.model import Conflict, Side
-from wanesync.store.session import Row, Session, Value
+from wanesync.store.queries import Value
+from wanesync.store.session import Row, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +23,10 @@ class ConflictRow:
 ConflictRows = list[ConflictRow]
 
 
-class Conflicts:
+class Conflicts(Table):
     """The table ``conflicts``."""
 
-    __slots__ = ("_session",)
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    __slots__ = ()
 
     def put(self, conflict: Conflict, link_id: str) -> bool:
         """Keeps a value; False when the same value of the same field is kept and open already."""
@@ -42,8 +40,8 @@ class Conflicts:
             record_id=conflict.record_id,
             field=conflict.field,
             kind=conflict.kind,
-            value=session.seal.encrypt(conflict.value, "conflicts", row_id, "value"),
-            value_hash=session.seal.row_hash(conflict.value),
+            value=session.encryption.encrypt(conflict.value, "conflicts", row_id, "value"),
+            value_hash=session.encryption.row_hash(conflict.value),
             now=session.now_ms,
         )
         return row is not None
@@ -67,17 +65,14 @@ class Conflicts:
 
     def _conflict(self, row: Row) -> ConflictRow:
         row_id, link_id, side, record_id, field, kind, blob, at_ms = row
-        value = self._session.seal.decrypt(blob, "conflicts", row_id, "value").decode()
+        value = self._session.encryption.decrypt(blob, "conflicts", row_id, "value").decode()
         return ConflictRow(row_id, link_id, Conflict(Side(side), record_id, field, value, kind), at_ms)
 
 
-class Tombstones:
+class Tombstones(Table):
     """The table ``tombstones``: addresses of deleted records, which forbid a creation."""
 
-    __slots__ = ("_session",)
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    __slots__ = ()
 
     def put(self, side: Side, record_id: str, hmacs: Iterable[str]) -> None:
         """Remembers the addresses of a deleted record; without any, that it was deleted."""

@@ -11,18 +11,15 @@ import orjson
 
 from wanesync.core.model import Event, Side
 from wanesync.store.codec import pack_record, unpack_record
-from wanesync.store.session import Row, Session
+from wanesync.store.session import Row, Table
 
 _EMPTIED: dict[str, Any] = {"values": {}, "previous": {}, "record": None, "merged_ids": ()}
 
 
-class Events:
+class Events(Table):
     """The table ``events``: read (a read of the record was stored since) and judged are marks of their own."""
 
-    __slots__ = ("_session",)
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    __slots__ = ()
 
     def put_many(self, events: Sequence[Event]) -> set[str]:
         """Stores those whose key is new; returns their keys. ``received_ms`` 0 is now."""
@@ -117,7 +114,7 @@ class Events:
             "received_ms": event.received_ms or self._session.now_ms,
             "request_key": event.request_key,
             "source": event.source,
-            "data": self._session.seal.encrypt(orjson.dumps(data), "events", event.key, "data"),
+            "data": self._session.encryption.encrypt(orjson.dumps(data), "events", event.key, "data"),
             "is_read": int(event.read),
             "is_judged": int(event.judged),
         }
@@ -126,7 +123,7 @@ class Events:
         key, side_name, kind, record_id, occurred_ms, received_ms, request_key, source, blob, read, judged = row
         side = Side(side_name)
         # What it carried is gone when the retention has emptied it.
-        data = orjson.loads(self._session.seal.decrypt(blob, "events", key, "data")) if blob else _EMPTIED
+        data = orjson.loads(self._session.encryption.decrypt(blob, "events", key, "data")) if blob else _EMPTIED
         carried = data["record"]
         return Event(
             key=key,
@@ -160,18 +157,15 @@ class RejectedRow:
 RejectedRows = list[RejectedRow]
 
 
-class Rejected:
+class Rejected(Table):
     """The table ``rejected``."""
 
-    __slots__ = ("_session",)
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    __slots__ = ()
 
     def put(self, side: Side, reason: str, body: bytes) -> None:
         """Sets an element aside; its bytes are sealed."""
         row_id = self._session.make_id()
-        sealed = self._session.seal.encrypt(body, "rejected", row_id, "body")
+        sealed = self._session.encryption.encrypt(body, "rejected", row_id, "body")
         now_ms = self._session.now_ms
         self._session.rows("add_rejected", id=row_id, side=side, reason=reason, body=sealed, now=now_ms)
 
@@ -181,7 +175,7 @@ class Rejected:
 
     def list(self, limit: int) -> RejectedRows:
         """The newest first."""
-        opened = self._session.seal.decrypt
+        opened = self._session.encryption.decrypt
         return [
             RejectedRow(row_id, Side(side), reason, opened(body, "rejected", row_id, "body"), at_ms)
             for row_id, side, reason, body, at_ms in self._session.rows("list_rejected", limit=limit)

@@ -10,7 +10,8 @@ import orjson
 
 from wanesync.core.change_guard import HeldValue, HoldKind, HoldState
 from wanesync.core.model import Side
-from wanesync.store.session import Row, Session, TransactionConflict, Value
+from wanesync.store.queries import Value
+from wanesync.store.session import Row, Table, TransactionConflict
 
 HeldFields = dict[str, dict[str, HeldValue]]
 """Link id -> field -> what is held of it."""
@@ -51,13 +52,10 @@ class HeldRow:
     at_ms: int
 
 
-class Holds:
+class Holds(Table):
     """The tables ``holds``, ``held``, ``overwrites`` and ``overwrite_sources``."""
 
-    __slots__ = ("_session",)
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    __slots__ = ()
 
     # -- holds
 
@@ -125,7 +123,7 @@ class Holds:
         """Holds a field back, or what is newer of it."""
         session = self._session
         data = orjson.dumps([held.value, held.before])
-        sealed = session.seal.encrypt(data, "held", f"{link_id}/{field}", "data")
+        sealed = session.encryption.encrypt(data, "held", f"{link_id}/{field}", "data")
         values: dict[str, Value] = {
             "link_id": link_id,
             "field": field,
@@ -172,5 +170,5 @@ class Holds:
         )
 
     def _values(self, link_id: str, field: str, blob: bytes) -> tuple[str, str]:
-        value, before = orjson.loads(self._session.seal.decrypt(blob, "held", f"{link_id}/{field}", "data"))
+        value, before = orjson.loads(self._session.encryption.decrypt(blob, "held", f"{link_id}/{field}", "data"))
         return value, before

@@ -9,7 +9,8 @@ from typing import NamedTuple
 from wanesync.core.errors import WanesyncError
 from wanesync.core.jobs import POISON_ALONE_RESCUES, DeadClass, Job, JobKind, JobRequest, check_poison
 from wanesync.core.model import Side
-from wanesync.store.session import ConstraintViolated, Value
+from wanesync.store.queries import Value
+from wanesync.store.session import ConstraintViolated
 from wanesync.store.tables.backlog import Backlog, job_of
 from wanesync.store.tables.processes import LEASE_MS
 
@@ -68,7 +69,7 @@ class Jobs(Backlog):
         self._session.each("queue_job", batch)
         for (lane, kind), keys in sorted(groups.items()):
             self._session.rows("supersede_dead_jobs", lane=lane, kind=kind, keys=sorted(keys), now=now_ms)
-            self._session.queued.add(lane)
+            self._session.lanes_to_wake.add(lane)
 
     # Where, what, how many, for whom; and of which priorities.
     def claim(  # noqa: PLR0913
@@ -154,7 +155,7 @@ class Jobs(Backlog):
                 raise _lost(job)
         # A newer one may have waited for a key to be free.
         waited = {row[0] for row in rows if row[1]}
-        self._session.queued.update(job.lane for job in ordered if job.id in waited)
+        self._session.lanes_to_wake.update(job.lane for job in ordered if job.id in waited)
         given_up = {row[0] for row in rows if row[2]}
         if given_up:
             self._close_dead_letters([job for job in ordered if job.id in given_up])
@@ -242,19 +243,19 @@ class Jobs(Backlog):
                 continue
             if row is None:
                 raise _lost(job)
-            self._session.queued.add(job.lane)
+            self._session.lanes_to_wake.add(job.lane)
             return
 
     def _supersede(self, job: Job, reason: str) -> None:
         values: dict[str, Value] = {"id": job.id, "token": job.token, "reason": reason, "now": self._session.now_ms}
         if not self._session.row("supersede_running", **values):
             raise _lost(job)
-        self._session.queued.add(job.lane)
+        self._session.lanes_to_wake.add(job.lane)
 
     def make_due(self, reason: str) -> int:
         """What waits for exactly this reason is due now, with a clean slate; how many there were."""
         hurried = self._session.rows("hurry_jobs", reason=reason, now=self._session.now_ms)
-        self._session.queued.update(Side)
+        self._session.lanes_to_wake.update(Side)
         return len(hurried)
 
     def make_keys_due(self, lane: Side, kind: JobKind, keys: Collection[str], reason: str) -> int:
@@ -263,7 +264,7 @@ class Jobs(Backlog):
         values: dict[str, Value] = {"lane": lane, "kind": kind, "keys": sorted(keys), "reason": reason, "now": now_ms}
         hurried = self._session.rows("hurry_keys", **values) if keys else []
         if hurried:
-            self._session.queued.add(lane)
+            self._session.lanes_to_wake.add(lane)
         return len(hurried)
 
 

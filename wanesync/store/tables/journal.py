@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from wanesync.core.model import Side
 from wanesync.store.codec import JSON, pack, unpack_object
-from wanesync.store.session import Row, Session
+from wanesync.store.session import Row, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,20 +23,17 @@ class JournalRow:
     data: Mapping[str, JSON]
 
 
-class Journal:
+class Journal(Table):
     """The table ``journal``: append only, its data sealed."""
 
-    __slots__ = ("_session",)
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    __slots__ = ()
 
     # The columns of an entry.
     def add(self, kind: str, side: Side | None, record_id: str, link_id: str, data: Mapping[str, object]) -> None:
         """Writes an entry; ``data`` is JSON."""
         session = self._session
         row_id = session.make_id()
-        session.later(
+        session.defer(
             "add_journal",
             id=row_id,
             now=session.now_ms,
@@ -45,7 +42,7 @@ class Journal:
             side=side or "",
             record_id=record_id,
             link_id=link_id,
-            data=session.seal.encrypt(pack(dict(data)), "journal", row_id, "data"),
+            data=session.encryption.encrypt(pack(dict(data)), "journal", row_id, "data"),
         )
 
     def of(self, refs: Collection[str], limit: int) -> list[JournalRow]:
@@ -58,5 +55,5 @@ class Journal:
 
     def _entry(self, row: Row) -> JournalRow:
         row_id, at_ms, _, kind, side, record_id, link_id, blob = row
-        data = unpack_object(self._session.seal.decrypt(blob, "journal", row_id, "data"))
+        data = unpack_object(self._session.encryption.decrypt(blob, "journal", row_id, "data"))
         return JournalRow(row_id, at_ms, kind, Side(side) if side else None, record_id, link_id, data)

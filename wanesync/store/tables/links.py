@@ -9,7 +9,8 @@ from wanesync.core.errors import WanesyncError
 from wanesync.core.fields import exact
 from wanesync.core.model import Link, LinkState, Side
 from wanesync.store.codec import pack_base, pack_parked, unpack_base, unpack_parked
-from wanesync.store.session import Row, Session, Value
+from wanesync.store.queries import Value
+from wanesync.store.session import Row, Table
 
 
 class LinkMoved(WanesyncError):
@@ -31,13 +32,10 @@ class Outline(NamedTuple):
     stripe_hash: str
 
 
-class Links:
+class Links(Table):
     """The table ``links``. The schema holds invariant A1: a rule broken raises RuleBroken."""
 
-    __slots__ = ("_session",)
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    __slots__ = ()
 
     def get(self, link_id: str) -> Link | None:
         """One link in any state."""
@@ -91,7 +89,7 @@ class Links:
         return [link for link in links if link.id not in changed]
 
     def _columns(self, link: Link) -> dict[str, Value]:
-        seal, row_hash = self._session.seal.encrypt, self._session.seal.row_hash
+        seal, row_hash = self._session.encryption.encrypt, self._session.encryption.row_hash
         return {
             "id": link.id,
             "hubspot_id": link.hubspot_id,
@@ -128,7 +126,7 @@ class Links:
 
     def _link(self, row: Row) -> Link:
         link_id, hubspot_id, stripe_id, primary, base, version, state, parked, fields_version, canon_version = row
-        opened = self._session.seal.decrypt
+        opened = self._session.encryption.decrypt
         return Link(
             id=link_id,
             hubspot_id=hubspot_id,

@@ -8,7 +8,8 @@ from collections.abc import Collection
 from wanesync.core.errors import WanesyncError
 from wanesync.core.model import PendingWrite, Side, WriteKind, WriteResult
 from wanesync.store.codec import pack_write, unpack_write
-from wanesync.store.session import Row, Session, Value
+from wanesync.store.queries import Value
+from wanesync.store.session import Row, Table
 
 
 class EmailIntentTaken(WanesyncError):
@@ -19,13 +20,10 @@ class EmailIntentTaken(WanesyncError):
         super().__init__(f"own write {write_id} is creating this person already: wait for it and plan again")
 
 
-class PendingWrites:
+class PendingWrites(Table):
     """The tables ``own_writes`` and ``open_creates``: at most one open create per address, over both sides."""
 
-    __slots__ = ("_session",)
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    __slots__ = ()
 
     def put(self, write: PendingWrite) -> None:
         """Stores a write whole. An open create takes its addresses: raises IntentTaken, and then stored nothing."""
@@ -42,7 +40,7 @@ class PendingWrites:
         return taken
 
     def _put(self, write: PendingWrite) -> None:
-        self._session.later(
+        self._session.defer(
             "put_write",
             id=write.id,
             side=write.side,
@@ -51,7 +49,7 @@ class PendingWrites:
             source_id=write.source_id,
             target_id=write.target_id,
             key=write.idempotency_key,
-            data=self._session.seal.encrypt(pack_write(write), "own_writes", write.id, "data"),
+            data=self._session.encryption.encrypt(pack_write(write), "own_writes", write.id, "data"),
             link_id=write.link_id,
             generation=write.generation,
             sent_ms=write.sent_ms,
@@ -87,13 +85,13 @@ class PendingWrites:
     def record_result(self, write_id: str, answer: WriteResult, target_id: str = "") -> None:
         """How it ended; frees its addresses. ``target_id``: the record it made or found."""
         now_ms = self._session.now_ms
-        self._session.later("answer_write", id=write_id, answer=answer, target_id=target_id, now=now_ms)
-        self._session.later("close_create", id=write_id)
+        self._session.defer("answer_write", id=write_id, answer=answer, target_id=target_id, now=now_ms)
+        self._session.defer("close_create", id=write_id)
 
     def mark_others_lost(self, write: PendingWrite) -> None:
         """An update is answered: an earlier one of its key and side that is still open will never be."""
         values: dict[str, Value] = {"id": write.id, "side": write.side, "link_key": write.link_key}
-        self._session.later("lose_others", now=self._session.now_ms, **values)
+        self._session.defer("lose_others", now=self._session.now_ms, **values)
 
     def set_target(self, write_id: str, target_id: str) -> None:
         """The record a write goes to, when that is learnt later (a merge)."""
@@ -101,7 +99,7 @@ class PendingWrites:
 
     def sent(self, write_id: str) -> None:
         """It leaves us now, once more."""
-        self._session.later("sent_write", id=write_id, now=self._session.now_ms)
+        self._session.defer("sent_write", id=write_id, now=self._session.now_ms)
 
     def get(self, write_id: str) -> PendingWrite | None:
         """One write."""
@@ -144,13 +142,13 @@ class PendingWrites:
 
     def refresh(self, write: PendingWrite) -> None:
         """The same body goes out again under its key, planned from newer values."""
-        data = self._session.seal.encrypt(pack_write(write), "own_writes", write.id, "data")
-        self._session.later("refresh_write", id=write.id, data=data)
+        data = self._session.encryption.encrypt(pack_write(write), "own_writes", write.id, "data")
+        self._session.defer("refresh_write", id=write.id, data=data)
 
     def record_authorship(self, write: PendingWrite) -> None:
         """What was told of an unanswered write that may have come late; the body stays as it is."""
-        data = self._session.seal.encrypt(pack_write(write), "own_writes", write.id, "data")
-        self._session.later("note_told", id=write.id, data=data)
+        data = self._session.encryption.encrypt(pack_write(write), "own_writes", write.id, "data")
+        self._session.defer("note_told", id=write.id, data=data)
 
     def recent(self, side: Side, target_ids: Collection[str], since_ms: int) -> dict[str, list[PendingWrite]]:
         """Target -> what we sent to it at or after a time, the oldest first, answered or not."""
@@ -182,7 +180,9 @@ class PendingWrites:
 
     def _write(self, row: Row) -> PendingWrite:
         write_id, side, kind, link_key, source_id, target_id, key, blob, link_id, sent_ms, answer, generation = row
-        body, changes, hmacs, told = unpack_write(self._session.seal.decrypt(blob, "own_writes", write_id, "data"))
+        body, changes, hmacs, told = unpack_write(
+            self._session.encryption.decrypt(blob, "own_writes", write_id, "data")
+        )
         return PendingWrite(
             id=write_id,
             side=Side(side),

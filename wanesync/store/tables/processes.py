@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from wanesync.store.session import Session, Value
+from wanesync.store.queries import Value
+from wanesync.store.session import Table
 
 LEASE_MS = 6_000
 """A process without a heartbeat for this long loses its jobs and locks."""
@@ -22,13 +23,10 @@ class ProcessRow:
     heartbeat_ms: int
 
 
-class Processes:
+class Processes(Table):
     """The table ``processes``: one heartbeat row each."""
 
-    __slots__ = ("_session",)
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    __slots__ = ()
 
     def beat(self, name: str, lanes: str, started_ms: int) -> bool:
         """The heartbeat. False: the lease had run out before; whoever was away so long should take a new name."""
@@ -49,13 +47,10 @@ class Processes:
         self._session.rows("forget_locks", before_ms=self._session.now_ms - _FORGET_MS)
 
 
-class Locks:
+class Locks(Table):
     """The table ``locks``: one writer per link, as rows, because two lanes work on one link."""
 
-    __slots__ = ("_session",)
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    __slots__ = ()
 
     def take(self, key: str, token: str, owner: str, until_ms: int) -> bool:
         """Whether the lock is ours now: it was free, expired, ours already, or its holder's process is gone."""

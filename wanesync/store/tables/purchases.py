@@ -7,19 +7,16 @@ from collections.abc import Collection
 import orjson
 
 from wanesync.core.purchases import Purchase, PurchaseState, Sink
-from wanesync.store.session import Row, Session
+from wanesync.store.session import Row, Table
 
 PurchaseRows = list[Purchase]
 PaymentIds = list[str]
 
 
-class Purchases:
+class Purchases(Table):
     """The table ``purchases`` (CORRECTNESS section 8)."""
 
-    __slots__ = ("_session",)
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    __slots__ = ()
 
     def put(self, purchase: Purchase) -> bool:
         """Stores a payment once; whether it is new."""
@@ -33,7 +30,7 @@ class Purchases:
             amount=purchase.amount,
             currency=purchase.currency,
             occurred_ms=purchase.occurred_ms,
-            data=self._session.seal.encrypt(data, "purchases", purchase.payment_id, "data"),
+            data=self._session.encryption.encrypt(data, "purchases", purchase.payment_id, "data"),
             sink=purchase.sink or "",
             state=purchase.state,
             contact_id=purchase.contact_id,
@@ -109,7 +106,7 @@ class Purchases:
     def _purchase(self, row: Row) -> Purchase:
         payment_id, charge_id, customer_id, hmac, amount, currency, occurred_ms, blob, *rest = row
         sink, state, contact_id, reason, created_ms = rest
-        data = orjson.loads(self._session.seal.decrypt(blob, "purchases", payment_id, "data"))
+        data = orjson.loads(self._session.encryption.decrypt(blob, "purchases", payment_id, "data"))
         return Purchase(
             payment_id=payment_id,
             charge_id=charge_id,

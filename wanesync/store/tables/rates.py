@@ -16,7 +16,7 @@ from pyrate_limiter import GCRA, Rate
 
 from wanesync.core.errors import NotFound
 from wanesync.core.rate_limits import QUOTAS, Limit, set_by_hand
-from wanesync.store.session import Session
+from wanesync.store.session import Table
 
 PACE = 0.955
 AHEAD_MS = 300
@@ -49,13 +49,10 @@ class QuotaUse:
     bulk: int
 
 
-class Rates:
+class Rates(Table):
     """The tables ``rates`` and ``uses``."""
 
-    __slots__ = ("_session",)
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    __slots__ = ()
 
     # -- limits
 

@@ -8,18 +8,16 @@ from collections.abc import Collection, Iterable
 from wanesync.core.fields import CANON_VERSION
 from wanesync.core.model import Note, NoteCode, Side, StoredRecord
 from wanesync.store.codec import pack_record, unpack_record
-from wanesync.store.session import Parameters, Row, Session, Value
+from wanesync.store.queries import Parameters, Value
+from wanesync.store.session import Row, Table
 
 _MERGES = 16  # a chain of merges longer than this is a circle
 
 
-class Records:
+class Records(Table):
     """The tables ``records`` and ``emails``. *Alive*: neither deleted nor merged away."""
 
-    __slots__ = ("_session",)
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    __slots__ = ()
 
     def get(self, side: Side, record_id: str) -> StoredRecord | None:
         """Our newest copy of one record, dead or alive."""
@@ -45,7 +43,7 @@ class Records:
         if not newest:
             return
         self._put_emails([stored for stored, _ in newest.values()])
-        seal = self._session.seal.encrypt
+        seal = self._session.encryption.encrypt
         batch: list[dict[str, Value]] = []
         for (side, record_id), (stored, row_hash) in sorted(newest.items()):
             record = stored.record
@@ -117,7 +115,7 @@ class Records:
     def set_note(self, side: Side, record_id: str, note: Note | None) -> None:
         """Store why a record is left alone; None if it is not."""
         code, text = (note.code, note.text) if note else ("", "")
-        self._session.later("set_note", side=side, id=record_id, note_code=code, note=text)
+        self._session.defer("set_note", side=side, id=record_id, note_code=code, note=text)
 
     def count(self, side: Side) -> int:
         """How many records of a side are alive."""
@@ -161,7 +159,7 @@ class Records:
 
     def _seen(self, side: Side, row: Row, hmacs: frozenset[str]) -> StoredRecord:
         record_id, blob, valid_from_ms, valid_to_ms, moved, stale, deleted, survivor, note_code, note = row
-        plain = self._session.seal.decrypt(blob, "records", f"{side}:{record_id}", "seen")
+        plain = self._session.encryption.decrypt(blob, "records", f"{side}:{record_id}", "seen")
         return StoredRecord(
             record=unpack_record(plain, side, record_id),
             valid_from_ms=valid_from_ms,

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from wanesync.core.ids import least_id
 from wanesync.core.jobs import JobKind
 from wanesync.core.model import Side
-from wanesync.store.session import Session, Value
+from wanesync.store.queries import Value
+from wanesync.store.session import Table
 
 DAY_MS = 86_400_000
 
@@ -49,13 +50,10 @@ class RetentionRule:
 RetentionRules = list[RetentionRule]
 
 
-class Retention:
+class Retention(Table):
     """The tables that would grow for ever."""
 
-    __slots__ = ("_session",)
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    __slots__ = ()
 
     def shelves(self, keep: RetentionPolicy) -> RetentionRules:
         """Everything that has an age, in the order in which it is cleared."""

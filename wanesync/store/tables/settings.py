@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from wanesync.core.model import Side
-from wanesync.store.session import Session, Value
+from wanesync.store.queries import Value
+from wanesync.store.session import Table
 
 INDEX_KEY = "index_key"
 OPERATOR = "operator:"
@@ -17,13 +18,10 @@ def operator_pause(side: Side) -> str:
     return f"{OPERATOR}{side}"
 
 
-class Settings:
+class Settings(Table):
     """The table ``settings``: name and value, both text."""
 
-    __slots__ = ("_session",)
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    __slots__ = ()
 
     def get(self, name: str) -> str | None:
         """A value."""
@@ -64,13 +62,10 @@ class PauseRow:
     probe_ms: int
 
 
-class Pauses:
+class Pauses(Table):
     """The table ``pauses``."""
 
-    __slots__ = ("_session",)
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    __slots__ = ()
 
     def get_all(self) -> dict[str, PauseRow]:
         """Name -> pause."""
