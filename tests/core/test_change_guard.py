@@ -140,7 +140,7 @@ def test_what_is_stopped_is_held_and_nothing_of_it_is_written(hubspot: str, stri
     assert not any(stopped.conflicts.values())
     assert stopped.base == free.base
     wanted = {side: changes["city"] for side, changes in free.writes.items() if changes}
-    assert [(h.side.other, h.value, h.before, h.hold_id) for h in stopped.held.values()] == [
+    assert [(h.side.other, h.value, h.before, h.hold_id) for h in stopped.new_holds.values()] == [
         (side, c.source, c.before, "h9") for side, c in wanted.items()
     ]
 
@@ -150,8 +150,8 @@ def test_what_is_stopped_is_held_and_nothing_of_it_is_written(hubspot: str, stri
 def test_a_held_field_moves_only_when_its_values_do(value: str, before: str, hubspot: str, stripe: str) -> None:
     out = merged(hubspot, stripe, held(value, before))
     still = (hubspot, stripe) == (value, before) and hubspot != stripe and (hubspot, stripe) != BASE["city"]
-    assert (out.kept == {"city"}) is still
-    assert (out.unheld == []) is still
+    assert (out.still_held == {"city"}) is still
+    assert (out.dropped_holds == []) is still
     if still:
         assert not any(out.writes.values())
         assert out.base == {}
@@ -160,37 +160,37 @@ def test_a_held_field_moves_only_when_its_values_do(value: str, before: str, hub
 def test_a_newer_value_of_the_same_side_is_planned_as_any_other() -> None:
     out = merged("Rom", "Bonn", held())
     assert out.writes[STRIPE] == {"city": Change("Bonn", "Rom", "Rom")}
-    assert out.unheld == ["city"]
+    assert out.dropped_holds == ["city"]
 
 
 def test_an_edit_of_the_other_side_wins_over_what_is_held_and_that_is_kept() -> None:
     out = merged("Ulm", "Rom", held())
     assert out.writes == {HUBSPOT: {"city": Change("Ulm", "Rom", "Rom")}, STRIPE: {}}
     assert [(c.side, c.value, c.kind) for c in out.conflicts[HUBSPOT]] == [(HUBSPOT, "Ulm", "held")]
-    assert out.unheld == ["city"]
+    assert out.dropped_holds == ["city"]
 
 
 def test_where_a_field_flows_one_way_the_other_side_cannot_overtake_what_is_held() -> None:
     pair = Pair(contact(city="Ulm"), customer(city="Rom"), BASE, held={"city": held()})
     out = merge(pair, one_field(direction=Direction.TO_STRIPE), "keep")
     assert not any(out.writes.values())
-    assert out.kept == {"city"}
+    assert out.still_held == {"city"}
 
 
 def test_a_released_value_is_written_and_its_mark_stays_until_then() -> None:
     out = merged("Ulm", "Bonn", held(state=RELEASED))
     assert out.writes[STRIPE] == {"city": Change("Bonn", "Ulm", "Ulm")}
-    assert out.unheld == []
-    assert merged("Ulm", "Ulm", held(state=RELEASED)).unheld == ["city"]
-    assert merged("Rom", "Bonn", held(state=RELEASED)).unheld == ["city"]
+    assert out.dropped_holds == []
+    assert merged("Ulm", "Ulm", held(state=RELEASED)).dropped_holds == ["city"]
+    assert merged("Rom", "Bonn", held(state=RELEASED)).dropped_holds == ["city"]
 
 
 def test_a_discarded_value_leaves_both_sides_as_they_are_and_is_kept() -> None:
     out = merged("Ulm", "Bonn", held(state=DISCARDED))
     assert not any(out.writes.values())
     assert out.base == {"city": ("Ulm", "Bonn")}
-    assert [(c.side, c.value, c.kind) for c in out.settled] == [(HUBSPOT, "Ulm", "held")]
-    assert out.unheld == ["city"]
+    assert [(c.side, c.value, c.kind) for c in out.immediate_conflicts] == [(HUBSPOT, "Ulm", "held")]
+    assert out.dropped_holds == ["city"]
 
 
 def test_other_fields_of_the_same_person_flow() -> None:
@@ -207,7 +207,7 @@ def test_a_link_that_nothing_flows_over_holds_nothing() -> None:
     records = (contact(email="a@x.org", city="Ulm"), customer(email="a@x.org", city="Bonn"))
     gone = link(state=LinkState.RELEASED)
     outcome = run(context("contact:1", *records, links=[gone], held={gone.id: {"city": held()}}))
-    assert outcome.unheld == [(gone.id, "city")]
+    assert outcome.dropped_holds == [(gone.id, "city")]
 
 
 def test_a_paused_field_is_held_and_diff_says_so() -> None:
@@ -216,13 +216,13 @@ def test_a_paused_field_is_held_and_diff_says_so() -> None:
     pair = link(base=both)
     at = context("contact:1", *records, links=[pair], paused={"city": "h1"})
     outcome = plan(at, RULES, "new")
-    assert outcome.held == [(pair.id, "city", held())]
+    assert outcome.new_holds == [(pair.id, "city", held())]
     assert not outcome.is_empty
     (difference,) = classify(at, outcome, RULES)
     assert (difference.kind, difference.note) == (DifferenceClass.CONFLICT, "held")
     later = context("contact:1", *records, links=[pair], paused={"city": "h1"}, held={pair.id: {"city": held()}})
     again = plan(later, RULES, "new")
-    assert (again.actions, again.held, again.unheld) == ({}, [], [])
+    assert (again.actions, again.new_holds, again.dropped_holds) == ({}, [], [])
 
 
 # -- to and fro

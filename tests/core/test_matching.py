@@ -72,12 +72,12 @@ def test_a_circle_of_merges_ends() -> None:
 
 def test_records_that_share_an_address_come_oldest_first() -> None:
     shared = {(HUBSPOT, i): stored(contact(i, email=ADA)) for i in ("10", "9", "8")}
-    assert [s.id for s in PlanContext("", shared).sharing(HUBSPOT, {ADA})] == ["8", "9", "10"]
+    assert [s.id for s in PlanContext("", shared).find_sharing(HUBSPOT, {ADA})] == ["8", "9", "10"]
 
 
 def test_only_active_links_count_as_links() -> None:
     at = PlanContext("", {}, [link(), link("2", "cus_2", state=LinkState.RELEASED, primary=False)])
-    assert [k.hubspot_id for k in at.active(HUBSPOT, "1")] == ["1"]
-    assert not at.active(HUBSPOT, "2")
-    assert at.orphaned(HUBSPOT, "2")
-    assert not at.orphaned(HUBSPOT, "1")
+    assert [k.hubspot_id for k in at.active_links(HUBSPOT, "1")] == ["1"]
+    assert not at.active_links(HUBSPOT, "2")
+    assert at.has_inactive_link(HUBSPOT, "2")
+    assert not at.has_inactive_link(HUBSPOT, "1")

@@ -55,7 +55,7 @@ def test_the_same_edit_on_both_sides_is_only_remembered() -> None:
     assert merged.base == {"city": ("Bonn", "Bonn")}
     assert not merged.writes[HUBSPOT]
     assert not merged.writes[STRIPE]
-    assert not merged.settled
+    assert not merged.immediate_conflicts
 
 
 def test_values_that_say_the_same_agree_in_their_own_spelling() -> None:
@@ -142,7 +142,7 @@ def test_different_values_stay_on_first_contact_and_both_are_reported() -> None:
     assert not merged.writes[HUBSPOT]
     assert not merged.writes[STRIPE]
     assert merged.base == {"city": ("Bonn", "Ulm")}
-    assert {(c.side, c.value, c.kind) for c in merged.settled} == {
+    assert {(c.side, c.value, c.kind) for c in merged.immediate_conflicts} == {
         (HUBSPOT, "Bonn", "differ"),
         (STRIPE, "Ulm", "differ"),
     }
@@ -158,7 +158,7 @@ def test_an_operator_may_let_one_side_win_on_first_contact(differ: DifferPolicy,
 def test_different_values_stay_where_the_winner_may_not_be_written() -> None:
     merged = meet("Bonn", "Ulm", None, one_field(direction=Direction.TO_STRIPE), "stripe")
     assert not merged.writes[HUBSPOT]
-    assert len(merged.settled) == 2
+    assert len(merged.immediate_conflicts) == 2
 
 
 # -- direction
@@ -187,7 +187,7 @@ def test_a_full_name_that_cannot_be_told_apart_is_reported_and_remembered() -> N
     pair = Pair(contact(name=full_name("Ada", "Byron")), customer(name="Grace Hopper"), base)
     merged = merge(pair, FIELDS, "keep")
     assert not merged.writes[HUBSPOT]
-    assert [(c.side, c.value, c.kind) for c in merged.settled] == [(STRIPE, "Grace Hopper", "unsplit")]
+    assert [(c.side, c.value, c.kind) for c in merged.immediate_conflicts] == [(STRIPE, "Grace Hopper", "unsplit")]
     assert merged.base["name"] == (full_name("Ada", "Byron"), "Grace Hopper")
 
 
@@ -195,7 +195,7 @@ def test_what_stands_where_the_owner_s_name_could_not_be_told_is_kept_if_it_was_
     fields = FieldMap(tuple(replace(spec, owner=STRIPE) for spec in FIELDS.specs))
     pair = Pair(contact(name=full_name("Ada", "Byron")), customer(name="Grace Hopper"), {"name": ("", "")})
     merged = merge(pair, fields, "keep")
-    assert [(c.side, c.value, c.kind) for c in merged.settled] == [
+    assert [(c.side, c.value, c.kind) for c in merged.immediate_conflicts] == [
         (STRIPE, "Grace Hopper", "unsplit"),
         (HUBSPOT, full_name("Ada", "Byron"), "differ"),
     ]
@@ -208,7 +208,7 @@ def test_a_full_name_that_cannot_be_told_over_our_own_late_fill_is_kept() -> Non
     pair = Pair(contact(name=full_name("Ada", "Byron")), customer(name="Grace Hopper"), {}, late={(HUBSPOT, "name")})
     merged = merge(pair, FIELDS, "keep")
     assert not merged.writes[HUBSPOT]
-    assert [(c.side, c.value, c.kind) for c in merged.settled] == [(STRIPE, "Grace Hopper", "unsplit")]
+    assert [(c.side, c.value, c.kind) for c in merged.immediate_conflicts] == [(STRIPE, "Grace Hopper", "unsplit")]
 
 
 def test_a_changed_part_of_a_name_flows_to_hubspot() -> None:
@@ -226,4 +226,4 @@ def test_a_phone_cut_by_stripe_does_not_come_back_cut() -> None:
 def test_a_business_name_a_nameless_contact_cannot_take_is_reported_on_first_contact() -> None:
     merged = merge(Pair(contact(), customer(name="Acme GmbH"), {}), FIELDS, "keep")
     assert not merged.writes[HUBSPOT]
-    assert [(c.side, c.value, c.kind) for c in merged.settled] == [(STRIPE, "Acme GmbH", "unsplit")]
+    assert [(c.side, c.value, c.kind) for c in merged.immediate_conflicts] == [(STRIPE, "Acme GmbH", "unsplit")]

@@ -98,7 +98,7 @@ def test_one_field_is_at_rest_after_one_round(
     again = merge(after, fields, differ)
     assert not again.writes[HUBSPOT]
     assert not again.writes[STRIPE]
-    assert not again.settled
+    assert not again.immediate_conflicts
     assert not again.base
 
 

@@ -171,7 +171,7 @@ def test_what_a_creation_of_ours_made_is_linked_with_what_it_was_made_of() -> No
     )
     (made,) = outcome.links.values()
     assert made.base["phone"] == ("110", "110")
-    assert outcome.settled == [(pending, WriteResult.MATCHED)]
+    assert outcome.matched_creates == [(pending, WriteResult.MATCHED)]
     assert only_action(outcome).changes["phone"].after == "112"
 
 
@@ -180,7 +180,7 @@ def test_the_creation_still_open_is_the_one_that_is_settled() -> None:
     is_open = replace(create(STRIPE, "1", {"phone": Change("", "112", "112")}), id="own-1", generation=1)
     people = contact(email=ADA, phone="112"), customer(other_id="1", email=ADA, phone="112")
     outcome = run(context("contact:1", *people, creates=[given_up, is_open]))
-    assert outcome.settled == [(is_open, WriteResult.MATCHED)]
+    assert outcome.matched_creates == [(is_open, WriteResult.MATCHED)]
     assert next(iter(outcome.links.values())).base["phone"] == ("112", "112")
 
 
@@ -188,13 +188,13 @@ def test_a_contact_we_made_is_known_by_the_intent_it_carries() -> None:
     pending = create(HUBSPOT, "cus_1", {"email": Change("", ADA, ADA)}, "intent-7")
     made = replace(contact(email=ADA), intent="intent-7")
     outcome = run(context("contact:1", made, customer(email=ADA), creates=[pending]))
-    assert outcome.settled == [(pending, WriteResult.MATCHED)]
+    assert outcome.matched_creates == [(pending, WriteResult.MATCHED)]
 
 
 def test_a_contact_somebody_else_made_does_not_settle_our_creation() -> None:
     pending = create(HUBSPOT, "cus_1", {"email": Change("", ADA, ADA)}, "intent-7")
     outcome = run(context("contact:1", contact(email=ADA), customer(email=ADA), creates=[pending]))
-    assert not outcome.settled
+    assert not outcome.matched_creates
     assert outcome.linked
 
 

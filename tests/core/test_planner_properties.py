@@ -136,7 +136,7 @@ def test_the_contact_that_was_planned_has_a_primary_if_it_has_a_customer(context
     outcome = plan(context, RULES, "new")
     if context.key.startswith("contact:") and not outcome.wait and source_of(context).alive:
         after = remember(context, outcome)
-        mine = after.active(HUBSPOT, source_of(context).id)
+        mine = after.active_links(HUBSPOT, source_of(context).id)
         assert not mine or sum(k.primary for k in mine) == 1
 
 
@@ -203,7 +203,7 @@ def test_a_creation_breaks_none_of_the_rules(context: PlanContext) -> None:
         assert not source.hmacs & context.tombstones
         assert (source.side, source.id) not in context.reading
         assert not [h for h in source.hmacs if context.email_holders.get(h, context.key) != context.key]
-        assert not context.sharing(side, source.hmacs)
+        assert not context.find_sharing(side, source.hmacs)
         assert not [k for k in context.links if k.id_on(source.side) == source.id]
 
 

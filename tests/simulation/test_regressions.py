@@ -151,7 +151,7 @@ def test_a_name_that_a_new_contact_cannot_take_is_kept() -> None:
 
 def test_a_name_that_a_nameless_contact_cannot_take_is_kept() -> None:
     pair = Pair(contact(name=""), customer(name="Acme 24"), {})
-    assert [c.value for c in merge(pair, FIELDS, "keep").settled] == ["Acme 24"]
+    assert [c.value for c in merge(pair, FIELDS, "keep").immediate_conflicts] == ["Acme 24"]
 
 
 def test_what_a_new_primary_holds_and_its_contact_does_not_is_kept() -> None:

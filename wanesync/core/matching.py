@@ -17,15 +17,18 @@ class Match:
 
 
 def match_customer(context: PlanContext, customer: StoredRecord) -> Match:
-    """Which contact an unlinked customer belongs to: our ids first, then addresses; two answers are none."""
+    """Return the contact an unlinked customer belongs to: by our ids first, then by e-mail address.
+
+    Several candidates are a problem (docs/correctness.md#ambiguous); excluded contacts are no candidates.
+    """
     by_id = {
         s.id for (side, _), s in context.records.items() if side is Side.HUBSPOT and s.alive and _claims(s, customer)
     }
     if customer.record.other_id:
         survivor = context.survivor(customer.record.other_id)
-        if context.living(Side.HUBSPOT, survivor):
+        if context.find_alive(Side.HUBSPOT, survivor):
             by_id.add(survivor)
-    by_email = {s.id for s in context.sharing(Side.HUBSPOT, customer.hmacs)}
+    by_email = {s.id for s in context.find_sharing(Side.HUBSPOT, customer.hmacs)}
     if excluded := {i for i in by_id | by_email if context.records[Side.HUBSPOT, i].excluded}:
         by_id, by_email = by_id - excluded, by_email - excluded
         if not by_id | by_email:
@@ -46,7 +49,7 @@ def _claims(contact: StoredRecord, customer: StoredRecord) -> bool:
 
 
 def base_of_create(pending: PendingWrite) -> dict[str, BasePair]:
-    """What each side held when a create of ours was sent: the source's values and the exact body's."""
+    """Return the base of a pair made by our create: the values of its source and of the exact body sent."""
     if pending.side is Side.STRIPE:
         return {name: (change.source, change.after) for name, change in pending.changes.items()}
     return {name: (change.after, change.source) for name, change in pending.changes.items()}

@@ -1,6 +1,7 @@
 """The three-way merge of one link, field by field, against what each side held when they last agreed.
 
-CORRECTNESS sections 3, 5 and 6. Nothing here knows a clock: no time decides who wins.
+See docs/correctness.md#three-way-merge, #first-contact and #parked-fields. No clock is used: which side wins never
+depends on time.
 """
 
 from __future__ import annotations
@@ -14,32 +15,38 @@ from wanesync.core.fields import FieldMap, FieldSpec
 from wanesync.core.model import BasePair, Change, Conflict, Record, Side
 
 DifferPolicy = Literal["keep", "owner", "hubspot", "stripe"]
+"""What happens to two different values on first contact: both are kept, or the named side wins."""
 
 
 @dataclass(slots=True)
 class MergeResult:
-    """What a merge wants: writes per side, fields agreed on, values that did not win, parks and holds to lift.
+    """What a merge decided for the fields of one pair.
 
-    ``held``: writes the brake keeps back instead. ``kept``: fields of which what is held stays so.
+    ``writes``: side to write to -> field -> change. ``base``: field -> the pair of values both sides now agree on.
+    ``conflicts``: side to write to -> the values that its write overwrites, to be stored with that write.
+    ``immediate_conflicts``: values that did not win although nothing is written, to be stored at once. ``unparked``:
+    fields whose parked write is obsolete. ``new_holds``: field -> a write that is held back instead of made.
+    ``still_held``: fields whose hold stays as it is. ``dropped_holds``: fields whose hold is obsolete.
     """
 
     writes: dict[Side, dict[str, Change]] = field(default_factory=lambda: {Side.HUBSPOT: {}, Side.STRIPE: {}})
     base: dict[str, BasePair] = field(default_factory=dict)
     conflicts: dict[Side, list[Conflict]] = field(default_factory=lambda: {Side.HUBSPOT: [], Side.STRIPE: []})
-    settled: list[Conflict] = field(default_factory=list)
+    immediate_conflicts: list[Conflict] = field(default_factory=list)
     unparked: list[str] = field(default_factory=list)
-    held: dict[str, HeldValue] = field(default_factory=dict)
-    kept: set[str] = field(default_factory=set)
-    unheld: list[str] = field(default_factory=list)
+    new_holds: dict[str, HeldValue] = field(default_factory=dict)
+    still_held: set[str] = field(default_factory=set)
+    dropped_holds: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A contact and a customer with their base, as the merge sees them.
+    """A contact and a customer with their base: the input of a merge.
 
-    ``late``: (side, field) whose present value is our own late write: it is put back to the base.
-    ``parked``: field -> (side, value) refused for good. ``free``: addresses parked no more.
-    ``held``: field -> what is held back of it. ``stops``: field -> the hold that keeps its changes back.
+    ``late``: (side, field) whose current value is a late write of ours, which is reverted to the base
+    (docs/correctness.md#late-writes). ``parked``: field -> (side, value) that the side refused for good. ``free``:
+    a parked e-mail address may be tried again, because no other contact carries it. ``held``: field -> the value that
+    a hold keeps back. ``stops``: field -> id of the hold that keeps its changes back.
     """
 
     contact: Record
@@ -52,17 +59,17 @@ class Pair:
     stops: Mapping[str, str] = field(default_factory=dict)
 
     def value(self, side: Side, name: str) -> str:
-        """What a side holds now."""
+        """Return the current value of a field on a side, "" when it is blank."""
         record = self.contact if side is Side.HUBSPOT else self.customer
         return record.values.get(name, "")
 
     def record_id(self, side: Side) -> str:
-        """The id on a side."""
+        """Return the id of the pair's record on a side."""
         return self.contact.id if side is Side.HUBSPOT else self.customer.id
 
 
 def merge(pair: Pair, fields: FieldMap, differ: DifferPolicy) -> MergeResult:
-    """Plan every field of one pair."""
+    """Merge every field of one pair; ``differ`` says what happens to different values on first contact."""
     merged = MergeResult()
     for spec in fields.specs:
         hubspot, stripe = pair.value(Side.HUBSPOT, spec.name), pair.value(Side.STRIPE, spec.name)
@@ -84,46 +91,52 @@ def merge(pair: Pair, fields: FieldMap, differ: DifferPolicy) -> MergeResult:
 
 
 def _apply_hold(pair: Pair, spec: FieldSpec, held: HeldValue, merged: MergeResult) -> bool:
-    """What becomes of a held field; False: as of any other, since its value is another one now, or is released."""
+    """Merge a field with a held value; return False to merge it like any other.
+
+    That is the case when its source value has changed since, or its hold was released.
+    """
     name, source, target = spec.name, held.side, held.side.other
-    changed = pair.value(source, name) != held.value or not {(source, name), (target, name)}.isdisjoint(pair.late)
-    if changed or held.state is HoldState.RELEASED:
+    has_changed = pair.value(source, name) != held.value or not {(source, name), (target, name)}.isdisjoint(pair.late)
+    if has_changed or held.state is HoldState.RELEASED:
         return False
-    lost = _lost(pair, spec, source, "held")
+    lost = _lost_value(pair, spec, source, "held")
     if pair.value(target, name) != held.before and spec.direction.reaches(source):
-        # Somebody edited the other side since: that edit flows, as if the held value had been agreed on.
+        # The other side was edited since: that edit flows, as if both sides had agreed on the held value.
         base_pair = (held.value, held.before) if source is Side.HUBSPOT else (held.before, held.value)
         _three_way(pair, spec, base_pair, merged)
-        (merged.conflicts[source] if name in merged.writes[source] else merged.settled).append(lost)
+        (merged.conflicts[source] if name in merged.writes[source] else merged.immediate_conflicts).append(lost)
     elif held.state is HoldState.OPEN:
-        merged.kept.add(name)
+        merged.still_held.add(name)
     else:
         merged.base[name] = (pair.value(Side.HUBSPOT, name), pair.value(Side.STRIPE, name))
-        merged.settled.append(lost)
+        merged.immediate_conflicts.append(lost)
     return True
 
 
 def _apply_stops(pair: Pair, merged: MergeResult) -> None:
-    """Writes that are stopped are held instead; what is held and no longer fits the values is not."""
+    """Turn stopped writes into holds, and drop the holds that no longer match the values."""
     for side in Side:
         for name in pair.stops.keys() & merged.writes[side].keys():
             change = merged.writes[side].pop(name)
             merged.conflicts[side] = [c for c in merged.conflicts[side] if c.field != name]
-            merged.held[name] = HeldValue(side.other, change.source, change.before, pair.stops[name])
+            merged.new_holds[name] = HeldValue(side.other, change.source, change.before, pair.stops[name])
     for name, held in pair.held.items():
         written = merged.writes[held.side.other].get(name)
         if written is not None and held.frees(held.side, written.source):
-            # The row is the mark that this value is not counted again, until it is written.
-            merged.kept.add(name)
-    merged.unheld = sorted(pair.held.keys() - merged.kept - merged.held.keys())
+            # The row stays until the value is written: it marks the value as released, so that it is not counted again.
+            merged.still_held.add(name)
+    merged.dropped_holds = sorted(pair.held.keys() - merged.still_held - merged.new_holds.keys())
 
 
 def _first_contact(pair: Pair, spec: FieldSpec, differ: DifferPolicy, merged: MergeResult) -> None:
-    """First contact: a blank is filled, two different values stay as they are unless told otherwise."""
+    """Merge a field that was never agreed on: fill a blank, keep two different values unless a policy decides.
+
+    See docs/correctness.md#first-contact.
+    """
     hubspot, stripe = pair.value(Side.HUBSPOT, spec.name), pair.value(Side.STRIPE, spec.name)
     late = [side for side in Side if (side, spec.name) in pair.late]
     if len(late) == 1:
-        # Our own fill, which nobody answered: the other side was edited since.
+        # The late value is our own fill, whose answer was lost: the other side was edited since.
         if not _write(pair, spec, late[0], merged):
             merged.base[spec.name] = (hubspot, stripe)
             _note_unsplit(pair, spec, late[0], merged)
@@ -136,55 +149,60 @@ def _first_contact(pair: Pair, spec: FieldSpec, differ: DifferPolicy, merged: Me
         return
     winner = {"keep": None, "owner": spec.owner, "hubspot": Side.HUBSPOT, "stripe": Side.STRIPE}[differ]
     if winner and _write(pair, spec, winner.other, merged):
-        merged.conflicts[winner.other].append(_lost(pair, spec, winner.other, "differ"))
+        merged.conflicts[winner.other].append(_lost_value(pair, spec, winner.other, "differ"))
         return
     merged.base[spec.name] = (hubspot, stripe)
-    merged.settled += [_lost(pair, spec, side, "differ") for side in Side]
+    merged.immediate_conflicts += [_lost_value(pair, spec, side, "differ") for side in Side]
 
 
 def _three_way(pair: Pair, spec: FieldSpec, base_pair: BasePair, merged: MergeResult) -> None:
-    """After first contact: the side that moved from its half flows; both moved: the owner wins."""
+    """Merge a field with a base: the side that changed flows; where both changed, the owner wins.
+
+    See docs/correctness.md#three-way-merge.
+    """
     hubspot, stripe = pair.value(Side.HUBSPOT, spec.name), pair.value(Side.STRIPE, spec.name)
     late = [side for side in Side if (side, spec.name) in pair.late]
-    moved = [side for side in Side if pair.value(side, spec.name) != _half(base_pair, side) and side not in late]
-    if not moved:
+    changed = [
+        side for side in Side if pair.value(side, spec.name) != _base_value(base_pair, side) and side not in late
+    ]
+    if not changed:
         for side in late:
-            now, then = pair.value(side, spec.name), _half(base_pair, side)
-            if now != then:
-                # The other side's half: it may hold a late write too, which is put back as well.
-                merged.writes[side][spec.name] = Change(now, then, _half(base_pair, side.other))
+            value, base_value = pair.value(side, spec.name), _base_value(base_pair, side)
+            if value != base_value:
+                # The source is the other side's base, not its current value: that may be a late write too.
+                merged.writes[side][spec.name] = Change(value, base_value, _base_value(base_pair, side.other))
         return
-    winner = moved[0] if len(moved) == 1 else spec.owner
-    if len(moved) == len(Side) and not spec.direction.reaches(winner.other):
+    winner = changed[0] if len(changed) == 1 else spec.owner
+    if len(changed) == len(Side) and not spec.direction.reaches(winner.other):
         winner = winner.other
     if not spec.direction.reaches(winner.other):
         merged.base[spec.name] = (hubspot, stripe)
         return
     if _write(pair, spec, winner.other, merged):
-        if len(moved) == len(Side):
-            merged.conflicts[winner.other].append(_lost(pair, spec, winner.other, "policy"))
+        if len(changed) == len(Side):
+            merged.conflicts[winner.other].append(_lost_value(pair, spec, winner.other, "policy"))
         return
     merged.base[spec.name] = (hubspot, stripe)
-    _note_unsplit(pair, spec, winner.other, merged, edited=winner.other in moved)
+    _note_unsplit(pair, spec, winner.other, merged, edited=winner.other in changed)
 
 
 def _note_unsplit(pair: Pair, spec: FieldSpec, to: Side, merged: MergeResult, *, edited: bool = False) -> None:
-    """A value that cannot be told on the other side without a guess is kept: it may be written over there later.
+    """Keep a value as a conflict if it cannot be converted for side ``to`` without a guess.
 
-    ``edited``: the other side was edited, too. What stands there has reached nobody and is kept as well: the next
-    edit here writes over it.
+    It may be overwritten later. ``edited``: the side ``to`` was edited too; its value has not been synced and is kept
+    as well, because the next edit of the other side overwrites it.
     """
     if (
         spec.direction.reaches(to)
         and spec.convert(to, pair.value(to.other, spec.name), pair.value(to, spec.name)) is None
     ):
-        merged.settled.append(_lost(pair, spec, to.other, "unsplit"))
+        merged.immediate_conflicts.append(_lost_value(pair, spec, to.other, "unsplit"))
         if edited:
-            merged.settled.append(_lost(pair, spec, to, "differ"))
+            merged.immediate_conflicts.append(_lost_value(pair, spec, to, "differ"))
 
 
 def _write(pair: Pair, spec: FieldSpec, to: Side, merged: MergeResult) -> bool:
-    """Plan a write of the opposite value to ``to``; False when there is nothing that could be written."""
+    """Plan a write of the opposite value to side ``to``; return False when there is nothing to write."""
     source, current = pair.value(to.other, spec.name), pair.value(to, spec.name)
     after = spec.convert(to, source, current) if spec.direction.reaches(to) else None
     if after is None or after == current:
@@ -193,19 +211,22 @@ def _write(pair: Pair, spec: FieldSpec, to: Side, merged: MergeResult) -> bool:
     return True
 
 
-def _half(base_pair: BasePair, side: Side) -> str:
+def _base_value(base_pair: BasePair, side: Side) -> str:
     return base_pair[0] if side is Side.HUBSPOT else base_pair[1]
 
 
-def _lost(pair: Pair, spec: FieldSpec, side: Side, kind: str) -> Conflict:
+def _lost_value(pair: Pair, spec: FieldSpec, side: Side, kind: str) -> Conflict:
     return Conflict(side, pair.record_id(side), spec.name, pair.value(side, spec.name), kind)
 
 
 def _apply_parked(pair: Pair, fields: FieldMap, merged: MergeResult) -> None:
-    """A parked write is not tried again until it would differ or its obstacle is gone."""
+    """Drop the writes that are parked, until their value changes or the obstacle is gone.
+
+    See docs/correctness.md#parked-fields.
+    """
     for name, (side, value) in pair.parked.items():
         change = merged.writes[side].get(name)
-        # Only HubSpot refuses a value because somebody else has it, and only an address.
+        # Only HubSpot refuses a value because another record has it, and only for e-mail addresses.
         address = side is Side.HUBSPOT and name in fields.by_name and fields.by_name[name].hubspot == ("email",)
         if change and change.after == value and not (pair.free and address):
             del merged.writes[side][name]

@@ -1,4 +1,7 @@
-"""What a pass decides: actions (intended writes) and what is to be remembered, as values that can be printed."""
+"""Plans: the rules, the context a plan is made from, and the plan itself, as values that can be printed.
+
+``planner.plan`` turns a ``PlanContext`` and ``Rules`` into a ``Plan``.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +35,9 @@ NO_CONTACTS = Note(NoteCode.EXCLUDED, "excluded: no contacts are created")
 COUNTERPART_DELETED = Note(NoteCode.ORPHANED, "orphaned: its other record was deleted")
 CUSTOMER_LINKED = Note(NoteCode.AMBIGUOUS, "ambiguous: its customer belongs to another contact")
 
+MAX_MERGES = 20
+"""Merges that are followed from one contact; a longer chain is a circle."""
+
 WAIT_TEXTS = {
     WaitCode.READ_PENDING: "a read of its records is under way",
     WaitCode.EMAIL_BEING_CREATED: "its e-mail is being created by another job",
@@ -41,7 +47,7 @@ WAIT_TEXTS = {
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the operator decided: the field map, whom to create, what to do with unlike values at first contact."""
+    """What the operator configured: the field map, which records are created, and the first-contact policy."""
 
     fields: FieldMap
     create_customers: bool = True
@@ -51,17 +57,17 @@ class Rules:
 
 @dataclass(slots=True)
 class PlanContext:
-    """Everything one pass over a key needs to know, loaded in one go.
+    """Everything the plan of one key is made from, loaded in one go.
 
-    ``records``: the key's record, its linked ones, and all that share an address or an id with them.
-    ``links``: every link, of any state, of any of them. ``holders``: address hash -> link key of the
-    open create intent that holds it. ``creates``: unanswered or given-up creates of the key's
-    records, whose record may have turned up. ``reading``: records a read of which is under way or
-    wanted. ``late``: (side, id, field) whose value is our own late write. ``landed``: link id -> field
-    -> what a write of ours without an answer made of the two halves of its base: it arrived, and a
-    person edited on top of it. ``held``: link id -> field -> what the brake holds back. ``paused``:
-    field -> the hold of the operator who stopped it. ``stopped``: (link id, field) -> the hold that
-    stops it in this very pass.
+    ``records``: the key's record, its linked ones, and all that share an e-mail address or an id with them.
+    ``links``: every link of these records, whatever its state. ``email_holders``: address hash -> key of the job whose
+    open creation holds the address. ``creates``: creations for the key's records that have no answer or were given
+    up, and whose record may have been created after all. ``tombstones``: address hashes for which nothing is created.
+    ``reading``: records with a read that is queued or running. ``late``: (side, id, field) whose value is a late write
+    of ours. ``landed``: link id -> field -> the base that an unanswered write of ours left: it arrived, and a user
+    edited the field afterwards. ``held``: link id -> field -> the value a hold keeps back. ``paused``: field -> the
+    hold by which an operator stopped it. ``stopped``: (link id, field) -> the hold that stops it in this planning
+    round. ``listed``: both sides have been listed once completely. ``generation``: number of the next create attempt.
     """
 
     key: str
@@ -80,64 +86,64 @@ class PlanContext:
     generation: int = 0
 
     def find(self, side: Side, record_id: str) -> StoredRecord | None:
-        """A record of the scene."""
+        """Return a record of the context, alive or not; None if there is none."""
         return self.records.get((side, record_id))
 
-    def living(self, side: Side, record_id: str) -> StoredRecord | None:
-        """A record that is neither deleted nor merged away."""
+    def find_alive(self, side: Side, record_id: str) -> StoredRecord | None:
+        """Return a record that is neither deleted nor merged away; None if there is none."""
         stored = self.records.get((side, record_id))
         return stored if stored is not None and stored.alive else None
 
     def survivor(self, contact_id: str) -> str:
-        """The contact a merged one lives on in."""
-        for _ in range(20):
+        """Return the contact that a merged contact became; a contact that was not merged is returned as it is."""
+        for _ in range(MAX_MERGES):
             stored = self.records.get((Side.HUBSPOT, contact_id))
             if stored is None or not stored.survivor:
                 break
             contact_id = stored.survivor
         return contact_id
 
-    def sharing(self, side: Side, hmacs: Iterable[str]) -> list[StoredRecord]:
-        """Living records of a side that carry one of the addresses, oldest id first."""
+    def find_sharing(self, side: Side, hmacs: Iterable[str]) -> list[StoredRecord]:
+        """Return the alive records of a side that carry one of the address hashes, oldest id first."""
         wanted = set(hmacs)
         found = [s for (at, _), s in self.records.items() if at is side and s.alive and wanted & s.hmacs]
         return sorted(found, key=lambda s: (len(s.id), s.id))
 
-    def active(self, side: Side, record_id: str) -> list[Link]:
-        """Active links of a record."""
+    def active_links(self, side: Side, record_id: str) -> list[Link]:
+        """Return the active links of a record."""
         return [k for k in self.links if k.state is LinkState.ACTIVE and k.id_on(side) == record_id]
 
-    def orphaned(self, side: Side, record_id: str) -> bool:
-        """Whether a link of the record lost its other end."""
+    def has_inactive_link(self, side: Side, record_id: str) -> bool:
+        """Return whether the record has a link that is no longer active."""
         return any(k.state is not LinkState.ACTIVE and k.id_on(side) == record_id for k in self.links)
 
-    def released(self, contact_id: str, customer_id: str) -> bool:
-        """Whether the two were taken apart by hand."""
+    def is_released(self, contact_id: str, customer_id: str) -> bool:
+        """Return whether an operator released the link of the two."""
         pair = (contact_id, customer_id)
         return any(k.state is LinkState.RELEASED and (k.hubspot_id, k.stripe_id) == pair for k in self.links)
 
-    def being_read(self, *records: StoredRecord) -> bool:
-        """Whether what we know of one of them may be old."""
+    def may_be_outdated(self, *records: StoredRecord) -> bool:
+        """Return whether the stored copy of one of the records may be outdated: it is stale, or a read is pending."""
         return any((s.side, s.id) in self.reading or s.stale for s in records)
 
     def is_counterpart_deleted(self, stored: StoredRecord) -> bool:
-        """Whether the record our id on it names was deleted, perhaps before the two were linked."""
+        """Return whether the counterpart named by the id on the record was deleted, perhaps before they were linked."""
         other = self.find(stored.side.other, stored.record.other_id) if stored.record.other_id else None
         return other is not None and other.deleted
 
     def creation_of(self, contact_id: str, customer_id: str) -> PendingWrite | None:
-        """The create of ours that made one of the two from the other: the open one before those given up."""
+        """Return our create that made one of the two from the other: an open one before those that were given up."""
         found = [pending for pending in self.creates if self._made(pending, contact_id, customer_id)]
         return max(found, key=lambda pending: (pending.result is None, pending.generation), default=None)
 
     def stops_of(self, link_id: str) -> Mapping[str, str]:
-        """Field -> the hold that keeps a link's changes back: the operator's, or the brake's in this very pass."""
+        """Return field -> hold that keeps a link's changes back: an operator's, or the change guard's in this round."""
         if not (self.paused or self.stopped):
             return {}
         return {name: hold for (at, name), hold in self.stopped.items() if at == link_id} | dict(self.paused)
 
-    def holds_without_flow(self) -> list[tuple[str, str]]:
-        """(link id, field) held of links that nothing flows over: not active, or not primary."""
+    def find_idle_holds(self) -> list[tuple[str, str]]:
+        """Return (link id, field) of holds on links over which nothing flows: not active, or not primary."""
         if not self.held:
             return []
         flowing = {k.id for k in self.links if k.state is LinkState.ACTIVE and k.primary}
@@ -158,7 +164,11 @@ class PlanContext:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One intended API write. ``source_id``: the opposite record; ``target_id`` "" for a create."""
+    """One intended API write.
+
+    ``source_id``: the record of the other side that the values come from. ``target_id``: "" for a create.
+    ``conflicts``: values that the write overwrites. ``hmacs``: address hashes of the source, for a create.
+    """
 
     side: Side
     kind: WriteKind
@@ -172,35 +182,36 @@ class Action:
 
 @dataclass(slots=True)
 class Plan:
-    """What a pass wants, in the order in which it is carried out.
+    """What is to be done for one key, in the order in which it is carried out.
 
-    ``locks``: keys to be held besides the pass's own. ``links``: new or changed links (version
-    already raised; ``base_of`` says what each new one starts from is known in it). ``settled``:
-    creates whose record was found. ``wake``: (lane, key) of write jobs to queue. ``actions``: at most
-    one per side. ``wait``: not now, and why. ``held``: (link id, field, what is held back of it).
-    ``unheld``: (link id, field) that is held no more.
+    ``locks``: keys to be locked besides the key itself. ``links``: id -> new or changed link, its version already
+    raised. ``linked``: (contact, customer) of links that become active. ``matched_creates``: creates whose record was
+    found. ``notes``: record -> its new note. ``tombstones``: (side, id, address hashes) of deleted records.
+    ``conflicts``: (conflict, link id). ``wake``: (lane, key) of write jobs to queue. ``actions``: side -> the one write
+    to it. ``wait``: nothing is written now, because of what it names. ``new_holds``: (link id, field, held value).
+    ``dropped_holds``: (link id, field) that is no longer held.
     """
 
     locks: set[str] = field(default_factory=set)
     links: dict[str, Link] = field(default_factory=dict)
     linked: list[tuple[str, str]] = field(default_factory=list)
-    settled: list[tuple[PendingWrite, WriteResult]] = field(default_factory=list)
+    matched_creates: list[tuple[PendingWrite, WriteResult]] = field(default_factory=list)
     notes: dict[RecordRef, Note | None] = field(default_factory=dict)
     tombstones: list[tuple[Side, str, frozenset[str]]] = field(default_factory=list)
     conflicts: list[tuple[Conflict, str]] = field(default_factory=list)
     wake: set[tuple[Side, str]] = field(default_factory=set)
     actions: dict[Side, Action] = field(default_factory=dict)
     wait: WaitCode = WaitCode.NONE
-    held: list[tuple[str, str, HeldValue]] = field(default_factory=list)
-    unheld: list[tuple[str, str]] = field(default_factory=list)
+    new_holds: list[tuple[str, str, HeldValue]] = field(default_factory=list)
+    dropped_holds: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def is_empty(self) -> bool:
-        """Nothing to write and nothing to remember."""
+        """Return whether there is nothing to write, to store or to wait for."""
         return not (self.actions or self.changes or self.wait)
 
     @property
     def changes(self) -> bool:
-        """Whether something is to be remembered."""
-        remembered = (self.links, self.settled, self.notes, self.tombstones, self.conflicts, self.linked)
-        return any(remembered) or bool(self.wake or self.held or self.unheld)
+        """Return whether there is something to store."""
+        stored = (self.links, self.matched_creates, self.notes, self.tombstones, self.conflicts, self.linked)
+        return any(stored) or bool(self.wake or self.new_holds or self.dropped_holds)

@@ -343,7 +343,8 @@ def parse_value(scope: str, text: str) -> float:
 def _allowed(unit: LimitUnit) -> str:
     match unit:
         case LimitUnit.PER_S:
-            return f"requests a second from {MIN_RATE_PER_S:g}/s to {MAX_RATE_PER_S:g}/s, such as 12/s (wanesync pause stops everything)"
+            allowed = f"requests a second from {MIN_RATE_PER_S:g}/s to {MAX_RATE_PER_S:g}/s"
+            return f"{allowed}, such as 12/s (wanesync pause stops everything)"
         case LimitUnit.SHARE:
             return "a share of the day above 0 and up to 1, such as 0.5 or 50%"
         case LimitUnit.READS:

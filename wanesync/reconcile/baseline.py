@@ -129,7 +129,7 @@ class Baseline:
         before = next((k.base for k in context.links if k.id == link.id), {})
         unlike = {name: base_pair for name, base_pair in base.items() if self._differs(name, base_pair)}
         outcome.actions, outcome.wake = {}, set()
-        outcome.held = [held for held in outcome.held if held[0] != link.id]
+        outcome.new_holds = [held for held in outcome.new_holds if held[0] != link.id]
         outcome.conflicts = [(c, k) for c, k in outcome.conflicts if k != link.id]
         outcome.conflicts += [
             (Conflict(side, link.id_on(side), name, value, "differ"), link.id)
@@ -159,11 +159,11 @@ def _keys(report: Report) -> Iterator[str]:
 
 def _find_pair(context: PlanContext, outcome: Plan) -> tuple[Link, StoredRecord, StoredRecord] | None:
     """The primary link of a living contact once the plan is remembered, and both its records."""
-    contact = context.living(Side.HUBSPOT, split_key(context.key)[1])
+    contact = context.find_alive(Side.HUBSPOT, split_key(context.key)[1])
     links = ({link.id: link for link in context.links} | outcome.links).values()
     for link in links:
         if contact and link.state is LinkState.ACTIVE and link.primary and link.hubspot_id == contact.id:
-            customer = context.living(Side.STRIPE, link.stripe_id)
+            customer = context.find_alive(Side.STRIPE, link.stripe_id)
             return (link, contact, customer) if customer else None
     return None
 

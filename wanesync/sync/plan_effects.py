@@ -20,7 +20,7 @@ def remember_all(tx: Tx, plans: Sequence[tuple[Plan, Priority]]) -> None:
     """Carry out everything of some plans that is not an API write."""
     # A new primary is stored after the old one has stepped down, or the database would refuse two.
     tx.links.put_many(sorted((k for plan, _ in plans for k in plan.links.values()), key=lambda k: k.primary))
-    put_back = {held.hold_id for plan, _ in plans for _, _, held in plan.held if held.state is HoldState.OPEN}
+    put_back = {held.hold_id for plan, _ in plans for _, _, held in plan.new_holds if held.state is HoldState.OPEN}
     tx.holds.keep_open(put_back)
     for plan, _ in plans:
         _remember(tx, plan)
@@ -32,7 +32,7 @@ def remember_all(tx: Tx, plans: Sequence[tuple[Plan, Priority]]) -> None:
 
 
 def _remember(tx: Tx, plan: Plan) -> None:
-    for pending, answer in plan.settled:
+    for pending, answer in plan.matched_creates:
         tx.pending_writes.record_result(pending.id, answer)
     for (side, record_id), note in plan.notes.items():
         tx.records.set_note(side, record_id, note)
@@ -42,9 +42,9 @@ def _remember(tx: Tx, plan: Plan) -> None:
     for conflict, link_id in plan.conflicts:
         tx.conflicts.put(conflict, link_id)
         note_conflict(tx, conflict, link_id)
-    for link_id, name in plan.unheld:
+    for link_id, name in plan.dropped_holds:
         tx.holds.drop(link_id, name)
-    for link_id, name, held in plan.held:
+    for link_id, name, held in plan.new_holds:
         tx.holds.put(link_id, name, held)
         tx.journal.add("held", held.side, "", link_id, {"field": name, "hold": held.hold_id})
     for contact_id, customer_id in plan.linked:

@@ -41,7 +41,9 @@ def check_decision(decision: Decision, known: DecisionContext, rules: Rules) -> 
         case Verdict.EXCLUDE if len(decision.refs) == 1:
             side, record_id = decision.refs[0]
             return (
-                "it is linked: name both records to exclude the pair" if known.context.active(side, record_id) else ""
+                "it is linked: name both records to exclude the pair"
+                if known.context.active_links(side, record_id)
+                else ""
             )
         case Verdict.EXCLUDE:
             paired = find_link(decision.pair, known.context, compare_key(known.context, rules).plan.links) is not None
@@ -76,7 +78,7 @@ def _misfit_of_link(decision: Decision, known: DecisionContext) -> str:
 def _misfit_of_creation(decision: Decision, known: DecisionContext, rules: Rules) -> str:
     side, record_id = ref = decision.refs[0]
     stored = known.records[ref]
-    if known.context.active(side, record_id):
+    if known.context.active_links(side, record_id):
         return "create does not fit: the record is linked"
     if stored.excluded:
         return ""

@@ -165,8 +165,8 @@ def _pair(context: PlanContext, outcome: Plan, links: list[Link], rules: Rules) 
 
 def _held_after(context: PlanContext, outcome: Plan, link: Link) -> set[str]:
     """The fields of a link that are held back once the plan is carried out."""
-    dropped = {name for link_id, name in outcome.unheld if link_id == link.id}
-    return context.held.get(link.id, {}).keys() - dropped | {name for k, name, _ in outcome.held if k == link.id}
+    dropped = {name for link_id, name in outcome.dropped_holds if link_id == link.id}
+    return context.held.get(link.id, {}).keys() - dropped | {name for k, name, _ in outcome.new_holds if k == link.id}
 
 
 def _differ(rules: Rules, name: str, values: tuple[str, str], action: Action, why: str) -> FieldDifference:
