@@ -203,7 +203,7 @@ def build_retention_task(config: Config, store: Store) -> RetentionTask:
 
 def build_web_server(config: Config, store: Store) -> WebServer:
     """Build the web server with its socket open. Raises ``ConfigError`` and ``WrongAccount``."""
-    from wanesync.ops.status import read_gauges  # noqa: PLC0415 - the web process only
+    from wanesync.ops.gauges import read_gauges  # noqa: PLC0415 - the web process only
     from wanesync.web.server import WebServer, find_trouble  # noqa: PLC0415 - the web process only
     from wanesync.web.settings import WebSettings  # noqa: PLC0415 - the web process only
 

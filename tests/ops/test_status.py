@@ -11,9 +11,11 @@ from wanesync.core.change_guard import HoldKind, field_source
 from wanesync.core.jobs import DeadClass, JobKind, JobRequest, Priority
 from wanesync.core.model import Side
 from wanesync.core.rate_limits import BULK
+from wanesync.ops.alarms import WEB, read_alarms
+from wanesync.ops.gauges import read_gauges
 from wanesync.ops.lane_status import LaneState, read_lanes
-from wanesync.ops.status import WEB, read_alarms, read_gauges, read_status
-from wanesync.ops.status_table import show
+from wanesync.ops.status import read_status
+from wanesync.ops.status_table import STOPPED, render_status
 from wanesync.store import Store
 from wanesync.store.tables.settings import operator_pause
 from wanesync.sync.loader import LISTED
@@ -21,7 +23,7 @@ from wanesync.sync.loader import LISTED
 H, S = Side.HUBSPOT, Side.STRIPE
 READ, WRITE = JobKind.READ, JobKind.WRITE
 HOUR_MS = 3_600_000
-WEBLESS = "no web process runs, so webhooks are not taken: start wanesync serve (or up)"
+WEBLESS = "no web process runs, so webhooks are not received: start wanesync serve (or up)"
 
 
 def settle(store: Store) -> None:
@@ -40,7 +42,7 @@ def lane(store: Store, side: Side) -> LaneState:
 def shown(store: Store) -> str:
     screen = Console(width=200)
     with screen.capture() as captured:
-        screen.print(show(read_status(store)))
+        screen.print(render_status(read_status(store)))
     return captured.get()
 
 
@@ -97,7 +99,7 @@ def test_work_that_waits_for_later_is_not_late(store: Store, clock: Clock) -> No
     settle(store)
     state = lane(store, H)
     assert (state.due, state.running, state.oldest_s) == (0, 1, 61)
-    assert read_alarms(store) == ["hubspot: the oldest job that is due or running waits for 61 s"]
+    assert read_alarms(store) == ["hubspot: the oldest job that is due or running is 61 s old"]
 
 
 def test_what_is_due_or_running_clears_at_the_slowest_of_its_limits(store: Store) -> None:
@@ -130,7 +132,9 @@ def test_a_side_that_stands_still_clears_never(store: Store, name: str, away: bo
     state = lane(store, S)
     assert (state.stopped, state.clears_in_s) == (said, None)
     assert lane(store, H).clears_in_s == 0
-    assert said in next(line for line in shown(store).splitlines() if line.strip().startswith("stripe"))
+    assert STOPPED.get(said, said) in next(
+        line for line in shown(store).splitlines() if line.strip().startswith("stripe")
+    )
     assert 'wanesync_jobs_clear_in_seconds{lane="stripe"}' not in read_gauges(store)
 
 

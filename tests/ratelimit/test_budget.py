@@ -13,7 +13,7 @@ from wanesync.core.model import Side
 from wanesync.core.ports import Limits
 from wanesync.core.rate_limits import BULK, DAILY, MONTHLY_READS, SlotRequest
 from wanesync.ratelimit.budget import Budget, lower_refused_limits
-from wanesync.ratelimit.limit_settings import read_limits, reset_limit, set_limit
+from wanesync.ratelimit.limit_settings import read_limits
 from wanesync.ratelimit.pacer import JITTER_MS, LATE_MS, Pacer
 from wanesync.ratelimit.quotas import find_alarms
 from wanesync.store import Store, open_store
@@ -259,18 +259,6 @@ def test_what_was_used_is_the_mean_of_ten_seconds(store: Store, clock: Clock) ->
     with store.reading() as tx:
         used = {state.limit.scope: state.used for state in read_limits(tx)}
     assert used == {"hubspot": 0, DAILY: 0, "stripe": 11, BULK: 1, MONTHLY_READS: 20}
-
-
-def test_an_operator_s_setting_is_journalled_and_taken_back(store: Store, clock: Clock) -> None:
-    store.run(lambda tx: set_limit(tx, "hubspot", 12))
-    clock.now += 1
-    store.run(lambda tx: set_limit(tx, BULK, 30))
-    clock.now += 1
-    assert effective(store, "hubspot") == 12
-    assert store.run(lambda tx: reset_limit(tx, BULK)) is None
-    assert store.run(lambda tx: reset_limit(tx, BULK)) is None
-    lines = [("limit set", "hubspot", 12), ("limit set", BULK, 30), ("limit set", BULK, None)]
-    assert journalled(store) == lines
 
 
 def test_after_a_stall_requests_do_not_pile_up(store: Store, clock: Clock) -> None:

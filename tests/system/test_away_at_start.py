@@ -86,7 +86,7 @@ def test_up_takes_webhooks_and_goes_on_when_the_sides_are_back(stage: Stage) -> 
     stage.until(is_stopped, "the webhook is stored, and HubSpot is away")
     alarms = stage.ask("status", "--check", code=1)["alarms"]
     assert isinstance(alarms, list)
-    assert [alarm.partition(":")[0] for alarm in alarms] == ["hubspot does not answer"]
+    assert [alarm.partition(":")[0] for alarm in alarms] == ["hubspot is unreachable"]
     for machine in stage.sandbox.machines.values():
         machine.set_faults(Faults())
     stage.until(lambda: stage.customer("ana@example.com"), "the work goes on by itself")

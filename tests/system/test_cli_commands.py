@@ -238,7 +238,7 @@ def test_dead_letters_are_listed_and_retried(stage: Stage) -> None:
         stage.store.run(lambda tx: tx.jobs.put(JobRequest(Side.STRIPE, JobKind.READ, key)))
         jobs = stage.store.run(lambda tx: tx.jobs.claim(Side.STRIPE, [JobKind.READ], 10, "test"))
         for job in jobs:
-            stage.store.run(lambda tx, job=job: tx.jobs.kill(job, DeadClass.REFUSED, "it said no"))  # type: ignore[misc] # a bound name in a lambda
+            stage.store.run(lambda tx, job=job: tx.jobs.mark_dead(job, DeadClass.REFUSED, "it said no"))  # type: ignore[misc] # a bound name in a lambda
 
     bury("cus_one")
     dead = stage.ask("jobs", "--dead")["dead"]

@@ -143,7 +143,7 @@ def test_an_unknown_field_is_neither_paused_nor_resumed(stage: Stage) -> None:
     assert "company was not paused." in stage.run("resume", "--field", "company").stdout
     # It was paused while it still was a field.
     stage.store.run(lambda tx: tx.holds.open(field_source("nosuch"), HoldKind.FIELD))
-    assert "nosuch flows again.\n" in stage.run("resume", "--field", "nosuch").stdout
+    assert "nosuch is resumed.\n" in stage.run("resume", "--field", "nosuch").stdout
 
 
 # -- what is held and what was given up

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.stage import Stage
 from wanesync.core.model import Side
-from wanesync.ratelimit.limit_settings import set_limit
+from wanesync.ops.limits import set_limit
 
 PEOPLE, MORE = 300, 120
 ACTS_S = 2.0

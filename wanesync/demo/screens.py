@@ -14,7 +14,7 @@ from rich.rule import Rule
 from wanesync.core.diff.difference import ACTIONABLE, MEANING, DifferenceClass
 from wanesync.core.model import Side
 from wanesync.demo.checks import percentile
-from wanesync.ops.status_table import show
+from wanesync.ops.status_table import render_status
 from wanesync.sandbox.traffic import ActivityKind
 from wanesync.terminal import format_duration, make_table
 
@@ -127,7 +127,7 @@ def show_status(demo: Demo) -> None:
     demo.console.print(f"Everything was synced {demo.settled_s:.1f} s after the last edit. wanesync status:")
     for installation in demo.installations:
         demo.console.print(f"\n[bold]{installation.tier}[/]")
-        demo.console.print(show(installation.overview()))
+        demo.console.print(render_status(installation.overview()))
 
 
 def conclude(demo: Demo) -> None:

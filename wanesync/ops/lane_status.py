@@ -1,4 +1,4 @@
-"""One lane at one moment: what waits, runs, failed and flows."""
+"""One lane at one moment: its jobs that wait, run, failed and are done."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ if TYPE_CHECKING:
     from wanesync.store.tables.backlog import DeadCount, Depth
 
 BATCH = 100
+"""Records that HubSpot takes in one request."""
 OPERATIONS = {JobKind.READ: ("customers.retrieve",), JobKind.WRITE: ("customers.create", "customers.update")}
-"""What a job of a kind may ask of Stripe."""
+"""The Stripe operations that a job of a kind may call."""
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """What became of one kind of job lately. ``failed_tries``: those of the jobs that were done in the end."""
+    """How jobs of one kind ended lately. ``failed_tries_in_60_min``: failed attempts of jobs that were done in the end."""
 
     done_per_min_over_1_min: float
     done_per_min_over_5_min: float
@@ -38,11 +39,11 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class LaneState:
-    """One lane. ``due``: ready and not waiting. ``retrying``: open jobs with a failed try.
+    """The state of one lane. ``due``: ready and not waiting. ``retrying``: open jobs with a failed attempt.
 
-    ``oldest_s``: the age of the oldest job that is due or running. ``clears_in_s``: how long those take at the limits;
-    None while the lane is ``stopped`` ("paused" or "away", else ""). ``dead_classes`` and ``flow`` leave out what
-    there is none of.
+    ``oldest_s``: the age of the oldest job that is due or running, in seconds. ``clears_in_s``: how long those take at
+    the limits; None while the lane is ``stopped``: "paused", or "away" for a side that is unreachable. Classes and kinds
+    without a job are left out of ``dead_classes`` and ``flow``.
     """
 
     ready: int
@@ -60,29 +61,29 @@ class LaneState:
 
 
 def read_lanes(tx: Tx) -> dict[str, LaneState]:
-    """Both lanes. Cheap whatever has piled up: counts from indexes, no row is opened."""
+    """Return the state of both lanes by side. It is counted from indexes, so that a long queue does not make it slow."""
     depth = tx.jobs.depth()
     dead = tx.jobs.count_dead(tx.now_ms - HOUR_MS)
     return {str(side): _read_lane(tx, side, depth, dead) for side in Side}
 
 
 def live_workers(tx: Tx, side: Side) -> int:
-    """Processes that run a side's lane and have a fresh heartbeat."""
+    """Count the processes that run a side's lane and have a fresh heartbeat."""
     return sum(str(side) in row.lanes.split(",") for row in tx.processes.alive())
 
 
 def age_s(tx: Tx, at_ms: int) -> float:
-    """How long ago a time was."""
+    """Return how long ago a time was, in seconds."""
     return round(max(0, tx.now_ms - at_ms) / 1000, 1)
 
 
 def _read_lane(tx: Tx, side: Side, depth: Sequence[Depth], dead: Sequence[DeadCount]) -> LaneState:
     rows = [row for row in depth if row["lane"] == side]
-    letters = [found for found in dead if found.lane is side]
+    dead_letters = [found for found in dead if found.lane is side]
     oldest = [row["oldest_arrived_ms"] for row in rows if row["due"] or row["running"]]
     stopped = _find_stop(tx, side)
     classes: Counter[str] = Counter()
-    for found in letters:
+    for found in dead_letters:
         classes[found.dead_class] += found.count
     return LaneState(
         ready=sum(row["ready"] for row in rows),
@@ -98,7 +99,7 @@ def _read_lane(tx: Tx, side: Side, depth: Sequence[Depth], dead: Sequence[DeadCo
             str(kind): sum(row["ready"] + row["running"] for row in rows if row["kind"] == kind) for kind in JobKind
         },
         dead_classes=dict(sorted(classes.items())),
-        flow=_read_flow(tx, side, letters),
+        flow=_read_flow(tx, side, dead_letters),
     )
 
 
@@ -111,7 +112,7 @@ def _find_stop(tx: Tx, side: Side) -> str:
 
 
 def _estimate_s(tx: Tx, side: Side, rows: Sequence[Depth]) -> float:
-    """How long what is due or running takes: as long as the slowest of the limits it falls under."""
+    """Return how long the jobs that are due or running take: the slowest of the limits they fall under decides."""
     per_s = {scope: effective or configured for scope, (configured, effective) in tx.rates.limits().items()}
     wanted: Counter[str] = Counter()
     for row in rows:
@@ -124,7 +125,7 @@ def _estimate_s(tx: Tx, side: Side, rows: Sequence[Depth]) -> float:
 
 
 def _find_scopes(side: Side, row: Depth, per_s: Mapping[str, float]) -> list[str]:
-    """The limits such jobs fall under; nobody knows yet which will create and which update: the slower one."""
+    """Return the limits such jobs fall under. Whether a write creates or updates is not planned yet: the slower one counts."""
     operations = OPERATIONS.get(JobKind(row["kind"]), ()) if side is Side.STRIPE else ()
     own = [scope for operation in operations if (scope := f"{side}:{operation}") in per_s]
     bulk = [BULK] if side is Side.STRIPE and row["priority"] >= Priority.BULK else []
@@ -132,11 +133,11 @@ def _find_scopes(side: Side, row: Depth, per_s: Mapping[str, float]) -> list[str
     return [scope for scope in (str(side), *slowest, *bulk) if per_s.get(scope)]
 
 
-def _read_flow(tx: Tx, side: Side, letters: Sequence[DeadCount]) -> dict[str, Flow]:
+def _read_flow(tx: Tx, side: Side, dead_letters: Sequence[DeadCount]) -> dict[str, Flow]:
     flows = {}
     for kind in JobKind:
         done, tries = tx.jobs.done_since(side, kind, tx.now_ms - HOUR_MS)
-        given_up = sum(found.lately for found in letters if found.kind is kind)
+        given_up = sum(found.lately for found in dead_letters if found.kind is kind)
         if done or given_up:
             last, five = (tx.jobs.done_since(side, kind, tx.now_ms - m * MINUTE_MS)[0] for m in (1, 5))
             flows[str(kind)] = Flow(float(last), round(five / 5, 1), round(done / 60, 1), done, tries, given_up)

@@ -1,4 +1,4 @@
-"""The state of everything as tables for a terminal."""
+"""The status as tables for a terminal of 80 to 100 columns."""
 
 from __future__ import annotations
 
@@ -17,36 +17,63 @@ if TYPE_CHECKING:
     from wanesync.ops.lane_status import LaneState
     from wanesync.ops.status import Status
 
+LANE_COLUMNS = (
+    "Lane",
+    ">Due",
+    ">Waiting",
+    ">Running",
+    ">Retrying",
+    ">Dead",
+    ">Oldest",
+    ">Clears in",
+    ">Limit/s",
+    ">Workers",
+)
+FLOW_COLUMNS = (
+    "Done",
+    ">per min: last",
+    ">of 5 min",
+    ">of 60 min",
+    ">Done in 60 min",
+    ">Failed tries",
+    ">Given up",
+)
+STOPPED = {"away": "unreachable"}
+"""How the table names why a lane is stopped, where the JSON document has another word."""
 
-def show(seen: Status) -> RenderableType:
-    """The whole state for a person."""
-    listing = "done" if seen.first_listing else "missing"
+
+def render_status(status: Status) -> RenderableType:
+    """Return the whole status, alarms last."""
+    listing = "done" if status.first_listing else "missing"
+    parked = f"{pluralize(status.conflicts, 'conflict')}, {pluralize(status.rejected, 'webhook')} set aside"
     lines = [
-        f"database       {seen.database}",
-        f"writes         {seen.writes}, first listing {listing}",
-        f"limits         {', '.join(f'{scope} {_limit(seen, scope)}/s' for scope in seen.limits) or 'none'}",
-        f"records        {seen.records['hubspot']:,} contacts, {seen.records['stripe']:,} customers",
-        f"links          {format_counts(seen.links)}",
-        f"left to people {pluralize(seen.conflicts, 'conflict')}, {pluralize(seen.rejected, 'webhook')} set aside",
-        f"purchases      {format_counts(seen.purchases)}",
+        ("database", status.database),
+        ("writes", f"{status.writes}, first listing {listing}"),
+        ("limits", ", ".join(f"{scope} {_format_limit(status, scope)}/s" for scope in status.limits) or "none"),
+        ("records", f"{status.records['hubspot']:,} contacts, {status.records['stripe']:,} customers"),
+        ("links", format_counts(status.links)),
+        ("needs a decision", parked),
+        ("purchases", format_counts(status.purchases)),
         *(
-            f"dead letters   {side}: {format_counts(lane.dead_classes)}"
-            for side, lane in seen.lanes.items()
+            ("dead letters", f"{side}: {format_counts(lane.dead_classes)}")
+            for side, lane in status.lanes.items()
             if lane.dead
         ),
-        *(f"process        {p['name']}: {p['lanes']}, up {_span(p['up_s'])}" for p in seen.processes),
+        *(
+            ("process", f"{process.name}: {process.lanes}, up {format_duration(process.up_s * 1000)}")
+            for process in status.processes
+        ),
     ]
-    flows = _show_flows(seen)
-    parts: list[RenderableType] = [_show_lanes(seen), *([flows] if flows.row_count else []), Text("\n".join(lines))]
-    parts += [f"[red]alarm[/]          {escape(alarm)}" for alarm in seen.alarms]
+    flows = _make_flow_table(status)
+    text = Text("\n".join(f"{label:<17}{value}" for label, value in lines))
+    parts: list[RenderableType] = [_make_lane_table(status), *([flows] if flows.row_count else []), text]
+    parts += [f"[red]alarm[/]            {escape(alarm)}" for alarm in status.alarms]
     return Group(*parts)
 
 
-def _show_lanes(seen: Status) -> Table:
-    made = make_table(
-        "Lane", ">Due", ">Waiting", ">Running", ">Retrying", ">Dead", ">Oldest", ">Clears in", ">Limit/s", ">Workers"
-    )
-    for side, lane in seen.lanes.items():
+def _make_lane_table(status: Status) -> Table:
+    made = make_table(*LANE_COLUMNS)
+    for side, lane in status.lanes.items():
         made.add_row(
             side,
             f"{lane.due:,}",
@@ -55,25 +82,23 @@ def _show_lanes(seen: Status) -> Table:
             f"{lane.retrying:,}",
             f"[red]{lane.dead:,}[/]" if lane.dead else "0",
             format_duration(lane.oldest_s * 1000) if lane.due or lane.running else "–",
-            _show_clearing(lane),
-            _limit(seen, side),
+            _format_clearing(lane),
+            _format_limit(status, side),
             str(lane.workers),
         )
     return made
 
 
-def _show_clearing(lane: LaneState) -> str:
+def _format_clearing(lane: LaneState) -> str:
     if lane.clears_in_s is None:
-        return lane.stopped
+        return STOPPED.get(lane.stopped, lane.stopped)
     return format_duration(lane.clears_in_s * 1000) if lane.due or lane.running else "–"
 
 
-def _show_flows(seen: Status) -> Table:
-    """Rates, success and failure of what ended within the hour."""
-    made = make_table(
-        "Done", ">per min: last", ">of 5 min", ">of 60 min", ">Done in 60 min", ">Failed tries", ">Given up"
-    )
-    for side, lane in seen.lanes.items():
+def _make_flow_table(status: Status) -> Table:
+    """Return rates, successes and failures of the jobs that ended within the hour."""
+    made = make_table(*FLOW_COLUMNS)
+    for side, lane in status.lanes.items():
         for kind, flow in lane.flow.items():
             made.add_row(
                 f"{kind} {side}",
@@ -87,11 +112,7 @@ def _show_flows(seen: Status) -> Table:
     return made
 
 
-def _limit(seen: Status, scope: str) -> str:
-    limit = seen.limits.get(scope, {})
+def _format_limit(status: Status, scope: str) -> str:
+    limit = status.limits.get(scope, {})
     effective, configured = limit.get("effective_per_s", 0.0), limit.get("configured_per_s", 0.0)
     return f"{effective:g}" if effective == configured else f"{effective:g} of {configured:g}"
-
-
-def _span(value: object) -> str:
-    return format_duration(float(value) * 1000) if isinstance(value, int | float) else "–"

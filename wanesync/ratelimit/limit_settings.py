@@ -1,4 +1,4 @@
-"""The limits as the configuration and an operator set them, and how much of each is used."""
+"""The limits as the configuration sets them, and how much of each is used."""
 
 from __future__ import annotations
 
@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wanesync.core.model import Side
-from wanesync.core.rate_limits import BULK, DAILY, DAILY_DEFAULT, QUOTAS, Limit, file_limit
+from wanesync.core.rate_limits import (
+    BULK,
+    DAILY,
+    DAILY_DEFAULT,
+    QUOTAS,
+    VENDOR_ALLOWANCES,
+    Limit,
+    LimitUnit,
+    file_limit,
+)
 from wanesync.ratelimit.quotas import read_quota_uses
 
 if TYPE_CHECKING:
@@ -31,6 +40,18 @@ class LimitState:
     used: float
     of: float
     lowered_for_s: float
+
+    @property
+    def unit(self) -> LimitUnit:
+        """What the limit is counted in."""
+        known = VENDOR_ALLOWANCES.get(self.limit.scope)
+        return known.unit if known else LimitUnit.PER_S
+
+    @property
+    def is_set_by_operator(self) -> bool:
+        """Whether it is neither the configured value nor one found by refusals."""
+        limit = self.limit
+        return limit.configured != limit.filed and not (limit.is_operation and bool(limit.ceiling))
 
 
 def apply_configured_limits(
@@ -72,37 +93,3 @@ def read_limits(tx: Tx) -> list[LimitState]:
         lowered_ms = limit.lowered_ms if limit.effective < limit.configured else 0
         states.append(LimitState(limit, used, of, max(0, tx.now_ms - lowered_ms) / 1000 if lowered_ms else 0.0))
     return states
-
-
-def set_limit(tx: Tx, scope: str, value: float) -> Limit:
-    """Set a limit for an operator: it acts in every process at its next reservation, and is journalled."""
-    before = tx.rates.lock(scope)
-    after = tx.rates.set_limit(scope, value)
-    _journal_setting(tx, scope, before, after)
-    return after
-
-
-def reset_limit(tx: Tx, scope: str) -> Limit | None:
-    """Reset a limit to the configured value; None: the configuration sets none, so the scope has no limit now."""
-    before = tx.rates.lock(scope)
-    if before is None:
-        return None
-    if not before.filed:
-        tx.rates.drop(scope)
-        _journal_setting(tx, scope, before, None)
-        return None
-    after = tx.rates.set_limit(scope, before.filed)
-    _journal_setting(tx, scope, before, after)
-    return after
-
-
-def _journal_setting(tx: Tx, scope: str, before: Limit | None, after: Limit | None) -> None:
-    if before and after and (before.configured, before.effective) == (after.configured, after.effective):
-        return
-    data = {
-        "scope": scope,
-        "from": before.configured if before else None,
-        "to": after.configured if after else None,
-        "reason": "set by an operator",
-    }
-    tx.journal.add("limit set", Side(scope.partition(":")[0]), "", "", data)

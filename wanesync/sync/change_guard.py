@@ -6,33 +6,28 @@ CORRECTNESS section 10. Creations and fills of blanks pass; so does whatever was
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import structlog
 
 from wanesync.core.change_guard import (
     HoldKind,
-    HoldState,
     SourceCount,
     allow,
     count_turns,
-    field_source,
     loop_source,
     name_sources,
     show_source,
 )
-from wanesync.core.errors import ConfigError, NotFound
-from wanesync.core.jobs import Job, JobKind, JobRequest, Priority
-from wanesync.core.model import PendingWrite, Side, WriteKind, contact_key
+from wanesync.core.jobs import Job
+from wanesync.core.model import PendingWrite, Side, WriteKind
 from wanesync.core.plan import Action, Plan, PlanContext
-from wanesync.store.database import Store, Tx
-from wanesync.store.tables.holds import HoldRow
+from wanesync.store.database import Tx
 from wanesync.sync.runtime import Runtime
 
 TOLD_MS = 2 * 86_400_000
 """So old may the event be that tells who set a value: a side that was away delivers late."""
-PAGE = 200
 
 log = structlog.get_logger()
 
@@ -151,69 +146,3 @@ def _find_loops(runtime: Runtime, tx: Tx, wanted: Sequence[Overwrite]) -> set[tu
         if one.action.target_id in often and count_turns(one.field, writes) > rule.turns:
             found.add(one.spot)
     return found
-
-
-# -- what an operator does about it
-
-
-def choose_holds(store: Store, which: str) -> list[HoldRow]:
-    """The hold of an id, or ``all`` there are. Raises NotFound."""
-    with store.reading() as tx:
-        rows = tx.holds.all()
-    found = rows if which == "all" else [row for row in rows if row.id == which]
-    if not found and which != "all":
-        raise NotFound(f"no hold has the id {which}: wanesync hold list shows them")
-    return found
-
-
-def close_hold(store: Store, hold: HoldRow, state: HoldState) -> int:
-    """Release or discard what a hold holds; the workers carry it out. Returns the number of people queued.
-
-    Short transactions: what is queued again after a crash in the middle does no harm.
-    """
-
-    def close(tx: Tx) -> None:
-        source = tx.holds.close(hold.id, state)
-        if source is not None:
-            data = {"hold": hold.id, "source": source, "people": hold.people, "fields": hold.fields}
-            tx.journal.add(f"hold {state}", None, "", "", data)
-
-    store.run(close)
-    queued: set[str] = set()
-    after = ("", "")
-    while True:
-        last, keys = store.run(lambda tx, a=after: _queue_page(tx, hold, a))  # type: ignore[misc] # binds the loop's value
-        if last is None:
-            return len(queued)
-        after = last
-        queued |= keys
-
-
-def _queue_page(tx: Tx, hold: HoldRow, after: tuple[str, str]) -> tuple[tuple[str, str] | None, set[str]]:
-    rows = tx.holds.page(hold, after, PAGE)
-    requests = {
-        JobRequest(row.held.side.other, JobKind.WRITE, contact_key(row.hubspot_id), Priority.BULK) for row in rows
-    }
-    tx.jobs.put_many(list(requests))
-    return ((rows[-1].link_id, rows[-1].field) if rows else None), {row.link_id for row in rows}
-
-
-def pause_field(store: Store, name: str, known: Collection[str]) -> bool:
-    """Hold back every change of a field from now on; False if that is so already. Raises ConfigError."""
-    if name not in known:
-        raise ConfigError([f"--field {name}: there is no such field; there are {', '.join(sorted(known))}"])
-
-    def keep(tx: Tx) -> bool:
-        hold_id, new = tx.holds.open(field_source(name), HoldKind.FIELD)
-        if new:
-            tx.journal.add("paused", None, "", "", {"field": name, "hold": hold_id})
-        return new
-
-    return store.run(keep)
-
-
-def resume_field(store: Store, name: str) -> int | None:
-    """Let a field's changes flow again: the number of people queued; None if it was not paused."""
-    with store.reading() as tx:
-        rows = [row for row in tx.holds.all() if row.source == field_source(name) and row.state is HoldState.OPEN]
-    return close_hold(store, rows[0], HoldState.RELEASED) if rows else None

@@ -12,7 +12,7 @@ import uvicorn
 
 from wanesync.core.errors import ConfigError, DatabaseUnavailable
 from wanesync.core.ids import make_id
-from wanesync.ops.status import WEB
+from wanesync.ops.alarms import WEB
 from wanesync.sync.loader import LISTED
 from wanesync.web.app import build_app
 

@@ -12,10 +12,11 @@ from tests.simulation.test_regressions import stage, updates_sent
 from wanesync.core.change_guard import ChangeGuardRule, HoldState
 from wanesync.core.errors import ConfigError, NotFound
 from wanesync.core.model import Side
+from wanesync.ops.holds import choose_holds, close_hold
+from wanesync.ops.pauses import pause_field, resume_field
 from wanesync.ops.status import read_status
 from wanesync.store.tables.holds import HoldRow
 from wanesync.store.tables.settings import operator_pause
-from wanesync.sync.change_guard import choose_holds, close_hold, pause_field, resume_field
 from wanesync.sync.writer import WRITES
 
 IMPORT = "hubspot:IMPORT/importId:7"
@@ -130,7 +131,7 @@ def test_release_writes_what_is_held_without_tripping_again() -> None:
     with stage() as play:
         pairs = town(play, 12)
         import_all(play, pairs, "New")
-        (hold,) = choose_holds(play.world.store, "all")
+        (hold,) = choose_holds(play.world.store, "all", HoldState.RELEASED)
         assert close_hold(play.world.store, hold, HoldState.RELEASED) == 9
         play.play()
         assert companies(play, pairs) == ["New"] * 12
@@ -251,10 +252,10 @@ def test_a_paused_field_waits_until_it_is_resumed() -> None:
         type_in(play, Side.HUBSPOT, pairs[0][0], company="Newer")
         assert companies(play, pairs) == ["Old", "Old"]
         assert play.world.truth.value((Side.STRIPE, pairs[0][1]), "phone").endswith("7654321")
-        assert resume_field(play.world.store, "company") == 1
+        assert resume_field(play.world.store, "company", {"company"}) == 1
         play.play()
         assert companies(play, pairs) == ["Newer", "Old"]
-        assert resume_field(play.world.store, "company") is None
+        assert resume_field(play.world.store, "company", {"company"}) is None
         with pytest.raises(ConfigError, match="no such field"):
             pause_field(play.world.store, "shoe_size", {"company"})
 
@@ -279,4 +280,4 @@ def test_a_side_paused_by_an_operator_rests_until_it_is_resumed() -> None:
 
 def test_a_hold_that_does_not_exist_is_said_so() -> None:
     with stage() as play, pytest.raises(NotFound, match="hold list"):
-        choose_holds(play.world.store, "nonsense")
+        choose_holds(play.world.store, "nonsense", HoldState.RELEASED)

@@ -8,7 +8,7 @@ from tests.store.tables.test_dead_letters import bury
 from tests.support.stage import Stage
 from wanesync.core.jobs import DeadClass, JobKind, JobRequest
 from wanesync.core.model import Side, contact_key
-from wanesync.ops.status import read_alarms
+from wanesync.ops.alarms import read_alarms
 
 
 def letters(stage: Stage) -> list[tuple[Side, JobKind, str]]:

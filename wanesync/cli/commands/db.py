@@ -1,4 +1,4 @@
-"""``db``: the database itself."""
+"""``db``: migrate the database, and remove what is older than its retention."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from wanesync.cli.context import AsJson, ConfigFile, opened, read_config
+from wanesync.cli.context import AsJson, ConfigFile, open_configured, read_config, use_database
 from wanesync.store.queries import Dialect
 from wanesync.terminal import ProgressBars, make_console, make_table, print_json, print_rows, progress_bars
-from wanesync.wiring import build_retention_task, open_database
+from wanesync.wiring import build_retention_task
 from wanesync.worker.retention import Progress
 
 app = typer.Typer(
@@ -23,12 +23,8 @@ app = typer.Typer(
 @app.command()
 def migrate(as_json: AsJson = False, config_file: ConfigFile = None) -> None:
     """Bring the database up to this version. Safe to run again."""
-    config = read_config(config_file)
-    store = open_database(config, migrate=True)
-    try:
+    with use_database(read_config(config_file), migrate=True) as store:
         label = store.url_label
-    finally:
-        store.close()
     if as_json:
         print_json({"database": label, "state": "up to date"})
     else:
@@ -38,28 +34,29 @@ def migrate(as_json: AsJson = False, config_file: ConfigFile = None) -> None:
 @app.command()
 def prune(
     *,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, change nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be removed, change nothing.")] = False,
     as_json: AsJson = False,
     config_file: ConfigFile = None,
 ) -> None:
-    """Clear away what is older than [retention] says; a worker does it once a day by itself. Work may go on."""
-    with opened(config_file) as (config, store):
+    """Remove what is older than [retention] says; a worker does it once a day. Safe while other processes work."""
+    with open_configured(config_file) as (config, store):
         with progress_bars() as shown:
-            gone = build_retention_task(config, store).prune(dry=dry_run, progress=_advance(shown))
+            removed = build_retention_task(config, store).prune(dry=dry_run, progress=_advance(shown))
         on_sqlite = store.dialect is Dialect.SQLITE
     if as_json:
-        print_json({"dry_run": dry_run, "rows": {name.replace(" ", "_"): count for name, count in gone.items()}})
+        print_json({"dry_run": dry_run, "rows": {name.replace(" ", "_"): count for name, count in removed.items()}})
         return
     screen = make_console()
-    made = make_table("Rows", ">Would go" if dry_run else ">Gone")
-    print_rows(screen, made, [(name, f"{count:,}") for name, count in gone.items()])
-    if on_sqlite and not dry_run and any(gone.values()):
+    made = make_table("Rows", ">Would be removed" if dry_run else ">Removed")
+    print_rows(screen, made, [(name, f"{count:,}") for name, count in removed.items()])
+    if on_sqlite and not dry_run and any(removed.values()):
         screen.print(
-            "Their room in the file is used again; only VACUUM, with everything stopped, makes the file smaller."
+            "Their space in the file is used again; only VACUUM, with every process stopped, makes the file smaller."
         )
 
 
 def _advance(shown: ProgressBars) -> Progress:
+    """Return a function that moves the bar of a kind of row on, adding it the first time."""
     known = {}
 
     def advance(name: str, rows: int) -> None:

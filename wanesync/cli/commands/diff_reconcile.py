@@ -12,12 +12,12 @@ import typer
 
 from wanesync.accounts import PORTAL, STRIPE_ACCOUNT, STRIPE_MODE
 from wanesync.cli.commands import reconcile_options as options
-from wanesync.cli.commands.jobs_retry import parse_since
 from wanesync.cli.commands.reconcile_options import ReconcileOptions
-from wanesync.cli.context import AsJson, ConfigFile, opened
+from wanesync.cli.context import AsJson, ConfigFile, open_configured
 from wanesync.cli.reports import differences
 from wanesync.cli.reports.csv_report import write_csv
 from wanesync.cli.reports.html_report import Heading, write_html
+from wanesync.cli.times import parse_since
 from wanesync.core.errors import ConfigError
 from wanesync.core.model import Side
 from wanesync.reconcile.apply_decisions import Decided
@@ -81,7 +81,7 @@ def diff(
 ) -> None:
     """List both sides and show what is not the same; changes nothing. Exit 1: a reconcile would repair something."""
     output = ReportOutput(csv_file, html_file, show_values=show_values, as_json=as_json)
-    with opened(config_file) as (config, store):
+    with open_configured(config_file) as (config, store):
         runtime = build_runtime(config, store, tuple(Side))
         tune_gc()
         path = str(snapshot or snapshot_path(config))
@@ -123,7 +123,7 @@ def reconcile(
         plan_out, apply, decisions, baseline,
     )  # fmt: skip
     output = ReportOutput(csv_file, html_file, show_values=show_values, as_json=as_json)
-    with opened(config_file) as (config, store):
+    with open_configured(config_file) as (config, store):
         runtime = build_runtime(config, store, tuple(Side))
         if asked.apply is not None:
             check_plan(runtime, asked.apply)

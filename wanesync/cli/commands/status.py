@@ -1,4 +1,4 @@
-"""``status``: how things stand."""
+"""``status``: queues, limits, pauses, records, processes and alarms."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import Annotated, NoReturn
 import typer
 from rich.live import Live
 
-from wanesync.cli.context import AsJson, ConfigFile, opened
+from wanesync.cli.context import AsJson, ConfigFile, open_configured
 from wanesync.core.errors import ConfigError
-from wanesync.ops.status import read_alarms, read_status
-from wanesync.ops.status_table import show
+from wanesync.ops.alarms import read_alarms
+from wanesync.ops.status import read_status
+from wanesync.ops.status_table import render_status
 from wanesync.terminal import make_console, print_json
 
 WATCH_S = 1.0
+"""How often ``--watch`` reads the state again."""
 
 
 def status(
@@ -28,23 +30,23 @@ def status(
     """Show queues, limits, pauses, records, processes and alarms."""
     if watch and (check or as_json):
         raise ConfigError([f"--watch keeps showing the tables: leave out {'--check' if check else '--json'}"])
-    with opened(config_file) as (_, store):
+    with open_configured(config_file) as (_, store):
         if check:
             _check(read_alarms(store), as_json=as_json)
-        seen = read_status(store)
+        current = read_status(store)
         if watch:
             pause = threading.Event()
-            with Live(show(seen), console=make_console(), screen=False, auto_refresh=False) as live:
+            with Live(render_status(current), console=make_console(), screen=False, auto_refresh=False) as live:
                 while not pause.wait(WATCH_S):
-                    live.update(show(read_status(store)), refresh=True)
+                    live.update(render_status(read_status(store)), refresh=True)
     if as_json:
-        print_json(seen.as_json())
+        print_json(current.as_json())
     else:
-        make_console().print(show(seen))
+        make_console().print(render_status(current))
 
 
 def _check(alarms: Sequence[str], *, as_json: bool) -> NoReturn:
-    """The alarms and nothing else; exit 1 if there is one."""
+    """Print the alarms and nothing else, and exit: with 1 if there is one."""
     if as_json:
         print_json({"alarms": alarms})
     else:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from wanesync.cli.commands.jobs_retry import parse_since
+from wanesync.cli.times import parse_since
 from wanesync.core.errors import ConfigError
 
 NOW_MS = 1_800_000_000_000

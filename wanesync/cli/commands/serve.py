@@ -1,0 +1,25 @@
+"""``serve``: receive webhooks until SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+from wanesync.cli.context import ConfigFile, read_logged_config, set_on_stop_signals, use_database
+from wanesync.wiring import build_web_server, is_on_file
+
+
+def serve(config_file: ConfigFile = None) -> None:
+    """Receive webhooks. Holds the webhook secrets and no API key."""
+    config = read_logged_config(config_file)
+    stopping = set_on_stop_signals()
+    with use_database(config, migrate=is_on_file(config)) as store:
+        server = build_web_server(config, store)
+        server.start()
+        announce(server.url)
+        try:
+            server.beat_until(stopping)
+        finally:
+            server.stop()
+
+
+def announce(url: str) -> None:
+    """Print where webhooks are received, the first line of a program that serves."""
+    print(f"wanesync serves {url} (webhooks go to /webhooks/hubspot and /webhooks/stripe)", flush=True)

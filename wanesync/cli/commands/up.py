@@ -1,0 +1,28 @@
+"""``up``: webhooks, jobs and the first listing in one process, until SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+from wanesync.accounts import find_pinned
+from wanesync.cli.commands.serve import announce
+from wanesync.cli.commands.worker import run_worker
+from wanesync.cli.context import ConfigFile, read_logged_config, set_on_stop_signals, use_database
+from wanesync.core.model import Side
+from wanesync.wiring import build_runtime, build_web_server
+
+
+def up(config_file: ConfigFile = None) -> None:
+    """Run all in one process: webhooks, jobs, the first listing."""
+    config = read_logged_config(config_file)
+    stopping = set_on_stop_signals()
+    with use_database(config, migrate=True) as store:
+        # Webhooks are received while a side is unreachable; only at the very first start its account must be known.
+        first = None if find_pinned(store) >= set(Side) else build_runtime(config, store, tuple(Side))
+        server = build_web_server(config, store)
+        server.start()
+        announce(server.url)
+        try:
+            runtime = first or build_runtime(config, store, tuple(Side), patient=True)
+            with run_worker(config, runtime, tuple(Side), stopping, list_first=True):
+                server.beat_until(stopping)
+        finally:
+            server.stop()

@@ -1,0 +1,90 @@
+"""``worker``: process jobs until SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from wanesync.cli.context import ConfigFile, read_logged_config, set_on_stop_signals, use_database
+from wanesync.config.model import Config
+from wanesync.core.model import Side
+from wanesync.sync.runtime import Runtime
+from wanesync.wiring import build_retention_task, build_routine_tasks, build_runtime, build_worker, is_on_file
+
+
+class Lanes(StrEnum):
+    """Which lanes a worker runs."""
+
+    HUBSPOT = "hubspot"
+    STRIPE = "stripe"
+    ALL = "all"
+
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        """The sides of the lanes."""
+        return tuple(Side) if self is Lanes.ALL else (Side(self.value),)
+
+
+WorkerLanes = Annotated[Lanes, typer.Option("--side", help="A process for one side needs only that side's key.")]
+
+
+def worker(side: WorkerLanes = Lanes.ALL, config_file: ConfigFile = None) -> None:
+    """Process jobs: read what changed, write the other side. Any number of workers can run."""
+    config = read_logged_config(config_file)
+    stopping = set_on_stop_signals()
+    with use_database(config, migrate=is_on_file(config)) as store:
+        runtime = build_runtime(config, store, side.sides, patient=True)
+        print(f"wanesync worker {runtime.name}: {' and '.join(side.sides)}", flush=True)
+        with run_worker(config, runtime, side.sides, stopping):
+            stopping.wait()
+
+
+@contextmanager
+def run_worker(
+    config: Config, runtime: Runtime, sides: tuple[Side, ...], stopping: threading.Event, *, list_first: bool = False
+) -> Iterator[None]:
+    """Run a worker, catch-up and retention in threads while the block lasts; stopping them takes at most 10 s.
+
+    ``list_first``: do the first listing where it is missing. An error of the worker sets ``stopping`` and is raised at
+    the end of the block.
+    """
+    work = build_worker(runtime, sides)
+    routine_tasks = build_routine_tasks(config, runtime, sides, stopping, list_first=list_first)
+    retention = build_retention_task(config, runtime.store)
+    retention.stopping = stopping
+    thread = _StoppingThread("worker", work.run, stopping)
+    # Daemons: they may be waiting for an answer of a side, and what they have not stored is read again next time.
+    threading.Thread(target=routine_tasks.run, name="routine-tasks", daemon=True).start()
+    threading.Thread(target=retention.run, name="retention", daemon=True).start()
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        work.stop()
+        thread.join()
+    if thread.failure is not None:
+        raise thread.failure
+
+
+class _StoppingThread(threading.Thread):
+    """A thread that stops the program when it ends, and keeps its error."""
+
+    def __init__(self, name: str, work: Callable[[], None], stopping: threading.Event) -> None:
+        super().__init__(name=name)
+        self.failure: Exception | None = None
+        self._work, self._stopping = work, stopping
+
+    def run(self) -> None:
+        """Do the work; at its end, normal or not, stop the program."""
+        try:
+            self._work()
+        except Exception as error:  # noqa: BLE001 - raised again in the main thread
+            self.failure = error
+        finally:
+            self._stopping.set()

@@ -1,0 +1,136 @@
+"""Health and alarms: one line for each thing that is wrong and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wanesync.core.change_guard import HoldKind, HoldState, show_source
+from wanesync.core.jobs import DeadClass
+from wanesync.ops.lane_status import LaneState, age_s, read_lanes
+from wanesync.ratelimit.quotas import find_alarms as find_quota_alarms
+from wanesync.store.tables.settings import OPERATOR
+from wanesync.sync.loader import LISTED
+from wanesync.terminal import pluralize
+
+if TYPE_CHECKING:
+    from wanesync.store.database import Store, Tx
+    from wanesync.store.tables.holds import HoldRow
+
+OLD_MS = 60_000
+"""The age of the oldest due job that raises an alarm: twice the 30 s within which a change is to be synced."""
+WEB = "web"
+"""What stands for the lanes of a process that receives webhooks."""
+
+
+@dataclass(frozen=True, slots=True)
+class PauseState:
+    """A side, or an operation of one, that no request is sent to. ``away``: it does not answer."""
+
+    name: str
+    reason: str
+    away: bool
+    for_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class HoldSummary:
+    """A hold: the source it stops (addresses masked), and how many people and values it keeps back."""
+
+    id: str
+    source: str
+    kind: str
+    state: str
+    people: int
+    fields: int
+    for_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What alarms and gauges are computed from: read from indexes, so that it can be read every second."""
+
+    lanes: Mapping[str, LaneState]
+    pauses: Sequence[PauseState]
+    holds: Sequence[HoldSummary]
+    first_listing: bool
+    alarms: Sequence[str]
+
+
+def read_alarms(store: Store) -> list[str]:
+    """Return a line for each thing that is wrong."""
+    with store.reading() as tx:
+        return list(read_health(tx).alarms)
+
+
+def read_health(tx: Tx) -> Health:
+    """Return the lanes, pauses and holds, and the alarms that follow from them."""
+    lanes = read_lanes(tx)
+    pauses = [
+        PauseState(row.name, row.reason, row.away, age_s(tx, row.since_ms)) for row in tx.pauses.get_all().values()
+    ]
+    holds = [_summarize_hold(tx, row) for row in tx.holds.all()]
+    listed = tx.settings.get(LISTED) is not None
+    served = any(row.lanes == WEB for row in tx.processes.alive())
+    alarms = [
+        *_find_missing(lanes, listed=listed, served=served),
+        *_find_troubles(lanes),
+        *map(_describe_pause, pauses),
+        *(_describe_hold(hold) for hold in holds if hold.state == HoldState.OPEN),
+        *find_quota_alarms(tx),
+    ]
+    return Health(lanes, pauses, holds, listed, alarms)
+
+
+def _summarize_hold(tx: Tx, row: HoldRow) -> HoldSummary:
+    source, age = show_source(row.source), age_s(tx, row.since_ms)
+    return HoldSummary(row.id, source, str(row.kind), str(row.state), row.people, row.fields, age)
+
+
+def _find_missing(lanes: Mapping[str, LaneState], *, listed: bool, served: bool) -> list[str]:
+    """What does not run and should; before the first listing only a lane with due jobs needs a worker."""
+    alarms = []
+    if not listed:
+        alarms.append("first listing missing: no record is created until wanesync reconcile (or up) has run once")
+    for side, lane in lanes.items():
+        if lane.due and not lane.workers:
+            are = "is" if lane.due == 1 else "are"
+            alarms.append(
+                f"{side}: {pluralize(lane.due, 'job')} {are} due and no worker runs this lane: start wanesync worker"
+            )
+        elif listed and not lane.workers:
+            alarms.append(f"{side}: no worker runs this lane: start wanesync worker")
+    if listed and not served:
+        alarms.append("no web process runs, so webhooks are not received: start wanesync serve (or up)")
+    return alarms
+
+
+def _find_troubles(lanes: Mapping[str, LaneState]) -> list[str]:
+    alarms = []
+    for side, lane in lanes.items():
+        # A purchase for which no person is found is listed, and is no error.
+        dead = {name: count for name, count in lane.dead_classes.items() if name != DeadClass.UNMATCHED}
+        if dead:
+            classes = ", ".join(f"{count:,} {name}" for name, count in dead.items())
+            letters = pluralize(sum(dead.values()), "dead letter")
+            alarms.append(f"{side}: {letters} ({classes}): see wanesync jobs --dead, then wanesync retry")
+        if lane.oldest_s * 1000 > OLD_MS:
+            alarms.append(f"{side}: the oldest job that is due or running is {lane.oldest_s:.0f} s old")
+    return alarms
+
+
+def _describe_pause(pause: PauseState) -> str:
+    if pause.name.startswith(OPERATOR):
+        return f"{pause.name.removeprefix(OPERATOR)} is {pause.reason}, for {pause.for_s:.0f} s"
+    return f"{pause.name} {'is unreachable' if pause.away else 'is paused'}: {pause.reason}"
+
+
+def _describe_hold(hold: HoldSummary) -> str:
+    by_operator = "paused by an operator" if hold.kind == HoldKind.FIELD else ""
+    people = "1 person" if hold.people == 1 else f"{hold.people:,} people"
+    are = "is" if hold.fields == 1 else "are"
+    held = f"{pluralize(hold.fields, 'value')} of {people} {are} held" if hold.fields else ""
+    if held:
+        held = f"{held}: see wanesync hold list"
+    return f"{hold.source}: {', '.join(filter(None, (by_operator, held))) or 'held: see wanesync hold list'}"

@@ -1,0 +1,36 @@
+"""First set-up: what is made in HubSpot, and which steps come next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wanesync.core.purchases import Sink
+from wanesync.ops.writes import ON, read_switch
+
+if TYPE_CHECKING:
+    from wanesync.store.database import Store
+    from wanesync.sync.runtime import Runtime
+
+
+def prepare_hubspot(runtime: Runtime, sink: str) -> list[str]:
+    """Create what is missing of our properties and, if purchases become custom events, of their definition.
+
+    ``sink``: ``purchases.sink`` of the configuration; ``auto`` means custom events where the account has them. Returns
+    a line for each thing that was made. Raises CallError.
+    """
+    with_events = runtime.hubspot.can_define_events() if sink == "auto" else sink == Sink.CUSTOM_EVENT
+    return list(runtime.hubspot.prepare(with_events=with_events))
+
+
+def list_next_steps(store: Store, *, prepared: bool) -> list[tuple[str, str]]:
+    """Return the commands that come next, each with what it is for. ``prepared``: HubSpot has our properties."""
+    with store.reading() as tx:
+        writes = read_switch(tx)
+    steps = [] if prepared else [("wanesync init --hubspot", "create our properties in HubSpot (needed once)")]
+    steps += [
+        ("wanesync diff", "show what differs between the two sides; changes nothing"),
+        ("wanesync up", "keep both sides the same from now on"),
+    ]
+    if writes != ON:
+        steps.append(("wanesync writes on", "writes are off until you turn them on"))
+    return steps
