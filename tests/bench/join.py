@@ -1,8 +1,8 @@
-"""The join of two listed sides in our snapshot, beside DuckDB's over the same rows: same machine, same run.
+"""The join of two listed sides in our snapshot, compared with DuckDB on the same rows, machine and run.
 
-``python -m tests.bench.join --rival .venv-join/bin/python``: README.md beside this file says how to make that
-environment. A snapshot is filled, and exported for DuckDB. Then both find, in turns and each in a process of its own,
-what is the same and what is not; they must agree.
+``python -m tests.bench.join --rival .venv-join/bin/python``: README.md beside this file describes how to make that
+environment. A snapshot is filled and exported for DuckDB. Then both run the join alternately, each in a process of its
+own; their counts must agree.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ EXPORTS = {
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One engine; ``threads`` 0: it has no such thing."""
+    """One engine; ``threads`` 0: it has no such option."""
 
     name: str
     threads: int = 0
@@ -54,12 +54,12 @@ ENTRIES = (Entry("wanesync"), Entry("duckdb", 1), Entry("duckdb", len(os.sched_g
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """All runs of one entry: seconds of the join as median, fastest, slowest; CPU and peak memory of its process.
+    """All runs of one entry: seconds of the join (median, fastest, slowest), CPU and peak memory of its process.
 
-    ``load_s``: what bringing the rows into the engine took besides (ours are there: the listing wrote them).
+    ``load_s``: the time to load the rows into DuckDB; ours are in the snapshot since the listing.
     """
 
-    runtime: str
+    engine: str
     threads: int
     pairs: int
     runs: int
@@ -74,8 +74,8 @@ class Outcome:
     opened: int
 
 
-class Course:
-    """Where it takes place: a folder with one filled snapshot and its export, and the interpreter of the rival."""
+class Benchmark:
+    """A folder with a filled snapshot and its export, and the interpreter with DuckDB."""
 
     def __init__(self, folder: Path, rival: str, pairs: int) -> None:
         self._folder, self._rival, self.pairs = folder, rival, pairs
@@ -84,13 +84,13 @@ class Course:
         fill(folder / "filled.snapshot", self._key, pairs)
 
     def load(self) -> float:
-        """Hand the rows to DuckDB: seconds it took to read them in."""
+        """Load the rows into DuckDB: the seconds it took."""
         self.export()
         output, _ = self._run([self._rival, "-m", DUCKDB, "load", str(self._folder)])
         return output["load_s"]
 
     def export(self) -> None:
-        """The snapshot's tables as CSV files."""
+        """Export the tables of the snapshot as CSV files."""
         with closing(sqlite3.connect(self._folder / "filled.snapshot")) as file:
             for name, query in EXPORTS.items():
                 with (self._folder / name).open("w", newline="") as target:
@@ -108,22 +108,22 @@ class Course:
 
     def _run(self, command: Sequence[str]) -> tuple[dict[str, float], Usage]:
         usage = run_measured(self._folder, self._env, command, STEP_S)
-        assert usage.code == 0, (self._folder / "costed.log").read_text()[-2000:]
+        assert usage.code == 0, (self._folder / "command.log").read_text()[-2000:]
         output: dict[str, float] = json.loads(usage.output)
         return output, usage
 
 
 def fill(path: Path, key: str, pairs: int) -> None:
-    """Of a thousand linked pairs 3 differ in two ways, and of a hundred one was never linked."""
+    """Fill a snapshot: 3 of 1,000 linked pairs differ, and 1 of 100 was never linked."""
     snapshot = Snapshot.resume(str(path), load_keyring([key], "sqlite::memory:"), {}, 0)
     rows = make_rows(pairs)
     first = 0
-    while some := list(islice(rows, CHUNK)):
-        put_equal_rows(snapshot, some)
+    while batch := list(islice(rows, CHUNK)):
+        put_equal_rows(snapshot, batch)
         with snapshot.writing():
-            snapshot.put_links(make_outlines(list(_linked(some, first))))
-        first += len(some)
-    # The file alone holds everything, so that it can be copied.
+            snapshot.put_links(make_outlines(list(_linked(batch, first))))
+        first += len(batch)
+    # Then the file holds everything and can be copied without its WAL.
     snapshot.run("PRAGMA wal_checkpoint(TRUNCATE)")
     snapshot.close()
 
@@ -136,21 +136,21 @@ def _linked(rows: Sequence[Row], first: int) -> Iterator[Row]:
             yield row
 
 
-def race(course: Course, repeats: int) -> list[Outcome]:
-    """Every entry in turns, so that a busy moment of the machine meets all of them."""
-    load_s = course.load()
+def run(benchmark: Benchmark, repeats: int) -> list[Outcome]:
+    """Run the entries alternately, so that a busy moment of the machine affects all of them."""
+    load_s = benchmark.load()
     runs: dict[Entry, list[tuple[dict[str, float], Usage]]] = {entry: [] for entry in ENTRIES}
     for _ in range(repeats):
         for entry in ENTRIES:
-            runs[entry].append(course.join(entry))
-    outcomes = [sum_up(entry, course.pairs, runs[entry], load_s) for entry in ENTRIES]
+            runs[entry].append(benchmark.join(entry))
+    outcomes = [summarize(entry, benchmark.pairs, runs[entry], load_s) for entry in ENTRIES]
     answers = {(outcome.linked, outcome.to_link, outcome.opened) for outcome in outcomes}
     assert len(answers) == 1, f"the engines do not agree: {answers}"
     return outcomes
 
 
-def sum_up(entry: Entry, pairs: int, runs: Sequence[tuple[dict[str, float], Usage]], load_s: float) -> Outcome:
-    """The runs of one entry."""
+def summarize(entry: Entry, pairs: int, runs: Sequence[tuple[dict[str, float], Usage]], load_s: float) -> Outcome:
+    """Summarize the runs of one entry."""
     took = [output["join_s"] for output, _ in runs]
     output = runs[0][0]
     return Outcome(
@@ -171,34 +171,36 @@ def sum_up(entry: Entry, pairs: int, runs: Sequence[tuple[dict[str, float], Usag
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
-    """For a page in Markdown."""
+    """The outcomes as a Markdown table."""
     columns = ("pairs", "engine", "join, median (fastest – slowest)", "CPU of the process", "peak memory", "load")
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
-    for o in outcomes:
-        name = o.runtime + (f", {o.threads} thread{'s' if o.threads > 1 else ''}" if o.threads else "")
-        load = f"{o.load_s:.1f} s" if o.load_s else "–"
+    for outcome in outcomes:
+        name = outcome.engine + (
+            f", {outcome.threads} thread{'s' if outcome.threads > 1 else ''}" if outcome.threads else ""
+        )
+        load = f"{outcome.load_s:.1f} s" if outcome.load_s else "–"
         lines.append(
-            f"| {o.pairs:,} | {name} | {o.join_s:.2f} s ({o.fastest:.2f} – {o.slowest:.2f}) | {o.cpu_s:.2f} s "
-            f"| {o.peak_rss_mb:.0f} MB | {load} |"
+            f"| {outcome.pairs:,} | {name} | {outcome.join_s:.2f} s ({outcome.fastest:.2f} – {outcome.slowest:.2f}) | {outcome.cpu_s:.2f} s "
+            f"| {outcome.peak_rss_mb:.0f} MB | {load} |"
         )
     return "\n".join(lines)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The command."""
+    """Run the command: the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.join", description=__doc__)
     parser.add_argument("--rival", required=True, help="the interpreter that has DuckDB installed")
     parser.add_argument("--pairs", type=int, nargs="+", default=[100_000, 1_000_000])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path, help="write the figures to this file")
-    chosen = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     outcomes: list[Outcome] = []
-    for pairs in chosen.pairs:
+    for pairs in options.pairs:
         with tempfile.TemporaryDirectory(prefix="wanesync-join-") as folder:
-            outcomes += race(Course(Path(folder), chosen.rival, pairs), chosen.repeats)
+            outcomes += run(Benchmark(Path(folder), options.rival, pairs), options.repeats)
     sys.stdout.write(table(outcomes) + "\n")
-    if chosen.json:
-        chosen.json.write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=2) + "\n")
+    if options.json:
+        options.json.write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=2) + "\n")
     return 0
 
 

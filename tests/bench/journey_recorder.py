@@ -1,4 +1,4 @@
-"""Runs a ``wanesync`` command in this process and records, while output to, which functions of the package it calls.
+"""Runs a ``wanesync`` command in this process and records, on request, which functions of the package it calls.
 
 Started by ``tests.bench.trace_journey``: ``python journey_recorder.py FD PACKAGE_ROOT COMMAND...``. Standard input
 takes ``on`` and ``off``, a line each; the answers are JSON lines on the file descriptor ``FD``. It imports nothing of

@@ -1,8 +1,8 @@
-"""Our job table beside procrastinate, pgqueuer and huey: the same no-op jobs, the same machine, the same run.
+"""Our job table compared with procrastinate, pgqueuer and huey: the same no-op jobs, machine and run.
 
-``python -m tests.bench.queues --rivals .venv-queues/bin/python``: README.md beside this file says how to make that
-environment. Every queue fills its table once, and each run drains a copy of it, in turns, for a few seconds or
-until it is empty. All commits are flushed to the disk before they count.
+``python -m tests.bench.queues --rivals .venv-queues/bin/python``: README.md beside this file describes how to make that
+environment. Every queue fills its table once; each run drains a copy of it for a few seconds or until it is empty. All
+commits are flushed to the disk before they count.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ FLUSHED = ("synchronous_commit=on", "fsync=on", "autovacuum=off")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One queue on one kind of database, with so many worker processes."""
+    """One queue on one kind of database with a number of worker processes."""
 
     module: str
     database: str
@@ -50,7 +50,7 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """As the table has it."""
+        """The name of the queue in the table."""
         return self.module.removeprefix("by_")
 
 
@@ -63,7 +63,7 @@ ENTRIES = (
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """One run. ``cpu_ms_per_job``: of the worker processes; ``server_cpu_ms_per_job``: of Postgres beside them."""
+    """One run. ``cpu_ms_per_job``: of the worker processes; ``server_cpu_ms_per_job``: of Postgres."""
 
     jobs_per_s: float
     cpu_ms_per_job: float
@@ -73,7 +73,7 @@ class Drain:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """All runs of one entry at one size of the table; jobs/s as median, slowest and fastest."""
+    """All runs of one entry with one table size; jobs/s as median, slowest and fastest."""
 
     queue: str
     database: str
@@ -88,30 +88,30 @@ class Outcome:
     filled_per_s: float
 
 
-class Course:
-    """Where the race takes place: the interpreters, a folder for SQLite files, a Postgres."""
+class Benchmark:
+    """The interpreters, a folder for SQLite files, and a Postgres."""
 
     def __init__(self, rivals: str, folder: Path, server_url: str) -> None:
         self._rivals, self._folder, self._server_url = rivals, folder, server_url
-        self._postmaster = self._ask_postmaster()
+        self._postmaster = self._read_postmaster_pid()
 
     def fill(self, entry: Entry, jobs: int) -> tuple[str, float]:
-        """A filled database and how long that took; every run has a copy of it."""
+        """Fill a database: its URL and the time that took; every run uses a copy."""
         name = f"{entry.name}_{jobs}"
         if entry.database == "sqlite":
             url = str(self._folder / f"{name}.db")
-            return url, self._say(entry, "fill", url, str(jobs))["fill_s"]
+            return url, self._run_to_end(entry, "fill", url, str(jobs))["fill_s"]
         self._execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         url = urlsplit(self._server_url)._replace(path=f"/{name}").geturl()
-        took_s = self._say(entry, "fill", url, str(jobs))["fill_s"]
+        took_s = self._run_to_end(entry, "fill", url, str(jobs))["fill_s"]
         with psycopg.connect(url, autocommit=True) as connection:
-            # What autovacuum does by itself after such a fill: without it procrastinate's plan is a bad one.
+            # As autovacuum does after such a fill: without it the query plan of procrastinate is slow.
             connection.execute("VACUUM ANALYZE")
         return url, took_s
 
     @contextmanager
     def copy(self, entry: Entry, url: str) -> Iterator[str]:
-        """A copy of a filled database, gone afterwards."""
+        """A copy of a filled database, removed at the end."""
         name = f"run_{uuid.uuid4().hex[:8]}"
         if entry.database == "sqlite":
             source, target = Path(url), self._folder / f"{name}.db"
@@ -129,7 +129,7 @@ class Course:
         self._execute(sql.SQL("CHECKPOINT"))
 
     def drain(self, entry: Entry, url: str, jobs: int, seconds: float) -> Drain:
-        """Start the processes, give the signal when all are ready, and check that nothing is lost."""
+        """Start the processes, signal when all are ready, and check that no job is lost."""
         before_s = self._server_cpu_s()
         workers = [self._start(entry, "drain", url, str(seconds)) for _ in range(entry.processes)]
         for worker in workers:
@@ -164,7 +164,7 @@ class Course:
         assert process.returncode == 0, f"{entry.name} failed: {errors[-2000:]}"
         return output
 
-    def _say(self, entry: Entry, *arguments: str) -> dict[str, float]:
+    def _run_to_end(self, entry: Entry, *arguments: str) -> dict[str, float]:
         answer: dict[str, float] = json.loads(self._finish(entry, self._start(entry, *arguments)))
         return answer
 
@@ -172,20 +172,20 @@ class Course:
         with psycopg.connect(self._server_url, autocommit=True) as connection:
             connection.execute(statement)
 
-    def _ask_postmaster(self) -> int:
+    def _read_postmaster_pid(self) -> int:
         with psycopg.connect(self._server_url) as connection:
             row = connection.execute("SELECT pg_read_file('postmaster.pid')").fetchone()
         assert row is not None
         return int(row[0].splitlines()[0])
 
     def _server_cpu_s(self) -> float:
-        """Of all connections that have ended."""
+        """The CPU of all ended connections."""
         fields = Path(f"/proc/{self._postmaster}/stat").read_text().rpartition(") ")[2].split()
         return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
 def count_left(entry: Entry, url: str) -> int:
-    """How many jobs are not done, as the queue's own table has it."""
+    """The number of jobs that are not done, read from the table of the queue."""
     if entry.database == "sqlite":
         with closing(sqlite3.connect(url)) as file:
             return int(file.execute(LEFT[entry.name]).fetchone()[0])
@@ -195,24 +195,24 @@ def count_left(entry: Entry, url: str) -> int:
     return int(row[0])
 
 
-def run(course: Course, sizes: Sequence[int], repeats: int, seconds: float) -> list[Outcome]:
-    """Every entry at every size, in turns, so that a busy moment of the machine meets all of them."""
+def run(benchmark: Benchmark, sizes: Sequence[int], repeats: int, seconds: float) -> list[Outcome]:
+    """Run all entries with all sizes alternately, so that a busy moment of the machine affects all of them."""
     outcomes = []
     for jobs in sizes:
         filled: dict[tuple[str, str], tuple[str, float]] = {}
         for entry in ENTRIES:
             if (entry.name, entry.database) not in filled:
-                filled[entry.name, entry.database] = course.fill(entry, jobs)
+                filled[entry.name, entry.database] = benchmark.fill(entry, jobs)
         drains: dict[Entry, list[Drain]] = {entry: [] for entry in ENTRIES}
         for _ in range(repeats):
             for entry in ENTRIES:
-                with course.copy(entry, filled[entry.name, entry.database][0]) as url:
-                    drains[entry].append(course.drain(entry, url, jobs, seconds))
-        outcomes += [_sum_up(e, jobs, drains[e], jobs / filled[e.name, e.database][1]) for e in ENTRIES]
+                with benchmark.copy(entry, filled[entry.name, entry.database][0]) as url:
+                    drains[entry].append(benchmark.drain(entry, url, jobs, seconds))
+        outcomes += [_summarize(e, jobs, drains[e], jobs / filled[e.name, e.database][1]) for e in ENTRIES]
     return outcomes
 
 
-def _sum_up(entry: Entry, jobs: int, drains: Sequence[Drain], filled_per_s: float) -> Outcome:
+def _summarize(entry: Entry, jobs: int, drains: Sequence[Drain], filled_per_s: float) -> Outcome:
     rates = [drain.jobs_per_s for drain in drains]
     return Outcome(
         queue=entry.name,
@@ -230,7 +230,7 @@ def _sum_up(entry: Entry, jobs: int, drains: Sequence[Drain], filled_per_s: floa
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
-    """For a page in Markdown."""
+    """The outcomes as a Markdown table."""
     columns = (
         "database",
         "processes",
@@ -241,33 +241,37 @@ def table(outcomes: Sequence[Outcome]) -> str:
         "Postgres CPU per job",
     )
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
-    for o in sorted(outcomes, key=lambda o: (o.database != "sqlite", o.processes, o.jobs, -o.jobs_per_s)):
-        server = f"{o.server_cpu_ms_per_job:.2f} ms" if o.database == "postgres" else "–"
+    for outcome in sorted(
+        outcomes, key=lambda row: (row.database != "sqlite", row.processes, row.jobs, -row.jobs_per_s)
+    ):
+        server = f"{outcome.server_cpu_ms_per_job:.2f} ms" if outcome.database == "postgres" else "–"
         lines.append(
-            f"| {o.database} | {o.processes} | {o.jobs:,} | {o.queue} "
-            f"| {o.jobs_per_s:,} ({o.slowest:,} – {o.fastest:,}) | {o.cpu_ms_per_job:.2f} ms | {server} |"
+            f"| {outcome.database} | {outcome.processes} | {outcome.jobs:,} | {outcome.queue} "
+            f"| {outcome.jobs_per_s:,} ({outcome.slowest:,} – {outcome.fastest:,}) | {outcome.cpu_ms_per_job:.2f} ms | {server} |"
         )
     return "\n".join(lines)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The command."""
+    """Run the command: the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.queues", description=__doc__)
     parser.add_argument("--rivals", required=True, help="the interpreter that has the other queues installed")
     parser.add_argument("--jobs", type=int, nargs="+", default=[10_000, 50_000])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2.0, help="how long one run may last")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
-    chosen = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     folder = Path(tempfile.mkdtemp(prefix="wanesync-queues-"))
     try:
         with temporary_cluster(FLUSHED) as cluster:
-            outcomes = run(Course(chosen.rivals, folder, cluster.url), chosen.jobs, chosen.repeats, chosen.seconds)
+            outcomes = run(
+                Benchmark(options.rivals, folder, cluster.url), options.jobs, options.repeats, options.seconds
+            )
     finally:
         shutil.rmtree(folder)
     sys.stdout.write(table(outcomes) + "\n")
-    if chosen.json:
-        chosen.json.write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=2) + "\n")
+    if options.json:
+        options.json.write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=2) + "\n")
     return 0
 
 

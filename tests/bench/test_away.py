@@ -1,4 +1,4 @@
-"""A side away or paused, in virtual time: the rules hold. The long runs are ``python -m tests.bench.away``."""
+"""Outages of a side in virtual time violate no rule. The long runs are ``python -m tests.bench.away``."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from dataclasses import replace
 import pytest
 import structlog
 
-from tests.bench.away import CASES, Absence, broken_rules, measure
+from tests.bench.away import CASES, Outage, broken_rules, measure
 
 
 @pytest.fixture(autouse=True)
 def quiet() -> None:
-    """A side in trouble is logged every few seconds."""
+    """Suppress the log, which reports a failing side every few seconds."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_nothing_dies_while_a_side_is_in_trouble(case: str) -> None:
-    absence = measure(case, hours=0.1, between_ms=10_000)
-    assert absence.waited > 10
-    assert broken_rules(absence) == []
+def test_no_job_dies_during_an_outage(case: str) -> None:
+    outage = measure(case, hours=0.1, between_ms=10_000)
+    assert outage.waited > 10
+    assert broken_rules(outage) == []
 
 
-def test_an_hour_away_is_no_worse_than_some_minutes() -> None:
-    absence = measure("stripe refuses connections", hours=1, between_ms=120_000)
-    assert absence.waited > 20
-    assert broken_rules(absence) == []
+def test_an_hour_is_no_worse_than_some_minutes() -> None:
+    outage = measure("stripe refuses connections", hours=1, between_ms=120_000)
+    assert outage.waited > 20
+    assert broken_rules(outage) == []
 
 
-def test_a_single_job_does_not_die_of_a_silent_side() -> None:
-    absence = measure("stripe falls silent", hours=0.5, between_ms=1_800_000)
-    assert absence.dead == 0
-    assert absence.unequal == 0
+def test_a_single_job_survives_a_side_that_never_answers() -> None:
+    outage = measure("stripe falls silent", hours=0.5, between_ms=1_800_000)
+    assert outage.dead == 0
+    assert outage.unequal == 0
 
 
 def test_the_same_seed_gives_the_same_figures() -> None:
@@ -40,10 +40,10 @@ def test_the_same_seed_gives_the_same_figures() -> None:
     assert first == second
 
 
-def test_every_figure_is_judged() -> None:
+def test_every_figure_is_checked() -> None:
     good = measure("hubspot refuses connections", 0.02, 10_000)
     assert broken_rules(good) == []
-    bad: list[Absence] = [
+    bad: list[Outage] = [
         replace(good, dead=1),
         replace(good, attempts=1),
         replace(good, alarms=[]),
@@ -58,4 +58,4 @@ def test_every_figure_is_judged() -> None:
         replace(good, unequal=1),
         replace(good, landed=good.paid - 1),
     ]
-    assert [len(broken_rules(absence)) for absence in bad] == [1] * len(bad)
+    assert [len(broken_rules(outage)) for outage in bad] == [1] * len(bad)

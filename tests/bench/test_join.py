@@ -1,14 +1,14 @@
-"""The race of the joins, our lane of it: what differs is opened, and the page says what was measured."""
+"""The benchmark of the joins with our join: it selects what differs, and the table shows the figures."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from tests.bench.join import ENTRIES, EXPORTS, Course, Outcome, table
+from tests.bench.join import ENTRIES, EXPORTS, Benchmark, Outcome, table
 
 
-def test_our_join_opens_what_differs_and_nothing_else(tmp_path: Path) -> None:
-    output, cost = Course(tmp_path, "", 2000).join(ENTRIES[0])
+def test_our_join_selects_what_differs_and_nothing_else(tmp_path: Path) -> None:
+    output, cost = Benchmark(tmp_path, "", 2000).join(ENTRIES[0])
     # 3 of 1,000 differ, 1 of 100 was never linked.
     assert output["opened"] == 6
     assert output["to_link"] == 20
@@ -18,8 +18,8 @@ def test_our_join_opens_what_differs_and_nothing_else(tmp_path: Path) -> None:
     assert cost.cpu_s > 0
 
 
-def test_what_the_other_engine_is_given_is_all_there_is(tmp_path: Path) -> None:
-    Course(tmp_path, "", 500).export()
+def test_the_export_holds_every_row(tmp_path: Path) -> None:
+    Benchmark(tmp_path, "", 500).export()
     assert {name: len((tmp_path / name).read_text().splitlines()) for name in EXPORTS} == {
         "listed.csv": 1000,
         "addresses.csv": 1000,
@@ -27,7 +27,7 @@ def test_what_the_other_engine_is_given_is_all_there_is(tmp_path: Path) -> None:
     }
 
 
-def test_the_page_has_a_row_for_each_engine() -> None:
+def test_the_table_has_a_row_for_each_engine() -> None:
     ours = Outcome("wanesync", 0, 1_000_000, 3, 7.5, 7.25, 8, 8.01, 151, 0.0, 1, 1, 1)
     theirs = Outcome("duckdb", 2, 1_000_000, 3, 1.5, 1.25, 2, 3.01, 451, 4.25, 1, 1, 1)
     assert table([ours, theirs]).splitlines()[2:] == [

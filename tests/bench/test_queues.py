@@ -1,4 +1,4 @@
-"""The race of the queues, our lane of it: what is filled in is drained, and the page says what was measured."""
+"""The benchmark of the queues with our queue: every job is drained, and the table shows the figures."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 
 from tests.bench.queues import ENTRIES, Outcome, count_left, table
 from tests.bench.rivals.by_wanesync import Wanesync
-from tests.bench.rivals.race import MeasuredStandIn
+from tests.bench.rivals.queue_run import DrainTimer
 
 ROOT = Path(__file__).parent.parent.parent
 
 
-def test_our_table_drains_until_it_is_empty(tmp_path: Path) -> None:
-    url = str(tmp_path / "race.db")
+def test_our_queue_drains_until_it_is_empty(tmp_path: Path) -> None:
+    url = str(tmp_path / "queue.db")
     Wanesync().fill(url, 250)
     assert count_left(ENTRIES[0], url) == 250
     command = [sys.executable, "-m", "tests.bench.rivals.by_wanesync", "drain", url, "30"]
@@ -32,16 +32,16 @@ def test_our_table_drains_until_it_is_empty(tmp_path: Path) -> None:
 
 
 def test_a_run_ends_when_its_time_is_up(tmp_path: Path) -> None:
-    url = str(tmp_path / "race.db")
+    url = str(tmp_path / "queue.db")
     Wanesync().fill(url, 250)
-    stand_in = MeasuredStandIn()
-    stand_in.go = lambda: None  # type: ignore[method-assign] # nobody gives a signal here
-    Wanesync().drain(url, 0.0, stand_in)
-    assert stand_in.done == 0
+    timer = DrainTimer()
+    timer.go = lambda: None  # type: ignore[method-assign] # no start signal here
+    Wanesync().drain(url, 0.0, timer)
+    assert timer.done == 0
     assert count_left(ENTRIES[0], url) == 250
 
 
-def test_the_page_has_a_row_for_each_figure_fastest_first() -> None:
+def test_the_table_has_a_row_for_each_figure_fastest_first() -> None:
     slow = Outcome("huey", "sqlite", 1, 10_000, 3, 400, 300, 500, 0.5, 0.0, 9_000)
     fast = Outcome("wanesync", "sqlite", 1, 10_000, 3, 9_000, 8_000, 9_500, 0.07, 0.0, 12_000)
     server = Outcome("pgqueuer", "postgres", 4, 10_000, 3, 7_190, 5_076, 8_347, 0.07, 0.071, 20_000)

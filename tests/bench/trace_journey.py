@@ -256,7 +256,7 @@ def measure(trace: dict[str, Any], edited_ns: int, requests: tuple[int, int]) ->
 
 
 class Sandbox:
-    """A running ``wanesync sandbox``; ``addresses`` is what it log_tail of itself."""
+    """A running ``wanesync sandbox``; ``addresses`` are the addresses it printed."""
 
     def __init__(self, addresses: dict[str, str]) -> None:
         self.addresses = addresses
@@ -298,7 +298,7 @@ class Installation:
 
     @contextmanager
     def start(self, *command: str, pass_fds: tuple[int, ...] = ()) -> Iterator[subprocess.Popen[str]]:
-        """A Python program that runs until it is output to stop, with pipes to its input and output."""
+        """A Python program that runs until it is stopped, with pipes to its input and output."""
         process = subprocess.Popen(
             [str(self._python), *command], cwd=self._root, env=self._env, text=True, pass_fds=pass_fds,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -418,7 +418,7 @@ def run(root: Path, python: Path, runs: int) -> list[tuple[Figures, Tally]]:
 
 
 def show(results: Sequence[tuple[Figures, Tally]], *, hops: bool = False) -> str:
-    """Median and percentiles of the figures, and the modules of the journey whose switches are the median."""
+    """Median and spread of the figures, and the modules of the journey whose switches are the median."""
     lines = [f"one edit from HubSpot to Stripe, median of {len(results)} (least to most)"]
     rows = [asdict(figures) for figures, _ in results]
     for name in rows[0]:

@@ -17,7 +17,7 @@ TARGET = WebhookTarget("https://sync.example.com/webhooks/hubspot", "client-secr
 
 
 class Client:
-    """Calls a machine; ``now_ms`` moves only when a test says so."""
+    """Calls a stand-in; ``now_ms`` advances only when a test sets it."""
 
     def __init__(self, settings: HubSpotSettings | None = None, seed: int = 1) -> None:
         self.machine = HubSpotMachine(random.Random(seed), settings or HubSpotSettings())
@@ -60,7 +60,7 @@ class Client:
         self.machine.set_target(TARGET)
 
     def deliveries(self, later_ms: int = 5_000) -> list[Delivery]:
-        """What is due ``later_ms`` from now, each answered with 200."""
+        """The deliveries due within ``later_ms``, each answered with 200."""
         at_ms = self.now_ms + later_ms
         taken: list[Delivery] = []
         while due := self.machine.take_deliveries(at_ms):

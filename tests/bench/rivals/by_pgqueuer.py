@@ -10,24 +10,24 @@ import asyncpg
 from pgqueuer import AsyncpgDriver, Queries, QueueManager
 from pgqueuer.types import QueueExecutionMode
 
-from tests.bench.rivals.race import MeasuredStandIn, race
+from tests.bench.rivals.queue_run import DrainTimer, run_queue
 
 BATCH = 100
 
 
 class Pgqueuer:
-    """Every job with a key that only one waiting job may have, as ours."""
+    """Every job with a key that only one waiting job may have, like ours."""
 
     def __init__(self) -> None:
         self.done = 0
 
     def fill(self, url: str, jobs: int) -> None:
-        """Its bulk door."""
+        """Use its bulk insert."""
         asyncio.run(self._fill(url, jobs))
 
-    def drain(self, url: str, seconds: float, stand_in: MeasuredStandIn) -> None:
+    def drain(self, url: str, seconds: float, timer: DrainTimer) -> None:
         """One queue manager in this process."""
-        asyncio.run(self._drain(url, seconds, stand_in))
+        asyncio.run(self._drain(url, seconds, timer))
 
     async def _fill(self, url: str, jobs: int) -> None:
         connection = await _connect(url)
@@ -38,7 +38,7 @@ class Pgqueuer:
             await queries.enqueue(["work"] * len(keys), [None] * len(keys), [0] * len(keys), dedupe_key=keys)
         await connection.close()
 
-    async def _drain(self, url: str, seconds: float, stand_in: MeasuredStandIn) -> None:
+    async def _drain(self, url: str, seconds: float, timer: DrainTimer) -> None:
         connection = await _connect(url)
         manager = QueueManager(Queries(AsyncpgDriver(connection)))
 
@@ -46,12 +46,12 @@ class Pgqueuer:
             self.done += 1
 
         manager.entrypoint("work")(work)
-        stand_in.go()
+        timer.go()
         loop = asyncio.get_running_loop()
         loop.call_later(seconds, manager.shutdown.set)
-        # A short wait at the end, where nothing is left: 30 s of it would count against it.
+        # A short wait at the end, when nothing is left: its default of 30 s would be measured.
         await manager.run(timedelta(milliseconds=10), BATCH, QueueExecutionMode.drain)
-        stand_in.stop(self.done)
+        timer.stop(self.done)
         await connection.close()
 
 
@@ -62,4 +62,4 @@ async def _connect(url: str) -> asyncpg.Connection:
 
 
 if __name__ == "__main__":
-    race(Pgqueuer())
+    run_queue(Pgqueuer())

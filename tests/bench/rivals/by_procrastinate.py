@@ -1,4 +1,4 @@
-"""procrastinate on Postgres: one worker with many jobs at a time, fetched one by one as it does."""
+"""procrastinate on Postgres: one worker with many jobs at a time, fetched one by one."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ import logging
 
 from procrastinate import App, PsycopgConnector
 
-from tests.bench.rivals.race import MeasuredStandIn, race
+from tests.bench.rivals.queue_run import DrainTimer, run_queue
 
-# Jobs at a time and connections: beyond these it gets no faster.
+# Jobs at a time, and connections: higher values are not faster.
 CONCURRENCY, CONNECTIONS = 20, 8
 
 
 class Procrastinate:
-    """One lock per job: no two jobs of one key at a time, as ours."""
+    """One lock per job: no two jobs of one key at a time, like ours."""
 
     def __init__(self) -> None:
         logging.getLogger("procrastinate").setLevel(logging.ERROR)
         self.done = 0
 
     def fill(self, url: str, jobs: int) -> None:
-        """Its bulk door."""
+        """Use its bulk insert."""
         asyncio.run(self._fill(url, jobs))
 
-    def drain(self, url: str, seconds: float, stand_in: MeasuredStandIn) -> None:
+    def drain(self, url: str, seconds: float, timer: DrainTimer) -> None:
         """One worker in this process."""
-        asyncio.run(self._drain(url, seconds, stand_in))
+        asyncio.run(self._drain(url, seconds, timer))
 
     def _app(self, url: str) -> App:
         app = App(connector=PsycopgConnector(conninfo=url, min_size=CONNECTIONS, max_size=CONNECTIONS))
@@ -47,15 +47,15 @@ class Procrastinate:
                 ]
                 await app.job_manager.batch_defer_jobs_async([deferrer.job for deferrer in deferrers])
 
-    async def _drain(self, url: str, seconds: float, stand_in: MeasuredStandIn) -> None:
+    async def _drain(self, url: str, seconds: float, timer: DrainTimer) -> None:
         app = self._app(url)
         async with app.open_async():
-            stand_in.go()
+            timer.go()
             with contextlib.suppress(TimeoutError, asyncio.CancelledError):
                 async with asyncio.timeout(seconds):
                     await app.run_worker_async(concurrency=CONCURRENCY, wait=False, install_signal_handlers=False)
-            stand_in.stop(self.done)
+            timer.stop(self.done)
 
 
 if __name__ == "__main__":
-    race(Procrastinate())
+    run_queue(Procrastinate())

@@ -7,7 +7,7 @@ import random
 import threading
 import time
 
-from tests.bench.rivals.race import MeasuredStandIn, race
+from tests.bench.rivals.queue_run import DrainTimer, run_queue
 from wanesync.core.ids import make_id
 from wanesync.core.jobs import Job, JobKind, JobRequest
 from wanesync.core.model import Side
@@ -26,7 +26,7 @@ class Wanesync:
     """Write jobs of the Stripe lane, one per contact."""
 
     def fill(self, url: str, jobs: int) -> None:
-        """Reconcile queues so: many at once, and each may join one that waits."""
+        """Insert in bulk, as reconcile does: each request may join a waiting job."""
         store = _open(url)
         for start in range(0, jobs, CHUNK):
             keys = [f"contact:{number}" for number in range(start, min(start + CHUNK, jobs))]
@@ -34,25 +34,25 @@ class Wanesync:
             store.run(lambda tx, requests=requests: tx.jobs.put_many(requests))  # type: ignore[misc] # the loop's value
         store.close()
 
-    def drain(self, url: str, seconds: float, stand_in: MeasuredStandIn) -> None:
+    def drain(self, url: str, seconds: float, timer: DrainTimer) -> None:
         """Claim and lock in one transaction, check the lease and finish in another."""
         store = _open(url)
         owner = make_id(store.now_ms(), random.SystemRandom())
         over = threading.Event()
         _beat(store, owner)
-        heart = threading.Thread(target=_live, args=(store, owner, over))
-        heart.start()
+        heartbeats = threading.Thread(target=_run_heartbeats, args=(store, owner, over))
+        heartbeats.start()
         done = 0
-        stand_in.go()
+        timer.go()
         end_s = time.monotonic() + seconds
         while time.monotonic() < end_s:
             jobs = store.run(lambda tx: _claim(tx, owner))
             if not jobs:
                 break
             done += store.run(lambda tx, jobs=jobs: _finish(tx, jobs))  # type: ignore[misc] # the loop's value
-        stand_in.stop(done)
+        timer.stop(done)
         over.set()
-        heart.join()
+        heartbeats.join()
         store.close()
 
 
@@ -61,7 +61,7 @@ def _open(url: str) -> Store:
 
 
 def _claim(tx: Tx, owner: str) -> list[Job]:
-    """A job whose lock is taken would wait; here each key has one job."""
+    """Claim and lock; a job whose lock is taken would wait, but here each key has one job."""
     jobs = tx.jobs.claim(Side.STRIPE, [JobKind.WRITE], BATCH, owner)
     locked = tx.locks.take_each({job.token: [job.key] for job in jobs}, owner, tx.now_ms + LOCK_MS)
     assert len(locked) == len(jobs), "two jobs of one key ran at once"
@@ -74,8 +74,8 @@ def _finish(tx: Tx, jobs: list[Job]) -> int:
     return len(ours)
 
 
-def _live(store: Store, owner: str, over: threading.Event) -> None:
-    """The heart of a worker, in its rhythm."""
+def _run_heartbeats(store: Store, owner: str, over: threading.Event) -> None:
+    """Send the heartbeats and sweeps of a worker."""
     beats = 0
     while not over.wait(SWEEP_MS / 1000):
         beats += 1
@@ -89,4 +89,4 @@ def _beat(store: Store, owner: str) -> None:
 
 
 if __name__ == "__main__":
-    race(Wanesync())
+    run_queue(Wanesync())

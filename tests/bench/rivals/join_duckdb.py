@@ -1,6 +1,6 @@
 """The join of a snapshot in DuckDB: ``python -m … load FOLDER``, then ``python -m … join FOLDER THREADS``.
 
-The same steps as in ``wanesync/reconcile/snapshot/compare_sql.py``, in the form that suits DuckDB: whole tables.
+The same steps as in ``wanesync/reconcile/snapshot/compare_sql.py``, in the form that suits DuckDB, whole tables.
 Hashes are UUIDs there, its narrowest form of 16 bytes.
 """
 
@@ -75,7 +75,7 @@ COUNTS = {
 
 
 def load(folder: Path) -> dict[str, float]:
-    """The exported tables into a file of DuckDB's own."""
+    """Load the exported tables into a DuckDB file."""
     began_s = time.perf_counter()
     with duckdb.connect(str(folder / "join.duckdb")) as file:
         for statement, name in zip(LOAD, FILES, strict=True):
@@ -84,7 +84,7 @@ def load(folder: Path) -> dict[str, float]:
 
 
 def join(folder: Path, threads: int) -> dict[str, float]:
-    """How long the join takes, and what it found."""
+    """Run the join: its time and the counts."""
     with duckdb.connect(str(folder / "join.duckdb"), config={"threads": threads}) as file:
         file.execute("BEGIN")
         began_s = time.perf_counter()
@@ -93,7 +93,7 @@ def join(folder: Path, threads: int) -> dict[str, float]:
         found = {name: _count(file, statement) for name, statement in COUNTS.items()}
         join_s = time.perf_counter() - began_s
         opened = _count(file, "SELECT COUNT(*) FROM opened")
-        # The next run begins where this one did.
+        # The next run begins with the same tables.
         file.execute("ROLLBACK")
     return {"join_s": join_s, "opened": opened, **found}
 
@@ -105,5 +105,5 @@ def _count(file: duckdb.DuckDBPyConnection, statement: str) -> int:
 
 
 if __name__ == "__main__":
-    what, where = sys.argv[1], Path(sys.argv[2])
-    sys.stdout.write(json.dumps(load(where) if what == "load" else join(where, int(sys.argv[3]))))
+    command, folder = sys.argv[1], Path(sys.argv[2])
+    sys.stdout.write(json.dumps(load(folder) if command == "load" else join(folder, int(sys.argv[3]))))

@@ -1,4 +1,4 @@
-"""Our join of a snapshot, alone in a process: ``python -m … SNAPSHOT KEY``."""
+"""The join of a snapshot by wanesync in a process of its own: ``python -m … SNAPSHOT KEY``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from wanesync.store.encryption import load_keyring
 
 
 def main(path: str, key: str) -> None:
-    """Join it, and say how long that took and what was found."""
+    """Join the snapshot and print the time and the counts."""
     snapshot = Snapshot(path, load_keyring([key], "sqlite::memory:"))
     began_s = time.perf_counter()
     snapshot.index_links()

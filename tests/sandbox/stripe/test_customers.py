@@ -4,72 +4,25 @@ from __future__ import annotations
 
 import base64
 import copy
-import json
 import random
-from dataclasses import dataclass
-from typing import Any
-from urllib.parse import urlencode
 
 import pytest
 
+from tests.support.stripe_client import KEY, NOW_MS, UNLIMITED, Client
 from wanesync.sandbox.faults import Faults
-from wanesync.sandbox.stand_in import Request, Response
-from wanesync.sandbox.stripe.machine import StripeMachine, StripeSettings
-
-NOW_MS = 1_700_000_000_500
-KEY = "sk_test_51Abcdefghijklmnop"
-WIDE = StripeSettings(rate_per_s=10**6, operation_rate_per_s=None, search_rate_per_s=10**6)
-
-
-@dataclass
-class Caller:
-    """A client of one machine, with its own clock."""
-
-    machine: StripeMachine
-    now_ms: int = NOW_MS
-
-    def send(
-        self, method: str, path: str, params: dict[str, str] | None = None, **headers: str
-    ) -> tuple[int, dict[str, Any], Response]:
-        pairs = tuple((params or {}).items())
-        given = {"authorization": f"Bearer {KEY}", **{name.replace("_", "-"): value for name, value in headers.items()}}
-        request = Request(
-            method,
-            path,
-            pairs if method == "GET" else (),
-            given,
-            urlencode(pairs).encode() if method != "GET" else b"",
-        )
-        response = self.machine.handle(request, self.now_ms)
-        return response.status, json.loads(response.body), response
-
-    def ok(self, method: str, path: str, params: dict[str, str] | None = None) -> dict[str, Any]:
-        status, body, _ = self.send(method, path, params)
-        assert status == 200, body
-        return body
-
-    def refused(
-        self, method: str, path: str, params: dict[str, str] | None = None
-    ) -> tuple[int, str | None, str | None]:
-        status, body, _ = self.send(method, path, params)
-        assert status >= 400
-        return status, body["error"].get("code"), body["error"].get("param")
-
-    def events(self) -> list[dict[str, Any]]:
-        """Oldest first."""
-        data: list[dict[str, Any]] = self.ok("GET", "/v1/events", {"limit": "100"})["data"]
-        return data[::-1]
+from wanesync.sandbox.stand_in import Request
+from wanesync.sandbox.stripe.machine import StripeMachine
 
 
 @pytest.fixture
-def stripe() -> Caller:
-    return Caller(StripeMachine(random.Random(7), WIDE))
+def stripe() -> Client:
+    return Client(StripeMachine(random.Random(7), UNLIMITED))
 
 
 @pytest.mark.parametrize(
     "authorization", ["", "Bearer", "Bearer sk_live_51Abcdefghijklmnop", "Bearer nonsense", "Basic !!", "Token x"]
 )
-def test_wrong_keys_are_401(stripe: Caller, authorization: str) -> None:
+def test_wrong_keys_are_401(stripe: Client, authorization: str) -> None:
     status, body, response = stripe.send("GET", "/v1/customers", authorization=authorization)
 
     assert status == 401
@@ -78,14 +31,14 @@ def test_wrong_keys_are_401(stripe: Caller, authorization: str) -> None:
 
 
 @pytest.mark.parametrize("key", [KEY, "rk_test_51Abcdefghijklmnop"])
-def test_bearer_and_basic_are_taken(stripe: Caller, key: str) -> None:
+def test_bearer_and_basic_are_taken(stripe: Client, key: str) -> None:
     basic = "Basic " + base64.b64encode(f"{key}:".encode()).decode()
 
     assert stripe.send("GET", "/v1/customers", authorization=basic)[0] == 200
     assert stripe.send("GET", "/v1/customers", authorization=f"Bearer {key}")[0] == 200
 
 
-def test_account_is_named_to_both_kinds_of_key(stripe: Caller) -> None:
+def test_account_is_named_to_both_kinds_of_key(stripe: Client) -> None:
     shown = stripe.ok("GET", "/v1/account")
     status, body, _ = stripe.send("GET", "/v1/account", authorization="Bearer rk_test_51Abcdefghijklmnop")
 
@@ -94,7 +47,7 @@ def test_account_is_named_to_both_kinds_of_key(stripe: Caller) -> None:
     assert "on account 'acct_sandbox'. Having the 'rak_" in body["error"]["message"]
 
 
-def test_another_account_is_refused(stripe: Caller) -> None:
+def test_another_account_is_refused(stripe: Client) -> None:
     status, body, _ = stripe.send("GET", "/v1/customers", stripe_account="acct_other")
 
     assert (status, body["error"]["code"]) == (403, "account_invalid")
@@ -122,18 +75,18 @@ def test_another_account_is_refused(stripe: Caller) -> None:
         ({"[]": "Ada"}, "parameter_unknown", "[]"),
     ],
 )
-def test_wrong_parameters_are_400(stripe: Caller, params: dict[str, str], code: str | None, param: str) -> None:
+def test_wrong_parameters_are_400(stripe: Client, params: dict[str, str], code: str | None, param: str) -> None:
     assert stripe.refused("POST", "/v1/customers", params) == (400, code, param)
     assert stripe.ok("GET", "/v1/customers")["data"] == []
 
 
-def test_limits_of_lengths_are_inclusive(stripe: Caller) -> None:
+def test_limits_of_lengths_are_inclusive(stripe: Client) -> None:
     params = {"phone": "1" * 20, "name": "n" * 256, **{f"metadata[k{n}]": "v" * 500 for n in range(50)}}
 
     assert stripe.ok("POST", "/v1/customers", params)["phone"] == "1" * 20
 
 
-def test_unreadable_bodies_are_400(stripe: Caller) -> None:
+def test_unreadable_bodies_are_400(stripe: Client) -> None:
     headers = {"authorization": f"Bearer {KEY}"}
     json_body = Request("POST", "/v1/customers", (), {**headers, "content-type": "application/json"}, b"{}")
 
@@ -152,11 +105,11 @@ def test_unreadable_bodies_are_400(stripe: Caller) -> None:
         ("GET", "/"),
     ],
 )
-def test_unknown_paths_are_404(stripe: Caller, method: str, path: str) -> None:
+def test_unknown_paths_are_404(stripe: Client, method: str, path: str) -> None:
     assert stripe.refused(method, path) == (404, None, None)
 
 
-def test_update_merges_and_clears(stripe: Caller) -> None:
+def test_update_merges_and_clears(stripe: Client) -> None:
     made = stripe.ok(
         "POST",
         "/v1/customers",
@@ -189,7 +142,7 @@ def test_update_merges_and_clears(stripe: Caller) -> None:
     assert cleared["preferred_locales"] == []
 
 
-def test_previous_attributes_hold_only_what_changed(stripe: Caller) -> None:
+def test_previous_attributes_hold_only_what_changed(stripe: Client) -> None:
     made = stripe.ok(
         "POST", "/v1/customers", {"name": "Ada", "metadata[a]": "1", "metadata[b]": "2", "address[city]": "Bath"}
     )
@@ -210,7 +163,7 @@ def test_previous_attributes_hold_only_what_changed(stripe: Caller) -> None:
     assert (event["created"], event["api_version"]) == (NOW_MS // 1000, "2026-10-28.endive")
 
 
-def test_update_that_changes_nothing_has_no_event(stripe: Caller) -> None:
+def test_update_that_changes_nothing_has_no_event(stripe: Client) -> None:
     made = stripe.ok("POST", "/v1/customers", {"name": "Ada", "metadata[a]": "1"})
 
     stripe.ok("POST", f"/v1/customers/{made['id']}", {"name": "Ada", "metadata[a]": "1", "phone": ""})
@@ -219,7 +172,7 @@ def test_update_that_changes_nothing_has_no_event(stripe: Caller) -> None:
     assert len(stripe.machine.journal) == 1
 
 
-def test_deleted_customer(stripe: Caller) -> None:
+def test_deleted_customer(stripe: Client) -> None:
     made = stripe.ok("POST", "/v1/customers", {"email": "a@b.co"})
     path = f"/v1/customers/{made['id']}"
 
@@ -234,18 +187,18 @@ def test_deleted_customer(stripe: Caller) -> None:
     assert stripe.events()[-1]["type"] == "customer.deleted"
 
 
-def test_same_seed_same_story_and_copies_are_independent(stripe: Caller) -> None:
-    other = Caller(StripeMachine(random.Random(7), WIDE))
+def test_same_seed_same_story_and_copies_are_independent(stripe: Client) -> None:
+    other = Client(StripeMachine(random.Random(7), UNLIMITED))
     assert stripe.ok("POST", "/v1/customers") == other.ok("POST", "/v1/customers")
 
-    copied = Caller(copy.deepcopy(stripe.machine))
+    copied = Client(copy.deepcopy(stripe.machine))
     copied.machine.set_faults(Faults(error_503=1.0))
 
     assert copied.refused("GET", "/v1/customers")[0] == 503
     assert stripe.ok("POST", "/v1/customers") == other.ok("POST", "/v1/customers")
 
 
-def test_records_are_what_is_set_on_living_customers(stripe: Caller) -> None:
+def test_records_are_what_is_set_on_living_customers(stripe: Client) -> None:
     first = stripe.ok("POST", "/v1/customers", {"name": "Ada", "address[city]": "Bath", "metadata[k]": "v"})
     gone = stripe.ok("POST", "/v1/customers", {"name": "Eve"})
     stripe.ok("DELETE", f"/v1/customers/{gone['id']}")
@@ -253,7 +206,7 @@ def test_records_are_what_is_set_on_living_customers(stripe: Caller) -> None:
     assert stripe.machine.records() == [{"id": first["id"], "name": "Ada", "address.city": "Bath", "metadata.k": "v"}]
 
 
-def test_tax_ids_of_a_customer(stripe: Caller) -> None:
+def test_tax_ids_of_a_customer(stripe: Client) -> None:
     made = stripe.ok(
         "POST", "/v1/customers", {"tax_id_data[0][type]": "eu_vat", "tax_id_data[0][value]": "DE123456789"}
     )

@@ -6,16 +6,16 @@ import random
 
 import pytest
 
-from tests.sandbox.stripe.test_customers import NOW_MS, WIDE, Caller
+from tests.support.stripe_client import NOW_MS, UNLIMITED, Client
 from wanesync.sandbox.stripe.machine import StripeMachine
 
 
 @pytest.fixture
-def stripe() -> Caller:
-    return Caller(StripeMachine(random.Random(11), WIDE))
+def stripe() -> Client:
+    return Client(StripeMachine(random.Random(11), UNLIMITED))
 
 
-def test_edits_by_a_person_have_no_request(stripe: Caller) -> None:
+def test_edits_by_a_person_have_no_request(stripe: Client) -> None:
     machine = stripe.machine
     customer = machine.edit("create", None, {"name": "Ada", "address.city": "Bath", "preferred_locales": "de"}, NOW_MS)
     machine.edit(
@@ -45,7 +45,7 @@ def test_edits_by_a_person_have_no_request(stripe: Caller) -> None:
     assert machine.journal.after(4)[0].source == f"api:{'mnop'}"
 
 
-def test_purchase_by_a_guest_and_its_capture(stripe: Caller) -> None:
+def test_purchase_by_a_guest_and_its_capture(stripe: Client) -> None:
     machine = stripe.machine
     values = {"amount": "2500", "currency": "kwd", "email": "guest@b.co", "capture": "manual", "metadata.order": "9"}
     charge = machine.edit("purchase", None, values, NOW_MS)
@@ -74,6 +74,6 @@ def test_purchase_by_a_guest_and_its_capture(stripe: Caller) -> None:
         ("capture", "ch_never", {}, "No such charge"),
     ],
 )
-def test_wrong_edits(stripe: Caller, kind: str, record_id: str | None, values: dict[str, str], reason: str) -> None:
+def test_wrong_edits(stripe: Client, kind: str, record_id: str | None, values: dict[str, str], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         stripe.machine.edit(kind, record_id, values, NOW_MS)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import stripe as sdk
 
-from tests.sandbox.stripe.test_customers import NOW_MS, WIDE, Caller
+from tests.support.stripe_client import NOW_MS, UNLIMITED, Client
 from wanesync.sandbox.faults import Faults
 from wanesync.sandbox.stand_in import Delivery, WebhookTarget
 from wanesync.sandbox.stripe.machine import StripeMachine, StripeSettings
@@ -21,8 +21,8 @@ TARGET = WebhookTarget("http://127.0.0.1:1/hook", "whsec_control")
 
 
 @pytest.fixture
-def stripe() -> Caller:
-    return Caller(StripeMachine(random.Random(5), WIDE))
+def stripe() -> Client:
+    return Client(StripeMachine(random.Random(5), UNLIMITED))
 
 
 def verify(delivery: Delivery, secret: str) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def verify(delivery: Delivery, secret: str) -> dict[str, Any]:
     return event
 
 
-def test_target_gets_every_event_signed(stripe: Caller) -> None:
+def test_target_gets_every_event_signed(stripe: Client) -> None:
     machine = stripe.machine
     machine.edit("create", None, {"name": "early"}, NOW_MS)
     machine.set_target(TARGET)
@@ -49,7 +49,7 @@ def test_target_gets_every_event_signed(stripe: Caller) -> None:
     sdk.WebhookSignature.verify_header(delivery.body.decode(), delivery.headers["Stripe-Signature"], TARGET.secret)
 
 
-def test_each_retry_is_signed_anew(stripe: Caller) -> None:
+def test_each_retry_is_signed_anew(stripe: Client) -> None:
     machine = stripe.machine
     machine.set_target(TARGET)
     machine.edit("create", None, {"name": "Ada"}, NOW_MS)
@@ -69,7 +69,7 @@ def test_each_retry_is_signed_anew(stripe: Caller) -> None:
     assert (stats["webhooks_sent"], stats["webhooks_failed"], stats["webhooks_waiting"]) == (1, 1, 0)
 
 
-def test_duplicates_reordering_and_losses(stripe: Caller) -> None:
+def test_duplicates_reordering_and_losses(stripe: Client) -> None:
     machine = stripe.machine
     machine.set_target(TARGET)
     machine.set_faults(Faults(duplicate=1.0, reorder_ms=500))
@@ -87,7 +87,7 @@ def test_duplicates_reordering_and_losses(stripe: Caller) -> None:
     assert machine.take_deliveries(NOW_MS + 10_000) == []
 
 
-def test_delivery_success_filter_and_pending_webhooks(stripe: Caller) -> None:
+def test_delivery_success_filter_and_pending_webhooks(stripe: Client) -> None:
     stripe.machine.set_target(TARGET)
     for name in ("taken", "refused"):
         stripe.machine.edit("create", None, {"name": name}, NOW_MS)
@@ -105,7 +105,7 @@ def test_delivery_success_filter_and_pending_webhooks(stripe: Caller) -> None:
     assert stripe.ok("GET", f"/v1/events/{event['id']}") == event
 
 
-def test_events_list_filters_and_walks(stripe: Caller) -> None:
+def test_events_list_filters_and_walks(stripe: Client) -> None:
     machine = stripe.machine
     customer = machine.edit("create", None, {"name": "Ada"}, NOW_MS)
     machine.edit("purchase", customer, {"amount": "5", "currency": "usd"}, NOW_MS + 1000)
@@ -133,7 +133,7 @@ def test_events_list_filters_and_walks(stripe: Caller) -> None:
     assert stripe.refused("GET", "/v1/events", {f"types[{n}]": "a.b" for n in range(21)}) == (400, None, "types")
 
 
-def test_events_are_kept_for_30_days(stripe: Caller) -> None:
+def test_events_are_kept_for_30_days(stripe: Client) -> None:
     stripe.machine.edit("create", None, {"name": "old"}, NOW_MS)
     event = stripe.events()[0]["id"]
     stripe.now_ms = NOW_MS + 30 * DAY_MS
@@ -145,12 +145,12 @@ def test_events_are_kept_for_30_days(stripe: Caller) -> None:
     assert stripe.events() == []
 
 
-def make_endpoint(stripe: Caller, *events: str) -> dict[str, Any]:
+def make_endpoint(stripe: Client, *events: str) -> dict[str, Any]:
     names = {f"enabled_events[{n}]": name for n, name in enumerate(events)}
     return stripe.ok("POST", "/v1/webhook_endpoints", {"url": "https://a.example/hook", **names})
 
 
-def test_endpoints_get_what_they_enabled(stripe: Caller) -> None:
+def test_endpoints_get_what_they_enabled(stripe: Client) -> None:
     machine = stripe.machine
     machine.set_target(TARGET)
     endpoint = make_endpoint(stripe, "customer.updated", "charge.succeeded")
@@ -171,7 +171,7 @@ def test_endpoints_get_what_they_enabled(stripe: Caller) -> None:
 
 
 @pytest.mark.parametrize("end", ["disable", "delete"])
-def test_disabled_and_deleted_endpoints_get_nothing_more(stripe: Caller, end: str) -> None:
+def test_disabled_and_deleted_endpoints_get_nothing_more(stripe: Client, end: str) -> None:
     machine = stripe.machine
     path = f"/v1/webhook_endpoints/{make_endpoint(stripe, '*')['id']}"
     machine.edit("create", None, {"name": "Ada"}, NOW_MS)
@@ -201,7 +201,7 @@ def test_disabled_and_deleted_endpoints_get_nothing_more(stripe: Caller, end: st
         ({"url": "https://a.example", "enabled_events": ""}, None, "enabled_events"),
     ],
 )
-def test_wrong_endpoints_are_400(stripe: Caller, params: dict[str, str], code: str | None, param: str) -> None:
+def test_wrong_endpoints_are_400(stripe: Client, params: dict[str, str], code: str | None, param: str) -> None:
     assert stripe.refused("POST", "/v1/webhook_endpoints", params) == (400, code, param)
 
 

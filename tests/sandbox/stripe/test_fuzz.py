@@ -8,7 +8,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.sandbox.stripe.test_customers import KEY, NOW_MS, WIDE, Caller
+from tests.support.stripe_client import KEY, NOW_MS, UNLIMITED, Client
 from wanesync.sandbox.stand_in import Request
 from wanesync.sandbox.stripe.form import Array, Hash, ParameterType
 from wanesync.sandbox.stripe.machine import StripeMachine
@@ -42,9 +42,9 @@ def name_all(name: str, kind: ParameterType) -> list[str]:
     return [name]
 
 
-def build_world() -> tuple[StripeMachine, list[str]]:
+def build_stand_in() -> tuple[StripeMachine, list[str]]:
     """A machine with a little of everything, and the ids in it."""
-    caller = Caller(StripeMachine(random.Random(1), WIDE))
+    caller = Client(StripeMachine(random.Random(1), UNLIMITED))
     customer = caller.ok("POST", "/v1/customers", {"payment_method": "pm_card_visa", "address[city]": "Bath"})["id"]
     pay = {"amount": "5", "currency": "usd", "payment_method": "pm_card_visa"}
     intents = [
@@ -72,7 +72,7 @@ def requests(draw: st.DrawFn, operation: Operation, ids: list[str]) -> Request:
 
 @given(st.data())
 def test_every_request_is_answered(data: st.DataObject) -> None:
-    machine, ids = build_world()
+    machine, ids = build_stand_in()
     for _ in range(5):
         request = data.draw(st.sampled_from(OPERATIONS).flatmap(lambda operation: requests(operation, ids)))
 
@@ -86,7 +86,7 @@ def test_every_request_is_answered(data: st.DataObject) -> None:
 
 @given(st.binary(max_size=60), st.text(max_size=20), st.text(max_size=20))
 def test_every_body_path_and_key_is_answered(body: bytes, path: str, authorization: str) -> None:
-    machine = StripeMachine(random.Random(1), WIDE)
+    machine = StripeMachine(random.Random(1), UNLIMITED)
     good = {"authorization": f"Bearer {KEY}"}
 
     assert machine.handle(Request("POST", "/v1/customers", (), good, body), NOW_MS).status in (200, 400)

@@ -6,17 +6,17 @@ import random
 
 import pytest
 
-from tests.sandbox.stripe.test_customers import WIDE, Caller
+from tests.support.stripe_client import UNLIMITED, Client
 from wanesync.sandbox.faults import Faults
 from wanesync.sandbox.stripe.machine import StripeMachine, StripeSettings
 
 
 @pytest.fixture
-def stripe() -> Caller:
-    return Caller(StripeMachine(random.Random(7), WIDE))
+def stripe() -> Client:
+    return Client(StripeMachine(random.Random(7), UNLIMITED))
 
 
-def test_idempotency_key_replays_the_first_answer(stripe: Caller) -> None:
+def test_idempotency_key_replays_the_first_answer(stripe: Client) -> None:
     first = stripe.send("POST", "/v1/customers", {"name": "Ada", "phone": "1"}, idempotency_key="k1")
     again = stripe.send("POST", "/v1/customers", {"phone": "1", "name": "Ada"}, idempotency_key="k1")
 
@@ -28,14 +28,14 @@ def test_idempotency_key_replays_the_first_answer(stripe: Caller) -> None:
 
 
 @pytest.mark.parametrize(("path", "params"), [("/v1/customers", {"name": "Eve"}), ("/v1/charges", {"name": "Ada"})])
-def test_one_key_with_two_requests_is_an_error(stripe: Caller, path: str, params: dict[str, str]) -> None:
+def test_one_key_with_two_requests_is_an_error(stripe: Client, path: str, params: dict[str, str]) -> None:
     stripe.send("POST", "/v1/customers", {"name": "Ada"}, idempotency_key="k1")
     status, body, _ = stripe.send("POST", path, params, idempotency_key="k1")
 
     assert (status, body["error"]["type"]) == (400, "idempotency_error")
 
 
-def test_key_in_flight_is_409(stripe: Caller) -> None:
+def test_key_in_flight_is_409(stripe: Client) -> None:
     stripe.machine.hold_key("k1")
     status, body, response = stripe.send("POST", "/v1/customers", idempotency_key="k1")
     assert (status, body["error"]["code"]) == (409, "idempotency_key_in_use")
@@ -46,7 +46,7 @@ def test_key_in_flight_is_409(stripe: Caller) -> None:
     assert stripe.send("POST", "/v1/customers", idempotency_key="k1")[0] == 200
 
 
-def test_keys_live_for_a_day(stripe: Caller) -> None:
+def test_keys_live_for_a_day(stripe: Client) -> None:
     stripe.send("POST", "/v1/customers", idempotency_key="k1")
     stripe.now_ms += 24 * 3600 * 1000 - 1
     assert "Idempotent-Replayed" in stripe.send("POST", "/v1/customers", idempotency_key="k1")[2].headers
@@ -58,7 +58,7 @@ def test_keys_live_for_a_day(stripe: Caller) -> None:
     assert len(stripe.machine.account.customers) == 2
 
 
-def test_validation_failures_are_not_stored_but_executed_ones_are(stripe: Caller) -> None:
+def test_validation_failures_are_not_stored_but_executed_ones_are(stripe: Client) -> None:
     assert stripe.send("POST", "/v1/customers", {"email": "x"}, idempotency_key="k1")[0] == 400
     assert stripe.send("POST", "/v1/customers", {"email": "a@b.co"}, idempotency_key="k1")[0] == 200
     assert stripe.send("POST", "/v1/customers/cus_never", {"name": "x"}, idempotency_key="k2")[0] == 404
@@ -69,7 +69,7 @@ def test_validation_failures_are_not_stored_but_executed_ones_are(stripe: Caller
 
 
 def test_operation_and_global_limits_name_themselves() -> None:
-    stripe = Caller(StripeMachine(random.Random(1), StripeSettings(rate_per_s=30, operation_rate_per_s=25)))
+    stripe = Client(StripeMachine(random.Random(1), StripeSettings(rate_per_s=30, operation_rate_per_s=25)))
 
     made = [stripe.send("POST", "/v1/customers", idempotency_key=f"k{n}") for n in range(26)]
     listed = [stripe.send("GET", "/v1/customers") for _ in range(6)]
@@ -87,7 +87,7 @@ def test_operation_and_global_limits_name_themselves() -> None:
 
 
 def test_rate_can_be_lifted_while_running() -> None:
-    stripe = Caller(StripeMachine(random.Random(1), StripeSettings(rate_per_s=5, operation_rate_per_s=5)))
+    stripe = Client(StripeMachine(random.Random(1), StripeSettings(rate_per_s=5, operation_rate_per_s=5)))
     assert [stripe.send("POST", "/v1/customers")[0] for _ in range(6)][-1] == 429
 
     stripe.machine.set_rate(50)
@@ -96,7 +96,7 @@ def test_rate_can_be_lifted_while_running() -> None:
     assert stripe.send("POST", "/v1/customers")[0] == 429
 
 
-def test_every_answer_carries_its_headers(stripe: Caller) -> None:
+def test_every_answer_carries_its_headers(stripe: Client) -> None:
     headers = stripe.send("GET", "/v1/customers", stripe_version="2025-09-30.clover")[2].headers
 
     assert headers["Request-Id"].startswith("req_")
@@ -105,7 +105,7 @@ def test_every_answer_carries_its_headers(stripe: Caller) -> None:
     assert stripe.refused("GET", "/v1/customers", {"limit": "x"})[1] == "parameter_invalid_integer"
 
 
-def test_stored_500_leaves_the_outcome_open(stripe: Caller) -> None:
+def test_stored_500_leaves_the_outcome_open(stripe: Client) -> None:
     stripe.machine.set_faults(Faults(error_500=1.0))
     answers = [stripe.send("POST", "/v1/customers", idempotency_key=f"k{n}") for n in range(40)]
     happened = len(stripe.machine.account.customers)
@@ -120,7 +120,7 @@ def test_stored_500_leaves_the_outcome_open(stripe: Caller) -> None:
     assert len(stripe.machine.account.customers) == happened
 
 
-def test_503_is_refused_before_any_effect(stripe: Caller) -> None:
+def test_503_is_refused_before_any_effect(stripe: Client) -> None:
     stripe.machine.set_faults(Faults(error_503=1.0))
     assert stripe.send("POST", "/v1/customers", idempotency_key="k1")[0] == 503
     stripe.machine.set_faults(Faults())
@@ -129,7 +129,7 @@ def test_503_is_refused_before_any_effect(stripe: Caller) -> None:
     assert "Idempotent-Replayed" not in stripe.send("POST", "/v1/customers", idempotency_key="k1")[2].headers
 
 
-def test_lock_timeout_is_no_rate_limit(stripe: Caller) -> None:
+def test_lock_timeout_is_no_rate_limit(stripe: Client) -> None:
     made = stripe.ok("POST", "/v1/customers", {"name": "Ada"})
     stripe.machine.set_faults(Faults(lock=1.0))
 
@@ -144,7 +144,7 @@ def test_lock_timeout_is_no_rate_limit(stripe: Caller) -> None:
     assert stripe.send("POST", path, {"name": "Eve"}, idempotency_key="k1")[1]["name"] == "Eve"
 
 
-def test_lost_answers_were_carried_out(stripe: Caller) -> None:
+def test_lost_answers_were_carried_out(stripe: Client) -> None:
     stripe.machine.set_faults(Faults(lost_answer=1.0))
     lost = stripe.send("POST", "/v1/customers", idempotency_key="k1")[2]
     stripe.machine.set_faults(Faults())

@@ -6,16 +6,16 @@ import random
 
 import pytest
 
-from tests.sandbox.stripe.test_customers import NOW_MS, WIDE, Caller
+from tests.support.stripe_client import NOW_MS, UNLIMITED, Client
 from wanesync.sandbox.stripe.machine import StripeMachine
 
 
 @pytest.fixture
-def stripe() -> Caller:
-    return Caller(StripeMachine(random.Random(7), WIDE))
+def stripe() -> Client:
+    return Client(StripeMachine(random.Random(7), UNLIMITED))
 
 
-def test_list_filters_and_pages(stripe: Caller) -> None:
+def test_list_filters_and_pages(stripe: Client) -> None:
     ids = []
     for n in range(7):
         stripe.now_ms = NOW_MS + n * 1000
@@ -52,13 +52,13 @@ def test_list_filters_and_pages(stripe: Caller) -> None:
         ({"q": "1"}, "q"),
     ],
 )
-def test_wrong_lists_are_400(stripe: Caller, params: dict[str, str], param: str) -> None:
+def test_wrong_lists_are_400(stripe: Client, params: dict[str, str], param: str) -> None:
     status, _, named = stripe.refused("GET", "/v1/customers", params)
 
     assert (status, named) == (400, param)
 
 
-def test_test_clock_customers_are_listed_only_when_asked_for(stripe: Caller) -> None:
+def test_test_clock_customers_are_listed_only_when_asked_for(stripe: Client) -> None:
     clocked = stripe.ok("POST", "/v1/customers", {"test_clock": "clock_1"})["id"]
     plain = stripe.ok("POST", "/v1/customers")["id"]
 

@@ -6,22 +6,22 @@ import random
 
 import pytest
 
-from tests.sandbox.stripe.test_customers import NOW_MS, WIDE, Caller
+from tests.support.stripe_client import NOW_MS, UNLIMITED, Client
 from wanesync.sandbox.stripe.machine import StripeMachine
 
 PAY = {"amount": "1999", "currency": "eur", "confirm": "true", "payment_method": "pm_card_visa"}
 
 
 @pytest.fixture
-def stripe() -> Caller:
-    return Caller(StripeMachine(random.Random(11), WIDE))
+def stripe() -> Client:
+    return Client(StripeMachine(random.Random(11), UNLIMITED))
 
 
-def types(stripe: Caller) -> list[str]:
+def types(stripe: Client) -> list[str]:
     return [event["type"] for event in stripe.events()]
 
 
-def test_intent_step_by_step(stripe: Caller) -> None:
+def test_intent_step_by_step(stripe: Client) -> None:
     customer = stripe.ok("POST", "/v1/customers", {"name": "Ada"})["id"]
     made = stripe.ok("POST", "/v1/payment_intents", {"amount": "1999", "currency": "EUR", "customer": customer})
     assert (made["status"], made["currency"], made["latest_charge"]) == ("requires_payment_method", "eur", None)
@@ -49,7 +49,7 @@ def test_intent_step_by_step(stripe: Caller) -> None:
     assert stripe.ok("POST", path, {"description": "books"})["description"] == "books"
 
 
-def test_first_money_sets_the_currency_of_the_customer_once(stripe: Caller) -> None:
+def test_first_money_sets_the_currency_of_the_customer_once(stripe: Client) -> None:
     customer = stripe.ok("POST", "/v1/customers", {"name": "Ada"})["id"]
     stripe.ok("POST", "/v1/payment_intents", {**PAY, "customer": customer})
     stripe.ok("POST", "/v1/payment_intents", {**PAY, "currency": "usd", "customer": customer})
@@ -62,7 +62,7 @@ def test_first_money_sets_the_currency_of_the_customer_once(stripe: Caller) -> N
     assert [entry.changes for entry in automatic] == [{"currency": "eur"}]
 
 
-def test_manual_capture(stripe: Caller) -> None:
+def test_manual_capture(stripe: Client) -> None:
     held = stripe.ok("POST", "/v1/payment_intents", {**PAY, "capture_method": "manual"})
     charge = stripe.ok("GET", f"/v1/charges/{held['latest_charge']}")
     assert (held["status"], held["amount_capturable"]) == ("requires_capture", 1999)
@@ -78,7 +78,7 @@ def test_manual_capture(stripe: Caller) -> None:
     assert stripe.refused("POST", f"/v1/charges/{charge['id']}/capture")[1] == "charge_already_captured"
 
 
-def test_cancelled_intent_releases_its_charge(stripe: Caller) -> None:
+def test_cancelled_intent_releases_its_charge(stripe: Client) -> None:
     held = stripe.ok("POST", "/v1/payment_intents", {**PAY, "capture_method": "manual"})
 
     ended = stripe.ok("POST", f"/v1/payment_intents/{held['id']}/cancel", {"cancellation_reason": "abandoned"})
@@ -87,7 +87,7 @@ def test_cancelled_intent_releases_its_charge(stripe: Caller) -> None:
     assert stripe.refused("POST", f"/v1/charges/{held['latest_charge']}/capture")[1] == "charge_expired_for_capture"
 
 
-def test_declined_card(stripe: Caller) -> None:
+def test_declined_card(stripe: Client) -> None:
     status, body, _ = stripe.send(
         "POST", "/v1/payment_intents", {**PAY, "payment_method": "pm_card_chargeDeclined"}, idempotency_key="k1"
     )
@@ -128,19 +128,19 @@ def test_declined_card(stripe: Caller) -> None:
         ({**PAY, "confirm": "yes"}, None, "confirm"),
     ],
 )
-def test_wrong_intents_are_400(stripe: Caller, params: dict[str, str], code: str | None, param: str) -> None:
+def test_wrong_intents_are_400(stripe: Client, params: dict[str, str], code: str | None, param: str) -> None:
     assert stripe.refused("POST", "/v1/payment_intents", params) == (400, code, param)
     assert stripe.ok("GET", "/v1/payment_intents")["data"] == []
 
 
 @pytest.mark.parametrize(("currency", "amount"), [("jpy", "500"), ("kwd", "5000"), ("USD", "1")])
-def test_currencies_of_all_kinds(stripe: Caller, currency: str, amount: str) -> None:
+def test_currencies_of_all_kinds(stripe: Client, currency: str, amount: str) -> None:
     charge = stripe.ok("POST", "/v1/charges", {"amount": amount, "currency": currency})
 
     assert (charge["amount"], charge["currency"], charge["payment_intent"]) == (int(amount), currency.lower(), None)
 
 
-def test_older_charges(stripe: Caller) -> None:
+def test_older_charges(stripe: Client) -> None:
     customer = stripe.ok("POST", "/v1/customers")["id"]
     params = {"amount": "100", "currency": "usd", "customer": customer, "source": "tok_visa", "capture": "false"}
     held = stripe.ok("POST", "/v1/charges", {**params, "receipt_email": "a@b.co"})
@@ -156,7 +156,7 @@ def test_older_charges(stripe: Caller) -> None:
     )
 
 
-def test_lists_of_money(stripe: Caller) -> None:
+def test_lists_of_money(stripe: Client) -> None:
     one, two = (stripe.ok("POST", "/v1/customers")["id"] for _ in range(2))
     first = stripe.ok("POST", "/v1/payment_intents", {**PAY, "customer": one})
     stripe.ok("POST", "/v1/payment_intents", {**PAY, "customer": two})
@@ -175,7 +175,7 @@ def test_lists_of_money(stripe: Caller) -> None:
     ]
 
 
-def test_payment_methods(stripe: Caller) -> None:
+def test_payment_methods(stripe: Client) -> None:
     customer = stripe.ok("POST", "/v1/customers")["id"]
     made = stripe.ok(
         "POST",
@@ -206,7 +206,7 @@ def test_payment_methods(stripe: Caller) -> None:
     assert seen[-2:] == ["payment_method.updated", "payment_method.detached"]
 
 
-def test_deleting_a_customer_frees_its_cards(stripe: Caller) -> None:
+def test_deleting_a_customer_frees_its_cards(stripe: Client) -> None:
     customer = stripe.ok("POST", "/v1/customers", {"payment_method": "pm_card_visa"})["id"]
     card = stripe.ok("GET", "/v1/payment_methods", {"customer": customer})["data"][0]["id"]
 
@@ -224,7 +224,7 @@ def test_deleting_a_customer_frees_its_cards(stripe: Caller) -> None:
         ("a.b.c.d.e", False),
     ],
 )
-def test_expand(stripe: Caller, path: str, wanted: bool) -> None:
+def test_expand(stripe: Client, path: str, wanted: bool) -> None:
     customer = stripe.ok("POST", "/v1/customers")["id"]
     made = stripe.ok("POST", "/v1/payment_intents", {**PAY, "customer": customer, "setup_future_usage": "off_session"})
 
@@ -239,7 +239,7 @@ def test_expand(stripe: Caller, path: str, wanted: bool) -> None:
         assert body["payment_method"]["customer"]["id"] == customer
 
 
-def test_expanding_a_deleted_customer(stripe: Caller) -> None:
+def test_expanding_a_deleted_customer(stripe: Client) -> None:
     customer = stripe.ok("POST", "/v1/customers")["id"]
     charge = stripe.ok("POST", "/v1/charges", {"amount": "5", "currency": "usd", "customer": customer})["id"]
     stripe.ok("DELETE", f"/v1/customers/{customer}")

@@ -22,7 +22,7 @@ HIDDEN = {"charge": {"refunds"}}
 NEWER = {"customer": {"business_name", "individual_name", "customer_account"}}
 
 
-class World:
+class FilledStandIn:
     """A machine with one of everything."""
 
     def __init__(self) -> None:
@@ -83,8 +83,8 @@ def examples(shared: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def world() -> World:
-    return World()
+def filled() -> FilledStandIn:
+    return FilledStandIn()
 
 
 def allow_null(schema: Any) -> Any:
@@ -103,8 +103,8 @@ def check(spec: dict[str, Any], name: str, value: object) -> None:
     jsonschema.Draft202012Validator(root).validate(value)
 
 
-def test_the_check_itself_finds_faults(spec: dict[str, Any], world: World) -> None:
-    customer = world.ok("GET", f"/v1/customers/{world.customer}")
+def test_the_check_itself_finds_faults(spec: dict[str, Any], filled: FilledStandIn) -> None:
+    customer = filled.ok("GET", f"/v1/customers/{filled.customer}")
     check(spec, "customer", customer)
 
     for broken in ({**customer, "balance": "0"}, {**customer, "address": []}, {"id": "cus_1"}):
@@ -122,8 +122,8 @@ def test_the_check_itself_finds_faults(spec: dict[str, Any], world: World) -> No
         ("webhook_endpoint", "/v1/webhook_endpoints"),
     ],
 )
-def test_every_object_fits_the_schema(spec: dict[str, Any], world: World, schema: str, path: str) -> None:
-    rows = world.ok("GET", path, {"limit": "100"})["data"]
+def test_every_object_fits_the_schema(spec: dict[str, Any], filled: FilledStandIn, schema: str, path: str) -> None:
+    rows = filled.ok("GET", path, {"limit": "100"})["data"]
 
     assert rows
     for row in rows:
@@ -133,9 +133,9 @@ def test_every_object_fits_the_schema(spec: dict[str, Any], world: World, schema
         assert unknown == set()
 
 
-def test_objects_within_events_fit_the_schema(spec: dict[str, Any], world: World) -> None:
+def test_objects_within_events_fit_the_schema(spec: dict[str, Any], filled: FilledStandIn) -> None:
     known = spec["components"]["schemas"]
-    events = world.ok("GET", "/v1/events", {"limit": "100"})["data"]
+    events = filled.ok("GET", "/v1/events", {"limit": "100"})["data"]
     checked = 0
     for event in events:
         subject = event["data"]["object"]
@@ -147,37 +147,37 @@ def test_objects_within_events_fit_the_schema(spec: dict[str, Any], world: World
     assert checked >= 10
 
 
-def test_expanded_and_single_objects_fit_the_schema(spec: dict[str, Any], world: World) -> None:
-    customer = world.ok(
+def test_expanded_and_single_objects_fit_the_schema(spec: dict[str, Any], filled: FilledStandIn) -> None:
+    customer = filled.ok(
         "GET",
-        f"/v1/customers/{world.customer}",
+        f"/v1/customers/{filled.customer}",
         {f"expand[{n}]": name for n, name in enumerate(("sources", "subscriptions", "tax_ids", "tax"))},
     )
     check(spec, "customer", customer)
     check(spec, "tax_id", customer["tax_ids"]["data"][0])
-    intent = world.ok("GET", f"/v1/payment_intents/{world.intent['id']}", {"expand[]": "latest_charge.customer"})
+    intent = filled.ok("GET", f"/v1/payment_intents/{filled.intent['id']}", {"expand[]": "latest_charge.customer"})
     check(spec, "payment_intent", intent)
-    check(spec, "balance", world.ok("GET", "/v1/balance"))
-    check(spec, "webhook_endpoint", world.endpoint)
-    made = world.ok("POST", "/v1/customers")["id"]
-    check(spec, "deleted_customer", world.ok("DELETE", f"/v1/customers/{made}"))
+    check(spec, "balance", filled.ok("GET", "/v1/balance"))
+    check(spec, "webhook_endpoint", filled.endpoint)
+    made = filled.ok("POST", "/v1/customers")["id"]
+    check(spec, "deleted_customer", filled.ok("DELETE", f"/v1/customers/{made}"))
 
 
 def test_deliveries_fit_the_schema(spec: dict[str, Any]) -> None:
-    deliveries = World().machine.take_deliveries(NOW_MS)
+    deliveries = FilledStandIn().machine.take_deliveries(NOW_MS)
 
     assert len(deliveries) > 10
     for delivery in deliveries:
         check(spec, "event", json.loads(delivery.body))
 
 
-def test_errors_fit_the_schema(spec: dict[str, Any], world: World) -> None:
+def test_errors_fit_the_schema(spec: dict[str, Any], filled: FilledStandIn) -> None:
     answers = [
-        world.declined,
-        world.call("GET", "/v1/nothing"),
-        world.call("GET", "/v1/customers/cus_never"),
-        world.call("POST", "/v1/customers", {"nme": "x"}),
-        world.call("POST", f"/v1/payment_intents/{world.intent['id']}/confirm"),
+        filled.declined,
+        filled.call("GET", "/v1/nothing"),
+        filled.call("GET", "/v1/customers/cus_never"),
+        filled.call("POST", "/v1/customers", {"nme": "x"}),
+        filled.call("POST", f"/v1/payment_intents/{filled.intent['id']}/confirm"),
     ]
 
     assert [status for status, _ in answers] == [402, 404, 404, 400, 400]
@@ -197,16 +197,20 @@ def test_errors_fit_the_schema(spec: dict[str, Any], world: World) -> None:
         ("tax_id", "/v1/customers/{customer}/tax_ids"),
     ],
 )
-def test_objects_have_the_members_of_the_examples(examples: dict[str, Any], world: World, name: str, path: str) -> None:
-    rows = world.ok("GET", path.format(customer=world.customer))["data"]
+def test_objects_have_the_members_of_the_examples(
+    examples: dict[str, Any], filled: FilledStandIn, name: str, path: str
+) -> None:
+    rows = filled.ok("GET", path.format(customer=filled.customer))["data"]
     expected = set(examples[name]) - HIDDEN.get(name, set())
 
     assert set(rows[0]) == expected | NEWER.get(name, set())
 
 
 @pytest.mark.parametrize("name", ["account", "balance"])
-def test_singletons_have_the_members_of_the_examples(examples: dict[str, Any], world: World, name: str) -> None:
-    assert set(world.ok("GET", f"/v1/{name}")) == set(examples[name])
+def test_singletons_have_the_members_of_the_examples(
+    examples: dict[str, Any], filled: FilledStandIn, name: str
+) -> None:
+    assert set(filled.ok("GET", f"/v1/{name}")) == set(examples[name])
 
 
 def sample(schema: dict[str, Any]) -> dict[str, str]:
@@ -230,9 +234,9 @@ OBJECTS = {"payment_method": "pm_card_visa", "email": "a@b.co", "url": "https://
 
 
 @pytest.mark.parametrize("pattern", ["/v1/customers", "/v1/customers/{customer}", "/v1/webhook_endpoints"])
-def test_every_parameter_of_the_schema_is_taken(spec: dict[str, Any], world: World, pattern: str) -> None:
+def test_every_parameter_of_the_schema_is_taken(spec: dict[str, Any], filled: FilledStandIn, pattern: str) -> None:
     content = spec["paths"][pattern]["post"]["requestBody"]["content"][FORM]["schema"]
-    path = pattern.format(customer=world.customer)
+    path = pattern.format(customer=filled.customer)
     needed = {"url": "https://a.example/", "enabled_events[0]": "*"} if "webhook" in pattern else {}
     refused: dict[str, object] = {}
     for name, schema in content["properties"].items():
@@ -241,7 +245,7 @@ def test_every_parameter_of_the_schema_is_taken(spec: dict[str, Any], world: Wor
         values = {"": OBJECTS[name]} if name in OBJECTS else sample(schema)
         if name == "enabled_events":
             values = {"[0]": "customer.created"}
-        status, body = world.call("POST", path, needed | {f"{name}{rest}": text for rest, text in values.items()})
+        status, body = filled.call("POST", path, needed | {f"{name}{rest}": text for rest, text in values.items()})
         if status != 200:
             refused[name] = body
 
@@ -263,8 +267,8 @@ def test_every_parameter_of_the_schema_is_taken(spec: dict[str, Any], world: Wor
         "/v1/webhook_endpoints",
     ],
 )
-def test_every_filter_of_the_schema_is_known(spec: dict[str, Any], world: World, pattern: str) -> None:
-    path = pattern.format(customer=world.customer)
+def test_every_filter_of_the_schema_is_known(spec: dict[str, Any], filled: FilledStandIn, pattern: str) -> None:
+    path = pattern.format(customer=filled.customer)
     values = {"limit": "5", "query": "created>1", "page": "p_1_1", "delivery_success": "true", "created": "5"}
     for parameter in spec["paths"][pattern]["get"]["parameters"]:
         name = parameter["name"]
@@ -273,14 +277,14 @@ def test_every_filter_of_the_schema_is_known(spec: dict[str, Any], world: World,
         params = {"query": "created>1"} if pattern.endswith("search") else {}
         params["types[0]" if name == "types" else name] = values.get(name, "x")
 
-        status, body = world.call("GET", path, params)
+        status, body = filled.call("GET", path, params)
 
         assert status == 200 or body["error"].get("code") == "resource_missing", (name, body)
 
 
-def test_sample_events_have_no_member_ours_lack(shared: Path, world: World) -> None:
+def test_sample_events_have_no_member_ours_lack(shared: Path, filled: FilledStandIn) -> None:
     """Old events (API 2020) carry members that are gone; the envelope is the same."""
-    ours = world.ok("GET", "/v1/events", {"limit": "100", "type": "customer.updated"})["data"][0]
+    ours = filled.ok("GET", "/v1/events", {"limit": "100", "type": "customer.updated"})["data"][0]
     for name in ("customer_updated", "charge_succeeded", "customer_deleted", "payment_intent_succeeded"):
         theirs = json.loads((shared / "samples" / f"stripe_evt_{name}.json").read_text(encoding="utf-8"))
 

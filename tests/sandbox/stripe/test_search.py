@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from tests.sandbox.stripe.test_customers import NOW_MS, WIDE, Caller
+from tests.support.stripe_client import NOW_MS, UNLIMITED, Client
 from wanesync.sandbox.stripe.machine import StripeMachine
 
 PEOPLE = [
@@ -18,8 +18,8 @@ PEOPLE = [
 
 
 @pytest.fixture
-def stripe() -> Caller:
-    caller = Caller(StripeMachine(random.Random(3), WIDE))
+def stripe() -> Client:
+    caller = Client(StripeMachine(random.Random(3), UNLIMITED))
     for n, person in enumerate(PEOPLE):
         caller.now_ms = NOW_MS + n * 1000
         caller.ok("POST", "/v1/customers", person)
@@ -27,7 +27,7 @@ def stripe() -> Caller:
     return caller
 
 
-def find(stripe: Caller, query: str) -> list[int]:
+def find(stripe: Client, query: str) -> list[int]:
     body = stripe.ok("GET", "/v1/customers/search", {"query": query})
     names = [person["name"] for person in PEOPLE]
     return [names.index(row["name"]) for row in body["data"]]
@@ -63,33 +63,33 @@ def find(stripe: Caller, query: str) -> list[int]:
         (" AND ".join(["created>1"] * 11), None),
     ],
 )
-def test_queries(stripe: Caller, query: str, found: list[int] | None) -> None:
+def test_queries(stripe: Client, query: str, found: list[int] | None) -> None:
     if found is None:
         assert stripe.refused("GET", "/v1/customers/search", {"query": query}) == (400, None, "query")
     else:
         assert find(stripe, query) == found
 
 
-def test_query_must_be_there(stripe: Caller) -> None:
+def test_query_must_be_there(stripe: Client) -> None:
     assert stripe.refused("GET", "/v1/customers/search") == (400, "parameter_missing", "query")
 
 
-def test_changes_are_seen_only_after_the_lag(stripe: Caller) -> None:
+def test_changes_are_seen_only_after_the_lag(stripe: Client) -> None:
     made = stripe.ok("POST", "/v1/customers", {"email": "new@b.co"})
     assert stripe.ok("GET", "/v1/customers/search", {"query": "email:'new@b.co'"})["data"] == []
-    stripe.now_ms += WIDE.search_lag_ms
+    stripe.now_ms += UNLIMITED.search_lag_ms
     assert len(stripe.ok("GET", "/v1/customers/search", {"query": "email:'new@b.co'"})["data"]) == 1
 
     stripe.ok("POST", f"/v1/customers/{made['id']}", {"email": "newer@b.co"})
 
     assert len(stripe.ok("GET", "/v1/customers/search", {"query": "email:'new@b.co'"})["data"]) == 1
-    stripe.now_ms += WIDE.search_lag_ms
+    stripe.now_ms += UNLIMITED.search_lag_ms
     assert stripe.ok("GET", "/v1/customers/search", {"query": "email:'new@b.co'"})["data"] == []
     assert len(stripe.ok("GET", "/v1/customers/search", {"query": "email:'newer@b.co'"})["data"]) == 1
 
 
 @pytest.mark.parametrize("query", ["created>1", "metadata['all']:'1'"])
-def test_pages_show_everything_once(stripe: Caller, query: str) -> None:
+def test_pages_show_everything_once(stripe: Client, query: str) -> None:
     for n in range(20):
         stripe.ok("POST", "/v1/customers", {"name": f"n{n}", "metadata[all]": "1"})
     stripe.now_ms += 1000
@@ -109,7 +109,7 @@ def test_pages_show_everything_once(stripe: Caller, query: str) -> None:
     assert stripe.refused("GET", "/v1/customers/search", {"query": query, "page": "7"}) == (400, None, "page")
 
 
-def test_deleted_customers_are_not_found(stripe: Caller) -> None:
+def test_deleted_customers_are_not_found(stripe: Client) -> None:
     found = stripe.ok("GET", "/v1/customers/search", {"query": "name:'Alan Turing'"})["data"][0]
     stripe.ok("DELETE", f"/v1/customers/{found['id']}")
 
@@ -118,7 +118,7 @@ def test_deleted_customers_are_not_found(stripe: Caller) -> None:
 
 
 def test_search_has_its_own_rate() -> None:
-    caller = Caller(StripeMachine(random.Random(3)))
+    caller = Client(StripeMachine(random.Random(3)))
     statuses = [caller.send("GET", "/v1/customers/search", {"query": "created>1"})[0] for _ in range(20)]
     status, _, response = caller.send("GET", "/v1/charges/search", {"query": "created>1"})
 
@@ -126,7 +126,7 @@ def test_search_has_its_own_rate() -> None:
     assert (status, response.headers["Stripe-Rate-Limited-Reason"]) == (429, "endpoint-rate")
 
 
-def test_money_is_searchable(stripe: Caller) -> None:
+def test_money_is_searchable(stripe: Client) -> None:
     customer = stripe.ok("POST", "/v1/customers")["id"]
     for amount in ("100", "900"):
         params = {"amount": amount, "currency": "eur", "confirm": "true", "payment_method": "pm_card_visa"}

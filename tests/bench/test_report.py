@@ -1,4 +1,4 @@
-"""What a bench shows and writes, and that no run is made for a file that cannot be written."""
+"""The report of a benchmark; files that cannot be written are refused before the run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BURST_FIGURES = (
 
 
 @pytest.mark.parametrize(
-    ("name", "wanted", "met"),
+    ("name", "target", "met"),
     [
         ("drained_s", "<= 100 + 7 %", True),
         ("drained_s", "<= bound_s + 6 %", False),
@@ -45,8 +45,8 @@ BURST_FIGURES = (
         ("drained_s", "<= 40 for 100,000", None),
     ],
 )
-def test_a_figure_is_as_wanted_or_not(name: str, wanted: str, met: bool | None) -> None:
-    assert is_met(FIGURES, name, wanted) is met
+def test_a_figure_is_as_target_or_not(name: str, target: str, met: bool | None) -> None:
+    assert is_met(FIGURES, name, target) is met
 
 
 def test_a_missed_target_is_seen_in_the_table(capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,22 +66,22 @@ def test_figures_are_written_whole(tmp_path: Path) -> None:
 def test_every_file_of_a_bench_is_checked_before_it_begins(tmp_path: Path) -> None:
     commands = typer.main.get_command(bench.app)
     assert isinstance(commands, typer.core.TyperGroup)
-    asked = 0
+    checked = 0
     for name, command in commands.commands.items():
         for option in ("--json", "--svg"):
             if not any(option in parameter.opts for parameter in command.params):
                 continue
-            asked += 1
+            checked += 1
             with pytest.raises(ConfigError, match="cannot write"):
                 command.make_context(name, [option, str(tmp_path / "missing" / "x")])
-    assert asked == len(commands.commands) + 1
+    assert checked == len(commands.commands) + 1
     assert check_file(None) is None
 
 
 def test_a_burst_is_drawn_wherever_it_is_called(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def measure(load: Load, limits: Limits, _workers: int, _database: str | None, _mishaps: Failures) -> BurstResult:
+    def measure(load: Load, limits: Limits, _workers: int, _database: str | None, _failures: Failures) -> BurstResult:
         figures: dict[str, object] = {name: name == "at_rest" for name in BURST_FIGURES}
         return BurstResult(figures, [Span(1.0, 0.5)], [], [], load, limits)
 

@@ -1,4 +1,4 @@
-"""A town under load, in virtual time: both stand-ins, a store, a worker, and people who change things steadily."""
+"""An installation under load in virtual time: both stand-ins, a store, a worker, and users who edit at a steady rate."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from tests.bench.clockwork import Clockwork, put_under
+from tests.bench.virtual_time import VirtualTime, run_under
 from tests.simulation.ports import PORTAL, SimHubSpot, SimStripe
 from wanesync.adapters.field_translation import FieldTranslator
 from wanesync.adapters.hubspot.webhooks import HubSpotWebhooks
@@ -31,33 +31,33 @@ from wanesync.sync.writer import WRITES
 from wanesync.worker.worker import Worker
 
 LIMITS = {Side.HUBSPOT: 15, Side.STRIPE: 100}
-POSTROOM_MS = 240
+WEBHOOK_POLL_MS = 240
 LATENCY_MS = (150, 400)
-PREPARED_MS = 10_000
-SILENCE_MS = 10_000  # until we give up
+PREPARATION_MS = 10_000  # virtual time for the HubSpot properties
+TIMEOUT_MS = 10_000  # of a request without an answer
 READS = ("/batch/read", "/search")
-Trouble = Callable[[Side, Request], Request]
-"""What becomes of a request on its way: another one, or a CallError instead of an answer."""
+Fault = Callable[[Side, Request], Request]
+"""Changes a request on its way, or raises CallError instead of an answer."""
 
 
 def refuse(side: Side, _request: Request) -> Request:
-    """Nobody listens there."""
+    """The connection is refused."""
     raise CallError(side, Failure.UNREACHED, "connection refused")
 
 
-def fall_silent(side: Side, _request: Request) -> Request:
-    """The connection is taken and nothing ever answers."""
+def never_answer(side: Side, _request: Request) -> Request:
+    """The connection is accepted and never answered."""
     raise CallError(side, Failure.NO_ANSWER, "timed out")
 
 
 def revoke_key(_side: Side, request: Request) -> Request:
-    """The key is none any more: the stand-in itself answers 401."""
+    """The key is revoked: the stand-in answers 401."""
     return replace(request, headers={**request.headers, "authorization": "Bearer revoked"})
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One request; ``status`` 0: nothing was answered."""
+    """One request; ``status`` 0: no answer."""
 
     at_ms: int
     side: Side
@@ -67,28 +67,28 @@ class Sent:
 
 
 @dataclass
-class Town:
-    """``between_ms``: each side has one change in this time, every tenth of them comes with a purchase.
+class VirtualInstallation:
+    """The installation. ``between_ms``: each side has one edit in this time, every tenth one with a purchase.
 
-    ``trouble``: what a side's requests meet with. ``paid``, ``landed``: payment -> when, in ms.
-    ``quiet``: nobody changes anything any more.
+    ``fault``: the fault of the requests of a side. ``paid``, ``landed``: the times of payments, and of their arrival on
+    the contact. ``quiet``: no more edits.
     """
 
     between_ms: int
     rng: random.Random
-    clock: Clockwork = field(default_factory=Clockwork)
-    trouble: dict[Side, Trouble] = field(default_factory=dict)
+    clock: VirtualTime = field(default_factory=VirtualTime)
+    fault: dict[Side, Fault] = field(default_factory=dict)
     requests: list[Sent] = field(default_factory=list)
     turn: int = 0
     quiet: bool = False
     paid: dict[str, int] = field(default_factory=dict)
     landed: dict[str, int] = field(default_factory=dict)
-    living: dict[Side, list[str]] = field(default_factory=lambda: {side: [] for side in Side})
+    existing: dict[Side, list[str]] = field(default_factory=lambda: {side: [] for side in Side})
     buyers: list[str] = field(default_factory=list)
     _read: int = 0
 
     def __post_init__(self) -> None:
-        """Both stand-ins with their real limits, a store that knows both are empty, one worker for both lanes."""
+        """Build both stand-ins with the real limits, an empty listed store, and one worker for both lanes."""
         self.fields = FieldMap(DEFAULT_FIELDS)
         settings = HubSpotSettings(portal_id=int(PORTAL), rate_per_s=LIMITS[Side.HUBSPOT], webhook_attempts=100)
         self.hubspot = HubSpotMachine(self._fork(), settings)
@@ -107,23 +107,23 @@ class Town:
             port, SimStripe(self.fields, self._exchange, self.clock.now_ms),
         )  # fmt: skip
         runtime.name = runtime.new_id(self.clock.now)
-        self.store.run(self._settle_in)
+        self.store.run(self._initialize)
         for machine in (self.hubspot, self.stripe):
-            machine.set_target(WebhookTarget("https://town.example/hook", "secret"))
+            machine.set_target(WebhookTarget("https://installation.example/hook", "secret"))
         self.worker = Worker(runtime, tuple(Side), self.clock)
         self.clock.spawn(lambda: self._prepare(port))
-        self.run(PREPARED_MS)
-        put_under(self.clock, self.store, self.worker)
-        self.clock.every(POSTROOM_MS, self._post)
+        self.run(PREPARATION_MS)
+        run_under(self.clock, self.store, self.worker)
+        self.clock.every(WEBHOOK_POLL_MS, self._deliver)
         self._change()
 
     def close(self) -> None:
-        """End the lanes, free the database."""
+        """End the lanes and close the database."""
         self.clock.end()
         self.store.close()
 
     def run(self, for_ms: int) -> None:
-        """Let time pass."""
+        """Advance the virtual time."""
         self.clock.run_until(self.clock.now + for_ms)
 
     def _fork(self) -> random.Random:
@@ -132,9 +132,9 @@ class Town:
     def _prepare(self, port: SimHubSpot) -> None:
         port.prepare(with_events=True)
 
-    def _settle_in(self, tx: Tx) -> None:
+    def _initialize(self, tx: Tx) -> None:
         tx.settings.put(WRITES, "on")
-        # Nobody is there yet: there is nothing to list.
+        # Both sides are empty: there is nothing to list.
         tx.settings.put(LISTED, str(self.clock.now))
         for side, per_s in LIMITS.items():
             tx.rates.set_limit(side, per_s)
@@ -142,26 +142,26 @@ class Town:
     # -- the network
 
     def _before_extra(self) -> None:
-        """A further request of one call waits for a slot of its own."""
+        """Wait for a slot before a further request of one call."""
         self.worker.pacers[Side.HUBSPOT].wait()
 
     def _exchange(self, side: Side, request: Request) -> Response:
         writes = request.method != "GET" and not request.path.endswith(READS)
         status = 0
         try:
-            trouble = self.trouble.get(side)
-            request = trouble(side, request) if trouble else request
+            fault = self.fault.get(side)
+            request = fault(side, request) if fault else request
             machine = self.hubspot if side is Side.HUBSPOT else self.stripe
             response = machine.handle(request, self.clock.now)
             status = response.status
             return response
         finally:
             self.requests.append(Sent(self.clock.now, side, request.path, writes, status))
-            silent = self.trouble.get(side) is fall_silent
-            self.clock.sleep_until(self.clock.now + (SILENCE_MS if silent else self.rng.randint(*LATENCY_MS)))
+            silent = self.fault.get(side) is never_answer
+            self.clock.sleep_until(self.clock.now + (TIMEOUT_MS if silent else self.rng.randint(*LATENCY_MS)))
 
-    def _post(self) -> None:
-        """Webhooks that are due reach the door; what was paid and has landed is noted."""
+    def _deliver(self) -> None:
+        """Deliver the due webhooks, and record the purchases that have arrived on contacts."""
         for side, machine in ((Side.HUBSPOT, self.hubspot), (Side.STRIPE, self.stripe)):
             for delivery in machine.take_deliveries(self.clock.now):
                 parsed = self.parsers[side].parse(delivery.body, self.clock.now)
@@ -172,17 +172,17 @@ class Town:
             if entry.kind == "event.sent":
                 self.landed.setdefault(entry.changes["payment_id"], entry.at_ms)
 
-    # -- the people
+    # -- the users
 
     def _change(self) -> None:
-        """One change on each side: somebody new, or somebody known who moved or works elsewhere."""
+        """Edit each side once: a new record, or a changed city or company of an existing one."""
         if self.quiet:
             return
         self.clock.at(self.clock.now + self.between_ms, self._change)
         self.turn += 1
         new = self.turn % 2 == 1
         self._edit(Side.HUBSPOT, {"company": f"Firm {self.turn}"}, new=new)
-        self._edit(Side.STRIPE, {"address.city": f"Town {self.turn}"}, new=new)
+        self._edit(Side.STRIPE, {"address.city": f"VirtualInstallation {self.turn}"}, new=new)
         if self.turn % 10 == 0 and self.buyers:
             values = {"amount": "1999", "currency": "usd"}
             charge_id = self.stripe.edit("purchase", self.rng.choice(self.buyers), values, self.clock.now)
@@ -194,36 +194,36 @@ class Town:
         machine = self.hubspot if side is Side.HUBSPOT else self.stripe
         if new:
             values |= {"email": f"{side}{self.turn}@example.com"}
-            self.living[side].append(machine.edit("create", None, values, self.clock.now))
+            self.existing[side].append(machine.edit("create", None, values, self.clock.now))
         else:
-            machine.edit("update", self.rng.choice(self.living[side]), values, self.clock.now)
+            machine.edit("update", self.rng.choice(self.existing[side]), values, self.clock.now)
 
-    # -- what became of it
+    # -- results
 
-    def at_rest(self) -> bool:
+    def is_idle(self) -> bool:
         """Whether no job waits or runs."""
         return not any(map(self.waiting, Side))
 
     def waiting(self, side: Side) -> dict[str, JobKind]:
         """The jobs of a side that wait or run: id -> kind."""
-        rows = self._ask("SELECT id, kind FROM jobs WHERE lane = ? AND state IN ('ready', 'running')", side)
+        rows = self._query("SELECT id, kind FROM jobs WHERE lane = ? AND state IN ('ready', 'running')", side)
         return {job_id: JobKind(kind) for job_id, kind in rows}
 
     def most_attempts(self) -> int:
-        """The most that any job was counted."""
-        return int(self._ask("SELECT MAX(attempts) FROM jobs")[0][0] or 0)
+        """The highest number of attempts of a job."""
+        return int(self._query("SELECT MAX(attempts) FROM jobs")[0][0] or 0)
 
     def dead(self) -> int:
-        """How many jobs were given up."""
-        return int(self._ask("SELECT COUNT(*) FROM jobs WHERE state = 'dead'")[0][0])
+        """The number of dead jobs."""
+        return int(self._query("SELECT COUNT(*) FROM jobs WHERE state = 'dead'")[0][0])
 
     def unequal(self) -> int:
-        """How many people are not the same on both sides."""
+        """The number of people that differ between both sides."""
         contacts = {r["email"]: (r.get("company"), r.get("city")) for r in self.hubspot.records()}
         customers = {r["email"]: (r.get("business_name"), r.get("address.city")) for r in self.stripe.records()}
         return sum(contacts.get(email) != customers.get(email) for email in contacts.keys() | customers.keys())
 
-    def _ask(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+    def _query(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         with self.store.reading() as tx:
             rows: list[tuple[Any, ...]] = tx._session._connection.execute(query, values).fetchall()  # type: ignore[attr-defined] # SQLite's session has it
         return rows

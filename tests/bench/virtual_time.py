@@ -1,8 +1,7 @@
-"""Virtual time for a real worker: its lanes take turns on one clock that leaps from one event to the next.
+"""Virtual time for a real worker: its lanes run on one clock that jumps from one event to the next.
 
-Lanes are threads of which only one runs at a time, so that ``Worker.turn`` runs as it is: where it would
-sleep, the clock goes on to whatever is due next. What runs takes no time; only requests do. The same
-random source gives the same run.
+Lanes are threads of which only one runs at a time, so ``Worker.turn`` runs unchanged: where it would sleep, the clock
+advances to the next event. Code takes no time, only requests do. The same random source gives the same run.
 """
 
 from __future__ import annotations
@@ -25,26 +24,26 @@ from wanesync.worker.worker import BEAT_MS, SWEEP_MS, Worker
 START_MS = 1_800_000_000_000
 
 
-class Over(Exception):
-    """Ends the thread of a lane when the run is over."""
+class RunEnded(Exception):
+    """Ends the thread of a lane at the end of the run."""
 
 
 @dataclass(slots=True)
 class Lane:
-    """One thread that is stepped. ``wakes``: counts its sleeps, so that an old alarm does not end a new one.
+    """One thread that runs in steps. ``wakes``: counts its sleeps, so that an old alarm does not end a new one.
 
-    ``hears``: the lane of work it waits for, "" for any, None for none.
+    ``waits_for``: the lane whose work it waits for, "" for any, None for none.
     """
 
     thread: threading.Thread
     go: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     wakes: int = 0
-    hears: str | None = None
+    waits_for: str | None = None
 
 
 @dataclass(slots=True)
-class Clockwork:
-    """The time, what is due when, and the lanes. It is the ``Clock`` of whatever runs under it."""
+class VirtualTime:
+    """The time, the due events, and the lanes; the ``Clock`` of everything that runs under it."""
 
     now: int = START_MS
     over: bool = False
@@ -55,7 +54,7 @@ class Clockwork:
     _failed: list[BaseException] = field(default_factory=list)
 
     def now_ms(self) -> int:
-        """The time."""
+        """The virtual time in epoch milliseconds."""
         return self.now
 
     def monotonic_ms(self) -> int:
@@ -63,11 +62,11 @@ class Clockwork:
         return self.now
 
     def at(self, at_ms: int, act: Callable[[], None]) -> None:
-        """Do something at a time."""
+        """Run a function at a time."""
         heapq.heappush(self._due, (max(at_ms, self.now), next(self._order), act))
 
     def every(self, interval_ms: int, act: Callable[[], None]) -> None:
-        """Do something again and again."""
+        """Run a function at an interval."""
 
         def turn() -> None:
             act()
@@ -76,7 +75,7 @@ class Clockwork:
         self.at(self.now + interval_ms, turn)
 
     def run_until(self, at_ms: int) -> None:
-        """Let everything due until then happen."""
+        """Run every event due until a time."""
         while self._due and self._due[0][0] <= at_ms:
             self.now, _, act = heapq.heappop(self._due)
             act()
@@ -87,16 +86,16 @@ class Clockwork:
     # -- lanes
 
     def spawn(self, act: Callable[[], None]) -> None:
-        """A lane of its own for something that may sleep; it begins now."""
+        """Start a lane for a function that may sleep."""
 
         def live() -> None:
             lane.go.acquire()
             try:
                 if not self.over:
                     act()
-            except Over:
+            except RunEnded:
                 pass
-            except BaseException as error:  # noqa: BLE001 - output by ``run_until``
+            except BaseException as error:  # noqa: BLE001 - raised by ``run_until``
                 self._failed.append(error)
             finally:
                 del self.lanes[threading.get_ident()]
@@ -109,7 +108,7 @@ class Clockwork:
         self._alarm(lane, self.now)
 
     def loop(self, turn: Callable[[], None]) -> None:
-        """A lane that takes one turn after the other."""
+        """Start a lane that runs a function repeatedly."""
 
         def turns() -> None:
             while True:
@@ -118,39 +117,39 @@ class Clockwork:
         self.spawn(turns)
 
     def sleep_until(self, at_ms: float) -> None:
-        """A lane sleeps; what has no lane of its own must not."""
+        """Let the current lane sleep; only lanes may sleep."""
         self._sleep(max(self.now, -int(-at_ms // 1)), None)
 
     def wait_for_work(self, timeout_ms: int, lane: str = "") -> bool:
-        """A lane waits until the store rings for its work, or the time is over."""
+        """Let the current lane wait until the store notifies it of work, or the time is over."""
         self._sleep(self.now + timeout_ms, lane)
         return True
 
-    def ring(self, lanes: Iterable[str] = ()) -> None:
-        """Whoever waits for work of one of the lanes wakes; without any, everyone who waits for work."""
-        rung = {"", *(lanes or Side)}
+    def notify(self, lanes: Iterable[str] = ()) -> None:
+        """Wake the lanes that wait for work of one of the given lanes, all of them without any."""
+        notified = {"", *(lanes or Side)}
         for lane in list(self.lanes.values()):
-            if lane.hears in rung:
-                lane.hears = None
+            if lane.waits_for in notified:
+                lane.waits_for = None
                 self._alarm(lane, self.now)
 
     def end(self) -> None:
-        """Every lane ends where it sleeps."""
+        """End every lane where it sleeps."""
         self.over = True
         for lane in list(self.lanes.values()):
             lane.go.release()
             self._back.acquire()
             lane.thread.join()
 
-    def _sleep(self, at_ms: int, hears: str | None) -> None:
+    def _sleep(self, at_ms: int, waits_for: str | None) -> None:
         lane = self.lanes.get(threading.get_ident())
-        assert lane is not None, "something slept that is no lane"
-        lane.hears = hears
+        assert lane is not None, "only a lane may sleep"
+        lane.waits_for = waits_for
         self._alarm(lane, at_ms)
         self._back.release()
         lane.go.acquire()
         if self.over:
-            raise Over
+            raise RunEnded
 
     def _alarm(self, lane: Lane, at_ms: int) -> None:
         lane.wakes += 1
@@ -159,40 +158,40 @@ class Clockwork:
 
     def _resume(self, lane: Lane, wakes: int) -> None:
         if lane.wakes == wakes:
-            lane.hears = None
+            lane.waits_for = None
             lane.go.release()
             self._back.acquire()
 
 
 class Pool(Executor):
-    """Carries each call out in its slot: what is submitted is ``Worker._send`` with a call and its slot."""
+    """Runs each call in its slot; the submitted function is ``Worker._send`` with a call and its slot."""
 
-    def __init__(self, clock: Clockwork) -> None:
+    def __init__(self, clock: VirtualTime) -> None:
         self._clock = clock
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Once its slot has come."""
+        """Run the call at its slot."""
         _, slot_ms, *_ = args
         self._clock.at(slot_ms, lambda: self._clock.spawn(lambda: fn(*args, **kwargs)))
         return Future()
 
 
 class Answers:
-    """Stands where a worker puts its answers, and commits them in the rhythm of its committer."""
+    """Takes the answers of a worker and commits them at the times of its committer."""
 
-    def __init__(self, worker: Worker, clock: Clockwork) -> None:
+    def __init__(self, worker: Worker, clock: VirtualTime) -> None:
         self._worker, self._clock = worker, clock
         self._arrived: list[tuple[Call, object]] = []
 
     def put(self, answer: tuple[Call, object]) -> None:
-        """An answer; the first one to come begins a batch."""
+        """Add an answer; the first one begins a batch."""
         self._arrived.append(answer)
         if len(self._arrived) == 1:
-            # ``Worker`` itself asks this right after it took the answer: whether more are to be expected.
+            # ``Worker`` checks right after it took the answer whether more are expected.
             self._clock.at(self._clock.now, self._gather)
 
     def empty(self) -> bool:
-        """Whether nothing is to be committed."""
+        """Whether there is nothing to commit."""
         return not self._arrived
 
     def _gather(self) -> None:
@@ -207,10 +206,10 @@ class Answers:
         self._worker.committer.commit(batch)
 
 
-def put_under(clock: Clockwork, store: Store, worker: Worker) -> None:
-    """Start a worker whose every wait is the clock's: its lanes, pools, committer and heart."""
+def run_under(clock: VirtualTime, store: Store, worker: Worker) -> None:
+    """Start a worker under the virtual clock: its lanes, pools, committer and heartbeats."""
     store.wait_for_work = clock.wait_for_work  # type: ignore[method-assign] # the virtual clock's own wait
-    store._database.notifier.notify = clock.ring  # type: ignore[method-assign] # the virtual clock's own bell
+    store._database.notifier.notify = clock.notify  # type: ignore[method-assign] # the virtual clock's own notification
     worker._pools = dict.fromkeys(worker.sides, Pool(clock))  # type: ignore[arg-type] # the virtual clock's own pool
     worker.committer.outcomes = Answers(worker, clock)  # type: ignore[assignment] # the virtual clock's own answers
     worker.lease.beat()
