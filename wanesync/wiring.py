@@ -24,10 +24,10 @@ from wanesync.ratelimit.limit_settings import apply_configured_limits
 from wanesync.ratelimit.pacer import Pacer
 from wanesync.ratelimit.quotas import TIME_ZONE
 from wanesync.reconcile.catch_up import CatchUp
-from wanesync.reconcile.listing import LANES, PARALLEL
+from wanesync.reconcile.listing import LANES, PARALLEL_HUBSPOT_LANES
 from wanesync.reconcile.run import Reconcile
 from wanesync.reconcile.session import ReconcileSession, open_session
-from wanesync.reconcile.snapshot.results import MEMORY
+from wanesync.reconcile.snapshot.file import MEMORY
 from wanesync.store.database import Store, Tx, open_store
 from wanesync.store.tables.retention import RetentionPolicy
 from wanesync.sync.failpoints import read_failpoint
@@ -255,7 +255,7 @@ def build_reconcile(runtime: Runtime, snapshot: str = MEMORY, *, parallel: bool 
 
     ``parallel``: contacts are listed by several requests at a time, by ranges of ids, which HubSpot does not document.
     """
-    lanes = dict(LANES) | ({Side.HUBSPOT: PARALLEL} if parallel else {})
+    lanes = dict(LANES) | ({Side.HUBSPOT: PARALLEL_HUBSPOT_LANES} if parallel else {})
     with runtime.store.reading() as tx:
         identity = load_pins(tx).by_setting()
     identity["parallel"] = str(parallel)

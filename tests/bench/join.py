@@ -25,7 +25,7 @@ from pathlib import Path
 from tests.bench.rivals import join_wanesync
 from wanesync.bench.reconcile.compare_only import Row, make_outlines, make_rows, put_equal_rows
 from wanesync.bench.resource_usage import Usage, run_measured
-from wanesync.reconcile.snapshot.results import Snapshot
+from wanesync.reconcile.snapshot.file import Snapshot
 from wanesync.store.encryption import load_keyring, make_key
 
 ROOT = Path(__file__).parent.parent.parent
@@ -120,11 +120,11 @@ def fill(path: Path, key: str, pairs: int) -> None:
     first = 0
     while batch := list(islice(rows, CHUNK)):
         put_equal_rows(snapshot, batch)
-        with snapshot.writing():
+        with snapshot.transaction():
             snapshot.put_links(make_outlines(list(_linked(batch, first))))
         first += len(batch)
     # Then the file holds everything and can be copied without its WAL.
-    snapshot.run("PRAGMA wal_checkpoint(TRUNCATE)")
+    snapshot.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     snapshot.close()
 
 

@@ -41,9 +41,9 @@ from wanesync.core.model import (
     customer_key,
 )
 from wanesync.core.ports import Timing
-from wanesync.reconcile.compare import GONE, TWIN, Comparison, Report
+from wanesync.reconcile.compare import NOT_LISTED, SHARED_ADDRESS, Comparison, Report
 from wanesync.reconcile.page_store import PageStore
-from wanesync.reconcile.snapshot.results import MEMORY, Snapshot
+from wanesync.reconcile.snapshot.file import MEMORY, Snapshot
 from wanesync.store import make_key, open_store
 from wanesync.store.clock import DatabaseClock
 from wanesync.store.database import Store, Tx
@@ -207,7 +207,7 @@ class Outcome:
         twin = bool(hmacs & self.creating)
         self.creating |= hmacs
         if twin:
-            mine = [replace(d, kind=DifferenceClass.DUPLICATE, note=TWIN) for d in mine]
+            mine = [replace(d, kind=DifferenceClass.DUPLICATE, note=SHARED_ADDRESS) for d in mine]
             for action in creates:
                 self.volume.add_creation(action.side, -1)
         self.counts.update(d.kind for d in mine)
@@ -224,8 +224,10 @@ def shown(found: object) -> Shown:
 def outcome_of(report: Report) -> Outcome:
     outcome = Outcome(+report.counts, volume=report.volume, to_link=report.to_link)
     outcome.found = Counter(shown(d) for d in report.differences())
-    outcome.work = Counter((key, lane, "" if kinds == "plain" else kinds) for key, lane, kinds in report.work())
-    assert report.jobs == outcome.work.total() + report.vanished
+    outcome.work = Counter(
+        (key, lane, "" if kinds == "plain" else kinds) for key, lane, kinds in report.snapshot.jobs()
+    )
+    assert report.jobs == outcome.work.total() + report.unlisted
     return outcome
 
 
@@ -239,7 +241,7 @@ def judge_each(runtime: Runtime, world: World, vanished: set[tuple[Side, str]]) 
             for link in links:
                 if link.state is LinkState.ACTIVE:
                     outcome.counts[DifferenceClass.ORPHANED] += 1
-                    outcome.found[DifferenceClass.ORPHANED, link.hubspot_id, link.stripe_id, (), GONE] += 1
+                    outcome.found[DifferenceClass.ORPHANED, link.hubspot_id, link.stripe_id, (), NOT_LISTED] += 1
         done: set[str] = set()
         for key in _keys(tx, world):
             _judge_one(runtime, tx, key, outcome, done)
@@ -302,10 +304,10 @@ def put_world(runtime: Runtime, world: World) -> None:
 
 
 def list_world(runtime: Runtime, world: World, snapshot: Snapshot) -> PageStore:
-    keeper, now_ms = PageStore(runtime, snapshot), runtime.store.now_ms()
-    keeper.keep_contacts(world.listed_of(HUBSPOT))
-    keeper.keep_customers(world.listed_of(STRIPE), Timing(now_ms, now_ms), now_ms)
-    return keeper
+    page_store, now_ms = PageStore(runtime, snapshot), runtime.store.now_ms()
+    page_store.put_contacts(world.listed_of(HUBSPOT))
+    page_store.put_customers(world.listed_of(STRIPE), Timing(now_ms, now_ms), now_ms)
+    return page_store
 
 
 def believed(world: World, record: Record) -> bool:
@@ -320,7 +322,7 @@ def compare_both_ways(url: str, store: Store, clock: Clock, world: World) -> Non
     put_world(runtime, world)
     clock.advance(10_000)
     snapshot = Snapshot.resume(MEMORY, store.encryption, {}, 0)
-    keeper = list_world(runtime, world, snapshot)
+    page_store = list_world(runtime, world, snapshot)
     merged = {(HUBSPOT, i) for record in world.listed_of(HUBSPOT) if believed(world, record) for i in record.merged_ids}
     alive = {ref for ref, stored in world.known.items() if stored.alive}
     try:
@@ -329,8 +331,8 @@ def compare_both_ways(url: str, store: Store, clock: Clock, world: World) -> Non
         return
     found = outcome_of(report)
     vanished = alive - set(world.listed) - (merged & alive)
-    assert set(snapshot.vanished()) == vanished
-    keeper.adopt()
+    assert set(snapshot.unlisted()) == vanished
+    page_store.store_changed()
     expected = judge_each(runtime, world, vanished)
     assert found.found == expected.found
     assert found.counts == expected.counts

@@ -21,7 +21,7 @@ from wanesync.core.rate_limits import SlotRequest
 from wanesync.reconcile import listing
 from wanesync.reconcile.listing import Listing
 from wanesync.reconcile.requests import Requests
-from wanesync.reconcile.snapshot.results import MEMORY, Snapshot
+from wanesync.reconcile.snapshot.file import MEMORY, Snapshot
 from wanesync.store import make_key, open_store
 from wanesync.store.database import Store
 from wanesync.sync.runtime import Runtime, SyncOptions
@@ -148,7 +148,7 @@ def begin(store: Store, contacts: Contacts, customers: Customers, **options: obj
     runtime.hubspot_port, runtime.stripe_port = contacts, customers  # type: ignore[assignment] # only what a listing asks
     snapshot = options.pop("snapshot", None) or Snapshot.resume(MEMORY, store.encryption, {}, 0)
     assert isinstance(snapshot, Snapshot)
-    snapshot.put_about({"began_ms": "1700000000000"})
+    snapshot.put_metadata({"began_ms": "1700000000000"})
     lanes = {HUBSPOT: LANES, STRIPE: LANES} | options.pop("lanes", {})  # type: ignore[operator] # a mapping
     gates = {side: Gate() for side in Side}
     return Listing(runtime, gates, snapshot, lanes=lanes, **options)  # type: ignore[arg-type] # a pacer that lets all pass
@@ -167,7 +167,7 @@ def warned(times: int) -> Iterator[None]:
     with patch.object(listing.log, "warning") as warning:
         yield
     said = [call.args[0] for call in warning.call_args_list]
-    assert sum("listed in turn" in text for text in said) == times, said
+    assert sum("listed sequentially" in text for text in said) == times, said
 
 
 IDS = list(range(1000, 3000, 7))

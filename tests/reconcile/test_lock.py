@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.store_fixtures import Clock
 from wanesync.core.errors import GuardError
-from wanesync.reconcile.lock import LASTS_MS, NAME, RunLock
+from wanesync.reconcile.lock import LOCK_MS, NAME, RunLock
 from wanesync.store.database import Store
 
 
@@ -24,7 +24,7 @@ def test_a_killed_one_holds_it_for_a_minute(store: Store, other_store: Store, cl
     # As a killed process leaves it: taken, and never given back.
     store.run(RunLock(store, "killed")._take)
     # Two processes measure the database's time, a little apart.
-    clock.advance(LASTS_MS - 2000)
+    clock.advance(LOCK_MS - 2000)
     with pytest.raises(GuardError, match=r"in [123] s"):
         RunLock(other_store, "next").__enter__()
     clock.advance(4000)
@@ -35,7 +35,7 @@ def test_a_killed_one_holds_it_for_a_minute(store: Store, other_store: Store, cl
 def test_renewed_it_lasts_on(store: Store, other_store: Store, clock: Clock) -> None:
     with RunLock(store, "first") as lock:
         for _ in range(5):
-            clock.advance(LASTS_MS - 2000)
+            clock.advance(LOCK_MS - 2000)
             assert lock.renew()
         with pytest.raises(GuardError):
             RunLock(other_store, "second").__enter__()
@@ -45,7 +45,7 @@ def test_what_ran_out_and_was_taken_is_neither_renewed_nor_given_back(
     store: Store, other_store: Store, clock: Clock
 ) -> None:
     with RunLock(store, "slow") as slow:
-        clock.advance(LASTS_MS + 2000)
+        clock.advance(LOCK_MS + 2000)
         other_store.run(RunLock(other_store, "next")._take)
         assert not slow.renew()
     with store.reading() as tx:

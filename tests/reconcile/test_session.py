@@ -35,7 +35,7 @@ from wanesync.reconcile.session import (
     read_run,
     wait_for_workers,
 )
-from wanesync.reconcile.snapshot.results import MEMORY, Snapshot
+from wanesync.reconcile.snapshot.file import MEMORY, Snapshot
 from wanesync.store.database import Store, Tx
 from wanesync.sync.runtime import Runtime, SyncOptions
 from wanesync.sync.writer import WRITES
@@ -50,26 +50,26 @@ class FakeReconcile(Reconcile):
     since: bool = True
     calls: list[str] = field(default_factory=list)
 
-    def look(
+    def compare(
         self, progress: Progress, compared: Compared, requests: Requests | None = None, *, fresh: bool = False
     ) -> Report:
         progress(HUBSPOT, 2)
         progress(STRIPE, 1)
         compared(3)
-        self.calls.append(f"look fresh={fresh}")
+        self.calls.append(f"compare fresh={fresh}")
         return make_report(self.runtime.store)
 
-    def look_since(
+    def compare_changes(
         self, since_ms: int, progress: Progress, compared: Compared, requests: Requests | None = None
     ) -> Report | None:
         progress(STRIPE, 1)
         return make_report(self.runtime.store) if self.since else None
 
-    def guard(self, report: Report, selection: Selection) -> None:
+    def check_guards(self, report: Report, selection: Selection) -> None:
         self.calls.append("guard")
 
-    def queue(self, report: Report, selection: Selection | None = None, mark: str = "") -> tuple[str, int]:
-        self.calls.append(f"queue {mark}")
+    def queue(self, report: Report, selection: Selection | None = None, run_property: str = "") -> tuple[str, int]:
+        self.calls.append(f"queue {run_property}")
         return "run-1", 3
 
 
@@ -154,7 +154,7 @@ def test_a_session_that_writes_stores_the_cursors_and_reads_changes_again(runtim
         session.compare(ignore)
     with open_one(runtime, reconcile, catch_up) as session:
         session.compare(ignore)
-    assert (catch_up.marked, reconcile.calls) == (1, ["look fresh=True", "look fresh=False"])
+    assert (catch_up.marked, reconcile.calls) == (1, ["compare fresh=True", "compare fresh=False"])
 
 
 def test_every_step_of_a_comparison_is_counted_to_its_end(runtime: Runtime) -> None:
@@ -185,8 +185,8 @@ def test_force_must_name_the_number_of_people(runtime: Runtime) -> None:
         session.compare(ignore).volume.overwritten = 1200
         with pytest.raises(GuardError, match="--force 7 does not fit: 1,200 linked people"):
             session.select(force=7)
-        assert session.select(force=1200) == Selection(force=True, most_creates=DEFAULT_MAX_CREATIONS)
-        assert session.select(max_creations=0, limit=5) == Selection(limit=5, most_creates=0)
+        assert session.select(force=1200) == Selection(force=True, max_creations=DEFAULT_MAX_CREATIONS)
+        assert session.select(max_creations=0, limit=5) == Selection(limit=5, max_creations=0)
 
 
 def test_a_queued_run_tells_which_catch_up_failed(runtime: Runtime) -> None:

@@ -44,11 +44,11 @@ def _spoil(world: World) -> tuple[Side, str] | None:
 def _list(world: World, runtime: Runtime, pacers: dict[Side, Gate]) -> None:
     CatchUp(runtime, pacers).mark_start()  # type: ignore[arg-type] # the simulator's own pacers
     rounds = Reconcile(runtime, pacers, threads=False)  # type: ignore[arg-type] # the simulator's own pacers
-    report = rounds.look(lambda _side, _count: None, lambda _count: None, fresh=True)
+    report = rounds.compare(lambda _side, _count: None, lambda _count: None, fresh=True)
     if world.net.spoiled and world.net.spoiled[1] == FAILS:
         world.blame("a listing that failed was used")
     rounds.queue(report, Selection(force=True))
-    world.say("listed", dict(report.counts), list(report.work()))
+    world.say("listed", dict(report.counts), list(report.snapshot.jobs()))
     report.close()
     for side in Side:
         caught = CatchUp(runtime, pacers).run(side)  # type: ignore[arg-type] # the simulator's own pacers

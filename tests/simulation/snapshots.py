@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Mapping
 from importlib.resources import files
 
-from wanesync.reconcile.snapshot.results import Snapshot
+from wanesync.reconcile.snapshot.file import Snapshot
 from wanesync.store.encryption import Encryption
 
 UNSAFE_SETTINGS = "PRAGMA secure_delete = OFF"
@@ -24,14 +24,14 @@ class SimSnapshot(Snapshot):
     """As every snapshot; once it is closed it refuses to work, while its connection serves the next one."""
 
     @classmethod
-    def _begin(cls, path: str, seal: Encryption, identity: Mapping[str, str]) -> Snapshot:
+    def _begin(cls, path: str, encryption: Encryption, identity: Mapping[str, str]) -> Snapshot:
         if not _spare:
-            made = super()._begin(path, seal, identity)
+            made = super()._begin(path, encryption, identity)
             made._db.execute(UNSAFE_SETTINGS)
             return made
         made = cls.__new__(cls)
-        made.path, made._seal, made._db = path, seal, _spare.pop()
-        made.put_about(identity)
+        made.path, made._encryption, made._db = path, encryption, _spare.pop()
+        made.put_metadata(identity)
         return made
 
     def close(self) -> None:
@@ -41,7 +41,7 @@ class SimSnapshot(Snapshot):
             _wipe(connection)
             _spare.append(connection)
 
-    def shred(self) -> None:
+    def erase(self) -> None:
         """There is no file to overwrite."""
         self.close()
 

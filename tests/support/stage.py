@@ -18,7 +18,7 @@ from wanesync.config.model import Config, load
 from wanesync.core.errors import DatabaseUnavailable
 from wanesync.core.model import Side, normalise_email
 from wanesync.ops.status import read_status
-from wanesync.reconcile.run import Report
+from wanesync.reconcile.compare import Report
 from wanesync.sandbox.server import HUBSPOT_KEY, STRIPE_KEY, Options, Sandbox
 from wanesync.sandbox.stand_in import WebhookTarget
 from wanesync.wiring import build_catch_up, build_reconcile, build_runtime, open_database
@@ -133,13 +133,13 @@ class Stage:
         """What ``wanesync reconcile`` does, in this process (its libraries are loaded already)."""
         build_catch_up(self.runtime).mark_start()
         rounds = build_reconcile(self.runtime)
-        report = rounds.look(_ignore, _ignore_count)
+        report = rounds.compare(_ignore, _ignore_count)
         rounds.queue(report)
         return report
 
     def compare(self) -> Report:
         """What ``wanesync diff`` does, in this process."""
-        return build_reconcile(self.runtime).look(_ignore, _ignore_count)
+        return build_reconcile(self.runtime).compare(_ignore, _ignore_count)
 
     def live(self) -> None:
         """First listing done, everything in order, doors and worker running."""

@@ -41,15 +41,15 @@ def test_an_hourly_look_leaves_a_full_run_that_was_broken_off_alone(stage: Stage
     rounds = build_reconcile(stage.runtime, str(tmp_path / "snapshot"))
     stage.store.run(lambda tx: tx.settings.put(LISTED, "1"))
     with pytest.raises(GuardError, match="next run goes on"):
-        rounds.look(ignore, ignore, Requests(2))
-    hourly = rounds.look_since(stage.store.now_ms() - 1000, ignore, ignore)
+        rounds.compare(ignore, ignore, Requests(2))
+    hourly = rounds.compare_changes(stage.store.now_ms() - 1000, ignore, ignore)
     assert hourly is not None
     hourly.close()
-    before = rounds.open(rounds.path)
+    before = rounds.open_snapshot(rounds.path)
     listed = {side: before.count(side) for side in Side}
     before.close()
     assert listed[HUBSPOT], "its pages are still there"
-    assert rounds.look(ignore, ignore).counts[DifferenceClass.CREATE_CUSTOMER]
+    assert rounds.compare(ignore, ignore).counts[DifferenceClass.CREATE_CUSTOMER]
 
 
 def test_a_customer_that_is_gone_before_the_listing_ends_is_not_created_on_hubspot(stage: Stage) -> None:
@@ -60,7 +60,7 @@ def test_a_customer_that_is_gone_before_the_listing_ends_is_not_created_on_hubsp
         if side is STRIPE and stage.row(STRIPE, short_lived):
             stage.edit(STRIPE, "delete", short_lived)
 
-    report = build_reconcile(stage.runtime).look(delete, ignore, fresh=True)
+    report = build_reconcile(stage.runtime).compare(delete, ignore, fresh=True)
     assert report.counts[DifferenceClass.CREATE_CONTACT] == 1
     report.close()
 

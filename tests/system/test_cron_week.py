@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.stage import Stage
 from wanesync.core.model import Side
-from wanesync.reconcile.run import Report
+from wanesync.reconcile.compare import Report
 from wanesync.sandbox.seed_data import SeedOptions, seed_records
 from wanesync.store.clock import wall_clock_ms
 from wanesync.wiring import build_reconcile, snapshot_path
@@ -41,9 +41,9 @@ class Nights:
         before = self.reads()
         rounds = build_reconcile(self.stage.runtime, str(self.snapshot))
         if since_ms is None:
-            report = rounds.look(lambda _side, _count: None, lambda _count: None)
+            report = rounds.compare(lambda _side, _count: None, lambda _count: None)
         else:
-            found = rounds.look_since(since_ms, lambda _side, _count: None, lambda _count: None)
+            found = rounds.compare_changes(since_ms, lambda _side, _count: None, lambda _count: None)
             assert found is not None
             report = found
         took = self.reads() - before

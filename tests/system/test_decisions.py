@@ -13,8 +13,8 @@ from wanesync.core.diff.decisions import Verdict
 from wanesync.core.diff.difference import DifferenceClass
 from wanesync.core.errors import ConfigError
 from wanesync.core.model import BY_DECISION, LinkState, Side, contact_key
-from wanesync.reconcile.apply_decisions import Checked, Decided, DecisionApplier
-from wanesync.reconcile.baseline import Baseline, Baselined
+from wanesync.reconcile.apply_decisions import AppliedDecisions, CheckedDecisions, DecisionApplier
+from wanesync.reconcile.baseline import Baseline, BaselineResult
 from wanesync.reconcile.page_store import PageStore
 
 HUBSPOT, STRIPE = Side.HUBSPOT, Side.STRIPE
@@ -49,7 +49,7 @@ def stage(database_url: str, tmp_path: Path) -> Iterator[Stage]:
 
 
 def listed(stage: Stage) -> None:
-    PageStore(stage.runtime, look(stage).snapshot).adopt()
+    PageStore(stage.runtime, look(stage).snapshot).store_changed()
     with stage.store.transaction() as tx:
         tx.settings.put("listed", str(tx.now_ms))
 
@@ -58,14 +58,12 @@ def file(*lines: str) -> bytes:
     return "\n".join(["hubspot_id,stripe_id,field,decision", *lines, ""]).encode()
 
 
-def check(stage: Stage, *lines: str) -> Checked:
+def check(stage: Stage, *lines: str) -> CheckedDecisions:
     return DecisionApplier(stage.runtime, Impatient(stage)).check(file(*lines))
 
 
-def decide(stage: Stage, *lines: str) -> Decided:
-    return DecisionApplier(stage.runtime, Impatient(stage)).carry_out(
-        check(stage, *lines), "run-1", lambda _count: None
-    )
+def decide(stage: Stage, *lines: str) -> AppliedDecisions:
+    return DecisionApplier(stage.runtime, Impatient(stage)).apply(check(stage, *lines), "run-1", lambda _count: None)
 
 
 def pair(stage: Stage, here: str, there: str) -> tuple[str, str]:
@@ -254,14 +252,14 @@ def test_a_record_somebody_works_on_is_waited_for_and_then_left(sqlite_url: str,
             tx.processes.beat("worker", "hubspot", tx.now_ms)
             assert tx.locks.take(contact_key(contact_id), "token", "worker", tx.now_ms + 60_000)
         clock = Impatient(stage)
-        decided = DecisionApplier(stage.runtime, clock).carry_out(checked, "run-1", lambda _count: None)
+        decided = DecisionApplier(stage.runtime, clock).apply(checked, "run-1", lambda _count: None)
         assert decided.left.keys() == {contact_key(contact_id)}
         assert (clock.naps, dict(decided.done)) == (4, {})
         assert decided.avoid == {contact_key(contact_id), f"customer:{customer_id}"}
         with stage.store.reading() as tx:
             assert tx.links.count_active() == 0
         clock.frees = "token"
-        decided = DecisionApplier(stage.runtime, clock).carry_out(checked, "run-1", lambda _count: None)
+        decided = DecisionApplier(stage.runtime, clock).apply(checked, "run-1", lambda _count: None)
         assert decided.left == {}
         assert dict(decided.done) == {Verdict.HUBSPOT: 1}
 
@@ -269,7 +267,7 @@ def test_a_record_somebody_works_on_is_waited_for_and_then_left(sqlite_url: str,
 # -- baseline
 
 
-def baseline(stage: Stage) -> Baselined:
+def baseline(stage: Stage) -> BaselineResult:
     return Baseline(stage.runtime, Impatient(stage)).run(look(stage), lambda _count: None)
 
 
@@ -281,7 +279,7 @@ def test_after_a_baseline_nothing_flows_but_what_changes_from_then_on(stage: Sta
     stage.edit(STRIPE, "create", email="same@example.org")
     stage.edit(HUBSPOT, "create", email="alone@example.org")
     done = baseline(stage)
-    assert done == Baselined(linked=3, based=3, kept=1)
+    assert done == BaselineResult(linked=3, based=3, kept=1)
     settle(stage)
     assert not stage.writes(HUBSPOT)
     assert not stage.writes(STRIPE)
@@ -293,7 +291,7 @@ def test_after_a_baseline_nothing_flows_but_what_changes_from_then_on(stage: Sta
     assert {kind: n for kind, n in found.counts.items() if n} == {
         DifferenceClass.IN_SYNC: 1, DifferenceClass.CONFLICT: 2, DifferenceClass.CREATE_CUSTOMER: 1
     }  # fmt: skip
-    assert baseline(stage) == Baselined()
+    assert baseline(stage) == BaselineResult()
     stage.edit(HUBSPOT, "update", contact_id, company="Newer Co")
     stage.reconcile()
     stage.rest()
@@ -306,7 +304,7 @@ def test_a_baseline_takes_what_links_hold_now(stage: Stage) -> None:
     settle(stage)
     stage.edit(HUBSPOT, "update", contact_id, company="Newer Co")
     before = stage.writes(STRIPE)
-    assert baseline(stage) == Baselined(based=1, kept=1)
+    assert baseline(stage) == BaselineResult(based=1, kept=1)
     stage.reconcile()
     stage.rest()
     assert stage.writes(STRIPE) == before
@@ -319,4 +317,4 @@ def test_a_baseline_names_what_somebody_works_on(sqlite_url: str, tmp_path: Path
         with stage.store.transaction() as tx:
             tx.processes.beat("worker", "hubspot", tx.now_ms)
             assert tx.locks.take(contact_key(contact_id), "token", "worker", tx.now_ms + 60_000)
-        assert baseline(stage) == Baselined(left=[contact_key(contact_id)])
+        assert baseline(stage) == BaselineResult(left=[contact_key(contact_id)])

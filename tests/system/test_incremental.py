@@ -12,10 +12,10 @@ from tests.support.stage import Stage
 from wanesync.adapters.http_answers import SKEW_MS
 from wanesync.core.errors import GuardError
 from wanesync.core.model import Side
-from wanesync.reconcile.changed_since import ChangedSince, Gathered
+from wanesync.reconcile.changed_since import Changes, ChangesReader
 from wanesync.reconcile.page_store import PageStore
 from wanesync.reconcile.requests import Requests
-from wanesync.reconcile.snapshot.results import MEMORY, Snapshot
+from wanesync.reconcile.snapshot.file import MEMORY, Snapshot
 from wanesync.sandbox.faults import Faults
 
 HUBSPOT, STRIPE = Side.HUBSPOT, Side.STRIPE
@@ -63,13 +63,15 @@ def now_ms(stage: Stage) -> int:
     return stage.store.now_ms()
 
 
-def incremental(stage: Stage, most: int | None = None) -> tuple[ChangedSince, Snapshot]:
+def incremental(stage: Stage, most: int | None = None) -> tuple[ChangesReader, Snapshot]:
     snapshot = Snapshot.resume(MEMORY, stage.store.encryption, {}, 0)
-    keeper = PageStore(stage.runtime, snapshot)
-    return ChangedSince(stage.runtime, stage.runtime.pacers, keeper, snapshot, Requests(most), grace_ms=0), snapshot
+    page_store = PageStore(stage.runtime, snapshot)
+    return ChangesReader(
+        stage.runtime, stage.runtime.pacers, page_store, snapshot, Requests(most), grace_ms=0
+    ), snapshot
 
 
-def gather(stage: Stage, since_ms: int) -> Gathered:
+def gather(stage: Stage, since_ms: int) -> Changes:
     return incremental(stage)[0].run(since_ms, _ignore)
 
 
@@ -77,11 +79,11 @@ def _ignore(_side: Side, _read: int) -> None:
     """No progress is shown."""
 
 
-def names(found: Gathered) -> dict[str, set[str]]:
+def names(found: Changes) -> dict[str, set[str]]:
     return {str(side): set(found.losses.missed(side)) for side in Side}
 
 
-def unsubscribed(found: Gathered) -> set[str]:
+def unsubscribed(found: Changes) -> set[str]:
     return {name for _, name, *_, verdict in found.losses.rows() if verdict}
 
 
@@ -101,8 +103,8 @@ def test_where_nothing_was_missed_nothing_is_read(stage: Stage, pair: tuple[str,
     assert (found.requests, requests(stage) - before) == (LISTED, LISTED)
     assert found.losses.rows() == []
     assert found.losses.tallies[STRIPE, "phone"].heard == found.losses.tallies[STRIPE, "customer.updated"].heard == 1
-    assert found.touched == {HUBSPOT: {pair[0]}, STRIPE: {pair[1]}}, "echoes of our own writes among them"
-    assert (found.vanished, found.read, found.too_old) == ([], {HUBSPOT: 0, STRIPE: 0}, False)
+    assert found.changed == {HUBSPOT: {pair[0]}, STRIPE: {pair[1]}}, "echoes of our own writes among them"
+    assert (found.deleted_stored, found.read, found.too_old) == ([], {HUBSPOT: 0, STRIPE: 0}, False)
 
 
 def test_an_own_write_whose_echo_is_lost_is_no_loss(stage: Stage, pair: tuple[str, str]) -> None:
@@ -154,9 +156,9 @@ def test_what_was_read_stays_in_the_snapshot_and_is_not_read_twice(stage: Stage,
         "stripe": {"phone", "customer.updated", "customer.created"},
     }
     assert unsubscribed(found) == {"city", "contact.creation", "customer.updated", "customer.created"}
-    assert found.touched == {HUBSPOT: {pair[0], born}, STRIPE: {pair[1], made}}
+    assert found.changed == {HUBSPOT: {pair[0], born}, STRIPE: {pair[1], made}}
     assert (found.requests, seen) == (LISTED + 1 + 2, [(HUBSPOT, 2), (STRIPE, 2)])
-    contacts, customers = (snapshot.copies(side, "", 10) for side in Side)
+    contacts, customers = (snapshot.changed_after(side, "", 10) for side in Side)
     assert (contacts[pair[0]].record.values["city"], set(contacts)) == ("Leeds", {pair[0], born})
     assert (customers[pair[1]].record.values["phone"], set(customers)) == ("+12025550123", {pair[1], made})
     with stage.store.reading() as tx:
@@ -181,7 +183,7 @@ def test_a_copy_is_read_anew_when_a_worker_learned_more_since(stage: Stage, pair
     stage.until(lambda: stage.row(HUBSPOT, pair[0]).get("phone") == "+12025550188", "the second edit arrives")
     stage.rest()
     found = rounds.run(since_ms, _ignore)
-    assert (found.read[STRIPE], snapshot.copies(STRIPE, "", 10)) == (1, {})
+    assert (found.read[STRIPE], snapshot.changed_after(STRIPE, "", 10)) == (1, {})
     assert found.losses.rows() == []
 
 
@@ -193,9 +195,9 @@ def test_a_deletion_is_known_by_its_event(stage: Stage, pair: tuple[str, str]) -
     passing = stage.edit(STRIPE, "create", email=f"passing{since_ms}@example.com")
     stage.edit(STRIPE, "delete", passing)
     found = gather(stage, since_ms)
-    assert found.vanished == [(STRIPE, pair[1])]
+    assert found.deleted_stored == [(STRIPE, pair[1])]
     assert names(found) == {"hubspot": set(), "stripe": {"customer.deleted"}}
-    assert (found.requests, found.touched[STRIPE]) == (LISTED, set()), "nothing has to be read for it"
+    assert (found.requests, found.changed[STRIPE]) == (LISTED, set()), "nothing has to be read for it"
 
 
 def test_a_merge_brings_the_survivor(stage: Stage, pair: tuple[str, str]) -> None:
@@ -206,8 +208,8 @@ def test_a_merge_brings_the_survivor(stage: Stage, pair: tuple[str, str]) -> Non
     deafen(stage, HUBSPOT)
     survivor = stage.edit(HUBSPOT, "merge", None, **{"into": pair[0], "from": other})
     found = gather(stage, since_ms)
-    assert found.touched[HUBSPOT] == {survivor}
-    assert (names(found)["hubspot"], found.vanished) == ({"contact.merge"}, [])
+    assert found.changed[HUBSPOT] == {survivor}
+    assert (names(found)["hubspot"], found.deleted_stored) == ({"contact.merge"}, [])
 
 
 def test_what_is_young_is_read_and_not_counted(stage: Stage, pair: tuple[str, str]) -> None:
@@ -229,9 +231,9 @@ def test_many_are_read_page_by_page_and_again_on_trouble_that_passes(stage: Stag
     customers = {stage.edit(STRIPE, "create", email=f"s{n}.{since_ms}@example.com") for n in range(120)}
     rounds, snapshot = incremental(stage)
     found = rounds.run(since_ms, _ignore)
-    assert found.touched == {HUBSPOT: contacts, STRIPE: customers}
+    assert found.changed == {HUBSPOT: contacts, STRIPE: customers}
     assert found.losses.records == {HUBSPOT: 230, STRIPE: 120}
-    assert {side: len(snapshot.copies(side, "", 1000)) for side in Side} == {HUBSPOT: 230, STRIPE: 120}
+    assert {side: len(snapshot.changed_after(side, "", 1000)) for side in Side} == {HUBSPOT: 230, STRIPE: 120}
     pages = 2 + 2 + 3  # of events, of hits, of contacts read
     assert pages + 120 < found.requests < pages + 150, "a few of the customers were asked for again"
 
@@ -247,7 +249,7 @@ def test_requests_are_foreseen_and_refused(stage: Stage, pair: tuple[str, str]) 
     with pytest.raises(GuardError, match=r"4 requests or more are needed, 2 of them were made.*nothing was written"):
         rounds.run(since_ms, _ignore)
     assert requests(stage) - before == LISTED
-    assert not any(snapshot.copies(side, "", 1) for side in Side)
+    assert not any(snapshot.changed_after(side, "", 1) for side in Side)
     assert incremental(stage, most=LISTED + 2)[0].run(since_ms, _ignore).requests == LISTED + 2
 
 

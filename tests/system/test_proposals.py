@@ -13,7 +13,7 @@ from wanesync.core.diff.difference import DifferenceClass
 from wanesync.core.errors import ConfigError
 from wanesync.core.model import Side
 from wanesync.reconcile.compare import Report
-from wanesync.reconcile.plan_files import Chosen, Extent, PlanFiles, Saved
+from wanesync.reconcile.plan_files import PlanFiles, PlanScope, PlanSelection, PlanSummary
 from wanesync.reconcile.run import Selection
 from wanesync.wiring import build_catch_up, build_reconcile
 
@@ -33,22 +33,22 @@ def plan(tmp_path: Path) -> Path:
 
 def look(stage: Stage) -> Report:
     build_catch_up(stage.runtime).mark_start()
-    return build_reconcile(stage.runtime).look(lambda _side, _count: None, lambda _count: None)
+    return build_reconcile(stage.runtime).compare(lambda _side, _count: None, lambda _count: None)
 
 
-def save(stage: Stage, plan: Path, extent: Extent | None = None) -> Saved:
-    return proposals(stage).save(look(stage), plan, extent)
+def save(stage: Stage, plan: Path, scope: PlanScope | None = None) -> PlanSummary:
+    return proposals(stage).save(look(stage), plan, scope)
 
 
 def proposals(stage: Stage) -> PlanFiles:
     return PlanFiles(stage.runtime)
 
 
-def apply(stage: Stage, plan: Path) -> Chosen:
+def apply(stage: Stage, plan: Path) -> PlanSelection:
     """As the command does: listed anew, and only what still stands is queued."""
     told: list[int] = []
     rounds = build_reconcile(stage.runtime)
-    report = rounds.look(lambda _side, _count: None, lambda _count: None, fresh=True)
+    report = rounds.compare(lambda _side, _count: None, lambda _count: None, fresh=True)
     chosen = proposals(stage).choose(report, plan, told.append)
     assert sum(told) == len(chosen.keys) + len(chosen.skipped)
     rounds.queue(report, Selection(keys=frozenset(chosen.keys)))
@@ -112,9 +112,9 @@ def test_a_plan_file_is_one_document_without_a_value_and_for_its_owner(stage: St
 
 
 def test_an_empty_plan_is_a_plan(stage: Stage, plan: Path) -> None:
-    assert save(stage, plan) == Saved()
+    assert save(stage, plan) == PlanSummary()
     assert json.loads(plan.read_text())["items"] == []
-    assert apply(stage, plan) == Chosen()
+    assert apply(stage, plan) == PlanSelection()
 
 
 def test_what_changed_meanwhile_is_skipped_and_named(stage: Stage, plan: Path) -> None:
@@ -156,8 +156,8 @@ def test_a_plan_applied_twice_does_nothing_the_second_time(stage: Stage, plan: P
 
 def test_a_canary_and_a_class_of_a_plan(stage: Stage, plan: Path) -> None:
     people(stage)
-    assert save(stage, plan, Extent(limit=1)) == Saved(links=1)
-    saved = save(stage, plan, Extent(only=frozenset({DifferenceClass.CREATE_CONTACT})))
+    assert save(stage, plan, PlanScope(limit=1)) == PlanSummary(links=1)
+    saved = save(stage, plan, PlanScope(only=frozenset({DifferenceClass.CREATE_CONTACT})))
     assert (dict(saved.items), saved.links) == ({DifferenceClass.CREATE_CONTACT: 1}, 0)
     apply(stage, plan)
     settle(stage)

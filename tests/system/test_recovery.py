@@ -185,7 +185,7 @@ def test_asked_to_end_it_finishes_or_releases_within_ten_seconds(
         worker = stage.start("worker")
         owner = owner_of(worker)
         rounds = build_reconcile(stage.runtime)
-        found = rounds.look(lambda _side, _count: None, lambda _count: None)
+        found = rounds.compare(lambda _side, _count: None, lambda _count: None)
         stage.sandbox._latency._bounds = (call_ms, call_ms)
         rounds.queue(found)
         stage.until(lambda: running(stage, owner) and open_writes(stage), "its call is under way")

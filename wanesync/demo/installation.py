@@ -17,7 +17,7 @@ from wanesync.config.model import load
 from wanesync.core.errors import VendorUnavailable
 from wanesync.core.model import Side
 from wanesync.ops.status import Status, read_status
-from wanesync.reconcile.run import Report
+from wanesync.reconcile.compare import Report
 from wanesync.sandbox.hubspot.settings import Tier
 from wanesync.sandbox.process import SandboxProcess
 from wanesync.sandbox.seed_data import SeedOptions
@@ -143,7 +143,7 @@ class Installation:
 
     def compare(self, listed: Callable[[Side, int], None], compared: Callable[[int], None]) -> Report:
         """Compare both sides, as ``wanesync diff`` does."""
-        self._found = build_reconcile(self.runtime).look(listed, compared)
+        self._found = build_reconcile(self.runtime).compare(listed, compared)
         return self._found
 
     def repair(self, progress: Callable[[int, int], None]) -> int:

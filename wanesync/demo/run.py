@@ -14,7 +14,7 @@ from wanesync.core.model import Side
 from wanesync.demo import screens
 from wanesync.demo.checks import CheckResult, SandboxHistory, check_history, percentile
 from wanesync.demo.installation import Installation
-from wanesync.reconcile.run import Report
+from wanesync.reconcile.compare import Report
 from wanesync.terminal import progress_bars
 
 _T = TypeVar("_T")

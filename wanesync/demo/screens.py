@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from wanesync.demo.installation import Installation
     from wanesync.demo.run import Demo
-    from wanesync.reconcile.run import Report
+    from wanesync.reconcile.compare import Report
 
 WIDTH = 88
 SINK = {"enterprise": "custom events", "professional": "notes"}

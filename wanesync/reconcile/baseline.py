@@ -1,6 +1,6 @@
-"""Baseline: both systems are taken as they are. Pairs are linked, their base is what both hold now, nothing is written.
+"""Baseline: both systems are accepted as they are. Pairs are linked, their base is what both hold now, nothing is written.
 
-Afterwards only what changes from now on flows. Values that differ stay on both sides and are listed as conflicts.
+From then on only changes flow. Values that differ stay on both sides and are listed as conflicts.
 """
 
 from __future__ import annotations
@@ -17,20 +17,21 @@ from wanesync.reconcile.compare import Report
 from wanesync.reconcile.page_store import PageStore
 from wanesync.store.clock import Clock, DatabaseClock
 from wanesync.store.database import Tx
-from wanesync.sync import plan_effects as memory
+from wanesync.sync import plan_effects
 from wanesync.sync.loader import LISTED, load_scenes
 from wanesync.sync.runtime import Runtime
 
-CHUNK = 100
-ROUNDS = 5
-"""How often pairs are tried that somebody else is just working on."""
+KEYS_PER_TRANSACTION = 100
+"""Keys baselined in one transaction; our choice: workers write in between."""
+LOCK_ATTEMPTS = 5
+"""How often a key is tried whose lock another process holds; our choice."""
 
 
 @dataclass(slots=True)
-class Baselined:
-    """What a baseline came to. ``linked``: new links. ``based``: pairs with a new base. ``kept``: fields that differ.
+class BaselineResult:
+    """The result of a baseline. ``linked``: new links. ``based``: pairs with a new base. ``kept``: fields that differ.
 
-    ``left``: keys that somebody was working on all the while: run it again for them.
+    ``left``: keys that were locked at every attempt: run it again for them.
     """
 
     linked: int = 0
@@ -38,8 +39,8 @@ class Baselined:
     kept: int = 0
     left: list[str] = field(default_factory=list)
 
-    def add(self, other: Baselined) -> None:
-        """Count what another chunk came to, but for what it left."""
+    def add(self, other: BaselineResult) -> None:
+        """Add another result's numbers, without the keys it left."""
         self.linked += other.linked
         self.based += other.based
         self.kept += other.kept
@@ -52,28 +53,28 @@ class Baseline:
     runtime: Runtime
     clock: Clock = field(default_factory=DatabaseClock)
 
-    def run(self, report: Report, progress: Callable[[int], None]) -> Baselined:
-        """Link and take as agreed whatever is a pair. ``progress`` is told how many keys were looked at."""
-        PageStore(self.runtime, report.snapshot).adopt()
-        total = Baselined()
+    def run(self, report: Report, progress: Callable[[int], None]) -> BaselineResult:
+        """Link every pair and accept both its records. ``progress`` is called with the number of keys handled."""
+        PageStore(self.runtime, report.snapshot).store_changed()
+        total = BaselineResult()
         keys = _keys(report)
-        while chunk := list(dict.fromkeys(islice(keys, CHUNK))):
-            self._settle_patiently(chunk, total)
+        while chunk := list(dict.fromkeys(islice(keys, KEYS_PER_TRANSACTION))):
+            self._baseline_with_retries(chunk, total)
             progress(len(chunk))
         self.runtime.commit("baseline.end", lambda tx: self._end(tx, report, total))
         return total
 
-    def _end(self, tx: Tx, report: Report, total: Baselined) -> None:
+    def _end(self, tx: Tx, report: Report, total: BaselineResult) -> None:
         if tx.settings.get(LISTED) is None:
-            tx.settings.put(LISTED, report.snapshot.about()["began_ms"])
+            tx.settings.put(LISTED, report.snapshot.metadata()["began_ms"])
         counts = {"linked": total.linked, "based": total.based, "kept": total.kept, "left": len(total.left)}
         tx.journal.add("baseline", Side.HUBSPOT, "", "", counts)
 
-    def _settle_patiently(self, keys: list[str], total: Baselined) -> None:
-        for planning in range(ROUNDS):
-            if planning:
+    def _baseline_with_retries(self, keys: list[str], total: BaselineResult) -> None:
+        for attempt in range(LOCK_ATTEMPTS):
+            if attempt:
                 self.clock.sleep_until(self.clock.now_ms() + LOCK_WAIT_MS)
-            found = self.runtime.commit("baseline.chunk", lambda tx, keys=keys: self._settle(tx, keys))  # type: ignore[misc] # binds the loop's value
+            found = self.runtime.commit("baseline.chunk", lambda tx, keys=keys: self._baseline_keys(tx, keys))  # type: ignore[misc] # binds the loop's value
             total.add(found)
             keys = found.left
             if not keys:
@@ -82,9 +83,9 @@ class Baseline:
 
     # -- one transaction
 
-    def _settle(self, tx: Tx, keys: Sequence[str]) -> Baselined:
-        """What the planner would link, without what it would write; then the base of each pair."""
-        found = Baselined()
+    def _baseline_keys(self, tx: Tx, keys: Sequence[str]) -> BaselineResult:
+        """Store the links the planner would make, without its writes, and the new base of each pair."""
+        found = BaselineResult()
         contacts = self._contacts_of(tx, keys)
         first = self._plan_all(tx, contacts)
         tokens = {key: self.runtime.new_id(tx.now_ms) for key in contacts}
@@ -93,20 +94,20 @@ class Baseline:
         found.left = [key for key in contacts if tokens[key] not in locked]
         plans: list[Plan] = []
         for key, (context, outcome) in self._plan_all(tx, [k for k in contacts if tokens[k] in locked]).items():
-            if outcome.wait or not outcome.locks <= wanted[tokens[key]] or _in_doubt(context, outcome):
+            if outcome.wait or not outcome.locks <= wanted[tokens[key]] or _is_stale(context, outcome):
                 found.left.append(key)
-            elif self._take_as_agreed(context, outcome, found):
+            elif self._accept_pair(context, outcome, found):
                 plans.append(outcome)
-        memory.remember_all(tx, [(outcome, Priority.BULK) for outcome in plans])
+        plan_effects.remember_all(tx, [(outcome, Priority.BULK) for outcome in plans])
         tx.locks.drop_many(sorted(locked))
         return found
 
     def _contacts_of(self, tx: Tx, keys: Sequence[str]) -> list[str]:
-        """The keys under which pairs are brought in order: an unlinked customer's is that of its contact to be."""
+        """The contacts' keys, under which pairs are planned: an unlinked customer is planned with the contact it matches."""
         customers = [key for key in keys if split_key(key)[0] == "customer"]
         contexts = load_scenes(tx, customers) if customers else {}
-        woken = [key for context in contexts.values() for _, key in sorted(self._plan(tx, context).wake)]
-        return list(dict.fromkeys([*(key for key in keys if key not in contexts), *woken]))
+        matched = [key for context in contexts.values() for _, key in sorted(self._plan(tx, context).wake)]
+        return list(dict.fromkeys([*(key for key in keys if key not in contexts), *matched]))
 
     def _plan_all(self, tx: Tx, keys: Sequence[str]) -> dict[str, tuple[PlanContext, Plan]]:
         contexts = load_scenes(tx, keys) if keys else {}
@@ -116,8 +117,8 @@ class Baseline:
         rules: Rules = replace(self.runtime.rules, differ="keep")
         return plan(context, rules, self.runtime.new_id(tx.now_ms))
 
-    def _take_as_agreed(self, context: PlanContext, outcome: Plan, found: Baselined) -> bool:
-        """Turn a plan into one that writes nothing; False: there is no pair, or nothing to remember of it."""
+    def _accept_pair(self, context: PlanContext, outcome: Plan, found: BaselineResult) -> bool:
+        """Turn a plan into one that writes nothing; False: there is no pair, or nothing new to store."""
         pair = _find_pair(context, outcome)
         if pair is None:
             return False
@@ -126,7 +127,7 @@ class Baseline:
         base = {n: (contact.record.values.get(n, ""), customer.record.values.get(n, "")) for n in names}
         if base == link.base and not link.parked and not outcome.links:
             return False
-        before = next((k.base for k in context.links if k.id == link.id), {})
+        before = next((old.base for old in context.links if old.id == link.id), {})
         unlike = {name: base_pair for name, base_pair in base.items() if self._differs(name, base_pair)}
         outcome.actions, outcome.wake = {}, set()
         outcome.new_holds = [held for held in outcome.new_holds if held[0] != link.id]
@@ -149,8 +150,8 @@ class Baseline:
 
 
 def _keys(report: Report) -> Iterator[str]:
-    """Whatever needs a pass, and whatever is not the same; some of them twice."""
-    for key, _, _ in report.work():
+    """Keys of all jobs and differences; some of them twice."""
+    for key, _, _ in report.snapshot.jobs():
         yield key
     for difference in report.differences():
         if difference.key:
@@ -158,7 +159,7 @@ def _keys(report: Report) -> Iterator[str]:
 
 
 def _find_pair(context: PlanContext, outcome: Plan) -> tuple[Link, StoredRecord, StoredRecord] | None:
-    """The primary link of a living contact once the plan is remembered, and both its records."""
+    """The primary link of a contact after the plan, and both its records; None: there is none, or one is deleted."""
     contact = context.find_alive(Side.HUBSPOT, split_key(context.key)[1])
     links = ({link.id: link for link in context.links} | outcome.links).values()
     for link in links:
@@ -168,6 +169,6 @@ def _find_pair(context: PlanContext, outcome: Plan) -> tuple[Link, StoredRecord,
     return None
 
 
-def _in_doubt(context: PlanContext, outcome: Plan) -> bool:
+def _is_stale(context: PlanContext, outcome: Plan) -> bool:
     pair = _find_pair(context, outcome)
     return pair is not None and (pair[1].stale or pair[2].stale)

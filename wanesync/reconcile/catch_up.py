@@ -1,4 +1,4 @@
-"""Catch-up: what webhooks did not bring, from Stripe's list of events and HubSpot's search by modification date."""
+"""Catch-up: what webhooks did not deliver, from Stripe's list of events and HubSpot's search by modification date."""
 
 from __future__ import annotations
 
@@ -18,15 +18,19 @@ from wanesync.sync.runtime import Runtime
 
 _T = TypeVar("_T")
 OVERLAP_MS = 300_000
+"""How far before its cursor a catch-up begins: 5 min, our choice, for HubSpot's search index, which lags by seconds."""
 STRIPE_HISTORY_MS = 30 * 86_400_000
-SEARCH_PAGE = 200
+"""How long Stripe lists events (docs.stripe.com/api/events/list)."""
+SEARCH_PAGE_SIZE = 200
+"""Results of one HubSpot search, its maximum (developers.hubspot.com/docs/api/crm/search)."""
 EVENTS_OPERATION = "events.list"
 CURSORS = {Side.HUBSPOT: "hubspot_cursor_ms", Side.STRIPE: "stripe_cursor_ms"}
+"""Settings: up to which time each side has been caught up, ms."""
 
 
 @dataclass(frozen=True, slots=True)
 class CatchUpResult:
-    """What a catch-up brought. ``too_old``: Stripe's events no longer reach back to the cursor; reconcile instead."""
+    """What a catch-up brought. ``too_old``: Stripe's events do not reach back to the cursor; reconcile instead."""
 
     side: Side
     changed: int
@@ -43,27 +47,27 @@ class CatchUp:
     pacers: dict[Side, Pacer]
 
     def mark_start(self) -> None:
-        """Cursors are taken before the first listing; later ones are kept."""
+        """Set the cursors before the first listing; cursors that are set stay."""
 
-        def keep(tx: Tx) -> None:
+        def set_missing(tx: Tx) -> None:
             for name in CURSORS.values():
                 if tx.settings.get(name) is None:
                     tx.settings.put(name, str(tx.now_ms))
 
-        self.runtime.store.run(keep)
+        self.runtime.store.run(set_missing)
 
     def run(self, side: Side) -> CatchUpResult:
-        """Catch up one side from its cursor, with an overlap; raises ``CallError``."""
+        """Catch up one side from its cursor, with an overlap. Raises ``CallError``."""
         with self.runtime.store.reading() as tx:
             now_ms = tx.now_ms
             cursor = tx.settings.get(CURSORS[side])
         since_ms = int(cursor) - OVERLAP_MS if cursor else now_ms - OVERLAP_MS
-        caught = self._stripe(since_ms, now_ms) if side is Side.STRIPE else self._hubspot(since_ms)
+        result = self._list_events(since_ms, now_ms) if side is Side.STRIPE else self._search_contacts(since_ms)
         self.runtime.commit("catch_up.cursor", lambda tx: tx.settings.put(CURSORS[side], str(now_ms)))
-        return caught
+        return result
 
-    def _stripe(self, since_ms: int, now_ms: int) -> CatchUpResult:
-        """Newest first; kept oldest page first, so that a death in between leaves the cursor where it was."""
+    def _list_events(self, since_ms: int, now_ms: int) -> CatchUpResult:
+        """Stripe lists the newest first; the oldest page is stored first, so that a crash leaves the cursor right."""
         changed = purchases = requests = 0
         pages: list[tuple[list[Event], list[Purchase]]] = []
         after = ""
@@ -87,8 +91,8 @@ class CatchUp:
             purchases += paid
         return CatchUpResult(Side.STRIPE, changed, purchases, requests, now_ms - since_ms > STRIPE_HISTORY_MS)
 
-    def _hubspot(self, since_ms: int) -> CatchUpResult:
-        """Search lags and has no deletions: it only says which contacts to read."""
+    def _search_contacts(self, since_ms: int) -> CatchUpResult:
+        """Search lags and shows no deletions, so its results only name the contacts to read."""
         changed = requests = 0
         above = ""
         while True:
@@ -100,14 +104,14 @@ class CatchUp:
             requests += 1
             if not hits:
                 break
-            changed += self.runtime.commit("catch_up.page", lambda tx, h=hits: self._mark(tx, h))  # type: ignore[misc] # binds the loop's value
+            changed += self.runtime.commit("catch_up.page", lambda tx, h=hits: self._queue_reads(tx, h))  # type: ignore[misc] # binds the loop's value
             above = hits[-1][0]
-            if len(hits) < SEARCH_PAGE:
+            if len(hits) < SEARCH_PAGE_SIZE:
                 break
         return CatchUpResult(Side.HUBSPOT, changed, 0, requests)
 
     def _call(self, side: Side, operation: str, call: Callable[[], _T]) -> _T:
-        """One request in its own time; a refusal lowers the limit it names."""
+        """One paced request; a refusal lowers the limit it names."""
         self.pacers[side].wait(SlotRequest(operation))
         try:
             return call()
@@ -115,12 +119,13 @@ class CatchUp:
             self.pacers[side].heed(error, operation)
             raise
 
-    def _mark(self, tx: Tx, hits: list[tuple[str, int]]) -> int:
-        known = tx.records.get_many([(Side.HUBSPOT, i) for i, _ in hits])
-        missed = []
+    def _queue_reads(self, tx: Tx, hits: list[tuple[str, int]]) -> int:
+        """Queue a read of each contact that was modified after its stored record; how many."""
+        stored = tx.records.get_many([(Side.HUBSPOT, i) for i, _ in hits])
+        reads = []
         for contact_id, modified_ms in hits:
-            seen = known.get((Side.HUBSPOT, contact_id))
-            if seen is None or seen.record.modified_ms < modified_ms:
-                missed.append(JobRequest(Side.HUBSPOT, JobKind.READ, contact_id, Priority.LIVE))
-        tx.jobs.put_many(missed)
-        return len(missed)
+            old = stored.get((Side.HUBSPOT, contact_id))
+            if old is None or old.record.modified_ms < modified_ms:
+                reads.append(JobRequest(Side.HUBSPOT, JobKind.READ, contact_id, Priority.LIVE))
+        tx.jobs.put_many(reads)
+        return len(reads)

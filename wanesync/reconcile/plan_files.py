@@ -1,18 +1,23 @@
-"""Plan files: what a comparison found, kept to be looked at, and carried out later exactly as it was seen.
+"""Plan files: what a comparison found, saved to be reviewed, and applied later exactly as it was reviewed.
 
-The file (``store/plan_file``) holds no value anybody could read. What is applied is what it says, person by person, or
-it is left alone and named: both sides are listed again, and what they come to now is held against the plan.
+A plan file is one JSON document with a value a line, so that a million lines are written and read without being held in
+memory. It ends in a keyed digest of all lines before: an altered file is refused before anything of it is used. It shows
+no field value; values are encrypted. When it is applied, both sides are listed again; a person of whom anything else is
+to be done than was planned is skipped and reported.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from pathlib import Path
+from typing import BinaryIO
 
 from wanesync.core.diff.difference import ACTIONABLE, Difference, DifferenceClass
 from wanesync.core.diff.plan_items import (
@@ -28,22 +33,27 @@ from wanesync.core.diff.plan_items import (
 from wanesync.core.errors import ConfigError
 from wanesync.core.model import Side
 from wanesync.reconcile.atomic_file import write_atomically
-from wanesync.reconcile.compare import Report
-from wanesync.reconcile.plan_file_format import PlanReader, PlanWriter, opened_plan
-from wanesync.reconcile.snapshot.codec import unpack_difference
+from wanesync.reconcile.compare import PLAIN, Report
 from wanesync.sync.runtime import Runtime
 
 PINS = ("pin_portal", "pin_stripe_account", "pin_stripe_mode")
-MERELY = frozenset({"", "plain"})
-"""Passes that write nothing: pairs to be linked, and what is merely to be remembered."""
+"""Settings: the HubSpot portal, the Stripe account and its mode the database belongs to."""
+WITHOUT_WRITES = frozenset({"", PLAIN})
+"""Classes of jobs that write nothing on either side: they link a pair, or store its base."""
+LINKS, ITEMS, END, DIGEST = b'"links": [\n', b'"items": [\n', b"],\n", b'"digest": "'
+"""The lines of a plan file that begin and end its parts."""
+NOT_A_PLAN = "this is no plan of wanesync, or it was altered: make one with --plan-out"
+ALTERED = "the plan was altered since it was saved, or belongs to another database: make it again with --plan-out"
+Sign = Callable[[str], str]
+"""The keyed hash of a text."""
 
 
 @dataclass(frozen=True, slots=True)
-class Extent:
+class PlanScope:
     """How much of a report goes into a plan.
 
-    ``only``: people with a difference of one of these classes; empty: all, pairs that are merely to be linked among
-    them. ``limit``: so many people or pairs, the latter first.
+    ``only``: people with a difference of one of these classes; empty: all, with pairs that are only to be linked.
+    ``limit``: at most so many people and pairs, pairs first.
     """
 
     only: frozenset[DifferenceClass] = frozenset()
@@ -51,16 +61,16 @@ class Extent:
 
 
 @dataclass(slots=True)
-class Saved:
-    """What a plan file holds: differences to be repaired, by class, and keys of which nothing is written."""
+class PlanSummary:
+    """What a plan file holds. ``items``: differences to be repaired, by class; ``links``: keys without writes."""
 
     items: Counter[DifferenceClass] = field(default_factory=Counter)
     links: int = 0
 
 
 @dataclass(slots=True)
-class Chosen:
-    """``keys``: still to be done as planned. ``skipped``: what is no longer as planned, and is left alone."""
+class PlanSelection:
+    """What of a plan is valid now. ``keys``: those still to be done as planned; ``skipped``: the others, and why."""
 
     keys: set[str] = field(default_factory=set)
     skipped: list[Deviation] = field(default_factory=list)
@@ -68,48 +78,52 @@ class Chosen:
 
 @dataclass(slots=True)
 class PlanFiles:
-    """Saving plan files, and finding what of them still stands."""
+    """Saves plan files, and finds what of them is still valid."""
 
     runtime: Runtime
 
-    def save(self, report: Report, path: Path, extent: Extent | None = None) -> Saved:
-        """Write what a reconcile would do into a file of mode 0600; nothing else comes of it.
+    def save(self, report: Report, path: Path, scope: PlanScope | None = None) -> PlanSummary:
+        """Write what a reconcile would do into a file of mode 0600; nothing is queued.
 
-        Raises ``ConfigError`` when the file cannot be written; then an older one of that name stays as it was.
+        Raises ``ConfigError`` when the file cannot be written; an older one of that name then stays.
         """
-        wanted = extent or Extent()
-        saved = Saved()
+        wanted = scope or PlanScope()
+        saved = PlanSummary()
         with write_atomically(path) as file:
-            out = PlanWriter(file, self._sign)
-            out.head(json.dumps(self._head(report.counts).as_json()))
-            saved.links = out.links(islice(_links(report, wanted), wanted.limit))
+            out = _PlanWriter(file, self._sign)
+            out.write_head(json.dumps(self._head(report.counts).as_json()))
+            saved.links = out.write_links(islice(_links(report, wanted), wanted.limit))
             left = None if wanted.limit is None else wanted.limit - saved.links
-            out.items(self._seal(d, saved) for each in islice(_people(report, wanted), left) for d in each)
-            out.end()
+            out.write_items(
+                self._make_line(d, saved)
+                for differences in islice(_differences_by_key(report, wanted), left)
+                for d in differences
+            )
+            out.write_digest()
         return saved
 
     def check(self, path: Path) -> None:
         """Raises ``ConfigError``: another version, other accounts, another field map, an altered file."""
-        with opened_plan(path, self._sign) as plan:
+        with _open_plan(path, self._sign) as plan:
             self._check(plan)
 
-    def choose(self, report: Report, path: Path, progress: Callable[[int], None]) -> Chosen:
-        """What of a plan is still to be done, by a new and complete comparison, exactly as it was planned.
+    def choose(self, report: Report, path: Path, progress: Callable[[int], None]) -> PlanSelection:
+        """Find the keys of which a new and complete comparison shows exactly what was planned.
 
-        ``progress`` is told how many people or pairs were looked at. Raises ``ConfigError`` as ``check`` does.
+        ``progress`` is called with the number of people and pairs checked. Raises ``ConfigError`` as ``check`` does.
         """
-        chosen = Chosen()
-        with opened_plan(path, self._sign) as plan:
+        chosen = PlanSelection()
+        with _open_plan(path, self._sign) as plan:
             digest = self._check(plan)
             for key in (str(json.loads(text)) for text in plan.links()):
-                kinds = report.snapshot.work_of(key)
-                if kinds and kinds <= MERELY:
+                classes = report.snapshot.job_classes_of(key)
+                if classes and classes <= WITHOUT_WRITES:
                     chosen.keys.add(key)
                 else:
                     chosen.skipped.append(Deviation(key, (), ()))
                 progress(1)
             for key, items in groupby(map(read_item, plan.items()), key=lambda item: item.key):
-                now = [unpack_difference(packed) for packed in report.snapshot.found_of(key)]
+                now = report.snapshot.differences_of(key)
                 deviation = find_deviation(items, now, self.runtime.store.row_hash)
                 if deviation is None:
                     chosen.keys.add(key)
@@ -120,7 +134,7 @@ class PlanFiles:
         self.runtime.commit("proposal", lambda tx: tx.journal.add("plan", Side.HUBSPOT, "", "", counts))
         return chosen
 
-    def _check(self, plan: PlanReader) -> str:
+    def _check(self, plan: _PlanReader) -> str:
         if problems := check_header(read_header(plan.head), self._head({})):
             raise ConfigError(problems)
         return plan.check()
@@ -134,7 +148,7 @@ class PlanFiles:
         named = {str(kind): number for kind, number in counts.items()}
         return PlanHeader(portal, account, mode, self.runtime.rules.fields.version, made_ms, named)
 
-    def _seal(self, difference: Difference, saved: Saved) -> str:
+    def _make_line(self, difference: Difference, saved: PlanSummary) -> str:
         saved.items[difference.kind] += 1
         item = propose(difference, self.runtime.store.row_hash)
         values = json.dumps(values_of(difference))
@@ -145,18 +159,120 @@ class PlanFiles:
         return self.runtime.store.row_hash(f"plan file {digest}")
 
 
-def _links(report: Report, wanted: Extent) -> Iterator[str]:
-    """Keys of which nothing is written, as JSON: pairs to be linked, and what is merely to be remembered."""
+def _links(report: Report, wanted: PlanScope) -> Iterator[str]:
+    """Keys whose jobs write nothing, as JSON: pairs to be linked, and bases to be stored."""
     if not wanted.only:
-        for key, _, kinds in report.work():
-            if kinds in MERELY:
+        for key, _, classes in report.snapshot.jobs():
+            if classes in WITHOUT_WRITES:
                 yield json.dumps(key)
 
 
-def _people(report: Report, wanted: Extent) -> Iterator[list[Difference]]:
-    """All that would be written of a key, or nothing of it: its pass does not know of a half."""
+def _differences_by_key(report: Report, wanted: PlanScope) -> Iterator[list[Difference]]:
+    """All differences of a key that would be repaired, or none: its jobs repair all of them."""
     found = (difference for difference in report.differences() if difference.kind in ACTIONABLE)
     for _, of_key in groupby(found, key=lambda difference: difference.key):
         differences = list(of_key)
         if not wanted.only or any(difference.kind in wanted.only for difference in differences):
             yield differences
+
+
+# -- the file format
+
+
+class _PlanWriter:
+    """Writes a plan file: head, links, items and digest, in this order, each value as JSON text in one line."""
+
+    def __init__(self, file: BinaryIO, sign: Sign) -> None:
+        self._file, self._sign, self._hash = file, sign, hashlib.sha256()
+
+    def write_head(self, text: str) -> None:
+        """Write the head, a JSON object."""
+        self._write(text.removesuffix("}").encode() + b",\n")
+
+    def write_links(self, texts: Iterable[str]) -> int:
+        """Write the links; how many there were."""
+        return self._write_array(LINKS, texts)
+
+    def write_items(self, texts: Iterable[str]) -> int:
+        """Write the items; how many there were."""
+        return self._write_array(ITEMS, texts)
+
+    def write_digest(self) -> None:
+        """End the file."""
+        self._file.write(_make_end(self._sign(self._hash.hexdigest())))
+
+    def _write_array(self, opening: bytes, texts: Iterable[str]) -> int:
+        self._write(opening)
+        count, line = 0, b""
+        for count, text in enumerate(texts, 1):  # noqa: B007 - counted for the caller
+            if line:
+                self._write(line + b",\n")
+            line = text.encode()
+        self._write((line + b"\n" if line else b"") + END)
+        return count
+
+    def _write(self, data: bytes) -> None:
+        self._file.write(data)
+        self._hash.update(data)
+
+
+class _PlanReader:
+    """Reads a plan file from its beginning to its end: ``check`` first, then ``links``, then ``items``.
+
+    Raises ``ConfigError`` for a file that is no plan.
+    """
+
+    def __init__(self, file: BinaryIO, sign: Sign) -> None:
+        self._file, self._sign = file, sign
+        line = file.readline()
+        if not line.endswith(b",\n"):
+            raise ConfigError([NOT_A_PLAN])
+        self._first = line
+        self.head = line.removesuffix(b",\n").decode("utf-8", "replace") + "}"
+
+    def check(self) -> str:
+        """Check the digest and return it. Raises ``ConfigError`` for an altered file."""
+        found = hashlib.sha256(self._first)
+        start = self._file.tell()
+        for line in self._file:
+            if line.startswith(DIGEST):
+                break
+            found.update(line)
+        else:
+            line = b""
+        signed = self._sign(found.hexdigest())
+        if line + self._file.read(len(ALTERED)) != _make_end(signed):
+            raise ConfigError([ALTERED])
+        self._file.seek(start)
+        return signed
+
+    def links(self) -> Iterator[str]:
+        """JSON texts of the keys whose jobs write nothing."""
+        return self._array(LINKS)
+
+    def items(self) -> Iterator[str]:
+        """JSON texts of the differences; the links must have been read before."""
+        return self._array(ITEMS)
+
+    def _array(self, opening: bytes) -> Iterator[str]:
+        if self._file.readline() != opening:
+            raise ConfigError([NOT_A_PLAN])
+        while (line := self._file.readline()) != END:
+            if not line:
+                raise ConfigError([NOT_A_PLAN])
+            yield line.rstrip(b",\n").decode()
+
+
+@contextmanager
+def _open_plan(path: Path, sign: Sign) -> Iterator[_PlanReader]:
+    """Open a plan file. Raises ``ConfigError`` when it cannot be read or is no plan."""
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise ConfigError([f"cannot read the plan {path}: {error.strerror}"]) from error
+    with file:
+        yield _PlanReader(file, sign)
+
+
+def _make_end(signed: str) -> bytes:
+    return DIGEST + f'{signed}"\n}}\n'.encode()

@@ -1,4 +1,4 @@
-"""Asking a side on behalf of a comparison: in its own time, patiently, and no more often than the run may."""
+"""Reads of a comparison: paced as bulk work, repeated after transient failures, and at most as many as allowed."""
 
 from __future__ import annotations
 
@@ -18,18 +18,20 @@ TRANSIENT = frozenset(
     {Failure.NO_ANSWER, Failure.UNREACHED, Failure.UNAVAILABLE, Failure.RATE_LIMITED, Failure.BUSY, Failure.SERVER}
 )
 READ_ATTEMPTS = 5
+"""Attempts of one read, our choice: with waits of 0.5 to 8 s between them they bridge an outage of a few seconds."""
+FIRST_WAIT_S, MAX_WAIT_S = 0.5, 8.0
 
 
-def read_patiently(call: Callable[[], _T]) -> _T:
-    """One read, tried again on trouble that passes; raises ``VendorUnavailable`` when it does not."""
+def read_with_retries(call: Callable[[], _T]) -> _T:
+    """Call a read, and again after transient failures. Raises ``VendorUnavailable`` after the last attempt."""
 
-    def passing(error: BaseException) -> bool:
+    def is_transient(error: BaseException) -> bool:
         return isinstance(error, CallError) and error.failure in TRANSIENT
 
     retrying = Retrying(
-        retry=retry_if_exception(passing),
+        retry=retry_if_exception(is_transient),
         stop=stop_after_attempt(READ_ATTEMPTS),
-        wait=wait_exponential_jitter(multiplier=0.5, max=8),
+        wait=wait_exponential_jitter(multiplier=FIRST_WAIT_S, max=MAX_WAIT_S),
         reraise=True,
     )
     try:
@@ -40,30 +42,30 @@ def read_patiently(call: Callable[[], _T]) -> _T:
 
 @dataclass(slots=True)
 class Requests:
-    """How many requests a run made, and may make."""
+    """How many requests a run has made; ``limit``: how many it may make, None: any number."""
 
-    most: int | None = None
+    limit: int | None = None
     made: int = 0
-    _guard: threading.Lock = field(default_factory=threading.Lock)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def count(self) -> None:
-        """One more; raises ``GuardError`` before it is made where that is too many."""
-        with self._guard:
-            if self.most is not None and self.made >= self.most:
+        """Count one request before it is made. Raises ``GuardError`` when the limit is reached."""
+        with self._lock:
+            if self.limit is not None and self.made >= self.limit:
                 raise GuardError(
-                    f"--max-requests {self.most} is used up and the listing is not complete; nothing was written. "
+                    f"--max-requests {self.limit} is used up and the listing is not complete; nothing was written. "
                     "The next run goes on from here"
                 )
             self.made += 1
 
 
-def ask(pacer: Pacer, requests: Requests, operation: str, call: Callable[[], _T]) -> _T:
-    """The answer of a read, each try of it in a bulk slot of its own. Raises ``VendorUnavailable`` and ``GuardError``.
+def read_paced(pacer: Pacer, requests: Requests, operation: str, call: Callable[[], _T]) -> _T:
+    """The answer of a read; each attempt takes a bulk slot of its own. Raises ``VendorUnavailable`` and ``GuardError``.
 
     A refusal for the rate lowers the limit it names.
     """
 
-    def once() -> _T:
+    def attempt() -> _T:
         pacer.wait(SlotRequest(operation, bulk=True))
         requests.count()
         try:
@@ -72,4 +74,4 @@ def ask(pacer: Pacer, requests: Requests, operation: str, call: Callable[[], _T]
             pacer.heed(error, operation)
             raise
 
-    return read_patiently(once)
+    return read_with_retries(attempt)

@@ -1,4 +1,7 @@
-"""Diff and reconcile: list both sides, plan everything with the same planner as live sync, show it, queue it."""
+"""Diff and reconcile as a whole: list both sides, compare, check the guards, queue jobs for the workers.
+
+``session`` holds the calls for a user interface; live sync's first listing and the simulator use ``Reconcile`` itself.
+"""
 
 from __future__ import annotations
 
@@ -16,42 +19,41 @@ from wanesync.core.jobs import JobKind, JobRequest, Priority
 from wanesync.core.model import Side
 from wanesync.ratelimit.pacer import Pacer
 from wanesync.reconcile.catch_up import OVERLAP_MS
-from wanesync.reconcile.changed_since import READERS, ChangedSince, Gathered
-from wanesync.reconcile.compare import LISTED_ROWS, Compared, Comparison, Report
+from wanesync.reconcile.changed_since import PARALLEL_READS, Changes, ChangesReader
+from wanesync.reconcile.compare import LISTED_ROWS, PLAIN, Compared, Comparison, Report
 from wanesync.reconcile.listing import LANES, Listing, Progress
 from wanesync.reconcile.page_store import PageStore
 from wanesync.reconcile.requests import Requests
-from wanesync.reconcile.snapshot.results import MEMORY, Snapshot
+from wanesync.reconcile.snapshot.file import MEMORY, Snapshot
 from wanesync.store.database import Tx
 from wanesync.sync.loader import LISTED
 from wanesync.sync.run_property import mark_name, read_mark
 from wanesync.sync.runtime import Runtime
 
-__all__ = ["Reconcile", "Report", "Selection"]
-
-QUEUED = 500  # jobs in one transaction: webhooks and workers get their turn in between
-PLAIN = "plain"
-"""The class of passes that only link."""
+JOBS_PER_TRANSACTION = 500
+"""Jobs queued in one transaction: webhooks and workers write in between; our choice."""
 LAST_RUN = "reconcile_began_ms"
+"""Setting: when the last complete and unrestricted run began, ms."""
 LISTING = "listing"
-OLDEST_MS = 6 * 3_600_000
-"""A listing broken off longer ago is begun anew."""
+"""Setting and metadata: the mark that binds an interrupted listing to this state of this database."""
+MAX_LISTING_AGE_MS = 6 * 3_600_000
+"""An interrupted listing that began earlier is not continued (6 h, our choice): too much of it may have changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
     """What of a report is queued.
 
-    ``force``: despite the share of overwrites. ``only``: differences of these classes; empty: all, pairs to be linked
-    and records to be read again among them. ``limit``: so many people who are written. ``most_creates``: creations
-    allowed. ``avoid``: keys that are left alone; ``keys``: the only ones that are not. ``run_id``: of the run they
+    ``force``: despite the share of overwrites. ``only``: differences of these classes; empty: all, with pairs to be
+    linked and records to be read again. ``limit``: at most so many people who are written. ``max_creations``: creations
+    allowed. ``avoid``: keys that are left out; ``keys``: the only ones that are not. ``run_id``: of the run the jobs
     belong to, "" for a new one.
     """
 
     force: bool = False
     only: frozenset[DifferenceClass] = frozenset()
     limit: int | None = None
-    most_creates: int | None = None
+    max_creations: int | None = None
     avoid: frozenset[str] = frozenset()
     keys: frozenset[str] | None = None
     run_id: str = ""
@@ -64,7 +66,10 @@ class Selection:
 
 @dataclass(slots=True)
 class Reconcile:
-    """One run over everything. ``path``: its snapshot; ``identity``: whose, so that no other run goes on with it."""
+    """Everything one run needs. ``path``: its snapshot file; ``identity``: facts that must be equal to continue it.
+
+    ``lanes``: pages fetched in parallel, by side. ``threads`` False: all calls in the caller's thread, for a simulator.
+    """
 
     runtime: Runtime
     pacers: Mapping[Side, Pacer]
@@ -73,124 +78,129 @@ class Reconcile:
     lanes: Mapping[Side, int] = field(default_factory=lambda: dict(LANES))
     threads: bool = True
 
-    def open(self, path: str, **made_of: str) -> Snapshot:
-        """The snapshot of the run that was broken off, or a new one. ``made_of``: what else tells one from another."""
-        store, fields = self.runtime.store, self.runtime.rules.fields
-        now_ms = store.now_ms()
-        with store.reading() as tx:
-            mark = tx.settings.get(LISTING) or ""
-        identity = {"fields": fields.version, "canon": str(CANON_VERSION), "complete": "", **self.identity, **made_of}
-        snapshot = Snapshot.resume(path, store.encryption, {**identity, LISTING: mark}, now_ms - OLDEST_MS)
-        if "began_ms" not in snapshot.about():
-            snapshot.put_about({"began_ms": str(now_ms)})
-            if not made_of:
-                self._bind(snapshot)
-        return snapshot
+    # -- comparing
 
-    def _bind(self, snapshot: Snapshot) -> None:
-        """To this very state of the database: neither an older copy of it nor another one goes on with the run."""
-        mark = self.runtime.new_id(self.runtime.store.now_ms())
-        self.runtime.commit("listing.begin", lambda tx: tx.settings.put(LISTING, mark))
-        snapshot.put_about({LISTING: mark})
-
-    def look(
+    def compare(
         self, progress: Progress, compared: Compared, requests: Requests | None = None, *, fresh: bool = False
     ) -> Report:
-        """List and compare; nothing is written on either side. Raises ``VendorUnavailable`` and ``GuardError``.
+        """List both sides in full and compare; nothing is written on either side.
 
-        ``fresh``: what the sides name as changed since the listing began is read again, as who goes on to write wants.
+        ``fresh``: records that change during the listing are read again, as a run that goes on to write needs. Raises
+        ``VendorUnavailable`` and ``GuardError``.
         """
         requests, began_s = requests or Requests(), time.monotonic()
-        snapshot = self.open(self.path)
-        with _kept_when_broken_off(snapshot):
+        snapshot = self.open_snapshot(self.path)
+        with _kept_when_interrupted(snapshot):
             Listing(self.runtime, self.pacers, snapshot, requests, self.lanes, self.threads).run(progress)
-            snapshot.put_about({f"{LISTED_ROWS}{side}": str(snapshot.count(side)) for side in Side})
+            snapshot.put_metadata({f"{LISTED_ROWS}{side}": str(snapshot.count(side)) for side in Side})
             if fresh:
-                began_ms = int(snapshot.about()["began_ms"])
-                gone = self._gather(snapshot, began_ms - OVERLAP_MS, requests, progress).gone
+                began_ms = int(snapshot.metadata()["began_ms"])
+                deleted = self._read_changes(snapshot, began_ms - OVERLAP_MS, requests, progress).deleted
                 for side in Side:
-                    snapshot.forget(side, [i for at, i in gone if at is side])
+                    snapshot.remove_rows(side, [i for at, i in deleted if at is side])
             listed_s = time.monotonic()
             try:
                 report = Comparison(self.runtime, snapshot).run(compared)
             except GuardError:
-                snapshot.shred()  # what was listed is not believed: the next run lists anew
+                snapshot.erase()  # the listing is not trusted: the next run lists anew
                 raise
-            return _finish(report, requests, began_s, listed_s)
+            return _complete(report, requests, began_s, listed_s)
 
-    def look_since(
+    def compare_changes(
         self, since_ms: int, progress: Progress, compared: Compared, requests: Requests | None = None
     ) -> Report | None:
-        """Only what changed since a time; None: a full run is needed.
+        """Compare only what changed since a time; None: a full run is needed.
 
-        Stripe's events do not reach back so far, or there was no full run yet.
+        That is so when Stripe's events do not reach back so far, and before the first full run.
         """
         with self.runtime.store.reading() as tx:
             if tx.settings.get(LISTED) is None:
                 return None
         requests, began_s = requests or Requests(), time.monotonic()
         path = self.path if self.path == MEMORY else f"{self.path}-since"
-        snapshot = self.open(path, since=str(since_ms), run=str(self.runtime.store.now_ms()))
-        with _kept_when_broken_off(snapshot):
-            gathered = self._gather(snapshot, since_ms, requests, progress)
-            if gathered.too_old:
-                snapshot.shred()
+        snapshot = self.open_snapshot(path, since=str(since_ms), run=str(self.runtime.store.now_ms()))
+        with _kept_when_interrupted(snapshot):
+            changes = self._read_changes(snapshot, since_ms, requests, progress)
+            if changes.too_old:
+                snapshot.erase()
                 return None
             listed_s = time.monotonic()
-            report = Comparison(self.runtime, snapshot).run_on(gathered.touched, gathered.vanished, compared)
-            report.lost = gathered.losses.as_dict()
-            return _finish(report, requests, began_s, listed_s)
+            report = Comparison(self.runtime, snapshot).run_on(changes.changed, changes.deleted_stored, compared)
+            report.lost = changes.losses.as_dict()
+            return _complete(report, requests, began_s, listed_s)
 
-    def _gather(self, snapshot: Snapshot, since_ms: int, requests: Requests, progress: Progress) -> Gathered:
-        keeper, readers = PageStore(self.runtime, snapshot), READERS if self.threads else 1
-        return ChangedSince(self.runtime, self.pacers, keeper, snapshot, requests, readers).run(since_ms, progress)
+    def open_snapshot(self, path: str, **more_identity: str) -> Snapshot:
+        """The snapshot of the interrupted run, or a new one. ``more_identity``: further facts that must be equal."""
+        store, fields = self.runtime.store, self.runtime.rules.fields
+        now_ms = store.now_ms()
+        with store.reading() as tx:
+            mark = tx.settings.get(LISTING) or ""
+        identity = {"fields": fields.version, "canon": str(CANON_VERSION), "complete": "", **self.identity}
+        identity |= more_identity | {LISTING: mark}
+        snapshot = Snapshot.resume(path, store.encryption, identity, now_ms - MAX_LISTING_AGE_MS)
+        if "began_ms" not in snapshot.metadata():
+            snapshot.put_metadata({"began_ms": str(now_ms)})
+            if not more_identity:
+                self._bind_to_database(snapshot)
+        return snapshot
 
-    def read_mark(self, quiet_property: str | None) -> str:
-        """NAME=VALUE that contacts a run creates are marked with. Raises ``ConfigError`` where HubSpot has no such."""
-        return read_mark(self.runtime.hubspot, quiet_property) if quiet_property else ""
+    def _bind_to_database(self, snapshot: Snapshot) -> None:
+        """Set a new mark in the database: neither an older copy of it nor another database continues the run."""
+        mark = self.runtime.new_id(self.runtime.store.now_ms())
+        self.runtime.commit("listing.begin", lambda tx: tx.settings.put(LISTING, mark))
+        snapshot.put_metadata({LISTING: mark})
 
-    def guard(self, report: Report, selection: Selection) -> None:
-        """Raises ``GuardError`` where more would be overwritten or created than was allowed."""
+    def _read_changes(self, snapshot: Snapshot, since_ms: int, requests: Requests, progress: Progress) -> Changes:
+        page_store, readers = PageStore(self.runtime, snapshot), PARALLEL_READS if self.threads else 1
+        return ChangesReader(self.runtime, self.pacers, page_store, snapshot, requests, readers).run(since_ms, progress)
+
+    # -- queueing
+
+    def read_run_property(self, name_and_value: str | None) -> str:
+        """NAME=VALUE that marks contacts a run creates. Raises ``ConfigError`` when HubSpot has no such property."""
+        return read_mark(self.runtime.hubspot, name_and_value) if name_and_value else ""
+
+    def check_guards(self, report: Report, selection: Selection) -> None:
+        """Raises ``GuardError`` when more would be overwritten or created than was allowed."""
         if not selection.force:
             check_volume(report.volume)
-        if not (selection.limit is not None and selection.limit <= (selection.most_creates or 0)):
-            check_creations(report.volume, selection.most_creates)
+        if not (selection.limit is not None and selection.limit <= (selection.max_creations or 0)):
+            check_creations(report.volume, selection.max_creations)
 
-    def queue(self, report: Report, selection: Selection | None = None, mark: str = "") -> tuple[str, int]:
-        """Hand what differs to the workers; run id and number of jobs. Raises ``GuardError`` before that.
+    def queue(self, report: Report, selection: Selection | None = None, run_property: str = "") -> tuple[str, int]:
+        """Queue jobs for what differs; run id and number of jobs. Raises ``GuardError`` before that.
 
-        ``mark``: what ``read_mark`` gave.
+        ``run_property``: what ``read_run_property`` returned.
         """
         wanted = selection or Selection()
-        self.guard(report, wanted)
+        self.check_guards(report, wanted)
         keys = {key for _, _, key in _select(report, wanted)} if wanted.restricted else None
-        PageStore(self.runtime, report.snapshot).adopt(keys)
+        PageStore(self.runtime, report.snapshot).store_changed(keys)
         jobs = sum(1 for _ in _select(report, wanted))
 
         def begin(tx: Tx) -> str:
             run_id = wanted.run_id or self.runtime.new_id(tx.now_ms)
             if tx.settings.get(LISTED) is None:
-                tx.settings.put(LISTED, report.snapshot.about()["began_ms"])
-            if mark:
-                tx.settings.put(mark_name(run_id), mark)
+                tx.settings.put(LISTED, report.snapshot.metadata()["began_ms"])
+            if run_property:
+                tx.settings.put(mark_name(run_id), run_property)
             counts = {str(kind): n for kind, n in report.counts.items()}
             tx.journal.add("reconcile", Side.HUBSPOT, "", "", {"run": run_id, "counts": counts, "jobs": jobs})
             return run_id
 
         run_id = self.runtime.commit("reconcile.queue", begin)
-        chosen = _select(report, wanted)
-        while some := [JobRequest(*what, Priority.BULK, run_id=run_id) for what in islice(chosen, QUEUED)]:
+        left = _select(report, wanted)
+        while some := [JobRequest(*job, Priority.BULK, run_id=run_id) for job in islice(left, JOBS_PER_TRANSACTION)]:
             self.runtime.commit("reconcile.queue", lambda tx, some=some: tx.jobs.put_many(some))  # type: ignore[misc] # binds the loop's value
         if not wanted.restricted:
-            self.runtime.commit(
-                "reconcile.done", lambda tx: tx.settings.put(LAST_RUN, report.snapshot.about()["began_ms"])
-            )
+            began_ms = report.snapshot.metadata()["began_ms"]
+            self.runtime.commit("reconcile.done", lambda tx: tx.settings.put(LAST_RUN, began_ms))
         return run_id, jobs
 
 
 @contextmanager
-def _kept_when_broken_off(snapshot: Snapshot) -> Iterator[None]:
-    """The next run goes on with what this one could not finish."""
+def _kept_when_interrupted(snapshot: Snapshot) -> Iterator[None]:
+    """Close the snapshot when the block fails, so that the next run continues it."""
     try:
         yield
     except BaseException:
@@ -198,41 +208,41 @@ def _kept_when_broken_off(snapshot: Snapshot) -> Iterator[None]:
         raise
 
 
-def _finish(report: Report, requests: Requests, began_s: float, listed_s: float) -> Report:
-    """It is complete: no other run goes on with it."""
+def _complete(report: Report, requests: Requests, began_s: float, listed_s: float) -> Report:
+    """Mark the run as complete: no other run continues it."""
     report.requests = requests.made
     report.timing = {"list_s": round(listed_s - began_s, 3), "compare_s": round(time.monotonic() - listed_s, 3)}
-    report.snapshot.put_about({"complete": "yes"})
+    report.snapshot.put_metadata({"complete": "yes"})
     return report
 
 
 def _select(report: Report, wanted: Selection) -> Iterator[tuple[Side, JobKind, str]]:
-    """The jobs that were asked for, as many as were asked for."""
-    taken, last = 0, ""
-    for key, lane, kinds in report.work():
+    """The jobs of a selection, in order."""
+    people, last_key = 0, ""
+    for key, lane, classes in report.snapshot.jobs():
         if key in wanted.avoid or (wanted.keys is not None and key not in wanted.keys):
             continue
-        if wanted.only and not _is_wanted(kinds, lane, wanted.only):
+        if wanted.only and not _is_wanted(classes, lane, wanted.only):
             continue
-        if wanted.limit is not None and kinds in ("", PLAIN):
-            continue  # nothing is written by such a pass
-        # A person who is written on both sides is one.
-        if key != last:
-            if taken == wanted.limit:
+        if wanted.limit is not None and classes in ("", PLAIN):
+            continue  # such a job writes nothing
+        # A person who is written on both sides counts once.
+        if key != last_key:
+            if people == wanted.limit:
                 return
-            taken, last = taken + 1, key
+            people, last_key = people + 1, key
         yield lane, JobKind.WRITE, key
     if not wanted.only and wanted.limit is None and wanted.keys is None:
-        for side, record_id in report.snapshot.vanished():
+        for side, record_id in report.snapshot.unlisted():
             yield side, JobKind.READ, record_id
 
 
-def _is_wanted(kinds: str, lane: Side, only: Collection[DifferenceClass]) -> bool:
-    """Whether a pass in this lane is there for one of the classes."""
-    writes: Mapping[str, Side] = {
+def _is_wanted(classes: str, lane: Side, only: Collection[DifferenceClass]) -> bool:
+    """Whether a job in this lane repairs one of the classes."""
+    lanes: Mapping[str, Side] = {
         DifferenceClass.CREATE_CUSTOMER: Side.STRIPE,
         DifferenceClass.UPDATE_CUSTOMER: Side.STRIPE,
         DifferenceClass.CREATE_CONTACT: Side.HUBSPOT,
         DifferenceClass.UPDATE_CONTACT: Side.HUBSPOT,
     }
-    return any(kind in only and writes.get(kind, lane) is lane for kind in kinds.split(","))
+    return any(kind in only and lanes.get(kind, lane) is lane for kind in classes.split(","))

@@ -21,13 +21,13 @@ from wanesync.core.model import Side
 from wanesync.core.rate_limits import DAILY, MONTHLY_READS
 from wanesync.ratelimit.limit_settings import read_limits
 from wanesync.ratelimit.quotas import read_quota_uses
-from wanesync.reconcile.apply_decisions import Decided, DecisionApplier
-from wanesync.reconcile.baseline import Baseline, Baselined
+from wanesync.reconcile.apply_decisions import AppliedDecisions, DecisionApplier
+from wanesync.reconcile.baseline import Baseline, BaselineResult
 from wanesync.reconcile.catch_up import OVERLAP_MS, CatchUp
 from wanesync.reconcile.compare import Report
 from wanesync.reconcile.lock import RunLock
 from wanesync.reconcile.page_store import PageStore
-from wanesync.reconcile.plan_files import Chosen, Extent, PlanFiles, Saved
+from wanesync.reconcile.plan_files import PlanFiles, PlanScope, PlanSelection, PlanSummary
 from wanesync.reconcile.requests import Requests
 from wanesync.reconcile.run import LAST_RUN, Reconcile, Selection
 from wanesync.store.clock import Clock, DatabaseClock
@@ -173,7 +173,7 @@ class ReconcileSession:
         known = self._count_known()
         listed = {side: _StepCounter(LISTED_STEPS[side], progress, known[side] or None) for side in Side}
         compared = _StepCounter(Step.RECORDS_COMPARED, progress)
-        self._report = self.reconcile.look(
+        self._report = self.reconcile.compare(
             lambda side, count: listed[side].add(count), compared.add, self.requests, fresh=self.writes
         )
         for counter in (*listed.values(), compared):
@@ -187,7 +187,7 @@ class ReconcileSession:
         events. Raises ``VendorUnavailable`` and ``GuardError``.
         """
         read, compared = _StepCounter(Step.CHANGES_READ, progress), _StepCounter(Step.RECORDS_COMPARED, progress)
-        self._report = self.reconcile.look_since(
+        self._report = self.reconcile.compare_changes(
             since_ms, lambda _side, count: read.add(count), compared.add, self.requests
         )
         read.end()
@@ -205,18 +205,18 @@ class ReconcileSession:
 
     # -- plan files, baseline
 
-    def save_plan(self, path: Path, extent: Extent) -> Saved:
+    def save_plan(self, path: Path, scope: PlanScope) -> PlanSummary:
         """Write what a reconcile would do into a plan file. Raises ``ConfigError`` when it cannot be written."""
-        return PlanFiles(self.runtime).save(self.report, path, extent)
+        return PlanFiles(self.runtime).save(self.report, path, scope)
 
-    def choose_from_plan(self, path: Path, progress: ProgressCallback) -> Chosen:
+    def choose_from_plan(self, path: Path, progress: ProgressCallback) -> PlanSelection:
         """The keys of a plan file of which exactly what was planned is still to be done. Raises ``ConfigError``."""
         counter = _StepCounter(Step.PLAN_CHECKED, progress)
         chosen = PlanFiles(self.runtime).choose(self.report, path, counter.add)
         counter.end()
         return chosen
 
-    def take_baseline(self, progress: ProgressCallback) -> Baselined:
+    def take_baseline(self, progress: ProgressCallback) -> BaselineResult:
         """Link all pairs and take what both sides hold as agreed on. Raises ``GuardError`` if the lock was lost."""
         self.lock.check()
         counter = _StepCounter(Step.KEYS_BASELINED, progress)
@@ -249,27 +249,27 @@ class ReconcileSession:
 
     def read_run_property(self, name_and_value: str | None) -> str:
         """NAME=VALUE that marks contacts the run creates, checked. Raises ``ConfigError``: HubSpot has no such name."""
-        return self.reconcile.read_mark(name_and_value)
+        return self.reconcile.read_run_property(name_and_value)
 
     def check_guards(self, selection: Selection) -> None:
         """Raises ``GuardError``: too many overwrites or creations, or the run lock was lost meanwhile."""
-        self.reconcile.guard(self.report, selection)
+        self.reconcile.check_guards(self.report, selection)
         self.lock.check()
 
     def apply_decisions(
         self, data: bytes, selection: Selection, progress: ProgressCallback
-    ) -> tuple[Decided, Selection]:
+    ) -> tuple[AppliedDecisions, Selection]:
         """Apply a CSV file of decisions; what came of it, and the selection without the keys it settled.
 
         Raises ``ConfigError`` with every line that cannot be applied, and ``GuardError``; nothing was changed then.
         """
         self.check_guards(selection)
-        PageStore(self.runtime, self.report.snapshot).adopt()
+        PageStore(self.runtime, self.report.snapshot).store_changed()
         applier = DecisionApplier(self.runtime)
         checked = applier.check(data)
         run_id = self.runtime.new_id(self.runtime.store.now_ms())
         counter = _StepCounter(Step.DECISIONS_APPLIED, progress)
-        applied = applier.carry_out(checked, run_id, counter.add)
+        applied = applier.apply(checked, run_id, counter.add)
         counter.end()
         return applied, replace(selection, avoid=frozenset(applied.avoid), run_id=run_id)
 

@@ -102,7 +102,7 @@ class RoutineTasks:
         self.catch_up.mark_start()
         with RunLock(self.runtime.store, self.runtime.name):
             reconcile = self.build_reconcile()
-            report = reconcile.look(lambda _side, _count: None, lambda _count: None, fresh=True)
+            report = reconcile.compare(lambda _side, _count: None, lambda _count: None, fresh=True)
             try:
                 reconcile.queue(report)
             finally:

@@ -1,6 +1,6 @@
 """The join of a snapshot in DuckDB: ``python -m … load FOLDER``, then ``python -m … join FOLDER THREADS``.
 
-The same steps as in ``wanesync/reconcile/snapshot/compare_sql.py``, in the form that suits DuckDB, whole tables.
+The same steps as in ``wanesync/reconcile/compare.py``, in the form that suits DuckDB, whole tables.
 Hashes are UUIDs there, its narrowest form of 16 bytes.
 """
 

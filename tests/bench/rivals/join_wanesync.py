@@ -6,8 +6,8 @@ import json
 import sys
 import time
 
-from wanesync.reconcile.snapshot.compare_sql import settle
-from wanesync.reconcile.snapshot.results import Snapshot
+from wanesync.reconcile.compare import find_same_pairs
+from wanesync.reconcile.snapshot.file import Snapshot
 from wanesync.store.encryption import load_keyring
 
 
@@ -16,9 +16,9 @@ def main(path: str, key: str) -> None:
     snapshot = Snapshot(path, load_keyring([key], "sqlite::memory:"))
     began_s = time.perf_counter()
     snapshot.index_links()
-    settled = settle(snapshot, snapshot.count_linked().plain)
+    settled = find_same_pairs(snapshot, snapshot.count_linked().plain)
     join_s = time.perf_counter() - began_s
-    opened = snapshot.number("SELECT COUNT(*) FROM opened")
+    opened = snapshot.count_by("SELECT COUNT(*) FROM to_plan")
     sys.stdout.write(
         json.dumps({"join_s": join_s, "linked": settled.linked, "to_link": settled.to_link, "opened": opened})
     )

@@ -38,7 +38,8 @@ from wanesync.config.model import load
 from wanesync.core.diff.difference import DifferenceClass
 from wanesync.core.fields import FieldMap, exact
 from wanesync.core.model import Record, Side
-from wanesync.reconcile.snapshot.results import Copy, ListedRow, Snapshot
+from wanesync.reconcile.snapshot.codec import ChangedRecord
+from wanesync.reconcile.snapshot.file import ListedRow, Snapshot
 from wanesync.store.database import Store
 from wanesync.store.tables.links import Outline
 from wanesync.wiring import open_database
@@ -157,7 +158,7 @@ def make_rows(count: int) -> Iterator[Row]:
 
 def put_equal_rows(snapshot: Snapshot, rows: Sequence[Row]) -> None:
     """Write both sides of some pairs into the snapshot, as a listing does."""
-    with snapshot.writing():
+    with snapshot.transaction():
         for side, index in ((Side.HUBSPOT, 0), (Side.STRIPE, 1)):
             snapshot.put_rows(
                 side,
@@ -193,14 +194,14 @@ def _list_records(
         rows = []
         for record in reader.all(side):
             old = known.get((side, record.id))
-            copy = None
+            changed = None
             if record != old:
                 at_ms = record.modified_ms or store.now_ms()
-                copy = Copy(record, 0 if old is None else 1, at_ms, at_ms)
+                changed = ChangedRecord(record, 0 if old is None else 1, at_ms, at_ms)
             same, own = store.row_hash(fields.comparison(record)), store.row_hash(exact(record.values.items()))
             hmacs = frozenset(store.hmac(address) for address in record.emails)
-            rows.append(ListedRow(record.id, same, own, record.other_id, hmacs, copy))
-        with snapshot.writing():
+            rows.append(ListedRow(record.id, same, own, record.other_id, hmacs, changed))
+        with snapshot.transaction():
             snapshot.put_rows(side, rows)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from wanesync.config.model import load
 from wanesync.reconcile.compare import Comparison
-from wanesync.reconcile.snapshot.results import Snapshot
+from wanesync.reconcile.snapshot.file import Snapshot
 from wanesync.store.database import Store
 from wanesync.wiring import build_runtime, open_database
 

@@ -20,10 +20,10 @@ from wanesync.cli.reports.html_report import Heading, write_html
 from wanesync.cli.times import parse_since
 from wanesync.core.errors import ConfigError
 from wanesync.core.model import Side
-from wanesync.reconcile.apply_decisions import Decided
+from wanesync.reconcile.apply_decisions import AppliedDecisions
 from wanesync.reconcile.atomic_file import check_place
 from wanesync.reconcile.compare import Report
-from wanesync.reconcile.plan_files import Chosen, Extent
+from wanesync.reconcile.plan_files import PlanScope, PlanSelection
 from wanesync.reconcile.session import (
     ProgressCallback,
     QueuedRun,
@@ -143,8 +143,8 @@ class Queued:
     """A queued run, and what the command did before it: applied decisions, a plan file."""
 
     run: QueuedRun
-    applied: Decided | None = None
-    chosen: Chosen | None = None
+    applied: AppliedDecisions | None = None
+    chosen: PlanSelection | None = None
 
     @property
     def jobs(self) -> int:
@@ -174,7 +174,7 @@ def _carry_out(session: ReconcileSession, asked: ReconcileOptions, output: Repor
     if asked.dry_run or asked.plan_out is not None:
         output.show(report)
         if asked.plan_out is not None:
-            _save_plan(session, asked.plan_out, Extent(asked.only, asked.limit))
+            _save_plan(session, asked.plan_out, PlanScope(asked.only, asked.limit))
         elif report.actionable:
             raise typer.Exit(1)
         return None
@@ -207,8 +207,8 @@ def _queue(session: ReconcileSession, asked: ReconcileOptions) -> Queued:
     return Queued(session.queue(selection, run_property), applied, chosen)
 
 
-def _save_plan(session: ReconcileSession, path: Path, extent: Extent) -> None:
-    saved = session.save_plan(path, extent)
+def _save_plan(session: ReconcileSession, path: Path, scope: PlanScope) -> None:
+    saved = session.save_plan(path, scope)
     counts = format_counts({str(kind): number for kind, number in sorted(saved.items.items())})
     make_console(error=True).print(f"{path}: {counts}; {pluralize(saved.links, 'pair')} to be linked.", markup=False)
 
@@ -290,7 +290,7 @@ def _describe_trouble(queued: Queued, state: RunState, *, waited: bool) -> list[
     return trouble
 
 
-def _print_skipped(chosen: Chosen) -> None:
+def _print_skipped(chosen: PlanSelection) -> None:
     made = make_table("Key", "Class", "Changed meanwhile", title="Skipped")
     rows = [
         (d.key, ", ".join(map(str, d.kinds)) or "to be linked", ", ".join(d.fields) or "it")
@@ -301,7 +301,7 @@ def _print_skipped(chosen: Chosen) -> None:
         make_console().print(f"… and {len(chosen.skipped) - MAX_SKIPPED_ROWS:,} more (--json has all of them)")
 
 
-def _skipped_as_json(chosen: Chosen) -> list[dict[str, object]]:
+def _skipped_as_json(chosen: PlanSelection) -> list[dict[str, object]]:
     return [{"key": d.key, "classes": [str(kind) for kind in d.kinds], "fields": [*d.fields]} for d in chosen.skipped]
 
 
@@ -336,11 +336,9 @@ class ReportOutput:
         if self.csv_file is not None:
             write_csv(report, self.csv_file, show_values=self.show_values)
         if self.html_file is not None:
-            about = report.snapshot.about()
-            compared = (
-                f"HubSpot portal {about[PORTAL]} and Stripe account {about[STRIPE_ACCOUNT]} ({about[STRIPE_MODE]})"
-            )
-            made_ms = int(about["began_ms"])
+            metadata = report.snapshot.metadata()
+            compared = f"HubSpot portal {metadata[PORTAL]} and Stripe account {metadata[STRIPE_ACCOUNT]} ({metadata[STRIPE_MODE]})"
+            made_ms = int(metadata["began_ms"])
             write_html(report, self.html_file, Heading(made_ms, compared), show_values=self.show_values)
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from wanesync.cli.reports.differences import Findings, Shown, shown_values
-from wanesync.cli.reports.report_file import report_file
 from wanesync.core.diff.difference import Difference
+from wanesync.reconcile.atomic_file import write_text_atomically
 
 COLUMNS = (
     "class", "hubspot_id", "stripe_id", "field", "hubspot", "stripe", "writes", "to", "why", "kind", "note", "decision"
@@ -24,7 +24,7 @@ def write_csv(report: Findings, path: Path, *, show_values: bool) -> None:
     person. A cell that a spreadsheet would run begins with an apostrophe; ids and names of fields never do.
     """
     shown = shown_values(show_values)
-    with report_file(path) as file:
+    with write_text_atomically(path) as file:
         # With another line end, a lone \r in a value would not be quoted, and end the line.
         lines = csv.writer(file, lineterminator="\r\n")
         lines.writerow(COLUMNS)

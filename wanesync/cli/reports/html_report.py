@@ -21,8 +21,8 @@ from wanesync.cli.reports.differences import (
     shown_values,
     unlike_rows,
 )
-from wanesync.cli.reports.report_file import report_file
 from wanesync.core.diff.difference import ACTIONABLE, MEANING, Difference, DifferenceClass
+from wanesync.reconcile.atomic_file import write_text_atomically
 from wanesync.terminal import pluralize
 
 TEMPLATE = Path(__file__).with_name("report.html")
@@ -47,7 +47,7 @@ def write_html(report: Findings, path: Path, heading: Heading, *, show_values: b
     template = TEMPLATE.read_text(encoding="utf-8")
     shares = _share_out(report, most)
     parts = _parts(report, heading, sum(shares.values()), masked=not show_values) | {"POLICY": _policy(template)}
-    with report_file(path) as file:
+    with write_text_atomically(path) as file:
         for at, text in enumerate(MARK.split(template)):
             if at % 2 == 0:
                 file.write(text)

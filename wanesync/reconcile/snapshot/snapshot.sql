@@ -1,10 +1,11 @@
--- What one comparison of both sides needs, in a file of its own. Sides are 0 (hubspot) and 1 (stripe); hashes are keyed.
-CREATE TABLE about (
+-- The data of one comparison, in a file of its own. Sides are 0 (HubSpot) and 1 (Stripe); hashes are keyed.
+
+CREATE TABLE metadata (
     name TEXT NOT NULL PRIMARY KEY,
     value TEXT NOT NULL
 ) WITHOUT ROWID;
 
--- Parts of a listing that are fetched side by side: "next" is where the next page begins, "reached" the last place read.
+-- Parts of a listing that are fetched in parallel: "next" is the cursor of the next page, "reached" the last place read.
 CREATE TABLE spans (
     side INTEGER NOT NULL,
     number INTEGER NOT NULL,
@@ -16,8 +17,8 @@ CREATE TABLE spans (
     PRIMARY KEY (side, number)
 ) WITHOUT ROWID;
 
--- "address": the hash of its one address, null if it has none or several. "state": 0 as the database has it, 1 changed,
--- 2 new to it; the last two with their sealed copy.
+-- "hash" of the comparison keys, "exact" of the values as they are, "address" of the only e-mail address (null: none or
+-- several). "state": 0 same as the stored record, 1 changed, 2 new; 1 and 2 with the encrypted record in "changed".
 CREATE TABLE listed (
     side INTEGER NOT NULL,
     id TEXT NOT NULL,
@@ -26,18 +27,19 @@ CREATE TABLE listed (
     other_id TEXT NOT NULL,
     address BLOB,
     state INTEGER NOT NULL,
-    copy BLOB,
+    changed BLOB,
     PRIMARY KEY (side, id)
 ) WITHOUT ROWID;
 CREATE INDEX listed_other ON listed (side, other_id) WHERE other_id <> '';
-CREATE INDEX listed_copies ON listed (side, id) WHERE state > 0;
+CREATE INDEX listed_changed ON listed (side, id) WHERE state > 0;
 
--- Contacts that live for the database and were merged away by what was listed.
+-- Contacts the database holds as alive and the listing shows as merged away.
 CREATE TABLE merges (id TEXT NOT NULL PRIMARY KEY, survivor TEXT NOT NULL) WITHOUT ROWID;
 
--- Contacts seen beyond the end of a span: the next span must have seen them, too.
+-- Contacts read beyond the end of a span: the next span must have listed them, too.
 CREATE TABLE overlaps (id TEXT NOT NULL PRIMARY KEY) WITHOUT ROWID;
 
+-- All addresses of listed records, and of stored records that were not listed.
 CREATE TABLE addresses (
     hmac BLOB NOT NULL,
     side INTEGER NOT NULL,
@@ -45,7 +47,7 @@ CREATE TABLE addresses (
     PRIMARY KEY (hmac, side, id)
 ) WITHOUT ROWID;
 
--- Links as they stood: halves are the hashes of what each side held when they last agreed. Indexed once it is filled.
+-- Links as stored: a half is the hash of what that side held when both last agreed. Indexed after the last insert.
 CREATE TABLE links (
     hubspot_id TEXT NOT NULL,
     stripe_id TEXT NOT NULL,
@@ -55,17 +57,23 @@ CREATE TABLE links (
     stripe_half BLOB NOT NULL
 );
 
-CREATE TABLE graves (hmac BLOB NOT NULL PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE tombstones (hmac BLOB NOT NULL PRIMARY KEY) WITHOUT ROWID;
 
--- Keys to be opened and planned; keys that need a pass, each in its lane; records that were not listed any more.
-CREATE TABLE opened (side INTEGER NOT NULL, id TEXT NOT NULL, PRIMARY KEY (side, id)) WITHOUT ROWID;
-CREATE TABLE work (number INTEGER NOT NULL PRIMARY KEY, key TEXT NOT NULL, lane TEXT NOT NULL, kind TEXT NOT NULL);
-CREATE INDEX work_key ON work (key);
-CREATE TABLE vanished (number INTEGER NOT NULL PRIMARY KEY, side INTEGER NOT NULL, id TEXT NOT NULL);
-CREATE INDEX vanished_id ON vanished (id);
-CREATE TABLE creating (hmac BLOB NOT NULL PRIMARY KEY) WITHOUT ROWID;
+-- Records SQL cannot settle: the planner compares them.
+CREATE TABLE to_plan (side INTEGER NOT NULL, id TEXT NOT NULL, PRIMARY KEY (side, id)) WITHOUT ROWID;
 
--- Differences in the order in which they were found, each sealed.
-CREATE TABLE found (number INTEGER NOT NULL PRIMARY KEY, kind TEXT NOT NULL, key TEXT NOT NULL, detail BLOB NOT NULL);
-CREATE INDEX found_key ON found (key, number);
-CREATE INDEX found_kind ON found (kind, number);
+-- Jobs to be queued: a key, its lane, and the classes of its differences, separated by commas.
+CREATE TABLE jobs (number INTEGER NOT NULL PRIMARY KEY, key TEXT NOT NULL, lane TEXT NOT NULL, classes TEXT NOT NULL);
+CREATE INDEX jobs_key ON jobs (key);
+
+-- Records the database holds as alive and the side no longer lists.
+CREATE TABLE unlisted (number INTEGER NOT NULL PRIMARY KEY, side INTEGER NOT NULL, id TEXT NOT NULL);
+CREATE INDEX unlisted_id ON unlisted (id);
+
+-- Addresses for which this run creates a record.
+CREATE TABLE claimed_addresses (hmac BLOB NOT NULL PRIMARY KEY) WITHOUT ROWID;
+
+-- Differences in the order in which they were found, each encrypted.
+CREATE TABLE differences (number INTEGER NOT NULL PRIMARY KEY, class TEXT NOT NULL, key TEXT NOT NULL, detail BLOB NOT NULL);
+CREATE INDEX differences_key ON differences (key, number);
+CREATE INDEX differences_class ON differences (class, number);
