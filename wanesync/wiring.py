@@ -32,7 +32,7 @@ from wanesync.store.database import Store, Tx, open_store
 from wanesync.store.tables.retention import RetentionPolicy
 from wanesync.sync.failpoints import read_failpoint
 from wanesync.sync.intake import Intake
-from wanesync.sync.runtime import Runtime, SyncOptions
+from wanesync.sync.runtime import ProcessState, Runtime, SyncOptions
 from wanesync.sync.writer import WRITES
 from wanesync.worker.retention import RetentionTask
 from wanesync.worker.routine_tasks import RoutineTasks
@@ -104,7 +104,7 @@ def build_runtime(config: Config, store: Store, sides: Iterable[Side], *, patien
         translator=FieldTranslator(fields),
         options=_sync_options(config, pins.portal),
         rng=rng,
-        name=make_id(store.now_ms(), rng),
+        process=ProcessState(make_id(store.now_ms(), rng)),
         hubspot_port=hubspot,
         stripe_port=stripe,
         failpoint=read_failpoint(os.environ),

@@ -15,6 +15,7 @@ from wanesync.adapters.hubspot.webhooks import HubSpotWebhooks
 from wanesync.adapters.stripe.events import StripeAccount, StripeEvents
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap
+from wanesync.core.ids import make_id
 from wanesync.core.jobs import JobKind
 from wanesync.core.model import Side
 from wanesync.core.plan import Rules
@@ -26,7 +27,7 @@ from wanesync.store.clock import DatabaseClock
 from wanesync.store.database import Tx, open_store
 from wanesync.sync.intake import Intake
 from wanesync.sync.loader import LISTED
-from wanesync.sync.runtime import Runtime, SyncOptions
+from wanesync.sync.runtime import ProcessState, Runtime, SyncOptions
 from wanesync.sync.writer import WRITES
 from wanesync.worker.worker import Worker
 
@@ -102,11 +103,12 @@ class VirtualInstallation:
         }
         self._intake = Intake(self.store, {})
         port = SimHubSpot(self.fields, self._exchange, self.clock.now_ms, self._before_extra)
+        rng = self._fork()
         runtime = Runtime(
-            self.store, Rules(self.fields), FieldTranslator(self.fields), SyncOptions(PORTAL, Sink.CUSTOM_EVENT), self._fork(), "",
+            self.store, Rules(self.fields), FieldTranslator(self.fields), SyncOptions(PORTAL, Sink.CUSTOM_EVENT), rng,
+            ProcessState(make_id(self.clock.now, rng)),
             port, SimStripe(self.fields, self._exchange, self.clock.now_ms),
         )  # fmt: skip
-        runtime.name = runtime.new_id(self.clock.now)
         self.store.run(self._initialize)
         for machine in (self.hubspot, self.stripe):
             machine.set_target(WebhookTarget("https://installation.example/hook", "secret"))

@@ -17,7 +17,7 @@ from typing import Any
 
 from wanesync.core.model import Side
 from wanesync.store.database import Store
-from wanesync.sync.runtime import Call
+from wanesync.sync.calls import AnyCall
 from wanesync.worker.committer import GATHER_MS, MOST
 from wanesync.worker.worker import BEAT_MS, SWEEP_MS, Worker
 
@@ -181,9 +181,9 @@ class Answers:
 
     def __init__(self, worker: Worker, clock: VirtualTime) -> None:
         self._worker, self._clock = worker, clock
-        self._arrived: list[tuple[Call, object]] = []
+        self._arrived: list[tuple[AnyCall, object]] = []
 
-    def put(self, answer: tuple[Call, object]) -> None:
+    def put(self, answer: tuple[AnyCall, object]) -> None:
         """Add an answer; the first one begins a batch."""
         self._arrived.append(answer)
         if len(self._arrived) == 1:

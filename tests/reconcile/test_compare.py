@@ -48,7 +48,7 @@ from wanesync.store import make_key, open_store
 from wanesync.store.clock import DatabaseClock
 from wanesync.store.database import Store, Tx
 from wanesync.sync.loader import load_scenes
-from wanesync.sync.runtime import Runtime, SyncOptions
+from wanesync.sync.runtime import ProcessState, Runtime, SyncOptions
 
 HUBSPOT, STRIPE = Side.HUBSPOT, Side.STRIPE
 TABLES = ("records", "emails", "links", "tombstones", "jobs", "journal", "conflicts", "holds", "held")
@@ -274,7 +274,7 @@ def _keys(tx: Tx, world: World) -> list[str]:
 
 
 def build(store: Store) -> Runtime:
-    return Runtime(store, RULES, FieldTranslator(FIELDS), SyncOptions(), random.Random(0), "compared")
+    return Runtime(store, RULES, FieldTranslator(FIELDS), SyncOptions(), random.Random(0), ProcessState("compared"))
 
 
 def wipe(url: str) -> None:

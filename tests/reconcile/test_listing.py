@@ -24,7 +24,7 @@ from wanesync.reconcile.requests import Requests
 from wanesync.reconcile.snapshot.file import MEMORY, Snapshot
 from wanesync.store import make_key, open_store
 from wanesync.store.database import Store
-from wanesync.sync.runtime import Runtime, SyncOptions
+from wanesync.sync.runtime import ProcessState, Runtime, SyncOptions
 
 HUBSPOT, STRIPE = Side.HUBSPOT, Side.STRIPE
 LANES = 4
@@ -144,8 +144,16 @@ def hasty() -> Iterator[None]:
 
 
 def begin(store: Store, contacts: Contacts, customers: Customers, **options: object) -> Listing:
-    runtime = Runtime(store, RULES, FieldTranslator(FIELDS), SyncOptions(), random.Random(0), "lister")
-    runtime.hubspot_port, runtime.stripe_port = contacts, customers  # type: ignore[assignment] # only what a listing asks
+    runtime = Runtime(
+        store,
+        RULES,
+        FieldTranslator(FIELDS),
+        SyncOptions(),
+        random.Random(0),
+        ProcessState("lister"),
+        contacts,  # type: ignore[arg-type] # only what a listing asks
+        customers,  # type: ignore[arg-type] # only what a listing asks
+    )
     snapshot = options.pop("snapshot", None) or Snapshot.resume(MEMORY, store.encryption, {}, 0)
     assert isinstance(snapshot, Snapshot)
     snapshot.put_metadata({"began_ms": "1700000000000"})

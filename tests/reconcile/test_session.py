@@ -37,7 +37,7 @@ from wanesync.reconcile.session import (
 )
 from wanesync.reconcile.snapshot.file import MEMORY, Snapshot
 from wanesync.store.database import Store, Tx
-from wanesync.sync.runtime import Runtime, SyncOptions
+from wanesync.sync.runtime import ProcessState, Runtime, SyncOptions
 from wanesync.sync.writer import WRITES
 
 HUBSPOT, STRIPE = Side.HUBSPOT, Side.STRIPE
@@ -111,7 +111,7 @@ def make_report(store: Store) -> Report:
 
 
 def build(store: Store, name: str) -> Runtime:
-    return Runtime(store, RULES, FieldTranslator(FIELDS), SyncOptions(), random.Random(0), name)
+    return Runtime(store, RULES, FieldTranslator(FIELDS), SyncOptions(), random.Random(0), ProcessState(name))
 
 
 @pytest.fixture

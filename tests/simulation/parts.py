@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from wanesync.core.errors import CallError
 from wanesync.core.rate_limits import SlotRequest
 from wanesync.ratelimit.budget import Budget
-from wanesync.sync.runtime import Call
+from wanesync.sync.calls import AnyCall
 from wanesync.worker.worker import Worker
 
 START_MS = 1_800_000_000_000
@@ -71,7 +71,7 @@ class Flight:
     """
 
     process: Process
-    call: Call
+    call: AnyCall
     state: str = "claimed"
     answer: object = None
     quiet: bool = False

@@ -13,7 +13,8 @@ from wanesync.core.errors import CallError, DatabaseUnavailable, Failure
 from wanesync.core.jobs import POISON_ALONE_RESCUES
 from wanesync.core.model import Record, Side
 from wanesync.core.ports import CustomerAnswer
-from wanesync.sync.runtime import Call
+from wanesync.sync.calls import AnyCall
+from wanesync.sync.sender import CustomerWritten
 from wanesync.worker.commit_answers import commit_answers
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def fill(world: World, process: Process, side: Side) -> None:
         return
     if not worker.in_flight.enter(side):
         return
-    calls: list[Call] = []
+    calls: list[AnyCall] = []
     try:
         alone = worker.in_flight.alone
         calls = worker.runtime.store.run(lambda tx: lane.fill(tx, room, alone=alone))
@@ -125,6 +126,8 @@ def deliver(world: World, side: Side) -> None:
 
 def tell(answer: object) -> str:
     """An answer in a line of the trace, in the same words every time."""
+    if isinstance(answer, CustomerWritten):
+        return tell(answer.answer)
     if isinstance(answer, CustomerAnswer):
         return tell(answer.record) + (" replayed" if answer.replayed else "")
     if isinstance(answer, Record):

@@ -16,9 +16,9 @@ from wanesync.core.lost_updates import was_edited_upon, was_left_by
 from wanesync.core.model import Change, Event, PendingWrite, Side, WriteKind, WriteResult
 from wanesync.core.ports import Authors
 from wanesync.sandbox.faults import Faults
-from wanesync.sync.intents import PlanningRound
+from wanesync.sync.calls import PlanningRound
 from wanesync.sync.provenance import _is_own
-from wanesync.sync.recovery import Recovery, _is_author
+from wanesync.sync.recovery import _is_author, read_authors
 
 # Of each owner a field: in a dispute its value would win.
 NAMES = ("company", "city")
@@ -200,8 +200,8 @@ def test_what_history_told_holds_for_every_lane_until_the_contact_changes(*, our
             tx.processes.beat(runtime.name, "hubspot,stripe", 0)
             tx.jobs.put(JobRequest(HUBSPOT, JobKind.WRITE, key))
             (job,) = tx.jobs.claim(HUBSPOT, [JobKind.WRITE], 1, runtime.name)
-            asked = Recovery(runtime, lambda *_: [], lambda *_: []).ask_origin(
-                job, frozenset({(HUBSPOT, ids[HUBSPOT], "company")}), PlanningRound({job.id: key})
+            asked = read_authors(
+                runtime, job, frozenset({(HUBSPOT, ids[HUBSPOT], "company")}), PlanningRound({job.id: key})
             )
             asked.then(tx, Authors(stored.record.modified_ms, {"company": ours}))
             (told_of,) = tx.pending_writes.unanswered(HUBSPOT, ids[HUBSPOT])

@@ -22,8 +22,10 @@ from wanesync.adapters.field_translation import FieldTranslator
 from wanesync.adapters.hubspot.webhooks import HubSpotWebhooks
 from wanesync.adapters.stripe.events import StripeAccount, StripeEvents
 from wanesync.core.bulk_guards import check_listing
+from wanesync.core.change_guard import ChangeGuardRule
 from wanesync.core.errors import DatabaseUnavailable
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap
+from wanesync.core.ids import make_id
 from wanesync.core.model import Link, PendingWrite, Side, WriteKind
 from wanesync.core.plan import Rules
 from wanesync.core.purchases import Sink
@@ -34,7 +36,7 @@ from wanesync.store.clock import DatabaseClock
 from wanesync.store.database import Tx
 from wanesync.sync.intake import Intake
 from wanesync.sync.loader import LISTED
-from wanesync.sync.runtime import Runtime, SyncOptions
+from wanesync.sync.runtime import ProcessState, Runtime, SyncOptions
 from wanesync.sync.writer import WRITES, WRITES_OFF
 from wanesync.worker.worker import Worker
 
@@ -71,6 +73,7 @@ class World:
         self.net = Network(self)
         self.people = self.rng.randint(1, 3)
         self.crowd = Crowd(self._fork(), self.features, self.truth, self.hubspot, self.stripe, self.people)
+        self.change_guard = ChangeGuardRule()
         self.processes: list[Process] = []
         self.flights: list[Flight] = []
         self.flying: Flight | None = None
@@ -204,12 +207,13 @@ class World:
         if "skew" in self.features:
             local.offset_ms = rng.choice(SKEWS_MS)
         now_ms = local.now_ms
+        options = SyncOptions(PORTAL, sink, brake=self.change_guard)
         runtime = Runtime(
-            self._open_store(now_ms), Rules(self.fields), FieldTranslator(self.fields), SyncOptions(PORTAL, sink), rng, "",
+            self._open_store(now_ms), Rules(self.fields), FieldTranslator(self.fields), options, rng,
+            ProcessState(make_id(self.now, rng)),
             SimHubSpot(self.fields, self.net.exchange, now_ms, self.between),
             SimStripe(self.fields, self.net.exchange, now_ms),
         )  # fmt: skip
-        runtime.name = runtime.new_id(self.now)
         process = Process(Worker(runtime, sides, local), local)
         self.processes.append(process)
         # One that cannot have a first heartbeat ends, and is started again until it can.

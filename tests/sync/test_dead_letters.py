@@ -16,7 +16,7 @@ from wanesync.core.ports import CustomerAnswer, Timing
 from wanesync.core.purchases import Purchase, PurchaseState
 from wanesync.store import Store
 from wanesync.sync.record_versions import RecordWriter
-from wanesync.sync.runtime import Runtime, SyncOptions
+from wanesync.sync.runtime import ProcessState, Runtime, SyncOptions
 
 H, S = Side.HUBSPOT, Side.STRIPE
 READ, WRITE, PURCHASE = JobKind.READ, JobKind.WRITE, JobKind.PURCHASE
@@ -27,7 +27,7 @@ CUS = customer("cus_1", email="ann@example.com", city="Lyon")
 @pytest.fixture
 def runtime(store: Store) -> Runtime:
     """Ann on both sides, linked."""
-    made = Runtime(store, RULES, FieldTranslator(FIELDS), SyncOptions("1"), random.Random(1), "w1")
+    made = Runtime(store, RULES, FieldTranslator(FIELDS), SyncOptions("1"), random.Random(1), ProcessState("w1"))
     see(made, ANN)
     see(made, CUS)
     store.run(lambda tx: tx.links.put(link("1", "cus_1")))

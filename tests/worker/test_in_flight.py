@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from wanesync.core.jobs import Job, JobKind, JobState
 from wanesync.core.model import Side
-from wanesync.sync.runtime import Call
+from wanesync.sync.calls import AnyCall, Call
 from wanesync.worker.in_flight import InFlight
 
 HUBSPOT, STRIPE = Side.HUBSPOT, Side.STRIPE
 
 
-def call_of(name: str) -> Call:
+def call_of(name: str) -> AnyCall:
     job = Job(name, STRIPE, JobKind.WRITE, name, JobState.RUNNING, 10, 0, 0)
     return Call(STRIPE, "customers.create", [job], lambda: None, lambda _tx, _answer: [])
 
 
-def claim(in_flight: InFlight, side: Side, *calls: Call) -> bool:
+def claim(in_flight: InFlight, side: Side, *calls: AnyCall) -> bool:
     """A whole claim."""
     entered = in_flight.enter(side)
     if entered:

@@ -12,7 +12,7 @@ from wanesync.core.jobs import JobKind, JobRequest, Priority
 from wanesync.core.model import Side
 from wanesync.core.rate_limits import BULK, DAILY, MONTHLY_READS, SlotRequest
 from wanesync.ratelimit.pacer import Pacer
-from wanesync.sync.runtime import Call
+from wanesync.sync.calls import Call
 from wanesync.worker.lane import Lane
 
 AHEAD = 30

@@ -16,7 +16,7 @@ from wanesync.core.model import Side
 from wanesync.reconcile.catch_up import CatchUpResult
 from wanesync.reconcile.run import Reconcile
 from wanesync.store import Store, open_store
-from wanesync.sync.runtime import Runtime, SyncOptions
+from wanesync.sync.runtime import ProcessState, Runtime, SyncOptions
 from wanesync.worker.routine_tasks import STARTUP_INTERVAL_MS, RoutineTasks
 
 SIDES = (Side.HUBSPOT, Side.STRIPE)
@@ -56,7 +56,7 @@ class RecordedCatchUp:
 @pytest.fixture
 def runtime() -> Iterator[Runtime]:
     store: Store = open_store("sqlite::memory:", migrate=True)
-    yield Runtime(store, RULES, FieldTranslator(FIELDS), SyncOptions("1"), random.Random(1), "w1")
+    yield Runtime(store, RULES, FieldTranslator(FIELDS), SyncOptions("1"), random.Random(1), ProcessState("w1"))
     store.close()
 
 

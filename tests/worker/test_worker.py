@@ -17,7 +17,7 @@ from wanesync.core.model import Side
 from wanesync.ratelimit.pacer import LATE_MS, Pacer
 from wanesync.store.tables.processes import LEASE_MS
 from wanesync.store.tables.rates import AHEAD_MS
-from wanesync.sync.runtime import Call
+from wanesync.sync.calls import AnyCall, Call
 from wanesync.worker.commit_answers import commit_answers
 from wanesync.worker.lane import LOW_TURN, choose_least
 from wanesync.worker.lease import Lease
@@ -50,7 +50,7 @@ class Bench:
     def pacer(self) -> Pacer:
         return self.worker.pacers[STRIPE]
 
-    def make_call(self, send: Callable[[], object]) -> Call:
+    def make_call(self, send: Callable[[], object]) -> AnyCall:
         store, runtime = self.play.world.store, self.worker.runtime
         with store.transaction() as tx:
             tx.jobs.put(JobRequest(STRIPE, JobKind.WRITE, "contact:1"))
@@ -60,7 +60,7 @@ class Bench:
         self.worker.in_flight.leave(STRIPE, [call])
         return call
 
-    def send(self, call: Call, slot_ms: int) -> None:
+    def send(self, call: AnyCall, slot_ms: int) -> None:
         self.worker.calls_under_way[STRIPE] = 1
         self.worker._send(call, slot_ms)
         assert self.worker.calls_under_way[STRIPE] == 0
@@ -76,7 +76,7 @@ class Bench:
         except Empty:
             return "none"
 
-    def get_job(self, call: Call) -> Job:
+    def get_job(self, call: AnyCall) -> Job:
         with self.play.world.store.reading() as tx:
             job = tx.jobs.get(call.jobs[0].id)
         assert job

@@ -14,24 +14,24 @@ from wanesync.core.purchases import PurchaseState
 from wanesync.store.database import Tx
 from wanesync.store.tables.pending_writes import EmailIntentTaken
 from wanesync.sync import plan_effects as memory
+from wanesync.sync.calls import DONE, AnyCall, Call, Next
 from wanesync.sync.job_results import fail, finish, reschedule, still_held, wait_turn
 from wanesync.sync.loader import LISTED
 from wanesync.sync.record_versions import RecordWriter, store_contacts
-from wanesync.sync.request_bodies import INTENT_PROPERTY, properties_of
-from wanesync.sync.runtime import Call, Runtime
-from wanesync.sync.writer import DAY_MS, WRITES_OFF, are_writes_off
+from wanesync.sync.runtime import Runtime
+from wanesync.sync.writer import DAY_MS, INTENT_PROPERTY, WRITES_OFF, are_writes_off, read_properties
 
 PREREQUISITE_MS = 500
 NOTED_MS = 30_000
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class GuestContacts:
     """Write jobs of ``guest:`` keys, on the hubspot lane."""
 
     runtime: Runtime
 
-    def prepare(self, tx: Tx, jobs: Sequence[Job]) -> list[Call]:
+    def prepare(self, tx: Tx, jobs: Sequence[Job]) -> list[AnyCall]:
         """Lock, look again, and create what is still missing."""
         intents: list[tuple[Job, PendingWrite]] = []
         for job in jobs:
@@ -93,25 +93,26 @@ class GuestContacts:
         tx.pending_writes.put(pending)
         return pending
 
-    def _create(self, intents: Sequence[tuple[Job, PendingWrite]]) -> Call:
-        items = [CreateItem(pending.id, properties_of(pending)) for _, pending in intents]
+    def _create(self, intents: Sequence[tuple[Job, PendingWrite]]) -> Call[Mapping[str, Record | CallError]]:
+        items = [CreateItem(pending.id, read_properties(pending)) for _, pending in intents]
         operation = "contacts.batch_create"
 
-        def then(tx: Tx, answer: object) -> list[Call]:
-            ours = {job.id for job in still_held(tx, [job for job, _ in intents])}
-            mine = [(job, pending) for job, pending in intents if job.id in ours]
+        def send() -> Mapping[str, Record | CallError]:
+            return self.runtime.hubspot.create_contacts(items)
+
+        def then(tx: Tx, answer: Mapping[str, Record | CallError] | CallError) -> Next:
+            held = {job.id for job in still_held(tx, [job for job, _ in intents])}
+            mine = [(job, pending) for job, pending in intents if job.id in held]
             if isinstance(answer, CallError):
                 fail(self.runtime, tx, [job for job, _ in mine], answer, operation)
-                return []
-            assert isinstance(answer, Mapping)  # noqa: S101 - narrows what ``send`` returned
-            return self._answered(tx, mine, answer)
+                return DONE
+            return self._commit_created(tx, mine, answer)
 
-        send = lambda: self.runtime.hubspot.create_contacts(items)  # noqa: E731 - the call is made later, by the executor
         return Call(Side.HUBSPOT, operation, [job for job, _ in intents], send, then)
 
-    def _answered(
+    def _commit_created(
         self, tx: Tx, mine: Sequence[tuple[Job, PendingWrite]], answers: Mapping[str, Record | CallError]
-    ) -> list[Call]:
+    ) -> Next:
         calls = []
         for job, pending in mine:
             answer = answers.get(pending.id)
@@ -126,20 +127,19 @@ class GuestContacts:
                 fail(self.runtime, tx, [job], error, "contacts.batch_create")
         return calls
 
-    def _read_existing(self, job: Job, pending: PendingWrite, contact_id: str) -> Call:
-        def then(tx: Tx, answer: object) -> list[Call]:
-            if not still_held(tx, [job]):
-                return []
-            if isinstance(answer, CallError):
-                fail(self.runtime, tx, [job], answer, "contacts.batch_read")
-                return []
-            assert isinstance(answer, Mapping)  # noqa: S101 - narrows what ``send`` returned
-            self._arrived(tx, job, pending, WriteResult.CONFLICT, answer)
-            return []
+    def _read_existing(self, job: Job, pending: PendingWrite, contact_id: str) -> Call[Mapping[str, Record | None]]:
+        operation = "contacts.batch_read"
 
-        return Call(
-            Side.HUBSPOT, "contacts.batch_read", [job], lambda: self.runtime.hubspot.read_contacts([contact_id]), then
-        )
+        def then(tx: Tx, answer: Mapping[str, Record | None] | CallError) -> Next:
+            if not still_held(tx, [job]):
+                return DONE
+            if isinstance(answer, CallError):
+                fail(self.runtime, tx, [job], answer, operation)
+            else:
+                self._arrived(tx, job, pending, WriteResult.CONFLICT, answer)
+            return DONE
+
+        return Call(Side.HUBSPOT, operation, [job], lambda: self.runtime.hubspot.read_contacts([contact_id]), then)
 
     def _arrived(
         self, tx: Tx, job: Job, pending: PendingWrite, answer: WriteResult, records: Mapping[str, Record | None]

@@ -11,8 +11,9 @@ from wanesync.core.model import Side
 from wanesync.core.purchases import Purchase, PurchaseState, Sink, roll_up
 from wanesync.purchases.recipients import Recipients
 from wanesync.store.database import Tx
+from wanesync.sync.calls import DONE, AnyCall, Call, Next
 from wanesync.sync.job_results import fail, finish, reschedule, still_held
-from wanesync.sync.runtime import Call, Runtime
+from wanesync.sync.runtime import Runtime
 from wanesync.sync.writer import DAY_MS, WRITES_OFF, are_writes_off
 
 SINK = "purchase_sink"
@@ -23,13 +24,17 @@ DOUBT = "may have been sent: its contact's notes are read first"
 LATE = "may have been sent: once more later, should that arrive after a newer one"
 
 
-@dataclass(slots=True)
+Outcomes = Mapping[str, CallError | None]
+"""Payment or contact id -> None when its purchases were taken, or why not."""
+
+
+@dataclass(frozen=True, slots=True)
 class PurchaseSender:
     """The purchase jobs of the hubspot lane."""
 
     runtime: Runtime
 
-    def prepare(self, tx: Tx, jobs: Sequence[Job]) -> list[Call]:
+    def prepare(self, tx: Tx, jobs: Sequence[Job]) -> list[AnyCall]:
         """Find contacts; what has one is sent in a batch, the others wait for theirs."""
         sink = self._sink(tx)
         if sink is None:
@@ -88,15 +93,15 @@ class PurchaseSender:
         chosen = tx.settings.get(SINK)
         return Sink(chosen) if chosen else None
 
-    def _choose_sink(self, jobs: list[Job]) -> Call:
+    def _choose_sink(self, jobs: list[Job]) -> Call[bool]:
         """``auto`` decides once per state: custom events where they can be defined, else notes."""
         operation = "events.definitions"
 
-        def then(tx: Tx, answer: object) -> list[Call]:
+        def then(tx: Tx, answer: bool | CallError) -> Next:
             mine = still_held(tx, jobs)
             if isinstance(answer, CallError):
                 fail(self.runtime, tx, mine, answer, operation)
-                return []
+                return DONE
             sink = Sink.CUSTOM_EVENT if answer else Sink.NOTE
             tx.settings.put(SINK, sink)
             tx.journal.add("purchase sink", Side.HUBSPOT, "", "", {"sink": sink})
@@ -106,7 +111,7 @@ class PurchaseSender:
 
     # -- sending
 
-    def _send(self, sink: Sink, items: Sequence[tuple[Job, Purchase]]) -> Call:
+    def _send(self, sink: Sink, items: Sequence[tuple[Job, Purchase]]) -> AnyCall:
         jobs = [job for job, _ in items]
         purchases = {row.payment_id: row for _, row in items}
         match sink:
@@ -122,18 +127,15 @@ class PurchaseSender:
         operation: str,
         jobs: list[Job],
         purchases: Mapping[str, Purchase],
-        send: Callable[[Mapping[str, Purchase]], Mapping[str, CallError | None]],
-    ) -> Call:
-        def then(tx: Tx, answer: object) -> list[Call]:
-            mine = still_held(tx, jobs)
-            if isinstance(answer, CallError):
-                for job in mine:
+        send: Callable[[Mapping[str, Purchase]], Outcomes],
+    ) -> Call[Outcomes]:
+        def then(tx: Tx, answer: Outcomes | CallError) -> Next:
+            for job in still_held(tx, jobs):
+                if isinstance(answer, CallError):
                     self._failed(tx, job, operation, answer)
-                return []
-            assert isinstance(answer, Mapping)  # noqa: S101 - narrows what ``send`` returned
-            for job in mine:
-                self._settle(tx, job, purchases[job.key], operation, answer.get(job.key))
-            return []
+                else:
+                    self._settle(tx, job, purchases[job.key], operation, answer.get(job.key))
+            return DONE
 
         return Call(Side.HUBSPOT, operation, jobs, lambda: send(purchases), then)
 
@@ -160,20 +162,20 @@ class PurchaseSender:
         else:
             fail(self.runtime, tx, [job], error, operation)
 
-    def _note(self, jobs: list[Job], purchases: Mapping[str, Purchase]) -> Call:
+    def _note(self, jobs: list[Job], purchases: Mapping[str, Purchase]) -> AnyCall:
         """A note has no id of ours: where an earlier answer is unknown, the contact's notes are read before sending."""
         doubtful = next((row for row in purchases.values() if row.reason == DOUBT), None)
         if doubtful is None:
             return self._call("notes.create", jobs, purchases, self.runtime.hubspot.create_notes)
         contact_id = doubtful.contact_id
 
-        def then(tx: Tx, answer: object) -> list[Call]:
+        def then(tx: Tx, answer: frozenset[str] | CallError) -> Next:
             mine = still_held(tx, jobs)
             gone = answer if isinstance(answer, CallError) and answer.failure is Failure.NOT_FOUND else None
             if isinstance(answer, CallError) and gone is None:
                 fail(self.runtime, tx, mine, answer, "notes.read")
-                return []
-            marks = answer if isinstance(answer, frozenset) else frozenset()
+                return DONE
+            marks = frozenset() if isinstance(answer, CallError) else answer
             left = dict(purchases)
             for job in mine:
                 row = purchases[job.key]
@@ -183,23 +185,23 @@ class PurchaseSender:
                 elif row.contact_id == contact_id:
                     left[row.payment_id] = replace(row, reason="")
             rest = [job for job in mine if job.key in left]
-            return [self._note(rest, left)] if rest else []
+            return [self._note(rest, left)] if rest else DONE
 
         return Call(Side.HUBSPOT, "notes.read", jobs, lambda: self.runtime.hubspot.read_note_marks(contact_id), then)
 
-    def _roll_up(self, jobs: list[Job], purchases: Mapping[str, Purchase]) -> Call:
+    def _roll_up(self, jobs: list[Job], purchases: Mapping[str, Purchase]) -> Call[Outcomes]:
         """Roll-ups are recomputed from the ledger, never incremented."""
         operation = "contacts.batch_update"
         sent: dict[str, str] = {}
 
-        def send() -> object:
+        def send() -> Outcomes:
             with self.runtime.store.reading() as tx:
                 # Read again: a merge may have moved them to another contact meanwhile.
                 sent.update({row.payment_id: row.contact_id for row in tx.purchases.get_many(purchases).values()})
                 values = {c: roll_up(tx.purchases.of_contact(c)) for c in sorted(set(sent.values()))}
             return self.runtime.hubspot.set_properties(values)
 
-        def then(tx: Tx, answer: object) -> list[Call]:
+        def then(tx: Tx, answer: Outcomes | CallError) -> Next:
             mine = still_held(tx, jobs)
             if isinstance(answer, CallError):
                 for job in mine:
@@ -207,8 +209,7 @@ class PurchaseSender:
                     if answer.failure is not Failure.NO_ANSWER and row.reason != LATE:
                         tx.purchases.set_state(row.payment_id, PurchaseState.TODO)
                 fail(self.runtime, tx, mine, answer, operation)
-                return []
-            assert isinstance(answer, Mapping)  # noqa: S101 - narrows what ``send`` returned
+                return DONE
             known = tx.purchases.get_many([job.key for job in mine])
             for job in mine:
                 contact_id = sent.get(job.key, "")
@@ -217,6 +218,6 @@ class PurchaseSender:
                     reschedule(tx, job, LOOK_AGAIN_MS, "its contact was merged")
                 else:
                     self._settle(tx, job, purchases[job.key], operation, answer.get(contact_id))
-            return []
+            return DONE
 
         return Call(Side.HUBSPOT, operation, jobs, send, then)

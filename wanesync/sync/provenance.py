@@ -27,7 +27,7 @@ class Origins:
     ours: set[Spot] = field(default_factory=set)
     theirs: set[Spot] = field(default_factory=set)
 
-    def tell(self, side: Side, record_id: str, name: str, *, ours: bool) -> None:
+    def add(self, side: Side, record_id: str, name: str, *, ours: bool) -> None:
         """Remember an answer."""
         (self.ours if ours else self.theirs).add((side, record_id, name))
 

@@ -1,4 +1,4 @@
-"""Read jobs: see a record, store what was seen, decide whether anything is to be written."""
+"""The reader: read jobs store the newest copy of a record and decide whether anything is to be written."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ from wanesync.core.model import Record, Side
 from wanesync.core.planner import plan
 from wanesync.core.ports import CustomerAnswer
 from wanesync.store.database import Tx
+from wanesync.sync.calls import DONE, AnyCall, Call, Next
 from wanesync.sync.job_results import ECHO_WAITS, fail, finish_all, reschedule, still_held
 from wanesync.sync.loader import key_of, load_scenes
 from wanesync.sync.lost_updates import judge_records
 from wanesync.sync.record_versions import RecordWriter, store_contacts
-from wanesync.sync.runtime import Call, Runtime
+from wanesync.sync.runtime import Runtime
 
 ANSWER_DUE_MS = 10_000
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Reader:
-    """Both lanes' read jobs."""
+    """The read jobs of both lanes."""
 
     runtime: Runtime
 
-    def prepare(self, tx: Tx, jobs: Sequence[Job]) -> list[Call]:
-        """One batch read for contacts; customers are read only when their events leave a doubt."""
+    def prepare(self, tx: Tx, jobs: Sequence[Job]) -> list[AnyCall]:
+        """One batch read for contacts; customers are read only where their events leave the newest state unknown."""
         if not jobs:
             return []
         if jobs[0].lane is Side.HUBSPOT:
@@ -38,18 +39,17 @@ class Reader:
 
     # -- HubSpot
 
-    def _read_contacts(self, jobs: list[Job]) -> Call:
+    def _read_contacts(self, jobs: list[Job]) -> Call[Mapping[str, Record | None]]:
         ids = [job.key for job in jobs]
         operation = "contacts.batch_read"
 
-        def then(tx: Tx, answer: object) -> list[Call]:
+        def then(tx: Tx, answer: Mapping[str, Record | None] | CallError) -> Next:
             mine = still_held(tx, jobs)
             if isinstance(answer, CallError):
                 fail(self.runtime, tx, mine, answer, operation)
-                return []
-            assert isinstance(answer, Mapping)  # noqa: S101 - narrows what ``send`` returned
-            self._store_contacts(tx, mine, answer)
-            return []
+            else:
+                self._store_contacts(tx, mine, answer)
+            return DONE
 
         return Call(Side.HUBSPOT, operation, jobs, lambda: self.runtime.hubspot.read_contacts(ids), then)
 
@@ -67,7 +67,7 @@ class Reader:
 
     # -- Stripe
 
-    def _take_events(self, tx: Tx, jobs: Sequence[Job]) -> list[Call]:
+    def _take_events(self, tx: Tx, jobs: Sequence[Job]) -> list[AnyCall]:
         ids = [job.key for job in jobs]
         unread = tx.events.unread(Side.STRIPE, ids)
         recorder = RecordWriter(self.runtime, tx, Priority(min(job.priority for job in jobs)))
@@ -77,7 +77,9 @@ class Reader:
         answered = {key for key, own in writes.items() if is_answered(own)}
         young_ms = tx.now_ms - ANSWER_DUE_MS
         pending = {k: own.sent_ms for k, own in writes.items() if own.result is None and own.sent_ms > young_ms}
-        calls, settled, echoes = [], [], []
+        calls: list[AnyCall] = []
+        settled: list[Job] = []
+        echoes: list[Job] = []
         taken: list[str] = []
         for job in jobs:
             events = unread.get(job.key, [])
@@ -112,23 +114,23 @@ class Reader:
         self._judge(tx, [(job, keys_of[Side.STRIPE, job.key]) for job in echoes])
         return calls
 
-    def _read_customer(self, job: Job, moved: int) -> Call:
+    def _read_customer(self, job: Job, revision: int) -> Call[CustomerAnswer]:
         operation = "customers.retrieve"
 
-        def then(tx: Tx, answer: object) -> list[Call]:
+        def then(tx: Tx, answer: CustomerAnswer | CallError) -> Next:
             if not still_held(tx, [job]):
-                return []
+                return DONE
             if isinstance(answer, CallError) and answer.failure is not Failure.NOT_FOUND:
                 fail(self.runtime, tx, [job], answer, operation)
-                return []
+                return DONE
             recorder = RecordWriter(self.runtime, tx, Priority(job.priority))
             if isinstance(answer, CustomerAnswer) and answer.record is not None:
-                recorder.store_customer(answer, moved)
+                recorder.store_customer(answer, revision)
             else:
                 recorder.delete(Side.STRIPE, job.key)
             recorder.flush()
             self.end(tx, [job])
-            return []
+            return DONE
 
         return Call(Side.STRIPE, operation, [job], lambda: self.runtime.stripe.read_customer(job.key), then)
 

@@ -1,9 +1,12 @@
-"""Finding out: reads that must come before a write can be planned or called done (CORRECTNESS section 6)."""
+"""Recovery: reads that come before a write can be planned again, or called done, after its answer was lost.
+
+docs/correctness.md#unknown-outcomes
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from wanesync.core.errors import CallError
 from wanesync.core.ids import made_ms
@@ -12,200 +15,189 @@ from wanesync.core.model import PendingWrite, Record, Side, WriteResult
 from wanesync.core.normalize import NAME_PARTS
 from wanesync.core.ports import Authors, CustomerAnswer
 from wanesync.store.database import Tx
-from wanesync.sync.intents import Intent, PlanJobs, PlanningRound
+from wanesync.sync.calls import DONE, AnyCall, Call, CommitCreated, Intent, Next, PlanJobs, PlanningRound
 from wanesync.sync.job_results import fail, reschedule, still_held
 from wanesync.sync.record_versions import RecordWriter, store_contacts
-from wanesync.sync.runtime import Call, Runtime
+from wanesync.sync.runtime import Runtime
 
 CHANGED_WAIT_MS = 1_000
-Sender = Callable[[Tx, Side, Sequence[Intent]], list[Call]]
-Arrival = Callable[[Tx, Sequence[tuple[Intent, Record]]], list[Call]]
+"""What a job waits, in ms, for the read of a contact that changed while its history was read."""
+LISTING_MARGIN_S = 60
+"""By how many seconds the ``created`` window of a look-up begins before our own time of the create: clock skew."""
+
+Contacts = Mapping[str, Record | None]
 
 
-@dataclass(slots=True)
-class Recovery:
-    """Reads for jobs whose earlier write has no answer, or whose values are not known to be a person's."""
+def reread_targets(
+    runtime: Runtime, tx: Tx, lane: Side, jobs: Sequence[Job], opened: Mapping[str, Sequence[PendingWrite]]
+) -> list[AnyCall]:
+    """Calls for jobs with an update without an answer: read the target, then plan again."""
+    if not jobs:
+        return []
+    if lane is Side.STRIPE:
+        return [_reread_customer(runtime, tx, job, opened[job.key][0].target_id) for job in jobs]
+    return [_reread_contacts(runtime, jobs, sorted({opened[job.key][0].target_id for job in jobs}))]
 
-    runtime: Runtime
-    plan_jobs: PlanJobs
-    send: Sender
 
-    def reread(self, tx: Tx, lane: Side, jobs: Sequence[Job], opened: Mapping[str, list[PendingWrite]]) -> list[Call]:
-        """Updates without an answer: read the target, then plan again."""
-        if not jobs:
-            return []
-        if lane is Side.STRIPE:
-            return [self._reread_customer(tx, job, opened[job.key]) for job in jobs]
-        targets = {job.id: opened[job.key][0].target_id for job in jobs}
+def _reread_contacts(runtime: Runtime, jobs: Sequence[Job], ids: Sequence[str]) -> Call[Contacts]:
+    operation = "contacts.batch_read"
 
-        def store(tx: Tx, answer: object) -> None:
-            assert isinstance(answer, Mapping)  # noqa: S101 - narrows what ``send`` returned
-            recorder = RecordWriter(self.runtime, tx)
-            store_contacts(recorder, answer)
-            recorder.flush()
+    def then(tx: Tx, answer: Contacts | CallError) -> Next:
+        mine = still_held(tx, jobs)
+        if isinstance(answer, CallError):
+            fail(runtime, tx, mine, answer, operation)
+            return DONE
+        recorder = RecordWriter(runtime, tx)
+        store_contacts(recorder, answer)
+        recorder.flush()
+        return [_plan_with_open_writes(tx, mine)]
 
-        ids = sorted(set(targets.values()))
-        return [self._found_out(jobs, "contacts.batch_read", lambda: self.runtime.hubspot.read_contacts(ids), store)]
+    return Call(Side.HUBSPOT, operation, jobs, lambda: runtime.hubspot.read_contacts(ids), then)
 
-    def _reread_customer(self, tx: Tx, job: Job, opened: Sequence[PendingWrite]) -> Call:
-        target = opened[0].target_id
-        seen = tx.records.get(Side.STRIPE, target)
-        moved = seen.revision if seen else 0
 
-        def store(tx: Tx, answer: object) -> None:
-            assert isinstance(answer, CustomerAnswer)  # noqa: S101 - narrows what ``send`` returned
-            recorder = RecordWriter(self.runtime, tx)
-            if answer.record is None:
-                recorder.delete(Side.STRIPE, target)
-            else:
-                recorder.store_customer(answer, moved)
-            recorder.flush()
+def _reread_customer(runtime: Runtime, tx: Tx, job: Job, target_id: str) -> Call[CustomerAnswer]:
+    operation = "customers.retrieve"
+    stored = tx.records.get(Side.STRIPE, target_id)
+    revision = stored.revision if stored else 0
 
-        return self._found_out(
-            [job],
-            "customers.retrieve",
-            lambda: self.runtime.stripe.read_customer(target),
-            store,
-        )
+    def then(tx: Tx, answer: CustomerAnswer | CallError) -> Next:
+        mine = still_held(tx, [job])
+        if isinstance(answer, CallError):
+            fail(runtime, tx, mine, answer, operation)
+            return DONE
+        recorder = RecordWriter(runtime, tx)
+        if answer.record is None:
+            recorder.delete(Side.STRIPE, target_id)
+        else:
+            recorder.store_customer(answer, revision)
+        recorder.flush()
+        return [_plan_with_open_writes(tx, mine)]
 
-    def _found_out(
-        self,
-        jobs: Sequence[Job],
-        operation: str,
-        send: Callable[[], object],
-        store: Callable[[Tx, object], None],
-    ) -> Call:
-        """Read, store, then plan with the open writes known."""
-        lane = jobs[0].lane
+    return Call(Side.STRIPE, operation, [job], lambda: runtime.stripe.read_customer(target_id), then)
 
-        def then(tx: Tx, answer: object) -> list[Call]:
-            mine = still_held(tx, jobs)
-            if isinstance(answer, CallError):
-                fail(self.runtime, tx, mine, answer, operation)
-                return []
-            store(tx, answer)
-            calls: list[Call] = []
-            still: dict[str, list[PendingWrite]] = {}
-            for pending in tx.pending_writes.open_for_keys([job.key for job in mine], lane):
-                still.setdefault(pending.link_key, []).append(pending)
-            planning = PlanningRound({job.id: job.key for job in mine}, opened=still)
-            intents = self.plan_jobs(tx, mine, planning, calls)
-            return calls + self.send(tx, lane, intents)
 
-        return Call(lane, operation, list(jobs), send, then)
+def _plan_with_open_writes(tx: Tx, jobs: Sequence[Job]) -> PlanJobs:
+    """Plan jobs with the writes that are still open for their keys."""
+    opened: dict[str, list[PendingWrite]] = {}
+    if jobs:
+        for pending in tx.pending_writes.open_for_keys([job.key for job in jobs], jobs[0].lane):
+            opened.setdefault(pending.link_key, []).append(pending)
+    return PlanJobs(jobs, PlanningRound({job.id: job.key for job in jobs}, opened=opened))
 
-    def read_existing(self, intent: Intent, existing_id: str, answered: Arrival) -> Call:
-        """The address is taken: the contact that has it is read, never overwritten, and planned like any other."""
-        pending, job = intent.pending, intent.job
 
-        def then(tx: Tx, answer: object) -> list[Call]:
-            if not still_held(tx, [job]):
-                return []
-            if isinstance(answer, CallError):
-                fail(self.runtime, tx, [job], answer, "contacts.batch_read")
-                return []
-            assert isinstance(answer, Mapping)  # noqa: S101 - narrows what ``send`` returned
-            recorder = RecordWriter(self.runtime, tx, Priority(job.priority))
-            store_contacts(recorder, answer)
-            recorder.flush()
-            record = next((r for r in answer.values() if r is not None), None)
-            if record is not None and record.intent == pending.idempotency_key:
-                return answered(tx, [(intent, record)])
-            tx.pending_writes.record_result(pending.id, WriteResult.CONFLICT)
-            reschedule(tx, job, LOCK_WAIT_MS, "the address belongs to a contact that was not known", count=True)
-            return []
+def read_existing_contact(runtime: Runtime, intent: Intent, existing_id: str) -> Call[Contacts]:
+    """After a CONFLICT: read the contact that has the address; it is never overwritten, and planned like any other.
 
-        return Call(
-            Side.HUBSPOT, "contacts.batch_read", [job], lambda: self.runtime.hubspot.read_contacts([existing_id]), then
-        )
+    docs/correctness.md#conflict-answer
+    """
+    pending, job = intent.pending, intent.job
+    operation = "contacts.batch_read"
 
-    def look_for(self, job: Job, pending: PendingWrite, error: CallError | None = None) -> Call:
-        """A create whose answer will not come: look for its record by the time it was made and our id on it.
+    def then(tx: Tx, answer: Contacts | CallError) -> Next:
+        if not still_held(tx, [job]):
+            return DONE
+        if isinstance(answer, CallError):
+            fail(runtime, tx, [job], answer, operation)
+            return DONE
+        recorder = RecordWriter(runtime, tx, Priority(job.priority))
+        store_contacts(recorder, answer)
+        recorder.flush()
+        record = next((r for r in answer.values() if r is not None), None)
+        if record is not None and record.intent == pending.idempotency_key:
+            return [CommitCreated(intent, record)]
+        tx.pending_writes.record_result(pending.id, WriteResult.CONFLICT)
+        reschedule(tx, job, LOCK_WAIT_MS, "the address belongs to a contact that was not known", count=True)
+        return DONE
 
-        ``error``: what came instead; where nothing was made, the job has failed with it.
-        """
-        from_s, to_s = made_ms(pending.id) // 1000 - 60, 0
+    return Call(Side.HUBSPOT, operation, [job], lambda: runtime.hubspot.read_contacts([existing_id]), then)
 
-        def send() -> object:
-            after = ""
-            while True:
-                page = self.runtime.stripe.list_customers(after, from_s, to_s)
-                found = next((r for r in page.records if r.other_id == pending.source_id), None)
-                if found is not None or not page.next:
-                    return CustomerAnswer(found, page.timing)
-                after = page.next
 
-        def then(tx: Tx, answer: object) -> list[Call]:
-            if not still_held(tx, [job]):
-                return []
-            if isinstance(answer, CallError):
-                fail(self.runtime, tx, [job], answer, "customers.list")
-                return []
-            assert isinstance(answer, CustomerAnswer)  # noqa: S101 - narrows what ``send`` returned
-            tx.pending_writes.record_result(pending.id, WriteResult.LOST)
-            # Stored at once: a plan that did not know it would make another one.
-            recorder = RecordWriter(self.runtime, tx)
-            recorder.store_customer(answer, 0)
-            recorder.flush()
-            if answer.record is None and error is not None:
-                fail(self.runtime, tx, [job], error, "customers.create")
-            else:
-                reschedule(
-                    tx, job, 0, "its customer was found" if answer.record else "nothing was made; it is sent anew"
-                )
-            return []
+def find_created_customer(
+    runtime: Runtime, job: Job, pending: PendingWrite, error: CallError | None = None
+) -> Call[CustomerAnswer]:
+    """Find the customer of a create whose answer will not come, by when it was sent and by our id in its metadata.
 
-        return Call(Side.STRIPE, "customers.list", [job], send, then)
+    ``error``: the answer that came instead; where no customer was created, the job fails with it.
+    """
+    from_s, to_s = made_ms(pending.id) // 1000 - LISTING_MARGIN_S, 0
+    operation = "customers.list"
 
-    def ask_origin(self, job: Job, unknown: frozenset[tuple[Side, str, str]], planning: PlanningRound) -> Call:
-        """Ask HubSpot's history who wrote the values in question; the answer is kept until the contact changes."""
-        contact_id = next(i for _, i, _ in unknown)
-        specs = self.runtime.rules.fields.by_name
-        names = sorted({name for _, _, name in unknown})
-        properties = [p for name in names for p in specs[name].hubspot]
+    def send() -> CustomerAnswer:
+        after = ""
+        while True:
+            page = runtime.stripe.list_customers(after, from_s, to_s)
+            found = next((r for r in page.records if r.other_id == pending.source_id), None)
+            if found is not None or not page.next:
+                return CustomerAnswer(found, page.timing)
+            after = page.next
 
-        def then(tx: Tx, answer: object) -> list[Call]:
-            mine = still_held(tx, [job])
-            if isinstance(answer, CallError):
-                fail(self.runtime, tx, mine, answer, "contacts.retrieve")
-                return []
-            assert isinstance(answer, Authors)  # noqa: S101 - narrows what ``send`` returned
-            seen = tx.records.get(Side.HUBSPOT, contact_id)
-            if seen is None or seen.record.modified_ms != answer.modified_ms:
-                # It tells of another state than the one we planned from.
-                tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.READ, contact_id, Priority(job.priority)))
-                for each in mine:
-                    reschedule(tx, each, CHANGED_WAIT_MS, "the contact changed meanwhile")
-                return []
-            ours = self._note_told(tx, contact_id, names, answer)
-            for name in names:
-                planning.origins.tell(Side.HUBSPOT, contact_id, name, ours=name in ours)
-            calls: list[Call] = []
-            intents = self.plan_jobs(tx, mine, planning, calls)
-            return calls + self.send(tx, job.lane, intents)
+    def then(tx: Tx, answer: CustomerAnswer | CallError) -> Next:
+        if not still_held(tx, [job]):
+            return DONE
+        if isinstance(answer, CallError):
+            fail(runtime, tx, [job], answer, operation)
+            return DONE
+        tx.pending_writes.record_result(pending.id, WriteResult.LOST)
+        # Stored at once: a plan made without it would create the customer once more.
+        recorder = RecordWriter(runtime, tx)
+        recorder.store_customer(answer, 0)
+        recorder.flush()
+        if answer.record is None and error is not None:
+            fail(runtime, tx, [job], error, "customers.create")
+        else:
+            reschedule(tx, job, 0, "its customer was found" if answer.record else "nothing was made; it is sent anew")
+        return DONE
 
-        return Call(
-            Side.HUBSPOT,
-            "contacts.retrieve",
-            [job],
-            lambda: self.runtime.hubspot.wrote_current(contact_id, properties),
-            then,
-        )
+    return Call(Side.STRIPE, operation, [job], send, then)
 
-    def _note_told(self, tx: Tx, contact_id: str, names: Sequence[str], authors: Authors) -> set[str]:
-        """What history told is kept with each write it tells of; the fields whose values are ours."""
-        specs, ours = self.runtime.rules.fields.by_name, set[str]()
-        for pending in tx.pending_writes.unanswered(Side.HUBSPOT, contact_id):
-            told = {n: _is_author(pending, n, specs[n].hubspot, authors) for n in names if n in pending.changes}
-            ours |= {name for name, is_ours in told.items() if is_ours}
-            if told:
-                news = {name: (authors.modified_ms, is_ours) for name, is_ours in told.items()}
-                tx.pending_writes.record_authorship(replace(pending, authorship={**pending.authorship, **news}))
-        return ours
+
+def read_authors(
+    runtime: Runtime, job: Job, unknown: frozenset[tuple[Side, str, str]], planning: PlanningRound
+) -> Call[Authors]:
+    """Read from HubSpot's history who wrote some values of one contact; stored until the contact changes.
+
+    docs/correctness.md#late-writes
+    """
+    contact_id = next(record_id for _, record_id, _ in unknown)
+    names = sorted({name for _, _, name in unknown})
+    specs = runtime.rules.fields.by_name
+    properties = [p for name in names for p in specs[name].hubspot]
+    operation = "contacts.retrieve"
+
+    def then(tx: Tx, answer: Authors | CallError) -> Next:
+        mine = still_held(tx, [job])
+        if isinstance(answer, CallError):
+            fail(runtime, tx, mine, answer, operation)
+            return DONE
+        stored = tx.records.get(Side.HUBSPOT, contact_id)
+        if stored is None or stored.record.modified_ms != answer.modified_ms:
+            # The history belongs to another state than the one that was planned from.
+            tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.READ, contact_id, Priority(job.priority)))
+            for each in mine:
+                reschedule(tx, each, CHANGED_WAIT_MS, "the contact changed meanwhile")
+            return DONE
+        ours = _record_authors(runtime, tx, contact_id, names, answer)
+        for name in names:
+            planning.origins.add(Side.HUBSPOT, contact_id, name, ours=name in ours)
+        return [PlanJobs(mine, planning)]
+
+    return Call(Side.HUBSPOT, operation, [job], lambda: runtime.hubspot.wrote_current(contact_id, properties), then)
+
+
+def _record_authors(runtime: Runtime, tx: Tx, contact_id: str, names: Sequence[str], authors: Authors) -> set[str]:
+    """Store with each unanswered write whether its values are ours; returns the fields whose values are."""
+    specs, ours = runtime.rules.fields.by_name, set[str]()
+    for pending in tx.pending_writes.unanswered(Side.HUBSPOT, contact_id):
+        found = {n: _is_author(pending, n, specs[n].hubspot, authors) for n in names if n in pending.changes}
+        ours |= {name for name, is_ours in found.items() if is_ours}
+        if found:
+            news = {name: (authors.modified_ms, is_ours) for name, is_ours in found.items()}
+            tx.pending_writes.record_authorship(replace(pending, authorship={**pending.authorship, **news}))
+    return ours
 
 
 def _is_author(pending: PendingWrite, name: str, properties: Sequence[str], authors: Authors) -> bool:
-    """Of a name, the halves that the write changed count: one that it sent as it was keeps its author there."""
+    """Whether we wrote a field: of a name only the parts that the write changed count, the others keep their author."""
     change = pending.changes[name]
     halves = [change.before.split(NAME_PARTS), change.after.split(NAME_PARTS)]
     if len(properties) > 1 and all(len(half) == len(properties) for half in halves):

@@ -1,34 +1,35 @@
-"""What the engine is handed: store, sides, rules, randomness. Nothing here is a global."""
+"""The runtime of one process: store, ports, rules, randomness. It is built once, in ``wiring``, and never changes."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from wanesync.core.change_guard import ChangeGuardRule
-from wanesync.core.errors import CallError, WanesyncError
+from wanesync.core.errors import WanesyncError
 from wanesync.core.ids import make_id
-from wanesync.core.jobs import Job, Priority
+from wanesync.core.jobs import Job
 from wanesync.core.model import Side
 from wanesync.core.plan import Rules
 from wanesync.core.ports import FieldTranslation, HubSpotPort, StripePort
 from wanesync.core.purchases import Sink
-from wanesync.core.rate_limits import SlotRequest
 from wanesync.ratelimit.pacer import Pacer
 from wanesync.store.database import Store, Tx
 from wanesync.sync.failpoints import Failpoint, commit, pass_by
 
 _T = TypeVar("_T")
 LOCK_MS = 120_000
+"""How long a lock lives by itself, in ms; the end of its process's lease ends it earlier."""
 
 
 @dataclass(frozen=True, slots=True)
 class SyncOptions:
-    """Settings of the engine that are not rules of planning.
+    """Settings of live sync that are not rules of planning.
 
-    ``sink`` None is ``auto``. ``guest``: whether a guest without a contact gets one.
+    ``sink``: None is ``auto``. ``create_guests``: whether a guest without a contact gets one.
+    ``unmatched_after_ms``: how long a payment waits for its contact (24 h).
     """
 
     portal_id: str = ""
@@ -39,78 +40,63 @@ class SyncOptions:
 
 
 @dataclass(slots=True)
-class Runtime:
-    """The wiring of one process. A process that serves one lane has only that side's port.
+class ProcessState:
+    """What changes while a process runs; everything else it works with is the frozen ``Runtime``.
 
-    ``strikes``: for each side the first keys of its newest calls, as long as none has a usable answer.
+    ``name``: the owner of its jobs and locks; a process that comes back after its lease takes a new one.
+    ``failure_streaks``: for each side the first job keys of its newest calls, while none of them had a usable answer.
     """
+
+    name: str
+    failure_streaks: dict[Side, list[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What one process works with. A process that serves one lane has only that side's port."""
 
     store: Store
     rules: Rules
     translator: FieldTranslation
     options: SyncOptions
     rng: random.Random
-    name: str
+    process: ProcessState
     hubspot_port: HubSpotPort | None = None
     stripe_port: StripePort | None = None
     failpoint: Failpoint = pass_by
     pacers: Mapping[Side, Pacer] = field(default_factory=dict)
-    failure_streaks: dict[Side, list[str]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The name under which this process owns jobs and locks at the moment."""
+        return self.process.name
 
     @property
     def hubspot(self) -> HubSpotPort:
-        """The HubSpot port."""
+        """The HubSpot port. Raises ``WanesyncError`` in a process without a HubSpot key."""
         if self.hubspot_port is None:
             raise WanesyncError("this process has no HubSpot key: start it with --side hubspot or --side all")
         return self.hubspot_port
 
     @property
     def stripe(self) -> StripePort:
-        """The Stripe port."""
+        """The Stripe port. Raises ``WanesyncError`` in a process without a Stripe key."""
         if self.stripe_port is None:
             raise WanesyncError("this process has no Stripe key: start it with --side stripe or --side all")
         return self.stripe_port
 
     def new_id(self, now_ms: int) -> str:
-        """A new time-ordered id."""
+        """Make a new time-ordered id."""
         return make_id(now_ms, self.rng)
 
     def commit(self, place: str, work: Callable[[Tx], _T]) -> _T:
-        """One transaction, between the two failpoints of its place."""
+        """Run one transaction, between the two failpoints of its place."""
         return commit(self.store, self.failpoint, place, work)
 
     def lock_each(self, tx: Tx, wanted: Mapping[str, Collection[str]]) -> set[str]:
-        """Token -> keys: the tokens that have all of theirs; the others have none, and their jobs are to stand back."""
+        """Take locks, token -> keys: returns the tokens that have all of theirs; the others have none of them."""
         return tx.locks.take_each(wanted, self.name, tx.now_ms + LOCK_MS) if wanted else set()
 
     def take_locks(self, tx: Tx, job: Job, keys: set[str]) -> bool:
-        """All keys for a job's token, or none."""
+        """Take all keys for a job's token, or none."""
         return tx.locks.take_all(sorted(keys), job.token, self.name, tx.now_ms + LOCK_MS)
-
-
-@dataclass(slots=True)
-class Call:
-    """One API request to be made outside any transaction, and what is to be done with its answer inside one.
-
-    ``then`` is given the answer or the ``CallError`` and may return further calls for the same jobs.
-    ``operation`` names the rate scope and what a 403 pauses. ``together``: commits the good answers to
-    several calls of its kind at once (``subject`` is what it knows of each); ``then`` does it alone.
-    """
-
-    lane: Side
-    operation: str
-    jobs: list[Job]
-    send: Callable[[], object]
-    then: Callable[[Tx, object | CallError], list[Call]]
-    commit_together: Callable[[Tx, Sequence[tuple[Call, object]]], list[Call]] | None = None
-    subject: object = None
-
-    @property
-    def slot_request(self) -> SlotRequest:
-        """What it asks of the limits: bulk only when nothing more urgent rides along."""
-        return SlotRequest(self.operation, self.urgency >= Priority.BULK)
-
-    @property
-    def urgency(self) -> int:
-        """The priority of its most urgent job: the lower, the sooner."""
-        return min((job.priority for job in self.jobs), default=0)

@@ -1,4 +1,4 @@
-"""Sending own writes, and what their answers come to."""
+"""The sender: the calls that write, one per customer and one per batch of contacts, and what their answers come to."""
 
 from __future__ import annotations
 
@@ -19,266 +19,278 @@ from wanesync.core.model import (
 )
 from wanesync.core.ports import CreateItem, CustomerAnswer, UpdateItem
 from wanesync.store.database import Tx
-from wanesync.sync import plan_effects as memory
-from wanesync.sync import request_bodies as bodies
-from wanesync.sync.intents import Intent, PlanJobs, PlanningRound
+from wanesync.sync import plan_effects
+from wanesync.sync.calls import DONE, AnyCall, Call, Intent, Next, PlanningRound, Step
 from wanesync.sync.job_results import ECHO_WAITS, fail, finish, reschedule, still_held
 from wanesync.sync.record_versions import RecordWriter, store_contacts
-from wanesync.sync.recovery import Recovery
-from wanesync.sync.runtime import Call, Runtime
+from wanesync.sync.recovery import find_created_customer, read_existing_contact
+from wanesync.sync.runtime import Runtime
+from wanesync.sync.writer import CUSTOMER_ID_PROPERTY, plan_jobs, read_properties
+
+Outcomes = Mapping[str, Record | CallError]
+"""Trace id (the pending write's id) -> the contact after the write, or why it was not written."""
 
 
-@dataclass(slots=True)
-class Sender:
-    """The calls that write, one per customer and one per batch of contacts."""
+@dataclass(frozen=True, slots=True)
+class CustomerWritten:
+    """Stripe's answer to a write. ``revision``: our copy's when the call began, 0 for a create."""
 
-    runtime: Runtime
-    plan_jobs: PlanJobs
-    recovery: Recovery
+    intent: Intent
+    revision: int
+    answer: CustomerAnswer
 
-    def send(self, tx: Tx, lane: Side, intents: Sequence[Intent]) -> list[Call]:
-        """The calls for some stored intents: contacts in batches, customers one by one."""
-        for intent in intents:
-            tx.pending_writes.sent(intent.pending.id)
-        if lane is Side.STRIPE:
-            seen_of = tx.records.get_many({(Side.STRIPE, i.pending.target_id) for i in intents if i.pending.target_id})
-            return [
-                self._send_stripe(intent, seen_of.get((Side.STRIPE, intent.pending.target_id))) for intent in intents
-            ]
-        creates = [i for i in intents if i.pending.kind is WriteKind.CREATE]
-        updates = [i for i in intents if i.pending.kind is WriteKind.UPDATE]
-        return [self._send_contacts(batch) for batch in (creates, updates) if batch]
 
-    def _send_stripe(self, intent: Intent, stored: StoredRecord | None) -> Call:
-        pending, port = intent.pending, self.runtime.stripe
-        moved = stored.revision if stored else 0
-        create = pending.kind is WriteKind.CREATE
-
-        def send() -> object:
-            if create:
-                return port.create_customer(pending.body, pending.idempotency_key)
-            return port.update_customer(pending.target_id, pending.body, pending.idempotency_key)
-
-        def then(tx: Tx, answer: object) -> list[Call]:
-            if not still_held(tx, [intent.job]):
-                return []
-            if isinstance(answer, CallError):
-                return self._failed(tx, intent, answer)
-            assert isinstance(answer, CustomerAnswer)  # noqa: S101 - narrows what ``send`` returned
-            return self._customers_answered(tx, [(intent, moved, answer)])
-
-        operation = "customers.create" if create else "customers.update"
-        return Call(Side.STRIPE, operation, [intent.job], send, then, self._settle_customers, (intent, moved))
-
-    def _settle_customers(self, tx: Tx, answered: Sequence[tuple[Call, object]]) -> list[Call]:
-        ours = {job.id for job in still_held(tx, [job for call, _ in answered for job in call.jobs])}
-        results = []
-        for call, answer in answered:
-            if call.jobs[0].id in ours:
-                assert isinstance(answer, CustomerAnswer)  # noqa: S101 - narrows what ``send`` returned
-                assert isinstance(call.subject, tuple)  # noqa: S101 - what ``_send_stripe`` put there
-                results.append((*call.subject, answer))
-        return self._customers_answered(tx, results)
-
-    def _customers_answered(self, tx: Tx, results: Sequence[tuple[Intent, int, CustomerAnswer]]) -> list[Call]:
-        """Store what Stripe answered to some writes, then commit them; ``moved`` is from before each call."""
-        if not results:
-            return []
-        recorder = RecordWriter(self.runtime, tx, Priority(min(intent.job.priority for intent, _, _ in results)))
-        recorder.load(Side.STRIPE, [answer.record.id for _, _, answer in results if answer.record])
-        for _, moved, answer in results:
-            recorder.store_customer(answer, moved)
-        recorder.keep()
-        calls: list[Call] = []
-        good = []
-        for intent, _, answer in results:
-            stored = recorder.get(Side.STRIPE, answer.record.id) if answer.record else None
-            if answer.record is None:
-                gone = CallError(Side.STRIPE, Failure.NOT_FOUND, "the customer is deleted")
-                calls += self._failed(tx, intent, gone)
-            elif intent.pending.kind is WriteKind.CREATE and stored is not None and stored.deleted:
-                self._made_in_vain(tx, intent, stored.id)
-            else:
-                good.append((intent, answer.record))
-        calls += self.answered(tx, good)
-        # Whom a new address concerns is asked when its link stands: the two it joins need no waking.
-        recorder.flush()
-        return calls
-
-    def _send_contacts(self, intents: Sequence[Intent]) -> Call:
-        create = intents[0].pending.kind is WriteKind.CREATE
-        by_trace = {intent.pending.id: intent for intent in intents}
-        properties = {own_id: bodies.properties_of(intent.pending) for own_id, intent in by_trace.items()}
-
-        def send() -> object:
-            if create:
-                return self.runtime.hubspot.create_contacts([CreateItem(t, p) for t, p in properties.items()])
-            items = [UpdateItem(t, by_trace[t].pending.target_id, p) for t, p in properties.items()]
-            return self.runtime.hubspot.update_contacts(items)
-
-        operation = "contacts.batch_create" if create else "contacts.batch_update"
-
-        def then(tx: Tx, answer: object) -> list[Call]:
-            ours = {job.id for job in still_held(tx, [intent.job for intent in intents])}
-            mine = {t: intent for t, intent in by_trace.items() if intent.job.id in ours}
-            if isinstance(answer, CallError):
-                fail(self.runtime, tx, [intent.job for intent in mine.values()], answer, operation)
-                return []
-            assert isinstance(answer, Mapping)  # noqa: S101 - narrows what ``send`` returned
-            return self._contacts_answered(tx, mine, answer)
-
-        return Call(Side.HUBSPOT, operation, [intent.job for intent in intents], send, then)
-
-    # -- answers
-
-    def _contacts_answered(
-        self, tx: Tx, intents: Mapping[str, Intent], answers: Mapping[str, Record | CallError]
-    ) -> list[Call]:
-        good = {t: a for t, a in answers.items() if isinstance(a, Record) and t in intents}
-        recorder = RecordWriter(
-            self.runtime, tx, Priority(min((i.job.priority for i in intents.values()), default=Priority.LIVE))
-        )
-        store_contacts(recorder, {a.id: a for a in good.values()})
-        recorder.keep()
-        calls = self.answered(tx, [(intents[t], record) for t, record in good.items()])
-        recorder.flush()
-        for trace, intent in intents.items():
-            if trace not in good:
-                missing = CallError(Side.HUBSPOT, Failure.NO_ANSWER, "the answer left this item out")
-                error = answers.get(trace, missing)
-                calls += self._failed(tx, intent, error if isinstance(error, CallError) else missing)
-        return calls
-
-    def answered(self, tx: Tx, results: Sequence[tuple[Intent, Record]]) -> list[Call]:
-        """Commit what a call came to: base of the fields written, link of a creation; then plan what is left."""
-        planning = PlanningRound({}, send=False)
-        links = {k.id: k for k in tx.links.get_many([i.pending.link_id for i, _ in results if i.pending.link_id])}
-        survivors = tx.records.merged_into([i.pending.source_id for i, _ in results if i.pending.side is Side.STRIPE])
-        wanted: dict[str, set[str]] = {}
-        rebased = []
-        for intent, record in results:
-            pending, job = intent.pending, intent.job
-            memory.note_write(tx, pending, record)
-            if pending.kind is WriteKind.UPDATE:
-                tx.pending_writes.record_result(pending.id, WriteResult.OK)
-                # A commit without an acknowledgement was done twice, and the first one's intent is in nobody's hands.
-                tx.pending_writes.mark_others_lost(pending)
-                if pending.link_id in links:
-                    rebased.append(memory.rebase(links[pending.link_id], pending, record))
-                planning.key_of[job.id] = job.key
-            else:
-                ends = {
-                    pending.side: record.id,
-                    pending.side.other: survivors.get(pending.source_id, pending.source_id),
-                }
-                planning.key_of[job.id] = contact_key(ends[Side.HUBSPOT])
-                wanted[job.token] = {job.key, planning.key_of[job.id], customer_key(ends[Side.STRIPE])}
-                planning.held[job.id] = wanted[job.token]
-        tx.links.put_many(rebased)
-        locked = self.runtime.lock_each(tx, wanted)
-        calls: list[Call] = []
-        ready = []
-        for job in (intent.job for intent, _ in results):
-            if job.token in locked or job.token not in wanted:
-                ready.append(job)
-            else:
-                reschedule(tx, job, LOCK_WAIT_MS, "a lock of the new pair is taken")
-        self.plan_jobs(tx, ready, planning, calls)
-        ended = [i.pending for i, _ in results if i.pending.kind is WriteKind.CREATE and i.job.id in planning.ended]
-        self._close_creates(tx, ended)
-        echoed = [record.id for intent, record in results if intent.pending.side is Side.STRIPE]
-        tx.jobs.make_keys_due(Side.STRIPE, JobKind.READ, echoed, ECHO_WAITS)
-        return calls
-
-    def _close_creates(self, tx: Tx, creates: Sequence[PendingWrite]) -> None:
-        """A create that was planned to its end is closed, even where its record could not be linked.
-
-        Our ids on the record tell the rest. Left open, it would be sent again by the next job of its key, for ever.
-        """
-        still_open = tx.pending_writes.open_ids([pending.id for pending in creates])
-        for pending in creates:
-            if pending.id in still_open:
-                tx.pending_writes.record_result(pending.id, WriteResult.LOST)
-                tx.jobs.put(JobRequest(pending.side, JobKind.WRITE, pending.link_key))
-
-    # -- failures
-
-    def _failed(self, tx: Tx, intent: Intent, error: CallError) -> list[Call]:
-        pending, job = intent.pending, intent.job
-        match error.failure:
-            case Failure.CONFLICT if pending.kind is WriteKind.CREATE and error.existing_id:
-                return [self.recovery.read_existing(intent, error.existing_id, self.answered)]
-            case Failure.CONFLICT if bodies.CUSTOMER_ID_PROPERTY in error.fields and error.existing_id:
-                self._meet_rival(tx, intent, error.existing_id)
-            case Failure.CONFLICT if pending.kind is WriteKind.UPDATE:
-                self._park(tx, intent, error.fields or ("email",), WriteResult.REFUSED)
-            case Failure.REFUSED if pending.kind is WriteKind.UPDATE and set(error.fields) & set(pending.changes):
-                self._park(tx, intent, error.fields, WriteResult.REFUSED)
-            case Failure.NOT_FOUND:
-                self._target_gone(tx, intent)
-            case Failure.SERVER if pending.kind is WriteKind.CREATE:
-                return [self.recovery.look_for(job, pending, error)]
-            case Failure.SERVER:
-                self._forsake(tx, intent, error)
-            case Failure.MISMATCH:
-                tx.pending_writes.record_result(pending.id, WriteResult.LOST)
-                fail(self.runtime, tx, [job], error, "write")
-            case Failure.REFUSED | Failure.CONFLICT:
-                tx.pending_writes.record_result(pending.id, WriteResult.REFUSED)
-                memory.note_refusal(tx, pending, error)
-                fail(self.runtime, tx, [job], error, "write")
-            case _:
-                operation = (
-                    f"contacts.batch_{pending.kind}" if pending.side is Side.HUBSPOT else f"customers.{pending.kind}"
-                )
-                fail(self.runtime, tx, [job], error, operation)
+def send_writes(runtime: Runtime, tx: Tx, intents: Sequence[Intent]) -> list[AnyCall]:
+    """The calls for stored writes of one lane: contacts in batches, customers one by one."""
+    if not intents:
         return []
+    for intent in intents:
+        tx.pending_writes.sent(intent.pending.id)
+    if intents[0].pending.side is Side.STRIPE:
+        targets = {(Side.STRIPE, i.pending.target_id) for i in intents if i.pending.target_id}
+        known = tx.records.get_many(targets)
+        return [_write_customer(runtime, i, known.get((Side.STRIPE, i.pending.target_id))) for i in intents]
+    creates = [i for i in intents if i.pending.kind is WriteKind.CREATE]
+    updates = [i for i in intents if i.pending.kind is WriteKind.UPDATE]
+    return [_write_contacts(runtime, batch) for batch in (creates, updates) if batch]
 
-    def _meet_rival(self, tx: Tx, intent: Intent, contact_id: str) -> None:
-        """Another contact carries our id: it is read, so that the next plan knows, and the values go without the id."""
-        tx.pending_writes.record_result(intent.pending.id, WriteResult.REFUSED)
-        tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.READ, contact_id, Priority(intent.job.priority)))
-        reschedule(tx, intent.job, LOCK_WAIT_MS, "its id is on another contact, which is being read", count=True)
 
-    def _forsake(self, tx: Tx, intent: Intent, error: CallError) -> None:
-        """Stripe keeps a 500 under its key for good: the customer is read, then planned anew under another key."""
-        tx.pending_writes.record_result(intent.pending.id, WriteResult.LOST)
-        recorder = RecordWriter(self.runtime, tx, Priority(intent.job.priority))
-        recorder.want_read(intent.pending.target_id)
-        recorder.flush()
-        fail(self.runtime, tx, [intent.job], error, "customers.update")
+# -- Stripe
 
-    def _park(self, tx: Tx, intent: Intent, fields: Sequence[str], answer: WriteResult) -> None:
-        """The refused field is parked and reported, the others are sent again."""
-        pending = intent.pending
-        link = tx.links.get(pending.link_id)
-        tx.pending_writes.record_result(pending.id, answer)
-        refused = [name for name in fields if name in pending.changes]
-        job = intent.job
-        if link is None or not refused or job.attempts + 1 >= MAX_ATTEMPTS:
-            tx.locks.drop(job.token)
-            tx.jobs.mark_dead(job, DeadClass.VALIDATION, f"refused for {', '.join(fields)}; mend it on either side")
-            return
-        memory.park(tx, link, pending, refused)
-        # Counted: an address that is refused although nobody we know has it is not sent for ever.
-        reschedule(tx, job, back_off_ms(job.attempts, self.runtime.rng), "a field was parked", count=True)
 
-    def _made_in_vain(self, tx: Tx, intent: Intent, customer_id: str) -> None:
-        """The answer came so late that its customer was deleted meanwhile: it is not made again, and not asked for."""
-        pending = intent.pending
-        tx.pending_writes.record_result(pending.id, WriteResult.NOT_FOUND, customer_id)
-        tx.tombstones.put(Side.STRIPE, customer_id, pending.hmacs)
-        tx.journal.add("orphaned", Side.STRIPE, customer_id, "", {"reason": "deleted there; its other record is kept"})
-        reschedule(tx, intent.job, 0, "its customer is deleted")
+def _write_customer(runtime: Runtime, intent: Intent, stored: StoredRecord | None) -> Call[CustomerWritten]:
+    pending, port = intent.pending, runtime.stripe
+    revision = stored.revision if stored else 0
+    create = pending.kind is WriteKind.CREATE
 
-    def _target_gone(self, tx: Tx, intent: Intent) -> None:
-        pending, job = intent.pending, intent.job
-        tx.pending_writes.record_result(pending.id, WriteResult.NOT_FOUND)
-        if pending.side is Side.STRIPE:
-            recorder = RecordWriter(self.runtime, tx, Priority(job.priority))
-            recorder.delete(Side.STRIPE, pending.target_id)
-            recorder.flush()
-            reschedule(tx, job, 0, "its customer is deleted")
+    def send() -> CustomerWritten:
+        if create:
+            answer = port.create_customer(pending.body, pending.idempotency_key)
         else:
-            tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.READ, pending.target_id, Priority(job.priority)))
-            finish(tx, job)
+            answer = port.update_customer(pending.target_id, pending.body, pending.idempotency_key)
+        return CustomerWritten(intent, revision, answer)
+
+    def then(tx: Tx, answer: CustomerWritten | CallError) -> Next:
+        if not isinstance(answer, CallError):
+            return commit_customers(runtime, tx, [answer])
+        return _handle_refusal(runtime, tx, intent, answer) if still_held(tx, [intent.job]) else DONE
+
+    operation = "customers.create" if create else "customers.update"
+    return Call(Side.STRIPE, operation, [intent.job], send, then, commit_customers)
+
+
+def commit_customers(runtime: Runtime, tx: Tx, written: Sequence[CustomerWritten]) -> Next:
+    """Store what Stripe answered to some writes, then commit those whose jobs are still held."""
+    held = {job.id for job in still_held(tx, [one.intent.job for one in written])}
+    mine = [one for one in written if one.intent.job.id in held]
+    if not mine:
+        return DONE
+    recorder = RecordWriter(runtime, tx, Priority(min(one.intent.job.priority for one in mine)))
+    recorder.load(Side.STRIPE, [one.answer.record.id for one in mine if one.answer.record])
+    for one in mine:
+        recorder.store_customer(one.answer, one.revision)
+    recorder.keep()
+    steps: list[Step] = []
+    good = []
+    for one in mine:
+        intent, record = one.intent, one.answer.record
+        stored = recorder.get(Side.STRIPE, record.id) if record else None
+        if record is None:
+            steps += _handle_refusal(
+                runtime, tx, intent, CallError(Side.STRIPE, Failure.NOT_FOUND, "the customer is deleted")
+            )
+        elif intent.pending.kind is WriteKind.CREATE and stored is not None and stored.deleted:
+            _close_create_of_deleted(tx, intent, stored.id)
+        else:
+            good.append((intent, record))
+    steps += commit_written(runtime, tx, good)
+    # Flushed after the link is stored, so that the two linked records are not queued again.
+    recorder.flush()
+    return steps
+
+
+# -- HubSpot
+
+
+def _write_contacts(runtime: Runtime, intents: Sequence[Intent]) -> Call[Outcomes]:
+    create = intents[0].pending.kind is WriteKind.CREATE
+    by_trace = {intent.pending.id: intent for intent in intents}
+    properties = {trace: read_properties(intent.pending) for trace, intent in by_trace.items()}
+
+    def send() -> Outcomes:
+        if create:
+            return runtime.hubspot.create_contacts([CreateItem(t, p) for t, p in properties.items()])
+        items = [UpdateItem(t, by_trace[t].pending.target_id, p) for t, p in properties.items()]
+        return runtime.hubspot.update_contacts(items)
+
+    operation = "contacts.batch_create" if create else "contacts.batch_update"
+
+    def then(tx: Tx, answer: Outcomes | CallError) -> Next:
+        held = {job.id for job in still_held(tx, [intent.job for intent in intents])}
+        mine = {t: intent for t, intent in by_trace.items() if intent.job.id in held}
+        if isinstance(answer, CallError):
+            fail(runtime, tx, [intent.job for intent in mine.values()], answer, operation)
+            return DONE
+        return _commit_contacts(runtime, tx, mine, answer)
+
+    return Call(Side.HUBSPOT, operation, [intent.job for intent in intents], send, then)
+
+
+def _commit_contacts(runtime: Runtime, tx: Tx, intents: Mapping[str, Intent], outcomes: Outcomes) -> Next:
+    """Store and commit what was written; each item that was refused or left out is handled by itself."""
+    good = {t: record for t, record in outcomes.items() if isinstance(record, Record) and t in intents}
+    priority = Priority(min((i.job.priority for i in intents.values()), default=Priority.LIVE))
+    recorder = RecordWriter(runtime, tx, priority)
+    store_contacts(recorder, {record.id: record for record in good.values()})
+    recorder.keep()
+    steps = [*commit_written(runtime, tx, [(intents[t], record) for t, record in good.items()])]
+    # Flushed after the link is stored, so that the two linked records are not queued again.
+    recorder.flush()
+    for trace, intent in intents.items():
+        if trace not in good:
+            error = outcomes.get(trace)
+            if not isinstance(error, CallError):
+                error = CallError(Side.HUBSPOT, Failure.NO_ANSWER, "the answer left this item out")
+            steps += _handle_refusal(runtime, tx, intent, error)
+    return steps
+
+
+# -- answers
+
+
+def commit_written(runtime: Runtime, tx: Tx, results: Sequence[tuple[Intent, Record]]) -> Next:
+    """Commit answered writes: the base of the fields written, the link of a create; then plan what is left."""
+    planning = PlanningRound({}, send=False)
+    links = {k.id: k for k in tx.links.get_many([i.pending.link_id for i, _ in results if i.pending.link_id])}
+    survivors = tx.records.merged_into([i.pending.source_id for i, _ in results if i.pending.side is Side.STRIPE])
+    wanted: dict[str, set[str]] = {}
+    rebased = []
+    for intent, record in results:
+        pending, job = intent.pending, intent.job
+        plan_effects.note_write(tx, pending, record)
+        if pending.kind is WriteKind.UPDATE:
+            tx.pending_writes.record_result(pending.id, WriteResult.OK)
+            # A commit without an acknowledgement may have been done twice: the first one's write has no job left.
+            tx.pending_writes.mark_others_lost(pending)
+            if pending.link_id in links:
+                rebased.append(plan_effects.rebase(links[pending.link_id], pending, record))
+            planning.key_of[job.id] = job.key
+        else:
+            ends = {pending.side: record.id, pending.side.other: survivors.get(pending.source_id, pending.source_id)}
+            planning.key_of[job.id] = contact_key(ends[Side.HUBSPOT])
+            wanted[job.token] = {job.key, planning.key_of[job.id], customer_key(ends[Side.STRIPE])}
+            planning.held[job.id] = wanted[job.token]
+    tx.links.put_many(rebased)
+    locked = runtime.lock_each(tx, wanted)
+    ready = []
+    for job in (intent.job for intent, _ in results):
+        if job.token in locked or job.token not in wanted:
+            ready.append(job)
+        else:
+            reschedule(tx, job, LOCK_WAIT_MS, "a lock of the new pair is taken")
+    steps = plan_jobs(runtime, tx, ready, planning)
+    ended = [i.pending for i, _ in results if i.pending.kind is WriteKind.CREATE and i.job.id in planning.ended]
+    _close_creates(tx, ended)
+    echoed = [record.id for intent, record in results if intent.pending.side is Side.STRIPE]
+    tx.jobs.make_keys_due(Side.STRIPE, JobKind.READ, echoed, ECHO_WAITS)
+    return steps
+
+
+def _close_creates(tx: Tx, creates: Sequence[PendingWrite]) -> None:
+    """Close creates that were planned to their end, even where their record could not be linked.
+
+    Our ids on the record show the rest. Left open, a create would be sent again by every later job of its key.
+    """
+    still_open = tx.pending_writes.open_ids([pending.id for pending in creates])
+    for pending in creates:
+        if pending.id in still_open:
+            tx.pending_writes.record_result(pending.id, WriteResult.LOST)
+            tx.jobs.put(JobRequest(pending.side, JobKind.WRITE, pending.link_key))
+
+
+def _close_create_of_deleted(tx: Tx, intent: Intent, customer_id: str) -> None:
+    """Close a create whose answer came after its customer was deleted: it is not created again, and not looked up."""
+    pending = intent.pending
+    tx.pending_writes.record_result(pending.id, WriteResult.NOT_FOUND, customer_id)
+    tx.tombstones.put(Side.STRIPE, customer_id, pending.hmacs)
+    tx.journal.add("orphaned", Side.STRIPE, customer_id, "", {"reason": "deleted there; its other record is kept"})
+    reschedule(tx, intent.job, 0, "its customer is deleted")
+
+
+# -- refusals
+
+
+def _handle_refusal(runtime: Runtime, tx: Tx, intent: Intent, error: CallError) -> Next:
+    """Decide what a refused write comes to (docs/correctness.md#decision-table)."""
+    pending, job = intent.pending, intent.job
+    match error.failure:
+        case Failure.CONFLICT if pending.kind is WriteKind.CREATE and error.existing_id:
+            return [read_existing_contact(runtime, intent, error.existing_id)]
+        case Failure.CONFLICT if CUSTOMER_ID_PROPERTY in error.fields and error.existing_id:
+            _read_other_holder(tx, intent, error.existing_id)
+        case Failure.CONFLICT if pending.kind is WriteKind.UPDATE:
+            _park(runtime, tx, intent, error.fields or ("email",))
+        case Failure.REFUSED if pending.kind is WriteKind.UPDATE and set(error.fields) & set(pending.changes):
+            _park(runtime, tx, intent, error.fields)
+        case Failure.NOT_FOUND:
+            _handle_missing_target(runtime, tx, intent)
+        case Failure.SERVER if pending.kind is WriteKind.CREATE:
+            return [find_created_customer(runtime, job, pending, error)]
+        case Failure.SERVER:
+            _abandon_key(runtime, tx, intent, error)
+        case Failure.MISMATCH:
+            tx.pending_writes.record_result(pending.id, WriteResult.LOST)
+            fail(runtime, tx, [job], error, "write")
+        case Failure.REFUSED | Failure.CONFLICT:
+            tx.pending_writes.record_result(pending.id, WriteResult.REFUSED)
+            plan_effects.note_refusal(tx, pending, error)
+            fail(runtime, tx, [job], error, "write")
+        case _:
+            lists = "contacts.batch_" if pending.side is Side.HUBSPOT else "customers."
+            fail(runtime, tx, [job], error, f"{lists}{pending.kind}")
+    return DONE
+
+
+def _read_other_holder(tx: Tx, intent: Intent, contact_id: str) -> None:
+    """Another contact carries our id: read it, so that the next plan sends the values without the id."""
+    tx.pending_writes.record_result(intent.pending.id, WriteResult.REFUSED)
+    tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.READ, contact_id, Priority(intent.job.priority)))
+    reschedule(tx, intent.job, LOCK_WAIT_MS, "its id is on another contact, which is being read", count=True)
+
+
+def _abandon_key(runtime: Runtime, tx: Tx, intent: Intent, error: CallError) -> None:
+    """Stripe repeats a 500 under its key for good: read the customer, then plan again under another key."""
+    tx.pending_writes.record_result(intent.pending.id, WriteResult.LOST)
+    recorder = RecordWriter(runtime, tx, Priority(intent.job.priority))
+    recorder.want_read(intent.pending.target_id)
+    recorder.flush()
+    fail(runtime, tx, [intent.job], error, "customers.update")
+
+
+def _park(runtime: Runtime, tx: Tx, intent: Intent, fields: Sequence[str]) -> None:
+    """Park and report the refused fields, and send the others again (docs/correctness.md#parked-fields)."""
+    pending, job = intent.pending, intent.job
+    link = tx.links.get(pending.link_id)
+    tx.pending_writes.record_result(pending.id, WriteResult.REFUSED)
+    refused = [name for name in fields if name in pending.changes]
+    if link is None or not refused or job.attempts + 1 >= MAX_ATTEMPTS:
+        tx.locks.drop(job.token)
+        tx.jobs.mark_dead(job, DeadClass.VALIDATION, f"refused for {', '.join(fields)}; mend it on either side")
+        return
+    plan_effects.park(tx, link, pending, refused)
+    # Counted as an attempt: an address that is refused although no stored contact has it is not sent for ever.
+    reschedule(tx, job, back_off_ms(job.attempts, runtime.rng), "a field was parked", count=True)
+
+
+def _handle_missing_target(runtime: Runtime, tx: Tx, intent: Intent) -> None:
+    """The target is gone: a customer is deleted, a contact is read, as it may have been merged."""
+    pending, job = intent.pending, intent.job
+    tx.pending_writes.record_result(pending.id, WriteResult.NOT_FOUND)
+    if pending.side is Side.STRIPE:
+        recorder = RecordWriter(runtime, tx, Priority(job.priority))
+        recorder.delete(Side.STRIPE, pending.target_id)
+        recorder.flush()
+        reschedule(tx, job, 0, "its customer is deleted")
+    else:
+        tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.READ, pending.target_id, Priority(job.priority)))
+        finish(tx, job)

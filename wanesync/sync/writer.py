@@ -1,272 +1,251 @@
-"""The only writer. Write jobs: lock, settle what is open, plan again, store the exact body, call once, commit.
+"""The writer: plans jobs whose keys are locked and stores the pending writes, exact body and key, before any call.
 
-CORRECTNESS sections 5 and 6. ``prepare`` runs in one transaction and ends in calls; each call's
-``then`` runs in another. Between the two a process may die: the open intent tells the next one.
+A value that may be a late write of ours is not planned from before its author is known
+(docs/correctness.md#late-writes); what a hold stops is planned around (docs/correctness.md#change-guard).
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
-from wanesync.core.ids import made_ms
 from wanesync.core.jobs import LOCK_WAIT_MS, Job, JobKind, JobRequest, Priority
 from wanesync.core.model import PendingWrite, Side, WriteKind, WriteResult, split_key
 from wanesync.core.plan import WAIT_TEXTS, Action, Plan, PlanContext
 from wanesync.core.planner import plan
 from wanesync.store.database import Tx
-from wanesync.sync import plan_effects as memory
-from wanesync.sync import request_bodies as bodies
+from wanesync.sync import plan_effects
+from wanesync.sync.calls import Intent, Next, PlanningRound, SendWrites, Step
 from wanesync.sync.change_guard import find_overwrites, stop_sources
-from wanesync.sync.intents import Draft, Intent, PlanningRound
 from wanesync.sync.job_results import finish, finish_all, reschedule, wait_turn
 from wanesync.sync.loader import key_of, load_scenes
 from wanesync.sync.lost_updates import judge_records
 from wanesync.sync.provenance import find_landed, suspects
-from wanesync.sync.recovery import Recovery
-from wanesync.sync.runtime import Call, Runtime
-from wanesync.sync.sender import Sender
+from wanesync.sync.recovery import read_authors
+from wanesync.sync.run_property import find_mark
+from wanesync.sync.runtime import Runtime
 
 WRITES = "writes"
 WRITES_OFF = "writes are off"
-KEY_LIFE_MS = 23 * 3_600_000
 SUSPECT_WAIT_MS = 2_000
 DAY_MS = 86_400_000
 
+# The properties and metadata keys that carry our ids.
+CUSTOMER_ID_PROPERTY = "stripe_customer_id"
+INTENT_PROPERTY = "wanesync_intent"
+CONTACT_ID_KEY = "hubspot_contact_id"
+PORTAL_ID_KEY = "hubspot_portal_id"
+
 
 def are_writes_off(tx: Tx) -> bool:
-    """Whether nothing may be written. If so, nobody turns them on before this commits: who does, wakes what waits."""
+    """Whether nothing may be written. If so, the switch cannot be turned on before this commits.
+
+    So jobs put back because of it are there when the switch makes them due (docs/correctness.md#writes-switch).
+    """
     return tx.settings.get(WRITES) == "off" and tx.settings.get_for_now(WRITES) == "off"
 
 
-@dataclass(slots=True)
-class Writer:
-    """The write jobs of both lanes."""
+def plan_jobs(runtime: Runtime, tx: Tx, jobs: Sequence[Job], planning: PlanningRound) -> Next:
+    """Plan jobs whose keys are locked and carry out everything but vendor writes; returns what is to be sent."""
+    return _Round(runtime, tx, planning).run(jobs)
+
+
+def abandon_writes(tx: Tx, job: Job, opened: Sequence[PendingWrite]) -> None:
+    """Close open writes that are not needed any more.
+
+    A target may belong to another key by now (a merge). The job of that key left its events unjudged while this write
+    was open, so that key is queued.
+    """
+    for pending in opened:
+        tx.pending_writes.record_result(pending.id, WriteResult.LOST)
+    keys = key_of(tx, [(pending.side, pending.target_id) for pending in opened if pending.target_id]) if opened else {}
+    moved = [(side, key) for (side, _), key in keys.items() if key != job.key]
+    tx.jobs.put_many([JobRequest(side, JobKind.WRITE, key, Priority(job.priority)) for side, key in moved])
+
+
+def read_properties(pending: PendingWrite) -> Mapping[str, str]:
+    """The raw properties of a stored contact write."""
+    body: dict[str, str] = json.loads(pending.body)
+    return body
+
+
+class _Planned(NamedTuple):
+    """A job with its plan, and what it was planned from."""
+
+    job: Job
+    context: PlanContext
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A write that was composed for a job. ``stored``: an open write that is sent once more, with its body and key."""
+
+    job: Job
+    action: Action
+    pending: PendingWrite
+    stored: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """One planning round inside one transaction. ``steps``: what is to be asked or sent first, in order."""
 
     runtime: Runtime
-    recovery: Recovery = field(init=False)
-    sender: Sender = field(init=False)
+    tx: Tx
+    planning: PlanningRound
+    steps: list[Step] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        """The rooms around this one plan through it."""
-        self.recovery = Recovery(self.runtime, self.plan_jobs, self._send)
-        self.sender = Sender(self.runtime, self.plan_jobs, self.recovery)
-
-    def _send(self, tx: Tx, lane: Side, intents: Sequence[Intent]) -> list[Call]:
-        return self.sender.send(tx, lane, intents)
-
-    def prepare(self, tx: Tx, jobs: Sequence[Job]) -> list[Call]:
-        """Lock, settle, plan; returns the calls to be made."""
-        if not jobs:
-            return []
-        lane = jobs[0].lane
-        locked = self.runtime.lock_each(tx, {job.token: [job.key] for job in jobs})
-        held = [job for job in jobs if job.token in locked]
-        for job in jobs:
-            if job.token not in locked:
-                reschedule(tx, job, LOCK_WAIT_MS, "its lock is taken")
-        opened: dict[str, list[PendingWrite]] = {}
-        for pending in tx.pending_writes.open_for_keys([job.key for job in held], lane):
-            opened.setdefault(pending.link_key, []).append(pending)
-        fresh = [job for job in held if job.key not in opened]
-        fresh += self._give_up_gone(tx, held, opened)
-        resend, reread, look = self._settle(tx, held, opened)
-        calls = [*look, *self.recovery.reread(tx, lane, reread, opened)]
-        intents = self.plan_jobs(tx, fresh, PlanningRound({job.id: job.key for job in fresh}), calls)
-        return calls + self.sender.send(tx, lane, [*resend, *intents])
-
-    def _give_up_gone(self, tx: Tx, jobs: Sequence[Job], opened: dict[str, list[PendingWrite]]) -> list[Job]:
-        """Jobs whose contact is not to be made any more: its customer was deleted before anybody answered.
-
-        Should it have been made all the same, its own event tells, and it is known by the intent it carries.
-        """
-        gone = []
-        for job in jobs:
-            pendings = opened.get(job.key, ())
-            if (
-                pendings
-                and pendings[0].side is Side.HUBSPOT
-                and all(_is_source_gone(tx, pending) for pending in pendings)
-            ):
-                self._give_up(tx, job, opened.pop(job.key))
-                gone.append(job)
-        return gone
-
-    def _settle(
-        self, tx: Tx, jobs: Sequence[Job], opened: Mapping[str, list[PendingWrite]]
-    ) -> tuple[list[Intent], list[Job], list[Call]]:
-        """Open creates are sent again as they were (their key or unique id makes that safe); updates are read first."""
-        resend, reread, look = [], [], []
-        off = bool(opened) and are_writes_off(tx)
-        for job in jobs:
-            creates = [pending for pending in opened.get(job.key, ()) if pending.kind is WriteKind.CREATE]
-            old = bool(creates) and tx.now_ms - made_ms(creates[0].id) > KEY_LIFE_MS
-            if creates and job.lane is Side.STRIPE and (old or _is_source_gone(tx, creates[0])):
-                look.append(self.recovery.look_for(job, creates[0]))
-            elif creates and off:
-                reschedule(tx, job, DAY_MS, WRITES_OFF, fixed=True)
-            elif creates:
-                resend.append(Intent(job, creates[0]))
-            elif job.key in opened:
-                reread.append(job)
-        return resend, reread, look
+    def run(self, jobs: Sequence[Job]) -> Next:
+        """Plan, carry out the effects of the plans, store the pending writes."""
+        ready: list[_Planned] = []
+        planned = self._plan_all(jobs)
+        if self.planning.send:
+            planned = [self._plan_on_landed(one) for one in planned]
+        _number_creates(self.tx, planned)
+        for one in self._hold_back(planned) if self.planning.send else planned:
+            if one.plan.wait:
+                wait_turn(self.tx, one.job, WAIT_TEXTS[one.plan.wait])
+            elif not (self.planning.send and self._is_suspect(one)):
+                ready.append(one)
+        plan_effects.remember_all(self.tx, [(one.plan, Priority(one.job.priority)) for one in ready])
+        drafts: list[_Draft] = []
+        ended: list[_Planned] = []
+        for one in ready:
+            found = self._decide(one)
+            if found is None:
+                ended.append(one)
+                self.planning.ended.add(one.job.id)
+            else:
+                drafts += found
+        self._end(ended)
+        intents = [*self.planning.resend, *self._store(drafts)]
+        return [*self.steps, SendWrites(intents)] if intents else self.steps
 
     # -- planning
 
-    def plan_jobs(self, tx: Tx, jobs: Sequence[Job], planning: PlanningRound, calls: list[Call]) -> list[Intent]:
-        """Plan jobs whose key is locked; remember what is to be remembered; returns the writes to send."""
-        drafts: list[Draft] = []
-        ready: list[tuple[Job, PlanContext, Plan]] = []
-        ended: list[tuple[Job, PlanContext, Plan]] = []
-        planned = self._plan_all(tx, jobs, planning)
-        if planning.send:
-            planned = [(job, context, self._build_on_landed(tx, context, outcome)) for job, context, outcome in planned]
-        _number_creates(tx, planned)
-        for job, context, outcome in self._hold_back(tx, planned) if planning.send else planned:
-            if outcome.wait:
-                wait_turn(tx, job, WAIT_TEXTS[outcome.wait])
-                continue
-            if planning.send and self._is_suspect(tx, job, context, outcome, planning, calls):
-                continue
-            ready.append((job, context, outcome))
-        memory.remember_all(tx, [(outcome, Priority(job.priority)) for job, _, outcome in ready])
-        for job, context, outcome in ready:
-            found = self._decide(tx, job, context, outcome, planning)
-            if found is None:
-                ended.append((job, context, outcome))
-                planning.ended.add(job.id)
-            else:
-                drafts += found
-        self._end(tx, ended)
-        return self._write_down(tx, drafts)
-
-    def _plan_all(self, tx: Tx, jobs: Sequence[Job], planning: PlanningRound) -> list[tuple[Job, PlanContext, Plan]]:
-        """Scenes and plans of all jobs; a plan that needs more locks is made anew once they are taken."""
-        contexts = load_scenes(tx, sorted({planning.key_of[job.id] for job in jobs}))
-        plans = {job.id: self._plan(tx, contexts[planning.key_of[job.id]]) for job in jobs}
-        short = [job for job in jobs if plans[job.id].locks - {job.key} - planning.held.get(job.id, set())]
-        locked = self.runtime.lock_each(tx, {job.token: plans[job.id].locks for job in short})
+    def _plan_all(self, jobs: Sequence[Job]) -> list[_Planned]:
+        """Plan all jobs; a plan that needs more locks is made again once they are taken."""
+        key_of_job, held = self.planning.key_of, self.planning.held
+        contexts = load_scenes(self.tx, sorted({key_of_job[job.id] for job in jobs}))
+        plans = {job.id: self._plan(contexts[key_of_job[job.id]]) for job in jobs}
+        short = [job for job in jobs if plans[job.id].locks - {job.key} - held.get(job.id, set())]
+        locked = self.runtime.lock_each(self.tx, {job.token: plans[job.id].locks for job in short})
         relocked = [job for job in short if job.token in locked]
         for job in short:
             if job.token not in locked:
-                reschedule(tx, job, LOCK_WAIT_MS, "another record's lock is taken")
+                reschedule(self.tx, job, LOCK_WAIT_MS, "another record's lock is taken")
                 del plans[job.id]
         if relocked:
-            contexts |= load_scenes(tx, sorted({planning.key_of[job.id] for job in relocked}))
-            plans |= {job.id: self._plan(tx, contexts[planning.key_of[job.id]]) for job in relocked}
-        return [(job, contexts[planning.key_of[job.id]], plans[job.id]) for job in jobs if job.id in plans]
+            contexts |= load_scenes(self.tx, sorted({key_of_job[job.id] for job in relocked}))
+            plans |= {job.id: self._plan(contexts[key_of_job[job.id]]) for job in relocked}
+        return [_Planned(job, contexts[key_of_job[job.id]], plans[job.id]) for job in jobs if job.id in plans]
 
-    def _hold_back(self, tx: Tx, planned: list[tuple[Job, PlanContext, Plan]]) -> list[tuple[Job, PlanContext, Plan]]:
-        """What the brake stops is held: those jobs are planned anew, without it."""
+    def _plan(self, context: PlanContext) -> Plan:
+        return plan(context, self.runtime.rules, self.runtime.new_id(self.tx.now_ms))
+
+    def _plan_on_landed(self, planned: _Planned) -> _Planned:
+        """Plan again where events show that a write without an answer arrived before a user's edit."""
+        planned.context.landed = {} if planned.plan.wait else find_landed(self.tx, planned.context, planned.plan)
+        return planned._replace(plan=self._plan(planned.context)) if planned.context.landed else planned
+
+    def _hold_back(self, planned: list[_Planned]) -> list[_Planned]:
+        """Plan jobs again without the changes that the change guard stops."""
         wanted = find_overwrites(planned)
-        if not wanted or are_writes_off(tx):
+        if not wanted or are_writes_off(self.tx):
             return planned
-        stopped = stop_sources(self.runtime, tx, wanted)
-        return [
-            (job, context, self._plan(tx, context) if job.id in stopped else outcome)
-            for job, context, outcome in planned
-        ]
+        stopped = stop_sources(self.runtime, self.tx, wanted)
+        return [one._replace(plan=self._plan(one.context)) if one.job.id in stopped else one for one in planned]
 
-    def _build_on_landed(self, tx: Tx, context: PlanContext, outcome: Plan) -> Plan:
-        """Planned anew, where events tell that a write without an answer had arrived before somebody edited."""
-        context.landed = {} if outcome.wait else find_landed(tx, context, outcome)
-        return self._plan(tx, context) if context.landed else outcome
-
-    def _plan(self, tx: Tx, context: PlanContext) -> Plan:
-        return plan(context, self.runtime.rules, self.runtime.new_id(tx.now_ms))
-
-    # Everything one round knows of a job: splitting it would only hide that.
-    def _is_suspect(  # noqa: PLR0913, PLR0917
-        self, tx: Tx, job: Job, context: PlanContext, outcome: Plan, planning: PlanningRound, calls: list[Call]
-    ) -> bool:
-        """A value that may be a late write of our own is not planned from before its origin is known."""
-        found = suspects(self.runtime, tx, context, outcome, planning.origins)
-        if not found.unknown:
-            if not found.late:
-                return False
-            context.late = context.late | found.late
-            fresh = self._plan(tx, context)
-            memory.remember_all(tx, [(fresh, Priority(job.priority))])
-            decided = self._decide(tx, job, context, fresh, planning)
-            if decided is None:
-                self._end(tx, [(job, context, fresh)])
-            calls += self.sender.send(tx, job.lane, self._write_down(tx, decided or []))
+    def _is_suspect(self, planned: _Planned) -> bool:
+        """Whether a plan would spread a value that may be a late write of our own; if so, that is settled first."""
+        job, context, _ = planned
+        found = suspects(self.runtime, self.tx, context, planned.plan, self.planning.origins)
+        if found.unknown:
+            self._ask(job, found.unknown)
             return True
-        if job.lane is Side.HUBSPOT and all(side is Side.HUBSPOT for side, _, _ in found.unknown):
-            calls.append(self.recovery.ask_origin(job, found.unknown, planning))
-        elif any(side is Side.HUBSPOT for side, _, _ in found.unknown) and job.lane is Side.STRIPE:
-            tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.WRITE, job.key, Priority(job.priority)))
-            # Nobody may come back here for a write of this lane that is open.
-            self._give_up(tx, job, planning.opened.get(job.key, []))
-            finish(tx, job)
-        else:
-            reschedule(tx, job, SUSPECT_WAIT_MS, "waiting for the event that tells who wrote a value")
+        if not found.late:
+            return False
+        context.late = context.late | found.late
+        again = planned._replace(plan=self._plan(context))
+        plan_effects.remember_all(self.tx, [(again.plan, Priority(job.priority))])
+        drafts = self._decide(again)
+        if drafts is None:
+            self._end([again])
+        elif intents := self._store(drafts):
+            self.steps.append(SendWrites(intents))
         return True
 
-    def _decide(
-        self, tx: Tx, job: Job, context: PlanContext, outcome: Plan, planning: PlanningRound
-    ) -> list[Draft] | None:
+    def _ask(self, job: Job, unknown: frozenset[tuple[Side, str, str]]) -> None:
+        """Find out who wrote some values: HubSpot's history is read on its lane, Stripe's event is waited for."""
+        on_hubspot = [side is Side.HUBSPOT for side, _, _ in unknown]
+        if job.lane is Side.HUBSPOT and all(on_hubspot):
+            self.steps.append(read_authors(self.runtime, job, unknown, self.planning))
+        elif any(on_hubspot) and job.lane is Side.STRIPE:
+            self.tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.WRITE, job.key, Priority(job.priority)))
+            # No later job may come back here for a write of this lane that is open.
+            abandon_writes(self.tx, job, self.planning.opened.get(job.key, []))
+            finish(self.tx, job)
+        else:
+            reschedule(self.tx, job, SUSPECT_WAIT_MS, "waiting for the event that tells who wrote a value")
+
+    # -- what a plan comes to
+
+    def _decide(self, planned: _Planned) -> list[_Draft] | None:
         """Turn actions into a write of this lane and jobs of the other; None: nothing is left to do here."""
-        lane, priority = job.lane, Priority(job.priority)
+        job, context, outcome = planned
+        planning, lane, priority = self.planning, job.lane, Priority(job.priority)
         queue = [side for side in outcome.actions if side is not lane or not planning.send]
-        tx.jobs.put_many([JobRequest(side, JobKind.WRITE, planning.key_of[job.id], priority) for side in queue])
+        self.tx.jobs.put_many([JobRequest(side, JobKind.WRITE, planning.key_of[job.id], priority) for side in queue])
         action = outcome.actions.get(lane) if planning.send else None
         opened = planning.opened.get(job.key, [])
         if action is None:
-            self._give_up(tx, job, opened)
+            abandon_writes(self.tx, job, opened)
             return None
-        if are_writes_off(tx):
-            memory.note_would_write(tx, action)
-            reschedule(tx, job, DAY_MS, WRITES_OFF, fixed=True)
+        if are_writes_off(self.tx):
+            plan_effects.note_would_write(self.tx, action)
+            reschedule(self.tx, job, DAY_MS, WRITES_OFF, fixed=True)
             return []
-        return [self._draft(tx, job, context, action, opened)]
+        return [self._draft(job, context, action, opened)]
 
-    def _draft(self, tx: Tx, job: Job, context: PlanContext, action: Action, opened: Sequence[PendingWrite]) -> Draft:
-        """The exact body and key. On Stripe the same body keeps its key."""
-        pending = bodies.compose(self.runtime, tx, job, context, action)
+    def _draft(self, job: Job, context: PlanContext, action: Action, opened: Sequence[PendingWrite]) -> _Draft:
+        """Compose the exact body and key. On Stripe the same body keeps its key until it has an answer."""
+        pending = _compose(self.runtime, self.tx, job, context, action)
         same = next(
             (o for o in opened if o.side is Side.STRIPE and (o.body, o.target_id) == (pending.body, pending.target_id)),
             None,
         )
-        self._give_up(tx, job, [o for o in opened if o is not same])
+        abandon_writes(self.tx, job, [o for o in opened if o is not same])
         if same is not None:
-            return Draft(job, action, replace(same, changes=pending.changes), anew=True)
-        return Draft(job, action, pending)
+            return _Draft(job, action, replace(same, changes=pending.changes), stored=True)
+        return _Draft(job, action, pending)
 
-    def _write_down(self, tx: Tx, drafts: Sequence[Draft]) -> list[Intent]:
-        """Store the exact bodies and keys before the calls."""
-        taken = tx.pending_writes.put_many([draft.pending for draft in drafts if not draft.anew])
+    def _store(self, drafts: Sequence[_Draft]) -> list[Intent]:
+        """Store the exact bodies and keys, and the conflicts of the actions, before the calls."""
+        taken = self.tx.pending_writes.put_many([draft.pending for draft in drafts if not draft.stored])
         intents = []
         for draft in drafts:
             if draft.pending.id in taken:
-                wait_turn(tx, draft.job, "its e-mail is being created by another job")
+                wait_turn(self.tx, draft.job, "its e-mail is being created by another job")
                 continue
-            if draft.anew:
-                tx.pending_writes.refresh(draft.pending)
+            if draft.stored:
+                self.tx.pending_writes.refresh(draft.pending)
             for conflict in draft.action.conflicts:
-                tx.conflicts.put(conflict, draft.action.link_id)
-                memory.note_conflict(tx, conflict, draft.action.link_id)
+                self.tx.conflicts.put(conflict, draft.action.link_id)
+                plan_effects.note_conflict(self.tx, conflict, draft.action.link_id)
             intents.append(Intent(draft.job, draft.pending))
         return intents
 
-    def _give_up(self, tx: Tx, job: Job, opened: Sequence[PendingWrite]) -> None:
-        """Its record may belong to another key by now (a merge): whose pass left its events until this was closed."""
-        for pending in opened:
-            tx.pending_writes.record_result(pending.id, WriteResult.LOST)
-        keys = (
-            key_of(tx, [(pending.side, pending.target_id) for pending in opened if pending.target_id]) if opened else {}
-        )
-        moved = [(side, key) for (side, _), key in keys.items() if key != job.key]
-        tx.jobs.put_many([JobRequest(side, JobKind.WRITE, key, Priority(job.priority)) for side, key in moved])
-
-    def _end(self, tx: Tx, ended: Sequence[tuple[Job, PlanContext, Plan]]) -> None:
-        """Nothing left to write: judge the events of the records whose locks are held, and be done."""
+    def _end(self, ended: Sequence[_Planned]) -> None:
+        """Finish jobs that have nothing left to write: judge the events of the records whose locks are held."""
         records: dict[Side, dict[str, str]] = {Side.HUBSPOT: {}, Side.STRIPE: {}}
         for _, context, outcome in ended:
             key_kind, record_id = split_key(context.key)
             side = Side.HUBSPOT if key_kind == "contact" else Side.STRIPE
             records[side][record_id] = context.key
-            # A link that was just made counts: nobody else may have a reason to look at its other end.
+            # A link that was just made counts: no other job may have a reason to look at its other end.
             for link in [*context.links, *outcome.links.values()]:
                 if link.id_on(side) == record_id:
                     records[side.other][link.id_on(side.other)] = context.key
@@ -274,18 +253,12 @@ class Writer:
                 # Its own jobs may have ended while a write of it was still open.
                 if at is side is Side.HUBSPOT and context.survivor(merged_id) == record_id:
                     records[at][merged_id] = context.key
-        judge_records(self.runtime, tx, records)
-        finish_all(tx, [job for job, _, _ in ended])
+        judge_records(self.runtime, self.tx, records)
+        finish_all(self.tx, [one.job for one in ended])
 
 
-def _is_source_gone(tx: Tx, pending: PendingWrite) -> bool:
-    """Whether a creation is one for a record that was deleted since."""
-    seen = tx.records.get(pending.side.other, pending.source_id) if pending.kind is WriteKind.CREATE else None
-    return seen is not None and seen.deleted
-
-
-def _number_creates(tx: Tx, planned: Sequence[tuple[Job, PlanContext, Plan]]) -> None:
-    """Tell the scenes whose record is to be created how often that was given up before."""
+def _number_creates(tx: Tx, planned: Sequence[_Planned]) -> None:
+    """Set how often the creation of a record was given up before: that number is part of its idempotency key."""
     for side in Side:
         made = [(context, outcome.actions[side]) for _, context, outcome in planned if side in outcome.actions]
         creates = [(context, action) for context, action in made if action.kind is WriteKind.CREATE]
@@ -293,3 +266,71 @@ def _number_creates(tx: Tx, planned: Sequence[tuple[Job, PlanContext, Plan]]) ->
             spent = tx.pending_writes.next_generations(side.other, sorted({action.source_id for _, action in creates}))
             for context, action in creates:
                 context.generation = spent.get(action.source_id, 0)
+
+
+# -- bodies: made once, stored, and sent as they are stored
+
+
+def _compose(runtime: Runtime, tx: Tx, job: Job, context: PlanContext, action: Action) -> PendingWrite:
+    """An action as a pending write: id, idempotency key or intent id, body, what each field goes from and to."""
+    write_id = runtime.new_id(tx.now_ms)
+    generation = context.generation if action.kind is WriteKind.CREATE else 0
+    if action.side is Side.STRIPE:
+        key, body = _compose_customer(runtime, context, action, write_id, generation)
+    else:
+        key, body = write_id, _compose_contact(runtime, context, action, write_id)
+        if action.kind is WriteKind.CREATE and job.run_id:
+            body = {**find_mark(tx, job.run_id), **body}
+    return PendingWrite(
+        id=write_id,
+        side=action.side,
+        kind=action.kind,
+        link_key=job.key,
+        source_id=action.source_id,
+        target_id=action.target_id,
+        idempotency_key=key,
+        body=json.dumps(body, ensure_ascii=False, sort_keys=True),
+        changes=action.changes,
+        hmacs=action.hmacs,
+        link_id=action.link_id,
+        generation=generation,
+    )
+
+
+def _compose_customer(
+    runtime: Runtime, context: PlanContext, action: Action, write_id: str, generation: int
+) -> tuple[str, Mapping[str, object]]:
+    """Idempotency key and parameters (docs/correctness.md#stripe-create)."""
+    create = action.kind is WriteKind.CREATE
+    target = context.find(Side.STRIPE, action.target_id)
+    body = dict(runtime.translator.customer_params(_values(action), target.record if target else None))
+    portal = runtime.options.portal_id
+    if create or (target is not None and target.record.other_id != action.source_id):
+        metadata = body.get("metadata")
+        ids = {CONTACT_ID_KEY: action.source_id, PORTAL_ID_KEY: portal}
+        body["metadata"] = {**(metadata if isinstance(metadata, dict) else {}), **ids}
+    key = f"wane-c-{portal}-{action.source_id}-{generation}" if create else f"wane-u-{action.target_id}-{write_id}"
+    return key, body
+
+
+def _compose_contact(runtime: Runtime, context: PlanContext, action: Action, write_id: str) -> Mapping[str, str]:
+    """Raw properties; a create carries its intent id in a unique property (docs/correctness.md#hubspot-create)."""
+    create = action.kind is WriteKind.CREATE
+    body = dict(runtime.translator.contact_properties(_values(action)))
+    target = context.find(Side.HUBSPOT, action.target_id)
+    # The property is unique: for an id that another contact carries, HubSpot would refuse the whole write.
+    taken = any(
+        s.side is Side.HUBSPOT and s.alive and s.id != action.target_id and s.record.other_id == action.source_id
+        for s in context.records.values()
+    )
+    if create or (target is not None and target.record.other_id != action.source_id and not taken):
+        body[CUSTOMER_ID_PROPERTY] = action.source_id
+    if create:
+        body[INTENT_PROPERTY] = write_id
+    return body
+
+
+def _values(action: Action) -> dict[str, str]:
+    """The values an action sends; a create has no blanks to send."""
+    create = action.kind is WriteKind.CREATE
+    return {name: change.after for name, change in action.changes.items() if change.after or not create}

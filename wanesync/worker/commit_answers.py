@@ -10,11 +10,13 @@ from wanesync.core.errors import CallError, DatabaseUnavailable, Failure
 from wanesync.core.jobs import MAX_UNUSABLE_ANSWERS
 from wanesync.ratelimit.budget import lower_refused_limits
 from wanesync.store.database import Tx
+from wanesync.sync.calls import AnyCall
 from wanesync.sync.job_results import resume, still_held
-from wanesync.sync.runtime import Call, Runtime
+from wanesync.sync.runtime import Runtime
+from wanesync.sync.write_jobs import WriteJobs
 from wanesync.worker.lane import reschedule_failed
 
-Answered = tuple[Call, object]
+Answered = tuple[AnyCall, object]
 
 NO_USE = frozenset({Failure.UNREACHED, Failure.UNAVAILABLE, Failure.NO_ANSWER, Failure.SERVER})
 PAUSING = NO_USE | frozenset(
@@ -29,7 +31,7 @@ PAUSING = NO_USE | frozenset(
 log = structlog.get_logger()
 
 
-def commit_answers(runtime: Runtime, tx: Tx, batch: Sequence[Answered]) -> list[Call]:
+def commit_answers(runtime: Runtime, tx: Tx, batch: Sequence[Answered]) -> list[AnyCall]:
     """Commit some answers together; one that is no trouble ends the pause of its side and operation."""
     _count_strikes(runtime, batch)
     _lift_pauses(tx, batch)
@@ -39,7 +41,7 @@ def commit_answers(runtime: Runtime, tx: Tx, batch: Sequence[Answered]) -> list[
     for call, answer in batch:
         good = call.commit_together is not None and not isinstance(answer, CallError)
         (groups.setdefault(call.commit_together, []) if good else alone).append((call, answer))
-    follow_ups = [f for group in groups.values() for f in _settle_group(tx, group, alone)]
+    follow_ups = [f for group in groups.values() for f in _settle_group(runtime, tx, group, alone)]
     return follow_ups + [f for call, answer in alone for f in _settle(runtime, tx, call, answer)]
 
 
@@ -62,10 +64,10 @@ def _count_strikes(runtime: Runtime, batch: Sequence[Answered]) -> None:
     """Calls in a row without a usable answer. Counted twice if the transaction runs again, which does no harm."""
     for call, answer in batch:
         if isinstance(answer, CallError) and answer.failure in NO_USE:
-            struck = runtime.failure_streaks.setdefault(call.lane, [])
+            struck = runtime.process.failure_streaks.setdefault(call.lane, [])
             struck += [job.key for job in call.jobs[:1] if len(struck) < MAX_UNUSABLE_ANSWERS or job.key not in struck]
         else:
-            runtime.failure_streaks.pop(call.lane, None)
+            runtime.process.failure_streaks.pop(call.lane, None)
 
 
 def _lift_pauses(tx: Tx, batch: Sequence[Answered]) -> None:
@@ -77,12 +79,13 @@ def _lift_pauses(tx: Tx, batch: Sequence[Answered]) -> None:
                 paused.discard(name)
 
 
-def _settle_group(tx: Tx, group: Sequence[Answered], alone: list[Answered]) -> list[Call]:
+def _settle_group(runtime: Runtime, tx: Tx, group: Sequence[Answered], alone: list[Answered]) -> list[AnyCall]:
     """Answers of one kind, committed at once; if that fails, each goes alone."""
     together = group[0][0].commit_together
     try:
         with tx.savepoint():
-            return together(tx, group) if together else []
+            steps = together(runtime, tx, [answer for _, answer in group]) if together else ()
+            return WriteJobs(runtime).carry_out(tx, steps)
     except DatabaseUnavailable:
         raise
     except Exception as error:  # noqa: BLE001 - one bad answer must not take the others with it
@@ -91,11 +94,11 @@ def _settle_group(tx: Tx, group: Sequence[Answered], alone: list[Answered]) -> l
         return []
 
 
-def _settle(runtime: Runtime, tx: Tx, call: Call, answer: object) -> list[Call]:
+def _settle(runtime: Runtime, tx: Tx, call: AnyCall, answer: object) -> list[AnyCall]:
     """One answer, isolated: what cannot be committed sets back its own jobs only."""
     try:
         with tx.savepoint():
-            return call.then(tx, answer)
+            return WriteJobs(runtime).carry_out(tx, call.then(tx, answer))
     except DatabaseUnavailable:
         raise
     except Exception as error:  # noqa: BLE001 - what cannot be committed sets back its own jobs only

@@ -14,7 +14,8 @@ import structlog
 from wanesync.core.errors import DatabaseUnavailable
 from wanesync.core.model import Side
 from wanesync.store.clock import Clock
-from wanesync.sync.runtime import Call, Runtime
+from wanesync.sync.calls import AnyCall
+from wanesync.sync.runtime import Runtime
 from wanesync.worker.commit_answers import Answered, commit_answers, reschedule_all
 from wanesync.worker.in_flight import InFlight
 from wanesync.worker.lease import Lease
@@ -35,7 +36,7 @@ class Committer:
     clock: Clock
     in_flight: InFlight
     lease: Lease
-    waiting: Mapping[Side, deque[Call]]
+    waiting: Mapping[Side, deque[AnyCall]]
     stopping: threading.Event
     outcomes: SimpleQueue[Answered] = field(default_factory=SimpleQueue)
 
@@ -58,7 +59,7 @@ class Committer:
 
     def commit(self, batch: Sequence[Answered]) -> None:
         """One transaction; while the store is down, again and again until the process is to stop."""
-        follow_ups: list[Call] | None = None
+        follow_ups: list[AnyCall] | None = None
         lost = False
         while follow_ups is None:
             try:

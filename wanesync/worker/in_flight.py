@@ -11,14 +11,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from wanesync.core.model import Side
-from wanesync.sync.runtime import Call
+from wanesync.sync.calls import AnyCall
 
 
 class InFlight:
     """Shared by the lanes, the callers and the committer of one process."""
 
     def __init__(self) -> None:
-        self._calls: dict[int, Call] = {}
+        self._calls: dict[int, AnyCall] = {}
         self._suspects: set[Side] = set()
         self._claiming: set[Side] = set()
         self._alone = False
@@ -43,13 +43,13 @@ class InFlight:
             self._claiming.add(side)
             return True
 
-    def leave(self, side: Side, calls: Iterable[Call] = ()) -> None:
+    def leave(self, side: Side, calls: Iterable[AnyCall] = ()) -> None:
         """A lane has claimed, and this came of it."""
         with self._guard:
             self._claiming.discard(side)
             self._calls |= {id(call): call for call in calls}
 
-    def settle(self, calls: Iterable[Call], follow_ups: Iterable[Call] = ()) -> None:
+    def settle(self, calls: Iterable[AnyCall], follow_ups: Iterable[AnyCall] = ()) -> None:
         """Calls are committed or given up; others may follow for the same jobs."""
         with self._guard:
             self._calls |= {id(call): call for call in follow_ups}

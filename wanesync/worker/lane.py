@@ -16,11 +16,12 @@ from wanesync.ratelimit.pacer import Pacer
 from wanesync.store.database import Tx
 from wanesync.store.tables.jobs import EVERY_PRIORITY, Best
 from wanesync.store.tables.settings import PauseRow, operator_pause
+from wanesync.sync.calls import AnyCall
 from wanesync.sync.reader import Reader
-from wanesync.sync.runtime import Call, Runtime
-from wanesync.sync.writer import Writer
+from wanesync.sync.runtime import Runtime
+from wanesync.sync.write_jobs import WriteJobs
 
-Prepare = Callable[[Tx, Sequence[Job]], list[Call]]
+Prepare = Callable[[Tx, Sequence[Job]], list[AnyCall]]
 
 BATCH = 100
 ROUNDS = 4
@@ -44,17 +45,17 @@ class Lane:
     runtime: Runtime
     side: Side
     reader: Reader
-    writer: Writer
+    write_jobs: WriteJobs
     purchase_sender: PurchaseSender
     guest_contacts: GuestContacts
-    waiting: deque[Call] = field(default_factory=deque)
+    waiting: deque[AnyCall] = field(default_factory=deque)
     held: frozenset[JobKind] = frozenset()
     took: int = 0
 
     @classmethod
     def of(cls, runtime: Runtime, side: Side) -> Lane:
         """The rooms of one lane."""
-        return cls(runtime, side, Reader(runtime), Writer(runtime), PurchaseSender(runtime), GuestContacts(runtime))
+        return cls(runtime, side, Reader(runtime), WriteJobs(runtime), PurchaseSender(runtime), GuestContacts(runtime))
 
     def make_room(self, pacer: Pacer, ahead: int) -> int:
         """For how many more calls, when ``ahead`` are to be ready; bulk jobs no limit has slots for are held."""
@@ -65,7 +66,7 @@ class Lane:
             self.held = frozenset(JobKind)
         return room_left(ahead, [pacer.narrow(want) for want in wants], budget.limits, self.side)
 
-    def fill(self, tx: Tx, room: int, *, alone: bool = False) -> list[Call]:
+    def fill(self, tx: Tx, room: int, *, alone: bool = False) -> list[AnyCall]:
         """Calls for about ``room`` slots, in one transaction: the most urgent jobs, claimed, planned, written down.
 
         ``alone``: the most urgent job and no other. Nothing outside ``tx`` is touched but ``took``, which begins
@@ -86,8 +87,8 @@ class Lane:
             tx.pauses.set(str(self.side), before.reason, before.away, before.probe_ms)
         return calls
 
-    def _fill(self, tx: Tx, room: int, pauses: dict[str, PauseRow], *, probing: bool) -> list[Call]:
-        calls: list[Call] = []
+    def _fill(self, tx: Tx, room: int, pauses: dict[str, PauseRow], *, probing: bool) -> list[AnyCall]:
+        calls: list[AnyCall] = []
         if self.side is Side.STRIPE and not probing:
             calls += self._prepare(tx, self._take(tx, JobKind.READ, BATCH), pauses)
         for _ in range(ROUNDS):
@@ -146,7 +147,7 @@ class Lane:
         self.took += len(jobs)
         return jobs
 
-    def _prepare(self, tx: Tx, jobs: Sequence[Job], pauses: dict[str, PauseRow]) -> list[Call]:
+    def _prepare(self, tx: Tx, jobs: Sequence[Job], pauses: dict[str, PauseRow]) -> list[AnyCall]:
         if not jobs:
             return []
         kind = jobs[0].kind
@@ -158,10 +159,10 @@ class Lane:
         records = [job for job in jobs if not job.key.startswith("guest:")]
         return [
             *self._guarded(tx, guests, self.guest_contacts.prepare, pauses),
-            *self._guarded(tx, records, self.writer.prepare, pauses),
+            *self._guarded(tx, records, self.write_jobs.prepare, pauses),
         ]
 
-    def _guarded(self, tx: Tx, jobs: Sequence[Job], prepare: Prepare, pauses: dict[str, PauseRow]) -> list[Call]:
+    def _guarded(self, tx: Tx, jobs: Sequence[Job], prepare: Prepare, pauses: dict[str, PauseRow]) -> list[AnyCall]:
         """One job that cannot be prepared, or whose operation is paused, must not take the others with it."""
         if not jobs:
             return []
@@ -185,7 +186,7 @@ class Lane:
         return [call for job in jobs for call in self._guarded(tx, [job], prepare, pauses)]
 
     def _check_operations(
-        self, tx: Tx, jobs: Sequence[Job], calls: Sequence[Call], pauses: dict[str, PauseRow]
+        self, tx: Tx, jobs: Sequence[Job], calls: Sequence[AnyCall], pauses: dict[str, PauseRow]
     ) -> None:
         """Undo what was prepared for a paused operation: its jobs wait, but for one call when its probe is due."""
         names = [f"{call.lane}:{call.operation}" for call in calls]

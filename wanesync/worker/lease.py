@@ -12,7 +12,8 @@ from wanesync.core.model import Side
 from wanesync.store.clock import Clock
 from wanesync.store.database import Tx
 from wanesync.store.tables.processes import LEASE_MS
-from wanesync.sync.runtime import Call, Runtime
+from wanesync.sync.calls import AnyCall
+from wanesync.sync.runtime import Runtime
 from wanesync.worker.in_flight import InFlight
 
 log = structlog.get_logger()
@@ -50,7 +51,7 @@ class Lease:
         at_ms = self.clock.now_ms()
         if self.ends_ms and at_ms >= self.ends_ms:
             # Back after its lease: the old name's jobs are swept, answers to them commit nothing.
-            runtime.name = runtime.new_id(at_ms)
+            runtime.process.name = runtime.new_id(at_ms)
             log.warning("lease lost", name=runtime.name)
         try:
             unbroken = runtime.commit("heartbeat", lambda tx: tx.processes.beat(runtime.name, lanes, self.started_ms))
@@ -65,14 +66,14 @@ class Lease:
         if self.claim_lost:
             self._reclaim()
 
-    def check(self, call: Call) -> None:
+    def check(self, call: AnyCall) -> None:
         """Raises ``LeaseGone`` when a call may not be made any more."""
         if self.clock.now_ms() >= self.ends_ms or any(job.owner != self.runtime.name for job in call.jobs):
             raise LeaseExpired(
                 "its lease ended before it was sent: the next beat, or another process, sees to its jobs"
             )
 
-    def give_up(self, call: Call) -> None:
+    def give_up(self, call: AnyCall) -> None:
         """A call that may not be made; its jobs are another's, or the next beat sees to them."""
         self.in_flight.settle([call])
         self.claim_lost = True

@@ -15,7 +15,8 @@ from wanesync.core.model import Side
 from wanesync.ratelimit.pacer import LATE_MS, Pacer
 from wanesync.store.clock import Clock, DatabaseClock
 from wanesync.store.tables.rates import AHEAD_MS, SlotAssignment
-from wanesync.sync.runtime import Call, Runtime
+from wanesync.sync.calls import AnyCall
+from wanesync.sync.runtime import Runtime
 from wanesync.worker.committer import Committer
 from wanesync.worker.gc_tuning import tune_gc
 from wanesync.worker.in_flight import InFlight
@@ -253,7 +254,7 @@ class Worker:
 
     # -- calls
 
-    def _send(self, call: Call, slot_ms: int) -> None:
+    def _send(self, call: AnyCall, slot_ms: int) -> None:
         """Check the slot and the lease, call once; the bytes leave when the slot is due (``Pacer.pass_gate``)."""
         pacer, check = self.pacers[call.lane], partial(self.lease.check, call)
         pacer.arm(slot_ms, call.slot_request, check)
@@ -283,7 +284,7 @@ class Worker:
             with self._guard:
                 self.calls_under_way[call.lane] -= 1
 
-    def _put_back(self, call: Call) -> None:
+    def _put_back(self, call: AnyCall) -> None:
         """It waits for another slot."""
         self.lanes[call.lane].waiting.appendleft(call)
         self.runtime.store.wake_workers()

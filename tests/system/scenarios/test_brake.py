@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 
@@ -27,9 +26,9 @@ Pairs = list[tuple[str, str]]
 def town(play: Play, people: int, limit: int = 3) -> Pairs:
     """People who are the same on both sides, and a brake that stops a source after ``limit`` of them."""
     world = play.world
-    for process in world.processes:
-        runtime = process.worker.runtime
-        runtime.options = replace(runtime.options, brake=ChangeGuardRule(limit, 10 * MINUTE_MS, turns=4))
+    world.change_guard = ChangeGuardRule(limit, 10 * MINUTE_MS, turns=4)
+    for process in list(world.processes):
+        world.crash(process)  # its successor has the rule
     for number in range(people):
         values = {"email": f"p{number}@example.com", "company": "Old", "phone": "+49 30 1234567"}
         world.hubspot.edit("create", None, values, world.now)
