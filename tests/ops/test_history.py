@@ -1,0 +1,72 @@
+"""What is stored about one person, and how its journal is shown."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.core_builders import contact, customer, link
+from tests.support.store_fixtures import Clock
+from wanesync.core.errors import NotFound
+from wanesync.core.model import Conflict, Record, Side, StoredRecord
+from wanesync.ops.history import read_latest, read_person, show_data
+from wanesync.store import Store
+from wanesync.terminal import mask
+
+
+def keep(store: Store, record: Record) -> StoredRecord:
+    """A stored copy with the keyed hash of its addresses."""
+    return StoredRecord(record, 1, 1, 1, hmacs=frozenset(map(store.hmac, record.emails)))
+
+
+@pytest.fixture(name="pair")
+def store_pair(store: Store, clock: Clock) -> Store:
+    """A linked contact and customer, a conflict, and three journal entries, the last about another record."""
+    records = [
+        keep(store, contact("7", email="ana@example.com")),
+        keep(store, customer("cus_7", email="ana@example.com")),
+    ]
+    with store.transaction() as tx:
+        for record in records:
+            tx.records.put(record, "")
+        tx.links.put(link("7", "cus_7"))
+        tx.conflicts.put(Conflict(Side.STRIPE, "cus_7", "city", "Bonn", "differs"), link("7", "cus_7").id)
+        tx.journal.add("linked", Side.HUBSPOT, "7", link("7", "cus_7").id, {})
+        tx.journal.add("updated", Side.STRIPE, "cus_7", "", {"fields": {"city": ["", "Ulm"]}})
+        tx.journal.add("created", Side.STRIPE, "cus_8", "", {})
+    return store
+
+
+@pytest.mark.parametrize("key", ["ANA@example.com", "7", "cus_7"])
+def test_an_address_and_both_ids_find_the_same_person(pair: Store, key: str) -> None:
+    found = read_person(pair, key, 10)
+    assert [stored.id for stored in found.records] == ["7", "cus_7"]
+    assert [one.hubspot_id for one in found.links] == ["7"]
+    assert [row.conflict.value for row in found.conflicts] == ["Bonn"]
+    assert [row.kind for row in found.entries] == ["linked", "updated"]
+
+
+def test_the_limit_keeps_the_newest_entries(pair: Store) -> None:
+    assert [row.kind for row in read_person(pair, "7", 1).entries] == ["updated"]
+    assert [row.kind for row in read_latest(pair, 2)] == ["updated", "created"]
+
+
+@pytest.mark.parametrize("key", ["nobody@example.com", "8"])
+def test_a_person_of_whom_nothing_is_stored_is_not_found(pair: Store, key: str) -> None:
+    with pytest.raises(NotFound, match="no record has this address or id"):
+        read_person(pair, key, 10)
+
+
+def test_values_of_fields_and_addresses_of_sources_are_masked_and_the_rest_stays() -> None:
+    data = {
+        "source": "hubspot:CRM_UI/jane@example.com",
+        "hold": "h1",
+        "fields": {"name": ["", "Ada"], "source": ["", "jane@example.com"], "count": 2},
+        "more": [{"source": "7", "reason": "Ada"}],
+    }
+    assert show_data(data, mask) == {
+        "source": "hubspot:CRM_UI/j***",
+        "hold": "h1",
+        "fields": {"name": ["", "A***"], "source": ["", "j***@e***"], "count": 2},
+        "more": [{"source": "7", "reason": "Ada"}],
+    }
+    assert show_data({"fields": 3}, mask) == {"fields": 3}

@@ -1,0 +1,90 @@
+"""Limits are changed, reset and explained."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from wanesync.core.errors import ConfigError
+from wanesync.core.rate_limits import BULK, Limit, cap
+from wanesync.ops.limits import change_limit, explain_limit, reset_limit, set_limit
+from wanesync.store import Store
+
+
+@pytest.fixture(name="limited")
+def set_limits(store: Store) -> Store:
+    """HubSpot at 15/s and Stripe at 100/s, as a configuration file says."""
+    with store.transaction() as tx:
+        for scope, value in (("hubspot", 15.0), ("stripe", 100.0)):
+            tx.rates.put(Limit(scope, value, value, value))
+    return store
+
+
+def journalled(store: Store) -> list[tuple[object, object, object]]:
+    with store.reading() as tx:
+        rows = [row.data for row in tx.journal.latest(100) if row.kind == "limit set"]
+    return sorted(((data["scope"], data["from"], data["to"]) for data in rows), key=str)
+
+
+def test_a_change_acts_at_once_and_is_journalled(limited: Store) -> None:
+    changed = change_limit(limited, "hubspot", "12/s", force=False)
+    assert (changed.limit.configured, changed.limit.effective, changed.new, changed.warning) == (12, 12, True, "")
+    assert journalled(limited) == [("hubspot", 15, 12)]
+
+
+def test_the_same_value_again_is_no_change_unless_refusals_had_lowered_it(limited: Store) -> None:
+    change_limit(limited, "hubspot", "12", force=False)
+    assert not change_limit(limited, "hubspot", "12/s", force=False).new
+    limited.run(lambda tx: tx.rates.put(replace(tx.rates.all()["hubspot"], effective=6.0)))
+    assert change_limit(limited, "hubspot", "12/s", force=False).new
+    assert len(journalled(limited)) == 2
+
+
+@pytest.mark.parametrize(
+    ("scope", "text", "said"),
+    [
+        ("stripe", "fast", "such as 12/s"),
+        ("stripe:nothing", "5/s", "one of hubspot, "),
+        ("stripe", "200/s", "if your account has more, add --force"),
+        ("hubspot:daily", "7", "0.5 or 50%"),
+    ],
+)
+def test_a_wrong_value_names_what_is_allowed(limited: Store, scope: str, text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        change_limit(limited, scope, text, force=False)
+    assert journalled(limited) == []
+
+
+def test_more_than_the_platform_is_known_to_allow_needs_force_and_warns(limited: Store) -> None:
+    changed = change_limit(limited, "stripe", "200/s", force=True)
+    assert (changed.limit.effective, "Stripe allows an account 100/s" in changed.warning) == (200, True)
+
+
+def test_what_hubspot_reports_is_not_passed_even_with_force(limited: Store) -> None:
+    limited.run(lambda tx: tx.rates.put(cap(tx.rates.all()["hubspot"], 190, 10_000)))
+    with pytest.raises(ConfigError, match=r"17\.1/s is what HubSpot's answers allow .* --force keeps 18/s for then"):
+        change_limit(limited, "hubspot", "18/s", force=False)
+    forced = change_limit(limited, "hubspot", "18/s", force=True)
+    assert (forced.limit.configured, forced.warning) == (18, "")
+    assert forced.limit.effective == pytest.approx(17.1)
+    assert "HubSpot's answers allow this app 17.1/s" in explain_limit(forced.limit)
+
+
+def test_a_reset_returns_to_the_file_or_leaves_no_limit(limited: Store) -> None:
+    limited.run(lambda tx: set_limit(tx, "hubspot", 12))
+    limited.run(lambda tx: set_limit(tx, BULK, 30))
+    back = limited.run(lambda tx: reset_limit(tx, "hubspot"))
+    assert back is not None
+    assert back.effective == 15
+    for _ in range(2):
+        assert limited.run(lambda tx: reset_limit(tx, BULK)) is None
+    expected = [("hubspot", 12, 15), ("hubspot", 15, 12), (BULK, 30, None), (BULK, None, 30)]
+    assert journalled(limited) == sorted(expected, key=str)
+    with pytest.raises(ConfigError, match="nothing is no limit: one of hubspot, "):
+        limited.run(lambda tx: reset_limit(tx, "nothing"))
+
+
+def test_a_limit_in_full_effect_needs_no_explanation() -> None:
+    assert explain_limit(Limit("hubspot", 15, 15)) == ""
+    assert explain_limit(Limit("stripe", 100, 50, reason="stripe refused more")) == "stripe refused more"
