@@ -88,7 +88,7 @@ def test_a_burst_is_drawn_wherever_it_is_called(
     monkeypatch.setattr(burst, "measure", measure)
     monkeypatch.chdir(tmp_path)
     bench.burst(contacts=1)
-    assert "drawn in wanesync-burst.svg" in capsys.readouterr().out
+    assert "is in wanesync-burst.svg" in capsys.readouterr().out
     bench.burst(contacts=1, json_file=Path("figures.json"))
     bench.burst(contacts=1, svg_file=Path("other.svg"))
     names = ["figures.json", "figures.svg", "other.svg", "wanesync-burst.svg"]

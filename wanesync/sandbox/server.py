@@ -35,7 +35,7 @@ from wanesync.sandbox.webhook_sender import WebhookSender
 HOST = "127.0.0.1"
 HUBSPOT_KEY = "pat-na1-sandbox"
 STRIPE_KEY = "sk_test_sandbox"
-_START_S = 10.0
+_START_S = 10.0  # longest wait for the server thread
 _SWITCH_S = 0.001  # the thread that admits requests must not wait for the others (the default is 0.005)
 _BACKLOG = 512  # connections that wait to be accepted: many workers connect at once
 

@@ -62,6 +62,7 @@ _WEIGHTS: Mapping[Side, Mapping[ActivityKind, int]] = {
     Side.HUBSPOT: {ActivityKind.EDIT: 80, ActivityKind.EDIT_BOTH: 5, ActivityKind.CREATE: 15},
     Side.STRIPE: {ActivityKind.EDIT: 55, ActivityKind.CREATE: 15, ActivityKind.PURCHASE: 22, ActivityKind.GUEST: 8},
 }
+# Currency and amount in minor units; yen have no decimals, dinars three.
 _MONEY = (("usd", 1999), ("eur", 4500), ("gbp", 1250), ("jpy", 3200), ("kwd", 12500), ("usd", 50))
 _TOWNS = ("Riverton", "Ashford", "Görlitz", "Nova Vila", "Kita")
 

@@ -1,4 +1,4 @@
-"""``wanesync bench``: how fast, measured on real processes beside the sandbox."""
+"""``wanesync bench``: benchmarks of real processes beside the sandbox."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Database = Annotated[
     typer.Option(
         "--database",
         metavar="URL",
-        help="An empty postgresql://… database, or postgres for a throw-away one; left out: a new SQLite file.",
+        help="An empty postgresql://… database, or postgres for a temporary one; default: a new SQLite file.",
     ),
 ]
 CrowdedDatabase = Annotated[
@@ -48,11 +48,12 @@ CrowdedDatabase = Annotated[
     typer.Option(
         "--database",
         metavar="URL",
-        help="A postgresql://… database; left out: a new SQLite file and a throw-away Postgres.",
+        help="A postgresql://… database; default: a new SQLite file and a temporary Postgres.",
     ),
 ]
 JsonFile = Annotated[
-    Path | None, typer.Option("--json", metavar="FILE", callback=check_file, help="Write the figures there, too.")
+    Path | None,
+    typer.Option("--json", metavar="FILE", callback=check_file, help="Also write the figures to this file."),
 ]
 SvgFile = Annotated[
     Path | None,
@@ -60,18 +61,18 @@ SvgFile = Annotated[
         "--svg",
         metavar="FILE",
         callback=check_file,
-        help=f"Draw latency over arrival there; default: beside --json, else {PLOT} here.",
+        help=f"Write a plot of latency over arrival; default: beside --json, otherwise {PLOT}.",
     ),
 ]
-Latency = Annotated[str, typer.Option("--latency-ms", metavar="A-B", help="How long each request to a side takes.")]
+Latency = Annotated[str, typer.Option("--latency-ms", metavar="A-B", help="Time of each request to a side.")]
 Workers = Annotated[int, typer.Option("--workers", min=1, max=16, metavar="N", help="Worker processes.")]
 HubSpotLimit = Annotated[int, typer.Option(min=1, metavar="R", help="Requests per second, enforced.")]
 Deliveries = Annotated[
-    int, typer.Option(min=1, max=10, metavar="N", help="Each webhook comes so many times, in random order.")
+    int, typer.Option(min=1, max=10, metavar="N", help="Deliveries of each webhook, in random order.")
 ]
-KillWorker = Annotated[bool, typer.Option("--kill-worker", help="Kill a worker in the middle.")]
+KillWorker = Annotated[bool, typer.Option("--kill-worker", help="Kill a worker during the burst.")]
 KillDatabase = Annotated[
-    bool, typer.Option("--kill-database", help="Kill the Postgres of --database postgres in the middle.")
+    bool, typer.Option("--kill-database", help="Kill the Postgres of --database postgres during the burst.")
 ]
 StripeLimit = Annotated[int, typer.Option(min=1, metavar="R", help="Requests per second, enforced.")]
 
@@ -80,10 +81,10 @@ StripeLimit = Annotated[int, typer.Option(min=1, metavar="R", help="Requests per
 def hooks(
     database: Database = None,
     *,
-    posts: Annotated[int, typer.Option(min=1, max=5000, metavar="N", help="How many one after the other.")] = 50,
+    posts: Annotated[int, typer.Option(min=1, max=5000, metavar="N", help="Number of consecutive POSTs.")] = 50,
     json_file: JsonFile = None,
 ) -> None:
-    """How fast the web door answers a signed HubSpot POST of 100 events, alone and ten at once."""
+    """The time of a signed HubSpot webhook POST with 100 events, alone and ten at once."""
     figures = hooks_bench.measure(database, posts)
     show(figures, {"median_ms": "< 50", "parallel_max_ms": "< 250 each"})
     write(json_file, figures)
@@ -94,13 +95,13 @@ def hooks(
 def steady(
     database: Database = None,
     *,
-    seconds: Annotated[float, typer.Option(min=1, max=3600, metavar="S", help="How long edits are made.")] = 60,
-    per_side: Annotated[float, typer.Option(min=0.1, max=100, metavar="N", help="Edits a second on each side.")] = 5,
+    seconds: Annotated[float, typer.Option(min=1, max=3600, metavar="S", help="Duration of the edits.")] = 60,
+    per_side: Annotated[float, typer.Option(min=0.1, max=100, metavar="N", help="Edits per second on each side.")] = 5,
     latency_ms: Latency = "150-400",
     workers: Workers = 1,
     json_file: JsonFile = None,
 ) -> None:
-    """Edits on both sides at a steady rate: how long each takes to arrive on the other side."""
+    """The latency of edits at a steady rate on both sides."""
     limits = Limits(latency_ms=parse_bounds(latency_ms))
     figures = steady_bench.measure(steady_bench.SteadyOptions(seconds, per_side, limits, workers), database)
     show(figures, {"p50_s": "<= 2", "p99_s": "<= 5", "lost": "0", "rate_limited": "0"})
@@ -115,16 +116,16 @@ def brake(
     database: Database = None,
     *,
     contacts: Annotated[
-        int, typer.Option(min=2, max=1_000_000, metavar="N", help="Overwritten by one import.")
+        int, typer.Option(min=2, max=1_000_000, metavar="N", help="Contacts overwritten by one import.")
     ] = 30_000,
-    people: Annotated[int, typer.Option(min=2, metavar="N", help="The brake stops a source after so many.")] = 1_000,
-    creations: Annotated[int, typer.Option(min=0, metavar="N", help="Contacts created before that.")] = 10_000,
-    seconds: Annotated[float, typer.Option(min=1, max=3600, metavar="S", help="The import takes so long.")] = 60,
+    people: Annotated[int, typer.Option(min=2, metavar="N", help="Limit of the change guard.")] = 1_000,
+    creations: Annotated[int, typer.Option(min=0, metavar="N", help="Contacts created before the import.")] = 10_000,
+    seconds: Annotated[float, typer.Option(min=1, max=3600, metavar="S", help="Duration of the import.")] = 60,
     latency_ms: Latency = "150-400",
     workers: Workers = 1,
     json_file: JsonFile = None,
 ) -> None:
-    """An import that overwrites everybody: whom it gets at, how soon it is noticed, whether people have to wait."""
+    """The change guard during an import that overwrites every contact: changed customers, alarm, latency of edits."""
     limits = Limits(latency_ms=parse_bounds(latency_ms))
     options = change_guard_bench.ChangeGuardOptions(
         contacts, people, creations, seconds, limits=limits, workers=workers
@@ -146,8 +147,10 @@ def burst(
     database: Database = None,
     *,
     contacts: Annotated[int, typer.Option(min=1, max=1_000_000, metavar="N", help="New contacts.")] = 10_000,
-    seconds: Annotated[float, typer.Option(min=1, max=3600, metavar="S", help="They arrive evenly.")] = 60,
-    purchases: Annotated[int, typer.Option(min=0, max=100_000, metavar="N", help="By known customers.")] = 150,
+    seconds: Annotated[float, typer.Option(min=1, max=3600, metavar="S", help="Duration of the arrivals.")] = 60,
+    purchases: Annotated[
+        int, typer.Option(min=0, max=100_000, metavar="N", help="Purchases by existing customers.")
+    ] = 150,
     customers: Annotated[int, typer.Option(min=0, max=100_000, metavar="N", help="New customers.")] = 100,
     workers: Workers = 1,
     hubspot_limit: HubSpotLimit = 15,
@@ -159,7 +162,7 @@ def burst(
     json_file: JsonFile = None,
     svg_file: SvgFile = None,
 ) -> None:
-    """The brief's burst: contacts by the thousand, with purchases and customers among them."""
+    """A burst of thousands of contacts with purchases and customers, beside the theoretical bound."""
     plot_file = svg_file or (json_file.with_suffix(".svg") if json_file else PLOT)
     check_file(plot_file)
     limits = Limits(hubspot_limit, stripe_limit, parse_bounds(latency_ms))
@@ -169,7 +172,7 @@ def burst(
     show(figures, _burst_targets(figures, database, limits))
     write(json_file, figures)
     write_text(plot_file, draw(measured))
-    print(f"Latency over arrival is drawn in {plot_file}.")
+    print(f"The plot of latency over arrival is in {plot_file}.")
     wrong = ("left", "extra_records", "lost", "doubled", "extra_creations")
     if not figures["at_rest"] or any(figures[name] for name in wrong):
         raise typer.Exit(1)
@@ -178,14 +181,14 @@ def burst(
 @app.command()
 def claim(
     done: Annotated[
-        int, typer.Option(min=1_000, max=10_000_000, metavar="N", help="Finished jobs in one table.")
+        int, typer.Option(min=1_000, max=10_000_000, metavar="N", help="Finished jobs in the large table.")
     ] = 1_000_000,
-    rounds: Annotated[int, typer.Option(min=10, max=100_000, metavar="N", help="Rounds that are measured.")] = 400,
+    rounds: Annotated[int, typer.Option(min=10, max=100_000, metavar="N", help="Measured rounds.")] = 400,
     database: CrowdedDatabase = None,
     *,
     json_file: JsonFile = None,
 ) -> None:
-    """What it costs to take work from a table full of finished jobs, beside one with a thousand of them."""
+    """The cost of claiming jobs with many finished jobs in the table, compared with a thousand."""
     figures = large_tables.measure_claims(done, rounds, [database] if database else [])
     for name, measured in figures.items():
         make_console().print(name)
@@ -202,7 +205,7 @@ def status(
     *,
     json_file: JsonFile = None,
 ) -> None:
-    """What wanesync status, its alarms and the metrics page cost beside a million people and finished jobs."""
+    """The cost of status, alarms and metrics with a million linked people and finished jobs."""
     rows = {"done": done, "dead": dead, "ready": 2_000, "links": links, "records": 2 * links}
     readers = {"status": read_status, "alarms": read_alarms, "metrics": read_gauges}
     figures = large_tables.measure_status(rows, readers, [database] if database else [])
@@ -219,22 +222,22 @@ def reconcile(
     *,
     records: Annotated[int, typer.Option(min=100, max=10_000_000, metavar="N", help="People on both sides.")] = 100_000,
     differences: Annotated[
-        int, typer.Option(min=9, max=1_000_000, metavar="M", help="Planted ones, of every class.")
+        int, typer.Option(min=9, max=1_000_000, metavar="M", help="Differences of every class.")
     ] = 1_500,
     latency_ms: Latency = "200",
     hubspot_limit: HubSpotLimit = 15,
     stripe_limit: StripeLimit = 100,
-    unlimited: Annotated[bool, typer.Option("--unlimited", help="Without limits and latency.")] = False,
+    unlimited: Annotated[bool, typer.Option("--unlimited", help="No limits and no latency.")] = False,
     parallel_listing: Annotated[
-        bool, typer.Option("--parallel-listing", help="Contacts are listed side by side, too.")
+        bool, typer.Option("--parallel-listing", help="Also list contacts in parallel.")
     ] = False,
-    apply: Annotated[bool, typer.Option("--apply", help="Then repair it, and look again.")] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="Repair the differences and compare again.")] = False,
     compare_only: Annotated[
-        bool, typer.Option("--compare-only", help="No listing: comparing and planning alone, of 10,000 pairs up to N.")
+        bool, typer.Option("--compare-only", help="Compare and plan without a listing, from 10,000 pairs up to N.")
     ] = False,
     json_file: JsonFile = None,
 ) -> None:
-    """Everybody on both sides, differences of every class among them: what diff finds, how soon, in how much memory."""
+    """Diff with many people and differences of every class: what it finds, its time and memory."""
     if compare_only:
         _compare_only(records, differences, json_file)
         return

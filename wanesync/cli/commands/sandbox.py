@@ -1,4 +1,4 @@
-"""``wanesync sandbox``: runs the stand-in HubSpot and Stripe, and edits records on a running one."""
+"""``wanesync sandbox``: run the stand-in HubSpot and Stripe, or edit records of a running one."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ app = typer.Typer(
 
 
 class Kind(StrEnum):
-    """The records a person can edit."""
+    """The kinds of records that can be edited."""
 
     CONTACT = "contact"
     CUSTOMER = "customer"
 
     @property
     def side(self) -> Side:
-        """Where such records live."""
+        """The side of the record."""
         return Side.HUBSPOT if self is Kind.CONTACT else Side.STRIPE
 
 
 class Tier(StrEnum):
-    """What the stand-in portal has subscribed to."""
+    """The subscription of the stand-in portal."""
 
     PROFESSIONAL = "professional"
     ENTERPRISE = "enterprise"
@@ -51,7 +51,7 @@ class Tier(StrEnum):
 
 HubSpotUrl = Annotated[str, typer.Option("--hubspot", metavar="URL", help="Address of the stand-in HubSpot.")]
 StripeUrl = Annotated[str, typer.Option("--stripe", metavar="URL", help="Address of the stand-in Stripe.")]
-Fields = Annotated[list[str], typer.Argument(metavar="FIELD=VALUE...", help="What to set; FIELD= clears it.")]
+Fields = Annotated[list[str], typer.Argument(metavar="FIELD=VALUE...", help="Values to set; FIELD= clears one.")]
 RecordId = Annotated[str, typer.Argument(metavar="ID")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
@@ -66,11 +66,11 @@ def run(
     *,
     hubspot_port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")] = HUBSPOT_PORT,
     stripe_port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")] = STRIPE_PORT,
-    contacts: Annotated[int, typer.Option(min=0, help="How many contacts to begin with.")] = 0,
-    customers: Annotated[int, typer.Option(min=0, help="How many customers to begin with.")] = 0,
-    overlap: Annotated[int, typer.Option(min=0, help="How many of them are the same people.")] = 0,
+    contacts: Annotated[int, typer.Option(min=0, help="Contacts to begin with.")] = 0,
+    customers: Annotated[int, typer.Option(min=0, help="Customers to begin with.")] = 0,
+    overlap: Annotated[int, typer.Option(min=0, help="People that are on both sides.")] = 0,
     seed: Annotated[int, typer.Option(help="The same seed makes the same people.")] = 1,
-    latency_ms: Annotated[str, typer.Option(metavar="A-B", help="How long each request takes.")] = "0-0",
+    latency_ms: Annotated[str, typer.Option(metavar="A-B", help="Time of each request.")] = "0-0",
     tier: Annotated[Tier, typer.Option(help="Custom events need enterprise.")] = Tier.PROFESSIONAL,
     fault_profile: Annotated[
         str, typer.Option("--faults", metavar="PROFILE", help="none, webhooks, rough or lossy.")
@@ -79,7 +79,7 @@ def run(
     stripe_limit: Annotated[int | None, typer.Option(min=1, metavar="R", help="Requests per second.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run until interrupted (Ctrl-C or SIGTERM). Without a command below, this is what happens."""
+    """Run until Ctrl-C or SIGTERM, unless one of the commands below is given."""
     if context.invoked_subcommand is not None:
         return
     with _errors():
@@ -100,21 +100,21 @@ def run(
 def edit(
     kind: Kind, record_id: RecordId, fields: Fields, hubspot: HubSpotUrl = _AT_HUBSPOT, stripe: StripeUrl = _AT_STRIPE
 ) -> None:
-    """Change a record as a person would, in the side's own field names."""
+    """Change a record as a user does, with the field names of the side."""
     with _errors():
         print(_control(hubspot, stripe).edit(kind.side, "update", record_id, _values(fields)))
 
 
 @app.command()
 def create(kind: Kind, fields: Fields, hubspot: HubSpotUrl = _AT_HUBSPOT, stripe: StripeUrl = _AT_STRIPE) -> None:
-    """Make a record as a person would; prints its id."""
+    """Create a record as a user does; prints its id."""
     with _errors():
         print(_control(hubspot, stripe).edit(kind.side, "create", None, _values(fields)))
 
 
 @app.command()
 def delete(kind: Kind, record_id: RecordId, hubspot: HubSpotUrl = _AT_HUBSPOT, stripe: StripeUrl = _AT_STRIPE) -> None:
-    """Delete a record as a person would."""
+    """Delete a record as a user does."""
     with _errors():
         print(_control(hubspot, stripe).edit(kind.side, "delete", record_id, {}))
 
@@ -125,12 +125,12 @@ def purchase(
     *,
     amount: Annotated[int, typer.Option(min=1, help="In the smallest unit: cents, yen.")],
     currency: Annotated[str, typer.Option(help="Three letters, such as eur.")],
-    customer: Annotated[str | None, typer.Option(metavar="ID", help="Left out: a guest buys.")] = None,
-    email: Annotated[str | None, typer.Option(help="The address given at the till.")] = None,
+    customer: Annotated[str | None, typer.Option(metavar="ID", help="Default: a guest.")] = None,
+    email: Annotated[str | None, typer.Option(help="E-mail address of the buyer.")] = None,
     hubspot: HubSpotUrl = _AT_HUBSPOT,
     stripe: StripeUrl = _AT_STRIPE,
 ) -> None:
-    """Buy something on the stand-in Stripe; prints the charge's id."""
+    """Make a purchase on the stand-in Stripe; prints the charge id."""
     with _errors():
         values = {"amount": str(amount), "currency": currency.lower()}
         if email is not None:
@@ -140,7 +140,7 @@ def purchase(
 
 @contextmanager
 def _errors() -> Iterator[None]:
-    """A mistake becomes one line on standard error and an exit code, never a traceback."""
+    """Print an error as one line on standard error and exit with its code."""
     try:
         with convert_errors():
             yield
@@ -151,7 +151,7 @@ def _errors() -> Iterator[None]:
 
 @contextmanager
 def convert_errors() -> Iterator[None]:
-    """Turn the errors of the sandbox, which shares none with the product, into those with an exit code."""
+    """Convert the errors of the sandbox into those of the product, which have an exit code."""
     try:
         yield
     except InvalidRequest as error:
@@ -179,14 +179,14 @@ def _values(fields: list[str]) -> dict[str, str]:
 
 
 def parse_bounds(text: str) -> tuple[float, float]:
-    """``150-400`` or ``200``: the bounds of a request's time in ms."""
+    """Parse ``150-400`` or ``200``, the bounds of the time of a request in ms. Raises ConfigError."""
     low, dash, high = text.partition("-")
     try:
         bounds = float(low), float(high if dash else low)
     except ValueError:
         bounds = (1.0, 0.0)
     if not 0 <= bounds[0] <= bounds[1] < 3_600_000:
-        raise ConfigError([f"--latency-ms {text}: A-B in milliseconds is wanted, such as 150-400"])
+        raise ConfigError([f"--latency-ms {text}: A-B in milliseconds is expected, such as 150-400"])
     return bounds
 
 

@@ -21,7 +21,7 @@ from wanesync.sandbox.hubspot.contacts import BY_DEFAULT, Contact, number_of
 from wanesync.sandbox.hubspot.portal import Portal, addresses
 
 LIST_LIMIT = 100  # contacts of a page (developers.hubspot.com/docs/api/crm/contacts)
-LIST_LIMIT_WITH_HISTORY = 50
+LIST_LIMIT_WITH_HISTORY = 50  # with propertiesWithHistory, same source
 
 
 def find(portal: Portal, record_id: str, id_property: str | None) -> Contact | None:

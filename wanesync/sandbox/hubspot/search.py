@@ -185,8 +185,9 @@ TESTS: Mapping[str, Callable[[Key, tuple[Key, ...]], bool]] = {
 
 
 MEMBERS = {"query", "limit", "after", "sorts", "properties", "filterGroups"}
-RESULTS_LIMIT = 10_000
+RESULTS_LIMIT = 10_000  # results of one query, over all pages
 PAGE_LIMIT = 200
+# The properties that the free text ``query`` searches.
 QUERIED = ("email", "firstname", "lastname", "phone", "company", "hs_additional_emails")
 KINDS = {"number": "number", "date": "time", "datetime": "time"}
 RANGES = ("GT", "GTE", "LT", "LTE", "BETWEEN", "EQ")

@@ -12,7 +12,7 @@ from wanesync.sandbox.stripe.objects import Record
 
 # (created in seconds, serial number in the collection, id)
 Position = tuple[int, int, str]
-FOREVER = 10**14
+FOREVER = 10**14  # a time in seconds, and a page size, beyond any real one
 # The name of a kind in the messages of Stripe.
 NOUNS = {"payment_method": "PaymentMethod", "webhook_endpoint": "webhook endpoint", "tax_id": "tax ID"}
 

@@ -14,7 +14,7 @@ Tree = str | dict[str, "Tree"]
 
 NAME = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
 EMAIL = re.compile(r"[^@\s,;<>()]+@[^@\s,;<>()]+\.[^@\s.,;<>()]+")
-MAX_NESTING = 8
+MAX_NESTING = 8  # brackets of a parameter name; the modelled parameters need 3
 
 
 class ParameterType(Protocol):
