@@ -1,6 +1,7 @@
-"""Baseline: both systems are accepted as they are. Pairs are linked, their base is what both hold now, nothing is written.
+"""Baseline: both systems are accepted as they are. Pairs are linked, and their base is what both sides hold now.
 
-From then on only changes flow. Values that differ stay on both sides and are listed as conflicts.
+Nothing is written on either side. From then on only changes flow. Values that differ stay on both sides and are listed
+as conflicts.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ class Baseline:
         return found
 
     def _contacts_of(self, tx: Tx, keys: Sequence[str]) -> list[str]:
-        """The contacts' keys, under which pairs are planned: an unlinked customer is planned with the contact it matches."""
+        """The contacts' keys, under which pairs are planned; an unlinked customer gives the contact it matches."""
         customers = [key for key in keys if split_key(key)[0] == "customer"]
         contexts = load_scenes(tx, customers) if customers else {}
         matched = [key for context in contexts.values() for _, key in sorted(self._plan(tx, context).wake)]

@@ -78,7 +78,7 @@ class ChangesReader:
     _until_ms: int = 0
 
     def run(self, since_ms: int, progress: Progress) -> Changes:
-        """Read what changed since a time. ``progress`` counts the records read. Raises VendorUnavailable, GuardError."""
+        """Read what changed since a time; ``progress`` counts records read. Raises VendorUnavailable and GuardError."""
         now_ms, made = self.runtime.store.now_ms(), self.requests.made
         changes = Changes(too_old=since_ms < now_ms - STRIPE_HISTORY_MS + HOUR_MS)
         if changes.too_old:

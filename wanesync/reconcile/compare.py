@@ -107,7 +107,10 @@ _FIND_SAME = (
     JOIN listed c ON c.side = 0 AND c.other_id <> '' AND c.other_id = o.id
     WHERE o.side = 1
     """,
-    "INSERT INTO jobs (key, lane, classes) SELECT 'contact:' || contact, 'hubspot', 'plain' FROM plain ORDER BY contact",
+    """
+    INSERT INTO jobs (key, lane, classes)
+    SELECT 'contact:' || contact, 'hubspot', 'plain' FROM plain ORDER BY contact
+    """,
 )
 _COUNT_PLAIN_LINKS_TO_PLAN = """
 SELECT COUNT(*) FROM to_plan o
@@ -183,7 +186,8 @@ class Comparison:
     def run(self, compared: Compared) -> Report:
         """Compare everything. Raises ``GuardError`` when a side does not list what is linked."""
         report = Report(self.snapshot)
-        # Each page in a transaction of its own, because Postgres ends an idle one. Live sync handles what changes meanwhile.
+        # Each page in a transaction of its own, because Postgres ends an idle one. What changes meanwhile, live sync
+        # handles.
         self._copy_known()
         new_links = self._find_unlisted(report)
         linked = self.snapshot.count_linked()
@@ -413,7 +417,7 @@ class _NewestRecords:
         return found
 
     def _choose_newer(self, changed: ChangedRecord, stored: StoredRecord | None) -> StoredRecord:
-        """The newer of the two: live sync goes on storing records while a run compares."""
+        """The newer of the two: live sync stores records while a run compares."""
         hmacs = frozenset(self.hmac(address) for address in changed.record.emails)
         listed = StoredRecord(changed.record, changed.valid_from_ms, changed.valid_to_ms, 1, hmacs=hmacs)
         if stored is None:

@@ -22,7 +22,7 @@ class AlreadyRunning(GuardError):
 
 
 class RunLock:
-    """A context manager. Entering raises ``AlreadyRunning`` while another run holds the lock. ``name``: the holder's."""
+    """A context manager; entering raises ``AlreadyRunning`` while another run holds the lock. ``name``: this holder."""
 
     def __init__(self, store: Store, name: str) -> None:
         self._store, self._name = store, name

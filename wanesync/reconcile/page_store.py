@@ -1,7 +1,7 @@
 """Stores what a comparison reads in the run's snapshot; in the database only that a stored record is still valid.
 
 A new or changed record stays in the snapshot: storing it in the database would cause writes, and ``diff`` changes
-nothing. ``store_changed`` stores those records in the database when a reconcile goes on to write, by the rules of order
+nothing. ``store_changed`` stores those records in the database before a reconcile queues jobs, by the rules of order
 of any answer (docs/correctness.md#hubspot-order, docs/correctness.md#stripe-order).
 """
 

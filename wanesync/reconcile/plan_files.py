@@ -1,9 +1,9 @@
 """Plan files: what a comparison found, saved to be reviewed, and applied later exactly as it was reviewed.
 
 A plan file is one JSON document with a value a line, so that a million lines are written and read without being held in
-memory. It ends in a keyed digest of all lines before: an altered file is refused before anything of it is used. It shows
-no field value; values are encrypted. When it is applied, both sides are listed again; a person of whom anything else is
-to be done than was planned is skipped and reported.
+memory. It ends in a keyed digest of all lines before: an altered file is refused before anything of it is used. Its
+field values are encrypted. When it is applied, both sides are listed again; a person is skipped and reported when the
+new comparison asks for anything else than was planned.
 """
 
 from __future__ import annotations

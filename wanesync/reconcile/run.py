@@ -85,7 +85,7 @@ class Reconcile:
     ) -> Report:
         """List both sides in full and compare; nothing is written on either side.
 
-        ``fresh``: records that change during the listing are read again, as a run that goes on to write needs. Raises
+        ``fresh``: records that change during the listing are read again, as a run that will write needs. Raises
         ``VendorUnavailable`` and ``GuardError``.
         """
         requests, began_s = requests or Requests(), time.monotonic()
@@ -102,7 +102,7 @@ class Reconcile:
             try:
                 report = Comparison(self.runtime, snapshot).run(compared)
             except GuardError:
-                snapshot.erase()  # the listing is not trusted: the next run lists anew
+                snapshot.erase()  # the listing is not trusted: the next run lists again
                 raise
             return _complete(report, requests, began_s, listed_s)
 

@@ -1,8 +1,8 @@
 """One comparison of both sides and what is done with it: the calls behind ``diff``, ``reconcile`` and an admin page.
 
 ``open_session`` takes the run lock. Within it a caller compares (everything, or what changed since a time) and then
-shows the report, saves or applies a plan file, applies decisions, takes a baseline, or queues jobs. ``wait_for_workers``
-follows a queued run after the session has ended. Every call returns a value; none of them prints or exits.
+shows the report, saves or applies a plan file, applies decisions, takes a baseline, or queues jobs.
+``wait_for_workers`` follows a queued run after the session has ended. Every call returns a value; none prints or exits.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ DEFAULT_MAX_CREATIONS = 100
 POLL_MS = 200
 """How often a queued run is looked at while it is waited for; each look is one short read transaction."""
 IDLE_LANE_MS = 8_000
-"""How long a lane without a worker is waited for: a worker that was restarted sends its first heartbeat within this."""
+"""How long a lane without a worker is waited for; our choice: a restarted worker sends a heartbeat within this."""
 MAX_DEAD_JOBS = 10_000
 """Dead letters looked through for those of one run, newest first."""
 
@@ -109,7 +109,7 @@ class RunState:
 
 @dataclass(slots=True)
 class _StepCounter:
-    """Adds up one step and passes it on."""
+    """Adds up the progress of one step and reports it."""
 
     step: Step
     callback: ProgressCallback

@@ -136,7 +136,7 @@ def csv_of(report: Found, path: Path, *, show_values: bool = False) -> list[dict
 
 
 def page_of(report: Found, path: Path, *, show_values: bool = False, most: int = 100) -> Page:
-    write_html(report, path, HEADING, show_values=show_values, most=most)
+    write_html(report, path, HEADING, show_values=show_values, max_rows=most)
     return Page(path.read_text(encoding="utf-8"))
 
 
@@ -457,7 +457,7 @@ def test_a_page_of_nothing_has_no_rows(tmp_path: Path) -> None:
 
 def test_the_screen_tells_what_is_unlike_and_what_would_be_done() -> None:
     text = screen_of(found_of(*PEOPLE))
-    for part in ("What is unlike", "1 case", "What a reconcile would do", "where invoices go", "customer.updated"):
+    for part in ("Fields that differ", "1 case", "What a reconcile would do", "where invoices go", "customer.updated"):
         assert part in text
     assert "What webhooks missed" not in text
 

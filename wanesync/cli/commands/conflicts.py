@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from wanesync.cli.context import MAX_ROWS, AsJson, ConfigFile, ShowValues, open_configured
-from wanesync.cli.reports.differences import shown_values
+from wanesync.cli.reports.differences import make_value_formatter
 from wanesync.cli.times import format_time
 from wanesync.core.errors import ConfigError
 from wanesync.core.model import Side
@@ -32,7 +32,7 @@ def conflicts(
         found = list_conflicts(store, side, field, limit)
     if field and field not in known and not found.rows:
         raise ConfigError([f"field {field}: there is no such field; there are {', '.join(sorted(known))}"])
-    show = shown_values(show_values)
+    show = make_value_formatter(show_values)
     if as_json:
         listed = [
             {

@@ -169,7 +169,7 @@ def _compare(session: ReconcileSession, since: str | None) -> Report:
 
 
 def _carry_out(session: ReconcileSession, asked: ReconcileOptions, output: ReportOutput) -> Queued | None:
-    """Do what the options say with a finished comparison; None where nothing is queued."""
+    """Carry out the options with a finished comparison; None where nothing is queued."""
     report = session.report
     if asked.dry_run or asked.plan_out is not None:
         output.show(report)
@@ -337,7 +337,8 @@ class ReportOutput:
             write_csv(report, self.csv_file, show_values=self.show_values)
         if self.html_file is not None:
             metadata = report.snapshot.metadata()
-            compared = f"HubSpot portal {metadata[PORTAL]} and Stripe account {metadata[STRIPE_ACCOUNT]} ({metadata[STRIPE_MODE]})"
+            stripe = f"Stripe account {metadata[STRIPE_ACCOUNT]} ({metadata[STRIPE_MODE]})"
+            compared = f"HubSpot portal {metadata[PORTAL]} and {stripe}"
             made_ms = int(metadata["began_ms"])
             write_html(report, self.html_file, Heading(made_ms, compared), show_values=self.show_values)
 

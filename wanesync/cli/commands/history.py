@@ -10,7 +10,7 @@ from rich.console import Console
 
 from wanesync.cli.commands.jobs import shorten_key
 from wanesync.cli.context import MAX_ROWS, AsJson, ConfigFile, ShowValues, open_configured
-from wanesync.cli.reports.differences import Shown, shown_values
+from wanesync.cli.reports.differences import ValueFormatter, make_value_formatter
 from wanesync.cli.times import format_time
 from wanesync.core.model import StoredRecord
 from wanesync.ops.history import PersonHistory, read_latest, read_person, show_data
@@ -36,7 +36,7 @@ def history(
     config_file: ConfigFile = None,
 ) -> None:
     """Show what is stored of a person, and what was done and why. Without an argument: the latest entries of all."""
-    show = shown_values(show_values)
+    show = make_value_formatter(show_values)
     with open_configured(config_file) as (_, store):
         if who is None:
             person, entries = None, read_latest(store, limit)
@@ -56,7 +56,7 @@ def history(
         screen.print("Nothing was done yet.")
 
 
-def _as_json(person: PersonHistory, show: Shown) -> dict[str, object]:
+def _as_json(person: PersonHistory, show: ValueFormatter) -> dict[str, object]:
     return {
         "records": [
             {
@@ -92,7 +92,7 @@ def _as_json(person: PersonHistory, show: Shown) -> dict[str, object]:
     }
 
 
-def _entry_json(row: JournalRow, show: Shown) -> dict[str, object]:
+def _entry_json(row: JournalRow, show: ValueFormatter) -> dict[str, object]:
     return {
         "at": format_time(row.at_ms),
         "kind": row.kind,
@@ -102,7 +102,7 @@ def _entry_json(row: JournalRow, show: Shown) -> dict[str, object]:
     }
 
 
-def _show_person(screen: Console, person: PersonHistory, show: Shown) -> None:
+def _show_person(screen: Console, person: PersonHistory, show: ValueFormatter) -> None:
     records = [
         (
             str(stored.side),
@@ -138,7 +138,7 @@ def _show_person(screen: Console, person: PersonHistory, show: Shown) -> None:
     print_rows(screen, make_table("Kept at", "Side", "Field", "Conflict", "Value"), conflicts)
 
 
-def _show_entries(screen: Console, entries: Iterable[JournalRow], show: Shown) -> None:
+def _show_entries(screen: Console, entries: Iterable[JournalRow], show: ValueFormatter) -> None:
     rows = [
         (
             format_time(row.at_ms),
@@ -152,7 +152,7 @@ def _show_entries(screen: Console, entries: Iterable[JournalRow], show: Shown) -
     print_rows(screen, make_table("At", "What", "Side", "#Record", "Details"), rows)
 
 
-def _format_values(stored: StoredRecord, show: Shown) -> str:
+def _format_values(stored: StoredRecord, show: ValueFormatter) -> str:
     return ", ".join(f"{name} {show(value)}" for name, value in stored.record.values.items() if value)
 
 

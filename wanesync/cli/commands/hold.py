@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from wanesync.cli.context import MAX_ROWS, AsJson, ConfigFile, ShowValues, Yes, open_configured
-from wanesync.cli.reports.differences import shown_values
+from wanesync.cli.reports.differences import make_value_formatter
 from wanesync.core.change_guard import HoldState, show_source
 from wanesync.core.errors import ConfigError
 from wanesync.core.model import Side
@@ -87,7 +87,7 @@ def _as_json(one: HoldListing, *, show_values: bool) -> dict[str, object]:
 def _cells(one: HeldRow, *, show_values: bool) -> tuple[str, str, str, str, str, str]:
     """Contact id, customer id, field, HubSpot's value, Stripe's value, the side whose value is held."""
     held = one.held
-    source, target = map(shown_values(show_values), (held.value, held.before))
+    source, target = map(make_value_formatter(show_values), (held.value, held.before))
     hubspot, stripe = (source, target) if held.side is Side.HUBSPOT else (target, source)
     return one.hubspot_id, one.stripe_id, one.field, hubspot, stripe, f"{held.side}'s"
 

@@ -78,7 +78,7 @@ _IGNORED = {
 
 @dataclass(frozen=True, slots=True)
 class ReconcileOptions:
-    """The options of one ``reconcile``. ``decision_file``: the content of ``decisions``, read before a listing starts."""
+    """The options of one ``reconcile``. ``decision_file``: the content of ``decisions``, read before any listing."""
 
     dry_run: bool = False
     wait: bool = False

@@ -1,1 +1,1 @@
-"""Differences as tables, CSV, HTML and JSON."""
+"""What ``diff`` and ``reconcile`` show of a comparison: screen and JSON (``differences``), CSV, and an HTML page."""

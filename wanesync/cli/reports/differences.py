@@ -1,4 +1,7 @@
-"""Differences as a person reads them, and as the JSON of DESIGN section 8."""
+"""A comparison's report on the screen and as the JSON of ``diff --json``, and the summaries all reports share.
+
+``Findings`` is what a report needs of a comparison; ``csv_report`` and ``html_report`` show the same as files.
+"""
 
 from __future__ import annotations
 
@@ -19,33 +22,30 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-SHOWN = 8
-"""Rows per class for a person; the files and JSON have all."""
-PIECE = 1000
-"""Differences handed to standard output at once."""
+MAX_ROWS_PER_CLASS = 8
+"""Rows of each class on the screen, so that all classes fit one; the files and JSON have all rows."""
+DIFFERENCES_PER_WRITE = 1000
+"""Differences in one write to standard output; our choice."""
 ADDRESSES = "e-mails changed"
-"""Said even when there are none: it is what people fear."""
+"""A row that is shown even when its count is 0: a changed address moves invoices and logins."""
 
 PARKED = (DifferenceClass.CONFLICT, DifferenceClass.AMBIGUOUS, DifferenceClass.DUPLICATE, DifferenceClass.ORPHANED)
-"""What ``--strict`` counts beside the actionable."""
+"""Classes that wait for a decision: ``--strict`` counts them besides the actionable ones."""
 
-Shown = Callable[[str], str]
-"""How a value is shown: as it is, or masked."""
+ValueFormatter = Callable[[str], str]
+"""Formats a value for display: as it is, or masked."""
 
 
 class Findings(Protocol):
-    """What a comparison found, as far as it is shown.
-
-    ``unlike``: (field, kind) -> how many. ``lost``: what webhooks missed, None where that was not looked at.
-    """
+    """What a report shows of a comparison (``reconcile.compare.Report``)."""
 
     @property
     def counts(self) -> Counter[DifferenceClass]:
-        """Differences of each class, and what is in sync."""
+        """How many differences of each class there are, and how many pairs are in sync."""
 
     @property
     def volume(self) -> Volume:
-        """What a reconcile would do."""
+        """How many records a reconcile would write, and how."""
 
     @property
     def to_link(self) -> int:
@@ -57,11 +57,11 @@ class Findings(Protocol):
 
     @property
     def unlike(self) -> Counter[tuple[str, ValueKind]]:
-        """In which ways which fields are unlike."""
+        """(field, kind of difference) -> how many pairs show it."""
 
     @property
     def requests(self) -> int:
-        """How many requests it took."""
+        """How many requests the listing took."""
 
     @property
     def timing(self) -> Mapping[str, float]:
@@ -69,26 +69,26 @@ class Findings(Protocol):
 
     @property
     def lost(self) -> Mapping[str, object] | None:
-        """The loss meter."""
+        """What webhooks missed; None where that was not measured."""
 
     def differences(self, kind: DifferenceClass | None = None, limit: int = -1) -> Iterator[Difference]:
-        """One by one, of one class or of all; there may be a million."""
+        """One by one, of one class or of all; there may be a million. ``limit`` -1: no limit."""
 
 
 def count_parked(report: Findings) -> int:
-    """Differences that wait for a person."""
+    """How many differences wait for a decision."""
     return sum(report.counts[kind] for kind in PARKED)
 
 
 # -- values
 
 
-def shown_values(show_values: bool) -> Shown:
-    """Values as a person reads them, a name in one piece; masked unless asked for."""
-    return _in_one_piece if show_values else lambda value: mask(_in_one_piece(value))
+def make_value_formatter(show_values: bool) -> ValueFormatter:
+    """Format values for display, first and last name as one text; masked unless ``show_values``."""
+    return _join_name if show_values else lambda value: mask(_join_name(value))
 
 
-def _in_one_piece(value: str) -> str:
+def _join_name(value: str) -> str:
     return value.replace(NAME_PARTS, " ").strip()
 
 
@@ -96,21 +96,21 @@ def _in_one_piece(value: str) -> str:
 
 
 def write_json(report: Findings, out: TextIO, *, show_values: bool) -> None:
-    """The door: ``{"counts", "plan", "unlike", "requests", "timing", "differences"}``.
+    """Write one JSON document: ``{"counts", "plan", "unlike", "requests", "timing", "differences"}``.
 
-    One difference a line, never all in memory. ``lost`` is among the keys where webhooks were checked.
+    One difference a line, never all in memory. The key ``lost`` is there where missed webhooks were counted.
     """
     encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
-    shown = shown_values(show_values)
+    format_value = make_value_formatter(show_values)
     head = _as_summary(report)
     out.write("{\n" + "".join(f"  {encode(key)}: {encode(part)},\n" for key, part in head.items()))
     out.write('  "differences": [')
     pieces: list[str] = []
     comma = ""
     for found in report.differences():
-        pieces.append(f"{comma}\n    {encode(_as_json(found, shown))}")
+        pieces.append(f"{comma}\n    {encode(_as_json(found, format_value))}")
         comma = ","
-        if len(pieces) == PIECE:
+        if len(pieces) == DIFFERENCES_PER_WRITE:
             out.write("".join(pieces))
             pieces.clear()
     out.write("".join(pieces) + ("\n  ]\n}\n" if comma else "]\n}\n"))
@@ -127,17 +127,17 @@ def _as_summary(report: Findings) -> dict[str, object]:
     return {"counts": counts, "plan": plan, "unlike": unlike, **cost, **lost}
 
 
-def _as_json(found: Difference, shown: Shown) -> dict[str, object]:
+def _as_json(found: Difference, format_value: ValueFormatter) -> dict[str, object]:
     return {
         "class": str(found.kind),
         "hubspot_id": found.hubspot_id,
         "stripe_id": found.stripe_id,
         "fields": {
             name: {
-                "hubspot": shown(value.hubspot),
-                "stripe": shown(value.stripe),
+                "hubspot": format_value(value.hubspot),
+                "stripe": format_value(value.stripe),
                 "writes": value.writes,
-                "to": shown(value.after),
+                "to": format_value(value.after),
                 "why": value.why,
                 "kind": str(value.how),
             }
@@ -147,11 +147,11 @@ def _as_json(found: Difference, shown: Shown) -> dict[str, object]:
     }
 
 
-# -- summaries, for the screen and for the page
+# -- summaries, for the screen and the HTML page
 
 
 def plan_rows(report: Findings) -> list[tuple[str, int, str]]:
-    """What a reconcile would do and what that sets off: (what, how many, meaning); empty: nothing at all."""
+    """What a reconcile would do, with its consequences: (what, how many, meaning); empty when it would do nothing."""
     volume = report.volume
     rows = [
         ("pairs only linked", volume.link_only, "nothing of them is written"),
@@ -170,7 +170,7 @@ def plan_rows(report: Findings) -> list[tuple[str, int, str]]:
 
 
 def unlike_rows(report: Findings) -> list[tuple[str, int, str]]:
-    """Per field, the most frequent first: (field, how many, ``3 case, 1 other``)."""
+    """Differences by field, the most frequent first: (field, how many, ``3 case, 1 other``)."""
     by_field: dict[str, Counter[str]] = {}
     for (name, kind), count in report.unlike.items():
         by_field.setdefault(name, Counter())[str(kind)] += count
@@ -179,7 +179,7 @@ def unlike_rows(report: Findings) -> list[tuple[str, int, str]]:
 
 
 def lost_rows(report: Findings) -> list[tuple[str, str]]:
-    """The loss meter: (what, how many or which)."""
+    """What webhooks missed: (what, how many or which)."""
     return list(_flatten("", report.lost or {}))
 
 
@@ -199,7 +199,7 @@ def _flatten(above: str, values: Mapping[str, object]) -> Iterator[tuple[str, st
 
 
 def counts_table(report: Findings) -> Table:
-    """How many of each class; those that are none are left out."""
+    """How many differences of each class there are; empty classes are left out."""
     made = make_table("Class", ">Count", "Meaning")
     for kind in DifferenceClass:
         if report.counts[kind]:
@@ -209,32 +209,34 @@ def counts_table(report: Findings) -> Table:
 
 
 def show(screen: Console, report: Findings, *, show_values: bool) -> None:
-    """Counts, what is unlike, what a reconcile would do, then the first differences class by class."""
+    """Print the counts, which fields differ, what a reconcile would do, then the first differences of each class."""
     screen.print(counts_table(report))
-    unlike = make_table("Field", ">Count", "Kinds", title="What is unlike")
+    unlike = make_table("Field", ">Count", "Kinds", title="Fields that differ")
     print_rows(screen, unlike, [(name, f"{count:,}", kinds) for name, count, kinds in unlike_rows(report)])
     plan = make_table("What", ">Count", "Meaning", title="What a reconcile would do")
     print_rows(screen, plan, [(what, f"{count:,}", meaning) for what, count, meaning in plan_rows(report)])
     print_rows(screen, make_table("What", ">Count", title="What webhooks missed"), lost_rows(report))
-    _show_differences(screen, report, shown_values(show_values))
+    _show_differences(screen, report, make_value_formatter(show_values))
     if report.actionable:
         screen.print(f"A reconcile would repair {pluralize(report.actionable, 'difference')}.")
     else:
         screen.print("Nothing to repair.")
 
 
-def _show_differences(screen: Console, report: Findings, shown: Shown) -> None:
+def _show_differences(screen: Console, report: Findings, format_value: ValueFormatter) -> None:
     for kind in DifferenceClass:
         if kind is DifferenceClass.IN_SYNC or not report.counts[kind]:
             continue
         made = make_table("#Contact", "#Customer", "What", "Why", title=str(kind))
-        print_rows(screen, made, [_row(found, shown) for found in report.differences(kind, SHOWN)])
-        if report.counts[kind] > SHOWN:
-            screen.print(f"… and {report.counts[kind] - SHOWN:,} more (--json and --csv have all of them)\n")
+        print_rows(screen, made, [_row(found, format_value) for found in report.differences(kind, MAX_ROWS_PER_CLASS)])
+        if report.counts[kind] > MAX_ROWS_PER_CLASS:
+            screen.print(
+                f"… and {report.counts[kind] - MAX_ROWS_PER_CLASS:,} more (--json and --csv have all of them)\n"
+            )
 
 
-def _row(found: Difference, shown: Shown) -> tuple[str, str, str, str]:
-    parts = [_describe(name, value, shown) for name, value in found.fields.items()]
+def _row(found: Difference, format_value: ValueFormatter) -> tuple[str, str, str, str]:
+    parts = [_describe(name, value, format_value) for name, value in found.fields.items()]
     reasons = [found.note, *(value.why for value in found.fields.values())]
     if not parts:
         parts, reasons = reasons, []
@@ -242,17 +244,18 @@ def _row(found: Difference, shown: Shown) -> tuple[str, str, str, str]:
     return found.hubspot_id or "–", found.stripe_id or "–", _printable(what), _printable(why)
 
 
-def _describe(name: str, value: FieldDifference, shown: Shown) -> str:
-    hubspot, stripe = shown(value.hubspot) or "blank", shown(value.stripe) or "blank"
+def _describe(name: str, value: FieldDifference, format_value: ValueFormatter) -> str:
+    hubspot, stripe = format_value(value.hubspot) or "blank", format_value(value.stripe) or "blank"
     kind = "" if value.how in {ValueKind.BLANK, ValueKind.OTHER} else f" ({value.how})"
     if value.why == "missing there":
-        return f"{name} {shown(value.after) or f'{stripe if value.writes == Side.HUBSPOT else hubspot} (not written)'}"
+        source = stripe if value.writes == Side.HUBSPOT else hubspot
+        return f"{name} {format_value(value.after) or f'{source} (not written)'}"
     if not value.writes:
         return f"{name} {hubspot} | {stripe}{kind}"
     before = stripe if value.writes == Side.STRIPE else hubspot
-    return f"{name} {before} → {shown(value.after) or 'blank'}{kind}"
+    return f"{name} {before} → {format_value(value.after) or 'blank'}{kind}"
 
 
 def _printable(text: str) -> str:
-    """Without what a value could steer a terminal with."""
+    """Replace control characters, with which a value could control the terminal."""
     return "".join(c if c.isprintable() else " " for c in text)

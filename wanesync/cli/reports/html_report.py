@@ -1,4 +1,4 @@
-"""The report as one page that needs nothing else: counts, a chart, the plan, and a list to search (``report.html``)."""
+"""The report as one self-contained HTML page: counts, a chart, the plan, and a searchable list (``report.html``)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from pathlib import Path
 from wanesync.cli.reports.differences import (
     PARKED,
     Findings,
-    Shown,
+    ValueFormatter,
     lost_rows,
+    make_value_formatter,
     plan_rows,
-    shown_values,
     unlike_rows,
 )
 from wanesync.core.diff.difference import ACTIONABLE, MEANING, Difference, DifferenceClass
@@ -26,39 +26,39 @@ from wanesync.reconcile.atomic_file import write_text_atomically
 from wanesync.terminal import pluralize
 
 TEMPLATE = Path(__file__).with_name("report.html")
-MARK = re.compile(r"@@([A-Z]+)@@")
-MOST_ROWS = 50_000
-"""Differences in one page: what a browser still searches at once."""
+PLACEHOLDER = re.compile(r"@@([A-Z]+)@@")
+MAX_ROWS = 50_000
+"""Differences in one page; our choice: a browser still searches them without a delay."""
 LISTED = [kind for kind in DifferenceClass if kind is not DifferenceClass.IN_SYNC]
-OUTSIDE_TEXT = {ord(mark): f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"}
-"""Marks that could end or change a script element, as JSON escapes them."""
+JSON_ESCAPES = {ord(mark): f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"}
+"""Characters that could end or change a script element, as JSON escapes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """What stands above a report. ``compared``: both sides by name, such as their account ids."""
+    """The heading of a page. ``compared``: names of both sides, such as their account ids."""
 
     made_ms: int
     compared: str
 
 
-def write_html(report: Findings, path: Path, heading: Heading, *, show_values: bool, most: int = MOST_ROWS) -> None:
-    """One page without any request to anywhere, mode 0600; at most ``most`` differences. Raises ``ConfigError``."""
+def write_html(report: Findings, path: Path, heading: Heading, *, show_values: bool, max_rows: int = MAX_ROWS) -> None:
+    """Write a page that makes no request, mode 0600, with at most ``max_rows`` differences. Raises ``ConfigError``."""
     template = TEMPLATE.read_text(encoding="utf-8")
-    shares = _share_out(report, most)
+    shares = _share_out(report, max_rows)
     parts = _parts(report, heading, sum(shares.values()), masked=not show_values) | {"POLICY": _policy(template)}
     with write_text_atomically(path) as file:
-        for at, text in enumerate(MARK.split(template)):
+        for at, text in enumerate(PLACEHOLDER.split(template)):
             if at % 2 == 0:
                 file.write(text)
             elif text == "ROWS":
-                file.writelines(_rows(report, shares, shown_values(show_values)))
+                file.writelines(_rows(report, shares, make_value_formatter(show_values)))
             else:
                 file.write(parts[text])
 
 
 def _policy(template: str) -> str:
-    """The page runs its own script and style, known by their hashes, and loads nothing."""
+    """The content security policy: the page's own script and style run, known by their hashes; nothing is loaded."""
 
     def hashes(tag: str) -> str:
         blocks: list[str] = re.findall(f"<{tag}>(.*?)</{tag}>", template, re.DOTALL)
@@ -71,27 +71,27 @@ def _policy(template: str) -> str:
 # -- rows
 
 
-def _share_out(report: Findings, most: int) -> dict[DifferenceClass, int]:
-    """How many of each class are listed: a big class does not crowd out the small ones."""
+def _share_out(report: Findings, max_rows: int) -> dict[DifferenceClass, int]:
+    """How many differences of each class are listed: a large class leaves room for the small ones."""
     shares: dict[DifferenceClass, int] = {}
     kinds = sorted((kind for kind in LISTED if report.counts[kind]), key=lambda kind: report.counts[kind])
     for at, kind in enumerate(kinds):
-        shares[kind] = min(report.counts[kind], (most - sum(shares.values())) // (len(kinds) - at))
+        shares[kind] = min(report.counts[kind], (max_rows - sum(shares.values())) // (len(kinds) - at))
     return shares
 
 
-def _rows(report: Findings, shares: Mapping[DifferenceClass, int], shown: Shown) -> Iterator[str]:
+def _rows(report: Findings, shares: Mapping[DifferenceClass, int], format_value: ValueFormatter) -> Iterator[str]:
     encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
     comma = ""
     for kind in LISTED:
         for found in report.differences(kind, shares[kind]) if shares.get(kind) else ():
-            yield f"{comma}\n{encode(_row(found, shown)).translate(OUTSIDE_TEXT)}"
+            yield f"{comma}\n{encode(_row(found, format_value)).translate(JSON_ESCAPES)}"
             comma = ","
 
 
-def _row(found: Difference, shown: Shown) -> list[object]:
+def _row(found: Difference, format_value: ValueFormatter) -> list[object]:
     fields = [
-        [n, shown(v.hubspot), shown(v.stripe), v.writes, shown(v.after), v.why, str(v.how)]
+        [n, format_value(v.hubspot), format_value(v.stripe), v.writes, format_value(v.after), v.why, str(v.how)]
         for n, v in found.fields.items()
     ]
     return [str(found.kind), found.hubspot_id, found.stripe_id, found.note, fields]
@@ -103,7 +103,9 @@ def _row(found: Difference, shown: Shown) -> list[object]:
 def _parts(report: Findings, heading: Heading, listed: int, *, masked: bool) -> dict[str, str]:
     total = sum(report.counts[kind] for kind in LISTED)
     made = datetime.fromtimestamp(heading.made_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
-    values = "Values are masked: their first letters are shown." if masked else "Values are shown: personal data."
+    values = (
+        "Values are masked: their first letters are shown." if masked else "Values are format_value: personal data."
+    )
     cap = f"{pluralize(total, 'difference')}."
     if listed < total:
         cap = f"The page lists {listed:,} of {pluralize(total, 'difference')}; the CSV file (--csv) holds all of them."
@@ -120,7 +122,7 @@ def _parts(report: Findings, heading: Heading, listed: int, *, masked: bool) -> 
 
 
 def _count(report: Findings, kind: DifferenceClass) -> str:
-    """A line of the counts, with its bar. What is in sync has none: beside it nothing else would be seen."""
+    """A line of the counts with its bar; pairs in sync have none, because it would make all others too short to see."""
     most = max((report.counts[k] for k in LISTED), default=0)
     style = "act" if kind in ACTIONABLE else "park" if kind in PARKED else "rest"
     count = report.counts[kind]
@@ -139,7 +141,7 @@ def _summaries(report: Findings) -> Iterator[str]:
     lost = [(what, count, "") for what, count in lost_rows(report)]
     for title, columns, rows in (
         ("What a reconcile would do", ("What", "Count", "Meaning"), plan),
-        ("What is unlike", ("Field", "Count", "Kinds"), unlike),
+        ("Fields that differ", ("Field", "Count", "Kinds"), unlike),
         ("What webhooks missed", ("What", "Count", ""), lost),
     ):
         if rows:

@@ -116,7 +116,7 @@ class Snapshot:
         if path == MEMORY or not Path(path).stat().st_size:
             # Before WAL mode is set: the id is then in the file itself from the first moment, not only in the log.
             self._db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-        # synchronous OFF: a killed process loses nothing; after a crash of the machine the run begins anew.
+        # synchronous OFF: a killed process loses nothing; after a crash of the machine the run begins again.
         settings = "journal_mode = WAL", "synchronous = OFF", "temp_store = FILE", f"cache_size = -{_LISTING_CACHE_KIB}"
         for setting in settings:
             self._db.execute(f"PRAGMA {setting}")
@@ -254,7 +254,7 @@ class Snapshot:
         )
 
     def clear_listing(self, side: Side) -> None:
-        """Forget what a side listed, so that it is listed anew."""
+        """Forget what a side listed, so that it is listed again."""
         with self.transaction():
             for table in ("spans", "listed", "addresses"):
                 self._db.execute(f"DELETE FROM {table} WHERE side = ?", (SIDE_NUMBERS[side],))  # noqa: S608 - names from the line above
@@ -348,7 +348,7 @@ class Snapshot:
         return int(self._db.execute(query, values).fetchone()[0] or 0)
 
     def plan_records(self, side: Side, ids: Iterable[str]) -> None:
-        """Have the planner compare these records, whatever their hashes say."""
+        """Have the planner compare these records, whatever their hashes are."""
         self._db.executemany("INSERT OR IGNORE INTO to_plan VALUES (?, ?)", [(SIDE_NUMBERS[side], i) for i in ids])
 
     def plan_unlinked(self, side: Side, ids: Iterable[str]) -> None:
@@ -438,7 +438,7 @@ class Snapshot:
         return [self._unpack_difference(kind, detail) for kind, detail in rows]
 
     def clear_results(self) -> None:
-        """Forget what an interrupted comparison found: it is compared anew."""
+        """Forget what an interrupted comparison found: all is compared again."""
         with self.transaction():
             for table in ("links", "tombstones", "to_plan", "jobs", "unlisted", "claimed_addresses", "differences"):
                 self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - names from the line above
