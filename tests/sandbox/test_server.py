@@ -391,20 +391,18 @@ def test_latency_lies_on_both_sides_of_the_commit() -> None:
     with Sandbox(Options(latency_ms=(60, 100))) as sandbox, ThreadPoolExecutor(5) as pool:
         spans = list(pool.map(lambda number: timed_create(sandbox, number), range(10)))
         commits = {entry.changes["email"]: entry.at_ms for entry in sandbox.stripe.journal.after(0)}
-        quickest_s = min(timed_stats_s(sandbox) for _ in range(10))
 
     for number, (began_ms, ended_ms) in enumerate(spans):
         at_ms = commits[f"n{number}@example.com"]
         assert at_ms - began_ms >= 29
         assert ended_ms - at_ms >= 29
-        assert 59 <= ended_ms - began_ms < 5_000
-    assert quickest_s < 0.05
+        assert ended_ms - began_ms >= 59
 
 
-def timed_stats_s(sandbox: Sandbox) -> float:
-    began_s = time.monotonic()
-    call(sandbox.stripe_url, "GET", "/_sandbox/stats")
-    return time.monotonic() - began_s
+def test_control_endpoints_have_no_latency() -> None:
+    hour_ms = 3_600_000.0
+    with Sandbox(Options(latency_ms=(hour_ms, hour_ms))) as sandbox:
+        assert call(sandbox.stripe_url, "GET", "/_sandbox/stats").status == 200
 
 
 def timed_create(sandbox: Sandbox, number: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The stand-in HubSpot in bulk: batches, search, definitions, custom events and notes."""
+"""The stand-in HubSpot: batches, search, definitions, custom events and notes."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_two_inputs_of_one_batch_with_one_address_conflict(client: Client, trace
         assert body["message"] == "Contact already exists"
 
 
-def test_with_trace_ids_each_input_is_judged_alone(client: Client) -> None:
+def test_with_trace_ids_each_input_is_validated_alone(client: Client) -> None:
     client.define("twin_guard", hasUniqueValue=True)
     holder = client.create(email="a@example.com", twin_guard="g1")
     status, body = client.batch(
@@ -79,7 +79,7 @@ def test_with_trace_ids_each_input_is_judged_alone(client: Client) -> None:
     assert f"{holder} already has that value" in twin["message"]
 
 
-def test_repeated_trace_ids_are_no_trace_ids(client: Client) -> None:
+def test_repeated_trace_ids_count_as_none(client: Client) -> None:
     status, _ = client.batch("create", entry("t", email="a@example.com"), entry("t", email="a@example.com"))
 
     assert status == 409
@@ -117,7 +117,7 @@ def test_an_update_answers_what_was_written_not_all_it_holds(client: Client) -> 
     assert "email" not in properties
 
 
-def test_updates_that_fail_alone_are_named_by_id(client: Client) -> None:
+def test_updates_that_fail_are_listed_by_id(client: Client) -> None:
     first, second = (client.create(email=f"{name}@example.com") for name in "ab")
     status, body = client.batch(
         "update", holding("77", city="X"), holding(first, email="b@example.com"), holding(second, city="Lyon")
@@ -138,7 +138,7 @@ def test_the_same_id_twice_in_an_update_is_refused(client: Client) -> None:
     assert body["message"] == f"Duplicate IDs found in batch input: [{record_id}]. IDs must be unique"
 
 
-def test_updates_go_by_unique_properties_but_not_by_email(client: Client) -> None:
+def test_updates_use_unique_properties_but_not_the_email(client: Client) -> None:
     client.define("stripe_customer_id", hasUniqueValue=True)
     record_id = client.create(email="a@example.com", stripe_customer_id="cus_1")
 
@@ -150,7 +150,7 @@ def test_updates_go_by_unique_properties_but_not_by_email(client: Client) -> Non
     assert client.batch("read", {"id": "Lyon"}, idProperty="city")[0] == 400
 
 
-def test_an_upsert_says_what_is_new(client: Client) -> None:
+def test_an_upsert_marks_what_is_new(client: Client) -> None:
     record_id = client.create(email="a@example.com", city="Lyon")
     inputs = [{**holding(email, firstname="X"), "idProperty": "email"} for email in ("A@example.com", "b@example.com")]
     status, body = client.batch("upsert", *inputs)
@@ -163,7 +163,7 @@ def test_an_upsert_says_what_is_new(client: Client) -> None:
     assert client.batch("upsert", clash)[1]["errors"][0]["context"]["existingId"] == [record_id]
 
 
-def test_a_batch_read_answers_survivors_once_and_names_what_is_missing(client: Client) -> None:
+def test_a_batch_read_returns_survivors_once_and_lists_what_is_missing(client: Client) -> None:
     first, second, third = (client.create(email=f"{name}@example.com") for name in "abc")
     survivor = client.machine.edit("merge", None, {"into": first, "from": second}, client.now_ms)
     status, body = client.batch("read", {"id": second}, {"id": "9"}, {"id": third}, {"id": first}, properties=["email"])
@@ -423,7 +423,7 @@ def test_notes_are_searched_with_the_lag(client: Client) -> None:
         (note("known", kind=201), 400),
     ],
 )
-def test_notes_that_cannot_be_taken(client: Client, change: dict[str, Any], status: int) -> None:
+def test_invalid_notes_are_refused(client: Client, change: dict[str, Any], status: int) -> None:
     record_id = client.create(email="a@example.com")
     given = {**note(record_id), **change}
     if given["associations"][0]["to"]["id"] == "known":
@@ -477,7 +477,7 @@ def spoiled(value: object) -> list[object]:
 
 
 @pytest.mark.parametrize(("path", "body"), GOOD)
-def test_whatever_is_posted_is_answered(path: str, body: dict[str, Any]) -> None:
+def test_every_posted_body_is_answered(path: str, body: dict[str, Any]) -> None:
     client = Client(HubSpotSettings(rate_per_s=10**6, search_rate_per_s=10**6))
     client.define("score", type="number")
     client.define("born", type="date")

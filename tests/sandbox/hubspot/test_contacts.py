@@ -1,4 +1,4 @@
-"""The stand-in HubSpot, one contact at a time: values, conflicts, merges, history, limits, webhooks."""
+"""The stand-in HubSpot, single contacts: values, conflicts, merges, history, limits, webhooks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def client() -> Client:
     return Client()
 
 
-def test_values_are_kept_as_given_but_addresses_in_lower_case(client: Client) -> None:
+def test_values_are_stored_unchanged_but_addresses_in_lower_case(client: Client) -> None:
     record_id = client.create(email=" Ada@Example.COM ", firstname=" Ada ")
 
     read = client.read(record_id, "email", "firstname", "phone")
@@ -41,7 +41,7 @@ def test_an_empty_value_clears_and_a_null_does_too(client: Client) -> None:
     assert client.read(record_id, "city", "zip")["city"] is None
 
 
-def test_the_modification_time_of_a_contact_never_stands_still(client: Client) -> None:
+def test_the_modification_time_of_a_contact_always_increases(client: Client) -> None:
     record_id = client.create(email="a@example.com")
     times = [client.read(record_id)["lastmodifieddate"]]
     for city in ("A", "B", "C"):
@@ -76,7 +76,7 @@ def test_writing_the_same_value_changes_nothing(client: Client) -> None:
         ({"born": "yesterday"}, "INVALID_DATE"),
     ],
 )
-def test_values_that_cannot_be_taken_are_named(client: Client, properties: dict[str, str], code: str) -> None:
+def test_invalid_values_are_listed(client: Client, properties: dict[str, str], code: str) -> None:
     client.define("score", type="number")
     client.define("born", type="date")
     status, body = client.call("POST", CONTACTS, {"properties": {"firstname": "A", **properties}})
@@ -92,7 +92,7 @@ def test_a_contact_needs_an_address_or_a_name(client: Client) -> None:
     assert client.call("POST", CONTACTS, {"properties": {"lastname": "Roe"}})[0] == 201
 
 
-def test_an_address_that_is_taken_is_a_conflict_that_names_the_holder(client: Client) -> None:
+def test_a_taken_address_is_a_conflict_with_the_id_of_its_holder(client: Client) -> None:
     holder = client.create(email="a@example.com")
     other = client.create(email="b@example.com")
     for method, path in (("POST", CONTACTS), ("PATCH", f"{CONTACTS}/{other}")):
@@ -112,7 +112,7 @@ def test_a_secondary_address_is_taken_too(client: Client) -> None:
 
 
 @pytest.mark.parametrize(("secondary", "status"), [(True, 200), (False, 404)])
-def test_reads_by_a_secondary_address_can_be_had_both_ways(secondary: bool, status: int) -> None:
+def test_reads_by_a_secondary_address_follow_the_setting(secondary: bool, status: int) -> None:
     client = Client(HubSpotSettings(secondary_email_reads=secondary))
     values = {"email": "a@example.com", "hs_additional_emails": "b@example.com"}
     client.machine.edit("create", None, values, client.now_ms)
@@ -151,7 +151,7 @@ def test_the_lifecycle_stage_goes_back_only_after_it_was_cleared(client: Client)
     assert seen == ["customer", "evangelist", None, "lead"]
 
 
-def test_history_tells_who_set_what_newest_first(client: Client) -> None:
+def test_history_lists_values_and_authors_newest_first(client: Client) -> None:
     record_id = client.create(email="a@example.com", city="Lyon")
     client.machine.edit("update", record_id, {"city": "Paris"}, client.now_ms + 5)
     client.call("PATCH", f"{CONTACTS}/{record_id}", {"properties": {"city": ""}})
@@ -164,7 +164,7 @@ def test_history_tells_who_set_what_newest_first(client: Client) -> None:
     assert stamps == [START_MS + 6, START_MS + 5, START_MS]
 
 
-def test_a_merge_makes_a_third_contact_that_answers_for_both(client: Client) -> None:
+def test_a_merge_makes_a_third_contact_found_by_both_ids(client: Client) -> None:
     primary = client.create(email="a@example.com", firstname="Ada", city="Lyon")
     other = client.create(email="b@example.com", firstname="A.", phone="1")
     status, body = client.call("POST", f"{CONTACTS}/merge", {"primaryObjectId": primary, "objectIdToMerge": other})
@@ -212,7 +212,7 @@ def test_archived_contacts_are_in_the_recycle_bin_only(client: Client) -> None:
     assert [item["id"] for item in client.call("GET", CONTACTS, archived="true")[1]["results"]] == [record_id]
 
 
-def test_a_privacy_deletion_is_for_ever_and_an_unknown_address_is_blocked(client: Client) -> None:
+def test_a_privacy_deletion_is_permanent_and_an_unknown_address_is_blocked(client: Client) -> None:
     record_id = client.create(email="a@example.com")
     erase = f"{CONTACTS}/gdpr-delete"
 
@@ -267,7 +267,7 @@ def test_listings_with_wrong_parameters_are_refused(client: Client, query: dict[
         ("PATCH", "/crm/v3/properties/contacts/email", {}, 405),
     ],
 )
-def test_what_is_not_there_or_not_understood_is_refused_in_hubspots_shape(
+def test_unknown_and_malformed_requests_are_refused_as_by_hubspot(
     client: Client, method: str, path: str, body: object, status: int
 ) -> None:
     answered, content = client.call(method, path, body)
@@ -278,12 +278,12 @@ def test_what_is_not_there_or_not_understood_is_refused_in_hubspots_shape(
 
 
 @pytest.mark.parametrize("token", ["", "pk-1", "eyJhbGciOi"])
-def test_a_token_that_is_none_is_refused(client: Client, token: str) -> None:
+def test_an_invalid_token_is_refused(client: Client, token: str) -> None:
     assert client.send("GET", CONTACTS, token=token).status == 401
     assert client.machine.operations == {}
 
 
-def test_exactly_the_given_rate_is_enforced_and_the_429_says_which_limit_it_was() -> None:
+def test_exactly_the_given_rate_is_enforced_and_the_429_names_the_limit() -> None:
     client = Client(HubSpotSettings(rate_per_s=15))
     answers = [client.send("GET", CONTACTS) for _ in range(20)]
     refused = orjson.loads(answers[15].body)
@@ -321,21 +321,21 @@ def test_search_has_its_own_window_and_no_rate_headers(client: Client) -> None:
     assert client.send("GET", CONTACTS).headers["X-HubSpot-RateLimit-Remaining"] == "189"
 
 
-def test_the_daily_quota_ends_at_midnight_and_is_told() -> None:
+def test_the_daily_quota_is_reported_and_resets_at_midnight() -> None:
     client = Client(HubSpotSettings(daily_limit=3))
     usage = "/account-info/v3/api-usage/daily/private-apps"
-    [told] = client.call("GET", usage)[1]["results"]
+    [quota] = client.call("GET", usage)[1]["results"]
     client.call("GET", CONTACTS)
     headers = client.send("GET", CONTACTS).headers
 
-    assert (told["usageLimit"], told["currentUsage"]) == (3, 1)
+    assert (quota["usageLimit"], quota["currentUsage"]) == (3, 1)
     assert headers["X-HubSpot-RateLimit-Daily-Remaining"] == "0"
     assert client.call("GET", CONTACTS)[1]["policyName"] == "DAILY"
-    client.now_ms = parse_ms(told["resetsAt"])
+    client.now_ms = parse_ms(quota["resetsAt"])
     assert client.call("GET", CONTACTS)[0] == 200
 
 
-def test_the_account_says_which_portal_it_is(client: Client) -> None:
+def test_the_account_endpoint_returns_the_portal_id(client: Client) -> None:
     status, body = client.call("GET", "/account-info/v3/details")
 
     assert (status, body["portalId"], body["accountType"]) == (200, 4242, "DEVELOPER_TEST")
@@ -377,7 +377,7 @@ def test_another_apps_writes_carry_its_own_id(client: Client) -> None:
     assert client.machine.journal.after(0)[0].source == "api:er-7"
 
 
-def test_merges_deletions_and_privacy_deletions_are_told(client: Client) -> None:
+def test_merges_deletions_and_privacy_deletions_send_events(client: Client) -> None:
     first, second, third = (client.create(email=f"{name}@example.com", city=name) for name in "abc")
     client.listen()
     survivor = client.machine.edit("merge", None, {"into": first, "from": second}, client.now_ms)
@@ -441,7 +441,7 @@ def test_faults_refuse_before_break_after_and_lose_the_answer(client: Client) ->
     assert client.machine.records()[0]["firstname"] == "D"
 
 
-def test_the_journal_tells_who_changed_what(client: Client) -> None:
+def test_the_journal_records_changes_and_authors(client: Client) -> None:
     record_id = client.create(email="a@example.com")
     client.machine.edit("update", record_id, {"city": "Lyon"}, client.now_ms + 7)
     created, updated = client.machine.journal.after(0)
@@ -461,13 +461,13 @@ def test_the_journal_tells_who_changed_what(client: Client) -> None:
         ("paint", "known", {}),
     ],
 )
-def test_edits_that_cannot_be_made_say_so(client: Client, kind: str, record_id: str, values: dict[str, str]) -> None:
+def test_invalid_edits_raise_with_the_reason(client: Client, kind: str, record_id: str, values: dict[str, str]) -> None:
     known = client.create(email="a@example.com")
     with pytest.raises(ValueError, match=r"\w{3}"):
         client.machine.edit(kind, known if record_id == "known" else record_id, values, client.now_ms)
 
 
-def test_the_same_seed_and_calls_make_the_same_portal_and_a_copy_goes_its_own_way() -> None:
+def test_the_same_seed_and_calls_make_the_same_portal_and_a_copy_is_independent() -> None:
     one, two = Client(seed=5), Client(seed=5)
     for client, number in itertools.product((one, two), range(3)):
         client.create(email=f"{number}@example.com")

@@ -63,7 +63,7 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PATCH = do_DELETE = answer  # noqa: N815 - the standard library's names
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the standard library's name
-        """Say nothing."""
+        """Suppress the log."""
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ def test_wrong_keys_are_401(stripe: Client, authorization: str) -> None:
 
 
 @pytest.mark.parametrize("key", [KEY, "rk_test_51Abcdefghijklmnop"])
-def test_bearer_and_basic_are_taken(stripe: Client, key: str) -> None:
+def test_bearer_and_basic_are_accepted(stripe: Client, key: str) -> None:
     basic = "Basic " + base64.b64encode(f"{key}:".encode()).decode()
 
     assert stripe.send("GET", "/v1/customers", authorization=basic)[0] == 200
@@ -80,7 +80,7 @@ def test_wrong_parameters_are_400(stripe: Client, params: dict[str, str], code: 
     assert stripe.ok("GET", "/v1/customers")["data"] == []
 
 
-def test_limits_of_lengths_are_inclusive(stripe: Client) -> None:
+def test_length_limits_are_inclusive(stripe: Client) -> None:
     params = {"phone": "1" * 20, "name": "n" * 256, **{f"metadata[k{n}]": "v" * 500 for n in range(50)}}
 
     assert stripe.ok("POST", "/v1/customers", params)["phone"] == "1" * 20
@@ -187,7 +187,7 @@ def test_deleted_customer(stripe: Client) -> None:
     assert stripe.events()[-1]["type"] == "customer.deleted"
 
 
-def test_same_seed_same_story_and_copies_are_independent(stripe: Client) -> None:
+def test_the_same_seed_gives_the_same_records_and_copies_are_independent(stripe: Client) -> None:
     other = Client(StripeMachine(random.Random(7), UNLIMITED))
     assert stripe.ok("POST", "/v1/customers") == other.ok("POST", "/v1/customers")
 
@@ -198,7 +198,7 @@ def test_same_seed_same_story_and_copies_are_independent(stripe: Client) -> None
     assert stripe.ok("POST", "/v1/customers") == other.ok("POST", "/v1/customers")
 
 
-def test_records_are_what_is_set_on_living_customers(stripe: Client) -> None:
+def test_records_are_the_set_values_of_existing_customers(stripe: Client) -> None:
     first = stripe.ok("POST", "/v1/customers", {"name": "Ada", "address[city]": "Bath", "metadata[k]": "v"})
     gone = stripe.ok("POST", "/v1/customers", {"name": "Eve"})
     stripe.ok("DELETE", f"/v1/customers/{gone['id']}")

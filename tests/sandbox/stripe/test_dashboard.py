@@ -1,4 +1,4 @@
-"""Edits by a person on the stand-in Stripe."""
+"""Edits by a user on the stand-in Stripe."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def stripe() -> Client:
     return Client(StripeMachine(random.Random(11), UNLIMITED))
 
 
-def test_edits_by_a_person_have_no_request(stripe: Client) -> None:
+def test_edits_by_a_user_have_no_request(stripe: Client) -> None:
     machine = stripe.machine
     customer = machine.edit("create", None, {"name": "Ada", "address.city": "Bath", "preferred_locales": "de"}, NOW_MS)
     machine.edit(

@@ -49,7 +49,7 @@ def test_target_gets_every_event_signed(stripe: Client) -> None:
     sdk.WebhookSignature.verify_header(delivery.body.decode(), delivery.headers["Stripe-Signature"], TARGET.secret)
 
 
-def test_each_retry_is_signed_anew(stripe: Client) -> None:
+def test_each_retry_has_a_new_signature(stripe: Client) -> None:
     machine = stripe.machine
     machine.set_target(TARGET)
     machine.edit("create", None, {"name": "Ada"}, NOW_MS)
@@ -205,7 +205,7 @@ def test_wrong_endpoints_are_400(stripe: Client, params: dict[str, str], code: s
     assert stripe.refused("POST", "/v1/webhook_endpoints", params) == (400, code, param)
 
 
-def test_target_may_be_narrow() -> None:
+def test_the_target_may_receive_few_event_types() -> None:
     machine = StripeMachine(random.Random(1), StripeSettings(target_events=("charge.succeeded",)))
     machine.set_target(TARGET)
     machine.edit("purchase", None, {"amount": "5", "currency": "usd"}, NOW_MS)

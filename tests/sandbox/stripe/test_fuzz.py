@@ -1,4 +1,4 @@
-"""Whatever is sent to the stand-in Stripe is answered, and what is answered is JSON."""
+"""Every request to the stand-in Stripe has an answer, and every answer is JSON."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ def test_lock_timeout_is_no_rate_limit(stripe: Client) -> None:
     assert stripe.send("POST", path, {"name": "Eve"}, idempotency_key="k1")[1]["name"] == "Eve"
 
 
-def test_lost_answers_were_carried_out(stripe: Client) -> None:
+def test_requests_with_lost_answers_took_effect(stripe: Client) -> None:
     stripe.machine.set_faults(Faults(lost_answer=1.0))
     lost = stripe.send("POST", "/v1/customers", idempotency_key="k1")[2]
     stripe.machine.set_faults(Faults())

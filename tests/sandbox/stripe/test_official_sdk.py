@@ -208,7 +208,7 @@ def test_lock_timeout_and_500(client: StripeClient, server: Server) -> None:
     assert broken.value.http_status == 500
 
 
-def test_money(client: StripeClient) -> None:
+def test_payments(client: StripeClient) -> None:
     customer = client.v1.customers.create({"name": "Ada"})
     intent = client.v1.payment_intents.create(
         {

@@ -49,7 +49,7 @@ def test_intent_step_by_step(stripe: Client) -> None:
     assert stripe.ok("POST", path, {"description": "books"})["description"] == "books"
 
 
-def test_first_money_sets_the_currency_of_the_customer_once(stripe: Client) -> None:
+def test_the_first_payment_sets_the_currency_of_the_customer_once(stripe: Client) -> None:
     customer = stripe.ok("POST", "/v1/customers", {"name": "Ada"})["id"]
     stripe.ok("POST", "/v1/payment_intents", {**PAY, "customer": customer})
     stripe.ok("POST", "/v1/payment_intents", {**PAY, "currency": "usd", "customer": customer})
@@ -156,7 +156,7 @@ def test_older_charges(stripe: Client) -> None:
     )
 
 
-def test_lists_of_money(stripe: Client) -> None:
+def test_lists_of_payments(stripe: Client) -> None:
     one, two = (stripe.ok("POST", "/v1/customers")["id"] for _ in range(2))
     first = stripe.ok("POST", "/v1/payment_intents", {**PAY, "customer": one})
     stripe.ok("POST", "/v1/payment_intents", {**PAY, "customer": two})
@@ -206,7 +206,7 @@ def test_payment_methods(stripe: Client) -> None:
     assert seen[-2:] == ["payment_method.updated", "payment_method.detached"]
 
 
-def test_deleting_a_customer_frees_its_cards(stripe: Client) -> None:
+def test_deleting_a_customer_detaches_its_cards(stripe: Client) -> None:
     customer = stripe.ok("POST", "/v1/customers", {"payment_method": "pm_card_visa"})["id"]
     card = stripe.ok("GET", "/v1/payment_methods", {"customer": customer})["data"][0]["id"]
 

@@ -1,4 +1,4 @@
-"""The stand-in's answers against Stripe's own schema and example objects, read where they stand."""
+"""The answers of the stand-in against the schema and example objects of Stripe."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def filled() -> FilledStandIn:
 
 
 def allow_null(schema: Any) -> Any:
-    """OpenAPI's ``nullable`` as JSON Schema says it."""
+    """OpenAPI's ``nullable`` as JSON Schema expresses it."""
     if isinstance(schema, list):
         return [allow_null(part) for part in schema]
     if not isinstance(schema, dict):
@@ -98,12 +98,12 @@ def allow_null(schema: Any) -> Any:
 
 
 def check(spec: dict[str, Any], name: str, value: object) -> None:
-    """Raises jsonschema.ValidationError where the value is not what the schema says."""
+    """Raises jsonschema.ValidationError when the value violates the schema."""
     root = {"$ref": f"#/components/schemas/{name}", "components": allow_null(spec["components"])}
     jsonschema.Draft202012Validator(root).validate(value)
 
 
-def test_the_check_itself_finds_faults(spec: dict[str, Any], filled: FilledStandIn) -> None:
+def test_the_schema_check_itself_finds_errors(spec: dict[str, Any], filled: FilledStandIn) -> None:
     customer = filled.ok("GET", f"/v1/customers/{filled.customer}")
     check(spec, "customer", customer)
 
@@ -234,7 +234,7 @@ OBJECTS = {"payment_method": "pm_card_visa", "email": "a@b.co", "url": "https://
 
 
 @pytest.mark.parametrize("pattern", ["/v1/customers", "/v1/customers/{customer}", "/v1/webhook_endpoints"])
-def test_every_parameter_of_the_schema_is_taken(spec: dict[str, Any], filled: FilledStandIn, pattern: str) -> None:
+def test_every_parameter_of_the_schema_is_accepted(spec: dict[str, Any], filled: FilledStandIn, pattern: str) -> None:
     content = spec["paths"][pattern]["post"]["requestBody"]["content"][FORM]["schema"]
     path = pattern.format(customer=filled.customer)
     needed = {"url": "https://a.example/", "enabled_events[0]": "*"} if "webhook" in pattern else {}
@@ -282,7 +282,7 @@ def test_every_filter_of_the_schema_is_known(spec: dict[str, Any], filled: Fille
         assert status == 200 or body["error"].get("code") == "resource_missing", (name, body)
 
 
-def test_sample_events_have_no_member_ours_lack(shared: Path, filled: FilledStandIn) -> None:
+def test_our_events_have_every_member_of_the_sample_events(shared: Path, filled: FilledStandIn) -> None:
     """Old events (API 2020) carry members that are gone; the envelope is the same."""
     ours = filled.ok("GET", "/v1/events", {"limit": "100", "type": "customer.updated"})["data"][0]
     for name in ("customer_updated", "charge_succeeded", "customer_deleted", "payment_intent_succeeded"):

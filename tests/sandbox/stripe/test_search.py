@@ -70,7 +70,7 @@ def test_queries(stripe: Client, query: str, found: list[int] | None) -> None:
         assert find(stripe, query) == found
 
 
-def test_query_must_be_there(stripe: Client) -> None:
+def test_the_query_is_required(stripe: Client) -> None:
     assert stripe.refused("GET", "/v1/customers/search") == (400, "parameter_missing", "query")
 
 
@@ -126,7 +126,7 @@ def test_search_has_its_own_rate() -> None:
     assert (status, response.headers["Stripe-Rate-Limited-Reason"]) == (429, "endpoint-rate")
 
 
-def test_money_is_searchable(stripe: Client) -> None:
+def test_payments_are_searchable(stripe: Client) -> None:
     customer = stripe.ok("POST", "/v1/customers")["id"]
     for amount in ("100", "900"):
         params = {"amount": amount, "currency": "eur", "confirm": "true", "payment_method": "pm_card_visa"}
