@@ -10,7 +10,7 @@ from wanesync.core.jobs import DeadClass, JobKind, JobRequest
 from wanesync.core.model import Side
 from wanesync.ops.dead_letters import CHUNK_JOBS, choose_dead_letters, count_classes, retry_dead_letters
 from wanesync.store import Store
-from wanesync.store.tables.backlog import JobFilter
+from wanesync.store.tables.jobs import JobFilter
 
 S = Side.STRIPE
 

@@ -27,7 +27,7 @@ def store_pair(store: Store, clock: Clock) -> Store:
     ]
     with store.transaction() as tx:
         for record in records:
-            tx.records.put(record, "")
+            tx.records.put_many([record])
         tx.links.put(link("7", "cus_7"))
         tx.conflicts.put(Conflict(Side.STRIPE, "cus_7", "city", "Bonn", "differs"), link("7", "cus_7").id)
         tx.journal.add("linked", Side.HUBSPOT, "7", link("7", "cus_7").id, {})

@@ -7,7 +7,7 @@ from wanesync.core.jobs import DeadClass, JobKind, JobRequest
 from wanesync.core.model import Side
 from wanesync.ops.jobs import list_jobs
 from wanesync.store import Store
-from wanesync.store.tables.backlog import JobFilter
+from wanesync.store.tables.jobs import JobFilter
 
 H, S = Side.HUBSPOT, Side.STRIPE
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tests.simulation.edits import check_edits
 from tests.simulation.payments import check_payments, check_roll_ups
 from tests.simulation.truth import Cell
+from tests.support.store_reads import all_links, count_events, open_writes
 from wanesync.core.model import Link, LinkState, Side, normalise_email
 
 if TYPE_CHECKING:
@@ -17,17 +18,17 @@ if TYPE_CHECKING:
 def check_rest(world: World) -> None:
     """All checks."""
     with world.store.reading() as tx:
-        counts = tx.events.counts()
-        links = tx.links.page("", 1_000)
+        counts = count_events(tx)
+        links = all_links(tx)
         depth = tx.jobs.depth()
-        open_writes = tx.pending_writes.open_all(10)
+        unanswered = open_writes(tx, 10)
         dead = tx.jobs.dead(limit=100)
     if counts["open"]:
         world.blame(f"events unread or unjudged: {counts['unread']}/{counts['unjudged']}"[:60])
     for row in depth:
         if row["ready"] or row["running"]:
             world.blame(f"a {row['kind']} job of {row['lane']} is left")
-    if open_writes:
+    if unanswered:
         world.blame("an intent is open at rest")
     for job in dead:
         if not job.dead_class or not job.reason:

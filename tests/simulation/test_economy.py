@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.simulation.test_regressions import pair_of, stage
 from tests.support.core_builders import HUBSPOT, STRIPE
+from tests.support.store_reads import count_done, count_events
 from wanesync.core.plan import COUNTERPART_DELETED
 from wanesync.sandbox.faults import Faults
 
@@ -11,11 +12,11 @@ from wanesync.sandbox.faults import Faults
 def test_a_new_contact_costs_one_read_one_write_and_one_echo() -> None:
     with stage() as play:
         with play.world.store.reading() as tx:
-            before = {side: tx.jobs.count_done_since(side, 0) for side in (HUBSPOT, STRIPE)}
+            before = {side: count_done(tx, side, 0) for side in (HUBSPOT, STRIPE)}
         pair_of(play)
         with play.world.store.reading() as tx:
-            done = {side: tx.jobs.count_done_since(side, 0) - before[side] for side in (HUBSPOT, STRIPE)}
-            assert tx.events.counts()["open"] == 0
+            done = {side: count_done(tx, side, 0) - before[side] for side in (HUBSPOT, STRIPE)}
+            assert count_events(tx)["open"] == 0
     # The contact is read, the customer written; its event is judged, and wakes nobody.
     assert done == {HUBSPOT: 1, STRIPE: 2}
 
@@ -23,12 +24,12 @@ def test_a_new_contact_costs_one_read_one_write_and_one_echo() -> None:
 def test_a_new_customer_wakes_nobody_either() -> None:
     with stage() as play:
         with play.world.store.reading() as tx:
-            before = {side: tx.jobs.count_done_since(side, 0) for side in (HUBSPOT, STRIPE)}
+            before = {side: count_done(tx, side, 0) for side in (HUBSPOT, STRIPE)}
         play.world.stripe.edit("create", None, {"email": "p1@example.com", "name": "Ann Bo"}, play.world.now)
         play.play()
         with play.world.store.reading() as tx:
-            done = {side: tx.jobs.count_done_since(side, 0) - before[side] for side in (HUBSPOT, STRIPE)}
-            assert tx.events.counts()["open"] == 0
+            done = {side: count_done(tx, side, 0) - before[side] for side in (HUBSPOT, STRIPE)}
+            assert count_events(tx)["open"] == 0
     # The customer's event is taken, its contact written; that one's events are read and judged.
     assert done == {HUBSPOT: 2, STRIPE: 1}
 

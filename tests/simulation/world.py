@@ -18,6 +18,7 @@ from tests.simulation.people import Crowd, draw_features
 from tests.simulation.ports import PORTAL, SimHubSpot, SimStripe
 from tests.simulation.stores import SimStore, lend_database, take_back
 from tests.simulation.truth import Truth
+from tests.support.store_reads import open_writes
 from wanesync.adapters.field_translation import FieldTranslator
 from wanesync.adapters.hubspot.webhooks import HubSpotWebhooks
 from wanesync.adapters.stripe.events import StripeAccount, StripeEvents
@@ -180,9 +181,7 @@ class World:
         if write.kind is WriteKind.CREATE:
             if self.eye.settings.get(LISTED) is None:
                 self.blame("a creation before both sides were listed")
-            others = [
-                w for w in self.eye.pending_writes.open_all(100) if w.kind is WriteKind.CREATE and w.id != write.id
-            ]
+            others = [w for w in open_writes(self.eye, 100) if w.kind is WriteKind.CREATE and w.id != write.id]
             if any(write.hmacs & other.hmacs for other in others):
                 self.blame("two open creations for one address")
 

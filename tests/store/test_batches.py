@@ -9,6 +9,7 @@ import pytest
 
 from tests.store.tables.test_pending_writes import a_create, an_update
 from tests.store.tables.test_records import a_link, a_seen
+from tests.support.store_reads import held_locks
 from wanesync.core.jobs import JobKind, JobRequest
 from wanesync.core.model import Note, NoteCode, Side, WriteResult
 from wanesync.store import LinkMoved, Store
@@ -105,14 +106,14 @@ def test_locks_of_a_batch_are_whole_or_gone(store: Store) -> None:
         assert tx.locks.take("b", "t0", "w", until_ms)
         assert tx.locks.take("x", "t1", "w", until_ms)
         assert tx.locks.take_each({"t1": ["a", "b"], "t2": ["c"], "t3": ["c", "d"]}, "w", until_ms) == {"t2"}
-        assert tx.locks.held(["a", "x"], "t1") == set(), "its job stands back with nothing"
-        assert tx.locks.held(["c"], "t2") == {"c"}
+        assert held_locks(tx, "t1") == set(), "its job stands back with nothing"
+        assert held_locks(tx, "t2") == {"c"}
         assert tx.locks.take_each({"t2": ["c", "d"], "t4": ["a"]}, "w", until_ms) == {"t2", "t4"}
 
 
 def test_records_are_noted_before_they_are_read(store: Store) -> None:
     with store.transaction() as tx:
-        tx.records.put_many([(a_seen(H, "1"), "x"), (a_seen(H, "2"), "y")])
+        tx.records.put_many([a_seen(H, "1"), a_seen(H, "2")])
         for record_id in ("1", "2"):
             tx.records.set_note(H, record_id, Note(NoteCode.AMBIGUOUS, record_id))
         assert tx.records.noted_ids(NoteCode.AMBIGUOUS)[H] == ["1", "2"]

@@ -19,6 +19,7 @@ import pytest
 from tests.store.tables.test_pending_writes import a_create
 from tests.store.tables.test_records import a_link, an_event
 from tests.support.store_fixtures import Clock
+from tests.support.store_reads import count_events
 from wanesync.core.errors import DatabaseUnavailable, WanesyncError
 from wanesync.core.jobs import Job, JobKind, JobRequest, JobState
 from wanesync.core.model import Side, WriteResult
@@ -78,7 +79,7 @@ def test_ten_webhooks_at_once_queue_each_key_once(store: Store, other_store: Sto
     assert sum(new) == 60
     with store.reading() as tx:
         assert [row["ready"] for row in tx.jobs.depth()] == [60]
-        assert tx.events.counts()["total"] == 60
+        assert count_events(tx)["total"] == 60
 
 
 def test_a_join_and_the_end_of_a_job_do_not_lose_work(store: Store, other_store: Store, clock: Clock) -> None:

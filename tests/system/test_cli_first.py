@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.support.stage import Stage
+from tests.support.store_reads import all_links
 from wanesync.core.diff.difference import DifferenceClass
 from wanesync.core.model import Side
 from wanesync.wiring import build_runtime, open_database
@@ -89,4 +90,4 @@ def test_a_state_that_is_lost_comes_back_with_the_same_links(tmp_path: Path) -> 
 
 def _links(stage: Stage) -> set[tuple[str, str]]:
     with stage.store.reading() as tx:
-        return {(link.hubspot_id, link.stripe_id) for link in tx.links.page("", 100)}
+        return {(link.hubspot_id, link.stripe_id) for link in all_links(tx)}

@@ -28,8 +28,8 @@ AT_ONCE = {"in turn": 9, "parallel": 16}
 """Requests that may be under way, and are made again."""
 STARTING = 2
 """Whose keys are these."""
-TIMES = {"valid_from_ms", "valid_to_ms", "moved", "moved_ms"}
-OWN = {"settings", "rates", "uses", "processes"}
+TIMES = {"valid_from_ms", "valid_to_ms", "revision", "stored_ms"}
+OWN = {"settings", "rates", "quota_uses", "processes"}
 """Tables that keep account of requests and runs."""
 
 

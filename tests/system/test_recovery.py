@@ -12,6 +12,7 @@ import pytest
 from tests.robustness.chaos.recovery import Recoveries, find_running
 from tests.support.program import Program
 from tests.support.stage import LATER_MS, Stage
+from tests.support.store_reads import all_links
 from wanesync.core.errors import DatabaseUnavailable
 from wanesync.core.jobs import POISON_ALONE_RESCUES, POISON_DEAD_RESCUES, DeadClass, Job
 from wanesync.core.model import Side
@@ -50,7 +51,7 @@ def alive(stage: Stage) -> set[str]:
 def committed(stage: Stage) -> list[object]:
     """Everything a late process could have changed: the journal, the links, the jobs, both sides."""
     with stage.store.reading() as tx:
-        links = [(link.id, link.version, link.base) for link in tx.links.page("", 1000)]
+        links = [(link.id, link.version, link.base) for link in all_links(tx)]
         journal = [(row.id, row.kind) for row in tx.journal.latest(1000)]
         return [
             links,

@@ -10,7 +10,7 @@ from wanesync.core.errors import NotFound
 
 if TYPE_CHECKING:
     from wanesync.store.database import Store
-    from wanesync.store.tables.backlog import DeadLetter, JobFilter
+    from wanesync.store.tables.jobs import DeadLetter, JobFilter
 
 UNLIMITED = 2**31 - 1
 """The largest number of rows that SQLite and Postgres both take as a limit."""

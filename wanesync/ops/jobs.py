@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from wanesync.store.database import Store
-    from wanesync.store.tables.backlog import DeadLetter, Depth, JobFilter
+    from wanesync.store.tables.jobs import DeadLetter, Depth, JobFilter
 
 
 @dataclass(frozen=True, slots=True)

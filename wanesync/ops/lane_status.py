@@ -15,7 +15,7 @@ from wanesync.store.tables.settings import operator_pause
 
 if TYPE_CHECKING:
     from wanesync.store.database import Tx
-    from wanesync.store.tables.backlog import DeadCount, Depth
+    from wanesync.store.tables.jobs import DeadCount, Depth
 
 BATCH = 100
 """Records that HubSpot takes in one request."""

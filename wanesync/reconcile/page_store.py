@@ -77,7 +77,7 @@ class PageStore:
             ids = [record.id for record in records]
             stored = tx.records.get_many([(Side.STRIPE, i) for i in ids])
             page = _SortedPage(stored=stored)
-            stored_again = tx.records.moved_since(Side.STRIPE, ids, called_ms)
+            stored_again = tx.records.stored_since(Side.STRIPE, ids, called_ms)
             for record in records:
                 old = stored.get((Side.STRIPE, record.id))
                 if old is None or record != old.record or old.stale:

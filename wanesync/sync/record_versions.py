@@ -106,8 +106,7 @@ class RecordWriter:
 
     def keep(self) -> None:
         """Write down, and wake nobody yet."""
-        comparison, row_hash = self.runtime.rules.fields.comparison, self.runtime.store.row_hash
-        self.tx.records.put_many([(stored, row_hash(comparison(stored.record))) for stored in self.changed.values()])
+        self.tx.records.put_many(self.changed.values())
         self.changed = {}
 
     def flush(self) -> None:

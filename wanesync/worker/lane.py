@@ -14,7 +14,7 @@ from wanesync.purchases.guest_contacts import GuestContacts
 from wanesync.purchases.sender import PurchaseSender
 from wanesync.ratelimit.pacer import Pacer
 from wanesync.store.database import Tx
-from wanesync.store.tables.jobs import EVERY_PRIORITY, Best
+from wanesync.store.tables.jobs import EVERY_PRIORITY, ClaimableJob
 from wanesync.store.tables.settings import PauseRow, operator_pause
 from wanesync.sync.calls import AnyCall
 from wanesync.sync.reader import Reader
@@ -113,7 +113,7 @@ class Lane:
         limit = room if alone or (self.side is Side.STRIPE and best.kind is JobKind.WRITE) else BATCH
         return self._take(tx, best.kind, limit, least=best.priority if least > Priority.PURCHASE else least)
 
-    def next_claimable(self, tx: Tx) -> Best | None:
+    def next_claimable(self, tx: Tx) -> ClaimableJob | None:
         """The most urgent job; None, too, while the lane stands still and may not be probed yet."""
         pauses = tx.pauses.get_all()
         pause = pauses.get(str(self.side))
@@ -133,7 +133,7 @@ class Lane:
             wait_ms = max(wait_ms, min(IDLE_MS, pause.probe_ms - now_ms))
         return IDLE_MS if operator_pause(self.side) in pauses else wait_ms
 
-    def best(self, tx: Tx, *, least: int = Priority.PURCHASE) -> Best | None:
+    def best(self, tx: Tx, *, least: int = Priority.PURCHASE) -> ClaimableJob | None:
         """The most urgent job that may be claimed now, of priority ``least`` or later."""
         if not self.held:
             return tx.jobs.next_claimable(self.side, least=least)

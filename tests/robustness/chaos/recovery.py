@@ -10,7 +10,7 @@ from wanesync.core.errors import DatabaseUnavailable
 from wanesync.core.jobs import Job, JobState
 from wanesync.core.model import Side
 from wanesync.store.database import Store, Tx
-from wanesync.store.tables.backlog import job_of
+from wanesync.store.tables.jobs import job_of
 
 
 def find_running(store: Store, owner: str) -> list[Job]:
@@ -80,6 +80,6 @@ def _stands_still(tx: Tx, job: Job) -> bool:
     if row.state is JobState.RUNNING:
         return row.token == job.token
     # Done may mean that a newer one of its key stands for it, which then must run.
-    waiting = tx.jobs._session.rows("pending_ready", lane=job.lane, kind=job.kind, key=job.key)
+    waiting = tx.jobs._session.rows("ready_job", lane=job.lane, kind=job.kind, key=job.key)
     newer = [tx.jobs.get(str(found[0])) for found in waiting]
     return any(other is not None and other.due_ms <= tx.now_ms for other in newer)

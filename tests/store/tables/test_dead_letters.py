@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 from tests.support.store_fixtures import Clock
+from tests.support.store_reads import count_done
 from wanesync.core.jobs import DeadClass, Job, JobKind, JobRequest, JobState, Priority
 from wanesync.core.model import Side
 from wanesync.store import Store, Tx
-from wanesync.store.tables.backlog import DeadCount, JobFilter
+from wanesync.store.tables.jobs import DeadCount, JobFilter
 
 H, S = Side.HUBSPOT, Side.STRIPE
 READ, WRITE = JobKind.READ, JobKind.WRITE
@@ -49,7 +50,7 @@ def raw_job(tx: Tx, job_id: str, key: str, state: str) -> None:
     if state == "dead":
         (job,) = tx.jobs.claim(H, [READ], 1, "w1")
         values: dict[str, str | int] = {"dead_class": "gone", "reason": "", "now": tx.now_ms}
-        tx._session.rows("kill_job", id=job.id, token=job.token, **values)
+        tx._session.rows("mark_job_dead", id=job.id, token=job.token, **values)
 
 
 def test_letters_are_found_by_class_side_kind_and_time(store: Store, clock: Clock) -> None:
@@ -115,7 +116,7 @@ def test_work_that_is_done_closes_what_was_given_up_for_its_key(store: Store) ->
         closed = tx.jobs.get("dead")
         assert closed
         assert closed.state is JobState.DONE
-        assert tx.jobs.count_done_since(H, 0) == 1, "superseded is not work done"
+        assert count_done(tx, H, 0) == 1, "superseded is not work done"
 
 
 def test_what_was_done_lately_is_counted_by_kind(store: Store, clock: Clock) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.store_fixtures import Clock
+from tests.support.store_reads import count_done, held_locks
 from wanesync.core.jobs import DeadClass, Job, JobKind, JobRequest, JobState, Priority
 from wanesync.core.model import Side
 from wanesync.store import LeaseLost, Store, Tx
@@ -138,7 +139,7 @@ def test_a_job_that_fails_while_a_newer_one_waits_is_superseded(store: Store, cl
         done = tx.jobs.get(old.id)
         assert done
         assert done.state is JobState.DONE
-        assert tx.jobs.count_done_since(H, 0) == 0, "superseded is not work done"
+        assert count_done(tx, H, 0) == 0, "superseded is not work done"
     assert claim(store) == [], "the wait holds for the newer one too"
     clock.advance(5_001)
     newer = one(claim(store))
@@ -209,7 +210,7 @@ def test_the_token_fences(store: Store, other_store: Store, clock: Clock) -> Non
         assert tx.settings.get("written") is None
         assert tx.jobs.still_held([lost, again]) == {again.id}
         tx.jobs.finish(again)
-        assert tx.jobs.count_done_since(H, 0) == 1
+        assert count_done(tx, H, 0) == 1
 
 
 def test_a_job_is_ours_as_long_as_the_heart_beats(store: Store, clock: Clock) -> None:
@@ -303,8 +304,8 @@ def test_a_run_ends_when_its_jobs_do(store: Store) -> None:
         assert (tx.jobs.run_pending("r1"), tx.jobs.run_pending("")) == (2, 0)
         tx.jobs.finish_many(tx.jobs.claim(H, None, 5, "w1"))
         assert tx.jobs.run_pending("r1") == 0
-        assert tx.jobs.count_done_since(H, tx.now_ms) == 3
-        assert tx.jobs.count_done_since(S, 0) == 0
+        assert count_done(tx, H, tx.now_ms) == 3
+        assert count_done(tx, S, 0) == 0
 
 
 def test_the_depth_says_what_waits_and_runs(store: Store, clock: Clock) -> None:
@@ -339,7 +340,7 @@ def test_locks_are_held_by_one(store: Store, other_store: Store, clock: Clock) -
     assert take(store, "contact:1", "t1", "w1"), "ours already"
     assert not take(other_store, "contact:1", "t2", "w2")
     with store.transaction() as tx:
-        assert tx.locks.held(["contact:1", "contact:2"], "t1") == {"contact:1"}
+        assert held_locks(tx, "t1") == {"contact:1"}
         tx.locks.drop("t1")
     assert take(other_store, "contact:1", "t2", "w2")
     clock.advance(7_000)
@@ -372,7 +373,7 @@ def test_a_rescue_frees_the_locks_of_the_dead(store: Store, clock: Clock) -> Non
         assert tx.locks.take("contact:1", job.token, "w1", tx.now_ms + 900_000)
     lose(store, clock)
     with store.transaction() as tx:
-        assert tx.locks.held(["contact:1"], job.token) == set()
+        assert held_locks(tx, job.token) == set()
 
 
 def test_bulk_jobs_can_be_left_where_they_are(store: Store) -> None:

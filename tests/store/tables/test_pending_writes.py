@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.support.store_fixtures import Clock
+from tests.support.store_reads import open_writes
 from wanesync.core.model import Change, PendingWrite, Side, WriteKind, WriteResult
 from wanesync.core.purchases import Purchase, PurchaseState, Sink
 from wanesync.store import EmailIntentTaken, Store
@@ -39,9 +40,9 @@ def test_a_write_comes_back_as_it_went_in(store: Store) -> None:
         assert tx.pending_writes.get("w1") == a_create("w1", "h1", "h2")
         assert tx.pending_writes.get("w2") == an_update("w2")
         assert tx.pending_writes.get("w3") is None
-        assert tx.pending_writes.by_key(S, "key-w1") == a_create("w1", "h1", "h2")
-        assert tx.pending_writes.by_key(H, "key-w1") is None
-        assert (tx.pending_writes.count_open(), len(tx.pending_writes.open_all(1))) == (2, 1)
+        assert tx.pending_writes.by_keys(S, ["key-w1"]).get("key-w1") == a_create("w1", "h1", "h2")
+        assert tx.pending_writes.by_keys(H, ["key-w1"]).get("key-w1") is None
+        assert (tx.pending_writes.count_open(), len(open_writes(tx, 1))) == (2, 1)
 
 
 def test_one_open_create_per_address_over_both_sides(store: Store, other_store: Store) -> None:
@@ -83,10 +84,6 @@ def test_an_answer_keeps_the_target_of_an_update(store: Store) -> None:
         write = tx.pending_writes.get("w1")
         assert write
         assert write.target_id == "cus_1"
-        tx.pending_writes.set_target("w1", "cus_2")
-        moved = tx.pending_writes.get("w1")
-        assert moved
-        assert moved.target_id == "cus_2"
 
 
 def test_what_was_sent_lately_is_found_by_its_target(store: Store, clock: Clock) -> None:
@@ -107,13 +104,13 @@ def test_what_was_sent_lately_is_found_by_its_target(store: Store, clock: Clock)
 
 def test_the_generation_counts_creations_that_came_to_nothing(store: Store) -> None:
     with store.transaction() as tx:
-        assert tx.pending_writes.next_generation(H, "1") == 0
+        assert tx.pending_writes.next_generations(H, ["1"]).get("1", 0) == 0
         for number, answer in enumerate((WriteResult.LOST, WriteResult.REFUSED, WriteResult.OK, WriteResult.CONFLICT)):
             tx.pending_writes.put(a_create(f"w{number}", "h"))
             tx.pending_writes.record_result(f"w{number}", answer)
         tx.pending_writes.put(replace(an_update("u"), result=WriteResult.LOST))
-        assert tx.pending_writes.next_generation(H, "1") == 2
-        assert (tx.pending_writes.next_generation(S, "1"), tx.pending_writes.next_generation(H, "2")) == (0, 0)
+        assert tx.pending_writes.next_generations(H, ["1"]).get("1", 0) == 2
+        assert tx.pending_writes.next_generations(S, ["1"]) == tx.pending_writes.next_generations(H, ["2"]) == {}
 
 
 def test_one_key_may_have_several_writes_and_the_newest_counts(store: Store, clock: Clock) -> None:
@@ -165,8 +162,8 @@ def test_a_payment_is_kept_once(store: Store, other_store: Store) -> None:
         assert tx.purchases.put(a_purchase("pi_1"))
     with other_store.transaction() as tx:
         assert not tx.purchases.put(replace(a_purchase("pi_1"), amount=1))
-        assert tx.purchases.get("pi_1") == a_purchase("pi_1")
-        assert tx.purchases.get("pi_2") is None
+        assert tx.purchases.get_many(["pi_1"]).get("pi_1") == a_purchase("pi_1")
+        assert tx.purchases.get_many(["pi_2"]).get("pi_2") is None
         assert tx.purchases.put(replace(a_purchase("pi_2"), created_ms=0, sink=None))
         fresh = tx.purchases.get_many(["pi_1", "pi_2", "pi_3"])["pi_2"]
         assert (fresh.created_ms, fresh.sink) == (tx.now_ms, None)
@@ -209,7 +206,7 @@ def test_a_payment_moves_on_and_keeps_its_contact_and_sink(store: Store) -> None
         tx.purchases.put(a_purchase("pi_1"))
         tx.purchases.set_state("pi_1", PurchaseState.TODO, contact_id="7", sink=Sink.CUSTOM_EVENT)
         tx.purchases.set_state("pi_1", PurchaseState.SENT, reason="done")
-        purchase = tx.purchases.get("pi_1")
+        purchase = tx.purchases.get_many(["pi_1"]).get("pi_1")
         assert purchase == replace(
             a_purchase("pi_1"), state=PurchaseState.SENT, contact_id="7", sink=Sink.CUSTOM_EVENT, reason="done"
         )

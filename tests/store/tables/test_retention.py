@@ -7,6 +7,7 @@ import pytest
 
 from tests.store.tables.test_dead_letters import bury
 from tests.support.store_fixtures import Clock
+from tests.support.store_reads import count_done, count_events, held_locks
 from wanesync.core.ids import least_id, made_ms
 from wanesync.core.jobs import JobKind, JobRequest
 from wanesync.core.model import Change, Conflict, Event, PendingWrite, Side, WriteKind, WriteResult
@@ -74,7 +75,7 @@ def test_an_event_loses_first_what_it_carried_then_itself(store: Store, clock: C
     gone = upkeep(store, clock).prune()
     assert (gone["events"], gone["event payloads"]) == (1, 0)
     with store.reading() as tx:
-        assert (tx.events.get("old"), tx.events.counts()["total"]) == (None, 1)
+        assert (tx.events.get("old"), count_events(tx)["total"]) == (None, 1)
 
 
 def test_what_is_unread_or_unjudged_stays_with_all_that_judges_it(store: Store, clock: Clock) -> None:
@@ -175,11 +176,8 @@ def test_locks_of_killed_processes_go_when_another_one_ends(store: Store, clock:
     with store.transaction() as tx:
         assert tx.locks.take("contact:2", "living", "w2", tx.now_ms + 60_000)
         tx.processes.remove("w3")
-        held = {
-            token: tx.locks._session.rows("held_locks", token=token, keys=["contact:1", "contact:2"])
-            for token in TOKENS
-        }
-    assert {token: [row[0] for row in rows] for token, rows in held.items()} == {"killed": [], "living": ["contact:2"]}
+        held = {token: held_locks(tx, token) for token in TOKENS}
+    assert held == {"killed": set(), "living": {"contact:2"}}
 
 
 def test_the_ledger_the_tombstones_and_the_journal_stay(store: Store, clock: Clock) -> None:
@@ -192,7 +190,7 @@ def test_the_ledger_the_tombstones_and_the_journal_stay(store: Store, clock: Clo
     clock.advance(4_000 * DAY_MS)
     upkeep(store, clock).prune()
     with store.reading() as tx:
-        assert tx.purchases.get("pi_1")
+        assert tx.purchases.get_many(["pi_1"]).get("pi_1")
         assert tx.tombstones.match(["h"]) == {"h"}
         assert len(tx.journal.of(["1"], 5)) == 1
 
@@ -209,7 +207,7 @@ def test_a_dry_run_counts_the_same_and_changes_nothing(store: Store, clock: Cloc
     seen: list[tuple[str, int]] = []
     would = upkeep(store, clock).prune(dry=True, progress=lambda name, rows: seen.append((name, rows)))
     with store.reading() as tx:
-        assert (tx.events.counts()["total"], tx.jobs.count_done_since(S, 0)) == (150, 150)
+        assert (count_events(tx)["total"], count_done(tx, S, 0)) == (150, 150)
     assert sum(rows for name, rows in seen if name == "done jobs") == would["done jobs"] == 150
     assert upkeep(store, clock).prune() == would
     with store.reading() as tx:

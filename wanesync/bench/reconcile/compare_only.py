@@ -50,8 +50,8 @@ SNAPSHOT = "compared.snapshot"
 MUST_BE_0 = ("missed", "invented", "in_sync_off_by")
 TARGETS = dict.fromkeys(MUST_BE_0, "0") | {"compare_s": "<= 30 for 1,000,000", "peak_rss_mb": "<= 300 for 1,000,000"}
 _RECORD = (
-    "INSERT INTO records (side, id, seen, valid_from_ms, valid_to_ms, moved, stale, deleted, survivor, other_id, "
-    "intent, note, row_hash, canon_version, moved_ms) VALUES (?, ?, ?, 0, 0, 1, 0, 0, '', '', '', '', ?, 1, 0)"
+    "INSERT INTO records (side, id, content, valid_from_ms, valid_to_ms, revision, stale, deleted, survivor, other_id, "
+    "note_code, note, stored_ms) VALUES (?, ?, ?, 0, 0, 1, 0, 0, '', '', '', '', 0)"
 )
 _LINK = (
     "INSERT INTO links (id, hubspot_id, stripe_id, is_primary, base, parked, version, state, fields_version, "
@@ -214,9 +214,7 @@ def _fill_equal(database: Path, snapshot: Snapshot, count: int) -> None:
         file.execute("BEGIN")
         for side, index in (("hubspot", 0), ("stripe", 1)):
             ids = [(row.hubspot_id, row.stripe_id)[index] for row in rows]
-            file.executemany(
-                _RECORD, [(side, record_id, SEALED, row.same) for record_id, row in zip(ids, rows, strict=True)]
-            )
+            file.executemany(_RECORD, [(side, record_id, SEALED) for record_id in ids])
         links = [
             (f"link-{first + position:012d}", row.hubspot_id, row.stripe_id, SEALED, *row.side_hashes)
             for position, row in enumerate(rows)

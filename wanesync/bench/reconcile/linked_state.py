@@ -114,16 +114,14 @@ def link_pairs(store: Store, reader: SandboxReader, pairs: Sequence[Pair], field
 
 def _link(tx: Tx, store: Store, reader: SandboxReader, pairs: Sequence[Pair], fields: FieldMap) -> None:
     rng = random.Random(pairs[0].hubspot_id)  # noqa: S311 - ids of links, no secrets
-    stored: list[tuple[StoredRecord, str]] = []
+    stored: list[StoredRecord] = []
     links: list[Link] = []
     for pair in pairs:
         contact, customer = reader.contact(pair.hubspot_id), reader.customer(pair.stripe_id)
-        # One hash for both records: they are equal.
-        row_hash = store.row_hash(fields.comparison(contact))
         for record in (contact, customer):
             hmacs = frozenset(store.hmac(address) for address in record.emails)
             at_ms = record.modified_ms or tx.now_ms
-            stored.append((StoredRecord(record, at_ms, at_ms, 1, hmacs=hmacs), row_hash))
+            stored.append(StoredRecord(record, at_ms, at_ms, 1, hmacs=hmacs))
         base = {spec.name: (contact.values[spec.name], customer.values[spec.name]) for spec in fields.specs}
         links.append(
             Link(

@@ -14,7 +14,7 @@ from wanesync.core.jobs import DeadClass, JobKind
 from wanesync.core.model import Side
 from wanesync.ops.jobs import list_jobs
 from wanesync.store.database import Store
-from wanesync.store.tables.backlog import DeadLetter, Depth, JobFilter
+from wanesync.store.tables.jobs import DeadLetter, Depth, JobFilter
 from wanesync.terminal import format_duration, make_table, make_wide_console, print_json, print_rows
 
 OfClass = Annotated[DeadClass | None, typer.Option("--class", help="Why they were given up.")]

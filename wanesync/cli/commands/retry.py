@@ -15,7 +15,7 @@ from wanesync.cli.context import AsJson, ConfigFile, Yes, open_configured
 from wanesync.core.errors import ConfigError
 from wanesync.ops.dead_letters import CHUNK_JOBS, choose_dead_letters, count_classes, retry_dead_letters
 from wanesync.store.database import Store
-from wanesync.store.tables.backlog import DeadLetter
+from wanesync.store.tables.jobs import DeadLetter
 from wanesync.terminal import make_console, make_table, pluralize, print_json, print_rows, progress_bars
 
 

@@ -13,7 +13,7 @@ SELECT pg_notify('wanesync', :lanes);
 -- name: get_setting
 SELECT value FROM settings WHERE name = :name;
 
--- name: get_setting_for_now
+-- name: get_setting_shared
 SELECT value FROM settings WHERE name = :name /* share */;
 
 -- name: put_setting
@@ -26,31 +26,27 @@ INSERT INTO settings (name, value) VALUES (:name, :value) ON CONFLICT (name) DO 
 -- name: swap_setting
 UPDATE settings SET value = :value WHERE name = :name AND value = :old RETURNING name;
 
--- name: all_settings
-SELECT name, value FROM settings ORDER BY name;
-
 -- records
 
 -- name: records_of_side
-SELECT id, seen, valid_from_ms, valid_to_ms, moved, stale, deleted, survivor, note_code, note
+SELECT id, content, valid_from_ms, valid_to_ms, revision, stale, deleted, survivor, note_code, note
 FROM records WHERE side = :side AND id IN (:ids);
 
 -- name: emails_of_side
 SELECT id, hmac FROM emails WHERE side = :side AND id IN (:ids);
 
--- name: moved_since
-SELECT id FROM records WHERE side = :side AND id IN (:ids) AND moved_ms >= :since_ms;
+-- name: stored_since
+SELECT id FROM records WHERE side = :side AND id IN (:ids) AND stored_ms >= :since_ms;
 
 -- name: put_record
-INSERT INTO records (side, id, seen, valid_from_ms, valid_to_ms, moved, stale, deleted, survivor, other_id, intent,
-    note_code, note, row_hash, canon_version, moved_ms)
-VALUES (:side, :id, :seen, :valid_from_ms, :valid_to_ms, :moved, :stale, :deleted, :survivor, :other_id, :intent,
-    :note_code, :note, :row_hash, :canon_version, :moved_ms)
-ON CONFLICT (side, id) DO UPDATE SET seen = excluded.seen, valid_from_ms = excluded.valid_from_ms,
-    valid_to_ms = excluded.valid_to_ms, moved = excluded.moved, stale = excluded.stale,
-    deleted = excluded.deleted, survivor = excluded.survivor, other_id = excluded.other_id, intent = excluded.intent,
-    note_code = excluded.note_code, note = excluded.note, row_hash = excluded.row_hash, canon_version = excluded.canon_version,
-    moved_ms = excluded.moved_ms;
+INSERT INTO records (side, id, content, valid_from_ms, valid_to_ms, revision, stale, deleted, survivor, other_id,
+    note_code, note, stored_ms)
+VALUES (:side, :id, :content, :valid_from_ms, :valid_to_ms, :revision, :stale, :deleted, :survivor, :other_id,
+    :note_code, :note, :stored_ms)
+ON CONFLICT (side, id) DO UPDATE SET content = excluded.content, valid_from_ms = excluded.valid_from_ms,
+    valid_to_ms = excluded.valid_to_ms, revision = excluded.revision, stale = excluded.stale,
+    deleted = excluded.deleted, survivor = excluded.survivor, other_id = excluded.other_id,
+    note_code = excluded.note_code, note = excluded.note, stored_ms = excluded.stored_ms;
 
 -- name: add_email
 INSERT INTO emails (side, id, hmac) VALUES (:side, :id, :hmac) ON CONFLICT (side, id, hmac) DO NOTHING;
@@ -71,10 +67,11 @@ WHERE side = :side AND other_id <> '' AND other_id IN (:ids) AND deleted = 0 AND
 -- name: merged_into
 SELECT id, survivor FROM records WHERE side = 'hubspot' AND survivor <> '' AND id IN (:ids);
 
--- Marks are "id moved" of copies that have not moved since they were read.
+-- Each of :copies is "id revision": a copy that was stored again since it was read stays as it is.
 -- name: touch_records
-UPDATE records SET valid_from_ms = :valid_from_ms, valid_to_ms = :valid_to_ms, moved = moved + 1, moved_ms = :now
-WHERE side = :side AND id IN (:ids) AND id || ' ' || moved IN (:marks);
+UPDATE records SET valid_from_ms = :valid_from_ms, valid_to_ms = :valid_to_ms, revision = revision + 1,
+    stored_ms = :now
+WHERE side = :side AND id IN (:ids) AND id || ' ' || revision IN (:copies);
 
 -- name: set_note
 UPDATE records SET note_code = :note_code, note = :note WHERE side = :side AND id = :id;
@@ -89,9 +86,6 @@ SELECT id FROM records WHERE side = :side AND id > :after AND deleted = 0 AND su
 
 -- name: noted_records
 SELECT side, id FROM records WHERE note_code <> '' AND note_code = :code ORDER BY side, id;
-
--- name: row_hashes
-SELECT id, row_hash FROM records WHERE side = :side AND id IN (:ids);
 
 -- links
 
@@ -131,10 +125,6 @@ SELECT COUNT(*) FROM links WHERE state = 'active';
 SELECT (SELECT COUNT(*) FROM links), (SELECT COUNT(*) FROM links WHERE state <> 'active' AND state = 'orphaned'),
     (SELECT COUNT(*) FROM links WHERE state <> 'active' AND state = 'released'),
     (SELECT COUNT(*) FROM links WHERE length(parked) > 0);
-
--- name: links_page
-SELECT id, hubspot_id, stripe_id, is_primary, base, version, state, parked, fields_version, canon_version
-FROM links WHERE id > :after ORDER BY id LIMIT :limit;
 
 -- name: link_outlines
 SELECT id, hubspot_id, stripe_id, CASE WHEN is_primary = 1 AND length(parked) = 0 THEN 1 ELSE 0 END,
@@ -189,11 +179,6 @@ SELECT DISTINCT record_id FROM events WHERE side = :side AND record_id IN (:ids)
 -- name: mark_events_judged
 UPDATE events SET is_judged = 1 WHERE key IN (:keys) AND is_judged + 0 = 0;
 
--- name: count_events
-SELECT (SELECT COUNT(*) FROM events), (SELECT COUNT(*) FROM events WHERE is_read = 0),
-    (SELECT COUNT(*) FROM events WHERE is_judged = 0),
-    (SELECT COUNT(*) FROM events WHERE is_judged = 0 AND is_read = 0);
-
 -- name: add_rejected
 INSERT INTO rejected (id, side, reason, body, at_ms) VALUES (:id, :side, :reason, :body, :now);
 
@@ -206,30 +191,30 @@ SELECT COUNT(*) FROM rejected;
 -- jobs
 
 -- name: queue_job
-INSERT INTO jobs (id, lane, kind, key, state, priority, due_ms, fixed, arrived_ms, attempts, rescues, token, owner,
-    reason, dead_class, run_id, superseded, started_ms, ended_ms)
-VALUES (:id, :lane, :kind, :key, 'ready', :priority, :due_ms, 0, :now, 0, 0, '', '', '', '', :run_id, 0, 0, 0)
+INSERT INTO jobs (id, lane, kind, key, state, priority, due_ms, due_is_fixed, arrived_ms, attempts, rescues, token, owner,
+    reason, dead_class, run_id, superseded, ended_ms)
+VALUES (:id, :lane, :kind, :key, 'ready', :priority, :due_ms, 0, :now, 0, 0, '', '', '', '', :run_id, 0, 0)
 ON CONFLICT (lane, kind, key) WHERE state = 'ready' DO UPDATE SET
     priority = CASE WHEN excluded.priority < jobs.priority THEN excluded.priority ELSE jobs.priority END,
     arrived_ms = CASE WHEN excluded.arrived_ms < jobs.arrived_ms THEN excluded.arrived_ms ELSE jobs.arrived_ms END,
-    due_ms = CASE WHEN jobs.fixed = 0 AND excluded.due_ms < jobs.due_ms THEN excluded.due_ms ELSE jobs.due_ms END,
-    attempts = CASE WHEN jobs.fixed = 0 THEN 0 ELSE jobs.attempts END,
+    due_ms = CASE WHEN jobs.due_is_fixed = 0 AND excluded.due_ms < jobs.due_ms THEN excluded.due_ms ELSE jobs.due_ms END,
+    attempts = CASE WHEN jobs.due_is_fixed = 0 THEN 0 ELSE jobs.attempts END,
     run_id = CASE WHEN excluded.run_id <> '' THEN excluded.run_id ELSE jobs.run_id END;
 
 -- name: supersede_dead_jobs
 UPDATE jobs SET state = 'done', superseded = 1, ended_ms = :now
 WHERE lane = :lane AND kind = :kind AND key IN (:keys) AND state = 'dead';
 
--- name: hurry_jobs
-UPDATE jobs SET due_ms = :now, fixed = 0, attempts = 0 WHERE state = 'ready' AND reason = :reason RETURNING id;
+-- name: make_jobs_due
+UPDATE jobs SET due_ms = :now, due_is_fixed = 0, attempts = 0 WHERE state = 'ready' AND reason = :reason RETURNING id;
 
--- name: hurry_keys
+-- name: make_keys_due
 UPDATE jobs SET due_ms = :now WHERE lane = :lane AND kind = :kind AND key IN (:keys) AND state = 'ready' AND reason = :reason
-AND fixed = 0 AND due_ms > :now RETURNING id;
+AND due_is_fixed = 0 AND due_ms > :now RETURNING id;
 
 -- Whether a key runs is asked with a count: as NOT EXISTS, Postgres joins, and while its statistics are old it reads every
 -- running row for each ready one.
--- name: best_job
+-- name: next_claimable_job
 SELECT kind, priority, rescues FROM jobs r
 WHERE lane = :lane AND state = 'ready' AND due_ms <= :now AND kind IN (:kinds) AND priority >= :least
     AND priority < :below
@@ -238,14 +223,14 @@ WHERE lane = :lane AND state = 'ready' AND due_ms <= :now AND kind IN (:kinds) A
         WHERE x.key = r.key AND x.kind = r.kind AND x.lane = r.lane AND x.state = 'running') < 1
 ORDER BY priority, arrived_ms, id LIMIT 1;
 
--- name: suspects
+-- name: suspect_jobs
 SELECT 'waits' WHERE EXISTS (
     SELECT 1 FROM jobs WHERE lane = :lane AND state = 'ready' AND rescues >= 2 AND due_ms <= :now)
 UNION ALL SELECT 'runs' WHERE EXISTS (
     SELECT 1 FROM jobs WHERE owner = :owner AND owner <> '' AND state = 'running' AND rescues >= 2);
 
 -- name: claim_jobs
-UPDATE jobs SET state = 'running', token = :token || id, owner = :owner, started_ms = :now
+UPDATE jobs SET state = 'running', token = :token || id, owner = :owner
 WHERE id IN (
     SELECT id FROM jobs r
     WHERE lane = :lane AND state = 'ready' AND due_ms <= :now AND kind IN (:kinds) AND priority >= :least
@@ -258,7 +243,7 @@ RETURNING id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, re
     run_id;
 
 -- name: claim_suspect
-UPDATE jobs SET state = 'running', token = :token || id, owner = :owner, started_ms = :now
+UPDATE jobs SET state = 'running', token = :token || id, owner = :owner
 WHERE id IN (
     SELECT id FROM jobs r
     WHERE lane = :lane AND state = 'ready' AND rescues >= 2 AND due_ms <= :now AND kind IN (:kinds) AND (
@@ -272,7 +257,7 @@ RETURNING id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, re
     run_id;
 
 -- name: unclaim_jobs
-UPDATE jobs SET state = 'ready', token = '', owner = '', started_ms = 0 WHERE id IN (:ids) AND state || '' = 'running';
+UPDATE jobs SET state = 'ready', token = '', owner = '' WHERE id IN (:ids) AND state || '' = 'running';
 
 -- name: next_due
 SELECT due_ms FROM jobs r WHERE lane = :lane AND state = 'ready' AND due_ms > -1 AND (
@@ -295,29 +280,29 @@ RETURNING id, EXISTS (SELECT 1 FROM jobs r WHERE r.lane = jobs.lane AND r.kind =
     AND r.state = 'ready'), EXISTS (SELECT 1 FROM jobs d WHERE d.lane = jobs.lane AND d.kind = jobs.kind
     AND d.key = jobs.key AND d.state = 'dead');
 
--- name: ready_again
-UPDATE jobs SET state = 'ready', token = '', owner = '', due_ms = :due_ms, fixed = :fixed, reason = :reason,
-    attempts = attempts + :attempts, rescues = :rescues, started_ms = 0
+-- name: reschedule_job
+UPDATE jobs SET state = 'ready', token = '', owner = '', due_ms = :due_ms, due_is_fixed = :fixed, reason = :reason,
+    attempts = attempts + :attempts, rescues = :rescues
 WHERE id = :id AND token = :token AND state || '' = 'running' RETURNING id;
 
--- name: supersede_running
+-- name: supersede_job
 UPDATE jobs SET state = 'done', superseded = 1, ended_ms = :now, reason = :reason
 WHERE id = :id AND token = :token AND state || '' = 'running' RETURNING id;
 
--- name: join_newer
+-- name: merge_into_ready_job
 UPDATE jobs SET
     priority = CASE WHEN :priority < priority THEN :priority ELSE priority END,
     arrived_ms = CASE WHEN :arrived_ms < arrived_ms THEN :arrived_ms ELSE arrived_ms END,
     rescues = CASE WHEN :rescues > rescues THEN :rescues ELSE rescues END,
     due_ms = CASE WHEN :fixed = 1 AND :due_ms > due_ms THEN :due_ms ELSE due_ms END,
-    fixed = CASE WHEN :fixed = 1 THEN 1 ELSE fixed END
+    due_is_fixed = CASE WHEN :fixed = 1 THEN 1 ELSE due_is_fixed END
 WHERE lane = :lane AND kind = :kind AND key = :key AND state = 'ready' RETURNING id;
 
--- name: kill_job
+-- name: mark_job_dead
 UPDATE jobs SET state = 'dead', dead_class = :dead_class, reason = :reason, ended_ms = :now, attempts = attempts + 1
 WHERE id = :id AND token = :token AND state || '' = 'running' RETURNING id;
 
--- name: poison_job
+-- name: mark_job_poison
 UPDATE jobs SET state = 'dead', dead_class = 'poison', reason = :reason, ended_ms = :now, rescues = rescues + 1
 WHERE id = :id AND token = :token AND state || '' = 'running' RETURNING id;
 
@@ -372,7 +357,7 @@ SELECT id FROM jobs WHERE id IN (:ids) AND state || '' = 'dead' ORDER BY lane, k
 -- A count, as in best_job. Of two of one key the newer one lives on.
 -- name: revive_jobs
 UPDATE jobs SET state = 'ready', dead_class = '', reason = '', attempts = 0, rescues = 0, arrived_ms = :now,
-    due_ms = :now, fixed = 0, token = '', owner = '', started_ms = 0, ended_ms = 0
+    due_ms = :now, due_is_fixed = 0, token = '', owner = '', ended_ms = 0
 WHERE id IN (:ids) AND state || '' = 'dead' AND (
         SELECT COUNT(*) FROM jobs x
         WHERE x.key = jobs.key AND x.kind = jobs.kind AND x.lane = jobs.lane AND x.state = 'ready') < 1
@@ -399,7 +384,7 @@ WHERE lane = :lane AND kind = :kind AND state = 'done' AND superseded = 0 AND en
 
 -- processes and locks
 
--- name: beat
+-- name: put_heartbeat
 INSERT INTO processes (name, lanes, started_ms, heartbeat_ms) VALUES (:name, :lanes, :started_ms, :now)
 ON CONFLICT (name) DO UPDATE SET lanes = excluded.lanes, heartbeat_ms = excluded.heartbeat_ms;
 
@@ -412,7 +397,7 @@ SELECT name, lanes, started_ms, heartbeat_ms FROM processes WHERE heartbeat_ms >
 -- name: remove_process
 DELETE FROM processes WHERE name = :name;
 
--- name: forget_processes
+-- name: drop_old_processes
 DELETE FROM processes WHERE heartbeat_ms < :before_ms;
 
 -- Nobody waits for a lock: who waits while holding rows another one wants is in a deadlock, which costs both a second.
@@ -426,11 +411,8 @@ WHERE locks.until_ms <= :now OR locks.token = excluded.token OR NOT EXISTS (
     SELECT 1 FROM processes p WHERE p.name = locks.owner AND p.heartbeat_ms > :fresh_ms)
 RETURNING key, token;
 
--- name: held_locks
-SELECT key FROM locks WHERE token = :token AND key IN (:keys);
-
 -- Of processes that were killed: nobody else takes their token.
--- name: forget_locks
+-- name: drop_old_locks
 DELETE FROM locks WHERE until_ms < :before_ms;
 
 -- name: drop_locks
@@ -438,14 +420,14 @@ DELETE FROM locks WHERE token IN (:tokens);
 
 -- own writes
 
--- name: put_write
-INSERT INTO own_writes (id, side, kind, link_key, source_id, target_id, key, data, link_id, generation, created_ms,
-    sent_ms, sends, answer, answered_ms)
-VALUES (:id, :side, :kind, :link_key, :source_id, :target_id, :key, :data, :link_id, :generation, :now, :sent_ms, 0,
-    :answer, 0)
+-- name: put_pending_write
+INSERT INTO pending_writes (id, side, kind, link_key, source_id, target_id, idempotency_key, data, link_id, generation,
+    created_ms, sent_ms, result, result_ms)
+VALUES (:id, :side, :kind, :link_key, :source_id, :target_id, :idempotency_key, :data, :link_id, :generation, :now,
+    :sent_ms, :result, 0)
 ON CONFLICT (id) DO UPDATE SET link_key = excluded.link_key, source_id = excluded.source_id,
-    target_id = excluded.target_id, key = excluded.key, data = excluded.data, link_id = excluded.link_id,
-    generation = excluded.generation, sent_ms = excluded.sent_ms, answer = excluded.answer;
+    target_id = excluded.target_id, idempotency_key = excluded.idempotency_key, data = excluded.data,
+    link_id = excluded.link_id, generation = excluded.generation, sent_ms = excluded.sent_ms, result = excluded.result;
 
 -- name: open_create
 INSERT INTO open_creates (hmac, write_id) VALUES (:hmac, :write_id)
@@ -462,72 +444,65 @@ DELETE FROM open_creates WHERE write_id IN (:ids);
 SELECT hmac, write_id FROM open_creates WHERE hmac IN (:hmacs);
 
 -- name: create_holders
-SELECT c.hmac, w.link_key FROM open_creates c JOIN own_writes w ON w.id = c.write_id WHERE c.hmac IN (:hmacs);
+SELECT c.hmac, w.link_key FROM open_creates c JOIN pending_writes w ON w.id = c.write_id WHERE c.hmac IN (:hmacs);
 
 -- name: creates_of
-SELECT id, side, kind, link_key, source_id, target_id, key, data, link_id, sent_ms, answer, generation
-FROM own_writes WHERE kind = 'create' AND side = :side AND source_id IN (:ids) AND answer IN ('', 'lost') ORDER BY id;
+SELECT id, side, kind, link_key, source_id, target_id, idempotency_key, data, link_id, sent_ms, result, generation
+FROM pending_writes WHERE kind = 'create' AND side = :side AND source_id IN (:ids) AND result IN ('', 'lost') ORDER BY id;
 
 -- name: open_write_ids
-SELECT id FROM own_writes WHERE id IN (:ids) AND answer = '';
+SELECT id FROM pending_writes WHERE id IN (:ids) AND result = '';
 
 -- name: refresh_write
-UPDATE own_writes SET data = :data WHERE id = :id AND answer = '';
+UPDATE pending_writes SET data = :data WHERE id = :id AND result = '';
 
--- name: note_told
-UPDATE own_writes SET data = :data WHERE id = :id;
+-- name: record_authorship
+UPDATE pending_writes SET data = :data WHERE id = :id;
 
 -- name: open_writes_of_keys
-SELECT id, side, kind, link_key, source_id, target_id, key, data, link_id, sent_ms, answer, generation
-FROM own_writes WHERE answer = '' AND link_key IN (:keys) AND side IN (:sides) ORDER BY id;
+SELECT id, side, kind, link_key, source_id, target_id, idempotency_key, data, link_id, sent_ms, result, generation
+FROM pending_writes WHERE result = '' AND link_key IN (:keys) AND side IN (:sides) ORDER BY id;
 
--- name: answer_write
-UPDATE own_writes SET answer = :answer, answered_ms = :now,
+-- name: record_result
+UPDATE pending_writes SET result = :result, result_ms = :now,
     target_id = CASE WHEN :target_id <> '' THEN :target_id ELSE target_id END WHERE id = :id;
 
--- name: lose_others
-UPDATE own_writes SET answer = 'lost', answered_ms = :now
-WHERE answer = '' AND kind = 'update' AND side = :side AND link_key = :link_key AND id <> :id;
+-- name: mark_other_updates_lost
+UPDATE pending_writes SET result = 'lost', result_ms = :now
+WHERE result = '' AND kind = 'update' AND side = :side AND link_key = :link_key AND id <> :id;
 
--- name: target_write
-UPDATE own_writes SET target_id = :target_id WHERE id = :id;
-
--- name: sent_write
-UPDATE own_writes SET sent_ms = :now, sends = sends + 1 WHERE id = :id;
+-- name: mark_write_sent
+UPDATE pending_writes SET sent_ms = :now WHERE id = :id;
 
 -- name: get_write
-SELECT id, side, kind, link_key, source_id, target_id, key, data, link_id, sent_ms, answer, generation
-FROM own_writes WHERE id = :id;
+SELECT id, side, kind, link_key, source_id, target_id, idempotency_key, data, link_id, sent_ms, result, generation
+FROM pending_writes WHERE id = :id;
 
 -- name: writes_by_keys
-SELECT id, side, kind, link_key, source_id, target_id, key, data, link_id, sent_ms, answer, generation
-FROM own_writes WHERE side = :side AND key IN (:keys) ORDER BY created_ms, id;
+SELECT id, side, kind, link_key, source_id, target_id, idempotency_key, data, link_id, sent_ms, result, generation
+FROM pending_writes WHERE side = :side AND idempotency_key IN (:keys) ORDER BY created_ms, id;
 
 -- name: known_keys
-SELECT DISTINCT key FROM own_writes WHERE side = :side AND key IN (:keys);
+SELECT DISTINCT idempotency_key FROM pending_writes WHERE side = :side AND idempotency_key IN (:keys);
 
 -- name: recent_writes
-SELECT id, side, kind, link_key, source_id, target_id, key, data, link_id, sent_ms, answer, generation
-FROM own_writes WHERE side = :side AND target_id IN (:ids) AND sent_ms >= :since_ms ORDER BY sent_ms, id;
+SELECT id, side, kind, link_key, source_id, target_id, idempotency_key, data, link_id, sent_ms, result, generation
+FROM pending_writes WHERE side = :side AND target_id IN (:ids) AND sent_ms >= :since_ms ORDER BY sent_ms, id;
 
 -- name: unanswered_writes
-SELECT id, side, kind, link_key, source_id, target_id, key, data, link_id, sent_ms, answer, generation
-FROM own_writes WHERE side = :side AND target_id = :target_id AND sent_ms > 0 AND answer IN ('', 'lost')
+SELECT id, side, kind, link_key, source_id, target_id, idempotency_key, data, link_id, sent_ms, result, generation
+FROM pending_writes WHERE side = :side AND target_id = :target_id AND sent_ms > 0 AND result IN ('', 'lost')
 ORDER BY sent_ms, id;
 
--- name: open_writes
-SELECT id, side, kind, link_key, source_id, target_id, key, data, link_id, sent_ms, answer, generation
-FROM own_writes WHERE answer = '' ORDER BY id LIMIT :limit;
-
 -- name: open_targets
-SELECT DISTINCT target_id FROM own_writes WHERE side = :side AND target_id IN (:ids) AND answer = '';
+SELECT DISTINCT target_id FROM pending_writes WHERE side = :side AND target_id IN (:ids) AND result = '';
 
 -- name: count_open_writes
-SELECT COUNT(*) FROM own_writes WHERE answer = '';
+SELECT COUNT(*) FROM pending_writes WHERE result = '';
 
 -- name: spent_generations
-SELECT source_id, COUNT(*) FROM own_writes
-WHERE side = :side AND kind = 'create' AND source_id IN (:ids) AND answer IN ('lost', 'refused') GROUP BY source_id;
+SELECT source_id, COUNT(*) FROM pending_writes
+WHERE side = :side AND kind = 'create' AND source_id IN (:ids) AND result IN ('lost', 'refused') GROUP BY source_id;
 
 -- purchases
 
@@ -631,9 +606,9 @@ ORDER BY at_ms DESC, seq DESC, id DESC LIMIT :limit;
 
 -- the brake
 
--- name: holding
+-- name: open_holds
 SELECT id, source, kind, since_ms FROM holds WHERE state = 'open'
-UNION ALL SELECT '', '', '', 0 WHERE EXISTS (SELECT 1 FROM held);
+UNION ALL SELECT '', '', '', 0 WHERE EXISTS (SELECT 1 FROM held_fields);
 
 -- name: open_hold
 INSERT INTO holds (id, source, kind, state, since_ms, closed_ms) VALUES (:id, :source, :kind, 'open', :now, 0)
@@ -644,38 +619,38 @@ SELECT id, source, kind, state, since_ms, 0, 0 FROM holds WHERE source = :source
 
 -- name: list_holds
 SELECT o.id, o.source, o.kind, o.state, o.since_ms, COUNT(DISTINCT h.link_id), COUNT(h.field)
-FROM holds o LEFT JOIN held h ON h.hold_id = o.id
-WHERE o.state = 'open' OR EXISTS (SELECT 1 FROM held x WHERE x.hold_id = o.id)
+FROM holds o LEFT JOIN held_fields h ON h.hold_id = o.id
+WHERE o.state = 'open' OR EXISTS (SELECT 1 FROM held_fields x WHERE x.hold_id = o.id)
 GROUP BY o.id, o.source, o.kind, o.state, o.since_ms ORDER BY o.since_ms, o.id;
 
 -- name: close_hold
 UPDATE holds SET state = :state, closed_ms = :now WHERE id = :id AND state = 'open' RETURNING source;
 
--- name: open_holds_for_now
+-- name: lock_open_holds
 SELECT id FROM holds WHERE id IN (:ids) AND state = 'open' ORDER BY id /* share */;
 
 -- name: held_of_links
-SELECT h.link_id, h.field, h.side, h.data, h.hold_id, o.state FROM held h JOIN holds o ON o.id = h.hold_id
+SELECT h.link_id, h.field, h.side, h.data, h.hold_id, o.state FROM held_fields h JOIN holds o ON o.id = h.hold_id
 WHERE h.link_id IN (:ids);
 
 -- name: held_page
-SELECT h.link_id, h.field, h.side, h.data, h.at_ms, k.hubspot_id, k.stripe_id FROM held h JOIN links k ON k.id = h.link_id
+SELECT h.link_id, h.field, h.side, h.data, h.at_ms, k.hubspot_id, k.stripe_id FROM held_fields h JOIN links k ON k.id = h.link_id
 WHERE h.hold_id = :id AND (h.link_id > :link_id OR (h.link_id = :link_id AND h.field > :field))
 ORDER BY h.link_id, h.field LIMIT :limit;
 
 -- name: put_held
-INSERT INTO held (link_id, field, hold_id, side, data, at_ms) VALUES (:link_id, :field, :hold_id, :side, :data, :now)
+INSERT INTO held_fields (link_id, field, hold_id, side, data, at_ms) VALUES (:link_id, :field, :hold_id, :side, :data, :now)
 ON CONFLICT (link_id, field) DO UPDATE SET hold_id = excluded.hold_id, side = excluded.side, data = excluded.data,
     at_ms = excluded.at_ms;
 
 -- name: drop_held
-DELETE FROM held WHERE link_id = :link_id AND field = :field;
+DELETE FROM held_fields WHERE link_id = :link_id AND field = :field;
 
 -- name: lock_source
 INSERT INTO overwrite_sources (source, counted_ms) VALUES (:source, :now)
 ON CONFLICT (source) DO UPDATE SET counted_ms = excluded.counted_ms;
 
--- name: forget_overwrites
+-- name: drop_overwrites_until
 DELETE FROM overwrites WHERE source = :source AND at_ms <= :until_ms;
 
 -- name: count_overwritten
@@ -688,8 +663,8 @@ SELECT link_id FROM overwrites WHERE source = :source AND link_id IN (:ids);
 INSERT INTO overwrites (source, link_id, at_ms) VALUES (:source, :link_id, :now)
 ON CONFLICT (source, link_id) DO UPDATE SET at_ms = excluded.at_ms;
 
--- name: often_written
-SELECT target_id FROM own_writes WHERE side = :side AND target_id IN (:ids) AND sent_ms >= :since_ms
+-- name: frequently_written
+SELECT target_id FROM pending_writes WHERE side = :side AND target_id IN (:ids) AND sent_ms >= :since_ms
 GROUP BY target_id HAVING COUNT(*) >= :least;
 
 -- pauses and rates
@@ -721,26 +696,27 @@ WHERE scope = :scope /* lock */;
 -- name: all_limits
 SELECT scope, configured, effective, filed, ceiling, reason, lowered_ms, raised_ms FROM rates ORDER BY scope;
 
--- name: add_use
-INSERT INTO uses (scope, span, began_ms, used, bulk) VALUES (:scope, :span, :began_ms, :used, :bulk)
-ON CONFLICT (scope, span, began_ms) DO UPDATE SET used = uses.used + excluded.used, bulk = uses.bulk + excluded.bulk;
+-- name: add_quota_use
+INSERT INTO quota_uses (scope, span, began_ms, used, bulk) VALUES (:scope, :span, :began_ms, :used, :bulk)
+ON CONFLICT (scope, span, began_ms) DO UPDATE SET used = quota_uses.used + excluded.used,
+    bulk = quota_uses.bulk + excluded.bulk;
 
--- name: drop_uses
-DELETE FROM uses WHERE span = :span AND began_ms < :before_ms;
+-- name: drop_quota_uses
+DELETE FROM quota_uses WHERE span = :span AND began_ms < :before_ms;
 
--- name: uses_since
-SELECT scope, SUM(used), SUM(bulk) FROM uses WHERE span = :span AND began_ms >= :since_ms GROUP BY scope;
+-- name: quota_used_since
+SELECT scope, SUM(used), SUM(bulk) FROM quota_uses WHERE span = :span AND began_ms >= :since_ms GROUP BY scope;
 
--- name: get_rate
+-- name: get_arrival_time
 SELECT effective, tat_us FROM rates WHERE scope = :scope;
 
--- name: get_rates
+-- name: get_arrival_times
 SELECT scope, effective, tat_us FROM rates WHERE scope IN (:scopes);
 
 -- name: take_slots
 UPDATE rates SET tat_us = :new_tat_us WHERE scope = :scope AND tat_us = :tat_us RETURNING scope;
 
--- name: pending_ready
+-- name: ready_job
 SELECT id FROM jobs WHERE lane = :lane AND kind = :kind AND key = :key AND state = 'ready';
 
 -- retention: one step is a stretch of time or of ids, (after, upto]; what is open in it stays
@@ -789,15 +765,15 @@ ORDER BY counted_ms LIMIT 1 OFFSET :skip;
 -- name: drop_overwrite_sources
 DELETE FROM overwrite_sources WHERE counted_ms > :after AND counted_ms <= :upto RETURNING 1;
 
--- name: own_writes_bound
-SELECT id FROM own_writes WHERE id > :after AND id < :before ORDER BY id LIMIT 1 OFFSET :skip;
+-- name: pending_writes_bound
+SELECT id FROM pending_writes WHERE id > :after AND id < :before ORDER BY id LIMIT 1 OFFSET :skip;
 
 -- A creation that came to nothing stays: its record may still turn up, and the next one's generation counts it.
--- name: drop_own_writes
-DELETE FROM own_writes WHERE id > :after AND id <= :upto AND answer <> '' AND answered_ms < :before_ms
-AND (kind = 'update' OR answer NOT IN ('lost', 'refused')) AND (
+-- name: drop_pending_writes
+DELETE FROM pending_writes WHERE id > :after AND id <= :upto AND result <> '' AND result_ms < :before_ms
+AND (kind = 'update' OR result NOT IN ('lost', 'refused')) AND (
     SELECT COUNT(*) FROM events x
-    WHERE x.side = own_writes.side AND x.record_id = own_writes.target_id AND x.is_judged = 0) < 1
+    WHERE x.side = pending_writes.side AND x.record_id = pending_writes.target_id AND x.is_judged = 0) < 1
 RETURNING 1;
 
 -- name: conflicts_bound

@@ -1,6 +1,6 @@
--- One text for SQLite and Postgres. Times are milliseconds since 1970 (BIGINT), flags are 0 or 1, and every payload
--- is sealed (a BLOB). The adapter turns BLOB into BYTEA and gives TEXT the byte order both databases share.
--- A migration that was released is never changed: add the next one below it.
+-- One text for SQLite and Postgres. Times are milliseconds since 1970 (BIGINT), flags are 0 or 1, and every payload is
+-- encrypted (a BLOB). queries.py turns BLOB into BYTEA and gives TEXT the byte order that both databases share.
+-- A released migration is never changed: add the next one below it.
 
 -- migration: 0001 first
 CREATE TABLE settings (
@@ -11,25 +11,23 @@ CREATE TABLE settings (
 CREATE TABLE records (
     side TEXT NOT NULL,
     id TEXT NOT NULL,
-    seen BLOB NOT NULL,
+    content BLOB NOT NULL,
     valid_from_ms BIGINT NOT NULL,
     valid_to_ms BIGINT NOT NULL,
-    moved BIGINT NOT NULL,
+    revision BIGINT NOT NULL,
     stale INTEGER NOT NULL CHECK (stale IN (0, 1)),
     deleted INTEGER NOT NULL CHECK (deleted IN (0, 1)),
     survivor TEXT NOT NULL,
     other_id TEXT NOT NULL,
-    intent TEXT NOT NULL,
     note_code TEXT NOT NULL,
     note TEXT NOT NULL,
-    row_hash TEXT NOT NULL,
-    canon_version INTEGER NOT NULL,
-    moved_ms BIGINT NOT NULL,
+    stored_ms BIGINT NOT NULL,
     PRIMARY KEY (side, id)
 );
 CREATE INDEX records_alive ON records (side, id) WHERE deleted = 0 AND survivor = '';
 CREATE INDEX records_other ON records (side, other_id) WHERE other_id <> '';
-CREATE INDEX records_intent ON records (intent) WHERE intent <> '';
+-- The few exceptions are counted and subtracted from the whole.
+CREATE INDEX records_gone ON records (side, deleted, survivor) WHERE deleted = 1 OR survivor <> '';
 CREATE INDEX records_noted ON records (side, id) WHERE note_code <> '';
 
 CREATE TABLE emails (
@@ -52,12 +50,17 @@ CREATE TABLE links (
     fields_version TEXT NOT NULL,
     canon_version INTEGER NOT NULL,
     created_ms BIGINT NOT NULL,
-    updated_ms BIGINT NOT NULL
+    updated_ms BIGINT NOT NULL,
+    -- Keyed hashes of each side's half of the base: an unchanged link is recognised without decryption.
+    hubspot_hash TEXT NOT NULL,
+    stripe_hash TEXT NOT NULL
 );
 CREATE UNIQUE INDEX links_pair ON links (hubspot_id, stripe_id);
 CREATE UNIQUE INDEX links_customer ON links (stripe_id) WHERE state = 'active';
 CREATE UNIQUE INDEX links_primary ON links (hubspot_id) WHERE state = 'active' AND is_primary = 1;
 CREATE INDEX links_stripe ON links (stripe_id);
+CREATE INDEX links_inactive ON links (state) WHERE state <> 'active';
+CREATE INDEX links_parked ON links (id) WHERE length(parked) > 0;
 
 CREATE TABLE events (
     key TEXT NOT NULL PRIMARY KEY,
@@ -70,11 +73,14 @@ CREATE TABLE events (
     source TEXT NOT NULL,
     data BLOB NOT NULL,
     is_read INTEGER NOT NULL CHECK (is_read IN (0, 1)),
-    is_judged INTEGER NOT NULL CHECK (is_judged IN (0, 1))
+    is_judged INTEGER NOT NULL CHECK (is_judged IN (0, 1)),
+    emptied INTEGER NOT NULL DEFAULT 0 CHECK (emptied IN (0, 1))
 );
 CREATE INDEX events_record ON events (side, record_id, occurred_ms);
 CREATE INDEX events_unread ON events (side, record_id) WHERE is_read = 0;
 CREATE INDEX events_unjudged ON events (side, record_id) WHERE is_judged = 0;
+-- Retention empties and drops settled events only: unread and unjudged ones are not in this index.
+CREATE INDEX events_settled ON events (emptied, received_ms) WHERE is_read = 1 AND is_judged = 1;
 
 CREATE TABLE rejected (
     id TEXT NOT NULL PRIMARY KEY,
@@ -93,7 +99,7 @@ CREATE TABLE jobs (
     state TEXT NOT NULL CHECK (state IN ('ready', 'running', 'done', 'dead')),
     priority INTEGER NOT NULL,
     due_ms BIGINT NOT NULL,
-    fixed INTEGER NOT NULL CHECK (fixed IN (0, 1)),
+    due_is_fixed INTEGER NOT NULL CHECK (due_is_fixed IN (0, 1)),
     arrived_ms BIGINT NOT NULL,
     attempts INTEGER NOT NULL,
     rescues INTEGER NOT NULL,
@@ -103,19 +109,21 @@ CREATE TABLE jobs (
     dead_class TEXT NOT NULL,
     run_id TEXT NOT NULL,
     superseded INTEGER NOT NULL CHECK (superseded IN (0, 1)),
-    started_ms BIGINT NOT NULL,
     ended_ms BIGINT NOT NULL
 );
 CREATE UNIQUE INDEX jobs_ready ON jobs (key, kind, lane) WHERE state = 'ready';
 CREATE UNIQUE INDEX jobs_running ON jobs (key, kind, lane) WHERE state = 'running';
 CREATE INDEX jobs_queue ON jobs (lane, priority, arrived_ms, id) WHERE state = 'ready';
--- Only for the next due time: a claim walks jobs_queue in its order, so this one has a condition a claim does not name.
+-- For the next due time only. A claim walks jobs_queue in order; the condition on due_ms keeps it off this index.
 CREATE INDEX jobs_due ON jobs (lane, due_ms) WHERE state = 'ready' AND due_ms > -1;
 CREATE INDEX jobs_suspect ON jobs (lane, due_ms) WHERE state = 'ready' AND rescues >= 2;
--- The second condition keeps Postgres from scanning this one where it should look a key up in jobs_running.
+-- The condition on owner keeps Postgres from scanning this index where it should look a key up in jobs_running.
 CREATE INDEX jobs_owner ON jobs (owner) WHERE state = 'running' AND owner <> '';
 CREATE INDEX jobs_dead ON jobs (lane, kind, key) WHERE state = 'dead';
-CREATE INDEX jobs_done ON jobs (lane, ended_ms) WHERE state = 'done';
+CREATE INDEX jobs_dead_class ON jobs (lane, kind, dead_class, ended_ms, state) WHERE state = 'dead';
+CREATE INDEX jobs_dead_when ON jobs (ended_ms, id) WHERE state = 'dead';
+-- Covers every count of ended jobs. SQLite uses an index alone only if it holds the column of its condition too.
+CREATE INDEX jobs_done ON jobs (lane, kind, ended_ms, superseded, attempts, state) WHERE state = 'done';
 CREATE INDEX jobs_run ON jobs (run_id) WHERE run_id <> '' AND state IN ('ready', 'running');
 
 CREATE TABLE processes (
@@ -133,27 +141,26 @@ CREATE TABLE locks (
 );
 CREATE INDEX locks_token ON locks (token);
 
-CREATE TABLE own_writes (
+CREATE TABLE pending_writes (
     id TEXT NOT NULL PRIMARY KEY,
     side TEXT NOT NULL,
     kind TEXT NOT NULL CHECK (kind IN ('create', 'update')),
     link_key TEXT NOT NULL,
     source_id TEXT NOT NULL,
     target_id TEXT NOT NULL,
-    key TEXT NOT NULL,
+    idempotency_key TEXT NOT NULL,
     data BLOB NOT NULL,
     link_id TEXT NOT NULL,
     generation INTEGER NOT NULL,
     created_ms BIGINT NOT NULL,
     sent_ms BIGINT NOT NULL,
-    sends INTEGER NOT NULL,
-    answer TEXT NOT NULL,
-    answered_ms BIGINT NOT NULL
+    result TEXT NOT NULL,
+    result_ms BIGINT NOT NULL
 );
-CREATE INDEX own_writes_open ON own_writes (link_key) WHERE answer = '';
-CREATE INDEX own_writes_key ON own_writes (side, key, id);
-CREATE INDEX own_writes_target ON own_writes (side, target_id, sent_ms);
-CREATE INDEX own_writes_source ON own_writes (side, source_id) WHERE kind = 'create';
+CREATE INDEX pending_writes_open ON pending_writes (link_key) WHERE result = '';
+CREATE INDEX pending_writes_key ON pending_writes (side, idempotency_key, id);
+CREATE INDEX pending_writes_target ON pending_writes (side, target_id, sent_ms);
+CREATE INDEX pending_writes_source ON pending_writes (side, source_id) WHERE kind = 'create';
 
 CREATE TABLE open_creates (
     hmac TEXT NOT NULL PRIMARY KEY,
@@ -227,15 +234,29 @@ CREATE TABLE pauses (
     probe_ms BIGINT NOT NULL
 );
 
+-- tat_us: the theoretical arrival time of the generic cell rate algorithm, in microseconds.
 CREATE TABLE rates (
     scope TEXT NOT NULL PRIMARY KEY,
     configured DOUBLE PRECISION NOT NULL,
     effective DOUBLE PRECISION NOT NULL,
+    filed DOUBLE PRECISION NOT NULL,
+    ceiling DOUBLE PRECISION NOT NULL,
+    reason TEXT NOT NULL,
+    lowered_ms BIGINT NOT NULL,
+    raised_ms BIGINT NOT NULL,
     tat_us BIGINT NOT NULL,
     updated_ms BIGINT NOT NULL
 );
 
--- migration: 0002 brake
+CREATE TABLE quota_uses (
+    scope TEXT NOT NULL,
+    span TEXT NOT NULL CHECK (span IN ('second', 'day')),
+    began_ms BIGINT NOT NULL,
+    used BIGINT NOT NULL,
+    bulk BIGINT NOT NULL,
+    PRIMARY KEY (scope, span, began_ms)
+);
+
 CREATE TABLE holds (
     id TEXT NOT NULL PRIMARY KEY,
     source TEXT NOT NULL,
@@ -246,7 +267,7 @@ CREATE TABLE holds (
 );
 CREATE UNIQUE INDEX holds_open ON holds (source) WHERE state = 'open';
 
-CREATE TABLE held (
+CREATE TABLE held_fields (
     link_id TEXT NOT NULL,
     field TEXT NOT NULL,
     hold_id TEXT NOT NULL,
@@ -255,7 +276,7 @@ CREATE TABLE held (
     at_ms BIGINT NOT NULL,
     PRIMARY KEY (link_id, field)
 );
-CREATE INDEX held_hold ON held (hold_id, link_id, field);
+CREATE INDEX held_fields_hold ON held_fields (hold_id, link_id, field);
 
 CREATE TABLE overwrites (
     source TEXT NOT NULL,
@@ -264,43 +285,8 @@ CREATE TABLE overwrites (
     PRIMARY KEY (source, link_id)
 );
 
--- Whoever counts a source has its row locked: two processes never count at once.
+-- A process locks the row of a source while it counts it, so that two processes do not count it at once.
 CREATE TABLE overwrite_sources (
     source TEXT NOT NULL PRIMARY KEY,
     counted_ms BIGINT NOT NULL
 );
-
--- migration: 0003 limits
-ALTER TABLE rates ADD COLUMN filed DOUBLE PRECISION NOT NULL DEFAULT 0;
-ALTER TABLE rates ADD COLUMN ceiling DOUBLE PRECISION NOT NULL DEFAULT 0;
-ALTER TABLE rates ADD COLUMN reason TEXT NOT NULL DEFAULT '';
-ALTER TABLE rates ADD COLUMN lowered_ms BIGINT NOT NULL DEFAULT 0;
-ALTER TABLE rates ADD COLUMN raised_ms BIGINT NOT NULL DEFAULT 0;
-CREATE TABLE uses (
-    scope TEXT NOT NULL,
-    span TEXT NOT NULL CHECK (span IN ('second', 'day')),
-    began_ms BIGINT NOT NULL,
-    used BIGINT NOT NULL,
-    bulk BIGINT NOT NULL,
-    PRIMARY KEY (scope, span, began_ms)
-);
-
--- migration: 0004 letters and retention
-ALTER TABLE events ADD COLUMN emptied INTEGER NOT NULL DEFAULT 0 CHECK (emptied IN (0, 1));
--- Only what is settled may ever be emptied or dropped: what is unread or unjudged is not even in here.
-CREATE INDEX events_settled ON events (emptied, received_ms) WHERE is_read = 1 AND is_judged = 1;
--- Everything status asks of a million jobs that ended, without a look at the rows themselves: SQLite calls an index
--- enough only if the column of its condition is in it, too.
-DROP INDEX jobs_done;
-CREATE INDEX jobs_done ON jobs (lane, kind, ended_ms, superseded, attempts, state) WHERE state = 'done';
-CREATE INDEX jobs_dead_class ON jobs (lane, kind, dead_class, ended_ms, state) WHERE state = 'dead';
-CREATE INDEX jobs_dead_when ON jobs (ended_ms, id) WHERE state = 'dead';
--- The few exceptions are counted, and taken off the whole.
-CREATE INDEX records_gone ON records (side, deleted, survivor) WHERE deleted = 1 OR survivor <> '';
-CREATE INDEX links_inactive ON links (state) WHERE state <> 'active';
-CREATE INDEX links_parked ON links (id) WHERE length(parked) > 0;
-
--- migration: 0005 comparison
--- What each side held when both last agreed, as a keyed hash: links that did not move need not be opened.
-ALTER TABLE links ADD COLUMN hubspot_hash TEXT NOT NULL DEFAULT '';
-ALTER TABLE links ADD COLUMN stripe_hash TEXT NOT NULL DEFAULT '';

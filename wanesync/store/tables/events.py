@@ -85,12 +85,6 @@ class Events(Table):
         if keys:
             self._session.rows("mark_events_judged", keys=keys)
 
-    def counts(self) -> dict[str, int]:
-        """``total unread unjudged open`` (open: unread or unjudged)."""
-        row = self._session.row("count_events") or (0, 0, 0, 0)
-        total, unread, unjudged, both = row
-        return {"total": total, "unread": unread, "unjudged": unjudged, "open": unread + unjudged - both}
-
     def _grouped(self, query: str, side: Side, record_ids: Collection[str], **values: int) -> dict[str, list[Event]]:
         found: dict[str, list[Event]] = defaultdict(list)
         if record_ids:

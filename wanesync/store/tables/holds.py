@@ -61,7 +61,7 @@ class Holds(Table):
 
     def look(self) -> tuple[list[OpenHold], bool]:
         """The open holds, and whether anything is held at all. Cheap: asked before every pass."""
-        rows = self._session.rows("holding")
+        rows = self._session.rows("open_holds")
         found = [OpenHold(row_id, source, HoldKind(kind), since) for row_id, source, kind, since in rows if row_id]
         return found, len(found) < len(rows)
 
@@ -89,7 +89,7 @@ class Holds(Table):
         source = str(row[0])
         self._session.rows("lock_source", source=source, now=self._session.now_ms)
         if state is HoldState.RELEASED:
-            self._session.rows("forget_overwrites", source=source, until_ms=self._session.now_ms)
+            self._session.rows("drop_overwrites_until", source=source, until_ms=self._session.now_ms)
         return source
 
     def keep_open(self, hold_ids: Collection[str]) -> None:
@@ -98,7 +98,7 @@ class Holds(Table):
         Raises Collided where one was closed meanwhile: what was to be held in it is to be decided anew.
         """
         wanted = set(hold_ids)
-        if wanted and len(self._session.rows("open_holds_for_now", ids=sorted(wanted))) < len(wanted):
+        if wanted and len(self._session.rows("lock_open_holds", ids=sorted(wanted))) < len(wanted):
             raise TransactionConflict("a hold was closed while something was put into it; try again")
 
     # -- what is held
@@ -145,7 +145,7 @@ class Holds(Table):
         Until the transaction ends nobody else counts this source.
         """
         self._session.rows("lock_source", source=source, now=self._session.now_ms)
-        self._session.rows("forget_overwrites", source=source, until_ms=since_ms)
+        self._session.rows("drop_overwrites_until", source=source, until_ms=since_ms)
         known = {row[0] for row in self._session.rows("overwritten_by", source=source, ids=link_ids)}
         return self._session.number("count_overwritten", source=source), known
 
@@ -160,7 +160,7 @@ class Holds(Table):
     def often_written(self, side: Side, record_ids: Collection[str], since_ms: int, least: int) -> set[str]:
         """Those of the records to which we wrote at least so often since a time."""
         values: dict[str, Value] = {"side": side, "ids": record_ids, "since_ms": since_ms, "least": least}
-        return {row[0] for row in self._session.rows("often_written", **values)} if record_ids else set()
+        return {row[0] for row in self._session.rows("frequently_written", **values)} if record_ids else set()
 
     def _held(self, hold: HoldRow, row: Row) -> HeldRow:
         link_id, field, side, blob, at_ms, hubspot_id, stripe_id = row

@@ -1,39 +1,102 @@
-"""The queue: who may run which job, and what becomes of one that ends."""
+"""The job queue: putting, claiming, ending, counting and reviving jobs (docs/correctness.md#jobs)."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple, TypedDict
 
 from wanesync.core.errors import WanesyncError
-from wanesync.core.jobs import POISON_ALONE_RESCUES, DeadClass, Job, JobKind, JobRequest, check_poison
+from wanesync.core.jobs import POISON_ALONE_RESCUES, DeadClass, Job, JobKind, JobRequest, JobState, check_poison
 from wanesync.core.model import Side
 from wanesync.store.queries import Value
-from wanesync.store.session import ConstraintViolated
-from wanesync.store.tables.backlog import Backlog, job_of
+from wanesync.store.session import ConstraintViolated, Row, Table
 from wanesync.store.tables.processes import LEASE_MS
 
 _KINDS = tuple(JobKind)
-SUSPECT_PATIENCE_MS = 30_000
+SUSPECT_WAIT_MS = 30_000
+"""How long a job suspected of crashing its process waits for a process that runs nothing else."""
 EVERY_PRIORITY = 1_000
-"""Later than any."""
+"""Above every priority: an upper bound that excludes none."""
+_MAX_RESCHEDULE_ATTEMPTS = 3  # another transaction may queue a job of the same key in between
 
 
-class Best(NamedTuple):
-    """What a claim would begin with. ``rescues``: how often its process died with it."""
+class LeaseLost(WanesyncError):
+    """Another process has taken the job over; nothing of this transaction may be committed."""
+
+
+class ClaimableJob(NamedTuple):
+    """What the next claim begins with. ``rescues``: how often a process crashed while it ran the job."""
 
     kind: JobKind
     priority: int
     rescues: int
 
 
-class LeaseLost(WanesyncError):
-    """The job is no longer ours: it was rescued, or another process runs it. Nothing of this transaction may stay."""
+class Depth(TypedDict):
+    """Number of ready and running jobs of one lane, kind and priority.
+
+    ``due``: ready and due now. ``retrying``: an attempt has failed. ``oldest_arrived_ms``: arrival of the oldest job
+    that is due or runs; without one, of the oldest that waits.
+    """
+
+    lane: str
+    kind: str
+    priority: int
+    ready: int
+    running: int
+    oldest_arrived_ms: int
+    due: int
+    retrying: int
 
 
-class Jobs(Backlog):
-    """The table ``jobs`` (CORRECTNESS section 7): one ready and one running row per (lane, kind, key)."""
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A dead job and the time at which it was given up."""
+
+    job: Job
+    died_ms: int
+
+
+DeadLetters = list[DeadLetter]
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Selects dead letters; a field left out selects all. ``since_ms``: given up at or after this time."""
+
+    dead_class: DeadClass | None = None
+    lane: Side | None = None
+    kind: JobKind | None = None
+    since_ms: int = 0
+
+    def values(self) -> dict[str, Value]:
+        """The parameters of a query."""
+        return {
+            "lanes": [self.lane] if self.lane else list(Side),
+            "kinds": [self.kind] if self.kind else list(JobKind),
+            "dead_class": self.dead_class or "",
+            "since_ms": self.since_ms,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class DeadCount:
+    """Number of dead letters of one lane, kind and class; ``lately``: of those given up since a given time."""
+
+    lane: Side
+    kind: JobKind
+    dead_class: str
+    count: int
+    lately: int
+
+
+DeadCounts = list[DeadCount]
+
+
+class Jobs(Table):
+    """The table ``jobs``: at most one ready and one running row per (lane, kind, key)."""
 
     __slots__ = ()
 
@@ -44,8 +107,8 @@ class Jobs(Backlog):
     def put_many(self, requests: Sequence[JobRequest]) -> None:
         """Queues jobs, or joins those that are ready.
 
-        A ready one takes the higher priority and the earliest arrival, and stops backing off unless its wait is fixed.
-        A dead one of the same key is done: the new one stands for it.
+        A ready one takes the higher priority and the earlier arrival, and its backoff ends unless its wait is fixed.
+        A dead one of the same key is closed as superseded.
         """
         if not requests:
             return
@@ -71,8 +134,7 @@ class Jobs(Backlog):
             self._session.rows("supersede_dead_jobs", lane=lane, kind=kind, keys=sorted(keys), now=now_ms)
             self._session.lanes_to_wake.add(lane)
 
-    # Where, what, how many, for whom; and of which priorities.
-    def claim(  # noqa: PLR0913
+    def claim(  # noqa: PLR0913 - a claim has that many conditions
         self,
         lane: Side,
         kinds: Sequence[JobKind] | None,
@@ -84,20 +146,23 @@ class Jobs(Backlog):
     ) -> list[Job]:
         """Up to ``limit`` due jobs: best priority, then earliest arrival first, of priorities ``least`` to ``below``.
 
-        At most one per key, and none whose key runs. A job whose processes died twice comes alone: to a process that
-        runs nothing (or after 30 s of waiting for one), and while it runs, its process gets no other.
+        At most one per key, and none whose key runs. A job during which two processes crashed is claimed alone, by a
+        process that runs nothing (after 30 s: by any), and while it runs its process claims no other
+        (docs/correctness.md#poison).
         """
         wanted = tuple(kinds or _KINDS)
         values: dict[str, Value] = {"lane": lane, "kinds": wanted, "owner": owner, "now": self._session.now_ms}
         values |= {"least": int(least), "below": int(below)}
         token = f"{self._session.rng.getrandbits(64):016x}."
-        suspects = {row[0] for row in self._session.rows("suspects", lane=lane, owner=owner, now=self._session.now_ms)}
+        suspects = {
+            row[0] for row in self._session.rows("suspect_jobs", lane=lane, owner=owner, now=self._session.now_ms)
+        }
         if "runs" in suspects:
             return []
         if "waits" in suspects:
             best = self.next_claimable(lane, wanted, least=least, below=below)
             if best and best.rescues >= POISON_ALONE_RESCUES:
-                starved_ms = self._session.now_ms - SUSPECT_PATIENCE_MS
+                starved_ms = self._session.now_ms - SUSPECT_WAIT_MS
                 alone = self._session.rows("claim_suspect", token=token, starved_ms=starved_ms, **values)
                 if alone:
                     return [job_of(row) for row in alone]
@@ -116,21 +181,21 @@ class Jobs(Backlog):
 
     def next_claimable(
         self, lane: Side, kinds: Sequence[JobKind] = _KINDS, *, least: int = 0, below: int = EVERY_PRIORITY
-    ) -> Best | None:
-        """The job the next claim of these kinds would begin with."""
+    ) -> ClaimableJob | None:
+        """The job with which the next claim of these kinds begins; None without one."""
         band: dict[str, Value] = {"least": int(least), "below": int(below), "now": self._session.now_ms}
-        row = self._session.row("best_job", lane=lane, kinds=tuple(kinds), **band)
-        return Best(JobKind(row[0]), row[1], row[2]) if row else None
+        row = self._session.row("next_claimable_job", lane=lane, kinds=tuple(kinds), **band)
+        return ClaimableJob(JobKind(row[0]), row[1], row[2]) if row else None
 
     def next_due_ms(self, lane: Side) -> int | None:
-        """When the next ready job whose key does not run is due (it may be past)."""
+        """When the next ready job whose key does not run is due, which may be in the past; None without one."""
         row = self._session.row("next_due", lane=lane)
         return int(row[0]) if row else None
 
     def still_held(self, jobs: Collection[Job]) -> set[str]:
-        """Ids of those that still run under our token while their owner's lease lasts.
+        """Ids of those that still run under their token while their owner's lease lasts.
 
-        In a writing transaction they cannot be rescued before it ends.
+        In a writing transaction their rows are locked: no other process can requeue them before it ends.
         """
         if not jobs:
             return set()
@@ -140,11 +205,11 @@ class Jobs(Backlog):
         return {job.id for job in jobs if running.get(job.id) == job.token}
 
     def finish(self, job: Job) -> None:
-        """Done. Raises LeaseLost."""
+        """Marks a job done. Raises LeaseLost."""
         self.finish_many([job])
 
     def finish_many(self, jobs: Collection[Job]) -> None:
-        """A batch is done. Raises LeaseLost if any of them is."""
+        """Marks jobs done. Raises LeaseLost if the lease of any of them is lost."""
         now_ms = self._session.now_ms
         ordered = sorted(jobs, key=lambda job: job.id)
         batch: list[dict[str, Value]] = [{"id": job.id, "token": job.token, "now": now_ms} for job in ordered]
@@ -153,7 +218,7 @@ class Jobs(Backlog):
         for job in ordered:
             if job.id not in ended:
                 raise _lost(job)
-        # A newer one may have waited for a key to be free.
+        # A newer job of the key may wait for this one to end.
         waited = {row[0] for row in rows if row[1]}
         self._session.lanes_to_wake.update(job.lane for job in ordered if job.id in waited)
         given_up = {row[0] for row in rows if row[2]}
@@ -161,41 +226,45 @@ class Jobs(Backlog):
             self._close_dead_letters([job for job in ordered if job.id in given_up])
 
     def _close_dead_letters(self, done: Collection[Job]) -> None:
-        """What was given up is done after all: two transactions of Postgres may leave a key both dead and ready."""
+        """Closes dead jobs of keys that are done now: concurrent transactions can leave a key both dead and ready."""
         now_ms = self._session.now_ms
         for lane, kind in sorted({(job.lane, job.kind) for job in done}):
             keys = sorted(job.key for job in done if (job.lane, job.kind) == (lane, kind))
             self._session.rows("supersede_dead_jobs", lane=lane, kind=kind, keys=keys, now=now_ms)
 
     def reschedule(self, job: Job, due_ms: int, reason: str, *, count: bool, fixed: bool = False) -> None:
-        """Ready once more at ``due_ms``; ``count``: it was an attempt; ``fixed``: no newer event cuts the wait short.
+        """Makes a running job ready again at ``due_ms``.
 
-        If a newer one is ready this one is done instead, and the newer takes its arrival, priority and fixed wait.
+        ``count``: counts as an attempt. ``fixed``: a newer event does not shorten the wait. If a newer job of the key
+        is ready, this one ends as superseded, and the newer one takes over its arrival, priority and fixed wait.
         Raises LeaseLost.
         """
-        self._back(job, due_ms, reason, attempts=int(count), fixed=fixed)
+        self._make_ready(job, due_ms, reason, attempts=int(count), fixed=fixed)
 
     def mark_dead(self, job: Job, dead_class: DeadClass, reason: str) -> None:
-        """Dead, unless a newer one is ready: then it is done as superseded. Raises LeaseLost."""
-        if self._session.rows("pending_ready", lane=job.lane, kind=job.kind, key=job.key):
+        """Marks a job dead, or superseded if a newer one of its key is ready. Raises LeaseLost."""
+        if self._session.rows("ready_job", lane=job.lane, kind=job.kind, key=job.key):
             self._supersede(job, reason)
             return
         now_ms = self._session.now_ms
         if not self._session.row(
-            "kill_job", id=job.id, token=job.token, dead_class=dead_class, reason=reason, now=now_ms
+            "mark_job_dead", id=job.id, token=job.token, dead_class=dead_class, reason=reason, now=now_ms
         ):
             raise _lost(job)
 
     def release(self, owner: str, keep: Collection[str] = ()) -> int:
-        """Every running job of a process, but those it keeps, goes back, no attempt counted; how many."""
+        """Makes every running job of a process ready again, without counting an attempt; ``keep``: ids of those it keeps.
+
+        Returns how many.
+        """
         rows = [row for row in self._session.rows("running_of_owner", owner=owner) if row[0] not in keep]
         for row in rows:
-            self._back(job_of(row), self._session.now_ms, "", attempts=0, fixed=False)
+            self._make_ready(job_of(row), self._session.now_ms, "", attempts=0, fixed=False)
         return len(rows)
 
     def requeue_abandoned(self, lease_ms: int = LEASE_MS) -> list[Job]:
-        """Takes back the jobs of processes without a fresh heartbeat, or gives them up as poison; as they are now."""
-        swept = []
+        """Makes the jobs of processes without a fresh heartbeat ready again, or dead as poison; the jobs as they are now."""
+        requeued = []
         for row in self._session.rows("abandoned_jobs", fresh_ms=self._session.now_ms - lease_ms):
             job = job_of(row)
             verdict = check_poison(job.rescues + 1)
@@ -206,19 +275,19 @@ class Jobs(Backlog):
                     "reason": verdict.reason,
                     "now": self._session.now_ms,
                 }
-                self._session.rows("poison_job", **values)
+                self._session.rows("mark_job_poison", **values)
             else:
-                self._back(job, self._session.now_ms, job.reason, attempts=0, fixed=False, rescues=1)
+                self._make_ready(job, self._session.now_ms, job.reason, attempts=0, fixed=False, rescues=1)
             self._session.rows("drop_locks", tokens=[job.token])
             after = self.get(job.id)
             if after:
-                swept.append(after)
-        return swept
+                requeued.append(after)
+        return requeued
 
-    def _back(self, job: Job, due_ms: int, reason: str, *, attempts: int, fixed: bool, rescues: int = 0) -> None:  # noqa: PLR0913 - the columns it sets
-        for last in (False, False, True):
-            joined = self._session.row(
-                "join_newer",
+    def _make_ready(self, job: Job, due_ms: int, reason: str, *, attempts: int, fixed: bool, rescues: int = 0) -> None:  # noqa: PLR0913 - the columns it sets
+        for attempt in range(1, _MAX_RESCHEDULE_ATTEMPTS + 1):
+            merged = self._session.row(
+                "merge_into_ready_job",
                 lane=job.lane,
                 kind=job.kind,
                 key=job.key,
@@ -228,17 +297,17 @@ class Jobs(Backlog):
                 due_ms=due_ms,
                 fixed=int(fixed),
             )
-            if joined:
+            if merged:
                 self._supersede(job, reason)
                 return
             values: dict[str, Value] = {"due_ms": due_ms, "fixed": int(fixed), "attempts": attempts}
             values["rescues"] = job.rescues + rescues
             try:
                 with self._session.savepoint():
-                    row = self._session.row("ready_again", id=job.id, token=job.token, reason=reason, **values)
+                    row = self._session.row("reschedule_job", id=job.id, token=job.token, reason=reason, **values)
             except ConstraintViolated:
-                # Another transaction queued a newer one in between: join that one.
-                if last:
+                # Another transaction queued a newer job of the key in between: merge into that one.
+                if attempt == _MAX_RESCHEDULE_ATTEMPTS:
                     raise
                 continue
             if row is None:
@@ -248,24 +317,139 @@ class Jobs(Backlog):
 
     def _supersede(self, job: Job, reason: str) -> None:
         values: dict[str, Value] = {"id": job.id, "token": job.token, "reason": reason, "now": self._session.now_ms}
-        if not self._session.row("supersede_running", **values):
+        if not self._session.row("supersede_job", **values):
             raise _lost(job)
         self._session.lanes_to_wake.add(job.lane)
 
     def make_due(self, reason: str) -> int:
         """What waits for exactly this reason is due now, with a clean slate; how many there were."""
-        hurried = self._session.rows("hurry_jobs", reason=reason, now=self._session.now_ms)
+        made_due = self._session.rows("make_jobs_due", reason=reason, now=self._session.now_ms)
         self._session.lanes_to_wake.update(Side)
-        return len(hurried)
+        return len(made_due)
 
     def make_keys_due(self, lane: Side, kind: JobKind, keys: Collection[str], reason: str) -> int:
         """What waits for exactly this reason under some keys is due now; how many there were."""
         now_ms = self._session.now_ms
         values: dict[str, Value] = {"lane": lane, "kind": kind, "keys": sorted(keys), "reason": reason, "now": now_ms}
-        hurried = self._session.rows("hurry_keys", **values) if keys else []
-        if hurried:
+        made_due = self._session.rows("make_keys_due", **values) if keys else []
+        if made_due:
             self._session.lanes_to_wake.add(lane)
-        return len(hurried)
+        return len(made_due)
+
+    # -- counts
+
+    def pending_keys(self, lane: Side, kind: JobKind, keys: Collection[str]) -> set[str]:
+        """Those of ``keys`` that have a ready or running job."""
+        return (
+            {row[0] for row in self._session.rows("pending_keys", lane=lane, kind=kind, keys=keys)} if keys else set()
+        )
+
+    def depth(self) -> list[Depth]:
+        """Number of ready and running jobs per lane, kind and priority."""
+        names = "lane kind priority ready running oldest_arrived_ms due retrying".split()
+        rows = self._session.rows("job_depth", now=self._session.now_ms)
+        return [Depth(**dict(zip(names, row, strict=True))) for row in rows]  # type: ignore[typeddict-item] # a row
+
+    # -- dead letters
+
+    def dead(
+        self, *, dead_class: DeadClass | None = None, lane: Side | None = None, since_ms: int = 0, limit: int = 100
+    ) -> list[Job]:
+        """Dead letters, the newest first."""
+        return [letter.job for letter in self.dead_letters(JobFilter(dead_class, lane, None, since_ms), limit)]
+
+    def dead_letters(self, which: JobFilter, limit: int) -> DeadLetters:
+        """Dead letters with their times, the newest first."""
+        rows = self._session.rows("dead_jobs", limit=limit, **which.values())
+        return [DeadLetter(job_of(row[:-1]), row[-1]) for row in rows]
+
+    def _dead_ids(self, ids: Collection[str]) -> set[str]:
+        """Those of the ids that are dead letters; their rows are locked."""
+        return {row[0] for row in self._session.rows("dead_by_ids", ids=ids)} if ids else set()
+
+    def count_dead(self, since_ms: int = 0) -> DeadCounts:
+        """Number of dead letters per lane, kind and class; ``lately`` counts those given up since ``since_ms``."""
+        rows = self._session.rows("count_dead", since_ms=since_ms)
+        return [DeadCount(Side(lane), JobKind(kind), *rest) for lane, kind, *rest in rows]
+
+    def any_dead(self) -> bool:
+        """Whether there is a dead letter. Cheap: checked whenever a record changes."""
+        return self._session.row("any_dead") is not None
+
+    def dead_of_keys(
+        self, lanes: Sequence[Side], kinds: Sequence[JobKind], keys: Collection[str]
+    ) -> list[tuple[Side, JobKind, str, int]]:
+        """(lane, kind, key, best priority) of the dead letters of some keys."""
+        rows = self._session.rows("dead_of_keys", lanes=lanes, kinds=kinds, keys=keys) if keys else []
+        return [(Side(lane), JobKind(kind), key, priority) for lane, kind, key, priority in rows]
+
+    def retry(self, ids: Collection[str]) -> int:
+        """Makes dead jobs ready with their counters reset, or closes them where a job of the key is ready; how many.
+
+        Each keeps its priority, behind the jobs that wait with the same one. Of several dead jobs of one key the
+        newest is revived; a second call closes the others.
+        """
+        found = self._dead_ids(ids)
+        if not found:
+            return 0
+        self._session.lanes_to_wake.update(Side)
+        try:
+            with self._session.savepoint():
+                return self._revive(found)
+        except ConstraintViolated:
+            # Another transaction queued a job of one of the keys in between: one at a time, the others still revive.
+            return sum(self._revive_alone(job_id) for job_id in sorted(found))
+
+    def _revive(self, ids: Collection[str]) -> int:
+        now_ms = self._session.now_ms
+        revived = self._session.rows("revive_jobs", ids=ids, now=now_ms)
+        return len(revived) + len(self._session.rows("supersede_revived", ids=ids, now=now_ms))
+
+    def _revive_alone(self, job_id: str) -> int:
+        try:
+            with self._session.savepoint():
+                return self._revive([job_id])
+        except ConstraintViolated:
+            return len(self._session.rows("supersede_revived", ids=[job_id], now=self._session.now_ms))
+
+    # -- single jobs and runs
+
+    def get(self, job_id: str) -> Job | None:
+        """One job in any state."""
+        row = self._session.row("get_job", id=job_id)
+        return job_of(row) if row else None
+
+    def run_pending(self, run_id: str) -> int:
+        """How many jobs of a reconcile run are ready or running."""
+        return self._session.number("run_pending", run_id=run_id)
+
+    def done_since(self, lane: Side, kind: JobKind, since_ms: int) -> tuple[int, int]:
+        """(jobs done at or after a time without superseded ones, failed attempts they had)."""
+        row = self._session.row("count_done", lane=lane, kind=kind, since_ms=since_ms)
+        return (int(row[0]), int(row[1] or 0)) if row else (0, 0)
+
+
+def job_of(row: Row) -> Job:
+    """The job of a row: the columns in the order of the queries."""
+    job_id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, *rest = row
+    token, owner, reason, dead_class, run_id = rest
+    return Job(
+        id=job_id,
+        lane=Side(lane),
+        kind=JobKind(kind),
+        key=key,
+        state=JobState(state),
+        priority=priority,
+        due_ms=due_ms,
+        arrived_ms=arrived_ms,
+        attempts=attempts,
+        rescues=rescues,
+        token=token,
+        owner=owner,
+        reason=reason,
+        dead_class=dead_class,
+        run_id=run_id,
+    )
 
 
 def _order(request: JobRequest) -> tuple[str, str, str]:

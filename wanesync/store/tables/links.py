@@ -116,10 +116,6 @@ class Links(Table):
         active = total - orphaned - released
         return {"active": active, "orphaned": orphaned, "released": released, "with_parked_fields": parked}
 
-    def page(self, after: str, limit: int) -> list[Link]:
-        """Links in any state with ids above ``after``, in order."""
-        return [self._link(row) for row in self._session.rows("links_page", after=after, limit=limit)]
-
     def outlines(self, after: str, limit: int) -> list[Outline]:
         """Links in any state with ids above ``after``, in order, without opening anything."""
         return [Outline._make(row) for row in self._session.rows("link_outlines", after=after, limit=limit)]

@@ -41,19 +41,19 @@ class PendingWrites(Table):
 
     def _put(self, write: PendingWrite) -> None:
         self._session.defer(
-            "put_write",
+            "put_pending_write",
             id=write.id,
             side=write.side,
             kind=write.kind,
             link_key=write.link_key,
             source_id=write.source_id,
             target_id=write.target_id,
-            key=write.idempotency_key,
-            data=self._session.encryption.encrypt(pack_write(write), "own_writes", write.id, "data"),
+            idempotency_key=write.idempotency_key,
+            data=self._session.encryption.encrypt(pack_write(write), "pending_writes", write.id, "data"),
             link_id=write.link_id,
             generation=write.generation,
             sent_ms=write.sent_ms,
-            answer=write.result or "",
+            result=write.result or "",
             now=self._session.now_ms,
         )
 
@@ -82,33 +82,25 @@ class PendingWrites(Table):
         """Address hash -> the open create that has it."""
         return dict(self._session.rows("open_creates", hmacs=hmacs)) if hmacs else {}
 
-    def record_result(self, write_id: str, answer: WriteResult, target_id: str = "") -> None:
+    def record_result(self, write_id: str, result: WriteResult, target_id: str = "") -> None:
         """How it ended; frees its addresses. ``target_id``: the record it made or found."""
         now_ms = self._session.now_ms
-        self._session.defer("answer_write", id=write_id, answer=answer, target_id=target_id, now=now_ms)
+        self._session.defer("record_result", id=write_id, result=result, target_id=target_id, now=now_ms)
         self._session.defer("close_create", id=write_id)
 
     def mark_others_lost(self, write: PendingWrite) -> None:
         """An update is answered: an earlier one of its key and side that is still open will never be."""
         values: dict[str, Value] = {"id": write.id, "side": write.side, "link_key": write.link_key}
-        self._session.defer("lose_others", now=self._session.now_ms, **values)
-
-    def set_target(self, write_id: str, target_id: str) -> None:
-        """The record a write goes to, when that is learnt later (a merge)."""
-        self._session.rows("target_write", id=write_id, target_id=target_id)
+        self._session.defer("mark_other_updates_lost", now=self._session.now_ms, **values)
 
     def sent(self, write_id: str) -> None:
         """It leaves us now, once more."""
-        self._session.defer("sent_write", id=write_id, now=self._session.now_ms)
+        self._session.defer("mark_write_sent", id=write_id, now=self._session.now_ms)
 
     def get(self, write_id: str) -> PendingWrite | None:
         """One write."""
         row = self._session.row("get_write", id=write_id)
         return self._write(row) if row else None
-
-    def by_key(self, side: Side, key: str) -> PendingWrite | None:
-        """The newest write under an idempotency key or intent id."""
-        return self.by_keys(side, [key]).get(key)
 
     def by_keys(self, side: Side, keys: Collection[str]) -> dict[str, PendingWrite]:
         """Key -> the newest write under it."""
@@ -142,13 +134,13 @@ class PendingWrites(Table):
 
     def refresh(self, write: PendingWrite) -> None:
         """The same body goes out again under its key, planned from newer values."""
-        data = self._session.encryption.encrypt(pack_write(write), "own_writes", write.id, "data")
+        data = self._session.encryption.encrypt(pack_write(write), "pending_writes", write.id, "data")
         self._session.defer("refresh_write", id=write.id, data=data)
 
     def record_authorship(self, write: PendingWrite) -> None:
         """What was told of an unanswered write that may have come late; the body stays as it is."""
-        data = self._session.encryption.encrypt(pack_write(write), "own_writes", write.id, "data")
-        self._session.defer("note_told", id=write.id, data=data)
+        data = self._session.encryption.encrypt(pack_write(write), "pending_writes", write.id, "data")
+        self._session.defer("record_authorship", id=write.id, data=data)
 
     def recent(self, side: Side, target_ids: Collection[str], since_ms: int) -> dict[str, list[PendingWrite]]:
         """Target -> what we sent to it at or after a time, the oldest first, answered or not."""
@@ -162,26 +154,18 @@ class PendingWrites(Table):
         """What we sent to a record and got no answer to, open or given up; the oldest first."""
         return [self._write(row) for row in self._session.rows("unanswered_writes", side=side, target_id=target_id)]
 
-    def open_all(self, limit: int) -> list[PendingWrite]:
-        """Open intents, the oldest first."""
-        return [self._write(row) for row in self._session.rows("open_writes", limit=limit)]
-
     def count_open(self) -> int:
         """How many intents are open."""
         return self._session.number("count_open_writes")
-
-    def next_generation(self, source_side: Side, source_id: str) -> int:
-        """How many creations for this record were lost or refused: the generation of its next one."""
-        return self.next_generations(source_side, [source_id]).get(source_id, 0)
 
     def next_generations(self, source_side: Side, source_ids: Collection[str]) -> dict[str, int]:
         """As ``next_generation`` for many records; those without such a creation are left out."""
         return dict(self._session.rows("spent_generations", side=source_side.other, ids=source_ids))
 
     def _write(self, row: Row) -> PendingWrite:
-        write_id, side, kind, link_key, source_id, target_id, key, blob, link_id, sent_ms, answer, generation = row
+        write_id, side, kind, link_key, source_id, target_id, key, blob, link_id, sent_ms, result, generation = row
         body, changes, hmacs, told = unpack_write(
-            self._session.encryption.decrypt(blob, "own_writes", write_id, "data")
+            self._session.encryption.decrypt(blob, "pending_writes", write_id, "data")
         )
         return PendingWrite(
             id=write_id,
@@ -196,7 +180,7 @@ class PendingWrites(Table):
             hmacs=hmacs,
             link_id=link_id,
             sent_ms=sent_ms,
-            result=WriteResult(answer) if answer else None,
+            result=WriteResult(result) if result else None,
             generation=generation,
             authorship=told,
         )

@@ -32,7 +32,7 @@ class Processes(Table):
         """The heartbeat. False: the lease had run out before; whoever was away so long should take a new name."""
         now_ms = self._session.now_ms
         row = self._session.row("heartbeat_of", name=name)
-        self._session.rows("beat", name=name, lanes=lanes, started_ms=started_ms, now=now_ms)
+        self._session.rows("put_heartbeat", name=name, lanes=lanes, started_ms=started_ms, now=now_ms)
         return row is None or row[0] > now_ms - LEASE_MS
 
     def alive(self, lease_ms: int = LEASE_MS) -> list[ProcessRow]:
@@ -43,8 +43,8 @@ class Processes(Table):
     def remove(self, name: str) -> None:
         """A process that ended; rows a day old go with it, and the locks that ran out so long ago."""
         self._session.rows("remove_process", name=name)
-        self._session.rows("forget_processes", before_ms=self._session.now_ms - _FORGET_MS)
-        self._session.rows("forget_locks", before_ms=self._session.now_ms - _FORGET_MS)
+        self._session.rows("drop_old_processes", before_ms=self._session.now_ms - _FORGET_MS)
+        self._session.rows("drop_old_locks", before_ms=self._session.now_ms - _FORGET_MS)
 
 
 class Locks(Table):
@@ -82,10 +82,6 @@ class Locks(Table):
         losers = {token for _, token in missing}
         self.drop_many(sorted(losers))
         return set(wanted) - losers
-
-    def held(self, keys: Collection[str], token: str) -> set[str]:
-        """Those of ``keys`` that the token still holds."""
-        return {row[0] for row in self._session.rows("held_locks", keys=keys, token=token)} if keys else set()
 
     def drop(self, token: str) -> None:
         """Frees every lock of a token."""

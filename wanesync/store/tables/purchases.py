@@ -39,10 +39,6 @@ class Purchases(Table):
         )
         return row is not None
 
-    def get(self, payment_id: str) -> Purchase | None:
-        """One payment."""
-        return self.get_many([payment_id]).get(payment_id)
-
     def get_many(self, payment_ids: Collection[str]) -> dict[str, Purchase]:
         """Payment id -> payment; unknown ones are left out."""
         rows = self._session.rows("get_purchases", ids=payment_ids) if payment_ids else []

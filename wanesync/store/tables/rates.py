@@ -101,7 +101,7 @@ class Rates(Table):
         # In one order, so that two processes do not wait for each other.
         ordered = sorted(uses, key=lambda use: (use.scope, use.span, use.began_ms))
         self._session.each(
-            "add_use",
+            "add_quota_use",
             [
                 {"scope": use.scope, "span": use.span, "began_ms": use.began_ms, "used": use.used, "bulk": use.bulk}
                 for use in ordered
@@ -110,12 +110,12 @@ class Rates(Table):
 
     def used_since(self, span: str, since_ms: int) -> dict[str, tuple[int, int]]:
         """Scope -> (requests, those of bulk work) in the spans that began at ``since_ms`` or later."""
-        rows = self._session.rows("uses_since", span=span, since_ms=since_ms)
+        rows = self._session.rows("quota_used_since", span=span, since_ms=since_ms)
         return {scope: (int(used), int(bulk)) for scope, used, bulk in rows}
 
     def drop_uses(self, span: str, before_ms: int) -> None:
         """Forgets counts nobody needs any more."""
-        self._session.rows("drop_uses", span=span, before_ms=before_ms)
+        self._session.rows("drop_quota_uses", span=span, before_ms=before_ms)
 
     # -- slots
 
@@ -174,14 +174,14 @@ class Rates(Table):
                 return SlotAssignment(chosen, _ready_ms(left, after, self._session.now_ms) if left else 0)
 
     def _get(self, scope: str) -> tuple[float, int]:
-        row = self._session.row("get_rate", scope=scope)
+        row = self._session.row("get_arrival_time", scope=scope)
         if row is None:
             raise NotFound(f"no limit is set for {scope}")
         return float(row[0]), int(row[1])
 
     def _read(self, names: set[str]) -> _Tats:
         tats = {}
-        for scope, effective, tat_us in self._session.rows("get_rates", scopes=sorted(names)):
+        for scope, effective, tat_us in self._session.rows("get_arrival_times", scopes=sorted(names)):
             lost_us = (self._session.now_ms + AHEAD_MS + 1000) * 1000 + interval_us(effective)
             # As in ``hand_out``: the row is from before a clock was set back.
             lost = tat_us > lost_us and self._take(scope, tat_us, 0)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable
+from operator import itemgetter
 
-from wanesync.core.fields import CANON_VERSION
 from wanesync.core.model import Note, NoteCode, Side, StoredRecord
 from wanesync.store.codec import pack_record, unpack_record
 from wanesync.store.queries import Parameters, Value
@@ -30,48 +30,41 @@ class Records(Table):
             rows = self._session.rows("records_of_side", side=side, ids=ids)
             hmacs = self._hmacs(side, ids) if rows else {}
             for row in rows:
-                found[side, row[0]] = self._seen(side, row, hmacs.get(row[0], frozenset()))
+                found[side, row[0]] = self._read(side, row, hmacs.get(row[0], frozenset()))
         return found
 
-    def put(self, stored: StoredRecord, row_hash: str) -> None:
-        """Stores a copy whole, its addresses too."""
-        self.put_many([(stored, row_hash)])
-
-    def put_many(self, rows: Iterable[tuple[StoredRecord, str]]) -> None:
-        """Stores many copies, each with the hash of its mapped fields; of two of one record the last one counts."""
-        newest = {(stored.side, stored.id): (stored, row_hash) for stored, row_hash in rows}
+    def put_many(self, copies: Iterable[StoredRecord]) -> None:
+        """Stores copies whole, with their addresses; of two of one record the last one counts."""
+        newest = {(stored.side, stored.id): stored for stored in copies}
         if not newest:
             return
-        self._put_emails([stored for stored, _ in newest.values()])
-        seal = self._session.encryption.encrypt
+        self._put_emails(list(newest.values()))
+        encrypt = self._session.encryption.encrypt
         batch: list[dict[str, Value]] = []
-        for (side, record_id), (stored, row_hash) in sorted(newest.items()):
+        for (side, record_id), stored in sorted(newest.items(), key=itemgetter(0)):
             record = stored.record
             batch.append(
                 {
                     "side": side,
                     "id": record_id,
-                    "seen": seal(pack_record(record), "records", f"{side}:{record_id}", "seen"),
+                    "content": encrypt(pack_record(record), "records", f"{side}:{record_id}", "content"),
                     "valid_from_ms": stored.valid_from_ms,
                     "valid_to_ms": stored.valid_to_ms,
-                    "moved": stored.revision,
+                    "revision": stored.revision,
                     "stale": int(stored.stale),
                     "deleted": int(stored.deleted),
                     "survivor": stored.survivor,
                     "other_id": record.other_id,
-                    "intent": record.intent,
                     "note_code": stored.note.code if stored.note else "",
                     "note": stored.note.text if stored.note else "",
-                    "row_hash": row_hash,
-                    "canon_version": CANON_VERSION,
-                    "moved_ms": self._session.now_ms,
+                    "stored_ms": self._session.now_ms,
                 }
             )
         self._session.each("put_record", batch)
 
-    def moved_since(self, side: Side, ids: Collection[str], since_ms: int) -> set[str]:
-        """Ids of those stored at or after a time: an answer to a call begun then does not follow on them."""
-        rows = self._session.rows("moved_since", side=side, ids=ids, since_ms=since_ms) if ids else []
+    def stored_since(self, side: Side, ids: Collection[str], since_ms: int) -> set[str]:
+        """Ids of those stored at or after a time: the answer to a call begun at that time may be older than they are."""
+        rows = self._session.rows("stored_since", side=side, ids=ids, since_ms=since_ms) if ids else []
         return {row[0] for row in rows}
 
     def by_hmacs(self, hmacs: Collection[str]) -> dict[str, set[tuple[Side, str]]]:
@@ -106,7 +99,7 @@ class Records(Table):
                 "touch_records",
                 side=side,
                 ids={mark.partition(" ")[0] for mark in marks},
-                marks=marks,
+                copies=marks,
                 valid_from_ms=valid_from_ms,
                 valid_to_ms=valid_to_ms,
                 now=self._session.now_ms,
@@ -132,10 +125,6 @@ class Records(Table):
             found[Side(side)].append(record_id)
         return found
 
-    def row_hashes(self, side: Side, ids: Collection[str]) -> dict[str, str]:
-        """Id -> hash of the mapped fields; unknown records are left out."""
-        return dict(self._session.rows("row_hashes", side=side, ids=ids)) if ids else {}
-
     def _hmacs(self, side: Side, ids: Collection[str]) -> dict[str, frozenset[str]]:
         found: dict[str, set[str]] = defaultdict(set)
         for record_id, hmac in self._session.rows("emails_of_side", side=side, ids=ids):
@@ -157,14 +146,14 @@ class Records(Table):
         self._session.each("drop_email", sorted(dropped, key=_email_key))
         self._session.each("add_email", sorted(added, key=_email_key))
 
-    def _seen(self, side: Side, row: Row, hmacs: frozenset[str]) -> StoredRecord:
-        record_id, blob, valid_from_ms, valid_to_ms, moved, stale, deleted, survivor, note_code, note = row
-        plain = self._session.encryption.decrypt(blob, "records", f"{side}:{record_id}", "seen")
+    def _read(self, side: Side, row: Row, hmacs: frozenset[str]) -> StoredRecord:
+        record_id, blob, valid_from_ms, valid_to_ms, revision, stale, deleted, survivor, note_code, note = row
+        plain = self._session.encryption.decrypt(blob, "records", f"{side}:{record_id}", "content")
         return StoredRecord(
             record=unpack_record(plain, side, record_id),
             valid_from_ms=valid_from_ms,
             valid_to_ms=valid_to_ms,
-            revision=moved,
+            revision=revision,
             stale=bool(stale),
             deleted=bool(deleted),
             survivor=survivor,

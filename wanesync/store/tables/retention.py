@@ -88,7 +88,7 @@ class Retention(Table):
                 self._before(keep.own_write_days),
             ),
             RetentionRule("webhooks set aside", "rejected_bound", "drop_rejected", self._before(keep.rejected_days)),
-            self._by_id("own writes", "own_writes_bound", "drop_own_writes", keep.own_write_days),
+            self._by_id("own writes", "pending_writes_bound", "drop_pending_writes", keep.own_write_days),
             self._by_id("closed conflicts", "conflicts_bound", "drop_conflicts", keep.conflict_days),
         ]
 

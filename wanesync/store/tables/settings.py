@@ -30,7 +30,7 @@ class Settings(Table):
 
     def get_for_now(self, name: str) -> str | None:
         """A value that nobody can change before this transaction ends."""
-        row = self._session.row("get_setting_for_now", name=name)
+        row = self._session.row("get_setting_shared", name=name)
         return str(row[0]) if row else None
 
     def put(self, name: str, value: str) -> None:
@@ -45,10 +45,6 @@ class Settings(Table):
     def swap(self, name: str, old: str, value: str) -> bool:
         """Sets a value if it still is ``old``: of several processes that try, one gets True."""
         return self._session.row("swap_setting", name=name, old=old, value=value) is not None
-
-    def all(self) -> dict[str, str]:
-        """Every setting but the sealed index key."""
-        return {name: value for name, value in self._session.rows("all_settings") if name != INDEX_KEY}
 
 
 @dataclass(frozen=True, slots=True)

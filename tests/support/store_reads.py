@@ -1,0 +1,49 @@
+"""What tests read of a store beyond what the program itself needs."""
+
+from __future__ import annotations
+
+from wanesync.core.jobs import JobKind
+from wanesync.core.model import Link, PendingWrite, Side
+from wanesync.store import Tx
+from wanesync.store.tables.settings import INDEX_KEY
+
+
+def all_links(tx: Tx) -> list[Link]:
+    """Every link in any state, in order of their ids."""
+    ids = [outline.id for outline in tx.links.outlines("", 1_000_000)]
+    return sorted(tx.links.get_many(ids), key=lambda link: link.id)
+
+
+def all_settings(tx: Tx) -> dict[str, str]:
+    """Every setting but the index key."""
+    rows = tx.settings._session.execute("SELECT name, value FROM settings").fetchall()
+    return {name: value for name, value in rows if name != INDEX_KEY}
+
+
+def count_events(tx: Tx) -> dict[str, int]:
+    """How many events are stored, unread, unjudged, and open: unread or unjudged."""
+    marks = tx.events._session.execute("SELECT is_read, is_judged FROM events").fetchall()
+    return {
+        "total": len(marks),
+        "unread": sum(not read for read, _ in marks),
+        "unjudged": sum(not judged for _, judged in marks),
+        "open": sum(not (read and judged) for read, judged in marks),
+    }
+
+
+def count_done(tx: Tx, lane: Side, since_ms: int) -> int:
+    """How many jobs of a lane were done since a time, without superseded ones."""
+    return sum(tx.jobs.done_since(lane, kind, since_ms)[0] for kind in JobKind)
+
+
+def open_writes(tx: Tx, limit: int) -> list[PendingWrite]:
+    """Pending writes without a result, the oldest first."""
+    rows = tx.pending_writes._session.execute("SELECT id FROM pending_writes WHERE result = '' ORDER BY id").fetchall()
+    found = [tx.pending_writes.get(write_id) for (write_id,) in rows[:limit]]
+    return [write for write in found if write]
+
+
+def held_locks(tx: Tx, token: str) -> set[str]:
+    """The keys that a token holds."""
+    rows = tx.locks._session.execute("SELECT key, token FROM locks").fetchall()
+    return {key for key, holder in rows if holder == token}
