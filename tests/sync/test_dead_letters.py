@@ -42,15 +42,13 @@ def rest(store: Store) -> None:
 
 
 def see(runtime: Runtime, record: Record) -> None:
-    """A copy of a record enters the store, as after a read."""
-    with runtime.store.transaction() as tx:
-        recorder = RecordWriter(runtime, tx)
+    """Store a copy of a record, as after a read."""
+    with runtime.store.transaction() as tx, RecordWriter(runtime, tx) as records:
         if record.side is H:
-            recorder.store_contact(record)
+            records.store_contact(record)
         else:
-            old = recorder.get(S, record.id)
-            recorder.store_customer(CustomerAnswer(record, Timing(tx.now_ms, tx.now_ms)), old.revision if old else 0)
-        recorder.flush()
+            old = records.get(S, record.id)
+            records.store_customer(CustomerAnswer(record, Timing(tx.now_ms, tx.now_ms)), old.revision if old else 0)
 
 
 def waiting(store: Store, lane: Side, kind: JobKind, key: str) -> bool:
@@ -95,10 +93,8 @@ def test_another_persons_letter_stays(runtime: Runtime, store: Store) -> None:
 
 def test_a_deletion_is_a_change(runtime: Runtime, store: Store) -> None:
     bury(store, JobRequest(S, WRITE, contact_key("1")))
-    with store.transaction() as tx:
-        recorder = RecordWriter(runtime, tx)
-        recorder.delete(S, "cus_1")
-        recorder.flush()
+    with store.transaction() as tx, RecordWriter(runtime, tx) as records:
+        records.delete(S, "cus_1")
     assert waiting(store, S, WRITE, contact_key("1"))
 
 
@@ -129,9 +125,8 @@ def test_an_unmatched_purchase_is_tried_again_when_its_contact_turns_up(
     """By the address of the payment, or one its customer has or had, even if the customer is deleted."""
     see(runtime, customer("cus_gone", email="gone@example.com"))
     with store.transaction() as tx:
-        recorder = RecordWriter(runtime, tx)
-        recorder.delete(S, "cus_gone")
-        recorder.flush()
+        with RecordWriter(runtime, tx) as records:
+            records.delete(S, "cus_gone")
         tx.purchases.put(
             Purchase("pi_1", "ch_1", "cus_gone", "own@example.com", store.hmac("own@example.com"), 100, "eur", 1, "")
         )

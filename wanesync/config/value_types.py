@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from wanesync.core import normalize as forms
+from wanesync.core.ids import CONTACT_ID_KEY, CUSTOMER_ID_PROPERTY, PORTAL_ID_KEY
 
 HUBSPOT_URL = "https://api.hubapi.com"
 STRIPE_URL = "https://api.stripe.com"
@@ -22,7 +23,7 @@ STRIPE_PATHS = frozenset(
 )
 """What a field may be mapped to besides ``metadata.KEY`` (docs.stripe.com/api/customers/update)."""
 OUR_KEYS = frozenset(
-    {"metadata.hubspot_portal_id", "metadata.hubspot_contact_id", "stripe_customer_id", "lastmodifieddate"}
+    {f"metadata.{PORTAL_ID_KEY}", f"metadata.{CONTACT_ID_KEY}", CUSTOMER_ID_PROPERTY, "lastmodifieddate"}
 )
 """What wanesync itself keeps on the records."""
 SEAL_KEY_BYTES = 32

@@ -5,6 +5,13 @@ from __future__ import annotations
 import random
 import uuid
 
+# The HubSpot contact properties and Stripe metadata keys that carry ids of ours. ``wanesync_intent`` is unique in the
+# portal (``hasUniqueValue``): a second contact of the same create is refused.
+CUSTOMER_ID_PROPERTY = "stripe_customer_id"
+INTENT_PROPERTY = "wanesync_intent"
+CONTACT_ID_KEY = "hubspot_contact_id"
+PORTAL_ID_KEY = "hubspot_portal_id"
+
 
 def make_id(now_ms: int, rng: random.Random) -> str:
     """A UUIDv7 as text; clock and randomness are handed in."""

@@ -7,19 +7,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from wanesync.core.errors import CallError, Failure
+from wanesync.core.ids import INTENT_PROPERTY
 from wanesync.core.jobs import LOCK_WAIT_MS, Job, JobKind, JobRequest, Priority
 from wanesync.core.model import LinkState, PendingWrite, Record, Side, WriteKind, WriteResult, customer_key, split_key
 from wanesync.core.ports import CreateItem
 from wanesync.core.purchases import PurchaseState
 from wanesync.store.database import Tx
 from wanesync.store.tables.pending_writes import EmailIntentTaken
-from wanesync.sync import plan_effects as memory
 from wanesync.sync.calls import DONE, AnyCall, Call, Next
 from wanesync.sync.job_results import fail, finish, reschedule, still_held, wait_turn
 from wanesync.sync.loader import LISTED
+from wanesync.sync.plan_effects import wake_purchases
 from wanesync.sync.record_versions import RecordWriter, store_contacts
 from wanesync.sync.runtime import Runtime
-from wanesync.sync.writer import DAY_MS, INTENT_PROPERTY, WRITES_OFF, are_writes_off, read_properties
+from wanesync.sync.writer import DAY_MS, WRITES_OFF, are_writes_off, read_properties
 
 PREREQUISITE_MS = 500
 NOTED_MS = 30_000
@@ -63,7 +64,7 @@ class GuestContacts:
         links = tx.links.of_records([(Side.STRIPE, i) for i in customers]) if customers else []
         linked = any(link.state is LinkState.ACTIVE for link in links)
         if not opened and (not waiting or contact or linked or erased):
-            memory.wake_purchases(tx, sorted(waiting))
+            wake_purchases(tx, sorted(waiting))
             finish(tx, job)
             return None
         if off:
@@ -146,9 +147,8 @@ class GuestContacts:
     ) -> None:
         """The contact stands: its purchases go on, and it is planned like any other."""
         tx.pending_writes.record_result(pending.id, answer)
-        recorder = RecordWriter(self.runtime, tx)
-        store_contacts(recorder, records)
-        recorder.flush()
+        with RecordWriter(self.runtime, tx) as stored:
+            store_contacts(stored, records)
         waiting = tx.purchases.waiting_for_hmacs(sorted(pending.hmacs))
         made = next(
             (record.id for record in records.values() if record and record.intent == pending.idempotency_key), ""
@@ -157,6 +157,6 @@ class GuestContacts:
             # It is this guest's, even if somebody gave it another address before we heard of it.
             for payment_id in waiting:
                 tx.purchases.set_state(payment_id, PurchaseState.TODO, contact_id=made)
-        memory.wake_purchases(tx, waiting)
+        wake_purchases(tx, waiting)
         tx.jobs.put_many([JobRequest(Side.HUBSPOT, JobKind.READ, i) for i in records])
         finish(tx, job)

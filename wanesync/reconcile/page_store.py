@@ -147,15 +147,14 @@ class PageStore:
         if keys is not None:
             key = key_of(tx, [(side, i) for i in changed])
             changed = {i: one for i, one in changed.items() if not one.base_revision or key[side, i] in keys}
-        writer = RecordWriter(self.runtime, tx, Priority.BULK, planned=True)
-        writer.load(side, changed)
-        for one in changed.values():
-            if side is Side.HUBSPOT:
-                writer.store_contact(one.record)
-            else:
-                timing = Timing(one.valid_from_ms, one.valid_to_ms)
-                writer.store_customer(CustomerAnswer(one.record, timing), one.base_revision)
-        writer.flush()
+        with RecordWriter(self.runtime, tx, Priority.BULK, planned=True) as writer:
+            writer.load(side, changed)
+            for one in changed.values():
+                if side is Side.HUBSPOT:
+                    writer.store_contact(one.record)
+                else:
+                    timing = Timing(one.valid_from_ms, one.valid_to_ms)
+                    writer.store_customer(CustomerAnswer(one.record, timing), one.base_revision)
 
 
 def _changed_contact(record: Record, base_revision: int) -> ChangedRecord:

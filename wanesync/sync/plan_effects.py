@@ -1,29 +1,39 @@
-"""Remembering: what a plan decided and what a write came to, in links, conflicts, notes, tombstones and the journal."""
+"""Effects of plans and writes in the store: links, conflicts, notes, tombstones, journal, jobs that go on because of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from wanesync.core.change_guard import HoldState
 from wanesync.core.errors import CallError
 from wanesync.core.fields import CANON_VERSION
 from wanesync.core.jobs import JobKind, JobRequest, Priority
-from wanesync.core.model import BasePair, Conflict, Link, PendingWrite, Record, Side, WriteKind
+from wanesync.core.model import (
+    BasePair,
+    Conflict,
+    Link,
+    PendingWrite,
+    Record,
+    Side,
+    WriteKind,
+    contact_key,
+    customer_key,
+    guest_key,
+)
 from wanesync.core.plan import Action, Plan
 from wanesync.core.purchases import PurchaseState
 from wanesync.store.database import Tx
-from wanesync.sync.dead_letters import find_dead_letters
 
 
-def remember_all(tx: Tx, plans: Sequence[tuple[Plan, Priority]]) -> None:
-    """Carry out everything of some plans that is not an API write."""
-    # A new primary is stored after the old one has stepped down, or the database would refuse two.
+def apply_plans(tx: Tx, plans: Sequence[tuple[Plan, Priority]]) -> None:
+    """Store everything of some plans that is not a vendor write, and queue what they concern."""
+    # The old primary is stored first: the database refuses two primary links of one contact.
     tx.links.put_many(sorted((k for plan, _ in plans for k in plan.links.values()), key=lambda k: k.primary))
     put_back = {held.hold_id for plan, _ in plans for _, _, held in plan.new_holds if held.state is HoldState.OPEN}
     tx.holds.keep_open(put_back)
     for plan, _ in plans:
-        _remember(tx, plan)
+        _apply_plan(tx, plan)
     _wake_purchases(tx, [customer_id for plan, _ in plans for _, customer_id in plan.linked])
     linked = {ref for plan, _ in plans for h, s in plan.linked for ref in ((Side.HUBSPOT, h), (Side.STRIPE, s))}
     tx.jobs.put_many(find_dead_letters(tx, linked, ()))
@@ -31,7 +41,7 @@ def remember_all(tx: Tx, plans: Sequence[tuple[Plan, Priority]]) -> None:
     tx.jobs.put_many([JobRequest(lane, JobKind.WRITE, key, priority) for lane, key, priority in sorted(wake)])
 
 
-def _remember(tx: Tx, plan: Plan) -> None:
+def _apply_plan(tx: Tx, plan: Plan) -> None:
     for pending, answer in plan.matched_creates:
         tx.pending_writes.record_result(pending.id, answer)
     for (side, record_id), note in plan.notes.items():
@@ -52,7 +62,7 @@ def _remember(tx: Tx, plan: Plan) -> None:
 
 
 def _wake_purchases(tx: Tx, customer_ids: Sequence[str]) -> None:
-    """The link's commit wakes the purchases that wait for it."""
+    """Queue the purchases that wait for the links of some customers."""
     if customer_ids:
         waiting = tx.purchases.waiting_for(customer_ids)
         wake_purchases(tx, waiting)
@@ -64,15 +74,37 @@ def wake_purchases(tx: Tx, payment_ids: Sequence[str]) -> None:
 
 
 def move_purchases(tx: Tx, contact_id: str, survivor_id: str) -> None:
-    """A merge keeps one record's properties: the survivor's roll-up is computed anew, of all that both bought."""
+    """Move a merged contact's purchases, and queue its survivor's roll-up again: HubSpot keeps one record's properties."""
     rolled_up = tx.purchases.move(contact_id, survivor_id)
     if rolled_up:
         tx.purchases.set_state(rolled_up, PurchaseState.TODO, reason="its contact was merged")
         wake_purchases(tx, [rolled_up])
 
 
+def find_dead_letters(tx: Tx, refs: Collection[tuple[Side, str]], hmacs: Collection[str]) -> list[JobRequest]:
+    """Jobs that replace dead letters of some changed records, of the records linked with them, and of their purchases.
+
+    ``hmacs``: addresses that came or went, for which the job of a guest may be dead. Each has its letter's priority.
+    """
+    if not refs or not tx.jobs.any_dead():
+        return []
+    near = set(refs)
+    for link in tx.links.of_records(sorted(refs)):
+        near |= {(Side.HUBSPOT, link.hubspot_id), (Side.STRIPE, link.stripe_id)}
+    contacts = sorted(i for side, i in near if side is Side.HUBSPOT)
+    customers = sorted(i for side, i in near if side is Side.STRIPE)
+    keys = [*map(contact_key, contacts), *map(customer_key, customers), *map(guest_key, sorted(hmacs))]
+    found = [
+        *tx.jobs.dead_of_keys(list(Side), [JobKind.WRITE], keys),
+        *tx.jobs.dead_of_keys([Side.HUBSPOT], [JobKind.READ], contacts),
+        *tx.jobs.dead_of_keys([Side.STRIPE], [JobKind.READ], customers),
+        *tx.jobs.dead_of_keys([Side.HUBSPOT], [JobKind.PURCHASE], tx.purchases.todo_of(contacts)),
+    ]
+    return [JobRequest(lane, kind, key, Priority(priority)) for lane, kind, key, priority in found]
+
+
 def rebase(link: Link, pending: PendingWrite, record: Record) -> Link:
-    """An answered update: the base of the fields written is what each side now holds."""
+    """The link after an answered update: the base of the fields written is what each side now holds."""
     base: dict[str, BasePair] = dict(link.base)
     for name, change in pending.changes.items():
         answered = record.values.get(name, "")
@@ -81,7 +113,7 @@ def rebase(link: Link, pending: PendingWrite, record: Record) -> Link:
 
 
 def park(tx: Tx, link: Link, pending: PendingWrite, fields: Sequence[str]) -> None:
-    """Fields the side refused wait, and are reported, until what refused them changes."""
+    """Park and report fields that a side refused, until what refused them changes (docs/correctness.md#parked-fields)."""
     parked = dict(link.parked) | {name: (pending.side, pending.changes[name].after) for name in fields}
     tx.links.put(replace(link, parked=parked, version=link.version + 1))
     for name in fields:
@@ -91,7 +123,7 @@ def park(tx: Tx, link: Link, pending: PendingWrite, fields: Sequence[str]) -> No
 
 
 def note_write(tx: Tx, pending: PendingWrite, record: Record) -> None:
-    """Every write can be explained and undone: before and after of each field."""
+    """Add a write to the journal, with each field before and after it, so that it can be explained and undone."""
     changes = {name: [c.before, c.after] for name, c in pending.changes.items() if c.before != c.after}
     kind = "created" if pending.kind is WriteKind.CREATE else "updated"
     tx.journal.add(
@@ -104,20 +136,20 @@ def note_write(tx: Tx, pending: PendingWrite, record: Record) -> None:
 
 
 def note_conflict(tx: Tx, conflict: Conflict, link_id: str) -> None:
-    """A value that did not win."""
+    """Add a value that did not win to the journal."""
     tx.journal.add(
         "conflict", conflict.side, conflict.record_id, link_id, {"field": conflict.field, "kind": conflict.kind}
     )
 
 
 def note_would_write(tx: Tx, action: Action) -> None:
-    """What would have been written, were writes on."""
+    """Add to the journal what would have been written if writes were on."""
     fields = sorted(name for name, change in action.changes.items() if change.after != change.before)
     record_id = action.target_id or action.source_id
     tx.journal.add("would write", action.side, record_id, action.link_id, {"kind": action.kind, "fields": fields})
 
 
 def note_refusal(tx: Tx, pending: PendingWrite, error: CallError) -> None:
-    """A write the side will not take."""
+    """Add a refused write to the journal."""
     data = {"write": pending.id, "reason": error.reason, "fields": list(error.fields)}
     tx.journal.add("refused", pending.side, pending.target_id or pending.source_id, pending.link_id, data)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.event_order import read_stripe_events
 from wanesync.core.jobs import LOCK_WAIT_MS, Job, JobKind, JobRequest, Priority
 from wanesync.core.lost_updates import is_answered
-from wanesync.core.model import Record, Side
+from wanesync.core.model import Event, Record, Side
 from wanesync.core.planner import plan
 from wanesync.core.ports import CustomerAnswer
 from wanesync.store.database import Tx
@@ -21,6 +21,20 @@ from wanesync.sync.record_versions import RecordWriter, store_contacts
 from wanesync.sync.runtime import Runtime
 
 ANSWER_DUE_MS = 10_000
+"""How long, in ms, the echo of a write waits for the answer to it before the customer is read after all."""
+
+
+@dataclass(slots=True)
+class _Taken:
+    """What the unread events of some customers came to: their keys, the reads still needed, and jobs that need none.
+
+    ``settled``: jobs to be planned; ``echoes``: jobs whose events are all echoes of answered writes.
+    """
+
+    event_keys: list[str] = field(default_factory=list)
+    calls: list[AnyCall] = field(default_factory=list)
+    settled: list[Job] = field(default_factory=list)
+    echoes: list[Job] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +71,8 @@ class Reader:
         if not jobs:
             return
         priority = Priority(min(job.priority for job in jobs))
-        recorder = RecordWriter(self.runtime, tx, priority)
-        store_contacts(recorder, {job.key: answers.get(job.key) for job in jobs})
-        recorder.flush()
+        with RecordWriter(self.runtime, tx, priority) as records:
+            store_contacts(records, {job.key: answers.get(job.key) for job in jobs})
         survivors = [record.id for asked, record in answers.items() if record and record.id != asked]
         tx.jobs.put_many([JobRequest(Side.HUBSPOT, JobKind.READ, i, priority) for i in survivors])
         tx.events.mark_read_of(Side.HUBSPOT, [job.key for job in jobs])
@@ -68,51 +81,54 @@ class Reader:
     # -- Stripe
 
     def _take_events(self, tx: Tx, jobs: Sequence[Job]) -> list[AnyCall]:
+        """Store what unread events bring where their order is certain; customers that need a read get a call."""
         ids = [job.key for job in jobs]
         unread = tx.events.unread(Side.STRIPE, ids)
-        recorder = RecordWriter(self.runtime, tx, Priority(min(job.priority for job in jobs)))
-        recorder.load(Side.STRIPE, ids)
         keys = [e.request_key for events in unread.values() for e in events if e.request_key]
-        writes = tx.pending_writes.by_keys(Side.STRIPE, keys) if keys else {}
-        answered = {key for key, own in writes.items() if is_answered(own)}
-        young_ms = tx.now_ms - ANSWER_DUE_MS
-        pending = {k: own.sent_ms for k, own in writes.items() if own.result is None and own.sent_ms > young_ms}
-        calls: list[AnyCall] = []
-        settled: list[Job] = []
-        echoes: list[Job] = []
-        taken: list[str] = []
-        for job in jobs:
-            events = unread.get(job.key, [])
-            waits = [pending[event.request_key] for event in events if event.request_key in pending]
-            if waits:
-                # The echo outran the answer, which tells the same without a read, and makes it due.
-                reschedule(tx, job, max(waits) + ANSWER_DUE_MS - tx.now_ms, ECHO_WAITS)
-                continue
-            seen = recorder.get(Side.STRIPE, job.key)
-            reading = read_stripe_events(seen, events, answered)
-            if reading.deleted:
-                recorder.delete(Side.STRIPE, job.key)
-            elif reading.store is not None:
-                recorder.store_customer_event(reading.store, reading.at_ms)
-            seen = recorder.get(Side.STRIPE, job.key)
-            gone = seen is not None and seen.deleted
-            if not gone and (reading.needs_read or not events or seen is None or seen.stale):
-                if seen is not None and not seen.stale and events:
-                    recorder.want_read(job.key)
-                    seen = recorder.get(Side.STRIPE, job.key)
-                calls.append(self._read_customer(job, seen.revision if seen else 0))
-            elif not gone and reading.store is None and all(event.request_key in answered for event in events):
-                echoes.append(job)
-            else:
-                settled.append(job)
-            taken += [event.key for event in events]
-        tx.events.mark_read(taken)
-        recorder.flush()
-        self.end(tx, settled)
+        taken = _Taken()
+        with RecordWriter(self.runtime, tx, Priority(min(job.priority for job in jobs))) as records:
+            records.load(Side.STRIPE, ids)
+            writes = tx.pending_writes.by_keys(Side.STRIPE, keys) if keys else {}
+            answered = {key for key, write in writes.items() if is_answered(write)}
+            young_ms = tx.now_ms - ANSWER_DUE_MS
+            open_since = {k: w.sent_ms for k, w in writes.items() if w.result is None and w.sent_ms > young_ms}
+            for job in jobs:
+                events = unread.get(job.key, [])
+                sent = [open_since[event.request_key] for event in events if event.request_key in open_since]
+                if sent:
+                    # The echo outran the answer, which brings the same without a read, and makes this job due.
+                    reschedule(tx, job, max(sent) + ANSWER_DUE_MS - tx.now_ms, ECHO_WAITS)
+                else:
+                    self._take_events_of(records, job, events, answered, taken)
+            tx.events.mark_read(taken.event_keys)
+        self.end(tx, taken.settled)
+        echoes = taken.echoes
         keys_of = key_of(tx, [(Side.STRIPE, job.key) for job in echoes]) if echoes else {}
-        # Nothing new was stored, so there is nothing to plan: whoever stored the answers did.
+        # Nothing new was stored, so there is nothing to plan: the commit of the answers has planned.
         self._judge(tx, [(job, keys_of[Side.STRIPE, job.key]) for job in echoes])
-        return calls
+        return taken.calls
+
+    def _take_events_of(
+        self, records: RecordWriter, job: Job, events: Sequence[Event], answered: set[str], taken: _Taken
+    ) -> None:
+        """Store what one customer's unread events bring, and sort its job by what is left to do."""
+        reading = read_stripe_events(records.get(Side.STRIPE, job.key), events, answered)
+        if reading.deleted:
+            records.delete(Side.STRIPE, job.key)
+        elif reading.store is not None:
+            records.store_customer_event(reading.store, reading.at_ms)
+        stored = records.get(Side.STRIPE, job.key)
+        deleted = stored is not None and stored.deleted
+        if not deleted and (reading.needs_read or not events or stored is None or stored.stale):
+            if stored is not None and not stored.stale and events:
+                records.want_read(job.key)
+                stored = records.get(Side.STRIPE, job.key)
+            taken.calls.append(self._read_customer(job, stored.revision if stored else 0))
+        elif not deleted and reading.store is None and all(event.request_key in answered for event in events):
+            taken.echoes.append(job)
+        else:
+            taken.settled.append(job)
+        taken.event_keys += [event.key for event in events]
 
     def _read_customer(self, job: Job, revision: int) -> Call[CustomerAnswer]:
         operation = "customers.retrieve"
@@ -123,12 +139,11 @@ class Reader:
             if isinstance(answer, CallError) and answer.failure is not Failure.NOT_FOUND:
                 fail(self.runtime, tx, [job], answer, operation)
                 return DONE
-            recorder = RecordWriter(self.runtime, tx, Priority(job.priority))
-            if isinstance(answer, CustomerAnswer) and answer.record is not None:
-                recorder.store_customer(answer, revision)
-            else:
-                recorder.delete(Side.STRIPE, job.key)
-            recorder.flush()
+            with RecordWriter(self.runtime, tx, Priority(job.priority)) as records:
+                if isinstance(answer, CustomerAnswer) and answer.record is not None:
+                    records.store_customer(answer, revision)
+                else:
+                    records.delete(Side.STRIPE, job.key)
             self.end(tx, [job])
             return DONE
 
@@ -137,7 +152,7 @@ class Reader:
     # -- both
 
     def end(self, tx: Tx, jobs: Sequence[Job]) -> None:
-        """Plan what was read: queue a write, or judge the events under the lock and be done."""
+        """Plan what was read: queue a write, or judge the events under the lock and finish."""
         if not jobs:
             return
         lane = jobs[0].lane
@@ -163,7 +178,7 @@ class Reader:
         self._judge(tx, quiet)
 
     def _judge(self, tx: Tx, quiet: Sequence[tuple[Job, str]]) -> None:
-        """Events are judged under the lock of their key; where another job holds it, a write job will judge them."""
+        """Judge events under the lock of their key; where another job holds it, a write job will judge them."""
         pending = set(tx.events.with_unjudged(quiet[0][0].lane, [job.key for job, _ in quiet])) if quiet else set()
         tokens = self.runtime.lock_each(tx, {job.token: [key] for job, key in quiet if job.key in pending})
         locked = [(job, key) for job, key in quiet if job.token in tokens]

@@ -1,34 +1,48 @@
-"""Storing what was seen of a record, by the rules of order, and waking those whom a changed address concerns.
+"""Which copy of a record is newer: every copy of either side enters the store through this module.
 
-CORRECTNESS sections 3 and 4. Every copy of a record enters the store through this room.
+The rules of order are those of docs/correctness.md#versions-of-records. A copy with an address that came or went queues
+the records which that address concerns.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from types import TracebackType
+from typing import Self
 
 from wanesync.core.jobs import JobKind, JobRequest, Priority
 from wanesync.core.model import LinkState, Record, Side, StoredRecord
 from wanesync.core.ports import CustomerAnswer, Timing
 from wanesync.store.database import Tx
-from wanesync.sync.dead_letters import find_dead_letters
 from wanesync.sync.loader import key_of
-from wanesync.sync.plan_effects import move_purchases, wake_purchases
+from wanesync.sync.plan_effects import find_dead_letters, move_purchases, wake_purchases
 from wanesync.sync.runtime import Runtime
 
 
 class RecordWriter:
-    """One transaction's storing of seen records; ``close`` writes them down together and queues what they wake."""
+    """Stores the copies one transaction got: a context manager that writes them together and queues what they concern.
+
+    ``planned``: the caller plans all records itself, so none is queued because of an address. Nothing is written if the
+    block raises.
+    """
 
     def __init__(self, runtime: Runtime, tx: Tx, priority: Priority = Priority.LIVE, *, planned: bool = False) -> None:
-        """``planned``: somebody plans all records anyway, so nobody needs to be woken for an address."""
         self.runtime, self.tx, self.priority, self.planned = runtime, tx, priority, planned
         self.known: dict[tuple[Side, str], StoredRecord] = {}
         self.asked: set[tuple[Side, str]] = set()
         self.changed: dict[tuple[Side, str], StoredRecord] = {}
         self.moved_hmacs: dict[tuple[Side, str], frozenset[str]] = {}
         self.edited: set[tuple[Side, str]] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if exc_type is None:
+            self.flush()
 
     def load(self, side: Side, ids: Iterable[str]) -> None:
         """Fetch our copies of many records at once."""
@@ -41,11 +55,11 @@ class RecordWriter:
         """Our copy of a record."""
         ref = (side, record_id)
         if ref not in self.known:
-            self.load(side, [record_id])  # asks the store once, also for one that is not there
+            self.load(side, [record_id])  # one query per record, also for one that is not stored
         return self.known.get(ref)
 
     def store_contact(self, record: Record) -> None:
-        """A contact as read: kept if it is not older than our copy (``lastmodifieddate``)."""
+        """Store a contact as read, if it is not older than our copy (docs/correctness.md#hubspot-order)."""
         old = self.get(Side.HUBSPOT, record.id)
         if old is not None and (old.deleted or old.survivor or record.modified_ms < old.record.modified_ms):
             return
@@ -55,14 +69,17 @@ class RecordWriter:
             return
         self._put(record, old, Timing(record.modified_ms, record.modified_ms), stale=False)
 
-    def store_customer(self, answer: CustomerAnswer, start_moved: int) -> None:
-        """A customer as answered, if nothing was stored since the call began; else the record is in doubt."""
+    def store_customer(self, answer: CustomerAnswer, start_revision: int) -> None:
+        """Store a customer as answered, if nothing was stored since the call began; else mark our copy stale.
+
+        ``start_revision``: our copy's revision then (docs/correctness.md#stripe-order).
+        """
         if answer.record is None:
             return
         old = self.get(Side.STRIPE, answer.record.id)
         if old is not None and old.deleted:
             return
-        if answer.replayed or (old is not None and old.revision != start_moved):
+        if answer.replayed or (old is not None and old.revision != start_revision):
             if old is None:
                 self._put(answer.record, None, Timing(0, 0), stale=False)
             self.want_read(answer.record.id)
@@ -70,12 +87,12 @@ class RecordWriter:
         self._put(answer.record, old, answer.timing, stale=False)
 
     def store_customer_event(self, record: Record, at_ms: int) -> None:
-        """The object of an event whose order is beyond doubt: it does not end a doubt."""
+        """Store the object of an event whose order is certain; a stale copy stays stale."""
         old = self.get(Side.STRIPE, record.id)
         self._put(record, old, Timing(at_ms, at_ms), stale=old is not None and old.stale)
 
     def delete(self, side: Side, record_id: str) -> None:
-        """A record is gone."""
+        """Store that a record was deleted."""
         old = self.get(side, record_id)
         if old is not None and old.deleted:
             return
@@ -83,7 +100,7 @@ class RecordWriter:
         self._replace(replace(gone, deleted=True, revision=gone.revision + 1, note=None, stale=False), gone.hmacs)
 
     def merge_away(self, contact_id: str, survivor_id: str) -> None:
-        """A contact lives on in another one."""
+        """Store that a contact was merged into another one."""
         old = self.get(Side.HUBSPOT, contact_id)
         if contact_id == survivor_id or (old is not None and old.survivor == survivor_id):
             return
@@ -93,9 +110,9 @@ class RecordWriter:
         self.tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.WRITE, f"contact:{contact_id}", self.priority))
 
     def want_read(self, customer_id: str) -> None:
-        """Order unknown: nothing is planned from our copy until a read that begins after this is stored.
+        """Mark our copy stale and queue a read: nothing is planned from it until a read that begins later is stored.
 
-        Who is deleted stays so, whatever came before or after: a doubt would never end, for no read is stored.
+        A deleted customer stays deleted: no read of it would be stored, so a stale mark would never end.
         """
         old = self.get(Side.STRIPE, customer_id)
         if old is not None and old.deleted:
@@ -105,14 +122,15 @@ class RecordWriter:
         self.tx.jobs.put(JobRequest(Side.STRIPE, JobKind.READ, customer_id, self.priority))
 
     def keep(self) -> None:
-        """Write down, and wake nobody yet."""
+        """Write the copies, and queue nothing yet."""
         self.tx.records.put_many(self.changed.values())
         self.changed = {}
 
     def flush(self) -> None:
-        """Write down; try again what was given up for a record that changed.
+        """Write the copies and queue what they concern.
 
-        Wakes the unlinked, ambiguous and parked records that carry an address that came or went.
+        Queued are dead letters of the changed records, and the unlinked, ambiguous and parked records that carry an
+        address that came or went.
         """
         self.keep()
         changed = set().union(*self.moved_hmacs.values())
@@ -130,11 +148,11 @@ class RecordWriter:
             if ref != source
         }
         if others and not self.planned:
-            self._wake(others)
+            self._queue(others)
             self.tx.jobs.put_many(find_dead_letters(self.tx, others, ()))
         self.moved_hmacs = {}
 
-    def _wake(self, refs: set[tuple[Side, str]]) -> None:
+    def _queue(self, refs: set[tuple[Side, str]]) -> None:
         keys = key_of(self.tx, refs)
         settled = _settled(self.tx, refs)
         self.tx.jobs.put_many(
@@ -164,7 +182,7 @@ class RecordWriter:
 
 
 def _settled(tx: Tx, refs: set[tuple[Side, str]]) -> set[tuple[Side, str]]:
-    """Records with an active link and nothing parked: an address elsewhere does not concern them."""
+    """Records with an active link and no parked field: an address on another record does not concern them."""
     linked: set[tuple[Side, str]] = set()
     waiting: set[tuple[Side, str]] = set()
     for link in tx.links.of_records(sorted(refs)):
@@ -177,7 +195,7 @@ def _settled(tx: Tx, refs: set[tuple[Side, str]]) -> set[tuple[Side, str]]:
 
 
 def store_contacts(recorder: RecordWriter, answers: Mapping[str, Record | None]) -> None:
-    """The answers to a batch read: found, merged away, or gone."""
+    """Store the answers to a batch read: asked id -> the contact, its survivor, or None if it is gone."""
     recorder.load(Side.HUBSPOT, [*answers, *(r.id for r in answers.values() if r)])
     for asked, record in answers.items():
         if record is None:

@@ -47,9 +47,8 @@ def _reread_contacts(runtime: Runtime, jobs: Sequence[Job], ids: Sequence[str]) 
         if isinstance(answer, CallError):
             fail(runtime, tx, mine, answer, operation)
             return DONE
-        recorder = RecordWriter(runtime, tx)
-        store_contacts(recorder, answer)
-        recorder.flush()
+        with RecordWriter(runtime, tx) as records:
+            store_contacts(records, answer)
         return [_plan_with_open_writes(tx, mine)]
 
     return Call(Side.HUBSPOT, operation, jobs, lambda: runtime.hubspot.read_contacts(ids), then)
@@ -65,12 +64,11 @@ def _reread_customer(runtime: Runtime, tx: Tx, job: Job, target_id: str) -> Call
         if isinstance(answer, CallError):
             fail(runtime, tx, mine, answer, operation)
             return DONE
-        recorder = RecordWriter(runtime, tx)
-        if answer.record is None:
-            recorder.delete(Side.STRIPE, target_id)
-        else:
-            recorder.store_customer(answer, revision)
-        recorder.flush()
+        with RecordWriter(runtime, tx) as records:
+            if answer.record is None:
+                records.delete(Side.STRIPE, target_id)
+            else:
+                records.store_customer(answer, revision)
         return [_plan_with_open_writes(tx, mine)]
 
     return Call(Side.STRIPE, operation, [job], lambda: runtime.stripe.read_customer(target_id), then)
@@ -99,9 +97,8 @@ def read_existing_contact(runtime: Runtime, intent: Intent, existing_id: str) ->
         if isinstance(answer, CallError):
             fail(runtime, tx, [job], answer, operation)
             return DONE
-        recorder = RecordWriter(runtime, tx, Priority(job.priority))
-        store_contacts(recorder, answer)
-        recorder.flush()
+        with RecordWriter(runtime, tx, Priority(job.priority)) as records:
+            store_contacts(records, answer)
         record = next((r for r in answer.values() if r is not None), None)
         if record is not None and record.intent == pending.idempotency_key:
             return [CommitCreated(intent, record)]
@@ -139,9 +136,8 @@ def find_created_customer(
             return DONE
         tx.pending_writes.record_result(pending.id, WriteResult.LOST)
         # Stored at once: a plan made without it would create the customer once more.
-        recorder = RecordWriter(runtime, tx)
-        recorder.store_customer(answer, 0)
-        recorder.flush()
+        with RecordWriter(runtime, tx) as records:
+            records.store_customer(answer, 0)
         if answer.record is None and error is not None:
             fail(runtime, tx, [job], error, "customers.create")
         else:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from wanesync.core.errors import CallError, Failure
+from wanesync.core.ids import CUSTOMER_ID_PROPERTY
 from wanesync.core.jobs import LOCK_WAIT_MS, MAX_ATTEMPTS, DeadClass, JobKind, JobRequest, Priority, back_off_ms
 from wanesync.core.model import (
     PendingWrite,
@@ -25,7 +26,7 @@ from wanesync.sync.job_results import ECHO_WAITS, fail, finish, reschedule, stil
 from wanesync.sync.record_versions import RecordWriter, store_contacts
 from wanesync.sync.recovery import find_created_customer, read_existing_contact
 from wanesync.sync.runtime import Runtime
-from wanesync.sync.writer import CUSTOMER_ID_PROPERTY, plan_jobs, read_properties
+from wanesync.sync.writer import plan_jobs, read_properties
 
 Outcomes = Mapping[str, Record | CallError]
 """Trace id (the pending write's id) -> the contact after the write, or why it was not written."""
@@ -85,27 +86,25 @@ def commit_customers(runtime: Runtime, tx: Tx, written: Sequence[CustomerWritten
     mine = [one for one in written if one.intent.job.id in held]
     if not mine:
         return DONE
-    recorder = RecordWriter(runtime, tx, Priority(min(one.intent.job.priority for one in mine)))
-    recorder.load(Side.STRIPE, [one.answer.record.id for one in mine if one.answer.record])
-    for one in mine:
-        recorder.store_customer(one.answer, one.revision)
-    recorder.keep()
     steps: list[Step] = []
-    good = []
-    for one in mine:
-        intent, record = one.intent, one.answer.record
-        stored = recorder.get(Side.STRIPE, record.id) if record else None
-        if record is None:
-            steps += _handle_refusal(
-                runtime, tx, intent, CallError(Side.STRIPE, Failure.NOT_FOUND, "the customer is deleted")
-            )
-        elif intent.pending.kind is WriteKind.CREATE and stored is not None and stored.deleted:
-            _close_create_of_deleted(tx, intent, stored.id)
-        else:
-            good.append((intent, record))
-    steps += commit_written(runtime, tx, good)
-    # Flushed after the link is stored, so that the two linked records are not queued again.
-    recorder.flush()
+    # The block ends after the link is stored, so that the two linked records are not queued again.
+    with RecordWriter(runtime, tx, Priority(min(one.intent.job.priority for one in mine))) as records:
+        records.load(Side.STRIPE, [one.answer.record.id for one in mine if one.answer.record])
+        for one in mine:
+            records.store_customer(one.answer, one.revision)
+        records.keep()
+        good = []
+        for one in mine:
+            intent, record = one.intent, one.answer.record
+            stored = records.get(Side.STRIPE, record.id) if record else None
+            if record is None:
+                gone = CallError(Side.STRIPE, Failure.NOT_FOUND, "the customer is deleted")
+                steps += _handle_refusal(runtime, tx, intent, gone)
+            elif intent.pending.kind is WriteKind.CREATE and stored is not None and stored.deleted:
+                _close_create_of_deleted(tx, intent, stored.id)
+            else:
+                good.append((intent, record))
+        steps += commit_written(runtime, tx, good)
     return steps
 
 
@@ -140,12 +139,11 @@ def _commit_contacts(runtime: Runtime, tx: Tx, intents: Mapping[str, Intent], ou
     """Store and commit what was written; each item that was refused or left out is handled by itself."""
     good = {t: record for t, record in outcomes.items() if isinstance(record, Record) and t in intents}
     priority = Priority(min((i.job.priority for i in intents.values()), default=Priority.LIVE))
-    recorder = RecordWriter(runtime, tx, priority)
-    store_contacts(recorder, {record.id: record for record in good.values()})
-    recorder.keep()
-    steps = [*commit_written(runtime, tx, [(intents[t], record) for t, record in good.items()])]
-    # Flushed after the link is stored, so that the two linked records are not queued again.
-    recorder.flush()
+    # The block ends after the link is stored, so that the two linked records are not queued again.
+    with RecordWriter(runtime, tx, priority) as records:
+        store_contacts(records, {record.id: record for record in good.values()})
+        records.keep()
+        steps = [*commit_written(runtime, tx, [(intents[t], record) for t, record in good.items()])]
     for trace, intent in intents.items():
         if trace not in good:
             error = outcomes.get(trace)
@@ -261,9 +259,8 @@ def _read_other_holder(tx: Tx, intent: Intent, contact_id: str) -> None:
 def _abandon_key(runtime: Runtime, tx: Tx, intent: Intent, error: CallError) -> None:
     """Stripe repeats a 500 under its key for good: read the customer, then plan again under another key."""
     tx.pending_writes.record_result(intent.pending.id, WriteResult.LOST)
-    recorder = RecordWriter(runtime, tx, Priority(intent.job.priority))
-    recorder.want_read(intent.pending.target_id)
-    recorder.flush()
+    with RecordWriter(runtime, tx, Priority(intent.job.priority)) as records:
+        records.want_read(intent.pending.target_id)
     fail(runtime, tx, [intent.job], error, "customers.update")
 
 
@@ -287,9 +284,8 @@ def _handle_missing_target(runtime: Runtime, tx: Tx, intent: Intent) -> None:
     pending, job = intent.pending, intent.job
     tx.pending_writes.record_result(pending.id, WriteResult.NOT_FOUND)
     if pending.side is Side.STRIPE:
-        recorder = RecordWriter(runtime, tx, Priority(job.priority))
-        recorder.delete(Side.STRIPE, pending.target_id)
-        recorder.flush()
+        with RecordWriter(runtime, tx, Priority(job.priority)) as records:
+            records.delete(Side.STRIPE, pending.target_id)
         reschedule(tx, job, 0, "its customer is deleted")
     else:
         tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.READ, pending.target_id, Priority(job.priority)))

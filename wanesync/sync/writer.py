@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from wanesync.core.ids import CONTACT_ID_KEY, CUSTOMER_ID_PROPERTY, INTENT_PROPERTY, PORTAL_ID_KEY
 from wanesync.core.jobs import LOCK_WAIT_MS, Job, JobKind, JobRequest, Priority
 from wanesync.core.model import PendingWrite, Side, WriteKind, WriteResult, split_key
 from wanesync.core.plan import WAIT_TEXTS, Action, Plan, PlanContext
@@ -31,12 +32,6 @@ WRITES = "writes"
 WRITES_OFF = "writes are off"
 SUSPECT_WAIT_MS = 2_000
 DAY_MS = 86_400_000
-
-# The properties and metadata keys that carry our ids.
-CUSTOMER_ID_PROPERTY = "stripe_customer_id"
-INTENT_PROPERTY = "wanesync_intent"
-CONTACT_ID_KEY = "hubspot_contact_id"
-PORTAL_ID_KEY = "hubspot_portal_id"
 
 
 def are_writes_off(tx: Tx) -> bool:
@@ -110,7 +105,7 @@ class _Round:
                 wait_turn(self.tx, one.job, WAIT_TEXTS[one.plan.wait])
             elif not (self.planning.send and self._is_suspect(one)):
                 ready.append(one)
-        plan_effects.remember_all(self.tx, [(one.plan, Priority(one.job.priority)) for one in ready])
+        plan_effects.apply_plans(self.tx, [(one.plan, Priority(one.job.priority)) for one in ready])
         drafts: list[_Draft] = []
         ended: list[_Planned] = []
         for one in ready:
@@ -170,7 +165,7 @@ class _Round:
             return False
         context.late = context.late | found.late
         again = planned._replace(plan=self._plan(context))
-        plan_effects.remember_all(self.tx, [(again.plan, Priority(job.priority))])
+        plan_effects.apply_plans(self.tx, [(again.plan, Priority(job.priority))])
         drafts = self._decide(again)
         if drafts is None:
             self._end([again])

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, TypeVar
 
-from wanesync.adapters.hubspot.contacts import INTENT
 from wanesync.adapters.hubspot.errors import ErrorTable, Refused
 from wanesync.adapters.json_values import mapping, rows, text
 from wanesync.core.errors import CallError, Failure
+from wanesync.core.ids import INTENT_PROPERTY
 from wanesync.core.model import Side, normalise_email
 from wanesync.core.ports import CreateItem, UpdateItem
 
@@ -41,7 +41,10 @@ def match_created(items: Sequence[CreateItem], body: Raw, table: ErrorTable) -> 
 
 
 def _admitted(properties: Raw) -> list[tuple[str, str]]:
-    marks = ((INTENT, text(properties.get(INTENT))), ("email", normalise_email(text(properties.get("email")))))
+    marks = (
+        (INTENT_PROPERTY, text(properties.get(INTENT_PROPERTY))),
+        ("email", normalise_email(text(properties.get("email")))),
+    )
     return [mark for mark in marks if mark[1]]
 
 

@@ -6,17 +6,14 @@ from collections.abc import Mapping
 
 from wanesync.adapters.json_values import epoch_ms, mapping, text
 from wanesync.core.fields import FieldMap
+from wanesync.core.ids import CUSTOMER_ID_PROPERTY, INTENT_PROPERTY
 from wanesync.core.model import Record, Side, normalise_email
 
-STRIPE_ID = "stripe_customer_id"
-"""The property that holds the id of a contact's primary customer."""
-INTENT = "wanesync_intent"
-"""The unique property that holds the id of the intent a contact was created with."""
 MORE_EMAILS = "hs_additional_emails"
 MERGED = "hs_merged_object_ids"
 MERGED_AT = "hs_calculated_merged_vids"
 CREATED, MODIFIED = "createdate", "lastmodifieddate"
-OURS = (STRIPE_ID, INTENT)
+OURS = (CUSTOMER_ID_PROPERTY, INTENT_PROPERTY)
 _EXTRA = ("email", *OURS, MORE_EMAILS, MERGED, MERGED_AT, CREATED, MODIFIED)
 
 
@@ -48,8 +45,8 @@ def read_contact(raw: Mapping[str, object], fields: FieldMap, *, whole: bool = T
         id=own_id,
         values=values,
         emails=frozenset(filter(None, map(normalise_email, addresses))),
-        other_id=text(properties.get(STRIPE_ID)).strip(),
-        intent=text(properties.get(INTENT)).strip(),
+        other_id=text(properties.get(CUSTOMER_ID_PROPERTY)).strip(),
+        intent=text(properties.get(INTENT_PROPERTY)).strip(),
         created_ms=epoch_ms(properties.get(CREATED)) or epoch_ms(raw.get("createdAt")),
         modified_ms=epoch_ms(properties.get(MODIFIED)) or epoch_ms(raw.get("updatedAt")),
         merged_ids=_merged_ids(properties, own_id),

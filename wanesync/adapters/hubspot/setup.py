@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from wanesync.adapters.hubspot.client import HubSpotClient
-from wanesync.adapters.hubspot.contacts import INTENT, STRIPE_ID
 from wanesync.adapters.hubspot.purchases import define_event
 from wanesync.adapters.json_values import mapping, rows, text
 from wanesync.core.errors import CallError, ConfigError, Failure
+from wanesync.core.ids import CUSTOMER_ID_PROPERTY, INTENT_PROPERTY
 from wanesync.core.purchases import ROLL_UP_PROPERTIES
 
 GROUP = "contactinformation"
-UNIQUE = {STRIPE_ID: "Stripe customer", INTENT: "wanesync: created for"}
+UNIQUE = {CUSTOMER_ID_PROPERTY: "Stripe customer", INTENT_PROPERTY: "wanesync: created for"}
 
 
 def property_definitions() -> list[dict[str, object]]:

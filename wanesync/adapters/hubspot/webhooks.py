@@ -6,7 +6,7 @@ import hashlib
 import unicodedata
 from collections.abc import Mapping
 
-from wanesync.adapters.hubspot.contacts import MERGED, MORE_EMAILS, STRIPE_ID
+from wanesync.adapters.hubspot.contacts import MERGED, MORE_EMAILS
 from wanesync.adapters.json_values import MAX_MS, rows, text, whole
 from wanesync.adapters.webhooks import (
     FOREIGN,
@@ -19,6 +19,7 @@ from wanesync.adapters.webhooks import (
 )
 from wanesync.core.errors import InvalidPayload
 from wanesync.core.fields import FieldMap
+from wanesync.core.ids import CUSTOMER_ID_PROPERTY
 from wanesync.core.model import Event, Side
 from wanesync.core.ports import ParsedWebhook
 
@@ -35,7 +36,7 @@ KINDS = {
 APPS = frozenset({"", "INTEGRATION", "API"})
 FLOWS = frozenset({"AUTOMATION_PLATFORM", "WORKFLOWS"})
 """Their source id names one contact's way through a workflow: all their changes come from one source."""
-HINTS = frozenset({STRIPE_ID, MORE_EMAILS, MERGED})
+HINTS = frozenset({CUSTOMER_ID_PROPERTY, MORE_EMAILS, MERGED})
 """Properties no field is mapped to whose changes matter: worth a read, without a value."""
 
 

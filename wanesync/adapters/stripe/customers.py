@@ -8,12 +8,11 @@ import orjson
 
 from wanesync.adapters.json_values import mapping, parse, rows, text, whole
 from wanesync.core.fields import FieldMap
+from wanesync.core.ids import CONTACT_ID_KEY, PORTAL_ID_KEY
 from wanesync.core.model import Record, Side, normalise_email
 
 API_VERSION = "2026-10-28.endive"
 """What stripe 16.1 speaks; objects inside events are used only when they are of this version."""
-PORTAL_KEY = "hubspot_portal_id"
-CONTACT_KEY = "hubspot_contact_id"
 LOCALES = "preferred_locales"
 ADDRESS = "address"
 ADDRESS_PARTS = ("line1", "line2", "city", "state", "postal_code", "country")
@@ -36,14 +35,14 @@ def read_values(raw: Mapping[str, object], fields: FieldMap) -> dict[str, str]:
 def read_customer(raw: Mapping[str, object], fields: FieldMap, portal: str) -> Record:
     """A record from a customer object; ids of another portal in its metadata do not count."""
     metadata = mapping(raw.get("metadata"))
-    ours = bool(portal) and text(metadata.get(PORTAL_KEY)) == portal
+    ours = bool(portal) and text(metadata.get(PORTAL_ID_KEY)) == portal
     email = normalise_email(text(raw.get("email")))
     return Record(
         side=Side.STRIPE,
         id=text(raw.get("id")),
         values=read_values(raw, fields),
         emails=frozenset([email] if email else ()),
-        other_id=text(metadata.get(CONTACT_KEY)) if ours else "",
+        other_id=text(metadata.get(CONTACT_ID_KEY)) if ours else "",
         created_ms=(whole(raw.get("created")) or 0) * 1000,
         billed=_was_billed(raw),
         carry=_read_carry(raw),

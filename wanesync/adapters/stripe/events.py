@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from wanesync.adapters.json_values import MAX_MS, mapping, text, whole
-from wanesync.adapters.stripe.customers import API_VERSION, CONTACT_KEY, PORTAL_KEY, read_customer, read_values
+from wanesync.adapters.stripe.customers import API_VERSION, read_customer, read_values
 from wanesync.adapters.webhooks import (
     FOREIGN,
     IGNORED,
@@ -18,6 +18,7 @@ from wanesync.adapters.webhooks import (
 )
 from wanesync.core.errors import InvalidPayload
 from wanesync.core.fields import FieldMap
+from wanesync.core.ids import CONTACT_ID_KEY, PORTAL_ID_KEY
 from wanesync.core.model import Event, Side, normalise_email
 from wanesync.core.ports import ParsedWebhook
 from wanesync.core.purchases import Purchase
@@ -31,7 +32,7 @@ CHARGE_TYPES = ("charge.succeeded", "charge.captured")
 EVENT_TYPES = (*CUSTOMER_KINDS, *CHARGE_TYPES)
 """What an endpoint should subscribe to, and what is listed when catching up."""
 HINTS = frozenset({"currency"})
-ID_HINTS = frozenset({PORTAL_KEY, CONTACT_KEY})
+ID_HINTS = frozenset({PORTAL_ID_KEY, CONTACT_ID_KEY})
 
 
 @dataclass(frozen=True, slots=True)
