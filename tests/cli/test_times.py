@@ -1,8 +1,8 @@
-from __future__ import annotations
+"""The option ``--since``, and times as commands print them."""
 
 import pytest
 
-from wanesync.cli.times import parse_since
+from wanesync.cli.times import format_time, parse_since
 from wanesync.core.errors import ConfigError
 
 NOW_MS = 1_800_000_000_000
@@ -45,3 +45,7 @@ def test_what_is_neither_is_refused(text: str) -> None:
 def test_what_no_database_has_a_number_for_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="--since"):
         parse_since(text, NOW_MS)
+
+
+def test_a_time_is_printed_in_utc_with_its_milliseconds() -> None:
+    assert format_time(1_793_521_800_250) == "2026-11-01 08:30:00.250Z"

@@ -1,0 +1,117 @@
+"""One alarm for each thing that is wrong, with what to do about it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.store.tables.test_dead_letters import bury
+from tests.support.core_builders import link
+from tests.support.lanes import queue, read_lane, start_processes
+from tests.support.store_fixtures import Clock
+from wanesync.core.change_guard import HeldValue, HoldKind, HoldState, field_source
+from wanesync.core.jobs import DeadClass, JobKind, JobRequest
+from wanesync.core.model import Side
+from wanesync.ops.alarms import WEB, read_alarms
+from wanesync.ops.pauses import pause_sides
+from wanesync.store import Store, Tx
+
+H, S = Side.HUBSPOT, Side.STRIPE
+HOUR_MS = 3_600_000
+NO_WEB = "no web process runs, so webhooks are not received: start wanesync serve (or up)"
+
+
+def test_where_everything_runs_there_is_no_alarm(store: Store) -> None:
+    start_processes(store)
+    assert read_alarms(store) == []
+
+
+def test_a_lane_without_a_worker_and_a_missing_web_process_raise_alarms(store: Store, clock: Clock) -> None:
+    start_processes(store)
+    with store.transaction() as tx:
+        tx.processes.remove("w1")
+        tx.processes.beat("w2", "stripe", 1)
+    assert read_alarms(store) == ["hubspot: no worker runs this lane: start wanesync worker"]
+    clock.advance(7_000)
+    queue(store, S, JobKind.READ, 1)
+    with store.transaction() as tx:
+        # Postgres has a clock of its own, by which the heartbeats are still fresh.
+        for name in ("w2", "d1"):
+            tx.processes.remove(name)
+    assert read_alarms(store) == [
+        "hubspot: no worker runs this lane: start wanesync worker",
+        "stripe: 1 job is due and no worker runs this lane: start wanesync worker",
+        NO_WEB,
+    ]
+
+
+def test_before_the_first_listing_nothing_needs_to_run(store: Store) -> None:
+    (alarm,) = read_alarms(store)
+    assert alarm.startswith("first listing missing: no record is created until ")
+
+
+def test_a_job_that_waits_for_a_later_time_is_not_late(store: Store, clock: Clock) -> None:
+    start_processes(store)
+    now_ms = store.now_ms()
+    store.run(lambda tx: tx.jobs.put(JobRequest(H, JobKind.READ, "1", due_ms=now_ms + 24 * HOUR_MS)))
+    clock.advance(20 * HOUR_MS)
+    store.run(lambda tx: tx.jobs.put(JobRequest(H, JobKind.READ, "2")))
+    start_processes(store)
+    assert read_lane(store, H).oldest_s == 0
+    assert read_alarms(store) == []
+    store.run(lambda tx: tx.jobs.claim(H, None, 5, "w1"))
+    clock.advance(61_000)
+    start_processes(store)
+    state = read_lane(store, H)
+    assert (state.due, state.running, state.oldest_s) == (0, 1, 61)
+    assert read_alarms(store) == ["hubspot: the oldest job that is due or running is 61 s old"]
+
+
+def test_a_purchase_without_a_contact_is_listed_and_raises_no_alarm(store: Store) -> None:
+    start_processes(store)
+    bury(store, JobRequest(H, JobKind.PURCHASE, "pi_1"), DeadClass.UNMATCHED)
+    assert read_alarms(store) == []
+    assert read_lane(store, H).dead_classes == {"unmatched": 1}
+    bury(store, JobRequest(H, JobKind.READ, "1"), DeadClass.GONE)
+    assert read_alarms(store) == ["hubspot: 1 dead letter (1 gone): see wanesync jobs --dead, then wanesync retry"]
+
+
+@pytest.mark.parametrize(
+    ("away", "alarm"),
+    [(True, "stripe is unreachable: timed out"), (False, "stripe is paused: timed out")],
+)
+def test_a_side_that_is_unreachable_or_paused_raises_an_alarm(store: Store, away: bool, alarm: str) -> None:
+    start_processes(store)
+    store.run(lambda tx: tx.pauses.set("stripe", "timed out", away, 0))
+    assert read_alarms(store) == [alarm]
+
+
+def test_a_pause_of_an_operator_names_the_operator(store: Store) -> None:
+    start_processes(store)
+    pause_sides(store, [S])
+    assert read_alarms(store) == ["stripe is paused by an operator: wanesync resume goes on, for 0 s"]
+
+
+def test_a_paused_field_and_held_values_raise_an_alarm_each_until_they_are_closed(store: Store) -> None:
+    start_processes(store)
+    store.run(lambda tx: tx.holds.open(field_source("street"), HoldKind.FIELD))
+    assert read_alarms(store) == ["field:street: paused by an operator"]
+
+    def hold_one(tx: Tx) -> str:
+        hold_id, _ = tx.holds.open("hubspot:IMPORT/7", HoldKind.BRAKE)
+        tx.links.put(link())
+        tx.holds.put(link().id, "city", HeldValue(H, "Ulm", "Bonn", hold_id))
+        return hold_id
+
+    hold_id = store.run(hold_one)
+    held = "hubspot:IMPORT/7: 1 value of 1 person is held: see wanesync hold list"
+    assert sorted(read_alarms(store)) == ["field:street: paused by an operator", held]
+    store.run(lambda tx: tx.holds.close(hold_id, HoldState.RELEASED))
+    assert read_alarms(store) == ["field:street: paused by an operator"]
+
+
+def test_a_web_process_does_not_replace_a_worker(store: Store) -> None:
+    start_processes(store)
+    with store.transaction() as tx:
+        tx.processes.remove("w1")
+        tx.processes.beat("d2", WEB, 1)
+    assert read_alarms(store) == [f"{side}: no worker runs this lane: start wanesync worker" for side in Side]

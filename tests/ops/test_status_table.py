@@ -1,0 +1,64 @@
+"""The status as tables: what stands in each line, on a terminal of 80 and of 100 columns."""
+
+from __future__ import annotations
+
+import pytest
+from rich.console import Console
+
+from tests.store.tables.test_dead_letters import bury
+from tests.support.lanes import queue, start_processes
+from tests.support.store_fixtures import Clock
+from wanesync.core.jobs import JobKind, JobRequest
+from wanesync.core.model import Conflict, Side
+from wanesync.ops.status import read_status
+from wanesync.ops.status_table import render_status
+from wanesync.store import Store
+from wanesync.store.tables.settings import operator_pause
+
+S = Side.STRIPE
+
+
+def render(store: Store, columns: int = 200) -> str:
+    screen = Console(width=columns)
+    with screen.capture() as captured:
+        screen.print(render_status(read_status(store)))
+    return captured.get()
+
+
+def line_of(text: str, start: str) -> str:
+    return next(line.strip() for line in text.splitlines() if line.strip().startswith(start))
+
+
+@pytest.mark.parametrize(
+    ("name", "away", "shown"),
+    [("stripe", True, "unreachable"), ("stripe", False, "paused"), (operator_pause(S), False, "paused")],
+)
+def test_a_stopped_lane_has_its_state_where_others_have_a_time(store: Store, name: str, away: bool, shown: str) -> None:
+    queue(store, S, JobKind.WRITE, 3)
+    store.run(lambda tx: tx.pauses.set(name, "because", away, 0))
+    assert shown in line_of(render(store), "stripe")
+
+
+def test_running_jobs_are_shown_with_their_age(store: Store, clock: Clock) -> None:
+    queue(store, S, JobKind.WRITE, 1)
+    store.run(lambda tx: tx.jobs.claim(S, None, 1, "w1"))
+    clock.advance(50_000)
+    assert "50 s" in line_of(render(store), "stripe")
+
+
+def test_what_needs_a_decision_is_counted(store: Store) -> None:
+    store.run(lambda tx: tx.conflicts.put(Conflict(S, "cus_1", "city", "Bonn", "differs"), ""))
+    assert line_of(render(store), "needs a decision").split(maxsplit=3)[3] == "1 conflict, 0 webhooks set aside"
+
+
+@pytest.mark.parametrize("columns", [80, 100])
+def test_nothing_is_cut_on_a_narrow_terminal(store: Store, columns: int) -> None:
+    start_processes(store)
+    bury(store, JobRequest(S, JobKind.READ, "cus_1"))
+    store.run(lambda tx: tx.rates.set_limit("stripe", 100))
+    text = render(store, columns)
+    assert max(map(len, text.splitlines())) <= columns
+    assert "…" not in text
+    headings = ("Clears in", "Workers") if columns == 100 else ()  # narrower, they fold
+    for word in (*headings, "read stripe", "stripe: 1 refused", "alarm", "w1: hubspot,stripe"):
+        assert word in " ".join(text.split()), word

@@ -1,0 +1,29 @@
+"""A running installation and its queue, for the tests of lanes, alarms and status."""
+
+from __future__ import annotations
+
+from wanesync.core.jobs import JobKind, JobRequest, Priority
+from wanesync.core.model import Side
+from wanesync.ops.alarms import WEB
+from wanesync.ops.lane_status import LaneState, read_lanes
+from wanesync.store import Store
+from wanesync.sync.loader import LISTED
+
+
+def start_processes(store: Store) -> None:
+    """The first listing is done, a worker runs both lanes, and webhooks are received."""
+    with store.transaction() as tx:
+        tx.settings.put(LISTED, "1")
+        tx.processes.beat("w1", "hubspot,stripe", 1)
+        tx.processes.beat("d1", WEB, 1)
+
+
+def read_lane(store: Store, side: Side) -> LaneState:
+    """The state of one lane."""
+    with store.reading() as tx:
+        return read_lanes(tx)[str(side)]
+
+
+def queue(store: Store, side: Side, kind: JobKind, keys: int, priority: Priority = Priority.LIVE) -> None:
+    """Queue jobs for some contacts."""
+    store.run(lambda tx: tx.jobs.put_many([JobRequest(side, kind, f"contact:{n}", priority) for n in range(keys)]))
