@@ -81,10 +81,10 @@ def test_json_keeps_letters_as_they_are(capsys: pytest.CaptureFixture[str]) -> N
     assert json.loads(shown) == {"name": "Zoë"}
 
 
-@pytest.mark.parametrize(("told", "shown"), [(True, "events: 3\n"), (False, "")])
-def test_progress_without_a_terminal_is_a_line_or_nothing(told: bool, shown: str) -> None:
+@pytest.mark.parametrize(("print_totals", "shown"), [(True, "events: 3\n"), (False, "")])
+def test_progress_without_a_terminal_is_a_line_or_nothing(print_totals: bool, shown: str) -> None:
     out = io.StringIO()
-    with progress_bars(Console(file=out, width=80), told=told) as bars:
+    with progress_bars(Console(file=out, width=80), print_totals=print_totals) as bars:
         advance = bars.add("events")
         advance(2)
         bars.set("events", 3, 3)

@@ -102,10 +102,10 @@ def format_counts(counts: Mapping[str, int]) -> str:
 
 
 class ProgressBars:
-    """Several progress bars; without a terminal nothing is shown, or one line for each bar that ended (``told``)."""
+    """Several progress bars. Without a terminal nothing is shown; ``print_totals``: one line for each bar that ended."""
 
-    def __init__(self, progress: Progress, screen: Console, *, told: bool) -> None:
-        self._progress, self._screen, self._told = progress, screen, told
+    def __init__(self, progress: Progress, screen: Console, *, print_totals: bool) -> None:
+        self._progress, self._screen, self._print_totals = progress, screen, print_totals
         self._done: dict[str, int] = {}
         self._tasks: dict[str, TaskID] = {}
 
@@ -129,17 +129,17 @@ class ProgressBars:
         """Fill a bar whose total was not known."""
         done = self._done[label]
         self._progress.update(self._tasks[label], completed=done or 1, total=done or 1)
-        if self._told and not self._screen.is_terminal:
+        if self._print_totals and not self._screen.is_terminal:
             self._screen.print(f"{label}: {done:,}")
 
 
 @contextmanager
-def progress_bars(screen: Console | None = None, *, told: bool = False) -> Iterator[ProgressBars]:
+def progress_bars(screen: Console | None = None, *, print_totals: bool = False) -> Iterator[ProgressBars]:
     """Show progress bars while the block lasts, on standard error unless a console is given.
 
-    Without a terminal nothing is printed, as cron needs it; with ``told``, one line for each bar that ended.
+    Without a terminal nothing is printed, as cron needs it; with ``print_totals``, one line for each bar that ended.
     """
     shown = screen or make_console(error=True)
     columns = TextColumn("{task.description:<34}"), BarColumn(36), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=shown, disable=not shown.is_terminal) as progress:
-        yield ProgressBars(progress, shown, told=told)
+        yield ProgressBars(progress, shown, print_totals=print_totals)

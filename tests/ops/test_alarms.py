@@ -88,7 +88,7 @@ def test_a_side_that_is_unreachable_or_paused_raises_an_alarm(store: Store, away
 def test_a_pause_of_an_operator_names_the_operator(store: Store) -> None:
     start_processes(store)
     pause_sides(store, [S])
-    assert read_alarms(store) == ["stripe is paused by an operator: wanesync resume goes on, for 0 s"]
+    assert read_alarms(store) == ["stripe is paused by an operator (wanesync resume ends it), for 0 s"]
 
 
 def test_a_paused_field_and_held_values_raise_an_alarm_each_until_they_are_closed(store: Store) -> None:

@@ -76,7 +76,7 @@ def test_a_release_queues_a_write_of_every_person_behind_all_other_work(store: S
         assert [row.kind for row in tx.journal.latest(10)] == ["hold released"]
 
 
-def test_closing_a_hold_again_queues_nobody_twice_and_is_one_journal_entry(store: Store) -> None:
+def test_closing_a_hold_again_queues_no_job_twice_and_is_one_journal_entry(store: Store) -> None:
     hold_people(store, 2)
     (hold,) = choose_holds(store, "all", HoldState.RELEASED)
     assert close_hold(store, hold, HoldState.RELEASED) == 2

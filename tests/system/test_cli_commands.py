@@ -27,7 +27,7 @@ from wanesync.store.database import Tx
 
 COMMANDS = (
     "init", "serve", "worker", "up", "writes", "status", "reconcile", "diff", "catch-up", "jobs", "retry", "history",
-    "sandbox", "demo", "db",
+    "conflicts", "webhooks", "pause", "resume", "hold", "limits", "sandbox", "demo", "db", "bench",
 )  # fmt: skip
 ENV = {name: value for name, value in os.environ.items() if not name.startswith("WANESYNC_")}
 
@@ -42,7 +42,7 @@ def wanesync(*arguments: str, folder: Path, **env: str) -> subprocess.CompletedP
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """Pairs, people on one side only, no worker: nothing moves unless a test says so."""
+    """A pair, people on one side only, and no worker: nothing changes unless a test changes it."""
     folder = tmp_path_factory.mktemp("commands")
     with Stage(f"sqlite:{folder / 'wanesync.db'}", folder) as made:
         made.edit(Side.HUBSPOT, "create", email="ana@example.com", firstname="Ana", city="Lyon")
@@ -54,7 +54,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 @pytest.fixture(name="fresh")
 def open_fresh(tmp_path: Path) -> Iterator[Stage]:
-    """Nobody and nothing, whatever other tests did."""
+    """A sandbox and a database without a record."""
     with Stage(f"sqlite:{tmp_path / 'wanesync.db'}", tmp_path) as made:
         yield made
 
@@ -124,9 +124,9 @@ def test_a_side_that_is_not_there_ends_in_exit_code_4(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "command",
     ["status --check", "jobs", "retry --all --yes", "limits", "limits set stripe 5", "hold list", "pause hubspot",
-     "resume", "history ana@example.com", "writes on", "db prune", "diff", "reconcile"],
+     "resume", "history ana@example.com", "conflicts", "webhooks set-aside", "writes on", "db prune", "diff", "reconcile"],
 )  # fmt: skip
-def test_who_looks_or_steers_makes_no_database(tmp_path: Path, command: str) -> None:
+def test_commands_that_need_a_database_do_not_create_one(tmp_path: Path, command: str) -> None:
     (tmp_path / "conf.toml").write_text('[create]\ncustomers = "all"\ncontacts = "all"\n')
     (tmp_path / "sub").mkdir()
     done = CliRunner().invoke(app, [*command.split(), "--config", str(tmp_path / "conf.toml")])
@@ -252,7 +252,7 @@ def test_dead_letters_are_listed_and_retried(stage: Stage) -> None:
     assert document["lanes"]["stripe"]["flow"]["read"]["given_up_in_60_min"] == 1  # type: ignore[index] # plain JSON
     assert "1 refused" in stage.run("status", "--check").stdout
     unasked = stage.run("retry", dead[0]["id"])
-    assert (unasked.returncode, "--yes" in unasked.stderr) == (2, True), "nobody is there to be asked"
+    assert (unasked.returncode, "--yes" in unasked.stderr) == (2, True), "there is no terminal to answer on"
     assert stage.ask("retry", dead[0]["id"], "--yes") == {"retried": 1, "classes": {"refused": 1}}
     missing = stage.run("retry", "nothing", "--yes")
     assert (missing.returncode, "no dead job" in missing.stderr) == (1, True)
@@ -371,8 +371,8 @@ def test_init_reconcile_history(tmp_path: Path) -> None:
         assert "linked" in kinds
         assert "eve@example.com" not in json.dumps(told)
         assert "Eve Stone" in stage.run("history", contact_id, "--show-values").stdout
-        nobody = stage.run("history", "nobody@example.com")
-        assert (nobody.returncode, nobody.stdout) == (1, "")
+        unknown = stage.run("history", "unknown@example.com")
+        assert (unknown.returncode, unknown.stdout) == (1, "")
 
 
 def test_writes_off_writes_nothing_and_writes_on_goes_on(tmp_path: Path) -> None:

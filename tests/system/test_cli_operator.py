@@ -1,4 +1,4 @@
-"""What an operator types wrong or wants to see first, and what the program then says: nobody works meanwhile."""
+"""Commands of an operator without a running worker: wrong input, dry runs, limits, holds and the journal."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def open_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 @pytest.fixture(name="fresh")
 def open_fresh(tmp_path: Path) -> Iterator[Stage]:
-    """Nothing happened here, whatever other tests did."""
+    """A database without a journal entry."""
     with Stage(f"sqlite:{tmp_path / 'wanesync.db'}", tmp_path) as made:
         yield made
 

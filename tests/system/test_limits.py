@@ -99,7 +99,7 @@ def test_an_operation_that_is_refused_gets_a_limit_of_its_own(stage: Stage) -> N
     stage.rest()
     alarms = stage.ask("status")["alarms"]
     assert isinstance(alarms, list)
-    assert [alarm.partition(",")[0] for alarm in alarms] == ["no web process runs"], "the limits alarm nobody"
+    assert [alarm.partition(",")[0] for alarm in alarms] == ["no web process runs"], "the limits raise no alarm"
     assert len(stage.writes(Side.STRIPE, "customer.created")) == PEOPLE + MORE
 
 

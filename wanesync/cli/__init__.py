@@ -1,1 +1,4 @@
-"""Doors for people: parse, call, print, exit code. No logic."""
+"""The command line: commands parse options, call ``ops``, ``reconcile`` or ``wiring``, print, and set the exit code.
+
+Begin with ``command_table``, which names the module of every command; ``reports`` shows what a comparison found.
+"""

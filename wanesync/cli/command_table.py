@@ -1,4 +1,4 @@
-"""The commands of ``wanesync``: their names and one-line helps; a module is imported when its command is called."""
+"""The commands of ``wanesync`` with their one-line helps; a module is imported only when its command runs."""
 
 from __future__ import annotations
 
@@ -77,4 +77,4 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def _stand_in() -> None:
-    """Stand for the function of a command that is not imported; never called."""
+    """Stand for the function of a command whose module is not imported; it is not called."""

@@ -1,4 +1,4 @@
-"""``wanesync``: the program and its commands. A mistake ends in an exit code and advice, never in a traceback."""
+"""``wanesync``: the program and its commands. An error of ours ends in advice and an exit code, not in a traceback."""
 
 from __future__ import annotations
 
@@ -49,18 +49,19 @@ def main() -> None:
     try:
         app()
     except WanesyncError as error:
-        _complain(error.problems if isinstance(error, ConfigError) else [str(error)])
+        _print_problems(error.problems if isinstance(error, ConfigError) else [str(error)])
         sys.exit(error.exit_code)
     except CallError as error:
-        _complain([f"{error}: try again later, or look at wanesync status"])
+        _print_problems([f"{error}: try again later, or see wanesync status"])
         sys.exit(4)
     except BrokenPipeError:
-        # The reader of our output closed it, as `| head` does.
+        # The program that reads our output has closed it, as `| head` does.
         sys.stderr.close()
         sys.exit(0)
 
 
-def _complain(problems: list[str]) -> None:
+def _print_problems(problems: list[str]) -> None:
+    """Print one problem in a line, several as a list."""
     if len(problems) == 1:
         print(f"wanesync: {problems[0]}", file=sys.stderr)
         return

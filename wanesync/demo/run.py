@@ -75,7 +75,7 @@ class Demo:
         screens.introduce(self)
 
     def _compare(self) -> dict[str, Report]:
-        with progress_bars(self.console, told=True) as shown:
+        with progress_bars(self.console, print_totals=True) as shown:
             labels = {installation.tier: f"{installation.tier}: records listed" for installation in self.installations}
             advances = {tier: shown.add(label) for tier, label in labels.items()}
 
@@ -90,7 +90,7 @@ class Demo:
         return {installation.tier: report for installation, report in zip(self.installations, reports, strict=True)}
 
     def _repair(self) -> None:
-        with progress_bars(self.console, told=True) as shown:
+        with progress_bars(self.console, print_totals=True) as shown:
             labels = {installation.tier: f"{installation.tier}: jobs done" for installation in self.installations}
             for label in labels.values():
                 shown.add(label)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ConflictList:
-    """The newest open conflicts that were asked for, and how many are open in all."""
+    """The newest open conflicts of a side and a field, and how many are open in all."""
 
     rows: Sequence[ConflictRow]
     total: int

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PersonHistory:
-    """A person's records on both sides, their links and open conflicts, and the journal entries about them, oldest first."""
+    """A person's records on both sides with links and open conflicts, and their journal entries, oldest first."""
 
     records: Sequence[StoredRecord]
     links: Sequence[Link]
@@ -34,7 +34,7 @@ def read_latest(store: Store, limit: int) -> list[JournalRow]:
 
 
 def read_person(store: Store, key: str, limit: int) -> PersonHistory:
-    """Return what is stored under an e-mail address, a contact id or a customer id, and under every record linked to it.
+    """Return what is stored under an e-mail address, a contact id or a customer id, and of every record linked to it.
 
     Raises NotFound where there is nothing.
     """

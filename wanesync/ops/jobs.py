@@ -21,7 +21,10 @@ class JobList:
 
 
 def list_jobs(store: Store, which: JobFilter, limit: int) -> JobList:
-    """Read both at one moment; a class or a time in ``which`` concerns the dead letters only, of which ``limit`` are read."""
+    """Read the queue and the newest ``limit`` dead letters at one moment.
+
+    A class or a time in ``which`` filters the dead letters only.
+    """
     with store.reading() as tx:
         depth = [
             row for row in tx.jobs.depth() if which.lane in (None, row["lane"]) and which.kind in (None, row["kind"])

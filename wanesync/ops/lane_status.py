@@ -27,7 +27,7 @@ HOUR_MS = 60 * MINUTE_MS
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """How jobs of one kind ended lately. ``failed_tries_in_60_min``: failed attempts of jobs that were done in the end."""
+    """How jobs of one kind ended lately. ``failed_tries_in_60_min``: failed attempts of jobs that were done later."""
 
     done_per_min_over_1_min: float
     done_per_min_over_5_min: float
@@ -42,8 +42,8 @@ class LaneState:
     """The state of one lane. ``due``: ready and not waiting. ``retrying``: open jobs with a failed attempt.
 
     ``oldest_s``: the age of the oldest job that is due or running, in seconds. ``clears_in_s``: how long those take at
-    the limits; None while the lane is ``stopped``: "paused", or "away" for a side that is unreachable. Classes and kinds
-    without a job are left out of ``dead_classes`` and ``flow``.
+    the limits; None while the lane is ``stopped``: "paused", or "away" for a side that is unreachable. ``dead_classes``
+    and ``flow`` have only the classes and kinds of which there is a job.
     """
 
     ready: int
@@ -61,7 +61,7 @@ class LaneState:
 
 
 def read_lanes(tx: Tx) -> dict[str, LaneState]:
-    """Return the state of both lanes by side. It is counted from indexes, so that a long queue does not make it slow."""
+    """Return the state of both lanes by side. It is counted from indexes: a long queue does not make it slow."""
     depth = tx.jobs.depth()
     dead = tx.jobs.count_dead(tx.now_ms - HOUR_MS)
     return {str(side): _read_lane(tx, side, depth, dead) for side in Side}
@@ -125,7 +125,7 @@ def _estimate_s(tx: Tx, side: Side, rows: Sequence[Depth]) -> float:
 
 
 def _find_scopes(side: Side, row: Depth, per_s: Mapping[str, float]) -> list[str]:
-    """Return the limits such jobs fall under. Whether a write creates or updates is not planned yet: the slower one counts."""
+    """Return the limits such jobs fall under; a write may create or update, so that the slower limit counts."""
     operations = OPERATIONS.get(JobKind(row["kind"]), ()) if side is Side.STRIPE else ()
     own = [scope for operation in operations if (scope := f"{side}:{operation}") in per_s]
     bulk = [BULK] if side is Side.STRIPE and row["priority"] >= Priority.BULK else []

@@ -12,7 +12,7 @@ from wanesync.ops.holds import close_hold
 from wanesync.store.database import Store, Tx
 from wanesync.store.tables.settings import operator_pause
 
-REASON = "paused by an operator: wanesync resume goes on"
+REASON = "paused by an operator (wanesync resume ends it)"
 
 
 def pause_sides(store: Store, sides: Iterable[Side]) -> None:

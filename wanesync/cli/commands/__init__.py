@@ -1,1 +1,1 @@
-"""One module per group of commands."""
+"""The commands, one module each; ``pause`` holds ``resume`` too, and ``diff`` and ``reconcile`` share theirs."""

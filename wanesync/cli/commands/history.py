@@ -21,7 +21,7 @@ DEFAULT_ENTRIES = 200
 
 
 def history(
-    who: Annotated[
+    key: Annotated[
         str | None,
         typer.Argument(
             metavar="EMAIL|ID", help="An address, a contact id or a customer id; left out: what was done last."
@@ -38,10 +38,10 @@ def history(
     """Show what is stored of a person, and what was done and why. Without an argument: the latest entries of all."""
     show = make_value_formatter(show_values)
     with open_configured(config_file) as (_, store):
-        if who is None:
+        if key is None:
             person, entries = None, read_latest(store, limit)
         else:
-            person = read_person(store, who, limit)
+            person = read_person(store, key, limit)
             entries = [*person.entries]
     if as_json:
         print_json(

@@ -54,5 +54,7 @@ def _read_or_create(path: Path | None) -> Config:
             wanted.chmod(0o600)
         except OSError as trouble:
             raise ConfigError([f"{wanted} cannot be written ({trouble.strerror})"]) from error
-        advice = f"wrote {wanted}: say in it who may be created, give it its keys, then run wanesync init again"
+        advice = (
+            f"wrote {wanted}: set create.customers and create.contacts, fill in the keys, then run wanesync init again"
+        )
         raise ConfigError([advice]) from error

@@ -82,7 +82,7 @@ def reset(context: typer.Context, scope: Scope, *, as_json: AsJson = False, conf
 
 
 def _combine(context: typer.Context, config_file: Path | None, *, as_json: bool) -> GroupOptions:
-    """Combine both places of the options: a file behind the command wins over one before it, both over the environment."""
+    """Combine both places of the options: ``--config`` behind the command wins, then before it, then its variable."""
     before: GroupOptions = context.obj
     source = context.get_parameter_source("config_file")
     named = source is not None and source.name == "COMMANDLINE"
@@ -110,7 +110,7 @@ def _as_row(state: LimitState) -> tuple[str, ...]:
     used = f"{state.used:,.0f}{in_period}" if in_period else f"{state.used:,.1f}/s"
     notes = [explain_limit(limit), f"{format_duration(state.lowered_for_s * 1000)} ago" if state.lowered_for_s else ""]
     if state.is_set_by_operator:
-        file_value = f", the file says {format_value(limit.scope, limit.filed)}" if limit.filed else ""
+        file_value = f", in the file {format_value(limit.scope, limit.filed)}" if limit.filed else ""
         notes.append(f"set by hand{file_value}")
     effective = format_value(limit.scope, limit.effective)
     return limit.scope, format_value(limit.scope, limit.configured), effective, used, ", ".join(filter(None, notes))

@@ -1,4 +1,4 @@
-"""``pause`` and ``resume``: stop a side or the changes of one field, and go on."""
+"""``pause`` and ``resume``: stop a side or the changes of one field, and resume them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def pause(
         sides = [side] if side else list(Side)
         pause_sides(store, sides)
     names = " and ".join(sides)
-    _print(f"Paused: {names}. wanesync resume goes on.", {"paused": [str(s) for s in sides]}, as_json=as_json)
+    _print(f"Paused: {names}. wanesync resume ends it.", {"paused": [str(s) for s in sides]}, as_json=as_json)
 
 
 def resume(

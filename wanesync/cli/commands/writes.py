@@ -26,7 +26,7 @@ def writes(
     as_json: AsJson = False,
     config_file: ConfigFile = None,
 ) -> None:
-    """Allow or forbid writing to both sides. While off, everything else runs, and the journal has what would be written."""
+    """Allow or forbid writing to both sides. While off, everything else runs, and what would be written is logged."""
     with open_configured(config_file) as (_, store):
         woken = 0 if switch is Switch.STATUS else switch_writes(store, on=switch is Switch.ON)
         with store.reading() as tx:
