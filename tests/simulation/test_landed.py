@@ -12,7 +12,7 @@ from tests.simulation.play import Play
 from tests.simulation.test_regressions import pair_of, stage
 from tests.support.core_builders import HUBSPOT, STRIPE, customer, full_name, stored
 from wanesync.core.jobs import JobKind, JobRequest
-from wanesync.core.lost_updates import was_edited_upon, was_left_by
+from wanesync.core.lost_updates import was_edited_after, was_left_by
 from wanesync.core.model import Change, Event, PendingWrite, Side, WriteKind, WriteResult
 from wanesync.core.ports import Authors
 from wanesync.sandbox.faults import Faults
@@ -124,27 +124,27 @@ def told(side: Side, value: str, after_ms: int, *, ours: bool = False, before: s
 @pytest.mark.parametrize("side", list(Side))
 def test_only_events_tell_that_an_edit_is_the_newer_one(side: Side) -> None:
     pending, echo = own_write(side), told(side, "B", 100, ours=True)
-    assert was_edited_upon(pending, "city", "C", [echo, told(side, "C", 2_000)])
-    assert not was_edited_upon(pending, "city", "C", [told(side, "C", 2_000)])  # it may still come
-    assert not was_edited_upon(pending, "city", "C", [echo])  # nobody knows who set it
-    assert not was_edited_upon(pending, "city", "C", [told(side, "C", -2_000), echo])
-    assert not was_edited_upon(pending, "city", "C", [echo, told(side, "C", 2_000), told(side, "D", 4_000)])
+    assert was_edited_after(pending, "city", "C", [echo, told(side, "C", 2_000)])
+    assert not was_edited_after(pending, "city", "C", [told(side, "C", 2_000)])  # it may still come
+    assert not was_edited_after(pending, "city", "C", [echo])  # nobody knows who set it
+    assert not was_edited_after(pending, "city", "C", [told(side, "C", -2_000), echo])
+    assert not was_edited_after(pending, "city", "C", [echo, told(side, "C", 2_000), told(side, "D", 4_000)])
 
 
 def test_an_echo_of_hubspot_from_before_the_write_left_is_that_of_another_one() -> None:
     before = [told(HUBSPOT, "B", -100, ours=True), told(HUBSPOT, "C", 2_000)]
-    assert not was_edited_upon(own_write(HUBSPOT), "city", "C", before)
+    assert not was_edited_after(own_write(HUBSPOT), "city", "C", before)
 
 
 def test_what_stood_there_before_settles_the_order_within_a_second_of_stripe() -> None:
     pending, echo = own_write(STRIPE), told(STRIPE, "B", 100, ours=True)
-    assert not was_edited_upon(pending, "city", "C", [echo, told(STRIPE, "C", 200)])
-    assert was_edited_upon(pending, "city", "C", [echo, told(STRIPE, "C", 200, before="B")])
+    assert not was_edited_after(pending, "city", "C", [echo, told(STRIPE, "C", 200)])
+    assert was_edited_after(pending, "city", "C", [echo, told(STRIPE, "C", 200, before="B")])
 
 
 def test_an_edit_that_was_judged_was_planned_from_before_and_proves_nothing() -> None:
     pending, echo = own_write(HUBSPOT), told(HUBSPOT, "B", 100, ours=True)
-    assert not was_edited_upon(pending, "city", "C", [echo, replace(told(HUBSPOT, "C", 2_000), judged=True)])
+    assert not was_edited_after(pending, "city", "C", [echo, replace(told(HUBSPOT, "C", 2_000), judged=True)])
 
 
 def test_a_lost_write_of_a_link_that_is_gone_explains_nothing_to_the_next_customer() -> None:

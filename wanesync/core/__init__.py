@@ -1,1 +1,4 @@
-"""The pure core: values in, values out. Standard library only; ``now`` is always an argument."""
+"""Pure decisions: values in, values out, no I/O; the current time is an argument.
+
+Begin with ``model`` (the values), then ``planner`` (one contact or customer in, a plan out) and ``merge``.
+"""

@@ -1,4 +1,4 @@
-"""ISO 3166-1: two-letter codes and English short names, and names in common use (iso.org/iso-3166-country-codes)."""
+"""Country codes and names: ISO 3166-1 alpha-2 (iso.org/iso-3166-country-codes), and other names in common use."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _TABLE = (
     "vg British Virgin Islands|vi US Virgin Islands|vn Vietnam|vu Vanuatu|wf Wallis and Futuna|ws Samoa|ye Yemen|"
     "yt Mayotte|za South Africa|zm Zambia|zw Zimbabwe"
 )
-_ALSO = {
+_OTHER_NAMES = {
     "usa": "us",
     "united states of america": "us",
     "uk": "gb",
@@ -62,5 +62,7 @@ _ALSO = {
 NAMES: Mapping[str, str] = {entry[:2]: entry[3:] for entry in _TABLE.split("|")}
 """Code in lower case -> English short name."""
 
-CODES: Mapping[str, str] = {name.casefold(): code for code, name in NAMES.items()} | {c: c for c in NAMES} | _ALSO
+CODES: Mapping[str, str] = (
+    {name.casefold(): code for code, name in NAMES.items()} | {c: c for c in NAMES} | _OTHER_NAMES
+)
 """Name or code, case-folded -> code in lower case."""

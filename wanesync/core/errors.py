@@ -1,6 +1,7 @@
-"""Every error of ours: typed, with its cause kept, saying what to do next.
+"""Errors of wanesync, and the classes of failed vendor calls.
 
-A message never carries a secret, a payload or personal data: ids, field names and counts only.
+A message says what to do next and never carries a secret, a payload or personal data: ids, field names and counts
+only.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from wanesync.core.model import Side
 
 
 class WanesyncError(Exception):
-    """Root of our errors. ``exit_code`` is what the command line ends with (DESIGN section 7)."""
+    """Root of all errors of wanesync; ``exit_code`` is the exit status of the command line."""
 
     exit_code = 1
 
 
 class ConfigError(WanesyncError):
-    """The configuration (or the way a command was called) is wrong: all problems at once."""
+    """The configuration or the use of a command is wrong; ``problems`` lists everything that was found."""
 
     exit_code = 2
 
@@ -28,31 +29,31 @@ class ConfigError(WanesyncError):
 
 
 class WrongAccount(WanesyncError):
-    """The state belongs to another portal, account or mode than the one configured."""
+    """The database belongs to another portal, account or mode than the one configured."""
 
     exit_code = 2
 
 
 class GuardError(WanesyncError):
-    """A guard stopped the work before it did harm (CORRECTNESS section 10)."""
+    """A guard stopped bulk work before anything was written (docs/correctness.md#bulk-guards)."""
 
     exit_code = 3
 
 
 class DatabaseUnavailable(WanesyncError):
-    """The database cannot be reached or is busy beyond its time-out."""
+    """The database cannot be reached, or is busy for longer than its time-out."""
 
     exit_code = 4
 
 
 class VendorUnavailable(WanesyncError):
-    """A side cannot be reached."""
+    """A vendor cannot be reached."""
 
     exit_code = 4
 
 
 class NotFound(WanesyncError):
-    """What was asked for by name does not exist here."""
+    """The named record, job, hold or file does not exist."""
 
 
 class InvalidSignature(WanesyncError):
@@ -60,18 +61,18 @@ class InvalidSignature(WanesyncError):
 
 
 class InvalidPayload(WanesyncError):
-    """A webhook body that cannot be understood."""
+    """A webhook body that cannot be parsed."""
 
 
 class DecryptionFailed(WanesyncError):
-    """A sealed value could not be opened: it was altered, moved, or its key is gone."""
+    """An encrypted value could not be decrypted: it was altered, moved, or its key is missing."""
 
 
 class Failure(StrEnum):
-    """What an API call came to when it did not come to a result."""
+    """Why an API call has no result."""
 
-    NO_ANSWER = "no_answer"  # sent, outcome unknown: connection lost, timed out, answer unreadable
-    UNREACHED = "unreached"  # never left us: connection refused
+    NO_ANSWER = "no_answer"  # sent, outcome unknown: connection lost, timed out, answer not readable
+    UNREACHED = "unreached"  # not sent: connection refused
     UNAVAILABLE = "unavailable"  # 5xx that says nothing about the outcome (502, 503, 504, 52x)
     SERVER = "server"  # Stripe 500: stored under the key, outcome indeterminate
     RATE_LIMITED = "rate_limited"  # 429
@@ -79,20 +80,21 @@ class Failure(StrEnum):
     BUSY = "busy"  # 423, Stripe lock_timeout: the record is locked, nothing happened
     IN_FLIGHT = "in_flight"  # Stripe 409: the same key still runs
     MOVING = "moving"  # HubSpot 477: the account is being migrated
-    CONFLICT = "conflict"  # a unique value is taken, ``existing_id`` names the holder if known
+    CONFLICT = "conflict"  # a unique value is taken; ``existing_id`` is the record that has it, if known
     NOT_FOUND = "not_found"
-    REFUSED = "refused"  # 400, 402, 404 on a path, 409 without meaning for us: will never succeed as it is
-    MISMATCH = "mismatch"  # Stripe: one key, two bodies (our bug)
+    REFUSED = "refused"  # 400, 402, 404 on a path, another 409: cannot succeed unchanged
+    MISMATCH = "mismatch"  # Stripe: one idempotency key, two bodies
     UNAUTHORISED = "unauthorised"  # 401
     FORBIDDEN = "forbidden"  # 403
 
 
 @dataclass(eq=False)
 class CallError(Exception):
-    """One call (or one item of a batch) that failed.
+    """One failed call, or one failed item of a batch.
 
-    ``reason`` is safe to show: codes and field names, never values. ``scope`` names the limiter
-    or the permission (``endpoint-rate``, ``TEN_SECONDLY_ROLLING``, ``crm.objects.contacts.write``).
+    ``reason`` is safe to show: codes and field names, never values. ``status``: HTTP status, None without an answer.
+    ``scope`` names the limiter or the permission (``endpoint-rate``, ``TEN_SECONDLY_ROLLING``,
+    ``crm.objects.contacts.write``). ``fields``: properties that were refused.
     """
 
     side: Side

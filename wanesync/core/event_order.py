@@ -1,4 +1,7 @@
-"""What events are worth: the order of Stripe's, and whether an observed value got lost (CORRECTNESS section 4)."""
+"""The order of Stripe events: which of a customer's unread events may replace our copy without a read.
+
+See docs/correctness.md#stripe-order.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,17 @@ from dataclasses import dataclass
 
 from wanesync.core.model import Event, Record, StoredRecord
 
-MAX_OWN_WRITE_AGE_MS = 600_000
 MS_PER_SECOND = 1000
+"""Stripe's ``created`` has whole seconds (docs.stripe.com/api/events/object)."""
 
 
 @dataclass(slots=True)
 class EventsReading:
-    """What unread Stripe events come to: a copy to store, a deletion, or the wish for one read."""
+    """What a customer's unread events amount to.
+
+    ``store``: the object to store as the newest copy, current at ``at_ms``. ``deleted``: the customer was deleted.
+    ``needs_read``: the order is not certain, so that one read is needed.
+    """
 
     store: Record | None = None
     at_ms: int = 0
@@ -24,31 +31,31 @@ class EventsReading:
 def read_stripe_events(
     stored: StoredRecord | None, events: Sequence[Event], answered: Collection[str]
 ) -> EventsReading:
-    """Take the newest usable object of a customer's unread events, if their order is beyond doubt.
+    """Return the newest usable object of a customer's unread events, if their order is certain.
 
-    ``seen``: our copy. ``answered``: keys of own writes whose answer is recorded. Stripe's ``created``
-    has whole seconds and its events come in any order: an event gives its object only above the
-    interval of our copy and alone in its second; inside the interval one read tells; below it is old.
+    ``stored``: our copy. ``answered``: idempotency keys of our writes whose answer is recorded. Stripe's events come in
+    any order, and their times are whole seconds: an event's object is used only if the event is later than the interval
+    of our copy and the only one in its second. Within the interval a read is needed; an earlier event is old.
     """
-    out = EventsReading()
+    reading = EventsReading()
     low, high = (stored.valid_from_ms // MS_PER_SECOND, stored.valid_to_ms // MS_PER_SECOND) if stored else (-1, -1)
-    gone = stored is not None and stored.deleted
+    deleted = stored is not None and stored.deleted
     for event in sorted(events, key=lambda e: e.occurred_ms):
         second = event.occurred_ms // MS_PER_SECOND
         if event.kind == "deleted":
-            gone = out.deleted = True
-        elif gone:
+            deleted = reading.deleted = True
+        elif deleted:
             continue
         elif second > high:
             alone = not any(
                 e is not event and e.occurred_ms // MS_PER_SECOND == second and e.kind != "deleted" for e in events
             )
             if alone and event.record is not None:
-                out.store, out.at_ms, low, high = event.record, second * MS_PER_SECOND, second, second
+                reading.store, reading.at_ms, low, high = event.record, second * MS_PER_SECOND, second, second
             else:
-                out.needs_read = True
+                reading.needs_read = True
         elif second >= low and not (event.request_key and event.request_key in answered):
-            out.needs_read = True
-    if out.deleted:
-        out.needs_read = False
-    return out
+            reading.needs_read = True
+    if reading.deleted:
+        reading.needs_read = False
+    return reading

@@ -1,7 +1,7 @@
-"""The field map: which HubSpot properties and which Stripe attributes say the same thing, and in which form.
+"""The field map: which HubSpot properties and Stripe attributes hold the same information, and in which form.
 
-A field's value is a string in the canonical form of its side; "" is blank. A name on HubSpot is two
-properties, kept with a unit separator between them. Two values agree when their comparison keys are equal.
+A field's value is a string in the canonical form of its side; "" is blank. A name is two properties on HubSpot, kept
+as one value with a unit separator between them. Two values agree when their comparison keys are equal.
 """
 
 from __future__ import annotations
@@ -17,21 +17,26 @@ from wanesync.core.model import Record, Side, StoredRecord
 from wanesync.core.normalize import NAME_PARTS
 
 CANON_VERSION = 1
-"""Raised whenever a canonical form below changes: rows carry the version they were made under."""
+"""Raised whenever a canonical form changes: rows carry the version they were made under."""
 
 
-STRIPE_LIMITS = {"email": 512, "name": 256, "phone": 20, "business_name": 150, "individual_name": 150}
+MAX_STRIPE_CHARS = {"email": 512, "name": 256, "phone": 20, "business_name": 150, "individual_name": 150}
+"""Stripe attribute -> how many characters it takes (docs.stripe.com/api/customers/create)."""
+MAX_METADATA_CHARS = 500
+"""How many characters a metadata value takes (docs.stripe.com/api/metadata)."""
+MAX_TEXT_CHARS = 5000
+"""How many characters any other text parameter of Stripe takes (found by trying)."""
 
 
 class Direction(StrEnum):
-    """Which way a field flows."""
+    """To which sides a field is written."""
 
     BOTH = "both"
     TO_STRIPE = "to_stripe"
     TO_HUBSPOT = "to_hubspot"
 
     def reaches(self, side: Side) -> bool:
-        """Whether a change may be written to ``side``."""
+        """Return whether a change may be written to ``side``."""
         return self is Direction.BOTH or (self is Direction.TO_STRIPE) == (side is Side.STRIPE)
 
 
@@ -41,7 +46,8 @@ class FieldSpec:
 
     ``hubspot``: property names (two for a name). ``stripe``: one path: ``email``, ``address.city``,
     ``preferred_locales``, ``metadata.KEY``. ``owner`` wins when both sides edited the field.
-    ``fill_empty``: whether a blank is filled from the other side on first contact.
+    ``fill_empty``: a blank is filled from the other side on first contact. ``transform``: name of the canonical form.
+    ``limit``: characters Stripe takes.
     """
 
     name: str
@@ -55,37 +61,38 @@ class FieldSpec:
     limit: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """The canonical form its ``transform`` names, and how many characters Stripe takes.
-
-        docs.stripe.com/api/customers, /api/metadata.
-        """
+        """Look up the canonical form that ``transform`` names and how many characters Stripe takes."""
         path = self.stripe[0]
-        most = 500 if path.startswith("metadata.") else STRIPE_LIMITS.get(path, 5000)
+        metadata = path.startswith("metadata.")
+        limit = MAX_METADATA_CHARS if metadata else MAX_STRIPE_CHARS.get(path, MAX_TEXT_CHARS)
         object.__setattr__(self, "form", forms.FORMS[self.transform])
-        object.__setattr__(self, "limit", most)
+        object.__setattr__(self, "limit", limit)
 
     def key(self, value: str) -> str:
-        """The comparison key of a value of either side; what Stripe would cut off does not count."""
+        """Return the comparison key of a value of either side; what Stripe would cut off does not count."""
         if not value:
-            return value  # most fields of most records: a blank is a blank in every form
+            return value  # the usual case: a blank is a blank in every form
         return self.form.key(self._for_stripe(value))
 
     def agree(self, hubspot: str, stripe: str) -> bool:
-        """Whether two values say the same thing."""
+        """Return whether a value of each side mean the same."""
         return hubspot == stripe or self.key(hubspot) == self.key(stripe)
 
     def convert(self, to: Side, value: str, current: str) -> str | None:
-        """The value the other side should hold, or None when it cannot be told without a guess."""
+        """Return the value that side ``to`` should hold, or None when it cannot be derived without a guess.
+
+        ``current``: what that side holds now.
+        """
         return self._for_stripe(value) if to is Side.STRIPE else self.form.to_hubspot(value, current)
 
     def _for_stripe(self, value: str) -> str:
-        """Cut to what Stripe takes, and free of a blank the cut may end in: as it will be read back."""
+        """Return the value as Stripe will return it: cut to its limit, without a blank the cut may end in."""
         if not value:
             return value
         form = self.form
-        said = form.to_stripe(value)[: self.limit]
-        # What is said as it stands was read in its canonical form before.
-        return said if said is value else form.read_stripe(said)
+        converted = form.to_stripe(value)[: self.limit]
+        # A value that was not changed is in canonical form already.
+        return converted if converted is value else form.read_stripe(converted)
 
 
 def has_value(stored: StoredRecord, name: str, value: str) -> bool:
@@ -99,36 +106,38 @@ def part_equals(name: str, held: str, value: str) -> bool:
 
 
 def exact(values: Iterable[tuple[str, str]]) -> str:
-    """One text of values as they are, blanks left out: equal exactly when no value differs."""
+    """Return one text of (field, value) pairs without blanks: two are equal exactly when no value differs."""
     return _join([text for pair in sorted(pair for pair in values if pair[1]) for text in pair])
 
 
 def _join(texts: Sequence[str]) -> str:
-    """One text that tells where each ended, as netstrings do: equal exactly when all of them are."""
+    """Return one text that marks where each text ends, as netstrings do: two are equal exactly when all texts are."""
     return "".join([f"{len(text)}:{text}" for text in texts])
 
 
 @dataclass(frozen=True, slots=True)
 class FieldMap:
-    """All fields, with a version that changes whenever the map does."""
+    """All fields of the map, with a version that changes whenever the map does."""
 
     specs: tuple[FieldSpec, ...]
     by_name: Mapping[str, FieldSpec] = field(init=False)
     version: str = field(init=False)
 
     def __post_init__(self) -> None:
-        """Index by name; the version is a hash of the whole map."""
+        """Index the fields by name and hash the whole map as its version."""
         object.__setattr__(self, "by_name", {spec.name: spec for spec in self.specs})
-        text = json.dumps([[s.name, s.hubspot, s.stripe, s.direction, s.transform] for s in self.specs])
+        text = json.dumps(
+            [[spec.name, spec.hubspot, spec.stripe, spec.direction, spec.transform] for spec in self.specs]
+        )
         object.__setattr__(self, "version", hashlib.blake2b(text.encode(), digest_size=6).hexdigest())
 
     def comparison(self, record: Record) -> str:
-        """One text of all comparison keys: equal on both sides exactly when every field agrees."""
-        said = record.values.get
-        return _join([spec.key(said(spec.name, "")) for spec in self.specs])
+        """Return one text of all comparison keys: equal on both sides exactly when every field agrees."""
+        value_of = record.values.get
+        return _join([spec.key(value_of(spec.name, "")) for spec in self.specs])
 
     def properties(self) -> Sequence[str]:
-        """Every mapped HubSpot property."""
+        """Return every mapped HubSpot property."""
         return [name for spec in self.specs for name in spec.hubspot]
 
 
@@ -148,4 +157,4 @@ DEFAULT_FIELDS: tuple[FieldSpec, ...] = (
     _text("country", "country", "address.country", "country", owner=Side.STRIPE),
     _text("language", "hs_language", "preferred_locales", "language"),
 )
-"""The map used when the configuration names no ``[[field]]``."""
+"""The fields that are synced when the configuration has no ``[[field]]``."""

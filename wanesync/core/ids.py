@@ -1,4 +1,4 @@
-"""Identifiers made in Python: time-ordered, so that tables grow at one end (RFC 9562, UUID version 7)."""
+"""Time-ordered identifiers, so that tables grow at one end (UUID version 7, RFC 9562 section 5.7)."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ PORTAL_ID_KEY = "hubspot_portal_id"
 
 
 def make_id(now_ms: int, rng: random.Random) -> str:
-    """A UUIDv7 as text; clock and randomness are handed in."""
+    """Return a UUIDv7 as text, made from a time in ms and a source of randomness."""
     value = (now_ms & ((1 << 48) - 1)) << 80 | 0x7 << 76 | rng.getrandbits(12) << 64 | 0b10 << 62 | rng.getrandbits(62)
     digits = f"{value:032x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def made_ms(identifier: str) -> int:
-    """When an id of ``make_id`` was made."""
+    """Return the time in ms at which ``make_id`` made an id."""
     return uuid.UUID(identifier).int >> 80
 
 
 def least_id(at_ms: int) -> str:
-    """A text that sorts above every id made before a time and below every later one."""
+    """Return a text that sorts above every id made before a time in ms and below every later one."""
     digits = f"{at_ms & ((1 << 48) - 1):012x}"
     return f"{digits[:8]}-{digits[8:]}"

@@ -14,11 +14,12 @@ from wanesync.core.model import Conflict, Event, PendingWrite, Side, StoredRecor
 from wanesync.core.normalize import NAME_PARTS
 
 MAX_OWN_WRITE_AGE_MS = 600_000
+"""10 minutes: how late a write of ours may arrive after it was sent, longer than any vendor call may take."""
 
 
 @dataclass(slots=True)
 class Judgement:
-    """Events that are settled, and the values among them that would otherwise vanish silently."""
+    """Keys of the events that were judged, and conflicts for the values that would otherwise be lost silently."""
 
     judged: list[str] = field(default_factory=list)
     conflicts: list[Conflict] = field(default_factory=list)
@@ -27,33 +28,33 @@ class Judgement:
 def judge_events(
     stored: StoredRecord, window: Sequence[Event], writes: Sequence[PendingWrite], fields: FieldMap, now_ms: int
 ) -> Judgement:
-    """Judge the unjudged events of a record: each value is current, ours, superseded, or a conflict.
+    """Judge the events of a record that were not judged yet: each value is current, ours, superseded or a conflict.
 
-    ``window``: the record's stored events, old and new. ``writes``: own writes to it, old and new. How old
-    a write may be counts from the event: a side that is away may keep it from being judged for long.
+    ``window``: the stored events of the record, old and new. ``writes``: our writes to it, old and new. The age of a
+    write counts from the event, because an unreachable side may delay the judgement for a long time.
     """
-    out = Judgement()
+    judgement = Judgement()
     for event in window:
         if event.judged:
             continue
-        out.judged.append(event.key)
+        judgement.judged.append(event.key)
         if stored.deleted or stored.survivor:
             continue
         pending = _own_write(event, writes)
         if pending is not None:
-            out.conflicts += _unseen_before(event, pending, fields)
-            out.conflicts += _buried(stored, event, pending, window, writes)
+            judgement.conflicts += _replaced_unread(event, pending, fields)
+            judgement.conflicts += _overwritten_by_late_write(stored, event, pending, window, writes)
         else:
             since_ms = min(now_ms, event.occurred_ms) - MAX_OWN_WRITE_AGE_MS
             recent = [w for w in writes if w.kind is WriteKind.UPDATE and w.sent_ms > since_ms]
             for name, value in event.values.items():
-                if _vanished(stored, event, name, window, recent):
-                    out.conflicts.append(Conflict(stored.side, stored.id, name, value, "overwritten"))
-    return out
+                if _is_lost(stored, event, name, window, recent):
+                    judgement.conflicts.append(Conflict(stored.side, stored.id, name, value, "overwritten"))
+    return judgement
 
 
 def _own_write(event: Event, writes: Sequence[PendingWrite]) -> PendingWrite | None:
-    """The write of ours that caused an event: by key on Stripe; by source and value on HubSpot, which has no keys."""
+    """Return our write that caused an event: by key on Stripe; by source and value on HubSpot, which has no keys."""
     if event.side is Side.STRIPE:
         return next((w for w in writes if event.request_key and w.idempotency_key == event.request_key), None)
     for pending in writes:
@@ -71,8 +72,8 @@ def _covers(pending: PendingWrite, event: Event) -> bool:
     return True
 
 
-def _unseen_before(event: Event, pending: PendingWrite, fields: FieldMap) -> list[Conflict]:
-    """Values our write replaced without our ever having seen them (Stripe tells what was there before)."""
+def _replaced_unread(event: Event, pending: PendingWrite, fields: FieldMap) -> list[Conflict]:
+    """Return conflicts for values that our write replaced and we had never read (Stripe sends the previous values)."""
     lost = []
     for name, before in event.previous.items():
         change, spec = pending.changes.get(name), fields.by_name.get(name)
@@ -83,88 +84,89 @@ def _unseen_before(event: Event, pending: PendingWrite, fields: FieldMap) -> lis
     return lost
 
 
-def _buried(
+def _overwritten_by_late_write(
     stored: StoredRecord, event: Event, pending: PendingWrite, window: Sequence[Event], writes: Sequence[PendingWrite]
 ) -> list[Conflict]:
-    """What a person had set when our write came late and overwrote it, if the write was not planned from that."""
+    """Return conflicts for values a user had set that our delayed write overwrote, unless it was planned from them."""
     lost: list[Conflict] = []
     if is_answered(pending):
         return lost
     for name, value in event.values.items():
-        said = [e for e in window if e is not event and name in e.values]
-        known = [e for e in said if e.source.startswith("user") or e.occurred_ms < pending.sent_ms]
+        carrying = [e for e in window if e is not event and name in e.values]
+        known = [e for e in carrying if e.source.startswith("user") or e.occurred_ms < pending.sent_ms]
         newest = max(known, key=lambda e: (e.occurred_ms, e.received_ms), default=None)
         if newest is None or not newest.source.startswith("user") or not _after(event, newest):
             continue
-        # A part of an address that goes out with the others is sent as it was known.
+        # A part of an address that is sent along with the other parts is sent as we knew it.
         change = pending.changes.get(name.partition("/")[0])
-        theirs, before = newest.values[name], value if change is None else change.before
-        # Set after it had left, or before and not heard of yet: judged while it still stood, it vanishes only now.
-        unseen = newest.occurred_ms >= pending.sent_ms or not part_equals(name, before, theirs)
-        stands = has_value(stored, name, value) or (
-            _put_back(name, value, pending, writes) and not has_value(stored, name, theirs)
+        user_value, before = newest.values[name], value if change is None else change.before
+        # Set after the write was sent, or before it and not read yet: its event was judged while it was current.
+        unread = newest.occurred_ms >= pending.sent_ms or not part_equals(name, before, user_value)
+        is_current = has_value(stored, name, value) or (
+            _is_reverted(name, value, pending, writes) and not has_value(stored, name, user_value)
         )
-        if unseen and theirs != value and stands:
-            lost.append(Conflict(stored.side, stored.id, name, theirs, "overwritten"))
+        if unread and user_value != value and is_current:
+            lost.append(Conflict(stored.side, stored.id, name, user_value, "overwritten"))
     return lost
 
 
-def _put_back(name: str, value: str, pending: PendingWrite, writes: Sequence[PendingWrite]) -> bool:
-    """Whether a late write of ours was taken back by another one: what it had buried does not come up again."""
+def _is_reverted(name: str, value: str, pending: PendingWrite, writes: Sequence[PendingWrite]) -> bool:
+    """Return whether another write of ours reverted a late one: the value it had overwritten does not come back."""
     changes = [w.changes.get(name.partition("/")[0]) for w in writes if w is not pending]
     return any(change is not None and part_equals(name, change.before, value) for change in changes)
 
 
 def was_left_by(pending: PendingWrite, stored: StoredRecord, name: str, window: Sequence[Event]) -> bool | None:
-    """Whether a record's value is what this write of ours left there, by what events tell; None: they do not tell.
+    """Return whether a record's value was left by this write of ours; None if its events do not show it.
 
-    ``window``: the stored events of the record. Stripe's know whole seconds only: of several in the last one that one
-    counts whose value stands and was not replaced within it.
+    ``window``: the stored events of the record. Stripe's times are whole seconds: of several events in the last second,
+    the one counts whose value is current and was not replaced within that second.
     """
-    telling = [e for e in window if name in e.values]
-    newest_ms = max((e.occurred_ms for e in telling), default=0)
-    newest = [e for e in telling if e.occurred_ms == newest_ms]
-    saying = [e for e in newest if has_value(stored, name, e.values[name])]
+    carrying = [e for e in window if name in e.values]
+    newest_ms = max((e.occurred_ms for e in carrying), default=0)
+    newest = [e for e in carrying if e.occurred_ms == newest_ms]
+    current = [e for e in newest if has_value(stored, name, e.values[name])]
     if pending.side is Side.HUBSPOT:
-        known = bool(saying) and len(saying) == len(newest)
+        known = bool(current) and len(current) == len(newest)
         return False if known and any(e.source.startswith("user") for e in newest) else None
-    if not saying or any(name in e.previous and has_value(stored, name, e.previous[name]) for e in newest):
+    if not current or any(name in e.previous and has_value(stored, name, e.previous[name]) for e in newest):
         return None
-    return any(e.request_key == pending.idempotency_key for e in saying)
+    return any(e.request_key == pending.idempotency_key for e in current)
 
 
-def was_edited_upon(pending: PendingWrite, name: str, value: str, window: Sequence[Event]) -> bool:
-    """Whether events tell that a write of ours arrived, and that ``value`` is what a person set after it.
+def was_edited_after(pending: PendingWrite, name: str, value: str, window: Sequence[Event]) -> bool:
+    """Return whether events show that a write of ours arrived and that a user set ``value`` after it.
 
-    ``window``: the stored events of the record it went to. Stripe's tell what stood there before: that settles the
-    order within one second. HubSpot's do not name the request: that one set the value after it had left will do.
+    ``window``: the stored events of the record that was written. Stripe's events carry the previous values, which
+    settle the order within one second. HubSpot's do not name the request: it is enough that one set the written value
+    after the write was sent.
     """
     after = pending.changes[name].after
-    told = [e for e in window if name in e.values]
+    carrying = [e for e in window if name in e.values]
     if pending.side is Side.STRIPE:
-        echoes = [e for e in told if e.request_key == pending.idempotency_key]
+        echoes = [e for e in carrying if e.request_key == pending.idempotency_key]
     else:
-        others = [e for e in told if not e.source.startswith("user")]
+        others = [e for e in carrying if not e.source.startswith("user")]
         echoes = [e for e in others if e.values[name] == after and e.occurred_ms >= pending.sent_ms]
-    # One that was judged was planned from before.
-    fresh = [e for e in told if e.source.startswith("user") and not e.request_key and not e.judged]
-    theirs = [e for e in fresh if e.values[name] == value]
-    upon = [e for e in theirs for echo in echoes if _after(e, echo) or e.previous.get(name, value) == after]
-    return any(not any(_after(other, e) for other in told) for e in upon)
+    # An event that was judged has been planned from already.
+    fresh = [e for e in carrying if e.source.startswith("user") and not e.request_key and not e.judged]
+    same_value = [e for e in fresh if e.values[name] == value]
+    later_edits = [e for e in same_value for echo in echoes if _after(e, echo) or e.previous.get(name, value) == after]
+    return any(not any(_after(other, e) for other in carrying) for e in later_edits)
 
 
-def _vanished(
+def _is_lost(
     stored: StoredRecord, event: Event, name: str, window: Sequence[Event], recent: Sequence[PendingWrite]
 ) -> bool:
     value = event.values[name]
     field_name = name.partition("/")[0]
     if has_value(stored, name, value):
         return False
-    written_over = any(
+    overwritten = any(
         field_name in w.changes and not part_equals(name, w.changes[field_name].before, value) for w in recent
     )
     later = [e for e in window if name in e.values and _after(e, event) and _own_write(e, recent) is None]
-    return not later or written_over
+    return not later or overwritten
 
 
 def _after(later: Event, earlier: Event) -> bool:
@@ -174,5 +176,5 @@ def _after(later: Event, earlier: Event) -> bool:
 
 
 def is_answered(pending: PendingWrite) -> bool:
-    """Whether a write's outcome is known for certain."""
+    """Return whether the outcome of a write is known for certain."""
     return pending.result is not None and pending.result is not WriteResult.LOST

@@ -1,4 +1,4 @@
-"""The words of the house as values (DESIGN section 2)."""
+"""The values the engine works with: records, links, pending writes, conflicts and events."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class Side(StrEnum):
-    """One of the two systems."""
+    """One of the two systems that are kept the same."""
 
     HUBSPOT = "hubspot"
     STRIPE = "stripe"
@@ -22,20 +22,20 @@ Side.HUBSPOT.other, Side.STRIPE.other = Side.STRIPE, Side.HUBSPOT
 
 
 def normalise_email(address: str) -> str:
-    """Trim, Unicode NFC, lower case: the form in which addresses are compared and hashed."""
-    # Twice, because lower case may compose what upper case could not: J with caron.
+    """Return an e-mail address as it is compared and hashed: trimmed, Unicode NFC, lower case."""
+    # NFC twice: lower case may compose what upper case could not (J with caron).
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", address).lower()).strip()
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A contact or a customer in neutral form: mapped fields only, each in its side's canonical form.
+    """A contact or a customer in neutral form: mapped fields only, each in the canonical form of its side.
 
-    ``values``: field name -> value, "" when blank, missing or null. ``emails``: every normalised
-    address (a contact's secondary ones too). ``other_id``: our id of the opposite record written on
-    it, "" if none. ``intent``: the intent id a contact of ours was created with. ``modified_ms``:
-    HubSpot's ``lastmodifieddate``, 0 on Stripe, which has none. ``carry``: a customer's address as
-    it stands and its further locales, which go out again whenever one part of them is written.
+    ``values``: field name -> value, "" when blank, missing or null. ``emails``: every normalised address, a contact's
+    secondary ones too. ``other_id``: the id of its counterpart that we wrote on it, "" if none. ``intent``: the id of
+    the pending write that created a contact. ``modified_ms``: HubSpot's ``lastmodifieddate``; 0 on Stripe, which has
+    no modification time. ``merged_ids``: contacts that were merged into this one. ``carry``: a customer's whole
+    address and further locales, which are sent again whenever one part of them is written.
     """
 
     side: Side
@@ -83,11 +83,11 @@ COUNTERPART_EXCLUDED = Note(NoteCode.EXCLUDED, "excluded: kept apart from its ot
 
 @dataclass(frozen=True, slots=True)
 class StoredRecord:
-    """Our newest copy of a record, as the store keeps it (CORRECTNESS sections 1 and 4).
+    """Our newest copy of a record (docs/correctness.md#versions-of-records).
 
-    ``valid_from_ms`` .. ``valid_to_ms``: the interval in which the copy was true. ``moved`` counts its
-    stores. ``stale``: the order of what we saw is not known; nothing is planned until the next
-    read. ``hmacs``: keyed hashes of its addresses. ``survivor``: the contact it was merged into.
+    ``valid_from_ms`` .. ``valid_to_ms``: the copy was current at some time in this interval. ``revision``: how often
+    it was stored. ``stale``: it is not known which copy is newer; nothing is planned until the record is read.
+    ``hmacs``: keyed hashes of its e-mail addresses. ``survivor``: the contact it was merged into, "" if none.
     ``note``: why it is left alone, None if it is not. ``alive``: neither deleted nor merged away.
     ``excluded``: to be left alone, because an operator decided so.
     """
@@ -116,7 +116,11 @@ class StoredRecord:
 
 
 class LinkState(StrEnum):
-    """``released``: taken apart by hand, not to be linked again by itself."""
+    """Whether values flow over a link.
+
+    ``orphaned``: one of its records was deleted. ``released``: an operator unlinked the two, and they are not linked
+    again automatically.
+    """
 
     ACTIVE = "active"
     ORPHANED = "orphaned"
@@ -124,15 +128,17 @@ class LinkState(StrEnum):
 
 
 BasePair = tuple[str, str]
-"""What each side held when they last agreed on a field: (hubspot value, stripe value)."""
+"""What each side held when both last agreed on a field: (HubSpot value, Stripe value)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One contact with one customer.
+    """One contact paired with one customer.
 
-    ``base``: field -> halves; a field that is not in it was never agreed on. ``parked``: field ->
-    (side, value) whose write was refused for good and waits for a change (an address that is taken).
+    ``primary``: the one link of a contact over which values flow. ``base``: field -> base pair; a field that is not in
+    it was never agreed on. ``version``: raised by every change. ``parked``: field -> (side, value) whose write was
+    refused for good (an e-mail address that is taken) and waits for a change. ``fields_version``, ``canon_version``:
+    the field map and the canonical forms the base was made under.
     """
 
     id: str
@@ -147,7 +153,7 @@ class Link:
     canon_version: int = 0
 
     def id_on(self, side: Side) -> str:
-        """The id of the link's record on a side."""
+        """Return the id of the link's record on a side."""
         return self.hubspot_id if side is Side.HUBSPOT else self.stripe_id
 
 
@@ -156,48 +162,48 @@ RecordRef = tuple[Side, str]
 
 
 def contact_key(contact_id: str) -> str:
-    """The key of jobs and locks of a contact and of all its links."""
+    """Return the key of the jobs and locks of a contact and all its links."""
     return f"contact:{contact_id}"
 
 
 def customer_key(customer_id: str) -> str:
-    """The key of jobs and locks of a customer no contact is linked to."""
+    """Return the key of the jobs and locks of a customer without a contact."""
     return f"customer:{customer_id}"
 
 
 def guest_key(hmac: str) -> str:
-    """The key of the contact to be made for a guest's address."""
+    """Return the key of the contact to be created for the address hash of a guest."""
     return f"guest:{hmac}"
 
 
 def split_key(key: str) -> tuple[str, str]:
-    """``contact:7`` -> ("contact", "7")."""
+    """Return the kind and the id of a key: ``contact:7`` -> ("contact", "7")."""
     kind, _, record_id = key.partition(":")
     return kind, record_id
 
 
 class WriteKind(StrEnum):
-    """What an own write does."""
+    """What a pending write does."""
 
     CREATE = "create"
     UPDATE = "update"
 
 
 class WriteResult(StrEnum):
-    """How an own write ended; one without an answer is an open intent."""
+    """How a pending write ended; one without a result is open (docs/correctness.md#unknown-outcomes)."""
 
     OK = "ok"
-    MATCHED = "matched"  # the record it made was found by our id
-    CONFLICT = "conflict"  # the address was taken
+    MATCHED = "matched"  # its answer was lost; the record it made was found by our id
+    CONFLICT = "conflict"  # another record has the e-mail address
     NOT_FOUND = "not_found"
     REFUSED = "refused"
-    LOST = "lost"  # given up: planned again from what was read afterwards
-    RELEASED = "released"  # by hand
+    LOST = "lost"  # given up without an answer: planned again from a later read
+    RELEASED = "released"  # closed by an operator
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One field of one intended write: from what the target was seen to hold, to what, given the source's value."""
+    """One field of one intended write: the target's value before and after, and the source's value it comes from."""
 
     before: str
     after: str
@@ -206,13 +212,13 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class PendingWrite:
-    """One intended, sent or answered write of ours: the exact body, so that it can be settled.
+    """A vendor call that is stored with its exact body before it is sent, so that a lost answer can be settled.
 
-    ``key``: Stripe's idempotency key; for a contact the intent id, which rides in a unique property.
-    ``target_id`` is "" for a create; ``source_id`` is the opposite record. ``carried``: fields that
-    ride along unchanged (Stripe addresses go out whole). ``answer`` None: an open intent. ``told``:
-    field -> when the contact was last modified as HubSpot's history told whether this write made the
-    value it holds, and whether it did.
+    ``idempotency_key``: Stripe's header; for a contact the value of a unique property. ``source_id``: the counterpart
+    the values come from. ``target_id``: "" for a create. ``hmacs``: address hashes that a create claims. ``sent_ms``:
+    0 before it was sent. ``result`` None: no answer yet. ``generation``: counts the creates of one record.
+    ``authorship``: field -> (``lastmodifieddate`` of the contact when its history was read, whether this write made
+    the value it then held).
     """
 
     id: str
@@ -234,13 +240,12 @@ class PendingWrite:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """A value that did not win: kept, listed, never lost silently.
+    """A value that did not win: it is kept and listed, so that nothing is lost silently.
 
-    ``kind``: ``policy`` (both sides edited, the owner won), ``differ`` (unlike on first contact, or
-    both edited and the owner's ``unsplit``: nothing is written), ``overwritten`` (seen only in an
-    event, or found under our write), ``parked`` (refused by the side), ``unsplit`` (a Stripe name that
-    HubSpot's two name fields cannot take without a guess), ``held`` (the brake held it back, and it
-    was discarded or overtaken).
+    ``kind``: ``policy`` (both sides edited, the owner won), ``differ`` (different on first contact, or both edited and
+    the owner's value is ``unsplit``: nothing is written), ``overwritten`` (found in an event, or replaced by our
+    write, before it was synced), ``parked`` (refused by the side), ``unsplit`` (a Stripe name that HubSpot's two name
+    fields cannot take without a guess), ``held`` (kept back by a hold, then discarded or overtaken).
     """
 
     side: Side
@@ -252,12 +257,14 @@ class Conflict:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A stored event: a hint that a record changed, with the values it carried.
+    """A stored webhook element: a hint that a record changed, with the values it carried.
 
-    ``kind``: created, updated, deleted, privacy_deleted, merged, purchase. ``occurred_ms``: the
-    source's own time (whole seconds on Stripe). ``request_key``: the idempotency key of the request
-    that caused it (Stripe). ``by_user``: not known to be caused by us. ``record``: the object the
-    event carried, if it may be used. ``previous``: field -> value before (Stripe).
+    ``kind``: created, updated, deleted, privacy_deleted, merged, purchase. ``occurred_ms``: by the vendor's clock,
+    whole seconds on Stripe. ``values``: field name, or ``name/firstname`` for one property of a field of two -> value.
+    ``previous``: field -> value before (Stripe). ``request_key``: idempotency key of the request that caused it
+    (Stripe). ``source``: HubSpot's ``changeSource/sourceId``, ``user:`` before it unless it is ours. ``record``: the
+    object the event carried, if it may be used. ``read``: the record was read since. ``judged``: its values were
+    checked for lost updates (docs/correctness.md#lost-updates).
     """
 
     key: str

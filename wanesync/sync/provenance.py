@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from wanesync.core.event_order import MS_PER_SECOND
-from wanesync.core.lost_updates import MAX_OWN_WRITE_AGE_MS, was_edited_upon, was_left_by
+from wanesync.core.lost_updates import MAX_OWN_WRITE_AGE_MS, was_edited_after, was_left_by
 from wanesync.core.model import BasePair, PendingWrite, Side, StoredRecord, WriteKind
 from wanesync.core.plan import Action, Plan, PlanContext
 from wanesync.store.database import Tx
@@ -120,7 +120,7 @@ def _edited_upon(
     edited = [
         (pending, name)
         for pending, name in spots
-        if _fits(context, pending, name) and was_edited_upon(pending, name, stored.record.values.get(name, ""), window)
+        if _fits(context, pending, name) and was_edited_after(pending, name, stored.record.values.get(name, ""), window)
     ]
     recent: list[PendingWrite] = []
     for side, record_id in {(pending.side.other, pending.source_id) for pending, _ in edited} | {
