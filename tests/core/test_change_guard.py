@@ -29,8 +29,8 @@ from wanesync.core.change_guard import (
     HeldValue,
     HoldState,
     SourceCount,
-    allow,
-    count_turns,
+    choose_allowed,
+    count_direction_changes,
     name_sources,
     show_source,
 )
@@ -78,7 +78,7 @@ def test_never_more_people_than_allowed_and_none_stopped_while_there_is_room(
 ) -> None:
     links, before = [str(n) for n in wanted], {str(n) for n in known}
     counted = SourceCount(before, len(before) + more)
-    allowed = allow(ChangeGuardRule(people), counted, links)
+    allowed = choose_allowed(ChangeGuardRule(people), counted, links)
     fresh = set(links) - before
     assert allowed <= set(links)
     assert set(links) & before <= allowed
@@ -86,7 +86,7 @@ def test_never_more_people_than_allowed_and_none_stopped_while_there_is_room(
 
 
 def test_those_that_came_first_pass() -> None:
-    assert allow(ChangeGuardRule(people=2), SourceCount({"c"}, 1), ["c", "b", "a", "d", "b"]) == {"c", "b"}
+    assert choose_allowed(ChangeGuardRule(max_people=2), SourceCount({"c"}, 1), ["c", "b", "a", "d", "b"]) == {"c", "b"}
 
 
 # -- who it was
@@ -234,21 +234,21 @@ def pending(side: Side, sent_ms: int, before: str = "a", after: str = "b") -> Pe
 
 
 def test_a_storm_of_edits_on_one_side_is_no_loop() -> None:
-    assert count_turns("city", [pending(STRIPE, n) for n in range(100)]) == 0
+    assert count_direction_changes("city", [pending(STRIPE, n) for n in range(100)]) == 0
 
 
 def test_every_change_of_direction_is_a_turn() -> None:
     writes = [pending(side, n) for n, side in enumerate([STRIPE, HUBSPOT] * 4)]
-    assert count_turns("city", reversed(writes)) == 7
-    assert count_turns("phone", writes) == 0
-    assert count_turns("city", [pending(STRIPE, 1), pending(HUBSPOT, 2, before="")]) == 0
+    assert count_direction_changes("city", reversed(writes)) == 7
+    assert count_direction_changes("phone", writes) == 0
+    assert count_direction_changes("city", [pending(STRIPE, 1), pending(HUBSPOT, 2, before="")]) == 0
 
 
 # -- crowds
 
 
 def test_a_source_that_changes_many_records_at_once_is_a_crowd_until_it_is_quiet() -> None:
-    crowds = BulkSources(records=5, window_ms=1_000)
+    crowds = BulkSources(max_records=5, window_ms=1_000)
     assert not crowds.note("a", 5, 0)
     assert crowds.note("a", 1, 500)
     assert not crowds.note("b", 1, 600)
@@ -256,7 +256,7 @@ def test_a_source_that_changes_many_records_at_once_is_a_crowd_until_it_is_quiet
 
 
 def test_sources_that_are_quiet_are_forgotten() -> None:
-    crowds = BulkSources(records=3, window_ms=1_000)
+    crowds = BulkSources(max_records=3, window_ms=1_000)
     for number in range(100):
         crowds.note(f"user {number}", 1, number * 500)
-    assert len(crowds._seen) <= 4
+    assert len(crowds._counts) <= 4

@@ -142,7 +142,7 @@ def test_a_pause_lasts_as_long_as_the_side_says(failure: Failure) -> None:
 @pytest.mark.parametrize("failure", [Failure.NO_ANSWER, Failure.SERVER])
 def test_a_side_without_a_usable_answer_for_long_is_away_and_no_attempt_counts(failure: Failure) -> None:
     error = CallError(STRIPE, failure, "said so")
-    pause = decide(error, MAX_ATTEMPTS, "customers.create", random.Random(1), struck_out=True)
+    pause = decide(error, MAX_ATTEMPTS, "customers.create", random.Random(1), unreachable=True)
     assert pause == Pause("", "said so", away=True, probe_ms=PROBE_AWAY_MS)
 
 

@@ -25,7 +25,7 @@ def event(record_id: str, source: str) -> Event:
 
 
 def test_reads_of_a_crowd_come_after_those_of_a_person(store: Store) -> None:
-    crowds = BulkSources(records=3)
+    crowds = BulkSources(max_records=3)
     crowd = [event(str(n), "user:IMPORT/7") for n in range(10)]
     with store.transaction() as tx:
         store_events(tx, crowd, crowds)
@@ -39,6 +39,6 @@ def test_reads_of_a_crowd_come_after_those_of_a_person(store: Store) -> None:
 
 def test_without_a_crowd_everything_is_live(store: Store) -> None:
     with store.transaction() as tx:
-        store_events(tx, [event(str(n), "user:IMPORT/7") for n in range(10)], BulkSources(records=10))
+        store_events(tx, [event(str(n), "user:IMPORT/7") for n in range(10)], BulkSources(max_records=10))
         jobs = tx.jobs.claim(Side.HUBSPOT, [JobKind.READ], 100, "me")
     assert {job.priority for job in jobs} == {Priority.LIVE}

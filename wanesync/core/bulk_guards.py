@@ -1,4 +1,4 @@
-"""Guards of bulk runs: percentages and completeness (CORRECTNESS section 10). They stop before anything is queued."""
+"""Guards of bulk runs: they stop a run before anything is queued (docs/correctness.md#bulk-guards)."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from wanesync.core.model import Side, WriteKind
 from wanesync.core.plan import Action, Plan
 
 MAX_OVERWRITE_SHARE = 0.3
+"""Of the active links: how many people may lose a value in one run without a confirmation."""
 MIN_COUNTED_LINKS = 50
+"""Links the share is taken of at least, so that a small installation is not stopped by a few changes."""
 
 
 @dataclass(slots=True)
 class Volume:
-    """What a run would do, in people. ``links``: active links before it.
+    """What a run would do, in people.
 
-    ``link_only``: pairs to be linked of whom nothing is written. ``overwritten``: linked people who lose a value to
-    another or to a blank (``cleared``). ``fills``: those who only gain values. ``addresses``: e-mails that change,
-    which is where invoices go. ``writes_hubspot``: contacts written, whose modification dates move; ``writes_stripe``:
-    customers written, each a ``customer.updated`` event.
+    ``links``: active links before the run. ``link_only``: pairs that are linked without a write. ``overwritten``:
+    linked people of whom a value is replaced by another or by a blank (``cleared``). ``fills``: those who only gain
+    values. ``addresses``: e-mail addresses that change, to which invoices are sent. ``writes_hubspot``: contacts
+    written, whose modification dates change. ``writes_stripe``: customers written, each a ``customer.updated`` event.
     """
 
     links: int = 0
@@ -35,7 +37,7 @@ class Volume:
 
     @property
     def created(self) -> int:
-        """Creations on both sides."""
+        """Return the creations on both sides."""
         return self.created_customers + self.created_contacts
 
     def add(self, plan: Plan) -> None:
@@ -49,7 +51,7 @@ class Volume:
                 self._add_update(action)
 
     def add_creation(self, side: Side, people: int) -> None:
-        """Count people to be created on a side; a negative number takes them back."""
+        """Count people to be created on a side; a negative number takes them off again."""
         if side is Side.STRIPE:
             self.created_customers += people
         else:
@@ -69,17 +71,17 @@ class Volume:
 
 
 def check_volume(volume: Volume) -> None:
-    """Too many people would lose values: raises ``GuardError`` with the numbers and the way out."""
+    """Raise ``GuardError`` with the numbers and what to do if too many people would lose values."""
     allowed = int(max(volume.links, MIN_COUNTED_LINKS) * MAX_OVERWRITE_SHARE)
     if volume.overwritten > allowed:
         raise GuardError(
             f"{volume.overwritten} linked people would have values overwritten, of {volume.links} linked; more than "
-            f"{allowed} needs your word: look at wanesync diff, then run it again with --force {volume.overwritten}"
+            f"{allowed} must be confirmed: look at wanesync diff, then run it again with --force {volume.overwritten}"
         )
 
 
 def check_listing(side: Side, linked: int, listed: int) -> None:
-    """A side that shows fewer than half of its linked records is not believed: raises ``GuardError``."""
+    """Raise ``GuardError`` if a side listed fewer than half of its linked records."""
     if linked and listed * 2 < linked:
         raise GuardError(
             f"{side} listed only {listed} of the {linked} records that are linked: is it the right account, and is "
@@ -87,11 +89,11 @@ def check_listing(side: Side, linked: int, listed: int) -> None:
         )
 
 
-def check_creations(volume: Volume, most: int | None) -> None:
-    """More creations than were allowed: raises ``GuardError`` with the number."""
-    if most is not None and volume.created > most:
+def check_creations(volume: Volume, max_creates: int | None) -> None:
+    """Raise ``GuardError`` with the numbers if there are more creations than were allowed."""
+    if max_creates is not None and volume.created > max_creates:
         raise GuardError(
             f"{volume.created} people would be created ({volume.created_customers} customers, "
-            f"{volume.created_contacts} contacts), more than --max-creates {most}: look at wanesync diff, then give "
-            f"--max-creates {volume.created}. Nothing was written"
+            f"{volume.created_contacts} contacts), more than --max-creates {max_creates}: look at wanesync diff, then "
+            f"give --max-creates {volume.created}. Nothing was written"
         )

@@ -1,6 +1,6 @@
-"""The live brake: whose overwrites go on, and whose are held back (CORRECTNESS section 10).
+"""The change guard: whether the overwrites of a source are written or held back (docs/correctness.md#change-guard).
 
-A source is who changed a value: HubSpot's ``changeSource/sourceId``, else the side and the field.
+A source is what changed a value: HubSpot's ``changeSource/sourceId``, else the side and the field.
 """
 
 from __future__ import annotations
@@ -18,7 +18,11 @@ MINUTE_MS = 60_000
 
 
 class HoldKind(StrEnum):
-    """``brake``: a source overwrote too many people. ``loop``: two sides rewrite one another. ``field``: by hand."""
+    """Why changes are held back.
+
+    ``brake``: a source would overwrite too many people. ``loop``: an update loop between the two sides. ``field``: an
+    operator stopped the field.
+    """
 
     BRAKE = "brake"
     LOOP = "loop"
@@ -26,7 +30,10 @@ class HoldKind(StrEnum):
 
 
 class HoldState(StrEnum):
-    """``open``: what it holds stays back. ``released``: to be written. ``discarded``: never to be written."""
+    """What happens to held changes.
+
+    ``open``: they are kept back. ``released``: they are written. ``discarded``: they are never written.
+    """
 
     OPEN = "open"
     RELEASED = "released"
@@ -35,19 +42,23 @@ class HoldState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ChangeGuardRule:
-    """``people`` one source may overwrite within ``window_ms``; how often one field may go to and fro in it."""
+    """Limits of the change guard.
 
-    people: int = 1000
+    ``max_people``: links one source may overwrite within ``window_ms``. ``max_direction_changes``: how often the writes
+    of one field of a pair may change direction in that time. The defaults are those of the configuration.
+    """
+
+    max_people: int = 1000
     window_ms: int = 10 * MINUTE_MS
-    turns: int = 10
+    max_direction_changes: int = 10
 
 
 @dataclass(frozen=True, slots=True)
 class HeldValue:
-    """One field of one link that is held back.
+    """The value of one field of one link that is held back.
 
-    ``side``: where the value came from. ``before``: what the other side held, and goes on to hold.
-    ``state``: its hold's; a row of a released hold is the mark that its value is not counted again.
+    ``side``: where the value was set. ``before``: what the other side holds instead. ``state``: the state of its hold;
+    the row of a released hold marks its value, so that it is not counted again.
     """
 
     side: Side
@@ -57,29 +68,30 @@ class HeldValue:
     state: HoldState = HoldState.OPEN
 
     def frees(self, source: Side, value: str) -> bool:
-        """Whether it is the mark that this value of this side was released."""
+        """Return whether this row marks this value of this side as released."""
         return self.state is HoldState.RELEASED and (self.side, self.value) == (source, value)
 
 
 @dataclass(frozen=True, slots=True)
 class SourceCount:
-    """What a source may still do: people counted in the window, and how many of them there are at all."""
+    """What a source has overwritten in the window: ``known`` links among those in question, ``people`` in all."""
 
     known: Collection[str]
     people: int
 
 
-def allow(rule: ChangeGuardRule, counted: SourceCount, wanted: Sequence[str]) -> set[str]:
-    """Of the people (link ids) a source wants to overwrite, in its order, those that fit; counted ones always do."""
+def choose_allowed(rule: ChangeGuardRule, counted: SourceCount, wanted: Sequence[str]) -> set[str]:
+    """Return which of the ``wanted`` links a source may overwrite, in its order; links already counted always may."""
     fresh = [link_id for link_id in dict.fromkeys(wanted) if link_id not in counted.known]
-    room = max(0, rule.people - counted.people)
+    room = max(0, rule.max_people - counted.people)
     return {link_id for link_id in wanted if link_id in counted.known} | set(fresh[:room])
 
 
 def name_sources(stored: StoredRecord, fields: Collection[str], events: Iterable[Event]) -> dict[str, str]:
-    """Who set the values a record holds: the newest event that carries one tells, else it is the side and the field.
+    """Return field -> source of the value a record holds: that of the newest event that carries it.
 
-    ``events``: of this record, the newest first; as few of them are looked at as possible.
+    Without such an event the source is the side and the field. ``events``: of this record, the newest first; as few of
+    them are consumed as possible.
     """
     sources: dict[str, str] = {}
     for event in events:
@@ -93,13 +105,13 @@ def name_sources(stored: StoredRecord, fields: Collection[str], events: Iterable
 
 
 def _source(event: Event, field_name: str) -> str:
-    """``user:IMPORT/12`` is ``hubspot:IMPORT/12``: who is behind an app's id may become known while it goes on."""
-    _, _, who = event.source.partition(":")
-    return f"{event.side}:{who if who.partition('/')[0] else field_name}"
+    """Return the source of an event: ``user:IMPORT/12`` and ``app:IMPORT/12`` are both ``hubspot:IMPORT/12``."""
+    _, _, author = event.source.partition(":")
+    return f"{event.side}:{author if author.partition('/')[0] else field_name}"
 
 
-def count_turns(field_name: str, writes: Iterable[PendingWrite]) -> int:
-    """How often overwrites of a field changed direction between the two sides of one pair."""
+def count_direction_changes(field_name: str, writes: Iterable[PendingWrite]) -> int:
+    """Return how often the overwrites of a field changed direction between the two sides of one pair."""
     sides = [
         pending.side
         for pending in sorted(writes, key=lambda pending: (pending.sent_ms, pending.id))
@@ -111,42 +123,44 @@ def count_turns(field_name: str, writes: Iterable[PendingWrite]) -> int:
 
 
 def show_source(source: str) -> str:
-    """A source as it may be shown: HubSpot names some users by their address."""
-    head, slash, who = source.partition("/")
-    return f"{head}{slash}{who[:1]}***" if "@" in who else source
+    """Return a source without personal data: HubSpot names some users by their e-mail address."""
+    head, slash, author = source.partition("/")
+    return f"{head}{slash}{author[:1]}***" if "@" in author else source
 
 
 def loop_source(field_name: str) -> str:
-    """Under which name fields that go to and fro are held."""
+    """Return the source under which a field in an update loop is held."""
     return f"loop:{field_name}"
 
 
 def field_source(field_name: str) -> str:
-    """Under which name a field stopped by hand is held."""
+    """Return the source under which a field is held that an operator stopped."""
     return f"field:{field_name}"
 
 
 @dataclass(slots=True)
 class BulkSources:
-    """Which sources change many records at once: what they change gives way to what people change one by one.
+    """Finds sources that change many records at once, whose jobs have a lower priority than single edits.
 
-    ``records`` within ``window_ms`` make a crowd. Kept in memory: it decides an order, never whether.
+    A source is a bulk source while it has changed more than ``max_records`` within ``window_ms``. Both defaults keep a
+    burst of edits by hand below the limit. The counts are kept in memory: they decide an order, never whether a change
+    is synced.
     """
 
-    records: int = 200
+    max_records: int = 200
     window_ms: int = 10_000
-    _seen: dict[str, deque[tuple[int, int]]] = field(default_factory=dict)
+    _counts: dict[str, deque[tuple[int, int]]] = field(default_factory=dict)
 
     def note(self, source: str, records: int, now_ms: int) -> bool:
-        """Count some changed records; whether the source is a crowd now."""
-        stored = self._seen.setdefault(source, deque())
-        stored.append((now_ms, records))
-        while stored[0][0] <= now_ms - self.window_ms:
-            stored.popleft()
-        if len(self._seen) > self.records:
+        """Count changed records of a source; return whether it is a bulk source now."""
+        counts = self._counts.setdefault(source, deque())
+        counts.append((now_ms, records))
+        while counts[0][0] <= now_ms - self.window_ms:
+            counts.popleft()
+        if len(self._counts) > self.max_records:
             self._forget(now_ms)
-        return sum(count for _, count in stored) > self.records
+        return sum(count for _, count in counts) > self.max_records
 
     def _forget(self, now_ms: int) -> None:
-        for source in [name for name, stored in self._seen.items() if stored[-1][0] <= now_ms - self.window_ms]:
-            del self._seen[source]
+        for source in [name for name, counts in self._counts.items() if counts[-1][0] <= now_ms - self.window_ms]:
+            del self._counts[source]

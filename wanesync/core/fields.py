@@ -25,7 +25,7 @@ MAX_STRIPE_CHARS = {"email": 512, "name": 256, "phone": 20, "business_name": 150
 MAX_METADATA_CHARS = 500
 """How many characters a metadata value takes (docs.stripe.com/api/metadata)."""
 MAX_TEXT_CHARS = 5000
-"""How many characters any other text parameter of Stripe takes (found by trying)."""
+"""How many characters any other text parameter of Stripe takes (docs.stripe.com/api/customers)."""
 
 
 class Direction(StrEnum):

@@ -1,7 +1,7 @@
-"""Jobs: rows of work without values, and the one table that decides what a failed one does next.
+"""Jobs: rows of work without values, and the decision table for failed calls.
 
-Decisions follow CORRECTNESS section 7: a wait counts no attempt, a retry does, a dead letter carries
-its class and reason, a side or an operation can pause or be away so that no job dies of it.
+The table is described in docs/correctness.md#decision-table: a retry counts an attempt, a wait does not, a dead letter
+carries its class and reason, and a side or an operation is paused so that no job fails because of it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,11 @@ from wanesync.core.model import Side
 
 
 class JobKind(StrEnum):
-    """``read``: see a record. ``write``: bring a key in order. ``purchase``: put a payment on its contact."""
+    """What a job does.
+
+    ``read``: read a record. ``write``: plan a contact or a customer and write what is due. ``purchase``: record a
+    payment on its contact.
+    """
 
     READ = "read"
     WRITE = "write"
@@ -24,7 +28,7 @@ class JobKind(StrEnum):
 
 
 class JobState(StrEnum):
-    """There is no fifth state."""
+    """The four states of a job; a checker verifies that there is no other."""
 
     READY = "ready"
     RUNNING = "running"
@@ -33,7 +37,7 @@ class JobState(StrEnum):
 
 
 class Priority(IntEnum):
-    """Lower goes first. ``LIVE_BULK``: a live change that comes with hundreds of others of its source."""
+    """Lower values are claimed first; ``LIVE_BULK``: changes of a source that changes hundreds of records at once."""
 
     PURCHASE = 0
     LIVE = 10
@@ -42,7 +46,7 @@ class Priority(IntEnum):
 
 
 class DeadClass(StrEnum):
-    """Why a job was given up."""
+    """Why a job was given up (docs/correctness.md#decision-table)."""
 
     VALIDATION = "validation"
     REFUSED = "refused"
@@ -94,7 +98,7 @@ def pause_code(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class JobRequest:
-    """Work to be queued; ``due_ms`` None is now. ``run_id``: the reconcile run that asks for it."""
+    """Work to be queued; ``due_ms`` None: now. ``run_id``: the reconcile run that requests it, "" for live work."""
 
     lane: Side
     kind: JobKind
@@ -106,7 +110,11 @@ class JobRequest:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A claimed or listed job. ``token`` fences it: a newer claim has another one."""
+    """A claimed or listed job.
+
+    ``key``: of the contact, customer, guest or payment. ``token``: fencing token, replaced by every claim. ``attempts``
+    counts failed calls, ``rescues`` consecutive crashes of the process that ran it. ``reason`` is text for people.
+    """
 
     id: str
     lane: Side
@@ -135,7 +143,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Try again after ``delay_ms``; no attempt counts. ``fixed``: a newer event must not cut it short."""
+    """Try again after ``delay_ms``; no attempt counts. ``fixed``: a newer event does not shorten the wait."""
 
     delay_ms: int
     reason: str
@@ -144,7 +152,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """Give up; listed, retried by hand or when the record changes."""
+    """Give up: the job is listed as a dead letter and retried by an operator or when the record changes."""
 
     dead_class: DeadClass
     reason: str
@@ -152,7 +160,10 @@ class Dead:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """The whole side (``operation`` "") or one operation stops and is probed; no attempt counts."""
+    """Stop the whole side (``operation`` "") or one operation and probe it after ``probe_ms``; no attempt counts.
+
+    ``away``: the side is unreachable, rather than refusing us.
+    """
 
     operation: str
     reason: str
@@ -163,60 +174,73 @@ class Pause:
 Decision = Retry | Wait | Dead | Pause
 
 MAX_ATTEMPTS = 12
+"""Failed calls after which a job is dead: with the backoff below after about 7 minutes."""
 BACKOFF_FIRST_MS = 500
+"""Upper bound of the first backoff; it doubles with every attempt."""
 BACKOFF_CAP_MS = 300_000
+"""Upper bound of any backoff: 5 minutes."""
 PROBE_AWAY_MS = 5_000
-PROBE_AWAY_CAP_MS = 25_000  # so that the next call is on its way within 30 s
+"""First probe of a side that became unreachable."""
+PROBE_AWAY_CAP_MS = 25_000
+"""Longest time between two probes of an unreachable side, so that one is sent at least every 30 s."""
 PROBE_PAUSED_MS = 60_000
+"""Time between two probes of a side or an operation that refuses us (401, 403, daily limit)."""
 LOCK_WAIT_MS = 200
+"""How long a job waits for a lock before it is due again."""
 MAX_UNUSABLE_ANSWERS = 5
-"""So many calls in a row without a usable answer: the side is away."""
+"""Consecutive calls without a usable answer after which a side counts as unreachable."""
 POISON_ALONE_RESCUES = 2
+"""Consecutive crashes after which a job runs alone (docs/correctness.md#poison)."""
 POISON_DEAD_RESCUES = 5
+"""Consecutive crashes after which a job is dead."""
 
 RETRY_AFTER_CAP_MS = 900_000
-"""However long a side says: then the job asks again."""
+"""Longest Retry-After that is followed: 15 minutes."""
 
-_WAITS = {Failure.BUSY: 2_000, Failure.IN_FLIGHT: 500, Failure.RATE_LIMITED: 1_000}
+_WAITS_MS = {Failure.BUSY: 2_000, Failure.IN_FLIGHT: 500, Failure.RATE_LIMITED: 1_000}
 
 
 def back_off_ms(attempts: int, rng: random.Random) -> int:
-    """Capped exponential backoff with full jitter, at least a tenth of the cap of its step."""
+    """Return a capped exponential backoff in ms with jitter: 10 to 100 % of the bound of its step."""
     step = min(BACKOFF_CAP_MS, BACKOFF_FIRST_MS * 2 ** min(attempts, 20))
     return int(step * (0.1 + 0.9 * rng.random()))
 
 
-def next_probe_ms(told_ms: int, paused_for_ms: int, *, away: bool) -> int:
-    """How long until the next probe: a side that stays away is asked less and less often, but within 30 s."""
+def next_probe_ms(requested_ms: int, paused_for_ms: int, *, away: bool) -> int:
+    """Return the time in ms until the next half-open probe (docs/correctness.md#circuit).
+
+    ``requested_ms``: what the failed call asks for. An unreachable side is probed less and less often, at least every
+    30 s.
+    """
     if not away:
-        return told_ms
-    return max(min(told_ms, PROBE_AWAY_CAP_MS), min(PROBE_AWAY_CAP_MS, paused_for_ms // 4))
+        return requested_ms
+    return max(min(requested_ms, PROBE_AWAY_CAP_MS), min(PROBE_AWAY_CAP_MS, paused_for_ms // 4))
 
 
 def waits_for(name: str) -> str:
-    """The reason of a job that waits until a side or an operation goes on: then all of that reason are due."""
+    """Return the reason for people of a job that waits until a side or an operation is resumed."""
     return f"waits until {name} goes on"
 
 
 def is_unreachable(keys: Sequence[str], failure: Failure) -> bool:
-    """Whether a side is away, by the keys of its last calls, all without a usable answer.
+    """Return whether a side counts as unreachable; ``keys``: jobs of its last calls, all without a usable answer.
 
-    Errors that a side does answer may be one record's own fault: then one key alone is no proof.
+    An error answer may be caused by one record: the calls of a single key are then no proof.
     """
     return len(keys) >= MAX_UNUSABLE_ANSWERS and (failure is Failure.NO_ANSWER or len(set(keys)) > 1)
 
 
-# One table, one return a row.
+# One table: one case and one return per row.
 def decide(  # noqa: C901, PLR0911
-    error: CallError, attempts: int, operation: str, rng: random.Random, *, struck_out: bool = False
+    error: CallError, attempts: int, operation: str, rng: random.Random, *, unreachable: bool = False
 ) -> Decision:
-    """What a job does after a failed call: ``attempts`` are those made before this one.
+    """Return what a job does after a failed call (docs/correctness.md#decision-table).
 
-    ``struck_out``: the side has not given a usable answer for several calls in a row.
+    ``attempts``: calls that failed before this one. ``unreachable``: no call to the side had a usable answer lately.
     """
     match error.failure:
         case Failure.BUSY | Failure.IN_FLIGHT | Failure.RATE_LIMITED:
-            floor = error.retry_after_ms if error.retry_after_ms is not None else _WAITS[error.failure]
+            floor = error.retry_after_ms if error.retry_after_ms is not None else _WAITS_MS[error.failure]
             delay_ms = min(floor, RETRY_AFTER_CAP_MS) + rng.randrange(250)
             return Wait(delay_ms, f"{error.failure}: {error.reason}", fixed=True)
         case Failure.UNREACHED | Failure.UNAVAILABLE:
@@ -231,7 +255,7 @@ def decide(  # noqa: C901, PLR0911
             return Dead(DeadClass.VALIDATION if error.fields else DeadClass.REFUSED, error.reason)
         case Failure.NOT_FOUND:
             return Dead(DeadClass.GONE, error.reason)
-        case Failure.NO_ANSWER | Failure.SERVER if struck_out:
+        case Failure.NO_ANSWER | Failure.SERVER if unreachable:
             return Pause("", error.reason, away=True, probe_ms=PROBE_AWAY_MS)
         case Failure.NO_ANSWER | Failure.SERVER | Failure.MISMATCH:
             if attempts + 1 >= MAX_ATTEMPTS:
@@ -240,7 +264,7 @@ def decide(  # noqa: C901, PLR0911
 
 
 def check_poison(rescues: int) -> Dead | None:
-    """Poison is isolated by counting how often a job's process died with it."""
+    """Return the dead letter of a job whose process crashed too often in a row, None below that."""
     if rescues >= POISON_DEAD_RESCUES:
         return Dead(
             DeadClass.POISON, f"its worker died {rescues} times while it ran; look at the record, then retry it"

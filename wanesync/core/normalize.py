@@ -1,8 +1,8 @@
-"""Canonical forms: how a value of each side is read, compared, and said on the other side.
+"""Canonical forms: how a value of each side is read, compared and converted for the other side.
 
-``key`` maps values that say the same thing to one text. ``to_stripe`` takes a HubSpot value (or a
-Stripe one, unchanged); ``to_hubspot`` also takes what the contact holds now, because a full name can
-be told apart into two fields only with its help.
+``key`` maps values that mean the same to one text. ``to_stripe`` takes a HubSpot value (or a Stripe value, which it
+leaves unchanged); ``to_hubspot`` also takes what the contact holds now, because a full name can be split into two
+fields only with its help.
 """
 
 from __future__ import annotations
@@ -16,84 +16,88 @@ from wanesync.core.model import normalise_email
 
 SPACES = re.compile(r"\s+")
 NAME_PARTS = "\x1f"
+"""Unit separator between first and last name."""
 PHONE_MARKS = re.compile(r"[\s().\-/\u2010-\u2015]+")
 E164 = re.compile(r"\+[1-9]\d{6,14}")
-BUSINESS = frozenset(
+"""ITU-T E.164: at most 15 digits; fewer than 7 are no full number."""
+MAX_STRIPE_PHONE_CHARS = 20
+"""docs.stripe.com/api/customers/create"""
+BUSINESS_WORDS = frozenset(
     "gmbh ag ug kg ohg e.v. ev inc inc. llc ltd ltd. limited corp corp. corporation co. company plc sa s.a. sas sarl "
     "srl s.r.l. bv b.v. nv n.v. oy ab as aps a/s pty llp lp gbr se spa s.p.a. foundation university bank hotel".split()
 )
 
 
 def collapse(text: str) -> str:
-    """Every run of blanks as one space."""
-    # The only blank a printable text has is the space: most texts are done with here.
+    """Return a text with every run of blanks as one space."""
+    # The only blank in a printable text is the space: most texts need no regular expression.
     return text if "  " not in text and text.isprintable() else SPACES.sub(" ", text)
 
 
 class Form:
-    """Plain text: trimmed, Unicode NFC; runs of blanks count as one when compared."""
+    """Plain text: trimmed, Unicode NFC; runs of blanks are compared as one."""
 
     def read_hubspot(self, parts: Sequence[str]) -> str:
-        """The canonical value of the raw property values."""
+        """Return the canonical value of raw HubSpot property values."""
         return self.read(parts[0])
 
     def read_stripe(self, raw: str) -> str:
-        """The canonical value of the raw attribute."""
+        """Return the canonical value of a raw Stripe attribute."""
         return self.read(raw)
 
     def read(self, raw: str) -> str:
-        """The canonical value of a raw text."""
+        """Return the canonical value of a raw text."""
         return unicodedata.normalize("NFC", raw).strip()
 
     def key(self, value: str) -> str:
-        """What is compared."""
+        """Return the comparison key of a canonical value."""
         return collapse(value)
 
     def to_stripe(self, value: str) -> str:
-        """The value as Stripe should hold it."""
+        """Return the value that Stripe should hold."""
         return value
 
     def to_hubspot(self, value: str, current: str) -> str | None:  # noqa: ARG002 - names need the current value
-        """The value as HubSpot should hold it, or None when that would be a guess."""
+        """Return the value that HubSpot should hold, or None when that would be a guess."""
         return value
 
     def hubspot_parts(self, value: str) -> tuple[str, ...]:
-        """The raw property values of a canonical value."""
+        """Return the raw HubSpot property values of a canonical value."""
         return (value,)
 
 
 class Email(Form):
-    """HubSpot keeps addresses in lower case, Stripe as typed: both are compared in lower case."""
+    """E-mail address: HubSpot stores it in lower case, Stripe as typed; both are compared in lower case."""
 
     def read(self, raw: str) -> str:
-        """Trim, NFC, lower case."""
+        """Return the address trimmed, in NFC and lower case."""
         return normalise_email(raw)
 
 
 class Case(Form):
-    """Text in one case."""
+    """Text in upper case or in lower case."""
 
     def __init__(self, upper: bool) -> None:
         self.upper = upper
 
     def key(self, value: str) -> str:
-        """Case does not count."""
+        """Return the key without case."""
         return super().key(value).casefold()
 
     def to_stripe(self, value: str) -> str:
-        """In the case asked for."""
+        """Return the value in this form's case."""
         return value.upper() if self.upper else value.lower()
 
     def to_hubspot(self, value: str, current: str) -> str | None:  # noqa: ARG002 - as above
-        """In the case asked for."""
+        """Return the value in this form's case."""
         return self.to_stripe(value)
 
 
 class Phone(Form):
-    """E.164 (ITU-T E.164: ``+`` and at most 15 digits) where the number says its country, else as typed."""
+    """Phone number: E.164 where the number has a country code, else as typed."""
 
     def read(self, raw: str) -> str:
-        """``+49 (30) 12`` and ``0049 30 12`` become ``+493012``; a national number stays as typed."""
+        """Return ``+493012`` for ``+49 (30) 12`` and ``0049 30 12``; a national number stays as typed."""
         text = collapse(super().read(raw))
         compact = PHONE_MARKS.sub("", text)
         if compact.startswith("00"):
@@ -101,39 +105,39 @@ class Phone(Form):
         return compact if E164.fullmatch(compact) else text
 
     def key(self, value: str) -> str:
-        """Marks between digits do not count."""
+        """Return the key without marks between digits."""
         return PHONE_MARKS.sub("", value).casefold()
 
     def to_stripe(self, value: str) -> str:
-        """As typed if 20 characters hold it, else without marks between the digits."""
-        return value if len(value) <= STRIPE_PHONE else PHONE_MARKS.sub("", value)[:STRIPE_PHONE]
-
-
-STRIPE_PHONE = 20
+        """Return the number as typed if Stripe takes it, else without marks between the digits."""
+        return value if len(value) <= MAX_STRIPE_PHONE_CHARS else PHONE_MARKS.sub("", value)[:MAX_STRIPE_PHONE_CHARS]
 
 
 class Name(Form):
-    """A full name on Stripe; first and last name on HubSpot, kept with a unit separator between them."""
+    """Name: full name on Stripe; first and last name on HubSpot, stored with a unit separator between them."""
 
     def read_hubspot(self, parts: Sequence[str]) -> str:
-        """First and last name, each trimmed; "" when both are blank."""
+        """Return first and last name, each trimmed, as one value; "" when both are blank."""
         first, last = (collapse(self.read(part)) for part in parts)
         return f"{first}{NAME_PARTS}{last}" if first or last else ""
 
     def read_stripe(self, raw: str) -> str:
-        """One text, blanks collapsed."""
+        """Return the full name with its blanks collapsed."""
         return collapse(self.read(raw))
 
     def key(self, value: str) -> str:
-        """The full name."""
+        """Return the full name."""
         return collapse(value.replace(NAME_PARTS, " ")).strip()
 
     def to_stripe(self, value: str) -> str:
-        """First and last name in one."""
+        """Return first and last name as one text."""
         return self.key(value)
 
     def to_hubspot(self, value: str, current: str) -> str | None:
-        """Split only what is no guess: a person's name into a nameless contact, or the part that changed."""
+        """Return first and last name where the split is certain, else None.
+
+        It is certain for a person's name if the contact has none, and where only one of the two parts changed.
+        """
         if not value or self.key(current) == value:
             return current if value else ""
         first, _, last = current.partition(NAME_PARTS)
@@ -149,50 +153,52 @@ class Name(Form):
         return None
 
     def is_business(self, value: str) -> bool:
-        """Whether a name reads like a company's: a legal form, an ampersand, a digit."""
+        """Return whether a name looks like a company's: a legal form, an ampersand, a digit."""
         words = value.casefold().replace(",", " ").split()
-        return "&" in value or any(c.isdigit() for c in value) or any(word in BUSINESS for word in words[1:])
+        return (
+            "&" in value or any(char.isdigit() for char in value) or any(word in BUSINESS_WORDS for word in words[1:])
+        )
 
     def hubspot_parts(self, value: str) -> tuple[str, ...]:
-        """First and last name."""
+        """Return first and last name."""
         first, _, last = value.partition(NAME_PARTS)
         return (first, last)
 
 
 class Country(Form):
-    """A name on HubSpot, an ISO 3166-1 alpha-2 code on Stripe; what the table does not know stays as typed."""
+    """Country: English name on HubSpot, ISO 3166-1 alpha-2 code on Stripe; unknown names stay as typed."""
 
     def key(self, value: str) -> str:
-        """The code if known."""
+        """Return the country code if known, else the text without case."""
         folded = collapse(value).casefold()
         return CODES.get(folded, folded)
 
     def to_stripe(self, value: str) -> str:
-        """The code if known, upper case."""
+        """Return the country code in upper case if known."""
         code = CODES.get(collapse(value).casefold())
         return code.upper() if code else value
 
     def to_hubspot(self, value: str, current: str) -> str | None:
-        """The English short name if known; what already says the same stays."""
+        """Return the English short name if known; a current value that means the same stays."""
         if current and self.key(current) == self.key(value):
             return current
         return NAMES.get(self.key(value), value)
 
 
 class Language(Form):
-    """IETF language tags: ``de-at`` on HubSpot, ``de-AT`` on Stripe."""
+    """IETF language tag (RFC 5646): ``de-at`` on HubSpot, ``de-AT`` on Stripe."""
 
     def key(self, value: str) -> str:
-        """Case and the kind of dash do not count."""
+        """Return the key without case, with ``-`` for ``_``."""
         return value.replace("_", "-").casefold()
 
     def to_stripe(self, value: str) -> str:
-        """Language in lower case, region in upper case."""
+        """Return the language in lower case and the region in upper case."""
         language, dash, region = value.replace("_", "-").partition("-")
         return language.lower() + dash + region.upper()
 
     def to_hubspot(self, value: str, current: str) -> str | None:  # noqa: ARG002 - as above
-        """Lower case, the form of HubSpot's options."""
+        """Return the tag in lower case, as in HubSpot's options."""
         return self.key(value)
 
 

@@ -1,8 +1,9 @@
-"""What the engine needs from the two sides; ``sides`` has it over the official SDKs, one contract suite proves it.
+"""Ports: what the engine needs from the two vendors.
 
-Every method makes exactly one HTTP request unless it says otherwise, and raises
-``core.errors.CallError`` when the request as a whole came to nothing. Rate slots are taken by the
-caller. Items of a batch have an outcome each, matched by id or trace id, never by position.
+``wanesync.adapters`` implements them over the official SDKs; one contract suite tests the adapters and the sandbox.
+Every method makes exactly one HTTP request unless it says otherwise, and raises ``core.errors.CallError`` when the
+whole request failed. The caller takes the rate slots. Items of a batch have an outcome each, matched by id or trace id,
+never by position.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from wanesync.core.purchases import Purchase
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """When an answer was true: somewhere in [Date - duration, Date + 999 ms] of the side's own clock, in ms."""
+    """When an answer was current: between [Date - duration, Date + 999 ms], in ms of the vendor's clock."""
 
     from_ms: int
     to_ms: int
@@ -26,7 +27,7 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Whom a key belongs to. ``mode``: live or test (HubSpot: ``live``, ``test`` for sandboxes and test accounts)."""
+    """The account of an API key. ``mode``: ``live`` or ``test`` (HubSpot: sandboxes and test accounts are ``test``)."""
 
     id: str
     mode: str
@@ -35,7 +36,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What HubSpot's newest answer said about the app's limits, in requests; None: nothing."""
+    """The rate-limit headers of HubSpot's newest answer, in requests; None where a header was missing."""
 
     per_interval: int | None = None
     interval_ms: int | None = None
@@ -46,7 +47,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a listing; ``next`` is "" at the end."""
+    """One page of a listing; ``next``: cursor of the next page, "" at the end."""
 
     records: Sequence[Record]
     next: str
@@ -72,9 +73,9 @@ class UpdateItem:
 
 @dataclass(frozen=True, slots=True)
 class CustomerAnswer:
-    """One customer as an answer gave it; ``record`` None: deleted or never there.
+    """One customer of an answer; ``record`` None: deleted or not found.
 
-    ``replayed``: an old answer repeated under its idempotency key, never a seen state.
+    ``replayed``: an old answer that Stripe repeated for its idempotency key; it says nothing about the current state.
     """
 
     record: Record | None
@@ -84,7 +85,7 @@ class CustomerAnswer:
 
 @dataclass(frozen=True, slots=True)
 class EventPage:
-    """One page of Stripe's list of events, newest first; ``next`` is "" at the end."""
+    """One page of Stripe's event list, newest first; ``next``: cursor of the next page, "" at the end."""
 
     events: Sequence[Event]
     purchases: Sequence[Purchase]
@@ -93,7 +94,7 @@ class EventPage:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """How many contacts a search sees, which lags behind the truth, and the highest id among them, 0 without any."""
+    """How many contacts a search finds, which lags behind writes, and the highest id among them, 0 without any."""
 
     count: int
     highest_id: int
@@ -101,113 +102,119 @@ class Survey:
 
 @dataclass(frozen=True, slots=True)
 class Authors:
-    """``modified_ms``: when the contact was last modified. ``ours``: property -> whether we wrote what it holds."""
+    """Authorship of a contact's values: ``modified_ms`` of the contact, ``ours``: property -> whether we wrote it."""
 
     modified_ms: int
     ours: Mapping[str, bool]
 
 
 class HubSpotPort(Protocol):
-    """HubSpot as the engine needs it."""
+    """What the engine needs from HubSpot."""
 
     def account(self) -> Account:
-        """Portal id and mode (``/account-info/v3/details``)."""
+        """Return portal id and mode (``/account-info/v3/details``)."""
         ...
 
     def read_contacts(self, ids: Sequence[str]) -> Mapping[str, Record | None]:
-        """At most 100. Asked id -> record (its survivor's, with another id, if it was merged away); None: not there."""
+        """Read at most 100 contacts: requested id -> record, None if not found.
+
+        A contact that was merged away returns its survivor, which has another id.
+        """
         ...
 
     def list_contacts(self, after: str, limit: int = 100) -> Page:
-        """One page in id order, ``after`` "" for the first."""
+        """Return one page in the order of ids; ``after``: cursor, "" for the first page."""
         ...
 
     def search_modified(self, since_ms: int, above_id: str) -> Sequence[tuple[str, int]]:
-        """Up to 200 (id, lastmodifieddate ms) changed since ``since_ms``, in id order, above ``above_id`` ("": all)."""
+        """Return up to 200 (id, lastmodifieddate in ms) modified since ``since_ms``, in id order.
+
+        ``above_id``: only ids above this one, "" for all.
+        """
         ...
 
     def survey_contacts(self) -> Survey:
-        """How many contacts there are, by search."""
+        """Return how many contacts there are, by search."""
         ...
 
     def create_contacts(self, items: Sequence[CreateItem]) -> Mapping[str, Record | CallError]:
-        """At most 100. Trace id -> the contact, or why not (CONFLICT with ``existing_id``)."""
+        """Create at most 100 contacts: trace id -> the contact or its error (CONFLICT with ``existing_id``)."""
         ...
 
     def update_contacts(self, items: Sequence[UpdateItem]) -> Mapping[str, Record | CallError]:
-        """At most 100, distinct ids. Trace id -> the contact after the write, or why not."""
+        """Update at most 100 contacts with distinct ids: trace id -> the contact after the write, or its error."""
         ...
 
     def wrote_current(self, contact_id: str, properties: Sequence[str]) -> Authors:
-        """Whose the current values are (``propertiesWithHistory``, sourceId)."""
+        """Return whether we wrote the current values (``propertiesWithHistory``, sourceId)."""
         ...
 
     def send_events(self, items: Mapping[str, Purchase]) -> Mapping[str, CallError | None]:
-        """Payment id -> None when taken; the contact is each purchase's ``contact_id``.
+        """Send custom events to each purchase's ``contact_id``: payment id -> None when accepted, or its error.
 
-        Refused batches are isolated inside (several requests then).
+        A refused batch is bisected, which makes several requests.
         """
         ...
 
     def read_note_marks(self, contact_id: str) -> frozenset[str]:
-        """Payment ids at the end of the contact's notes (one or two requests)."""
+        """Return the payment ids at the end of a contact's notes (one or two requests)."""
         ...
 
     def create_notes(self, items: Mapping[str, Purchase]) -> Mapping[str, CallError | None]:
-        """Payment id -> None when the note stands."""
+        """Create notes: payment id -> None when the note exists, or its error."""
         ...
 
     def set_properties(self, values: Mapping[str, Mapping[str, str]]) -> Mapping[str, CallError | None]:
-        """Contact id -> raw properties (purchase roll-ups)."""
+        """Write raw properties (purchase roll-ups): contact id -> None when written, or its error."""
         ...
 
     def can_define_events(self) -> bool:
-        """Whether this portal has custom events (a 403 says no)."""
+        """Return whether this portal has custom events (a 403 means no)."""
         ...
 
     def has_property(self, name: str) -> bool:
-        """Whether contacts have a property of this internal name."""
+        """Return whether contacts have a property of this internal name."""
         ...
 
     def prepare(self, *, with_events: bool) -> Sequence[str]:
-        """Create what is missing: our id and roll-up properties, the event definition. Says what it made."""
+        """Create our properties and the event definition where they are missing; return what was created."""
         ...
 
 
 class StripePort(Protocol):
-    """Stripe as the engine needs it."""
+    """What the engine needs from Stripe."""
 
     def account(self) -> Account:
-        """Account id and mode (``/v1/account``, or the text of its 403 for restricted keys)."""
+        """Return account id and mode (``/v1/account``, or the text of its 403 for restricted keys)."""
         ...
 
     def read_customer(self, customer_id: str) -> CustomerAnswer:
-        """One customer."""
+        """Read one customer."""
         ...
 
     def list_customers(self, after: str, created_from: int, created_to: int) -> Page:
-        """One page of 100, newest first, created in [from, to] (seconds, 0 = open), ``after`` "" for the first."""
+        """Return a page of 100, newest first, created in [from, to] (seconds, 0: open); ``after``: cursor or ""."""
         ...
 
     def create_customer(self, body: str, key: str) -> CustomerAnswer:
-        """Create from the exact stored body (JSON of the parameters) under an idempotency key."""
+        """Create a customer from the exact stored body (JSON of the parameters) under an idempotency key."""
         ...
 
     def update_customer(self, customer_id: str, body: str, key: str) -> CustomerAnswer:
-        """Update with the exact stored body under an idempotency key."""
+        """Update a customer with the exact stored body under an idempotency key."""
         ...
 
     def list_events(self, since_s: int, after: str) -> EventPage:
-        """One page of customer and charge events, newest first, ``created`` >= ``since_s``."""
+        """Return one page of customer and charge events, newest first, ``created`` >= ``since_s``."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedWebhook:
-    """A webhook body understood: events, purchases, and elements set aside with their reason.
+    """A parsed webhook body: events, purchases, and invalid elements that were set aside with their reason.
 
-    ``foreign``: how many were dropped because they concern another account or mode; ``ignored``:
-    because they concern nothing that is mapped.
+    ``foreign``: how many elements were dropped because they are from another account or mode; ``ignored``: because
+    they concern nothing that is mapped.
     """
 
     events: Sequence[Event] = ()
@@ -221,24 +228,24 @@ class WebhookPort(Protocol):
     """One side's webhooks: verified on the raw bytes, then parsed."""
 
     def verify(self, body: bytes, headers: Mapping[str, str], url: str, now_ms: int) -> None:
-        """Check the signature of a POST to ``url``; raises ``BadSignature``. ``headers`` keys are lower case."""
+        """Check the signature of a POST to ``url``; raise ``InvalidSignature``. Keys of ``headers`` are lower case."""
         ...
 
     def parse(self, body: bytes, now_ms: int) -> ParsedWebhook:
-        """Understand a body; raises ``BadPayload`` when it is not what this side sends at all."""
+        """Parse a body; raise ``InvalidPayload`` when it is not a webhook of this side at all."""
         ...
 
 
 class FieldTranslation(Protocol):
-    """Pure translation between changes of fields and the bodies the sides take."""
+    """Pure translation between field values and the request bodies of the vendors."""
 
     def contact_properties(self, values: Mapping[str, str]) -> Mapping[str, str]:
-        """Field -> canonical HubSpot value, as raw properties."""
+        """Translate field -> canonical HubSpot value into raw properties."""
         ...
 
     def customer_params(self, values: Mapping[str, str], current: Record | None) -> Mapping[str, object]:
-        """Field -> canonical Stripe value, as parameters; "" clears.
+        """Translate field -> canonical Stripe value into parameters; "" clears a field.
 
-        An address goes out whole: Stripe does not say whether parts left out survive.
+        An address is always sent whole: Stripe does not document whether omitted parts are kept.
         """
         ...

@@ -1,4 +1,4 @@
-"""Purchases: what a Stripe payment is on a HubSpot contact, once per payment (CORRECTNESS section 8)."""
+"""Purchases: Stripe payments that are recorded on a HubSpot contact, once each (docs/correctness.md#purchases)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-# docs.stripe.com/currencies: minor units other than hundredths.
+# Currencies whose minor unit is not a hundredth (docs.stripe.com/currencies).
 ZERO_DECIMAL = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf".split())
 THREE_DECIMAL = frozenset("bhd jod kwd omr tnd".split())
 EVENT_NAMESPACE = uuid.UUID("6f1d3f0e-9c0b-5a0e-8d8e-2f6f6f5b7c11")
+"""Namespace of our custom events; it must never change, or events that were sent are sent again."""
 
 
 class Sink(StrEnum):
-    """Where purchases are put."""
+    """How purchases are recorded on a contact."""
 
     CUSTOM_EVENT = "custom_event"
     NOTE = "note"
@@ -24,7 +25,7 @@ class Sink(StrEnum):
 
 
 class PurchaseState(StrEnum):
-    """``todo``: a job will send it. ``waiting``: for its contact. ``unmatched``: listed, nobody to put it on."""
+    """``todo``: a job sends it. ``waiting``: for its contact. ``unmatched``: there is no contact; it is listed."""
 
     TODO = "todo"
     WAITING = "waiting"
@@ -34,10 +35,11 @@ class PurchaseState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Purchase:
-    """One payment: ``payment_id`` is the payment intent, else the charge. ``amount`` in minor units.
+    """One payment.
 
-    ``hmac``: of the address to find a guest by, "" if there is none. ``contact_id``: fixed at the
-    first attempt, so that a second one cannot land elsewhere.
+    ``payment_id``: the payment intent, else the charge. ``hmac``: hash of a guest's e-mail address, "" if there is
+    none. ``amount``: in minor units of ``currency``. ``contact_id``: fixed at the first attempt, so that another
+    attempt cannot use another contact.
     """
 
     payment_id: str
@@ -57,17 +59,20 @@ class Purchase:
 
     @property
     def event_uuid(self) -> str:
-        """The same for every attempt: HubSpot keeps the first of an event type and drops the rest."""
+        """Return the id of its custom event, the same for every attempt: HubSpot drops repetitions of an id."""
         return str(uuid.uuid5(EVENT_NAMESPACE, self.payment_id))
 
     @property
     def decimal_amount(self) -> Decimal:
-        """The amount in major units."""
+        """Return the amount in major units."""
         return in_major_units(self.amount, self.currency)
 
 
 def in_major_units(amount: int, currency: str) -> Decimal:
-    """1234 usd -> 12.34, 1234 jpy -> 1234, 1234 kwd -> 1.234 (docs.stripe.com/currencies)."""
+    """Return an amount in major units: 1234 usd -> 12.34, 1234 jpy -> 1234, 1234 kwd -> 1.234.
+
+    See docs.stripe.com/currencies.
+    """
     code = currency.lower()
     digits = 0 if code in ZERO_DECIMAL else 3 if code in THREE_DECIMAL else 2
     return Decimal(amount).scaleb(-digits)
@@ -90,10 +95,13 @@ ROLL_UP_PROPERTIES: Mapping[str, tuple[str, str, str]] = {
 
 
 def roll_up(purchases: Sequence[Purchase]) -> dict[str, str]:
-    """The roll-up of one contact's purchases as raw properties; amounts in major units, a total per currency."""
+    """Return the roll-up of one contact's purchases as raw properties; amounts in major units, a total per currency.
+
+    It is recomputed from the ledger, never incremented (docs/correctness.md#roll-ups).
+    """
     if not purchases:
         return {}
-    last = max(purchases, key=lambda p: (p.occurred_ms, p.payment_id))
+    last = max(purchases, key=lambda purchase: (purchase.occurred_ms, purchase.payment_id))
     totals: Counter[str] = Counter()
     for purchase in purchases:
         totals[purchase.currency.lower()] += purchase.amount

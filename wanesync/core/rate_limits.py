@@ -1,8 +1,8 @@
-"""Limits: what one scope may take, how a refusal lowers it and how it recovers. Values in, values out.
+"""Rate limits: what a scope may use, how a refusal lowers it, how it recovers, and what an operator may set.
 
-A scope is a side (``hubspot``), a part of it (``hubspot:search``, ``stripe:bulk``) or one operation of
-Stripe's (``stripe:customers.create``), all in requests a second; and two quotas: ``hubspot:daily``, the
-share of HubSpot's day that bulk work may use, and ``stripe:monthly_reads``, reads in 30 days.
+A scope is a side (``hubspot``), a part of it (``hubspot:search``, ``stripe:bulk``) or one Stripe operation
+(``stripe:customers.create``), all in requests a second; and two quotas: ``hubspot:daily``, the share of HubSpot's daily
+requests that bulk work may use, and ``stripe:monthly_reads``, reads in 30 days. See docs/correctness.md#rate-slots.
 """
 
 from __future__ import annotations
@@ -26,32 +26,41 @@ STRIPE_READS = ("customers.retrieve", "customers.list", "events.list")
 STRIPE_OPERATIONS = ("customers.create", "customers.update", *STRIPE_READS)
 
 LOWER_AGAIN_MS = 1_500
-"""Refusals that come together count once: those of calls that had left before the limit was lowered, too."""
+"""Refusals within this time count once: calls that were sent before the limit was lowered are refused as well."""
 RECOVERY_QUIET_MS = 10_000
+"""Time without a refusal after which a lowered limit rises by one step."""
 PROBE_HIGHER_MS = 300_000
+"""Time without a refusal after which an operation at its discovered limit tries one step more."""
 PROBE_FAILS_MS = 60_000
+"""A refusal within this time after a step was tried takes back that step only."""
 LOWER_FACTOR = 0.5
-RECOVERY_STEP_SHARE = 0.05  # of the configured limit
-MIN_LEVEL_SHARE = 0.05  # of the configured limit: what refusals can bring it down to
-USABLE_SHARE = 0.9  # of what HubSpot says it allows: its other windows and our retries need the rest
+"""What a refusal multiplies a limit by."""
+RECOVERY_STEP_SHARE = 0.05
+"""One step up, as a share of the configured limit."""
+MIN_LEVEL_SHARE = 0.05
+"""The lowest level refusals lead to, as a share of the configured limit."""
+USABLE_SHARE = 0.9
+"""Share of HubSpot's allowance that is used: the rest is left for its other windows and for retries."""
 OPERATION_DEFAULT = 25.0
-"""What Stripe allows each single operation of an account it has not raised (docs.stripe.com/rate-limits)."""
+"""Requests a second that Stripe allows each operation by default (docs.stripe.com/rate-limits)."""
 DAILY_DEFAULT = 250_000
-"""HubSpot's smallest daily quota, until an answer says how much it is."""
+"""Requests of HubSpot's smallest daily quota, used until an answer contains the real one."""
 LIVE_DAILY_SHARE = 0.1
-"""Of HubSpot's day: what bulk work leaves to live work, whoever used the rest."""
+"""Share of HubSpot's daily requests that bulk work always leaves to live work."""
 DAY_MS = 86_400_000
-MONTH_DAYS = 30  # Stripe counts reads over 30 rolling days
+MONTH_DAYS = 30
+"""Stripe counts reads over 30 rolling days."""
 MAX_WAITING_CALLS = 120
+"""Calls of one side that may wait for slots at the same time, those of narrower scopes included."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """One scope's row. Rates in requests a second, a quota in its own unit.
+    """The limit of one scope: a rate in requests a second, a quota in its own unit.
 
-    ``configured``: as the operator or the file says. ``filed``: what the file said when it was last read,
-    0 if nothing. ``ceiling``: what the platform is known to allow, 0 if that is not known. ``effective``:
-    what is handed out. ``reason``: why that is less than configured. Times in ms, 0 if never.
+    ``configured``: set by the operator or the file. ``filed``: the value in the file when it was last read, 0 if none.
+    ``ceiling``: what the vendor is known to allow, 0 if unknown. ``effective``: what is used now. ``reason``: why that
+    is less than configured. Times in ms, 0 if never.
     """
 
     scope: str
@@ -65,55 +74,58 @@ class Limit:
 
     @property
     def top(self) -> float:
-        """What it recovers to."""
+        """Return the level it recovers to."""
         return min(self.configured, self.ceiling) if self.ceiling else self.configured
 
     @property
     def lowest(self) -> float:
-        """What it never falls below."""
+        """Return the level it never falls below."""
         return self.configured * MIN_LEVEL_SHARE
 
     @property
     def is_lowered(self) -> bool:
-        """Whether it is below what it recovers to."""
+        """Return whether it is below the level it recovers to."""
         return self.effective < self.top
 
     @property
     def is_operation(self) -> bool:
-        """Whether it is one operation's, whose true limit nobody says: it is found by trying."""
+        """Return whether it is the limit of one Stripe operation, which is not documented but found by trying."""
         return self.scope.startswith(f"{Side.STRIPE}:") and self.scope not in (BULK, MONTHLY_READS)
 
 
 @dataclass(frozen=True, slots=True)
 class SlotRequest:
-    """What a request is: its operation, and whether only bulk work asks for it."""
+    """The kind of a request: its operation, and whether it is bulk work."""
 
     operation: str = ""
     bulk: bool = False
 
     def scopes(self, side: Side) -> tuple[str, ...]:
-        """The narrower scopes it falls under, whether they have a limit or not."""
+        """Return the narrower scopes it counts in, whether they have a limit or not."""
         if side is Side.HUBSPOT:
             return (SEARCH,) if self.operation == SEARCH_OPERATION else ()
         own = (f"{side}:{self.operation}",) if self.operation else ()
         return (*own, BULK) if self.bulk else own
 
 
-# -- what an answer says
+# -- what an answer changes
 
 
 def find_refused_scope(error: CallError, operation: str) -> str:
-    """The scope a refusal names, "" if none: Stripe by its header, HubSpot's SECONDLY by what was asked."""
+    """Return the scope of a refusal, "" if none: by Stripe's header, by HubSpot's operation."""
     if error.failure is not Failure.RATE_LIMITED or error.scope == "resource-specific":
         return ""
     if error.side is Side.HUBSPOT:
         return SEARCH if operation == SEARCH_OPERATION else str(Side.HUBSPOT)
-    # Too many at once are fewer at once when fewer are sent: a concurrency limit lowers the rate too.
+    # A concurrency limit lowers the rate too: fewer calls a second are fewer calls at once.
     return f"{error.side}:{operation}" if operation and error.scope.startswith("endpoint-") else str(error.side)
 
 
 def begin_operation_limit(scope: str, side: Limit, now_ms: int, reason: str) -> Limit:
-    """The limit of an operation that was refused for the first time: Stripe's default, or half of what went."""
+    """Return the limit of an operation that was refused for the first time.
+
+    It is Stripe's default, or half of what was sent if that was less.
+    """
     first = OPERATION_DEFAULT if side.effective > OPERATION_DEFAULT else side.effective * LOWER_FACTOR
     return Limit(
         scope,
@@ -127,8 +139,10 @@ def begin_operation_limit(scope: str, side: Limit, now_ms: int, reason: str) -> 
 
 
 def lower(limit: Limit, now_ms: int, reason: str) -> Limit:
-    """After a refusal: half. An operation refused at the level thought to hold takes that one step back, too,
-    and falls no further if it had just been raised to see whether more is allowed.
+    """Return the limit after a refusal: half of its level.
+
+    An operation that was refused at its ceiling lowers the ceiling by one step as well, and falls no further if it had
+    just been raised to try whether more is allowed.
     """
     if limit.scope in QUOTAS or abs(now_ms - limit.lowered_ms) < LOWER_AGAIN_MS:
         return limit
@@ -141,7 +155,10 @@ def lower(limit: Limit, now_ms: int, reason: str) -> Limit:
 
 
 def recover(limit: Limit, now_ms: int) -> Limit:
-    """After a quiet while: one step up, never above the top; an operation at its top tries a higher one."""
+    """Return the limit after a time without refusals: one step up, at most to its top.
+
+    An operation at its top tries a higher ceiling.
+    """
     quiet_ms = now_ms - max(limit.lowered_ms, limit.raised_ms)
     if limit.scope in QUOTAS or 0 <= quiet_ms < RECOVERY_QUIET_MS:
         return limit
@@ -165,26 +182,26 @@ def recover(limit: Limit, now_ms: int) -> Limit:
 
 
 def cap(limit: Limit, requests: int, interval_ms: int) -> Limit:
-    """What HubSpot's headers say it allows lowers the limit, and never raises it above the configured one."""
+    """Return the limit after HubSpot's headers said what is allowed; it never rises above the configured one."""
     if requests <= 0 or interval_ms <= 0:
         return limit
     ceiling = USABLE_SHARE * requests * 1000 / interval_ms
     if abs(ceiling - limit.ceiling) < 0.001:
         return limit
     effective = min(limit.effective, ceiling)
-    said = f"HubSpot allows this app {requests} requests in {interval_ms / 1000:g} s"
+    reason = f"HubSpot allows this app {requests} requests in {interval_ms / 1000:g} s"
     if ceiling < limit.configured:
-        return replace(limit, ceiling=ceiling, effective=effective, reason=said)
+        return replace(limit, ceiling=ceiling, effective=effective, reason=reason)
     return replace(limit, ceiling=ceiling, effective=effective, reason=limit.reason if limit.is_lowered else "")
 
 
-# -- what an operator says
+# -- what an operator sets
 
 
 def file_limit(known: Limit | None, scope: str, filed: float | None) -> Limit | None:
-    """The limit after the file was read: an operator's setting stays until the file's value is another one.
+    """Return the limit after the file was read; an operator's setting stays until the value in the file changes.
 
-    ``filed`` None: the file says nothing. None back: the scope has no limit.
+    ``filed`` None: the file has no value. Returns None if the scope has no limit.
     """
     if known is not None and known.filed == (filed or 0.0):
         return known
@@ -192,21 +209,23 @@ def file_limit(known: Limit | None, scope: str, filed: float | None) -> Limit | 
 
 
 def set_by_hand(known: Limit | None, scope: str, value: float) -> Limit:
-    """The limit after an operator set it, remembering which value of the file it replaces.
+    """Return the limit after an operator set it; it keeps the file's value that it replaces.
 
-    What the platform said it allows still holds; what was found by trying does not.
+    The vendor's allowance still holds; a ceiling that was found by trying does not.
     """
     fresh = Limit(scope, value, value, known.filed if known else 0.0)
     if known is None or known.is_operation or not known.ceiling:
         return fresh
-    told = known.reason or f"HubSpot's answers allow this app {known.ceiling:g}/s; it rises as soon as they allow more"
-    reason = told if known.ceiling < value else ""
+    known_reason = (
+        known.reason or f"HubSpot's answers allow this app {known.ceiling:g}/s; it rises as soon as they allow more"
+    )
+    reason = known_reason if known.ceiling < value else ""
     effective = value if scope in QUOTAS else min(value, known.ceiling)
     return replace(fresh, ceiling=known.ceiling, effective=effective, reason=reason)
 
 
 def name_change(before: Limit | None, after: Limit) -> str:
-    """What a step is in the journal: "limit lowered", "limit recovered", or "" for one of many in between."""
+    """Return the journal entry of a change: "limit lowered", "limit recovered", or "" for a step in between."""
     if before is None:
         return "limit lowered" if after.effective < after.configured else ""
     if before.effective >= before.top > after.effective:
@@ -218,14 +237,14 @@ def name_change(before: Limit | None, after: Limit) -> str:
 
 
 def day_began_ms(now_ms: int, zone: tzinfo) -> int:
-    """Midnight in the account's time zone, when HubSpot's daily quota began."""
-    there = datetime.fromtimestamp(now_ms / 1000, zone)
-    return int(there.replace(hour=0, minute=0, second=0, microsecond=0).timestamp() * 1000)
+    """Return when HubSpot's current daily quota began, in ms: midnight in the account's time zone."""
+    local = datetime.fromtimestamp(now_ms / 1000, zone)
+    return int(local.replace(hour=0, minute=0, second=0, microsecond=0).timestamp() * 1000)
 
 
 def day_ends_ms(now_ms: int, zone: tzinfo) -> int:
-    """The next midnight there."""
-    # A day of summer time's beginning or end has 23 or 25 hours: noon of the next one is surely in it.
+    """Return when HubSpot's current daily quota ends, in ms: the next midnight."""
+    # A day has 23 or 25 hours when summer time begins or ends: 36 hours after midnight is always in the next day.
     noon = datetime.fromtimestamp(day_began_ms(now_ms, zone) / 1000, zone) + timedelta(hours=36)
     return day_began_ms(int(noon.timestamp() * 1000), zone)
 
@@ -233,29 +252,31 @@ def day_ends_ms(now_ms: int, zone: tzinfo) -> int:
 def find_exhausted_quotas(
     limits: Mapping[str, Limit], used: Mapping[str, int], daily_left: int | None
 ) -> Mapping[str, str]:
-    """Quotas that are used up, and why: bulk work waits for them, live work goes on.
+    """Return the quotas that are used up and the reason of each: bulk work waits for them, live work does not.
 
-    ``used``: scope -> requests of its period (bulk ones of the day, reads of the month). ``daily_left``:
-    what HubSpot says is left of the day for everybody.
+    ``used``: scope -> requests in its period (bulk requests of the day, reads of 30 days). ``daily_left``: requests
+    that are left of the account's day by HubSpot's answer, None if unknown.
     """
-    shut = {}
+    exhausted = {}
     share, reads = limits.get(DAILY), limits.get(MONTHLY_READS)
     if share is not None:
         whole = share.ceiling or DAILY_DEFAULT
         if used.get(DAILY, 0) >= share.configured * whole:
-            shut[DAILY] = f"bulk work used its share of HubSpot's day ({share.configured:.0%} of {whole:,.0f} requests)"
+            exhausted[DAILY] = (
+                f"bulk work used its share of HubSpot's day ({share.configured:.0%} of {whole:,.0f} requests)"
+            )
         elif daily_left is not None and daily_left < LIVE_DAILY_SHARE * whole:
-            shut[DAILY] = f"only {daily_left:,} of HubSpot's {whole:,.0f} requests of the day are left"
+            exhausted[DAILY] = f"only {daily_left:,} of HubSpot's {whole:,.0f} requests of the day are left"
     if reads is not None and used.get(MONTHLY_READS, 0) >= reads.configured:
-        shut[MONTHLY_READS] = f"Stripe's reads of {MONTH_DAYS} days are used up ({reads.configured:,.0f})"
-    return shut
+        exhausted[MONTHLY_READS] = f"Stripe's reads of {MONTH_DAYS} days are used up ({reads.configured:,.0f})"
+    return exhausted
 
 
-# -- handing out
+# -- sharing slots
 
 
 def share_of(scope: str, ahead: int, limits: Mapping[str, Limit], side: Side) -> float:
-    """How many of ``ahead`` calls that wait for slots of a side can be of a narrower scope; all without a limit."""
+    """Return how many of ``ahead`` waiting calls of a side may be of a narrower scope; all if it has no limit."""
     narrow, whole = limits.get(scope), limits.get(str(side))
     if narrow is None or whole is None:
         return float(MAX_WAITING_CALLS)
@@ -263,10 +284,10 @@ def share_of(scope: str, ahead: int, limits: Mapping[str, Limit], side: Side) ->
 
 
 def room_left(ahead: int, waiting: Iterable[Sequence[str]], limits: Mapping[str, Limit], side: Side) -> int:
-    """How many more calls to prepare so that ``ahead`` are ready.
+    """Return how many more calls to prepare so that ``ahead`` calls can use the next slots.
 
-    Those that a narrower limit holds back do not count beyond their share: others go past them. At most
-    ``MAX_WAITING_CALLS`` in all.
+    Calls of a narrower scope count up to their share only, because others pass them. At most ``MAX_WAITING_CALLS`` wait
+    in all.
     """
     held: dict[str, int] = {}
     free = total = 0
@@ -276,21 +297,23 @@ def room_left(ahead: int, waiting: Iterable[Sequence[str]], limits: Mapping[str,
         if not narrow:
             free += 1
             continue
-        least = min(narrow, key=lambda limit: limit.effective).scope
-        held[least] = held.get(least, 0) + 1
-        free += held[least] <= share_of(least, ahead, limits, side)
+        tightest = min(narrow, key=lambda limit: limit.effective).scope
+        held[tightest] = held.get(tightest, 0) + 1
+        free += held[tightest] <= share_of(tightest, ahead, limits, side)
     return max(0, min(ahead - free, MAX_WAITING_CALLS - total))
 
 
 # -- what an operator may set
 
 MAX_RATE_PER_S = 1_000.0
+"""Highest rate an operator may set; no account is allowed more."""
 MIN_RATE_PER_S = 0.1
+"""Lowest rate an operator may set: one request in 10 s; ``wanesync pause`` stops everything."""
 _NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(%|/s|/month)?")
 
 
 class LimitUnit(StrEnum):
-    """What a limit is counted in."""
+    """The unit of a limit."""
 
     PER_S = "requests a second"
     SHARE = "share of the day"
@@ -299,11 +322,11 @@ class LimitUnit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class VendorAllowance:
-    """A scope's unit, and what its platform allows an account that nobody raised; ``most`` 0: it sets none."""
+    """A scope's unit and the vendor's default allowance; ``max_per_s`` 0: there is none. ``text`` says it."""
 
     unit: LimitUnit
-    most: float = 0.0
-    said: str = ""
+    max_per_s: float = 0.0
+    text: str = ""
 
 
 _OPERATION = VendorAllowance(
@@ -320,11 +343,14 @@ VENDOR_ALLOWANCES: Mapping[str, VendorAllowance] = {
     MONTHLY_READS: VendorAllowance(LimitUnit.READS),
     **{f"{Side.STRIPE}:{operation}": _OPERATION for operation in STRIPE_OPERATIONS},
 }
-"""Every scope there is."""
+"""Every scope and its allowance.
+
+Sources: docs.stripe.com/rate-limits, developers.hubspot.com/docs/developer-tooling/platform/usage-guidelines.
+"""
 
 
 def parse_value(scope: str, text: str) -> float:
-    """``12/s``, ``0.5`` or ``50%``, ``10000``: by the scope's unit. Raises ValueError saying what is allowed."""
+    """Parse ``12/s``, ``0.5`` or ``50%``, ``10000`` by the scope's unit; raise ValueError with what is allowed."""
     if scope not in VENDOR_ALLOWANCES:
         raise ValueError(f"{scope} is no limit: one of {', '.join(VENDOR_ALLOWANCES)}")
     unit = VENDOR_ALLOWANCES[scope].unit
@@ -352,17 +378,17 @@ def _allowed(unit: LimitUnit) -> str:
 
 
 def find_excess(scope: str, value: float, known: Limit | None) -> str:
-    """Why a value is more than the platform allows, as far as that is known; "" if it is not."""
+    """Return why a value is more than the vendor allows, as far as that is known; "" if it is not."""
     allowance = VENDOR_ALLOWANCES[scope]
     if allowance.unit is not LimitUnit.PER_S:
         return ""
     if known is not None and known.ceiling and not known.is_operation:
         return f"{known.ceiling:g}/s is what HubSpot's answers allow this app" if value > known.ceiling else ""
-    return allowance.said if allowance.most < value else ""
+    return allowance.text if allowance.max_per_s < value else ""
 
 
 def format_value(scope: str, value: float) -> str:
-    """A value as an operator writes it."""
+    """Return a value as an operator writes it."""
     match VENDOR_ALLOWANCES[scope].unit if scope in VENDOR_ALLOWANCES else LimitUnit.PER_S:
         case LimitUnit.SHARE:
             return f"{value:.0%}"

@@ -14,8 +14,8 @@ import structlog
 from wanesync.core.change_guard import (
     HoldKind,
     SourceCount,
-    allow,
-    count_turns,
+    choose_allowed,
+    count_direction_changes,
     loop_source,
     name_sources,
     show_source,
@@ -90,7 +90,7 @@ def _count(runtime: Runtime, tx: Tx, source: str, ones: Sequence[Overwrite]) -> 
     rule = runtime.options.brake
     people = [one.action.link_id for one in ones]
     total, known = tx.holds.count(source, tx.now_ms - rule.window_ms, people)
-    allowed = allow(rule, SourceCount(known, total), people)
+    allowed = choose_allowed(rule, SourceCount(known, total), people)
     tx.holds.note(source, allowed)
     return [one for one in ones if one.action.link_id not in allowed]
 
@@ -130,7 +130,7 @@ def _find_loops(runtime: Runtime, tx: Tx, wanted: Sequence[Overwrite]) -> set[tu
     since_ms = tx.now_ms - rule.window_ms
     lane = wanted[0].action.side
     targets = {one.action.target_id: one.action.source_id for one in wanted}
-    often = tx.holds.often_written(lane, targets, since_ms, max(1, rule.turns // 2))
+    often = tx.holds.often_written(lane, targets, since_ms, max(1, rule.max_direction_changes // 2))
     if not often:
         return set()
     recent: dict[Side, dict[str, list[PendingWrite]]] = {
@@ -143,6 +143,6 @@ def _find_loops(runtime: Runtime, tx: Tx, wanted: Sequence[Overwrite]) -> set[tu
             *recent[lane].get(one.action.target_id, ()),
             *recent[lane.other].get(one.action.source_id, ()),
         ]
-        if one.action.target_id in often and count_turns(one.field, writes) > rule.turns:
+        if one.action.target_id in often and count_direction_changes(one.field, writes) > rule.max_direction_changes:
             found.add(one.spot)
     return found

@@ -68,8 +68,8 @@ def wait_turn(tx: Tx, job: Job, reason: str, delay_ms: int = LOCK_WAIT_MS) -> No
 def fail(runtime: Runtime, tx: Tx, jobs: Sequence[Job], error: CallError, operation: str) -> None:
     """Decide for each job what a failed call means. It lived to hear of it: only deaths in a row make poison."""
     for job in (replace(job, rescues=0) for job in jobs):
-        struck_out = is_unreachable(runtime.process.failure_streaks.get(job.lane, []), error.failure)
-        decision = decide(error, job.attempts, operation, runtime.rng, struck_out=struck_out)
+        unreachable = is_unreachable(runtime.process.failure_streaks.get(job.lane, []), error.failure)
+        decision = decide(error, job.attempts, operation, runtime.rng, unreachable=unreachable)
         match decision:
             case Retry(delay_ms, reason):
                 reschedule(tx, job, delay_ms, reason, count=True)

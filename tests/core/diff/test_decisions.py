@@ -254,12 +254,12 @@ SECOND = made_context("contact:1", contact(), customer(), links=[link(primary=Fa
         ("3,,,create", made_context("contact:3", contact("3")), "no e-mail"),
         ("3,,,exclude", ALONE, ""),
         ("1,,,exclude", LINKED, "name both records"),
-        ("3,,,skip", made_context("contact:3"), "nobody knows"),
+        ("3,,,skip", made_context("contact:3"), "unknown"),
         ("3,,,skip", made_context("contact:3", stored(contact("3"), deleted=True)), "deleted or merged"),
         ("1,cus_1,,stripe", made_context("contact:1", contact(), customer()), "no pair"),
         ("1,cus_1,,exclude", made_context("contact:1", contact(), customer()), "no pair"),
         ("1,,,link 1", LINKED, "another contact"),
-        ("1,,,link cus_9", LINKED, "nobody knows"),
+        ("1,,,link cus_9", LINKED, "unknown"),
     ],
 )
 def test_a_decision_fits_what_is_known(line: str, at: PlanContext, reason: str) -> None:

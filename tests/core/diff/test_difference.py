@@ -69,7 +69,7 @@ def test_edits_on_both_sides_say_who_wins() -> None:
 def test_unlike_values_on_first_contact_that_are_overwritten_are_not_called_blank() -> None:
     rules = Rules(FIELDS, differ="hubspot")
     (found,) = differences("contact:1", contact(phone="112"), customer(phone="111"), links=[link()], rules=rules)
-    assert found.fields["phone"].why == "unlike on first contact, hubspot wins"
+    assert found.fields["phone"].why == "different on first contact, hubspot wins"
 
 
 def test_values_kept_apart_are_a_conflict_and_written_nowhere() -> None:

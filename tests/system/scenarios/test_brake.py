@@ -26,7 +26,7 @@ Pairs = list[tuple[str, str]]
 def town(play: Play, people: int, limit: int = 3) -> Pairs:
     """People who are the same on both sides, and a brake that stops a source after ``limit`` of them."""
     world = play.world
-    world.change_guard = ChangeGuardRule(limit, 10 * MINUTE_MS, turns=4)
+    world.change_guard = ChangeGuardRule(limit, 10 * MINUTE_MS, max_direction_changes=4)
     for process in list(world.processes):
         world.crash(process)  # its successor has the rule
     for number in range(people):

@@ -1,1 +1,4 @@
-"""Differences as values: what a comparison shows, a person decides, a plan file holds."""
+"""Differences between the two sides: what a comparison shows, an operator decides and a plan file holds.
+
+Begin with ``difference``.
+"""

@@ -1,4 +1,4 @@
-"""What a full listing costs: requests of each side, and the least time they take."""
+"""What a full listing costs: the requests of each side, and the least time they take."""
 
 from __future__ import annotations
 
@@ -8,21 +8,26 @@ from dataclasses import dataclass
 from wanesync.core.model import Side
 
 PAGE_RECORDS = 100
+"""Records of one page of a listing, the most that either vendor returns."""
 PAGE_LATENCY_MS = 200
-"""How long a side takes for a page, by experience."""
+"""Time a vendor takes for one page (measured)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Requests by side, and milliseconds."""
+    """Requests by side, and the least time in ms."""
 
     requests: Mapping[Side, int]
     least_ms: int
 
 
 def estimate(records: Mapping[Side, int], rates: Mapping[Side, float], lanes: Mapping[Side, int]) -> Cost:
-    """``records`` known of each side; ``rates``: requests a second, missing where there is no limit."""
+    """Estimate the cost of listing both sides.
+
+    ``records``: known records. ``rates``: requests a second, without a side that has no limit. ``lanes``: pages that
+    are fetched at the same time.
+    """
     requests = {side: count // PAGE_RECORDS + 1 for side, count in records.items()}
-    spans = [pages * PAGE_LATENCY_MS / lanes[side] for side, pages in requests.items()]
-    spans += [requests[side] * 1000 / rate for side, rate in rates.items() if rate > 0]
-    return Cost(requests, round(max(spans)))
+    times_ms = [pages * PAGE_LATENCY_MS / lanes[side] for side, pages in requests.items()]
+    times_ms += [requests[side] * 1000 / rate for side, rate in rates.items() if rate > 0]
+    return Cost(requests, round(max(times_ms)))

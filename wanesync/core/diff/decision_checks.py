@@ -1,4 +1,4 @@
-"""Whether a decision fits what is known of its records, before anything is carried out."""
+"""Checks of a decision against the stored records, before anything is carried out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from wanesync.core.plan import WAIT_TEXTS, PlanContext, Rules
 
 @dataclass(frozen=True, slots=True)
 class DecisionContext:
-    """What is known around one decision: the scene of its key, and of any record it may name.
+    """What one decision is checked against: the context of its key, and every record it may name.
 
     ``owners``: customer -> the contact it is actively linked with.
     """
@@ -23,21 +23,21 @@ class DecisionContext:
     owners: Mapping[str, str]
 
 
-def check_decision(decision: Decision, known: DecisionContext, rules: Rules) -> str:  # noqa: PLR0911 - one return a verdict
-    """Why a decision cannot be carried out as things stand; "" when it can."""
+def check_decision(decision: Decision, known: DecisionContext, rules: Rules) -> str:  # noqa: PLR0911 - one return per verdict
+    """Return why a decision cannot be carried out now; "" when it can."""
     for ref in decision.refs:
         stored = known.records.get(ref)
         if stored is None:
-            return f"it names a {_what(ref[0])} nobody knows: run a reconcile first, or correct the id"
+            return f"it names an unknown {_record_name(ref[0])}: run a reconcile first, or correct the id"
         if not stored.alive:
-            return f"its {_what(ref[0])} was deleted or merged into another one"
+            return f"its {_record_name(ref[0])} was deleted or merged into another one"
     match decision.verdict:
         case Verdict.SKIP:
             return ""
         case Verdict.LINK:
-            return _misfit_of_link(decision, known)
+            return _check_link(decision, known)
         case Verdict.CREATE:
-            return _misfit_of_creation(decision, known, rules)
+            return _check_creation(decision, known, rules)
         case Verdict.EXCLUDE if len(decision.refs) == 1:
             side, record_id = decision.refs[0]
             return (
@@ -49,33 +49,33 @@ def check_decision(decision: Decision, known: DecisionContext, rules: Rules) -> 
             paired = find_link(decision.pair, known.context, compare_key(known.context, rules).plan.links) is not None
             return "" if paired else "the two records are no pair"
         case _:
-            return _misfit_of_winner(decision, known, rules)
+            return _check_winner(decision, known, rules)
 
 
 def find_link(pair: tuple[str, str], context: PlanContext, planned: Mapping[str, Link]) -> Link | None:
-    """The active link of a pair once what is planned was remembered."""
+    """Return the active link of a pair once the planned links are stored; None if there is none."""
     links = {link.id: link for link in context.links} | dict(planned)
     active = (link for link in links.values() if link.state is LinkState.ACTIVE)
     return next((link for link in active if (link.hubspot_id, link.stripe_id) == pair), None)
 
 
-def _misfit_of_link(decision: Decision, known: DecisionContext) -> str:
+def _check_link(decision: Decision, known: DecisionContext) -> str:
     target = decision.target
     assert target is not None  # noqa: S101 - only links have one, and this is one
     contact_id, customer_id = decision.pair
     stored = known.records.get(target)
     if stored is None and (target[0].other, target[1]) in known.records:
-        return f"link does not fit: the id is that of another {_what(target[0].other)}"
+        return f"link does not fit: the id is that of another {_record_name(target[0].other)}"
     if stored is None:
-        return f"link names a {_what(target[0])} nobody knows: run a reconcile first, or correct the id"
+        return f"link names an unknown {_record_name(target[0])}: run a reconcile first, or correct the id"
     if not stored.alive:
-        return f"link does not fit: that {_what(target[0])} was deleted or merged into another one"
+        return f"link does not fit: that {_record_name(target[0])} was deleted or merged into another one"
     if known.owners.get(customer_id, contact_id) != contact_id:
         return "link does not fit: the customer is linked with another contact; exclude that pair first"
     return ""
 
 
-def _misfit_of_creation(decision: Decision, known: DecisionContext, rules: Rules) -> str:
+def _check_creation(decision: Decision, known: DecisionContext, rules: Rules) -> str:
     side, record_id = ref = decision.refs[0]
     stored = known.records[ref]
     if known.context.active_links(side, record_id):
@@ -89,7 +89,7 @@ def _misfit_of_creation(decision: Decision, known: DecisionContext, rules: Rules
     return f"create does not fit: {why or 'it has its other record already'}"
 
 
-def _misfit_of_winner(decision: Decision, known: DecisionContext, rules: Rules) -> str:
+def _check_winner(decision: Decision, known: DecisionContext, rules: Rules) -> str:
     link = find_link(decision.pair, known.context, compare_key(known.context, rules).plan.links)
     if link is None:
         return f"{decision.verdict} does not fit: the two records are no pair"
@@ -100,9 +100,9 @@ def _misfit_of_winner(decision: Decision, known: DecisionContext, rules: Rules) 
         return ""
     values = {side: known.records[side, link.id_on(side)].record.values.get(spec.name, "") for side in Side}
     if spec.convert(winner.other, values[winner], values[winner.other]) is None:
-        return f"{decision.verdict} does not fit: its value cannot be told on {winner.other} without a guess"
+        return f"{decision.verdict} does not fit: its value cannot be converted for {winner.other} without a guess"
     return ""
 
 
-def _what(side: Side) -> str:
+def _record_name(side: Side) -> str:
     return "contact" if side is Side.HUBSPOT else "customer"

@@ -1,7 +1,7 @@
-"""Decisions: what a person wrote into the last column of a list of differences, understood whole or refused whole.
+"""Decisions: what an operator wrote into the last column of a list of differences. A file is accepted or refused whole.
 
-A decision about a field is ``hubspot`` or ``stripe`` (whose value wins); without a field it is about every field of the
-pair. All others are about the record or pair of their line. A blank one is none.
+A decision about a field is ``hubspot`` or ``stripe``: that side's value wins; without a field it is about every field
+of the pair. All others are about the record or pair of their line. A blank cell is no decision.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from wanesync.core.fields import FieldSpec
 from wanesync.core.model import BasePair, RecordRef, Side, contact_key, customer_key
 
 COLUMNS = ("hubspot_id", "stripe_id", "field", "decision")
-"""What a file must have; it may have more, which are not read."""
-SHOWN = 200
-"""Lines an error lists; it says how many more there are."""
+"""Columns a file must have; further ones are ignored."""
+MAX_LISTED_PROBLEMS = 200
+"""Lines an error message lists before it only counts them."""
 _WORDS = "hubspot, stripe, skip, link ID, create, exclude"
 
 
 class Verdict(StrEnum):
-    """What was decided."""
+    """What was decided (the words of the file)."""
 
     HUBSPOT = "hubspot"
     STRIPE = "stripe"
@@ -35,13 +35,13 @@ class Verdict(StrEnum):
 
     @property
     def winner(self) -> Side | None:
-        """The side whose value wins, where that was decided."""
+        """Return the side whose value wins; None for other decisions."""
         return {Verdict.HUBSPOT: Side.HUBSPOT, Verdict.STRIPE: Side.STRIPE}.get(self)
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One decision and its line. ``field`` "": all of them. ``other_id``: the record to be linked with."""
+    """One decision and its line; ``field`` "": every field, ``other_id``: the record to link with."""
 
     line: int
     hubspot_id: str
@@ -52,23 +52,23 @@ class Decision:
 
     @property
     def refs(self) -> tuple[RecordRef, ...]:
-        """The records its line names."""
+        """Return the records that its line names."""
         named = ((Side.HUBSPOT, self.hubspot_id), (Side.STRIPE, self.stripe_id))
         return tuple((side, record_id) for side, record_id in named if record_id)
 
     @property
     def pair(self) -> tuple[str, str]:
-        """(contact, customer), the one to be linked with included."""
+        """Return (contact, customer), including the one to link with."""
         return self.hubspot_id or self.other_id, self.stripe_id or self.other_id
 
     @property
     def key(self) -> str:
-        """The key of what it is about: the contact's, where one is named."""
+        """Return the key of its contact, or of its customer where no contact is named."""
         return contact_key(self.hubspot_id) if self.hubspot_id else customer_key(self.stripe_id)
 
     @property
     def target(self) -> RecordRef | None:
-        """The record it is to be linked with."""
+        """Return the record to link with; None for other decisions."""
         if self.verdict is not Verdict.LINK:
             return None
         return (Side.STRIPE if self.hubspot_id else Side.HUBSPOT), self.other_id
@@ -76,7 +76,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """Why a line cannot be carried out; never a value of it."""
+    """Why a line cannot be carried out; it never contains a value."""
 
     line: int
     reason: str
@@ -86,14 +86,20 @@ class Problem:
 
 
 def refuse(problems: Collection[Problem]) -> ConfigError:
-    """The error that refuses a file: every line and its reason."""
+    """Return the error that refuses a file, with every line and its reason."""
     listed = [str(problem) for problem in sorted(set(problems))]
-    more = [f"and {len(listed) - SHOWN} more lines"] if len(listed) > SHOWN else []
-    return ConfigError([*listed[:SHOWN], *more, "no decision was carried out: mend the file and give it again"])
+    more = [f"and {len(listed) - MAX_LISTED_PROBLEMS} more lines"] if len(listed) > MAX_LISTED_PROBLEMS else []
+    return ConfigError(
+        [
+            *listed[:MAX_LISTED_PROBLEMS],
+            *more,
+            "no decision was carried out: correct the file and run the command again",
+        ]
+    )
 
 
 def read_decisions(data: bytes, fields: Mapping[str, FieldSpec]) -> tuple[list[Decision], list[Problem]]:
-    """The decisions of a CSV file, and what cannot be understood of it: with a problem none may be carried out."""
+    """Return the decisions of a CSV file and its problems: with any problem, none may be carried out."""
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -105,16 +111,16 @@ def read_decisions(data: bytes, fields: Mapping[str, FieldSpec]) -> tuple[list[D
         if isinstance(found, str):
             problems.append(Problem(line, found))
             continue
-        understood = _understand(line, found, fields)
-        if isinstance(understood, str):
-            problems.append(Problem(line, understood))
-        elif understood is not None:
-            decisions.append(understood)
+        parsed = _parse_decision(line, found, fields)
+        if isinstance(parsed, str):
+            problems.append(Problem(line, parsed))
+        elif parsed is not None:
+            decisions.append(parsed)
     return decisions, problems + find_contradictions(decisions)
 
 
 def _read_rows(text: str) -> Iterator[tuple[int, dict[str, str] | str]]:
-    """(line, cells by name, or why it is not a line of the table)."""
+    """Yield (line number, cells by column, or why the line is invalid)."""
     head = text.partition("\n")[0]
     delimiter = ";" if head.count(";") > head.count(",") else ","
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -147,8 +153,8 @@ def _check_header(names: Sequence[str]) -> str:
     return f"columns named twice: {', '.join(twice)}" if twice else ""
 
 
-def _understand(line: int, row: Mapping[str, str], fields: Mapping[str, FieldSpec]) -> Decision | str | None:
-    """A decision, None where there is none, or why it cannot be understood."""
+def _parse_decision(line: int, row: Mapping[str, str], fields: Mapping[str, FieldSpec]) -> Decision | str | None:
+    """Return the decision of a line, None where there is none, or why it is invalid."""
     word, _, rest = row["decision"].partition(" ")
     if not word:
         return None
@@ -157,65 +163,65 @@ def _understand(line: int, row: Mapping[str, str], fields: Mapping[str, FieldSpe
     if word not in tuple(Verdict) or (other_id and word != Verdict.LINK) or len(other_id.split()) > 1:
         return f"the decision is none of {_WORDS}"
     decision = Decision(line, row["hubspot_id"], row["stripe_id"], row["field"], Verdict(word), other_id)
-    return _find_misfit(decision, fields) or decision
+    return _check_line(decision, fields) or decision
 
 
-def _find_misfit(decision: Decision, fields: Mapping[str, FieldSpec]) -> str:
-    """What does not fit in the line itself."""
+def _check_line(decision: Decision, fields: Mapping[str, FieldSpec]) -> str:
+    """Return what is inconsistent within the line, "" if nothing is."""
     verdict, name = decision.verdict, decision.field
     paired = len(decision.refs) == len(Side)
-    misfits = (
+    checks = (
         (not decision.refs, "it names no record"),
         (name and name not in fields, "its field is not mapped"),
         (verdict is Verdict.LINK and not decision.other_id, "link needs the id of the record to link with: link ID"),
         (verdict in (Verdict.LINK, Verdict.CREATE) and paired, f"{verdict} does not fit: the line names two records"),
         (verdict.winner and not paired, f"{verdict} does not fit: the line names one record, and no other value"),
     )
-    found = next((reason for misfit, reason in misfits if misfit), "")
+    found = next((reason for failed, reason in checks if failed), "")
     if not found and verdict.winner and name and not fields[name].direction.reaches(verdict.winner.other):
         return f"{verdict} does not fit: this field is not written to {verdict.winner.other}"
     return found
 
 
-# -- several decisions about one thing
+# -- several decisions about one record or field
 
 
 def find_contradictions(decisions: Sequence[Decision]) -> list[Problem]:
-    """Lines that say something else than an earlier one about the same record or field."""
+    """Return the lines that contradict an earlier line about the same record or field."""
     problems: list[Problem] = []
     winners: dict[tuple[str, str], list[Decision]] = {}
     whole: dict[RecordRef, Decision] = {}
     for decision in decisions:
         if decision.verdict.winner:
             others = winners.setdefault(decision.pair, [])
-            problems += [_contradiction(decision, other) for other in others if _quarrel(decision, other)][:1]
+            problems += [_contradiction(decision, other) for other in others if _contradict(decision, other)][:1]
             others.append(decision)
-        for ref in _concerned(decision):
+        for ref in _records_of(decision):
             earlier = whole.setdefault(ref, decision)
             if not _go_together(earlier, decision):
                 problems.append(_contradiction(decision, earlier))
     return problems
 
 
-def _concerned(decision: Decision) -> tuple[RecordRef, ...]:
+def _records_of(decision: Decision) -> tuple[RecordRef, ...]:
     target = decision.target
     return (*decision.refs, target) if target else decision.refs
 
 
-def _quarrel(one: Decision, two: Decision) -> bool:
-    """Whether two sides were to win in one field; a line without a field speaks of every one."""
+def _contradict(one: Decision, two: Decision) -> bool:
+    """Return whether both sides are to win in one field; a line without a field is about every field."""
     return one.verdict is not two.verdict and (one.field == two.field or not one.field or not two.field)
 
 
 def _go_together(one: Decision, two: Decision) -> bool:
-    """Whether two decisions about one record can both be carried out."""
+    """Return whether two decisions about one record can both be carried out."""
     if one.verdict.winner and two.verdict.winner:
-        return True  # different fields, or found by the field
+        return True  # about different fields, or reported for the field
     if one.verdict is two.verdict is Verdict.LINK:
         # A contact may have several customers; a customer has one contact.
         return one.pair == two.pair or one.pair[1] != two.pair[1]
     if one.verdict is two.verdict:
-        # Of a contact's two customers each may be skipped or taken from it.
+        # Each of a contact's two customers may be skipped or excluded.
         return True
     pairs = len(one.refs) == len(two.refs) == len(Side)
     return pairs and one.pair != two.pair
@@ -225,13 +231,13 @@ def _contradiction(decision: Decision, earlier: Decision) -> Problem:
     return Problem(decision.line, f"it contradicts line {earlier.line}")
 
 
-# -- what a decision about values does
+# -- the effect of a decision about values
 
 
 def winners_of(decisions: Sequence[Decision], fields: Mapping[str, FieldSpec]) -> dict[str, Side]:
-    """Field -> the side whose value wins, of the decisions about one pair.
+    """Return field -> the side whose value wins, from the decisions about one pair.
 
-    Where all fields were meant, those that are not written to the other side are left out.
+    A decision about every field leaves out those that are not written to the other side.
     """
     found: dict[str, Side] = {}
     for decision in decisions:
@@ -242,6 +248,6 @@ def winners_of(decisions: Sequence[Decision], fields: Mapping[str, FieldSpec]) -
 
 
 def rebase(winner: Side, hubspot: str, stripe: str) -> BasePair:
-    """Halves by which the winner moved and the other side did not: as if both had agreed on what the loser holds."""
+    """Return a base pair under which only the winner has changed: both sides agreed on the loser's value."""
     loser = stripe if winner is Side.HUBSPOT else hubspot
     return loser, loser

@@ -1,4 +1,4 @@
-"""Differences: what a plan means to a person who looks at two systems side by side (DESIGN section 8)."""
+"""Differences: a plan described for a person who compares the two sides."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from enum import StrEnum
 
 from wanesync.core.diff.value_kinds import ValueKind, classify_values
 from wanesync.core.fields import FieldSpec
-from wanesync.core.model import Link, Note, NoteCode, Side, StoredRecord, WriteKind, split_key
+from wanesync.core.model import Link, LinkState, Note, NoteCode, Side, StoredRecord, WriteKind, split_key
 from wanesync.core.plan import NO_EMAIL, WAIT_TEXTS, Action, Plan, PlanContext, Rules
 from wanesync.core.planner import plan
 
 
 class DifferenceClass(StrEnum):
-    """What kind of difference a person has to do with."""
+    """The kinds of differences; the values are part of the JSON output."""
 
     IN_SYNC = "in_sync"
     CREATE_CUSTOMER = "create_customer"
@@ -45,7 +45,7 @@ MEANING = {
     DifferenceClass.UPDATE_CUSTOMER: "Stripe is brought up to date",
     DifferenceClass.UPDATE_CONTACT: "HubSpot is brought up to date",
     DifferenceClass.CONFLICT: "both sides keep their own value",
-    DifferenceClass.AMBIGUOUS: "only a guess could tell; a person decides",
+    DifferenceClass.AMBIGUOUS: "several records match: needs a decision",
     DifferenceClass.DUPLICATE: "a second customer of one contact",
     DifferenceClass.ORPHANED: "deleted on the other side",
     DifferenceClass.EXCLUDED: "left alone: no e-mail, or not wanted",
@@ -54,9 +54,9 @@ MEANING = {
 
 @dataclass(frozen=True, slots=True)
 class FieldDifference:
-    """One field of one difference: what both sides hold, which side would be written ("" = none), and why.
+    """One field of a difference: the values of both sides, the side that would be written ("": none), and why.
 
-    ``after``: what would be written there. ``how``: what kind of unlikeness it is.
+    ``after``: the value that would be written. ``how``: the kind of difference between the values.
     """
 
     hubspot: str
@@ -69,7 +69,7 @@ class FieldDifference:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One record or pair that is not the same on both sides, or not to be."""
+    """A record or pair with its class; ``fields``: the fields that differ, ``note``: text for people."""
 
     kind: DifferenceClass
     hubspot_id: str
@@ -81,7 +81,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class KeyComparison:
-    """What a reconcile would do about one key. ``lanes``: where its write jobs go; none: there is nothing to do."""
+    """The comparison of one key; ``lanes``: sides that get a write job, none if there is nothing to do."""
 
     key: str
     differences: Sequence[Difference]
@@ -90,7 +90,7 @@ class KeyComparison:
 
 
 def compare_key(context: PlanContext, rules: Rules) -> KeyComparison:
-    """Plan one key as if both sides had just been listed."""
+    """Compare one key as if both sides had just been listed."""
     context = replace(context, reading=frozenset(), listed=True)
     outcome = plan(context, rules, "dry")
     found = [replace(found, key=context.key) for found in classify(context, outcome, rules)]
@@ -100,12 +100,12 @@ def compare_key(context: PlanContext, rules: Rules) -> KeyComparison:
 
 
 def _only_wakes(outcome: Plan) -> bool:
-    """A customer's plan that only points at its contact: the contact's own key is looked at anyway."""
+    """Return whether a customer's plan only queues its contact, whose key is compared anyway."""
     return not replace(outcome, wake=set()).changes
 
 
 def classify(context: PlanContext, outcome: Plan, rules: Rules) -> list[Difference]:
-    """The differences of one key; one entry of class ``in_sync`` when there is none."""
+    """Return the differences of one key; a single ``in_sync`` entry when there are none."""
     kind, record_id = split_key(context.key)
     side = Side.HUBSPOT if kind == "contact" else Side.STRIPE
     stored = context.find(side, record_id)
@@ -124,21 +124,21 @@ def classify(context: PlanContext, outcome: Plan, rules: Rules) -> list[Differen
     if side is Side.STRIPE and outcome.wake:
         return []
     note = outcome.notes.get((side, record_id), stored.note)
-    return [_left_alone(stored, note, WAIT_TEXTS.get(outcome.wait, ""))]
+    return [_unplanned(stored, note, WAIT_TEXTS.get(outcome.wait, ""))]
 
 
 def _links_after(context: PlanContext, outcome: Plan, side: Side, record_id: str) -> list[Link]:
     links = {link.id: link for link in context.links} | outcome.links
-    return [k for k in links.values() if k.state == "active" and k.id_on(side) == record_id]
+    return [link for link in links.values() if link.state is LinkState.ACTIVE and link.id_on(side) == record_id]
 
 
 def _pair(context: PlanContext, outcome: Plan, links: list[Link], rules: Rules) -> list[Difference]:
     found = [
-        Difference(DifferenceClass.DUPLICATE, k.hubspot_id, k.stripe_id, note="a second customer")
-        for k in links
-        if not k.primary
+        Difference(DifferenceClass.DUPLICATE, link.hubspot_id, link.stripe_id, note="a second customer")
+        for link in links
+        if not link.primary
     ]
-    primary = next((k for k in links if k.primary), None)
+    primary = next((link for link in links if link.primary), None)
     contact = context.find(Side.HUBSPOT, links[0].hubspot_id)
     customer = context.find(Side.STRIPE, primary.stripe_id) if primary else None
     if primary is None or contact is None or customer is None:
@@ -164,9 +164,11 @@ def _pair(context: PlanContext, outcome: Plan, links: list[Link], rules: Rules) 
 
 
 def _held_after(context: PlanContext, outcome: Plan, link: Link) -> set[str]:
-    """The fields of a link that are held back once the plan is carried out."""
+    """Return the fields of a link that are held back once the plan is carried out."""
     dropped = {name for link_id, name in outcome.dropped_holds if link_id == link.id}
-    return context.held.get(link.id, {}).keys() - dropped | {name for k, name, _ in outcome.new_holds if k == link.id}
+    return context.held.get(link.id, {}).keys() - dropped | {
+        name for link_id, name, _ in outcome.new_holds if link_id == link.id
+    }
 
 
 def _differ(rules: Rules, name: str, values: tuple[str, str], action: Action, why: str) -> FieldDifference:
@@ -190,7 +192,7 @@ def _creation(action: Action, source: StoredRecord, rules: Rules) -> Difference:
     return Difference(DifferenceClass.CREATE_CONTACT, "", source.id, fields)
 
 
-def _left_alone(stored: StoredRecord, note: Note | None, wait: str) -> Difference:
+def _unplanned(stored: StoredRecord, note: Note | None, wait: str) -> Difference:
     ids: dict[Side, str] = {Side.HUBSPOT: "", Side.STRIPE: "", stored.side: stored.id}
     kind = DifferenceClass.EXCLUDED
     if note is not None and not wait:
@@ -211,7 +213,7 @@ def _values(contact: StoredRecord, customer: StoredRecord, name: str) -> tuple[s
 def _why(link: Link, name: str, outcome: Plan) -> str:
     lost = [c for action in outcome.actions.values() for c in action.conflicts if c.field == name]
     if name not in link.base:
-        return f"unlike on first contact, {lost[0].side.other} wins" if lost else "blank there"
+        return f"different on first contact, {lost[0].side.other} wins" if lost else "blank there"
     if lost:
         return "both sides changed it, the owner wins"
     return "changed since both agreed"

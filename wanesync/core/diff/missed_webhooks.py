@@ -1,7 +1,7 @@
-"""The loss meter: what webhooks did not bring, told by what a side holds now and our copy did not know.
+"""Missed webhooks: changes that a side holds now, our copy does not, and no webhook reported.
 
-Names are those of the side: HubSpot properties, Stripe paths, and the types webhooks are subscribed to by. A change we
-wrote ourselves is no loss, since our copy knows it, and neither is one so young that its webhook may be on its way.
+Names are those of the side: HubSpot properties, Stripe paths, and webhook subscription types. A change we wrote
+ourselves is not missed, because our copy has it; neither is a change so recent that its webhook may still arrive.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from wanesync.core.fields import FieldMap, FieldSpec
 from wanesync.core.model import Event, Record, Side, StoredRecord
 
 DELIVERY_GRACE_MS = 120_000
-"""Younger changes are not counted: their webhooks may be on their way."""
+"""2 minutes: more recent changes are not counted, because their webhooks may still arrive."""
 NOT_SUBSCRIBED = "not subscribed"
 SUBSCRIPTION_TYPES: Mapping[Side, Mapping[str, str]] = {
     Side.HUBSPOT: {
@@ -24,16 +24,17 @@ SUBSCRIPTION_TYPES: Mapping[Side, Mapping[str, str]] = {
     },
     Side.STRIPE: {"created": "customer.created", "updated": "customer.updated", "deleted": "customer.deleted"},
 }
-"""Kind of event -> the type webhooks are subscribed to by. HubSpot's changes are subscribed to by property."""
+"""Kind of event -> webhook subscription type; HubSpot's property changes are subscribed to per property."""
 NamedValues = frozenset[tuple[str, str]]
+"""(name, value) pairs that events reported."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordObservation:
-    """What a side says of one record now, beside what we knew.
+    """One record as it was read now, beside our copy.
 
-    ``old``: our copy, None if there is none. ``new``: as it was read, None if it is gone. ``heard``: events of it
-    that are stored. ``unheard``: events of it that its side lists and that are not stored (Stripe only).
+    ``old``: our copy, None if there is none. ``new``: the record as read, None if it does not exist. ``heard``: its
+    stored events. ``unheard``: its events that the vendor lists and that are not stored (Stripe only).
     """
 
     side: Side
@@ -43,54 +44,59 @@ class RecordObservation:
     unheard: Sequence[Event] = ()
 
 
-def find_missed(told: RecordObservation, fields: FieldMap, until_ms: int) -> frozenset[str]:
-    """Names of what changed up to ``until_ms`` without our knowing; nothing if our copy holds it all."""
-    if told.old is not None and not told.old.alive:
+def find_missed(record: RecordObservation, fields: FieldMap, until_ms: int) -> frozenset[str]:
+    """Return the names of changes up to ``until_ms`` that were missed; none if our copy has them all."""
+    if record.old is not None and not record.old.alive:
         return frozenset()
-    find = _missed_of_contact if told.side is Side.HUBSPOT else _missed_of_customer
-    return find(told, fields, until_ms)
+    find = _missed_of_contact if record.side is Side.HUBSPOT else _missed_of_customer
+    return find(record, fields, until_ms)
 
 
 def find_names(events: Collection[Event], fields: FieldMap) -> frozenset[str]:
-    """Names of what these events say has changed, their types among them."""
+    """Return the names of what these events report as changed, including their subscription types."""
     types = {SUBSCRIPTION_TYPES[event.side].get(event.kind, "") for event in events} - {""}
-    return frozenset(types | {name for event in events for name, _ in _said(event, fields)})
+    return frozenset(types | {name for event in events for name, _ in _reported(event, fields)})
 
 
-def _missed_of_contact(told: RecordObservation, fields: FieldMap, until_ms: int) -> frozenset[str]:
-    old, new = told.old, told.new
+def _missed_of_contact(record: RecordObservation, fields: FieldMap, until_ms: int) -> frozenset[str]:
+    old, new = record.old, record.new
     if new is None or new.modified_ms > until_ms:
         return frozenset()
     types = SUBSCRIPTION_TYPES[Side.HUBSPOT]
     if old is None:
         came = "merged" if new.merged_ids else "created"
-        return frozenset() if _has(told.heard, "created") or _has(told.heard, came) else frozenset({types[came]})
-    later = [e for e in told.heard if e.occurred_ms > old.record.modified_ms or not e.read]
+        return frozenset() if _has(record.heard, "created") or _has(record.heard, came) else frozenset({types[came]})
+    later = [e for e in record.heard if e.occurred_ms > old.record.modified_ms or not e.read]
     if any(event.kind == "updated" and not event.values for event in later):
-        return frozenset()  # HubSpot withheld what changed, and to which value: it may have been anything
-    said = _said_by(later, fields)
-    missed = {name for name, value in _changed(old.record, new, fields) if (name, value) not in said}
+        return frozenset()  # HubSpot withheld the property and the value: it may have been any change
+    reported = _reported_by(later, fields)
+    missed = {name for name, value in _changed(old.record, new, fields) if (name, value) not in reported}
     if set(new.merged_ids) - set(old.record.merged_ids) and not _has(later, "merged"):
         missed.add(types["merged"])
     return frozenset(missed)
 
 
-def _missed_of_customer(told: RecordObservation, fields: FieldMap, until_ms: int) -> frozenset[str]:
-    old, new, types = told.old, told.new, SUBSCRIPTION_TYPES[Side.STRIPE]
-    due = [event for event in told.unheard if event.occurred_ms <= until_ms]
+def _missed_of_customer(record: RecordObservation, fields: FieldMap, until_ms: int) -> frozenset[str]:
+    old, new, types = record.old, record.new, SUBSCRIPTION_TYPES[Side.STRIPE]
+    due = [event for event in record.unheard if event.occurred_ms <= until_ms]
     if new is None:
         lost = old is not None and _has(due, "deleted")
         return frozenset({types["deleted"]}) if lost else frozenset()
     if old is None:
-        known = _has(told.heard, "created") or new.created_ms > until_ms
+        known = _has(record.heard, "created") or new.created_ms > until_ms
         return frozenset() if known else frozenset({types["created"]})
-    young = [event for event in told.unheard if event.occurred_ms > until_ms]
-    said, lost_names = _said_by([*told.heard, *young], fields), {name for name, _ in _said_by(due, fields)}
+    young = [event for event in record.unheard if event.occurred_ms > until_ms]
+    reported, lost_names = (
+        _reported_by([*record.heard, *young], fields),
+        {name for name, _ in _reported_by(due, fields)},
+    )
     missed = {
-        name for name, value in _changed(old.record, new, fields) if name in lost_names and (name, value) not in said
+        name
+        for name, value in _changed(old.record, new, fields)
+        if name in lost_names and (name, value) not in reported
     }
     if missed:
-        missed |= {types[event.kind] for event in due if missed & {name for name, _ in _said(event, fields)}}
+        missed |= {types[event.kind] for event in due if missed & {name for name, _ in _reported(event, fields)}}
     return frozenset(missed)
 
 
@@ -99,7 +105,7 @@ def _has(events: Collection[Event], kind: str) -> bool:
 
 
 def _changed(old: Record, new: Record, fields: FieldMap) -> Iterator[tuple[str, str]]:
-    """(name, new value) of what differs and flows from this side at all."""
+    """Yield (name, new value) of what differs and is synced from this side."""
     for spec in fields.specs:
         before, after = (record.values.get(spec.name, "") for record in (old, new))
         if before != after and spec.direction.reaches(new.side.other):
@@ -115,31 +121,31 @@ def _parts(spec: FieldSpec, side: Side, value: str) -> list[tuple[str, str]]:
     return list(zip(spec.hubspot, spec.form.hubspot_parts(value), strict=True))
 
 
-def _said_by(events: Collection[Event], fields: FieldMap) -> NamedValues:
-    return frozenset(pair for event in events for pair in _said(event, fields))
+def _reported_by(events: Collection[Event], fields: FieldMap) -> NamedValues:
+    return frozenset(pair for event in events for pair in _reported(event, fields))
 
 
-def _said(event: Event, fields: FieldMap) -> Iterator[tuple[str, str]]:
-    """(name, value) of what an event tells; one property of a field of two comes as ``name/firstname``."""
+def _reported(event: Event, fields: FieldMap) -> Iterator[tuple[str, str]]:
+    """Yield (name, value) of what an event reports; ``name/firstname`` is one property of a field of two."""
     for named, value in event.values.items():
         field_name, _, part = named.partition("/")
         spec = fields.by_name.get(field_name)
         if spec is None:
-            continue  # mapped when the event came, and not any more
+            continue  # mapped when the event arrived, but no longer
         own = spec.stripe[0] if event.side is Side.STRIPE else part or spec.hubspot[0]
         yield own, value
 
 
 @dataclass(slots=True)
 class ArrivalCounter:
-    """Of how many records a name changed unknown to us (``missed``), and of how many a webhook told it (``heard``)."""
+    """On how many records a change of one name was missed, and on how many a webhook reported it (``heard``)."""
 
     missed: int = 0
     heard: int = 0
 
     @property
     def changed(self) -> int:
-        """Changes in all."""
+        """Return all changes."""
         return self.missed + self.heard
 
 
@@ -148,45 +154,45 @@ LossRow = tuple[str, str, int, int, str]
 
 @dataclass(slots=True)
 class MissedCounts:
-    """Counts per side and name. ``records``: on how many records of a side something was missed."""
+    """Arrivals per side and name. ``records``: on how many records of a side something was missed."""
 
-    tallies: dict[tuple[Side, str], ArrivalCounter] = field(default_factory=dict)
+    counters: dict[tuple[Side, str], ArrivalCounter] = field(default_factory=dict)
     records: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
 
     def add_missed(self, side: Side, names: Collection[str]) -> None:
-        """What was missed of one record; nothing counts for nothing."""
+        """Count the names missed on one record; no names do not count."""
         self.records[side] += bool(names)
         for name in names:
-            self.tallies.setdefault((side, name), ArrivalCounter()).missed += 1
+            self.counters.setdefault((side, name), ArrivalCounter()).missed += 1
 
     def add_heard(self, side: Side, names: Collection[str]) -> None:
-        """What webhooks told of one record."""
+        """Count the names that webhooks reported for one record."""
         for name in names:
-            self.tallies.setdefault((side, name), ArrivalCounter()).heard += 1
+            self.counters.setdefault((side, name), ArrivalCounter()).heard += 1
 
     def missed(self, side: Side) -> frozenset[str]:
-        """Names of a side of which something was missed."""
-        return frozenset(name for (of, name), tally in self.tallies.items() if of is side and tally.missed)
+        """Return the names of a side of which something was missed."""
+        return frozenset(name for (of, name), counter in self.counters.items() if of is side and counter.missed)
 
     def is_unsubscribed(self, side: Side, name: str) -> bool:
-        """Whether changes were missed, and none ever came. Of Stripe's fields none is subscribed to by itself."""
-        tally = self.tallies.get((side, name), ArrivalCounter())
+        """Return whether changes were missed and none was ever reported; Stripe has no subscriptions per field."""
+        counter = self.counters.get((side, name), ArrivalCounter())
         return bool(
-            tally.missed and not tally.heard and (side is Side.HUBSPOT or name in SUBSCRIPTION_TYPES[side].values())
+            counter.missed and not counter.heard and (side is Side.HUBSPOT or name in SUBSCRIPTION_TYPES[side].values())
         )
 
     def rows(self) -> list[LossRow]:
-        """(side, name, changed, missed, "not subscribed" or "") of each name with losses, the most first."""
+        """Return (side, name, changed, missed, "not subscribed" or "") of names with missed changes, the most first."""
         found = [
-            (str(side), name, tally.changed, tally.missed, NOT_SUBSCRIBED * self.is_unsubscribed(side, name))
-            for (side, name), tally in self.tallies.items()
-            if tally.missed
+            (str(side), name, counter.changed, counter.missed, NOT_SUBSCRIBED * self.is_unsubscribed(side, name))
+            for (side, name), counter in self.counters.items()
+            if counter.missed
         ]
         return sorted(found, key=lambda row: (row[0], -row[3], row[1]))
 
     def as_dict(self) -> dict[str, object]:
-        """``{side: {"records": n, "missed": {name: {"changed", "missed", "not_subscribed"}}}}``."""
-        told: dict[Side, dict[str, object]] = {side: {} for side in Side}
+        """Return ``{side: {"records": n, "missed": {name: {"changed", "missed", "not_subscribed"}}}}`` for JSON."""
+        names: dict[Side, dict[str, object]] = {side: {} for side in Side}
         for side, name, changed, missed, verdict in self.rows():
-            told[Side(side)][name] = {"changed": changed, "missed": missed, "not_subscribed": bool(verdict)}
-        return {str(side): {"records": self.records[side], "missed": told[side]} for side in Side}
+            names[Side(side)][name] = {"changed": changed, "missed": missed, "not_subscribed": bool(verdict)}
+        return {str(side): {"records": self.records[side], "missed": names[side]} for side in Side}

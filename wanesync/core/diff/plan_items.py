@@ -1,6 +1,6 @@
-"""What a plan file says: which fields of whom would become what, without a value anybody could read.
+"""Plan files: which fields of which records would change, without readable values.
 
-A plan is made by ``reconcile --plan-out`` and carried out by ``--apply`` only where the same is still to be done.
+``reconcile --plan-out`` makes a plan file; ``--apply`` carries it out only where the same changes are still due.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Hash = Callable[[str], str]
 
 @dataclass(frozen=True, slots=True)
 class PlanHeader:
-    """Whose plan it is and when it was made (ms). ``counts``: class -> how many differences there were in all."""
+    """The accounts a plan belongs to and when it was made (ms); ``counts``: class -> number of all differences."""
 
     portal: str
     account: str
@@ -30,7 +30,7 @@ class PlanHeader:
     counts: Mapping[str, int] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, object]:
-        """The first lines of the file."""
+        """Return the header as JSON: the first lines of the file."""
         return {
             "version": VERSION,
             "made_ms": self.made_ms,
@@ -42,7 +42,7 @@ class PlanHeader:
 
 @dataclass(frozen=True, slots=True)
 class FieldStep:
-    """One field that would be written: on which side, and hashes of what it holds and of what it would hold."""
+    """One field that would be written: on which side, and the hashes of its values before and after."""
 
     writes: Side
     before: str
@@ -51,7 +51,7 @@ class FieldStep:
 
 @dataclass(frozen=True, slots=True)
 class PlanItem:
-    """One difference to be repaired. ``sealed``: its values, for whoever holds the key (base64)."""
+    """One difference to be repaired; ``sealed``: its encrypted values (base64)."""
 
     kind: DifferenceClass
     key: str
@@ -61,7 +61,7 @@ class PlanItem:
     sealed: str = field(default="", compare=False)
 
     def as_json(self) -> dict[str, object]:
-        """One line of the file."""
+        """Return the item as JSON: one line of the file."""
         return {
             "class": str(self.kind),
             "key": self.key,
@@ -76,7 +76,7 @@ class PlanItem:
 
 
 def read_header(text: str) -> PlanHeader:
-    """The head of a file. Raises ``ConfigError``: it is no plan, or one of another version of the format."""
+    """Parse the header of a file; raise ``ConfigError`` if it is no plan or one of another format version."""
     try:
         data = json.loads(text)
         if data["version"] != VERSION:
@@ -89,7 +89,7 @@ def read_header(text: str) -> PlanHeader:
 
 
 def read_item(text: str) -> PlanItem:
-    """A line of a file whose digest is right."""
+    """Parse a line of a file whose digest was verified."""
     data = json.loads(text)
     steps = {
         name: FieldStep(Side(step["writes"]), step["from"], step["to"]) for name, step in sorted(data["fields"].items())
@@ -98,24 +98,24 @@ def read_item(text: str) -> PlanItem:
     return PlanItem(DifferenceClass(data["class"]), *ids, steps, data["sealed"])
 
 
-def check_header(head: PlanHeader, now: PlanHeader) -> list[str]:
-    """Why a plan may not be carried out here, in words: other accounts, another field map."""
+def check_header(header: PlanHeader, now: PlanHeader) -> list[str]:
+    """Return why a plan may not be carried out here: other accounts, another field map."""
     problems = [
         f"the plan is for {what} {planned or '(unknown)'}, this database belongs to {ours or '(unknown)'}"
         for what, planned, ours in (
-            ("HubSpot portal", head.portal, now.portal),
-            ("Stripe account", head.account, now.account),
-            ("Stripe mode", head.mode, now.mode),
+            ("HubSpot portal", header.portal, now.portal),
+            ("Stripe account", header.account, now.account),
+            ("Stripe mode", header.mode, now.mode),
         )
         if planned != ours
     ]
-    if head.fields_version != now.fields_version:
+    if header.fields_version != now.fields_version:
         problems.append("the field map was changed since the plan was made: make it again with --plan-out")
     return problems
 
 
 def propose(difference: Difference, hashed: Hash) -> PlanItem:
-    """What is to be done about a difference, in hashes."""
+    """Return the item of a difference, with hashes instead of values."""
     steps = {}
     for name, value in sorted(difference.fields.items()):
         if value.writes:
@@ -127,18 +127,18 @@ def propose(difference: Difference, hashed: Hash) -> PlanItem:
 
 
 def values_of(difference: Difference) -> dict[str, list[str]]:
-    """Field -> [HubSpot's value, Stripe's, what would be written]: what an item seals."""
+    """Return field -> [HubSpot's value, Stripe's value, value to be written]: what an item encrypts."""
     return {name: [value.hubspot, value.stripe, value.after] for name, value in sorted(difference.fields.items())}
 
 
 def _hash(hashed: Hash, key: str, name: str, side: Side, value: str) -> str:
-    """Bound to its place, so that the same value in two places cannot be told to be the same."""
+    """Return a hash bound to its place, so that equal values in two places have different hashes."""
     return hashed(json.dumps(["plan", key, name, str(side), value]))
 
 
 @dataclass(frozen=True, slots=True)
 class Deviation:
-    """What is no longer as planned of one key. ``fields``: those that changed meanwhile, in order."""
+    """What no longer matches the plan of one key; ``fields``: those that changed since, in order."""
 
     key: str
     kinds: tuple[DifferenceClass, ...]
@@ -146,18 +146,18 @@ class Deviation:
 
 
 def find_deviation(planned: Iterable[PlanItem], now: Iterable[Difference], hashed: Hash) -> Deviation | None:
-    """Whether all that would now be done about a key is what was planned, no more and no less; None: it is."""
+    """Return how the differences of a key deviate from its plan; None if exactly the planned changes are still due."""
     planned = list(planned)
-    fresh = [propose(difference, hashed) for difference in now if difference.kind in ACTIONABLE]
-    then, today = ({_name(item): item for item in items} for items in (planned, fresh))
-    if then == today:
+    current = [propose(difference, hashed) for difference in now if difference.kind in ACTIONABLE]
+    before, after = ({_identify(item): item for item in items} for items in (planned, current))
+    if before == after:
         return None
     fields = set()
-    for name in then.keys() | today.keys():
-        old, new = (dict(items[name].steps) if name in items else {} for items in (then, today))
+    for name in before.keys() | after.keys():
+        old, new = (dict(items[name].steps) if name in items else {} for items in (before, after))
         fields |= {f for f in old.keys() | new.keys() if old.get(f) != new.get(f)}
     return Deviation(planned[0].key, tuple(sorted({item.kind for item in planned})), tuple(sorted(fields)))
 
 
-def _name(item: PlanItem) -> tuple[DifferenceClass, str, str, str]:
+def _identify(item: PlanItem) -> tuple[DifferenceClass, str, str, str]:
     return item.kind, item.key, item.hubspot_id, item.stripe_id

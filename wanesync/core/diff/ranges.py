@@ -1,8 +1,7 @@
-"""How a listing is cut into spans that are fetched side by side, each from one end to the other.
+"""Ranges of a listing that are fetched in parallel, each from one end to the other.
 
-A span is a stretch of whole numbers: ids of contacts, seconds of ``created`` of customers. Whoever has nothing
-left to fetch takes the untouched half of the longest span under way, so nobody has to know in advance how the
-records are spread.
+A range is an interval of whole numbers: ids of contacts, or seconds of ``created`` of customers. A thread without work
+takes the unread half of the longest range in progress, so that the distribution of the records need not be known.
 """
 
 from __future__ import annotations
@@ -11,14 +10,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 MIN_DIVISIBLE = 2
-"""A stretch below this is not divided: it is one second, or a handful of ids."""
+"""Shortest range that is divided, in numbers: below it is one second, or a few ids."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListingRange:
-    """One stretch, both ends included. ``next``: the cursor of its next page, "" for its first.
+    """One range, both ends included.
 
-    ``reached``: the number of the newest record read. ``done``: nothing is left in it.
+    ``next``: cursor of its next page, "" for its first. ``reached``: number of the record read last, -1 before the
+    first page. ``done``: everything in it was read.
     """
 
     number: int
@@ -31,10 +31,11 @@ class ListingRange:
 
 @dataclass(slots=True)
 class ListingRanges:
-    """All spans of one side.
+    """All ranges of one side.
 
-    ``rising``: it is listed from low to high (contacts), else from high to low (customers). The topmost span of a
-    rising side goes on until there are no pages left: records may have come after its end was looked up.
+    ``rising``: listed from low to high (contacts), else from high to low (customers). The topmost range of a rising
+    side is read until there are no more pages, because records may have been created after its end was looked up.
+    ``taken``: numbers of the ranges being fetched. ``stride``: numbers covered by the newest page.
     """
 
     rising: bool
@@ -44,21 +45,24 @@ class ListingRanges:
 
     @classmethod
     def of(cls, rising: bool, spans: Iterable[ListingRange]) -> ListingRanges:
-        """As kept by an earlier run."""
+        """Return the ranges stored by an earlier run."""
         return cls(rising, {span.number: span for span in spans})
 
     @property
     def done(self) -> bool:
-        """Whether everything was listed."""
+        """Return whether everything was listed."""
         return all(span.done for span in self.spans.values())
 
-    def take(self, most: int) -> tuple[ListingRange, ListingRange | None] | None:
-        """A span nobody fetches and None; or half of one under way and the other, shortened; None: nothing to take."""
+    def take(self, max_parallel: int) -> tuple[ListingRange, ListingRange | None] | None:
+        """Return the next range to fetch and the range it was taken from, shortened; None if there is nothing to take.
+
+        The second is None if the whole range was free.
+        """
         for span in self.spans.values():
             if not span.done and span.number not in self.taken:
                 self.taken.add(span.number)
                 return span, None
-        if len(self.taken) >= most:
+        if len(self.taken) >= max_parallel:
             return None
         longest = max((s for s in self.spans.values() if not s.done), key=self._left, default=None)
         if longest is None or self._left(longest) < max(MIN_DIVISIBLE, 2 * self.stride):
@@ -66,7 +70,7 @@ class ListingRanges:
         return self._divide(longest)
 
     def advance(self, number: int, reached: int, following: str) -> ListingRange:
-        """A page of a span was kept: where it goes on. Done without a cursor, or once it went past its end."""
+        """Return the range after a page of it was stored; it is done without a cursor, or once it is past its end."""
         span = self.spans[number]
         if following and min(reached, span.reached) >= 0:
             self.stride = abs(reached - span.reached)
@@ -78,11 +82,11 @@ class ListingRanges:
         return span
 
     def release(self, number: int) -> None:
-        """Nobody fetches it any more."""
+        """Make a range free for another thread."""
         self.taken.discard(number)
 
     def _left(self, span: ListingRange) -> int:
-        """How much of a span is certainly untouched: a page under way may reach a little further."""
+        """Return how many numbers of a range are certainly unread; a page in progress may reach a little further."""
         if span.reached < 0:
             return 0 if not span.next and span.number in self.taken else span.high - span.low
         return max(0, span.high - span.reached if self.rising else span.reached - span.low)

@@ -1,4 +1,4 @@
-"""In which way two values of one field are unlike: what a person wants to sort differences by."""
+"""The kind of difference between two values of one field, by which people sort and filter differences."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ LEGAL_FORMS = frozenset(
     "gmbh mbh ag ug kg kgaa ohg ev eg ek se inc incorporated llc ltd limited corp corporation co company plc sa sas "
     "sarl srl sl spa bv bvba nv oy oyj oü ab as asa aps pty pte pvt llp lp gbr sro doo kft kk".split()
 )
-"""Words a company's name may end in without being another company's: written without their dots."""
+"""Legal forms that do not tell one company from another, written without dots."""
 JOINERS = frozenset({"and", "und", "et"})
-"""What an ampersand is read as."""
+"""Words that mean the same as an ampersand."""
 MIN_PHONE_DIGITS = 7
-"""A number with its country has at least these (E.164); fewer are no proof that a text is one number."""
+"""Digits of the shortest full number with a country code (ITU-T E.164)."""
 
 
 class ValueKind(StrEnum):
-    """The kinds of unlikeness."""
+    """The kinds of differences; the values are part of the JSON output."""
 
     BLANK = "blank"
     CASE = "case"
@@ -31,11 +31,11 @@ class ValueKind(StrEnum):
 
 
 def classify_values(spec: FieldSpec, hubspot: str, stripe: str) -> ValueKind:
-    """Which kind two values of one field that do not agree are of; the sides may change places.
+    """Return the kind of difference between two values that do not agree; the order of the sides does not matter.
 
-    ``BLANK``: one side holds nothing to be seen. ``CASE``: upper and lower case only. ``SPACING``: blanks and marks
-    that cannot be seen, perhaps case too. ``PHONE``: one number, written in two ways. ``COMPANY``: one name but for
-    the legal form, punctuation and case.
+    ``BLANK``: one side has no visible character. ``CASE``: only upper and lower case differ. ``SPACING``: blanks and
+    invisible characters differ, perhaps case too. ``PHONE``: one number in two notations. ``COMPANY``: one name apart
+    from legal form, punctuation and case.
     """
     tight_hubspot, tight_stripe = _without_blanks(hubspot), _without_blanks(stripe)
     if not tight_hubspot or not tight_stripe:
@@ -57,25 +57,25 @@ def _compare_text(hubspot: str, stripe: str) -> ValueKind:
 
 
 def _with_even_blanks(value: str) -> str:
-    """One blank for each run of them, of which the unit separator of names is one: what no comparison counts."""
+    """Return the value with every run of blanks, including the unit separator of names, as one space."""
     return " ".join(value.split())
 
 
 def _fold(value: str) -> str:
-    """Without case; in NFC, which case folding may leave."""
+    """Return the value without case, in NFC, which case folding does not preserve."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", value).casefold())
 
 
 def _without_blanks(value: str) -> str:
-    """Without blanks, control characters and marks of no width."""
-    return "".join(c for c in value if not c.isspace() and unicodedata.category(c) not in {"Cc", "Cf"})
+    """Return the value without blanks, control characters and characters of no width."""
+    return "".join(char for char in value if not char.isspace() and unicodedata.category(char) not in {"Cc", "Cf"})
 
 
 # -- phone numbers
 
 
 def _same_number(one: str, other: str) -> bool:
-    """The same digits, or one with and one without its country's code."""
+    """Return whether two texts are one number, perhaps one of them without its country code."""
     digits, others = _digits(one), _digits(other)
     words = {_letters(one), _letters(other)}
     if not digits or not others or len(words - {""}) == 2:
@@ -93,29 +93,29 @@ def _same_number(one: str, other: str) -> bool:
 
 
 def _digits(value: str) -> str:
-    """Decimal digits of whatever script, as ASCII."""
-    return "".join(str(unicodedata.decimal(c)) for c in value if c.isdecimal())
+    """Return the decimal digits of any script, as ASCII."""
+    return "".join(str(unicodedata.decimal(char)) for char in value if char.isdecimal())
 
 
 def _letters(value: str) -> str:
-    return "".join(c for c in value.casefold() if c.isalpha())
+    return "".join(char for char in value.casefold() if char.isalpha())
 
 
 def _international(value: str, digits: str) -> str:
-    """The digits of a number that says its country, from the country's code on; else ""."""
+    """Return the digits of a number from its country code on; "" if it has none."""
     if _without_blanks(value).startswith(("+", "(+")):
         return digits
     return digits[2:] if digits.startswith("00") else ""
 
 
 def _is_national(international: str, national: str) -> bool:
-    """Whether a number without its country is the other without its code of one to three digits."""
+    """Return whether a national number is the international one without its country code of 1 to 3 digits."""
     rest = national.removeprefix("0")
     return len(international) - len(rest) in {1, 2, 3} and international.endswith(rest)
 
 
 def _drops_trunk_zero(longer: str, shorter: str) -> bool:
-    """``+49 (0)30 12`` is often written for ``+49 30 12``."""
+    """Return whether two numbers differ by a trunk zero: ``+49 (0)30 12`` for ``+49 30 12``."""
     return any(longer[at : at + 1] == "0" and longer[:at] + longer[at + 1 :] == shorter for at in (1, 2, 3))
 
 
@@ -132,7 +132,7 @@ def _same_company(one: str, other: str) -> bool:
 
 
 def _company_words(value: str) -> list[str]:
-    """What tells one company from another: its words without case, punctuation, joiners and legal form."""
+    """Return the words of a company name without case, punctuation, joining words and legal form."""
     text = re.sub(r"[.'’`´/]", "", _fold(value))
     words = re.sub(r"[\W_]+", " ", text).split()
     while len(words) > 1 and words[-1] in LEGAL_FORMS | JOINERS:
