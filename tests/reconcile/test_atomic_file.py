@@ -1,0 +1,50 @@
+"""A file is complete and its owner's, or it is not there."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from wanesync.core.errors import ConfigError
+from wanesync.reconcile.atomic_file import check_place, write_atomically, write_text_atomically
+
+
+def test_a_file_is_there_when_the_block_has_ended(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    with write_atomically(path) as file:
+        file.write(b"{}")
+        assert not path.exists()
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"{}", 0o600)
+    assert [found.name for found in tmp_path.iterdir()] == [path.name]
+
+
+def test_an_older_file_stays_when_the_block_fails(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text("older")
+    with suppress(KeyError), write_text_atomically(path) as file:
+        file.write("half")
+        raise KeyError
+    assert path.read_text() == "older"
+    assert [found.name for found in tmp_path.iterdir()] == [path.name]
+
+
+def test_line_ends_are_written_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    with write_text_atomically(path) as file:
+        file.write("é\r\nb\n")
+    assert path.read_bytes() == "é\r\nb\n".encode()
+
+
+@pytest.mark.parametrize("place", ["missing/plan.json", "."])
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path, place: str) -> None:
+    with pytest.raises(ConfigError, match="cannot write"):
+        check_place(tmp_path / place)
+    with pytest.raises(ConfigError, match="cannot write"):
+        write_atomically(tmp_path / place).__enter__()
+
+
+def test_checking_a_place_leaves_nothing(tmp_path: Path) -> None:
+    check_place(tmp_path / "plan.json")
+    assert list(tmp_path.iterdir()) == []
