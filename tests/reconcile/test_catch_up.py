@@ -1,0 +1,81 @@
+"""Catch-up stores Stripe's events and queues reads of contacts that changed, from a cursor with an overlap."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.reconcile_harness import OpenPacer, Sides, make_runtime
+from wanesync.core.errors import CallError, Failure
+from wanesync.core.model import Event, Side
+from wanesync.reconcile.catch_up import CURSORS, OVERLAP_MS, STRIPE_HISTORY_MS, CatchUp
+from wanesync.store.database import Store
+
+HUBSPOT, STRIPE = Side.HUBSPOT, Side.STRIPE
+
+
+@pytest.fixture
+def sides(store: Store) -> Sides:
+    return Sides(store.now_ms())
+
+
+@pytest.fixture
+def catch_up(store: Store, sides: Sides) -> CatchUp:
+    return CatchUp(make_runtime(store, sides), {side: OpenPacer() for side in Side})  # type: ignore[misc] # as far as it is used
+
+
+def cursor_ms(store: Store, side: Side) -> int:
+    with store.reading() as tx:
+        return int(tx.settings.get(CURSORS[side]) or 0)
+
+
+def test_cursors_are_set_before_the_first_listing_and_then_stay(store: Store, catch_up: CatchUp) -> None:
+    store.run(lambda tx: tx.settings.put(CURSORS[STRIPE], "5"))
+    catch_up.mark_start()
+    assert cursor_ms(store, STRIPE) == 5
+    assert cursor_ms(store, HUBSPOT) > 5
+
+
+def test_events_since_the_cursor_are_stored_once(store: Store, sides: Sides, catch_up: CatchUp) -> None:
+    sides.events = [
+        Event("new", STRIPE, "updated", "cus_1", sides.now_ms),
+        Event("overlap", STRIPE, "updated", "cus_2", sides.now_ms - OVERLAP_MS + 2000),
+        Event("old", STRIPE, "updated", "cus_3", sides.now_ms - OVERLAP_MS - 2000),
+    ]
+    store.run(lambda tx: tx.settings.put(CURSORS[STRIPE], str(sides.now_ms)))
+    assert catch_up.run(STRIPE).changed == 2
+    assert cursor_ms(store, STRIPE) >= sides.now_ms
+    assert catch_up.run(STRIPE).changed == 0
+
+
+def test_contacts_that_changed_are_queued_for_a_read(store: Store, sides: Sides, catch_up: CatchUp) -> None:
+    for number in range(1, 4):
+        sides.add_contact(str(number), email=f"{number}@example.com")
+    result = catch_up.run(HUBSPOT)
+    assert (result.changed, result.requests) == (3, 1)
+    with store.reading() as tx:
+        assert {(row["lane"], row["kind"], row["ready"]) for row in tx.jobs.depth()} == {("hubspot", "read", 3)}
+
+
+def test_a_full_page_of_search_results_is_followed_by_the_next(sides: Sides, catch_up: CatchUp) -> None:
+    for number in range(1, 302):
+        sides.add_contact(str(number), email=f"{number}@example.com")
+    result = catch_up.run(HUBSPOT)
+    assert (result.changed, result.requests) == (301, 2)
+
+
+def test_a_cursor_beyond_stripes_history_is_reported(store: Store, sides: Sides, catch_up: CatchUp) -> None:
+    store.run(lambda tx: tx.settings.put(CURSORS[STRIPE], str(sides.now_ms - STRIPE_HISTORY_MS)))
+    assert catch_up.run(STRIPE).too_old
+    assert not catch_up.run(STRIPE).too_old
+
+
+def test_a_failure_leaves_the_cursor(store: Store, sides: Sides, catch_up: CatchUp) -> None:
+    store.run(lambda tx: tx.settings.put(CURSORS[STRIPE], "5"))
+
+    def fail(_since_s: int, _after: str) -> None:
+        raise CallError(STRIPE, Failure.UNREACHED, "no answer")
+
+    sides.list_events = fail  # type: ignore[method-assign, assignment] # in place of the answer
+    with pytest.raises(CallError):
+        catch_up.run(STRIPE)
+    assert cursor_ms(store, STRIPE) == 5
