@@ -27,6 +27,7 @@ from wanesync.core.change_guard import ChangeGuardRule
 from wanesync.core.errors import DatabaseUnavailable
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap
 from wanesync.core.ids import make_id
+from wanesync.core.jobs import WaitCode
 from wanesync.core.model import Link, PendingWrite, Side, WriteKind
 from wanesync.core.plan import Rules
 from wanesync.core.purchases import Sink
@@ -38,7 +39,7 @@ from wanesync.store.database import Tx
 from wanesync.sync.intake import Intake
 from wanesync.sync.loader import LISTED
 from wanesync.sync.runtime import ProcessState, Runtime, SyncOptions
-from wanesync.sync.writer import WRITES, WRITES_OFF
+from wanesync.sync.writer import WRITES
 from wanesync.worker.worker import Worker
 
 MAPPED = ("email", "name", "phone", "company", "city")
@@ -297,7 +298,7 @@ class World:
         def turn(tx: Tx) -> None:
             tx.settings.put(WRITES, "on" if on else "off")
             if on:
-                tx.jobs.make_due(WRITES_OFF)
+                tx.jobs.make_due(WaitCode.WRITES_OFF)
 
         self.store.run(turn)
 

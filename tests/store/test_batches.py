@@ -162,7 +162,7 @@ def test_only_what_waits_for_that_reason_under_those_keys_is_hurried(store: Stor
         tx.jobs.put_many([JobRequest(S, JobKind.READ, key) for key in ("a", "b", "c", "d")])
         for job in tx.jobs.claim(S, [JobKind.READ], 9, "w"):
             reason = "other" if job.key == "b" else "echo"
-            tx.jobs.reschedule(job, tx.now_ms + 9_000, reason, count=False, fixed=job.key == "d")
+            tx.jobs.reschedule(job, tx.now_ms + 9_000, reason, count=False, fixed=job.key == "d", waits_for=reason)
     with store.transaction() as tx:
         assert tx.jobs.make_keys_due(S, JobKind.READ, ["a", "b", "d", "x"], "echo") == 1
         assert tx.jobs.make_keys_due(H, JobKind.READ, ["c"], "echo") == 0

@@ -21,7 +21,7 @@ from tests.store.tables.test_records import a_link, an_event
 from tests.support.store_fixtures import Clock
 from tests.support.store_reads import count_events
 from wanesync.core.errors import DatabaseUnavailable, WanesyncError
-from wanesync.core.jobs import Job, JobKind, JobRequest, JobState
+from wanesync.core.jobs import Job, JobKind, JobRequest, JobState, WaitCode
 from wanesync.core.model import Side, WriteResult
 from wanesync.store import EmailIntentTaken, LeaseLost, LinkMoved, Store, TransactionConflict, Tx, make_key, open_store
 from wanesync.sync.job_results import reschedule
@@ -379,7 +379,7 @@ def test_who_turns_writes_on_wakes_those_too_who_just_saw_them_off(store: Store,
 
     def turn_on(tx: Tx) -> int:
         tx.settings.put(WRITES, "on")
-        return tx.jobs.make_due(WRITES_OFF)
+        return tx.jobs.make_due(WaitCode.WRITES_OFF)
 
     with ThreadPoolExecutor(1) as pool:
         with store.transaction() as tx:
@@ -388,7 +388,7 @@ def test_who_turns_writes_on_wakes_those_too_who_just_saw_them_off(store: Store,
             woken = pool.submit(other_store.run, turn_on)
             with pytest.raises(TimeoutError):
                 woken.result(0.2)
-            reschedule(tx, job, DAY_MS, WRITES_OFF, fixed=True)
+            reschedule(tx, job, DAY_MS, WaitCode.WRITES_OFF, WRITES_OFF, fixed=True)
         assert woken.result(10) == 1
     with store.transaction() as tx:
         assert not are_writes_off(tx)

@@ -128,6 +128,7 @@ class Job:
     rescues: int = 0
     token: str = ""
     owner: str = ""
+    waits_for: str = WaitCode.NONE
     reason: str = ""
     dead_class: str = ""
     run_id: str = ""
@@ -217,8 +218,8 @@ def next_probe_ms(requested_ms: int, paused_for_ms: int, *, away: bool) -> int:
     return max(min(requested_ms, PROBE_AWAY_CAP_MS), min(PROBE_AWAY_CAP_MS, paused_for_ms // 4))
 
 
-def waits_for(name: str) -> str:
-    """Return the reason for people of a job that waits until a side or an operation is resumed."""
+def describe_pause(name: str) -> str:
+    """Return the reason for people of a job that waits until a paused side or operation is resumed."""
     return f"waits until {name} goes on"
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
+from wanesync.core.jobs import WaitCode
+
 # Currencies whose minor unit is not a hundredth (docs.stripe.com/currencies).
 ZERO_DECIMAL = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf".split())
 THREE_DECIMAL = frozenset("bhd jod kwd omr tnd".split())
@@ -54,6 +56,7 @@ class Purchase:
     sink: Sink | None = None
     state: PurchaseState = PurchaseState.TODO
     contact_id: str = ""
+    waits_for: WaitCode = WaitCode.NONE
     reason: str = ""
     created_ms: int = 0
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 
 from wanesync.core.change_guard import HoldKind, HoldState, field_source
 from wanesync.core.errors import ConfigError
-from wanesync.core.jobs import waits_for
+from wanesync.core.jobs import pause_code
 from wanesync.core.model import Side
 from wanesync.ops.holds import close_hold
 from wanesync.store.database import Store, Tx
@@ -37,7 +37,7 @@ def resume_sides(store: Store, sides: Iterable[Side]) -> list[Side]:
         found = [side for side in sides if operator_pause(side) in paused]
         for side in found:
             tx.pauses.clear(operator_pause(side))
-            due = tx.jobs.make_due(waits_for(operator_pause(side)))
+            due = tx.jobs.make_due(pause_code(operator_pause(side)))
             tx.journal.add("resumed", side, "", "", {"by": "operator", "jobs": due})
         return found
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wanesync.sync.writer import WRITES, WRITES_OFF
+from wanesync.core.jobs import WaitCode
+from wanesync.sync.writer import WRITES
 
 if TYPE_CHECKING:
     from wanesync.store.database import Store, Tx
@@ -29,6 +30,6 @@ def switch_writes(store: Store, *, on: bool) -> int:
             return 0
         tx.settings.put(WRITES, wanted)
         tx.journal.add("writes", None, "", "", {"writes": wanted})
-        return tx.jobs.make_due(WRITES_OFF) if on else 0
+        return tx.jobs.make_due(WaitCode.WRITES_OFF) if on else 0
 
     return store.run(switch)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.ids import INTENT_PROPERTY
-from wanesync.core.jobs import LOCK_WAIT_MS, Job, JobKind, JobRequest, Priority
+from wanesync.core.jobs import LOCK_WAIT_MS, Job, JobKind, JobRequest, Priority, WaitCode
 from wanesync.core.model import LinkState, PendingWrite, Record, Side, WriteKind, WriteResult, customer_key, split_key
 from wanesync.core.ports import CreateItem
 from wanesync.core.purchases import PurchaseState
@@ -22,8 +22,11 @@ from wanesync.sync.record_versions import RecordWriter, store_contacts
 from wanesync.sync.runtime import Runtime
 from wanesync.sync.writer import DAY_MS, WRITES_OFF, are_writes_off, read_properties
 
+OTHER_JOB = "its e-mail is being looked after by another job"
 PREREQUISITE_MS = 500
+"""How long a guest waits, in ms, for another job that links or creates its address: mostly one commit away."""
 NOTED_MS = 30_000
+"""How long it waits, in ms, where a customer with its address needs a decision, or a side has not been listed yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ class GuestContacts:
         intents: list[tuple[Job, PendingWrite]] = []
         for job in jobs:
             if not self.runtime.take_locks(tx, job, {job.key}):
-                reschedule(tx, job, LOCK_WAIT_MS, "its lock is taken")
+                reschedule(tx, job, LOCK_WAIT_MS, WaitCode.LOCK, "its lock is taken")
                 continue
             pending = self._intend(tx, job)
             if pending is not None:
@@ -68,7 +71,7 @@ class GuestContacts:
             finish(tx, job)
             return None
         if off:
-            reschedule(tx, job, DAY_MS, WRITES_OFF, fixed=True)
+            reschedule(tx, job, DAY_MS, WaitCode.WRITES_OFF, WRITES_OFF, fixed=True)
             return None
         unlisted = tx.settings.get(LISTED) is None
         if customers or unlisted or tx.pending_writes.open_for_hmacs([hmac]):
@@ -76,12 +79,12 @@ class GuestContacts:
             tx.jobs.put_many(requests)
             noted = any(seen.note for seen in tx.records.get_many([(Side.STRIPE, i) for i in customers]).values())
             delay_ms = NOTED_MS if noted or unlisted else PREREQUISITE_MS
-            wait_turn(tx, job, "its e-mail is being looked after by another job", delay_ms)
+            wait_turn(tx, job, WaitCode.EMAIL_BEING_CREATED, OTHER_JOB, delay_ms)
             return None
         try:
             return self._write_down(tx, job, hmac, next(iter(waiting.values())).email)
         except EmailIntentTaken:
-            wait_turn(tx, job, "its e-mail is being looked after by another job", PREREQUISITE_MS)
+            wait_turn(tx, job, WaitCode.EMAIL_BEING_CREATED, OTHER_JOB, PREREQUISITE_MS)
             return None
 
     def _write_down(self, tx: Tx, job: Job, hmac: str, email: str) -> PendingWrite:

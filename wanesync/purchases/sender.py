@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from wanesync.core.errors import CallError, Failure
-from wanesync.core.jobs import MAX_ATTEMPTS, DeadClass, Job, JobKind, JobRequest
+from wanesync.core.jobs import MAX_ATTEMPTS, DeadClass, Job, JobKind, JobRequest, WaitCode
 from wanesync.core.model import Side
 from wanesync.core.purchases import Purchase, PurchaseState, Sink, roll_up
 from wanesync.purchases.recipients import Recipients
@@ -17,11 +17,22 @@ from wanesync.sync.runtime import Runtime
 from wanesync.sync.writer import DAY_MS, WRITES_OFF, are_writes_off
 
 SINK = "purchase_sink"
+"""The setting that stores which sink ``auto`` chose."""
 LATE_MS = 15_000
+"""How long a request without an answer may still arrive, in ms."""
 LOOK_AGAIN_MS = 2_000
 LOOK_LATE_MS = 900_000
-DOUBT = "may have been sent: its contact's notes are read first"
-LATE = "may have been sent: once more later, should that arrive after a newer one"
+"""A waiting payment looks for its contact again after its own age, between these two, in ms."""
+GONE_WAIT_MS = 1_000
+"""How long a payment waits, in ms, for the read of a contact that is gone."""
+NO_CONTACT = "waiting for its contact"
+UNKNOWN_OUTCOMES = {Sink.NOTE: WaitCode.NOTES_READ, Sink.PROPERTIES: WaitCode.RESEND}
+"""What a payment waits for once an attempt may have been made: neither a note nor a roll-up has an id of ours."""
+REASONS = {
+    WaitCode.NONE: "",
+    WaitCode.NOTES_READ: "may have been sent: its contact's notes are read first",
+    WaitCode.RESEND: "may have been sent: once more later, should that arrive after a newer one",
+}
 
 
 Outcomes = Mapping[str, CallError | None]
@@ -53,13 +64,18 @@ class PurchaseSender:
             if contact_id and off:
                 data = {"kind": "purchase", "payment": row.payment_id}
                 tx.journal.add("would write", Side.HUBSPOT, contact_id, "", data)
-                reschedule(tx, job, DAY_MS, WRITES_OFF, fixed=True)
+                reschedule(tx, job, DAY_MS, WaitCode.WRITES_OFF, WRITES_OFF, fixed=True)
             elif contact_id:
                 kept = replace(row, contact_id=contact_id, sink=row.sink or sink)
                 # Neither a note nor a roll-up has an id of ours: from here on an attempt may have been made.
-                doubt = {Sink.NOTE: DOUBT, Sink.PROPERTIES: LATE}.get(kept.sink or sink, "")
+                wait = UNKNOWN_OUTCOMES.get(kept.sink or sink, WaitCode.NONE)
                 tx.purchases.set_state(
-                    row.payment_id, PurchaseState.TODO, contact_id=contact_id, sink=kept.sink, reason=doubt
+                    row.payment_id,
+                    PurchaseState.TODO,
+                    contact_id=contact_id,
+                    sink=kept.sink,
+                    reason=REASONS[wait],
+                    waits_for=wait,
                 )
                 ready[row.payment_id] = (job, kept)
             else:
@@ -78,12 +94,12 @@ class PurchaseSender:
             tx.locks.drop(job.token)
             tx.jobs.mark_dead(job, DeadClass.UNMATCHED, why)
             return
-        tx.purchases.set_state(row.payment_id, PurchaseState.WAITING, reason="waiting for its contact")
+        tx.purchases.set_state(row.payment_id, PurchaseState.WAITING, reason=NO_CONTACT, waits_for=WaitCode.CONTACT)
         for request in recipients.raise_jobs(row):
             tx.jobs.put(request)
         # Looked at again by itself too: the link may be committing at this very moment, and then wakes nobody.
         age_ms = tx.now_ms - row.created_ms
-        reschedule(tx, job, max(LOOK_AGAIN_MS, min(LOOK_LATE_MS, age_ms)), "waiting for its contact")
+        reschedule(tx, job, max(LOOK_AGAIN_MS, min(LOOK_LATE_MS, age_ms)), WaitCode.CONTACT, NO_CONTACT)
 
     # -- the sink
 
@@ -140,10 +156,10 @@ class PurchaseSender:
         return Call(Side.HUBSPOT, operation, jobs, lambda: send(purchases), then)
 
     def _settle(self, tx: Tx, job: Job, row: Purchase, operation: str, error: CallError | None) -> None:
-        if error is None and row.sink is Sink.PROPERTIES and row.reason == LATE:
+        if error is None and row.sink is Sink.PROPERTIES and row.waits_for is WaitCode.RESEND:
             # An earlier attempt whose answer nobody got may still arrive, with totals that are old by now.
             tx.purchases.set_state(row.payment_id, PurchaseState.TODO)
-            reschedule(tx, job, LATE_MS, LATE)
+            reschedule(tx, job, LATE_MS, WaitCode.RESEND, REASONS[WaitCode.RESEND])
         elif error is None:
             tx.purchases.set_state(row.payment_id, PurchaseState.SENT)
             tx.journal.add("purchase", Side.HUBSPOT, row.contact_id, "", {"payment": row.payment_id, "sink": row.sink})
@@ -151,20 +167,20 @@ class PurchaseSender:
         elif error.failure is Failure.NOT_FOUND:
             tx.purchases.set_state(row.payment_id, PurchaseState.TODO, contact_id="", reason="its contact is gone")
             tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.READ, row.contact_id))
-            reschedule(tx, job, 1_000, "its contact is gone", count=True)
+            reschedule(tx, job, GONE_WAIT_MS, WaitCode.CONTACT, "its contact is gone", count=True)
         else:
             self._failed(tx, job, operation, error)
 
     def _failed(self, tx: Tx, job: Job, operation: str, error: CallError) -> None:
         """A note without an answer may come late: it must be there when the notes are read."""
         if error.failure is Failure.NO_ANSWER and operation == "notes.create" and job.attempts + 1 < MAX_ATTEMPTS:
-            reschedule(tx, job, LATE_MS, error.reason, count=True)
+            reschedule(tx, job, LATE_MS, WaitCode.NOTES_READ, error.reason, count=True)
         else:
             fail(self.runtime, tx, [job], error, operation)
 
     def _note(self, jobs: list[Job], purchases: Mapping[str, Purchase]) -> AnyCall:
         """A note has no id of ours: where an earlier answer is unknown, the contact's notes are read before sending."""
-        doubtful = next((row for row in purchases.values() if row.reason == DOUBT), None)
+        doubtful = next((row for row in purchases.values() if row.waits_for is WaitCode.NOTES_READ), None)
         if doubtful is None:
             return self._call("notes.create", jobs, purchases, self.runtime.hubspot.create_notes)
         contact_id = doubtful.contact_id
@@ -183,7 +199,7 @@ class PurchaseSender:
                     self._settle(tx, job, row, "notes.read", gone)
                     del left[row.payment_id]
                 elif row.contact_id == contact_id:
-                    left[row.payment_id] = replace(row, reason="")
+                    left[row.payment_id] = replace(row, waits_for=WaitCode.NONE)
             rest = [job for job in mine if job.key in left]
             return [self._note(rest, left)] if rest else DONE
 
@@ -206,7 +222,7 @@ class PurchaseSender:
             if isinstance(answer, CallError):
                 for job in mine:
                     row = purchases[job.key]
-                    if answer.failure is not Failure.NO_ANSWER and row.reason != LATE:
+                    if answer.failure is not Failure.NO_ANSWER and row.waits_for is not WaitCode.RESEND:
                         tx.purchases.set_state(row.payment_id, PurchaseState.TODO)
                 fail(self.runtime, tx, mine, answer, operation)
                 return DONE
@@ -215,7 +231,7 @@ class PurchaseSender:
                 contact_id = sent.get(job.key, "")
                 if known[job.key].contact_id != contact_id:
                     # Merged while this was under way: what arrived may be the totals of a part.
-                    reschedule(tx, job, LOOK_AGAIN_MS, "its contact was merged")
+                    reschedule(tx, job, LOOK_AGAIN_MS, WaitCode.CONTACT, "its contact was merged")
                 else:
                     self._settle(tx, job, purchases[job.key], operation, answer.get(contact_id))
             return DONE

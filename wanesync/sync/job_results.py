@@ -1,4 +1,7 @@
-"""What becomes of jobs whose call failed: the decision of ``core/job`` carried out."""
+"""What a call's result leaves behind in the job table: done, back to ready, dead, or the side paused.
+
+The decisions are those of ``core.jobs.decide`` (docs/correctness.md#decision-table).
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,12 @@ from wanesync.core.jobs import (
     Pause,
     Retry,
     Wait,
+    WaitCode,
     decide,
+    describe_pause,
     is_unreachable,
     next_probe_ms,
-    waits_for,
+    pause_code,
 )
 from wanesync.core.model import Side
 from wanesync.store.database import Tx
@@ -24,57 +29,60 @@ from wanesync.store.tables.settings import OPERATOR
 from wanesync.sync.runtime import Runtime
 
 CLOSED_WAIT_MS = 300_000
-ECHO_WAITS = "our own write is not answered yet"
-"""The reason of a read whose event outran the answer to our write: the answer's commit makes it due."""
+"""How long a job waits, in ms, for one that cannot go on while a side is unreachable or paused."""
 
 
 def still_held(tx: Tx, jobs: Sequence[Job]) -> list[Job]:
-    """The jobs that still run under our token, with our lease alive: nobody else may commit."""
+    """The jobs that still run under our token while our lease lasts: no other process may commit for them."""
     mine = tx.jobs.still_held(jobs)
     return [job for job in jobs if job.id in mine]
 
 
 def finish(tx: Tx, job: Job) -> None:
-    """Done, locks dropped."""
+    """Mark a job done and drop its locks."""
     tx.locks.drop(job.token)
     tx.jobs.finish(job)
 
 
 def finish_all(tx: Tx, jobs: Sequence[Job]) -> None:
-    """Done, all of them."""
+    """Mark jobs done and drop their locks."""
     if jobs:
         tx.locks.drop_many([job.token for job in jobs])
         tx.jobs.finish_many(jobs)
 
 
-# Two flags with defaults, named at every call.
+# What it waits for, as code and as text, and two flags, named at every call.
 def reschedule(  # noqa: PLR0913
-    tx: Tx, job: Job, delay_ms: int, reason: str, *, count: bool = False, fixed: bool = False
+    tx: Tx, job: Job, delay_ms: int, waits_for: str, reason: str, *, count: bool = False, fixed: bool = False
 ) -> None:
-    """Back to ready, locks dropped."""
+    """Put a job back to ready after ``delay_ms`` and drop its locks.
+
+    ``waits_for``: a ``WaitCode`` or ``pause_code``. ``count``: it was an attempt. ``fixed``: no newer event may cut
+    the wait short.
+    """
     tx.locks.drop(job.token)
-    tx.jobs.reschedule(job, tx.now_ms + delay_ms, reason, count=count, fixed=fixed)
+    tx.jobs.reschedule(job, tx.now_ms + delay_ms, reason, count=count, fixed=fixed, waits_for=waits_for)
 
 
-def wait_turn(tx: Tx, job: Job, reason: str, delay_ms: int = LOCK_WAIT_MS) -> None:
-    """Soon again; where a side is away or paused, what is waited for may take hours: then when it is back."""
+def wait_turn(tx: Tx, job: Job, waits_for: WaitCode, reason: str, delay_ms: int = LOCK_WAIT_MS) -> None:
+    """Put back a job that waits for another one: soon, or, while a side is unreachable or paused, until it resumes."""
     closed = next((n for n in tx.pauses.get_all() if n in tuple(Side) or n.startswith(OPERATOR)), "")
     if closed:
-        reschedule(tx, job, CLOSED_WAIT_MS, waits_for(closed))
+        reschedule(tx, job, CLOSED_WAIT_MS, pause_code(closed), describe_pause(closed))
     else:
-        reschedule(tx, job, delay_ms, reason)
+        reschedule(tx, job, delay_ms, waits_for, reason)
 
 
 def fail(runtime: Runtime, tx: Tx, jobs: Sequence[Job], error: CallError, operation: str) -> None:
-    """Decide for each job what a failed call means. It lived to hear of it: only deaths in a row make poison."""
+    """Decide for each job what a failed call means, and reset its crash counter: only consecutive crashes make poison."""
     for job in (replace(job, rescues=0) for job in jobs):
         unreachable = is_unreachable(runtime.process.failure_streaks.get(job.lane, []), error.failure)
         decision = decide(error, job.attempts, operation, runtime.rng, unreachable=unreachable)
         match decision:
             case Retry(delay_ms, reason):
-                reschedule(tx, job, delay_ms, reason, count=True)
+                reschedule(tx, job, delay_ms, WaitCode.BACKOFF, reason, count=True)
             case Wait(delay_ms, reason, fixed):
-                reschedule(tx, job, delay_ms, reason, fixed=fixed)
+                reschedule(tx, job, delay_ms, WaitCode.VENDOR, reason, fixed=fixed)
             case Dead(dead_class, reason):
                 tx.locks.drop(job.token)
                 tx.jobs.mark_dead(job, dead_class, reason)
@@ -84,7 +92,7 @@ def fail(runtime: Runtime, tx: Tx, jobs: Sequence[Job], error: CallError, operat
 
 
 def _pause(tx: Tx, job: Job, pause: Pause) -> None:
-    """The side or the operation stops; no attempt counts. Another job than this one makes the next probe."""
+    """Pause the side or the operation; no attempt counts (docs/correctness.md#circuit)."""
     name = f"{job.lane}:{pause.operation}" if pause.operation else str(job.lane)
     known = tx.pauses.get_all().get(name)
     paused_for_ms = tx.now_ms - known.since_ms if known else 0
@@ -93,12 +101,12 @@ def _pause(tx: Tx, job: Job, pause: Pause) -> None:
         what = "away" if pause.away else "paused"
         tx.journal.add(what, job.lane, "", "", {"name": name, "reason": pause.reason})
     tx.pauses.set(name, pause.reason, pause.away, tx.now_ms + probe_ms)
-    reschedule(tx, job, probe_ms, waits_for(name), fixed=bool(pause.operation))
+    reschedule(tx, job, probe_ms, pause_code(name), describe_pause(name), fixed=bool(pause.operation))
 
 
 def resume(tx: Tx, name: str) -> None:
-    """A side or an operation goes on: what waited for it is due, the most urgent first."""
+    """Resume a side or an operation: the jobs that waited for it are due."""
     tx.pauses.clear(name)
-    waited = tx.jobs.make_due(waits_for(name))
+    waited = tx.jobs.make_due(pause_code(name))
     side, _, _ = name.partition(":")
     tx.journal.add("resumed", Side(side), "", "", {"name": name, "jobs": waited})

@@ -7,19 +7,20 @@ from dataclasses import dataclass, field
 
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.event_order import read_stripe_events
-from wanesync.core.jobs import LOCK_WAIT_MS, Job, JobKind, JobRequest, Priority
+from wanesync.core.jobs import LOCK_WAIT_MS, Job, JobKind, JobRequest, Priority, WaitCode
 from wanesync.core.lost_updates import is_answered
 from wanesync.core.model import Event, Record, Side
 from wanesync.core.planner import plan
 from wanesync.core.ports import CustomerAnswer
 from wanesync.store.database import Tx
 from wanesync.sync.calls import DONE, AnyCall, Call, Next
-from wanesync.sync.job_results import ECHO_WAITS, fail, finish_all, reschedule, still_held
+from wanesync.sync.job_results import fail, finish_all, reschedule, still_held
 from wanesync.sync.loader import key_of, load_scenes
 from wanesync.sync.lost_updates import judge_records
 from wanesync.sync.record_versions import RecordWriter, store_contacts
 from wanesync.sync.runtime import Runtime
 
+ECHO_REASON = "our own write is not answered yet"
 ANSWER_DUE_MS = 10_000
 """How long, in ms, the echo of a write waits for the answer to it before the customer is read after all."""
 
@@ -97,7 +98,7 @@ class Reader:
                 sent = [open_since[event.request_key] for event in events if event.request_key in open_since]
                 if sent:
                     # The echo outran the answer, which brings the same without a read, and makes this job due.
-                    reschedule(tx, job, max(sent) + ANSWER_DUE_MS - tx.now_ms, ECHO_WAITS)
+                    reschedule(tx, job, max(sent) + ANSWER_DUE_MS - tx.now_ms, WaitCode.OWN_ANSWER, ECHO_REASON)
                 else:
                     self._take_events_of(records, job, events, answered, taken)
             tx.events.mark_read(taken.event_keys)

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from wanesync.core.errors import CallError
 from wanesync.core.ids import made_ms
-from wanesync.core.jobs import LOCK_WAIT_MS, Job, JobKind, JobRequest, Priority
+from wanesync.core.jobs import LOCK_WAIT_MS, Job, JobKind, JobRequest, Priority, WaitCode
 from wanesync.core.model import PendingWrite, Record, Side, WriteResult
 from wanesync.core.normalize import NAME_PARTS
 from wanesync.core.ports import Authors, CustomerAnswer
@@ -103,7 +103,9 @@ def read_existing_contact(runtime: Runtime, intent: Intent, existing_id: str) ->
         if record is not None and record.intent == pending.idempotency_key:
             return [CommitCreated(intent, record)]
         tx.pending_writes.record_result(pending.id, WriteResult.CONFLICT)
-        reschedule(tx, job, LOCK_WAIT_MS, "the address belongs to a contact that was not known", count=True)
+        reschedule(
+            tx, job, LOCK_WAIT_MS, WaitCode.NONE, "the address belongs to a contact that was not known", count=True
+        )
         return DONE
 
     return Call(Side.HUBSPOT, operation, [job], lambda: runtime.hubspot.read_contacts([existing_id]), then)
@@ -141,7 +143,8 @@ def find_created_customer(
         if answer.record is None and error is not None:
             fail(runtime, tx, [job], error, "customers.create")
         else:
-            reschedule(tx, job, 0, "its customer was found" if answer.record else "nothing was made; it is sent anew")
+            found = "its customer was found" if answer.record else "nothing was made; it is sent anew"
+            reschedule(tx, job, 0, WaitCode.NONE, found)
         return DONE
 
     return Call(Side.STRIPE, operation, [job], send, then)
@@ -170,7 +173,7 @@ def read_authors(
             # The history belongs to another state than the one that was planned from.
             tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.READ, contact_id, Priority(job.priority)))
             for each in mine:
-                reschedule(tx, each, CHANGED_WAIT_MS, "the contact changed meanwhile")
+                reschedule(tx, each, CHANGED_WAIT_MS, WaitCode.READ_PENDING, "the contact changed meanwhile")
             return DONE
         ours = _record_authors(runtime, tx, contact_id, names, answer)
         for name in names:

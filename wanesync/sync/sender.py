@@ -7,7 +7,16 @@ from dataclasses import dataclass
 
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.ids import CUSTOMER_ID_PROPERTY
-from wanesync.core.jobs import LOCK_WAIT_MS, MAX_ATTEMPTS, DeadClass, JobKind, JobRequest, Priority, back_off_ms
+from wanesync.core.jobs import (
+    LOCK_WAIT_MS,
+    MAX_ATTEMPTS,
+    DeadClass,
+    JobKind,
+    JobRequest,
+    Priority,
+    WaitCode,
+    back_off_ms,
+)
 from wanesync.core.model import (
     PendingWrite,
     Record,
@@ -22,7 +31,7 @@ from wanesync.core.ports import CreateItem, CustomerAnswer, UpdateItem
 from wanesync.store.database import Tx
 from wanesync.sync import plan_effects
 from wanesync.sync.calls import DONE, AnyCall, Call, Intent, Next, PlanningRound, Step
-from wanesync.sync.job_results import ECHO_WAITS, fail, finish, reschedule, still_held
+from wanesync.sync.job_results import fail, finish, reschedule, still_held
 from wanesync.sync.record_versions import RecordWriter, store_contacts
 from wanesync.sync.recovery import find_created_customer, read_existing_contact
 from wanesync.sync.runtime import Runtime
@@ -185,12 +194,12 @@ def commit_written(runtime: Runtime, tx: Tx, results: Sequence[tuple[Intent, Rec
         if job.token in locked or job.token not in wanted:
             ready.append(job)
         else:
-            reschedule(tx, job, LOCK_WAIT_MS, "a lock of the new pair is taken")
+            reschedule(tx, job, LOCK_WAIT_MS, WaitCode.LOCK, "a lock of the new pair is taken")
     steps = plan_jobs(runtime, tx, ready, planning)
     ended = [i.pending for i, _ in results if i.pending.kind is WriteKind.CREATE and i.job.id in planning.ended]
     _close_creates(tx, ended)
     echoed = [record.id for intent, record in results if intent.pending.side is Side.STRIPE]
-    tx.jobs.make_keys_due(Side.STRIPE, JobKind.READ, echoed, ECHO_WAITS)
+    tx.jobs.make_keys_due(Side.STRIPE, JobKind.READ, echoed, WaitCode.OWN_ANSWER)
     return steps
 
 
@@ -212,7 +221,7 @@ def _close_create_of_deleted(tx: Tx, intent: Intent, customer_id: str) -> None:
     tx.pending_writes.record_result(pending.id, WriteResult.NOT_FOUND, customer_id)
     tx.tombstones.put(Side.STRIPE, customer_id, pending.hmacs)
     tx.journal.add("orphaned", Side.STRIPE, customer_id, "", {"reason": "deleted there; its other record is kept"})
-    reschedule(tx, intent.job, 0, "its customer is deleted")
+    reschedule(tx, intent.job, 0, WaitCode.NONE, "its customer is deleted")
 
 
 # -- refusals
@@ -253,7 +262,8 @@ def _read_other_holder(tx: Tx, intent: Intent, contact_id: str) -> None:
     """Another contact carries our id: read it, so that the next plan sends the values without the id."""
     tx.pending_writes.record_result(intent.pending.id, WriteResult.REFUSED)
     tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.READ, contact_id, Priority(intent.job.priority)))
-    reschedule(tx, intent.job, LOCK_WAIT_MS, "its id is on another contact, which is being read", count=True)
+    reason = "its id is on another contact, which is being read"
+    reschedule(tx, intent.job, LOCK_WAIT_MS, WaitCode.READ_PENDING, reason, count=True)
 
 
 def _abandon_key(runtime: Runtime, tx: Tx, intent: Intent, error: CallError) -> None:
@@ -276,7 +286,7 @@ def _park(runtime: Runtime, tx: Tx, intent: Intent, fields: Sequence[str]) -> No
         return
     plan_effects.park(tx, link, pending, refused)
     # Counted as an attempt: an address that is refused although no stored contact has it is not sent for ever.
-    reschedule(tx, job, back_off_ms(job.attempts, runtime.rng), "a field was parked", count=True)
+    reschedule(tx, job, back_off_ms(job.attempts, runtime.rng), WaitCode.BACKOFF, "a field was parked", count=True)
 
 
 def _handle_missing_target(runtime: Runtime, tx: Tx, intent: Intent) -> None:
@@ -286,7 +296,7 @@ def _handle_missing_target(runtime: Runtime, tx: Tx, intent: Intent) -> None:
     if pending.side is Side.STRIPE:
         with RecordWriter(runtime, tx, Priority(job.priority)) as records:
             records.delete(Side.STRIPE, pending.target_id)
-        reschedule(tx, job, 0, "its customer is deleted")
+        reschedule(tx, job, 0, WaitCode.NONE, "its customer is deleted")
     else:
         tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.READ, pending.target_id, Priority(job.priority)))
         finish(tx, job)

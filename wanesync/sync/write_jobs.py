@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from wanesync.core.ids import made_ms
-from wanesync.core.jobs import LOCK_WAIT_MS, Job
+from wanesync.core.jobs import LOCK_WAIT_MS, Job, WaitCode
 from wanesync.core.model import PendingWrite, Side, WriteKind
 from wanesync.store.database import Tx
 from wanesync.sync.calls import AnyCall, Call, CommitCreated, Intent, Next, PlanJobs, PlanningRound, SendWrites
@@ -39,7 +39,7 @@ class WriteJobs:
         held = [job for job in jobs if job.token in locked]
         for job in jobs:
             if job.token not in locked:
-                reschedule(tx, job, LOCK_WAIT_MS, "its lock is taken")
+                reschedule(tx, job, LOCK_WAIT_MS, WaitCode.LOCK, "its lock is taken")
         opened: dict[str, list[PendingWrite]] = {}
         for pending in tx.pending_writes.open_for_keys([job.key for job in held], lane):
             opened.setdefault(pending.link_key, []).append(pending)
@@ -83,7 +83,7 @@ class WriteJobs:
             if creates and job.lane is Side.STRIPE and (old or _is_source_deleted(tx, creates[0])):
                 lookups.append(find_created_customer(self.runtime, job, creates[0]))
             elif creates and off:
-                reschedule(tx, job, DAY_MS, WRITES_OFF, fixed=True)
+                reschedule(tx, job, DAY_MS, WaitCode.WRITES_OFF, WRITES_OFF, fixed=True)
             elif creates:
                 resend.append(Intent(job, creates[0]))
             elif job.key in opened:

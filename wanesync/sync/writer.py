@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from wanesync.core.ids import CONTACT_ID_KEY, CUSTOMER_ID_PROPERTY, INTENT_PROPERTY, PORTAL_ID_KEY
-from wanesync.core.jobs import LOCK_WAIT_MS, Job, JobKind, JobRequest, Priority
+from wanesync.core.jobs import LOCK_WAIT_MS, Job, JobKind, JobRequest, Priority, WaitCode
 from wanesync.core.model import PendingWrite, Side, WriteKind, WriteResult, split_key
 from wanesync.core.plan import WAIT_TEXTS, Action, Plan, PlanContext
 from wanesync.core.planner import plan
@@ -29,9 +29,13 @@ from wanesync.sync.run_property import find_mark
 from wanesync.sync.runtime import Runtime
 
 WRITES = "writes"
+"""The setting of the writes switch, ``on`` or ``off``."""
 WRITES_OFF = "writes are off"
+"""The reason shown for jobs that wait for the switch."""
 SUSPECT_WAIT_MS = 2_000
+"""How often a job looks, in ms, for the event that shows who wrote a value: Stripe mostly sends it within seconds."""
 DAY_MS = 86_400_000
+"""How long a job waits, in ms, for the writes switch, which makes it due earlier."""
 
 
 def are_writes_off(tx: Tx) -> bool:
@@ -102,7 +106,7 @@ class _Round:
         _number_creates(self.tx, planned)
         for one in self._hold_back(planned) if self.planning.send else planned:
             if one.plan.wait:
-                wait_turn(self.tx, one.job, WAIT_TEXTS[one.plan.wait])
+                wait_turn(self.tx, one.job, one.plan.wait, WAIT_TEXTS[one.plan.wait])
             elif not (self.planning.send and self._is_suspect(one)):
                 ready.append(one)
         plan_effects.apply_plans(self.tx, [(one.plan, Priority(one.job.priority)) for one in ready])
@@ -131,7 +135,7 @@ class _Round:
         relocked = [job for job in short if job.token in locked]
         for job in short:
             if job.token not in locked:
-                reschedule(self.tx, job, LOCK_WAIT_MS, "another record's lock is taken")
+                reschedule(self.tx, job, LOCK_WAIT_MS, WaitCode.LOCK, "another record's lock is taken")
                 del plans[job.id]
         if relocked:
             contexts |= load_scenes(self.tx, sorted({key_of_job[job.id] for job in relocked}))
@@ -184,7 +188,9 @@ class _Round:
             abandon_writes(self.tx, job, self.planning.opened.get(job.key, []))
             finish(self.tx, job)
         else:
-            reschedule(self.tx, job, SUSPECT_WAIT_MS, "waiting for the event that tells who wrote a value")
+            reschedule(
+                self.tx, job, SUSPECT_WAIT_MS, WaitCode.AUTHOR, "waiting for the event that tells who wrote a value"
+            )
 
     # -- what a plan comes to
 
@@ -201,7 +207,7 @@ class _Round:
             return None
         if are_writes_off(self.tx):
             plan_effects.note_would_write(self.tx, action)
-            reschedule(self.tx, job, DAY_MS, WRITES_OFF, fixed=True)
+            reschedule(self.tx, job, DAY_MS, WaitCode.WRITES_OFF, WRITES_OFF, fixed=True)
             return []
         return [self._draft(job, context, action, opened)]
 
@@ -223,7 +229,9 @@ class _Round:
         intents = []
         for draft in drafts:
             if draft.pending.id in taken:
-                wait_turn(self.tx, draft.job, "its e-mail is being created by another job")
+                wait_turn(
+                    self.tx, draft.job, WaitCode.EMAIL_BEING_CREATED, "its e-mail is being created by another job"
+                )
                 continue
             if draft.stored:
                 self.tx.pending_writes.refresh(draft.pending)

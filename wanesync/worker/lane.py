@@ -7,7 +7,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from wanesync.core.errors import DatabaseUnavailable, WanesyncError
-from wanesync.core.jobs import MAX_ATTEMPTS, DeadClass, Job, JobKind, Priority, back_off_ms, waits_for
+from wanesync.core.jobs import (
+    MAX_ATTEMPTS,
+    DeadClass,
+    Job,
+    JobKind,
+    Priority,
+    WaitCode,
+    back_off_ms,
+    describe_pause,
+    pause_code,
+)
 from wanesync.core.model import Side
 from wanesync.core.rate_limits import BULK, DAILY, MONTHLY_READS, room_left, share_of
 from wanesync.purchases.guest_contacts import GuestContacts
@@ -177,7 +187,14 @@ class Lane:
             if stop.everything or len(jobs) == 1:
                 for job in jobs:
                     tx.locks.drop(job.token)
-                    tx.jobs.reschedule(job, stop.until_ms, waits_for(stop.name), count=False, fixed=True)
+                    tx.jobs.reschedule(
+                        job,
+                        stop.until_ms,
+                        describe_pause(stop.name),
+                        count=False,
+                        fixed=True,
+                        waits_for=pause_code(stop.name),
+                    )
                 return []
         except Exception as error:  # noqa: BLE001 - one bad job must not stop the others
             if len(jobs) == 1:
@@ -232,4 +249,6 @@ def reschedule_failed(runtime: Runtime, tx: Tx, job: Job, error: Exception) -> N
     if job.attempts + 1 >= MAX_ATTEMPTS:
         tx.jobs.mark_dead(job, DeadClass.POISON, reason)
     else:
-        tx.jobs.reschedule(job, tx.now_ms + back_off_ms(job.attempts, runtime.rng), reason, count=True)
+        tx.jobs.reschedule(
+            job, tx.now_ms + back_off_ms(job.attempts, runtime.rng), reason, count=True, waits_for=WaitCode.BACKOFF
+        )

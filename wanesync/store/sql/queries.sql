@@ -192,8 +192,8 @@ SELECT COUNT(*) FROM rejected;
 
 -- name: queue_job
 INSERT INTO jobs (id, lane, kind, key, state, priority, due_ms, due_is_fixed, arrived_ms, attempts, rescues, token, owner,
-    reason, dead_class, run_id, superseded, ended_ms)
-VALUES (:id, :lane, :kind, :key, 'ready', :priority, :due_ms, 0, :now, 0, 0, '', '', '', '', :run_id, 0, 0)
+    waits_for, reason, dead_class, run_id, superseded, ended_ms)
+VALUES (:id, :lane, :kind, :key, 'ready', :priority, :due_ms, 0, :now, 0, 0, '', '', '', '', '', :run_id, 0, 0)
 ON CONFLICT (lane, kind, key) WHERE state = 'ready' DO UPDATE SET
     priority = CASE WHEN excluded.priority < jobs.priority THEN excluded.priority ELSE jobs.priority END,
     arrived_ms = CASE WHEN excluded.arrived_ms < jobs.arrived_ms THEN excluded.arrived_ms ELSE jobs.arrived_ms END,
@@ -206,11 +206,12 @@ UPDATE jobs SET state = 'done', superseded = 1, ended_ms = :now
 WHERE lane = :lane AND kind = :kind AND key IN (:keys) AND state = 'dead';
 
 -- name: make_jobs_due
-UPDATE jobs SET due_ms = :now, due_is_fixed = 0, attempts = 0 WHERE state = 'ready' AND reason = :reason RETURNING id;
+UPDATE jobs SET due_ms = :now, due_is_fixed = 0, attempts = 0 WHERE state = 'ready' AND waits_for = :waits_for
+RETURNING id;
 
 -- name: make_keys_due
-UPDATE jobs SET due_ms = :now WHERE lane = :lane AND kind = :kind AND key IN (:keys) AND state = 'ready' AND reason = :reason
-AND due_is_fixed = 0 AND due_ms > :now RETURNING id;
+UPDATE jobs SET due_ms = :now WHERE lane = :lane AND kind = :kind AND key IN (:keys) AND state = 'ready'
+AND waits_for = :waits_for AND due_is_fixed = 0 AND due_ms > :now RETURNING id;
 
 -- Whether a key runs is asked with a count: as NOT EXISTS, Postgres joins, and while its statistics are old it reads every
 -- running row for each ready one.
@@ -239,8 +240,8 @@ WHERE id IN (
         SELECT COUNT(*) FROM jobs x
         WHERE x.key = r.key AND x.kind = r.kind AND x.lane = r.lane AND x.state = 'running') < 1
     ORDER BY priority, arrived_ms, id LIMIT :limit /* skip locked */)
-RETURNING id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, reason, dead_class,
-    run_id;
+RETURNING id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, waits_for, reason,
+    dead_class, run_id;
 
 -- name: claim_suspect
 UPDATE jobs SET state = 'running', token = :token || id, owner = :owner
@@ -253,8 +254,8 @@ WHERE id IN (
     AND (due_ms < :starved_ms OR (
         SELECT COUNT(*) FROM jobs y WHERE y.owner = :owner AND y.owner <> '' AND y.state = 'running') < 1)
     ORDER BY priority, arrived_ms, id LIMIT 1 /* skip locked */)
-RETURNING id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, reason, dead_class,
-    run_id;
+RETURNING id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, waits_for, reason,
+    dead_class, run_id;
 
 -- name: unclaim_jobs
 UPDATE jobs SET state = 'ready', token = '', owner = '' WHERE id IN (:ids) AND state || '' = 'running';
@@ -275,18 +276,18 @@ AND EXISTS (SELECT 1 FROM processes p WHERE p.name = j.owner AND p.heartbeat_ms 
 ORDER BY j.id /* lock */;
 
 -- name: finish_job
-UPDATE jobs SET state = 'done', ended_ms = :now, reason = '' WHERE id = :id AND token = :token AND state || '' = 'running'
+UPDATE jobs SET state = 'done', ended_ms = :now, waits_for = '', reason = '' WHERE id = :id AND token = :token AND state || '' = 'running'
 RETURNING id, EXISTS (SELECT 1 FROM jobs r WHERE r.lane = jobs.lane AND r.kind = jobs.kind AND r.key = jobs.key
     AND r.state = 'ready'), EXISTS (SELECT 1 FROM jobs d WHERE d.lane = jobs.lane AND d.kind = jobs.kind
     AND d.key = jobs.key AND d.state = 'dead');
 
 -- name: reschedule_job
-UPDATE jobs SET state = 'ready', token = '', owner = '', due_ms = :due_ms, due_is_fixed = :fixed, reason = :reason,
-    attempts = attempts + :attempts, rescues = :rescues
+UPDATE jobs SET state = 'ready', token = '', owner = '', due_ms = :due_ms, due_is_fixed = :fixed, waits_for = :waits_for,
+    reason = :reason, attempts = attempts + :attempts, rescues = :rescues
 WHERE id = :id AND token = :token AND state || '' = 'running' RETURNING id;
 
 -- name: supersede_job
-UPDATE jobs SET state = 'done', superseded = 1, ended_ms = :now, reason = :reason
+UPDATE jobs SET state = 'done', superseded = 1, ended_ms = :now, waits_for = '', reason = :reason
 WHERE id = :id AND token = :token AND state || '' = 'running' RETURNING id;
 
 -- name: merge_into_ready_job
@@ -299,20 +300,20 @@ UPDATE jobs SET
 WHERE lane = :lane AND kind = :kind AND key = :key AND state = 'ready' RETURNING id;
 
 -- name: mark_job_dead
-UPDATE jobs SET state = 'dead', dead_class = :dead_class, reason = :reason, ended_ms = :now, attempts = attempts + 1
+UPDATE jobs SET state = 'dead', dead_class = :dead_class, waits_for = '', reason = :reason, ended_ms = :now, attempts = attempts + 1
 WHERE id = :id AND token = :token AND state || '' = 'running' RETURNING id;
 
 -- name: mark_job_poison
-UPDATE jobs SET state = 'dead', dead_class = 'poison', reason = :reason, ended_ms = :now, rescues = rescues + 1
+UPDATE jobs SET state = 'dead', dead_class = 'poison', waits_for = '', reason = :reason, ended_ms = :now, rescues = rescues + 1
 WHERE id = :id AND token = :token AND state || '' = 'running' RETURNING id;
 
 -- name: running_of_owner
-SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, reason, dead_class,
-    run_id FROM jobs WHERE owner = :owner AND owner <> '' AND state = 'running' ORDER BY lane, kind, key /* lock */;
+SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, waits_for, reason,
+    dead_class, run_id FROM jobs WHERE owner = :owner AND owner <> '' AND state = 'running' ORDER BY lane, kind, key /* lock */;
 
 -- name: abandoned_jobs
-SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, reason, dead_class,
-    run_id FROM jobs WHERE state = 'running'
+SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, waits_for, reason,
+    dead_class, run_id FROM jobs WHERE state = 'running'
 AND NOT EXISTS (SELECT 1 FROM processes p WHERE p.name = jobs.owner AND p.heartbeat_ms > :fresh_ms)
 ORDER BY lane, kind, key /* skip locked */;
 
@@ -334,8 +335,8 @@ GROUP BY lane, kind, priority ORDER BY lane, priority, kind;
 
 -- Filters of dead letters are kept from the indexes: the newest of a hundred thousand are found by their time.
 -- name: dead_jobs
-SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, reason, dead_class,
-    run_id, ended_ms FROM jobs
+SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, waits_for, reason,
+    dead_class, run_id, ended_ms FROM jobs
 WHERE state = 'dead' AND ended_ms >= :since_ms AND lane || '' IN (:lanes) AND kind || '' IN (:kinds)
 AND (:dead_class = '' OR dead_class || '' = :dead_class) ORDER BY ended_ms DESC, id DESC LIMIT :limit;
 
@@ -356,7 +357,7 @@ SELECT id FROM jobs WHERE id IN (:ids) AND state || '' = 'dead' ORDER BY lane, k
 
 -- A count, as in best_job. Of two of one key the newer one lives on.
 -- name: revive_jobs
-UPDATE jobs SET state = 'ready', dead_class = '', reason = '', attempts = 0, rescues = 0, arrived_ms = :now,
+UPDATE jobs SET state = 'ready', dead_class = '', waits_for = '', reason = '', attempts = 0, rescues = 0, arrived_ms = :now,
     due_ms = :now, due_is_fixed = 0, token = '', owner = '', ended_ms = 0
 WHERE id IN (:ids) AND state || '' = 'dead' AND (
         SELECT COUNT(*) FROM jobs x
@@ -372,8 +373,8 @@ UPDATE jobs SET state = 'done', superseded = 1, ended_ms = :now WHERE id IN (:id
 RETURNING id;
 
 -- name: get_job
-SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, reason, dead_class,
-    run_id FROM jobs WHERE id = :id;
+SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, waits_for, reason,
+    dead_class, run_id FROM jobs WHERE id = :id;
 
 -- name: run_pending
 SELECT COUNT(*) FROM jobs WHERE run_id = :run_id AND run_id <> '' AND state IN ('ready', 'running');
@@ -508,14 +509,14 @@ WHERE side = :side AND kind = 'create' AND source_id IN (:ids) AND result IN ('l
 
 -- name: add_purchase
 INSERT INTO purchases (payment_id, charge_id, customer_id, hmac, amount, currency, occurred_ms, data, sink, state,
-    contact_id, reason, created_ms)
+    contact_id, waits_for, reason, created_ms)
 VALUES (:payment_id, :charge_id, :customer_id, :hmac, :amount, :currency, :occurred_ms, :data, :sink, :state,
-    :contact_id, :reason, :created_ms)
+    :contact_id, :waits_for, :reason, :created_ms)
 ON CONFLICT (payment_id) DO NOTHING RETURNING payment_id;
 
 -- name: get_purchases
-SELECT payment_id, charge_id, customer_id, hmac, amount, currency, occurred_ms, data, sink, state, contact_id, reason,
-    created_ms FROM purchases WHERE payment_id IN (:ids);
+SELECT payment_id, charge_id, customer_id, hmac, amount, currency, occurred_ms, data, sink, state, contact_id, waits_for,
+    reason, created_ms FROM purchases WHERE payment_id IN (:ids);
 
 -- name: purchases_waiting_for
 SELECT payment_id FROM purchases WHERE state IN ('waiting', 'unmatched') AND customer_id IN (:ids) ORDER BY created_ms, payment_id;
@@ -535,7 +536,7 @@ SELECT payment_id FROM purchases WHERE contact_id <> '' AND contact_id IN (:ids)
 ORDER BY created_ms, payment_id;
 
 -- name: set_purchase_state
-UPDATE purchases SET state = :state, reason = :reason,
+UPDATE purchases SET state = :state, waits_for = :waits_for, reason = :reason,
     contact_id = CASE WHEN :keep = 0 THEN :contact_id ELSE contact_id END,
     sink = CASE WHEN :sink <> '' THEN :sink ELSE sink END
 WHERE payment_id = :id;
@@ -548,12 +549,12 @@ RETURNING payment_id, occurred_ms, sink, state;
 SELECT state, COUNT(*) FROM purchases GROUP BY state;
 
 -- name: list_purchases
-SELECT payment_id, charge_id, customer_id, hmac, amount, currency, occurred_ms, data, sink, state, contact_id, reason,
-    created_ms FROM purchases WHERE state = :state ORDER BY created_ms, payment_id LIMIT :limit;
+SELECT payment_id, charge_id, customer_id, hmac, amount, currency, occurred_ms, data, sink, state, contact_id, waits_for,
+    reason, created_ms FROM purchases WHERE state = :state ORDER BY created_ms, payment_id LIMIT :limit;
 
 -- name: purchases_of_contact
-SELECT payment_id, charge_id, customer_id, hmac, amount, currency, occurred_ms, data, sink, state, contact_id, reason,
-    created_ms FROM purchases WHERE contact_id <> '' AND contact_id = :contact_id ORDER BY occurred_ms, payment_id;
+SELECT payment_id, charge_id, customer_id, hmac, amount, currency, occurred_ms, data, sink, state, contact_id, waits_for,
+    reason, created_ms FROM purchases WHERE contact_id <> '' AND contact_id = :contact_id ORDER BY occurred_ms, payment_id;
 
 -- conflicts and tombstones
 

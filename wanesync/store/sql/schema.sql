@@ -105,6 +105,7 @@ CREATE TABLE jobs (
     rescues INTEGER NOT NULL,
     token TEXT NOT NULL,
     owner TEXT NOT NULL,
+    waits_for TEXT NOT NULL,
     reason TEXT NOT NULL,
     dead_class TEXT NOT NULL,
     run_id TEXT NOT NULL,
@@ -180,6 +181,7 @@ CREATE TABLE purchases (
     sink TEXT NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('todo', 'waiting', 'sent', 'unmatched')),
     contact_id TEXT NOT NULL,
+    waits_for TEXT NOT NULL,
     reason TEXT NOT NULL,
     created_ms BIGINT NOT NULL
 );

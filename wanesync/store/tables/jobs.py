@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypedDict
 
 from wanesync.core.errors import WanesyncError
-from wanesync.core.jobs import POISON_ALONE_RESCUES, DeadClass, Job, JobKind, JobRequest, JobState, check_poison
+from wanesync.core.jobs import (
+    POISON_ALONE_RESCUES,
+    DeadClass,
+    Job,
+    JobKind,
+    JobRequest,
+    JobState,
+    WaitCode,
+    check_poison,
+)
 from wanesync.core.model import Side
 from wanesync.store.queries import Value
 from wanesync.store.session import ConstraintViolated, Row, Table
@@ -232,14 +241,24 @@ class Jobs(Table):
             keys = sorted(job.key for job in done if (job.lane, job.kind) == (lane, kind))
             self._session.rows("supersede_dead_jobs", lane=lane, kind=kind, keys=keys, now=now_ms)
 
-    def reschedule(self, job: Job, due_ms: int, reason: str, *, count: bool, fixed: bool = False) -> None:
+    # Two flags with defaults, and what it waits for, as code and as text.
+    def reschedule(  # noqa: PLR0913
+        self,
+        job: Job,
+        due_ms: int,
+        reason: str,
+        *,
+        count: bool,
+        fixed: bool = False,
+        waits_for: str = WaitCode.NONE,
+    ) -> None:
         """Makes a running job ready again at ``due_ms``.
 
         ``count``: counts as an attempt. ``fixed``: a newer event does not shorten the wait. If a newer job of the key
         is ready, this one ends as superseded, and the newer one takes over its arrival, priority and fixed wait.
         Raises LeaseLost.
         """
-        self._make_ready(job, due_ms, reason, attempts=int(count), fixed=fixed)
+        self._make_ready(job, due_ms, (waits_for, reason), attempts=int(count), fixed=fixed)
 
     def mark_dead(self, job: Job, dead_class: DeadClass, reason: str) -> None:
         """Marks a job dead, or superseded if a newer one of its key is ready. Raises LeaseLost."""
@@ -259,7 +278,7 @@ class Jobs(Table):
         """
         rows = [row for row in self._session.rows("running_of_owner", owner=owner) if row[0] not in keep]
         for row in rows:
-            self._make_ready(job_of(row), self._session.now_ms, "", attempts=0, fixed=False)
+            self._make_ready(job_of(row), self._session.now_ms, (WaitCode.NONE, ""), attempts=0, fixed=False)
         return len(rows)
 
     def requeue_abandoned(self, lease_ms: int = LEASE_MS) -> list[Job]:
@@ -277,14 +296,19 @@ class Jobs(Table):
                 }
                 self._session.rows("mark_job_poison", **values)
             else:
-                self._make_ready(job, self._session.now_ms, job.reason, attempts=0, fixed=False, rescues=1)
+                self._make_ready(
+                    job, self._session.now_ms, (job.waits_for, job.reason), attempts=0, fixed=False, rescues=1
+                )
             self._session.rows("drop_locks", tokens=[job.token])
             after = self.get(job.id)
             if after:
                 requeued.append(after)
         return requeued
 
-    def _make_ready(self, job: Job, due_ms: int, reason: str, *, attempts: int, fixed: bool, rescues: int = 0) -> None:  # noqa: PLR0913 - the columns it sets
+    def _make_ready(  # noqa: PLR0913 - the columns it sets
+        self, job: Job, due_ms: int, wait: tuple[str, str], *, attempts: int, fixed: bool, rescues: int = 0
+    ) -> None:
+        waits_for, reason = wait
         for attempt in range(1, _MAX_RESCHEDULE_ATTEMPTS + 1):
             merged = self._session.row(
                 "merge_into_ready_job",
@@ -304,7 +328,9 @@ class Jobs(Table):
             values["rescues"] = job.rescues + rescues
             try:
                 with self._session.savepoint():
-                    row = self._session.row("reschedule_job", id=job.id, token=job.token, reason=reason, **values)
+                    row = self._session.row(
+                        "reschedule_job", id=job.id, token=job.token, waits_for=waits_for, reason=reason, **values
+                    )
             except ConstraintViolated:
                 # Another transaction queued a newer job of the key in between: merge into that one.
                 if attempt == _MAX_RESCHEDULE_ATTEMPTS:
@@ -321,16 +347,17 @@ class Jobs(Table):
             raise _lost(job)
         self._session.lanes_to_wake.add(job.lane)
 
-    def make_due(self, reason: str) -> int:
-        """What waits for exactly this reason is due now, with a clean slate; how many there were."""
-        made_due = self._session.rows("make_jobs_due", reason=reason, now=self._session.now_ms)
+    def make_due(self, waits_for: str) -> int:
+        """Make the jobs due that wait for this code, with no attempts counted; returns how many there were."""
+        made_due = self._session.rows("make_jobs_due", waits_for=waits_for, now=self._session.now_ms)
         self._session.lanes_to_wake.update(Side)
         return len(made_due)
 
-    def make_keys_due(self, lane: Side, kind: JobKind, keys: Collection[str], reason: str) -> int:
-        """What waits for exactly this reason under some keys is due now; how many there were."""
+    def make_keys_due(self, lane: Side, kind: JobKind, keys: Collection[str], waits_for: str) -> int:
+        """Make the jobs of some keys due that wait for this code; returns how many there were."""
         now_ms = self._session.now_ms
-        values: dict[str, Value] = {"lane": lane, "kind": kind, "keys": sorted(keys), "reason": reason, "now": now_ms}
+        values: dict[str, Value] = {"lane": lane, "kind": kind, "keys": sorted(keys), "now": now_ms}
+        values["waits_for"] = waits_for
         made_due = self._session.rows("make_keys_due", **values) if keys else []
         if made_due:
             self._session.lanes_to_wake.add(lane)
@@ -432,7 +459,7 @@ class Jobs(Table):
 def job_of(row: Row) -> Job:
     """The job of a row: the columns in the order of the queries."""
     job_id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, *rest = row
-    token, owner, reason, dead_class, run_id = rest
+    token, owner, waits_for, reason, dead_class, run_id = rest
     return Job(
         id=job_id,
         lane=Side(lane),
@@ -446,6 +473,7 @@ def job_of(row: Row) -> Job:
         rescues=rescues,
         token=token,
         owner=owner,
+        waits_for=waits_for,
         reason=reason,
         dead_class=dead_class,
         run_id=run_id,

@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 import orjson
 
+from wanesync.core.jobs import WaitCode
 from wanesync.core.purchases import Purchase, PurchaseState, Sink
 from wanesync.store.session import Row, Table
 
@@ -34,6 +35,7 @@ class Purchases(Table):
             sink=purchase.sink or "",
             state=purchase.state,
             contact_id=purchase.contact_id,
+            waits_for=purchase.waits_for,
             reason=purchase.reason,
             created_ms=purchase.created_ms or self._session.now_ms,
         )
@@ -64,17 +66,20 @@ class Purchases(Table):
         """Payments fixed to some contacts and not sent yet, the oldest first."""
         return [row[0] for row in self._session.rows("purchases_todo_of", ids=contact_ids)] if contact_ids else []
 
-    def set_state(
+    # The columns it sets.
+    def set_state(  # noqa: PLR0913
         self,
         payment_id: str,
         state: PurchaseState,
+        *,
         contact_id: str | None = None,
         sink: Sink | None = None,
         reason: str = "",
+        waits_for: WaitCode = WaitCode.NONE,
     ) -> None:
         """Moves a payment on; contact and sink stay as they are unless given ("": no contact any more)."""
         values: dict[str, str | int] = {"state": state, "contact_id": contact_id or "", "sink": sink or ""}
-        values |= {"reason": reason, "keep": int(contact_id is None)}
+        values |= {"waits_for": waits_for, "reason": reason, "keep": int(contact_id is None)}
         self._session.rows("set_purchase_state", id=payment_id, **values)
 
     def move(self, contact_id: str, into: str) -> str:
@@ -101,7 +106,7 @@ class Purchases(Table):
 
     def _purchase(self, row: Row) -> Purchase:
         payment_id, charge_id, customer_id, hmac, amount, currency, occurred_ms, blob, *rest = row
-        sink, state, contact_id, reason, created_ms = rest
+        sink, state, contact_id, waits_for, reason, created_ms = rest
         data = orjson.loads(self._session.encryption.decrypt(blob, "purchases", payment_id, "data"))
         return Purchase(
             payment_id=payment_id,
@@ -116,6 +121,7 @@ class Purchases(Table):
             sink=Sink(sink) if sink else None,
             state=PurchaseState(state),
             contact_id=contact_id,
+            waits_for=WaitCode(waits_for),
             reason=reason,
             created_ms=created_ms,
         )
