@@ -8,7 +8,7 @@ import pytest
 
 from wanesync.core.errors import ConfigError
 from wanesync.core.rate_limits import BULK, Limit, cap
-from wanesync.ops.limits import change_limit, explain_limit, reset_limit, set_limit
+from wanesync.ops.limits import change_limit, explain_limit, list_limits, reset_limit, set_limit
 from wanesync.store import Store
 
 
@@ -74,17 +74,27 @@ def test_what_hubspot_reports_is_not_passed_even_with_force(limited: Store) -> N
 def test_a_reset_returns_to_the_file_or_leaves_no_limit(limited: Store) -> None:
     limited.run(lambda tx: set_limit(tx, "hubspot", 12))
     limited.run(lambda tx: set_limit(tx, BULK, 30))
-    back = limited.run(lambda tx: reset_limit(tx, "hubspot"))
+    back = reset_limit(limited, "hubspot")
     assert back is not None
     assert back.effective == 15
     for _ in range(2):
-        assert limited.run(lambda tx: reset_limit(tx, BULK)) is None
+        assert reset_limit(limited, BULK) is None
     expected = [("hubspot", 12, 15), ("hubspot", 15, 12), (BULK, 30, None), (BULK, None, 30)]
     assert journalled(limited) == sorted(expected, key=str)
     with pytest.raises(ConfigError, match="nothing is no limit: one of hubspot, "):
-        limited.run(lambda tx: reset_limit(tx, "nothing"))
+        reset_limit(limited, "nothing")
 
 
 def test_a_limit_in_full_effect_needs_no_explanation() -> None:
     assert explain_limit(Limit("hubspot", 15, 15)) == ""
     assert explain_limit(Limit("stripe", 100, 50, reason="stripe refused more")) == "stripe refused more"
+
+
+def test_limits_are_listed_with_what_sets_them(limited: Store) -> None:
+    change_limit(limited, "hubspot", "12/s", force=False)
+    found = list_limits(limited)
+    assert [(one.limit.scope, one.limit.configured, one.is_set_by_operator) for one in found.states] == [
+        ("hubspot", 12, True),
+        ("stripe", 100, False),
+    ]
+    assert found.alarms == []

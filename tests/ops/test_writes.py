@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from wanesync.ops.writes import OFF, ON, read_switch, switch_writes
+from wanesync.ops.writes import OFF, ON, read_writes, switch_writes
 from wanesync.store import Store
 
 
 def switch(store: Store) -> str:
-    with store.reading() as tx:
-        return read_switch(tx)
+    return read_writes(store)
 
 
 def test_before_the_first_start_writes_are_off(store: Store) -> None:

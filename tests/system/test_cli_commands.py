@@ -176,13 +176,13 @@ def test_diff_changes_nothing(stage: Stage) -> None:
         assert tx.links.count_active() == 0
 
 
-def test_a_dry_run_tells_what_would_be_repaired(stage: Stage) -> None:
+def test_a_dry_run_shows_what_would_be_repaired(stage: Stage) -> None:
     dry = stage.run("reconcile", "--dry-run")
     assert dry.returncode == 1
     assert "create_customer" in dry.stdout
 
 
-def test_status_has_everything_and_check_ends_in_1_when_something_is_wrong(stage: Stage) -> None:
+def test_status_has_every_part_and_check_exits_1_if_there_is_an_alarm(stage: Stage) -> None:
     document = stage.ask("status")
     assert {"lanes", "limits", "pauses", "records", "links", "purchases", "processes", "alarms", "writes"} <= set(
         document
@@ -294,7 +294,7 @@ def test_dead_letters_are_filtered(fresh: Stage) -> None:
     assert fresh.ask("retry", "--side", "hubspot", "--yes")["classes"] == {"gone": 1, "validation": 1}
 
 
-def test_on_a_terminal_retry_says_how_many_and_asks(fresh: Stage) -> None:
+def test_on_a_terminal_retry_shows_how_many_and_asks(fresh: Stage) -> None:
     def bury(tx: Tx) -> None:
         tx.jobs.put_many([JobRequest(Side.STRIPE, JobKind.READ, f"cus_{number}") for number in range(3)])
         for job in tx.jobs.claim(Side.STRIPE, [JobKind.READ], 10, "test"):
@@ -322,7 +322,7 @@ def test_on_a_terminal_retry_says_how_many_and_asks(fresh: Stage) -> None:
         assert tx.jobs.dead() == []
 
 
-def test_db_prune_says_what_would_go_and_what_went(stage: Stage) -> None:
+def test_db_prune_lists_what_would_be_removed_and_what_was(stage: Stage) -> None:
     names = {"events", "event_payloads", "done_jobs", "webhooks_set_aside", "own_writes", "closed_conflicts"}
     names |= {"counted_overwrites", "counted_sources"}
     for arguments in (["--dry-run"], []):
@@ -336,12 +336,12 @@ def test_db_migrate_may_run_again(stage: Stage) -> None:
     assert stage.ask("db", "migrate")["state"] == "up to date"
 
 
-def test_catch_up_tells_what_it_found(stage: Stage) -> None:
+def test_catch_up_reports_each_side(stage: Stage) -> None:
     document = stage.ask("catch-up")
     assert set(document) == {"hubspot", "stripe"}
 
 
-# -- a life
+# -- from init to history
 
 
 def test_init_reconcile_history(tmp_path: Path) -> None:
@@ -375,7 +375,7 @@ def test_init_reconcile_history(tmp_path: Path) -> None:
         assert (unknown.returncode, unknown.stdout) == (1, "")
 
 
-def test_writes_off_writes_nothing_and_writes_on_goes_on(tmp_path: Path) -> None:
+def test_writes_off_writes_nothing_and_writes_on_continues(tmp_path: Path) -> None:
     with Stage(f"sqlite:{tmp_path / 'wanesync.db'}", tmp_path) as stage:
         stage.edit(Side.HUBSPOT, "create", email="eve@example.com", firstname="Eve")
         assert stage.ask("writes", "off")["writes"] == "off"

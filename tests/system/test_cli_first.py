@@ -1,4 +1,4 @@
-"""The first meeting of two systems: webhooks before the first listing, differing pairs, a lost state."""
+"""First contact of two accounts: webhooks before the first listing, differing pairs, a lost database."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from wanesync.core.model import Side
 from wanesync.wiring import build_runtime, open_database
 
 
-def test_webhooks_before_the_first_listing_create_nobody_and_then_nobody_twice(
+def test_webhooks_before_the_first_listing_create_no_record_and_then_none_twice(
     database_url: str, tmp_path: Path
 ) -> None:
     with Stage(database_url, tmp_path) as stage:
@@ -65,7 +65,7 @@ def test_a_pair_that_differs_stays_as_it_is_and_later_edits_flow(database_url: s
         assert stage.compare().counts[DifferenceClass.CONFLICT] == 0
 
 
-def test_a_state_that_is_lost_comes_back_with_the_same_links(tmp_path: Path) -> None:
+def test_a_lost_database_is_rebuilt_with_the_same_links(tmp_path: Path) -> None:
     with Stage(f"sqlite:{tmp_path / 'first.db'}", tmp_path) as stage:
         for number in range(6):
             stage.edit(Side.HUBSPOT, "create", email=f"c{number}@example.com", firstname=f"C{number}")

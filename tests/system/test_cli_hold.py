@@ -1,4 +1,4 @@
-"""``hold``, ``pause`` and ``resume`` on a running program: an import is stopped, looked at, and dealt with."""
+"""``hold``, ``pause`` and ``resume`` on a running program: an import is stopped, listed, and released or discarded."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def holds(stage: Stage) -> list[HoldRow]:
         return tx.holds.all()
 
 
-def test_an_import_is_stopped_and_released_or_discarded_by_hand(stage: Stage) -> None:
+def test_an_import_is_stopped_and_released_or_discarded(stage: Stage) -> None:
     import_all(stage, COMPANY)
     assert companies(stage) == [COMPANY] * LIMIT + ["Old"] * (PEOPLE - LIMIT)
     found = stage.ask("hold", "list")["holds"]
@@ -54,7 +54,7 @@ def test_an_import_is_stopped_and_released_or_discarded_by_hand(stage: Stage) ->
     assert checked.returncode == 1
     assert "4 people are held" in checked.stdout
     assert COMPANY in stage.run("hold", "list", "--show-values").stdout
-    # A diff shows them, as nothing to be repaired.
+    # A diff shows them as conflicts, which a reconcile does not repair.
     diff = stage.ask("diff")
     assert isinstance(diff["counts"], dict)
     assert {name: n for name, n in diff["counts"].items() if n} == {"conflict": PEOPLE - LIMIT, "in_sync": LIMIT}
@@ -74,7 +74,7 @@ def test_an_import_is_stopped_and_released_or_discarded_by_hand(stage: Stage) ->
     assert holds(stage) == []
 
 
-def test_a_paused_side_and_a_paused_field_wait_for_their_operator(stage: Stage) -> None:
+def test_a_paused_side_and_a_paused_field_wait_for_resume(stage: Stage) -> None:
     contact_id = stage.contact("p0@example.com")["id"]
     assert stage.ask("pause", "stripe") == {"paused": ["stripe"]}
     assert "stripe is paused by an operator" in stage.run("status", "--check").stdout

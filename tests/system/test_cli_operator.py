@@ -44,7 +44,8 @@ def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     return run_forked(arguments, env, 60)
 
 
-def told(store: Store, kind: str) -> int:
+def count_entries(store: Store, kind: str) -> int:
+    """How many journal entries of a kind there are."""
     with store.reading() as tx:
         return sum(entry.kind == kind for entry in tx.journal.latest(1000))
 
@@ -55,7 +56,7 @@ def configured(store: Store) -> float:
 
 
 def hold_name(tx: Tx, source: str = FLOW) -> str:
-    """A hold with one held name."""
+    """Open a hold that keeps back one name; its id."""
     hold_id, _ = tx.holds.open(source, HoldKind.BRAKE)
     tx.links.put(link("a", "cus_a"))
     tx.holds.put(link("a", "cus_a").id, "name", HeldValue(Side.HUBSPOT, "Ada\x1fLovelace", "Ada\x1fByron", hold_id))
@@ -88,7 +89,7 @@ def test_the_file_named_before_a_command_of_limits_is_the_one_it_acts_on(fresh: 
     assert configured(fresh.store) == 90
 
 
-def test_what_hubspot_allows_is_said_as_the_reason_and_no_setting_passes_it(fresh: Stage) -> None:
+def test_what_hubspot_allows_is_the_reason_shown_and_no_setting_passes_it(fresh: Stage) -> None:
     assert fresh.run("limits", "set", "hubspot", "15/s").returncode == 0
     fresh.store.run(lambda tx: tx.rates.put(cap(tx.rates.all()["hubspot"], 190, 10_000)))
     refused = fresh.run("limits", "set", "hubspot", "18/s")
@@ -106,14 +107,14 @@ def test_what_hubspot_allows_is_said_as_the_reason_and_no_setting_passes_it(fres
     assert known.effective == pytest.approx(17.1)
 
 
-def test_the_same_limit_again_is_said_and_not_journalled(fresh: Stage) -> None:
+def test_the_same_limit_again_is_reported_and_not_journalled(fresh: Stage) -> None:
     assert "from now on" in fresh.run("limits", "set", "hubspot", "12/s").stdout
     assert "hubspot is 12/s already" in fresh.run("limits", "set", "hubspot", "12/s").stdout
-    assert told(fresh.store, "limit set") == 1
+    assert count_entries(fresh.store, "limit set") == 1
     # Refusals lowered it: the same value is a change, for it acts at once.
     fresh.store.run(lambda tx: tx.rates.put(replace(tx.rates.all()["hubspot"], effective=6.0)))
     assert "from now on" in fresh.run("limits", "set", "hubspot", "12/s").stdout
-    assert told(fresh.store, "limit set") == 2
+    assert count_entries(fresh.store, "limit set") == 2
 
 
 # -- bad input
@@ -129,7 +130,7 @@ def test_the_same_limit_again_is_said_and_not_journalled(fresh: Stage) -> None:
         ("hold", "list", "--limit", TOO_MANY),
     ],
 )
-def test_numbers_beyond_all_measure_are_refused(stage: Stage, arguments: tuple[str, ...]) -> None:
+def test_numbers_beyond_the_range_are_refused(stage: Stage, arguments: tuple[str, ...]) -> None:
     refused = stage.run(*arguments)
     assert refused.returncode == 2, refused.stderr
     assert arguments[-2 if arguments[-1] != "--yes" else -3] in refused.stderr
@@ -160,7 +161,7 @@ def test_a_hold_has_its_whole_id_and_its_names_in_one_piece(fresh: Stage) -> Non
     assert (found[0]["first"][0]["hubspot"], found[0]["first"][0]["stripe"]) == ("Ada Lovelace", "Ada Byron")
 
 
-def test_what_a_hold_would_become_is_shown_first(fresh: Stage) -> None:
+def test_a_dry_run_of_release_and_discard_changes_nothing(fresh: Stage) -> None:
     hold_id = fresh.store.run(hold_name)
     counts = {"holds": 1, "people": 1, "fields": 1}
     assert fresh.ask("hold", "release", hold_id, "--dry-run") == {"dry_run": True, "released": counts}
@@ -169,13 +170,13 @@ def test_what_a_hold_would_become_is_shown_first(fresh: Stage) -> None:
     assert (discarded.returncode, discarded.stdout) == (0, said)
     with fresh.store.reading() as tx:
         assert ([row.state for row in tx.holds.all()], tx.jobs.depth()) == (["open"], [])
-    assert told(fresh.store, "hold released") == told(fresh.store, "hold discarded") == 0
+    assert count_entries(fresh.store, "hold released") == count_entries(fresh.store, "hold discarded") == 0
     fresh.store.run(lambda tx: tx.holds.open(field_source("city"), HoldKind.FIELD))
     assert fresh.ask("hold", "release", hold_id, "--yes") == {"released": counts}
     assert "1 hold discarded: no values were held.\n" in fresh.run("hold", "discard", "all", "--yes").stdout
 
 
-def test_what_would_be_tried_again_is_shown_first(fresh: Stage) -> None:
+def test_a_dry_run_of_retry_changes_nothing(fresh: Stage) -> None:
     for number in (1, 2):
         bury(fresh.store, JobRequest(Side.STRIPE, JobKind.WRITE, contact_key(str(number))))
     shown = fresh.run("retry", "--all", "--dry-run")
@@ -184,7 +185,7 @@ def test_what_would_be_tried_again_is_shown_first(fresh: Stage) -> None:
     assert "2 jobs would be tried again; nothing was changed." in shown.stdout
     answer = fresh.ask("retry", "--class", "refused", "--dry-run")
     assert answer == {"dry_run": True, "retried": 2, "classes": {"refused": 2}}
-    assert told(fresh.store, "retried") == 0
+    assert count_entries(fresh.store, "retried") == 0
     with fresh.store.reading() as tx:
         assert len(tx.jobs.dead()) == 2
 
@@ -192,7 +193,7 @@ def test_what_would_be_tried_again_is_shown_first(fresh: Stage) -> None:
 # -- what was done
 
 
-def test_history_without_a_person_lists_what_was_done_last(fresh: Stage) -> None:
+def test_history_without_a_person_lists_the_newest_entries(fresh: Stage) -> None:
     assert "Nothing was done yet." in fresh.run("history").stdout
     assert fresh.run("pause", "stripe").returncode == 0
     assert fresh.run("limits", "set", "hubspot", "12/s").returncode == 0
@@ -219,7 +220,7 @@ def test_history_without_a_person_lists_what_was_done_last(fresh: Stage) -> None
     assert "Ada Lovelace" in fresh.run("history", "--show-values").stdout
 
 
-def test_the_package_is_the_program() -> None:
+def test_the_package_can_be_run_as_a_module() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "wanesync", "--version"], cwd=ROOT, capture_output=True, text=True, check=False
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wanesync.core.errors import ConfigError
@@ -14,7 +15,17 @@ from wanesync.core.rate_limits import (
     parse_value,
     set_by_hand,
 )
+from wanesync.ratelimit.limit_settings import LimitState, read_limits
+from wanesync.ratelimit.quotas import find_alarms
 from wanesync.store.database import Store, Tx
+
+
+@dataclass(frozen=True, slots=True)
+class LimitList:
+    """Every limit, and a line for each quota that is used up."""
+
+    states: Sequence[LimitState]
+    alarms: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +35,12 @@ class LimitChange:
     limit: Limit
     new: bool
     warning: str = ""
+
+
+def list_limits(store: Store) -> LimitList:
+    """Read every limit with its use, in the order of their scopes."""
+    with store.reading() as tx:
+        return LimitList(read_limits(tx), find_alarms(tx))
 
 
 def change_limit(store: Store, scope: str, text: str, *, force: bool) -> LimitChange:
@@ -67,13 +84,17 @@ def set_limit(tx: Tx, scope: str, value: float) -> Limit:
     return after
 
 
-def reset_limit(tx: Tx, scope: str) -> Limit | None:
+def reset_limit(store: Store, scope: str) -> Limit | None:
     """Return to the value of the configuration file; None where it has none, and the scope no limit of its own.
 
     Raises ConfigError for a scope that does not exist.
     """
     if scope not in VENDOR_ALLOWANCES:
         raise ConfigError([f"{scope} is no limit: one of {', '.join(VENDOR_ALLOWANCES)}"])
+    return store.run(lambda tx: _reset(tx, scope))
+
+
+def _reset(tx: Tx, scope: str) -> Limit | None:
     before = tx.rates.lock(scope)
     if before is None:
         return None

@@ -18,6 +18,12 @@ def read_switch(tx: Tx) -> str:
     return tx.settings.get(WRITES) or OFF
 
 
+def read_writes(store: Store) -> str:
+    """Return ``on`` or ``off``."""
+    with store.reading() as tx:
+        return read_switch(tx)
+
+
 def switch_writes(store: Store, *, on: bool) -> int:
     """Allow or forbid writes in every process, from its next transaction on. Returns how many waiting jobs became due.
 

@@ -11,9 +11,8 @@ import typer
 
 from wanesync.cli.context import AsJson, ConfigFile, open_configured
 from wanesync.core.rate_limits import VENDOR_ALLOWANCES, Limit, LimitUnit, format_value
-from wanesync.ops.limits import change_limit, explain_limit, reset_limit
-from wanesync.ratelimit.limit_settings import LimitState, apply_configured_limits, read_limits
-from wanesync.ratelimit.quotas import find_alarms
+from wanesync.ops.limits import change_limit, explain_limit, list_limits, reset_limit
+from wanesync.ratelimit.limit_settings import LimitState, apply_configured_limits
 from wanesync.terminal import format_duration, make_console, make_table, print_json, print_rows
 
 HELP = "Show and change the request limits. Shown: configured, in effect, used, and why they are lower."
@@ -36,14 +35,14 @@ def show(context: typer.Context, as_json: AsJson = False, config_file: ConfigFil
     context.obj = GroupOptions(config_file, as_json)
     if context.invoked_subcommand is not None:
         return
-    with open_configured(config_file) as (_, store), store.reading() as tx:
-        states, alarms = read_limits(tx), find_alarms(tx)
+    with open_configured(config_file) as (_, store):
+        found = list_limits(store)
     if as_json:
-        print_json({"limits": [_as_json(state) for state in states], "alarms": alarms})
+        print_json({"limits": [_as_json(state) for state in found.states], "alarms": found.alarms})
         return
     columns = ("limit", ">configured", ">in effect", ">used", "why")
-    print_rows(make_console(), make_table(*columns), [_as_row(state) for state in states])
-    for alarm in alarms:
+    print_rows(make_console(), make_table(*columns), [_as_row(state) for state in found.states])
+    for alarm in found.alarms:
         print(alarm)
 
 
@@ -77,7 +76,7 @@ def reset(context: typer.Context, scope: Scope, *, as_json: AsJson = False, conf
     """Return to the value of the configuration file."""
     options = _combine(context, config_file, as_json=as_json)
     with open_configured(options.config_file) as (_, store):
-        limit = store.run(lambda tx: reset_limit(tx, scope))
+        limit = reset_limit(store, scope)
     _print_limit(scope, limit, new=True, as_json=options.as_json)
 
 

@@ -36,7 +36,7 @@ def set_aside(
     as_json: AsJson = False,
     config_file: ConfigFile = None,
 ) -> None:
-    """List webhooks that were signed correctly, could not be understood and were set aside. Changes nothing."""
+    """List webhooks that could not be understood. Their signature was right, and nothing of them was applied."""
     with open_configured(config_file) as (_, store):
         found = list_rejected(store, limit)
     if as_json:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from wanesync.cli.context import AsJson, ConfigFile, open_configured
-from wanesync.ops.writes import read_switch, switch_writes
+from wanesync.ops.writes import read_writes, switch_writes
 from wanesync.terminal import pluralize, print_json
 
 
@@ -29,8 +29,7 @@ def writes(
     """Allow or forbid writing to both sides. While off, everything else runs, and what would be written is logged."""
     with open_configured(config_file) as (_, store):
         woken = 0 if switch is Switch.STATUS else switch_writes(store, on=switch is Switch.ON)
-        with store.reading() as tx:
-            now = read_switch(tx)
+        now = read_writes(store)
     if as_json:
         print_json({"writes": now, "woken": woken})
         return
