@@ -13,11 +13,11 @@ from unittest.mock import patch
 import pytest
 
 from tests.support.core_builders import FIELDS, RULES
+from tests.support.reconcile_harness import OpenPacer
 from wanesync.adapters.field_translation import FieldTranslator
 from wanesync.core.errors import CallError, Failure, GuardError, VendorUnavailable
 from wanesync.core.model import Record, Side
 from wanesync.core.ports import Page, Survey, Timing
-from wanesync.core.rate_limits import SlotRequest
 from wanesync.reconcile import listing
 from wanesync.reconcile.listing import Listing
 from wanesync.reconcile.requests import Requests
@@ -28,16 +28,6 @@ from wanesync.sync.runtime import ProcessState, Runtime, SyncOptions
 
 HUBSPOT, STRIPE = Side.HUBSPOT, Side.STRIPE
 LANES = 4
-
-
-class Gate:
-    """A pacer that lets everything pass."""
-
-    def wait(self, want: SlotRequest) -> None:
-        """At once."""
-
-    def heed(self, error: CallError, operation: str) -> None:
-        """Nothing to learn."""
 
 
 @dataclass
@@ -158,7 +148,7 @@ def begin(store: Store, contacts: Contacts, customers: Customers, **options: obj
     assert isinstance(snapshot, Snapshot)
     snapshot.put_metadata({"began_ms": "1700000000000"})
     lanes = {HUBSPOT: LANES, STRIPE: LANES} | options.pop("lanes", {})  # type: ignore[operator] # a mapping
-    gates = {side: Gate() for side in Side}
+    gates = {side: OpenPacer() for side in Side}
     return Listing(runtime, gates, snapshot, lanes=lanes, **options)  # type: ignore[arg-type] # a pacer that lets all pass
 
 

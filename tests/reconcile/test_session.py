@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import sqlite3
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -10,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.core_builders import FIELDS, RULES
-from wanesync.adapters.field_translation import FieldTranslator
+from tests.support.reconcile_harness import InstantClock, ignore, make_runtime
 from wanesync.core.bulk_guards import Volume
 from wanesync.core.diff.difference import DifferenceClass
 from wanesync.core.errors import CallError, ConfigError, Failure, GuardError, WanesyncError
@@ -37,7 +35,7 @@ from wanesync.reconcile.session import (
 )
 from wanesync.reconcile.snapshot.file import MEMORY, Snapshot
 from wanesync.store.database import Store, Tx
-from wanesync.sync.runtime import ProcessState, Runtime, SyncOptions
+from wanesync.sync.runtime import Runtime
 from wanesync.sync.writer import WRITES
 
 HUBSPOT, STRIPE = Side.HUBSPOT, Side.STRIPE
@@ -88,35 +86,15 @@ class FakeCatchUp:
         return CatchUpResult(side, 0, 0, 1, too_old=True)
 
 
-class NoWaiting:
-    """A clock whose waits end at once."""
-
-    def __init__(self) -> None:
-        self.ms = 0.0
-
-    def now_ms(self) -> int:
-        return round(self.ms)
-
-    def monotonic_ms(self) -> int:
-        return round(self.ms)
-
-    def sleep_until(self, at_ms: float) -> None:
-        self.ms = at_ms
-
-
 def make_report(store: Store) -> Report:
     report = Report(Snapshot.resume(MEMORY, store.encryption, {}, 0), volume=Volume(), to_link=4)
     report.counts.update({DifferenceClass.UPDATE_CUSTOMER: 2})
     return report
 
 
-def build(store: Store, name: str) -> Runtime:
-    return Runtime(store, RULES, FieldTranslator(FIELDS), SyncOptions(), random.Random(0), ProcessState(name))
-
-
 @pytest.fixture
 def runtime(store: Store) -> Runtime:
-    return build(store, "first")
+    return make_runtime(store)
 
 
 def open_one(
@@ -130,12 +108,8 @@ def open_one(
     return open_session(runtime, reconcile or FakeReconcile(runtime, {}), fake, writes=writes)  # type: ignore[arg-type] # as far as it is used
 
 
-def ignore(_step: Step, _done: int, _total: int | None) -> None:
-    """No progress is shown."""
-
-
 def test_a_session_holds_the_run_lock_and_closes_its_report(runtime: Runtime, other_store: Store) -> None:
-    second = build(other_store, "second")
+    second = make_runtime(other_store, name="second")
     with open_one(runtime) as session:
         with pytest.raises(AlreadyRunning):
             open_one(second).__enter__()
@@ -243,7 +217,7 @@ def test_a_lane_without_a_worker_is_idle(store: Store) -> None:
 
 def test_an_idle_lane_is_not_waited_for_long(store: Store) -> None:
     put_jobs(store)
-    clock = NoWaiting()
+    clock = InstantClock()
     assert wait_for_workers(store, "run-1", 2, ignore, clock).idle_lanes == (STRIPE,)
     assert clock.now_ms() == IDLE_LANE_MS
 
@@ -251,12 +225,12 @@ def test_an_idle_lane_is_not_waited_for_long(store: Store) -> None:
 def test_with_writes_off_nothing_is_waited_for(store: Store) -> None:
     put_jobs(store)
     store.run(lambda tx: tx.settings.put(WRITES, "off"))
-    clock = NoWaiting()
+    clock = InstantClock()
     assert not wait_for_workers(store, "run-1", 2, ignore, clock).writes_on
     assert clock.now_ms() == 0
 
 
 def test_a_run_without_jobs_left_is_done(store: Store) -> None:
     told: list[tuple[Step, int, int | None]] = []
-    assert wait_for_workers(store, "run-2", 0, lambda *step: told.append(step), NoWaiting()).left == 0
+    assert wait_for_workers(store, "run-2", 0, lambda *step: told.append(step), InstantClock()).left == 0
     assert told == [(Step.JOBS_DONE, 0, 0)]

@@ -16,7 +16,7 @@ from wanesync.core.rate_limits import SlotRequest
 from wanesync.reconcile.compare import Report
 from wanesync.reconcile.run import Reconcile
 from wanesync.reconcile.snapshot.file import MEMORY
-from wanesync.store.database import Store
+from wanesync.store.database import Store, Tx
 from wanesync.sync.runtime import ProcessState, Runtime, SyncOptions
 
 HUBSPOT, STRIPE = Side.HUBSPOT, Side.STRIPE
@@ -138,3 +138,13 @@ def compare(runtime: Runtime, *, fresh: bool = False) -> Report:
 
 def ignore(*_: object) -> None:
     """Show no progress."""
+
+
+def lock_by_another(store: Store, key: str) -> None:
+    """Lock a key under the token ``another``, as a process that is alive."""
+
+    def take(tx: Tx) -> None:
+        tx.processes.beat("another", "stripe", tx.now_ms)
+        assert tx.locks.take(key, "another", "another", tx.now_ms + 60_000)
+
+    store.run(take)

@@ -1,0 +1,117 @@
+"""Decisions are checked as a file and applied a key at a time: all of a key's decisions, or none."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.reconcile_harness import (
+    InstantClock,
+    Sides,
+    compare,
+    ignore,
+    lock_by_another,
+    make_reconcile,
+    make_runtime,
+)
+from wanesync.core.diff.decisions import Verdict
+from wanesync.core.errors import ConfigError
+from wanesync.core.model import LinkState, NoteCode, Side
+from wanesync.reconcile.apply_decisions import LOCK_ATTEMPTS, LOCKED, AppliedDecisions, DecisionApplier
+from wanesync.store.database import Store
+from wanesync.sync.runtime import Runtime
+
+HUBSPOT, STRIPE = Side.HUBSPOT, Side.STRIPE
+
+
+@pytest.fixture
+def sides(store: Store) -> Sides:
+    """A pair that differs, and a record of each side that is alone."""
+    made = Sides(store.now_ms())
+    made.add_contact("1", email="ana@example.com", city="Lyon", phone="")
+    made.add_customer("cus_1", email="ana@example.com", city="Leeds", phone="112")
+    made.add_contact("2", email="ben@example.com")
+    made.add_customer("cus_3", email="cleo@example.com")
+    return made
+
+
+@pytest.fixture
+def runtime(store: Store, sides: Sides) -> Runtime:
+    """All records are stored, as before any decision."""
+    made = make_runtime(store, sides)
+    make_reconcile(made).queue(compare(made))
+    for side in Side:
+        store.run(lambda tx, side=side: tx.jobs.finish_many(tx.jobs.claim(side, None, 50, "first")))  # type: ignore[misc] # binds the loop's value
+    return made
+
+
+def decide(runtime: Runtime, *lines: str) -> AppliedDecisions:
+    data = "\n".join(["hubspot_id,stripe_id,field,decision", *lines, ""]).encode()
+    applier = DecisionApplier(runtime, InstantClock())
+    return applier.apply(applier.check(data), "run-1", ignore)
+
+
+def queued(store: Store) -> set[tuple[Side, str]]:
+    jobs = []
+    for side in Side:
+        jobs += [(side, job.key) for job in store.run(lambda tx, s=side: tx.jobs.claim(s, None, 50, "first"))]  # type: ignore[misc] # binds the loop's value
+    return set(jobs)
+
+
+@pytest.mark.parametrize(("verdict", "lane", "loser"), [("hubspot", STRIPE, "Leeds"), ("stripe", HUBSPOT, "Lyon")])
+def test_the_losing_value_is_kept_and_the_winner_queued(
+    runtime: Runtime, store: Store, verdict: str, lane: Side, loser: str
+) -> None:
+    applied = decide(runtime, f"1,cus_1,city,{verdict}")
+    assert (applied.done, applied.left) == ({Verdict(verdict): 1}, {})
+    assert (lane, "contact:1") in queued(store)
+    with store.reading() as tx:
+        assert [
+            (row.conflict.kind, row.conflict.value) for row in tx.conflicts.list() if row.conflict.field == "city"
+        ] == [("policy", loser)]
+
+
+def test_a_blank_winner_clears_the_value(runtime: Runtime) -> None:
+    assert decide(runtime, "1,cus_1,phone,hubspot").cleared == 1
+
+
+def test_a_locked_key_is_left_whole(runtime: Runtime, store: Store) -> None:
+    lock_by_another(store, "contact:1")
+    clock = InstantClock()
+    applier = DecisionApplier(runtime, clock)
+    data = b"hubspot_id,stripe_id,field,decision\n1,cus_1,city,hubspot\n2,,,exclude\n"
+    applied = applier.apply(applier.check(data), "run-1", ignore)
+    assert applied.left == {"contact:1": LOCKED}
+    assert (applied.done, clock.waits) == ({Verdict.EXCLUDE: 1}, LOCK_ATTEMPTS - 1)
+    assert {"contact:1", "customer:cus_1"} <= applied.avoid
+    with store.reading() as tx:
+        assert tx.conflicts.list() == []
+
+
+def test_two_records_that_share_nothing_are_linked(runtime: Runtime, store: Store) -> None:
+    decide(runtime, "2,,,link cus_3")
+    with store.reading() as tx:
+        (link,) = tx.links.of_ids(["2"], [])
+    assert (link.stripe_id, link.state, link.primary, link.base) == ("cus_3", LinkState.ACTIVE, True, {})
+
+
+def test_an_excluded_record_is_left_alone_until_it_is_to_be_created(runtime: Runtime, store: Store) -> None:
+    decide(runtime, "2,,,exclude")
+    with store.reading() as tx:
+        note = tx.records.get_many([(HUBSPOT, "2")])[HUBSPOT, "2"].note
+    assert note is not None
+    assert note.code is NoteCode.BY_DECISION
+    assert compare(runtime).counts["excluded"] == 1  # type: ignore[index] # a class by its name
+    decide(runtime, "2,,,create")
+    assert compare(runtime).counts["create_customer"] == 1  # type: ignore[index] # a class by its name
+
+
+def test_a_skipped_key_is_not_queued(runtime: Runtime, store: Store) -> None:
+    applied = decide(runtime, "1,cus_1,,skip")
+    assert (applied.jobs, applied.avoid, queued(store)) == (0, {"contact:1"}, set())
+
+
+def test_one_line_that_cannot_be_applied_refuses_the_file(runtime: Runtime, store: Store) -> None:
+    with pytest.raises(ConfigError, match="line 3"):
+        decide(runtime, "2,,,exclude", "9,,,exclude")
+    with store.reading() as tx:
+        assert tx.records.get_many([(HUBSPOT, "2")])[HUBSPOT, "2"].note is None
