@@ -48,7 +48,7 @@ from wanesync.reconcile.snapshot.file import MEMORY, Snapshot
 from wanesync.store import make_key, open_store
 from wanesync.store.clock import DatabaseClock
 from wanesync.store.database import Store, Tx
-from wanesync.sync.loader import load_scenes
+from wanesync.sync.loader import load_contexts
 from wanesync.sync.runtime import ProcessState, Runtime, SyncOptions
 
 HUBSPOT, STRIPE = Side.HUBSPOT, Side.STRIPE
@@ -253,14 +253,14 @@ def judge_each(runtime: Runtime, world: World, vanished: set[tuple[Side, str]]) 
 
 def _judge_one(runtime: Runtime, tx: Tx, key: str, outcome: Outcome, done: set[str]) -> None:
     done.add(key)
-    outcome.add(compare_key(load_scenes(tx, [key])[key], runtime.rules))
+    outcome.add(compare_key(load_contexts(tx, [key])[key], runtime.rules))
 
 
 def _woken(runtime: Runtime, tx: Tx, keys: Iterable[str]) -> set[str]:
     linked = {customer_key(link.stripe_id) for link in all_links(tx) if link.state is LinkState.ACTIVE}
     # A linked customer only points at the contact it is reported under.
     alone = [key for key in keys if key.startswith("customer:") and key not in linked]
-    plans = [compare_key(load_scenes(tx, [key])[key], runtime.rules).plan for key in alone]
+    plans = [compare_key(load_contexts(tx, [key])[key], runtime.rules).plan for key in alone]
     return {key for plan in plans for _, key in plan.wake}
 
 

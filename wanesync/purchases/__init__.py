@@ -1,1 +1,1 @@
-"""Stripe purchases onto HubSpot contacts, once each."""
+"""Payments from Stripe onto HubSpot contacts, once each. Begin with ``sender``; ``recipients`` finds the contact."""

@@ -1,4 +1,4 @@
-"""Guests: a contact for the address of a payment without a customer, made once, through the same kind of intent."""
+"""Guests: a contact for the address of a payment without a customer, created once (docs/correctness.md#guests)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class GuestContacts:
     runtime: Runtime
 
     def prepare(self, tx: Tx, jobs: Sequence[Job]) -> list[AnyCall]:
-        """Lock, look again, and create what is still missing."""
+        """Lock, look again, and create the contacts that are still missing."""
         intents: list[tuple[Job, PendingWrite]] = []
         for job in jobs:
             if not self.runtime.take_locks(tx, job, {job.key}):
@@ -57,7 +57,7 @@ class GuestContacts:
         if opened and not off:
             if not erased:
                 return opened[0]
-            # It arrived and was deleted meanwhile: who was deleted is not made anew.
+            # It was created and deleted meanwhile: a deleted person is not created again.
             tx.pending_writes.record_result(opened[0].id, WriteResult.LOST)
             opened = []
         waiting = tx.purchases.get_many(tx.purchases.waiting_for_hmacs([hmac]))
@@ -77,7 +77,7 @@ class GuestContacts:
         if customers or unlisted or tx.pending_writes.open_for_hmacs([hmac]):
             requests = [JobRequest(Side.HUBSPOT, JobKind.WRITE, customer_key(i), Priority.PURCHASE) for i in customers]
             tx.jobs.put_many(requests)
-            noted = any(seen.note for seen in tx.records.get_many([(Side.STRIPE, i) for i in customers]).values())
+            noted = any(stored.note for stored in tx.records.get_many([(Side.STRIPE, i) for i in customers]).values())
             delay_ms = NOTED_MS if noted or unlisted else PREREQUISITE_MS
             wait_turn(tx, job, WaitCode.EMAIL_BEING_CREATED, OTHER_JOB, delay_ms)
             return None
@@ -121,7 +121,7 @@ class GuestContacts:
         for job, pending in mine:
             answer = answers.get(pending.id)
             if isinstance(answer, Record):
-                self._arrived(tx, job, pending, WriteResult.OK, {answer.id: answer})
+                self._commit_contact(tx, job, pending, WriteResult.OK, {answer.id: answer})
             elif isinstance(answer, CallError) and answer.failure is Failure.CONFLICT and answer.existing_id:
                 calls.append(self._read_existing(job, pending, answer.existing_id))
             else:
@@ -140,15 +140,15 @@ class GuestContacts:
             if isinstance(answer, CallError):
                 fail(self.runtime, tx, [job], answer, operation)
             else:
-                self._arrived(tx, job, pending, WriteResult.CONFLICT, answer)
+                self._commit_contact(tx, job, pending, WriteResult.CONFLICT, answer)
             return DONE
 
         return Call(Side.HUBSPOT, operation, [job], lambda: self.runtime.hubspot.read_contacts([contact_id]), then)
 
-    def _arrived(
+    def _commit_contact(
         self, tx: Tx, job: Job, pending: PendingWrite, answer: WriteResult, records: Mapping[str, Record | None]
     ) -> None:
-        """The contact stands: its purchases go on, and it is planned like any other."""
+        """Store the contact, queue its purchases, and let it be planned like any other."""
         tx.pending_writes.record_result(pending.id, answer)
         with RecordWriter(self.runtime, tx) as stored:
             store_contacts(stored, records)
@@ -157,7 +157,7 @@ class GuestContacts:
             (record.id for record in records.values() if record and record.intent == pending.idempotency_key), ""
         )
         if made:
-            # It is this guest's, even if somebody gave it another address before we heard of it.
+            # It is this guest's, even if a user changed its address before our create was answered.
             for payment_id in waiting:
                 tx.purchases.set_state(payment_id, PurchaseState.TODO, contact_id=made)
         wake_purchases(tx, waiting)

@@ -1,4 +1,4 @@
-"""Whose purchase it is: the link of the customer, else addresses, else nobody (CORRECTNESS section 8)."""
+"""Which contact a purchase belongs to: by the link of its customer, else by address (docs/correctness.md#purchases)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from wanesync.sync.runtime import Runtime
 
 @dataclass(slots=True)
 class Recipients:
-    """One transaction's search for the contacts of some purchases."""
+    """The contacts of some purchases, looked up once per transaction."""
 
     runtime: Runtime
     tx: Tx
@@ -37,7 +37,7 @@ class Recipients:
         self._follow_merges()
 
     def _follow_merges(self) -> None:
-        """A link is moved to the survivor of its contact only by the next pass over it."""
+        """Follow merged contacts to their survivors: a link is moved only when its key is planned next."""
         into: dict[str, str] = {}
         fresh = set(self.linked.values())
         while fresh:
@@ -46,20 +46,20 @@ class Recipients:
             fresh = set(merged.values()) - into.keys()
             into |= merged
         for customer_id in self.linked:
-            # As many steps as there are merges: a circle must not keep everybody's purchases here for ever.
+            # As many steps as there are merges, so that a cycle ends.
             for _ in into:
                 self.linked[customer_id] = into.get(self.linked[customer_id], self.linked[customer_id])
 
     def find(self, row: Purchase) -> str:
-        """The contact of a purchase, "" if there is none yet."""
+        """Return the contact id of a purchase, "" if there is none yet."""
         if row.customer_id:
             if row.customer_id in self.linked:
                 return self.linked[row.customer_id]
             return self._by_address(self._addresses(row)) if self._unlinkable(row.customer_id) else ""
         return self._by_address([row.hmac] if row.hmac else [])
 
-    def obstacle(self, row: Purchase) -> str:
-        """Why no contact will ever turn up by itself; "" when one may."""
+    def find_final_reason(self, row: Purchase) -> str:
+        """Return why no contact will ever be found by itself; "" if one may."""
         if row.customer_id and not self._unlinkable(row.customer_id):
             return ""
         if not row.hmac:
@@ -72,8 +72,8 @@ class Recipients:
             return "a guest whose contact was deleted"
         return ""
 
-    def raise_jobs(self, row: Purchase) -> list[JobRequest]:
-        """The jobs that may bring the contact of a waiting purchase."""
+    def request_contact(self, row: Purchase) -> list[JobRequest]:
+        """Return the jobs that may bring the contact of a waiting purchase."""
         if not row.customer_id:
             return [JobRequest(Side.HUBSPOT, JobKind.WRITE, guest_key(row.hmac), Priority.PURCHASE)]
         if row.customer_id not in self.customers:

@@ -1,4 +1,4 @@
-"""Purchase jobs: find the contact of each payment, send it once, write it down (CORRECTNESS section 8)."""
+"""Purchase jobs: find the contact of each payment, send it once, record it (docs/correctness.md#purchases)."""
 
 from __future__ import annotations
 
@@ -67,7 +67,6 @@ class PurchaseSender:
                 reschedule(tx, job, DAY_MS, WaitCode.WRITES_OFF, WRITES_OFF, fixed=True)
             elif contact_id:
                 kept = replace(row, contact_id=contact_id, sink=row.sink or sink)
-                # Neither a note nor a roll-up has an id of ours: from here on an attempt may have been made.
                 wait = UNKNOWN_OUTCOMES.get(kept.sink or sink, WaitCode.NONE)
                 tx.purchases.set_state(
                     row.payment_id,
@@ -84,8 +83,8 @@ class PurchaseSender:
         return [call for call in calls if call.jobs]
 
     def _wait(self, tx: Tx, job: Job, row: Purchase, recipients: Recipients) -> None:
-        """Waits without attempts; whoever brings its contact wakes it. Nobody to wait for, or too long: unmatched."""
-        reason = recipients.obstacle(row)
+        """Let a payment wait for its contact, without attempts, or mark it unmatched when none will come in time."""
+        reason = recipients.find_final_reason(row)
         too_old = tx.now_ms - row.created_ms > self.runtime.options.unmatched_after_ms
         if reason or too_old:
             why = reason or "no contact for it within the time allowed"
@@ -95,9 +94,9 @@ class PurchaseSender:
             tx.jobs.mark_dead(job, DeadClass.UNMATCHED, why)
             return
         tx.purchases.set_state(row.payment_id, PurchaseState.WAITING, reason=NO_CONTACT, waits_for=WaitCode.CONTACT)
-        for request in recipients.raise_jobs(row):
+        for request in recipients.request_contact(row):
             tx.jobs.put(request)
-        # Looked at again by itself too: the link may be committing at this very moment, and then wakes nobody.
+        # It also looks again by itself: a link committed at this moment may not queue it.
         age_ms = tx.now_ms - row.created_ms
         reschedule(tx, job, max(LOOK_AGAIN_MS, min(LOOK_LATE_MS, age_ms)), WaitCode.CONTACT, NO_CONTACT)
 
@@ -157,7 +156,7 @@ class PurchaseSender:
 
     def _settle(self, tx: Tx, job: Job, row: Purchase, operation: str, error: CallError | None) -> None:
         if error is None and row.sink is Sink.PROPERTIES and row.waits_for is WaitCode.RESEND:
-            # An earlier attempt whose answer nobody got may still arrive, with totals that are old by now.
+            # An earlier attempt without an answer may still arrive, with totals that are old by now.
             tx.purchases.set_state(row.payment_id, PurchaseState.TODO)
             reschedule(tx, job, LATE_MS, WaitCode.RESEND, REASONS[WaitCode.RESEND])
         elif error is None:

@@ -21,7 +21,7 @@ from wanesync.core.planner import plan
 from wanesync.store.clock import Clock, DatabaseClock
 from wanesync.store.database import Tx
 from wanesync.sync import plan_effects
-from wanesync.sync.loader import key_of, load_scenes
+from wanesync.sync.loader import key_of, load_contexts
 from wanesync.sync.runtime import LOCK_MS, Runtime
 
 DECISIONS_PER_TRANSACTION = 200
@@ -129,7 +129,7 @@ class DecisionApplier:
     def _read_known(self, tx: Tx, decisions: Iterable[Decision]) -> dict[int, DecisionContext]:
         """Line -> the stored records and links its decision is about."""
         decisions = list(decisions)
-        contexts = load_scenes(tx, sorted({d.key for d in decisions}))
+        contexts = load_contexts(tx, sorted({d.key for d in decisions}))
         refs: set[RecordRef] = {ref for d in decisions for ref in d.refs}
         refs |= {(side, d.other_id) for d in decisions for side in Side if d.other_id}
         records = tx.records.get_many(refs)
@@ -197,7 +197,7 @@ class DecisionApplier:
 
     def _queue(self, current: _KeyTransaction, key: str) -> None:
         """Queue jobs in the lanes with writes; without any, in the key's own lane, whose job does the rest."""
-        lanes = compare_key(load_scenes(current.tx, [key])[key], self.runtime.rules).lanes
+        lanes = compare_key(load_contexts(current.tx, [key])[key], self.runtime.rules).lanes
         own_lane = Side.HUBSPOT if key.startswith("contact:") else Side.STRIPE
         current.requests += [(side, key) for side in lanes or [own_lane]]
 
@@ -213,7 +213,7 @@ class DecisionApplier:
     def _set_winners(self, current: _KeyTransaction, pair: tuple[str, str], decisions: Sequence[Decision]) -> None:
         """Link the pair if the planner would, then set its base so that only the winner differs from it."""
         tx = current.tx
-        context = load_scenes(tx, [current.key])[current.key]
+        context = load_contexts(tx, [current.key])[current.key]
         outcome = plan(context, self.runtime.rules, self.runtime.new_id(tx.now_ms))
         link = find_link(pair, context, outcome.links)
         stored = [context.find(side, pair[number]) for number, side in enumerate(Side)]
@@ -279,7 +279,7 @@ class DecisionApplier:
 
     def _exclude(self, current: _KeyTransaction, decision: Decision) -> None:
         """Exclude a record, or release a pair for ever; records that may match now are planned."""
-        tx, context = current.tx, load_scenes(current.tx, [current.key])[current.key]
+        tx, context = current.tx, load_contexts(current.tx, [current.key])[current.key]
         related = {ref for ref, stored in context.records.items() if stored.alive}
         if len(decision.refs) == 1:
             tx.records.set_note(*decision.refs[0], BY_DECISION)

@@ -19,7 +19,7 @@ from wanesync.reconcile.page_store import PageStore
 from wanesync.store.clock import Clock, DatabaseClock
 from wanesync.store.database import Tx
 from wanesync.sync import plan_effects
-from wanesync.sync.loader import LISTED, load_scenes
+from wanesync.sync.loader import LISTED, load_contexts
 from wanesync.sync.runtime import Runtime
 
 KEYS_PER_TRANSACTION = 100
@@ -106,12 +106,12 @@ class Baseline:
     def _contacts_of(self, tx: Tx, keys: Sequence[str]) -> list[str]:
         """The contacts' keys, under which pairs are planned; an unlinked customer gives the contact it matches."""
         customers = [key for key in keys if split_key(key)[0] == "customer"]
-        contexts = load_scenes(tx, customers) if customers else {}
+        contexts = load_contexts(tx, customers) if customers else {}
         matched = [key for context in contexts.values() for _, key in sorted(self._plan(tx, context).wake)]
         return list(dict.fromkeys([*(key for key in keys if key not in contexts), *matched]))
 
     def _plan_all(self, tx: Tx, keys: Sequence[str]) -> dict[str, tuple[PlanContext, Plan]]:
-        contexts = load_scenes(tx, keys) if keys else {}
+        contexts = load_contexts(tx, keys) if keys else {}
         return {key: (contexts[key], self._plan(tx, contexts[key])) for key in keys}
 
     def _plan(self, tx: Tx, context: PlanContext) -> Plan:

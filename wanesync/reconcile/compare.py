@@ -21,7 +21,7 @@ from wanesync.reconcile.snapshot.file import Snapshot
 from wanesync.store.database import Tx
 from wanesync.store.tables.links import Outline
 from wanesync.store.tables.records import Records
-from wanesync.sync.loader import load_scenes
+from wanesync.sync.loader import load_contexts
 from wanesync.sync.runtime import Runtime
 
 Compared = Callable[[int], None]
@@ -324,7 +324,7 @@ class Comparison:
 
     def _judge(self, keys: Sequence[str]) -> list[KeyComparison]:
         with self.runtime.store.reading() as tx:
-            contexts = load_scenes(tx, keys, _NewestRecords(tx.records, self.snapshot, self.runtime.store.hmac))
+            contexts = load_contexts(tx, keys, _NewestRecords(tx.records, self.snapshot, self.runtime.store.hmac))
         return [compare_key(contexts[key], self.runtime.rules) for key in keys]
 
     def _reopen(self, key: str, report: Report) -> bool:

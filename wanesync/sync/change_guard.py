@@ -1,6 +1,6 @@
-"""The live brake at work: before write jobs store their intents, what overwrites too many people is held back.
+"""The change guard in live sync: changes of a source that overwrites too many people are held back before any write.
 
-CORRECTNESS section 10. Creations and fills of blanks pass; so does whatever was released from a hold.
+Creates and fills of blanks are not counted, nor what was released from a hold (docs/correctness.md#change-guard).
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ from wanesync.core.plan import Action, Plan, PlanContext
 from wanesync.store.database import Tx
 from wanesync.sync.runtime import Runtime
 
-TOLD_MS = 2 * 86_400_000
-"""So old may the event be that tells who set a value: a side that was away delivers late."""
+MAX_SOURCE_EVENT_AGE_MS = 2 * 86_400_000
+"""How old the event may be that shows which source set a value: HubSpot retries webhooks for up to a day, an outage of
+ours may add another."""
 
 log = structlog.get_logger()
 
@@ -66,12 +67,12 @@ def find_overwrites(planned: Iterable[tuple[Job, PlanContext, Plan]]) -> list[Ov
 def stop_sources(runtime: Runtime, tx: Tx, wanted: Sequence[Overwrite]) -> set[str]:
     """Count overwrites against their sources and stop those that are too many.
 
-    Marks what is stopped in the scenes; returns the ids of the jobs that are to be planned anew.
+    Marks what is stopped in the plan contexts; returns the ids of the jobs to plan again.
     """
     open_holds = {hold.source: hold.id for hold in tx.holds.look()[0]}
     looping = _find_loops(runtime, tx, wanted)
     by_source: dict[str, list[Overwrite]] = defaultdict(list)
-    for one, source in _tell_sources(tx, [o for o in wanted if o.spot not in looping]):
+    for one, source in _find_sources(tx, [o for o in wanted if o.spot not in looping]):
         by_source[source].append(one)
     stopped = [(one, _open(tx, loop_source(one.field), HoldKind.LOOP)) for one in wanted if one.spot in looping]
     # In order, or two processes that count the same sources would wait for one another.
@@ -86,7 +87,7 @@ def stop_sources(runtime: Runtime, tx: Tx, wanted: Sequence[Overwrite]) -> set[s
 
 
 def _count(runtime: Runtime, tx: Tx, source: str, ones: Sequence[Overwrite]) -> list[Overwrite]:
-    """Count the people who fit; those that do not."""
+    """Count the people a source may still change; returns the overwrites of the others."""
     rule = runtime.options.brake
     people = [one.action.link_id for one in ones]
     total, known = tx.holds.count(source, tx.now_ms - rule.window_ms, people)
@@ -103,29 +104,29 @@ def _open(tx: Tx, source: str, kind: HoldKind) -> str:
     return hold_id
 
 
-def _tell_sources(tx: Tx, ones: Sequence[Overwrite]) -> list[tuple[Overwrite, str]]:
-    """Each overwrite with its source. What reconcile found and no event tells of was judged by its guards."""
+def _find_sources(tx: Tx, ones: Sequence[Overwrite]) -> list[tuple[Overwrite, str]]:
+    """Each overwrite with its source. What reconcile found and no event shows was checked by its own guards."""
     fields: dict[str, set[str]] = defaultdict(set)
     for one in ones:
         if one.action.side is Side.STRIPE:
             fields[one.action.source_id].add(one.field)
-    events = tx.events.newest_first(Side.HUBSPOT, sorted(fields), tx.now_ms - TOLD_MS) if fields else {}
+    events = tx.events.newest_first(Side.HUBSPOT, sorted(fields), tx.now_ms - MAX_SOURCE_EVENT_AGE_MS) if fields else {}
     sources: dict[str, dict[str, str]] = {}
-    told = []
+    found = []
     for one in ones:
         side, record_id = one.action.side.other, one.action.source_id
-        seen = one.context.find(side, record_id)
+        stored = one.context.find(side, record_id)
         unknown = f"{side}:{one.field}"
-        if side is Side.HUBSPOT and seen is not None and record_id not in sources:
-            sources[record_id] = name_sources(seen, fields[record_id], events.get(record_id, ()))
+        if side is Side.HUBSPOT and stored is not None and record_id not in sources:
+            sources[record_id] = name_sources(stored, fields[record_id], events.get(record_id, ()))
         source = sources.get(record_id, {}).get(one.field, unknown)
         if source != unknown or not one.job.run_id:
-            told.append((one, source))
-    return told
+            found.append((one, source))
+    return found
 
 
 def _find_loops(runtime: Runtime, tx: Tx, wanted: Sequence[Overwrite]) -> set[tuple[str, str]]:
-    """Fields that went to and fro between the two sides of a pair too often: formatters that never settle."""
+    """Fields in an update loop between the two records of a link: formatters on both sides that never agree."""
     rule = runtime.options.brake
     since_ms = tx.now_ms - rule.window_ms
     lane = wanted[0].action.side

@@ -1,7 +1,7 @@
 """Named failpoints: places where a test kills or stops this very process, to see that nothing is lost or doubled.
 
 ``WANESYNC_FAILPOINT=NAME:N`` kills the process with SIGKILL when it passes NAME for the N-th time;
-``NAME:N:stop`` stops it with SIGSTOP instead, until somebody continues it. Every commit has one inside
+``NAME:N:stop`` stops it with SIGSTOP instead, until it gets SIGCONT. Every commit has one inside
 its transaction and one after it, every call one before its request and one after its answer.
 """
 

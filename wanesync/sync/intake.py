@@ -1,6 +1,6 @@
-"""Intake: a webhook becomes stored events and dirty marks in one transaction, or nothing at all.
+"""Intake: a webhook becomes stored events and read jobs in one transaction, or nothing at all.
 
-A 2xx means durably stored (CORRECTNESS section 9).
+A 2xx means durably stored (docs/correctness.md#web-door).
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from wanesync.store.database import Store, Tx
 from wanesync.sync.failpoints import Failpoint, commit, pass_by
 
 ECHOES_MS = 500
-"""Echoes of our own writes are looked at together: every half second those that are half a second old."""
-SHARED = 400  # events in one commit, but for a single POST: it stays short
+"""Echoes of our own writes are read in batches this many ms apart, so that one read covers many of them."""
+MAX_SHARED_EVENTS = 400
+"""Events in one commit of several POSTs, so that it stays short; a single POST has at most 100."""
 
 
 @dataclass(slots=True)
@@ -38,9 +39,9 @@ class _Post:
 
 @dataclass(slots=True)
 class Intake:
-    """The doors' way into the store. Holds webhook secrets (inside ``hooks``), never an API key.
+    """Verifies, parses and stores webhooks. Holds webhook secrets (inside ``hooks``), never an API key.
 
-    POSTs that arrive while a commit is under way share the next one: a commit costs a flush of the disk.
+    POSTs that arrive while a commit is under way share the next one, because a commit costs a flush of the disk.
     """
 
     store: Store
@@ -54,7 +55,7 @@ class Intake:
     def accept(self, side: Side, body: bytes, headers: Mapping[str, str], url: str) -> int:
         """Verify, parse and store one POST; returns how many events were new.
 
-        Raises ``BadSignature`` and ``BadPayload`` for what the sender did wrong, ``DatabaseUnavailable`` for us.
+        Raises ``BadSignature``, ``InvalidPayload``, and ``DatabaseUnavailable``, for which the answer is 503.
         """
         hook = self.hooks[side]
         now_ms = self.store.now_ms()
@@ -70,7 +71,7 @@ class Intake:
         return post.new
 
     def keep(self, tx: Tx, side: Side, parsed: ParsedWebhook) -> int:
-        """Store what was understood and set aside the rest, inside a transaction."""
+        """Store what was parsed and set aside the rest, inside a transaction."""
         new = store_events(tx, parsed.events, self.crowds)
         store_purchases(self.store, tx, parsed.purchases)
         for element, reason in parsed.set_aside:
@@ -78,14 +79,14 @@ class Intake:
         return new
 
     def _commit(self) -> None:
-        """Everything that waits, in one transaction; each POST succeeds or fails for itself."""
+        """Store the waiting POSTs in one transaction; each succeeds or fails by itself."""
         with self._guard:
             sizes = accumulate(len(post.parsed.events) for post in self._queue)
-            count = max(1, sum(size <= SHARED for size in sizes))
+            count = max(1, sum(size <= MAX_SHARED_EVENTS for size in sizes))
             posts, self._queue = self._queue[:count], self._queue[count:]
         try:
             commit(self.store, self.failpoint, "intake", lambda tx: self._keep_all(tx, posts))
-        except Exception as error:  # noqa: BLE001 - every POST of this commit must hear of it
+        except Exception as error:  # noqa: BLE001 - it is the outcome of every POST of this commit
             for post in posts:
                 post.error = post.error or error
         for post in posts:
@@ -99,40 +100,40 @@ class Intake:
                     post.new = self.keep(tx, post.side, post.parsed)
             except DatabaseUnavailable:
                 raise
-            except Exception as error:  # noqa: BLE001 - one POST's trouble is not the others'
+            except Exception as error:  # noqa: BLE001 - one POST that cannot be stored must not take the others with it
                 post.error = error
 
 
 def store_events(tx: Tx, events: Sequence[Event], crowds: BulkSources | None = None) -> int:
-    """Store events not known yet and queue a read of each record they name, those of a crowd after all others."""
+    """Store events not known yet and queue a read of each record they name, those of a bulk source last."""
     if not events:
         return 0
     new = tx.events.put_many(events)
     crowded = _find_crowds(events, crowds, tx.now_ms) if crowds else frozenset()
     fresh = [event for event in events if event.key in new]
     ours = tx.pending_writes.known_keys(Side.STRIPE, {event.request_key for event in fresh if event.request_key})
-    dirty: dict[tuple[Side, str], Priority] = {}
+    queued: dict[tuple[Side, str], Priority] = {}
     news: set[tuple[Side, str]] = set()
     for event in fresh:
         priority = Priority.LIVE_BULK if (event.side, event.source) in crowded else Priority.LIVE
         for record_id in (event.record_id, *event.merged_ids):
             ref = (event.side, record_id)
-            dirty[ref] = min(priority, dirty.get(ref, priority))
+            queued[ref] = min(priority, queued.get(ref, priority))
             if event.request_key not in ours:
                 news.add(ref)
-    # An echo often outruns the answer it echoes: a little later many of them are looked at together, and only once.
+    # An echo often arrives before the answer to its write: a little later many are read together, and only once.
     echoes_ms = (tx.now_ms // ECHOES_MS + 2) * ECHOES_MS
     tx.jobs.put_many(
         [
             JobRequest(ref[0], JobKind.READ, ref[1], priority, None if ref in news else echoes_ms)
-            for ref, priority in sorted(dirty.items())
+            for ref, priority in sorted(queued.items())
         ]
     )
     return len(new)
 
 
 def _find_crowds(events: Sequence[Event], crowds: BulkSources, now_ms: int) -> frozenset[tuple[Side, str]]:
-    """The sources of these events that change hundreds of records at once."""
+    """The sources of these events that change hundreds of records at once (docs/correctness.md#bulk-guards)."""
     records: dict[tuple[Side, str], set[str]] = defaultdict(set)
     for event in events:
         records[event.side, event.source].add(event.record_id)
@@ -142,7 +143,7 @@ def _find_crowds(events: Sequence[Event], crowds: BulkSources, now_ms: int) -> f
 
 
 def store_purchases(store: Store, tx: Tx, purchases: Sequence[Purchase]) -> int:
-    """A ledger row and a job per payment, ahead of everything; a payment known already changes nothing."""
+    """Store a ledger row and a job per payment, ahead of everything; a payment stored already changes nothing."""
     new = 0
     for purchase in purchases:
         hmac = store.hmac(purchase.email) if purchase.email else ""

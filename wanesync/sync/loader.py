@@ -1,4 +1,4 @@
-"""Loading scenes: all that a pass over some keys needs, in a handful of queries for all of them."""
+"""The loader: everything that planning some keys needs, in a handful of queries for all of them together."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from wanesync.core.plan import PlanContext
 from wanesync.store.database import Tx
 
 LISTED = "listed"
+"""The setting that says that both sides were listed once (docs/correctness.md#first-listing)."""
 
 
 class Copies(Protocol):
@@ -23,7 +24,7 @@ class Copies(Protocol):
         ...
 
     def by_hmacs(self, hmacs: Collection[str]) -> dict[str, set[RecordRef]]:
-        """Address hash -> who carries it."""
+        """Address hash -> the records that carry it."""
         ...
 
     def by_other_ids(self, side: Side, ids: Collection[str]) -> set[RecordRef]:
@@ -33,7 +34,7 @@ class Copies(Protocol):
 
 @dataclass(slots=True)
 class _Loader:
-    """Records and links around some keys, gathered breadth first and cut into one scene per key."""
+    """Records and links around some keys, gathered breadth first and cut into one plan context per key."""
 
     tx: Tx
     copies: Copies
@@ -42,7 +43,7 @@ class _Loader:
     asked: set[RecordRef] = field(default_factory=set)
 
     def fetch(self, refs: Iterable[RecordRef]) -> None:
-        """Load records not asked for yet, with the survivors of merged ones."""
+        """Load records not loaded yet, with the survivors of merged ones."""
         wanted = set(refs) - self.asked
         while wanted:
             self.asked |= wanted
@@ -58,7 +59,7 @@ class _Loader:
         self.fetch(ends)
 
     def widen(self) -> None:
-        """Load whatever shares an address or an id with what is here."""
+        """Load the records that share an address or an id with those loaded."""
         hmacs = {h for stored in self.records.values() for h in stored.hmacs}
         refs = {ref for found in self.copies.by_hmacs(sorted(hmacs)).values() for ref in found}
         for side in Side:
@@ -69,8 +70,8 @@ class _Loader:
         self.fetch(refs)
 
 
-def load_scenes(tx: Tx, keys: Sequence[str], copies: Copies | None = None) -> dict[str, PlanContext]:
-    """One scene per ``contact:`` or ``customer:`` key; records come from ``copies``, else from the database."""
+def load_contexts(tx: Tx, keys: Sequence[str], copies: Copies | None = None) -> dict[str, PlanContext]:
+    """One plan context per ``contact:`` or ``customer:`` key; records come from ``copies``, else from the database."""
     loader = _Loader(tx, copies or tx.records)
     roots = {key: _ref(key) for key in keys}
     loader.fetch(roots.values())
@@ -84,7 +85,7 @@ def load_scenes(tx: Tx, keys: Sequence[str], copies: Copies | None = None) -> di
 
 
 def _cut(tx: Tx, loader: _Loader, roots: dict[str, RecordRef]) -> dict[str, PlanContext]:
-    """One scene per connected group of records: keys that have nothing in common do not see one another."""
+    """Cut the loaded records into connected groups: a key's context holds only what is connected with its record."""
     hmacs = sorted({h for stored in loader.records.values() for h in stored.hmacs})
     tombstones = frozenset(tx.tombstones.match(hmacs)) if hmacs else frozenset()
     holders = tx.pending_writes.holders(hmacs) if hmacs else {}
@@ -149,7 +150,7 @@ def _ref(key: str) -> RecordRef:
 
 
 def key_of(tx: Tx, refs: Iterable[RecordRef]) -> dict[RecordRef, str]:
-    """The key under which each record is brought in order: its contact's, its own while it is unlinked."""
+    """The key under which each record is planned: its contact's, its own while it is not linked."""
     refs = list(refs)
     keys = {ref: contact_key(ref[1]) if ref[0] is Side.HUBSPOT else customer_key(ref[1]) for ref in refs}
     for link in tx.links.of_records([ref for ref in refs if ref[0] is Side.STRIPE]):

@@ -1,4 +1,7 @@
-"""Judging events under the lock: whether a value somebody set would otherwise vanish silently."""
+"""Lost updates: events are judged under the lock, so that no value a user set is overwritten silently.
+
+docs/correctness.md#lost-updates
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from wanesync.sync.runtime import Runtime
 
 
 def judge_records(runtime: Runtime, tx: Tx, records: Mapping[Side, Mapping[str, str]]) -> None:
-    """Judge records (side -> id -> key) whose keys' locks are held; a doubt or an open write postpones it."""
+    """Judge records (side -> id -> key) whose keys' locks are held; a stale copy or an open write postpones it."""
     for side, keys in records.items():
         pending = tx.events.with_unjudged(side, list(keys)) if keys else []
         if pending:
@@ -21,12 +24,12 @@ def judge_records(runtime: Runtime, tx: Tx, records: Mapping[Side, Mapping[str, 
 
 def _judge_side(runtime: Runtime, tx: Tx, side: Side, keys: Mapping[str, str]) -> None:
     open_keys = {pending.link_key for pending in tx.pending_writes.open_for_keys(sorted(set(keys.values())), None)}
-    # A customer's own key, from before it was linked, says nothing about the writes of its link.
+    # The writes of a link have its contact's key, not the customer's own key from before it was linked.
     written = tx.pending_writes.open_targets(side, keys)
     ids = [i for i, key in keys.items() if key not in open_keys and i not in written]
     seen_of = tx.records.get_many([(side, i) for i in ids])
     unjudged = tx.events.unjudged(side, ids)
-    shaky = _shaky(tx, side, unjudged)
+    undecided = _needs_window(tx, side, unjudged)
     answered = _answered(tx, side, [e for events in unjudged.values() for e in events])
     judged: list[str] = []
     cases: list[tuple[StoredRecord, Sequence[Event]]] = []
@@ -35,7 +38,7 @@ def _judge_side(runtime: Runtime, tx: Tx, side: Side, keys: Mapping[str, str]) -
         events = unjudged.get(record_id, [])
         if stored is None or stored.stale or not events:
             continue
-        plain = stored.alive and record_id not in shaky
+        plain = stored.alive and record_id not in undecided
         if plain and all(_plainly_current(stored, e) or _plainly_ours(e, answered) for e in events):
             judged += [event.key for event in events]
         else:
@@ -49,22 +52,22 @@ def _answered(tx: Tx, side: Side, events: Sequence[Event]) -> set[str]:
     return {key for key, pending in own_of.items() if is_answered(pending)}
 
 
-def _shaky(tx: Tx, side: Side, unjudged: Mapping[str, Sequence[Event]]) -> set[str]:
-    """Records an app wrote to while a write of ours has no answer: it may have come late, over a person's value."""
+def _needs_window(tx: Tx, side: Side, unjudged: Mapping[str, Sequence[Event]]) -> set[str]:
+    """Records an app wrote to while a write of ours has no answer: it may have overwritten a user's value late."""
     ids = [i for i, events in unjudged.items() if any(e.values and not e.source.startswith("user") for e in events)]
     recent = tx.pending_writes.recent(side, ids, _since_ms(tx, [e for i in ids for e in unjudged[i]]))
     return {record_id for record_id, writes in recent.items() if not all(map(is_answered, writes))}
 
 
 def _since_ms(tx: Tx, events: Sequence[Event]) -> int:
-    """From when on events and own writes may matter to these: judging may have had to wait."""
+    """The earliest time of events and own writes that may matter to these events."""
     return min([tx.now_ms, *(event.occurred_ms for event in events)]) - MAX_OWN_WRITE_AGE_MS
 
 
 def _judge_cases(
     runtime: Runtime, tx: Tx, side: Side, cases: Sequence[tuple[StoredRecord, Sequence[Event]]]
 ) -> list[str]:
-    """Judge records one by one, with all that happened to them lately."""
+    """Judge records one by one, with their recent events and our recent writes to them."""
     if not cases:
         return []
     since_of = {stored.id: _since_ms(tx, events) for stored, events in cases}
@@ -99,10 +102,10 @@ def _judge_record(
 
 
 def _plainly_ours(event: Event, answered: Collection[str]) -> bool:
-    """The echo of an answered write of ours, which tells of no value from before it."""
+    """Whether it is the echo of an answered write of ours and names no value from before it."""
     return event.request_key in answered and not event.previous
 
 
 def _plainly_current(stored: StoredRecord, event: Event) -> bool:
-    """Every value it carried is what the record holds, and no request of ours is behind it."""
+    """Whether the record holds every value of the event, and no request of ours caused it."""
     return not event.request_key and all(has_value(stored, name, value) for name, value in event.values.items())

@@ -1,7 +1,7 @@
-"""Writes whose answer we never got: whether a value is one that came late, and whether a person edited on top of one.
+"""Whose value is this: values that may come from a late write of ours, and user edits made on top of one.
 
-A value equal to such a write is not planned from until its origin is known (CORRECTNESS section 6). Never by value
-alone: a person may set a value back.
+A value equal to a write without an answer is not planned from until its author is known; never by the value alone,
+because a user may set a value back (docs/correctness.md#late-writes).
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ Spot = tuple[Side, str, str]
 
 @dataclass(slots=True)
 class Origins:
-    """What was found out about suspect values."""
+    """Which suspect values turned out to be ours, and which a user's."""
 
     ours: set[Spot] = field(default_factory=set)
     theirs: set[Spot] = field(default_factory=set)
 
     def add(self, side: Side, record_id: str, name: str, *, ours: bool) -> None:
-        """Remember an answer."""
+        """Add what was found out about one field."""
         (self.ours if ours else self.theirs).add((side, record_id, name))
 
 
 @dataclass(frozen=True, slots=True)
 class Suspects:
-    """``late``: certainly our own late write. ``unknown``: may be."""
+    """Values that equal a write without an answer. ``late``: certainly ours; ``unknown``: perhaps ours."""
 
     late: frozenset[Spot] = frozenset()
     unknown: frozenset[Spot] = frozenset()
 
 
-def suspects(runtime: Runtime, tx: Tx, context: PlanContext, plan: Plan, origins: Origins) -> Suspects:
-    """The values a plan would spread that may be late writes of ours."""
+def find_suspects(runtime: Runtime, tx: Tx, context: PlanContext, plan: Plan, origins: Origins) -> Suspects:
+    """Find the values a plan would spread that may be late writes of ours."""
     late: set[Spot] = set()
     unknown: set[Spot] = set()
     for action in plan.actions.values():
@@ -56,13 +56,13 @@ def suspects(runtime: Runtime, tx: Tx, context: PlanContext, plan: Plan, origins
             if ours:
                 late.add(spot)
             elif ours is None and (side is Side.HUBSPOT or pending.sent_ms >= tx.now_ms - MAX_OWN_WRITE_AGE_MS):
-                # HubSpot can be asked at any time. Stripe's event comes soon, or it was none of ours.
+                # HubSpot's history can be read at any time. Stripe's event comes soon, or the value is not ours.
                 unknown.add(spot)
     return Suspects(frozenset(late), frozenset(unknown))
 
 
 def _matching(runtime: Runtime, tx: Tx, stored: StoredRecord, action: Action) -> Iterator[tuple[Spot, PendingWrite]]:
-    # However old: a side that was away may keep what was edited meanwhile from being planned for long.
+    # Of any age: while a side is unreachable, what was edited meanwhile may wait long for its plan.
     for pending in tx.pending_writes.unanswered(stored.side, stored.id):
         if pending.kind is not WriteKind.UPDATE or pending.link_id != action.link_id:
             continue
@@ -74,7 +74,7 @@ def _matching(runtime: Runtime, tx: Tx, stored: StoredRecord, action: Action) ->
 
 
 def _is_own(tx: Tx, stored: StoredRecord, name: str, pending: PendingWrite) -> bool | None:
-    """Whether a value is what a write of ours left there, as history or events told; None: nobody did."""
+    """Whether a write of ours left a value there, by history or events; None: not known yet."""
     modified_ms, ours = pending.authorship.get(name, (0, False))
     if modified_ms and modified_ms == stored.record.modified_ms:
         return ours
@@ -82,10 +82,10 @@ def _is_own(tx: Tx, stored: StoredRecord, name: str, pending: PendingWrite) -> b
     return was_left_by(pending, stored, name, window)
 
 
-def find_landed(tx: Tx, context: PlanContext, plan: Plan) -> dict[str, dict[str, BasePair]]:
-    """Link id -> field -> what an unanswered write made of the base, where a person edited upon it.
+def find_confirmed_base(tx: Tx, context: PlanContext, plan: Plan) -> dict[str, dict[str, BasePair]]:
+    """Link id -> field -> the base after an unanswered write that a user then edited: the edit proves it arrived.
 
-    Without this the edit would look like one made beside the write, and the older one might win.
+    Without this the edit would count as made beside the write, and the older value might win.
     """
     found: dict[str, dict[str, BasePair]] = {}
     for action in plan.actions.values():
@@ -113,9 +113,9 @@ def find_landed(tx: Tx, context: PlanContext, plan: Plan) -> dict[str, dict[str,
 def _edited_upon(
     tx: Tx, context: PlanContext, stored: StoredRecord, spots: Sequence[tuple[PendingWrite, str]]
 ) -> list[tuple[PendingWrite, str]]:
-    """Those writes and fields upon which a person edited, while nothing else of ours touched the field since."""
+    """The writes and fields that a user edited, where no later write of ours changed the field."""
     since_ms = min(pending.sent_ms for pending, _ in spots)
-    # Stripe's events know whole seconds.
+    # The times of Stripe's events are whole seconds.
     window = tx.events.window(stored.side, stored.id, since_ms - MS_PER_SECOND)
     edited = [
         (pending, name)

@@ -15,7 +15,7 @@ from wanesync.core.ports import CustomerAnswer
 from wanesync.store.database import Tx
 from wanesync.sync.calls import DONE, AnyCall, Call, Next
 from wanesync.sync.job_results import fail, finish_all, reschedule, still_held
-from wanesync.sync.loader import key_of, load_scenes
+from wanesync.sync.loader import key_of, load_contexts
 from wanesync.sync.lost_updates import judge_records
 from wanesync.sync.record_versions import RecordWriter, store_contacts
 from wanesync.sync.runtime import Runtime
@@ -158,7 +158,7 @@ class Reader:
             return
         lane = jobs[0].lane
         keys = key_of(tx, [(lane, job.key) for job in jobs])
-        contexts = load_scenes(tx, sorted(set(keys.values())))
+        contexts = load_contexts(tx, sorted(set(keys.values())))
         quiet: list[tuple[Job, str]] = []
         requests: list[JobRequest] = []
         for job in jobs:

@@ -1,4 +1,7 @@
-"""The mark on contacts a reconcile creates, by which marketing workflows can leave them out."""
+"""The property set on contacts that a reconcile creates, by which marketing workflows can exclude them.
+
+Reconcile stores it for its run, the writer adds it to the creates of that run: so it has a module of its own.
+"""
 
 from __future__ import annotations
 

@@ -21,9 +21,9 @@ from wanesync.sync import plan_effects
 from wanesync.sync.calls import Intent, Next, PlanningRound, SendWrites, Step
 from wanesync.sync.change_guard import find_overwrites, stop_sources
 from wanesync.sync.job_results import finish, finish_all, reschedule, wait_turn
-from wanesync.sync.loader import key_of, load_scenes
+from wanesync.sync.loader import key_of, load_contexts
 from wanesync.sync.lost_updates import judge_records
-from wanesync.sync.provenance import find_landed, suspects
+from wanesync.sync.provenance import find_confirmed_base, find_suspects
 from wanesync.sync.recovery import read_authors
 from wanesync.sync.run_property import find_mark
 from wanesync.sync.runtime import Runtime
@@ -102,7 +102,7 @@ class _Round:
         ready: list[_Planned] = []
         planned = self._plan_all(jobs)
         if self.planning.send:
-            planned = [self._plan_on_landed(one) for one in planned]
+            planned = [self._plan_on_confirmed(one) for one in planned]
         _number_creates(self.tx, planned)
         for one in self._hold_back(planned) if self.planning.send else planned:
             if one.plan.wait:
@@ -128,7 +128,7 @@ class _Round:
     def _plan_all(self, jobs: Sequence[Job]) -> list[_Planned]:
         """Plan all jobs; a plan that needs more locks is made again once they are taken."""
         key_of_job, held = self.planning.key_of, self.planning.held
-        contexts = load_scenes(self.tx, sorted({key_of_job[job.id] for job in jobs}))
+        contexts = load_contexts(self.tx, sorted({key_of_job[job.id] for job in jobs}))
         plans = {job.id: self._plan(contexts[key_of_job[job.id]]) for job in jobs}
         short = [job for job in jobs if plans[job.id].locks - {job.key} - held.get(job.id, set())]
         locked = self.runtime.lock_each(self.tx, {job.token: plans[job.id].locks for job in short})
@@ -138,16 +138,18 @@ class _Round:
                 reschedule(self.tx, job, LOCK_WAIT_MS, WaitCode.LOCK, "another record's lock is taken")
                 del plans[job.id]
         if relocked:
-            contexts |= load_scenes(self.tx, sorted({key_of_job[job.id] for job in relocked}))
+            contexts |= load_contexts(self.tx, sorted({key_of_job[job.id] for job in relocked}))
             plans |= {job.id: self._plan(contexts[key_of_job[job.id]]) for job in relocked}
         return [_Planned(job, contexts[key_of_job[job.id]], plans[job.id]) for job in jobs if job.id in plans]
 
     def _plan(self, context: PlanContext) -> Plan:
         return plan(context, self.runtime.rules, self.runtime.new_id(self.tx.now_ms))
 
-    def _plan_on_landed(self, planned: _Planned) -> _Planned:
-        """Plan again where events show that a write without an answer arrived before a user's edit."""
-        planned.context.landed = {} if planned.plan.wait else find_landed(self.tx, planned.context, planned.plan)
+    def _plan_on_confirmed(self, planned: _Planned) -> _Planned:
+        """Plan again where a user's edit shows that a write without an answer arrived before it."""
+        planned.context.landed = (
+            {} if planned.plan.wait else find_confirmed_base(self.tx, planned.context, planned.plan)
+        )
         return planned._replace(plan=self._plan(planned.context)) if planned.context.landed else planned
 
     def _hold_back(self, planned: list[_Planned]) -> list[_Planned]:
@@ -161,7 +163,7 @@ class _Round:
     def _is_suspect(self, planned: _Planned) -> bool:
         """Whether a plan would spread a value that may be a late write of our own; if so, that is settled first."""
         job, context, _ = planned
-        found = suspects(self.runtime, self.tx, context, planned.plan, self.planning.origins)
+        found = find_suspects(self.runtime, self.tx, context, planned.plan, self.planning.origins)
         if found.unknown:
             self._ask(job, found.unknown)
             return True
