@@ -14,6 +14,7 @@ from tests.simulation.parts import START_MS
 from tests.simulation.play import Play, play_seed
 from tests.simulation.world import World
 from tests.support.core_builders import FIELDS, HUBSPOT, RULES, STRIPE, contact, customer, full_name, link, stored
+from tests.support.store_reads import list_purchases
 from wanesync.adapters.http_answers import read_timing
 from wanesync.core.event_order import read_stripe_events
 from wanesync.core.lost_updates import judge_events
@@ -130,7 +131,7 @@ def test_a_purchase_does_not_stick_to_a_contact_that_was_deleted() -> None:
         world.stripe.edit("purchase", customer_id, {"amount": "100", "currency": "usd"}, world.now)
         play.play()
         with world.store.reading() as tx:
-            (row,) = tx.purchases.list(PurchaseState.UNMATCHED, 10)
+            (row,) = list_purchases(tx, PurchaseState.UNMATCHED)
         assert row.contact_id == ""
 
 

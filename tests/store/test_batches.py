@@ -31,7 +31,7 @@ def test_what_waits_is_seen_by_whoever_reads_its_table(store: Store) -> None:
         assert tx.pending_writes.open_ids(["w1", "w2"]) == {"w1", "w2"}
         tx.pending_writes.record_result("w1", WriteResult.OK)
         tx.pending_writes.record_result("w2", WriteResult.LOST)
-        tx.pending_writes.sent("w2")
+        tx.pending_writes.mark_sent("w2")
         assert tx.pending_writes.open_ids(["w1", "w2"]) == set()
         assert tx.pending_writes.open_for_hmacs(["h1", "h2"]) == {}
         tx.journal.add("linked", H, "1", "", {"n": 1})
@@ -47,7 +47,7 @@ def test_what_waits_is_seen_by_whoever_reads_its_table(store: Store) -> None:
 def test_what_waits_keeps_its_order_on_one_row(store: Store) -> None:
     with store.transaction() as tx:
         tx.pending_writes.put(an_update("w1"))
-        tx.pending_writes.sent("w1")
+        tx.pending_writes.mark_sent("w1")
         tx.pending_writes.record_result("w1", WriteResult.OK)
         tx.pending_writes.put(replace(an_update("w1"), target_id="cus_9"))
     with store.reading() as tx:

@@ -23,7 +23,7 @@ from wanesync.core.model import Side
 from wanesync.store import Store, Tx, make_key, open_store, sqlite
 from wanesync.store import database as store_module
 from wanesync.store.clock import DatabaseClock
-from wanesync.store.queries import Dialect, load_migrations
+from wanesync.store.queries import Dialect, Migration, load_migrations
 from wanesync.store.sqlite import _LOCK_RETRY_S, WriterPacing
 from wanesync.store.sqlite_wal import RESTART_PAGES, checkpoint_passive, restart_log
 
@@ -273,10 +273,11 @@ def test_who_may_not_make_it_brings_it_up_to_date(sqlite_url: str, tmp_path: Pat
     with pytest.raises(ConfigError, match="not set up yet"):
         open_store(sqlite_url, migrate=None)
     assert list(tmp_path.iterdir()) == []
-    newest = load_migrations(Dialect.SQLITE)[-1]
-    with patch.object(store_module, "load_migrations", lambda dialect: load_migrations(dialect)[:-1]):
-        open_store(sqlite_url, migrate=True).close()
-    store = open_store(sqlite_url, migrate=None)
+    open_store(sqlite_url, migrate=True).close()
+    known = load_migrations(Dialect.SQLITE)
+    newest = Migration(len(known) + 1, "of the next program", ("CREATE TABLE later (name TEXT)",))
+    with patch.object(store_module, "load_migrations", lambda _dialect: (*known, newest)):
+        store = open_store(sqlite_url, migrate=None)
     assert store._database.applied() == newest.number
     store.close()
 

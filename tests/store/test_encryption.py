@@ -113,7 +113,7 @@ def test_a_key_file_others_can_read_is_refused(tmp_path: Path) -> None:
 
 def test_a_database_whose_key_file_is_gone_gets_no_new_one(tmp_path: Path) -> None:
     (tmp_path / "state.db").write_bytes(b"SQLite format 3\x00")
-    with pytest.raises(ConfigError, match="gone"):
+    with pytest.raises(ConfigError, match="is missing"):
         load_keyring([], f"sqlite:{tmp_path / 'state.db'}")
     assert not (tmp_path / "state.db.keys").exists()
 

@@ -1,4 +1,4 @@
-"""A store over each database, and the time it is told."""
+"""A store over each database, and the clock it uses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from wanesync.store.clock import DatabaseClock
 
 
 class Clock:
-    """A clock that stands still until it is moved."""
+    """A clock that stands still until ``advance``."""
 
     def __init__(self) -> None:
         self.ms = 1_700_000_000_000
@@ -35,13 +35,13 @@ def clock() -> Clock:
 def open_again(database_url: str, clock: Clock) -> Iterator[Callable[[], Store]]:
     """Opens the same database once more, as another process would."""
     keys = [make_key("k001")]
+    # One offset for all of them: on Postgres each would measure its own, which depends on how busy the machine is.
+    database_clock = DatabaseClock(clock, clock)
     seeds = count()
     with ExitStack() as stack:
 
         def opened() -> Store:
-            store = open_store(
-                database_url, keys, migrate=True, clock=DatabaseClock(clock, clock), rng=random.Random(next(seeds))
-            )
+            store = open_store(database_url, keys, migrate=True, clock=database_clock, rng=random.Random(next(seeds)))
             stack.callback(store.close)
             return store
 

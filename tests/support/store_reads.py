@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wanesync.core.jobs import JobKind
 from wanesync.core.model import Link, PendingWrite, Side
+from wanesync.core.purchases import Purchase, PurchaseState
 from wanesync.store import Tx
 from wanesync.store.tables.settings import INDEX_KEY
 
@@ -41,6 +42,13 @@ def open_writes(tx: Tx, limit: int) -> list[PendingWrite]:
     rows = tx.pending_writes._session.execute("SELECT id FROM pending_writes WHERE result = '' ORDER BY id").fetchall()
     found = [tx.pending_writes.get(write_id) for (write_id,) in rows[:limit]]
     return [write for write in found if write]
+
+
+def list_purchases(tx: Tx, state: PurchaseState) -> list[Purchase]:
+    """Purchases in a state, the oldest first."""
+    rows = tx.purchases._session.execute("SELECT payment_id, state FROM purchases").fetchall()
+    found = tx.purchases.get_many([payment_id for payment_id, stored in rows if stored == state]).values()
+    return sorted(found, key=lambda row: (row.created_ms, row.payment_id))
 
 
 def held_locks(tx: Tx, token: str) -> set[str]:

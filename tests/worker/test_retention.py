@@ -74,6 +74,6 @@ def test_a_clock_set_forward_is_not_rested_for(
     monkeypatch.setattr("wanesync.worker.retention._step", lambda *_, **__: next(steps))
     clock = Jumpy(jump_ms)
     with store.reading() as tx:
-        shelf: RetentionRule = tx.retention.shelves(RetentionPolicy())[0]
+        shelf: RetentionRule = tx.retention.rules(RetentionPolicy())[0]
     assert list(RetentionTask(store, RetentionPolicy(), clock)._clear(shelf, dry=False)) == [100, 3]
     assert clock.slept_ms == [rest_ms]

@@ -16,7 +16,7 @@ from wanesync.core.jobs import Job, JobKind, JobRequest, JobState, Priority
 from wanesync.core.model import Side
 from wanesync.ratelimit.pacer import LATE_MS, Pacer
 from wanesync.store.tables.processes import LEASE_MS
-from wanesync.store.tables.rates import AHEAD_MS
+from wanesync.store.tables.rates import SLOT_HORIZON_MS
 from wanesync.sync.calls import AnyCall, Call
 from wanesync.worker.commit_answers import commit_answers
 from wanesync.worker.lane import LOW_TURN, choose_least
@@ -179,7 +179,7 @@ def test_a_slot_from_before_a_clock_was_set_back_is_not_waited_for(
     now_ms = bench.clock.now_ms()
     monkeypatch.setattr(Pacer, "take", lambda *_: [now_ms + 600_000])
     bench.worker._await_slot(STRIPE)
-    assert bench.clock.now_ms() <= now_ms + AHEAD_MS
+    assert bench.clock.now_ms() <= now_ms + SLOT_HORIZON_MS
 
 
 def test_every_class_has_its_turn_whatever_else_waits(bench: Bench) -> None:

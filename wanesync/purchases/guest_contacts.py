@@ -44,7 +44,7 @@ class GuestContacts:
                 continue
             pending = self._intend(tx, job)
             if pending is not None:
-                tx.pending_writes.sent(pending.id)
+                tx.pending_writes.mark_sent(pending.id)
                 intents.append((job, pending))
         return [self._create(intents)] if intents else []
 

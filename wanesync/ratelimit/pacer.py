@@ -13,7 +13,7 @@ from wanesync.core.rate_limits import SlotRequest
 from wanesync.ratelimit.budget import Budget
 from wanesync.store.clock import Clock
 from wanesync.store.database import Store
-from wanesync.store.tables.rates import AHEAD_MS, SlotAssignment
+from wanesync.store.tables.rates import SLOT_HORIZON_MS, SlotAssignment
 
 LATE_MS = 20
 LOOK_MS = 1_000
@@ -21,7 +21,7 @@ SECOND_MS = 1_000
 JITTER_MS = 45
 """What a request may be held up between this process and the other side's door, more than the one before it."""
 SHUT_MS = 1_000
-LOST_MS = AHEAD_MS + SECOND_MS
+LOST_MS = SLOT_HORIZON_MS + SECOND_MS
 """No slot is so far ahead: it is from before a clock was set back, and nobody waits for it."""
 CROWD_BREATHS_MS = (50, 200)
 """Between two looks for slots in a crowd: longer where there were few."""

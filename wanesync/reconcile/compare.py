@@ -249,7 +249,7 @@ class Comparison:
         """A page of links, and the ids of those with changes held back; None: there are no more."""
         with self.runtime.store.reading() as tx:
             links = tx.links.outlines(after, ROWS_PER_PAGE)
-            held = tx.holds.of_links([link.id for link in links]) if links and tx.holds.look()[1] else {}
+            held = tx.holds.of_links([link.id for link in links]) if links and tx.holds.list_open()[1] else {}
         return (links, held.keys()) if links else None
 
     def _find_unlisted(self, report: Report) -> dict[Side, int]:

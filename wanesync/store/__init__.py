@@ -1,4 +1,8 @@
-"""The store: what wanesync remembers, on SQLite or Postgres."""
+"""The store: what wanesync remembers, on SQLite or Postgres.
+
+Begin with ``database.py`` (``Store``, its transactions) and ``sql/schema.sql``. ``tables/`` has one module per table,
+``sql/queries.sql`` every statement they run, and ``session.py`` passes a statement to the driver.
+"""
 
 from wanesync.store.database import Store, Tx, open_store
 from wanesync.store.encryption import Encryption, load_keyring, make_key

@@ -1,4 +1,4 @@
-"""What is sealed, as JSON bytes, and back."""
+"""Turns values into the JSON bytes that are encrypted, and back."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ JSON = None | bool | int | float | str | list["JSON"] | dict[str, "JSON"]
 
 
 def pack(value: object) -> bytes:
-    """JSON bytes."""
+    """A value as JSON bytes."""
     return orjson.dumps(value)
 
 
 def unpack_object(blob: bytes) -> dict[str, JSON]:
-    """A JSON object."""
+    """The JSON object in a payload."""
     found: dict[str, JSON] = orjson.loads(blob)
     return found
 
 
 def pack_record(record: Record) -> bytes:
-    """A record without what the row around it says (side and id)."""
+    """A record as JSON bytes, without its side and id: those are columns."""
     return orjson.dumps(
         {
             "values": dict(record.values),
@@ -40,7 +40,7 @@ def pack_record(record: Record) -> bytes:
 
 
 def unpack_record(blob: bytes, side: Side, record_id: str) -> Record:
-    """The record of a row."""
+    """The record in a payload; its side and id come from the row."""
     data = orjson.loads(blob)
     return Record(
         side=side,
@@ -58,35 +58,35 @@ def unpack_record(blob: bytes, side: Side, record_id: str) -> Record:
 
 
 def pack_base(base: Mapping[str, BasePair]) -> bytes:
-    """``{"field": [hubspot value, stripe value]}``."""
+    """A base as JSON bytes: ``{"field": [hubspot value, stripe value]}``."""
     return orjson.dumps(dict(base))
 
 
 def unpack_base(blob: bytes) -> dict[str, BasePair]:
-    """Field -> halves."""
+    """The base in a payload: field -> (hubspot value, stripe value)."""
     return {field: (base_pair[0], base_pair[1]) for field, base_pair in orjson.loads(blob).items()}
 
 
 def pack_parked(parked: Mapping[str, tuple[Side, str]]) -> bytes:
-    """``{"field": ["side", "value"]}``."""
+    """Parked fields as JSON bytes: ``{"field": ["side", "value"]}``."""
     return orjson.dumps(dict(parked))
 
 
 def unpack_parked(blob: bytes) -> dict[str, tuple[Side, str]]:
-    """Field -> (side, value)."""
+    """The parked fields in a payload: field -> (side, value)."""
     return {field: (Side(held[0]), held[1]) for field, held in orjson.loads(blob).items()}
 
 
 def pack_write(write: PendingWrite) -> bytes:
-    """The body, the changes and the hashes of an own write."""
+    """The body, changes, address hashes and authorship of a pending write as JSON bytes."""
     changes = {field: [change.before, change.after, change.source] for field, change in write.changes.items()}
-    more = {"told": dict(write.authorship)} if write.authorship else {}
+    more = {"authorship": dict(write.authorship)} if write.authorship else {}
     return orjson.dumps({"body": write.body, "changes": changes, "hmacs": sorted(write.hmacs), **more})
 
 
 def unpack_write(blob: bytes) -> tuple[str, dict[str, Change], frozenset[str], dict[str, tuple[int, bool]]]:
-    """(body, field -> change, hmacs, told)."""
+    """The pending write in a payload: (body, field -> change, address hashes, field -> authorship)."""
     data = orjson.loads(blob)
     changes = {field: Change(before, after, source) for field, (before, after, source) in data["changes"].items()}
-    told = {name: (modified_ms, ours) for name, (modified_ms, ours) in data.get("told", {}).items()}
-    return data["body"], changes, frozenset(data["hmacs"]), told
+    authorship = {name: (modified_ms, ours) for name, (modified_ms, ours) in data.get("authorship", {}).items()}
+    return data["body"], changes, frozenset(data["hmacs"]), authorship

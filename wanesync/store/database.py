@@ -132,12 +132,12 @@ class Store:
 
     @contextmanager
     def read_statementwise(self) -> Iterator[Tx]:
-        """Reads without a common snapshot, at the least cost, where nothing is decided by it. Raises DatabaseUnavailable."""
+        """Reads without a common snapshot, at the least cost; decide nothing by it. Raises DatabaseUnavailable."""
         with self._database.read_statementwise(self._context) as session:
             yield Tx(session)
 
     def run(self, work: Callable[[Tx], _T]) -> _T:
-        """Runs a transaction, again after a conflict with another one, five times at most. Raises DatabaseUnavailable."""
+        """Runs a transaction, and repeats it after a conflict, five times at most. Raises DatabaseUnavailable."""
         for last in [False] * (_MAX_ATTEMPTS - 1) + [True]:
             try:
                 with self.transaction() as tx:
@@ -148,24 +148,24 @@ class Store:
         raise AssertionError("the last attempt returns or raises")
 
     def reserve(self, scope: str, slots: int) -> list[int]:
-        """Due times in ms of up to ``slots`` requests, outside any transaction (see Rates.reserve)."""
+        """Reserves slots in a transaction of its own: their due times in ms (``Rates.reserve``)."""
         with self._database.light_session(self._context) as session:
             return Rates(session).reserve(scope, slots)
 
-    def assign(self, scope: str, wants: Sequence[Sequence[str]], room: int) -> SlotAssignment:
-        """Slots for wants that fall under narrower scopes, outside any transaction (see Rates.assign)."""
+    def assign(self, scope: str, requests: Sequence[Sequence[str]], max_slots: int) -> SlotAssignment:
+        """Reserves slots for requests under narrower scopes in a transaction of its own (``Rates.assign``)."""
         with self._database.light_session(self._context) as session:
-            return Rates(session).assign(scope, wants, room)
+            return Rates(session).assign(scope, requests, max_slots)
 
     def wait_for_work(self, timeout_ms: int, lane: str = "") -> bool:
-        """Waits until work of a lane (or of any) may have arrived since this thread last waited; False after the time-out."""
+        """Waits until work of a lane (or of any) may have arrived since the last wait; False after the time-out."""
         subscription: WorkSubscription | None = getattr(self._subscriptions, "current", None)
         if subscription is None or subscription.lane != lane:
             subscription = self._subscriptions.current = WorkSubscription(lane)
         return self._database.wait(subscription, timeout_ms)
 
     def wake_workers(self) -> None:
-        """Ends the wait of every thread of this process that waits for work."""
+        """Ends the wait of every thread of this process that is in ``wait_for_work``."""
         self._database.notifier.notify()
 
     def checkpoint(self) -> None:

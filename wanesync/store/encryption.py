@@ -1,7 +1,7 @@
-"""Seals payloads (AES-256-GCM) and makes the keyed hashes they are found by.
+"""Encrypts payloads with AES-256-GCM, and makes keyed hashes for look-ups (docs/correctness.md#state).
 
-A sealed value is bound to its table, row, purpose and key: moved elsewhere it does not open
-(CORRECTNESS section 1). E-mails are found by an HMAC under an index key of its own.
+The associated data of a ciphertext is its table, row, purpose and key id, so that it cannot be decrypted in another
+place. E-mail addresses are looked up by an HMAC under an index key, which a rotation of encryption keys keeps.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from wanesync.core.errors import ConfigError, DecryptionFailed
 from wanesync.core.model import normalise_email
 
 _NO_KEYS = (
-    "[security] keys is empty, and Postgres needs a key to seal with: 4 letters or digits, a colon, 32 random bytes in "
+    "[security] keys is empty, and Postgres needs an encryption key: 4 letters or digits, a colon, 32 random bytes in "
     "base64 (openssl rand -base64 32); best given as a secret reference (env:NAME, file:PATH)"
 )
 _VERSION = b"\x01"
@@ -32,11 +32,11 @@ _KEY = re.compile(r"([A-Za-z0-9]{4}):([A-Za-z0-9+/_=-]+)")
 
 
 class Encryption:
-    """Opens with any of ``keys`` (id of 4 characters -> 32 bytes); the first one seals."""
+    """Decrypts with any of ``keys`` (id of 4 characters -> 32 bytes) and encrypts with the first one."""
 
     def __init__(self, keys: Mapping[str, bytes], index_key: bytes = b"") -> None:
         if not keys:
-            raise ConfigError(["no sealing key: set [security] keys to one or more ID:BASE64 entries, newest first"])
+            raise ConfigError(["no encryption key: set [security] keys to one or more ID:BASE64 entries, newest first"])
         self._keys = dict(keys)
         self._boxes = {key_id.encode(): AESGCM(key) for key_id, key in keys.items()}
         self.newest = next(iter(keys))
@@ -46,23 +46,23 @@ class Encryption:
         self._row_key = hashlib.blake2b(index_key, person=b"row hash").digest() if index_key else b""
 
     def with_index_key(self, index_key: bytes) -> Encryption:
-        """The same keys with the index key of a database."""
+        """The same encryption keys with the index key of a database."""
         return Encryption(self._keys, index_key)
 
     def encrypt(self, value: str | bytes, table: str, row: str, purpose: str) -> bytes:
-        """The layout: version (1) | key id (4) | nonce (12) | ciphertext and tag."""
+        """Encrypts a value: version (1 byte) | key id (4) | nonce (12) | ciphertext and tag."""
         nonce = os.urandom(12)
         text = value.encode() if isinstance(value, str) else value
         return self._head + nonce + self._box.encrypt(nonce, text, _bind(table, row, purpose, self.newest))
 
     def decrypt(self, blob: bytes, table: str, row: str, purpose: str) -> bytes:
-        """The value; raises DecryptionFailed when it was altered, moved, or sealed with a key that is not here."""
+        """Decrypts a value. Raises DecryptionFailed if it was altered or moved, or if its key is not configured."""
         if len(blob) < _HEAD or blob[:1] != _VERSION:
-            raise DecryptionFailed(f"a sealed {purpose} of {table} is no sealed value; restore it from a backup")
+            raise DecryptionFailed(f"a {purpose} of {table} is not an encrypted value; restore it from a backup")
         box = self._boxes.get(blob[1:5])
         if box is None:
             raise DecryptionFailed(
-                f"a {purpose} of {table} is sealed with a key that is not in [security] keys; add it again"
+                f"a {purpose} of {table} is encrypted with a key that is not in [security] keys; add it again"
             )
         try:
             return box.decrypt(blob[5:_HEAD], blob[_HEAD:], _bind(table, row, purpose, blob[1:5].decode()))
@@ -71,24 +71,22 @@ class Encryption:
             raise DecryptionFailed(message) from error
 
     def is_newest_key(self, blob: bytes) -> bool:
-        """Whether the newest key sealed it."""
+        """Whether a value is encrypted with the newest key."""
         return blob[:5] == self._head
 
     def hmac(self, address: str) -> str:
-        """32 hex characters by which an e-mail is found, the same however it is written."""
+        """32 hex characters to look an e-mail address up by, equal for all its spellings. Raises DecryptionFailed."""
         key = self._need_index_key()
         return hmac.digest(key, normalise_email(address).encode(), "sha256").hex()[:32]
 
     def row_hash(self, text: str) -> str:
-        """32 hex characters by which equal contents are told."""
+        """32 hex characters that are equal for equal texts. Raises DecryptionFailed."""
         self._need_index_key()
         return hashlib.blake2b(text.encode(), key=self._row_key, digest_size=16).hexdigest()
 
     def _need_index_key(self) -> bytes:
         if not self._index_key:
-            raise DecryptionFailed(
-                "this seal belongs to no database yet, so it cannot make keyed hashes: open the store first"
-            )
+            raise DecryptionFailed("no index key is loaded yet, so keyed hashes cannot be made: open the store first")
         return self._index_key
 
 
@@ -102,10 +100,10 @@ def make_key(key_id: str | None = None) -> str:
 
 
 def load_keyring(keys: Sequence[str], database_url: str) -> Encryption:
-    """The seal of the configured ``ID:BASE64`` keys, newest first; without any, of the file beside a SQLite database.
+    """The encryption of the configured ``ID:BASE64`` keys, newest first; without any, of SQLite's key file.
 
-    The file is made, readable by its owner only, together with a new database. Raises ConfigError: a key that is none,
-    a file others can read, a database whose key file is gone, Postgres without keys.
+    The file is created with a new database, readable by its owner only. Raises ConfigError: a malformed key, a file
+    that others can read, a database whose key file is missing, Postgres without keys.
     """
     if keys:
         return Encryption(_parse(keys, "[security] keys"))
@@ -143,26 +141,26 @@ def _decode(text: str) -> bytes:
 
 def _read_key_file(database: Path) -> list[str]:
     path = database.with_name(database.name + ".keys")
-    # Asked before the key file, which is made first: another process may just be making both.
+    # Before the key file, which is created first: another process may be creating both now.
     in_use = database.exists() and database.stat().st_size > 0
     if not path.exists():
         if in_use:
-            raise ConfigError([f"{path} is gone: without it the database cannot be read; restore it from a backup"])
+            raise ConfigError([f"{path} is missing: without it the database cannot be read; restore it from a backup"])
         _create_key_file(path)
     if path.stat().st_mode & 0o077:
-        raise ConfigError([f"others can read the key file: chmod 600 {path}"])
+        raise ConfigError([f"the key file can be read by others: chmod 600 {path}"])
     lines = path.read_text(encoding="ascii").splitlines()
     return [line for line in lines if line.strip() and not line.startswith("#")]
 
 
 def _create_key_file(path: Path) -> None:
-    """Whole or not at all, and only once: of two processes that start together, the second takes the first one's."""
+    """Creates the key file atomically; of two processes that start together, the second uses the first one's."""
     draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     try:
         handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
         raise ConfigError(
-            [f"cannot make the key file {path}: {error.strerror}; is its folder there and writable?"]
+            [f"cannot create the key file {path}: {error.strerror}; is its folder there and writable?"]
         ) from error
     try:
         with os.fdopen(handle, "w", encoding="ascii") as file:

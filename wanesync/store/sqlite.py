@@ -204,7 +204,7 @@ class SqliteDatabase(Database):
             self._give_back(connection)
 
     def migrate(self, migrations: Sequence[Migration], now_ms: int) -> list[str]:
-        """Creates the file if it is missing, readable by its owner only, and runs the missing migrations in one transaction."""
+        """Creates a missing file, readable by its owner only, and runs the missing migrations in one transaction."""
         self._make_file()
         connection = self._take()
         try:

@@ -69,7 +69,7 @@ def stop_sources(runtime: Runtime, tx: Tx, wanted: Sequence[Overwrite]) -> set[s
 
     Marks what is stopped in the plan contexts; returns the ids of the jobs to plan again.
     """
-    open_holds = {hold.source: hold.id for hold in tx.holds.look()[0]}
+    open_holds = {hold.source: hold.id for hold in tx.holds.list_open()[0]}
     looping = _find_loops(runtime, tx, wanted)
     by_source: dict[str, list[Overwrite]] = defaultdict(list)
     for one, source in _find_sources(tx, [o for o in wanted if o.spot not in looping]):
@@ -92,7 +92,7 @@ def _count(runtime: Runtime, tx: Tx, source: str, ones: Sequence[Overwrite]) -> 
     people = [one.action.link_id for one in ones]
     total, known = tx.holds.count(source, tx.now_ms - rule.window_ms, people)
     allowed = choose_allowed(rule, SourceCount(known, total), people)
-    tx.holds.note(source, allowed)
+    tx.holds.record_overwrites(source, allowed)
     return [one for one in ones if one.action.link_id not in allowed]
 
 
@@ -131,7 +131,7 @@ def _find_loops(runtime: Runtime, tx: Tx, wanted: Sequence[Overwrite]) -> set[tu
     since_ms = tx.now_ms - rule.window_ms
     lane = wanted[0].action.side
     targets = {one.action.target_id: one.action.source_id for one in wanted}
-    often = tx.holds.often_written(lane, targets, since_ms, max(1, rule.max_direction_changes // 2))
+    often = tx.holds.frequently_written(lane, targets, since_ms, max(1, rule.max_direction_changes // 2))
     if not often:
         return set()
     recent: dict[Side, dict[str, list[PendingWrite]]] = {

@@ -93,7 +93,7 @@ def _cut(tx: Tx, loader: _Loader, roots: dict[str, RecordRef]) -> dict[str, Plan
     listed = tx.settings.get(LISTED) is not None
     reading = _find_reading(tx, loader)
     groups = _group(loader, roots.values())
-    open_holds, any_held = tx.holds.look()
+    open_holds, any_held = tx.holds.list_open()
     held = tx.holds.of_links(sorted(loader.links)) if any_held else {}
     paused = {hold.source.partition(":")[2]: hold.id for hold in open_holds if hold.kind is HoldKind.FIELD}
     contexts = {}

@@ -31,7 +31,7 @@ def apply_plans(tx: Tx, plans: Sequence[tuple[Plan, Priority]]) -> None:
     # The old primary is stored first: the database refuses two primary links of one contact.
     tx.links.put_many(sorted((k for plan, _ in plans for k in plan.links.values()), key=lambda k: k.primary))
     put_back = {held.hold_id for plan, _ in plans for _, _, held in plan.new_holds if held.state is HoldState.OPEN}
-    tx.holds.keep_open(put_back)
+    tx.holds.lock_open(put_back)
     for plan, _ in plans:
         _apply_plan(tx, plan)
     _wake_purchases(tx, [customer_id for plan, _ in plans for _, customer_id in plan.linked])

@@ -55,7 +55,7 @@ def send_writes(runtime: Runtime, tx: Tx, intents: Sequence[Intent]) -> list[Any
     if not intents:
         return []
     for intent in intents:
-        tx.pending_writes.sent(intent.pending.id)
+        tx.pending_writes.mark_sent(intent.pending.id)
     if intents[0].pending.side is Side.STRIPE:
         targets = {(Side.STRIPE, i.pending.target_id) for i in intents if i.pending.target_id}
         known = tx.records.get_many(targets)

@@ -43,7 +43,7 @@ def are_writes_off(tx: Tx) -> bool:
 
     So jobs put back because of it are there when the switch makes them due (docs/correctness.md#writes-switch).
     """
-    return tx.settings.get(WRITES) == "off" and tx.settings.get_for_now(WRITES) == "off"
+    return tx.settings.get(WRITES) == "off" and tx.settings.get_shared(WRITES) == "off"
 
 
 def plan_jobs(runtime: Runtime, tx: Tx, jobs: Sequence[Job], planning: PlanningRound) -> Next:

@@ -47,7 +47,7 @@ class RetentionTask:
     def prune(self, *, dry: bool = False, progress: Progress = _ignore) -> Counts:
         """Everything that is too old: how many of each went. ``dry``: each stretch is taken back. Raises DatabaseUnavailable."""
         with self.store.reading() as tx:
-            shelves = tx.retention.shelves(self.keep)
+            shelves = tx.retention.rules(self.keep)
         gone: Counts = dict.fromkeys((shelf.name for shelf in shelves), 0)
         for shelf in shelves:
             for rows in self._clear(shelf, dry=dry):
@@ -106,7 +106,7 @@ def _step(tx: Tx, shelf: RetentionRule, after: int | str, rows: int, *, dry: boo
     cleared: list[tuple[int, int | str | None]] = []
     try:
         with tx.savepoint():
-            cleared.append(tx.retention.clear(shelf, after, rows))
+            cleared.append(tx.retention.apply(shelf, after, rows))
             if dry:
                 raise _TakenBack
     except _TakenBack:

@@ -14,7 +14,7 @@ from wanesync.core.jobs import POISON_ALONE_RESCUES, Priority
 from wanesync.core.model import Side
 from wanesync.ratelimit.pacer import LATE_MS, Pacer
 from wanesync.store.clock import Clock, DatabaseClock
-from wanesync.store.tables.rates import AHEAD_MS, SlotAssignment
+from wanesync.store.tables.rates import SLOT_HORIZON_MS, SlotAssignment
 from wanesync.sync.calls import AnyCall
 from wanesync.sync.runtime import Runtime
 from wanesync.worker.committer import Committer
@@ -202,7 +202,7 @@ class Worker:
         slots = self.pacers[side].take(1)
         now_ms = self.clock.now_ms()
         # A slot from before a clock was set back is not waited for: its call takes another one.
-        self.clock.sleep_until(min(slots[0] - LEAD_MS, now_ms + AHEAD_MS) if slots else now_ms + BREATH_MS)
+        self.clock.sleep_until(min(slots[0] - LEAD_MS, now_ms + SLOT_HORIZON_MS) if slots else now_ms + BREATH_MS)
         return slots
 
     def _hand_out(self, side: Side, slots: list[int]) -> None:

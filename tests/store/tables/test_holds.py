@@ -28,7 +28,7 @@ def test_a_source_has_one_open_hold(store: Store) -> None:
     hold_id = opened(store)
     with store.transaction() as tx:
         assert tx.holds.open(IMPORT, HoldKind.BRAKE) == (hold_id, False)
-        ((found,), any_held) = tx.holds.look()
+        ((found,), any_held) = tx.holds.list_open()
         assert (found.id, found.source, found.kind, any_held) == (hold_id, IMPORT, HoldKind.BRAKE, False)
 
 
@@ -42,7 +42,7 @@ def test_a_closed_hold_is_listed_until_nothing_is_left_in_it(store: Store) -> No
         assert tx.holds.close(hold_id, HoldState.DISCARDED) is None
         (row,) = tx.holds.all()
         assert (row.state, row.people, row.fields) == (HoldState.RELEASED, 2, 2)
-        assert tx.holds.look() == ([], True)
+        assert tx.holds.list_open() == ([], True)
         (first,) = tx.holds.page(row, ("", ""), 1)
         (second,) = tx.holds.page(row, (first.link_id, first.field), 10)
         assert [(r.hubspot_id, r.stripe_id, r.held.value) for r in (first, second)] == [
@@ -70,11 +70,11 @@ def test_what_is_held_is_sealed_and_the_newest_value_counts(store: Store) -> Non
 def test_people_are_counted_once_each_within_the_window(store: Store, clock: Clock) -> None:
     with store.transaction() as tx:
         assert tx.holds.count(IMPORT, tx.now_ms - 1000, ["a"]) == (0, set())
-        tx.holds.note(IMPORT, ["a", "b"])
+        tx.holds.record_overwrites(IMPORT, ["a", "b"])
     clock.advance(600)
     with store.transaction() as tx:
-        tx.holds.note(IMPORT, ["b", "c"])
-        tx.holds.note("other", ["a"])
+        tx.holds.record_overwrites(IMPORT, ["b", "c"])
+        tx.holds.record_overwrites("other", ["a"])
         assert tx.holds.count(IMPORT, tx.now_ms - 1000, ["b", "x"]) == (3, {"b"})
     clock.advance(600)
     with store.transaction() as tx:
@@ -86,7 +86,7 @@ def test_people_are_counted_once_each_within_the_window(store: Store, clock: Clo
 def test_only_a_released_source_is_counted_anew(store: Store, state: HoldState, counted: set[str]) -> None:
     hold_id = opened(store)
     with store.transaction() as tx:
-        tx.holds.note(IMPORT, ["a"])
+        tx.holds.record_overwrites(IMPORT, ["a"])
         tx.holds.close(hold_id, state)
         assert tx.holds.count(IMPORT, 0, ["a"]) == (len(counted), counted)
 
@@ -106,7 +106,7 @@ def test_two_processes_never_count_one_source_at_once(store: Store, other_store:
                 ahead.wait(1)  # for the other one to count, if it could
             else:
                 ahead.set()
-            tx.holds.note(IMPORT, people)
+            tx.holds.record_overwrites(IMPORT, people)
             taken.append(len(people))
 
     one = threading.Thread(target=take, args=(store, "a", True))
@@ -123,7 +123,7 @@ def test_a_hold_is_not_closed_under_what_is_being_put_into_it(store: Store, othe
     hold_id = opened(store)
     with ThreadPoolExecutor(1) as pool:
         with store.transaction() as tx:
-            tx.holds.keep_open([hold_id])
+            tx.holds.lock_open([hold_id])
             closed = pool.submit(other_store.run, lambda tx: tx.holds.close(hold_id, HoldState.RELEASED))
             with pytest.raises(TimeoutError):
                 closed.result(0.2)
@@ -131,8 +131,8 @@ def test_a_hold_is_not_closed_under_what_is_being_put_into_it(store: Store, othe
         assert closed.result(10) == IMPORT
     with store.transaction() as tx:
         with pytest.raises(TransactionConflict):
-            tx.holds.keep_open([hold_id])
-        tx.holds.keep_open([])
+            tx.holds.lock_open([hold_id])
+        tx.holds.lock_open([])
 
 
 def test_events_come_newest_first_and_from_a_time_on(store: Store) -> None:

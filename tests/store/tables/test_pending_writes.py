@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.support.store_fixtures import Clock
-from tests.support.store_reads import open_writes
+from tests.support.store_reads import list_purchases, open_writes
 from wanesync.core.model import Change, PendingWrite, Side, WriteKind, WriteResult
 from wanesync.core.purchases import Purchase, PurchaseState, Sink
 from wanesync.store import EmailIntentTaken, Store
@@ -89,11 +89,11 @@ def test_an_answer_keeps_the_target_of_an_update(store: Store) -> None:
 def test_what_was_sent_lately_is_found_by_its_target(store: Store, clock: Clock) -> None:
     with store.transaction() as tx:
         tx.pending_writes.put_many([an_update("w1"), an_update("w2"), an_update("never sent"), an_update("x", "cus_2")])
-        tx.pending_writes.sent("w1")
-        tx.pending_writes.sent("x")
+        tx.pending_writes.mark_sent("w1")
+        tx.pending_writes.mark_sent("x")
     clock.advance(10_000)
     with store.transaction() as tx:
-        tx.pending_writes.sent("w2")
+        tx.pending_writes.mark_sent("w2")
         sent_ms = tx.now_ms
     with store.reading() as tx:
         found = tx.pending_writes.recent(S, ["cus_1", "cus_3"], 0)
@@ -211,5 +211,5 @@ def test_a_payment_moves_on_and_keeps_its_contact_and_sink(store: Store) -> None
             a_purchase("pi_1"), state=PurchaseState.SENT, contact_id="7", sink=Sink.CUSTOM_EVENT, reason="done"
         )
         assert tx.purchases.of_contact("7") == [purchase]
-        assert tx.purchases.list(PurchaseState.SENT, 5) == [purchase]
-        assert (tx.purchases.list(PurchaseState.WAITING, 5), tx.purchases.of_contact("")) == ([], [])
+        assert list_purchases(tx, PurchaseState.SENT) == [purchase]
+        assert (list_purchases(tx, PurchaseState.WAITING), tx.purchases.of_contact("")) == ([], [])

@@ -47,7 +47,6 @@ def test_a_slot_comes_free_as_time_goes_on(store: Store, clock: Clock) -> None:
 
 def test_two_processes_share_one_budget(store: Store, other_store: Store, clock: Clock) -> None:
     set_limit(store, 50)
-    # The second process measured its clock a moment later than the first: it is that much ahead.
     slots: list[int] = []
     for _ in range(400):
         slots += store.reserve("hubspot", 2) + other_store.reserve("hubspot", 2)

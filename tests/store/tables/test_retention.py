@@ -160,7 +160,7 @@ def test_conflicts_go_once_closed_and_what_was_set_aside_with_age(store: Store, 
 def test_what_the_brake_counted_long_ago_goes(store: Store, clock: Clock) -> None:
     def count(tx: Tx) -> None:
         tx.holds.count("hubspot:IMPORT/7", 0, [])
-        tx.holds.note("hubspot:IMPORT/7", ["l1", "l2"])
+        tx.holds.record_overwrites("hubspot:IMPORT/7", ["l1", "l2"])
 
     store.run(count)
     assert not any(upkeep(store, clock).prune().values())

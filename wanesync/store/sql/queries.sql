@@ -1,6 +1,6 @@
--- Every statement the program runs, one text for SQLite and Postgres (wanesync/store/sql.py says how it is adapted).
--- Where rows are named by their keys, a further condition is written as state || '' = … or closed_ms + 0 = …: Postgres,
--- whose statistics of a queue are always old, would else take the partial index of that condition and read all of it.
+-- Every statement the program runs, one text for SQLite and Postgres (wanesync/store/queries.py adapts it).
+-- Where rows are selected by their keys, further conditions are written as state || '' = … or closed_ms + 0 = …:
+-- otherwise Postgres, whose statistics of a queue are always outdated, scans the whole partial index of the condition.
 
 -- name: database_time
 SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT);
@@ -54,7 +54,7 @@ INSERT INTO emails (side, id, hmac) VALUES (:side, :id, :hmac) ON CONFLICT (side
 -- name: drop_email
 DELETE FROM emails WHERE side = :side AND id = :id AND hmac = :hmac;
 
--- As a join, Postgres may begin with all the records.
+-- A count instead of a join: Postgres may begin a join with all records.
 -- name: records_by_hmacs
 SELECT e.hmac, e.side, e.id FROM emails e
 WHERE e.hmac IN (:hmacs)
@@ -76,7 +76,7 @@ WHERE side = :side AND id IN (:ids) AND id || ' ' || revision IN (:copies);
 -- name: set_note
 UPDATE records SET note_code = :note_code, note = :note WHERE side = :side AND id = :id;
 
--- All but the few that are gone: a million are counted without a look at any of them.
+-- The total minus the few exceptions: a million records are counted from indexes alone.
 -- name: count_records
 SELECT (SELECT COUNT(*) FROM records WHERE side = :side)
     - (SELECT COUNT(*) FROM records WHERE side = :side AND (deleted = 1 OR survivor <> ''));
@@ -213,8 +213,8 @@ RETURNING id;
 UPDATE jobs SET due_ms = :now WHERE lane = :lane AND kind = :kind AND key IN (:keys) AND state = 'ready'
 AND waits_for = :waits_for AND due_is_fixed = 0 AND due_ms > :now RETURNING id;
 
--- Whether a key runs is asked with a count: as NOT EXISTS, Postgres joins, and while its statistics are old it reads every
--- running row for each ready one.
+-- Whether a key runs is a count: Postgres turns NOT EXISTS into a join, which with outdated statistics reads every running
+-- row for each ready one.
 -- name: next_claimable_job
 SELECT kind, priority, rescues FROM jobs r
 WHERE lane = :lane AND state = 'ready' AND due_ms <= :now AND kind IN (:kinds) AND priority >= :least
@@ -250,7 +250,7 @@ WHERE id IN (
     WHERE lane = :lane AND state = 'ready' AND rescues >= 2 AND due_ms <= :now AND kind IN (:kinds) AND (
         SELECT COUNT(*) FROM jobs x
         WHERE x.key = r.key AND x.kind = r.kind AND x.lane = r.lane AND x.state = 'running') < 1
-    -- Whatever runs beside poison is rescued with it: it waits until its process runs nothing, if not for ever.
+    -- Jobs that run beside poison are requeued with it: it waits until its process runs nothing, with a limit.
     AND (due_ms < :starved_ms OR (
         SELECT COUNT(*) FROM jobs y WHERE y.owner = :owner AND y.owner <> '' AND y.state = 'running') < 1)
     ORDER BY priority, arrived_ms, id LIMIT 1 /* skip locked */)
@@ -321,7 +321,7 @@ ORDER BY lane, kind, key /* skip locked */;
 SELECT key FROM jobs WHERE lane = :lane AND kind = :kind AND key IN (:keys) AND state = 'ready'
 UNION SELECT key FROM jobs WHERE lane = :lane AND kind = :kind AND key IN (:keys) AND state = 'running';
 
--- What waits for later says nothing of how late the rest is: its times count only where there is no other.
+-- The oldest arrival is of jobs that are due or run; without one, of those that wait.
 -- name: job_depth
 SELECT lane, kind, priority, SUM(CASE WHEN state = 'ready' THEN 1 ELSE 0 END),
     SUM(CASE WHEN state = 'running' THEN 1 ELSE 0 END),
@@ -333,7 +333,7 @@ FROM (
 ) AS open_jobs
 GROUP BY lane, kind, priority ORDER BY lane, priority, kind;
 
--- Filters of dead letters are kept from the indexes: the newest of a hundred thousand are found by their time.
+-- lane || and kind || keep the filters off other indexes: the newest dead letters are found by jobs_dead_when.
 -- name: dead_jobs
 SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, waits_for, reason,
     dead_class, run_id, ended_ms FROM jobs
@@ -355,7 +355,7 @@ GROUP BY lane, kind, key ORDER BY lane, kind, key;
 -- name: dead_by_ids
 SELECT id FROM jobs WHERE id IN (:ids) AND state || '' = 'dead' ORDER BY lane, kind, key, id /* lock */;
 
--- A count, as in best_job. Of two of one key the newer one lives on.
+-- A count, as in next_claimable_job. Of two dead jobs of one key the newer one is revived.
 -- name: revive_jobs
 UPDATE jobs SET state = 'ready', dead_class = '', waits_for = '', reason = '', attempts = 0, rescues = 0, arrived_ms = :now,
     due_ms = :now, due_is_fixed = 0, token = '', owner = '', ended_ms = 0
@@ -401,7 +401,7 @@ DELETE FROM processes WHERE name = :name;
 -- name: drop_old_processes
 DELETE FROM processes WHERE heartbeat_ms < :before_ms;
 
--- Nobody waits for a lock: who waits while holding rows another one wants is in a deadlock, which costs both a second.
+-- A lock is tried, never waited for: a wait while rows are locked can deadlock, which costs both sides a second.
 -- name: take_lock
 INSERT INTO locks (key, token, owner, until_ms) SELECT :key, :token, :owner, :until_ms
 WHERE NOT EXISTS (
@@ -412,14 +412,14 @@ WHERE locks.until_ms <= :now OR locks.token = excluded.token OR NOT EXISTS (
     SELECT 1 FROM processes p WHERE p.name = locks.owner AND p.heartbeat_ms > :fresh_ms)
 RETURNING key, token;
 
--- Of processes that were killed: nobody else takes their token.
+-- Locks of killed processes: no other process uses their token.
 -- name: drop_old_locks
 DELETE FROM locks WHERE until_ms < :before_ms;
 
 -- name: drop_locks
 DELETE FROM locks WHERE token IN (:tokens);
 
--- own writes
+-- pending writes
 
 -- name: put_pending_write
 INSERT INTO pending_writes (id, side, kind, link_key, source_id, target_id, idempotency_key, data, link_id, generation,
@@ -548,10 +548,6 @@ RETURNING payment_id, occurred_ms, sink, state;
 -- name: count_purchases
 SELECT state, COUNT(*) FROM purchases GROUP BY state;
 
--- name: list_purchases
-SELECT payment_id, charge_id, customer_id, hmac, amount, currency, occurred_ms, data, sink, state, contact_id, waits_for,
-    reason, created_ms FROM purchases WHERE state = :state ORDER BY created_ms, payment_id LIMIT :limit;
-
 -- name: purchases_of_contact
 SELECT payment_id, charge_id, customer_id, hmac, amount, currency, occurred_ms, data, sink, state, contact_id, waits_for,
     reason, created_ms FROM purchases WHERE contact_id <> '' AND contact_id = :contact_id ORDER BY occurred_ms, payment_id;
@@ -605,7 +601,7 @@ ORDER BY at_ms DESC, seq DESC, id DESC LIMIT :limit;
 SELECT id, at_ms, seq, kind, side, record_id, link_id, data FROM journal
 ORDER BY at_ms DESC, seq DESC, id DESC LIMIT :limit;
 
--- the brake
+-- the change guard
 
 -- name: open_holds
 SELECT id, source, kind, since_ms FROM holds WHERE state = 'open'
@@ -666,7 +662,7 @@ ON CONFLICT (source, link_id) DO UPDATE SET at_ms = excluded.at_ms;
 
 -- name: frequently_written
 SELECT target_id FROM pending_writes WHERE side = :side AND target_id IN (:ids) AND sent_ms >= :since_ms
-GROUP BY target_id HAVING COUNT(*) >= :least;
+GROUP BY target_id HAVING COUNT(*) >= :min_writes;
 
 -- pauses and rates
 
@@ -720,13 +716,13 @@ UPDATE rates SET tat_us = :new_tat_us WHERE scope = :scope AND tat_us = :tat_us 
 -- name: ready_job
 SELECT id FROM jobs WHERE lane = :lane AND kind = :kind AND key = :key AND state = 'ready';
 
--- retention: one step is a stretch of time or of ids, (after, upto]; what is open in it stays
+-- retention: one step is a range of times or ids, (after, upto]; open rows in it stay
 
 -- name: settled_events_bound
 SELECT received_ms FROM events WHERE is_read = 1 AND is_judged = 1 AND emptied = :emptied
 AND received_ms > :after AND received_ms < :before_ms ORDER BY received_ms LIMIT 1 OFFSET :skip;
 
--- While an event of a record waits to be judged, what else is known of its values is needed.
+-- While an event of a record is unjudged, its other events are needed to judge it.
 -- name: empty_events
 UPDATE events SET data = :nothing, emptied = 1
 WHERE is_read = 1 AND is_judged = 1 AND emptied = 0 AND received_ms > :after AND received_ms <= :upto AND (
@@ -769,7 +765,7 @@ DELETE FROM overwrite_sources WHERE counted_ms > :after AND counted_ms <= :upto 
 -- name: pending_writes_bound
 SELECT id FROM pending_writes WHERE id > :after AND id < :before ORDER BY id LIMIT 1 OFFSET :skip;
 
--- A creation that came to nothing stays: its record may still turn up, and the next one's generation counts it.
+-- Lost and refused creations stay: their record may still appear, and the generation of the next one counts them.
 -- name: drop_pending_writes
 DELETE FROM pending_writes WHERE id > :after AND id <= :upto AND result <> '' AND result_ms < :before_ms
 AND (kind = 'update' OR result NOT IN ('lost', 'refused')) AND (

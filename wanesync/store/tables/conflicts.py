@@ -1,4 +1,4 @@
-"""Values that did not win, and records that must not come back."""
+"""Conflicts (values that did not win and are kept) and tombstones (addresses of deleted records)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from wanesync.store.session import Row, Table
 
 @dataclass(frozen=True, slots=True)
 class ConflictRow:
-    """A stored conflict; ``link_id`` "" when its record is not linked."""
+    """A stored conflict; ``link_id`` is "" if its record is not linked."""
 
     id: str
     link_id: str
@@ -29,7 +29,7 @@ class Conflicts(Table):
     __slots__ = ()
 
     def put(self, conflict: Conflict, link_id: str) -> bool:
-        """Keeps a value; False when the same value of the same field is kept and open already."""
+        """Stores a conflict; False if the same value of the same field is open already."""
         session = self._session
         row_id = session.make_id()
         row = session.row(
@@ -47,19 +47,19 @@ class Conflicts(Table):
         return row is not None
 
     def count_open(self) -> int:
-        """How many are open."""
+        """Number of open conflicts."""
         return self._session.number("count_conflicts")
 
     def of_record(self, side: Side, record_id: str) -> ConflictRows:
-        """The open ones of a record, the oldest first."""
+        """Open conflicts of a record, the oldest first."""
         return [self._conflict(row) for row in self._session.rows("conflicts_of_record", side=side, id=record_id)]
 
     def close(self, ids: Collection[str]) -> int:
-        """Settled by hand; how many were open."""
+        """Closes conflicts; how many of them were open."""
         return len(self._session.rows("close_conflicts", ids=ids, now=self._session.now_ms)) if ids else 0
 
     def list(self, *, side: Side | None = None, kind: str = "", field: str = "", limit: int = 100) -> ConflictRows:
-        """Open ones, the newest first."""
+        """Open conflicts, the newest first; a filter left out selects all."""
         values: dict[str, Value] = {"sides": [side] if side else [*Side], "kind": kind, "field": field, "limit": limit}
         return [self._conflict(row) for row in self._session.rows("list_conflicts", **values)]
 
@@ -70,12 +70,12 @@ class Conflicts(Table):
 
 
 class Tombstones(Table):
-    """The table ``tombstones``: addresses of deleted records, which forbid a creation."""
+    """The table ``tombstones``: hashed addresses of deleted records, which block a creation."""
 
     __slots__ = ()
 
     def put(self, side: Side, record_id: str, hmacs: Iterable[str]) -> None:
-        """Remembers the addresses of a deleted record; without any, that it was deleted."""
+        """Stores the hashed addresses of a deleted record; without any, one row for its id."""
         now_ms = self._session.now_ms
         batch: list[dict[str, Value]] = [
             {"side": side, "id": record_id, "hmac": hmac, "now": now_ms} for hmac in sorted(set(hmacs)) or [""]
@@ -83,7 +83,7 @@ class Tombstones(Table):
         self._session.each("add_tombstone", batch)
 
     def match(self, hmacs: Collection[str]) -> set[str]:
-        """Those of the hashes that a deleted record had."""
+        """Those of the hashes that a deleted record carried."""
         return {row[0] for row in self._session.rows("match_tombstones", hmacs=hmacs)} - {""} if hmacs else set()
 
     def page(self, after: str, limit: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""Stored events, and what was set aside of what came in."""
+"""Stored webhook events, and webhook elements that were set aside."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ _EMPTIED: dict[str, Any] = {"values": {}, "previous": {}, "record": None, "merge
 
 
 class Events(Table):
-    """The table ``events``: read (a read of the record was stored since) and judged are marks of their own."""
+    """The table ``events``.
+
+    ``is_read``: a later read of the record is stored. ``is_judged``: the authorship of its values is decided.
+    """
 
     __slots__ = ()
 
     def put_many(self, events: Sequence[Event]) -> set[str]:
-        """Stores those whose key is new; returns their keys. ``received_ms`` 0 is now."""
+        """Stores the events whose key is new; returns those keys. ``received_ms`` 0 means now."""
         batch = [self._pack(event) for event in sorted(events, key=lambda event: event.key)]
         return {row[0] for row in self._session.each("add_event", batch)}
 
     def get(self, key: str) -> Event | None:
-        """One event."""
+        """The event of a key; None without one."""
         row = self._session.row("get_event", key=key)
         return self._event(row) if row else None
 
@@ -36,7 +39,7 @@ class Events(Table):
         return self._grouped("unread_events", side, record_ids)
 
     def unjudged(self, side: Side, record_ids: Collection[str]) -> dict[str, list[Event]]:
-        """Record -> its events that were not judged yet, oldest first."""
+        """Record -> its unjudged events, oldest first."""
         return self._grouped("unjudged_events", side, record_ids)
 
     def window(self, side: Side, record_id: str, since_ms: int) -> list[Event]:
@@ -48,7 +51,7 @@ class Events(Table):
         return self._grouped("events_since", side, record_ids, since_ms=since_ms)
 
     def newest_first(self, side: Side, record_ids: Collection[str], since_ms: int) -> dict[str, Iterator[Event]]:
-        """Record -> its events that occurred since a time, the newest first; each is unsealed only when it is taken."""
+        """Record -> its events since a time, the newest first; each is decrypted only when it is consumed."""
         rows: dict[str, list[Row]] = defaultdict(list)
         if record_ids:
             for row in self._session.rows("events_newest_first", side=side, ids=record_ids, since_ms=since_ms):
@@ -56,7 +59,7 @@ class Events(Table):
         return {record_id: map(self._event, found) for record_id, found in rows.items()}
 
     def marks(self, keys: Collection[str]) -> dict[str, bool]:
-        """Key -> whether a read was stored that covers it; events that are not stored are left out."""
+        """Key -> whether a stored read covers the event; unknown keys are left out."""
         rows = self._session.rows("event_marks", keys=keys) if keys else []
         return {key: bool(read) for key, read in rows}
 
@@ -66,22 +69,22 @@ class Events(Table):
         return [row[0] for row in rows]
 
     def mark_read(self, keys: Collection[str]) -> None:
-        """A read was stored that covers them."""
+        """Marks events as covered by a stored read."""
         if keys:
             self._session.rows("mark_events_read", keys=keys)
 
     def mark_read_of(self, side: Side, record_ids: Collection[str]) -> None:
-        """A read of these records was stored that covers every event of them so far."""
+        """Marks every event of these records as covered by a stored read."""
         if record_ids:
             self._session.rows("mark_record_read", side=side, ids=record_ids)
 
     def with_unjudged(self, side: Side, record_ids: Collection[str]) -> list[str]:
-        """Those of the records that have events to be judged."""
+        """Those of the records that have unjudged events."""
         rows = self._session.rows("records_with_unjudged", side=side, ids=record_ids) if record_ids else []
         return [row[0] for row in rows]
 
     def mark_judged(self, keys: Collection[str]) -> None:
-        """Their values were told current, ours, superseded or a conflict."""
+        """Marks events as judged: the authorship of their values is decided (docs/correctness.md#lost-updates)."""
         if keys:
             self._session.rows("mark_events_judged", keys=keys)
 
@@ -116,7 +119,7 @@ class Events(Table):
     def _event(self, row: Row) -> Event:
         key, side_name, kind, record_id, occurred_ms, received_ms, request_key, source, blob, read, judged = row
         side = Side(side_name)
-        # What it carried is gone when the retention has emptied it.
+        # Retention empties old events: their payload is gone, their key stays.
         data = orjson.loads(self._session.encryption.decrypt(blob, "events", key, "data")) if blob else _EMPTIED
         carried = data["record"]
         return Event(
@@ -139,7 +142,7 @@ class Events(Table):
 
 @dataclass(frozen=True, slots=True)
 class RejectedRow:
-    """One element set aside: where it came from, why, and its bytes."""
+    """A webhook element that was set aside: its side, the reason and its bytes."""
 
     id: str
     side: Side
@@ -152,25 +155,25 @@ RejectedRows = list[RejectedRow]
 
 
 class Rejected(Table):
-    """The table ``rejected``."""
+    """The table ``rejected``: webhook elements that were set aside."""
 
     __slots__ = ()
 
     def put(self, side: Side, reason: str, body: bytes) -> None:
-        """Sets an element aside; its bytes are sealed."""
+        """Stores an element with the reason, encrypted."""
         row_id = self._session.make_id()
-        sealed = self._session.encryption.encrypt(body, "rejected", row_id, "body")
+        encrypted = self._session.encryption.encrypt(body, "rejected", row_id, "body")
         now_ms = self._session.now_ms
-        self._session.rows("add_rejected", id=row_id, side=side, reason=reason, body=sealed, now=now_ms)
+        self._session.rows("add_rejected", id=row_id, side=side, reason=reason, body=encrypted, now=now_ms)
 
     def count(self) -> int:
-        """How many there are."""
+        """Number of elements."""
         return self._session.number("count_rejected")
 
     def list(self, limit: int) -> RejectedRows:
-        """The newest first."""
-        opened = self._session.encryption.decrypt
+        """Elements, the newest first."""
+        decrypt = self._session.encryption.decrypt
         return [
-            RejectedRow(row_id, Side(side), reason, opened(body, "rejected", row_id, "body"), at_ms)
+            RejectedRow(row_id, Side(side), reason, decrypt(body, "rejected", row_id, "body"), at_ms)
             for row_id, side, reason, body, at_ms in self._session.rows("list_rejected", limit=limit)
         ]

@@ -272,9 +272,9 @@ class Jobs(Table):
             raise _lost(job)
 
     def release(self, owner: str, keep: Collection[str] = ()) -> int:
-        """Makes every running job of a process ready again, without counting an attempt; ``keep``: ids of those it keeps.
+        """Makes the running jobs of a process ready again, without counting an attempt; how many.
 
-        Returns how many.
+        ``keep``: ids of jobs that stay running.
         """
         rows = [row for row in self._session.rows("running_of_owner", owner=owner) if row[0] not in keep]
         for row in rows:
@@ -282,7 +282,7 @@ class Jobs(Table):
         return len(rows)
 
     def requeue_abandoned(self, lease_ms: int = LEASE_MS) -> list[Job]:
-        """Makes the jobs of processes without a fresh heartbeat ready again, or dead as poison; the jobs as they are now."""
+        """Makes the jobs of processes without a fresh heartbeat ready, or dead as poison; the jobs as they are now."""
         requeued = []
         for row in self._session.rows("abandoned_jobs", fresh_ms=self._session.now_ms - lease_ms):
             job = job_of(row)

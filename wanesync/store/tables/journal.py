@@ -1,4 +1,4 @@
-"""The journal: what was done and why, never changed."""
+"""The journal: an append-only history of what was done and why."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from wanesync.store.session import Row, Table
 
 @dataclass(frozen=True, slots=True)
 class JournalRow:
-    """One entry. ``side`` None and the ids "" where it is about no record or no link."""
+    """An entry of the journal; ``side`` is None and the ids are "" without a record or a link."""
 
     id: str
     at_ms: int
@@ -24,13 +24,12 @@ class JournalRow:
 
 
 class Journal(Table):
-    """The table ``journal``: append only, its data sealed."""
+    """The table ``journal``: append-only, its data encrypted."""
 
     __slots__ = ()
 
-    # The columns of an entry.
     def add(self, kind: str, side: Side | None, record_id: str, link_id: str, data: Mapping[str, object]) -> None:
-        """Writes an entry; ``data`` is JSON."""
+        """Appends an entry; ``data`` must be serialisable as JSON."""
         session = self._session
         row_id = session.make_id()
         session.defer(
@@ -50,7 +49,7 @@ class Journal(Table):
         return [self._entry(row) for row in self._session.rows("journal_of", refs=refs, limit=limit)] if refs else []
 
     def latest(self, limit: int) -> list[JournalRow]:
-        """The newest first."""
+        """Entries, the newest first."""
         return [self._entry(row) for row in self._session.rows("latest_journal", limit=limit)]
 
     def _entry(self, row: Row) -> JournalRow:

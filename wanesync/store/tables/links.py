@@ -1,4 +1,4 @@
-"""Links: one contact with one customer, and what both sides last agreed on."""
+"""Links: one contact paired with one customer, and their base."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from wanesync.store.session import Row, Table
 
 
 class LinkMoved(WanesyncError):
-    """Somebody else changed the link since it was read."""
+    """The link was changed since it was read: plan again."""
 
 
 class Outline(NamedTuple):
-    """What the columns of a link tell. ``plain``: primary and nothing parked; both flags are 0 or 1.
+    """The unencrypted columns of a link. ``plain``: primary and without parked fields; both flags are 0 or 1.
 
-    The hashes are of each side's half of its base (``core.fields.exact``).
+    The hashes are of each side's half of the base (``core.fields.exact``).
     """
 
     id: str
@@ -33,12 +33,15 @@ class Outline(NamedTuple):
 
 
 class Links(Table):
-    """The table ``links``. The schema holds invariant A1: a rule broken raises RuleBroken."""
+    """The table ``links``. Its unique indexes allow one active link per customer and one primary per contact.
+
+    A write that breaks one raises ConstraintViolated.
+    """
 
     __slots__ = ()
 
     def get(self, link_id: str) -> Link | None:
-        """One link in any state."""
+        """The link of an id in any state; None without one."""
         row = self._session.row("get_link", id=link_id)
         return self._link(row) if row else None
 
@@ -47,7 +50,7 @@ class Links(Table):
         return [self._link(row) for row in self._session.rows("links_by_ids", ids=ids)] if ids else []
 
     def of_records(self, keys: Iterable[tuple[Side, str]]) -> list[Link]:
-        """Links in any state that touch one of the records, in order of their ids."""
+        """Links in any state of one of the records, in order of their ids."""
         contacts: set[str] = set()
         customers: set[str] = set()
         for side, record_id in keys:
@@ -55,7 +58,7 @@ class Links(Table):
         return self.of_ids(contacts, customers)
 
     def of_ids(self, hubspot_ids: Collection[str], stripe_ids: Collection[str]) -> list[Link]:
-        """Links in any state that touch one of the contacts or customers, in order of their ids."""
+        """Links in any state of one of the contacts or customers, in order of their ids."""
         rows: dict[str, Row] = {}
         if hubspot_ids:
             rows |= {row[0]: row for row in self._session.rows("links_of_contacts", ids=hubspot_ids)}
@@ -64,14 +67,14 @@ class Links(Table):
         return [self._link(rows[link_id]) for link_id in sorted(rows)]
 
     def put(self, link: Link) -> None:
-        """Inserts a link or replaces it whole; the stored version must be one below ``link.version``, else LinkMoved.
+        """Inserts a link or replaces it whole; the stored version must be one below its own. Raises LinkMoved.
 
         Clear the old primary of a contact before setting a new one.
         """
         self.put_many([link])
 
     def put_many(self, links: Sequence[Link]) -> None:
-        """Each as ``put``, those that are there already before the new ones. Raises LinkMoved if any of them moved."""
+        """Stores links as ``put`` does, existing ones before new ones. Raises LinkMoved if any of them was changed."""
         if len({link.id for link in links}) < len(links):
             for link in links:
                 self.put_many([link])
@@ -81,57 +84,59 @@ class Links(Table):
         moved = [link for link in rest if link.version > 1]
         moved += self._change("change_link", [link for link in rest if link.version <= 1])
         if moved:
-            raise LinkMoved(f"link {moved[0].id} moved since it was read: plan again from its newest state")
+            raise LinkMoved(f"link {moved[0].id} was changed since it was read: plan again from its newest state")
 
     def _change(self, query: str, links: Sequence[Link]) -> list[Link]:
-        """Run a statement for each; those it did not apply to."""
+        """Runs a statement for each link; the links that it did not change."""
         changed = {row[0] for row in self._session.each(query, [self._columns(link) for link in links])}
         return [link for link in links if link.id not in changed]
 
     def _columns(self, link: Link) -> dict[str, Value]:
-        seal, row_hash = self._session.encryption.encrypt, self._session.encryption.row_hash
+        encrypt, row_hash = self._session.encryption.encrypt, self._session.encryption.row_hash
+        hubspot = [(name, pair[0]) for name, pair in link.base.items()]
+        stripe = [(name, pair[1]) for name, pair in link.base.items()]
         return {
             "id": link.id,
             "hubspot_id": link.hubspot_id,
             "stripe_id": link.stripe_id,
             "is_primary": int(link.primary),
-            "base": seal(pack_base(link.base), "links", link.id, "base"),
-            "parked": seal(pack_parked(link.parked), "links", link.id, "parked") if link.parked else b"",
+            "base": encrypt(pack_base(link.base), "links", link.id, "base"),
+            "parked": encrypt(pack_parked(link.parked), "links", link.id, "parked") if link.parked else b"",
             "version": link.version,
             "state": link.state,
             "fields_version": link.fields_version,
             "canon_version": link.canon_version,
             "now": self._session.now_ms,
-            "hubspot_hash": row_hash(exact((name, halves[0]) for name, halves in link.base.items())),
-            "stripe_hash": row_hash(exact((name, halves[1]) for name, halves in link.base.items())),
+            "hubspot_hash": row_hash(exact(hubspot)),
+            "stripe_hash": row_hash(exact(stripe)),
         }
 
     def count_active(self) -> int:
-        """How many links are active."""
+        """Number of active links."""
         return self._session.number("count_active_links")
 
     def counts(self) -> dict[str, int]:
-        """How many links there are of each state, and how many have a field that is parked."""
+        """Number of links per state, and of links with parked fields."""
         total, orphaned, released, parked = self._session.row("count_links") or (0, 0, 0, 0)
         active = total - orphaned - released
         return {"active": active, "orphaned": orphaned, "released": released, "with_parked_fields": parked}
 
     def outlines(self, after: str, limit: int) -> list[Outline]:
-        """Links in any state with ids above ``after``, in order, without opening anything."""
+        """Outlines of links in any state with ids above ``after``, in order; nothing is decrypted."""
         return [Outline._make(row) for row in self._session.rows("link_outlines", after=after, limit=limit)]
 
     def _link(self, row: Row) -> Link:
         link_id, hubspot_id, stripe_id, primary, base, version, state, parked, fields_version, canon_version = row
-        opened = self._session.encryption.decrypt
+        decrypt = self._session.encryption.decrypt
         return Link(
             id=link_id,
             hubspot_id=hubspot_id,
             stripe_id=stripe_id,
             primary=bool(primary),
-            base=unpack_base(opened(base, "links", link_id, "base")),
+            base=unpack_base(decrypt(base, "links", link_id, "base")),
             version=version,
             state=LinkState(state),
-            parked=unpack_parked(opened(parked, "links", link_id, "parked")) if parked else {},
+            parked=unpack_parked(decrypt(parked, "links", link_id, "parked")) if parked else {},
             fields_version=fields_version,
             canon_version=canon_version,
         )

@@ -1,4 +1,4 @@
-"""Who is alive, and who may work on a link."""
+"""Heartbeats of processes and locks of links (docs/correctness.md#leases, docs/correctness.md#locks)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from wanesync.store.session import Table
 
 LEASE_MS = 6_000
 """A process without a heartbeat for this long loses its jobs and locks."""
-_FORGET_MS = 86_400_000
+_OBSOLETE_MS = 86_400_000  # a day: far beyond every lease
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +24,12 @@ class ProcessRow:
 
 
 class Processes(Table):
-    """The table ``processes``: one heartbeat row each."""
+    """The table ``processes``: one heartbeat row per process."""
 
     __slots__ = ()
 
     def beat(self, name: str, lanes: str, started_ms: int) -> bool:
-        """The heartbeat. False: the lease had run out before; whoever was away so long should take a new name."""
+        """Stores a heartbeat; False if the lease had expired before: the process must take a new name."""
         now_ms = self._session.now_ms
         row = self._session.row("heartbeat_of", name=name)
         self._session.rows("put_heartbeat", name=name, lanes=lanes, started_ms=started_ms, now=now_ms)
@@ -41,25 +41,25 @@ class Processes(Table):
         return [ProcessRow(*row) for row in rows]
 
     def remove(self, name: str) -> None:
-        """A process that ended; rows a day old go with it, and the locks that ran out so long ago."""
+        """Removes the row of a process that ends, and rows and locks that expired a day ago."""
         self._session.rows("remove_process", name=name)
-        self._session.rows("drop_old_processes", before_ms=self._session.now_ms - _FORGET_MS)
-        self._session.rows("drop_old_locks", before_ms=self._session.now_ms - _FORGET_MS)
+        self._session.rows("drop_old_processes", before_ms=self._session.now_ms - _OBSOLETE_MS)
+        self._session.rows("drop_old_locks", before_ms=self._session.now_ms - _OBSOLETE_MS)
 
 
 class Locks(Table):
-    """The table ``locks``: one writer per link, as rows, because two lanes work on one link."""
+    """The table ``locks``: one writer per link. They are rows because two lanes work on one link."""
 
     __slots__ = ()
 
     def take(self, key: str, token: str, owner: str, until_ms: int) -> bool:
-        """Whether the lock is ours now: it was free, expired, ours already, or its holder's process is gone."""
+        """Takes a lock that is free, expired, held by the token already, or held by a dead process; whether it did."""
         now_ms = self._session.now_ms
         values = {"until_ms": until_ms, "now": now_ms, "fresh_ms": now_ms - LEASE_MS}
         return self._session.row("take_lock", key=key, token=token, owner=owner, **values) is not None
 
     def take_all(self, keys: Collection[str], token: str, owner: str, until_ms: int) -> bool:
-        """All of them or none; one token's, as ``take_each``."""
+        """Takes all locks or none; whether it took them."""
         wanted = sorted(set(keys))
         if len(wanted) == 1:
             return self.take(wanted[0], token, owner, until_ms)
@@ -67,13 +67,16 @@ class Locks(Table):
             with self._session.savepoint():
                 for key in wanted:
                     if not self.take(key, token, owner, until_ms):
-                        raise _Held
-        except _Held:
+                        raise _LockHeld
+        except _LockHeld:
             return False
         return True
 
     def take_each(self, wanted: Mapping[str, Collection[str]], owner: str, until_ms: int) -> set[str]:
-        """Token -> keys: the tokens that have all of theirs now. The others lose every lock: their jobs stand back."""
+        """Takes the locks of several tokens (token -> keys); the tokens that hold all of theirs now.
+
+        The others lose every lock of theirs.
+        """
         now_ms = self._session.now_ms
         values: dict[str, Value] = {"owner": owner, "until_ms": until_ms, "now": now_ms, "fresh_ms": now_ms - LEASE_MS}
         pairs = sorted((key, token) for token, keys in wanted.items() for key in set(keys))
@@ -84,14 +87,14 @@ class Locks(Table):
         return set(wanted) - losers
 
     def drop(self, token: str) -> None:
-        """Frees every lock of a token."""
+        """Releases every lock of a token."""
         self.drop_many([token])
 
     def drop_many(self, tokens: Collection[str]) -> None:
-        """Frees every lock of a batch."""
+        """Releases every lock of several tokens."""
         if tokens:
             self._session.rows("drop_locks", tokens=tokens)
 
 
-class _Held(Exception):
-    """Leaves the savepoint, never this module."""
+class _LockHeld(Exception):
+    """Leaves the savepoint of ``take_all``."""

@@ -1,4 +1,4 @@
-"""The ledger of purchases: one row per payment."""
+"""The ledger of purchases: one row per payment (docs/correctness.md#purchases)."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ PaymentIds = list[str]
 
 
 class Purchases(Table):
-    """The table ``purchases`` (CORRECTNESS section 8)."""
+    """The table ``purchases``."""
 
     __slots__ = ()
 
     def put(self, purchase: Purchase) -> bool:
-        """Stores a payment once; whether it is new."""
+        """Stores a payment; False if it is stored already."""
         data = orjson.dumps({"email": purchase.email, "description": purchase.description})
         row = self._session.row(
             "add_purchase",
@@ -59,11 +59,11 @@ class Purchases(Table):
         return [row[0] for row in self._session.rows("purchases_waiting_for_hmacs", hmacs=hmacs)]
 
     def waiting_near(self, hmacs: Collection[str]) -> PaymentIds:
-        """Payments that wait for a contact with an address: theirs, or one their customer has or had. Oldest first."""
+        """Payments that wait for a contact with an address of theirs or of their customer, the oldest first."""
         return [row[0] for row in self._session.rows("purchases_waiting_near", hmacs=hmacs)] if hmacs else []
 
     def todo_of(self, contact_ids: Collection[str]) -> PaymentIds:
-        """Payments fixed to some contacts and not sent yet, the oldest first."""
+        """Payments assigned to contacts and not sent yet, the oldest first."""
         return [row[0] for row in self._session.rows("purchases_todo_of", ids=contact_ids)] if contact_ids else []
 
     # The columns it sets.
@@ -77,13 +77,13 @@ class Purchases(Table):
         reason: str = "",
         waits_for: WaitCode = WaitCode.NONE,
     ) -> None:
-        """Moves a payment on; contact and sink stay as they are unless given ("": no contact any more)."""
+        """Changes the state of a payment, and contact and sink if they are given ("": no contact any more)."""
         values: dict[str, str | int] = {"state": state, "contact_id": contact_id or "", "sink": sink or ""}
         values |= {"waits_for": waits_for, "reason": reason, "keep": int(contact_id is None)}
         self._session.rows("set_purchase_state", id=payment_id, **values)
 
     def move(self, contact_id: str, into: str) -> str:
-        """Payments of a merged contact belong to its survivor. The newest of them that was rolled up; "": none was."""
+        """Assigns the payments of a merged contact to its survivor; the newest rolled-up one, "" without one."""
         rows = self._session.rows("move_purchases", contact_id=contact_id, into=into)
         sent = [
             (at_ms, payment_id)
@@ -93,16 +93,12 @@ class Purchases(Table):
         return max(sent, default=(0, ""))[1]
 
     def counts(self) -> dict[str, int]:
-        """How many payments per state."""
+        """Number of payments per state."""
         return {state.value: 0 for state in PurchaseState} | dict(self._session.rows("count_purchases"))
 
     def of_contact(self, contact_id: str) -> PurchaseRows:
-        """Every payment fixed to a contact, in order of time."""
+        """Every payment assigned to a contact, in order of time."""
         return [self._purchase(row) for row in self._session.rows("purchases_of_contact", contact_id=contact_id)]
-
-    def list(self, state: PurchaseState, limit: int) -> PurchaseRows:
-        """Payments in a state, the oldest first."""
-        return [self._purchase(row) for row in self._session.rows("list_purchases", state=state, limit=limit)]
 
     def _purchase(self, row: Row) -> Purchase:
         payment_id, charge_id, customer_id, hmac, amount, currency, occurred_ms, blob, *rest = row

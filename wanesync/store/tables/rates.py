@@ -1,10 +1,9 @@
-"""Rate slots and limits: one row per scope, one budget for every process; and what was used of it.
+"""Rate limits, and the time slots of requests under them: one row per scope, shared by all processes.
 
-The row holds the time at which the next request may go out: the state of pyrate-limiter's generic
-cell rate algorithm, whose burst says how far ahead slots are handed out. They lie a fixed interval
-apart at 0.955 of the limit, so that neither jitter nor an edge of a window makes more than the limit
-of them. A narrower scope (one operation, bulk work) has a row of its own: a request that falls under
-it takes one of its side's slots at a time the narrower one allows.
+A row holds the theoretical arrival time (TAT) of the generic cell rate algorithm (GCRA), in microseconds: the time of
+the next free slot. Slots lie a fixed interval apart, so that neither jitter nor the edge of a window puts more requests
+than the limit into one second (docs/correctness.md#rate-slots). A narrower scope (one operation, bulk work) has a row
+of its own: a request under it takes a slot of its side at a time that the narrower scope allows.
 """
 
 from __future__ import annotations
@@ -19,20 +18,24 @@ from wanesync.core.rate_limits import QUOTAS, Limit, set_by_hand
 from wanesync.store.session import Table
 
 PACE = 0.955
-AHEAD_MS = 300
-SPAN_S = 1000  # the algorithm counts in whole requests: over so long a time, fractions of one a second fit
-SOON_MS = 30
-"""A slot of a narrower scope is given out so long before it is due: whoever takes it must get ready."""
-EARLY_US = 10_000
-"""So much before its time a request may use a narrower scope: else it would wait for the side's next slot."""
+"""Share of a limit that is used: a slot used up to 20 ms late must not make a second hold more than the limit."""
+SLOT_HORIZON_MS = 300
+"""How far ahead slots are reserved, for processes to prepare their requests."""
+_PERIOD_S = 1000  # GCRA counts whole requests per period: this one represents limits down to 0.001 a second
+_NARROW_LEAD_MS = 30
+"""How long before a slot of a narrower scope is due it may be reserved, to prepare its request."""
+_NARROW_TOLERANCE_US = 10_000
+"""How early a request may use a narrower scope; without it, it would wait for the next slot of its side."""
+_CLOCK_TOLERANCE_US = 1_000_000
+"""An arrival time further ahead than every slot by this much dates from before a clock was set back."""
 
-_Tats = dict[str, tuple[float, int]]
-"""Scope -> (effective limit, time of its next request in us)."""
+_ArrivalTimes = dict[str, tuple[float, int]]
+"""Scope -> (effective limit in requests a second, theoretical arrival time in us)."""
 
 
 @dataclass(frozen=True, slots=True)
 class SlotAssignment:
-    """Slots handed out: (which of the wants, due time in ms). ``next_ms``: when to ask for the others at the latest."""
+    """Reserved slots: (index of the request, due time in ms). ``next_ms``: the latest time to try again."""
 
     slots: Sequence[tuple[int, int]] = ()
     next_ms: int = 0
@@ -40,7 +43,7 @@ class SlotAssignment:
 
 @dataclass(frozen=True, slots=True)
 class QuotaUse:
-    """Requests of a scope in the second or the day that began then; ``bulk`` of them for bulk work alone."""
+    """Number of requests of a scope in the second or day that began at ``began_ms``; ``bulk``: those of bulk work."""
 
     scope: str
     span: str
@@ -50,27 +53,27 @@ class QuotaUse:
 
 
 class Rates(Table):
-    """The tables ``rates`` and ``uses``."""
+    """The tables ``rates`` and ``quota_uses``."""
 
     __slots__ = ()
 
     # -- limits
 
     def all(self) -> dict[str, Limit]:
-        """Every scope's limit, quotas included."""
+        """Scope -> limit, with quotas."""
         return {row[0]: Limit(*row) for row in self._session.rows("all_limits")}
 
     def limits(self) -> dict[str, tuple[float, float]]:
-        """Scope -> (configured, effective), both in requests a second."""
+        """Scope -> (configured, effective) in requests a second, without quotas."""
         return {scope: (row.configured, row.effective) for scope, row in self.all().items() if scope not in QUOTAS}
 
     def lock(self, scope: str) -> Limit | None:
-        """One scope's limit; in a writing transaction nobody else changes it before that ends."""
+        """The limit of a scope, None without one; a writing transaction locks it until it ends."""
         row = self._session.row("get_limit", scope=scope)
         return Limit(*row) if row else None
 
     def put(self, limit: Limit) -> None:
-        """Keeps a limit; for every process at once. Slots that were handed out stay valid."""
+        """Stores a limit, which applies to every process at once. Reserved slots stay valid."""
         self._session.rows(
             "set_limit",
             scope=limit.scope,
@@ -85,20 +88,20 @@ class Rates(Table):
         )
 
     def drop(self, scope: str) -> None:
-        """The scope has no limit of its own any more."""
+        """Removes the limit of a scope."""
         self._session.rows("drop_limit", scope=scope)
 
     def set_limit(self, scope: str, value: float) -> Limit:
-        """The operator's limit, at once for every process."""
+        """Stores an operator's limit in requests a second, which applies to every process at once."""
         limit = set_by_hand(self.lock(scope), scope, float(value))
         self.put(limit)
         return limit
 
-    # -- what was used
+    # -- use of quotas
 
     def add_uses(self, uses: Sequence[QuotaUse]) -> None:
-        """Counts requests."""
-        # In one order, so that two processes do not wait for each other.
+        """Adds to the counted requests."""
+        # In one order, so that two processes do not deadlock.
         ordered = sorted(uses, key=lambda use: (use.scope, use.span, use.began_ms))
         self._session.each(
             "add_quota_use",
@@ -109,68 +112,71 @@ class Rates(Table):
         )
 
     def used_since(self, span: str, since_ms: int) -> dict[str, tuple[int, int]]:
-        """Scope -> (requests, those of bulk work) in the spans that began at ``since_ms`` or later."""
+        """Scope -> (requests, those of bulk work) in the seconds or days (``span``) since ``since_ms``."""
         rows = self._session.rows("quota_used_since", span=span, since_ms=since_ms)
         return {scope: (int(used), int(bulk)) for scope, used, bulk in rows}
 
     def drop_uses(self, span: str, before_ms: int) -> None:
-        """Forgets counts nobody needs any more."""
+        """Removes counts of seconds or days (``span``) that began before a time."""
         self._session.rows("drop_quota_uses", span=span, before_ms=before_ms)
 
     # -- slots
 
     def reserve(self, scope: str, slots: int) -> list[int]:
-        """Due times (ms, database time) of up to ``slots`` requests, none later than 300 ms from now. Raises NotFound.
+        """Reserves slots for up to ``slots`` requests: their due times in ms of database time. Raises NotFound.
 
-        Fewer, or none, when the limit has no more to give: come back for the rest.
+        Fewer, or none, if no more are free within SLOT_HORIZON_MS.
         """
         while slots > 0:
             effective, tat_us = self._get(scope)
-            due, new_tat_us = hand_out(effective, tat_us, self._session.now_ms, slots)
-            # Another process may have taken slots since the row was read: then it is read again.
-            if not due or self._take(scope, tat_us, new_tat_us):
+            due, new_tat_us = find_slots(effective, tat_us, self._session.now_ms, slots)
+            # Another process may have reserved slots since the row was read: then it is read again.
+            if not due or self._replace_tat(scope, tat_us, new_tat_us):
                 return due
         return []
 
-    def assign(self, scope: str, wants: Sequence[Sequence[str]], room: int) -> SlotAssignment:
-        """Slots of ``scope`` for up to ``room`` of the wants, the first ones first. Raises NotFound.
+    def assign(self, scope: str, requests: Sequence[Sequence[str]], max_slots: int) -> SlotAssignment:
+        """Reserves slots of ``scope`` for up to ``max_slots`` of the requests, the first ones first. Raises NotFound.
 
-        Each want names the narrower scopes it falls under; those without a row do not limit it. A want
-        whose narrower scope has no slot now is passed over, and the others go.
+        A request is the narrower scopes it falls under; those without a row do not limit it. A request whose narrower
+        scope has no slot now is left out, and later ones get theirs.
         """
-        names = {name for want in wants for name in want}
-        if room <= 0 or not wants:
+        names = {name for request in requests for name in request}
+        if max_slots <= 0 or not requests:
             return SlotAssignment()
         if not names:
-            return SlotAssignment([*enumerate(self.reserve(scope, min(room, len(wants))))])
+            return SlotAssignment([*enumerate(self.reserve(scope, min(max_slots, len(requests))))])
         now_ms = self._session.now_ms
-        tats = self._read(names)
-        ready_ms = _ready_ms(wants, tats, now_ms)
+        arrivals = self._read(names)
+        ready_ms = _ready_ms(requests, arrivals, now_ms)
         effective, tat_us = self._get(scope)
-        # Where the side's own next slot is far ahead, a narrower one that is due by then is in time.
-        queue_ms = min(max(0, tat_us // 1000 - now_ms), AHEAD_MS)
-        if ready_ms > now_ms + max(queue_ms, SOON_MS):
+        # The next slot of the side may be far ahead: a narrower scope that is free by then is in time.
+        queue_ms = min(max(0, tat_us // 1000 - now_ms), SLOT_HORIZON_MS)
+        if ready_ms > now_ms + max(queue_ms, _NARROW_LEAD_MS):
             return SlotAssignment(next_ms=ready_ms)
         begin_us = max(tat_us, ready_ms * 1000 if ready_ms > now_ms else 0)
-        due, _ = hand_out(effective, begin_us, now_ms, room)
-        chosen, _ = match(due, wants, tats)
-        # Up to the first slot nobody could use: the others are left for whoever comes.
+        due, _ = find_slots(effective, begin_us, now_ms, max_slots)
+        chosen, _ = match_requests(due, requests, arrivals)
+        # Only up to the first slot that no request can use: the later ones stay free.
         used = next((at for at, slot_ms in enumerate(due) if at >= len(chosen) or chosen[at][1] != slot_ms), len(due))
-        due, new_tat_us = hand_out(effective, begin_us, now_ms, used)
+        due, new_tat_us = find_slots(effective, begin_us, now_ms, used)
         if not due:
-            return SlotAssignment(next_ms=max(ready_ms, tat_us // 1000 - AHEAD_MS))
-        if not self._take(scope, tat_us, new_tat_us):
+            return SlotAssignment(next_ms=max(ready_ms, tat_us // 1000 - SLOT_HORIZON_MS))
+        if not self._replace_tat(scope, tat_us, new_tat_us):
             return SlotAssignment(next_ms=now_ms)
-        return self._settle(due, wants, names)
+        return self._reserve_narrow(due, requests, names)
 
-    def _settle(self, due: Sequence[int], wants: Sequence[Sequence[str]], names: set[str]) -> SlotAssignment:
-        """The narrower scopes' part of slots that are ours already; what another process took first is passed over."""
+    def _reserve_narrow(self, due: Sequence[int], requests: Sequence[Sequence[str]], names: set[str]) -> SlotAssignment:
+        """Assigns reserved slots of the side to requests, and reserves their slots of the narrower scopes.
+
+        A narrower slot that another process has reserved meanwhile is left out.
+        """
         while True:
-            tats = self._read(names)
-            chosen, moved = match(due, wants, tats)
-            if all(self._take(name, tats[name][1], new_us) for name, new_us in moved.items()):
-                left = [want for index, want in enumerate(wants) if index not in {at for at, _ in chosen}]
-                after = {name: (tats[name][0], moved.get(name, tats[name][1])) for name in tats}
+            arrivals = self._read(names)
+            chosen, new_tats = match_requests(due, requests, arrivals)
+            if all(self._replace_tat(name, arrivals[name][1], tat_us) for name, tat_us in new_tats.items()):
+                left = [request for index, request in enumerate(requests) if index not in {at for at, _ in chosen}]
+                after = {name: (rate, new_tats.get(name, tat_us)) for name, (rate, tat_us) in arrivals.items()}
                 return SlotAssignment(chosen, _ready_ms(left, after, self._session.now_ms) if left else 0)
 
     def _get(self, scope: str) -> tuple[float, int]:
@@ -179,36 +185,36 @@ class Rates(Table):
             raise NotFound(f"no limit is set for {scope}")
         return float(row[0]), int(row[1])
 
-    def _read(self, names: set[str]) -> _Tats:
-        tats = {}
+    def _read(self, names: set[str]) -> _ArrivalTimes:
+        arrivals = {}
         for scope, effective, tat_us in self._session.rows("get_arrival_times", scopes=sorted(names)):
-            lost_us = (self._session.now_ms + AHEAD_MS + 1000) * 1000 + interval_us(effective)
-            # As in ``hand_out``: the row is from before a clock was set back.
-            lost = tat_us > lost_us and self._take(scope, tat_us, 0)
-            tats[scope] = (effective, 0 if lost else tat_us)
-        return tats
+            reset = tat_us > _latest_tat_us(effective, self._session.now_ms) and self._replace_tat(scope, tat_us, 0)
+            arrivals[scope] = (effective, 0 if reset else tat_us)
+        return arrivals
 
-    def _take(self, scope: str, tat_us: int, new_tat_us: int) -> bool:
+    def _replace_tat(self, scope: str, tat_us: int, new_tat_us: int) -> bool:
         return bool(self._session.row("take_slots", scope=scope, tat_us=tat_us, new_tat_us=new_tat_us))
 
 
 def interval_us(per_s: float) -> int:
-    """How far apart the slots of a limit lie."""
-    return -(-SPAN_S * 1_000_000 // _per_span(per_s))
+    """The interval between two slots of a limit in requests a second."""
+    return -(-_PERIOD_S * 1_000_000 // _per_period(per_s))
 
 
-def _per_span(per_s: float) -> int:
-    return max(1, round(per_s * PACE * SPAN_S))
+def _per_period(per_s: float) -> int:
+    return max(1, round(per_s * PACE * _PERIOD_S))
 
 
-def hand_out(per_s: float, tat_us: int, now_ms: int, slots: int) -> tuple[list[int], int]:
-    """Ask the algorithm for one slot after the other: their due times in ms, and the row's new arrival time in us."""
-    apart_us = interval_us(per_s)
-    rates = [Rate(_per_span(per_s), SPAN_S * 1000, burst=1 + AHEAD_MS * 1000 // apart_us)]
+def _latest_tat_us(per_s: float, now_ms: int) -> int:
+    """The latest arrival time that is believed: no slot is reserved further ahead."""
+    return (now_ms + SLOT_HORIZON_MS) * 1000 + interval_us(per_s) + _CLOCK_TOLERANCE_US
+
+
+def find_slots(per_s: float, tat_us: int, now_ms: int, slots: int) -> tuple[list[int], int]:
+    """Finds the next free slots by GCRA: (their due times in ms, the new theoretical arrival time in us)."""
+    rates = [Rate(_per_period(per_s), _PERIOD_S * 1000, burst=1 + SLOT_HORIZON_MS * 1000 // interval_us(per_s))]
     now_us = now_ms * 1000
-    # No slot is handed out that far ahead: the row is from before a clock was set back.
-    lost_us = now_us + AHEAD_MS * 1000 + apart_us + 1_000_000
-    state: tuple[float, ...] = (0 if tat_us > lost_us else tat_us,)
+    state: tuple[float, ...] = (0 if tat_us > _latest_tat_us(per_s, now_ms) else tat_us,)
     due: list[int] = []
     for _ in range(slots):
         begins_us = max(int(state[0]), now_us)
@@ -220,29 +226,34 @@ def hand_out(per_s: float, tat_us: int, now_ms: int, slots: int) -> tuple[list[i
     return due, int(state[0])
 
 
-def match(
-    due: Sequence[int], wants: Sequence[Sequence[str]], tats: Mapping[str, tuple[float, int]]
+def match_requests(
+    due: Sequence[int], requests: Sequence[Sequence[str]], arrivals: Mapping[str, tuple[float, int]]
 ) -> tuple[list[tuple[int, int]], dict[str, int]]:
-    """For each slot (ms) the first want whose narrower scopes allow that time: (want, slot), and their rows' new times.
+    """Assigns to each slot (ms) the first request whose narrower scopes allow that time.
 
-    Slots for which there is none are left out.
+    Returns [(index of the request, slot)], and scope -> new theoretical arrival time in us. Slots without such a
+    request are left out.
     """
-    moved: dict[str, int] = {}
+    tats = {scope: tat_us for scope, (_, tat_us) in arrivals.items()}
+    changed: set[str] = set()
     chosen: list[tuple[int, int]] = []
-    free = list(range(len(wants)))
+    free = list(range(len(requests)))
     for slot_ms in due:
-        for at, index in enumerate(free):
-            names = [name for name in wants[index] if name in tats]
-            if all(moved.get(name, tats[name][1]) - EARLY_US <= slot_ms * 1000 for name in names):
-                for name in names:
-                    moved[name] = max(moved.get(name, tats[name][1]), slot_ms * 1000) + interval_us(tats[name][0])
+        for position, index in enumerate(free):
+            scopes = [scope for scope in requests[index] if scope in tats]
+            if all(tats[scope] - _NARROW_TOLERANCE_US <= slot_ms * 1000 for scope in scopes):
+                for scope in scopes:
+                    tats[scope] = max(tats[scope], slot_ms * 1000) + interval_us(arrivals[scope][0])
+                changed.update(scopes)
                 chosen.append((index, slot_ms))
-                del free[at]
+                del free[position]
                 break
-    return chosen, moved
+    return chosen, {scope: tats[scope] for scope in arrivals if scope in changed}
 
 
-def _ready_ms(wants: Sequence[Sequence[str]], tats: Mapping[str, tuple[float, int]], now_ms: int) -> int:
-    """When the first of the wants may go, as far as its narrower scopes are concerned; now, or later."""
-    times = (max((tats[name][1] // 1000 for name in want if name in tats), default=0) for want in wants)
+def _ready_ms(requests: Sequence[Sequence[str]], arrivals: Mapping[str, tuple[float, int]], now_ms: int) -> int:
+    """The first time, now or later, at which the narrower scopes allow one of the requests."""
+    times = (
+        max((arrivals[scope][1] // 1000 for scope in request if scope in arrivals), default=0) for request in requests
+    )
     return max(now_ms, min(times, default=0))

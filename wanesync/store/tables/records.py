@@ -1,4 +1,4 @@
-"""Every record we know of either side, and the hashes of its addresses."""
+"""Our newest copy of every known record of either side, and the hashes of its addresses."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from wanesync.store.codec import pack_record, unpack_record
 from wanesync.store.queries import Parameters, Value
 from wanesync.store.session import Row, Table
 
-_MERGES = 16  # a chain of merges longer than this is a circle
+_MAX_MERGE_CHAIN = 16  # a longer chain of merges is a cycle
 
 
 class Records(Table):
-    """The tables ``records`` and ``emails``. *Alive*: neither deleted nor merged away."""
+    """The tables ``records`` and ``emails``. A record is *alive* if it is neither deleted nor merged away."""
 
     __slots__ = ()
 
     def get(self, side: Side, record_id: str) -> StoredRecord | None:
-        """Our newest copy of one record, dead or alive."""
+        """Our newest copy of a record, alive or not; None without one."""
         return self.get_many([(side, record_id)]).get((side, record_id))
 
     def get_many(self, keys: Iterable[tuple[Side, str]]) -> dict[tuple[Side, str], StoredRecord]:
-        """Our newest copies, dead or alive; unknown ones are left out."""
+        """Our newest copies, alive or not; unknown records are left out."""
         found: dict[tuple[Side, str], StoredRecord] = {}
         for side, ids in _by_side(keys).items():
             rows = self._session.rows("records_of_side", side=side, ids=ids)
@@ -63,12 +63,12 @@ class Records(Table):
         self._session.each("put_record", batch)
 
     def stored_since(self, side: Side, ids: Collection[str], since_ms: int) -> set[str]:
-        """Ids of those stored at or after a time: the answer to a call begun at that time may be older than they are."""
+        """Ids of those stored at or after a time: an answer to a call begun before it may be older than they are."""
         rows = self._session.rows("stored_since", side=side, ids=ids, since_ms=since_ms) if ids else []
         return {row[0] for row in rows}
 
     def by_hmacs(self, hmacs: Collection[str]) -> dict[str, set[tuple[Side, str]]]:
-        """Hash -> the alive records that carry the address; hashes nobody carries are left out."""
+        """Hash -> the alive records that carry the address; hashes without a record are left out."""
         found: dict[str, set[tuple[Side, str]]] = defaultdict(set)
         if hmacs:
             for hmac, side, record_id in self._session.rows("records_by_hmacs", hmacs=hmacs):
@@ -76,30 +76,30 @@ class Records(Table):
         return dict(found)
 
     def by_other_ids(self, side: Side, ids: Collection[str]) -> set[tuple[Side, str]]:
-        """Alive records of ``side`` on which one of our ids of the opposite side is written."""
+        """Alive records of ``side`` that carry one of the ids of the other side."""
         rows = self._session.rows("records_by_other_ids", side=side, ids=ids) if ids else []
         return {(side, record_id) for _, record_id in rows}
 
     def merged_into(self, ids: Collection[str]) -> dict[str, str]:
-        """Contact merged away -> the survivor at the end of its merges; others are left out."""
+        """Merged contact -> the survivor at the end of its chain of merges; others are left out."""
         survivors: dict[str, str] = {}
-        asked = set(ids)
-        for _ in range(_MERGES):
-            if not asked:
+        wanted = set(ids)
+        for _ in range(_MAX_MERGE_CHAIN):
+            if not wanted:
                 break
-            step: dict[str, str] = dict(self._session.rows("merged_into", ids=asked))
+            step: dict[str, str] = dict(self._session.rows("merged_into", ids=wanted))
             survivors |= step
-            asked = set(step.values()) - survivors.keys()
+            wanted = set(step.values()) - survivors.keys()
         return {merged: _follow(merged, survivors) for merged in ids if merged in survivors}
 
     def touch_many(self, copies: Iterable[StoredRecord], valid_from_ms: int, valid_to_ms: int) -> None:
-        """The side still holds what we have: only the time at which that was true is stored."""
-        for side, marks in _by_side((stored.side, f"{stored.id} {stored.revision}") for stored in copies).items():
+        """Stores only a newer time of validity: a read has returned the content that is stored already."""
+        for side, revisions in _by_side((stored.side, f"{stored.id} {stored.revision}") for stored in copies).items():
             self._session.rows(
                 "touch_records",
                 side=side,
-                ids={mark.partition(" ")[0] for mark in marks},
-                copies=marks,
+                ids={copy.partition(" ")[0] for copy in revisions},
+                copies=revisions,
                 valid_from_ms=valid_from_ms,
                 valid_to_ms=valid_to_ms,
                 now=self._session.now_ms,
@@ -111,7 +111,7 @@ class Records(Table):
         self._session.defer("set_note", side=side, id=record_id, note_code=code, note=text)
 
     def count(self, side: Side) -> int:
-        """How many records of a side are alive."""
+        """Number of alive records of a side."""
         return self._session.number("count_records", side=side)
 
     def ids(self, side: Side, after: str, limit: int) -> list[str]:
@@ -132,7 +132,7 @@ class Records(Table):
         return {record_id: frozenset(hmacs) for record_id, hmacs in found.items()}
 
     def _put_emails(self, copies: Collection[StoredRecord]) -> None:
-        """Only what differs is written: most stores change no address."""
+        """Writes only changed addresses: most stores change none."""
         added: list[dict[str, Value]] = []
         dropped: list[dict[str, Value]] = []
         for side, ids in _by_side((stored.side, stored.id) for stored in copies).items():
@@ -175,7 +175,7 @@ def _by_side(keys: Iterable[tuple[Side, str]]) -> dict[Side, set[str]]:
 
 def _follow(merged: str, survivors: dict[str, str]) -> str:
     survivor = merged
-    for _ in range(_MERGES):
+    for _ in range(_MAX_MERGE_CHAIN):
         if survivor not in survivors:
             break
         survivor = survivors[survivor]

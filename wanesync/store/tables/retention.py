@@ -1,5 +1,6 @@
-"""What goes with age, a stretch at a time. What is unread, unjudged, open or dead never does, nor do the ledger,
-the links, the tombstones and the journal.
+"""Retention: deletes old rows in steps. Unread or unjudged events, open writes and dead jobs stay whatever their age.
+
+So do purchases, links, tombstones and the journal.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ DAY_MS = 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class RetentionPolicy:
-    """For how many days each is kept: an event's key, what it carried, elements set aside, jobs that are done, own
-    writes that were answered and what the brake counted, conflicts that were closed.
+    """Days to keep: the key of an event, its payload, elements set aside, done jobs, pending writes with a result (and
+    counted overwrites), closed conflicts.
     """
 
     event_days: int = 35
@@ -32,10 +33,10 @@ class RetentionPolicy:
 
 @dataclass(frozen=True, slots=True)
 class RetentionRule:
-    """Rows of one kind that are older than ``before_ms``. ``name``: what an operator calls them.
+    """Rows of one kind that are older than ``before_ms``. ``name``: what operators call them.
 
-    ``bound`` is the query that says where a stretch ends, ``drop`` the one that clears it. ``by_id``: its
-    stretches are of ids, which grow with time; else of times. ``after``: where the first one begins.
+    ``bound``: the query that returns the end of a step; ``drop``: the query that deletes or empties the rows of a step.
+    ``by_id``: steps are ranges of ids, which grow with time; otherwise of times. ``after``: start of the first step.
     """
 
     name: str
@@ -51,13 +52,13 @@ RetentionRules = list[RetentionRule]
 
 
 class Retention(Table):
-    """The tables that would grow for ever."""
+    """The tables that would grow without limit."""
 
     __slots__ = ()
 
-    def shelves(self, keep: RetentionPolicy) -> RetentionRules:
-        """Everything that has an age, in the order in which it is cleared."""
-        events_ms = self._before(keep.event_days)
+    def rules(self, policy: RetentionPolicy) -> RetentionRules:
+        """The rules of a policy, in the order in which they are applied."""
+        events_ms = self._before(policy.event_days)
         events = [
             RetentionRule("events", "settled_events_bound", "drop_events", events_ms, more={"emptied": emptied})
             for emptied in (1, 0)
@@ -66,12 +67,14 @@ class Retention(Table):
             "event payloads",
             "settled_events_bound",
             "empty_events",
-            self._before(keep.payload_days),
+            self._before(policy.payload_days),
             after=events_ms - 1,
             more={"emptied": 0, "nothing": b""},
         )
         jobs = [
-            RetentionRule("done jobs", "done_jobs_bound", "drop_done_jobs", self._before(keep.done_job_days), more=more)
+            RetentionRule(
+                "done jobs", "done_jobs_bound", "drop_done_jobs", self._before(policy.done_job_days), more=more
+            )
             for more in ({"lane": lane, "kind": kind} for lane in Side for kind in JobKind)
         ]
         return [
@@ -79,32 +82,32 @@ class Retention(Table):
             payloads,
             *jobs,
             RetentionRule(
-                "counted overwrites", "overwrites_bound", "drop_overwrites", self._before(keep.own_write_days)
+                "counted overwrites", "overwrites_bound", "drop_overwrites", self._before(policy.own_write_days)
             ),
             RetentionRule(
                 "counted sources",
                 "overwrite_sources_bound",
                 "drop_overwrite_sources",
-                self._before(keep.own_write_days),
+                self._before(policy.own_write_days),
             ),
-            RetentionRule("webhooks set aside", "rejected_bound", "drop_rejected", self._before(keep.rejected_days)),
-            self._by_id("own writes", "pending_writes_bound", "drop_pending_writes", keep.own_write_days),
-            self._by_id("closed conflicts", "conflicts_bound", "drop_conflicts", keep.conflict_days),
+            RetentionRule("webhooks set aside", "rejected_bound", "drop_rejected", self._before(policy.rejected_days)),
+            self._by_id("own writes", "pending_writes_bound", "drop_pending_writes", policy.own_write_days),
+            self._by_id("closed conflicts", "conflicts_bound", "drop_conflicts", policy.conflict_days),
         ]
 
-    def clear(self, shelf: RetentionRule, after: int | str, rows: int) -> tuple[int, int | str | None]:
-        """Clears a stretch of about ``rows`` rows above ``after``: how many went, and where it ended; None: at the end.
+    def apply(self, rule: RetentionRule, after: int | str, rows: int) -> tuple[int, int | str | None]:
+        """Applies one step of about ``rows`` rows above ``after``: (rows affected, its end; None: no more rows).
 
-        Rows of one time are never parted: a stretch may be longer by what one transaction had stored.
+        Rows of one time stay together, so a step can be longer by the rows of one transaction.
         """
-        before: int | str = least_id(shelf.before_ms) if shelf.by_id else shelf.before_ms
-        values: dict[str, Value] = {**shelf.more, "after": after, "before": before, "before_ms": shelf.before_ms}
-        bound = self._session.row(shelf.bound, skip=rows - 1, **values)
+        before: int | str = least_id(rule.before_ms) if rule.by_id else rule.before_ms
+        values: dict[str, Value] = {**rule.more, "after": after, "before": before, "before_ms": rule.before_ms}
+        bound = self._session.row(rule.bound, skip=rows - 1, **values)
         end: int | str | None = bound[0] if bound else None
-        # Without a bound what is left is less than a stretch: up to the very end.
+        # Without a bound, less than a step is left: up to the end.
         last: int | str = before if isinstance(before, str) else before - 1
-        gone = self._session.rows(shelf.drop, upto=last if end is None else end, **values)
-        return len(gone), end
+        affected = self._session.rows(rule.drop, upto=last if end is None else end, **values)
+        return len(affected), end
 
     def _before(self, days: int) -> int:
         return self._session.now_ms - days * DAY_MS

@@ -1,4 +1,4 @@
-"""What the operator and the program remember about this state: settings and pauses."""
+"""Settings of the database, and pauses of a side or an operation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from wanesync.store.session import Table
 
 INDEX_KEY = "index_key"
 OPERATOR = "operator:"
-"""The pauses of an operator begin so: they are nobody else's to probe or to lift."""
+"""Prefix of the pauses that an operator set: the program neither probes nor ends them."""
 
 
 def operator_pause(side: Side) -> str:
@@ -24,12 +24,12 @@ class Settings(Table):
     __slots__ = ()
 
     def get(self, name: str) -> str | None:
-        """A value."""
+        """The value of a setting; None without one."""
         row = self._session.row("get_setting", name=name)
         return str(row[0]) if row else None
 
-    def get_for_now(self, name: str) -> str | None:
-        """A value that nobody can change before this transaction ends."""
+    def get_shared(self, name: str) -> str | None:
+        """The value of a setting; no other transaction can change it before this one ends."""
         row = self._session.row("get_setting_shared", name=name)
         return str(row[0]) if row else None
 
@@ -38,18 +38,18 @@ class Settings(Table):
         self._session.rows("put_setting", name=name, value=value)
 
     def add(self, name: str, value: str) -> str:
-        """Sets a value unless there is one; the one there is."""
+        """Sets a value unless there is one; the value that is stored then."""
         self._session.rows("add_setting", name=name, value=value)
         return self.get(name) or value
 
     def swap(self, name: str, old: str, value: str) -> bool:
-        """Sets a value if it still is ``old``: of several processes that try, one gets True."""
+        """Compare and swap: sets a value if it still is ``old``; True in the one process that succeeds."""
         return self._session.row("swap_setting", name=name, old=old, value=value) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class PauseRow:
-    """A side (``stripe``) or an operation that stopped. ``away``: it does not answer. ``probe_ms``: the next try."""
+    """A pause of a side (``stripe``) or an operation. ``away``: unreachable. ``probe_ms``: time of the next probe."""
 
     name: str
     reason: str
@@ -71,10 +71,10 @@ class Pauses(Table):
         }
 
     def set(self, name: str, reason: str, away: bool, probe_at_ms: int) -> None:
-        """Pauses, or moves the next probe of what is paused already."""
+        """Sets a pause, or the next probe of an existing one."""
         values: dict[str, Value] = {"reason": reason, "away": int(away), "probe_ms": probe_at_ms}
         self._session.rows("set_pause", name=name, now=self._session.now_ms, **values)
 
     def clear(self, name: str) -> None:
-        """Goes on."""
+        """Ends a pause."""
         self._session.rows("clear_pause", name=name)
