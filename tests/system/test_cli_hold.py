@@ -95,5 +95,5 @@ def test_a_paused_side_and_a_paused_field_wait_for_resume(stage: Stage) -> None:
     stage.rest()
     assert stage.customer("p0@example.com")["business_name"] == "New"
     assert stage.ask("resume", "--field", "company") == {"field": "company", "people": 1}
-    stage.until(lambda: stage.customer("p0@example.com")["business_name"] == "Newer", "the field flows again")
+    stage.until(lambda: stage.customer("p0@example.com")["business_name"] == "Newer", "the field is resumed")
     assert stage.run("pause", "stripe", "--field", "company").returncode == 2

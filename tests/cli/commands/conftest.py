@@ -36,6 +36,12 @@ class Installation:
         assert done.exit_code == 0, done.output
         return done
 
+    def ask_rows(self, key: str, *arguments: str) -> list[dict[str, object]]:
+        """The list under a key of a command's JSON document."""
+        found = self.ask(*arguments)[key]
+        assert isinstance(found, list)
+        return found
+
     def ask(self, *arguments: str) -> dict[str, object]:
         """The JSON document of a command."""
         found = json.loads(self.run(*arguments, "--json").stdout)

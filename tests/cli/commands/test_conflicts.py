@@ -34,9 +34,7 @@ def test_values_are_masked_unless_they_are_asked_for(parted: Installation) -> No
 
 def test_they_are_filtered_and_limited(parted: Installation) -> None:
     def fields(*arguments: str) -> list[str]:
-        found = parted.ask("conflicts", *arguments)["conflicts"]
-        assert isinstance(found, list)
-        return sorted(row["field"] for row in found)
+        return sorted(str(row["field"]) for row in parted.ask_rows("conflicts", "conflicts", *arguments))
 
     assert fields() == ["city", "name"]
     assert fields("--side", "stripe") == fields("--field", "city") == ["city"]
@@ -45,9 +43,7 @@ def test_they_are_filtered_and_limited(parted: Installation) -> None:
 
 
 def test_the_document_has_the_keys_of_history_and_the_ids(parted: Installation) -> None:
-    found = parted.ask("conflicts", "--side", "stripe", "--show-values")["conflicts"]
-    assert isinstance(found, list)
-    (row,) = found
+    (row,) = parted.ask_rows("conflicts", "conflicts", "--side", "stripe", "--show-values")
     assert tuple(row) == ("at", "side", "id", "field", "kind", "value", "conflict_id", "link_id")
     assert (row["side"], row["id"], row["value"], row["link_id"]) == ("stripe", "cus_1", "Bonn", "l1")
 

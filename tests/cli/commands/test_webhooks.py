@@ -21,13 +21,11 @@ def test_a_body_is_shown_only_if_it_is_asked_for(installation: Installation) -> 
     assert "jane" not in shown
     assert "jane@example.com" in installation.run("webhooks", "set-aside", "--show-values").stdout
 
-    found = installation.ask("webhooks", "set-aside")["set_aside"]
-    assert isinstance(found, list)
-    assert tuple(found[0]) == ("id", "at", "side", "reason", "bytes")
-    assert (found[0]["side"], found[0]["bytes"]) == ("hubspot", len(BODY))
-    found = installation.ask("webhooks", "set-aside", "--show-values")["set_aside"]
-    assert isinstance(found, list)
-    assert found[0]["body"] == BODY.decode()
+    (row,) = installation.ask_rows("set_aside", "webhooks", "set-aside")
+    assert tuple(row) == ("id", "at", "side", "reason", "bytes")
+    assert (row["side"], row["bytes"]) == ("hubspot", len(BODY))
+    (row,) = installation.ask_rows("set_aside", "webhooks", "set-aside", "--show-values")
+    assert row["body"] == BODY.decode()
 
 
 def test_they_are_limited_to_the_newest(installation: Installation) -> None:

@@ -1,0 +1,37 @@
+"""``history``: the journal, and what is stored of one person."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cli.commands.conftest import Installation
+from tests.support.core_builders import contact, link
+from wanesync.core.errors import NotFound
+from wanesync.core.model import Conflict, Side, StoredRecord
+
+
+def test_an_empty_journal_says_so(installation: Installation) -> None:
+    assert installation.run("history").stdout == "Nothing was done yet.\n"
+    assert installation.ask("history") == {"journal": []}
+
+
+def test_a_person_is_shown_with_records_links_conflicts_and_journal(installation: Installation) -> None:
+    with installation.store.transaction() as tx:
+        tx.records.put_many([StoredRecord(contact("7", city="Ulm"), 1, 1, 1)])
+        tx.links.put(link("7", "cus_7"))
+        tx.conflicts.put(Conflict(Side.HUBSPOT, "7", "city", "Bonn", "differs"), link("7", "cus_7").id)
+        tx.journal.add("updated", Side.STRIPE, "cus_7", "", {"fields": {"city": ["", "Ulm"]}})
+    document = installation.ask("history", "7")
+    assert tuple(document) == ("records", "links", "conflicts", "journal")
+    shown = installation.run("history", "cus_7").stdout
+    assert "city U***" in shown
+    assert "B***" in shown
+    assert "fields city blank → U***" in shown
+    for value in ("Ulm", "Bonn"):
+        assert value not in shown
+        assert value in installation.run("history", "7", "--show-values").stdout
+
+
+def test_an_unknown_person_is_an_error(installation: Installation) -> None:
+    with pytest.raises(NotFound, match="no record has this address or id"):
+        installation.run("history", "8")
