@@ -1,4 +1,4 @@
-"""The brake's rules: whom it counts, whom it lets through, and what becomes of what it holds."""
+"""The change guard: which overwrites it counts and allows, and what happens to held values."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def change(source: str, at_ms: int, **values: str) -> Event:
     return Event(f"{source}{at_ms}", HUBSPOT, "updated", "1", at_ms, told, source=source)
 
 
-# -- whom it lets through
+# -- which overwrites are allowed
 
 
 @STEADY

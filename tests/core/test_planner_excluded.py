@@ -1,4 +1,4 @@
-"""Records a person excluded: the planner leaves them alone, whoever turns up, until a person says otherwise."""
+"""Excluded records: the planner leaves them alone, whatever else exists, until an operator decides otherwise."""
 
 from __future__ import annotations
 

@@ -102,7 +102,11 @@ def test_where_nothing_was_missed_nothing_is_read(stage: Stage, pair: tuple[str,
     found = gather(stage, since_ms)
     assert (found.requests, requests(stage) - before) == (LISTED, LISTED)
     assert found.losses.rows() == []
-    assert found.losses.counters[STRIPE, "phone"].heard == found.losses.counters[STRIPE, "customer.updated"].heard == 1
+    assert (
+        found.losses.counters[STRIPE, "phone"].reported
+        == found.losses.counters[STRIPE, "customer.updated"].reported
+        == 1
+    )
     assert found.changed == {HUBSPOT: {pair[0]}, STRIPE: {pair[1]}}, "echoes of our own writes among them"
     assert (found.deleted_stored, found.read, found.too_old) == ([], {HUBSPOT: 0, STRIPE: 0}, False)
 

@@ -107,7 +107,7 @@ def part_equals(name: str, held: str, value: str) -> bool:
 
 def exact(values: Iterable[tuple[str, str]]) -> str:
     """Return one text of (field, value) pairs without blanks: two are equal exactly when no value differs."""
-    return _join([text for pair in sorted(pair for pair in values if pair[1]) for text in pair])
+    return _join([text for pair in sorted([pair for pair in values if pair[1]]) for text in pair])
 
 
 def _join(texts: Sequence[str]) -> str:

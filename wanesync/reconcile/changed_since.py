@@ -126,7 +126,7 @@ class ChangesReader:
             if not after:
                 break
         for names in received.values():
-            changes.losses.add_heard(Side.STRIPE, names)
+            changes.losses.add_reported(Side.STRIPE, names)
         return unread
 
     def _choose_customers(self, unread: Mapping[str, list[Event]], since_ms: int, changes: Changes) -> list[str]:
@@ -261,7 +261,7 @@ class ChangesReader:
                 ids = tx.events.records(Side.HUBSPOT, since_ms, after, READ_BATCH_SIZE)
                 windows = tx.events.windows(Side.HUBSPOT, ids, since_ms)
             for events in windows.values():
-                losses.add_heard(Side.HUBSPOT, find_names(events, self.runtime.rules.fields) & names)
+                losses.add_reported(Side.HUBSPOT, find_names(events, self.runtime.rules.fields) & names)
             if len(ids) < READ_BATCH_SIZE:
                 return
             after = ids[-1]

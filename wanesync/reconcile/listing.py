@@ -92,7 +92,7 @@ class Listing:
             self._spans[side] = ListingRanges.of(
                 side is Side.HUBSPOT, self.snapshot.spans(side) or [self._make_whole_span(side)]
             )
-            self.snapshot.put_spans(side, self._spans[side].spans.values())
+            self.snapshot.put_spans(side, self._spans[side].ranges.values())
         try:
             self._list(progress)
             proven = self.lanes[Side.HUBSPOT] == 1 or self._is_proven_complete()
@@ -111,7 +111,7 @@ class Listing:
             Side.HUBSPOT: ListingRanges.of(True, [self._make_whole_span(Side.HUBSPOT)]),
             Side.STRIPE: ListingRanges.of(False, self.snapshot.spans(Side.STRIPE)),
         }
-        self.snapshot.put_spans(Side.HUBSPOT, self._spans[Side.HUBSPOT].spans.values())
+        self.snapshot.put_spans(Side.HUBSPOT, self._spans[Side.HUBSPOT].ranges.values())
 
     def _list(self, progress: Progress) -> None:
         page_store = PageStore(self.runtime, self.snapshot)
@@ -232,7 +232,7 @@ class Listing:
         """The next page of a span, after the time its call began (ms, database time)."""
         called_ms = self.runtime.store.now_ms()
         with self._lock:
-            span = self._spans[side].spans[span.number]
+            span = self._spans[side].ranges[span.number]
         if side is Side.STRIPE:
             return called_ms, self._call(
                 side, OPERATIONS[side], lambda: self.runtime.stripe.list_customers(span.next, span.low, span.high)

@@ -19,7 +19,7 @@ HUBSPOT, STRIPE = Side.HUBSPOT, Side.STRIPE
         (100_000, 5, 15.0, 1001, round(1001 * 1000 / 15)),
         (100_000, 5, 0.0, 1001, 1001 * PAGE_LATENCY_MS // 5),
     ],
-    ids=["nobody", "one page", "a page at a time: the latency", "side by side: the limit", "no limit"],
+    ids=["no records", "one page", "a page at a time: the latency", "side by side: the limit", "no limit"],
 )
 def test_the_slower_of_latency_and_limit_tells(
     contacts: int, lanes: int, rate: float, requests: int, least_ms: int

@@ -1,4 +1,4 @@
-"""The loss meter: what counts as missed, as heard, and when a webhook is not subscribed to."""
+"""Missed webhooks: what counts as missed, as reported, and when a webhook is not subscribed to."""
 
 from __future__ import annotations
 
@@ -237,7 +237,7 @@ def test_what_our_copy_holds_was_never_missed(
 def test_the_counts_add_up(adds: list[tuple[Side, bool, set[str]]]) -> None:
     losses = MissedCounts()
     for side, missed, names in adds:
-        (losses.add_missed if missed else losses.add_heard)(side, names)
+        (losses.add_missed if missed else losses.add_reported)(side, names)
     for side in Side:
         assert losses.records[side] == sum(bool(names) for of, missed, names in adds if missed and of is side)
     for of, name, changed, lost, verdict in losses.rows():
@@ -259,7 +259,7 @@ def test_rows_and_document_say_the_same() -> None:
     for _ in range(3):
         losses.add_missed(HUBSPOT, {"city"})
     losses.add_missed(HUBSPOT, {"phone"})
-    losses.add_heard(HUBSPOT, {"phone", "zip"})
+    losses.add_reported(HUBSPOT, {"phone", "zip"})
     losses.add_missed(STRIPE, {"address.city", "customer.updated"})
     losses.add_missed(STRIPE, set())
     assert losses.rows() == [

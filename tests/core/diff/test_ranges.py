@@ -1,4 +1,4 @@
-"""Spans: whatever the records, the lanes and the moments of death, everything is listed and nobody is stuck."""
+"""Ranges: whatever the records, the lanes and the times of crashes, everything is listed and no thread is stuck."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def begin(run: Run) -> bool:
             run.handed.append(((took[0], took[1]), []))
         number = took[0].number
     run.busy.add(number)
-    run.calls.append((number, *run.side.page(run.spans.spans[number])))
+    run.calls.append((number, *run.side.page(run.spans.ranges[number])))
     return True
 
 
@@ -138,7 +138,7 @@ def test_every_record_is_listed_however_it_is_interleaved_and_killed(
         moved = [begin(run), answer(run, 0), keep(run, kept)]
         if not any(moved):
             break
-    assert run.spans.done, "somebody is stuck"
+    assert run.spans.done, "a range was never finished"
     assert kept.places == set(side.places)
     assert all(span.done for span in kept.spans.values())
 
@@ -154,7 +154,7 @@ def test_dividing_costs_little(count: int, size: int, lanes: int, rising: bool) 
         pass
     assert kept.places == set(found)
     pages = -(-count // size)
-    assert side.asked <= pages + len(run.spans.spans)
+    assert side.asked <= pages + len(run.spans.ranges)
     assert lanes > 1 or side.asked <= pages + 1, "one lane divides nothing"
 
 

@@ -33,15 +33,15 @@ NamedValues = frozenset[tuple[str, str]]
 class RecordObservation:
     """One record as it was read now, beside our copy.
 
-    ``old``: our copy, None if there is none. ``new``: the record as read, None if it does not exist. ``heard``: its
-    stored events. ``unheard``: its events that the vendor lists and that are not stored (Stripe only).
+    ``old``: our copy, None if there is none. ``new``: the record as read, None if it does not exist. ``stored_events``: its
+    stored events. ``unstored_events``: its events that the vendor lists and that are not stored (Stripe only).
     """
 
     side: Side
     old: StoredRecord | None
     new: Record | None
-    heard: Sequence[Event] = ()
-    unheard: Sequence[Event] = ()
+    stored_events: Sequence[Event] = ()
+    unstored_events: Sequence[Event] = ()
 
 
 def find_missed(record: RecordObservation, fields: FieldMap, until_ms: int) -> frozenset[str]:
@@ -65,8 +65,12 @@ def _missed_of_contact(record: RecordObservation, fields: FieldMap, until_ms: in
     types = SUBSCRIPTION_TYPES[Side.HUBSPOT]
     if old is None:
         came = "merged" if new.merged_ids else "created"
-        return frozenset() if _has(record.heard, "created") or _has(record.heard, came) else frozenset({types[came]})
-    later = [e for e in record.heard if e.occurred_ms > old.record.modified_ms or not e.read]
+        return (
+            frozenset()
+            if _has(record.stored_events, "created") or _has(record.stored_events, came)
+            else frozenset({types[came]})
+        )
+    later = [e for e in record.stored_events if e.occurred_ms > old.record.modified_ms or not e.read]
     if any(event.kind == "updated" and not event.values for event in later):
         return frozenset()  # HubSpot withheld the property and the value: it may have been any change
     reported = _reported_by(later, fields)
@@ -78,16 +82,16 @@ def _missed_of_contact(record: RecordObservation, fields: FieldMap, until_ms: in
 
 def _missed_of_customer(record: RecordObservation, fields: FieldMap, until_ms: int) -> frozenset[str]:
     old, new, types = record.old, record.new, SUBSCRIPTION_TYPES[Side.STRIPE]
-    due = [event for event in record.unheard if event.occurred_ms <= until_ms]
+    due = [event for event in record.unstored_events if event.occurred_ms <= until_ms]
     if new is None:
         lost = old is not None and _has(due, "deleted")
         return frozenset({types["deleted"]}) if lost else frozenset()
     if old is None:
-        known = _has(record.heard, "created") or new.created_ms > until_ms
+        known = _has(record.stored_events, "created") or new.created_ms > until_ms
         return frozenset() if known else frozenset({types["created"]})
-    young = [event for event in record.unheard if event.occurred_ms > until_ms]
+    young = [event for event in record.unstored_events if event.occurred_ms > until_ms]
     reported, lost_names = (
-        _reported_by([*record.heard, *young], fields),
+        _reported_by([*record.stored_events, *young], fields),
         {name for name, _ in _reported_by(due, fields)},
     )
     missed = {
@@ -138,15 +142,15 @@ def _reported(event: Event, fields: FieldMap) -> Iterator[tuple[str, str]]:
 
 @dataclass(slots=True)
 class ArrivalCounter:
-    """On how many records a change of one name was missed, and on how many a webhook reported it (``heard``)."""
+    """On how many records a change of one name was missed, and on how many a webhook reported it (``reported``)."""
 
     missed: int = 0
-    heard: int = 0
+    reported: int = 0
 
     @property
     def changed(self) -> int:
         """Return all changes."""
-        return self.missed + self.heard
+        return self.missed + self.reported
 
 
 LossRow = tuple[str, str, int, int, str]
@@ -165,10 +169,10 @@ class MissedCounts:
         for name in names:
             self.counters.setdefault((side, name), ArrivalCounter()).missed += 1
 
-    def add_heard(self, side: Side, names: Collection[str]) -> None:
+    def add_reported(self, side: Side, names: Collection[str]) -> None:
         """Count the names that webhooks reported for one record."""
         for name in names:
-            self.counters.setdefault((side, name), ArrivalCounter()).heard += 1
+            self.counters.setdefault((side, name), ArrivalCounter()).reported += 1
 
     def missed(self, side: Side) -> frozenset[str]:
         """Return the names of a side of which something was missed."""
@@ -178,7 +182,9 @@ class MissedCounts:
         """Return whether changes were missed and none was ever reported; Stripe has no subscriptions per field."""
         counter = self.counters.get((side, name), ArrivalCounter())
         return bool(
-            counter.missed and not counter.heard and (side is Side.HUBSPOT or name in SUBSCRIPTION_TYPES[side].values())
+            counter.missed
+            and not counter.reported
+            and (side is Side.HUBSPOT or name in SUBSCRIPTION_TYPES[side].values())
         )
 
     def rows(self) -> list[LossRow]:

@@ -39,68 +39,68 @@ class ListingRanges:
     """
 
     rising: bool
-    spans: dict[int, ListingRange] = field(default_factory=dict)
+    ranges: dict[int, ListingRange] = field(default_factory=dict)
     taken: set[int] = field(default_factory=set)
     stride: int = 0
 
     @classmethod
-    def of(cls, rising: bool, spans: Iterable[ListingRange]) -> ListingRanges:
+    def of(cls, rising: bool, ranges: Iterable[ListingRange]) -> ListingRanges:
         """Return the ranges stored by an earlier run."""
-        return cls(rising, {span.number: span for span in spans})
+        return cls(rising, {part.number: part for part in ranges})
 
     @property
     def done(self) -> bool:
         """Return whether everything was listed."""
-        return all(span.done for span in self.spans.values())
+        return all(part.done for part in self.ranges.values())
 
     def take(self, max_parallel: int) -> tuple[ListingRange, ListingRange | None] | None:
         """Return the next range to fetch and the range it was taken from, shortened; None if there is nothing to take.
 
         The second is None if the whole range was free.
         """
-        for span in self.spans.values():
-            if not span.done and span.number not in self.taken:
-                self.taken.add(span.number)
-                return span, None
+        for part in self.ranges.values():
+            if not part.done and part.number not in self.taken:
+                self.taken.add(part.number)
+                return part, None
         if len(self.taken) >= max_parallel:
             return None
-        longest = max((s for s in self.spans.values() if not s.done), key=self._left, default=None)
+        longest = max((part for part in self.ranges.values() if not part.done), key=self._left, default=None)
         if longest is None or self._left(longest) < max(MIN_DIVISIBLE, 2 * self.stride):
             return None
         return self._divide(longest)
 
     def advance(self, number: int, reached: int, following: str) -> ListingRange:
         """Return the range after a page of it was stored; it is done without a cursor, or once it is past its end."""
-        span = self.spans[number]
-        if following and min(reached, span.reached) >= 0:
-            self.stride = abs(reached - span.reached)
-        topmost = span.high == max(s.high for s in self.spans.values())
-        over = reached > span.high and not topmost if self.rising else 0 <= reached < span.low
-        self.spans[number] = span = replace(span, next=following, reached=reached, done=not following or over)
-        if span.done:
+        part = self.ranges[number]
+        if following and min(reached, part.reached) >= 0:
+            self.stride = abs(reached - part.reached)
+        topmost = part.high == max(other.high for other in self.ranges.values())
+        over = reached > part.high and not topmost if self.rising else 0 <= reached < part.low
+        self.ranges[number] = part = replace(part, next=following, reached=reached, done=not following or over)
+        if part.done:
             self.taken.discard(number)
-        return span
+        return part
 
     def release(self, number: int) -> None:
         """Make a range free for another thread."""
         self.taken.discard(number)
 
-    def _left(self, span: ListingRange) -> int:
+    def _left(self, part: ListingRange) -> int:
         """Return how many numbers of a range are certainly unread; a page in progress may reach a little further."""
-        if span.reached < 0:
-            return 0 if not span.next and span.number in self.taken else span.high - span.low
-        return max(0, span.high - span.reached if self.rising else span.reached - span.low)
+        if part.reached < 0:
+            return 0 if not part.next and part.number in self.taken else part.high - part.low
+        return max(0, part.high - part.reached if self.rising else part.reached - part.low)
 
     def _divide(self, longest: ListingRange) -> tuple[ListingRange, ListingRange]:
         left = self._left(longest)
         if self.rising:
             middle = longest.high - left // 2
-            new = ListingRange(len(self.spans), middle + 1, longest.high, next=str(middle))
+            new = ListingRange(len(self.ranges), middle + 1, longest.high, next=str(middle))
             shorter = replace(longest, high=middle)
         else:
             middle = longest.low + left // 2
-            new = ListingRange(len(self.spans), longest.low, middle - 1)
+            new = ListingRange(len(self.ranges), longest.low, middle - 1)
             shorter = replace(longest, low=middle)
-        self.spans[longest.number], self.spans[new.number] = shorter, new
+        self.ranges[longest.number], self.ranges[new.number] = shorter, new
         self.taken.add(new.number)
         return new, shorter
