@@ -1,4 +1,4 @@
-"""Listing side by side: nothing is kept before what it follows on; what is not shown to be complete is listed anew."""
+"""A parallel listing stores pages in order; what cannot be proven complete is listed again, page after page."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Contacts:
     def list_contacts(self, after: str, limit: int = 100) -> Page:
         """One page."""
         if len(self.asked) > 5 and after in self.given and (self.refuses or self.skips):
-            # Not done before somebody took a range of his own.
+            # Wait until another lane has taken a range.
             self.divided.wait(10)
         with self.guard:
             self.asked.append(after)
@@ -205,7 +205,7 @@ def test_more_that_are_missing_than_a_search_may_be_late_are_not_believed(store:
     run = begin(store, Contacts(IDS, lost=frozenset(IDS[100:115])), Customers(10))
     with warned(1):
         run.run(ignore)
-    assert run.lanes[HUBSPOT] == 1, "listed anew, in turn"
+    assert run.lanes[HUBSPOT] == 1, "listed again, sequentially"
 
 
 def test_a_run_killed_after_it_went_back_to_turns_goes_on_in_turn(store: Store) -> None:
@@ -224,17 +224,17 @@ class Watched(Snapshot):
     everything: set[int]
 
     def put_spans(self, side: Side, spans: Sequence[object]) -> None:  # type: ignore[override] # only handed on
-        """A checkpoint: whoever is not listed yet must be in what is left."""
+        """A checkpoint: contacts that are not listed yet must be in the ranges that are left."""
         super().put_spans(side, spans)  # type: ignore[arg-type] # as above
         if side is HUBSPOT:
             here = {int(row[0]) for row in self._db.execute("SELECT id FROM listed WHERE side = 0")}
             left = [s for s in self.spans(side) if not s.done]
             missing = self.everything - here
             reached = {i for i in missing for s in left if int(s.next or -1) < i}
-            assert missing == reached, "killed here, somebody would never be listed"
+            assert missing == reached, "killed here, a contact would never be listed"
 
 
-def test_killed_at_any_moment_nobody_is_left_out(store: Store) -> None:
+def test_killed_at_any_moment_no_contact_is_left_out(store: Store) -> None:
     ids = list(range(1, 1500))
     for size in (3, 5, 8):
         snapshot = Watched.resume(MEMORY, store.encryption, {}, 0)
@@ -260,7 +260,7 @@ def test_used_up_requests_are_not_lost(store: Store, most: int) -> None:
             continue
         break
     assert listed(snapshot) == (len(IDS), 120)
-    assert number <= -(-(len(IDS) // 10 + 12 + LANES * 8) // most) + 1, "the next run goes on"
+    assert number <= -(-(len(IDS) // 10 + 12 + LANES * 8) // most) + 1, "the next run continues"
 
 
 def test_a_refusal_ends_the_run_and_what_came_is_kept(store: Store) -> None:

@@ -1,4 +1,4 @@
-"""Only one comparison at a time, and a killed one does not keep the others out for ever."""
+"""Only one comparison runs at a time, and a killed one does not block the others for ever."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from wanesync.reconcile.lock import LOCK_MS, NAME, RunLock
 from wanesync.store.database import Store
 
 
-def test_the_second_is_told_so(store: Store, other_store: Store) -> None:
+def test_the_second_is_refused(store: Store, other_store: Store) -> None:
     with (
         RunLock(store, "first"),
         pytest.raises(GuardError, match=r"another diff or reconcile .* ends by itself in 60 s"),

@@ -52,14 +52,14 @@ def beside(path: Path) -> list[str]:
     return sorted(found.name for found in path.parent.iterdir())
 
 
-def test_a_run_that_was_broken_off_goes_on(path: Path) -> None:
+def test_an_interrupted_run_is_continued(path: Path) -> None:
     begin(path).close()
     with closing(resume(path)) as again:
         assert again.spans(Side.HUBSPOT) == [ListingRange(0, 0, 9, "7", 7)]
         assert again.changed_after(Side.HUBSPOT, "", 10)["7"] == row("7").changed
 
 
-def test_a_run_that_was_killed_goes_on(path: Path) -> None:
+def test_a_killed_run_is_continued(path: Path) -> None:
     killed = begin(path)
     with closing(resume(path)) as again:
         assert again.count(Side.HUBSPOT) == 1
@@ -67,13 +67,13 @@ def test_a_run_that_was_killed_goes_on(path: Path) -> None:
 
 
 @pytest.mark.parametrize("changed", [{"portal": "2"}, {"fields": "b"}, {"since": "5"}])
-def test_no_other_run_goes_on_with_it(path: Path, changed: dict[str, str]) -> None:
+def test_no_other_run_continues_it(path: Path, changed: dict[str, str]) -> None:
     begin(path).close()
     with closing(Snapshot.resume(str(path), ENCRYPTION, IDENTITY | changed, 0)) as other:
         assert (other.count(Side.HUBSPOT), other.spans(Side.HUBSPOT)) == (0, [])
 
 
-def test_too_old_it_is_begun_anew(path: Path) -> None:
+def test_too_old_it_begins_again(path: Path) -> None:
     begin(path, began_ms=1000).close()
     with closing(resume(path, oldest_ms=1000)) as again:
         assert again.count(Side.HUBSPOT) == 1
@@ -81,7 +81,7 @@ def test_too_old_it_is_begun_anew(path: Path) -> None:
         assert anew.count(Side.HUBSPOT) == 0
 
 
-def test_a_complete_one_is_not_gone_on_with(path: Path) -> None:
+def test_a_complete_one_is_not_continued(path: Path) -> None:
     with closing(resume(path, complete="")) as first:
         first.put_rows(Side.HUBSPOT, [row("7")])
         first.put_metadata({"began_ms": "1000", "complete": "yes"})
@@ -90,7 +90,7 @@ def test_a_complete_one_is_not_gone_on_with(path: Path) -> None:
 
 
 @pytest.mark.parametrize("where", [100, 4096, -4096])
-def test_a_damaged_one_is_begun_anew(path: Path, where: int) -> None:
+def test_a_damaged_one_begins_again(path: Path, where: int) -> None:
     first = begin(path)
     first.put_rows(Side.HUBSPOT, [row(str(n)) for n in range(200)])
     first.close()
@@ -103,7 +103,7 @@ def test_a_damaged_one_is_begun_anew(path: Path, where: int) -> None:
         anew.put_rows(Side.HUBSPOT, [row("8")])
 
 
-def test_a_cut_one_is_begun_anew(path: Path) -> None:
+def test_a_cut_one_begins_again(path: Path) -> None:
     begin(path).close()
     path.write_bytes(path.read_bytes()[:5000])
     with closing(resume(path)) as anew:
@@ -140,7 +140,7 @@ def test_only_its_owner_may_read_it(path: Path) -> None:
         assert len(beside(path)) == 3, "the file and what SQLite keeps beside it"
 
 
-def test_shredded_nothing_of_it_is_left(path: Path) -> None:
+def test_erased_nothing_of_it_is_left(path: Path) -> None:
     snapshot = begin(path)
     link = path.with_name("another name of the same file")
     link.hardlink_to(path)
