@@ -27,8 +27,9 @@ from wanesync.sync.runtime import LOCK_MS, Runtime
 DECISIONS_PER_TRANSACTION = 200
 """Decisions checked in one read transaction; our choice, so that it is short."""
 LOCK_ATTEMPTS = 5
-"""How often a key is tried whose lock another process holds; our choice: a write holds it for a second at most."""
+"""How often a key is tried whose lock another process holds, ``LOCK_WAIT_MS`` apart; our choice, about 1 s in all."""
 LOCKED = "another process holds its lock"
+"""Why the decisions of a key were not applied, for the operator."""
 
 
 @dataclass(frozen=True, slots=True)
