@@ -145,7 +145,7 @@ class VirtualInstallation:
 
     def _before_extra(self) -> None:
         """Wait for a slot before a further request of one call."""
-        self.worker.pacers[Side.HUBSPOT].wait()
+        self.worker.pacers[Side.HUBSPOT].wait_for_slot()
 
     def _exchange(self, side: Side, request: Request) -> Response:
         writes = request.method != "GET" and not request.path.endswith(READS)

@@ -18,8 +18,8 @@ from typing import Any
 from wanesync.core.model import Side
 from wanesync.store.database import Store
 from wanesync.sync.calls import AnyCall
-from wanesync.worker.committer import GATHER_MS, MOST
-from wanesync.worker.worker import BEAT_MS, SWEEP_MS, Worker
+from wanesync.worker.committer import GATHER_MS, MAX_ANSWERS_PER_COMMIT
+from wanesync.worker.worker import HEARTBEAT_INTERVAL_MS, SWEEP_INTERVAL_MS, Worker
 
 START_MS = 1_800_000_000_000
 
@@ -195,12 +195,12 @@ class Answers:
         return not self._arrived
 
     def _gather(self) -> None:
-        patient = self._worker._crowded() and all(call.lane is Side.STRIPE for call, _ in self._arrived)
+        patient = self._worker._is_busy() and all(call.lane is Side.STRIPE for call, _ in self._arrived)
         wait_ms = GATHER_MS if patient else 0
         self._clock.at(self._clock.now + wait_ms, self._commit)
 
     def _commit(self) -> None:
-        batch, self._arrived = self._arrived[:MOST], self._arrived[MOST:]
+        batch, self._arrived = self._arrived[:MAX_ANSWERS_PER_COMMIT], self._arrived[MAX_ANSWERS_PER_COMMIT:]
         if self._arrived:
             self._clock.at(self._clock.now, self._gather)
         self._worker.committer.commit(batch)
@@ -211,9 +211,9 @@ def run_under(clock: VirtualTime, store: Store, worker: Worker) -> None:
     store.wait_for_work = clock.wait_for_work  # type: ignore[method-assign] # the virtual clock's own wait
     store._database.notifier.notify = clock.notify  # type: ignore[method-assign] # the virtual clock's own notification
     worker._pools = dict.fromkeys(worker.sides, Pool(clock))  # type: ignore[arg-type] # the virtual clock's own pool
-    worker.committer.outcomes = Answers(worker, clock)  # type: ignore[assignment] # the virtual clock's own answers
+    worker.committer.answers = Answers(worker, clock)  # type: ignore[assignment] # the virtual clock's own answers
     worker.lease.beat()
-    clock.every(BEAT_MS, worker.lease.beat)
-    clock.every(SWEEP_MS, worker.lease.sweep)
+    clock.every(HEARTBEAT_INTERVAL_MS, worker.lease.beat)
+    clock.every(SWEEP_INTERVAL_MS, worker.lease.sweep)
     for side in worker.sides:
-        clock.loop(partial(worker.turn, side))
+        clock.loop(partial(worker.run_round, side))

@@ -1,88 +1,68 @@
-"""Pacers of two processes over one store, with real threads and the real clock."""
+"""Rate slots: of one process and of two that share a store, on a virtual clock."""
 
 from __future__ import annotations
 
-import threading
-import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import Self
+from itertools import pairwise
 
 import pytest
 
+from tests.support.limits import DAY_MS, effective, rate_refusal
+from tests.support.virtual_clock import START_MS, VirtualClock
 from wanesync.core.model import Side
 from wanesync.core.rate_limits import SlotRequest
-from wanesync.ratelimit.pacer import JITTER_MS, LATE_MS, Pacer
+from wanesync.ratelimit.pacer import MAX_NETWORK_JITTER_MS, MAX_SLOT_DELAY_MS, Pacer
 from wanesync.store import Store, make_key, open_store
 
-CREATE = SlotRequest("customers.create")
-THREADS = 6
-DEADLINE_S = 20.0
+LIST = SlotRequest("customers.list", bulk=True)
+CREATE, UPDATE = SlotRequest("customers.create"), SlotRequest("customers.update")
+POLL_MS = 10
 
 
 @pytest.fixture
-def pacers(database_url: str) -> Iterator[list[Pacer]]:
+def pacers(database_url: str, clock: VirtualClock) -> Iterator[list[Pacer]]:
+    """The pacers of two processes on one database and one clock."""
     keys = [make_key("k001")]
     with ExitStack() as stack:
-        stores = [open_store(database_url, keys, migrate=True) for _ in range(2)]
-        for store in stores:
-            stack.callback(store.close)
-        yield [Pacer(store, store.clock, Side.STRIPE) for store in stores]
+        stores = []
+        for _ in range(2):
+            stores.append(open_store(database_url, keys, migrate=True, clock=clock.as_database_clock()))
+            stack.callback(stores[-1].close)
+            stores[-1].clock.offset_ms = 0  # the database's own clock does not count here
+        yield [Pacer(store, clock, Side.STRIPE) for store in stores]
 
 
-class Traffic:
-    """Threads that leave as often as the pacers let them, and when they left, in ms."""
+Departures = list[tuple[int, int, SlotRequest]]
+"""(time in ms, index of the process, request), in order of time."""
 
-    def __init__(self, pacers: list[Pacer], want: SlotRequest) -> None:
-        self.times: list[deque[float]] = [deque() for _ in pacers]
-        self._stopping = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._leave, args=(pacer, want, times))
-            for pacer, times in zip(pacers, self.times, strict=True)
-            for _ in range(THREADS)
-        ]
-        self._looker = threading.Thread(target=self._look, args=(pacers,))
 
-    def __enter__(self) -> Self:
-        for thread in (*self._threads, self._looker):
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopping.set()
-        for thread in (*self._threads, self._looker):
-            thread.join()
-
-    def _leave(self, pacer: Pacer, want: SlotRequest, times: deque[float]) -> None:
-        while not self._stopping.is_set():
-            pacer.wait(want)
-            pacer.pass_gate()
-            times.append(time.monotonic() * 1000)
-
-    def _look(self, pacers: list[Pacer]) -> None:
-        """What a worker's heart does."""
-        while not self._stopping.wait(0.5):
+def run_until(
+    pacers: list[Pacer], clock: VirtualClock, requests: list[SlotRequest], is_done: Callable[[Departures], bool]
+) -> Departures:
+    """Let each process send ``requests`` again and again, as soon as it has slots, refreshing every half second."""
+    departures: Departures = []
+    refreshed_ms = clock.now - 500
+    while not is_done(departures):
+        if clock.now - refreshed_ms >= 500:
+            refreshed_ms = clock.now
             for pacer in pacers:
-                pacer.budget.refresh()
-
-    def all(self) -> list[float]:
-        return sorted(time_ms for times in self.times for time_ms in times.copy())
-
-    def until(self, holds: Callable[[], bool]) -> None:
-        end = time.monotonic() + DEADLINE_S
-        while not holds():
-            assert time.monotonic() < end, f"not within {DEADLINE_S:g} s"
-            self._stopping.wait(0.01)
-
-    def since(self, start_ms: float) -> int:
-        return sum(time_ms >= start_ms for time_ms in self.all())
+                pacer.refresh()
+        slots = []
+        for process, pacer in enumerate(pacers):
+            slots += [(slot_ms, process, requests[i]) for i, slot_ms in pacer.assign_slots(requests, 2).slots]
+        for slot_ms, process, request in sorted(slots, key=lambda slot: slot[:2]):
+            pacers[process].announce(slot_ms, request)
+            pacers[process].pass_gate()
+            departures.append((clock.now, process, request))
+        clock.sleep_until(clock.monotonic_ms() + POLL_MS)
+    return departures
 
 
-def fullest(times: list[float]) -> int:
-    return max(
-        sum(start <= time_ms < start + 1000 for time_ms in times[at : at + 400]) for at, start in enumerate(times)
-    )
+def fullest(departures: Departures) -> int:
+    """The most requests in any window of one second."""
+    times = [time_ms for time_ms, _, _ in departures]
+    return max(sum(start <= time_ms < start + 1000 for time_ms in times[at:]) for at, start in enumerate(times))
 
 
 def set_limit(store: Store, per_s: float, scope: str = "stripe") -> None:
@@ -90,57 +70,144 @@ def set_limit(store: Store, per_s: float, scope: str = "stripe") -> None:
         tx.rates.set_limit(scope, per_s)
 
 
-@pytest.mark.slow
-def test_two_processes_share_a_budget_and_a_change_acts_within_two_seconds(pacers: list[Pacer]) -> None:
+def test_two_processes_share_a_budget_and_a_change_acts_within_two_seconds(
+    pacers: list[Pacer], clock: VirtualClock
+) -> None:
+    def settled(count: int) -> Callable[[Departures], bool]:
+        return lambda departures: sum(time_ms >= changed_ms + 2_000 for time_ms, _, _ in departures) >= count
+
+    def run_settled(count: int) -> Departures:
+        return [d for d in run_until(pacers, clock, [CREATE] * 4, settled(count)) if d[0] >= changed_ms + 2_000]
+
     set_limit(pacers[0].store, 40)
-    for pacer in pacers:
-        pacer.budget.refresh()
-    with Traffic(pacers, CREATE) as traffic:
-        traffic.until(lambda: len(traffic.all()) >= 100)
-        before = traffic.all()
-        assert fullest(before) <= 40
-        assert all(len(times) >= 10 for times in traffic.times), "neither is left without"
+    before = run_until(pacers, clock, [CREATE] * 4, lambda departures: len(departures) >= 100)
+    assert fullest(before) <= 40
+    assert all(sum(process == at for _, process, _ in before) >= 10 for at in range(2)), "neither is left without"
 
-        set_limit(pacers[1].store, 10)
-        changed_ms = time.monotonic() * 1000 + 2_000
-        traffic.until(lambda: traffic.since(changed_ms) >= 10)
-        slow = [time_ms for time_ms in traffic.all() if time_ms >= changed_ms]
-        assert fullest(slow) <= 10
+    changed_ms = clock.now
+    set_limit(pacers[1].store, 10)
+    assert fullest(run_settled(10)) <= 10
 
-        set_limit(pacers[0].store, 60)
-        changed_ms = time.monotonic() * 1000 + 2_000
-        traffic.until(lambda: traffic.since(changed_ms) >= 60)
-        fast = [time_ms for time_ms in traffic.all() if time_ms >= changed_ms]
-        assert len(fast) / (fast[-1] - fast[0]) * 1000 > 20, "more than the old limit let through"
-        assert fullest(fast) <= 60
+    changed_ms = clock.now
+    set_limit(pacers[0].store, 60)
+    fast = run_settled(60)
+    assert (len(fast) - 1) / (fast[-1][0] - fast[0][0]) * 1000 > 20, "more than the old limit let through"
+    assert fullest(fast) <= 60
 
 
-@pytest.mark.slow
-def test_a_narrower_limit_holds_its_own_and_nobody_else(pacers: list[Pacer]) -> None:
+def test_a_narrower_limit_holds_its_own_and_no_other(pacers: list[Pacer], clock: VirtualClock) -> None:
     set_limit(pacers[0].store, 60)
     set_limit(pacers[0].store, 8, "stripe:customers.create")
-    for pacer in pacers:
-        pacer.budget.refresh()
-    with Traffic(pacers, CREATE) as creating, Traffic(pacers, SlotRequest("customers.update")) as updating:
-        updating.until(lambda: len(updating.all()) >= 90 and len(creating.all()) >= 9)
-        created, updated = creating.all(), updating.all()
-    assert fullest(created) <= 8
-    assert fullest(sorted(created + updated)) <= 60
+    requests = [CREATE] * 2 + [UPDATE] * 4
+    departures = run_until(
+        pacers,
+        clock,
+        requests,
+        lambda sent: sum(d[2] == UPDATE for d in sent) >= 90 and sum(d[2] == CREATE for d in sent) >= 9,
+    )
+    assert fullest([d for d in departures if d[2] == CREATE]) <= 8
+    assert fullest(departures) <= 60
+    assert departures[-1][0] - departures[0][0] < 5_000, "updates do not wait for creations"
 
 
-def test_what_left_is_counted_for_everybody(pacers: list[Pacer]) -> None:
+def test_requests_that_left_are_counted_for_all_processes(pacers: list[Pacer]) -> None:
     set_limit(pacers[0].store, 100)
     for pacer in pacers:
-        pacer.budget.refresh()
-        for want in (SlotRequest("customers.retrieve", bulk=True), CREATE, CREATE):
-            pacer.wait(want)
+        pacer.refresh()
+        for request in (SlotRequest("customers.retrieve", bulk=True), CREATE, CREATE):
+            pacer.wait_for_slot(request)
             pacer.pass_gate()
-        pacer.budget.refresh()
+        pacer.refresh()
     with pacers[0].store.reading() as tx:
         assert tx.rates.used_since("day", 0) == {"stripe": (6, 2), "stripe:monthly_reads": (2, 2)}
 
 
 def test_slots_on_time_are_never_held_up() -> None:
     """The window that is counted is shorter than as many intervals as the limit allows."""
-    assert (1_000 + JITTER_MS) * 0.955 <= 1_000
-    assert LATE_MS < JITTER_MS
+    assert (1_000 + MAX_NETWORK_JITTER_MS) * 0.955 <= 1_000
+    assert MAX_SLOT_DELAY_MS < MAX_NETWORK_JITTER_MS
+
+
+def test_the_first_refusal_of_an_operation_makes_its_own_limit(store: Store, clock: VirtualClock) -> None:
+    pacer = Pacer(store, clock, Side.STRIPE)
+    pacer.budget.refresh()
+    assert pacer.limited_scopes(SlotRequest("customers.create")) == ()
+    pacer.apply_refusal(rate_refusal(Side.STRIPE, "endpoint-rate"), "customers.create")
+    pacer.budget.refresh()
+    assert (effective(store, "stripe"), effective(store, "stripe:customers.create")) == (100, 25)
+    assert pacer.limited_scopes(SlotRequest("customers.create")) == ("stripe:customers.create",)
+    assert pacer.limited_scopes(SlotRequest("customers.update")) == ()
+
+
+def test_a_listing_waits_until_reads_of_thirty_days_ago_no_longer_count(store: Store, clock: VirtualClock) -> None:
+    pacer = Pacer(store, clock, Side.STRIPE)
+    pacer.budget.refresh()
+    for _ in range(1_000):
+        pacer.budget.count(SlotRequest("customers.retrieve"))
+    pacer.budget.refresh()
+    assert pacer.budget.find_obstacle(SlotRequest("customers.create", bulk=True)) == "", "a write is no read"
+    pacer.wait_for_slot(SlotRequest("customers.retrieve"))
+    assert clock.now == START_MS, "live reads go on"
+    clock.oversleep_ms = DAY_MS // 4
+    pacer.wait_for_slot(LIST)
+    assert 30 * DAY_MS <= clock.now - START_MS < 32 * DAY_MS
+
+
+def test_after_a_stall_requests_do_not_pile_up(store: Store, clock: VirtualClock) -> None:
+    """Slots of a moment ago are held back until the second they would crowd is over, or forfeited."""
+    with store.transaction() as tx:
+        tx.rates.set_limit("stripe", 10)
+    pacer = Pacer(store, clock, Side.STRIPE)
+    pacer.budget.refresh()
+    left = []
+    for slot_ms in (*([START_MS] * 14), START_MS + 1_030):
+        pacer.announce(slot_ms)
+        pacer.pass_gate()
+        left.append(clock.now)
+    assert left[:10] == [START_MS] * 10
+    for at, time_ms in enumerate(left):
+        assert sum(time_ms <= other < time_ms + 1_000 + MAX_NETWORK_JITTER_MS for other in left[at:]) <= 10
+    assert left[10] - START_MS > MAX_SLOT_DELAY_MS
+
+
+@pytest.mark.parametrize("back_ms", [400, 600_000])
+def test_a_clock_set_back_holds_nothing_up_and_no_second_is_overfilled(
+    store: Store, clock: VirtualClock, back_ms: int
+) -> None:
+    with store.transaction() as tx:
+        tx.rates.set_limit("stripe", 10)
+    pacer = Pacer(store, clock, Side.STRIPE)
+    pacer.budget.refresh()
+    for _ in range(10):
+        pacer.announce(clock.monotonic_ms())
+        pacer.pass_gate()
+    clock.set_back(back_ms)
+    began_ms = clock.now
+    pacer.announce(clock.monotonic_ms())
+    pacer.pass_gate()
+    assert 1_000 <= clock.now - began_ms <= 2_000 + back_ms % 1_000, "ten may have left in the second before"
+
+
+def test_a_clock_set_back_delays_neither_a_slot_nor_a_refresh(store: Store, clock: VirtualClock) -> None:
+    pacer = Pacer(store, clock, Side.STRIPE)
+    pacer.budget.refresh()
+    pacer.announce(clock.monotonic_ms() + 100)
+    clock.set_back(600_000)
+    began_ms = clock.now
+    pacer.pass_gate()
+    assert clock.now - began_ms <= 1_000
+    pacer.wait_for_slot(LIST)
+    assert began_ms <= pacer.budget.refreshed_ms <= clock.now, "what was used is written down every second"
+
+
+def test_a_limit_below_one_a_second_lets_something_through(store: Store, clock: VirtualClock) -> None:
+    with store.transaction() as tx:
+        tx.rates.set_limit("stripe", 0.5)
+    pacer = Pacer(store, clock, Side.STRIPE)
+    left = []
+    for _ in range(4):
+        pacer.wait_for_slot(SlotRequest("customers.create"))
+        pacer.pass_gate()
+        left.append(clock.now - START_MS)
+    assert left[0] == 0
+    assert all(2_000 <= later - earlier <= 2_200 for earlier, later in pairwise(left))

@@ -22,10 +22,10 @@ class CountingPacer(OpenPacer):
         self.slots: list[SlotRequest] = []
         self.refusals: list[Failure] = []
 
-    def wait(self, want: SlotRequest) -> None:
+    def wait_for_slot(self, want: SlotRequest) -> None:
         self.slots.append(want)
 
-    def heed(self, error: CallError, operation: str) -> None:
+    def apply_refusal(self, error: CallError, operation: str) -> None:
         self.refusals.append(error.failure)
 
 

@@ -18,8 +18,7 @@ from wanesync.reconcile import run as reconcile
 from wanesync.store.tables.jobs import LeaseLost
 from wanesync.store.tables.links import Links
 from wanesync.store.tables.pending_writes import PendingWrites
-from wanesync.worker import commit_answers as settling
-from wanesync.worker import lane
+from wanesync.worker import committer, lane
 
 
 @contextmanager
@@ -62,7 +61,7 @@ def observed(
             patch.object(Links, "put_many", put_links),
             patch.object(PendingWrites, "put_many", put_writes),
             patch.object(lane, "reschedule_failed", told),
-            patch.object(settling, "reschedule_failed", told),
+            patch.object(committer, "reschedule_failed", told),
             patch("tenacity.nap.time", SimpleNamespace(sleep=sleep)),
             patch.object(comparison, "check_listing", check_listing),
             patch.object(reconcile, "Snapshot", SimSnapshot),

@@ -89,10 +89,10 @@ class Gate:
     budget: Budget
     meanwhile: Callable[[], None]
 
-    def wait(self, _want: SlotRequest) -> None:
+    def wait_for_slot(self, _want: SlotRequest) -> None:
         """A slot is due."""
         self.meanwhile()
 
-    def heed(self, error: CallError, operation: str) -> None:
+    def apply_refusal(self, error: CallError, operation: str) -> None:
         """A call was refused."""
         self.budget.apply_refusal(error, operation)

@@ -15,7 +15,7 @@ from wanesync.core.model import Record, Side
 from wanesync.core.ports import CustomerAnswer
 from wanesync.sync.calls import AnyCall
 from wanesync.sync.sender import CustomerWritten
-from wanesync.worker.commit_answers import commit_answers
+from wanesync.worker.committer import commit_answers
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -32,11 +32,11 @@ def fill(world: World, process: Process, side: Side) -> None:
         with worker.runtime.store.reading() as tx:
             for each in worker.sides:
                 best = worker.lanes[each].next_claimable(tx)
-                worker.in_flight.see(each, suspect=best is not None and best.rescues >= POISON_ALONE_RESCUES)
+                worker.in_flight.note_next(each, suspect=best is not None and best.rescues >= POISON_ALONE_RESCUES)
     except DatabaseUnavailable as error:
         world.say("not filled", side, error)
         return
-    if not worker.in_flight.enter(side):
+    if not worker.in_flight.begin_claim(side):
         return
     calls: list[AnyCall] = []
     try:
@@ -48,7 +48,7 @@ def fill(world: World, process: Process, side: Side) -> None:
         world.say("not filled", side, error)
         return
     finally:
-        worker.in_flight.leave(side, calls)
+        worker.in_flight.end_claim(side, calls)
     world.flights += [Flight(process, call, quiet=world.writes_off) for call in calls]
     world.say("fill", side, [(call.operation, [f"{j.kind} {j.key}" for j in call.jobs]) for call in calls])
 

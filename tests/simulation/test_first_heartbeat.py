@@ -23,6 +23,6 @@ def test_a_worker_waits_for_a_database_that_goes_away_before_its_first_heartbeat
             begin(lease)
 
         with patch.object(Lease, "begin", fail_once), patch.object(worker.stopping, "wait"):
-            worker._begin()
+            worker._begin_lease()
         assert len(tries) == 2
         assert worker.lease.ends_ms > 0

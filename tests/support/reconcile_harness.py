@@ -27,10 +27,10 @@ CREATED_MS = 1_500_000_000_000
 class OpenPacer:
     """A pacer that gives a slot at once."""
 
-    def wait(self, want: SlotRequest) -> None:
+    def wait_for_slot(self, want: SlotRequest) -> None:
         """Return at once."""
 
-    def heed(self, error: CallError, operation: str) -> None:
+    def apply_refusal(self, error: CallError, operation: str) -> None:
         """Lower no limit."""
 
 

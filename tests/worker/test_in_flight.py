@@ -17,22 +17,22 @@ def call_of(name: str) -> AnyCall:
 
 def claim(in_flight: InFlight, side: Side, *calls: AnyCall) -> bool:
     """A whole claim."""
-    entered = in_flight.enter(side)
+    entered = in_flight.begin_claim(side)
     if entered:
-        in_flight.leave(side, calls)
+        in_flight.end_claim(side, calls)
     return entered
 
 
 def in_hand(in_flight: InFlight) -> set[str] | None:
-    with in_flight.standstill() as jobs:
+    with in_flight.no_claims() as jobs:
         return jobs
 
 
 def test_without_a_suspect_both_lanes_claim_as_they_like() -> None:
     in_flight = InFlight()
-    assert in_flight.enter(HUBSPOT)
+    assert in_flight.begin_claim(HUBSPOT)
     assert claim(in_flight, STRIPE, call_of("a"), call_of("b"))
-    in_flight.leave(HUBSPOT, [call_of("c")])
+    in_flight.end_claim(HUBSPOT, [call_of("c")])
     assert claim(in_flight, STRIPE)
     assert not in_flight.alone
     assert in_hand(in_flight) == {"a", "b", "c"}
@@ -41,18 +41,18 @@ def test_without_a_suspect_both_lanes_claim_as_they_like() -> None:
 def test_a_suspect_waits_until_nothing_else_runs_and_then_runs_alone() -> None:
     in_flight, first, then, poison = InFlight(), call_of("first"), call_of("then"), call_of("poison")
     assert claim(in_flight, STRIPE, first)
-    in_flight.see(HUBSPOT, suspect=True)
-    assert not in_flight.enter(STRIPE)
-    assert not in_flight.enter(HUBSPOT)
+    in_flight.note_next(HUBSPOT, suspect=True)
+    assert not in_flight.begin_claim(STRIPE)
+    assert not in_flight.begin_claim(HUBSPOT)
     in_flight.settle([first], [then])
-    assert not in_flight.enter(HUBSPOT)
+    assert not in_flight.begin_claim(HUBSPOT)
     in_flight.settle([then])
-    assert not in_flight.enter(STRIPE)
+    assert not in_flight.begin_claim(STRIPE)
     assert claim(in_flight, HUBSPOT, poison)
     assert in_flight.alone
-    in_flight.see(HUBSPOT, suspect=False)
-    assert not in_flight.enter(HUBSPOT)
-    assert not in_flight.enter(STRIPE)
+    in_flight.note_next(HUBSPOT, suspect=False)
+    assert not in_flight.begin_claim(HUBSPOT)
+    assert not in_flight.begin_claim(STRIPE)
     in_flight.settle([poison])
     assert claim(in_flight, STRIPE)
     assert claim(in_flight, HUBSPOT)
@@ -61,27 +61,27 @@ def test_a_suspect_waits_until_nothing_else_runs_and_then_runs_alone() -> None:
 
 def test_a_claim_under_way_keeps_a_suspect_out() -> None:
     in_flight = InFlight()
-    assert in_flight.enter(STRIPE)
-    in_flight.see(HUBSPOT, suspect=True)
-    assert not in_flight.enter(HUBSPOT)
-    in_flight.leave(STRIPE)
-    assert in_flight.enter(HUBSPOT)
+    assert in_flight.begin_claim(STRIPE)
+    in_flight.note_next(HUBSPOT, suspect=True)
+    assert not in_flight.begin_claim(HUBSPOT)
+    in_flight.end_claim(STRIPE)
+    assert in_flight.begin_claim(HUBSPOT)
 
 
 def test_a_suspect_that_somebody_else_took_holds_nobody_up() -> None:
     in_flight = InFlight()
-    in_flight.see(HUBSPOT, suspect=True)
-    assert not in_flight.enter(STRIPE)
-    in_flight.see(HUBSPOT, suspect=False)
+    in_flight.note_next(HUBSPOT, suspect=True)
+    assert not in_flight.begin_claim(STRIPE)
+    in_flight.note_next(HUBSPOT, suspect=False)
     assert claim(in_flight, STRIPE)
 
 
 def test_two_suspects_run_one_after_the_other() -> None:
     in_flight, first = InFlight(), call_of("first")
-    in_flight.see(HUBSPOT, suspect=True)
-    in_flight.see(STRIPE, suspect=True)
+    in_flight.note_next(HUBSPOT, suspect=True)
+    in_flight.note_next(STRIPE, suspect=True)
     assert claim(in_flight, STRIPE, first)
-    assert not in_flight.enter(HUBSPOT)
+    assert not in_flight.begin_claim(HUBSPOT)
     in_flight.settle([first])
     assert claim(in_flight, HUBSPOT)
 
@@ -89,7 +89,7 @@ def test_two_suspects_run_one_after_the_other() -> None:
 def test_what_is_in_hand_is_unknown_while_somebody_claims() -> None:
     in_flight = InFlight()
     assert in_hand(in_flight) == set()
-    assert in_flight.enter(STRIPE)
+    assert in_flight.begin_claim(STRIPE)
     assert in_hand(in_flight) is None
-    in_flight.leave(STRIPE, [call_of("a")])
+    in_flight.end_claim(STRIPE, [call_of("a")])
     assert in_hand(in_flight) == {"a"}

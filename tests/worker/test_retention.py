@@ -1,4 +1,4 @@
-"""Upkeep goes on by itself, whatever one day brings."""
+"""Retention goes on by itself, whatever one day brings."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import structlog
 
 from wanesync.store import Store, open_store
 from wanesync.store.tables.retention import RetentionPolicy, RetentionRule
-from wanesync.worker.retention import REST, REST_MOST_MS, RetentionTask
+from wanesync.worker.retention import MAX_PAUSE_MS, PAUSE_FACTOR, RetentionTask
 
 
-class Impatient(threading.Event):
-    """Waits for nobody; set after the third wait."""
+class StopAfterThree(threading.Event):
+    """Set after the third wait. No time passes."""
 
     waits = 0
 
@@ -25,22 +25,22 @@ class Impatient(threading.Event):
 
 
 @dataclass
-class Jumpy:
-    """A clock that is set forward by so much at its second look."""
+class SlowClock:
+    """A clock by which each transaction takes ``took_ms``; its wall clock must not be read."""
 
-    jump_ms: int
+    took_ms: int
     slept_ms: list[float] = field(default_factory=list)
-    looks: int = 0
+    now: int = 0
 
     def now_ms(self) -> int:
-        self.looks += 1
-        return 1_800_000_000_000 + (self.jump_ms if self.looks > 1 else 0)
+        raise AssertionError("an interval is measured by the wall clock")
 
     def monotonic_ms(self) -> int:
-        return self.now_ms()
+        self.now += self.took_ms
+        return self.now
 
     def sleep_until(self, at_ms: float) -> None:
-        self.slept_ms.append(at_ms - self.now_ms())
+        self.slept_ms.append(at_ms - self.now)
 
 
 @pytest.fixture
@@ -50,30 +50,32 @@ def store() -> Iterator[Store]:
     opened.close()
 
 
-def test_an_unexpected_error_is_logged_by_its_type_and_upkeep_goes_on(
+def test_an_unexpected_error_is_logged_by_its_type_and_retention_goes_on(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     turns: list[RetentionTask] = []
 
-    def fail(upkeep: RetentionTask) -> None:
-        turns.append(upkeep)
+    def fail(task: RetentionTask) -> None:
+        turns.append(task)
         raise RuntimeError("eve@example.com")
 
-    monkeypatch.setattr(RetentionTask, "turn", fail)
+    monkeypatch.setattr(RetentionTask, "run_if_due", fail)
     with structlog.testing.capture_logs() as logs:
-        RetentionTask(store, RetentionPolicy(), stopping=Impatient()).run()
+        RetentionTask(store, RetentionPolicy(), stopping=StopAfterThree()).run()
     assert len(turns) == 3
-    assert [(entry["event"], entry["error"]) for entry in logs] == [("upkeep failed", "RuntimeError")] * 3
+    assert [(entry["event"], entry["error"]) for entry in logs] == [
+        ("retention failed in our own code", "RuntimeError")
+    ] * 3
 
 
-@pytest.mark.parametrize(("jump_ms", "rest_ms"), [(40, 40 * REST), (3_600_000, REST_MOST_MS)])
-def test_a_clock_set_forward_is_not_rested_for(
-    store: Store, monkeypatch: pytest.MonkeyPatch, jump_ms: int, rest_ms: int
+@pytest.mark.parametrize(("took_ms", "pause_ms"), [(40, 40 * PAUSE_FACTOR), (3_600_000, MAX_PAUSE_MS)])
+def test_pauses_follow_the_time_of_a_transaction_up_to_a_bound(
+    store: Store, monkeypatch: pytest.MonkeyPatch, took_ms: int, pause_ms: int
 ) -> None:
     steps: Iterator[tuple[int, int | None]] = iter([(100, 7), (3, None)])
-    monkeypatch.setattr("wanesync.worker.retention._step", lambda *_, **__: next(steps))
-    clock = Jumpy(jump_ms)
+    monkeypatch.setattr("wanesync.worker.retention._delete_rows", lambda *_, **__: next(steps))
+    clock = SlowClock(took_ms)
     with store.reading() as tx:
-        shelf: RetentionRule = tx.retention.rules(RetentionPolicy())[0]
-    assert list(RetentionTask(store, RetentionPolicy(), clock)._clear(shelf, dry=False)) == [100, 3]
-    assert clock.slept_ms == [rest_ms]
+        rule: RetentionRule = tx.retention.rules(RetentionPolicy())[0]
+    assert list(RetentionTask(store, RetentionPolicy(), clock)._delete(rule, dry=False)) == [100, 3]
+    assert clock.slept_ms == [pause_ms]

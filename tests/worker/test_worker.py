@@ -14,14 +14,13 @@ from tests.simulation.test_regressions import stage
 from wanesync.core.errors import CallError, DatabaseUnavailable, Failure
 from wanesync.core.jobs import Job, JobKind, JobRequest, JobState, Priority
 from wanesync.core.model import Side
-from wanesync.ratelimit.pacer import LATE_MS, Pacer
+from wanesync.ratelimit.pacer import MAX_SLOT_DELAY_MS, Pacer
 from wanesync.store.tables.processes import LEASE_MS
-from wanesync.store.tables.rates import SLOT_HORIZON_MS
 from wanesync.sync.calls import AnyCall, Call
-from wanesync.worker.commit_answers import commit_answers
-from wanesync.worker.lane import LOW_TURN, choose_least
+from wanesync.worker.committer import commit_answers
+from wanesync.worker.lane import LOW_PRIORITY_SHARE, choose_first_priority
 from wanesync.worker.lease import Lease
-from wanesync.worker.worker import BEAT_MS, SWEEP_MS, Worker
+from wanesync.worker.worker import HEARTBEAT_INTERVAL_MS, PREPARE_MS, SWEEP_INTERVAL_MS, Worker
 
 STRIPE = Side.STRIPE
 
@@ -34,7 +33,7 @@ class Sleeper(LocalClock):
 
     def sleep_until(self, at_ms: float) -> None:
         frozen_ms, self.frozen_ms = self.frozen_ms, 0
-        self.true.now += max(0, int(at_ms) - self.now_ms()) + frozen_ms
+        self.true.now += max(0, int(at_ms) - self.monotonic_ms()) + frozen_ms
 
 
 @dataclass
@@ -56,8 +55,8 @@ class Bench:
             tx.jobs.put(JobRequest(STRIPE, JobKind.WRITE, "contact:1"))
             jobs = tx.jobs.claim(STRIPE, [JobKind.WRITE], 1, runtime.name)
         call = Call(STRIPE, "customers.create", jobs, send, lambda _tx, _answer: [])
-        self.worker.in_flight.enter(STRIPE)
-        self.worker.in_flight.leave(STRIPE, [call])
+        self.worker.in_flight.begin_claim(STRIPE)
+        self.worker.in_flight.end_claim(STRIPE, [call])
         return call
 
     def send(self, call: AnyCall, slot_ms: int) -> None:
@@ -72,7 +71,7 @@ class Bench:
 
     def get_outcome(self) -> object:
         try:
-            return self.worker.committer.outcomes.get_nowait()[1]
+            return self.worker.committer.answers.get_nowait()[1]
         except Empty:
             return "none"
 
@@ -102,7 +101,7 @@ def test_who_stood_still_past_the_lease_while_waiting_for_its_slot_sends_nothing
     job = bench.get_job(call)
     assert (job.state, job.attempts) == (JobState.RUNNING, 0), "it is left to whoever takes it"
     assert bench.worker.lease.claim_lost
-    with bench.worker.in_flight.standstill() as known:
+    with bench.worker.in_flight.no_claims() as known:
         assert known == set()
 
 
@@ -120,7 +119,7 @@ def test_a_call_nobody_can_give_a_slot_to_is_not_sent_and_waits_for_another(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def send() -> object:
-        bench.clock.offset_ms += LATE_MS + 1
+        bench.clock.true.now += MAX_SLOT_DELAY_MS + 1
         return bench.leave()
 
     call = bench.make_call(send)
@@ -153,7 +152,7 @@ def test_calls_stay_in_hand_whatever_goes_wrong_with_their_slots(bench: Bench, m
 
     monkeypatch.setattr(bench.pacer.store, "assign", break_off)
     with pytest.raises(RuntimeError):
-        bench.worker._hand_out(STRIPE, [])
+        bench.worker._hand_out(STRIPE, None)
     assert list(bench.worker.lanes[STRIPE].waiting) == [call]
 
 
@@ -162,24 +161,30 @@ def test_a_clock_set_back_puts_no_heartbeat_off(bench: Bench, monkeypatch: pytes
 
     def wait(timeout_s: float) -> None:
         waits.append(timeout_s)
-        bench.clock.offset_ms += SWEEP_MS if len(waits) > 1 else -60_000
+        if len(waits) == 1:
+            bench.clock.offset_ms -= 60_000
+        else:
+            bench.clock.true.now += SWEEP_INTERVAL_MS
         if len(waits) == 6:
-            worker._over.set()
+            worker._finished.set()
 
     monkeypatch.setattr(worker.stopping, "wait", wait)
-    monkeypatch.setattr(Lease, "beat", lambda _lease: beats.append(bench.clock.now_ms()))
-    began_ms = bench.clock.now_ms()
-    worker._heart_loop()
-    assert [at_ms - began_ms + 60_000 for at_ms in beats] == [0, BEAT_MS, 2 * BEAT_MS]
+    monkeypatch.setattr(Lease, "beat", lambda _lease: beats.append(bench.clock.monotonic_ms()))
+    began_ms = bench.clock.monotonic_ms()
+    worker._heartbeat_loop()
+    assert [at_ms - began_ms for at_ms in beats] == [HEARTBEAT_INTERVAL_MS, 2 * HEARTBEAT_INTERVAL_MS]
 
 
-def test_a_slot_from_before_a_clock_was_set_back_is_not_waited_for(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now_ms = bench.clock.now_ms()
-    monkeypatch.setattr(Pacer, "take", lambda *_: [now_ms + 600_000])
+def test_a_clock_set_back_does_not_change_the_wait_for_a_slot(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    began_ms = bench.clock.monotonic_ms()
+
+    def reserve_and_set_back(_pacer: Pacer) -> int:
+        bench.clock.offset_ms -= 600_000
+        return began_ms + 200
+
+    monkeypatch.setattr(Pacer, "reserve_slot", reserve_and_set_back)
     bench.worker._await_slot(STRIPE)
-    assert bench.clock.now_ms() <= now_ms + SLOT_HORIZON_MS
+    assert bench.clock.monotonic_ms() == began_ms + 200 - PREPARE_MS
 
 
 def test_every_class_has_its_turn_whatever_else_waits(bench: Bench) -> None:
@@ -197,8 +202,8 @@ def test_every_class_has_its_turn_whatever_else_waits(bench: Bench) -> None:
 
 
 def test_the_lower_classes_share_their_turns() -> None:
-    draws = [choose_least(at / 3200) for at in range(3200)]
-    assert [draws.count(each) for each in (Priority.BULK, Priority.LIVE_BULK)] == [3200 * LOW_TURN / 2] * 2
+    draws = [choose_first_priority(at / 3200) for at in range(3200)]
+    assert [draws.count(each) for each in (Priority.BULK, Priority.LIVE_BULK)] == [3200 * LOW_PRIORITY_SHARE / 2] * 2
 
 
 def test_items_refused_for_their_rate_lower_the_limit_like_whole_calls(bench: Bench) -> None:

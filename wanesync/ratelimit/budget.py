@@ -37,6 +37,7 @@ from wanesync.ratelimit.quotas import (
     read_time_zone,
     write_daily_remaining,
 )
+from wanesync.store.clock import monotonic_clock_ms
 from wanesync.store.tables.rates import QuotaUse
 
 if TYPE_CHECKING:
@@ -57,17 +58,19 @@ class Budget:
     """The limits and quotas of one side, as of the last ``refresh``, and the requests counted since.
 
     ``reported`` returns what the newest answer of the side said about its limits. ``shut``: scope -> why its quota is
-    used up. ``refreshed_ms``: database time of the last refresh.
+    used up. ``refreshed_ms``: database time of the last refresh. ``monotonic_ms``: this process's monotonic clock.
     """
 
     store: Store
     side: Side
     reported: Callable[[], Limits] = Limits
+    monotonic_ms: Callable[[], int] = monotonic_clock_ms
     limits: Mapping[str, Limit] = field(default_factory=dict)
     shut: Mapping[str, str] = field(default_factory=dict)
     refreshed_ms: int = 0
     _last_reported: tuple[Limits, int] = (Limits(), 0)
-    _remaining_written_ms: int = 0
+    _reported_at_ms: int = 0
+    _written_report_at_ms: int | None = None
     _counts: Counter[tuple[str, int, bool]] = field(default_factory=Counter)
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
@@ -79,6 +82,7 @@ class Budget:
         if reported != self._last_reported[0]:
             # It arrived at some time after the last refresh, perhaps before midnight: the earliest time is the safe one.
             self._last_reported = reported, self.refreshed_ms or now_ms
+            self._reported_at_ms = self.monotonic_ms()
         due = [scope for scope, limit in self.limits.items() if _adjust(limit, reported, now_ms) != limit]
         try:
             if counts or due:
@@ -116,12 +120,13 @@ class Budget:
         reported, at_ms = self._last_reported
         remaining = reported.daily_remaining
         if remaining is not None and DAILY in find_exhausted_quotas(self.limits, {}, remaining):
-            if not 0 <= at_ms - self._remaining_written_ms < REMAINING_WRITE_INTERVAL_MS:
+            written = self._written_report_at_ms
+            if written is None or self._reported_at_ms - written >= REMAINING_WRITE_INTERVAL_MS:
                 self.store.run(lambda tx: write_daily_remaining(tx, remaining, at_ms))
-                self._remaining_written_ms = at_ms
-        elif self._remaining_written_ms:
+                self._written_report_at_ms = self._reported_at_ms
+        elif self._written_report_at_ms is not None:
             self.store.run(lambda tx: write_daily_remaining(tx, None, at_ms))
-            self._remaining_written_ms = 0
+            self._written_report_at_ms = None
 
     def _write(self, tx: Tx, counts: Counter[tuple[str, int, bool]], due: Iterable[str], reported: Limits) -> None:
         for scope in due:

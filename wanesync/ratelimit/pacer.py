@@ -1,4 +1,8 @@
-"""Rate slots: times at which one request may leave, reserved on store rows that all processes share."""
+"""Rate slots: times at which one request may leave, reserved in store rows that all processes share.
+
+Slots are stored in database time. Here they are converted to the monotonic time of this process, so that a wall clock
+that is set back or forward neither delays a request nor lets too many through (docs/correctness.md#rate-slots).
+"""
 
 from __future__ import annotations
 
@@ -6,149 +10,183 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from wanesync.core.errors import CallError
-from wanesync.core.model import Side
 from wanesync.core.rate_limits import SlotRequest
 from wanesync.ratelimit.budget import Budget
-from wanesync.store.clock import Clock
-from wanesync.store.database import Store
-from wanesync.store.tables.rates import SLOT_HORIZON_MS, SlotAssignment
+from wanesync.store.tables.rates import SlotAssignment
 
-LATE_MS = 20
-LOOK_MS = 1_000
-SECOND_MS = 1_000
-JITTER_MS = 45
-"""What a request may be held up between this process and the other side's door, more than the one before it."""
-SHUT_MS = 1_000
-LOST_MS = SLOT_HORIZON_MS + SECOND_MS
-"""No slot is so far ahead: it is from before a clock was set back, and nobody waits for it."""
-CROWD_BREATHS_MS = (50, 200)
-"""Between two looks for slots in a crowd: longer where there were few."""
-FEW = 6
-PLAIN = SlotRequest()
+if TYPE_CHECKING:
+    from wanesync.core.errors import CallError
+    from wanesync.core.model import Side
+    from wanesync.store.clock import Clock
+    from wanesync.store.database import Store
+
+MAX_SLOT_DELAY_MS = 20
+"""A slot used later than this is forfeited: the request would crowd a second that is full (our choice)."""
+WINDOW_MS = 1_000
+"""Both vendors count requests by the second."""
+MAX_NETWORK_JITTER_MS = 45
+"""How much closer two requests may come together on their way to the vendor: slots lie at 0.955 of the limit, so one
+window of 1,000 requests leaves 45 ms."""
+REFRESH_INTERVAL_MS = 1_000
+"""Age at which ``wait_for_slot`` refreshes the limits, as often as a worker's heartbeat does."""
+QUOTA_POLL_MS = 1_000
+"""How often a request that waits for a quota looks whether there is one again."""
+MAX_SLOT_POLL_MS = 50
+"""How long a request waits at most before it asks for a slot again: the limit may have been raised meanwhile."""
+MIN_HAND_OUT_DELAY_MS, MAX_HAND_OUT_DELAY_MS = 50, 200
+"""Bounds of the time between two reservations when many calls are under way (measured: less work for the database)."""
+FEW_SLOTS = 6
+"""A reservation that yields fewer slots than this doubles the time to the next one, others halve it."""
+ANY_REQUEST = SlotRequest()
 
 
-def _pass() -> None:
-    """A call outside the job table may always be made."""
+def _allow() -> None:
+    """Allow a call outside the job table, which no lease limits."""
 
 
 @dataclass(slots=True)
 class Pacer:
-    """Slots of one side and its narrower scopes, and this process's requests that really left in the last second."""
+    """The slots of one side and its narrower scopes, and the requests of this process that left in the last second.
+
+    Thread-safe; all times are monotonic ms of this process. ``budget``: this process's view of the limits.
+    """
 
     store: Store
     clock: Clock
     side: Side
     budget: Budget = field(init=False)
-    _left: dict[str, deque[int]] = field(default_factory=dict)
+    _departures: dict[str, deque[int]] = field(default_factory=dict)
     _guard: threading.Lock = field(default_factory=threading.Lock)
-    _armed: threading.local = field(default_factory=threading.local)
-    _breath_ms: int = CROWD_BREATHS_MS[0]
+    _request: threading.local = field(default_factory=threading.local)
+    _refreshed_at_ms: int | None = None
+    _hand_out_delay_ms: int = MIN_HAND_OUT_DELAY_MS
 
     def __post_init__(self) -> None:
-        """Its own view of the limits."""
-        self.budget = Budget(self.store, self.side)
+        """Begin with an empty view of the limits."""
+        self.budget = Budget(self.store, self.side, monotonic_ms=self.clock.monotonic_ms)
 
-    def take(self, wanted: int) -> list[int]:
-        """Up to ``wanted`` slots of the next moment for what falls under no narrower scope, in one reservation."""
-        return self.store.reserve(self.side, wanted) if wanted > 0 else []
+    def refresh(self) -> None:
+        """Refresh the limits. Raises ``DatabaseUnavailable``."""
+        self.budget.refresh()
+        self._refreshed_at_ms = self.clock.monotonic_ms()
 
-    def assign(self, wants: Sequence[SlotRequest], room: int) -> SlotAssignment:
-        """Slots for up to ``room`` of the wants; one whose narrower scope has none now is passed over."""
-        return self.store.assign(self.side, [self.narrow(want) for want in wants], room)
+    def reserve_slot(self) -> int | None:
+        """Reserve the next slot for a request that falls under no narrower scope; None if none is due soon."""
+        slots = self.store.reserve(self.side, 1)
+        return slots[0] + self._database_to_monotonic_ms() if slots else None
 
-    def narrow(self, want: SlotRequest) -> tuple[str, ...]:
-        """The narrower scopes with a limit that a request falls under."""
-        return tuple(scope for scope in want.scopes(self.side) if scope in self.budget.limits)
+    def assign_slots(self, requests: Sequence[SlotRequest], room: int) -> SlotAssignment:
+        """Reserve slots for up to ``room`` requests, the first ones first.
 
-    def breathe_ms(self, handed_out: int) -> int:
-        """What to wait in a crowd after so many slots were handed out: the fewer there were, the longer.
-
-        They are handed out ahead of time, and several cost as much as one.
+        A request whose narrower scope has no slot now is passed over; see ``next_ms`` for when to try it again.
         """
-        (least_ms, most_ms), breath_ms = CROWD_BREATHS_MS, self._breath_ms
-        self._breath_ms = min(most_ms, breath_ms * 2) if handed_out < FEW else max(least_ms, breath_ms // 2)
-        return self._breath_ms
+        given = self.store.assign(self.side, [self.limited_scopes(request) for request in requests], room)
+        offset_ms = self._database_to_monotonic_ms()
+        slots = [(index, slot_ms + offset_ms) for index, slot_ms in given.slots]
+        return SlotAssignment(slots, given.next_ms + offset_ms if given.next_ms else 0)
 
-    def arm(self, slot_ms: int, want: SlotRequest = PLAIN, check: Callable[[], None] = _pass) -> None:
-        """The slot of this thread's next request, and what it is; ``check`` raises when it may not be made any more."""
-        self._armed.slot_ms, self._armed.want, self._armed.check, self._armed.left = slot_ms, want, check, False
+    def limited_scopes(self, request: SlotRequest) -> tuple[str, ...]:
+        """Return the narrower scopes a request falls under, as far as they have a limit."""
+        return tuple(scope for scope in request.scopes(self.side) if scope in self.budget.limits)
+
+    def next_hand_out_delay_ms(self, handed_out: int) -> int:
+        """Return how long to wait after a reservation when many calls are under way: the longer, the fewer it yielded.
+
+        Slots are reserved ahead of time, and reserving several costs as much as reserving one.
+        """
+        if handed_out < FEW_SLOTS:
+            self._hand_out_delay_ms = min(MAX_HAND_OUT_DELAY_MS, self._hand_out_delay_ms * 2)
+        else:
+            self._hand_out_delay_ms = max(MIN_HAND_OUT_DELAY_MS, self._hand_out_delay_ms // 2)
+        return self._hand_out_delay_ms
+
+    def announce(self, slot_ms: int, request: SlotRequest = ANY_REQUEST, check: Callable[[], None] = _allow) -> None:
+        """Announce this thread's next request and its slot. ``check`` raises if it may not be sent any more."""
+        local = self._request
+        local.slot_ms, local.request, local.check, local.has_left = slot_ms, request, check, False
 
     @property
     def has_left(self) -> bool:
-        """Whether a request of this thread passed the gate since it was armed."""
-        return getattr(self._armed, "left", False)
+        """Whether a request of this thread left since the last ``announce``."""
+        return getattr(self._request, "has_left", False)
 
     def pass_gate(self) -> None:
-        """Right before a request's bytes leave: wait for this thread's slot; one that was missed is forfeited.
+        """Run right before a request's bytes leave: wait for this thread's slot, or for another one if it was missed.
 
-        Raises what its check raises, and ``DatabaseUnavailable`` when there is nobody to give it another slot.
+        Raises what the request's ``check`` raises, and ``DatabaseUnavailable`` if no other slot can be reserved.
         """
-        slot_ms: int | None = getattr(self._armed, "slot_ms", None)
-        want: SlotRequest = getattr(self._armed, "want", PLAIN)
-        check: Callable[[], None] = getattr(self._armed, "check", _pass)
-        self._armed.slot_ms = None
+        slot_ms: int | None = getattr(self._request, "slot_ms", None)
+        request: SlotRequest = getattr(self._request, "request", ANY_REQUEST)
+        check: Callable[[], None] = getattr(self._request, "check", _allow)
+        self._request.slot_ms = None
         while True:
             if slot_ms is None:
-                slot_ms = self._next_slot(want)
+                slot_ms = self._next_slot(request)
             leave_ms = slot_ms
-            while leave_ms <= min(slot_ms + LATE_MS, self.clock.now_ms() + LOST_MS):
+            while leave_ms <= slot_ms + MAX_SLOT_DELAY_MS:
                 self.clock.sleep_until(leave_ms)
-                # However long that took: whoever stood still past the lease must not send.
+                # However long the wait took: a process that was stopped for longer than its lease must not send.
                 check()
-                leave_ms = self._depart(want, slot_ms + LATE_MS)
+                leave_ms = self._depart(request, slot_ms + MAX_SLOT_DELAY_MS)
                 if not leave_ms:
-                    self._armed.left = True
-                    self.budget.count(want)
+                    self._request.has_left = True
+                    self.budget.count(request)
                     return
             slot_ms = None
 
-    def wait(self, want: SlotRequest = PLAIN) -> None:
+    def wait_for_slot(self, request: SlotRequest = ANY_REQUEST) -> None:
         """Wait for the slot of a call outside the job table; bulk work waits for a quota that is used up, too."""
-        if not 0 <= self.clock.now_ms() - self.budget.refreshed_ms < LOOK_MS:
-            self.budget.refresh()
-        while self.budget.find_obstacle(want):
-            self.clock.sleep_until(self.clock.now_ms() + SHUT_MS)
-            self.budget.refresh()
-        slot_ms = self._next_slot(want)
+        refreshed_ms = self._refreshed_at_ms
+        if refreshed_ms is None or self.clock.monotonic_ms() - refreshed_ms >= REFRESH_INTERVAL_MS:
+            self.refresh()
+        while self.budget.find_obstacle(request):
+            self.clock.sleep_until(self.clock.monotonic_ms() + QUOTA_POLL_MS)
+            self.refresh()
+        slot_ms = self._next_slot(request)
         self.clock.sleep_until(slot_ms)
-        self.arm(slot_ms, want)
+        self.announce(slot_ms, request)
 
-    def heed(self, error: CallError, operation: str) -> None:
-        """A call outside the job table failed: a refusal for its rate lowers the limit it names."""
+    def apply_refusal(self, error: CallError, operation: str) -> None:
+        """Lower the limit that a refused call outside the job table names, if it was refused for its rate."""
         self.budget.apply_refusal(error, operation)
 
-    def _next_slot(self, want: SlotRequest) -> int:
+    def _next_slot(self, request: SlotRequest) -> int:
         while True:
-            given = self.assign([want], 1)
+            given = self.assign_slots([request], 1)
             if given.slots:
                 return given.slots[0][1]
-            now_ms = self.clock.now_ms()
-            self.clock.sleep_until(now_ms + 50 if given.next_ms <= now_ms else min(given.next_ms, now_ms + 50))
+            poll_ms = self.clock.monotonic_ms() + MAX_SLOT_POLL_MS
+            self.clock.sleep_until(
+                poll_ms if given.next_ms <= poll_ms - MAX_SLOT_POLL_MS else min(given.next_ms, poll_ms)
+            )
 
-    def _depart(self, want: SlotRequest, until_ms: int) -> int:
-        """0: one more leaves now; else when to ask again, which is later than ``until_ms`` where that is too late.
+    def _depart(self, request: SlotRequest, until_ms: int) -> int:
+        """Let one more request leave now: 0, else the time of the next attempt (after ``until_ms`` if that is too late).
 
-        After a stall of the machine, slots of a moment ago must not pile up. Counted over a little more than
-        a second, because requests come closer together on their way.
+        After a stall of the machine, slots of a moment ago must not pile up. Requests are counted over a little more
+        than a second, because they may come closer together on their way.
         """
-        now_ms = self.clock.now_ms()
+        now_ms = self.clock.monotonic_ms()
         if now_ms > until_ms:
             return until_ms + 1
         with self._guard:
-            limits = [(scope, self.budget.limits.get(scope)) for scope in (str(self.side), *self.narrow(want))]
+            limits = [
+                (scope, self.budget.limits.get(scope)) for scope in (str(self.side), *self.limited_scopes(request))
+            ]
             for scope, limit in limits:
-                left = self._left.setdefault(scope, deque())
-                if left and left[-1] > now_ms + LATE_MS:
-                    # A clock was set back since. They may have left just now: the second they count in begins anew.
-                    self._left[scope] = left = deque(min(at_ms, now_ms) for at_ms in left)
-                while left and left[0] <= now_ms - SECOND_MS - JITTER_MS:
-                    left.popleft()
-                most = max(1, int(limit.effective)) if limit is not None else len(left) + 1
-                if len(left) >= most:
+                departures = self._departures.setdefault(scope, deque())
+                while departures and departures[0] <= now_ms - WINDOW_MS - MAX_NETWORK_JITTER_MS:
+                    departures.popleft()
+                most = max(1, int(limit.effective)) if limit is not None else len(departures) + 1
+                if len(departures) >= most:
                     # As many leave the window first as there are too many in it.
-                    return left[len(left) - most] + SECOND_MS + JITTER_MS
+                    return departures[len(departures) - most] + WINDOW_MS + MAX_NETWORK_JITTER_MS
             for scope, _ in limits:
-                self._left[scope].append(now_ms)
+                self._departures[scope].append(now_ms)
             return 0
+
+    def _database_to_monotonic_ms(self) -> int:
+        """Return what to add to a time of the database to have it in monotonic time."""
+        return self.clock.monotonic_ms() - self.clock.now_ms()

@@ -110,7 +110,7 @@ class DecisionApplier:
         waiting = list(checked.groups)
         for attempt in range(LOCK_ATTEMPTS):
             if attempt and waiting:
-                self.clock.sleep_until(self.clock.now_ms() + LOCK_WAIT_MS)
+                self.clock.sleep_until(self.clock.monotonic_ms() + LOCK_WAIT_MS)
             for key in waiting:
                 current = self._apply_key(key, checked, run_id)
                 if current.blocked:

@@ -74,7 +74,7 @@ class Baseline:
     def _baseline_with_retries(self, keys: list[str], total: BaselineResult) -> None:
         for attempt in range(LOCK_ATTEMPTS):
             if attempt:
-                self.clock.sleep_until(self.clock.now_ms() + LOCK_WAIT_MS)
+                self.clock.sleep_until(self.clock.monotonic_ms() + LOCK_WAIT_MS)
             found = self.runtime.commit("baseline.chunk", lambda tx, keys=keys: self._baseline_keys(tx, keys))  # type: ignore[misc] # binds the loop's value
             total.add(found)
             keys = found.left

@@ -112,11 +112,11 @@ class CatchUp:
 
     def _call(self, side: Side, operation: str, call: Callable[[], _T]) -> _T:
         """One paced request; a refusal lowers the limit it names."""
-        self.pacers[side].wait(SlotRequest(operation))
+        self.pacers[side].wait_for_slot(SlotRequest(operation))
         try:
             return call()
         except CallError as error:
-            self.pacers[side].heed(error, operation)
+            self.pacers[side].apply_refusal(error, operation)
             raise
 
     def _queue_reads(self, tx: Tx, hits: list[tuple[str, int]]) -> int:

@@ -66,12 +66,12 @@ def read_paced(pacer: Pacer, requests: Requests, operation: str, call: Callable[
     """
 
     def attempt() -> _T:
-        pacer.wait(SlotRequest(operation, bulk=True))
+        pacer.wait_for_slot(SlotRequest(operation, bulk=True))
         requests.count()
         try:
             return call()
         except CallError as error:
-            pacer.heed(error, operation)
+            pacer.apply_refusal(error, operation)
             raise
 
     return read_with_retries(attempt)

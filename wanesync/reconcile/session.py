@@ -353,7 +353,7 @@ def wait_for_workers(
     state, idle_ms = read_run(store, run_id), 0
     progress(Step.JOBS_DONE, 0, jobs)
     while state.left and state.writes_on and idle_ms < IDLE_LANE_MS:
-        clock.sleep_until(clock.now_ms() + POLL_MS)
+        clock.sleep_until(clock.monotonic_ms() + POLL_MS)
         state = read_run(store, run_id)
         idle_ms = idle_ms + POLL_MS if state.idle_lanes else 0
         progress(Step.JOBS_DONE, jobs - state.left, jobs)

@@ -30,7 +30,7 @@ class Clock(Protocol):
         ...
 
     def sleep_until(self, at_ms: float) -> None:
-        """Sleep until a moment in database time."""
+        """Sleep until a moment in monotonic time, in ms."""
         ...
 
 
@@ -50,7 +50,7 @@ class DatabaseClock:
         return self.wall_ms() + self.offset_ms
 
     def sleep_until(self, at_ms: float) -> None:
-        """Sleep until a moment in database time."""
-        delay_ms = at_ms - self.now_ms()
+        """Sleep until a moment in monotonic time, in ms."""
+        delay_ms = at_ms - self.monotonic_ms()
         if delay_ms > 0:
             time.sleep(delay_ms / 1000)

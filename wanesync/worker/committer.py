@@ -1,4 +1,4 @@
-"""The committer: takes what the calls of a process were answered, several at a time, into the store."""
+"""The committer: takes the answers of a process's calls into the store, several in one transaction."""
 
 from __future__ import annotations
 
@@ -11,26 +11,43 @@ from queue import Empty, SimpleQueue
 
 import structlog
 
-from wanesync.core.errors import DatabaseUnavailable
+from wanesync.core.errors import CallError, DatabaseUnavailable, Failure
+from wanesync.core.jobs import MAX_UNUSABLE_ANSWERS
 from wanesync.core.model import Side
+from wanesync.ratelimit.budget import lower_refused_limits
 from wanesync.store.clock import Clock
+from wanesync.store.database import Tx
 from wanesync.sync.calls import AnyCall
+from wanesync.sync.job_results import resume, still_held
 from wanesync.sync.runtime import Runtime
-from wanesync.worker.commit_answers import Answered, commit_answers, reschedule_all
+from wanesync.sync.write_jobs import WriteJobs
 from wanesync.worker.in_flight import InFlight
+from wanesync.worker.lane import reschedule_failed
 from wanesync.worker.lease import Lease
 
 GATHER_MS = 250
-"""How long answers are gathered in a crowd."""
-MOST = 64
-"""Answers in one commit."""
+"""How long answers are gathered for one commit while many calls are under way (docs/correctness.md#group-commit)."""
+MAX_ANSWERS_PER_COMMIT = 64
+"""Keeps the transaction short: webhooks and claims wait for it on SQLite."""
+ANSWER_POLL_S = 0.1
+"""How often the committer looks whether the process is to end."""
+DATABASE_RETRY_S = 1
+"""Pause after a commit that found the database unavailable."""
+
+UNUSABLE_ANSWERS = frozenset({Failure.UNREACHED, Failure.UNAVAILABLE, Failure.NO_ANSWER, Failure.SERVER})
+"""Failures that count towards an open circuit (docs/correctness.md#circuit)."""
+KEEPS_PAUSE = UNUSABLE_ANSWERS | {Failure.UNAUTHORISED, Failure.FORBIDDEN, Failure.MOVING, Failure.DAILY_LIMIT}
+"""Failures after which a pause of the side or the operation stays; any other answer ends it."""
+
+Answered = tuple[AnyCall, object]
+"""A call, and its answer or the ``CallError`` it failed with."""
 
 log = structlog.get_logger()
 
 
 @dataclass(slots=True)
 class Committer:
-    """Answers of one process on their way into the store. ``waiting``: each lane's calls that have no slot yet."""
+    """The answers of one process on their way into the store. ``waiting``: each lane's calls that have no slot yet."""
 
     runtime: Runtime
     clock: Clock
@@ -38,52 +55,134 @@ class Committer:
     lease: Lease
     waiting: Mapping[Side, deque[AnyCall]]
     stopping: threading.Event
-    outcomes: SimpleQueue[Answered] = field(default_factory=SimpleQueue)
+    answers: SimpleQueue[Answered] = field(default_factory=SimpleQueue)
 
-    def take(self, is_crowded: Callable[[], bool]) -> list[Answered]:
-        """What was answered, none after a tenth of a second; in a crowd what comes soon after, too.
+    def collect(self, is_busy: Callable[[], bool]) -> list[Answered]:
+        """Return the next answers, none after 0.1 s; while many calls are under way, wait for more of Stripe's.
 
-        Stripe's answers mostly end a job: one commit is enough for many. What follows HubSpot's should not wait.
+        Answers of Stripe mostly end a job, so one commit is enough for many. Answers of HubSpot lead to further work,
+        which should not wait.
         """
         batch: list[Answered] = []
         with suppress(Empty):
-            batch.append(self.outcomes.get(timeout=0.1))
-            until_ms = self.clock.now_ms() + (GATHER_MS if is_crowded() else 0)
-            patient = True
-            while len(batch) < MOST:
-                patient = patient and batch[-1][0].lane is Side.STRIPE
-                # A clock that is set back does not make it wait longer.
-                left_ms = min(until_ms - self.clock.now_ms(), GATHER_MS) if patient else 0
-                batch.append(self.outcomes.get(timeout=left_ms / 1000) if left_ms > 0 else self.outcomes.get_nowait())
+            batch.append(self.answers.get(timeout=ANSWER_POLL_S))
+            until_ms = self.clock.monotonic_ms() + (GATHER_MS if is_busy() else 0)
+            gathers = True
+            while len(batch) < MAX_ANSWERS_PER_COMMIT:
+                gathers = gathers and batch[-1][0].lane is Side.STRIPE
+                left_ms = until_ms - self.clock.monotonic_ms() if gathers else 0
+                batch.append(self.answers.get(timeout=left_ms / 1000) if left_ms > 0 else self.answers.get_nowait())
         return batch
 
     def commit(self, batch: Sequence[Answered]) -> None:
-        """One transaction; while the store is down, again and again until the process is to stop."""
+        """Commit answers in one transaction, and again while the database is unavailable, until the process stops."""
         follow_ups: list[AnyCall] | None = None
         lost = False
         while follow_ups is None:
             try:
                 follow_ups = self.runtime.commit("outcomes", lambda tx: commit_answers(self.runtime, tx, batch))
             except DatabaseUnavailable as error:
-                log.warning("store down", reason=str(error))
-                if self.stopping.wait(1):
+                log.warning("database unavailable", reason=str(error))
+                if self.stopping.wait(DATABASE_RETRY_S):
                     return
-            except Exception as error:  # noqa: BLE001 - the open intents tell whoever gets the jobs next
-                log.error("outcomes lost", calls=len(batch), error=type(error).__name__)
-                lost, follow_ups = not self._set_back(batch, error), []
+            except Exception as error:  # noqa: BLE001 - the stored pending writes settle what is lost here
+                log.error("answers lost", calls=len(batch), error=type(error).__name__)
+                lost, follow_ups = not self._reschedule(batch, error), []
         self.in_flight.settle([call for call, _ in batch], follow_ups)
         if lost:
-            # Not before custody has let go of them: the next heartbeat gives back what is in nobody's hands.
+            # Not before the calls are settled: the next heartbeat releases the jobs that are not in flight.
             self.lease.claim_lost = True
         for call in follow_ups:
             self.waiting[call.lane].append(call)
         if follow_ups:
             self.runtime.store.wake_workers()
 
-    def _set_back(self, batch: Sequence[Answered], reason: Exception) -> bool:
+    def _reschedule(self, batch: Sequence[Answered], reason: Exception) -> bool:
         try:
             self.runtime.commit("outcomes", lambda tx: reschedule_all(self.runtime, tx, batch, reason))
-        except Exception as error:  # noqa: BLE001 - then the lease gives them back
-            log.error("jobs not set back", error=type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - then the end of the lease releases them
+            log.error("jobs not rescheduled", error=type(error).__name__)
             return False
         return True
+
+
+def commit_answers(runtime: Runtime, tx: Tx, batch: Sequence[Answered]) -> list[AnyCall]:
+    """Commit answers, each isolated from the others; return the calls that follow.
+
+    A usable answer also ends the pause of its side and operation, and a refusal for its rate lowers a limit.
+    """
+    _count_unusable_answers(runtime, batch)
+    _lift_pauses(tx, batch)
+    lower_refused_limits(tx, [(call.operation, error) for call, answer in batch for error in _find_errors(answer)])
+    alone: list[Answered] = []
+    groups: dict[object, list[Answered]] = {}
+    for call, answer in batch:
+        together = call.commit_together is not None and not isinstance(answer, CallError)
+        (groups.setdefault(call.commit_together, []) if together else alone).append((call, answer))
+    write_jobs = WriteJobs(runtime)
+    follow_ups = [f for group in groups.values() for f in _commit_group(write_jobs, tx, group, alone)]
+    return follow_ups + [f for call, answer in alone for f in _commit_one(write_jobs, tx, call, answer)]
+
+
+def reschedule_all(runtime: Runtime, tx: Tx, batch: Sequence[Answered], error: Exception) -> None:
+    """Reschedule the jobs of answers that cannot be committed at all, each with one more attempt counted."""
+    for call, _ in batch:
+        for job in still_held(tx, call.jobs):
+            reschedule_failed(runtime, tx, job, error)
+
+
+def _find_errors(answer: object) -> list[CallError]:
+    """Return the errors of a whole call or of its items (made by a further request), and the errors behind those."""
+    found = [answer] if isinstance(answer, CallError) else []
+    if isinstance(answer, Mapping):
+        found = list({id(item): item for item in answer.values() if isinstance(item, CallError)}.values())
+    return found + [error.__cause__ for error in found if isinstance(error.__cause__, CallError)]
+
+
+def _count_unusable_answers(runtime: Runtime, batch: Sequence[Answered]) -> None:
+    """Count consecutive calls without a usable answer; twice if the transaction runs again, which does no harm."""
+    streaks = runtime.process.failure_streaks
+    for call, answer in batch:
+        if isinstance(answer, CallError) and answer.failure in UNUSABLE_ANSWERS:
+            streak = streaks.setdefault(call.lane, [])
+            streak += [job.key for job in call.jobs[:1] if len(streak) < MAX_UNUSABLE_ANSWERS or job.key not in streak]
+        else:
+            streaks.pop(call.lane, None)
+
+
+def _lift_pauses(tx: Tx, batch: Sequence[Answered]) -> None:
+    paused = set(tx.pauses.get_all())
+    for call, answer in batch:
+        if not (isinstance(answer, CallError) and answer.failure in KEEPS_PAUSE):
+            for name in paused & {str(call.lane), f"{call.lane}:{call.operation}"}:
+                resume(tx, name)
+                paused.discard(name)
+
+
+def _commit_group(write_jobs: WriteJobs, tx: Tx, group: Sequence[Answered], alone: list[Answered]) -> list[AnyCall]:
+    """Commit answers of one kind at once; if that fails, leave them to be committed one by one."""
+    together = group[0][0].commit_together
+    try:
+        with tx.savepoint():
+            steps = together(write_jobs.runtime, tx, [answer for _, answer in group]) if together else ()
+            return write_jobs.carry_out(tx, steps)
+    except DatabaseUnavailable:
+        raise
+    except Exception as error:  # noqa: BLE001 - one bad answer must not affect the others
+        log.info("answers are committed one by one", error=type(error).__name__)
+        alone += group
+        return []
+
+
+def _commit_one(write_jobs: WriteJobs, tx: Tx, call: AnyCall, answer: object) -> list[AnyCall]:
+    """Commit one answer; if that fails, reschedule its own jobs only."""
+    try:
+        with tx.savepoint():
+            return write_jobs.carry_out(tx, call.then(tx, answer))
+    except DatabaseUnavailable:
+        raise
+    except Exception as error:  # noqa: BLE001 - one bad answer must not affect the others
+        log.error("answer not committed", operation=call.operation, error=type(error).__name__)
+        for job in still_held(tx, call.jobs):
+            reschedule_failed(write_jobs.runtime, tx, job, error)
+        return []

@@ -1,17 +1,19 @@
-"""How Python looks for garbage in a process whose requests have to leave on time."""
+"""Garbage collection in a process whose requests have to leave on time."""
 
 from __future__ import annotations
 
 import gc
 
 THRESHOLDS = (20_000, 20, 20)
+"""Allocations per collection of the youngest objects, and collections of one generation per collection of the next;
+Python's own are 700, 10, 10. Measured with ``bench burst``: at Python's rate collecting costs a twentieth of the time."""
 
 
 def tune_gc() -> None:
-    """Once all libraries are loaded: they stay for good, and what refers to itself is looked for less often.
+    """Exempt everything loaded so far from collection, and collect less often. Call it once all libraries are loaded.
 
-    A collection of everything stops all threads for 50 ms, and the requests it held up bunch; hardly anything of ours
-    refers to itself, and looking for it at Python's own rate costs a twentieth of all time.
+    A full collection stops all threads for 50 ms, and the requests it holds up then leave together; hardly anything in
+    this program refers to itself in a cycle.
     """
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)

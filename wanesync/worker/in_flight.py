@@ -1,7 +1,7 @@
-"""Custody: the calls a process has claimed and not settled, and whether it may claim more (CORRECTNESS section 7).
+"""The calls a process has claimed and not settled, and whether it may claim more (docs/correctness.md#poison).
 
-A job whose processes died with it twice is the only one its process runs: it is let in when nothing
-else is open, and nothing else is let in until it is settled.
+A suspect is a job whose process died with it twice in a row. It is the only job its process runs: it is claimed when
+nothing else is in flight, and nothing else is claimed until it is settled.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from wanesync.sync.calls import AnyCall
 
 
 class InFlight:
-    """Shared by the lanes, the callers and the committer of one process."""
+    """The calls in flight; shared by the lanes, the threads that call, and the committer of one process."""
 
     def __init__(self) -> None:
         self._calls: dict[int, AnyCall] = {}
@@ -24,16 +24,16 @@ class InFlight:
         self._alone = False
         self._guard = threading.Lock()
 
-    def see(self, side: Side, *, suspect: bool) -> None:
-        """Whether the most urgent job of a lane is a suspect."""
+    def note_next(self, side: Side, *, suspect: bool) -> None:
+        """Note whether the most urgent job of a lane is a suspect."""
         with self._guard:
             if suspect:
                 self._suspects.add(side)
             else:
                 self._suspects.discard(side)
 
-    def enter(self, side: Side) -> bool:
-        """Whether a lane may claim now; then ``leave`` must follow."""
+    def begin_claim(self, side: Side) -> bool:
+        """Return whether a lane may claim now; if so, ``end_claim`` must follow."""
         with self._guard:
             busy = bool(self._calls or self._claiming)
             self._alone = self._alone and busy
@@ -43,14 +43,14 @@ class InFlight:
             self._claiming.add(side)
             return True
 
-    def leave(self, side: Side, calls: Iterable[AnyCall] = ()) -> None:
-        """A lane has claimed, and this came of it."""
+    def end_claim(self, side: Side, calls: Iterable[AnyCall] = ()) -> None:
+        """End a claim; ``calls`` came of it."""
         with self._guard:
             self._claiming.discard(side)
             self._calls |= {id(call): call for call in calls}
 
     def settle(self, calls: Iterable[AnyCall], follow_ups: Iterable[AnyCall] = ()) -> None:
-        """Calls are committed or given up; others may follow for the same jobs."""
+        """Remove calls that are committed or given up; ``follow_ups`` are further calls for the same jobs."""
         with self._guard:
             self._calls |= {id(call): call for call in follow_ups}
             for call in calls:
@@ -58,13 +58,13 @@ class InFlight:
 
     @property
     def alone(self) -> bool:
-        """Whether what was let in last is a suspect."""
+        """Whether the last claim was of a suspect."""
         with self._guard:
             return self._alone
 
     @contextmanager
-    def standstill(self) -> Iterator[set[str] | None]:
-        """While it lasts nobody claims: the ids of all jobs in hand; None if somebody is just claiming."""
+    def no_claims(self) -> Iterator[set[str] | None]:
+        """Keep lanes from claiming inside the context; yields the ids of all jobs in flight, None during a claim."""
         with self._guard:
             if self._claiming:
                 yield None

@@ -1,4 +1,4 @@
-"""One lane's next round: which jobs to claim for the slots at hand, and the calls they come to."""
+"""A lane: which jobs of one side to claim next, and the calls they come to."""
 
 from __future__ import annotations
 
@@ -33,23 +33,28 @@ from wanesync.sync.write_jobs import WriteJobs
 
 Prepare = Callable[[Tx, Sequence[Job]], list[AnyCall]]
 
-BATCH = 100
-ROUNDS = 4
-IDLE_MS = 1_000
-HELD_MS = 250
-ELSEWHERE_MS = 25
-LOW_TURN = 1 / 16
-"""How often the lower classes go first, crowds and bulk work by turns, whatever else waits: nothing waits for ever."""
-PROBE_AGAIN_MS = 25_000
-"""Longer than a call waits for its answer, so that only one probes; should its process die, still within 30 s."""
+MAX_BATCH_JOBS = 100
+"""HubSpot's batch endpoints take 100 inputs (developers.hubspot.com, CRM API, batch)."""
+MAX_CLAIMS = 4
+"""Claims in one transaction, which stays short for those who wait for it."""
+MAX_IDLE_MS = 1_000
+"""Longest wait for work: a notification may be lost."""
+HELD_POLL_MS = 250
+"""How often a lane looks whether a used-up limit has room again."""
+CLAIMED_ELSEWHERE_POLL_MS = 25
+"""Wait when the due jobs are just being claimed by another process."""
+LOW_PRIORITY_SHARE = 1 / 16
+"""Share of claims in which lower priorities go first, half live bulk, half bulk: no job waits for ever."""
+PROBE_INTERVAL_MS = 25_000
+"""Longer than a call waits for its answer, so that only one probes; if its process dies, the next is within 30 s."""
 
 
 @dataclass(slots=True)
 class Lane:
     """The jobs of one side. ``waiting``: prepared calls that have no slot yet.
 
-    ``took``: jobs claimed in the last round, whether or not they came to calls.
-    ``held``: kinds of which bulk jobs are left where they are, because a limit has nothing for them now.
+    ``claimed``: number of jobs claimed in the last round, whether or not they came to calls. ``held``: kinds whose
+    bulk jobs are not claimed now, because a limit has no slots for them.
     """
 
     runtime: Runtime
@@ -60,30 +65,32 @@ class Lane:
     guest_contacts: GuestContacts
     waiting: deque[AnyCall] = field(default_factory=deque)
     held: frozenset[JobKind] = frozenset()
-    took: int = 0
+    claimed: int = 0
 
     @classmethod
     def of(cls, runtime: Runtime, side: Side) -> Lane:
-        """The rooms of one lane."""
+        """Make the lane of one side."""
         return cls(runtime, side, Reader(runtime), WriteJobs(runtime), PurchaseSender(runtime), GuestContacts(runtime))
 
     def make_room(self, pacer: Pacer, ahead: int) -> int:
-        """For how many more calls, when ``ahead`` are to be ready; bulk jobs no limit has slots for are held."""
+        """Return how many more calls to prepare if ``ahead`` are to be ready; hold bulk jobs that no limit has slots for."""
         budget = pacer.budget
-        wants = [call.slot_request for call in self.waiting.copy()]
+        requests = [call.slot_request for call in self.waiting.copy()]
         self.held = frozenset({JobKind.READ} if MONTHLY_READS in budget.shut else ())
-        if DAILY in budget.shut or sum(w.bulk for w in wants) >= share_of(BULK, ahead, budget.limits, self.side):
+        if DAILY in budget.shut or sum(request.bulk for request in requests) >= share_of(
+            BULK, ahead, budget.limits, self.side
+        ):
             self.held = frozenset(JobKind)
-        return room_left(ahead, [pacer.narrow(want) for want in wants], budget.limits, self.side)
+        return room_left(ahead, [pacer.limited_scopes(request) for request in requests], budget.limits, self.side)
 
     def fill(self, tx: Tx, room: int, *, alone: bool = False) -> list[AnyCall]:
-        """Calls for about ``room`` slots, in one transaction: the most urgent jobs, claimed, planned, written down.
+        """Claim and plan the most urgent jobs in one transaction; return their calls, for about ``room`` slots.
 
-        ``alone``: the most urgent job and no other. Nothing outside ``tx`` is touched but ``took``, which begins
-        anew: a transaction that collides runs again. Stripe's reads mostly take what events brought and need no
+        ``alone``: the most urgent job and no other. Nothing outside ``tx`` is touched but ``claimed``, which begins
+        anew: a transaction that conflicts with another runs again. Stripe's reads mostly take what events brought and need no
         call: they never queue behind writes that wait for slots.
         """
-        self.took = 0
+        self.claimed = 0
         pauses = tx.pauses.get_all()
         before = pauses.get(str(self.side))
         if operator_pause(self.side) in pauses or (before and not _begin_probe(tx, pauses, str(self.side))):
@@ -93,15 +100,15 @@ class Lane:
         else:
             calls = self._fill(tx, room, pauses, probing=before is not None)
         if before and not calls:
-            # Nobody asked: the probe is still due.
+            # No call came of it: the probe is still due.
             tx.pauses.set(str(self.side), before.reason, before.away, before.probe_ms)
         return calls
 
     def _fill(self, tx: Tx, room: int, pauses: dict[str, PauseRow], *, probing: bool) -> list[AnyCall]:
         calls: list[AnyCall] = []
         if self.side is Side.STRIPE and not probing:
-            calls += self._prepare(tx, self._take(tx, JobKind.READ, BATCH), pauses)
-        for _ in range(ROUNDS):
+            calls += self._prepare(tx, self._take(tx, JobKind.READ, MAX_BATCH_JOBS), pauses)
+        for _ in range(MAX_CLAIMS):
             if len(calls) >= room:
                 break
             jobs = self._claim(tx, 1 if probing else room - len(calls), alone=probing)
@@ -109,42 +116,43 @@ class Lane:
                 break
             made = self._prepare(tx, jobs, pauses)
             calls += made
-            # Jobs that came to no call (thousands may be linked, or held) cost time all the same: others write, too.
+            # Jobs without a call (thousands may only be linked, or held) take time, too: other writers get their turn.
             if bool(made) == probing:
                 break
         return calls
 
     def _claim(self, tx: Tx, room: int, *, alone: bool) -> list[Job]:
-        """The most urgent kind of job; as many as one call or the slots at hand can take; ``alone``: one by itself."""
-        least = Priority.PURCHASE if alone else choose_least(self.runtime.rng.random())
+        """Claim jobs of the most urgent kind, as many as one call or the free slots take; ``alone``: one job only."""
+        least = Priority.PURCHASE if alone else choose_first_priority(self.runtime.rng.random())
         best = self.best(tx, least=least) or self.best(tx)
         if best is None:
             return []
-        limit = room if alone or (self.side is Side.STRIPE and best.kind is JobKind.WRITE) else BATCH
+        limit = room if alone or (self.side is Side.STRIPE and best.kind is JobKind.WRITE) else MAX_BATCH_JOBS
         return self._take(tx, best.kind, limit, least=best.priority if least > Priority.PURCHASE else least)
 
     def next_claimable(self, tx: Tx) -> ClaimableJob | None:
-        """The most urgent job; None, too, while the lane stands still and may not be probed yet."""
+        """Return the most urgent job; None also while the lane is paused and no probe is due."""
         pauses = tx.pauses.get_all()
         pause = pauses.get(str(self.side))
         open_ = operator_pause(self.side) not in pauses and (pause is None or tx.now_ms >= pause.probe_ms)
         return self.best(tx) if open_ else None
 
-    def count_wait_ms(self, tx: Tx, now_ms: int) -> int:
-        """How long to wait for work when there was none to be had: at most a second."""
-        due_ms, pauses, wait_ms = tx.jobs.next_due_ms(self.side), tx.pauses.get_all(), IDLE_MS
+    def find_wait_ms(self, tx: Tx) -> int:
+        """Return how long to wait for work after a round without any: at most a second."""
+        now_ms = tx.now_ms
+        due_ms, pauses, wait_ms = tx.jobs.next_due_ms(self.side), tx.pauses.get_all(), MAX_IDLE_MS
         pause = pauses.get(str(self.side))
         if due_ms is not None:
-            # What is due and could not be had is just being claimed by another process.
-            wait_ms = min(IDLE_MS, due_ms - now_ms) if due_ms > now_ms else ELSEWHERE_MS
+            # Due jobs that could not be claimed are just being claimed by another process.
+            wait_ms = min(MAX_IDLE_MS, due_ms - now_ms) if due_ms > now_ms else CLAIMED_ELSEWHERE_POLL_MS
         if self.held:
-            wait_ms = max(wait_ms, HELD_MS)
+            wait_ms = max(wait_ms, HELD_POLL_MS)
         if pause is not None:
-            wait_ms = max(wait_ms, min(IDLE_MS, pause.probe_ms - now_ms))
-        return IDLE_MS if operator_pause(self.side) in pauses else wait_ms
+            wait_ms = max(wait_ms, min(MAX_IDLE_MS, pause.probe_ms - now_ms))
+        return MAX_IDLE_MS if operator_pause(self.side) in pauses else wait_ms
 
     def best(self, tx: Tx, *, least: int = Priority.PURCHASE) -> ClaimableJob | None:
-        """The most urgent job that may be claimed now, of priority ``least`` or later."""
+        """Return the most urgent job that may be claimed now, of priority ``least`` or later."""
         if not self.held:
             return tx.jobs.next_claimable(self.side, least=least)
         free = [kind for kind in JobKind if kind not in self.held]
@@ -154,7 +162,7 @@ class Lane:
     def _take(self, tx: Tx, kind: JobKind, limit: int, *, least: int = Priority.PURCHASE) -> list[Job]:
         below = Priority.BULK if kind in self.held else EVERY_PRIORITY
         jobs = tx.jobs.claim(self.side, [kind], limit, self.runtime.name, least=least, below=below)
-        self.took += len(jobs)
+        self.claimed += len(jobs)
         return jobs
 
     def _prepare(self, tx: Tx, jobs: Sequence[Job], pauses: dict[str, PauseRow]) -> list[AnyCall]:
@@ -173,7 +181,7 @@ class Lane:
         ]
 
     def _guarded(self, tx: Tx, jobs: Sequence[Job], prepare: Prepare, pauses: dict[str, PauseRow]) -> list[AnyCall]:
-        """One job that cannot be prepared, or whose operation is paused, must not take the others with it."""
+        """Prepare jobs so that one that fails, or whose operation is paused, does not affect the others."""
         if not jobs:
             return []
         try:
@@ -183,17 +191,17 @@ class Lane:
                 return calls
         except DatabaseUnavailable:
             raise
-        except _Stopped as stop:
-            if stop.everything or len(jobs) == 1:
+        except _OperationPaused as paused:
+            if paused.everything or len(jobs) == 1:
                 for job in jobs:
                     tx.locks.drop(job.token)
                     tx.jobs.reschedule(
                         job,
-                        stop.until_ms,
-                        describe_pause(stop.name),
+                        paused.until_ms,
+                        describe_pause(paused.name),
                         count=False,
                         fixed=True,
-                        waits_for=pause_code(stop.name),
+                        waits_for=pause_code(paused.name),
                     )
                 return []
         except Exception as error:  # noqa: BLE001 - one bad job must not stop the others
@@ -205,7 +213,7 @@ class Lane:
     def _check_operations(
         self, tx: Tx, jobs: Sequence[Job], calls: Sequence[AnyCall], pauses: dict[str, PauseRow]
     ) -> None:
-        """Undo what was prepared for a paused operation: its jobs wait, but for one call when its probe is due."""
+        """Raise ``_OperationPaused`` for calls of a paused operation, except one call when its probe is due."""
         names = [f"{call.lane}:{call.operation}" for call in calls]
         stopped = {name for name in names if name in pauses}
         if not stopped:
@@ -214,18 +222,18 @@ class Lane:
         if (len(calls) == 1 or len(jobs) == 1) and _begin_probe(tx, pauses, name):
             return
         everything = tx.now_ms < pauses[name].probe_ms and set(names) == {name}
-        raise _Stopped(name, max(pauses[name].probe_ms, tx.now_ms), everything=everything)
+        raise _OperationPaused(name, max(pauses[name].probe_ms, tx.now_ms), everything=everything)
 
 
-def choose_least(chance: float) -> Priority:
-    """The class that goes first this time, by a chance from 0 to 1: mostly the most urgent there is."""
-    if chance >= LOW_TURN:
+def choose_first_priority(chance: float) -> Priority:
+    """Return the priority that goes first this time, by a random number from 0 to 1: mostly the most urgent."""
+    if chance >= LOW_PRIORITY_SHARE:
         return Priority.PURCHASE
-    return Priority.BULK if chance < LOW_TURN / 2 else Priority.LIVE_BULK
+    return Priority.BULK if chance < LOW_PRIORITY_SHARE / 2 else Priority.LIVE_BULK
 
 
-class _Stopped(Exception):
-    """Some of the prepared calls belong to a paused operation; ``everything``: all of them do, and none may probe."""
+class _OperationPaused(Exception):
+    """Prepared calls belong to a paused operation; ``everything``: all of them do, and none may probe."""
 
     def __init__(self, name: str, until_ms: int, *, everything: bool) -> None:
         super().__init__(name)
@@ -233,17 +241,17 @@ class _Stopped(Exception):
 
 
 def _begin_probe(tx: Tx, pauses: dict[str, PauseRow], name: str) -> bool:
-    """What is away or paused lets one call through when its probe is due; until that is answered, no other."""
+    """Half-open circuit: allow one probe call when it is due, and no other until that is answered."""
     pause = pauses[name]
     if tx.now_ms < pause.probe_ms:
         return False
-    pauses[name] = replace(pause, probe_ms=tx.now_ms + PROBE_AGAIN_MS)
-    tx.pauses.set(name, pause.reason, pause.away, tx.now_ms + PROBE_AGAIN_MS)
+    pauses[name] = replace(pause, probe_ms=tx.now_ms + PROBE_INTERVAL_MS)
+    tx.pauses.set(name, pause.reason, pause.away, tx.now_ms + PROBE_INTERVAL_MS)
     return True
 
 
 def reschedule_failed(runtime: Runtime, tx: Tx, job: Job, error: Exception) -> None:
-    """A job whose own data is in the way: again later, dead in the end. The reason names the kind of error only."""
+    """Reschedule a job whose own data made it fail, or mark it dead at last. The reason names the kind of error only."""
     reason = str(error) if isinstance(error, WanesyncError) else type(error).__name__
     tx.locks.drop(job.token)
     if job.attempts + 1 >= MAX_ATTEMPTS:

@@ -1,4 +1,4 @@
-"""A process's lease on its jobs: the name they run under, the heartbeat that prolongs it, and what it sweeps."""
+"""A process's lease on its jobs: its name, the heartbeat that renews the lease, and the release of abandoned jobs."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ log = structlog.get_logger()
 
 
 class LeaseExpired(WanesyncError):
-    """A request did not leave, because the lease on its jobs is gone: whoever has them now settles what is open."""
+    """A request was not sent, because the lease on its jobs ended: their next owner settles what is open."""
 
 
 @dataclass(slots=True)
 class Lease:
-    """``ends_ms``: by this machine's clock; 0: none yet.
+    """The lease of one process (docs/correctness.md#leases). ``ends_ms``: in database time; 0 before the first heartbeat.
 
-    ``claim_lost``: a claim may be committed and in nobody's hands, its calls were given up, or a beat went
-    unacknowledged that may have ended a gap; the next beat looks.
+    ``claim_lost``: jobs may run under this process's name without being in flight: a claim or a heartbeat may be
+    committed without its acknowledgement, or calls were given up. The next heartbeat releases them.
     """
 
     runtime: Runtime
@@ -40,64 +40,63 @@ class Lease:
     claim_lost: bool = False
 
     def begin(self) -> None:
-        """The process starts."""
+        """Send the first heartbeat. Raises ``DatabaseUnavailable``."""
         self.started_ms = self.clock.now_ms()
         self.beat()
 
     def beat(self) -> None:
-        """One heartbeat: the lease of every job of this process runs from here."""
+        """Send a heartbeat: the lease of every job of this process lasts 6 s from now. Raises ``DatabaseUnavailable``."""
         runtime, lanes = self.runtime, ",".join(self.sides)
         runtime.store.sync_clock()
-        at_ms = self.clock.now_ms()
-        if self.ends_ms and at_ms >= self.ends_ms:
-            # Back after its lease: the old name's jobs are swept, answers to them commit nothing.
-            runtime.process.name = runtime.new_id(at_ms)
+        now_ms = self.clock.now_ms()
+        if self.ends_ms and now_ms >= self.ends_ms:
+            # Other processes take the jobs of the old name, and answers to its calls commit nothing.
+            runtime.process.name = runtime.new_id(now_ms)
             log.warning("lease lost", name=runtime.name)
         try:
             unbroken = runtime.commit("heartbeat", lambda tx: tx.processes.beat(runtime.name, lanes, self.started_ms))
         except DatabaseUnavailable:
-            # It may be done, and have ended a gap that the next one will not see.
+            # It may be committed, and have ended a gap that the next heartbeat does not see.
             self.claim_lost = True
             raise
-        self.ends_ms = at_ms + LEASE_MS
-        # Outcomes that were to be committed in the gap were refused: their jobs run in nobody's hands.
+        self.ends_ms = now_ms + LEASE_MS
+        # Answers that were to be committed during a gap were refused: their jobs are not in flight any more.
         if not unbroken:
             self.claim_lost = True
         if self.claim_lost:
-            self._reclaim()
+            self._release_lost()
 
     def check(self, call: AnyCall) -> None:
-        """Raises ``LeaseGone`` when a call may not be made any more."""
+        """Raise ``LeaseExpired`` if a call may not be sent any more."""
         if self.clock.now_ms() >= self.ends_ms or any(job.owner != self.runtime.name for job in call.jobs):
             raise LeaseExpired(
-                "its lease ended before it was sent: the next beat, or another process, sees to its jobs"
+                "its lease ended before it was sent: the next heartbeat or another process takes its jobs"
             )
 
     def give_up(self, call: AnyCall) -> None:
-        """A call that may not be made; its jobs are another's, or the next beat sees to them."""
+        """Give up a call that may not be sent; the next heartbeat releases its jobs unless another process has them."""
         self.in_flight.settle([call])
         self.claim_lost = True
 
     def sweep(self) -> None:
-        """Take jobs back from processes that no longer beat."""
-        rescued = self.runtime.commit("sweep", lambda tx: tx.jobs.requeue_abandoned(LEASE_MS))
-        if rescued:
-            log.info("rescued", jobs=len(rescued))
+        """Requeue the jobs of processes without a heartbeat. Raises ``DatabaseUnavailable``."""
+        requeued = self.runtime.commit("sweep", lambda tx: tx.jobs.requeue_abandoned(LEASE_MS))
+        if requeued:
+            log.info("abandoned jobs requeued", jobs=len(requeued))
 
     def end(self) -> None:
-        """The process ends: what it has not finished goes back, its intents stay open."""
+        """Release the unfinished jobs at the end of the process; their pending writes stay open."""
         try:
             self.runtime.commit("release", self._leave)
         except DatabaseUnavailable as error:
-            log.warning("could not release jobs", reason=str(error))
+            log.warning("jobs not released", reason=str(error))
 
     def _leave(self, tx: Tx) -> None:
         tx.jobs.release(self.runtime.name)
         tx.processes.remove(self.runtime.name)
 
-    def _reclaim(self) -> None:
-        """A claim whose commit was not acknowledged left its jobs in nobody's hands: they go back."""
-        with self.in_flight.standstill() as known:
-            if known is not None:
-                self.runtime.commit("release", lambda tx: tx.jobs.release(self.runtime.name, known))
+    def _release_lost(self) -> None:
+        with self.in_flight.no_claims() as job_ids:
+            if job_ids is not None:
+                self.runtime.commit("release", lambda tx: tx.jobs.release(self.runtime.name, job_ids))
                 self.claim_lost = False

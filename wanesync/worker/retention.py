@@ -1,4 +1,4 @@
-"""Upkeep: what is older than its retention goes, in short transactions with rests between, once a day by itself."""
+"""Retention: deletes what is older than its retention, in short transactions with pauses, once a day by itself."""
 
 from __future__ import annotations
 
@@ -15,11 +15,16 @@ from wanesync.store.database import Store, Tx
 from wanesync.store.tables.retention import RetentionPolicy, RetentionRule
 
 PRUNED_ON = "pruned_on"
-STRETCH_MS = 25
-REST = 2
-REST_MOST_MS = 10_000
-LEAST_ROWS, MOST_ROWS = 20, 5_000
-AT_FIRST_S, LOOK_S = 60.0, 600.0
+TRANSACTION_TARGET_MS = 25
+"""How long one transaction should last: webhooks and workers wait for it on SQLite."""
+PAUSE_FACTOR = 2
+"""A pause lasts so many times as long as the transaction before it: live work goes first."""
+MAX_PAUSE_MS = 10_000
+"""A process that was stopped during a transaction does not pause for as long as that."""
+FIRST_ROWS, MIN_ROWS, MAX_ROWS = 100, 20, 5_000
+"""Rows of one transaction: of the first one, and the bounds between which the number follows the time it took."""
+FIRST_ROUND_S, POLL_INTERVAL_S = 60.0, 600.0
+"""When the first round begins after the start, and how often it is checked whether the day's round is due."""
 
 log = structlog.get_logger()
 
@@ -27,17 +32,17 @@ Counts = dict[str, int]
 Progress = Callable[[str, int], None]
 
 
-class _TakenBack(Exception):
-    """Ends a dry run's savepoint."""
+class _RolledBack(Exception):
+    """Ends the savepoint of a dry run."""
 
 
 def _ignore(_name: str, _rows: int) -> None:
-    """No progress is shown."""
+    """Show no progress."""
 
 
 @dataclass(slots=True)
 class RetentionTask:
-    """Clears what is too old. Live work goes first: a stretch takes about 25 ms, then twice as long is rested."""
+    """Deletes what is older than its retention: transactions of about 25 ms, then pauses of twice as long."""
 
     store: Store
     keep: RetentionPolicy
@@ -45,70 +50,75 @@ class RetentionTask:
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def prune(self, *, dry: bool = False, progress: Progress = _ignore) -> Counts:
-        """Everything that is too old: how many of each went. ``dry``: each stretch is taken back. Raises DatabaseUnavailable."""
-        with self.store.reading() as tx:
-            shelves = tx.retention.rules(self.keep)
-        gone: Counts = dict.fromkeys((shelf.name for shelf in shelves), 0)
-        for shelf in shelves:
-            for rows in self._clear(shelf, dry=dry):
-                gone[shelf.name] += rows
-                progress(shelf.name, rows)
-        if not dry and any(gone.values()):
-            self.store.run(lambda tx: tx.journal.add("pruned", None, "", "", gone))
-        return gone
+        """Delete everything that is too old; return the number of rows by kind. Raises ``DatabaseUnavailable``.
 
-    def _clear(self, shelf: RetentionRule, *, dry: bool) -> Iterator[int]:
-        """Stretch by stretch: how many rows went in each."""
-        after: int | str | None = shelf.after
-        rows = 100
+        ``dry``: each transaction is rolled back. ``progress`` is called with a kind and a number of rows.
+        """
+        with self.store.reading() as tx:
+            rules = tx.retention.rules(self.keep)
+        deleted: Counts = dict.fromkeys((rule.name for rule in rules), 0)
+        for rule in rules:
+            for rows in self._delete(rule, dry=dry):
+                deleted[rule.name] += rows
+                progress(rule.name, rows)
+        if not dry and any(deleted.values()):
+            self.store.run(lambda tx: tx.journal.add("pruned", None, "", "", deleted))
+        return deleted
+
+    def _delete(self, rule: RetentionRule, *, dry: bool) -> Iterator[int]:
+        """Delete what one rule covers, one transaction at a time; yields the number of rows of each."""
+        after: int | str | None = rule.after
+        rows = FIRST_ROWS
         while after is not None and not self.stopping.is_set():
-            began_ms = self.clock.now_ms()
-            count, after = self.store.run(lambda tx, a=after, r=rows: _step(tx, shelf, a, r, dry=dry))  # type: ignore[misc] # binds the loop's values
-            took_ms = max(1, self.clock.now_ms() - began_ms)
-            rows = max(LEAST_ROWS, min(MOST_ROWS, rows * 2, rows * STRETCH_MS // took_ms))
+            began_ms = self.clock.monotonic_ms()
+            count, after = self.store.run(lambda tx, a=after, r=rows: _delete_rows(tx, rule, a, r, dry=dry))  # type: ignore[misc] # binds the loop's values
+            took_ms = max(1, self.clock.monotonic_ms() - began_ms)
+            rows = max(MIN_ROWS, min(MAX_ROWS, rows * 2, rows * TRANSACTION_TARGET_MS // took_ms))
             yield count
             if after is not None:
-                # A clock that was set forward meanwhile makes a stretch look long.
-                self.clock.sleep_until(self.clock.now_ms() + min(REST * took_ms, REST_MOST_MS))
+                self.clock.sleep_until(self.clock.monotonic_ms() + min(PAUSE_FACTOR * took_ms, MAX_PAUSE_MS))
 
-    # -- by itself
+    # -- once a day
 
     def run(self) -> None:
-        """Once a day, until told to stop; of several processes one does it. Trouble is logged and tried next day."""
-        wait_s = AT_FIRST_S
+        """Run once a day until stopped; of several processes one does it. A failed round is repeated the next day."""
+        wait_s = FIRST_ROUND_S
         while not self.stopping.wait(wait_s):
-            wait_s = LOOK_S
+            wait_s = POLL_INTERVAL_S
             try:
-                self.turn()
+                self.run_if_due()
             except DatabaseUnavailable as error:
-                log.warning("upkeep did not work", reason=str(error))
-            except Exception as error:  # noqa: BLE001 - one bad day must not end upkeep for good
-                # Where the program ends under its feet, the database is closed already.
+                log.warning("retention failed", reason=str(error))
+            except Exception as error:  # noqa: BLE001 - one failed round must not end retention for good
+                # At the end of the program the database is closed while a round may still run.
                 if not self.stopping.is_set():
-                    log.error("upkeep failed", error=type(error).__name__)
+                    log.error("retention failed in our own code", error=type(error).__name__)
 
-    def turn(self) -> Counts | None:
-        """Prunes if nobody has today (UTC); None if somebody has."""
-        if not self.store.run(_take_day):
+    def run_if_due(self) -> Counts | None:
+        """Delete what is too old unless a process did so today (UTC); None if one did."""
+        if not self.store.run(_claim_day):
             return None
-        gone = self.prune()
-        log.info("pruned", **{name.replace(" ", "_"): count for name, count in gone.items()})
-        return gone
+        deleted = self.prune()
+        log.info("pruned", **{name.replace(" ", "_"): count for name, count in deleted.items()})
+        return deleted
 
 
-def _take_day(tx: Tx) -> bool:
+def _claim_day(tx: Tx) -> bool:
     today = datetime.fromtimestamp(tx.now_ms / 1000, UTC).date().isoformat()
     last = tx.settings.add(PRUNED_ON, "never")
     return last != today and tx.settings.swap(PRUNED_ON, last, today)
 
 
-def _step(tx: Tx, shelf: RetentionRule, after: int | str, rows: int, *, dry: bool) -> tuple[int, int | str | None]:
-    cleared: list[tuple[int, int | str | None]] = []
+def _delete_rows(
+    tx: Tx, rule: RetentionRule, after: int | str, rows: int, *, dry: bool
+) -> tuple[int, int | str | None]:
+    """Delete up to ``rows`` rows of one rule; return their number and where to go on, None at the end."""
+    result: list[tuple[int, int | str | None]] = []
     try:
         with tx.savepoint():
-            cleared.append(tx.retention.apply(shelf, after, rows))
+            result.append(tx.retention.apply(rule, after, rows))
             if dry:
-                raise _TakenBack
-    except _TakenBack:
+                raise _RolledBack
+    except _RolledBack:
         pass
-    return cleared[0]
+    return result[0]

@@ -1,4 +1,4 @@
-"""Threads for calls. A process that must end does not wait for them: their open intents tell whoever comes next."""
+"""A pool of daemon threads for calls. A process that must end does not wait for them: stored writes settle the rest."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Work = Callable[[], None]
 
 
 class ThreadPool:
-    """At most ``size`` daemon threads, started when there is work for one more.
+    """At most ``size`` daemon threads, each started when there is more work than idle threads.
 
     ``concurrent.futures`` joins its threads when the interpreter ends, however long a call takes.
     """
@@ -25,7 +25,7 @@ class ThreadPool:
         self._threads: list[threading.Thread] = []
 
     def submit(self, work: Callable[_P, None], *args: _P.args, **named: _P.kwargs) -> None:
-        """Have it done by the next free thread; it must not raise."""
+        """Run ``work`` in the next free thread; it must not raise."""
         self._work.put(partial(work, *args, **named))
         if not self._idle.acquire(blocking=False) and len(self._threads) < self._size:
             thread = threading.Thread(target=self._run, name=f"{self._name}-{len(self._threads)}", daemon=True)
@@ -33,7 +33,7 @@ class ThreadPool:
             thread.start()
 
     def close(self) -> None:
-        """Drop what nobody began; threads end after what they are at. Nothing is waited for."""
+        """Drop the work that has not begun; threads end after their present work, and nothing waits for them."""
         try:
             while True:
                 self._work.get_nowait()

@@ -1,4 +1,4 @@
-"""A worker process: lanes that claim, a pool that calls, one committer, a heartbeat that also sweeps."""
+"""A worker process: lanes that claim jobs, threads that make the calls, one committer, and a heartbeat."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import structlog
 from wanesync.core.errors import CallError, DatabaseUnavailable, Failure
 from wanesync.core.jobs import POISON_ALONE_RESCUES, Priority
 from wanesync.core.model import Side
-from wanesync.ratelimit.pacer import LATE_MS, Pacer
+from wanesync.ratelimit.pacer import MAX_SLOT_DELAY_MS, Pacer
 from wanesync.store.clock import Clock, DatabaseClock
-from wanesync.store.tables.rates import SLOT_HORIZON_MS, SlotAssignment
+from wanesync.store.tables.rates import SlotAssignment
 from wanesync.sync.calls import AnyCall
 from wanesync.sync.runtime import Runtime
 from wanesync.worker.committer import Committer
@@ -24,25 +24,39 @@ from wanesync.worker.lane import Lane
 from wanesync.worker.lease import Lease, LeaseExpired
 from wanesync.worker.threads import ThreadPool
 
-BEAT_MS = 2_000
-SWEEP_MS = 1_000
-DRAIN_MS = 8_000
-TIDY_MS = 500
-CROWD = 8
-THREADS = {Side.HUBSPOT: 8, Side.STRIPE: 72}
-AHEAD = {Side.HUBSPOT: 1, Side.STRIPE: 30}
-LEAD_MS = 30
-BREATH_MS = 10
-PLENTY_MS = 120
-"""What HubSpot's next call waits while there is plenty to do for Stripe."""
-LONG_BREATH_MS = 40
+HEARTBEAT_INTERVAL_MS = 2_000
+"""A third of a lease: two lost heartbeats do not end it (docs/correctness.md#leases)."""
+SWEEP_INTERVAL_MS = 1_000
+"""How often abandoned jobs are looked for, and the limits refreshed."""
+DRAIN_TIMEOUT_MS = 8_000
+"""Time for calls in flight when the process stops: most stop signals are followed by a kill after 10 s."""
+DRAIN_POLL_MS = 20
+STOPPING_BEAT_DELAY_MS = 50
+"""Pause of the heartbeat loop while the process stops, when it no longer waits for the stop signal."""
+CHECKPOINT_INTERVAL_MS = 500
+"""How often SQLite's write-ahead log is moved into its file, outside any commit."""
+DATABASE_RETRY_S = 1
+"""Pause after an error of the database, or of our own code."""
+
+CALL_THREADS = {Side.HUBSPOT: 8, Side.STRIPE: 72}
+"""Enough for the limits of 15 and 100 requests a second at response times of 0.5 and 0.7 s."""
+PREPARED_CALLS = {Side.HUBSPOT: 1, Side.STRIPE: 30}
+"""Calls prepared ahead of their slots: HubSpot's carry up to 100 jobs each, Stripe's one; 30 last 0.3 s at 100/s."""
+BUSY_CALLS = 8
+"""More calls than this under way: one commit waits for several answers, and slots are reserved several at a time."""
+PREPARE_MS = 30
+"""A call is prepared so long before its slot: planning a batch takes about as long."""
+MIN_SLOT_POLL_MS, MAX_SLOT_POLL_MS = 10, 40
+"""How long a lane waits for a slot before it looks again: a more urgent job may have come."""
+HUBSPOT_DEFERRAL_MS = 120
+"""How long HubSpot's next call waits while many calls wait for Stripe: a later read carries more records."""
 
 log = structlog.get_logger()
 
 
 @dataclass(slots=True)
 class Worker:
-    """Runs the lanes of one process until told to stop."""
+    """Runs the lanes of one process until it is stopped. Intervals are monotonic; leases are in database time."""
 
     runtime: Runtime
     sides: Sequence[Side]
@@ -56,211 +70,218 @@ class Worker:
     committer: Committer = field(init=False)
     _pools: dict[Side, ThreadPool] = field(init=False)
     _guard: threading.Lock = field(default_factory=threading.Lock)
-    _over: threading.Event = field(default_factory=threading.Event)
+    _finished: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
-        """One lane, pacer and pool per side."""
+        """Make one lane, pacer and thread pool per side."""
         self.lanes = {side: Lane.of(self.runtime, side) for side in self.sides}
         self.pacers = dict(self.runtime.pacers) or {s: Pacer(self.runtime.store, self.clock, s) for s in self.sides}
         self.calls_under_way = dict.fromkeys(self.sides, 0)
         self.lease = Lease(self.runtime, self.sides, self.clock, self.in_flight)
         waiting = {side: lane.waiting for side, lane in self.lanes.items()}
         self.committer = Committer(self.runtime, self.clock, self.in_flight, self.lease, waiting, self.stopping)
-        self._pools = {side: ThreadPool(THREADS[side], f"{side}-call") for side in self.sides}
+        self._pools = {side: ThreadPool(CALL_THREADS[side], f"{side}-call") for side in self.sides}
 
-    # -- life
+    # -- start and stop
 
     def run(self) -> None:
-        """Work until ``stop``; then finish or release within 10 s."""
+        """Work until ``stop``; then finish or release the jobs within 10 s."""
         tune_gc()
-        self._begin()
-        threads = [
-            threading.Thread(target=self._loop, args=(lambda s=side: self.turn(s),), name=f"{side}-lane")
+        self._begin_lease()
+        lanes = [
+            threading.Thread(target=self._lane_loop, args=(partial(self.run_round, side),), name=f"{side}-lane")
             for side in self.sides
         ]
-        committer = threading.Thread(target=self._commit_loop, name="committer")
-        heart = threading.Thread(target=self._heart_loop, name="heart")
-        tidier = threading.Thread(target=self._tidy_loop, name="tidier")
-        for thread in (*threads, committer, heart, tidier):
+        others = [
+            threading.Thread(target=self._commit_loop, name="committer"),
+            threading.Thread(target=self._heartbeat_loop, name="heartbeat"),
+            threading.Thread(target=self._checkpoint_loop, name="checkpoint"),
+        ]
+        for thread in (*lanes, *others):
             thread.start()
         self.stopping.wait()
-        for thread in threads:
+        for thread in lanes:
             thread.join()
         self._drain()
-        self._over.set()
-        committer.join()
-        heart.join()
-        tidier.join()
+        self._finished.set()
+        for thread in others:
+            thread.join()
         for pool in self._pools.values():
             pool.close()
         self.lease.end()
-
-    def _begin(self) -> None:
-        """The database may go away between opening it and the first heartbeat."""
-        while not self.stopping.is_set() and not self.lease.ends_ms:
-            try:
-                self.lease.begin()
-            except DatabaseUnavailable as error:
-                log.warning("store down", reason=str(error))
-                self.stopping.wait(1)
 
     def stop(self) -> None:
         """Ask the worker to finish."""
         self.stopping.set()
 
-    def _loop(self, turn: Callable[[], None]) -> None:
+    def _begin_lease(self) -> None:
+        """Send the first heartbeat; the database may have become unavailable since it was opened."""
+        while not self.stopping.is_set() and not self.lease.ends_ms:
+            try:
+                self.lease.begin()
+            except DatabaseUnavailable as error:
+                log.warning("database unavailable", reason=str(error))
+                self.stopping.wait(DATABASE_RETRY_S)
+
+    def _lane_loop(self, run_round: Callable[[], None]) -> None:
         while not self.stopping.is_set():
             try:
-                turn()
+                run_round()
             except DatabaseUnavailable as error:
-                log.warning("store down", reason=str(error))
-                self.stopping.wait(1)
-            except Exception as error:  # noqa: BLE001 - a lane must outlive any one round
+                log.warning("database unavailable", reason=str(error))
+                self.stopping.wait(DATABASE_RETRY_S)
+            except Exception as error:  # noqa: BLE001 - a lane must survive any one round
                 log.error("round failed", error=type(error).__name__)
-                self.stopping.wait(1)
+                self.stopping.wait(DATABASE_RETRY_S)
 
     def _drain(self) -> None:
-        deadline = self.clock.now_ms() + DRAIN_MS
-        while (self._busy() or not self.committer.outcomes.empty()) and self.clock.now_ms() < deadline:
-            self.clock.sleep_until(self.clock.now_ms() + 20)
+        deadline_ms = self.clock.monotonic_ms() + DRAIN_TIMEOUT_MS
+        while (self._has_calls() or not self.committer.answers.empty()) and self.clock.monotonic_ms() < deadline_ms:
+            self._sleep_ms(DRAIN_POLL_MS)
 
-    def _busy(self) -> bool:
+    def _sleep_ms(self, ms: float) -> None:
+        self.clock.sleep_until(self.clock.monotonic_ms() + ms)
+
+    def _has_calls(self) -> bool:
         with self._guard:
             return any(self.calls_under_way.values())
 
-    def _crowded(self) -> bool:
-        """Whether so many calls are under way that their answers are worth gathering: one commit for all of them."""
+    def _is_busy(self) -> bool:
+        """Whether so many calls are under way that their answers are gathered for one commit."""
         with self._guard:
-            return sum(self.calls_under_way.values()) > CROWD
+            return sum(self.calls_under_way.values()) > BUSY_CALLS
+
+    def _is_done(self) -> bool:
+        """Whether every answer is committed, or the time to stop is over; then the stored writes settle the rest."""
+        stopped = self.stopping.is_set() and not self._has_calls() and self.committer.answers.empty()
+        return self._finished.is_set() or stopped
 
     # -- heartbeat
 
-    def _ends(self) -> bool:
-        """Whether everything is finished, or what is not has had its time: the next process settles it."""
-        return self._over.is_set() or (self.stopping.is_set() and not self._busy() and self.committer.outcomes.empty())
-
-    def _heart_loop(self) -> None:
-        last_beat = self.clock.now_ms()
-        while not self._ends():
+    def _heartbeat_loop(self) -> None:
+        last_beat_ms = self.clock.monotonic_ms()
+        while not self._is_done():
             try:
-                # A clock that is set back does not put it off.
-                if not 0 <= self.clock.now_ms() - last_beat < BEAT_MS:
+                if self.clock.monotonic_ms() - last_beat_ms >= HEARTBEAT_INTERVAL_MS:
                     self.lease.beat()
-                    last_beat = self.clock.now_ms()
+                    last_beat_ms = self.clock.monotonic_ms()
                 self.lease.sweep()
                 for side in self.sides:
-                    self.pacers[side].budget.refresh()
+                    self.pacers[side].refresh()
             except DatabaseUnavailable as error:
-                log.warning("store down", reason=str(error))
+                log.warning("database unavailable", reason=str(error))
             except Exception as error:  # noqa: BLE001 - without heartbeats every job of this process is lost
                 log.error("heartbeat failed", error=type(error).__name__)
-            self.stopping.wait(SWEEP_MS / 1000)
+            self.stopping.wait(SWEEP_INTERVAL_MS / 1000)
             if self.stopping.is_set():
-                self.clock.sleep_until(self.clock.now_ms() + 50)
-            if self.stopping.is_set() and self.clock.now_ms() - last_beat > DRAIN_MS + BEAT_MS:
-                return
+                self._sleep_ms(STOPPING_BEAT_DELAY_MS)
+                if self.clock.monotonic_ms() - last_beat_ms > DRAIN_TIMEOUT_MS + HEARTBEAT_INTERVAL_MS:
+                    return
 
     # -- lanes
 
-    def turn(self, side: Side) -> None:
-        """One round of a lane: prepare calls, hand out those whose slot is near; wait when there is nothing."""
+    def run_round(self, side: Side) -> None:
+        """Run one round of a lane: prepare calls, send those whose slot is near, wait if there is nothing to do."""
         lane = self.lanes[side]
         if self.stopping.is_set():
             return
-        room = lane.make_room(self.pacers[side], AHEAD[side])
-        slots: list[int] = []
-        lane.took = 0
-        if room * 2 >= AHEAD[side] and self._has_work(side):
+        room = lane.make_room(self.pacers[side], PREPARED_CALLS[side])
+        slot_ms: int | None = None
+        lane.claimed = 0
+        if room * 2 >= PREPARED_CALLS[side] and self._has_work(side):
             if side is Side.HUBSPOT:
-                # A batch takes what is ready when its slot is near: the later it is claimed, the more it holds.
-                slots = self._await_slot(side)
-                if not slots:
+                # A batch takes the jobs that are ready when it is claimed: the nearer its slot, the more there are.
+                slot_ms = self._await_slot(side)
+                if slot_ms is None:
                     return
-            if self.in_flight.enter(side):
+            if self.in_flight.begin_claim(side):
                 self._claim(side, room)
             elif not lane.waiting:
-                self.clock.sleep_until(self.clock.now_ms() + BREATH_MS)
+                self._sleep_ms(MIN_SLOT_POLL_MS)
                 return
         if lane.waiting:
-            self._hand_out(side, slots)
-        elif not slots and not lane.took:
-            self._idle(side)
+            self._hand_out(side, slot_ms)
+        elif slot_ms is None and not lane.claimed:
+            self._wait_for_work(side)
 
     def _claim(self, side: Side, room: int) -> None:
-        lane, alone, calls = self.lanes[side], self.in_flight.alone, []
+        lane, alone, calls = self.lanes[side], self.in_flight.alone, list[AnyCall]()
         try:
             calls = self.runtime.commit(f"{side}.claim", lambda tx: lane.fill(tx, room, alone=alone))
         except DatabaseUnavailable:
             self.lease.claim_lost = True
             raise
         finally:
-            self.in_flight.leave(side, calls)
+            self.in_flight.end_claim(side, calls)
         lane.waiting.extend(calls)
 
-    def _await_slot(self, side: Side) -> list[int]:
-        """The next slot, shortly before it is due; none if there is none soon."""
-        slots = self.pacers[side].take(1)
-        now_ms = self.clock.now_ms()
-        # A slot from before a clock was set back is not waited for: its call takes another one.
-        self.clock.sleep_until(min(slots[0] - LEAD_MS, now_ms + SLOT_HORIZON_MS) if slots else now_ms + BREATH_MS)
-        return slots
+    def _await_slot(self, side: Side) -> int | None:
+        """Reserve the next slot and wait until shortly before it is due; None if no slot is due soon."""
+        slot_ms = self.pacers[side].reserve_slot()
+        if slot_ms is None:
+            self._sleep_ms(MIN_SLOT_POLL_MS)
+        else:
+            self.clock.sleep_until(slot_ms - PREPARE_MS)
+        return slot_ms
 
-    def _hand_out(self, side: Side, slots: list[int]) -> None:
-        """Give waiting calls, the most urgent first, the next slots; where none is free, wait a little."""
+    def _hand_out(self, side: Side, slot_ms: int | None) -> None:
+        """Give the next slots to the waiting calls, the most urgent first; wait a little if none is free."""
         lane = self.lanes[side]
         with self._guard:
-            free = THREADS[side] - self.calls_under_way[side]
+            free = CALL_THREADS[side] - self.calls_under_way[side]
         calls = sorted((lane.waiting.popleft() for _ in range(len(lane.waiting))), key=lambda call: call.urgency)
         try:
-            given = (
-                SlotAssignment([*enumerate(slots)])
-                if slots
-                else self.pacers[side].assign([c.slot_request for c in calls], free)
-            )
+            if slot_ms is None:
+                given = self.pacers[side].assign_slots([call.slot_request for call in calls], free)
+            else:
+                given = SlotAssignment([(0, slot_ms)])
         except BaseException:
-            # Custody has them: nobody else would ever make them.
+            # They are in flight, so no other process takes their jobs: they must stay in the lane.
             lane.waiting.extendleft(reversed(calls))
             raise
         chosen = dict(given.slots[: len(calls)])
-        for index, slot_ms in chosen.items():
+        for index, due_ms in chosen.items():
             with self._guard:
                 self.calls_under_way[side] += 1
-            self._pools[side].submit(self._send, calls[index], slot_ms)
+            self._pools[side].submit(self._send, calls[index], due_ms)
         lane.waiting.extendleft(reversed([call for index, call in enumerate(calls) if index not in chosen]))
-        if slots and calls[0].urgency > Priority.PURCHASE and self._has_plenty(side.other):
-            # What it reads has to wait for the other side anyway: the later it reads, the more at once.
-            self.clock.sleep_until(self.clock.now_ms() + PLENTY_MS)
-        elif not slots and not given.next_ms and self._crowded():
-            self.clock.sleep_until(self.clock.now_ms() + self.pacers[side].breathe_ms(len(chosen)))
-        elif not chosen:
-            # A limit of its own holds every one of them back: until its next slot, but new calls may pass it.
-            breath_ms = min(max(BREATH_MS, given.next_ms - LEAD_MS - self.clock.now_ms()), LONG_BREATH_MS)
-            self.clock.sleep_until(self.clock.now_ms() + breath_ms)
+        self._rest(side, calls[0], given, len(chosen), reserved=slot_ms is not None)
+
+    def _rest(self, side: Side, first: AnyCall, given: SlotAssignment, handed_out: int, *, reserved: bool) -> None:
+        """Wait before the next round of a lane, as long as that is of use."""
+        if reserved and first.urgency > Priority.PURCHASE and self._has_plenty(side.other):
+            self._sleep_ms(HUBSPOT_DEFERRAL_MS)
+        elif not reserved and not given.next_ms and self._is_busy():
+            self._sleep_ms(self.pacers[side].next_hand_out_delay_ms(handed_out))
+        elif not handed_out:
+            # A narrower limit holds up all of them: until its next slot, but new calls may be let through before.
+            wait_ms = given.next_ms - PREPARE_MS - self.clock.monotonic_ms()
+            self._sleep_ms(min(max(MIN_SLOT_POLL_MS, wait_ms), MAX_SLOT_POLL_MS))
 
     def _has_plenty(self, side: Side) -> bool:
-        return side in self.lanes and len(self.lanes[side].waiting) * 2 >= AHEAD[side] and self._crowded()
+        return side in self.lanes and len(self.lanes[side].waiting) * 2 >= PREPARED_CALLS[side] and self._is_busy()
 
     def _has_work(self, side: Side) -> bool:
         with self.runtime.store.read_statementwise() as tx:
             best = self.lanes[side].next_claimable(tx)
-        self.in_flight.see(side, suspect=best is not None and best.rescues >= POISON_ALONE_RESCUES)
+        self.in_flight.note_next(side, suspect=best is not None and best.rescues >= POISON_ALONE_RESCUES)
         return best is not None
 
-    def _idle(self, side: Side) -> None:
+    def _wait_for_work(self, side: Side) -> None:
         with self.runtime.store.read_statementwise() as tx:
-            wait_ms = self.lanes[side].count_wait_ms(tx, self.clock.now_ms())
+            wait_ms = self.lanes[side].find_wait_ms(tx)
         if not self.stopping.is_set():
             self.runtime.store.wait_for_work(wait_ms, side)
 
     # -- calls
 
     def _send(self, call: AnyCall, slot_ms: int) -> None:
-        """Check the slot and the lease, call once; the bytes leave when the slot is due (``Pacer.pass_gate``)."""
+        """Check the slot and the lease, and call once; the bytes leave when the slot is due (``Pacer.pass_gate``)."""
         pacer, check = self.pacers[call.lane], partial(self.lease.check, call)
-        pacer.arm(slot_ms, call.slot_request, check)
+        pacer.announce(slot_ms, call.slot_request, check)
         try:
-            if self.clock.now_ms() > slot_ms + LATE_MS:
-                # The slot is forfeited: a request out of its time would crowd a second that is full.
+            if self.clock.monotonic_ms() > slot_ms + MAX_SLOT_DELAY_MS:
+                # The slot is forfeited: a late request would crowd a second that is full.
                 self._put_back(call)
                 return
             check()
@@ -270,36 +291,36 @@ class Worker:
             except CallError as error:
                 answer = error
             self.runtime.failpoint(f"{call.operation}.after")
-            self.committer.outcomes.put((call, answer))
+            self.committer.answers.put((call, answer))
         except LeaseExpired:
             self.lease.give_up(call)
         except Exception as error:  # noqa: BLE001 - a defect in one call must not lose its jobs
             if isinstance(error, DatabaseUnavailable) and not pacer.has_left:
-                # Nobody could give it another slot: nothing was sent.
+                # No other slot could be reserved, so nothing was sent.
                 self._put_back(call)
                 return
             log.error("call failed in our own code", operation=call.operation, error=type(error).__name__)
-            self.committer.outcomes.put((call, CallError(call.lane, Failure.NO_ANSWER, type(error).__name__)))
+            self.committer.answers.put((call, CallError(call.lane, Failure.NO_ANSWER, type(error).__name__)))
         finally:
             with self._guard:
                 self.calls_under_way[call.lane] -= 1
 
     def _put_back(self, call: AnyCall) -> None:
-        """It waits for another slot."""
+        """Let a call wait for another slot."""
         self.lanes[call.lane].waiting.appendleft(call)
         self.runtime.store.wake_workers()
 
-    # -- outcomes
+    # -- answers
 
     def _commit_loop(self) -> None:
-        while not self._ends():
-            if batch := self.committer.take(self._crowded):
+        while not self._is_done():
+            if batch := self.committer.collect(self._is_busy):
                 self.committer.commit(batch)
 
-    def _tidy_loop(self) -> None:
-        # Whoever commits must not be held up by what SQLite moves from its log into its file.
-        while not self._over.wait(TIDY_MS / 1000):
+    def _checkpoint_loop(self) -> None:
+        # In a thread of its own, so that no commit waits while SQLite moves its log into its file.
+        while not self._finished.wait(CHECKPOINT_INTERVAL_MS / 1000):
             try:
                 self.runtime.store.checkpoint()
-            except Exception as error:  # noqa: BLE001 - it is tried again; whoever commits meets the same trouble
-                log.warning("not tidied up", error=type(error).__name__)
+            except Exception as error:  # noqa: BLE001 - it is tried again; commits report the same error
+                log.warning("checkpoint failed", error=type(error).__name__)

@@ -15,7 +15,7 @@ from wanesync.store.database import Store, Tx, open_store
 from wanesync.store.tables.processes import LEASE_MS
 from wanesync.sync.job_results import finish_all, still_held
 from wanesync.sync.runtime import LOCK_MS
-from wanesync.worker.worker import BEAT_MS, SWEEP_MS
+from wanesync.worker.worker import HEARTBEAT_INTERVAL_MS, SWEEP_INTERVAL_MS
 
 BATCH = 100
 CHUNK = 1_000
@@ -77,9 +77,9 @@ def _finish(tx: Tx, jobs: list[Job]) -> int:
 def _run_heartbeats(store: Store, owner: str, over: threading.Event) -> None:
     """Send the heartbeats and sweeps of a worker."""
     beats = 0
-    while not over.wait(SWEEP_MS / 1000):
+    while not over.wait(SWEEP_INTERVAL_MS / 1000):
         beats += 1
-        if beats % (BEAT_MS // SWEEP_MS) == 0:
+        if beats % (HEARTBEAT_INTERVAL_MS // SWEEP_INTERVAL_MS) == 0:
             _beat(store, owner)
         store.run(lambda tx: tx.jobs.requeue_abandoned(LEASE_MS))
 
