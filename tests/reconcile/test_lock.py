@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.store_fixtures import Clock
 from wanesync.core.errors import GuardError
-from wanesync.reconcile.lock import LOCK_MS, NAME, RunLock
+from wanesync.reconcile.lock import LOCK_MS, RUN_LOCK, RunLock
 from wanesync.store.database import Store
 
 
@@ -49,4 +49,4 @@ def test_what_ran_out_and_was_taken_is_neither_renewed_nor_given_back(
         other_store.run(RunLock(other_store, "next")._take)
         assert not slow.renew()
     with store.reading() as tx:
-        assert (tx.settings.get(NAME) or "").startswith("next ")
+        assert (tx.settings.get(RUN_LOCK) or "").startswith("next ")

@@ -18,7 +18,7 @@ from wanesync.core.model import Side
 from wanesync.reconcile.catch_up import OVERLAP_MS, CatchUpResult
 from wanesync.reconcile.compare import Compared, Report
 from wanesync.reconcile.listing import Progress
-from wanesync.reconcile.lock import NAME, AlreadyRunning
+from wanesync.reconcile.lock import RUN_LOCK, AlreadyRunning
 from wanesync.reconcile.requests import Requests
 from wanesync.reconcile.run import LAST_RUN, Reconcile, Selection
 from wanesync.reconcile.session import (
@@ -178,7 +178,7 @@ def test_nothing_is_queued_after_the_lock_was_lost(runtime: Runtime, store: Stor
     reconcile = FakeReconcile(runtime, {})
     with open_one(runtime, reconcile) as session:
         session.compare(ignore)
-        store.run(lambda tx: tx.settings.put(NAME, "another 9999999999999"))
+        store.run(lambda tx: tx.settings.put(RUN_LOCK, "another 9999999999999"))
         for call in (lambda: session.queue(Selection()), lambda: session.take_baseline(ignore)):
             with pytest.raises(GuardError, match="lock ended"):
                 call()

@@ -12,7 +12,7 @@ from tests.support.stage import Stage
 from wanesync.core.diff.difference import DifferenceClass
 from wanesync.core.errors import GuardError
 from wanesync.core.model import Side
-from wanesync.reconcile.lock import NAME
+from wanesync.reconcile.lock import RUN_LOCK
 from wanesync.reconcile.requests import Requests
 from wanesync.sandbox.seed_data import SeedOptions
 from wanesync.sandbox.server import Options
@@ -79,14 +79,14 @@ class Patience(threading.Event):
         with self.stage.store.reading() as tx:
             listed = tx.settings.get(LISTED)
         assert (listed is None) == (self.waits == 1)
-        self.stage.store.run(lambda tx: tx.settings.put(NAME, ""))
+        self.stage.store.run(lambda tx: tx.settings.put(RUN_LOCK, ""))
         if self.waits == 2:
             self.set()
         return self.is_set()
 
 
 def test_the_first_listing_waits_for_a_run_that_is_under_way(stage: Stage) -> None:
-    stage.store.run(lambda tx: tx.settings.put(NAME, f"another {tx.now_ms + 60_000}"))
+    stage.store.run(lambda tx: tx.settings.put(RUN_LOCK, f"another {tx.now_ms + 60_000}"))
     patience = Patience(stage)
     build_routine_tasks(stage.config, stage.runtime, tuple(Side), patience, list_first=True).run()
     assert patience.waits == 2

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.stage import Stage
 from wanesync.core.model import Side
-from wanesync.reconcile.lock import NAME
+from wanesync.reconcile.lock import RUN_LOCK
 
 HUBSPOT, STRIPE = Side.HUBSPOT, Side.STRIPE
 ADA, BEN, NEW = "ada@example.com", "ben@example.com", "new@example.com"
@@ -115,7 +115,7 @@ def test_a_baseline_links_and_writes_nothing_and_later_edits_flow(stage: Stage) 
 def killed(stage: Stage, failpoint: str, *command: str) -> None:
     """Killed there, and the minute is over for which the killed run keeps others out."""
     assert stage.run(*command, WANESYNC_FAILPOINT=f"{failpoint}:1").returncode == -signal.SIGKILL
-    stage.store.run(lambda tx: tx.settings.put(NAME, ""))
+    stage.store.run(lambda tx: tx.settings.put(RUN_LOCK, ""))
 
 
 @pytest.mark.parametrize("failpoint", ["reconcile.adopt.after", "decisions.before", "decisions.after"])

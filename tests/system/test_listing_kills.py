@@ -14,7 +14,7 @@ import pytest
 from tests.support.program import Program
 from tests.support.stage import Stage
 from wanesync.core.model import Side
-from wanesync.reconcile.lock import NAME
+from wanesync.reconcile.lock import RUN_LOCK
 from wanesync.sandbox.seed_data import SeedOptions
 from wanesync.sandbox.server import Options
 
@@ -50,12 +50,12 @@ def requests(stage: Stage) -> int:
 
 def start(stage: Stage, *options: str) -> Program:
     """As after the minute for which a killed run holds the lock."""
-    stage.store.run(lambda tx: tx.settings.put(NAME, ""))
+    stage.store.run(lambda tx: tx.settings.put(RUN_LOCK, ""))
     return stage.start("diff", "--json", *options)
 
 
 def finish(stage: Stage, *options: str) -> dict[str, object]:
-    stage.store.run(lambda tx: tx.settings.put(NAME, ""))
+    stage.store.run(lambda tx: tx.settings.put(RUN_LOCK, ""))
     done = stage.run("diff", "--json", *options)
     assert done.returncode == 1, done.stderr
     document = json.loads(done.stdout)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.stage import Stage
 from wanesync.core.model import Side
-from wanesync.reconcile.lock import NAME
+from wanesync.reconcile.lock import RUN_LOCK
 from wanesync.sandbox.seed_data import SeedOptions
 from wanesync.sandbox.server import Options
 from wanesync.sandbox.stand_in import Request, Response
@@ -149,7 +149,7 @@ def test_requests_used_up_the_next_run_goes_on(empty: Stage) -> None:
 
 
 def test_a_second_run_at_the_same_time_is_refused(empty: Stage) -> None:
-    empty.store.run(lambda tx: tx.settings.put(NAME, f"another {tx.now_ms + 60_000}"))
+    empty.store.run(lambda tx: tx.settings.put(RUN_LOCK, f"another {tx.now_ms + 60_000}"))
     assert "another diff or reconcile is running" in refused(empty, 3, "reconcile")
 
 

@@ -314,15 +314,15 @@ class Comparison:
     def _plan_rest(self, report: Report, compared: Compared) -> None:
         """Plan key by key, contacts first; a contact that a customer matches is planned together with that customer."""
         for keys in self.snapshot.keys_to_plan():
-            judged = self._judge(keys)
-            self._record(judged, report)
-            matched = {key for each in judged for _, key in each.plan.wake}
+            comparisons = self._compare_keys(keys)
+            self._record(comparisons, report)
+            matched = {key for each in comparisons for _, key in each.plan.wake}
             reopened = sorted(key for key in matched if self._reopen(key, report))
             if reopened:
-                self._record(self._judge(reopened), report)
+                self._record(self._compare_keys(reopened), report)
             compared(len(keys))
 
-    def _judge(self, keys: Sequence[str]) -> list[KeyComparison]:
+    def _compare_keys(self, keys: Sequence[str]) -> list[KeyComparison]:
         with self.runtime.store.reading() as tx:
             contexts = load_contexts(tx, keys, _NewestRecords(tx.records, self.snapshot, self.runtime.store.hmac))
         return [compare_key(contexts[key], self.runtime.rules) for key in keys]
@@ -342,11 +342,11 @@ class Comparison:
             report.jobs -= 1
         return True
 
-    def _record(self, judged: Sequence[KeyComparison], report: Report) -> None:
+    def _record(self, comparisons: Sequence[KeyComparison], report: Report) -> None:
         """Add what the planner found to the report and the snapshot."""
         found: list[Difference] = []
         jobs: list[tuple[str, str, str]] = []
-        for each in judged:
+        for each in comparisons:
             # A pair of which one record is no longer listed was reported, and is planned after that record was read.
             left = [d for d in each.differences if not self.snapshot.is_unlisted(d.hubspot_id, d.stripe_id)]
             if each.differences and not left:
@@ -369,9 +369,9 @@ class Comparison:
             self.snapshot.put_differences(found)
             self.snapshot.put_jobs(jobs)
 
-    def _mark_duplicate(self, difference: Difference, judged: KeyComparison, report: Report) -> Difference:
+    def _mark_duplicate(self, difference: Difference, comparison: KeyComparison, report: Report) -> Difference:
         """Of several records of one side that share an address, only the first has its counterpart created."""
-        creates = [action for action in judged.plan.actions.values() if action.kind is WriteKind.CREATE]
+        creates = [action for action in comparison.plan.actions.values() if action.kind is WriteKind.CREATE]
         hmacs = {hmac for action in creates for hmac in action.hmacs}
         if not hmacs or self.snapshot.claim_addresses(sorted(hmacs)):
             return difference

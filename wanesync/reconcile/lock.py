@@ -9,7 +9,7 @@ from typing import Self
 from wanesync.core.errors import DatabaseUnavailable, GuardError
 from wanesync.store.database import Store, Tx
 
-NAME = "reconcile_run"
+RUN_LOCK = "reconcile_run"
 """The setting that holds the lock: the holder's name and the time it expires, ms."""
 LOCK_MS = 60_000
 """How long a lock lasts without renewal; our choice: after a kill the next run waits at most a minute."""
@@ -51,7 +51,7 @@ class RunLock:
             raise GuardError("this run was stopped for so long that its lock ended; run it again")
 
     def _take(self, tx: Tx) -> None:
-        before = tx.settings.add(NAME, "")
+        before = tx.settings.add(RUN_LOCK, "")
         holder, until_ms = _parse(before)
         if holder and holder != self._name and until_ms > tx.now_ms:
             left_s = (until_ms - tx.now_ms + 999) // 1000
@@ -60,17 +60,17 @@ class RunLock:
                 f"If it was killed, its lock ends by itself in {left_s} s"
             )
         # Of two processes that found it free, one finds the value changed.
-        if not tx.settings.swap(NAME, before, self._make_value(tx)):
+        if not tx.settings.swap(RUN_LOCK, before, self._make_value(tx)):
             raise AlreadyRunning("another diff or reconcile began at the same moment; wait for it")
 
     def _extend(self, tx: Tx) -> bool:
-        before = tx.settings.get(NAME) or ""
-        return _parse(before)[0] == self._name and tx.settings.swap(NAME, before, self._make_value(tx))
+        before = tx.settings.get(RUN_LOCK) or ""
+        return _parse(before)[0] == self._name and tx.settings.swap(RUN_LOCK, before, self._make_value(tx))
 
     def _release(self, tx: Tx) -> None:
-        before = tx.settings.get(NAME) or ""
+        before = tx.settings.get(RUN_LOCK) or ""
         if _parse(before)[0] == self._name:
-            tx.settings.swap(NAME, before, "")
+            tx.settings.swap(RUN_LOCK, before, "")
 
     def _make_value(self, tx: Tx) -> str:
         return f"{self._name} {tx.now_ms + LOCK_MS}"

@@ -58,7 +58,7 @@ LABELS = {
     Step.CUSTOMERS_LISTED: "Stripe customers listed",
     Step.CHANGES_READ: "changed records read",
     Step.RECORDS_COMPARED: "records compared",
-    Step.PLAN_CHECKED: "people and pairs of the plan",
+    Step.PLAN_CHECKED: "people and pairs checked",
     Step.DECISIONS_APPLIED: "decisions applied",
     Step.KEYS_BASELINED: "keys baselined",
     Step.JOBS_DONE: "jobs done",
