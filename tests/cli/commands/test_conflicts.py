@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.cli.commands.conftest import Installation
+from tests.support.installation import Installation
 from wanesync.core.errors import ConfigError
 from wanesync.core.model import Conflict, Side
 

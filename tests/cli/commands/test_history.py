@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.cli.commands.conftest import Installation
 from tests.support.core_builders import contact, link
+from tests.support.installation import Installation
 from wanesync.core.errors import NotFound
 from wanesync.core.model import Conflict, Side, StoredRecord
 

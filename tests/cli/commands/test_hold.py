@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.cli.commands.conftest import Installation
 from tests.support.core_builders import link
+from tests.support.installation import Installation
 from wanesync.core.change_guard import HeldValue, HoldKind
 from wanesync.core.errors import ConfigError
 from wanesync.core.model import Side

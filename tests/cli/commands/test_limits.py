@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.cli.commands.conftest import Installation
+from tests.support.installation import Installation
 
 
 def scopes(installation: Installation) -> dict[str, dict[str, object]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.cli.commands.conftest import Installation
+from tests.support.installation import Installation
 from wanesync.core.model import Side
 
 BODY = b'[{"email": "jane@example.com"}]'

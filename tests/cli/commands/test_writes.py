@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.cli.commands.conftest import Installation
+from tests.support.installation import Installation
 from wanesync.core.jobs import JobKind, JobRequest
 from wanesync.core.model import Side
 
