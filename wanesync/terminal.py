@@ -102,7 +102,7 @@ def format_counts(counts: Mapping[str, int]) -> str:
 
 
 class ProgressBars:
-    """Several progress bars. Without a terminal nothing is shown; ``print_totals``: one line for each bar that ended."""
+    """Several progress bars. Without a terminal nothing is shown; ``print_totals``: a line for each bar that ended."""
 
     def __init__(self, progress: Progress, screen: Console, *, print_totals: bool) -> None:
         self._progress, self._screen, self._print_totals = progress, screen, print_totals

