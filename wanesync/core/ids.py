@@ -1,4 +1,7 @@
-"""Time-ordered identifiers, so that tables grow at one end (UUID version 7, RFC 9562 section 5.7)."""
+"""Our identifiers, and the names under which they are stored on contacts and customers.
+
+Identifiers are time-ordered, so that tables grow at one end (UUID version 7, RFC 9562).
+"""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def judge_events(
             judgement.conflicts += _overwritten_by_late_write(stored, event, pending, window, writes)
         else:
             since_ms = min(now_ms, event.occurred_ms) - MAX_OWN_WRITE_AGE_MS
-            recent = [w for w in writes if w.kind is WriteKind.UPDATE and w.sent_ms > since_ms]
+            recent = [write for write in writes if write.kind is WriteKind.UPDATE and write.sent_ms > since_ms]
             for name, value in event.values.items():
                 if _is_lost(stored, event, name, window, recent):
                     judgement.conflicts.append(Conflict(stored.side, stored.id, name, value, "overwritten"))
@@ -56,7 +56,9 @@ def judge_events(
 def _own_write(event: Event, writes: Sequence[PendingWrite]) -> PendingWrite | None:
     """Return our write that caused an event: by key on Stripe; by source and value on HubSpot, which has no keys."""
     if event.side is Side.STRIPE:
-        return next((w for w in writes if event.request_key and w.idempotency_key == event.request_key), None)
+        return next(
+            (write for write in writes if event.request_key and write.idempotency_key == event.request_key), None
+        )
     for pending in writes:
         if not event.source.startswith("user") and event.values and _covers(pending, event):
             return pending
@@ -112,7 +114,7 @@ def _overwritten_by_late_write(
 
 def _is_reverted(name: str, value: str, pending: PendingWrite, writes: Sequence[PendingWrite]) -> bool:
     """Return whether another write of ours reverted a late one: the value it had overwritten does not come back."""
-    changes = [w.changes.get(name.partition("/")[0]) for w in writes if w is not pending]
+    changes = [write.changes.get(name.partition("/")[0]) for write in writes if write is not pending]
     return any(change is not None and part_equals(name, change.before, value) for change in changes)
 
 
@@ -163,7 +165,8 @@ def _is_lost(
     if has_value(stored, name, value):
         return False
     overwritten = any(
-        field_name in w.changes and not part_equals(name, w.changes[field_name].before, value) for w in recent
+        field_name in write.changes and not part_equals(name, write.changes[field_name].before, value)
+        for write in recent
     )
     later = [e for e in window if name in e.values and _after(e, event) and _own_write(e, recent) is None]
     return not later or overwritten

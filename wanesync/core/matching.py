@@ -22,14 +22,18 @@ def match_customer(context: PlanContext, customer: StoredRecord) -> Match:
     Several candidates are a problem (docs/correctness.md#ambiguous); excluded contacts are no candidates.
     """
     by_id = {
-        s.id for (side, _), s in context.records.items() if side is Side.HUBSPOT and s.alive and _claims(s, customer)
+        stored.id
+        for (side, _), stored in context.records.items()
+        if side is Side.HUBSPOT and stored.alive and _claims(stored, customer)
     }
     if customer.record.other_id:
         survivor = context.survivor(customer.record.other_id)
         if context.find_alive(Side.HUBSPOT, survivor):
             by_id.add(survivor)
-    by_email = {s.id for s in context.find_sharing(Side.HUBSPOT, customer.hmacs)}
-    if excluded := {i for i in by_id | by_email if context.records[Side.HUBSPOT, i].excluded}:
+    by_email = {stored.id for stored in context.find_sharing(Side.HUBSPOT, customer.hmacs)}
+    if excluded := {
+        contact_id for contact_id in by_id | by_email if context.records[Side.HUBSPOT, contact_id].excluded
+    }:
         by_id, by_email = by_id - excluded, by_email - excluded
         if not by_id | by_email:
             return Match(problem=COUNTERPART_EXCLUDED)

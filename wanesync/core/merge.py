@@ -118,7 +118,7 @@ def _apply_stops(pair: Pair, merged: MergeResult) -> None:
     for side in Side:
         for name in pair.stops.keys() & merged.writes[side].keys():
             change = merged.writes[side].pop(name)
-            merged.conflicts[side] = [c for c in merged.conflicts[side] if c.field != name]
+            merged.conflicts[side] = [conflict for conflict in merged.conflicts[side] if conflict.field != name]
             merged.new_holds[name] = HeldValue(side.other, change.source, change.before, pair.stops[name])
     for name, held in pair.held.items():
         written = merged.writes[held.side.other].get(name)
@@ -230,6 +230,6 @@ def _apply_parked(pair: Pair, fields: FieldMap, merged: MergeResult) -> None:
         address = side is Side.HUBSPOT and name in fields.by_name and fields.by_name[name].hubspot == ("email",)
         if change and change.after == value and not (pair.free and address):
             del merged.writes[side][name]
-            merged.conflicts[side] = [c for c in merged.conflicts[side] if c.field != name]
+            merged.conflicts[side] = [conflict for conflict in merged.conflicts[side] if conflict.field != name]
         else:
             merged.unparked.append(name)

@@ -106,25 +106,29 @@ class PlanContext:
     def find_sharing(self, side: Side, hmacs: Iterable[str]) -> list[StoredRecord]:
         """Return the alive records of a side that carry one of the address hashes, oldest id first."""
         wanted = set(hmacs)
-        found = [s for (at, _), s in self.records.items() if at is side and s.alive and wanted & s.hmacs]
-        return sorted(found, key=lambda s: (len(s.id), s.id))
+        found = [
+            stored for (at, _), stored in self.records.items() if at is side and stored.alive and wanted & stored.hmacs
+        ]
+        return sorted(found, key=lambda stored: (len(stored.id), stored.id))
 
     def active_links(self, side: Side, record_id: str) -> list[Link]:
         """Return the active links of a record."""
-        return [k for k in self.links if k.state is LinkState.ACTIVE and k.id_on(side) == record_id]
+        return [link for link in self.links if link.state is LinkState.ACTIVE and link.id_on(side) == record_id]
 
     def has_inactive_link(self, side: Side, record_id: str) -> bool:
         """Return whether the record has a link that is no longer active."""
-        return any(k.state is not LinkState.ACTIVE and k.id_on(side) == record_id for k in self.links)
+        return any(link.state is not LinkState.ACTIVE and link.id_on(side) == record_id for link in self.links)
 
     def is_released(self, contact_id: str, customer_id: str) -> bool:
         """Return whether an operator released the link of the two."""
         pair = (contact_id, customer_id)
-        return any(k.state is LinkState.RELEASED and (k.hubspot_id, k.stripe_id) == pair for k in self.links)
+        return any(
+            link.state is LinkState.RELEASED and (link.hubspot_id, link.stripe_id) == pair for link in self.links
+        )
 
     def may_be_outdated(self, *records: StoredRecord) -> bool:
         """Return whether the stored copy of one of the records may be outdated: it is stale, or a read is pending."""
-        return any((s.side, s.id) in self.reading or s.stale for s in records)
+        return any((stored.side, stored.id) in self.reading or stored.stale for stored in records)
 
     def is_counterpart_deleted(self, stored: StoredRecord) -> bool:
         """Return whether the counterpart named by the id on the record was deleted, perhaps before they were linked."""
@@ -146,7 +150,7 @@ class PlanContext:
         """Return (link id, field) of holds on links over which nothing flows: not active, or not primary."""
         if not self.held:
             return []
-        flowing = {k.id for k in self.links if k.state is LinkState.ACTIVE and k.primary}
+        flowing = {link.id for link in self.links if link.state is LinkState.ACTIVE and link.primary}
         return [(link_id, name) for link_id, names in self.held.items() if link_id not in flowing for name in names]
 
     def _made(self, pending: PendingWrite, contact_id: str, customer_id: str) -> bool:

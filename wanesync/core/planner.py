@@ -236,9 +236,14 @@ class Planner:
     def _primary_conflicts(self, link: Link, base: Mapping[str, BasePair]) -> list[tuple[Conflict, str]]:
         """Return conflicts for the fields in which a new primary and its contact differ: nothing is written there."""
         specs = self.rules.fields.by_name
-        unlike = [(n, base_pair) for n, base_pair in base.items() if n in specs and not specs[n].agree(*base_pair)]
+        unlike = [
+            (name, base_pair) for name, base_pair in base.items() if name in specs and not specs[name].agree(*base_pair)
+        ]
         sides = [
-            (side, n, value) for n, base_pair in unlike for side, value in zip(Side, base_pair, strict=True) if value
+            (side, name, value)
+            for name, base_pair in unlike
+            for side, value in zip(Side, base_pair, strict=True)
+            if value
         ]
         return [(Conflict(side, link.id_on(side), n, value, "differ"), link.id) for side, n, value in sides]
 

@@ -211,7 +211,7 @@ def _values(contact: StoredRecord, customer: StoredRecord, name: str) -> tuple[s
 
 
 def _why(link: Link, name: str, outcome: Plan) -> str:
-    lost = [c for action in outcome.actions.values() for c in action.conflicts if c.field == name]
+    lost = [conflict for action in outcome.actions.values() for conflict in action.conflicts if conflict.field == name]
     if name not in link.base:
         return f"different on first contact, {lost[0].side.other} wins" if lost else "blank there"
     if lost:

@@ -33,8 +33,9 @@ NamedValues = frozenset[tuple[str, str]]
 class RecordObservation:
     """One record as it was read now, beside our copy.
 
-    ``old``: our copy, None if there is none. ``new``: the record as read, None if it does not exist. ``stored_events``: its
-    stored events. ``unstored_events``: its events that the vendor lists and that are not stored (Stripe only).
+    ``old``: our copy, None if there is none. ``new``: the record as read, None if it does not exist.
+    ``stored_events``: its events that are stored. ``unstored_events``: its events that the vendor lists and that are
+    not stored (Stripe only).
     """
 
     side: Side
