@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.core_builders import HUBSPOT, STEADY, STRIPE
-from wanesync.core.bulk_guards import MAX_OVERWRITE_SHARE, MIN_COUNTED_LINKS, Volume, check_listing, check_volume
+from wanesync.core.bulk_guards import (
+    MAX_OVERWRITE_SHARE,
+    MIN_COUNTED_LINKS,
+    Volume,
+    check_creations,
+    check_listing,
+    check_volume,
+)
 from wanesync.core.errors import GuardError
 from wanesync.core.model import Change, Side, WriteKind
 from wanesync.core.plan import Action, Plan
@@ -79,3 +86,23 @@ def test_fewer_than_half_of_the_linked_records_is_no_listing(linked: int, listed
             check_listing(HUBSPOT, linked, listed)
     else:
         check_listing(HUBSPOT, linked, listed)
+
+
+def test_people_are_counted_by_what_happens_to_them() -> None:
+    volume = Volume()
+    volume.add(Plan(linked=[("1", "cus_1")]))
+    volume.add(plan_of(WriteKind.CREATE, side=HUBSPOT))
+    volume.add(plan_of(WriteKind.UPDATE, "a", side=HUBSPOT))
+    volume.add(plan_of(WriteKind.UPDATE, "", side=STRIPE))
+    assert (volume.link_only, volume.created_contacts, volume.created_customers) == (1, 1, 0)
+    assert (volume.writes_hubspot, volume.writes_stripe, volume.overwritten, volume.fills) == (1, 1, 1, 1)
+    volume.add_creation(HUBSPOT, -1)
+    assert volume.created == 0
+
+
+def test_more_creations_than_confirmed_stop_a_run() -> None:
+    volume = Volume(created_customers=2, created_contacts=1)
+    check_creations(volume, None)
+    check_creations(volume, 3)
+    with pytest.raises(GuardError, match=r"3 people would be created .* --max-creates 3"):
+        check_creations(volume, 2)

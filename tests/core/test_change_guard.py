@@ -31,6 +31,8 @@ from wanesync.core.change_guard import (
     SourceCount,
     choose_allowed,
     count_direction_changes,
+    field_source,
+    loop_source,
     name_sources,
     show_source,
 )
@@ -260,3 +262,7 @@ def test_sources_that_are_quiet_are_forgotten() -> None:
     for number in range(100):
         crowds.note(f"user {number}", 1, number * 500)
     assert len(crowds._counts) <= 4
+
+
+def test_a_loop_and_a_stopped_field_are_sources_of_their_own() -> None:
+    assert (loop_source("city"), field_source("city")) == ("loop:city", "field:city")

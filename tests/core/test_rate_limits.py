@@ -40,6 +40,7 @@ from wanesync.core.rate_limits import (
     recover,
     room_left,
     set_by_hand,
+    share_of,
 )
 
 NOW = 1_800_000_000_000
@@ -346,3 +347,15 @@ def test_the_narrower_scopes_of_a_request() -> None:
     assert SlotRequest("contacts.search").scopes(Side.HUBSPOT) == (SEARCH,)
     assert SlotRequest("contacts.list", bulk=True).scopes(Side.HUBSPOT) == ()
     assert SlotRequest().scopes(Side.STRIPE) == ()
+
+
+def test_a_scope_without_a_limit_may_take_every_waiting_call() -> None:
+    limits = {str(Side.STRIPE): Limit(str(Side.STRIPE), 100.0, 100.0)}
+    assert share_of(BULK, 10, limits, Side.STRIPE) == MAX_WAITING_CALLS
+    assert share_of(BULK, 10, limits | {BULK: Limit(BULK, 20.0, 20.0)}, Side.STRIPE) == 2
+
+
+@pytest.mark.parametrize(("scope", "value", "text"), [(DAILY, 0.5, "50%"), (MONTHLY_READS, 10_000, "10,000")])
+def test_a_quota_is_written_in_its_own_unit(scope: str, value: float, text: str) -> None:
+    assert format_value(scope, value) == text
+    assert find_excess(scope, value, None) == ""

@@ -288,3 +288,27 @@ def test_nothing_wins_over_a_second_customer() -> None:
     )
     assert "second customer" in misfit("1,cus_2,phone,stripe", two)
     assert misfit("1,cus_2,,exclude", two) == ""
+
+
+def test_a_decision_about_a_deleted_record_or_a_link_to_one_does_not_fit() -> None:
+    deleted = made_context("contact:3", stored(contact("3", email=ADA), deleted=True))
+    assert "deleted" in misfit("3,,,skip", deleted)
+    alone = made_context("contact:1", contact(email=ADA))
+    gone = made_context("customer:cus_9", stored(customer("cus_9"), deleted=True))
+    assert "deleted" in misfit("1,,,link cus_9", alone, gone)
+
+
+def test_a_winner_between_a_contact_and_its_second_customer_does_not_fit() -> None:
+    links = [link(), link(customer_id="cus_2", primary=False)]
+    at = made_context("contact:1", contact(phone="1"), customer(), customer("cus_2", phone="2"), links=links)
+    assert "second customer" in misfit("1,cus_2,phone,hubspot", at)
+
+
+def test_a_winner_of_every_field_of_a_pair_fits() -> None:
+    assert misfit("1,cus_1,,hubspot", LINKED) == ""
+
+
+def test_the_key_of_a_decision_is_its_contact_s_where_one_is_named() -> None:
+    assert Decision(2, "1", "cus_1", "", Verdict.SKIP).key == "contact:1"
+    assert Decision(2, "", "cus_1", "", Verdict.SKIP).key == "customer:cus_1"
+    assert winners_of([Decision(2, "1", "cus_1", "", Verdict.SKIP)], FIELDS.by_name) == {}

@@ -156,3 +156,7 @@ def test_only_creations_and_updates_are_for_a_reconcile_to_do() -> None:
         "update_customer",
         "update_contact",
     }
+
+
+def test_a_link_to_a_customer_that_is_not_stored_yet_is_no_difference() -> None:
+    assert differences("contact:1", contact(), links=[link()]) == []

@@ -146,3 +146,8 @@ def test_two_national_numbers_are_the_same_only_with_the_same_digits(one: str, o
 def test_a_legal_form_tells_no_two_companies_apart(words: list[str], form: str) -> None:
     name = " ".join(words)
     assert describe("company", f"{name.upper()}, {form}", name) is ValueKind.COMPANY
+
+
+def test_a_number_with_words_on_one_side_is_the_same_number_only_when_its_digits_are() -> None:
+    assert describe("phone", "0301234567", "0301234567 ext") is ValueKind.PHONE
+    assert describe("phone", "0301234567", "0309999999 ext") is ValueKind.OTHER
