@@ -9,7 +9,7 @@ from itertools import count
 import pytest
 
 from tests.support.stage import Stage
-from wanesync.adapters.http_answers import SKEW_MS
+from wanesync.adapters.http_answers import MAX_SKEW_MS
 from wanesync.core.errors import GuardError
 from wanesync.core.model import Side
 from wanesync.reconcile.changed_since import Changes, ChangesReader
@@ -177,7 +177,7 @@ def test_a_copy_is_read_anew_when_a_worker_learned_more_since(stage: Stage, pair
     since_ms = now_ms(stage)
     deafen(stage, STRIPE)
     stage.edit(STRIPE, "update", pair[1], phone="+12025550123")
-    settled_ms = stage.store.now_ms() + 2_000 + SKEW_MS  # from then on an answer is surely younger than the event
+    settled_ms = stage.store.now_ms() + 2_000 + MAX_SKEW_MS  # from then on an answer is surely younger than the event
     stage.until(lambda: stage.store.now_ms() > settled_ms, "the edit's second is over for every clock")
     rounds, snapshot = incremental(stage)
     assert rounds.run(since_ms, _ignore).read[STRIPE] == 1

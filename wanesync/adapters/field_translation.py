@@ -1,4 +1,4 @@
-"""Changes of fields as the bodies the sides take (``core.ports.SideWires``)."""
+"""Changes of fields as request bodies of the vendors (``core.ports.FieldTranslation``)."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class FieldTranslator:
         self._fields = fields
 
     def contact_properties(self, values: Mapping[str, str]) -> Mapping[str, str]:
-        """Field -> canonical HubSpot value, as raw properties."""
+        """Return field -> canonical HubSpot value as raw properties."""
         return write_properties(values, self._fields)
 
     def customer_params(self, values: Mapping[str, str], current: Record | None) -> Mapping[str, object]:
-        """Field -> canonical Stripe value, as parameters (``stripe_wire.write_params``)."""
+        """Return field -> canonical Stripe value as parameters (``stripe.customers.write_params``)."""
         return write_params(values, current, self._fields)

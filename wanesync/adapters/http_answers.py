@@ -1,4 +1,4 @@
-"""What answers and failures of any HTTP exchange have in common: when they were true, whether anything left us."""
+"""What HTTP answers and failures of both vendors have in common: their time, and whether the request was sent."""
 
 from __future__ import annotations
 
@@ -11,28 +11,31 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyErr
 
 from wanesync.core.ports import Timing
 
-CONNECT_S = 3.05
-HUBSPOT_READ_S = 12.0
-STRIPE_READ_S = 15.0
-BODY_LIMIT = 32 << 20
-"""Bytes of one answer: far above the largest page, far below what would hurt."""
+CONNECT_TIMEOUT_S = 3.05
+"""A little more than the 3 s after which TCP repeats its first packet."""
+HUBSPOT_READ_TIMEOUT_S = 12.0
+"""HubSpot ends a request after 10 s."""
+STRIPE_READ_TIMEOUT_S = 15.0
+"""Our choice: a Stripe write is answered within 3 s as a rule."""
+MAX_BODY_BYTES = 32 << 20
+"""Largest answer that is read: far above the largest page, far below the memory of a worker."""
 
 _UNSENT = (NewConnectionError, ConnectTimeoutError, ProxyError, ssl.SSLCertVerificationError, ConnectionRefusedError)
 
 
-SKEW_MS = 2_000
-"""How far the clock of ``Date`` (the edge's, which may be kept for a while) may be from that of ``created``."""
+MAX_SKEW_MS = 2_000
+"""How far the clock of ``Date`` (of the network's edge) may be from that of ``created`` (our choice)."""
 
 
 def read_timing(headers: Mapping[str, str], duration_s: float, now_ms: int) -> Timing:
-    """[Date - duration, Date + 999 ms], wider by the skew at both ends; ``now_ms`` stands in for a missing Date.
+    """Return [Date - duration, Date + 999 ms], wider by the skew at both ends; ``now_ms`` replaces a missing ``Date``.
 
-    ``Date`` has whole seconds and is the clock of whoever answers (RFC 9110, section 6.6.1), which need
-    not be the one that stamps events. Too wide costs a read; too narrow takes an old object for a new one.
+    ``Date`` has whole seconds and is the clock of the server that answers (RFC 9110, section 6.6.1), which need not be
+    the one that stamps events. Too wide costs a read; too narrow takes an old object for a new one.
     """
-    said = _read_date(headers, "date")
-    at_ms = now_ms if said is None else int(said.timestamp()) * 1000
-    return Timing(at_ms - round(duration_s * 1000) - SKEW_MS, at_ms + 999 + SKEW_MS)
+    date = _read_date(headers, "date")
+    at_ms = now_ms if date is None else int(date.timestamp()) * 1000
+    return Timing(at_ms - round(duration_s * 1000) - MAX_SKEW_MS, at_ms + 999 + MAX_SKEW_MS)
 
 
 def _read(headers: Mapping[str, str], wanted: str) -> str:
@@ -47,27 +50,27 @@ def _read_date(headers: Mapping[str, str], wanted: str) -> datetime | None:
 
 
 def read_retry_after_ms(headers: Mapping[str, str]) -> int | None:
-    """``Retry-After`` in whole or broken seconds, or until a date (RFC 9110, section 10.2.3); anything else is None.
+    """Return ``Retry-After``, given in seconds or as a date (RFC 9110, section 10.2.3), in ms; anything else is None.
 
-    A date is counted from the answer's own ``Date``: the same clock; without one it says nothing.
+    A date counts from the answer's own ``Date``, which is of the same clock; without one it is None.
     """
     try:
         seconds = float(_read(headers, "retry-after"))
     except ValueError:
-        until, said = _read_date(headers, "retry-after"), _read_date(headers, "date")
-        if until is None or said is None:
+        until, date = _read_date(headers, "retry-after"), _read_date(headers, "date")
+        if until is None or date is None:
             return None
-        seconds = max(0.0, until.timestamp() - said.timestamp())
+        seconds = max(0.0, until.timestamp() - date.timestamp())
     return round(seconds * 1000) if 0 <= seconds <= 86_400 else None
 
 
 def was_unsent(error: BaseException) -> bool:
-    """Whether a failure is sure to have come before the request left us."""
+    """Return whether a failure certainly happened before the request was sent."""
     return any(isinstance(link, _UNSENT) for link in _chain(error))
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error, its causes, and what urllib3 and requests wrap without chaining."""
+    """Yield the error, its causes, and the errors that urllib3 wraps without chaining."""
     waiting: list[object] = [error]
     known: set[int] = set()
     while waiting:

@@ -1,4 +1,4 @@
-"""Reading JSON that others wrote: every value is an ``object`` until it was looked at."""
+"""Reading JSON of others: every value is an ``object`` until its type was checked."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from datetime import UTC, datetime
 import orjson
 
 MAX_MS = 1 << 53
-"""Beyond this no time is meant: JSON numbers are exact up to here (RFC 8259, section 6)."""
+"""Largest time in ms that is accepted: JSON numbers are exact up to here (RFC 8259, section 6)."""
 
 
 def parse(body: bytes | str) -> object:
-    """The value of a JSON text. Raises ValueError (not JSON, not UTF-8, too deep, NaN)."""
+    """Return the value of a JSON text. Raises ValueError (not JSON, not UTF-8, too deep, NaN)."""
     value: object = orjson.loads(body)
     return value
 
 
 def mapping(value: object) -> Mapping[str, object]:
-    """The object, or an empty one for anything else."""
+    """Return the object, or an empty one for anything else."""
     return value if isinstance(value, dict) else {}
 
 
 def rows(value: object) -> Sequence[object]:
-    """The array, or an empty one for anything else."""
+    """Return the array, or an empty one for anything else."""
     return value if isinstance(value, list) else ()
 
 
 def text(value: object) -> str:
-    """The text of a scalar: null, missing and anything nested are ""."""
+    """Return the text of a scalar: null, missing and anything nested are ""."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -37,14 +37,14 @@ def text(value: object) -> str:
 
 
 def whole(value: object) -> int | None:
-    """A whole number, also one written as text; None for anything else."""
+    """Return a whole number, also one written as text; None for anything else."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 19:
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def epoch_ms(value: object) -> int:
-    """ISO 8601 or epoch milliseconds -> milliseconds; 0 for anything else."""
+    """Return milliseconds for ISO 8601 or epoch milliseconds; 0 for anything else."""
     number = whole(value)
     if number is not None:
         return number if 0 <= number <= MAX_MS else 0

@@ -1,6 +1,6 @@
 """Signatures of webhooks: HubSpot's v3 and Stripe's v1, over the raw bytes, compared in constant time.
 
-Our own verifiers: the SDKs' accept times in the future, take one secret only and trip over input
+Our own verifiers: those of the SDKs accept times in the future, take one secret only and fail on input
 that is not ASCII. HubSpot's older signatures (v1, v2) carry no time and are not accepted.
 """
 
@@ -15,8 +15,10 @@ from dataclasses import dataclass
 
 from wanesync.core.errors import ConfigError, InvalidSignature
 
-TOLERANCE_MS = 300_000
+MAX_SIGNATURE_AGE_MS = 300_000
+"""Both vendors' guides refuse signatures older than 5 minutes."""
 MAX_SIGNATURES = 16
+"""Signatures of one header that are compared (our choice): Stripe sends one per secret of a rotation."""
 HUBSPOT_SIGNATURE = "x-hubspot-signature-v3"
 HUBSPOT_TIMESTAMP = "x-hubspot-request-timestamp"
 STRIPE_SIGNATURE = "stripe-signature"
@@ -32,7 +34,7 @@ _DIGITS = re.compile(r"[0-9]{1,15}")
 
 @dataclass(frozen=True, slots=True)
 class SignedRequest:
-    """One POST as it came: ``url`` is the public one that the sender called; ``headers`` in any case."""
+    """One request as it was received. ``url``: the public one that the sender called. ``headers``: names in any case."""
 
     method: str
     url: str
@@ -40,20 +42,20 @@ class SignedRequest:
     body: bytes
 
     def header(self, name: str) -> str:
-        """A header's value, "" if it is missing."""
+        """Return a header's value, "" if it is missing."""
         return next((value for key, value in self.headers.items() if key.lower() == name), "")
 
 
 def _check_secrets(secrets: Sequence[str], option: str) -> list[bytes]:
     if not secrets or not all(secrets):
-        raise ConfigError([f"{option}: a secret is needed to tell true webhooks from forged ones"])
+        raise ConfigError([f"{option}: a secret is needed to verify webhooks"])
     return [secret.encode() for secret in secrets]
 
 
-def _check_time(told: str, now_ms: int, unit_ms: int) -> None:
-    if not _DIGITS.fullmatch(told):
+def _check_time(timestamp: str, now_ms: int, unit_ms: int) -> None:
+    if not _DIGITS.fullmatch(timestamp):
         raise InvalidSignature("the time of the signature is missing or not a number")
-    if abs(now_ms - int(told) * unit_ms) > TOLERANCE_MS:
+    if abs(now_ms - int(timestamp) * unit_ms) > MAX_SIGNATURE_AGE_MS:
         raise InvalidSignature("signed more than 5 minutes from now; check this machine's clock if all webhooks fail")
 
 
@@ -64,12 +66,12 @@ class HubSpotSignature:
         self._secrets = _check_secrets(secrets, "hubspot.webhook_secret")
 
     def verify(self, request: SignedRequest, now_ms: int) -> None:
-        """Raise BadSignature unless one of the secrets signed it within 5 minutes of ``now_ms``."""
-        told = request.header(HUBSPOT_TIMESTAMP)
-        _check_time(told, now_ms, 1)
+        """Raise ``InvalidSignature`` unless one of the secrets signed it within 5 minutes of ``now_ms``."""
+        timestamp = request.header(HUBSPOT_TIMESTAMP)
+        _check_time(timestamp, now_ms, 1)
         given = request.header(HUBSPOT_SIGNATURE).encode("utf-8", "replace")
         uri = _ESCAPES.sub(lambda found: _DECODED[found[0].upper()], request.url)
-        signed = request.method.encode() + uri.encode() + request.body + told.encode()
+        signed = request.method.encode() + uri.encode() + request.body + timestamp.encode()
         digests = [base64.b64encode(hmac.digest(secret, signed, hashlib.sha256)) for secret in self._secrets]
         if not any(hmac.compare_digest(digest, given) for digest in digests):
             raise InvalidSignature("no secret made this signature; check hubspot.webhook_secret and server.public_url")
@@ -82,7 +84,7 @@ class StripeSignature:
         self._secrets = _check_secrets(secrets, "stripe.webhook_secret")
 
     def verify(self, request: SignedRequest, now_ms: int) -> None:
-        """Raise BadSignature unless one of the secrets signed it within 5 minutes of ``now_ms``."""
+        """Raise ``InvalidSignature`` unless one of the secrets signed it within 5 minutes of ``now_ms``."""
         parts = [part.partition("=") for part in request.header(STRIPE_SIGNATURE).split(",")]
         times = [value for name, _, value in parts if name.strip() == "t"]
         given = [value.encode("utf-8", "replace") for name, _, value in parts if name.strip() == "v1"]
@@ -91,5 +93,5 @@ class StripeSignature:
         _check_time(times[0], now_ms, 1000)
         signed = times[0].encode() + b"." + request.body
         digests = [hmac.digest(secret, signed, hashlib.sha256).hex().encode() for secret in self._secrets]
-        if not any(hmac.compare_digest(digest, told) for digest in digests for told in given):
+        if not any(hmac.compare_digest(digest, signature) for digest in digests for signature in given):
             raise InvalidSignature("no secret made this signature; check stripe.webhook_secret")

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.canned_server import CannedServer, Told, closed_port
-from wanesync.adapters.http_answers import SKEW_MS
+from wanesync.adapters.http_answers import MAX_SKEW_MS
 from wanesync.adapters.stripe.adapter import StripeAdapter, StripeOptions, mode_of
 from wanesync.adapters.stripe.customers import ADDRESS_PARTS, API_VERSION, read_customer, write_params
 from wanesync.adapters.stripe.events import EVENT_TYPES
@@ -136,7 +136,7 @@ def test_an_answer_has_its_time_and_says_if_it_is_old() -> None:
         side = StripeAdapter(StripeOptions("sk_test_1", server.url), FIELDS, monotonic=lambda: next(ticks))
         answer = side.read_customer("cus_1")
     assert answer.replayed
-    assert answer.timing.to_ms - answer.timing.from_ms == 999 + 250 + 2 * SKEW_MS
+    assert answer.timing.to_ms - answer.timing.from_ms == 999 + 250 + 2 * MAX_SKEW_MS
     assert answer.timing.to_ms % 1000 == 999
 
 

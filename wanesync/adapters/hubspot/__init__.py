@@ -1,1 +1,1 @@
-"""HubSpot over its official SDK."""
+"""HubSpot: contacts, purchases on contacts, webhooks, set-up of a portal. Begin with ``adapter``."""

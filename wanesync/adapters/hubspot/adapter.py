@@ -1,4 +1,4 @@
-"""HubSpot as the engine needs it (``core.ports.HubSpotPort``), over the official SDK."""
+"""HubSpot as live sync and reconcile need it (``core.ports.HubSpotPort``), over the official SDK."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from wanesync.adapters.hubspot import batches, purchases, search, setup
-from wanesync.adapters.hubspot.bisect_batch import Isolation
+from wanesync.adapters.hubspot.bisect_batch import BatchBisector
 from wanesync.adapters.hubspot.client import HubSpotClient
 from wanesync.adapters.hubspot.contacts import MODIFIED, OURS, field_names, properties_to_read, read_contact
 from wanesync.adapters.hubspot.errors import ErrorTable, read_unreadable
@@ -18,8 +18,10 @@ from wanesync.core.model import Record, Side
 from wanesync.core.ports import Account, Authors, CreateItem, Limits, Page, Survey, UpdateItem
 from wanesync.core.purchases import Purchase
 
-ASSOCIATIONS_LIMIT = 500
-APPS = frozenset({"INTEGRATION", "API"})
+ASSOCIATIONS_PAGE = 500
+"""Most associations of one page (developers.hubspot.com, associations v4)."""
+APP_SOURCES = frozenset({"INTEGRATION", "API"})
+"""Source types of changes that an app made (propertiesWithHistory)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,8 @@ class HubSpotOptions:
 class HubSpotAdapter:
     """One portal. Thread-safe.
 
-    ``before_extra`` is called before every request a method makes beyond its first: whoever drives the
-    side may let something happen in between. Rate slots are the business of the options' ``gate``.
+    ``before_extra`` is called before every request a method makes beyond its first: the simulator lets other things
+    happen there. Rate slots are taken by the options' ``gate``.
     """
 
     def __init__(
@@ -59,20 +61,19 @@ class HubSpotAdapter:
 
     @property
     def last_limits(self) -> Limits:
-        """What the newest answer said about the app's limits."""
+        """The app's limits according to the newest answer."""
         return self._client.last_limits
 
     def account(self) -> Account:
-        """Portal id and mode: everything but a STANDARD account is for tests."""
+        """Return portal id and mode: every account but a STANDARD one is for tests."""
         body = self._client.call_path("GET", "account").body
         mode = "live" if text(body.get("accountType")) == "STANDARD" else "test"
         return Account(text(body.get("portalId")), mode, text(body.get("timeZone")) or "UTC")
 
     def read_contacts(self, ids: Sequence[str]) -> Mapping[str, Record | None]:
-        """One request, and one more for each id the answer leaves open.
+        """Read contacts with one request, and one more for each id that the answer does not mention.
 
-        A merged-away id comes back under its survivor, so results are never matched by position; only
-        an id the answer names as missing is None.
+        A merged id is answered with its survivor. Only an id that the answer names as missing is None.
         """
         batches.check_size(len(ids), lambda: len(set(ids)))
         if not ids:
@@ -104,7 +105,7 @@ class HubSpotAdapter:
         return read_contact(reply.body, self._fields)
 
     def list_contacts(self, after: str, limit: int = 100) -> Page:
-        """One page in id order."""
+        """Return one page in id order."""
         page = {"limit": limit, "properties": self._properties, **({"after": after} if after else {})}
         reply = self._client.call(self._client.contacts.get_page, **page)
         if "results" not in reply.body:
@@ -114,15 +115,15 @@ class HubSpotAdapter:
         return Page(records, following, reply.timing)
 
     def search_modified(self, since_ms: int, above_id: str) -> Sequence[tuple[str, int]]:
-        """Up to 200 hits in id order; a keyset, because a search shows at most 10,000 hits of one query."""
+        """Return up to 200 hits in id order, by keyset: a search shows at most 10,000 hits of one query."""
         return search.find_modified(self._client, since_ms, above_id)
 
     def survey_contacts(self) -> Survey:
-        """How many contacts a search sees, and the highest id among them."""
+        """Return how many contacts a search finds, and the highest id among them."""
         return search.survey(self._client)
 
     def create_contacts(self, items: Sequence[CreateItem]) -> Mapping[str, Record | CallError]:
-        """One request; more when the batch is refused as a whole without saying whose fault it is."""
+        """Create contacts with one request; with more if the batch is refused as a whole (``bisect_batch``)."""
         batches.check_size(len(items), lambda: len({item.trace for item in items}))
 
         def send(group: Sequence[CreateItem]) -> dict[str, Record | CallError]:
@@ -134,13 +135,15 @@ class HubSpotAdapter:
             matched = batches.match_created(group, body, self._table)
             return {trace: self._record(raw, whole=True) for trace, raw in matched.items()}
 
-        return Isolation[CreateItem, Record](send, _trace, batches.blame_contacts, self._before_extra).run(items)
+        return BatchBisector[CreateItem, Record](send, _trace, batches.find_named_contacts, self._before_extra).run(
+            items
+        )
 
     def update_contacts(self, items: Sequence[UpdateItem]) -> Mapping[str, Record | CallError]:
-        """As ``create_contacts``, and one request to read the rest of the contacts.
+        """Update contacts as ``create_contacts`` does, and read the rest of their properties with one more request.
 
-        HubSpot's answer names only what was written. The fields it names and ``modified_ms`` are the
-        answer's own, so that an edit which comes between is not taken for what we wrote.
+        HubSpot's answer holds only the properties that were written. Those and ``modified_ms`` are taken from it, so
+        that an edit between the two requests is not taken for our write.
         """
         written = self._update(items)
         asked = {item.trace: item.id for item in items if isinstance(written[item.trace], Record)}
@@ -172,19 +175,21 @@ class HubSpotAdapter:
             matched = batches.match_updated(group, body, self._table)
             return {trace: self._record(raw, whole=False) for trace, raw in matched.items()}
 
-        return Isolation[UpdateItem, Record](send, _trace, batches.blame_contacts, self._before_extra).run(items)
+        return BatchBisector[UpdateItem, Record](send, _trace, batches.find_named_contacts, self._before_extra).run(
+            items
+        )
 
     def _record(self, raw: Mapping[str, object] | CallError, *, whole: bool) -> Record | CallError:
         return raw if isinstance(raw, CallError) else read_contact(raw, self._fields, whole=whole)
 
     def wrote_current(self, contact_id: str, properties: Sequence[str]) -> Authors:
-        """Who wrote the current values: an app whose id is ours, or that wrote a property only we write."""
+        """Return whether we wrote the current values: an app with our id, or one that wrote a property only we write."""
         names = list(dict.fromkeys((*properties, *OURS)))
         reply = self._client.call(
             self._client.contacts.get_by_id, contact_id, properties=[MODIFIED], properties_with_history=names
         )
-        told = mapping(reply.body.get("propertiesWithHistory"))
-        histories = {name: [mapping(version) for version in rows(told.get(name))] for name in names}
+        by_name = mapping(reply.body.get("propertiesWithHistory"))
+        histories = {name: [mapping(version) for version in rows(by_name.get(name))] for name in names}
         own = {text(version.get("sourceId")) for name in OURS for version in histories[name] if _is_app(version)}
         own = (own | self._options.own_source_ids) - {""}
         ours = {}
@@ -195,7 +200,7 @@ class HubSpotAdapter:
         return Authors(epoch_ms(modified), ours)
 
     def send_events(self, items: Mapping[str, Purchase]) -> Mapping[str, CallError | None]:
-        """Batches of 500. An event HubSpot has already (409 on a single one) counts as taken."""
+        """Send events, 500 a request. One that HubSpot already has (409 on a single event) counts as accepted."""
         name = f"pe{self._options.portal}_{self._options.event_name}"
 
         def send(group: Sequence[Purchase]) -> dict[str, CallError | None]:
@@ -203,22 +208,22 @@ class HubSpotAdapter:
             try:
                 self._client.call(self._client.event_batches.send, {"inputs": inputs})
             except CallError as error:
-                # Nothing else of an event is unique but its uuid, which repeats only with its payment.
+                # Only the uuid of an event is unique, and it repeats only with its payment.
                 if not (len(group) == 1 and error.status == 409):
                     raise
             return dict.fromkeys(purchase.payment_id for purchase in group)
 
-        return self._send_purchases(items, send, purchases.EVENTS_LIMIT)
+        return self._send_purchases(items, send, purchases.MAX_EVENTS_PER_REQUEST)
 
     def create_notes(self, items: Mapping[str, Purchase]) -> Mapping[str, CallError | None]:
-        """Batches of 100."""
+        """Create notes, 100 a request."""
 
         def send(group: Sequence[Purchase]) -> dict[str, CallError | None]:
             inputs = [purchases.write_note(purchase) for purchase in group]
             body = self._client.call(self._client.note_batches.create, {"inputs": inputs}).body
             return purchases.match_notes(group, body, self._table)
 
-        return self._send_purchases(items, send, batches.BATCH_LIMIT)
+        return self._send_purchases(items, send, batches.MAX_BATCH_INPUTS)
 
     def _send_purchases(
         self,
@@ -226,14 +231,14 @@ class HubSpotAdapter:
         send: Callable[[Sequence[Purchase]], dict[str, CallError | None]],
         size: int,
     ) -> dict[str, CallError | None]:
-        isolation = Isolation[Purchase, None](send, _payment, purchases.blame_purchases, self._before_extra)
-        parts = batches.Parts[Purchase, None](size, _payment, self._before_extra)
-        return parts.run(list(items.values()), isolation.run)
+        bisector = BatchBisector[Purchase, None](send, _payment, purchases.find_named_purchases, self._before_extra)
+        chunks = batches.ChunkedBatch[Purchase, None](size, _payment, self._before_extra)
+        return chunks.run(list(items.values()), bisector.run)
 
     def read_note_marks(self, contact_id: str) -> frozenset[str]:
-        """The contact's notes by association (a search would lag), 500 a request; then their bodies, 100 a request."""
+        """Read the contact's notes by association (a search lags), 500 a request, then their bodies, 100 a request."""
         ids: list[str] = []
-        page: dict[str, object] = {"limit": ASSOCIATIONS_LIMIT}
+        page: dict[str, object] = {"limit": ASSOCIATIONS_PAGE}
         while True:
             reply = self._client.call(self._client.associations.get_page, "contacts", contact_id, "notes", **page)
             ids += [text(mapping(entry).get("toObjectId")) for entry in rows(reply.body.get("results"))]
@@ -243,22 +248,22 @@ class HubSpotAdapter:
             self._before_extra()
             page["after"] = following
         marks: frozenset[str] = frozenset()
-        for start in range(0, len(ids), batches.BATCH_LIMIT):
+        for start in range(0, len(ids), batches.MAX_BATCH_INPUTS):
             self._before_extra()
-            inputs = [{"id": note_id} for note_id in ids[start : start + batches.BATCH_LIMIT]]
+            inputs = [{"id": note_id} for note_id in ids[start : start + batches.MAX_BATCH_INPUTS]]
             asked = {"properties": ["hs_note_body"], "inputs": inputs}
             marks |= purchases.read_marks(self._client.call(self._client.note_batches.read, asked).body)
         return marks
 
     def set_properties(self, values: Mapping[str, Mapping[str, str]]) -> Mapping[str, CallError | None]:
-        """Contact id -> None when written; nothing is read."""
+        """Write properties; return contact id -> None if written. Nothing is read afterwards."""
         items = [UpdateItem(contact_id, contact_id, properties) for contact_id, properties in values.items()]
-        parts = batches.Parts[UpdateItem, Record](batches.BATCH_LIMIT, _trace, self._before_extra)
-        written = parts.run(items, self._update)
+        chunks = batches.ChunkedBatch[UpdateItem, Record](batches.MAX_BATCH_INPUTS, _trace, self._before_extra)
+        written = chunks.run(items, self._update)
         return {key: found if isinstance(found, CallError) else None for key, found in written.items()}
 
     def can_define_events(self) -> bool:
-        """Whether event definitions can be read: below Enterprise they answer 403."""
+        """Return whether event definitions can be read: below Enterprise the answer is 403."""
         try:
             self._client.call_path("GET", "event_definitions")
         except CallError as error:
@@ -268,20 +273,20 @@ class HubSpotAdapter:
         return True
 
     def has_property(self, name: str) -> bool:
-        """Whether contacts have a property of this internal name."""
+        """Return whether contacts have a property of this internal name."""
         return name in setup.read_properties(self._client)
 
     def prepare(self, *, with_events: bool) -> Sequence[str]:
-        """Create what is missing; several requests."""
+        """Create the properties and the event definition that are missing; several requests."""
         return setup.prepare(self._client, self._options.event_name, with_events=with_events)
 
 
 def _is_app(version: Mapping[str, object]) -> bool:
-    return text(version.get("sourceType")) in APPS
+    return text(version.get("sourceType")) in APP_SOURCES
 
 
 def _complete(part: Record, rest: Record) -> Record:
-    """A contact as it was after a write: the write's own fields and time over what was read later."""
+    """Return a contact as it was after a write: the write's own fields and time over what was read later."""
     values = {**rest.values, **part.values}
     return replace(rest, values=values, emails=part.emails | rest.emails, modified_ms=part.modified_ms)
 

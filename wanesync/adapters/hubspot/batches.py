@@ -1,18 +1,22 @@
-"""Matching the answers of batches to their inputs: by id, trace id, intent or address, never by position."""
+"""Batches: splitting work into requests, and matching answers to inputs by id, trace id, intent or e-mail address.
+
+Answers are never matched by position: HubSpot does not keep the order of inputs.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, TypeVar
 
-from wanesync.adapters.hubspot.errors import ErrorTable, Refused
+from wanesync.adapters.hubspot.errors import ErrorTable, RefusedCall
 from wanesync.adapters.json_values import mapping, rows, text
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.ids import INTENT_PROPERTY
 from wanesync.core.model import Side, normalise_email
 from wanesync.core.ports import CreateItem, UpdateItem
 
-BATCH_LIMIT = 100
+MAX_BATCH_INPUTS = 100
+"""Inputs of one batch request (developers.hubspot.com, CRM objects API)."""
 Raw = Mapping[str, object]
 Outcomes = dict[str, Raw | CallError]
 Item = TypeVar("Item", CreateItem, UpdateItem)
@@ -21,17 +25,17 @@ V = TypeVar("V")
 
 
 def match_created(items: Sequence[CreateItem], body: Raw, table: ErrorTable) -> Outcomes:
-    """Trace id -> raw contact or error. Results carry no trace id: the intent tells, else the address."""
+    """Return trace id -> raw contact or error. Results carry no trace id: the intent identifies them, else the address."""
     by_mark: dict[tuple[str, str], str] = {}
     for item in items:
-        for mark in _admitted(item.properties):
+        for mark in _identifying_marks(item.properties):
             by_mark.setdefault(mark, item.trace)
     outcomes: Outcomes = {}
     known = {item.trace for item in items}
     for raw in map(mapping, rows(body.get("results"))):
-        told = text(raw.get("objectWriteTraceId"))
-        marks = _admitted(mapping(raw.get("properties")))
-        trace = told if told in known else next((by_mark[mark] for mark in marks if mark in by_mark), None)
+        trace_id = text(raw.get("objectWriteTraceId"))
+        marks = _identifying_marks(mapping(raw.get("properties")))
+        trace = trace_id if trace_id in known else next((by_mark[mark] for mark in marks if mark in by_mark), None)
         if trace is None and len(items) == 1:
             trace = items[0].trace
         if trace is not None and text(raw.get("id")):
@@ -40,7 +44,7 @@ def match_created(items: Sequence[CreateItem], body: Raw, table: ErrorTable) -> 
     return _complete([item.trace for item in items], outcomes)
 
 
-def _admitted(properties: Raw) -> list[tuple[str, str]]:
+def _identifying_marks(properties: Raw) -> list[tuple[str, str]]:
     marks = (
         (INTENT_PROPERTY, text(properties.get(INTENT_PROPERTY))),
         ("email", normalise_email(text(properties.get("email")))),
@@ -49,13 +53,13 @@ def _admitted(properties: Raw) -> list[tuple[str, str]]:
 
 
 def match_updated(items: Sequence[UpdateItem], body: Raw, table: ErrorTable) -> Outcomes:
-    """Trace id -> raw contact or error, by record id."""
+    """Return trace id -> raw contact or error, by record id."""
     by_id = {item.id: item.trace for item in items}
     outcomes: Outcomes = {}
     for raw in map(mapping, rows(body.get("results"))):
         trace = by_id.get(text(raw.get("id")))
         if trace is None and len(items) == 1:
-            trace = items[0].trace  # merged away: the survivor answers
+            trace = items[0].trace  # merged away: the answer holds the survivor
         if trace is not None:
             outcomes.setdefault(trace, raw)
     _match_errors([(item.trace, item.id) for item in items], body, table, outcomes)
@@ -80,8 +84,8 @@ def _complete(traces: Sequence[str], outcomes: Outcomes) -> Outcomes:
     return outcomes
 
 
-def blame_contacts(refused: Refused, items: Sequence[Item]) -> list[Item]:
-    """The inputs a refusal of the whole batch names: by trace id, id, or a property that nobody defined."""
+def find_named_contacts(refused: RefusedCall, items: Sequence[Item]) -> list[Item]:
+    """Return the inputs that a refusal of the whole batch names: by trace id, id, or an undefined property."""
     unknown = frozenset(refused.unknown)
     return [
         item
@@ -94,8 +98,8 @@ def _id(item: CreateItem | UpdateItem) -> str:
     return item.id if isinstance(item, UpdateItem) else ""
 
 
-class Parts(Generic[T, V]):
-    """Runs work of any size in parts that one request can carry."""
+class ChunkedBatch(Generic[T, V]):
+    """Runs work of any size in chunks that fit one request."""
 
     def __init__(self, size: int, key: Callable[[T], str], before_extra: Callable[[], None]) -> None:
         self._size, self._key, self._before_extra = size, key, before_extra
@@ -103,24 +107,24 @@ class Parts(Generic[T, V]):
     def run(
         self, items: Sequence[T], work: Callable[[Sequence[T]], Mapping[str, V | CallError]]
     ) -> dict[str, V | CallError]:
-        """Key -> outcome. Raises CallError when the first part came to nothing; later ones keep it as their outcome."""
+        """Return key -> outcome. Raises ``CallError`` if the first chunk failed as a whole; later ones keep it as outcome."""
         outcomes: dict[str, V | CallError] = {}
         for start in range(0, len(items), self._size):
-            part = items[start : start + self._size]
+            chunk = items[start : start + self._size]
             if start:
                 self._before_extra()
             try:
-                outcomes |= work(part)
+                outcomes |= work(chunk)
             except CallError as error:
                 if not start:
                     raise
-                outcomes |= dict.fromkeys(map(self._key, part), error)
+                outcomes |= dict.fromkeys(map(self._key, chunk), error)
         return outcomes
 
 
 def check_size(count: int, distinct: Callable[[], int]) -> None:
-    """Raise ValueError for a batch no request can carry."""
-    if count > BATCH_LIMIT:
-        raise ValueError(f"{count} inputs: a batch takes at most {BATCH_LIMIT}")
+    """Raise ``ValueError`` for a batch that no request can carry."""
+    if count > MAX_BATCH_INPUTS:
+        raise ValueError(f"{count} inputs: a batch takes at most {MAX_BATCH_INPUTS}")
     if distinct() < count:
         raise ValueError("two inputs of a batch share a key")

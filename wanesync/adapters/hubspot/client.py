@@ -1,7 +1,7 @@
 """HubSpot's SDK (hubspot-api-client 12): one set of cached API objects, raw answers, no hidden retries, time-outs.
 
 The SDK builds a new client with an own connection pool each time one of its API properties is read;
-here they are built once and share one pool. This is a wire module: the SDK is untyped.
+here they are built once and share one pool. The SDK is untyped, so ``Any`` ends in this module.
 """
 
 from __future__ import annotations
@@ -17,26 +17,27 @@ from hubspot.crm import contacts
 from hubspot.crm.contacts.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
-from wanesync.adapters.http_answers import BODY_LIMIT, CONNECT_S, HUBSPOT_READ_S, read_timing
+from wanesync.adapters.http_answers import CONNECT_TIMEOUT_S, HUBSPOT_READ_TIMEOUT_S, MAX_BODY_BYTES, read_timing
 from wanesync.adapters.hubspot.errors import ErrorTable, read_network_error, read_unreadable
 from wanesync.adapters.json_values import parse, whole
 from wanesync.core.errors import CallError
 from wanesync.core.ports import Limits, Timing
 
-TIMEOUT = (CONNECT_S, HUBSPOT_READ_S)
+TIMEOUT = (CONNECT_TIMEOUT_S, HUBSPOT_READ_TIMEOUT_S)
 POOL_SIZE = 16
+"""Connections: twice the calls of a worker's HubSpot lane."""
 REAL_API = "https://api.hubapi.com"
 PLAIN_PATHS = {
     "account": "/account-info/v3/details",
     "event_definitions": "/events/v3/event-definitions",
 }
-"""What the SDK does not wrap."""
-_CHUNK = 1 << 16
+"""Endpoints that the SDK does not wrap."""
+_CHUNK_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A 2xx answer: ``body`` {} when it has none."""
+    """A 2xx answer; ``body`` is {} if it has none."""
 
     status: int
     timing: Timing
@@ -44,7 +45,7 @@ class Reply:
 
 
 class HubSpotClient:
-    """Thread-safe: the SDK's API objects hold no state of a call that is read here."""
+    """The API objects of one portal. Thread-safe: the SDK's objects hold no state of a call that is read here."""
 
     def __init__(
         self, token: str, base_url: str | None, errors: ErrorTable, monotonic: Callable[[], float] = time.monotonic
@@ -95,7 +96,7 @@ class HubSpotClient:
             # Not chained: the exception's text is the whole answer, personal data included.
             raise self._refusal(error) from None
         except (AttributeError, UnicodeDecodeError) as error:
-            # The SDK trips over errors without a body (TLS) and over bodies that are not UTF-8.
+            # The SDK fails on errors without a body (TLS) and on bodies that are not UTF-8.
             if not isinstance(error.__context__, ApiException):
                 raise
             raise self._refusal(error.__context__) from None
@@ -129,11 +130,11 @@ class HubSpotClient:
 
     def _read(self, response: Any) -> bytes:
         content = bytearray()
-        for chunk in response.stream(_CHUNK):
+        for chunk in response.stream(_CHUNK_BYTES):
             content += chunk
-            if len(content) > BODY_LIMIT:
+            if len(content) > MAX_BODY_BYTES:
                 response.close()
-                raise read_unreadable(response.status, f"more than {BODY_LIMIT} bytes")
+                raise read_unreadable(response.status, f"more than {MAX_BODY_BYTES} bytes")
         response.release_conn()
         return bytes(content)
 
@@ -149,13 +150,15 @@ class HubSpotClient:
         return self._errors.read_answer(error.status, headers, body)
 
     def _note_limits(self, headers: Mapping[str, str]) -> None:
-        said = {name.lower(): whole(value) for name, value in headers.items() if name.lower().startswith("x-hubspot-r")}
-        if said:
+        limits = {
+            name.lower(): whole(value) for name, value in headers.items() if name.lower().startswith("x-hubspot-r")
+        }
+        if limits:
             prefix = "x-hubspot-ratelimit-"
             self.last_limits = Limits(
-                said.get(prefix + "max"),
-                said.get(prefix + "interval-milliseconds"),
-                said.get(prefix + "remaining"),
-                said.get(prefix + "daily-remaining"),
-                said.get(prefix + "daily"),
+                limits.get(prefix + "max"),
+                limits.get(prefix + "interval-milliseconds"),
+                limits.get(prefix + "remaining"),
+                limits.get(prefix + "daily-remaining"),
+                limits.get(prefix + "daily"),
             )

@@ -1,7 +1,6 @@
-"""The table that says what each answer of HubSpot means (developers.hubspot.com, error handling and usage guidelines).
+"""What each error answer of HubSpot means (developers.hubspot.com, error handling and usage guidelines).
 
-A ``reason`` carries categories, codes, property names and the status: never a message, which may
-quote values.
+A ``reason`` holds categories, codes, property names and the status: never a message, which may quote values.
 """
 
 from __future__ import annotations
@@ -15,9 +14,9 @@ from wanesync.adapters.json_values import mapping, rows, text
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.model import Side
 
-LOCK_MS = 2_000
-"""A record locked under heavy load stays so for 2 s (423)."""
-POLICY_WAITS_MS = {"SECONDLY": 1_000, "TEN_SECONDLY_ROLLING": 10_000}
+RECORD_LOCK_MS = 2_000
+"""A record that is locked under heavy load (423) stays locked for 2 s (HubSpot, error handling)."""
+RATE_POLICY_WAITS_MS = {"SECONDLY": 1_000, "TEN_SECONDLY_ROLLING": 10_000}
 STATUSES = {
     401: Failure.UNAUTHORISED,
     403: Failure.FORBIDDEN,
@@ -25,7 +24,7 @@ STATUSES = {
     423: Failure.BUSY,
     429: Failure.RATE_LIMITED,
     477: Failure.MOVING,
-    500: Failure.NO_ANSWER,  # no side keeps the outcome for us, as Stripe does
+    500: Failure.NO_ANSWER,  # HubSpot has no idempotency keys: the outcome is unknown
 }
 CATEGORIES = {
     "CONFLICT": Failure.CONFLICT,
@@ -36,14 +35,14 @@ CATEGORIES = {
 UNKNOWN_PROPERTY = "PROPERTY_DOESNT_EXIST"
 
 _EXISTING = re.compile(r"Existing ID:\s*(\d+)|(\d+) already has that value", re.IGNORECASE)
-_TOLD_CODE = re.compile(r'"error"\s*:\s*"([A-Z_]+)"')
-_TOLD_NAME = re.compile(r'"name"\s*:\s*"([a-z0-9_]+)"|propertyName=([a-z0-9_]+)')
-_WORD = re.compile(r"[A-Za-z0-9_.\-]{1,100}")
+_MESSAGE_CODE = re.compile(r'"error"\s*:\s*"([A-Z_]+)"')
+_MESSAGE_NAME = re.compile(r'"name"\s*:\s*"([a-z0-9_]+)"|propertyName=([a-z0-9_]+)')
+_SAFE_TOKEN = re.compile(r"[A-Za-z0-9_.\-]{1,100}")
 
 
 @dataclass(eq=False)
-class Refused(CallError):
-    """A refusal with whom it blames: trace ids, record ids, properties that nobody defined."""
+class RefusedCall(CallError):
+    """A refusal and the inputs it names: by trace id, record id, or properties that are not defined in HubSpot."""
 
     traces: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
@@ -51,11 +50,11 @@ class Refused(CallError):
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """What an error body says: its category, and per complaint a code and the properties it names."""
+class ErrorBody:
+    """The contents of an error body. ``details``: per entry a code and the property names."""
 
     category: str
-    complaints: tuple[tuple[str, tuple[str, ...]], ...]
+    details: tuple[tuple[str, tuple[str, ...]], ...]
     existing_id: str
     traces: tuple[str, ...]
     ids: tuple[str, ...]
@@ -64,125 +63,129 @@ class Problem:
 
     @property
     def properties(self) -> tuple[str, ...]:
-        """Every property named, once."""
-        return tuple(dict.fromkeys(name for _, names in self.complaints for name in names))
+        """All property names, each once."""
+        return tuple(dict.fromkeys(name for _, names in self.details for name in names))
 
     @property
     def reason(self) -> str:
-        """Category, codes and property names."""
-        codes = dict.fromkeys(code for code, _ in self.complaints if code)
+        """The reason of a ``CallError``: category, codes and property names."""
+        codes = dict.fromkeys(code for code, _ in self.details if code)
         named = f" ({', '.join(self.properties)})" if self.properties else ""
         return ": ".join(filter(None, (self.category or "no category given", ", ".join(codes)))) + named
 
 
-def read_problem(body: Mapping[str, object]) -> Problem:
-    """Read an error body or one entry of a multi-status answer; every part is optional."""
+def read_error_body(body: Mapping[str, object]) -> ErrorBody:
+    """Read an error body or one entry of a multi-status answer; every part of it is optional."""
     context = mapping(body.get("context"))
     message = text(body.get("message"))
     errors = [mapping(entry) for entry in rows(body.get("errors"))]
     messages = [message, *(text(entry.get("message")) for entry in errors)]
-    complaints = tuple(_complaint(entry) for entry in errors) or tuple(_told(message))
-    existing = _words(context.get("existingId")) or tuple(
+    details = tuple(_read_detail(entry) for entry in errors) or tuple(_parse_message(message))
+    existing = _safe_tokens(context.get("existingId")) or tuple(
         found[1] or found[2] for found in map(_EXISTING.search, messages) if found
     )
-    scopes = (name for entry in errors for name in _words(mapping(entry.get("context")).get("requiredGranularScopes")))
-    return Problem(
-        category=_word(body.get("category")) or _word(body.get("errorType")),
-        complaints=complaints,
+    scopes = (
+        name for entry in errors for name in _safe_tokens(mapping(entry.get("context")).get("requiredGranularScopes"))
+    )
+    return ErrorBody(
+        category=_safe_token(body.get("category")) or _safe_token(body.get("errorType")),
+        details=details,
         existing_id=existing[0] if existing else "",
-        traces=_words(context.get("objectWriteTraceId")),
-        ids=_words(context.get("ids")),
+        traces=_safe_tokens(context.get("objectWriteTraceId")),
+        ids=_safe_tokens(context.get("ids")),
         scopes=tuple(dict.fromkeys(scopes)),
-        policy=_word(body.get("policyName")),
+        policy=_safe_token(body.get("policyName")),
     )
 
 
-def _complaint(entry: Mapping[str, object]) -> tuple[str, tuple[str, ...]]:
+def _read_detail(entry: Mapping[str, object]) -> tuple[str, tuple[str, ...]]:
     context = mapping(entry.get("context"))
-    told = tuple(found[1] or found[2] for found in _TOLD_NAME.finditer(text(entry.get("message"))))
-    return _word(entry.get("code")), tuple(dict.fromkeys(_words(context.get("propertyName")) or told))
+    in_message = tuple(found[1] or found[2] for found in _MESSAGE_NAME.finditer(text(entry.get("message"))))
+    return _safe_token(entry.get("code")), tuple(dict.fromkeys(_safe_tokens(context.get("propertyName")) or in_message))
 
 
-def _told(message: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-    # "Property values were not valid: [...]" repeats its complaints as JSON in the text.
-    names = [found[1] or found[2] for found in _TOLD_NAME.finditer(message)]
-    codes = _TOLD_CODE.findall(message)
+def _parse_message(message: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    # "Property values were not valid: [...]" holds its details as JSON in the message.
+    names = [found[1] or found[2] for found in _MESSAGE_NAME.finditer(message)]
+    codes = _MESSAGE_CODE.findall(message)
     for position, name in enumerate(names):
         yield (codes[position] if position < len(codes) else ""), (name,)
 
 
-def _word(value: object) -> str:
-    word = text(value)
-    return word if _WORD.fullmatch(word) else ""
+def _safe_token(value: object) -> str:
+    """Return a code or name; "" for anything that may be free text."""
+    token = text(value)
+    return token if _SAFE_TOKEN.fullmatch(token) else ""
 
 
-def _words(value: object) -> tuple[str, ...]:
+def _safe_tokens(value: object) -> tuple[str, ...]:
     entries = rows(value) if isinstance(value, list) else (value,)
-    return tuple(word for word in map(_word, entries) if word)
+    return tuple(token for token in map(_safe_token, entries) if token)
 
 
 class ErrorTable:
-    """The table for one field map: properties are named as our fields."""
+    """Reads errors for one field map: properties are named as our fields."""
 
     def __init__(self, field_names: Mapping[str, str]) -> None:
         self._field_names = field_names
 
-    def read_answer(self, status: int, headers: Mapping[str, str], body: object) -> Refused:
-        """The error of an answer that is not 2xx; ``body`` None: it was not JSON."""
-        problem = read_problem(mapping(body))
-        failure = _classify(status, problem, readable=isinstance(body, dict))
+    def read_answer(self, status: int, headers: Mapping[str, str], body: object) -> RefusedCall:
+        """Return the error of an answer that is not 2xx; ``body`` is None if it was not JSON."""
+        error_body = read_error_body(mapping(body))
+        failure = _classify(status, error_body, readable=isinstance(body, dict))
         wait_ms = read_retry_after_ms(headers)
         if wait_ms is None and failure is Failure.BUSY:
-            wait_ms = LOCK_MS
+            wait_ms = RECORD_LOCK_MS
         if wait_ms is None and failure is Failure.RATE_LIMITED:
-            wait_ms = POLICY_WAITS_MS.get(problem.policy)
+            wait_ms = RATE_POLICY_WAITS_MS.get(error_body.policy)
         redirected = f"redirected ({status}); set hubspot.base_url to the address itself"
-        reason = redirected if 300 <= status < 400 else f"{problem.reason}, status {status}"
-        return self._refuse(failure, problem, reason, status, wait_ms)
+        reason = redirected if 300 <= status < 400 else f"{error_body.reason}, status {status}"
+        return self._refuse(failure, error_body, reason, status, wait_ms)
 
-    def read_entry(self, entry: Mapping[str, object]) -> Refused:
-        """The error of one input of a multi-status answer."""
-        problem = read_problem(entry)
-        return self._refuse(_classify(207, problem, readable=True), problem, problem.reason, 207, None)
+    def read_entry(self, entry: Mapping[str, object]) -> RefusedCall:
+        """Return the error of one input of a multi-status answer."""
+        error_body = read_error_body(entry)
+        return self._refuse(_classify(207, error_body, readable=True), error_body, error_body.reason, 207, None)
 
-    # The parts in which the two kinds of errors differ.
-    def _refuse(self, failure: Failure, problem: Problem, reason: str, status: int, wait_ms: int | None) -> Refused:
-        names = problem.properties
+    def _refuse(
+        self, failure: Failure, error_body: ErrorBody, reason: str, status: int, wait_ms: int | None
+    ) -> RefusedCall:
+        names = error_body.properties
         if failure is Failure.CONFLICT and not names:
             names = ("email",)
-        return Refused(
+        return RefusedCall(
             Side.HUBSPOT,
             failure,
             reason,
             status=status,
             retry_after_ms=wait_ms,
-            existing_id=problem.existing_id or None,
-            scope=problem.policy or " ".join(problem.scopes),
+            existing_id=error_body.existing_id or None,
+            scope=error_body.policy or " ".join(error_body.scopes),
             fields=tuple(dict.fromkeys(self._field_names.get(name, name) for name in names)),
-            traces=problem.traces,
-            ids=problem.ids,
-            unknown=tuple(name for code, found in problem.complaints if code == UNKNOWN_PROPERTY for name in found),
+            traces=error_body.traces,
+            ids=error_body.ids,
+            unknown=tuple(name for code, found in error_body.details if code == UNKNOWN_PROPERTY for name in found),
         )
 
 
-def _classify(status: int, problem: Problem, *, readable: bool) -> Failure:
-    if status == 429 and problem.policy == "DAILY":
+def _classify(status: int, error_body: ErrorBody, *, readable: bool) -> Failure:
+    if status == 429 and error_body.policy == "DAILY":
         return Failure.DAILY_LIMIT
     if status in STATUSES:
         return STATUSES[status]
     if status >= 500 or 300 <= status < 400 or (status == 404 and not readable):
         return Failure.UNAVAILABLE
-    if problem.existing_id and problem.category in ("VALIDATION_ERROR", ""):
+    if error_body.existing_id and error_body.category in ("VALIDATION_ERROR", ""):
         return Failure.CONFLICT
-    return CATEGORIES.get(problem.category, Failure.REFUSED)
+    return CATEGORIES.get(error_body.category, Failure.REFUSED)
 
 
 def read_network_error(error: BaseException) -> CallError:
-    """The error of a request without an answer."""
+    """Return the error of a request without an answer."""
     failure = Failure.UNREACHED if was_unsent(error) else Failure.NO_ANSWER
     return CallError(Side.HUBSPOT, failure, f"no answer from HubSpot ({type(error).__name__})")
 
 
 def read_unreadable(status: int, what: str) -> CallError:
-    """The error of a 2xx answer that cannot be read: it was carried out, nobody knows how."""
+    """Return the error of a 2xx answer that cannot be read: the request was carried out, its result is unknown."""
     return CallError(Side.HUBSPOT, Failure.NO_ANSWER, f"unreadable answer: {what}", status=status)

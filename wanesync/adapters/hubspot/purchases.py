@@ -1,4 +1,4 @@
-"""Purchases as HubSpot takes them: custom events and notes (CORRECTNESS section 8)."""
+"""Purchases as HubSpot takes them: custom events and notes (docs/correctness.md#purchases)."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from wanesync.adapters.hubspot.errors import ErrorTable, Refused
+from wanesync.adapters.hubspot.errors import ErrorTable, RefusedCall
 from wanesync.adapters.json_values import mapping, rows, text
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.model import Side
 from wanesync.core.purchases import Purchase
 
-EVENTS_LIMIT = 500
-VALUE_LIMIT = 256
+MAX_EVENTS_PER_REQUEST = 500
+"""Inputs of one batch of events (developers.hubspot.com, event send guide)."""
+MAX_VALUE_CHARS = 256
 """Characters of one value of an event (event send guide)."""
 NOTE_TO_CONTACT = 202
+"""Association type of a note with its contact (developers.hubspot.com, associations v4, HUBSPOT_DEFINED)."""
 EVENT_PROPERTIES = {
     "amount": ("Amount", "number"),
     "amount_minor": ("Amount in minor units", "number"),
@@ -32,12 +34,12 @@ _MARK = re.compile(r"\[wanesync:([A-Za-z0-9_]+)\]")
 
 
 def iso(at_ms: int) -> str:
-    """Epoch milliseconds as ISO 8601 in UTC."""
+    """Return epoch milliseconds as ISO 8601 in UTC."""
     return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def write_event(purchase: Purchase, event_name: str) -> dict[str, object]:
-    """One occurrence; its ``uuid`` is the same at every attempt, and HubSpot keeps the first of a year."""
+    """Return one event; its ``uuid`` is the same at every attempt, and HubSpot keeps the first one of a year."""
     values = {
         "amount": f"{purchase.decimal_amount:f}",
         "amount_minor": str(purchase.amount),
@@ -52,7 +54,7 @@ def write_event(purchase: Purchase, event_name: str) -> dict[str, object]:
         "objectId": purchase.contact_id,
         "occurredAt": iso(purchase.occurred_ms),
         "uuid": purchase.event_uuid,
-        "properties": {name: value[:VALUE_LIMIT] for name, value in values.items() if value},
+        "properties": {name: value[:MAX_VALUE_CHARS] for name, value in values.items() if value},
     }
 
 
@@ -69,12 +71,12 @@ def define_event(name: str) -> dict[str, object]:
 
 
 def mark(payment_id: str) -> str:
-    """How a note ends: by this it is found again."""
+    """Return the mark at the end of a note, by which the note is found again."""
     return f"[wanesync:{payment_id}]"
 
 
 def write_note(purchase: Purchase) -> dict[str, object]:
-    """One note on a contact; whatever others wrote is escaped, for HubSpot shows notes as HTML."""
+    """Return one note on a contact; texts of others are escaped, because HubSpot shows notes as HTML."""
     amount = f"{purchase.decimal_amount:f} {purchase.currency.upper()}"
     lines = [f"Stripe purchase: {amount}", purchase.description, mark(purchase.payment_id)]
     types = [{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": NOTE_TO_CONTACT}]
@@ -89,7 +91,7 @@ def write_note(purchase: Purchase) -> dict[str, object]:
 
 
 def read_marks(body: Mapping[str, object]) -> frozenset[str]:
-    """The payment ids at the ends of the notes of an answer."""
+    """Return the payment ids at the ends of the notes of an answer."""
     found = set()
     for note in map(mapping, rows(body.get("results"))):
         marks = _MARK.findall(text(mapping(note.get("properties")).get("hs_note_body")))
@@ -100,7 +102,7 @@ def read_marks(body: Mapping[str, object]) -> frozenset[str]:
 def match_notes(
     purchases: Sequence[Purchase], body: Mapping[str, object], table: ErrorTable
 ) -> dict[str, CallError | None]:
-    """Payment id -> None if its note stands, else why not: by the mark in the answer or the trace id."""
+    """Return payment id -> None if its note was made, else the error: by the mark in the answer or the trace id."""
     outcomes: dict[str, CallError | None] = dict.fromkeys(read_marks(body))
     for entry in map(mapping, rows(body.get("errors"))):
         error = table.read_entry(entry)
@@ -113,6 +115,6 @@ def match_notes(
     return {purchase.payment_id: outcomes[purchase.payment_id] for purchase in purchases}
 
 
-def blame_purchases(refused: Refused, purchases: Sequence[Purchase]) -> list[Purchase]:
-    """The purchases a refusal of the whole batch names by trace id."""
+def find_named_purchases(refused: RefusedCall, purchases: Sequence[Purchase]) -> list[Purchase]:
+    """Return the purchases that a refusal of the whole batch names by trace id."""
     return [purchase for purchase in purchases if purchase.payment_id in refused.traces]

@@ -1,4 +1,4 @@
-"""HubSpot's search of contacts: what changed, and how many there are."""
+"""HubSpot's search of contacts: which changed since a time, and how many there are. A search lags by seconds."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from wanesync.adapters.hubspot.contacts import MODIFIED
 from wanesync.adapters.json_values import epoch_ms, mapping, rows, text
 from wanesync.core.ports import Survey
 
-SEARCH_LIMIT = 200
+SEARCH_PAGE = 200
+"""Most hits of one search request (developers.hubspot.com, CRM search)."""
 ID = "hs_object_id"
 
 
 def find_modified(client: HubSpotClient, since_ms: int, above_id: str) -> Sequence[tuple[str, int]]:
-    """Up to 200 (id, lastmodifieddate ms) in id order, above ``above_id``."""
+    """Return up to 200 (id, lastmodifieddate in ms) in id order, above ``above_id``."""
     filters = [{"propertyName": MODIFIED, "operator": "GTE", "value": str(since_ms)}]
     if above_id:
         filters.append({"propertyName": ID, "operator": "GT", "value": above_id})
@@ -22,7 +23,7 @@ def find_modified(client: HubSpotClient, since_ms: int, above_id: str) -> Sequen
         "filterGroups": [{"filters": filters}],
         "sorts": [{"propertyName": ID, "direction": "ASCENDING"}],
         "properties": [MODIFIED],
-        "limit": SEARCH_LIMIT,
+        "limit": SEARCH_PAGE,
     }
     body = client.call(client.contact_search.do_search, query).body
     hits = [mapping(raw) for raw in rows(body.get("results"))]
@@ -30,7 +31,7 @@ def find_modified(client: HubSpotClient, since_ms: int, above_id: str) -> Sequen
 
 
 def survey(client: HubSpotClient) -> Survey:
-    """The total a search tells, and its highest id."""
+    """Return the total of a search, and its highest id."""
     query = {
         "filterGroups": [],
         "sorts": [{"propertyName": ID, "direction": "DESCENDING"}],

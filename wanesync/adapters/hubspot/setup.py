@@ -16,7 +16,7 @@ UNIQUE = {CUSTOMER_ID_PROPERTY: "Stripe customer", INTENT_PROPERTY: "wanesync: c
 
 
 def property_definitions() -> list[dict[str, object]]:
-    """All properties of ours. ``hasUniqueValue`` can only be given at creation."""
+    """Return the definitions of all our properties. ``hasUniqueValue`` can only be set at creation."""
     unique: list[dict[str, object]] = [
         {**_define(name, label, "string", "text"), "hasUniqueValue": True} for name, label in UNIQUE.items()
     ]
@@ -28,31 +28,34 @@ def _define(name: str, label: str, kind: str, field_type: str) -> dict[str, obje
 
 
 def read_properties(client: HubSpotClient) -> dict[str, Mapping[str, object]]:
-    """Internal name -> definition of every contact property; one request."""
+    """Return internal name -> definition of every contact property; one request."""
     reply = client.call(client.properties.get_all, "contacts")
     return {text(entry.get("name")): entry for entry in map(mapping, rows(reply.body.get("results")))}
 
 
 def prepare(client: HubSpotClient, event_name: str, *, with_events: bool) -> list[str]:
-    """Create what is missing; says what it made. Raises CallError, ConfigError for a property of the wrong kind."""
-    standing = read_properties(client)
-    _check_unique(standing)
+    """Create what is missing and return what was created.
+
+    Raises ``CallError``, and ``ConfigError`` for a property of ours that exists with another definition.
+    """
+    existing = read_properties(client)
+    _check_unique(existing)
     made = []
     for definition in property_definitions():
         name = text(definition["name"])
-        if name not in standing and _create_property(client, definition):
+        if name not in existing and _create_property(client, definition):
             made.append(f"contact property {name}")
     if with_events and _create_event(client, event_name):
         made.append(f"event definition {event_name}")
     return made
 
 
-def _check_unique(standing: Mapping[str, Mapping[str, object]]) -> None:
+def _check_unique(existing: Mapping[str, Mapping[str, object]]) -> None:
     problems = [
         f"the contact property {name} exists in HubSpot but its values are not unique: "
         "delete it there (its uniqueness cannot be changed), then run this again"
         for name in UNIQUE
-        if name in standing and standing[name].get("hasUniqueValue") is not True
+        if name in existing and existing[name].get("hasUniqueValue") is not True
     ]
     if problems:
         raise ConfigError(problems)

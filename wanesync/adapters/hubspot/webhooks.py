@@ -35,17 +35,17 @@ KINDS = {
 }
 APPS = frozenset({"", "INTEGRATION", "API"})
 FLOWS = frozenset({"AUTOMATION_PLATFORM", "WORKFLOWS"})
-"""Their source id names one contact's way through a workflow: all their changes come from one source."""
+"""Their source id is one contact's enrolment in a workflow: all their changes count as one source."""
 HINTS = frozenset({CUSTOMER_ID_PROPERTY, MORE_EMAILS, MERGED})
-"""Properties no field is mapped to whose changes matter: worth a read, without a value."""
+"""Properties without a field whose changes need a read of the contact, without a value."""
 
 
 class HubSpotWebhooks:
     """The parser for one portal.
 
-    ``own_source_ids``: the app ids our writes show up under, besides the app that sends the webhook.
-    ``key`` (at most 64 bytes) keys the event keys. ``Event.source`` is ``own`` for what we did,
-    ``app:KIND/ID`` for what some app did that may be us, else ``user:KIND/ID``.
+    ``own_source_ids``: the app ids under which our writes appear, besides the app that sends the webhook.
+    ``key`` (at most 64 bytes) keys the event keys. ``Event.source`` is ``own`` for our own changes,
+    ``app:KIND/ID`` for changes of an app that may be us, else ``user:KIND/ID``.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class HubSpotWebhooks:
         self._specs = {name: spec for spec in fields.specs for name in spec.hubspot}
 
     def parse(self, body: bytes, received_ms: int) -> ParsedWebhook:
-        """Read a body whose signature was verified. Raises BadPayload when it is no array; elements never raise."""
+        """Read a body whose signature was verified. Raises ``InvalidPayload`` if it is no array; elements never raise."""
         value = parse_body(body)
         if not isinstance(value, list):
             raise InvalidPayload("the body is not an array of events")
@@ -119,7 +119,7 @@ class HubSpotWebhooks:
         )
 
     def _values(self, changed: str, value: str | None) -> dict[str, str]:
-        """The field's canonical value; one property of a field of two is only a part: ``name/firstname``."""
+        """Return the field's canonical value; a property of a field of two is only a part of it: ``name/firstname``."""
         spec = self._specs.get(changed)
         if spec is None or value is None:
             return {}
@@ -133,16 +133,16 @@ class HubSpotWebhooks:
             return f"user:{kind}/{'' if kind in FLOWS else self._name_user(source_id)}"
         if source_id and (source_id == app or source_id in self._own):
             return "own"
-        # Once our ids are known, another app is as good as a user; before that it may be us.
+        # Once our ids are known, another app counts as a user; before that it may be us.
         return f"{'user' if self._own and source_id else 'app'}:{kind}/{source_id}"
 
     def _name_user(self, source_id: str) -> str:
-        """Some users are named by their address: that is no address any more, and still the same user each time."""
+        """Return a source id without an address: some users are identified by one, which is hashed."""
         return f"user-{event_key(self._key, 'user', source_id)[:12]}" if "@" in source_id else source_id
 
 
 def _value(element: Mapping[str, object]) -> str | None:
-    """The value told, None if it is withheld."""
+    """Return the value of a change, None if it is withheld."""
     value = element.get("propertyValue")
     if element.get("isSensitive") is True or value == REDACTED:
         return None
@@ -159,7 +159,7 @@ def _digits(value: object) -> str:
 
 
 def _read_merge(element: Mapping[str, object], record_id: str) -> tuple[str, tuple[str, ...]]:
-    """(survivor, all others): the survivor has a new id, unless the portal keeps the primary one."""
+    """Return (survivor, all others): the survivor has a new id, unless the portal keeps the primary one."""
     named = [_digits(element[name]) for name in ("primaryObjectId", "newObjectId") if element.get(name) is not None]
     survivor = named[-1] if named else record_id
     others = [record_id, *named, *(_digits(entry) for entry in rows(element.get("mergedObjectIds")))]

@@ -1,1 +1,1 @@
-"""Stripe over its official SDK."""
+"""Stripe: customers, events and their webhooks. Begin with ``adapter``."""

@@ -1,7 +1,6 @@
-"""Stripe as the engine needs it (``core.ports.StripePort``), over the official SDK.
+"""Stripe as live sync and reconcile need it (``core.ports.StripePort``), over the official SDK.
 
-Raw requests and plain mappings: the SDK's objects cost five times as much per page. This is a wire
-module.
+Raw requests and plain mappings: the SDK's objects take five times as long per page. ``Any`` ends in this module.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import stripe
 from wanesync.adapters.http_answers import read_timing
 from wanesync.adapters.json_values import mapping, parse, rows, text
 from wanesync.adapters.stripe.customers import API_VERSION, read_customer
-from wanesync.adapters.stripe.errors import ErrorTable, Refused
+from wanesync.adapters.stripe.errors import ErrorTable, RefusedCall
 from wanesync.adapters.stripe.events import EVENT_TYPES, StripeAccount, StripeEvents
 from wanesync.adapters.stripe.transport import PooledClient
 from wanesync.adapters.webhooks import WebhookContents
@@ -25,7 +24,8 @@ from wanesync.core.fields import FieldMap
 from wanesync.core.model import Side
 from wanesync.core.ports import Account, CustomerAnswer, EventPage, Page, Timing
 
-PAGE_LIMIT = 100
+PAGE_SIZE = 100
+"""Most objects of one page (docs.stripe.com/api/pagination)."""
 STRIPE_API = "https://api.stripe.com"
 CUSTOMERS = "/v1/customers"
 MODES = {"sk_test_": "test", "rk_test_": "test", "sk_live_": "live", "rk_live_": "live"}
@@ -55,7 +55,7 @@ class Reply:
 
 
 def mode_of(api_key: str) -> str:
-    """``live`` or ``test``. Raises ConfigError for what is no secret or restricted key."""
+    """Return ``live`` or ``test``. Raises ``ConfigError`` for anything but a secret or restricted key."""
     for prefix, mode in MODES.items():
         if api_key.startswith(prefix):
             return mode
@@ -83,10 +83,10 @@ class StripeAdapter:
         )
 
     def account(self) -> Account:
-        """Account id and mode; a restricted key may not read the account, but its 403 names it."""
+        """Return account id and mode; a restricted key may not read the account, but its 403 names it."""
         try:
             body = self._call("get", "/v1/account", {}).body
-        except Refused as refused:
+        except RefusedCall as refused:
             if not refused.account:
                 raise
             return Account(refused.account, self._mode)
@@ -94,7 +94,7 @@ class StripeAdapter:
         return Account(text(body.get("id")), self._mode, text(zone) or "UTC")
 
     def read_customer(self, customer_id: str) -> CustomerAnswer:
-        """One customer; deleted or never there is None."""
+        """Read one customer; a record of None was deleted or never existed."""
         began = self._monotonic()
         try:
             return self._answer(self._call("get", f"{CUSTOMERS}/{customer_id}", {}))
@@ -104,7 +104,7 @@ class StripeAdapter:
             return CustomerAnswer(None, self._timing({}, began))
 
     def list_customers(self, after: str, created_from: int, created_to: int) -> Page:
-        """One page of 100, newest first."""
+        """Return one page of 100, newest first."""
         bounds = {name: bound for name, bound in (("gte", created_from), ("lte", created_to)) if bound}
         reply = self._call("get", CUSTOMERS, _page(after) | ({"created": bounds} if bounds else {}))
         customers = [mapping(raw) for raw in _rows(reply)]
@@ -112,15 +112,15 @@ class StripeAdapter:
         return Page(records, _following(reply, customers), reply.timing)
 
     def create_customer(self, body: str, key: str) -> CustomerAnswer:
-        """Create from the stored body: the same text makes the same request."""
+        """Create a customer from the stored body: the same text makes the same request."""
         return self._answer(self._call("post", CUSTOMERS, _params(body), key))
 
     def update_customer(self, customer_id: str, body: str, key: str) -> CustomerAnswer:
-        """Update with the stored body."""
+        """Update a customer with the stored body."""
         return self._answer(self._call("post", f"{CUSTOMERS}/{customer_id}", _params(body), key))
 
     def list_events(self, since_s: int, after: str) -> EventPage:
-        """One page of what webhooks would bring, newest first, read by the same parser."""
+        """Return one page of the events that webhooks deliver, newest first, read by the same parser."""
         params = _page(after) | {"types": list(EVENT_TYPES), "created": {"gte": since_s}}
         reply = self._call("get", "/v1/events", params)
         contents = WebhookContents()
@@ -138,13 +138,13 @@ class StripeAdapter:
         return CustomerAnswer(record, reply.timing, reply.replayed)
 
     def _call(self, method: str, path: str, params: Mapping[str, object], key: str = "") -> Reply:
-        """One request. Raises CallError."""
+        """Make one request. Raises ``CallError``."""
         options: dict[str, Any] = {"idempotency_key": key} if key else {}
         began = self._monotonic()
         try:
             answer: Any = self._client.raw_request(method, path, **params, **options)
         except stripe.StripeError as error:
-            # Not chained to the SDK's exception: its text may quote values. Its own cause tells of the network only.
+            # Not chained to the SDK's exception: its text may quote values. Its own cause is a network error.
             raise self._table.read_error(error) from error.__cause__
         body = answer.data
         if not isinstance(body, dict):
@@ -164,7 +164,7 @@ def _params(body: str) -> Mapping[str, object]:
 
 
 def _page(after: str) -> dict[str, object]:
-    return {"limit": PAGE_LIMIT, **({"starting_after": after} if after else {})}
+    return {"limit": PAGE_SIZE, **({"starting_after": after} if after else {})}
 
 
 def _rows(reply: Reply) -> list[object]:

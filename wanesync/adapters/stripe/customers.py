@@ -12,7 +12,7 @@ from wanesync.core.ids import CONTACT_ID_KEY, PORTAL_ID_KEY
 from wanesync.core.model import Record, Side, normalise_email
 
 API_VERSION = "2026-10-28.endive"
-"""What stripe 16.1 speaks; objects inside events are used only when they are of this version."""
+"""The version stripe 16.1 is made for; objects inside events are used only if they are of this version."""
 LOCALES = "preferred_locales"
 ADDRESS = "address"
 ADDRESS_PARTS = ("line1", "line2", "city", "state", "postal_code", "country")

@@ -1,6 +1,6 @@
-"""The table that says what each answer of Stripe means (docs.stripe.com/error-low-level, /rate-limits, /error-codes).
+"""What each error answer of Stripe means (docs.stripe.com/error-low-level, /rate-limits, /error-codes).
 
-A ``reason`` carries codes, parameter names and the status: never a message, which may quote values.
+A ``reason`` holds codes, parameter names and the status: never a message, which may quote values.
 """
 
 from __future__ import annotations
@@ -28,38 +28,38 @@ STATUSES = {
 RATE_REASON = "stripe-rate-limited-reason"
 SHOULD_RETRY = "stripe-should-retry"
 
-_WORD = re.compile(r"[A-Za-z0-9_.\-\[\]]{1,120}")
+_SAFE_TOKEN = re.compile(r"[A-Za-z0-9_.\-\[\]]{1,120}")
 _PERMISSION = re.compile(r"\brak_[a-z0-9_]+\b")
 _ACCOUNT = re.compile(r"\bacct_[A-Za-z0-9_]+\b")
 
 
 @dataclass(eq=False)
-class Refused(CallError):
-    """A refusal; the text of a restricted key's 403 names its ``account``."""
+class RefusedCall(CallError):
+    """A refusal. ``account``: the account named in the message of a restricted key's 403, else ""."""
 
     account: str = ""
 
 
 class ErrorTable:
-    """The table for one field map: parameters are named as our fields."""
+    """Reads errors for one field map: parameters are named as our fields."""
 
     def __init__(self, fields: FieldMap) -> None:
         self._names = {spec.stripe[0]: spec.name for spec in fields.specs}
 
     def read_error(self, error: StripeError) -> CallError:
-        """The error of a call that raised in the SDK."""
+        """Return the error of a call that raised in the SDK."""
         if isinstance(error, APIConnectionError) or not error.http_status:
             return _read_network_error(error)
         return self.read_answer(error.http_status, dict(error.headers or {}), error.json_body)
 
     def read_answer(self, status: int, headers: Mapping[str, str], body: object) -> CallError:
-        """The error of an answer; ``body`` None: it was not JSON."""
-        told = {name.lower(): value for name, value in headers.items()}
+        """Return the error of an answer; ``body`` is None if it was not JSON."""
+        lower_headers = {name.lower(): value for name, value in headers.items()}
         problem = mapping(mapping(body).get("error"))
-        code = _word(problem.get("code"))
-        kind = _word(problem.get("type"))
-        param = _word(problem.get("param"))
-        failure = _classify(status, told, code=code, kind=kind)
+        code = _safe_token(problem.get("code"))
+        kind = _safe_token(problem.get("type"))
+        param = _safe_token(problem.get("param"))
+        failure = _classify(status, lower_headers, code=code, kind=kind)
         if failure is Failure.REFUSED and code == "resource_missing" and param in ("", "id", "customer"):
             failure = Failure.NOT_FOUND
         if not problem and (status < 300 or status == 404):
@@ -68,19 +68,19 @@ class ErrorTable:
         message = text(problem.get("message"))
         permission = _PERMISSION.search(message) if status == 403 else None
         account = _ACCOUNT.search(message) if status == 403 else None
-        return Refused(
+        return RefusedCall(
             Side.STRIPE,
             failure,
             f"{code or kind or 'no code given'}{named}, status {status}",
             status=status,
-            retry_after_ms=read_retry_after_ms(told),
-            scope=told.get(RATE_REASON, "") or (permission[0] if permission else ""),
+            retry_after_ms=read_retry_after_ms(lower_headers),
+            scope=lower_headers.get(RATE_REASON, "") or (permission[0] if permission else ""),
             fields=(self._field(param),) if param and failure is Failure.REFUSED else (),
             account=account[0] if account else "",
         )
 
     def _field(self, param: str) -> str:
-        """``address[city]`` -> the field of ``address.city``; a parameter of no field keeps its name."""
+        """Return the field of a parameter (``address[city]``); a parameter of no field keeps its name."""
         path = re.sub(r"\[([^\]]*)\]", r".\1", param)
         return self._names.get(path) or self._names.get(path.partition(".")[0], param)
 
@@ -97,7 +97,7 @@ def _classify(status: int, headers: Mapping[str, str], *, code: str, kind: str) 
         return STATUSES[status]
     retry = headers.get(SHOULD_RETRY)
     if status > 500:
-        # Told not to repeat: the outcome is stored under the key, as that of a 500.
+        # Not to be repeated: Stripe stored the outcome under the key, as for a 500.
         return Failure.SERVER if retry == "false" else Failure.UNAVAILABLE
     return Failure.BUSY if retry == "true" else Failure.REFUSED
 
@@ -112,6 +112,7 @@ def _read_network_error(error: StripeError) -> CallError:
     return CallError(Side.STRIPE, failure, f"no answer from Stripe ({name})")
 
 
-def _word(value: object) -> str:
-    word = text(value)
-    return word if _WORD.fullmatch(word) else ""
+def _safe_token(value: object) -> str:
+    """Return a code or name; "" for anything that may be free text."""
+    token = text(value)
+    return token if _SAFE_TOKEN.fullmatch(token) else ""

@@ -30,14 +30,14 @@ CUSTOMER_KINDS = {
 }
 CHARGE_TYPES = ("charge.succeeded", "charge.captured")
 EVENT_TYPES = (*CUSTOMER_KINDS, *CHARGE_TYPES)
-"""What an endpoint should subscribe to, and what is listed when catching up."""
+"""The types an endpoint should subscribe to, and that are listed by catch-up."""
 HINTS = frozenset({"currency"})
 ID_HINTS = frozenset({PORTAL_ID_KEY, CONTACT_ID_KEY})
 
 
 @dataclass(frozen=True, slots=True)
 class StripeAccount:
-    """Whom the events must belong to: ``id`` "" or ``portal`` "" if not pinned yet."""
+    """The account that events must belong to; ``id`` and ``portal`` are "" while unknown."""
 
     livemode: bool
     portal: str
@@ -56,7 +56,7 @@ class StripeEvents:
         self._metadata = {p.partition(".")[2] for s in fields.specs for p in s.stripe if p.startswith("metadata.")}
 
     def parse(self, body: bytes, received_ms: int) -> ParsedWebhook:
-        """Read a body whose signature was verified. Raises BadPayload when it is no object."""
+        """Read a body whose signature was verified. Raises ``InvalidPayload`` if it is no object."""
         value = parse_body(body)
         if not isinstance(value, dict):
             raise InvalidPayload("the body is not an event")
@@ -65,7 +65,7 @@ class StripeEvents:
         return contents.as_parsed()
 
     def add(self, contents: WebhookContents, event: object, received_ms: int) -> None:
-        """Put one event where it belongs; never raises for what it holds."""
+        """Sort one event into ``contents``; never raises, whatever the event holds."""
         try:
             found = self._read(mapping(event), received_ms)
         except InvalidElement as error:
@@ -156,7 +156,7 @@ def _request_key(event: Mapping[str, object]) -> str:
 
 
 def _before(subject: Mapping[str, object], previous: Mapping[str, object]) -> dict[str, object]:
-    """The object before the change: of hashes only the changed members are told."""
+    """Return the object before the change: of hashes, ``previous_attributes`` holds only the changed members."""
     old: dict[str, object] = {**subject, **previous}
     for name in ("address", "metadata"):
         if isinstance(previous.get(name), dict):
@@ -173,12 +173,12 @@ def _purchase(charge: Mapping[str, object], occurred_ms: int) -> Purchase:
     if amount is None or amount < 0 or len(currency) != 3 or not currency.isalpha():
         raise InvalidElement("a charge without amount or currency")
     payment, customer = _id_of(charge.get("payment_intent")), _id_of(charge.get("customer"))
-    told = text(mapping(charge.get("billing_details")).get("email")) or text(charge.get("receipt_email"))
+    address = text(mapping(charge.get("billing_details")).get("email")) or text(charge.get("receipt_email"))
     return Purchase(
         payment_id=check_id(payment) if payment else charge_id,
         charge_id=charge_id,
         customer_id=check_id(customer) if customer else "",
-        email=normalise_email(told),
+        email=normalise_email(address),
         hmac="",
         amount=amount,
         currency=currency,
@@ -188,5 +188,5 @@ def _purchase(charge: Mapping[str, object], occurred_ms: int) -> Purchase:
 
 
 def _id_of(value: object) -> str:
-    """The id of what is named or expanded."""
+    """Return the id of an object that is referenced or expanded."""
     return text(mapping(value).get("id")) if isinstance(value, dict) else text(value)

@@ -1,7 +1,7 @@
-"""How the Stripe SDK's requests leave: its ``HTTPClient`` door, straight onto urllib3.
+"""The transport of the Stripe SDK: its ``HTTPClient`` interface, directly on urllib3.
 
 The SDK's own client goes through a requests session, which merges settings, cookies and proxies anew for
-every request: more than half of what a call costs. This is a wire module.
+every request: more than half of the time of a call. ``Any`` ends in this module.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ import stripe
 import urllib3
 from urllib3.exceptions import HTTPError, LocationParseError, ProxySchemeUnknown
 
-from wanesync.adapters.http_answers import CONNECT_S, STRIPE_READ_S
+from wanesync.adapters.http_answers import CONNECT_TIMEOUT_S, STRIPE_READ_TIMEOUT_S
 from wanesync.core.errors import ConfigError
 
 POOL_SIZE = 80
+"""Connections: a little more than the calls of a worker's Stripe lane."""
 _ENCODINGS = {"Accept-Encoding": "gzip, deflate"}
 
 
@@ -64,7 +65,7 @@ class PooledClient(stripe.HTTPClient):
                 headers={**(headers or {}), **_ENCODINGS},
                 redirect=False,
                 retries=False,
-                timeout=urllib3.Timeout(connect=CONNECT_S, read=STRIPE_READ_S),
+                timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=STRIPE_READ_TIMEOUT_S),
             )
             if response.status // 100 == 3:
                 raise Redirected(f"status {response.status}")
