@@ -29,7 +29,7 @@ from wanesync.sync.record_versions import RecordWriter
 from wanesync.sync.runtime import ProcessState, Runtime, SyncOptions
 from wanesync.sync.write_jobs import WriteJobs
 from wanesync.sync.writer import WRITES
-from wanesync.worker.commit_answers import commit_answers
+from wanesync.worker.committer import commit_answers
 
 HUBSPOT, STRIPE = Side.HUBSPOT, Side.STRIPE
 PORTAL = "1"
@@ -67,7 +67,7 @@ class ScriptedPort:
 class LiveSync:
     """One process of live sync. ``work`` claims and carries out everything that is due."""
 
-    def __init__(self, rules: Rules = RULES, **options: object) -> None:
+    def __init__(self, rules: Rules = RULES, *, is_listed: bool = True, **options: object) -> None:
         self.clock = Clock()
         clock = DatabaseClock(self.clock, self.clock)
         self.store = open_store("sqlite::memory:", [make_key("k001")], migrate=True, clock=clock, rng=random.Random(1))
@@ -82,11 +82,12 @@ class LiveSync:
             cast("HubSpotPort", self.hubspot),
             cast("StripePort", self.stripe),
         )
-        self.store.run(self._set_up)
+        self.store.run(lambda tx: self._set_up(tx, is_listed=is_listed))
 
-    def _set_up(self, tx: Tx) -> None:
+    def _set_up(self, tx: Tx, *, is_listed: bool) -> None:
         tx.settings.put(WRITES, "on")
-        tx.settings.put(LISTED, "1")
+        if is_listed:
+            tx.settings.put(LISTED, "1")
         tx.processes.beat("w1", "hubspot,stripe", 0)
 
     def close(self) -> None:

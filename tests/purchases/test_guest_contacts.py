@@ -1,0 +1,147 @@
+"""Guests: one contact per address of a payment without a customer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tests.support.core_builders import contact, customer
+from tests.support.live_sync import HUBSPOT, STRIPE, LiveSync, refused
+from wanesync.core.errors import CallError, Failure
+from wanesync.core.jobs import Job, JobKind, JobState, WaitCode
+from wanesync.core.model import Record, Side, guest_key
+from wanesync.core.ports import CreateItem
+from wanesync.core.purchases import PurchaseState, Sink
+from wanesync.purchases.guest_contacts import NOTED_MS
+from wanesync.purchases.sender import SINK
+from wanesync.sync.writer import WRITES
+
+EMAIL = "guest@example.com"
+
+
+def pay(live: LiveSync) -> str:
+    """A guest paid; returns the key of its job, which is queued."""
+    live.store.run(lambda tx: tx.settings.put(SINK, Sink.CUSTOM_EVENT))
+    live.pay("pi_1", "", EMAIL)
+    live.work(HUBSPOT, JobKind.PURCHASE)
+    return guest_key(live.store.hmac(EMAIL))
+
+
+def work(live: LiveSync) -> Job:
+    (job,) = live.work(HUBSPOT)
+    return job
+
+
+def made(items: Sequence[CreateItem]) -> dict[str, Record]:
+    return {
+        i.trace: Record(HUBSPOT, "7", {"email": EMAIL}, frozenset({EMAIL}), intent=i.trace, modified_ms=5)
+        for i in items
+    }
+
+
+def conflict(items: Sequence[CreateItem]) -> dict[str, CallError]:
+    return {i.trace: refused(HUBSPOT, Failure.CONFLICT, "email", existing_id="8") for i in items}
+
+
+def test_a_guest_gets_a_contact_and_its_payment_goes_on(live: LiveSync) -> None:
+    key = pay(live)
+    live.hubspot.answer("create_contacts", made)
+    assert work(live).state is JobState.DONE
+    assert live.open_writes(key) == []
+    with live.store.reading() as tx:
+        row = tx.purchases.get_many(["pi_1"])["pi_1"]
+    assert (row.contact_id, row.state) == ("7", PurchaseState.TODO)
+    assert live.is_queued(HUBSPOT, "pi_1", JobKind.PURCHASE)
+    assert live.is_queued(HUBSPOT, "7", JobKind.READ)
+
+
+def test_a_create_without_an_answer_is_sent_again_as_it_was(live: LiveSync) -> None:
+    pay(live)
+    live.hubspot.answer("create_contacts", refused(HUBSPOT, Failure.NO_ANSWER), made)
+    assert work(live).attempts == 1
+    live.advance(60_000)
+    assert work(live).state is JobState.DONE
+    (first,), (second,) = [arguments for _, arguments in live.hubspot.requests]
+    assert first == second
+
+
+def test_an_address_that_is_taken_leads_to_the_contact_that_has_it(live: LiveSync) -> None:
+    pay(live)
+    live.hubspot.answer("create_contacts", conflict)
+    live.hubspot.answer("read_contacts", {"8": contact("8", email=EMAIL)})
+    assert work(live).state is JobState.DONE
+    assert live.is_queued(HUBSPOT, "pi_1", JobKind.PURCHASE)
+
+
+def test_a_read_that_fails_leaves_the_create_open(live: LiveSync) -> None:
+    key = pay(live)
+    live.hubspot.answer("create_contacts", conflict)
+    live.hubspot.answer("read_contacts", refused(HUBSPOT, Failure.NO_ANSWER))
+    assert (work(live).attempts, len(live.open_writes(key))) == (1, 1)
+
+
+def test_a_guest_that_is_refused_is_a_dead_letter(live: LiveSync) -> None:
+    key = pay(live)
+    live.hubspot.answer("create_contacts", lambda items: {items[0].trace: refused(HUBSPOT, Failure.REFUSED, "email")})
+    assert (work(live).state, live.open_writes(key)) == (JobState.DEAD, [])
+
+
+def test_an_answer_that_leaves_the_guest_out_is_none(live: LiveSync) -> None:
+    key = pay(live)
+    live.hubspot.answer("create_contacts", {})
+    assert (work(live).attempts, len(live.open_writes(key))) == (1, 1)
+
+
+def test_a_taken_lock_is_waited_for(live: LiveSync) -> None:
+    key = pay(live)
+    live.store.run(lambda tx: tx.locks.take_all([key], "other", "w1", tx.now_ms + 60_000))
+    assert work(live).waits_for == WaitCode.LOCK
+
+
+def test_with_writes_off_no_contact_is_created(live: LiveSync) -> None:
+    key = pay(live)
+    live.store.run(lambda tx: tx.settings.put(WRITES, "off"))
+    assert (work(live).waits_for, live.open_writes(key)) == (WaitCode.WRITES_OFF, [])
+
+
+def test_nothing_is_created_before_the_first_listing() -> None:
+    live = LiveSync(is_listed=False)
+    pay(live)
+    job = work(live)
+    live.close()
+    assert (job.waits_for, job.due_ms - live.clock.ms) == (WaitCode.EMAIL_BEING_CREATED, NOTED_MS)
+
+
+def test_a_customer_with_the_address_is_planned_first(live: LiveSync) -> None:
+    pay(live)
+    live.know(customer("cus_1", email=EMAIL))
+    assert work(live).waits_for == WaitCode.EMAIL_BEING_CREATED
+    assert live.is_queued(HUBSPOT, "customer:cus_1")
+
+
+def test_a_contact_that_turned_up_takes_the_payment(live: LiveSync) -> None:
+    pay(live)
+    live.know(contact("9", email=EMAIL))
+    assert work(live).state is JobState.DONE
+    assert live.hubspot.requests == []
+    assert live.is_queued(HUBSPOT, "pi_1", JobKind.PURCHASE)
+
+
+def test_a_deleted_address_is_not_created_again(live: LiveSync) -> None:
+    key = pay(live)
+    live.hubspot.answer("create_contacts", refused(HUBSPOT, Failure.NO_ANSWER))
+    work(live)
+    live.advance(60_000)
+    live.store.run(lambda tx: tx.tombstones.put(Side.HUBSPOT, "7", frozenset({live.store.hmac(EMAIL)})))
+    assert work(live).state is JobState.DONE
+    assert (live.open_writes(key), len(live.hubspot.requests)) == ([], 1)
+
+
+def test_the_answer_of_a_job_that_another_process_took_is_not_stored(live: LiveSync) -> None:
+    key = pay(live)
+    calls = live.prepare(live.claim(HUBSPOT))
+    live.clock.advance(60_000)
+    live.store.run(lambda tx: tx.jobs.requeue_abandoned())
+    live.hubspot.answer("create_contacts", made)
+    live.carry_out(calls)
+    assert len(live.open_writes(key)) == 1
+    assert not live.is_queued(STRIPE, "7", JobKind.READ)

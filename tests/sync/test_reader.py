@@ -1,0 +1,174 @@
+"""Read jobs: what is stored from a read or an event, and what is queued or judged because of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.support.core_builders import contact, customer
+from tests.support.live_sync import HUBSPOT, STRIPE, LiveSync, customer_answer, refused
+from wanesync.core.errors import Failure
+from wanesync.core.jobs import Job, JobKind, JobState, WaitCode
+from wanesync.core.model import Event, LinkState, Record
+from wanesync.sync.intake import store_events
+from wanesync.sync.reader import ANSWER_DUE_MS, Reader
+
+ANN = contact("1", other_id="cus_1", email="ann@example.com", city="Lyon")
+CUS = customer("cus_1", other_id="1", email="ann@example.com", city="Lyon")
+KEY = "contact:1"
+
+
+def read(live: LiveSync, side, record_id: str) -> Job:  # type: ignore[no-untyped-def] # a side
+    live.queue(side, record_id, JobKind.READ)
+    (job,) = live.work(side, JobKind.READ)
+    return job
+
+
+def arrive(live: LiveSync, *events: Event) -> None:
+    """Events come in; their reads are due."""
+    live.store.run(lambda tx: store_events(tx, events))
+    live.advance(2_000)
+
+
+def event(live: LiveSync, key: str, record: Record | None = None, **facts: object) -> Event:
+    made = Event(
+        key, STRIPE, "updated", "cus_1", live.clock.ms, record=record, values=dict(record.values) if record else {}
+    )
+    return replace(made, **facts)  # type: ignore[arg-type] # a test names the fields it changes
+
+
+def stored_city(live: LiveSync, record: Record) -> str:
+    with live.store.reading() as tx:
+        (stored,) = tx.records.get_many([(record.side, record.id)]).values()
+    return stored.record.values.get("city", "")
+
+
+def test_no_jobs_make_no_calls(live: LiveSync) -> None:
+    assert live.store.run(lambda tx: Reader(live.runtime).prepare(tx, [])) == []
+
+
+def test_contacts_are_read_in_one_batch_and_what_changed_is_queued(live: LiveSync) -> None:
+    live.link(ANN, CUS)
+    live.queue(HUBSPOT, "2", JobKind.READ)
+    changed = replace(ANN, values={**ANN.values, "city": "Paris"}, modified_ms=5)
+    live.hubspot.answer("read_contacts", {"1": changed, "2": None})
+    live.queue(HUBSPOT, "1", JobKind.READ)
+    jobs = live.work(HUBSPOT, JobKind.READ)
+    assert {job.state for job in jobs} == {JobState.DONE}
+    assert len(live.hubspot.requests) == 1
+    assert live.is_queued(STRIPE, KEY)
+
+
+def test_a_contact_that_was_merged_brings_a_read_of_its_survivor(live: LiveSync) -> None:
+    live.know(ANN)
+    live.hubspot.answer("read_contacts", {"1": contact("9", email="ann@example.com")})
+    assert read(live, HUBSPOT, "1").state is JobState.DONE
+    assert live.is_queued(HUBSPOT, "9", JobKind.READ)
+    assert live.is_queued(HUBSPOT, KEY)
+
+
+def test_a_batch_that_cannot_be_read_is_read_again(live: LiveSync) -> None:
+    live.hubspot.answer("read_contacts", refused(HUBSPOT, Failure.NO_ANSWER))
+    job = read(live, HUBSPOT, "1")
+    assert (job.state, job.attempts) == (JobState.READY, 1)
+
+
+def test_an_answer_of_a_job_that_another_process_took_is_not_stored(live: LiveSync) -> None:
+    for side, method, answer in (
+        (HUBSPOT, "read_contacts", {"1": ANN}),
+        (STRIPE, "read_customer", customer_answer(CUS)),
+    ):
+        live.queue(side, "1" if side is HUBSPOT else "cus_1", JobKind.READ)
+        calls = live.prepare(live.claim(side, JobKind.READ))
+        live.clock.advance(60_000)
+        live.store.run(lambda tx: tx.jobs.requeue_abandoned())
+        (live.hubspot if side is HUBSPOT else live.stripe).answer(method, answer)
+        live.carry_out(calls)
+        live.advance(0)
+    with live.store.reading() as tx:
+        assert tx.records.get_many([(HUBSPOT, "1"), (STRIPE, "cus_1")]) == {}
+
+
+def test_a_customer_without_events_is_read(live: LiveSync) -> None:
+    live.stripe.answer("read_customer", customer_answer(CUS))
+    assert read(live, STRIPE, "cus_1").state is JobState.DONE
+    assert stored_city(live, CUS) == "Lyon"
+    assert live.is_queued(STRIPE, "customer:cus_1") or live.is_queued(HUBSPOT, "customer:cus_1")
+
+
+def test_a_customer_that_is_not_there_is_deleted(live: LiveSync) -> None:
+    live.link(ANN, CUS)
+    live.stripe.answer("read_customer", refused(STRIPE, Failure.NOT_FOUND))
+    assert read(live, STRIPE, "cus_1").state is JobState.DONE
+    live.work(STRIPE)
+    assert live.links("1")[0].state is LinkState.ORPHANED
+
+
+def test_a_customer_that_cannot_be_read_is_read_again(live: LiveSync) -> None:
+    live.stripe.answer("read_customer", refused(STRIPE, Failure.SERVER))
+    assert read(live, STRIPE, "cus_1").attempts == 1
+
+
+def test_an_event_whose_order_is_certain_needs_no_read(live: LiveSync) -> None:
+    live.link(ANN, CUS)
+    live.advance(60_000)
+    arrive(live, event(live, "e1", replace(CUS, values={**CUS.values, "city": "Paris"})))
+    (job,) = live.work(STRIPE, JobKind.READ)
+    assert (job.state, live.stripe.requests) == (JobState.DONE, [])
+    assert stored_city(live, CUS) == "Paris"
+    assert live.is_queued(HUBSPOT, KEY)
+
+
+def test_two_events_of_one_second_need_a_read(live: LiveSync) -> None:
+    live.link(ANN, CUS)
+    live.advance(60_000)
+    paris, rome = (replace(CUS, values={**CUS.values, "city": city}) for city in ("Paris", "Rome"))
+    arrive(live, event(live, "e1", paris), event(live, "e2", rome))
+    live.stripe.answer("read_customer", customer_answer(rome, live.clock.ms))
+    (job,) = live.work(STRIPE, JobKind.READ)
+    assert job.state is JobState.DONE
+    assert stored_city(live, CUS) == "Rome"
+
+
+def test_a_deletion_event_needs_no_read(live: LiveSync) -> None:
+    live.link(ANN, CUS)
+    live.advance(60_000)
+    arrive(live, event(live, "e1", kind="deleted"))
+    live.work(STRIPE, JobKind.READ)
+    assert live.stripe.requests == []
+    live.work(STRIPE)
+    assert live.links("1")[0].state is LinkState.ORPHANED
+
+
+def test_an_echo_waits_for_the_answer_and_then_needs_no_read(live: LiveSync) -> None:
+    live.link(ANN, CUS)
+    paris = replace(CUS, values={**CUS.values, "city": "Paris"})
+    live.know(replace(ANN, values={**ANN.values, "city": "Paris"}, modified_ms=5))
+    live.queue(STRIPE, KEY)
+    calls = live.prepare(live.claim(STRIPE))
+    (pending,) = live.open_writes(KEY)
+    arrive(live, event(live, "e1", paris, request_key=pending.idempotency_key))
+    (job,) = live.work(STRIPE, JobKind.READ)
+    assert (job.state, job.waits_for) == (JobState.READY, WaitCode.OWN_ANSWER)
+    assert live.clock.ms < job.due_ms <= live.clock.ms + ANSWER_DUE_MS
+    live.stripe.answer("update_customer", customer_answer(paris, live.clock.ms))
+    live.carry_out(calls)
+    (job,) = live.work(STRIPE, JobKind.READ)
+    assert (job.state, [method for method, _ in live.stripe.requests]) == (JobState.DONE, ["update_customer"])
+
+
+def test_where_the_lock_is_taken_a_write_job_will_judge_the_events(live: LiveSync) -> None:
+    live.link(ANN, CUS)
+    live.advance(60_000)
+    live.store.run(lambda tx: tx.locks.take_all([KEY], "other", "w1", tx.now_ms + 600_000))
+    arrive(live, event(live, "e1", CUS))
+    (job,) = live.work(STRIPE, JobKind.READ)
+    assert job.state is JobState.DONE
+    assert live.is_queued(STRIPE, KEY)
+
+
+def test_a_plan_that_must_wait_is_queued_on_its_own_lane(live: LiveSync) -> None:
+    live.know(ANN)
+    live.queue(HUBSPOT, "1", JobKind.READ)
+    live.stripe.answer("read_customer", customer_answer(replace(CUS, other_id="")))
+    read(live, STRIPE, "cus_1")
+    assert live.is_queued(STRIPE, "customer:cus_1")
