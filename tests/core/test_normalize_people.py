@@ -94,8 +94,8 @@ def test_a_contact_agrees_with_the_full_name_made_of_it(first: str, last: str) -
 def test_a_name_told_apart_says_the_same_as_the_whole(name: str, first: str, last: str) -> None:
     whole = NAME.form.read_stripe(name)
     for current in ("", full_name(first, last)):
-        told = NAME.convert(HUBSPOT, whole, current)
-        assert told is None or NAME.agree(told, whole)
+        converted = NAME.convert(HUBSPOT, whole, current)
+        assert converted is None or NAME.agree(converted, whole)
 
 
 @given(
@@ -106,14 +106,14 @@ def test_a_name_told_apart_says_the_same_as_the_whole(name: str, first: str, las
 @STEADY
 def test_a_contact_that_has_a_name_keeps_a_known_part_of_it(first: str, last: str, name: str) -> None:
     assume(first or last)
-    told = NAME.convert(HUBSPOT, name, full_name(first, last))
-    if told is not None:
-        new_first, _, new_last = told.partition(NAME_PARTS)
+    converted = NAME.convert(HUBSPOT, name, full_name(first, last))
+    if converted is not None:
+        new_first, _, new_last = converted.partition(NAME_PARTS)
         assert (first and new_first == first) or (last and new_last == last)
 
 
 @pytest.mark.parametrize(
-    ("current", "name", "told"),
+    ("current", "name", "converted"),
     [
         ("", "Ada Byron", full_name("Ada", "Byron")),
         ("", "Ada", full_name("Ada", "")),
@@ -130,8 +130,8 @@ def test_a_contact_that_has_a_name_keeps_a_known_part_of_it(first: str, last: st
         ("", "Studio 54", None),
     ],
 )
-def test_a_full_name_is_told_apart_only_where_it_is_no_guess(current: str, name: str, told: str | None) -> None:
-    assert NAME.convert(HUBSPOT, name, current) == told
+def test_a_full_name_is_told_apart_only_where_it_is_no_guess(current: str, name: str, converted: str | None) -> None:
+    assert NAME.convert(HUBSPOT, name, current) == converted
 
 
 def test_a_separator_inside_a_name_cannot_forge_two_parts() -> None:

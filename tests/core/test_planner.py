@@ -1,4 +1,4 @@
-"""One pass over a key: linking, electing, creating, mourning and merging, each in a scene of its own."""
+"""Plans of one key: linking, choosing the primary, creating, orphaning and merging, each in a context of its own."""
 
 from __future__ import annotations
 

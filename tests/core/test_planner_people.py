@@ -1,4 +1,4 @@
-"""One pass over a contact: which customer is primary, who is mourned, where a merge leads, what is written."""
+"""Plans of one contact: which customer is primary, what a deletion and a merge change, what is written."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def contexts() -> st.SearchStrategy[PlanContext]:
 
 
 def remember(context: PlanContext, outcome: Plan) -> PlanContext:
-    """The scene once everything but the API writes of a plan is carried out."""
+    """The context after everything but the API writes of a plan is carried out."""
     records = dict(context.records)
     for ref, note in outcome.notes.items():
         records[ref] = replace(records[ref], note=note)

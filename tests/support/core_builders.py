@@ -1,4 +1,4 @@
-"""Small people, records and scenes for the tests of the core."""
+"""Builders of small records, links and plan contexts for the tests of the core."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def written(merged: MergeResult, side: Side) -> dict[str, str]:
 
 
 def carry_out(pair: Pair, merged: MergeResult) -> Pair:
-    """What the pair and its base are once every planned write is answered and remembered."""
+    """The pair and its base after every planned write succeeded and was stored."""
     base = {**pair.base, **merged.base}
     values = {HUBSPOT: dict(pair.contact.values), STRIPE: dict(pair.customer.values)}
     for side in Side:
@@ -99,7 +99,7 @@ def only_action(plan: Plan) -> Action:
 
 
 def raw_text(max_size: int = 40) -> st.SearchStrategy[str]:
-    """What people and programs put into a field: blanks, marks, many scripts."""
+    """Text as people and programs enter it: blanks, marks, many scripts."""
     return st.text(st.characters(exclude_categories=["Cs"]), max_size=max_size)
 
 
@@ -109,12 +109,12 @@ def written_by(action: Action, *, blanks: bool = True) -> dict[str, str]:
 
 
 def context(key: str, *records: Record | StoredRecord, links: Iterable[Link] = (), **facts: object) -> PlanContext:
-    """A scene of copies; a bare record is one we have just seen."""
+    """A plan context of stored records; a bare record counts as just read."""
     copies = [r if isinstance(r, StoredRecord) else stored(r) for r in records]
     made = PlanContext(key, {(s.side, s.id): s for s in copies}, list(links))
     return replace(made, **facts)  # type: ignore[arg-type] # a test names the fields it changes
 
 
 def run(at: PlanContext, rules: Rules = RULES) -> Plan:
-    """The plan of a scene."""
+    """The plan of a context."""
     return plan(at, rules, "new")

@@ -113,7 +113,8 @@ class Job:
     """A claimed or listed job.
 
     ``key``: of the contact, customer, guest or payment. ``token``: fencing token, replaced by every claim. ``attempts``
-    counts failed calls, ``rescues`` consecutive crashes of the process that ran it. ``reason`` is text for people.
+    counts failed calls, ``rescues`` consecutive crashes of the process that ran it. ``waits_for``: a
+    ``WaitCode`` or a ``pause_code``. ``reason`` is text for people.
     """
 
     id: str

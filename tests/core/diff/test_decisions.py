@@ -214,11 +214,11 @@ def test_the_winner_flows_whatever_both_hold(hubspot: str, stripe: str, winner: 
     merged = meet(hubspot, stripe, rebase(winner, hubspot, stripe), fields)
     spec = fields.by_name["city"]
     source, target = (hubspot, stripe) if winner is HUBSPOT else (stripe, hubspot)
-    told = spec.convert(winner.other, source, target)
-    if spec.agree(hubspot, stripe) or told == target:
+    converted = spec.convert(winner.other, source, target)
+    if spec.agree(hubspot, stripe) or converted == target:
         assert not written(merged, winner.other)
     else:
-        assert written(merged, winner.other) == {"city": told}
+        assert written(merged, winner.other) == {"city": converted}
     assert not written(merged, winner)
 
 
@@ -278,8 +278,8 @@ def test_a_customer_has_one_contact() -> None:
 def test_a_name_that_cannot_be_split_does_not_win() -> None:
     at = made_context("contact:1", contact(), customer(name="Ada Augusta King Byron"), links=[link()])
     said = misfit("1,cus_1,name,stripe", at)
-    told = FIELDS.by_name["name"].convert(HUBSPOT, "Ada Augusta King Byron", "")
-    assert ("without a guess" in said) == (told is None)
+    converted = FIELDS.by_name["name"].convert(HUBSPOT, "Ada Augusta King Byron", "")
+    assert ("without a guess" in said) == (converted is None)
 
 
 def test_nothing_wins_over_a_second_customer() -> None:

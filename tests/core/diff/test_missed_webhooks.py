@@ -57,14 +57,14 @@ def new_contact(**values: str) -> Record:
     return replace(contact(**values), modified_ms=THEN, created_ms=BEFORE)
 
 
-def of_contact(old: StoredRecord | None, new: Record | None, *heard: Event) -> frozenset[str]:
-    return find_missed(RecordObservation(HUBSPOT, old, new, heard), FIELDS, NOW)
+def of_contact(old: StoredRecord | None, new: Record | None, *reported: Event) -> frozenset[str]:
+    return find_missed(RecordObservation(HUBSPOT, old, new, reported), FIELDS, NOW)
 
 
 def of_customer(
-    old: StoredRecord | None, new: Record | None, heard: tuple[Event, ...] = (), unheard: tuple[Event, ...] = ()
+    old: StoredRecord | None, new: Record | None, reported: tuple[Event, ...] = (), unstored: tuple[Event, ...] = ()
 ) -> frozenset[str]:
-    return find_missed(RecordObservation(STRIPE, old, new, heard, unheard), FIELDS, NOW)
+    return find_missed(RecordObservation(STRIPE, old, new, reported, unstored), FIELDS, NOW)
 
 
 # -- HubSpot
@@ -124,7 +124,7 @@ def test_records_that_are_dead_for_us_are_no_loss() -> None:
     for dead in (replace(old_contact(city="Lyon"), deleted=True), replace(old_contact(city="Lyon"), survivor="9")):
         assert of_contact(dead, new_contact(city="Leeds")) == set()
     gone = stored(customer(city="Lyon"), deleted=True)
-    assert of_customer(gone, None, unheard=(event(STRIPE, "deleted"),)) == set()
+    assert of_customer(gone, None, unstored=(event(STRIPE, "deleted"),)) == set()
 
 
 def test_a_field_that_does_not_flow_from_a_side_needs_no_webhook_of_it() -> None:
@@ -139,12 +139,12 @@ def test_a_field_that_does_not_flow_from_a_side_needs_no_webhook_of_it() -> None
 def test_a_customers_change_is_missed_with_its_event() -> None:
     old, new = stored(customer(city="Lyon")), customer(city="Leeds")
     lost = event(STRIPE, city="Leeds")
-    assert of_customer(old, new, unheard=(lost,)) == {"address.city", "customer.updated"}
-    assert of_customer(old, new, heard=(lost,)) == set()
+    assert of_customer(old, new, unstored=(lost,)) == {"address.city", "customer.updated"}
+    assert of_customer(old, new, reported=(lost,)) == set()
 
 
 @pytest.mark.parametrize(
-    ("what", "heard", "unheard", "missed"),
+    ("what", "reported", "unstored", "missed"),
     [
         ("the newest one came", [("Leeds", THEN + 1)], [("Lima", THEN)], set()),
         ("only an older one came", [("Lima", THEN)], [("Leeds", THEN + 1)], {"address.city", "customer.updated"}),
@@ -153,26 +153,26 @@ def test_a_customers_change_is_missed_with_its_event() -> None:
     ],
 )
 def test_the_event_of_the_value_it_has_now_decides(
-    what: str, heard: list[tuple[str, int]], unheard: list[tuple[str, int]], missed: set[str]
+    what: str, reported: list[tuple[str, int]], unstored: list[tuple[str, int]], missed: set[str]
 ) -> None:
-    rows = [tuple(event(STRIPE, at_ms=at_ms, city=city) for city, at_ms in told) for told in (heard, unheard)]
+    rows = [tuple(event(STRIPE, at_ms=at_ms, city=city) for city, at_ms in told) for told in (reported, unstored)]
     assert of_customer(stored(customer(city="Lyon")), customer(city="Leeds"), *rows) == missed, what
 
 
 def test_an_own_write_whose_webhook_is_lost_is_no_loss() -> None:
     same = customer(city="Leeds", phone="1")
-    assert of_customer(stored(same), same, unheard=(event(STRIPE, city="Leeds"), event(STRIPE, phone="1"))) == set()
+    assert of_customer(stored(same), same, unstored=(event(STRIPE, city="Leeds"), event(STRIPE, phone="1"))) == set()
 
 
 def test_creations_and_deletions_of_customers_are_counted() -> None:
     born, gone = event(STRIPE, "created", city="Lyon"), event(STRIPE, "deleted")
-    assert of_customer(None, customer(city="Lyon"), unheard=(born,)) == {"customer.created"}
-    assert of_customer(None, customer(city="Lyon"), heard=(born,)) == set()
-    assert of_customer(None, replace(customer(), created_ms=NOW + 1), unheard=(born,)) == set()
-    assert of_customer(stored(customer()), None, unheard=(gone,)) == {"customer.deleted"}
-    assert of_customer(stored(customer()), None, heard=(gone,)) == set()
-    assert of_customer(stored(customer()), None, unheard=(replace(gone, occurred_ms=NOW + 1),)) == set()
-    assert of_customer(None, None, unheard=(gone,)) == set()
+    assert of_customer(None, customer(city="Lyon"), unstored=(born,)) == {"customer.created"}
+    assert of_customer(None, customer(city="Lyon"), reported=(born,)) == set()
+    assert of_customer(None, replace(customer(), created_ms=NOW + 1), unstored=(born,)) == set()
+    assert of_customer(stored(customer()), None, unstored=(gone,)) == {"customer.deleted"}
+    assert of_customer(stored(customer()), None, reported=(gone,)) == set()
+    assert of_customer(stored(customer()), None, unstored=(replace(gone, occurred_ms=NOW + 1),)) == set()
+    assert of_customer(None, None, unstored=(gone,)) == set()
 
 
 # -- always
@@ -195,25 +195,25 @@ def test_exactly_the_changes_no_event_told_of_are_missed(
     before: Mapping[str, str], after: Mapping[str, str], data: st.DataObject
 ) -> None:
     changed = {name for name in NAMES if before[name] != after[name]}
-    heard = data.draw(st.sets(st.sampled_from(sorted(changed)))) if changed else set()
-    events = [telling(HUBSPOT, {name: after[name]}) for name in heard]
+    reported = data.draw(st.sets(st.sampled_from(sorted(changed)))) if changed else set()
+    events = [telling(HUBSPOT, {name: after[name]}) for name in reported]
     found = of_contact(stored(replace(contact_of(before), modified_ms=BEFORE)), contact_of(after), *events)
-    assert found == {PROPERTIES[name] for name in changed - heard}
+    assert found == {PROPERTIES[name] for name in changed - reported}
 
 
 @STEADY
 @given(VALUES, VALUES, st.data())
 def test_of_a_customer_too(before: Mapping[str, str], after: Mapping[str, str], data: st.DataObject) -> None:
     changed = {name for name in PATHS if before.get(name, "") != after.get(name, "")}
-    heard = data.draw(st.sets(st.sampled_from(sorted(changed)))) if changed else set()
+    reported = data.draw(st.sets(st.sampled_from(sorted(changed)))) if changed else set()
     rows = {name: telling(STRIPE, {name: after.get(name, "")}) for name in changed}
     found = of_customer(
         stored(customer(**before)),
         customer(**after),
-        tuple(rows[name] for name in heard),
-        tuple(rows[name] for name in changed - heard),
+        tuple(rows[name] for name in reported),
+        tuple(rows[name] for name in changed - reported),
     )
-    missed = {PATHS[name] for name in changed - heard}
+    missed = {PATHS[name] for name in changed - reported}
     assert found == missed | ({"customer.updated"} if missed else set())
 
 
@@ -223,7 +223,7 @@ def test_what_our_copy_holds_was_never_missed(
     values: Mapping[str, str], told: list[tuple[str, Mapping[str, str]]]
 ) -> None:
     rows = tuple(telling(STRIPE, said, kind) for kind, said in told)
-    assert of_customer(stored(customer(**values)), customer(**values), unheard=rows) == set()
+    assert of_customer(stored(customer(**values)), customer(**values), unstored=rows) == set()
     assert of_contact(old_contact(**values), new_contact(**values)) == set()
 
 

@@ -1,4 +1,4 @@
-"""What a plan file says: no value, nothing that can be told apart from what would be done, and whose it is."""
+"""Plan files: they contain no value, they describe exactly what would be done, and they name their accounts."""
 
 from __future__ import annotations
 
