@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from tests.store.tables.test_dead_letters import bury
 from tests.support.lanes import queue, start_processes
 from wanesync.core.change_guard import HoldKind
-from wanesync.core.jobs import JobKind
+from wanesync.core.jobs import JobKind, JobRequest
 from wanesync.core.model import Conflict, Side
 from wanesync.ops.gauges import read_gauges
 from wanesync.ops.writes import switch_writes
@@ -31,3 +32,10 @@ def test_a_stopped_lane_has_no_time_in_which_it_clears(store: Store) -> None:
     assert read_gauges(store)[name] == 0
     store.run(lambda tx: tx.pauses.set("stripe", "because", away=True, probe_at_ms=0))
     assert name not in read_gauges(store)
+
+
+def test_dead_letters_and_finished_jobs_are_counted_by_class_and_kind(store: Store) -> None:
+    bury(store, JobRequest(Side.STRIPE, JobKind.READ, "cus_1"))
+    gauges = read_gauges(store)
+    assert gauges['wanesync_dead_letters{lane="stripe",class="refused"}'] == 1
+    assert gauges['wanesync_jobs_done_last_minute{lane="stripe",kind="read"}'] == 0

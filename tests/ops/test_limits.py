@@ -98,3 +98,10 @@ def test_limits_are_listed_with_what_sets_them(limited: Store) -> None:
         ("stripe", 100, False),
     ]
     assert found.alarms == []
+
+
+def test_a_report_that_is_older_than_the_setting_is_explained_too() -> None:
+    allowed = Limit("hubspot", 18, 17.1, ceiling=17.1)
+    assert explain_limit(allowed) == "HubSpot's answers allow this app 17.1/s; it rises as soon as they allow more"
+    learned = Limit("stripe:customers.create", 25, 10, ceiling=10)
+    assert explain_limit(learned) == "", "Stripe does not report a limit of an operation"
