@@ -1,6 +1,6 @@
-"""Logs: one JSON object per line (keys ``event level ts logger`` and what the caller adds), or a console for a person.
+"""Logs: one JSON object per line (keys ``event level ts logger`` and those of the caller), or text on a terminal.
 
-Whatever looks like a secret or an address is masked on its way out, whoever logged it.
+Values that look like a secret or an address are masked in every record, also in those of libraries.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ Event = MutableMapping[str, object]
 
 
 def configure(level: str, stream: TextIO) -> None:
-    """Send every record of ours and of our libraries to ``stream``, from ``level`` (``info`` …) up.
+    """Write every record of ours and of our libraries to ``stream``, from ``level`` (``info`` …) up.
 
-    JSON lines, unless ``stream`` is a terminal. May be called again: the last call counts.
+    JSON lines, unless ``stream`` is a terminal. May be called again: the last call applies.
     """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -62,12 +62,12 @@ def configure(level: str, stream: TextIO) -> None:
 
 
 def redact(_logger: object, _method: str, event: Event) -> Event:
-    """Mask values under telling keys, and whatever looks like a secret, an e-mail or a phone number elsewhere."""
+    """Mask values of sensitive keys, and secrets, e-mail addresses and phone numbers in any other value."""
     return {key: mask(key, value) for key, value in event.items()}
 
 
 def mask(key: str, value: object) -> object:
-    """``value`` without what must not be shown, at any depth; numbers and times stay as they are."""
+    """Return ``value`` with sensitive parts masked at any depth; numbers and times are unchanged."""
     if isinstance(value, bytes | str):
         text = value.decode(errors="replace") if isinstance(value, bytes) else value
         return MASK if SECRET_KEY.search(key) else SECRET_VALUES.sub(MASK, text)
@@ -97,12 +97,12 @@ def _dump(event: object, **_options: object) -> str:
 
 
 def _strip(_logger: object, _method: str, event: Event) -> Event:
-    """Without terminal codes; JSON itself keeps a line break from being one."""
+    """Remove terminal codes; line breaks are escaped by JSON."""
     return {key: _each_text(value, lambda text: CONTROL.sub("", text)) for key, value in event.items()}
 
 
 def _flatten(_logger: object, _method: str, event: Event) -> Event:
-    """Without terminal codes and on one line."""
+    """Remove terminal codes and line breaks."""
     return {
         key: _each_text(value, lambda text: " ".join(CONTROL.sub("", text).split())) for key, value in event.items()
     }

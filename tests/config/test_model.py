@@ -19,7 +19,7 @@ EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 CREATE = '[create]\ncustomers = "all"\ncontacts = "none"\n'
 FIELD = '[[field]]\nname = "f{0}"\nhubspot = "p{0}"\nstripe = "metadata.k{0}"\n'
 SEAL = base64.b64encode(bytes(32)).decode()
-MUST_BE_SAID = 'create.contacts: must be said: "all" creates contacts for customers that have none, "none" does not'
+MUST_BE_SET = 'create.contacts: must be set: "all" creates contacts for customers that have none, "none" does not'
 KEYS = {
     "HUBSPOT_ACCESS_TOKEN": "pat-eu1-planted",
     "HUBSPOT_WEBHOOK_SECRET": "planted-client-secret",
@@ -85,7 +85,7 @@ class TestExample:
         assert config.server.public_url == "https://sync.example.com"
 
 
-class TestOrigins:
+class TestKeyLocations:
     def test_all_problems_at_once_with_their_lines(self, file: Path) -> None:
         text = (
             'databse = "x"\n[stripe]\nrate = 0\n\n[hubspot]\naccess_token = "env:NOWHERE"\nsearch_rate = 1001\n'
@@ -97,7 +97,7 @@ class TestOrigins:
             "wanesync.toml:3: stripe.rate: must be greater than 0",
             "wanesync.toml:6: hubspot.access_token: env:NOWHERE is not set: export NOWHERE, or name another variable",
             "wanesync.toml:7: hubspot.search_rate: must be less than or equal to 1000",
-            f"wanesync.toml:8: {MUST_BE_SAID}",
+            f"wanesync.toml:8: {MUST_BE_SET}",
             "wanesync.toml:9: create.customers: must be 'all' or 'none'",
             "wanesync.toml:11: purchases.sinc: is unknown: did you mean sink?",
             "WANESYNC_SERVER__PORT: server.port: must be less than or equal to 65535",
@@ -265,7 +265,7 @@ class TestCreate:
 
     def test_defaults_to_all_on_the_side_that_is_a_sandbox(self, file: Path) -> None:
         text = '[stripe]\nbase_url = "http://127.0.0.1:1"\n'
-        assert "create.contacts: must be said" in only_problem(file, text)
+        assert "create.contacts: must be set" in only_problem(file, text)
         config = read(file, text + '[hubspot]\nbase_url = "http://127.0.0.1:2"\n')
         assert (config.create.customers, config.create.contacts) == ("all", "all")
 

@@ -1,4 +1,4 @@
-"""Where each key of the configuration comes from: a line of the TOML file or a variable of the environment."""
+"""Where each key of the configuration comes from: a line of the TOML file, or an environment variable."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ HEADER = re.compile(r"\s*(\[\[?)\s*([^\]]+?)\s*\]")
 KEY = re.compile(r"""\s*([\w."'-]+(?:\s*\.\s*[\w"'-]+)*)\s*=""")
 
 
-class Problem(NamedTuple):
-    """One thing that is wrong: which key, what is wrong and what would be right (never a secret's value)."""
+class ConfigProblem(NamedTuple):
+    """One mistake: its key, and what is wrong and what would be right (never a secret's value)."""
 
     path: KeyPath
     text: str
 
 
-def variable(path: KeyPath) -> str:
-    """The environment variable that overrides a key: ``WANESYNC_STRIPE__API_KEY``."""
+def variable_name(path: KeyPath) -> str:
+    """Return the environment variable that overrides a key: ``WANESYNC_STRIPE__API_KEY``."""
     return PREFIX + "__".join(str(part) for part in path if isinstance(part, str)).upper()
 
 
-def show(path: KeyPath) -> str:
-    """A key as a person writes it: ``stripe.rate``, ``field[2].owner`` (the second entry)."""
+def format_key(path: KeyPath) -> str:
+    """Return a key as it is written in messages: ``stripe.rate``, ``field[2].owner`` (the second entry)."""
     text = ""
     for part in path:
         text += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if text else part
@@ -37,23 +37,23 @@ def show(path: KeyPath) -> str:
 
 
 @dataclass
-class Origins:
-    """``file``: the name of the file. ``lines``: key -> line. ``variables``: key -> environment variable."""
+class KeyLocations:
+    """Locations of the keys. ``file``: name of the file. ``lines``: key -> line. ``variables``: key -> variable."""
 
     file: str = ""
     lines: Mapping[KeyPath, int] = field(default_factory=dict)
     variables: dict[KeyPath, str] = field(default_factory=dict)
 
-    def describe(self, problem: Problem) -> str:
-        """One line for a person: where, which key, what is wrong."""
-        return f"{self._place(problem.path)}{show(problem.path)}: {problem.text}"
+    def describe(self, problem: ConfigProblem) -> str:
+        """Return one line of an error message: location, key, mistake."""
+        return f"{self._locate(problem.path)}{format_key(problem.path)}: {problem.text}"
 
-    def order(self, problem: Problem) -> tuple[int, str]:
-        """Sorts problems as the file has them, those without a line last."""
-        return (self._line(problem.path) or len(self.lines) + 1_000_000, show(problem.path))
+    def sort_key(self, problem: ConfigProblem) -> tuple[int, str]:
+        """Return the key that sorts problems by their line, those without a line last."""
+        return (self._line(problem.path) or len(self.lines) + 1_000_000, format_key(problem.path))
 
-    def _place(self, path: KeyPath) -> str:
-        variables = [self.variables[known] for known in _upwards(path) if known in self.variables]
+    def _locate(self, path: KeyPath) -> str:
+        variables = [self.variables[known] for known in _with_parents(path) if known in self.variables]
         if not variables and self._line(path):
             return f"{self.file}:{self._line(path)}: "
         variables += [name for known, name in self.variables.items() if known[: len(path)] == path]
@@ -61,11 +61,11 @@ class Origins:
         return f"{place}: " if place else ""
 
     def _line(self, path: KeyPath) -> int | None:
-        return next((self.lines[known] for known in _upwards(path) if known in self.lines), None)
+        return next((self.lines[known] for known in _with_parents(path) if known in self.lines), None)
 
 
-def scan(text: str) -> dict[KeyPath, int]:
-    """The line of each table and key of a TOML text (``tomllib`` tells none); the first counts."""
+def find_lines(text: str) -> dict[KeyPath, int]:
+    """Return the first line of each table and key of a TOML text, which ``tomllib`` does not report."""
     lines: dict[KeyPath, int] = {}
     counts: dict[KeyPath, int] = {}
     table: KeyPath = ()
@@ -86,5 +86,5 @@ def _split(dotted: str) -> KeyPath:
     return tuple(part.strip().strip("\"'") for part in dotted.split("."))
 
 
-def _upwards(path: KeyPath) -> list[KeyPath]:
+def _with_parents(path: KeyPath) -> list[KeyPath]:
     return [path[:end] for end in range(len(path), 0, -1)]

@@ -17,15 +17,15 @@ from pydantic_core import ErrorDetails
 
 from wanesync.config import overrides as tables
 from wanesync.config import references as secrets
-from wanesync.config.locations import KeyPath, Origins, Problem, scan, variable
+from wanesync.config.locations import ConfigProblem, KeyLocations, KeyPath, find_lines, variable_name
 from wanesync.config.value_types import (
     HUBSPOT_URL,
     STRIPE_URL,
     Address,
     Database,
+    EncryptionKey,
     Property,
     Rate,
-    SealKey,
     Secret,
     Secrets,
     Section,
@@ -35,14 +35,14 @@ from wanesync.config.value_types import (
     Text,
     Texts,
     Transform,
-    listed,
+    as_tuple,
 )
 from wanesync.core.errors import ConfigError
 from wanesync.core.fields import DEFAULT_FIELDS, Direction, FieldSpec
 from wanesync.core.model import Side
 from wanesync.core.rate_limits import BULK, DAILY, MONTHLY_READS, SEARCH, STRIPE_OPERATIONS
 
-PRIVATE = frozenset(
+SECRET_KEYS = frozenset(
     {
         "database",
         "hubspot.access_token",
@@ -52,7 +52,7 @@ PRIVATE = frozenset(
         "security.keys",
     }
 )
-"""Keys whose files only their owner may read."""
+"""Keys whose files may be readable by their owner only."""
 
 
 class HubSpot(Section):
@@ -122,28 +122,28 @@ class Server(Section):
 
 
 class Security(Section):
-    """Sealing keys as ``id:base64``: the first seals, all open. None: a key file stands beside the SQLite database."""
+    """Encryption keys as ``id:base64``: the first one encrypts, all decrypt. None: a key file beside the SQLite database."""
 
-    keys: Annotated[tuple[SealKey, ...], BeforeValidator(listed)] = ()
+    keys: Annotated[tuple[EncryptionKey, ...], BeforeValidator(as_tuple)] = ()
 
     @model_validator(mode="after")
-    def _tell_apart(self) -> Security:
+    def _check_ids(self) -> Security:
         if len({entry.partition(":")[0] for entry in self.entries}) != len(self.keys):
-            raise ValueError("an id is used twice: what one key sealed the other could not open")
+            raise ValueError("an id is used twice: what one key encrypted the other could not decrypt")
         return self
 
     @property
     def entries(self) -> tuple[str, ...]:
-        """The keys as the store takes them, the sealing one first."""
+        """The keys as the store takes them, the one that encrypts first."""
         return tuple(key.get_secret_value() for key in self.keys)
 
 
 class FieldEntry(Section):
-    """One ``[[field]]``: a person's field and where each side keeps it."""
+    """One ``[[field]]``: a field of a person and where each side holds it."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-    hubspot: Annotated[tuple[Property, ...], BeforeValidator(listed)]
-    stripe: Annotated[tuple[StripePath, ...], BeforeValidator(listed), Field(min_length=1, max_length=1)]
+    hubspot: Annotated[tuple[Property, ...], BeforeValidator(as_tuple)]
+    stripe: Annotated[tuple[StripePath, ...], BeforeValidator(as_tuple), Field(min_length=1, max_length=1)]
     owner: Side = Side.HUBSPOT
     direction: Direction = Direction.BOTH
     fill_empty: bool = True
@@ -158,21 +158,21 @@ class FieldEntry(Section):
         return self
 
     def spec(self) -> FieldSpec:
-        """The entry as the core knows it."""
+        """Return the entry as a value of the core."""
         return FieldSpec(
             self.name, self.hubspot, self.stripe, self.owner, self.direction, self.fill_empty, self.transform
         )
 
 
 class Create(Section):
-    """Whether people missing on a side are created there. Against the real APIs both must be said."""
+    """Whether people missing on a side are created there. Both keys are required with the real APIs."""
 
     customers: Literal["all", "none"]
     contacts: Literal["all", "none"]
 
 
 class Purchases(Section):
-    """How a purchase is put on the contact, and what happens to a guest nobody knows."""
+    """How a purchase is recorded on the contact, and what happens to a guest without a contact."""
 
     sink: Literal["auto", "custom_event", "note", "properties"] = "auto"
     guest: Literal["create", "hold"] = "hold"
@@ -180,15 +180,15 @@ class Purchases(Section):
 
 
 class FirstContact(Section):
-    """Which value stays where a newly linked pair differs."""
+    """Which value wins where a newly linked pair differs."""
 
     differ: Literal["keep", "owner", "hubspot", "stripe"] = "keep"
 
 
-class Brake(Section):
-    """When the live brake stops a source: it would overwrite more than ``people`` within ``minutes``.
+class ChangeGuard(Section):
+    """When the change guard stops a source: it would overwrite values of more than ``people`` within ``minutes``.
 
-    ``turns``: so often may one field of one person go to and fro between the two sides in that time.
+    ``turns``: how often one field of one person may change back in that time before it counts as an update loop.
     """
 
     people: Annotated[int, Field(ge=1)] = 1000
@@ -197,15 +197,17 @@ class Brake(Section):
 
 
 class Worker(Section):
-    """``catch_up_minutes``: how often missed events are looked for."""
+    """``catch_up_minutes``: how often missed events are fetched."""
 
     catch_up_minutes: Annotated[int, Field(ge=1, le=1440)] = 30
 
 
 class Retention(Section):
-    """For how many days what grows with time is kept. What is open, dead or unread is kept whatever its age."""
+    """Days for which finished rows are kept. Rows that are open, dead or unread are kept whatever their age."""
 
-    event_days: Annotated[int, Field(ge=35)] = 35  # longer than anything is delivered or listed again: Stripe lists 30
+    event_days: Annotated[int, Field(ge=35)] = (
+        35  # longer than any event is delivered or listed again: Stripe lists 30 days
+    )
     payload_days: Annotated[int, Field(ge=4)] = 30
     rejected_days: Annotated[int, Field(ge=1)] = 30
     done_job_days: Annotated[int, Field(ge=1)] = 7
@@ -215,7 +217,7 @@ class Retention(Section):
     @model_validator(mode="after")
     def _order(self) -> Retention:
         if self.payload_days > self.event_days:
-            raise ValueError("payload_days must not be more than event_days: what an event carried goes with it")
+            raise ValueError("payload_days must not be more than event_days: the payload is deleted with its event")
         return self
 
 
@@ -226,7 +228,7 @@ class Log(Section):
 
 
 class Config(Section):
-    """The whole configuration; made by ``load``, unchangeable, its repr free of secrets."""
+    """The whole configuration, made by ``load``; frozen, and without secrets in its ``repr``."""
 
     database: Database = "sqlite:wanesync.db"
     hubspot: HubSpot = HubSpot()
@@ -237,7 +239,7 @@ class Config(Section):
     create: Create
     purchases: Purchases = Purchases()
     first_contact: FirstContact = FirstContact()
-    brake: Brake = Brake()
+    brake: ChangeGuard = ChangeGuard()
     worker: Worker = Worker()
     retention: Retention = Retention()
     log: Log = Log()
@@ -284,7 +286,7 @@ def _require(secret: SecretStr | None, key: str) -> str:
 
 
 def _missing(key: str) -> str:
-    return f"{key}: is needed for this: set it in the file, or {variable(tuple(key.split('.')))}"
+    return f"{key}: is needed for this: set it in the file, or {variable_name(tuple(key.split('.')))}"
 
 
 SECTIONS: Mapping[str, type[Section]] = {
@@ -296,36 +298,36 @@ SECTIONS: Mapping[str, type[Section]] = {
 
 
 def load(path: Path | None, env: Mapping[str, str]) -> Config:
-    """Read ``path`` (None: no file), then the overrides in ``env`` (``WANESYNC_STRIPE__API_KEY``), and check it all.
+    """Read ``path`` (None: no file) and the overrides in ``env`` (``WANESYNC_STRIPE__API_KEY``), and check all of it.
 
-    A list in ``env`` is one value, or several as JSON. Raises ConfigError with every problem found,
-    one line each, in the order of the file.
+    A list in ``env`` is one value, or several as JSON. Raises ``ConfigError`` with every problem, one line each, in the
+    order of the file.
     """
-    data, origins = _read(path)
+    data, locations = _read(path)
     folder = path.parent if path else Path()
-    tables.place(data, Config.model_fields["database"].default, folder)
-    problems = [*tables.override(data, env, origins)]
-    problems += tables.resolve(data, lambda key, value: secrets.resolve(value, env, folder, private=key in PRIVATE))
-    problems += [*tables.complete(data), *tables.duplicates(data)]
+    tables.resolve_database_path(data, Config.model_fields["database"].default, folder)
+    problems = [*tables.override(data, env, locations)]
+    problems += tables.resolve(data, lambda key, value: secrets.resolve(value, env, folder, private=key in SECRET_KEYS))
+    problems += [*tables.check_across_tables(data), *tables.find_duplicates(data)]
     wrong = {problem.path for problem in problems}
     config = None
     try:
         config = Config.model_validate(data)
     except ValidationError as error:
-        found = (Problem(item["loc"], _explain(item)) for item in error.errors(include_url=False))
+        found = (ConfigProblem(item["loc"], _explain(item)) for item in error.errors(include_url=False))
         problems += [problem for problem in found if problem.path not in wrong]
     if config is None or problems:
-        # Raised outside the handler: pydantic's error would carry the values, secrets among them.
-        raise ConfigError([origins.describe(problem) for problem in sorted(problems, key=origins.order)])
+        # Raised outside the handler: pydantic's error would hold the values, secrets among them.
+        raise ConfigError([locations.describe(problem) for problem in sorted(problems, key=locations.sort_key)])
     return config
 
 
-def _read(path: Path | None) -> tuple[tables.Table, Origins]:
+def _read(path: Path | None) -> tuple[tables.Table, KeyLocations]:
     if path is None:
-        return {}, Origins()
+        return {}, KeyLocations()
     try:
         text = path.read_bytes().decode()
-        return tomllib.loads(text), Origins(path.name, scan(text))
+        return tomllib.loads(text), KeyLocations(path.name, find_lines(text))
     except OSError as error:
         advice = "make one with wanesync init, or name another with --config"
         raise ConfigError([f"{path}: cannot be read ({error.strerror}): {advice}"]) from error

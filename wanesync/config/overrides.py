@@ -1,6 +1,6 @@
-"""The raw tables of a configuration, before they are typed: overrides, references, and what hangs together.
+"""The raw tables of a configuration, before they are typed: overrides, secret references, checks across tables.
 
-Each function takes what ``tomllib`` reads, changes it in place where it says so, and hands back problems.
+Each function takes the tables as ``tomllib`` reads them and returns the problems it finds.
 """
 
 from __future__ import annotations
@@ -9,31 +9,31 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from wanesync.config.locations import PREFIX, KeyPath, Origins, Problem
-from wanesync.config.value_types import HUBSPOT_URL, STRIPE_URL, is_loopback, listed
+from wanesync.config.locations import PREFIX, ConfigProblem, KeyLocations, KeyPath
+from wanesync.config.value_types import HUBSPOT_URL, STRIPE_URL, as_tuple, is_loopback
 from wanesync.core.errors import ConfigError
 
 Table = dict[str, object]
 OTHER_VARIABLES = ("WANESYNC_CONFIG", "WANESYNC_SHARED", "WANESYNC_TEST_", "WANESYNC_FAIL")
-"""Ours too, but no keys of the configuration."""
-REAL = {"hubspot": HUBSPOT_URL, "stripe": STRIPE_URL}
+"""Variables of ours that are no keys of the configuration."""
+REAL_APIS = {"hubspot": HUBSPOT_URL, "stripe": STRIPE_URL}
 
 
-def place(data: Table, default: str, folder: Path) -> None:
-    """A SQLite file that the configuration names (or ``default``) begins at its ``folder``, wherever we are called."""
+def resolve_database_path(data: Table, default: str, folder: Path) -> None:
+    """Make the path of a SQLite database (or of ``default``) relative to the ``folder`` of the configuration."""
     database = data.setdefault("database", default)
     scheme, _, name = str(database).partition(":")
     if scheme == "sqlite" and name not in ("", ":memory:"):
         data["database"] = f"sqlite:{folder / name}"
 
 
-def override(data: Table, env: Mapping[str, str], origins: Origins) -> Iterator[Problem]:
-    """Put every ``WANESYNC_SECTION__KEY`` of ``env`` in its place and note its name in ``origins``."""
+def override(data: Table, env: Mapping[str, str], locations: KeyLocations) -> Iterator[ConfigProblem]:
+    """Apply every ``WANESYNC_SECTION__KEY`` of ``env`` and note its name in ``locations``."""
     for name, value in sorted(env.items()):
         if not name.startswith(PREFIX) or name.startswith(OTHER_VARIABLES):
             continue
         path = name.removeprefix(PREFIX).lower().split("__")
-        origins.variables[tuple(path)] = name
+        locations.variables[tuple(path)] = name
         table = data
         for part in path[:-1]:
             table = _table(table, part)
@@ -41,12 +41,12 @@ def override(data: Table, env: Mapping[str, str], origins: Origins) -> Iterator[
             table[path[-1]] = json.loads(value) if value.startswith("[") else value
         except ValueError:
             table[path[-1]] = None
-            yield Problem(tuple(path), 'is not JSON: several values are written as ["one", "two"]')
+            yield ConfigProblem(tuple(path), 'is not JSON: several values are written as ["one", "two"]')
 
 
-def resolve(data: Table, lookup: Callable[[str, str], str]) -> list[Problem]:
-    """Replace every text of ``data`` by ``lookup(key, text)``, by None where that raises ConfigError."""
-    problems: list[Problem] = []
+def resolve(data: Table, lookup: Callable[[str, str], str]) -> list[ConfigProblem]:
+    """Replace every text of ``data`` by ``lookup(key, text)``, by None where that raises ``ConfigError``."""
+    problems: list[ConfigProblem] = []
 
     def replaced(value: object, path: KeyPath) -> object:
         if isinstance(value, dict):
@@ -56,42 +56,44 @@ def resolve(data: Table, lookup: Callable[[str, str], str]) -> list[Problem]:
         try:
             return lookup(".".join(str(part) for part in path[:2]), value) if isinstance(value, str) else value
         except ConfigError as error:
-            problems.extend(Problem(path, text) for text in error.problems)
+            problems.extend(ConfigProblem(path, text) for text in error.problems)
             return None
 
     data.update((name, replaced(value, (name,))) for name, value in list(data.items()))
     return problems
 
 
-def complete(data: Table) -> Iterator[Problem]:
-    """What hangs together across tables: live keys and addresses, who may be created, Postgres and its sealing keys."""
+def check_across_tables(data: Table) -> Iterator[ConfigProblem]:
+    """Check what depends on several tables: live keys and base URLs, creations, Postgres and its encryption keys."""
     if str(data.get("database")).startswith("postgresql:") and _table(data, "security").get("keys", []) == []:
-        yield Problem(("security", "keys"), "is needed with Postgres, which has no file for a key to stand beside")
+        yield ConfigProblem(
+            ("security", "keys"), "is needed with Postgres, which has no file for a key to stand beside"
+        )
     for section, key, missing in (("hubspot", "contacts", "customers"), ("stripe", "customers", "contacts")):
         table = _table(data, section)
-        loopback = is_loopback(str(table.get("base_url", REAL[section])))
+        loopback = is_loopback(str(table.get("base_url", REAL_APIS[section])))
         if loopback and str(table.get("api_key")).startswith(("sk_live_", "rk_live_")):
             text = "is a live key, but stripe.base_url is a sandbox on this machine: use sk_test_…, or the real API"
-            yield Problem((section, "api_key"), text)
+            yield ConfigProblem((section, "api_key"), text)
         create = _table(data, "create")
         if loopback:
             create.setdefault(key, "all")
         elif key not in create:
-            text = f'must be said: "all" creates {key} for {missing} that have none, "none" does not'
-            yield Problem(("create", key), text)
+            text = f'must be set: "all" creates {key} for {missing} that have none, "none" does not'
+            yield ConfigProblem(("create", key), text)
 
 
-def duplicates(data: Table) -> Iterator[Problem]:
-    """A name, a property or a Stripe path that two ``[[field]]`` entries claim."""
+def find_duplicates(data: Table) -> Iterator[ConfigProblem]:
+    """Find names, properties and Stripe paths that two ``[[field]]`` entries use."""
     entries = data.get("field")
     owners: dict[tuple[str, str], int] = {}
     for index, entry in enumerate(entries if isinstance(entries, list) else ()):
         for key in ("name", "hubspot", "stripe"):
-            values = listed(entry.get(key, ())) if isinstance(entry, dict) else ()
+            values = as_tuple(entry.get(key, ())) if isinstance(entry, dict) else ()
             for value in map(str, values if isinstance(values, list | tuple) else ()):
                 if (key, value) in owners:
                     text = f"{value} is taken by entry number {owners[key, value] + 1}: use it once"
-                    yield Problem(("field", index, key), text)
+                    yield ConfigProblem(("field", index, key), text)
                 owners[key, value] = index
 
 

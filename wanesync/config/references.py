@@ -1,6 +1,6 @@
 """Secret references: ``env:NAME`` and ``file:PATH`` in the configuration become the values they name.
 
-No message of this module ever carries a value, only the reference.
+No message of this module holds a value, only the reference.
 """
 
 from __future__ import annotations
@@ -14,18 +14,19 @@ from wanesync.core.errors import ConfigError
 
 SCHEMES = ("env:", "file:")
 MAX_FILE_BYTES = 64 * 1024
+"""Far above any secret: a larger file is a mistake."""
 
 
 def is_reference(value: str) -> bool:
-    """Whether ``value`` names a value kept elsewhere."""
+    """Return whether ``value`` refers to a value kept elsewhere."""
     return value.startswith(SCHEMES)
 
 
 def resolve(reference: str, env: Mapping[str, str], folder: Path, *, private: bool) -> str:
-    """The value a reference names; a value that is no reference is returned as it is.
+    """Return the value of a reference; a value that is no reference is returned unchanged.
 
-    ``folder``: where a relative path begins (the configuration's own folder). ``private``: it is a
-    secret, so its file may be readable by its owner only. Raises ConfigError with one problem.
+    ``folder``: where a relative path begins (the configuration's own folder). ``private``: it is a secret, so only its
+    owner may be able to read its file. Raises ``ConfigError`` with one problem.
     """
     scheme, _, name = reference.partition(":")
     if not is_reference(reference):
@@ -56,5 +57,5 @@ def _from_file(path: Path, private: bool) -> str:
     try:
         return content.decode().strip()
     except UnicodeDecodeError:
-        # The cause would carry the bytes of the secret.
+        # The cause would hold the bytes of the secret.
         raise ConfigError([f"file:{path} is not UTF-8 text: it must hold one value as text"]) from None

@@ -1,4 +1,4 @@
-"""The values a configuration may hold: each kind checked alone, saying what would be right."""
+"""Types of single configuration values; the message of each says what would be right."""
 
 from __future__ import annotations
 
@@ -11,32 +11,34 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
-from wanesync.core import normalize as forms
 from wanesync.core.ids import CONTACT_ID_KEY, CUSTOMER_ID_PROPERTY, PORTAL_ID_KEY
+from wanesync.core.normalize import FORMS
 
 HUBSPOT_URL = "https://api.hubapi.com"
 STRIPE_URL = "https://api.stripe.com"
-METADATA_KEY_CHARS = 40
+MAX_METADATA_KEY_CHARS = 40
+"""Longest metadata key (docs.stripe.com/api/metadata)."""
 STRIPE_PATHS = frozenset(
     "email name phone description business_name individual_name preferred_locales "
     "address.line1 address.line2 address.city address.state address.postal_code address.country".split()
 )
-"""What a field may be mapped to besides ``metadata.KEY`` (docs.stripe.com/api/customers/update)."""
-OUR_KEYS = frozenset(
+"""Attributes a field may be mapped to besides ``metadata.KEY`` (docs.stripe.com/api/customers/update)."""
+RESERVED_NAMES = frozenset(
     {f"metadata.{PORTAL_ID_KEY}", f"metadata.{CONTACT_ID_KEY}", CUSTOMER_ID_PROPERTY, "lastmodifieddate"}
 )
-"""What wanesync itself keeps on the records."""
-SEAL_KEY_BYTES = 32
+"""Properties and keys that wanesync itself writes."""
+ENCRYPTION_KEY_BYTES = 32
+"""AES-256."""
 
 
 class Section(BaseModel):
-    """One table of the file: unknown keys are refused, nothing changes after loading."""
+    """One table of the file; unknown keys are refused, and values never change."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 def is_loopback(url: str) -> bool:
-    """Whether an address stays on this machine."""
+    """Return whether a URL leads to this machine."""
     try:
         host = urlsplit(url).hostname or ""
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
@@ -44,8 +46,8 @@ def is_loopback(url: str) -> bool:
         return False
 
 
-def listed(value: object) -> object:
-    """One value alone is a list of one."""
+def as_tuple(value: object) -> object:
+    """Return a single text as a tuple of one."""
     return (value,) if isinstance(value, str) else value
 
 
@@ -72,13 +74,13 @@ def _stripe_key(value: SecretStr) -> SecretStr:
     return value
 
 
-def _seal_key(value: SecretStr) -> SecretStr:
+def _encryption_key(value: SecretStr) -> SecretStr:
     name, _, text = value.get_secret_value().partition(":")
     try:
         size = len(base64.b64decode(text, validate=True))
     except (binascii.Error, ValueError):
         size = 0
-    if not re.fullmatch(r"[A-Za-z0-9]{4}", name) or size != SEAL_KEY_BYTES:
+    if not re.fullmatch(r"[A-Za-z0-9]{4}", name) or size != ENCRYPTION_KEY_BYTES:
         raise ValueError("must be id:key, the id 4 letters or digits, the key 32 bytes in base64")
     return value
 
@@ -86,39 +88,39 @@ def _seal_key(value: SecretStr) -> SecretStr:
 def _stripe_path(value: str) -> str:
     head, _, key = value.partition(".")
     if head == "metadata":
-        if not 1 <= len(key) <= METADATA_KEY_CHARS or set("[]") & set(key):
+        if not 1 <= len(key) <= MAX_METADATA_KEY_CHARS or set("[]") & set(key):
             raise ValueError("must be metadata.KEY, the key 1 to 40 characters without [ and ]")
     elif value not in STRIPE_PATHS:
         raise ValueError(
             f"{value} is no attribute of a customer: metadata.KEY or one of {', '.join(sorted(STRIPE_PATHS))}"
         )
-    return _not_ours(value)
+    return _not_reserved(value)
 
 
 def _property(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]{0,99}", value):
         raise ValueError("must be the internal name of a HubSpot property, such as jobtitle")
-    return _not_ours(value)
+    return _not_reserved(value)
 
 
-def _not_ours(value: str) -> str:
-    if value in OUR_KEYS:
+def _not_reserved(value: str) -> str:
+    if value in RESERVED_NAMES:
         raise ValueError(f"{value} is kept by wanesync itself: map another one")
     return value
 
 
 def _transform(value: str) -> str:
-    if value not in forms.FORMS:
-        raise ValueError(f"must be one of {', '.join(forms.FORMS)}")
+    if value not in FORMS:
+        raise ValueError(f"must be one of {', '.join(FORMS)}")
     return value
 
 
 Text = Annotated[str, Field(min_length=1)]
-Texts = Annotated[tuple[Text, ...], BeforeValidator(listed)]
+Texts = Annotated[tuple[Text, ...], BeforeValidator(as_tuple)]
 Secret = Annotated[SecretStr, Field(min_length=1)]
-Secrets = Annotated[tuple[Secret, ...], BeforeValidator(listed)]
+Secrets = Annotated[tuple[Secret, ...], BeforeValidator(as_tuple)]
 StripeKey = Annotated[SecretStr, AfterValidator(_stripe_key)]
-SealKey = Annotated[SecretStr, AfterValidator(_seal_key)]
+EncryptionKey = Annotated[SecretStr, AfterValidator(_encryption_key)]
 Address = Annotated[str, AfterValidator(_address)]
 Database = Annotated[str, AfterValidator(_database), Field(repr=False)]
 Rate = Annotated[float, Field(gt=0, le=1000)]

@@ -1,1 +1,1 @@
-"""Doors for machines and browsers."""
+"""The web server: webhook endpoints, health checks and metrics. Begin with ``app``; ``server`` runs it in a process."""

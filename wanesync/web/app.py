@@ -1,4 +1,4 @@
-"""The web application: webhook doors, health and metrics. Served by uvicorn, or by a serverless adapter."""
+"""The web application: webhook endpoints, health checks and metrics. Served by uvicorn, or by a serverless adapter."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wanesync.core.model import Side
-from wanesync.web.metrics import CONTENT_TYPE, DoorCounts
+from wanesync.web.metrics import CONTENT_TYPE, WebhookCounters
 from wanesync.web.settings import IntakePort, WebSettings
 from wanesync.web.webhooks import WebhookRoutes
 
@@ -31,8 +31,8 @@ SECURITY_HEADERS = {
 
 
 def build_app(intake: IntakePort, settings: WebSettings) -> Starlette:
-    """The doors in front of an intake. Nothing a request holds makes a traceback or a 500."""
-    counts = DoorCounts()
+    """Build the application in front of an intake. No content of a request causes a traceback or a 500."""
+    counts = WebhookCounters()
     hooks = WebhookRoutes(intake, settings, counts)
     health = Health(settings, counts)
     app = Starlette(
@@ -51,9 +51,9 @@ def build_app(intake: IntakePort, settings: WebSettings) -> Starlette:
 
 
 class Health:
-    """The doors for whoever watches: alive (the process answers), ready (it can store), metrics."""
+    """Endpoints for monitoring: alive (the process answers), ready (it can store webhooks), metrics."""
 
-    def __init__(self, settings: WebSettings, counts: DoorCounts) -> None:
+    def __init__(self, settings: WebSettings, counts: WebhookCounters) -> None:
         self._settings, self._counts = settings, counts
 
     async def is_alive(self, _request: Request) -> Response:
@@ -64,31 +64,31 @@ class Health:
         """GET /readyz: 200 if a webhook could be stored now, else 503 with the reason."""
         try:
             reason = await to_thread.run_sync(self._settings.ready)
-        except Exception as error:  # noqa: BLE001 - whatever it is, this is not ready
+        except Exception as error:  # noqa: BLE001 - any error means not ready
             reason = type(error).__name__
         return JSONResponse(
             {"status": "not ready", "reason": reason} if reason else {"status": "ok"}, 503 if reason else 200
         )
 
     async def show_metrics(self, _request: Request) -> Response:
-        """GET /metrics: counts of this process, gauges of the whole."""
+        """GET /metrics: counters of this process, gauges of the whole installation."""
         gauges: Mapping[str, float]
         try:
             gauges = await to_thread.run_sync(self._settings.gauges)
-        except Exception:  # noqa: BLE001 - the counts can be told without the database
+        except Exception:  # noqa: BLE001 - the counters need no database
             gauges = {"wanesync_gauges_available": 0}
         return PlainTextResponse(self._counts.render(gauges), headers={"Content-Type": CONTENT_TYPE})
 
 
 async def _refuse(_request: Request, error: Exception) -> Response:
-    """No such path, wrong method: JSON like every other answer."""
+    """Answer an unknown path or a wrong method with JSON, like every other answer."""
     status = error.status_code if isinstance(error, HTTPException) else 503
     headers = error.headers if isinstance(error, HTTPException) else None
     return JSONResponse({"error": HTTPStatus(status).phrase.lower()}, status, headers)
 
 
 class SecurityHeaders:
-    """Adds the headers every answer carries (ASGI middleware)."""
+    """Adds security headers to every answer (ASGI middleware)."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

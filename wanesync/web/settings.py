@@ -1,4 +1,4 @@
-"""What the web doors are given: whom they serve and how much they take."""
+"""What the web application is given: the intake behind it, and its bounds."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from wanesync.core.model import Side
 
 
 class IntakePort(Protocol):
-    """The doors' way in (``engine.intake``)."""
+    """The intake of webhooks (``sync.intake``)."""
 
     def accept(self, side: Side, body: bytes, headers: Mapping[str, str], url: str) -> int:
-        """Verify, parse and durably store one POST; how many events were new. ``headers`` keys are lower case.
+        """Verify, parse and durably store one POST; return how many events were new. ``headers`` keys are lower case.
 
-        Raises BadSignature and BadPayload for what the sender did wrong; anything else is our own trouble.
+        Raises ``InvalidSignature`` and ``InvalidPayload`` for mistakes of the sender; any other error is ours.
         """
         ...
 
@@ -30,10 +30,11 @@ def _no_gauges() -> Mapping[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class WebSettings:
-    """``public_url``: the address webhooks are sent to, as HubSpot signs it; "" trusts the request's own (loopback).
+    """Bounds and hooks of the web application.
 
-    ``ready``: "" or why not (blocking). ``gauges``: name -> value for ``/metrics`` (blocking); a name
-    is a Prometheus metric name, labels included. ``threads``: webhooks stored at once.
+    ``public_url``: the address webhooks are sent to, as HubSpot signs it; "" uses the request's own (loopback only).
+    ``ready``: returns "" or why no webhook can be stored (blocking). ``gauges``: returns name -> value for ``/metrics``
+    (blocking), a name being a Prometheus metric name with labels. ``threads``: webhooks stored at a time.
     """
 
     public_url: str = ""

@@ -1,4 +1,4 @@
-"""The two webhook doors: a 2xx is said only after the events are durably stored (CORRECTNESS section 9)."""
+"""The two webhook endpoints: a 2xx is sent only after the events are durably stored (docs/correctness.md#web-door)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from wanesync.core.errors import InvalidPayload, InvalidSignature
 from wanesync.core.model import Side
-from wanesync.web.metrics import DoorCounts
+from wanesync.web.metrics import WebhookCounters
 from wanesync.web.settings import IntakePort, WebSettings
 
 logger = structlog.get_logger(__name__)
@@ -21,7 +21,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Refusal(Exception):
-    """A request that is answered without asking the intake."""
+    """A request is refused before it reaches the intake."""
 
     def __init__(self, status: int, reason: str) -> None:
         self.status, self.reason = status, reason
@@ -29,14 +29,14 @@ class Refusal(Exception):
 
 
 class WebhookRoutes:
-    """Reads a POST within its bounds and hands it to the intake in a thread of a pool of its own."""
+    """Reads a POST within its bounds and hands it to the intake, in a thread of its own pool."""
 
-    def __init__(self, intake: IntakePort, settings: WebSettings, counts: DoorCounts) -> None:
+    def __init__(self, intake: IntakePort, settings: WebSettings, counts: WebhookCounters) -> None:
         self._intake, self._settings, self._counts = intake, settings, counts
         self._limiter = CapacityLimiter(settings.threads)
 
     def handler(self, side: Side) -> Handler:
-        """The door of one side."""
+        """Return the endpoint of one side."""
 
         async def handle(request: Request) -> Response:
             stored = 0
@@ -51,8 +51,8 @@ class WebhookRoutes:
                 response = self._refuse(side, 400, str(error))
             except ClientDisconnect:
                 response = Response(status_code=400)
-            except Exception as error:  # noqa: BLE001 - the sender comes again; no trouble of ours may lose an event
-                logger.error("a webhook was not stored", side=side, error=type(error).__name__)
+            except Exception as error:  # noqa: BLE001 - the sender repeats it; no error of ours may lose an event
+                logger.error("webhook not stored", side=side, error=type(error).__name__)
                 response = self._refuse(side, 503, "not stored: this service has a problem of its own, send it again")
             self._counts.count(side, response.status_code, stored)
             return response
@@ -60,11 +60,11 @@ class WebhookRoutes:
         return handle
 
     async def _accept(self, side: Side, request: Request) -> int:
-        # The signature says who sent it and the parser what it is: a content type adds nothing to refuse by.
+        # The signature identifies the sender and the parser the content: the content type is not checked.
         body = await self._read(request)
         headers: dict[str, str] = {}
         for name, value in request.headers.items():
-            # A header sent twice cannot pass for one of its two values.
+            # A header that was sent twice must not pass for one of its two values.
             headers[name] = f"{headers[name]},{value}" if name in headers else value
         work = partial(self._intake.accept, side, body, headers, self._url(request))
         return await to_thread.run_sync(work, limiter=self._limiter)
@@ -87,7 +87,7 @@ class WebhookRoutes:
         return bytes(body)
 
     def _url(self, request: Request) -> str:
-        """The address that was signed: behind a proxy only the configuration knows it."""
+        """Return the address that was signed: behind a proxy only the configuration has it."""
         if not self._settings.public_url:
             return str(request.url)
         query = request.url.query
@@ -98,7 +98,7 @@ class WebhookRoutes:
         if status == 503:
             headers["Retry-After"] = str(self._settings.retry_after_s)
         else:
-            logger.warning("a webhook was refused", side=side, status=status, reason=reason)
+            logger.warning("webhook refused", side=side, status=status, reason=reason)
         if status in (408, 413):
             headers["Connection"] = "close"
         return JSONResponse({"error": reason}, status, headers)
