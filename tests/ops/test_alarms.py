@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.store.tables.test_dead_letters import bury
 from tests.support.core_builders import link
-from tests.support.lanes import queue, read_lane, start_processes
+from tests.support.lanes import bury, queue, read_lane, start_processes
 from tests.support.store_fixtures import Clock
 from wanesync.core.change_guard import HeldValue, HoldKind, HoldState, field_source
 from wanesync.core.jobs import DeadClass, JobKind, JobRequest

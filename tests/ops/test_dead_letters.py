@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.store.tables.test_dead_letters import bury
+from tests.support.lanes import bury
 from wanesync.core.errors import NotFound
 from wanesync.core.jobs import DeadClass, JobKind, JobRequest
 from wanesync.core.model import Side

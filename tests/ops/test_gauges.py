@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from tests.store.tables.test_dead_letters import bury
-from tests.support.lanes import queue, start_processes
+from tests.support.lanes import bury, queue, start_processes
 from wanesync.core.change_guard import HoldKind
 from wanesync.core.jobs import JobKind, JobRequest
 from wanesync.core.model import Conflict, Side

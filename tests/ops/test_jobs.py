@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.store.tables.test_dead_letters import bury
+from tests.support.lanes import bury
 from wanesync.core.jobs import DeadClass, JobKind, JobRequest
 from wanesync.core.model import Side
 from wanesync.ops.jobs import list_jobs

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from rich.console import Console
 
-from tests.store.tables.test_dead_letters import bury
-from tests.support.lanes import queue, start_processes
+from tests.support.lanes import bury, queue, start_processes
 from tests.support.store_fixtures import Clock
 from wanesync.core.jobs import JobKind, JobRequest
 from wanesync.core.model import Conflict, Side

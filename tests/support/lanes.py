@@ -1,12 +1,12 @@
-"""A running installation and its queue, for the tests of lanes, alarms and status."""
+"""A running installation, its queue and its dead letters."""
 
 from __future__ import annotations
 
-from wanesync.core.jobs import JobKind, JobRequest, Priority
+from wanesync.core.jobs import DeadClass, Job, JobKind, JobRequest, Priority
 from wanesync.core.model import Side
 from wanesync.ops.alarms import WEB
 from wanesync.ops.lane_status import LaneState, read_lanes
-from wanesync.store import Store
+from wanesync.store import Store, Tx
 from wanesync.sync.loader import LISTED
 
 
@@ -27,3 +27,15 @@ def read_lane(store: Store, side: Side) -> LaneState:
 def queue(store: Store, side: Side, kind: JobKind, keys: int, priority: Priority = Priority.LIVE) -> None:
     """Queue jobs for some contacts."""
     store.run(lambda tx: tx.jobs.put_many([JobRequest(side, kind, f"contact:{n}", priority) for n in range(keys)]))
+
+
+def bury(store: Store, request: JobRequest, dead_class: DeadClass = DeadClass.REFUSED) -> Job:
+    """A job that is queued, claimed and given up."""
+
+    def work(tx: Tx) -> Job:
+        tx.jobs.put(request)
+        (job,) = tx.jobs.claim(request.lane, [request.kind], 1, "w1")
+        tx.jobs.mark_dead(job, dead_class, "it said no")
+        return job
+
+    return store.run(work)

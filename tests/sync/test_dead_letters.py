@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.store.tables.test_dead_letters import bury
 from tests.support.core_builders import FIELDS, RULES, contact, customer, link
+from tests.support.lanes import bury
 from wanesync.adapters.field_translation import FieldTranslator
 from wanesync.core.jobs import DeadClass, JobKind, JobRequest, Priority
 from wanesync.core.model import Record, Side, contact_key, customer_key, guest_key

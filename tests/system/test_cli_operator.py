@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.store.tables.test_dead_letters import bury
 from tests.support.core_builders import link
 from tests.support.forked import ROOT, run_forked
+from tests.support.lanes import bury
 from tests.support.stage import Stage
 from wanesync.core.change_guard import HeldValue, HoldKind, field_source
 from wanesync.core.jobs import JobKind, JobRequest

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.store.tables.test_dead_letters import bury
 from tests.support.installation import Installation
+from tests.support.lanes import bury
 from wanesync.cli.commands.jobs import shorten_key
 from wanesync.core.jobs import JobKind, JobRequest
 from wanesync.core.model import Side

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from tests.support.lanes import bury
 from tests.support.store_fixtures import Clock
 from tests.support.store_reads import count_done
 from wanesync.core.jobs import DeadClass, Job, JobKind, JobRequest, JobState, Priority
@@ -9,18 +10,6 @@ from wanesync.store.tables.jobs import DeadCount, JobFilter
 
 H, S = Side.HUBSPOT, Side.STRIPE
 READ, WRITE = JobKind.READ, JobKind.WRITE
-
-
-def bury(store: Store, request: JobRequest, dead_class: DeadClass = DeadClass.REFUSED) -> Job:
-    """A job that is queued, claimed and given up."""
-
-    def work(tx: Tx) -> Job:
-        tx.jobs.put(request)
-        (job,) = tx.jobs.claim(request.lane, [request.kind], 1, "w1")
-        tx.jobs.mark_dead(job, dead_class, "it said no")
-        return job
-
-    return store.run(work)
 
 
 def state_of(store: Store, job: Job) -> JobState:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.store.tables.test_dead_letters import bury
+from tests.support.lanes import bury
 from tests.support.store_fixtures import Clock
 from tests.support.store_reads import count_done, count_events, held_locks
 from wanesync.core.ids import least_id, made_ms

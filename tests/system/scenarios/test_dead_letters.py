@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.store.tables.test_dead_letters import bury
+from tests.support.lanes import bury
 from tests.support.stage import Stage
 from wanesync.core.jobs import DeadClass, JobKind, JobRequest
 from wanesync.core.model import Side, contact_key
