@@ -21,7 +21,7 @@ Parallel = Annotated[
     bool, typer.Option("--parallel-listing", help="List contacts by ranges of ids (undocumented by HubSpot).")
 ]
 MaxRequests = Annotated[
-    int | None, typer.Option("--max-requests", metavar="N", min=1, help="Stop before more; the next run continues.")
+    int | None, typer.Option("--max-requests", metavar="N", min=1, help="At most N requests; the next run continues.")
 ]
 CsvFile = Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write all differences to a CSV file.")]
 HtmlFile = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write an HTML page with search.")]
