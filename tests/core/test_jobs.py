@@ -28,11 +28,13 @@ from wanesync.core.jobs import (
     Priority,
     Retry,
     Wait,
+    WaitCode,
     back_off_ms,
     check_poison,
     decide,
     is_unreachable,
     next_probe_ms,
+    pause_code,
 )
 
 TRIED_AGAIN = [Failure.NO_ANSWER, Failure.SERVER, Failure.MISMATCH]
@@ -224,3 +226,9 @@ def test_an_id_is_a_uuid_of_version_7() -> None:
     made = make_id(1_700_000_000_000, random.Random(3))
     assert made[14] == "7"
     assert made[19] in "89ab"
+
+
+def test_what_a_job_waits_for_is_a_code_and_each_pause_has_one_of_its_own() -> None:
+    assert pause_code("stripe") != pause_code("stripe:customers.create")
+    assert not {pause_code("stripe")} & set(WaitCode)
+    assert not WaitCode.NONE

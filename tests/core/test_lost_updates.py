@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from tests.support.core_builders import FIELDS, HUBSPOT, STEADY, STRIPE, contact, customer, full_name, stored
 from wanesync.core.fields import has_value
-from wanesync.core.lost_updates import MAX_OWN_WRITE_AGE_MS, Judgement, is_answered, judge_events
+from wanesync.core.lost_updates import (
+    MAX_OWN_WRITE_AGE_MS,
+    Judgement,
+    is_answered,
+    judge_events,
+    was_edited_after,
+    was_left_by,
+)
 from wanesync.core.model import Change, Conflict, Event, PendingWrite, Side, StoredRecord, WriteKind, WriteResult
 
 NOW_MS = 1_700_000_000_000
@@ -192,3 +199,76 @@ def test_a_part_of_an_address_that_went_out_with_another_part_is_judged_by_what_
     )  # fmt: skip
     outcome = judged([theirs, echo], [mine], stored(customer(city="Rome", street="New Street")))
     assert "Oslo" in lost(outcome)
+
+
+def test_a_change_of_an_app_that_is_no_write_of_ours_is_judged_like_any_other() -> None:
+    window = [change_of("phone", "999", source="INTEGRATION/1")]
+    assert lost(judged(window, [write_of("109", "111")], phone="1")) == ["999"]
+
+
+def test_a_value_that_a_late_write_overwrote_is_kept_even_after_another_write_reverted_the_late_one() -> None:
+    edit = change_of("phone", "110", NOW_MS - 2_000, judged=True)
+    echo = change_of("phone", "111", NOW_MS - 1_000, source="INTEGRATION/1")
+    late = write_of("109", "111", sent_ms=NOW_MS - 1_500, result=None)
+    reverting = write_of("111", "112", id="second", sent_ms=NOW_MS - 500)
+    assert lost(judged([edit, echo], [late, reverting], phone="112")) == ["110"]
+    assert lost(judged([edit, echo], [late], phone="112")) == [], "nothing shows that the late write was reverted"
+
+
+# -- whether a value was left by a write of ours
+
+
+def stripe_change(value: str, at_ms: int = NOW_MS, key: str = "", **previous: str) -> Event:
+    """A change of the customer's city; ``key``: the idempotency key of the request that made it."""
+    source = "" if key else "user"
+    return Event(f"{value}-{at_ms}", STRIPE, "updated", "cus_1", at_ms, {"city": value}, previous, key, source)
+
+
+@pytest.mark.parametrize(
+    ("window", "left"),
+    [
+        ([], None),
+        ([change_of("city", "Ulm")], False),
+        ([change_of("city", "Ulm", source="INTEGRATION/1")], None),
+        ([change_of("city", "Ulm"), change_of("city", "Rom")], None),
+        ([change_of("city", "Ulm", NOW_MS - 1), change_of("city", "Rom")], None),
+    ],
+)
+def test_events_of_a_contact_show_only_that_a_user_set_its_value(window: list[Event], left: bool | None) -> None:
+    assert was_left_by(write_of("Bonn", "Ulm", "city"), stored(contact(city="Ulm")), "city", window) is left
+
+
+@pytest.mark.parametrize(
+    ("window", "left"),
+    [
+        ([], None),
+        ([stripe_change("Ulm", key="own-key")], True),
+        ([stripe_change("Ulm", key="another")], False),
+        ([stripe_change("Rom", key="own-key")], None),
+        ([stripe_change("Ulm", key="own-key"), stripe_change("Rom", city="Ulm")], None),
+        ([stripe_change("Rom", NOW_MS - 1_000), stripe_change("Ulm", key="own-key")], True),
+    ],
+)
+def test_events_of_a_customer_show_which_request_left_its_value(window: list[Event], left: bool | None) -> None:
+    pending = write_of("Bonn", "Ulm", "city", STRIPE)
+    assert was_left_by(pending, stored(customer(city="Ulm")), "city", window) is left
+
+
+# -- whether a user edited a field after a write of ours
+
+
+def test_a_user_s_edit_after_the_echo_of_our_write_is_found_on_hubspot() -> None:
+    pending = write_of("Bonn", "Ulm", "city", sent_ms=NOW_MS - 5_000)
+    echo = change_of("city", "Ulm", NOW_MS - 3_000, source="INTEGRATION/1")
+    edit = change_of("city", "Rom", NOW_MS - 1_000)
+    assert was_edited_after(pending, "city", "Rom", [echo, edit])
+    assert not was_edited_after(pending, "city", "Rom", [edit])
+    assert not was_edited_after(pending, "city", "Rom", [echo, replace(edit, judged=True)])
+    assert not was_edited_after(pending, "city", "Rom", [echo, edit, change_of("city", "Wien")])
+
+
+def test_stripe_s_previous_values_settle_the_order_within_a_second() -> None:
+    pending = write_of("Bonn", "Ulm", "city", STRIPE)
+    echo, edit = stripe_change("Ulm", key="own-key", city="Bonn"), stripe_change("Rom", city="Ulm")
+    assert was_edited_after(pending, "city", "Rom", [echo, edit])
+    assert not was_edited_after(pending, "city", "Rom", [echo, replace(edit, previous={"city": "Bonn"})])

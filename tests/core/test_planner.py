@@ -227,3 +227,13 @@ def test_a_pair_that_was_linked_before_gets_its_link_back_with_a_higher_version(
     outcome = run(context("contact:1", contact(email=ADA), customer(email=ADA), links=[old]))
     (again,) = outcome.links.values()
     assert (again.id, again.state, again.version) == (old.id, LinkState.ACTIVE, 5)
+
+
+def test_a_pair_is_merged_against_the_base_that_a_landed_write_left() -> None:
+    pair = link(base={"city": ("A", "A")})
+    at = context(
+        "contact:1", contact(city="C"), customer(city="A"), links=[pair], landed={pair.id: {"city": ("B", "A")}}
+    )
+    outcome = run(at)
+    assert outcome.links[pair.id].base["city"] == ("B", "A")
+    assert only_action(outcome).changes["city"] == Change("A", "C", "C")
