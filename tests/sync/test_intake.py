@@ -1,0 +1,98 @@
+"""Intake: a POST is stored as a whole or not at all, and several share a commit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pytest
+
+from tests.support.live_sync import HUBSPOT, LiveSync
+from wanesync.core.errors import DatabaseUnavailable
+from wanesync.core.jobs import JobKind
+from wanesync.core.model import Event
+from wanesync.core.ports import ParsedWebhook
+from wanesync.core.purchases import Purchase
+from wanesync.sync.intake import MAX_SHARED_EVENTS, Intake, store_events
+
+
+@dataclass
+class Webhooks:
+    """Parses a body to what the test said; the signature ``bad`` is refused."""
+
+    parsed: dict[bytes, ParsedWebhook]
+
+    def verify(self, body: bytes, headers: Mapping[str, str], url: str, now_ms: int) -> None:
+        if headers.get("signature") == "bad":
+            raise ValueError("bad signature")
+
+    def parse(self, body: bytes, now_ms: int) -> ParsedWebhook:
+        return self.parsed[body]
+
+
+def event(key: str, record_id: str = "1") -> Event:
+    return Event(key, HUBSPOT, "updated", record_id, 1, {"city": "Paris"}, source="user:1")
+
+
+def intake(live: LiveSync, **parsed: ParsedWebhook) -> Intake:
+    return Intake(live.store, {HUBSPOT: Webhooks({name.encode(): one for name, one in parsed.items()})})
+
+
+def test_new_events_are_stored_and_their_records_queued(live: LiveSync) -> None:
+    doors = intake(live, a=ParsedWebhook([event("e1"), event("e2", "2")]))
+    assert doors.accept(HUBSPOT, b"a", {}, "/hook") == 2
+    assert doors.accept(HUBSPOT, b"a", {}, "/hook") == 0
+    assert live.is_queued(HUBSPOT, "1", JobKind.READ)
+    assert live.is_queued(HUBSPOT, "2", JobKind.READ)
+
+
+def test_a_payment_and_an_element_that_was_set_aside_are_stored(live: LiveSync) -> None:
+    payment = Purchase("pi_1", "ch_1", "", "a@example.com", "", 500, "eur", 1)
+    doors = intake(live, a=ParsedWebhook((), [payment, payment], [(b"{}", "no id")]))
+    assert doors.accept(HUBSPOT, b"a", {}, "/hook") == 0
+    with live.store.reading() as tx:
+        assert tx.purchases.get_many(["pi_1"])["pi_1"].hmac == live.store.hmac("a@example.com")
+        assert tx.rejected.count() == 1
+    assert live.is_queued(HUBSPOT, "pi_1", JobKind.PURCHASE)
+
+
+def test_a_bad_signature_stores_nothing(live: LiveSync) -> None:
+    with pytest.raises(ValueError, match="bad signature"):
+        intake(live, a=ParsedWebhook([event("e1")])).accept(HUBSPOT, b"a", {"signature": "bad"}, "/hook")
+    assert not live.is_queued(HUBSPOT, "1", JobKind.READ)
+
+
+def test_a_post_that_cannot_be_stored_does_not_take_others_with_it(
+    live: LiveSync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doors = intake(live, a=ParsedWebhook([event("e1")]), b=ParsedWebhook([event("e2", "2")]))
+
+    def fail_one(tx: object, events: list[Event], crowds: object = None) -> int:
+        if events[0].key == "e1":
+            raise ValueError("no room")
+        return store_events(tx, events)  # type: ignore[arg-type] # a transaction
+
+    monkeypatch.setattr("wanesync.sync.intake.store_events", fail_one)
+    with pytest.raises(ValueError, match="no room"):
+        doors.accept(HUBSPOT, b"a", {}, "/hook")
+    assert doors.accept(HUBSPOT, b"b", {}, "/hook") == 1
+
+
+def test_a_database_that_is_down_is_the_outcome_of_every_post(live: LiveSync, monkeypatch: pytest.MonkeyPatch) -> None:
+    doors = intake(live, a=ParsedWebhook([event("e1")]))
+
+    def down(*_arguments: object) -> int:
+        raise DatabaseUnavailable("down")
+
+    monkeypatch.setattr("wanesync.sync.intake.store_events", down)
+    with pytest.raises(DatabaseUnavailable):
+        doors.accept(HUBSPOT, b"a", {}, "/hook")
+
+
+def test_a_post_larger_than_a_shared_commit_is_stored_alone(live: LiveSync) -> None:
+    many = [event(f"e{n}", str(n)) for n in range(MAX_SHARED_EVENTS + 1)]
+    assert intake(live, a=ParsedWebhook(many)).accept(HUBSPOT, b"a", {}, "/hook") == len(many)
+
+
+def test_no_events_are_nothing(live: LiveSync) -> None:
+    assert live.store.run(lambda tx: store_events(tx, [])) == 0

@@ -1,0 +1,126 @@
+"""Which copy of a record is newer, and what a copy that came in queues."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.support.core_builders import contact, customer
+from tests.support.live_sync import HUBSPOT, STRIPE, LiveSync, customer_answer
+from wanesync.core.jobs import JobKind
+from wanesync.core.model import Record, StoredRecord
+from wanesync.sync.record_versions import RecordWriter, store_contacts
+
+ANN = contact("1", email="ann@example.com", city="Lyon")
+CUS = customer("cus_1", email="ann@example.com", city="Lyon")
+
+
+def copy_of(live: LiveSync, record: Record) -> StoredRecord:
+    with live.store.reading() as tx:
+        return tx.records.get_many([(record.side, record.id)])[record.side, record.id]
+
+
+def at(modified_ms: int, city: str) -> Record:
+    return replace(ANN, values={**ANN.values, "city": city}, modified_ms=modified_ms)
+
+
+def test_an_older_contact_is_not_stored(live: LiveSync) -> None:
+    live.know(at(10, "Paris"))
+    live.know(at(9, "Rome"))
+    assert (copy_of(live, ANN).record.values["city"], copy_of(live, ANN).revision) == ("Paris", 1)
+
+
+def test_the_same_contact_again_is_no_new_revision(live: LiveSync) -> None:
+    live.know(at(10, "Paris"), at(10, "Paris"))
+    assert copy_of(live, ANN).revision == 1
+
+
+def test_a_deleted_contact_stays_deleted(live: LiveSync) -> None:
+    live.know(ANN)
+    live.delete(HUBSPOT, "1")
+    live.delete(HUBSPOT, "1")
+    live.know(at(99, "Paris"))
+    assert (copy_of(live, ANN).deleted, copy_of(live, ANN).revision) == (True, 2)
+
+
+def test_a_merged_contact_is_planned_once(live: LiveSync) -> None:
+    survivor = replace(ANN, id="2", merged_ids=("1", "2"))
+    live.know(ANN)
+    live.know(survivor)
+    live.know(replace(survivor, modified_ms=5))
+    assert (copy_of(live, ANN).survivor, copy_of(live, ANN).revision) == ("2", 2)
+    assert live.is_queued(HUBSPOT, "contact:1")
+
+
+def test_a_customer_stored_since_the_call_began_is_stale_and_read(live: LiveSync) -> None:
+    live.know(CUS)
+    with live.store.transaction() as tx, RecordWriter(live.runtime, tx) as records:
+        records.store_customer(customer_answer(replace(CUS, values={"city": "Rome"})), 0)
+    assert (copy_of(live, CUS).stale, copy_of(live, CUS).record.values["city"]) == (True, "Lyon")
+    assert live.is_queued(STRIPE, "cus_1", JobKind.READ)
+
+
+def test_a_replayed_answer_is_only_a_first_copy(live: LiveSync) -> None:
+    with live.store.transaction() as tx, RecordWriter(live.runtime, tx) as records:
+        records.store_customer(customer_answer(CUS, replayed=True), 0)
+    assert copy_of(live, CUS).stale
+    assert live.is_queued(STRIPE, "cus_1", JobKind.READ)
+
+
+def test_no_answer_and_answers_for_a_deleted_customer_store_nothing(live: LiveSync) -> None:
+    live.know(CUS)
+    live.delete(STRIPE, "cus_1")
+    with live.store.transaction() as tx, RecordWriter(live.runtime, tx) as records:
+        records.store_customer(customer_answer(None), 0)
+        records.store_customer(customer_answer(CUS), 2)
+        records.want_read("cus_1")
+    assert copy_of(live, CUS).deleted
+    assert not live.is_queued(STRIPE, "cus_1", JobKind.READ)
+
+
+def test_the_object_of_an_event_leaves_a_stale_copy_stale(live: LiveSync) -> None:
+    live.know(CUS)
+    with live.store.transaction() as tx, RecordWriter(live.runtime, tx) as records:
+        records.want_read("cus_1")
+        records.store_customer_event(replace(CUS, values={"city": "Rome"}), 5)
+    assert (copy_of(live, CUS).stale, copy_of(live, CUS).record.values["city"]) == (True, "Rome")
+
+
+def test_a_batch_read_stores_deletes_and_merges(live: LiveSync) -> None:
+    live.know(ANN, replace(ANN, id="2"))
+    with live.store.transaction() as tx, RecordWriter(live.runtime, tx) as records:
+        store_contacts(records, {"1": None, "2": replace(ANN, id="3"), "4": replace(ANN, id="4")})
+    assert copy_of(live, ANN).deleted
+    assert copy_of(live, replace(ANN, id="2")).survivor == "3"
+    assert copy_of(live, replace(ANN, id="4")).alive
+
+
+def test_an_address_queues_the_records_that_share_it_unless_they_are_linked(live: LiveSync) -> None:
+    live.know(CUS)
+    linked = replace(ANN, id="8", other_id="cus_8"), replace(CUS, id="cus_8", other_id="8")
+    live.link(*linked)
+    with live.store.transaction() as tx, RecordWriter(live.runtime, tx) as records:
+        records.store_contact(ANN)
+    assert live.is_queued(STRIPE, "customer:cus_1")
+    assert not live.is_queued(STRIPE, "contact:8")
+
+
+def test_a_linked_record_with_a_parked_field_is_queued(live: LiveSync) -> None:
+    link = live.link(replace(ANN, id="8", other_id="cus_8"), replace(CUS, id="cus_8", other_id="8"))
+    live.store.run(lambda tx: tx.links.put(replace(link, parked={"email": (HUBSPOT, "x")}, version=2)))
+    with live.store.transaction() as tx, RecordWriter(live.runtime, tx) as records:
+        records.store_contact(ANN)
+    assert live.is_queued(HUBSPOT, "contact:8")
+
+
+def test_nothing_is_stored_if_the_block_raises(live: LiveSync) -> None:
+    def store_and_stop(records: RecordWriter) -> None:
+        with records:
+            records.store_contact(ANN)
+            raise ValueError("stop")
+
+    with live.store.transaction() as tx:
+        with pytest.raises(ValueError, match="stop"):
+            store_and_stop(RecordWriter(live.runtime, tx))
+        assert tx.records.get_many([(HUBSPOT, "1")]) == {}
