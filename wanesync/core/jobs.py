@@ -73,8 +73,6 @@ class WaitCode(StrEnum):
     """A lock that another job holds."""
     WRITES_OFF = "writes_off"
     """The writes switch: ``wanesync writes on`` makes these jobs due."""
-    FIRST_LISTING = "first_listing"
-    """Both sides to have been listed once completely."""
     READ_PENDING = "read_pending"
     """A read of a record that is queued or running."""
     EMAIL_BEING_CREATED = "email_being_created"
