@@ -142,7 +142,7 @@ class AccountGate:
         return account
 
     def pass_gate(self) -> None:
-        """Run right before a request's bytes leave; raise ``CallError`` (nothing was sent) if the account is unknown."""
+        """Run right before a request's bytes leave; raise ``CallError``, nothing sent, if the account is unknown."""
         if not self._confirmed:
             with self._guard:
                 self._confirm_late()

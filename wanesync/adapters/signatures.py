@@ -34,7 +34,7 @@ _DIGITS = re.compile(r"[0-9]{1,15}")
 
 @dataclass(frozen=True, slots=True)
 class SignedRequest:
-    """One request as it was received. ``url``: the public one that the sender called. ``headers``: names in any case."""
+    """One request as it was received. ``url``: as the sender called it. ``headers``: names in any case."""
 
     method: str
     url: str

@@ -52,7 +52,8 @@ class WebhookAdapter:
 class WebhookContents:
     """The elements of webhook bodies, sorted: to be stored, to be set aside, or dropped and only counted.
 
-    ``set_aside``: raw JSON of an element and why it could not be read. ``dropped``: counts per ``FOREIGN``, ``IGNORED``.
+    ``set_aside``: raw JSON of an element and why it could not be read. ``dropped``: counts of ``FOREIGN`` and
+    ``IGNORED`` elements.
     """
 
     events: list[Event] = field(default_factory=list)

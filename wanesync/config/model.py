@@ -122,7 +122,7 @@ class Server(Section):
 
 
 class Security(Section):
-    """Encryption keys as ``id:base64``: the first one encrypts, all decrypt. None: a key file beside the SQLite database."""
+    """Encryption keys as ``id:base64``: the first one encrypts, all decrypt. None: a key file beside the database."""
 
     keys: Annotated[tuple[EncryptionKey, ...], BeforeValidator(as_tuple)] = ()
 

@@ -80,7 +80,7 @@ class Budget:
             counts, self._counts = self._counts, Counter()
         now_ms, reported = self.store.now_ms(), self.reported()
         if reported != self._last_reported[0]:
-            # It arrived at some time after the last refresh, perhaps before midnight: the earliest time is the safe one.
+            # It arrived at some time after the last refresh, perhaps before midnight: take the earliest time.
             self._last_reported = reported, self.refreshed_ms or now_ms
             self._reported_at_ms = self.monotonic_ms()
         due = [scope for scope, limit in self.limits.items() if _adjust(limit, reported, now_ms) != limit]

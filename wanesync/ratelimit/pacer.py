@@ -163,7 +163,9 @@ class Pacer:
             )
 
     def _depart(self, request: SlotRequest, until_ms: int) -> int:
-        """Let one more request leave now: 0, else the time of the next attempt (after ``until_ms`` if that is too late).
+        """Let one more request leave now and return 0, else the time of the next attempt.
+
+        That is after ``until_ms`` if it is too late for the slot.
 
         After a stall of the machine, slots of a moment ago must not pile up. Requests are counted over a little more
         than a second, because they may come closer together on their way.

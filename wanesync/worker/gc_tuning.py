@@ -6,7 +6,7 @@ import gc
 
 THRESHOLDS = (20_000, 20, 20)
 """Allocations per collection of the youngest objects, and collections of one generation per collection of the next;
-Python's own are 700, 10, 10. Measured with ``bench burst``: at Python's rate collecting costs a twentieth of the time."""
+Python's own are 700, 10, 10. By ``bench burst``, collecting at Python's rate takes a twentieth of all time."""
 
 
 def tune_gc() -> None:

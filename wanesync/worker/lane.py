@@ -73,7 +73,7 @@ class Lane:
         return cls(runtime, side, Reader(runtime), WriteJobs(runtime), PurchaseSender(runtime), GuestContacts(runtime))
 
     def make_room(self, pacer: Pacer, ahead: int) -> int:
-        """Return how many more calls to prepare if ``ahead`` are to be ready; hold bulk jobs that no limit has slots for."""
+        """Return how many more calls to prepare if ``ahead`` are to be ready; hold bulk jobs without slots."""
         budget = pacer.budget
         requests = [call.slot_request for call in self.waiting.copy()]
         self.held = frozenset({JobKind.READ} if MONTHLY_READS in budget.shut else ())
@@ -87,8 +87,8 @@ class Lane:
         """Claim and plan the most urgent jobs in one transaction; return their calls, for about ``room`` slots.
 
         ``alone``: the most urgent job and no other. Nothing outside ``tx`` is touched but ``claimed``, which begins
-        anew: a transaction that conflicts with another runs again. Stripe's reads mostly take what events brought and need no
-        call: they never queue behind writes that wait for slots.
+        anew: a transaction that conflicts with another runs again. Stripe's reads mostly use what events brought and
+        need no call, so they never queue behind writes that wait for slots.
         """
         self.claimed = 0
         pauses = tx.pauses.get_all()
@@ -251,7 +251,7 @@ def _begin_probe(tx: Tx, pauses: dict[str, PauseRow], name: str) -> bool:
 
 
 def reschedule_failed(runtime: Runtime, tx: Tx, job: Job, error: Exception) -> None:
-    """Reschedule a job whose own data made it fail, or mark it dead at last. The reason names the kind of error only."""
+    """Reschedule a job whose own data made it fail, or mark it dead. The reason names the kind of error only."""
     reason = str(error) if isinstance(error, WanesyncError) else type(error).__name__
     tx.locks.drop(job.token)
     if job.attempts + 1 >= MAX_ATTEMPTS:

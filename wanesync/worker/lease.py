@@ -25,7 +25,7 @@ class LeaseExpired(WanesyncError):
 
 @dataclass(slots=True)
 class Lease:
-    """The lease of one process (docs/correctness.md#leases). ``ends_ms``: in database time; 0 before the first heartbeat.
+    """The lease of one process (docs/correctness.md#leases). ``ends_ms``: database time, 0 before the first heartbeat.
 
     ``claim_lost``: jobs may run under this process's name without being in flight: a claim or a heartbeat may be
     committed without its acknowledgement, or calls were given up. The next heartbeat releases them.
@@ -45,7 +45,7 @@ class Lease:
         self.beat()
 
     def beat(self) -> None:
-        """Send a heartbeat: the lease of every job of this process lasts 6 s from now. Raises ``DatabaseUnavailable``."""
+        """Send a heartbeat: the lease on this process's jobs lasts 6 s from now. Raises ``DatabaseUnavailable``."""
         runtime, lanes = self.runtime, ",".join(self.sides)
         runtime.store.sync_clock()
         now_ms = self.clock.now_ms()

@@ -183,7 +183,7 @@ class HubSpotAdapter:
         return raw if isinstance(raw, CallError) else read_contact(raw, self._fields, whole=whole)
 
     def wrote_current(self, contact_id: str, properties: Sequence[str]) -> Authors:
-        """Return whether we wrote the current values: an app with our id, or one that wrote a property only we write."""
+        """Return whether we wrote the current values: an app with our id, or one that wrote a property of ours."""
         names = list(dict.fromkeys((*properties, *OURS)))
         reply = self._client.call(
             self._client.contacts.get_by_id, contact_id, properties=[MODIFIED], properties_with_history=names

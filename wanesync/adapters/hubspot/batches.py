@@ -25,7 +25,10 @@ V = TypeVar("V")
 
 
 def match_created(items: Sequence[CreateItem], body: Raw, table: ErrorTable) -> Outcomes:
-    """Return trace id -> raw contact or error. Results carry no trace id: the intent identifies them, else the address."""
+    """Return trace id -> raw contact or error.
+
+    Results hold no trace id: the intent identifies them, else the e-mail address.
+    """
     by_mark: dict[tuple[str, str], str] = {}
     for item in items:
         for mark in _identifying_marks(item.properties):
@@ -107,7 +110,10 @@ class ChunkedBatch(Generic[T, V]):
     def run(
         self, items: Sequence[T], work: Callable[[Sequence[T]], Mapping[str, V | CallError]]
     ) -> dict[str, V | CallError]:
-        """Return key -> outcome. Raises ``CallError`` if the first chunk failed as a whole; later ones keep it as outcome."""
+        """Return key -> outcome. Raises ``CallError`` if the first chunk failed as a whole.
+
+        The items of a later chunk that failed have the error as their outcome.
+        """
         outcomes: dict[str, V | CallError] = {}
         for start in range(0, len(items), self._size):
             chunk = items[start : start + self._size]

@@ -55,7 +55,7 @@ class HubSpotWebhooks:
         self._specs = {name: spec for spec in fields.specs for name in spec.hubspot}
 
     def parse(self, body: bytes, received_ms: int) -> ParsedWebhook:
-        """Read a body whose signature was verified. Raises ``InvalidPayload`` if it is no array; elements never raise."""
+        """Read a body whose signature was verified. Raises ``InvalidPayload`` if it is no array, for no element."""
         value = parse_body(body)
         if not isinstance(value, list):
             raise InvalidPayload("the body is not an array of events")
