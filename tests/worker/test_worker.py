@@ -18,7 +18,6 @@ from wanesync.ratelimit.pacer import MAX_SLOT_DELAY_MS, Pacer
 from wanesync.store.tables.processes import LEASE_MS
 from wanesync.sync.calls import AnyCall, Call
 from wanesync.worker.committer import commit_answers
-from wanesync.worker.lane import LOW_PRIORITY_SHARE, choose_first_priority
 from wanesync.worker.lease import Lease
 from wanesync.worker.worker import HEARTBEAT_INTERVAL_MS, PREPARE_MS, SWEEP_INTERVAL_MS, Worker
 
@@ -199,11 +198,6 @@ def test_every_class_has_its_turn_whatever_else_waits(bench: Bench) -> None:
             tx.jobs.release(lane.runtime.name)
     assert all(taken.count(keys[low]) >= 4 for low in (Priority.LIVE_BULK, Priority.BULK))
     assert taken.count(keys[Priority.LIVE]) > 350
-
-
-def test_the_lower_classes_share_their_turns() -> None:
-    draws = [choose_first_priority(at / 3200) for at in range(3200)]
-    assert [draws.count(each) for each in (Priority.BULK, Priority.LIVE_BULK)] == [3200 * LOW_PRIORITY_SHARE / 2] * 2
 
 
 def test_items_refused_for_their_rate_lower_the_limit_like_whole_calls(bench: Bench) -> None:

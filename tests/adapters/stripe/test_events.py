@@ -1,4 +1,4 @@
-"""Webhooks of both sides: what each element comes to, and that none of them ever raises."""
+"""Stripe's events: how each one is read, and that none ever raises."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wanesync.adapters.hubspot.webhooks import HubSpotWebhooks
+from tests.support.json_strategies import JSON, Json
 from wanesync.adapters.stripe.customers import API_VERSION
 from wanesync.adapters.stripe.events import StripeAccount, StripeEvents
 from wanesync.core.errors import InvalidPayload
@@ -19,191 +19,7 @@ from wanesync.core.model import Event
 from wanesync.core.ports import ParsedWebhook
 
 FIELDS = FieldMap((*DEFAULT_FIELDS, FieldSpec("job", ("jobtitle",), ("metadata.job",))))
-HUBSPOT = HubSpotWebhooks(FIELDS, "3")
 STRIPE = StripeEvents(FIELDS, StripeAccount(livemode=False, portal="42", id="acct_1"))
-Json = dict[str, object]
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
-    max_leaves=12,
-)
-
-
-def change(**parts: object) -> Json:
-    return {
-        "appId": 1, "eventId": 714285774, "subscriptionId": 2, "portalId": 3, "occurredAt": 1_765_043_528_476,
-        "subscriptionType": "contact.propertyChange", "attemptNumber": 0, "objectId": 173595202426,
-        "propertyName": "phone", "propertyValue": "+49 30 123456", "changeSource": "CRM_UI", "sourceId": "userId:1",
-        "isSensitive": False, **parts,
-    }  # fmt: skip
-
-
-def parse(*elements: object, parser: HubSpotWebhooks = HUBSPOT) -> ParsedWebhook:
-    return parser.parse(json.dumps(elements).encode(), 5)
-
-
-def one(*elements: object, parser: HubSpotWebhooks = HUBSPOT) -> Event:
-    [event] = parse(*elements, parser=parser).events
-    return event
-
-
-class TestHubSpot:
-    def test_a_change(self) -> None:
-        event = one(change())
-        assert (event.kind, event.record_id, event.occurred_ms) == ("updated", "173595202426", 1_765_043_528_476)
-        assert event.values == {"phone": "+4930123456"}
-        assert event.source == "user:CRM_UI/userId:1"
-        assert event.received_ms == 5
-
-    def test_a_part_of_a_name(self) -> None:
-        assert one(change(propertyName="firstname", propertyValue=" Anna  Lena ")).values == {
-            "name/firstname": "Anna Lena"
-        }
-
-    def test_a_cleared_value_is_a_value_and_a_withheld_one_is_not(self) -> None:
-        assert one(change(propertyValue="")).values == {"phone": ""}
-        assert one(change(propertyValue=None)).values == {"phone": ""}
-        assert one(change(propertyValue="REDACTED")).values == {}
-        assert one(change(isSensitive=True)).values == {}
-
-    @pytest.mark.parametrize("name", ["subscriptionType", "eventType"])
-    @pytest.mark.parametrize(
-        ("what", "kind"),
-        [("creation", "created"), ("deletion", "deleted"), ("restore", "updated"), ("propertyChange", "updated")],
-    )
-    def test_both_spellings_of_both_families(self, name: str, what: str, kind: str) -> None:
-        for family, extra in (("contact", {}), ("object", {"objectTypeId": "0-1"})):
-            element = {key: value for key, value in change(**extra).items() if key != "subscriptionType"}
-            assert one({**element, name: f"{family}.{what}"}).kind == kind
-
-    def test_a_privacy_deletion(self) -> None:
-        assert one(change(subscriptionType="contact.privacyDeletion")).kind == "privacy_deleted"
-
-    def test_a_merge_names_the_survivor_and_all_others(self) -> None:
-        merge = change(
-            subscriptionType="contact.merge", objectId=12, primaryObjectId=12, mergedObjectIds=[13, 15], newObjectId=14
-        )
-        event = one(merge)
-        assert (event.kind, event.record_id, event.merged_ids) == ("merged", "14", ("12", "13", "15"))
-        kept = one({**merge, "newObjectId": None})
-        assert (kept.record_id, kept.merged_ids) == ("12", ("13", "15"))
-
-    def test_what_does_not_concern_us_is_counted(self) -> None:
-        parsed = parse(
-            change(portalId=4),
-            change(propertyName="hs_analytics_source"),
-            change(subscriptionType="contact.associationChange"),
-            change(subscriptionType="deal.creation"),
-            change(subscriptionType="object.propertyChange", objectTypeId="0-3"),
-        )
-        assert (list(parsed.events), parsed.foreign, parsed.ignored, list(parsed.set_aside)) == ([], 1, 4, [])
-
-    def test_our_ids_and_further_addresses_are_hints(self) -> None:
-        for name in ("stripe_customer_id", "hs_additional_emails"):
-            event = one(change(propertyName=name, propertyValue="x"))
-            assert (event.kind, event.values) == ("updated", {})
-
-    def test_bad_elements_are_set_aside_alone(self) -> None:
-        bad: list[object] = [
-            7, None, [], "x", {}, change(objectId=None), change(objectId="12x"), change(objectId=True),
-            change(objectId=-1),
-            change(occurredAt="soon"), change(occurredAt=-1), change(occurredAt=1 << 60), change(propertyName=""),
-            change(propertyValue={"a": 1}), change(subscriptionType="propertyChange"),
-            change(subscriptionType="contact.merge", mergedObjectIds=["x"]),
-        ]  # fmt: skip
-        parsed = parse(*bad, change())
-        assert len(parsed.events) == 1
-        assert [json.loads(raw) for raw, _ in parsed.set_aside] == bad
-        assert all(reason for _, reason in parsed.set_aside)
-
-    @pytest.mark.parametrize(
-        "body",
-        [b"", b"{}", b"nonsense", b"[", b"\xff\xfe", b'["\xff"]', b"[NaN]", b"[" * 10_000, b"null", b'"x"', b"[1]]"],
-    )
-    def test_what_is_no_array_is_refused(self, body: bytes) -> None:
-        with pytest.raises(InvalidPayload):
-            HUBSPOT.parse(body, 0)
-
-    def test_half_a_character_costs_no_event(self) -> None:
-        body = b"[%s]" % json.dumps(change(propertyName="city", propertyValue="K\ud83d")).encode()
-        assert b"\\ud83d" in body
-        assert HUBSPOT.parse(body, 0).events[0].values == {"city": "K?"}
-        with pytest.raises(InvalidPayload):
-            HUBSPOT.parse(b'["\\ud83d", NaN]', 0)
-        with pytest.raises(InvalidPayload):
-            HUBSPOT.parse(b'["\\ud83d"' + b"[" * 10_000, 0)
-
-    def test_a_deep_element_is_set_aside(self) -> None:
-        deep = b"[" * 900 + b"]" * 900
-        parsed = HUBSPOT.parse(b"[" + deep + b"," + json.dumps(change()).encode() + b"]", 0)
-        assert len(parsed.events) == 1
-        assert "too deep" in parsed.set_aside[0][1]
-
-    def test_a_repeated_delivery_has_the_same_key(self) -> None:
-        assert one(change(attemptNumber=3)).key == one(change()).key
-
-    @pytest.mark.parametrize(
-        "parts",
-        [
-            {"eventId": 1}, {"occurredAt": 1}, {"propertyValue": "2"}, {"propertyValue": "REDACTED"}, {"appId": 9},
-            {"objectId": 2}, {"propertyName": "city"}, {"subscriptionType": "contact.creation"},
-        ],
-    )  # fmt: skip
-    def test_different_events_have_different_keys(self, parts: Json) -> None:
-        assert one(change(**parts)).key != one(change()).key
-
-    def test_keys_are_keyed(self) -> None:
-        assert one(change(), parser=HubSpotWebhooks(FIELDS, "3", key=b"k")).key != one(change()).key
-
-    @pytest.mark.parametrize(
-        ("own", "parts", "source"),
-        [
-            (frozenset(), {"changeSource": "INTEGRATION", "sourceId": "1"}, "own"),
-            (frozenset({"8"}), {"changeSource": "INTEGRATION", "sourceId": "8"}, "own"),
-            (frozenset({"8"}), {"changeSource": "INTEGRATION", "sourceId": "9"}, "user:INTEGRATION/9"),
-            (frozenset(), {"changeSource": "INTEGRATION", "sourceId": "9"}, "app:INTEGRATION/9"),
-            (frozenset({"8"}), {"changeSource": "API", "sourceId": None}, "app:API/"),
-            (frozenset(), {"changeSource": None}, "app:/userId:1"),
-            (frozenset(), {"changeSource": "IMPORT", "sourceId": "5"}, "user:IMPORT/5"),
-            (
-                frozenset(),
-                {"changeSource": "AUTOMATION_PLATFORM", "sourceId": "enrollmentId:7"},
-                "user:AUTOMATION_PLATFORM/",
-            ),
-        ],
-    )
-    def test_who_did_it(self, own: frozenset[str], parts: Json, source: str) -> None:
-        assert one(change(**parts), parser=HubSpotWebhooks(FIELDS, "3", own)).source == source
-
-    def test_a_user_named_by_address_is_one_user_without_it(self) -> None:
-        ann, bob = (change(changeSource="CRM_UI", sourceId=f"{name}@example.com") for name in ("ann", "bob"))
-        sources = [one(each).source for each in (ann, ann, bob)]
-        assert sources[0] == sources[1] != sources[2]
-        assert not any("@" in source or "ann" in source for source in sources)
-
-    @given(st.lists(JSON, max_size=4))
-    def test_no_array_of_anything_raises(self, elements: list[object]) -> None:
-        parsed = parse(*elements)
-        assert len(parsed.events) + len(parsed.set_aside) + parsed.foreign + parsed.ignored == len(elements)
-
-    @given(st.sampled_from(sorted(change())), JSON)
-    def test_no_part_of_anything_raises(self, name: str, value: object) -> None:
-        parsed = parse(change(**{name: value}))
-        assert len(parsed.events) + len(parsed.set_aside) + parsed.foreign + parsed.ignored == 1
-
-    def test_shapes_other_clients_saw(self, shared: Path) -> None:
-        shapes = json.loads((shared / "samples" / "hubspot_webhooks.json").read_text())
-        expected = {
-            "contact.creation": "created",
-            "contact.propertyChange": "updated",
-            "generic (object.*)": "updated",
-            "contact.merge": "merged",
-        }
-        parser = HubSpotWebhooks(FIELDS, "")
-        for name, kind in expected.items():
-            body = json.dumps(shapes[name]).encode()
-            assert [event.kind for event in parser.parse(body, 0).events] == [kind]
 
 
 def customer(**parts: object) -> Json:

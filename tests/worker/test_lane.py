@@ -13,7 +13,7 @@ from wanesync.core.model import Side
 from wanesync.core.rate_limits import BULK, DAILY, MONTHLY_READS, SlotRequest
 from wanesync.ratelimit.pacer import Pacer
 from wanesync.sync.calls import Call
-from wanesync.worker.lane import Lane
+from wanesync.worker.lane import LOW_PRIORITY_SHARE, Lane, choose_first_priority
 
 AHEAD = 30
 
@@ -101,3 +101,8 @@ def test_no_more_bulk_calls_are_prepared_than_its_rate_takes(play: Play) -> None
         assert lane.make_room(pacer, AHEAD) == AHEAD - waiting
         assert bool(lane.held) is held
     lane.waiting.clear()
+
+
+def test_the_lower_classes_share_their_turns() -> None:
+    draws = [choose_first_priority(at / 3200) for at in range(3200)]
+    assert [draws.count(each) for each in (Priority.BULK, Priority.LIVE_BULK)] == [3200 * LOW_PRIORITY_SHARE / 2] * 2
