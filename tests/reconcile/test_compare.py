@@ -68,7 +68,7 @@ class World:
     known: dict[tuple[Side, str], StoredRecord] = field(default_factory=dict)
     listed: dict[tuple[Side, str], Record] = field(default_factory=dict)
     links: list[Link] = field(default_factory=list)
-    graves: list[tuple[Side, str, str]] = field(default_factory=list)
+    tombstones: list[tuple[Side, str, str]] = field(default_factory=list)
     held: list[str] = field(default_factory=list)
 
     def listed_of(self, side: Side) -> list[Record]:
@@ -113,14 +113,14 @@ def worlds(draw: st.DrawFn) -> World:
     _merge_some(draw, world)
     addresses: list[str] = draw(st.lists(st.sampled_from(ADDRESSES[1:]), max_size=1))
     for address in addresses:
-        world.graves.append((draw(st.sampled_from(list(Side))), "gone", address))
+        world.tombstones.append((draw(st.sampled_from(list(Side))), "gone", address))
     return world
 
 
 def _appear(draw: st.DrawFn, world: World, ref: tuple[Side, str], record: Record) -> None:
     """Known as it is, or not; listed as it is, changed, older than known, or not at all; dead for us or in doubt."""
     side, record_id = ref
-    how = draw(st.sampled_from(("same",) * 4 + ("new", "changed", "vanished", "absent", "dead", "older")))
+    how = draw(st.sampled_from(("same",) * 4 + ("new", "changed", "unlisted", "absent", "dead", "older")))
     if how not in ("new", "absent"):
         doubt = side is STRIPE and draw(st.integers(0, 7)) == 0
         note = draw(st.sampled_from(NOTES))
@@ -131,7 +131,7 @@ def _appear(draw: st.DrawFn, world: World, ref: tuple[Side, str], record: Record
         world.listed[ref] = replace(changed, modified_ms=record.modified_ms + 1000) if side is HUBSPOT else changed
     elif how == "older":
         world.listed[ref] = replace(make_record(draw, side, record_id), modified_ms=max(0, record.modified_ms - 500))
-    elif how not in ("vanished", "absent") and not (how == "dead" and draw(st.booleans())):
+    elif how not in ("unlisted", "absent") and not (how == "dead" and draw(st.booleans())):
         world.listed[ref] = record
 
 
@@ -191,30 +191,30 @@ class Outcome:
     work: Counter[tuple[str, Side, str]] = field(default_factory=Counter)
     volume: Volume = field(default_factory=Volume)
     to_link: int = 0
-    vanished: set[tuple[Side, str]] = field(default_factory=set)
+    unlisted: set[tuple[Side, str]] = field(default_factory=set)
     creating: set[str] = field(default_factory=set)
 
     def add(self, judged: KeyComparison) -> None:
         """One key, as ``reconcile`` has always counted it."""
         # A pair that lost an end is orphaned, and nothing else.
         ends = [(d, {(HUBSPOT, d.hubspot_id), (STRIPE, d.stripe_id)}) for d in judged.differences]
-        mine = [d for d, refs in ends if not refs & self.vanished]
+        mine = [d for d, refs in ends if not refs & self.unlisted]
         if ends and not mine:
             return
         self.volume.add(judged.plan)
         self.to_link += len(judged.plan.linked)
         creates = [a for a in judged.plan.actions.values() if a.kind is WriteKind.CREATE]
         hmacs = {hmac for action in creates for hmac in action.hmacs}
-        twin = bool(hmacs & self.creating)
+        shares_address = bool(hmacs & self.creating)
         self.creating |= hmacs
-        if twin:
+        if shares_address:
             mine = [replace(d, kind=DifferenceClass.DUPLICATE, note=SHARED_ADDRESS) for d in mine]
             for action in creates:
                 self.volume.add_creation(action.side, -1)
         self.counts.update(d.kind for d in mine)
         self.found.update(shown(d) for d in mine if d.kind is not DifferenceClass.IN_SYNC)
         kinds = ",".join(sorted({d.kind for d in mine if d.kind in ACTIONABLE}))
-        if not twin:
+        if not shares_address:
             self.work.update((judged.key, side, kinds) for side in judged.lanes)
 
 
@@ -232,13 +232,13 @@ def outcome_of(report: Report) -> Outcome:
     return outcome
 
 
-def judge_each(runtime: Runtime, world: World, vanished: set[tuple[Side, str]]) -> Outcome:
+def judge_each(runtime: Runtime, world: World, unlisted: set[tuple[Side, str]]) -> Outcome:
     """Every listed key by itself, from the database; and those the customers point at."""
-    outcome = Outcome(vanished=vanished)
+    outcome = Outcome(unlisted=unlisted)
     with runtime.store.reading() as tx:
         outcome.volume.links = tx.links.count_active()
         for side in Side:
-            links = tx.links.of_records([(side, i) for at, i in vanished if at is side])
+            links = tx.links.of_records([(side, i) for at, i in unlisted if at is side])
             for link in links:
                 if link.state is LinkState.ACTIVE:
                     outcome.counts[DifferenceClass.ORPHANED] += 1
@@ -295,7 +295,7 @@ def put_world(runtime: Runtime, world: World) -> None:
         copies = [replace(s, hmacs=frozenset(store.hmac(a) for a in s.record.emails)) for s in world.known.values()]
         tx.records.put_many(copies)
         tx.links.put_many(world.links)
-        for side, record_id, address in world.graves:
+        for side, record_id, address in world.tombstones:
             tx.tombstones.put(side, record_id, [store.hmac(address)])
         for link_id in world.held:
             hold_id, _ = tx.holds.open("app", HoldKind.BRAKE)
@@ -331,10 +331,10 @@ def compare_both_ways(url: str, store: Store, clock: Clock, world: World) -> Non
     except GuardError:
         return
     found = outcome_of(report)
-    vanished = alive - set(world.listed) - (merged & alive)
-    assert set(snapshot.unlisted()) == vanished
+    unlisted = alive - set(world.listed) - (merged & alive)
+    assert set(snapshot.unlisted()) == unlisted
     page_store.store_changed()
-    expected = judge_each(runtime, world, vanished)
+    expected = judge_each(runtime, world, unlisted)
     assert found.found == expected.found
     assert found.counts == expected.counts
     assert found.work == expected.work
