@@ -134,7 +134,7 @@ def test_work_wakes_those_who_wait_for_its_lane(store: Store) -> None:
         tx.jobs.put(JobRequest(H, JobKind.READ, "k"))
     store.wait_for_work(0)
     if isinstance(store._database, PostgresDatabase):
-        # Whoever listens there rings for all once it does: not in the middle of what follows.
+        # A listener signals once when it starts: wait for that before what follows.
         assert store._database.notifier.wait(WorkSubscription("no lane", seen=1), 20)
     heard: dict[str, list[bool]] = {}
 

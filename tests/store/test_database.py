@@ -164,7 +164,7 @@ def test_in_memory_is_the_same_program(clock: Clock) -> None:
             with store.reading() as inner:
                 assert inner.jobs.next_claimable(Side.HUBSPOT)
         assert store.wait_for_work(60_000)
-        assert not store.wait_for_work(60_000), "nobody else can write, so nothing is waited for"
+        assert not store.wait_for_work(60_000), "no other process can write, so it does not wait"
         assert store.reserve("hubspot", 2)[0] == clock.ms
         store.close()
     assert hashes[0] == hashes[1], "the same seed, the same trace"

@@ -16,12 +16,12 @@ from psycopg import sql
 
 from wanesync.bench.postgres_cluster import UNSAFE_SETTINGS, Cluster
 
-# Nothing survives a test run, so nothing need survive a power cut.
+# No data outlives a test run, so none needs to survive a power cut.
 SETTINGS = (*UNSAFE_SETTINGS, "synchronous_commit=off", "shared_buffers=32MB")
 
 
 def start(folder: Path) -> str:
-    """The address of the server in ``folder`` (a short path); whichever worker asks first starts it."""
+    """The address of the server in ``folder`` (a short path); the first worker of a test run starts it."""
     cluster = Cluster(folder, SETTINGS)
     with (folder / "starting").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -40,9 +40,9 @@ def stop(folder: Path) -> None:
 
 
 class Databases:
-    """Empty databases of a server. One that was used is emptied and lent again, as a new one costs three times that.
+    """Empty databases of a server. A used one is emptied and lent again: to create one takes three times as long.
 
-    Under another name: whatever still knows the old one cannot disturb the next test.
+    Under another name: a connection that still uses the old one cannot disturb the next test.
     """
 
     def __init__(self, server_url: str) -> None:
@@ -51,14 +51,14 @@ class Databases:
 
     @contextmanager
     def lend(self) -> Iterator[str]:
-        """The address of an empty database, taken back afterwards from whatever is still connected to it."""
+        """The address of an empty database, afterwards its connections are ended."""
         name = f"wanesync_{uuid.uuid4().hex[:12]}"
         url = urlsplit(self._server)._replace(path=f"/{name}").geturl()
         with psycopg.connect(self._server, autocommit=True) as connection:
             if self._spare:
-                _tell(connection, "ALTER DATABASE {} RENAME TO {}", self._spare.pop(), name)
+                _run_command(connection, "ALTER DATABASE {} RENAME TO {}", self._spare.pop(), name)
             else:
-                _tell(connection, "CREATE DATABASE {}", name)
+                _run_command(connection, "CREATE DATABASE {}", name)
             try:
                 yield url
             finally:
@@ -70,7 +70,7 @@ class Databases:
         """Remove them all."""
         with psycopg.connect(self._server, autocommit=True) as connection:
             while self._spare:
-                _tell(connection, "DROP DATABASE {} WITH (FORCE)", self._spare.pop())
+                _run_command(connection, "DROP DATABASE {} WITH (FORCE)", self._spare.pop())
 
 
 def _empty(url: str) -> None:
@@ -79,9 +79,9 @@ def _empty(url: str) -> None:
             "SELECT nspname FROM pg_namespace WHERE nspname <> 'information_schema' AND NOT starts_with(nspname, 'pg_')"
         ).fetchall()
         for (schema,) in schemas:
-            _tell(connection, "DROP SCHEMA {} CASCADE", schema)
+            _run_command(connection, "DROP SCHEMA {} CASCADE", schema)
         connection.execute("CREATE SCHEMA public")
 
 
-def _tell(connection: psycopg.Connection, command: LiteralString, *names: str) -> None:
+def _run_command(connection: psycopg.Connection, command: LiteralString, *names: str) -> None:
     connection.execute(sql.SQL(command).format(*map(sql.Identifier, names)))

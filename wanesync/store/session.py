@@ -88,14 +88,16 @@ class Session(ABC):
         return cursor.fetchall() if query.returns else []
 
     def row(self, name: str, /, **values: Value) -> Row | None:
-        """The first row of a named query; None without one."""
-        found = self.rows(name, **values)
+        """The first row of a named query, which must be one that returns rows; None without one."""
+        query = self._prepare(name)
+        # All rows are fetched: SQLite completes a write with RETURNING only then.
+        found = self.execute(query.text, query.bind(values) if query.lists else values).fetchall()
         return found[0] if found else None
 
     def number(self, name: str, /, **values: Value) -> int:
         """The first column of the first row as a count; 0 without a row."""
-        found = self.rows(name, **values)
-        return int(found[0][0] or 0) if found else 0
+        found = self.row(name, **values)
+        return int(found[0] or 0) if found else 0
 
     def each(self, name: str, batch: Sequence[Parameters]) -> list[Row]:
         """Runs a named query once per set of parameters; the rows they return, in order."""

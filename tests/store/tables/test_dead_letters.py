@@ -75,7 +75,7 @@ def test_a_letter_is_revived_at_its_own_priority_behind_what_waits(store: Store,
         tx.jobs.put(JobRequest(H, READ, "waits"))
     clock.advance(1)
     with store.transaction() as tx:
-        assert tx.jobs.retry([bulk.id, live.id, "nobody"]) == 2
+        assert tx.jobs.retry([bulk.id, live.id, "unknown"]) == 2
         assert not tx.jobs.any_dead()
         (row, _) = tx.jobs.depth()
         assert tx.now_ms - row["oldest_arrived_ms"] < 1_000, "an old letter is no old work"

@@ -121,14 +121,23 @@ def test_two_processes_never_count_one_source_at_once(store: Store, other_store:
 
 def test_a_hold_is_not_closed_under_what_is_being_put_into_it(store: Store, other_store: Store) -> None:
     hold_id = opened(store)
+    started, order = threading.Event(), list[str]()
+
+    def close() -> str | None:
+        started.set()
+        source = other_store.run(lambda tx: tx.holds.close(hold_id, HoldState.RELEASED))
+        order.append("closed")
+        return source
+
     with ThreadPoolExecutor(1) as pool:
         with store.transaction() as tx:
             tx.holds.lock_open([hold_id])
-            closed = pool.submit(other_store.run, lambda tx: tx.holds.close(hold_id, HoldState.RELEASED))
-            with pytest.raises(TimeoutError):
-                closed.result(0.2)
+            closed = pool.submit(close)
+            assert started.wait(20)
             tx.holds.put("l1", "city", held(hold_id))
-        assert closed.result(10) == IMPORT
+            order.append("put")
+        assert closed.result(20) == IMPORT
+    assert order == ["put", "closed"]
     with store.transaction() as tx:
         with pytest.raises(TransactionConflict):
             tx.holds.lock_open([hold_id])

@@ -165,7 +165,7 @@ def test_dead_letters_are_listed_retried_and_replaced(store: Store) -> None:
     queue(store, ask("b"))
     with store.transaction() as tx:
         assert {job.key for job in tx.jobs.dead()} == {"a", "c"}, "the new one stands for b"
-        assert tx.jobs.retry([letters["a"].id, letters["b"].id, "nobody"]) == 1
+        assert tx.jobs.retry([letters["a"].id, letters["b"].id, "unknown"]) == 1
     assert {job.key: job.attempts for job in claim(store)} == {"a": 0, "b": 0}
 
 

@@ -146,7 +146,7 @@ def test_a_narrower_scope_alone_is_used_up_although_the_side_is_idle(store: Stor
             slots += [slot_ms for _, slot_ms in given.slots]
             asked, next_ms = asked + 1, given.next_ms
     assert 0.98 * 240 <= len(slots) <= 241
-    assert asked <= len(slots) + 2, "whoever asks when told to asks once for each slot"
+    assert asked <= len(slots) + 2, "one attempt for each slot, if each waits until the time it was given"
 
 
 def test_two_narrower_scopes_hold_together(store: Store, clock: Clock) -> None:
