@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.live_sync import HUBSPOT, STRIPE, LiveSync, refused
+from tests.support.live_sync import STRIPE, LiveSync, refused
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.jobs import MAX_UNUSABLE_ANSWERS, DeadClass, Job, JobState, WaitCode
-from wanesync.core.model import Side
 from wanesync.sync.job_results import fail, finish, finish_all, reschedule, resume, still_held, wait_turn
 
 KEY = "contact:1"
@@ -101,4 +100,3 @@ def test_a_pause_of_one_operation_leaves_jobs_of_others_alone(live: LiveSync, jo
     due_ms = after_failure(live, job, refused(STRIPE, Failure.UNREACHED)).due_ms
     live.store.run(lambda tx: resume(tx, "stripe:customers.update"))
     assert live.look([job])[0].due_ms == due_ms > live.clock.ms
-    assert Side.HUBSPOT is HUBSPOT

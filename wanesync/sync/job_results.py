@@ -74,7 +74,10 @@ def wait_turn(tx: Tx, job: Job, waits_for: WaitCode, reason: str, delay_ms: int 
 
 
 def fail(runtime: Runtime, tx: Tx, jobs: Sequence[Job], error: CallError, operation: str) -> None:
-    """Decide for each job what a failed call means, and reset its crash counter: only consecutive crashes make poison."""
+    """Decide for each job what a failed call means.
+
+    Resets the crash counter: only consecutive crashes mark a job as poison (docs/correctness.md#poison).
+    """
     for job in (replace(job, rescues=0) for job in jobs):
         unreachable = is_unreachable(runtime.process.failure_streaks.get(job.lane, []), error.failure)
         decision = decide(error, job.attempts, operation, runtime.rng, unreachable=unreachable)

@@ -1,4 +1,4 @@
-"""Effects of plans and writes in the store: links, conflicts, notes, tombstones, journal, jobs that go on because of them."""
+"""Effects of plans and writes in the store: links, conflicts, notes, tombstones, journal, and the jobs they queue."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def wake_purchases(tx: Tx, payment_ids: Sequence[str]) -> None:
 
 
 def move_purchases(tx: Tx, contact_id: str, survivor_id: str) -> None:
-    """Move a merged contact's purchases, and queue its survivor's roll-up again: HubSpot keeps one record's properties."""
+    """Move a merged contact's purchases, and queue its survivor's roll-up: HubSpot keeps one record's properties."""
     rolled_up = tx.purchases.move(contact_id, survivor_id)
     if rolled_up:
         tx.purchases.set_state(rolled_up, PurchaseState.TODO, reason="its contact was merged")
@@ -113,7 +113,7 @@ def rebase(link: Link, pending: PendingWrite, record: Record) -> Link:
 
 
 def park(tx: Tx, link: Link, pending: PendingWrite, fields: Sequence[str]) -> None:
-    """Park and report fields that a side refused, until what refused them changes (docs/correctness.md#parked-fields)."""
+    """Park and report fields that a side refused (docs/correctness.md#parked-fields)."""
     parked = dict(link.parked) | {name: (pending.side, pending.changes[name].after) for name in fields}
     tx.links.put(replace(link, parked=parked, version=link.version + 1))
     for name in fields:
