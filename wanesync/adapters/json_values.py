@@ -36,6 +36,13 @@ def text(value: object) -> str:
     return str(value) if isinstance(value, int | float) else ""
 
 
+def texts(value: object) -> dict[str, str]:
+    """Return the members of an object as texts (see ``text``), with one call for a whole record; {} for no object."""
+    if not isinstance(value, dict):
+        return {}
+    return {name: member if isinstance(member, str) else text(member) for name, member in value.items()}
+
+
 def whole(value: object) -> int | None:
     """Return a whole number, also one written as text; None for anything else."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 19:

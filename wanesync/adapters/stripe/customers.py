@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import orjson
 
-from wanesync.adapters.json_values import mapping, parse, rows, text, whole
+from wanesync.adapters.json_values import parse, rows, text, texts, whole
 from wanesync.core.fields import FieldMap
 from wanesync.core.ids import CONTACT_ID_KEY, PORTAL_ID_KEY
 from wanesync.core.model import Record, Side, normalise_email
@@ -15,34 +15,37 @@ API_VERSION = "2026-10-28.endive"
 """The version stripe 16.1 is made for; objects inside events are used only if they are of this version."""
 LOCALES = "preferred_locales"
 ADDRESS = "address"
+METADATA = "metadata"
 ADDRESS_PARTS = ("line1", "line2", "city", "state", "postal_code", "country")
 
 
-def read_path(raw: Mapping[str, object], path: str) -> str:
-    """The raw text at ``email``, ``address.city``, ``metadata.KEY``; of ``preferred_locales`` the first."""
-    if path == LOCALES:
-        locales = rows(raw.get(LOCALES))
-        return text(locales[0]) if locales else ""
-    top, _, part = path.partition(".")
-    return text(mapping(raw.get(top)).get(part)) if part else text(raw.get(top))
-
-
 def read_values(raw: Mapping[str, object], fields: FieldMap) -> dict[str, str]:
-    """Field -> canonical value, "" for blank, missing and null."""
-    return {spec.name: spec.form.read_stripe(read_path(raw, spec.stripe[0])) for spec in fields.specs}
+    """Return field -> canonical value of a customer object, "" for blank, missing and null."""
+    by_path = _read_paths(raw)
+    return {spec.name: spec.form.read_stripe(by_path.get(spec.stripe[0], "")) for spec in fields.specs}
+
+
+def _read_paths(raw: Mapping[str, object]) -> dict[str, str]:
+    """Return the raw texts at ``email``, ``address.city``, ``metadata.KEY``, ...; of ``preferred_locales`` the first."""
+    by_path = texts(raw)
+    for top in (ADDRESS, METADATA):
+        by_path |= {f"{top}.{part}": value for part, value in texts(raw.get(top)).items()}
+    locales = rows(raw.get(LOCALES))
+    by_path[LOCALES] = text(locales[0]) if locales else ""
+    return by_path
 
 
 def read_customer(raw: Mapping[str, object], fields: FieldMap, portal: str) -> Record:
-    """A record from a customer object; ids of another portal in its metadata do not count."""
-    metadata = mapping(raw.get("metadata"))
-    ours = bool(portal) and text(metadata.get(PORTAL_ID_KEY)) == portal
+    """Return the record of a customer object; ids of another portal in its metadata do not count."""
+    metadata = texts(raw.get(METADATA))
+    ours = bool(portal) and metadata.get(PORTAL_ID_KEY) == portal
     email = normalise_email(text(raw.get("email")))
     return Record(
         side=Side.STRIPE,
         id=text(raw.get("id")),
         values=read_values(raw, fields),
         emails=frozenset([email] if email else ()),
-        other_id=text(metadata.get(CONTACT_ID_KEY)) if ours else "",
+        other_id=metadata.get(CONTACT_ID_KEY, "") if ours else "",
         created_ms=(whole(raw.get("created")) or 0) * 1000,
         billed=_was_billed(raw),
         carry=_read_carry(raw),
@@ -50,13 +53,13 @@ def read_customer(raw: Mapping[str, object], fields: FieldMap, portal: str) -> R
 
 
 def _was_billed(raw: Mapping[str, object]) -> bool:
-    # A currency is set by the first charge or invoice; a balance or a used invoice number says the same.
+    # A currency is set by the first charge or invoice; so are a balance and a used invoice number.
     return bool(raw.get("currency") or raw.get("balance")) or (whole(raw.get("next_invoice_sequence")) or 1) > 1
 
 
 def _read_carry(raw: Mapping[str, object]) -> dict[str, str]:
-    address = mapping(raw.get(ADDRESS))
-    carry = {f"{ADDRESS}.{part}": text(address.get(part)) for part in ADDRESS_PARTS if text(address.get(part))}
+    address = texts(raw.get(ADDRESS))
+    carry = {f"{ADDRESS}.{part}": address[part] for part in ADDRESS_PARTS if address.get(part)}
     locales = [text(entry) for entry in rows(raw.get(LOCALES))]
     if locales:
         carry[LOCALES] = orjson.dumps(locales).decode()
@@ -64,9 +67,9 @@ def _read_carry(raw: Mapping[str, object]) -> dict[str, str]:
 
 
 def write_params(values: Mapping[str, str], current: Record | None, fields: FieldMap) -> dict[str, object]:
-    """Field -> canonical Stripe value, as parameters of a create (``current`` None) or an update; "" clears.
+    """Return field -> canonical Stripe value as parameters of a create (``current`` None) or an update; "" clears.
 
-    An address goes out whole, with what it held before in the parts that are not written; further
+    An address is sent whole, with the present values of the parts that are not written; further
     locales stay behind the first. On a create blank values are left out: there is nothing to clear.
     """
     carry = current.carry if current is not None else {}
@@ -80,7 +83,7 @@ def write_params(values: Mapping[str, str], current: Record | None, fields: Fiel
             continue
         if top == ADDRESS:
             address[part] = value
-        elif top == "metadata":
+        elif top == METADATA:
             metadata[part] = value
         elif path == LOCALES:
             params[path] = _locales(value, carry)
@@ -89,7 +92,7 @@ def write_params(values: Mapping[str, str], current: Record | None, fields: Fiel
     if address:
         params[ADDRESS] = _address(address, carry)
     if metadata:
-        params["metadata"] = metadata
+        params[METADATA] = metadata
     return params
 
 
@@ -98,7 +101,7 @@ def _address(written: Mapping[str, str], carry: Mapping[str, str]) -> dict[str, 
     whole_address = {part: written.get(part, held.get(part, "")) for part in ADDRESS_PARTS}
     if not any(whole_address.values()):
         return ""
-    # A part that is cleared goes out blank; one that never held anything needs no mention.
+    # A part that is cleared is sent blank; one that never held anything is left out.
     return {part: value for part, value in whole_address.items() if value or part in held}
 
 
