@@ -16,7 +16,7 @@ import pytest
 
 from wanesync.core.errors import ConfigError
 from wanesync.store.database import open_store
-from wanesync.sync.failpoints import COMMITS, FAILPOINTS, OPERATIONS, commit, pass_by, read_failpoint
+from wanesync.sync.failpoints import COMMITS, FAILPOINTS, OPERATIONS, Trap, commit, pass_by, read_failpoint
 
 ROOT = Path(__file__).parents[2]
 SIDES = ("hubspot", "stripe")
@@ -96,6 +96,36 @@ def test_nothing_asked_for_is_nothing_done() -> None:
     assert read_failpoint({}) is pass_by
     for name in FAILPOINTS:
         pass_by(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "times", "signal_number"),
+    [
+        ("intake.after", "intake.after", 1, signal.SIGKILL),
+        ("stripe.claim.before:3", "stripe.claim.before", 3, signal.SIGKILL),
+        ("notes.create.after:2:stop", "notes.create.after", 2, signal.SIGSTOP),
+    ],
+)
+def test_the_environment_names_failpoint_pass_and_signal(
+    text: str, name: str, times: int, signal_number: signal.Signals
+) -> None:
+    trap = read_failpoint({"WANESYNC_FAILPOINT": text})
+    assert isinstance(trap, Trap)
+    assert (trap.name, trap.times, trap.signal_number) == (name, times, signal_number)
+
+
+def test_a_trap_sends_its_signal_once_and_at_the_named_pass_only() -> None:
+    received: list[int] = []
+    before = signal.signal(signal.SIGUSR1, lambda number, _frame: received.append(number))
+    trap = Trap("intake.after", 2, signal.SIGUSR1)
+    try:
+        passes = []
+        for name in ("intake.after", "intake.before", "intake.after", "intake.after"):
+            trap(name)
+            passes.append(len(received))
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert passes == [0, 0, 1, 1]
 
 
 PROGRAM = """
