@@ -1,4 +1,7 @@
-"""What must be so at rest (CORRECTNESS section 11), the journals of both machines taken as the truth."""
+"""The checks made once a scenario is at rest, against what the journals of both stand-ins say really happened.
+
+docs/correctness.md#checker
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def check_rest(world: World) -> None:
-    """All checks."""
+    """Make all checks; each violation is reported to the world."""
     with world.store.reading() as tx:
         counts = count_events(tx)
         links = all_links(tx)
@@ -68,17 +71,17 @@ def _check_links(world: World, active: list[Link]) -> None:
 
 
 def _check_parked(world: World, link: Link, name: str) -> None:
-    """An address waits only while another contact has it."""
+    """An address is parked only while another contact has it."""
     side, value = link.parked[name]
     others = [(Side.HUBSPOT, i) for i in world.truth.living(Side.HUBSPOT) if i != link.hubspot_id]
     taken = any(normalise_email(value) in world.truth.addresses(ref) for ref in others)
     if name == "email" and side is Side.HUBSPOT and not taken:
-        world.blame("an address is parked though nobody else has it")
+        world.blame("an address is parked though no other contact has it")
 
 
 def _check_made(world: World) -> None:
     truth = world.truth
-    # A second customer, or a guest, whose twin has moved to another address is somebody else to us.
+    # A second customer, or a guest, whose counterpart moved to another address counts as another person.
     strangers = "email" in world.features and bool(world.features & {"second", "guest"})
     made: dict[tuple[Side, int, str], list[str]] = defaultdict(list)
     for ref, source in truth.made:
@@ -91,7 +94,7 @@ def _check_made(world: World) -> None:
 
 
 def _check_unlinked(world: World, links: list[Link]) -> None:
-    """A living record with an address is linked, or says why it is not."""
+    """A living record with an address is linked, or has a note that says why not."""
     known = {(side, link.id_on(side)) for link in links for side in Side}
     refs = [ref for ref in world.truth.raw if ref not in known and world.truth.addresses(ref)]
     with world.store.reading() as tx:
@@ -106,7 +109,7 @@ def _check_unlinked(world: World, links: list[Link]) -> None:
 
 
 def _read_values(world: World) -> tuple[dict[Cell, set[str]], dict[Cell, set[str]]]:
-    """What ``conflicts`` keeps, and what stored events told."""
+    """The values in ``conflicts``, and those of stored events."""
     kept: dict[Cell, set[str]] = defaultdict(set)
     told: dict[Cell, set[str]] = defaultdict(set)
     stored: set[str] = set()

@@ -1,6 +1,6 @@
 """Whether every edit of a user survived: it stands, a later user's edit replaced it, or it is kept in ``conflicts``.
 
-Known and accepted (the end of CORRECTNESS section 11) is only what is named here as an excuse.
+Accepted are only the exceptions named here (docs/correctness.md#known-limits).
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def _was_replaced_there(history: History, spec: FieldSpec, edit: Write, over: Wr
         since = min((b.seq for b in agreed), default=over.seq)
         if any(since < w.seq < over.seq and w.who == USER and spec.agree(*_ends(side, over.new, w.new)) for w in there):
             return True
-        # What both held as far as anybody knew, a blank that nobody had ever filled included.
+        # What both held as far as was known, a blank that was never filled included.
         if agreed and any(w.who == USER and spec.key(w.old) == spec.key(edit.new) for w in there):
             return True
         for a, b in pairwise(there):
@@ -154,7 +154,7 @@ def _is_excused(history: History, writes: list[Write], edit: Write, over: Write)
     before = [b for b in bases if b.seq < over.seq]
     held = [b for b in before if history.half(b, cell) == edit.new]
     if held and held[-1] is before[-1] and held[0].seq < edit.seq and not _was_set_back_upon_ours(history, edit):
-        return True  # set back to the base before anybody saw it
+        return True  # set back to the base before it was read
     return _was_never_told(history, edit, over) or history.is_merged(cell[0], cell[1])
 
 
@@ -164,7 +164,7 @@ def _was_never_told(history: History, edit: Write, over: Write) -> bool:
 
 
 def _was_set_back_upon_ours(history: History, edit: Write) -> bool:
-    """Whether it replaced a write of ours, which the base need not know yet, and was told: that tells it apart."""
+    """Whether it replaced a write of ours that the base need not hold yet, and its event came."""
     earlier = [write for write in history.cells[edit.cell] if write.seq < edit.seq]
     ours = bool(earlier) and earlier[-1].who == OURS
     return ours and edit.new in history.told.get(edit.cell, set()) and "lost" not in history.features
@@ -195,7 +195,7 @@ def _check_invented(world: World) -> None:
             written |= {spec.key(p.email) for p in world.crowd.payments}
         for write in world.truth.writes:
             if write.cell[2] == spec.name and write.who == OURS and write.new and spec.key(write.new) not in written:
-                world.blame(f"a value nobody wrote: {spec.name}")
+                world.blame(f"a value that was never written: {spec.name}")
                 world.say("invented", write)
 
 
@@ -227,7 +227,7 @@ def _may_differ(history: History, link: Link, last: Write, held: list[str]) -> b
     if not value and not earlier:
         return True  # blank at first contact is filled
     if earlier and history.half(earlier[-1], cell) == value and not _was_set_back_upon_ours(history, last):
-        return True  # set back to the base before anybody saw it
+        return True  # set back to the base before it was read
     over = next((w for w in history.cells[cell] if w.seq > last.seq and w.who == OURS), None)
     if over is not None and _was_never_told(history, last, over):
         return True

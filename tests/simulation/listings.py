@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def list_all(world: World) -> bool:
-    """One reconcile; False: a side or the database was in trouble, and it has to be run again."""
+    """One reconcile; False: a side or the database was in trouble, and it has to run again."""
     runtime = world.rng.choice(world.processes).worker.runtime
     pacers = {side: Gate(Budget(runtime.store, side), world.between) for side in Side}
     world.net.spoiled, world.net.spoiled_depth = _spoil(world), world.depth
@@ -34,7 +34,7 @@ def list_all(world: World) -> bool:
 
 
 def _spoil(world: World) -> tuple[Side, str] | None:
-    """Which side's listing fails, or shows nothing at all though there are links (else nobody could tell)."""
+    """Which side's listing fails, or shows nothing at all though there are links (without links it would be right)."""
     if not world.failing or "guard" not in world.features or world.rng.random() < 0.5:
         return None
     how = world.rng.choice((FAILS, EMPTY)) if world.eye.links.count_active() else FAILS

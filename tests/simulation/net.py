@@ -1,4 +1,4 @@
-"""The network of a simulation: it may lose a request or its answer, or bring a request later than its sender waits."""
+"""The simulated network: it may lose a request or its answer, or deliver a request after its sender gave up."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Network:
         self._world.stripe.set_faults(faults)
 
     def exchange(self, side: Side, request: Request) -> Response | None:
-        """One request and its answer; None: nobody knows what became of it."""
+        """One request and its answer; None: its outcome is unknown."""
         world = self._world
         writes = request.method == "POST" and not request.path.endswith(READS)
         if writes:
@@ -110,27 +110,27 @@ class Network:
         return None if response.lost else self._skew(side, response)
 
     def _look_at_clock(self, side: Side) -> None:
-        """A side that comes back is asked again within 30 s: by whoever waited for it."""
+        """A side that is reachable again is probed within 30 s by a job that waited for it."""
         world = self._world
         back_ms = self.away.pop(side, None)
         if back_ms is None or world.features & {"pause", "crash", "down"}:
             return
         pause = world.eye.pauses.get_all().get(str(side))
         long_ago_ms = world.now - PROBE_MS
-        # Whoever waited may have had nothing to ask any more: then nobody does, until somebody wants something.
+        # The jobs that waited may have nothing to ask any more: then no probe is made until one does.
         waited = any(row["lane"] == side and row["oldest_arrived_ms"] < long_ago_ms for row in world.eye.jobs.depth())
         if waited and pause is not None and pause.since_ms < back_ms < long_ago_ms:
             world.blame("a side that came back was not asked within 30 s")
 
     def _skew(self, side: Side, response: Response) -> Response:
-        """Whoever stamps answers has another clock than whoever stamps events."""
+        """The clock that stamps answers differs from the clock that stamps events."""
         if side is Side.HUBSPOT or not self._world.failing:
             return response
         date = formatdate((self._world.now + self._skews.choice(SKEWS_MS)) // 1000, usegmt=True)
         return replace(response, headers={**response.headers, "Date": date})
 
     def carry(self, side: Side, request: Request) -> Response:
-        """It reaches the machine."""
+        """Deliver a request to the stand-in."""
         world = self._world
         machine = world.hubspot if side is Side.HUBSPOT else world.stripe
         response = machine.handle(request, world.now)
@@ -150,7 +150,7 @@ class Network:
         world.say("late", side, request.path)
 
     def land(self, late: Late) -> None:
-        """A late request takes effect; nobody waits for its answer."""
+        """Let a late request take effect; its sender no longer waits for the answer."""
         self.late.remove(late)
         if late.held:
             self._world.stripe.release_key(late.held)
@@ -163,7 +163,7 @@ class Network:
         if world.flying is not None and world.flying.quiet:
             world.blame("a write left while writes were off")
         if request.path == NOTES and world.flying is not None and world.flying.stale(world.now):
-            # It stood still between the check of its lease and its request: a note has no id that would tell.
+            # It stood still between the check of its lease and its request: a note has no id to recognise it by.
             self.stray_notes |= _payments_of(request)
         if side is Side.STRIPE:
             known = request.headers.get("idempotency-key", "") in world.pending

@@ -1,4 +1,4 @@
-"""Eyes of a checker inside the engine: what is stored is noted, and what the engine would forgive is a violation."""
+"""Observation of the engine: what it stores is reported, and an error that it only retries is a violation."""
 
 from __future__ import annotations
 

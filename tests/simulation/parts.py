@@ -16,7 +16,7 @@ START_MS = 1_800_000_000_000
 
 @dataclass(slots=True)
 class Clock:
-    """Virtual time."""
+    """Virtual time in ms, shared by all processes."""
 
     now: int = START_MS
 
@@ -29,7 +29,7 @@ class Clock:
         return self.now
 
     def sleep_until(self, at_ms: float) -> None:
-        """Nobody sleeps here."""
+        """Fail: a simulated process must not sleep."""
         raise AssertionError("a simulated process slept")
 
 
@@ -49,7 +49,7 @@ class LocalClock:
         return self.true.now
 
     def sleep_until(self, at_ms: float) -> None:
-        """Nobody sleeps here."""
+        """Fail: a simulated process must not sleep."""
         raise AssertionError("a simulated process slept")
 
 

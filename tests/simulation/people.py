@@ -1,4 +1,4 @@
-"""What people do on both sides: everything a user may, as often as the seed says."""
+"""What users do on both sides: every kind of action, as often as the seed draws it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Crowd:
     _values: int = 0
 
     def act(self, now_ms: int) -> str:
-        """One deed of one user; says what it was, "" if nothing came of it."""
+        """Make one action of one user; returns what it was, "" if it changed nothing."""
         side = self.rng.choice(list(Side))
         living = self.truth.living(side)
         dice = self.rng.random()
@@ -169,7 +169,7 @@ class Crowd:
         return self.edit(side, "update", record_id, self.words(side, name, value), now_ms)
 
     def value(self, side: Side, name: str) -> str:
-        """A value nobody wrote before."""
+        """A value that was not written before."""
         self._values += 1
         n = self._values
         if name == "phone" and "lossy" in self.features and side is Side.HUBSPOT:

@@ -120,7 +120,7 @@ class Play:
                 self.world.blame("no end")
 
     def nested(self) -> None:
-        """A step while a call of somebody else is under way."""
+        """A step of another actor while a call is under way."""
         if self.world.depth < 3:
             self.step(patient=False)
 
@@ -167,7 +167,7 @@ class Play:
         return options + self._events(quiet=not options)
 
     def _look(self) -> Queue:
-        """What the queue holds; asked again only when somebody wrote."""
+        """What the queue holds; read again only after a write."""
         if self._queue.changes != self.world.changes:
             tx = self.world.eye
             due = {side: t for side in Side if (t := tx.jobs.next_due_ms(side)) is not None}

@@ -1,4 +1,4 @@
-"""``python -m tests.simulation.run --seeds N [--start K]``: plays seeds on all cores and tells what failed.
+"""``python -m tests.simulation.run --seeds N [--start K]``: plays seeds on all cores and reports the violations.
 
 ``--trace`` prints every step of each seed; ``--features a,b`` overrules what the seeds would draw.
 """

@@ -43,7 +43,7 @@ def fill(world: World, process: Process, side: Side) -> None:
         alone = worker.in_flight.alone
         calls = worker.runtime.store.run(lambda tx: lane.fill(tx, room, alone=alone))
     except DatabaseUnavailable as error:
-        # What was claimed may be in nobody's hands.
+        # The claim may be committed although its jobs are not held by this process.
         worker.lease.claim_lost = True
         world.say("not filled", side, error)
         return

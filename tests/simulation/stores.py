@@ -86,7 +86,7 @@ class SimStore(Store):
 
     @contextmanager
     def transaction(self) -> Iterator[Tx]:
-        """As every store's; its commit may fail, or be done without anybody being told."""
+        """As every store's; its commit may fail, or be done without an acknowledgement."""
         if self._trouble("begin"):
             raise DatabaseUnavailable("the database is away")
         told: list[Callable[[], None]] = []

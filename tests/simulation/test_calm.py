@@ -1,4 +1,4 @@
-"""What the checker may not blame: edits whose user did not wait, and what nobody could have known."""
+"""What the checker may not blame: edits whose user did not wait, and what could not have been known."""
 
 from __future__ import annotations
 

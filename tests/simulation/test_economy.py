@@ -17,7 +17,7 @@ def test_a_new_contact_costs_one_read_one_write_and_one_echo() -> None:
         with play.world.store.reading() as tx:
             done = {side: count_done(tx, side, 0) - before[side] for side in (HUBSPOT, STRIPE)}
             assert count_events(tx)["open"] == 0
-    # The contact is read, the customer written; its event is judged, and wakes nobody.
+    # The contact is read, the customer written; its event is judged, and queues nothing.
     assert done == {HUBSPOT: 1, STRIPE: 2}
 
 

@@ -1,4 +1,4 @@
-"""Calls that a process gives up go back to the table: their jobs never stay in nobody's hands."""
+"""Calls that a process gives up go back to the table: their jobs never stay running without a process."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_jobs_whose_answers_cannot_be_committed_are_had_again() -> None:
         with patch.object(committer, "commit_answers", _fail), patch.object(committer, "reschedule_all", _fail):
             worker.committer.commit([(flight.call, flight.call.send())])
         with store.reading() as tx:
-            assert tx.jobs.still_held(flight.call.jobs), "they run under our name, and nobody is at them"
+            assert tx.jobs.still_held(flight.call.jobs), "they run under our name, and no thread has them"
         world.beat(process)
         with store.reading() as tx:
             assert not tx.jobs.still_held(flight.call.jobs)
@@ -74,7 +74,7 @@ def test_jobs_refused_in_a_gap_that_a_heartbeat_ended_unacknowledged_are_had_aga
         with patch.object(store, "_trouble", lambda point: point == "committed"):
             world.beat(process)
         with store.reading() as tx:
-            assert tx.jobs.still_held(flight.call.jobs), "they run under our name, and nobody is at them"
+            assert tx.jobs.still_held(flight.call.jobs), "they run under our name, and no thread has them"
         world.beat(process)
         with store.reading() as tx:
             assert not tx.jobs.still_held(flight.call.jobs)

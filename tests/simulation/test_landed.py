@@ -28,7 +28,7 @@ QUARTER_MS = 900_000
 
 @contextmanager
 def answer_lost(side: Side, name: str) -> Iterator[tuple[Play, dict[Side, str]]]:
-    """A pair whose field went from A to B on the other side, and to B here by a write nobody answered."""
+    """A pair whose field went from A to B on the other side, and to B here by a write without an answer."""
     with stage() as play:
         world = play.world
         ids = dict(zip(Side, pair_of(play), strict=True))
@@ -42,7 +42,7 @@ def answer_lost(side: Side, name: str) -> Iterator[tuple[Play, dict[Side, str]]]
         machine.set_faults(Faults())
         with world.store.reading() as tx:
             assert (world.truth.value((side, ids[side]), name), tx.pending_writes.count_open()) == ("B", 1)
-        # Stripe tells whole seconds.
+        # Stripe's times are whole seconds.
         world.sleep(1_500)
         yield play, ids
 
@@ -72,7 +72,7 @@ def test_an_edit_on_top_of_a_write_without_an_answer_wins(side: Side, name: str,
         edit(play, side, ids, name, value)
         play.play()
         assert values(play, ids, name) == [value, value]
-        # What it replaced may be kept, too: nobody had told us yet that it had arrived.
+        # What it replaced may be kept, too: it was not known yet that it had arrived.
         assert kept(play, ids) <= {"B"}
 
 
@@ -126,7 +126,7 @@ def test_only_events_tell_that_an_edit_is_the_newer_one(side: Side) -> None:
     pending, echo = own_write(side), told(side, "B", 100, ours=True)
     assert was_edited_after(pending, "city", "C", [echo, told(side, "C", 2_000)])
     assert not was_edited_after(pending, "city", "C", [told(side, "C", 2_000)])  # it may still come
-    assert not was_edited_after(pending, "city", "C", [echo])  # nobody knows who set it
+    assert not was_edited_after(pending, "city", "C", [echo])  # its author is unknown
     assert not was_edited_after(pending, "city", "C", [told(side, "C", -2_000), echo])
     assert not was_edited_after(pending, "city", "C", [echo, told(side, "C", 2_000), told(side, "D", 4_000)])
 
@@ -183,7 +183,7 @@ def test_of_stripes_events_of_one_second_that_one_tells_whose_value_stands_unrep
     user = told(STRIPE, "B", 100, before="D")
     assert was_left_by(pending, there, "city", [ours, late]) is True
     assert was_left_by(pending, there, "city", [ours, user]) is False
-    # It was set again, and nobody told us yet by whom.
+    # It was set again, and its author is not known yet.
     again = told(STRIPE, "D", 100, before="B")
     assert was_left_by(pending, there, "city", [replace(late, previous={"city": "A"}), again]) is None
     assert was_left_by(pending, there, "city", [ours]) is None
@@ -209,7 +209,7 @@ def test_what_history_told_holds_for_every_lane_until_the_contact_changes(*, our
             later = replace(stored, record=replace(stored.record, modified_ms=stored.record.modified_ms + 1))
             assert told_of != pending
             assert _is_own(tx, later, "company", told_of) is None
-            # Of another state than the one we know it tells nothing: that is read first.
+            # History of another state than the stored one is not used: the contact is read first.
             asked.then(tx, Authors(stored.record.modified_ms + 1, {"company": not ours}))
             assert tx.pending_writes.unanswered(HUBSPOT, ids[HUBSPOT]) == [told_of]
             waiting = tx.jobs.get(job.id)

@@ -1,4 +1,4 @@
-"""What really happened on both sides, in one order: the journals of the machines, field by field.
+"""The truth of a scenario: what happened on both sides, in order, field by field, from the stand-ins' journals.
 
 A simulated person is a number; every record belongs to one. A record the engine made belongs to the
 person of the record our ids on it name, a merged contact to both of its people from then on.
@@ -134,7 +134,7 @@ class Truth:
         else:
             email = entry.changes.get("email", "")
             known = (self.person[r] for r in self.raw if r != ref and email in self.addresses(r) and r in self.person)
-            # A guest nobody knows: the address names the person.
+            # A guest without a record: the address names the person.
             self.person[ref] = next(known, int("".join(c for c in email.partition("@")[0] if c.isdigit()) or -2))
 
     def _change(self, ref: Ref, entry: Entry, who: str) -> None:
@@ -159,7 +159,7 @@ class Truth:
         self.raw[ref] = dict(self.hubspot.portal.contacts.live[int(ref[1])].properties)
         self._log(ref, {}, self.raw[ref], entry.at_ms, "merge")
 
-    # One change of one record: what it was and is, when and by whom.
+    # One change of one record: what it was and is, when, and which actor made it.
     def _log(self, ref: Ref, before: dict[str, str], after: dict[str, str], at_ms: int, who: str) -> None:
         side, record_id = ref
         for spec in self.fields.specs:

@@ -192,7 +192,7 @@ class World:
             return set(tx.purchases.get_many(sorted(payment_ids))) == payment_ids
 
     def forgave(self, error: Exception) -> None:
-        """The engine set a job back because of an error nobody expected."""
+        """The engine rescheduled a job because of an unexpected error: a violation."""
         self.blame(f"error {type(error).__name__}: {error}"[:160])
 
     # -- processes
@@ -254,7 +254,7 @@ class World:
                 self.beat(process)
 
     def sweep(self) -> None:
-        """Somebody looks after jobs of processes that are gone."""
+        """Requeue the jobs of processes that are gone."""
         awake = [p for p in self.processes if p.paused_until <= self.now]
         try:
             if awake:
@@ -263,7 +263,7 @@ class World:
             self.say("not swept", error)
 
     def between(self) -> None:
-        """Other things happen while somebody waits between two requests."""
+        """Let other actors act between two requests of one call."""
         if self.depth >= 3:
             return
         self.depth += 1
@@ -272,12 +272,12 @@ class World:
         self.depth -= 1
 
     def sleep(self, _seconds: float) -> None:
-        """Somebody waits between two tries; for how long only the scenario's own chance decides."""
+        """Wait between two tries, for a time drawn from the scenario's own randomness."""
         self.leap(self.now + self.rng.choice((500, 2_000, 8_000)))
         self.between()
 
     def meanwhile(self) -> None:
-        """One step of somebody else; the player sets it."""
+        """One step of another actor; ``Play`` sets it."""
 
     def list_all(self) -> bool:
         """Reconcile, as the command does; False: something was in trouble, and it has to be run again."""
