@@ -1,78 +1,257 @@
-"""Events are judged under the lock: a value that was overwritten without having been synced becomes a conflict."""
+"""Judging events under the lock: when it is postponed, and which values become conflicts."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from tests.support.core_builders import contact, customer
-from tests.support.live_sync import HUBSPOT, STRIPE, LiveSync, refused
-from wanesync.core.errors import Failure
-from wanesync.core.model import Event
+from tests.support.live_sync import HUBSPOT, SECOND_MS, STRIPE, LiveSync
+from wanesync.core.lost_updates import MAX_OWN_WRITE_AGE_MS
+from wanesync.core.model import Change, Event, PendingWrite, Record, Side, WriteKind, WriteResult
 from wanesync.sync.lost_updates import judge_records
+from wanesync.sync.record_versions import RecordWriter
 
-ANN = replace(contact("1", other_id="cus_1", email="ann@example.com", city="Lyon"), modified_ms=10)
-CUS = customer("cus_1", other_id="1", email="ann@example.com", city="Lyon")
 KEY = "contact:1"
+IDS = {HUBSPOT: "1", STRIPE: "cus_1"}
+VALUES = {"email": "ann@example.com", "city": "Paris"}
+USER, APP = "user:CRM_UI", "app:INTEGRATION/1"
+SIDES = pytest.mark.parametrize("side", list(Side))
 
 
-def event(live: LiveSync, key: str, city: str, source: str = "user:1", **facts: object) -> Event:
-    made = Event(key, HUBSPOT, "updated", "1", live.clock.ms, {"city": city}, source=source)
-    return replace(made, **facts)  # type: ignore[arg-type] # a test names the fields it changes
+def person(side: Side, **values: str) -> Record:
+    """Ann on one side."""
+    made = contact("1", "cus_1", **{**VALUES, **values}) if side is HUBSPOT else customer("cus_1", "1", **VALUES)
+    return replace(made, values={**VALUES, **values}, modified_ms=1)
 
 
-def judge(live: LiveSync, *events: Event) -> list[str]:
-    """Store events, mark them read, judge them; returns the ids of contacts with events that are still unjudged."""
-
-    def put(tx):  # type: ignore[no-untyped-def] # a transaction
-        tx.events.put_many(events)
-        tx.events.mark_read([one.key for one in events])
-        judge_records(live.runtime, tx, {HUBSPOT: {"1": KEY}, STRIPE: {}})
-        return list(tx.events.with_unjudged(HUBSPOT, ["1"]))
-
-    return live.store.run(put)
+def report(live: LiveSync, side: Side, value: str, source: str = USER, **facts: object) -> str:
+    """Store an event that Ann's city is ``value``; returns its key."""
+    key = f"{side}{value}{live.clock.ms}"
+    event = Event(key, side, "updated", IDS[side], live.clock.ms, {"city": value}, source=source)
+    event = replace(event, **facts)  # type: ignore[arg-type] # a test names the facts it changes
+    live.store.run(lambda tx: tx.events.put_many([event]))
+    return key
 
 
-def test_a_value_that_the_record_holds_is_no_conflict(live: LiveSync) -> None:
-    live.link(ANN, CUS)
-    assert judge(live, event(live, "e1", "Lyon")) == []
+def write(live: LiveSync, side: Side, result: WriteResult | None = WriteResult.OK, **facts: object) -> PendingWrite:
+    """A write of Ann's city from Lyon to Paris; ``result`` None: it is open."""
+    changes = {"city": Change("Lyon", "Paris", "Paris")}
+    pending = PendingWrite(
+        live.runtime.new_id(live.clock.ms),
+        side,
+        WriteKind.UPDATE,
+        KEY,
+        IDS[side.other],
+        IDS[side],
+        "key",
+        "{}",
+        changes,
+    )
+    pending = replace(pending, **facts)  # type: ignore[arg-type] # a test names the facts it changes
+    with live.store.transaction() as tx:
+        tx.pending_writes.put(pending)
+        tx.pending_writes.mark_sent(pending.id)
+        if result is not None:
+            tx.pending_writes.record_result(pending.id, result)
+    return pending
+
+
+def judge(live: LiveSync, side: Side = HUBSPOT, key: str = KEY) -> None:
+    live.store.run(lambda tx: judge_records(live.runtime, tx, {side: {IDS[side]: key}, side.other: {}}))
+
+
+def is_judged(live: LiveSync, event_key: str) -> bool:
+    with live.store.reading() as tx:
+        event = tx.events.get(event_key)
+    assert event is not None
+    return event.judged
+
+
+# -- when
+
+
+@SIDES
+def test_a_value_that_is_current_is_judged_and_is_no_conflict(live: LiveSync, side: Side) -> None:
+    live.know(person(side))
+    key = report(live, side, "Paris")
+    judge(live, side)
+    assert (is_judged(live, key), live.conflicts()) == (True, [])
+
+
+def test_without_events_nothing_is_judged(live: LiveSync) -> None:
+    live.know(person(HUBSPOT))
+    judge(live)
     assert live.conflicts() == []
 
 
-def test_a_value_that_is_gone_and_was_never_superseded_is_a_conflict(live: LiveSync) -> None:
-    live.link(ANN, CUS)
-    assert judge(live, event(live, "e1", "Nice", source="app:9")) == []
-    assert [(kind, field) for kind, field, _ in live.conflicts()] == [("overwritten", "city")]
+@SIDES
+def test_an_open_write_of_the_key_postpones_it(live: LiveSync, side: Side) -> None:
+    live.know(person(side))
+    key = report(live, side, "Paris")
+    write(live, side.other, None)
+    judge(live, side)
+    assert not is_judged(live, key)
+
+
+def test_an_open_write_to_the_record_under_another_key_postpones_it(live: LiveSync) -> None:
+    live.know(person(STRIPE))
+    key = report(live, STRIPE, "Paris")
+    write(live, STRIPE, None)
+    judge(live, STRIPE, "customer:cus_1")
+    assert not is_judged(live, key)
+
+
+def test_a_stale_copy_postpones_it(live: LiveSync) -> None:
+    live.know(person(STRIPE))
+    key = report(live, STRIPE, "Paris")
+    with live.store.transaction() as tx, RecordWriter(live.runtime, tx) as records:
+        records.want_read("cus_1")
+    judge(live, STRIPE)
+    assert not is_judged(live, key)
+
+
+def test_a_record_that_was_never_read_is_judged_later(live: LiveSync) -> None:
+    key = report(live, HUBSPOT, "Paris")
+    judge(live)
+    assert not is_judged(live, key)
+
+
+# -- what becomes of a value
+
+
+@SIDES
+def test_a_value_that_stands_nowhere_any_more_becomes_a_conflict(live: LiveSync, side: Side) -> None:
+    live.know(person(side))
+    key = report(live, side, "Nice")
+    judge(live, side)
+    assert is_judged(live, key)
+    assert live.conflicts() == [("overwritten", "city", "Nice")]
     assert live.journal() == ["conflict"]
 
 
-def test_a_value_superseded_by_a_later_user_is_no_conflict(live: LiveSync) -> None:
-    live.link(ANN, CUS)
-    first = event(live, "e1", "Nice")
-    live.advance(1_000)
-    assert judge(live, first, event(live, "e2", "Lyon")) == []
+def test_a_value_that_a_later_event_replaced_is_no_conflict(live: LiveSync) -> None:
+    live.know(person(HUBSPOT))
+    report(live, HUBSPOT, "Nice")
+    live.advance(SECOND_MS)
+    report(live, HUBSPOT, "Paris")
+    judge(live)
     assert live.conflicts() == []
 
 
-def test_a_record_that_is_not_stored_is_judged_later(live: LiveSync) -> None:
-    assert judge(live, event(live, "e1", "Nice")) == ["1"]
-
-
-def test_events_wait_while_a_write_of_their_key_is_open(live: LiveSync) -> None:
-    live.link(ANN, CUS)
-    live.know(replace(CUS, values={**CUS.values, "city": "Paris"}))
-    live.queue(HUBSPOT, KEY)
-    live.hubspot.answer("update_contacts", refused(HUBSPOT, Failure.NO_ANSWER))
-    live.work(HUBSPOT)
-    assert judge(live, event(live, "e1", "Nice")) == ["1"]
-
-
-def test_an_app_that_wrote_beside_a_lost_write_is_judged_with_all_that_happened(live: LiveSync) -> None:
-    live.link(ANN, CUS)
-    live.know(replace(CUS, values={**CUS.values, "city": "Paris"}))
-    live.queue(HUBSPOT, KEY)
-    live.hubspot.answer("update_contacts", refused(HUBSPOT, Failure.NO_ANSWER))
-    live.work(HUBSPOT)
-    (pending,) = live.open_writes(KEY)
-    live.store.run(lambda tx: tx.pending_writes.mark_others_lost(replace(pending, id="another")))
-    assert judge(live, event(live, "e1", "Lyon", source="app:9")) == []
+def test_an_event_that_was_judged_before_still_shows_what_came_later(live: LiveSync) -> None:
+    live.know(person(HUBSPOT))
+    report(live, HUBSPOT, "Nice")
+    live.advance(SECOND_MS)
+    report(live, HUBSPOT, "Paris", judged=True)
+    judge(live)
     assert live.conflicts() == []
+
+
+def test_a_value_our_write_overwrote_unread_becomes_a_conflict(live: LiveSync) -> None:
+    live.know(person(HUBSPOT))
+    report(live, HUBSPOT, "Nice")
+    live.advance(SECOND_MS)
+    write(live, HUBSPOT)
+    report(live, HUBSPOT, "Paris", USER)
+    judge(live)
+    assert live.conflicts() == [("overwritten", "city", "Nice")]
+
+
+def test_a_write_that_was_planned_from_the_value_lost_nothing(live: LiveSync) -> None:
+    live.know(person(HUBSPOT))
+    report(live, HUBSPOT, "Lyon")
+    live.advance(SECOND_MS)
+    write(live, HUBSPOT)
+    report(live, HUBSPOT, "Paris", APP)
+    live.advance(SECOND_MS)
+    report(live, HUBSPOT, "Paris", USER)
+    judge(live)
+    assert live.conflicts() == []
+
+
+def test_an_event_older_than_its_retention_window_still_counts_itself(live: LiveSync) -> None:
+    """An event far in the past is judged with the writes of its own time, however late that happens."""
+    live.know(person(HUBSPOT))
+    key = report(live, HUBSPOT, "Nice")
+    live.advance(3 * MAX_OWN_WRITE_AGE_MS)
+    judge(live)
+    assert is_judged(live, key)
+    assert live.conflicts() == [("overwritten", "city", "Nice")]
+
+
+# -- echoes
+
+
+def test_the_echo_of_an_answered_write_is_judged_without_a_look_at_others(live: LiveSync) -> None:
+    live.know(person(STRIPE))
+    write(live, STRIPE)
+    key = report(live, STRIPE, "Paris", "", request_key="key")
+    judge(live, STRIPE)
+    assert (is_judged(live, key), live.conflicts()) == (True, [])
+
+
+def test_an_echo_that_names_a_value_we_never_read_makes_it_a_conflict(live: LiveSync) -> None:
+    live.know(person(STRIPE))
+    write(live, STRIPE)
+    report(live, STRIPE, "Paris", "", request_key="key", previous={"city": "Nice"})
+    judge(live, STRIPE)
+    assert live.conflicts() == [("overwritten", "city", "Nice")]
+
+
+def test_an_echo_that_names_the_value_the_write_was_planned_from_is_no_conflict(live: LiveSync) -> None:
+    live.know(person(STRIPE))
+    write(live, STRIPE)
+    report(live, STRIPE, "Paris", "", request_key="key", previous={"city": "Lyon"})
+    judge(live, STRIPE)
+    assert live.conflicts() == []
+
+
+def test_the_request_of_another_program_is_no_echo(live: LiveSync) -> None:
+    live.know(person(STRIPE))
+    report(live, STRIPE, "Nice", USER, request_key="of another program")
+    judge(live, STRIPE)
+    assert live.conflicts() == [("overwritten", "city", "Nice")]
+
+
+@pytest.mark.parametrize("source", [APP, USER], ids=["by an app", "by a user"])
+def test_a_late_write_that_overwrote_a_users_value_makes_it_a_conflict(live: LiveSync, source: str) -> None:
+    live.know(person(HUBSPOT))
+    pending = write(live, HUBSPOT, WriteResult.LOST)
+    live.advance(SECOND_MS)
+    first = report(live, HUBSPOT, "Nice", USER)
+    live.store.run(lambda tx: tx.events.mark_judged([first]))
+    live.advance(SECOND_MS)
+    report(live, HUBSPOT, "Paris", source)
+    judge(live)
+    expected = [("overwritten", "city", "Nice")] if source == APP else []
+    assert (pending.target_id, live.conflicts()) == ("1", expected)
+
+
+def test_a_deleted_record_has_nothing_to_lose(live: LiveSync) -> None:
+    live.know(person(HUBSPOT))
+    key = report(live, HUBSPOT, "Nice")
+    live.delete(HUBSPOT, "1")
+    judge(live)
+    assert (is_judged(live, key), live.conflicts()) == (True, [])
+
+
+def test_records_of_one_side_are_judged_each_by_its_own_events(live: LiveSync) -> None:
+    other = replace(contact("2", email="bob@example.com", city="Oslo"), modified_ms=1)
+    live.know(person(HUBSPOT), other)
+    old = report(live, HUBSPOT, "Nice", record_id="2")
+    live.advance(3 * MAX_OWN_WRITE_AGE_MS)
+    new = report(live, HUBSPOT, "Rome")
+    live.store.run(lambda tx: judge_records(live.runtime, tx, {HUBSPOT: {"1": KEY, "2": "contact:2"}}))
+    assert is_judged(live, old)
+    assert is_judged(live, new)
+    assert sorted(live.conflicts()) == [("overwritten", "city", "Nice"), ("overwritten", "city", "Rome")]
+
+
+def test_an_app_that_set_the_current_value_beside_a_lost_write_overwrote_nothing(live: LiveSync) -> None:
+    live.know(person(HUBSPOT))
+    write(live, HUBSPOT, WriteResult.LOST)
+    key = report(live, HUBSPOT, "Paris", APP)
+    judge(live)
+    assert (is_judged(live, key), live.conflicts()) == (True, [])
