@@ -83,10 +83,6 @@ class Tx:
         """An error inside undoes what was done since, and the transaction goes on."""
         return self._session.savepoint()
 
-    def make_id(self) -> str:
-        """A new time-ordered id."""
-        return self._session.make_id()
-
 
 class Store:
     """An opened database, for any number of threads."""

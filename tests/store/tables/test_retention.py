@@ -47,7 +47,7 @@ def an_event(key: str, record_id: str = "1", *, read: bool = True, judged: bool 
 
 def an_own_write(tx: Tx, target_id: str = "cus_1", kind: WriteKind = WriteKind.UPDATE, **facts: object) -> PendingWrite:
     made = PendingWrite(
-        tx.make_id(), S, kind, "contact:1", "1", target_id, "key", "{}", {"city": Change("", "Lyon", "Lyon")}
+        tx._session.make_id(), S, kind, "contact:1", "1", target_id, "key", "{}", {"city": Change("", "Lyon", "Lyon")}
     )
     write = replace(made, **facts)  # type: ignore[arg-type] # a test names the fields it changes
     tx.pending_writes.put(replace(write, result=None))
@@ -259,7 +259,7 @@ def test_it_stops_when_told(store: Store, clock: Clock) -> None:
 
 
 def test_the_least_id_parts_what_was_made_before_from_what_was_made_later(store: Store, clock: Clock) -> None:
-    early = store.run(lambda tx: tx.make_id())
+    early = store.run(lambda tx: tx._session.make_id())
     clock.advance(1)
-    late = store.run(lambda tx: tx.make_id())
+    late = store.run(lambda tx: tx._session.make_id())
     assert early < least_id(made_ms(late)) < late
