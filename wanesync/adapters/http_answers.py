@@ -14,9 +14,9 @@ from wanesync.core.ports import Timing
 CONNECT_TIMEOUT_S = 3.05
 """A little more than the 3 s after which TCP repeats its first packet."""
 HUBSPOT_READ_TIMEOUT_S = 12.0
-"""HubSpot ends a request after 10 s."""
+"""Our choice: HubSpot answers within a second as a rule; a write without an answer is settled as an unknown outcome."""
 STRIPE_READ_TIMEOUT_S = 15.0
-"""Our choice: a Stripe write is answered within 3 s as a rule."""
+"""Our choice: Stripe answers within a second as a rule; a write without an answer is settled as an unknown outcome."""
 MAX_BODY_BYTES = 32 << 20
 """Largest answer that is read: far above the largest page, far below the memory of a worker."""
 

@@ -6,7 +6,8 @@ import gc
 
 THRESHOLDS = (20_000, 20, 20)
 """Allocations per collection of the youngest objects, and collections of one generation per collection of the next;
-Python's own are 700, 10, 10. By ``bench burst``, collecting at Python's rate takes a twentieth of all time."""
+Python's own are 700, 10, 10. Collecting at Python's rate took a twentieth of
+the CPU time of a worker in ``bench burst``."""
 
 
 def tune_gc() -> None:
