@@ -10,7 +10,7 @@ from tests.support.core_builders import link as build_link
 from tests.support.live_sync import HUBSPOT, STRIPE, LiveSync
 from wanesync.core.change_guard import HeldValue, HoldKind
 from wanesync.core.jobs import JobKind
-from wanesync.core.model import Link, LinkState, PendingWrite, RecordRef, Side, StoredRecord, WriteKind, WriteResult
+from wanesync.core.model import LinkState, PendingWrite, RecordRef, Side, StoredRecord, WriteKind, WriteResult
 from wanesync.core.plan import PlanContext
 from wanesync.sync.loader import key_of, load_contexts
 from wanesync.sync.record_versions import RecordWriter
@@ -30,10 +30,8 @@ def refs(live: LiveSync, key: str = KEY) -> set[RecordRef]:
     return set(load(live, key)[key].records)
 
 
-def put_link(live: LiveSync, contact_id: str, customer_id: str, **facts: object) -> Link:
-    made = build_link(contact_id, customer_id, **facts)
-    live.store.run(lambda tx: tx.links.put(made))
-    return made
+def put_inactive_link(live: LiveSync, contact_id: str, customer_id: str, state: LinkState) -> None:
+    live.store.run(lambda tx: tx.links.put(build_link(contact_id, customer_id, primary=False, state=state)))
 
 
 # -- records
@@ -52,7 +50,7 @@ def test_a_linked_pair_is_loaded_from_either_end(live: LiveSync) -> None:
 
 def test_a_link_is_loaded_whatever_its_state(live: LiveSync) -> None:
     live.know(contact("1"), customer("cus_1"))
-    put_link(live, "1", "cus_1", primary=False, state=LinkState.RELEASED)
+    put_inactive_link(live, "1", "cus_1", LinkState.RELEASED)
     assert [link.state for link in load(live)[KEY].links] == [LinkState.RELEASED]
 
 
@@ -201,8 +199,9 @@ def test_what_holds_keep_back_is_given_for_the_links_of_the_key(live: LiveSync) 
     other = live.link(contact("2", email="bob@example.com"), customer("cus_2", email="bob@example.com"))
     hold_id = live.store.run(lambda tx: tx.holds.open("hubspot:city", HoldKind.BRAKE)[0])
     held = HeldValue(HUBSPOT, "Paris", "Lyon", hold_id)
-    for link in (mine, other):
-        live.store.run(lambda tx, i=link.id: tx.holds.put(i, "city", held))
+    with live.store.transaction() as tx:
+        for link in (mine, other):
+            tx.holds.put(link.id, "city", held)
     assert load(live)[KEY].held == {mine.id: {"city": held}}
     assert load(live)[KEY].paused == {}
 
@@ -227,7 +226,7 @@ def test_a_field_that_an_operator_stopped_is_paused_everywhere(live: LiveSync) -
 def test_a_linked_customer_is_planned_under_the_key_of_its_contact(live: LiveSync) -> None:
     live.link(ANN, CUS)
     live.know(customer("cus_2"), customer("cus_3"), contact("3"))
-    put_link(live, "3", "cus_3", primary=False, state=LinkState.ORPHANED)
+    put_inactive_link(live, "3", "cus_3", LinkState.ORPHANED)
     with live.store.reading() as tx:
         found = key_of(tx, [(HUBSPOT, "1"), (STRIPE, "cus_1"), (STRIPE, "cus_2"), (STRIPE, "cus_3")])
     assert found == {
