@@ -126,7 +126,7 @@ def _sync_options(config: Config, portal: str) -> SyncOptions:
     sink, guard = config.purchases.sink, config.brake
     rule = ChangeGuardRule(guard.people, guard.minutes * MINUTE_MS, guard.turns)
     create_guests = config.purchases.guest == "create"
-    return SyncOptions(portal, None if sink == "auto" else Sink(sink), create_guests, brake=rule)
+    return SyncOptions(portal, None if sink == "auto" else Sink(sink), create_guests, change_guard=rule)
 
 
 def _connect_hubspot(

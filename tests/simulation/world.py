@@ -207,7 +207,7 @@ class World:
         if "skew" in self.features:
             local.offset_ms = rng.choice(SKEWS_MS)
         now_ms = local.now_ms
-        options = SyncOptions(PORTAL, sink, brake=self.change_guard)
+        options = SyncOptions(PORTAL, sink, change_guard=self.change_guard)
         runtime = Runtime(
             self._open_store(now_ms), Rules(self.fields), FieldTranslator(self.fields), options, rng,
             ProcessState(make_id(self.now, rng)),

@@ -22,7 +22,7 @@ IMPORT = "hubspot:IMPORT/12"
 @pytest.fixture
 def live() -> Iterator[LiveSync]:
     """Live sync that lets one source overwrite two people in ten minutes."""
-    made = LiveSync(brake=RULE)
+    made = LiveSync(change_guard=RULE)
     yield made
     made.close()
 

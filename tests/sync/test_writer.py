@@ -190,7 +190,7 @@ def test_an_event_of_stripe_is_waited_for_where_it_will_show_the_author(live: Li
 
 
 def test_a_source_that_overwrites_too_many_people_is_held() -> None:
-    live = LiveSync(brake=ChangeGuardRule(1, 60_000, 4))
+    live = LiveSync(change_guard=ChangeGuardRule(1, 60_000, 4))
     people = [contact(str(n), other_id=f"cus_{n}", email=f"p{n}@example.com", city="Lyon") for n in (1, 2, 3)]
     for person in people:
         live.link(person, customer(f"cus_{person.id}", person.id, **person.values))

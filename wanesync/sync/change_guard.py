@@ -88,7 +88,7 @@ def stop_sources(runtime: Runtime, tx: Tx, wanted: Sequence[Overwrite]) -> set[s
 
 def _count(runtime: Runtime, tx: Tx, source: str, ones: Sequence[Overwrite]) -> list[Overwrite]:
     """Count the people a source may still change; returns the overwrites of the others."""
-    rule = runtime.options.brake
+    rule = runtime.options.change_guard
     people = [one.action.link_id for one in ones]
     total, known = tx.holds.count(source, tx.now_ms - rule.window_ms, people)
     allowed = choose_allowed(rule, SourceCount(known, total), people)
@@ -127,7 +127,7 @@ def _find_sources(tx: Tx, ones: Sequence[Overwrite]) -> list[tuple[Overwrite, st
 
 def _find_loops(runtime: Runtime, tx: Tx, wanted: Sequence[Overwrite]) -> set[tuple[str, str]]:
     """Fields in an update loop between the two records of a link: formatters on both sides that never agree."""
-    rule = runtime.options.brake
+    rule = runtime.options.change_guard
     since_ms = tx.now_ms - rule.window_ms
     lane = wanted[0].action.side
     targets = {one.action.target_id: one.action.source_id for one in wanted}

@@ -121,7 +121,7 @@ class RecordWriter:
             self._replace(replace(old, stale=True, revision=old.revision + 1), old.hmacs)
         self.tx.jobs.put(JobRequest(Side.STRIPE, JobKind.READ, customer_id, self.priority))
 
-    def keep(self) -> None:
+    def write(self) -> None:
         """Write the copies, and queue nothing yet."""
         self.tx.records.put_many(self.changed.values())
         self.changed = {}
@@ -132,7 +132,7 @@ class RecordWriter:
         Queued are dead letters of the changed records, and the unlinked, ambiguous and parked records that carry an
         address that came or went.
         """
-        self.keep()
+        self.write()
         changed = set().union(*self.moved_hmacs.values())
         self.tx.jobs.put_many(find_dead_letters(self.tx, self.edited, changed))
         self.edited = set()

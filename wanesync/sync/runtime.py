@@ -36,7 +36,7 @@ class SyncOptions:
     sink: Sink | None = None
     create_guests: bool = True
     unmatched_after_ms: int = 86_400_000
-    brake: ChangeGuardRule = field(default_factory=ChangeGuardRule)
+    change_guard: ChangeGuardRule = field(default_factory=ChangeGuardRule)
 
 
 @dataclass(slots=True)

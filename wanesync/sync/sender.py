@@ -101,7 +101,7 @@ def commit_customers(runtime: Runtime, tx: Tx, written: Sequence[CustomerWritten
         records.load(Side.STRIPE, [one.answer.record.id for one in mine if one.answer.record])
         for one in mine:
             records.store_customer(one.answer, one.revision)
-        records.keep()
+        records.write()
         good = []
         for one in mine:
             intent, record = one.intent, one.answer.record
@@ -151,7 +151,7 @@ def _commit_contacts(runtime: Runtime, tx: Tx, intents: Mapping[str, Intent], ou
     # The block ends after the link is stored, so that the two linked records are not queued again.
     with RecordWriter(runtime, tx, priority) as records:
         store_contacts(records, {record.id: record for record in good.values()})
-        records.keep()
+        records.write()
         steps = [*commit_written(runtime, tx, [(intents[t], record) for t, record in good.items()])]
     for trace, intent in intents.items():
         if trace not in good:
