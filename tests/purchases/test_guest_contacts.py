@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tests.support.core_builders import contact, customer
 from tests.support.live_sync import HUBSPOT, STRIPE, LiveSync, refused
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.jobs import Job, JobKind, JobState, WaitCode
-from wanesync.core.model import Record, Side, guest_key
+from wanesync.core.model import Note, NoteCode, Record, Side, guest_key
 from wanesync.core.ports import CreateItem
 from wanesync.core.purchases import PurchaseState, Sink
 from wanesync.purchases.guest_contacts import NOTED_MS
@@ -145,3 +146,82 @@ def test_the_answer_of_a_job_that_another_process_took_is_not_stored(live: LiveS
     live.carry_out(calls)
     assert len(live.open_writes(key)) == 1
     assert not live.is_queued(STRIPE, "7", JobKind.READ)
+
+
+def test_the_contact_that_has_the_address_is_not_stored_for_a_job_that_another_process_took(live: LiveSync) -> None:
+    key = pay(live)
+    live.hubspot.answer("create_contacts", conflict)
+
+    def read(_ids: Sequence[str]) -> dict[str, Record]:
+        live.clock.advance(60_000)
+        return {"8": contact("8", email=EMAIL)}
+
+    live.hubspot.answer("read_contacts", read)
+    work(live)
+    with live.store.reading() as tx:
+        assert tx.records.get(HUBSPOT, "8") is None
+    assert len(live.open_writes(key)) == 1
+
+
+def test_a_taken_address_without_a_known_contact_is_a_dead_letter(live: LiveSync) -> None:
+    key = pay(live)
+    live.hubspot.answer("create_contacts", lambda items: {items[0].trace: refused(HUBSPOT, Failure.CONFLICT, "email")})
+    assert (work(live).state, live.open_writes(key)) == (JobState.DEAD, [])
+
+
+def test_a_batch_that_fails_as_a_whole_sets_back_all_its_guests(live: LiveSync) -> None:
+    key = pay(live)
+    live.hubspot.answer("create_contacts", refused(HUBSPOT, Failure.RATE_LIMITED))
+    job = work(live)
+    assert (job.waits_for, job.attempts, len(live.open_writes(key))) == (WaitCode.VENDOR, 0, 1)
+
+
+def test_guests_of_one_batch_are_handled_each_by_itself(live: LiveSync) -> None:
+    pay(live)
+    live.pay("pi_2", "", "second@example.com")
+    live.work(HUBSPOT, JobKind.PURCHASE)
+
+    def answer(items: Sequence[CreateItem]) -> dict[str, Record | CallError]:
+        wrong = {i.trace: refused(HUBSPOT, Failure.REFUSED) for i in items if i.properties["email"] != EMAIL}
+        return {**made([i for i in items if i.trace not in wrong]), **wrong}
+
+    live.hubspot.answer("create_contacts", answer)
+    assert sorted(job.state for job in live.work(HUBSPOT)) == [JobState.DEAD, JobState.DONE]
+    assert len(live.hubspot.requests) == 1
+
+
+def test_a_customer_that_needs_a_decision_is_waited_for_longer(live: LiveSync) -> None:
+    pay(live)
+    live.know(customer("cus_1", email=EMAIL))
+    note = Note(NoteCode.AMBIGUOUS, "ambiguous: two contacts")
+    live.store.run(lambda tx: tx.records.set_note(STRIPE, "cus_1", note))
+    job = work(live)
+    assert (job.waits_for, job.due_ms - live.clock.ms) == (WaitCode.EMAIL_BEING_CREATED, NOTED_MS)
+
+
+def test_another_open_create_with_the_address_is_waited_for(live: LiveSync) -> None:
+    pay(live)
+    live.know(customer("cus_1", email=EMAIL))
+    live.queue(HUBSPOT, "customer:cus_1")
+    live.prepare([job for job in live.claim(HUBSPOT) if job.key == "customer:cus_1"])
+    live.delete(STRIPE, "cus_1")
+    live.advance(6_000)
+    live.store.run(lambda tx: tx.jobs.release("w1"))
+    guests = [job for job in live.claim(HUBSPOT) if job.key.startswith("guest:")]
+    assert live.prepare(guests) == []
+    assert [job.waits_for for job in live.look(guests)] == [WaitCode.EMAIL_BEING_CREATED]
+
+
+def test_a_contact_whose_address_was_changed_before_the_answer_is_still_this_guests(live: LiveSync) -> None:
+    pay(live)
+
+    def answer(items: Sequence[CreateItem]) -> dict[str, Record]:
+        new = frozenset({"new@example.com"})
+        return {
+            t: replace(record, values={"email": "new@example.com"}, emails=new) for t, record in made(items).items()
+        }
+
+    live.hubspot.answer("create_contacts", answer)
+    assert work(live).state is JobState.DONE
+    with live.store.reading() as tx:
+        assert tx.purchases.get_many(["pi_1"])["pi_1"].contact_id == "7"

@@ -1,8 +1,8 @@
-"""Purchase jobs: each payment on its contact once, whatever is answered."""
+"""Purchase jobs: the sink, sending once, and what each kind of answer leaves behind."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import pytest
@@ -10,219 +10,413 @@ import pytest
 from tests.support.core_builders import contact, customer
 from tests.support.live_sync import HUBSPOT, STRIPE, LiveSync, refused
 from wanesync.core.errors import CallError, Failure
-from wanesync.core.jobs import DeadClass, Job, JobKind, JobState, WaitCode
-from wanesync.core.purchases import Purchase, PurchaseState, Sink
-from wanesync.purchases.sender import LATE_MS, SINK
+from wanesync.core.jobs import MAX_ATTEMPTS, DeadClass, Job, JobKind, JobState, WaitCode
+from wanesync.core.model import Note, NoteCode
+from wanesync.core.purchases import ROLL_UP_COUNT, ROLL_UP_TOTALS, Purchase, PurchaseState, Sink
+from wanesync.purchases.sender import LATE_MS, LOOK_AGAIN_MS, LOOK_LATE_MS, SINK
+from wanesync.sync.record_versions import RecordWriter
 from wanesync.sync.writer import WRITES
 
-ANN = contact("1", other_id="cus_1", email="ann@example.com")
-CUS = customer("cus_1", other_id="1", email="ann@example.com")
+PURCHASE = JobKind.PURCHASE
+ANN = contact("1", email="ann@example.com")
+CUS = customer("cus_1", email="ann@example.com")
+HOUR_MS = 3_600_000
 
 
-def buy(live: LiveSync, sink: Sink = Sink.CUSTOM_EVENT, payment_id: str = "pi_1") -> None:
-    """Ann, linked, paid; the sink is chosen."""
+@pytest.fixture
+def events() -> Iterator[LiveSync]:
+    """A linked contact; purchases are custom events."""
+    yield from linked(Sink.CUSTOM_EVENT)
+
+
+@pytest.fixture
+def notes() -> Iterator[LiveSync]:
+    """A linked contact; purchases are notes."""
+    yield from linked(Sink.NOTE)
+
+
+@pytest.fixture
+def roll_ups() -> Iterator[LiveSync]:
+    """A linked contact; purchases are totals in its properties."""
+    yield from linked(Sink.PROPERTIES)
+
+
+def linked(sink: Sink) -> Iterator[LiveSync]:
+    live = LiveSync(sink=sink)
     live.link(ANN, CUS)
-    live.store.run(lambda tx: tx.settings.put(SINK, sink))
-    live.pay(payment_id, "cus_1")
-
-
-def work(live: LiveSync) -> Job:
-    (job,) = live.work(HUBSPOT, JobKind.PURCHASE)
-    return job
-
-
-def ledger(live: LiveSync, payment_id: str = "pi_1") -> Purchase:
-    with live.store.reading() as tx:
-        found = tx.purchases.get_many([payment_id])
-    return found[payment_id]
+    yield live
+    live.close()
 
 
 def taken(items: Mapping[str, object]) -> dict[str, None]:
+    """HubSpot took every item."""
     return dict.fromkeys(items)
 
 
-def failing(failure: Failure):  # type: ignore[no-untyped-def] # an answer for each item
-    def answer(items: Mapping[str, object]) -> dict[str, CallError]:
-        return {key: refused(HUBSPOT, failure) for key in items}
-
-    return answer
-
-
-def test_a_payment_is_sent_once_and_then_done(live: LiveSync) -> None:
-    buy(live)
-    live.hubspot.answer("send_events", taken)
-    assert work(live).state is JobState.DONE
-    assert (ledger(live).state, ledger(live).contact_id) == (PurchaseState.SENT, "1")
-    live.queue(HUBSPOT, "pi_1", JobKind.PURCHASE)
-    assert work(live).state is JobState.DONE
-    assert len(live.hubspot.requests) == 1
+def ledger(live: LiveSync, payment_id: str = "pi_1") -> Purchase:
+    """The row of a payment."""
+    with live.store.reading() as tx:
+        return tx.purchases.get_many([payment_id])[payment_id]
 
 
-def test_a_job_without_a_payment_is_done(live: LiveSync) -> None:
-    live.store.run(lambda tx: tx.settings.put(SINK, Sink.NOTE))
-    live.queue(HUBSPOT, "pi_9", JobKind.PURCHASE)
-    assert work(live).state is JobState.DONE
+def sent_items(live: LiveSync, method: str) -> list[list[str]]:
+    """The payments, or contacts, of each request by one method."""
+    return [list(arguments[0]) for name, arguments in live.hubspot.requests if name == method]  # type: ignore[call-overload] # the items of the request
 
 
-@pytest.mark.parametrize(("can", "sink"), [(True, Sink.CUSTOM_EVENT), (False, Sink.NOTE)])
-def test_auto_chooses_the_sink_once(live: LiveSync, sink: Sink, *, can: bool) -> None:
+def due_in_ms(live: LiveSync, job: Job) -> int:
+    return job.due_ms - live.clock.ms
+
+
+# -- the sink
+
+
+@pytest.mark.parametrize(
+    ("can_define", "sink", "method"), [(True, "custom_event", "send_events"), (False, "note", "create_notes")]
+)
+def test_auto_chooses_the_sink_once_and_goes_on_with_it(
+    live: LiveSync, *, can_define: bool, sink: str, method: str
+) -> None:
     live.link(ANN, CUS)
     live.pay("pi_1", "cus_1")
-    live.hubspot.answer("can_define_events", can)
-    live.hubspot.answer("send_events" if can else "create_notes", taken)
-    assert work(live).state is JobState.DONE
+    live.hubspot.answer("can_define_events", can_define)
+    live.hubspot.answer(method, taken, taken)
+    (job,) = live.work(HUBSPOT, PURCHASE)
+    assert (job.state, ledger(live).sink) == (JobState.DONE, sink)
+    assert "purchase sink" in live.journal()
+    live.pay("pi_2", "cus_1")
+    live.work(HUBSPOT, PURCHASE)
+    assert [name for name, _ in live.hubspot.requests].count("can_define_events") == 1
     with live.store.reading() as tx:
         assert tx.settings.get(SINK) == sink
 
 
-def test_a_sink_that_cannot_be_chosen_is_asked_for_again(live: LiveSync) -> None:
+def test_without_an_answer_about_the_sink_nothing_is_chosen(live: LiveSync) -> None:
     live.link(ANN, CUS)
     live.pay("pi_1", "cus_1")
     live.hubspot.answer("can_define_events", refused(HUBSPOT, Failure.NO_ANSWER))
-    assert work(live).attempts == 1
+    (job,) = live.work(HUBSPOT, PURCHASE)
+    assert (job.state, job.attempts, ledger(live).sink) == (JobState.READY, 1, None)
 
 
-def test_the_configured_sink_is_used() -> None:
-    live = LiveSync(sink=Sink.NOTE)
+def test_the_sink_of_the_first_attempt_stays() -> None:
+    live = LiveSync(sink=Sink.CUSTOM_EVENT)
     live.link(ANN, CUS)
     live.pay("pi_1", "cus_1")
+    live.store.run(lambda tx: tx.purchases.set_state("pi_1", PurchaseState.TODO, contact_id="1", sink=Sink.NOTE))
     live.hubspot.answer("create_notes", taken)
-    assert work(live).state is JobState.DONE
+    live.hubspot.answer("read_note_marks", frozenset())
+    live.work(HUBSPOT, PURCHASE)
+    assert (ledger(live).state, ledger(live).sink) == (PurchaseState.SENT, Sink.NOTE)
     live.close()
 
 
-def test_with_writes_off_a_payment_is_only_noted(live: LiveSync) -> None:
-    buy(live)
-    live.store.run(lambda tx: tx.settings.put(WRITES, "off"))
-    job = work(live)
-    assert (job.waits_for, live.journal()) == (WaitCode.WRITES_OFF, ["would write"])
+def test_payments_of_two_sinks_are_sent_by_two_calls(events: LiveSync) -> None:
+    for payment_id in ("pi_1", "pi_2"):
+        events.pay(payment_id, "cus_1")
+    events.store.run(lambda tx: tx.purchases.set_state("pi_2", PurchaseState.TODO, contact_id="1", sink=Sink.NOTE))
+    events.hubspot.answer("send_events", taken)
+    events.hubspot.answer("create_notes", taken)
+    assert {job.state for job in events.work(HUBSPOT, PURCHASE)} == {JobState.DONE}
+    assert (sent_items(events, "send_events"), sent_items(events, "create_notes")) == ([["pi_1"]], [["pi_2"]])
 
 
-def test_a_payment_waits_for_the_contact_of_its_customer(live: LiveSync) -> None:
-    live.store.run(lambda tx: tx.settings.put(SINK, Sink.CUSTOM_EVENT))
-    live.pay("pi_1", "cus_1")
-    job = work(live)
-    assert (job.waits_for, job.reason, job.attempts) == (WaitCode.CONTACT, "waiting for its contact", 0)
-    assert (ledger(live).state, ledger(live).waits_for) == (PurchaseState.WAITING, WaitCode.CONTACT)
-    assert live.is_queued(STRIPE, "cus_1", JobKind.READ)
+# -- custom events
 
 
-def test_a_payment_without_a_contact_in_time_is_unmatched(live: LiveSync) -> None:
-    live.store.run(lambda tx: tx.settings.put(SINK, Sink.CUSTOM_EVENT))
-    live.pay("pi_1", "cus_1")
-    live.advance(live.runtime.options.unmatched_after_ms + 1)
-    job = work(live)
+def test_payments_of_one_batch_are_sent_together_and_recorded(events: LiveSync) -> None:
+    for payment_id in ("pi_1", "pi_2"):
+        events.pay(payment_id, "cus_1")
+    events.hubspot.answer("send_events", taken)
+    jobs = events.work(HUBSPOT, PURCHASE)
+    assert [job.state for job in jobs] == [JobState.DONE] * 2
+    assert [sorted(items) for items in sent_items(events, "send_events")] == [["pi_1", "pi_2"]]
+    assert (ledger(events).state, ledger(events).contact_id) == (PurchaseState.SENT, "1")
+    assert events.journal().count("purchase") == 2
+
+
+def test_a_payment_that_was_sent_is_not_sent_again(events: LiveSync) -> None:
+    events.pay("pi_1", "cus_1")
+    events.store.run(lambda tx: tx.purchases.set_state("pi_1", PurchaseState.SENT))
+    (job,) = events.work(HUBSPOT, PURCHASE)
+    assert (job.state, events.hubspot.requests) == (JobState.DONE, [])
+
+
+def test_a_job_without_a_row_ends(events: LiveSync) -> None:
+    events.queue(HUBSPOT, "pi_9", PURCHASE)
+    (job,) = events.work(HUBSPOT, PURCHASE)
+    assert job.state is JobState.DONE
+
+
+def test_with_writes_off_a_payment_waits_and_the_journal_says_so(events: LiveSync) -> None:
+    events.pay("pi_1", "cus_1")
+    events.store.run(lambda tx: tx.settings.put(WRITES, "off"))
+    (job,) = events.work(HUBSPOT, PURCHASE)
+    assert (job.waits_for, events.hubspot.requests) == (WaitCode.WRITES_OFF, [])
+    assert "would write" in events.journal()
+
+
+def test_one_refused_payment_is_a_dead_letter_and_the_other_is_sent(events: LiveSync) -> None:
+    for payment_id in ("pi_1", "pi_2"):
+        events.pay(payment_id, "cus_1")
+    events.hubspot.answer("send_events", {"pi_1": refused(HUBSPOT, Failure.REFUSED), "pi_2": None})
+    jobs = {job.key: job.state for job in events.work(HUBSPOT, PURCHASE)}
+    assert jobs == {"pi_1": JobState.DEAD, "pi_2": JobState.DONE}
+
+
+def test_a_contact_that_is_gone_is_read_and_looked_for_again(events: LiveSync) -> None:
+    events.pay("pi_1", "cus_1")
+    events.hubspot.answer("send_events", {"pi_1": refused(HUBSPOT, Failure.NOT_FOUND)})
+    (job,) = events.work(HUBSPOT, PURCHASE)
+    assert (job.state, job.attempts, job.waits_for) == (JobState.READY, 1, WaitCode.CONTACT)
+    assert ledger(events).contact_id == ""
+    assert events.is_queued(HUBSPOT, "1", JobKind.READ)
+
+
+def test_a_batch_without_an_answer_counts_as_an_attempt_and_keeps_its_contact(events: LiveSync) -> None:
+    events.pay("pi_1", "cus_1")
+    events.hubspot.answer("send_events", refused(HUBSPOT, Failure.NO_ANSWER), taken)
+    (job,) = events.work(HUBSPOT, PURCHASE)
+    assert (job.waits_for, job.attempts, ledger(events).contact_id) == (WaitCode.BACKOFF, 1, "1")
+    events.advance(60_000)
+    (job,) = events.work(HUBSPOT, PURCHASE)
+    assert job.state is JobState.DONE
+
+
+def test_a_portal_that_forbids_events_pauses_them_only(events: LiveSync) -> None:
+    events.pay("pi_1", "cus_1")
+    events.hubspot.answer("send_events", refused(HUBSPOT, Failure.FORBIDDEN))
+    (job,) = events.work(HUBSPOT, PURCHASE)
+    assert (job.state, job.attempts, job.waits_for) == (JobState.READY, 0, "pause:hubspot:events.send")
+
+
+def test_an_answer_for_a_job_that_was_taken_away_is_not_recorded(events: LiveSync) -> None:
+    events.pay("pi_1", "cus_1")
+    calls = events.prepare(events.claim(HUBSPOT, PURCHASE))
+    events.clock.advance(60_000)
+    events.store.run(lambda tx: tx.jobs.requeue_abandoned())
+    events.hubspot.answer("send_events", taken)
+    events.carry_out(calls)
+    assert ledger(events).state is PurchaseState.TODO
+
+
+# -- waiting for the contact
+
+
+def test_a_payment_waits_for_the_link_of_its_customer_without_attempts(events: LiveSync) -> None:
+    events.know(customer("cus_2", email="bob@example.com"))
+    events.pay("pi_1", "cus_2")
+    (job,) = events.work(HUBSPOT, PURCHASE)
+    assert (job.waits_for, job.attempts, due_in_ms(events, job)) == (WaitCode.CONTACT, 0, LOOK_AGAIN_MS)
+    assert (ledger(events).state, ledger(events).waits_for) == (PurchaseState.WAITING, WaitCode.CONTACT)
+    assert events.is_queued(HUBSPOT, "customer:cus_2")
+
+
+def test_an_old_payment_looks_for_its_contact_less_often(events: LiveSync) -> None:
+    events.pay("pi_1", "cus_9")
+    events.advance(HOUR_MS)
+    (job,) = events.work(HUBSPOT, PURCHASE)
+    assert due_in_ms(events, job) == LOOK_LATE_MS
+    assert events.is_queued(STRIPE, "cus_9", JobKind.READ)
+
+
+def test_a_payment_whose_contact_never_comes_is_unmatched_after_a_day(events: LiveSync) -> None:
+    events.pay("pi_1", "cus_9")
+    events.advance(25 * HOUR_MS)
+    (job,) = events.work(HUBSPOT, PURCHASE)
     assert (job.state, job.dead_class) == (JobState.DEAD, DeadClass.UNMATCHED)
-    assert ledger(live).state is PurchaseState.UNMATCHED
+    assert (ledger(events).state, ledger(events).reason) == (
+        PurchaseState.UNMATCHED,
+        "no contact for it within the time allowed",
+    )
 
 
-def test_a_contact_that_is_gone_is_read_and_looked_for_again(live: LiveSync) -> None:
-    buy(live)
-    live.hubspot.answer("send_events", failing(Failure.NOT_FOUND))
-    job = work(live)
-    assert (job.state, job.attempts, ledger(live).contact_id) == (JobState.READY, 1, "")
-    assert live.is_queued(HUBSPOT, "1", JobKind.READ)
+def test_a_payment_that_can_have_no_contact_is_unmatched_at_once(events: LiveSync) -> None:
+    events.pay("pi_1")
+    (job,) = events.work(HUBSPOT, PURCHASE)
+    assert (job.state, job.reason) == (JobState.DEAD, "a guest without e-mail")
+    assert "unmatched" in events.journal()
 
 
-def test_an_item_that_is_refused_is_a_dead_letter(live: LiveSync) -> None:
-    buy(live)
-    live.hubspot.answer("send_events", failing(Failure.REFUSED))
-    assert work(live).state is JobState.DEAD
-
-
-def test_a_request_without_an_answer_is_made_again(live: LiveSync) -> None:
-    buy(live)
-    live.hubspot.answer("send_events", refused(HUBSPOT, Failure.NO_ANSWER), taken)
-    assert work(live).waits_for == WaitCode.BACKOFF
-    live.advance(60_000)
-    assert work(live).state is JobState.DONE
+def test_a_customer_that_cannot_be_linked_and_has_no_contact_is_unmatched(events: LiveSync) -> None:
+    events.know(customer("cus_2"))
+    events.store.run(lambda tx: tx.records.set_note(STRIPE, "cus_2", Note(NoteCode.EXCLUDED, "excluded: no e-mail")))
+    events.pay("pi_1", "cus_2")
+    (job,) = events.work(HUBSPOT, PURCHASE)
+    assert job.dead_class == DeadClass.UNMATCHED
 
 
 # -- notes
 
 
-def test_a_note_without_an_answer_is_looked_for_before_it_is_created_again(live: LiveSync) -> None:
-    buy(live, Sink.NOTE)
-    live.hubspot.answer("create_notes", refused(HUBSPOT, Failure.NO_ANSWER))
-    job = work(live)
-    assert (job.waits_for, job.due_ms) == (WaitCode.NOTES_READ, live.clock.ms + LATE_MS)
-    assert ledger(live).waits_for is WaitCode.NOTES_READ
-    live.advance(LATE_MS)
-    live.hubspot.answer("read_note_marks", frozenset({"pi_1"}))
-    assert work(live).state is JobState.DONE
-    assert [method for method, _ in live.hubspot.requests] == ["create_notes", "read_note_marks"]
+def test_a_note_is_sent_without_a_read_the_first_time(notes: LiveSync) -> None:
+    notes.pay("pi_1", "cus_1")
+    notes.hubspot.answer("create_notes", taken)
+    (job,) = notes.work(HUBSPOT, PURCHASE)
+    assert (job.state, [name for name, _ in notes.hubspot.requests]) == (JobState.DONE, ["create_notes"])
 
 
-def test_a_note_that_is_not_there_is_created(live: LiveSync) -> None:
-    buy(live, Sink.NOTE)
-    live.hubspot.answer("create_notes", refused(HUBSPOT, Failure.NO_ANSWER), taken)
-    work(live)
-    live.advance(LATE_MS)
-    live.hubspot.answer("read_note_marks", frozenset())
-    assert work(live).state is JobState.DONE
+def lose_the_answer(notes: LiveSync) -> Job:
+    """A note is sent and its answer is lost; returns its job, whose time has come again."""
+    notes.pay("pi_1", "cus_1")
+    notes.hubspot.answer("create_notes", refused(HUBSPOT, Failure.NO_ANSWER))
+    (job,) = notes.work(HUBSPOT, PURCHASE)
+    assert (job.waits_for, job.attempts, due_in_ms(notes, job)) == (WaitCode.NOTES_READ, 1, LATE_MS)
+    notes.advance(LATE_MS)
+    return job
 
 
-@pytest.mark.parametrize(("failure", "attempts"), [(Failure.NOT_FOUND, 2), (Failure.NO_ANSWER, 2)])
-def test_notes_that_cannot_be_read(live: LiveSync, failure: Failure, attempts: int) -> None:
-    buy(live, Sink.NOTE)
-    live.hubspot.answer("create_notes", refused(HUBSPOT, Failure.NO_ANSWER))
-    work(live)
-    live.advance(LATE_MS)
-    live.hubspot.answer("read_note_marks", refused(HUBSPOT, failure))
-    job = work(live)
-    assert (job.state, job.attempts) == (JobState.READY, attempts)
+def test_a_note_whose_answer_was_lost_is_found_among_the_notes(notes: LiveSync) -> None:
+    job = lose_the_answer(notes)
+    notes.hubspot.answer("read_note_marks", frozenset({"pi_1"}))
+    notes.work(HUBSPOT, PURCHASE)
+    assert notes.look([job])[0].state is JobState.DONE
+    assert sent_items(notes, "create_notes") == [["pi_1"]]
+
+
+def test_a_note_that_is_not_there_is_sent_again_with_those_of_others(notes: LiveSync) -> None:
+    lose_the_answer(notes)
+    notes.link(contact("2", email="bob@example.com"), customer("cus_2", email="bob@example.com"))
+    notes.pay("pi_2", "cus_2")
+    notes.hubspot.answer("read_note_marks", frozenset({"pi_0"}))
+    notes.hubspot.answer("create_notes", taken)
+    jobs = notes.work(HUBSPOT, PURCHASE)
+    assert [job.state for job in jobs] == [JobState.DONE] * 2
+    assert [sorted(items) for items in sent_items(notes, "create_notes")[1:]] == [["pi_1", "pi_2"]]
+
+
+def test_each_contact_with_a_doubtful_note_is_read(notes: LiveSync) -> None:
+    notes.link(contact("2", email="bob@example.com"), customer("cus_2", email="bob@example.com"))
+    notes.pay("pi_1", "cus_1")
+    notes.pay("pi_2", "cus_2")
+    notes.hubspot.answer("create_notes", refused(HUBSPOT, Failure.NO_ANSWER))
+    notes.work(HUBSPOT, PURCHASE)
+    notes.advance(LATE_MS)
+
+    def read(contact_id: str) -> frozenset[str]:
+        return frozenset({f"pi_{contact_id}"})
+
+    notes.hubspot.answer("read_note_marks", read, read)
+    jobs = notes.work(HUBSPOT, PURCHASE)
+    assert [job.state for job in jobs] == [JobState.DONE] * 2
+    assert [name for name, _ in notes.hubspot.requests] == ["create_notes", "read_note_marks", "read_note_marks"]
+
+
+def test_notes_of_a_contact_that_is_gone_look_for_another_one(notes: LiveSync) -> None:
+    lose_the_answer(notes)
+    notes.hubspot.answer("read_note_marks", refused(HUBSPOT, Failure.NOT_FOUND))
+    (job,) = notes.work(HUBSPOT, PURCHASE)
+    assert (job.waits_for, ledger(notes).contact_id) == (WaitCode.CONTACT, "")
+    assert notes.is_queued(HUBSPOT, "1", JobKind.READ)
+
+
+def test_while_the_notes_cannot_be_read_none_is_sent(notes: LiveSync) -> None:
+    lose_the_answer(notes)
+    notes.hubspot.answer("read_note_marks", refused(HUBSPOT, Failure.BUSY))
+    (job,) = notes.work(HUBSPOT, PURCHASE)
+    assert (job.waits_for, ledger(notes).waits_for) == (WaitCode.VENDOR, WaitCode.NOTES_READ)
+    assert len(sent_items(notes, "create_notes")) == 1
+
+
+def test_a_note_without_an_answer_at_its_last_attempt_is_a_dead_letter(notes: LiveSync) -> None:
+    notes.pay("pi_1", "cus_1")
+    (job,) = notes.claim(HUBSPOT, PURCHASE)
+    notes.hubspot.answer("create_notes", refused(HUBSPOT, Failure.NO_ANSWER))
+    notes.carry_out(notes.prepare([replace(job, attempts=MAX_ATTEMPTS - 1)]))
+    assert notes.look([job])[0].dead_class == DeadClass.EXHAUSTED
+
+
+def test_one_note_of_a_batch_without_an_answer_is_looked_for_late(notes: LiveSync) -> None:
+    for payment_id in ("pi_1", "pi_2"):
+        notes.pay(payment_id, "cus_1")
+    notes.hubspot.answer("create_notes", {"pi_1": None, "pi_2": refused(HUBSPOT, Failure.NO_ANSWER)})
+    jobs = {job.key: job.waits_for for job in notes.work(HUBSPOT, PURCHASE) if job.state is JobState.READY}
+    assert jobs == {"pi_2": WaitCode.NOTES_READ}
+
+
+def test_notes_whose_job_was_taken_away_while_they_were_read_are_not_sent(notes: LiveSync) -> None:
+    lose_the_answer(notes)
+    calls = notes.prepare(notes.claim(HUBSPOT, PURCHASE))
+    notes.clock.advance(60_000)
+    notes.hubspot.answer("read_note_marks", frozenset())
+    notes.carry_out(calls)
+    assert len(sent_items(notes, "create_notes")) == 1
 
 
 # -- roll-ups
 
 
-def test_a_roll_up_is_computed_from_the_ledger_and_sent_twice(live: LiveSync) -> None:
-    buy(live, Sink.PROPERTIES)
-    live.hubspot.answer("set_properties", taken, taken)
-    job = work(live)
-    assert (job.waits_for, job.attempts) == (WaitCode.NONE, 0) or job.state is JobState.DONE
-    assert ledger(live).state is PurchaseState.SENT
-    (values,) = live.hubspot.requests[0][1]
-    assert list(values) == ["1"]  # type: ignore[call-overload] # contact id -> properties
+def test_totals_are_computed_from_the_ledger(roll_ups: LiveSync) -> None:
+    roll_ups.pay("pi_1", "cus_1")
+    roll_ups.pay("pi_2", "cus_1")
+    written: dict[str, Mapping[str, str]] = {}
 
-
-def test_a_roll_up_without_an_answer_is_sent_once_more_after_it_was_taken(live: LiveSync) -> None:
-    buy(live, Sink.PROPERTIES)
-    live.hubspot.answer("set_properties", refused(HUBSPOT, Failure.NO_ANSWER), taken, taken)
-    assert work(live).attempts == 1
-    assert ledger(live).waits_for is WaitCode.RESEND
-    live.advance(60_000)
-    job = work(live)
-    assert (job.waits_for, job.due_ms) == (WaitCode.RESEND, live.clock.ms + LATE_MS)
-    live.advance(LATE_MS)
-    assert work(live).state is JobState.DONE
-
-
-def test_a_roll_up_that_was_refused_is_no_unknown_outcome(live: LiveSync) -> None:
-    buy(live, Sink.PROPERTIES)
-    live.hubspot.answer("set_properties", CallError(HUBSPOT, Failure.RATE_LIMITED, "slow down", 429))
-    assert work(live).waits_for == WaitCode.VENDOR
-    assert ledger(live).waits_for is WaitCode.NONE
-
-
-def test_a_roll_up_of_a_contact_that_was_merged_meanwhile_is_sent_again(live: LiveSync) -> None:
-    buy(live, Sink.PROPERTIES)
-
-    def merge(values: Mapping[str, object]) -> dict[str, None]:
-        live.store.run(lambda tx: tx.purchases.move("1", "2"))
+    def answer(values: Mapping[str, Mapping[str, str]]) -> dict[str, None]:
+        written.update(values)
         return taken(values)
 
-    live.hubspot.answer("set_properties", merge)
-    job = work(live)
+    roll_ups.hubspot.answer("set_properties", answer)
+    jobs = roll_ups.work(HUBSPOT, PURCHASE)
+    assert [job.state for job in jobs] == [JobState.DONE] * 2
+    assert (written["1"][ROLL_UP_COUNT], written["1"][ROLL_UP_TOTALS]) == ("2", "10.00 EUR")
+
+
+def test_totals_without_an_answer_are_sent_once_more_after_the_second_one(roll_ups: LiveSync) -> None:
+    roll_ups.pay("pi_1", "cus_1")
+    roll_ups.hubspot.answer("set_properties", refused(HUBSPOT, Failure.NO_ANSWER), taken, taken)
+    roll_ups.work(HUBSPOT, PURCHASE)
+    roll_ups.advance(60_000)
+    (job,) = roll_ups.work(HUBSPOT, PURCHASE)
+    assert (job.waits_for, due_in_ms(roll_ups, job)) == (WaitCode.RESEND, LATE_MS)
+    roll_ups.advance(LATE_MS)
+    (job,) = roll_ups.work(HUBSPOT, PURCHASE)
+    assert (job.state, ledger(roll_ups).state) == (JobState.DONE, PurchaseState.SENT)
+
+
+def test_totals_that_were_certainly_not_taken_are_sent_only_once_more(roll_ups: LiveSync) -> None:
+    roll_ups.pay("pi_1", "cus_1")
+    roll_ups.hubspot.answer("set_properties", refused(HUBSPOT, Failure.RATE_LIMITED), taken)
+    (job,) = roll_ups.work(HUBSPOT, PURCHASE)
+    assert (job.waits_for, ledger(roll_ups).waits_for) == (WaitCode.VENDOR, WaitCode.NONE)
+    roll_ups.advance(60_000)
+    (job,) = roll_ups.work(HUBSPOT, PURCHASE)
+    assert job.state is JobState.DONE
+
+
+def test_a_lost_answer_stays_remembered_when_the_next_attempt_is_not_taken(roll_ups: LiveSync) -> None:
+    roll_ups.pay("pi_1", "cus_1")
+    roll_ups.hubspot.answer(
+        "set_properties", refused(HUBSPOT, Failure.NO_ANSWER), refused(HUBSPOT, Failure.RATE_LIMITED)
+    )
+    for _ in range(2):
+        roll_ups.work(HUBSPOT, PURCHASE)
+        roll_ups.advance(60_000)
+    assert ledger(roll_ups).waits_for is WaitCode.RESEND
+
+
+def test_totals_of_a_contact_that_was_merged_meanwhile_are_sent_again(roll_ups: LiveSync) -> None:
+    roll_ups.pay("pi_1", "cus_1")
+
+    def answer(values: Mapping[str, Mapping[str, str]]) -> dict[str, None]:
+        with roll_ups.store.transaction() as tx, RecordWriter(roll_ups.runtime, tx) as records:
+            records.merge_away("1", "2")
+        return taken(values)
+
+    roll_ups.hubspot.answer("set_properties", answer)
+    (job,) = roll_ups.work(HUBSPOT, PURCHASE)
     assert (job.state, job.reason) == (JobState.READY, "its contact was merged")
-    assert ledger(live).contact_id == "2"
+    assert (ledger(roll_ups).state, ledger(roll_ups).contact_id) == (PurchaseState.TODO, "2")
 
 
-def test_payments_of_two_sinks_are_sent_by_two_calls(live: LiveSync) -> None:
-    buy(live)
-    live.pay("pi_2", "cus_1")
-    live.store.run(lambda tx: tx.purchases.set_state("pi_2", PurchaseState.TODO, contact_id="1", sink=Sink.NOTE))
-    live.hubspot.answer("send_events", taken)
-    live.hubspot.answer("create_notes", taken)
-    assert {job.state for job in live.work(HUBSPOT, JobKind.PURCHASE)} == {JobState.DONE}
-    assert replace(ledger(live, "pi_2")).sink is Sink.NOTE
+@pytest.mark.parametrize(
+    ("error", "state"), [(Failure.NOT_FOUND, JobState.READY), (Failure.REFUSED, JobState.DEAD)], ids=["gone", "refused"]
+)
+def test_totals_that_one_contact_cannot_take_concern_its_payments_only(
+    roll_ups: LiveSync, error: Failure, state: JobState
+) -> None:
+    roll_ups.link(contact("2", email="bob@example.com"), customer("cus_2", email="bob@example.com"))
+    roll_ups.pay("pi_1", "cus_1")
+    roll_ups.pay("pi_2", "cus_2")
+    outcomes: dict[str, CallError | None] = {"1": refused(HUBSPOT, error), "2": None}
+    roll_ups.hubspot.answer("set_properties", outcomes)
+    assert {job.key: job.state for job in roll_ups.work(HUBSPOT, PURCHASE)} == {"pi_1": state, "pi_2": JobState.DONE}
