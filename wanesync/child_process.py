@@ -1,4 +1,4 @@
-"""A ``wanesync`` command as a child process: the demo, the benchmarks and the tests start, read and stop it with this."""
+"""A ``wanesync`` command as a child process: started, read and stopped by the demo, the benchmarks and the tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A side that is unreachable, refuses its key or has used up its daily quota, under steady load: the queue and its recovery.
+"""A side that is unreachable, refuses its key or has no requests left for the day, under steady load.
 
 ``python -m tests.bench.away`` runs every case for two hours of virtual time; ``--json FILE`` writes the figures.
 """
@@ -50,12 +50,12 @@ CASES = {
 class Outage:
     """The figures of one outage.
 
-    ``waited``: jobs of the side at its return, ``waited_purchases`` of them. ``first_write_s`` and ``purchases_s`` (until
-    all waiting ones are on their contacts) count from the return, ``drained_s`` (until every waiting job is done) from
-    the first answer. ``bound_s``: the requests of that time ÷ the limit. ``probes_per_min``: requests to the side during
-    the outage. ``claims_per_min``, ``rounds_per_min``: jobs claimed, and transactions that looked for jobs, by lane, in the
-    fullest minute of the outage. ``attempts``: the highest number of attempts of a job. ``unequal``: people that differ
-    between both sides at the end.
+    ``waited``: jobs of the side at its return, ``waited_purchases`` of them. ``first_write_s`` and
+    ``purchases_s`` (until all waiting ones are on their contacts) count from the return, ``drained_s`` (until
+    every waiting job is done) from the first answer. ``bound_s``: the requests of that time ÷ the limit.
+    ``probes_per_min``: requests to the side during the outage. ``claims_per_min``, ``rounds_per_min``: jobs
+    claimed, and transactions that looked for jobs, by lane, in the fullest minute of the outage. ``attempts``:
+    the highest number of attempts of a job. ``unequal``: people that differ between both sides at the end.
     """
 
     case: str

@@ -180,8 +180,8 @@ def table(outcomes: Sequence[Outcome]) -> str:
         )
         load = f"{outcome.load_s:.1f} s" if outcome.load_s else "–"
         lines.append(
-            f"| {outcome.pairs:,} | {name} | {outcome.join_s:.2f} s ({outcome.fastest:.2f} – {outcome.slowest:.2f}) | {outcome.cpu_s:.2f} s "
-            f"| {outcome.peak_rss_mb:.0f} MB | {load} |"
+            f"| {outcome.pairs:,} | {name} | {outcome.join_s:.2f} s ({outcome.fastest:.2f} – {outcome.slowest:.2f}) "
+            f"| {outcome.cpu_s:.2f} s | {outcome.peak_rss_mb:.0f} MB | {load} |"
         )
     return "\n".join(lines)
 

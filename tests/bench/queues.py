@@ -247,7 +247,8 @@ def table(outcomes: Sequence[Outcome]) -> str:
         server = f"{outcome.server_cpu_ms_per_job:.2f} ms" if outcome.database == "postgres" else "–"
         lines.append(
             f"| {outcome.database} | {outcome.processes} | {outcome.jobs:,} | {outcome.queue} "
-            f"| {outcome.jobs_per_s:,} ({outcome.slowest:,} – {outcome.fastest:,}) | {outcome.cpu_ms_per_job:.2f} ms | {server} |"
+            f"| {outcome.jobs_per_s:,} ({outcome.slowest:,} – {outcome.fastest:,}) "
+            f"| {outcome.cpu_ms_per_job:.2f} ms | {server} |"
         )
     return "\n".join(lines)
 

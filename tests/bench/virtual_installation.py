@@ -1,4 +1,4 @@
-"""An installation under load in virtual time: both stand-ins, a store, a worker, and users who edit at a steady rate."""
+"""An installation under load in virtual time: both stand-ins, a store, a worker, and steady edits."""
 
 from __future__ import annotations
 

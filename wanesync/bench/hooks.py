@@ -27,7 +27,7 @@ _SETTINGS = HubSpotSettings()
 
 
 def measure(database: str | None, posts: int) -> dict[str, object]:
-    """``median_ms p99_ms`` of ``posts`` POSTs one after the other, ``parallel_max_ms`` of each round of ten concurrent ones.
+    """``median_ms p99_ms`` of ``posts`` POSTs one after the other, ``parallel_max_ms`` of each round of ten at once.
 
     Every POST has 100 events of 100 new contacts. Raises BenchFailed for an answer other than 200.
     """

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def connect(url: str) -> Iterator[Connection]:
-    """A session that commits each statement. Raises DatabaseUnavailable, and ConfigError where psycopg is not installed."""
+    """A session that commits each statement. Raises DatabaseUnavailable, and ConfigError without psycopg."""
     try:
         import psycopg  # noqa: PLC0415 - comes with the extra "postgres", which a benchmark on SQLite does not need
     except ImportError as error:

@@ -147,7 +147,7 @@ class Installation:
         return self._found
 
     def repair(self, progress: Callable[[int, int], None]) -> int:
-        """Repair the differences, as ``wanesync reconcile --wait`` does: the number of jobs. ``progress``: done, total."""
+        """Repair the differences, as ``wanesync reconcile --wait`` does; returns the number of jobs."""
         report = self._found
         run_id, jobs = build_reconcile(self.runtime).queue(report)
         for _ in _until(MAX_RECONCILE_S, "the reconcile did not end"):

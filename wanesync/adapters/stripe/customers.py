@@ -26,7 +26,7 @@ def read_values(raw: Mapping[str, object], fields: FieldMap) -> dict[str, str]:
 
 
 def _read_paths(raw: Mapping[str, object]) -> dict[str, str]:
-    """Return the raw texts at ``email``, ``address.city``, ``metadata.KEY``, ...; of ``preferred_locales`` the first."""
+    """Return the raw text at each path (``email``, ``address.city``, ``metadata.KEY``; the first preferred locale)."""
     by_path = texts(raw)
     for top in (ADDRESS, METADATA):
         by_path |= {f"{top}.{part}": value for part, value in texts(raw.get(top)).items()}

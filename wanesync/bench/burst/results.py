@@ -1,4 +1,4 @@
-"""The results of a burst, from the records and journals of both stand-ins: latencies, and what is missing or surplus."""
+"""The results of a burst, from the records and journals of both stand-ins: latencies, missing and surplus records."""
 
 from __future__ import annotations
 

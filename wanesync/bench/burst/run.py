@@ -39,7 +39,7 @@ class Failures:
     def check(self, database: str | None) -> None:
         """Raise ConfigError when the database to kill is not a temporary one."""
         if self.kill_database and database != OWN_POSTGRES:
-            problem = f"--kill-database needs --database {OWN_POSTGRES}: only the temporary Postgres of the benchmark is killed"
+            problem = f"--kill-database needs --database {OWN_POSTGRES}: only the benchmark's own Postgres is killed"
             raise ConfigError([problem])
 
     @property
@@ -241,7 +241,7 @@ def _bound_share(load: Load, limits: Limits) -> float:
 
 
 def _utilisation(samples: list[Sample], limit: int) -> float | None:
-    """The share of allowed requests that were sent, over the seconds with a busy queue at both ends; None without any."""
+    """The share of allowed requests that were sent, over the seconds with a busy queue at both ends, or None."""
     busy = [(start, end) for start, end in pairwise(samples) if min(start.waiting, end.waiting) >= BUSY_S * limit]
     time_s = sum(end.at_ms - start.at_ms for start, end in busy) / 1000
     sent = sum(end.requests - start.requests for start, end in busy)

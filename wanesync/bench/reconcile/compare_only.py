@@ -62,7 +62,7 @@ _LINK = (
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A pair that is equal on both sides, with made-up hashes. ``same``: the hash for comparison, equal on both sides."""
+    """A pair that is equal on both sides, with made-up hashes. ``same``: the hash that is compared."""
 
     hubspot_id: str
     stripe_id: str
@@ -124,7 +124,7 @@ def _seconds(document: dict[str, object]) -> float:
 
 
 def fill(environment: Environment, size: int, differences: int) -> list[Difference]:
-    """Write ``size`` linked and listed pairs into a new database and snapshot, and return the differences among them."""
+    """Write ``size`` linked and listed pairs into a new database and snapshot; return their differences."""
     sandbox = build_sandbox(Limits())
     pairs = create_pairs(sandbox, max(min(size, 10), pairs_needed(differences)))
     config = load(None, environment.env)

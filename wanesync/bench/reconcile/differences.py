@@ -1,4 +1,4 @@
-"""Known differences of every class: created on both stand-ins in known numbers, and matched with what a comparison found."""
+"""Known differences of every class: created on both stand-ins, and matched with what a comparison found."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ class Pair:
 
 
 def create_pairs(sandbox: Sandbox, count: int) -> list[Pair]:
-    """Create people that are equal on both sides, over ninety days; every second customer has our ids in its metadata."""
+    """Create people that are equal on both sides, over ninety days; every second customer carries our ids."""
     rng = random.Random("reconcile")  # noqa: S311 - made-up people
     first_ms = clock_ms() - LATE_MS - SPAN_MS
     pairs = []
