@@ -115,7 +115,7 @@ class LiveSync:
     def link(self, contact: Record, customer: Record) -> Link:
         """Store both and link them, with what each holds as base."""
         self.know(contact, customer)
-        names = contact.values.keys() | customer.values.keys()
+        names = self.runtime.rules.fields.by_name
         base = {n: (contact.values.get(n, ""), customer.values.get(n, "")) for n in names}
         made = build_link(contact.id, customer.id, base)
         self.store.run(lambda tx: tx.links.put(made))

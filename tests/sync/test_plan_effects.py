@@ -1,4 +1,4 @@
-"""What was given up for a record is tried again by itself when the record changes, on either side."""
+"""What plans and changed records leave behind: dead letters tried again, holds that end, purchases that move."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ import pytest
 
 from tests.support.core_builders import FIELDS, RULES, contact, customer, link
 from tests.support.lanes import bury
+from tests.support.live_sync import LiveSync
 from wanesync.adapters.field_translation import FieldTranslator
+from wanesync.core.change_guard import HoldKind
 from wanesync.core.jobs import DeadClass, JobKind, JobRequest, Priority
 from wanesync.core.model import Record, Side, contact_key, customer_key, guest_key
 from wanesync.core.ports import CustomerAnswer, Timing
-from wanesync.core.purchases import Purchase, PurchaseState
+from wanesync.core.purchases import Purchase, PurchaseState, Sink
 from wanesync.store import Store
+from wanesync.sync.plan_effects import move_purchases
 from wanesync.sync.record_versions import RecordWriter
 from wanesync.sync.runtime import ProcessState, Runtime, SyncOptions
 
@@ -135,3 +138,40 @@ def test_an_unmatched_purchase_is_tried_again_when_its_contact_turns_up(
     bury(store, JobRequest(H, PURCHASE, "pi_1", Priority.PURCHASE), DeadClass.UNMATCHED)
     see(runtime, contact("7", email=address))
     assert waiting(store, H, PURCHASE, "pi_1")
+
+
+# -- holds and merges
+
+
+def test_a_held_change_that_was_taken_back_is_held_no_more(live: LiveSync) -> None:
+    made = live.link(ANN, CUS)
+    live.store.run(lambda tx: tx.holds.open("hubspot:city", HoldKind.BRAKE))
+
+    def plan_city(city: str, modified_ms: int) -> dict[str, object]:
+        live.know(replace(ANN, values={**ANN.values, "city": city}, modified_ms=modified_ms))
+        live.queue(S, contact_key("1"))
+        live.work(S)
+        with live.store.reading() as tx:
+            return {**tx.holds.of_links([made.id])}
+
+    assert list(plan_city("Paris", 20)) == [made.id]
+    assert plan_city("Lyon", 30) == {}
+    assert live.stripe.requests == []
+
+
+def test_the_roll_up_of_a_merged_contact_is_sent_again_for_its_survivor(live: LiveSync) -> None:
+    live.know(ANN, replace(ANN, id="2"))
+    live.pay("pi_1", "cus_1")
+    live.pay("pi_2", "cus_1")
+    with live.store.transaction() as tx:
+        for payment_id, sink in (("pi_1", Sink.PROPERTIES), ("pi_2", Sink.NOTE)):
+            tx.purchases.set_state(payment_id, PurchaseState.SENT, contact_id="1", sink=sink)
+        tx.jobs.finish_many(tx.jobs.claim(H, [PURCHASE], 9, "w1"))
+        move_purchases(tx, "1", "2")
+        rows = tx.purchases.get_many(["pi_1", "pi_2"])
+    assert {i: (row.contact_id, row.state) for i, row in rows.items()} == {
+        "pi_1": ("2", PurchaseState.TODO),
+        "pi_2": ("2", PurchaseState.SENT),
+    }
+    assert live.is_queued(H, "pi_1", PURCHASE)
+    assert not live.is_queued(H, "pi_2", PURCHASE)

@@ -172,3 +172,12 @@ def test_a_plan_that_must_wait_is_queued_on_its_own_lane(live: LiveSync) -> None
     live.stripe.answer("read_customer", customer_answer(replace(CUS, other_id="")))
     read(live, STRIPE, "cus_1")
     assert live.is_queued(STRIPE, "customer:cus_1")
+
+
+def test_events_of_what_was_read_are_judged_when_the_lock_is_free(live: LiveSync) -> None:
+    live.link(ANN, CUS)
+    nice = Event("e1", HUBSPOT, "updated", "1", live.clock.ms, {"city": "Nice"}, source="user:CRM_UI")
+    live.store.run(lambda tx: tx.events.put_many([nice]))
+    live.hubspot.answer("read_contacts", {"1": ANN})
+    assert read(live, HUBSPOT, "1").state is JobState.DONE
+    assert live.conflicts() == [("overwritten", "city", "Nice")]

@@ -9,7 +9,7 @@ import pytest
 from tests.support.core_builders import contact, customer
 from tests.support.live_sync import HUBSPOT, STRIPE, LiveSync, customer_answer
 from wanesync.core.jobs import JobKind
-from wanesync.core.model import Record, StoredRecord
+from wanesync.core.model import LinkState, Record, StoredRecord
 from wanesync.sync.record_versions import RecordWriter, store_contacts
 
 ANN = contact("1", email="ann@example.com", city="Lyon")
@@ -124,3 +124,20 @@ def test_nothing_is_stored_if_the_block_raises(live: LiveSync) -> None:
         with pytest.raises(ValueError, match="stop"):
             store_and_stop(RecordWriter(live.runtime, tx))
         assert tx.records.get_many([(HUBSPOT, "1")]) == {}
+
+
+def test_a_read_of_an_unknown_customer_is_queued_and_nothing_is_marked(live: LiveSync) -> None:
+    with live.store.transaction() as tx, RecordWriter(live.runtime, tx) as records:
+        records.want_read("cus_9")
+    assert live.is_queued(STRIPE, "cus_9", JobKind.READ)
+    with live.store.reading() as tx:
+        assert tx.records.get(STRIPE, "cus_9") is None
+
+
+def test_a_record_with_a_link_that_is_no_longer_active_is_queued(live: LiveSync) -> None:
+    link = live.link(replace(ANN, id="8"), replace(CUS, id="cus_8"))
+    live.store.run(lambda tx: tx.links.put(replace(link, state=LinkState.ORPHANED, primary=False, version=2)))
+    with live.store.transaction() as tx, RecordWriter(live.runtime, tx) as records:
+        records.store_contact(ANN)
+    assert live.is_queued(HUBSPOT, "contact:8")
+    assert live.is_queued(STRIPE, "customer:cus_8")

@@ -131,3 +131,28 @@ def test_of_a_name_only_the_part_that_was_written_counts() -> None:
     parts = ("firstname", "lastname")
     assert _is_author(pending, "name", parts, Authors(0, {"lastname": True}))
     assert not _is_author(pending, "name", parts, Authors(0, {"firstname": True}))
+
+
+@pytest.mark.parametrize(
+    ("side", "method", "answer"),
+    [(HUBSPOT, "read_contacts", {"1": ANN}), (STRIPE, "read_customer", customer_answer(CUS))],
+)
+def test_a_target_read_for_a_job_that_another_process_took_sends_nothing(  # type: ignore[no-untyped-def] # a side
+    live: LiveSync, side, method: str, answer: object
+) -> None:
+    lose_update(live, side)
+    calls = live.prepare(live.claim(side))
+    live.clock.advance(60_000)
+    (live.hubspot if side is HUBSPOT else live.stripe).answer(method, answer)
+    live.carry_out(calls)
+    assert len(live.open_writes(KEY)) == 1
+
+
+def test_history_says_nothing_about_a_write_of_other_fields(live: LiveSync) -> None:
+    lose_update(live, HUBSPOT)
+    (job,) = live.claim(HUBSPOT)
+    planning = PlanningRound({job.id: KEY})
+    call = read_authors(live.runtime, job, frozenset({(HUBSPOT, "1", "phone")}), planning)
+    live.store.run(lambda tx: call.then(tx, Authors(0, {"phone": True})))
+    assert live.open_writes(KEY)[0].authorship == {}
+    assert planning.origins.theirs == {(HUBSPOT, "1", "phone")}

@@ -13,6 +13,8 @@ from wanesync.core.errors import CallError, Failure
 from wanesync.core.jobs import MAX_ATTEMPTS, DeadClass, Job, JobKind, JobState, WaitCode
 from wanesync.core.model import LinkState, Record
 from wanesync.core.ports import CreateItem, UpdateItem
+from wanesync.sync.calls import Intent
+from wanesync.sync.sender import commit_written
 
 ANN = contact("1", email="ann@example.com", city="Lyon", phone="+33 1")
 CUS = customer("cus_1", other_id="1", email="ann@example.com", city="Lyon", phone="+33 1")
@@ -306,3 +308,60 @@ def test_a_read_of_the_existing_contact_that_fails_leaves_the_create_open(live: 
     conflict = refused(HUBSPOT, Failure.CONFLICT, "email", existing_id="7")
     job = create_contact(live, lambda items: {items[0].trace: conflict})
     assert (job.state, job.attempts, len(live.open_writes("customer:cus_1"))) == (JobState.READY, 1, 1)
+
+
+# -- answers that come late
+
+
+def test_one_answer_alone_is_committed_like_several(live: LiveSync) -> None:
+    edit_contact(live, city="Paris")
+    live.stripe.answer("update_customer", customer_answer(replace(CUS, values={**VALUES, "city": "Paris"})))
+    (job,) = live.claim(STRIPE)
+    (call,) = live.prepare([job])
+    answer = call.send()
+    assert live.store.run(lambda tx: call.then(tx, answer)) == []
+    assert live.look([job])[0].state is JobState.DONE
+    assert live.links("1")[0].base["city"] == ("Paris", "Paris")
+
+
+def test_an_answered_update_of_a_link_that_is_gone_changes_no_base(live: LiveSync) -> None:
+    edit_contact(live, city="Paris")
+    live.stripe.answer("update_customer", customer_answer(replace(CUS, values={**VALUES, "city": "Paris"})))
+    (job,) = live.claim(STRIPE)
+    live.prepare([job])
+    (pending,) = live.open_writes(KEY)
+    elsewhere = replace(pending, link_id="a link that is gone")
+    live.know(replace(CUS, values={**VALUES, "city": "Paris"}))
+    live.store.run(lambda tx: commit_written(live.runtime, tx, [(Intent(job, elsewhere), CUS)]))
+    assert live.open_writes(KEY) == []
+    assert live.links("1")[0].base["city"] == ("Paris", "Paris"), "both sides agree now"
+
+
+def test_a_created_pair_whose_lock_is_taken_is_sent_again_under_its_key(live: LiveSync) -> None:
+    live.know(ANN)
+    live.queue(STRIPE, KEY)
+    again = replace(created(VALUES), replayed=True)
+    live.stripe.answer("create_customer", created(VALUES), again)
+    live.store.run(lambda tx: tx.locks.take_all(["customer:cus_new"], "other", "w1", tx.now_ms + 1_000))
+    (job,) = live.work(STRIPE)
+    assert (job.state, job.waits_for, live.links("1")) == (JobState.READY, WaitCode.LOCK, [])
+    live.advance(2_000)
+    live.work(STRIPE)
+    first, second = [arguments for _, arguments in live.stripe.requests]
+    assert first == second
+    assert live.open_writes(KEY) == []
+
+
+def test_a_create_whose_contact_was_deleted_meanwhile_is_closed_although_nothing_is_linked(live: LiveSync) -> None:
+    live.know(ANN)
+    live.queue(STRIPE, KEY)
+
+    def answer(_body: str, _key: str) -> object:
+        live.delete(HUBSPOT, "1")
+        return created(VALUES)
+
+    live.stripe.answer("create_customer", answer)
+    (job,) = live.work(STRIPE)
+    assert (job.state, live.open_writes(KEY), live.links("1")) == (JobState.DONE, [], [])
+    live.work(STRIPE)
+    assert len(live.stripe.requests) == 1

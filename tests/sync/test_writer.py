@@ -6,10 +6,12 @@ import json
 from dataclasses import replace
 
 from tests.support.core_builders import contact, customer
+from tests.support.core_builders import link as build_link
 from tests.support.live_sync import HUBSPOT, STRIPE, LiveSync, created, customer_answer, refused
 from wanesync.core.change_guard import ChangeGuardRule, HoldState
 from wanesync.core.errors import Failure
 from wanesync.core.jobs import Job, JobKind, JobRequest, JobState, WaitCode
+from wanesync.core.model import Event
 from wanesync.core.ports import Authors
 from wanesync.sync.run_property import mark_name
 from wanesync.sync.writer import WRITES, are_writes_off
@@ -216,3 +218,56 @@ def test_a_create_is_answered_and_the_contact_that_was_edited_meanwhile_is_queue
     live.stripe.answer("create_customer", answer)
     live.work(STRIPE)
     assert live.is_queued(STRIPE, KEY)
+
+
+def test_the_value_that_does_not_win_is_kept_before_it_is_overwritten(live: LiveSync) -> None:
+    live.link(ANN, CUS)
+    live.know(replace(ANN, values={**ANN.values, "city": "Nice"}, modified_ms=5))
+    live.know(replace(CUS, values={**CUS.values, "city": "Paris"}))
+    live.queue(HUBSPOT, KEY)
+    (call,) = live.prepare(live.claim(HUBSPOT))
+    assert call.operation == "contacts.batch_update"
+    assert live.conflicts() == [("policy", "city", "Nice")]
+    assert live.journal() == ["conflict"]
+
+
+def know_that_it_is_ours(live: LiveSync) -> None:
+    """History has shown that the late value in HubSpot was written by us."""
+    (pending,) = live.open_writes(KEY)
+    live.store.run(lambda tx: tx.pending_writes.record_authorship(replace(pending, authorship={"city": (50, True)})))
+
+
+def test_a_late_write_is_taken_back_by_the_other_lane(live: LiveSync) -> None:
+    lose_update_of_contact(live)
+    know_that_it_is_ours(live)
+    assert work_stripe(live).state is JobState.DONE
+    assert live.is_queued(HUBSPOT, KEY)
+    assert live.stripe.requests == []
+
+
+def test_with_writes_off_a_late_write_is_not_taken_back_yet(live: LiveSync) -> None:
+    lose_update_of_contact(live)
+    know_that_it_is_ours(live)
+    late = replace(ANN, values={**ANN.values, "city": "Paris"}, modified_ms=50)
+    live.hubspot.answer("read_contacts", {"1": late})
+    live.store.run(lambda tx: tx.settings.put(WRITES, "off"))
+    live.queue(HUBSPOT, KEY)
+    (job,) = live.work(HUBSPOT)
+    assert (job.state, job.waits_for) == (JobState.READY, WaitCode.WRITES_OFF)
+
+
+def test_events_of_the_further_customers_of_a_contact_are_judged_too(live: LiveSync) -> None:
+    live.link(ANN, CUS)
+    live.know(customer("cus_2", email="ann@example.com"), contact("2", email="ann@example.com"))
+    second = build_link("1", "cus_2", primary=False)
+    other = build_link("2", "cus_3", primary=True)
+    live.know(customer("cus_3", email="ann@example.com"))
+    events = [
+        Event(f"e{n}", STRIPE, "updated", f"cus_{n}", live.clock.ms, {"email": "ann@example.com"}) for n in (2, 3)
+    ]
+    with live.store.transaction() as tx:
+        tx.links.put_many([second, other])
+        tx.events.put_many(events)
+    work_stripe(live)
+    with live.store.reading() as tx:
+        assert tx.events.with_unjudged(STRIPE, ["cus_2", "cus_3"]) == ["cus_3"]
