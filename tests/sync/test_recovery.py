@@ -11,7 +11,7 @@ from tests.support.core_builders import contact, customer
 from tests.support.live_sync import HUBSPOT, STRIPE, LiveSync, customer_answer, page, refused
 from wanesync.core.errors import Failure
 from wanesync.core.jobs import JobState
-from wanesync.core.model import Change, LinkState, PendingWrite, WriteKind
+from wanesync.core.model import Change, LinkState, PendingWrite, Side, WriteKind
 from wanesync.core.normalize import NAME_PARTS
 from wanesync.core.ports import Authors
 from wanesync.sync.calls import DONE, AnyCall, Intent, PlanJobs, PlanningRound
@@ -28,7 +28,7 @@ CUS = customer("cus_1", other_id="1", email="ann@example.com", city="Lyon")
 KEY = "contact:1"
 
 
-def lose_update(live: LiveSync, side) -> None:  # type: ignore[no-untyped-def] # a side
+def lose_update(live: LiveSync, side: Side) -> None:
     """An update of a side whose answer does not arrive."""
     live.link(ANN, CUS)
     paris = {"email": "ann@example.com", "city": "Paris"}
@@ -45,7 +45,7 @@ def test_nothing_lost_is_nothing_to_read(live: LiveSync) -> None:
 
 
 @pytest.mark.parametrize(("side", "method"), [(HUBSPOT, "read_contacts"), (STRIPE, "read_customer")])
-def test_a_target_that_cannot_be_read_leaves_the_write_open(live: LiveSync, side, method: str) -> None:  # type: ignore[no-untyped-def] # a side
+def test_a_target_that_cannot_be_read_leaves_the_write_open(live: LiveSync, side: Side, method: str) -> None:
     lose_update(live, side)
     (live.hubspot if side is HUBSPOT else live.stripe).answer(method, refused(side, Failure.NO_ANSWER))
     (job,) = live.work(side)
@@ -137,8 +137,8 @@ def test_of_a_name_only_the_part_that_was_written_counts() -> None:
     ("side", "method", "answer"),
     [(HUBSPOT, "read_contacts", {"1": ANN}), (STRIPE, "read_customer", customer_answer(CUS))],
 )
-def test_a_target_read_for_a_job_that_another_process_took_sends_nothing(  # type: ignore[no-untyped-def] # a side
-    live: LiveSync, side, method: str, answer: object
+def test_a_target_read_for_a_job_that_another_process_took_sends_nothing(
+    live: LiveSync, side: Side, method: str, answer: object
 ) -> None:
     lose_update(live, side)
     calls = live.prepare(live.claim(side))
