@@ -141,3 +141,22 @@ def test_a_record_with_a_link_that_is_no_longer_active_is_queued(live: LiveSync)
         records.store_contact(ANN)
     assert live.is_queued(HUBSPOT, "contact:8")
     assert live.is_queued(STRIPE, "customer:cus_8")
+
+
+def test_a_contact_is_found_by_each_of_its_addresses(live: LiveSync) -> None:
+    second = customer("cus_2", email="second@example.com")
+    live.know(second)
+    with live.store.transaction() as tx, RecordWriter(live.runtime, tx) as records:
+        records.store_contact(replace(ANN, emails=ANN.emails | second.emails))
+    hmacs = {live.store.hmac(address) for address in ("ann@example.com", "second@example.com")}
+    assert copy_of(live, ANN).hmacs == hmacs
+    with live.store.reading() as tx:
+        assert all((HUBSPOT, "1") in refs for refs in tx.records.by_hmacs(sorted(hmacs)).values())
+    assert live.is_queued(STRIPE, "customer:cus_2")
+
+
+def test_an_address_that_went_away_queues_the_records_that_share_it(live: LiveSync) -> None:
+    live.know(ANN, CUS)
+    with live.store.transaction() as tx, RecordWriter(live.runtime, tx) as records:
+        records.store_contact(replace(ANN, values={"email": "new@example.com"}, emails=frozenset({"new@example.com"})))
+    assert live.is_queued(STRIPE, "customer:cus_1")
