@@ -1,0 +1,73 @@
+"""The client of HubSpot: one request each, and the limits its answers show."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.canned_server import CannedServer, Told, closed_port
+from tests.support.hubspot_answers import open_side
+from wanesync.adapters.hubspot.client import HubSpotClient
+from wanesync.adapters.hubspot.errors import ErrorTable
+from wanesync.core.errors import CallError, Failure
+from wanesync.core.ports import Limits
+
+
+def test_a_port_without_a_listener_is_unreached() -> None:
+    with pytest.raises(CallError) as raised:
+        open_side(closed_port()).account()
+    assert raised.value.failure is Failure.UNREACHED
+
+
+def test_nothing_is_repeated_or_followed() -> None:
+    for told in (Told(503, b"", {"Retry-After": "0"}), Told(429, {}, {"Retry-After": "0"})):
+        with CannedServer(told) as server:
+            with pytest.raises(CallError):
+                open_side(server).account()
+            assert len(server.asked) == 1
+    with (
+        CannedServer(Told(200, {"portalId": 1})) as away,
+        CannedServer(Told(307, b"", {"Location": away.url})) as server,
+    ):
+        with pytest.raises(CallError):
+            open_side(server).account()
+        assert away.asked == []
+
+
+def test_rate_headers_are_kept() -> None:
+    headers = {
+        "X-HubSpot-RateLimit-Max": "190",
+        "X-HubSpot-RateLimit-Remaining": "12",
+        "X-HubSpot-RateLimit-Interval-Milliseconds": "10000",
+        "X-HubSpot-RateLimit-Daily-Remaining": "624999",
+    }
+    with CannedServer(
+        Told(200, {"portalId": 7, "accountType": "SANDBOX", "timeZone": "Asia/Tokyo"}, headers)
+    ) as server:
+        side = open_side(server)
+        account = side.account()
+        assert (account.id, account.mode, account.time_zone) == ("7", "test", "Asia/Tokyo")
+        assert side.last_limits == Limits(190, 10_000, 12, 624_999)
+        assert server.asked[0].headers["Authorization"] == "Bearer pat-secret"
+
+
+def test_the_gate_is_called_before_each_request_leaves() -> None:
+    gates: list[int] = []
+    with CannedServer(Told(200, {"results": []})) as server:
+        client = HubSpotClient("pat-secret", server.url, ErrorTable({}))
+        client.put_gate(lambda: gates.append(len(server.asked)))
+        for _ in range(2):
+            client.call_path("GET", "account")
+    assert gates == [0, 1]
+
+
+def test_a_part_of_a_path_is_quoted() -> None:
+    with CannedServer(Told(200, {})) as server:
+        HubSpotClient("pat-secret", server.url, ErrorTable({})).call_path("GET", "event_definitions", "a/b c")
+        assert server.asked[0].path == "/events/v3/event-definitions/a%2Fb%20c"
+
+
+def test_an_answer_that_is_too_large_is_unreadable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wanesync.adapters.hubspot.client.MAX_BODY_BYTES", 100)
+    with CannedServer(Told(200, {"name": "x" * 200})) as server, pytest.raises(CallError, match="more than") as raised:
+        HubSpotClient("pat-secret", server.url, ErrorTable({})).call_path("GET", "account")
+    assert raised.value.failure is Failure.NO_ANSWER

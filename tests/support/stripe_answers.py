@@ -1,0 +1,26 @@
+"""A Stripe adapter against answers that a test sets."""
+
+from __future__ import annotations
+
+from tests.support.canned_server import CannedServer
+from wanesync.adapters.stripe.adapter import StripeAdapter, StripeOptions
+from wanesync.core.fields import DEFAULT_FIELDS, FieldMap, FieldSpec
+
+FIELDS = FieldMap((*DEFAULT_FIELDS, FieldSpec("job", ("jobtitle",), ("metadata.job",))))
+
+CUSTOMER = {"id": "cus_1", "object": "customer", "created": 1_700_000_000, "email": "A@x.de", "metadata": {}}
+
+
+INVALID = "invalid_request_error"
+
+
+def problem(kind: str, code: str = "", param: str = "", message: str = "about ada@example.com") -> dict[str, object]:
+    return {"error": {"type": kind, "code": code or None, "param": param or None, "message": message}}
+
+
+def open_side(server: CannedServer | str) -> StripeAdapter:
+    url = server if isinstance(server, str) else server.url
+    return StripeAdapter(StripeOptions("sk_test_secret", url, portal="42"), FIELDS)
+
+
+RETRY = "Stripe-Should-Retry"
