@@ -1,4 +1,4 @@
-"""Wiring: a configuration becomes a running program. The only module that knows the concrete adapter classes."""
+"""Wiring: a configuration becomes a running program. The only module that imports the concrete adapter classes."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class WebhookContents:
 
 
 class InvalidElement(Exception):
-    """An element of a webhook cannot be read; the message says why, without its values."""
+    """An element of a webhook cannot be read; the message gives the reason, without its values."""
 
 
 def parse_body(body: bytes) -> object:

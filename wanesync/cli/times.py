@@ -14,7 +14,7 @@ _UNITS_MS = {"s": 1_000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400
 def parse_since(text: str, now_ms: int) -> int:
     """Return the time that ``90s``, ``30m``, ``2h``, ``5d``, ``1w`` or a date or time stands for, in ms since 1970.
 
-    A date or time is UTC unless it says otherwise. Raises ConfigError for anything else, and for times before 1970.
+    A date or time is UTC unless it names another zone. Raises ConfigError for anything else, and for times before 1970.
     """
     try:
         since_ms = _read_time_ms(text.strip(), now_ms)

@@ -102,7 +102,7 @@ class Stripe(Section):
 
     @property
     def mode(self) -> str:
-        """``live`` or ``test``, as the API key says; "" without a key."""
+        """``live`` or ``test``, by the prefix of the API key; "" without a key."""
         if self.api_key is None:
             return ""
         return "live" if "_live_" in self.api_key.get_secret_value()[:8] else "test"

@@ -1,4 +1,4 @@
-"""Types of single configuration values; the message of each says what would be right."""
+"""Types of single configuration values; the message of each names what would be right."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class Failure(StrEnum):
 
     NO_ANSWER = "no_answer"  # sent, outcome unknown: connection lost, timed out, answer not readable
     UNREACHED = "unreached"  # not sent: connection refused
-    UNAVAILABLE = "unavailable"  # 5xx that says nothing about the outcome (502, 503, 504, 52x)
+    UNAVAILABLE = "unavailable"  # 5xx that leaves the outcome open (502, 503, 504, 52x)
     SERVER = "server"  # Stripe 500: stored under the key, outcome indeterminate
     RATE_LIMITED = "rate_limited"  # 429
     DAILY_LIMIT = "daily_limit"  # 429 of the daily quota

@@ -68,7 +68,7 @@ class WaitCode(StrEnum):
     BACKOFF = "backoff"
     """Time, after a failed attempt that counts."""
     VENDOR = "vendor"
-    """Time, because the vendor asked for it (429, 423, 409 for a request that is still running)."""
+    """Time, because the vendor requires it (429, 423, 409 for a request that is still running)."""
     LOCK = "lock"
     """A lock that another job holds."""
     WRITES_OFF = "writes_off"
@@ -209,7 +209,7 @@ def back_off_ms(attempts: int, rng: random.Random) -> int:
 def next_probe_ms(requested_ms: int, paused_for_ms: int, *, away: bool) -> int:
     """Return the time in ms until the next half-open probe (docs/correctness.md#circuit).
 
-    ``requested_ms``: what the failed call asks for. An unreachable side is probed less and less often, at least every
+    ``requested_ms``: what the failed call requires. An unreachable side is probed less and less often, at least every
     30 s.
     """
     if not away:

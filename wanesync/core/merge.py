@@ -69,7 +69,7 @@ class Pair:
 
 
 def merge(pair: Pair, fields: FieldMap, differ: DifferPolicy) -> MergeResult:
-    """Merge every field of one pair; ``differ`` says what happens to different values on first contact."""
+    """Merge every field of one pair; ``differ`` decides about different values on first contact."""
     merged = MergeResult()
     for spec in fields.specs:
         hubspot, stripe = pair.value(Side.HUBSPOT, spec.name), pair.value(Side.STRIPE, spec.name)

@@ -57,7 +57,7 @@ def plan(context: PlanContext, rules: Rules, new_link_id: str) -> Plan:
 
 
 class Planner:
-    """One planning round in progress, with its own copy of the links, so that each step sees the steps before it."""
+    """One planning round in progress, with its own copy of the links, which holds the effect of the steps before."""
 
     def __init__(self, context: PlanContext, rules: Rules, new_link_id: str) -> None:
         self.context = replace(context, links=list(context.links))

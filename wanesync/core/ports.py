@@ -75,7 +75,7 @@ class UpdateItem:
 class CustomerAnswer:
     """One customer of an answer; ``record`` None: deleted or not found.
 
-    ``replayed``: an old answer that Stripe repeated for its idempotency key; it says nothing about the current state.
+    ``replayed``: an old answer that Stripe repeated for its idempotency key; it does not show the current state.
     """
 
     record: Record | None

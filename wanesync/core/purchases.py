@@ -27,7 +27,10 @@ class Sink(StrEnum):
 
 
 class PurchaseState(StrEnum):
-    """``todo``: a job sends it. ``waiting``: for its contact. ``unmatched``: there is no contact; it is listed."""
+    """How far a payment is.
+
+    ``todo``: a job sends it. ``waiting``: it waits for its contact. ``unmatched``: there is no contact; it is listed.
+    """
 
     TODO = "todo"
     WAITING = "waiting"

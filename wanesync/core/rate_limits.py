@@ -182,7 +182,7 @@ def recover(limit: Limit, now_ms: int) -> Limit:
 
 
 def cap(limit: Limit, requests: int, interval_ms: int) -> Limit:
-    """Return the limit after HubSpot's headers said what is allowed; it never rises above the configured one."""
+    """Return the limit after HubSpot's headers gave what is allowed; it never rises above the configured one."""
     if requests <= 0 or interval_ms <= 0:
         return limit
     ceiling = USABLE_SHARE * requests * 1000 / interval_ms
@@ -322,7 +322,7 @@ class LimitUnit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class VendorAllowance:
-    """A scope's unit and the vendor's default allowance; ``max_per_s`` 0: there is none. ``text`` says it."""
+    """A scope's unit and the vendor's default allowance; ``max_per_s`` 0: there is none. ``text`` describes it."""
 
     unit: LimitUnit
     max_per_s: float = 0.0
@@ -345,7 +345,7 @@ VENDOR_ALLOWANCES: Mapping[str, VendorAllowance] = {
 }
 """Every scope and its allowance.
 
-Sources: docs.stripe.com/rate-limits, developers.hubspot.com/docs/developer-tooling/platform/usage-guidelines.
+Sources: docs.stripe.com/rate-limits, HubSpot, usage guidelines.
 """
 
 

@@ -109,7 +109,7 @@ class PurchaseSender:
         return Sink(chosen) if chosen else None
 
     def _choose_sink(self, jobs: list[Job]) -> Call[bool]:
-        """``auto`` decides once per state: custom events where they can be defined, else notes."""
+        """Choose the sink for ``auto``, once per database: custom events where they can be defined, else notes."""
         operation = "events.definitions"
 
         def then(tx: Tx, answer: bool | CallError) -> Next:
@@ -171,14 +171,14 @@ class PurchaseSender:
             self._failed(tx, job, operation, error)
 
     def _failed(self, tx: Tx, job: Job, operation: str, error: CallError) -> None:
-        """A note without an answer may come late: it must be there when the notes are read."""
+        """Reschedule a failed purchase; a note without an answer waits until a late one would be found."""
         if error.failure is Failure.NO_ANSWER and operation == "notes.create" and job.attempts + 1 < MAX_ATTEMPTS:
             reschedule(tx, job, LATE_MS, WaitCode.NOTES_READ, error.reason, count=True)
         else:
             fail(self.runtime, tx, [job], error, operation)
 
     def _note(self, jobs: list[Job], purchases: Mapping[str, Purchase]) -> AnyCall:
-        """A note has no id of ours: where an earlier answer is unknown, the contact's notes are read before sending."""
+        """Send notes; where an earlier answer is unknown, read the contact's notes first: a note has no id of ours."""
         doubtful = next((row for row in purchases.values() if row.waits_for is WaitCode.NOTES_READ), None)
         if doubtful is None:
             return self._call("notes.create", jobs, purchases, self.runtime.hubspot.create_notes)
@@ -205,7 +205,7 @@ class PurchaseSender:
         return Call(Side.HUBSPOT, "notes.read", jobs, lambda: self.runtime.hubspot.read_note_marks(contact_id), then)
 
     def _roll_up(self, jobs: list[Job], purchases: Mapping[str, Purchase]) -> Call[Outcomes]:
-        """Roll-ups are recomputed from the ledger, never incremented."""
+        """Write roll-ups, recomputed from the ledger and never incremented."""
         operation = "contacts.batch_update"
         sent: dict[str, str] = {}
 

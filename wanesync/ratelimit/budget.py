@@ -1,4 +1,4 @@
-"""One process's view of the limits of one side: read every second, counted, lowered by refusals, raised when quiet."""
+"""One process's view of the limits of one side: read every second, lowered by refusals, raised in their absence."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ log = structlog.get_logger()
 class Budget:
     """The limits and quotas of one side, as of the last ``refresh``, and the requests counted since.
 
-    ``reported`` returns what the newest answer of the side said about its limits. ``shut``: scope -> why its quota is
+    ``reported`` returns what the newest answer of the side holds of its limits. ``shut``: scope -> why its quota is
     used up. ``refreshed_ms``: database time of the last refresh. ``monotonic_ms``: this process's monotonic clock.
     """
 
@@ -166,7 +166,7 @@ def lower_refused_limits(tx: Tx, refused: Sequence[tuple[str, CallError]]) -> No
 
 
 def _adjust(limit: Limit, reported: Limits, now_ms: int) -> Limit:
-    """The limit after what the side reported, and after a quiet time."""
+    """The limit after what the side reported, and after a time without refusals."""
     if limit.scope == Side.HUBSPOT and reported.per_interval and reported.interval_ms:
         limit = cap(limit, reported.per_interval, reported.interval_ms)
     if limit.scope == DAILY and reported.daily:

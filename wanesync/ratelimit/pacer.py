@@ -34,7 +34,7 @@ REFRESH_INTERVAL_MS = 1_000
 QUOTA_POLL_MS = 1_000
 """How often a request that waits for a quota looks whether there is one again."""
 MAX_SLOT_POLL_MS = 50
-"""How long a request waits at most before it asks for a slot again: the limit may have been raised meanwhile."""
+"""How long a request waits at most before it tries to reserve a slot again: the limit may be higher by then."""
 MIN_HAND_OUT_DELAY_MS, MAX_HAND_OUT_DELAY_MS = 50, 200
 """Bounds of the time between two reservations when many calls are under way (measured: less work for the database)."""
 FEW_SLOTS = 6

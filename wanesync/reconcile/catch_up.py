@@ -22,7 +22,7 @@ OVERLAP_MS = 300_000
 STRIPE_HISTORY_MS = 30 * 86_400_000
 """How long Stripe lists events (docs.stripe.com/api/events/list)."""
 SEARCH_PAGE_SIZE = 200
-"""Results of one HubSpot search, its maximum (developers.hubspot.com/docs/api/crm/search)."""
+"""Results of one HubSpot search, its maximum (HubSpot, search guide)."""
 EVENTS_OPERATION = "events.list"
 CURSORS = {Side.HUBSPOT: "hubspot_cursor_ms", Side.STRIPE: "stripe_cursor_ms"}
 """Settings: up to which time each side has been caught up, ms."""
@@ -67,7 +67,7 @@ class CatchUp:
         return result
 
     def _list_events(self, since_ms: int, now_ms: int) -> CatchUpResult:
-        """Stripe lists the newest first; the oldest page is stored first, so that a crash leaves the cursor right."""
+        """List Stripe's events; the oldest page is stored first, so that the cursor is right after a crash."""
         changed = purchases = requests = 0
         pages: list[tuple[list[Event], list[Purchase]]] = []
         after = ""
@@ -92,7 +92,7 @@ class CatchUp:
         return CatchUpResult(Side.STRIPE, changed, purchases, requests, now_ms - since_ms > STRIPE_HISTORY_MS)
 
     def _search_contacts(self, since_ms: int) -> CatchUpResult:
-        """Search lags and shows no deletions, so its results only name the contacts to read."""
+        """Search for modified contacts and read them: a search lags and shows no deletions."""
         changed = requests = 0
         above = ""
         while True:

@@ -123,7 +123,7 @@ WHERE o.side = 0
 
 @dataclass(frozen=True, slots=True)
 class SamePairs:
-    """Pairs that are the same, which the planner need not see: ``linked`` ones, and those ``to_link``."""
+    """Pairs that are the same, which need no planning: ``linked`` ones, and those ``to_link``."""
 
     linked: int
     to_link: int
@@ -178,7 +178,7 @@ class Report:
 
 @dataclass(slots=True)
 class Comparison:
-    """One comparison of a complete snapshot with what the database knows."""
+    """One comparison of a complete snapshot with the database."""
 
     runtime: Runtime
     snapshot: Snapshot
@@ -221,7 +221,7 @@ class Comparison:
         self._plan_rest(report, compared)
         return report
 
-    # -- what the database knows
+    # -- what is stored in the database
 
     def _copy_known(self) -> None:
         """Copy links, tombstones and exclusions into the snapshot, page by page."""

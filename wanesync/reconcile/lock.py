@@ -1,4 +1,4 @@
-"""The run lock: one comparison at a time. It is renewed while its process lives and expires when the process dies."""
+"""The run lock: one comparison at a time. It is renewed while its process runs, and expires afterwards."""
 
 from __future__ import annotations
 

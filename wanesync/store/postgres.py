@@ -31,7 +31,7 @@ Connection = psycopg.Connection[TupleRow]
 
 _POOL_SIZE = 24
 _POOL_TIMEOUT_S = 2.0  # as BUSY_TIMEOUT_MS of SQLite: the web doors answer 503 after it
-_LISTEN_POLL_S = 0.5  # how soon the listener sees that it is to stop
+_LISTEN_POLL_S = 0.5  # how soon the listener notices that it is to stop
 _MIGRATION_LOCK = 7_265_001  # any number that only these migrations use
 # In ms. A process that stops inside a transaction keeps its rows locked until the server ends its session.
 _TIMEOUTS = "SET statement_timeout = 30000; SET lock_timeout = 3000; SET idle_in_transaction_session_timeout = 3000"
@@ -144,7 +144,7 @@ class PostgresDatabase(Database):
 
     @contextmanager
     def session(self, context: SessionContext, *, writing: bool) -> Iterator[Session]:
-        """A transaction; a reading one sees one snapshot throughout."""
+        """A transaction; a reading one has one snapshot throughout."""
         connection = self._take()
         try:
             try:
@@ -267,7 +267,7 @@ class _Listener(threading.Thread):
             try:
                 self._listen()
             except (psycopg.Error, DatabaseUnavailable):
-                # The workers meet and report the same error; meanwhile their waits end by their time-out.
+                # The workers get and report the same error; meanwhile their waits end by their time-out.
                 self._stopping.wait(_LISTEN_POLL_S)
 
     def _listen(self) -> None:

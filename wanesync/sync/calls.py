@@ -29,7 +29,7 @@ class Call(Generic[T_co]):
     ``operation`` names the rate scope, and what a 403 pauses. ``then`` is given what ``send`` returned, or the
     ``CallError`` it raised, and returns the next steps for the same jobs. ``commit_together`` commits the good answers
     to several calls that share it at once; ``then`` does the same for one.
-    An ``AnyCall`` is a call with any answer: its ``then`` may be given only what its own ``send`` came to.
+    An ``AnyCall`` is a call with any answer: its ``then`` takes only the answer to its own ``send``.
     """
 
     lane: Side
@@ -80,7 +80,7 @@ class PlanningRound:
 
 @dataclass(frozen=True, slots=True)
 class PlanJobs:
-    """Step: plan these jobs, whose keys are locked, and send what they come to."""
+    """Step: plan these jobs, whose keys are locked, and send the writes that result."""
 
     jobs: Sequence[Job]
     planning: PlanningRound

@@ -83,7 +83,7 @@ class Trap:
 
 
 def read_failpoint(environ: Mapping[str, str]) -> Failpoint:
-    """What the environment asks for. Raises ConfigError for a failpoint that does not exist."""
+    """The failpoint that the environment names. Raises ConfigError for a failpoint that does not exist."""
     text = environ.get(VARIABLE)
     if not text:
         return pass_by

@@ -1,4 +1,4 @@
-"""What a call's result leaves behind in the job table: done, back to ready, dead, or the side paused.
+"""The effect of a call's result on the job table: a job is done, ready again or dead, or its side is paused.
 
 The decisions are those of ``core.jobs.decide`` (docs/correctness.md#decision-table).
 """

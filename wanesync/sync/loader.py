@@ -13,7 +13,7 @@ from wanesync.core.plan import PlanContext
 from wanesync.store.database import Tx
 
 LISTED = "listed"
-"""The setting that says that both sides were listed once (docs/correctness.md#first-listing)."""
+"""The setting that is present once both sides were listed (docs/correctness.md#first-listing)."""
 
 
 class Copies(Protocol):

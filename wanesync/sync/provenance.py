@@ -1,4 +1,4 @@
-"""Whose value is this: values that may come from a late write of ours, and user edits made on top of one.
+"""Provenance: values that may come from a late write of ours, and user edits made on top of one.
 
 A value equal to a write without an answer is not planned from until its author is known; never by the value alone,
 because a user may set a value back (docs/correctness.md#late-writes).

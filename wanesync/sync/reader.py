@@ -27,7 +27,7 @@ ANSWER_DUE_MS = 10_000
 
 @dataclass(slots=True)
 class _Taken:
-    """What the unread events of some customers came to: their keys, the reads still needed, and jobs that need none.
+    """The result of the unread events of some customers: their keys, the reads still needed, and jobs that need none.
 
     ``settled``: jobs to be planned; ``echoes``: jobs whose events are all echoes of answered writes.
     """
@@ -97,7 +97,7 @@ class Reader:
                 events = unread.get(job.key, [])
                 sent = [open_since[event.request_key] for event in events if event.request_key in open_since]
                 if sent:
-                    # The echo outran the answer, which brings the same without a read, and makes this job due.
+                    # The echo arrived before the answer, which brings the same without a read and makes this job due.
                     reschedule(tx, job, max(sent) + ANSWER_DUE_MS - tx.now_ms, WaitCode.OWN_ANSWER, ECHO_REASON)
                 else:
                     self._take_events_of(records, job, events, answered, taken)

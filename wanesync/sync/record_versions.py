@@ -195,7 +195,7 @@ def _settled(tx: Tx, refs: set[tuple[Side, str]]) -> set[tuple[Side, str]]:
 
 
 def store_contacts(recorder: RecordWriter, answers: Mapping[str, Record | None]) -> None:
-    """Store the answers to a batch read: asked id -> the contact, its survivor, or None if it is gone."""
+    """Store the answers to a batch read: requested id -> the contact, its survivor, or None if it is gone."""
     recorder.load(Side.HUBSPOT, [*answers, *(r.id for r in answers.values() if r)])
     for asked, record in answers.items():
         if record is None:

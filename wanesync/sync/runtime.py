@@ -21,7 +21,7 @@ from wanesync.sync.failpoints import Failpoint, commit, pass_by
 
 _T = TypeVar("_T")
 LOCK_MS = 120_000
-"""How long a lock lives by itself, in ms; the end of its process's lease ends it earlier."""
+"""How long a lock lasts by itself, in ms; the end of its process's lease ends it earlier."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The sender: the calls that write, one per customer and one per batch of contacts, and what their answers come to."""
+"""The sender: the calls that write, one per customer and one per batch of contacts, and what follows their answers."""
 
 from __future__ import annotations
 
@@ -228,7 +228,7 @@ def _close_create_of_deleted(tx: Tx, intent: Intent, customer_id: str) -> None:
 
 
 def _handle_refusal(runtime: Runtime, tx: Tx, intent: Intent, error: CallError) -> Next:
-    """Decide what a refused write comes to (docs/correctness.md#decision-table)."""
+    """Decide what follows a refused write (docs/correctness.md#decision-table)."""
     pending, job = intent.pending, intent.job
     match error.failure:
         case Failure.CONFLICT if pending.kind is WriteKind.CREATE and error.existing_id:

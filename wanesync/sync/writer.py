@@ -90,7 +90,7 @@ class _Draft:
 
 @dataclass(frozen=True, slots=True)
 class _Round:
-    """One planning round inside one transaction. ``steps``: what is to be asked or sent first, in order."""
+    """One planning round inside one transaction. ``steps``: what is to be read or sent first, in order."""
 
     runtime: Runtime
     tx: Tx
@@ -194,7 +194,7 @@ class _Round:
                 self.tx, job, SUSPECT_WAIT_MS, WaitCode.AUTHOR, "waiting for the event that tells who wrote a value"
             )
 
-    # -- what a plan comes to
+    # -- from a plan to a write
 
     def _decide(self, planned: _Planned) -> list[_Draft] | None:
         """Turn actions into a write of this lane and jobs of the other; None: nothing is left to do here."""

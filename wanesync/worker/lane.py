@@ -46,7 +46,7 @@ CLAIMED_ELSEWHERE_POLL_MS = 25
 LOW_PRIORITY_SHARE = 1 / 16
 """Share of claims in which lower priorities go first, half live bulk, half bulk: no job waits for ever."""
 PROBE_INTERVAL_MS = 25_000
-"""Longer than a call waits for its answer, so that only one probes; if its process dies, the next is within 30 s."""
+"""Longer than a call waits for its answer, so that only one probes; if its process crashes, the next is within 30 s."""
 
 
 @dataclass(slots=True)

@@ -111,7 +111,7 @@ class Worker:
         self.lease.end()
 
     def stop(self) -> None:
-        """Ask the worker to finish."""
+        """Make the worker finish; returns at once."""
         self.stopping.set()
 
     def _begin_lease(self) -> None:

@@ -26,8 +26,9 @@ APP_SOURCES = frozenset({"INTEGRATION", "API"})
 
 @dataclass(frozen=True, slots=True)
 class HubSpotOptions:
-    """``portal``: its id, for the names of events. ``own_source_ids``: the app ids our writes show up under.
+    """Access to one portal, and its names.
 
+    ``portal``: its id, for the names of events. ``own_source_ids``: the app ids our writes show up under.
     ``gate`` is called right before each request's bytes leave, and may wait.
     """
 

@@ -33,8 +33,9 @@ MODES = {"sk_test_": "test", "rk_test_": "test", "sk_live_": "live", "rk_live_":
 
 @dataclass(frozen=True, slots=True)
 class StripeOptions:
-    """``portal``: the HubSpot portal whose ids in metadata count. ``event_key``: keys the keys of events.
+    """Access to one account.
 
+    ``portal``: the HubSpot portal whose ids in metadata count. ``event_key``: keys the keys of events.
     ``gate`` is called right before each request's bytes leave, and may wait.
     """
 

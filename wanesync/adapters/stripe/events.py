@@ -47,7 +47,7 @@ class StripeAccount:
 class StripeEvents:
     """The parser for one account and mode. ``key`` (at most 64 bytes) keys the event keys.
 
-    A charge becomes a purchase and no event: the ledger knows a payment by its id.
+    A charge becomes a purchase and no event: the ledger is keyed by the payment.
     """
 
     def __init__(self, fields: FieldMap, account: StripeAccount, key: bytes = b"") -> None:
@@ -165,7 +165,7 @@ def _before(subject: Mapping[str, object], previous: Mapping[str, object]) -> di
 
 
 def _purchase(charge: Mapping[str, object], occurred_ms: int) -> Purchase:
-    """Money is counted once, on the charge; the payment intent is its name, so that both of its events are one."""
+    """Return the purchase of a charge, keyed by its payment intent, so that both of its events make one row."""
     charge_id = check_id(_id_of(charge))
     captured = whole(charge.get("amount_captured"))
     amount = whole(charge.get("amount")) if captured is None else captured

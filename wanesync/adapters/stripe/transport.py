@@ -85,7 +85,7 @@ def find_proxy(address: str) -> str | None:
 
 
 def _is_in_networks(host: str, no_proxy: str) -> bool:
-    """Whether ``NO_PROXY`` has a network, such as 10.0.0.0/8, that holds the host; the standard library knows names."""
+    """Whether ``NO_PROXY`` has a network, such as 10.0.0.0/8, with the host; the standard library has names only."""
     with suppress(ValueError):
         ip = ipaddress.ip_address(host)
         networks = [entry.strip() for entry in no_proxy.split(",") if "/" in entry]

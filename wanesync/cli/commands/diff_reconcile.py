@@ -236,7 +236,7 @@ def _take_baseline(session: ReconcileSession, *, as_json: bool) -> None:
 
 
 def _finish(store: Store, queued: Queued, asked: ReconcileOptions, *, as_json: bool) -> None:
-    """Wait for the workers where that was asked for, and print the result; exit 1 when something was not done."""
+    """Wait for the workers with ``--wait``, and print the result; exit 1 when something was not done."""
     run_id = queued.run.run_id
     if asked.wait:
         with _show_progress() as progress:
@@ -310,7 +310,7 @@ def _skipped_as_json(chosen: PlanSelection) -> list[dict[str, object]]:
 
 @dataclass(frozen=True, slots=True)
 class ReportOutput:
-    """Where a report is shown: on the screen or as JSON, and in the files asked for."""
+    """Where a report is shown: on the screen or as JSON, and in the files of ``--csv`` and ``--html``."""
 
     csv_file: Path | None
     html_file: Path | None
@@ -324,7 +324,7 @@ class ReportOutput:
                 check_place(path)
 
     def show(self, report: Report) -> None:
-        """Print the report, and write the files asked for."""
+        """Print the report, and write the files of ``--csv`` and ``--html``."""
         self.write_files(report)
         if self.as_json:
             differences.write_json(report, sys.stdout, show_values=self.show_values)
@@ -332,7 +332,7 @@ class ReportOutput:
             differences.show(make_console(), report, show_values=self.show_values)
 
     def write_files(self, report: Report) -> None:
-        """Write the CSV and HTML files asked for."""
+        """Write the files of ``--csv`` and ``--html``."""
         if self.csv_file is not None:
             write_csv(report, self.csv_file, show_values=self.show_values)
         if self.html_file is not None:

@@ -130,7 +130,7 @@ def _close(which: str, state: HoldState, *, yes: bool, dry_run: bool, as_json: b
 
 
 def _confirm(chosen: Sequence[HoldRow], fields: int, state: HoldState) -> None:
-    """Ask before a hold is closed. Raises ConfigError where there is no terminal to answer on."""
+    """Require a confirmation before a hold is closed. Raises ConfigError where there is no terminal to answer on."""
     what = {HoldState.RELEASED: "Write", HoldState.DISCARDED: "Never write"}[state]
     people = format_people(sum(row.people for row in chosen))
     question = f"{what} {pluralize(fields, 'held value')} of {people}, from {pluralize(len(chosen), 'hold')}?"

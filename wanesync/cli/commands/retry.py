@@ -54,7 +54,7 @@ def retry(
 
 
 def _confirm(chosen: Sequence[DeadLetter]) -> None:
-    """Show how many of which class, and ask. Raises ConfigError where there is no terminal to answer on."""
+    """Show how many of which class, and require a confirmation. Raises ConfigError where there is no terminal."""
     _show_counts(make_console(error=True), chosen)
     letters = pluralize(len(chosen), "dead letter")
     if not (sys.stdin.isatty() and sys.stderr.isatty()):

@@ -1,8 +1,8 @@
 """The snapshot of one comparison: a SQLite file of its own, so that memory does not grow with the number of records.
 
 It holds what was listed (ids, keyed hashes, checkpoints, and encrypted copies of records that differ from the stored
-ones), what the database knows besides, and what the comparison found. A run that was killed continues from its last
-stored page.
+ones), what else the database holds of them, and what the comparison found. A killed run continues from the last stored
+page.
 """
 
 from __future__ import annotations
@@ -307,7 +307,7 @@ class Snapshot:
         query = f"SELECT id FROM listed WHERE side = ? AND other_id <> '' AND other_id IN ({_marks(ids)})"  # noqa: S608 - only question marks
         return {(side, row[0]) for row in self._db.execute(query, (SIDE_NUMBERS[side], *ids))}
 
-    # -- what the database knows besides
+    # -- what else is stored in the database
 
     def put_links(self, links: Iterable[Outline], held: Collection[str] = ()) -> None:
         """Links as stored; ``held``: ids of links with changes held back. ``index_links`` follows the last call."""

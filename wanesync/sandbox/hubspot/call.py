@@ -11,7 +11,7 @@ import orjson
 from wanesync.sandbox.hubspot.answers import Json, bad_request, malformed
 from wanesync.sandbox.hubspot.contacts import Source, number_of
 
-BATCH_LIMIT = 100  # inputs of one batch request (developers.hubspot.com/docs/api/crm/contacts)
+BATCH_LIMIT = 100  # inputs of one batch request (HubSpot, contacts guide)
 
 
 @dataclass(frozen=True, slots=True)

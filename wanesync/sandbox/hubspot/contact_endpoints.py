@@ -20,7 +20,7 @@ from wanesync.sandbox.hubspot.call import Call, as_text, optional_text, record
 from wanesync.sandbox.hubspot.contacts import BY_DEFAULT, Contact, number_of
 from wanesync.sandbox.hubspot.portal import Portal, addresses
 
-LIST_LIMIT = 100  # contacts of a page (developers.hubspot.com/docs/api/crm/contacts)
+LIST_LIMIT = 100  # contacts of a page (HubSpot, contacts guide)
 LIST_LIMIT_WITH_HISTORY = 50  # with propertiesWithHistory, same source
 
 

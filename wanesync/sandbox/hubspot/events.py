@@ -13,7 +13,7 @@ from wanesync.sandbox.hubspot.portal import Portal
 from wanesync.sandbox.hubspot.properties import finite
 
 EVENTS_LIMIT = 500  # occurrences of one batch
-PROPERTIES_LIMIT = 50  # of one definition (developers.hubspot.com/docs/api/analytics/events)
+PROPERTIES_LIMIT = 50  # of one definition (HubSpot, event definitions guide)
 MEMBERS = {"eventName", "objectId", "email", "utk", "occurredAt", "uuid", "properties"}
 DEFINITION_MEMBERS = {"label", "name", "description", "primaryObject", "propertyDefinitions"}
 PROPERTY_MEMBERS = {"name", "label", "type", "description", "options"}

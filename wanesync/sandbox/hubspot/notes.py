@@ -24,7 +24,7 @@ from wanesync.sandbox.hubspot.search import ordered, page, parse_groups, parse_s
 
 NOTE_TO_CONTACT = 202  # association type ids, defined by HubSpot
 CONTACT_TO_NOTE = 201
-BODY_LIMIT = 65_536  # characters of hs_note_body (developers.hubspot.com/docs/api/crm/notes)
+BODY_LIMIT = 65_536  # characters of hs_note_body (HubSpot, notes guide)
 WRITABLE = {"hs_timestamp", "hs_note_body", "hubspot_owner_id"}
 BY_DEFAULT = ("hs_createdate", "hs_lastmodifieddate", "hs_object_id")
 CONTACT_FILTER = "associations.contact"

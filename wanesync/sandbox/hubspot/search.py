@@ -1,6 +1,6 @@
 """The search endpoint of contacts, and the filters and sorts all searches share.
 
-A search returns at most 10,000 results and sees the portal with a lag (developers.hubspot.com/docs/api/crm/search).
+A search returns at most 10,000 results and sees the portal with a lag (HubSpot, search guide).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from wanesync.sandbox.hubspot.portal import Portal
 from wanesync.sandbox.hubspot.properties import finite
 from wanesync.sandbox.hubspot.search_index import Row, SearchIndex
 
-# Limits of one query (developers.hubspot.com/docs/api/crm/search).
+# Limits of one query (HubSpot, search guide).
 GROUPS_LIMIT = 5
 FILTERS_LIMIT = 6
 FILTERS_TOTAL_LIMIT = 18

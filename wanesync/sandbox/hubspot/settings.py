@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Tier = Literal["professional", "enterprise"]
-# Private apps on Professional and Enterprise: developers.hubspot.com/docs/api/usage-details
+# Private apps on Professional and Enterprise: HubSpot, usage guidelines
 ROLLING_LIMIT = 190  # requests per 10 s and app
 DAILY_LIMITS: dict[Tier, int] = {"professional": 625_000, "enterprise": 1_000_000}
 

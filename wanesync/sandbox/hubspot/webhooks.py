@@ -16,7 +16,7 @@ from wanesync.sandbox.hubspot.settings import HubSpotSettings
 from wanesync.sandbox.outbox import Outbox
 from wanesync.sandbox.stand_in import WebhookTarget
 
-EVENTS_PER_POST = 100  # at most (developers.hubspot.com/docs/api/webhooks)
+EVENTS_PER_POST = 100  # at most (HubSpot, webhooks guide)
 EVENT_IDS = 100  # deliberately few: HubSpot does not guarantee that eventId is unique
 
 

@@ -206,7 +206,7 @@ def _per_period(per_s: float) -> int:
 
 
 def _latest_tat_us(per_s: float, now_ms: int) -> int:
-    """The latest arrival time that is believed: no slot is reserved further ahead."""
+    """The latest arrival time that is valid: no slot is reserved further ahead."""
     return (now_ms + SLOT_HORIZON_MS) * 1000 + interval_us(per_s) + _CLOCK_TOLERANCE_US
 
 
