@@ -48,9 +48,8 @@ class _TableOf(Generic[_TableT]):
         self._name = name
 
     def __get__(self, tx: Tx, owner: type | None = None) -> _TableT:
-        # Made without a call of its __init__, and kept in the transaction, where later look-ups find it directly.
-        table = tx.__dict__[self._name] = object.__new__(self._table)
-        table._session = tx._session
+        # Kept in the transaction, where later look-ups find it without this descriptor.
+        table = tx.__dict__[self._name] = self._table(tx._session)
         return table
 
 

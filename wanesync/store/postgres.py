@@ -24,6 +24,7 @@ from wanesync.store.session import (
     Session,
     SessionContext,
     TransactionConflict,
+    bind,
     run_migrations,
 )
 
@@ -76,7 +77,7 @@ class PostgresSession(Session):
     def execute_each(self, query: Query, batch: Sequence[Parameters]) -> list[Row]:
         """Runs a statement once per set of parameters; the rows they return, in order."""
         cursor = self._cursor
-        bound = [query.bind(values) for values in batch] if query.lists else batch
+        bound = [bind(query, values) for values in batch] if query.lists else batch
         cursor.executemany(query.text, bound, returning=query.returns)
         rows: list[Row] = []
         while query.returns:

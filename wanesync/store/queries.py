@@ -7,13 +7,11 @@ dialect, so the text of a statement does not depend on the length of the list.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from importlib import resources
-
-import orjson
 
 Value = str | int | float | bytes | Collection[str]
 Parameters = Mapping[str, Value]
@@ -41,15 +39,11 @@ class Dialect(StrEnum):
     POSTGRES = "postgres"
 
 
-def _encode_json_list(values: Collection[str]) -> str:
-    return orjson.dumps(list(values)).decode()
-
-
 @dataclass(frozen=True, slots=True)
 class Query:
     """One statement in one dialect.
 
-    ``lists``: the parameters that take a list of strings, each passed through ``encode_list``. ``returns``: it has
+    ``lists``: the parameters that take a list of strings, as JSON text where ``json_lists``. ``returns``: it has
     rows. ``target``: the table it writes, or reads first. ``words``: every word in it, so all its tables too.
     """
 
@@ -60,12 +54,7 @@ class Query:
     returns: bool
     target: str
     words: frozenset[str]
-    encode_list: Callable[[Collection[str]], Value]
-
-    def bind(self, values: Parameters) -> Parameters:
-        """The parameters as the driver takes them."""
-        lists = {name: self.encode_list(values[name]) for name in self.lists}  # type: ignore[arg-type] # a query's lists are lists
-        return {**values, **lists}
+    json_lists: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +84,15 @@ def compile_query(name: str, text: str, dialect: Dialect) -> Query:
     lists = frozenset(_LIST.findall(text))
     words = frozenset(_WORD.findall(text))
     target = _TARGET.search(text)
-    encode_list: Callable[[Collection[str]], Value]
     if dialect is Dialect.SQLITE:
-        encode_list = _encode_json_list
         text = _TRY_KEY.sub("", text.replace(_SKIP_LOCKED, "").replace(_LOCK, "").replace(_SHARE, ""))
         text = _LIST.sub(r"IN (SELECT value FROM json_each(:\1))", text)
     else:
-        encode_list = list
         text = text.replace(_SKIP_LOCKED, "FOR UPDATE SKIP LOCKED").replace(_LOCK, "FOR UPDATE")
         text = text.replace(_SHARE, "FOR SHARE").replace("%", "%%")
         text = _LIST.sub(r"= ANY(:\1)", _TRY_KEY.sub(_TRY_ADVISORY_LOCK, text))
         text = _PARAMETER.sub(r"%(\1)s", text)
-    return Query(name, text, lists, writes, returns, target[1] if target else "", words, encode_list)
+    return Query(name, text, lists, writes, returns, target[1] if target else "", words, dialect is Dialect.SQLITE)
 
 
 @cache

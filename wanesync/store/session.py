@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
+
+import orjson
 
 from wanesync.core.errors import DatabaseUnavailable, WanesyncError
 from wanesync.core.ids import make_id
@@ -84,14 +86,14 @@ class Session(ABC):
     def rows(self, name: str, /, **values: Value) -> list[Row]:
         """All rows of a named query; [] for a statement that returns none."""
         query = self._prepare(name)
-        cursor = self.execute(query.text, query.bind(values) if query.lists else values)
+        cursor = self.execute(query.text, bind(query, values) if query.lists else values)
         return cursor.fetchall() if query.returns else []
 
     def row(self, name: str, /, **values: Value) -> Row | None:
         """The first row of a named query, which must be one that returns rows; None without one."""
         query = self._prepare(name)
         # All rows are fetched: SQLite completes a write with RETURNING only then.
-        found = self.execute(query.text, query.bind(values) if query.lists else values).fetchall()
+        found = self.execute(query.text, bind(query, values) if query.lists else values).fetchall()
         return found[0] if found else None
 
     def number(self, name: str, /, **values: Value) -> int:
@@ -159,6 +161,15 @@ class Session(ABC):
                 if other.target in query.words or (query.writes and query.target in other.words):
                     self.execute_each(other, self._deferred.pop(other.name))
         return query
+
+
+def bind(query: Query, values: Parameters) -> Parameters:
+    """The parameters of a query with lists, as the driver takes them."""
+    bound = dict(values)
+    for name in query.lists:
+        items = [*cast("Collection[str]", values[name])]
+        bound[name] = orjson.dumps(items).decode() if query.json_lists else items
+    return bound
 
 
 class Table:

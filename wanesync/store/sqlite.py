@@ -15,7 +15,7 @@ from sqlite_utils import Database as Utils
 from wanesync.core.errors import ConfigError, DatabaseUnavailable, WanesyncError
 from wanesync.store.notify import Notifier, WorkSubscription
 from wanesync.store.queries import Dialect, Migration, Parameters, Query, load_queries
-from wanesync.store.session import ConstraintViolated, Database, Row, Session, SessionContext, run_migrations
+from wanesync.store.session import ConstraintViolated, Database, Row, Session, SessionContext, bind, run_migrations
 from wanesync.store.sqlite_wal import (
     AUTO_CHECKPOINT_PAGES,
     checkpoint_passive,
@@ -69,7 +69,7 @@ class SqliteSession(Session):
 
     def execute_each(self, query: Query, batch: Sequence[Parameters]) -> list[Row]:
         """Runs a statement once per set of parameters; the rows they return, in order."""
-        bound = [query.bind(values) for values in batch] if query.lists else batch
+        bound = [bind(query, values) for values in batch] if query.lists else batch
         if not query.returns:
             self._connection.executemany(query.text, bound)
             return []
