@@ -26,9 +26,9 @@ def find_running(store: Store, owner: str) -> list[Job]:
 class Recoveries:
     """``spans_s``: for each job that ran in a process when it was killed, until it ran again; ``slowest``: the longest.
 
-    Never too short: a job whose key is due again when we look counts as still waiting. Only time in
-    which somebody could have taken it counts: a worker was up, and the database, and its side was not paused (three
-    lost answers in a row, and it counts as away).
+    Never too short: a job whose key is due again when we look counts as still waiting. Only time in which a worker
+    could have taken it counts: a worker and the database were up, and its side was not paused (five lost answers in a
+    row pause it).
     """
 
     store: Store
