@@ -5,42 +5,23 @@ from __future__ import annotations
 import multiprocessing
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from dataclasses import replace
 from functools import partial
-from typing import TypeVar
 
-import psycopg
 import pytest
 
-from tests.store.tables.test_pending_writes import a_create
-from tests.store.tables.test_records import a_link, an_event
 from tests.support.store_fixtures import Clock
 from tests.support.store_reads import count_events
-from wanesync.core.errors import DatabaseUnavailable, WanesyncError
+from tests.support.store_rows import an_event
+from tests.support.threads import together
 from wanesync.core.jobs import Job, JobKind, JobRequest, JobState, WaitCode
-from wanesync.core.model import Side, WriteResult
-from wanesync.store import EmailIntentTaken, LeaseLost, LinkMoved, Store, TransactionConflict, Tx, make_key, open_store
+from wanesync.core.model import Side
+from wanesync.store import LeaseLost, Store, TransactionConflict, Tx, make_key, open_store
 from wanesync.sync.job_results import reschedule
 from wanesync.sync.writer import DAY_MS, WRITES, WRITES_OFF, are_writes_off
 
 H, S = Side.HUBSPOT, Side.STRIPE
 READ = JobKind.READ
-T = TypeVar("T")
-
-
-def together(works: Sequence[Callable[[], T]]) -> list[T]:
-    """Runs all at once, from one starting shot."""
-    start = threading.Barrier(len(works))
-
-    def run(work: Callable[[], T]) -> T:
-        start.wait()
-        return work()
-
-    with ThreadPoolExecutor(len(works)) as pool:
-        return [future.result(60) for future in [pool.submit(run, work) for work in works]]
 
 
 def test_a_job_goes_to_one_claimer(store: Store, other_store: Store) -> None:
@@ -148,64 +129,6 @@ def test_what_is_checked_as_ours_stays_ours_to_the_commit(store: Store, other_st
     assert swept == []
 
 
-def test_a_lock_goes_to_one(store: Store, other_store: Store) -> None:
-    with store.transaction() as tx:
-        tx.processes.beat("w", "all", 1)
-
-    def take(of: Store, token: str) -> bool:
-        return of.run(lambda tx: tx.locks.take_all(["contact:2", "contact:1"], token, "w", tx.now_ms + 60_000))
-
-    stores = [store, other_store] * 4
-    taken = together([partial(take, of, f"t{number}") for number, of in enumerate(stores)])
-    assert taken.count(True) == 1
-
-
-def test_an_address_goes_to_one_create(store: Store, other_store: Store) -> None:
-    def create(of: Store, write_id: str, side: Side) -> bool:
-        try:
-            of.run(lambda tx: tx.pending_writes.put(a_create(write_id, "h1", "h2", side=side)))
-        except EmailIntentTaken:
-            return False
-        return True
-
-    both = together([lambda: create(store, "w1", H), lambda: create(other_store, "w2", S)])
-    assert sorted(both) == [False, True]
-    with store.transaction() as tx:
-        winner = "w1" if both[0] else "w2"
-        assert tx.pending_writes.open_for_hmacs(["h1", "h2"]) == {"h1": winner, "h2": winner}
-        assert tx.pending_writes.count_open() == 1
-        tx.pending_writes.record_result(winner, WriteResult.OK)
-    assert create(store, "w3", S)
-
-
-def test_a_link_is_changed_by_one(store: Store, other_store: Store) -> None:
-    with store.transaction() as tx:
-        tx.links.put(a_link("l", "1", "a"))
-
-    def change(of: Store, value: str) -> bool:
-        link = replace(a_link("l", "1", "a", version=2), base={"name": (value, value)})
-        try:
-            of.run(lambda tx: tx.links.put(link))
-        except LinkMoved:
-            return False
-        return True
-
-    assert sorted(together([lambda: change(store, "x"), lambda: change(other_store, "y")])) == [False, True]
-
-
-def test_a_customer_is_linked_once(store: Store, other_store: Store) -> None:
-    def link(of: Store, link_id: str, contact: str) -> bool:
-        try:
-            of.run(lambda tx: tx.links.put(a_link(link_id, contact, "cus_1")))
-        except WanesyncError:
-            return False
-        return True
-
-    assert sorted(together([lambda: link(store, "l1", "1"), lambda: link(other_store, "l2", "2")])) == [False, True]
-    with store.reading() as tx:
-        assert tx.links.count_active() == 1
-
-
 def test_crossing_transactions_run_again(store: Store, other_store: Store) -> None:
     """Each locks what the other one wants next."""
     with store.transaction() as tx:
@@ -241,39 +164,6 @@ def test_a_transaction_that_always_collides_ends(store: Store) -> None:
     with pytest.raises(TransactionConflict):
         store.run(collide)
     assert len(tries) == 5
-
-
-def test_own_commits_wake_at_once(store: Store) -> None:
-    # Signals of the creation of the database come first.
-    while store.wait_for_work(200):
-        pass
-    woken = threading.Event()
-    waiting = threading.Event()
-
-    def wait() -> None:
-        while store.wait_for_work(0):
-            pass
-        waiting.set()
-        if store.wait_for_work(20_000):
-            woken.set()
-
-    thread = threading.Thread(target=wait)
-    thread.start()
-    assert waiting.wait(20)
-    with store.transaction() as tx:
-        tx.jobs.put(JobRequest(H, READ, "k"))
-    assert woken.wait(10)
-    thread.join(10)
-    assert store.wait_for_work(20_000), "this thread has not seen the signal yet"
-
-
-def test_commits_of_another_process_wake(store: Store, other_store: Store) -> None:
-    # The first call begins to listen.
-    while store.wait_for_work(300):
-        pass
-    with other_store.transaction() as tx:
-        tx.jobs.put(JobRequest(H, READ, "k"))
-    assert store.wait_for_work(20_000)
 
 
 LIMIT = 40.0
@@ -315,54 +205,6 @@ def test_two_processes_never_pass_the_limit_in_any_second(database_url: str) -> 
     worst = max(sum(1 for at in due if start <= at < start + 1_000) for start in due)
     assert worst <= LIMIT
     assert len(set(due)) == len(due)
-
-
-def test_no_process_waits_for_a_lock_that_is_just_being_taken_or_dropped(postgres_url: str) -> None:
-    # On SQLite one transaction writes at a time: there is nothing to wait for.
-    keys = [make_key("k001")]
-    with (
-        closing(open_store(postgres_url, keys, migrate=True)) as here,
-        closing(open_store(postgres_url, keys)) as there,
-    ):
-
-        def is_free() -> bool:
-            with there.transaction() as tx:
-                return tx.locks.take("contact:1", "two", "b", tx.now_ms + 60_000)
-
-        here.run(lambda tx: tx.processes.beat("a", "all", 1))
-        with here.transaction() as tx:
-            tx.locks.take("contact:1", "one", "a", tx.now_ms + 60_000)
-            assert not is_free()
-        with here.transaction() as tx:
-            tx.locks.drop("one")
-            assert not is_free()
-        assert is_free()
-
-
-def test_a_transaction_that_stood_still_for_too_long_is_rolled_back_and_runs_again(postgres_url: str) -> None:
-    with (
-        closing(open_store(postgres_url, [make_key("k001")], migrate=True)) as store,
-        psycopg.connect(postgres_url, autocommit=True) as watcher,
-    ):
-        tries: list[Tx] = []
-
-        def stand_still(tx: Tx) -> None:
-            tx.settings.put("mark", str(len(tries)))
-            tries.append(tx)
-            if len(tries) == 1:
-                tx.settings._session.execute("SET LOCAL idle_in_transaction_session_timeout = 1")
-                here = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-                idle = f"{here} AND state = 'idle in transaction'"
-                while watcher.execute(idle).fetchone() != (0,):
-                    pass
-
-        try:
-            store.run(stand_still)
-        except DatabaseUnavailable:
-            # The error of the server may be lost with the connection, which then reads as an unreachable database.
-            store.run(stand_still)
-        with store.reading() as tx:
-            assert (len(tries), tx.settings.get("mark")) == (2, "1")
 
 
 def test_turning_writes_on_wakes_jobs_whose_process_has_just_read_that_they_are_off(

@@ -330,42 +330,6 @@ def test_the_depth_says_what_waits_and_runs(store: Store, clock: Clock) -> None:
         ]
 
 
-def test_locks_are_held_by_one(store: Store, other_store: Store, clock: Clock) -> None:
-    def take(of: Store, key: str, token: str, owner: str) -> bool:
-        with of.transaction() as tx:
-            tx.processes.beat(owner, "all", 1)
-            return tx.locks.take(key, token, owner, tx.now_ms + 30_000)
-
-    assert take(store, "contact:1", "t1", "w1")
-    assert take(store, "contact:1", "t1", "w1"), "ours already"
-    assert not take(other_store, "contact:1", "t2", "w2")
-    with store.transaction() as tx:
-        assert held_locks(tx, "t1") == {"contact:1"}
-        tx.locks.drop("t1")
-    assert take(other_store, "contact:1", "t2", "w2")
-    clock.advance(7_000)
-    assert take(store, "contact:1", "t3", "w1"), "its holder's process is gone"
-    clock.advance(3_000)
-    assert not take(other_store, "contact:1", "t4", "w2")
-    for _ in range(10):
-        clock.advance(3_000)
-        with store.transaction() as tx:
-            tx.processes.beat("w1", "all", 1)
-    assert take(other_store, "contact:1", "t4", "w2"), "it expired"
-
-
-def test_all_locks_or_none(store: Store) -> None:
-    with store.transaction() as tx:
-        tx.processes.beat("w", "all", 1)
-        until_ms = tx.now_ms + 9_000
-        assert tx.locks.take("b", "t1", "w", until_ms)
-        assert not tx.locks.take_all(["a", "b", "c"], "t2", "w", until_ms)
-        assert tx.locks.take_all(["a", "c", "a"], "t3", "w", until_ms)
-        assert tx.locks.take_all([], "t4", "w", until_ms)
-        tx.locks.drop_many(["t1", "t3"])
-        assert tx.locks.take_all(["a", "b", "c"], "t2", "w", until_ms)
-
-
 def test_a_rescue_frees_the_locks_of_the_dead(store: Store, clock: Clock) -> None:
     queue(store, ask("k"))
     job = one(claim(store))
@@ -406,3 +370,17 @@ def test_what_a_process_keeps_is_not_released(store: Store) -> None:
         assert tx.jobs.release("me", {kept.id}) == 1
         assert tx.jobs.still_held([kept, lost]) == {kept.id}
         assert [(job.key, job.attempts, job.rescues) for job in tx.jobs.claim(S, [READ], 9, "me")] == [(lost.key, 0, 0)]
+
+
+def test_only_what_waits_for_that_reason_under_those_keys_is_hurried(store: Store) -> None:
+    with store.transaction() as tx:
+        tx.processes.beat("w", "all", 1)
+        tx.jobs.put_many([JobRequest(S, JobKind.READ, key) for key in ("a", "b", "c", "d")])
+        for job in tx.jobs.claim(S, [JobKind.READ], 9, "w"):
+            reason = "other" if job.key == "b" else "echo"
+            tx.jobs.reschedule(job, tx.now_ms + 9_000, reason, count=False, fixed=job.key == "d", waits_for=reason)
+    with store.transaction() as tx:
+        assert tx.jobs.make_keys_due(S, JobKind.READ, ["a", "b", "d", "x"], "echo") == 1
+        assert tx.jobs.make_keys_due(H, JobKind.READ, ["c"], "echo") == 0
+        assert tx.jobs.make_keys_due(S, JobKind.READ, [], "echo") == 0
+        assert [job.key for job in tx.jobs.claim(S, [JobKind.READ], 9, "w")] == ["a"]

@@ -5,32 +5,13 @@ from dataclasses import replace
 import pytest
 
 from tests.support.store_fixtures import Clock
-from tests.support.store_reads import list_purchases, open_writes
-from wanesync.core.model import Change, PendingWrite, Side, WriteKind, WriteResult
-from wanesync.core.purchases import Purchase, PurchaseState, Sink
+from tests.support.store_reads import open_writes
+from tests.support.store_rows import a_create, an_update
+from tests.support.threads import together
+from wanesync.core.model import Side, WriteResult
 from wanesync.store import EmailIntentTaken, Store
 
 H, S = Side.HUBSPOT, Side.STRIPE
-
-
-def a_create(write_id: str, *hmacs: str, side: Side = S, source_id: str = "1") -> PendingWrite:
-    return PendingWrite(
-        id=write_id,
-        side=side,
-        kind=WriteKind.CREATE,
-        link_key=f"contact:{source_id}",
-        source_id=source_id,
-        target_id="",
-        idempotency_key=f"key-{write_id}",
-        body='{"email": "ann@example.com"}',
-        changes={"email": Change("", "ann@example.com", "Ann@example.com")},
-        hmacs=frozenset(hmacs),
-        generation=2,
-    )
-
-
-def an_update(write_id: str, target_id: str = "cus_1") -> PendingWrite:
-    return replace(a_create(write_id), kind=WriteKind.UPDATE, target_id=target_id, link_id="l1")
 
 
 def test_a_write_comes_back_as_it_went_in(store: Store) -> None:
@@ -140,76 +121,61 @@ def test_open_writes_are_found_by_their_target(store: Store) -> None:
         assert tx.pending_writes.open_targets(H, ["cus_1"]) == set()
 
 
-def a_purchase(payment_id: str, customer_id: str = "cus_1", hmac: str = "h1") -> Purchase:
-    return Purchase(
-        payment_id=payment_id,
-        charge_id="ch_1",
-        customer_id=customer_id,
-        email="ann@example.com",
-        hmac=hmac,
-        amount=99_999_999_99,
-        currency="eur",
-        occurred_ms=1_700_000_000_000,
-        description="Müsli",
-        sink=Sink.NOTE,
-        state=PurchaseState.WAITING,
-        created_ms=3,
-    )
-
-
-def test_a_payment_is_kept_once(store: Store, other_store: Store) -> None:
+def test_what_waits_is_seen_by_whoever_reads_its_table(store: Store) -> None:
     with store.transaction() as tx:
-        assert tx.purchases.put(a_purchase("pi_1"))
-    with other_store.transaction() as tx:
-        assert not tx.purchases.put(replace(a_purchase("pi_1"), amount=1))
-        assert tx.purchases.get_many(["pi_1"]).get("pi_1") == a_purchase("pi_1")
-        assert tx.purchases.get_many(["pi_2"]).get("pi_2") is None
-        assert tx.purchases.put(replace(a_purchase("pi_2"), created_ms=0, sink=None))
-        fresh = tx.purchases.get_many(["pi_1", "pi_2", "pi_3"])["pi_2"]
-        assert (fresh.created_ms, fresh.sink) == (tx.now_ms, None)
+        tx.pending_writes.put_many([a_create("w1", "h1"), a_create("w2", "h2")])
+        assert tx.pending_writes.open_ids(["w1", "w2"]) == {"w1", "w2"}
+        tx.pending_writes.record_result("w1", WriteResult.OK)
+        tx.pending_writes.record_result("w2", WriteResult.LOST)
+        tx.pending_writes.mark_sent("w2")
+        assert tx.pending_writes.open_ids(["w1", "w2"]) == set()
+        assert tx.pending_writes.open_for_hmacs(["h1", "h2"]) == {}
+        tx.journal.add("linked", H, "1", "", {"n": 1})
+        assert [entry.kind for entry in tx.journal.of(["1"], 9)] == ["linked"]
+    with store.reading() as tx:
+        found = [tx.pending_writes.get(write_id) for write_id in ("w1", "w2")]
+        assert [(own.result, own.sent_ms > 0) for own in found if own] == [
+            (WriteResult.OK, False),
+            (WriteResult.LOST, True),
+        ]
 
 
-def test_waiting_payments_are_found_by_customer_and_by_address(store: Store) -> None:
+def test_what_waits_keeps_its_order_on_one_row(store: Store) -> None:
     with store.transaction() as tx:
-        tx.purchases.put(a_purchase("pi_1"))
-        tx.purchases.put(a_purchase("pi_2", "cus_2", "h2"))
-        tx.purchases.put(a_purchase("pi_3", "", ""))
-        tx.purchases.put(replace(a_purchase("pi_4"), state=PurchaseState.SENT))
-        assert tx.purchases.waiting_for(["cus_1", "cus_9"]) == ["pi_1"]
-        assert tx.purchases.waiting_for_hmacs(["h1", "h2", ""]) == ["pi_1", "pi_2"]
-        assert (tx.purchases.waiting_for([]), tx.purchases.waiting_for_hmacs([])) == ([], [])
-        assert tx.purchases.counts() == {"todo": 0, "waiting": 3, "sent": 1, "unmatched": 0}
+        tx.pending_writes.put(an_update("w1"))
+        tx.pending_writes.mark_sent("w1")
+        tx.pending_writes.record_result("w1", WriteResult.OK)
+        tx.pending_writes.put(replace(an_update("w1"), target_id="cus_9"))
+    with store.reading() as tx:
+        own = tx.pending_writes.get("w1")
+        assert own is not None
+        assert (own.target_id, own.result) == ("cus_9", None), "the last one said so"
 
 
-def test_payments_follow_their_contact_into_a_merge(store: Store) -> None:
+def test_creates_of_a_batch_that_find_an_address_taken_are_not_stored(store: Store) -> None:
     with store.transaction() as tx:
-        for at_ms, (payment_id, sink, state) in enumerate(
-            [
-                ("pi_1", Sink.PROPERTIES, PurchaseState.SENT),
-                ("pi_2", Sink.PROPERTIES, PurchaseState.SENT),
-                ("pi_3", Sink.PROPERTIES, PurchaseState.TODO),
-                ("pi_4", Sink.NOTE, PurchaseState.SENT),
-            ]
-        ):
-            row = replace(a_purchase(payment_id), occurred_ms=at_ms + 1, sink=sink, state=state, contact_id="7")
-            tx.purchases.put(row)
-        tx.purchases.put(replace(a_purchase("pi_5"), contact_id="8", sink=Sink.PROPERTIES, state=PurchaseState.SENT))
-        assert tx.purchases.move("7", "9") == "pi_2"
-        assert [row.payment_id for row in tx.purchases.of_contact("9")] == ["pi_1", "pi_2", "pi_3", "pi_4"]
-        assert [row.payment_id for row in tx.purchases.of_contact("8")] == ["pi_5"]
-        assert tx.purchases.of_contact("7") == []
-        assert tx.purchases.move("7", "9") == ""
+        tx.pending_writes.put(a_create("w0", "h0"))
+        taken = tx.pending_writes.put_many([a_create("w1", "h1", "h0"), a_create("w2", "h1"), an_update("w3")])
+        assert set(taken) == {"w1", "w2"}, "w1 met w0; w2 came behind w1"
+        assert taken["w1"] == "w0"
+    with store.reading() as tx:
+        assert tx.pending_writes.open_for_hmacs(["h0", "h1"]) == {"h0": "w0"}
+        assert tx.pending_writes.open_ids(["w0", "w1", "w2", "w3"]) == {"w0", "w3"}
 
 
-def test_a_payment_moves_on_and_keeps_its_contact_and_sink(store: Store) -> None:
+def test_an_address_goes_to_one_create(store: Store, other_store: Store) -> None:
+    def create(of: Store, write_id: str, side: Side) -> bool:
+        try:
+            of.run(lambda tx: tx.pending_writes.put(a_create(write_id, "h1", "h2", side=side)))
+        except EmailIntentTaken:
+            return False
+        return True
+
+    both = together([lambda: create(store, "w1", H), lambda: create(other_store, "w2", S)])
+    assert sorted(both) == [False, True]
     with store.transaction() as tx:
-        tx.purchases.put(a_purchase("pi_1"))
-        tx.purchases.set_state("pi_1", PurchaseState.TODO, contact_id="7", sink=Sink.CUSTOM_EVENT)
-        tx.purchases.set_state("pi_1", PurchaseState.SENT, reason="done")
-        purchase = tx.purchases.get_many(["pi_1"]).get("pi_1")
-        assert purchase == replace(
-            a_purchase("pi_1"), state=PurchaseState.SENT, contact_id="7", sink=Sink.CUSTOM_EVENT, reason="done"
-        )
-        assert tx.purchases.of_contact("7") == [purchase]
-        assert list_purchases(tx, PurchaseState.SENT) == [purchase]
-        assert (list_purchases(tx, PurchaseState.WAITING), tx.purchases.of_contact("")) == ([], [])
+        winner = "w1" if both[0] else "w2"
+        assert tx.pending_writes.open_for_hmacs(["h1", "h2"]) == {"h1": winner, "h2": winner}
+        assert tx.pending_writes.count_open() == 1
+        tx.pending_writes.record_result(winner, WriteResult.OK)
+    assert create(store, "w3", S)

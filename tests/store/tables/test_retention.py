@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.lanes import bury
 from tests.support.store_fixtures import Clock
-from tests.support.store_reads import count_done, count_events, held_locks
+from tests.support.store_reads import count_done, count_events
 from wanesync.core.ids import least_id, made_ms
 from wanesync.core.jobs import JobKind, JobRequest
 from wanesync.core.model import Change, Conflict, Event, PendingWrite, Side, WriteKind, WriteResult
@@ -17,7 +17,6 @@ from wanesync.store.tables.retention import DAY_MS, RetentionPolicy
 from wanesync.worker.retention import PRUNED_ON, RetentionTask
 
 H, S = Side.HUBSPOT, Side.STRIPE
-TOKENS = ("killed", "living")
 
 
 class Restful:
@@ -167,17 +166,6 @@ def test_what_the_brake_counted_long_ago_goes(store: Store, clock: Clock) -> Non
     clock.advance(36 * DAY_MS)
     counts = {name: n for name, n in upkeep(store, clock).prune().items() if n}
     assert counts == {"counted overwrites": 2, "counted sources": 1}
-
-
-def test_locks_of_killed_processes_go_when_another_one_ends(store: Store, clock: Clock) -> None:
-    with store.transaction() as tx:
-        assert tx.locks.take("contact:1", "killed", "w1", tx.now_ms + 60_000)
-    clock.advance(2 * DAY_MS)
-    with store.transaction() as tx:
-        assert tx.locks.take("contact:2", "living", "w2", tx.now_ms + 60_000)
-        tx.processes.remove("w3")
-        held = {token: held_locks(tx, token) for token in TOKENS}
-    assert held == {"killed": set(), "living": {"contact:2"}}
 
 
 def test_the_ledger_the_tombstones_and_the_journal_stay(store: Store, clock: Clock) -> None:

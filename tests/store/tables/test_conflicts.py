@@ -1,0 +1,50 @@
+"""Conflicts in the store."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from wanesync.core.model import (
+    Conflict,
+    Side,
+)
+from wanesync.store import Store
+
+H, S = Side.HUBSPOT, Side.STRIPE
+
+
+def test_the_same_lost_value_is_kept_once_until_it_is_settled(store: Store) -> None:
+    lost = Conflict(S, "cus_1", "name", "Ann", "policy")
+    with store.transaction() as tx:
+        assert tx.conflicts.put(lost, "l1")
+        assert not tx.conflicts.put(lost, "l1")
+        assert tx.conflicts.put(replace(lost, value="Bea"), "l1")
+        assert tx.conflicts.put(replace(lost, side=H, kind="differ"), "")
+    with store.transaction() as tx:
+        rows = tx.conflicts.of_record(S, "cus_1")
+        assert {row.conflict.value for row in rows} == {"Ann", "Bea"}
+        assert {row.conflict for row in tx.conflicts.list(side=H)} == {replace(lost, side=H, kind="differ")}
+        assert len(tx.conflicts.list(kind="policy")) == 2
+        assert tx.conflicts.list(field="phone") == []
+        assert tx.conflicts.close([rows[0].id]) == 1
+        assert tx.conflicts.close([rows[0].id]) == 0
+        assert tx.conflicts.count_open() == 2
+        assert tx.conflicts.put(rows[0].conflict, "l1"), "settled, so it counts anew"
+
+
+def test_tombstones_answer_by_address(store: Store) -> None:
+    with store.transaction() as tx:
+        tx.tombstones.put(H, "1", ["h1", "h2"])
+        tx.tombstones.put(H, "1", ["h1"])
+        tx.tombstones.put(S, "cus_1", [])
+    with store.reading() as tx:
+        assert tx.tombstones.match(["h1", "h3", ""]) == {"h1"}
+        assert tx.tombstones.match([]) == set()
+
+
+def test_tombstones_are_paged_in_the_order_of_their_hashes(store: Store) -> None:
+    with store.transaction() as tx:
+        tx.tombstones.put(H, "1", ["h3", "h1"])
+        tx.tombstones.put(S, "cus_1", ["h2"])
+        assert tx.tombstones.page("", 2) == ["h1", "h2"]
+        assert tx.tombstones.page("h2", 2) == ["h3"]

@@ -1,0 +1,68 @@
+"""Payloads of rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.support.store_rows import a_create, a_link, a_stored, an_event
+from wanesync.core.model import (
+    BasePair,
+    Side,
+)
+from wanesync.store import Store
+from wanesync.store.codec import (
+    JSON,
+    pack,
+    pack_base,
+    pack_parked,
+    pack_record,
+    pack_write,
+    unpack_base,
+    unpack_object,
+    unpack_parked,
+    unpack_record,
+    unpack_write,
+)
+
+H, S = Side.HUBSPOT, Side.STRIPE
+
+
+def test_payloads_are_not_readable_in_the_database(store: Store) -> None:
+    with store.transaction() as tx:
+        tx.records.put_many([a_stored(H, "secret-person", "h")])
+        tx.links.put(a_link("l", "1", "a"))
+        tx.events.put_many([an_event("k")])
+        for row in tx._session.rows("records_of_side", side=H, ids=["secret-person"]):
+            assert b"example.com" not in row[1]
+        event = tx._session.row("get_event", key="k")
+        assert event
+        assert b"example.com" not in event[8]
+
+
+def test_a_record_comes_back_with_the_side_and_id_of_its_row() -> None:
+    record = a_stored(S, "cus_1").record
+    assert unpack_record(pack_record(record), S, "cus_1") == record
+    assert b"cus_1@" in pack_record(record)
+    assert b'"cus_1"' not in pack_record(record)
+
+
+def test_a_base_comes_back_as_pairs() -> None:
+    base: dict[str, BasePair] = {"city": ("Ulm", "ULM"), "name": ("Zoë\x1fÖz", "")}
+    assert unpack_base(pack_base(base)) == base
+
+
+def test_parked_fields_come_back_with_their_sides() -> None:
+    parked = {"email": (H, "x@example.com"), "city": (S, "")}
+    assert unpack_parked(pack_parked(parked)) == parked
+
+
+def test_a_pending_write_comes_back_with_and_without_an_authorship() -> None:
+    write = a_create("w1", "h2", "h1")
+    assert unpack_write(pack_write(write)) == (write.body, write.changes, frozenset({"h1", "h2"}), {})
+    known = replace(write, authorship={"city": (5, True)})
+    assert unpack_write(pack_write(known))[3] == {"city": (5, True)}
+
+
+def test_any_json_object_comes_back() -> None:
+    data: dict[str, JSON] = {"number": 1, "list": ["ü", None], "inner": {"is": True}}
+    assert unpack_object(pack(data)) == data

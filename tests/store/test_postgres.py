@@ -1,0 +1,102 @@
+"""What only a Postgres database does."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+
+import psycopg
+import pytest
+
+from tests.support.store_fixtures import Clock
+from wanesync.bench.postgres_cluster import UNSAFE_SETTINGS, temporary_cluster
+from wanesync.bench.postgres_session import connect
+from wanesync.core.errors import ConfigError, DatabaseUnavailable
+from wanesync.store import (
+    Tx,
+    make_key,
+    open_store,
+)
+from wanesync.store.clock import DatabaseClock
+
+
+def test_a_transaction_that_stood_still_for_too_long_is_rolled_back_and_runs_again(postgres_url: str) -> None:
+    with (
+        closing(open_store(postgres_url, [make_key("k001")], migrate=True)) as store,
+        psycopg.connect(postgres_url, autocommit=True) as watcher,
+    ):
+        tries: list[Tx] = []
+
+        def stand_still(tx: Tx) -> None:
+            tx.settings.put("mark", str(len(tries)))
+            tries.append(tx)
+            if len(tries) == 1:
+                tx.settings._session.execute("SET LOCAL idle_in_transaction_session_timeout = 1")
+                here = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                idle = f"{here} AND state = 'idle in transaction'"
+                while watcher.execute(idle).fetchone() != (0,):
+                    pass
+
+        try:
+            store.run(stand_still)
+        except DatabaseUnavailable:
+            # The error of the server may be lost with the connection, which then reads as an unreachable database.
+            store.run(stand_still)
+        with store.reading() as tx:
+            assert (len(tries), tx.settings.get("mark")) == (2, "1")
+
+
+KEYS = [make_key("k001")]
+
+
+def test_without_psycopg_postgres_is_refused_with_the_way_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith(("psycopg", "wanesync.store.postgres"))]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in ("psycopg", "psycopg_pool"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ConfigError, match=r"pip install 'wanesync\[postgres\]'"):
+        open_store("postgresql://nobody@127.0.0.1:1/none", KEYS)
+    with pytest.raises(ConfigError, match=r"pip install 'wanesync\[postgres\]'"), connect("postgresql://nobody@/none"):
+        pass
+
+
+def test_time_is_the_databases(postgres_url: str, clock: Clock) -> None:
+    store = open_store(postgres_url, KEYS, migrate=True, clock=DatabaseClock(clock, clock))
+    with psycopg.connect(postgres_url) as connection:
+        row = connection.execute("SELECT extract(epoch FROM clock_timestamp()) * 1000").fetchone()
+    assert row
+    assert abs(store.now_ms() - int(row[0])) < 5_000
+    before_ms = store.now_ms()
+    clock.advance(1_234)
+    assert store.now_ms() == before_ms + 1_234
+    store.sync_clock()
+    assert abs(store.now_ms() - before_ms) < 5_000
+    store.close()
+
+
+@pytest.mark.slow
+def test_a_killed_postgres_is_down_and_comes_back() -> None:
+    """A server of its own, so that the other tests keep theirs."""
+    with temporary_cluster(UNSAFE_SETTINGS) as cluster:
+        store = open_store(cluster.url, KEYS, migrate=True)
+        with store.transaction() as tx:
+            tx.settings.put("kept", "yes")
+            tx.rates.set_limit("hubspot", 10)
+        store.wait_for_work(1)
+        cluster.crash()
+        for use in (
+            lambda: store.run(lambda tx: tx.settings.put("secret-value", "x")),
+            lambda: store.reserve("hubspot", 1),
+            store.sync_clock,
+            lambda: open_store(cluster.url, KEYS),
+        ):
+            with pytest.raises(DatabaseUnavailable) as caught:
+                use()
+            assert caught.value.__cause__ is not None
+            assert "secret-value" not in str(caught.value)
+            assert "INSERT" not in str(caught.value)
+        cluster.start()
+        with store.reading() as tx:
+            assert tx.settings.get("kept") == "yes"
+        assert store.reserve("hubspot", 1)
+        store.close()
