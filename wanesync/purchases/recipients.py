@@ -59,7 +59,7 @@ class Recipients:
         return self._by_address([row.hmac] if row.hmac else [])
 
     def find_final_reason(self, row: Purchase) -> str:
-        """Return why no contact will ever be found by itself; "" if one may."""
+        """Return why no contact can be found any more; "" if one may be."""
         if row.customer_id and not self._unlinkable(row.customer_id):
             return ""
         if not row.hmac:

@@ -96,7 +96,7 @@ class PurchaseSender:
         tx.purchases.set_state(row.payment_id, PurchaseState.WAITING, reason=NO_CONTACT, waits_for=WaitCode.CONTACT)
         for request in recipients.request_contact(row):
             tx.jobs.put(request)
-        # It also looks again by itself: a link committed at this moment may not queue it.
+        # The job is also due again later: a link committed at this moment may not queue it.
         age_ms = tx.now_ms - row.created_ms
         reschedule(tx, job, max(LOOK_AGAIN_MS, min(LOOK_LATE_MS, age_ms)), WaitCode.CONTACT, NO_CONTACT)
 

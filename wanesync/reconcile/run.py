@@ -102,7 +102,7 @@ class Reconcile:
             try:
                 report = Comparison(self.runtime, snapshot).run(compared)
             except GuardError:
-                snapshot.erase()  # the listing is not trusted: the next run lists again
+                snapshot.erase()  # the listing may be incomplete: the next run lists again
                 raise
             return _complete(report, requests, began_s, listed_s)
 

@@ -99,7 +99,7 @@ class QueuedRun:
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """What became of a run's jobs. ``idle_lanes``: lanes with open jobs and without a live worker."""
+    """The state of a run's jobs. ``idle_lanes``: lanes with open jobs and without a live worker."""
 
     left: int
     dead: int
@@ -259,7 +259,7 @@ class ReconcileSession:
     def apply_decisions(
         self, data: bytes, selection: Selection, progress: ProgressCallback
     ) -> tuple[AppliedDecisions, Selection]:
-        """Apply a CSV file of decisions; what came of it, and the selection without the keys it settled.
+        """Apply a CSV file of decisions; the result, and the selection without the keys it settled.
 
         Raises ``ConfigError`` with every line that cannot be applied, and ``GuardError``; nothing was changed then.
         """
@@ -319,7 +319,7 @@ def open_session(
             session.close()
 
 
-# -- what can be checked before a session, and what becomes of a run after it
+# -- what can be checked before a session, and the state of a run after it
 
 
 def check_plan(runtime: Runtime, path: Path) -> None:
@@ -335,7 +335,7 @@ def check_decisions(runtime: Runtime, data: bytes) -> None:
 
 
 def read_run(store: Store, run_id: str) -> RunState:
-    """What became of a run's jobs up to now."""
+    """Read the present state of a run's jobs."""
     with store.reading() as tx:
         left = tx.jobs.run_pending(run_id)
         dead = sum(job.run_id == run_id for job in tx.jobs.dead(limit=MAX_DEAD_JOBS))

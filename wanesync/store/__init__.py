@@ -1,4 +1,4 @@
-"""The store: what wanesync remembers, on SQLite or Postgres.
+"""The store: the state of an installation, on SQLite or Postgres.
 
 Begin with ``database.py`` (``Store``, its transactions) and ``sql/schema.sql``. ``tables/`` has one module per table,
 ``sql/queries.sql`` every statement they run, and ``session.py`` passes a statement to the driver.

@@ -19,7 +19,7 @@ def monotonic_clock_ms() -> int:
 
 
 class Clock(Protocol):
-    """Time and waiting, as a worker needs them; the simulator hands in its own."""
+    """Time and waiting, as a worker needs them; the simulator passes its own."""
 
     def now_ms(self) -> int:
         """Database time in ms since 1970: for values that are stored or compared with stored ones."""
@@ -38,7 +38,7 @@ class Clock(Protocol):
 class DatabaseClock:
     """Database time: the local wall clock plus the offset measured at the start and at each heartbeat, in ms.
 
-    Both local clocks are handed in, so that tests own them.
+    Both local clocks are arguments, so that tests control them.
     """
 
     wall_ms: Callable[[], int] = wall_clock_ms

@@ -79,7 +79,7 @@ class Tx:
         self.now_ms = session.now_ms
 
     def savepoint(self) -> AbstractContextManager[None]:
-        """An error inside undoes what was done since, and the transaction goes on."""
+        """Rolls back to this point after an error inside; the transaction can continue."""
         return self._session.savepoint()
 
 

@@ -32,7 +32,7 @@ Connection = psycopg.Connection[TupleRow]
 
 _POOL_SIZE = 24
 _POOL_TIMEOUT_S = 2.0  # as BUSY_TIMEOUT_MS of SQLite: the web doors answer 503 after it
-_LISTEN_POLL_S = 0.5  # how soon the listener notices that it is to stop
+_LISTEN_POLL_S = 0.5  # longest time until the listener ends after stop()
 _MIGRATION_LOCK = 7_265_001  # any number that only these migrations use
 # In ms. A process that stops inside a transaction keeps its rows locked until the server ends its session.
 _TIMEOUTS = "SET statement_timeout = 30000; SET lock_timeout = 3000; SET idle_in_transaction_session_timeout = 3000"

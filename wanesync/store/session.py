@@ -17,7 +17,7 @@ from wanesync.store.encryption import Encryption
 from wanesync.store.notify import Notifier, WorkSubscription
 from wanesync.store.queries import Dialect, Migration, Parameters, Query, Value
 
-# The columns a statement selects: the one place where the types of the database are taken on trust.
+# The columns a statement selects: the one place where the types of the database are not checked.
 Row = tuple[Any, ...]
 
 
@@ -129,7 +129,7 @@ class Session(ABC):
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        """An error inside undoes what was done since, and the transaction goes on; the error is raised, translated.
+        """Rolls back to this point after an error inside, which is raised, translated; the transaction can continue.
 
         After a TransactionConflict the transaction cannot go on.
         """

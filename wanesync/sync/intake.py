@@ -28,7 +28,7 @@ MAX_SHARED_EVENTS = 400
 
 @dataclass(slots=True)
 class _Post:
-    """One POST on its way into the store: how many of its events were new, or what went wrong."""
+    """One POST on its way into the store: how many of its events were new, or the error."""
 
     side: Side
     parsed: ParsedWebhook
@@ -100,7 +100,7 @@ class Intake:
                     post.new = self.keep(tx, post.side, post.parsed)
             except DatabaseUnavailable:
                 raise
-            except Exception as error:  # noqa: BLE001 - one POST that cannot be stored must not take the others with it
+            except Exception as error:  # noqa: BLE001 - one POST that cannot be stored must not stop the others
                 post.error = error
 
 
@@ -133,7 +133,7 @@ def store_events(tx: Tx, events: Sequence[Event], crowds: BulkSources | None = N
 
 
 def _find_crowds(events: Sequence[Event], crowds: BulkSources, now_ms: int) -> frozenset[tuple[Side, str]]:
-    """The sources of these events that change hundreds of records at once (docs/correctness.md#bulk-guards)."""
+    """Find the sources of these events that change hundreds of records at once (docs/correctness.md#bulk-guards)."""
     records: dict[tuple[Side, str], set[str]] = defaultdict(set)
     for event in events:
         records[event.side, event.source].add(event.record_id)

@@ -85,7 +85,7 @@ def _is_own(tx: Tx, stored: StoredRecord, name: str, pending: PendingWrite) -> b
 def find_confirmed_base(tx: Tx, context: PlanContext, plan: Plan) -> dict[str, dict[str, BasePair]]:
     """Link id -> field -> the base after an unanswered write that a user then edited: the edit proves it arrived.
 
-    Without this the edit would count as made beside the write, and the older value might win.
+    Without this the edit would count as concurrent with the write, and the older value might win.
     """
     found: dict[str, dict[str, BasePair]] = {}
     for action in plan.actions.values():

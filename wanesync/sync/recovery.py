@@ -84,7 +84,7 @@ def _plan_with_open_writes(tx: Tx, jobs: Sequence[Job]) -> PlanJobs:
 
 
 def read_existing_contact(runtime: Runtime, intent: Intent, existing_id: str) -> Call[Contacts]:
-    """After a CONFLICT: read the contact that has the address; it is never overwritten, and planned like any other.
+    """Read the contact that has the address, after a CONFLICT; it is planned like any other and never overwritten.
 
     docs/correctness.md#conflict-answer
     """

@@ -21,7 +21,7 @@ from wanesync.sync.sender import commit_written, send_writes
 from wanesync.sync.writer import DAY_MS, WRITES_OFF, abandon_writes, are_writes_off, plan_jobs
 
 KEY_LIFE_MS = 23 * 3_600_000
-"""How old a create may be and still be sent again under its key: Stripe forgets keys after 24 hours."""
+"""How old a create may be and still be sent again under its key: Stripe may remove keys after 24 hours."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ class InFlight:
             return True
 
     def end_claim(self, side: Side, calls: Iterable[AnyCall] = ()) -> None:
-        """End a claim; ``calls`` came of it."""
+        """End a claim; ``calls``: the calls it led to."""
         with self._guard:
             self._claiming.discard(side)
             self._calls |= {id(call): call for call in calls}

@@ -1,4 +1,4 @@
-"""A lane: which jobs of one side to claim next, and the calls they come to."""
+"""A lane: which jobs of one side to claim next, and the calls they lead to."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ PROBE_INTERVAL_MS = 25_000
 class Lane:
     """The jobs of one side. ``waiting``: prepared calls that have no slot yet.
 
-    ``claimed``: number of jobs claimed in the last round, whether or not they came to calls. ``held``: kinds whose
+    ``claimed``: number of jobs claimed in the last round, whether or not they led to calls. ``held``: kinds whose
     bulk jobs are not claimed now, because a limit has no slots for them.
     """
 
@@ -100,7 +100,7 @@ class Lane:
         else:
             calls = self._fill(tx, room, pauses, probing=before is not None)
         if before and not calls:
-            # No call came of it: the probe is still due.
+            # It led to no call: the probe is still due.
             tx.pauses.set(str(self.side), before.reason, before.away, before.probe_ms)
         return calls
 
@@ -116,7 +116,7 @@ class Lane:
                 break
             made = self._prepare(tx, jobs, pauses)
             calls += made
-            # Jobs without a call (thousands may only be linked, or held) take time, too: other writers get their turn.
+            # Jobs without a call (thousands may only be linked, or held) take time, too: the transaction ends here.
             if bool(made) == probing:
                 break
         return calls

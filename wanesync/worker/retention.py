@@ -1,4 +1,4 @@
-"""Retention: deletes what is older than its retention, in short transactions with pauses, once a day by itself."""
+"""Retention: deletes what is older than its retention, in short transactions with pauses, daily beside a worker."""
 
 from __future__ import annotations
 

@@ -264,7 +264,7 @@ class HubSpotAdapter:
         return {key: found if isinstance(found, CallError) else None for key, found in written.items()}
 
     def can_define_events(self) -> bool:
-        """Return whether event definitions can be read: below Enterprise the answer is 403."""
+        """Return whether event definitions can be read: a portal without custom events answers 403."""
         try:
             self._client.call_path("GET", "event_definitions")
         except CallError as error:

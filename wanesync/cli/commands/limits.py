@@ -63,7 +63,7 @@ def change(
     """Change a limit in every running process, until the value in the configuration file is changed."""
     options = _combine(context, config_file, as_json=as_json)
     with open_configured(options.config_file) as (config, store):
-        # Where no process has run yet, the file's limits are stored first: the change remembers which one it replaces.
+        # Where no process has run yet, the file's limits are stored first: the change records which one it replaces.
         apply_configured_limits(store, config.rate_limits, missing_only=True)
         changed = change_limit(store, scope, value, force=force)
     _print_limit(scope, changed.limit, new=changed.new, as_json=options.as_json)
