@@ -102,7 +102,7 @@ class Stripe(Section):
 
     @property
     def mode(self) -> str:
-        """``live`` or ``test``, by the prefix of the API key; "" without a key."""
+        """Return ``live`` or ``test``, by the prefix of the API key; "" without a key."""
         if self.api_key is None:
             return ""
         return "live" if "_live_" in self.api_key.get_secret_value()[:8] else "test"
@@ -197,7 +197,7 @@ class ChangeGuard(Section):
 
 
 class Worker(Section):
-    """``catch_up_minutes``: how often missed events are fetched."""
+    """How a worker runs. ``catch_up_minutes``: how often missed events are fetched."""
 
     catch_up_minutes: Annotated[int, Field(ge=1, le=1440)] = 30
 

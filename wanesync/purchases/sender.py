@@ -22,7 +22,7 @@ LATE_MS = 15_000
 """How long a request without an answer may still arrive, in ms."""
 LOOK_AGAIN_MS = 2_000
 LOOK_LATE_MS = 900_000
-"""A waiting payment looks for its contact again after its own age, between these two, in ms."""
+"""A waiting payment is due again after its own age, between these two, in ms (our choice)."""
 GONE_WAIT_MS = 1_000
 """How long a payment waits, in ms, for the read of a contact that is gone."""
 NO_CONTACT = "waiting for its contact"

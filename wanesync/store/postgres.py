@@ -31,6 +31,7 @@ from wanesync.store.session import (
 Connection = psycopg.Connection[TupleRow]
 
 _POOL_SIZE = 24
+"""Connections of one process at most (our choice)."""
 _POOL_TIMEOUT_S = 2.0  # as BUSY_TIMEOUT_MS of SQLite: the web doors answer 503 after it
 _LISTEN_POLL_S = 0.5  # longest time until the listener ends after stop()
 _MIGRATION_LOCK = 7_265_001  # any number that only these migrations use

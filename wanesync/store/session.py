@@ -106,8 +106,9 @@ class Session(ABC):
         return self.execute_each(self._prepare(name), batch) if batch else []
 
     def defer(self, name: str, /, **values: Value) -> None:
-        """A write whose rows are not needed: it runs before any statement that may touch its table, at the latest
-        before the commit. Writes of one name are sent as one batch.
+        """Defers a write whose rows are not needed. Writes of one name are sent as one batch.
+
+        It runs before any statement that may touch its table, at the latest before the commit.
         """
         if name not in self._deferred:
             self._prepare(name)

@@ -30,6 +30,7 @@ _MIN_VERSION = (3, 39)
 _LOCK_RETRY_S = 0.002  # SQLite's own busy handler waits longer each time, and other processes take the free lock
 _DATA_VERSION_POLL_S = 0.02  # PRAGMA data_version costs microseconds
 _MAX_IDLE_CONNECTIONS = 32
+"""Connections of each kind that are kept open for the next transaction (our choice)."""
 _LOG_RESTART_INTERVAL_S = 5.0  # after a restart that a long reader prevented
 _MAX_WRITES_IN_A_ROW = 5  # of the threads of one process, without a rest of _LOCK_RETRY_S
 

@@ -97,7 +97,7 @@ def read_failpoint(environ: Mapping[str, str]) -> Failpoint:
 
 
 def commit(store: Store, failpoint: Failpoint, place: str, work: Callable[[Tx], _T]) -> _T:
-    """``store.run`` with a failpoint as the last thing inside the transaction, and one after its commit."""
+    """Run one transaction, with a failpoint as the last step inside it and another one after its commit."""
 
     def run(tx: Tx) -> _T:
         result = work(tx)

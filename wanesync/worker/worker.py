@@ -31,6 +31,7 @@ SWEEP_INTERVAL_MS = 1_000
 DRAIN_TIMEOUT_MS = 8_000
 """Time for calls in flight when the process stops: most stop signals are followed by a kill after 10 s."""
 DRAIN_POLL_MS = 20
+"""How often a process that stops checks whether its calls are done (our choice)."""
 STOPPING_BEAT_DELAY_MS = 50
 """Pause of the heartbeat loop while the process stops, when it no longer waits for the stop signal."""
 CHECKPOINT_INTERVAL_MS = 500

@@ -33,6 +33,7 @@ PLAIN_PATHS = {
 }
 """Endpoints that the SDK does not wrap."""
 _CHUNK_BYTES = 1 << 16
+"""Bytes of an answer read at a time (our choice)."""
 
 
 @dataclass(frozen=True, slots=True)

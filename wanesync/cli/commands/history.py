@@ -18,6 +18,7 @@ from wanesync.store.tables.journal import JournalRow
 from wanesync.terminal import make_table, make_wide_console, print_json, print_rows
 
 DEFAULT_ENTRIES = 200
+"""Entries of the journal shown without ``--limit``: a few screens (our choice)."""
 
 
 def history(

@@ -19,6 +19,7 @@ from wanesync.store.tables.holds import HeldRow, HoldRow
 from wanesync.terminal import format_duration, make_console, make_table, pluralize, print_json, print_rows
 
 DEFAULT_VALUES = 10
+"""Held values shown of each hold without ``--limit`` (our choice)."""
 
 app = typer.Typer(
     help="List, release or discard changes that are held back.",

@@ -19,8 +19,10 @@ DAY_MS = 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class RetentionPolicy:
-    """Days to keep: the key of an event, its payload, elements set aside, done jobs, pending writes with a result (and
-    counted overwrites), closed conflicts.
+    """How many days finished rows are kept.
+
+    In order: the key of an event, its payload, elements set aside, done jobs, pending writes with a result (and counted
+    overwrites), closed conflicts.
     """
 
     event_days: int = 35
