@@ -25,6 +25,17 @@ ALLOWED = {
     ".ci", ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md", "SECURITY.md",
     "config.example.toml", "docs", "pyproject.toml", "requirements-dev.lock", "requirements.lock", "tests", "wanesync",
 }  # fmt: skip
+WITHOUT_MIRROR = {
+    "bench": "benchmarks are measured, not tested; tests/bench has tests of the parts that compute",
+    "demo": "the demonstration runs as a whole in tests/system/test_demo.py",
+    "sandbox": "the stand-ins are tested through their HTTP endpoints and the vendors' own SDKs in tests/sandbox",
+    "cli/commands/bench.py": "runs the benchmarks; tests/system/test_bench.py",
+    "cli/commands/demo.py": "runs the demonstration; tests/system/test_demo.py",
+    "cli/commands/sandbox.py": "keeps running; tests/system/test_sandbox_cli.py",
+    "cli/commands/serve.py": "keeps running; tests/system/test_cli_commands.py",
+    "cli/commands/up.py": "keeps running; tests/system/test_cli_commands.py",
+}
+"""Folder or module of the package without mirrored tests -> the reason, and where its tests are."""
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 IMPORT_NAMES = {"hubspot-api-client": "hubspot"}
 """Packages whose module is called otherwise."""
@@ -106,6 +117,21 @@ def test_the_core_imports_the_standard_library_only(path: Path) -> None:
 def test_modules_are_nouns() -> None:
     vague = {"utils", "util", "helpers", "helper", "common", "manager", "base", "misc"}
     assert not [path for path in PACKAGE.rglob("*") if path.stem in vague]
+
+
+def test_every_module_has_its_tests_at_the_same_place() -> None:
+    modules = [path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py") if not path.stem.startswith("__")]
+    without_tests = [
+        path.as_posix()
+        for path in modules
+        if not any(place.as_posix() in WITHOUT_MIRROR for place in (path, *path.parents))
+        and not (ROOT / "tests" / path.parent / f"test_{path.name}").exists()
+    ]
+    assert sorted(without_tests) == []
+
+
+def test_every_module_without_mirrored_tests_exists() -> None:
+    assert [place for place in WITHOUT_MIRROR if not (PACKAGE / place).exists()] == []
 
 
 def test_only_what_belongs_there_lies_at_the_top() -> None:

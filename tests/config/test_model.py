@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from tests.support.config_files import CREATE, FIELD, SEAL, only_problem, problems, read
 from wanesync.config.model import SECTIONS, Config, load
 from wanesync.core.errors import ConfigError
 from wanesync.core.fields import DEFAULT_FIELDS, Direction, FieldSpec
 from wanesync.core.model import Side
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
-CREATE = '[create]\ncustomers = "all"\ncontacts = "none"\n'
-FIELD = '[[field]]\nname = "f{0}"\nhubspot = "p{0}"\nstripe = "metadata.k{0}"\n'
-SEAL = base64.b64encode(bytes(32)).decode()
-MUST_BE_SET = 'create.contacts: must be set: "all" creates contacts for customers that have none, "none" does not'
 KEYS = {
     "HUBSPOT_ACCESS_TOKEN": "pat-eu1-planted",
     "HUBSPOT_WEBHOOK_SECRET": "planted-client-secret",
@@ -27,28 +22,6 @@ KEYS = {
     "STRIPE_WEBHOOK_SECRET": "whsec_planted",
 }
 ANSWERS = {"WANESYNC_CREATE__CUSTOMERS": "none", "WANESYNC_CREATE__CONTACTS": "none"}
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "wanesync.toml"
-
-
-def read(file: Path, text: str, env: Mapping[str, str] | None = None) -> Config:
-    file.write_text(text)
-    return load(file, env or {})
-
-
-def problems(file: Path, text: str, env: Mapping[str, str] | None = None) -> list[str]:
-    with pytest.raises(ConfigError) as caught:
-        read(file, text, env)
-    assert caught.value.exit_code == 2
-    return caught.value.problems
-
-
-def only_problem(file: Path, text: str, env: Mapping[str, str] | None = None) -> str:
-    (problem,) = problems(file, text, env)
-    return problem
 
 
 class TestExample:
@@ -86,59 +59,6 @@ class TestExample:
 
 
 class TestKeyLocations:
-    def test_all_problems_at_once_with_their_lines(self, file: Path) -> None:
-        text = (
-            'databse = "x"\n[stripe]\nrate = 0\n\n[hubspot]\naccess_token = "env:NOWHERE"\nsearch_rate = 1001\n'
-            '[create]\ncustomers = "some"\n[purchases]\nsinc = "auto"\n'
-        )
-        found = problems(file, text, {"WANESYNC_SERVER__PORT": "99999", "WANESYNC_STRIP__RATE": "3"})
-        assert found == [
-            "wanesync.toml:1: databse: is unknown: did you mean database?",
-            "wanesync.toml:3: stripe.rate: must be greater than 0",
-            "wanesync.toml:6: hubspot.access_token: env:NOWHERE is not set: export NOWHERE, or name another variable",
-            "wanesync.toml:7: hubspot.search_rate: must be less than or equal to 1000",
-            f"wanesync.toml:8: {MUST_BE_SET}",
-            "wanesync.toml:9: create.customers: must be 'all' or 'none'",
-            "wanesync.toml:11: purchases.sinc: is unknown: did you mean sink?",
-            "WANESYNC_SERVER__PORT: server.port: must be less than or equal to 65535",
-            "WANESYNC_STRIP__RATE: strip: is unknown: did you mean stripe?",
-        ]
-
-    def test_the_entry_of_a_list_is_found(self, file: Path) -> None:
-        text = CREATE + FIELD.format(1) + FIELD.format(2) + 'owner = "nobody"\n' + FIELD.format(3)
-        assert only_problem(file, text) == "wanesync.toml:12: field[2].owner: must be 'hubspot' or 'stripe'"
-
-    def test_the_environment_overrides_the_file(self, file: Path) -> None:
-        env = {
-            "WANESYNC_STRIPE__RATE": "7.5",
-            "WANESYNC_DATABASE": "sqlite:other.db",
-            "WANESYNC_HUBSPOT__WEBHOOK_SECRET": '["one", "env:TWO"]',
-            "WANESYNC_HUBSPOT__OWN_SOURCE_IDS": "123",
-            "TWO": "two",
-            "WANESYNC_CONFIG": "elsewhere.toml",
-            "UNRELATED": "1",
-        }
-        config = read(file, CREATE + "[stripe]\nrate = 3\n", env)
-        assert (config.stripe.rate, config.database) == (7.5, "sqlite:other.db")
-        assert [secret.get_secret_value() for secret in config.hubspot.webhook_secret] == ["one", "two"]
-        assert config.hubspot.own_source_ids == ("123",)
-
-    @pytest.mark.parametrize(
-        ("line", "name"), [("", "wanesync.db"), ('database = "sqlite:data/one.db"\n', "data/one.db")]
-    )
-    def test_a_database_file_stands_beside_the_file_that_names_it(self, file: Path, line: str, name: str) -> None:
-        assert read(file, line + CREATE).database == f"sqlite:{file.parent / name}"
-
-    @pytest.mark.parametrize("database", ["sqlite:/srv/one.db", "sqlite::memory:", "postgresql://ann@h/d"])
-    def test_other_databases_stay_as_they_are_named(self, file: Path, database: str) -> None:
-        keys = f'[security]\nkeys = "abcd:{SEAL}"\n'
-        assert read(file, f'database = "{database}"\n{CREATE}{keys}').database == database
-
-    def test_a_list_that_is_no_json_is_named(self, file: Path) -> None:
-        problem = only_problem(file, CREATE, {"WANESYNC_HUBSPOT__WEBHOOK_SECRET": "[planted"})
-        assert problem.startswith("WANESYNC_HUBSPOT__WEBHOOK_SECRET: hubspot.webhook_secret: is not JSON")
-        assert "planted" not in problem
-
     @pytest.mark.parametrize(
         ("content", "expected"),
         [
@@ -194,17 +114,6 @@ class TestSecrets:
         config = read(file, CREATE + f'[security]\nkeys = ["new1:{SEAL}", "env:OLD"]\n', env)
         assert config.security.entries == (f"new1:{SEAL}", f"old1:{SEAL}")
 
-    def test_postgres_needs_sealing_keys(self, file: Path) -> None:
-        text = 'database = "postgresql://h/d"\n' + CREATE
-        assert "security.keys: is needed with Postgres" in only_problem(file, text)
-        assert read(file, text, {"WANESYNC_SECURITY__KEYS": f"abcd:{SEAL}"}).database == "postgresql://h/d"
-
-    @pytest.mark.parametrize(
-        "key", ["planted", "abcd:planted", ":" + SEAL[:43] + "=", "abcd:" + SEAL[:40], "a b:" + SEAL]
-    )
-    def test_a_sealing_key_of_another_form_is_refused(self, file: Path, key: str) -> None:
-        assert "must be id:key" in only_problem(file, CREATE + f'[security]\nkeys = ["{key}"]\n')
-
     def test_sealing_keys_of_one_id_are_refused(self, file: Path) -> None:
         assert "used twice" in only_problem(file, CREATE + f'[security]\nkeys = ["abcd:{SEAL}", "abcd:{SEAL}"]\n')
 
@@ -218,56 +127,6 @@ class TestSecrets:
             "hubspot.webhook_secret",
         ]
         assert "WANESYNC_HUBSPOT__ACCESS_TOKEN" in str(caught.value)
-
-
-class TestAddresses:
-    @pytest.mark.parametrize("kind", ["sk", "rk"])
-    @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://localhost:9", "http://[::1]:9", "https://127.1.2.3"])
-    def test_a_live_key_never_meets_a_sandbox(self, file: Path, kind: str, url: str) -> None:
-        text = CREATE + f'[stripe]\nbase_url = "{url}"\napi_key = "env:KEY"\n'
-        assert "is a live key" in only_problem(file, text, {"KEY": f"{kind}_live_x"})
-        assert read(file, text, {"KEY": f"{kind}_test_x"}).stripe.base_url == url
-
-    @pytest.mark.parametrize(
-        "url",
-        [
-            "http://api.example.com",
-            "ftp://127.0.0.1",
-            "api.example.com",
-            "https://a@b",
-            "https://x:y",
-            "https://x/?",
-            "http://[::1",
-        ],
-    )
-    def test_addresses_that_are_refused(self, file: Path, url: str) -> None:
-        refused = [
-            problem.partition(": ")[2] for problem in problems(file, CREATE + f'[hubspot]\nbase_url = "{url}"\n')
-        ]
-        assert [problem.split(":")[0] for problem in refused] == ["hubspot.base_url"]
-
-    def test_public_url_is_what_is_signed(self, file: Path) -> None:
-        text = CREATE + '[server]\npublic_url = "{}"\n'
-        assert read(file, text.format("https://x.example/wane/")).server.public_url == "https://x.example/wane"
-        for url in ("https://x.example/?a=1", "https://x.example/#a", "http://x.example"):
-            assert "server.public_url: must" in only_problem(file, text.format(url))
-
-    @pytest.mark.parametrize("database", ["sqlite:", "postgres://h/d", "mysql://h/d", "wanesync.db", ""])
-    def test_databases_that_are_refused(self, file: Path, database: str) -> None:
-        assert "must be sqlite:FILE or postgresql://" in only_problem(file, f'database = "{database}"\n' + CREATE)
-
-
-class TestCreate:
-    def test_must_be_said_against_the_real_apis(self) -> None:
-        with pytest.raises(ConfigError) as caught:
-            load(None, {})
-        assert [problem.split(":")[0] for problem in caught.value.problems] == ["create.contacts", "create.customers"]
-
-    def test_defaults_to_all_on_the_side_that_is_a_sandbox(self, file: Path) -> None:
-        text = '[stripe]\nbase_url = "http://127.0.0.1:1"\n'
-        assert "create.contacts: must be set" in only_problem(file, text)
-        config = read(file, text + '[hubspot]\nbase_url = "http://127.0.0.1:2"\n')
-        assert (config.create.customers, config.create.contacts) == ("all", "all")
 
 
 class TestFields:
@@ -314,13 +173,6 @@ class TestFields:
     )
     def test_entries_that_are_refused(self, file: Path, entry: str, expected: str) -> None:
         assert expected in only_problem(file, CREATE + FIELD.format(1) + "[[field]]\n" + entry + "\n")
-
-
-@pytest.mark.parametrize("value", ["0", "-1", "1000.1", "nan", "inf", '"fast"'])
-@pytest.mark.parametrize("key", ["hubspot.rate", "hubspot.search_rate", "stripe.rate"])
-def test_rates_that_are_refused(file: Path, key: str, value: str) -> None:
-    section, name = key.split(".")
-    assert f"wanesync.toml:5: {key}: must be" in only_problem(file, f"{CREATE}[{section}]\n{name} = {value}\n")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,36 @@
+"""A configuration file of a test, and the problems of reading it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from wanesync.config.model import Config, load
+from wanesync.core.errors import ConfigError
+
+FIELD = '[[field]]\nname = "f{0}"\nhubspot = "p{0}"\nstripe = "metadata.k{0}"\n'
+
+CREATE = '[create]\ncustomers = "all"\ncontacts = "none"\n'
+
+
+def problems(file: Path, text: str, env: Mapping[str, str] | None = None) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        read(file, text, env)
+    assert caught.value.exit_code == 2
+    return caught.value.problems
+
+
+def read(file: Path, text: str, env: Mapping[str, str] | None = None) -> Config:
+    file.write_text(text)
+    return load(file, env or {})
+
+
+def only_problem(file: Path, text: str, env: Mapping[str, str] | None = None) -> str:
+    (problem,) = problems(file, text, env)
+    return problem
+
+
+SEAL = base64.b64encode(bytes(32)).decode()

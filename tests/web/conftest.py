@@ -1,0 +1,18 @@
+"""The web application that the tests of this folder call."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.web_door import PUBLIC_URL, Door, Memory, serve
+from wanesync.web.settings import WebSettings
+
+
+@pytest.fixture
+def door(caplog: pytest.LogCaptureFixture) -> Iterator[Door]:
+    with caplog.at_level(logging.DEBUG), serve(WebSettings(public_url=PUBLIC_URL + "/"), Memory()) as opened:
+        yield opened
+    assert [record for record in caplog.records if record.exc_info] == []

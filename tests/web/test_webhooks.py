@@ -1,0 +1,191 @@
+"""The webhook endpoints over real HTTP: what is stored and what is refused; nothing makes a traceback or a 500."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import http.client
+import json
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.support.web_door import (
+    HUBSPOT,
+    LIMIT,
+    PUBLIC_URL,
+    SECRET,
+    STRIPE,
+    Door,
+    Memory,
+    change,
+    serve,
+    sign_hubspot,
+    sign_stripe,
+)
+from wanesync.core.errors import DatabaseUnavailable, DecryptionFailed
+from wanesync.web.settings import WebSettings
+
+
+def test_hubspots_events_are_stored(door: Door) -> None:
+    answer = door.post_hubspot([change(1), change(2)])
+    assert (answer.status, answer.json) == (200, {"stored": 2})
+    assert [event.record_id for event in door.intake.stored[0].events] == ["1", "2"]
+
+
+def test_stripes_events_are_stored(door: Door) -> None:
+    data = {"object": {"id": "cus_1", "object": "customer"}}
+    event = {
+        "id": "evt_1",
+        "object": "event",
+        "type": "customer.deleted",
+        "created": 1,
+        "livemode": False,
+        "data": data,
+    }
+    answer = door.post_stripe(event)
+    assert (answer.status, answer.json) == (200, {"stored": 1})
+
+
+def test_one_bad_element_among_a_hundred_is_set_aside(door: Door) -> None:
+    answer = door.post_hubspot([*map(change, range(1, 100)), change("nobody")])
+    assert answer.json == {"stored": 99}
+    assert len(door.intake.stored[0].set_aside) == 1
+
+
+@pytest.mark.parametrize("offset_ms", [-301_000, 301_000])
+def test_stale_and_future_webhooks_are_refused(door: Door, offset_ms: int) -> None:
+    body = json.dumps([change()]).encode()
+    assert door.ask("POST", HUBSPOT, body, sign_hubspot(body, offset_ms=offset_ms)).status == 401
+    assert door.ask("POST", STRIPE, body, sign_stripe(body, offset_ms // 1000)).status == 401
+    assert door.intake.stored == []
+
+
+def test_forged_truncated_and_unsigned_webhooks_are_refused(door: Door) -> None:
+    body = json.dumps([change()]).encode()
+    good = sign_hubspot(body)
+    for sent, headers in (
+        (body, sign_hubspot(body, secret="another")),
+        (body[:-1], good),
+        (body, {"Content-Type": "application/json"}),
+        (body, good | {"X-HubSpot-Signature-v3": "\xe9"}),
+        (body, sign_hubspot(body, path=STRIPE)),
+        (b"", sign_hubspot(b"x")),
+    ):
+        answer = door.ask("POST", HUBSPOT, sent, headers)
+        assert (answer.status, sorted(answer.json)) == (401, ["error"])
+    assert door.ask("POST", HUBSPOT + "?x=1", body, good).status == 401
+    assert door.ask("POST", STRIPE, body, good).status == 401
+    assert door.intake.stored == []
+
+
+def test_a_header_sent_twice_is_not_trusted(door: Door) -> None:
+    body = json.dumps([change()]).encode()
+    good = sign_hubspot(body)
+    connection = http.client.HTTPConnection("127.0.0.1", door.port, timeout=10)
+    connection.putrequest("POST", HUBSPOT)
+    for name, value in (*good.items(), ("X-HubSpot-Signature-v3", "x"), ("Content-Length", str(len(body)))):
+        connection.putheader(name, value)
+    connection.endheaders(body)
+    assert connection.getresponse().status == 401
+    connection.close()
+
+
+def test_signed_nonsense_is_refused(door: Door) -> None:
+    for body in (b"{", b"\xff\xfe[]", b"{}", b"[" * 10_000, b"[NaN]"):
+        answer = door.ask("POST", HUBSPOT, body, sign_hubspot(body))
+        assert (answer.status, sorted(answer.json)) == (400, ["error"])
+    assert door.intake.stored == []
+
+
+def test_the_signature_decides_whatever_content_type_is_announced(door: Door) -> None:
+    for content_type in ("text/html", "application/x-www-form-urlencoded", "application/vnd.x+json"):
+        assert door.post_hubspot([change()], **{"Content-Type": content_type}).status == 200
+        assert door.ask("POST", HUBSPOT, b"[]", {"Content-Type": content_type}).status == 401
+
+
+def test_a_body_that_is_too_large_is_not_read(door: Door) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", door.port, timeout=10)
+    connection.putrequest("POST", HUBSPOT)
+    connection.putheader("Content-Length", str(10 * LIMIT))
+    connection.endheaders()
+    answer = connection.getresponse()
+    assert (answer.status, answer.getheader("connection")) == (413, "close")
+    connection.close()
+
+
+def test_a_body_without_a_length_is_cut_off_at_the_limit(door: Door) -> None:
+    with socket.create_connection(("127.0.0.1", door.port), timeout=10) as client:
+        head = f"POST {HUBSPOT} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        client.sendall(head.encode())
+        chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+        sent = 0
+        try:
+            while sent < 64 * LIMIT:
+                client.sendall(chunk)
+                sent += len(chunk)
+        except (ConnectionResetError, BrokenPipeError):
+            pass
+        assert sent < 32 * LIMIT  # what the buffers of two sockets hold, not the whole
+    assert door.intake.stored == []
+    assert door.ask("GET", "/healthz").status == 200
+
+
+def test_a_sender_that_goes_away_harms_no_other(door: Door) -> None:
+    for _ in range(5):
+        with socket.create_connection(("127.0.0.1", door.port), timeout=10) as client:
+            client.sendall(f"POST {HUBSPOT} HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n[".encode())
+    assert door.post_hubspot([change()]).status == 200
+
+
+def test_a_body_that_never_ends_is_given_up() -> None:
+    settings = WebSettings(public_url=PUBLIC_URL, body_timeout_s=0.05)
+    with serve(settings, Memory()) as door, socket.create_connection(("127.0.0.1", door.port), timeout=10) as client:
+        client.sendall(f"POST {HUBSPOT} HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n[".encode())
+        assert client.recv(100).startswith(b"HTTP/1.1 408 ")
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        DatabaseUnavailable("busy"),
+        DecryptionFailed("key"),
+        RuntimeError("secret ada@example.com"),
+        KeyError("x"),
+        TimeoutError(),
+    ],
+)
+def test_our_own_trouble_is_a_503_and_tells_nothing(
+    door: Door, trouble: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    door.intake.trouble = trouble
+    answer = door.post_hubspot([change()])
+    assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+    assert b"ada@" not in answer.body
+    assert "ada@" not in caplog.text
+    assert b"Traceback" not in answer.body
+    door.intake.trouble = None
+    assert door.post_hubspot([change()]).status == 200
+
+
+def test_ten_posts_are_stored_at_once() -> None:
+    intake = Memory(gate=threading.Barrier(8))
+    with serve(WebSettings(public_url=PUBLIC_URL, threads=8), intake) as door, ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda n: door.post_hubspot([change(n)]).status, range(1, 9)))
+    assert answers == [200] * 8
+    assert len(intake.stored) == 8
+
+
+def test_without_a_public_address_the_request_s_own_is_signed() -> None:
+    with serve(WebSettings(), Memory()) as door:
+        body = json.dumps([change()]).encode()
+        at_ms = str(time.time_ns() // 1_000_000)
+        url = f"http://127.0.0.1:{door.port}{HUBSPOT}"
+        text = f"POST{url}".encode() + body + at_ms.encode()
+        mark = base64.b64encode(hmac.new(SECRET.encode(), text, hashlib.sha256).digest()).decode()
+        headers = {"X-HubSpot-Signature-v3": mark, "X-HubSpot-Request-Timestamp": at_ms}
+        assert door.ask("POST", HUBSPOT, body, headers).status == 200
