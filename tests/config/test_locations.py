@@ -10,28 +10,28 @@ from wanesync.config.locations import ConfigProblem, KeyLocations, find_lines, f
 MUST_BE_SET = 'create.contacts: must be set: "all" creates contacts for customers that have none, "none" does not'
 
 
-class TestKeyLocations:
-    def test_all_problems_at_once_with_their_lines(self, file: Path) -> None:
-        text = (
-            'databse = "x"\n[stripe]\nrate = 0\n\n[hubspot]\naccess_token = "env:NOWHERE"\nsearch_rate = 1001\n'
-            '[create]\ncustomers = "some"\n[purchases]\nsinc = "auto"\n'
-        )
-        found = problems(file, text, {"WANESYNC_SERVER__PORT": "99999", "WANESYNC_STRIP__RATE": "3"})
-        assert found == [
-            "wanesync.toml:1: databse: is unknown: did you mean database?",
-            "wanesync.toml:3: stripe.rate: must be greater than 0",
-            "wanesync.toml:6: hubspot.access_token: env:NOWHERE is not set: export NOWHERE, or name another variable",
-            "wanesync.toml:7: hubspot.search_rate: must be less than or equal to 1000",
-            f"wanesync.toml:8: {MUST_BE_SET}",
-            "wanesync.toml:9: create.customers: must be 'all' or 'none'",
-            "wanesync.toml:11: purchases.sinc: is unknown: did you mean sink?",
-            "WANESYNC_SERVER__PORT: server.port: must be less than or equal to 65535",
-            "WANESYNC_STRIP__RATE: strip: is unknown: did you mean stripe?",
-        ]
+def test_all_problems_at_once_with_their_lines(file: Path) -> None:
+    text = (
+        'databse = "x"\n[stripe]\nrate = 0\n\n[hubspot]\naccess_token = "env:NOWHERE"\nsearch_rate = 1001\n'
+        '[create]\ncustomers = "some"\n[purchases]\nsinc = "auto"\n'
+    )
+    found = problems(file, text, {"WANESYNC_SERVER__PORT": "99999", "WANESYNC_STRIP__RATE": "3"})
+    assert found == [
+        "wanesync.toml:1: databse: is unknown: did you mean database?",
+        "wanesync.toml:3: stripe.rate: must be greater than 0",
+        "wanesync.toml:6: hubspot.access_token: env:NOWHERE is not set: export NOWHERE, or name another variable",
+        "wanesync.toml:7: hubspot.search_rate: must be less than or equal to 1000",
+        f"wanesync.toml:8: {MUST_BE_SET}",
+        "wanesync.toml:9: create.customers: must be 'all' or 'none'",
+        "wanesync.toml:11: purchases.sinc: is unknown: did you mean sink?",
+        "WANESYNC_SERVER__PORT: server.port: must be less than or equal to 65535",
+        "WANESYNC_STRIP__RATE: strip: is unknown: did you mean stripe?",
+    ]
 
-    def test_the_entry_of_a_list_is_found(self, file: Path) -> None:
-        text = CREATE + FIELD.format(1) + FIELD.format(2) + 'owner = "nobody"\n' + FIELD.format(3)
-        assert only_problem(file, text) == "wanesync.toml:12: field[2].owner: must be 'hubspot' or 'stripe'"
+
+def test_the_entry_of_a_list_is_found(file: Path) -> None:
+    text = CREATE + FIELD.format(1) + FIELD.format(2) + 'owner = "nobody"\n' + FIELD.format(3)
+    assert only_problem(file, text) == "wanesync.toml:12: field[2].owner: must be 'hubspot' or 'stripe'"
 
 
 def test_each_key_and_table_has_its_first_line() -> None:

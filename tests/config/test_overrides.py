@@ -13,66 +13,64 @@ from wanesync.config.overrides import Table, find_duplicates, override, resolve
 from wanesync.core.errors import ConfigError
 
 
-class TestKeyLocations:
-    def test_the_environment_overrides_the_file(self, file: Path) -> None:
-        env = {
-            "WANESYNC_STRIPE__RATE": "7.5",
-            "WANESYNC_DATABASE": "sqlite:other.db",
-            "WANESYNC_HUBSPOT__WEBHOOK_SECRET": '["one", "env:TWO"]',
-            "WANESYNC_HUBSPOT__OWN_SOURCE_IDS": "123",
-            "TWO": "two",
-            "WANESYNC_CONFIG": "elsewhere.toml",
-            "UNRELATED": "1",
-        }
-        config = read(file, CREATE + "[stripe]\nrate = 3\n", env)
-        assert (config.stripe.rate, config.database) == (7.5, "sqlite:other.db")
-        assert [secret.get_secret_value() for secret in config.hubspot.webhook_secret] == ["one", "two"]
-        assert config.hubspot.own_source_ids == ("123",)
-
-    @pytest.mark.parametrize(
-        ("line", "name"), [("", "wanesync.db"), ('database = "sqlite:data/one.db"\n', "data/one.db")]
-    )
-    def test_a_database_file_stands_beside_the_file_that_names_it(self, file: Path, line: str, name: str) -> None:
-        assert read(file, line + CREATE).database == f"sqlite:{file.parent / name}"
-
-    @pytest.mark.parametrize("database", ["sqlite:/srv/one.db", "sqlite::memory:", "postgresql://ann@h/d"])
-    def test_other_databases_stay_as_they_are_named(self, file: Path, database: str) -> None:
-        keys = f'[security]\nkeys = "abcd:{SEAL}"\n'
-        assert read(file, f'database = "{database}"\n{CREATE}{keys}').database == database
-
-    def test_a_list_that_is_no_json_is_named(self, file: Path) -> None:
-        problem = only_problem(file, CREATE, {"WANESYNC_HUBSPOT__WEBHOOK_SECRET": "[planted"})
-        assert problem.startswith("WANESYNC_HUBSPOT__WEBHOOK_SECRET: hubspot.webhook_secret: is not JSON")
-        assert "planted" not in problem
+def test_the_environment_overrides_the_file(file: Path) -> None:
+    env = {
+        "WANESYNC_STRIPE__RATE": "7.5",
+        "WANESYNC_DATABASE": "sqlite:other.db",
+        "WANESYNC_HUBSPOT__WEBHOOK_SECRET": '["one", "env:TWO"]',
+        "WANESYNC_HUBSPOT__OWN_SOURCE_IDS": "123",
+        "TWO": "two",
+        "WANESYNC_CONFIG": "elsewhere.toml",
+        "UNRELATED": "1",
+    }
+    config = read(file, CREATE + "[stripe]\nrate = 3\n", env)
+    assert (config.stripe.rate, config.database) == (7.5, "sqlite:other.db")
+    assert [secret.get_secret_value() for secret in config.hubspot.webhook_secret] == ["one", "two"]
+    assert config.hubspot.own_source_ids == ("123",)
 
 
-class TestSecrets:
-    def test_postgres_needs_sealing_keys(self, file: Path) -> None:
-        text = 'database = "postgresql://h/d"\n' + CREATE
-        assert "security.keys: is needed with Postgres" in only_problem(file, text)
-        assert read(file, text, {"WANESYNC_SECURITY__KEYS": f"abcd:{SEAL}"}).database == "postgresql://h/d"
+@pytest.mark.parametrize(("line", "name"), [("", "wanesync.db"), ('database = "sqlite:data/one.db"\n', "data/one.db")])
+def test_a_database_file_stands_beside_the_file_that_names_it(file: Path, line: str, name: str) -> None:
+    assert read(file, line + CREATE).database == f"sqlite:{file.parent / name}"
 
 
-class TestAddresses:
-    @pytest.mark.parametrize("kind", ["sk", "rk"])
-    @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://localhost:9", "http://[::1]:9", "https://127.1.2.3"])
-    def test_a_live_key_never_meets_a_sandbox(self, file: Path, kind: str, url: str) -> None:
-        text = CREATE + f'[stripe]\nbase_url = "{url}"\napi_key = "env:KEY"\n'
-        assert "is a live key" in only_problem(file, text, {"KEY": f"{kind}_live_x"})
-        assert read(file, text, {"KEY": f"{kind}_test_x"}).stripe.base_url == url
+@pytest.mark.parametrize("database", ["sqlite:/srv/one.db", "sqlite::memory:", "postgresql://ann@h/d"])
+def test_other_databases_stay_as_they_are_named(file: Path, database: str) -> None:
+    keys = f'[security]\nkeys = "abcd:{SEAL}"\n'
+    assert read(file, f'database = "{database}"\n{CREATE}{keys}').database == database
 
 
-class TestCreate:
-    def test_must_be_said_against_the_real_apis(self) -> None:
-        with pytest.raises(ConfigError) as caught:
-            load(None, {})
-        assert [problem.split(":")[0] for problem in caught.value.problems] == ["create.contacts", "create.customers"]
+def test_a_list_that_is_no_json_is_named(file: Path) -> None:
+    problem = only_problem(file, CREATE, {"WANESYNC_HUBSPOT__WEBHOOK_SECRET": "[planted"})
+    assert problem.startswith("WANESYNC_HUBSPOT__WEBHOOK_SECRET: hubspot.webhook_secret: is not JSON")
+    assert "planted" not in problem
 
-    def test_defaults_to_all_on_the_side_that_is_a_sandbox(self, file: Path) -> None:
-        text = '[stripe]\nbase_url = "http://127.0.0.1:1"\n'
-        assert "create.contacts: must be set" in only_problem(file, text)
-        config = read(file, text + '[hubspot]\nbase_url = "http://127.0.0.1:2"\n')
-        assert (config.create.customers, config.create.contacts) == ("all", "all")
+
+def test_postgres_needs_sealing_keys(file: Path) -> None:
+    text = 'database = "postgresql://h/d"\n' + CREATE
+    assert "security.keys: is needed with Postgres" in only_problem(file, text)
+    assert read(file, text, {"WANESYNC_SECURITY__KEYS": f"abcd:{SEAL}"}).database == "postgresql://h/d"
+
+
+@pytest.mark.parametrize("kind", ["sk", "rk"])
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://localhost:9", "http://[::1]:9", "https://127.1.2.3"])
+def test_a_live_key_never_meets_a_sandbox(file: Path, kind: str, url: str) -> None:
+    text = CREATE + f'[stripe]\nbase_url = "{url}"\napi_key = "env:KEY"\n'
+    assert "is a live key" in only_problem(file, text, {"KEY": f"{kind}_live_x"})
+    assert read(file, text, {"KEY": f"{kind}_test_x"}).stripe.base_url == url
+
+
+def test_must_be_said_against_the_real_apis() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(None, {})
+    assert [problem.split(":")[0] for problem in caught.value.problems] == ["create.contacts", "create.customers"]
+
+
+def test_defaults_to_all_on_the_side_that_is_a_sandbox(file: Path) -> None:
+    text = '[stripe]\nbase_url = "http://127.0.0.1:1"\n'
+    assert "create.contacts: must be set" in only_problem(file, text)
+    config = read(file, text + '[hubspot]\nbase_url = "http://127.0.0.1:2"\n')
+    assert (config.create.customers, config.create.contacts) == ("all", "all")
 
 
 def test_a_text_is_replaced_wherever_it_stands_and_problems_name_their_place() -> None:

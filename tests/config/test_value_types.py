@@ -20,42 +20,38 @@ from wanesync.config.value_types import (
 )
 
 
-class TestSecrets:
-    @pytest.mark.parametrize(
-        "key", ["planted", "abcd:planted", ":" + SEAL[:43] + "=", "abcd:" + SEAL[:40], "a b:" + SEAL]
-    )
-    def test_a_sealing_key_of_another_form_is_refused(self, file: Path, key: str) -> None:
-        assert "must be id:key" in only_problem(file, CREATE + f'[security]\nkeys = ["{key}"]\n')
+@pytest.mark.parametrize("key", ["planted", "abcd:planted", ":" + SEAL[:43] + "=", "abcd:" + SEAL[:40], "a b:" + SEAL])
+def test_a_sealing_key_of_another_form_is_refused(file: Path, key: str) -> None:
+    assert "must be id:key" in only_problem(file, CREATE + f'[security]\nkeys = ["{key}"]\n')
 
 
-class TestAddresses:
-    @pytest.mark.parametrize(
-        "url",
-        [
-            "http://api.example.com",
-            "ftp://127.0.0.1",
-            "api.example.com",
-            "https://a@b",
-            "https://x:y",
-            "https://x/?",
-            "http://[::1",
-        ],
-    )
-    def test_addresses_that_are_refused(self, file: Path, url: str) -> None:
-        refused = [
-            problem.partition(": ")[2] for problem in problems(file, CREATE + f'[hubspot]\nbase_url = "{url}"\n')
-        ]
-        assert [problem.split(":")[0] for problem in refused] == ["hubspot.base_url"]
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://api.example.com",
+        "ftp://127.0.0.1",
+        "api.example.com",
+        "https://a@b",
+        "https://x:y",
+        "https://x/?",
+        "http://[::1",
+    ],
+)
+def test_addresses_that_are_refused(file: Path, url: str) -> None:
+    refused = [problem.partition(": ")[2] for problem in problems(file, CREATE + f'[hubspot]\nbase_url = "{url}"\n')]
+    assert [problem.split(":")[0] for problem in refused] == ["hubspot.base_url"]
 
-    def test_public_url_is_what_is_signed(self, file: Path) -> None:
-        text = CREATE + '[server]\npublic_url = "{}"\n'
-        assert read(file, text.format("https://x.example/wane/")).server.public_url == "https://x.example/wane"
-        for url in ("https://x.example/?a=1", "https://x.example/#a", "http://x.example"):
-            assert "server.public_url: must" in only_problem(file, text.format(url))
 
-    @pytest.mark.parametrize("database", ["sqlite:", "postgres://h/d", "mysql://h/d", "wanesync.db", ""])
-    def test_databases_that_are_refused(self, file: Path, database: str) -> None:
-        assert "must be sqlite:FILE or postgresql://" in only_problem(file, f'database = "{database}"\n' + CREATE)
+def test_public_url_is_what_is_signed(file: Path) -> None:
+    text = CREATE + '[server]\npublic_url = "{}"\n'
+    assert read(file, text.format("https://x.example/wane/")).server.public_url == "https://x.example/wane"
+    for url in ("https://x.example/?a=1", "https://x.example/#a", "http://x.example"):
+        assert "server.public_url: must" in only_problem(file, text.format(url))
+
+
+@pytest.mark.parametrize("database", ["sqlite:", "postgres://h/d", "mysql://h/d", "wanesync.db", ""])
+def test_databases_that_are_refused(file: Path, database: str) -> None:
+    assert "must be sqlite:FILE or postgresql://" in only_problem(file, f'database = "{database}"\n' + CREATE)
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "1000.1", "nan", "inf", '"fast"'])

@@ -126,7 +126,7 @@ def test_a_side_that_does_not_answer_is_away_and_probed_soon(failure: Failure) -
 
 
 @pytest.mark.parametrize("failure", [Failure.UNAUTHORISED, Failure.MOVING, Failure.DAILY_LIMIT])
-def test_a_side_that_lets_nobody_in_is_paused_as_a_whole(failure: Failure) -> None:
+def test_a_side_that_refuses_the_key_is_paused_as_a_whole(failure: Failure) -> None:
     assert ask(failure, 99) == Pause("", "said so", away=False, probe_ms=PROBE_PAUSED_MS)
 
 

@@ -15,7 +15,7 @@ def match(found: Record, *others: Record | StoredRecord) -> Match:
     return match_customer(PlanContext("", {(s.side, s.id): s for s in copies}), stored(found))
 
 
-def test_a_customer_nobody_shares_anything_with_has_no_match() -> None:
+def test_a_customer_that_shares_nothing_with_a_contact_has_no_match() -> None:
     assert match(customer(email=ADA), contact(email="other@example.com")) == Match()
 
 
@@ -61,7 +61,7 @@ def test_a_deleted_contact_matches_nothing() -> None:
     assert match(customer(other_id="1", email=ADA), stored(contact("1", email=ADA), deleted=True)) == Match()
 
 
-def test_an_id_nobody_has_leaves_the_address_to_decide() -> None:
+def test_an_id_of_no_record_leaves_the_address_to_decide() -> None:
     assert match(customer(other_id="404", email=ADA), contact("1", email=ADA)) == Match("1")
 
 

@@ -49,7 +49,7 @@ def test_a_parked_field_does_not_hold_up_the_others() -> None:
     assert written(merge(pair, FIELDS, "keep"), HUBSPOT) == {"phone": "110"}
 
 
-def test_a_parked_address_is_tried_again_once_nobody_else_carries_it() -> None:
+def test_a_parked_address_is_tried_again_once_no_other_record_has_it() -> None:
     pair = Pair(
         contact(email="old@x.org"),
         customer(email="new@x.org"),

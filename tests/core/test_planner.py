@@ -42,14 +42,14 @@ def code_of(outcome: Plan, side: Side, record_id: str) -> NoteCode | None:
     return note.code if note else None
 
 
-def test_a_contact_nobody_matches_gets_a_customer() -> None:
+def test_a_contact_without_a_match_gets_a_customer() -> None:
     action = only_action(run(context("contact:1", contact(email=ADA, phone="110"))))
     assert (action.side, action.kind, action.source_id, action.target_id) == (STRIPE, WriteKind.CREATE, "1", "")
     assert written_by(action, blanks=False) == {"email": ADA, "phone": "110"}
     assert action.hmacs == {ADA}
 
 
-def test_a_customer_nobody_matches_gets_a_contact() -> None:
+def test_a_customer_without_a_match_gets_a_contact() -> None:
     action = only_action(run(context("customer:cus_1", customer(email=ADA, name="Ada Byron"))))
     assert (action.side, action.kind, action.source_id) == (HUBSPOT, WriteKind.CREATE, "cus_1")
     assert written_by(action, blanks=False) == {"email": ADA, "name": full_name("Ada", "Byron")}
@@ -191,7 +191,7 @@ def test_a_contact_we_made_is_known_by_the_intent_it_carries() -> None:
     assert outcome.matched_creates == [(pending, WriteResult.MATCHED)]
 
 
-def test_a_contact_somebody_else_made_does_not_settle_our_creation() -> None:
+def test_a_contact_that_another_program_made_does_not_settle_our_creation() -> None:
     pending = create(HUBSPOT, "cus_1", {"email": Change("", ADA, ADA)}, "intent-7")
     outcome = run(context("contact:1", contact(email=ADA), customer(email=ADA), creates=[pending]))
     assert not outcome.matched_creates

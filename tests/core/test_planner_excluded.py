@@ -19,7 +19,7 @@ def test_nothing_is_created_for_an_excluded_record(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["contact:1", "customer:cus_1"])
-def test_an_excluded_record_is_not_linked_and_nobody_is_created_beside_it(key: str) -> None:
+def test_an_excluded_record_is_not_linked_and_nothing_is_created_for_it(key: str) -> None:
     for people in ([CONTACT, customer(email=ADA)], [contact(email=ADA), CUSTOMER], [CONTACT, CUSTOMER]):
         outcome = run(context(key, *people))
         assert (outcome.actions, outcome.links, outcome.wake) == ({}, {}, set())

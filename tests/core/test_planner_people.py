@@ -228,6 +228,6 @@ def test_an_agreed_pair_is_quiet() -> None:
     assert outcome.is_empty
 
 
-def test_a_key_nobody_knows_is_quiet() -> None:
+def test_an_unknown_key_plans_nothing() -> None:
     assert run(context("contact:404")).is_empty
     assert run(context("customer:cus_404")).is_empty

@@ -92,7 +92,7 @@ def test_two_payments_are_two_events() -> None:
 # -- totals
 
 
-def test_somebody_who_bought_nothing_has_no_totals() -> None:
+def test_a_contact_without_purchases_has_no_totals() -> None:
     assert roll_up([]) == {}
 
 

@@ -51,7 +51,7 @@ def test_the_limit_keeps_the_newest_entries(pair: Store) -> None:
 
 
 @pytest.mark.parametrize("key", ["unknown@example.com", "8"])
-def test_a_person_of_whom_nothing_is_stored_is_not_found(pair: Store, key: str) -> None:
+def test_a_person_without_stored_records_is_not_found(pair: Store, key: str) -> None:
     with pytest.raises(NotFound, match="no record has this address or id"):
         read_person(pair, key, 10)
 

@@ -21,7 +21,7 @@ def test_a_new_contact_costs_one_read_one_write_and_one_echo() -> None:
     assert done == {HUBSPOT: 1, STRIPE: 2}
 
 
-def test_a_new_customer_wakes_nobody_either() -> None:
+def test_a_new_customer_causes_no_further_jobs_either() -> None:
     with stage() as play:
         with play.world.store.reading() as tx:
             before = {side: count_done(tx, side, 0) for side in (HUBSPOT, STRIPE)}

@@ -298,7 +298,7 @@ def test_an_intent_whose_commit_was_done_twice_is_not_left_open() -> None:
 
 
 @pytest.mark.parametrize("seed", [673, 919])
-def test_jobs_whose_outcome_came_in_a_gap_of_the_heartbeat_do_not_stay_in_nobodys_hands(seed: int) -> None:
+def test_jobs_whose_outcome_came_in_a_gap_of_the_heartbeat_do_not_stay_without_an_owner(seed: int) -> None:
     assert play_seed(seed).violations == []
 
 
@@ -340,7 +340,7 @@ def test_what_stands_where_the_owner_s_name_could_not_be_told_is_kept_if_it_was_
     assert play_seed(4012888).violations == []
 
 
-def test_a_heartbeat_that_ended_a_gap_unacknowledged_leaves_no_jobs_in_nobodys_hands() -> None:
+def test_a_heartbeat_that_ended_a_gap_unacknowledged_leaves_no_jobs_without_an_owner() -> None:
     assert play_seed(4016774).violations == []
 
 
@@ -388,7 +388,7 @@ def test_an_edit_whose_webhook_never_came_may_be_overwritten_unread_by_a_late_wr
     assert play_seed(120006120).violations == []
 
 
-def test_a_side_that_came_back_need_not_be_asked_where_nobody_has_anything_to_ask() -> None:
+def test_a_side_that_came_back_is_not_called_where_no_call_waits() -> None:
     assert play_seed(120057443).violations == []
 
 

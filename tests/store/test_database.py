@@ -1,3 +1,5 @@
+"""Opening a database, and its keys and migrations."""
+
 from __future__ import annotations
 
 import random
@@ -90,7 +92,7 @@ def execute(url: str, statement: str) -> None:
         session.execute(statement.encode())
 
 
-def test_the_wrong_key_is_told(database_url: str) -> None:
+def test_the_wrong_key_is_reported(database_url: str) -> None:
     open_store(database_url, KEYS, migrate=True).close()
     with pytest.raises(DecryptionFailed):
         open_store(database_url, [make_key("k002")])
@@ -142,7 +144,7 @@ def test_in_memory_is_the_same_program(clock: Clock) -> None:
     assert hashes[0] == hashes[1], "the same seed, the same trace"
 
 
-def test_who_may_not_make_it_brings_it_up_to_date(sqlite_url: str, tmp_path: Path) -> None:
+def test_without_leave_to_create_a_database_it_is_only_brought_up_to_date(sqlite_url: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not set up yet"):
         open_store(sqlite_url, migrate=None)
     assert list(tmp_path.iterdir()) == []
@@ -155,7 +157,7 @@ def test_who_may_not_make_it_brings_it_up_to_date(sqlite_url: str, tmp_path: Pat
     store.close()
 
 
-def test_tidying_up_loses_nothing(store: Store) -> None:
+def test_a_checkpoint_loses_nothing(store: Store) -> None:
     with store.transaction() as tx:
         tx.settings.put("kept", "yes")
     store.checkpoint()

@@ -13,7 +13,7 @@ from wanesync.store.postgres import PostgresDatabase
 H, S = Side.HUBSPOT, Side.STRIPE
 
 
-def test_work_wakes_those_who_wait_for_its_lane(store: Store) -> None:
+def test_work_wakes_the_threads_that_wait_for_its_lane(store: Store) -> None:
     with store.transaction() as tx:
         tx.jobs.put(JobRequest(H, JobKind.READ, "k"))
     store.wait_for_work(0)

@@ -111,7 +111,7 @@ def test_an_outcome_and_a_rescue_exclude_each_other(store: Store, other_store: S
                 tx.jobs.finish(left)
 
 
-def test_what_is_checked_as_ours_stays_ours_to_the_commit(store: Store, other_store: Store) -> None:
+def test_a_job_that_was_checked_as_held_stays_held_to_the_commit(store: Store, other_store: Store) -> None:
     with store.transaction() as tx:
         tx.processes.beat("w", "all", 1)
         tx.jobs.put(JobRequest(H, READ, "k"))

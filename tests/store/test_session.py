@@ -31,7 +31,7 @@ def note_and_fail(tx: Tx) -> None:
     raise ZeroDivisionError
 
 
-def test_a_savepoint_takes_back_what_waits_in_it_and_nothing_else(store: Store) -> None:
+def test_a_savepoint_undoes_the_deferred_writes_inside_it_and_no_others(store: Store) -> None:
     with store.transaction() as tx:
         tx.journal.add("before", H, "1", "", {})
         with pytest.raises(ZeroDivisionError), tx.savepoint():
@@ -42,14 +42,14 @@ def test_a_savepoint_takes_back_what_waits_in_it_and_nothing_else(store: Store) 
         assert [entry.kind for entry in tx.journal.of(["1"], 9)] == ["after", "before"]
 
 
-def test_nothing_that_waits_survives_its_transaction(store: Store) -> None:
+def test_no_deferred_write_survives_a_transaction_that_fails(store: Store) -> None:
     with pytest.raises(ZeroDivisionError), store.transaction() as tx:
         note_and_fail(tx)
     with store.reading() as tx:
         assert tx.journal.of(["1"], 9) == []
 
 
-def test_a_glance_sees_what_is_committed_and_writes_nothing(store: Store) -> None:
+def test_a_read_by_statement_sees_what_is_committed_and_cannot_write(store: Store) -> None:
     with store.transaction() as tx:
         tx.jobs.put(JobRequest(H, JobKind.READ, "k"))
     with store.read_statementwise() as tx:

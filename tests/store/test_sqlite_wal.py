@@ -12,7 +12,7 @@ from wanesync.store import open_store, sqlite
 from wanesync.store.sqlite_wal import RESTART_PAGES, checkpoint_passive, enable_wal, execute_when_free, restart_log
 
 
-def test_the_log_does_not_grow_for_ever(sqlite_url: str) -> None:
+def test_the_log_is_restarted_and_does_not_grow_for_ever(sqlite_url: str) -> None:
     store = open_store(sqlite_url, migrate=True)
     log = Path(sqlite_url.removeprefix("sqlite:") + "-wal")
     sizes = []
@@ -25,7 +25,7 @@ def test_the_log_does_not_grow_for_ever(sqlite_url: str) -> None:
     store.close()
 
 
-def test_a_log_that_is_read_is_left_alone_and_nobody_waits_for_it(sqlite_url: str) -> None:
+def test_a_log_that_is_being_read_is_not_restarted_and_not_waited_for(sqlite_url: str) -> None:
     store = open_store(sqlite_url, migrate=True)
     reader = sqlite3.connect(sqlite_url.removeprefix("sqlite:"), isolation_level=None)
     reader.execute("BEGIN")

@@ -35,7 +35,7 @@ PEOPLE = len(NAMES)
 
 
 @pytest.mark.parametrize(("database", "failpoint"), CASES)
-def test_nothing_is_lost_and_nobody_is_there_twice(
+def test_nothing_is_lost_and_no_record_is_there_twice(
     request: pytest.FixtureRequest, tmp_path: Path, database: str, failpoint: str
 ) -> None:
     with Stage(request.getfixturevalue(database), tmp_path) as stage:

@@ -244,7 +244,7 @@ def test_a_file_is_refused_whole_with_every_line(sqlite_url: str, tmp_path: Path
         assert companies(stage) == ("Here Ltd", "There Inc")
 
 
-def test_a_record_somebody_works_on_is_waited_for_and_then_left(sqlite_url: str, tmp_path: Path) -> None:
+def test_a_locked_record_is_waited_for_and_then_left(sqlite_url: str, tmp_path: Path) -> None:
     with Stage(sqlite_url, tmp_path) as stage:
         contact_id, customer_id = pair(stage, "Here Ltd", "There Inc")
         listed(stage)
@@ -312,7 +312,7 @@ def test_a_baseline_takes_what_links_hold_now(stage: Stage) -> None:
     assert companies(stage) == ("Newer Co", "Co")
 
 
-def test_a_baseline_names_what_somebody_works_on(sqlite_url: str, tmp_path: Path) -> None:
+def test_a_baseline_names_the_locked_records(sqlite_url: str, tmp_path: Path) -> None:
     with Stage(sqlite_url, tmp_path) as stage:
         contact_id, _ = pair(stage, "Co", "Co")
         with stage.store.transaction() as tx:

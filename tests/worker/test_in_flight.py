@@ -68,7 +68,7 @@ def test_a_claim_under_way_keeps_a_suspect_out() -> None:
     assert in_flight.begin_claim(HUBSPOT)
 
 
-def test_a_suspect_that_somebody_else_took_holds_nobody_up() -> None:
+def test_a_suspect_that_another_process_took_holds_no_job_up() -> None:
     in_flight = InFlight()
     in_flight.note_next(HUBSPOT, suspect=True)
     assert not in_flight.begin_claim(STRIPE)
@@ -86,7 +86,7 @@ def test_two_suspects_run_one_after_the_other() -> None:
     assert claim(in_flight, HUBSPOT)
 
 
-def test_what_is_in_hand_is_unknown_while_somebody_claims() -> None:
+def test_what_is_in_flight_is_unknown_during_a_claim() -> None:
     in_flight = InFlight()
     assert in_hand(in_flight) == set()
     assert in_flight.begin_claim(STRIPE)

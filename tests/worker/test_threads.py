@@ -43,7 +43,7 @@ def test_one_thread_is_enough_for_one_at_a_time() -> None:
     pool.close()
 
 
-def test_what_nobody_began_is_dropped() -> None:
+def test_work_that_did_not_begin_is_dropped() -> None:
     pool, began, go_on = ThreadPool(1, "test"), threading.Event(), threading.Event()
     ran: list[int] = []
 

@@ -114,9 +114,7 @@ def is_away(*_: object) -> None:
     raise DatabaseUnavailable("away")
 
 
-def test_a_call_nobody_can_give_a_slot_to_is_not_sent_and_waits_for_another(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_call_without_a_slot_is_not_sent_and_waits_for_another(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     def send() -> object:
         bench.clock.true.now += MAX_SLOT_DELAY_MS + 1
         return bench.leave()

@@ -79,37 +79,35 @@ def test_a_missing_scope_is_named() -> None:
     assert (error.failure, error.scope) == (Failure.FORBIDDEN, "crm.objects.contacts.write")
 
 
-class TestSamples:
-    """Recorded answers of the real HubSpot."""
+def test_whole_refusals(shared: Path) -> None:
+    unnamed = load_sample(shared, "test__batch__create__contacts__err-conflict.json")
+    error = TABLE.read_answer(409, {}, unnamed)
+    assert (error.failure, error.existing_id) == (Failure.CONFLICT, None)
+    for name in ("create", "update"):
+        body = load_sample(shared, f"test__batch__{name}__contacts__err-many-invalid-properties.json")
+        error = TABLE.read_answer(400, {}, body)
+        assert (error.failure, error.fields) == (Failure.REFUSED, ("first000name", "last000name"))
+        assert set(error.unknown) == {"first000name", "last000name"}
+        told = TABLE.read_entry({"category": "VALIDATION_ERROR", "message": body["message"]})
+        assert set(told.unknown) == set(error.unknown)
+    twice = load_sample(shared, "test__batch__update__contacts__err-duplicate-ids.json")
+    assert TABLE.read_answer(400, {}, twice).ids == ("123456",)
 
-    def test_whole_refusals(self, shared: Path) -> None:
-        unnamed = load_sample(shared, "test__batch__create__contacts__err-conflict.json")
-        error = TABLE.read_answer(409, {}, unnamed)
-        assert (error.failure, error.existing_id) == (Failure.CONFLICT, None)
-        for name in ("create", "update"):
-            body = load_sample(shared, f"test__batch__{name}__contacts__err-many-invalid-properties.json")
-            error = TABLE.read_answer(400, {}, body)
-            assert (error.failure, error.fields) == (Failure.REFUSED, ("first000name", "last000name"))
-            assert set(error.unknown) == {"first000name", "last000name"}
-            told = TABLE.read_entry({"category": "VALIDATION_ERROR", "message": body["message"]})
-            assert set(told.unknown) == set(error.unknown)
-        twice = load_sample(shared, "test__batch__update__contacts__err-duplicate-ids.json")
-        assert TABLE.read_answer(400, {}, twice).ids == ("123456",)
 
-    def test_shapes_other_clients_saw(self, shared: Path) -> None:
-        shapes = json.loads((shared / "samples" / "hubspot_errors.json").read_text())
-        expected = {
-            "409_create": Failure.CONFLICT,
-            "404_get": Failure.NOT_FOUND,
-            "400_validation": Failure.REFUSED,
-            "403_scopes": Failure.FORBIDDEN,
-            "429": Failure.RATE_LIMITED,
-        }
-        for name, failure in expected.items():
-            error = TABLE.read_answer(shapes[name]["status"], {}, shapes[name]["body"])
-            assert error.failure is failure, name
-        assert TABLE.read_answer(409, {}, shapes["409_create"]["body"]).existing_id == "3401"
-        with CannedServer(Told(207, shapes["207_batch_read"]["body"])) as server:
-            found = open_side(server).read_contacts(["1", "99999"])
-        assert found["99999"] is None
-        assert found["1"] is not None
+def test_shapes_other_clients_saw(shared: Path) -> None:
+    shapes = json.loads((shared / "samples" / "hubspot_errors.json").read_text())
+    expected = {
+        "409_create": Failure.CONFLICT,
+        "404_get": Failure.NOT_FOUND,
+        "400_validation": Failure.REFUSED,
+        "403_scopes": Failure.FORBIDDEN,
+        "429": Failure.RATE_LIMITED,
+    }
+    for name, failure in expected.items():
+        error = TABLE.read_answer(shapes[name]["status"], {}, shapes[name]["body"])
+        assert error.failure is failure, name
+    assert TABLE.read_answer(409, {}, shapes["409_create"]["body"]).existing_id == "3401"
+    with CannedServer(Told(207, shapes["207_batch_read"]["body"])) as server:
+        found = open_side(server).read_contacts(["1", "99999"])
+    assert found["99999"] is None
+    assert found["1"] is not None

@@ -16,30 +16,30 @@ from wanesync.core.errors import Failure
 from wanesync.core.model import Side
 from wanesync.core.purchases import Purchase
 
+PURCHASE = Purchase(
+    "pi_1", "ch_1", "", "", "", 1500, "jpy", 1_700_000_000_123, "Tee <b>& Gebäck</b>" * 20, contact_id="12"
+)
 
-class TestPurchases:
-    PURCHASE = Purchase(
-        "pi_1", "ch_1", "", "", "", 1500, "jpy", 1_700_000_000_123, "Tee <b>& Gebäck</b>" * 20, contact_id="12"
-    )
 
-    def test_an_event(self) -> None:
-        event = write_event(self.PURCHASE, "pe42_stripe_purchase")
-        properties = event["properties"]
-        assert isinstance(properties, dict)
-        assert properties["amount"] == "1500"
-        assert "customer_id" not in properties
-        assert len(properties["description"]) == 256
-        assert set(properties) <= set(EVENT_PROPERTIES)
-        assert event["uuid"] == self.PURCHASE.event_uuid
-        assert event["occurredAt"] == "2023-11-14T22:13:20.123Z"
+def test_an_event() -> None:
+    event = write_event(PURCHASE, "pe42_stripe_purchase")
+    properties = event["properties"]
+    assert isinstance(properties, dict)
+    assert properties["amount"] == "1500"
+    assert "customer_id" not in properties
+    assert len(properties["description"]) == 256
+    assert set(properties) <= set(EVENT_PROPERTIES)
+    assert event["uuid"] == PURCHASE.event_uuid
+    assert event["occurredAt"] == "2023-11-14T22:13:20.123Z"
 
-    def test_a_note_escapes_what_others_wrote(self) -> None:
-        properties = write_note(self.PURCHASE)["properties"]
-        assert isinstance(properties, dict)
-        body = properties["hs_note_body"]
-        assert "<b>" not in body
-        assert "1500 JPY" in body
-        assert body.endswith("[wanesync:pi_1]")
+
+def test_a_note_escapes_what_others_wrote() -> None:
+    properties = write_note(PURCHASE)["properties"]
+    assert isinstance(properties, dict)
+    body = properties["hs_note_body"]
+    assert "<b>" not in body
+    assert "1500 JPY" in body
+    assert body.endswith("[wanesync:pi_1]")
 
 
 def a_purchase(payment_id: str) -> Purchase:

@@ -10,18 +10,15 @@ from tests.support.hubspot_answers import load_sample, open_side
 from wanesync.core.ports import Survey
 
 
-class TestSamples:
-    """Recorded answers of the real HubSpot."""
-
-    def test_a_search(self, shared: Path) -> None:
-        asked = load_sample(shared, "test__read-via-search__contacts-payload.json")
-        body = load_sample(shared, "test__read-via-search__contacts-response.json")
-        with CannedServer(Told(200, body)) as server:
-            assert open_side(server).search_modified(5, "7") == [("220006890315", 1_778_095_578_036)]
-            ours = json.loads(server.asked[0].body)
-        [condition] = asked["filterGroups"][0]["filters"]  # type: ignore[index] # plain JSON
-        first = ours["filterGroups"][0]["filters"][0]
-        assert (first["propertyName"], first["operator"]) == (condition["propertyName"], condition["operator"])
+def test_a_search(shared: Path) -> None:
+    asked = load_sample(shared, "test__read-via-search__contacts-payload.json")
+    body = load_sample(shared, "test__read-via-search__contacts-response.json")
+    with CannedServer(Told(200, body)) as server:
+        assert open_side(server).search_modified(5, "7") == [("220006890315", 1_778_095_578_036)]
+        ours = json.loads(server.asked[0].body)
+    [condition] = asked["filterGroups"][0]["filters"]  # type: ignore[index] # plain JSON
+    first = ours["filterGroups"][0]["filters"][0]
+    assert (first["propertyName"], first["operator"]) == (condition["propertyName"], condition["operator"])
 
 
 def test_a_search_begins_at_a_time_and_goes_on_above_an_id() -> None:

@@ -163,7 +163,7 @@ class TestHubSpot:
             ),
         ],
     )
-    def test_who_did_it(self, own: frozenset[str], parts: Json, source: str) -> None:
+    def test_the_author_of_a_change_is_named(self, own: frozenset[str], parts: Json, source: str) -> None:
         assert one(change(**parts), parser=HubSpotWebhooks(FIELDS, "3", own)).source == source
 
     def test_a_user_named_by_address_is_one_user_without_it(self) -> None:

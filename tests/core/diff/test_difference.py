@@ -142,7 +142,7 @@ def test_a_record_that_is_gone_is_no_difference(facts: dict[str, object]) -> Non
     assert not differences("contact:1", stored(contact(email=ADA), **facts))
 
 
-def test_a_record_nobody_knows_is_no_difference() -> None:
+def test_an_unknown_record_is_no_difference() -> None:
     assert not differences("contact:404")
 
 

@@ -16,7 +16,7 @@ from wanesync.store import Store
 H, S = Side.HUBSPOT, Side.STRIPE
 
 
-def test_an_event_is_stored_once_whoever_brings_it(store: Store, other_store: Store) -> None:
+def test_an_event_is_stored_once_by_whichever_process(store: Store, other_store: Store) -> None:
     with store.transaction() as tx:
         assert tx.events.put_many([an_event("k1"), an_event("k2"), an_event("k1")]) == {"k1", "k2"}
     with other_store.transaction() as tx:

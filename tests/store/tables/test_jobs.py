@@ -1,3 +1,5 @@
+"""Jobs in the store: claims, joins, retries, leases and rescues."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -372,7 +374,7 @@ def test_what_a_process_keeps_is_not_released(store: Store) -> None:
         assert [(job.key, job.attempts, job.rescues) for job in tx.jobs.claim(S, [READ], 9, "me")] == [(lost.key, 0, 0)]
 
 
-def test_only_what_waits_for_that_reason_under_those_keys_is_hurried(store: Store) -> None:
+def test_only_jobs_that_wait_for_that_reason_under_those_keys_become_due(store: Store) -> None:
     with store.transaction() as tx:
         tx.processes.beat("w", "all", 1)
         tx.jobs.put_many([JobRequest(S, JobKind.READ, key) for key in ("a", "b", "c", "d")])

@@ -1,3 +1,5 @@
+"""Pending writes in the store."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -121,7 +123,7 @@ def test_open_writes_are_found_by_their_target(store: Store) -> None:
         assert tx.pending_writes.open_targets(H, ["cus_1"]) == set()
 
 
-def test_what_waits_is_seen_by_whoever_reads_its_table(store: Store) -> None:
+def test_deferred_writes_are_seen_by_a_read_of_their_table(store: Store) -> None:
     with store.transaction() as tx:
         tx.pending_writes.put_many([a_create("w1", "h1"), a_create("w2", "h2")])
         assert tx.pending_writes.open_ids(["w1", "w2"]) == {"w1", "w2"}
@@ -140,7 +142,7 @@ def test_what_waits_is_seen_by_whoever_reads_its_table(store: Store) -> None:
         ]
 
 
-def test_what_waits_keeps_its_order_on_one_row(store: Store) -> None:
+def test_deferred_writes_keep_their_order_on_one_row(store: Store) -> None:
     with store.transaction() as tx:
         tx.pending_writes.put(an_update("w1"))
         tx.pending_writes.mark_sent("w1")

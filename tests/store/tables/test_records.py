@@ -1,3 +1,5 @@
+"""Copies of records in the store."""
+
 from __future__ import annotations
 
 from dataclasses import replace

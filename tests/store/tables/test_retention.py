@@ -1,3 +1,5 @@
+"""What is removed with age, and what stays."""
+
 from __future__ import annotations
 
 import threading

@@ -170,7 +170,7 @@ def test_discard_leaves_the_other_side_as_it_was_for_good() -> None:
         assert companies(play, stopped[:1]) == ["Typed"]
 
 
-def test_a_discarded_source_gets_at_nobody_else() -> None:
+def test_a_discarded_source_reaches_no_further_people() -> None:
     with stage() as play:
         pairs = town(play, 8)
         import_all(play, pairs[:6], "New")
@@ -191,7 +191,7 @@ def test_the_window_moves_on() -> None:
         assert holds(play) == []
 
 
-def test_while_writes_are_off_nobody_is_counted() -> None:
+def test_while_writes_are_off_no_people_are_counted() -> None:
     with stage() as play:
         pairs = town(play, 6)
         play.world.store.run(lambda tx: tx.settings.put(WRITES, "off"))
