@@ -7,17 +7,21 @@ from contextlib import closing
 
 import psycopg
 import pytest
+from psycopg import errors
 
 from tests.support.store_fixtures import Clock
 from wanesync.bench.postgres_cluster import UNSAFE_SETTINGS, temporary_cluster
 from wanesync.bench.postgres_session import connect
 from wanesync.core.errors import ConfigError, DatabaseUnavailable
 from wanesync.store import (
+    ConstraintViolated,
+    TransactionConflict,
     Tx,
     make_key,
     open_store,
 )
 from wanesync.store.clock import DatabaseClock
+from wanesync.store.postgres import translate
 
 
 def test_a_transaction_that_stood_still_for_too_long_is_rolled_back_and_runs_again(postgres_url: str) -> None:
@@ -100,3 +104,27 @@ def test_a_killed_postgres_is_down_and_comes_back() -> None:
             assert tx.settings.get("kept") == "yes"
         assert store.reserve("hubspot", 1)
         store.close()
+
+
+@pytest.mark.parametrize(
+    "error", [errors.SerializationFailure, errors.DeadlockDetected, errors.IdleInTransactionSessionTimeout]
+)
+def test_a_transaction_that_conflicted_is_to_run_again(error: type[psycopg.Error]) -> None:
+    assert isinstance(translate(error("secret-value"), "db"), TransactionConflict)
+
+
+def test_errors_of_the_server_become_errors_of_the_store_without_their_text() -> None:
+    for error, expected in (
+        (errors.UniqueViolation("secret-value"), ConstraintViolated),
+        (errors.InsufficientPrivilege("secret-value"), DatabaseUnavailable),
+        (errors.AdminShutdown("secret-value"), DatabaseUnavailable),
+        (psycopg.OperationalError("secret-value"), DatabaseUnavailable),
+    ):
+        translated = translate(error, "db")
+        assert type(translated) is expected
+        assert "secret-value" not in str(translated)
+
+
+def test_any_other_error_stays_as_it_is() -> None:
+    for error in (ValueError("x"), errors.SyntaxError("x")):
+        assert translate(error, "db") is error

@@ -10,8 +10,8 @@ import pytest
 
 from tests.support.store_reads import all_settings
 from wanesync.core.errors import ConfigError, DatabaseUnavailable
-from wanesync.store import Tx, make_key, open_store
-from wanesync.store.sqlite import _LOCK_RETRY_S, WriterPacing
+from wanesync.store import ConstraintViolated, Tx, make_key, open_store
+from wanesync.store.sqlite import _LOCK_RETRY_S, WriterPacing, translate
 
 KEYS = [make_key("k001")]
 
@@ -102,3 +102,28 @@ def test_a_full_disk_is_down_and_keeps_what_was_there(sqlite_url: str) -> None:
         assert all_settings(tx) == {"kept": "yes"}
     store.close()
     assert Path(path).exists()
+
+
+def test_errors_of_sqlite_become_errors_of_the_store_without_the_statement(tmp_path: Path) -> None:
+    holder, other = (sqlite3.connect(tmp_path / "state.db", isolation_level=None, timeout=0) for _ in range(2))
+    holder.execute("CREATE TABLE people (name TEXT UNIQUE)")
+    holder.execute("INSERT INTO people VALUES ('secret-value')")
+
+    def translated(connection: sqlite3.Connection, statement: str) -> BaseException:
+        with pytest.raises(sqlite3.Error) as caught:
+            connection.execute(statement)
+        return translate(caught.value, "db")
+
+    refused = translated(holder, "INSERT INTO people VALUES ('secret-value')")
+    assert isinstance(refused, ConstraintViolated)
+    assert refused.rule == "people.name"
+    holder.execute("BEGIN IMMEDIATE")
+    assert isinstance(translated(other, "BEGIN IMMEDIATE"), DatabaseUnavailable)
+    assert isinstance(translated(other, "SELECT absent FROM people"), sqlite3.OperationalError)
+    for each in (holder, other):
+        each.close()
+    closed = translated(other, "SELECT 1")
+    assert isinstance(closed, DatabaseUnavailable)
+    assert "closed" in str(closed)
+    mistake = ValueError("x")
+    assert translate(mistake, "db") is mistake
