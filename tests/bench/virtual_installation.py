@@ -167,7 +167,7 @@ class VirtualInstallation:
         for side, machine in ((Side.HUBSPOT, self.hubspot), (Side.STRIPE, self.stripe)):
             for delivery in machine.take_deliveries(self.clock.now):
                 parsed = self.parsers[side].parse(delivery.body, self.clock.now)
-                self.store.run(partial(self._intake.keep, side=side, parsed=parsed))
+                self.store.run(partial(self._intake.store_parsed, side=side, parsed=parsed))
                 machine.finish_delivery(delivery.id, 200, self.clock.now)
         for entry in self.hubspot.journal.after(self._read):
             self._read = entry.seq

@@ -250,18 +250,18 @@ def test_every_change_of_direction_is_a_turn() -> None:
 
 
 def test_a_source_that_changes_many_records_at_once_is_a_crowd_until_it_is_quiet() -> None:
-    crowds = BulkSources(max_records=5, window_ms=1_000)
-    assert not crowds.note("a", 5, 0)
-    assert crowds.note("a", 1, 500)
-    assert not crowds.note("b", 1, 600)
-    assert not crowds.note("a", 1, 1_600)
+    bulk_sources = BulkSources(max_records=5, window_ms=1_000)
+    assert not bulk_sources.note("a", 5, 0)
+    assert bulk_sources.note("a", 1, 500)
+    assert not bulk_sources.note("b", 1, 600)
+    assert not bulk_sources.note("a", 1, 1_600)
 
 
 def test_sources_that_are_quiet_are_forgotten() -> None:
-    crowds = BulkSources(max_records=3, window_ms=1_000)
+    bulk_sources = BulkSources(max_records=3, window_ms=1_000)
     for number in range(100):
-        crowds.note(f"user {number}", 1, number * 500)
-    assert len(crowds._counts) <= 4
+        bulk_sources.note(f"user {number}", 1, number * 500)
+    assert len(bulk_sources._counts) <= 4
 
 
 def test_a_loop_and_a_stopped_field_are_sources_of_their_own() -> None:

@@ -12,7 +12,7 @@ from wanesync.core.jobs import Job, JobKind, JobState, WaitCode
 from wanesync.core.model import Note, NoteCode, Record, Side, guest_key
 from wanesync.core.ports import CreateItem
 from wanesync.core.purchases import PurchaseState, Sink
-from wanesync.purchases.guest_contacts import NOTED_MS
+from wanesync.purchases.guest_contacts import DECISION_WAIT_MS
 from wanesync.purchases.sender import SINK
 from wanesync.sync.writer import WRITES
 
@@ -109,7 +109,7 @@ def test_nothing_is_created_before_the_first_listing() -> None:
     pay(live)
     job = work(live)
     live.close()
-    assert (job.waits_for, job.due_ms - live.clock.ms) == (WaitCode.EMAIL_BEING_CREATED, NOTED_MS)
+    assert (job.waits_for, job.due_ms - live.clock.ms) == (WaitCode.EMAIL_BEING_CREATED, DECISION_WAIT_MS)
 
 
 def test_a_customer_with_the_address_is_planned_first(live: LiveSync) -> None:
@@ -196,7 +196,7 @@ def test_a_customer_that_needs_a_decision_is_waited_for_longer(live: LiveSync) -
     note = Note(NoteCode.AMBIGUOUS, "ambiguous: two contacts")
     live.store.run(lambda tx: tx.records.set_note(STRIPE, "cus_1", note))
     job = work(live)
-    assert (job.waits_for, job.due_ms - live.clock.ms) == (WaitCode.EMAIL_BEING_CREATED, NOTED_MS)
+    assert (job.waits_for, job.due_ms - live.clock.ms) == (WaitCode.EMAIL_BEING_CREATED, DECISION_WAIT_MS)
 
 
 def test_another_open_create_with_the_address_is_waited_for(live: LiveSync) -> None:

@@ -13,7 +13,7 @@ from wanesync.core.errors import CallError, Failure
 from wanesync.core.jobs import MAX_ATTEMPTS, DeadClass, Job, JobKind, JobState, WaitCode
 from wanesync.core.model import Note, NoteCode
 from wanesync.core.purchases import ROLL_UP_COUNT, ROLL_UP_TOTALS, Purchase, PurchaseState, Sink
-from wanesync.purchases.sender import LATE_MS, LOOK_AGAIN_MS, LOOK_LATE_MS, SINK
+from wanesync.purchases.sender import MAX_CONTACT_WAIT_MS, MAX_LATENESS_MS, MIN_CONTACT_WAIT_MS, SINK
 from wanesync.sync.record_versions import RecordWriter
 from wanesync.sync.writer import WRITES
 
@@ -207,7 +207,7 @@ def test_a_payment_waits_for_the_link_of_its_customer_without_attempts(events: L
     events.know(customer("cus_2", email="bob@example.com"))
     events.pay("pi_1", "cus_2")
     (job,) = events.work(HUBSPOT, PURCHASE)
-    assert (job.waits_for, job.attempts, due_in_ms(events, job)) == (WaitCode.CONTACT, 0, LOOK_AGAIN_MS)
+    assert (job.waits_for, job.attempts, due_in_ms(events, job)) == (WaitCode.CONTACT, 0, MIN_CONTACT_WAIT_MS)
     assert (ledger(events).state, ledger(events).waits_for) == (PurchaseState.WAITING, WaitCode.CONTACT)
     assert events.is_queued(HUBSPOT, "customer:cus_2")
 
@@ -216,7 +216,7 @@ def test_an_old_payment_looks_for_its_contact_less_often(events: LiveSync) -> No
     events.pay("pi_1", "cus_9")
     events.advance(HOUR_MS)
     (job,) = events.work(HUBSPOT, PURCHASE)
-    assert due_in_ms(events, job) == LOOK_LATE_MS
+    assert due_in_ms(events, job) == MAX_CONTACT_WAIT_MS
     assert events.is_queued(STRIPE, "cus_9", JobKind.READ)
 
 
@@ -261,8 +261,8 @@ def lose_the_answer(notes: LiveSync) -> Job:
     notes.pay("pi_1", "cus_1")
     notes.hubspot.answer("create_notes", refused(HUBSPOT, Failure.NO_ANSWER))
     (job,) = notes.work(HUBSPOT, PURCHASE)
-    assert (job.waits_for, job.attempts, due_in_ms(notes, job)) == (WaitCode.NOTES_READ, 1, LATE_MS)
-    notes.advance(LATE_MS)
+    assert (job.waits_for, job.attempts, due_in_ms(notes, job)) == (WaitCode.NOTES_READ, 1, MAX_LATENESS_MS)
+    notes.advance(MAX_LATENESS_MS)
     return job
 
 
@@ -291,7 +291,7 @@ def test_each_contact_with_a_doubtful_note_is_read(notes: LiveSync) -> None:
     notes.pay("pi_2", "cus_2")
     notes.hubspot.answer("create_notes", refused(HUBSPOT, Failure.NO_ANSWER))
     notes.work(HUBSPOT, PURCHASE)
-    notes.advance(LATE_MS)
+    notes.advance(MAX_LATENESS_MS)
 
     def read(contact_id: str) -> frozenset[str]:
         return frozenset({f"pi_{contact_id}"})
@@ -367,8 +367,8 @@ def test_totals_without_an_answer_are_sent_once_more_after_the_second_one(roll_u
     roll_ups.work(HUBSPOT, PURCHASE)
     roll_ups.advance(60_000)
     (job,) = roll_ups.work(HUBSPOT, PURCHASE)
-    assert (job.waits_for, due_in_ms(roll_ups, job)) == (WaitCode.RESEND, LATE_MS)
-    roll_ups.advance(LATE_MS)
+    assert (job.waits_for, due_in_ms(roll_ups, job)) == (WaitCode.RESEND, MAX_LATENESS_MS)
+    roll_ups.advance(MAX_LATENESS_MS)
     (job,) = roll_ups.work(HUBSPOT, PURCHASE)
     assert (job.state, ledger(roll_ups).state) == (JobState.DONE, PurchaseState.SENT)
 

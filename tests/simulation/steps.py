@@ -111,7 +111,7 @@ def deliver(world: World, side: Side) -> None:
             continue
         parsed = world.parsers[side].parse(delivery.body, world.now)
         try:
-            new = world.intake.store.run(partial(world.intake.keep, side=side, parsed=parsed))
+            new = world.intake.store.run(partial(world.intake.store_parsed, side=side, parsed=parsed))
         except DatabaseUnavailable as error:
             machine.finish_delivery(delivery.id, 503, world.now)
             world.say("not kept", side, error)

@@ -9,7 +9,7 @@ from wanesync.core.errors import CallError, Failure
 from wanesync.core.jobs import JobKind, JobRequest, Priority
 from wanesync.core.model import Side
 from wanesync.core.purchases import Purchase
-from wanesync.purchases.sender import LATE_MS, PurchaseSender
+from wanesync.purchases.sender import MAX_LATENESS_MS, PurchaseSender
 
 
 @pytest.mark.parametrize(("operation", "waits"), [("notes.create", True), ("events.send", False)])
@@ -24,4 +24,4 @@ def test_one_note_of_a_batch_without_an_answer_is_looked_for_late(operation: str
             lost = CallError(Side.HUBSPOT, Failure.NO_ANSWER, "the connection broke")
             ledger._settle(tx, job, row, operation, lost)
             due_in_ms = (tx.jobs.next_due_ms(Side.HUBSPOT) or 0) - tx.now_ms
-            assert (due_in_ms >= LATE_MS) is waits
+            assert (due_in_ms >= MAX_LATENESS_MS) is waits

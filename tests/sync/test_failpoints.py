@@ -16,7 +16,7 @@ import pytest
 
 from wanesync.core.errors import ConfigError
 from wanesync.store.database import open_store
-from wanesync.sync.failpoints import COMMITS, FAILPOINTS, OPERATIONS, Trap, commit, pass_by, read_failpoint
+from wanesync.sync.failpoints import COMMITS, FAILPOINTS, OPERATIONS, Trap, commit, no_failpoint, read_failpoint
 
 ROOT = Path(__file__).parents[2]
 SIDES = ("hubspot", "stripe")
@@ -93,9 +93,9 @@ def test_what_does_not_exist_is_refused(text: str) -> None:
 
 
 def test_nothing_asked_for_is_nothing_done() -> None:
-    assert read_failpoint({}) is pass_by
+    assert read_failpoint({}) is no_failpoint
     for name in FAILPOINTS:
-        pass_by(name)
+        no_failpoint(name)
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_a_post_that_cannot_be_stored_does_not_take_others_with_it(
 ) -> None:
     doors = intake(live, a=ParsedWebhook([event("e1")]), b=ParsedWebhook([event("e2", "2")]))
 
-    def fail_one(tx: object, events: list[Event], crowds: object = None) -> int:
+    def fail_one(tx: object, events: list[Event], bulk_sources: object = None) -> int:
         if events[0].key == "e1":
             raise ValueError("no room")
         return store_events(tx, events)  # type: ignore[arg-type] # a transaction

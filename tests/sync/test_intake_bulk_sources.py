@@ -25,11 +25,11 @@ def event(record_id: str, source: str) -> Event:
 
 
 def test_reads_of_a_crowd_come_after_those_of_a_person(store: Store) -> None:
-    crowds = BulkSources(max_records=3)
+    bulk_sources = BulkSources(max_records=3)
     crowd = [event(str(n), "user:IMPORT/7") for n in range(10)]
     with store.transaction() as tx:
-        store_events(tx, crowd, crowds)
-        store_events(tx, [event("77", "user:CRM_UI/userId:1"), event("5", "user:CRM_UI/userId:1")], crowds)
+        store_events(tx, crowd, bulk_sources)
+        store_events(tx, [event("77", "user:CRM_UI/userId:1"), event("5", "user:CRM_UI/userId:1")], bulk_sources)
         assert tx.jobs.next_claimable(Side.HUBSPOT) == (JobKind.READ, Priority.LIVE, 0)
         jobs = tx.jobs.claim(Side.HUBSPOT, [JobKind.READ], 100, "me")
     by_key = {job.key: job.priority for job in jobs}

@@ -70,7 +70,7 @@ def test_while_a_side_is_unreachable_what_waits_for_another_job_waits_for_the_si
     live.queue(HUBSPOT, "1", JobKind.READ)
     live.store.run(lambda tx: tx.pauses.set("hubspot", "refused", True, tx.now_ms))
     job = work_stripe(live)
-    assert (job.waits_for, job.reason) == ("pause:hubspot", "waits until hubspot goes on")
+    assert (job.waits_for, job.reason) == ("pause:hubspot", "waits until hubspot resumes")
 
 
 def test_the_lock_of_a_further_record_is_waited_for(live: LiveSync) -> None:

@@ -219,7 +219,7 @@ def next_probe_ms(requested_ms: int, paused_for_ms: int, *, away: bool) -> int:
 
 def describe_pause(name: str) -> str:
     """Return the reason for people of a job that waits until a paused side or operation is resumed."""
-    return f"waits until {name} goes on"
+    return f"waits until {name} resumes"
 
 
 def is_unreachable(keys: Sequence[str], failure: Failure) -> bool:

@@ -22,10 +22,10 @@ from wanesync.sync.record_versions import RecordWriter, store_contacts
 from wanesync.sync.runtime import Runtime
 from wanesync.sync.writer import DAY_MS, WRITES_OFF, are_writes_off, read_properties
 
-OTHER_JOB = "its e-mail is being looked after by another job"
+OTHER_JOB = "another job is linking or creating its e-mail"
 PREREQUISITE_MS = 500
 """How long a guest waits, in ms, for another job that links or creates its address: mostly one commit away."""
-NOTED_MS = 30_000
+DECISION_WAIT_MS = 30_000
 """How long it waits, in ms, where a customer with its address needs a decision, or a side has not been listed yet."""
 
 
@@ -42,13 +42,13 @@ class GuestContacts:
             if not self.runtime.take_locks(tx, job, {job.key}):
                 reschedule(tx, job, LOCK_WAIT_MS, WaitCode.LOCK, "its lock is taken")
                 continue
-            pending = self._intend(tx, job)
+            pending = self._plan_contact(tx, job)
             if pending is not None:
                 tx.pending_writes.mark_sent(pending.id)
                 intents.append((job, pending))
         return [self._create(intents)] if intents else []
 
-    def _intend(self, tx: Tx, job: Job) -> PendingWrite | None:
+    def _plan_contact(self, tx: Tx, job: Job) -> PendingWrite | None:
         """The open or new intent of a guest, or None when the job was ended otherwise."""
         off = are_writes_off(tx)
         hmac = split_key(job.key)[1]
@@ -78,16 +78,16 @@ class GuestContacts:
             requests = [JobRequest(Side.HUBSPOT, JobKind.WRITE, customer_key(i), Priority.PURCHASE) for i in customers]
             tx.jobs.put_many(requests)
             noted = any(stored.note for stored in tx.records.get_many([(Side.STRIPE, i) for i in customers]).values())
-            delay_ms = NOTED_MS if noted or unlisted else PREREQUISITE_MS
+            delay_ms = DECISION_WAIT_MS if noted or unlisted else PREREQUISITE_MS
             wait_turn(tx, job, WaitCode.EMAIL_BEING_CREATED, OTHER_JOB, delay_ms)
             return None
         try:
-            return self._write_down(tx, job, hmac, next(iter(waiting.values())).email)
+            return self._store_pending(tx, job, hmac, next(iter(waiting.values())).email)
         except EmailIntentTaken:
             wait_turn(tx, job, WaitCode.EMAIL_BEING_CREATED, OTHER_JOB, PREREQUISITE_MS)
             return None
 
-    def _write_down(self, tx: Tx, job: Job, hmac: str, email: str) -> PendingWrite:
+    def _store_pending(self, tx: Tx, job: Job, hmac: str, email: str) -> PendingWrite:
         own_id = self.runtime.new_id(tx.now_ms)
         properties = {**self.runtime.translator.contact_properties({"email": email}), INTENT_PROPERTY: own_id}
         body = json.dumps(properties, sort_keys=True)

@@ -18,10 +18,10 @@ from wanesync.sync.writer import DAY_MS, WRITES_OFF, are_writes_off
 
 SINK = "purchase_sink"
 """The setting that stores which sink ``auto`` chose."""
-LATE_MS = 15_000
+MAX_LATENESS_MS = 15_000
 """How long a request without an answer may still arrive, in ms."""
-LOOK_AGAIN_MS = 2_000
-LOOK_LATE_MS = 900_000
+MIN_CONTACT_WAIT_MS = 2_000
+MAX_CONTACT_WAIT_MS = 900_000
 """A waiting payment is due again after its own age, between these two, in ms (our choice)."""
 GONE_WAIT_MS = 1_000
 """How long a payment waits, in ms, for the read of a contact that is gone."""
@@ -98,7 +98,7 @@ class PurchaseSender:
             tx.jobs.put(request)
         # The job is also due again later: a link committed at this moment may not queue it.
         age_ms = tx.now_ms - row.created_ms
-        reschedule(tx, job, max(LOOK_AGAIN_MS, min(LOOK_LATE_MS, age_ms)), WaitCode.CONTACT, NO_CONTACT)
+        reschedule(tx, job, max(MIN_CONTACT_WAIT_MS, min(MAX_CONTACT_WAIT_MS, age_ms)), WaitCode.CONTACT, NO_CONTACT)
 
     # -- the sink
 
@@ -158,7 +158,7 @@ class PurchaseSender:
         if error is None and row.sink is Sink.PROPERTIES and row.waits_for is WaitCode.RESEND:
             # An earlier attempt without an answer may still arrive, with totals that are old by now.
             tx.purchases.set_state(row.payment_id, PurchaseState.TODO)
-            reschedule(tx, job, LATE_MS, WaitCode.RESEND, REASONS[WaitCode.RESEND])
+            reschedule(tx, job, MAX_LATENESS_MS, WaitCode.RESEND, REASONS[WaitCode.RESEND])
         elif error is None:
             tx.purchases.set_state(row.payment_id, PurchaseState.SENT)
             tx.journal.add("purchase", Side.HUBSPOT, row.contact_id, "", {"payment": row.payment_id, "sink": row.sink})
@@ -173,7 +173,7 @@ class PurchaseSender:
     def _failed(self, tx: Tx, job: Job, operation: str, error: CallError) -> None:
         """Reschedule a failed purchase; a note without an answer waits until a late one would be found."""
         if error.failure is Failure.NO_ANSWER and operation == "notes.create" and job.attempts + 1 < MAX_ATTEMPTS:
-            reschedule(tx, job, LATE_MS, WaitCode.NOTES_READ, error.reason, count=True)
+            reschedule(tx, job, MAX_LATENESS_MS, WaitCode.NOTES_READ, error.reason, count=True)
         else:
             fail(self.runtime, tx, [job], error, operation)
 
@@ -230,7 +230,7 @@ class PurchaseSender:
                 contact_id = sent.get(job.key, "")
                 if known[job.key].contact_id != contact_id:
                     # Merged while this was under way: what arrived may be the totals of a part.
-                    reschedule(tx, job, LOOK_AGAIN_MS, WaitCode.CONTACT, "its contact was merged")
+                    reschedule(tx, job, MIN_CONTACT_WAIT_MS, WaitCode.CONTACT, "its contact was merged")
                 else:
                     self._settle(tx, job, purchases[job.key], operation, answer.get(contact_id))
             return DONE

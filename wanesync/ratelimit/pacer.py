@@ -37,7 +37,7 @@ MAX_SLOT_POLL_MS = 50
 """How long a request waits at most before it tries to reserve a slot again: the limit may be higher by then."""
 MIN_HAND_OUT_DELAY_MS, MAX_HAND_OUT_DELAY_MS = 50, 200
 """Bounds of the time between two reservations when many calls are under way (measured: less work for the database)."""
-FEW_SLOTS = 6
+SMALL_GRANT_SLOTS = 6
 """A reservation that yields fewer slots than this doubles the time to the next one, others halve it."""
 ANY_REQUEST = SlotRequest()
 
@@ -96,7 +96,7 @@ class Pacer:
 
         Slots are reserved ahead of time, and reserving several costs as much as reserving one.
         """
-        if handed_out < FEW_SLOTS:
+        if handed_out < SMALL_GRANT_SLOTS:
             self._hand_out_delay_ms = min(MAX_HAND_OUT_DELAY_MS, self._hand_out_delay_ms * 2)
         else:
             self._hand_out_delay_ms = max(MIN_HAND_OUT_DELAY_MS, self._hand_out_delay_ms // 2)

@@ -58,7 +58,7 @@ FAILPOINTS = tuple(f"{place}.{moment}" for place in (*COMMITS, *OPERATIONS) for 
 Failpoint = Callable[[str], None]
 
 
-def pass_by(_name: str) -> None:
+def no_failpoint(_name: str) -> None:
     """The failpoint of a process that is not under test."""
 
 
@@ -86,7 +86,7 @@ def read_failpoint(environ: Mapping[str, str]) -> Failpoint:
     """The failpoint that the environment names. Raises ConfigError for a failpoint that does not exist."""
     text = environ.get(VARIABLE)
     if not text:
-        return pass_by
+        return no_failpoint
     name, _, rest = text.partition(":")
     times, _, act = rest.partition(":")
     if name not in FAILPOINTS:

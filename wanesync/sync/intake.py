@@ -18,7 +18,7 @@ from wanesync.core.model import Event, Side
 from wanesync.core.ports import ParsedWebhook, WebhookPort
 from wanesync.core.purchases import Purchase
 from wanesync.store.database import Store, Tx
-from wanesync.sync.failpoints import Failpoint, commit, pass_by
+from wanesync.sync.failpoints import Failpoint, commit, no_failpoint
 
 ECHOES_MS = 500
 """Echoes of our own writes are read in batches this many ms apart, so that one read covers many of them."""
@@ -46,8 +46,8 @@ class Intake:
 
     store: Store
     hooks: Mapping[Side, WebhookPort]
-    failpoint: Failpoint = pass_by
-    crowds: BulkSources = field(default_factory=BulkSources)
+    failpoint: Failpoint = no_failpoint
+    bulk_sources: BulkSources = field(default_factory=BulkSources)
     _queue: list[_Post] = field(default_factory=list)
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _turn: threading.Lock = field(default_factory=threading.Lock)
@@ -70,9 +70,9 @@ class Intake:
             raise post.error
         return post.new
 
-    def keep(self, tx: Tx, side: Side, parsed: ParsedWebhook) -> int:
+    def store_parsed(self, tx: Tx, side: Side, parsed: ParsedWebhook) -> int:
         """Store what was parsed and set aside the rest, inside a transaction."""
-        new = store_events(tx, parsed.events, self.crowds)
+        new = store_events(tx, parsed.events, self.bulk_sources)
         store_purchases(self.store, tx, parsed.purchases)
         for element, reason in parsed.set_aside:
             tx.rejected.put(side, reason, element)
@@ -97,25 +97,25 @@ class Intake:
             post.error = None
             try:
                 with tx.savepoint():
-                    post.new = self.keep(tx, post.side, post.parsed)
+                    post.new = self.store_parsed(tx, post.side, post.parsed)
             except DatabaseUnavailable:
                 raise
             except Exception as error:  # noqa: BLE001 - one POST that cannot be stored must not stop the others
                 post.error = error
 
 
-def store_events(tx: Tx, events: Sequence[Event], crowds: BulkSources | None = None) -> int:
+def store_events(tx: Tx, events: Sequence[Event], bulk_sources: BulkSources | None = None) -> int:
     """Store events not known yet and queue a read of each record they name, those of a bulk source last."""
     if not events:
         return 0
     new = tx.events.put_many(events)
-    crowded = _find_crowds(events, crowds, tx.now_ms) if crowds else frozenset()
+    from_bulk = _find_bulk_sources(events, bulk_sources, tx.now_ms) if bulk_sources else frozenset()
     fresh = [event for event in events if event.key in new]
     ours = tx.pending_writes.known_keys(Side.STRIPE, {event.request_key for event in fresh if event.request_key})
     queued: dict[tuple[Side, str], Priority] = {}
     news: set[tuple[Side, str]] = set()
     for event in fresh:
-        priority = Priority.LIVE_BULK if (event.side, event.source) in crowded else Priority.LIVE
+        priority = Priority.LIVE_BULK if (event.side, event.source) in from_bulk else Priority.LIVE
         for record_id in (event.record_id, *event.merged_ids):
             ref = (event.side, record_id)
             queued[ref] = min(priority, queued.get(ref, priority))
@@ -132,13 +132,15 @@ def store_events(tx: Tx, events: Sequence[Event], crowds: BulkSources | None = N
     return len(new)
 
 
-def _find_crowds(events: Sequence[Event], crowds: BulkSources, now_ms: int) -> frozenset[tuple[Side, str]]:
+def _find_bulk_sources(events: Sequence[Event], bulk_sources: BulkSources, now_ms: int) -> frozenset[tuple[Side, str]]:
     """Find the sources of these events that change hundreds of records at once (docs/correctness.md#bulk-guards)."""
     records: dict[tuple[Side, str], set[str]] = defaultdict(set)
     for event in events:
         records[event.side, event.source].add(event.record_id)
     return frozenset(
-        (side, source) for (side, source), ids in records.items() if crowds.note(f"{side}:{source}", len(ids), now_ms)
+        (side, source)
+        for (side, source), ids in records.items()
+        if bulk_sources.note(f"{side}:{source}", len(ids), now_ms)
     )
 
 

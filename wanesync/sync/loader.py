@@ -58,7 +58,7 @@ class _Loader:
         ends = {(Side.HUBSPOT, k.hubspot_id) for k in found} | {(Side.STRIPE, k.stripe_id) for k in found}
         self.fetch(ends)
 
-    def widen(self) -> None:
+    def fetch_related(self) -> None:
         """Load the records that share an address or an id with those loaded."""
         hmacs = {h for stored in self.records.values() for h in stored.hmacs}
         refs = {ref for found in self.copies.by_hmacs(sorted(hmacs)).values() for ref in found}
@@ -76,15 +76,15 @@ def load_contexts(tx: Tx, keys: Sequence[str], copies: Copies | None = None) -> 
     roots = {key: _ref(key) for key in keys}
     loader.fetch(roots.values())
     loader.fetch_links(roots.values())
-    loader.widen()
+    loader.fetch_related()
     fresh = set(loader.records) - set(roots.values())
     if fresh:
         loader.fetch_links(fresh)
-        loader.widen()
-    return _cut(tx, loader, roots)
+        loader.fetch_related()
+    return _split_by_key(tx, loader, roots)
 
 
-def _cut(tx: Tx, loader: _Loader, roots: dict[str, RecordRef]) -> dict[str, PlanContext]:
+def _split_by_key(tx: Tx, loader: _Loader, roots: dict[str, RecordRef]) -> dict[str, PlanContext]:
     """Cut the loaded records into connected groups: a key's context holds only what is connected with its record."""
     hmacs = sorted({h for stored in loader.records.values() for h in stored.hmacs})
     tombstones = frozenset(tx.tombstones.match(hmacs)) if hmacs else frozenset()

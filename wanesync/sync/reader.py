@@ -26,7 +26,7 @@ ANSWER_DUE_MS = 10_000
 
 
 @dataclass(slots=True)
-class _Taken:
+class _EventResult:
     """The result of the unread events of some customers: their keys, the reads still needed, and jobs that need none.
 
     ``settled``: jobs to be planned; ``echoes``: jobs whose events are all echoes of answered writes.
@@ -86,7 +86,7 @@ class Reader:
         ids = [job.key for job in jobs]
         unread = tx.events.unread(Side.STRIPE, ids)
         keys = [e.request_key for events in unread.values() for e in events if e.request_key]
-        taken = _Taken()
+        taken = _EventResult()
         with RecordWriter(self.runtime, tx, Priority(min(job.priority for job in jobs))) as records:
             records.load(Side.STRIPE, ids)
             writes = tx.pending_writes.by_keys(Side.STRIPE, keys) if keys else {}
@@ -110,7 +110,7 @@ class Reader:
         return taken.calls
 
     def _take_events_of(
-        self, records: RecordWriter, job: Job, events: Sequence[Event], answered: set[str], taken: _Taken
+        self, records: RecordWriter, job: Job, events: Sequence[Event], answered: set[str], taken: _EventResult
     ) -> None:
         """Store what one customer's unread events bring, and sort its job by what is left to do."""
         reading = read_stripe_events(records.get(Side.STRIPE, job.key), events, answered)

@@ -17,7 +17,7 @@ from wanesync.core.ports import FieldTranslation, HubSpotPort, StripePort
 from wanesync.core.purchases import Sink
 from wanesync.ratelimit.pacer import Pacer
 from wanesync.store.database import Store, Tx
-from wanesync.sync.failpoints import Failpoint, commit, pass_by
+from wanesync.sync.failpoints import Failpoint, commit, no_failpoint
 
 _T = TypeVar("_T")
 LOCK_MS = 120_000
@@ -63,7 +63,7 @@ class Runtime:
     process: ProcessState
     hubspot_port: HubSpotPort | None = None
     stripe_port: StripePort | None = None
-    failpoint: Failpoint = pass_by
+    failpoint: Failpoint = no_failpoint
     pacers: Mapping[Side, Pacer] = field(default_factory=dict)
 
     @property

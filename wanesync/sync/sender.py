@@ -282,7 +282,7 @@ def _park(runtime: Runtime, tx: Tx, intent: Intent, fields: Sequence[str]) -> No
     refused = [name for name in fields if name in pending.changes]
     if link is None or not refused or job.attempts + 1 >= MAX_ATTEMPTS:
         tx.locks.drop(job.token)
-        tx.jobs.mark_dead(job, DeadClass.VALIDATION, f"refused for {', '.join(fields)}; mend it on either side")
+        tx.jobs.mark_dead(job, DeadClass.VALIDATION, f"refused for {', '.join(fields)}; correct it on either side")
         return
     plan_effects.park(tx, link, pending, refused)
     # Counted as an attempt: an address that is refused although no stored contact has it is not sent for ever.

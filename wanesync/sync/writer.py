@@ -165,7 +165,7 @@ class _Round:
         job, context, _ = planned
         found = find_suspects(self.runtime, self.tx, context, planned.plan, self.planning.origins)
         if found.unknown:
-            self._ask(job, found.unknown)
+            self._ask_authors(job, found.unknown)
             return True
         if not found.late:
             return False
@@ -179,7 +179,7 @@ class _Round:
             self.steps.append(SendWrites(intents))
         return True
 
-    def _ask(self, job: Job, unknown: frozenset[tuple[Side, str, str]]) -> None:
+    def _ask_authors(self, job: Job, unknown: frozenset[tuple[Side, str, str]]) -> None:
         """Find out who wrote some values: HubSpot's history is read on its lane, Stripe's event is waited for."""
         on_hubspot = [side is Side.HUBSPOT for side, _, _ in unknown]
         if job.lane is Side.HUBSPOT and all(on_hubspot):
@@ -191,7 +191,7 @@ class _Round:
             finish(self.tx, job)
         else:
             reschedule(
-                self.tx, job, SUSPECT_WAIT_MS, WaitCode.AUTHOR, "waiting for the event that tells who wrote a value"
+                self.tx, job, SUSPECT_WAIT_MS, WaitCode.AUTHOR, "waiting for the event that shows who wrote a value"
             )
 
     # -- from a plan to a write

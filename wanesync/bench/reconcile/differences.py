@@ -109,7 +109,7 @@ def _read(row: Mapping[str, object]) -> Difference:
 
 CLASSES = tuple(kind for kind in DifferenceClass if kind is not DifferenceClass.IN_SYNC)
 SPAN_MS = 90 * DAY_MS
-LATE_MS = 2 * DAY_MS
+LATE_EDIT_MS = 2 * DAY_MS
 """All pairs are older than this; the differences were made after that, without webhooks."""
 _NEW = 10_000_000
 """People on one side only are numbered from here."""
@@ -138,7 +138,7 @@ class Pair:
 def create_pairs(sandbox: Sandbox, count: int) -> list[Pair]:
     """Create people that are equal on both sides, over ninety days; every second customer carries our ids."""
     rng = random.Random("reconcile")  # noqa: S311 - made-up people
-    first_ms = clock_ms() - LATE_MS - SPAN_MS
+    first_ms = clock_ms() - LATE_EDIT_MS - SPAN_MS
     pairs = []
     for number in range(count):
         person = make_equal_person(number, rng)
@@ -195,7 +195,7 @@ class _Creator:
         self._sandbox = sandbox
         self._rng = random.Random("differences")  # noqa: S311 - made-up people
         self._free: Iterator[Pair] = iter(self._rng.sample(pairs, needed))
-        self._at_ms = clock_ms() - LATE_MS // 2
+        self._at_ms = clock_ms() - LATE_EDIT_MS // 2
         self._number = _NEW
         self._creators: dict[DifferenceClass, Callable[[int], Difference]] = {
             DifferenceClass.CREATE_CUSTOMER: self._create_customer,
