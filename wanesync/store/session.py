@@ -173,13 +173,11 @@ def bind(query: Query, values: Parameters) -> Parameters:
     return bound
 
 
+@dataclass(slots=True, eq=False)
 class Table:
     """Base of the table modules: the named queries of one table, in one transaction."""
 
-    __slots__ = ("_session",)
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    _session: Session
 
 
 class Database(ABC):
