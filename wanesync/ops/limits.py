@@ -43,16 +43,27 @@ def list_limits(store: Store) -> LimitList:
         return LimitList(read_limits(tx), find_alarms(tx))
 
 
+def check_scope(scope: str) -> None:
+    """Raise ConfigError for a scope that does not exist; it needs no database."""
+    if scope not in VENDOR_ALLOWANCES:
+        raise ConfigError([f"{scope} is no limit: one of {', '.join(VENDOR_ALLOWANCES)}"])
+
+
+def read_value(scope: str, text: str) -> float:
+    """Read the value of a limit as an operator writes it; raise ConfigError with what is allowed. No database."""
+    try:
+        return parse_value(scope, text)
+    except ValueError as error:
+        raise ConfigError([str(error)]) from error
+
+
 def change_limit(store: Store, scope: str, text: str, *, force: bool) -> LimitChange:
     """Set a limit to a value as an operator writes it (``12/s``, ``50%``, ``10000``), at once in every process.
 
     Raises ConfigError for an unknown scope, for a value that is none, and, unless ``force`` is given, for more than the
     platform is known to allow.
     """
-    try:
-        value = parse_value(scope, text)
-    except ValueError as error:
-        raise ConfigError([str(error)]) from error
+    value = read_value(scope, text)
     with store.reading() as tx:
         known = tx.rates.all().get(scope)
     excess, reported = find_excess(scope, value, known), known is not None and _is_reported(known)
@@ -89,8 +100,7 @@ def reset_limit(store: Store, scope: str) -> Limit | None:
 
     Raises ConfigError for a scope that does not exist.
     """
-    if scope not in VENDOR_ALLOWANCES:
-        raise ConfigError([f"{scope} is no limit: one of {', '.join(VENDOR_ALLOWANCES)}"])
+    check_scope(scope)
     return store.run(lambda tx: _reset(tx, scope))
 
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
+import pytest
+
 from tests.support.installation import Installation
+from wanesync.core.errors import ConfigError
 
 
 def scopes(installation: Installation) -> dict[str, dict[str, object]]:
@@ -28,3 +33,20 @@ def test_a_limit_is_set_and_reset_before_any_process_has_run(installation: Insta
         "effective": 12.0,
         "reason": "",
     }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("set", "nothing", "3/s"), "nothing is no limit"),
+        (("set", "hubspot", "often"), "is no value for it"),
+        (("reset", "nothing"), "nothing is no limit"),
+    ],
+)
+def test_a_mistake_is_named_before_the_database_is_opened(
+    installation: Installation, arguments: tuple[str, ...], problem: str
+) -> None:
+    text = installation.file.read_text()
+    installation.file.write_text(re.sub(r"(?m)^database = .*$", 'database = "sqlite:/nowhere/state.db"', text))
+    with pytest.raises(ConfigError, match=problem):
+        installation.run("limits", *arguments)

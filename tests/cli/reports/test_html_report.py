@@ -81,6 +81,11 @@ def test_a_page_says_when_and_what_was_compared_and_what_would_happen(tmp_path: 
         assert part in text
 
 
+def test_a_page_with_values_warns_of_personal_data(tmp_path: Path) -> None:
+    page = page_of(found_of(*PEOPLE), tmp_path / "a.html", show_values=True)
+    assert "Values are shown: personal data." in page.text
+
+
 def test_the_longest_bar_is_that_of_the_largest_class(tmp_path: Path) -> None:
     page = page_of(found_of(CREATED, CREATED, CREATED, CREATED, PARKED), tmp_path / "a.html")
     widths = [attributes["width"] for tag, attributes in page.tags if tag == "rect"]

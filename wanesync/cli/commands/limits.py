@@ -11,7 +11,7 @@ import typer
 
 from wanesync.cli.context import AsJson, ConfigFile, open_configured
 from wanesync.core.rate_limits import VENDOR_ALLOWANCES, Limit, LimitUnit, format_value
-from wanesync.ops.limits import change_limit, explain_limit, list_limits, reset_limit
+from wanesync.ops.limits import change_limit, check_scope, explain_limit, list_limits, read_value, reset_limit
 from wanesync.ratelimit.limit_settings import LimitState, apply_configured_limits
 from wanesync.terminal import format_duration, make_console, make_table, print_json, print_rows
 
@@ -62,6 +62,7 @@ def change(
 ) -> None:
     """Change a limit in every running process, until the value in the configuration file is changed."""
     options = _combine(context, config_file, as_json=as_json)
+    read_value(scope, value)
     with open_configured(options.config_file) as (config, store):
         # Where no process has run yet, the file's limits are stored first: the change records which one it replaces.
         apply_configured_limits(store, config.rate_limits, missing_only=True)
@@ -75,6 +76,7 @@ def change(
 def reset(context: typer.Context, scope: Scope, *, as_json: AsJson = False, config_file: ConfigFile = None) -> None:
     """Return to the value of the configuration file."""
     options = _combine(context, config_file, as_json=as_json)
+    check_scope(scope)
     with open_configured(options.config_file) as (_, store):
         limit = reset_limit(store, scope)
     _print_limit(scope, limit, new=True, as_json=options.as_json)

@@ -103,9 +103,7 @@ def _row(found: Difference, format_value: ValueFormatter) -> list[object]:
 def _parts(report: Findings, heading: Heading, listed: int, *, masked: bool) -> dict[str, str]:
     total = sum(report.counts[kind] for kind in LISTED)
     made = datetime.fromtimestamp(heading.made_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
-    values = (
-        "Values are masked: their first letters are shown." if masked else "Values are format_value: personal data."
-    )
+    values = "Values are masked: their first letters are shown." if masked else "Values are shown: personal data."
     cap = f"{pluralize(total, 'difference')}."
     if listed < total:
         cap = f"The page lists {listed:,} of {pluralize(total, 'difference')}; the CSV file (--csv) holds all of them."
