@@ -31,8 +31,10 @@ def test_a_finished_job_drops_its_locks(live: LiveSync, job: Job) -> None:
     assert live.store.run(lambda tx: tx.locks.take_all([KEY], "other", "w1", tx.now_ms + 1))
 
 
-def test_finishing_none_is_nothing(live: LiveSync) -> None:
+def test_finishing_none_leaves_every_job_as_it_is(live: LiveSync, job: Job) -> None:
+    before = live.look([job])
     live.store.run(lambda tx: finish_all(tx, []))
+    assert live.look([job]) == before
 
 
 def test_a_job_is_held_while_its_lease_lasts(live: LiveSync, job: Job) -> None:

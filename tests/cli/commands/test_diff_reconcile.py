@@ -46,13 +46,14 @@ def test_every_step_has_a_label() -> None:
     assert len(set(LABELS.values())) == len(Step)
 
 
-def test_progress_of_any_step_can_be_followed() -> None:
+def test_progress_of_any_step_can_be_followed(capsys: pytest.CaptureFixture[str]) -> None:
     with diff_reconcile._show_progress() as follow:
         for step in Step:
             follow(step, 0, None)
             follow(step, 5, None)
             follow(step, 5, 5)
         follow(Step.JOBS_DONE, 0, 0)
+    assert capsys.readouterr().out == "", "progress never reaches standard output"
 
 
 def test_since_is_a_time_or_the_last_run(session: ReconcileSession, store: Store) -> None:
