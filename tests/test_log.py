@@ -73,6 +73,29 @@ def test_what_looks_like_a_secret_is_masked_everywhere(secret: str) -> None:
     assert "ValueError: ***" in stream.getvalue()
 
 
+@pytest.mark.case(42)
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("%40" * 3_000 + "x.y", log.MASK),
+        ("a@" * 3_000 + "b.c/d", f"{log.MASK}/d"),
+        ("%40" * 3_000, "%40" * 3_000),
+        ("GET /contacts/ada%40example.com/tags?a=1", f"GET {log.MASK}/tags?a=1"),
+        ("ada@localhost", "ada@localhost"),
+    ],
+)
+def test_an_address_is_found_without_trying_each_place_again(text: str, masked: str) -> None:
+    """A pattern that begins anew at each character needs half a minute for the first of these."""
+    assert log.mask("note", text) == masked
+
+
+def test_a_long_text_is_cut_before_it_is_searched() -> None:
+    text = log.mask("note", "word " * 100_000 + "ada@example.com")
+    assert isinstance(text, str)
+    assert len(text) < log.MAX_CHARS + 100
+    assert text.endswith("(500,015 characters)")
+
+
 @pytest.mark.parametrize(
     "key", ["email", "access_token", "api_key", "webhook_secret", "Authorization", "x-signature", "phone"]
 )

@@ -8,9 +8,11 @@ import json
 import pytest
 from rich.console import Console
 
+from wanesync.output import UNSAFE
 from wanesync.terminal import (
     DEFAULT_COLUMNS,
     WIDE_COLUMNS,
+    SafeConsole,
     format_counts,
     format_duration,
     make_console,
@@ -90,3 +92,40 @@ def test_progress_without_a_terminal_is_a_line_or_nothing(print_totals: bool, sh
         bars.set("events", 3, 3)
         bars.end("events")
     assert out.getvalue() == shown
+
+
+ATTACK = "Ada \x1b]8;;https://evil.example\x07click\x1b]8;;\x07 \u202egnp.exe \x9b31m \ud83d\ufeff"
+
+
+@pytest.mark.case(39)
+def test_a_value_cannot_command_a_terminal_nor_turn_the_text_around(capsys: pytest.CaptureFixture[str]) -> None:
+    screen = make_wide_console()
+    print_rows(screen, make_table("Value"), [(ATTACK,)])
+    screen.print(f"Values {ATTACK}", markup=False)
+    printed = capsys.readouterr().out
+    assert not UNSAFE.search(printed)
+    assert printed.count("Ada \\x1b]8;;https://evil.example") == 2
+    assert printed.count("\\u202egnp.exe") == 2
+
+
+def test_a_terminal_gets_the_codes_of_the_console_and_none_of_a_value() -> None:
+    out = io.StringIO()
+    screen = SafeConsole(file=out, force_terminal=True, width=200, color_system="standard", highlight=False)
+    screen.print(f"[red]alarm[/] {ATTACK}")
+    assert out.getvalue().count("\x1b[") == 2
+    assert "\x1b]" not in out.getvalue()
+
+
+def test_a_json_document_holds_every_value_and_no_unsafe_character(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"name": ATTACK, "city": "Łódź\nnew"})
+    printed = capsys.readouterr().out
+    assert not UNSAFE.search(printed)
+    assert "Łódź" in printed
+    assert json.loads(printed) == {"name": ATTACK, "city": "Łódź\nnew"}
+
+
+def test_a_json_document_is_whole_in_any_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw, encoding="cp1252", write_through=True))
+    print_json({"city": "Łódź – 東京"})
+    assert json.loads(raw.getvalue()) == {"city": "Łódź – 東京"}

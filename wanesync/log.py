@@ -25,11 +25,16 @@ SECRET_VALUES = re.compile(
     r"|\b(?:sk|rk|pk)_(?:live|test)_\w+|\bwhsec_\w+"  # Stripe keys and webhook secrets
     r"|(?<=\bBearer )\S+|(?<=\bBasic )\S+"
     r"|(?<=://)[^/\s@:]*:[^/\s@]*(?=@)"  # user and password of an address
-    r"|[^\s@<>\"'(),;:=]+(?:@|%40)[^\s@<>\"'(),;:=/&]+\.\w+"  # e-mail
     r"|(?<![\w+])\+\d[\d ().\-/]{5,18}\d"  # international phone number
     r"|\(?\b\d{3}\)?[ .-]\d{3}[ .-]\d{4}\b",  # national phone number with marks
     re.IGNORECASE,
 )
+WORD = re.compile(r"[^\s<>\"'(),;:=]+")
+"""What an e-mail address cannot reach beyond."""
+ADDRESS_MARK = re.compile(r"@|%40")
+ADDRESS_END = re.compile(r"[/&]")
+MAX_CHARS = 10_000
+"""Longer texts are cut before they are searched: no text of a log line is of use beyond that."""
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]+")
 
 Event = MutableMapping[str, object]
@@ -70,7 +75,7 @@ def mask(key: str, value: object) -> object:
     """Return ``value`` with sensitive parts masked at any depth; numbers and times are unchanged."""
     if isinstance(value, bytes | str):
         text = value.decode(errors="replace") if isinstance(value, bytes) else value
-        return MASK if SECRET_KEY.search(key) else SECRET_VALUES.sub(MASK, text)
+        return MASK if SECRET_KEY.search(key) else _mask_text(text)
     if isinstance(value, Mapping):
         return {name: mask(f"{key}.{name}", inner) for name, inner in value.items()}
     if isinstance(value, Sequence | set | frozenset):
@@ -78,6 +83,27 @@ def mask(key: str, value: object) -> object:
     if value is None or isinstance(value, bool | int | float):
         return value
     return mask(key, str(value))
+
+
+def _mask_text(text: str) -> str:
+    """Mask secrets, addresses and phone numbers, in time proportional to the length of the text."""
+    kept = text
+    if len(text) > MAX_CHARS:
+        # The last word is dropped: what is left of a secret that was cut would not be recognised.
+        kept = f"{text[:MAX_CHARS].rpartition(' ')[0]}… ({len(text):,} characters)"
+    if ADDRESS_MARK.search(kept):
+        kept = WORD.sub(_mask_address, kept)
+    return SECRET_VALUES.sub(MASK, kept)
+
+
+def _mask_address(found: re.Match[str]) -> str:
+    """Mask a word that holds an e-mail address, up to what may follow it in a URL."""
+    word = found[0]
+    *_, last = [(0, 0), *(mark.span() for mark in ADDRESS_MARK.finditer(word))]
+    if not last[1] or "." not in word[last[1] :]:
+        return word
+    end = ADDRESS_END.search(word, last[1])
+    return MASK + (word[end.start() :] if end else "")
 
 
 def _output(stream: TextIO) -> list[structlog.typing.Processor]:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.segment import Segment
 from rich.table import Table
+
+from wanesync.output import UNSAFE, clean
 
 DEFAULT_COLUMNS = 100
 """Characters a line may have where no terminal reports its width."""
@@ -26,12 +29,21 @@ Advance = Callable[[int], None]
 # -- output
 
 
+class SafeConsole(Console):
+    """A console that shows unsafe characters of whatever it prints as their escapes; its own codes pass."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Render as ``Console`` does."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(clean(segment.text), segment.style)
+
+
 def make_console(*, error: bool = False) -> Console:
     """Return a console on standard output or standard error; without a terminal: plain lines of at most 100 columns."""
     stream = sys.stderr if error else sys.stdout
     width = None if stream.isatty() else DEFAULT_COLUMNS
     # No emoji: a source such as ``field:phone:`` would be shown as a picture of a telephone.
-    return Console(file=stream, width=width, highlight=False, emoji=False, soft_wrap=not stream.isatty())
+    return SafeConsole(file=stream, width=width, highlight=False, emoji=False, soft_wrap=not stream.isatty())
 
 
 def make_wide_console() -> Console:
@@ -43,8 +55,12 @@ def make_wide_console() -> Console:
 
 
 def print_json(document: object) -> None:
-    """Print the one JSON document of a command."""
-    print(json.dumps(document, ensure_ascii=False, indent=2, default=str))
+    """Print the one JSON document of a command; what is unsafe, or not in the stream's encoding, as JSON escapes."""
+    text = json.dumps(document, ensure_ascii=False, indent=2, default=str)
+    encoding = sys.stdout.encoding or "utf-8"
+    if not encoding.lower().startswith("utf"):
+        text = json.dumps(document, indent=2, default=str)
+    print(UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def make_table(*columns: str, title: str = "") -> Table:
@@ -63,7 +79,7 @@ def make_table(*columns: str, title: str = "") -> Table:
 def print_rows(screen: Console, made: Table, rows: Sequence[Sequence[str]]) -> None:
     """Fill a table and print it; without rows print nothing."""
     for row in rows:
-        made.add_row(*(escape(cell) for cell in row))
+        made.add_row(*(escape(clean(cell)) for cell in row))
     if rows:
         screen.print(made)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import pytest
@@ -51,3 +52,11 @@ def test_the_version_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
         program.main()
     assert ended.value.code == 0
     assert capsys.readouterr().out.startswith("wanesync ")
+
+
+@pytest.mark.case(40)
+def test_an_output_that_cannot_be_written_ends_with_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - a stream, as the shell opens it
+        done = subprocess.run([sys.executable, "-m", "wanesync", "--help"], stdout=full, check=False)
+    assert done.returncode == 4
+    assert capfd.readouterr().err == "wanesync: cannot write the output: No space left on device\n"

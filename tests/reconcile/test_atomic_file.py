@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from wanesync.core.errors import ConfigError
+from wanesync.core.errors import ConfigError, OutputFailed
 from wanesync.reconcile.atomic_file import check_place, write_atomically, write_text_atomically
 
 
@@ -48,3 +49,25 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_work(tmp_path: Pat
 def test_checking_a_place_leaves_nothing(tmp_path: Path) -> None:
     check_place(tmp_path / "plan.json")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.case(40)
+def test_a_full_device_is_an_error_of_ours_that_names_the_way_out() -> None:
+    full = Path("/dev/full")
+    check_place(full)
+    with pytest.raises(OutputFailed, match="cannot write /dev/full: No space left on device; make room"):
+        _fill(full)
+
+
+def _fill(path: Path) -> None:
+    with write_text_atomically(path) as file:
+        file.write("text")
+
+
+def test_a_pipe_is_written_as_it_is(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    with write_text_atomically(Path(f"/dev/fd/{write}")) as file:
+        file.write("a,b\r\n")
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        assert pipe.read() == "a,b\n"

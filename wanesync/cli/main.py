@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
 import typer
 
 from wanesync.cli.command_table import add_commands
-from wanesync.core.errors import CallError, ConfigError, WanesyncError
+from wanesync.core.errors import CallError, ConfigError, OutputFailed, WanesyncError
+from wanesync.output import OUTPUT_ERRORS, prepare_streams, print_line
 
 app = typer.Typer(
     help="Keeps HubSpot contacts and Stripe customers the same, both ways, and records each purchase on the contact.",
@@ -25,9 +27,9 @@ def _print_version(wanted: bool) -> None:
         from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - only this option needs it
 
         try:
-            print(f"wanesync {version('wanesync')}")
+            print_line(f"wanesync {version('wanesync')}")
         except PackageNotFoundError:
-            print("wanesync (run from its source, not installed)")
+            print_line("wanesync (run from its source, not installed)")
         raise typer.Exit
 
 
@@ -44,30 +46,51 @@ def main() -> None:
     """Run one command and end with its exit code.
 
     0: fine. 1: differences a reconcile would repair, or work failed. 2: wrong use or configuration. 3: stopped by a
-    guard. 4: a side or the database cannot be reached.
+    guard. 4: a side, the database or the place of the output cannot be reached.
     """
+    prepare_streams()
     try:
-        app()
+        _run()
+    except BrokenPipeError:
+        # The program that reads our output has closed it, as `| head` does.
+        sys.stderr.close()
+        sys.exit(0)
     except WanesyncError as error:
         _print_problems(error.problems if isinstance(error, ConfigError) else [str(error)])
         sys.exit(error.exit_code)
     except CallError as error:
         _print_problems([f"{error}: try again later, or see wanesync status"])
         sys.exit(4)
+
+
+def _run() -> None:
+    """Run the command and write out what it printed, so that a full disk is an error of the command.
+
+    Raises ``OutputFailed``.
+    """
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except BrokenPipeError:
-        # The program that reads our output has closed it, as `| head` does.
-        sys.stderr.close()
-        sys.exit(0)
+        raise
+    except OSError as error:
+        if error.errno not in OUTPUT_ERRORS:
+            raise
+        # What is left cannot be written either: Python would try once more at its end, and report that.
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - open until the process ends
+        raise OutputFailed(f"cannot write the output: {error.strerror}") from error
 
 
 def _print_problems(problems: list[str]) -> None:
     """Print one problem in a line, several as a list."""
     if len(problems) == 1:
-        print(f"wanesync: {problems[0]}", file=sys.stderr)
+        print_line(f"wanesync: {problems[0]}", error=True)
         return
-    print(f"wanesync: {len(problems)} problems:", file=sys.stderr)
+    print_line(f"wanesync: {len(problems)} problems:", error=True)
     for problem in problems:
-        print(f"  - {problem}", file=sys.stderr)
+        print_line(f"  - {problem}", error=True)
 
 
 if __name__ == "__main__":

@@ -52,6 +52,12 @@ class VendorUnavailable(WanesyncError):
     exit_code = 4
 
 
+class OutputFailed(WanesyncError):
+    """What a command prints or saves cannot be written: the disk is full, or the device fails."""
+
+    exit_code = 4
+
+
 class NotFound(WanesyncError):
     """The named record, job, hold or file does not exist."""
 

@@ -10,18 +10,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
-from wanesync.core.errors import ConfigError
+from wanesync.core.errors import ConfigError, OutputFailed
+from wanesync.output import OUTPUT_ERRORS
 
 
 @contextmanager
 def write_atomically(path: Path) -> Iterator[BinaryIO]:
     """A file of mode 0600 that takes its place under ``path`` when the block succeeds; else an older one stays.
 
-    Raises ``ConfigError`` when it cannot be made there.
+    A device or a pipe (``/dev/stdout``) is written as it is. Raises ``ConfigError`` when the file cannot be made there,
+    and ``OutputFailed`` when it cannot be written to the end.
     """
+    if _is_stream(path):
+        with _output_errors(path), path.open("wb") as file:
+            yield file
+        return
     draft, handle = _open_draft(path)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with _output_errors(path), os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -46,9 +52,30 @@ def write_text_atomically(path: Path) -> Iterator[TextIO]:
 
 def check_place(path: Path) -> None:
     """Raises ``ConfigError`` when no file can be made there: better before long work than after it."""
+    if _is_stream(path):
+        return
     draft, handle = _open_draft(path)
     os.close(handle)
     draft.unlink()
+
+
+@contextmanager
+def _output_errors(path: Path) -> Iterator[None]:
+    """Raise ``OutputFailed`` where the file cannot be written for want of room, or because a device fails."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in OUTPUT_ERRORS:
+            raise
+        problem = f"cannot write {path}: {error.strerror}; make room there, or give another place"
+        raise OutputFailed(problem) from error
+
+
+def _is_stream(path: Path) -> bool:
+    try:
+        return path.is_char_device() or path.is_fifo()
+    except OSError:
+        return False  # a name no file can have: it is refused where the file is made
 
 
 def _open_draft(path: Path) -> tuple[Path, int]:

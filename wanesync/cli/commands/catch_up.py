@@ -5,6 +5,7 @@ from __future__ import annotations
 from wanesync.cli.context import AsJson, ConfigFile, open_configured
 from wanesync.core.errors import CallError, VendorUnavailable
 from wanesync.core.model import Side
+from wanesync.output import print_line
 from wanesync.terminal import pluralize, print_json
 from wanesync.wiring import build_catch_up, build_runtime
 
@@ -40,8 +41,8 @@ def catch_up(as_json: AsJson = False, config_file: ConfigFile = None) -> None:
     else:
         for side, found in caught.items():
             changes, purchases = pluralize(found.changed, "change"), pluralize(found.purchases, "purchase")
-            print(f"{side}: {changes}, {purchases} not known before.")
+            print_line(f"{side}: {changes}, {purchases} not known before.")
             if found.too_old:
-                print(f"  {TOO_OLD[side]}")
+                print_line(f"  {TOO_OLD[side]}")
     if failed:
         raise VendorUnavailable("\n".join(failed))

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from wanesync.cli.context import AsJson, ConfigFile, open_configured, read_config, use_database
+from wanesync.output import print_line
 from wanesync.store.queries import Dialect
 from wanesync.terminal import ProgressBars, make_console, make_table, print_json, print_rows, progress_bars
 from wanesync.wiring import build_retention_task
@@ -28,7 +29,7 @@ def migrate(as_json: AsJson = False, config_file: ConfigFile = None) -> None:
     if as_json:
         print_json({"database": label, "state": "up to date"})
     else:
-        print(f"{label} is up to date.")
+        print_line(f"{label} is up to date.")
 
 
 @app.command()

@@ -15,6 +15,7 @@ from wanesync.core.change_guard import HoldState, show_source
 from wanesync.core.errors import ConfigError
 from wanesync.core.model import Side
 from wanesync.ops.holds import HoldListing, choose_holds, close_holds, describe_hold, list_holds
+from wanesync.output import print_line
 from wanesync.store.tables.holds import HeldRow, HoldRow
 from wanesync.terminal import format_duration, make_console, make_table, pluralize, print_json, print_rows
 
@@ -125,9 +126,9 @@ def _close(which: str, state: HoldState, *, yes: bool, dry_run: bool, as_json: b
     would = f" {'would' if dry_run else 'will'} {what}" if fields else ""
     held = (f"{pluralize(fields, 'value')} of {format_people(people)}" if fields else "no values were held") + would
     if dry_run:
-        print(f"{pluralize(len(chosen), 'hold')} would be {state}: {held}; nothing was changed.")
+        print_line(f"{pluralize(len(chosen), 'hold')} would be {state}: {held}; nothing was changed.")
     else:
-        print(f"{pluralize(len(chosen), 'hold')} {state}: {held}.")
+        print_line(f"{pluralize(len(chosen), 'hold')} {state}: {held}.")
 
 
 def _confirm(chosen: Sequence[HoldRow], fields: int, state: HoldState) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +11,7 @@ import typer
 from wanesync.cli.context import AsJson, ConfigFile, open_configured
 from wanesync.core.rate_limits import VENDOR_ALLOWANCES, Limit, LimitUnit, format_value
 from wanesync.ops.limits import change_limit, check_scope, explain_limit, list_limits, read_value, reset_limit
+from wanesync.output import print_line
 from wanesync.ratelimit.limit_settings import LimitState, apply_configured_limits
 from wanesync.terminal import format_duration, make_console, make_table, print_json, print_rows
 
@@ -43,7 +43,7 @@ def show(context: typer.Context, as_json: AsJson = False, config_file: ConfigFil
     columns = ("limit", ">configured", ">in effect", ">used", "why")
     print_rows(make_console(), make_table(*columns), [_as_row(state) for state in found.states])
     for alarm in found.alarms:
-        print(alarm)
+        print_line(alarm)
 
 
 @app.command("set")
@@ -69,7 +69,7 @@ def change(
         changed = change_limit(store, scope, value, force=force)
     _print_limit(scope, changed.limit, new=changed.new, as_json=options.as_json)
     if changed.warning:
-        print(f"wanesync: {changed.warning}: what is refused lowers it again", file=sys.stderr)
+        print_line(f"wanesync: {changed.warning}: what is refused lowers it again", error=True)
 
 
 @app.command()
@@ -96,13 +96,13 @@ def _print_limit(scope: str, limit: Limit | None, *, new: bool, as_json: bool) -
         print_json({"scope": scope, **rates, "reason": explain_limit(limit) if limit else ""})
         return
     if limit is None:
-        print(f"{scope} has no limit of its own now.")
+        print_line(f"{scope} has no limit of its own now.")
         return
     is_set = f"{scope} is {format_value(scope, limit.configured)} {'from now on' if new else 'already'}"
     if limit.effective < limit.configured:
-        print(f"{is_set}; in effect {format_value(scope, limit.effective)}: {explain_limit(limit)}.")
+        print_line(f"{is_set}; in effect {format_value(scope, limit.effective)}: {explain_limit(limit)}.")
     else:
-        print(f"{is_set}, in every process.")
+        print_line(f"{is_set}, in every process.")
 
 
 def _as_row(state: LimitState) -> tuple[str, ...]:

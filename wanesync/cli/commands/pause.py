@@ -11,6 +11,7 @@ from wanesync.cli.context import AsJson, ConfigFile, open_configured
 from wanesync.core.errors import ConfigError
 from wanesync.core.model import Side
 from wanesync.ops.pauses import pause_field, pause_sides, resume_field, resume_sides
+from wanesync.output import print_line
 from wanesync.terminal import print_json
 
 FieldName = Annotated[str | None, typer.Option("--field", metavar="FIELD", help="Only changes of this field.")]
@@ -61,4 +62,4 @@ def _print(text: str, document: dict[str, object], *, as_json: bool) -> None:
     if as_json:
         print_json(document)
     else:
-        print(text)
+        print_line(text)

@@ -14,6 +14,7 @@ from wanesync.cli.commands.jobs import OfClass, OfKind, OfSide, Since, make_filt
 from wanesync.cli.context import AsJson, ConfigFile, Yes, open_configured
 from wanesync.core.errors import ConfigError
 from wanesync.ops.dead_letters import CHUNK_JOBS, choose_dead_letters, count_classes, retry_dead_letters
+from wanesync.output import print_line
 from wanesync.store.database import Store
 from wanesync.store.tables.jobs import DeadLetter
 from wanesync.terminal import make_console, make_table, pluralize, print_json, print_rows, progress_bars
@@ -45,12 +46,12 @@ def retry(
     if as_json:
         print_json({"retried": retried, "classes": count_classes(chosen)} | ({"dry_run": True} if dry_run else {}))
     elif not chosen:
-        print("No dead letters of that kind.")
+        print_line("No dead letters of that kind.")
     elif dry_run:
         _show_counts(make_console(), chosen)
-        print(f"{pluralize(retried, 'job')} would be tried again; nothing was changed.")
+        print_line(f"{pluralize(retried, 'job')} would be tried again; nothing was changed.")
     else:
-        print(f"{pluralize(retried, 'job')} will be tried again.")
+        print_line(f"{pluralize(retried, 'job')} will be tried again.")
 
 
 def _confirm(chosen: Sequence[DeadLetter]) -> None:
@@ -60,7 +61,7 @@ def _confirm(chosen: Sequence[DeadLetter]) -> None:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise ConfigError([f"retry: {letters} would be tried again: confirm it with --yes"])
     if not typer.confirm(f"Try {letters} again?", err=True):
-        print("Nothing was changed.", file=sys.stderr)
+        print_line("Nothing was changed.", error=True)
         raise typer.Exit(1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wanesync.cli.context import ConfigFile, read_logged_config, set_on_stop_signals, use_database
+from wanesync.output import print_line
 from wanesync.wiring import build_web_server, is_on_file
 
 
@@ -22,4 +23,4 @@ def serve(config_file: ConfigFile = None) -> None:
 
 def announce(url: str) -> None:
     """Print where webhooks are received, the first line of a program that serves."""
-    print(f"wanesync serves {url} (webhooks go to /webhooks/hubspot and /webhooks/stripe)", flush=True)
+    print_line(f"wanesync serves {url} (webhooks go to /webhooks/hubspot and /webhooks/stripe)", flush=True)

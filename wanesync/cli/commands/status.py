@@ -14,6 +14,7 @@ from wanesync.core.errors import ConfigError
 from wanesync.ops.alarms import read_alarms
 from wanesync.ops.status import read_status
 from wanesync.ops.status_table import render_status
+from wanesync.output import print_line
 from wanesync.terminal import make_console, print_json
 
 WATCH_S = 1.0
@@ -51,5 +52,5 @@ def _check(alarms: Sequence[str], *, as_json: bool) -> NoReturn:
         print_json({"alarms": alarms})
     else:
         for alarm in alarms:
-            print(alarm)
+            print_line(alarm)
     raise typer.Exit(1 if alarms else 0)

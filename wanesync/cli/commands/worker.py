@@ -13,6 +13,7 @@ import typer
 from wanesync.cli.context import ConfigFile, read_logged_config, set_on_stop_signals, use_database
 from wanesync.config.model import Config
 from wanesync.core.model import Side
+from wanesync.output import print_line
 from wanesync.sync.runtime import Runtime
 from wanesync.wiring import build_retention_task, build_routine_tasks, build_runtime, build_worker, is_on_file
 
@@ -39,7 +40,7 @@ def worker(side: WorkerLanes = Lanes.ALL, config_file: ConfigFile = None) -> Non
     stopping = set_on_stop_signals()
     with use_database(config, migrate=is_on_file(config)) as store:
         runtime = build_runtime(config, store, side.sides, patient=True)
-        print(f"wanesync worker {runtime.name}: {' and '.join(side.sides)}", flush=True)
+        print_line(f"wanesync worker {runtime.name}: {' and '.join(side.sides)}", flush=True)
         with run_worker(config, runtime, side.sides, stopping):
             stopping.wait()
 

@@ -9,6 +9,7 @@ import typer
 
 from wanesync.cli.context import AsJson, ConfigFile, open_configured
 from wanesync.ops.writes import read_writes, switch_writes
+from wanesync.output import print_line
 from wanesync.terminal import pluralize, print_json
 
 
@@ -33,4 +34,4 @@ def writes(
     if as_json:
         print_json({"writes": now, "woken": woken})
         return
-    print(f"Writes are {now}." + (f" {pluralize(woken, 'waiting job')} can go on." if woken else ""))
+    print_line(f"Writes are {now}." + (f" {pluralize(woken, 'waiting job')} can go on." if woken else ""))

@@ -1,0 +1,29 @@
+"""Lines on the standard streams: no character ends the command, none commands the terminal."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from wanesync.output import clean, prepare_streams, print_line
+
+
+def test_lines_are_cleaned_on_both_streams(capsys: pytest.CaptureFixture[str]) -> None:
+    print_line("a\x1b[2Jb")
+    print_line("c\u202ed", error=True)
+    assert capsys.readouterr() == ("a\\x1b[2Jb\n", "c\\u202ed\n")
+
+
+def test_names_of_people_stay_as_they_are() -> None:
+    for name in ("Łukasz", "نرگس\u200cزاده", "東京", "👩\u200d🔬", "O'Neil\tJr\n"):
+        assert clean(name) == name
+
+
+@pytest.mark.case(41)
+def test_a_character_the_encoding_does_not_have_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw, encoding="ascii", write_through=True))
+    prepare_streams()
+    print_line("none – 東京 \ud83d")
+    assert raw.getvalue() == b"none ? ?? \\ud83d\n"

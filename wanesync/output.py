@@ -1,0 +1,37 @@
+"""Plain text on standard output and standard error: no character of a value can end a command or command a terminal."""
+
+from __future__ import annotations
+
+import errno
+import io
+import re
+import sys
+
+UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+"""Characters a terminal may obey or that reverse the text around them (unicode.org/reports/tr9): all control characters
+but the tab and the line feed, marks of direction, and halves of surrogate pairs, which no encoding has."""
+
+OUTPUT_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
+"""What the operating system reports when something cannot be written for want of room, or because a device fails."""
+
+
+def prepare_streams() -> None:
+    """Let no character end a command: one that the encoding of a standard stream does not have is replaced."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def clean(text: str) -> str:
+    """Return a text with its unsafe characters shown as escapes, as Python writes them."""
+    return UNSAFE.sub(_escape, text) if UNSAFE.search(text) else text
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def print_line(text: str, *, error: bool = False, flush: bool = False) -> None:
+    """Print text on standard output or standard error, unsafe characters escaped."""
+    print(clean(text), file=sys.stderr if error else sys.stdout, flush=flush)
