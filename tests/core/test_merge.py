@@ -20,8 +20,9 @@ from tests.support.core_builders import (
     one_field,
     written,
 )
+from wanesync.core.change_guard import HeldValue
 from wanesync.core.fields import Direction, FieldMap, FieldSpec
-from wanesync.core.merge import DifferPolicy, Pair, merge
+from wanesync.core.merge import DifferPolicy, MergeResult, Pair, merge
 from wanesync.core.model import BasePair, Side
 
 CITY = st.sampled_from(["", "Bonn", "BONN", "Ulm", "Ulm  an der Donau", "Ulm an der Donau"])
@@ -227,3 +228,34 @@ def test_a_business_name_a_nameless_contact_cannot_take_is_reported_on_first_con
     merged = merge(Pair(contact(), customer(name="Acme GmbH"), {}), FIELDS, "keep")
     assert not merged.writes[HUBSPOT]
     assert [(c.side, c.value, c.kind) for c in merged.immediate_conflicts] == [(STRIPE, "Acme GmbH", "unsplit")]
+
+
+# -- a field one of the copies does not hold
+
+
+@pytest.mark.parametrize("base", [None, ("Ulm", "Ulm"), ("Bonn", ""), ("", "Bonn")])
+@pytest.mark.parametrize("lacking", Side)
+def test_a_field_that_a_copy_does_not_hold_is_neither_written_nor_cleared(base: BasePair | None, lacking: Side) -> None:
+    lacks = frozenset({"city"})
+    ann = replace(
+        contact(city="" if lacking is HUBSPOT else "Bonn"), unknown=lacks if lacking is HUBSPOT else frozenset()
+    )
+    cus = replace(
+        customer(city="" if lacking is STRIPE else "Bonn"), unknown=lacks if lacking is STRIPE else frozenset()
+    )
+    known = {} if base is None else {"city": base}
+    held = {"city": HeldValue(HUBSPOT, "Bonn", "Ulm", "h1")}
+    pair = Pair(ann, cus, known, parked={"city": (STRIPE, "Bonn")}, held=held)
+    merged = merge(pair, one_field(), "owner")
+    assert merged == MergeResult(still_held={"city"})
+
+
+def test_a_field_that_a_copy_does_not_hold_does_not_stop_the_others() -> None:
+    pair = Pair(
+        replace(contact(city="Bonn"), unknown=frozenset({"email"})),
+        customer(city="Ulm", email="ann@example.com"),
+        {"city": ("Ulm", "Ulm"), "email": ("ann@example.com", "ann@example.com")},
+    )
+    merged = merge(pair, FIELDS, "keep")
+    assert written(merged, STRIPE) == {"city": "Bonn"}
+    assert not merged.writes[HUBSPOT]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 from tests.support.core_builders import contact, customer
 from tests.support.live_sync import HUBSPOT, STRIPE, LiveSync, customer_answer, refused
@@ -181,3 +182,39 @@ def test_events_of_what_was_read_are_judged_when_the_lock_is_free(live: LiveSync
     live.hubspot.answer("read_contacts", {"1": ANN})
     assert read(live, HUBSPOT, "1").state is JobState.DONE
     assert live.conflicts() == [("overwritten", "city", "Nice")]
+
+
+def test_a_field_that_answers_lack_is_read_for_with_growing_waits_and_then_no_more(live: LiveSync) -> None:
+    live.link(ANN, CUS)
+    lacking = replace(ANN, values={"email": "ann@example.com"}, unknown=frozenset({"city"}), modified_ms=5)
+    live.queue(HUBSPOT, "1", JobKind.READ)
+    reads = []
+    for _ in range(200):
+        live.hubspot.answer("read_contacts", {"1": lacking})
+        if live.work(HUBSPOT, JobKind.READ):
+            reads.append(live.clock.ms)
+        live.advance(5_000)
+    waits = [later - earlier for earlier, later in pairwise(reads)]
+    assert [wait // 1000 for wait in waits] == [10, 60, 600]
+    assert not live.is_queued(STRIPE, KEY)
+    assert not live.conflicts()
+
+
+def test_a_field_that_is_answered_again_goes_on_from_the_base(live: LiveSync) -> None:
+    live.link(ANN, CUS)
+    lacking = replace(ANN, values={"email": "ann@example.com"}, unknown=frozenset({"city"}), modified_ms=5)
+    live.hubspot.answer("read_contacts", {"1": lacking})
+    read(live, HUBSPOT, "1")
+    live.advance(10_000)
+    live.hubspot.answer("read_contacts", {"1": replace(ANN, values={**ANN.values, "city": "Paris"}, modified_ms=6)})
+    assert live.work(HUBSPOT, JobKind.READ)
+    assert live.is_queued(STRIPE, KEY)
+
+
+def test_an_event_of_a_field_our_copy_lacks_is_no_lost_update(live: LiveSync) -> None:
+    live.link(ANN, CUS)
+    lacking = replace(ANN, values={"email": "ann@example.com"}, unknown=frozenset({"city"}), modified_ms=5)
+    arrive(live, Event("e1", HUBSPOT, "updated", "1", live.clock.ms, values={"city": "Paris"}, source="user:CRM_UI"))
+    live.hubspot.answer("read_contacts", {"1": lacking})
+    live.work(HUBSPOT, JobKind.READ)
+    assert not live.conflicts()

@@ -48,6 +48,8 @@ def judge_events(
             since_ms = min(now_ms, event.occurred_ms) - MAX_OWN_WRITE_AGE_MS
             recent = [write for write in writes if write.kind is WriteKind.UPDATE and write.sent_ms > since_ms]
             for name, value in event.values.items():
+                if name.partition("/")[0] in stored.record.unknown:
+                    continue
                 if _is_lost(stored, event, name, window, recent):
                     judgement.conflicts.append(Conflict(stored.side, stored.id, name, value, "overwritten"))
     return judgement

@@ -67,11 +67,19 @@ class Pair:
         """Return the id of the pair's record on a side."""
         return self.contact.id if side is Side.HUBSPOT else self.customer.id
 
+    @property
+    def unknown(self) -> frozenset[str]:
+        """Return the fields that one of the two copies does not hold (docs/correctness.md#unknown-fields)."""
+        return self.contact.unknown | self.customer.unknown
+
 
 def merge(pair: Pair, fields: FieldMap, differ: DifferPolicy) -> MergeResult:
     """Merge every field of one pair; ``differ`` decides about different values on first contact."""
     merged = MergeResult()
+    unknown = pair.unknown
     for spec in fields.specs:
+        if spec.name in unknown:
+            continue
         hubspot, stripe = pair.value(Side.HUBSPOT, spec.name), pair.value(Side.STRIPE, spec.name)
         base_pair = pair.base.get(spec.name)
         if base_pair == (hubspot, stripe):
@@ -125,6 +133,7 @@ def _apply_stops(pair: Pair, merged: MergeResult) -> None:
         if written is not None and held.frees(held.side, written.source):
             # The row stays until the value is written: it marks the value as released, so that it is not counted again.
             merged.still_held.add(name)
+    merged.still_held |= pair.held.keys() & pair.unknown
     merged.dropped_holds = sorted(pair.held.keys() - merged.still_held - merged.new_holds.keys())
 
 
@@ -224,7 +233,10 @@ def _apply_parked(pair: Pair, fields: FieldMap, merged: MergeResult) -> None:
 
     See docs/correctness.md#parked-fields.
     """
+    unknown = pair.unknown
     for name, (side, value) in pair.parked.items():
+        if name in unknown:
+            continue
         change = merged.writes[side].get(name)
         # Only HubSpot refuses a value because another record has it, and only for e-mail addresses.
         address = side is Side.HUBSPOT and name in fields.by_name and fields.by_name[name].hubspot == ("email",)

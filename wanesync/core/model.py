@@ -31,7 +31,8 @@ def normalise_email(address: str) -> str:
 class Record:
     """A contact or a customer in neutral form: mapped fields only, each in the canonical form of its side.
 
-    ``values``: field name -> value, "" when blank, missing or null. ``emails``: every normalised address, a contact's
+    ``values``: field name -> value, "" or missing when blank. ``unknown``: names of fields this copy does not hold,
+    which are not blank (docs/correctness.md#unknown-fields). ``emails``: every normalised address, a contact's
     secondary ones too. ``other_id``: the id of its counterpart that we wrote on it, "" if none. ``intent``: the id of
     the pending write that created a contact. ``modified_ms``: HubSpot's ``lastmodifieddate``; 0 on Stripe, which has
     no modification time. ``merged_ids``: contacts that were merged into this one. ``carry``: a customer's whole
@@ -49,6 +50,7 @@ class Record:
     billed: bool = False
     merged_ids: tuple[str, ...] = ()
     carry: Mapping[str, str] = field(default_factory=dict)
+    unknown: frozenset[str] = frozenset()
 
 
 class NoteCode(StrEnum):
@@ -89,7 +91,8 @@ class StoredRecord:
     it was stored. ``stale``: it is not known which copy is newer; nothing is planned until the record is read.
     ``hmacs``: keyed hashes of its e-mail addresses. ``survivor``: the contact it was merged into, "" if none.
     ``note``: why it is left alone, None if it is not. ``alive``: neither deleted nor merged away.
-    ``excluded``: to be left alone, because an operator decided so.
+    ``excluded``: to be left alone, because an operator decided so. ``unanswered``: how many answers in a row lacked a
+    field of the map, so that a read for it backs off.
     """
 
     record: Record
@@ -101,6 +104,7 @@ class StoredRecord:
     survivor: str = ""
     hmacs: frozenset[str] = frozenset()
     note: Note | None = None
+    unanswered: int = 0
     side: Side = field(init=False, repr=False, compare=False)
     id: str = field(init=False, repr=False, compare=False)
     alive: bool = field(init=False, repr=False, compare=False)

@@ -231,6 +231,7 @@ class Planner:
         return {
             name: (base_pair[0], customer.record.values.get(name, ""))
             for name, base_pair in self.former_primary.base.items()
+            if name not in customer.record.unknown
         }
 
     def _primary_conflicts(self, link: Link, base: Mapping[str, BasePair]) -> list[tuple[Conflict, str]]:
@@ -252,6 +253,8 @@ class Planner:
         customer = self.context.find_alive(Side.STRIPE, link.stripe_id) if link else None
         if link is None or customer is None or customer.stale or contact.stale:
             return
+        for stored in (contact, customer):
+            self._read_unknown(stored)
         late = {(side, name) for side, i, name in self.context.late if i in (contact.id, customer.id)}
         free, held = self._is_email_free(contact, link), self.context.held.get(link.id, {})
         stops = self.context.stops_of(link.id)
@@ -302,6 +305,9 @@ class Planner:
             self.plan.wait = WaitCode.READ_PENDING
         elif any(holder != context.key for h in source.hmacs if (holder := context.email_holders.get(h))):
             self.plan.wait = WaitCode.EMAIL_BEING_CREATED
+        elif self._read_unknown(source) and not source.unanswered:
+            # A creation is sent once: a field that can still be read is waited for.
+            self.plan.wait = WaitCode.READ_PENDING
         else:
             self._note(source, None)
             changes, unsplit = self._initial_values(source, target)
@@ -313,6 +319,8 @@ class Planner:
         """Return the changes of a creation, and conflicts for values that ``target`` cannot take without a guess."""
         changes, unsplit = {}, []
         for spec in self.rules.fields.specs:
+            if spec.name in source.record.unknown:
+                continue
             value = source.record.values.get(spec.name, "")
             after: str | None = ""
             if value and spec.direction.reaches(target):
@@ -325,6 +333,13 @@ class Planner:
     def _note(self, stored: StoredRecord, note: Note | None) -> None:
         if stored.note != note and not stored.excluded:
             self.plan.notes[(stored.side, stored.id)] = note
+
+    def _read_unknown(self, stored: StoredRecord) -> bool:
+        """Ask for a read of a record whose copy lacks a field of the map (docs/correctness.md#unknown-fields)."""
+        lacks = not stored.record.unknown.isdisjoint(self.rules.fields.by_name)
+        if lacks:
+            self.plan.reads[stored.side, stored.id] = stored.unanswered
+        return lacks
 
     def _put_link(self, link: Link) -> Link:
         """Put a link into the plan; its version grows once per planning round."""

@@ -35,6 +35,7 @@ def pack_record(record: Record) -> bytes:
             "billed": record.billed,
             "merged_ids": record.merged_ids,
             "carry": dict(record.carry),
+            "unknown": sorted(record.unknown),
         }
     )
 
@@ -54,6 +55,7 @@ def unpack_record(blob: bytes, side: Side, record_id: str) -> Record:
         billed=data["billed"],
         merged_ids=tuple(data["merged_ids"]),
         carry=data["carry"],
+        unknown=frozenset(data["unknown"]),
     )
 
 

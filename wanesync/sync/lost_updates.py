@@ -36,7 +36,7 @@ def _judge_side(runtime: Runtime, tx: Tx, side: Side, keys: Mapping[str, str]) -
     for record_id in ids:
         stored = seen_of.get((side, record_id))
         events = unjudged.get(record_id, [])
-        if stored is None or stored.stale or not events:
+        if stored is None or stored.stale or not events or _awaits_field(stored, events):
             continue
         plain = stored.alive and record_id not in undecided
         if plain and all(_plainly_current(stored, e) or _plainly_ours(e, answered) for e in events):
@@ -99,6 +99,14 @@ def _judge_record(
             "conflict", conflict.side, conflict.record_id, "", {"field": conflict.field, "kind": conflict.kind}
         )
     return outcome.judged
+
+
+def _awaits_field(stored: StoredRecord, events: Sequence[Event]) -> bool:
+    """Whether an event names a field our copy does not hold, and the read for it has not been answered yet."""
+    unknown = stored.record.unknown
+    if not unknown or stored.unanswered or not stored.alive:
+        return False
+    return any(name.partition("/")[0] in unknown for event in events for name in event.values)
 
 
 def _plainly_ours(event: Event, answered: Collection[str]) -> bool:

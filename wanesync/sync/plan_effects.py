@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from wanesync.core.change_guard import HoldState
@@ -25,6 +25,10 @@ from wanesync.core.plan import Action, Plan
 from wanesync.core.purchases import PurchaseState
 from wanesync.store.database import Tx
 
+UNANSWERED_WAITS_MS = (0, 10_000, 60_000, 600_000)
+"""When a record is read again, in ms, after 0, 1, 2, 3 answers that lacked a field of the map; later ones are not read
+for it (docs/correctness.md#unknown-fields)."""
+
 
 def apply_plans(tx: Tx, plans: Sequence[tuple[Plan, Priority]]) -> None:
     """Store everything of some plans that is not a vendor write, and queue what they concern."""
@@ -37,8 +41,21 @@ def apply_plans(tx: Tx, plans: Sequence[tuple[Plan, Priority]]) -> None:
     _wake_purchases(tx, [customer_id for plan, _ in plans for _, customer_id in plan.linked])
     linked = {ref for plan, _ in plans for h, s in plan.linked for ref in ((Side.HUBSPOT, h), (Side.STRIPE, s))}
     tx.jobs.put_many(find_dead_letters(tx, linked, ()))
+    queue_reads(tx, plans)
     wake = [(lane, key, priority) for plan, priority in plans for lane, key in plan.wake]
     tx.jobs.put_many([JobRequest(lane, JobKind.WRITE, key, priority) for lane, key, priority in sorted(wake)])
+
+
+def queue_reads(tx: Tx, plans: Iterable[tuple[Plan, Priority]]) -> None:
+    """Queue the reads of records whose copies lack a field, later after each answer that lacked it again."""
+    requests: dict[tuple[Side, str], JobRequest] = {}
+    for plan, priority in plans:
+        for (side, record_id), unanswered in plan.reads.items():
+            if unanswered < len(UNANSWERED_WAITS_MS):
+                wait_ms = UNANSWERED_WAITS_MS[unanswered]
+                due_ms = tx.now_ms + wait_ms if wait_ms else None
+                requests[side, record_id] = JobRequest(side, JobKind.READ, record_id, priority, due_ms)
+    tx.jobs.put_many([requests[ref] for ref in sorted(requests)])
 
 
 def _apply_plan(tx: Tx, plan: Plan) -> None:

@@ -10,6 +10,7 @@ from wanesync.core.event_order import read_stripe_events
 from wanesync.core.jobs import LOCK_WAIT_MS, Job, JobKind, JobRequest, Priority, WaitCode
 from wanesync.core.lost_updates import is_answered
 from wanesync.core.model import Event, Record, Side
+from wanesync.core.plan import Plan
 from wanesync.core.planner import plan
 from wanesync.core.ports import CustomerAnswer
 from wanesync.store.database import Tx
@@ -17,6 +18,7 @@ from wanesync.sync.calls import DONE, AnyCall, Call, Next
 from wanesync.sync.job_results import fail, finish_all, reschedule, still_held
 from wanesync.sync.loader import key_of, load_contexts
 from wanesync.sync.lost_updates import judge_records
+from wanesync.sync.plan_effects import queue_reads
 from wanesync.sync.record_versions import RecordWriter, store_contacts
 from wanesync.sync.runtime import Runtime
 
@@ -161,12 +163,14 @@ class Reader:
         contexts = load_contexts(tx, sorted(set(keys.values())))
         quiet: list[tuple[Job, str]] = []
         requests: list[JobRequest] = []
+        reads: list[tuple[Plan, Priority]] = []
         for job in jobs:
             key = keys[(lane, job.key)]
             context = contexts[key]
             context.reading -= {(lane, job.key)}
             outcome = plan(context, self.runtime.rules, "dry")
             priority = Priority(job.priority)
+            reads.append((outcome, priority))
             if outcome.is_empty:
                 quiet.append((job, key))
             elif outcome.actions and not outcome.wait:
@@ -174,6 +178,7 @@ class Reader:
             else:
                 requests.append(JobRequest(lane, JobKind.WRITE, key, priority))
         tx.jobs.put_many(requests)
+        queue_reads(tx, reads)
         done = {job.id for job, _ in quiet}
         finish_all(tx, [job for job in jobs if job.id not in done])
         self._judge(tx, quiet)

@@ -61,11 +61,17 @@ class RecordWriter:
     def store_contact(self, record: Record) -> None:
         """Store a contact as read, if it is not older than our copy (docs/correctness.md#hubspot-order)."""
         old = self.get(Side.HUBSPOT, record.id)
-        if old is not None and (old.deleted or old.survivor or record.modified_ms < old.record.modified_ms):
+        if old is not None and (old.deleted or old.survivor):
+            return
+        if old is not None and record.modified_ms < old.record.modified_ms:
+            if old.record.unknown:
+                # It brought nothing of what our copy lacks: the next read for that backs off.
+                self._replace(replace(old, unanswered=old.unanswered + 1), frozenset())
             return
         for merged_id in record.merged_ids:
             self.merge_away(merged_id, record.id)
-        if old is not None and record.modified_ms == old.record.modified_ms and record == old.record:
+        same = old is not None and record.modified_ms == old.record.modified_ms and record == old.record
+        if same and not record.unknown:
             return
         self._put(record, old, Timing(record.modified_ms, record.modified_ms), stale=False)
 
@@ -169,6 +175,7 @@ class RecordWriter:
             stale=stale,
             hmacs=hmacs,
             note=old.note if old else None,
+            unanswered=(old.unanswered if old else 0) + 1 if record.unknown else 0,
         )
         self._replace(stored, hmacs ^ (old.hmacs if old else frozenset()))
 

@@ -109,6 +109,8 @@ class _Round:
                 wait_turn(self.tx, one.job, one.plan.wait, WAIT_TEXTS[one.plan.wait])
             elif not (self.planning.send and self._is_suspect(one)):
                 ready.append(one)
+        waiting = [one for one in planned if one.plan.wait]
+        plan_effects.queue_reads(self.tx, [(one.plan, Priority(one.job.priority)) for one in waiting])
         plan_effects.apply_plans(self.tx, [(one.plan, Priority(one.job.priority)) for one in ready])
         drafts: list[_Draft] = []
         ended: list[_Planned] = []

@@ -29,7 +29,7 @@ UPDATE settings SET value = :value WHERE name = :name AND value = :old RETURNING
 -- records
 
 -- name: records_of_side
-SELECT id, content, valid_from_ms, valid_to_ms, revision, stale, deleted, survivor, note_code, note
+SELECT id, content, valid_from_ms, valid_to_ms, revision, stale, deleted, survivor, note_code, note, unanswered
 FROM records WHERE side = :side AND id IN (:ids);
 
 -- name: emails_of_side
@@ -40,13 +40,14 @@ SELECT id FROM records WHERE side = :side AND id IN (:ids) AND stored_ms >= :sin
 
 -- name: put_record
 INSERT INTO records (side, id, content, valid_from_ms, valid_to_ms, revision, stale, deleted, survivor, other_id,
-    note_code, note, stored_ms)
+    note_code, note, stored_ms, unanswered)
 VALUES (:side, :id, :content, :valid_from_ms, :valid_to_ms, :revision, :stale, :deleted, :survivor, :other_id,
-    :note_code, :note, :stored_ms)
+    :note_code, :note, :stored_ms, :unanswered)
 ON CONFLICT (side, id) DO UPDATE SET content = excluded.content, valid_from_ms = excluded.valid_from_ms,
     valid_to_ms = excluded.valid_to_ms, revision = excluded.revision, stale = excluded.stale,
     deleted = excluded.deleted, survivor = excluded.survivor, other_id = excluded.other_id,
-    note_code = excluded.note_code, note = excluded.note, stored_ms = excluded.stored_ms;
+    note_code = excluded.note_code, note = excluded.note, stored_ms = excluded.stored_ms,
+    unanswered = excluded.unanswered;
 
 -- name: add_email
 INSERT INTO emails (side, id, hmac) VALUES (:side, :id, :hmac) ON CONFLICT (side, id, hmac) DO NOTHING;

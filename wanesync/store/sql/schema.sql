@@ -18,6 +18,8 @@ CREATE TABLE records (
     stale INTEGER NOT NULL CHECK (stale IN (0, 1)),
     deleted INTEGER NOT NULL CHECK (deleted IN (0, 1)),
     survivor TEXT NOT NULL,
+    -- How many answers in a row lacked a field of the map.
+    unanswered INTEGER NOT NULL DEFAULT 0,
     other_id TEXT NOT NULL,
     note_code TEXT NOT NULL,
     note TEXT NOT NULL,

@@ -58,6 +58,7 @@ class Records(Table):
                     "note_code": stored.note.code if stored.note else "",
                     "note": stored.note.text if stored.note else "",
                     "stored_ms": self._session.now_ms,
+                    "unanswered": stored.unanswered,
                 }
             )
         self._session.each("put_record", batch)
@@ -147,7 +148,7 @@ class Records(Table):
         self._session.each("add_email", sorted(added, key=_email_key))
 
     def _read(self, side: Side, row: Row, hmacs: frozenset[str]) -> StoredRecord:
-        record_id, blob, valid_from_ms, valid_to_ms, revision, stale, deleted, survivor, note_code, note = row
+        record_id, blob, valid_from_ms, valid_to_ms, revision, stale, deleted, survivor, note_code, note, lacks = row
         plain = self._session.encryption.decrypt(blob, "records", f"{side}:{record_id}", "content")
         return StoredRecord(
             record=unpack_record(plain, side, record_id),
@@ -159,6 +160,7 @@ class Records(Table):
             survivor=survivor,
             hmacs=hmacs,
             note=Note(NoteCode(note_code), note) if note_code else None,
+            unanswered=lacks,
         )
 
 

@@ -1,0 +1,61 @@
+"""Plans of records whose copies do not hold every field of the map."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.support.core_builders import HUBSPOT, STRIPE, contact, context, customer, link, only_action, run, stored
+from wanesync.core.jobs import WaitCode
+from wanesync.core.model import Link
+
+ADA = "ada@example.com"
+LACKS_CITY = frozenset({"city"})
+ADA_CONTACT = contact(email=ADA, phone="110")
+ADA_CUSTOMER = customer(email=ADA, phone="110", city="Ulm")
+
+
+def linked() -> Link:
+    return link(base={"email": (ADA, ADA), "phone": ("110", "110"), "city": ("Ulm", "Ulm")})
+
+
+def test_a_record_that_lacks_a_field_is_read_and_nothing_is_cleared() -> None:
+    outcome = run(
+        context("contact:1", replace(ADA_CONTACT, unknown=LACKS_CITY), ADA_CUSTOMER, links=[linked()]),
+    )
+    assert outcome.reads == {(HUBSPOT, "1"): 0}
+    assert not outcome.actions
+    assert outcome.links[linked().id].base["city"] == ("Ulm", "Ulm")
+
+
+def test_the_other_fields_of_the_person_go_on() -> None:
+    lacking = replace(contact(email=ADA, phone="112"), unknown=LACKS_CITY)
+    outcome = run(context("contact:1", lacking, ADA_CUSTOMER, links=[linked()]))
+    assert only_action(outcome).changes.keys() == {"phone"}
+    assert outcome.reads == {(HUBSPOT, "1"): 0}
+
+
+def test_a_field_outside_the_map_is_not_read_for() -> None:
+    lacking = replace(ADA_CONTACT, values={**ADA_CONTACT.values, "city": "Ulm"}, unknown=frozenset({"vip"}))
+    outcome = run(context("contact:1", lacking, ADA_CUSTOMER, links=[linked()]))
+    assert not outcome.reads
+    assert not outcome.actions
+
+
+def test_a_creation_waits_for_the_first_read_and_then_leaves_the_field_out() -> None:
+    lacking = replace(ADA_CONTACT, unknown=LACKS_CITY)
+    waiting = run(context("contact:1", lacking))
+    assert waiting.wait is WaitCode.READ_PENDING
+    assert waiting.reads == {(HUBSPOT, "1"): 0}
+    again = run(context("contact:1", stored(lacking, unanswered=1)))
+    assert not again.wait
+    assert "city" not in only_action(again).changes
+
+
+def test_a_new_primary_takes_no_blank_from_a_copy_that_lacks_the_field() -> None:
+    second = replace(customer("cus_2", email=ADA, phone="110"), unknown=LACKS_CITY)
+    links = [linked(), replace(link("1", "cus_2"), primary=False)]
+    outcome = run(context("contact:1", ADA_CONTACT, stored(ADA_CUSTOMER, deleted=True), second, links=links))
+    (chosen,) = [each for each in outcome.links.values() if each.primary]
+    assert chosen.stripe_id == "cus_2"
+    assert "city" not in chosen.base
+    assert (STRIPE, "cus_2") in outcome.reads
