@@ -237,3 +237,21 @@ def test_a_pair_is_merged_against_the_base_that_a_landed_write_left() -> None:
     outcome = run(at)
     assert outcome.links[pair.id].base["city"] == ("B", "A")
     assert only_action(outcome).changes["city"] == Change("A", "C", "C")
+
+
+# -- agreement
+
+
+def test_an_agreement_with_a_copy_that_is_being_read_again_is_not_remembered() -> None:
+    """HubSpot set the value back meanwhile: Stripe's edit is the only one, and would look like the older value."""
+    pair = (contact(city="Bonn"), customer(city="Bonn"))
+    linked = link(base={**dict.fromkeys(FIELDS.by_name, ("", "")), "city": ("Ulm", "Ulm")})
+    assert not run(context("contact:1", *pair, links=[linked], reading=frozenset({(HUBSPOT, "1")}))).links
+    agreed = run(context("contact:1", *pair, links=[linked]))
+    assert agreed.links[linked.id].base["city"] == ("Bonn", "Bonn")
+
+
+def test_what_was_never_agreed_on_is_remembered_at_once() -> None:
+    pair = (contact(city="Bonn"), customer(city="Bonn"))
+    outcome = run(context("contact:1", *pair, links=[link()], reading=frozenset({(HUBSPOT, "1")})))
+    assert outcome.links[link().id].base["city"] == ("Bonn", "Bonn")

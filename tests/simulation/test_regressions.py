@@ -394,3 +394,7 @@ def test_a_side_that_came_back_is_not_called_where_no_call_waits() -> None:
 
 def test_a_write_whose_answer_was_lost_is_closed_when_the_other_lane_has_to_ask_first() -> None:
     assert play_seed(120065252).violations == []
+
+
+def test_an_edit_that_met_a_value_the_other_side_had_just_set_back_stands() -> None:
+    assert play_seed(140034035).violations == []

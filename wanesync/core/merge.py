@@ -46,7 +46,8 @@ class Pair:
     ``late``: (side, field) whose current value is a late write of ours, which is reverted to the base
     (docs/correctness.md#late-writes). ``parked``: field -> (side, value) that the side refused for good. ``free``:
     a parked e-mail address may be tried again, because no other contact carries it. ``held``: field -> the value that
-    a hold keeps back. ``stops``: field -> id of the hold that keeps its changes back.
+    a hold keeps back. ``stops``: field -> id of the hold that keeps its changes back. ``outdated``: a newer copy of one
+    of the two is on its way (docs/correctness.md#agreement).
     """
 
     contact: Record
@@ -57,6 +58,7 @@ class Pair:
     free: bool = False
     held: Mapping[str, HeldValue] = field(default_factory=dict)
     stops: Mapping[str, str] = field(default_factory=dict)
+    outdated: bool = False
 
     def value(self, side: Side, name: str) -> str:
         """Return the current value of a field on a side, "" when it is blank."""
@@ -85,7 +87,8 @@ def merge(pair: Pair, fields: FieldMap, differ: DifferPolicy) -> MergeResult:
         if base_pair == (hubspot, stripe):
             continue
         if spec.agree(hubspot, stripe):
-            merged.base[spec.name] = (hubspot, stripe)
+            if base_pair is None or not pair.outdated:
+                merged.base[spec.name] = (hubspot, stripe)
         elif spec.name in pair.held and _apply_hold(pair, spec, pair.held[spec.name], merged):
             continue
         elif base_pair is None:

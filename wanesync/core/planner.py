@@ -260,7 +260,8 @@ class Planner:
         stops = self.context.stops_of(link.id)
         if landed := self.context.landed.get(link.id):
             link = self._put_link(replace(link, base={**link.base, **landed}))
-        pair = Pair(contact.record, customer.record, link.base, late, link.parked, free, held, stops)
+        outdated = self.context.may_be_outdated(contact, customer)
+        pair = Pair(contact.record, customer.record, link.base, late, link.parked, free, held, stops, outdated)
         merged = merge(pair, self.rules.fields, self.rules.differ)
         self._plan_storing(link, merged)
         for side in Side:
