@@ -15,6 +15,7 @@ from wanesync.core.ids import make_id
 from wanesync.ops.alarms import WEB
 from wanesync.sync.loader import LISTED
 from wanesync.web.app import build_app
+from wanesync.web.connections import KEPT_FILES, make_protocol, raise_file_limit
 
 if TYPE_CHECKING:
     from wanesync.store.database import Store
@@ -24,8 +25,8 @@ HEARTBEAT_S = 2.0
 """As often as a worker's heartbeat, so that ``status`` shows both alike."""
 SHUTDOWN_TIMEOUT_S = 5
 """Time for open requests when the server stops; both senders repeat what got no answer."""
-BACKLOG = 2048
-"""Connections the kernel queues; uvicorn's own default."""
+BACKLOG = 128
+"""Connections the kernel queues: it hands them over in one turn, before the oldest can be closed for them."""
 
 
 class WebServer:
@@ -37,8 +38,11 @@ class WebServer:
     def __init__(self, store: Store, intake: IntakePort, settings: WebSettings, address: tuple[str, int]) -> None:
         self._store = store
         self._socket = _listen(*address)
+        allowed = min(settings.max_connections, raise_file_limit() - KEPT_FILES)
         options = uvicorn.Config(
             build_app(intake, settings),
+            http=make_protocol(allowed),
+            backlog=BACKLOG,
             lifespan="off",
             log_config=None,
             access_log=False,

@@ -8,6 +8,9 @@ from typing import Protocol
 
 from wanesync.core.model import Side
 
+MAX_CONNECTIONS = 4_096
+"""More connections than both senders together open."""
+
 
 class IntakePort(Protocol):
     """The intake of webhooks (``sync.intake``)."""
@@ -35,6 +38,7 @@ class WebSettings:
     ``public_url``: the address webhooks are sent to, as HubSpot signs it; "" uses the request's own (loopback only).
     ``ready``: returns "" or why no webhook can be stored (blocking). ``gauges``: returns name -> value for ``/metrics``
     (blocking), a name being a Prometheus metric name with labels. ``threads``: webhooks stored at a time.
+    ``max_connections``: beyond so many open connections the one that has sent nothing for longest is closed.
     """
 
     public_url: str = ""
@@ -42,5 +46,6 @@ class WebSettings:
     body_timeout_s: float = 10
     retry_after_s: int = 5
     threads: int = 32
+    max_connections: int = MAX_CONNECTIONS
     ready: Callable[[], str] = _always_ready
     gauges: Callable[[], Mapping[str, float]] = _no_gauges

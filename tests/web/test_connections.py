@@ -1,0 +1,107 @@
+"""Connections that send nothing take no place from a webhook."""
+
+from __future__ import annotations
+
+import http.client
+import resource
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import pytest
+
+from wanesync.core.model import Side
+from wanesync.store import open_store
+from wanesync.web import connections
+from wanesync.web.connections import raise_file_limit
+from wanesync.web.server import WebServer
+from wanesync.web.settings import WebSettings
+
+LIMIT = 8
+
+
+class Intake:
+    """Stores one event of each webhook."""
+
+    def accept(self, side: Side, body: bytes, headers: Mapping[str, str], url: str) -> int:
+        return 1
+
+
+@dataclass
+class Door:
+    """A running web server with few connections."""
+
+    host: str
+    port: int
+
+    def connect(self, sent: bytes = b"") -> socket.socket:
+        opened = socket.create_connection((self.host, self.port), timeout=10)
+        opened.sendall(sent)
+        return opened
+
+    def post(self) -> int:
+        client = http.client.HTTPConnection(self.host, self.port, timeout=10)
+        client.request("POST", "/webhooks/stripe", b"{}")
+        status = client.getresponse().status
+        client.close()
+        return status
+
+
+def read_end(opened: socket.socket) -> bytes:
+    """What the server sent before it closed a connection."""
+    try:
+        return opened.recv(1_000)
+    except ConnectionResetError:
+        return b""
+
+
+@pytest.fixture
+def door() -> Iterator[Door]:
+    store = open_store("sqlite::memory:", migrate=True)
+    server = WebServer(store, Intake(), WebSettings(max_connections=LIMIT), ("127.0.0.1", 0))
+    server.start()
+    address = urlsplit(server.url)
+    yield Door(address.hostname or "", address.port or 0)
+    server.stop()
+    store.close()
+
+
+@pytest.mark.case(37)
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"POST /webhooks/stripe HTTP/1.1\r\nHost: a\r\n",
+        b"POST /webhooks/stripe HTTP/1.1\r\nContent-Length: 9\r\n\r\nab",
+    ],
+)
+def test_a_webhook_is_answered_beside_more_half_open_connections_than_there_is_room_for(
+    door: Door, sent: bytes
+) -> None:
+    with ExitStack() as opened:
+        silent = [opened.enter_context(door.connect(sent)) for _ in range(5 * LIMIT)]
+        assert [door.post() for _ in range(3)] == [200] * 3
+        assert read_end(silent[0]) == b""  # the oldest of them was closed to make room
+
+
+def test_a_connection_that_sends_no_request_is_closed(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "IDLE_TIMEOUT_S", 0.0)
+    with door.connect() as silent:
+        assert read_end(silent) == b""
+
+
+def test_the_limit_of_open_files_is_raised_as_far_as_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "setrlimit", lambda _kind, limits: taken.append(limits))
+    for soft, hard, expected in (
+        (1_024, 1_024, 1_024),
+        (1_024, 4_096, 4_096),
+        (1_024, resource.RLIM_INFINITY, 16_384),
+        (resource.RLIM_INFINITY, resource.RLIM_INFINITY, 16_384),
+        (100_000, 100_000, 100_000),
+    ):
+        monkeypatch.setattr(resource, "getrlimit", lambda _kind, limits=(soft, hard): limits)
+        assert raise_file_limit() == expected
+    assert taken == [(1_024, 1_024), (4_096, 4_096), (16_384, resource.RLIM_INFINITY)]

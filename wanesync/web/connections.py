@@ -1,0 +1,107 @@
+"""Connections of the web server: a client that opens many of them, or sends nothing, takes no place from a webhook."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import resource
+from typing import ClassVar
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from wanesync.web.settings import MAX_CONNECTIONS
+
+IDLE_TIMEOUT_S = 10.0
+"""How long a connection may take to send its next request, as long as a body may take (``WebSettings``)."""
+WANTED_FILES = 16_384
+"""Open files that are plenty for every webhook sender at once; the soft limit is often 1,024."""
+KEPT_FILES = 256
+"""Open files kept for the database, logs, and connections the kernel hands over in one turn."""
+
+
+def raise_file_limit() -> int:
+    """Raise the number of files this process may open as far as it is allowed to; return the limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < WANTED_FILES:
+        wanted = WANTED_FILES if hard == resource.RLIM_INFINITY else min(hard, WANTED_FILES)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    return WANTED_FILES if soft == resource.RLIM_INFINITY else soft
+
+
+def make_protocol(max_connections: int) -> type[BoundedProtocol]:
+    """Return the protocol of a server with at most this many open connections."""
+
+    class Protocol(BoundedProtocol):
+        limit = max_connections
+
+    return Protocol
+
+
+_NUMBERS = itertools.count()
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """A connection that is closed when it sends no request for a while, or when newer ones need its place.
+
+    Only a connection whose request is complete, and not answered yet, cannot lose its place.
+    """
+
+    limit: ClassVar[int] = MAX_CONNECTIONS
+    waits_since_s = 0.0
+    number = 0
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take a new connection, and close the one that has been waiting longest if there are too many."""
+        super().connection_made(transport)  # type: ignore[arg-type] # uvicorn names the narrower type
+        self.number = next(_NUMBERS)
+        self.waits_since_s = self.loop.time()
+        self._timer = self.loop.call_later(IDLE_TIMEOUT_S, self._close_if_idle)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Close the connections that have been waiting longest, this one last; those that are being closed do not count."""
+        open_now = [one for one in self.connections if isinstance(one, BoundedProtocol) and not one.is_closing()]
+        excess = len(open_now) - self.limit
+        if excess > 0:
+            waiting = sorted((one for one in open_now if one is not self and one.is_waiting()), key=_since)
+            for one in [*waiting, self][:excess]:
+                one.transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget a connection that is closed."""
+        if self._timer is not None:
+            self._timer.cancel()
+        super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request of this connection."""
+        self.waits_since_s = self.loop.time()
+        super().on_response_complete()
+
+    @property
+    def _running(self) -> RequestResponseCycle | None:
+        """The request that is not answered yet, None if there is none."""
+        cycle: RequestResponseCycle | None = self.cycle  # None before the first request, which uvicorn does not name
+        return None if cycle is None or cycle.response_complete else cycle
+
+    def is_closing(self) -> bool:
+        """Return whether the connection is being closed."""
+        return self.transport.is_closing()
+
+    def is_waiting(self) -> bool:
+        """Return whether the next request, or the rest of its body, has not arrived."""
+        return self._running is None or self._running.more_body
+
+    def _close_if_idle(self) -> None:
+        left_s = self.waits_since_s + IDLE_TIMEOUT_S - self.loop.time()
+        if self._running is None and left_s <= 0:
+            self.transport.abort()
+        else:
+            self._timer = self.loop.call_later(left_s if left_s > 0 else IDLE_TIMEOUT_S, self._close_if_idle)
+
+
+def _since(one: BoundedProtocol) -> tuple[float, int]:
+    """Sort by how long a connection waits; many are accepted at the same time of the event loop."""
+    return (one.waits_since_s, one.number)
