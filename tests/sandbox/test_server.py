@@ -452,3 +452,27 @@ def test_traffic_over_the_control_endpoints_changes_the_stand_ins() -> None:
     assert {
         activity.record_id for activity in activities if activity.kind in (ActivityKind.PURCHASE, ActivityKind.GUEST)
     } == charges
+
+
+# --- what vendors do besides ------------------------------------------------------------------
+
+
+def test_a_deleted_contact_is_restored_and_a_definition_changed_over_http(running: Sandbox) -> None:
+    client = ControlClient(running.hubspot_url, running.stripe_url)
+    record_id = client.edit(Side.HUBSPOT, "create", None, {"email": "back@example.com", "firstname": "\ud83d"})
+    client.edit(Side.HUBSPOT, "delete", record_id)
+    assert client.edit(Side.HUBSPOT, "restore", record_id) == record_id
+    client.edit(Side.HUBSPOT, "property", "shoe_size", {"type": "number", "maximum": "60"})
+    with pytest.raises(InvalidRequest, match="settings are"):
+        client.edit(Side.HUBSPOT, "property", "shoe_size", {"colour": "red"})
+    held = next(row for row in client.records(Side.HUBSPOT) if row["id"] == record_id)
+    assert held["firstname"] == "\ud83d"
+    client.edit(Side.HUBSPOT, "delete", record_id)
+
+
+def test_an_answer_that_unpacks_to_a_gigabyte_is_sent_in_a_megabyte() -> None:
+    with Sandbox(Options()) as sandbox:
+        control(sandbox.hubspot_url, "faults", {"gzip_bomb": 1, "side": "hubspot"})
+        answer = call(sandbox.hubspot_url, "GET", "/crm/v3/objects/contacts", headers=BEARER)
+        assert answer.headers["content-encoding"] == "gzip"
+        assert len(answer.body) < 2_000_000

@@ -61,7 +61,9 @@ class World:
         self.trace: list[str] = []
         self._keep, self._digest = keep_trace, hashlib.blake2b(digest_size=8)
         self.hubspot = HubSpotMachine(self._fork(), HubSpotSettings(portal_id=int(PORTAL)))
-        self.stripe = StripeMachine(self._fork(), StripeSettings(rate_per_s=10_000, operation_rate_per_s=None))
+        self.stripe = StripeMachine(
+            self._fork(), StripeSettings(rate_per_s=10_000, operation_rate_per_s=None, fills_name=False)
+        )
         self.fields = self._draw_fields()
         self.truth = Truth(self.fields, self.hubspot, self.stripe)
         self.changes = 0

@@ -110,6 +110,8 @@ def _headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 async def _answer(response: Response, send: Send) -> None:
     headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()]
     if response.status not in (204, 304) and not any(name == b"content-length" for name, _ in headers):
-        headers.append((b"content-length", str(len(response.body)).encode()))
+        headers.append((b"content-length", str(len(response.body) * response.repeat).encode()))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    for _ in range(response.repeat - 1):
+        await send({"type": "http.response.body", "body": response.body, "more_body": True})
     await send({"type": "http.response.body", "body": response.body})

@@ -11,9 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from urllib.parse import urlsplit
 
-import orjson
-
-from wanesync.sandbox import faults
+from wanesync.sandbox import faults, json_text
 from wanesync.sandbox.stand_in import Request, Response, Side, StandIn, WebhookTarget
 
 ROOT = "/_sandbox/"
@@ -38,7 +36,7 @@ def answer(stand_ins: StandIns, side: str, request: Request, now_ms: int) -> Res
 
 
 def _json(status: int, content: object) -> Response:
-    return Response(status, {"content-type": "application/json"}, orjson.dumps(content))
+    return Response(status, {"content-type": "application/json"}, json_text.write(content))
 
 
 def _stats(stand_ins: StandIns, _side: str, _request: Request, now_ms: int) -> object:
@@ -133,8 +131,8 @@ def _set_limits(stand_ins: StandIns, side: str, request: Request, _now_ms: int) 
 
 def _fields(request: Request) -> dict[str, object]:
     try:
-        content = orjson.loads(request.body)
-    except orjson.JSONDecodeError as cause:
+        content = json_text.read(request.body)
+    except ValueError as cause:
         raise ValueError("the body is not JSON") from cause
     if not isinstance(content, dict):
         raise ValueError("the body is not a JSON object")

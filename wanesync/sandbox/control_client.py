@@ -6,8 +6,7 @@ import http.client
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-import orjson
-
+from wanesync.sandbox import json_text
 from wanesync.sandbox.control import ROOT
 from wanesync.sandbox.errors import InvalidRequest, SandboxUnreachable
 from wanesync.sandbox.stand_in import Side
@@ -63,11 +62,11 @@ class ControlClient:
         host, port = _address(side, url)
         connection = http.client.HTTPConnection(host, port, timeout=_TIMEOUT_S)
         try:
-            connection.request(method, ROOT + name, orjson.dumps(content) if content is not None else None)
+            connection.request(method, ROOT + name, json_text.write(content) if content is not None else None)
             answer = connection.getresponse()
             status, body = answer.status, answer.read()
-            fields = orjson.loads(body)
-        except (OSError, http.client.HTTPException, orjson.JSONDecodeError) as cause:
+            fields = json_text.read(body)
+        except (OSError, http.client.HTTPException, ValueError) as cause:
             raise SandboxUnreachable(f"no sandbox answers at {url}: start one with `wanesync sandbox`") from cause
         finally:
             connection.close()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """Probabilities between 0 and 1, except ``deliveries`` (a count) and ``reorder_ms`` (milliseconds)."""
+    """Probabilities between 0 and 1, except ``deliveries`` (a count) and what is in milliseconds (``…_ms``)."""
 
     deliveries: int = 1  # how often each webhook is delivered
     duplicate: float = 0.0  # a webhook is delivered once more
@@ -19,6 +19,13 @@ class Faults:
     error_503: float = 0.0  # refused before any effect
     error_500: float = 0.0  # Stripe: a 500 stored under the idempotency key; HubSpot: 502 after a create took effect
     lock: float = 0.0  # Stripe: 429 lock_timeout
+    read_lag_ms: int = 0  # HubSpot: reads do not find a new contact for a random time up to this
+    empty_answer: float = 0.0  # a record or batch is answered with 200 and an empty object
+    partial_answer: float = 0.0  # 200 without the id, a member, a property, or one of the results
+    odd_source: float = 0.0  # HubSpot: the sourceId of an event is very long, or holds U+0000 or half an emoji
+    object_events: float = 0.0  # HubSpot: an event comes in the object.* shape of project apps, too
+    huge_answer: float = 0.0  # over HTTP: an answer of 1 GB
+    gzip_bomb: float = 0.0  # over HTTP: an answer of 1 MB that unpacks to 1 GB
 
 
 PROFILES: Mapping[str, Faults] = {
@@ -38,7 +45,7 @@ def parse(mapping: Mapping[str, object]) -> Faults:
     """
     known = {field.name for field in fields(Faults)}
     problems = [f"unknown fault {name!r}" for name in mapping if name not in known]
-    numbers = {"reorder_ms": 0, "deliveries": 1}
+    numbers = {"reorder_ms": 0, "read_lag_ms": 0, "deliveries": 1}
     least = dict(numbers)
     chances: dict[str, float] = {}
     for name, value in mapping.items():
@@ -56,4 +63,4 @@ def parse(mapping: Mapping[str, object]) -> Faults:
             problems.append(f"{name}: expected a probability between 0 and 1")
     if problems:
         raise ValueError("; ".join(problems) + f" (faults are: {', '.join(sorted(known))})")
-    return Faults(reorder_ms=numbers["reorder_ms"], deliveries=numbers["deliveries"], **chances)
+    return Faults(**numbers, **chances)  # type: ignore[arg-type] # whole numbers and probabilities by name

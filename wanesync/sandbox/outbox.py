@@ -7,8 +7,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import orjson
-
+from wanesync.sandbox import json_text
 from wanesync.sandbox.faults import Faults
 from wanesync.sandbox.stand_in import Delivery, WebhookTarget
 
@@ -118,7 +117,7 @@ class Outbox:
 
     def _body(self, post: Post) -> bytes:
         elements = [self._with_attempt(element, post.attempt) for element in post.elements]
-        return orjson.dumps(elements[0] if self._batch == 1 else elements)
+        return json_text.write(elements[0] if self._batch == 1 else elements)
 
     @staticmethod
     def _with_attempt(element: object, attempt: int) -> object:

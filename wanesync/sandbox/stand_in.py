@@ -39,12 +39,16 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One HTTP response; ``lost``: the request took effect, but the server closes the connection unanswered."""
+    """One HTTP response; ``lost``: the request took effect, but the server closes the connection unanswered.
+
+    ``repeat``: over HTTP the body is sent so many times.
+    """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     lost: bool = False
+    repeat: int = 1
 
 
 @dataclass(frozen=True, slots=True)

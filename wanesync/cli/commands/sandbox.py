@@ -119,6 +119,47 @@ def delete(kind: Kind, record_id: RecordId, hubspot: HubSpotUrl = _AT_HUBSPOT, s
         print(_control(hubspot, stripe).edit(kind.side, "delete", record_id, {}))
 
 
+@app.command()
+def restore(record_id: RecordId, hubspot: HubSpotUrl = _AT_HUBSPOT, stripe: StripeUrl = _AT_STRIPE) -> None:
+    """Restore a deleted contact from the recycle bin of HubSpot."""
+    with _errors():
+        print(_control(hubspot, stripe).edit(Side.HUBSPOT, "restore", record_id, {}))
+
+
+@app.command()
+def merge(
+    into: Annotated[str, typer.Argument(metavar="ID")],
+    other: Annotated[str, typer.Argument(metavar="OTHER_ID")],
+    *,
+    keep_id: Annotated[bool, typer.Option("--keep-id", help="The survivor keeps ID, not a new one.")] = False,
+    hubspot: HubSpotUrl = _AT_HUBSPOT,
+    stripe: StripeUrl = _AT_STRIPE,
+) -> None:
+    """Merge contact OTHER_ID into ID; prints the survivor's id."""
+    with _errors():
+        values = {"into": into, "from": other, "keeps_id": str(keep_id).lower()}
+        print(_control(hubspot, stripe).edit(Side.HUBSPOT, "merge", None, values))
+
+
+@app.command("property")
+def redefine(
+    name: Annotated[str, typer.Argument(metavar="PROPERTY")],
+    settings: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SETTING=VALUE...",
+            help="type, options (A;B), read_only, archived, required, keeps, pattern, min_length, max_length, minimum, "
+            "maximum.",
+        ),
+    ],
+    hubspot: HubSpotUrl = _AT_HUBSPOT,
+    stripe: StripeUrl = _AT_STRIPE,
+) -> None:
+    """Add or change a contact property as an admin of the portal does."""
+    with _errors():
+        print(_control(hubspot, stripe).edit(Side.HUBSPOT, "property", name, _values(settings)))
+
+
 # A command's options are its arguments: a line for each.
 @app.command()
 def purchase(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 
-import orjson
+from wanesync.sandbox import json_text
 
 Json = dict[str, object]
 LATEST_MS = 253_402_300_800_000  # the year 10000
@@ -46,7 +46,8 @@ class Refusal(Exception):
             context.setdefault("ids", [record_id])
         if trace_id is not None:
             context["objectWriteTraceId"] = [trace_id]
-        return {"status": "error", "category": self.category, "message": self.message, "context": context}
+        details = {"errors": self.extra["errors"]} if "errors" in self.extra else {}
+        return {"status": "error", "category": self.category, "message": self.message, "context": context, **details}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ def invalid(problems: Sequence[Problem]) -> Refusal:
         {"message": problem.message, "code": problem.code, "context": {"propertyName": [problem.name]}}
         for problem in problems
     ]
-    message = f"Property values were not valid: {orjson.dumps(listed).decode()}"
+    message = f"Property values were not valid: {json_text.write(listed).decode()}"
     return Refusal(400, "VALIDATION_ERROR", message, errors=errors)
 
 
@@ -145,4 +146,4 @@ def parse_ms(value: str) -> int:
 
 def encode(body: Mapping[str, object] | None) -> bytes:
     """The bytes of a body."""
-    return b"" if body is None else orjson.dumps(body)
+    return b"" if body is None else json_text.write(body)

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-import orjson
-
+from wanesync.sandbox import json_text
 from wanesync.sandbox.hubspot.answers import Json, bad_request, malformed
 from wanesync.sandbox.hubspot.contacts import Source, number_of
 
@@ -68,8 +67,8 @@ def parse_body(body: bytes, allowed: AbstractSet[str]) -> Json:
     if not body and not allowed:
         return {}
     try:
-        value: object = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
+        value = json_text.read(body)
+    except ValueError as error:
         raise malformed("not JSON") from error
     return record(value, "body", allowed)
 

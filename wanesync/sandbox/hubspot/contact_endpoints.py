@@ -24,6 +24,12 @@ LIST_LIMIT = 100  # contacts of a page (HubSpot, contacts guide)
 LIST_LIMIT_WITH_HISTORY = 50  # with propertiesWithHistory, same source
 
 
+def find_visible(portal: Portal, record_id: str, id_property: str | None, now_ms: int) -> Contact | None:
+    """The contact a read finds: one that was created a moment ago may not be there yet."""
+    contact = find(portal, record_id, id_property)
+    return contact if contact is not None and contact.visible_ms <= now_ms else None
+
+
 def find(portal: Portal, record_id: str, id_property: str | None) -> Contact | None:
     """The live contact with an id, e-mail address or unique value; merged ids lead to the survivor."""
     if id_property is None:
@@ -61,7 +67,8 @@ def _value(value: object, name: str) -> str:
 def view_of(portal: Portal, call: Call, contact: Contact) -> Json:
     """A contact with the properties and histories that the call requests."""
     histories = call.names("propertiesWithHistory")
-    view = contact.view(call.names("properties") or BY_DEFAULT, portal.settings.portal_id)
+    asked = portal.properties.standing(call.names("properties") or BY_DEFAULT)
+    view = contact.view(asked, portal.settings.portal_id)
     return {**view, "propertiesWithHistory": contact.histories(histories)} if histories else view
 
 
@@ -71,7 +78,7 @@ def read_contact(portal: Portal, call: Call) -> Answer:
     if call.flag("archived"):
         contact = portal.contacts.archived.get(number_of(record_id) or 0)
     else:
-        contact = find(portal, record_id, call.query.get("idProperty"))
+        contact = find_visible(portal, record_id, call.query.get("idProperty"), call.now_ms)
     if contact is None:
         raise not_found()
     return Answer(200, view_of(portal, call, contact))
@@ -124,7 +131,7 @@ def merge_contacts(portal: Portal, call: Call) -> Answer:
     )
     if primary is None or other is None:
         raise not_found()
-    survivor = portal.merge(primary, other, call.source, call.now_ms)
+    survivor = portal.merge(primary, other, call.source, call.now_ms, keeps_id=portal.settings.merge_keeps_id)
     return Answer(200, survivor.view(survivor.properties, portal.settings.portal_id))
 
 
@@ -149,7 +156,7 @@ def read_contacts(portal: Portal, call: Call) -> Answer:
     found: dict[int, Contact] = {}
     lacking: list[str] = []
     for record_id in dict.fromkeys(ids):
-        contact = find(portal, record_id, id_property)
+        contact = find_visible(portal, record_id, id_property, call.now_ms)
         if contact is None:
             lacking.append(record_id)
         else:

@@ -40,7 +40,7 @@ class Contact:
     """One contact. ``properties`` holds the set values; a change replaces the mapping.
 
     ``initial`` and ``origin``: the first values and their author; ``later``: the versions since then. ``absorbed``: the
-    ids merged into this contact, each with the time of the merge.
+    ids merged into this contact, each with the time of the merge. ``visible_ms``: reads find it from then on.
     """
 
     id: int
@@ -51,6 +51,7 @@ class Contact:
     initial: Mapping[str, str] = field(init=False)
     later: dict[str, list[Version]] = field(default_factory=dict)
     archived_ms: int | None = None
+    visible_ms: int = 0
     absorbed: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
@@ -181,6 +182,13 @@ class ContactStore:
             contact.archived_ms = archived_ms
             self.archived[contact.id] = contact
             insort(self.archived_order, contact.id)
+
+    def bring_back(self, contact: Contact) -> None:
+        """Move a contact out of the recycle bin."""
+        del self.archived[contact.id]
+        del self.archived_order[bisect_left(self.archived_order, contact.id)]
+        contact.archived_ms = None
+        self.add(contact)
 
     def _index(self, contact: Contact) -> None:
         for email in contact.emails():

@@ -18,11 +18,17 @@ from wanesync.sandbox.hubspot.routes import Route, Routes
 from wanesync.sandbox.hubspot.settings import HubSpotSettings
 from wanesync.sandbox.journal import Journal
 from wanesync.sandbox.limits import ArrivalCounter
+from wanesync.sandbox.spoiled import enlarge, spoil
 from wanesync.sandbox.stand_in import Delivery, Request, Response, WebhookTarget
 
 __all__ = ["HubSpotMachine", "HubSpotSettings"]
 
 URI_LIMIT = 16_000  # characters; longer ones are answered with 414
+RECORD_ANSWERS = frozenset(
+    {"contacts.read", "contacts.batch_read", "contacts.list", "contacts.create", "contacts.batch_create",
+     "contacts.update", "contacts.batch_update"}
+)  # fmt: skip
+MEMBERS = ("properties", "properties.*", "updatedAt")  # what a contact in an answer may lack
 JSON_HEADER = {"Content-Type": "application/json;charset=utf-8"}
 
 
@@ -105,22 +111,31 @@ class HubSpotMachine:
     def edit(self, kind: str, record_id: str | None, values: Mapping[str, str], now_ms: int) -> str:
         """Edit a contact as a user does in HubSpot: the record id (of the survivor for a merge).
 
-        Kinds: create, update, import (an update by an import file), delete, merge (values ``into`` and ``from``),
-        erase (privacy deletion). Raises ValueError.
+        Kinds: create, update, import (an update by an import file), delete, merge (``into``, ``from``, ``keeps_id``),
+        erase (privacy deletion), restore (from the recycle bin), property (``record_id`` names a definition, see
+        ``PropertyStore.redefine``). Raises ValueError.
         """
         try:
+            if kind == "property":
+                self.portal.redefine(record_id or "", values)
+                return record_id or ""
+            if kind == "restore":
+                return str(self.portal.restore(record_id or "", USER, now_ms).id)
             if kind == "create":
                 return str(self.portal.create(values, USER, now_ms).id)
             if kind == "merge":
                 primary, other = self._contact(values.get("into")), self._contact(values.get("from"))
-                return str(self.portal.merge(primary, other, USER, now_ms).id)
+                keeps = values.get("keeps_id", "").lower() == "true" or self.settings.merge_keeps_id
+                return str(self.portal.merge(primary, other, USER, now_ms, keeps_id=keeps).id)
             contact = self._contact(record_id)
             if kind in ("update", "import"):
                 self.portal.change(contact, values, USER if kind == "update" else IMPORT, now_ms)
             elif kind in ("delete", "erase"):
                 self.portal.delete(contact, USER, now_ms, private=kind == "erase")
             else:
-                raise ValueError(f"kind {kind!r}: expected create, update, import, delete, merge or erase")
+                raise ValueError(
+                    f"kind {kind!r}: expected create, update, import, delete, restore, merge, erase or property"
+                )
         except Refusal as refusal:
             raise ValueError(refusal.message) from refusal
         return str(contact.id)
@@ -173,10 +188,13 @@ class HubSpotMachine:
     def _with_faults(self, route: Route, answer: Answer, headers: dict[str, str]) -> Response:
         """The response, changed by the faults that occur after the effects."""
         if route.creates and self._occurs(self.faults.error_500):
-            body: Json = {"status": "error", "message": "Bad Gateway"}
-            return Response(502, headers, encode(body))
+            gateway: Json = {"status": "error", "message": "Bad Gateway"}
+            return Response(502, headers, encode(gateway))
         lost = route.writes and self._occurs(self.faults.lost_answer)
-        return Response(answer.status, headers, encode(answer.body), lost)
+        body = answer.body
+        if body is not None and route.operation in RECORD_ANSWERS:
+            body = spoil(body, self.faults, self._rng, MEMBERS)
+        return enlarge(Response(answer.status, headers, encode(body), lost), self.faults, self._rng)
 
     def _occurs(self, chance: float) -> bool:
         return bool(chance) and self._rng.random() < chance

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wanesync.sandbox.hubspot.answers import Json, Problem, Refusal, iso, parse_ms
 
@@ -19,8 +19,37 @@ EMAIL = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+\.[^@\s.,;<>]{2,}")
 
 
 @dataclass(frozen=True, slots=True)
+class Rule:
+    """A validation rule of a portal, enforced on API writes since 2026-09 (changelog, write validation enforcement)."""
+
+    pattern: str = ""
+    min_length: int = 0
+    max_length: int | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    required: bool = False
+
+    def refuses(self, value: str) -> str:
+        """What is wrong with a value; "" if nothing is."""
+        if self.pattern and not re.fullmatch(self.pattern, value):
+            return "does not match the format that is required"
+        if len(value) < self.min_length or (self.max_length is not None and len(value) > self.max_length):
+            return "does not have the length that is required"
+        bounds = (self.minimum, self.maximum)
+        if bounds != (None, None):
+            number = float(value) if _is_valid(finite, value) else math.nan
+            low, high = (-math.inf if bounds[0] is None else bounds[0]), (math.inf if bounds[1] is None else bounds[1])
+            return "" if low <= number <= high else "is not in the range that is required"
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
 class Property:
-    """One definition. Without ``options``, any value is valid; changes of a ``hidden`` property send no webhook."""
+    """One definition. Without ``options``, any value is valid; changes of a ``hidden`` property send no webhook.
+
+    ``keeps``: how many characters of a text are stored. ``archived``: it vanishes from answers, and writes to it are
+    refused as to one that never was. ``rule``: what the portal's admin allows.
+    """
 
     name: str
     label: str
@@ -34,6 +63,13 @@ class Property:
     defined: bool = True  # by HubSpot
     hidden: bool = False
     created_ms: int = 0
+    archived: bool = False
+    keeps: int | None = None
+    rule: Rule | None = None
+
+    def keep(self, value: str) -> str:
+        """The value as it is stored."""
+        return value if self.keeps is None else value[: self.keeps]
 
     def view(self) -> Json:
         """The definition in an answer."""
@@ -117,8 +153,41 @@ class PropertyStore:
         return [
             Problem(name, "PROPERTY_DOESNT_EXIST", f'Property "{name}" does not exist')
             for name in names
-            if name not in self.by_name
+            if name not in self.by_name or self.by_name[name].archived
         ]
+
+    def standing(self, names: Iterable[str]) -> list[str]:
+        """The names without archived properties; unknown ones stay."""
+        return [name for name in names if name not in self.by_name or not self.by_name[name].archived]
+
+    def lacking(self, values: Mapping[str, str]) -> list[Problem]:
+        """One problem per property that a creation must have and does not."""
+        return [
+            Problem(item.name, "MISSING_REQUIRED_PROPERTY", f'"{item.name}" is required')
+            for item in self.by_name.values()
+            if item.rule is not None and item.rule.required and not values.get(item.name)
+        ]
+
+    def redefine(self, name: str, values: Mapping[str, str]) -> None:
+        """Add or change a definition as an admin does. Raises Refusal for an unknown setting.
+
+        ``type``; ``options`` (joined by ``;``, empty: any value); ``read_only``, ``archived``, ``required`` (true or
+        false); ``keeps`` (characters stored); the portal's rule: ``pattern``, ``min_length``, ``max_length``,
+        ``minimum``, ``maximum``. An empty value takes a setting away.
+        """
+        if name not in self.by_name:
+            self.add(Property(name, name, defined=False))
+        item, rule = self.by_name[name], self.by_name[name].rule or Rule()
+        try:
+            for key, value in values.items():
+                if key in RULE_SETTINGS:
+                    rule = replace(rule, **{key: RULE_SETTINGS[key](value)})  # type: ignore[arg-type] # typed by the table
+                else:
+                    item = replace(item, **{key: SETTINGS[key](value)})  # type: ignore[arg-type] # typed by the table
+        except (KeyError, ValueError, re.error) as cause:
+            known = ", ".join(sorted({*SETTINGS, *RULE_SETTINGS}))
+            raise Refusal(400, "VALIDATION_ERROR", f"property {name}: settings are {known}") from cause
+        self.by_name[name] = replace(item, rule=None if rule == Rule() else rule)
 
     def problems(self, values: Mapping[str, str], by_user: bool) -> list[Problem]:
         """The invalid values of one record, unknown names left out; an empty value clears."""
@@ -142,7 +211,10 @@ class PropertyStore:
                 "was not a valid date",
             ),
         )
-        return next((Problem(item.name, code, f"{value} {text}") for wrong, code, text in faults if wrong), None)
+        found = next((Problem(item.name, code, f"{value} {text}") for wrong, code, text in faults if wrong), None)
+        if found is None and item.rule is not None and not by_user and (wrong := item.rule.refuses(value)):
+            return Problem(item.name, "PROPERTY_VALIDATION_RULE", f"{value} {wrong}")
+        return found
 
 
 def later_stage(old: str | None, new: str) -> bool:
@@ -156,6 +228,29 @@ def finite(value: str) -> float:
     if not math.isfinite(number):
         raise ValueError("expected a finite number")
     return number
+
+
+def _flag(value: str) -> bool:
+    if value.lower() not in ("true", "false", ""):
+        raise ValueError("expected true or false")
+    return value.lower() == "true"
+
+
+SETTINGS: Mapping[str, Callable[[str], object]] = {
+    "type": lambda value: value or "string",
+    "options": lambda value: tuple((option, option) for option in value.split(";") if option),
+    "read_only": _flag,
+    "archived": _flag,
+    "keeps": lambda value: int(value) if value else None,
+}
+RULE_SETTINGS: Mapping[str, Callable[[str], object]] = {
+    "pattern": lambda value: re.compile(value).pattern,
+    "min_length": lambda value: int(value or 0),
+    "max_length": lambda value: int(value) if value else None,
+    "minimum": lambda value: float(value) if value else None,
+    "maximum": lambda value: float(value) if value else None,
+    "required": _flag,
+}
 
 
 def _is_valid(read: Callable[[str], float], value: str) -> bool:

@@ -16,14 +16,15 @@ MEMBERS = {
 
 
 def list_properties(portal: Portal, _call: Call) -> Answer:
-    """GET all definitions."""
-    return Answer(200, {"results": [item.view() for item in portal.properties.by_name.values()]})
+    """GET all definitions, archived ones left out."""
+    items = portal.properties.by_name.values()
+    return Answer(200, {"results": [item.view() for item in items if not item.archived]})
 
 
 def read_property(portal: Portal, call: Call) -> Answer:
     """GET one definition, or 404."""
     item = portal.properties.by_name.get(call.variables[0])
-    if item is None:
+    if item is None or item.archived:
         raise not_found()
     return Answer(200, item.view())
 

@@ -18,7 +18,9 @@ class HubSpotSettings:
     ``rate_per_s``: enforced in every 1 s window, search included; None: only the 190 requests in 10 s of the tier.
     ``search_lag_ms``: the age at which search sees a change. ``subscribed``: the properties whose changes send webhooks
     (None: all). ``secondary_email_reads``: whether a read by e-mail finds a contact by a secondary address; HubSpot
-    does not document it.
+    does not document it. ``merge_keeps_id``: the survivor of a merge keeps the primary contact's id, as in portals with
+    "Primary ID Preservation" (contacts guide, 2026-09). ``webhook_shape``: ``contact`` (legacy subscriptions) or
+    ``object`` (those of project apps).
     """
 
     portal_id: int = 4242
@@ -31,6 +33,8 @@ class HubSpotSettings:
     emit_initial_changes: bool = True
     subscribed: frozenset[str] | None = None
     secondary_email_reads: bool = True
+    merge_keeps_id: bool = False
+    webhook_shape: Literal["contact", "object"] = "contact"
     webhook_delay_ms: int = 50
     webhooks_in_flight: int = 10
     webhook_attempts: int = 11

@@ -17,6 +17,8 @@ from wanesync.sandbox.outbox import Outbox
 from wanesync.sandbox.stand_in import WebhookTarget
 
 EVENTS_PER_POST = 100  # at most (HubSpot, webhooks guide)
+NO_OBJECT_FORM = frozenset({"contact.privacyDeletion"})  # HubSpot, webhooks guide
+ODD_SOURCES = ("workflow:" + "x7Q" * 2_700, "userId:1\x00", "userId:\ud83d", "", "userId:1 " + "\u202e" * 40)
 EVENT_IDS = 100  # deliberately few: HubSpot does not guarantee that eventId is unique
 
 
@@ -43,7 +45,7 @@ class Webhooks:
     """The app's subscriptions: one per event type and, for changes, per property."""
 
     def __init__(self, rng: random.Random, settings: HubSpotSettings, faults: Callable[[], Faults]) -> None:
-        self._rng, self._settings = rng, settings
+        self._rng, self._settings, self._faults = rng, settings, faults
         self._subscriptions: dict[str, int] = {}
         self.outbox = Outbox(
             rng=rng,
@@ -72,6 +74,10 @@ class Webhooks:
             self._put("contact.privacyDeletion", context, {})
         self._put("contact.deletion", context, {"changeFlag": "DELETED"})
 
+    def restored(self, context: EventContext) -> None:
+        """``contact.restore``: back from the recycle bin, without values."""
+        self._put("contact.restore", context, {})
+
     def merged(self, context: EventContext, merged_id: int, new_id: int, moved: int) -> None:
         """``contact.merge``: the contact of the context was the primary one."""
         extra: Json = {
@@ -83,6 +89,21 @@ class Webhooks:
         self._put("contact.merge", context, extra)
 
     def _put(self, kind: str, context: EventContext, extra: Json, name: str = "") -> None:
+        is_object = self._settings.webhook_shape == "object"
+        faults = self._faults()
+        if kind in NO_OBJECT_FORM:
+            shapes: tuple[bool, ...] = (False,)
+        else:
+            shapes = (True, False) if self._occurs(faults.object_events) else (is_object,)
+        for as_object in shapes:
+            self._put_one(kind, context, extra, name, as_object=as_object)
+
+    def _put_one(self, kind: str, context: EventContext, extra: Json, name: str, *, as_object: bool) -> None:
+        if as_object:
+            kind = kind.replace("contact.", "object.")
+            extra = {**extra, "objectTypeId": "0-1"}
+            if kind == "object.creation":
+                extra["changeFlag"] = "CREATED"  # a real capture
         key = f"{kind}/{name}"
         subscription_id = self._subscriptions.setdefault(key, 1_000 + len(self._subscriptions))
         event: Json = {
@@ -95,7 +116,14 @@ class Webhooks:
             "attemptNumber": 0,
             "objectId": context.contact_id,
             "changeSource": context.source.kind,
-            "sourceId": context.source.id,
+            "sourceId": self._source_id(context),
             **extra,
         }
         self.outbox.put(event, context.at_ms)
+
+    def _source_id(self, context: EventContext) -> str:
+        odd = self._occurs(self._faults().odd_source)
+        return self._rng.choice(ODD_SOURCES) if odd else context.source.id
+
+    def _occurs(self, chance: float) -> bool:
+        return bool(chance) and self._rng.random() < chance

@@ -23,7 +23,8 @@ class StripeSettings:
     Limits are requests per second over a sliding second. The live defaults of Stripe are 100 for the account and 25
     for each operation (docs.stripe.com/rate-limits, 2026-04-30). ``operation_rate_per_s`` None: Stripe has lifted the
     operation limits. ``search_lag_ms``: how long search does not see a change. ``target_events``: the event types sent
-    to the target of ``set_target``, like ``enabled_events`` of an endpoint.
+    to the target of ``set_target``, like ``enabled_events`` of an endpoint. ``fills_name``: a customer created without
+    ``name`` gets its ``business_name``, else its ``individual_name`` (since 2025-09-30.clover).
     """
 
     account_id: str = "acct_sandbox"
@@ -34,6 +35,7 @@ class StripeSettings:
     search_lag_ms: int = 1_000
     livemode: bool = False
     target_events: tuple[str, ...] = ("*",)
+    fills_name: bool = True
 
 
 ALPHABET = string.ascii_letters + string.digits

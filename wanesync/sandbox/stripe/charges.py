@@ -25,6 +25,7 @@ from wanesync.sandbox.stripe.payment_methods import DECLINES, resolve_method
 from wanesync.sandbox.stripe.refusals import Refusal, refuse_missing
 
 AMOUNT = Integer(1, 99_999_999)
+WHOLE_UNITS = ("isk", "ugx")  # docs.stripe.com/currencies, special cases
 SHIPPING = Hash(
     {
         "address": Hash(dict.fromkeys(NO_ADDRESS, Text())),
@@ -119,6 +120,13 @@ def charge(account: Account, sale: Sale, cause: Cause) -> Record:
     return record
 
 
+def check_amount(params: Record) -> None:
+    """Raise the 400 for fractions of a currency that has none but is written with two decimals."""
+    if params["currency"] in WHOLE_UNITS and params["amount"] % 100:
+        text = f"Amounts in {params['currency']} must be divisible by 100: fractions cannot be charged."
+        raise Refusal(400, text, code="invalid_charge_amount", param="amount")
+
+
 def describe_money(record: Record) -> dict[str, str]:
     """The journal entry of a charge: amount in minor units, customer, e-mail address, payment intent."""
     email = record["billing_details"]["email"] or record["receipt_email"] or ""
@@ -167,6 +175,7 @@ def capture(account: Account, record: Record, amount: int | None, cause: Cause) 
 def create(call: Call) -> Record:
     """POST /v1/charges, the older API without a payment intent. ``source`` is optional here."""
     account, params, cause = call.account, call.params, call.cause
+    check_amount(params)
     customer = params.get("customer")
     if customer is not None:
         account.find(account.customers, customer, "customer")

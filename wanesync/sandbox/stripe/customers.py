@@ -112,12 +112,18 @@ def create(call: Call) -> Record:
     account, cause = call.account, call.cause
     blank = new_customer(account.new_object("cus_", cause), account.new_id("", 8).upper())
     record = apply_params(blank, call.params)
+    filled = account.settings.fills_name and not record["name"]
+    if filled:
+        record["name"] = record["business_name"] or record["individual_name"]
     method = call.params.get("payment_method")
     card = resolve_method(account, method, cause) if method else None
     account.store(account.customers, record, cause)
     account.emit("customer.created", record, cause)
     given = {name: None for name in call.params if name not in IGNORED}
     account.record_change("customer.created", record["id"], flatten_changes(given, record), cause)
+    if filled and record["name"]:
+        # Neither a user nor an API key wrote it.
+        account.record_change("customer.updated", record["id"], {"name": record["name"]}, Cause(cause.now_ms, "stripe"))
     if card is not None:
         attach(account, card, record["id"], cause)
     for data in call.params.get("tax_id_data", ()):

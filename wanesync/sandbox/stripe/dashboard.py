@@ -15,6 +15,7 @@ from wanesync.sandbox.stripe.refusals import Refusal
 
 PURCHASE = Form(
     {
+        "account": Text(clears=False),
         "amount": AMOUNT,
         "capture": Choice(("automatic", "manual")),
         "currency": CURRENCY,
@@ -35,7 +36,8 @@ def edit(account: Account, kind: str, record_id: str | None, values: Mapping[str
 
     ``create``, ``update``, ``delete``: a customer; values are Stripe's parameters, nested ones as ``address[city]`` or
     ``address.city``. ``purchase``: amount (minor units), currency, and optionally email, name, description, metadata,
-    capture=manual; ``record_id`` is the customer, or None for a guest; creates a payment intent and returns the charge
+    capture=manual; ``record_id`` is the customer, or None for a guest; ``account`` is a buyer of Accounts v2 instead
+    (``acct_…``: the charge has a ``customer_account`` and no customer); creates a payment intent and returns the charge
     id. ``capture``: a charge or its payment intent, optionally with an amount. Raises ValueError with Stripe's message.
     """
     known = EDITS.get(kind)
@@ -87,7 +89,9 @@ def _purchase(account: Account, record_id: str, params: Record, cause: Cause) ->
         "payment_method": method["id"],
         **{name: params[name] for name in ("description", "metadata") if name in params},
     }
-    if record_id:
+    if params.get("account"):
+        intent_params["customer_account"] = params["account"]
+    elif record_id:
         intent_params["customer"] = record_id
     elif params.get("email"):
         intent_params["receipt_email"] = params["email"]

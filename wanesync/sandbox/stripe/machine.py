@@ -14,9 +14,11 @@ from urllib.parse import parse_qsl
 
 import orjson
 
+from wanesync.sandbox import json_text
 from wanesync.sandbox.faults import Faults
 from wanesync.sandbox.journal import Journal
 from wanesync.sandbox.limits import ArrivalCounter, RateWindow
+from wanesync.sandbox.spoiled import enlarge, spoil
 from wanesync.sandbox.stand_in import Delivery, Request, Response, WebhookTarget
 from wanesync.sandbox.stripe.account import Account, Cause, StripeSettings, flatten_set
 from wanesync.sandbox.stripe.call import Call, expand
@@ -27,6 +29,11 @@ from wanesync.sandbox.stripe.objects import Record
 from wanesync.sandbox.stripe.operations import Operation, find_operation
 from wanesync.sandbox.stripe.refusals import INVALID, Refusal, refuse_down, refuse_locked, refuse_path, refuse_rate
 
+RECORD_ANSWERS = frozenset(
+    {"GET /v1/customers/{id}", "POST /v1/customers/{id}", "POST /v1/customers", "GET /v1/customers"}
+)
+MEMBERS = ("address", "address.*", "business_name", "email", "metadata", "name", "phone")
+"""What a customer in an answer may lack."""
 TEST_KEY = re.compile(r"[sr]k_test_[A-Za-z0-9_]+")
 
 
@@ -229,7 +236,19 @@ class StripeMachine:
         if idempotency_key and executed:
             kept = Stored(request.path, request_fingerprint, response.status, response.body, request_id, now_ms)
             self._answers.keep(idempotency_key, kept)
-        return response
+        return self._spoiled(operation, response)
+
+    def _spoiled(self, operation: Operation, response: Response) -> Response:
+        """The response as it arrives; what is kept under its key is whole."""
+        faults = self.account.faults
+        if (
+            (faults.empty_answer or faults.partial_answer)
+            and response.status == 200
+            and operation.name in RECORD_ANSWERS
+        ):
+            body = spoil(orjson.loads(response.body), faults, self._rng, MEMBERS)
+            response = replace(response, body=json_text.write(body))
+        return enlarge(response, faults, self._rng)
 
     def _limit(self, operation: Operation, now_ms: int) -> None:
         """Raise the 429. The window of the operation is first: a refusal there takes no slot of the account."""
@@ -255,7 +274,7 @@ class StripeMachine:
             return _render_refusal(refuse_down(500)), True
         try:
             shown = operation.run(call)
-            response = Response(200, {}, orjson.dumps(self._expand(shown, call.params)))
+            response = Response(200, {}, json_text.write(self._expand(shown, call.params)))
         except Refusal as refusal:
             if not refusal.executed:
                 raise

@@ -87,9 +87,9 @@ RETRIEVE = Form({"client_secret": Text()})
 LIST = Form({**LISTS, "customer": Text(clears=False), "customer_account": Text()})
 SEARCH = Form(SEARCHES, ("query",))
 STORED = (
-    "amount automatic_payment_methods capture_method confirmation_method currency customer description "
-    "payment_method_types receipt_email setup_future_usage statement_descriptor statement_descriptor_suffix "
-    "transfer_group"
+    "amount automatic_payment_methods capture_method confirmation_method currency customer customer_account "
+    "description payment_method_types receipt_email setup_future_usage statement_descriptor "
+    "statement_descriptor_suffix transfer_group"
 ).split()
 OPEN = ("requires_payment_method", "requires_confirmation", "requires_action")
 
@@ -119,6 +119,7 @@ def apply_params(account: Account, record: Record, params: Record, cause: Cause)
 def create(call: Call) -> Record:
     """POST /v1/payment_intents; with ``confirm`` it is charged in the same call."""
     account, params, cause = call.account, call.params, call.cause
+    charges.check_amount(params)
     blank = new_intent(
         account.new_object("pi_", cause, 24), params["amount"], params["currency"], account.new_id("", 25)
     )
@@ -148,6 +149,8 @@ def confirm(account: Account, record: Record, cause: Cause) -> Record:
     details = {name: record[name] for name in ("customer", "metadata", *charges.KEPT)} | {
         "payment_intent": record["id"]
     }
+    if record["customer_account"]:
+        details["customer_account"] = record["customer_account"]
     sale = Sale(record["amount"], record["currency"], not manual, method, details)
     charge_record = charges.charge(account, sale, cause)
     if not charge_record["paid"]:
