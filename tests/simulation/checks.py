@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tests.simulation.edits import check_edits
 from tests.simulation.payments import check_payments, check_roll_ups
-from tests.simulation.truth import Cell
+from tests.simulation.facts import Cell
 from tests.support.store_reads import all_links, count_events, open_writes
 from wanesync.core.model import Link, LinkState, Side, normalise_email
 
@@ -27,17 +27,17 @@ def check_rest(world: World) -> None:
         unanswered = open_writes(tx, 10)
         dead = tx.jobs.dead(limit=100)
     if counts["open"]:
-        world.blame(f"events unread or unjudged: {counts['unread']}/{counts['unjudged']}"[:60])
+        world.report(f"events unread or unjudged: {counts['unread']}/{counts['unjudged']}"[:60])
     for row in depth:
         if row["ready"] or row["running"]:
-            world.blame(f"a {row['kind']} job of {row['lane']} is left")
+            world.report(f"a {row['kind']} job of {row['lane']} is left")
     if unanswered:
-        world.blame("an intent is open at rest")
+        world.report("an intent is open at rest")
     for job in dead:
         if not job.dead_class or not job.reason:
-            world.blame("a dead job without a reason")
+            world.report("a dead job without a reason")
         if job.dead_class != "unmatched":
-            world.blame(f"a {job.kind} job died: {job.dead_class}: {job.reason}"[:100])
+            world.report(f"a {job.kind} job died: {job.dead_class}: {job.reason}"[:100])
     active = [link for link in links if link.state is LinkState.ACTIVE]
     _check_links(world, active)
     _check_made(world)
@@ -49,63 +49,63 @@ def check_rest(world: World) -> None:
 
 
 def _check_links(world: World, active: list[Link]) -> None:
-    truth = world.truth
+    facts = world.facts
     primaries = Counter(link.hubspot_id for link in active if link.primary)
     for link in active:
         if primaries[link.hubspot_id] != 1:
-            world.blame("not one primary per contact")
+            world.report("not one primary per contact")
         refs = {side: (side, link.id_on(side)) for side in Side}
-        if any(ref not in truth.raw for ref in refs.values()):
-            world.blame("an active link to a dead record")
+        if any(ref not in facts.raw for ref in refs.values()):
+            world.report("an active link to a dead record")
             continue
         if not link.primary:
             continue
         for spec in world.fields.specs:
-            now = (truth.value(refs[Side.HUBSPOT], spec.name), truth.value(refs[Side.STRIPE], spec.name))
+            now = (facts.value(refs[Side.HUBSPOT], spec.name), facts.value(refs[Side.STRIPE], spec.name))
             if spec.name in link.parked:
                 _check_parked(world, link, spec.name)
                 continue
             if link.base.get(spec.name) != now:
-                world.blame(f"base is not what both sides hold: {spec.name}")
+                world.report(f"base is not what both sides hold: {spec.name}")
                 world.say("base", link.base.get(spec.name), now)
 
 
 def _check_parked(world: World, link: Link, name: str) -> None:
     """An address is parked only while another contact has it."""
     side, value = link.parked[name]
-    others = [(Side.HUBSPOT, i) for i in world.truth.living(Side.HUBSPOT) if i != link.hubspot_id]
-    taken = any(normalise_email(value) in world.truth.addresses(ref) for ref in others)
+    others = [(Side.HUBSPOT, i) for i in world.facts.living(Side.HUBSPOT) if i != link.hubspot_id]
+    taken = any(normalise_email(value) in world.facts.addresses(ref) for ref in others)
     if name == "email" and side is Side.HUBSPOT and not taken:
-        world.blame("an address is parked though no other contact has it")
+        world.report("an address is parked though no other contact has it")
 
 
 def _check_made(world: World) -> None:
-    truth = world.truth
+    facts = world.facts
     # A second customer, or a guest, whose counterpart moved to another address counts as another person.
     strangers = "email" in world.features and bool(world.features & {"second", "guest"})
     made: dict[tuple[Side, int, str], list[str]] = defaultdict(list)
-    for ref, source in truth.made:
-        if ref in truth.gone or ref[1] in truth.survivor:
+    for ref, source in facts.made:
+        if ref in facts.gone or ref[1] in facts.survivor:
             continue  # what a user took away may be made again if that came before its answer
-        made[ref[0], truth.person[ref], source if strangers else ""].append(ref[1])
+        made[ref[0], facts.person[ref], source if strangers else ""].append(ref[1])
     for (side, _, _), ids in made.items():
         if len(ids) > 1:
-            world.blame(f"two records made for one person on {side}")
+            world.report(f"two records made for one person on {side}")
 
 
 def _check_unlinked(world: World, links: list[Link]) -> None:
     """A living record with an address is linked, or has a note that says why not."""
     known = {(side, link.id_on(side)) for link in links for side in Side}
-    refs = [ref for ref in world.truth.raw if ref not in known and world.truth.addresses(ref)]
+    refs = [ref for ref in world.facts.raw if ref not in known and world.facts.addresses(ref)]
     with world.store.reading() as tx:
         seen = tx.records.get_many(refs)
     for ref in refs:
         if ref not in seen:
-            world.blame("a record was never seen")
+            world.report("a record was never seen")
         elif not seen[ref].note:
-            world.blame("a record is not linked and does not say why")
+            world.report("a record is not linked and does not say why")
         elif not world.features & {"email", "swap", "merge", "delete", "second"}:
-            world.blame(f"not linked: {seen[ref].note}")
+            world.report(f"not linked: {seen[ref].note}")
 
 
 def _read_values(world: World) -> tuple[dict[Cell, set[str]], dict[Cell, set[str]]]:
@@ -114,7 +114,7 @@ def _read_values(world: World) -> tuple[dict[Cell, set[str]], dict[Cell, set[str
     told: dict[Cell, set[str]] = defaultdict(set)
     stored: set[str] = set()
     with world.store.reading() as tx:
-        for side, record_id in sorted({write.cell[:2] for write in world.truth.writes} | set(world.accepted.values())):
+        for side, record_id in sorted({write.cell[:2] for write in world.facts.writes} | set(world.accepted.values())):
             for row in tx.conflicts.of_record(side, record_id):
                 kept[side, record_id, row.conflict.field].add(row.conflict.value)
             for event in tx.events.window(side, record_id, 0):
@@ -122,5 +122,5 @@ def _read_values(world: World) -> tuple[dict[Cell, set[str]], dict[Cell, set[str
                 for name, value in event.values.items():
                     told[side, record_id, name].add(value)
     if set(world.accepted) - stored:
-        world.blame("an accepted event was not stored")
+        world.report("an accepted event was not stored")
     return kept, told

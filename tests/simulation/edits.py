@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from tests.simulation.truth import BaseSet, Cell, Truth, Write
+from tests.simulation.facts import BaseSet, Cell, Facts, Write
 from wanesync.core.fields import FieldSpec
 from wanesync.core.model import Link, LinkState, Side
 from wanesync.core.normalize import NAME_PARTS
@@ -27,7 +27,7 @@ NO_ANSWERS = frozenset("late tmo crash pause s500 s503 storm away".split())
 class History:
     """The journals, indexed. ``kept``: (side, id, field) -> values in ``conflicts`` or stored events' values."""
 
-    truth: Truth
+    facts: Facts
     features: frozenset[str]
     kept: Mapping[Cell, set[str]]
     told: Mapping[Cell, set[str]]
@@ -35,9 +35,9 @@ class History:
     partners: dict[tuple[Side, str], set[str]] = field(default_factory=lambda: defaultdict(set))
 
     def __post_init__(self) -> None:
-        for write in self.truth.writes:
+        for write in self.facts.writes:
             self.cells[write.cell].append(write)
-        for base in self.truth.bases:
+        for base in self.facts.bases:
             self.partners[Side.HUBSPOT, base.link.hubspot_id].add(base.link.stripe_id)
             self.partners[Side.STRIPE, base.link.stripe_id].add(base.link.hubspot_id)
 
@@ -48,7 +48,7 @@ class History:
             known |= fresh
             ends = {(at.other, i) for at, own in fresh for i in self.partners[at, own]}
             fresh = ends - known
-        merged = set(self.truth.survivor) | set(self.truth.survivor.values())
+        merged = set(self.facts.survivor) | set(self.facts.survivor.values())
         return any(at is Side.HUBSPOT and i in merged for at, i in known)
 
     def is_kept(self, cell: Cell, value: str) -> bool:
@@ -63,7 +63,7 @@ class History:
     def bases_of(self, cell: Cell) -> list[BaseSet]:
         """Every base a cell's record was linked with, that knows the field."""
         side, record_id, name = cell
-        return [b for b in self.truth.bases if b.link.id_on(side) == record_id and name in b.base]
+        return [b for b in self.facts.bases if b.link.id_on(side) == record_id and name in b.base]
 
     def half(self, base: BaseSet, cell: Cell) -> str:
         """The cell's half of a base."""
@@ -72,12 +72,12 @@ class History:
 
 def check_edits(world: World, links: list[Link], kept: Mapping[Cell, set[str]], told: Mapping[Cell, set[str]]) -> None:
     """Nothing lost silently, nothing invented, uncontested edits won."""
-    history = History(world.truth, world.features, kept, told)
+    history = History(world.facts, world.features, kept, told)
     for cell, writes in history.cells.items():
         spec = world.fields.by_name[cell[2]]
         for earlier, later in pairwise(writes):
             if earlier.who == USER and later.who == OURS and _is_lost(history, spec, writes, earlier, later):
-                world.blame(f"an edit was lost silently: {spec.name if spec.name == 'email' else 'field'}")
+                world.report(f"an edit was lost silently: {spec.name if spec.name == 'email' else 'field'}")
                 world.say("lost", cell, earlier, later)
             if (
                 _was_calm(world, earlier)
@@ -85,7 +85,7 @@ def check_edits(world: World, links: list[Link], kept: Mapping[Cell, set[str]], 
                 and earlier.new
                 and not _was_agreed(history, later)
             ):
-                world.blame("a value was overwritten at first contact")
+                world.report("a value was overwritten at first contact")
                 world.say("overwritten", earlier, later)
     _check_invented(world)
     for link in links:
@@ -101,7 +101,7 @@ def _was_calm(world: World, edit: Write) -> bool:
     under way is something to do, and so is a job that has to wait: what was planned does not know what was edited
     behind its back.
     """
-    waited = "quiet" in world.features and edit.seq not in world.truth.hasty
+    waited = "quiet" in world.features and edit.seq not in world.facts.hasty
     return waited and not world.features & (NO_ANSWERS | {"off"})
 
 
@@ -115,7 +115,7 @@ def _is_lost(history: History, spec: FieldSpec, writes: list[Write], edit: Write
     ref = cell[:2]
     if spec.key(value) == spec.key(over.new) or history.is_kept(cell, value):
         return False
-    if ref in history.truth.gone or cell[1] in history.truth.survivor:
+    if ref in history.facts.gone or cell[1] in history.facts.survivor:
         return False
     if any(write.seq > over.seq and write.new == value for write in writes):
         return False  # put back, by us or by a user: what replaced it then replaced it knowingly
@@ -190,12 +190,12 @@ def _parts(name: str) -> tuple[str, str]:
 
 def _check_invented(world: World) -> None:
     for spec in world.fields.specs:
-        written = {spec.key(w.new) for w in world.truth.writes if w.cell[2] == spec.name and w.who in (USER, MERGE)}
+        written = {spec.key(w.new) for w in world.facts.writes if w.cell[2] == spec.name and w.who in (USER, MERGE)}
         if spec.name == "email":
             written |= {spec.key(p.email) for p in world.crowd.payments}
-        for write in world.truth.writes:
+        for write in world.facts.writes:
             if write.cell[2] == spec.name and write.who == OURS and write.new and spec.key(write.new) not in written:
-                world.blame(f"a value that was never written: {spec.name}")
+                world.report(f"a value that was never written: {spec.name}")
                 world.say("invented", write)
 
 
@@ -207,16 +207,16 @@ def _check_uncontested(world: World, history: History, link: Link, spec: FieldSp
     if last is None or len(sides) > 1:
         return
     cell, value = last.cell, last.new
-    held = [world.truth.value((side, link.id_on(side)), spec.name) for side in Side]
+    held = [world.facts.value((side, link.id_on(side)), spec.name) for side in Side]
     if all(spec.key(now) == spec.key(value) for now in held):
         return
     if _may_differ(history, link, last, held):
         return
     if not history.is_kept(cell, value):
-        world.blame("an uncontested edit was lost")
+        world.report("an uncontested edit was lost")
         world.say("uncontested", last, held)
     elif spec.name != "name" and _was_calm(world, last):
-        world.blame("an uncontested edit is only in conflicts")
+        world.report("an uncontested edit is only in conflicts")
         world.say("uncontested", last, held)
 
 
@@ -238,7 +238,7 @@ def _may_differ(history: History, link: Link, last: Write, held: list[str]) -> b
 
 def _last_edit(history: History, link: Link, spec: FieldSpec) -> tuple[Write | None, set[Side]]:
     """The last user edit of a linked field, and the sides edited since both last agreed, as it was made."""
-    moments: list[Write | BaseSet] = [b for b in history.truth.bases if b.link.id == link.id]
+    moments: list[Write | BaseSet] = [b for b in history.facts.bases if b.link.id == link.id]
     for side in Side:
         moments += history.cells.get((side, link.id_on(side), spec.name), [])
     held: dict[Side, str] = dict.fromkeys(Side, "")

@@ -37,7 +37,7 @@ def _spoil(world: World) -> tuple[Side, str] | None:
     """Which side's listing fails, or shows nothing at all though there are links (without links it would be right)."""
     if not world.failing or "guard" not in world.features or world.rng.random() < 0.5:
         return None
-    how = world.rng.choice((FAILS, EMPTY)) if world.eye.links.count_active() else FAILS
+    how = world.rng.choice((FAILS, EMPTY)) if world.reader.links.count_active() else FAILS
     return world.rng.choice(list(Side)), how
 
 
@@ -46,7 +46,7 @@ def _list(world: World, runtime: Runtime, pacers: dict[Side, Gate]) -> None:
     rounds = Reconcile(runtime, pacers, threads=False)  # type: ignore[arg-type] # the simulator's own pacers
     report = rounds.compare(lambda _side, _count: None, lambda _count: None, fresh=True)
     if world.net.spoiled and world.net.spoiled[1] == FAILS:
-        world.blame("a listing that failed was used")
+        world.report("a listing that failed was used")
     rounds.queue(report, Selection(force=True))
     world.say("listed", dict(report.counts), list(report.snapshot.jobs()))
     report.close()

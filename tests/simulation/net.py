@@ -83,7 +83,7 @@ class Network:
     def _spoil(self, side: Side, request: Request) -> Response | None:
         if self.spoiled is None or self.spoiled[0] is not side or request.path != LISTINGS[side]:
             return None
-        # A worker that looks for a record of its own meanwhile is told the truth.
+        # A worker that looks for a record of its own meanwhile gets the true answer.
         if request.method != "GET" or self._world.depth != self.spoiled_depth:
             return None
         return Response(503, {}, b"{}") if self.spoiled[1] == FAILS else Response(200, {}, NOTHING)
@@ -115,12 +115,14 @@ class Network:
         back_ms = self.away.pop(side, None)
         if back_ms is None or world.features & {"pause", "crash", "down"}:
             return
-        pause = world.eye.pauses.get_all().get(str(side))
+        pause = world.reader.pauses.get_all().get(str(side))
         long_ago_ms = world.now - PROBE_MS
         # The jobs that waited may have nothing to ask any more: then no probe is made until one does.
-        waited = any(row["lane"] == side and row["oldest_arrived_ms"] < long_ago_ms for row in world.eye.jobs.depth())
+        waited = any(
+            row["lane"] == side and row["oldest_arrived_ms"] < long_ago_ms for row in world.reader.jobs.depth()
+        )
         if waited and pause is not None and pause.since_ms < back_ms < long_ago_ms:
-            world.blame("a side that came back was not asked within 30 s")
+            world.report("a side that came back was not asked within 30 s")
 
     def _skew(self, side: Side, response: Response) -> Response:
         """The clock that stamps answers differs from the clock that stamps events."""
@@ -134,7 +136,7 @@ class Network:
         world = self._world
         machine = world.hubspot if side is Side.HUBSPOT else world.stripe
         response = machine.handle(request, world.now)
-        world.truth.drain()
+        world.facts.drain()
         world.say("http", side, request.method, request.path, response.status)
         return response
 
@@ -161,7 +163,7 @@ class Network:
         """No write leaves without its row."""
         world = self._world
         if world.flying is not None and world.flying.quiet:
-            world.blame("a write left while writes were off")
+            world.report("a write left while writes were off")
         if request.path == NOTES and world.flying is not None and world.flying.stale(world.now):
             # It stood still between the check of its lease and its request: a note has no id to recognise it by.
             self.stray_notes |= _payments_of(request)
@@ -176,15 +178,15 @@ class Network:
             else:
                 known = all(self._is_known(entry["objectWriteTraceId"]) for entry in inputs)
         if not known:
-            world.blame("a write left without its row")
+            world.report("a write left without its row")
 
     def _is_known(self, trace_id: str) -> bool:
         """An own write's id, or a contact's whose purchases are rolled up; a merge moves them to the survivor."""
         world = self._world
         return (
             trace_id in world.pending
-            or trace_id in world.truth.survivor
-            or bool(world.eye.purchases.of_contact(trace_id))
+            or trace_id in world.facts.survivor
+            or bool(world.reader.purchases.of_contact(trace_id))
         )
 
 

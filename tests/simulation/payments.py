@@ -11,7 +11,7 @@ from wanesync.core.purchases import Purchase, PurchaseState, Sink, roll_up
 
 if TYPE_CHECKING:
     from tests.simulation.people import Payment
-    from tests.simulation.truth import Ref
+    from tests.simulation.facts import Ref
     from tests.simulation.world import World
 
 MARK = re.compile(r"\[wanesync:(\w+)\]")
@@ -26,29 +26,29 @@ def check_payments(world: World, active: list[Link]) -> None:
         row, contacts = rows.get(payment.payment_id), landed.get(payment.payment_id, [])
         if payment.held:
             if row is not None or contacts:
-                world.blame("a payment that was only held counts as a purchase")
+                world.report("a payment that was only held counts as a purchase")
             continue
         if row is None:
-            world.blame("a payment is not in the ledger")
+            world.report("a payment is not in the ledger")
             continue
         if len(contacts) > 1 and payment.payment_id not in world.net.stray_notes:
-            world.blame("a payment was put down twice")
+            world.report("a payment was put down twice")
         for contact_id in contacts:
             _check_contact(world, payment, contact_id)
         is_there = row.sink is Sink.PROPERTIES or contacts or _is_gone(world, row.contact_id)
         if row.state is PurchaseState.SENT and not is_there:
-            world.blame("a payment counts as sent and is not there")
+            world.report("a payment counts as sent and is not there")
         _check_state(world, payment, row, active)
 
 
 def _check_state(world: World, payment: Payment, row: Purchase, active: list[Link]) -> None:
     if row.state in (PurchaseState.TODO, PurchaseState.WAITING):
-        world.blame(f"a payment is {row.state} at rest")
+        world.report(f"a payment is {row.state} at rest")
     elif row.state is PurchaseState.UNMATCHED:
         if any(link.stripe_id == payment.customer_id for link in active):
-            world.blame("a payment is unmatched though its customer is linked")
+            world.report("a payment is unmatched though its customer is linked")
         if not row.reason:
-            world.blame("an unmatched payment without a reason")
+            world.report("an unmatched payment without a reason")
 
 
 def check_roll_ups(world: World) -> None:
@@ -58,9 +58,9 @@ def check_roll_ups(world: World) -> None:
         contacts = {row.contact_id for row in rows.values() if row.sink is Sink.PROPERTIES and row.contact_id}
         wanted = {contact_id: roll_up(tx.purchases.of_contact(contact_id)) for contact_id in sorted(contacts)}
     for contact_id, properties in wanted.items():
-        held = world.truth.raw.get((Side.HUBSPOT, contact_id))
+        held = world.facts.raw.get((Side.HUBSPOT, contact_id))
         if held is not None and any(held.get(name) != value for name, value in properties.items()):
-            world.blame("the roll-up of a contact is not what the ledger says")
+            world.report("the roll-up of a contact is not what the ledger says")
             world.say("roll-up", contact_id, held, properties)
 
 
@@ -76,48 +76,48 @@ def _landed(world: World) -> dict[str, list[str]]:
 
 
 def _is_gone(world: World, contact_id: str) -> bool:
-    return (Side.HUBSPOT, contact_id) in world.truth.gone or contact_id in world.truth.survivor
+    return (Side.HUBSPOT, contact_id) in world.facts.gone or contact_id in world.facts.survivor
 
 
 def _check_contact(world: World, payment: Payment, contact_id: str) -> None:
-    truth = world.truth
+    facts = world.facts
     ref = (Side.HUBSPOT, contact_id)
-    if truth.person_of(ref) == truth.root(payment.person):
+    if facts.person_of(ref) == facts.root(payment.person):
         return
     linked = any(
         b.link.stripe_id == payment.customer_id and _end(world, b.link.hubspot_id) == _end(world, contact_id)
-        for b in truth.bases
+        for b in facts.bases
     )
     if payment.customer_id and linked:
         return
     # A guest goes by address, a linked customer's too, and so does a customer who cannot be linked; what a contact
     # was when the payment came is now a part of the one it was merged into.
     paid_by = {payment.email} if payment.email else _addresses(world, (Side.STRIPE, payment.customer_id))
-    customers = {b.link.stripe_id for b in truth.bases if b.link.hubspot_id == contact_id}
+    customers = {b.link.stripe_id for b in facts.bases if b.link.hubspot_id == contact_id}
     near = _addresses(world, ref).union(*(_addresses(world, (Side.STRIPE, i)) for i in customers))
-    merged = [i for i in truth.survivor if _end(world, i) == _end(world, contact_id)]
+    merged = [i for i in facts.survivor if _end(world, i) == _end(world, contact_id)]
     if paid_by & near.union(*(_carried_since(world, i, payment.at_ms) for i in merged)):
         return
-    world.blame("a payment is on the wrong contact")
-    world.say("payment", payment, contact_id, truth.person_of(ref))
+    world.report("a payment is on the wrong contact")
+    world.say("payment", payment, contact_id, facts.person_of(ref))
 
 
 def _addresses(world: World, ref: Ref) -> set[str]:
     """Every address a record ever had."""
-    return {w.new for w in world.truth.writes if w.cell == (*ref, "email") and w.new}
+    return {w.new for w in world.facts.writes if w.cell == (*ref, "email") and w.new}
 
 
 def _carried_since(world: World, contact_id: str, at_ms: int) -> set[str]:
     """The addresses a contact had at a time, or later, before it was merged."""
-    writes = [w for w in world.truth.writes if w.cell == (Side.HUBSPOT, contact_id, "email")]
-    into = (Side.HUBSPOT, world.truth.survivor[contact_id])
-    if any(w.at_ms < at_ms for w in world.truth.writes if w.cell[:2] == into and w.who == "merge"):
+    writes = [w for w in world.facts.writes if w.cell == (Side.HUBSPOT, contact_id, "email")]
+    into = (Side.HUBSPOT, world.facts.survivor[contact_id])
+    if any(w.at_ms < at_ms for w in world.facts.writes if w.cell[:2] == into and w.who == "merge"):
         return set()
     standing = [w.new for w in writes if w.at_ms <= at_ms][-1:]
     return {*standing, *(w.new for w in writes if w.at_ms > at_ms)}
 
 
 def _end(world: World, contact_id: str) -> str:
-    while contact_id in world.truth.survivor:
-        contact_id = world.truth.survivor[contact_id]
+    while contact_id in world.facts.survivor:
+        contact_id = world.facts.survivor[contact_id]
     return contact_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field, replace
 
-from tests.simulation.truth import Truth
+from tests.simulation.facts import Facts
 from wanesync.core.model import Side, normalise_email
 from wanesync.sandbox.hubspot.machine import HubSpotMachine
 from wanesync.sandbox.stripe.machine import StripeMachine
@@ -49,7 +49,7 @@ class Crowd:
 
     rng: random.Random
     features: frozenset[str]
-    truth: Truth
+    facts: Facts
     hubspot: HubSpotMachine
     stripe: StripeMachine
     people: int
@@ -60,7 +60,7 @@ class Crowd:
     def act(self, now_ms: int) -> str:
         """Make one action of one user; returns what it was, "" if it changed nothing."""
         side = self.rng.choice(list(Side))
-        living = self.truth.living(side)
+        living = self.facts.living(side)
         dice = self.rng.random()
         try:
             if not living or dice < 0.12:
@@ -72,8 +72,8 @@ class Crowd:
     def _work(self, side: Side, record_id: str, dice: float, now_ms: int) -> str:
         if dice < 0.18 and "delete" in self.features:
             return self.edit(side, "delete", record_id, {}, now_ms)
-        if dice < 0.26 and "merge" in self.features and len(self.truth.living(Side.HUBSPOT)) > 1:
-            into, other = self.rng.sample(self.truth.living(Side.HUBSPOT), 2)
+        if dice < 0.26 and "merge" in self.features and len(self.facts.living(Side.HUBSPOT)) > 1:
+            into, other = self.rng.sample(self.facts.living(Side.HUBSPOT), 2)
             return self.edit(Side.HUBSPOT, "merge", None, {"into": into, "from": other}, now_ms)
         if dice < 0.42 and "email" in self.features:
             return self._move(side, record_id, now_ms)
@@ -86,20 +86,20 @@ class Crowd:
         """An edit by hand; raises ValueError for what the side refuses."""
         machine = self.hubspot if side is Side.HUBSPOT else self.stripe
         made = machine.edit(kind, record_id, values, now_ms)
-        self.truth.drain()
+        self.facts.drain()
         return f"{side} {kind} {record_id or made} {values}"
 
     def enter(self, side: Side, person: int, now_ms: int, *, blank: bool = False) -> str:
         """A person entered by hand: once per side, unless second customers are about."""
-        truth = self.truth
-        root = truth.root(person)
-        if any(truth.person_of(ref) == root for ref in truth.gone):
+        facts = self.facts
+        root = facts.root(person)
+        if any(facts.person_of(ref) == root for ref in facts.gone):
             return ""
-        here = [r for r in truth.raw if r[0] is side and truth.person_of(r) == root]
+        here = [r for r in facts.raw if r[0] is side and facts.person_of(r) == root]
         if here and (side is Side.HUBSPOT or "second" not in self.features):
             return ""
-        there = [r for r in truth.raw if r[0] is side.other and truth.person_of(r) == root]
-        known = [min(truth.addresses(r)) for r in [*there, *here] if truth.addresses(r)]
+        there = [r for r in facts.raw if r[0] is side.other and facts.person_of(r) == root]
+        known = [min(facts.addresses(r)) for r in [*there, *here] if facts.addresses(r)]
         email = known[0] if known else address(person)
         if self._is_taken(email, root):
             return ""
@@ -109,19 +109,19 @@ class Crowd:
                 values |= self.words(side, name, self.value(side, name))
         machine = self.hubspot if side is Side.HUBSPOT else self.stripe
         made = machine.edit("create", None, values, now_ms)
-        truth.drain(person)
+        facts.drain(person)
         return f"{side} create {made} person {person} {values}"
 
     def pay(self, now_ms: int) -> str:
         """A purchase of a customer, or of a guest."""
-        customers = self.truth.living(Side.STRIPE)
+        customers = self.facts.living(Side.STRIPE)
         values = {"amount": str(self.rng.randrange(100, 9999)), "currency": "usd"}
         if "guest" in self.features and self.rng.random() < 0.5:
             person = self.rng.randrange(self.people)
             values["email"], customer_id = address(person), ""
         elif customers:
             customer_id = self.rng.choice(customers)
-            person = self.truth.person_of((Side.STRIPE, customer_id))
+            person = self.facts.person_of((Side.STRIPE, customer_id))
         else:
             return ""
         held = "capture" in self.features and self.rng.random() < 0.5
@@ -130,7 +130,7 @@ class Crowd:
         charge_id = self.stripe.edit("purchase", customer_id or None, values, now_ms)
         charge = self.stripe.account.charges.get(charge_id)
         payment_id = charge["payment_intent"] if charge else charge_id
-        self.truth.drain()
+        self.facts.drain()
         email = values.get("email", "")
         self.payments.append(Payment(payment_id, customer_id, email, person, charge_id, held, now_ms))
         return f"pay {payment_id} {customer_id} {values}"
@@ -143,7 +143,7 @@ class Crowd:
         return f"capture {payment.payment_id}"
 
     def _move(self, side: Side, record_id: str, now_ms: int) -> str:
-        person = self.truth.person_of((side, record_id))
+        person = self.facts.person_of((side, record_id))
         choices = [address(p, letter) for p in range(self.people) for letter in ("", "b")]
         if "swap" not in self.features:
             choices = [email for email in choices if not self._is_taken(email, person)]
@@ -163,7 +163,7 @@ class Crowd:
             value = self.value(side, name)
             if name == "name" and side is Side.STRIPE and self.rng.random() < 0.6:
                 # A new last name can be told apart from the first; a wholly new name cannot.
-                held = self.truth.value((side, record_id), name).partition(" ")[0]
+                held = self.facts.value((side, record_id), name).partition(" ")[0]
                 value = f"{held} {value.partition(' ')[2]}" if held else value
         earlier.append(value)
         return self.edit(side, "update", record_id, self.words(side, name, value), now_ms)
@@ -194,9 +194,9 @@ class Crowd:
         return email.upper() if side is Side.STRIPE and "case" in self.features and self.rng.random() < 0.4 else email
 
     def _is_taken(self, email: str, person: int) -> bool:
-        truth = self.truth
+        facts = self.facts
         return any(
-            normalise_email(email) in truth.addresses(ref) and truth.person_of(ref) != person for ref in truth.raw
+            normalise_email(email) in facts.addresses(ref) and facts.person_of(ref) != person for ref in facts.raw
         )
 
 

@@ -91,11 +91,11 @@ class Play:
         self.play()
         world.leap(world.now + DAY_MS + 60_000)
         self.play()
-        before = world.truth.api_writes
+        before = world.facts.api_writes
         world.list_all()
         self.play()
-        if world.truth.api_writes != before:
-            world.blame("a second reconcile wrote")
+        if world.facts.api_writes != before:
+            world.report("a second reconcile wrote")
         check_rest(world)
 
     def _plant(self) -> None:
@@ -117,7 +117,7 @@ class Play:
         while not self.stuck and self.step():
             if self.steps - start > STEPS:
                 self.stuck = True
-                self.world.blame("no end")
+                self.world.report("no end")
 
     def nested(self) -> None:
         """A step of another actor while a call is under way."""
@@ -169,7 +169,7 @@ class Play:
     def _look(self) -> Queue:
         """What the queue holds; read again only after a write."""
         if self._queue.changes != self.world.changes:
-            tx = self.world.eye
+            tx = self.world.reader
             due = {side: t for side in Side if (t := tx.jobs.next_due_ms(side)) is not None}
             for name, pause in tx.pauses.get_all().items() if due else ():
                 due |= {side: max(t, pause.probe_ms) for side, t in due.items() if side == name}
@@ -204,13 +204,13 @@ class Play:
 
     def _deed(self) -> None:
         self.deeds -= 1
-        world, truth = self.world, self.world.truth
-        known = len(truth.writes)
-        waits = any(row["kind"] in (JobKind.READ, JobKind.WRITE) for row in world.eye.jobs.depth())
+        world, facts = self.world, self.world.facts
+        known = len(facts.writes)
+        waits = any(row["kind"] in (JobKind.READ, JobKind.WRITE) for row in world.reader.jobs.depth())
         waits = waits or any(world.machine(side).next_delivery_ms() is not None for side in Side)
         world.say("user", world.crowd.act(world.now))
         if world.depth or waits:
-            truth.hasty |= {write.seq for write in truth.writes[known:]}
+            facts.hasty |= {write.seq for write in facts.writes[known:]}
 
     def _list(self) -> None:
         self.world.depth += 1
@@ -255,7 +255,7 @@ class Play:
         times += [p.paused_until for p in world.processes if p.paused_until > world.now]
         times += [t for side in Side if (t := world.machine(side).next_delivery_ms()) is not None]
         times += self._look().due.values()
-        if any(row["running"] for row in world.eye.jobs.depth()):
+        if any(row["running"] for row in world.reader.jobs.depth()):
             times.append(world.now + BEAT_MS)
         times = [max(t, world.now + 1) for t in times if t < world.now + HOUR_MS]
         if not times:

@@ -119,7 +119,7 @@ def deliver(world: World, side: Side) -> None:
         if dice >= 0.2:
             world.accepted |= {event.key: (side, event.record_id) for event in parsed.events}
         if parsed.set_aside or parsed.foreign:
-            world.blame("a webhook was set aside")
+            world.report("a webhook was set aside")
         machine.finish_delivery(delivery.id, None if dice < 0.2 else 200, world.now)
         world.say("delivered", side, new, [(e.kind, e.record_id, dict(e.values)) for e in parsed.events])
 

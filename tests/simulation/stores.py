@@ -55,7 +55,7 @@ class SimDatabase(SqliteDatabase):
         except sqlite3.Error as error:
             raise translate(error, self.label) from error
 
-    def open_eye(self) -> Tx:
+    def open_reader(self) -> Tx:
         """Sees the queue as it is now, without the cost of a transaction; its own time is none."""
         return Tx(
             SqliteSession(self._take(), self.label, SessionContext(self.seal, random.Random(), int), writing=False)

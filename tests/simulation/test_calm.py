@@ -1,4 +1,4 @@
-"""What the checker may not blame: edits whose user did not wait, and what could not have been known."""
+"""What the checker may not report: edits whose user did not wait, and what could not have been known."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from wanesync.core.model import Side
 @pytest.mark.parametrize("waits", [False, True])
 def test_an_edit_made_while_a_job_has_to_wait_is_hasty(*, waits: bool) -> None:
     with stage("quiet") as play:
-        world, truth = play.world, play.world.truth
+        world, facts = play.world, play.world.facts
         contact_id, _ = pair_of(play)
-        truth.drain()
-        known = len(truth.writes)
+        facts.drain()
+        known = len(facts.writes)
         if waits:
             later = JobRequest(Side.HUBSPOT, JobKind.READ, contact_id, due_ms=world.now + 2 * HOUR_MS)
             world.store.run(lambda tx: tx.jobs.put(later))
         play.deeds = 1
         while play.deeds:
             play.step()
-        edits = {write.seq for write in truth.writes[known:]}
+        edits = {write.seq for write in facts.writes[known:]}
         assert edits
-        assert truth.hasty == (edits if waits else set())
+        assert facts.hasty == (edits if waits else set())
 
 
 def test_an_edit_made_while_a_refused_call_waits_is_none_that_waited_for_us() -> None:

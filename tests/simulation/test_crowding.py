@@ -16,10 +16,10 @@ def test_a_thousand_edits_of_one_contact_become_few_writes_and_the_last_value_wi
         began_ms = world.now
         for number in range(EDITS):
             world.hubspot.edit("update", contact_id, {"company": f"Company {number}"}, world.now)
-            world.truth.drain()
+            world.facts.drain()
             edited_ms = world.now
             while world.now < edited_ms + EVERY_MS:
                 play.step()
         play.play()
-        assert world.truth.value((Side.STRIPE, customer_id), "company") == f"Company {EDITS - 1}"
+        assert world.facts.value((Side.STRIPE, customer_id), "company") == f"Company {EDITS - 1}"
         assert updates_sent(play) < (world.now - began_ms) / 200 < EDITS

@@ -45,7 +45,7 @@ def test_a_customer_deleted_before_its_answer_came_is_not_asked_for_without_end(
         (row,) = world.stripe.records()
         world.open_doors()
         world.stripe.edit("delete", row["id"], {}, world.now)
-        world.truth.drain()
+        world.facts.drain()
         # Only its deletion is told, while no answer comes; then the create is sent again, and its old answer replayed.
         for _ in range(40):
             play.step()

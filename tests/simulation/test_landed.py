@@ -37,11 +37,11 @@ def answer_lost(side: Side, name: str) -> Iterator[tuple[Play, dict[Side, str]]]
         machine = world.hubspot if side is HUBSPOT else world.stripe
         edit(play, side.other, ids, name, "B")
         machine.set_faults(Faults(lost_answer=1.0))
-        while world.truth.value((side, ids[side]), name) != "B" and play.step():
-            world.truth.drain()
+        while world.facts.value((side, ids[side]), name) != "B" and play.step():
+            world.facts.drain()
         machine.set_faults(Faults())
         with world.store.reading() as tx:
-            assert (world.truth.value((side, ids[side]), name), tx.pending_writes.count_open()) == ("B", 1)
+            assert (world.facts.value((side, ids[side]), name), tx.pending_writes.count_open()) == ("B", 1)
         # Stripe's times are whole seconds.
         world.sleep(1_500)
         yield play, ids
@@ -52,11 +52,11 @@ def edit(play: Play, side: Side, ids: dict[Side, str], name: str, value: str) ->
     machine = world.hubspot if side is HUBSPOT else world.stripe
     attribute = {"company": "business_name", "city": "address.city"}[name] if side is STRIPE else name
     machine.edit("update", ids[side], {attribute: value}, world.now)
-    world.truth.drain()
+    world.facts.drain()
 
 
 def values(play: Play, ids: dict[Side, str], name: str) -> list[str]:
-    return [play.world.truth.value((side, ids[side]), name) for side in Side]
+    return [play.world.facts.value((side, ids[side]), name) for side in Side]
 
 
 def kept(play: Play, ids: dict[Side, str]) -> set[str]:
@@ -152,10 +152,10 @@ def test_a_lost_write_of_a_link_that_is_gone_explains_nothing_to_the_next_custom
         world = play.world
         play.play()
         world.stripe.edit("delete", ids[STRIPE], {}, world.now)
-        world.truth.drain()
+        world.facts.drain()
         play.play()
         again = world.stripe.edit("create", None, {"email": "p0@example.com"}, world.now)
-        world.truth.drain()
+        world.facts.drain()
         play.play()
         assert values(play, {HUBSPOT: ids[HUBSPOT], STRIPE: again}, "company") == ["B", "B"]
 

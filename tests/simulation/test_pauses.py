@@ -53,7 +53,7 @@ def enter(play: Play, count: int = PEOPLE, first: int = 0) -> None:
     """People are entered in HubSpot."""
     for number in range(first, first + count):
         play.world.hubspot.edit("create", None, {"email": f"p{number}@example.com"}, play.world.now)
-    play.world.truth.drain()
+    play.world.facts.drain()
 
 
 def pauses(play: Play) -> dict[str, PauseRow]:
@@ -146,14 +146,14 @@ def test_jobs_that_wait_for_a_read_do_not_ask_while_its_side_is_away() -> None:
             world.stripe.edit("update", row["id"], {"business_name": "New"}, world.now)
         for row in world.hubspot.records():
             world.hubspot.edit("update", row["id"], {"phone": "+12025550100"}, world.now)
-        world.truth.drain()
+        world.facts.drain()
         go_on(play, 20 * MINUTE_MS)
         steps, began_ms = play.steps, world.now
         go_on(play, 60 * MINUTE_MS)
         assert play.steps - steps < (world.now - began_ms) / 1_000
         line.trouble = None
         play.play()
-        assert {world.truth.value((Side.STRIPE, row["id"]), "phone") for row in world.stripe.records()} == {
+        assert {world.facts.value((Side.STRIPE, row["id"]), "phone") for row in world.stripe.records()} == {
             "+12025550100"
         }
 
@@ -169,7 +169,7 @@ def test_a_guest_deleted_while_the_creation_had_no_answer_is_not_made_anew() -> 
         world.store.run(lambda tx: tx.settings.put(WRITES, "off"))
         go_on(play, MINUTE_MS)
         world.hubspot.edit("delete", row["id"], {}, world.now)
-        world.truth.drain()
+        world.facts.drain()
         go_on(play, MINUTE_MS)
         world.turn_writes(on=True)
         play.play()

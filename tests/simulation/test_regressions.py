@@ -106,7 +106,7 @@ def test_a_500_that_stripe_keeps_under_its_key_is_not_sent_for_ever() -> None:
             pass
         play.world.stripe.set_faults(Faults())
         play.play()
-        assert play.world.truth.value((STRIPE, customer_id), "company") == "New"
+        assert play.world.facts.value((STRIPE, customer_id), "company") == "New"
 
 
 def test_a_customer_found_after_a_500_is_known_at_once() -> None:
@@ -118,7 +118,7 @@ def test_a_customer_found_after_a_500_is_known_at_once() -> None:
             pass  # half of these 500s come after the effect
         world.stripe.set_faults(Faults())
         play.play()
-        assert len(world.truth.living(STRIPE)) == 1
+        assert len(world.facts.living(STRIPE)) == 1
 
 
 def test_a_purchase_does_not_stick_to_a_contact_that_was_deleted() -> None:
@@ -127,7 +127,7 @@ def test_a_purchase_does_not_stick_to_a_contact_that_was_deleted() -> None:
         contact_id, customer_id = pair_of(play)
         world.hubspot.set_target(None)
         world.hubspot.edit("delete", contact_id, {}, world.now)
-        world.truth.drain()
+        world.facts.drain()
         world.stripe.edit("purchase", customer_id, {"amount": "100", "currency": "usd"}, world.now)
         play.play()
         with world.store.reading() as tx:
@@ -235,7 +235,7 @@ def test_a_guest_whose_new_contact_got_another_address_before_we_heard_of_it_is_
     with stage() as play:
         world, row = play.world, guest_of(play)
         world.hubspot.edit("update", row["id"], {"email": "p0b@example.com"}, world.now)
-        world.truth.drain()
+        world.facts.drain()
         play.play()
         assert [record["id"] for record in world.hubspot.records()] == [row["id"]]
 
@@ -250,7 +250,7 @@ def test_nothing_is_made_for_a_record_that_was_deleted_while_its_creation_could_
         while not _open_writes(play) and play.step():
             pass
         here.edit("delete", record_id, {}, world.now)
-        world.truth.drain()
+        world.facts.drain()
         until_ms = world.now + MINUTE_MS
         while world.now < until_ms and play.step():
             pass
@@ -271,10 +271,10 @@ def test_an_id_that_another_contact_carries_does_not_ride_along() -> None:
         contact_id, customer_id = pair_of(play)
         rival = world.hubspot.edit("create", None, {"firstname": "R", "stripe_customer_id": customer_id}, world.now)
         world.stripe.edit("update", customer_id, {"business_name": "New"}, world.now)
-        world.truth.drain()
+        world.facts.drain()
         play.play()
         assert rival != contact_id
-        assert world.truth.value((HUBSPOT, contact_id), "company") == "New"
+        assert world.facts.value((HUBSPOT, contact_id), "company") == "New"
 
 
 def test_full_names_of_people_are_still_split() -> None:

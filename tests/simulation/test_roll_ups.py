@@ -32,8 +32,8 @@ def two_buyers(play: Play) -> tuple[list[str], dict[str, str]]:
 
 
 def totals(play: Play, contact_id: str) -> tuple[str, str]:
-    play.world.truth.drain()
-    held = play.world.truth.raw[Side.HUBSPOT, contact_id]
+    play.world.facts.drain()
+    held = play.world.facts.raw[Side.HUBSPOT, contact_id]
     return held[ROLL_UP_COUNT], held[ROLL_UP_TOTALS]
 
 

@@ -17,7 +17,7 @@ from tests.simulation.parts import START_MS, Clock, Flight, LocalClock, Process
 from tests.simulation.people import Crowd, draw_features
 from tests.simulation.ports import PORTAL, SimHubSpot, SimStripe
 from tests.simulation.stores import SimStore, lend_database, take_back
-from tests.simulation.truth import Truth
+from tests.simulation.facts import Facts
 from tests.support.store_reads import open_writes
 from wanesync.adapters.field_translation import FieldTranslator
 from wanesync.adapters.hubspot.webhooks import HubSpotWebhooks
@@ -65,7 +65,7 @@ class World:
             self._fork(), StripeSettings(rate_per_s=10_000, operation_rate_per_s=None, fills_name=False)
         )
         self.fields = self._draw_fields()
-        self.truth = Truth(self.fields, self.hubspot, self.stripe)
+        self.facts = Facts(self.fields, self.hubspot, self.stripe)
         self.changes = 0
         self.down_until = 0
         self._database = lend_database(self.clock.now_ms)
@@ -73,10 +73,10 @@ class World:
         self._luck = random.Random(f"store {seed}")
         self.store = self._open_store(self.clock.now_ms, safe=True)
         self.store.load_index_key()
-        self.eye = self._database.open_eye()
+        self.reader = self._database.open_reader()
         self.net = Network(self)
         self.people = self.rng.randint(1, 3)
-        self.crowd = Crowd(self._fork(), self.features, self.truth, self.hubspot, self.stripe, self.people)
+        self.crowd = Crowd(self._fork(), self.features, self.facts, self.hubspot, self.stripe, self.people)
         self.change_guard = ChangeGuardRule()
         self.processes: list[Process] = []
         self.flights: list[Flight] = []
@@ -158,7 +158,7 @@ class World:
         """The hash of the trace: the same seed, the same hash."""
         return self._digest.hexdigest()
 
-    def blame(self, what: str) -> None:
+    def report(self, what: str) -> None:
         """A rule was broken."""
         self.say("VIOLATION", what)
         if what not in self.violations:
@@ -166,14 +166,14 @@ class World:
 
     def saw_links(self, ids: set[str]) -> None:
         """Links were committed; one that was put back before the commit is as it was."""
-        for link in self.eye.links.get_many(sorted(ids)):
+        for link in self.reader.links.get_many(sorted(ids)):
             known = self.links.get(link.id)
             if link == known:
                 continue
             if known is not None and link.version <= known.version:
-                self.blame("the version of a link did not grow")
+                self.report("the version of a link did not grow")
             self.links[link.id] = link
-            self.truth.note_link(link)
+            self.facts.note_link(link)
             self.say("link", link.hubspot_id, link.stripe_id, link.state, link.primary, link.base, link.parked)
 
     def saw_write(self, write: PendingWrite) -> None:
@@ -182,11 +182,11 @@ class World:
             self.pending |= {write.id, write.idempotency_key}
             self.say("intent", write.side, write.kind, write.target_id, write.body)
         if write.kind is WriteKind.CREATE:
-            if self.eye.settings.get(LISTED) is None:
-                self.blame("a creation before both sides were listed")
-            others = [w for w in open_writes(self.eye, 100) if w.kind is WriteKind.CREATE and w.id != write.id]
+            if self.reader.settings.get(LISTED) is None:
+                self.report("a creation before both sides were listed")
+            others = [w for w in open_writes(self.reader, 100) if w.kind is WriteKind.CREATE and w.id != write.id]
             if any(write.hmacs & other.hmacs for other in others):
-                self.blame("two open creations for one address")
+                self.report("two open creations for one address")
 
     def has_rows(self, payment_ids: set[str]) -> bool:
         """Whether the ledger has a row for each payment."""
@@ -195,7 +195,7 @@ class World:
 
     def forgave(self, error: Exception) -> None:
         """The engine rescheduled a job because of an unexpected error: a violation."""
-        self.blame(f"error {type(error).__name__}: {error}"[:160])
+        self.report(f"error {type(error).__name__}: {error}"[:160])
 
     # -- processes
 
@@ -290,7 +290,7 @@ class World:
         if self.net.spoiled == (side, EMPTY):
             check_listing(side, linked, listed)
             if linked:
-                self.blame("an empty listing was believed")
+                self.report("an empty listing was believed")
 
     def turn_writes(self, *, on: bool) -> None:
         """The switch, as the command turns it."""

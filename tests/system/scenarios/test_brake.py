@@ -54,7 +54,7 @@ def type_in(play: Play, side: Side, record_id: str, **values: str) -> None:
 
 def companies(play: Play, pairs: Sequence[tuple[str, str]], side: Side = Side.STRIPE) -> list[str]:
     place = 1 if side is Side.STRIPE else 0
-    return [play.world.truth.value((side, pair[place]), "company") for pair in pairs]
+    return [play.world.facts.value((side, pair[place]), "company") for pair in pairs]
 
 
 def holds(play: Play) -> list[HoldRow]:
@@ -103,10 +103,10 @@ def test_other_sources_creations_and_blanks_pass() -> None:
     with stage() as play:
         pairs = town(play, 6)
         import_all(play, pairs, "New", city="Ulm")
-        cities = [play.world.truth.value((Side.STRIPE, customer_id), "city") for _, customer_id in pairs]
+        cities = [play.world.facts.value((Side.STRIPE, customer_id), "city") for _, customer_id in pairs]
         assert cities == ["Ulm"] * 6
         type_in(play, Side.HUBSPOT, pairs[5][0], phone="+49 30 7654321")
-        assert play.world.truth.value((Side.STRIPE, pairs[5][1]), "phone").endswith("7654321")
+        assert play.world.facts.value((Side.STRIPE, pairs[5][1]), "phone").endswith("7654321")
         for number in range(10, 16):
             play.world.hubspot.edit("create", None, {"email": f"p{number}@example.com"}, play.world.now)
         play.play()
@@ -250,7 +250,7 @@ def test_a_paused_field_waits_until_it_is_resumed() -> None:
         type_in(play, Side.HUBSPOT, pairs[0][0], company="New", phone="+49 30 7654321")
         type_in(play, Side.HUBSPOT, pairs[0][0], company="Newer")
         assert companies(play, pairs) == ["Old", "Old"]
-        assert play.world.truth.value((Side.STRIPE, pairs[0][1]), "phone").endswith("7654321")
+        assert play.world.facts.value((Side.STRIPE, pairs[0][1]), "phone").endswith("7654321")
         assert resume_field(play.world.store, "company", {"company"}) == 1
         play.play()
         assert companies(play, pairs) == ["Newer", "Old"]

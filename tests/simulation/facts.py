@@ -1,4 +1,4 @@
-"""The truth of a scenario: what happened on both sides, in order, field by field, from the stand-ins' journals.
+"""What happened on both sides in a scenario, in order, field by field, from the journals of the stand-ins.
 
 A simulated person is a number; every record belongs to one. A record the engine made belongs to the
 person of the record our ids on it name, a merged contact to both of its people from then on.
@@ -41,7 +41,7 @@ class BaseSet:
 
 
 @dataclass(slots=True)
-class Truth:
+class Facts:
     """``raw``: what each living record holds. ``made``: records the engine created and the record they were made from.
 
     ``gone``: deleted records. ``survivor``: merged contact -> the one it lives on in. ``hasty``: edits (their
