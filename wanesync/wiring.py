@@ -36,6 +36,7 @@ from wanesync.sync.runtime import ProcessState, Runtime, SyncOptions
 from wanesync.sync.writer import WRITES
 from wanesync.worker.retention import RetentionTask
 from wanesync.worker.routine_tasks import RoutineTasks
+from wanesync.worker.side_probe import SideProbe
 from wanesync.worker.worker import Worker
 
 if TYPE_CHECKING:
@@ -194,6 +195,11 @@ def build_routine_tasks(
         lambda: build_reconcile(runtime, snapshot_path(config)),
         list_first=list_first,
     )
+
+
+def build_side_probe(runtime: Runtime, sides: Iterable[Side], stopping: threading.Event) -> SideProbe:
+    """Build the regular check of the sides this process has keys for."""
+    return SideProbe(runtime, tuple(sides), stopping)
 
 
 def build_retention_task(config: Config, store: Store) -> RetentionTask:

@@ -13,7 +13,7 @@ from wanesync.store import Store
 
 KEYS = (
     "database", "writes", "first_listing", "lanes", "limits", "pauses", "records", "links", "conflicts", "rejected",
-    "open_writes", "purchases", "processes", "holds", "alarms",
+    "open_writes", "purchases", "processes", "holds", "alarms", "webhooks", "last_catch_up_s", "last_reconcile_s",
 )  # fmt: skip
 
 

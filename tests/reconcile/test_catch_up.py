@@ -7,8 +7,9 @@ import pytest
 from tests.support.reconcile_harness import OpenPacer, Sides, make_runtime
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.model import Event, Side
-from wanesync.reconcile.catch_up import CURSORS, OVERLAP_MS, STRIPE_HISTORY_MS, CatchUp
+from wanesync.reconcile.catch_up import OVERLAP_MS, STRIPE_HISTORY_MS, CatchUp
 from wanesync.store.database import Store
+from wanesync.store.tables.settings import CURSORS
 
 HUBSPOT, STRIPE = Side.HUBSPOT, Side.STRIPE
 

@@ -13,8 +13,9 @@ from wanesync.core.errors import GuardError
 from wanesync.core.jobs import JobKind
 from wanesync.core.model import Side
 from wanesync.reconcile.requests import Requests
-from wanesync.reconcile.run import LAST_RUN, MAX_LISTING_AGE_MS, Selection
+from wanesync.reconcile.run import MAX_LISTING_AGE_MS, Selection
 from wanesync.store.database import Store
+from wanesync.store.tables.settings import LAST_RUN
 from wanesync.sync.loader import LISTED
 from wanesync.sync.runtime import Runtime
 

@@ -20,7 +20,7 @@ from wanesync.reconcile.compare import Compared, Report
 from wanesync.reconcile.listing import Progress
 from wanesync.reconcile.lock import RUN_LOCK, AlreadyRunning
 from wanesync.reconcile.requests import Requests
-from wanesync.reconcile.run import LAST_RUN, Reconcile, Selection
+from wanesync.reconcile.run import Reconcile, Selection
 from wanesync.reconcile.session import (
     DEFAULT_MAX_CREATIONS,
     IDLE_LANE_MS,
@@ -35,6 +35,7 @@ from wanesync.reconcile.session import (
 )
 from wanesync.reconcile.snapshot.file import MEMORY, Snapshot
 from wanesync.store.database import Store, Tx
+from wanesync.store.tables.settings import LAST_RUN
 from wanesync.sync.runtime import Runtime
 from wanesync.sync.writer import WRITES
 

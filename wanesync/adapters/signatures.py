@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from wanesync.core.errors import ConfigError, InvalidSignature
+from wanesync.core.errors import ConfigError, InvalidSignature, StaleSignature
 
 MAX_SIGNATURE_AGE_MS = 300_000
 """Both vendors' guides refuse signatures older than 5 minutes."""
@@ -56,7 +56,7 @@ def _check_time(timestamp: str, now_ms: int, unit_ms: int) -> None:
     if not _DIGITS.fullmatch(timestamp):
         raise InvalidSignature("the time of the signature is missing or not a number")
     if abs(now_ms - int(timestamp) * unit_ms) > MAX_SIGNATURE_AGE_MS:
-        raise InvalidSignature("signed more than 5 minutes from now; check this machine's clock if all webhooks fail")
+        raise StaleSignature("signed more than 5 minutes from now; check this machine's clock if all webhooks fail")
 
 
 class HubSpotSignature:

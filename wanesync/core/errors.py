@@ -66,6 +66,10 @@ class InvalidSignature(WanesyncError):
     """A webhook whose signature is missing, wrong, stale or from the future."""
 
 
+class StaleSignature(InvalidSignature):
+    """A signature whose time is too far from ours: an old request, or a wrong clock."""
+
+
 class InvalidPayload(WanesyncError):
     """A webhook body that cannot be parsed."""
 

@@ -27,11 +27,15 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The account of an API key. ``mode``: ``live`` or ``test`` (HubSpot: sandboxes and test accounts are ``test``)."""
+    """The account of an API key. ``mode``: ``live`` or ``test`` (HubSpot: sandboxes and test accounts are ``test``).
+
+    ``clock_ms``: the vendor's clock when it answered, right to some seconds; 0 if the answer did not show it.
+    """
 
     id: str
     mode: str
     time_zone: str = "UTC"
+    clock_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 
 from wanesync.core.change_guard import HoldKind, HoldState, show_source
 from wanesync.core.jobs import DeadClass
+from wanesync.ops.disk import find_disk_alarms
 from wanesync.ops.lane_status import LaneState, age_s, read_lanes
+from wanesync.ops.side_checks import find_side_alarms
+from wanesync.ops.web_door import find_webhook_alarms
 from wanesync.ratelimit.quotas import find_alarms as find_quota_alarms
 from wanesync.store.tables.settings import OPERATOR
 from wanesync.sync.loader import LISTED
@@ -61,7 +64,7 @@ class Health:
 def read_alarms(store: Store) -> list[str]:
     """Return a line for each thing that is wrong."""
     with store.reading() as tx:
-        return list(read_health(tx).alarms)
+        return [*read_health(tx).alarms, *find_disk_alarms(store)]
 
 
 def read_health(tx: Tx) -> Health:
@@ -78,6 +81,8 @@ def read_health(tx: Tx) -> Health:
         *_find_troubles(lanes),
         *map(_describe_pause, pauses),
         *(_describe_hold(hold) for hold in holds if hold.state == HoldState.OPEN),
+        *find_side_alarms(tx),
+        *find_webhook_alarms(tx),
         *find_quota_alarms(tx),
     ]
     return Health(lanes, pauses, holds, listed, alarms)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from wanesync.core.change_guard import HoldState
 from wanesync.ops.alarms import read_health
+from wanesync.ops.disk import find_disk_alarms
 from wanesync.ops.writes import ON, read_switch
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def read_gauges(store: Store) -> dict[str, float]:
             "wanesync_conflicts_open": tx.conflicts.count_open(),
             "wanesync_webhooks_set_aside": tx.rejected.count(),
             "wanesync_writes_on": float(read_switch(tx) == ON),
-            "wanesync_alarms": len(health.alarms),
+            "wanesync_alarms": len(health.alarms) + len(find_disk_alarms(store)),
             "wanesync_holds_open": sum(hold.state == HoldState.OPEN for hold in health.holds),
         }
         for state, count in tx.purchases.counts().items():

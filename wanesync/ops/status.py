@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 from wanesync.core.model import Side
 from wanesync.ops.alarms import HoldSummary, PauseState, read_health
+from wanesync.ops.disk import find_disk_alarms
 from wanesync.ops.lane_status import LaneState, age_s
+from wanesync.ops.web_door import WebhookState, read_webhooks
 from wanesync.ops.writes import read_switch
+from wanesync.store.tables.settings import CURSORS, LAST_RUN
 
 if TYPE_CHECKING:
-    from wanesync.store.database import Store
+    from wanesync.store.database import Store, Tx
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class Status:
     """What ``status --json`` prints, key by key.
 
     ``limits``: requests a second by scope. ``conflicts``: open ones. ``rejected``: webhooks set aside. ``open_writes``:
-    pending writes without an answer.
+    pending writes without an answer. ``last_catch_up_s``, ``last_reconcile_s``: how long ago, None if never.
     """
 
     database: str
@@ -48,6 +51,9 @@ class Status:
     processes: Sequence[ProcessState]
     holds: Sequence[HoldSummary]
     alarms: Sequence[str]
+    webhooks: Mapping[str, WebhookState]
+    last_catch_up_s: Mapping[str, float | None]
+    last_reconcile_s: float | None
 
     def as_json(self) -> dict[str, object]:
         """Return the status as one JSON document."""
@@ -84,5 +90,14 @@ def read_status(store: Store) -> Status:
                 for row in tx.processes.alive()
             ],
             holds=health.holds,
-            alarms=health.alarms,
+            alarms=[*health.alarms, *find_disk_alarms(store)],
+            webhooks=read_webhooks(tx),
+            last_catch_up_s={str(side): _age_of_setting(tx, name) for side, name in CURSORS.items()},
+            last_reconcile_s=_age_of_setting(tx, LAST_RUN),
         )
+
+
+def _age_of_setting(tx: Tx, name: str) -> float | None:
+    """Return how long ago the time in a setting was, None without one."""
+    text = tx.settings.get(name)
+    return age_s(tx, int(text)) if text else None

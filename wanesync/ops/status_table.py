@@ -11,6 +11,8 @@ from rich.text import Text
 from wanesync.terminal import format_counts, format_duration, make_table, pluralize
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.console import RenderableType
     from rich.table import Table
 
@@ -53,6 +55,9 @@ def render_status(status: Status) -> RenderableType:
         ("records", f"{status.records['hubspot']:,} contacts, {status.records['stripe']:,} customers"),
         ("links", format_counts(status.links)),
         ("needs a decision", parked),
+        ("last webhook", _join_ages({side: state.last_s for side, state in status.webhooks.items()})),
+        ("last catch-up", _join_ages(status.last_catch_up_s)),
+        ("last reconcile", _format_age(status.last_reconcile_s)),
         ("purchases", format_counts(status.purchases)),
         *(
             ("dead letters", f"{side}: {format_counts(lane.dead_classes)}")
@@ -69,6 +74,14 @@ def render_status(status: Status) -> RenderableType:
     parts: list[RenderableType] = [_make_lane_table(status), *([flows] if flows.row_count else []), text]
     parts += [f"[red]alarm[/]            {escape(alarm)}" for alarm in status.alarms]
     return Group(*parts)
+
+
+def _join_ages(ages: Mapping[str, float | None]) -> str:
+    return ", ".join(f"{side} {_format_age(age)}" for side, age in ages.items())
+
+
+def _format_age(age_s: float | None) -> str:
+    return "never" if age_s is None else f"{format_duration(age_s * 1000)} ago"
 
 
 def _make_lane_table(status: Status) -> Table:

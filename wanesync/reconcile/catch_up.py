@@ -13,6 +13,7 @@ from wanesync.core.purchases import Purchase
 from wanesync.core.rate_limits import SEARCH_OPERATION, SlotRequest
 from wanesync.ratelimit.pacer import Pacer
 from wanesync.store.database import Tx
+from wanesync.store.tables.settings import CURSORS
 from wanesync.sync.intake import store_events, store_purchases
 from wanesync.sync.runtime import Runtime
 
@@ -24,8 +25,6 @@ STRIPE_HISTORY_MS = 30 * 86_400_000
 SEARCH_PAGE_SIZE = 200
 """Results of one HubSpot search, its maximum (HubSpot, search guide)."""
 EVENTS_OPERATION = "events.list"
-CURSORS = {Side.HUBSPOT: "hubspot_cursor_ms", Side.STRIPE: "stripe_cursor_ms"}
-"""Settings: up to which time each side has been caught up, ms."""
 
 
 @dataclass(frozen=True, slots=True)

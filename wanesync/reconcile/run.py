@@ -26,14 +26,13 @@ from wanesync.reconcile.page_store import PageStore
 from wanesync.reconcile.requests import Requests
 from wanesync.reconcile.snapshot.file import MEMORY, Snapshot
 from wanesync.store.database import Tx
+from wanesync.store.tables.settings import LAST_RUN
 from wanesync.sync.loader import LISTED
 from wanesync.sync.run_property import mark_name, read_mark
 from wanesync.sync.runtime import Runtime
 
 JOBS_PER_TRANSACTION = 500
 """Jobs queued in one transaction: webhooks and workers write in between; our choice."""
-LAST_RUN = "reconcile_began_ms"
-"""Setting: when the last complete and unrestricted run began, ms."""
 LISTING = "listing"
 """Setting and metadata: the mark that binds an interrupted listing to this state of this database."""
 MAX_LISTING_AGE_MS = 6 * 3_600_000

@@ -29,9 +29,10 @@ from wanesync.reconcile.lock import RunLock
 from wanesync.reconcile.page_store import PageStore
 from wanesync.reconcile.plan_files import PlanFiles, PlanScope, PlanSelection, PlanSummary
 from wanesync.reconcile.requests import Requests
-from wanesync.reconcile.run import LAST_RUN, Reconcile, Selection
+from wanesync.reconcile.run import Reconcile, Selection
 from wanesync.store.clock import Clock, DatabaseClock
 from wanesync.store.database import Store
+from wanesync.store.tables.settings import LAST_RUN
 from wanesync.sync.runtime import Runtime
 from wanesync.sync.writer import WRITES
 

@@ -30,6 +30,7 @@ from wanesync.store.tables.rates import Rates, SlotAssignment
 from wanesync.store.tables.records import Records
 from wanesync.store.tables.retention import Retention
 from wanesync.store.tables.settings import INDEX_KEY, Pauses, Settings
+from wanesync.store.tables.webhook_counts import WebhookCounts
 
 POSTGRES_MISSING = "database: postgresql:// needs psycopg, which is not installed: pip install 'wanesync[postgres]'"
 
@@ -73,6 +74,7 @@ class Tx:
     settings = _TableOf(Settings)
     tombstones = _TableOf(Tombstones)
     pending_writes = _TableOf(PendingWrites)
+    webhook_counts = _TableOf(WebhookCounts)
 
     def __init__(self, session: Session) -> None:
         self._session = session

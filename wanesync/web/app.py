@@ -30,9 +30,12 @@ SECURITY_HEADERS = {
 }
 
 
-def build_app(intake: IntakePort, settings: WebSettings) -> Starlette:
-    """Build the application in front of an intake. No content of a request causes a traceback or a 500."""
-    counts = WebhookCounters()
+def build_app(intake: IntakePort, settings: WebSettings, counts: WebhookCounters | None = None) -> Starlette:
+    """Build the application in front of an intake. No content of a request causes a traceback or a 500.
+
+    ``counts``: where answers are counted, if that is read elsewhere, too.
+    """
+    counts = counts or WebhookCounters()
     hooks = WebhookRoutes(intake, settings, counts)
     health = Health(settings, counts)
     app = Starlette(

@@ -61,7 +61,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._make_room()
 
     def _make_room(self) -> None:
-        """Close the connections that have been waiting longest, this one last; those that are being closed do not count."""
+        """Close the connections that have been waiting longest, this one last, until no more are open than allowed."""
         open_now = [one for one in self.connections if isinstance(one, BoundedProtocol) and not one.is_closing()]
         excess = len(open_now) - self.limit
         if excess > 0:

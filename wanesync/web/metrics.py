@@ -2,23 +2,45 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Mapping
+
+from wanesync.core.model import Side
+from wanesync.store.tables.webhook_counts import Outcome
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class WebhookCounters:
-    """Webhooks by side and status of the answer; used on the event loop only, so without a lock."""
+    """Webhooks by side and status of the answer, and by their outcome since they were last taken for the database.
+
+    ``count`` and ``render`` run on the event loop, ``take_outcomes`` in another thread.
+    """
 
     def __init__(self) -> None:
         self._answers: Counter[tuple[str, int]] = Counter()
         self._stored: Counter[str] = Counter()
+        self._outcomes: Counter[tuple[Side, Outcome]] = Counter()
+        self._guard = threading.Lock()
 
-    def count(self, side: str, status: int, stored: int) -> None:
-        """Count one answer and the events it stored."""
+    def count(self, side: Side, status: int, outcome: Outcome, stored: int) -> None:
+        """Count one answer, its outcome and the events it stored."""
         self._answers[side, status] += 1
         self._stored[side] += stored
+        with self._guard:
+            self._outcomes[side, outcome] += 1
+
+    def take_outcomes(self) -> Counter[tuple[Side, Outcome]]:
+        """Return the outcomes counted since the last call."""
+        with self._guard:
+            taken, self._outcomes = self._outcomes, Counter()
+        return taken
+
+    def give_back(self, outcomes: Counter[tuple[Side, Outcome]]) -> None:
+        """Take back outcomes that could not be stored."""
+        with self._guard:
+            self._outcomes += outcomes
 
     def render(self, gauges: Mapping[str, float]) -> str:
         """Return the metrics page; the names of ``gauges`` include their labels."""

@@ -16,6 +16,7 @@ from wanesync.ops.alarms import WEB
 from wanesync.sync.loader import LISTED
 from wanesync.web.app import build_app
 from wanesync.web.connections import KEPT_FILES, make_protocol, raise_file_limit
+from wanesync.web.metrics import WebhookCounters
 
 if TYPE_CHECKING:
     from wanesync.store.database import Store
@@ -37,10 +38,11 @@ class WebServer:
 
     def __init__(self, store: Store, intake: IntakePort, settings: WebSettings, address: tuple[str, int]) -> None:
         self._store = store
+        self._counts = WebhookCounters()
         self._socket = _listen(*address)
         allowed = min(settings.max_connections, raise_file_limit() - KEPT_FILES)
         options = uvicorn.Config(
-            build_app(intake, settings),
+            build_app(intake, settings, self._counts),
             http=make_protocol(allowed),
             backlog=BACKLOG,
             lifespan="off",
@@ -77,10 +79,22 @@ class WebServer:
             with contextlib.suppress(DatabaseUnavailable):
                 store.sync_clock()
                 store.run(lambda tx: tx.processes.beat(name, WEB, started_ms))
+                self._store_counts()
             if stopping.wait(HEARTBEAT_S):
                 break
         with contextlib.suppress(DatabaseUnavailable):
+            self._store_counts()
             store.run(lambda tx: tx.processes.remove(name))
+
+    def _store_counts(self) -> None:
+        """Store how many webhooks had which outcome, so that ``status`` of any process shows it."""
+        outcomes = self._counts.take_outcomes()
+        if outcomes:
+            try:
+                self._store.run(lambda tx: tx.webhook_counts.add(outcomes))
+            except DatabaseUnavailable:
+                self._counts.give_back(outcomes)
+                raise
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -10,8 +10,9 @@ from anyio import CapacityLimiter, fail_after, to_thread
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from wanesync.core.errors import InvalidPayload, InvalidSignature
+from wanesync.core.errors import InvalidPayload, InvalidSignature, StaleSignature
 from wanesync.core.model import Side
+from wanesync.store.tables.webhook_counts import Outcome
 from wanesync.web.metrics import WebhookCounters
 from wanesync.web.settings import IntakePort, WebSettings
 
@@ -23,8 +24,8 @@ Handler = Callable[[Request], Awaitable[Response]]
 class Refusal(Exception):
     """A request is refused before it reaches the intake."""
 
-    def __init__(self, status: int, reason: str) -> None:
-        self.status, self.reason = status, reason
+    def __init__(self, status: int, reason: str, outcome: Outcome) -> None:
+        self.status, self.reason, self.outcome = status, reason, outcome
         super().__init__(reason)
 
 
@@ -39,22 +40,27 @@ class WebhookRoutes:
         """Return the endpoint of one side."""
 
         async def handle(request: Request) -> Response:
-            stored = 0
+            stored, outcome = 0, Outcome.ACCEPTED
             try:
                 stored = await self._accept(side, request)
                 response: Response = JSONResponse({"stored": stored})
             except Refusal as refusal:
+                outcome = refusal.outcome
                 response = self._refuse(side, refusal.status, refusal.reason)
             except InvalidSignature as error:
+                outcome = Outcome.CLOCK if isinstance(error, StaleSignature) else Outcome.SIGNATURE
                 response = self._refuse(side, 401, str(error))
             except InvalidPayload as error:
+                outcome = Outcome.UNREADABLE
                 response = self._refuse(side, 400, str(error))
             except ClientDisconnect:
+                outcome = Outcome.SLOW
                 response = Response(status_code=400)
             except Exception as error:  # noqa: BLE001 - the sender repeats it; no error of ours may lose an event
                 logger.error("webhook not stored", side=side, error=type(error).__name__)
+                outcome = Outcome.UNAVAILABLE
                 response = self._refuse(side, 503, "not stored: this service has a problem of its own, send it again")
-            self._counts.count(side, response.status_code, stored)
+            self._counts.count(side, response.status_code, outcome, stored)
             return response
 
         return handle
@@ -71,7 +77,7 @@ class WebhookRoutes:
 
     async def _read(self, request: Request) -> bytes:
         limit = self._settings.max_body_bytes
-        too_large = Refusal(413, f"the body is larger than {limit} bytes")
+        too_large = Refusal(413, f"the body is larger than {limit} bytes", Outcome.TOO_LARGE)
         announced = request.headers.get("content-length", "")
         if announced.isdigit() and int(announced) > limit:
             raise too_large
@@ -83,7 +89,7 @@ class WebhookRoutes:
                     if len(body) > limit:
                         raise too_large
         except TimeoutError:
-            raise Refusal(408, "the body took too long to arrive") from None
+            raise Refusal(408, "the body took too long to arrive", Outcome.SLOW) from None
         return bytes(body)
 
     def _url(self, request: Request) -> str:

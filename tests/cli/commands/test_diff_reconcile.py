@@ -16,9 +16,9 @@ from wanesync.reconcile.apply_decisions import AppliedDecisions
 from wanesync.reconcile.catch_up import OVERLAP_MS, CatchUp
 from wanesync.reconcile.lock import RunLock
 from wanesync.reconcile.plan_files import PlanSelection
-from wanesync.reconcile.run import LAST_RUN
 from wanesync.reconcile.session import QueuedRun, ReconcileSession, RunState, Step
 from wanesync.store.database import Store
+from wanesync.store.tables.settings import LAST_RUN
 
 DONE = RunState(left=0, dead=0, writes_on=True)
 

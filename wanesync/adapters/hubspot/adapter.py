@@ -67,9 +67,10 @@ class HubSpotAdapter:
 
     def account(self) -> Account:
         """Return portal id and mode: every account but a STANDARD one is for tests."""
-        body = self._client.call_path("GET", "account").body
-        mode = "live" if text(body.get("accountType")) == "STANDARD" else "test"
-        return Account(text(body.get("portalId")), mode, text(body.get("timeZone")) or "UTC")
+        reply = self._client.call_path("GET", "account")
+        mode = "live" if text(reply.body.get("accountType")) == "STANDARD" else "test"
+        zone = text(reply.body.get("timeZone")) or "UTC"
+        return Account(text(reply.body.get("portalId")), mode, zone, reply.timing.to_ms)
 
     def read_contacts(self, ids: Sequence[str]) -> Mapping[str, Record | None]:
         """Read contacts with one request, and one more for each id that the answer does not mention.

@@ -86,13 +86,13 @@ class StripeAdapter:
     def account(self) -> Account:
         """Return account id and mode; a restricted key may not read the account, but its 403 names it."""
         try:
-            body = self._call("get", "/v1/account", {}).body
+            reply = self._call("get", "/v1/account", {})
         except RefusedCall as refused:
             if not refused.account:
                 raise
             return Account(refused.account, self._mode)
-        zone = mapping(mapping(body.get("settings")).get("dashboard")).get("timezone")
-        return Account(text(body.get("id")), self._mode, text(zone) or "UTC")
+        zone = mapping(mapping(reply.body.get("settings")).get("dashboard")).get("timezone")
+        return Account(text(reply.body.get("id")), self._mode, text(zone) or "UTC", reply.timing.to_ms)
 
     def read_customer(self, customer_id: str) -> CustomerAnswer:
         """Read one customer; a record of None was deleted or never existed."""

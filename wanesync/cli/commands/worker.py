@@ -15,7 +15,14 @@ from wanesync.config.model import Config
 from wanesync.core.model import Side
 from wanesync.output import print_line
 from wanesync.sync.runtime import Runtime
-from wanesync.wiring import build_retention_task, build_routine_tasks, build_runtime, build_worker, is_on_file
+from wanesync.wiring import (
+    build_retention_task,
+    build_routine_tasks,
+    build_runtime,
+    build_side_probe,
+    build_worker,
+    is_on_file,
+)
 
 
 class Lanes(StrEnum):
@@ -49,7 +56,7 @@ def worker(side: WorkerLanes = Lanes.ALL, config_file: ConfigFile = None) -> Non
 def run_worker(
     config: Config, runtime: Runtime, sides: tuple[Side, ...], stopping: threading.Event, *, list_first: bool = False
 ) -> Iterator[None]:
-    """Run a worker, catch-up and retention in threads while the block lasts; stopping them takes at most 10 s.
+    """Run a worker and its regular tasks in threads while the block lasts; stopping them takes at most 10 s.
 
     ``list_first``: do the first listing where it is missing. An error of the worker sets ``stopping`` and is raised at
     the end of the block.
@@ -58,10 +65,12 @@ def run_worker(
     routine_tasks = build_routine_tasks(config, runtime, sides, stopping, list_first=list_first)
     retention = build_retention_task(config, runtime.store)
     retention.stopping = stopping
+    probe = build_side_probe(runtime, sides, stopping)
     thread = _StoppingThread("worker", work.run, stopping)
     # Daemons: they may be waiting for an answer of a side, and what they have not stored is read again next time.
     threading.Thread(target=routine_tasks.run, name="routine-tasks", daemon=True).start()
     threading.Thread(target=retention.run, name="retention", daemon=True).start()
+    threading.Thread(target=probe.run, name="side-probe", daemon=True).start()
     thread.start()
     try:
         yield

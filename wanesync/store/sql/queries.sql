@@ -180,6 +180,16 @@ SELECT DISTINCT record_id FROM events WHERE side = :side AND record_id IN (:ids)
 -- name: mark_events_judged
 UPDATE events SET is_judged = 1 WHERE key IN (:keys) AND is_judged + 0 = 0;
 
+-- name: add_webhook_count
+INSERT INTO webhook_counts (side, outcome, minute_ms, requests, last_ms)
+VALUES (:side, :outcome, :minute_ms, :requests, :now)
+ON CONFLICT (side, outcome, minute_ms)
+DO UPDATE SET requests = webhook_counts.requests + excluded.requests, last_ms = excluded.last_ms;
+
+-- name: sum_webhook_counts
+SELECT side, outcome, SUM(CASE WHEN minute_ms >= :since_ms THEN requests ELSE 0 END), SUM(requests), MAX(last_ms)
+FROM webhook_counts GROUP BY side, outcome;
+
 -- name: add_rejected
 INSERT INTO rejected (id, side, reason, body, at_ms) VALUES (:id, :side, :reason, :body, :now);
 
@@ -743,6 +753,13 @@ AND ended_ms > :after AND ended_ms < :before_ms ORDER BY ended_ms LIMIT 1 OFFSET
 -- name: drop_done_jobs
 DELETE FROM jobs WHERE lane = :lane AND kind = :kind AND state = 'done' AND ended_ms > :after AND ended_ms <= :upto
 RETURNING 1;
+
+-- name: webhook_counts_bound
+SELECT minute_ms FROM webhook_counts WHERE minute_ms > :after AND minute_ms < :before_ms
+ORDER BY minute_ms LIMIT 1 OFFSET :skip;
+
+-- name: drop_webhook_counts
+DELETE FROM webhook_counts WHERE minute_ms > :after AND minute_ms <= :upto RETURNING 1;
 
 -- name: rejected_bound
 SELECT at_ms FROM rejected WHERE at_ms > :after AND at_ms < :before_ms ORDER BY at_ms LIMIT 1 OFFSET :skip;

@@ -93,6 +93,17 @@ CREATE TABLE rejected (
 );
 CREATE INDEX rejected_at ON rejected (at_ms);
 
+-- How many webhook requests of a side had an outcome (a reason code of the web door) in each minute.
+CREATE TABLE webhook_counts (
+    side TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    minute_ms BIGINT NOT NULL,
+    requests BIGINT NOT NULL,
+    last_ms BIGINT NOT NULL,
+    PRIMARY KEY (side, outcome, minute_ms)
+);
+CREATE INDEX webhook_counts_minute ON webhook_counts (minute_ms);
+
 CREATE TABLE jobs (
     id TEXT NOT NULL PRIMARY KEY,
     lane TEXT NOT NULL,

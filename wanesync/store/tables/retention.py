@@ -92,6 +92,9 @@ class Retention(Table):
                 "drop_overwrite_sources",
                 self._before(policy.own_write_days),
             ),
+            RetentionRule(
+                "webhook counts", "webhook_counts_bound", "drop_webhook_counts", self._before(policy.rejected_days)
+            ),
             RetentionRule("webhooks set aside", "rejected_bound", "drop_rejected", self._before(policy.rejected_days)),
             self._by_id("own writes", "pending_writes_bound", "drop_pending_writes", policy.own_write_days),
             self._by_id("closed conflicts", "conflicts_bound", "drop_conflicts", policy.conflict_days),

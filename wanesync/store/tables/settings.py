@@ -9,6 +9,10 @@ from wanesync.store.queries import Value
 from wanesync.store.session import Table
 
 INDEX_KEY = "index_key"
+CURSORS = {Side.HUBSPOT: "hubspot_cursor_ms", Side.STRIPE: "stripe_cursor_ms"}
+"""Settings: up to which time each side has been caught up, ms."""
+LAST_RUN = "reconcile_began_ms"
+"""Setting: when the last complete and unrestricted run began, ms."""
 OPERATOR = "operator:"
 """Prefix of the pauses that an operator set: the program neither probes nor ends them."""
 

@@ -1,0 +1,68 @@
+"""What an operator sees of webhooks: the last one of each side, and alarms for those that are refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.lanes import start_processes
+from tests.support.store_fixtures import Clock
+from wanesync.core.model import Side
+from wanesync.ops.alarms import read_alarms
+from wanesync.ops.web_door import ADVICE, NAMES, read_webhooks
+from wanesync.store import Store
+from wanesync.store.tables.webhook_counts import Outcome
+
+H, S = Side.HUBSPOT, Side.STRIPE
+
+
+def count(store: Store, side: Side, outcome: Outcome, requests: int = 1) -> None:
+    store.run(lambda tx: tx.webhook_counts.add({(side, outcome): requests}))
+
+
+@pytest.mark.case(34)
+def test_many_wrong_signatures_are_an_alarm_that_says_what_to_compare(store: Store) -> None:
+    start_processes(store)
+    count(store, H, Outcome.ACCEPTED)
+    count(store, H, Outcome.SIGNATURE, 30)
+    (alarm,) = read_alarms(store)
+    assert alarm.startswith("hubspot: 30 webhooks of the last 10 min were refused for a wrong signature: compare ")
+    assert "hubspot.webhook_secret" in alarm
+    assert "server.public_url" in alarm
+
+
+def test_a_stray_request_between_webhooks_is_no_alarm(store: Store, clock: Clock) -> None:
+    start_processes(store)
+    count(store, S, Outcome.SIGNATURE, 4)
+    clock.advance(1)
+    count(store, S, Outcome.ACCEPTED)
+    assert read_alarms(store) == []
+
+
+def test_one_refused_webhook_is_an_alarm_for_a_day_if_no_other_is_accepted(store: Store, clock: Clock) -> None:
+    start_processes(store)
+    count(store, S, Outcome.ACCEPTED)
+    clock.advance(1)
+    count(store, S, Outcome.SIGNATURE)
+    clock.advance(23 * 3_600_000)
+    start_processes(store)
+    (alarm,) = read_alarms(store)
+    assert alarm.startswith("stripe: 1 webhook was refused for a wrong signature: compare stripe.webhook_secret")
+    clock.advance(2 * 3_600_000)
+    start_processes(store)
+    assert read_alarms(store) == []
+
+
+def test_the_last_webhook_and_the_refusals_of_each_side_are_shown(store: Store, clock: Clock) -> None:
+    count(store, S, Outcome.ACCEPTED, 3)
+    clock.advance(30_000)
+    count(store, S, Outcome.TOO_LARGE, 2)
+    with store.reading() as tx:
+        states = read_webhooks(tx)
+    assert (states["hubspot"].last_s, states["hubspot"].refused) == (None, {})
+    assert (states["stripe"].last_s, states["stripe"].accepted, states["stripe"].refused) == (30, 3, {"too_large": 2})
+
+
+def test_every_refusal_has_a_name_and_advice_for_both_sides() -> None:
+    refusals = set(Outcome) - {Outcome.ACCEPTED}
+    assert set(NAMES) == refusals
+    assert {outcome: set(advice) for outcome, advice in ADVICE.items()} == {outcome: set(Side) for outcome in refusals}

@@ -1,0 +1,100 @@
+"""Webhooks as an operator sees them: the last one of each side, what was refused and why, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wanesync.core.model import Side
+from wanesync.ops.lane_status import age_s
+from wanesync.store.tables.webhook_counts import Outcome
+from wanesync.terminal import pluralize
+
+if TYPE_CHECKING:
+    from wanesync.store.database import Tx
+    from wanesync.store.tables.webhook_counts import WebhookCount
+
+LATELY_MS = 600_000
+"""The span in which refused webhooks are counted: 10 min."""
+MANY = 5
+"""So many refused requests in that span are an alarm, however many others were accepted: others may try the address."""
+DAY_S = 86_400
+ADVICE = {
+    Outcome.SIGNATURE: {
+        Side.HUBSPOT: "compare hubspot.webhook_secret with the app's client secret, and server.public_url with the "
+        "target URL of the app",
+        Side.STRIPE: "compare stripe.webhook_secret with the signing secret of the endpoint (Workbench, Webhooks)",
+    },
+    Outcome.CLOCK: dict.fromkeys(Side, "set the clock of the database's machine (NTP)"),
+    Outcome.UNREADABLE: dict.fromkeys(Side, "check that no proxy changes the body, and what sends to this address"),
+    Outcome.TOO_LARGE: dict.fromkeys(Side, "raise server.max_body_bytes, then run wanesync catch-up"),
+    Outcome.SLOW: dict.fromkeys(Side, "check the network or the proxy in front of wanesync serve"),
+    Outcome.UNAVAILABLE: dict.fromkeys(Side, "the database did not take them in time; the senders repeat them"),
+}
+"""What an operator can do about refused webhooks of a side."""
+NAMES = {
+    Outcome.SIGNATURE: "for a wrong signature",
+    Outcome.CLOCK: "because they were signed more than 5 min from our time",
+    Outcome.UNREADABLE: "because they cannot be read",
+    Outcome.TOO_LARGE: "because they are too large",
+    Outcome.SLOW: "because they did not arrive in time",
+    Outcome.UNAVAILABLE: "for want of the database",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookState:
+    """The webhooks of one side: the age of the last accepted one, None without any, and what was refused in 10 min."""
+
+    last_s: float | None
+    accepted: int
+    refused: Mapping[str, int]
+
+
+def read_webhooks(tx: Tx) -> dict[str, WebhookState]:
+    """Return the webhooks of each side."""
+    counts = tx.webhook_counts.sum(LATELY_MS)
+    states = {}
+    for side in Side:
+        mine = {count.outcome: count for count in counts if count.side is side}
+        accepted = mine.get(Outcome.ACCEPTED)
+        states[str(side)] = WebhookState(
+            last_s=age_s(tx, accepted.last_ms) if accepted else None,
+            accepted=accepted.lately if accepted else 0,
+            refused={
+                str(outcome): count.lately
+                for outcome, count in sorted(mine.items())
+                if outcome is not Outcome.ACCEPTED and count.lately
+            },
+        )
+    return states
+
+
+def find_webhook_alarms(tx: Tx) -> list[str]:
+    """Return a line for each side and reason for which webhooks are refused.
+
+    An alarm are many of them, or one within a day after which no other was accepted.
+    """
+    counts = tx.webhook_counts.sum(LATELY_MS)
+    last_ms = {count.side: count.last_ms for count in counts if count.outcome is Outcome.ACCEPTED}
+    return [_describe(count) for count in counts if _is_alarm(tx, count, last_ms.get(count.side, 0))]
+
+
+def _is_alarm(tx: Tx, count: WebhookCount, accepted_ms: int) -> bool:
+    if count.outcome is Outcome.ACCEPTED:
+        return False
+    unanswered = count.last_ms > accepted_ms and age_s(tx, count.last_ms) < DAY_S and count.outcome in UNUSABLE
+    return count.lately >= MANY or unanswered
+
+
+UNUSABLE: Sequence[Outcome] = (Outcome.SIGNATURE, Outcome.CLOCK, Outcome.TOO_LARGE)
+"""Refusals that every repetition meets again, so that the vendor gives up."""
+
+
+def _describe(count: WebhookCount) -> str:
+    number = count.lately or count.kept
+    span = "of the last 10 min " if count.lately else ""
+    were = "was" if number == 1 else "were"
+    refused = f"{count.side}: {pluralize(number, 'webhook')} {span}{were} refused {NAMES[count.outcome]}"
+    return f"{refused}: {ADVICE[count.outcome][count.side]}"
