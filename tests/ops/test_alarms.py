@@ -114,3 +114,26 @@ def test_a_web_process_does_not_replace_a_worker(store: Store) -> None:
         tx.processes.remove("w1")
         tx.processes.beat("d2", WEB, 1)
     assert read_alarms(store) == [f"{side}: no worker runs this lane: start wanesync worker" for side in Side]
+
+
+def test_a_batch_that_fails_over_and_over_is_named_from_its_third_failure(store: Store) -> None:
+    start_processes(store)
+    for _ in range(2):
+        store.run(lambda tx: tx.failed_batches.note("stripe.claim", "w1", "25P03"))
+        assert read_alarms(store) == []
+    store.run(lambda tx: tx.failed_batches.note("stripe.claim", "w1", "25P03"))
+    (alarm,) = read_alarms(store)
+    assert alarm.startswith("one batch fails over and over at stripe.claim (3 times in 0 s: 25P03): see wanesync jobs")
+
+
+def test_jobs_given_up_because_of_a_value_are_named_with_the_way_out(store: Store) -> None:
+    start_processes(store)
+    for number in range(5):
+        bury(store, JobRequest(H, JobKind.READ, f"10{number}"), DeadClass.UNSTORABLE)
+    bury(store, JobRequest(S, JobKind.WRITE, "contact:7"), DeadClass.DAMAGED)
+    alarms = [alarm for alarm in read_alarms(store) if "dead letter" not in alarm]
+    assert [alarm.partition(":")[2] for alarm in alarms] != []
+    unstorable, damaged = alarms
+    assert unstorable.startswith("hubspot 10")
+    assert "and 2 more: a value cannot be stored: shorten or correct it there, then wanesync retry" in unstorable
+    assert damaged.startswith("stripe contact:7: a stored value cannot be decrypted: see wanesync jobs --dead")

@@ -12,10 +12,11 @@ from psycopg import errors
 from tests.support.store_fixtures import Clock
 from wanesync.bench.postgres_cluster import UNSAFE_SETTINGS, temporary_cluster
 from wanesync.bench.postgres_session import connect
-from wanesync.core.errors import ConfigError, DatabaseUnavailable
+from wanesync.core.errors import ConfigError, DatabaseRefused, DatabaseUnavailable
 from wanesync.store import (
     ConstraintViolated,
     TransactionConflict,
+    TransactionTooLong,
     Tx,
     make_key,
     open_store,
@@ -116,6 +117,17 @@ def test_a_transaction_that_conflicted_is_to_run_again(error: type[psycopg.Error
 def test_errors_of_the_server_become_errors_of_the_store_without_their_text() -> None:
     for error, expected in (
         (errors.UniqueViolation("secret-value"), ConstraintViolated),
+        (errors.ProgramLimitExceeded("secret-value"), DatabaseRefused),
+        (errors.NumericValueOutOfRange("secret-value"), DatabaseRefused),
+        (errors.CharacterNotInRepertoire("secret-value"), DatabaseRefused),
+        (errors.DataCorrupted("secret-value"), DatabaseRefused),
+        (psycopg.DataError("secret-value"), DatabaseRefused),
+        (errors.DiskFull("secret-value"), DatabaseUnavailable),
+        (errors.OutOfMemory("secret-value"), DatabaseUnavailable),
+        (errors.LockNotAvailable("secret-value"), DatabaseUnavailable),
+        (errors.ReadOnlySqlTransaction("secret-value"), DatabaseUnavailable),
+        (errors.QueryCanceled("secret-value"), TransactionTooLong),
+        (errors.IdleInTransactionSessionTimeout("secret-value"), TransactionTooLong),
         (errors.InsufficientPrivilege("secret-value"), DatabaseUnavailable),
         (errors.AdminShutdown("secret-value"), DatabaseUnavailable),
         (psycopg.OperationalError("secret-value"), DatabaseUnavailable),

@@ -163,7 +163,7 @@ def test_a_transaction_that_always_collides_ends(store: Store) -> None:
 
     with pytest.raises(TransactionConflict):
         store.run(collide)
-    assert len(tries) == 5
+    assert len(tries) == 3
 
 
 LIMIT = 40.0

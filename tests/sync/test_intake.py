@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -96,3 +97,34 @@ def test_a_post_larger_than_a_shared_commit_is_stored_alone(live: LiveSync) -> N
 
 def test_no_events_are_nothing(live: LiveSync) -> None:
     assert live.store.run(lambda tx: store_events(tx, [])) == 0
+
+
+@pytest.mark.case(6)
+@pytest.mark.parametrize(
+    "bad",
+    [
+        replace(event("bad", "9"), values={"city": "half \ud83d"}),
+        replace(event("bad", "9"), kind="up\udc00dated"),
+        replace(event("bad", "9"), occurred_ms=2**63),
+        Purchase("pi_9", "ch_9", "", "a@example.com", "", 2**63, "eur", 1),
+    ],
+    ids=["half an emoji", "half a character in a column", "time beyond 64 bits", "amount beyond 64 bits"],
+)
+def test_an_element_that_the_database_does_not_take_is_set_aside_and_the_others_are_stored(
+    live: LiveSync, bad: Event | Purchase
+) -> None:
+    good = [event(f"e{number}", str(number)) for number in range(5)]
+    events = [*good[:3], *([bad] if isinstance(bad, Event) else []), *good[3:]]
+    paid = [Purchase("pi_1", "ch_1", "", "b@example.com", "", 5, "eur", 1)]
+    purchases = [*paid, *([bad] if isinstance(bad, Purchase) else [])]
+    doors = intake(live, a=ParsedWebhook(events, purchases, [(b"{}", "no id")]))
+    assert doors.accept(HUBSPOT, b"a", {}, "/hook") == 5
+    assert live.is_queued(HUBSPOT, "4", JobKind.READ)
+    assert live.is_queued(HUBSPOT, "pi_1", JobKind.PURCHASE)
+    with live.store.reading() as tx:
+        rejected = {row.reason: row.body for row in tx.rejected.list(9)}
+    assert len(rejected) == 2
+    (reason,) = rejected.keys() - {"no id"}
+    assert reason.startswith("cannot be stored")
+    assert "example.com" not in reason
+    assert json.loads(rejected[reason])["occurred_ms"] == bad.occurred_ms

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -13,14 +13,15 @@ from structlog.testing import capture_logs
 from tests.support.core_builders import FIELDS, RULES
 from tests.support.virtual_clock import VirtualClock
 from wanesync.adapters.field_translation import FieldTranslator
-from wanesync.core.errors import CallError, Failure
-from wanesync.core.jobs import JobKind, JobRequest, JobState
+from wanesync.core.errors import CallError, DatabaseRefused, DatabaseUnavailable, Failure
+from wanesync.core.jobs import DeadClass, JobKind, JobRequest, JobState
 from wanesync.core.model import Side
-from wanesync.store import open_store
+from wanesync.store import TransactionConflict, TransactionTooLong, open_store
 from wanesync.store.database import Tx
 from wanesync.sync.calls import DONE, AnyCall, Call, Next
+from wanesync.sync.job_results import finish_all, still_held
 from wanesync.sync.runtime import ProcessState, Runtime, SyncOptions
-from wanesync.worker.committer import MAX_ANSWERS_PER_COMMIT, Committer, commit_answers
+from wanesync.worker.committer import MAX_ANSWERS_PER_COMMIT, MAX_JOBS_PER_COMMIT, Committer, commit_answers
 from wanesync.worker.in_flight import InFlight
 from wanesync.worker.lease import Lease
 
@@ -72,7 +73,7 @@ def test_an_answer_that_cannot_be_committed_does_not_affect_the_others(runtime: 
     assert (job.state, job.attempts, job.reason) == (JobState.READY, 1, "ValueError")
 
 
-def test_answers_of_a_kind_are_committed_at_once_and_one_by_one_if_that_fails(runtime: Runtime) -> None:
+def test_answers_of_a_kind_are_committed_at_once_and_by_halves_if_that_fails(runtime: Runtime) -> None:
     committed: list[object] = []
     groups: list[Sequence[object]] = []
 
@@ -91,7 +92,7 @@ def test_answers_of_a_kind_are_committed_at_once_and_one_by_one_if_that_fails(ru
     assert (groups, committed) == ([["a", "b"]], [])
     mixed = [(call("contact:3"), "bad"), (call("contact:4"), "d")]
     runtime.store.run(lambda tx: commit_answers(runtime, tx, mixed))
-    assert committed == ["bad", "d"]
+    assert (groups[-1], committed) == (["d"], ["bad"])
 
 
 def test_unusable_answers_in_a_row_are_counted_until_a_usable_one(runtime: Runtime) -> None:
@@ -122,3 +123,107 @@ def test_committed_calls_are_settled_and_follow_ups_wait_in_their_lane(committer
     assert list(committer.waiting[STRIPE]) == [follow_up]
     with committer.in_flight.no_claims() as job_ids:
         assert job_ids == {follow_up.jobs[0].id}
+
+
+def read_call(runtime: Runtime, keys: int, bad: str, error: Exception, committed: list[str]) -> AnyCall:
+    """One call for many jobs, whose answer can be stored but for one record."""
+
+    def then(tx: Tx, _answer: object) -> Next:
+        mine = still_held(tx, jobs)
+        if bad in {job.key for job in mine}:
+            raise error
+        committed.extend(job.key for job in mine)
+        finish_all(tx, mine)
+        return DONE
+
+    with runtime.store.transaction() as tx:
+        tx.jobs.put_many([JobRequest(Side.HUBSPOT, JobKind.READ, f"{number}") for number in range(keys)])
+        jobs = tx.jobs.claim(Side.HUBSPOT, [JobKind.READ], keys, runtime.name)
+    return Call(Side.HUBSPOT, "contacts.batch_read", jobs, lambda: None, then)
+
+
+def test_one_bad_record_of_a_hundred_in_one_answer_is_found_and_given_up(
+    committer: Committer, runtime: Runtime
+) -> None:
+    committed: list[str] = []
+    call = read_call(runtime, 100, "41", DatabaseRefused("54000"), committed)
+    committer.commit([(call, None)])
+    assert len(committed) >= 99
+    with runtime.store.reading() as tx:
+        jobs = [job for job in map(tx.jobs.get, [job.id for job in call.jobs]) if job is not None]
+        (dead,) = tx.jobs.dead()
+        assert [row.kind for row in tx.journal.of(["41"], 9)] == ["dead"]
+    assert [job.key for job in jobs if job.state is not JobState.DONE] == ["41"]
+    assert (dead.key, dead.dead_class) == ("41", DeadClass.UNSTORABLE)
+    assert "54000" in dead.reason
+
+
+class Commits:
+    """Stands for ``commit_answers``: fails while its batch holds a certain key; notes what was tried."""
+
+    def __init__(self, error: Exception, bad: str, until: int = 1_000_000) -> None:
+        self.error, self.bad, self.until = error, bad, until
+        self.tried: list[tuple[str, ...]] = []
+
+    def __call__(self, runtime: Runtime, tx: Tx, batch: Sequence[tuple[AnyCall, object]]) -> list[AnyCall]:
+        jobs = [job for call, _ in batch for job in still_held(tx, call.jobs)]
+        self.tried.append(tuple(job.key for job in jobs))
+        if self.bad in self.tried[-1] and len(self.tried) <= self.until:
+            raise self.error
+        finish_all(tx, jobs)
+        return []
+
+
+@pytest.mark.parametrize(
+    "error", [TransactionTooLong("25P03"), TransactionConflict("40P01"), DatabaseUnavailable("08006"), KeyError("x")]
+)
+def test_no_batch_is_repeated_as_it_was_more_than_twice(
+    committer: Committer, runtime: Runtime, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Whatever the cause: the job at fault is found, put back, and the others are committed."""
+    calls = [claimed_call(runtime, f"contact:{number}", []) for number in range(9)]
+    bad = read_call(runtime, 20, "13", error, [])
+    commits = Commits(error, "13")
+    monkeypatch.setattr("wanesync.worker.committer.commit_answers", commits)
+    monkeypatch.setattr("wanesync.worker.committer.DATABASE_RETRY_S", 0)
+    committer.commit([(call, None) for call in [*calls[:4], bad, *calls[4:]]])
+    assert max(Counter(commits.tried).values()) <= 3
+    with runtime.store.reading() as tx:
+        jobs = [tx.jobs.get(job.id) for call in [*calls, bad] for job in call.jobs]
+        assert [row.times > 1 for row in tx.failed_batches.all()] == []
+    assert [(job.key, job.state, job.attempts) for job in jobs if job and job.state is not JobState.DONE] == [
+        ("13", JobState.READY, 1)
+    ]
+    with committer.in_flight.no_claims() as job_ids:
+        assert job_ids == set()
+
+
+def test_a_batch_that_fails_over_and_over_is_noted(
+    committer: Committer, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = claimed_call(runtime, "contact:1", [])
+    seen: list[int] = []
+
+    def fail(_runtime: Runtime, tx: Tx, _batch: object) -> list[AnyCall]:
+        seen.append(sum(row.times for row in tx.failed_batches.all()))
+        raise DatabaseUnavailable("locked")
+
+    monkeypatch.setattr("wanesync.worker.committer.commit_answers", fail)
+    monkeypatch.setattr("wanesync.worker.committer.DATABASE_RETRY_S", 0)
+    committer.commit([(bad, None)])
+    assert seen == [0, 0, 1]
+    with runtime.store.reading() as tx:
+        job = tx.jobs.get(bad.jobs[0].id)
+    assert job is not None
+    assert (job.state, job.attempts) == (JobState.READY, 1), "the database took the note, so it is not unavailable"
+
+
+def test_a_large_batch_is_cut_before_it_is_committed(
+    committer: Committer, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = [read_call(runtime, 90, "", KeyError("x"), []) for _ in range(1)]
+    calls += [claimed_call(runtime, f"contact:{number}", []) for number in range(120)]
+    commits = Commits(KeyError("x"), "")
+    monkeypatch.setattr("wanesync.worker.committer.commit_answers", commits)
+    committer.commit([(call, None) for call in calls])
+    assert [len(keys) for keys in commits.tried] == [MAX_JOBS_PER_COMMIT, 10]

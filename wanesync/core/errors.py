@@ -41,9 +41,24 @@ class GuardError(WanesyncError):
 
 
 class DatabaseUnavailable(WanesyncError):
-    """The database cannot be reached, or is busy for longer than its time-out."""
+    """The database cannot be reached, is busy for longer than its time-out, or has no memory or disk left.
+
+    Nothing else is unavailability: any other error concerns the rows of the statement (docs/correctness.md#bad-rows).
+    """
 
     exit_code = 4
+
+
+class DatabaseRefused(WanesyncError):
+    """The database does not take the content of a statement: that concerns its rows, and nothing else has to wait.
+
+    ``code``: the SQLSTATE, or SQLite's name of the error; "" without one.
+    """
+
+    def __init__(self, code: str = "") -> None:
+        self.code = code
+        shown = f" ({code})" if code else ""
+        super().__init__(f"the database does not take a value{shown}: it is too long, too large or not text")
 
 
 class VendorUnavailable(WanesyncError):

@@ -54,6 +54,10 @@ class DeadClass(StrEnum):
     POISON = "poison"
     UNMATCHED = "unmatched"
     EXHAUSTED = "exhausted"
+    UNSTORABLE = "unstorable"
+    """The database does not take a value of its record."""
+    DAMAGED = "damaged"
+    """A stored value of its record cannot be decrypted."""
 
 
 class WaitCode(StrEnum):

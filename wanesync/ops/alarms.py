@@ -23,6 +23,15 @@ if TYPE_CHECKING:
 
 OLD_MS = 60_000
 """The age of the oldest due job that raises an alarm: twice the 30 s within which a change is to be synced."""
+MIN_BATCH_FAILURES = 3
+"""Failures in a row of one batch that raise an alarm: it is repeated unchanged twice."""
+MAX_NAMED = 3
+"""Records that one alarm names; the others are in the list of dead letters."""
+BAD_RECORDS = {
+    DeadClass.UNSTORABLE: "a value cannot be stored: shorten or correct it there, then wanesync retry",
+    DeadClass.DAMAGED: "a stored value cannot be decrypted: see wanesync jobs --dead; restore it from a backup, or "
+    "add its key to [security] keys, then wanesync retry",
+}
 WEB = "web"
 """What stands for the lanes of a process that receives webhooks."""
 
@@ -84,6 +93,8 @@ def read_health(tx: Tx) -> Health:
         *find_side_alarms(tx),
         *find_webhook_alarms(tx),
         *find_quota_alarms(tx),
+        *_find_failed_batches(tx),
+        *_name_bad_records(tx, lanes),
     ]
     return Health(lanes, pauses, holds, listed, alarms)
 
@@ -122,6 +133,28 @@ def _find_troubles(lanes: Mapping[str, LaneState]) -> list[str]:
             alarms.append(f"{side}: {letters} ({classes}): see wanesync jobs --dead, then wanesync retry")
         if lane.oldest_s * 1000 > OLD_MS:
             alarms.append(f"{side}: the oldest job that is due or running is {lane.oldest_s:.0f} s old")
+    return alarms
+
+
+def _find_failed_batches(tx: Tx) -> list[str]:
+    """Batches that fail over and over: they are halved until the job at fault is found, which takes some tries."""
+    return [
+        f"one batch fails over and over at {batch.place} ({batch.times} times in {age_s(tx, batch.first_ms):.0f} s: "
+        f"{batch.reason}): see wanesync jobs and the log; the job at fault becomes a dead letter"
+        for batch in tx.failed_batches.all()
+        if batch.times >= MIN_BATCH_FAILURES
+    ]
+
+
+def _name_bad_records(tx: Tx, lanes: Mapping[str, LaneState]) -> list[str]:
+    """Jobs given up because of a value that cannot be stored or read, by their keys: only a person can mend those."""
+    alarms = []
+    for dead_class, advice in BAD_RECORDS.items():
+        count = sum(lane.dead_classes.get(dead_class, 0) for lane in lanes.values())
+        if count:
+            named = ", ".join(f"{job.lane} {job.key}" for job in tx.jobs.dead(dead_class=dead_class, limit=MAX_NAMED))
+            more = f" and {count - MAX_NAMED:,} more" if count > MAX_NAMED else ""
+            alarms.append(f"{named}{more}: {advice}")
     return alarms
 
 

@@ -6,7 +6,7 @@ Begin with ``database.py`` (``Store``, its transactions) and ``sql/schema.sql``.
 
 from wanesync.store.database import Store, Tx, open_store
 from wanesync.store.encryption import Encryption, load_keyring, make_key
-from wanesync.store.session import ConstraintViolated, TransactionConflict
+from wanesync.store.session import ConstraintViolated, TransactionConflict, TransactionTooLong
 from wanesync.store.tables.jobs import LeaseLost
 from wanesync.store.tables.links import LinkMoved
 from wanesync.store.tables.pending_writes import EmailIntentTaken
@@ -19,6 +19,7 @@ __all__ = [
     "LinkMoved",
     "Store",
     "TransactionConflict",
+    "TransactionTooLong",
     "Tx",
     "load_keyring",
     "make_key",

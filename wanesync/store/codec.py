@@ -6,14 +6,19 @@ from collections.abc import Mapping
 
 import orjson
 
+from wanesync.core.errors import DatabaseRefused
 from wanesync.core.model import BasePair, Change, PendingWrite, Record, Side
 
 JSON = None | bool | int | float | str | list["JSON"] | dict[str, "JSON"]
 
 
 def pack(value: object) -> bytes:
-    """A value as JSON bytes."""
-    return orjson.dumps(value)
+    """A value as JSON bytes. Raises DatabaseRefused for half a character, and for a number of more than 64 bits."""
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError as error:
+        # Its own message may show the value.
+        raise DatabaseRefused("json") from error
 
 
 def unpack_object(blob: bytes) -> dict[str, JSON]:
@@ -24,7 +29,7 @@ def unpack_object(blob: bytes) -> dict[str, JSON]:
 
 def pack_record(record: Record) -> bytes:
     """A record as JSON bytes, without its side and id: those are columns."""
-    return orjson.dumps(
+    return pack(
         {
             "values": dict(record.values),
             "emails": sorted(record.emails),
@@ -61,7 +66,7 @@ def unpack_record(blob: bytes, side: Side, record_id: str) -> Record:
 
 def pack_base(base: Mapping[str, BasePair]) -> bytes:
     """A base as JSON bytes: ``{"field": [hubspot value, stripe value]}``."""
-    return orjson.dumps(dict(base))
+    return pack(dict(base))
 
 
 def unpack_base(blob: bytes) -> dict[str, BasePair]:
@@ -71,7 +76,7 @@ def unpack_base(blob: bytes) -> dict[str, BasePair]:
 
 def pack_parked(parked: Mapping[str, tuple[Side, str]]) -> bytes:
     """Parked fields as JSON bytes: ``{"field": ["side", "value"]}``."""
-    return orjson.dumps(dict(parked))
+    return pack(dict(parked))
 
 
 def unpack_parked(blob: bytes) -> dict[str, tuple[Side, str]]:
@@ -83,7 +88,7 @@ def pack_write(write: PendingWrite) -> bytes:
     """The body, changes, address hashes and authorship of a pending write as JSON bytes."""
     changes = {field: [change.before, change.after, change.source] for field, change in write.changes.items()}
     more = {"authorship": dict(write.authorship)} if write.authorship else {}
-    return orjson.dumps({"body": write.body, "changes": changes, "hmacs": sorted(write.hmacs), **more})
+    return pack({"body": write.body, "changes": changes, "hmacs": sorted(write.hmacs), **more})
 
 
 def unpack_write(blob: bytes) -> tuple[str, dict[str, Change], frozenset[str], dict[str, tuple[int, bool]]]:

@@ -6,7 +6,7 @@ import base64
 import random
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Generic, TypeVar
 
@@ -15,7 +15,7 @@ from wanesync.store.clock import DatabaseClock
 from wanesync.store.encryption import Encryption, load_keyring
 from wanesync.store.notify import WorkSubscription
 from wanesync.store.queries import Dialect, load_migrations
-from wanesync.store.session import Database, Session, SessionContext, Table, TransactionConflict
+from wanesync.store.session import Database, Session, SessionContext, Table, TransactionConflict, TransactionTooLong
 from wanesync.store.sqlite import SqliteDatabase
 from wanesync.store.tables.conflicts import Conflicts, Tombstones
 from wanesync.store.tables.events import Events, Rejected
@@ -24,7 +24,7 @@ from wanesync.store.tables.jobs import Jobs
 from wanesync.store.tables.journal import Journal
 from wanesync.store.tables.links import Links
 from wanesync.store.tables.pending_writes import PendingWrites
-from wanesync.store.tables.processes import Locks, Processes
+from wanesync.store.tables.processes import FailedBatches, Locks, Processes
 from wanesync.store.tables.purchases import Purchases
 from wanesync.store.tables.rates import Rates, SlotAssignment
 from wanesync.store.tables.records import Records
@@ -36,7 +36,7 @@ POSTGRES_MISSING = "database: postgresql:// needs psycopg, which is not installe
 
 _T = TypeVar("_T")
 _TableT = TypeVar("_TableT", bound=Table)
-_MAX_ATTEMPTS = 5  # of one transaction; a conflict that lasts longer is reported
+_MAX_ATTEMPTS = 3  # of one transaction; a conflict that lasts longer is reported (docs/correctness.md#bad-rows)
 
 
 class _TableOf(Generic[_TableT]):
@@ -59,6 +59,7 @@ class Tx:
 
     conflicts = _TableOf(Conflicts)
     events = _TableOf(Events)
+    failed_batches = _TableOf(FailedBatches)
     holds = _TableOf(Holds)
     jobs = _TableOf(Jobs)
     journal = _TableOf(Journal)
@@ -79,6 +80,17 @@ class Tx:
     def __init__(self, session: Session) -> None:
         self._session = session
         self.now_ms = session.now_ms
+        self.part: frozenset[str] | None = None
+        """Ids of the jobs that are committed now, while a batch is committed in parts; None: all."""
+
+    @contextmanager
+    def only_jobs(self, job_ids: Collection[str]) -> Iterator[None]:
+        """Inside, no other job counts as held: their part of an answer is committed by itself."""
+        outer, self.part = self.part, frozenset(job_ids)
+        try:
+            yield
+        finally:
+            self.part = outer
 
     def savepoint(self) -> AbstractContextManager[None]:
         """Rolls back to this point after an error inside; the transaction can continue."""
@@ -134,13 +146,19 @@ class Store:
             yield Tx(session)
 
     def run(self, work: Callable[[Tx], _T]) -> _T:
-        """Runs a transaction, and repeats it after a conflict, five times at most. Raises DatabaseUnavailable."""
-        for last in [False] * (_MAX_ATTEMPTS - 1) + [True]:
+        """Runs a transaction, and repeats it after a conflict, twice at most. Raises DatabaseUnavailable.
+
+        One that took too long is repeated once: its process may have been stopped meanwhile.
+        """
+        for attempt in range(1, _MAX_ATTEMPTS + 1):
             try:
                 with self.transaction() as tx:
                     return work(tx)
+            except TransactionTooLong:
+                if attempt > 1:
+                    raise
             except TransactionConflict:
-                if last:
+                if attempt == _MAX_ATTEMPTS:
                     raise
         raise AssertionError("the last attempt returns or raises")
 

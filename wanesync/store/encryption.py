@@ -58,16 +58,19 @@ class Encryption:
     def decrypt(self, blob: bytes, table: str, row: str, purpose: str) -> bytes:
         """Decrypts a value. Raises DecryptionFailed if it was altered or moved, or if its key is not configured."""
         if len(blob) < _HEAD or blob[:1] != _VERSION:
-            raise DecryptionFailed(f"a {purpose} of {table} is not an encrypted value; restore it from a backup")
+            raise DecryptionFailed(
+                f"the {purpose} of {table} {row} is not an encrypted value; restore it from a backup"
+            )
         box = self._boxes.get(blob[1:5])
         if box is None:
             raise DecryptionFailed(
-                f"a {purpose} of {table} is encrypted with a key that is not in [security] keys; add it again"
+                f"the {purpose} of {table} {row} is encrypted with a key that is not in [security] keys; add it again"
             )
         try:
             return box.decrypt(blob[5:_HEAD], blob[_HEAD:], _bind(table, row, purpose, blob[1:5].decode()))
         except InvalidTag as error:
-            message = f"a {purpose} of {table} was altered or moved, or its key was replaced; restore it from a backup"
+            name = f"the {purpose} of {table} {row}"
+            message = f"{name} was altered or moved, or its key was replaced; restore it from a backup"
             raise DecryptionFailed(message) from error
 
     def is_newest_key(self, blob: bytes) -> bool:

@@ -14,7 +14,7 @@ from psycopg.types.numeric import Int8Dumper
 from psycopg.types.string import StrDumper
 from psycopg_pool import ConnectionPool
 
-from wanesync.core.errors import ConfigError, DatabaseUnavailable
+from wanesync.core.errors import ConfigError, DatabaseRefused, DatabaseUnavailable
 from wanesync.store.notify import Notifier, WorkSubscription
 from wanesync.store.queries import Dialect, Migration, Parameters, Query, load_queries
 from wanesync.store.session import (
@@ -24,6 +24,7 @@ from wanesync.store.session import (
     Session,
     SessionContext,
     TransactionConflict,
+    TransactionTooLong,
     bind,
     run_migrations,
 )
@@ -44,26 +45,38 @@ _BEGIN_READING = (
 # A prepared plan made while the tables were almost empty scans them whole for ever: only index plans are allowed.
 _PLANNER_SETTINGS = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off"
 
-_CONFLICTS = (errors.SerializationFailure, errors.DeadlockDetected, errors.IdleInTransactionSessionTimeout)
+_CONFLICT_CLASS = "40"
+_TOO_LONG = {"25P03", "25P04", "57014"}  # idle in a transaction, transaction time-out, statement time-out
+# Connection, resources, and the server or its files; and what no statement of ours can help: no lock, a privilege, the
+# login, the database itself, a standby that only reads.
+_UNAVAILABLE_CLASSES = {"08", "28", "53", "57", "58", "3D"}
+_UNAVAILABLE = {"55P03", "42501", "25006"}
+_REFUSED_CLASSES = {"22", "54", "XX"}  # a value, a limit of the program, a damaged row
 
 
 def translate(error: BaseException, label: str) -> BaseException:
     """The store's error for one of Postgres's, without the statement and its values; any other error as it is."""
-    if not isinstance(error, psycopg.Error):
-        return error
-    if isinstance(error, _CONFLICTS):
-        return TransactionConflict(
-            f"a transaction on the database {label} conflicted with another one, or was idle for too long; try again"
-        )
+    return _translate(error, label) if isinstance(error, psycopg.Error) else error
+
+
+def _translate(error: psycopg.Error, label: str) -> BaseException:  # noqa: PLR0911 - one return per kind
+    state = error.sqlstate or ""
+    if state in _TOO_LONG:
+        return TransactionTooLong(f"a transaction on the database {label} took too long ({state}); try again")
+    if state.startswith(_CONFLICT_CLASS):
+        return TransactionConflict(f"a transaction on the database {label} conflicted with another one; try again")
     if isinstance(error, errors.IntegrityError):
         return ConstraintViolated(error.diag.constraint_name or error.diag.table_name or "of the schema")
     if isinstance(error, errors.InsufficientPrivilege):
         return DatabaseUnavailable(
             f"the database {label} denies its user a privilege: grant it the tables that `wanesync db migrate` creates"
         )
-    if isinstance(error, errors.InterfaceError | errors.OperationalError):
-        code = f" ({error.sqlstate})" if error.sqlstate else ""
+    lost = not state and isinstance(error, errors.InterfaceError | errors.OperationalError)
+    if lost or state in _UNAVAILABLE or state[:2] in _UNAVAILABLE_CLASSES:
+        code = f" ({state})" if state else ""
         return DatabaseUnavailable(f"the database {label} cannot be reached or is busy{code}; is it running?")
+    if isinstance(error, psycopg.DataError) or state[:2] in _REFUSED_CLASSES:
+        return DatabaseRefused(state)
     return error
 
 

@@ -33,6 +33,10 @@ class TransactionConflict(DatabaseUnavailable):
     """Two concurrent transactions conflicted; run the whole transaction again."""
 
 
+class TransactionTooLong(TransactionConflict):
+    """A transaction outlived a limit of the database: run it once more, then in smaller pieces."""
+
+
 class ConstraintViolated(WanesyncError):
     """A unique index or constraint of the schema refused a write; ``rule`` is its name or its table."""
 

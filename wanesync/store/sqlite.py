@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sqlite_utils import Database as Utils
 
-from wanesync.core.errors import ConfigError, DatabaseUnavailable, WanesyncError
+from wanesync.core.errors import ConfigError, DatabaseRefused, DatabaseUnavailable, WanesyncError
 from wanesync.store.notify import Notifier, WorkSubscription
 from wanesync.store.queries import Dialect, Migration, Parameters, Query, load_queries
 from wanesync.store.session import ConstraintViolated, Database, Row, Session, SessionContext, bind, run_migrations
@@ -47,6 +47,8 @@ _UNAVAILABLE = {
     sqlite3.SQLITE_NOTADB: "is no SQLite database: check the key database",
 }
 
+_REFUSED = {"SQLITE_TOOBIG", "SQLITE_MISMATCH", "SQLITE_RANGE"}
+
 
 def translate(error: BaseException, label: str) -> BaseException:
     """The store's error for one of SQLite's, without the statement and its values; any other error as it is."""
@@ -57,7 +59,10 @@ def translate(error: BaseException, label: str) -> BaseException:
     if isinstance(error, sqlite3.ProgrammingError) and "closed" in str(error):
         return DatabaseUnavailable(f"the database {label} is closed: this process is ending")
     reason = _UNAVAILABLE.get((getattr(error, "sqlite_errorcode", None) or 0) & 0xFF)
-    return DatabaseUnavailable(f"the database {label} {reason}") if reason else error
+    if reason:
+        return DatabaseUnavailable(f"the database {label} {reason}")
+    name = getattr(error, "sqlite_errorname", None) or ""
+    return DatabaseRefused(name) if name in _REFUSED or isinstance(error, sqlite3.DataError) else error
 
 
 class SqliteSession(Session):

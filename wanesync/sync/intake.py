@@ -5,20 +5,27 @@ A 2xx means durably stored (docs/correctness.md#web-door).
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import accumulate
 
+import structlog
+
 from wanesync.core.change_guard import BulkSources
-from wanesync.core.errors import DatabaseUnavailable
+from wanesync.core.errors import DatabaseUnavailable, WanesyncError
 from wanesync.core.jobs import JobKind, JobRequest, Priority
 from wanesync.core.model import Event, Side
 from wanesync.core.ports import ParsedWebhook, WebhookPort
 from wanesync.core.purchases import Purchase
 from wanesync.store.database import Store, Tx
+from wanesync.store.session import TransactionConflict
+from wanesync.sync.bad_rows import find_fault, in_halves
 from wanesync.sync.failpoints import Failpoint, commit, no_failpoint
+
+log = structlog.get_logger()
 
 ECHOES_MS = 500
 """Echoes of our own writes are read in batches this many ms apart, so that one read covers many of them."""
@@ -85,12 +92,25 @@ class Intake:
             count = max(1, sum(size <= MAX_SHARED_EVENTS for size in sizes))
             posts, self._queue = self._queue[:count], self._queue[count:]
         try:
-            commit(self.store, self.failpoint, "intake", lambda tx: self._keep_all(tx, posts))
+            self._commit_posts(posts)
         except Exception as error:  # noqa: BLE001 - it is the outcome of every POST of this commit
+            shared = len(posts) > 1 and (isinstance(error, TransactionConflict) or not _is_down(error))
             for post in posts:
                 post.error = post.error or error
+                if shared:
+                    self._commit_alone(post)
         for post in posts:
             post.done = True
+
+    def _commit_posts(self, posts: Sequence[_Post]) -> None:
+        commit(self.store, self.failpoint, "intake", lambda tx: self._keep_all(tx, posts))
+
+    def _commit_alone(self, post: _Post) -> None:
+        """Store one POST of several whose common transaction failed."""
+        try:
+            self._commit_posts([post])
+        except Exception as error:  # noqa: BLE001 - it is the outcome of this POST
+            post.error = error
 
     def _keep_all(self, tx: Tx, posts: Sequence[_Post]) -> None:
         for post in posts:
@@ -101,7 +121,55 @@ class Intake:
             except DatabaseUnavailable:
                 raise
             except Exception as error:  # noqa: BLE001 - one POST that cannot be stored must not stop the others
-                post.error = error
+                self._keep_elements(tx, post, error)
+
+    def _keep_elements(self, tx: Tx, post: _Post, error: Exception) -> None:
+        """Store what can be stored of a POST, and set the other elements aside."""
+        try:
+            with tx.savepoint():
+                post.new = store_in_halves(self.store, tx, post.parsed.events, post.parsed.purchases)
+                self.store_parsed(tx, post.side, replace(post.parsed, events=(), purchases=()))
+        except DatabaseUnavailable:
+            raise
+        except Exception:  # noqa: BLE001 - one POST that cannot be stored must not stop the others
+            log.error("POST not stored", side=post.side, error=type(error).__name__)
+            post.error = error
+
+
+def _is_down(error: Exception) -> bool:
+    return isinstance(error, DatabaseUnavailable)
+
+
+def store_in_halves(store: Store, tx: Tx, events: Sequence[Event], purchases: Sequence[Purchase]) -> int:
+    """Store events and purchases; each that the database does not take is set aside. Returns the number of new events.
+
+    Raises the error of an element that fails for another reason: that is trouble of our own.
+    """
+
+    def store_all(some: Sequence[Event | Purchase]) -> list[int]:
+        with tx.savepoint():
+            store_purchases(store, tx, [one for one in some if isinstance(one, Purchase)])
+            return [store_events(tx, [one for one in some if isinstance(one, Event)])]
+
+    def set_aside(element: Event | Purchase, error: Exception) -> list[int]:
+        if find_fault(error) is None:
+            raise error
+        side = element.side if isinstance(element, Event) else Side.STRIPE
+        log.warning("element set aside", side=side, error=type(error).__name__)
+        tx.rejected.put(side, f"cannot be stored: {_describe(error)}", _as_json(element))
+        return []
+
+    elements: list[Event | Purchase] = [*events, *purchases]
+    return sum(in_halves(elements, store_all, set_aside))
+
+
+def _describe(error: Exception) -> str:
+    return str(error) if isinstance(error, WanesyncError) else type(error).__name__
+
+
+def _as_json(element: Event | Purchase) -> bytes:
+    """An element as an operator reads it; escapes stand for what is no text."""
+    return json.dumps(asdict(element), default=lambda value: sorted(value, key=str)).encode()
 
 
 def store_events(tx: Tx, events: Sequence[Event], bulk_sources: BulkSources | None = None) -> int:

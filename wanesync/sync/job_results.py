@@ -34,6 +34,8 @@ CLOSED_WAIT_MS = 300_000
 
 def still_held(tx: Tx, jobs: Sequence[Job]) -> list[Job]:
     """The jobs that still run under our token while our lease lasts: no other process may commit for them."""
+    if tx.part is not None:
+        jobs = [job for job in jobs if job.id in tx.part]
     mine = tx.jobs.still_held(jobs)
     return [job for job in jobs if job.id in mine]
 

@@ -74,8 +74,9 @@ class Reader:
         if not jobs:
             return
         priority = Priority(min(job.priority for job in jobs))
+        answers = {job.key: answers.get(job.key) for job in jobs}
         with RecordWriter(self.runtime, tx, priority) as records:
-            store_contacts(records, {job.key: answers.get(job.key) for job in jobs})
+            store_contacts(records, answers)
         survivors = [record.id for asked, record in answers.items() if record and record.id != asked]
         tx.jobs.put_many([JobRequest(Side.HUBSPOT, JobKind.READ, i, priority) for i in survivors])
         tx.events.mark_read_of(Side.HUBSPOT, [job.key for job in jobs])

@@ -36,19 +36,20 @@ def reread_targets(
         return []
     if lane is Side.STRIPE:
         return [_reread_customer(runtime, tx, job, opened[job.key][0].target_id) for job in jobs]
-    return [_reread_contacts(runtime, jobs, sorted({opened[job.key][0].target_id for job in jobs}))]
+    return [_reread_contacts(runtime, {job: opened[job.key][0].target_id for job in jobs})]
 
 
-def _reread_contacts(runtime: Runtime, jobs: Sequence[Job], ids: Sequence[str]) -> Call[Contacts]:
-    operation = "contacts.batch_read"
+def _reread_contacts(runtime: Runtime, targets: Mapping[Job, str]) -> Call[Contacts]:
+    operation, jobs, ids = "contacts.batch_read", list(targets), sorted(set(targets.values()))
 
     def then(tx: Tx, answer: Contacts | CallError) -> Next:
         mine = still_held(tx, jobs)
         if isinstance(answer, CallError):
             fail(runtime, tx, mine, answer, operation)
             return DONE
+        asked = {targets[job] for job in mine}
         with RecordWriter(runtime, tx) as records:
-            store_contacts(records, answer)
+            store_contacts(records, {i: record for i, record in answer.items() if i in asked})
         return [_plan_with_open_writes(tx, mine)]
 
     return Call(Side.HUBSPOT, operation, jobs, lambda: runtime.hubspot.read_contacts(ids), then)

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
 from queue import Empty, SimpleQueue
 
 import structlog
 
 from wanesync.core.errors import CallError, DatabaseUnavailable, Failure
-from wanesync.core.jobs import MAX_UNUSABLE_ANSWERS
+from wanesync.core.jobs import MAX_UNUSABLE_ANSWERS, Job
 from wanesync.core.model import Side
 from wanesync.ratelimit.budget import lower_refused_limits
 from wanesync.store.clock import Clock
 from wanesync.store.database import Tx
+from wanesync.sync.bad_rows import in_halves
 from wanesync.sync.calls import AnyCall
 from wanesync.sync.job_results import resume, still_held
 from wanesync.sync.runtime import Runtime
 from wanesync.sync.write_jobs import WriteJobs
+from wanesync.worker.claim_size import is_to_be_cut
+from wanesync.worker.failure_notes import FailureNotes
 from wanesync.worker.in_flight import InFlight
 from wanesync.worker.lane import reschedule_failed
 from wanesync.worker.lease import Lease
@@ -31,6 +35,8 @@ MAX_ANSWERS_PER_COMMIT = 64
 """Keeps the transaction short: webhooks and claims wait for it on SQLite."""
 ANSWER_POLL_S = 0.1
 """How often the committer looks whether the process is to end."""
+MAX_JOBS_PER_COMMIT = 200
+"""Jobs that one commit ends: an answer of HubSpot has up to 100, and the transaction must stay short (our choice)."""
 DATABASE_RETRY_S = 1
 """Pause after a commit that found the database unavailable."""
 
@@ -45,6 +51,37 @@ Answered = tuple[AnyCall, object]
 log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Answers that are committed together, and how often that failed; ``jobs``: only these of a single answer's."""
+
+    answers: Sequence[Answered]
+    failures: int = 0
+    jobs: Sequence[Job] = ()
+
+    def halve(self) -> list[_Piece]:
+        """Return two halves of the answers, or of the jobs of a single answer; none if it has only one job."""
+        if len(self.answers) > 1:
+            middle = len(self.answers) // 2
+            return [_Piece(self.answers[:middle]), _Piece(self.answers[middle:])]
+        jobs = self.jobs or self.answers[0][0].jobs
+        middle = len(jobs) // 2
+        return [_Piece(self.answers, jobs=jobs[:middle]), _Piece(self.answers, jobs=jobs[middle:])] if middle else []
+
+    def commit(self, runtime: Runtime, tx: Tx) -> list[AnyCall]:
+        """Commit the answers; return the calls that follow."""
+        with self._only(tx):
+            return commit_answers(runtime, tx, self.answers)
+
+    def reschedule(self, runtime: Runtime, tx: Tx, error: Exception) -> None:
+        """Reschedule the jobs of answers that cannot be committed at all."""
+        with self._only(tx):
+            reschedule_all(runtime, tx, self.answers, error)
+
+    def _only(self, tx: Tx) -> AbstractContextManager[None]:
+        return tx.only_jobs([job.id for job in self.jobs]) if self.jobs else nullcontext()
+
+
 @dataclass(slots=True)
 class Committer:
     """The answers of one process on their way into the store. ``waiting``: each lane's calls that have no slot yet."""
@@ -56,6 +93,10 @@ class Committer:
     waiting: Mapping[Side, deque[AnyCall]]
     stopping: threading.Event
     answers: SimpleQueue[Answered] = field(default_factory=SimpleQueue)
+    notes: FailureNotes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.notes = FailureNotes(self.runtime, "outcomes")
 
     def collect(self, is_busy: Callable[[], bool]) -> list[Answered]:
         """Return the next answers, none after 0.1 s; while many calls are under way, wait for more of Stripe's.
@@ -75,35 +116,76 @@ class Committer:
         return batch
 
     def commit(self, batch: Sequence[Answered]) -> None:
-        """Commit answers in one transaction, and again while the database is unavailable, until the process stops."""
-        follow_ups: list[AnyCall] | None = None
-        lost = False
-        while follow_ups is None:
+        """Commit answers in one transaction, and again while the database is unavailable, until the process stops.
+
+        A batch that fails three times is cut in halves, whatever the cause; an answer that fails alone while other
+        transactions are committed has its jobs rescheduled (docs/correctness.md#bad-rows).
+        """
+        pieces = deque(_Piece(part) for part in _cut(batch))
+        while pieces:
+            piece = pieces.popleft()
             try:
-                follow_ups = self.runtime.commit("outcomes", lambda tx: commit_answers(self.runtime, tx, batch))
-            except DatabaseUnavailable as error:
-                log.warning("database unavailable", reason=str(error))
-                if self.stopping.wait(DATABASE_RETRY_S):
-                    return
+                follow_ups = self.runtime.commit("outcomes", partial(piece.commit, self.runtime))
             except Exception as error:  # noqa: BLE001 - the stored pending writes settle what is lost here
-                log.error("answers lost", calls=len(batch), error=type(error).__name__)
-                lost, follow_ups = not self._reschedule(batch, error), []
-        self.in_flight.settle([call for call, _ in batch], follow_ups)
-        if lost:
-            # Not before the calls are settled: the next heartbeat releases the jobs that are not in flight.
-            self.lease.claim_lost = True
+                again = self._fail(piece, error)
+                if again is None:
+                    return
+                pieces.extendleft(reversed(again))
+            else:
+                left = {id(call) for other in pieces for call, _ in other.answers}
+                self._settle([call for call, _ in piece.answers if id(call) not in left], follow_ups)
+        self.notes.clear()
+
+    def _settle(self, calls: Sequence[AnyCall], follow_ups: Sequence[AnyCall]) -> None:
+        self.in_flight.settle(calls, follow_ups)
         for call in follow_ups:
             self.waiting[call.lane].append(call)
         if follow_ups:
             self.runtime.store.wake_workers()
 
-    def _reschedule(self, batch: Sequence[Answered], reason: Exception) -> bool:
+    def _fail(self, piece: _Piece, error: Exception) -> list[_Piece] | None:
+        """Decide what is tried next instead of a piece that failed; None: the process stops."""
+        unavailable = isinstance(error, DatabaseUnavailable)
+        reason = str(error) if unavailable else type(error).__name__
+        log.warning("database unavailable" if unavailable else "answers not committed", reason=reason)
+        if unavailable and self.stopping.wait(DATABASE_RETRY_S):
+            return None
+        failures = piece.failures + 1
+        tried = is_to_be_cut(error, failures)
+        works = self.notes.add(reason) if tried or failures > 1 else False
+        if not tried:
+            return [replace(piece, failures=failures)]
+        halves = piece.halve()
+        if halves:
+            return halves
+        if unavailable and not works:
+            return [replace(piece, failures=failures)]
+        log.error("answers lost", calls=len(piece.answers), error=type(error).__name__)
+        lost = not self._reschedule(piece, error)
+        self._settle([call for call, _ in piece.answers], [])
+        # Not before the calls are settled: the next heartbeat releases the jobs that are not in flight.
+        self.lease.claim_lost = self.lease.claim_lost or lost
+        return []
+
+    def _reschedule(self, piece: _Piece, reason: Exception) -> bool:
         try:
-            self.runtime.commit("outcomes", lambda tx: reschedule_all(self.runtime, tx, batch, reason))
+            self.runtime.commit("outcomes", lambda tx: piece.reschedule(self.runtime, tx, reason))
         except Exception as error:  # noqa: BLE001 - then the end of the lease releases them
             log.error("jobs not rescheduled", error=type(error).__name__)
             return False
         return True
+
+
+def _cut(batch: Sequence[Answered]) -> Iterator[list[Answered]]:
+    """Cut answers so that one commit ends at most MAX_JOBS_PER_COMMIT jobs, but for one answer of more."""
+    part: list[Answered] = []
+    for answered in batch:
+        if part and sum(len(call.jobs) for call, _ in [*part, answered]) > MAX_JOBS_PER_COMMIT:
+            yield part
+            part = []
+        part.append(answered)
+    if part:
+        yield part
 
 
 def commit_answers(runtime: Runtime, tx: Tx, batch: Sequence[Answered]) -> list[AnyCall]:
@@ -160,29 +242,34 @@ def _lift_pauses(tx: Tx, batch: Sequence[Answered]) -> None:
 
 
 def _commit_group(write_jobs: WriteJobs, tx: Tx, group: Sequence[Answered], alone: list[Answered]) -> list[AnyCall]:
-    """Commit answers of one kind at once; if that fails, leave them to be committed one by one."""
+    """Commit answers of one kind at once; one that fails alone is left to be committed by itself."""
     together = group[0][0].commit_together
-    try:
+
+    def try_all(some: Sequence[Answered]) -> list[AnyCall]:
         with tx.savepoint():
-            steps = together(write_jobs.runtime, tx, [answer for _, answer in group]) if together else ()
+            steps = together(write_jobs.runtime, tx, [answer for _, answer in some]) if together else ()
             return write_jobs.carry_out(tx, steps)
-    except DatabaseUnavailable:
-        raise
-    except Exception as error:  # noqa: BLE001 - one bad answer must not affect the others
-        log.info("answers are committed one by one", error=type(error).__name__)
-        alone += group
+
+    def leave(answered: Answered, error: Exception) -> list[AnyCall]:
+        log.info("an answer is committed by itself", error=type(error).__name__)
+        alone.append(answered)
         return []
+
+    return in_halves(group, try_all, leave)
 
 
 def _commit_one(write_jobs: WriteJobs, tx: Tx, call: AnyCall, answer: object) -> list[AnyCall]:
-    """Commit one answer; if that fails, reschedule its own jobs only."""
-    try:
-        with tx.savepoint():
+    """Commit one answer; if that fails, its jobs by halves, and reschedule the one that fails alone."""
+
+    def try_all(jobs: Sequence[Job]) -> list[AnyCall]:
+        with tx.savepoint(), tx.only_jobs([job.id for job in jobs]):
             return write_jobs.carry_out(tx, call.then(tx, answer))
-    except DatabaseUnavailable:
-        raise
-    except Exception as error:  # noqa: BLE001 - one bad answer must not affect the others
+
+    def set_aside(job: Job, error: Exception) -> list[AnyCall]:
         log.error("answer not committed", operation=call.operation, error=type(error).__name__)
-        for job in still_held(tx, call.jobs):
-            reschedule_failed(write_jobs.runtime, tx, job, error)
+        for held in still_held(tx, [job]):
+            reschedule_failed(write_jobs.runtime, tx, held, error)
         return []
+
+    jobs = [job for job in call.jobs if tx.part is None or job.id in tx.part]
+    return in_halves(jobs, try_all, set_aside)

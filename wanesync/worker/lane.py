@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from wanesync.core.errors import DatabaseUnavailable, WanesyncError
+from wanesync.core.errors import WanesyncError
 from wanesync.core.jobs import (
     MAX_ATTEMPTS,
     DeadClass,
@@ -24,19 +24,22 @@ from wanesync.purchases.guest_contacts import GuestContacts
 from wanesync.purchases.sender import PurchaseSender
 from wanesync.ratelimit.pacer import Pacer
 from wanesync.store.database import Tx
+from wanesync.store.session import TransactionTooLong
 from wanesync.store.tables.jobs import EVERY_PRIORITY, ClaimableJob
 from wanesync.store.tables.settings import PauseRow, operator_pause
+from wanesync.sync.bad_rows import find_fault, in_halves
 from wanesync.sync.calls import AnyCall
 from wanesync.sync.reader import Reader
 from wanesync.sync.runtime import Runtime
 from wanesync.sync.write_jobs import WriteJobs
+from wanesync.worker.claim_size import MAX_BATCH_JOBS, MAX_REPEATS, ClaimSize
 
 Prepare = Callable[[Tx, Sequence[Job]], list[AnyCall]]
 
-MAX_BATCH_JOBS = 100
-"""HubSpot's batch endpoints take 100 inputs (developers.hubspot.com, CRM API, batch)."""
 MAX_CLAIMS = 4
 """Claims in one transaction, which stays short for those who wait for it."""
+MAX_CLAIM_MS = 250
+"""After this time, in ms, a transaction makes no further claim (our choice)."""
 MAX_IDLE_MS = 1_000
 """Longest wait for work: a notification may be lost."""
 HELD_POLL_MS = 250
@@ -66,6 +69,7 @@ class Lane:
     waiting: deque[AnyCall] = field(default_factory=deque)
     held: frozenset[JobKind] = frozenset()
     claimed: int = 0
+    size: ClaimSize = field(default_factory=ClaimSize)
 
     @classmethod
     def of(cls, runtime: Runtime, side: Side) -> Lane:
@@ -95,6 +99,10 @@ class Lane:
         before = pauses.get(str(self.side))
         if operator_pause(self.side) in pauses or (before and not _begin_probe(tx, pauses, str(self.side))):
             return []
+        if self.size.fault is not None:
+            for job in self._claim(tx, 1, alone=True):
+                reschedule_failed(self.runtime, tx, job, self.size.fault)
+            return []
         if alone:
             calls = self._prepare(tx, self._claim(tx, 1, alone=True), pauses)
         else:
@@ -106,12 +114,14 @@ class Lane:
 
     def _fill(self, tx: Tx, room: int, pauses: dict[str, PauseRow], *, probing: bool) -> list[AnyCall]:
         calls: list[AnyCall] = []
-        if self.side is Side.STRIPE and not probing:
+        if self.side is Side.STRIPE and not probing and not self.size.is_reduced:
             calls += self._prepare(tx, self._take(tx, JobKind.READ, MAX_BATCH_JOBS), pauses)
-        for _ in range(MAX_CLAIMS):
-            if len(calls) >= room:
+        began_ms = self.runtime.store.clock.monotonic_ms()
+        for _ in range(1 if self.size.is_reduced else MAX_CLAIMS):
+            if len(calls) >= room or self.runtime.store.clock.monotonic_ms() - began_ms > MAX_CLAIM_MS:
                 break
-            jobs = self._claim(tx, 1 if probing else room - len(calls), alone=probing)
+            single = probing or self.size.jobs == 1
+            jobs = self._claim(tx, 1 if single else room - len(calls), alone=single)
             if not jobs:
                 break
             made = self._prepare(tx, jobs, pauses)
@@ -128,6 +138,7 @@ class Lane:
         if best is None:
             return []
         limit = room if alone or (self.side is Side.STRIPE and best.kind is JobKind.WRITE) else MAX_BATCH_JOBS
+        limit = min(limit, self.size.jobs)
         return self._take(tx, best.kind, limit, least=best.priority if least > Priority.PURCHASE else least)
 
     def next_claimable(self, tx: Tx) -> ClaimableJob | None:
@@ -182,33 +193,23 @@ class Lane:
 
     def _guarded(self, tx: Tx, jobs: Sequence[Job], prepare: Prepare, pauses: dict[str, PauseRow]) -> list[AnyCall]:
         """Prepare jobs so that one that fails, or whose operation is paused, does not affect the others."""
-        if not jobs:
+
+        def try_all(some: Sequence[Job]) -> list[AnyCall]:
+            try:
+                with tx.savepoint():
+                    calls = prepare(tx, some)
+                    self._check_operations(tx, some, calls, pauses)
+                    return calls
+            except _OperationPaused as paused:
+                if not paused.everything and len(some) > 1:
+                    return [call for job in some for call in try_all([job])]
+                return _wait_for_operation(tx, some, paused)
+
+        def set_aside(job: Job, error: Exception) -> list[AnyCall]:
+            reschedule_failed(self.runtime, tx, job, error)
             return []
-        try:
-            with tx.savepoint():
-                calls = prepare(tx, jobs)
-                self._check_operations(tx, jobs, calls, pauses)
-                return calls
-        except DatabaseUnavailable:
-            raise
-        except _OperationPaused as paused:
-            if paused.everything or len(jobs) == 1:
-                for job in jobs:
-                    tx.locks.drop(job.token)
-                    tx.jobs.reschedule(
-                        job,
-                        paused.until_ms,
-                        describe_pause(paused.name),
-                        count=False,
-                        fixed=True,
-                        waits_for=pause_code(paused.name),
-                    )
-                return []
-        except Exception as error:  # noqa: BLE001 - one bad job must not stop the others
-            if len(jobs) == 1:
-                reschedule_failed(self.runtime, tx, jobs[0], error)
-                return []
-        return [call for job in jobs for call in self._guarded(tx, [job], prepare, pauses)]
+
+        return in_halves(jobs, try_all, set_aside) if jobs else []
 
     def _check_operations(
         self, tx: Tx, jobs: Sequence[Job], calls: Sequence[AnyCall], pauses: dict[str, PauseRow]
@@ -240,6 +241,14 @@ class _OperationPaused(Exception):
         self.name, self.until_ms, self.everything = name, until_ms, everything
 
 
+def _wait_for_operation(tx: Tx, jobs: Sequence[Job], paused: _OperationPaused) -> list[AnyCall]:
+    for job in jobs:
+        tx.locks.drop(job.token)
+        reason, waits_for = describe_pause(paused.name), pause_code(paused.name)
+        tx.jobs.reschedule(job, paused.until_ms, reason, count=False, fixed=True, waits_for=waits_for)
+    return []
+
+
 def _begin_probe(tx: Tx, pauses: dict[str, PauseRow], name: str) -> bool:
     """Half-open circuit: allow one probe call when it is due, and no other until that is answered."""
     pause = pauses[name]
@@ -251,11 +260,17 @@ def _begin_probe(tx: Tx, pauses: dict[str, PauseRow], name: str) -> bool:
 
 
 def reschedule_failed(runtime: Runtime, tx: Tx, job: Job, error: Exception) -> None:
-    """Reschedule a job whose own data made it fail, or mark it dead. The reason names the kind of error only."""
+    """Reschedule a job whose own data made it fail, or mark it dead (docs/correctness.md#bad-rows).
+
+    The reason names the kind of error only.
+    """
     reason = str(error) if isinstance(error, WanesyncError) else type(error).__name__
     tx.locks.drop(job.token)
-    if job.attempts + 1 >= MAX_ATTEMPTS:
-        tx.jobs.mark_dead(job, DeadClass.POISON, reason)
+    max_attempts = MAX_REPEATS + 1 if isinstance(error, TransactionTooLong) else MAX_ATTEMPTS
+    fault = find_fault(error) or (DeadClass.POISON if job.attempts + 1 >= max_attempts else None)
+    if fault:
+        tx.jobs.mark_dead(job, fault, reason)
+        tx.journal.add("dead", job.lane, job.key, "", {"class": fault, "reason": reason, "kind": job.kind})
     else:
         tx.jobs.reschedule(
             job, tx.now_ms + back_off_ms(job.attempts, runtime.rng), reason, count=True, waits_for=WaitCode.BACKOFF

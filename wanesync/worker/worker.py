@@ -18,6 +18,7 @@ from wanesync.store.tables.rates import SlotAssignment
 from wanesync.sync.calls import AnyCall
 from wanesync.sync.runtime import Runtime
 from wanesync.worker.committer import Committer
+from wanesync.worker.failure_notes import FailureNotes
 from wanesync.worker.gc_tuning import tune_gc
 from wanesync.worker.in_flight import InFlight
 from wanesync.worker.lane import Lane
@@ -69,12 +70,14 @@ class Worker:
     calls_under_way: dict[Side, int] = field(init=False)
     lease: Lease = field(init=False)
     committer: Committer = field(init=False)
+    claim_notes: dict[Side, FailureNotes] = field(init=False)
     _pools: dict[Side, ThreadPool] = field(init=False)
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _finished: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
         """Make one lane, pacer and thread pool per side."""
+        self.claim_notes = {side: FailureNotes(self.runtime, f"{side}.claim") for side in self.sides}
         self.lanes = {side: Lane.of(self.runtime, side) for side in self.sides}
         self.pacers = dict(self.runtime.pacers) or {s: Pacer(self.runtime.store, self.clock, s) for s in self.sides}
         self.calls_under_way = dict.fromkeys(self.sides, 0)
@@ -209,9 +212,12 @@ class Worker:
         lane, alone, calls = self.lanes[side], self.in_flight.alone, list[AnyCall]()
         try:
             calls = self.runtime.commit(f"{side}.claim", lambda tx: lane.fill(tx, room, alone=alone))
-        except DatabaseUnavailable:
+        except Exception as error:
             self.lease.claim_lost = True
+            lane.size.shrink(error, self.claim_notes[side].add)
             raise
+        else:
+            lane.size.grow(self.claim_notes[side].clear)
         finally:
             self.in_flight.end_claim(side, calls)
         lane.waiting.extend(calls)

@@ -687,6 +687,26 @@ ON CONFLICT (name) DO UPDATE SET reason = excluded.reason, away = excluded.away,
 -- name: clear_pause
 DELETE FROM pauses WHERE name = :name;
 
+-- A row that was not renewed since :stale_ms is of an earlier trouble, and is begun anew.
+-- name: note_failed_batch
+INSERT INTO failed_batches (place, process, reason, times, first_ms, last_ms)
+VALUES (:place, :process, :reason, 1, :now, :now)
+ON CONFLICT (place, process) DO UPDATE SET reason = excluded.reason, last_ms = excluded.last_ms,
+    times = CASE WHEN failed_batches.last_ms < :stale_ms OR failed_batches.last_ms > :now THEN 1
+        ELSE failed_batches.times + 1 END,
+    first_ms = CASE WHEN failed_batches.last_ms < :stale_ms OR failed_batches.last_ms > :now THEN excluded.first_ms
+        ELSE failed_batches.first_ms END;
+
+-- name: drop_failed_batch
+DELETE FROM failed_batches WHERE place = :place AND process = :process;
+
+-- name: failed_batches
+SELECT place, reason, times, first_ms, last_ms FROM failed_batches
+WHERE last_ms >= :stale_ms AND last_ms <= :now ORDER BY place, first_ms;
+
+-- name: drop_old_failed_batches
+DELETE FROM failed_batches WHERE last_ms < :before_ms;
+
 -- name: set_limit
 INSERT INTO rates (scope, configured, effective, filed, ceiling, reason, lowered_ms, raised_ms, tat_us, updated_ms)
 VALUES (:scope, :configured, :effective, :filed, :ceiling, :reason, :lowered_ms, :raised_ms, 0, :now)

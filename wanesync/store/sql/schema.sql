@@ -249,6 +249,17 @@ CREATE TABLE pauses (
     probe_ms BIGINT NOT NULL
 );
 
+-- Batches that failed and were not committed since, by where: several processes may fail at one place.
+CREATE TABLE failed_batches (
+    place TEXT NOT NULL,
+    process TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    times BIGINT NOT NULL,
+    first_ms BIGINT NOT NULL,
+    last_ms BIGINT NOT NULL,
+    PRIMARY KEY (place, process)
+);
+
 -- tat_us: the theoretical arrival time of the generic cell rate algorithm, in microseconds.
 CREATE TABLE rates (
     scope TEXT NOT NULL PRIMARY KEY,

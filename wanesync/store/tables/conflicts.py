@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from wanesync.core.ids import bound
 from wanesync.core.model import Conflict, Side
 from wanesync.store.queries import Value
 from wanesync.store.session import Row, Table
@@ -37,7 +38,7 @@ class Conflicts(Table):
             id=row_id,
             link_id=link_id,
             side=conflict.side,
-            record_id=conflict.record_id,
+            record_id=bound(conflict.record_id),
             field=conflict.field,
             kind=conflict.kind,
             value=session.encryption.encrypt(conflict.value, "conflicts", row_id, "value"),

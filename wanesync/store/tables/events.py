@@ -9,8 +9,9 @@ from typing import Any
 
 import orjson
 
+from wanesync.core.ids import bound
 from wanesync.core.model import Event, Side
-from wanesync.store.codec import pack_record, unpack_record
+from wanesync.store.codec import pack, pack_record, unpack_record
 from wanesync.store.session import Row, Table
 
 _EMPTIED: dict[str, Any] = {"values": {}, "previous": {}, "record": None, "merged_ids": ()}
@@ -106,12 +107,12 @@ class Events(Table):
             "key": event.key,
             "side": event.side,
             "kind": event.kind,
-            "record_id": event.record_id,
+            "record_id": bound(event.record_id),
             "occurred_ms": event.occurred_ms,
             "received_ms": event.received_ms or self._session.now_ms,
-            "request_key": event.request_key,
-            "source": event.source,
-            "data": self._session.encryption.encrypt(orjson.dumps(data), "events", event.key, "data"),
+            "request_key": bound(event.request_key),
+            "source": bound(event.source),
+            "data": self._session.encryption.encrypt(pack(data), "events", event.key, "data"),
             "is_read": int(event.read),
             "is_judged": int(event.judged),
         }

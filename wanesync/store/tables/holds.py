@@ -10,6 +10,7 @@ import orjson
 
 from wanesync.core.change_guard import HeldValue, HoldKind, HoldState
 from wanesync.core.model import Side
+from wanesync.store.codec import pack
 from wanesync.store.queries import Value
 from wanesync.store.session import Row, Table, TransactionConflict
 
@@ -122,7 +123,7 @@ class Holds(Table):
     def put(self, link_id: str, field: str, held: HeldValue) -> None:
         """Holds a change back; a newer one of the same field replaces it."""
         session = self._session
-        data = orjson.dumps([held.value, held.before])
+        data = pack([held.value, held.before])
         encrypted = session.encryption.encrypt(data, "held", f"{link_id}/{field}", "data")
         values: dict[str, Value] = {
             "link_id": link_id,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypedDict
 
 from wanesync.core.errors import WanesyncError
+from wanesync.core.ids import bound
 from wanesync.core.jobs import (
     POISON_ALONE_RESCUES,
     DeadClass,
@@ -125,13 +126,14 @@ class Jobs(Table):
         groups: dict[tuple[Side, JobKind], set[str]] = defaultdict(set)
         batch: list[dict[str, Value]] = []
         for request in sorted(requests, key=_order):
-            groups[request.lane, request.kind].add(request.key)
+            key = bound(request.key)
+            groups[request.lane, request.kind].add(key)
             batch.append(
                 {
                     "id": self._session.make_id(),
                     "lane": request.lane,
                     "kind": request.kind,
-                    "key": request.key,
+                    "key": key,
                     "priority": int(request.priority),
                     "due_ms": now_ms if request.due_ms is None else request.due_ms,
                     "run_id": request.run_id,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from wanesync.core.ids import bound
 from wanesync.core.model import Side
 from wanesync.store.codec import JSON, pack, unpack_object
 from wanesync.store.session import Row, Table
@@ -39,7 +40,7 @@ class Journal(Table):
             seq=session.next_sequence(),
             kind=kind,
             side=side or "",
-            record_id=record_id,
+            record_id=bound(record_id),
             link_id=link_id,
             data=session.encryption.encrypt(pack(dict(data)), "journal", row_id, "data"),
         )

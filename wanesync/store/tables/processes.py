@@ -10,6 +10,8 @@ from wanesync.store.session import Table
 
 LEASE_MS = 6_000
 """A process without a heartbeat for this long loses its jobs and locks."""
+FAILED_BATCH_MS = 120_000
+"""A batch that did not fail again within this time was committed or given up: a killed process cannot say so."""
 _OBSOLETE_MS = 86_400_000  # a day: far beyond every lease
 
 
@@ -45,6 +47,40 @@ class Processes(Table):
         self._session.rows("remove_process", name=name)
         self._session.rows("drop_old_processes", before_ms=self._session.now_ms - _OBSOLETE_MS)
         self._session.rows("drop_old_locks", before_ms=self._session.now_ms - _OBSOLETE_MS)
+        self._session.rows("drop_old_failed_batches", before_ms=self._session.now_ms - _OBSOLETE_MS)
+
+
+@dataclass(frozen=True, slots=True)
+class FailedBatch:
+    """A batch that fails over and over. ``place``: the commit that fails; ``times``: how often since ``first_ms``."""
+
+    place: str
+    reason: str
+    times: int
+    first_ms: int
+    last_ms: int
+
+
+class FailedBatches(Table):
+    """The table ``failed_batches``: what ``status`` shows of batches that no process can commit."""
+
+    __slots__ = ()
+
+    def note(self, place: str, process: str, reason: str) -> None:
+        """Counts one more failure of a batch of a process."""
+        now_ms = self._session.now_ms
+        values: dict[str, Value] = {"place": place, "process": process, "reason": reason, "now": now_ms}
+        self._session.rows("note_failed_batch", stale_ms=now_ms - FAILED_BATCH_MS, **values)
+
+    def clear(self, place: str, process: str) -> None:
+        """Forgets the failures: a batch of this place was committed."""
+        self._session.rows("drop_failed_batch", place=place, process=process)
+
+    def all(self) -> list[FailedBatch]:
+        """Batches that failed within the last FAILED_BATCH_MS."""
+        now_ms = self._session.now_ms
+        rows = self._session.rows("failed_batches", stale_ms=now_ms - FAILED_BATCH_MS, now=now_ms)
+        return [FailedBatch(*row) for row in rows]
 
 
 class Locks(Table):

@@ -6,8 +6,10 @@ from collections.abc import Collection
 
 import orjson
 
+from wanesync.core.ids import bound
 from wanesync.core.jobs import WaitCode
 from wanesync.core.purchases import Purchase, PurchaseState, Sink
+from wanesync.store.codec import pack
 from wanesync.store.session import Row, Table
 
 PurchaseRows = list[Purchase]
@@ -21,15 +23,15 @@ class Purchases(Table):
 
     def put(self, purchase: Purchase) -> bool:
         """Stores a payment; False if it is stored already."""
-        data = orjson.dumps({"email": purchase.email, "description": purchase.description})
+        data = pack({"email": purchase.email, "description": purchase.description})
         row = self._session.row(
             "add_purchase",
             payment_id=purchase.payment_id,
-            charge_id=purchase.charge_id,
-            customer_id=purchase.customer_id,
+            charge_id=bound(purchase.charge_id),
+            customer_id=bound(purchase.customer_id),
             hmac=purchase.hmac,
             amount=purchase.amount,
-            currency=purchase.currency,
+            currency=bound(purchase.currency),
             occurred_ms=purchase.occurred_ms,
             data=self._session.encryption.encrypt(data, "purchases", purchase.payment_id, "data"),
             sink=purchase.sink or "",

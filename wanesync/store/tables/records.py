@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 from operator import itemgetter
 
+from wanesync.core.ids import bound
 from wanesync.core.model import Note, NoteCode, Side, StoredRecord
 from wanesync.store.codec import pack_record, unpack_record
 from wanesync.store.queries import Parameters, Value
@@ -54,7 +55,7 @@ class Records(Table):
                     "stale": int(stored.stale),
                     "deleted": int(stored.deleted),
                     "survivor": stored.survivor,
-                    "other_id": record.other_id,
+                    "other_id": bound(record.other_id),
                     "note_code": stored.note.code if stored.note else "",
                     "note": stored.note.text if stored.note else "",
                     "stored_ms": self._session.now_ms,
@@ -78,7 +79,7 @@ class Records(Table):
 
     def by_other_ids(self, side: Side, ids: Collection[str]) -> set[tuple[Side, str]]:
         """Alive records of ``side`` that carry one of the ids of the other side."""
-        rows = self._session.rows("records_by_other_ids", side=side, ids=ids) if ids else []
+        rows = self._session.rows("records_by_other_ids", side=side, ids=[*map(bound, ids)]) if ids else []
         return {(side, record_id) for _, record_id in rows}
 
     def merged_into(self, ids: Collection[str]) -> dict[str, str]:
