@@ -14,15 +14,23 @@ from wanesync.core.ids import made_ms, make_id
 from wanesync.core.jobs import (
     BACKOFF_CAP_MS,
     BACKOFF_FIRST_MS,
+    FREE_TURNS,
+    IDLE_CAP_MS,
     MAX_ATTEMPTS,
+    MAX_TURNS,
     MAX_UNUSABLE_ANSWERS,
     POISON_DEAD_RESCUES,
     PROBE_AWAY_MS,
     PROBE_PAUSED_MS,
     RETRY_AFTER_CAP_MS,
+    SHARED_CLAIM_INTERVAL,
+    SHARED_STARTS,
+    STUCK_CAP_MS,
+    ClaimStart,
     Dead,
     DeadClass,
     Decision,
+    JobKind,
     JobState,
     Pause,
     Priority,
@@ -31,7 +39,9 @@ from wanesync.core.jobs import (
     WaitCode,
     back_off_ms,
     check_poison,
+    choose_start,
     decide,
+    idle_wait_ms,
     is_unreachable,
     next_probe_ms,
     pause_code,
@@ -232,3 +242,25 @@ def test_what_a_job_waits_for_is_a_code_and_each_pause_has_one_of_its_own() -> N
     assert pause_code("stripe") != pause_code("stripe:customers.create")
     assert not {pause_code("stripe")} & set(WaitCode)
     assert not WaitCode.NONE
+
+
+# -- claims and wake-ups
+
+
+@given(first=st.integers(0, 10**6))
+@BRIEF
+def test_every_kind_and_priority_begins_a_claim_within_a_bound(first: int) -> None:
+    bound = SHARED_CLAIM_INTERVAL * len(SHARED_STARTS)
+    starts = [choose_start(turn) for turn in range(first, first + bound)]
+    assert {(start.priority, start.kind) for start in starts if start.kind} == {
+        (priority, kind) for priority in list(Priority)[1:] for kind in JobKind
+    }
+    assert starts.count(ClaimStart(Priority.PURCHASE)) == bound - len(SHARED_STARTS)
+
+
+def test_the_wait_without_news_grows_from_nothing_to_a_minute() -> None:
+    waits = [idle_wait_ms(turns) for turns in range(60)]
+    assert waits == sorted(waits)
+    assert waits[: FREE_TURNS + 1] == [0] * (FREE_TURNS + 1)
+    assert (waits[MAX_TURNS], waits[-1]) == (IDLE_CAP_MS, STUCK_CAP_MS)
+    assert sum(waits[:MAX_TURNS]) <= 60_000

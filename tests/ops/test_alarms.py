@@ -8,8 +8,9 @@ from tests.support.core_builders import link
 from tests.support.lanes import bury, queue, read_lane, start_processes
 from tests.support.store_fixtures import Clock
 from wanesync.core.change_guard import HeldValue, HoldKind, HoldState, field_source
-from wanesync.core.jobs import DeadClass, JobKind, JobRequest
+from wanesync.core.jobs import MAX_TURNS, DeadClass, JobKind, JobRequest, WaitCode
 from wanesync.core.model import Side
+from wanesync.core.purchases import Purchase, PurchaseState
 from wanesync.ops.alarms import WEB, read_alarms
 from wanesync.ops.pauses import pause_sides
 from wanesync.store import Store, Tx
@@ -137,3 +138,32 @@ def test_jobs_given_up_because_of_a_value_are_named_with_the_way_out(store: Stor
     assert unstorable.startswith("hubspot 10")
     assert "and 2 more: a value cannot be stored: shorten or correct it there, then wanesync retry" in unstorable
     assert damaged.startswith("stripe contact:7: a stored value cannot be decrypted: see wanesync jobs --dead")
+
+
+def test_a_job_claimed_twenty_times_without_a_call_is_named(store: Store) -> None:
+    start_processes(store)
+    queue(store, S, JobKind.WRITE, 1)
+
+    def claim(tx: Tx) -> None:
+        (job,) = tx.jobs.claim(S, [JobKind.WRITE], 1, "w1")
+        tx.jobs.reschedule(job, tx.now_ms, "its lock is taken", count=False)
+
+    for _ in range(MAX_TURNS):
+        store.run(claim)
+    (alarm,) = read_alarms(store)
+    assert "the write job of contact:0 was claimed 20 times without a call (its lock is taken)" in alarm
+    assert "wanesync reconcile" in alarm
+
+
+def test_a_payment_whose_address_is_on_several_contacts_is_named(store: Store) -> None:
+    start_processes(store)
+
+    def wait(tx: Tx) -> None:
+        payment = Purchase("pi_1", "ch_1", "", "", "", 500, "eur", 0, created_ms=tx.now_ms - 30_000)
+        tx.purchases.put(payment)
+        tx.purchases.set_state("pi_1", PurchaseState.WAITING, waits_for=WaitCode.RIVALS)
+
+    store.run(wait)
+    (alarm,) = read_alarms(store)
+    assert "pi_1" in alarm
+    assert "merge them in HubSpot" in alarm

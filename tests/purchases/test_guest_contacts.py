@@ -225,3 +225,11 @@ def test_a_contact_whose_address_was_changed_before_the_answer_is_still_this_gue
     assert work(live).state is JobState.DONE
     with live.store.reading() as tx:
         assert tx.purchases.get_many(["pi_1"])["pi_1"].contact_id == "7"
+
+
+def test_a_guest_whose_address_is_on_two_contacts_queues_no_payment_again(live: LiveSync) -> None:
+    pay(live)
+    live.know(contact("8", email=EMAIL), contact("9", email=EMAIL))
+    live.store.run(lambda tx: tx.jobs.finish_many(tx.jobs.claim(HUBSPOT, [JobKind.PURCHASE], 9, "w1")))
+    assert work(live).state is JobState.DONE
+    assert not live.is_queued(HUBSPOT, "pi_1", JobKind.PURCHASE)

@@ -190,3 +190,10 @@ def test_a_known_customer_is_planned_so_that_it_is_linked(live: LiveSync) -> Non
     live.know(CUS)
     expected = JobRequest(HUBSPOT, JobKind.WRITE, "customer:cus_1", Priority.PURCHASE)
     assert requests(live, payment(live, "cus_1")) == [expected]
+
+
+def test_an_address_on_two_contacts_has_both_read_again(live: LiveSync) -> None:
+    live.know(contact("1", email="ann@example.com"), contact("2", email="ann@example.com"))
+    row = payment(live, email="ann@example.com")
+    assert (find(live, row), final_reason(live, row)) == ("", "")
+    assert requests(live, row) == [JobRequest(HUBSPOT, JobKind.READ, i, Priority.PURCHASE) for i in ("1", "2")]

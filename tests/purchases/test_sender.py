@@ -285,6 +285,34 @@ def test_a_note_that_is_not_there_is_sent_again_with_those_of_others(notes: Live
     assert [sorted(items) for items in sent_items(notes, "create_notes")[1:]] == [["pi_1", "pi_2"]]
 
 
+def test_a_note_of_a_process_that_fell_silent_may_still_arrive(notes: LiveSync) -> None:
+    notes.pay("pi_1", "cus_1")
+    (late,) = notes.prepare(notes.claim(HUBSPOT, PURCHASE))
+    notes.clock.advance(7_000)
+    notes.store.run(lambda tx: tx.jobs.requeue_abandoned())
+    notes.advance(0)
+    (job,) = notes.work(HUBSPOT, PURCHASE)
+    assert (job.waits_for, due_in_ms(notes, job)) == (WaitCode.NOTES_READ, MAX_LATENESS_MS)
+    notes.queue(HUBSPOT, "pi_1", PURCHASE)
+    assert notes.work(HUBSPOT, PURCHASE) == []
+    notes.hubspot.answer("create_notes", taken)
+    late.send()
+    notes.advance(MAX_LATENESS_MS)
+    notes.hubspot.answer("read_note_marks", frozenset({"pi_1"}))
+    notes.work(HUBSPOT, PURCHASE)
+    assert ledger(notes).state is PurchaseState.SENT
+    assert [name for name, _ in notes.hubspot.requests] == ["create_notes", "read_note_marks"]
+
+
+def test_a_note_that_was_certainly_not_taken_is_not_looked_for(notes: LiveSync) -> None:
+    notes.pay("pi_1", "cus_1")
+    notes.hubspot.answer("create_notes", refused(HUBSPOT, Failure.RATE_LIMITED), taken)
+    notes.work(HUBSPOT, PURCHASE)
+    notes.advance(60_000)
+    notes.work(HUBSPOT, PURCHASE)
+    assert [name for name, _ in notes.hubspot.requests] == ["create_notes", "create_notes"]
+
+
 def test_each_contact_with_a_doubtful_note_is_read(notes: LiveSync) -> None:
     notes.link(contact("2", email="bob@example.com"), customer("cus_2", email="bob@example.com"))
     notes.pay("pi_1", "cus_1")

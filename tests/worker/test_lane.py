@@ -8,12 +8,16 @@ import pytest
 
 from tests.simulation.play import Play
 from tests.simulation.test_regressions import stage
-from wanesync.core.jobs import JobKind, JobRequest, Priority
+from tests.support.core_builders import contact
+from wanesync.core.jobs import JobKind, JobRequest, Priority, WaitCode
 from wanesync.core.model import Side
+from wanesync.core.purchases import Purchase, Sink
 from wanesync.core.rate_limits import BULK, DAILY, MONTHLY_READS, SlotRequest
+from wanesync.purchases.sender import SINK
 from wanesync.ratelimit.pacer import Pacer
 from wanesync.sync.calls import Call
-from wanesync.worker.lane import LOW_PRIORITY_SHARE, Lane, choose_first_priority
+from wanesync.sync.record_versions import RecordWriter
+from wanesync.worker.lane import Lane
 
 AHEAD = 30
 
@@ -103,6 +107,39 @@ def test_no_more_bulk_calls_are_prepared_than_its_rate_takes(play: Play) -> None
     lane.waiting.clear()
 
 
-def test_the_lower_classes_share_their_turns() -> None:
-    draws = [choose_first_priority(at / 3200) for at in range(3200)]
-    assert [draws.count(each) for each in (Priority.BULK, Priority.LIVE_BULK)] == [3200 * LOW_PRIORITY_SHARE / 2] * 2
+def test_jobs_that_make_no_call_do_not_end_the_round_for_other_kinds(play: Play) -> None:
+    lane, _ = parts(play, Side.HUBSPOT)
+    with play.world.store.transaction() as tx:
+        tx.locks.take_all(["contact:1"], "other", lane.runtime.name, tx.now_ms + 60_000)
+    queue(play, Side.HUBSPOT, JobKind.WRITE, "contact:1", Priority.PURCHASE)
+    queue(play, Side.HUBSPOT, JobKind.READ, "77", Priority.LIVE)
+    lane.claim_number = 0
+    assert claimed(play, lane) == ["77"]
+
+
+@pytest.mark.case(1)
+def test_a_guest_whose_address_is_on_two_contacts_stops_nothing(play: Play) -> None:
+    """Its purchase and its guest job queued each other; each round ended with one of them, and no read was made."""
+    lane, _ = parts(play, Side.HUBSPOT)
+    store, email = play.world.store, "shared@example.com"
+    with store.transaction() as tx, RecordWriter(lane.runtime, tx) as records:
+        for contact_id in ("1", "2"):
+            records.store_contact(contact(contact_id, email=email))
+        tx.settings.put(SINK, Sink.CUSTOM_EVENT)
+        hmac = store.hmac(email)
+        tx.purchases.put(Purchase("pi_1", "ch_1", "", email, hmac, 500, "eur", tx.now_ms))
+        tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.PURCHASE, "pi_1", Priority.PURCHASE))
+    turns = 0
+    for second in range(60):
+        key = str(1000 + second)
+        queue(play, Side.HUBSPOT, JobKind.READ, key, Priority.LIVE)
+        keys = claimed(play, lane)
+        turns += lane.claimed - len(keys)
+        assert key in keys
+        with store.transaction() as tx:
+            tx.jobs.finish_many(tx.jobs.claim(Side.HUBSPOT, [JobKind.READ], 100, lane.runtime.name))
+        play.world.leap(play.world.now + 1_000)
+    assert turns < 30
+    with store.reading() as tx:
+        (row,) = tx.purchases.get_many(["pi_1"]).values()
+    assert row.waits_for == WaitCode.RIVALS

@@ -87,6 +87,8 @@ class WaitCode(StrEnum):
     """The event that shows whether a value was written by us or by a user."""
     CONTACT = "contact"
     """The contact of a payment: its customer is not linked yet."""
+    RIVALS = "rivals"
+    """The contact of a payment whose address several contacts carry in our copies."""
     RESEND = "resend"
     """A second send of roll-ups: an earlier attempt without an answer may arrive late with old totals."""
     NOTES_READ = "notes_read"
@@ -99,24 +101,13 @@ def pause_code(name: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class JobRequest:
-    """Work to be queued; ``due_ms`` None: now. ``run_id``: the reconcile run that requests it, "" for live work."""
-
-    lane: Side
-    kind: JobKind
-    key: str
-    priority: Priority = Priority.LIVE
-    due_ms: int | None = None
-    run_id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Job:
     """A claimed or listed job.
 
     ``key``: of the contact, customer, guest or payment. ``token``: fencing token, replaced by every claim. ``attempts``
     counts failed calls, ``rescues`` consecutive crashes of the process that ran it. ``waits_for``: a
-    ``WaitCode`` or a ``pause_code``. ``reason`` is text for people.
+    ``WaitCode`` or a ``pause_code``. ``reason`` is text for people. ``turns``: consecutive claims without news and
+    without a call, this one included (docs/correctness.md#wake-ups).
     """
 
     id: str
@@ -135,6 +126,24 @@ class Job:
     reason: str = ""
     dead_class: str = ""
     run_id: str = ""
+    turns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """Work to be queued; ``due_ms`` None: now. ``run_id``: the reconcile run that requests it, "" for live work.
+
+    ``woken_by``: the job that requests it while nothing new happened; None: there is news (a revision, an event, a
+    link, an answer, a decision). See docs/correctness.md#wake-ups.
+    """
+
+    lane: Side
+    kind: JobKind
+    key: str
+    priority: Priority = Priority.LIVE
+    due_ms: int | None = None
+    run_id: str = ""
+    woken_by: Job | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +210,19 @@ POISON_DEAD_RESCUES = 5
 RETRY_AFTER_CAP_MS = 900_000
 """Longest Retry-After that is followed: 15 minutes."""
 
+FREE_TURNS = 5
+"""Claims in a row without news and without a call that cost a job no wait: prerequisites are mostly a commit away."""
+MAX_TURNS = 20
+"""Claims in a row without news and without a call after which an alarm names the job (also in queries.sql)."""
+IDLE_FIRST_MS = 200
+"""First wait of a job that was claimed too often without news; it doubles with every further claim."""
+IDLE_CAP_MS = 5_000
+"""Longest such wait up to ``MAX_TURNS``: what it waits for arrives unseen at worst this much earlier."""
+STUCK_CAP_MS = 60_000
+"""Longest such wait after ``MAX_TURNS``; news still makes the job due at once."""
+SHARED_CLAIM_INTERVAL = 16
+"""One claim in so many does not begin with the most urgent jobs."""
+
 _WAITS_MS = {Failure.BUSY: 2_000, Failure.IN_FLIGHT: 500, Failure.RATE_LIMITED: 1_000}
 
 
@@ -208,6 +230,35 @@ def back_off_ms(attempts: int, rng: random.Random) -> int:
     """Return a capped exponential backoff in ms with jitter: 10 to 100 % of the bound of its step."""
     step = min(BACKOFF_CAP_MS, BACKOFF_FIRST_MS * 2 ** min(attempts, 20))
     return int(step * (0.1 + 0.9 * rng.random()))
+
+
+def idle_wait_ms(turns: int) -> int:
+    """Return how long a job waits that was claimed so often in a row without news and without a call."""
+    if turns <= FREE_TURNS:
+        return 0
+    wait_ms = IDLE_FIRST_MS << min(turns - FREE_TURNS - 1, 20)
+    return min(wait_ms, IDLE_CAP_MS) if turns <= MAX_TURNS else min(STUCK_CAP_MS, wait_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimStart:
+    """Where a claim begins: the most urgent job of ``kind`` (None: of any) with this priority or a later one."""
+
+    priority: Priority
+    kind: JobKind | None = None
+
+
+SHARED_STARTS = tuple(ClaimStart(priority, kind) for priority in list(Priority)[1:] for kind in JobKind)
+"""The kinds and priorities that take their turns in the claims that do not begin with the most urgent jobs."""
+
+
+def choose_start(turn: int) -> ClaimStart:
+    """Return where the claim with this number begins (docs/correctness.md#claims): mostly with the most urgent jobs.
+
+    Every kind and every priority is begun with at least once in ``SHARED_CLAIM_INTERVAL * len(SHARED_STARTS)`` claims.
+    """
+    shared, rest = divmod(turn, SHARED_CLAIM_INTERVAL)
+    return ClaimStart(Priority.PURCHASE) if rest else SHARED_STARTS[shared % len(SHARED_STARTS)]
 
 
 def next_probe_ms(requested_ms: int, paused_for_ms: int, *, away: bool) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wanesync.core.change_guard import HoldKind, HoldState, show_source
-from wanesync.core.jobs import DeadClass
+from wanesync.core.jobs import DeadClass, WaitCode
 from wanesync.ops.disk import find_disk_alarms
 from wanesync.ops.lane_status import LaneState, age_s, read_lanes
 from wanesync.ops.side_checks import find_side_alarms
@@ -32,6 +32,10 @@ BAD_RECORDS = {
     DeadClass.DAMAGED: "a stored value cannot be decrypted: see wanesync jobs --dead; restore it from a backup, or "
     "add its key to [security] keys, then wanesync retry",
 }
+RIVALS_MS = 20_000
+"""How long a payment waits for the reads of contacts that share its address before an alarm names it (our choice)."""
+MAX_NAMED_JOBS = 5
+"""So many jobs or payments of one kind are named; the others are of the same kind."""
 WEB = "web"
 """What stands for the lanes of a process that receives webhooks."""
 
@@ -95,6 +99,8 @@ def read_health(tx: Tx) -> Health:
         *find_quota_alarms(tx),
         *_find_failed_batches(tx),
         *_name_bad_records(tx, lanes),
+        *_find_idle_jobs(tx),
+        *_find_rivals(tx),
     ]
     return Health(lanes, pauses, holds, listed, alarms)
 
@@ -156,6 +162,26 @@ def _name_bad_records(tx: Tx, lanes: Mapping[str, LaneState]) -> list[str]:
             more = f" and {count - MAX_NAMED:,} more" if count > MAX_NAMED else ""
             alarms.append(f"{named}{more}: {advice}")
     return alarms
+
+
+def _find_idle_jobs(tx: Tx) -> list[str]:
+    """Jobs that are claimed again and again and come to no call (docs/correctness.md#wake-ups)."""
+    return [
+        f"{job.lane}: the {job.kind} job of {job.key} was claimed {job.turns} times without a call"
+        f" ({job.reason or 'no reason given'}): look at its record on both sides, then wanesync reconcile"
+        for job in tx.jobs.idle(MAX_NAMED_JOBS)
+        if job.waits_for != WaitCode.RIVALS
+    ]
+
+
+def _find_rivals(tx: Tx) -> list[str]:
+    """Payments whose address is on several contacts, although those were read again."""
+    payments = tx.purchases.waiting_for_code(WaitCode.RIVALS, tx.now_ms - RIVALS_MS, MAX_NAMED_JOBS)
+    return [
+        f"payment {payment_id} waits because its address is on several contacts: merge them in HubSpot"
+        " (Contacts, Actions, Manage duplicates) or take the address from all but one"
+        for payment_id in payments
+    ]
 
 
 def _describe_pause(pause: PauseState) -> str:

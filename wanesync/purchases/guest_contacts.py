@@ -11,7 +11,8 @@ from wanesync.core.ids import INTENT_PROPERTY
 from wanesync.core.jobs import LOCK_WAIT_MS, Job, JobKind, JobRequest, Priority, WaitCode
 from wanesync.core.model import LinkState, PendingWrite, Record, Side, WriteKind, WriteResult, customer_key, split_key
 from wanesync.core.ports import CreateItem
-from wanesync.core.purchases import PurchaseState
+from wanesync.core.purchases import Purchase, PurchaseState
+from wanesync.purchases.recipients import Recipients
 from wanesync.store.database import Tx
 from wanesync.store.tables.pending_writes import EmailIntentTaken
 from wanesync.sync.calls import DONE, AnyCall, Call, Next
@@ -67,7 +68,7 @@ class GuestContacts:
         links = tx.links.of_records([(Side.STRIPE, i) for i in customers]) if customers else []
         linked = any(link.state is LinkState.ACTIVE for link in links)
         if not opened and (not waiting or contact or linked or erased):
-            wake_purchases(tx, sorted(waiting))
+            self._wake_settled(tx, job, waiting)
             finish(tx, job)
             return None
         if off:
@@ -75,8 +76,10 @@ class GuestContacts:
             return None
         unlisted = tx.settings.get(LISTED) is None
         if customers or unlisted or tx.pending_writes.open_for_hmacs([hmac]):
-            requests = [JobRequest(Side.HUBSPOT, JobKind.WRITE, customer_key(i), Priority.PURCHASE) for i in customers]
-            tx.jobs.put_many(requests)
+            keys = [customer_key(i) for i in customers]
+            tx.jobs.put_many(
+                [JobRequest(Side.HUBSPOT, JobKind.WRITE, k, Priority.PURCHASE, woken_by=job) for k in keys]
+            )
             noted = any(stored.note for stored in tx.records.get_many([(Side.STRIPE, i) for i in customers]).values())
             delay_ms = DECISION_WAIT_MS if noted or unlisted else PREREQUISITE_MS
             wait_turn(tx, job, WaitCode.EMAIL_BEING_CREATED, OTHER_JOB, delay_ms)
@@ -86,6 +89,13 @@ class GuestContacts:
         except EmailIntentTaken:
             wait_turn(tx, job, WaitCode.EMAIL_BEING_CREATED, OTHER_JOB, PREREQUISITE_MS)
             return None
+
+    def _wake_settled(self, tx: Tx, job: Job, waiting: Mapping[str, Purchase]) -> None:
+        """Queue the payments that have a contact now, or will get none; the others would only queue this job again."""
+        recipients = Recipients(self.runtime, tx)
+        recipients.load(waiting.values())
+        settled = [i for i, row in waiting.items() if recipients.find(row) or recipients.find_final_reason(row)]
+        wake_purchases(tx, sorted(settled), job)
 
     def _store_pending(self, tx: Tx, job: Job, hmac: str, email: str) -> PendingWrite:
         own_id = self.runtime.new_id(tx.now_ms)

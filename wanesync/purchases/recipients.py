@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from wanesync.core.jobs import JobKind, JobRequest, Priority
+from wanesync.core.jobs import Job, JobKind, JobRequest, Priority
 from wanesync.core.model import LinkState, NoteCode, Side, StoredRecord, customer_key, guest_key
 from wanesync.core.purchases import Purchase
 from wanesync.store.database import Tx
@@ -60,7 +60,7 @@ class Recipients:
 
     def find_final_reason(self, row: Purchase) -> str:
         """Return why no contact can be found any more; "" if one may be."""
-        if row.customer_id and not self._unlinkable(row.customer_id):
+        if (row.customer_id and not self._unlinkable(row.customer_id)) or self.find_rivals(row):
             return ""
         if not row.hmac:
             return "its customer cannot be linked" if row.customer_id else "a guest without e-mail"
@@ -72,13 +72,26 @@ class Recipients:
             return "a guest whose contact was deleted"
         return ""
 
-    def request_contact(self, row: Purchase) -> list[JobRequest]:
-        """Return the jobs that may bring the contact of a waiting purchase."""
+    def find_rivals(self, row: Purchase) -> list[str]:
+        """Return the contacts that share an address of a purchase, so that none is chosen; empty without such."""
+        if row.customer_id and (row.customer_id in self.linked or not self._unlinkable(row.customer_id)):
+            return []
+        found = [self._contacts_of(hmac) for hmac in self._addresses(row)]
+        return sorted({i for contacts in found if len(contacts) > 1 for i in contacts})
+
+    def request_contact(self, row: Purchase, woken_by: Job | None = None) -> list[JobRequest]:
+        """Return the jobs that may bring the contact of a waiting purchase; ``woken_by``: the purchase's own job."""
+        rivals = self.find_rivals(row)
+        if rivals:
+            # HubSpot gives an address to one contact only: mostly one of our copies is old, and a read settles it.
+            return [JobRequest(Side.HUBSPOT, JobKind.READ, i, Priority.PURCHASE, woken_by=woken_by) for i in rivals]
         if not row.customer_id:
-            return [JobRequest(Side.HUBSPOT, JobKind.WRITE, guest_key(row.hmac), Priority.PURCHASE)]
-        if row.customer_id not in self.customers:
-            return [JobRequest(Side.STRIPE, JobKind.READ, row.customer_id, Priority.PURCHASE)]
-        return [JobRequest(Side.HUBSPOT, JobKind.WRITE, customer_key(row.customer_id), Priority.PURCHASE)]
+            side, kind, key = Side.HUBSPOT, JobKind.WRITE, guest_key(row.hmac)
+        elif row.customer_id not in self.customers:
+            side, kind, key = Side.STRIPE, JobKind.READ, row.customer_id
+        else:
+            side, kind, key = Side.HUBSPOT, JobKind.WRITE, customer_key(row.customer_id)
+        return [JobRequest(side, kind, key, Priority.PURCHASE, woken_by=woken_by)]
 
     def _addresses(self, row: Purchase) -> list[str]:
         stored = self.customers.get(row.customer_id)
@@ -86,12 +99,16 @@ class Recipients:
 
     def _by_address(self, hmacs: list[str]) -> str:
         for hmac in hmacs:
-            refs = self.carriers.get(hmac, set())
-            contacts = {i for side, i in refs if side is Side.HUBSPOT}
-            contacts = contacts or {self.linked[i] for side, i in refs if side is Side.STRIPE and i in self.linked}
+            contacts = self._contacts_of(hmac)
             if len(contacts) == 1:
                 return contacts.pop()
         return ""
+
+    def _contacts_of(self, hmac: str) -> set[str]:
+        """The contacts with an address, otherwise those linked to a customer with it."""
+        refs = self.carriers.get(hmac, set())
+        contacts = {i for side, i in refs if side is Side.HUBSPOT}
+        return contacts or {self.linked[i] for side, i in refs if side is Side.STRIPE and i in self.linked}
 
     def _unlinkable(self, customer_id: str) -> bool:
         stored = self.customers.get(customer_id)

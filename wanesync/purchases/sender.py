@@ -26,6 +26,7 @@ MAX_CONTACT_WAIT_MS = 900_000
 GONE_WAIT_MS = 1_000
 """How long a payment waits, in ms, for the read of a contact that is gone."""
 NO_CONTACT = "waiting for its contact"
+RIVALS = "its address is on several contacts"
 UNKNOWN_OUTCOMES = {Sink.NOTE: WaitCode.NOTES_READ, Sink.PROPERTIES: WaitCode.RESEND}
 """What a payment waits for once an attempt may have been made: neither a note nor a roll-up has an id of ours."""
 REASONS = {
@@ -34,6 +35,9 @@ REASONS = {
     WaitCode.RESEND: "may have been sent: once more later, should that arrive after a newer one",
 }
 
+
+UNCERTAIN = frozenset({Failure.NO_ANSWER, Failure.SERVER, Failure.UNAVAILABLE, Failure.MISMATCH})
+"""Failures after which a note may have been created all the same."""
 
 Outcomes = Mapping[str, CallError | None]
 """Payment or contact id -> None when its purchases were taken, or why not."""
@@ -59,6 +63,10 @@ class PurchaseSender:
             row = rows.get(job.key)
             if row is None or row.state is PurchaseState.SENT:
                 finish(tx, job)
+                continue
+            if row.waits_for is WaitCode.NOTES_READ and job.waits_for == WaitCode.NONE:
+                # Its process ended before there was an answer: the note may still be on its way.
+                _wait_for_late_note(tx, job, REASONS[WaitCode.NOTES_READ])
                 continue
             contact_id = row.contact_id or recipients.find(row)
             if contact_id and off:
@@ -93,12 +101,12 @@ class PurchaseSender:
             tx.locks.drop(job.token)
             tx.jobs.mark_dead(job, DeadClass.UNMATCHED, why)
             return
-        tx.purchases.set_state(row.payment_id, PurchaseState.WAITING, reason=NO_CONTACT, waits_for=WaitCode.CONTACT)
-        for request in recipients.request_contact(row):
-            tx.jobs.put(request)
+        waits_for, text = (WaitCode.RIVALS, RIVALS) if recipients.find_rivals(row) else (WaitCode.CONTACT, NO_CONTACT)
+        tx.purchases.set_state(row.payment_id, PurchaseState.WAITING, reason=text, waits_for=waits_for)
+        tx.jobs.put_many(recipients.request_contact(row, job))
         # The job is also due again later: a link committed at this moment may not queue it.
         age_ms = tx.now_ms - row.created_ms
-        reschedule(tx, job, max(MIN_CONTACT_WAIT_MS, min(MAX_CONTACT_WAIT_MS, age_ms)), WaitCode.CONTACT, NO_CONTACT)
+        reschedule(tx, job, max(MIN_CONTACT_WAIT_MS, min(MAX_CONTACT_WAIT_MS, age_ms)), waits_for, text)
 
     # -- the sink
 
@@ -172,9 +180,13 @@ class PurchaseSender:
 
     def _failed(self, tx: Tx, job: Job, operation: str, error: CallError) -> None:
         """Reschedule a failed purchase; a note without an answer waits until a late one would be found."""
-        if error.failure is Failure.NO_ANSWER and operation == "notes.create" and job.attempts + 1 < MAX_ATTEMPTS:
-            reschedule(tx, job, MAX_LATENESS_MS, WaitCode.NOTES_READ, error.reason, count=True)
+        if operation != "notes.create":
+            fail(self.runtime, tx, [job], error, operation)
+        elif error.failure is Failure.NO_ANSWER and job.attempts + 1 < MAX_ATTEMPTS:
+            _wait_for_late_note(tx, job, error.reason, count=True)
         else:
+            if error.failure not in UNCERTAIN:
+                tx.purchases.set_state(job.key, PurchaseState.TODO)
             fail(self.runtime, tx, [job], error, operation)
 
     def _note(self, jobs: list[Job], purchases: Mapping[str, Purchase]) -> AnyCall:
@@ -236,3 +248,8 @@ class PurchaseSender:
             return DONE
 
         return Call(Side.HUBSPOT, operation, jobs, send, then)
+
+
+def _wait_for_late_note(tx: Tx, job: Job, reason: str, *, count: bool = False) -> None:
+    """Wait until a note that was sent without an answer would be found; news of the contact does not shorten it."""
+    reschedule(tx, job, MAX_LATENESS_MS, WaitCode.NOTES_READ, reason, count=count, fixed=True)

@@ -229,7 +229,7 @@ class DecisionApplier:
             version = link.version if link.id in outcome.links else link.version + 1
             parked = {name: park for name, park in link.parked.items() if name not in winners}
             outcome.links[link.id] = replace(link, base={**link.base, **base}, parked=parked, version=version)
-            plan_effects.apply_plans(tx, [(outcome, Priority.BULK)])
+            plan_effects.apply_plans(tx, [plan_effects.Planned(outcome, Priority.BULK)])
             for name, winner in winners.items():
                 tx.holds.drop(link.id, name)
                 self._keep_losing_value(tx, link, name, (winner, values[winner.other].get(name, "")))
@@ -270,7 +270,7 @@ class DecisionApplier:
             link = self._make_link(current.tx, decision.pair, old)
             changes.links[link.id] = replace(link, primary=not any(other.primary for other in others))
             changes.linked.append(decision.pair)
-        plan_effects.apply_plans(current.tx, [(changes, Priority.BULK)])
+        plan_effects.apply_plans(current.tx, [plan_effects.Planned(changes, Priority.BULK)])
         self._queue(current, contact_key(contact_id))
 
     def _make_link(self, tx: Tx, pair: tuple[str, str], old: Link | None) -> Link:

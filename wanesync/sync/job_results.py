@@ -19,6 +19,7 @@ from wanesync.core.jobs import (
     WaitCode,
     decide,
     describe_pause,
+    idle_wait_ms,
     is_unreachable,
     next_probe_ms,
     pause_code,
@@ -60,9 +61,10 @@ def reschedule(  # noqa: PLR0913
     """Put a job back to ready after ``delay_ms`` and drop its locks.
 
     ``waits_for``: a ``WaitCode`` or ``pause_code``. ``count``: it was an attempt. ``fixed``: no newer event may cut
-    the wait short.
+    the wait short. A job that was claimed often without news waits longer (docs/correctness.md#wake-ups).
     """
     tx.locks.drop(job.token)
+    delay_ms = max(delay_ms, idle_wait_ms(job.turns))
     tx.jobs.reschedule(job, tx.now_ms + delay_ms, reason, count=count, fixed=fixed, waits_for=waits_for)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from wanesync.core.change_guard import HoldState
 from wanesync.core.errors import CallError
 from wanesync.core.fields import CANON_VERSION
-from wanesync.core.jobs import JobKind, JobRequest, Priority
+from wanesync.core.jobs import Job, JobKind, JobRequest, Priority
 from wanesync.core.model import (
     BasePair,
     Conflict,
@@ -30,20 +30,36 @@ UNANSWERED_WAITS_MS = (0, 10_000, 60_000, 600_000)
 for it (docs/correctness.md#unknown-fields)."""
 
 
-def apply_plans(tx: Tx, plans: Sequence[tuple[Plan, Priority]]) -> None:
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan and the priority of what it queues. ``job``: the job that made it, None for a person's decision."""
+
+    plan: Plan
+    priority: Priority
+    job: Job | None = None
+
+
+def apply_plans(tx: Tx, planned: Sequence[Planned]) -> None:
     """Store everything of some plans that is not a vendor write, and queue what they concern."""
+    plans = [one.plan for one in planned]
     # The old primary is stored first: the database refuses two primary links of one contact.
-    tx.links.put_many(sorted((k for plan, _ in plans for k in plan.links.values()), key=lambda k: k.primary))
-    put_back = {held.hold_id for plan, _ in plans for _, _, held in plan.new_holds if held.state is HoldState.OPEN}
+    tx.links.put_many(sorted((k for plan in plans for k in plan.links.values()), key=lambda k: k.primary))
+    put_back = {held.hold_id for plan in plans for _, _, held in plan.new_holds if held.state is HoldState.OPEN}
     tx.holds.lock_open(put_back)
-    for plan, _ in plans:
+    for plan in plans:
         _apply_plan(tx, plan)
-    _wake_purchases(tx, [customer_id for plan, _ in plans for _, customer_id in plan.linked])
-    linked = {ref for plan, _ in plans for h, s in plan.linked for ref in ((Side.HUBSPOT, h), (Side.STRIPE, s))}
+    _wake_purchases(tx, [customer_id for plan in plans for _, customer_id in plan.linked])
+    linked = {ref for plan in plans for h, s in plan.linked for ref in ((Side.HUBSPOT, h), (Side.STRIPE, s))}
     tx.jobs.put_many(find_dead_letters(tx, linked, ()))
-    queue_reads(tx, plans)
-    wake = [(lane, key, priority) for plan, priority in plans for lane, key in plan.wake]
-    tx.jobs.put_many([JobRequest(lane, JobKind.WRITE, key, priority) for lane, key, priority in sorted(wake)])
+    queue_reads(tx, [(one.plan, one.priority) for one in planned])
+    tx.jobs.put_many(
+        [
+            # A link that was made or moved is news; without one this job only passes the work on.
+            JobRequest(lane, JobKind.WRITE, key, one.priority, woken_by=None if one.plan.links else one.job)
+            for one in planned
+            for lane, key in sorted(one.plan.wake)
+        ]
+    )
 
 
 def queue_reads(tx: Tx, plans: Iterable[tuple[Plan, Priority]]) -> None:
@@ -85,9 +101,11 @@ def _wake_purchases(tx: Tx, customer_ids: Sequence[str]) -> None:
         wake_purchases(tx, waiting)
 
 
-def wake_purchases(tx: Tx, payment_ids: Sequence[str]) -> None:
-    """Queue purchases ahead of everything."""
-    tx.jobs.put_many([JobRequest(Side.HUBSPOT, JobKind.PURCHASE, p, Priority.PURCHASE) for p in payment_ids])
+def wake_purchases(tx: Tx, payment_ids: Sequence[str], woken_by: Job | None = None) -> None:
+    """Queue purchases ahead of everything; ``woken_by``: the job that does so without news."""
+    tx.jobs.put_many(
+        [JobRequest(Side.HUBSPOT, JobKind.PURCHASE, p, Priority.PURCHASE, woken_by=woken_by) for p in payment_ids]
+    )
 
 
 def move_purchases(tx: Tx, contact_id: str, survivor_id: str) -> None:

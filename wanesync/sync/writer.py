@@ -111,7 +111,9 @@ class _Round:
                 ready.append(one)
         waiting = [one for one in planned if one.plan.wait]
         plan_effects.queue_reads(self.tx, [(one.plan, Priority(one.job.priority)) for one in waiting])
-        plan_effects.apply_plans(self.tx, [(one.plan, Priority(one.job.priority)) for one in ready])
+        plan_effects.apply_plans(
+            self.tx, [plan_effects.Planned(one.plan, Priority(one.job.priority), one.job) for one in ready]
+        )
         drafts: list[_Draft] = []
         ended: list[_Planned] = []
         for one in ready:
@@ -173,7 +175,7 @@ class _Round:
             return False
         context.late = context.late | found.late
         again = planned._replace(plan=self._plan(context))
-        plan_effects.apply_plans(self.tx, [(again.plan, Priority(job.priority))])
+        plan_effects.apply_plans(self.tx, [plan_effects.Planned(again.plan, Priority(job.priority), job)])
         drafts = self._decide(again)
         if drafts is None:
             self._end([again])
@@ -187,7 +189,7 @@ class _Round:
         if job.lane is Side.HUBSPOT and all(on_hubspot):
             self.steps.append(read_authors(self.runtime, job, unknown, self.planning))
         elif any(on_hubspot) and job.lane is Side.STRIPE:
-            self.tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.WRITE, job.key, Priority(job.priority)))
+            self.tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.WRITE, job.key, Priority(job.priority), woken_by=job))
             # No later job may come back here for a write of this lane that is open.
             abandon_writes(self.tx, job, self.planning.opened.get(job.key, []))
             finish(self.tx, job)
@@ -203,7 +205,8 @@ class _Round:
         job, context, outcome = planned
         planning, lane, priority = self.planning, job.lane, Priority(job.priority)
         queue = [side for side in outcome.actions if side is not lane or not planning.send]
-        self.tx.jobs.put_many([JobRequest(side, JobKind.WRITE, planning.key_of[job.id], priority) for side in queue])
+        key = planning.key_of[job.id]
+        self.tx.jobs.put_many([JobRequest(side, JobKind.WRITE, key, priority, woken_by=job) for side in queue])
         action = outcome.actions.get(lane) if planning.send else None
         opened = planning.opened.get(job.key, [])
         if action is None:

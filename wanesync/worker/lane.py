@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from wanesync.core.errors import WanesyncError
 from wanesync.core.jobs import (
     MAX_ATTEMPTS,
+    SHARED_CLAIM_INTERVAL,
+    SHARED_STARTS,
+    ClaimStart,
     DeadClass,
     Job,
     JobKind,
     Priority,
     WaitCode,
     back_off_ms,
+    choose_start,
     describe_pause,
     pause_code,
 )
@@ -46,8 +50,6 @@ HELD_POLL_MS = 250
 """How often a lane looks whether a used-up limit has room again."""
 CLAIMED_ELSEWHERE_POLL_MS = 25
 """Wait when the due jobs are just being claimed by another process."""
-LOW_PRIORITY_SHARE = 1 / 16
-"""Share of claims in which lower priorities go first, half live bulk, half bulk: no job waits for ever."""
 PROBE_INTERVAL_MS = 25_000
 """Longer than a call waits for its answer, so that only one probes; if its process crashes, the next is within 30 s."""
 
@@ -57,7 +59,8 @@ class Lane:
     """The jobs of one side. ``waiting``: prepared calls that have no slot yet.
 
     ``claimed``: number of jobs claimed in the last round, whether or not they led to calls. ``held``: kinds whose
-    bulk jobs are not claimed now, because a limit has no slots for them.
+    bulk jobs are not claimed now, because a limit has no slots for them. ``claim_number``: counts claims, for the
+    shares of kinds and priorities.
     """
 
     runtime: Runtime
@@ -70,11 +73,15 @@ class Lane:
     held: frozenset[JobKind] = frozenset()
     claimed: int = 0
     size: ClaimSize = field(default_factory=ClaimSize)
+    claim_number: int = 0
 
     @classmethod
     def of(cls, runtime: Runtime, side: Side) -> Lane:
-        """Make the lane of one side."""
-        return cls(runtime, side, Reader(runtime), WriteJobs(runtime), PurchaseSender(runtime), GuestContacts(runtime))
+        """Make the lane of one side. Its first claim has a random number: a process may not live for many claims."""
+        purchases, guests = PurchaseSender(runtime), GuestContacts(runtime)
+        lane = cls(runtime, side, Reader(runtime), WriteJobs(runtime), purchases, guests)
+        lane.claim_number = runtime.rng.randrange(SHARED_CLAIM_INTERVAL * len(SHARED_STARTS))
+        return lane
 
     def make_room(self, pacer: Pacer, ahead: int) -> int:
         """Return how many more calls to prepare if ``ahead`` are to be ready; hold bulk jobs without slots."""
@@ -116,25 +123,33 @@ class Lane:
         calls: list[AnyCall] = []
         if self.side is Side.STRIPE and not probing and not self.size.is_reduced:
             calls += self._prepare(tx, self._take(tx, JobKind.READ, MAX_BATCH_JOBS), pauses)
+        kinds = set(JobKind)
         began_ms = self.runtime.store.clock.monotonic_ms()
         for _ in range(1 if self.size.is_reduced else MAX_CLAIMS):
             if len(calls) >= room or self.runtime.store.clock.monotonic_ms() - began_ms > MAX_CLAIM_MS:
                 break
             single = probing or self.size.jobs == 1
-            jobs = self._claim(tx, 1 if single else room - len(calls), alone=single)
+            jobs = self._claim(tx, 1 if single else room - len(calls), kinds, alone=single)
             if not jobs:
                 break
             made = self._prepare(tx, jobs, pauses)
             calls += made
-            # Jobs without a call (thousands may only be linked, or held) take time, too: the transaction ends here.
-            if bool(made) == probing:
+            if made and probing:
                 break
+            if not made:
+                # Jobs without a call (thousands may only be linked, or held) take time, too, so their kind ends here;
+                # the other kinds go on, because these jobs may be there again in every round.
+                kinds.discard(jobs[0].kind)
         return calls
 
-    def _claim(self, tx: Tx, room: int, *, alone: bool) -> list[Job]:
+    def _claim(self, tx: Tx, room: int, kinds: Collection[JobKind] = tuple(JobKind), *, alone: bool) -> list[Job]:
         """Claim jobs of the most urgent kind, as many as one call or the free slots take; ``alone``: one job only."""
-        least = Priority.PURCHASE if alone else choose_first_priority(self.runtime.rng.random())
-        best = self.best(tx, least=least) or self.best(tx)
+        self.claim_number += 1
+        start = ClaimStart(Priority.PURCHASE) if alone else choose_start(self.claim_number)
+        least, best = start.priority, None
+        if start.kind is not None and start.kind in kinds:
+            best = self.best(tx, [start.kind], least=least)
+        best = best or self.best(tx, kinds, least=least) or self.best(tx, kinds)
         if best is None:
             return []
         limit = room if alone or (self.side is Side.STRIPE and best.kind is JobKind.WRITE) else MAX_BATCH_JOBS
@@ -162,12 +177,16 @@ class Lane:
             wait_ms = max(wait_ms, min(MAX_IDLE_MS, pause.probe_ms - now_ms))
         return MAX_IDLE_MS if operator_pause(self.side) in pauses else wait_ms
 
-    def best(self, tx: Tx, *, least: int = Priority.PURCHASE) -> ClaimableJob | None:
-        """Return the most urgent job that may be claimed now, of priority ``least`` or later."""
+    def best(
+        self, tx: Tx, kinds: Collection[JobKind] = tuple(JobKind), *, least: int = Priority.PURCHASE
+    ) -> ClaimableJob | None:
+        """Return the most urgent job of some kinds that may be claimed now, of priority ``least`` or later."""
+        if not kinds:
+            return None
         if not self.held:
-            return tx.jobs.next_claimable(self.side, least=least)
-        free = [kind for kind in JobKind if kind not in self.held]
-        live = tx.jobs.next_claimable(self.side, least=least, below=Priority.BULK)
+            return tx.jobs.next_claimable(self.side, kinds, least=least)
+        free = [kind for kind in kinds if kind not in self.held]
+        live = tx.jobs.next_claimable(self.side, kinds, least=least, below=Priority.BULK)
         return live or (tx.jobs.next_claimable(self.side, free, least=least) if free else None)
 
     def _take(self, tx: Tx, kind: JobKind, limit: int, *, least: int = Priority.PURCHASE) -> list[Job]:
@@ -199,6 +218,7 @@ class Lane:
                 with tx.savepoint():
                     calls = prepare(tx, some)
                     self._check_operations(tx, some, calls, pauses)
+                    tx.jobs.note_calls([job for call in calls for job in call.jobs])
                     return calls
             except _OperationPaused as paused:
                 if not paused.everything and len(some) > 1:
@@ -224,13 +244,6 @@ class Lane:
             return
         everything = tx.now_ms < pauses[name].probe_ms and set(names) == {name}
         raise _OperationPaused(name, max(pauses[name].probe_ms, tx.now_ms), everything=everything)
-
-
-def choose_first_priority(chance: float) -> Priority:
-    """Return the priority that goes first this time, by a random number from 0 to 1: mostly the most urgent."""
-    if chance >= LOW_PRIORITY_SHARE:
-        return Priority.PURCHASE
-    return Priority.BULK if chance < LOW_PRIORITY_SHARE / 2 else Priority.LIVE_BULK
 
 
 class _OperationPaused(Exception):

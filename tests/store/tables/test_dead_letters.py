@@ -30,6 +30,7 @@ def raw_job(tx: Tx, job_id: str, key: str, state: str) -> None:
                 "kind": READ,
                 "key": key,
                 "run_id": "",
+                "turns": 0,
                 "priority": 10,
                 "due_ms": tx.now_ms,
                 "now": 1,

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.store_fixtures import Clock
 from tests.support.store_reads import count_done, held_locks
-from wanesync.core.jobs import DeadClass, Job, JobKind, JobRequest, JobState, Priority
+from wanesync.core.jobs import DeadClass, Job, JobKind, JobRequest, JobState, Priority, WaitCode, idle_wait_ms
 from wanesync.core.model import Side
 from wanesync.store import LeaseLost, Store, Tx
 
@@ -187,7 +187,7 @@ def test_a_retried_letter_yields_to_a_newer_job(store: Store) -> None:
 
 def queued(key: str, tx: Tx) -> dict[str, str | int]:
     values: dict[str, str | int] = {"id": "id-" + key, "lane": H, "kind": READ, "key": key, "run_id": ""}
-    return values | {"priority": 10, "due_ms": tx.now_ms, "now": tx.now_ms}
+    return values | {"priority": 10, "due_ms": tx.now_ms, "now": tx.now_ms, "turns": 0}
 
 
 def test_the_token_fences(store: Store, other_store: Store, clock: Clock) -> None:
@@ -386,3 +386,72 @@ def test_only_jobs_that_wait_for_that_reason_under_those_keys_become_due(store: 
         assert tx.jobs.make_keys_due(H, JobKind.READ, ["c"], "echo") == 0
         assert tx.jobs.make_keys_due(S, JobKind.READ, [], "echo") == 0
         assert [job.key for job in tx.jobs.claim(S, [JobKind.READ], 9, "w")] == ["a"]
+
+
+# -- wake-ups
+
+
+def wake(store: Store, key: str, by: Job | None = None) -> None:
+    store.run(lambda tx: tx.jobs.put(JobRequest(H, WRITE, key, woken_by=by)))
+
+
+def turn(store: Store, key: str, delay_ms: int = 0) -> Job:
+    """A claim of a key that makes no call."""
+
+    def work(tx: Tx) -> Job:
+        (job,) = tx.jobs.claim(H, [WRITE], 1, "w1")
+        assert job.key == key
+        tx.jobs.reschedule(job, tx.now_ms + delay_ms, "it waits", count=False)
+        return job
+
+    return store.run(work)
+
+
+def test_turns_count_until_there_is_news_or_a_call(store: Store) -> None:
+    wake(store, "a")
+    assert [turn(store, "a").turns for _ in range(3)] == [1, 2, 3]
+    wake(store, "a")
+    assert turn(store, "a").turns == 1
+    job = turn(store, "a")
+    store.run(lambda tx: tx.jobs.note_calls(tx.jobs.claim(H, [WRITE], 1, "w1")))
+    with store.reading() as tx:
+        after = tx.jobs.get(job.id)
+    assert after is not None
+    assert after.turns == 0
+
+
+def test_a_request_without_news_takes_over_the_turns_and_waits(store: Store) -> None:
+    wake(store, "a")
+    job = [turn(store, "a") for _ in range(8)][-1]
+    store.run(lambda tx: tx.jobs.finish_many(tx.jobs.claim(H, [WRITE], 1, "w1")))
+    wake(store, "b", job)
+    with store.reading() as tx:
+        assert tx.jobs.next_due_ms(H) == tx.now_ms + idle_wait_ms(9)
+    wake(store, "b")
+    with store.reading() as tx:
+        assert tx.jobs.next_due_ms(H) == tx.now_ms
+    assert turn(store, "b").turns == 1
+
+
+def test_a_job_claimed_twenty_times_without_a_call_is_named(store: Store) -> None:
+    wake(store, "a")
+    for _ in range(19):
+        turn(store, "a")
+    with store.reading() as tx:
+        assert tx.jobs.idle(10) == []
+    turn(store, "a")
+    with store.reading() as tx:
+        assert [(job.key, job.turns) for job in tx.jobs.idle(10)] == [("a", 20)]
+
+
+def test_an_abandoned_job_waits_for_nothing(store: Store) -> None:
+    wake(store, "a")
+
+    def fall_silent(tx: Tx) -> None:
+        (job,) = tx.jobs.claim(H, [WRITE], 1, "w1")
+        tx.jobs.reschedule(job, tx.now_ms, "it waits", count=False, waits_for=WaitCode.LOCK)
+        tx.jobs.claim(H, [WRITE], 1, "w1")
+
+    store.run(fall_silent)
+    (job,) = store.run(lambda tx: tx.jobs.requeue_abandoned(0))
+    assert (job.waits_for, job.reason) == (WaitCode.NONE, "")

@@ -203,13 +203,15 @@ SELECT COUNT(*) FROM rejected;
 
 -- name: queue_job
 INSERT INTO jobs (id, lane, kind, key, state, priority, due_ms, due_is_fixed, arrived_ms, attempts, rescues, token, owner,
-    waits_for, reason, dead_class, run_id, superseded, ended_ms)
-VALUES (:id, :lane, :kind, :key, 'ready', :priority, :due_ms, 0, :now, 0, 0, '', '', '', '', '', :run_id, 0, 0)
+    waits_for, reason, dead_class, run_id, turns, superseded, ended_ms)
+VALUES (:id, :lane, :kind, :key, 'ready', :priority, :due_ms, 0, :now, 0, 0, '', '', '', '', '', :run_id, :turns, 0, 0)
 ON CONFLICT (lane, kind, key) WHERE state = 'ready' DO UPDATE SET
     priority = CASE WHEN excluded.priority < jobs.priority THEN excluded.priority ELSE jobs.priority END,
     arrived_ms = CASE WHEN excluded.arrived_ms < jobs.arrived_ms THEN excluded.arrived_ms ELSE jobs.arrived_ms END,
     due_ms = CASE WHEN jobs.due_is_fixed = 0 AND excluded.due_ms < jobs.due_ms THEN excluded.due_ms ELSE jobs.due_ms END,
     attempts = CASE WHEN jobs.due_is_fixed = 0 THEN 0 ELSE jobs.attempts END,
+    turns = CASE WHEN excluded.turns < 1 AND jobs.due_is_fixed = 0 THEN 0
+        WHEN excluded.turns > jobs.turns THEN excluded.turns ELSE jobs.turns END,
     run_id = CASE WHEN excluded.run_id <> '' THEN excluded.run_id ELSE jobs.run_id END;
 
 -- name: supersede_dead_jobs
@@ -217,22 +219,42 @@ UPDATE jobs SET state = 'done', superseded = 1, ended_ms = :now
 WHERE lane = :lane AND kind = :kind AND key IN (:keys) AND state = 'dead';
 
 -- name: make_jobs_due
-UPDATE jobs SET due_ms = :now, due_is_fixed = 0, attempts = 0 WHERE state = 'ready' AND waits_for = :waits_for
+UPDATE jobs SET due_ms = :now, due_is_fixed = 0, attempts = 0, turns = 0 WHERE state = 'ready' AND waits_for = :waits_for
 RETURNING id;
 
 -- name: make_keys_due
-UPDATE jobs SET due_ms = :now WHERE lane = :lane AND kind = :kind AND key IN (:keys) AND state = 'ready'
+UPDATE jobs SET due_ms = :now, turns = 0 WHERE lane = :lane AND kind = :kind AND key IN (:keys) AND state = 'ready'
 AND waits_for = :waits_for AND due_is_fixed = 0 AND due_ms > :now RETURNING id;
 
+-- One branch for each kind, so that a kind of which there is none is found without a walk over the others.
 -- Whether a key runs is a count: Postgres turns NOT EXISTS into a join, which with outdated statistics reads every running
 -- row for each ready one.
 -- name: next_claimable_job
-SELECT kind, priority, rescues FROM jobs r
-WHERE lane = :lane AND state = 'ready' AND due_ms <= :now AND kind IN (:kinds) AND priority >= :least
-    AND priority < :below
-    AND (
-        SELECT COUNT(*) FROM jobs x
-        WHERE x.key = r.key AND x.kind = r.kind AND x.lane = r.lane AND x.state = 'running') < 1
+SELECT kind, priority, rescues FROM (
+    SELECT kind, priority, rescues, arrived_ms, id FROM (
+        SELECT kind, priority, rescues, arrived_ms, id FROM jobs r
+        WHERE lane = :lane AND kind = 'read' AND :read = 1 AND state = 'ready' AND due_ms <= :now
+        AND priority >= :least AND priority < :below AND (
+            SELECT COUNT(*) FROM jobs x
+            WHERE x.key = r.key AND x.kind = r.kind AND x.lane = r.lane AND x.state = 'running') < 1
+        ORDER BY priority, arrived_ms, id LIMIT 1) AS best_read
+    UNION ALL
+    SELECT kind, priority, rescues, arrived_ms, id FROM (
+        SELECT kind, priority, rescues, arrived_ms, id FROM jobs r
+        WHERE lane = :lane AND kind = 'write' AND :write = 1 AND state = 'ready' AND due_ms <= :now
+        AND priority >= :least AND priority < :below AND (
+            SELECT COUNT(*) FROM jobs x
+            WHERE x.key = r.key AND x.kind = r.kind AND x.lane = r.lane AND x.state = 'running') < 1
+        ORDER BY priority, arrived_ms, id LIMIT 1) AS best_write
+    UNION ALL
+    SELECT kind, priority, rescues, arrived_ms, id FROM (
+        SELECT kind, priority, rescues, arrived_ms, id FROM jobs r
+        WHERE lane = :lane AND kind = 'purchase' AND :purchase = 1 AND state = 'ready' AND due_ms <= :now
+        AND priority >= :least AND priority < :below AND (
+            SELECT COUNT(*) FROM jobs x
+            WHERE x.key = r.key AND x.kind = r.kind AND x.lane = r.lane AND x.state = 'running') < 1
+        ORDER BY priority, arrived_ms, id LIMIT 1) AS best_purchase
+) AS best
 ORDER BY priority, arrived_ms, id LIMIT 1;
 
 -- name: suspect_jobs
@@ -242,20 +264,20 @@ UNION ALL SELECT 'runs' WHERE EXISTS (
     SELECT 1 FROM jobs WHERE owner = :owner AND owner <> '' AND state = 'running' AND rescues >= 2);
 
 -- name: claim_jobs
-UPDATE jobs SET state = 'running', token = :token || id, owner = :owner
+UPDATE jobs SET state = 'running', token = :token || id, owner = :owner, turns = turns + 1
 WHERE id IN (
     SELECT id FROM jobs r
-    WHERE lane = :lane AND state = 'ready' AND due_ms <= :now AND kind IN (:kinds) AND priority >= :least
+    WHERE lane = :lane AND kind = :kind AND state = 'ready' AND due_ms <= :now AND priority >= :least
     AND priority < :below
     AND rescues < 2 AND (
         SELECT COUNT(*) FROM jobs x
         WHERE x.key = r.key AND x.kind = r.kind AND x.lane = r.lane AND x.state = 'running') < 1
     ORDER BY priority, arrived_ms, id LIMIT :limit /* skip locked */)
 RETURNING id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, waits_for, reason,
-    dead_class, run_id;
+    dead_class, run_id, turns;
 
 -- name: claim_suspect
-UPDATE jobs SET state = 'running', token = :token || id, owner = :owner
+UPDATE jobs SET state = 'running', token = :token || id, owner = :owner, turns = turns + 1
 WHERE id IN (
     SELECT id FROM jobs r
     WHERE lane = :lane AND state = 'ready' AND rescues >= 2 AND due_ms <= :now AND kind IN (:kinds) AND (
@@ -266,10 +288,20 @@ WHERE id IN (
         SELECT COUNT(*) FROM jobs y WHERE y.owner = :owner AND y.owner <> '' AND y.state = 'running') < 1)
     ORDER BY priority, arrived_ms, id LIMIT 1 /* skip locked */)
 RETURNING id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, waits_for, reason,
-    dead_class, run_id;
+    dead_class, run_id, turns;
 
 -- name: unclaim_jobs
-UPDATE jobs SET state = 'ready', token = '', owner = '' WHERE id IN (:ids) AND state || '' = 'running';
+UPDATE jobs SET state = 'ready', token = '', owner = '', turns = turns - 1 WHERE id IN (:ids) AND state || '' = 'running';
+
+-- name: reset_turns
+UPDATE jobs SET turns = 0 WHERE id IN (:ids) AND state || '' = 'running';
+
+-- name: turns_of
+SELECT id, turns FROM jobs WHERE id IN (:ids);
+
+-- name: idle_jobs
+SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, waits_for, reason,
+    dead_class, run_id, turns FROM jobs WHERE state = 'ready' AND turns >= 20 ORDER BY turns DESC, id LIMIT :limit;
 
 -- name: next_due
 SELECT due_ms FROM jobs r WHERE lane = :lane AND state = 'ready' AND due_ms > -1 AND (
@@ -307,7 +339,8 @@ UPDATE jobs SET
     arrived_ms = CASE WHEN :arrived_ms < arrived_ms THEN :arrived_ms ELSE arrived_ms END,
     rescues = CASE WHEN :rescues > rescues THEN :rescues ELSE rescues END,
     due_ms = CASE WHEN :fixed = 1 AND :due_ms > due_ms THEN :due_ms ELSE due_ms END,
-    due_is_fixed = CASE WHEN :fixed = 1 THEN 1 ELSE due_is_fixed END
+    due_is_fixed = CASE WHEN :fixed = 1 THEN 1 ELSE due_is_fixed END,
+    turns = CASE WHEN turns > 0 AND :turns > turns THEN :turns ELSE turns END
 WHERE lane = :lane AND kind = :kind AND key = :key AND state = 'ready' RETURNING id;
 
 -- name: mark_job_dead
@@ -320,11 +353,11 @@ WHERE id = :id AND token = :token AND state || '' = 'running' RETURNING id;
 
 -- name: running_of_owner
 SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, waits_for, reason,
-    dead_class, run_id FROM jobs WHERE owner = :owner AND owner <> '' AND state = 'running' ORDER BY lane, kind, key /* lock */;
+    dead_class, run_id, turns FROM jobs WHERE owner = :owner AND owner <> '' AND state = 'running' ORDER BY lane, kind, key /* lock */;
 
 -- name: abandoned_jobs
 SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, waits_for, reason,
-    dead_class, run_id FROM jobs WHERE state = 'running'
+    dead_class, run_id, turns FROM jobs WHERE state = 'running'
 AND NOT EXISTS (SELECT 1 FROM processes p WHERE p.name = jobs.owner AND p.heartbeat_ms > :fresh_ms)
 ORDER BY lane, kind, key /* skip locked */;
 
@@ -347,7 +380,7 @@ GROUP BY lane, kind, priority ORDER BY lane, priority, kind;
 -- lane || and kind || keep the filters off other indexes: the newest dead letters are found by jobs_dead_when.
 -- name: dead_jobs
 SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, waits_for, reason,
-    dead_class, run_id, ended_ms FROM jobs
+    dead_class, run_id, turns, ended_ms FROM jobs
 WHERE state = 'dead' AND ended_ms >= :since_ms AND lane || '' IN (:lanes) AND kind || '' IN (:kinds)
 AND (:dead_class = '' OR dead_class || '' = :dead_class) ORDER BY ended_ms DESC, id DESC LIMIT :limit;
 
@@ -368,8 +401,8 @@ SELECT id FROM jobs WHERE id IN (:ids) AND state || '' = 'dead' ORDER BY lane, k
 
 -- A count, as in next_claimable_job. Of two dead jobs of one key the newer one is revived.
 -- name: revive_jobs
-UPDATE jobs SET state = 'ready', dead_class = '', waits_for = '', reason = '', attempts = 0, rescues = 0, arrived_ms = :now,
-    due_ms = :now, due_is_fixed = 0, token = '', owner = '', ended_ms = 0
+UPDATE jobs SET state = 'ready', dead_class = '', waits_for = '', reason = '', attempts = 0, rescues = 0, turns = 0,
+    arrived_ms = :now, due_ms = :now, due_is_fixed = 0, token = '', owner = '', ended_ms = 0
 WHERE id IN (:ids) AND state || '' = 'dead' AND (
         SELECT COUNT(*) FROM jobs x
         WHERE x.key = jobs.key AND x.kind = jobs.kind AND x.lane = jobs.lane AND x.state = 'ready') < 1
@@ -385,7 +418,7 @@ RETURNING id;
 
 -- name: get_job
 SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, waits_for, reason,
-    dead_class, run_id FROM jobs WHERE id = :id;
+    dead_class, run_id, turns FROM jobs WHERE id = :id;
 
 -- name: run_pending
 SELECT COUNT(*) FROM jobs WHERE run_id = :run_id AND run_id <> '' AND state IN ('ready', 'running');
@@ -541,6 +574,10 @@ SELECT payment_id, created_ms FROM purchases
 WHERE state IN ('waiting', 'unmatched') AND hmac <> '' AND hmac IN (:hmacs)
 UNION SELECT payment_id, created_ms FROM purchases WHERE state IN ('waiting', 'unmatched') AND customer_id <> ''
 AND customer_id IN (SELECT id FROM emails WHERE side = 'stripe' AND hmac IN (:hmacs)) ORDER BY created_ms, payment_id;
+
+-- name: purchases_waiting_for_code
+SELECT payment_id FROM purchases WHERE state IN ('waiting', 'unmatched') AND waits_for <> '' AND waits_for = :waits_for
+AND created_ms < :before_ms ORDER BY created_ms, payment_id LIMIT :limit;
 
 -- name: purchases_todo_of
 SELECT payment_id FROM purchases WHERE contact_id <> '' AND contact_id IN (:ids) AND state || '' = 'todo'

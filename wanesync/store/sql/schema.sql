@@ -122,14 +122,16 @@ CREATE TABLE jobs (
     reason TEXT NOT NULL,
     dead_class TEXT NOT NULL,
     run_id TEXT NOT NULL,
+    turns INTEGER NOT NULL,
     superseded INTEGER NOT NULL CHECK (superseded IN (0, 1)),
     ended_ms BIGINT NOT NULL
 );
 CREATE UNIQUE INDEX jobs_ready ON jobs (key, kind, lane) WHERE state = 'ready';
 CREATE UNIQUE INDEX jobs_running ON jobs (key, kind, lane) WHERE state = 'running';
-CREATE INDEX jobs_queue ON jobs (lane, priority, arrived_ms, id) WHERE state = 'ready';
+CREATE INDEX jobs_queue ON jobs (lane, kind, priority, arrived_ms, id) WHERE state = 'ready';
 -- For the next due time only. A claim walks jobs_queue in order; the condition on due_ms keeps it off this index.
 CREATE INDEX jobs_due ON jobs (lane, due_ms) WHERE state = 'ready' AND due_ms > -1;
+CREATE INDEX jobs_idle ON jobs (turns, id) WHERE state = 'ready' AND turns >= 20;
 CREATE INDEX jobs_suspect ON jobs (lane, due_ms) WHERE state = 'ready' AND rescues >= 2;
 -- The condition on owner keeps Postgres from scanning this index where it should look a key up in jobs_running.
 CREATE INDEX jobs_owner ON jobs (owner) WHERE state = 'running' AND owner <> '';
@@ -200,6 +202,7 @@ CREATE TABLE purchases (
 );
 CREATE INDEX purchases_customer ON purchases (customer_id) WHERE state IN ('waiting', 'unmatched');
 CREATE INDEX purchases_hmac ON purchases (hmac) WHERE state IN ('waiting', 'unmatched');
+CREATE INDEX purchases_waits ON purchases (waits_for, created_ms) WHERE state IN ('waiting', 'unmatched') AND waits_for <> '';
 CREATE INDEX purchases_contact ON purchases (contact_id) WHERE contact_id <> '';
 CREATE INDEX purchases_state ON purchases (state, created_ms);
 

@@ -10,6 +10,7 @@ from typing import NamedTuple, TypedDict
 from wanesync.core.errors import WanesyncError
 from wanesync.core.ids import bound
 from wanesync.core.jobs import (
+    FREE_TURNS,
     POISON_ALONE_RESCUES,
     DeadClass,
     Job,
@@ -18,6 +19,7 @@ from wanesync.core.jobs import (
     JobState,
     WaitCode,
     check_poison,
+    idle_wait_ms,
 )
 from wanesync.core.model import Side
 from wanesync.store.queries import Value
@@ -118,16 +120,19 @@ class Jobs(Table):
         """Queues jobs, or joins those that are ready.
 
         A ready one takes the higher priority and the earlier arrival, and its backoff ends unless its wait is fixed.
-        A dead one of the same key is closed as superseded.
+        A dead one of the same key is closed as superseded. A request without news (``woken_by``) takes over the turns
+        of the job that makes it, and the wait that follows from them (docs/correctness.md#wake-ups).
         """
         if not requests:
             return
         now_ms = self._session.now_ms
+        turns_of = self._turns_of({request.woken_by for request in requests if request.woken_by})
         groups: dict[tuple[Side, JobKind], set[str]] = defaultdict(set)
         batch: list[dict[str, Value]] = []
         for request in sorted(requests, key=_order):
             key = bound(request.key)
             groups[request.lane, request.kind].add(key)
+            turns = turns_of[request.woken_by] if request.woken_by else 0
             batch.append(
                 {
                     "id": self._session.make_id(),
@@ -135,8 +140,9 @@ class Jobs(Table):
                     "kind": request.kind,
                     "key": key,
                     "priority": int(request.priority),
-                    "due_ms": now_ms if request.due_ms is None else request.due_ms,
+                    "due_ms": max(now_ms + idle_wait_ms(turns), request.due_ms or 0),
                     "run_id": request.run_id,
+                    "turns": turns,
                     "now": now_ms,
                 }
             )
@@ -144,6 +150,12 @@ class Jobs(Table):
         for (lane, kind), keys in sorted(groups.items()):
             self._session.rows("supersede_dead_jobs", lane=lane, kind=kind, keys=sorted(keys), now=now_ms)
             self._session.lanes_to_wake.add(lane)
+
+    def _turns_of(self, jobs: Collection[Job]) -> dict[Job, int]:
+        """The turns of some jobs; of those with many the stored number counts, which a call has set back."""
+        many = [job.id for job in jobs if job.turns > FREE_TURNS]
+        stored: dict[str, int] = dict(self._session.rows("turns_of", ids=many)) if many else {}
+        return {job: stored.get(job.id, job.turns) for job in jobs}
 
     def claim(  # noqa: PLR0913 - a claim has that many conditions
         self,
@@ -177,25 +189,32 @@ class Jobs(Table):
                 alone = self._session.rows("claim_suspect", token=token, starved_ms=starved_ms, **values)
                 if alone:
                     return [job_of(row) for row in alone]
-        jobs = [job_of(row) for row in self._session.rows("claim_jobs", token=token, limit=limit, **values)]
-        jobs.sort(key=lambda job: (job.priority, job.arrived_ms, job.id))
-        return self._one_per_key(jobs) if len(wanted) > 1 else jobs
+        # One statement a kind: the rows of one kind lie in the order of the index.
+        rows = [
+            row
+            for kind in wanted
+            for row in self._session.rows("claim_jobs", token=token, limit=limit, kind=kind, **values)
+        ]
+        jobs = sorted(map(job_of, rows), key=lambda job: (job.priority, job.arrived_ms, job.id))
+        return self._one_per_key(jobs, limit) if len(wanted) > 1 else jobs
 
-    def _one_per_key(self, jobs: list[Job]) -> list[Job]:
+    def _one_per_key(self, jobs: list[Job], limit: int) -> list[Job]:
         best: dict[str, Job] = {}
         for job in jobs:
-            best.setdefault(job.key, job)
-        others = [job.id for job in jobs if best[job.key] is not job]
+            if len(best) < limit:
+                best.setdefault(job.key, job)
+        others = [job.id for job in jobs if best.get(job.key) is not job]
         if others:
             self._session.rows("unclaim_jobs", ids=others)
         return list(best.values())
 
     def next_claimable(
-        self, lane: Side, kinds: Sequence[JobKind] = _KINDS, *, least: int = 0, below: int = EVERY_PRIORITY
+        self, lane: Side, kinds: Collection[JobKind] = _KINDS, *, least: int = 0, below: int = EVERY_PRIORITY
     ) -> ClaimableJob | None:
         """The job with which the next claim of these kinds begins; None without one."""
         band: dict[str, Value] = {"least": int(least), "below": int(below), "now": self._session.now_ms}
-        row = self._session.row("next_claimable_job", lane=lane, kinds=tuple(kinds), **band)
+        band |= {str(kind): int(kind in kinds) for kind in JobKind}
+        row = self._session.row("next_claimable_job", lane=lane, **band)
         return ClaimableJob(JobKind(row[0]), row[1], row[2]) if row else None
 
     def next_due_ms(self, lane: Side) -> int | None:
@@ -298,9 +317,8 @@ class Jobs(Table):
                 }
                 self._session.rows("mark_job_poison", **values)
             else:
-                self._make_ready(
-                    job, self._session.now_ms, (job.waits_for, job.reason), attempts=0, fixed=False, rescues=1
-                )
+                # What it waited for before it was claimed is over.
+                self._make_ready(job, self._session.now_ms, (WaitCode.NONE, ""), attempts=0, fixed=False, rescues=1)
             self._session.rows("drop_locks", tokens=[job.token])
             after = self.get(job.id)
             if after:
@@ -320,6 +338,7 @@ class Jobs(Table):
                 priority=job.priority,
                 arrived_ms=job.arrived_ms,
                 rescues=job.rescues + rescues,
+                turns=job.turns,
                 due_ms=due_ms,
                 fixed=int(fixed),
             )
@@ -364,6 +383,16 @@ class Jobs(Table):
         if made_due:
             self._session.lanes_to_wake.add(lane)
         return len(made_due)
+
+    def note_calls(self, jobs: Collection[Job]) -> None:
+        """Set the turns of running jobs back that now make a call: what they wait for is on its way."""
+        idle = sorted({job.id for job in jobs if job.turns > 1})
+        if idle:
+            self._session.rows("reset_turns", ids=idle)
+
+    def idle(self, limit: int) -> list[Job]:
+        """Jobs that were claimed 20 times or more in a row without news and without a call, the worst first."""
+        return [job_of(row) for row in self._session.rows("idle_jobs", limit=limit)]
 
     # -- counts
 
@@ -461,7 +490,7 @@ class Jobs(Table):
 def job_of(row: Row) -> Job:
     """The job of a row: the columns in the order of the queries."""
     job_id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, *rest = row
-    token, owner, waits_for, reason, dead_class, run_id = rest
+    token, owner, waits_for, reason, dead_class, run_id, turns = rest
     return Job(
         id=job_id,
         lane=Side(lane),
@@ -479,6 +508,7 @@ def job_of(row: Row) -> Job:
         reason=reason,
         dead_class=dead_class,
         run_id=run_id,
+        turns=turns,
     )
 
 

@@ -64,6 +64,11 @@ class Purchases(Table):
         """Payments that wait for a contact with an address of theirs or of their customer, the oldest first."""
         return [row[0] for row in self._session.rows("purchases_waiting_near", hmacs=hmacs)] if hmacs else []
 
+    def waiting_for_code(self, waits_for: WaitCode, before_ms: int, limit: int) -> PaymentIds:
+        """Waiting payments with this code that were stored before a time, the oldest first."""
+        rows = self._session.rows("purchases_waiting_for_code", waits_for=waits_for, before_ms=before_ms, limit=limit)
+        return [row[0] for row in rows]
+
     def todo_of(self, contact_ids: Collection[str]) -> PaymentIds:
         """Payments assigned to contacts and not sent yet, the oldest first."""
         return [row[0] for row in self._session.rows("purchases_todo_of", ids=contact_ids)] if contact_ids else []
