@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.support.core_builders import contact, customer, link
 from tests.support.store_fixtures import Clock
+from tests.support.store_rows import an_update
 from wanesync.core.errors import NotFound
-from wanesync.core.model import Conflict, Record, Side, StoredRecord
+from wanesync.core.model import Change, Conflict, Event, Record, Side, StoredRecord, WriteResult
 from wanesync.ops.history import read_latest, read_person, show_data
 from wanesync.store import Store
 from wanesync.terminal import mask
@@ -48,6 +51,38 @@ def test_an_address_and_both_ids_find_the_same_person(pair: Store, key: str) -> 
 def test_the_limit_keeps_the_newest_entries(pair: Store) -> None:
     assert [row.kind for row in read_person(pair, "7", 1).entries] == ["updated"]
     assert [row.kind for row in read_latest(pair, 2)] == ["updated", "created"]
+
+
+@pytest.mark.case(36)
+def test_a_write_whose_answer_was_lost_and_the_webhooks_are_in_the_history(pair: Store, clock: Clock) -> None:
+    ours = replace(an_update("w1", "cus_7"), changes={"city": Change("Ulm", "Rome", "Rome")}, sent_ms=0)
+    came_ms = clock.ms + 4_000
+    events = [
+        Event("e1", Side.STRIPE, "updated", "cus_7", came_ms, {"city": "Rome"}, request_key=ours.idempotency_key),
+        Event("e2", Side.STRIPE, "updated", "cus_7", came_ms, {"city": "Oslo"}),
+        Event("e3", Side.HUBSPOT, "updated", "7", came_ms, {"phone": "1"}, source="user:CRM_UI/jane@example.com"),
+        Event("e4", Side.HUBSPOT, "updated", "7", came_ms, {"city": "Rome"}, source="INTEGRATION/1"),
+    ]
+    clock.advance(1_000)
+    pair.run(lambda tx: tx.pending_writes.put(ours))
+    pair.run(lambda tx: tx.pending_writes.mark_sent(ours.id))
+    clock.advance(1_000)
+    pair.run(lambda tx: tx.pending_writes.record_result(ours.id, WriteResult.LOST))
+    clock.advance(1_000)
+    pair.run(lambda tx: tx.events.put_many(events))
+    lines = [(row.kind, str(row.side), row.data) for row in read_person(pair, "7", 10).entries][2:]
+    lost = {"write": ours.id, "kind": "update", "then": "planned again from a later read"}
+    other = {"event": "updated", "by": "another program or a person", "fields": {"city": "Oslo"}}
+    assert lines[0][0] == "answer lost"
+    expected = [
+        ("answer lost", "stripe", lost | {"fields": {"city": ["Ulm", "Rome"]}}),
+        ("webhook", "stripe", {"event": "updated", "by": "our own write", "fields": {"city": "Rome"}}),
+        ("webhook", "stripe", other),
+        ("webhook", "hubspot", {"event": "updated", "by": "user:CRM_UI/j***", "fields": {"phone": "1"}}),
+        ("webhook", "hubspot", other | {"by": "our own write, or another program", "fields": {"city": "Rome"}}),
+    ]
+    assert sorted(lines, key=repr) == sorted(expected, key=repr)
+    assert [row.kind for row in read_person(pair, "7", 1).entries] == ["webhook"]
 
 
 @pytest.mark.parametrize("key", ["unknown@example.com", "8"])

@@ -9,8 +9,8 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from tests.simulation.edits import check_edits
-from tests.simulation.payments import check_payments, check_roll_ups
 from tests.simulation.facts import Cell
+from tests.simulation.payments import check_payments, check_roll_ups
 from tests.support.store_reads import all_links, count_events, open_writes
 from wanesync.core.model import Link, LinkState, Side, normalise_email
 

@@ -10,8 +10,8 @@ from wanesync.core.model import Link, Side
 from wanesync.core.purchases import Purchase, PurchaseState, Sink, roll_up
 
 if TYPE_CHECKING:
-    from tests.simulation.people import Payment
     from tests.simulation.facts import Ref
+    from tests.simulation.people import Payment
     from tests.simulation.world import World
 
 MARK = re.compile(r"\[wanesync:(\w+)\]")

@@ -11,13 +11,13 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 
+from tests.simulation.facts import Facts
 from tests.simulation.listings import list_all
 from tests.simulation.net import EMPTY, Network
 from tests.simulation.parts import START_MS, Clock, Flight, LocalClock, Process
 from tests.simulation.people import Crowd, draw_features
 from tests.simulation.ports import PORTAL, SimHubSpot, SimStripe
 from tests.simulation.stores import SimStore, lend_database, take_back
-from tests.simulation.facts import Facts
 from tests.support.store_reads import open_writes
 from wanesync.adapters.field_translation import FieldTranslator
 from wanesync.adapters.hubspot.webhooks import HubSpotWebhooks

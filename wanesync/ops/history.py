@@ -1,30 +1,43 @@
-"""History: what is stored about one person, and what was done and why."""
+"""History: what is stored about one person, and what was done and why.
+
+Its lines are those of the journal, the webhooks that came, and the writes whose answer was lost.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from wanesync.core.change_guard import show_source
 from wanesync.core.errors import NotFound
-from wanesync.core.model import Side, normalise_email
+from wanesync.core.model import Side, WriteKind, WriteResult, normalise_email
+from wanesync.store.tables.journal import JournalRow
 
 if TYPE_CHECKING:
-    from wanesync.core.model import Link, StoredRecord
-    from wanesync.store.database import Store
+    from wanesync.core.model import Event, Link, PendingWrite, RecordRef, StoredRecord
+    from wanesync.store.codec import JSON
+    from wanesync.store.database import Store, Tx
     from wanesync.store.tables.conflicts import ConflictRow
-    from wanesync.store.tables.journal import JournalRow
 
 
 @dataclass(frozen=True, slots=True)
 class PersonHistory:
-    """A person's records on both sides with links and open conflicts, and their journal entries, oldest first."""
+    """A person's records on both sides with links and open conflicts, and what happened to them, oldest first."""
 
     records: Sequence[StoredRecord]
     links: Sequence[Link]
     conflicts: Sequence[ConflictRow]
     entries: Sequence[JournalRow]
+
+
+LOST_ANSWERS: Mapping[WriteResult | None, str] = {
+    None: "not settled yet",
+    WriteResult.LOST: "planned again from a later read",
+    WriteResult.MATCHED: "found by our id",
+}
+"""Results of writes whose answer did not come -> what was done about it."""
 
 
 def read_latest(store: Store, limit: int) -> list[JournalRow]:
@@ -51,11 +64,55 @@ def read_person(store: Store, key: str, limit: int) -> PersonHistory:
             records=[stored for _, stored in sorted(tx.records.get_many(refs).items())],
             links=links,
             conflicts=[row for side, record_id in sorted(refs) for row in tx.conflicts.of_record(side, record_id)],
-            entries=list(reversed(tx.journal.of(ids, limit))),
+            entries=_read_lines(tx, refs, ids, limit),
         )
     if not found.records and not found.links and not found.entries:
         raise NotFound("no record has this address or id: records are stored once they were listed or changed")
     return found
+
+
+def _read_lines(tx: Tx, refs: Collection[RecordRef], ids: Collection[str], limit: int) -> list[JournalRow]:
+    """Return the newest lines of the journal, of webhooks and of lost answers, oldest first."""
+    journal = reversed(tx.journal.of(ids, limit))
+    lines = [*journal, *_read_webhooks(tx, refs, limit), *_read_lost_answers(tx, refs)]
+    return sorted(lines, key=lambda line: line.at_ms)[-limit:]
+
+
+def _read_webhooks(tx: Tx, refs: Collection[RecordRef], limit: int) -> Iterator[JournalRow]:
+    for side in Side:
+        found = tx.events.newest_first(side, sorted(i for at, i in refs if at is side), 0)
+        events = [event for of_record in found.values() for event in islice(of_record, limit)]
+        ours = tx.pending_writes.known_keys(side, {event.request_key for event in events if event.request_key})
+        for event in events:
+            data: dict[str, JSON] = {"event": event.kind, "by": _name_author(event, ours), "fields": {**event.values}}
+            yield JournalRow(event.key, event.received_ms, "webhook", side, event.record_id, "", data)
+
+
+def _name_author(event: Event, ours: Collection[str]) -> str:
+    """Return who caused an event, as far as it shows: Stripe names our request, HubSpot the source of the change."""
+    if event.side is Side.STRIPE:
+        return "our own write" if event.request_key in ours else "another program or a person"
+    return show_source(event.source) if event.source.startswith("user") else "our own write, or another program"
+
+
+def _read_lost_answers(tx: Tx, refs: Collection[RecordRef]) -> Iterator[JournalRow]:
+    """Yield the writes to or from these records whose answer did not come: open, given up, or found later."""
+    writes = {write.id: write for write in tx.pending_writes.creates_of(refs)}
+    for side in Side:
+        for sent in tx.pending_writes.recent(side, sorted(i for at, i in refs if at is side), 0).values():
+            writes |= {write.id: write for write in sent}
+    for write in writes.values():
+        if write.sent_ms and write.result in LOST_ANSWERS:
+            yield JournalRow(
+                write.id, write.sent_ms, "answer lost", write.side, write.target_id, write.link_id, _describe(write)
+            )
+
+
+def _describe(write: PendingWrite) -> dict[str, JSON]:
+    changed = {name: change for name, change in sorted(write.changes.items()) if change.before != change.after}
+    changes: dict[str, JSON] = {name: [change.before, change.after] for name, change in changed.items()}
+    kind = "creation" if write.kind is WriteKind.CREATE else "update"
+    return {"write": write.id, "kind": kind, "then": LOST_ANSWERS[write.result], "fields": changes}
 
 
 def show_data(data: object, show_value: Callable[[str], str]) -> object:

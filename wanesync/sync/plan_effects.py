@@ -179,7 +179,7 @@ def note_conflict(tx: Tx, conflict: Conflict, link_id: str) -> None:
 
 def note_would_write(tx: Tx, action: Action) -> None:
     """Add to the journal what would have been written if writes were on."""
-    fields = sorted(name for name, change in action.changes.items() if change.after != change.before)
+    fields = {name: [c.before, c.after] for name, c in sorted(action.changes.items()) if c.after != c.before}
     record_id = action.target_id or action.source_id
     tx.journal.add("would write", action.side, record_id, action.link_id, {"kind": action.kind, "fields": fields})
 

@@ -112,6 +112,7 @@ class RecordWriter:
             return
         gone = old or StoredRecord(Record(Side.HUBSPOT, contact_id), 0, 0, 0)
         self._replace(replace(gone, survivor=survivor_id, revision=gone.revision + 1, note=None), gone.hmacs)
+        self.tx.journal.add("merged", Side.HUBSPOT, contact_id, "", {"survivor": survivor_id})
         move_purchases(self.tx, contact_id, survivor_id)
         self.tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.WRITE, f"contact:{contact_id}", self.priority))
 
