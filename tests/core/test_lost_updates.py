@@ -26,7 +26,9 @@ NOW_MS = 1_700_000_000_000
 
 def change_of(name: str, value: str, at_ms: int = NOW_MS, **facts: object) -> Event:
     """A person's change of one field of the contact."""
-    row = Event(f"{name}-{value}-{at_ms}", HUBSPOT, "updated", "1", at_ms, {name: value}, source="user:CRM_UI/7")
+    row = Event(
+        f"{name}-{value}-{at_ms}", HUBSPOT, "updated", "1", at_ms, {name: value}, source="user:CRM_UI/7", read=True
+    )
     return replace(row, **facts)  # type: ignore[arg-type] # a test names the fields it changes
 
 
@@ -52,8 +54,14 @@ def test_a_current_value_is_settled_without_a_word() -> None:
     assert judged([change_of("phone", "110")], phone="110") == Judgement(["phone-110-1700000000000"], [])
 
 
+def test_a_value_that_only_another_program_can_have_replaced_is_no_conflict() -> None:
+    assert lost(judged([change_of("phone", "110")], phone="112")) == []
+    landed = write_of("109", "111", landed_ms=NOW_MS - 1)
+    assert lost(judged([change_of("phone", "110")], [landed], phone="112")) == []
+
+
 def test_a_value_that_is_neither_current_nor_superseded_is_a_conflict() -> None:
-    outcome = judged([change_of("phone", "110")], phone="112")
+    outcome = judged([change_of("phone", "110")], [write_of("109", "112")], phone="112")
     assert outcome.conflicts == [Conflict(HUBSPOT, "1", "phone", "110", "overwritten")]
 
 
@@ -64,12 +72,27 @@ def test_a_value_superseded_by_a_later_change_of_a_person_is_settled() -> None:
 
 def test_an_earlier_change_supersedes_nothing() -> None:
     window = [change_of("phone", "110", NOW_MS - 1000), change_of("phone", "112", NOW_MS - 2000)]
-    assert lost(judged(window, phone="112")) == ["110"]
+    assert lost(judged(window, [write_of("109", "112")], phone="112")) == ["110"]
 
 
 def test_a_later_change_of_another_field_supersedes_nothing() -> None:
     window = [change_of("phone", "110", NOW_MS - 2000), change_of("city", "Ulm", NOW_MS - 1000)]
-    assert lost(judged(window, phone="112", city="Ulm")) == ["110"]
+    assert lost(judged(window, [write_of("110", "112")], phone="112", city="Ulm")) == ["110"]
+
+
+def test_a_value_that_our_newest_write_was_planned_from_was_replaced_knowingly() -> None:
+    edit = change_of("phone", "110", NOW_MS - 2000, received_ms=NOW_MS - 1500)
+    ours = write_of("110", "112", sent_ms=NOW_MS - 1000)
+    assert lost(judged([edit], [ours], phone="112")) == []
+    assert lost(judged([replace(edit, received_ms=NOW_MS - 500)], [ours], phone="112")) == ["110"]
+
+
+def test_an_event_that_no_read_covers_is_not_judged_yet() -> None:
+    newer = change_of("phone", "110", read=False)
+    outcome = judged([newer, change_of("phone", "111", NOW_MS - 1)], [write_of("109", "112")], phone="112")
+    assert outcome.judged == [f"phone-111-{NOW_MS - 1}"]
+    assert lost(outcome) == ["111"]
+    assert judged([newer], record=stored(contact(phone="112"), deleted=True)).judged == [newer.key]
 
 
 def test_a_superseded_value_is_a_conflict_if_we_wrote_the_field_without_having_seen_it() -> None:
@@ -117,7 +140,8 @@ def test_events_of_a_record_that_is_gone_are_settled(facts: dict[str, object]) -
 
 def test_one_part_of_a_name_is_current_when_the_contact_holds_it() -> None:
     assert lost(judged([change_of("name/lastname", "Byron")], name=full_name("Ada", "Byron"))) == []
-    assert lost(judged([change_of("name/lastname", "Hopper")], name=full_name("Ada", "Byron"))) == ["Hopper"]
+    ours = [write_of(full_name("Ada", "King"), full_name("Ada", "Byron"), "name")]
+    assert lost(judged([change_of("name/lastname", "Hopper")], ours, name=full_name("Ada", "Byron"))) == ["Hopper"]
 
 
 def test_a_part_of_a_name_our_write_was_planned_from_is_not_reported_once_superseded() -> None:
@@ -128,7 +152,7 @@ def test_a_part_of_a_name_our_write_was_planned_from_is_not_reported_once_supers
 
 def paid(**facts: object) -> Event:
     """The Stripe event of a write of ours."""
-    row = Event("e", STRIPE, "updated", "cus_1", NOW_MS, {"phone": "112"}, request_key="own-key")
+    row = Event("e", STRIPE, "updated", "cus_1", NOW_MS, {"phone": "112"}, request_key="own-key", read=True)
     return replace(row, **facts)  # type: ignore[arg-type] # a test names the fields it changes
 
 
@@ -156,7 +180,28 @@ def test_two_changes_in_one_second_do_not_supersede_one_another() -> None:
     first, second = (
         paid(key=phone, values={"phone": phone}, request_key="", occurred_ms=NOW_MS) for phone in ("111", "112")
     )
-    assert lost(judged_customer([first, second], [], "112")) == ["111"]
+    ours = [write_of("110", "112", side=STRIPE)]
+    assert lost(judged_customer([first, second], ours, "112")) == ["111"]
+
+
+def test_within_one_second_the_previous_value_shows_what_a_change_replaced() -> None:
+    first, second, third = (
+        paid(key=phone, values={"phone": phone}, previous={"phone": before}, request_key="", occurred_ms=NOW_MS)
+        for before, phone in [("110", "111"), ("111", "112"), ("112", "113")]
+    )
+    ours = [write_of("111", "112", side=STRIPE, sent_ms=NOW_MS - 9_000)]
+    assert lost(judged_customer([third, first, second], ours, "113")) == ["112"]
+    assert lost(judged_customer([third, first, second], [], "113")) == []
+    landed = [replace(ours[0], landed_ms=NOW_MS - 1_000)]
+    assert lost(judged_customer([third, first, second], landed, "113")) == []
+
+
+def test_the_event_of_our_write_shows_whether_it_buried_a_value() -> None:
+    edit = paid(key="edit", values={"phone": "111"}, previous={"phone": "110"}, request_key="")
+    echo = paid(values={"phone": "112"}, previous={"phone": "110"}, judged=True)
+    ours = [write_of("110", "112", side=STRIPE)]
+    assert lost(judged_customer([edit, echo], ours, "113")) == []
+    assert lost(judged_customer([edit, replace(echo, previous={"phone": "111"})], ours, "113")) == ["111"]
 
 
 @given(
@@ -166,9 +211,18 @@ def test_two_changes_in_one_second_do_not_supersede_one_another() -> None:
 @STEADY
 def test_the_last_value_a_person_set_is_current_or_a_conflict(phones: list[str], current: str) -> None:
     window = [change_of("phone", phone, NOW_MS + i) for i, phone in enumerate(phones)]
-    outcome = judged(window, phone=current)
+    outcome = judged(window, [write_of("109", "113")], phone=current)
     assert len(outcome.judged) == len(window)
-    assert phones[-1] == current or lost(outcome) == [phones[-1]]
+    assert phones[-1] == current or phones[-1] in lost(outcome)
+
+
+@given(phones=st.lists(st.sampled_from(["110", "111", "112", ""]), min_size=1, max_size=5))
+@STEADY
+def test_edits_of_one_side_are_never_conflicts(phones: list[str]) -> None:
+    window = [change_of("phone", phone, NOW_MS + i) for i, phone in enumerate(phones)]
+    assert lost(judged(window[:-1], phone=phones[-1])) == []
+    before = write_of("110", "111", landed_ms=NOW_MS - 1)
+    assert lost(judged(window[:-1], [before], phone=phones[-1])) == []
 
 
 # -- words
@@ -192,10 +246,12 @@ def test_a_part_of_an_address_that_went_out_with_another_part_is_judged_by_what_
     mine = replace(
         write_of("Old Street", "New Street", "street", STRIPE, result=WriteResult.LOST), sent_ms=NOW_MS - 5_000
     )
-    theirs = Event("theirs", STRIPE, "updated", "cus_1", NOW_MS - 4_000, {"city": "Oslo"}, source="user:dashboard")
+    theirs = Event(
+        "theirs", STRIPE, "updated", "cus_1", NOW_MS - 4_000, {"city": "Oslo"}, source="user:dashboard", read=True
+    )
     echo = Event(
         "echo", STRIPE, "updated", "cus_1", NOW_MS - 1_000, {"city": "Rome", "street": "New Street"},
-        request_key="own-key",
+        request_key="own-key", read=True,
     )  # fmt: skip
     outcome = judged([theirs, echo], [mine], stored(customer(city="Rome", street="New Street")))
     assert "Oslo" in lost(outcome)
@@ -221,7 +277,9 @@ def test_a_value_that_a_late_write_overwrote_is_kept_even_after_another_write_re
 def stripe_change(value: str, at_ms: int = NOW_MS, key: str = "", **previous: str) -> Event:
     """A change of the customer's city; ``key``: the idempotency key of the request that made it."""
     source = "" if key else "user"
-    return Event(f"{value}-{at_ms}", STRIPE, "updated", "cus_1", at_ms, {"city": value}, previous, key, source)
+    return Event(
+        f"{value}-{at_ms}", STRIPE, "updated", "cus_1", at_ms, {"city": value}, previous, key, source, read=True
+    )
 
 
 @pytest.mark.parametrize(

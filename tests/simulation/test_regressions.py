@@ -76,7 +76,9 @@ def own_of(before: str, after: str, sent_ms: int, answer: WriteResult | None) ->
 
 
 def change_of(value: str, at_ms: int, source: str = "user:CRM_UI/1", *, judged: bool = False) -> Event:
-    return Event(f"{value}-{at_ms}", HUBSPOT, "updated", "1", at_ms, {"city": value}, source=source, judged=judged)
+    return Event(
+        f"{value}-{at_ms}", HUBSPOT, "updated", "1", at_ms, {"city": value}, source=source, judged=judged, read=True
+    )
 
 
 def test_a_read_under_way_does_not_end_a_doubt_that_came_after_it_began() -> None:

@@ -51,12 +51,16 @@ class ScriptedPort:
         """Script the next answers of a method."""
         self._answers.setdefault(method, deque()).extend(answers)
 
+    def script(self, method: str, answer: Callable[..., object]) -> None:
+        """Answer every later request of a method by a function of its arguments."""
+        self._answers[method] = deque([answer], maxlen=1)
+
     def __getattr__(self, method: str) -> Callable[..., object]:
         def request(*arguments: object) -> object:
             self.requests.append((method, arguments))
             waiting = self._answers.get(method)
             assert waiting, f"unexpected request: {method}{arguments}"
-            found = waiting.popleft()
+            found = waiting[0] if waiting.maxlen == 1 else waiting.popleft()
             if isinstance(found, Exception):
                 raise found
             return found(*arguments) if callable(found) else found

@@ -29,7 +29,7 @@ def person(side: Side, **values: str) -> Record:
 def report(live: LiveSync, side: Side, value: str, source: str = USER, **facts: object) -> str:
     """Store an event that Ann's city is ``value``; returns its key."""
     key = f"{side}{value}{live.clock.ms}"
-    event = Event(key, side, "updated", IDS[side], live.clock.ms, {"city": value}, source=source)
+    event = Event(key, side, "updated", IDS[side], live.clock.ms, {"city": value}, source=source, read=True)
     event = replace(event, **facts)  # type: ignore[arg-type] # a test names the facts it changes
     live.store.run(lambda tx: tx.events.put_many([event]))
     return key
@@ -124,6 +124,7 @@ def test_a_record_that_was_never_read_is_judged_later(live: LiveSync) -> None:
 @SIDES
 def test_a_value_that_stands_nowhere_any_more_becomes_a_conflict(live: LiveSync, side: Side) -> None:
     live.know(person(side))
+    write(live, side)
     key = report(live, side, "Nice")
     judge(live, side)
     assert is_judged(live, key)
@@ -174,6 +175,7 @@ def test_a_write_that_was_planned_from_the_value_lost_nothing(live: LiveSync) ->
 def test_an_event_older_than_its_retention_window_still_counts_itself(live: LiveSync) -> None:
     """An event far in the past is judged with the writes of its own time, however late that happens."""
     live.know(person(HUBSPOT))
+    write(live, HUBSPOT)
     key = report(live, HUBSPOT, "Nice")
     live.advance(3 * MAX_OWN_WRITE_AGE_MS)
     judge(live)
@@ -210,6 +212,7 @@ def test_an_echo_that_names_the_value_the_write_was_planned_from_is_no_conflict(
 
 def test_the_request_of_another_program_is_no_echo(live: LiveSync) -> None:
     live.know(person(STRIPE))
+    write(live, STRIPE)
     report(live, STRIPE, "Nice", USER, request_key="of another program")
     judge(live, STRIPE)
     assert live.conflicts() == [("overwritten", "city", "Nice")]
@@ -240,8 +243,10 @@ def test_a_deleted_record_has_nothing_to_lose(live: LiveSync) -> None:
 def test_records_of_one_side_are_judged_each_by_its_own_events(live: LiveSync) -> None:
     other = replace(contact("2", email="bob@example.com", city="Oslo"), modified_ms=1)
     live.know(person(HUBSPOT), other)
+    write(live, HUBSPOT, target_id="2")
     old = report(live, HUBSPOT, "Nice", record_id="2")
     live.advance(3 * MAX_OWN_WRITE_AGE_MS)
+    write(live, HUBSPOT)
     new = report(live, HUBSPOT, "Rome")
     live.store.run(lambda tx: judge_records(live.runtime, tx, {HUBSPOT: {"1": KEY, "2": "contact:2"}}))
     assert is_judged(live, old)

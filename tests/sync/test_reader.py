@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from itertools import pairwise
+from typing import cast
+
+import pytest
 
 from tests.support.core_builders import contact, customer
-from tests.support.live_sync import HUBSPOT, STRIPE, LiveSync, customer_answer, refused
+from tests.support.live_sync import HUBSPOT, SECOND_MS, STRIPE, LiveSync, customer_answer, refused
 from wanesync.core.errors import Failure
 from wanesync.core.jobs import Job, JobKind, JobState, WaitCode
 from wanesync.core.model import Event, LinkState, Record, Side
+from wanesync.core.ports import CustomerAnswer, Timing
 from wanesync.sync.intake import store_events
 from wanesync.sync.reader import ANSWER_DUE_MS, Reader
 
@@ -28,6 +33,11 @@ def arrive(live: LiveSync, *events: Event) -> None:
     """Events come in; their reads are due."""
     live.store.run(lambda tx: store_events(tx, events))
     live.advance(2_000)
+
+
+def nice_of(live: LiveSync) -> Event:
+    """A user sets the contact's city now."""
+    return Event("e1", HUBSPOT, "updated", "1", live.clock.ms, {"city": "Nice"}, source="user:CRM_UI")
 
 
 def event(live: LiveSync, key: str, record: Record | None = None, **facts: object) -> Event:
@@ -175,13 +185,81 @@ def test_a_plan_that_must_wait_is_queued_on_its_own_lane(live: LiveSync) -> None
     assert live.is_queued(STRIPE, "customer:cus_1")
 
 
+def unjudged(live: LiveSync) -> list[str]:
+    with live.store.reading() as tx:
+        return tx.events.with_unjudged(HUBSPOT, ["1"])
+
+
 def test_events_of_what_was_read_are_judged_when_the_lock_is_free(live: LiveSync) -> None:
     live.link(ANN, CUS)
-    nice = Event("e1", HUBSPOT, "updated", "1", live.clock.ms, {"city": "Nice"}, source="user:CRM_UI")
-    live.store.run(lambda tx: tx.events.put_many([nice]))
-    live.hubspot.answer("read_contacts", {"1": ANN})
+    live.store.run(lambda tx: tx.events.put_many([nice_of(live)]))
+    live.hubspot.answer("read_contacts", {"1": replace(ANN, modified_ms=live.clock.ms)})
     assert read(live, HUBSPOT, "1").state is JobState.DONE
-    assert live.conflicts() == [("overwritten", "city", "Nice")]
+    assert unjudged(live) == []
+
+
+def test_a_contact_whose_copy_is_older_than_an_event_is_read_again_a_few_times(live: LiveSync) -> None:
+    """Then HubSpot will never show anything newer: the event counts as covered."""
+    live.link(ANN, CUS)
+    arrive(live, nice_of(live))
+    live.hubspot.script("read_contacts", lambda _ids: {"1": ANN})
+    reads = []
+    for _ in range(60):
+        if live.work(HUBSPOT, JobKind.READ):
+            reads.append(live.clock.ms)
+        live.advance(SECOND_MS)
+    assert [round((later - earlier) / 1000) for earlier, later in pairwise(reads)] == [2, 4, 8, 16]
+    assert unjudged(live) == []
+
+
+def test_an_event_that_arrives_while_its_contact_is_read_is_not_judged_by_that_read(live: LiveSync) -> None:
+    live.link(ANN, CUS)
+
+    def arrive_meanwhile(_ids: object) -> dict[str, Record | None]:
+        arrive(live, nice_of(live))
+        return {"1": ANN}
+
+    live.hubspot.answer("read_contacts", arrive_meanwhile)
+    assert read(live, HUBSPOT, "1").state is JobState.DONE
+    assert live.conflicts() == []
+    nice = replace(ANN, values={**ANN.values, "city": "Nice"}, modified_ms=live.clock.ms)
+    live.hubspot.answer("read_contacts", {"1": nice})
+    live.work(HUBSPOT, JobKind.READ)
+    assert live.conflicts() == []
+    assert live.is_queued(STRIPE, KEY)
+
+
+@pytest.mark.case(47)
+def test_many_edits_of_one_field_on_one_side_are_no_conflicts(live: LiveSync) -> None:
+    """120 edits 0.2 s apart: each webhook comes half a second later, so every copy is older than some events."""
+    live.link(ANN, CUS)
+    held = {HUBSPOT: ANN, STRIPE: CUS}
+
+    def answer_contact(_ids: object) -> dict[str, Record | None]:
+        return {"1": held[HUBSPOT]}
+
+    def answer_customer(*arguments: object) -> CustomerAnswer:
+        body = json.loads(cast("str", arguments[1]))
+        held[STRIPE] = replace(held[STRIPE], values={**held[STRIPE].values, "city": body["address"]["city"]})
+        return CustomerAnswer(held[STRIPE], Timing(live.clock.ms, live.clock.ms))
+
+    late: list[Event] = []
+    for n in range(130):
+        at_ms, city = live.clock.ms, f"City {n}"
+        if n < 120:
+            held[HUBSPOT] = replace(ANN, values={**ANN.values, "city": city}, modified_ms=at_ms)
+            late.append(Event(city, HUBSPOT, "updated", "1", at_ms, {"city": city}, source="user:CRM_UI"))
+        due = [event for event in late if at_ms - event.occurred_ms >= 500]
+        late = late[len(due) :]
+        live.store.run(lambda tx, due=due: store_events(tx, due))  # type: ignore[misc] # bound at once
+        live.hubspot.script("read_contacts", answer_contact)
+        live.stripe.script("update_customer", answer_customer)
+        live.work(HUBSPOT, JobKind.READ)
+        live.work(STRIPE)
+        live.advance(200)
+    assert live.conflicts() == []
+    assert held[STRIPE].values["city"] == "City 119"
+    assert unjudged(live) == []
 
 
 def test_a_field_that_answers_lack_is_read_for_with_growing_waits_and_then_no_more(live: LiveSync) -> None:

@@ -265,7 +265,8 @@ def test_events_of_the_further_customers_of_a_contact_are_judged_too(live: LiveS
     other = build_link("2", "cus_3", primary=True)
     live.know(customer("cus_3", email="ann@example.com"))
     events = [
-        Event(f"e{n}", STRIPE, "updated", f"cus_{n}", live.clock.ms, {"email": "ann@example.com"}) for n in (2, 3)
+        Event(f"e{n}", STRIPE, "updated", f"cus_{n}", live.clock.ms, {"email": "ann@example.com"}, read=True)
+        for n in (2, 3)
     ]
     with live.store.transaction() as tx:
         tx.links.put_many([second, other])

@@ -14,6 +14,19 @@ MS_PER_SECOND = 1000
 """Stripe's ``created`` has whole seconds (docs.stripe.com/api/events/object)."""
 
 
+MAX_COPY_LAG_MS = 30_000
+"""How long, in ms, a read may show a contact without a change that an event has reported. After it the event counts as
+covered: HubSpot's two times may differ for good."""
+
+
+def is_newer_than_copy(occurred_ms: int, received_ms: int, modified_ms: int, now_ms: int) -> bool:
+    """Return whether a HubSpot event reports a change that our copy of the contact does not hold yet.
+
+    ``modified_ms``: the copy's; both it and ``occurred_ms`` are HubSpot's times (docs/correctness.md#lost-updates).
+    """
+    return occurred_ms > modified_ms and now_ms - received_ms < MAX_COPY_LAG_MS
+
+
 @dataclass(slots=True)
 class EventsReading:
     """What a customer's unread events amount to.

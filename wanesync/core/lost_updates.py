@@ -30,12 +30,13 @@ def judge_events(
 ) -> Judgement:
     """Judge the events of a record that were not judged yet: each value is current, ours, superseded or a conflict.
 
+    An event that no read covers yet is newer than the copy: it is evidence for the others, and judged later.
     ``window``: the stored events of the record, old and new. ``writes``: our writes to it, old and new. The age of a
     write counts from the event, because an unreachable side may delay the judgement for a long time.
     """
     judgement = Judgement()
     for event in window:
-        if event.judged:
+        if event.judged or not (event.read or not stored.alive):
             continue
         judgement.judged.append(event.key)
         if stored.deleted or stored.survivor:
@@ -46,7 +47,10 @@ def judge_events(
             judgement.conflicts += _overwritten_by_late_write(stored, event, pending, window, writes)
         else:
             since_ms = min(now_ms, event.occurred_ms) - MAX_OWN_WRITE_AGE_MS
-            recent = [write for write in writes if write.kind is WriteKind.UPDATE and write.sent_ms > since_ms]
+            recent = sorted(
+                (write for write in writes if write.kind is WriteKind.UPDATE and write.sent_ms > since_ms),
+                key=lambda write: (write.sent_ms, write.id),
+            )
             for name, value in event.values.items():
                 if name.partition("/")[0] in stored.record.unknown:
                     continue
@@ -166,12 +170,36 @@ def _is_lost(
     field_name = name.partition("/")[0]
     if has_value(stored, name, value):
         return False
-    overwritten = any(
-        field_name in write.changes and not part_equals(name, write.changes[field_name].before, value)
-        for write in recent
-    )
-    later = [e for e in window if name in e.values and _after(e, event) and _own_write(e, recent) is None]
-    return not later or overwritten
+    ours = [write for write in recent if field_name in write.changes and not _landed_before(write, event, name, window)]
+    if not ours:
+        return False  # only a write of ours buries a value
+    planned_from = [part_equals(name, write.changes[field_name].before, value) for write in ours]
+    if planned_from[-1] and 0 < event.received_ms <= ours[-1].sent_ms:
+        return False  # our newest write was planned from it, for what was set on the other side
+    later = [e for e in window if name in e.values and _supersedes(e, event, name) and _own_write(e, recent) is None]
+    return not later or not all(planned_from)
+
+
+def _landed_before(write: PendingWrite, event: Event, name: str, window: Sequence[Event]) -> bool:
+    """Return whether a write of ours took effect before an event's change, and so cannot have replaced its value.
+
+    Stripe's event of the write names the values it replaced.
+    """
+    if event.side is Side.STRIPE:
+        echo = next((e for e in window if e.request_key and e.request_key == write.idempotency_key), None)
+        if echo is not None:
+            return echo.previous.get(name) != event.values[name]
+    return 0 < write.landed_ms < event.occurred_ms // _precision_ms(event) * _precision_ms(event)
+
+
+def _precision_ms(event: Event) -> int:
+    return MS_PER_SECOND if event.side is Side.STRIPE else 1
+
+
+def _supersedes(later: Event, earlier: Event, name: str) -> bool:
+    """Return whether an event replaced a value: it came later, or within one second of Stripe's it names that value."""
+    replaced = later.side is Side.STRIPE and later.previous.get(name) == earlier.values[name]
+    return later is not earlier and (_after(later, earlier) or (replaced and not _after(earlier, later)))
 
 
 def _after(later: Event, earlier: Event) -> bool:

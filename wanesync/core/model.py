@@ -221,6 +221,7 @@ class PendingWrite:
     ``idempotency_key``: Stripe's header; for a contact the value of a unique property. ``source_id``: the counterpart
     the values come from. ``target_id``: "" for a create. ``hmacs``: address hashes that a create claims. ``sent_ms``:
     0 before it was sent. ``result`` None: no answer yet. ``generation``: counts the creates of one record.
+    ``landed_ms``: by when an answered update had taken effect, by the vendor's clock; 0 if that is not known.
     ``authorship``: field -> (``lastmodifieddate`` of the contact when its history was read, whether this write made
     the value it then held).
     """
@@ -240,6 +241,7 @@ class PendingWrite:
     result: WriteResult | None = None
     generation: int = 0
     authorship: Mapping[str, tuple[int, bool]] = field(default_factory=dict)
+    landed_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,11 @@ from wanesync.sync.runtime import Runtime
 
 
 def judge_records(runtime: Runtime, tx: Tx, records: Mapping[Side, Mapping[str, str]]) -> None:
-    """Judge records (side -> id -> key) whose keys' locks are held; a stale copy or an open write postpones it."""
+    """Judge records (side -> id -> key) whose keys' locks are held.
+
+    A stale copy or an open write postpones it, and so does an event that no read covers yet: a copy says nothing about
+    what is newer than it.
+    """
     for side, keys in records.items():
         pending = tx.events.with_unjudged(side, list(keys)) if keys else []
         if pending:
@@ -35,7 +39,7 @@ def _judge_side(runtime: Runtime, tx: Tx, side: Side, keys: Mapping[str, str]) -
     cases: list[tuple[StoredRecord, Sequence[Event]]] = []
     for record_id in ids:
         stored = seen_of.get((side, record_id))
-        events = unjudged.get(record_id, [])
+        events = [e for e in unjudged.get(record_id, []) if e.read or stored is None or not stored.alive]
         if stored is None or stored.stale or not events or _awaits_field(stored, events):
             continue
         plain = stored.alive and record_id not in undecided

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from wanesync.core.errors import CallError, Failure
-from wanesync.core.event_order import read_stripe_events
+from wanesync.core.event_order import is_newer_than_copy, read_stripe_events
 from wanesync.core.jobs import LOCK_WAIT_MS, Job, JobKind, JobRequest, Priority, WaitCode
 from wanesync.core.lost_updates import is_answered
 from wanesync.core.model import Event, Record, Side
@@ -23,6 +23,8 @@ from wanesync.sync.record_versions import RecordWriter, store_contacts
 from wanesync.sync.runtime import Runtime
 
 ECHO_REASON = "our own write is not answered yet"
+MIN_REREAD_MS = 1_000
+"""After how many ms a contact is read again whose copy lacks a change that an event has reported; each wait doubles."""
 ANSWER_DUE_MS = 10_000
 """How long, in ms, the echo of a write waits for the answer to it before the customer is read after all."""
 
@@ -77,10 +79,28 @@ class Reader:
         answers = {job.key: answers.get(job.key) for job in jobs}
         with RecordWriter(self.runtime, tx, priority) as records:
             store_contacts(records, answers)
+            self._mark_covered(tx, records, jobs)
         survivors = [record.id for asked, record in answers.items() if record and record.id != asked]
         tx.jobs.put_many([JobRequest(Side.HUBSPOT, JobKind.READ, i, priority) for i in survivors])
-        tx.events.mark_read_of(Side.HUBSPOT, [job.key for job in jobs])
         self.end(tx, jobs)
+
+    def _mark_covered(self, tx: Tx, records: RecordWriter, jobs: Sequence[Job]) -> None:
+        """Mark the events that the copies cover; a contact whose copy is older than an event is read once more."""
+        covered: list[str] = []
+        again: dict[str, int] = {}
+        for mark in tx.events.unread_marks(Side.HUBSPOT, [job.key for job in jobs]):
+            stored = records.get(Side.HUBSPOT, mark.record_id)
+            modified_ms = stored.record.modified_ms if stored is not None and stored.alive else mark.occurred_ms
+            if is_newer_than_copy(mark.occurred_ms, mark.received_ms, modified_ms, tx.now_ms):
+                wait_ms = max(MIN_REREAD_MS, tx.now_ms - mark.received_ms)
+                again[mark.record_id] = min(wait_ms, again.get(mark.record_id, wait_ms))
+            else:
+                covered.append(mark.key)
+        tx.events.mark_read(covered)
+        priority_of = {job.key: Priority(job.priority) for job in jobs}
+        tx.jobs.put_many(
+            [JobRequest(Side.HUBSPOT, JobKind.READ, i, priority_of[i], tx.now_ms + ms) for i, ms in again.items()]
+        )
 
     # -- Stripe
 

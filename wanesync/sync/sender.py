@@ -113,7 +113,7 @@ def commit_customers(runtime: Runtime, tx: Tx, written: Sequence[CustomerWritten
                 _close_create_of_deleted(tx, intent, stored.id)
             else:
                 good.append((intent, record))
-        steps += commit_written(runtime, tx, good)
+        steps += commit_written(runtime, tx, good, {one.intent.pending.id: one.answer.timing.to_ms for one in mine})
     return steps
 
 
@@ -165,8 +165,13 @@ def _commit_contacts(runtime: Runtime, tx: Tx, intents: Mapping[str, Intent], ou
 # -- answers
 
 
-def commit_written(runtime: Runtime, tx: Tx, results: Sequence[tuple[Intent, Record]]) -> Next:
-    """Commit answered writes: the base of the fields written, the link of a create; then plan what is left."""
+def commit_written(
+    runtime: Runtime, tx: Tx, results: Sequence[tuple[Intent, Record]], landed_ms: Mapping[str, int] | None = None
+) -> Next:
+    """Commit answered writes: the base of the fields written, the link of a create; then plan what is left.
+
+    ``landed_ms``: write id -> by when it had taken effect, on Stripe; a contact carries the time itself.
+    """
     planning = PlanningRound({}, send=False)
     links = {k.id: k for k in tx.links.get_many([i.pending.link_id for i, _ in results if i.pending.link_id])}
     survivors = tx.records.merged_into([i.pending.source_id for i, _ in results if i.pending.side is Side.STRIPE])
@@ -176,7 +181,8 @@ def commit_written(runtime: Runtime, tx: Tx, results: Sequence[tuple[Intent, Rec
         pending, job = intent.pending, intent.job
         plan_effects.note_write(tx, pending, record)
         if pending.kind is WriteKind.UPDATE:
-            tx.pending_writes.record_result(pending.id, WriteResult.OK)
+            at_ms = (landed_ms or {}).get(pending.id, record.modified_ms)
+            tx.pending_writes.record_result(pending.id, WriteResult.OK, landed_ms=at_ms)
             # A commit without an acknowledgement may have been done twice: the first one's write has no job left.
             tx.pending_writes.mark_others_lost(pending)
             if pending.link_id in links:

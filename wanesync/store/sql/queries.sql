@@ -171,8 +171,9 @@ ORDER BY record_id LIMIT :limit;
 -- name: mark_events_read
 UPDATE events SET is_read = 1 WHERE key IN (:keys) AND is_read + 0 = 0;
 
--- name: mark_record_read
-UPDATE events SET is_read = 1 WHERE side = :side AND record_id IN (:ids) AND is_read = 0;
+-- name: unread_marks
+SELECT key, record_id, occurred_ms, received_ms, kind FROM events
+WHERE side = :side AND record_id IN (:ids) AND is_read = 0 ORDER BY key;
 
 -- name: records_with_unjudged
 SELECT DISTINCT record_id FROM events WHERE side = :side AND record_id IN (:ids) AND is_judged = 0;
@@ -492,7 +493,8 @@ SELECT hmac, write_id FROM open_creates WHERE hmac IN (:hmacs);
 SELECT c.hmac, w.link_key FROM open_creates c JOIN pending_writes w ON w.id = c.write_id WHERE c.hmac IN (:hmacs);
 
 -- name: creates_of
-SELECT id, side, kind, link_key, source_id, target_id, idempotency_key, data, link_id, sent_ms, result, generation
+SELECT id, side, kind, link_key, source_id, target_id, idempotency_key, data, link_id, sent_ms, result, generation,
+    landed_ms
 FROM pending_writes WHERE kind = 'create' AND side = :side AND source_id IN (:ids) AND result IN ('', 'lost') ORDER BY id;
 
 -- name: open_write_ids
@@ -505,11 +507,12 @@ UPDATE pending_writes SET data = :data WHERE id = :id AND result = '';
 UPDATE pending_writes SET data = :data WHERE id = :id;
 
 -- name: open_writes_of_keys
-SELECT id, side, kind, link_key, source_id, target_id, idempotency_key, data, link_id, sent_ms, result, generation
+SELECT id, side, kind, link_key, source_id, target_id, idempotency_key, data, link_id, sent_ms, result, generation,
+    landed_ms
 FROM pending_writes WHERE result = '' AND link_key IN (:keys) AND side IN (:sides) ORDER BY id;
 
 -- name: record_result
-UPDATE pending_writes SET result = :result, result_ms = :now,
+UPDATE pending_writes SET result = :result, result_ms = :now, landed_ms = :landed_ms,
     target_id = CASE WHEN :target_id <> '' THEN :target_id ELSE target_id END WHERE id = :id;
 
 -- name: mark_other_updates_lost
@@ -520,22 +523,26 @@ WHERE result = '' AND kind = 'update' AND side = :side AND link_key = :link_key 
 UPDATE pending_writes SET sent_ms = :now WHERE id = :id;
 
 -- name: get_write
-SELECT id, side, kind, link_key, source_id, target_id, idempotency_key, data, link_id, sent_ms, result, generation
+SELECT id, side, kind, link_key, source_id, target_id, idempotency_key, data, link_id, sent_ms, result, generation,
+    landed_ms
 FROM pending_writes WHERE id = :id;
 
 -- name: writes_by_keys
-SELECT id, side, kind, link_key, source_id, target_id, idempotency_key, data, link_id, sent_ms, result, generation
+SELECT id, side, kind, link_key, source_id, target_id, idempotency_key, data, link_id, sent_ms, result, generation,
+    landed_ms
 FROM pending_writes WHERE side = :side AND idempotency_key IN (:keys) ORDER BY created_ms, id;
 
 -- name: known_keys
 SELECT DISTINCT idempotency_key FROM pending_writes WHERE side = :side AND idempotency_key IN (:keys);
 
 -- name: recent_writes
-SELECT id, side, kind, link_key, source_id, target_id, idempotency_key, data, link_id, sent_ms, result, generation
+SELECT id, side, kind, link_key, source_id, target_id, idempotency_key, data, link_id, sent_ms, result, generation,
+    landed_ms
 FROM pending_writes WHERE side = :side AND target_id IN (:ids) AND sent_ms >= :since_ms ORDER BY sent_ms, id;
 
 -- name: unanswered_writes
-SELECT id, side, kind, link_key, source_id, target_id, idempotency_key, data, link_id, sent_ms, result, generation
+SELECT id, side, kind, link_key, source_id, target_id, idempotency_key, data, link_id, sent_ms, result, generation,
+    landed_ms
 FROM pending_writes WHERE side = :side AND target_id = :target_id AND sent_ms > 0 AND result IN ('', 'lost')
 ORDER BY sent_ms, id;
 

@@ -171,7 +171,8 @@ CREATE TABLE pending_writes (
     created_ms BIGINT NOT NULL,
     sent_ms BIGINT NOT NULL,
     result TEXT NOT NULL,
-    result_ms BIGINT NOT NULL
+    result_ms BIGINT NOT NULL,
+    landed_ms BIGINT NOT NULL DEFAULT 0
 );
 CREATE INDEX pending_writes_open ON pending_writes (link_key) WHERE result = '';
 CREATE INDEX pending_writes_key ON pending_writes (side, idempotency_key, id);

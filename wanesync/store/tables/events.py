@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -15,6 +15,16 @@ from wanesync.store.codec import pack, pack_record, unpack_record
 from wanesync.store.session import Row, Table
 
 _EMPTIED: dict[str, Any] = {"values": {}, "previous": {}, "record": None, "merged_ids": ()}
+
+
+class EventMark(NamedTuple):
+    """An unread event without its values."""
+
+    key: str
+    record_id: str
+    occurred_ms: int
+    received_ms: int
+    kind: str
 
 
 class Events(Table):
@@ -74,10 +84,10 @@ class Events(Table):
         if keys:
             self._session.rows("mark_events_read", keys=keys)
 
-    def mark_read_of(self, side: Side, record_ids: Collection[str]) -> None:
-        """Marks every event of these records as covered by a stored read."""
-        if record_ids:
-            self._session.rows("mark_record_read", side=side, ids=record_ids)
+    def unread_marks(self, side: Side, record_ids: Collection[str]) -> list[EventMark]:
+        """The unread events of these records, without their values."""
+        rows = self._session.rows("unread_marks", side=side, ids=record_ids) if record_ids else []
+        return [EventMark(*row) for row in rows]
 
     def with_unjudged(self, side: Side, record_ids: Collection[str]) -> list[str]:
         """Those of the records that have unjudged events."""

@@ -84,10 +84,13 @@ class PendingWrites(Table):
         """Address hash -> id of the open creation that has it."""
         return dict(self._session.rows("open_creates", hmacs=hmacs)) if hmacs else {}
 
-    def record_result(self, write_id: str, result: WriteResult, target_id: str = "") -> None:
-        """Stores the result and releases the addresses. ``target_id``: the record it created or found."""
-        now_ms = self._session.now_ms
-        self._session.defer("record_result", id=write_id, result=result, target_id=target_id, now=now_ms)
+    def record_result(self, write_id: str, result: WriteResult, target_id: str = "", landed_ms: int = 0) -> None:
+        """Stores the result and releases the addresses. ``target_id``: the record it created or found.
+
+        ``landed_ms``: by when it had taken effect, by the vendor's clock; 0 if that is not known.
+        """
+        values: dict[str, Value] = {"result": result, "target_id": target_id, "landed_ms": landed_ms}
+        self._session.defer("record_result", id=write_id, now=self._session.now_ms, **values)
         self._session.defer("close_create", id=write_id)
 
     def mark_others_lost(self, write: PendingWrite) -> None:
@@ -168,7 +171,21 @@ class PendingWrites(Table):
         return dict(self._session.rows("spent_generations", side=source_side.other, ids=source_ids))
 
     def _write(self, row: Row) -> PendingWrite:
-        write_id, side, kind, link_key, source_id, target_id, key, blob, link_id, sent_ms, result, generation = row
+        (
+            write_id,
+            side,
+            kind,
+            link_key,
+            source_id,
+            target_id,
+            key,
+            blob,
+            link_id,
+            sent_ms,
+            result,
+            generation,
+            landed_ms,
+        ) = row
         body, changes, hmacs, authorship = unpack_write(
             self._session.encryption.decrypt(blob, "pending_writes", write_id, "data")
         )
@@ -188,4 +205,5 @@ class PendingWrites(Table):
             result=WriteResult(result) if result else None,
             generation=generation,
             authorship=authorship,
+            landed_ms=landed_ms,
         )
