@@ -20,6 +20,7 @@ from wanesync.core.ids import make_id
 from wanesync.core.model import Side
 from wanesync.core.plan import Rules
 from wanesync.core.purchases import Sink
+from wanesync.ops.field_map import MapClaim, claim_field_map
 from wanesync.ratelimit.limit_settings import apply_configured_limits
 from wanesync.ratelimit.pacer import Pacer
 from wanesync.ratelimit.quotas import TIME_ZONE
@@ -71,12 +72,20 @@ def is_on_file(config: Config) -> bool:
 # -- the runtime
 
 
-def build_runtime(config: Config, store: Store, sides: Iterable[Side], *, patient: bool = False) -> Runtime:
+def build_runtime(
+    config: Config,
+    store: Store,
+    sides: Iterable[Side],
+    *,
+    patient: bool = False,
+    claim: MapClaim = MapClaim.IF_FREE,
+) -> Runtime:
     """Build the runtime with the adapters of ``sides`` and store which accounts the database belongs to.
 
     Makes one account request per side. ``patient``: if a side whose account is stored already does not answer, its
-    account is confirmed before the first other request instead. Raises ``ConfigError`` (a key is missing),
-    ``WrongAccount``, ``VendorUnavailable``.
+    account is confirmed before the first other request instead. ``claim``: what happens where other processes work
+    with another field map. Raises ``ConfigError`` (a key is missing, another map), ``WrongAccount``,
+    ``VendorUnavailable``.
     """
     sides = frozenset(sides)
     config.require(*(REQUIRED_KEYS[side] for side in sorted(sides)))
@@ -99,6 +108,7 @@ def build_runtime(config: Config, store: Store, sides: Iterable[Side], *, patien
         if account:
             pins = replace(pins, account=account.id, mode=account.mode)
     store.run(lambda tx: _initialise(tx, pins, writes="on" if config.is_rehearsal else "off"))
+    claim_field_map(store, fields, claim)
     return Runtime(
         store=store,
         rules=_rules(config, fields),
@@ -236,6 +246,7 @@ def build_intake(config: Config, store: Store) -> Intake:
     if not pins.portal or not pins.mode:
         raise ConfigError(["whose webhooks these are is not known yet: run wanesync init once"])
     fields = FieldMap(config.fields)
+    claim_field_map(store, fields, MapClaim.TAKE_OVER)
     hubspot = HubSpotWebhooks(fields, pins.portal, frozenset(config.hubspot.own_source_ids))
     stripe = StripeEvents(fields, StripeAccount(pins.mode == "live", pins.portal, pins.account))
     return Intake(

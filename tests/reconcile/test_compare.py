@@ -26,7 +26,6 @@ from wanesync.core.bulk_guards import Volume
 from wanesync.core.change_guard import HeldValue, HoldKind
 from wanesync.core.diff.difference import ACTIONABLE, DifferenceClass, KeyComparison, compare_key
 from wanesync.core.errors import GuardError
-from wanesync.core.fields import CANON_VERSION
 from wanesync.core.model import (
     BY_DECISION,
     BasePair,
@@ -150,8 +149,7 @@ def _bind(draw: st.DrawFn, world: World, first: Mapping[tuple[Side, str], Record
         primaries |= {contact_id} if primary else set()
         base = _base(draw, first[HUBSPOT, contact_id], first[STRIPE, customer_id])
         parked = {"email": (HUBSPOT, "zoe@example.com")} if draw(st.integers(0, 9)) == 0 else {}
-        versions = (FIELDS.version, CANON_VERSION)
-        link = Link(f"link{number}", contact_id, customer_id, primary, base, 1, state, parked, *versions)
+        link = Link(f"link{number}", contact_id, customer_id, primary, base, 1, state, parked)
         world.links.append(link)
         for ref in ((HUBSPOT, contact_id), (STRIPE, customer_id)):
             if (note := world.known[ref].note) and note.code is NoteCode.AMBIGUOUS:

@@ -58,7 +58,7 @@ def test_parked_fields_come_back_with_their_sides() -> None:
 
 def test_a_pending_write_comes_back_with_and_without_an_authorship() -> None:
     write = a_create("w1", "h2", "h1")
-    assert unpack_write(pack_write(write)) == (write.body, write.changes, frozenset({"h1", "h2"}), {})
+    assert unpack_write(pack_write(write, 3)) == (write.body, write.changes, frozenset({"h1", "h2"}), {}, 3)
     known = replace(write, authorship={"city": (5, True)})
     assert unpack_write(pack_write(known))[3] == {"city": (5, True)}
 

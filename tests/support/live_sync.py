@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import cast
 
 from tests.support.core_builders import FIELDS, RULES
@@ -12,6 +13,7 @@ from tests.support.core_builders import link as build_link
 from tests.support.store_fixtures import Clock
 from wanesync.adapters.field_translation import FieldTranslator
 from wanesync.core.errors import CallError, Failure
+from wanesync.core.fields import FieldMap
 from wanesync.core.jobs import Job, JobKind, JobRequest, Priority
 from wanesync.core.model import Link, PendingWrite, Record, Side
 from wanesync.core.plan import Rules
@@ -93,6 +95,11 @@ class LiveSync:
         if is_listed:
             tx.settings.put(LISTED, "1")
         tx.processes.beat("w1", "hubspot,stripe", 0)
+
+    def change_fields(self, fields: FieldMap) -> None:
+        """Work with another field map from now on."""
+        rules = replace(self.runtime.rules, fields=fields)
+        self.runtime = replace(self.runtime, rules=rules, translator=FieldTranslator(fields))
 
     def close(self) -> None:
         """Close the store."""

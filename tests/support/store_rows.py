@@ -34,9 +34,7 @@ def a_stored(side: Side, record_id: str, *hmacs: str, revision: int = 1) -> Stor
 
 
 def a_link(link_id: str, contact: str, customer: str, *, primary: bool = True, version: int = 1) -> Link:
-    return Link(
-        link_id, contact, customer, primary, {"email": ("a", "A")}, version, fields_version="f1", canon_version=1
-    )
+    return Link(link_id, contact, customer, primary, {"email": ("a", "A")}, version)
 
 
 def an_event(key: str, record_id: str = "1", occurred_ms: int = 100, side: Side = Side.HUBSPOT) -> Event:

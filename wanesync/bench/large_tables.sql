@@ -31,10 +31,10 @@ SELECT 'ready-' || i, 'stripe', 'write', 'ready:' || i, 'ready', 10, 0, 0, CAST(
 
 -- name: links
 WITH RECURSIVE n (i) AS (SELECT CAST(:first AS BIGINT) UNION ALL SELECT i + 1 FROM n WHERE i < :last)
-INSERT INTO links (id, hubspot_id, stripe_id, is_primary, base, parked, version, state, fields_version, canon_version,
+INSERT INTO links (id, hubspot_id, stripe_id, is_primary, base, parked, version, state, map_generation,
     created_ms, updated_ms, hubspot_hash, stripe_hash)
 SELECT 'link-' || i, 'h' || i, 'cus_' || i, 1, :sealed, CASE WHEN i % 1000 = 0 THEN :sealed ELSE :nothing END, 1,
-    CASE WHEN i % 500 = 0 THEN 'orphaned' ELSE 'active' END, '1', 1, :now, :now, '', '' FROM n;
+    CASE WHEN i % 500 = 0 THEN 'orphaned' ELSE 'active' END, 0, :now, :now, '', '' FROM n;
 
 -- name: records
 WITH RECURSIVE n (i) AS (SELECT CAST(:first AS BIGINT) UNION ALL SELECT i + 1 FROM n WHERE i < :last)

@@ -61,6 +61,21 @@ class DatabaseRefused(WanesyncError):
         super().__init__(f"the database does not take a value{shown}: it is too long, too large or not text")
 
 
+class FieldMapChanged(DatabaseUnavailable):
+    """Another process has begun to work with another field map: this process may not work on the database any more.
+
+    docs/correctness.md#changes-of-the-field-map
+    """
+
+    exit_code = 2
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the field map of the database was changed by a process with a newer configuration: this process stops; "
+            "give it the same [[field]] tables and the same version of wanesync, then start it again"
+        )
+
+
 class VendorUnavailable(WanesyncError):
     """A vendor cannot be reached."""
 

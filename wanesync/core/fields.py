@@ -16,8 +16,9 @@ from wanesync.core import normalize as forms
 from wanesync.core.model import Record, Side, StoredRecord
 from wanesync.core.normalize import NAME_PARTS
 
-CANON_VERSION = 1
-"""Raised whenever a canonical form changes: rows carry the version they were made under."""
+FORM_VERSIONS: Mapping[str, int] = {}
+"""Canonical form -> version, 1 where it is not named. To be raised with every change of what a form makes of a text:
+a copy made under another version does not hold the field (docs/correctness.md#changes-of-the-field-map)."""
 
 
 MAX_STRIPE_CHARS = {"email": 512, "name": 256, "phone": 20, "business_name": 150, "individual_name": 150}
@@ -67,6 +68,12 @@ class FieldSpec:
         limit = MAX_METADATA_CHARS if metadata else MAX_STRIPE_CHARS.get(path, MAX_TEXT_CHARS)
         object.__setattr__(self, "form", forms.FORMS[self.transform])
         object.__setattr__(self, "limit", limit)
+
+    @property
+    def definition(self) -> str:
+        """Return what the values of the field depend on; not who owns it, nor where it is written."""
+        version = FORM_VERSIONS.get(self.transform, 1)
+        return json.dumps([self.hubspot, self.stripe, self.transform, version, self.limit])
 
     def key(self, value: str) -> str:
         """Return the comparison key of a value of either side; what Stripe would cut off does not count."""
@@ -127,7 +134,7 @@ class FieldMap:
         """Index the fields by name and hash the whole map as its version."""
         object.__setattr__(self, "by_name", {spec.name: spec for spec in self.specs})
         text = json.dumps(
-            [[spec.name, spec.hubspot, spec.stripe, spec.direction, spec.transform] for spec in self.specs]
+            [[spec.name, spec.definition, spec.owner, spec.direction, spec.fill_empty] for spec in self.specs]
         )
         object.__setattr__(self, "version", hashlib.blake2b(text.encode(), digest_size=6).hexdigest())
 

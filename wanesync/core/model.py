@@ -141,8 +141,7 @@ class Link:
 
     ``primary``: the one link of a contact over which values flow. ``base``: field -> base pair; a field that is not in
     it was never agreed on. ``version``: raised by every change. ``parked``: field -> (side, value) whose write was
-    refused for good (an e-mail address that is taken) and waits for a change. ``fields_version``, ``canon_version``:
-    the field map and the canonical forms the base was made under.
+    refused for good (an e-mail address that is taken) and waits for a change.
     """
 
     id: str
@@ -153,8 +152,6 @@ class Link:
     version: int
     state: LinkState = LinkState.ACTIVE
     parked: Mapping[str, tuple[Side, str]] = field(default_factory=dict)
-    fields_version: str = ""
-    canon_version: int = 0
 
     def id_on(self, side: Side) -> str:
         """Return the id of the link's record on a side."""

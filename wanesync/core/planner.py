@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from wanesync.core.fields import CANON_VERSION
 from wanesync.core.jobs import WaitCode
 from wanesync.core.matching import Match, base_of_create, match_customer
 from wanesync.core.merge import MergeResult, Pair, merge
@@ -196,8 +195,7 @@ class Planner:
             None,
         )
         link_id = old.id if old else f"{self.new_link_id}-{len(self.plan.linked)}"
-        link = Link(link_id, contact.id, customer.id, False, base, old.version if old else 0)
-        self._put_link(replace(link, fields_version=self.rules.fields.version, canon_version=CANON_VERSION))
+        self._put_link(Link(link_id, contact.id, customer.id, False, base, old.version if old else 0))
         self.plan.linked.append((contact.id, customer.id))
         self._note(customer, None)
 

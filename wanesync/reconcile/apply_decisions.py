@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from wanesync.core.diff.decision_checks import DecisionContext, check_decision, find_link
 from wanesync.core.diff.decisions import Decision, Problem, Verdict, read_decisions, rebase, refuse, winners_of
 from wanesync.core.diff.difference import compare_key
-from wanesync.core.fields import CANON_VERSION
 from wanesync.core.jobs import LOCK_WAIT_MS, JobKind, JobRequest, Priority
 from wanesync.core.model import BY_DECISION, Conflict, Link, LinkState, RecordRef, Side, contact_key, customer_key
 from wanesync.core.plan import WAIT_TEXTS, Plan
@@ -275,8 +274,7 @@ class DecisionApplier:
 
     def _make_link(self, tx: Tx, pair: tuple[str, str], old: Link | None) -> Link:
         link_id, version = (old.id, old.version) if old else (self.runtime.new_id(tx.now_ms), 0)
-        made = Link(link_id, *pair, primary=False, base={}, version=version + 1)
-        return replace(made, fields_version=self.runtime.rules.fields.version, canon_version=CANON_VERSION)
+        return Link(link_id, *pair, primary=False, base={}, version=version + 1)
 
     def _exclude(self, current: _KeyTransaction, decision: Decision) -> None:
         """Exclude a record, or release a pair for ever; records that may match now are planned."""

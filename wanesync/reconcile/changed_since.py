@@ -146,7 +146,7 @@ class ChangesReader:
                 reading = read_stripe_events(stored, unread[i], answered)
                 if reading.deleted or (old is not None and not old.alive):
                     deleted.append(i)
-                elif stored is None or stored.stale or reading.needs_read or reading.store is not None:
+                elif stored is None or _is_incomplete(stored) or reading.needs_read or reading.store is not None:
                     chosen.append(i)
             self._record_deleted(Side.STRIPE, deleted, unread, since_ms, changes)
         return chosen
@@ -170,7 +170,7 @@ class ChangesReader:
                     continue
                 stored = copies.get(i, old)
                 changes.changed[Side.HUBSPOT].add(i)
-                if stored is None or stored.record.modified_ms < modified_ms:
+                if stored is None or stored.record.unknown or stored.record.modified_ms < modified_ms:
                     chosen.append(i)
             if len(hits) < SEARCH_PAGE_SIZE:
                 return chosen
@@ -280,6 +280,10 @@ class ChangesReader:
     def _read(self, side: Side, operation: str, call: Callable[[], _T]) -> _T:
         self._check_limit(1)
         return read_paced(self.pacers[side], self.requests, operation, call)
+
+
+def _is_incomplete(stored: StoredRecord) -> bool:
+    return stored.stale or bool(stored.record.unknown)
 
 
 def _split(ids: Sequence[str]) -> Iterator[list[str]]:

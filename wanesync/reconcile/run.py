@@ -14,7 +14,6 @@ from itertools import islice
 from wanesync.core.bulk_guards import check_creations, check_volume
 from wanesync.core.diff.difference import DifferenceClass
 from wanesync.core.errors import GuardError
-from wanesync.core.fields import CANON_VERSION
 from wanesync.core.jobs import JobKind, JobRequest, Priority
 from wanesync.core.model import Side
 from wanesync.ratelimit.pacer import Pacer
@@ -33,6 +32,8 @@ from wanesync.sync.runtime import Runtime
 
 JOBS_PER_TRANSACTION = 500
 """Jobs queued in one transaction: webhooks and workers write in between; our choice."""
+LISTED_GENERATION = "listed_generation"
+"""Setting: the generation of the field map in the last complete and unrestricted run."""
 LISTING = "listing"
 """Setting and metadata: the mark that binds an interrupted listing to this state of this database."""
 MAX_LISTING_AGE_MS = 6 * 3_600_000
@@ -110,10 +111,11 @@ class Reconcile:
     ) -> Report | None:
         """Compare only what changed since a time; None: a full run is needed.
 
-        That is so when Stripe's events do not reach back so far, and before the first full run.
+        That is so when Stripe's events do not reach back so far, before the first full run, and after a change of map.
         """
         with self.runtime.store.reading() as tx:
-            if tx.settings.get(LISTED) is None:
+            # Nothing names the records whose copies lack a field that was mapped since the last full run.
+            if tx.settings.get(LISTED) is None or self._is_map_newer(tx):
                 return None
         requests, began_s = requests or Requests(), time.monotonic()
         path = self.path if self.path == MEMORY else f"{self.path}-since"
@@ -128,13 +130,19 @@ class Reconcile:
             report.lost = changes.losses.as_dict()
             return _complete(report, requests, began_s, listed_s)
 
+    def _is_map_newer(self, tx: Tx) -> bool:
+        """Whether a field was defined after the last full run; the fields of a first map were in every run."""
+        listed = int(tx.settings.get(LISTED_GENERATION) or 1)
+        return any(since > listed for since in self.runtime.store.generations.since.values())
+
     def open_snapshot(self, path: str, **more_identity: str) -> Snapshot:
         """The snapshot of the interrupted run, or a new one. ``more_identity``: further facts that must be equal."""
         store, fields = self.runtime.store, self.runtime.rules.fields
         now_ms = store.now_ms()
         with store.reading() as tx:
             mark = tx.settings.get(LISTING) or ""
-        identity = {"fields": fields.version, "canon": str(CANON_VERSION), "complete": "", **self.identity}
+        identity = {"fields": fields.version, "complete": "", **self.identity}
+        identity["generation"] = str(store.generations.generation)
         identity |= more_identity | {LISTING: mark}
         snapshot = Snapshot.resume(path, store.encryption, identity, now_ms - MAX_LISTING_AGE_MS)
         if "began_ms" not in snapshot.metadata():
@@ -193,7 +201,13 @@ class Reconcile:
             self.runtime.commit("reconcile.queue", lambda tx, some=some: tx.jobs.put_many(some))  # type: ignore[misc] # binds the loop's value
         if not wanted.restricted:
             began_ms = report.snapshot.metadata()["began_ms"]
-            self.runtime.commit("reconcile.done", lambda tx: tx.settings.put(LAST_RUN, began_ms))
+            generation = str(self.runtime.store.generations.generation)
+
+            def end(tx: Tx) -> None:
+                tx.settings.put(LAST_RUN, began_ms)
+                tx.settings.put(LISTED_GENERATION, generation)
+
+            self.runtime.commit("reconcile.done", end)
         return run_id, jobs
 
 

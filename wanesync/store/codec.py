@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import orjson
 
 from wanesync.core.errors import DatabaseRefused
+from wanesync.core.field_generations import EVERY_FIELD, FieldGenerations
 from wanesync.core.model import BasePair, Change, PendingWrite, Record, Side
 
 JSON = None | bool | int | float | str | list["JSON"] | dict[str, "JSON"]
@@ -27,8 +28,8 @@ def unpack_object(blob: bytes) -> dict[str, JSON]:
     return found
 
 
-def pack_record(record: Record) -> bytes:
-    """A record as JSON bytes, without its side and id: those are columns."""
+def pack_record(record: Record, generation: int = 0) -> bytes:
+    """A record as JSON bytes, without its side and id: those are columns. ``generation``: of the field map."""
     return pack(
         {
             "values": dict(record.values),
@@ -41,14 +42,15 @@ def pack_record(record: Record) -> bytes:
             "merged_ids": record.merged_ids,
             "carry": dict(record.carry),
             "unknown": sorted(record.unknown),
+            "map": generation,
         }
     )
 
 
-def unpack_record(blob: bytes, side: Side, record_id: str) -> Record:
-    """The record in a payload; its side and id come from the row."""
+def unpack_record(blob: bytes, side: Side, record_id: str, generations: FieldGenerations = EVERY_FIELD) -> Record:
+    """The record in a payload as seen through a field map; its side and id come from the row."""
     data = orjson.loads(blob)
-    return Record(
+    record = Record(
         side=side,
         id=record_id,
         values=data["values"],
@@ -62,6 +64,7 @@ def unpack_record(blob: bytes, side: Side, record_id: str) -> Record:
         carry=data["carry"],
         unknown=frozenset(data["unknown"]),
     )
+    return generations.view_record(record, data["map"])
 
 
 def pack_base(base: Mapping[str, BasePair]) -> bytes:
@@ -84,16 +87,17 @@ def unpack_parked(blob: bytes) -> dict[str, tuple[Side, str]]:
     return {field: (Side(held[0]), held[1]) for field, held in orjson.loads(blob).items()}
 
 
-def pack_write(write: PendingWrite) -> bytes:
+def pack_write(write: PendingWrite, generation: int = 0) -> bytes:
     """The body, changes, address hashes and authorship of a pending write as JSON bytes."""
     changes = {field: [change.before, change.after, change.source] for field, change in write.changes.items()}
     more = {"authorship": dict(write.authorship)} if write.authorship else {}
-    return pack({"body": write.body, "changes": changes, "hmacs": sorted(write.hmacs), **more})
+    rest = {"hmacs": sorted(write.hmacs), "map": generation}
+    return pack({"body": write.body, "changes": changes, **rest, **more})
 
 
-def unpack_write(blob: bytes) -> tuple[str, dict[str, Change], frozenset[str], dict[str, tuple[int, bool]]]:
-    """The pending write in a payload: (body, field -> change, address hashes, field -> authorship)."""
+def unpack_write(blob: bytes) -> tuple[str, dict[str, Change], frozenset[str], dict[str, tuple[int, bool]], int]:
+    """The pending write in a payload: (body, field -> change, address hashes, field -> authorship, map generation)."""
     data = orjson.loads(blob)
     changes = {field: Change(before, after, source) for field, (before, after, source) in data["changes"].items()}
     authorship = {name: (modified_ms, ours) for name, (modified_ms, ours) in data.get("authorship", {}).items()}
-    return data["body"], changes, frozenset(data["hmacs"]), authorship
+    return data["body"], changes, frozenset(data["hmacs"]), authorship, data["map"]

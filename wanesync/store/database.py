@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Generic, TypeVar
 
 from wanesync.core.errors import ConfigError
+from wanesync.core.field_generations import EVERY_FIELD, FieldGenerations
 from wanesync.store.clock import DatabaseClock
 from wanesync.store.encryption import Encryption, load_keyring
 from wanesync.store.notify import WorkSubscription
@@ -104,6 +105,7 @@ class Store:
         self._database = database
         self._rng = rng
         self._subscriptions = threading.local()
+        self._generations = EVERY_FIELD
         self.clock = clock
         self.dialect: Dialect = database.dialect
         self.url_label: str = database.label
@@ -118,7 +120,17 @@ class Store:
         """The keyed hash of an address, by which it is looked up."""
         self.row_hash: Callable[[str], str] = encryption.row_hash
         """The keyed hash of a text, by which equal contents are recognised."""
-        self._context = SessionContext(encryption, self._rng, self.clock.now_ms)
+        self._context = SessionContext(encryption, self._rng, self.clock.now_ms, self._generations)
+
+    @property
+    def generations(self) -> FieldGenerations:
+        """The field map through which copies are seen."""
+        return self._generations
+
+    def use_fields(self, generations: FieldGenerations) -> None:
+        """Sets the field map through which later transactions see copies, and which they stamp on what they store."""
+        self._generations = generations
+        self._set_encryption(self.encryption)
 
     def sync_clock(self) -> None:
         """Measures the offset between the local wall clock and the database's. Raises DatabaseUnavailable."""

@@ -12,6 +12,7 @@ from typing import Any, Protocol, cast
 import orjson
 
 from wanesync.core.errors import DatabaseUnavailable, WanesyncError
+from wanesync.core.field_generations import EVERY_FIELD, FieldGenerations
 from wanesync.core.ids import make_id
 from wanesync.store.encryption import Encryption
 from wanesync.store.notify import Notifier, WorkSubscription
@@ -47,11 +48,15 @@ class ConstraintViolated(WanesyncError):
 
 @dataclass(frozen=True, slots=True)
 class SessionContext:
-    """What every session of a store shares. ``clock``: database time in ms; ``rng``: the source of ids and tokens."""
+    """What every session of a store shares. ``clock``: database time in ms; ``rng``: the source of ids and tokens.
+
+    ``generations``: the field map through which copies are seen.
+    """
 
     encryption: Encryption
     rng: random.Random
     clock: Callable[[], int]
+    generations: FieldGenerations = EVERY_FIELD
 
 
 class Session(ABC):
@@ -73,6 +78,7 @@ class Session(ABC):
         self.execute = execute
         self.encryption = context.encryption
         self.rng = context.rng
+        self.generations = context.generations
         self.now_ms = context.clock()
         self.writing = writing
         self.lanes_to_wake: set[str] = set()  # lanes that have new work, notified after the commit

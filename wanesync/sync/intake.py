@@ -113,6 +113,8 @@ class Intake:
             post.error = error
 
     def _keep_all(self, tx: Tx, posts: Sequence[_Post]) -> None:
+        # Events parsed with another field map are not stored: the sender repeats them to a process with this one.
+        tx.settings.check_field_map()
         for post in posts:
             post.error = None
             try:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 from wanesync.core.change_guard import HoldState
 from wanesync.core.errors import CallError
-from wanesync.core.fields import CANON_VERSION
 from wanesync.core.jobs import Job, JobKind, JobRequest, Priority
 from wanesync.core.model import (
     BasePair,
@@ -144,7 +143,7 @@ def rebase(link: Link, pending: PendingWrite, record: Record) -> Link:
     for name, change in pending.changes.items():
         answered = record.values.get(name, "")
         base[name] = (answered, change.source) if pending.side is Side.HUBSPOT else (change.source, answered)
-    return replace(link, base=base, version=link.version + 1, canon_version=CANON_VERSION)
+    return replace(link, base=base, version=link.version + 1)
 
 
 def park(tx: Tx, link: Link, pending: PendingWrite, fields: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from wanesync.core.errors import ConfigError, DatabaseUnavailable
+from wanesync.core.errors import ConfigError, DatabaseUnavailable, FieldMapChanged
 from wanesync.core.ids import make_id
 from wanesync.ops.alarms import WEB
 from wanesync.sync.loader import LISTED
@@ -19,7 +19,7 @@ from wanesync.web.connections import KEPT_FILES, make_protocol, raise_file_limit
 from wanesync.web.metrics import WebhookCounters
 
 if TYPE_CHECKING:
-    from wanesync.store.database import Store
+    from wanesync.store.database import Store, Tx
     from wanesync.web.settings import IntakePort, WebSettings
 
 HEARTBEAT_S = 2.0
@@ -71,15 +71,19 @@ class WebServer:
         """Write heartbeats until ``stopping`` is set, so that ``status`` shows this process.
 
         The clock offset to the database is measured before each heartbeat: the age of a webhook signature is checked
-        in database time.
+        in database time. Raises ``FieldMapChanged`` if another process began to work with another field map.
         """
         store = self._store
         name, started_ms = make_id(store.now_ms(), random.SystemRandom()), store.now_ms()
         while True:
-            with contextlib.suppress(DatabaseUnavailable):
+            try:
                 store.sync_clock()
-                store.run(lambda tx: tx.processes.beat(name, WEB, started_ms))
+                store.run(lambda tx: _beat(tx, name, started_ms))
                 self._store_counts()
+            except FieldMapChanged:
+                raise
+            except DatabaseUnavailable:
+                pass
             if stopping.wait(HEARTBEAT_S):
                 break
         with contextlib.suppress(DatabaseUnavailable):
@@ -97,6 +101,11 @@ class WebServer:
                 raise
 
 
+def _beat(tx: Tx, name: str, started_ms: int) -> None:
+    tx.settings.check_field_map()
+    tx.processes.beat(name, WEB, started_ms)
+
+
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -111,6 +120,9 @@ def find_trouble(store: Store) -> str:
     try:
         with store.transaction() as tx:
             tx.settings.get(LISTED)
+            tx.settings.check_field_map()
+    except FieldMapChanged:
+        return "the field map was changed: this process stops"
     except DatabaseUnavailable:
         return "the database does not answer"
     return ""

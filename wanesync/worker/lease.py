@@ -45,7 +45,10 @@ class Lease:
         self.beat()
 
     def beat(self) -> None:
-        """Send a heartbeat: the lease on this process's jobs lasts 6 s from now. Raises ``DatabaseUnavailable``."""
+        """Send a heartbeat: the lease on this process's jobs lasts 6 s from now.
+
+        Raises ``DatabaseUnavailable``, and ``FieldMapChanged``: this process must stop.
+        """
         runtime, lanes = self.runtime, ",".join(self.sides)
         runtime.store.sync_clock()
         now_ms = self.clock.now_ms()
@@ -54,7 +57,7 @@ class Lease:
             runtime.process.name = runtime.new_id(now_ms)
             log.warning("lease lost", name=runtime.name)
         try:
-            unbroken = runtime.commit("heartbeat", lambda tx: tx.processes.beat(runtime.name, lanes, self.started_ms))
+            unbroken = runtime.commit("heartbeat", lambda tx: self._beat(tx, lanes))
         except DatabaseUnavailable:
             # It may be committed, and have ended a gap that the next heartbeat does not see.
             self.claim_lost = True
@@ -65,6 +68,10 @@ class Lease:
             self.claim_lost = True
         if self.claim_lost:
             self._release_lost()
+
+    def _beat(self, tx: Tx, lanes: str) -> bool:
+        tx.settings.check_field_map()
+        return tx.processes.beat(self.runtime.name, lanes, self.started_ms)
 
     def check(self, call: AnyCall) -> None:
         """Raise ``LeaseExpired`` if a call may not be sent any more."""

@@ -119,21 +119,22 @@ class RoutineTasks:
         try:
             caught = self.catch_up.run(side)
         except BaseException:
-            self.runtime.store.run(lambda tx: tx.settings.put(_time_stamp_name(side), "0"))
+            self.runtime.store.run(lambda tx: tx.settings.put(time_stamp_name(side), "0"))
             raise
         log.info("caught up", side=side, changed=caught.changed, purchases=caught.purchases)
         if caught.too_old:
             log.warning("Stripe keeps events for 30 days only: run wanesync reconcile", side=side)
 
 
-def _time_stamp_name(side: Side) -> str:
+def time_stamp_name(side: Side) -> str:
+    """Return the setting that holds when a side was caught up last."""
     return f"caught_up_ms_{side}"
 
 
 def _claim_turn(tx: Tx, side: Side, interval_ms: int) -> bool:
     """Whether the last catch-up of any process is at least ``interval_ms`` ago; then this process does the next."""
-    last_ms = int(tx.settings.get(_time_stamp_name(side)) or 0)
+    last_ms = int(tx.settings.get(time_stamp_name(side)) or 0)
     if tx.now_ms - last_ms < interval_ms:
         return False
-    tx.settings.put(_time_stamp_name(side), str(tx.now_ms))
+    tx.settings.put(time_stamp_name(side), str(tx.now_ms))
     return True

@@ -9,7 +9,7 @@ from functools import partial
 
 import structlog
 
-from wanesync.core.errors import CallError, DatabaseUnavailable, Failure
+from wanesync.core.errors import CallError, DatabaseUnavailable, Failure, FieldMapChanged
 from wanesync.core.jobs import POISON_ALONE_RESCUES, Priority
 from wanesync.core.model import Side
 from wanesync.ratelimit.pacer import MAX_SLOT_DELAY_MS, Pacer
@@ -74,6 +74,7 @@ class Worker:
     _pools: dict[Side, ThreadPool] = field(init=False)
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _finished: threading.Event = field(default_factory=threading.Event)
+    _failure: FieldMapChanged | None = None
 
     def __post_init__(self) -> None:
         """Make one lane, pacer and thread pool per side."""
@@ -89,7 +90,10 @@ class Worker:
     # -- start and stop
 
     def run(self) -> None:
-        """Work until ``stop``; then finish or release the jobs within 10 s."""
+        """Work until ``stop``; then finish or release the jobs within 10 s.
+
+        Raises ``FieldMapChanged`` if another process began to work with another field map.
+        """
         tune_gc()
         self._begin_lease()
         lanes = [
@@ -113,9 +117,20 @@ class Worker:
         for pool in self._pools.values():
             pool.close()
         self.lease.end()
+        if self._failure is not None:
+            raise self._failure
 
     def stop(self) -> None:
         """Make the worker finish; returns at once."""
+        self.stopping.set()
+
+    def _end(self, error: FieldMapChanged) -> None:
+        """Stop for good: answers that are still to come are not stored, the next process settles their writes."""
+        if self._failure is None:
+            log.error("field map changed", reason=str(error))
+        self._failure = error
+        # No call may leave any more.
+        self.lease.ends_ms = 1
         self.stopping.set()
 
     def _begin_lease(self) -> None:
@@ -123,6 +138,8 @@ class Worker:
         while not self.stopping.is_set() and not self.lease.ends_ms:
             try:
                 self.lease.begin()
+            except FieldMapChanged as error:
+                self._end(error)
             except DatabaseUnavailable as error:
                 log.warning("database unavailable", reason=str(error))
                 self.stopping.wait(DATABASE_RETRY_S)
@@ -172,6 +189,8 @@ class Worker:
                 self.lease.sweep()
                 for side in self.sides:
                     self.pacers[side].refresh()
+            except FieldMapChanged as error:
+                self._end(error)
             except DatabaseUnavailable as error:
                 log.warning("database unavailable", reason=str(error))
             except Exception as error:  # noqa: BLE001 - without heartbeats every job of this process is lost

@@ -54,9 +54,9 @@ _RECORD = (
     "note_code, note, stored_ms) VALUES (?, ?, ?, 0, 0, 1, 0, 0, '', '', '', '', 0)"
 )
 _LINK = (
-    "INSERT INTO links (id, hubspot_id, stripe_id, is_primary, base, parked, version, state, fields_version, "
-    "canon_version, created_ms, updated_ms, hubspot_hash, stripe_hash) "
-    "VALUES (?, ?, ?, 1, ?, x'', 1, 'active', '1', 1, 0, 0, ?, ?)"
+    "INSERT INTO links (id, hubspot_id, stripe_id, is_primary, base, parked, version, state, map_generation, "
+    "created_ms, updated_ms, hubspot_hash, stripe_hash) "
+    "VALUES (?, ?, ?, 1, ?, x'', 1, 'active', 0, 0, 0, ?, ?)"
 )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 
 from wanesync.bench.reconcile.differences import Pair
-from wanesync.core.fields import CANON_VERSION, FieldMap
+from wanesync.core.fields import FieldMap
 from wanesync.core.ids import make_id
 from wanesync.core.model import Link, Record, Side, StoredRecord, normalise_email
 from wanesync.sandbox.hubspot.contacts import Contact
@@ -131,8 +131,6 @@ def _link(tx: Tx, store: Store, reader: SandboxReader, pairs: Sequence[Pair], fi
                 True,
                 base,
                 1,
-                fields_version=fields.version,
-                canon_version=CANON_VERSION,
             )
         )
     tx.records.put_many(stored)

@@ -13,6 +13,7 @@ from wanesync.config.example import read_example
 from wanesync.config.model import Config
 from wanesync.core.errors import ConfigError
 from wanesync.core.model import Side
+from wanesync.ops.field_map import MapClaim
 from wanesync.ops.setup import list_next_steps, prepare_hubspot
 from wanesync.terminal import make_console
 from wanesync.wiring import build_runtime
@@ -29,7 +30,7 @@ def init(
     config = _read_or_create(config_file)
     screen = make_console()
     with use_database(config, migrate=True) as store:
-        runtime = build_runtime(config, store, tuple(Side))
+        runtime = build_runtime(config, store, tuple(Side), claim=MapClaim.NONE)
         pins = read_pins(config, store)
         screen.print(f"database   {store.url_label}", markup=False)
         screen.print(f"HubSpot    portal {pins.portal}")

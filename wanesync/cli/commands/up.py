@@ -7,6 +7,7 @@ from wanesync.cli.commands.serve import announce
 from wanesync.cli.commands.worker import run_worker
 from wanesync.cli.context import ConfigFile, read_logged_config, set_on_stop_signals, use_database
 from wanesync.core.model import Side
+from wanesync.ops.field_map import MapClaim
 from wanesync.wiring import build_runtime, build_web_server
 
 
@@ -16,12 +17,13 @@ def up(config_file: ConfigFile = None) -> None:
     stopping = set_on_stop_signals()
     with use_database(config, migrate=True) as store:
         # Webhooks are received while a side is unreachable; only at the very first start its account must be known.
-        first = None if find_pinned(store) >= set(Side) else build_runtime(config, store, tuple(Side))
+        known = find_pinned(store) >= set(Side)
+        first = None if known else build_runtime(config, store, tuple(Side), claim=MapClaim.TAKE_OVER)
         server = build_web_server(config, store)
         server.start()
         announce(server.url)
         try:
-            runtime = first or build_runtime(config, store, tuple(Side), patient=True)
+            runtime = first or build_runtime(config, store, tuple(Side), patient=True, claim=MapClaim.TAKE_OVER)
             with run_worker(config, runtime, tuple(Side), stopping, list_first=True):
                 server.beat_until(stopping)
         finally:

@@ -13,6 +13,7 @@ import typer
 from wanesync.cli.context import ConfigFile, read_logged_config, set_on_stop_signals, use_database
 from wanesync.config.model import Config
 from wanesync.core.model import Side
+from wanesync.ops.field_map import MapClaim
 from wanesync.output import print_line
 from wanesync.sync.runtime import Runtime
 from wanesync.wiring import (
@@ -46,7 +47,7 @@ def worker(side: WorkerLanes = Lanes.ALL, config_file: ConfigFile = None) -> Non
     config = read_logged_config(config_file)
     stopping = set_on_stop_signals()
     with use_database(config, migrate=is_on_file(config)) as store:
-        runtime = build_runtime(config, store, side.sides, patient=True)
+        runtime = build_runtime(config, store, side.sides, patient=True, claim=MapClaim.TAKE_OVER)
         print_line(f"wanesync worker {runtime.name}: {' and '.join(side.sides)}", flush=True)
         with run_worker(config, runtime, side.sides, stopping):
             stopping.wait()

@@ -91,32 +91,32 @@ SELECT side, id FROM records WHERE note_code <> '' AND note_code = :code ORDER B
 -- links
 
 -- name: get_link
-SELECT id, hubspot_id, stripe_id, is_primary, base, version, state, parked, fields_version, canon_version
+SELECT id, hubspot_id, stripe_id, is_primary, base, version, state, parked, map_generation
 FROM links WHERE id = :id;
 
 -- name: links_by_ids
-SELECT id, hubspot_id, stripe_id, is_primary, base, version, state, parked, fields_version, canon_version
+SELECT id, hubspot_id, stripe_id, is_primary, base, version, state, parked, map_generation
 FROM links WHERE id IN (:ids);
 
 -- name: links_of_contacts
-SELECT id, hubspot_id, stripe_id, is_primary, base, version, state, parked, fields_version, canon_version
+SELECT id, hubspot_id, stripe_id, is_primary, base, version, state, parked, map_generation
 FROM links WHERE hubspot_id IN (:ids);
 
 -- name: links_of_customers
-SELECT id, hubspot_id, stripe_id, is_primary, base, version, state, parked, fields_version, canon_version
+SELECT id, hubspot_id, stripe_id, is_primary, base, version, state, parked, map_generation
 FROM links WHERE stripe_id IN (:ids);
 
 -- name: add_link
-INSERT INTO links (id, hubspot_id, stripe_id, is_primary, base, parked, version, state, fields_version, canon_version,
+INSERT INTO links (id, hubspot_id, stripe_id, is_primary, base, parked, version, state, map_generation,
     created_ms, updated_ms, hubspot_hash, stripe_hash)
-VALUES (:id, :hubspot_id, :stripe_id, :is_primary, :base, :parked, :version, :state, :fields_version, :canon_version,
+VALUES (:id, :hubspot_id, :stripe_id, :is_primary, :base, :parked, :version, :state, :map_generation,
     :now, :now, :hubspot_hash, :stripe_hash)
 ON CONFLICT (id) DO NOTHING RETURNING id;
 
 -- name: change_link
 UPDATE links SET hubspot_id = :hubspot_id, stripe_id = :stripe_id, is_primary = :is_primary, base = :base,
-    parked = :parked, version = :version, state = :state, fields_version = :fields_version,
-    canon_version = :canon_version, updated_ms = :now, hubspot_hash = :hubspot_hash, stripe_hash = :stripe_hash
+    parked = :parked, version = :version, state = :state, map_generation = :map_generation,
+    updated_ms = :now, hubspot_hash = :hubspot_hash, stripe_hash = :stripe_hash
 WHERE id = :id AND version = :version - 1 RETURNING id;
 
 -- name: count_active_links
@@ -431,14 +431,22 @@ WHERE lane = :lane AND kind = :kind AND state = 'done' AND superseded = 0 AND en
 -- processes and locks
 
 -- name: put_heartbeat
-INSERT INTO processes (name, lanes, started_ms, heartbeat_ms) VALUES (:name, :lanes, :started_ms, :now)
-ON CONFLICT (name) DO UPDATE SET lanes = excluded.lanes, heartbeat_ms = excluded.heartbeat_ms;
+INSERT INTO processes (name, lanes, started_ms, heartbeat_ms, map_generation)
+VALUES (:name, :lanes, :started_ms, :now, :map_generation)
+ON CONFLICT (name) DO UPDATE SET lanes = excluded.lanes, heartbeat_ms = excluded.heartbeat_ms,
+    map_generation = excluded.map_generation;
 
 -- name: heartbeat_of
 SELECT heartbeat_ms FROM processes WHERE name = :name;
 
 -- name: alive_processes
 SELECT name, lanes, started_ms, heartbeat_ms FROM processes WHERE heartbeat_ms > :fresh_ms ORDER BY started_ms, name;
+
+-- name: count_on_map
+SELECT COUNT(*) FROM processes WHERE heartbeat_ms > :fresh_ms AND map_generation = :map_generation;
+
+-- name: remove_on_other_maps
+DELETE FROM processes WHERE map_generation <> :map_generation;
 
 -- name: remove_process
 DELETE FROM processes WHERE name = :name;
@@ -697,6 +705,9 @@ ON CONFLICT (link_id, field) DO UPDATE SET hold_id = excluded.hold_id, side = ex
 
 -- name: drop_held
 DELETE FROM held_fields WHERE link_id = :link_id AND field = :field;
+
+-- name: drop_held_fields
+DELETE FROM held_fields WHERE field IN (:fields);
 
 -- name: lock_source
 INSERT INTO overwrite_sources (source, counted_ms) VALUES (:source, :now)

@@ -49,8 +49,8 @@ CREATE TABLE links (
     parked BLOB NOT NULL,
     version BIGINT NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('active', 'orphaned', 'released')),
-    fields_version TEXT NOT NULL,
-    canon_version INTEGER NOT NULL,
+    -- The generation of the field map it was made in: docs/correctness.md#changes-of-the-field-map
+    map_generation INTEGER NOT NULL,
     created_ms BIGINT NOT NULL,
     updated_ms BIGINT NOT NULL,
     -- Keyed hashes of each side's half of the base: an unchanged link is recognised without decryption.
@@ -146,7 +146,8 @@ CREATE TABLE processes (
     name TEXT NOT NULL PRIMARY KEY,
     lanes TEXT NOT NULL,
     started_ms BIGINT NOT NULL,
-    heartbeat_ms BIGINT NOT NULL
+    heartbeat_ms BIGINT NOT NULL,
+    map_generation INTEGER NOT NULL DEFAULT 0
 );
 
 CREATE TABLE locks (

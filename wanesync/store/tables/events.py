@@ -14,7 +14,7 @@ from wanesync.core.model import Event, Side
 from wanesync.store.codec import pack, pack_record, unpack_record
 from wanesync.store.session import Row, Table
 
-_EMPTIED: dict[str, Any] = {"values": {}, "previous": {}, "record": None, "merged_ids": ()}
+_EMPTIED: dict[str, Any] = {"values": {}, "previous": {}, "record": None, "merged_ids": (), "map": 0}
 
 
 class EventMark(NamedTuple):
@@ -111,6 +111,7 @@ class Events(Table):
             "values": dict(event.values),
             "previous": dict(event.previous),
             "record": orjson.Fragment(pack_record(event.record)) if event.record else None,
+            "map": self._session.generations.generation,
             "merged_ids": event.merged_ids,
         }
         return {
@@ -133,7 +134,7 @@ class Events(Table):
         # Retention empties old events: their payload is gone, their key stays.
         data = orjson.loads(self._session.encryption.decrypt(blob, "events", key, "data")) if blob else _EMPTIED
         carried = data["record"]
-        return Event(
+        event = Event(
             key=key,
             side=side,
             kind=kind,
@@ -149,6 +150,7 @@ class Events(Table):
             judged=bool(judged),
             received_ms=received_ms,
         )
+        return self._session.generations.view_event(event, data["map"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,6 +134,11 @@ class Holds(Table):
         }
         session.rows("put_held", now=session.now_ms, **values)
 
+    def drop_fields(self, fields: Collection[str]) -> None:
+        """Removes every held change of some fields."""
+        if fields:
+            self._session.rows("drop_held_fields", fields=fields)
+
     def drop(self, link_id: str, field: str) -> None:
         """Removes a held change."""
         self._session.rows("drop_held", link_id=link_id, field=field)

@@ -104,8 +104,7 @@ class Links(Table):
             "parked": encrypt(pack_parked(link.parked), "links", link.id, "parked") if link.parked else b"",
             "version": link.version,
             "state": link.state,
-            "fields_version": link.fields_version,
-            "canon_version": link.canon_version,
+            "map_generation": self._session.generations.generation,
             "now": self._session.now_ms,
             "hubspot_hash": row_hash(exact(hubspot)),
             "stripe_hash": row_hash(exact(stripe)),
@@ -126,9 +125,9 @@ class Links(Table):
         return [Outline._make(row) for row in self._session.rows("link_outlines", after=after, limit=limit)]
 
     def _link(self, row: Row) -> Link:
-        link_id, hubspot_id, stripe_id, primary, base, version, state, parked, fields_version, canon_version = row
+        link_id, hubspot_id, stripe_id, primary, base, version, state, parked, generation = row
         decrypt = self._session.encryption.decrypt
-        return Link(
+        link = Link(
             id=link_id,
             hubspot_id=hubspot_id,
             stripe_id=stripe_id,
@@ -137,6 +136,5 @@ class Links(Table):
             version=version,
             state=LinkState(state),
             parked=unpack_parked(decrypt(parked, "links", link_id, "parked")) if parked else {},
-            fields_version=fields_version,
-            canon_version=canon_version,
         )
+        return self._session.generations.view_link(link, generation)

@@ -51,7 +51,9 @@ class PendingWrites(Table):
             source_id=write.source_id,
             target_id=write.target_id,
             idempotency_key=write.idempotency_key,
-            data=self._session.encryption.encrypt(pack_write(write), "pending_writes", write.id, "data"),
+            data=self._session.encryption.encrypt(
+                pack_write(write, self._session.generations.generation), "pending_writes", write.id, "data"
+            ),
             link_id=write.link_id,
             generation=write.generation,
             sent_ms=write.sent_ms,
@@ -139,12 +141,16 @@ class PendingWrites(Table):
 
     def refresh(self, write: PendingWrite) -> None:
         """Replaces what an open write was planned from: the same body is sent again under its key."""
-        data = self._session.encryption.encrypt(pack_write(write), "pending_writes", write.id, "data")
+        data = self._session.encryption.encrypt(
+            pack_write(write, self._session.generations.generation), "pending_writes", write.id, "data"
+        )
         self._session.defer("refresh_write", id=write.id, data=data)
 
     def record_authorship(self, write: PendingWrite) -> None:
         """Stores the authorship that was found for values of a write without a result; its body stays."""
-        data = self._session.encryption.encrypt(pack_write(write), "pending_writes", write.id, "data")
+        data = self._session.encryption.encrypt(
+            pack_write(write, self._session.generations.generation), "pending_writes", write.id, "data"
+        )
         self._session.defer("record_authorship", id=write.id, data=data)
 
     def recent(self, side: Side, target_ids: Collection[str], since_ms: int) -> dict[str, list[PendingWrite]]:
@@ -183,13 +189,13 @@ class PendingWrites(Table):
             link_id,
             sent_ms,
             result,
-            generation,
+            attempt,
             landed_ms,
         ) = row
-        body, changes, hmacs, authorship = unpack_write(
+        body, changes, hmacs, authorship, generation = unpack_write(
             self._session.encryption.decrypt(blob, "pending_writes", write_id, "data")
         )
-        return PendingWrite(
+        write = PendingWrite(
             id=write_id,
             side=Side(side),
             kind=WriteKind(kind),
@@ -203,7 +209,8 @@ class PendingWrites(Table):
             link_id=link_id,
             sent_ms=sent_ms,
             result=WriteResult(result) if result else None,
-            generation=generation,
+            generation=attempt,
             authorship=authorship,
             landed_ms=landed_ms,
         )
+        return self._session.generations.view_write(write, generation)

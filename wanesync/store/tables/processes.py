@@ -32,15 +32,25 @@ class Processes(Table):
 
     def beat(self, name: str, lanes: str, started_ms: int) -> bool:
         """Stores a heartbeat; False if the lease had expired before: the process must take a new name."""
-        now_ms = self._session.now_ms
+        now_ms, generation = self._session.now_ms, self._session.generations.generation
         row = self._session.row("heartbeat_of", name=name)
-        self._session.rows("put_heartbeat", name=name, lanes=lanes, started_ms=started_ms, now=now_ms)
+        values: dict[str, Value] = {"name": name, "lanes": lanes, "started_ms": started_ms, "now": now_ms}
+        self._session.rows("put_heartbeat", map_generation=generation, **values)
         return row is None or row[0] > now_ms - LEASE_MS
 
     def alive(self, lease_ms: int = LEASE_MS) -> list[ProcessRow]:
         """Processes with a heartbeat younger than the lease, the oldest first."""
         rows = self._session.rows("alive_processes", fresh_ms=self._session.now_ms - lease_ms)
         return [ProcessRow(*row) for row in rows]
+
+    def count_on_map(self, generation: int) -> int:
+        """Number of processes with a fresh heartbeat that work with a generation of the field map."""
+        fresh_ms = self._session.now_ms - LEASE_MS
+        return self._session.number("count_on_map", fresh_ms=fresh_ms, map_generation=generation)
+
+    def remove_on_other_maps(self, generation: int) -> None:
+        """Ends the leases of all processes that work with another generation of the field map."""
+        self._session.rows("remove_on_other_maps", map_generation=generation)
 
     def remove(self, name: str) -> None:
         """Removes the row of a process that ends, and rows and locks that expired a day ago."""

@@ -40,7 +40,7 @@ class Records(Table):
         if not newest:
             return
         self._put_emails(list(newest.values()))
-        encrypt = self._session.encryption.encrypt
+        encrypt, generation = self._session.encryption.encrypt, self._session.generations.generation
         batch: list[dict[str, Value]] = []
         for (side, record_id), stored in sorted(newest.items(), key=itemgetter(0)):
             record = stored.record
@@ -48,7 +48,7 @@ class Records(Table):
                 {
                     "side": side,
                     "id": record_id,
-                    "content": encrypt(pack_record(record), "records", f"{side}:{record_id}", "content"),
+                    "content": encrypt(pack_record(record, generation), "records", f"{side}:{record_id}", "content"),
                     "valid_from_ms": stored.valid_from_ms,
                     "valid_to_ms": stored.valid_to_ms,
                     "revision": stored.revision,
@@ -152,7 +152,7 @@ class Records(Table):
         record_id, blob, valid_from_ms, valid_to_ms, revision, stale, deleted, survivor, note_code, note, lacks = row
         plain = self._session.encryption.decrypt(blob, "records", f"{side}:{record_id}", "content")
         return StoredRecord(
-            record=unpack_record(plain, side, record_id),
+            record=unpack_record(plain, side, record_id, self._session.generations),
             valid_from_ms=valid_from_ms,
             valid_to_ms=valid_to_ms,
             revision=revision,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from wanesync.core.errors import FieldMapChanged
 from wanesync.core.model import Side
 from wanesync.store.queries import Value
 from wanesync.store.session import Table
@@ -13,6 +14,10 @@ CURSORS = {Side.HUBSPOT: "hubspot_cursor_ms", Side.STRIPE: "stripe_cursor_ms"}
 """Settings: up to which time each side has been caught up, ms."""
 LAST_RUN = "reconcile_began_ms"
 """Setting: when the last complete and unrestricted run began, ms."""
+FIELD_MAP = "field_map"
+"""The setting that holds the field map (``core.field_generations.MapState``)."""
+MAP_GENERATION = "map_generation"
+"""The setting that holds its generation alone, which every heartbeat and every commit of webhooks reads."""
 OPERATOR = "operator:"
 """Prefix of the pauses that an operator set: the program neither probes nor ends them."""
 
@@ -36,6 +41,12 @@ class Settings(Table):
         """The value of a setting; no other transaction can change it before this one ends."""
         row = self._session.row("get_setting_shared", name=name)
         return str(row[0]) if row else None
+
+    def check_field_map(self) -> None:
+        """Raises FieldMapChanged if the database works with another field map than this process."""
+        mine = self._session.generations.generation
+        if mine and self.get(MAP_GENERATION) != str(mine):
+            raise FieldMapChanged
 
     def put(self, name: str, value: str) -> None:
         """Sets a value."""

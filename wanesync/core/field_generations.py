@@ -1,0 +1,133 @@
+"""Generations of the field map: which fields a copy holds that was made under an earlier map.
+
+Each change of the map begins a new generation. Every field carries the generation in which it was last defined, and
+every copy of a record, link, event and pending write the generation it was made in: a copy older than a field does not
+hold it (docs/correctness.md#changes-of-the-field-map).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from wanesync.core.errors import FieldMapChanged
+from wanesync.core.fields import FieldMap
+from wanesync.core.model import Event, Link, PendingWrite, Record
+
+MAX_FORMER_MAPS = 100
+"""How many earlier maps are remembered, so that a process that still has one is recognised; our choice."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldGenerations:
+    """The map of this process as copies are seen through it.
+
+    ``generation``: 0 without a map; then every copy is taken as it is. ``since``: field -> the generation in which it
+    was last defined. Every ``view_*`` raises ``FieldMapChanged`` for a copy made under a later map.
+    """
+
+    generation: int = 0
+    since: Mapping[str, int] = field(default_factory=dict)
+
+    def _is_current(self, generation: int) -> bool:
+        if self.generation and generation > self.generation:
+            raise FieldMapChanged
+        return not self.generation or generation == self.generation
+
+    def _holds(self, name: str, generation: int) -> bool:
+        """Return whether a copy of a generation holds a field, or ``name/firstname`` of it, as it is defined now."""
+        since = self.since.get(name.partition("/")[0])
+        return since is not None and since <= generation
+
+    def view_record(self, record: Record, generation: int) -> Record:
+        """Return a record made in a generation; fields that it does not hold are unknown."""
+        if self._is_current(generation):
+            return record
+        unknown = frozenset(name for name, since in self.since.items() if since > generation) | record.unknown
+        values = {name: value for name, value in record.values.items() if self._holds(name, generation)}
+        return replace(record, values=values, unknown=unknown & self.since.keys())
+
+    def view_link(self, link: Link, generation: int) -> Link:
+        """Return a link without the base and the parked values of fields that were not defined so: first contact."""
+        if self._is_current(generation):
+            return link
+        base = {name: pair for name, pair in link.base.items() if self._holds(name, generation)}
+        parked = {name: park for name, park in link.parked.items() if self._holds(name, generation)}
+        return replace(link, base=base, parked=parked)
+
+    def view_event(self, event: Event, generation: int) -> Event:
+        """Return an event without the values of fields that were not defined so."""
+        if self._is_current(generation):
+            return event
+        values = {name: value for name, value in event.values.items() if self._holds(name, generation)}
+        previous = {name: value for name, value in event.previous.items() if self._holds(name, generation)}
+        record = self.view_record(event.record, generation) if event.record else None
+        return replace(event, values=values, previous=previous, record=record)
+
+    def view_write(self, write: PendingWrite, generation: int) -> PendingWrite:
+        """Return a pending write without the changes of fields that were not defined so; its body stays exact."""
+        if self._is_current(generation):
+            return write
+        changes = {name: change for name, change in write.changes.items() if self._holds(name, generation)}
+        authorship = {name: found for name, found in write.authorship.items() if name in changes}
+        return replace(write, changes=changes, authorship=authorship)
+
+
+EVERY_FIELD = FieldGenerations()
+"""The view of a program without a field map: every copy is taken as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class MapState:
+    """What a database stores of its field map.
+
+    ``version``: of the whole map (``FieldMap.version``). ``fields``: name -> its definition and the generation in which
+    it was last defined. ``former``: versions of earlier maps, the oldest first.
+    """
+
+    generation: int
+    version: str
+    fields: Mapping[str, tuple[str, int]]
+    former: tuple[str, ...] = ()
+
+    @property
+    def generations(self) -> FieldGenerations:
+        """Return the map as copies are seen through it."""
+        return FieldGenerations(self.generation, {name: since for name, (_, since) in self.fields.items()})
+
+    def pack(self) -> str:
+        """Return the state as JSON text."""
+        fields = {name: list(defined) for name, defined in self.fields.items()}
+        state = {"generation": self.generation, "version": self.version, "fields": fields, "former": self.former}
+        return json.dumps(state)
+
+    @classmethod
+    def unpack(cls, text: str) -> MapState:
+        """Return the state of a JSON text."""
+        data = json.loads(text)
+        fields = {name: (definition, since) for name, (definition, since) in data["fields"].items()}
+        return cls(data["generation"], data["version"], fields, tuple(data["former"]))
+
+
+def begin_generation(state: MapState | None, fields: FieldMap) -> MapState:
+    """Return the state after a change to another map; a field that is defined as before keeps its generation."""
+    generation = state.generation + 1 if state else 1
+    known = state.fields if state else {}
+    defined: dict[str, tuple[str, int]] = {}
+    for spec in fields.specs:
+        before = known.get(spec.name)
+        definition = spec.definition
+        defined[spec.name] = before if before and before[0] == definition else (definition, generation)
+    former = (*(v for v in state.former if v != fields.version), state.version)[-MAX_FORMER_MAPS:] if state else ()
+    return MapState(generation, fields.version, defined, former)
+
+
+def describe_change(before: MapState | None, after: MapState) -> str:
+    """Return which fields a change of map adds, defines otherwise and removes, as text for an operator."""
+    known = before.fields if before else {}
+    added = sorted(after.fields.keys() - known.keys())
+    removed = sorted(known.keys() - after.fields.keys())
+    others = sorted(name for name, (_, since) in after.fields.items() if since == after.generation and name in known)
+    parts = (("added", added), ("changed", others), ("removed", removed))
+    return "; ".join(f"{what}: {', '.join(names)}" for what, names in parts if names) or "rules of its fields changed"

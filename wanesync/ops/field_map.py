@@ -1,0 +1,95 @@
+"""The field map of a database: which one its processes work with, and what happens when it changes.
+
+docs/correctness.md#changes-of-the-field-map
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+import structlog
+
+from wanesync.core.errors import ConfigError
+from wanesync.core.field_generations import MapState, begin_generation, describe_change
+from wanesync.core.model import Side
+from wanesync.store.session import TransactionConflict
+from wanesync.store.tables.settings import FIELD_MAP, MAP_GENERATION
+from wanesync.worker.routine_tasks import time_stamp_name
+
+if TYPE_CHECKING:
+    from wanesync.core.fields import FieldMap
+    from wanesync.store.database import Store, Tx
+
+FORMER_MAP = (
+    "other processes work with a newer field map than this configuration has: give this process the same [[field]] "
+    "tables and the same version of wanesync; to go back to the earlier map, stop all processes first"
+)
+OTHER_MAP = (
+    "the processes that run work with another field map than this configuration: restart them with it first (or stop "
+    "them), then run this again"
+)
+
+log = structlog.get_logger()
+
+
+class MapClaim(Enum):
+    """What a program does where its map is not the one the database works with."""
+
+    NONE = "none"
+    """Nothing: it plans nothing and stores no copies."""
+    IF_FREE = "if_free"
+    """It changes the map unless another process works with the stored one: for commands that end."""
+    TAKE_OVER = "take_over"
+    """It changes the map, and the processes with the earlier one stop: for programs that keep running."""
+
+
+def claim_field_map(store: Store, fields: FieldMap, claim: MapClaim) -> None:
+    """Let this program work with a field map on the database. Raises ``ConfigError`` if it may not."""
+    if claim is MapClaim.NONE:
+        return
+    with store.reading() as tx:
+        state = _read(tx)
+    if state is None or state.version != fields.version:
+        state = store.run(lambda tx: _change(tx, fields, claim))
+    store.use_fields(state.generations)
+
+
+def _read(tx: Tx) -> MapState | None:
+    text = tx.settings.get(FIELD_MAP)
+    return MapState.unpack(text) if text else None
+
+
+def _change(tx: Tx, fields: FieldMap, claim: MapClaim) -> MapState:
+    """Begin a generation of the map, unless another process has done that already. Raises ``ConfigError``."""
+    before = _read(tx)
+    if before is not None and before.version == fields.version:
+        return before
+    if before is not None and tx.processes.count_on_map(before.generation):
+        if claim is MapClaim.IF_FREE:
+            raise ConfigError([OTHER_MAP])
+        if fields.version in before.former:
+            raise ConfigError([FORMER_MAP])
+    after = begin_generation(before, fields)
+    generation = tx.settings.add(MAP_GENERATION, "0")
+    if generation != str(after.generation - 1) or not tx.settings.swap(
+        MAP_GENERATION, generation, str(after.generation)
+    ):
+        raise TransactionConflict("another process changed the field map at the same moment")
+    tx.settings.put(FIELD_MAP, after.pack())
+    if before is not None:
+        _begin(tx, before, after)
+    return after
+
+
+def _begin(tx: Tx, before: MapState, after: MapState) -> None:
+    """Carry a change of map out: end the leases of other processes, drop what it makes void, read what they missed."""
+    redefined = {name for name, (_, since) in after.fields.items() if since == after.generation}
+    tx.holds.drop_fields(sorted(redefined | (before.fields.keys() - after.fields.keys())))
+    tx.processes.remove_on_other_maps(after.generation)
+    for side in Side:
+        # A web process with the earlier map may have ignored an event until this moment: catch up at once.
+        tx.settings.put(time_stamp_name(side), "0")
+    changed = describe_change(before, after)
+    tx.journal.add("field map", Side.HUBSPOT, "", "", {"generation": after.generation, "changed": changed})
+    log.warning("field map changed", generation=after.generation, changed=changed)
