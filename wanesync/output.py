@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import re
@@ -19,7 +20,9 @@ def prepare_streams() -> None:
     """Let no character end a command: one that the encoding of a standard stream does not have is replaced."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+            # A stream that counts as seekable and is a pipe cannot be set; it keeps what Python chose.
+            with contextlib.suppress(OSError):
+                stream.reconfigure(errors="replace")
 
 
 def clean(text: str) -> str:
