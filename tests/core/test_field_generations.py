@@ -1,4 +1,4 @@
-"""Which fields a copy holds that was made under an earlier field map, and what a change of map does to each kind of copy."""
+"""Which fields a copy holds that was made under an earlier field map, and what a change of map does to it."""
 
 from __future__ import annotations
 
