@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from wanesync.adapters.stripe.customers import LOCALES
 from wanesync.core.fields import FieldMap
 from wanesync.core.model import BasePair, Link, Side, normalise_email
 from wanesync.sandbox.hubspot.machine import HubSpotMachine
@@ -21,7 +22,7 @@ Cell = tuple[Side, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One change of one field. ``who``: user, ours or merge."""
+    """One change of one field. ``who``: user, ours, merge or vendor (filled in by Stripe itself)."""
 
     seq: int
     at_ms: int
@@ -105,7 +106,7 @@ class Facts:
 
     def _take(self, side: Side, entry: Entry, person: int) -> None:
         subject, _, what = entry.kind.partition(".")
-        if entry.source != "user":
+        if entry.source not in ("user", "stripe"):
             self.api_writes += 1
         if subject not in ("contact", "customer"):
             return
@@ -113,13 +114,17 @@ class Facts:
         if what == "deleted":
             self.raw.pop(ref, None)
             self.gone.add(ref)
+        elif what == "restored":
+            self.gone.discard(ref)
+            self.raw[ref] = dict(entry.changes)
         elif what == "merged":
             self._merge(ref, entry)
         else:
             ours = entry.source != "user"
             if what == "created":
                 self._born(ref, entry, person, ours=ours)
-            self._change(ref, entry, "ours" if ours else "user")
+            who = "vendor" if entry.source == "stripe" else "ours" if ours else "user"
+            self._change(ref, entry, who)
 
     def _born(self, ref: Ref, entry: Entry, person: int, *, ours: bool) -> None:
         self.raw[ref] = {}
@@ -149,15 +154,17 @@ class Facts:
 
     def _merge(self, ref: Ref, entry: Entry) -> None:
         primary, other = entry.changes["primary"], entry.changes["merged"]
+        held = self.raw.get((Side.HUBSPOT, primary), {})
         for contact_id in (primary, other):
             self.raw.pop((Side.HUBSPOT, contact_id), None)
-            self.survivor[contact_id] = ref[1]
+            if contact_id != ref[1]:
+                self.survivor[contact_id] = ref[1]
         a, b = (self.person_of((Side.HUBSPOT, i)) for i in (primary, other))
         self.person[ref] = a
         if a != b:
             self._same[b] = a
         self.raw[ref] = dict(self.hubspot.portal.contacts.live[int(ref[1])].properties)
-        self._log(ref, {}, self.raw[ref], entry.at_ms, "merge")
+        self._log(ref, held if primary == ref[1] else {}, self.raw[ref], entry.at_ms, "merge")
 
     # One change of one record: what it was and is, when, and which actor made it.
     def _log(self, ref: Ref, before: dict[str, str], after: dict[str, str], at_ms: int, who: str) -> None:
@@ -173,4 +180,7 @@ class Facts:
         spec = self.fields.by_name[name]
         if side is Side.HUBSPOT:
             return spec.form.read_hubspot([raw.get(part, "") for part in spec.hubspot])
-        return spec.form.read_stripe(raw.get(spec.stripe[0], ""))
+        raw_value = raw.get(spec.stripe[0], "")
+        if spec.stripe[0] == LOCALES:
+            raw_value = raw_value.partition(",")[0]
+        return spec.form.read_stripe(raw_value)

@@ -63,6 +63,7 @@ class Network:
                 error_500=0.1 if has("s500") else 0.0,
                 lock=0.1 if has("storm") else 0.0,
             )
+            faults = self._world.hazards.add_faults(faults)
         self._world.hubspot.set_faults(faults)
         self._world.stripe.set_faults(faults)
 

@@ -16,9 +16,14 @@ START_MS = 1_800_000_000_000
 
 @dataclass(slots=True)
 class Clock:
-    """Virtual time in ms, shared by all processes."""
+    """Virtual time in ms, shared by all processes. ``jump_ms``: how far the computer's clock is off."""
 
     now: int = START_MS
+    jump_ms: int = 0
+
+    def wall_ms(self) -> int:
+        """What the computer takes for the time: the processes and the database."""
+        return self.now + self.jump_ms
 
     def now_ms(self) -> int:
         """The time."""
@@ -42,7 +47,7 @@ class LocalClock:
 
     def now_ms(self) -> int:
         """What it takes for the time."""
-        return self.true.now + self.offset_ms
+        return self.true.wall_ms() + self.offset_ms
 
     def monotonic_ms(self) -> int:
         """Virtual time: an offset of the wall clock does not matter."""
@@ -79,7 +84,9 @@ class Flight:
 
     def stale(self, now_ms: int) -> bool:
         """Whether its process lost its lease since."""
-        return now_ms + self.process.local.offset_ms >= self.process.worker.lease.ends_ms
+        return (
+            now_ms + self.process.local.true.jump_ms + self.process.local.offset_ms >= self.process.worker.lease.ends_ms
+        )
 
 
 @dataclass(slots=True)

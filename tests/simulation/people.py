@@ -135,6 +135,16 @@ class Crowd:
         self.payments.append(Payment(payment_id, customer_id, email, person, charge_id, held, now_ms))
         return f"pay {payment_id} {customer_id} {values}"
 
+    def pay_as_guest(self, email: str, person: int, now_ms: int) -> str:
+        """A purchase without a customer, with an address."""
+        values = {"amount": str(self.rng.randrange(100, 9999)), "currency": "usd", "email": email}
+        charge_id = self.stripe.edit("purchase", None, values, now_ms)
+        charge = self.stripe.account.charges.get(charge_id)
+        payment_id = charge["payment_intent"] if charge else charge_id
+        self.facts.drain()
+        self.payments.append(Payment(payment_id, "", email, person, charge_id, at_ms=now_ms))
+        return f"pay {payment_id} as a guest {email}"
+
     def capture(self, place: int, now_ms: int) -> str:
         """A held payment is taken after all."""
         payment = self.payments[place]

@@ -80,6 +80,7 @@ class Play:
         """Faults end; what webhooks lost is caught up with; a last reconcile must write nothing."""
         world = self.world
         self.deeds, world.failing = 0, False
+        world.hazards.mend()
         if world.writes_off:
             world.turn_writes(on=True)
         world.net.set_faults(on=False)
@@ -156,7 +157,8 @@ class Play:
             if flight.process in awake and flight.state != "sending" and flight.not_before_ms <= world.now:
                 act = steps.settle if flight.state == "answered" else steps.send
                 options += [partial(act, world, flight)] * 2
-        due = {side for side, due_ms in self._look().due.items() if due_ms <= world.now}
+        wall_ms = world.clock.wall_ms()
+        due = {side for side, due_ms in self._look().due.items() if due_ms <= wall_ms}
         for process in awake:
             options += [partial(steps.fill, world, process, side) for side in process.worker.sides if side in due] * 2
         for side in Side:
@@ -186,6 +188,7 @@ class Play:
             options.append(self._list)
         if world.writes_off and self.deeds <= 0:
             options.append(self._switch)
+        options += world.hazards.options()
         return options + self._bad_luck() if world.failing and self.deeds > 0 else options
 
     def _bad_luck(self) -> list[Callable[[], object]]:
@@ -254,7 +257,7 @@ class Play:
         times += [flight.not_before_ms for flight in world.flights if flight.not_before_ms]
         times += [p.paused_until for p in world.processes if p.paused_until > world.now]
         times += [t for side in Side if (t := world.machine(side).next_delivery_ms()) is not None]
-        times += self._look().due.values()
+        times += [due_ms - world.clock.jump_ms for due_ms in self._look().due.values()]
         if any(row["running"] for row in world.reader.jobs.depth()):
             times.append(world.now + BEAT_MS)
         times = [max(t, world.now + 1) for t in times if t < world.now + HOUR_MS]

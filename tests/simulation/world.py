@@ -11,7 +11,9 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 
+from tests.simulation import hazards
 from tests.simulation.facts import Facts
+from tests.simulation.hazards import Hazards
 from tests.simulation.listings import list_all
 from tests.simulation.net import EMPTY, Network
 from tests.simulation.parts import START_MS, Clock, Flight, LocalClock, Process
@@ -54,24 +56,24 @@ class World:
 
     def __init__(self, seed: int, features: frozenset[str] | None = None, *, keep_trace: bool = False) -> None:
         self.seed, self.rng = seed, random.Random(seed)
-        drawn = draw_features(self.rng)
+        drawn = draw_features(self.rng) | hazards.draw(seed)
         self.features = drawn if features is None else features
+        self.hazards = Hazards.begin(self)
         self.clock = Clock(START_MS + self.rng.randrange(1000))
         self.violations: list[str] = []
         self.trace: list[str] = []
         self._keep, self._digest = keep_trace, hashlib.blake2b(digest_size=8)
         self.hubspot = HubSpotMachine(self._fork(), HubSpotSettings(portal_id=int(PORTAL)))
-        self.stripe = StripeMachine(
-            self._fork(), StripeSettings(rate_per_s=10_000, operation_rate_per_s=None, fills_name=False)
-        )
+        settings = StripeSettings(rate_per_s=10_000, operation_rate_per_s=None, fills_name="filled" in self.features)
+        self.stripe = StripeMachine(self._fork(), settings)
         self.fields = self._draw_fields()
         self.facts = Facts(self.fields, self.hubspot, self.stripe)
         self.changes = 0
         self.down_until = 0
-        self._database = lend_database(self.clock.now_ms)
+        self._database = lend_database(self.clock.wall_ms)
         self._cuts = CUTS
         self._luck = random.Random(f"store {seed}")
-        self.store = self._open_store(self.clock.now_ms, safe=True)
+        self.store = self._open_store(self.clock.wall_ms, safe=True)
         self.store.load_index_key()
         self.reader = self._database.open_reader()
         self.net = Network(self)
@@ -92,7 +94,7 @@ class World:
             Side.HUBSPOT: HubSpotWebhooks(self.fields, PORTAL),
             Side.STRIPE: StripeEvents(self.fields, account),
         }
-        self.intake = Intake(self._open_store(self.clock.now_ms), {})
+        self.intake = Intake(self._open_store(self.clock.wall_ms), {})
         self.failing = True
         self.store.run(self._set_up)
         SimHubSpot(self.fields, self.net.carry, self.clock.now_ms, self.between).prepare(with_events=True)
@@ -137,7 +139,13 @@ class World:
 
     def _draw_fields(self) -> FieldMap:
         specs = [spec for spec in DEFAULT_FIELDS if spec.name in MAPPED]
-        return FieldMap(tuple(replace(spec, owner=self.rng.choice(list(Side))) for spec in specs))
+        owned = [replace(spec, owner=self.rng.choice(list(Side))) for spec in specs]
+        if "wide" in self.features:
+            more = [*(spec for spec in DEFAULT_FIELDS if spec.name not in MAPPED), hazards.VIP]
+            owned += [replace(spec, owner=self.hazards.rng.choice(list(Side))) for spec in more]
+            settings = {"type": "enumeration", "options": ";".join(hazards.VIP_OPTIONS)}
+            self.hubspot.edit("property", hazards.VIP.name, settings, self.now)
+        return FieldMap(tuple(owned))
 
     # -- what is told
 

@@ -1,0 +1,329 @@
+"""What is rare but real: restores, portal rules, odd texts, answers that lack a part, merges of couples, clock jumps.
+
+The features here are drawn from a random source of their own, so that the scenarios of a seed without them stay what
+they were. Only those in ``READY`` are drawn; the others run with ``--features`` until the engine passes them.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tests.simulation.people import address
+from wanesync.core.fields import DEFAULT_FIELDS, FieldSpec
+from wanesync.core.model import Link, LinkState, Side
+from wanesync.sandbox.faults import Faults
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+FEATURES = (
+    "wide filled lag empty partial shapes odd restore couples keepid same parts shared exchange hot refuse vanish "
+    "shorten jump"
+).split()
+"""What a scenario may hold besides ``people.FEATURES``.
+
+``wide``: every default field, and a metadata field with options. ``filled``: Stripe fills in names. ``lag``: reads do
+not find a new contact yet. ``empty``, ``partial``: answers that lack what was asked. ``shapes``: events in both
+shapes, with odd sources. ``odd``: values that databases and encoders refuse, mended in the end. ``restore``: from the
+recycle bin. ``couples``: merges of two contacts that both have a customer; ``keepid``: merges keep the primary's id.
+``same``: both sides of a pair edited in the same instant. ``parts``: two parts of an address, one on each side.
+``shared``: a guest pays with an address that two contacts carry in our copies. ``exchange``: two contacts exchange
+their addresses. ``hot``: many edits of one field. ``refuse``: the portal gets a rule. ``vanish``: a property is
+archived. ``shorten``: HubSpot keeps a part of a text. ``jump``: the computer's clock goes ahead, and back.
+"""
+READY: frozenset[str] = frozenset()
+"""Those that seeds may draw: seeds with them pass."""
+DEEDS = ("wide", "filled", "odd", "restore", "couples", "same", "parts", "shared", "exchange", "hot")
+ADMIN = ("refuse", "vanish", "shorten")
+VIP = FieldSpec("vip", ("vip",), ("metadata.vip",))
+VIP_OPTIONS = ("gold", "silver", "iron")
+WIDE = (*(spec.name for spec in DEFAULT_FIELDS), VIP.name)
+RULES = ({"pattern": ".*[02468]"}, {"max_length": "3"}, {"options": "Co1;Co2;Co3;City1;City2"}, {"read_only": "true"})
+KEPT_CHARS = 4
+JUMPS_MS = (3_600_000, 86_400_000, -3_600_000)
+ODD = ("\ud83d", "a\0b", "x" * 70_000, "é" * 3_000 + "\u202e")
+
+
+def draw(seed: int) -> frozenset[str]:
+    """The features of a seed, from a random source of its own."""
+    rng = random.Random(f"world {seed}")
+    chance = rng.choice((0.0, 0.0, 0.08, 0.15, 0.3))
+    return frozenset(name for name in FEATURES if rng.random() < chance) & READY
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """Two edits of one field in the same instant, from the same base; the value of each side."""
+
+    link: Link
+    name: str
+    values: dict[Side, str]
+    seqs: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Couple:
+    """A merge of two contacts that both had a customer: whose stays primary, and the other one."""
+
+    survivor: str
+    kept: str
+    second: str
+    seq: int
+
+
+@dataclass(slots=True)
+class Hazards:
+    """The rare events of one scenario. ``left``: how many are still to come."""
+
+    world: World
+    rng: random.Random
+    left: int = 0
+    twins: list[Twin] = field(default_factory=list)
+    couples: list[Couple] = field(default_factory=list)
+    restored: list[str] = field(default_factory=list)
+    odd_cells: dict[tuple[str, str], str] = field(default_factory=dict)
+    rules: dict[str, str] = field(default_factory=dict)
+    _numbers: int = 0
+
+    @classmethod
+    def begin(cls, world: World) -> Hazards:
+        """Those of a world; draws nothing from the world's own source."""
+        made = cls(world, random.Random(f"hazards {world.seed}"))
+        if world.features & {*DEEDS, *ADMIN, "jump"}:
+            made.left = made.rng.randint(1, 5)
+        return made
+
+    def has(self, name: str) -> bool:
+        """Whether a feature is on."""
+        return name in self.world.features
+
+    def add_faults(self, faults: Faults) -> Faults:
+        """The faults of the stand-ins with what these features do."""
+        return replace(
+            faults,
+            read_lag_ms=4_000 if self.has("lag") else 0,
+            empty_answer=0.06 if self.has("empty") else 0.0,
+            partial_answer=0.12 if self.has("partial") else 0.0,
+            odd_source=0.2 if self.has("shapes") else 0.0,
+            object_events=0.3 if self.has("shapes") else 0.0,
+        )
+
+    def options(self) -> list[Callable[[], object]]:
+        """What may happen now."""
+        world = self.world
+        if not world.failing:
+            return []
+        options: list[Callable[[], object]] = []
+        if world.clock.jump_ms:
+            options.append(self.return_clock)
+        if self.left <= 0:
+            return options
+        options += [partial(self._do, name) for name in (*DEEDS, *ADMIN) if self.has(name)]
+        if self.has("jump") and not world.clock.jump_ms:
+            options.append(self._jump)
+        return options
+
+    def mend(self) -> None:
+        """What an operator and users put right in the end: the clock, and texts that cannot be synced."""
+        self.left = 0
+        self.return_clock()
+        for (contact_id, name), value in sorted(self.odd_cells.items()):
+            if contact_id in self.world.facts.living(Side.HUBSPOT):
+                self._edit(Side.HUBSPOT, "update", contact_id, {name: value})
+
+    # -- the deeds
+
+    def _do(self, name: str) -> None:
+        world = self.world
+        self.left -= 1
+        known = len(world.facts.writes)
+        try:
+            told = self._refuse(name) if name in ADMIN else getattr(self, f"_{name}")()
+        except ValueError as error:
+            told = f"refused: {type(error).__name__}"
+        world.say("hazard", name, told)
+        world.facts.hasty |= {write.seq for write in world.facts.writes[known:]}
+
+    def _edit(self, side: Side, kind: str, record_id: str | None, values: dict[str, str]) -> str:
+        return self.world.crowd.edit(side, kind, record_id, values, self.world.now)
+
+    def _links(self) -> list[Link]:
+        living = {side: set(self.world.facts.living(side)) for side in Side}
+        return [
+            link
+            for link in self.world.links.values()
+            if link.primary
+            and link.state is LinkState.ACTIVE
+            and all(link.id_on(side) in living[side] for side in Side)
+        ]
+
+    def _pick(self) -> Link | None:
+        links = self._links()
+        return self.rng.choice(links) if links else None
+
+    def _wide(self) -> str:
+        side = self.rng.choice(list(Side))
+        living = self.world.facts.living(side)
+        name = self.rng.choice([name for name in WIDE if name not in ("email", "name", "phone", "company", "city")])
+        if not living:
+            return ""
+        return self._edit(side, "update", self.rng.choice(living), self.words(side, name, self.value(name)))
+
+    def _filled(self) -> str:
+        """A person with a company and no name, whose customer Stripe names after the company."""
+        email = address(self.world.people + self._number())
+        side = self.rng.choice(list(Side))
+        values = {"email": email, **self.words(side, "company", self.value("company"))}
+        made = (self.world.hubspot if side is Side.HUBSPOT else self.world.stripe).edit(
+            "create", None, values, self.world.now
+        )
+        self.world.facts.drain(self.world.people + self._numbers)
+        return f"{side} create {made} {values}"
+
+    def _odd(self) -> str:
+        living = self.world.facts.living(Side.HUBSPOT)
+        name = self.rng.choice(("firstname", "city", "company"))
+        if not living:
+            return ""
+        contact_id = self.rng.choice(living)
+        self._edit(Side.HUBSPOT, "update", contact_id, {name: self.rng.choice(ODD)})
+        self.odd_cells[contact_id, name] = self.value(name)
+        return f"{contact_id} {name}"
+
+    def _restore(self) -> str:
+        gone = sorted(i for i in (str(number) for number in self.world.hubspot.portal.contacts.archived))
+        if not gone:
+            living = self.world.facts.living(Side.HUBSPOT)
+            return self._edit(Side.HUBSPOT, "delete", self.rng.choice(living), {}) if living else ""
+        contact_id = self.rng.choice(gone)
+        told = self._edit(Side.HUBSPOT, "restore", contact_id, {})
+        self.restored.append(contact_id)
+        return told
+
+    def _couples(self) -> str:
+        links = self._links()
+        if len(links) < 2:
+            return ""
+        into, other = self.rng.sample(links, 2)
+        keeps = self.has("keepid") and self.rng.random() < 0.7
+        values = {"into": into.hubspot_id, "from": other.hubspot_id, "keeps_id": str(keeps).lower()}
+        told = self._edit(Side.HUBSPOT, "merge", None, values)
+        survivor = self.world.facts.survivor.get(other.hubspot_id, "")
+        seq = self.world.facts.writes[-1].seq if self.world.facts.writes else 0
+        self.couples.append(Couple(survivor, into.stripe_id, other.stripe_id, seq))
+        return told
+
+    def _same(self) -> str:
+        link = self._pick()
+        if link is None:
+            return ""
+        name = self.rng.choice(("company", "city", "phone"))
+        values = {side: self.value(name) for side in Side}
+        known = len(self.world.facts.writes)
+        held = tuple(self.world.facts.value((side, link.id_on(side)), name) for side in Side)
+        for side in Side:
+            self._edit(side, "update", link.id_on(side), self.words(side, name, values[side]))
+        if link.base.get(name) == held:
+            seqs = frozenset(write.seq for write in self.world.facts.writes[known:])
+            self.twins.append(Twin(link, name, values, seqs))
+        return f"{link.hubspot_id} {name} {values}"
+
+    def _parts(self) -> str:
+        link = self._pick()
+        if link is None or not self.has("wide"):
+            return ""
+        city, street = self.value("city"), self.value("street")
+        self._edit(Side.HUBSPOT, "update", link.hubspot_id, {"city": city})
+        self.world.clock.now += self.rng.choice((50, 400, 900))
+        self._edit(Side.STRIPE, "update", link.stripe_id, {"address.line1": street})
+        return f"{link.hubspot_id} {city} {street}"
+
+    def _shared(self) -> str:
+        links = self._links()
+        if len(links) < 2:
+            return ""
+        one, two = self.rng.sample(links, 2)
+        email = self.world.facts.raw[Side.HUBSPOT, one.hubspot_id].get("email", "")
+        faults = self.world.hubspot.current_faults()
+        self.world.hubspot.set_faults(replace(faults, drop=1.0))
+        try:
+            self._edit(Side.HUBSPOT, "update", one.hubspot_id, {"email": self._spare_address(one)})
+        finally:
+            self.world.hubspot.set_faults(faults)
+        self._edit(Side.HUBSPOT, "update", two.hubspot_id, {"email": email})
+        return self.world.crowd.pay_as_guest(
+            email, self.world.facts.person_of((Side.HUBSPOT, two.hubspot_id)), self.world.now
+        )
+
+    def _exchange(self) -> str:
+        links = self._links()
+        if len(links) < 2:
+            return ""
+        one, two = self.rng.sample(links, 2)
+        a, b = (self.world.facts.raw[Side.HUBSPOT, link.hubspot_id].get("email", "") for link in (one, two))
+        self._edit(Side.HUBSPOT, "update", one.hubspot_id, {"email": self._spare_address(one)})
+        self._edit(Side.HUBSPOT, "update", two.hubspot_id, {"email": a})
+        return self._edit(Side.HUBSPOT, "update", one.hubspot_id, {"email": b})
+
+    def _spare_address(self, link: Link) -> str:
+        return address(self.world.facts.person_of((Side.HUBSPOT, link.hubspot_id)), f"x{self._number()}")
+
+    def _hot(self) -> str:
+        side = self.rng.choice(list(Side))
+        living = self.world.facts.living(side)
+        if not living:
+            return ""
+        record_id, name = self.rng.choice(living), self.rng.choice(("company", "city", "phone"))
+        for _ in range(self.rng.choice((6, 15, 40))):
+            self._edit(side, "update", record_id, self.words(side, name, self.value(name)))
+            self.world.clock.now += self.rng.choice((1, 20, 200))
+        return f"{side} {record_id} {name}"
+
+    def _refuse(self, kind: str) -> str:
+        """An admin changes a definition, once for each property: the rule stays until the end."""
+        name = self.rng.choice(("company", "city"))
+        if name in self.rules:
+            return ""
+        settings = {"vanish": {"archived": "true"}, "shorten": {"keeps": str(KEPT_CHARS)}}.get(kind)
+        settings = settings or self.rng.choice(RULES)
+        self.rules[name] = kind
+        return self._edit(Side.HUBSPOT, "property", name, dict(settings))
+
+    # -- the clock
+
+    def _jump(self) -> None:
+        self.left -= 1
+        self.world.clock.jump_ms = self.rng.choice(JUMPS_MS)
+        self.world.say("the clock jumps", self.world.clock.jump_ms)
+
+    def return_clock(self) -> None:
+        """The clock is right again."""
+        if self.world.clock.jump_ms:
+            self.world.clock.jump_ms = 0
+            self.world.say("the clock is right")
+
+    # -- values
+
+    def value(self, name: str) -> str:
+        """A value that was not written before, where the field has more than a few."""
+        number = self._number()
+        chosen = {
+            "country": ("DE", "FR", "US"), "language": ("de", "fr", "en"), VIP.name: VIP_OPTIONS,
+        }.get(name)  # fmt: skip
+        if chosen:
+            return self.rng.choice(chosen)
+        words = {"phone": f"+4930190{number:04d}", "firstname": f"Anna{'abcdefghij'[number % 10] * 3}"}
+        return words.get(name, f"{name.capitalize()}9{number}")
+
+    def words(self, side: Side, name: str, value: str) -> dict[str, str]:
+        """A value as the raw member of a side."""
+        spec = self.world.fields.by_name[name]
+        return {spec.hubspot[0] if side is Side.HUBSPOT else spec.stripe[0]: value}
+
+    def _number(self) -> int:
+        self._numbers += 1
+        return self._numbers
