@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -204,7 +205,24 @@ class Campaign:
                     raise
 
     def _look(self) -> None:
-        self.toll.recoveries.look(possible=any(worker.stands for worker in self.workers))
+        possible = any(worker.stands for worker in self.workers) and not self._is_locked_by_stopped()
+        self.toll.recoveries.look(possible=possible)
+
+    def _is_locked_by_stopped(self) -> bool:
+        """Whether a process that is stopped inside a transaction holds SQLite's one lock, which none can take from it.
+
+        Postgres ends such a transaction after seconds, so there this time counts.
+        """
+        if self.cluster is not None or not any(post.is_stopped for post in self.posts):
+            return False
+        connection = sqlite3.connect(self.folder / "wanesync.db", timeout=0, isolation_level=None)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return True
+        finally:
+            connection.close()
+        return False
 
     def _all_run_again(self) -> bool:
         self._look()

@@ -158,6 +158,11 @@ class Post(ABC):
         return self.program is not None and self.program.exit_code is None and self.up_s > 0 and not self._continue_s
 
     @property
+    def is_stopped(self) -> bool:
+        """Whether it is stopped at the moment."""
+        return bool(self._continue_s)
+
+    @property
     def rests(self) -> bool:
         """Whether it runs, and is neither stopped nor about to end."""
         runs = self.program is not None and self.program.exit_code is None and not self._ending

@@ -28,7 +28,7 @@ class Recoveries:
 
     Never too short: a job whose key is due again when we look counts as still waiting. Only time in which a worker
     could have taken it counts: a worker and the database were up, and its side was not paused (five lost answers in a
-    row pause it).
+    row pause it), while no process that the campaign stopped inside a transaction held SQLite's lock.
     """
 
     store: Store
