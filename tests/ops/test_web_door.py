@@ -9,6 +9,7 @@ from tests.support.store_fixtures import Clock
 from wanesync.core.model import Side
 from wanesync.ops.alarms import read_alarms
 from wanesync.ops.web_door import ADVICE, NAMES, read_webhooks
+from wanesync.reconcile.missed_count import store_missed
 from wanesync.store import Store
 from wanesync.store.tables.webhook_counts import Outcome
 
@@ -60,6 +61,20 @@ def test_the_last_webhook_and_the_refusals_of_each_side_are_shown(store: Store, 
         states = read_webhooks(tx)
     assert (states["hubspot"].last_s, states["hubspot"].refused) == (None, {})
     assert (states["stripe"].last_s, states["stripe"].accepted, states["stripe"].refused) == (30, 3, {"too_large": 2})
+
+
+def test_changes_that_no_webhook_reported_are_an_alarm_until_none_is_missed(store: Store, clock: Clock) -> None:
+    start_processes(store)
+    store.run(lambda tx: store_missed(tx, H, 12, ["city", "phone"]))
+    clock.advance(120_000)
+    start_processes(store)
+    (alarm,) = read_alarms(store)
+    assert alarm.startswith(
+        "hubspot: no webhook reported the changes of 12 records (city, phone), which were found 2 min"
+    )
+    assert "check the webhook subscriptions" in alarm
+    store.run(lambda tx: store_missed(tx, H, 0))
+    assert read_alarms(store) == []
 
 
 def test_every_refusal_has_a_name_and_advice_for_both_sides() -> None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from wanesync.core.model import Side
 from wanesync.ops.lane_status import age_s
+from wanesync.reconcile.missed_count import read_missed
 from wanesync.store.tables.webhook_counts import Outcome
-from wanesync.terminal import pluralize
+from wanesync.terminal import format_duration, pluralize
 
 if TYPE_CHECKING:
     from wanesync.store.database import Tx
@@ -78,7 +79,24 @@ def find_webhook_alarms(tx: Tx) -> list[str]:
     """
     counts = tx.webhook_counts.sum(LATELY_MS)
     last_ms = {count.side: count.last_ms for count in counts if count.outcome is Outcome.ACCEPTED}
-    return [_describe(count) for count in counts if _is_alarm(tx, count, last_ms.get(count.side, 0))]
+    refused = [_describe(count) for count in counts if _is_alarm(tx, count, last_ms.get(count.side, 0))]
+    return [*refused, *_find_missed(tx)]
+
+
+def _find_missed(tx: Tx) -> list[str]:
+    """Return a line for each side of which changes were found lately that no webhook had reported."""
+    alarms = []
+    for side in Side:
+        missed = read_missed(tx, side)
+        if missed is not None and missed.records and age_s(tx, missed.at_ms) < DAY_S:
+            names = f" ({', '.join(missed.names)})" if missed.names else ""
+            are = "was" if missed.records == 1 else "were"
+            alarms.append(
+                f"{side}: no webhook reported the changes of {pluralize(missed.records, 'record')}{names}, which {are} "
+                f"found {format_duration(tx.now_ms - missed.at_ms)} ago and synced: check the webhook subscriptions of "
+                "the app or endpoint; wanesync diff --since 1d shows what is missed"
+            )
+    return alarms
 
 
 def _is_alarm(tx: Tx, count: WebhookCount, accepted_ms: int) -> bool:

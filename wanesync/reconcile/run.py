@@ -13,6 +13,7 @@ from itertools import islice
 
 from wanesync.core.bulk_guards import check_creations, check_volume
 from wanesync.core.diff.difference import DifferenceClass
+from wanesync.core.diff.missed_webhooks import MissedCounts
 from wanesync.core.errors import GuardError
 from wanesync.core.jobs import JobKind, JobRequest, Priority
 from wanesync.core.model import Side
@@ -21,6 +22,7 @@ from wanesync.reconcile.catch_up import OVERLAP_MS
 from wanesync.reconcile.changed_since import PARALLEL_READS, Changes, ChangesReader
 from wanesync.reconcile.compare import LISTED_ROWS, PLAIN, Compared, Comparison, Report
 from wanesync.reconcile.listing import LANES, Listing, Progress
+from wanesync.reconcile.missed_count import store_missed
 from wanesync.reconcile.page_store import PageStore
 from wanesync.reconcile.requests import Requests
 from wanesync.reconcile.snapshot.file import MEMORY, Snapshot
@@ -128,6 +130,7 @@ class Reconcile:
             listed_s = time.monotonic()
             report = Comparison(self.runtime, snapshot).run_on(changes.changed, changes.deleted_stored, compared)
             report.lost = changes.losses.as_dict()
+            self.runtime.store.run(lambda tx: _store_losses(tx, changes.losses))
             return _complete(report, requests, began_s, listed_s)
 
     def _is_map_newer(self, tx: Tx) -> bool:
@@ -209,6 +212,11 @@ class Reconcile:
 
             self.runtime.commit("reconcile.done", end)
         return run_id, jobs
+
+
+def _store_losses(tx: Tx, losses: MissedCounts) -> None:
+    for side in Side:
+        store_missed(tx, side, losses.records[side], losses.missed(side))
 
 
 @contextmanager
