@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from tests.support.config_files import CREATE, FIELD, SEAL, only_problem, problems, read
+from tests.support.config_files import CREATE, EMAIL_FIELD, FIELD, SEAL, only_problem, problems, read
 from wanesync.config.model import SECTIONS, Config, load
 from wanesync.core.errors import ConfigError
 from wanesync.core.fields import DEFAULT_FIELDS, Direction, FieldSpec
@@ -131,12 +131,14 @@ class TestSecrets:
 
 class TestFields:
     def test_entries_become_the_map(self, file: Path) -> None:
-        text = CREATE + (
+        text = CREATE + EMAIL_FIELD
+        text += (
             '[[field]]\nname = "name"\nhubspot = ["firstname", "lastname"]\nstripe = "name"\ntransform = "name"\n'
             '[[field]]\nname = "plan"\nhubspot = "plan__c"\nstripe = ["metadata.Plan name"]\nowner = "stripe"\n'
             'direction = "to_hubspot"\nfill_empty = false\n'
         )
         assert read(file, text).fields == (
+            FieldSpec("email", ("email",), ("email",), transform="email"),
             FieldSpec("name", ("firstname", "lastname"), ("name",), transform="name"),
             FieldSpec(
                 "plan", ("plan__c",), ("metadata.Plan name",), Side.STRIPE, Direction.TO_HUBSPOT, fill_empty=False

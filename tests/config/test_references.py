@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from wanesync.config.references import MAX_FILE_BYTES, is_reference, resolve
+from wanesync.config.references import MAX_FILE_BYTES, find_foreign, is_reference, resolve
 from wanesync.core.errors import ConfigError
 
 PLANTED = "sk_test_planted"
@@ -41,7 +42,46 @@ def test_from_a_file_beside_the_configuration(tmp_path: Path) -> None:
     assert resolve(f"file:{path}", {}, Path("elsewhere"), private=True) == PLANTED
 
 
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o666])
+@pytest.mark.case(33)
+@pytest.mark.parametrize("mode", [0o440, 0o640, 0o400])
+def test_a_secret_file_that_a_group_of_this_process_may_read_is_accepted(tmp_path: Path, mode: int) -> None:
+    place(tmp_path, PLANTED.encode(), mode)
+    assert resolve("file:key", {}, tmp_path, private=True) == PLANTED
+
+
+def test_a_secret_file_that_another_group_may_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place(tmp_path, PLANTED.encode(), 0o640)
+    monkeypatch.setattr(os, "getegid", lambda: 54_321)
+    monkeypatch.setattr(os, "getgroups", lambda: [54_322])
+    assert "640 if its group is one of this process's" in refusal("file:key", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "aws-sm:prod/hubspot",
+        "op://vault/hubspot/token",
+        "arn:aws:secretsmanager:eu-west-1:1:secret:x",
+        "gcp+sm:projects/x",
+        "ENV:HUBSPOT",
+        "${HUBSPOT_TOKEN}",
+        "$HUBSPOT_TOKEN",
+        "{{ hubspot }}",
+        "<token>",
+        "!secret hubspot",
+        "%HUBSPOT%",
+    ],
+)
+def test_a_reference_that_is_resolved_elsewhere_is_no_secret(value: str) -> None:
+    assert "give env:NAME, file:PATH or the value itself" in find_foreign(value)
+
+
+@pytest.mark.parametrize("value", ["pat-na1-0a1b", "sk_test_x", "whsec_x", "CKfP7_4uMR.IQAA==", "0a1b2c3d-4e5f"])
+def test_a_key_is_no_reference(value: str) -> None:
+    assert find_foreign(value) == ""
+
+
+@pytest.mark.parametrize("mode", [0o604, 0o620, 0o660, 0o666, 0o644, 0o444, 0o610])
 def test_a_secret_file_others_can_reach_is_refused(tmp_path: Path, mode: int) -> None:
     path = place(tmp_path, PLANTED.encode(), mode)
     message = refusal("file:key", tmp_path)

@@ -11,6 +11,7 @@ import pytest
 from wanesync.config.model import Config, load
 from wanesync.core.errors import ConfigError
 
+EMAIL_FIELD = '[[field]]\nname = "email"\nhubspot = "email"\nstripe = "email"\ntransform = "email"\n'
 FIELD = '[[field]]\nname = "f{0}"\nhubspot = "p{0}"\nstripe = "metadata.k{0}"\n'
 
 CREATE = '[create]\ncustomers = "all"\ncontacts = "none"\n'

@@ -24,14 +24,15 @@ from wanesync.config.value_types import (
     Address,
     Database,
     EncryptionKey,
+    HubSpotSecrets,
+    HubSpotToken,
     Property,
     Rate,
-    Secret,
-    Secrets,
     Section,
     Share,
     StripeKey,
     StripePath,
+    StripeSecrets,
     Text,
     Texts,
     Transform,
@@ -61,8 +62,8 @@ class HubSpot(Section):
     ``daily_share``: of the day's requests, for bulk work.
     """
 
-    access_token: Secret | None = None
-    webhook_secret: Secrets = ()
+    access_token: HubSpotToken | None = None
+    webhook_secret: HubSpotSecrets = ()
     base_url: Address = HUBSPOT_URL
     portal_id: Annotated[int, Field(gt=0)] | None = None
     rate: Rate = 15
@@ -87,7 +88,7 @@ class Stripe(Section):
     """
 
     api_key: StripeKey | None = None
-    webhook_secret: Secrets = ()
+    webhook_secret: StripeSecrets = ()
     base_url: Address = STRIPE_URL
     account_id: Annotated[str, Field(pattern=r"^acct_\w+$")] | None = None
     rate: Rate = 100
@@ -308,7 +309,7 @@ def load(path: Path | None, env: Mapping[str, str]) -> Config:
     tables.resolve_database_path(data, Config.model_fields["database"].default, folder)
     problems = [*tables.override(data, env, locations)]
     problems += tables.resolve(data, lambda key, value: secrets.resolve(value, env, folder, private=key in SECRET_KEYS))
-    problems += [*tables.check_across_tables(data), *tables.find_duplicates(data)]
+    problems += [*tables.check_database_path(data), *tables.check_across_tables(data), *tables.find_duplicates(data)]
     wrong = {problem.path for problem in problems}
     config = None
     try:
@@ -316,6 +317,8 @@ def load(path: Path | None, env: Mapping[str, str]) -> Config:
     except ValidationError as error:
         found = (ConfigProblem(item["loc"], _explain(item)) for item in error.errors(include_url=False))
         problems += [problem for problem in found if problem.path not in wrong]
+    else:
+        problems += [] if problems else tables.check_email_field(data, config.fields if config.field else ())
     if config is None or problems:
         # Raised outside the handler: pydantic's error would hold the values, secrets among them.
         raise ConfigError([locations.describe(problem) for problem in sorted(problems, key=locations.sort_key)])
@@ -335,12 +338,20 @@ def _read(path: Path | None) -> tuple[tables.Table, KeyLocations]:
         raise ConfigError([f"{path}: is not TOML: {error}"]) from error
 
 
+PLAIN_TEXTS = {
+    "missing": "is missing: give it a value",
+    "string_too_short": "is empty: give it a value, or leave the key out",
+    "too_short": "is empty: give it a value, or leave the key out",
+}
+"""Kind of error -> its text, where pydantic's own does not say what to do."""
+
+
 def _explain(item: ErrorDetails) -> str:
     kind, context = item["type"], item.get("ctx", {})
     if kind == "extra_forbidden":
         return _unknown(item["loc"])
-    if kind == "missing":
-        return "is missing: give it a value"
+    if kind in PLAIN_TEXTS:
+        return PLAIN_TEXTS[kind]
     if kind in {"literal_error", "enum"}:
         return f"must be {context['expected']}"
     if kind == "value_error":

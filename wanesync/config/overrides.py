@@ -6,25 +6,61 @@ Each function takes the tables as ``tomllib`` reads them and returns the problem
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from wanesync.config.locations import PREFIX, ConfigProblem, KeyLocations, KeyPath
 from wanesync.config.value_types import HUBSPOT_URL, STRIPE_URL, as_tuple, is_loopback
 from wanesync.core.errors import ConfigError
+from wanesync.core.fields import FieldSpec
+from wanesync.core.model import Side
 
 Table = dict[str, object]
 OTHER_VARIABLES = ("WANESYNC_CONFIG", "WANESYNC_SHARED", "WANESYNC_TEST_", "WANESYNC_FAIL")
 """Variables of ours that are no keys of the configuration."""
+EMAIL_FORMS = ("email", "lower", "text")
+"""Canonical forms that leave an e-mail address one."""
 REAL_APIS = {"hubspot": HUBSPOT_URL, "stripe": STRIPE_URL}
 
 
 def resolve_database_path(data: Table, default: str, folder: Path) -> None:
     """Make the path of a SQLite database (or of ``default``) relative to the ``folder`` of the configuration."""
     database = data.setdefault("database", default)
+    name = _sqlite_path(database)
+    if name not in ("", ":memory:") and not name.startswith("//"):
+        data["database"] = f"sqlite:{folder / Path(name).expanduser()}"
+
+
+def check_database_path(data: Table) -> Iterator[ConfigProblem]:
+    """Check the path of a SQLite database, wherever it comes from, and write it without the slashes of a URL."""
+    database = data.get("database")
+    name = _sqlite_path(database)
+    if not name or name == ":memory:":
+        return
+    if name.startswith("//") or "?" in name:
+        text = "must be sqlite:FILE, relative to the folder of the configuration, or sqlite:/FOLDER/FILE, absolute"
+        yield ConfigProblem(("database",), text)
+    elif Path(name).is_absolute() and len(Path(name).parts) == 2:
+        text = f"is a file at the root of the disk: sqlite:{Path(name).name} is beside the configuration"
+        yield ConfigProblem(("database",), text)
+    else:
+        data["database"] = f"sqlite:{name}"
+
+
+def _sqlite_path(database: object) -> str:
+    """Return the path of a SQLite database, "" for another one.
+
+    Of the forms of a URL, ``sqlite:///state.db`` is relative and ``sqlite:////srv/state.db`` absolute, as other
+    programs have it; one that could be either keeps its slashes, and is refused.
+    """
     scheme, _, name = str(database).partition(":")
-    if scheme == "sqlite" and name not in ("", ":memory:"):
-        data["database"] = f"sqlite:{folder / name}"
+    if scheme != "sqlite":
+        return ""
+    if name.startswith("////"):
+        return name[3:]
+    if name.startswith("///") and "/" not in name[3:]:
+        return name[3:]
+    return name
 
 
 def override(data: Table, env: Mapping[str, str], locations: KeyLocations) -> Iterator[ConfigProblem]:
@@ -83,6 +119,32 @@ def check_across_tables(data: Table) -> Iterator[ConfigProblem]:
             yield ConfigProblem(("create", key), text)
 
 
+def check_email_field(data: Table, entries: Sequence[FieldSpec]) -> Iterator[ConfigProblem]:
+    """Check that the field map carries the e-mail address wherever people are created."""
+    if not entries:
+        return
+    index, spec = next(((i, s) for i, s in enumerate(entries) if _is_email(s)), (0, None))
+    if spec is None:
+        text = (
+            "has no entry for the e-mail address, by which people are found: add one with "
+            'hubspot = "email", stripe = "email", transform = "email"'
+        )
+        yield ConfigProblem(("field",), text)
+        return
+    if spec.transform not in EMAIL_FORMS:
+        text = f'must be "email" for the e-mail address, not "{spec.transform}"'
+        yield ConfigProblem(("field", index, "transform"), text)
+    create = _table(data, "create")
+    for key, side in (("customers", Side.STRIPE), ("contacts", Side.HUBSPOT)):
+        if create.get(key) == "all" and not spec.direction.reaches(side):
+            text = f'must be "both": with create.{key} = "all" the e-mail address is written to {side}'
+            yield ConfigProblem(("field", index, "direction"), text)
+
+
+def _is_email(spec: FieldSpec) -> bool:
+    return spec.hubspot == ("email",) and spec.stripe == ("email",)
+
+
 def find_duplicates(data: Table) -> Iterator[ConfigProblem]:
     """Find names, properties and Stripe paths that two ``[[field]]`` entries use."""
     entries = data.get("field")
@@ -91,6 +153,8 @@ def find_duplicates(data: Table) -> Iterator[ConfigProblem]:
         for key in ("name", "hubspot", "stripe"):
             values = as_tuple(entry.get(key, ())) if isinstance(entry, dict) else ()
             for value in map(str, values if isinstance(values, list | tuple) else ()):
+                # HubSpot's internal names are lower case; a metadata key is taken as it is written.
+                value = value.lower() if key == "hubspot" else value  # noqa: PLW2901 - one value in one form
                 if (key, value) in owners:
                     text = f"{value} is taken by entry number {owners[key, value] + 1}: use it once"
                     yield ConfigProblem(("field", index, key), text)

@@ -6,6 +6,7 @@ No message of this module holds a value, only the reference.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,9 @@ from pathlib import Path
 from wanesync.core.errors import ConfigError
 
 SCHEMES = ("env:", "file:")
+LOOKS_LIKE_REFERENCE = re.compile(r"[A-Za-z][A-Za-z0-9+._-]*:|\$[{(A-Za-z]|[<{!%]")
+"""How a reference begins that other programs resolve (``aws-sm:…``, ``op://…``, ``arn:…``, ``${NAME}``, ``!secret``):
+no key of HubSpot or Stripe begins so."""
 MAX_FILE_BYTES = 64 * 1024
 """Far above any secret: a larger file is a mistake."""
 
@@ -22,11 +26,25 @@ def is_reference(value: str) -> bool:
     return value.startswith(SCHEMES)
 
 
+def find_foreign(value: str) -> str:
+    """Return why a secret is not one but a reference that is not known here, "" if it may be one.
+
+    The reason shows the scheme only: what follows may be part of a secret.
+    """
+    found = LOOKS_LIKE_REFERENCE.match(value)
+    if found is None:
+        return ""
+    return (
+        f"begins with {found[0]}, which no key does and which is not resolved here: give env:NAME, file:PATH or the "
+        "value itself"
+    )
+
+
 def resolve(reference: str, env: Mapping[str, str], folder: Path, *, private: bool) -> str:
     """Return the value of a reference; a value that is no reference is returned unchanged.
 
-    ``folder``: where a relative path begins (the configuration's own folder). ``private``: it is a secret, so only its
-    owner may be able to read its file. Raises ``ConfigError`` with one problem.
+    ``folder``: where a relative path begins (the configuration's own folder). ``private``: it is a secret, so only the
+    owner of its file and a group of this process may be able to read it. Raises ``ConfigError`` with one problem.
     """
     scheme, _, name = reference.partition(":")
     if not is_reference(reference):
@@ -43,15 +61,23 @@ def _from_env(name: str, env: Mapping[str, str]) -> str:
     return env[name].strip()
 
 
+def _check_mode(path: Path, mode: int, group: int) -> None:
+    """Raise ``ConfigError`` if more can reach a secret than its owner, and readers in a group of this process."""
+    readers = 0o040 if group in {os.getegid(), *os.getgroups()} else 0
+    if mode & 0o077 & ~readers:
+        advice = f"chmod 600 {path} (640 if its group is one of this process's)"
+        raise ConfigError([f"file:{path} can be read by others (mode {mode:04o}): {advice}"])
+
+
 def _from_file(path: Path, private: bool) -> str:
     try:
         with path.open("rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            found = os.fstat(file.fileno())
             content = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise ConfigError([f"file:{path} cannot be read ({error.strerror}): it must exist and be readable"]) from error
-    if private and mode & 0o077:
-        raise ConfigError([f"file:{path} can be read by others (mode {mode:04o}): chmod 600 {path}"])
+    if private:
+        _check_mode(path, stat.S_IMODE(found.st_mode), found.st_gid)
     if len(content) > MAX_FILE_BYTES:
         raise ConfigError([f"file:{path} is larger than {MAX_FILE_BYTES} bytes: it must hold one value"])
     try:

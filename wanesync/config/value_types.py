@@ -9,10 +9,21 @@ import re
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+)
 
-from wanesync.core.ids import CONTACT_ID_KEY, CUSTOMER_ID_PROPERTY, PORTAL_ID_KEY
+from wanesync.config.references import find_foreign
+from wanesync.core.ids import CONTACT_ID_KEY, CUSTOMER_ID_PROPERTY, INTENT_PROPERTY, PORTAL_ID_KEY
 from wanesync.core.normalize import FORMS
+from wanesync.core.purchases import ROLL_UP_PROPERTIES
 
 HUBSPOT_URL = "https://api.hubapi.com"
 STRIPE_URL = "https://api.stripe.com"
@@ -24,9 +35,20 @@ STRIPE_PATHS = frozenset(
 )
 """Attributes a field may be mapped to besides ``metadata.KEY`` (docs.stripe.com/api/customers/update)."""
 RESERVED_NAMES = frozenset(
-    {f"metadata.{PORTAL_ID_KEY}", f"metadata.{CONTACT_ID_KEY}", CUSTOMER_ID_PROPERTY, "lastmodifieddate"}
+    {
+        f"metadata.{PORTAL_ID_KEY}",
+        f"metadata.{CONTACT_ID_KEY}",
+        CUSTOMER_ID_PROPERTY,
+        INTENT_PROPERTY,
+        *ROLL_UP_PROPERTIES,
+        "lastmodifieddate",
+        "hs_object_id",
+        "hs_additional_emails",
+        "hs_merged_object_ids",
+        "hs_calculated_merged_vids",
+    }
 )
-"""Properties and keys that wanesync itself writes."""
+"""Properties and keys that wanesync itself writes, or reads for what they mean."""
 ENCRYPTION_KEY_BYTES = 32
 """AES-256."""
 
@@ -35,6 +57,14 @@ class Section(BaseModel):
     """One table of the file; unknown keys are refused, and values never change."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _check_kind(cls, value: object, info: ValidationInfo) -> object:
+        """Refuse true and false where a number belongs: Python takes them for 1 and 0."""
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
+            raise ValueError("must not be true or false: see config.example.toml for what belongs here")
+        return value
 
 
 def is_loopback(url: str) -> bool:
@@ -68,8 +98,37 @@ def _database(value: str) -> str:
     return value
 
 
+def _secret(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if foreign := find_foreign(text):
+        raise ValueError(foreign)
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("holds a blank or a character that no key has: give the value as HubSpot or Stripe shows it")
+    return value
+
+
+def _hubspot_secret(value: SecretStr) -> SecretStr:
+    return _refuse_of_stripe(_secret(value), "is HubSpot's client secret")
+
+
+def _hubspot_token(value: SecretStr) -> SecretStr:
+    return _refuse_of_stripe(_secret(value), "is HubSpot's access token (pat-…)")
+
+
+def _refuse_of_stripe(value: SecretStr, what: str) -> SecretStr:
+    if found := re.match(r"(?:[srp]k_(?:test|live)|whsec)_", value.get_secret_value()):
+        raise ValueError(f"begins with {found[0]} as Stripe's keys do, but this {what}")
+    return value
+
+
+def _stripe_secret(value: SecretStr) -> SecretStr:
+    if not re.match(r"whsec_\w", _secret(value).get_secret_value()):
+        raise ValueError("must be the signing secret of a webhook endpoint: whsec_…")
+    return value
+
+
 def _stripe_key(value: SecretStr) -> SecretStr:
-    if not re.match(r"[sr]k_(test|live)_\w", value.get_secret_value()):
+    if not re.match(r"[sr]k_(test|live)_\w", _secret(value).get_secret_value()):
         raise ValueError("must be a secret or restricted key: sk_test_…, sk_live_…, rk_test_… or rk_live_…")
     return value
 
@@ -117,8 +176,13 @@ def _transform(value: str) -> str:
 
 Text = Annotated[str, Field(min_length=1)]
 Texts = Annotated[tuple[Text, ...], BeforeValidator(as_tuple)]
-Secret = Annotated[SecretStr, Field(min_length=1)]
-Secrets = Annotated[tuple[Secret, ...], BeforeValidator(as_tuple)]
+HubSpotToken = Annotated[SecretStr, Field(min_length=1), AfterValidator(_hubspot_token)]
+HubSpotSecrets = Annotated[
+    tuple[Annotated[SecretStr, Field(min_length=1), AfterValidator(_hubspot_secret)], ...], BeforeValidator(as_tuple)
+]
+StripeSecrets = Annotated[
+    tuple[Annotated[SecretStr, Field(min_length=1), AfterValidator(_stripe_secret)], ...], BeforeValidator(as_tuple)
+]
 StripeKey = Annotated[SecretStr, AfterValidator(_stripe_key)]
 EncryptionKey = Annotated[SecretStr, AfterValidator(_encryption_key)]
 Address = Annotated[str, AfterValidator(_address)]

@@ -1,0 +1,192 @@
+"""Mistakes in a configuration that would send a wrong key, write to a wrong place or create people without e-mail."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.config_files import CREATE, EMAIL_FIELD, FIELD, only_problem, problems, read
+from wanesync.config.example import read_example
+
+NONE = '[create]\ncustomers = "none"\ncontacts = "none"\n'
+ALL = '[create]\ncustomers = "all"\ncontacts = "all"\n'
+
+# -- the field map
+
+
+@pytest.mark.case(30)
+@pytest.mark.parametrize("create", [CREATE, NONE, ALL])
+def test_a_field_map_without_the_address_is_refused(file: Path, create: str) -> None:
+    problem = only_problem(file, create + FIELD.format(1))
+    assert problem.startswith("wanesync.toml:4: field: has no entry for the e-mail address")
+    assert 'stripe = "email"' in problem
+
+
+@pytest.mark.parametrize(
+    "ends", ['hubspot = "work_email"\nstripe = "email"', 'hubspot = "email"\nstripe = "metadata.mail"']
+)
+def test_an_address_that_one_side_keeps_elsewhere_is_refused(file: Path, ends: str) -> None:
+    text = CREATE + f'[[field]]\nname = "email"\n{ends}\ntransform = "email"\n'
+    assert "has no entry for the e-mail address" in only_problem(file, text)
+
+
+@pytest.mark.parametrize(
+    ("create", "direction", "expected"),
+    [
+        (ALL, "to_stripe", "written to hubspot"),
+        (ALL, "to_hubspot", "written to stripe"),
+        (CREATE, "to_hubspot", "written to stripe"),
+        (CREATE, "to_stripe", ""),
+        (NONE, "to_stripe", ""),
+        (NONE, "to_hubspot", ""),
+    ],
+)
+def test_the_address_must_reach_each_side_on_which_people_are_created(
+    file: Path, create: str, direction: str, expected: str
+) -> None:
+    text = create + EMAIL_FIELD + f'direction = "{direction}"\n'
+    if not expected:
+        assert read(file, text).fields[0].name == "email"
+        return
+    problem = only_problem(file, text)
+    assert "field[1].direction: must be" in problem
+    assert expected in problem
+
+
+def test_an_address_in_another_form_is_refused(file: Path) -> None:
+    text = CREATE + EMAIL_FIELD.replace('transform = "email"', 'transform = "upper"')
+    assert 'field[1].transform: must be "email"' in only_problem(file, text)
+
+
+@pytest.mark.parametrize("other", ["jobtitle", "JobTitle"])
+def test_a_property_that_is_mapped_twice_is_refused_in_any_case(file: Path, other: str) -> None:
+    entries = [("a", "jobtitle", "metadata.a"), ("b", other, "metadata.b")]
+    text = "".join(f'[[field]]\nname = "{n}"\nhubspot = "{h}"\nstripe = "{s}"\n' for n, h, s in entries)
+    assert "field[3].hubspot: jobtitle is taken by entry number 2" in only_problem(file, CREATE + EMAIL_FIELD + text)
+
+
+@pytest.mark.parametrize("name", ["wanesync_intent", "stripe_customer_id", "hs_object_id", "hs_additional_emails"])
+def test_a_property_that_wanesync_needs_itself_cannot_be_mapped(file: Path, name: str) -> None:
+    text = CREATE + EMAIL_FIELD + f'[[field]]\nname = "x"\nhubspot = "{name}"\nstripe = "metadata.x"\n'
+    assert "is kept by wanesync itself" in only_problem(file, text)
+
+
+# -- the database
+
+
+@pytest.mark.case(31)
+@pytest.mark.parametrize("written", ["sqlite:///state.db", "sqlite:state.db", "sqlite:./state.db"])
+def test_a_relative_database_is_beside_the_configuration(file: Path, written: str) -> None:
+    assert read(file, f'database = "{written}"\n{CREATE}').database == f"sqlite:{file.parent / 'state.db'}"
+
+
+@pytest.mark.parametrize("written", ["sqlite:////srv/wanesync/state.db", "sqlite:/srv/wanesync/state.db"])
+def test_an_absolute_database_stays_where_it_is(file: Path, written: str) -> None:
+    assert read(file, f'database = "{written}"\n{CREATE}').database == "sqlite:/srv/wanesync/state.db"
+
+
+@pytest.mark.parametrize("source", ["file", "env", "reference"])
+@pytest.mark.parametrize(
+    "written",
+    ["sqlite://state.db", "sqlite:///data/state.db", "sqlite:/state.db", "sqlite:////state.db", "sqlite:a?x=1"],
+)
+def test_a_database_at_the_root_of_the_disk_or_of_unclear_place_is_refused(
+    file: Path, written: str, source: str
+) -> None:
+    env = {"env": {"WANESYNC_DATABASE": written}, "reference": {"URL": written}}.get(source, {})
+    value = {"file": written, "reference": "env:URL"}.get(source, "sqlite:other.db")
+    assert "database: " in only_problem(file, f'database = "{value}"\n{CREATE}', env)
+
+
+def test_a_relative_database_of_the_environment_is_never_at_the_root(file: Path) -> None:
+    assert read(file, CREATE, {"WANESYNC_DATABASE": "sqlite:///state.db"}).database == "sqlite:state.db"
+
+
+def test_a_home_directory_is_expanded(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ann")
+    assert read(file, f'database = "sqlite:~/state.db"\n{CREATE}').database == "sqlite:/home/ann/state.db"
+
+
+# -- keys
+
+
+@pytest.mark.case(32)
+@pytest.mark.parametrize(
+    "key", ["hubspot.access_token", "hubspot.webhook_secret", "stripe.api_key", "stripe.webhook_secret"]
+)
+@pytest.mark.parametrize("value", ["aws-sm:prod/hubspot", "op://vault/planted", "${PLANTED}"])
+def test_a_reference_that_nothing_resolves_is_refused(file: Path, key: str, value: str) -> None:
+    section, name = key.split(".")
+    problem = only_problem(file, f'{CREATE}[{section}]\n{name} = "{value}"\n')
+    assert f"wanesync.toml:5: {key}" in problem
+    assert "not resolved here" in problem
+    assert "planted" not in problem.lower()
+
+
+def test_a_reference_inside_a_reference_is_refused(file: Path) -> None:
+    text = f'{CREATE}[hubspot]\naccess_token = "env:TOKEN"\n'
+    assert "not resolved here" in only_problem(file, text, {"TOKEN": "vault:hubspot"})
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("hubspot.access_token", "sk_test_planted", "begins with sk_test_ as Stripe's keys do"),
+        ("hubspot.access_token", "whsec_planted", "begins with whsec_"),
+        ("hubspot.webhook_secret", "whsec_planted", "begins with whsec_"),
+        ("stripe.api_key", "pat-na1-planted", "must be a secret or restricted key"),
+        ("stripe.api_key", "pk_live_planted", "must be a secret or restricted key"),
+        ("stripe.webhook_secret", "sk_test_planted", "must be the signing secret"),
+        ("stripe.webhook_secret", "planted", "must be the signing secret"),
+        ("hubspot.access_token", "pat-na1 planted", "holds a blank"),
+        ("hubspot.access_token", "pat-na1-plantéd", "holds a blank or a character that no key has"),
+        ("hubspot.access_token", "", "is empty: give it a value, or leave the key out"),
+        ("stripe.webhook_secret", "", "is empty"),
+    ],
+)
+def test_a_key_of_another_kind_is_refused_and_not_shown(file: Path, key: str, value: str, expected: str) -> None:
+    section, name = key.split(".")
+    problem = only_problem(file, f'{CREATE}[{section}]\n{name} = "{value}"\n')
+    assert problem.startswith(f"wanesync.toml:5: {key}")
+    assert expected in problem
+    assert "plant" not in problem
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[server]\nport = true",
+        "[hubspot]\nrate = true",
+        "[hubspot]\nportal_id = false",
+        '[hubspot]\nportal_id = "abc"',
+        "[server]\nhost = 5",
+        '[server]\nhost = ""',
+        "[log]\nlevel = 3",
+        "[purchases]\nsink = 1",
+        "[worker]\ncatch_up_minutes = 1.5",
+        "[stripe]\nwebhook_secret = [1]",
+        "[stripe]\napi_key = 5",
+        "[brake]\npeople = []",
+    ],
+)
+def test_a_value_of_a_wrong_type_is_named_with_its_line(file: Path, line: str) -> None:
+    (problem,) = problems(file, CREATE + line + "\n")
+    assert problem.startswith("wanesync.toml:5: ")
+    assert ": must" in problem or ": is empty" in problem
+
+
+@pytest.mark.parametrize("text", ["hubspot = 5", "field = 3", "create = []", 'stripe = "x"'])
+def test_a_table_that_is_none_is_named(file: Path, text: str) -> None:
+    assert any(problem.startswith("wanesync.toml:1: ") for problem in problems(file, text + "\n"))
+
+
+def test_the_example_has_none_of_these_mistakes(file: Path) -> None:
+    env = {
+        "HUBSPOT_ACCESS_TOKEN": "pat-na1-x",
+        "HUBSPOT_WEBHOOK_SECRET": "0a1b",
+        "STRIPE_API_KEY": "sk_test_x",
+        "STRIPE_WEBHOOK_SECRET": "whsec_x",
+    }
+    found = problems(file, read_example(), env)
+    assert [problem for problem in found if "create." not in problem] == []
