@@ -23,7 +23,17 @@ from tests.support.core_builders import (
 )
 from wanesync.core.fields import Direction, FieldMap
 from wanesync.core.matching import base_of_create
-from wanesync.core.model import Change, LinkState, NoteCode, PendingWrite, Record, Side, WriteKind, WriteResult
+from wanesync.core.model import (
+    Change,
+    Deletion,
+    LinkState,
+    NoteCode,
+    PendingWrite,
+    Record,
+    Side,
+    WriteKind,
+    WriteResult,
+)
 from wanesync.core.plan import COUNTERPART_DELETED, FIRST_LISTING, NO_EMAIL, Plan, Rules
 
 ADA = "ada@example.com"
@@ -84,7 +94,7 @@ class TestNothingIsCreated:
         assert outcome.notes == {(record.side, record.id): FIRST_LISTING}
 
     def test_for_an_address_under_a_tombstone(self, key: str, record: Record) -> None:
-        outcome = run(context(key, record, tombstones=frozenset({ADA})))
+        outcome = run(context(key, record, tombstones={ADA: Deletion(0)}))
         assert not outcome.actions
         assert outcome.notes[(record.side, record.id)] == COUNTERPART_DELETED
 

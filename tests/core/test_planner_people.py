@@ -16,8 +16,8 @@ from tests.support.core_builders import (
     run,
     stored,
 )
-from wanesync.core.model import LinkState, Record
-from wanesync.core.plan import COUNTERPART_DELETED, Plan
+from wanesync.core.model import Deletion, LinkState, Record
+from wanesync.core.plan import COUNTERPART_DELETED, Plan, Tombstone
 
 ADA = "ada@example.com"
 
@@ -59,7 +59,7 @@ def test_a_deleted_contact_orphans_its_links_and_leaves_a_tombstone() -> None:
     gone = stored(contact(email=ADA), deleted=True)
     outcome = run(context("contact:1", gone, customer(email=ADA), links=[link()]))
     assert [k.state for k in outcome.links.values()] == [LinkState.ORPHANED]
-    assert outcome.tombstones == [(HUBSPOT, "1", frozenset({ADA}))]
+    assert outcome.tombstones == [Tombstone(HUBSPOT, "1", frozenset({ADA}), 0)]
     assert not outcome.actions
 
 
@@ -68,7 +68,7 @@ def test_a_deleted_customer_orphans_its_link_and_is_not_made_again() -> None:
     outcome = run(context("contact:1", contact(email=ADA), gone, links=[link()]))
     assert [k.state for k in outcome.links.values()] == [LinkState.ORPHANED]
     assert outcome.notes[(HUBSPOT, "1")] == COUNTERPART_DELETED
-    assert [side for side, _, _ in outcome.tombstones] == [STRIPE]
+    assert [grave.side for grave in outcome.tombstones] == [STRIPE]
     assert not outcome.actions
 
 
@@ -84,7 +84,7 @@ def test_the_customer_of_a_deleted_contact_is_not_given_a_new_one() -> None:
 def test_a_contact_made_by_hand_after_a_deletion_is_linked() -> None:
     orphan = link(primary=False, state=LinkState.ORPHANED)
     people = stored(contact(email=ADA), deleted=True), contact("2", email=ADA), customer(email=ADA)
-    outcome = run(context("contact:2", *people, links=[orphan], tombstones=frozenset({ADA})))
+    outcome = run(context("contact:2", *people, links=[orphan], tombstones={ADA: Deletion(0)}))
     assert outcome.linked == [("2", "cus_1")]
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.support.core_builders import HUBSPOT, RULES, STEADY, STRIPE, contact, customer, link, stored
 from wanesync.core.matching import match_customer
-from wanesync.core.model import Link, LinkState, RecordRef, Side, StoredRecord, WriteKind
+from wanesync.core.model import Deletion, Link, LinkState, RecordRef, Side, StoredRecord, WriteKind
 from wanesync.core.plan import Plan, PlanContext
 from wanesync.core.planner import plan
 
@@ -34,7 +34,7 @@ def make_scene(seed: int) -> PlanContext:
         records,
         make_links(rng),
         email_holders={rng.choice(ADDRESSES): rng.choice(KEYS)} if rng.random() < 0.2 else {},
-        tombstones=frozenset({rng.choice(ADDRESSES)} if rng.random() < 0.2 else ()),
+        tombstones={rng.choice(ADDRESSES): Deletion(0)} if rng.random() < 0.2 else {},
         reading=frozenset({rng.choice(sorted(records))} if rng.random() < 0.2 else ()),
         listed=rng.random() < 0.9,
     )
@@ -104,8 +104,8 @@ def remember(context: PlanContext, outcome: Plan) -> PlanContext:
     for ref, note in outcome.notes.items():
         records[ref] = replace(records[ref], note=note)
     after = {k.id: k for k in context.links} | outcome.links
-    buried = {h for _, _, hmacs in outcome.tombstones for h in hmacs}
-    return replace(context, records=records, links=list(after.values()), tombstones=context.tombstones | buried)
+    buried = {h: Deletion(grave.at_ms, grave.erased) for grave in outcome.tombstones for h in grave.hmacs}
+    return replace(context, records=records, links=list(after.values()), tombstones={**context.tombstones, **buried})
 
 
 def source_of(context: PlanContext) -> StoredRecord:
@@ -150,8 +150,14 @@ def test_a_link_that_changes_grows_by_one_version(context: PlanContext) -> None:
 
 @given(context=contexts())
 @MANY
-def test_a_link_that_is_not_active_is_never_primary(context: PlanContext) -> None:
-    assert not [k for k in plan(context, RULES, "new").links.values() if k.primary and k.state is not LinkState.ACTIVE]
+def test_a_contact_has_at_most_one_primary_link_and_only_a_deleted_one_remembers_it(context: PlanContext) -> None:
+    links = {k.id: k for k in context.links} | plan(context, RULES, "new").links
+    active = [k.hubspot_id for k in links.values() if k.primary and k.state is LinkState.ACTIVE]
+    before = [k.hubspot_id for k in context.links if k.primary and k.state is LinkState.ACTIVE]
+    assert len(set(active)) == len(active) or len(set(before)) < len(before)
+    for k in plan(context, RULES, "new").links.values():
+        gone = context.find(HUBSPOT, context.survivor(k.hubspot_id))
+        assert k.state is LinkState.ACTIVE or not k.primary or (gone is not None and gone.deleted)
 
 
 @given(context=contexts())
@@ -200,7 +206,8 @@ def test_a_creation_breaks_none_of_the_rules(context: PlanContext) -> None:
         assert source.alive
         assert not source.stale
         assert source.hmacs
-        assert not source.hmacs & context.tombstones
+        graves = [context.tombstones[hmac] for hmac in source.hmacs if hmac in context.tombstones]
+        assert not any(grave.blocks(source.record.created_ms) for grave in graves)
         assert (source.side, source.id) not in context.reading
         assert not [h for h in source.hmacs if context.email_holders.get(h, context.key) != context.key]
         assert not context.find_sharing(side, source.hmacs)

@@ -7,6 +7,7 @@ left out. Every request goes through one ``Exchange``, which may lose it, delay 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 from urllib.parse import urlencode
 
@@ -67,8 +68,9 @@ class _Batches:
     def __init__(self, root: str) -> None:
         self._root = root
 
-    def read(self, body: object) -> Request:
-        return _post(f"{self._root}/batch/read", body)
+    def read(self, body: object, *, archived: bool = False) -> Request:
+        request = _post(f"{self._root}/batch/read", body)
+        return replace(request, query=(("archived", "true"),)) if archived else request
 
     def create(self, body: object) -> Request:
         return _post(f"{self._root}/batch/create", body)

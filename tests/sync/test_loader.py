@@ -177,7 +177,7 @@ def test_the_address_of_a_deleted_record_is_a_tombstone(live: LiveSync) -> None:
     live.know(ANN)
     hmac = live.store.hmac("ann@example.com")
     live.store.run(lambda tx: tx.tombstones.put(STRIPE, "cus_9", [hmac]))
-    assert load(live)[KEY].tombstones == {hmac}
+    assert load(live)[KEY].tombstones.keys() == {hmac}
 
 
 def test_records_with_a_read_that_is_queued_are_named(live: LiveSync) -> None:

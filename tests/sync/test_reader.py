@@ -62,10 +62,11 @@ def test_contacts_are_read_in_one_batch_and_what_changed_is_queued(live: LiveSyn
     live.queue(HUBSPOT, "2", JobKind.READ)
     changed = replace(ANN, values={**ANN.values, "city": "Paris"}, modified_ms=5)
     live.hubspot.answer("read_contacts", {"1": changed, "2": None})
+    live.hubspot.answer("find_archived", frozenset({"2"}))
     live.queue(HUBSPOT, "1", JobKind.READ)
     jobs = live.work(HUBSPOT, JobKind.READ)
     assert {job.state for job in jobs} == {JobState.DONE}
-    assert len(live.hubspot.requests) == 1
+    assert [name for name, _ in live.hubspot.requests] == ["read_contacts", "find_archived"]
     assert live.is_queued(STRIPE, KEY)
 
 
@@ -106,9 +107,9 @@ def test_a_customer_without_events_is_read(live: LiveSync) -> None:
     assert live.is_queued(HUBSPOT, "customer:cus_1")
 
 
-def test_a_customer_that_is_not_there_is_deleted(live: LiveSync) -> None:
+def test_a_customer_that_stripe_calls_deleted_is_deleted(live: LiveSync) -> None:
     live.link(ANN, CUS)
-    live.stripe.answer("read_customer", refused(STRIPE, Failure.NOT_FOUND))
+    live.stripe.answer("read_customer", replace(customer_answer(None), deleted=True))
     assert read(live, STRIPE, "cus_1").state is JobState.DONE
     live.work(STRIPE)
     assert live.links("1")[0].state is LinkState.ORPHANED

@@ -36,12 +36,13 @@ def test_the_same_contact_again_is_no_new_revision(live: LiveSync) -> None:
     assert copy_of(live, ANN).revision == 1
 
 
-def test_a_deleted_contact_stays_deleted(live: LiveSync) -> None:
+def test_a_deleted_contact_that_shows_up_is_read_and_stays_deleted_until_then(live: LiveSync) -> None:
     live.know(ANN)
     live.delete(HUBSPOT, "1")
     live.delete(HUBSPOT, "1")
     live.know(at(99, "Paris"))
     assert (copy_of(live, ANN).deleted, copy_of(live, ANN).revision) == (True, 2)
+    assert live.is_queued(HUBSPOT, "1", JobKind.READ)
 
 
 def test_a_merged_contact_is_planned_once(live: LiveSync) -> None:
@@ -91,7 +92,7 @@ def test_a_batch_read_stores_deletes_and_merges(live: LiveSync) -> None:
     live.know(ANN, replace(ANN, id="2"))
     with live.store.transaction() as tx, RecordWriter(live.runtime, tx) as records:
         store_contacts(records, {"1": None, "2": replace(ANN, id="3"), "4": replace(ANN, id="4")})
-    assert copy_of(live, ANN).deleted
+    assert (copy_of(live, ANN).deleted, copy_of(live, ANN).absent) == (False, True)
     assert copy_of(live, replace(ANN, id="2")).survivor == "3"
     assert copy_of(live, replace(ANN, id="4")).alive
 

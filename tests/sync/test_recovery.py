@@ -54,7 +54,7 @@ def test_a_target_that_cannot_be_read_leaves_the_write_open(live: LiveSync, side
 
 def test_a_customer_that_is_gone_orphans_its_link(live: LiveSync) -> None:
     lose_update(live, STRIPE)
-    live.stripe.answer("read_customer", customer_answer(None))
+    live.stripe.answer("read_customer", replace(customer_answer(None), deleted=True))
     live.work(STRIPE)
     assert (live.links("1")[0].state, live.open_writes(KEY)) == (LinkState.ORPHANED, [])
 

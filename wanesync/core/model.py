@@ -64,6 +64,10 @@ class NoteCode(StrEnum):
     """Several records match, or its ids and its e-mail addresses match different records."""
     ORPHANED = "orphaned"
     """Its counterpart was deleted."""
+    MISSING = "missing"
+    """Reads do not find it, or a record that may be its counterpart, and no deletion is known."""
+    WANTED = "wanted"
+    """Its counterpart is created because an operator decided so, whatever was deleted before."""
     FIRST_LISTING = "first_listing"
     """Nothing is created before both sides have been listed once completely."""
 
@@ -80,6 +84,7 @@ class Note:
 
 
 BY_DECISION = Note(NoteCode.BY_DECISION, "excluded: by decision")
+WANTED = Note(NoteCode.WANTED, "to be created: by decision")
 COUNTERPART_EXCLUDED = Note(NoteCode.EXCLUDED, "excluded: kept apart from its other record by decision")
 
 
@@ -90,9 +95,12 @@ class StoredRecord:
     ``valid_from_ms`` .. ``valid_to_ms``: the copy was current at some time in this interval. ``revision``: how often
     it was stored. ``stale``: it is not known which copy is newer; nothing is planned until the record is read.
     ``hmacs``: keyed hashes of its e-mail addresses. ``survivor``: the contact it was merged into, "" if none.
-    ``note``: why it is left alone, None if it is not. ``alive``: neither deleted nor merged away.
-    ``excluded``: to be left alone, because an operator decided so. ``unanswered``: how many answers in a row lacked a
-    field of the map, so that a read for it backs off.
+    ``note``: why it is left alone, None if it is not. ``erased``: deleted for privacy, which is final. ``absent_ms``:
+    since when reads do not find it, 0 if they do; ``missing``: they have not for so long that it is no longer asked
+    for (docs/correctness.md#absence). ``alive``: neither deleted nor merged away. ``wanted``: an operator decided
+    that its counterpart is created. ``excluded``: to be left alone, because an operator decided so. ``unanswered``: how
+    many answers in a row lacked a field of the map, so that a read for it backs off. ``may_return``: it was deleted,
+    and its side can restore it. A deletion is at ``valid_to_ms``.
     """
 
     record: Record
@@ -105,10 +113,16 @@ class StoredRecord:
     hmacs: frozenset[str] = frozenset()
     note: Note | None = None
     unanswered: int = 0
+    erased: bool = False
+    absent_ms: int = 0
+    missing: bool = False
     side: Side = field(init=False, repr=False, compare=False)
     id: str = field(init=False, repr=False, compare=False)
     alive: bool = field(init=False, repr=False, compare=False)
     excluded: bool = field(init=False, repr=False, compare=False)
+    absent: bool = field(init=False, repr=False, compare=False)
+    wanted: bool = field(init=False, repr=False, compare=False)
+    may_return: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Fill the fields that follow from the others."""
@@ -117,6 +131,10 @@ class StoredRecord:
         fill(self, "id", self.record.id)
         fill(self, "alive", not self.deleted and not self.survivor)
         fill(self, "excluded", self.note is not None and self.note.code is NoteCode.BY_DECISION)
+        fill(self, "absent", self.absent_ms > 0)
+        is_reversible = self.side is Side.HUBSPOT and not self.erased and not self.survivor
+        fill(self, "may_return", self.deleted and is_reversible)
+        fill(self, "wanted", self.note is not None and self.note.code is NoteCode.WANTED)
 
 
 class LinkState(StrEnum):
@@ -156,6 +174,18 @@ class Link:
     def id_on(self, side: Side) -> str:
         """Return the id of the link's record on a side."""
         return self.hubspot_id if side is Side.HUBSPOT else self.stripe_id
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """The newest deletion of a record with an address. ``erased``: for privacy, which only a person lifts."""
+
+    at_ms: int
+    erased: bool = False
+
+    def blocks(self, created_ms: int) -> bool:
+        """Return whether a record created then gets no counterpart (docs/correctness.md#tombstones)."""
+        return self.erased or created_ms <= self.at_ms
 
 
 RecordRef = tuple[Side, str]
@@ -262,10 +292,11 @@ class Conflict:
 class Event:
     """A stored webhook element: a hint that a record changed, with the values it carried.
 
-    ``kind``: created, updated, deleted, privacy_deleted, merged, purchase. ``occurred_ms``: by the vendor's clock,
-    whole seconds on Stripe. ``values``: field name, or ``name/firstname`` for one property of a field of two -> value.
+    ``kind``: created, updated, deleted, privacy_deleted, restored, merged, purchase. ``occurred_ms``: by the vendor's
+    clock, whole seconds on Stripe. ``values``: field name, or ``name/firstname`` for one property of two -> value.
     ``previous``: field -> value before (Stripe). ``request_key``: idempotency key of the request that caused it
-    (Stripe). ``source``: HubSpot's ``changeSource/sourceId``, ``user:`` before it unless it is ours. ``record``: the
+    (Stripe). ``kept_id``: of a merge, the contact whose values HubSpot kept, "" if it is the survivor itself or not
+    named. ``source``: HubSpot's ``changeSource/sourceId``, ``user:`` before it unless it is ours. ``record``: the
     object the event carried, if it may be used. ``read``: the record was read since. ``judged``: its values were
     checked for lost updates (docs/correctness.md#lost-updates).
     """
@@ -281,6 +312,7 @@ class Event:
     source: str = ""
     record: Record | None = None
     merged_ids: tuple[str, ...] = ()
+    kept_id: str = ""
     read: bool = False
     judged: bool = False
     received_ms: int = 0

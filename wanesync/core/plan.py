@@ -16,6 +16,7 @@ from wanesync.core.model import (
     BasePair,
     Change,
     Conflict,
+    Deletion,
     Link,
     LinkState,
     Note,
@@ -33,6 +34,14 @@ NO_EMAIL = Note(NoteCode.EXCLUDED, "excluded: no e-mail")
 NO_CUSTOMERS = Note(NoteCode.EXCLUDED, "excluded: no customers are created")
 NO_CONTACTS = Note(NoteCode.EXCLUDED, "excluded: no contacts are created")
 COUNTERPART_DELETED = Note(NoteCode.ORPHANED, "orphaned: its other record was deleted")
+ERASED = Note(NoteCode.ORPHANED, "orphaned: the data of a person with its address were erased")
+MISSING = Note(NoteCode.MISSING, "missing: it is not found any more, and no deletion is known")
+COUNTERPART_MISSING = Note(NoteCode.MISSING, "missing: a record that may be its counterpart is not found")
+MERGE_UNDECIDED = Note(
+    NoteCode.AMBIGUOUS,
+    "ambiguous: it was merged from contacts with different customers; put the id of the right one into its property "
+    "stripe_customer_id",
+)
 CUSTOMER_LINKED = Note(NoteCode.AMBIGUOUS, "ambiguous: its customer belongs to another contact")
 
 MAX_MERGES = 20
@@ -62,7 +71,8 @@ class PlanContext:
     ``records``: the key's record, its linked ones, and all that share an e-mail address or an id with them.
     ``links``: every link of these records, whatever its state. ``email_holders``: address hash -> key of the job whose
     open creation holds the address. ``creates``: creations for the key's records that have no answer or were given
-    up, and whose record may have been created after all. ``tombstones``: address hashes for which nothing is created.
+    up, and whose record may have been created after all. ``tombstones``: address hash -> the newest deletion of a
+    record with it. ``kept``: survivor of a merge -> the contact whose values HubSpot kept, as the merge event names it.
     ``reading``: records with a read that is queued or running. ``late``: (side, id, field) whose value is a late write
     of ours. ``landed``: link id -> field -> the base that an unanswered write of ours left: it arrived, and a user
     edited the field afterwards. ``held``: link id -> field -> the value a hold keeps back. ``paused``: field -> the
@@ -75,7 +85,7 @@ class PlanContext:
     links: list[Link] = field(default_factory=list)
     email_holders: Mapping[str, str] = field(default_factory=dict)
     creates: list[PendingWrite] = field(default_factory=list)
-    tombstones: frozenset[str] = frozenset()
+    tombstones: Mapping[str, Deletion] = field(default_factory=dict)
     reading: frozenset[RecordRef] = frozenset()
     late: frozenset[tuple[Side, str, str]] = frozenset()
     landed: Mapping[str, Mapping[str, BasePair]] = field(default_factory=dict)
@@ -84,6 +94,7 @@ class PlanContext:
     stopped: Mapping[tuple[str, str], str] = field(default_factory=dict)
     listed: bool = True
     generation: int = 0
+    kept: Mapping[str, str] = field(default_factory=dict)
 
     def find(self, side: Side, record_id: str) -> StoredRecord | None:
         """Return a record of the context, alive or not; None if there is none."""
@@ -102,6 +113,24 @@ class PlanContext:
                 break
             contact_id = stored.survivor
         return contact_id
+
+    def is_merged_by_way_of(self, contact_id: str, other_id: str) -> bool:
+        """Return whether a merged contact is another one, or was merged into that one before."""
+        for _ in range(MAX_MERGES):
+            if contact_id == other_id:
+                return True
+            stored = self.records.get((Side.HUBSPOT, contact_id))
+            if stored is None or not stored.survivor:
+                break
+            contact_id = stored.survivor
+        return False
+
+    def has_merged(self, contact_id: str) -> bool:
+        """Return whether other contacts were merged into a contact."""
+        return any(
+            at is Side.HUBSPOT and stored.survivor and self.survivor(i) == contact_id
+            for (at, i), stored in self.records.items()
+        )
 
     def find_sharing(self, side: Side, hmacs: Iterable[str]) -> list[StoredRecord]:
         """Return the alive records of a side that carry one of the address hashes, oldest id first."""
@@ -184,13 +213,25 @@ class Action:
     hmacs: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """A deleted record and the hashes of its addresses (docs/correctness.md#tombstones)."""
+
+    side: Side
+    record_id: str
+    hmacs: frozenset[str]
+    at_ms: int
+    erased: bool = False
+
+
 @dataclass(slots=True)
 class Plan:
     """What is to be done for one key, in the order in which it is carried out.
 
     ``locks``: keys to be locked besides the key itself. ``links``: id -> new or changed link, its version already
-    raised. ``linked``: (contact, customer) of links that become active. ``matched_creates``: creates whose record was
-    found. ``notes``: record -> its new note. ``tombstones``: (side, id, address hashes) of deleted records.
+    raised. ``linked``: (contact, customer) of new links, ``revived``: of
+    links that are active again. ``matched_creates``: creates whose record was
+    found. ``notes``: record -> its new note. ``tombstones``: those of deleted records.
     ``conflicts``: (conflict, link id). ``wake``: (lane, key) of write jobs to queue. ``actions``: side -> the one write
     to it. ``wait``: nothing is written now, because of what it names. ``new_holds``: (link id, field, held value).
     ``dropped_holds``: (link id, field) that is no longer held. ``reads``: records to be read, because our copy does not
@@ -200,9 +241,10 @@ class Plan:
     locks: set[str] = field(default_factory=set)
     links: dict[str, Link] = field(default_factory=dict)
     linked: list[tuple[str, str]] = field(default_factory=list)
+    revived: list[tuple[str, str]] = field(default_factory=list)
     matched_creates: list[tuple[PendingWrite, WriteResult]] = field(default_factory=list)
     notes: dict[RecordRef, Note | None] = field(default_factory=dict)
-    tombstones: list[tuple[Side, str, frozenset[str]]] = field(default_factory=list)
+    tombstones: list[Tombstone] = field(default_factory=list)
     conflicts: list[tuple[Conflict, str]] = field(default_factory=list)
     wake: set[tuple[Side, str]] = field(default_factory=set)
     actions: dict[Side, Action] = field(default_factory=dict)
@@ -219,5 +261,13 @@ class Plan:
     @property
     def changes(self) -> bool:
         """Return whether there is something to store."""
-        stored = (self.links, self.matched_creates, self.notes, self.tombstones, self.conflicts, self.linked)
+        stored = (
+            self.links,
+            self.matched_creates,
+            self.notes,
+            self.tombstones,
+            self.conflicts,
+            self.linked,
+            self.revived,
+        )
         return any(stored) or bool(self.wake or self.new_holds or self.dropped_holds)

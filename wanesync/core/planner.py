@@ -12,11 +12,13 @@ from dataclasses import replace
 from wanesync.core.jobs import WaitCode
 from wanesync.core.matching import Match, base_of_create, match_customer
 from wanesync.core.merge import MergeResult, Pair, merge
+from wanesync.core.merges import EMAIL, find_kept_link, merged_links
 from wanesync.core.model import (
     COUNTERPART_EXCLUDED,
     BasePair,
     Change,
     Conflict,
+    Deletion,
     Link,
     LinkState,
     Note,
@@ -31,8 +33,12 @@ from wanesync.core.model import (
 )
 from wanesync.core.plan import (
     COUNTERPART_DELETED,
+    COUNTERPART_MISSING,
     CUSTOMER_LINKED,
+    ERASED,
     FIRST_LISTING,
+    MERGE_UNDECIDED,
+    MISSING,
     NO_CONTACTS,
     NO_CUSTOMERS,
     NO_EMAIL,
@@ -40,6 +46,7 @@ from wanesync.core.plan import (
     Plan,
     PlanContext,
     Rules,
+    Tombstone,
 )
 
 
@@ -78,6 +85,9 @@ class Planner:
             return
         if customer.deleted or customer.excluded:
             return
+        if customer.absent:
+            self._note_missing(customer)
+            return
         match = match_customer(self.context, customer)
         if match.problem:
             self._note(customer, match.problem)
@@ -85,6 +95,8 @@ class Planner:
             self._create(customer, Side.HUBSPOT)
         elif self.context.is_released(match.contact_id, customer_id):
             self._note(customer, COUNTERPART_EXCLUDED)
+        elif self.context.records[Side.HUBSPOT, match.contact_id].absent:
+            self._note(customer, COUNTERPART_MISSING)
         else:
             self.plan.wake.add((Side.HUBSPOT, contact_key(match.contact_id)))
 
@@ -96,19 +108,27 @@ class Planner:
         if contact is None:
             return
         if contact.survivor:
-            self._move_links(contact_id, self.context.survivor(contact_id))
-            return
-        if contact.deleted:
+            self._follow_merge(contact)
+        elif contact.deleted:
             self._orphan_links_of_contact(contact)
-            return
+        elif contact.absent:
+            self._note_missing(contact)
+        else:
+            self._plan_living_contact(contact)
+
+    def _plan_living_contact(self, contact: StoredRecord) -> None:
+        self._revive_links(contact)
         self._orphan_links_of_customers(contact)
         if contact.excluded:
+            return
+        if not self._gather_links(contact):
+            self._note(contact, MERGE_UNDECIDED)
             return
         ambiguous = self._link_candidates(contact)
         if self.plan.wait:
             return
-        self._choose_primary(contact_id)
-        links = self.context.active_links(Side.HUBSPOT, contact_id)
+        self._choose_primary(contact)
+        links = self.context.active_links(Side.HUBSPOT, contact.id)
         if links:
             self._note(contact, None)
             self._merge(contact, links)
@@ -117,27 +137,81 @@ class Planner:
         else:
             self._create(contact, Side.STRIPE)
 
-    def _move_links(self, old_id: str, new_id: str) -> None:
-        """Move the links of a merged contact to its survivor, except to customers the survivor already has."""
-        links = self.context.active_links(Side.HUBSPOT, old_id)
-        if not links:
+    def _follow_merge(self, merged: StoredRecord) -> None:
+        """Move the links of a merged contact to its survivor; until that is known and found, nothing is done."""
+        survivor = self.context.find(Side.HUBSPOT, self.context.survivor(merged.id))
+        if survivor is None or survivor.absent or survivor.survivor:
             return
-        self.plan.locks.add(contact_key(new_id))
-        known = {link.stripe_id for link in self.context.links if link.hubspot_id == new_id}
-        for link in links:
+        if survivor.deleted:
+            self._orphan_links_of_contact(survivor)
+        elif merged_links(self.context, survivor.id):
+            if self._gather_links(survivor) and not self._candidates(survivor):
+                self._choose_primary(survivor)
+            self.plan.wake.add((Side.HUBSPOT, contact_key(survivor.id)))
+
+    def _gather_links(self, survivor: StoredRecord) -> bool:
+        """Move the links of merged contacts to their survivor, all at once, with the one primary that HubSpot kept.
+
+        False: several customers were primary, and it is not known whose contact was kept. Then nothing is moved, and
+        nothing is written to any of them (docs/correctness.md#merges).
+        """
+        moving = merged_links(self.context, survivor.id)
+        if not moving:
+            return True
+        own = self.context.active_links(Side.HUBSPOT, survivor.id)
+        primaries = [link for link in [*own, *moving] if link.primary]
+        kept = find_kept_link(self.context, survivor, primaries) if len(primaries) > 1 else None
+        if len(primaries) > 1 and kept is None:
+            return False
+        self.plan.locks |= {contact_key(survivor.id), *(contact_key(link.hubspot_id) for link in moving)}
+        known = {link.stripe_id for link in self.context.links if link.hubspot_id == survivor.id}
+        for link in own:
+            if kept is not None and link.primary and link.id != kept.id:
+                self._put_link(replace(link, primary=False))
+        for link in moving:
+            primary = kept is not None and link.id == kept.id
             if link.stripe_id in known:
                 self._put_link(replace(link, primary=False, state=LinkState.ORPHANED))
             else:
-                self._put_link(replace(link, hubspot_id=new_id, primary=False))
-        self._choose_primary(new_id, prefer=next((link.stripe_id for link in links if link.primary), ""))
-        self.plan.wake.add((Side.HUBSPOT, contact_key(new_id)))
+                self._put_link(replace(link, hubspot_id=survivor.id, primary=primary))
+                known.add(link.stripe_id)
+        return True
 
     def _orphan_links_of_contact(self, contact: StoredRecord) -> None:
-        links = self.context.active_links(Side.HUBSPOT, contact.id)
-        for link in links:
-            self._put_link(replace(link, primary=False, state=LinkState.ORPHANED))
-        if contact.hmacs - self.context.tombstones:
-            self.plan.tombstones.append((Side.HUBSPOT, contact.id, contact.hmacs))
+        """Orphan the links of a deleted contact, which keep their base and which one was primary: it may come back."""
+        merged = merged_links(self.context, contact.id)
+        self.plan.locks |= {contact_key(link.hubspot_id) for link in merged}
+        for link in [*self.context.active_links(Side.HUBSPOT, contact.id), *merged]:
+            self._put_link(replace(link, state=LinkState.ORPHANED))
+        self._bury(contact, contact.hmacs)
+
+    def _bury(self, stored: StoredRecord, hmacs: frozenset[str]) -> None:
+        """Plan the tombstone of a deleted record, unless an equal or newer one is known for each address."""
+        at_ms, erased = stored.valid_to_ms, stored.erased
+        known = {hmac: grave for hmac in hmacs if (grave := self.context.tombstones.get(hmac))}
+        if any(hmac not in known or known[hmac].at_ms < at_ms or erased > known[hmac].erased for hmac in hmacs):
+            self.plan.tombstones.append(Tombstone(stored.side, stored.id, hmacs, at_ms, erased))
+
+    def _revive_links(self, contact: StoredRecord) -> None:
+        """Make links active again whose contact was deleted and restored, with their base (#absence).
+
+        A customer that got another contact meanwhile stays with that one.
+        """
+        for link in list(self.context.links):
+            if link.state is not LinkState.ORPHANED or link.hubspot_id != contact.id:
+                continue
+            customer = self.context.find_alive(Side.STRIPE, link.stripe_id)
+            if customer is None or self.context.active_links(Side.STRIPE, customer.id):
+                continue
+            primary = link.primary and not any(k.primary for k in self.context.active_links(Side.HUBSPOT, contact.id))
+            self.plan.locks.add(customer_key(customer.id))
+            self._put_link(replace(link, state=LinkState.ACTIVE, primary=primary))
+            self.plan.revived.append((contact.id, customer.id))
+            self._note(customer, None)
+
+    def _note_missing(self, stored: StoredRecord) -> None:
+        if stored.missing:
+            self._note(stored, MISSING)
 
     def _orphan_links_of_customers(self, contact: StoredRecord) -> None:
         for link in self.context.active_links(Side.HUBSPOT, contact.id):
@@ -145,12 +219,15 @@ class Planner:
             if customer is not None and not customer.alive:
                 self.former_primary = link if link.primary else self.former_primary
                 self._put_link(replace(link, primary=False, state=LinkState.ORPHANED))
-                self.plan.tombstones.append((Side.STRIPE, link.stripe_id, customer.hmacs | contact.hmacs))
+                self._bury(customer, customer.hmacs | contact.hmacs)
 
     def _link_candidates(self, contact: StoredRecord) -> Note | None:
         """Link every customer that matches the contact; return why another candidate could not be linked."""
         problem: Note | None = None
         for customer in self._candidates(contact):
+            if customer.absent:
+                problem = problem or COUNTERPART_MISSING
+                continue
             if customer.excluded or self.context.is_released(contact.id, customer.id):
                 problem = problem or COUNTERPART_EXCLUDED
                 continue
@@ -199,16 +276,24 @@ class Planner:
         self.plan.linked.append((contact.id, customer.id))
         self._note(customer, None)
 
-    def _choose_primary(self, contact_id: str, prefer: str = "") -> None:
-        """Keep the contact's one primary link, else choose one: ``prefer``, then a billed customer, then the newest."""
-        links = self.context.active_links(Side.HUBSPOT, contact_id)
+    def _choose_primary(self, contact: StoredRecord) -> None:
+        """Keep the contact's one primary link, else choose one: a billed customer, then the newest.
+
+        Of a contact into which others were merged its own customer goes first, by our ids and by its address.
+        """
+        links = self.context.active_links(Side.HUBSPOT, contact.id)
         if not links or sum(link.primary for link in links) == 1:
             return
+        merged = self.context.has_merged(contact.id)
 
-        def rank(link: Link) -> tuple[bool, bool, int, str]:
+        def rank(link: Link) -> tuple[bool, bool, bool, int, str]:
             stored = self.context.find(Side.STRIPE, link.stripe_id)
-            billed, created = (stored.record.billed, stored.record.created_ms) if stored else (False, 0)
-            return (link.stripe_id == prefer, billed, created, link.stripe_id)
+            if stored is None:
+                return (False, False, False, 0, link.stripe_id)
+            record = stored.record
+            named = merged and contact.id == record.other_id
+            same = merged and contact.record.values.get(EMAIL, "") == record.values.get(EMAIL, "") != ""
+            return (named, same, record.billed, record.created_ms, link.stripe_id)
 
         best = max(links, key=rank)
         for link in links:
@@ -249,7 +334,7 @@ class Planner:
     def _merge(self, contact: StoredRecord, links: list[Link]) -> None:
         link = next((link for link in links if link.primary), None)
         customer = self.context.find_alive(Side.STRIPE, link.stripe_id) if link else None
-        if link is None or customer is None or customer.stale or contact.stale:
+        if link is None or customer is None or customer.absent or customer.stale or contact.stale:
             return
         for stored in (contact, customer):
             self._read_unknown(stored)
@@ -290,10 +375,12 @@ class Planner:
         allowed = rules.create_customers if target is Side.STRIPE else rules.create_contacts
         if not source.hmacs:
             self._note(source, NO_EMAIL)
-        elif (
+        elif any(grave.erased for grave in self._graves(source)):
+            self._note(source, ERASED)
+        elif not source.wanted and (
             context.has_inactive_link(source.side, source.id)
             or context.is_counterpart_deleted(source)
-            or source.hmacs & context.tombstones
+            or any(grave.blocks(source.record.created_ms) for grave in self._graves(source))
         ):
             self._note(source, COUNTERPART_DELETED)
         elif not allowed:
@@ -308,11 +395,16 @@ class Planner:
             # A creation is sent once: a field that can still be read is waited for.
             self.plan.wait = WaitCode.READ_PENDING
         else:
-            self._note(source, None)
+            if not source.wanted:
+                self._note(source, None)
             changes, unsplit = self._initial_values(source, target)
             self.plan.actions[target] = Action(
                 target, WriteKind.CREATE, source.id, "", changes, unsplit, hmacs=source.hmacs
             )
+
+    def _graves(self, source: StoredRecord) -> list[Deletion]:
+        """Return the newest deletions of records with an address of a record."""
+        return [grave for hmac in source.hmacs if (grave := self.context.tombstones.get(hmac))]
 
     def _initial_values(self, source: StoredRecord, target: Side) -> tuple[dict[str, Change], tuple[Conflict, ...]]:
         """Return the changes of a creation, and conflicts for values that ``target`` cannot take without a guess."""

@@ -77,7 +77,7 @@ class UpdateItem:
 
 @dataclass(frozen=True, slots=True)
 class CustomerAnswer:
-    """One customer of an answer; ``record`` None: deleted or not found.
+    """One customer of an answer; ``record`` None: not found, or, if Stripe says so, ``deleted``.
 
     ``replayed``: an old answer that Stripe repeated for its idempotency key; it does not show the current state.
     """
@@ -85,6 +85,7 @@ class CustomerAnswer:
     record: Record | None
     timing: Timing
     replayed: bool = False
+    deleted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,10 @@ class HubSpotPort(Protocol):
 
         A contact that was merged away returns its survivor, which has another id.
         """
+        ...
+
+    def find_archived(self, ids: Sequence[str]) -> frozenset[str]:
+        """Return those of at most 100 contacts that are in the recycle bin: they were deleted."""
         ...
 
     def list_contacts(self, after: str, limit: int = 100) -> Page:

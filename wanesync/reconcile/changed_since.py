@@ -152,7 +152,7 @@ class ChangesReader:
         return chosen
 
     def _search_contacts(self, since_ms: int, changes: Changes) -> list[str]:
-        """Contacts that were modified after their stored record; those stored as deleted stay so."""
+        """Contacts that were modified after their stored record, and those stored as deleted that are there again."""
         chosen, above = [], ""
         while True:
             hits = self._read(
@@ -166,11 +166,12 @@ class ChangesReader:
             copies = self._listed_copies(Side.HUBSPOT, ids)
             for i, modified_ms in hits:
                 old = known.get((Side.HUBSPOT, i))
-                if old is not None and not old.alive:
+                if old is not None and not old.alive and not old.may_return:
                     continue
                 stored = copies.get(i, old)
                 changes.changed[Side.HUBSPOT].add(i)
-                if stored is None or stored.record.unknown or stored.record.modified_ms < modified_ms:
+                lacks = stored is None or stored.may_return or bool(stored.record.unknown)
+                if lacks or (stored is not None and stored.record.modified_ms < modified_ms):
                     chosen.append(i)
             if len(hits) < SEARCH_PAGE_SIZE:
                 return chosen

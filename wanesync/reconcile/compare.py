@@ -189,6 +189,7 @@ class Comparison:
         # Each page in a transaction of its own, because Postgres ends an idle one. What changes meanwhile, live sync
         # handles.
         self._copy_known()
+        self._plan_survivors()
         new_links = self._find_unlisted(report)
         linked = self.snapshot.count_linked()
         metadata = self.snapshot.metadata()
@@ -244,6 +245,15 @@ class Comparison:
             with self.snapshot.transaction():
                 self.snapshot.put_tombstones(hmacs)
             after = hmacs[-1] if hmacs else ""
+
+    def _plan_survivors(self) -> None:
+        """Have the survivors of merged contacts planned whose links have not been moved to them yet."""
+        for ids in _split(self.snapshot.unlisted_contacts_of_links(), IDS_PER_LOOKUP):
+            with self.runtime.store.reading() as tx:
+                survivors = tx.records.merged_into(ids)
+            listed = self.snapshot.survivors_of([*ids, *survivors.values()])
+            with self.snapshot.transaction():
+                self.snapshot.plan_listed(Side.HUBSPOT, sorted({*survivors.values(), *listed.values()}))
 
     def _read_links(self, after: str) -> tuple[list[Outline], Collection[str]] | None:
         """A page of links, and the ids of those with changes held back; None: there are no more."""
@@ -423,6 +433,8 @@ class _NewestRecords:
         if stored is None:
             return listed
         stored_again = stored.side is Side.STRIPE and stored.revision != changed.base_revision
+        if stored.may_return:
+            return replace(listed, revision=stored.revision + 1)  # it was restored: a read settles that first
         if stored_again or not stored.alive or changed.record.modified_ms < stored.record.modified_ms:
             return stored
         return replace(listed, revision=stored.revision + 1, note=stored.note)

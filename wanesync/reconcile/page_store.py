@@ -62,7 +62,7 @@ class PageStore:
         for merged_id, survivor in merged.items():
             old = stored.get((Side.HUBSPOT, merged_id))
             believed = survivor.id not in page.deleted and survivor.id not in page.newer
-            if old is not None and old.alive and believed:
+            if old is not None and not old.survivor and believed:
                 # Storing the survivor later marks the merged contact and queues the records that this concerns.
                 page.changed.setdefault(survivor.id, _changed_contact(survivor, CHANGED_MEANWHILE))
                 page.merged[merged_id] = survivor.id
@@ -113,6 +113,8 @@ class PageStore:
     def _sort_contact(self, record: Record, old: StoredRecord | None, page: _SortedPage) -> None:
         if old is None:
             page.changed[record.id] = _changed_contact(record, 0)
+        elif old.may_return or old.absent:
+            page.changed[record.id] = _changed_contact(record, old.revision)
         elif not old.alive:
             page.deleted.add(record.id)
         elif record.modified_ms < old.record.modified_ms:

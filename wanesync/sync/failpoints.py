@@ -40,6 +40,7 @@ COMMITS = (
     "catch_up.cursor",
 )
 OPERATIONS = (
+    "contacts.archived",
     "contacts.batch_read",
     "contacts.batch_create",
     "contacts.batch_update",

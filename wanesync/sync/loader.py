@@ -87,7 +87,8 @@ def load_contexts(tx: Tx, keys: Sequence[str], copies: Copies | None = None) -> 
 def _split_by_key(tx: Tx, loader: _Loader, roots: dict[str, RecordRef]) -> dict[str, PlanContext]:
     """Cut the loaded records into connected groups: a key's context holds only what is connected with its record."""
     hmacs = sorted({h for stored in loader.records.values() for h in stored.hmacs})
-    tombstones = frozenset(tx.tombstones.match(hmacs)) if hmacs else frozenset()
+    tombstones = tx.tombstones.match(hmacs)
+    kept = _find_kept(tx, loader)
     holders = tx.pending_writes.holders(hmacs) if hmacs else {}
     creates = tx.pending_writes.creates_of(sorted(loader.records))
     listed = tx.settings.get(LISTED) is not None
@@ -102,9 +103,19 @@ def _split_by_key(tx: Tx, loader: _Loader, roots: dict[str, RecordRef]) -> dict[
         links = [k for k in loader.links.values() if (Side.HUBSPOT, k.hubspot_id) in near]
         records = {ref: loader.records[ref] for ref in near if ref in loader.records}
         mine = [own for own in creates if (own.side.other, own.source_id) in near]
-        kept = {k.id: held[k.id] for k in links if k.id in held} if held else {}
+        mine_held = {k.id: held[k.id] for k in links if k.id in held} if held else {}
         contexts[key] = PlanContext(
-            key, records, links, holders, mine, tombstones, reading, held=kept, paused=paused, listed=listed
+            key,
+            records,
+            links,
+            holders,
+            mine,
+            tombstones,
+            reading,
+            held=mine_held,
+            paused=paused,
+            listed=listed,
+            kept=kept,
         )
     return contexts
 
@@ -133,6 +144,14 @@ def _group(loader: _Loader, roots: Iterable[RecordRef]) -> dict[RecordRef, set[R
     for link in loader.links.values():
         join((Side.HUBSPOT, link.hubspot_id), (Side.STRIPE, link.stripe_id))
     return groups
+
+
+def _find_kept(tx: Tx, loader: _Loader) -> dict[str, str]:
+    """Survivor of a merge -> the contact whose values HubSpot kept, where an event names it."""
+    survivors = {stored.survivor for stored in loader.records.values() if stored.survivor}
+    found = tx.events.of_kinds(Side.HUBSPOT, sorted(survivors), ["merged"]) if survivors else {}
+    # The newest event counts: a survivor that kept its id may be merged again.
+    return {survivor: event.kept_id for survivor, events in found.items() for event in events if event.kept_id}
 
 
 def _find_reading(tx: Tx, loader: _Loader) -> frozenset[RecordRef]:

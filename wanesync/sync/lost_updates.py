@@ -40,7 +40,7 @@ def _judge_side(runtime: Runtime, tx: Tx, side: Side, keys: Mapping[str, str]) -
     for record_id in ids:
         stored = seen_of.get((side, record_id))
         events = [e for e in unjudged.get(record_id, []) if e.read or stored is None or not stored.alive]
-        if stored is None or stored.stale or not events or _awaits_field(stored, events):
+        if stored is None or stored.stale or stored.absent or not events or _awaits_field(stored, events):
             continue
         plain = stored.alive and record_id not in undecided
         if plain and all(_plainly_current(stored, e) or _plainly_ours(e, answered) for e in events):

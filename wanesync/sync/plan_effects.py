@@ -47,8 +47,9 @@ def apply_plans(tx: Tx, planned: Sequence[Planned]) -> None:
     tx.holds.lock_open(put_back)
     for plan in plans:
         _apply_plan(tx, plan)
-    _wake_purchases(tx, [customer_id for plan in plans for _, customer_id in plan.linked])
-    linked = {ref for plan in plans for h, s in plan.linked for ref in ((Side.HUBSPOT, h), (Side.STRIPE, s))}
+    pairs = [pair for plan in plans for pair in (*plan.linked, *plan.revived)]
+    linked = {ref for h, s in pairs for ref in ((Side.HUBSPOT, h), (Side.STRIPE, s))}
+    _wake_purchases(tx, [customer_id for _, customer_id in pairs])
     tx.jobs.put_many(find_dead_letters(tx, linked, ()))
     queue_reads(tx, [(one.plan, one.priority) for one in planned])
     tx.jobs.put_many(
@@ -78,9 +79,10 @@ def _apply_plan(tx: Tx, plan: Plan) -> None:
         tx.pending_writes.record_result(pending.id, answer)
     for (side, record_id), note in plan.notes.items():
         tx.records.set_note(side, record_id, note)
-    for side, record_id, hmacs in plan.tombstones:
-        tx.tombstones.put(side, record_id, hmacs)
-        tx.journal.add("orphaned", side, record_id, "", {"reason": "deleted there; its other record is kept"})
+    for grave in plan.tombstones:
+        tx.tombstones.put(grave.side, grave.record_id, grave.hmacs, grave.at_ms, erased=grave.erased)
+        reason = "deleted there; its other record is kept"
+        tx.journal.add("orphaned", grave.side, grave.record_id, "", {"reason": reason})
     for conflict, link_id in plan.conflicts:
         tx.conflicts.put(conflict, link_id)
         note_conflict(tx, conflict, link_id)
@@ -91,6 +93,8 @@ def _apply_plan(tx: Tx, plan: Plan) -> None:
         tx.journal.add("held", held.side, "", link_id, {"field": name, "hold": held.hold_id})
     for contact_id, customer_id in plan.linked:
         tx.journal.add("linked", Side.HUBSPOT, contact_id, "", {"customer": customer_id})
+    for contact_id, customer_id in plan.revived:
+        tx.journal.add("linked", Side.HUBSPOT, contact_id, "", {"customer": customer_id, "reason": "restored"})
 
 
 def _wake_purchases(tx: Tx, customer_ids: Sequence[str]) -> None:

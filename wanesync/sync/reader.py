@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from wanesync.core.errors import CallError, Failure
-from wanesync.core.event_order import is_newer_than_copy, read_stripe_events
+from wanesync.core.event_order import MS_PER_SECOND, is_newer_than_copy, read_stripe_events
 from wanesync.core.jobs import LOCK_WAIT_MS, Job, JobKind, JobRequest, Priority, WaitCode
 from wanesync.core.lost_updates import is_answered
 from wanesync.core.model import Event, Record, Side
@@ -25,6 +25,8 @@ from wanesync.sync.runtime import Runtime
 ECHO_REASON = "our own write is not answered yet"
 MIN_REREAD_MS = 1_000
 """After how many ms a contact is read again whose copy lacks a change that an event has reported; each wait doubles."""
+LIFE_KINDS = ("deleted", "privacy_deleted", "restored")
+ERASED_KIND = "privacy_deleted"
 ANSWER_DUE_MS = 10_000
 """How long, in ms, the echo of a write waits for the answer to it before the customer is read after all."""
 
@@ -53,12 +55,14 @@ class Reader:
         if not jobs:
             return []
         if jobs[0].lane is Side.HUBSPOT:
-            return [self._read_contacts(list(jobs))]
+            deleted = tx.records.deleted_revisions(Side.HUBSPOT, [job.key for job in jobs])
+            return [self._read_contacts(list(jobs), deleted)]
         return self._take_events(tx, jobs)
 
     # -- HubSpot
 
-    def _read_contacts(self, jobs: list[Job]) -> Call[Mapping[str, Record | None]]:
+    def _read_contacts(self, jobs: list[Job], deleted: Mapping[str, int]) -> Call[Mapping[str, Record | None]]:
+        """Read contacts; ``deleted``: those stored as deleted, with the revision of their copy."""
         ids = [job.key for job in jobs]
         operation = "contacts.batch_read"
 
@@ -66,19 +70,24 @@ class Reader:
             mine = still_held(tx, jobs)
             if isinstance(answer, CallError):
                 fail(self.runtime, tx, mine, answer, operation)
-            else:
-                self._store_contacts(tx, mine, answer)
-            return DONE
+                return DONE
+            still_deleted = tx.records.deleted_revisions(Side.HUBSPOT, list(deleted)) if deleted else {}
+            revived = {i for i, revision in still_deleted.items() if deleted[i] == revision}
+            found = [job for job in mine if answer.get(job.key) is not None]
+            self._store_contacts(tx, found, answer, revived)
+            return self._store_absent(tx, [job for job in mine if answer.get(job.key) is None])
 
         return Call(Side.HUBSPOT, operation, jobs, lambda: self.runtime.hubspot.read_contacts(ids), then)
 
-    def _store_contacts(self, tx: Tx, jobs: Sequence[Job], answers: Mapping[str, Record | None]) -> None:
+    def _store_contacts(
+        self, tx: Tx, jobs: Sequence[Job], answers: Mapping[str, Record | None], revived: Collection[str]
+    ) -> None:
         if not jobs:
             return
         priority = Priority(min(job.priority for job in jobs))
         answers = {job.key: answers.get(job.key) for job in jobs}
         with RecordWriter(self.runtime, tx, priority) as records:
-            store_contacts(records, answers)
+            store_contacts(records, answers, revived)
             self._mark_covered(tx, records, jobs)
         survivors = [record.id for asked, record in answers.items() if record and record.id != asked]
         tx.jobs.put_many([JobRequest(Side.HUBSPOT, JobKind.READ, i, priority) for i in survivors])
@@ -101,6 +110,50 @@ class Reader:
         tx.jobs.put_many(
             [JobRequest(Side.HUBSPOT, JobKind.READ, i, priority_of[i], tx.now_ms + ms) for i, ms in again.items()]
         )
+
+    def _store_absent(self, tx: Tx, jobs: Sequence[Job]) -> list[AnyCall]:
+        """Store contacts that were not found as deleted where an event says so; the recycle bin shows the others.
+
+        An absence alone is no deletion (docs/correctness.md#absence).
+        """
+        if not jobs:
+            return []
+        events = tx.events.of_kinds(Side.HUBSPOT, [job.key for job in jobs], LIFE_KINDS)
+        gone = {job.key: end for job in jobs if (end := _find_deletion(events.get(job.key, ())))}
+        priority = Priority(min(job.priority for job in jobs))
+        with RecordWriter(self.runtime, tx, priority) as records:
+            for contact_id, end in gone.items():
+                records.delete(Side.HUBSPOT, contact_id, end.occurred_ms, erased=end.kind == ERASED_KIND)
+        ended = [job for job in jobs if job.key in gone]
+        _mark_read_of(tx, list(gone))
+        self.end(tx, ended)
+        left = [job for job in jobs if job.key not in gone]
+        return [self._find_archived(left)] if left else []
+
+    def _find_archived(self, jobs: list[Job]) -> Call[frozenset[str]]:
+        ids = [job.key for job in jobs]
+
+        def then(tx: Tx, answer: frozenset[str] | CallError) -> Next:
+            mine = still_held(tx, jobs)
+            # Without an answer they only count as absent: the next read looks there again.
+            archived = frozenset() if isinstance(answer, CallError) else answer
+            heard: dict[str, int] = {}
+            for mark in tx.events.unread_marks(Side.HUBSPOT, ids):
+                heard[mark.record_id] = max(mark.received_ms, heard.get(mark.record_id, 0))
+            with RecordWriter(self.runtime, tx, Priority(min((job.priority for job in mine), default=0))) as records:
+                for job in mine:
+                    if job.key in archived:
+                        records.delete(Side.HUBSPOT, job.key)
+                    else:
+                        records.mark_absent(Side.HUBSPOT, job.key, heard.get(job.key, 0))
+                copies = [records.get(Side.HUBSPOT, job.key) for job in mine]
+            # Events about an absent contact stay unread: they may be newer than the copy that is found at last.
+            given_up = [one.id for one in copies if one is not None and (one.missing or one.deleted)]
+            _mark_read_of(tx, given_up)
+            self.end(tx, mine)
+            return DONE
+
+        return Call(Side.HUBSPOT, "contacts.archived", jobs, lambda: self.runtime.hubspot.find_archived(ids), then)
 
     # -- Stripe
 
@@ -138,7 +191,8 @@ class Reader:
         """Store what one customer's unread events bring, and sort its job by what is left to do."""
         reading = read_stripe_events(records.get(Side.STRIPE, job.key), events, answered)
         if reading.deleted:
-            records.delete(Side.STRIPE, job.key)
+            ends = [event.occurred_ms for event in events if event.kind == "deleted"]
+            records.delete(Side.STRIPE, job.key, max(ends) + MS_PER_SECOND - 1)
         elif reading.store is not None:
             records.store_customer_event(reading.store, reading.at_ms)
         stored = records.get(Side.STRIPE, job.key)
@@ -147,14 +201,15 @@ class Reader:
             if stored is not None and not stored.stale and events:
                 records.want_read(job.key)
                 stored = records.get(Side.STRIPE, job.key)
-            taken.calls.append(self._read_customer(job, stored.revision if stored else 0))
+            heard_ms = max((event.received_ms for event in events), default=0)
+            taken.calls.append(self._read_customer(job, stored.revision if stored else 0, heard_ms))
         elif not deleted and reading.store is None and all(event.request_key in answered for event in events):
             taken.echoes.append(job)
         else:
             taken.settled.append(job)
         taken.event_keys += [event.key for event in events]
 
-    def _read_customer(self, job: Job, revision: int) -> Call[CustomerAnswer]:
+    def _read_customer(self, job: Job, revision: int, heard_ms: int) -> Call[CustomerAnswer]:
         operation = "customers.retrieve"
 
         def then(tx: Tx, answer: CustomerAnswer | CallError) -> Next:
@@ -166,8 +221,10 @@ class Reader:
             with RecordWriter(self.runtime, tx, Priority(job.priority)) as records:
                 if isinstance(answer, CustomerAnswer) and answer.record is not None:
                     records.store_customer(answer, revision)
-                else:
+                elif isinstance(answer, CustomerAnswer) and answer.deleted:
                     records.delete(Side.STRIPE, job.key)
+                else:
+                    records.mark_absent(Side.STRIPE, job.key, heard_ms)
             self.end(tx, [job])
             return DONE
 
@@ -215,3 +272,15 @@ class Reader:
         if locked:
             judge_records(self.runtime, tx, {locked[0][0].lane: {job.key: key for job, key in locked}})
         finish_all(tx, [job for job, _ in quiet])
+
+
+def _find_deletion(events: Sequence[Event]) -> Event | None:
+    """Return the event that deleted a contact which reads do not find: a privacy deletion, or the last word."""
+    erased = next((event for event in events if event.kind == ERASED_KIND), None)
+    last = max(events, key=lambda event: (event.occurred_ms, event.kind == "restored"), default=None)
+    return erased or (last if last is not None and last.kind == "deleted" else None)
+
+
+def _mark_read_of(tx: Tx, ids: Sequence[str]) -> None:
+    """Mark every event of some contacts as covered: no read will bring more."""
+    tx.events.mark_read([mark.key for mark in tx.events.unread_marks(Side.HUBSPOT, ids)])

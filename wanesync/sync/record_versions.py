@@ -6,13 +6,14 @@ the records which that address concerns.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
+from wanesync.core.absence import next_ask_ms
 from wanesync.core.jobs import JobKind, JobRequest, Priority
-from wanesync.core.model import LinkState, Record, Side, StoredRecord
+from wanesync.core.model import LinkState, NoteCode, Record, Side, StoredRecord
 from wanesync.core.ports import CustomerAnswer, Timing
 from wanesync.store.database import Tx
 from wanesync.sync.loader import key_of
@@ -34,6 +35,7 @@ class RecordWriter:
         self.changed: dict[tuple[Side, str], StoredRecord] = {}
         self.moved_hmacs: dict[tuple[Side, str], frozenset[str]] = {}
         self.edited: set[tuple[Side, str]] = set()
+        self.found_again: set[tuple[Side, str]] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -58,12 +60,20 @@ class RecordWriter:
             self.load(side, [record_id])  # one query per record, also for one that is not stored
         return self.known.get(ref)
 
-    def store_contact(self, record: Record) -> None:
-        """Store a contact as read, if it is not older than our copy (docs/correctness.md#hubspot-order)."""
+    def store_contact(self, record: Record, *, read_after_deletion: bool = False) -> None:
+        """Store a contact as read, if it is not older than our copy (docs/correctness.md#hubspot-order).
+
+        A deleted contact is alive again only if the read began after its deletion was stored; any other sign of life
+        queues such a read (docs/correctness.md#absence).
+        """
         old = self.get(Side.HUBSPOT, record.id)
-        if old is not None and (old.deleted or old.survivor):
+        if old is not None and not old.alive and not old.may_return:
             return
-        if old is not None and record.modified_ms < old.record.modified_ms:
+        if old is not None and old.deleted and not read_after_deletion:
+            self.tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.READ, record.id, self.priority))
+            return
+        gone = old is not None and (old.deleted or old.absent)
+        if old is not None and not gone and record.modified_ms < old.record.modified_ms:
             if old.record.unknown:
                 # It brought nothing of what our copy lacks: the next read for that backs off.
                 self._replace(replace(old, unanswered=old.unanswered + 1), frozenset())
@@ -71,7 +81,7 @@ class RecordWriter:
         for merged_id in record.merged_ids:
             self.merge_away(merged_id, record.id)
         same = old is not None and record.modified_ms == old.record.modified_ms and record == old.record
-        if same and not record.unknown:
+        if same and not record.unknown and not gone:
             return
         self._put(record, old, Timing(record.modified_ms, record.modified_ms), stale=False)
 
@@ -97,13 +107,38 @@ class RecordWriter:
         old = self.get(Side.STRIPE, record.id)
         self._put(record, old, Timing(at_ms, at_ms), stale=old is not None and old.stale)
 
-    def delete(self, side: Side, record_id: str) -> None:
-        """Store that a record was deleted."""
+    def delete(self, side: Side, record_id: str, at_ms: int | None = None, *, erased: bool = False) -> None:
+        """Store that a record was deleted at a time (None: now); ``erased``: for privacy, which is final."""
         old = self.get(side, record_id)
-        if old is not None and old.deleted:
+        if old is not None and old.deleted and (old.erased or not erased):
             return
         gone = old or StoredRecord(Record(side, record_id), 0, 0, 0)
-        self._replace(replace(gone, deleted=True, revision=gone.revision + 1, note=None, stale=False), gone.hmacs)
+        present = replace(gone, note=None, stale=False, absent_ms=0, missing=False, revision=gone.revision + 1)
+        at_ms = self.tx.now_ms if at_ms is None else at_ms
+        self._replace(replace(present, deleted=True, erased=erased, valid_to_ms=at_ms), gone.hmacs)
+
+    def mark_absent(self, side: Side, record_id: str, heard_ms: int = 0) -> None:
+        """Store that a read found nothing: it is read again a few times, then missing (docs/correctness.md#absence).
+
+        ``heard_ms``: when an unread event about it arrived, so that a missing record is asked for anew.
+        """
+        old = self.get(side, record_id)
+        if old is not None and not old.alive:
+            return
+        known = old or StoredRecord(Record(side, record_id), 0, 0, 0)
+        now_ms = self.tx.now_ms
+        began = 0 < known.absent_ms <= now_ms and not (known.missing and heard_ms > known.absent_ms)
+        since_ms = known.absent_ms if began else now_ms
+        due_ms = next_ask_ms(since_ms, now_ms)
+        missing = known.missing or due_ms is None
+        if due_ms is not None:
+            self.tx.jobs.put(JobRequest(side, JobKind.READ, record_id, self.priority, due_ms))
+        if known.absent_ms == since_ms and known.missing == missing:
+            return
+        if missing and not known.missing:
+            self.tx.journal.add("missing", side, record_id, "", {"reason": "not found; no deletion is known"})
+        marked = replace(known, absent_ms=since_ms, missing=missing, stale=False, revision=known.revision + 1)
+        self._replace(marked, known.hmacs if missing != known.missing else frozenset())
 
     def merge_away(self, contact_id: str, survivor_id: str) -> None:
         """Store that a contact was merged into another one."""
@@ -111,7 +146,8 @@ class RecordWriter:
         if contact_id == survivor_id or (old is not None and old.survivor == survivor_id):
             return
         gone = old or StoredRecord(Record(Side.HUBSPOT, contact_id), 0, 0, 0)
-        self._replace(replace(gone, survivor=survivor_id, revision=gone.revision + 1, note=None), gone.hmacs)
+        merged = replace(gone, survivor=survivor_id, revision=gone.revision + 1, note=None, absent_ms=0, missing=False)
+        self._replace(merged, gone.hmacs)
         self.tx.journal.add("merged", Side.HUBSPOT, contact_id, "", {"survivor": survivor_id})
         move_purchases(self.tx, contact_id, survivor_id)
         self.tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.WRITE, f"contact:{contact_id}", self.priority))
@@ -143,6 +179,9 @@ class RecordWriter:
         changed = set().union(*self.moved_hmacs.values())
         self.tx.jobs.put_many(find_dead_letters(self.tx, self.edited, changed))
         self.edited = set()
+        if self.found_again and not self.planned:
+            self._queue(self.found_again, settled=set())
+        self.found_again = set()
         if not self.moved_hmacs:
             return
         carriers = self.tx.records.by_hmacs(sorted(changed)) if changed else {}
@@ -155,13 +194,12 @@ class RecordWriter:
             if ref != source
         }
         if others and not self.planned:
-            self._queue(others)
+            self._queue(others, _settled(self.tx, others))
             self.tx.jobs.put_many(find_dead_letters(self.tx, others, ()))
         self.moved_hmacs = {}
 
-    def _queue(self, refs: set[tuple[Side, str]]) -> None:
+    def _queue(self, refs: set[tuple[Side, str]], settled: set[tuple[Side, str]]) -> None:
         keys = key_of(self.tx, refs)
-        settled = _settled(self.tx, refs)
         self.tx.jobs.put_many(
             [JobRequest(ref[0], JobKind.WRITE, keys[ref], self.priority) for ref in sorted(refs) if ref not in settled]
         )
@@ -178,7 +216,16 @@ class RecordWriter:
             note=old.note if old else None,
             unanswered=(old.unanswered if old else 0) + 1 if record.unknown else 0,
         )
-        self._replace(stored, hmacs ^ (old.hmacs if old else frozenset()))
+        if old is None or not (old.deleted or old.absent):
+            self._replace(stored, hmacs ^ (old.hmacs if old else frozenset()))
+            return
+        if old.deleted or old.missing:
+            self.tx.tombstones.drop(record.side, record.id)
+            reason = "restored" if old.deleted else "found again"
+            self.tx.journal.add("restored", record.side, record.id, "", {"reason": reason})
+        note = None if old.note and old.note.code is NoteCode.MISSING else old.note
+        self.found_again.add((record.side, record.id))
+        self._replace(replace(stored, note=note), hmacs | old.hmacs)
 
     def _replace(self, stored: StoredRecord, moved_hmacs: frozenset[str]) -> None:
         old = self.known.get((stored.side, stored.id))
@@ -202,13 +249,18 @@ def _settled(tx: Tx, refs: set[tuple[Side, str]]) -> set[tuple[Side, str]]:
     return linked - waiting
 
 
-def store_contacts(recorder: RecordWriter, answers: Mapping[str, Record | None]) -> None:
-    """Store the answers to a batch read: requested id -> the contact, its survivor, or None if it is gone."""
+def store_contacts(
+    recorder: RecordWriter, answers: Mapping[str, Record | None], read_after_deletion: Collection[str] = ()
+) -> None:
+    """Store the answers to a batch read: requested id -> the contact, its survivor, or None if it was not found.
+
+    ``read_after_deletion``: contacts whose read began after their deletion was stored.
+    """
     recorder.load(Side.HUBSPOT, [*answers, *(r.id for r in answers.values() if r)])
     for asked, record in answers.items():
         if record is None:
-            recorder.delete(Side.HUBSPOT, asked)
+            recorder.mark_absent(Side.HUBSPOT, asked)
         else:
-            recorder.store_contact(record)
+            recorder.store_contact(record, read_after_deletion=record.id in read_after_deletion)
             if record.id != asked:
                 recorder.merge_away(asked, record.id)

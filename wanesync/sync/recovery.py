@@ -66,10 +66,12 @@ def _reread_customer(runtime: Runtime, tx: Tx, job: Job, target_id: str) -> Call
             fail(runtime, tx, mine, answer, operation)
             return DONE
         with RecordWriter(runtime, tx) as records:
-            if answer.record is None:
+            if answer.record is not None:
+                records.store_customer(answer, revision)
+            elif answer.deleted:
                 records.delete(Side.STRIPE, target_id)
             else:
-                records.store_customer(answer, revision)
+                records.mark_absent(Side.STRIPE, target_id)
         return [_plan_with_open_writes(tx, mine)]
 
     return Call(Side.STRIPE, operation, [job], lambda: runtime.stripe.read_customer(target_id), then)

@@ -107,8 +107,9 @@ def commit_customers(runtime: Runtime, tx: Tx, written: Sequence[CustomerWritten
             intent, record = one.intent, one.answer.record
             stored = records.get(Side.STRIPE, record.id) if record else None
             if record is None:
-                gone = CallError(Side.STRIPE, Failure.NOT_FOUND, "the customer is deleted")
-                steps += _handle_refusal(runtime, tx, intent, gone)
+                tx.pending_writes.record_result(intent.pending.id, WriteResult.NOT_FOUND)
+                records.delete(Side.STRIPE, intent.pending.target_id)
+                reschedule(tx, intent.job, 0, WaitCode.NONE, "its customer is deleted")
             elif intent.pending.kind is WriteKind.CREATE and stored is not None and stored.deleted:
                 _close_create_of_deleted(tx, intent, stored.id)
             else:
@@ -150,7 +151,8 @@ def _commit_contacts(runtime: Runtime, tx: Tx, intents: Mapping[str, Intent], ou
     priority = Priority(min((i.job.priority for i in intents.values()), default=Priority.LIVE))
     # The block ends after the link is stored, so that the two linked records are not queued again.
     with RecordWriter(runtime, tx, priority) as records:
-        store_contacts(records, {record.id: record for record in good.values()})
+        # A target that was merged away meanwhile is answered with its survivor.
+        store_contacts(records, {intents[t].pending.target_id or record.id: record for t, record in good.items()})
         records.write()
         steps = [*commit_written(runtime, tx, [(intents[t], record) for t, record in good.items()])]
     for trace, intent in intents.items():
@@ -296,13 +298,12 @@ def _park(runtime: Runtime, tx: Tx, intent: Intent, fields: Sequence[str]) -> No
 
 
 def _handle_missing_target(runtime: Runtime, tx: Tx, intent: Intent) -> None:
-    """The target is gone: a customer is deleted, a contact is read, as it may have been merged."""
+    """The target was not found: it is read, which shows whether it was deleted or merged (#absence)."""
     pending, job = intent.pending, intent.job
     tx.pending_writes.record_result(pending.id, WriteResult.NOT_FOUND)
     if pending.side is Side.STRIPE:
         with RecordWriter(runtime, tx, Priority(job.priority)) as records:
-            records.delete(Side.STRIPE, pending.target_id)
-        reschedule(tx, job, 0, WaitCode.NONE, "its customer is deleted")
+            records.want_read(pending.target_id)
     else:
         tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.READ, pending.target_id, Priority(job.priority)))
-        finish(tx, job)
+    finish(tx, job)

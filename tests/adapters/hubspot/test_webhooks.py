@@ -60,7 +60,13 @@ class TestHubSpot:
     @pytest.mark.parametrize("name", ["subscriptionType", "eventType"])
     @pytest.mark.parametrize(
         ("what", "kind"),
-        [("creation", "created"), ("deletion", "deleted"), ("restore", "updated"), ("propertyChange", "updated")],
+        [
+            ("creation", "created"),
+            ("deletion", "deleted"),
+            ("restore", "restored"),
+            ("restoration", "restored"),
+            ("propertyChange", "updated"),
+        ],
     )
     def test_both_spellings_of_both_families(self, name: str, what: str, kind: str) -> None:
         for family, extra in (("contact", {}), ("object", {"objectTypeId": "0-1"})):

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from wanesync.core.model import (
     Conflict,
+    Deletion,
     Side,
 )
 from wanesync.store import Store
@@ -34,12 +35,26 @@ def test_the_same_lost_value_is_kept_once_until_it_is_settled(store: Store) -> N
 
 def test_tombstones_answer_by_address(store: Store) -> None:
     with store.transaction() as tx:
-        tx.tombstones.put(H, "1", ["h1", "h2"])
-        tx.tombstones.put(H, "1", ["h1"])
+        tx.tombstones.put(H, "1", ["h1", "h2"], 5)
+        tx.tombstones.put(H, "1", ["h1"], 7)
         tx.tombstones.put(S, "cus_1", [])
     with store.reading() as tx:
-        assert tx.tombstones.match(["h1", "h3", ""]) == {"h1"}
-        assert tx.tombstones.match([]) == set()
+        assert tx.tombstones.match(["h1", "h3", ""]) == {"h1": Deletion(7)}
+        assert tx.tombstones.match([]) == {}
+
+
+def test_a_restored_record_has_no_tombstone_and_an_erased_one_keeps_it_until_it_is_lifted(store: Store) -> None:
+    with store.transaction() as tx:
+        tx.tombstones.put(H, "1", ["h1"], 5)
+        tx.tombstones.put(H, "2", ["h2"], 5, erased=True)
+        tx.tombstones.put(H, "2", ["h2"], 9)
+        tx.tombstones.drop(H, "1")
+        tx.tombstones.drop(H, "2")
+    with store.transaction() as tx:
+        assert tx.tombstones.match(["h1", "h2"]) == {"h2": Deletion(9, erased=True)}
+        assert tx.tombstones.lift(["h2", "h3"]) == {"h2"}
+    with store.reading() as tx:
+        assert tx.tombstones.match(["h2"]) == {}
 
 
 def test_tombstones_are_paged_in_the_order_of_their_hashes(store: Store) -> None:

@@ -96,6 +96,14 @@ class HubSpotAdapter:
                 found[contact_id] = None if contact_id in missing else self._read_alone(contact_id)
         return found
 
+    def find_archived(self, ids: Sequence[str]) -> frozenset[str]:
+        """Return those of the contacts that are in the recycle bin: archived reads find nothing else."""
+        batches.check_size(len(ids), lambda: len(set(ids)))
+        asked = {"properties": [MODIFIED], "inputs": [{"id": contact_id} for contact_id in ids]}
+        body = self._client.call(self._client.contact_batches.read, asked, archived=True).body
+        found = (mapping(raw) for raw in rows(body.get("results")))
+        return frozenset(text(raw.get("id")) for raw in found if raw.get("archived") is True) & frozenset(ids)
+
     def _read_alone(self, contact_id: str) -> Record | None:
         self._before_extra()
         try:

@@ -31,7 +31,8 @@ KINDS = {
     "privacyDeletion": "privacy_deleted",
     "propertyChange": "updated",
     "merge": "merged",
-    "restore": "updated",
+    "restore": "restored",
+    "restoration": "restored",
 }
 APPS = frozenset({"", "INTEGRATION", "API"})
 FLOWS = frozenset({"AUTOMATION_PLATFORM", "WORKFLOWS"})
@@ -100,8 +101,9 @@ class HubSpotWebhooks:
         value = _value(element) if changed else None
         record_id = _digits(element.get("objectId"))
         merged_ids: tuple[str, ...] = ()
+        kept_id = ""
         if kind == "merged":
-            record_id, merged_ids = _read_merge(element, record_id)
+            record_id, merged_ids, kept_id = _read_merge(element, record_id)
         digest = hashlib.sha256(value.encode()).hexdigest() if value is not None else ""
         names = ("portalId", "appId", "objectTypeId", "eventId")
         portal, app, type_id, event_id = (text(element.get(name)) for name in names)
@@ -115,6 +117,7 @@ class HubSpotWebhooks:
             values=self._values(changed, value),
             source=self._source(element, app),
             merged_ids=merged_ids,
+            kept_id=kept_id,
             received_ms=received_ms,
         )
 
@@ -158,9 +161,14 @@ def _digits(value: object) -> str:
     return check_id(str(number))
 
 
-def _read_merge(element: Mapping[str, object], record_id: str) -> tuple[str, tuple[str, ...]]:
-    """Return (survivor, all others): the survivor has a new id, unless the portal keeps the primary one."""
+def _read_merge(element: Mapping[str, object], record_id: str) -> tuple[str, tuple[str, ...], str]:
+    """Return (survivor, all others, the contact whose values were kept).
+
+    The survivor has a new id, unless the portal keeps the primary one; then, or if it is not named, the last is "".
+    """
     named = [_digits(element[name]) for name in ("primaryObjectId", "newObjectId") if element.get(name) is not None]
     survivor = named[-1] if named else record_id
+    primary = named[0] if element.get("primaryObjectId") is not None else ""
     others = [record_id, *named, *(_digits(entry) for entry in rows(element.get("mergedObjectIds")))]
-    return survivor, tuple(dict.fromkeys(entry for entry in others if entry != survivor))
+    merged = tuple(dict.fromkeys(entry for entry in others if entry != survivor))
+    return survivor, merged, primary if primary != survivor else ""

@@ -132,7 +132,7 @@ class StripeAdapter:
 
     def _answer(self, reply: Reply) -> CustomerAnswer:
         if reply.body.get("deleted") is True:
-            return CustomerAnswer(None, reply.timing, reply.replayed)
+            return CustomerAnswer(None, reply.timing, reply.replayed, deleted=True)
         if reply.body.get("object") != "customer" or not text(reply.body.get("id")):
             raise CallError(Side.STRIPE, Failure.NO_ANSWER, "unreadable answer: not a customer")
         record = read_customer(reply.body, self._fields, self._options.portal)

@@ -351,6 +351,19 @@ class Snapshot:
         """Have the planner compare these records, whatever their hashes are."""
         self._db.executemany("INSERT OR IGNORE INTO to_plan VALUES (?, ?)", [(SIDE_NUMBERS[side], i) for i in ids])
 
+    def plan_listed(self, side: Side, ids: Iterable[str]) -> None:
+        """Have the planner compare those of these records that were listed."""
+        query = "INSERT OR IGNORE INTO to_plan SELECT side, id FROM listed WHERE side = ? AND id = ?"
+        self._db.executemany(query, [(SIDE_NUMBERS[side], i) for i in ids])
+
+    def unlisted_contacts_of_links(self) -> list[str]:
+        """Contacts with an active link that were not listed: most were merged away."""
+        query = (
+            "SELECT DISTINCT k.hubspot_id FROM links k WHERE k.active"
+            " AND NOT EXISTS (SELECT 1 FROM listed c WHERE c.side = 0 AND c.id = k.hubspot_id)"
+        )
+        return [row[0] for row in self._db.execute(query)]
+
     def plan_unlinked(self, side: Side, ids: Iterable[str]) -> None:
         """Have the planner compare those of these records that were listed and have no link."""
         self._db.executemany(_ADD_UNLINKED, [(SIDE_NUMBERS[side], i) for i in ids])

@@ -150,13 +150,20 @@ def erase_contact(portal: Portal, call: Call) -> Answer:
 
 
 def read_contacts(portal: Portal, call: Call) -> Answer:
-    """POST batch/read: existing contacts by ascending surviving id; a 207 lists the others."""
+    """POST batch/read: existing contacts by ascending surviving id; a 207 lists the others.
+
+    ``archived=true`` reads the recycle bin.
+    """
+    archived = call.flag("archived")
     ids = [as_text(entry.get("id"), "id") for entry in call.inputs({"id"})]
     id_property = optional_text(call.body.get("idProperty"), "idProperty")
     found: dict[int, Contact] = {}
     lacking: list[str] = []
     for record_id in dict.fromkeys(ids):
-        contact = find_visible(portal, record_id, id_property, call.now_ms)
+        if archived:
+            contact = portal.contacts.archived.get(number_of(record_id) or 0)
+        else:
+            contact = find_visible(portal, record_id, id_property, call.now_ms)
         if contact is None:
             lacking.append(record_id)
         else:

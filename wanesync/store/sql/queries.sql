@@ -29,7 +29,8 @@ UPDATE settings SET value = :value WHERE name = :name AND value = :old RETURNING
 -- records
 
 -- name: records_of_side
-SELECT id, content, valid_from_ms, valid_to_ms, revision, stale, deleted, survivor, note_code, note, unanswered
+SELECT id, content, valid_from_ms, valid_to_ms, revision, stale, deleted, survivor, note_code, note, unanswered,
+    erased, absent_ms, missing
 FROM records WHERE side = :side AND id IN (:ids);
 
 -- name: emails_of_side
@@ -40,14 +41,15 @@ SELECT id FROM records WHERE side = :side AND id IN (:ids) AND stored_ms >= :sin
 
 -- name: put_record
 INSERT INTO records (side, id, content, valid_from_ms, valid_to_ms, revision, stale, deleted, survivor, other_id,
-    note_code, note, stored_ms, unanswered)
+    note_code, note, stored_ms, unanswered, erased, absent_ms, missing)
 VALUES (:side, :id, :content, :valid_from_ms, :valid_to_ms, :revision, :stale, :deleted, :survivor, :other_id,
-    :note_code, :note, :stored_ms, :unanswered)
+    :note_code, :note, :stored_ms, :unanswered, :erased, :absent_ms, :missing)
 ON CONFLICT (side, id) DO UPDATE SET content = excluded.content, valid_from_ms = excluded.valid_from_ms,
     valid_to_ms = excluded.valid_to_ms, revision = excluded.revision, stale = excluded.stale,
     deleted = excluded.deleted, survivor = excluded.survivor, other_id = excluded.other_id,
     note_code = excluded.note_code, note = excluded.note, stored_ms = excluded.stored_ms,
-    unanswered = excluded.unanswered;
+    unanswered = excluded.unanswered, erased = excluded.erased, absent_ms = excluded.absent_ms,
+    missing = excluded.missing;
 
 -- name: add_email
 INSERT INTO emails (side, id, hmac) VALUES (:side, :id, :hmac) ON CONFLICT (side, id, hmac) DO NOTHING;
@@ -84,6 +86,15 @@ SELECT (SELECT COUNT(*) FROM records WHERE side = :side)
 
 -- name: record_ids
 SELECT id FROM records WHERE side = :side AND id > :after AND deleted = 0 AND survivor = '' ORDER BY id LIMIT :limit;
+
+-- name: deleted_revisions
+SELECT id, revision FROM records WHERE side = :side AND id IN (:ids) AND deleted = 1;
+
+-- name: missing_records
+SELECT side, id FROM records WHERE missing = 1 AND side || ':' || id > :after ORDER BY side || ':' || id LIMIT :limit;
+
+-- name: count_missing
+SELECT COUNT(*) FROM records WHERE missing = 1;
 
 -- name: noted_records
 SELECT side, id FROM records WHERE note_code <> '' AND note_code = :code ORDER BY side, id;
@@ -154,6 +165,11 @@ FROM events WHERE side = :side AND record_id IN (:ids) AND is_judged = 0 ORDER B
 -- name: events_since
 SELECT key, side, kind, record_id, occurred_ms, received_ms, request_key, source, data, is_read, is_judged
 FROM events WHERE side = :side AND record_id IN (:ids) AND occurred_ms >= :since_ms
+ORDER BY occurred_ms, received_ms, key;
+
+-- name: events_of_kinds
+SELECT key, side, kind, record_id, occurred_ms, received_ms, request_key, source, data, is_read, is_judged
+FROM events WHERE side = :side AND record_id IN (:ids) AND kind IN (:kinds)
 ORDER BY occurred_ms, received_ms, key;
 
 -- name: events_newest_first
@@ -638,14 +654,21 @@ WHERE closed_ms = 0 AND side = :side AND record_id = :id ORDER BY at_ms, id;
 UPDATE conflicts SET closed_ms = :now WHERE closed_ms + 0 = 0 AND id IN (:ids) RETURNING id;
 
 -- name: add_tombstone
-INSERT INTO tombstones (side, id, hmac, at_ms) VALUES (:side, :id, :hmac, :now)
-ON CONFLICT (side, id, hmac) DO NOTHING;
+INSERT INTO tombstones (side, id, hmac, at_ms, erased) VALUES (:side, :id, :hmac, :at_ms, :erased)
+ON CONFLICT (side, id, hmac) DO UPDATE SET at_ms = excluded.at_ms,
+    erased = CASE WHEN tombstones.erased = 1 THEN 1 ELSE excluded.erased END;
+
+-- name: drop_tombstones
+DELETE FROM tombstones WHERE side = :side AND id = :id AND erased = 0;
+
+-- name: lift_tombstones
+DELETE FROM tombstones WHERE hmac IN (:hmacs) RETURNING hmac;
 
 -- name: tombstone_hmacs
 SELECT DISTINCT hmac FROM tombstones WHERE hmac > :after ORDER BY hmac LIMIT :limit;
 
 -- name: match_tombstones
-SELECT DISTINCT hmac FROM tombstones WHERE hmac IN (:hmacs);
+SELECT hmac, MAX(at_ms), MAX(erased) FROM tombstones WHERE hmac IN (:hmacs) GROUP BY hmac;
 
 -- journal
 

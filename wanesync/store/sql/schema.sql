@@ -18,6 +18,10 @@ CREATE TABLE records (
     stale INTEGER NOT NULL CHECK (stale IN (0, 1)),
     deleted INTEGER NOT NULL CHECK (deleted IN (0, 1)),
     survivor TEXT NOT NULL,
+    -- Deleted for privacy, which is final; absent_ms: since when reads do not find it, missing: not asked for any more.
+    erased INTEGER NOT NULL CHECK (erased IN (0, 1)),
+    absent_ms BIGINT NOT NULL,
+    missing INTEGER NOT NULL CHECK (missing IN (0, 1)),
     -- How many answers in a row lacked a field of the map.
     unanswered INTEGER NOT NULL DEFAULT 0,
     other_id TEXT NOT NULL,
@@ -30,6 +34,7 @@ CREATE INDEX records_alive ON records (side, id) WHERE deleted = 0 AND survivor 
 CREATE INDEX records_other ON records (side, other_id) WHERE other_id <> '';
 -- The few exceptions are counted and subtracted from the whole.
 CREATE INDEX records_gone ON records (side, deleted, survivor) WHERE deleted = 1 OR survivor <> '';
+CREATE INDEX records_missing ON records (side, id) WHERE missing = 1;
 CREATE INDEX records_noted ON records (side, id) WHERE note_code <> '';
 
 CREATE TABLE emails (
@@ -228,6 +233,7 @@ CREATE TABLE tombstones (
     id TEXT NOT NULL,
     hmac TEXT NOT NULL,
     at_ms BIGINT NOT NULL,
+    erased INTEGER NOT NULL CHECK (erased IN (0, 1)),
     PRIMARY KEY (side, id, hmac)
 );
 CREATE INDEX tombstones_hmac ON tombstones (hmac);

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from wanesync.core.ids import bound
-from wanesync.core.model import Conflict, Side
+from wanesync.core.model import Conflict, Deletion, Side
 from wanesync.store.queries import Value
 from wanesync.store.session import Row, Table
 
@@ -71,21 +71,41 @@ class Conflicts(Table):
 
 
 class Tombstones(Table):
-    """The table ``tombstones``: hashed addresses of deleted records, which block a creation."""
+    """The table ``tombstones``: hashed addresses of deleted records, which block creations.
+
+    See docs/correctness.md#tombstones.
+    """
 
     __slots__ = ()
 
-    def put(self, side: Side, record_id: str, hmacs: Iterable[str]) -> None:
-        """Stores the hashed addresses of a deleted record; without any, one row for its id."""
-        now_ms = self._session.now_ms
+    def put(
+        self, side: Side, record_id: str, hmacs: Iterable[str], at_ms: int | None = None, *, erased: bool = False
+    ) -> None:
+        """Stores the hashed addresses of a record deleted at a time (None: now); without any, one row for its id.
+
+        ``erased``: deleted for privacy, which no later deletion or restoration undoes.
+        """
+        at_ms = self._session.now_ms if at_ms is None else at_ms
         batch: list[dict[str, Value]] = [
-            {"side": side, "id": record_id, "hmac": hmac, "now": now_ms} for hmac in sorted(set(hmacs)) or [""]
+            {"side": side, "id": record_id, "hmac": hmac, "at_ms": at_ms, "erased": int(erased)}
+            for hmac in sorted(set(hmacs)) or [""]
         ]
         self._session.each("add_tombstone", batch)
 
-    def match(self, hmacs: Collection[str]) -> set[str]:
-        """Those of the hashes that a deleted record carried."""
-        return {row[0] for row in self._session.rows("match_tombstones", hmacs=hmacs)} - {""} if hmacs else set()
+    def match(self, hmacs: Collection[str]) -> dict[str, Deletion]:
+        """Those of the hashes that a deleted record carried, with its newest deletion."""
+        if not hmacs:
+            return {}
+        rows = self._session.rows("match_tombstones", hmacs=hmacs)
+        return {row[0]: Deletion(row[1], bool(row[2])) for row in rows if row[0]}
+
+    def drop(self, side: Side, record_id: str) -> None:
+        """Removes the tombstones of a record that was restored; those of a privacy deletion stay."""
+        self._session.rows("drop_tombstones", side=side, id=record_id)
+
+    def lift(self, hmacs: Collection[str]) -> set[str]:
+        """Removes all tombstones of some addresses, privacy deletions too; returns the hashes that had one."""
+        return {row[0] for row in self._session.rows("lift_tombstones", hmacs=hmacs)} if hmacs else set()
 
     def page(self, after: str, limit: int) -> list[str]:
         """Hashes of deleted records' addresses above ``after``, in order."""

@@ -14,7 +14,14 @@ from wanesync.core.model import Event, Side
 from wanesync.store.codec import pack, pack_record, unpack_record
 from wanesync.store.session import Row, Table
 
-_EMPTIED: dict[str, Any] = {"values": {}, "previous": {}, "record": None, "merged_ids": (), "map": 0}
+_EMPTIED: dict[str, Any] = {
+    "values": {},
+    "previous": {},
+    "record": None,
+    "merged_ids": (),
+    "kept_id": "",
+    "map": 0,
+}
 
 
 class EventMark(NamedTuple):
@@ -60,6 +67,14 @@ class Events(Table):
     def windows(self, side: Side, record_ids: Collection[str], since_ms: int) -> dict[str, list[Event]]:
         """Record -> every stored event of it that occurred at or after a time, oldest first."""
         return self._grouped("events_since", side, record_ids, since_ms=since_ms)
+
+    def of_kinds(self, side: Side, record_ids: Collection[str], kinds: Collection[str]) -> dict[str, list[Event]]:
+        """Record -> its stored events of some kinds, read or not, oldest first."""
+        found: dict[str, list[Event]] = defaultdict(list)
+        if record_ids:
+            for row in self._session.rows("events_of_kinds", side=side, ids=record_ids, kinds=kinds):
+                found[row[3]].append(self._event(row))
+        return dict(found)
 
     def newest_first(self, side: Side, record_ids: Collection[str], since_ms: int) -> dict[str, Iterator[Event]]:
         """Record -> its events since a time, the newest first; each is decrypted only when it is consumed."""
@@ -113,6 +128,7 @@ class Events(Table):
             "record": orjson.Fragment(pack_record(event.record)) if event.record else None,
             "map": self._session.generations.generation,
             "merged_ids": event.merged_ids,
+            "kept_id": event.kept_id,
         }
         return {
             "key": event.key,
@@ -146,6 +162,7 @@ class Events(Table):
             source=source,
             record=unpack_record(orjson.dumps(carried), side, record_id) if carried else None,
             merged_ids=tuple(data["merged_ids"]),
+            kept_id=data["kept_id"],
             read=bool(read),
             judged=bool(judged),
             received_ms=received_ms,

@@ -60,6 +60,9 @@ class Records(Table):
                     "note": stored.note.text if stored.note else "",
                     "stored_ms": self._session.now_ms,
                     "unanswered": stored.unanswered,
+                    "erased": int(stored.erased),
+                    "absent_ms": stored.absent_ms,
+                    "missing": int(stored.missing),
                 }
             )
         self._session.each("put_record", batch)
@@ -68,6 +71,18 @@ class Records(Table):
         """Ids of those stored at or after a time: an answer to a call begun before it may be older than they are."""
         rows = self._session.rows("stored_since", side=side, ids=ids, since_ms=since_ms) if ids else []
         return {row[0] for row in rows}
+
+    def deleted_revisions(self, side: Side, ids: Collection[str]) -> dict[str, int]:
+        """Those of the records that are stored as deleted, with the revision of their copy."""
+        return dict(self._session.rows("deleted_revisions", side=side, ids=ids)) if ids else {}
+
+    def missing(self, after: str, limit: int) -> list[tuple[Side, str]]:
+        """Records that reads do not find any more, above ``after`` (``side:id``), in order."""
+        return [(Side(row[0]), row[1]) for row in self._session.rows("missing_records", after=after, limit=limit)]
+
+    def count_missing(self) -> int:
+        """Number of records that reads do not find any more."""
+        return self._session.number("count_missing")
 
     def by_hmacs(self, hmacs: Collection[str]) -> dict[str, set[tuple[Side, str]]]:
         """Hash -> the alive records that carry the address; hashes without a record are left out."""
@@ -149,7 +164,8 @@ class Records(Table):
         self._session.each("add_email", sorted(added, key=_email_key))
 
     def _read(self, side: Side, row: Row, hmacs: frozenset[str]) -> StoredRecord:
-        record_id, blob, valid_from_ms, valid_to_ms, revision, stale, deleted, survivor, note_code, note, lacks = row
+        record_id, blob, valid_from_ms, valid_to_ms, revision, stale, deleted, survivor, *rest = row
+        note_code, note, lacks, erased, absent_ms, missing = rest
         plain = self._session.encryption.decrypt(blob, "records", f"{side}:{record_id}", "content")
         return StoredRecord(
             record=unpack_record(plain, side, record_id, self._session.generations),
@@ -162,6 +178,9 @@ class Records(Table):
             hmacs=hmacs,
             note=Note(NoteCode(note_code), note) if note_code else None,
             unanswered=lacks,
+            erased=bool(erased),
+            absent_ms=absent_ms,
+            missing=bool(missing),
         )
 
 
