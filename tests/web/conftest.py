@@ -7,12 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.web_door import PUBLIC_URL, Door, Memory, serve
+from tests.support.web_door import LIMIT, PUBLIC_URL, Door, Memory, serve
 from wanesync.web.settings import WebSettings
 
 
 @pytest.fixture
 def door(caplog: pytest.LogCaptureFixture) -> Iterator[Door]:
-    with caplog.at_level(logging.DEBUG), serve(WebSettings(public_url=PUBLIC_URL + "/"), Memory()) as opened:
+    settings = WebSettings(public_url=PUBLIC_URL + "/", max_body_bytes=LIMIT)
+    with caplog.at_level(logging.DEBUG), serve(settings, Memory()) as opened:
         yield opened
     assert [record for record in caplog.records if record.exc_info] == []

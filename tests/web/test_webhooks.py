@@ -29,6 +29,7 @@ from tests.support.web_door import (
 )
 from wanesync.core.errors import DatabaseUnavailable, DecryptionFailed
 from wanesync.web.settings import WebSettings
+from wanesync.web.webhooks import SMALL_BODY_BYTES, BodyMemory, Refusal
 
 
 def test_hubspots_events_are_stored(door: Door) -> None:
@@ -106,6 +107,50 @@ def test_the_signature_decides_whatever_content_type_is_announced(door: Door) ->
     for content_type in ("text/html", "application/x-www-form-urlencoded", "application/vnd.x+json"):
         assert door.post_hubspot([change()], **{"Content-Type": content_type}).status == 200
         assert door.ask("POST", HUBSPOT, b"[]", {"Content-Type": content_type}).status == 401
+
+
+@pytest.mark.case(5)
+def test_a_character_no_database_holds_sets_only_its_element_aside(door: Door) -> None:
+    answer = door.post_hubspot([change(1) | {"changeSource": "CRM\0UI"}, change(2)])
+    assert (answer.status, answer.json) == (200, {"stored": 1})
+    assert len(door.intake.stored[0].set_aside) == 1
+
+
+@pytest.mark.case(6)
+def test_an_amount_no_database_holds_sets_its_charge_aside(door: Door) -> None:
+    charge = {
+        "id": "ch_1", "object": "charge", "amount": 1 << 63, "amount_captured": 1 << 63, "currency": "eur",
+        "paid": True, "captured": True, "customer": "cus_1", "payment_intent": "pi_1",
+    }  # fmt: skip
+    event = {
+        "id": "evt_1", "object": "event", "type": "charge.succeeded", "created": 1, "livemode": False,
+        "data": {"object": charge},
+    }  # fmt: skip
+    answer = door.post_stripe(event)
+    assert (answer.status, answer.json) == (200, {"stored": 0})
+    [(_, reason)] = door.intake.stored[0].set_aside
+    assert reason == "charge ch_1: no usable amount or currency"
+
+
+def test_a_hundred_events_with_the_longest_texts_are_accepted() -> None:
+    text = "\N{EURO SIGN}" * 65_536
+    events = [change(i) | {"propertyName": "city", "propertyValue": text} for i in range(1, 101)]
+    with serve(WebSettings(public_url=PUBLIC_URL), Memory()) as door:
+        answer = door.post_hubspot(events)
+        assert (answer.status, answer.json) == (200, {"stored": 100})
+
+
+def test_large_bodies_do_not_keep_the_usual_ones_out() -> None:
+    memory = BodyMemory(4 << 20)
+    memory.move(0, SMALL_BODY_BYTES)
+    memory.move(SMALL_BODY_BYTES, 4 << 20)
+    memory.move(0, 4 << 20)
+    with pytest.raises(Refusal) as raised:
+        memory.move(SMALL_BODY_BYTES, SMALL_BODY_BYTES + 1)
+    assert raised.value.status == 503
+    memory.move(0, SMALL_BODY_BYTES)
+    memory.move(4 << 20, 0)
+    memory.move(0, 4 << 20)
 
 
 def test_a_body_that_is_too_large_is_not_read(door: Door) -> None:

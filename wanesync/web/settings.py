@@ -42,7 +42,7 @@ class WebSettings:
     """
 
     public_url: str = ""
-    max_body_bytes: int = 1 << 20
+    max_body_bytes: int = 40 << 20
     body_timeout_s: float = 10
     retry_after_s: int = 5
     threads: int = 32

@@ -18,6 +18,10 @@ from wanesync.web.settings import IntakePort, WebSettings
 
 logger = structlog.get_logger(__name__)
 
+SMALL_BODY_BYTES = 1 << 20
+"""Bodies up to here are the usual ones: 100 events have about 50 kB."""
+SMALL_BODIES_BYTES = 128 << 20
+"""Bytes of all usual bodies that are held at a time (our choice)."""
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -29,11 +33,30 @@ class Refusal(Exception):
         super().__init__(reason)
 
 
+class BodyMemory:
+    """How many bytes of bodies are held at a time; used on the event loop only, so without a lock.
+
+    Large bodies have a share of their own, so that they cannot keep the usual ones out.
+    """
+
+    def __init__(self, max_body_bytes: int) -> None:
+        self._left = {False: SMALL_BODIES_BYTES, True: 2 * max_body_bytes}
+
+    def move(self, before: int, after: int) -> None:
+        """Account for a body that grew from ``before`` to ``after`` bytes; 0: it is released. Raises ``Refusal``."""
+        self._left[before > SMALL_BODY_BYTES] += before
+        if after > self._left[after > SMALL_BODY_BYTES]:
+            self._left[before > SMALL_BODY_BYTES] -= before
+            raise Refusal(503, "too many large bodies at a time: send it again", Outcome.UNAVAILABLE)
+        self._left[after > SMALL_BODY_BYTES] -= after
+
+
 class WebhookRoutes:
     """Reads a POST within its bounds and hands it to the intake, in a thread of its own pool."""
 
     def __init__(self, intake: IntakePort, settings: WebSettings, counts: WebhookCounters) -> None:
         self._intake, self._settings, self._counts = intake, settings, counts
+        self._memory = BodyMemory(settings.max_body_bytes)
         self._limiter = CapacityLimiter(settings.threads)
 
     def handler(self, side: Side) -> Handler:
@@ -66,8 +89,15 @@ class WebhookRoutes:
         return handle
 
     async def _accept(self, side: Side, request: Request) -> int:
+        body = bytearray()
+        try:
+            await self._read(request, body)
+            return await self._store(side, request, bytes(body))
+        finally:
+            self._memory.move(len(body), 0)
+
+    async def _store(self, side: Side, request: Request, body: bytes) -> int:
         # The signature identifies the sender and the parser the content: the content type is not checked.
-        body = await self._read(request)
         headers: dict[str, str] = {}
         for name, value in request.headers.items():
             # A header that was sent twice must not pass for one of its two values.
@@ -75,22 +105,22 @@ class WebhookRoutes:
         work = partial(self._intake.accept, side, body, headers, self._url(request))
         return await to_thread.run_sync(work, limiter=self._limiter)
 
-    async def _read(self, request: Request) -> bytes:
+    async def _read(self, request: Request, body: bytearray) -> None:
+        """Fill ``body``, whose bytes are accounted for. Raises ``Refusal``."""
         limit = self._settings.max_body_bytes
         too_large = Refusal(413, f"the body is larger than {limit} bytes", Outcome.TOO_LARGE)
         announced = request.headers.get("content-length", "")
         if announced.isdigit() and int(announced) > limit:
             raise too_large
-        body = bytearray()
         try:
             with fail_after(self._settings.body_timeout_s):
                 async for chunk in request.stream():
-                    body += chunk
-                    if len(body) > limit:
+                    if len(body) + len(chunk) > limit:
                         raise too_large
+                    self._memory.move(len(body), len(body) + len(chunk))
+                    body += chunk
         except TimeoutError:
             raise Refusal(408, "the body took too long to arrive", Outcome.SLOW) from None
-        return bytes(body)
 
     def _url(self, request: Request) -> str:
         """Return the address that was signed: behind a proxy only the configuration has it."""
