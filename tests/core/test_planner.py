@@ -21,8 +21,8 @@ from tests.support.core_builders import (
     stored,
     written_by,
 )
+from wanesync.core.answers import settle_answer
 from wanesync.core.fields import Direction, FieldMap
-from wanesync.core.matching import base_of_create
 from wanesync.core.model import (
     Change,
     Deletion,
@@ -68,7 +68,8 @@ def test_a_customer_without_a_match_gets_a_contact() -> None:
 def test_a_creation_tells_what_both_sides_held_for_every_field() -> None:
     source = contact(email=ADA, country="Germany")
     action = only_action(run(context("contact:1", source)))
-    base = base_of_create(create(STRIPE, "1", action.changes))
+    made = customer(email=ADA, country="DE")
+    base = settle_answer(create(STRIPE, "1", action.changes), made, FIELDS).base
     assert set(base) == set(FIELDS.by_name)
     assert (base["email"], base["country"], base["city"]) == ((ADA, ADA), ("Germany", "DE"), ("", ""))
 

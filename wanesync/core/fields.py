@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from wanesync.core import normalize as forms
 from wanesync.core.model import Record, Side, StoredRecord
-from wanesync.core.normalize import NAME_PARTS
+from wanesync.core.normalize import NAME_PARTS, collapse
 
 FORM_VERSIONS: Mapping[str, int] = {}
 """Canonical form -> version, 1 where it is not named. To be raised with every change of what a form makes of a text:
@@ -23,6 +23,8 @@ a copy made under another version does not hold the field (docs/correctness.md#c
 
 MAX_STRIPE_CHARS = {"email": 512, "name": 256, "phone": 20, "business_name": 150, "individual_name": 150}
 """Stripe attribute -> how many characters it takes (docs.stripe.com/api/customers/create)."""
+_FULL_NAME = "name"
+_NAME_SOURCES = ("business_name", "individual_name")
 MAX_METADATA_CHARS = 500
 """How many characters a metadata value takes (docs.stripe.com/api/metadata)."""
 MAX_TEXT_CHARS = 5000
@@ -142,6 +144,17 @@ class FieldMap:
         """Return one text of all comparison keys: equal on both sides exactly when every field agrees."""
         value_of = record.values.get
         return _join([spec.key(value_of(spec.name, "")) for spec in self.specs])
+
+    def is_filled_in(self, record: Record, name: str) -> bool:
+        """Return whether a customer's name is Stripe's own: without one, Stripe takes the business or individual name.
+
+        See docs/correctness.md#names-stripe-fills-in (Stripe changelog, 2025-09-30.clover).
+        """
+        if record.side is not Side.STRIPE or self.by_name[name].stripe != (_FULL_NAME,):
+            return False
+        value = record.values.get(name, "")
+        sources = (spec.name for spec in self.specs if spec.stripe[0] in _NAME_SOURCES)
+        return bool(value) and any(collapse(record.values.get(source, "")) == value for source in sources)
 
     def properties(self) -> Sequence[str]:
         """Return every mapped HubSpot property."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wanesync.core.model import COUNTERPART_EXCLUDED, BasePair, Note, NoteCode, PendingWrite, Side, StoredRecord
+from wanesync.core.model import COUNTERPART_EXCLUDED, Note, NoteCode, Side, StoredRecord
 from wanesync.core.plan import PlanContext
 
 
@@ -50,10 +50,3 @@ def match_customer(context: PlanContext, customer: StoredRecord) -> Match:
 
 def _claims(contact: StoredRecord, customer: StoredRecord) -> bool:
     return contact.record.other_id == customer.id
-
-
-def base_of_create(pending: PendingWrite) -> dict[str, BasePair]:
-    """Return the base of a pair made by our create: the values of its source and of the exact body sent."""
-    if pending.side is Side.STRIPE:
-        return {name: (change.source, change.after) for name, change in pending.changes.items()}
-    return {name: (change.after, change.source) for name, change in pending.changes.items()}

@@ -91,6 +91,8 @@ def merge(pair: Pair, fields: FieldMap, differ: DifferPolicy) -> MergeResult:
                 merged.base[spec.name] = (hubspot, stripe)
         elif spec.name in pair.held and _apply_hold(pair, spec, pair.held[spec.name], merged):
             continue
+        elif not hubspot and _is_filled_in(pair, spec, base_pair, fields):
+            merged.base[spec.name] = (hubspot, stripe)
         elif base_pair is None:
             _first_contact(pair, spec, differ, merged)
         else:
@@ -99,6 +101,14 @@ def merge(pair: Pair, fields: FieldMap, differ: DifferPolicy) -> MergeResult:
     if pair.held or pair.stops:
         _apply_stops(pair, merged)
     return merged
+
+
+def _is_filled_in(pair: Pair, spec: FieldSpec, base_pair: BasePair | None, fields: FieldMap) -> bool:
+    """Return whether Stripe took the customer's name from another field, while the contact has none.
+
+    That is no edit: the base follows (docs/correctness.md#names-stripe-fills-in).
+    """
+    return base_pair in (None, ("", "")) and fields.is_filled_in(pair.customer, spec.name)
 
 
 def _apply_hold(pair: Pair, spec: FieldSpec, held: HeldValue, merged: MergeResult) -> bool:

@@ -277,7 +277,8 @@ class Conflict:
 
     ``kind``: ``policy`` (both sides edited, the owner won), ``differ`` (different on first contact, or both edited and
     the owner's value is ``unsplit``: nothing is written), ``overwritten`` (found in an event, or replaced by our
-    write, before it was synced), ``parked`` (refused by the side), ``unsplit`` (a Stripe name that HubSpot's two name
+    write, before it was synced), ``parked`` (refused by the side), ``not_taken`` (sent with success, but another value
+    stands; the values of both sides are kept), ``unsplit`` (a Stripe name that HubSpot's two name
     fields cannot take without a guess), ``held`` (kept back by a hold, then discarded or overtaken).
     """
 

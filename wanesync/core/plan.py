@@ -22,6 +22,7 @@ from wanesync.core.model import (
     Note,
     NoteCode,
     PendingWrite,
+    Record,
     RecordRef,
     Side,
     StoredRecord,
@@ -78,6 +79,7 @@ class PlanContext:
     edited the field afterwards. ``held``: link id -> field -> the value a hold keeps back. ``paused``: field -> the
     hold by which an operator stopped it. ``stopped``: (link id, field) -> the hold that stops it in this planning
     round. ``listed``: both sides have been listed once completely. ``generation``: number of the next create attempt.
+    ``answers``: creation's id -> the record as its answer showed it.
     """
 
     key: str
@@ -92,6 +94,7 @@ class PlanContext:
     held: Mapping[str, Mapping[str, HeldValue]] = field(default_factory=dict)
     paused: Mapping[str, str] = field(default_factory=dict)
     stopped: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    answers: Mapping[str, Record] = field(default_factory=dict)
     listed: bool = True
     generation: int = 0
     kept: Mapping[str, str] = field(default_factory=dict)

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from wanesync.core.answers import Settled, settle_answer, settle_found
 from wanesync.core.jobs import WaitCode
-from wanesync.core.matching import Match, base_of_create, match_customer
+from wanesync.core.matching import Match, match_customer
 from wanesync.core.merge import MergeResult, Pair, merge
 from wanesync.core.merges import EMAIL, find_kept_link, merged_links
 from wanesync.core.model import (
@@ -263,18 +264,26 @@ class Planner:
     def _link(self, contact: StoredRecord, customer: StoredRecord, pending: PendingWrite | None) -> None:
         """Link the two under both locks; the base is that of our create if one made the pair, else it is empty."""
         self.plan.locks.add(customer_key(customer.id))
-        base: Mapping[str, BasePair] = {}
+        settled = Settled()
         if pending is not None:
-            base = base_of_create(pending)
+            settled = self._settle_create(pending, contact if pending.side is Side.HUBSPOT else customer)
             self.plan.matched_creates.append((pending, WriteResult.MATCHED))
         old = next(
             (link for link in self.context.links if (link.hubspot_id, link.stripe_id) == (contact.id, customer.id)),
             None,
         )
         link_id = old.id if old else f"{self.new_link_id}-{len(self.plan.linked)}"
-        self._put_link(Link(link_id, contact.id, customer.id, False, base, old.version if old else 0))
+        self._put_link(Link(link_id, contact.id, customer.id, False, settled.base, old.version if old else 0))
+        self.plan.conflicts += [(conflict, link_id) for conflict in settled.conflicts]
         self.plan.linked.append((contact.id, customer.id))
         self._note(customer, None)
+
+    def _settle_create(self, pending: PendingWrite, made: StoredRecord) -> Settled:
+        """Compare what a creation sent with its answer, or with the record found where no answer came."""
+        answer = self.context.answers.get(pending.id)
+        if answer is not None:
+            return settle_answer(pending, answer, self.rules.fields)
+        return settle_found(pending, made.record, self.rules.fields)
 
     def _choose_primary(self, contact: StoredRecord) -> None:
         """Keep the contact's one primary link, else choose one: a billed customer, then the newest.
@@ -414,7 +423,8 @@ class Planner:
                 continue
             value = source.record.values.get(spec.name, "")
             after: str | None = ""
-            if value and spec.direction.reaches(target):
+            filled_in = self.rules.fields.is_filled_in(source.record, spec.name)
+            if value and spec.direction.reaches(target) and not filled_in:
                 after = spec.convert(target, value, "")
                 if after is None:
                     unsplit.append(Conflict(source.side, source.id, spec.name, value, "unsplit"))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from wanesync.core.answers import Settled
 from wanesync.core.change_guard import HoldState
 from wanesync.core.errors import CallError
 from wanesync.core.jobs import Job, JobKind, JobRequest, Priority
 from wanesync.core.model import (
-    BasePair,
     Conflict,
     Link,
     PendingWrite,
@@ -141,13 +141,15 @@ def find_dead_letters(tx: Tx, refs: Collection[tuple[Side, str]], hmacs: Collect
     return [JobRequest(lane, kind, key, Priority(priority)) for lane, kind, key, priority in found]
 
 
-def rebase(link: Link, pending: PendingWrite, record: Record) -> Link:
-    """The link after an answered update: the base of the fields written is what each side now holds."""
-    base: dict[str, BasePair] = dict(link.base)
-    for name, change in pending.changes.items():
-        answered = record.values.get(name, "")
-        base[name] = (answered, change.source) if pending.side is Side.HUBSPOT else (change.source, answered)
-    return replace(link, base=base, version=link.version + 1)
+def rebase(tx: Tx, link: Link, settled: Settled) -> Link:
+    """The link after an answered update: the base of the fields written is what each side now holds.
+
+    Values that did not take become conflicts (docs/correctness.md#answers).
+    """
+    for conflict in settled.conflicts:
+        tx.conflicts.put(conflict, link.id)
+        note_conflict(tx, conflict, link.id)
+    return replace(link, base={**link.base, **settled.base}, version=link.version + 1)
 
 
 def park(tx: Tx, link: Link, pending: PendingWrite, fields: Sequence[str]) -> None:
@@ -160,24 +162,20 @@ def park(tx: Tx, link: Link, pending: PendingWrite, fields: Sequence[str]) -> No
         note_conflict(tx, conflict, link.id)
 
 
-def note_write(tx: Tx, pending: PendingWrite, record: Record) -> None:
+def note_write(tx: Tx, pending: PendingWrite, record: Record, settled: Settled) -> None:
     """Add a write to the journal, with each field before and after it, so that it can be explained and undone."""
-    changes = {name: [c.before, c.after] for name, c in pending.changes.items() if c.before != c.after}
+    stands = {name: refused[1] for name, refused in settled.refused.items()}
+    after = {name: change.after for name, change in pending.changes.items()} | stands
+    changes = {name: [c.before, after[name]] for name, c in pending.changes.items() if c.before != after[name]}
     kind = "created" if pending.kind is WriteKind.CREATE else "updated"
-    tx.journal.add(
-        kind,
-        pending.side,
-        record.id,
-        pending.link_id,
-        {"write": pending.id, "source": pending.source_id, "fields": changes},
-    )
+    data = {"write": pending.id, "source": pending.source_id, "fields": changes}
+    tx.journal.add(kind, pending.side, record.id, pending.link_id, data)
 
 
 def note_conflict(tx: Tx, conflict: Conflict, link_id: str) -> None:
     """Add a value that did not win to the journal."""
-    tx.journal.add(
-        "conflict", conflict.side, conflict.record_id, link_id, {"field": conflict.field, "kind": conflict.kind}
-    )
+    data = {"field": conflict.field, "kind": conflict.kind, "fields": {conflict.field: conflict.value}}
+    tx.journal.add("conflict", conflict.side, conflict.record_id, link_id, data)
 
 
 def note_would_write(tx: Tx, action: Action) -> None:

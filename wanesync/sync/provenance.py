@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from wanesync.core.answers import is_cut_short
 from wanesync.core.event_order import MS_PER_SECOND
+from wanesync.core.fields import FieldSpec
 from wanesync.core.lost_updates import MAX_OWN_WRITE_AGE_MS, was_edited_after, was_left_by
 from wanesync.core.model import BasePair, PendingWrite, Side, StoredRecord, WriteKind
 from wanesync.core.plan import Action, Plan, PlanContext
@@ -69,8 +71,13 @@ def _matching(runtime: Runtime, tx: Tx, stored: StoredRecord, action: Action) ->
         for name, change in pending.changes.items():
             spec = runtime.rules.fields.by_name.get(name)
             value = stored.record.values.get(name, "")
-            if name in action.changes and spec and (value == change.after or spec.key(value) == spec.key(change.after)):
+            if name in action.changes and spec and _may_be_left_by(spec, value, change.after):
                 yield (stored.side, stored.id, name), pending
+
+
+def _may_be_left_by(spec: FieldSpec, value: str, sent: str) -> bool:
+    """Whether a value may be what a write left: in another form, or cut short by the vendor."""
+    return spec.key(value) == spec.key(sent) or is_cut_short(value, sent)
 
 
 def _is_own(tx: Tx, stored: StoredRecord, name: str, pending: PendingWrite) -> bool | None:

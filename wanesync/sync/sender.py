@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from wanesync.core.answers import settle_answer
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.ids import CUSTOMER_ID_PROPERTY
 from wanesync.core.jobs import (
@@ -168,11 +169,17 @@ def _commit_contacts(runtime: Runtime, tx: Tx, intents: Mapping[str, Intent], ou
 
 
 def commit_written(
-    runtime: Runtime, tx: Tx, results: Sequence[tuple[Intent, Record]], landed_ms: Mapping[str, int] | None = None
+    runtime: Runtime,
+    tx: Tx,
+    results: Sequence[tuple[Intent, Record]],
+    landed_ms: Mapping[str, int] | None = None,
+    *,
+    found: bool = False,
 ) -> Next:
     """Commit answered writes: the base of the fields written, the link of a create; then plan what is left.
 
-    ``landed_ms``: write id -> by when it had taken effect, on Stripe; a contact carries the time itself.
+    ``landed_ms``: write id -> by when it had taken effect, on Stripe; a contact carries the time itself. ``found``: the
+    records were read later, so that they are no answers.
     """
     planning = PlanningRound({}, send=False)
     links = {k.id: k for k in tx.links.get_many([i.pending.link_id for i, _ in results if i.pending.link_id])}
@@ -181,16 +188,19 @@ def commit_written(
     rebased = []
     for intent, record in results:
         pending, job = intent.pending, intent.job
-        plan_effects.note_write(tx, pending, record)
+        settled = settle_answer(pending, record, runtime.rules.fields)
+        plan_effects.note_write(tx, pending, record, settled)
         if pending.kind is WriteKind.UPDATE:
             at_ms = (landed_ms or {}).get(pending.id, record.modified_ms)
             tx.pending_writes.record_result(pending.id, WriteResult.OK, landed_ms=at_ms)
             # A commit without an acknowledgement may have been done twice: the first one's write has no job left.
             tx.pending_writes.mark_others_lost(pending)
             if pending.link_id in links:
-                rebased.append(plan_effects.rebase(links[pending.link_id], pending, record))
+                rebased.append(plan_effects.rebase(tx, links[pending.link_id], settled))
             planning.key_of[job.id] = job.key
         else:
+            if not found:
+                planning.answers[pending.id] = record
             ends = {pending.side: record.id, pending.side.other: survivors.get(pending.source_id, pending.source_id)}
             planning.key_of[job.id] = contact_key(ends[Side.HUBSPOT])
             wanted[job.token] = {job.key, planning.key_of[job.id], customer_key(ends[Side.STRIPE])}

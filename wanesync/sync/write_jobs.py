@@ -62,7 +62,7 @@ class WriteJobs:
                 case SendWrites(intents):
                     calls += send_writes(self.runtime, tx, intents)
                 case CommitCreated(intent, record):
-                    calls += self.carry_out(tx, commit_written(self.runtime, tx, [(intent, record)]))
+                    calls += self.carry_out(tx, commit_written(self.runtime, tx, [(intent, record)], found=True))
         return calls
 
     def _settle(

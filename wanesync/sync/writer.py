@@ -132,7 +132,7 @@ class _Round:
     def _plan_all(self, jobs: Sequence[Job]) -> list[_Planned]:
         """Plan all jobs; a plan that needs more locks is made again once they are taken."""
         key_of_job, held = self.planning.key_of, self.planning.held
-        contexts = load_contexts(self.tx, sorted({key_of_job[job.id] for job in jobs}))
+        contexts = self._load(jobs)
         plans = {job.id: self._plan(contexts[key_of_job[job.id]]) for job in jobs}
         short = [job for job in jobs if plans[job.id].locks - {job.key} - held.get(job.id, set())]
         locked = self.runtime.lock_each(self.tx, {job.token: plans[job.id].locks for job in short})
@@ -142,9 +142,15 @@ class _Round:
                 reschedule(self.tx, job, LOCK_WAIT_MS, WaitCode.LOCK, "another record's lock is taken")
                 del plans[job.id]
         if relocked:
-            contexts |= load_contexts(self.tx, sorted({key_of_job[job.id] for job in relocked}))
+            contexts |= self._load(relocked)
             plans |= {job.id: self._plan(contexts[key_of_job[job.id]]) for job in relocked}
         return [_Planned(job, contexts[key_of_job[job.id]], plans[job.id]) for job in jobs if job.id in plans]
+
+    def _load(self, jobs: Sequence[Job]) -> dict[str, PlanContext]:
+        contexts = load_contexts(self.tx, sorted({self.planning.key_of[job.id] for job in jobs}))
+        for context in contexts.values():
+            context.answers = self.planning.answers
+        return contexts
 
     def _plan(self, context: PlanContext) -> Plan:
         return plan(context, self.runtime.rules, self.runtime.new_id(self.tx.now_ms))

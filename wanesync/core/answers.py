@@ -1,0 +1,88 @@
+"""Answers: what a vendor's answer to our write says about each field that was sent.
+
+A success is not agreement: the answer is compared with what was sent (docs/correctness.md#answers).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from wanesync.core.fields import FieldMap
+from wanesync.core.model import BasePair, Change, Conflict, PendingWrite, Record, Side, WriteKind
+
+
+@dataclass(slots=True)
+class Settled:
+    """``base``: field -> what both sides hold now. ``refused``: field -> (sent, what stands instead).
+
+    ``conflicts``: for each of the latter, the values of both sides.
+    """
+
+    base: dict[str, BasePair] = field(default_factory=dict)
+    refused: dict[str, tuple[str, str]] = field(default_factory=dict)
+    conflicts: list[Conflict] = field(default_factory=list)
+
+
+def settle_answer(pending: PendingWrite, answer: Record, fields: FieldMap) -> Settled:
+    """Compare the answer to a write with what was sent.
+
+    A value that only changed its form is that side's half of the base. So is a value that did not take: nothing is sent
+    again until one side changes. A field that the answer does not hold keeps its base.
+    """
+    settled = Settled()
+    for name, change in _known(pending, answer):
+        stands = answer.values.get(name, "")
+        if pending.kind is WriteKind.CREATE and not change.after and not fields.is_filled_in(answer, name):
+            stands = ""  # nothing was sent: what stands is that side's own, and flows like any other value
+        settled.base[name] = _pair(pending.side, stands, change.source)
+        if not _took(answer, name, change, stands, fields):
+            _refuse(settled, pending, answer, name, stands)
+    return settled
+
+
+def settle_found(pending: PendingWrite, found: Record, fields: FieldMap) -> Settled:
+    """Compare a record that was found by our ids with the creation whose answer was lost.
+
+    What differs is an edit made since, except a text that the vendor cut short and a name that it filled in.
+    """
+    settled = Settled()
+    for name, change in _known(pending, found):
+        stands, sent = found.values.get(name, ""), change.after
+        if fields.is_filled_in(found, name) and not sent:
+            settled.base[name] = _pair(pending.side, stands, change.source)
+        elif is_cut_short(stands, sent):
+            settled.base[name] = _pair(pending.side, stands, change.source)
+            _refuse(settled, pending, found, name, stands)
+        else:
+            settled.base[name] = _pair(pending.side, sent, change.source)
+    return settled
+
+
+def is_cut_short(stands: str, sent: str) -> bool:
+    """Return whether a value is what a vendor left of a longer one."""
+    return bool(stands) and stands != sent and sent.startswith(stands)
+
+
+def _known(pending: PendingWrite, answer: Record) -> Iterator[tuple[str, Change]]:
+    return ((name, change) for name, change in pending.changes.items() if name not in answer.unknown)
+
+
+def _took(answer: Record, name: str, change: Change, stands: str, fields: FieldMap) -> bool:
+    spec = fields.by_name.get(name)
+    if spec is None or spec.key(stands) == spec.key(change.after):
+        return True
+    return not change.after and fields.is_filled_in(answer, name)
+
+
+def _refuse(settled: Settled, pending: PendingWrite, answer: Record, name: str, stands: str) -> None:
+    change = pending.changes[name]
+    settled.refused[name] = (change.after, stands)
+    settled.conflicts += [
+        Conflict(pending.side.other, pending.source_id, name, change.source, "not_taken"),
+        Conflict(pending.side, answer.id, name, stands, "not_taken"),
+    ]
+
+
+def _pair(side: Side, written: str, source: str) -> BasePair:
+    return (written, source) if side is Side.HUBSPOT else (source, written)
