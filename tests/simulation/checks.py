@@ -117,7 +117,7 @@ def _read_values(world: World) -> tuple[dict[Cell, set[str]], dict[Cell, set[str
         for side, record_id in sorted({write.cell[:2] for write in world.facts.writes} | set(world.accepted.values())):
             for row in tx.conflicts.of_record(side, record_id):
                 kept[side, record_id, row.conflict.field].add(row.conflict.value)
-            for event in tx.events.window(side, record_id, 0):
+            for event in tx.events.windows(side, [record_id], 0).get(record_id, []):
                 stored.add(event.key)
                 for name, value in event.values.items():
                     told[side, record_id, name].add(value)

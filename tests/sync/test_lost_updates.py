@@ -10,6 +10,7 @@ from tests.support.core_builders import contact, customer
 from tests.support.live_sync import HUBSPOT, SECOND_MS, STRIPE, LiveSync
 from wanesync.core.lost_updates import MAX_OWN_WRITE_AGE_MS
 from wanesync.core.model import Change, Event, PendingWrite, Record, Side, WriteKind, WriteResult
+from wanesync.sync import lost_updates
 from wanesync.sync.lost_updates import judge_records
 from wanesync.sync.record_versions import RecordWriter
 
@@ -260,3 +261,47 @@ def test_an_app_that_set_the_current_value_beside_a_lost_write_overwrote_nothing
     key = report(live, HUBSPOT, "Paris", APP)
     judge(live)
     assert (is_judged(live, key), live.conflicts()) == (True, [])
+
+
+# -- long histories
+
+
+def judge_to_the_end(live: LiveSync) -> list[int]:
+    """Judge 20 changes of a city, one of which our write was planned from: how many were judged after each step."""
+    live.know(person(HUBSPOT))
+    keys = []
+    for number in range(20):
+        keys.append(report(live, HUBSPOT, f"City{number}", read=True))
+        live.advance(SECOND_MS)
+    write(live, HUBSPOT, changes={"city": Change("City5", "Paris", "Paris")})
+    judge(live)
+    steps = [sum(is_judged(live, key) for key in keys)]
+    while live.work(HUBSPOT):
+        steps.append(sum(is_judged(live, key) for key in keys))
+    return steps
+
+
+@pytest.mark.case(4)
+def test_many_events_of_one_record_are_judged_in_pieces(live: LiveSync, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One transaction that judged all of them outlived its limit, and was repeated for ever."""
+    other = LiveSync()
+    assert judge_to_the_end(other) == [20]
+    monkeypatch.setattr(lost_updates, "MAX_JUDGED", 4)
+    monkeypatch.setattr(lost_updates, "MAX_WINDOW", 8)
+    assert judge_to_the_end(live)[:5] == [4, 8, 12, 16, 20]
+    assert sorted(live.conflicts()) == sorted(other.conflicts())
+    assert len(live.conflicts()) == 19
+    other.close()
+
+
+def test_records_that_do_not_fit_one_transaction_follow_in_the_next(
+    live: LiveSync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lost_updates, "MAX_WINDOW", 3)
+    live.know(person(HUBSPOT), replace(person(HUBSPOT), id="2"))
+    first = [report(live, HUBSPOT, f"One{n}", read=True) for n in range(2)]
+    second = [report(live, HUBSPOT, f"Two{n}", record_id="2", read=True) for n in range(2)]
+    live.store.run(lambda tx: judge_records(live.runtime, tx, {HUBSPOT: {"1": KEY, "2": "contact:2"}}))
+    assert [is_judged(live, key) for key in (*first, *second)] == [True, True, False, False]
+    assert live.is_queued(HUBSPOT, "contact:2")
+    assert not live.is_queued(HUBSPOT, KEY)

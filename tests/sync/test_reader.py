@@ -15,6 +15,7 @@ from wanesync.core.errors import Failure
 from wanesync.core.jobs import Job, JobKind, JobState, WaitCode
 from wanesync.core.model import Event, LinkState, Record, Side
 from wanesync.core.ports import CustomerAnswer, Timing
+from wanesync.sync import reader
 from wanesync.sync.intake import store_events
 from wanesync.sync.reader import ANSWER_DUE_MS, Reader
 
@@ -297,3 +298,17 @@ def test_an_event_of_a_field_our_copy_lacks_is_no_lost_update(live: LiveSync) ->
     live.hubspot.answer("read_contacts", {"1": lacking})
     live.work(HUBSPOT, JobKind.READ)
     assert not live.conflicts()
+
+
+def test_a_customer_with_too_many_unread_events_is_read_once(live: LiveSync, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "MAX_UNREAD", 6)
+    live.link(ANN, CUS)
+    crowd = [event(live, f"e{n}", CUS, occurred_ms=live.clock.ms + n * 1_000) for n in range(9)]
+    other = customer("cus_2", email="bob@example.com")
+    arrive(live, *crowd, replace(event(live, "other", other), record_id="cus_2"))
+    live.stripe.answer("read_customer", customer_answer(CUS, live.clock.ms))
+    live.work(STRIPE, JobKind.READ)
+    assert [arguments for _, arguments in live.stripe.requests] == [("cus_1",)]
+    with live.store.reading() as tx:
+        assert tx.events.count_unread(STRIPE, ["cus_1", "cus_2"]) == {}
+        assert tx.records.get(STRIPE, "cus_2") is not None

@@ -6,28 +6,28 @@ WITH RECURSIVE n (i) AS (SELECT CAST(:first AS BIGINT) UNION ALL SELECT i + 1 FR
     j (i, ended_ms) AS (SELECT i, CASE WHEN i % 10 = 0 THEN CAST(:now AS BIGINT) - (i * 7919) % 3600000
         ELSE CAST(:now AS BIGINT) - 3600000 - (i * 7919) % 600000000 END FROM n)
 INSERT INTO jobs (id, lane, kind, key, state, priority, due_ms, due_is_fixed, arrived_ms, attempts, rescues, token, owner,
-    waits_for, reason, dead_class, run_id, superseded, ended_ms)
+    waits_for, reason, dead_class, run_id, turns, superseded, ended_ms)
 SELECT 'done-' || i, CASE WHEN i % 2 = 0 THEN 'hubspot' ELSE 'stripe' END,
     CASE WHEN i % 4 < 2 THEN 'read' ELSE 'write' END, 'key:' || i, 'done', 10, 0, 0, ended_ms - 900, 0, 0, 'token',
-    'owner', '', '', '', '', 0, ended_ms FROM j;
+    'owner', '', '', '', '', 0, 0, ended_ms FROM j;
 
 -- name: dead
 WITH RECURSIVE n (i) AS (SELECT CAST(:first AS BIGINT) UNION ALL SELECT i + 1 FROM n WHERE i < :last),
     j (i, ended_ms) AS (SELECT i, CASE WHEN i % 10 = 0 THEN CAST(:now AS BIGINT) - (i * 7919) % 3600000
         ELSE CAST(:now AS BIGINT) - 3600000 - (i * 7919) % 600000000 END FROM n)
 INSERT INTO jobs (id, lane, kind, key, state, priority, due_ms, due_is_fixed, arrived_ms, attempts, rescues, token, owner,
-    waits_for, reason, dead_class, run_id, superseded, ended_ms)
+    waits_for, reason, dead_class, run_id, turns, superseded, ended_ms)
 SELECT 'dead-' || i, CASE WHEN i % 2 = 0 THEN 'hubspot' ELSE 'stripe' END,
     CASE WHEN i % 4 < 2 THEN 'read' ELSE 'write' END, 'contact:' || i, 'dead', 10, 0, 0, ended_ms - 900, 1, 0, 'token',
-    'owner', '', 'refused for phone', CASE WHEN i % 3 = 0 THEN 'refused' ELSE 'validation' END, '', 0, ended_ms
+    'owner', '', 'refused for phone', CASE WHEN i % 3 = 0 THEN 'refused' ELSE 'validation' END, '', 0, 0, ended_ms
 FROM j;
 
 -- name: ready
 WITH RECURSIVE n (i) AS (SELECT CAST(:first AS BIGINT) UNION ALL SELECT i + 1 FROM n WHERE i < :last)
 INSERT INTO jobs (id, lane, kind, key, state, priority, due_ms, due_is_fixed, arrived_ms, attempts, rescues, token, owner,
-    waits_for, reason, dead_class, run_id, superseded, ended_ms)
+    waits_for, reason, dead_class, run_id, turns, superseded, ended_ms)
 SELECT 'ready-' || i, 'stripe', 'write', 'ready:' || i, 'ready', 10, 0, 0, CAST(:now AS BIGINT) - i, 0, 0, '', '', '',
-    '', '', '', 0, 0 FROM n;
+    '', '', '', 0, 0, 0 FROM n;
 
 -- name: links
 WITH RECURSIVE n (i) AS (SELECT CAST(:first AS BIGINT) UNION ALL SELECT i + 1 FROM n WHERE i < :last)

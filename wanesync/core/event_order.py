@@ -5,6 +5,7 @@ See docs/correctness.md#stripe-order.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -53,6 +54,7 @@ def read_stripe_events(
     reading = EventsReading()
     low, high = (stored.valid_from_ms // MS_PER_SECOND, stored.valid_to_ms // MS_PER_SECOND) if stored else (-1, -1)
     deleted = stored is not None and stored.deleted
+    in_second = Counter(e.occurred_ms // MS_PER_SECOND for e in events if e.kind != "deleted")
     for event in sorted(events, key=lambda e: e.occurred_ms):
         second = event.occurred_ms // MS_PER_SECOND
         if event.kind == "deleted":
@@ -60,10 +62,7 @@ def read_stripe_events(
         elif deleted:
             continue
         elif second > high:
-            alone = not any(
-                e is not event and e.occurred_ms // MS_PER_SECOND == second and e.kind != "deleted" for e in events
-            )
-            if alone and event.record is not None:
+            if in_second[second] == 1 and event.record is not None:
                 reading.store, reading.at_ms, low, high = event.record, second * MS_PER_SECOND, second, second
             else:
                 reading.needs_read = True

@@ -5,7 +5,9 @@ See docs/correctness.md#lost-updates and docs/correctness.md#late-writes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from wanesync.core.event_order import MS_PER_SECOND
@@ -35,40 +37,215 @@ def judge_events(
     write counts from the event, because an unreachable side may delay the judgement for a long time.
     """
     judgement = Judgement()
+    history = _History(window, writes)
     for event in window:
         if event.judged or not (event.read or not stored.alive):
             continue
         judgement.judged.append(event.key)
         if stored.deleted or stored.survivor:
             continue
-        pending = _own_write(event, writes)
+        pending = history.find_author(event)
         if pending is not None:
             judgement.conflicts += _replaced_unread(event, pending, fields)
-            judgement.conflicts += _overwritten_by_late_write(stored, event, pending, window, writes)
+            judgement.conflicts += _overwritten_by_late_write(stored, event, pending, history)
         else:
             since_ms = min(now_ms, event.occurred_ms) - MAX_OWN_WRITE_AGE_MS
-            recent = sorted(
-                (write for write in writes if write.kind is WriteKind.UPDATE and write.sent_ms > since_ms),
-                key=lambda write: (write.sent_ms, write.id),
-            )
             for name, value in event.values.items():
                 if name.partition("/")[0] in stored.record.unknown:
                     continue
-                if _is_lost(stored, event, name, window, recent):
+                if _is_lost(stored, event, name, since_ms, history):
                     judgement.conflicts.append(Conflict(stored.side, stored.id, name, value, "overwritten"))
     return judgement
 
 
-def _own_write(event: Event, writes: Sequence[PendingWrite]) -> PendingWrite | None:
-    """Return our write that caused an event: by key on Stripe; by source and value on HubSpot, which has no keys."""
-    if event.side is Side.STRIPE:
-        return next(
-            (write for write in writes if event.request_key and write.idempotency_key == event.request_key), None
+Time = tuple[int, int]
+_ALWAYS: Time = (1 << 62, 0)
+_NEVER_MS = -1
+
+
+@dataclass(slots=True)
+class _Carriers:
+    """Events that carry one field, in the order of their times."""
+
+    events: list[Event]
+    times: list[Time]
+
+    @classmethod
+    def of(cls, events: Iterable[Event]) -> _Carriers:
+        ordered = sorted(events, key=_time)
+        return cls(ordered, [_time(event) for event in ordered])
+
+    def newest_before(self, time: Time, but: Event) -> Event | None:
+        """Return the newest event before a time, without ``but``; of several at one time the first of the window."""
+        end = bisect_left(self.times, time)
+        while end:
+            first = bisect_left(self.times, self.times[end - 1])
+            if self.events[first] is not but:
+                return self.events[first]
+            if first + 1 < end:
+                return self.events[first + 1]
+            end = first
+        return None
+
+
+@dataclass(slots=True)
+class _FieldHistory:
+    """What happened to one field of a record: all its events, those of users, and when each place in it was ours.
+
+    ``places``: the order of the events. ``least_sent_ms[i]``: the least time, over the events from place i on, of the
+    newest update of ours that made the event.
+    """
+
+    carriers: _Carriers
+    users: _Carriers
+    places: list[Time]
+    least_sent_ms: list[int]
+
+
+class _History:
+    """The events of a record and our writes to it, indexed once: an event is judged in logarithmic time.
+
+    A record may have thousands of events (a script that touches it every second), so nothing here walks them per event.
+    """
+
+    def __init__(self, window: Sequence[Event], writes: Sequence[PendingWrite]) -> None:
+        self._by_key: dict[str, list[PendingWrite]] = defaultdict(list)
+        self._by_value: dict[tuple[str, str], list[PendingWrite]] = defaultdict(list)
+        self._replaced: dict[tuple[str, bool, str], list[PendingWrite]] = defaultdict(list)
+        self._updates: dict[str, list[PendingWrite]] = defaultdict(list)
+        self._echoes: dict[str, Event] = {}
+        self._replacing: dict[tuple[str, Time, str], list[Event]] = defaultdict(list)
+        self._window = window
+        self._fields: dict[str, _FieldHistory] = {}
+        for write in writes:
+            self._by_key[write.idempotency_key].append(write)
+            for name, change in write.changes.items():
+                for text in {change.after, *change.after.split(NAME_PARTS)}:
+                    self._by_value[name, text].append(write)
+                self._note_replaced(name, change.before, write)
+                if write.kind is WriteKind.UPDATE:
+                    self._updates[name].append(write)
+        for updates in self._updates.values():
+            updates.sort(key=lambda write: (write.sent_ms, write.id), reverse=True)
+        self._newest_update = {
+            key: max((write.sent_ms for write in found if write.kind is WriteKind.UPDATE), default=_NEVER_MS)
+            for key, found in self._by_value.items()
+        }
+
+    def _note_replaced(self, name: str, before: str, write: PendingWrite) -> None:
+        for is_part, texts in ((False, {before}), (True, set(before.split(NAME_PARTS)))):
+            for text in texts:
+                found = self._replaced[name, is_part, text]
+                if len(found) < 2:
+                    found.append(write)
+
+    def of(self, name: str) -> _FieldHistory:
+        """Return the history of a field, which is made when it is first needed."""
+        if not self._fields:
+            self._fields = self._index_fields()
+        return self._fields[name]
+
+    def _index_fields(self) -> dict[str, _FieldHistory]:
+        carrying: dict[str, list[Event]] = defaultdict(list)
+        for event in self._window:
+            for name in event.values:
+                carrying[name].append(event)
+            if event.side is Side.STRIPE:
+                if event.request_key:
+                    self._echoes.setdefault(event.request_key, event)
+                for name in event.values.keys() & event.previous.keys():
+                    self._replacing[name, _place(event), event.previous[name]].append(event)
+        sent_ms = {id(event): self._newest_update_of(event) for event in self._window if event.values}
+        fields = {}
+        for name, events in carrying.items():
+            ordered = sorted(events, key=_place)
+            least = [sent_ms[id(event)] for event in ordered]
+            for at in range(len(least) - 2, -1, -1):
+                least[at] = min(least[at], least[at + 1])
+            users = [event for event in events if event.source.startswith("user")]
+            fields[name] = _FieldHistory(
+                _Carriers.of(events), _Carriers.of(users), [_place(event) for event in ordered], least
+            )
+        return fields
+
+    def find_author(self, event: Event) -> PendingWrite | None:
+        """Return our write that caused an event: by key on Stripe; by source and value on HubSpot, without keys."""
+        return next(iter(self._authors(event)), None)
+
+    def _authors(self, event: Event) -> Sequence[PendingWrite]:
+        if event.side is Side.STRIPE:
+            return self._by_key.get(event.request_key, ()) if event.request_key else ()
+        if event.source.startswith("user") or not event.values:
+            return ()
+        found = self._by_value.get(_first_value(event), ())
+        return found if len(event.values) == 1 else [write for write in found if _covers(write, event)]
+
+    def _newest_update_of(self, event: Event) -> int:
+        """Return when the newest update of ours that made an event was sent; before all times if none did."""
+        if event.side is Side.HUBSPOT and len(event.values) == 1:
+            return _NEVER_MS if event.source.startswith("user") else self._newest_update.get(_first_value(event), -1)
+        return max(
+            (write.sent_ms for write in self._authors(event) if write.kind is WriteKind.UPDATE), default=_NEVER_MS
         )
-    for pending in writes:
-        if not event.source.startswith("user") and event.values and _covers(pending, event):
-            return pending
-    return None
+
+    def is_superseded(self, event: Event, name: str, since_ms: int) -> bool:
+        """Return whether an event, of no update of ours sent after ``since_ms``, replaced a value.
+
+        It came later, or within one second of Stripe's it names that value.
+        """
+        found, place = self.of(name), _place(event)
+        later = bisect_right(found.places, place)
+        if later < len(found.places) and found.least_sent_ms[later] <= since_ms:
+            return True
+        beside = self._replacing.get((name, place, event.values[name]), ())
+        return any(other is not event and self._newest_update_of(other) <= since_ms for other in beside)
+
+    def updates_that_may_bury(self, event: Event, name: str, since_ms: int) -> Iterator[PendingWrite]:
+        """Yield our updates of a field sent after ``since_ms``, the newest first, that did not land before an event."""
+        for write in self._updates.get(name.partition("/")[0], ()):
+            if write.sent_ms <= since_ms:
+                return
+            if not self._landed_before(write, event, name):
+                yield write
+
+    def _landed_before(self, write: PendingWrite, event: Event, name: str) -> bool:
+        """Return whether a write of ours took effect before an event's change, and so cannot have replaced its value.
+
+        Stripe's event of the write names the values it replaced.
+        """
+        self.of(name)
+        echo = self._echoes.get(write.idempotency_key) if event.side is Side.STRIPE else None
+        if echo is not None:
+            return echo.previous.get(name) != event.values[name]
+        return 0 < write.landed_ms < event.occurred_ms // _precision_ms(event) * _precision_ms(event)
+
+    def is_reverted(self, name: str, value: str, pending: PendingWrite) -> bool:
+        """Return whether another write of ours reverted a late one: the value it had overwritten stays away."""
+        found = self._replaced.get((name.partition("/")[0], "/" in name, value), ())
+        return any(write is not pending for write in found)
+
+    def newest_known(self, event: Event, name: str, sent_ms: int) -> Event | None:
+        """Return the newest other event of a field that a user made, or that occurred before a write was sent."""
+        found = self.of(name)
+        user = found.users.newest_before(_ALWAYS, event)
+        earlier = found.carriers.newest_before((sent_ms, -1), event)
+        if user is None or earlier is None:
+            return user or earlier
+        return user if _time(user) > _time(earlier) else earlier
+
+
+def _time(event: Event) -> Time:
+    return event.occurred_ms, event.received_ms
+
+
+def _place(event: Event) -> Time:
+    """The place of an event in the order of its record: Stripe's times are whole seconds."""
+    return (event.occurred_ms // MS_PER_SECOND, 0) if event.side is Side.STRIPE else _time(event)
+
+
+def _first_value(event: Event) -> tuple[str, str]:
+    name, value = next(iter(event.values.items()))
+    return name.partition("/")[0], value
 
 
 def _covers(pending: PendingWrite, event: Event) -> bool:
@@ -93,16 +270,14 @@ def _replaced_unread(event: Event, pending: PendingWrite, fields: FieldMap) -> l
 
 
 def _overwritten_by_late_write(
-    stored: StoredRecord, event: Event, pending: PendingWrite, window: Sequence[Event], writes: Sequence[PendingWrite]
+    stored: StoredRecord, event: Event, pending: PendingWrite, history: _History
 ) -> list[Conflict]:
     """Return conflicts for values a user had set that our delayed write overwrote, unless it was planned from them."""
     lost: list[Conflict] = []
     if is_answered(pending):
         return lost
     for name, value in event.values.items():
-        carrying = [e for e in window if e is not event and name in e.values]
-        known = [e for e in carrying if e.source.startswith("user") or e.occurred_ms < pending.sent_ms]
-        newest = max(known, key=lambda e: (e.occurred_ms, e.received_ms), default=None)
+        newest = history.newest_known(event, name, pending.sent_ms)
         if newest is None or not newest.source.startswith("user") or not _after(event, newest):
             continue
         # A part of an address that is sent along with the other parts is sent as we knew it.
@@ -111,17 +286,11 @@ def _overwritten_by_late_write(
         # Set after the write was sent, or before it and not read yet: its event was judged while it was current.
         unread = newest.occurred_ms >= pending.sent_ms or not part_equals(name, before, user_value)
         is_current = has_value(stored, name, value) or (
-            _is_reverted(name, value, pending, writes) and not has_value(stored, name, user_value)
+            history.is_reverted(name, value, pending) and not has_value(stored, name, user_value)
         )
         if unread and user_value != value and is_current:
             lost.append(Conflict(stored.side, stored.id, name, user_value, "overwritten"))
     return lost
-
-
-def _is_reverted(name: str, value: str, pending: PendingWrite, writes: Sequence[PendingWrite]) -> bool:
-    """Return whether another write of ours reverted a late one: the value it had overwritten does not come back."""
-    changes = [write.changes.get(name.partition("/")[0]) for write in writes if write is not pending]
-    return any(change is not None and part_equals(name, change.before, value) for change in changes)
 
 
 def was_left_by(pending: PendingWrite, stored: StoredRecord, name: str, window: Sequence[Event]) -> bool | None:
@@ -159,53 +328,37 @@ def was_edited_after(pending: PendingWrite, name: str, value: str, window: Seque
     # An event that was judged has been planned from already.
     fresh = [e for e in carrying if e.source.startswith("user") and not e.request_key and not e.judged]
     same_value = [e for e in fresh if e.values[name] == value]
-    later_edits = [e for e in same_value for echo in echoes if _after(e, echo) or e.previous.get(name, value) == after]
-    return any(not any(_after(other, e) for other in carrying) for e in later_edits)
+    if not same_value or not echoes:
+        return False
+    first_echo, newest = min(map(_place, echoes)), max(map(_place, carrying))
+    return any(
+        _place(e) >= newest and (_place(e) > first_echo or e.previous.get(name, value) == after) for e in same_value
+    )
 
 
-def _is_lost(
-    stored: StoredRecord, event: Event, name: str, window: Sequence[Event], recent: Sequence[PendingWrite]
-) -> bool:
+def _is_lost(stored: StoredRecord, event: Event, name: str, since_ms: int, history: _History) -> bool:
     value = event.values[name]
-    field_name = name.partition("/")[0]
     if has_value(stored, name, value):
         return False
-    ours = [write for write in recent if field_name in write.changes and not _landed_before(write, event, name, window)]
-    if not ours:
+    ours = history.updates_that_may_bury(event, name, since_ms)
+    newest = next(ours, None)
+    if newest is None:
         return False  # only a write of ours buries a value
-    planned_from = [part_equals(name, write.changes[field_name].before, value) for write in ours]
-    if planned_from[-1] and 0 < event.received_ms <= ours[-1].sent_ms:
+    field_name = name.partition("/")[0]
+    planned_from = part_equals(name, newest.changes[field_name].before, value)
+    if planned_from and 0 < event.received_ms <= newest.sent_ms:
         return False  # our newest write was planned from it, for what was set on the other side
-    later = [e for e in window if name in e.values and _supersedes(e, event, name) and _own_write(e, recent) is None]
-    return not later or not all(planned_from)
-
-
-def _landed_before(write: PendingWrite, event: Event, name: str, window: Sequence[Event]) -> bool:
-    """Return whether a write of ours took effect before an event's change, and so cannot have replaced its value.
-
-    Stripe's event of the write names the values it replaced.
-    """
-    if event.side is Side.STRIPE:
-        echo = next((e for e in window if e.request_key and e.request_key == write.idempotency_key), None)
-        if echo is not None:
-            return echo.previous.get(name) != event.values[name]
-    return 0 < write.landed_ms < event.occurred_ms // _precision_ms(event) * _precision_ms(event)
+    if not planned_from or not history.is_superseded(event, name, since_ms):
+        return True
+    return not all(part_equals(name, write.changes[field_name].before, value) for write in ours)
 
 
 def _precision_ms(event: Event) -> int:
     return MS_PER_SECOND if event.side is Side.STRIPE else 1
 
 
-def _supersedes(later: Event, earlier: Event, name: str) -> bool:
-    """Return whether an event replaced a value: it came later, or within one second of Stripe's it names that value."""
-    replaced = later.side is Side.STRIPE and later.previous.get(name) == earlier.values[name]
-    return later is not earlier and (_after(later, earlier) or (replaced and not _after(earlier, later)))
-
-
 def _after(later: Event, earlier: Event) -> bool:
-    if later.side is Side.STRIPE:
-        return later.occurred_ms // MS_PER_SECOND > earlier.occurred_ms // MS_PER_SECOND
-    return (later.occurred_ms, later.received_ms) > (earlier.occurred_ms, earlier.received_ms)
+    return _place(later) > _place(earlier)
 
 
 def is_answered(pending: PendingWrite) -> bool:

@@ -6,12 +6,21 @@ docs/correctness.md#lost-updates
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from itertools import accumulate
 
 from wanesync.core.fields import has_value
+from wanesync.core.jobs import JobKind, JobRequest, Priority
 from wanesync.core.lost_updates import MAX_OWN_WRITE_AGE_MS, is_answered, judge_events
 from wanesync.core.model import Event, PendingWrite, Side, StoredRecord
 from wanesync.store.database import Tx
 from wanesync.sync.runtime import Runtime
+
+MAX_JUDGED = 2_000
+"""Events that one transaction judges: with their window about 0.3 s (wanesync bench judge)."""
+MAX_WINDOW = 10_000
+"""Events that one transaction looks at for that: those it judges, those before and those after them."""
+Case = tuple[StoredRecord, Sequence[Event]]
 
 
 def judge_records(runtime: Runtime, tx: Tx, records: Mapping[Side, Mapping[str, str]]) -> None:
@@ -32,11 +41,12 @@ def _judge_side(runtime: Runtime, tx: Tx, side: Side, keys: Mapping[str, str]) -
     written = tx.pending_writes.open_targets(side, keys)
     ids = [i for i, key in keys.items() if key not in open_keys and i not in written]
     seen_of = tx.records.get_many([(side, i) for i in ids])
-    unjudged = tx.events.unjudged(side, ids)
+    unjudged = tx.events.unjudged(side, ids, MAX_JUDGED)
+    more = sum(map(len, unjudged.values())) >= MAX_JUDGED
     undecided = _needs_window(tx, side, unjudged)
     answered = _answered(tx, side, [e for events in unjudged.values() for e in events])
     judged: list[str] = []
-    cases: list[tuple[StoredRecord, Sequence[Event]]] = []
+    cases: list[Case] = []
     for record_id in ids:
         stored = seen_of.get((side, record_id))
         events = [e for e in unjudged.get(record_id, []) if e.read or stored is None or not stored.alive]
@@ -47,7 +57,15 @@ def _judge_side(runtime: Runtime, tx: Tx, side: Side, keys: Mapping[str, str]) -
             judged += [event.key for event in events]
         else:
             cases.append((stored, events))
-    tx.events.mark_judged([*judged, *_judge_cases(runtime, tx, side, cases)])
+    some = _within_budget(tx, side, cases)
+    judged += _judge_cases(runtime, tx, side, some)
+    tx.events.mark_judged(judged)
+    if judged and (more or len(some) < len(cases)):
+        # The next piece is another transaction's, behind the edits of other people.
+        rest = tx.events.with_unjudged(
+            side, [i for i in ids if (stored := seen_of.get((side, i))) and not stored.stale]
+        )
+        tx.jobs.put_many([JobRequest(side, JobKind.WRITE, keys[i], Priority.LIVE_BULK) for i in rest])
 
 
 def _answered(tx: Tx, side: Side, events: Sequence[Event]) -> set[str]:
@@ -68,23 +86,44 @@ def _since_ms(tx: Tx, events: Sequence[Event]) -> int:
     return min([tx.now_ms, *(event.occurred_ms for event in events)]) - MAX_OWN_WRITE_AGE_MS
 
 
-def _judge_cases(
-    runtime: Runtime, tx: Tx, side: Side, cases: Sequence[tuple[StoredRecord, Sequence[Event]]]
-) -> list[str]:
+def _within_budget(tx: Tx, side: Side, cases: Sequence[Case]) -> Sequence[Case]:
+    """The first cases whose events one transaction can take, at least one."""
+    if not cases:
+        return cases
+    oldest_ms = min(_since_ms(tx, events) for _, events in cases)
+    counts = tx.events.count_since(side, [stored.id for stored, _ in cases], oldest_ms)
+    sums = accumulate(counts.get(stored.id, 0) for stored, _ in cases)
+    return cases[: max(1, sum(total <= MAX_WINDOW for total in sums))]
+
+
+def _load_windows(tx: Tx, side: Side, cases: Sequence[Case], oldest_ms: int) -> Mapping[str, list[Event]]:
+    """The events around those to be judged; of a record with more than one transaction can take, the nearest ones."""
+    ids = [stored.id for stored, _ in cases]
+    if len(cases) > 1 or sum(tx.events.count_since(side, ids, oldest_ms).values()) <= MAX_WINDOW:
+        return tx.events.windows(side, ids, oldest_ms)
+    ((stored, events),) = cases
+    first_ms = min(event.occurred_ms for event in events)
+    earlier = tx.events.newest(side, stored.id, oldest_ms, MAX_JUDGED, first_ms)
+    return {stored.id: earlier + tx.events.windows(side, ids, first_ms, MAX_WINDOW).get(stored.id, [])}
+
+
+def _judge_cases(runtime: Runtime, tx: Tx, side: Side, cases: Sequence[Case]) -> list[str]:
     """Judge records one by one, with their recent events and our recent writes to them."""
     if not cases:
         return []
     since_of = {stored.id: _since_ms(tx, events) for stored, events in cases}
     oldest_ms = min(since_of.values())
-    windows = tx.events.windows(side, list(since_of), oldest_ms)
+    windows = _load_windows(tx, side, cases, oldest_ms)
     recent = tx.pending_writes.recent(side, list(since_of), oldest_ms)
     by_key = tx.pending_writes.by_keys(side, {e.request_key for es in windows.values() for e in es if e.request_key})
     judged: list[str] = []
     for stored, events in cases:
         since_ms = since_of[stored.id]
         window = [e for e in windows.get(stored.id, []) if e.occurred_ms >= since_ms]
-        keys = {e.key for e in window}
+        keys, now = {e.key for e in window}, {e.key for e in events}
         window += [e for e in events if e.key not in keys]
+        # An event beyond this piece is judged in its own, beside the events that came after it.
+        window = [e if e.judged or e.key in now else replace(e, judged=True) for e in window]
         named = {e.request_key for e in window}
         # Own writes that may have caused these events, and recent ones to the same record.
         writes = [pending for key, pending in by_key.items() if key in named]

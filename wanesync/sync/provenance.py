@@ -18,6 +18,8 @@ from wanesync.core.plan import Action, Plan, PlanContext
 from wanesync.store.database import Tx
 from wanesync.sync.runtime import Runtime
 
+MAX_EVENTS = 2_000
+"""How many events of a record are looked at, the newest: a script may touch one record every second (our choice)."""
 Spot = tuple[Side, str, str]
 """One field of one record: side, id, field."""
 
@@ -85,7 +87,7 @@ def _is_own(tx: Tx, stored: StoredRecord, name: str, pending: PendingWrite) -> b
     modified_ms, ours = pending.authorship.get(name, (0, False))
     if modified_ms and modified_ms == stored.record.modified_ms:
         return ours
-    window = tx.events.window(stored.side, stored.id, pending.sent_ms - MAX_OWN_WRITE_AGE_MS)
+    window = tx.events.newest(stored.side, stored.id, pending.sent_ms - MAX_OWN_WRITE_AGE_MS, MAX_EVENTS)
     return was_left_by(pending, stored, name, window)
 
 
@@ -123,7 +125,7 @@ def _edited_upon(
     """The writes and fields that a user edited, where no later write of ours changed the field."""
     since_ms = min(pending.sent_ms for pending, _ in spots)
     # The times of Stripe's events are whole seconds.
-    window = tx.events.window(stored.side, stored.id, since_ms - MS_PER_SECOND)
+    window = tx.events.newest(stored.side, stored.id, since_ms - MS_PER_SECOND, MAX_EVENTS)
     edited = [
         (pending, name)
         for pending, name in spots

@@ -14,6 +14,7 @@ from wanesync.core.plan import Plan
 from wanesync.core.planner import plan
 from wanesync.core.ports import CustomerAnswer
 from wanesync.store.database import Tx
+from wanesync.store.tables.events import EventMark
 from wanesync.sync.calls import DONE, AnyCall, Call, Next
 from wanesync.sync.job_results import fail, finish_all, reschedule, still_held
 from wanesync.sync.loader import key_of, load_contexts
@@ -27,6 +28,8 @@ MIN_REREAD_MS = 1_000
 """After how many ms a contact is read again whose copy lacks a change that an event has reported; each wait doubles."""
 LIFE_KINDS = ("deleted", "privacy_deleted", "restored")
 ERASED_KIND = "privacy_deleted"
+MAX_UNREAD = 2_000
+"""Unread events of one claim that are looked at one by one; customers with more than their share are read instead."""
 ANSWER_DUE_MS = 10_000
 """How long, in ms, the echo of a write waits for the answer to it before the customer is read after all."""
 
@@ -160,7 +163,7 @@ class Reader:
     def _take_events(self, tx: Tx, jobs: Sequence[Job]) -> list[AnyCall]:
         """Store what unread events bring where their order is certain; customers that need a read get a call."""
         ids = [job.key for job in jobs]
-        unread = tx.events.unread(Side.STRIPE, ids)
+        unread, crowded = self._load_unread(tx, ids)
         keys = [e.request_key for events in unread.values() for e in events if e.request_key]
         taken = _EventResult()
         with RecordWriter(self.runtime, tx, Priority(min(job.priority for job in jobs))) as records:
@@ -170,6 +173,11 @@ class Reader:
             young_ms = tx.now_ms - ANSWER_DUE_MS
             open_since = {k: w.sent_ms for k, w in writes.items() if w.result is None and w.sent_ms > young_ms}
             for job in jobs:
+                if job.key in crowded:
+                    # One read covers all its events, thousands of them.
+                    taken.event_keys += [mark.key for mark in crowded[job.key]]
+                    self._read_crowded(records, job, max(mark.received_ms for mark in crowded[job.key]), taken)
+                    continue
                 events = unread.get(job.key, [])
                 sent = [open_since[event.request_key] for event in events if event.request_key in open_since]
                 if sent:
@@ -184,6 +192,27 @@ class Reader:
         # Nothing new was stored, so there is nothing to plan: the commit of the answers has planned.
         self._judge(tx, [(job, keys_of[Side.STRIPE, job.key]) for job in echoes])
         return taken.calls
+
+    def _load_unread(self, tx: Tx, ids: Sequence[str]) -> tuple[dict[str, list[Event]], dict[str, list[EventMark]]]:
+        """The unread events of some customers; of those that have too many, without their values."""
+        unread = tx.events.unread(Side.STRIPE, ids, MAX_UNREAD + 1)
+        if sum(map(len, unread.values())) <= MAX_UNREAD:
+            return unread, {}
+        counts = tx.events.count_unread(Side.STRIPE, ids)
+        crowded: dict[str, list[EventMark]] = {i: [] for i, count in counts.items() if count > MAX_UNREAD // len(ids)}
+        for mark in tx.events.unread_marks(Side.STRIPE, list(crowded)):
+            crowded[mark.record_id].append(mark)
+        return tx.events.unread(Side.STRIPE, [i for i in ids if i not in crowded]), crowded
+
+    def _read_crowded(self, records: RecordWriter, job: Job, heard_ms: int, taken: _EventResult) -> None:
+        stored = records.get(Side.STRIPE, job.key)
+        if stored is not None and stored.deleted:
+            taken.settled.append(job)
+            return
+        if stored is not None and not stored.stale:
+            records.want_read(job.key)
+            stored = records.get(Side.STRIPE, job.key)
+        taken.calls.append(self._read_customer(job, stored.revision if stored else 0, heard_ms))
 
     def _take_events_of(
         self, records: RecordWriter, job: Job, events: Sequence[Event], answered: set[str], taken: _EventResult

@@ -39,11 +39,11 @@ def test_events_are_read_and_judged_apart(store: Store) -> None:
         assert {record: [event.key for event in found] for record, found in unread.items()} == {"1": ["b"], "2": ["c"]}
         unjudged = tx.events.unjudged(H, ["1", "2"])
         assert {record: [event.key for event in found] for record, found in unjudged.items()} == {"1": ["a"]}
-        assert [(event.key, event.judged, event.read) for event in tx.events.window(H, "1", 1)] == [
+        assert [(event.key, event.judged, event.read) for event in tx.events.windows(H, ["1"], 1)["1"]] == [
             ("b", True, False),
             ("a", False, True),
         ]
-        assert [event.key for event in tx.events.window(H, "1", 2)] == ["a"]
+        assert [event.key for event in tx.events.windows(H, ["1"], 2)["1"]] == ["a"]
         assert count_events(tx) == {"total": 4, "unread": 3, "unjudged": 2, "open": 4}
         assert tx.events.unread(H, []) == {}
 

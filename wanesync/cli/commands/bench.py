@@ -10,7 +10,7 @@ import typer
 
 from wanesync.bench import change_guard as change_guard_bench
 from wanesync.bench import hooks as hooks_bench
-from wanesync.bench import large_tables
+from wanesync.bench import judging, large_tables
 from wanesync.bench import steady as steady_bench
 from wanesync.bench.burst import run as burst_bench
 from wanesync.bench.burst.load import Load
@@ -212,6 +212,19 @@ def status(
     for name, measured in figures.items():
         make_console().print(name)
         show(measured, {"status_p50_ms": "< 500", "alarms_p50_ms": "< 500", "metrics_p50_ms": "< 500"})
+    write(json_file, figures)
+
+
+@app.command()
+def judge(
+    events: Annotated[int, typer.Option(min=10, max=1_000_000, metavar="N", help="Events of one contact.")] = 2_000,
+    writes: Annotated[int, typer.Option(min=1, max=100_000, metavar="N", help="Our own writes to it.")] = 20,
+    *,
+    json_file: JsonFile = None,
+) -> None:
+    """The time to judge the events of one contact that is changed again and again."""
+    figures = judging.measure(events, writes)
+    show(figures, {"judge_s": "<= 0.5", "growth": "<= 20"})
     write(json_file, figures)
 
 

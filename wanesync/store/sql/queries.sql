@@ -156,16 +156,29 @@ FROM events WHERE key = :key;
 
 -- name: unread_events
 SELECT key, side, kind, record_id, occurred_ms, received_ms, request_key, source, data, is_read, is_judged
-FROM events WHERE side = :side AND record_id IN (:ids) AND is_read = 0 ORDER BY occurred_ms, received_ms, key;
+FROM events WHERE side = :side AND record_id IN (:ids) AND is_read = 0 ORDER BY occurred_ms, received_ms, key LIMIT :limit;
+
+-- name: count_unread_events
+SELECT record_id, COUNT(*) FROM events WHERE side = :side AND record_id IN (:ids) AND is_read = 0 GROUP BY record_id;
 
 -- name: unjudged_events
 SELECT key, side, kind, record_id, occurred_ms, received_ms, request_key, source, data, is_read, is_judged
-FROM events WHERE side = :side AND record_id IN (:ids) AND is_judged = 0 ORDER BY occurred_ms, received_ms, key;
+FROM events WHERE side = :side AND record_id IN (:ids) AND is_judged = 0
+ORDER BY is_read DESC, occurred_ms, received_ms, key LIMIT :limit;
 
 -- name: events_since
 SELECT key, side, kind, record_id, occurred_ms, received_ms, request_key, source, data, is_read, is_judged
 FROM events WHERE side = :side AND record_id IN (:ids) AND occurred_ms >= :since_ms
-ORDER BY occurred_ms, received_ms, key;
+ORDER BY occurred_ms, received_ms, key LIMIT :limit;
+
+-- name: events_before
+SELECT key, side, kind, record_id, occurred_ms, received_ms, request_key, source, data, is_read, is_judged
+FROM events WHERE side = :side AND record_id IN (:ids) AND occurred_ms >= :since_ms AND occurred_ms < :before_ms
+ORDER BY occurred_ms DESC, received_ms DESC, key DESC LIMIT :limit;
+
+-- name: count_events_since
+SELECT record_id, COUNT(*) FROM events WHERE side = :side AND record_id IN (:ids) AND occurred_ms >= :since_ms
+GROUP BY record_id;
 
 -- name: events_of_kinds
 SELECT key, side, kind, record_id, occurred_ms, received_ms, request_key, source, data, is_read, is_judged

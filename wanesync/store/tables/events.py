@@ -14,6 +14,8 @@ from wanesync.core.model import Event, Side
 from wanesync.store.codec import pack, pack_record, unpack_record
 from wanesync.store.session import Row, Table
 
+NO_LIMIT = 1 << 40
+"""More rows than any table has."""
 _EMPTIED: dict[str, Any] = {
     "values": {},
     "previous": {},
@@ -52,21 +54,37 @@ class Events(Table):
         row = self._session.row("get_event", key=key)
         return self._event(row) if row else None
 
-    def unread(self, side: Side, record_ids: Collection[str]) -> dict[str, list[Event]]:
-        """Record -> its unread events, oldest first."""
-        return self._grouped("unread_events", side, record_ids)
+    def unread(self, side: Side, record_ids: Collection[str], limit: int = NO_LIMIT) -> dict[str, list[Event]]:
+        """Record -> its unread events, oldest first; at most ``limit`` in all, the oldest."""
+        return self._grouped("unread_events", side, record_ids, limit=limit)
 
-    def unjudged(self, side: Side, record_ids: Collection[str]) -> dict[str, list[Event]]:
-        """Record -> its unjudged events, oldest first."""
-        return self._grouped("unjudged_events", side, record_ids)
+    def count_unread(self, side: Side, record_ids: Collection[str]) -> dict[str, int]:
+        """Record -> how many unread events it has; records without one are left out."""
+        return dict(self._session.rows("count_unread_events", side=side, ids=record_ids)) if record_ids else {}
 
-    def window(self, side: Side, record_id: str, since_ms: int) -> list[Event]:
-        """Every stored event of a record that occurred at or after a time, oldest first."""
-        return self.windows(side, [record_id], since_ms).get(record_id, [])
+    def unjudged(self, side: Side, record_ids: Collection[str], limit: int = NO_LIMIT) -> dict[str, list[Event]]:
+        """Record -> its unjudged events, oldest first; at most ``limit`` in all, the oldest."""
+        return self._grouped("unjudged_events", side, record_ids, limit=limit)
 
-    def windows(self, side: Side, record_ids: Collection[str], since_ms: int) -> dict[str, list[Event]]:
-        """Record -> every stored event of it that occurred at or after a time, oldest first."""
-        return self._grouped("events_since", side, record_ids, since_ms=since_ms)
+    def windows(
+        self, side: Side, record_ids: Collection[str], since_ms: int, limit: int = NO_LIMIT
+    ) -> dict[str, list[Event]]:
+        """Record -> its stored events that occurred at or after a time, oldest first; at most ``limit`` in all."""
+        return self._grouped("events_since", side, record_ids, since_ms=since_ms, limit=limit)
+
+    def count_since(self, side: Side, record_ids: Collection[str], since_ms: int) -> dict[str, int]:
+        """Record -> how many of its events occurred at or after a time; records without one are left out."""
+        rows = (
+            self._session.rows("count_events_since", side=side, ids=record_ids, since_ms=since_ms) if record_ids else []
+        )
+        return dict(rows)
+
+    def newest(
+        self, side: Side, record_id: str, since_ms: int, limit: int, before_ms: int = NO_LIMIT << 16
+    ) -> list[Event]:
+        """The newest events of a record since a time and before another one, oldest first; at most ``limit``."""
+        times = {"since_ms": since_ms, "before_ms": before_ms, "limit": limit}
+        return self._grouped("events_before", side, [record_id], **times).get(record_id, [])[::-1]
 
     def of_kinds(self, side: Side, record_ids: Collection[str], kinds: Collection[str]) -> dict[str, list[Event]]:
         """Record -> its stored events of some kinds, read or not, oldest first."""
