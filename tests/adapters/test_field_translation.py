@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.support.stripe_answers import CUSTOMER
 from wanesync.adapters.field_translation import FieldTranslator
 from wanesync.adapters.stripe.customers import read_customer
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap, FieldSpec
@@ -24,6 +25,6 @@ def test_a_change_becomes_parameters_of_a_customer() -> None:
 
 def test_an_address_of_a_customer_keeps_the_parts_that_no_field_is_mapped_to() -> None:
     address = {"line2": "Flat 2", "city": "Bonn"}
-    current = read_customer({"id": "cus_1", "object": "customer", "address": address}, FIELDS, "")
+    current = read_customer({**CUSTOMER, "address": address}, FIELDS, "")
     params = TRANSLATOR.customer_params({"city": "Ulm"}, current)
     assert params["address"] == {"city": "Ulm", "line2": "Flat 2"}

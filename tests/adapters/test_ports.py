@@ -186,7 +186,7 @@ class TestHubSpot:
         told = hubspot.wrote_current(ada.id, ["firstname", "lastname", "phone"])
         assert told.ours == {"firstname": False, "lastname": True, "phone": False}
         now = hubspot.read_contacts([ada.id])[ada.id]
-        assert now is not None
+        assert isinstance(now, Record)
         assert told.modified_ms == now.modified_ms
 
     def test_purchases_as_events_count_once(self, sandbox: Sandbox, hubspot: HubSpotPort) -> None:

@@ -6,15 +6,16 @@ import json
 
 import pytest
 
+from wanesync.adapters.checked_values import MAX_ID_CHARS, InvalidElement, check_id
 from wanesync.adapters.signatures import StripeSignature
 from wanesync.adapters.webhooks import (
     FOREIGN,
     IGNORED,
-    MAX_ID_CHARS,
-    InvalidElement,
+    MAX_KEPT_BYTES,
+    MAX_TOKENS,
+    MIN_SCANNED_BYTES,
     WebhookAdapter,
     WebhookContents,
-    check_id,
     event_key,
     parse_body,
 )
@@ -53,8 +54,30 @@ def test_what_is_no_json_is_refused(body: bytes) -> None:
         parse_body(body)
 
 
-def test_a_lone_surrogate_becomes_a_question_mark() -> None:
-    assert parse_body(b'{"city": "K\\uD83D"}') == {"city": "K?"}
+def test_a_lone_surrogate_stays_for_the_check_of_its_element() -> None:
+    assert parse_body(b'{"city": "K\\uD83D"}') == {"city": "K\ud83d"}
+
+
+@pytest.mark.parametrize("body", [b"[" + b"{}," * MAX_TOKENS + b"{}]", b"[" + b'"",' * MAX_TOKENS + b"0]"])
+def test_a_body_of_very_many_values_is_refused_before_it_is_parsed(body: bytes) -> None:
+    assert len(body) > MIN_SCANNED_BYTES
+    with pytest.raises(InvalidPayload, match="more than 100,000 values"):
+        parse_body(body)
+
+
+def test_long_texts_are_no_reason_to_refuse_a_body() -> None:
+    body = json.dumps([{"propertyValue": '{[,"\\' * 20_000}] * 10).encode()
+    assert parse_body(body) == json.loads(body)
+
+
+def test_an_element_with_half_a_surrogate_pair_is_kept_escaped_and_a_long_one_is_cut() -> None:
+    contents = WebhookContents()
+    contents.put_aside({"city": "K\ud83d"}, "why")
+    contents.put_aside({"city": "a" * MAX_KEPT_BYTES}, "why")
+    assert contents.set_aside[0] == (b'{"city": "K\\ud83d"}', "why")
+    kept, reason = contents.set_aside[1]
+    assert len(kept) == MAX_KEPT_BYTES
+    assert "only its first 65,536 bytes" in reason
 
 
 def test_an_element_that_cannot_be_read_is_kept_with_the_reason() -> None:

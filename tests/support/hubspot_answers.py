@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.support.canned_server import CannedServer
 from wanesync.adapters.hubspot.adapter import HubSpotAdapter, HubSpotOptions
+from wanesync.adapters.hubspot.contacts import properties_to_read
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap
 
 FIELDS = FieldMap(DEFAULT_FIELDS)
@@ -22,8 +23,10 @@ def open_side(server: CannedServer | str, extra: list[str] | None = None) -> Hub
 RATE = {"status": "error", "errorType": "RATE_LIMIT", "message": "You have reached your limit."}
 
 
-def raw(contact_id: str, **properties: str) -> dict[str, object]:
-    return {"id": contact_id, "properties": {"lastmodifieddate": "2025-11-04T12:10:35.352Z", **properties}}
+def raw(contact_id: str, **properties: str | None) -> dict[str, object]:
+    """A contact as HubSpot answers it: every property that was asked for, null where it is blank."""
+    blank = dict.fromkeys(properties_to_read(FIELDS))
+    return {"id": contact_id, "properties": {**blank, "lastmodifieddate": "2025-11-04T12:10:35.352Z", **properties}}
 
 
 def load_sample(shared: Path, name: str) -> dict[str, object]:

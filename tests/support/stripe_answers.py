@@ -8,7 +8,16 @@ from wanesync.core.fields import DEFAULT_FIELDS, FieldMap, FieldSpec
 
 FIELDS = FieldMap((*DEFAULT_FIELDS, FieldSpec("job", ("jobtitle",), ("metadata.job",))))
 
-CUSTOMER = {"id": "cus_1", "object": "customer", "created": 1_700_000_000, "email": "A@x.de", "metadata": {}}
+CUSTOMER: dict[str, object] = {
+    "id": "cus_1",
+    "object": "customer",
+    "created": 1_700_000_000,
+    "email": "A@x.de",
+    "metadata": {},
+    **dict.fromkeys(("name", "phone", "business_name", "individual_name", "address")),
+    "preferred_locales": [],
+}
+"""A customer as Stripe shows it: every attribute, null where it is blank."""
 
 
 INVALID = "invalid_request_error"

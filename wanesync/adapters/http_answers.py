@@ -1,14 +1,19 @@
-"""What HTTP answers and failures of both vendors have in common: their time, and whether the request was sent."""
+"""What HTTP answers and failures of both vendors have in common: bounded bodies, times, and whether it was sent."""
 
 from __future__ import annotations
 
 import ssl
+import time
+import zlib
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError
+from urllib3 import BaseHTTPResponse
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProxyError
 
+from wanesync.core.errors import CallError, Failure
+from wanesync.core.model import Side
 from wanesync.core.ports import Timing
 
 CONNECT_TIMEOUT_S = 3.05
@@ -17,14 +22,86 @@ HUBSPOT_READ_TIMEOUT_S = 12.0
 """Our choice: HubSpot answers within a second as a rule; a write without an answer is settled as an unknown outcome."""
 STRIPE_READ_TIMEOUT_S = 15.0
 """Our choice: Stripe answers within a second as a rule; a write without an answer is settled as an unknown outcome."""
-MAX_BODY_BYTES = 32 << 20
-"""Largest answer that is read: far above the largest page, far below the memory of a worker."""
+MAX_BODY_BYTES = 16 << 20
+"""Largest answer that is read, unpacked: a page of 100 contacts has 0.1 MB as a rule; a larger one is read in parts."""
+MAX_ERROR_BYTES = 1 << 20
+"""Largest error answer that is read (our choice)."""
+MAX_BODY_S = 60.0
+"""Longest time in which an answer may arrive: a time-out for each read does not stop one that trickles (our choice)."""
+MAX_HEAD_BYTES = 1 << 16
+"""Bytes of an answer that is too large which are kept, because the id of its first record stands there."""
+_CHUNK_BYTES = 1 << 16
+"""Bytes of an answer read at a time (our choice)."""
+_GZIP, _DEFLATE = 31, 15
+"""Window bits of zlib for both encodings (docs.python.org, zlib.decompressobj)."""
 
 _UNSENT = (NewConnectionError, ConnectTimeoutError, ProxyError, ssl.SSLCertVerificationError, ConnectionRefusedError)
 
 
 MAX_SKEW_MS = 2_000
 """How far the clock of ``Date`` (of the network's edge) may be from that of ``created`` (our choice)."""
+
+
+class TooLarge(HTTPError):
+    """An answer is larger than it may be, unpacked; ``head``: its first bytes."""
+
+    def __init__(self, limit: int, head: bytes) -> None:
+        self.head = head
+        super().__init__(f"more than {limit:,} bytes")
+
+
+class AnswerTooLarge(CallError):
+    """A 2xx answer that is too large: of a read it is asked for in parts, of a write the outcome is unknown."""
+
+    def __init__(self, side: Side, error: TooLarge, status: int | None) -> None:
+        super().__init__(side, Failure.NO_ANSWER, f"unreadable answer: {error}", status)
+        self.head = error.head
+
+
+def read_body(response: BaseHTTPResponse, limit: int = MAX_BODY_BYTES) -> bytes:
+    """Return the body of a streamed answer, unpacked here so that no packed one fills the memory.
+
+    Raises ``TooLarge``, and ``HTTPError`` for an encoding that was not asked for, a damaged one, and a body that takes
+    more than a minute. The connection is given back, or closed after an error.
+    """
+    try:
+        content = _unpack(response, limit, time.monotonic() + MAX_BODY_S)
+    except BaseException:
+        response.close()
+        raise
+    response.release_conn()
+    return content
+
+
+def _unpack(response: BaseHTTPResponse, limit: int, until_s: float) -> bytes:
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity", "gzip", "x-gzip", "deflate"):
+        raise HTTPError(f"an encoding that was not asked for ({encoding[:40]})")
+    decoder = None
+    content = bytearray()
+    for chunk in response.stream(_CHUNK_BYTES, decode_content=False):
+        if time.monotonic() > until_s:
+            raise HTTPError("the body took too long to arrive")
+        if encoding in ("", "identity"):
+            content += chunk
+        else:
+            decoder = decoder or zlib.decompressobj(_choose_window(encoding, chunk))
+            try:
+                content += decoder.decompress(chunk, limit - len(content) + 1)
+            except zlib.error as error:
+                raise HTTPError("a body that cannot be unpacked") from error
+        if len(content) > limit:
+            raise TooLarge(limit, bytes(content[:MAX_HEAD_BYTES]))
+    if decoder is not None and not decoder.eof:
+        raise HTTPError("a body that ends too early")
+    return bytes(content)
+
+
+def _choose_window(encoding: str, first: bytes) -> int:
+    """Return the window bits; servers send deflate with and without the header of zlib (RFC 9110, section 8.4.1.2)."""
+    if encoding != "deflate":
+        return _GZIP
+    return _DEFLATE if first[:1] and first[0] & 0x0F == zlib.DEFLATED else -_DEFLATE
 
 
 def read_timing(headers: Mapping[str, str], duration_s: float, now_ms: int) -> Timing:

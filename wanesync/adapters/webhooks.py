@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Protocol
 
 import orjson
 
-from wanesync.adapters.json_values import parse
+from wanesync.adapters.json_values import parse_vendor
 from wanesync.adapters.signatures import HubSpotSignature, SignedRequest, StripeSignature
 from wanesync.core.errors import InvalidPayload
-from wanesync.core.model import Event
+from wanesync.core.model import Event, RecordRef
 from wanesync.core.ports import ParsedWebhook
 from wanesync.core.purchases import Purchase
 
 FOREIGN = "foreign"  # of another portal, account or mode
 IGNORED = "ignored"  # of a kind, or touching properties, that nothing is mapped to
-MAX_ID_CHARS = 255
-"""Both vendors' ids are far shorter (Stripe documents 255 characters as the limit of an id)."""
+MAX_ELEMENTS = 500
+"""Elements of one body: HubSpot sends at most 100 (webhooks guide)."""
+MAX_TOKENS = 100_000
+"""Texts, objects, lists and commas of one body: 500 elements of HubSpot hold about 20,000."""
+MIN_SCANNED_BYTES = 1 << 18
+"""Bodies below are parsed at once: even if they hold nothing but commas, that takes milliseconds and a few MB."""
+MAX_KEPT_BYTES = 1 << 16
+"""Bytes of an element that are kept for an operator to inspect."""
+
+_TOKENS = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{\[,]', re.DOTALL)
 
 
 class Parser(Protocol):
@@ -52,53 +62,52 @@ class WebhookAdapter:
 class WebhookContents:
     """The elements of webhook bodies, sorted: to be stored, to be set aside, or dropped and only counted.
 
-    ``set_aside``: raw JSON of an element and why it could not be read. ``dropped``: counts of ``FOREIGN`` and
-    ``IGNORED`` elements.
+    ``set_aside``: raw JSON of an element and why it could not be read. ``named``: the records those name. ``dropped``:
+    counts of ``FOREIGN`` and ``IGNORED`` elements.
     """
 
     events: list[Event] = field(default_factory=list)
     purchases: list[Purchase] = field(default_factory=list)
     set_aside: list[tuple[bytes, str]] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
+    named: list[RecordRef] = field(default_factory=list)
 
     def as_parsed(self) -> ParsedWebhook:
         """Return the finished result."""
-        return ParsedWebhook(self.events, self.purchases, self.set_aside, self.dropped[FOREIGN], self.dropped[IGNORED])
+        foreign, ignored = self.dropped[FOREIGN], self.dropped[IGNORED]
+        return ParsedWebhook(self.events, self.purchases, self.set_aside, foreign, ignored, self.named)
 
     def put_aside(self, element: object, reason: str) -> None:
         """Keep an element that could not be read, for an operator to inspect."""
         try:
-            raw = orjson.dumps(element)
-        except TypeError:
+            raw = _dump(element)
+        except (TypeError, RecursionError):
             raw, reason = b"", f"{reason}; nested too deep to be kept"
+        if len(raw) > MAX_KEPT_BYTES:
+            raw, reason = raw[:MAX_KEPT_BYTES], f"{reason}; only its first {MAX_KEPT_BYTES:,} bytes are kept"
         self.set_aside.append((raw, reason))
 
 
-class InvalidElement(Exception):
-    """An element of a webhook cannot be read; the message gives the reason, without its values."""
+def _dump(element: object) -> bytes:
+    try:
+        return orjson.dumps(element)
+    except TypeError:
+        return json.dumps(element).encode()  # lone surrogates are escaped
 
 
 def parse_body(body: bytes) -> object:
-    """Return the JSON value of a webhook body. Raises ``InvalidPayload`` (not UTF-8, not JSON, nested too deep).
+    """Return the JSON value of a webhook body.
 
-    A lone surrogate, which cutting a text can leave, is valid JSON (RFC 8259, section 8.2): it becomes a question mark.
+    Raises ``InvalidPayload`` (not UTF-8, not JSON, nested too deep, more values than any webhook holds). A lone
+    surrogate stays: it sets only its element aside.
     """
+    if len(body) > MIN_SCANNED_BYTES and next(islice(_TOKENS.finditer(body), MAX_TOKENS, None), None):
+        raise InvalidPayload(f"the body holds more than {MAX_TOKENS:,} values: no vendor sends such a webhook")
     try:
-        return parse(body)
+        return parse_vendor(body)
     except ValueError as error:
         # The messages of both parsers quote nothing of the body.
-        refusal = InvalidPayload(f"the body is not JSON that can be read: {error}")
-    if b"\\ud" not in body.lower():
-        raise refusal
-    try:
-        value = json.loads(body.decode(), parse_constant=_refuse_constant)
-        return parse(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
-    except (ValueError, RecursionError):
-        raise refusal from None
-
-
-def _refuse_constant(_name: str) -> None:
-    raise ValueError("NaN and Infinity are not JSON")
+        raise InvalidPayload(f"the body is not JSON that can be read: {error}") from None
 
 
 def event_key(key: bytes, *parts: str) -> str:
@@ -107,13 +116,3 @@ def event_key(key: bytes, *parts: str) -> str:
     docs/correctness.md#events-are-hints
     """
     return hashlib.blake2b(orjson.dumps(parts), digest_size=20, key=key).hexdigest()
-
-
-def check_id(value: str, prefixes: Sequence[str] = ()) -> str:
-    """Return a record id unchanged; raise ``InvalidElement`` unless it is made of letters, digits and underscores."""
-    plain = value.replace("_", "")
-    if not (plain.isascii() and plain.isalnum() and len(value) <= MAX_ID_CHARS):
-        raise InvalidElement("no usable record id")
-    if prefixes and not value.startswith(tuple(prefixes)):
-        raise InvalidElement("a record id of another kind")
-    return value

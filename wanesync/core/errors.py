@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from wanesync.core.model import Side
+from wanesync.core.model import Record, Side
 
 
 class WanesyncError(Exception):
@@ -123,6 +123,7 @@ class Failure(StrEnum):
     CONFLICT = "conflict"  # a unique value is taken; ``existing_id`` is the record that has it, if known
     NOT_FOUND = "not_found"
     REFUSED = "refused"  # 400, 402, 404 on a path, another 409: cannot succeed unchanged
+    UNUSABLE = "unusable"  # answered, but the record holds what cannot be stored: it is set aside
     MISMATCH = "mismatch"  # Stripe: one idempotency key, two bodies
     UNAUTHORISED = "unauthorised"  # 401
     FORBIDDEN = "forbidden"  # 403
@@ -134,7 +135,8 @@ class CallError(Exception):
 
     ``reason`` is safe to show: codes and field names, never values. ``status``: HTTP status, None without an answer.
     ``scope`` names the limiter or the permission (``endpoint-rate``, ``TEN_SECONDLY_ROLLING``,
-    ``crm.objects.contacts.write``). ``fields``: properties that were refused.
+    ``crm.objects.contacts.write``). ``fields``: properties that were refused. ``remains``: what an unusable record
+    still shows, its id and addresses, with every field unknown.
     """
 
     side: Side
@@ -145,6 +147,7 @@ class CallError(Exception):
     existing_id: str | None = None
     scope: str = ""
     fields: tuple[str, ...] = ()
+    remains: Record | None = None
 
     def __str__(self) -> str:
         status = f" ({self.status})" if self.status else ""

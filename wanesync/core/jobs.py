@@ -53,6 +53,7 @@ class DeadClass(StrEnum):
     GONE = "gone"
     POISON = "poison"
     UNMATCHED = "unmatched"
+    SET_ASIDE = "set_aside"
     EXHAUSTED = "exhausted"
     UNSTORABLE = "unstorable"
     """The database does not take a value of its record."""
@@ -310,6 +311,8 @@ def decide(  # noqa: C901, PLR0911
             return Dead(DeadClass.VALIDATION if error.fields else DeadClass.REFUSED, error.reason)
         case Failure.NOT_FOUND:
             return Dead(DeadClass.GONE, error.reason)
+        case Failure.UNUSABLE:
+            return Dead(DeadClass.SET_ASIDE, f"{error.reason}; correct it there, and it is read again")
         case Failure.NO_ANSWER | Failure.SERVER if unreachable:
             return Pause("", error.reason, away=True, probe_ms=PROBE_AWAY_MS)
         case Failure.NO_ANSWER | Failure.SERVER | Failure.MISMATCH:

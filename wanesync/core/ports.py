@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from wanesync.core.errors import CallError
-from wanesync.core.model import Event, Record
+from wanesync.core.model import Event, Record, RecordRef
 from wanesync.core.purchases import Purchase
 
 
@@ -50,12 +50,26 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class SetAside:
+    """One record of a listing that cannot be used, or one field of it, and why; the others of its page are used.
+
+    ``id``: "" if even that cannot be read. ``remains``: its id and addresses, with every field unknown, so that nothing
+    is created for a person who is there; None where its addresses cannot be read, or where only a field is set aside.
+    """
+
+    id: str
+    reason: str
+    remains: Record | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a listing; ``next``: cursor of the next page, "" at the end."""
+    """One page of a listing; ``next``: cursor of the next page, "" at the end. ``set_aside``: what cannot be used."""
 
     records: Sequence[Record]
     next: str
     timing: Timing
+    set_aside: Sequence[SetAside] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +104,16 @@ class CustomerAnswer:
 
 @dataclass(frozen=True, slots=True)
 class EventPage:
-    """One page of Stripe's event list, newest first; ``next``: cursor of the next page, "" at the end."""
+    """One page of Stripe's event list, newest first; ``next``: cursor of the next page, "" at the end.
+
+    ``set_aside``: raw JSON of events that cannot be used, and why; ``named``: the records they name.
+    """
 
     events: Sequence[Event]
     purchases: Sequence[Purchase]
     next: str
+    set_aside: Sequence[tuple[bytes, str]] = ()
+    named: Sequence[RecordRef] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +139,8 @@ class HubSpotPort(Protocol):
         """Return portal id and mode (``/account-info/v3/details``)."""
         ...
 
-    def read_contacts(self, ids: Sequence[str]) -> Mapping[str, Record | None]:
-        """Read at most 100 contacts: requested id -> record, None if not found.
+    def read_contacts(self, ids: Sequence[str]) -> Mapping[str, Record | CallError | None]:
+        """Read at most 100 contacts: requested id -> record, None if not found, or why there is no answer for it.
 
         A contact that was merged away returns its survivor, which has another id.
         """
@@ -222,8 +241,8 @@ class StripePort(Protocol):
 class ParsedWebhook:
     """A parsed webhook body: events, purchases, and invalid elements that were set aside with their reason.
 
-    ``foreign``: how many elements were dropped because they are from another account or mode; ``ignored``: because
-    they concern nothing that is mapped.
+    ``named``: records that elements set aside name, which are read all the same. ``foreign``: how many elements were
+    dropped because they are from another account or mode; ``ignored``: because they concern nothing that is mapped.
     """
 
     events: Sequence[Event] = ()
@@ -231,6 +250,7 @@ class ParsedWebhook:
     set_aside: Sequence[tuple[bytes, str]] = ()
     foreign: int = 0
     ignored: int = 0
+    named: Sequence[RecordRef] = ()
 
 
 class WebhookPort(Protocol):

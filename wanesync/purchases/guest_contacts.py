@@ -30,6 +30,10 @@ DECISION_WAIT_MS = 30_000
 """How long it waits, in ms, where a customer with its address needs a decision, or a side has not been listed yet."""
 
 
+Contacts = Mapping[str, Record | CallError | None]
+"""Requested id -> the contact, its survivor, None if it is gone, or why there is no answer for it."""
+
+
 @dataclass(frozen=True, slots=True)
 class GuestContacts:
     """Write jobs of ``guest:`` keys, on the hubspot lane."""
@@ -141,30 +145,29 @@ class GuestContacts:
                 fail(self.runtime, tx, [job], error, "contacts.batch_create")
         return calls
 
-    def _read_existing(self, job: Job, pending: PendingWrite, contact_id: str) -> Call[Mapping[str, Record | None]]:
+    def _read_existing(self, job: Job, pending: PendingWrite, contact_id: str) -> Call[Contacts]:
         operation = "contacts.batch_read"
 
-        def then(tx: Tx, answer: Mapping[str, Record | None] | CallError) -> Next:
+        def then(tx: Tx, answer: Contacts | CallError) -> Next:
             if not still_held(tx, [job]):
                 return DONE
-            if isinstance(answer, CallError):
-                fail(self.runtime, tx, [job], answer, operation)
-            else:
+            unread = answer if isinstance(answer, CallError) else answer.get(contact_id)
+            if isinstance(unread, CallError):
+                fail(self.runtime, tx, [job], unread, operation)
+            elif not isinstance(answer, CallError):
                 self._commit_contact(tx, job, pending, WriteResult.CONFLICT, answer)
             return DONE
 
         return Call(Side.HUBSPOT, operation, [job], lambda: self.runtime.hubspot.read_contacts([contact_id]), then)
 
-    def _commit_contact(
-        self, tx: Tx, job: Job, pending: PendingWrite, answer: WriteResult, records: Mapping[str, Record | None]
-    ) -> None:
+    def _commit_contact(self, tx: Tx, job: Job, pending: PendingWrite, answer: WriteResult, records: Contacts) -> None:
         """Store the contact, queue its purchases, and let it be planned like any other."""
         tx.pending_writes.record_result(pending.id, answer)
         with RecordWriter(self.runtime, tx) as stored:
             store_contacts(stored, records)
         waiting = tx.purchases.waiting_for_hmacs(sorted(pending.hmacs))
         made = next(
-            (record.id for record in records.values() if record and record.intent == pending.idempotency_key), ""
+            (r.id for r in records.values() if isinstance(r, Record) and r.intent == pending.idempotency_key), ""
         )
         if made:
             # It is this guest's, even if a user changed its address before our create was answered.

@@ -20,11 +20,11 @@ from wanesync.core.diff.missed_webhooks import (
     find_missed,
     find_names,
 )
-from wanesync.core.errors import GuardError
+from wanesync.core.errors import CallError, Failure, GuardError
 from wanesync.core.event_order import read_stripe_events
 from wanesync.core.lost_updates import is_answered
 from wanesync.core.model import Event, Record, Side, StoredRecord
-from wanesync.core.ports import CustomerAnswer, Timing
+from wanesync.core.ports import CustomerAnswer, SetAside, Timing
 from wanesync.core.rate_limits import SEARCH_OPERATION
 from wanesync.ratelimit.pacer import Pacer
 from wanesync.reconcile.catch_up import EVENTS_OPERATION, SEARCH_PAGE_SIZE, STRIPE_HISTORY_MS
@@ -189,9 +189,12 @@ class ChangesReader:
 
     def _read_contacts(self, ids: Sequence[str], since_ms: int, changes: Changes) -> None:
         answers = self._read(Side.HUBSPOT, "contacts.batch_read", lambda: self.runtime.hubspot.read_contacts(ids))
-        found = {record.id: record for record in answers.values() if record is not None}
+        read = {asked: record for asked, record in answers.items() if isinstance(record, Record)}
+        found = {record.id: record for record in read.values()}
         deleted = [asked for asked in ids if answers.get(asked) is None]
-        merged = {asked for asked, record in answers.items() if record is not None and record.id != asked}
+        merged = {asked for asked, record in read.items() if record.id != asked}
+        errors = {asked: error for asked, error in answers.items() if isinstance(error, CallError)}
+        self._put_aside(Side.HUBSPOT, errors, changes)
         changes.changed[Side.HUBSPOT] |= found.keys()
         changes.changed[Side.HUBSPOT] -= merged
         self._measure(Side.HUBSPOT, found, {}, since_ms, changes)
@@ -201,7 +204,12 @@ class ChangesReader:
 
     def _read_customers(self, unread: Mapping[str, list[Event]], since_ms: int, changes: Changes) -> None:
         called_ms = self.runtime.store.now_ms()
-        answers = dict(zip(unread, self._read_in_parallel(list(unread)), strict=True))
+        read = dict(zip(unread, self._read_in_parallel(list(unread)), strict=True))
+        self._put_aside(Side.STRIPE, {i: e for i, e in read.items() if isinstance(e, CallError)}, changes)
+        answers = {i: answer for i, answer in read.items() if isinstance(answer, CustomerAnswer)}
+        unread = {i: unread[i] for i in answers}
+        if not answers:
+            return
         found = {i: answer.record for i, answer in answers.items() if answer.record is not None}
         self._measure(Side.STRIPE, found, unread, since_ms, changes)
         self._record_deleted(Side.STRIPE, [i for i in unread if i not in found], unread, since_ms, changes)
@@ -210,9 +218,22 @@ class ChangesReader:
         self.page_store.put_customers(list(found.values()), timing, called_ms)
         changes.read[Side.STRIPE] += len(found)
 
-    def _read_in_parallel(self, ids: Sequence[str]) -> list[CustomerAnswer]:
-        def read(customer_id: str) -> CustomerAnswer:
-            return self._read(Side.STRIPE, "customers.retrieve", lambda: self.runtime.stripe.read_customer(customer_id))
+    def _put_aside(self, side: Side, errors: Mapping[str, CallError], changes: Changes) -> None:
+        """Name the records that cannot be used or that no answer came for: they are not compared, and not gone."""
+        self.page_store.put_aside(side, [SetAside(i, error.reason, error.remains) for i, error in errors.items()])
+        changes.changed[side] -= errors.keys()
+
+    def _read_in_parallel(self, ids: Sequence[str]) -> list[CustomerAnswer | CallError]:
+        def attempt(customer_id: str) -> CustomerAnswer | CallError:
+            try:
+                return self.runtime.stripe.read_customer(customer_id)
+            except CallError as error:
+                if error.failure is not Failure.UNUSABLE:
+                    raise
+                return error
+
+        def read(customer_id: str) -> CustomerAnswer | CallError:
+            return self._read(Side.STRIPE, "customers.retrieve", lambda: attempt(customer_id))
 
         if self.readers == 1:
             return [read(i) for i in ids]

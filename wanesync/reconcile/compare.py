@@ -47,6 +47,7 @@ _FIND_SAME = (
     LEFT JOIN listed s ON s.side = 1 AND s.id = k.stripe_id
     WHERE k.active AND CASE
         WHEN s.id IS NULL THEN k.stripe_id NOT IN (SELECT u.id FROM unlisted u WHERE u.side = 1)
+            AND k.stripe_id NOT IN (SELECT a.id FROM set_aside a WHERE a.side = 1)
         ELSE NOT (k.plain AND c.state = 0 AND s.state = 0 AND c.hash = s.hash
             AND c.exact = k.hubspot_half AND s.exact = k.stripe_half)
         END
@@ -161,6 +162,11 @@ class Report:
     requests: int = 0
     lost: Mapping[str, object] | None = None
     timing: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def set_aside(self) -> Sequence[tuple[Side, str, str]]:
+        """Records, or fields of them, that cannot be used: (side, id, why)."""
+        return self.snapshot.set_aside()
 
     @property
     def actionable(self) -> int:

@@ -247,7 +247,7 @@ class Listing:
         return called_ms, page
 
     def _advance(self, side: Side, span: ListingRange, called_ms: int, page: Page) -> FetchedPage:
-        reached = _position(side, page.records[-1]) if page.records else -1
+        reached = _position(side, page.records[-1]) if page.records else self._spans[side].ranges[span.number].reached
         return FetchedPage(side, (self._spans[side].advance(span.number, reached, page.next),), page, called_ms)
 
     def _call(self, side: Side, operation: str, call: Callable[[], _T]) -> _T:
@@ -258,7 +258,9 @@ class Listing:
     def _store(self, page_store: PageStore, fetched: FetchedPage) -> None:
         if fetched.page is None:
             self.snapshot.put_spans(fetched.side, fetched.spans)
-        elif fetched.side is Side.HUBSPOT:
+            return
+        page_store.put_aside(fetched.side, fetched.page.set_aside)
+        if fetched.side is Side.HUBSPOT:
             span, records = fetched.spans[0], fetched.page.records
             if span.done and fetched.page.next:
                 # The page reaches beyond the span's end: those contacts are the next span's, and must appear in it.

@@ -14,7 +14,7 @@ from wanesync.core.diff.ranges import ListingRange
 from wanesync.core.fields import exact
 from wanesync.core.jobs import Priority
 from wanesync.core.model import Record, RecordRef, Side, StoredRecord
-from wanesync.core.ports import CustomerAnswer, Timing
+from wanesync.core.ports import CustomerAnswer, SetAside, Timing
 from wanesync.reconcile.snapshot.codec import CHANGED_MEANWHILE, ChangedRecord
 from wanesync.reconcile.snapshot.file import ListedRow, Snapshot
 from wanesync.store.database import Tx
@@ -91,6 +91,24 @@ class PageStore:
             return page
 
         self._put(Side.STRIPE, records, self.runtime.commit("listing.page", sort), spans)
+
+    def put_aside(self, side: Side, records: Sequence[SetAside]) -> None:
+        """Name records that cannot be used (docs/correctness.md#vendor-values).
+
+        They are not compared and do not count as gone. What remains of one that is not stored is listed with every
+        field unknown, so that nothing is created for a person who is there.
+        """
+        if not records:
+            return
+        remains = {one.id: one.remains for one in records if one.remains is not None}
+        with self.runtime.store.reading() as tx:
+            stored = tx.records.get_many([(side, i) for i in remains])
+        page = _SortedPage()
+        new = [record for i, record in remains.items() if (side, i) not in stored]
+        for record in new:
+            page.changed[record.id] = ChangedRecord(record, 0, 0, 0)
+        self.snapshot.put_aside(side, [(one.id, one.reason) for one in records])
+        self._put(side, new, page, ())
 
     def store_changed(self, keys: Collection[str] | None = None) -> None:
         """Store the changed records in the database at bulk priority, and queue what waited for them.

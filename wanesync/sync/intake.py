@@ -17,7 +17,7 @@ import structlog
 from wanesync.core.change_guard import BulkSources
 from wanesync.core.errors import DatabaseUnavailable, WanesyncError
 from wanesync.core.jobs import JobKind, JobRequest, Priority
-from wanesync.core.model import Event, Side
+from wanesync.core.model import Event, RecordRef, Side
 from wanesync.core.ports import ParsedWebhook, WebhookPort
 from wanesync.core.purchases import Purchase
 from wanesync.store.database import Store, Tx
@@ -81,8 +81,7 @@ class Intake:
         """Store what was parsed and set aside the rest, inside a transaction."""
         new = store_events(tx, parsed.events, self.bulk_sources)
         store_purchases(self.store, tx, parsed.purchases)
-        for element, reason in parsed.set_aside:
-            tx.rejected.put(side, reason, element)
+        store_set_aside(tx, side, parsed.set_aside, parsed.named)
         return new
 
     def _commit(self) -> None:
@@ -172,6 +171,13 @@ def _describe(error: Exception) -> str:
 def _as_json(element: Event | Purchase) -> bytes:
     """An element as an operator reads it; escapes stand for what is no text."""
     return json.dumps(asdict(element), default=lambda value: sorted(value, key=str)).encode()
+
+
+def store_set_aside(tx: Tx, side: Side, set_aside: Sequence[tuple[bytes, str]], named: Sequence[RecordRef]) -> None:
+    """Keep elements that cannot be used, and queue a read of what they name (docs/correctness.md#vendor-values)."""
+    for element, reason in set_aside:
+        tx.rejected.put(side, reason, element)
+    tx.jobs.put_many([JobRequest(at, JobKind.READ, record_id, Priority.LIVE) for at, record_id in sorted(set(named))])
 
 
 def store_events(tx: Tx, events: Sequence[Event], bulk_sources: BulkSources | None = None) -> int:

@@ -23,6 +23,8 @@ from wanesync.sync.plan_effects import queue_reads
 from wanesync.sync.record_versions import RecordWriter, store_contacts
 from wanesync.sync.runtime import Runtime
 
+Contacts = Mapping[str, Record | CallError | None]
+"""Requested id -> the contact, its survivor, None if it is gone, or why there is no answer for it."""
 ECHO_REASON = "our own write is not answered yet"
 MIN_REREAD_MS = 1_000
 """After how many ms a contact is read again whose copy lacks a change that an event has reported; each wait doubles."""
@@ -64,12 +66,12 @@ class Reader:
 
     # -- HubSpot
 
-    def _read_contacts(self, jobs: list[Job], deleted: Mapping[str, int]) -> Call[Mapping[str, Record | None]]:
+    def _read_contacts(self, jobs: list[Job], deleted: Mapping[str, int]) -> Call[Contacts]:
         """Read contacts; ``deleted``: those stored as deleted, with the revision of their copy."""
         ids = [job.key for job in jobs]
         operation = "contacts.batch_read"
 
-        def then(tx: Tx, answer: Mapping[str, Record | None] | CallError) -> Next:
+        def then(tx: Tx, answer: Contacts | CallError) -> Next:
             mine = still_held(tx, jobs)
             if isinstance(answer, CallError):
                 fail(self.runtime, tx, mine, answer, operation)
@@ -78,23 +80,27 @@ class Reader:
             revived = {i for i, revision in still_deleted.items() if deleted[i] == revision}
             found = [job for job in mine if answer.get(job.key) is not None]
             self._store_contacts(tx, found, answer, revived)
+            for job in found:
+                unread = answer[job.key]
+                if isinstance(unread, CallError):
+                    fail(self.runtime, tx, [job], unread, operation)
             return self._store_absent(tx, [job for job in mine if answer.get(job.key) is None])
 
         return Call(Side.HUBSPOT, operation, jobs, lambda: self.runtime.hubspot.read_contacts(ids), then)
 
-    def _store_contacts(
-        self, tx: Tx, jobs: Sequence[Job], answers: Mapping[str, Record | None], revived: Collection[str]
-    ) -> None:
+    def _store_contacts(self, tx: Tx, jobs: Sequence[Job], answers: Contacts, revived: Collection[str]) -> None:
+        """Store what was answered, and plan it; a contact without a usable answer is left to its caller."""
         if not jobs:
             return
         priority = Priority(min(job.priority for job in jobs))
         answers = {job.key: answers.get(job.key) for job in jobs}
         with RecordWriter(self.runtime, tx, priority) as records:
             store_contacts(records, answers, revived)
-            self._mark_covered(tx, records, jobs)
-        survivors = [record.id for asked, record in answers.items() if record and record.id != asked]
+            read = [job for job in jobs if not isinstance(answers[job.key], CallError)]
+            self._mark_covered(tx, records, read)
+        survivors = [found.id for asked, found in answers.items() if isinstance(found, Record) and found.id != asked]
         tx.jobs.put_many([JobRequest(Side.HUBSPOT, JobKind.READ, i, priority) for i in survivors])
-        self.end(tx, jobs)
+        self.end(tx, read)
 
     def _mark_covered(self, tx: Tx, records: RecordWriter, jobs: Sequence[Job]) -> None:
         """Mark the events that the copies cover; a contact whose copy is older than an event is read once more."""
@@ -245,6 +251,8 @@ class Reader:
             if not still_held(tx, [job]):
                 return DONE
             if isinstance(answer, CallError) and answer.failure is not Failure.NOT_FOUND:
+                with RecordWriter(self.runtime, tx, Priority(job.priority)) as records:
+                    records.set_aside(Side.STRIPE, job.key, answer)
                 fail(self.runtime, tx, [job], answer, operation)
                 return DONE
             with RecordWriter(self.runtime, tx, Priority(job.priority)) as records:

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from wanesync.core.absence import next_ask_ms
+from wanesync.core.errors import CallError, Failure
 from wanesync.core.jobs import JobKind, JobRequest, Priority
 from wanesync.core.model import LinkState, NoteCode, Record, Side, StoredRecord
 from wanesync.core.ports import CustomerAnswer, Timing
@@ -81,7 +82,7 @@ class RecordWriter:
         for merged_id in record.merged_ids:
             self.merge_away(merged_id, record.id)
         same = old is not None and record.modified_ms == old.record.modified_ms and record == old.record
-        if same and not record.unknown and not gone:
+        if old is not None and same and not record.unknown and not gone and not old.stale:
             return
         self._put(record, old, Timing(record.modified_ms, record.modified_ms), stale=False)
 
@@ -163,6 +164,20 @@ class RecordWriter:
         if old is not None:
             self._replace(replace(old, stale=True, revision=old.revision + 1), old.hmacs)
         self.tx.jobs.put(JobRequest(Side.STRIPE, JobKind.READ, customer_id, self.priority))
+
+    def set_aside(self, side: Side, record_id: str, error: CallError) -> None:
+        """Store that a record cannot be used: nothing is planned from our copy until it is read again.
+
+        Of a record that was not stored, what remains of it is: nobody is created a second time. Errors of other kinds
+        change nothing. docs/correctness.md#vendor-values
+        """
+        if error.failure is not Failure.UNUSABLE:
+            return
+        old = self.get(side, record_id)
+        if old is None and error.remains is not None and error.remains.id == record_id:
+            self._put(error.remains, None, Timing(0, 0), stale=True)
+        elif old is not None and old.alive and not old.stale:
+            self._replace(replace(old, stale=True, revision=old.revision + 1), old.hmacs)
 
     def write(self) -> None:
         """Write the copies, and queue nothing yet."""
@@ -250,15 +265,18 @@ def _settled(tx: Tx, refs: set[tuple[Side, str]]) -> set[tuple[Side, str]]:
 
 
 def store_contacts(
-    recorder: RecordWriter, answers: Mapping[str, Record | None], read_after_deletion: Collection[str] = ()
+    recorder: RecordWriter, answers: Mapping[str, Record | CallError | None], read_after_deletion: Collection[str] = ()
 ) -> None:
     """Store the answers to a batch read: requested id -> the contact, its survivor, or None if it was not found.
 
-    ``read_after_deletion``: contacts whose read began after their deletion was stored.
+    A contact that cannot be used is set aside; one without an answer stays as it is. ``read_after_deletion``: contacts
+    whose read began after their deletion was stored.
     """
-    recorder.load(Side.HUBSPOT, [*answers, *(r.id for r in answers.values() if r)])
+    recorder.load(Side.HUBSPOT, [*answers, *(r.id for r in answers.values() if isinstance(r, Record))])
     for asked, record in answers.items():
-        if record is None:
+        if isinstance(record, CallError):
+            recorder.set_aside(Side.HUBSPOT, asked, record)
+        elif record is None:
             recorder.mark_absent(Side.HUBSPOT, asked)
         else:
             recorder.store_contact(record, read_after_deletion=record.id in read_after_deletion)

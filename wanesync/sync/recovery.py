@@ -25,7 +25,7 @@ CHANGED_WAIT_MS = 1_000
 LISTING_MARGIN_S = 60
 """By how many seconds the ``created`` window of a look-up begins before our own time of the create: clock skew."""
 
-Contacts = Mapping[str, Record | None]
+Contacts = Mapping[str, Record | CallError | None]
 
 
 def reread_targets(
@@ -50,7 +50,12 @@ def _reread_contacts(runtime: Runtime, targets: Mapping[Job, str]) -> Call[Conta
         asked = {targets[job] for job in mine}
         with RecordWriter(runtime, tx) as records:
             store_contacts(records, {i: record for i, record in answer.items() if i in asked})
-        return [_plan_with_open_writes(tx, mine)]
+        read = [job for job in mine if not isinstance(answer.get(targets[job]), CallError)]
+        for job in mine:
+            error = answer.get(targets[job])
+            if isinstance(error, CallError):
+                fail(runtime, tx, [job], error, operation)
+        return [_plan_with_open_writes(tx, read)]
 
     return Call(Side.HUBSPOT, operation, jobs, lambda: runtime.hubspot.read_contacts(ids), then)
 
@@ -63,6 +68,8 @@ def _reread_customer(runtime: Runtime, tx: Tx, job: Job, target_id: str) -> Call
     def then(tx: Tx, answer: CustomerAnswer | CallError) -> Next:
         mine = still_held(tx, [job])
         if isinstance(answer, CallError):
+            with RecordWriter(runtime, tx) as records:
+                records.set_aside(Side.STRIPE, target_id, answer)
             fail(runtime, tx, mine, answer, operation)
             return DONE
         with RecordWriter(runtime, tx) as records:
@@ -103,6 +110,9 @@ def read_existing_contact(runtime: Runtime, intent: Intent, existing_id: str) ->
         with RecordWriter(runtime, tx, Priority(job.priority)) as records:
             store_contacts(records, answer)
         record = next((r for r in answer.values() if r is not None), None)
+        if isinstance(record, CallError):
+            fail(runtime, tx, [job], record, operation)
+            return DONE
         if record is not None and record.intent == pending.idempotency_key:
             return [CommitCreated(intent, record)]
         tx.pending_writes.record_result(pending.id, WriteResult.CONFLICT)

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.canned_server import CannedServer, Told
+from tests.support.canned_server import Asked, CannedServer, Told
 from tests.support.hubspot_answers import RATE, load_sample, open_side, raw
+from wanesync.adapters.http_answers import MAX_BODY_BYTES
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.model import Record
-from wanesync.core.ports import UpdateItem
+from wanesync.core.ports import CreateItem, UpdateItem
 from wanesync.core.purchases import Purchase
 
 
@@ -32,8 +33,9 @@ def test_a_reading_back_that_is_refused_says_so() -> None:
 
 
 def test_an_edit_that_comes_between_is_not_taken_for_ours() -> None:
-    later = {"id": "5", "properties": {"city": "Oslo", "phone": "1", "lastmodifieddate": "2025-11-04T12:10:36Z"}}
-    with CannedServer(Told(200, {"results": [raw("5", city="Rom")]}), Told(200, {"results": [later]})) as server:
+    later = raw("5", city="Oslo", phone="1", lastmodifieddate="2025-11-04T12:10:36Z")
+    written = {"id": "5", "properties": {"city": "Rom", "lastmodifieddate": "2025-11-04T12:10:35.352Z"}}
+    with CannedServer(Told(200, {"results": [written]}), Told(200, {"results": [later]})) as server:
         record = open_side(server).update_contacts([UpdateItem("t", "5", {"city": "Rom"})])["t"]
     assert isinstance(record, Record)
     assert (record.values["city"], record.values["phone"]) == ("Rom", "1")
@@ -41,16 +43,13 @@ def test_an_edit_that_comes_between_is_not_taken_for_ours() -> None:
 
 
 def test_an_id_the_answer_leaves_open_is_read_alone() -> None:
-    survivor = raw("9", email="a@x.de")
+    survivor = raw("9", email="a@x.de", hs_merged_object_ids="2")
     extra: list[str] = []
     told = (Told(200, {"results": [raw("1")]}), Told(200, survivor), Told(404, {"category": "OBJECT_NOT_FOUND"}))
     with CannedServer(*told) as server:
         found = open_side(server, extra).read_contacts(["1", "2", "3"])
-    assert {asked: record.id if record else None for asked, record in found.items()} == {
-        "1": "1",
-        "2": "9",
-        "3": None,
-    }
+    ids = {asked: record.id if isinstance(record, Record) else record for asked, record in found.items()}
+    assert ids == {"1": "1", "2": "9", "3": None}
     assert len(extra) == 2
 
 
@@ -112,3 +111,96 @@ def test_updates(shared: Path, name: str) -> None:
     else:
         assert isinstance(second, CallError)
         assert second.failure is Failure.NOT_FOUND
+
+
+@pytest.mark.case(7)
+def test_one_contact_that_cannot_be_used_is_set_aside_and_the_page_goes_on() -> None:
+    page = [raw("1"), raw("2", firstname="K\ud83d", email="b@x.de"), raw("3"), raw("4")]
+    with CannedServer(Told(200, {"results": page, "paging": {"next": {"after": "4"}}})) as server:
+        found = open_side(server).list_contacts("")
+    assert [record.id for record in found.records] == ["1", "3", "4"]
+    [aside] = found.set_aside
+    assert (aside.id, aside.reason) == ("2", "set aside: firstname holds half of a surrogate pair")
+    assert aside.remains is not None
+    assert aside.remains.emails == {"b@x.de"}
+    assert found.next == "4"
+
+
+@pytest.mark.parametrize("after", ["x" * 256, "a\0", "7"])
+def test_a_cursor_that_cannot_be_used_is_no_answer(after: str) -> None:
+    page = {"results": [raw("1")], "paging": {"next": {"after": after}}}
+    with CannedServer(Told(200, page)) as server, pytest.raises(CallError) as raised:
+        open_side(server).list_contacts("7")
+    assert raised.value.failure is Failure.NO_ANSWER
+
+
+@pytest.mark.case(9)
+@pytest.mark.case(10)
+def test_an_answer_that_lacks_what_was_asked_for_is_no_answer_for_that_contact_only() -> None:
+    bare = {"id": "1", "updatedAt": "2025-11-04T12:10:35Z"}
+    told = Told(200, {"results": [bare, raw("2"), raw("3", city="a\0", email="c@x.de")]}), Told(200, {})
+    with CannedServer(*told) as server:
+        found = open_side(server).read_contacts(["1", "2", "3", "4"])
+    failures = {i: one.failure if isinstance(one, CallError) else None for i, one in found.items()}
+    assert failures == {"1": Failure.NO_ANSWER, "2": None, "3": Failure.UNUSABLE, "4": Failure.UNUSABLE}
+
+
+@pytest.mark.case(10)
+@pytest.mark.parametrize("body", [b"", {}, {"results": None}, {"results": {}}])
+def test_an_empty_answer_to_a_batch_read_is_no_answer(body: object) -> None:
+    with CannedServer(Told(200, body)) as server, pytest.raises(CallError) as raised:
+        open_side(server).read_contacts(["1"])
+    assert raised.value.failure is Failure.NO_ANSWER
+
+
+def test_another_contact_than_the_one_that_was_asked_for_is_no_answer() -> None:
+    with CannedServer(Told(200, {"results": []}), Told(200, raw("9"))) as server:
+        found = open_side(server).read_contacts(["1"])["1"]
+    assert isinstance(found, CallError)
+    assert found.failure is Failure.NO_ANSWER
+
+
+def test_answers_to_writes_without_properties_leave_the_outcome_unknown() -> None:
+    with CannedServer(Told(201, {"results": [{"id": "9", "objectWriteTraceId": "t"}]})) as server:
+        created = open_side(server).create_contacts([CreateItem("t", {"email": "a@x.de"})])["t"]
+    assert isinstance(created, CallError)
+    assert created.failure is Failure.NO_ANSWER
+    with CannedServer(Told(200, {"results": [{"id": "5"}]})) as server:
+        updated = open_side(server).update_contacts([UpdateItem("t", "5", {"city": "Rom"})])["t"]
+    assert isinstance(updated, CallError)
+    assert updated.failure is Failure.NO_ANSWER
+
+
+def test_a_created_contacts_blanks_are_known_and_what_was_sent_and_is_missing_is_unknown() -> None:
+    shown = {"email": "a@x.de", "lastmodifieddate": "2025-11-04T12:10:35.352Z"}
+    with CannedServer(Told(201, {"results": [{"id": "9", "properties": shown}]})) as server:
+        found = open_side(server).create_contacts([CreateItem("t", {"email": "a@x.de", "phone": "1"})])["t"]
+    assert isinstance(found, Record)
+    assert found.unknown == {"phone"}
+    assert found.values["city"] == ""
+
+
+def test_a_page_that_is_too_large_is_asked_for_in_smaller_ones_and_its_large_contact_set_aside() -> None:
+    large = raw("7", email="a@x.de", city="x" * MAX_BODY_BYTES)
+
+    def answer(asked: Asked) -> Told:
+        if "firstname" not in asked.path:
+            return Told(200, {"results": [raw("7", email="a@x.de")], "paging": {"next": {"after": "7"}}})
+        return Told(200, {"results": [large], "paging": {"next": {"after": "7"}}})
+
+    with CannedServer(answer=answer) as server:
+        page = open_side(server).list_contacts("")
+        limits = [asked.path.partition("limit=")[2].partition("&")[0] for asked in server.asked]
+    assert limits == ["100", "10", "1", "1"]
+    assert (list(page.records), [one.id for one in page.set_aside], page.next) == ([], ["7"], "7")
+
+
+def test_a_batch_that_is_too_large_is_read_in_halves_and_only_its_large_contact_is_unusable() -> None:
+    def answer(asked: Asked) -> Told:
+        ids = [str(one["id"]) for one in asked.inputs]
+        return Told(200, {"results": [raw(i, city="x" * (MAX_BODY_BYTES if i == "3" else 1)) for i in ids]})
+
+    with CannedServer(answer=answer) as server:
+        found = open_side(server).read_contacts(["1", "2", "3", "4"])
+    failed = [i for i, one in found.items() if isinstance(one, CallError) and one.failure is Failure.UNUSABLE]
+    assert (failed, len(found)) == (["3"], 4)

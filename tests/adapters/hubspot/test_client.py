@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
+
 import pytest
 
 from tests.support.canned_server import CannedServer, Told, closed_port
 from tests.support.hubspot_answers import open_side
+from wanesync.adapters.http_answers import MAX_BODY_BYTES, AnswerTooLarge
 from wanesync.adapters.hubspot.client import HubSpotClient
 from wanesync.adapters.hubspot.errors import ErrorTable
 from wanesync.core.errors import CallError, Failure
@@ -66,8 +69,14 @@ def test_a_part_of_a_path_is_quoted() -> None:
         assert server.asked[0].path == "/events/v3/event-definitions/a%2Fb%20c"
 
 
-def test_an_answer_that_is_too_large_is_unreadable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wanesync.adapters.hubspot.client.MAX_BODY_BYTES", 100)
-    with CannedServer(Told(200, {"name": "x" * 200})) as server, pytest.raises(CallError, match="more than") as raised:
+@pytest.mark.case(38)
+@pytest.mark.parametrize("status", [200, 400])
+@pytest.mark.parametrize("packed", [False, True])
+def test_an_answer_that_is_too_large_is_not_read(status: int, packed: bool) -> None:
+    body = b'{"category": "' + b"x" * (MAX_BODY_BYTES + 1) + b'"}'
+    answer = Told(status, gzip.compress(body) if packed else body, {"Content-Encoding": "gzip"} if packed else {})
+    with CannedServer(answer) as server, pytest.raises(CallError) as raised:
         HubSpotClient("pat-secret", server.url, ErrorTable({})).call_path("GET", "account")
-    assert raised.value.failure is Failure.NO_ANSWER
+    if status == 200:
+        assert isinstance(raised.value, AnswerTooLarge)
+    assert raised.value.failure is (Failure.NO_ANSWER if status == 200 else Failure.REFUSED)

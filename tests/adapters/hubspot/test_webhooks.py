@@ -13,7 +13,7 @@ from tests.support.json_strategies import JSON, Json
 from wanesync.adapters.hubspot.webhooks import HubSpotWebhooks
 from wanesync.core.errors import InvalidPayload
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap, FieldSpec
-from wanesync.core.model import Event
+from wanesync.core.model import Event, Side
 from wanesync.core.ports import ParsedWebhook
 
 FIELDS = FieldMap((*DEFAULT_FIELDS, FieldSpec("job", ("jobtitle",), ("metadata.job",))))
@@ -121,10 +121,52 @@ class TestHubSpot:
         with pytest.raises(InvalidPayload):
             HUBSPOT.parse(body, 0)
 
-    def test_half_a_character_costs_no_event(self) -> None:
-        body = b"[%s]" % json.dumps(change(propertyName="city", propertyValue="K\ud83d")).encode()
-        assert b"\\ud83d" in body
-        assert HUBSPOT.parse(body, 0).events[0].values == {"city": "K?"}
+    @pytest.mark.case(3)
+    @pytest.mark.case(5)
+    @pytest.mark.parametrize(
+        "bad",
+        [
+            {"propertyName": "city", "propertyValue": "K\ud83d"},
+            {"propertyName": "city", "propertyValue": "K\0"},
+            {"propertyName": "city", "propertyValue": "K" * 65_537},
+            {"propertyName": "city", "propertyValue": {"K": "K"}},
+            {"changeSource": "CRM\0UI"},
+            {"changeSource": "CRM\ud83d"},
+            {"sourceId": "x" * 8_000},
+            {"sourceId": "\0"},
+            {"appId": "x" * 256},
+            {"eventId": "x\0"},
+            {"occurredAt": 1 << 63},
+            {"occurredAt": True},
+        ],
+    )
+    def test_one_bad_element_is_set_aside_and_its_contact_is_read(self, bad: dict[str, object]) -> None:
+        body = b"[%s,%s]" % (json.dumps(change(**bad)).encode(), json.dumps(change(objectId=8)).encode())
+        parsed = HUBSPOT.parse(body, 0)
+        assert [event.record_id for event in parsed.events] == ["8"]
+        assert len(parsed.set_aside) == 1
+        assert parsed.named == [(Side.HUBSPOT, str(change()["objectId"]))]
+
+    @pytest.mark.parametrize("bad", [{"objectId": 1 << 63}, {"objectId": "x" * 300}, {"objectId": True}])
+    def test_an_element_without_a_usable_id_names_no_contact(self, bad: dict[str, object]) -> None:
+        parsed = HUBSPOT.parse(json.dumps([change(**bad)]).encode(), 0)
+        assert (len(parsed.set_aside), parsed.named, parsed.events) == (1, [], [])
+
+    def test_more_elements_than_hubspot_sends_are_refused(self) -> None:
+        assert len(HUBSPOT.parse(json.dumps([change()] * 500).encode(), 0).events) == 500
+        with pytest.raises(InvalidPayload, match="more than 500 events"):
+            HUBSPOT.parse(json.dumps([change()] * 501).encode(), 0)
+
+    def test_merges_of_more_contacts_than_hubspot_merges_are_set_aside(self) -> None:
+        merge = {"subscriptionType": "contact.merge", "propertyName": None, "propertyValue": None}
+        many = change(**merge, mergedObjectIds=list(range(1_000, 1_600)))
+        parsed = HUBSPOT.parse(json.dumps([many, change(**merge, mergedObjectIds=[1])]).encode(), 0)
+        assert (len(parsed.events), len(parsed.set_aside)) == (1, 1)
+        largest = change(**merge, mergedObjectIds=list(range(1_000, 1_500)))
+        parsed = HUBSPOT.parse(json.dumps([largest] * 20).encode(), 0)
+        assert (len(parsed.events), len(parsed.set_aside)) == (10, 10)
+
+    def test_a_body_that_cannot_be_read_is_refused(self) -> None:
         with pytest.raises(InvalidPayload):
             HUBSPOT.parse(b'["\\ud83d", NaN]', 0)
         with pytest.raises(InvalidPayload):
@@ -134,7 +176,7 @@ class TestHubSpot:
         deep = b"[" * 900 + b"]" * 900
         parsed = HUBSPOT.parse(b"[" + deep + b"," + json.dumps(change()).encode() + b"]", 0)
         assert len(parsed.events) == 1
-        assert "too deep" in parsed.set_aside[0][1]
+        assert parsed.set_aside[0][1] == "not an object"
 
     def test_a_repeated_delivery_has_the_same_key(self) -> None:
         assert one(change(attemptNumber=3)).key == one(change()).key

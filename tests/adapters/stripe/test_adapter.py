@@ -8,13 +8,15 @@ from urllib.parse import unquote
 import pytest
 import stripe as sdk
 
-from tests.support.canned_server import CannedServer, Told, closed_port
+from tests.support.canned_server import Asked, CannedServer, Told, closed_port
 from tests.support.stripe_answers import CUSTOMER, FIELDS, INVALID, RETRY, open_side, problem
 from wanesync.adapters.http_answers import MAX_SKEW_MS
 from wanesync.adapters.stripe.adapter import StripeAdapter, StripeOptions, mode_of
 from wanesync.adapters.stripe.customers import API_VERSION
 from wanesync.adapters.stripe.events import EVENT_TYPES
+from wanesync.adapters.stripe.transport import MAX_PAGE_BYTES
 from wanesync.core.errors import CallError, ConfigError, Failure
+from wanesync.core.model import Side
 
 
 def test_a_port_without_a_listener_is_unreached() -> None:
@@ -102,3 +104,83 @@ def test_lists_ask_for_what_is_wanted() -> None:
 
 def test_the_version_is_the_sdks() -> None:
     assert sdk.api_version == API_VERSION
+
+
+def listed(*customers: object, more: bool = False) -> Told:
+    return Told(200, {"object": "list", "data": list(customers), "has_more": more})
+
+
+def test_one_customer_that_cannot_be_used_is_set_aside_and_the_page_goes_on() -> None:
+    page = listed(
+        {**CUSTOMER, "id": "cus_3"},
+        {**CUSTOMER, "id": "cus_2", "name": "K\ud83d"},
+        {"id": "acct_1", "object": "v2.core.account"},
+        "nothing",
+        {**CUSTOMER, "id": "cus_1\0"},
+        more=True,
+    )
+    with CannedServer(page) as server:
+        found = open_side(server).list_customers("", 0, 0)
+    assert [record.id for record in found.records] == ["cus_3"]
+    assert [(one.id, one.remains and one.remains.id) for one in found.set_aside] == [
+        ("cus_2", "cus_2"), ("", None), ("", None), ("", None),
+    ]  # fmt: skip
+    assert found.next == "cus_2"
+
+
+def test_a_page_that_does_not_go_on_is_no_answer() -> None:
+    with CannedServer(listed({**CUSTOMER, "id": "cus_1"}, more=True)) as server, pytest.raises(CallError) as raised:
+        open_side(server).list_customers("cus_1", 0, 0)
+    assert raised.value.failure is Failure.NO_ANSWER
+
+
+def test_a_page_that_is_too_large_is_asked_for_in_smaller_ones_and_its_large_customer_set_aside() -> None:
+    large = {**CUSTOMER, "id": "cus_9", "name": "x" * MAX_PAGE_BYTES}
+
+    def answer(asked: Asked) -> Told:
+        if "starting_after=cus_9" in asked.path:
+            return listed({**CUSTOMER, "id": "cus_8"})
+        return listed(large, more=True)
+
+    with CannedServer(answer=answer) as server:
+        side = open_side(server)
+        first = side.list_customers("", 0, 0)
+        assert [asked.path.partition("limit=")[2].partition("&")[0] for asked in server.asked] == ["100", "10", "1"]
+        assert ([one.id for one in first.set_aside], first.next) == (["cus_9"], "cus_9")
+        assert [record.id for record in side.list_customers(first.next, 0, 0).records] == ["cus_8"]
+
+
+@pytest.mark.parametrize("body", [{}, {**CUSTOMER, "id": "cus_2"}, {"id": "cus_1", "object": "customer"}])
+def test_an_answer_that_is_not_the_customer_is_no_answer(body: object) -> None:
+    with CannedServer(Told(200, body)) as server:
+        side = open_side(server)
+        with pytest.raises(CallError) as read:
+            side.read_customer("cus_1")
+        with pytest.raises(CallError) as written:
+            side.update_customer("cus_1", "{}", "k")
+    assert read.value.failure is written.value.failure is Failure.NO_ANSWER
+
+
+def test_a_customer_that_cannot_be_used_is_unusable_when_read_and_unknown_after_a_write() -> None:
+    with CannedServer(Told(200, {**CUSTOMER, "name": "a\0"})) as server:
+        side = open_side(server)
+        with pytest.raises(CallError) as read:
+            side.read_customer("cus_1")
+        with pytest.raises(CallError) as written:
+            side.update_customer("cus_1", "{}", "k")
+    assert read.value.failure is Failure.UNUSABLE
+    assert read.value.remains is not None
+    assert written.value.failure is Failure.NO_ANSWER
+
+
+def test_one_event_of_the_list_that_cannot_be_used_is_set_aside() -> None:
+    event = {
+        "id": "evt_1", "object": "event", "livemode": False, "type": "customer.updated", "created": 1_700_000_000,
+        "data": {"object": CUSTOMER}, "request": {"idempotency_key": None},
+    }  # fmt: skip
+    bad = {**event, "id": "evt_2", "request": {"idempotency_key": "k\0"}}
+    with CannedServer(listed(event, bad)) as server:
+        page = open_side(server).list_events(0, "")
+    assert [row.record_id for row in page.events] == ["cus_1"]
+    assert len(page.set_aside) == 1
+    assert page.named == [(Side.STRIPE, "cus_1")]

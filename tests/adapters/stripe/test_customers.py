@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.stripe_answers import CUSTOMER, FIELDS
-from wanesync.adapters.stripe.customers import ADDRESS_PARTS, read_customer, write_params
+from wanesync.adapters.checked_values import IncompleteElement, InvalidElement
+from wanesync.adapters.stripe.customers import (
+    ADDRESS_PARTS,
+    describe_too_long,
+    read_customer,
+    read_remains,
+    write_params,
+)
 
 
 def test_ids_of_another_portal_do_not_count() -> None:
@@ -26,6 +33,68 @@ def test_ids_of_another_portal_do_not_count() -> None:
 )
 def test_a_customer_that_was_billed_is_known(trace: dict[str, object], billed: bool) -> None:
     assert read_customer({**CUSTOMER, "next_invoice_sequence": 1, "balance": 0, **trace}, FIELDS, "").billed is billed
+
+
+@pytest.mark.parametrize(
+    ("missing", "unknown"),
+    [
+        ("name", {"name"}),
+        ("phone", {"phone"}),
+        ("business_name", {"company"}),
+        ("preferred_locales", {"language"}),
+        ("address", {"street", "city", "state", "postal_code", "country"}),
+    ],
+)
+def test_an_attribute_that_an_answer_lacks_is_unknown_and_not_blank(missing: str, unknown: set[str]) -> None:
+    record = read_customer({name: value for name, value in CUSTOMER.items() if name != missing}, FIELDS, "")
+    assert record.unknown == unknown
+    assert not unknown & set(record.values)
+
+
+def test_a_part_that_an_address_lacks_is_unknown() -> None:
+    record = read_customer({**CUSTOMER, "address": {**dict.fromkeys(ADDRESS_PARTS[:-1]), "city": "Bonn"}}, FIELDS, "")
+    assert record.unknown == {"country"}
+    assert record.values["city"] == "Bonn"
+
+
+def test_newer_attributes_that_are_left_out_where_they_are_blank_are_blank() -> None:
+    older = {name: value for name, value in CUSTOMER.items() if name not in ("business_name", "individual_name")}
+    assert read_customer(older, FIELDS, "").values["company"] == ""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"object": "account"}, {"object": None}, {"deleted": True}, {"metadata": None}, {"metadata": []}, {"email": ...}],
+)
+def test_what_is_no_whole_customer_is_no_answer(change: dict[str, object]) -> None:
+    raw = {name: value for name, value in {**CUSTOMER, **change}.items() if value is not ...}
+    with pytest.raises(IncompleteElement):
+        read_customer(raw, FIELDS, "")
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"name": "K\ud83d"}, "name holds half of a surrogate pair"),
+        ({"address": {**dict.fromkeys(ADDRESS_PARTS), "line2": "\0"}}, "address.line2 holds U.0000"),
+        ({"metadata": {"job": "\0"}}, "metadata.job holds U.0000"),
+        ({"preferred_locales": ["en", "x" * 300]}, "preferred_locales is longer"),
+        ({"metadata": {"hubspot_portal_id": "42", "hubspot_contact_id": "7" * 300}}, "hubspot_contact_id is longer"),
+    ],
+)
+def test_a_value_that_cannot_be_stored_sets_its_customer_aside(change: dict[str, object], why: str) -> None:
+    with pytest.raises(InvalidElement, match=why):
+        read_customer({**CUSTOMER, **change}, FIELDS, "42")
+    remains = read_remains({**CUSTOMER, **change}, FIELDS)
+    assert remains is not None
+    assert (remains.id, *remains.emails) == ("cus_1", *{"a@x.de"})
+    assert remains.unknown == set(FIELDS.by_name)
+
+
+def test_a_text_that_is_too_long_makes_its_field_unknown_and_keeps_the_person() -> None:
+    raw = {**CUSTOMER, "name": "n" * 65_537}
+    assert read_customer(raw, FIELDS, "").unknown == {"name"}
+    assert describe_too_long(raw, FIELDS) == ["field name: name is longer than 65,536 characters"]
 
 
 def test_an_address_goes_out_whole() -> None:
@@ -50,13 +119,14 @@ def test_a_creation_mentions_nothing_blank() -> None:
 
 @given(st.dictionaries(st.sampled_from(ADDRESS_PARTS), st.text("abc", max_size=2)), st.text("xy", max_size=2))
 def test_an_address_written_and_merged_or_replaced_reads_the_same(address: dict[str, str], city: str) -> None:
-    current = read_customer({**CUSTOMER, "address": address}, FIELDS, "")
+    blank = dict.fromkeys(ADDRESS_PARTS)
+    current = read_customer({**CUSTOMER, "address": {**blank, **address}}, FIELDS, "")
     written = write_params({"city": city}, current, FIELDS)["address"]
     parts = written if isinstance(written, dict) else {}
     merged = {} if written == "" else {**address, **parts}
     wanted = {**current.values, "city": city}
     for after in (merged, parts):
-        assert read_customer({**CUSTOMER, "address": after}, FIELDS, "").values == wanted
+        assert read_customer({**CUSTOMER, "address": {**blank, **after}}, FIELDS, "").values == wanted
 
 
 def test_the_fixture_of_a_customer(shared: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.json_strategies import JSON, Json
-from wanesync.adapters.stripe.customers import API_VERSION
+from wanesync.adapters.stripe.customers import ADDRESS_PARTS, API_VERSION
 from wanesync.adapters.stripe.events import StripeAccount, StripeEvents
 from wanesync.core.errors import InvalidPayload
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap, FieldSpec
@@ -25,7 +25,8 @@ STRIPE = StripeEvents(FIELDS, StripeAccount(livemode=False, portal="42", id="acc
 def customer(**parts: object) -> Json:
     return {
         "id": "cus_1", "object": "customer", "created": 1_700_000_000, "email": "Ada@x.de", "name": "Ada",
-        "address": {"line1": "1 St", "city": "Ulm", "country": None}, "preferred_locales": ["de"],
+        "address": {**dict.fromkeys(ADDRESS_PARTS), "line1": "1 St", "city": "Ulm"}, "preferred_locales": ["de"],
+        "phone": None,
         "metadata": {"job": "boss", "hubspot_contact_id": "7", "hubspot_portal_id": "42"}, **parts,
     }  # fmt: skip
 

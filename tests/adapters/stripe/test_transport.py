@@ -9,12 +9,11 @@ import json
 import pytest
 
 from tests.support.canned_server import Asked, CannedServer, Told
+from tests.support.stripe_answers import CUSTOMER
 from wanesync.adapters.stripe.adapter import StripeAdapter, StripeOptions
-from wanesync.adapters.stripe.transport import find_proxy, open_proxy
+from wanesync.adapters.stripe.transport import MAX_PAGE_BYTES, find_proxy, open_proxy
 from wanesync.core.errors import CallError, ConfigError, Failure
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap
-
-CUSTOMER = {"id": "cus_1", "object": "customer", "created": 1_700_000_000, "metadata": {}}
 
 
 def open_side(url: str, **options: object) -> StripeAdapter:
@@ -54,6 +53,25 @@ def test_a_packed_answer_is_unpacked() -> None:
         assert "gzip" in server.asked[0].headers["Accept-Encoding"]
     assert record is not None
     assert record.id == "cus_1"
+
+
+@pytest.mark.case(38)
+@pytest.mark.parametrize("status", [200, 400])
+@pytest.mark.parametrize("packed", [False, True])
+def test_an_answer_that_is_too_large_is_not_read(status: int, packed: bool) -> None:
+    body = json.dumps({**CUSTOMER, "name": "x" * MAX_PAGE_BYTES}).encode()
+    answer = Told(status, gzip.compress(body) if packed else body, {"Content-Encoding": "gzip"} if packed else {})
+    with CannedServer(answer) as server, pytest.raises(CallError) as raised:
+        open_side(server.url).read_customer("cus_1")
+    assert raised.value.failure is (Failure.UNUSABLE if status == 200 else Failure.REFUSED)
+
+
+@pytest.mark.parametrize("encoding", ["br", "gzip, gzip", "zstd"])
+def test_an_encoding_that_was_not_asked_for_is_not_unpacked(encoding: str) -> None:
+    packed = gzip.compress(gzip.compress(json.dumps(CUSTOMER).encode()))
+    with CannedServer(Told(200, packed, {"Content-Encoding": encoding})) as server, pytest.raises(CallError) as raised:
+        open_side(server.url).read_customer("cus_1")
+    assert raised.value.failure is Failure.NO_ANSWER
 
 
 @pytest.mark.parametrize("bypass", [False, True])

@@ -6,18 +6,31 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from wanesync.adapters.checked_values import MAX_ID_CHARS, IncompleteElement, InvalidElement, find_fault
+from wanesync.adapters.http_answers import AnswerTooLarge
 from wanesync.adapters.hubspot import batches, purchases, search, setup
 from wanesync.adapters.hubspot.bisect_batch import BatchBisector
 from wanesync.adapters.hubspot.client import HubSpotClient
-from wanesync.adapters.hubspot.contacts import MODIFIED, OURS, field_names, properties_to_read, read_contact
+from wanesync.adapters.hubspot.contacts import (
+    MODIFIED,
+    OURS,
+    describe_too_long,
+    field_names,
+    properties_to_read,
+    read_contact,
+    read_id,
+    read_remains,
+)
 from wanesync.adapters.hubspot.errors import ErrorTable, read_unreadable
 from wanesync.adapters.json_values import epoch_ms, mapping, rows, text
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.fields import FieldMap
 from wanesync.core.model import Record, Side
-from wanesync.core.ports import Account, Authors, CreateItem, Limits, Page, Survey, UpdateItem
+from wanesync.core.ports import Account, Authors, CreateItem, Limits, Page, SetAside, Survey, UpdateItem
 from wanesync.core.purchases import Purchase
 
+MAX_PAGE_RECORDS = 100
+"""Contacts of one page of a listing (developers.hubspot.com, CRM objects API)."""
 ASSOCIATIONS_PAGE = 500
 """Most associations of one page (developers.hubspot.com, associations v4)."""
 APP_SOURCES = frozenset({"INTEGRATION", "API"})
@@ -72,29 +85,40 @@ class HubSpotAdapter:
         zone = text(reply.body.get("timeZone")) or "UTC"
         return Account(text(reply.body.get("portalId")), mode, zone, reply.timing.to_ms)
 
-    def read_contacts(self, ids: Sequence[str]) -> Mapping[str, Record | None]:
+    def read_contacts(self, ids: Sequence[str]) -> Mapping[str, Record | CallError | None]:
         """Read contacts with one request, and one more for each id that the answer does not mention.
 
-        A merged id is answered with its survivor. Only an id that the answer names as missing is None.
+        A merged id is answered with its survivor. Only an id that the answer names as missing is None. An answer that
+        is too large is asked for in halves.
         """
         batches.check_size(len(ids), lambda: len(set(ids)))
         if not ids:
             return {}
         asked = {"properties": self._properties, "inputs": [{"id": contact_id} for contact_id in ids]}
-        body = self._client.call(self._client.contact_batches.read, asked).body
-        holders: dict[str, Record] = {}
-        for record in (read_contact(mapping(raw), self._fields) for raw in rows(body.get("results"))):
-            for merged_id in record.merged_ids:
-                holders.setdefault(merged_id, record)
-            holders[record.id] = record
+        try:
+            reply = self._client.call(self._client.contact_batches.read, asked)
+        except AnswerTooLarge as error:
+            return self._read_halves(ids, error)
+        body = reply.body
+        if not isinstance(body.get("results"), list):
+            raise read_unreadable(reply.status, "a batch without results")
+        holders: dict[str, Record | CallError] = {}
+        for raw in map(mapping, rows(body["results"])):
+            found = self._read_result(raw, reply.status)
+            if isinstance(found, CallError):
+                holders[text(raw.get("id"))] = found
+                continue
+            for merged_id in found.merged_ids:
+                holders.setdefault(merged_id, found)
+            holders[found.id] = found
         missing = {name for entry in rows(body.get("errors")) for name in self._table.read_entry(mapping(entry)).ids}
-        found: dict[str, Record | None] = {}
+        answers: dict[str, Record | CallError | None] = {}
         for contact_id in ids:
             if contact_id in holders:
-                found[contact_id] = holders[contact_id]
+                answers[contact_id] = holders[contact_id]
             else:
-                found[contact_id] = None if contact_id in missing else self._read_alone(contact_id)
-        return found
+                answers[contact_id] = None if contact_id in missing else self._read_alone(contact_id)
+        return answers
 
     def find_archived(self, ids: Sequence[str]) -> frozenset[str]:
         """Return those of the contacts that are in the recycle bin: archived reads find nothing else."""
@@ -104,25 +128,74 @@ class HubSpotAdapter:
         found = (mapping(raw) for raw in rows(body.get("results")))
         return frozenset(text(raw.get("id")) for raw in found if raw.get("archived") is True) & frozenset(ids)
 
-    def _read_alone(self, contact_id: str) -> Record | None:
+    def _read_halves(self, ids: Sequence[str], error: AnswerTooLarge) -> Mapping[str, Record | CallError | None]:
+        if len(ids) == 1:
+            return {ids[0]: CallError(Side.HUBSPOT, Failure.UNUSABLE, error.reason, error.status)}
+        middle = len(ids) // 2
+        self._before_extra()
+        answers = dict(self.read_contacts(ids[:middle]))
+        self._before_extra()
+        return answers | dict(self.read_contacts(ids[middle:]))
+
+    def _read_result(self, raw: Mapping[str, object], status: int) -> Record | CallError:
+        """Return a contact of an answer, or why it cannot be used."""
+        try:
+            return read_contact(raw, self._fields)
+        except IncompleteElement as error:
+            return read_unreadable(status, str(error))
+        except InvalidElement as error:
+            return CallError(
+                Side.HUBSPOT, Failure.UNUSABLE, f"set aside: {error}", status, remains=read_remains(raw, self._fields)
+            )
+
+    def _read_alone(self, contact_id: str) -> Record | CallError | None:
         self._before_extra()
         try:
             reply = self._client.call(self._client.contacts.get_by_id, contact_id, properties=self._properties)
+        except AnswerTooLarge as error:
+            return CallError(Side.HUBSPOT, Failure.UNUSABLE, error.reason, error.status)
         except CallError as error:
-            if error.failure is Failure.NOT_FOUND:
-                return None
-            raise
-        return read_contact(reply.body, self._fields)
+            return None if error.failure is Failure.NOT_FOUND else error
+        found = self._read_result(reply.body, reply.status)
+        if isinstance(found, Record) and contact_id not in (found.id, *found.merged_ids):
+            return read_unreadable(reply.status, "another contact than the one that was asked for")
+        return found
 
-    def list_contacts(self, after: str, limit: int = 100) -> Page:
-        """Return one page in id order."""
-        page = {"limit": limit, "properties": self._properties, **({"after": after} if after else {})}
+    def list_contacts(self, after: str, limit: int = MAX_PAGE_RECORDS) -> Page:
+        """Return one page in id order; one that is too large is asked for in smaller ones, with a request each.
+
+        A single contact that is too large is set aside.
+        """
+        try:
+            return self._list_page(after, limit, self._properties)
+        except AnswerTooLarge as error:
+            if limit > 1:
+                self._before_extra()
+                return self.list_contacts(after, max(1, limit // 10))
+            self._before_extra()
+            page = self._list_page(after, 1, [MODIFIED, "email"])
+            return replace(page, records=(), set_aside=[SetAside(one.id, error.reason, one) for one in page.records])
+
+    def _list_page(self, after: str, limit: int, properties: Sequence[str]) -> Page:
+        page = {"limit": limit, "properties": list(properties), **({"after": after} if after else {})}
         reply = self._client.call(self._client.contacts.get_page, **page)
-        if "results" not in reply.body:
+        if not isinstance(reply.body.get("results"), list):
             raise read_unreadable(reply.status, "a page without results")
-        records = [read_contact(mapping(raw), self._fields) for raw in rows(reply.body["results"])]
+        records: list[Record] = []
+        set_aside: list[SetAside] = []
+        for raw in map(mapping, rows(reply.body["results"])):
+            found = self._read_result(raw, reply.status)
+            if isinstance(found, Record):
+                records.append(found)
+                if found.unknown:
+                    set_aside += [SetAside(found.id, reason) for reason in describe_too_long(raw, found, self._fields)]
+            else:
+                remains = found.remains or read_remains(raw, self._fields)
+                set_aside.append(SetAside(read_id(raw), found.reason, remains))
         following = text(mapping(mapping(reply.body.get("paging")).get("next")).get("after"))
-        return Page(records, following, reply.timing)
+        if find_fault(following, MAX_ID_CHARS) or (following and following == after):
+            raise read_unreadable(reply.status, "a cursor that cannot be used")
+        return Page(records, following, reply.timing, set_aside)
 
     def search_modified(self, since_ms: int, above_id: str) -> Sequence[tuple[str, int]]:
         """Return up to 200 hits in id order, by keyset: a search shows at most 10,000 hits of one query."""
@@ -143,7 +216,8 @@ class HubSpotAdapter:
             ]
             body = self._client.call(self._client.contact_batches.create, {"inputs": inputs}).body
             matched = batches.match_created(group, body, self._table)
-            return {trace: self._record(raw, whole=True) for trace, raw in matched.items()}
+            sent = {item.trace: item.properties for item in group}
+            return {trace: self._read_created(raw, sent[trace]) for trace, raw in matched.items()}
 
         return BatchBisector[CreateItem, Record](send, _trace, batches.find_named_contacts, self._before_extra).run(
             items
@@ -169,7 +243,9 @@ class HubSpotAdapter:
             return written | dict.fromkeys(asked, unread)
         for trace, contact_id in asked.items():
             part, rest = written[trace], read[contact_id]
-            if isinstance(part, Record):
+            if isinstance(rest, CallError):
+                written[trace] = _unread(f"written, but not read afterwards: {rest.reason}")
+            elif isinstance(part, Record):
                 gone = CallError(Side.HUBSPOT, Failure.NOT_FOUND, "deleted right after it was written")
                 written[trace] = gone if rest is None else _complete(part, rest)
         return written
@@ -183,14 +259,33 @@ class HubSpotAdapter:
             ]
             body = self._client.call(self._client.contact_batches.update, {"inputs": inputs}).body
             matched = batches.match_updated(group, body, self._table)
-            return {trace: self._record(raw, whole=False) for trace, raw in matched.items()}
+            return {trace: self._read_updated(raw) for trace, raw in matched.items()}
 
         return BatchBisector[UpdateItem, Record](send, _trace, batches.find_named_contacts, self._before_extra).run(
             items
         )
 
-    def _record(self, raw: Mapping[str, object] | CallError, *, whole: bool) -> Record | CallError:
-        return raw if isinstance(raw, CallError) else read_contact(raw, self._fields, whole=whole)
+    def _read_created(self, raw: Mapping[str, object] | CallError, sent: Mapping[str, str]) -> Record | CallError:
+        """Return a contact just created: its answer shows what is set, so what was not sent and is missing is blank."""
+        if isinstance(raw, CallError):
+            return raw
+        shown = raw.get("properties")
+        if not isinstance(shown, dict):
+            return _unread("contact without properties")
+        blank = {name: None for name in self._properties if name not in sent}
+        return self._after_write(lambda: read_contact({**raw, "properties": {**blank, **shown}}, self._fields))
+
+    def _read_updated(self, raw: Mapping[str, object] | CallError) -> Record | CallError:
+        if isinstance(raw, CallError):
+            return raw
+        return self._after_write(lambda: read_contact(raw, self._fields, whole=False))
+
+    def _after_write(self, read: Callable[[], Record]) -> Record | CallError:
+        """Return what a write's answer shows: one that cannot be used leaves the outcome unknown."""
+        try:
+            return read()
+        except InvalidElement as error:
+            return _unread(str(error))
 
     def wrote_current(self, contact_id: str, properties: Sequence[str]) -> Authors:
         """Return whether we wrote the current values: an app with our id, or one that wrote a property of ours."""
@@ -297,8 +392,17 @@ def _is_app(version: Mapping[str, object]) -> bool:
 
 def _complete(part: Record, rest: Record) -> Record:
     """Return a contact as it was after a write: the write's own fields and time over what was read later."""
-    values = {**rest.values, **part.values}
-    return replace(rest, values=values, emails=part.emails | rest.emails, modified_ms=part.modified_ms)
+    return replace(
+        rest,
+        values={**rest.values, **part.values},
+        emails=part.emails | rest.emails,
+        modified_ms=part.modified_ms or rest.modified_ms,
+        unknown=rest.unknown - part.values.keys(),
+    )
+
+
+def _unread(reason: str) -> CallError:
+    return CallError(Side.HUBSPOT, Failure.NO_ANSWER, f"unreadable answer: {reason}")
 
 
 def _trace(item: CreateItem | UpdateItem) -> str:

@@ -9,18 +9,29 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Any
 from urllib.parse import quote
 
 from hubspot import HubSpot
 from hubspot.crm import contacts
 from hubspot.crm.contacts.exceptions import ApiException
+from urllib3 import HTTPResponse
 from urllib3.exceptions import HTTPError
 
-from wanesync.adapters.http_answers import CONNECT_TIMEOUT_S, HUBSPOT_READ_TIMEOUT_S, MAX_BODY_BYTES, read_timing
+from wanesync.adapters.http_answers import (
+    CONNECT_TIMEOUT_S,
+    HUBSPOT_READ_TIMEOUT_S,
+    MAX_ERROR_BYTES,
+    AnswerTooLarge,
+    TooLarge,
+    read_body,
+    read_timing,
+)
 from wanesync.adapters.hubspot.errors import ErrorTable, read_network_error, read_unreadable
-from wanesync.adapters.json_values import parse, whole
+from wanesync.adapters.json_values import parse_vendor, whole
 from wanesync.core.errors import CallError
+from wanesync.core.model import Side
 from wanesync.core.ports import Limits, Timing
 
 TIMEOUT = (CONNECT_TIMEOUT_S, HUBSPOT_READ_TIMEOUT_S)
@@ -32,8 +43,6 @@ PLAIN_PATHS = {
     "event_definitions": "/events/v3/event-definitions",
 }
 """Endpoints that the SDK does not wrap."""
-_CHUNK_BYTES = 1 << 16
-"""Bytes of an answer read at a time (our choice)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +81,28 @@ class HubSpotClient:
         self.properties = sdk.crm.properties.core_api
         self.event_batches = sdk.events.send.batch_api
         self._raw = shared[0]
+        self._bound_errors()
         self._errors = errors
         self._monotonic = monotonic
         self.last_limits = Limits()
+
+    def _bound_errors(self) -> None:
+        """Read error answers here: the SDK reads them whole, whatever their size."""
+        pool = self._raw.rest_client.pool_manager
+        send = pool.urlopen
+
+        def bounded(*args: Any, **options: Any) -> Any:
+            response = send(*args, **options)
+            if 200 <= response.status < 300:
+                return response
+            try:
+                body = read_body(response, MAX_ERROR_BYTES)
+            except TooLarge:
+                body = b""
+            headers = {name: value for name, value in response.headers.items() if name.lower() != "content-encoding"}
+            return HTTPResponse(BytesIO(body), headers, response.status, reason=response.reason, preload_content=False)
+
+        pool.urlopen = bounded
 
     def put_gate(self, gate: Callable[[], None]) -> None:
         """Call ``gate`` right before each request's bytes leave."""
@@ -88,11 +116,14 @@ class HubSpotClient:
         pool.urlopen = gated
 
     def call(self, method: Callable[..., Any], *args: object, **options: object) -> Reply:
-        """One request through a method of the SDK. Raises CallError."""
+        """One request through a method of the SDK. Raises CallError, ``AnswerTooLarge`` among them."""
         began = self._monotonic()
+        response: Any = None
         try:
             response = method(*args, **options, _preload_content=False, _request_timeout=TIMEOUT)
-            content = self._read(response)
+            content = read_body(response)
+        except TooLarge as error:
+            raise AnswerTooLarge(Side.HUBSPOT, error, response.status) from None
         except ApiException as error:
             # Not chained: the exception's text is the whole answer, personal data included.
             raise self._refusal(error) from None
@@ -108,7 +139,7 @@ class HubSpotClient:
         if not content:
             return Reply(response.status, timing)
         try:
-            body = parse(content)
+            body = parse_vendor(content)
         except ValueError as error:
             raise read_unreadable(response.status, "not JSON") from error
         if not isinstance(body, dict):
@@ -129,23 +160,13 @@ class HubSpotClient:
             response_types_map={},
         )
 
-    def _read(self, response: Any) -> bytes:
-        content = bytearray()
-        for chunk in response.stream(_CHUNK_BYTES):
-            content += chunk
-            if len(content) > MAX_BODY_BYTES:
-                response.close()
-                raise read_unreadable(response.status, f"more than {MAX_BODY_BYTES} bytes")
-        response.release_conn()
-        return bytes(content)
-
     def _refusal(self, error: Any) -> CallError:
         if not error.status:
             return read_network_error(error)
         headers = dict(error.headers or {})
         self._note_limits(headers)
         try:
-            body = parse(error.body or b"")
+            body = parse_vendor(error.body or b"")
         except ValueError:
             body = None
         return self._errors.read_answer(error.status, headers, body)

@@ -6,23 +6,25 @@ import hashlib
 import unicodedata
 from collections.abc import Mapping
 
-from wanesync.adapters.hubspot.contacts import MERGED, MORE_EMAILS
+from wanesync.adapters.checked_values import MAX_ID_CHARS, InvalidElement, check_id, check_text
+from wanesync.adapters.hubspot.contacts import MAX_MERGED_IDS, MERGED, MORE_EMAILS
 from wanesync.adapters.json_values import MAX_MS, rows, text, whole
 from wanesync.adapters.webhooks import (
     FOREIGN,
     IGNORED,
-    InvalidElement,
+    MAX_ELEMENTS,
     WebhookContents,
-    check_id,
     event_key,
     parse_body,
 )
 from wanesync.core.errors import InvalidPayload
 from wanesync.core.fields import FieldMap
 from wanesync.core.ids import CUSTOMER_ID_PROPERTY
-from wanesync.core.model import Event, Side
+from wanesync.core.model import Event, RecordRef, Side
 from wanesync.core.ports import ParsedWebhook
 
+MAX_MERGED_IN_BODY = 5_000
+"""Merged contacts of one body, each of which costs a read: 100 merges of 50 contacts (our choice)."""
 CONTACT_TYPE = "0-1"
 REDACTED = "REDACTED"
 KINDS = {
@@ -60,18 +62,37 @@ class HubSpotWebhooks:
         value = parse_body(body)
         if not isinstance(value, list):
             raise InvalidPayload("the body is not an array of events")
+        if len(value) > MAX_ELEMENTS:
+            raise InvalidPayload(f"more than {MAX_ELEMENTS} events: HubSpot sends at most 100 in one webhook")
         contents = WebhookContents()
+        merged = 0
         for element in value:
             try:
                 found = self._read(element, received_ms)
+                merged += len(found.merged_ids) if isinstance(found, Event) else 0
+                if merged > MAX_MERGED_IN_BODY:
+                    raise InvalidElement(f"more than {MAX_MERGED_IN_BODY:,} merged contacts in one webhook")
             except InvalidElement as error:
                 contents.put_aside(element, str(error))
+                contents.named += self._name_records(element)
                 continue
             if isinstance(found, Event):
                 contents.events.append(found)
             else:
                 contents.dropped[found] += 1
         return contents.as_parsed()
+
+    def _name_records(self, element: object) -> list[RecordRef]:
+        """Return the contact of an element that is set aside: it is read, so that no edit waits for a catch-up."""
+        if not isinstance(element, dict) or (self._portal and text(element.get("portalId")) != self._portal):
+            return []
+        subject, _, what = text(element.get("subscriptionType")).partition(".")
+        if subject != "contact" and (subject, text(element.get("objectTypeId"))) != ("object", CONTACT_TYPE):
+            return []
+        try:
+            return [(Side.HUBSPOT, _digits(element.get("objectId")))] if what in KINDS else []
+        except InvalidElement:
+            return []
 
     def _read(self, element: object, received_ms: int) -> Event | str:
         if not isinstance(element, dict):
@@ -86,7 +107,7 @@ class HubSpotWebhooks:
             return IGNORED
         if subject == "object" and text(element.get("objectTypeId")) != CONTACT_TYPE:
             return IGNORED
-        changed = text(element.get("propertyName"))
+        changed = _short(element, "propertyName")
         if what == "propertyChange":
             if not changed:
                 raise InvalidElement("a property change without propertyName")
@@ -106,7 +127,7 @@ class HubSpotWebhooks:
             record_id, merged_ids, kept_id = _read_merge(element, record_id)
         digest = hashlib.sha256(value.encode()).hexdigest() if value is not None else ""
         names = ("portalId", "appId", "objectTypeId", "eventId")
-        portal, app, type_id, event_id = (text(element.get(name)) for name in names)
+        portal, app, type_id, event_id = (_short(element, name) for name in names)
         parts = (Side.HUBSPOT, portal, app, kind, type_id, record_id, *merged_ids, changed, str(occurred_ms), digest)
         return Event(
             key=event_key(self._key, *parts, event_id),
@@ -131,7 +152,7 @@ class HubSpotWebhooks:
         return {f"{spec.name}/{changed}": " ".join(unicodedata.normalize("NFC", value).split())}
 
     def _source(self, element: Mapping[str, object], app: str) -> str:
-        kind, source_id = text(element.get("changeSource")), text(element.get("sourceId"))
+        kind, source_id = _short(element, "changeSource"), _short(element, "sourceId")
         if kind not in APPS:
             return f"user:{kind}/{'' if kind in FLOWS else self._name_user(source_id)}"
         if source_id and (source_id == app or source_id in self._own):
@@ -151,7 +172,12 @@ def _value(element: Mapping[str, object]) -> str | None:
         return None
     if isinstance(value, dict | list):
         raise InvalidElement("a propertyValue that is no text")
-    return text(value)
+    return check_text(text(value), "propertyValue")
+
+
+def _short(element: Mapping[str, object], name: str) -> str:
+    """Return an id, a name or a source of an element."""
+    return check_text(text(element.get(name)), name, MAX_ID_CHARS)
 
 
 def _digits(value: object) -> str:
@@ -169,6 +195,9 @@ def _read_merge(element: Mapping[str, object], record_id: str) -> tuple[str, tup
     named = [_digits(element[name]) for name in ("primaryObjectId", "newObjectId") if element.get(name) is not None]
     survivor = named[-1] if named else record_id
     primary = named[0] if element.get("primaryObjectId") is not None else ""
-    others = [record_id, *named, *(_digits(entry) for entry in rows(element.get("mergedObjectIds")))]
+    listed = rows(element.get("mergedObjectIds"))
+    if len(listed) > MAX_MERGED_IDS:
+        raise InvalidElement(f"more than {MAX_MERGED_IDS} merged contacts")
+    others = [record_id, *named, *map(_digits, listed)]
     merged = tuple(dict.fromkeys(entry for entry in others if entry != survivor))
     return survivor, merged, primary if primary != survivor else ""

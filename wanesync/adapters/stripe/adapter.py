@@ -5,24 +5,32 @@ Raw requests and plain mappings: the SDK's objects take five times as long per p
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import stripe
 
-from wanesync.adapters.http_answers import read_timing
+from wanesync.adapters.checked_values import MAX_ID_CHARS, IncompleteElement, InvalidElement, find_fault
+from wanesync.adapters.http_answers import AnswerTooLarge, read_timing
 from wanesync.adapters.json_values import mapping, parse, rows, text
-from wanesync.adapters.stripe.customers import API_VERSION, read_customer
+from wanesync.adapters.stripe.customers import (
+    API_VERSION,
+    describe_too_long,
+    read_customer,
+    read_id,
+    read_remains,
+)
 from wanesync.adapters.stripe.errors import ErrorTable, RefusedCall
 from wanesync.adapters.stripe.events import EVENT_TYPES, StripeAccount, StripeEvents
 from wanesync.adapters.stripe.transport import PooledClient
 from wanesync.adapters.webhooks import WebhookContents
 from wanesync.core.errors import CallError, ConfigError, Failure
 from wanesync.core.fields import FieldMap
-from wanesync.core.model import Side
-from wanesync.core.ports import Account, CustomerAnswer, EventPage, Page, Timing
+from wanesync.core.model import Record, Side
+from wanesync.core.ports import Account, CustomerAnswer, EventPage, Page, SetAside, Timing
 
 PAGE_SIZE = 100
 """Most objects of one page (docs.stripe.com/api/pagination)."""
@@ -44,6 +52,17 @@ class StripeOptions:
     portal: str = ""
     event_key: bytes = field(default=b"", repr=False)
     gate: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """One page of a list: objects, the next cursor; ``unread``: the id of an object that is too large, and why."""
+
+    rows: Sequence[Mapping[str, object]]
+    next: str
+    timing: Timing
+    unread: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,45 +117,94 @@ class StripeAdapter:
         """Read one customer; a record of None was deleted or never existed."""
         began = self._monotonic()
         try:
-            return self._answer(self._call("get", f"{CUSTOMERS}/{customer_id}", {}))
+            return self._answer(self._call("get", f"{CUSTOMERS}/{customer_id}", {}), customer_id)
+        except AnswerTooLarge as error:
+            raise CallError(Side.STRIPE, Failure.UNUSABLE, error.reason, error.status) from None
         except CallError as error:
             if error.failure is not Failure.NOT_FOUND:
                 raise
             return CustomerAnswer(None, self._timing({}, began))
 
     def list_customers(self, after: str, created_from: int, created_to: int) -> Page:
-        """Return one page of 100, newest first."""
+        """Return one page of at most 100, newest first; one that is too large is asked for in smaller ones."""
         bounds = {name: bound for name, bound in (("gte", created_from), ("lte", created_to)) if bound}
-        reply = self._call("get", CUSTOMERS, _page(after) | ({"created": bounds} if bounds else {}))
-        customers = [mapping(raw) for raw in _rows(reply)]
-        records = [read_customer(raw, self._fields, self._options.portal) for raw in customers]
-        return Page(records, _following(reply, customers), reply.timing)
+        more: Mapping[str, object] = {"created": bounds} if bounds else {}
+        found = self._list(CUSTOMERS, after, more, "cus_")
+        records: list[Record] = []
+        set_aside = [SetAside(found.unread, found.reason)] if found.unread else []
+        for raw in found.rows:
+            try:
+                record = read_customer(raw, self._fields, self._options.portal)
+            except InvalidElement as error:
+                set_aside.append(SetAside(read_id(raw), str(error), read_remains(raw, self._fields)))
+            else:
+                records.append(record)
+                if record.unknown:
+                    set_aside += [SetAside(record.id, reason) for reason in describe_too_long(raw, self._fields)]
+        return Page(records, found.next, found.timing, set_aside)
 
     def create_customer(self, body: str, key: str) -> CustomerAnswer:
         """Create a customer from the stored body: the same text makes the same request."""
-        return self._answer(self._call("post", CUSTOMERS, _params(body), key))
+        return self._answer_write(self._call("post", CUSTOMERS, _params(body), key))
 
     def update_customer(self, customer_id: str, body: str, key: str) -> CustomerAnswer:
         """Update a customer with the stored body."""
-        return self._answer(self._call("post", f"{CUSTOMERS}/{customer_id}", _params(body), key))
+        return self._answer_write(self._call("post", f"{CUSTOMERS}/{customer_id}", _params(body), key), customer_id)
 
     def list_events(self, since_s: int, after: str) -> EventPage:
         """Return one page of the events that webhooks deliver, newest first, read by the same parser."""
-        params = _page(after) | {"types": list(EVENT_TYPES), "created": {"gte": since_s}}
-        reply = self._call("get", "/v1/events", params)
+        found = self._list("/v1/events", after, {"types": list(EVENT_TYPES), "created": {"gte": since_s}}, "evt_")
         contents = WebhookContents()
-        events = [mapping(raw) for raw in _rows(reply)]
-        for event in events:
-            self._events.add(contents, event, reply.timing.from_ms)
-        return EventPage(contents.events, contents.purchases, _following(reply, events))
+        for event in found.rows:
+            self._events.add(contents, event, found.timing.from_ms)
+        if found.unread:
+            contents.put_aside({"id": found.unread}, found.reason)
+        parsed = contents.as_parsed()
+        return EventPage(parsed.events, parsed.purchases, found.next, parsed.set_aside, parsed.named)
 
-    def _answer(self, reply: Reply) -> CustomerAnswer:
-        if reply.body.get("deleted") is True:
+    def _list(
+        self, path: str, after: str, params: Mapping[str, object], prefix: str, limit: int = PAGE_SIZE
+    ) -> _Listed:
+        """Return one page of a list; one that is too large is asked for again with fewer objects, then without one."""
+        try:
+            reply = self._call("get", path, {**_page(after, limit), **params})
+        except AnswerTooLarge as error:
+            if limit > 1:
+                return self._list(path, after, params, prefix, max(1, limit // 10))
+            first = re.search(rb'"id"\s*:\s*"(' + prefix.encode() + rb'[A-Za-z0-9_]{1,250})"', error.head)
+            if first is None or first[1].decode() == after:
+                raise
+            skipped = first[1].decode()
+            return _Listed([], skipped, Timing(0, 0), skipped, error.reason)
+        shown = [mapping(raw) for raw in _rows(reply)]
+        return _Listed(shown, _following(reply, shown, after, prefix), reply.timing)
+
+    def _answer(self, reply: Reply, customer_id: str = "") -> CustomerAnswer:
+        """Return the customer of an answer. ``customer_id``: the one that was asked for, "" for a creation.
+
+        Raises ``CallError``: no answer where the object is another one, or lacks what every customer shows; unusable
+        where a value cannot be stored.
+        """
+        shown = text(reply.body.get("id"))
+        if customer_id and shown != customer_id:
+            raise _unread("another object than the customer that was asked for")
+        if reply.body.get("deleted") is True and shown:
             return CustomerAnswer(None, reply.timing, reply.replayed, deleted=True)
-        if reply.body.get("object") != "customer" or not text(reply.body.get("id")):
-            raise CallError(Side.STRIPE, Failure.NO_ANSWER, "unreadable answer: not a customer")
-        record = read_customer(reply.body, self._fields, self._options.portal)
+        try:
+            record = read_customer(reply.body, self._fields, self._options.portal)
+        except IncompleteElement as error:
+            raise _unread(str(error)) from None
+        except InvalidElement as error:
+            remains = read_remains(reply.body, self._fields)
+            raise CallError(Side.STRIPE, Failure.UNUSABLE, f"set aside: {error}", 200, remains=remains) from None
         return CustomerAnswer(record, reply.timing, reply.replayed)
+
+    def _answer_write(self, reply: Reply, customer_id: str = "") -> CustomerAnswer:
+        """Return the customer after a write: an answer that cannot be used leaves the outcome unknown."""
+        try:
+            return self._answer(reply, customer_id)
+        except CallError as error:
+            raise _unread(error.reason) if error.failure is Failure.UNUSABLE else error from None
 
     def _call(self, method: str, path: str, params: Mapping[str, object], key: str = "") -> Reply:
         """Make one request. Raises ``CallError``."""
@@ -164,15 +232,26 @@ def _params(body: str) -> Mapping[str, object]:
     return params
 
 
-def _page(after: str) -> dict[str, object]:
-    return {"limit": PAGE_SIZE, **({"starting_after": after} if after else {})}
+def _page(after: str, limit: int) -> dict[str, object]:
+    return {"limit": limit, **({"starting_after": after} if after else {})}
 
 
 def _rows(reply: Reply) -> list[object]:
     if not isinstance(reply.body.get("data"), list):
-        raise CallError(Side.STRIPE, Failure.NO_ANSWER, "unreadable answer: not a list")
+        raise _unread("not a list")
     return list(rows(reply.body["data"]))
 
 
-def _following(reply: Reply, shown: list[Mapping[str, object]]) -> str:
-    return text(shown[-1].get("id")) if shown and reply.body.get("has_more") is True else ""
+def _following(reply: Reply, shown: list[Mapping[str, object]], after: str, prefix: str) -> str:
+    """Return the last usable id, after which the next page begins. Raises ``CallError`` if the list would not go on."""
+    if reply.body.get("has_more") is not True:
+        return ""
+    ids = [text(raw.get("id")) for raw in shown]
+    following = next((i for i in reversed(ids) if i.startswith(prefix) and not find_fault(i, MAX_ID_CHARS)), "")
+    if not following or following == after:
+        raise _unread("a page that has more and no id to go on from")
+    return following
+
+
+def _unread(reason: str) -> CallError:
+    return CallError(Side.STRIPE, Failure.NO_ANSWER, f"unreadable answer: {reason}")

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import orjson
 
-from wanesync.adapters.json_values import parse, rows, text, texts, whole
+from wanesync.adapters.checked_values import (
+    MAX_ID_CHARS,
+    MAX_VALUE_CHARS,
+    TOO_LONG,
+    IncompleteElement,
+    InvalidElement,
+    check_id,
+    check_text,
+    find_faults,
+    is_too_long,
+)
+from wanesync.adapters.json_values import MAX_MS, parse, rows, text, texts, whole
 from wanesync.core.fields import FieldMap
 from wanesync.core.ids import CONTACT_ID_KEY, PORTAL_ID_KEY
 from wanesync.core.model import Record, Side, normalise_email
@@ -16,40 +28,129 @@ API_VERSION = "2026-10-28.endive"
 LOCALES = "preferred_locales"
 ADDRESS = "address"
 METADATA = "metadata"
+NEWER = ("business_name", "individual_name")
+"""Attributes that Stripe's examples leave out where they are blank; where one is shown as null, both always are."""
+_KEYS = "metadata."
+_NESTED = (dict, list)
+MAX_LOCALES = 100
+"""Preferred locales that are kept (our choice): more than there are languages a person reads."""
 ADDRESS_PARTS = ("line1", "line2", "city", "state", "postal_code", "country")
 
 
-def read_values(raw: Mapping[str, object], fields: FieldMap) -> dict[str, str]:
-    """Return field -> canonical value of a customer object, "" for blank, missing and null."""
+@dataclass(frozen=True, slots=True)
+class CustomerValues:
+    """The fields of a customer object: field -> canonical value, and the fields it does not hold.
+
+    ``too_long``: those of the unknown fields whose value is too long; the others are missing.
+    """
+
+    values: Mapping[str, str]
+    unknown: frozenset[str]
+    too_long: frozenset[str]
+
+
+def read_values(raw: Mapping[str, object], fields: FieldMap) -> CustomerValues:
+    """Read the mapped fields of a customer object; Stripe shows every attribute, null where it is blank.
+
+    So a field whose attribute is missing is unknown (docs/correctness.md#missing-is-not-null); metadata shows only the
+    keys that are set. Raises ``InvalidElement`` for a value that cannot be stored.
+    """
     by_path = _read_paths(raw)
-    return {spec.name: spec.form.read_stripe(by_path.get(spec.stripe[0], "")) for spec in fields.specs}
+    paths = {spec.name: spec.stripe[0] for spec in fields.specs}
+    faults = find_faults({name: by_path.get(path, "") for name, path in paths.items()})
+    for name, fault in faults.items():
+        if not is_too_long(fault) or paths[name] == "email":
+            raise InvalidElement(f"{paths[name]} {fault}")
+    values: dict[str, str] = {}
+    unknown = set(faults)
+    for spec in fields.specs:
+        path = spec.stripe[0]
+        if spec.name in faults:
+            continue
+        if path in by_path or (path.startswith(_KEYS) and isinstance(raw.get(METADATA), dict)):
+            values[spec.name] = spec.form.read_stripe(by_path.get(path, ""))
+        else:
+            unknown.add(spec.name)
+    return CustomerValues(values, frozenset(unknown), frozenset(faults))
 
 
 def _read_paths(raw: Mapping[str, object]) -> dict[str, str]:
-    """Return the raw text at each path (``email``, ``address.city``, ``metadata.KEY``; the first preferred locale)."""
-    by_path = texts(raw)
-    for top in (ADDRESS, METADATA):
-        by_path |= {f"{top}.{part}": value for part, value in texts(raw.get(top)).items()}
-    locales = rows(raw.get(LOCALES))
-    by_path[LOCALES] = text(locales[0]) if locales else ""
+    """Return the raw text at each path that is shown (``email``, ``address.city``, ``metadata.KEY``, one locale)."""
+    by_path = {name: text(value) for name, value in raw.items() if not isinstance(value, _NESTED)}
+    address, metadata, locales = raw.get(ADDRESS), raw.get(METADATA), raw.get(LOCALES)
+    if isinstance(address, dict):
+        by_path |= {f"{ADDRESS}.{part}": value for part, value in texts(address).items()}
+    elif ADDRESS in raw and address is None:
+        by_path |= {f"{ADDRESS}.{part}": "" for part in ADDRESS_PARTS}
+    if not any(name in raw and raw[name] is None for name in NEWER):
+        by_path = {**dict.fromkeys(NEWER, ""), **by_path}
+    by_path |= {f"{_KEYS}{key}": value for key, value in texts(metadata).items()}
+    by_path.pop(LOCALES, None)
+    if isinstance(locales, list) or (LOCALES in raw and locales is None):
+        shown = rows(locales)
+        by_path[LOCALES] = text(shown[0]) if shown else ""
     return by_path
 
 
 def read_customer(raw: Mapping[str, object], fields: FieldMap, portal: str) -> Record:
-    """Return the record of a customer object; ids of another portal in its metadata do not count."""
-    metadata = texts(raw.get(METADATA))
+    """Return the record of a customer object; ids of another portal in its metadata do not count.
+
+    Raises ``IncompleteElement`` (no customer, or without e-mail or metadata, which every customer shows) and
+    ``InvalidElement`` (a value that cannot be stored).
+    """
+    if raw.get("object") != "customer" or raw.get("deleted") is True:
+        raise IncompleteElement("not a customer")
+    own_id = check_id(raw.get("id"), ("cus_",))
+    if "email" not in raw or not isinstance(raw.get(METADATA), dict):
+        raise IncompleteElement(f"customer {own_id} without email or metadata")
+    metadata = texts(raw[METADATA])
     ours = bool(portal) and metadata.get(PORTAL_ID_KEY) == portal
-    email = normalise_email(text(raw.get("email")))
+    found = read_values(raw, fields)
     return Record(
         side=Side.STRIPE,
-        id=text(raw.get("id")),
-        values=read_values(raw, fields),
-        emails=frozenset([email] if email else ()),
-        other_id=metadata.get(CONTACT_ID_KEY, "") if ours else "",
-        created_ms=(whole(raw.get("created")) or 0) * 1000,
+        id=own_id,
+        values=found.values,
+        emails=_read_emails(raw),
+        other_id=check_text(metadata.get(CONTACT_ID_KEY, ""), CONTACT_ID_KEY, MAX_ID_CHARS) if ours else "",
+        created_ms=_read_created_ms(raw),
         billed=_was_billed(raw),
         carry=_read_carry(raw),
+        unknown=found.unknown,
     )
+
+
+def read_remains(raw: Mapping[str, object], fields: FieldMap) -> Record | None:
+    """Return what a customer that cannot be used still shows: id and address; None without both."""
+    try:
+        own_id, emails = check_id(raw.get("id"), ("cus_",)), _read_emails(raw)
+    except InvalidElement:
+        return None
+    created_ms, unknown = _read_created_ms(raw), frozenset(fields.by_name)
+    return Record(Side.STRIPE, own_id, emails=emails, created_ms=created_ms, unknown=unknown) if emails else None
+
+
+def read_id(raw: Mapping[str, object]) -> str:
+    """Return the id of a customer that cannot be used, "" if that cannot be read either."""
+    try:
+        return check_id(raw.get("id"), ("cus_",))
+    except InvalidElement:
+        return ""
+
+
+def describe_too_long(raw: Mapping[str, object], fields: FieldMap) -> list[str]:
+    """Return a reason for each field that is unknown because its value is too long."""
+    paths = {name: fields.by_name[name].stripe[0] for name in sorted(read_values(raw, fields).too_long)}
+    return [f"field {name}: {path} {TOO_LONG.format(MAX_VALUE_CHARS)}" for name, path in paths.items()]
+
+
+def _read_emails(raw: Mapping[str, object]) -> frozenset[str]:
+    email = normalise_email(check_text(text(raw.get("email")), "email"))
+    return frozenset([email] if email else ())
+
+
+def _read_created_ms(raw: Mapping[str, object]) -> int:
+    created_s = whole(raw.get("created")) or 0
+    return created_s * 1000 if 0 <= created_s <= MAX_MS // 1000 else 0
 
 
 def _was_billed(raw: Mapping[str, object]) -> bool:
@@ -58,11 +159,14 @@ def _was_billed(raw: Mapping[str, object]) -> bool:
 
 
 def _read_carry(raw: Mapping[str, object]) -> dict[str, str]:
+    """Return what is sent again with a part of it; raise ``InvalidElement`` for a text that cannot be stored."""
     address = texts(raw.get(ADDRESS))
     carry = {f"{ADDRESS}.{part}": address[part] for part in ADDRESS_PARTS if address.get(part)}
-    locales = [text(entry) for entry in rows(raw.get(LOCALES))]
+    locales = [check_text(text(entry), LOCALES, MAX_ID_CHARS) for entry in rows(raw.get(LOCALES))[:MAX_LOCALES]]
     if locales:
         carry[LOCALES] = orjson.dumps(locales).decode()
+    for name, fault in find_faults(carry).items():
+        raise InvalidElement(f"{name} {fault}")
     return carry
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from stripe import APIConnectionError, StripeError
 
-from wanesync.adapters.http_answers import read_retry_after_ms, was_unsent
+from wanesync.adapters.http_answers import AnswerTooLarge, TooLarge, read_retry_after_ms, was_unsent
 from wanesync.adapters.json_values import mapping, text
 from wanesync.adapters.stripe.transport import Redirected
 from wanesync.core.errors import CallError, Failure
@@ -108,6 +108,8 @@ def _read_network_error(error: StripeError) -> CallError:
     if isinstance(cause, Redirected):
         reason = "redirected; set stripe.base_url to the address itself"
         return CallError(Side.STRIPE, Failure.UNAVAILABLE, reason)
+    if isinstance(cause, TooLarge):
+        return AnswerTooLarge(Side.STRIPE, cause, 200)
     failure = Failure.UNREACHED if was_unsent(error) else Failure.NO_ANSWER
     return CallError(Side.STRIPE, failure, f"no answer from Stripe ({name})")
 

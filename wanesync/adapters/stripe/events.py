@@ -5,21 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from wanesync.adapters.checked_values import (
+    MAX_ID_CHARS,
+    IncompleteElement,
+    InvalidElement,
+    check_id,
+    check_text,
+    find_faults,
+)
 from wanesync.adapters.json_values import MAX_MS, mapping, text, whole
 from wanesync.adapters.stripe.customers import API_VERSION, read_customer, read_values
 from wanesync.adapters.webhooks import (
     FOREIGN,
     IGNORED,
-    InvalidElement,
     WebhookContents,
-    check_id,
     event_key,
     parse_body,
 )
 from wanesync.core.errors import InvalidPayload
 from wanesync.core.fields import FieldMap
 from wanesync.core.ids import CONTACT_ID_KEY, PORTAL_ID_KEY
-from wanesync.core.model import Event, Side, normalise_email
+from wanesync.core.model import Event, Record, RecordRef, Side, normalise_email
 from wanesync.core.ports import ParsedWebhook
 from wanesync.core.purchases import Purchase
 
@@ -70,6 +76,7 @@ class StripeEvents:
             found = self._read(mapping(event), received_ms)
         except InvalidElement as error:
             contents.put_aside(event, str(error))
+            contents.named += self._name_records(mapping(event))
             return
         if isinstance(found, str):
             contents.dropped[found] += 1
@@ -92,13 +99,27 @@ class StripeEvents:
             return IGNORED
         subject = mapping(mapping(event.get("data")).get("object"))
         if kind in CHARGE_TYPES:
-            check_id(text(event.get("id")), ("evt_",))
+            check_id(event.get("id"), ("evt_",))
             paid = subject.get("paid") is True and subject.get("captured") is True
             return _purchase(subject, _occurred_ms(event)) if paid else IGNORED
         previous = mapping(mapping(event.get("data")).get("previous_attributes"))
         if previous and not self._concerns(previous):
             return IGNORED
         return self._customer_row(event, subject, previous, received_ms)
+
+    def _name_records(self, event: Mapping[str, object]) -> list[RecordRef]:
+        """Return the customer of an event that is set aside: it is read, so that no edit waits for a catch-up."""
+        account = text(event.get("account"))
+        if event.get("livemode") is not self._account.livemode or (account and account != self._account.id):
+            return []
+        if text(event.get("type")) not in CUSTOMER_KINDS:
+            return []
+        try:
+            return [
+                (Side.STRIPE, check_id(text(mapping(mapping(event.get("data")).get("object")).get("id")), ("cus_",)))
+            ]
+        except InvalidElement:
+            return []
 
     def _concerns(self, previous: Mapping[str, object]) -> bool:
         """Whether a change touches a mapped attribute, our ids, or whether the customer was billed."""
@@ -114,14 +135,14 @@ class StripeEvents:
         received_ms: int,
     ) -> Event:
         kind = CUSTOMER_KINDS[text(event.get("type"))]
-        record_id = check_id(text(subject.get("id")), ("cus_",))
+        record_id = check_id(subject.get("id"), ("cus_",))
         values: dict[str, str] = {}
         before: dict[str, str] = {}
         if kind == "created":
-            values = {name: value for name, value in read_values(subject, self._fields).items() if value}
+            values = {name: value for name, value in read_values(subject, self._fields).values.items() if value}
         elif kind == "updated":
-            now, then = (read_values(raw, self._fields) for raw in (subject, _before(subject, previous)))
-            values = {name: value for name, value in now.items() if value != then[name]}
+            now, then = (read_values(raw, self._fields).values for raw in (subject, _before(subject, previous)))
+            values = {name: value for name, value in now.items() if name in then and value != then[name]}
             before = {name: then[name] for name in values}
         usable = kind != "deleted" and text(event.get("api_version")) == API_VERSION
         return Event(
@@ -134,12 +155,20 @@ class StripeEvents:
             previous=before,
             request_key=_request_key(event),
             source="" if _request_key(event) else "user",
-            record=read_customer(subject, self._fields, self._account.portal) if usable else None,
+            record=self._read_object(subject) if usable else None,
             received_ms=received_ms,
         )
 
+    def _read_object(self, subject: Mapping[str, object]) -> Record | None:
+        """Return the customer of an event; None where it lacks a field: the customer is read."""
+        try:
+            record = read_customer(subject, self._fields, self._account.portal)
+        except IncompleteElement:
+            return None
+        return None if record.unknown else record
+
     def _event_key(self, event: Mapping[str, object], kind: str, record_id: str) -> str:
-        event_id = check_id(text(event.get("id")), ("evt_",))
+        event_id = check_id(event.get("id"), ("evt_",))
         mode = "live" if self._account.livemode else "test"
         return event_key(self._key, Side.STRIPE, mode, kind, record_id, str(_occurred_ms(event)), event_id)
 
@@ -152,7 +181,8 @@ def _occurred_ms(event: Mapping[str, object]) -> int:
 
 
 def _request_key(event: Mapping[str, object]) -> str:
-    return text(mapping(event.get("request")).get("idempotency_key"))
+    key = text(mapping(event.get("request")).get("idempotency_key"))
+    return check_text(key, "request.idempotency_key", MAX_ID_CHARS)
 
 
 def _before(subject: Mapping[str, object], previous: Mapping[str, object]) -> dict[str, object]:
@@ -170,10 +200,13 @@ def _purchase(charge: Mapping[str, object], occurred_ms: int) -> Purchase:
     captured = whole(charge.get("amount_captured"))
     amount = whole(charge.get("amount")) if captured is None else captured
     currency = text(charge.get("currency")).lower()
-    if amount is None or amount < 0 or len(currency) != 3 or not currency.isalpha():
-        raise InvalidElement("a charge without amount or currency")
+    if amount is None or amount < 0 or len(currency) != 3 or not (currency.isascii() and currency.isalpha()):
+        raise InvalidElement(f"charge {charge_id}: no usable amount or currency")
     payment, customer = _id_of(charge.get("payment_intent")), _id_of(charge.get("customer"))
     address = text(mapping(charge.get("billing_details")).get("email")) or text(charge.get("receipt_email"))
+    texts = {"email": address, "description": text(charge.get("description"))}
+    for name, fault in find_faults(texts).items():
+        raise InvalidElement(f"charge {charge_id}: {name} {fault}")
     return Purchase(
         payment_id=check_id(payment) if payment else charge_id,
         charge_id=charge_id,
@@ -183,7 +216,7 @@ def _purchase(charge: Mapping[str, object], occurred_ms: int) -> Purchase:
         amount=amount,
         currency=currency,
         occurred_ms=occurred_ms,
-        description=text(charge.get("description")),
+        description=texts["description"],
     )
 
 

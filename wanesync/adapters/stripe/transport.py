@@ -18,11 +18,19 @@ import stripe
 import urllib3
 from urllib3.exceptions import HTTPError, LocationParseError, ProxySchemeUnknown
 
-from wanesync.adapters.http_answers import CONNECT_TIMEOUT_S, STRIPE_READ_TIMEOUT_S
+from wanesync.adapters.http_answers import (
+    CONNECT_TIMEOUT_S,
+    MAX_ERROR_BYTES,
+    STRIPE_READ_TIMEOUT_S,
+    TooLarge,
+    read_body,
+)
 from wanesync.core.errors import ConfigError
 
 POOL_SIZE = 80
 """Connections: a little more than the calls of a worker's Stripe lane."""
+MAX_PAGE_BYTES = 8 << 20
+"""Largest answer that is read, unpacked: 100 customers with 50 full metadata keys each have 3 MB."""
 _ENCODINGS = {"Accept-Encoding": "gzip, deflate"}
 
 
@@ -65,14 +73,26 @@ class PooledClient(stripe.HTTPClient):
                 headers={**(headers or {}), **_ENCODINGS},
                 redirect=False,
                 retries=False,
+                preload_content=False,
                 timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=STRIPE_READ_TIMEOUT_S),
             )
+            content = _read(response)
             if response.status // 100 == 3:
                 raise Redirected(f"status {response.status}")
         except (HTTPError, OSError) as error:
             # The SDK's error has no types.
             raise stripe.APIConnectionError(f"no answer ({type(error).__name__})") from error  # type: ignore[no-untyped-call] # stripe leaves its errors untyped
-        return response.data, response.status, response.headers
+        return content, response.status, response.headers
+
+
+def _read(response: urllib3.BaseHTTPResponse) -> bytes:
+    """The body; an error answer that is too large to be read has none. Raises TooLarge for any other."""
+    if response.status // 100 == 2:
+        return read_body(response, MAX_PAGE_BYTES)
+    try:
+        return read_body(response, MAX_ERROR_BYTES)
+    except TooLarge:
+        return b""
 
 
 def find_proxy(address: str) -> str | None:

@@ -238,6 +238,16 @@ class Snapshot:
         """Contacts stored as alive that the listing shows as merged away: id -> id of the surviving contact."""
         self._db.executemany("INSERT OR REPLACE INTO merges VALUES (?, ?)", list(merges.items()))
 
+    def put_aside(self, side: Side, records: Iterable[tuple[str, str]]) -> None:
+        """Records that cannot be used: (id, reason)."""
+        rows = [(SIDE_NUMBERS[side], record_id, reason) for record_id, reason in records]
+        self._db.executemany("INSERT OR IGNORE INTO set_aside VALUES (?, ?, ?)", rows)
+
+    def set_aside(self) -> list[tuple[Side, str, str]]:
+        """What cannot be used: (side, id, reason), in order."""
+        rows = self._db.execute("SELECT side, id, reason FROM set_aside ORDER BY side, id, reason")
+        return [(SIDES[side], record_id, reason) for side, record_id, reason in rows]
+
     def survivors_of(self, ids: Sequence[str]) -> dict[str, str]:
         """Those of some contacts that were merged away: id -> id of the surviving contact."""
         query = f"SELECT id, survivor FROM merges WHERE id IN ({_marks(ids)})"  # noqa: S608 - only question marks
@@ -256,7 +266,7 @@ class Snapshot:
     def clear_listing(self, side: Side) -> None:
         """Forget what a side listed, so that it is listed again."""
         with self.transaction():
-            for table in ("spans", "listed", "addresses"):
+            for table in ("spans", "listed", "addresses", "set_aside"):
                 self._db.execute(f"DELETE FROM {table} WHERE side = ?", (SIDE_NUMBERS[side],))  # noqa: S608 - names from the line above
             if side is Side.HUBSPOT:
                 self._db.execute("DELETE FROM overlaps")
@@ -275,9 +285,11 @@ class Snapshot:
         return self.count_by("SELECT COUNT(*) FROM listed WHERE side = ?", SIDE_NUMBERS[side])
 
     def find_unlisted(self, side: Side, after: str, ids: Sequence[str]) -> list[str]:
-        """Those of all ids known above ``after``, in order, that were neither listed nor merged into one that was."""
+        """Those of all ids above ``after``, in order, that were not listed, set aside or merged into one that was."""
         query = "SELECT id FROM listed WHERE side = ? AND id > ? AND id <= ?"
         found = {row[0] for row in self._db.execute(query, (SIDE_NUMBERS[side], after, ids[-1]))}
+        aside = "SELECT id FROM set_aside WHERE side = ? AND id > ? AND id <= ?"
+        found |= {row[0] for row in self._db.execute(aside, (SIDE_NUMBERS[side], after, ids[-1]))}
         left = [i for i in ids if i not in found]
         merged = self.survivors_of(left) if left and side is Side.HUBSPOT else {}
         return [i for i in left if i not in merged]

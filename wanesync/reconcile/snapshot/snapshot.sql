@@ -33,6 +33,10 @@ CREATE TABLE listed (
 CREATE INDEX listed_other ON listed (side, other_id) WHERE other_id <> '';
 CREATE INDEX listed_changed ON listed (side, id) WHERE state > 0;
 
+-- Listed records, or single fields of them, that cannot be used. An id is "" where even that cannot be read.
+CREATE TABLE set_aside (side INTEGER NOT NULL, id TEXT NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (side, id, reason))
+WITHOUT ROWID;
+
 -- Contacts the database holds as alive and the listing shows as merged away.
 CREATE TABLE merges (id TEXT NOT NULL PRIMARY KEY, survivor TEXT NOT NULL) WITHOUT ROWID;
 

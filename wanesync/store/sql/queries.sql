@@ -221,7 +221,8 @@ SELECT side, outcome, SUM(CASE WHEN minute_ms >= :since_ms THEN requests ELSE 0 
 FROM webhook_counts GROUP BY side, outcome;
 
 -- name: add_rejected
-INSERT INTO rejected (id, side, reason, body, at_ms) VALUES (:id, :side, :reason, :body, :now);
+INSERT INTO rejected (id, side, reason, body, at_ms) VALUES (:id, :side, :reason, :body, :now)
+ON CONFLICT (id) DO NOTHING;
 
 -- name: list_rejected
 SELECT id, side, reason, body, at_ms FROM rejected ORDER BY at_ms DESC, id DESC LIMIT :limit;

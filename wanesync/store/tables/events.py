@@ -208,8 +208,8 @@ class Rejected(Table):
     __slots__ = ()
 
     def put(self, side: Side, reason: str, body: bytes) -> None:
-        """Stores an element with the reason, encrypted."""
-        row_id = self._session.make_id()
+        """Stores an element with the reason, encrypted; one that is listed again is one row."""
+        row_id = self._session.encryption.row_hash(f"{side}:{reason}:{body.hex()}")
         encrypted = self._session.encryption.encrypt(body, "rejected", row_id, "body")
         now_ms = self._session.now_ms
         self._session.rows("add_rejected", id=row_id, side=side, reason=reason, body=encrypted, now=now_ms)
