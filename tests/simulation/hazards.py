@@ -72,6 +72,7 @@ class Couple:
     survivor: str
     kept: str
     second: str
+    contacts: tuple[str, str]
     seq: int
 
 
@@ -135,6 +136,14 @@ class Hazards:
             if contact_id in self.world.facts.living(Side.HUBSPOT):
                 self._edit(Side.HUBSPOT, "update", contact_id, {name: value})
 
+    def has_vanished(self, spec: FieldSpec) -> bool:
+        """Whether a property of a field is archived."""
+        return any(self.rules.get(name) == "vanish" for name in spec.hubspot)
+
+    def may_shorten(self, name: str) -> bool:
+        """Whether HubSpot keeps only a part of a field's texts."""
+        return self.rules.get(name) == "shorten"
+
     # -- the deeds
 
     def _do(self, name: str) -> None:
@@ -177,7 +186,8 @@ class Hazards:
         """A person with a company and no name, whose customer Stripe names after the company."""
         email = address(self.world.people + self._number())
         side = self.rng.choice(list(Side))
-        values = {"email": email, **self.words(side, "company", self.value("company"))}
+        company = f"Nord {'abcdefghij'[self._numbers % 10] * 3}"  # a person's name, as far as can be told
+        values = {"email": email, **self.words(side, "company", company)}
         made = (self.world.hubspot if side is Side.HUBSPOT else self.world.stripe).edit(
             "create", None, values, self.world.now
         )
@@ -214,7 +224,8 @@ class Hazards:
         told = self._edit(Side.HUBSPOT, "merge", None, values)
         survivor = self.world.facts.survivor.get(other.hubspot_id, "")
         seq = self.world.facts.writes[-1].seq if self.world.facts.writes else 0
-        self.couples.append(Couple(survivor, into.stripe_id, other.stripe_id, seq))
+        contacts = (into.hubspot_id, other.hubspot_id)
+        self.couples.append(Couple(survivor, into.stripe_id, other.stripe_id, contacts, seq))
         return told
 
     def _same(self) -> str:

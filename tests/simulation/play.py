@@ -267,9 +267,15 @@ class Play:
         return True
 
 
-def play_seed(seed: int, features: frozenset[str] | None = None, *, keep_trace: bool = False) -> Result:
-    """Play one seed."""
-    world = World(seed, features, keep_trace=keep_trace)
+def play_seed(
+    seed: int,
+    features: frozenset[str] | None = None,
+    *,
+    also: frozenset[str] = frozenset(),
+    keep_trace: bool = False,
+) -> Result:
+    """Play one seed; ``features`` replaces what it draws, ``also`` is added to that."""
+    world = World(seed, features, also=also, keep_trace=keep_trace)
     try:
         with observed(world.saw_links, world.saw_write, world.forgave, world.sleep, world.check_listing):
             Play(world).run()

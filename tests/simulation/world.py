@@ -54,10 +54,17 @@ SKEWS_MS = (-90_000, -4_000, -300, 0, 300, 4_000, 90_000)
 class World:
     """One scenario, from its seed. ``violations``: what went wrong; ``trace``: every step, if wanted."""
 
-    def __init__(self, seed: int, features: frozenset[str] | None = None, *, keep_trace: bool = False) -> None:
+    def __init__(
+        self,
+        seed: int,
+        features: frozenset[str] | None = None,
+        *,
+        also: frozenset[str] = frozenset(),
+        keep_trace: bool = False,
+    ) -> None:
         self.seed, self.rng = seed, random.Random(seed)
         drawn = draw_features(self.rng) | hazards.draw(seed)
-        self.features = drawn if features is None else features
+        self.features = (drawn if features is None else features) | also
         self.hazards = Hazards.begin(self)
         self.clock = Clock(START_MS + self.rng.randrange(1000))
         self.violations: list[str] = []

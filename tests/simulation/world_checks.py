@@ -1,0 +1,178 @@
+"""The checks of what is rare: clears, owners, couples, restored contacts, disagreements, conflicts that are none.
+
+docs/correctness.md#checker
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.simulation.edits import LOSES, MERGE, OURS, USER, History
+from tests.simulation.facts import Cell, Write
+from wanesync.core.fields import FieldSpec
+from wanesync.core.model import Link, LinkState, Side
+
+if TYPE_CHECKING:
+    from tests.simulation.hazards import Couple, Twin
+    from tests.simulation.world import World
+
+KINDS_OF_LOSS = frozenset({"overwritten"})
+
+
+def check_rare(world: World, history: History, links: list[Link]) -> None:
+    """Make all of them."""
+    _check_clears(world, history)
+    _check_losses(world, history)
+    active = [link for link in links if link.state is LinkState.ACTIVE]
+    for link in active:
+        if link.primary:
+            _check_agreement(world, history, link)
+    for twin in world.hazards.twins:
+        _check_twin(world, history, twin, active)
+    for couple in world.hazards.couples:
+        _check_couple(world, history, couple, active)
+    for contact_id in world.hazards.restored:
+        _check_restored(world, contact_id, active)
+
+
+def _check_clears(world: World, history: History) -> None:
+    """We clear a value only where a user cleared it on the other side: missing and unknown are not blank."""
+    for cell, writes in history.cells.items():
+        for write in writes:
+            if write.who == OURS and not write.new and not _was_cleared(history, cell, write):
+                world.report(f"a value was cleared that no user cleared: {cell[2]}")
+                world.say("cleared", write)
+
+
+def _was_cleared(history: History, cell: Cell, write: Write) -> bool:
+    side, record_id, name = cell
+    near = _connected(history, side, record_id)
+    return any(
+        other.who in (USER, MERGE) and not other.new and other.seq < write.seq
+        for at, i in near
+        for other in history.cells.get((at, i, name), [])
+    )
+
+
+def _connected(history: History, side: Side, record_id: str) -> set[tuple[Side, str]]:
+    """Every record that was ever linked with this one, directly or through others, or merged with one of them."""
+    known: set[tuple[Side, str]] = set()
+    fresh = {(side, record_id)}
+    while fresh:
+        known |= fresh
+        found = {(at.other, i) for at, own in fresh for i in history.partners[at, own]}
+        for at, own in fresh:
+            if at is Side.HUBSPOT:
+                found |= {(at, a) for a, b in history.facts.survivor.items() if b == own}
+                found |= {(at, history.facts.survivor[own])} if own in history.facts.survivor else set()
+        fresh = found - known
+    return known
+
+
+def _check_losses(world: World, history: History) -> None:
+    """Nothing is reported as overwritten in a record that we never wrote that field of."""
+    written = {write.cell for write in world.facts.writes if write.who == OURS}
+    with world.store.reading() as tx:
+        rows = tx.conflicts.list(limit=1000)
+    for row in rows:
+        conflict = row.conflict
+        name = conflict.field.partition("/")[0]
+        if conflict.kind not in KINDS_OF_LOSS or history.is_merged(conflict.side, conflict.record_id):
+            continue
+        if (conflict.side, conflict.record_id, name) not in written:
+            world.report(f"a conflict about a value that nothing overwrote: {name}")
+            world.say("false conflict", conflict)
+
+
+def _check_agreement(world: World, history: History, link: Link) -> None:
+    """Both sides of a field agree, or it is parked, or a conflict says that they do not."""
+    refs = {side: (side, link.id_on(side)) for side in Side}
+    if any(ref not in world.facts.raw for ref in refs.values()) or history.is_merged(Side.HUBSPOT, link.hubspot_id):
+        return
+    for spec in world.fields.specs:
+        if spec.name in link.parked or world.hazards.has_vanished(spec):
+            continue
+        held = [world.facts.value(refs[side], spec.name) for side in Side]
+        if spec.agree(*held) or _is_echo(world, link, spec, held):
+            continue
+        kept = [
+            *history.kept.get((*refs[Side.HUBSPOT], spec.name), ()),
+            *history.kept.get((*refs[Side.STRIPE], spec.name), ()),
+        ]
+        if not kept and not _was_blank_first(history, link, spec):
+            world.report(f"the sides disagree and nothing says so: {spec.name}")
+            world.say("disagree", link.hubspot_id, link.stripe_id, spec.name, held)
+
+
+def _was_blank_first(history: History, link: Link, spec: FieldSpec) -> bool:
+    """A new primary's blanks are not filled."""
+    others = {b.link.id for b in history.facts.bases if b.link.hubspot_id == link.hubspot_id}
+    return len(others) > 1 and spec.name in link.base
+
+
+def _is_echo(world: World, link: Link, spec: FieldSpec, held: list[str]) -> bool:
+    """Whether Stripe itself filled the name in."""
+    company = world.facts.value((Side.STRIPE, link.stripe_id), "company")
+    return world.hazards.has("filled") and spec.name == "name" and not held[0] and held[1] == company
+
+
+def _check_twin(world: World, history: History, twin: Twin, active: list[Link]) -> None:
+    """Of two edits in the same instant, from the same base, the owner's stands on both sides; the other is kept."""
+    link = next((link for link in active if link.id == twin.link.id and link.primary), None)
+    if link is None or twin.name in link.parked or world.features & LOSES:
+        return
+    if history.is_merged(Side.HUBSPOT, link.hubspot_id):
+        return
+    cells = {side: (side, link.id_on(side), twin.name) for side in Side}
+    later = [
+        write
+        for cell in cells.values()
+        for write in history.cells.get(cell, [])
+        if write.who == USER and write.seq > max(twin.seqs, default=0)
+    ]
+    if later or len(twin.seqs) < len(Side):
+        return
+    owner = world.fields.by_name[twin.name].owner
+    spec = world.fields.by_name[twin.name]
+    held = [world.facts.value((side, link.id_on(side)), twin.name) for side in Side]
+    if any(spec.key(value) != spec.key(twin.values[owner]) for value in held):
+        world.report("the owner did not win an edit in the same instant")
+        world.say("twin", twin.name, owner, twin.values, held)
+    if not history.is_kept(cells[owner.other], twin.values[owner.other]):
+        world.report("the other value of an edit in the same instant is not kept")
+
+
+def _check_couple(world: World, history: History, couple: Couple, active: list[Link]) -> None:
+    """The customer of the contact that HubSpot kept is the primary one; the other is never written from it."""
+    facts = world.facts
+    end = couple.survivor
+    customers = [(Side.STRIPE, customer_id) for customer_id in (couple.kept, couple.second)]
+    if (Side.HUBSPOT, end) not in facts.raw or any(ref in facts.gone for ref in customers):
+        return
+    if end in facts.survivor or sum(end in (c.survivor, *c.contacts) for c in world.hazards.couples) > 1:
+        return
+    mine = [link for link in active if link.hubspot_id == end and link.stripe_id == couple.kept]
+    if not mine or not mine[0].primary:
+        world.report("the survivor's own customer is not primary after a merge")
+        world.say("couple", couple, [(link.stripe_id, link.primary) for link in active if link.hubspot_id == end])
+    theirs = {
+        write.new
+        for write in facts.writes
+        if write.seq <= couple.seq and write.cell[1] in (couple.contacts[1], couple.second)
+    }
+    for spec in world.fields.specs:
+        for write in history.cells.get((Side.STRIPE, couple.second, spec.name), []):
+            if write.who == OURS and write.seq > couple.seq and write.new and write.new not in theirs:
+                world.report("the second customer was written after a merge")
+                world.say("second", write)
+
+
+def _check_restored(world: World, contact_id: str, active: list[Link]) -> None:
+    """A restored contact goes on with the customer it had."""
+    if (Side.HUBSPOT, contact_id) not in world.facts.raw:
+        return
+    had = {b.link.stripe_id for b in world.facts.bases if b.link.hubspot_id == contact_id}
+    standing = {i for i in had if (Side.STRIPE, i) in world.facts.raw}
+    if standing and not any(link.hubspot_id == contact_id for link in active):
+        world.report("a restored contact is not linked")
+        world.say("restored", contact_id, standing)
