@@ -1,0 +1,100 @@
+"""Contacts that come late, come back, or become one: over the stand-ins, step by step."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.simulation.play import Play
+from tests.simulation.test_regressions import pair_of, stage
+from tests.support.store_reads import all_links
+from wanesync.core.model import Link, LinkState, Side
+from wanesync.sandbox.faults import Faults
+
+HUBSPOT, STRIPE = Side.HUBSPOT, Side.STRIPE
+
+
+def links_of(play: Play) -> list[Link]:
+    with play.world.store.reading() as tx:
+        return all_links(tx)
+
+
+@pytest.mark.case(11)
+def test_a_contact_that_the_first_reads_do_not_find_is_synced() -> None:
+    with stage() as play:
+        play.world.hubspot.set_faults(replace(Faults(), read_lag_ms=8_000))
+        play.world.hubspot.edit("create", None, {"email": "p0@example.com", "company": "Co"}, play.world.now)
+        play.play()
+        (row,) = play.world.stripe.records()
+        assert (row["email"], row["business_name"]) == ("p0@example.com", "Co")
+
+
+@pytest.mark.case(11)
+def test_a_contact_that_we_created_and_that_a_read_does_not_find_keeps_its_link() -> None:
+    with stage() as play:
+        play.world.hubspot.set_faults(replace(Faults(), read_lag_ms=8_000))
+        customer_id = play.world.stripe.edit("create", None, {"email": "p0@example.com"}, play.world.now)
+        play.play()
+        play.world.stripe.edit("update", customer_id, {"business_name": "Co"}, play.world.now)
+        play.play()
+        (row,) = play.world.hubspot.records()
+        assert row["company"] == "Co"
+        assert [link.state for link in links_of(play)] == [LinkState.ACTIVE]
+
+
+@pytest.mark.case(12)
+def test_a_contact_that_was_deleted_and_restored_is_synced_as_before() -> None:
+    with stage() as play:
+        contact_id, customer_id = pair_of(play)
+        (before,) = links_of(play)
+        play.world.hubspot.edit("delete", contact_id, {}, play.world.now)
+        play.play()
+        assert [link.state for link in links_of(play)] == [LinkState.ORPHANED]
+        play.world.hubspot.edit("restore", contact_id, {}, play.world.now)
+        play.play()
+        assert links_of(play) == [replace(before, version=links_of(play)[0].version)]
+        play.world.hubspot.edit("update", contact_id, {"company": "New"}, play.world.now)
+        play.play()
+        (row,) = play.world.stripe.records()
+        assert (row["id"], row["business_name"]) == (customer_id, "New")
+
+
+@pytest.mark.case(12)
+def test_a_restoration_whose_webhook_is_lost_is_found_by_a_listing() -> None:
+    with stage() as play:
+        contact_id, _ = pair_of(play)
+        play.world.hubspot.edit("delete", contact_id, {}, play.world.now)
+        play.play()
+        target = play.world.hubspot.portal.webhooks.outbox.target
+        play.world.hubspot.set_target(None)
+        play.world.hubspot.edit("restore", contact_id, {}, play.world.now)
+        play.world.hubspot.set_target(target)
+        play.world.leap(play.world.now + 120_000)
+        assert play.world.list_all()
+        play.play()
+        assert [link.state for link in links_of(play)] == [LinkState.ACTIVE]
+
+
+@pytest.mark.case(13)
+@pytest.mark.parametrize("kept", ["a", "b"])
+def test_of_two_paying_customers_that_of_the_kept_contact_stays_primary(kept: str) -> None:
+    with stage("merge") as play:
+        world = play.world
+        ids = {}
+        for name in ("a", "b"):
+            values = {"email": f"{name}@example.com", "phone": f"+4930100{name == 'a':d}", "company": name}
+            ids[name] = world.hubspot.edit("create", None, values, world.now)
+            play.play()
+        customers = {row["email"][0]: row["id"] for row in world.stripe.records()}
+        for customer_id in customers.values():
+            world.stripe.edit("purchase", customer_id, {"amount": "100", "currency": "usd"}, world.now)
+        play.play()
+        before = {row["id"]: row for row in world.stripe.records()}
+        gone = "b" if kept == "a" else "a"
+        world.hubspot.edit("merge", None, {"into": ids[kept], "from": ids[gone]}, world.now)
+        play.play()
+        after = {row["id"]: row for row in world.stripe.records()}
+        assert after[customers[gone]] == before[customers[gone]]
+        primary = [link.stripe_id for link in links_of(play) if link.primary and link.state is LinkState.ACTIVE]
+        assert primary == [customers[kept]]
