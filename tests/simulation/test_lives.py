@@ -98,3 +98,25 @@ def test_of_two_paying_customers_that_of_the_kept_contact_stays_primary(kept: st
         assert after[customers[gone]] == before[customers[gone]]
         primary = [link.stripe_id for link in links_of(play) if link.primary and link.state is LinkState.ACTIVE]
         assert primary == [customers[kept]]
+
+
+@pytest.mark.case(46)
+def test_after_a_restored_backup_no_second_customer_is_created() -> None:
+    with stage() as play:
+        world, emails = play.world, [f"p{number}@example.com" for number in range(5)]
+        ids = [world.hubspot.edit("create", None, {"email": email, "company": "Co"}, world.now) for email in emails]
+        play.play()
+        forget_customers(play)
+        for contact_id in ids:
+            world.hubspot.edit("update", contact_id, {"company": "New"}, world.now)
+        play.play()
+        assert sorted(row["email"] for row in world.stripe.records()) == emails
+        assert [link.state for link in links_of(play)] == [LinkState.ACTIVE] * len(ids)
+
+
+def forget_customers(play: Play) -> None:
+    """The database of a backup: taken when the contacts were known and nothing had been created for them."""
+    forgotten = ("links", "pending_writes", "open_creates", "events", "jobs", "records", "emails", "conflicts")
+    with play.world.store.transaction() as tx:
+        for table in forgotten:
+            tx.jobs._session.execute(f"DELETE FROM {table}")

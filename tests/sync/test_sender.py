@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.support.core_builders import contact, customer
-from tests.support.live_sync import HUBSPOT, STRIPE, LiveSync, created, customer_answer, page, refused
+from tests.support.live_sync import HUBSPOT, SECOND_MS, STRIPE, LiveSync, created, customer_answer, page, refused
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.jobs import MAX_ATTEMPTS, DeadClass, Job, JobKind, JobState, WaitCode
 from wanesync.core.model import LinkState, Record
@@ -365,3 +365,29 @@ def test_a_create_whose_contact_was_deleted_meanwhile_is_closed_although_nothing
     assert (job.state, live.open_writes(KEY), live.links("1")) == (JobState.DONE, [], [])
     live.work(STRIPE)
     assert len(live.stripe.requests) == 1
+
+
+@pytest.mark.case(46)
+def test_a_key_that_an_unremembered_create_used_leads_to_its_customer(live: LiveSync) -> None:
+    live.know(ANN)
+    live.queue(STRIPE, KEY)
+    old = replace(CUS, values={**CUS.values, "city": "Old"})
+    live.stripe.answer("create_customer", refused(STRIPE, Failure.MISMATCH))
+    live.stripe.answer("list_customers", page(old))
+    live.work(STRIPE)
+    live.work(STRIPE)
+    assert [name for name, _ in live.stripe.requests] == ["create_customer", "list_customers"]
+    assert [link.stripe_id for link in live.links("1")] == ["cus_1"]
+    assert {(kind, value) for kind, _, value in live.conflicts()} == {("differ", "Lyon"), ("differ", "Old")}
+
+
+def test_a_key_whose_customer_is_gone_is_replaced(live: LiveSync) -> None:
+    live.know(ANN)
+    live.queue(STRIPE, KEY)
+    live.stripe.answer("create_customer", refused(STRIPE, Failure.MISMATCH), created(VALUES))
+    live.stripe.answer("list_customers", page())
+    live.work(STRIPE)
+    live.advance(SECOND_MS)
+    live.work(STRIPE)
+    keys = [arguments[1] for name, arguments in live.stripe.requests if name == "create_customer"]
+    assert keys == ["wane-c-1-1-0", "wane-c-1-1-1"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from wanesync.core.errors import CallError
+from wanesync.core.errors import CallError, Failure
 from wanesync.core.ids import made_ms
 from wanesync.core.jobs import LOCK_WAIT_MS, Job, JobKind, JobRequest, Priority, WaitCode
 from wanesync.core.model import PendingWrite, Record, Side, WriteResult
@@ -24,6 +24,8 @@ CHANGED_WAIT_MS = 1_000
 """What a job waits, in ms, for the read of a contact that changed while its history was read."""
 LISTING_MARGIN_S = 60
 """By how many seconds the ``created`` window of a look-up begins before our own time of the create: clock skew."""
+KEPT_KEYS_S = 72 * 3600
+"""How far back, in seconds, the customer of a reused key is looked for: Stripe keeps keys for 24 hours or more."""
 
 Contacts = Mapping[str, Record | CallError | None]
 
@@ -129,9 +131,13 @@ def find_created_customer(
 ) -> Call[CustomerAnswer]:
     """Find the customer of a create whose answer will not come, by when it was sent and by our id in its metadata.
 
-    ``error``: the answer that came instead; where no customer was created, the job fails with it.
+    ``error``: the answer that came instead; where no customer was created, the job fails with it. A mismatch means that
+    a create that is not remembered, of a backup's time, used the key with another body: its customer is older, and
+    nothing is known about the values it was created with (docs/correctness.md#stripe-create).
     """
-    from_s, to_s = made_ms(pending.id) // 1000 - LISTING_MARGIN_S, 0
+    is_mismatch = error is not None and error.failure is Failure.MISMATCH
+    margin_s = KEPT_KEYS_S if is_mismatch else LISTING_MARGIN_S
+    from_s, to_s = made_ms(pending.id) // 1000 - margin_s, 0
     operation = "customers.list"
 
     def send() -> CustomerAnswer:
@@ -149,7 +155,7 @@ def find_created_customer(
         if isinstance(answer, CallError):
             fail(runtime, tx, [job], answer, operation)
             return DONE
-        tx.pending_writes.record_result(pending.id, WriteResult.LOST)
+        tx.pending_writes.record_result(pending.id, WriteResult.REFUSED if is_mismatch else WriteResult.LOST)
         # Stored at once: a plan made without it would create the customer once more.
         with RecordWriter(runtime, tx) as records:
             records.store_customer(answer, 0)

@@ -259,7 +259,7 @@ def _handle_refusal(runtime: Runtime, tx: Tx, intent: Intent, error: CallError) 
             _park(runtime, tx, intent, error.fields)
         case Failure.NOT_FOUND:
             _handle_missing_target(runtime, tx, intent)
-        case Failure.SERVER if pending.kind is WriteKind.CREATE:
+        case Failure.SERVER | Failure.MISMATCH if pending.kind is WriteKind.CREATE:
             return [find_created_customer(runtime, job, pending, error)]
         case Failure.SERVER:
             _abandon_key(runtime, tx, intent, error)

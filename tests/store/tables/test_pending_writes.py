@@ -85,14 +85,14 @@ def test_what_was_sent_lately_is_found_by_its_target(store: Store, clock: Clock)
         assert tx.pending_writes.recent(H, ["cus_1"], 0) == {}
 
 
-def test_the_generation_counts_creations_that_came_to_nothing(store: Store) -> None:
+def test_the_generation_counts_creations_whose_key_is_used_up(store: Store) -> None:
     with store.transaction() as tx:
         assert tx.pending_writes.next_generations(H, ["1"]).get("1", 0) == 0
         for number, answer in enumerate((WriteResult.LOST, WriteResult.REFUSED, WriteResult.OK, WriteResult.CONFLICT)):
             tx.pending_writes.put(a_create(f"w{number}", "h"))
             tx.pending_writes.record_result(f"w{number}", answer)
         tx.pending_writes.put(replace(an_update("u"), result=WriteResult.LOST))
-        assert tx.pending_writes.next_generations(H, ["1"]).get("1", 0) == 2
+        assert tx.pending_writes.next_generations(H, ["1"]).get("1", 0) == 3
         assert tx.pending_writes.next_generations(S, ["1"]) == tx.pending_writes.next_generations(H, ["2"]) == {}
 
 

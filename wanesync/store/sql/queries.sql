@@ -592,7 +592,8 @@ SELECT COUNT(*) FROM pending_writes WHERE result = '';
 
 -- name: spent_generations
 SELECT source_id, COUNT(*) FROM pending_writes
-WHERE side = :side AND kind = 'create' AND source_id IN (:ids) AND result IN ('lost', 'refused') GROUP BY source_id;
+WHERE side = :side AND kind = 'create' AND source_id IN (:ids)
+AND result IN ('lost', 'refused', 'not_found', 'ok') GROUP BY source_id;
 
 -- purchases
 

@@ -170,7 +170,7 @@ class PendingWrites(Table):
         return self._session.number("count_open_writes")
 
     def next_generations(self, source_side: Side, source_ids: Collection[str]) -> dict[str, int]:
-        """Source -> number of its creations that were lost or refused: the generation of its next one.
+        """Source -> number of its creations whose key is used up: the generation of its next one.
 
         Sources without such a creation are left out.
         """
