@@ -74,8 +74,8 @@ def load_pins(tx: Tx) -> Pins:
 def store_pins(tx: Tx, pins: Pins) -> None:
     """Store the known pins; a pin that is stored already stays as it is."""
     for name, value in pins.by_setting().items():
-        if value and tx.settings.get(name) is None:
-            tx.settings.put(name, value)
+        if value:
+            tx.settings.add(name, value)
 
 
 def find_pinned(store: Store) -> frozenset[Side]:

@@ -180,8 +180,7 @@ def _connect_stripe(
 def _initialise(tx: Tx, pins: Pins, *, writes: str) -> None:
     """Store what the first start decides: the accounts, and whether writes begin switched on."""
     store_pins(tx, pins)
-    if tx.settings.get(WRITES) is None:
-        tx.settings.put(WRITES, writes)
+    tx.settings.add(WRITES, writes)
 
 
 # -- what a process runs

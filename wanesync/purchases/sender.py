@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from wanesync.core.errors import CallError, Failure
@@ -54,11 +54,12 @@ class PurchaseSender:
         sink = self._sink(tx)
         if sink is None:
             return [self._choose_sink(list(jobs))]
-        rows = tx.purchases.get_many([job.key for job in jobs])
+        rows = tx.purchases.lock_many([job.key for job in jobs])
         recipients = Recipients(self.runtime, tx)
         recipients.load(rows.values())
         ready: dict[str, tuple[Job, Purchase]] = {}
         off = are_writes_off(tx)
+        contacts = _find_contacts(tx, recipients, rows.values())
         for job in jobs:
             row = rows.get(job.key)
             if row is None or row.state is PurchaseState.SENT:
@@ -68,7 +69,7 @@ class PurchaseSender:
                 # Its process ended before there was an answer: the note may still be on its way.
                 _wait_for_late_note(tx, job, REASONS[WaitCode.NOTES_READ])
                 continue
-            contact_id = row.contact_id or recipients.find(row)
+            contact_id = contacts[row.payment_id]
             if contact_id and off:
                 data = {"kind": "purchase", "payment": row.payment_id}
                 tx.journal.add("would write", Side.HUBSPOT, contact_id, "", data)
@@ -126,8 +127,8 @@ class PurchaseSender:
                 fail(self.runtime, tx, mine, answer, operation)
                 return DONE
             sink = Sink.CUSTOM_EVENT if answer else Sink.NOTE
-            tx.settings.put(SINK, sink)
-            tx.journal.add("purchase sink", Side.HUBSPOT, "", "", {"sink": sink})
+            if tx.settings.add(SINK, sink) == sink:
+                tx.journal.add("purchase sink", Side.HUBSPOT, "", "", {"sink": sink})
             return self.prepare(tx, mine)
 
         return Call(Side.HUBSPOT, operation, jobs, self.runtime.hubspot.can_define_events, then)
@@ -237,7 +238,7 @@ class PurchaseSender:
                         tx.purchases.set_state(row.payment_id, PurchaseState.TODO)
                 fail(self.runtime, tx, mine, answer, operation)
                 return DONE
-            known = tx.purchases.get_many([job.key for job in mine])
+            known = tx.purchases.lock_many([job.key for job in mine])
             for job in mine:
                 contact_id = sent.get(job.key, "")
                 if known[job.key].contact_id != contact_id:
@@ -253,3 +254,11 @@ class PurchaseSender:
 def _wait_for_late_note(tx: Tx, job: Job, reason: str, *, count: bool = False) -> None:
     """Wait until a note that was sent without an answer would be found; news of the contact does not shorten it."""
     reschedule(tx, job, MAX_LATENESS_MS, WaitCode.NOTES_READ, reason, count=count, fixed=True)
+
+
+def _find_contacts(tx: Tx, recipients: Recipients, rows: Collection[Purchase]) -> dict[str, str]:
+    """Payment id -> its contact, "" without one; none that is found now is merged before the transaction ends."""
+    found = {row.payment_id: row.contact_id or recipients.find(row) for row in rows}
+    new = {found[row.payment_id] for row in rows if not row.contact_id} - {""}
+    kept = tx.records.hold_contacts(new)
+    return {payment_id: kept.get(contact_id, contact_id) for payment_id, contact_id in found.items()}

@@ -177,7 +177,7 @@ def _adjust(limit: Limit, reported: Limits, now_ms: int) -> Limit:
 def _store_change(tx: Tx, before: Limit | None, after: Limit) -> None:
     if after == before:
         return
-    tx.rates.put(after)
+    tx.rates.put(after, is_new=before is None)
     kind = "" if after.scope in QUOTAS else name_change(before, after)
     if kind:
         was = before.effective if before else after.configured

@@ -63,13 +63,13 @@ def apply_configured_limits(
     """
 
     def apply(tx: Tx) -> None:
-        known = tx.rates.all()
-        for scope, value in configured.items():
-            limit = file_limit(known.get(scope), scope, value)
-            if limit is None and scope in known and not missing_only:
+        for scope, value in sorted(configured.items()):
+            known = tx.rates.lock(scope)
+            limit = file_limit(known, scope, value)
+            if limit is None and known is not None and not missing_only:
                 tx.rates.drop(scope)
-            elif limit is not None and limit != known.get(scope) and not (missing_only and scope in known):
-                tx.rates.put(limit)
+            elif limit is not None and limit != known and not (missing_only and known is not None):
+                tx.rates.put(limit, is_new=known is None)
 
     store.run(apply)
 

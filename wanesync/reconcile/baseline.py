@@ -66,8 +66,7 @@ class Baseline:
         return total
 
     def _end(self, tx: Tx, report: Report, total: BaselineResult) -> None:
-        if tx.settings.get(LISTED) is None:
-            tx.settings.put(LISTED, report.snapshot.metadata()["began_ms"])
+        tx.settings.add(LISTED, report.snapshot.metadata()["began_ms"])
         counts = {"linked": total.linked, "based": total.based, "kept": total.kept, "left": len(total.left)}
         tx.journal.add("baseline", Side.HUBSPOT, "", "", counts)
 

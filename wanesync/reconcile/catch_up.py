@@ -50,8 +50,7 @@ class CatchUp:
 
         def set_missing(tx: Tx) -> None:
             for name in CURSORS.values():
-                if tx.settings.get(name) is None:
-                    tx.settings.put(name, str(tx.now_ms))
+                tx.settings.add(name, str(tx.now_ms))
 
         self.runtime.store.run(set_missing)
 

@@ -190,8 +190,7 @@ class Reconcile:
 
         def begin(tx: Tx) -> str:
             run_id = wanted.run_id or self.runtime.new_id(tx.now_ms)
-            if tx.settings.get(LISTED) is None:
-                tx.settings.put(LISTED, report.snapshot.metadata()["began_ms"])
+            tx.settings.add(LISTED, report.snapshot.metadata()["began_ms"])
             if run_property:
                 tx.settings.put(mark_name(run_id), run_property)
             counts = {str(kind): n for kind, n in report.counts.items()}

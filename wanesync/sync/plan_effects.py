@@ -115,7 +115,7 @@ def move_purchases(tx: Tx, contact_id: str, survivor_id: str) -> None:
     """Move a merged contact's purchases, and queue its survivor's roll-up: HubSpot keeps one record's properties."""
     rolled_up = tx.purchases.move(contact_id, survivor_id)
     if rolled_up:
-        tx.purchases.set_state(rolled_up, PurchaseState.TODO, reason="its contact was merged")
+        tx.purchases.set_state(rolled_up, PurchaseState.TODO, reason="its contact was merged", reopens=True)
         wake_purchases(tx, [rolled_up])
 
 

@@ -37,6 +37,7 @@ class RecordWriter:
         self.moved_hmacs: dict[tuple[Side, str], frozenset[str]] = {}
         self.edited: set[tuple[Side, str]] = set()
         self.found_again: set[tuple[Side, str]] = set()
+        self.read: dict[tuple[Side, str], int] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -52,7 +53,9 @@ class RecordWriter:
         asked = {(side, i) for i in ids} - self.asked
         if asked:
             self.asked |= asked
-            self.known = self.tx.records.get_many(asked) | self.known
+            found = self.tx.records.get_many(asked)
+            self.read |= {ref: found[ref].revision if ref in found else 0 for ref in asked}
+            self.known = found | self.known
 
     def get(self, side: Side, record_id: str) -> StoredRecord | None:
         """Our copy of a record."""
@@ -150,6 +153,8 @@ class RecordWriter:
         merged = replace(gone, survivor=survivor_id, revision=gone.revision + 1, note=None, absent_ms=0, missing=False)
         self._replace(merged, gone.hmacs)
         self.tx.journal.add("merged", Side.HUBSPOT, contact_id, "", {"survivor": survivor_id})
+        # A purchase that is just given this contact is stored before, and is moved, too.
+        self.tx.records.lock(Side.HUBSPOT, contact_id)
         move_purchases(self.tx, contact_id, survivor_id)
         self.tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.WRITE, f"contact:{contact_id}", self.priority))
 
@@ -181,7 +186,8 @@ class RecordWriter:
 
     def write(self) -> None:
         """Write the copies, and queue nothing yet."""
-        self.tx.records.put_many(self.changed.values())
+        self.tx.records.put_many(self.changed.values(), self.read)
+        self.read |= {ref: stored.revision for ref, stored in self.changed.items()}
         self.changed = {}
 
     def flush(self) -> None:

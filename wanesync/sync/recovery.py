@@ -205,7 +205,7 @@ def read_authors(
 def _record_authors(runtime: Runtime, tx: Tx, contact_id: str, names: Sequence[str], authors: Authors) -> set[str]:
     """Store with each unanswered write whether its values are ours; returns the fields whose values are."""
     specs, ours = runtime.rules.fields.by_name, set[str]()
-    for pending in tx.pending_writes.unanswered(Side.HUBSPOT, contact_id):
+    for pending in tx.pending_writes.lock_unanswered(Side.HUBSPOT, contact_id):
         found = {n: _is_author(pending, n, specs[n].hubspot, authors) for n in names if n in pending.changes}
         ours |= {name for name, is_ours in found.items() if is_ours}
         if found:

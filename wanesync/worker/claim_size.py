@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from wanesync.core.errors import DatabaseUnavailable
-from wanesync.store.session import TransactionConflict
+from wanesync.store.session import ConstraintViolated, TransactionConflict
 
 MAX_BATCH_JOBS = 100
 """HubSpot's batch endpoints take 100 inputs (developers.hubspot.com, CRM API, batch)."""
@@ -21,8 +21,9 @@ def is_to_be_cut(error: Exception, failures: int) -> bool:
 
     A conflict was repeated by the transaction itself already; other errors are not about the state of the database.
     """
-    unavailable = isinstance(error, DatabaseUnavailable)
-    return not unavailable or isinstance(error, TransactionConflict) or failures > MAX_REPEATS
+    # A constraint: another transaction claimed or queued the same key in between.
+    passes = isinstance(error, DatabaseUnavailable | ConstraintViolated)
+    return not passes or isinstance(error, TransactionConflict) or failures > MAX_REPEATS
 
 
 @dataclass(slots=True)

@@ -116,7 +116,7 @@ class Lane:
             calls = self._fill(tx, room, pauses, probing=before is not None)
         if before and not calls:
             # It led to no call: the probe is still due.
-            tx.pauses.set(str(self.side), before.reason, before.away, before.probe_ms)
+            tx.pauses.move_probe(str(self.side), pauses[str(self.side)].probe_ms, before.probe_ms)
         return calls
 
     def _fill(self, tx: Tx, room: int, pauses: dict[str, PauseRow], *, probing: bool) -> list[AnyCall]:
@@ -267,8 +267,11 @@ def _begin_probe(tx: Tx, pauses: dict[str, PauseRow], name: str) -> bool:
     pause = pauses[name]
     if tx.now_ms < pause.probe_ms:
         return False
-    pauses[name] = replace(pause, probe_ms=tx.now_ms + PROBE_INTERVAL_MS)
-    tx.pauses.set(name, pause.reason, pause.away, tx.now_ms + PROBE_INTERVAL_MS)
+    next_ms = tx.now_ms + PROBE_INTERVAL_MS
+    if not tx.pauses.move_probe(name, pause.probe_ms, next_ms):
+        # Another process probes now.
+        return False
+    pauses[name] = replace(pause, probe_ms=next_ms)
     return True
 
 

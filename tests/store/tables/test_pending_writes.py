@@ -146,12 +146,13 @@ def test_deferred_writes_keep_their_order_on_one_row(store: Store) -> None:
     with store.transaction() as tx:
         tx.pending_writes.put(an_update("w1"))
         tx.pending_writes.mark_sent("w1")
-        tx.pending_writes.record_result("w1", WriteResult.OK)
         tx.pending_writes.put(replace(an_update("w1"), target_id="cus_9"))
+        tx.pending_writes.record_result("w1", WriteResult.OK)
+        tx.pending_writes.put(replace(an_update("w1"), target_id="cus_10"))
     with store.reading() as tx:
         own = tx.pending_writes.get("w1")
         assert own is not None
-        assert (own.target_id, own.result) == ("cus_9", None), "the last one said so"
+        assert (own.target_id, own.result) == ("cus_9", WriteResult.OK), "a result that is stored is not undone"
 
 
 def test_creates_of_a_batch_that_find_an_address_taken_are_not_stored(store: Store) -> None:

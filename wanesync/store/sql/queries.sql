@@ -39,6 +39,7 @@ SELECT id, hmac FROM emails WHERE side = :side AND id IN (:ids);
 -- name: stored_since
 SELECT id FROM records WHERE side = :side AND id IN (:ids) AND stored_ms >= :since_ms;
 
+-- A copy whose revision is not the one that was read stays: the transaction decided from an older one.
 -- name: put_record
 INSERT INTO records (side, id, content, valid_from_ms, valid_to_ms, revision, stale, deleted, survivor, other_id,
     note_code, note, stored_ms, unanswered, erased, absent_ms, missing)
@@ -49,7 +50,15 @@ ON CONFLICT (side, id) DO UPDATE SET content = excluded.content, valid_from_ms =
     deleted = excluded.deleted, survivor = excluded.survivor, other_id = excluded.other_id,
     note_code = excluded.note_code, note = excluded.note, stored_ms = excluded.stored_ms,
     unanswered = excluded.unanswered, erased = excluded.erased, absent_ms = excluded.absent_ms,
-    missing = excluded.missing;
+    missing = excluded.missing
+WHERE :read_revision < 0 OR records.revision = :read_revision RETURNING side, id;
+
+-- A merge that is committed first is seen, and one that begins now waits for the end of this transaction.
+-- name: hold_contacts
+SELECT id FROM records WHERE side = 'hubspot' AND id IN (:ids) ORDER BY id /* share */;
+
+-- name: lock_record
+SELECT id FROM records WHERE side = :side AND id = :id /* lock */;
 
 -- name: add_email
 INSERT INTO emails (side, id, hmac) VALUES (:side, :id, :hmac) ON CONFLICT (side, id, hmac) DO NOTHING;
@@ -511,7 +520,8 @@ VALUES (:id, :side, :kind, :link_key, :source_id, :target_id, :idempotency_key, 
     :sent_ms, :result, 0)
 ON CONFLICT (id) DO UPDATE SET link_key = excluded.link_key, source_id = excluded.source_id,
     target_id = excluded.target_id, idempotency_key = excluded.idempotency_key, data = excluded.data,
-    link_id = excluded.link_id, generation = excluded.generation, sent_ms = excluded.sent_ms, result = excluded.result;
+    link_id = excluded.link_id, generation = excluded.generation, sent_ms = excluded.sent_ms, result = excluded.result
+WHERE pending_writes.result = '' OR excluded.result <> '';
 
 -- name: open_create
 INSERT INTO open_creates (hmac, write_id) VALUES (:hmac, :write_id)
@@ -551,7 +561,8 @@ FROM pending_writes WHERE result = '' AND link_key IN (:keys) AND side IN (:side
 
 -- name: record_result
 UPDATE pending_writes SET result = :result, result_ms = :now, landed_ms = :landed_ms,
-    target_id = CASE WHEN :target_id <> '' THEN :target_id ELSE target_id END WHERE id = :id;
+    target_id = CASE WHEN :target_id <> '' THEN :target_id ELSE target_id END
+WHERE id = :id AND (result = '' OR :result <> 'lost');
 
 -- name: mark_other_updates_lost
 UPDATE pending_writes SET result = 'lost', result_ms = :now
@@ -584,6 +595,12 @@ SELECT id, side, kind, link_key, source_id, target_id, idempotency_key, data, li
 FROM pending_writes WHERE side = :side AND target_id = :target_id AND sent_ms > 0 AND result IN ('', 'lost')
 ORDER BY sent_ms, id;
 
+-- name: lock_unanswered_writes
+SELECT id, side, kind, link_key, source_id, target_id, idempotency_key, data, link_id, sent_ms, result, generation,
+    landed_ms
+FROM pending_writes WHERE side = :side AND target_id = :target_id AND sent_ms > 0 AND result IN ('', 'lost')
+ORDER BY id /* lock */;
+
 -- name: open_targets
 SELECT DISTINCT target_id FROM pending_writes WHERE side = :side AND target_id IN (:ids) AND result = '';
 
@@ -607,6 +624,10 @@ ON CONFLICT (payment_id) DO NOTHING RETURNING payment_id;
 -- name: get_purchases
 SELECT payment_id, charge_id, customer_id, hmac, amount, currency, occurred_ms, data, sink, state, contact_id, waits_for,
     reason, created_ms FROM purchases WHERE payment_id IN (:ids);
+
+-- name: lock_purchases
+SELECT payment_id, charge_id, customer_id, hmac, amount, currency, occurred_ms, data, sink, state, contact_id, waits_for,
+    reason, created_ms FROM purchases WHERE payment_id IN (:ids) ORDER BY payment_id /* lock */;
 
 -- name: purchases_waiting_for
 SELECT payment_id FROM purchases WHERE state IN ('waiting', 'unmatched') AND customer_id IN (:ids) ORDER BY created_ms, payment_id;
@@ -633,7 +654,7 @@ ORDER BY created_ms, payment_id;
 UPDATE purchases SET state = :state, waits_for = :waits_for, reason = :reason,
     contact_id = CASE WHEN :keep = 0 THEN :contact_id ELSE contact_id END,
     sink = CASE WHEN :sink <> '' THEN :sink ELSE sink END
-WHERE payment_id = :id;
+WHERE payment_id = :id AND (state <> 'sent' OR :reopens = 1);
 
 -- name: move_purchases
 UPDATE purchases SET contact_id = :into WHERE contact_id <> '' AND contact_id = :contact_id
@@ -777,6 +798,9 @@ SELECT name, reason, away, since_ms, probe_ms FROM pauses ORDER BY name;
 INSERT INTO pauses (name, reason, away, since_ms, probe_ms) VALUES (:name, :reason, :away, :now, :probe_ms)
 ON CONFLICT (name) DO UPDATE SET reason = excluded.reason, away = excluded.away, probe_ms = excluded.probe_ms;
 
+-- name: move_probe
+UPDATE pauses SET probe_ms = :to_ms WHERE name = :name AND probe_ms = :from_ms RETURNING name;
+
 -- name: clear_pause
 DELETE FROM pauses WHERE name = :name;
 
@@ -806,6 +830,11 @@ VALUES (:scope, :configured, :effective, :filed, :ceiling, :reason, :lowered_ms,
 ON CONFLICT (scope) DO UPDATE SET configured = excluded.configured, effective = excluded.effective,
     filed = excluded.filed, ceiling = excluded.ceiling, reason = excluded.reason, lowered_ms = excluded.lowered_ms,
     raised_ms = excluded.raised_ms, updated_ms = excluded.updated_ms;
+
+-- name: add_limit
+INSERT INTO rates (scope, configured, effective, filed, ceiling, reason, lowered_ms, raised_ms, tat_us, updated_ms)
+VALUES (:scope, :configured, :effective, :filed, :ceiling, :reason, :lowered_ms, :raised_ms, 0, :now)
+ON CONFLICT (scope) DO NOTHING RETURNING scope;
 
 -- name: drop_limit
 DELETE FROM rates WHERE scope = :scope;

@@ -89,6 +89,7 @@ class PendingWrites(Table):
     def record_result(self, write_id: str, result: WriteResult, target_id: str = "", landed_ms: int = 0) -> None:
         """Stores the result and releases the addresses. ``target_id``: the record it created or found.
 
+        A result that is known is not replaced by "lost".
         ``landed_ms``: by when it had taken effect, by the vendor's clock; 0 if that is not known.
         """
         values: dict[str, Value] = {"result": result, "target_id": target_id, "landed_ms": landed_ms}
@@ -164,6 +165,11 @@ class PendingWrites(Table):
     def unanswered(self, side: Side, target_id: str) -> list[PendingWrite]:
         """Writes sent to a record without a result, or lost; the oldest first."""
         return [self._write(row) for row in self._session.rows("unanswered_writes", side=side, target_id=target_id)]
+
+    def lock_unanswered(self, side: Side, target_id: str) -> list[PendingWrite]:
+        """``unanswered``, for writes that are changed next: no other transaction changes them before this one ends."""
+        rows = self._session.rows("lock_unanswered_writes", side=side, target_id=target_id)
+        return [self._write(row) for row in rows]
 
     def count_open(self) -> int:
         """Number of open writes."""

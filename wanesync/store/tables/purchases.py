@@ -48,6 +48,11 @@ class Purchases(Table):
         rows = self._session.rows("get_purchases", ids=payment_ids) if payment_ids else []
         return {row[0]: self._purchase(row) for row in rows}
 
+    def lock_many(self, payment_ids: Collection[str]) -> dict[str, Purchase]:
+        """``get_many``, for payments that are changed next: no merge moves them before this transaction ends."""
+        rows = self._session.rows("lock_purchases", ids=payment_ids) if payment_ids else []
+        return {row[0]: self._purchase(row) for row in rows}
+
     def waiting_for(self, customer_ids: Collection[str]) -> PaymentIds:
         """Payments that wait for the link of a customer, the oldest first."""
         if not customer_ids:
@@ -83,10 +88,14 @@ class Purchases(Table):
         sink: Sink | None = None,
         reason: str = "",
         waits_for: WaitCode = WaitCode.NONE,
+        reopens: bool = False,
     ) -> None:
-        """Changes the state of a payment, and contact and sink if they are given ("": no contact any more)."""
+        """Changes the state of a payment, and contact and sink if they are given ("": no contact any more).
+
+        ``reopens``: also of one that is sent, which otherwise stays as it is.
+        """
         values: dict[str, str | int] = {"state": state, "contact_id": contact_id or "", "sink": sink or ""}
-        values |= {"waits_for": waits_for, "reason": reason, "keep": int(contact_id is None)}
+        values |= {"waits_for": waits_for, "reason": reason, "keep": int(contact_id is None), "reopens": int(reopens)}
         self._session.rows("set_purchase_state", id=payment_id, **values)
 
     def move(self, contact_id: str, into: str) -> str:

@@ -15,7 +15,8 @@ from pyrate_limiter import GCRA, Rate
 
 from wanesync.core.errors import NotFound
 from wanesync.core.rate_limits import QUOTAS, Limit, set_by_hand
-from wanesync.store.session import Table
+from wanesync.store.queries import Value
+from wanesync.store.session import Table, TransactionConflict
 
 PACE = 0.955
 """Share of a limit that is used: a slot used up to 20 ms late must not make a second hold more than the limit."""
@@ -72,20 +73,26 @@ class Rates(Table):
         row = self._session.row("get_limit", scope=scope)
         return Limit(*row) if row else None
 
-    def put(self, limit: Limit) -> None:
-        """Stores a limit, which applies to every process at once. Reserved slots stay valid."""
-        self._session.rows(
-            "set_limit",
-            scope=limit.scope,
-            now=self._session.now_ms,
-            configured=float(limit.configured),
-            effective=float(limit.effective),
-            filed=float(limit.filed),
-            ceiling=float(limit.ceiling),
-            reason=limit.reason,
-            lowered_ms=limit.lowered_ms,
-            raised_ms=limit.raised_ms,
-        )
+    def put(self, limit: Limit, *, is_new: bool = False) -> None:
+        """Stores a limit, which applies to every process at once. Reserved slots stay valid.
+
+        Lock it first. ``is_new``: there was none to lock; raises TransactionConflict if there is one by now.
+        """
+        values: dict[str, Value] = {
+            "scope": limit.scope,
+            "now": self._session.now_ms,
+            "configured": float(limit.configured),
+            "effective": float(limit.effective),
+            "filed": float(limit.filed),
+            "ceiling": float(limit.ceiling),
+            "reason": limit.reason,
+            "lowered_ms": limit.lowered_ms,
+            "raised_ms": limit.raised_ms,
+        }
+        if not is_new:
+            self._session.rows("set_limit", **values)
+        elif self._session.row("add_limit", **values) is None:
+            raise TransactionConflict(f"another process set the limit {limit.scope} at the same moment; try again")
 
     def drop(self, scope: str) -> None:
         """Removes the limit of a scope."""
@@ -93,8 +100,9 @@ class Rates(Table):
 
     def set_limit(self, scope: str, value: float) -> Limit:
         """Stores an operator's limit in requests a second, which applies to every process at once."""
-        limit = set_by_hand(self.lock(scope), scope, float(value))
-        self.put(limit)
+        before = self.lock(scope)
+        limit = set_by_hand(before, scope, float(value))
+        self.put(limit, is_new=before is None)
         return limit
 
     # -- use of quotas

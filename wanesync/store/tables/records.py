@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from operator import itemgetter
 
 from wanesync.core.ids import bound
 from wanesync.core.model import Note, NoteCode, Side, StoredRecord
 from wanesync.store.codec import pack_record, unpack_record
 from wanesync.store.queries import Parameters, Value
-from wanesync.store.session import Row, Table
+from wanesync.store.session import Row, Table, TransactionConflict
 
 _MAX_MERGE_CHAIN = 16  # a longer chain of merges is a cycle
+
+
+class RecordMoved(TransactionConflict):
+    """Another transaction stored the record since this one read it: run this one again, from what stands now."""
 
 
 class Records(Table):
@@ -34,12 +38,15 @@ class Records(Table):
                 found[side, row[0]] = self._read(side, row, hmacs.get(row[0], frozenset()))
         return found
 
-    def put_many(self, copies: Iterable[StoredRecord]) -> None:
-        """Stores copies whole, with their addresses; of two of one record the last one counts."""
+    def put_many(self, copies: Iterable[StoredRecord], read: Mapping[tuple[Side, str], int] | None = None) -> None:
+        """Stores copies whole, with their addresses; of two of one record the last one counts.
+
+        ``read``: the revision of each that the caller decided from, 0 without a copy; None: what stands is replaced.
+        Raises RecordMoved if one has another revision by now (docs/correctness.md#compare-and-store).
+        """
         newest = {(stored.side, stored.id): stored for stored in copies}
         if not newest:
             return
-        self._put_emails(list(newest.values()))
         encrypt, generation = self._session.encryption.encrypt, self._session.generations.generation
         batch: list[dict[str, Value]] = []
         for (side, record_id), stored in sorted(newest.items(), key=itemgetter(0)):
@@ -59,13 +66,33 @@ class Records(Table):
                     "note_code": stored.note.code if stored.note else "",
                     "note": stored.note.text if stored.note else "",
                     "stored_ms": self._session.now_ms,
+                    "read_revision": -1 if read is None else read[side, record_id],
                     "unanswered": stored.unanswered,
                     "erased": int(stored.erased),
                     "absent_ms": stored.absent_ms,
                     "missing": int(stored.missing),
                 }
             )
-        self._session.each("put_record", batch)
+        stored_now = {(Side(side), record_id) for side, record_id in self._session.each("put_record", batch)}
+        moved = sorted(newest.keys() - stored_now)
+        if moved:
+            raise RecordMoved(
+                f"{moved[0][0]} record {moved[0][1]} was stored by another transaction meanwhile; try again"
+            )
+        # Under the locks of the records' rows, which the statement above took.
+        self._put_emails(list(newest.values()))
+
+    def hold_contacts(self, ids: Collection[str]) -> dict[str, str]:
+        """Contact -> itself, or the survivor it was merged into; none is merged before this transaction ends."""
+        if not ids:
+            return {}
+        self._session.rows("hold_contacts", ids=sorted(ids))
+        survivors = self.merged_into(ids)
+        return {contact_id: survivors.get(contact_id, contact_id) for contact_id in ids}
+
+    def lock(self, side: Side, record_id: str) -> None:
+        """Locks the row of a record until the transaction ends."""
+        self._session.rows("lock_record", side=side, id=record_id)
 
     def stored_since(self, side: Side, ids: Collection[str], since_ms: int) -> set[str]:
         """Ids of those stored at or after a time: an answer to a call begun before it may be older than they are."""

@@ -90,6 +90,10 @@ class Pauses(Table):
         values: dict[str, Value] = {"reason": reason, "away": int(away), "probe_ms": probe_at_ms}
         self._session.rows("set_pause", name=name, now=self._session.now_ms, **values)
 
+    def move_probe(self, name: str, from_ms: int, to_ms: int) -> bool:
+        """Moves the next probe of a pause; False if another process did so, or ended the pause, since it was read."""
+        return self._session.row("move_probe", name=name, from_ms=from_ms, to_ms=to_ms) is not None
+
     def clear(self, name: str) -> None:
         """Ends a pause."""
         self._session.rows("clear_pause", name=name)

@@ -1,0 +1,302 @@
+"""Two transactions that read the same row and then store: on Postgres they really run side by side."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
+
+import pytest
+
+from tests.support.core_builders import FIELDS, RULES
+from tests.support.store_rows import a_link, a_stored, an_update
+from wanesync.adapters.field_translation import FieldTranslator
+from wanesync.core.jobs import JobKind, JobRequest
+from wanesync.core.model import Conflict, Record, Side, WriteResult
+from wanesync.core.ports import CustomerAnswer, Timing
+from wanesync.core.purchases import Purchase, PurchaseState, Sink
+from wanesync.core.rate_limits import set_by_hand
+from wanesync.store import LeaseLost, Store, TransactionConflict, Tx, make_key, open_store
+from wanesync.store.session import ConstraintViolated
+from wanesync.store.tables.links import LinkMoved
+from wanesync.store.tables.rates import QuotaUse
+from wanesync.store.tables.records import RecordMoved
+from wanesync.sync.record_versions import RecordWriter
+from wanesync.sync.runtime import ProcessState, Runtime, SyncOptions
+
+H, S = Side.HUBSPOT, Side.STRIPE
+CUS = (S, "cus_1")
+KEY = make_key("k001")
+Pair = tuple[Store, Store]
+
+
+@pytest.fixture
+def stores(postgres_url: str) -> Iterator[Pair]:
+    """Two processes on one Postgres."""
+    with ExitStack() as stack:
+        opened = [open_store(postgres_url, [KEY], migrate=True, rng=random.Random(n)) for n in range(2)]
+        for store in opened:
+            stack.callback(store.close)
+        yield opened[0], opened[1]
+
+
+def runtime_of(store: Store) -> Runtime:
+    return Runtime(store, RULES, FieldTranslator(FIELDS), SyncOptions("1"), random.Random(1), ProcessState("w1"))
+
+
+def customer(city: str) -> Record:
+    return Record(S, "cus_1", {"city": city}, frozenset({f"{city.lower()}@example.com"}))
+
+
+def while_other_waits(first: Store, hold: Callable[[Tx], object], other: Store, work: Callable[[Tx], object]) -> None:
+    """Runs ``hold`` in a transaction, begins ``work`` in another, and commits the first while that one waits."""
+    begun = threading.Event()
+
+    def run(tx: Tx) -> object:
+        begun.set()
+        return work(tx)
+
+    with ThreadPoolExecutor(1) as pool:
+        with first.transaction() as tx:
+            hold(tx)
+            waiting = pool.submit(other.run, run)
+            assert begun.wait(20)
+            with pytest.raises(TimeoutError):
+                waiting.result(0.3)
+        waiting.result(20)
+
+
+@pytest.mark.case(45)
+def test_records_a_store_whose_revision_has_moved_is_refused(stores: Pair) -> None:
+    one, two = stores
+    one.run(lambda tx: tx.records.put_many([a_stored(*CUS, "h1")]))
+    newer = replace(a_stored(*CUS, "h2", revision=2), record=customer("Lyon"))
+    with pytest.raises(RecordMoved), one.transaction() as tx:  # noqa: PT012 - another one runs inside
+        old = tx.records.get(*CUS)
+        assert old is not None
+        two.run(lambda tx2: tx2.records.put_many([newer], {CUS: 1}))
+        tx.records.put_many([replace(old, revision=2)], {CUS: old.revision})
+    with one.reading() as tx:
+        assert tx.records.get(*CUS) == newer
+    with pytest.raises(RecordMoved), one.transaction() as tx:  # noqa: PT012 - another one runs inside
+        assert tx.records.get(S, "cus_2") is None
+        two.run(lambda tx2: tx2.records.put_many([a_stored(S, "cus_2", "h3")], {(S, "cus_2"): 0}))
+        tx.records.put_many([a_stored(S, "cus_2", "h4")], {(S, "cus_2"): 0})
+
+
+@pytest.mark.case(45)
+def test_an_answer_that_meets_a_newer_event_marks_the_record_stale_and_keeps_the_edit(stores: Pair) -> None:
+    one, two = stores
+    runtime, other = runtime_of(one), runtime_of(two)
+    one.run(lambda tx: tx.records.put_many([replace(a_stored(*CUS), record=customer("Rome"))]))
+    tries: list[int] = []
+
+    def commit_answer(tx: Tx) -> None:
+        with RecordWriter(runtime, tx) as records:
+            records.load(S, ["cus_1"])
+            tries.append(1)
+            if len(tries) == 1:
+                two.run(commit_event)
+            records.store_customer(CustomerAnswer(customer("Oslo"), Timing(1, 2)), 1)
+
+    def commit_event(tx: Tx) -> None:
+        with RecordWriter(other, tx) as records:
+            records.store_customer_event(customer("Lyon"), 5)
+
+    one.run(commit_answer)
+    with one.reading() as tx:
+        stored = tx.records.get(*CUS)
+        assert tx.jobs.pending_keys(S, JobKind.READ, ["cus_1"]) == {"cus_1"}
+        assert set(tx.records.by_hmacs([one.hmac("lyon@example.com"), one.hmac("oslo@example.com")])) == {
+            one.hmac("lyon@example.com")
+        }
+    assert stored is not None
+    assert (stored.record.values["city"], stored.stale, stored.revision, len(tries)) == ("Lyon", True, 3, 2)
+
+
+def test_links_a_version_is_stored_once(stores: Pair) -> None:
+    one, two = stores
+    one.run(lambda tx: tx.links.put(a_link("k1", "1", "cus_1")))
+    with pytest.raises(LinkMoved), one.transaction() as tx:  # noqa: PT012 - another one runs inside
+        link = tx.links.get("k1")
+        assert link is not None
+        two.run(lambda tx2: tx2.links.put(replace(link, version=2, base={"city": ("a", "b")})))
+        tx.links.put(replace(link, version=2))
+    with pytest.raises(ConstraintViolated), one.transaction() as tx:  # noqa: PT012 - another one runs inside
+        assert tx.links.of_records([(S, "cus_2")]) == []
+        two.run(lambda tx2: tx2.links.put(a_link("k2", "2", "cus_2")))
+        tx.links.put(a_link("k3", "3", "cus_2"))
+
+
+def test_pending_writes_a_known_result_is_not_replaced_by_lost_nor_undone(stores: Pair) -> None:
+    one, two = stores
+    one.run(lambda tx: tx.pending_writes.put(an_update("w1")))
+    with one.transaction() as tx:
+        assert tx.pending_writes.open_ids(["w1"]) == {"w1"}
+        two.run(lambda tx2: tx2.pending_writes.record_result("w1", WriteResult.OK))
+        tx.pending_writes.record_result("w1", WriteResult.LOST)
+        tx.pending_writes.put(an_update("w1"))
+    with one.reading() as tx:
+        write = tx.pending_writes.get("w1")
+    assert write is not None
+    assert write.result is WriteResult.OK
+
+
+def test_pending_writes_what_is_found_of_their_authorship_is_not_lost(stores: Pair) -> None:
+    one, two = stores
+
+    def note(name: str) -> Callable[[Tx], None]:
+        def work(tx: Tx) -> None:
+            (write,) = tx.pending_writes.lock_unanswered(S, "cus_1")
+            found = {**write.authorship, name: (1, True)}
+            tx.pending_writes.record_authorship(replace(write, authorship=found))
+
+        return work
+
+    one.run(lambda tx: tx.pending_writes.put(replace(an_update("w1"), sent_ms=1)))
+    while_other_waits(one, note("city"), two, note("phone"))
+    with one.reading() as tx:
+        (write,) = tx.pending_writes.unanswered(S, "cus_1")
+    assert set(write.authorship) == {"city", "phone"}
+
+
+def test_jobs_an_end_and_a_rescue_of_one_job_exclude_each_other(stores: Pair) -> None:
+    one, two = stores
+    with one.transaction() as tx:
+        tx.processes.beat("w", "all", 1)
+        tx.jobs.put(JobRequest(H, JobKind.READ, "k"))
+        (job,) = tx.jobs.claim(H, [JobKind.READ], 1, "w")
+    with pytest.raises(LeaseLost), one.transaction() as tx:  # noqa: PT012 - another one runs inside
+        assert job.id
+        two.run(lambda tx2: tx2.jobs.release("w"))
+        tx.jobs.finish(job)
+
+
+def test_rates_a_lowered_limit_is_not_lost(stores: Pair) -> None:
+    one, two = stores
+    with pytest.raises(TransactionConflict), one.transaction() as tx:  # noqa: PT012 - another one runs inside
+        assert tx.rates.lock("stripe") is None
+        two.run(lambda tx2: tx2.rates.set_limit("stripe", 5))
+        tx.rates.put(set_by_hand(None, "stripe", 100), is_new=True)
+
+    def lower(tx: Tx) -> None:
+        before = tx.rates.lock("stripe")
+        assert before is not None
+        tx.rates.put(replace(before, effective=before.effective / 2))
+
+    while_other_waits(one, lower, two, lower)
+    with one.reading() as tx:
+        assert tx.rates.all()["stripe"].effective == set_by_hand(None, "stripe", 5).effective / 4
+
+
+def test_quotas_uses_of_two_processes_add_up(stores: Pair) -> None:
+    one, two = stores
+    use = QuotaUse("stripe", "day", 0, 3, 1)
+    while_other_waits(one, lambda tx: tx.rates.add_uses([use]), two, lambda tx: tx.rates.add_uses([use]))
+    with one.reading() as tx:
+        assert tx.rates.used_since("day", 0) == {"stripe": (6, 2)}
+
+
+def test_pauses_one_process_probes_and_a_pause_that_ended_does_not_return(stores: Pair) -> None:
+    one, two = stores
+    one.run(lambda tx: tx.pauses.set("stripe", "away", away=True, probe_at_ms=5))
+    with one.transaction() as tx:
+        assert tx.pauses.get_all()["stripe"].probe_ms == 5
+        assert two.run(lambda tx2: tx2.pauses.move_probe("stripe", 5, 30))
+        assert not tx.pauses.move_probe("stripe", 5, 31)
+    with one.transaction() as tx:
+        assert tx.pauses.get_all()["stripe"].probe_ms == 30
+        two.run(lambda tx2: tx2.pauses.clear("stripe"))
+        assert not tx.pauses.move_probe("stripe", 30, 60)
+        assert tx.pauses.get_all() == {}
+
+
+def test_settings_of_two_that_compare_one_swaps(stores: Pair) -> None:
+    one, two = stores
+    one.run(lambda tx: tx.settings.put("turn", "0"))
+    with one.transaction() as tx:
+        assert tx.settings.get("turn") == "0"
+        assert two.run(lambda tx2: tx2.settings.swap("turn", "0", "2"))
+        assert not tx.settings.swap("turn", "0", "1")
+        two.run(lambda tx2: tx2.settings.add("mode", "live"))
+        assert tx.settings.add("mode", "test") == "live"
+
+
+def test_conflicts_one_value_is_kept_once_and_closed_once(stores: Pair) -> None:
+    one, two = stores
+    conflict = Conflict(H, "1", "city", "Paris", "policy")
+    with one.transaction() as tx:
+        assert two.run(lambda tx2: tx2.conflicts.put(conflict, ""))
+        assert not tx.conflicts.put(conflict, "")
+        ids = [row.id for row in tx.conflicts.list()]
+        assert two.run(lambda tx2: tx2.conflicts.close(ids)) == 1
+        assert tx.conflicts.close(ids) == 0
+
+
+def test_locks_two_jobs_do_not_hold_one(stores: Pair) -> None:
+    one, two = stores
+    one.run(lambda tx: [tx.processes.beat(name, "all", 1) for name in "ab"])
+    far_ms = one.now_ms() + 60_000
+    with one.transaction() as tx:
+        assert tx.locks.take("contact:1", "t1", "a", far_ms)
+        assert not two.run(lambda tx2: tx2.locks.take("contact:1", "t2", "b", far_ms))
+
+
+def paid(payment_id: str = "pi_1") -> Purchase:
+    return Purchase(payment_id, "ch_1", "cus_1", "", "", 500, "eur", 1)
+
+
+def merge(store: Store) -> Callable[[Tx], None]:
+    def work(tx: Tx) -> None:
+        with RecordWriter(runtime_of(store), tx) as records:
+            records.merge_away("1", "2")
+
+    return work
+
+
+def test_purchases_one_that_is_just_given_a_contact_moves_with_its_merge(stores: Pair) -> None:
+    one, two = stores
+    one.run(lambda tx: tx.records.put_many([a_stored(H, "1"), a_stored(H, "2")]))
+    one.run(lambda tx: tx.purchases.put(paid()))
+
+    def give(tx: Tx) -> None:
+        assert tx.purchases.lock_many(["pi_1"])["pi_1"].contact_id == ""
+        assert tx.records.hold_contacts({"1"}) == {"1": "1"}
+        tx.purchases.set_state("pi_1", PurchaseState.TODO, contact_id="1", sink=Sink.PROPERTIES)
+
+    while_other_waits(one, give, two, merge(two))
+    with one.reading() as tx:
+        assert tx.purchases.get_many(["pi_1"])["pi_1"].contact_id == "2"
+    with one.transaction() as tx:
+        assert tx.records.hold_contacts({"1"}) == {"1": "2"}, "a merge that was committed before is seen"
+
+
+def test_purchases_an_answer_that_meets_a_merge_leaves_the_roll_up_to_be_computed_anew(stores: Pair) -> None:
+    one, two = stores
+    given = replace(paid(), contact_id="1", sink=Sink.PROPERTIES)
+    one.run(lambda tx: tx.records.put_many([a_stored(H, "1"), a_stored(H, "2")]))
+    one.run(lambda tx: tx.purchases.put(given))
+
+    def answer(tx: Tx) -> None:
+        assert tx.purchases.lock_many(["pi_1"])["pi_1"].contact_id == "1"
+        tx.purchases.set_state("pi_1", PurchaseState.SENT)
+
+    while_other_waits(one, answer, two, merge(two))
+    with one.reading() as tx:
+        purchase = tx.purchases.get_many(["pi_1"])["pi_1"]
+        assert tx.jobs.pending_keys(H, JobKind.PURCHASE, ["pi_1"]) == {"pi_1"}
+    assert (purchase.contact_id, purchase.state) == ("2", PurchaseState.TODO)
+
+
+def test_purchases_a_sent_one_is_not_opened_again_by_a_late_finding(stores: Pair) -> None:
+    one, two = stores
+    one.run(lambda tx: tx.purchases.put(paid()))
+    with one.transaction() as tx:
+        assert tx.purchases.get_many(["pi_1"])["pi_1"].state is PurchaseState.TODO
+        two.run(lambda tx2: tx2.purchases.set_state("pi_1", PurchaseState.SENT))
+        tx.purchases.set_state("pi_1", PurchaseState.TODO, contact_id="9")
+    with one.reading() as tx:
+        assert tx.purchases.get_many(["pi_1"])["pi_1"].state is PurchaseState.SENT
