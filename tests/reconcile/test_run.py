@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.core_builders import FIELDS
 from tests.support.reconcile_harness import CREATED_MS, Sides, compare, ignore, make_reconcile, make_runtime
 from wanesync.core.diff.difference import DifferenceClass
 from wanesync.core.errors import GuardError
 from wanesync.core.jobs import JobKind
-from wanesync.core.model import Side
+from wanesync.core.model import Link, Record, Side
+from wanesync.core.ports import SetAside
 from wanesync.reconcile.requests import Requests
 from wanesync.reconcile.run import MAX_LISTING_AGE_MS, Selection
 from wanesync.store.database import Store
@@ -160,3 +162,31 @@ def test_changes_alone_are_compared_after_a_full_run_only(runtime: Runtime, side
     assert sides.calls == {"list_events": 1, "search_modified": 1}
     assert report.lost is not None
     assert reconcile.compare_changes(since_ms - 40 * DAY_MS, ignore, ignore) is None, "Stripe keeps no such events"
+
+
+@pytest.mark.case(7)
+def test_a_record_set_aside_is_named_and_is_neither_gone_nor_written(runtime: Runtime, sides: Sides) -> None:
+    queued(runtime)
+    link = Link("l1", "2", "cus_2", True, {}, 1)
+    runtime.store.run(lambda tx: tx.links.put(link))
+    for side, record_id in ((HUBSPOT, "2"), (STRIPE, "cus_2")):
+        records = sides.contacts if side is HUBSPOT else sides.customers
+        kept = records.pop(record_id)
+        sides.aside[side] = [SetAside(record_id, "set aside: city holds U+0000")]
+        report = compare(runtime)
+        assert list(report.set_aside) == [(side, record_id, "set aside: city holds U+0000")]
+        assert report.unlisted == 0
+        assert not [d for d in report.differences() if record_id in (d.hubspot_id, d.stripe_id)]
+        records[record_id] = kept
+        sides.aside[side] = []
+
+
+@pytest.mark.parametrize("side", Side)
+def test_nobody_is_created_again_whose_record_was_set_aside(runtime: Runtime, sides: Sides, side: Side) -> None:
+    new_id, address = ("9", "customer@example.com") if side is HUBSPOT else ("cus_9", "contact@example.com")
+    remains = Record(side, new_id, emails=frozenset({address}), unknown=frozenset(FIELDS.by_name))
+    sides.aside[side] = [SetAside(new_id, "set aside: city holds U+0000", remains)]
+    report = compare(runtime)
+    creates = {HUBSPOT: DifferenceClass.CREATE_CONTACT, STRIPE: DifferenceClass.CREATE_CUSTOMER}
+    assert report.counts[creates[side]] == 0
+    assert report.counts[creates[side.other]] == 1

@@ -11,7 +11,7 @@ from tests.support.core_builders import FIELDS, RULES, contact, customer
 from wanesync.adapters.field_translation import FieldTranslator
 from wanesync.core.errors import CallError
 from wanesync.core.model import Event, Record, Side
-from wanesync.core.ports import CustomerAnswer, EventPage, Page, Survey, Timing
+from wanesync.core.ports import CustomerAnswer, EventPage, Page, SetAside, Survey, Timing
 from wanesync.core.rate_limits import SlotRequest
 from wanesync.reconcile.compare import Report
 from wanesync.reconcile.run import Reconcile
@@ -61,6 +61,7 @@ class Sides:
     customers: dict[str, Record] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     page_size: int = 100
+    aside: dict[Side, list[SetAside]] = field(default_factory=lambda: {side: [] for side in Side})
     calls: Counter[str] = field(default_factory=Counter)
 
     def add_contact(self, record_id: str, **values: str) -> None:
@@ -82,7 +83,8 @@ class Sides:
         ids = sorted((i for i in self.contacts if int(i) >= int(after or 0)), key=int)
         following = ids[self.page_size : self.page_size + 1]
         records = [self.contacts[i] for i in ids[: self.page_size]]
-        return Page(records, following[0] if following else "", Timing(self.now_ms, self.now_ms))
+        timing = Timing(self.now_ms, self.now_ms)
+        return Page(records, following[0] if following else "", timing, self.aside[Side.HUBSPOT])
 
     def search_modified(self, since_ms: int, above_id: str) -> Sequence[tuple[str, int]]:
         self.calls["search_modified"] += 1
@@ -100,7 +102,8 @@ class Sides:
         ids = sorted(i for i in self.customers if i > after)
         records = [self.customers[i] for i in ids[: self.page_size]]
         more = len(ids) > self.page_size
-        return Page(records, records[-1].id if more else "", Timing(self.now_ms, self.now_ms))
+        timing = Timing(self.now_ms, self.now_ms)
+        return Page(records, records[-1].id if more else "", timing, self.aside[Side.STRIPE])
 
     def read_customer(self, customer_id: str) -> CustomerAnswer:
         self.calls["read_customer"] += 1

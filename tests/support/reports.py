@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from itertools import islice
@@ -20,6 +20,7 @@ from wanesync.cli.reports.html_report import Heading, write_html
 from wanesync.core.bulk_guards import Volume
 from wanesync.core.diff.difference import ACTIONABLE, KEPT, Difference, DifferenceClass, FieldDifference
 from wanesync.core.diff.value_kinds import ValueKind
+from wanesync.core.model import Side
 
 HEADING = Heading(1_790_000_000_000, "HubSpot portal 7 and Stripe account acct_<7>")
 NASTY = "</script><img src=x onerror=alert(1)>\"'&\u2028<!--"
@@ -60,6 +61,7 @@ class Found:
     lost: Mapping[str, object] | None = None
     requests: int = 2
     timing: Mapping[str, float] = field(default_factory=dict)
+    set_aside: Sequence[tuple[Side, str, str]] = ()
 
     @property
     def actionable(self) -> int:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.core_builders import contact, customer
 from tests.support.live_sync import HUBSPOT, SECOND_MS, STRIPE, LiveSync, customer_answer, refused
-from wanesync.core.errors import Failure
+from wanesync.core.errors import CallError, Failure
 from wanesync.core.jobs import Job, JobKind, JobState, WaitCode
 from wanesync.core.model import Event, LinkState, Record, Side
 from wanesync.core.ports import CustomerAnswer, Timing
@@ -312,3 +312,42 @@ def test_a_customer_with_too_many_unread_events_is_read_once(live: LiveSync, mon
     with live.store.reading() as tx:
         assert tx.events.count_unread(STRIPE, ["cus_1", "cus_2"]) == {}
         assert tx.records.get(STRIPE, "cus_2") is not None
+
+
+def test_a_contact_that_cannot_be_used_is_set_aside_and_the_others_of_its_batch_are_stored(live: LiveSync) -> None:
+    live.link(ANN, CUS)
+    live.queue(HUBSPOT, "1", JobKind.READ)
+    live.queue(HUBSPOT, "2", JobKind.READ)
+    remains = Record(HUBSPOT, "1", emails=ANN.emails, unknown=frozenset({"city"}))
+    bad = CallError(HUBSPOT, Failure.UNUSABLE, "set aside: city holds U+0000", 200, remains=remains)
+    live.hubspot.answer("read_contacts", {"1": bad, "2": contact("2", city="Bonn")})
+    assert live.work(HUBSPOT, JobKind.READ)
+    with live.store.reading() as tx:
+        [dead] = tx.jobs.dead(limit=5)
+        one, two = tx.records.get(HUBSPOT, "1"), tx.records.get(HUBSPOT, "2")
+    assert (dead.key, dead.dead_class) == ("1", "set_aside")
+    assert dead.reason == "set aside: city holds U+0000; correct it there, and it is read again"
+    assert one is not None
+    assert one.stale
+    assert one.record.values == ANN.values
+    assert two is not None
+    live.hubspot.answer("read_contacts", {"1": ANN})
+    live.queue(HUBSPOT, "1", JobKind.READ)
+    assert live.work(HUBSPOT, JobKind.READ)
+    with live.store.reading() as tx:
+        one = tx.records.get(HUBSPOT, "1")
+    assert one is not None
+    assert not one.stale
+
+
+def test_no_answer_for_one_contact_is_asked_again_and_stores_nothing(live: LiveSync) -> None:
+    live.link(ANN, CUS)
+    live.queue(HUBSPOT, "1", JobKind.READ)
+    live.hubspot.answer("read_contacts", {"1": CallError(HUBSPOT, Failure.NO_ANSWER, "contact 1 without properties")})
+    job = live.work(HUBSPOT, JobKind.READ)
+    assert job
+    with live.store.reading() as tx:
+        stored = tx.records.get(HUBSPOT, "1")
+    assert stored is not None
+    assert (stored.record.values, stored.stale) == (ANN.values, False)
+    assert not live.is_queued(STRIPE, KEY)

@@ -14,7 +14,7 @@ from wanesync.core.rate_limits import SEARCH_OPERATION, SlotRequest
 from wanesync.ratelimit.pacer import Pacer
 from wanesync.store.database import Tx
 from wanesync.store.tables.settings import CURSORS
-from wanesync.sync.intake import store_events, store_purchases
+from wanesync.sync.intake import store_events, store_purchases, store_set_aside
 from wanesync.sync.runtime import Runtime
 
 _T = TypeVar("_T")
@@ -77,6 +77,11 @@ class CatchUp:
             )
             requests += 1
             pages.append((list(page.events), list(page.purchases)))
+            if page.set_aside:
+                self.runtime.commit(
+                    "catch_up.page",
+                    lambda tx, p=page: store_set_aside(tx, Side.STRIPE, p.set_aside, p.named),  # type: ignore[misc] # binds the loop's value
+                )
             after = page.next
             if not after:
                 break

@@ -131,7 +131,7 @@ class Listing:
         if self._unordered:
             return False
         total = int(self.snapshot.metadata().get("hubspot_total", "0"))
-        listed = self.snapshot.count(Side.HUBSPOT)
+        listed = self.snapshot.count_shown(Side.HUBSPOT)
         least = total - total // DELETED_CONTACT_SHARE - DELETED_CONTACTS
         return not self.snapshot.count_unlisted_overlaps() and listed >= least
 

@@ -94,7 +94,7 @@ class Reconcile:
         snapshot = self.open_snapshot(self.path)
         with _kept_when_interrupted(snapshot):
             Listing(self.runtime, self.pacers, snapshot, requests, self.lanes, self.threads).run(progress)
-            snapshot.put_metadata({f"{LISTED_ROWS}{side}": str(snapshot.count(side)) for side in Side})
+            snapshot.put_metadata({f"{LISTED_ROWS}{side}": str(snapshot.count_shown(side)) for side in Side})
             if fresh:
                 began_ms = int(snapshot.metadata()["began_ms"])
                 deleted = self._read_changes(snapshot, began_ms - OVERLAP_MS, requests, progress).deleted

@@ -7,6 +7,7 @@ import json
 import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ from wanesync.cli.reports.differences import write_json
 from wanesync.cli.reports.html_report import write_html
 from wanesync.core.diff.difference import Difference, DifferenceClass
 from wanesync.core.errors import ConfigError
+from wanesync.core.model import Side
 
 
 def write(report: Found, path: Path) -> None:
@@ -127,3 +129,14 @@ def test_a_report_that_fails_leaves_the_older_one(name: str, tmp_path: Path) -> 
 def test_a_place_that_cannot_be_written_is_said(name: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot write"):
         write_csv(Found(), tmp_path / name, show_values=False)
+
+
+def test_what_was_set_aside_is_named() -> None:
+    aside = [(Side.HUBSPOT, str(number), "set aside: city holds U+0000") for number in range(30)]
+    report = replace(found_of(), set_aside=[*aside, (Side.STRIPE, "", "not a customer")])
+    shown = screen_of(report)
+    assert "Set aside: hubspot 19: set aside: city holds U+0000" in " ".join(shown.split())
+    assert "Set aside: 11 more" in shown
+    out = io.StringIO()
+    write_json(report, out, show_values=False)
+    assert json.loads(out.getvalue())["set_aside"][-1] == {"side": "stripe", "id": "", "reason": "not a customer"}

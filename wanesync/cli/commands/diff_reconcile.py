@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -79,7 +79,10 @@ def diff(
     as_json: AsJson = False,
     config_file: ConfigFile = None,
 ) -> None:
-    """List both sides and show what is not the same; changes nothing. Exit 1: a reconcile would repair something."""
+    """List both sides and show what is not the same; changes nothing.
+
+    Exit 1: a reconcile would repair something, or a record could not be used.
+    """
     output = ReportOutput(csv_file, html_file, show_values=show_values, as_json=as_json)
     with open_configured(config_file) as (config, store):
         runtime = build_runtime(config, store, tuple(Side))
@@ -88,7 +91,7 @@ def diff(
         with build_session(runtime, path, parallel=parallel, max_requests=max_requests) as session:
             report = _compare(session, since)
             output.show(report)
-            different = report.actionable or (strict and differences.count_parked(report))
+            different = report.actionable or report.set_aside or (strict and differences.count_parked(report))
     if different:
         raise typer.Exit(1)
 
@@ -145,6 +148,7 @@ class Queued:
     run: QueuedRun
     applied: AppliedDecisions | None = None
     chosen: PlanSelection | None = None
+    set_aside: Sequence[tuple[Side, str, str]] = ()
 
     @property
     def jobs(self) -> int:
@@ -175,7 +179,7 @@ def _carry_out(session: ReconcileSession, asked: ReconcileOptions, output: Repor
         output.show(report)
         if asked.plan_out is not None:
             _save_plan(session, asked.plan_out, PlanScope(asked.only, asked.limit))
-        elif report.actionable:
+        if report.set_aside or (asked.plan_out is None and report.actionable):
             raise typer.Exit(1)
         return None
     output.write_files(report)
@@ -204,7 +208,7 @@ def _queue(session: ReconcileSession, asked: ReconcileOptions) -> Queued:
         if applied.cleared:
             cleared = pluralize(applied.cleared, "value")
             make_console(error=True).print(f"{cleared} will be cleared: the side that wins has none.")
-    return Queued(session.queue(selection, run_property), applied, chosen)
+    return Queued(session.queue(selection, run_property), applied, chosen, session.report.set_aside)
 
 
 def _save_plan(session: ReconcileSession, path: Path, scope: PlanScope) -> None:
@@ -273,7 +277,8 @@ def _finish(store: Store, queued: Queued, asked: ReconcileOptions, *, as_json: b
 def _describe_trouble(queued: Queued, state: RunState, *, waited: bool) -> list[str]:
     """What was not done, a line each."""
     undecided = queued.applied.left if queued.applied else {}
-    trouble = [f"{key} was not decided: {why}; give the file again" for key, why in undecided.items()]
+    trouble = differences.set_aside_lines(queued.set_aside)
+    trouble += [f"{key} was not decided: {why}; give the file again" for key, why in undecided.items()]
     trouble += [
         f"Catching up {side} failed, the workers will repeat it: {error}"
         for side, error in queued.run.catch_up_errors.items()

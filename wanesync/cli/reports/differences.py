@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Protocol, TextIO
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+MAX_SET_ASIDE = 20
+"""Records set aside that are named on the screen."""
 MAX_ROWS_PER_CLASS = 8
 """Rows of each class on the screen, so that all classes fit one; the files and JSON have all rows."""
 DIFFERENCES_PER_WRITE = 1000
@@ -71,6 +73,10 @@ class Findings(Protocol):
     def lost(self) -> Mapping[str, object] | None:
         """What webhooks missed; None where that was not measured."""
 
+    @property
+    def set_aside(self) -> Sequence[tuple[Side, str, str]]:
+        """Records, or fields of them, that cannot be used: (side, id, why)."""
+
     def differences(self, kind: DifferenceClass | None = None, limit: int = -1) -> Iterator[Difference]:
         """One by one, of one class or of all; there may be a million. ``limit`` -1: no limit."""
 
@@ -96,7 +102,7 @@ def _join_name(value: str) -> str:
 
 
 def write_json(report: Findings, out: TextIO, *, show_values: bool) -> None:
-    """Write one JSON document: ``{"counts", "plan", "unlike", "requests", "timing", "differences"}``.
+    """Write one JSON document: ``{"counts", "plan", "unlike", "requests", "timing", "set_aside", "differences"}``.
 
     One difference a line, never all in memory. The key ``lost`` is there where missed webhooks were counted.
     """
@@ -124,7 +130,8 @@ def _as_summary(report: Findings) -> dict[str, object]:
     lost = {} if report.lost is None else {"lost": report.lost}
     counts = {str(kind): report.counts[kind] for kind in DifferenceClass}
     cost = {"requests": report.requests, "timing": report.timing}
-    return {"counts": counts, "plan": plan, "unlike": unlike, **cost, **lost}
+    aside = [{"side": str(side), "id": record_id, "reason": reason} for side, record_id, reason in report.set_aside]
+    return {"counts": counts, "plan": plan, "unlike": unlike, **cost, "set_aside": aside, **lost}
 
 
 def _as_json(found: Difference, format_value: ValueFormatter) -> dict[str, object]:
@@ -217,10 +224,20 @@ def show(screen: Console, report: Findings, *, show_values: bool) -> None:
     print_rows(screen, plan, [(what, f"{count:,}", meaning) for what, count, meaning in plan_rows(report)])
     print_rows(screen, make_table("What", ">Count", title="What webhooks missed"), lost_rows(report))
     _show_differences(screen, report, make_value_formatter(show_values))
+    for line in set_aside_lines(report.set_aside):
+        screen.print(line, markup=False)
     if report.actionable:
         screen.print(f"A reconcile would repair {pluralize(report.actionable, 'difference')}.")
     else:
         screen.print("Nothing to repair.")
+
+
+def set_aside_lines(set_aside: Sequence[tuple[Side, str, str]]) -> list[str]:
+    """Name what could not be used, a line each; beyond a screen only how many more there are."""
+    lines = [f"Set aside: {side} {record_id or 'a record without an id'}: {why}" for side, record_id, why in set_aside]
+    if len(lines) > MAX_SET_ASIDE:
+        return [*lines[:MAX_SET_ASIDE], f"Set aside: {len(lines) - MAX_SET_ASIDE:,} more (diff --json has all of them)"]
+    return lines
 
 
 def _show_differences(screen: Console, report: Findings, format_value: ValueFormatter) -> None:

@@ -53,7 +53,10 @@ _APPLICATION_ID = int.from_bytes(b"wane")
 _APPLICATION_ID_AT = 68
 """Byte offset of the application id in a SQLite header (sqlite.org/fileformat.html, 1.3)."""
 _COUNT_LINKED = """
-SELECT COUNT(*), COUNT(c.id), COUNT(s.id), SUM(k.plain AND c.id IS NOT NULL AND s.id IS NOT NULL) FROM links k
+SELECT COUNT(*),
+    COUNT(COALESCE(c.id, (SELECT a.id FROM set_aside a WHERE a.side = 0 AND a.id = k.hubspot_id))),
+    COUNT(COALESCE(s.id, (SELECT a.id FROM set_aside a WHERE a.side = 1 AND a.id = k.stripe_id))),
+    SUM(k.plain AND c.id IS NOT NULL AND s.id IS NOT NULL) FROM links k
 LEFT JOIN listed c ON c.side = 0 AND c.id = k.hubspot_id
 LEFT JOIN listed s ON s.side = 1 AND s.id = k.stripe_id
 WHERE k.active
@@ -88,7 +91,7 @@ class ListedRow:
 
 @dataclass(frozen=True, slots=True)
 class LinkCounts:
-    """Active links, how many of them have their record of a side listed, and how many plain ones have both."""
+    """Active links, how many have their record of a side listed or set aside, and how many plain ones have both."""
 
     links: int
     listed: Mapping[Side, int]
@@ -283,6 +286,11 @@ class Snapshot:
     def count(self, side: Side) -> int:
         """How many records of a side are listed."""
         return self.count_by("SELECT COUNT(*) FROM listed WHERE side = ?", SIDE_NUMBERS[side])
+
+    def count_shown(self, side: Side) -> int:
+        """How many records of a side are listed or set aside."""
+        aside = "SELECT COUNT(DISTINCT a.id) FROM set_aside a LEFT JOIN listed r ON r.side = a.side AND r.id = a.id"
+        return self.count(side) + self.count_by(f"{aside} WHERE r.id IS NULL AND a.side = ?", SIDE_NUMBERS[side])
 
     def find_unlisted(self, side: Side, after: str, ids: Sequence[str]) -> list[str]:
         """Those of all ids above ``after``, in order, that were not listed, set aside or merged into one that was."""
