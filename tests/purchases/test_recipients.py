@@ -157,6 +157,15 @@ def test_a_guest_that_is_held_back_by_the_configuration_gets_none() -> None:
     live.close()
 
 
+def test_a_guest_who_pays_after_the_contact_was_deleted_gets_one(live: LiveSync) -> None:
+    hmac = live.store.hmac("ann@example.com")
+    late = replace(payment(live, email="ann@example.com"), occurred_ms=5)
+    live.store.run(lambda tx: tx.tombstones.put(HUBSPOT, "1", [hmac], 1))
+    assert final_reason(live, late) == ""
+    live.store.run(lambda tx: tx.tombstones.put(HUBSPOT, "1", [hmac], 1, erased=True))
+    assert final_reason(live, late) == "a guest whose contact was deleted"
+
+
 def test_a_guest_whose_contact_was_deleted_gets_none(live: LiveSync) -> None:
     live.store.run(lambda tx: tx.tombstones.put(HUBSPOT, "1", [live.store.hmac("ann@example.com")]))
     assert final_reason(live, payment(live, email="ann@example.com")) == "a guest whose contact was deleted"

@@ -15,9 +15,9 @@ from tests.support.reconcile_harness import (
 )
 from wanesync.core.diff.decisions import Verdict
 from wanesync.core.errors import ConfigError
-from wanesync.core.model import LinkState, NoteCode, Side
+from wanesync.core.model import WANTED, LinkState, NoteCode, Side
 from wanesync.reconcile.apply_decisions import LOCK_ATTEMPTS, LOCKED, AppliedDecisions, DecisionApplier
-from wanesync.store.database import Store
+from wanesync.store.database import Store, Tx
 from wanesync.sync.runtime import Runtime
 
 HUBSPOT, STRIPE = Side.HUBSPOT, Side.STRIPE
@@ -115,3 +115,33 @@ def test_one_line_that_cannot_be_applied_refuses_the_file(runtime: Runtime, stor
         decide(runtime, "2,,,exclude", "9,,,exclude")
     with store.reading() as tx:
         assert tx.records.get_many([(HUBSPOT, "2")])[HUBSPOT, "2"].note is None
+
+
+def delete_both(store: Store, *, erased: bool = False) -> None:
+    """Contact 2's customer was deleted, or the data of a person with its address were erased."""
+
+    def bury(tx: Tx) -> None:
+        hmacs = tx.records.get_many([(HUBSPOT, "2")])[HUBSPOT, "2"].hmacs
+        tx.tombstones.put(STRIPE, "cus_9", hmacs, tx.now_ms, erased=erased)
+
+    store.run(bury)
+
+
+@pytest.mark.case(49)
+def test_a_decision_to_create_wins_over_an_old_deletion_until_it_is_carried_out(runtime: Runtime, store: Store) -> None:
+    delete_both(store)
+    assert compare(runtime).counts["create_customer"] == 0  # type: ignore[index] # a class by its name
+    decide(runtime, "2,,,create")
+    assert (STRIPE, "contact:2") in queued(store)
+    assert compare(runtime).counts["create_customer"] == 1  # type: ignore[index] # a class by its name
+    with store.reading() as tx:
+        assert tx.records.get_many([(HUBSPOT, "2")])[HUBSPOT, "2"].note == WANTED
+
+
+def test_a_privacy_deletion_is_lifted_by_a_decision_only(runtime: Runtime, store: Store) -> None:
+    delete_both(store, erased=True)
+    with pytest.raises(ConfigError, match="write lift"):
+        decide(runtime, "2,,,create")
+    decide(runtime, "2,,,lift")
+    assert (STRIPE, "contact:2") in queued(store)
+    assert compare(runtime).counts["create_customer"] == 1  # type: ignore[index] # a class by its name

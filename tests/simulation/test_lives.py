@@ -120,3 +120,18 @@ def forget_customers(play: Play) -> None:
     with play.world.store.transaction() as tx:
         for table in forgotten:
             tx.jobs._session.execute(f"DELETE FROM {table}")
+
+
+@pytest.mark.case(49)
+def test_a_person_deleted_on_both_sides_and_entered_anew_gets_a_customer() -> None:
+    with stage() as play:
+        world = play.world
+        contact_id, customer_id = pair_of(play)
+        world.stripe.edit("delete", customer_id, {}, world.now)
+        play.play()
+        world.hubspot.edit("delete", contact_id, {}, world.now)
+        play.play()
+        world.leap(world.now + 3_600_000)
+        world.hubspot.edit("create", None, {"email": "p0@example.com"}, world.now)
+        play.play()
+        assert [row["email"] for row in world.stripe.records()] == ["p0@example.com"]

@@ -432,7 +432,8 @@ class Planner:
         return changes, tuple(unsplit)
 
     def _note(self, stored: StoredRecord, note: Note | None) -> None:
-        if stored.note != note and not stored.excluded:
+        is_kept = stored.excluded or (stored.wanted and note not in (None, ERASED))
+        if stored.note != note and not is_kept:
             self.plan.notes[(stored.side, stored.id)] = note
 
     def _read_unknown(self, stored: StoredRecord) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from wanesync.core.errors import CallError, Failure
-from wanesync.core.ids import INTENT_PROPERTY
+from wanesync.core.ids import INTENT_PROPERTY, made_ms
 from wanesync.core.jobs import LOCK_WAIT_MS, Job, JobKind, JobRequest, Priority, WaitCode
 from wanesync.core.model import LinkState, PendingWrite, Record, Side, WriteKind, WriteResult, customer_key, split_key
 from wanesync.core.ports import CreateItem
@@ -57,21 +57,24 @@ class GuestContacts:
         """The open or new intent of a guest, or None when the job was ended otherwise."""
         off = are_writes_off(tx)
         hmac = split_key(job.key)[1]
-        erased = bool(tx.tombstones.match([hmac]))
+        grave = tx.tombstones.match([hmac]).get(hmac)
         opened = tx.pending_writes.open_for_keys([job.key], Side.HUBSPOT)
         if opened and not off:
-            if not erased:
+            if grave is None or not grave.blocks(made_ms(opened[0].id)):
                 return opened[0]
             # It was created and deleted meanwhile: a deleted person is not created again.
             tx.pending_writes.record_result(opened[0].id, WriteResult.LOST)
             opened = []
         waiting = tx.purchases.get_many(tx.purchases.waiting_for_hmacs([hmac]))
+        # A payment made after the deletion is a new sign of the person (docs/correctness.md#tombstones).
+        newest_ms = max((payment.occurred_ms for payment in waiting.values()), default=0)
+        deleted = grave is not None and grave.blocks(newest_ms)
         carriers = tx.records.by_hmacs([hmac]).get(hmac, set())
         customers = [i for side, i in carriers if side is Side.STRIPE]
         contact = any(side is Side.HUBSPOT for side, _ in carriers)
         links = tx.links.of_records([(Side.STRIPE, i) for i in customers]) if customers else []
         linked = any(link.state is LinkState.ACTIVE for link in links)
-        if not opened and (not waiting or contact or linked or erased):
+        if not opened and (not waiting or contact or linked or deleted):
             self._wake_settled(tx, job, waiting)
             finish(tx, job)
             return None

@@ -68,7 +68,8 @@ class Recipients:
             return "its customer cannot be linked and no contact has its e-mail"
         if not self.runtime.options.create_guests:
             return "a guest, and guests are held back by the configuration"
-        if self.tx.tombstones.match([row.hmac]):
+        grave = self.tx.tombstones.match([row.hmac]).get(row.hmac)
+        if grave is not None and grave.blocks(row.occurred_ms):
             return "a guest whose contact was deleted"
         return ""
 
@@ -114,4 +115,5 @@ class Recipients:
         stored = self.customers.get(customer_id)
         if stored is None:
             return False
-        return stored.deleted or (stored.note is not None and stored.note.code is not NoteCode.FIRST_LISTING)
+        open_codes = (NoteCode.FIRST_LISTING, NoteCode.WANTED)
+        return stored.deleted or (stored.note is not None and stored.note.code not in open_codes)

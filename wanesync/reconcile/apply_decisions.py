@@ -10,11 +10,30 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from wanesync.core.diff.decision_checks import DecisionContext, check_decision, find_link
-from wanesync.core.diff.decisions import Decision, Problem, Verdict, read_decisions, rebase, refuse, winners_of
+from wanesync.core.diff.decision_checks import DecisionContext, check_decision, creates, find_link
+from wanesync.core.diff.decisions import (
+    CREATING,
+    Decision,
+    Problem,
+    Verdict,
+    read_decisions,
+    rebase,
+    refuse,
+    winners_of,
+)
 from wanesync.core.diff.difference import compare_key
 from wanesync.core.jobs import LOCK_WAIT_MS, JobKind, JobRequest, Priority
-from wanesync.core.model import BY_DECISION, Conflict, Link, LinkState, RecordRef, Side, contact_key, customer_key
+from wanesync.core.model import (
+    BY_DECISION,
+    WANTED,
+    Conflict,
+    Link,
+    LinkState,
+    RecordRef,
+    Side,
+    contact_key,
+    customer_key,
+)
 from wanesync.core.plan import WAIT_TEXTS, Plan
 from wanesync.core.planner import plan
 from wanesync.store.clock import Clock, DatabaseClock
@@ -189,11 +208,22 @@ class DecisionApplier:
         for decision in current.group:
             if decision.verdict is Verdict.LINK:
                 self._link(current, decision)
-            elif decision.verdict is Verdict.CREATE:
-                current.tx.records.set_note(*decision.refs[0], None)
-                self._queue(current, current.key)
+            elif decision.verdict in CREATING:
+                self._create(current, decision)
             elif decision.verdict is Verdict.EXCLUDE:
                 self._exclude(current, decision)
+
+    def _create(self, current: _KeyTransaction, decision: Decision) -> None:
+        """Queue a creation; what a deletion would block is marked as wanted until it is linked (#tombstones)."""
+        tx, ref = current.tx, decision.refs[0]
+        if decision.verdict is Verdict.LIFT:
+            stored = tx.records.get(*ref)
+            tx.tombstones.lift(stored.hmacs if stored else ())
+        tx.records.set_note(*ref, None)
+        context = load_contexts(tx, [current.key])[current.key]
+        if not creates(compare_key(context, self.runtime.rules).plan):
+            tx.records.set_note(*ref, WANTED)
+        self._queue(current, current.key)
 
     def _queue(self, current: _KeyTransaction, key: str) -> None:
         """Queue jobs in the lanes with writes; without any, in the key's own lane, whose job does the rest."""

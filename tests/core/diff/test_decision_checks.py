@@ -18,7 +18,7 @@ from tests.support.core_builders import (
 from tests.support.core_builders import context as made_context
 from wanesync.core.diff.decision_checks import DecisionContext, check_decision, find_link
 from wanesync.core.diff.decisions import Decision, Problem, read_decisions
-from wanesync.core.model import BY_DECISION, LinkState
+from wanesync.core.model import BY_DECISION, Deletion, LinkState
 from wanesync.core.plan import PlanContext
 
 COLUMNS = ["hubspot_id", "stripe_id", "field", "decision"]
@@ -44,6 +44,16 @@ LINKED = made_context("contact:1", contact(phone="1"), customer(phone="2"), link
 
 ALONE = made_context("contact:3", contact("3", email=ADA))
 
+ORPHAN = made_context(
+    "contact:3",
+    contact("3", "cus_3", email=ADA),
+    stored(customer("cus_3", email=ADA), deleted=True),
+    links=[link("3", "cus_3", state=LinkState.ORPHANED, primary=False)],
+    tombstones={ADA: Deletion(10)},
+)
+
+BURIED = made_context("contact:3", contact("3", email=ADA), tombstones={ADA: Deletion(10, erased=True)})
+
 EXCLUDED = made_context("contact:3", stored(contact("3", email=ADA), note=BY_DECISION))
 
 
@@ -58,6 +68,10 @@ EXCLUDED = made_context("contact:3", stored(contact("3", email=ADA), note=BY_DEC
         ("1,,,create", PAIR, "its other record already"),
         ("3,,,create", ALONE, ""),
         ("3,,,create", EXCLUDED, ""),
+        ("3,,,create", ORPHAN, ""),
+        ("3,,,lift", ORPHAN, "no privacy deletion concerns it"),
+        ("3,,,create", BURIED, "write lift"),
+        ("3,,,lift", BURIED, ""),
         ("3,,,create", made_context("contact:3", contact("3")), "no e-mail"),
         ("3,,,exclude", ALONE, ""),
         ("1,,,exclude", LINKED, "name both records"),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wanesync.core.diff.decisions import Decision, Verdict
 from wanesync.core.diff.difference import compare_key
-from wanesync.core.model import Link, LinkState, RecordRef, Side, StoredRecord, WriteKind
-from wanesync.core.plan import WAIT_TEXTS, PlanContext, Rules
+from wanesync.core.model import WANTED, Link, LinkState, RecordRef, Side, StoredRecord, WriteKind
+from wanesync.core.plan import ERASED, WAIT_TEXTS, Plan, PlanContext, Rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ def check_decision(decision: Decision, known: DecisionContext, rules: Rules) -> 
             return ""
         case Verdict.LINK:
             return _check_link(decision, known)
-        case Verdict.CREATE:
+        case Verdict.CREATE | Verdict.LIFT:
             return _check_creation(decision, known, rules)
         case Verdict.EXCLUDE if len(decision.refs) == 1:
             side, record_id = decision.refs[0]
@@ -79,14 +79,31 @@ def _check_creation(decision: Decision, known: DecisionContext, rules: Rules) ->
     side, record_id = ref = decision.refs[0]
     stored = known.records[ref]
     if known.context.active_links(side, record_id):
-        return "create does not fit: the record is linked"
+        return f"{decision.verdict} does not fit: the record is linked"
+    is_erased = any(grave.erased for hmac, grave in known.context.tombstones.items() if hmac in stored.hmacs)
+    if decision.verdict is Verdict.LIFT and not is_erased:
+        return "lift does not fit: no privacy deletion concerns it; write create"
+    if decision.verdict is Verdict.CREATE and is_erased:
+        return f"create does not fit: {ERASED}; write lift if this person may be stored again"
     if stored.excluded:
         return ""
-    outcome = compare_key(known.context, rules).plan
-    if any(action.kind is WriteKind.CREATE for action in outcome.actions.values()):
+    if creates(compare_key(as_decided(known.context, ref), rules).plan):
         return ""
+    outcome = compare_key(known.context, rules).plan
     why = WAIT_TEXTS.get(outcome.wait) or outcome.notes.get(ref, stored.note)
-    return f"create does not fit: {why or 'it has its other record already'}"
+    return f"{decision.verdict} does not fit: {why or 'it has its other record already'}"
+
+
+def as_decided(context: PlanContext, ref: RecordRef) -> PlanContext:
+    """Return the context after an operator decided that a record's counterpart is created, whatever was deleted."""
+    wanted = replace(context.records[ref], note=WANTED)
+    tombstones = {hmac: grave for hmac, grave in context.tombstones.items() if hmac not in wanted.hmacs}
+    return replace(context, records={**context.records, ref: wanted}, tombstones=tombstones)
+
+
+def creates(outcome: Plan) -> bool:
+    """Return whether a plan creates a record."""
+    return any(action.kind is WriteKind.CREATE for action in outcome.actions.values())
 
 
 def _check_winner(decision: Decision, known: DecisionContext, rules: Rules) -> str:

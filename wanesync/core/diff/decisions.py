@@ -20,7 +20,7 @@ COLUMNS = ("hubspot_id", "stripe_id", "field", "decision")
 """Columns a file must have; further ones are ignored."""
 MAX_LISTED_PROBLEMS = 200
 """Lines an error message lists before it only counts them."""
-_WORDS = "hubspot, stripe, skip, link ID, create, exclude"
+_WORDS = "hubspot, stripe, skip, link ID, create, lift, exclude"
 
 
 class Verdict(StrEnum):
@@ -31,12 +31,18 @@ class Verdict(StrEnum):
     SKIP = "skip"
     LINK = "link"
     CREATE = "create"
+    LIFT = "lift"
+    """As ``create``, although the data of a person with its address were erased: a privacy deletion is lifted."""
     EXCLUDE = "exclude"
 
     @property
     def winner(self) -> Side | None:
         """Return the side whose value wins; None for other decisions."""
         return {Verdict.HUBSPOT: Side.HUBSPOT, Verdict.STRIPE: Side.STRIPE}.get(self)
+
+
+CREATING = (Verdict.CREATE, Verdict.LIFT)
+"""Decisions that create a record's counterpart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +180,7 @@ def _check_line(decision: Decision, fields: Mapping[str, FieldSpec]) -> str:
         (not decision.refs, "it names no record"),
         (name and name not in fields, "its field is not mapped"),
         (verdict is Verdict.LINK and not decision.other_id, "link needs the id of the record to link with: link ID"),
-        (verdict in (Verdict.LINK, Verdict.CREATE) and paired, f"{verdict} does not fit: the line names two records"),
+        (verdict in (Verdict.LINK, *CREATING) and paired, f"{verdict} does not fit: the line names two records"),
         (verdict.winner and not paired, f"{verdict} does not fit: the line names one record, and no other value"),
     )
     found = next((reason for failed, reason in checks if failed), "")
