@@ -219,6 +219,7 @@ def build_retention_task(config: Config, store: Store) -> RetentionTask:
 def build_web_server(config: Config, store: Store) -> WebServer:
     """Build the web server with its socket open. Raises ``ConfigError`` and ``WrongAccount``."""
     from wanesync.ops.gauges import read_gauges  # noqa: PLC0415 - the web process only
+    from wanesync.web.metrics import WebhookCounters  # noqa: PLC0415 - the web process only
     from wanesync.web.server import WebServer, find_trouble  # noqa: PLC0415 - the web process only
     from wanesync.web.settings import WebSettings  # noqa: PLC0415 - the web process only
 
@@ -230,7 +231,9 @@ def build_web_server(config: Config, store: Store) -> WebServer:
         ready=lambda: find_trouble(store),
         gauges=lambda: read_gauges(store),
     )
-    return WebServer(store, build_intake(config, store), settings, (config.server.host, config.server.port))
+    counts = WebhookCounters()
+    intake = replace(build_intake(config, store), count=counts.count_elements)
+    return WebServer(store, intake, settings, (config.server.host, config.server.port), counts)
 
 
 def build_intake(config: Config, store: Store) -> Intake:

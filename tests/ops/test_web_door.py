@@ -8,7 +8,7 @@ from tests.support.lanes import start_processes
 from tests.support.store_fixtures import Clock
 from wanesync.core.model import Side
 from wanesync.ops.alarms import read_alarms
-from wanesync.ops.web_door import ADVICE, NAMES, read_webhooks
+from wanesync.ops.web_door import ADVICE, ELEMENTS, NAMES, read_webhooks
 from wanesync.reconcile.missed_count import store_missed
 from wanesync.store import Store
 from wanesync.store.tables.webhook_counts import Outcome
@@ -63,6 +63,19 @@ def test_the_last_webhook_and_the_refusals_of_each_side_are_shown(store: Store, 
     assert (states["stripe"].last_s, states["stripe"].accepted, states["stripe"].refused) == (30, 3, {"too_large": 2})
 
 
+def test_elements_that_were_dropped_or_cost_a_read_are_shown_and_two_of_them_are_alarms(store: Store) -> None:
+    start_processes(store)
+    count(store, H, Outcome.IGNORED, 7)
+    count(store, S, Outcome.FOREIGN, 2)
+    count(store, S, Outcome.REREAD, 1)
+    with store.reading() as tx:
+        states = read_webhooks(tx)
+    assert (states["hubspot"].elements, states["stripe"].elements) == ({"ignored": 7}, {"foreign": 2, "reread": 1})
+    foreign, reread = read_alarms(store)
+    assert foreign.startswith("stripe: 2 events of the last 10 min came from another account or mode and were dropped")
+    assert reread.startswith("stripe: 1 event of the last 10 min came in an API version whose objects are not used")
+
+
 def test_changes_that_no_webhook_reported_are_an_alarm_until_none_is_missed(store: Store, clock: Clock) -> None:
     start_processes(store)
     store.run(lambda tx: store_missed(tx, H, 12, ["city", "phone"]))
@@ -78,6 +91,6 @@ def test_changes_that_no_webhook_reported_are_an_alarm_until_none_is_missed(stor
 
 
 def test_every_refusal_has_a_name_and_advice_for_both_sides() -> None:
-    refusals = set(Outcome) - {Outcome.ACCEPTED}
+    refusals = set(Outcome) - {Outcome.ACCEPTED, *ELEMENTS}
     assert set(NAMES) == refusals
     assert {outcome: set(advice) for outcome, advice in ADVICE.items()} == {outcome: set(Side) for outcome in refusals}

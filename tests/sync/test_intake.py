@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from tests.support.live_sync import HUBSPOT, LiveSync
+from tests.support.live_sync import HUBSPOT, STRIPE, LiveSync
 from wanesync.core.errors import DatabaseUnavailable
 from wanesync.core.jobs import JobKind
-from wanesync.core.model import Event
+from wanesync.core.model import Event, Record
 from wanesync.core.ports import ParsedWebhook
 from wanesync.core.purchases import Purchase
 from wanesync.sync.intake import MAX_SHARED_EVENTS, Intake, store_events
@@ -55,6 +55,16 @@ def test_a_payment_and_an_element_that_was_set_aside_are_stored(live: LiveSync) 
         assert tx.purchases.get_many(["pi_1"])["pi_1"].hmac == live.store.hmac("a@example.com")
         assert tx.rejected.count() == 1
     assert live.is_queued(HUBSPOT, "pi_1", JobKind.PURCHASE)
+
+
+def test_elements_that_are_dropped_or_cost_a_read_are_counted(live: LiveSync) -> None:
+    counted: list[tuple[str, str, int]] = []
+    usable = replace(event("e2"), side=STRIPE, record=Record(STRIPE, "cus_1"))
+    events = [event("e1"), replace(event("e3"), side=STRIPE), usable, replace(event("e4"), side=STRIPE, kind="deleted")]
+    doors = intake(live, a=ParsedWebhook(events, foreign=2, ignored=3))
+    doors.count = lambda side, outcome, number: counted.append((side, outcome, number))
+    doors.accept(HUBSPOT, b"a", {}, "/hook")
+    assert counted == [("hubspot", "foreign", 2), ("hubspot", "ignored", 3), ("hubspot", "reread", 1)]
 
 
 def test_a_bad_signature_stores_nothing(live: LiveSync) -> None:

@@ -43,14 +43,29 @@ NAMES = {
     Outcome.UNAVAILABLE: "for want of the database",
 }
 
+ELEMENTS = (Outcome.FOREIGN, Outcome.IGNORED, Outcome.REREAD)
+"""Outcomes of elements of accepted webhooks."""
+ELEMENT_ALARMS = {
+    Outcome.FOREIGN: "came from another account or mode and were dropped: remove the subscription or endpoint there, "
+    "or use the right keys here",
+    Outcome.REREAD: "came in an API version whose objects are not used, and cost a read each: set the endpoint's API "
+    "version to the one that wanesync uses (docs/operating.md)",
+}
+"""Outcomes of elements that an operator should end, and how."""
+
 
 @dataclass(frozen=True, slots=True)
 class WebhookState:
-    """The webhooks of one side: the age of the last accepted one, None without any, and what was refused in 10 min."""
+    """The webhooks of one side: the age of the last accepted one, None without any, and those of 10 min that were not.
+
+    ``refused``: requests by reason. ``elements``: elements of accepted ones that were dropped (``foreign``: of another
+    account or mode, ``ignored``: nothing is mapped to them) or cost a read (``reread``).
+    """
 
     last_s: float | None
     accepted: int
     refused: Mapping[str, int]
+    elements: Mapping[str, int]
 
 
 def read_webhooks(tx: Tx) -> dict[str, WebhookState]:
@@ -63,11 +78,8 @@ def read_webhooks(tx: Tx) -> dict[str, WebhookState]:
         states[str(side)] = WebhookState(
             last_s=age_s(tx, accepted.last_ms) if accepted else None,
             accepted=accepted.lately if accepted else 0,
-            refused={
-                str(outcome): count.lately
-                for outcome, count in sorted(mine.items())
-                if outcome is not Outcome.ACCEPTED and count.lately
-            },
+            refused={str(o): count.lately for o, count in sorted(mine.items()) if o in NAMES and count.lately},
+            elements={str(o): count.lately for o, count in sorted(mine.items()) if o in ELEMENTS and count.lately},
         )
     return states
 
@@ -100,8 +112,8 @@ def _find_missed(tx: Tx) -> list[str]:
 
 
 def _is_alarm(tx: Tx, count: WebhookCount, accepted_ms: int) -> bool:
-    if count.outcome is Outcome.ACCEPTED:
-        return False
+    if count.outcome not in NAMES:
+        return count.outcome in ELEMENT_ALARMS and bool(count.lately)
     unanswered = count.last_ms > accepted_ms and age_s(tx, count.last_ms) < DAY_S and count.outcome in UNUSABLE
     return count.lately >= MANY or unanswered
 
@@ -111,6 +123,8 @@ UNUSABLE: Sequence[Outcome] = (Outcome.SIGNATURE, Outcome.CLOCK, Outcome.TOO_LAR
 
 
 def _describe(count: WebhookCount) -> str:
+    if count.outcome in ELEMENT_ALARMS:
+        return f"{count.side}: {pluralize(count.lately, 'event')} of the last 10 min {ELEMENT_ALARMS[count.outcome]}"
     number = count.lately or count.kept
     span = "of the last 10 min " if count.lately else ""
     were = "was" if number == 1 else "were"

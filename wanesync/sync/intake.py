@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import accumulate
 
@@ -22,6 +22,7 @@ from wanesync.core.ports import ParsedWebhook, WebhookPort
 from wanesync.core.purchases import Purchase
 from wanesync.store.database import Store, Tx
 from wanesync.store.session import TransactionConflict
+from wanesync.store.tables.webhook_counts import Outcome
 from wanesync.sync.bad_rows import find_fault, in_halves
 from wanesync.sync.failpoints import Failpoint, commit, no_failpoint
 
@@ -31,6 +32,10 @@ ECHOES_MS = 500
 """Echoes of our own writes are read in batches this many ms apart, so that one read covers many of them."""
 MAX_SHARED_EVENTS = 400
 """Events in one commit of several POSTs, so that it stays short; a single POST has at most 100."""
+
+
+def _count_nothing(_side: Side, _outcome: Outcome, _number: int) -> None:
+    """Count nothing, where no web server shows the counts."""
 
 
 @dataclass(slots=True)
@@ -48,6 +53,8 @@ class _Post:
 class Intake:
     """Verifies, parses and stores webhooks. Holds webhook secrets (inside ``hooks``), never an API key.
 
+    ``count`` is called with numbers of elements that were dropped or cost a read.
+
     POSTs that arrive while a commit is under way share the next one, because a commit costs a flush of the disk.
     """
 
@@ -55,6 +62,7 @@ class Intake:
     hooks: Mapping[Side, WebhookPort]
     failpoint: Failpoint = no_failpoint
     bulk_sources: BulkSources = field(default_factory=BulkSources)
+    count: Callable[[Side, Outcome, int], None] = _count_nothing
     _queue: list[_Post] = field(default_factory=list)
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _turn: threading.Lock = field(default_factory=threading.Lock)
@@ -75,7 +83,19 @@ class Intake:
                 self._commit()
         if post.error is not None:
             raise post.error
+        self._count_elements(side, post.parsed)
         return post.new
+
+    def _count_elements(self, side: Side, parsed: ParsedWebhook) -> None:
+        """Count what was dropped, and the events of Stripe whose object is of no use (another API version)."""
+        reread = sum(
+            event.side is Side.STRIPE and event.record is None and event.kind in ("created", "updated")
+            for event in parsed.events
+        )
+        dropped = {Outcome.FOREIGN: parsed.foreign, Outcome.IGNORED: parsed.ignored, Outcome.REREAD: reread}
+        for outcome, number in dropped.items():
+            if number:
+                self.count(side, outcome, number)
 
     def store_parsed(self, tx: Tx, side: Side, parsed: ParsedWebhook) -> int:
         """Store what was parsed and set aside the rest, inside a transaction."""

@@ -15,7 +15,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 class WebhookCounters:
     """Webhooks by side and status of the answer, and by their outcome since they were last taken for the database.
 
-    ``count`` and ``render`` run on the event loop, ``take_outcomes`` in another thread.
+    ``count`` and ``render`` run on the event loop, the other methods in any thread.
     """
 
     def __init__(self) -> None:
@@ -28,8 +28,12 @@ class WebhookCounters:
         """Count one answer, its outcome and the events it stored."""
         self._answers[side, status] += 1
         self._stored[side] += stored
+        self.count_elements(side, outcome, 1)
+
+    def count_elements(self, side: Side, outcome: Outcome, number: int) -> None:
+        """Count an outcome; may be called from any thread."""
         with self._guard:
-            self._outcomes[side, outcome] += 1
+            self._outcomes[side, outcome] += number
 
     def take_outcomes(self) -> Counter[tuple[Side, Outcome]]:
         """Return the outcomes counted since the last call."""

@@ -36,9 +36,16 @@ class WebServer:
     Raises ``ConfigError`` if the port cannot be opened; port 0 takes any free one (see ``url``).
     """
 
-    def __init__(self, store: Store, intake: IntakePort, settings: WebSettings, address: tuple[str, int]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        intake: IntakePort,
+        settings: WebSettings,
+        address: tuple[str, int],
+        counts: WebhookCounters | None = None,
+    ) -> None:
         self._store = store
-        self._counts = WebhookCounters()
+        self._counts = counts or WebhookCounters()
         self._socket = _listen(*address)
         allowed = min(settings.max_connections, raise_file_limit() - KEPT_FILES)
         options = uvicorn.Config(

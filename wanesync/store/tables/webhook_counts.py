@@ -14,7 +14,7 @@ MINUTE_MS = 60_000
 
 
 class Outcome(StrEnum):
-    """What became of a webhook request."""
+    """What became of a webhook request; the last three are of its elements."""
 
     ACCEPTED = "accepted"
     SIGNATURE = "signature"  # 401: no configured secret made the signature
@@ -23,6 +23,9 @@ class Outcome(StrEnum):
     TOO_LARGE = "too_large"  # 413
     SLOW = "slow"  # 408: the body took too long
     UNAVAILABLE = "unavailable"  # 503: the database did not store it in time
+    FOREIGN = "foreign"  # dropped: of another portal, account or mode
+    IGNORED = "ignored"  # dropped: it concerns nothing that is mapped
+    REREAD = "reread"  # stored, but its object cannot be used, so that each costs a read
 
 
 @dataclass(frozen=True, slots=True)
