@@ -35,6 +35,7 @@ from wanesync.sync.failpoints import read_failpoint
 from wanesync.sync.intake import Intake
 from wanesync.sync.runtime import ProcessState, Runtime, SyncOptions
 from wanesync.sync.writer import WRITES
+from wanesync.worker.portal_check import PortalCheck
 from wanesync.worker.retention import RetentionTask
 from wanesync.worker.routine_tasks import RoutineTasks
 from wanesync.worker.side_probe import SideProbe
@@ -204,6 +205,11 @@ def build_routine_tasks(
         lambda: build_reconcile(runtime, snapshot_path(config)),
         list_first=list_first,
     )
+
+
+def build_portal_check(config: Config, runtime: Runtime, stopping: threading.Event) -> PortalCheck:
+    """Build the regular check of what the HubSpot account must have."""
+    return PortalCheck(runtime, runtime.options.sink, config.purchases.event_name, stopping)
 
 
 def build_side_probe(runtime: Runtime, sides: Iterable[Side], stopping: threading.Event) -> SideProbe:

@@ -78,6 +78,8 @@ class WaitCode(StrEnum):
     """A lock that another job holds."""
     WRITES_OFF = "writes_off"
     """The writes switch: ``wanesync writes on`` makes these jobs due."""
+    SETUP = "setup"
+    """Properties or an event definition of ours in HubSpot: the next check that finds them makes these jobs due."""
     READ_PENDING = "read_pending"
     """A read of a record that is queued or running."""
     EMAIL_BEING_CREATED = "email_being_created"

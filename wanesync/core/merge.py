@@ -47,7 +47,8 @@ class Pair:
     (docs/correctness.md#late-writes). ``parked``: field -> (side, value) that the side refused for good. ``free``:
     a parked e-mail address may be tried again, because no other contact carries it. ``held``: field -> the value that
     a hold keeps back. ``stops``: field -> id of the hold that keeps its changes back. ``outdated``: a newer copy of one
-    of the two is on its way (docs/correctness.md#agreement).
+    of the two is on its way (docs/correctness.md#agreement). ``unusable``: fields whose HubSpot property is missing or
+    cannot be used (docs/correctness.md#start-checks).
     """
 
     contact: Record
@@ -59,6 +60,7 @@ class Pair:
     held: Mapping[str, HeldValue] = field(default_factory=dict)
     stops: Mapping[str, str] = field(default_factory=dict)
     outdated: bool = False
+    unusable: frozenset[str] = frozenset()
 
     def value(self, side: Side, name: str) -> str:
         """Return the current value of a field on a side, "" when it is blank."""
@@ -71,8 +73,11 @@ class Pair:
 
     @property
     def unknown(self) -> frozenset[str]:
-        """Return the fields that one of the two copies does not hold (docs/correctness.md#unknown-fields)."""
-        return self.contact.unknown | self.customer.unknown
+        """Return the fields that one of the two copies does not hold (docs/correctness.md#unknown-fields).
+
+        A field whose property cannot be used counts as one of them.
+        """
+        return self.contact.unknown | self.customer.unknown | self.unusable
 
 
 def merge(pair: Pair, fields: FieldMap, differ: DifferPolicy) -> MergeResult:

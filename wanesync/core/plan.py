@@ -29,6 +29,7 @@ from wanesync.core.model import (
     WriteKind,
     WriteResult,
 )
+from wanesync.core.portal_checks import SETUP_WAIT
 
 FIRST_LISTING = Note(NoteCode.FIRST_LISTING, "first listing missing")
 NO_EMAIL = Note(NoteCode.EXCLUDED, "excluded: no e-mail")
@@ -51,6 +52,7 @@ MAX_MERGES = 20
 WAIT_TEXTS = {
     WaitCode.READ_PENDING: "a read of its records is under way",
     WaitCode.EMAIL_BEING_CREATED: "its e-mail is being created by another job",
+    WaitCode.SETUP: SETUP_WAIT,
 }
 """What a plan may wait for -> the reason for people."""
 
@@ -78,8 +80,9 @@ class PlanContext:
     of ours. ``landed``: link id -> field -> the base that an unanswered write of ours left: it arrived, and a user
     edited the field afterwards. ``held``: link id -> field -> the value a hold keeps back. ``paused``: field -> the
     hold by which an operator stopped it. ``stopped``: (link id, field) -> the hold that stops it in this planning
-    round. ``listed``: both sides have been listed once completely. ``generation``: number of the next create attempt.
-    ``answers``: creation's id -> the record as its answer showed it.
+    round. ``unusable``: fields whose HubSpot property is missing or read-only; ``blocked``: sides on which nothing can
+    be created (docs/correctness.md#start-checks). ``listed``: both sides have been listed once completely.
+    ``generation``: number of the next create attempt. ``answers``: creation's id -> the record as its answer showed it.
     """
 
     key: str
@@ -95,6 +98,8 @@ class PlanContext:
     paused: Mapping[str, str] = field(default_factory=dict)
     stopped: Mapping[tuple[str, str], str] = field(default_factory=dict)
     answers: Mapping[str, Record] = field(default_factory=dict)
+    unusable: frozenset[str] = frozenset()
+    blocked: frozenset[Side] = frozenset()
     listed: bool = True
     generation: int = 0
     kept: Mapping[str, str] = field(default_factory=dict)

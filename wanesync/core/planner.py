@@ -353,7 +353,8 @@ class Planner:
         if landed := self.context.landed.get(link.id):
             link = self._put_link(replace(link, base={**link.base, **landed}))
         outdated = self.context.may_be_outdated(contact, customer)
-        pair = Pair(contact.record, customer.record, link.base, late, link.parked, free, held, stops, outdated)
+        records = contact.record, customer.record
+        pair = Pair(*records, link.base, late, link.parked, free, held, stops, outdated, self.context.unusable)
         merged = merge(pair, self.rules.fields, self.rules.differ)
         self._plan_storing(link, merged)
         for side in Side:
@@ -396,6 +397,8 @@ class Planner:
             self._note(source, NO_CUSTOMERS if target is Side.STRIPE else NO_CONTACTS)
         elif not context.listed:
             self._note(source, FIRST_LISTING)
+        elif target in context.blocked:
+            self.plan.wait = WaitCode.SETUP
         elif (source.side, source.id) in context.reading or source.stale:
             self.plan.wait = WaitCode.READ_PENDING
         elif any(holder != context.key for h in source.hmacs if (holder := context.email_holders.get(h))):
@@ -419,7 +422,7 @@ class Planner:
         """Return the changes of a creation, and conflicts for values that ``target`` cannot take without a guess."""
         changes, unsplit = {}, []
         for spec in self.rules.fields.specs:
-            if spec.name in source.record.unknown:
+            if spec.name in source.record.unknown | self.context.unusable:
                 continue
             value = source.record.values.get(spec.name, "")
             after: str | None = ""
@@ -438,7 +441,7 @@ class Planner:
 
     def _read_unknown(self, stored: StoredRecord) -> bool:
         """Ask for a read of a record whose copy lacks a field of the map (docs/correctness.md#unknown-fields)."""
-        lacks = not stored.record.unknown.isdisjoint(self.rules.fields.by_name)
+        lacks = bool((stored.record.unknown & self.rules.fields.by_name.keys()) - self.context.unusable)
         if lacks:
             self.plan.reads[stored.side, stored.id] = stored.unanswered
         return lacks

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from wanesync.core.errors import CallError
 from wanesync.core.model import Event, Record, RecordRef
+from wanesync.core.portal_checks import PortalFacts
 from wanesync.core.purchases import Purchase
 
 
@@ -202,6 +203,10 @@ class HubSpotPort(Protocol):
 
     def has_property(self, name: str) -> bool:
         """Return whether contacts have a property of this internal name."""
+        ...
+
+    def inspect(self) -> PortalFacts:
+        """Return which properties contacts have, and whether the event of purchases is defined (two requests)."""
         ...
 
     def prepare(self, *, with_events: bool) -> Sequence[str]:

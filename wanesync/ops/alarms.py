@@ -10,6 +10,7 @@ from wanesync.core.change_guard import HoldKind, HoldState, show_source
 from wanesync.core.jobs import DeadClass, WaitCode
 from wanesync.ops.disk import find_disk_alarms
 from wanesync.ops.lane_status import LaneState, age_s, read_lanes
+from wanesync.ops.portal_problems import find_portal_alarms
 from wanesync.ops.side_checks import find_side_alarms
 from wanesync.ops.web_door import find_webhook_alarms
 from wanesync.ratelimit.quotas import find_alarms as find_quota_alarms
@@ -95,6 +96,7 @@ def read_health(tx: Tx) -> Health:
         *map(_describe_pause, pauses),
         *(_describe_hold(hold) for hold in holds if hold.state == HoldState.OPEN),
         *find_side_alarms(tx),
+        *find_portal_alarms(tx),
         *find_webhook_alarms(tx),
         *find_quota_alarms(tx),
         *_find_failed_batches(tx),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
+from wanesync.core.portal_checks import SetupProblemKind
 from wanesync.core.purchases import Sink
 from wanesync.ops.writes import ON, read_switch
+from wanesync.worker.portal_check import PortalCheck
 
 if TYPE_CHECKING:
     from wanesync.store.database import Store
@@ -20,6 +23,17 @@ def prepare_hubspot(runtime: Runtime, sink: str) -> list[str]:
     """
     with_events = runtime.hubspot.can_define_events() if sink == "auto" else sink == Sink.CUSTOM_EVENT
     return list(runtime.hubspot.prepare(with_events=with_events))
+
+
+def find_setup_problems(runtime: Runtime, event_name: str, *, prepared: bool) -> list[str]:
+    """Return a line for each thing the HubSpot account lacks, and store them for the workers. Raises CallError.
+
+    ``prepared``: our own properties were created just now; before that they are missing as they should be, and only
+    the mapped ones are named.
+    """
+    check = PortalCheck(runtime, runtime.options.sink, event_name, threading.Event())
+    found = check.check().problems
+    return [problem.text for problem in found if prepared or problem.kind is SetupProblemKind.FIELD]
 
 
 def list_next_steps(store: Store, *, prepared: bool) -> list[tuple[str, str]]:

@@ -10,6 +10,7 @@ from wanesync.core.errors import CallError, Failure
 from wanesync.core.ids import INTENT_PROPERTY, made_ms
 from wanesync.core.jobs import LOCK_WAIT_MS, Job, JobKind, JobRequest, Priority, WaitCode
 from wanesync.core.model import LinkState, PendingWrite, Record, Side, WriteKind, WriteResult, customer_key, split_key
+from wanesync.core.portal_checks import SETUP_WAIT
 from wanesync.core.ports import CreateItem
 from wanesync.core.purchases import Purchase, PurchaseState
 from wanesync.purchases.recipients import Recipients
@@ -17,7 +18,7 @@ from wanesync.store.database import Tx
 from wanesync.store.tables.pending_writes import EmailIntentTaken
 from wanesync.sync.calls import DONE, AnyCall, Call, Next
 from wanesync.sync.job_results import fail, finish, reschedule, still_held, wait_turn
-from wanesync.sync.loader import LISTED
+from wanesync.sync.loader import LISTED, read_portal_state
 from wanesync.sync.plan_effects import wake_purchases
 from wanesync.sync.record_versions import RecordWriter, store_contacts
 from wanesync.sync.runtime import Runtime
@@ -78,8 +79,9 @@ class GuestContacts:
             self._wake_settled(tx, job, waiting)
             finish(tx, job)
             return None
-        if off:
-            reschedule(tx, job, DAY_MS, WaitCode.WRITES_OFF, WRITES_OFF, fixed=True)
+        if off or read_portal_state(tx).blocked:
+            code, reason = (WaitCode.WRITES_OFF, WRITES_OFF) if off else (WaitCode.SETUP, SETUP_WAIT)
+            reschedule(tx, job, DAY_MS, code, reason, fixed=True)
             return None
         unlisted = tx.settings.get(LISTED) is None
         if customers or unlisted or tx.pending_writes.open_for_hmacs([hmac]):

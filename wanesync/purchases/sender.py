@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.jobs import MAX_ATTEMPTS, DeadClass, Job, JobKind, JobRequest, WaitCode
 from wanesync.core.model import Side
+from wanesync.core.portal_checks import SETUP_WAIT
 from wanesync.core.purchases import Purchase, PurchaseState, Sink, roll_up
 from wanesync.purchases.recipients import Recipients
 from wanesync.store.database import Tx
 from wanesync.sync.calls import DONE, AnyCall, Call, Next
 from wanesync.sync.job_results import fail, finish, reschedule, still_held
+from wanesync.sync.loader import read_portal_state
 from wanesync.sync.runtime import Runtime
 from wanesync.sync.writer import DAY_MS, WRITES_OFF, are_writes_off
 
@@ -58,7 +60,7 @@ class PurchaseSender:
         recipients = Recipients(self.runtime, tx)
         recipients.load(rows.values())
         ready: dict[str, tuple[Job, Purchase]] = {}
-        off = are_writes_off(tx)
+        off, blocked_sinks = are_writes_off(tx), read_portal_state(tx).blocked_sinks
         contacts = _find_contacts(tx, recipients, rows.values())
         for job in jobs:
             row = rows.get(job.key)
@@ -74,6 +76,8 @@ class PurchaseSender:
                 data = {"kind": "purchase", "payment": row.payment_id}
                 tx.journal.add("would write", Side.HUBSPOT, contact_id, "", data)
                 reschedule(tx, job, DAY_MS, WaitCode.WRITES_OFF, WRITES_OFF, fixed=True)
+            elif contact_id and (row.sink or sink) in blocked_sinks:
+                reschedule(tx, job, DAY_MS, WaitCode.SETUP, SETUP_WAIT, fixed=True)
             elif contact_id:
                 kept = replace(row, contact_id=contact_id, sink=row.sink or sink)
                 wait = UNKNOWN_OUTCOMES.get(kept.sink or sink, WaitCode.NONE)

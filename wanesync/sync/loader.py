@@ -10,7 +10,9 @@ from wanesync.core.change_guard import HoldKind
 from wanesync.core.jobs import JobKind
 from wanesync.core.model import Link, LinkState, RecordRef, Side, StoredRecord, contact_key, customer_key, split_key
 from wanesync.core.plan import PlanContext
+from wanesync.core.portal_checks import READY, PortalState, unpack_state
 from wanesync.store.database import Tx
+from wanesync.store.tables.settings import PORTAL_STATE
 
 LISTED = "listed"
 """The setting that is present once both sides were listed (docs/correctness.md#first-listing)."""
@@ -91,7 +93,9 @@ def _split_by_key(tx: Tx, loader: _Loader, roots: dict[str, RecordRef]) -> dict[
     kept = _find_kept(tx, loader)
     holders = tx.pending_writes.holders(hmacs) if hmacs else {}
     creates = tx.pending_writes.creates_of(sorted(loader.records))
-    listed = tx.settings.get(LISTED) is not None
+    settings = tx.settings.get_many([LISTED, PORTAL_STATE])
+    listed = LISTED in settings
+    portal = unpack_state(settings[PORTAL_STATE]) if PORTAL_STATE in settings else READY
     reading = _find_reading(tx, loader)
     groups = _group(loader, roots.values())
     open_holds, any_held = tx.holds.list_open()
@@ -117,7 +121,14 @@ def _split_by_key(tx: Tx, loader: _Loader, roots: dict[str, RecordRef]) -> dict[
             listed=listed,
             kept=kept,
         )
+        contexts[key].unusable, contexts[key].blocked = portal.paused_fields, portal.blocked
     return contexts
+
+
+def read_portal_state(tx: Tx) -> PortalState:
+    """What the newest check of the HubSpot account found; a database without one lacks nothing."""
+    text = tx.settings.get(PORTAL_STATE)
+    return unpack_state(text) if text else READY
 
 
 def _group(loader: _Loader, roots: Iterable[RecordRef]) -> dict[RecordRef, set[RecordRef]]:

@@ -16,6 +16,7 @@ from wanesync.core.jobs import LOCK_WAIT_MS, Job, JobKind, JobRequest, Priority,
 from wanesync.core.model import PendingWrite, Side, WriteKind, WriteResult, split_key
 from wanesync.core.plan import WAIT_TEXTS, Action, Plan, PlanContext
 from wanesync.core.planner import plan
+from wanesync.core.portal_checks import SETUP_WAIT
 from wanesync.store.database import Tx
 from wanesync.sync import plan_effects
 from wanesync.sync.calls import Intent, Next, PlanningRound, SendWrites, Step
@@ -105,7 +106,9 @@ class _Round:
             planned = [self._plan_on_confirmed(one) for one in planned]
         _number_creates(self.tx, planned)
         for one in self._hold_back(planned) if self.planning.send else planned:
-            if one.plan.wait:
+            if one.plan.wait is WaitCode.SETUP:
+                reschedule(self.tx, one.job, DAY_MS, WaitCode.SETUP, SETUP_WAIT, fixed=True)
+            elif one.plan.wait:
                 wait_turn(self.tx, one.job, one.plan.wait, WAIT_TEXTS[one.plan.wait])
             elif not (self.planning.send and self._is_suspect(one)):
                 ready.append(one)
@@ -339,6 +342,7 @@ def _compose_contact(runtime: Runtime, context: PlanContext, action: Action, wri
         s.side is Side.HUBSPOT and s.alive and s.id != action.target_id and s.record.other_id == action.source_id
         for s in context.records.values()
     )
+    taken = taken or Side.HUBSPOT in context.blocked
     if create or (target is not None and target.record.other_id != action.source_id and not taken):
         body[CUSTOMER_ID_PROPERTY] = action.source_id
     if create:

@@ -26,6 +26,7 @@ from wanesync.adapters.json_values import epoch_ms, mapping, rows, text
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.fields import FieldMap
 from wanesync.core.model import Record, Side
+from wanesync.core.portal_checks import PortalFacts
 from wanesync.core.ports import Account, Authors, CreateItem, Limits, Page, SetAside, Survey, UpdateItem
 from wanesync.core.purchases import Purchase
 
@@ -380,6 +381,10 @@ class HubSpotAdapter:
     def has_property(self, name: str) -> bool:
         """Return whether contacts have a property of this internal name."""
         return name in setup.read_properties(self._client)
+
+    def inspect(self) -> PortalFacts:
+        """Return which properties contacts have, and whether the event of purchases is defined (two requests)."""
+        return setup.inspect(self._client, self._options.event_name)
 
     def prepare(self, *, with_events: bool) -> Sequence[str]:
         """Create the properties and the event definition that are missing; several requests."""

@@ -9,6 +9,7 @@ from wanesync.adapters.hubspot.purchases import define_event
 from wanesync.adapters.json_values import mapping, rows, text
 from wanesync.core.errors import CallError, ConfigError, Failure
 from wanesync.core.ids import CUSTOMER_ID_PROPERTY, INTENT_PROPERTY
+from wanesync.core.portal_checks import PortalFacts, PropertyFacts
 from wanesync.core.purchases import ROLL_UP_PROPERTIES
 
 GROUP = "contactinformation"
@@ -31,6 +32,30 @@ def read_properties(client: HubSpotClient) -> dict[str, Mapping[str, object]]:
     """Return internal name -> definition of every contact property; one request."""
     reply = client.call(client.properties.get_all, "contacts")
     return {text(entry.get("name")): entry for entry in map(mapping, rows(reply.body.get("results")))}
+
+
+def inspect(client: HubSpotClient, event_name: str) -> PortalFacts:
+    """Return what the account has; two requests. Raises ``CallError``."""
+    properties = {name: _read_facts(entry) for name, entry in read_properties(client).items() if name}
+    try:
+        client.call_path("GET", "event_definitions", event_name)
+    except CallError as error:
+        if error.failure is Failure.FORBIDDEN:
+            return PortalFacts(properties)
+        if error.failure not in (Failure.NOT_FOUND, Failure.REFUSED):
+            raise
+        return PortalFacts(properties, has_event=False)
+    return PortalFacts(properties, has_event=True)
+
+
+def _read_facts(entry: Mapping[str, object]) -> PropertyFacts:
+    metadata = mapping(entry.get("modificationMetadata"))
+    read_only = metadata.get("readOnlyValue") is True or entry.get("calculated") is True
+    return PropertyFacts(
+        text(entry.get("type")) or "string",
+        read_only=read_only,
+        unique=entry.get("hasUniqueValue") is True,
+    )
 
 
 def prepare(client: HubSpotClient, event_name: str, *, with_events: bool) -> list[str]:

@@ -14,7 +14,7 @@ from wanesync.config.model import Config
 from wanesync.core.errors import ConfigError
 from wanesync.core.model import Side
 from wanesync.ops.field_map import MapClaim
-from wanesync.ops.setup import list_next_steps, prepare_hubspot
+from wanesync.ops.setup import find_setup_problems, list_next_steps, prepare_hubspot
 from wanesync.terminal import make_console
 from wanesync.wiring import build_runtime
 
@@ -38,7 +38,10 @@ def init(
         if hubspot:
             for line in prepare_hubspot(runtime, config.purchases.sink) or ["nothing: all was there"]:
                 screen.print(f"made       {line}", markup=False)
+        problems = find_setup_problems(runtime, config.purchases.event_name, prepared=hubspot)
         steps = list_next_steps(store, prepared=hubspot)
+    if problems:
+        raise ConfigError(problems)
     screen.print("\nNext:\n" + "\n".join(f"  {command:<30}{purpose}" for command, purpose in steps), markup=False)
 
 

@@ -17,6 +17,7 @@ from wanesync.ops.field_map import MapClaim
 from wanesync.output import print_line
 from wanesync.sync.runtime import Runtime
 from wanesync.wiring import (
+    build_portal_check,
     build_retention_task,
     build_routine_tasks,
     build_runtime,
@@ -24,6 +25,7 @@ from wanesync.wiring import (
     build_worker,
     is_on_file,
 )
+from wanesync.worker.portal_check import begin_unchecked
 
 
 class Lanes(StrEnum):
@@ -67,11 +69,15 @@ def run_worker(
     retention = build_retention_task(config, runtime.store)
     retention.stopping = stopping
     probe = build_side_probe(runtime, sides, stopping)
+    runtime.store.run(begin_unchecked)
     thread = _StoppingThread("worker", work.run, stopping)
     # Daemons: they may be waiting for an answer of a side, and what they have not stored is read again next time.
     threading.Thread(target=routine_tasks.run, name="routine-tasks", daemon=True).start()
     threading.Thread(target=retention.run, name="retention", daemon=True).start()
     threading.Thread(target=probe.run, name="side-probe", daemon=True).start()
+    if Side.HUBSPOT in sides:
+        check = build_portal_check(config, runtime, stopping)
+        threading.Thread(target=check.run, name="portal-check", daemon=True).start()
     thread.start()
     try:
         yield

@@ -13,6 +13,9 @@ SELECT pg_notify('wanesync', :lanes);
 -- name: get_setting
 SELECT value FROM settings WHERE name = :name;
 
+-- name: get_settings
+SELECT name, value FROM settings WHERE name IN (:names);
+
 -- name: get_setting_shared
 SELECT value FROM settings WHERE name = :name /* share */;
 
@@ -32,6 +35,9 @@ UPDATE settings SET value = :value WHERE name = :name AND value = :old RETURNING
 SELECT id, content, valid_from_ms, valid_to_ms, revision, stale, deleted, survivor, note_code, note, unanswered,
     erased, absent_ms, missing
 FROM records WHERE side = :side AND id IN (:ids);
+
+-- name: unanswered_ids
+SELECT id FROM records WHERE unanswered > 0 AND side = :side AND id > :after ORDER BY id LIMIT :limit;
 
 -- name: emails_of_side
 SELECT id, hmac FROM emails WHERE side = :side AND id IN (:ids);

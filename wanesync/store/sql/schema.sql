@@ -35,6 +35,7 @@ CREATE INDEX records_other ON records (side, other_id) WHERE other_id <> '';
 -- The few exceptions are counted and subtracted from the whole.
 CREATE INDEX records_gone ON records (side, deleted, survivor) WHERE deleted = 1 OR survivor <> '';
 CREATE INDEX records_missing ON records (side, id) WHERE missing = 1;
+CREATE INDEX records_unanswered ON records (side, id) WHERE unanswered > 0;
 CREATE INDEX records_noted ON records (side, id) WHERE note_code <> '';
 
 CREATE TABLE emails (

@@ -162,6 +162,10 @@ class Records(Table):
         """Ids of alive records above ``after``, in order."""
         return [row[0] for row in self._session.rows("record_ids", side=side, after=after, limit=limit)]
 
+    def unanswered_ids(self, side: Side, after: str, limit: int) -> list[str]:
+        """Ids above ``after`` of the records whose newest answer lacked a field of the map, in order."""
+        return [row[0] for row in self._session.rows("unanswered_ids", side=side, after=after, limit=limit)]
+
     def noted_ids(self, code: NoteCode) -> dict[Side, list[str]]:
         """Return by side the ids of all records that are left alone for one reason, in order."""
         found: dict[Side, list[str]] = {side: [] for side in Side}

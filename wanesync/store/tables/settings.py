@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from wanesync.core.errors import FieldMapChanged
@@ -18,6 +19,8 @@ FIELD_MAP = "field_map"
 """The setting that holds the field map (``core.field_generations.MapState``)."""
 MAP_GENERATION = "map_generation"
 """The setting that holds its generation alone, which every heartbeat and every commit of webhooks reads."""
+PORTAL_STATE = "portal_state"
+"""The setting that holds what the newest check of the HubSpot account found (``core.portal_checks.PortalState``)."""
 OPERATOR = "operator:"
 """Prefix of the pauses that an operator set: the program neither probes nor ends them."""
 
@@ -36,6 +39,10 @@ class Settings(Table):
         """The value of a setting; None without one."""
         row = self._session.row("get_setting", name=name)
         return str(row[0]) if row else None
+
+    def get_many(self, names: Collection[str]) -> dict[str, str]:
+        """The values of some settings; those without one are left out."""
+        return dict(self._session.rows("get_settings", names=names))
 
     def get_shared(self, name: str) -> str | None:
         """The value of a setting; no other transaction can change it before this one ends."""

@@ -1,0 +1,110 @@
+"""The regular check of the HubSpot account: what it stores, what it resumes, and when it is made."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.core_builders import FIELDS, contact, customer
+from tests.support.live_sync import HUBSPOT, LiveSync, refused
+from wanesync.core.errors import Failure
+from wanesync.core.jobs import JobKind, WaitCode
+from wanesync.core.portal_checks import OWN_PROPERTIES, PortalFacts, PropertyFacts
+from wanesync.ops.alarms import read_alarms
+from wanesync.sync.loader import read_portal_state
+from wanesync.worker.portal_check import CHECK_INTERVAL_MS, RECHECK_INTERVAL_MS, PortalCheck, begin_unchecked
+
+MAPPED = {name: PropertyFacts() for name in FIELDS.properties()}
+WHOLE = PortalFacts({**MAPPED, **dict.fromkeys(OWN_PROPERTIES, PropertyFacts(unique=True))}, has_event=True)
+BARE = PortalFacts(MAPPED, has_event=True)
+NO_CITY = PortalFacts({name: facts for name, facts in WHOLE.properties.items() if name != "city"}, has_event=True)
+ANN = customer("cus_1", email="ann@example.com", city="Ulm")
+
+
+@pytest.fixture
+def live() -> Iterator[LiveSync]:
+    made = LiveSync()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def check(live: LiveSync) -> PortalCheck:
+    return PortalCheck(live.runtime, None, "stripe_purchase", threading.Event())
+
+
+@pytest.mark.case(29)
+def test_creations_wait_for_our_properties_without_an_attempt_and_then_go_on(
+    live: LiveSync, check: PortalCheck
+) -> None:
+    live.store.run(begin_unchecked)
+    people = [customer(f"cus_{n}", email=f"p{n}@example.com") for n in range(11)]
+    live.know(*people)
+    live.hubspot.answer("inspect", BARE, WHOLE)
+    check.check_if_due()
+    for person in people:
+        live.queue(HUBSPOT, f"customer:{person.id}")
+    assert {job.waits_for for job in live.work(HUBSPOT)} == {WaitCode.SETUP}
+    (alarm,) = [alarm for alarm in read_alarms(live.store) if "init --hubspot" in alarm]
+    assert alarm.startswith("HubSpot has no contact property stripe_customer_id and wanesync_intent: run wanesync init")
+    assert len(live.hubspot.requests) == 1
+    check.check_if_due()
+    assert len(live.hubspot.requests) == 1
+    live.advance(RECHECK_INTERVAL_MS)
+    check.check_if_due()
+    assert not [alarm for alarm in read_alarms(live.store) if "init --hubspot" in alarm]
+    jobs = live.claim(HUBSPOT)
+    assert len(jobs) == 11
+    assert {job.attempts for job in jobs} == {0}
+
+
+def test_a_database_that_no_worker_checked_yet_creates_no_contact(live: LiveSync) -> None:
+    live.store.run(begin_unchecked)
+    live.know(ANN)
+    live.queue(HUBSPOT, "customer:cus_1")
+    (job,) = live.work(HUBSPOT)
+    assert job.waits_for == WaitCode.SETUP
+
+
+def test_a_field_whose_property_is_mended_is_read_for(live: LiveSync, check: PortalCheck) -> None:
+    live.hubspot.answer("inspect", NO_CITY, WHOLE)
+    check.check_if_due()
+    with live.store.reading() as tx:
+        assert read_portal_state(tx).paused_fields == {"city"}
+    lacking = contact("1", email="ann@example.com")
+    live.know(type(lacking)(HUBSPOT, "1", lacking.values, lacking.emails, unknown=frozenset({"city"})))
+    live.advance(RECHECK_INTERVAL_MS)
+    check.check_if_due()
+    assert live.is_queued(HUBSPOT, "1", JobKind.READ)
+
+
+def test_an_account_that_lacks_nothing_is_checked_seldom(live: LiveSync, check: PortalCheck) -> None:
+    live.hubspot.answer("inspect", WHOLE, WHOLE)
+    check.check_if_due()
+    live.advance(RECHECK_INTERVAL_MS)
+    check.check_if_due()
+    assert len(live.hubspot.requests) == 1
+    live.advance(CHECK_INTERVAL_MS)
+    check.check_if_due()
+    assert len(live.hubspot.requests) == 2
+
+
+def test_a_side_that_does_not_answer_changes_nothing_and_is_asked_again(live: LiveSync, check: PortalCheck) -> None:
+    live.store.run(begin_unchecked)
+    live.hubspot.answer("inspect", refused(HUBSPOT, Failure.UNREACHED), WHOLE)
+    check.check_if_due()
+    with live.store.reading() as tx:
+        assert read_portal_state(tx).blocked
+    check.check_if_due()
+    with live.store.reading() as tx:
+        assert not read_portal_state(tx).blocked
+
+
+def test_a_key_that_may_not_look_lets_everything_go_on(live: LiveSync, check: PortalCheck) -> None:
+    live.store.run(begin_unchecked)
+    live.hubspot.answer("inspect", refused(HUBSPOT, Failure.FORBIDDEN))
+    check.check_if_due()
+    with live.store.reading() as tx:
+        assert not read_portal_state(tx).problems

@@ -1,0 +1,162 @@
+"""What the HubSpot account must have: our own properties, every mapped one in a usable form, the event of purchases.
+
+Pure: the facts of an account in, the problems out. A problem pauses one field or one kind of write, nothing else
+(docs/correctness.md#start-checks).
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import lru_cache
+
+from wanesync.core.fields import FieldMap, FieldSpec
+from wanesync.core.ids import CUSTOMER_ID_PROPERTY, INTENT_PROPERTY
+from wanesync.core.model import Side
+from wanesync.core.purchases import ROLL_UP_PROPERTIES, Sink
+
+OWN_PROPERTIES = (CUSTOMER_ID_PROPERTY, INTENT_PROPERTY)
+"""Properties every contact we create carries; their values must be unique."""
+COMMAND = "run wanesync init --hubspot"
+UNCHECKED = "HubSpot was not checked yet: a worker with its key does so when it starts"
+SETUP_WAIT = "HubSpot lacks what wanesync init --hubspot creates"
+"""The reason shown for jobs that wait for the set-up of the account."""
+TEXT_FORMS = frozenset({"email", "phone", "name"})
+"""Canonical forms whose values are free text."""
+OTHER_TYPES = frozenset({"number", "bool", "date", "datetime", "enumeration"})
+"""Types of properties that take no free text (developers.hubspot.com/docs/api/crm/properties)."""
+UNREADABLE_TYPES = frozenset({"object_coordinates", "json"})
+
+
+@dataclass(frozen=True, slots=True)
+class PropertyFacts:
+    """One contact property of an account."""
+
+    type: str = "string"
+    read_only: bool = False
+    unique: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PortalFacts:
+    """What an account has. ``has_event``: None where custom events cannot be read (another subscription or scope)."""
+
+    properties: Mapping[str, PropertyFacts]
+    has_event: bool | None = None
+
+
+class SetupProblemKind(StrEnum):
+    """What a problem pauses: one field, contacts that would be created, or purchases of the configured kind."""
+
+    FIELD = "field"
+    CREATIONS = "creations"
+    PURCHASES = "purchases"
+
+
+@dataclass(frozen=True, slots=True)
+class SetupProblem:
+    """Something the account lacks. ``name``: the field, or the sink of purchases; ``text``: with what mends it."""
+
+    kind: SetupProblemKind
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PortalState:
+    """The result of the newest check, as the database keeps it."""
+
+    problems: Sequence[SetupProblem] = ()
+    paused_fields: frozenset[str] = field(init=False)
+    blocked: frozenset[Side] = field(init=False)
+    blocked_sinks: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Sort the problems by what they pause."""
+        found = {kind: frozenset(p.name for p in self.problems if p.kind is kind) for kind in SetupProblemKind}
+        object.__setattr__(self, "paused_fields", found[SetupProblemKind.FIELD])
+        object.__setattr__(self, "blocked", frozenset({Side.HUBSPOT} if found[SetupProblemKind.CREATIONS] else ()))
+        object.__setattr__(self, "blocked_sinks", found[SetupProblemKind.PURCHASES])
+
+    def pack(self) -> str:
+        """Return the state as JSON text."""
+        return json.dumps([[problem.kind, problem.name, problem.text] for problem in self.problems])
+
+
+READY = PortalState()
+"""An account that lacks nothing, and one that is not checked at all (a simulated one)."""
+NOT_CHECKED = PortalState((SetupProblem(SetupProblemKind.CREATIONS, "", UNCHECKED),))
+"""Until the first check no contact is created."""
+
+
+@lru_cache(maxsize=8)
+def unpack_state(text: str) -> PortalState:
+    """Return the state of a JSON text."""
+    return PortalState(tuple(SetupProblem(SetupProblemKind(kind), name, why) for kind, name, why in json.loads(text)))
+
+
+def find_problems(fields: FieldMap, facts: PortalFacts, sink: Sink | None, event_name: str) -> list[SetupProblem]:
+    """Return everything an account lacks; ``sink`` None: purchases become custom events where the account has them."""
+    return [
+        *_check_own(facts.properties),
+        *(problem for spec in fields.specs for problem in _check_field(spec, facts.properties)),
+        *_check_sink(facts, sink, event_name),
+    ]
+
+
+def _check_own(properties: Mapping[str, PropertyFacts]) -> Iterable[SetupProblem]:
+    missing = [name for name in OWN_PROPERTIES if name not in properties]
+    if missing:
+        text = f"HubSpot has no contact property {' and '.join(missing)}: {COMMAND}; until then no contact is created"
+        yield SetupProblem(SetupProblemKind.CREATIONS, missing[0], text)
+    for name in OWN_PROPERTIES:
+        if name in properties and not properties[name].unique:
+            text = (
+                f"the values of HubSpot's contact property {name} are not unique: delete it there, then {COMMAND}; "
+                "until then no contact is created"
+            )
+            yield SetupProblem(SetupProblemKind.CREATIONS, name, text)
+
+
+def _check_field(spec: FieldSpec, properties: Mapping[str, PropertyFacts]) -> Iterable[SetupProblem]:
+    for name in spec.hubspot:
+        reason = _find_unusable(spec, name, properties)
+        if reason:
+            yield SetupProblem(
+                SetupProblemKind.FIELD, spec.name, f"field {spec.name} is paused: HubSpot's contact property {reason}"
+            )
+
+
+def _find_unusable(spec: FieldSpec, name: str, properties: Mapping[str, PropertyFacts]) -> str:
+    """Return why a mapped property cannot be used and what mends it, "" if it can."""
+    found = properties.get(name)
+    if found is None:
+        near = difflib.get_close_matches(name, properties, n=1)
+        meant = f" (did you mean {near[0]}?)" if near else ""
+        return f"{name} does not exist{meant}: create it there, or name another one in [[field]]"
+    if found.read_only and spec.direction.reaches(Side.HUBSPOT):
+        return f'{name} is read-only: give the field direction = "to_stripe"'
+    if found.type in UNREADABLE_TYPES or (spec.transform in TEXT_FORMS and found.type in OTHER_TYPES):
+        return f"{name} is of type {found.type}, which holds no {spec.transform}: name another one in [[field]]"
+    return ""
+
+
+def _check_sink(facts: PortalFacts, sink: Sink | None, event_name: str) -> Iterable[SetupProblem]:
+    if sink is Sink.PROPERTIES:
+        missing = [name for name in ROLL_UP_PROPERTIES if name not in facts.properties]
+        if missing:
+            text = f"HubSpot has no contact property {', '.join(missing)}: {COMMAND}; until then purchases wait"
+            yield SetupProblem(SetupProblemKind.PURCHASES, Sink.PROPERTIES, text)
+    elif sink is Sink.CUSTOM_EVENT and facts.has_event is None:
+        text = (
+            'HubSpot does not show its event definitions to this key, and purchases.sink is "custom_event": give the '
+            'app the scope behavioral_events.event_definitions.read_write, or set the sink to "note"; until then '
+            "purchases wait"
+        )
+        yield SetupProblem(SetupProblemKind.PURCHASES, Sink.CUSTOM_EVENT, text)
+    elif sink in (None, Sink.CUSTOM_EVENT) and facts.has_event is False:
+        text = f"HubSpot has no event definition {event_name}: {COMMAND}; until then purchases wait"
+        yield SetupProblem(SetupProblemKind.PURCHASES, Sink.CUSTOM_EVENT, text)

@@ -1,0 +1,135 @@
+"""The portal check: finds what the HubSpot account lacks, at the start and regularly, and resumes what was mended.
+
+docs/correctness.md#start-checks
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from wanesync.core.errors import CallError, Failure, WanesyncError
+from wanesync.core.jobs import JobKind, JobRequest, Priority, WaitCode
+from wanesync.core.model import Side
+from wanesync.core.portal_checks import NOT_CHECKED, PortalState, find_problems
+from wanesync.core.rate_limits import SlotRequest
+from wanesync.store.tables.settings import PORTAL_STATE, operator_pause
+from wanesync.sync.loader import read_portal_state
+
+if TYPE_CHECKING:
+    from wanesync.core.purchases import Sink
+    from wanesync.store.database import Tx
+    from wanesync.sync.runtime import Runtime
+
+CHECK_INTERVAL_MS = 900_000
+"""Time between two checks of an account that lacks nothing (15 min, our choice): two requests each."""
+RECHECK_INTERVAL_MS = 30_000
+"""Time between two checks of an account that lacks something, so that it resumes soon after it was mended."""
+POLL_INTERVAL_S = 5.0
+"""How often a process looks whether a check is due."""
+READS_PER_TRANSACTION = 500
+"""Reads queued in one transaction; our choice."""
+OPERATION = "properties.list"
+CHECKED = "portal_checked_ms"
+"""Setting: when the account was checked last."""
+
+log = structlog.get_logger()
+
+
+def begin_unchecked(tx: Tx) -> None:
+    """Let creations wait for the first check of a database that has seen none."""
+    tx.settings.add(PORTAL_STATE, NOT_CHECKED.pack())
+
+
+@dataclass(slots=True)
+class PortalCheck:
+    """Checks the account of a worker with a HubSpot key until ``stopping`` is set; of several processes one does it.
+
+    ``sink``: the configured one of purchases, None for ``auto``. The first check of each process is always made,
+    because its field map or its key may be new.
+    """
+
+    runtime: Runtime
+    sink: Sink | None
+    event_name: str
+    stopping: threading.Event
+    _started: bool = False
+
+    def run(self) -> None:
+        """Work until ``stopping`` is set; runs in a thread beside a worker."""
+        while not self.stopping.is_set():
+            self.check_if_due()
+            self.stopping.wait(POLL_INTERVAL_S)
+
+    def check_if_due(self) -> None:
+        """Check the account unless that was done lately or an operator paused the side; failures are logged."""
+        try:
+            if self.runtime.store.run(self._claim_turn):
+                self.check()
+                self._started = True
+        except CallError as error:
+            log.warning("HubSpot account not checked", failure=error.failure, reason=error.reason)
+            if error.failure is Failure.FORBIDDEN:
+                # What cannot be looked at is found out by writing: nothing waits for it.
+                self._store(PortalState())
+        except WanesyncError as error:
+            log.warning("HubSpot account not checked", reason=str(error))
+        except Exception as error:  # noqa: BLE001 - a defect must not end all later checks
+            if not self.stopping.is_set():
+                log.error("portal check failed in our own code", error=type(error).__name__)
+
+    def check(self) -> PortalState:
+        """Check the account and carry out what follows. Raises ``CallError`` and ``DatabaseUnavailable``."""
+        pacer = self.runtime.pacers.get(Side.HUBSPOT)
+        if pacer is not None:
+            pacer.wait_for_slot(SlotRequest(OPERATION))
+        facts = self.runtime.hubspot.inspect()
+        state = PortalState(tuple(find_problems(self.runtime.rules.fields, facts, self.sink, self.event_name)))
+        self._store(state)
+        return state
+
+    def _store(self, state: PortalState) -> None:
+        before = self.runtime.store.run(lambda tx: _put(tx, state))
+        for problem in state.problems:
+            if problem not in before.problems:
+                log.warning("HubSpot account lacks something", problem=problem.text)
+        for problem in before.problems:
+            if problem not in state.problems and before != NOT_CHECKED:
+                log.info("HubSpot account was mended", problem=problem.text)
+        if before.paused_fields - state.paused_fields:
+            self._read_incomplete()
+
+    def _read_incomplete(self) -> None:
+        """Read the contacts whose answers lacked a field that can be used again."""
+        after = ""
+        while True:
+            with self.runtime.store.reading() as tx:
+                ids = tx.records.unanswered_ids(Side.HUBSPOT, after, READS_PER_TRANSACTION)
+            if not ids:
+                return
+            reads = [JobRequest(Side.HUBSPOT, JobKind.READ, i, Priority.BULK) for i in ids]
+            self.runtime.store.run(lambda tx, some=reads: tx.jobs.put_many(some))  # type: ignore[misc] # binds the loop's value
+            after = ids[-1]
+
+    def _claim_turn(self, tx: Tx) -> bool:
+        if operator_pause(Side.HUBSPOT) in tx.pauses.get_all():
+            return False
+        text = tx.settings.get(CHECKED) or "0"
+        interval_ms = RECHECK_INTERVAL_MS if read_portal_state(tx).problems else CHECK_INTERVAL_MS
+        # Times that lie in the future are not believed.
+        if self._started and 0 <= tx.now_ms - int(text) < interval_ms:
+            return False
+        tx.settings.put(CHECKED, str(tx.now_ms))
+        return True
+
+
+def _put(tx: Tx, state: PortalState) -> PortalState:
+    """Store the result of a check and make due what waited for what is there now; returns the result before."""
+    before = read_portal_state(tx)
+    tx.settings.put(PORTAL_STATE, state.pack())
+    if (before.blocked - state.blocked) or (before.blocked_sinks - state.blocked_sinks):
+        tx.jobs.make_due(WaitCode.SETUP)
+    return before
