@@ -397,15 +397,8 @@ class Planner:
             self._note(source, NO_CUSTOMERS if target is Side.STRIPE else NO_CONTACTS)
         elif not context.listed:
             self._note(source, FIRST_LISTING)
-        elif target in context.blocked:
-            self.plan.wait = WaitCode.SETUP
-        elif (source.side, source.id) in context.reading or source.stale:
-            self.plan.wait = WaitCode.READ_PENDING
-        elif any(holder != context.key for h in source.hmacs if (holder := context.email_holders.get(h))):
-            self.plan.wait = WaitCode.EMAIL_BEING_CREATED
-        elif self._read_unknown(source) and not source.unanswered:
-            # A creation is sent once: a field that can still be read is waited for.
-            self.plan.wait = WaitCode.READ_PENDING
+        elif wait := self._find_wait(source, target):
+            self.plan.wait = wait
         else:
             if not source.wanted:
                 self._note(source, None)
@@ -413,6 +406,18 @@ class Planner:
             self.plan.actions[target] = Action(
                 target, WriteKind.CREATE, source.id, "", changes, unsplit, hmacs=source.hmacs
             )
+
+    def _find_wait(self, source: StoredRecord, target: Side) -> WaitCode:
+        """Return what a creation waits for."""
+        context = self.context
+        if target in context.blocked:
+            return WaitCode.SETUP
+        if (source.side, source.id) in context.reading or source.stale:
+            return WaitCode.READ_PENDING
+        if any(holder != context.key for h in source.hmacs if (holder := context.email_holders.get(h))):
+            return WaitCode.EMAIL_BEING_CREATED
+        # A creation is sent once: a field that can still be read is waited for.
+        return WaitCode.READ_PENDING if self._read_unknown(source) and not source.unanswered else WaitCode.NONE
 
     def _graves(self, source: StoredRecord) -> list[Deletion]:
         """Return the newest deletions of records with an address of a record."""
