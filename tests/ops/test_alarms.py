@@ -14,6 +14,7 @@ from wanesync.core.purchases import Purchase, PurchaseState
 from wanesync.ops.alarms import WEB, read_alarms
 from wanesync.ops.pauses import pause_sides
 from wanesync.store import Store, Tx
+from wanesync.sync.lost_updates import HOT_RECORD
 
 H, S = Side.HUBSPOT, Side.STRIPE
 HOUR_MS = 3_600_000
@@ -167,3 +168,12 @@ def test_a_payment_whose_address_is_on_several_contacts_is_named(store: Store) -
     (alarm,) = read_alarms(store)
     assert "pi_1" in alarm
     assert "merge them in HubSpot" in alarm
+
+
+def test_a_record_with_thousands_of_events_is_named_for_ten_minutes(store: Store) -> None:
+    start_processes(store)
+    store.run(lambda tx: tx.settings.put(HOT_RECORD[H], f"{tx.now_ms} 123"))
+    (alarm,) = read_alarms(store)
+    assert alarm.startswith("hubspot 123: more than 2,000 changes of one record at once")
+    store.run(lambda tx: tx.settings.put(HOT_RECORD[H], f"{tx.now_ms - 600_001} 123"))
+    assert read_alarms(store) == []

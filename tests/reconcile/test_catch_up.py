@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.support.reconcile_harness import OpenPacer, Sides, make_runtime
@@ -80,3 +82,50 @@ def test_a_failure_leaves_the_cursor(store: Store, sides: Sides, catch_up: Catch
     with pytest.raises(CallError):
         catch_up.run(STRIPE)
     assert cursor_ms(store, STRIPE) == 5
+
+
+def test_a_catch_up_that_ended_half_way_goes_on_behind_its_last_page(
+    store: Store, sides: Sides, catch_up: CatchUp
+) -> None:
+    """All pages were kept in memory until the last one was there."""
+    for number in range(1, 602):
+        sides.add_contact(str(number), email=f"{number}@example.com")
+    search, pages = sides.search_modified, list[str]()
+
+    def search_twice(since_ms: int, above_id: str) -> object:
+        pages.append(above_id)
+        if len(pages) == 3:
+            raise CallError(HUBSPOT, Failure.UNREACHED, "no answer")
+        return search(since_ms, above_id)
+
+    sides.search_modified = search_twice  # type: ignore[method-assign, assignment] # in place of the answer
+    before = cursor_ms(store, HUBSPOT)
+    with pytest.raises(CallError):
+        catch_up.run(HUBSPOT)
+    with store.reading() as tx:
+        assert sum(row["ready"] for row in tx.jobs.depth()) == 400
+    assert cursor_ms(store, HUBSPOT) == before
+    catch_up.run(HUBSPOT)
+    assert pages[2] == pages[3] != ""
+    with store.reading() as tx:
+        assert sum(row["ready"] for row in tx.jobs.depth()) == 601
+
+
+def test_a_page_that_is_not_listed_any_more_is_not_gone_on_from(store: Store, sides: Sides, catch_up: CatchUp) -> None:
+    progress = {"since_ms": 0, "until_ms": 1, "after": "evt_gone"}
+    store.run(lambda tx: tx.settings.put("catch_up_progress_stripe", json.dumps(progress)))
+    listed = sides.list_events
+
+    def list_some(since_s: int, after: str) -> object:
+        if after == "evt_gone":
+            raise CallError(STRIPE, Failure.NOT_FOUND, "No such event")
+        return listed(since_s, after)
+
+    sides.list_events = list_some  # type: ignore[method-assign, assignment] # in place of the answer
+    assert catch_up.run(STRIPE).requests == 1
+
+
+def test_a_cursor_in_the_future_is_not_believed(store: Store, sides: Sides, catch_up: CatchUp) -> None:
+    sides.events = [Event("missed", STRIPE, "updated", "cus_1", sides.now_ms - 3_600_000)]
+    store.run(lambda tx: tx.settings.put(CURSORS[STRIPE], str(sides.now_ms + 3_600_000)))
+    assert catch_up.run(STRIPE).changed == 1

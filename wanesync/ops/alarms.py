@@ -16,6 +16,7 @@ from wanesync.ops.web_door import find_webhook_alarms
 from wanesync.ratelimit.quotas import find_alarms as find_quota_alarms
 from wanesync.store.tables.settings import OPERATOR
 from wanesync.sync.loader import LISTED
+from wanesync.sync.lost_updates import HOT_RECORD, MAX_JUDGED
 from wanesync.terminal import pluralize
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ BAD_RECORDS = {
     DeadClass.DAMAGED: "a stored value cannot be decrypted: see wanesync jobs --dead; restore it from a backup, or "
     "add its key to [security] keys, then wanesync retry",
 }
+HOT_MS = 600_000
+"""How long an alarm names a record that had thousands of events: 10 min (our choice)."""
 RIVALS_MS = 20_000
 """How long a payment waits for the reads of contacts that share its address before an alarm names it (our choice)."""
 MAX_NAMED_JOBS = 5
@@ -103,6 +106,7 @@ def read_health(tx: Tx) -> Health:
         *_name_bad_records(tx, lanes),
         *_find_idle_jobs(tx),
         *_find_rivals(tx),
+        *_find_hot_records(tx),
     ]
     return Health(lanes, pauses, holds, listed, alarms)
 
@@ -184,6 +188,19 @@ def _find_rivals(tx: Tx) -> list[str]:
         " (Contacts, Actions, Manage duplicates) or take the address from all but one"
         for payment_id in payments
     ]
+
+
+def _find_hot_records(tx: Tx) -> list[str]:
+    """Records that had thousands of events lately: most often a workflow or a script that changes them in a loop."""
+    alarms = []
+    for side, name in HOT_RECORD.items():
+        at_ms, _, record_id = (tx.settings.get(name) or "0 ").partition(" ")
+        if 0 <= tx.now_ms - int(at_ms) < HOT_MS:
+            alarms.append(
+                f"{side} {record_id}: more than {MAX_JUDGED:,} changes of one record at once; its history there shows"
+                " the workflow or program that changes it: stop that one (other people's edits go on)"
+            )
+    return alarms
 
 
 def _describe_pause(pause: PauseState) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import TypeVar
 
-from wanesync.core.errors import CallError
+from wanesync.core.errors import CallError, Failure
 from wanesync.core.jobs import JobKind, JobRequest, Priority
-from wanesync.core.model import Event, Side
-from wanesync.core.purchases import Purchase
+from wanesync.core.model import Side
 from wanesync.core.rate_limits import SEARCH_OPERATION, SlotRequest
 from wanesync.ratelimit.pacer import Pacer
 from wanesync.store.database import Tx
@@ -20,6 +20,7 @@ from wanesync.sync.runtime import Runtime
 _T = TypeVar("_T")
 OVERLAP_MS = 300_000
 """How far before its cursor a catch-up begins: 5 min, our choice, for HubSpot's search index, which lags by seconds."""
+DAY_MS = 86_400_000
 STRIPE_HISTORY_MS = 30 * 86_400_000
 """How long Stripe lists events (docs.stripe.com/api/events/list)."""
 SEARCH_PAGE_SIZE = 200
@@ -36,6 +37,37 @@ class CatchUpResult:
     purchases: int
     requests: int
     too_old: bool = False
+
+    def __add__(self, other: CatchUpResult) -> CatchUpResult:
+        """What both brought."""
+        return CatchUpResult(
+            self.side,
+            self.changed + other.changed,
+            self.purchases + other.purchases,
+            self.requests + other.requests,
+            self.too_old or other.too_old,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Progress:
+    """A run on its way: from when to when, and the last event or contact of the last page that was stored."""
+
+    since_ms: int
+    until_ms: int
+    after: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """One page: ``store`` returns the number of changed records and of new payments; ``after`` "": it is the last."""
+
+    store: Callable[[Tx], tuple[int, int]]
+    after: str
+
+
+def _progress_name(side: Side) -> str:
+    return f"catch_up_progress_{side}"
 
 
 @dataclass(slots=True)
@@ -55,63 +87,82 @@ class CatchUp:
         self.runtime.store.run(set_missing)
 
     def run(self, side: Side) -> CatchUpResult:
-        """Catch up one side from its cursor, with an overlap. Raises ``CallError``."""
+        """Catch up one side from its cursor, with an overlap; first what an earlier run left. Raises ``CallError``."""
+        done = CatchUpResult(side, 0, 0, 0)
+        unfinished = self._find_unfinished(side)
+        if unfinished is not None:
+            try:
+                done = self._run_from(side, unfinished)
+            except CallError as error:
+                if error.failure not in (Failure.REFUSED, Failure.NOT_FOUND):
+                    raise
+                # The page where it left off is not listed any more: from the cursor, as if it had not begun.
+                self.runtime.store.run(lambda tx: tx.settings.put(_progress_name(side), ""))
+        return done + self._run_from(side, self._begin(side))
+
+    def _begin(self, side: Side) -> _Progress:
         with self.runtime.store.reading() as tx:
-            now_ms = tx.now_ms
-            cursor = tx.settings.get(CURSORS[side])
-        since_ms = int(cursor) - OVERLAP_MS if cursor else now_ms - OVERLAP_MS
-        result = self._list_events(since_ms, now_ms) if side is Side.STRIPE else self._search_contacts(since_ms)
-        self.runtime.commit("catch_up.cursor", lambda tx: tx.settings.put(CURSORS[side], str(now_ms)))
-        return result
+            now_ms, cursor = tx.now_ms, tx.settings.get(CURSORS[side])
+        # A cursor in the future was set by a clock that was wrong (docs/correctness.md#clocks): how far it is right is
+        # not known, so a day is listed.
+        start_ms = now_ms if cursor is None else int(cursor) if int(cursor) <= now_ms else now_ms - DAY_MS
+        return _Progress(start_ms - OVERLAP_MS, now_ms)
 
-    def _list_events(self, since_ms: int, now_ms: int) -> CatchUpResult:
-        """List Stripe's events; the oldest page is stored first, so that the cursor is right after a crash."""
-        changed = purchases = requests = 0
-        pages: list[tuple[list[Event], list[Purchase]]] = []
-        after = ""
+    def _find_unfinished(self, side: Side) -> _Progress | None:
+        with self.runtime.store.reading() as tx:
+            stored = tx.settings.get(_progress_name(side))
+            found = _Progress(**json.loads(stored)) if stored else None
+            return found if found is not None and found.until_ms <= tx.now_ms else None
+
+    def _run_from(self, side: Side, progress: _Progress) -> CatchUpResult:
+        """Store page by page: memory holds one, and after a crash the next run goes on behind the last one stored."""
+        too_old = side is Side.STRIPE and progress.until_ms - progress.since_ms > STRIPE_HISTORY_MS
+        done = CatchUpResult(side, 0, 0, 0, too_old)
+        load = self._list_events if side is Side.STRIPE else self._search_contacts
         while True:
-            page = self._call(
-                Side.STRIPE,
-                EVENTS_OPERATION,
-                lambda after=after: self.runtime.stripe.list_events(since_ms // 1000, after),  # type: ignore[misc] # binds the loop's value
-            )
-            requests += 1
-            pages.append((list(page.events), list(page.purchases)))
+            page = load(progress)
+            if not page.after:
+                break
+            progress = replace(progress, after=page.after)
+            done += self._store(side, page, _progress_name(side), json.dumps(asdict(progress)))
+        done += self._store(side, page, _progress_name(side), "")
+        until = str(progress.until_ms)
+        self.runtime.commit("catch_up.cursor", lambda tx: tx.settings.put(CURSORS[side], until))
+        return done
+
+    def _store(self, side: Side, page: _Page, name: str, progress: str) -> CatchUpResult:
+        def work(tx: Tx) -> tuple[int, int]:
+            counts = page.store(tx)
+            tx.settings.put(name, progress)
+            return counts
+
+        changed, purchases = self.runtime.commit("catch_up.page", work)
+        return CatchUpResult(side, changed, purchases, 1)
+
+    def _list_events(self, progress: _Progress) -> _Page:
+        """One page of Stripe's events, the newest first; the cursor follows when all are stored."""
+        page = self._call(
+            Side.STRIPE,
+            EVENTS_OPERATION,
+            lambda: self.runtime.stripe.list_events(progress.since_ms // 1000, progress.after),
+        )
+
+        def store(tx: Tx) -> tuple[int, int]:
             if page.set_aside:
-                self.runtime.commit(
-                    "catch_up.page",
-                    lambda tx, p=page: store_set_aside(tx, Side.STRIPE, p.set_aside, p.named),  # type: ignore[misc] # binds the loop's value
-                )
-            after = page.next
-            if not after:
-                break
-        for events, bought in reversed(pages):
-            new, paid = self.runtime.commit(
-                "catch_up.page",
-                lambda tx, e=events, p=bought: (store_events(tx, e), store_purchases(self.runtime.store, tx, p)),  # type: ignore[misc] # binds the loop's values
-            )
-            changed += new
-            purchases += paid
-        return CatchUpResult(Side.STRIPE, changed, purchases, requests, now_ms - since_ms > STRIPE_HISTORY_MS)
+                store_set_aside(tx, Side.STRIPE, page.set_aside, page.named)
+            return store_events(tx, page.events), store_purchases(self.runtime.store, tx, page.purchases)
 
-    def _search_contacts(self, since_ms: int) -> CatchUpResult:
-        """Search for modified contacts and read them: a search lags and shows no deletions."""
-        changed = requests = 0
-        above = ""
-        while True:
-            hits = self._call(
-                Side.HUBSPOT,
-                SEARCH_OPERATION,
-                lambda above=above: self.runtime.hubspot.search_modified(since_ms, above),  # type: ignore[misc] # binds the loop's value
-            )
-            requests += 1
-            if not hits:
-                break
-            changed += self.runtime.commit("catch_up.page", lambda tx, h=hits: self._queue_reads(tx, h))  # type: ignore[misc] # binds the loop's value
-            above = hits[-1][0]
-            if len(hits) < SEARCH_PAGE_SIZE:
-                break
-        return CatchUpResult(Side.HUBSPOT, changed, 0, requests)
+        return _Page(store, page.next)
+
+    def _search_contacts(self, progress: _Progress) -> _Page:
+        """One page of modified contacts, in the order of their ids: a search lags and shows no deletions."""
+        hits = self._call(
+            Side.HUBSPOT,
+            SEARCH_OPERATION,
+            lambda: self.runtime.hubspot.search_modified(progress.since_ms, progress.after),
+        )
+        after = hits[-1][0] if len(hits) >= SEARCH_PAGE_SIZE else ""
+        return _Page(lambda tx: (self._queue_reads(tx, hits), 0), after)
 
     def _call(self, side: Side, operation: str, call: Callable[[], _T]) -> _T:
         """One paced request; a refusal lowers the limit it names."""
@@ -122,7 +173,7 @@ class CatchUp:
             self.pacers[side].apply_refusal(error, operation)
             raise
 
-    def _queue_reads(self, tx: Tx, hits: list[tuple[str, int]]) -> int:
+    def _queue_reads(self, tx: Tx, hits: Sequence[tuple[str, int]]) -> int:
         """Queue a read of each contact that was modified after its stored record; how many."""
         stored = tx.records.get_many([(Side.HUBSPOT, i) for i, _ in hits])
         reads = []

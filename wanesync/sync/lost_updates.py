@@ -20,6 +20,8 @@ MAX_JUDGED = 2_000
 """Events that one transaction judges: with their window about 0.3 s (wanesync bench judge)."""
 MAX_WINDOW = 10_000
 """Events that one transaction looks at for that: those it judges, those before and those after them."""
+HOT_RECORD = {side: f"hot_record_{side}" for side in Side}
+"""Settings: when a record had more events than one transaction judges, in ms, and its id."""
 Case = tuple[StoredRecord, Sequence[Event]]
 
 
@@ -60,6 +62,9 @@ def _judge_side(runtime: Runtime, tx: Tx, side: Side, keys: Mapping[str, str]) -
     some = _within_budget(tx, side, cases)
     judged += _judge_cases(runtime, tx, side, some)
     tx.events.mark_judged(judged)
+    if more:
+        busiest = max(unjudged, key=lambda i: len(unjudged[i]))
+        tx.settings.put(HOT_RECORD[side], f"{tx.now_ms} {busiest}")
     if judged and (more or len(some) < len(cases)):
         # The next piece is another transaction's, behind the edits of other people.
         rest = tx.events.with_unjudged(

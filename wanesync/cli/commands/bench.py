@@ -11,6 +11,7 @@ import typer
 from wanesync.bench import change_guard as change_guard_bench
 from wanesync.bench import hooks as hooks_bench
 from wanesync.bench import judging, large_tables
+from wanesync.bench import poison as poison_bench
 from wanesync.bench import steady as steady_bench
 from wanesync.bench.burst import run as burst_bench
 from wanesync.bench.burst.load import Load
@@ -26,6 +27,8 @@ from wanesync.ops.gauges import read_gauges
 from wanesync.ops.status import read_status
 from wanesync.terminal import make_console
 
+MAX_POISONED_S = 5.0
+"""Longest time of anybody else's edit while one thing is bad, in seconds."""
 PLOT = Path("wanesync-burst.svg")
 
 app = typer.Typer(
@@ -213,6 +216,34 @@ def status(
         make_console().print(name)
         show(measured, {"status_p50_ms": "< 500", "alarms_p50_ms": "< 500", "metrics_p50_ms": "< 500"})
     write(json_file, figures)
+
+
+# A command's options are its arguments: a line for each.
+@app.command()
+def poison(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help=f"Of {', '.join(poison_bench.POISONS)}.")
+    ] = None,
+    database: Database = None,
+    *,
+    seconds: Annotated[float, typer.Option(min=1, max=600, metavar="S", help="Duration of the edits of each.")] = 15,
+    per_s: Annotated[float, typer.Option(min=0.1, max=20, metavar="N", help="Edits per second on each side.")] = 2,
+    latency_ms: Latency = "150-400",
+    workers: Workers = 1,
+    json_file: JsonFile = None,
+) -> None:
+    """One bad record, event, listing, property or guest at a time: how soon other people's edits arrive meanwhile."""
+    unknown = sorted(set(names or ()) - set(poison_bench.POISONS))
+    if unknown:
+        raise typer.BadParameter(f"{', '.join(unknown)}: expected of {', '.join(poison_bench.POISONS)}")
+    limits = Limits(latency_ms=parse_bounds(latency_ms))
+    figures = poison_bench.measure(poison_bench.PoisonOptions(names or (), seconds, per_s, limits, workers), database)
+    for name, measured in figures.items():
+        make_console().print(name)
+        show(measured, {"max_s": f"<= {MAX_POISONED_S:g}", "lost": "0", "named_s": "<= 60"})
+    write(json_file, figures)
+    if poison_bench.find_slow(figures, MAX_POISONED_S):
+        raise typer.Exit(1)
 
 
 @app.command()
