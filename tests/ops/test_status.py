@@ -7,13 +7,14 @@ import json
 from tests.support.lanes import queue, start_processes
 from wanesync.core.change_guard import HoldKind
 from wanesync.core.jobs import JobKind
-from wanesync.core.model import Conflict, Side
+from wanesync.core.model import Conflict, Record, Side, StoredRecord
 from wanesync.ops.status import read_status
 from wanesync.store import Store
 
 KEYS = (
-    "database", "writes", "first_listing", "lanes", "limits", "pauses", "records", "links", "conflicts", "rejected",
-    "open_writes", "purchases", "processes", "holds", "alarms", "webhooks", "last_catch_up_s", "last_reconcile_s",
+    "database", "writes", "first_listing", "lanes", "limits", "pauses", "records", "missing", "links", "conflicts",
+    "rejected", "open_writes", "purchases", "processes", "holds", "alarms", "webhooks", "last_catch_up_s",
+    "last_reconcile_s",
 )  # fmt: skip
 
 
@@ -45,3 +46,12 @@ def test_a_due_or_running_job_makes_it_busy(store: Store) -> None:
     assert read_status(store).busy
     store.run(lambda tx: tx.jobs.claim(Side.STRIPE, None, 1, "w1"))
     assert read_status(store).busy
+
+
+def test_records_that_reads_do_not_find_are_counted_and_named(store: Store) -> None:
+    with store.transaction() as tx:
+        for record_id in ("1", "2"):
+            record = Record(Side.HUBSPOT, record_id)
+            tx.records.put_many([StoredRecord(record, 0, 0, 1, absent_ms=1, missing=record_id == "2")])
+    missing = read_status(store).missing
+    assert (missing.count, missing.first) == (1, ["hubspot:2"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.support.reconcile_harness import (
@@ -145,3 +147,18 @@ def test_a_privacy_deletion_is_lifted_by_a_decision_only(runtime: Runtime, store
     decide(runtime, "2,,,lift")
     assert (STRIPE, "contact:2") in queued(store)
     assert compare(runtime).counts["create_customer"] == 1  # type: ignore[index] # a class by its name
+
+
+def test_a_record_that_is_neither_listed_nor_found_is_missing_and_not_orphaned(
+    runtime: Runtime, store: Store, sides: Sides
+) -> None:
+    def lose(tx: Tx) -> None:
+        copies = tx.records.get_many([(HUBSPOT, "1"), (HUBSPOT, "2")])
+        tx.records.put_many([replace(copy, absent_ms=1, missing=True) for copy in copies.values()])
+
+    store.run(lose)
+    for record_id in ("1", "2"):
+        del sides.contacts[record_id]
+    counts = compare(runtime).counts
+    # Both contacts, and the customer that belongs to one of them.
+    assert (counts["missing"], counts["orphaned"]) == (3, 0)  # type: ignore[index] # a class by its name

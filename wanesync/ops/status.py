@@ -28,12 +28,25 @@ class ProcessState:
     heartbeat_s: float
 
 
+MAX_NAMED = 20
+"""Missing records that are named."""
+
+
+@dataclass(frozen=True, slots=True)
+class MissingRecords:
+    """Records that reads do not find although no deletion is known: how many, and the first of them."""
+
+    count: int
+    first: Sequence[str]
+
+
 @dataclass(frozen=True, slots=True)
 class Status:
     """What ``status --json`` prints, key by key.
 
     ``limits``: requests a second by scope. ``conflicts``: open ones. ``rejected``: webhooks set aside. ``open_writes``:
-    pending writes without an answer. ``last_catch_up_s``, ``last_reconcile_s``: how long ago, None if never.
+    pending writes without an answer. ``missing``: records that reads do not find, and the first of them as ``side:id``
+    (docs/correctness.md#absence). ``last_catch_up_s``, ``last_reconcile_s``: how long ago, None if never.
     """
 
     database: str
@@ -43,6 +56,7 @@ class Status:
     limits: Mapping[str, Mapping[str, float]]
     pauses: Sequence[PauseState]
     records: Mapping[str, int]
+    missing: MissingRecords
     links: Mapping[str, int]
     conflicts: int
     rejected: int
@@ -80,6 +94,9 @@ def read_status(store: Store) -> Status:
             },
             pauses=health.pauses,
             records={str(side): tx.records.count(side) for side in Side},
+            missing=MissingRecords(
+                tx.records.count_missing(), [f"{side}:{i}" for side, i in tx.records.missing("", MAX_NAMED)]
+            ),
             links=tx.links.counts(),
             conflicts=tx.conflicts.count_open(),
             rejected=tx.rejected.count(),

@@ -53,6 +53,11 @@ def render_status(status: Status) -> RenderableType:
         ("writes", f"{status.writes}, first listing {listing}"),
         ("limits", ", ".join(f"{scope} {_format_limit(status, scope)}/s" for scope in status.limits) or "none"),
         ("records", f"{status.records['hubspot']:,} contacts, {status.records['stripe']:,} customers"),
+        *(
+            [("missing", f"{pluralize(status.missing.count, 'record')} not found: {', '.join(status.missing.first)}")]
+            if status.missing.count
+            else []
+        ),
         ("links", format_counts(status.links)),
         ("needs a decision", parked),
         ("last webhook", _join_ages({side: state.last_s for side, state in status.webhooks.items()})),

@@ -313,17 +313,24 @@ class Comparison:
                 self.snapshot.plan_records(Side.HUBSPOT, contacts)
 
     def _put_unlisted(self, tx: Tx, side: Side, ids: Sequence[str], report: Report) -> None:
-        found = [
-            Difference(DifferenceClass.ORPHANED, link.hubspot_id, link.stripe_id, note=NOT_LISTED)
-            for link in tx.links.of_records([(side, i) for i in ids])
-            if link.state is LinkState.ACTIVE
-        ]
+        copies = tx.records.get_many([(side, i) for i in ids])
+        missing = {i for (_, i), stored in copies.items() if stored.missing}
+        found, linked = [], set()
+        for link in tx.links.of_records([(side, i) for i in ids]):
+            if link.state is LinkState.ACTIVE:
+                record_id = link.id_on(side)
+                linked.add(record_id)
+                kind = DifferenceClass.MISSING if record_id in missing else DifferenceClass.ORPHANED
+                found.append(Difference(kind, link.hubspot_id, link.stripe_id, note=NOT_LISTED))
+        for record_id in sorted(missing - linked):
+            pair = (record_id, "") if side is Side.HUBSPOT else ("", record_id)
+            found.append(Difference(DifferenceClass.MISSING, *pair, note=NOT_LISTED))
         with self.snapshot.transaction():
             self.snapshot.put_unlisted(side, ids)
             self.snapshot.put_differences(found)
         report.unlisted += len(ids)
         report.jobs += len(ids)
-        report.counts[DifferenceClass.ORPHANED] += len(found)
+        report.counts.update(difference.kind for difference in found)
 
     # -- planning the rest
 

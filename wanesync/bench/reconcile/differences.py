@@ -107,7 +107,7 @@ def _read(row: Mapping[str, object]) -> Difference:
     )
 
 
-CLASSES = tuple(kind for kind in DifferenceClass if kind is not DifferenceClass.IN_SYNC)
+CLASSES = tuple(kind for kind in DifferenceClass if kind not in (DifferenceClass.IN_SYNC, DifferenceClass.MISSING))
 SPAN_MS = 90 * DAY_MS
 LATE_EDIT_MS = 2 * DAY_MS
 """All pairs are older than this; the differences were made after that, without webhooks."""

@@ -31,7 +31,13 @@ DIFFERENCES_PER_WRITE = 1000
 ADDRESSES = "e-mails changed"
 """A row that is shown even when its count is 0: a changed address moves invoices and logins."""
 
-PARKED = (DifferenceClass.CONFLICT, DifferenceClass.AMBIGUOUS, DifferenceClass.DUPLICATE, DifferenceClass.ORPHANED)
+PARKED = (
+    DifferenceClass.CONFLICT,
+    DifferenceClass.AMBIGUOUS,
+    DifferenceClass.DUPLICATE,
+    DifferenceClass.ORPHANED,
+    DifferenceClass.MISSING,
+)
 """Classes that wait for a decision: ``--strict`` counts them besides the actionable ones."""
 
 ValueFormatter = Callable[[str], str]

@@ -25,6 +25,7 @@ class DifferenceClass(StrEnum):
     AMBIGUOUS = "ambiguous"
     DUPLICATE = "duplicate"
     ORPHANED = "orphaned"
+    MISSING = "missing"
     EXCLUDED = "excluded"
 
 
@@ -48,6 +49,7 @@ MEANING = {
     DifferenceClass.AMBIGUOUS: "several records match: needs a decision",
     DifferenceClass.DUPLICATE: "a second customer of one contact",
     DifferenceClass.ORPHANED: "deleted on the other side",
+    DifferenceClass.MISSING: "not found on its side, and no deletion is known",
     DifferenceClass.EXCLUDED: "left alone: no e-mail, or not wanted",
 }
 
@@ -203,6 +205,7 @@ def _unplanned(stored: StoredRecord, note: Note | None, wait: str) -> Difference
 _CLASS_OF_NOTE = {
     NoteCode.AMBIGUOUS: DifferenceClass.AMBIGUOUS,
     NoteCode.ORPHANED: DifferenceClass.ORPHANED,
+    NoteCode.MISSING: DifferenceClass.MISSING,
 }
 
 
