@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tests.support.reconcile_harness import OpenPacer, Sides, make_runtime
+from tests.support.store_fixtures import Clock
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.model import Event, Side
 from wanesync.reconcile.catch_up import OVERLAP_MS, STRIPE_HISTORY_MS, CatchUp
@@ -129,3 +130,42 @@ def test_a_cursor_in_the_future_is_not_believed(store: Store, sides: Sides, catc
     sides.events = [Event("missed", STRIPE, "updated", "cus_1", sides.now_ms - 3_600_000)]
     store.run(lambda tx: tx.settings.put(CURSORS[STRIPE], str(sides.now_ms + 3_600_000)))
     assert catch_up.run(STRIPE).changed == 1
+
+
+@pytest.mark.case(50)
+def test_a_cursor_that_a_wrong_clock_set_skips_nothing(
+    store: Store, sides: Sides, catch_up: CatchUp, clock: Clock
+) -> None:
+    begun_ms = store.now_ms()
+    sides.events = [Event("missed", STRIPE, "updated", "cus_1", begun_ms + 60_000)]
+    store.run(lambda tx: tx.settings.put(CURSORS[STRIPE], str(begun_ms)))
+    clock.advance(3_600_000)
+    sides.events, missed = [], sides.events
+    catch_up.run(STRIPE)
+    clock.advance(600_000 - 3_600_000)
+    sides.events = missed
+    assert catch_up.run(STRIPE).changed == 1
+    assert cursor_ms(store, STRIPE) == begun_ms + 600_000
+
+
+def test_without_any_cursor_to_believe_the_whole_history_is_listed(
+    store: Store, sides: Sides, catch_up: CatchUp, clock: Clock
+) -> None:
+    sides.events = [Event("missed", STRIPE, "updated", "cus_1", store.now_ms() - 86_400_000)]
+    for name in (CURSORS[STRIPE], f"{CURSORS[STRIPE]}_before"):
+        store.run(lambda tx, name=name: tx.settings.put(name, str(tx.now_ms + 3_600_000)))  # type: ignore[misc] # binds the loop's value
+    assert catch_up.run(STRIPE).changed == 1
+
+
+def test_an_event_that_the_database_does_not_take_does_not_stop_a_catch_up(
+    store: Store, sides: Sides, catch_up: CatchUp
+) -> None:
+    sides.events = [
+        Event(
+            f"e{number}", STRIPE, "updated", f"cus_{number}", sides.now_ms, {"city": "\ud83d" if number == 2 else "x"}
+        )
+        for number in range(5)
+    ]
+    assert catch_up.run(STRIPE).changed == 4
+    with store.reading() as tx:
+        assert tx.rejected.count() == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from unittest.mock import patch
 
 import pytest
@@ -19,7 +20,7 @@ from wanesync.store.tables.processes import LEASE_MS
 from wanesync.sync.calls import DONE, AnyCall, Call
 from wanesync.sync.runtime import ProcessState, Runtime, SyncOptions
 from wanesync.worker.in_flight import InFlight
-from wanesync.worker.lease import Lease, LeaseExpired
+from wanesync.worker.lease import ClockSteps, Lease, LeaseExpired
 
 STRIPE = Side.STRIPE
 
@@ -114,3 +115,72 @@ def test_at_the_end_unfinished_jobs_are_released(lease: Lease) -> None:
     call = claim(lease)
     lease.end()
     assert job_of(lease, call).state is JobState.READY
+
+
+@pytest.mark.case(50)
+@pytest.mark.parametrize("ahead_ms", [3_600_000, 86_400_000])
+def test_jobs_of_a_process_killed_while_the_clock_was_ahead_run_within_ten_seconds(
+    lease: Lease, clock: VirtualClock, ahead_ms: int
+) -> None:
+    clock.now += ahead_ms
+    lease.begin()
+    calls = [claim(lease)]
+    clock.now += 3_000
+    lease.beat()
+    # It is killed, the clock is right again, and another process begins.
+    clock.set_back(ahead_ms)
+    runtime = lease.runtime
+    other = Lease(replace(runtime, process=ProcessState("second-name")), (STRIPE,), clock, InFlight())
+    other.begin()
+    other.sweep()
+    job = job_of(lease, calls[0])
+    assert job.state is JobState.READY
+    with runtime.store.transaction() as tx:
+        assert tx.jobs.claim(STRIPE, [JobKind.WRITE], 9, "second-name")
+
+
+def test_no_job_is_rescued_while_living_processes_have_not_beaten_by_the_right_clock(
+    lease: Lease, clock: VirtualClock
+) -> None:
+    clock.now += 3_600_000
+    lease.begin()
+    call = claim(lease)
+    other = Lease(replace(lease.runtime, process=ProcessState("second-name")), (STRIPE,), clock, InFlight())
+    other.begin()
+    other.sweep()
+    clock.set_back(3_600_000)
+    other.sweep()
+    assert job_of(lease, call).rescues == 0, "its process had no time for a heartbeat"
+    clock.now += 1_000
+    lease.beat()
+    clock.now += LEASE_MS - 1_000
+    lease.beat()
+    other.beat()
+    other.sweep()
+    assert job_of(lease, call).rescues == 0
+
+
+def test_a_step_of_the_clock_is_noticed_and_drift_is_not() -> None:
+    steps = ClockSteps()
+    assert steps.is_steady(1_000, 0)
+    steps.repairs = bool(0)
+    assert steps.is_steady(61_500, 61_000), "half a second a minute is drift"
+    assert [steps.repairs] == [False]
+    assert not steps.is_steady(3_663_500, 62_000)
+    assert [steps.repairs] == [True]
+    assert not steps.is_steady(63_500, 63_000), "and back again"
+    assert not steps.is_steady(63_500 + LEASE_MS - 1, 63_000 + LEASE_MS - 1)
+    assert steps.is_steady(63_500 + LEASE_MS, 63_000 + LEASE_MS)
+
+
+def test_jobs_that_a_wrong_clock_put_off_are_due_again_after_the_first_sweep(lease: Lease, clock: VirtualClock) -> None:
+    clock.now += 3_600_000
+    lease.begin()
+    call = claim(lease)
+    with lease.runtime.store.transaction() as tx:
+        tx.jobs.reschedule(call.jobs[0], tx.now_ms + 500, "", count=True)
+    clock.set_back(3_600_000)
+    lease.beat()
+    lease.sweep()
+    with lease.runtime.store.transaction() as tx:
+        assert tx.jobs.claim(STRIPE, [JobKind.WRITE], 9, lease.runtime.name)

@@ -7,20 +7,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TypeVar
 
-from wanesync.core.errors import CallError, Failure
+from wanesync.core.errors import CallError, DatabaseUnavailable, Failure
 from wanesync.core.jobs import JobKind, JobRequest, Priority
 from wanesync.core.model import Side
+from wanesync.core.ports import EventPage
 from wanesync.core.rate_limits import SEARCH_OPERATION, SlotRequest
 from wanesync.ratelimit.pacer import Pacer
-from wanesync.store.database import Tx
+from wanesync.store.database import Store, Tx
+from wanesync.store.tables.future_times import CLOCK_TOLERANCE_MS
 from wanesync.store.tables.settings import CURSORS
-from wanesync.sync.intake import store_events, store_purchases, store_set_aside
+from wanesync.sync.intake import store_events, store_in_halves, store_purchases, store_set_aside
+from wanesync.sync.loader import LISTED
 from wanesync.sync.runtime import Runtime
 
 _T = TypeVar("_T")
 OVERLAP_MS = 300_000
 """How far before its cursor a catch-up begins: 5 min, our choice, for HubSpot's search index, which lags by seconds."""
-DAY_MS = 86_400_000
 STRIPE_HISTORY_MS = 30 * 86_400_000
 """How long Stripe lists events (docs.stripe.com/api/events/list)."""
 SEARCH_PAGE_SIZE = 200
@@ -102,11 +104,7 @@ class CatchUp:
 
     def _begin(self, side: Side) -> _Progress:
         with self.runtime.store.reading() as tx:
-            now_ms, cursor = tx.now_ms, tx.settings.get(CURSORS[side])
-        # A cursor in the future was set by a clock that was wrong (docs/correctness.md#clocks): how far it is right is
-        # not known, so a day is listed.
-        start_ms = now_ms if cursor is None else int(cursor) if int(cursor) <= now_ms else now_ms - DAY_MS
-        return _Progress(start_ms - OVERLAP_MS, now_ms)
+            return _Progress(_read_cursor_ms(tx, side) - OVERLAP_MS, tx.now_ms)
 
     def _find_unfinished(self, side: Side) -> _Progress | None:
         with self.runtime.store.reading() as tx:
@@ -126,8 +124,8 @@ class CatchUp:
             progress = replace(progress, after=page.after)
             done += self._store(side, page, _progress_name(side), json.dumps(asdict(progress)))
         done += self._store(side, page, _progress_name(side), "")
-        until = str(progress.until_ms)
-        self.runtime.commit("catch_up.cursor", lambda tx: tx.settings.put(CURSORS[side], until))
+        before_ms, until_ms = progress.since_ms + OVERLAP_MS, progress.until_ms
+        self.runtime.commit("catch_up.cursor", lambda tx: _put_cursor(tx, side, before_ms, until_ms))
         return done
 
     def _store(self, side: Side, page: _Page, name: str, progress: str) -> CatchUpResult:
@@ -150,7 +148,7 @@ class CatchUp:
         def store(tx: Tx) -> tuple[int, int]:
             if page.set_aside:
                 store_set_aside(tx, Side.STRIPE, page.set_aside, page.named)
-            return store_events(tx, page.events), store_purchases(self.runtime.store, tx, page.purchases)
+            return _store_events(self.runtime.store, tx, page)
 
         return _Page(store, page.next)
 
@@ -183,3 +181,33 @@ class CatchUp:
                 reads.append(JobRequest(Side.HUBSPOT, JobKind.READ, contact_id, Priority.LIVE))
         tx.jobs.put_many(reads)
         return len(reads)
+
+
+def _store_events(store: Store, tx: Tx, page: EventPage) -> tuple[int, int]:
+    """Store the events of a page; what the database does not take is set aside (docs/correctness.md#bad-rows)."""
+    try:
+        with tx.savepoint():
+            return store_events(tx, page.events), store_purchases(store, tx, page.purchases)
+    except DatabaseUnavailable:
+        raise
+    except Exception:  # noqa: BLE001 - one bad event must not stop the others
+        return store_in_halves(store, tx, page.events, page.purchases), 0
+
+
+def _read_cursor_ms(tx: Tx, side: Side) -> int:
+    """From when a side is caught up: the newest cursor that no wrong clock set (docs/correctness.md#clocks)."""
+    latest_ms = tx.now_ms + CLOCK_TOLERANCE_MS
+    names = (CURSORS[side], _previous_cursor(side), LISTED)
+    found = [int(value) for value in map(tx.settings.get, names) if value]
+    if not found:
+        return tx.now_ms
+    return next((at_ms for at_ms in found if at_ms <= latest_ms), tx.now_ms - STRIPE_HISTORY_MS)
+
+
+def _put_cursor(tx: Tx, side: Side, before_ms: int, now_ms: int) -> None:
+    tx.settings.put(_previous_cursor(side), str(before_ms))
+    tx.settings.put(CURSORS[side], str(now_ms))
+
+
+def _previous_cursor(side: Side) -> str:
+    return f"{CURSORS[side]}_before"

@@ -8,6 +8,7 @@ from typing import Self
 
 from wanesync.core.errors import DatabaseUnavailable, GuardError
 from wanesync.store.database import Store, Tx
+from wanesync.store.tables.future_times import CLOCK_TOLERANCE_MS
 
 RUN_LOCK = "reconcile_run"
 """The setting that holds the lock: the holder's name and the time it expires, ms."""
@@ -53,7 +54,8 @@ class RunLock:
     def _take(self, tx: Tx) -> None:
         before = tx.settings.add(RUN_LOCK, "")
         holder, until_ms = _parse(before)
-        if holder and holder != self._name and until_ms > tx.now_ms:
+        latest_ms = tx.now_ms + LOCK_MS + CLOCK_TOLERANCE_MS
+        if holder and holder != self._name and tx.now_ms < until_ms <= latest_ms:
             left_s = (until_ms - tx.now_ms + 999) // 1000
             raise AlreadyRunning(
                 "another diff or reconcile is running on this database; wait for it. "

@@ -32,6 +32,7 @@ from wanesync.reconcile.requests import Requests
 from wanesync.reconcile.run import Reconcile, Selection
 from wanesync.store.clock import Clock, DatabaseClock
 from wanesync.store.database import Store
+from wanesync.store.tables.future_times import CLOCK_TOLERANCE_MS
 from wanesync.store.tables.settings import LAST_RUN
 from wanesync.sync.runtime import Runtime
 from wanesync.sync.writer import WRITES
@@ -152,8 +153,8 @@ class ReconcileSession:
     def read_last_run_ms(self) -> int | None:
         """From when a run has to look to miss nothing since the last complete one; None: there was none."""
         with self.runtime.store.reading() as tx:
-            last = tx.settings.get(LAST_RUN)
-        return None if last is None else int(last) - OVERLAP_MS
+            last, latest_ms = tx.settings.get(LAST_RUN), tx.now_ms + CLOCK_TOLERANCE_MS
+        return None if last is None or int(last) > latest_ms else int(last) - OVERLAP_MS
 
     def estimate_cost(self) -> ListingCost | None:
         """What listing both sides will cost, by the number of known records; None: none are known yet."""

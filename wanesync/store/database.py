@@ -20,6 +20,7 @@ from wanesync.store.session import Database, Session, SessionContext, Table, Tra
 from wanesync.store.sqlite import SqliteDatabase
 from wanesync.store.tables.conflicts import Conflicts, Tombstones
 from wanesync.store.tables.events import Events, Rejected
+from wanesync.store.tables.future_times import FutureTimes
 from wanesync.store.tables.holds import Holds
 from wanesync.store.tables.jobs import Jobs
 from wanesync.store.tables.journal import Journal
@@ -61,6 +62,7 @@ class Tx:
     conflicts = _TableOf(Conflicts)
     events = _TableOf(Events)
     failed_batches = _TableOf(FailedBatches)
+    future_times = _TableOf(FutureTimes)
     holds = _TableOf(Holds)
     jobs = _TableOf(Jobs)
     journal = _TableOf(Journal)

@@ -17,10 +17,11 @@ from wanesync.core.ports import FieldTranslation, HubSpotPort, StripePort
 from wanesync.core.purchases import Sink
 from wanesync.ratelimit.pacer import Pacer
 from wanesync.store.database import Store, Tx
+from wanesync.store.tables.processes import MAX_LOCK_MS
 from wanesync.sync.failpoints import Failpoint, commit, no_failpoint
 
 _T = TypeVar("_T")
-LOCK_MS = 120_000
+LOCK_MS = MAX_LOCK_MS
 """How long a lock lasts by itself, in ms; the end of its process's lease ends it earlier."""
 
 

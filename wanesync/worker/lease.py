@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -17,6 +17,28 @@ from wanesync.sync.runtime import Runtime
 from wanesync.worker.in_flight import InFlight
 
 log = structlog.get_logger()
+
+
+CLOCK_STEP_MS = 1_000
+"""A difference of database time and monotonic time that grew by more than this is a step of a clock (our choice)."""
+
+
+@dataclass(slots=True)
+class ClockSteps:
+    """Notices steps of database time. ``repairs``: stored times are to be checked, at the start and after a step."""
+
+    repairs: bool = True
+    _difference_ms: int | None = None
+    _steady_from_ms: int = 0
+
+    def is_steady(self, now_ms: int, monotonic_ms: int) -> bool:
+        """Return whether there was no step within the last lease, by monotonic time."""
+        difference_ms = now_ms - monotonic_ms
+        known_ms, self._difference_ms = self._difference_ms, difference_ms
+        if known_ms is not None and abs(difference_ms - known_ms) > CLOCK_STEP_MS:
+            log.warning("the clock was set", by_ms=difference_ms - known_ms)
+            self._steady_from_ms, self.repairs = monotonic_ms + LEASE_MS, True
+        return monotonic_ms >= self._steady_from_ms
 
 
 class LeaseExpired(WanesyncError):
@@ -38,6 +60,7 @@ class Lease:
     ends_ms: int = 0
     started_ms: int = 0
     claim_lost: bool = False
+    steps: ClockSteps = field(default_factory=ClockSteps)
 
     def begin(self) -> None:
         """Send the first heartbeat. Raises ``DatabaseUnavailable``."""
@@ -86,7 +109,19 @@ class Lease:
         self.claim_lost = True
 
     def sweep(self) -> None:
-        """Requeue the jobs of processes without a heartbeat. Raises ``DatabaseUnavailable``."""
+        """Requeue the jobs of processes without a heartbeat. Raises ``DatabaseUnavailable``.
+
+        After a step of the clock, not before each living process had time for a heartbeat (docs/correctness.md#clocks).
+        """
+        now_ms, monotonic_ms = self.clock.now_ms(), self.clock.monotonic_ms()
+        if not self.steps.is_steady(now_ms, monotonic_ms):
+            return
+        if self.steps.repairs:
+            due = self.runtime.commit("sweep", lambda tx: tx.future_times.repair())
+            self.steps.repairs = False
+            if due:
+                log.warning("jobs made due whose time a wrong clock had set", jobs=due)
+                self.runtime.store.wake_workers()
         requeued = self.runtime.commit("sweep", lambda tx: tx.jobs.requeue_abandoned(LEASE_MS))
         if requeued:
             log.info("abandoned jobs requeued", jobs=len(requeued))

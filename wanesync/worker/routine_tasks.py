@@ -13,6 +13,7 @@ import structlog
 from wanesync.core.errors import CallError, DatabaseUnavailable, GuardError, VendorUnavailable
 from wanesync.core.model import Side
 from wanesync.reconcile.lock import AlreadyRunning, RunLock
+from wanesync.store.tables.future_times import CLOCK_TOLERANCE_MS
 from wanesync.sync.loader import LISTED
 
 if TYPE_CHECKING:
@@ -135,6 +136,6 @@ def _claim_turn(tx: Tx, side: Side, interval_ms: int) -> bool:
     """Whether the last catch-up of any process is at least ``interval_ms`` ago; then this process does the next."""
     stored = tx.settings.add(time_stamp_name(side), "0")
     # A time in the future is one of a clock that was wrong (docs/correctness.md#clocks).
-    if 0 <= tx.now_ms - int(stored) < interval_ms:
+    if -CLOCK_TOLERANCE_MS <= tx.now_ms - int(stored) < interval_ms:
         return False
     return tx.settings.swap(time_stamp_name(side), stored, str(tx.now_ms))

@@ -43,7 +43,8 @@ SELECT id FROM records WHERE unanswered > 0 AND side = :side AND id > :after ORD
 SELECT id, hmac FROM emails WHERE side = :side AND id IN (:ids);
 
 -- name: stored_since
-SELECT id FROM records WHERE side = :side AND id IN (:ids) AND stored_ms >= :since_ms;
+SELECT id FROM records WHERE side = :side AND id IN (:ids) AND stored_ms >= :since_ms
+AND stored_ms <= :ahead_ms;
 
 -- A copy whose revision is not the one that was read stays: the transaction decided from an older one.
 -- name: put_record
@@ -357,11 +358,11 @@ ORDER BY due_ms LIMIT 1;
 
 -- name: running_in_lease
 SELECT j.id, j.token FROM jobs j WHERE j.id IN (:ids) AND j.state || '' = 'running'
-AND EXISTS (SELECT 1 FROM processes p WHERE p.name = j.owner AND p.heartbeat_ms > :fresh_ms);
+AND EXISTS (SELECT 1 FROM processes p WHERE p.name = j.owner AND p.heartbeat_ms > :fresh_ms AND p.heartbeat_ms <= :ahead_ms);
 
 -- name: lock_running_in_lease
 SELECT j.id, j.token FROM jobs j WHERE j.id IN (:ids) AND j.state || '' = 'running'
-AND EXISTS (SELECT 1 FROM processes p WHERE p.name = j.owner AND p.heartbeat_ms > :fresh_ms)
+AND EXISTS (SELECT 1 FROM processes p WHERE p.name = j.owner AND p.heartbeat_ms > :fresh_ms AND p.heartbeat_ms <= :ahead_ms)
 ORDER BY j.id /* lock */;
 
 -- name: finish_job
@@ -404,7 +405,7 @@ SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescu
 -- name: abandoned_jobs
 SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, waits_for, reason,
     dead_class, run_id, turns FROM jobs WHERE state = 'running'
-AND NOT EXISTS (SELECT 1 FROM processes p WHERE p.name = jobs.owner AND p.heartbeat_ms > :fresh_ms)
+AND NOT EXISTS (SELECT 1 FROM processes p WHERE p.name = jobs.owner AND p.heartbeat_ms > :fresh_ms AND p.heartbeat_ms <= :ahead_ms)
 ORDER BY lane, kind, key /* skip locked */;
 
 -- name: pending_keys
@@ -485,10 +486,12 @@ ON CONFLICT (name) DO UPDATE SET lanes = excluded.lanes, heartbeat_ms = excluded
 SELECT heartbeat_ms FROM processes WHERE name = :name;
 
 -- name: alive_processes
-SELECT name, lanes, started_ms, heartbeat_ms FROM processes WHERE heartbeat_ms > :fresh_ms ORDER BY started_ms, name;
+SELECT name, lanes, started_ms, heartbeat_ms FROM processes
+WHERE heartbeat_ms > :fresh_ms AND heartbeat_ms <= :ahead_ms ORDER BY started_ms, name;
 
 -- name: count_on_map
-SELECT COUNT(*) FROM processes WHERE heartbeat_ms > :fresh_ms AND map_generation = :map_generation;
+SELECT COUNT(*) FROM processes
+WHERE heartbeat_ms > :fresh_ms AND heartbeat_ms <= :ahead_ms AND map_generation = :map_generation;
 
 -- name: remove_on_other_maps
 DELETE FROM processes WHERE map_generation <> :map_generation;
@@ -503,11 +506,11 @@ DELETE FROM processes WHERE heartbeat_ms < :before_ms;
 -- name: take_lock
 INSERT INTO locks (key, token, owner, until_ms) SELECT :key, :token, :owner, :until_ms
 WHERE NOT EXISTS (
-    SELECT 1 FROM locks h WHERE h.key = :key AND h.token <> :token AND h.until_ms > :now AND EXISTS (
-        SELECT 1 FROM processes q WHERE q.name = h.owner AND q.heartbeat_ms > :fresh_ms)) /* try advisory lock :key */
+    SELECT 1 FROM locks h WHERE h.key = :key AND h.token <> :token AND h.until_ms > :now AND h.until_ms <= :latest_ms AND EXISTS (
+        SELECT 1 FROM processes q WHERE q.name = h.owner AND q.heartbeat_ms > :fresh_ms AND q.heartbeat_ms <= :ahead_ms)) /* try advisory lock :key */
 ON CONFLICT (key) DO UPDATE SET token = excluded.token, owner = excluded.owner, until_ms = excluded.until_ms
-WHERE locks.until_ms <= :now OR locks.token = excluded.token OR NOT EXISTS (
-    SELECT 1 FROM processes p WHERE p.name = locks.owner AND p.heartbeat_ms > :fresh_ms)
+WHERE locks.until_ms <= :now OR locks.until_ms > :latest_ms OR locks.token = excluded.token OR NOT EXISTS (
+    SELECT 1 FROM processes p WHERE p.name = locks.owner AND p.heartbeat_ms > :fresh_ms AND p.heartbeat_ms <= :ahead_ms)
 RETURNING key, token;
 
 -- Locks of killed processes: no other process uses their token.
@@ -874,6 +877,34 @@ UPDATE rates SET tat_us = :new_tat_us WHERE scope = :scope AND tat_us = :tat_us 
 
 -- name: ready_job
 SELECT id FROM jobs WHERE lane = :lane AND kind = :kind AND key = :key AND state = 'ready';
+
+-- times in the future, which a wrong clock stored
+
+-- name: repair_job_times
+UPDATE jobs SET due_ms = :now, due_is_fixed = 0 WHERE state = 'ready' AND due_ms > -1 AND due_ms > :wait_ms
+AND (waits_for <> 'writes_off' OR due_ms > :off_ms) RETURNING id;
+
+-- name: repair_arrival_times
+UPDATE jobs SET arrived_ms = :now WHERE state IN ('ready', 'running') AND arrived_ms > :ahead_ms;
+
+-- Names of an operator's pauses begin with "operator:": their probe is never due.
+-- name: repair_probe_times
+UPDATE pauses SET probe_ms = CASE WHEN probe_ms > :probe_ms THEN :probe_ms ELSE probe_ms END,
+    since_ms = CASE WHEN since_ms > :ahead_ms THEN :now ELSE since_ms END WHERE name NOT LIKE 'operator:%';
+
+-- name: repair_limit_times
+UPDATE rates SET lowered_ms = CASE WHEN lowered_ms > :ahead_ms THEN :now ELSE lowered_ms END,
+    raised_ms = CASE WHEN raised_ms > :ahead_ms THEN :now ELSE raised_ms END
+WHERE lowered_ms > :ahead_ms OR raised_ms > :ahead_ms;
+
+-- name: repair_overwrite_times
+UPDATE overwrites SET at_ms = :now WHERE at_ms > :ahead_ms;
+
+-- name: drop_future_uses
+DELETE FROM quota_uses WHERE began_ms > :ahead_ms;
+
+-- name: drop_future_processes
+DELETE FROM processes WHERE heartbeat_ms > :ahead_ms;
 
 -- retention: one step is a range of times or ids, (after, upto]; open rows in it stay
 

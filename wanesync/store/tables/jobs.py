@@ -24,7 +24,7 @@ from wanesync.core.jobs import (
 from wanesync.core.model import Side
 from wanesync.store.queries import Value
 from wanesync.store.session import ConstraintViolated, Row, Table
-from wanesync.store.tables.processes import LEASE_MS
+from wanesync.store.tables.processes import LEASE_MS, lease_bounds
 
 _KINDS = tuple(JobKind)
 SUSPECT_WAIT_MS = 30_000
@@ -230,8 +230,8 @@ class Jobs(Table):
         if not jobs:
             return set()
         query = "lock_running_in_lease" if self._session.writing else "running_in_lease"
-        fresh_ms = self._session.now_ms - LEASE_MS
-        running: dict[str, str] = dict(self._session.rows(query, ids=[job.id for job in jobs], fresh_ms=fresh_ms))
+        lease = lease_bounds(self._session.now_ms)
+        running: dict[str, str] = dict(self._session.rows(query, ids=[job.id for job in jobs], **lease))
         return {job.id for job in jobs if running.get(job.id) == job.token}
 
     def finish(self, job: Job) -> None:
@@ -305,7 +305,7 @@ class Jobs(Table):
     def requeue_abandoned(self, lease_ms: int = LEASE_MS) -> list[Job]:
         """Makes the jobs of processes without a fresh heartbeat ready, or dead as poison; the jobs as they are now."""
         requeued = []
-        for row in self._session.rows("abandoned_jobs", fresh_ms=self._session.now_ms - lease_ms):
+        for row in self._session.rows("abandoned_jobs", **lease_bounds(self._session.now_ms, lease_ms)):
             job = job_of(row)
             verdict = check_poison(job.rescues + 1)
             if verdict:

@@ -7,12 +7,24 @@ from dataclasses import dataclass
 
 from wanesync.store.queries import Value
 from wanesync.store.session import Table
+from wanesync.store.tables.future_times import CLOCK_TOLERANCE_MS
 
 LEASE_MS = 6_000
 """A process without a heartbeat for this long loses its jobs and locks."""
 FAILED_BATCH_MS = 120_000
 """A batch that did not fail again within this time was committed or given up: a killed process cannot say so."""
+MAX_LOCK_MS = 120_000
+"""Longest time for which a lock is taken; one that ends later dates from a wrong clock."""
 _OBSOLETE_MS = 86_400_000  # a day: far beyond every lease
+
+
+def lease_bounds(now_ms: int, lease_ms: int = LEASE_MS) -> dict[str, int]:
+    """Between which times the heartbeat of a living process lies: one in the future dates from a wrong clock."""
+    return {"fresh_ms": now_ms - lease_ms, "ahead_ms": now_ms + CLOCK_TOLERANCE_MS}
+
+
+def _lock_bounds(now_ms: int) -> dict[str, int]:
+    return {**lease_bounds(now_ms), "latest_ms": now_ms + MAX_LOCK_MS + CLOCK_TOLERANCE_MS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +48,12 @@ class Processes(Table):
         row = self._session.row("heartbeat_of", name=name)
         values: dict[str, Value] = {"name": name, "lanes": lanes, "started_ms": started_ms, "now": now_ms}
         self._session.rows("put_heartbeat", map_generation=generation, **values)
-        return row is None or row[0] > now_ms - LEASE_MS
+        bounds = lease_bounds(now_ms)
+        return row is None or bounds["fresh_ms"] < row[0] <= bounds["ahead_ms"]
 
     def alive(self, lease_ms: int = LEASE_MS) -> list[ProcessRow]:
         """Processes with a heartbeat younger than the lease, the oldest first."""
-        rows = self._session.rows("alive_processes", fresh_ms=self._session.now_ms - lease_ms)
+        rows = self._session.rows("alive_processes", **lease_bounds(self._session.now_ms, lease_ms))
         return [ProcessRow(*row) for row in rows]
 
     def count_on_map(self, generation: int) -> int:
@@ -101,7 +114,7 @@ class Locks(Table):
     def take(self, key: str, token: str, owner: str, until_ms: int) -> bool:
         """Takes a lock that is free, expired, held by the token already, or held by a dead process; whether it did."""
         now_ms = self._session.now_ms
-        values = {"until_ms": until_ms, "now": now_ms, "fresh_ms": now_ms - LEASE_MS}
+        values: dict[str, Value] = {"until_ms": until_ms, "now": now_ms, **_lock_bounds(now_ms)}
         return self._session.row("take_lock", key=key, token=token, owner=owner, **values) is not None
 
     def take_all(self, keys: Collection[str], token: str, owner: str, until_ms: int) -> bool:
@@ -124,7 +137,7 @@ class Locks(Table):
         The others lose every lock of theirs.
         """
         now_ms = self._session.now_ms
-        values: dict[str, Value] = {"owner": owner, "until_ms": until_ms, "now": now_ms, "fresh_ms": now_ms - LEASE_MS}
+        values: dict[str, Value] = {"owner": owner, "until_ms": until_ms, "now": now_ms, **_lock_bounds(now_ms)}
         pairs = sorted((key, token) for token, keys in wanted.items() for key in set(keys))
         rows = self._session.each("take_lock", [{"key": key, "token": token, **values} for key, token in pairs])
         missing = set(pairs) - {(row[0], row[1]) for row in rows}

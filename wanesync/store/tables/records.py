@@ -11,6 +11,7 @@ from wanesync.core.model import Note, NoteCode, Side, StoredRecord
 from wanesync.store.codec import pack_record, unpack_record
 from wanesync.store.queries import Parameters, Value
 from wanesync.store.session import Row, Table, TransactionConflict
+from wanesync.store.tables.future_times import CLOCK_TOLERANCE_MS
 
 _MAX_MERGE_CHAIN = 16  # a longer chain of merges is a cycle
 
@@ -96,7 +97,10 @@ class Records(Table):
 
     def stored_since(self, side: Side, ids: Collection[str], since_ms: int) -> set[str]:
         """Ids of those stored at or after a time: an answer to a call begun before it may be older than they are."""
-        rows = self._session.rows("stored_since", side=side, ids=ids, since_ms=since_ms) if ids else []
+        ahead_ms = self._session.now_ms + CLOCK_TOLERANCE_MS
+        rows = (
+            self._session.rows("stored_since", side=side, ids=ids, since_ms=since_ms, ahead_ms=ahead_ms) if ids else []
+        )
         return {row[0] for row in rows}
 
     def deleted_revisions(self, side: Side, ids: Collection[str]) -> dict[str, int]:
