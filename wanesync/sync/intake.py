@@ -177,7 +177,8 @@ def store_in_halves(store: Store, tx: Tx, events: Sequence[Event], purchases: Se
             raise error
         side = element.side if isinstance(element, Event) else Side.STRIPE
         log.warning("element set aside", side=side, error=type(error).__name__)
-        tx.rejected.put(side, f"cannot be stored: {_describe(error)}", _as_json(element))
+        named = [(side, element.record_id)] if isinstance(element, Event) else []
+        store_set_aside(tx, side, [(_as_json(element), f"cannot be stored: {_describe(error)}")], named)
         return []
 
     elements: list[Event | Purchase] = [*events, *purchases]
