@@ -77,14 +77,16 @@ def test_an_earlier_change_supersedes_nothing() -> None:
 
 def test_a_later_change_of_another_field_supersedes_nothing() -> None:
     window = [change_of("phone", "110", NOW_MS - 2000), change_of("city", "Ulm", NOW_MS - 1000)]
-    assert lost(judged(window, [write_of("110", "112")], phone="112", city="Ulm")) == ["110"]
+    assert lost(judged(window, [write_of("109", "112")], phone="112", city="Ulm")) == ["110"]
 
 
 def test_a_value_that_our_newest_write_was_planned_from_was_replaced_knowingly() -> None:
     edit = change_of("phone", "110", NOW_MS - 2000, received_ms=NOW_MS - 1500)
     ours = write_of("110", "112", sent_ms=NOW_MS - 1000)
     assert lost(judged([edit], [ours], phone="112")) == []
-    assert lost(judged([replace(edit, received_ms=NOW_MS - 500)], [ours], phone="112")) == ["110"]
+    unanswered = replace(ours, result=WriteResult.LOST)
+    assert lost(judged([edit], [unanswered], phone="112")) == []
+    assert lost(judged([replace(edit, received_ms=NOW_MS - 500)], [unanswered], phone="112")) == ["110"]
 
 
 def test_an_event_that_no_read_covers_is_not_judged_yet() -> None:
@@ -113,7 +115,7 @@ def test_a_write_of_ours_older_than_ten_minutes_does_not_count() -> None:
 
 def test_a_write_of_ours_is_no_person_and_supersedes_nothing() -> None:
     window = [change_of("phone", "110", NOW_MS - 2000), change_of("phone", "112", NOW_MS - 1000, source="own")]
-    assert lost(judged(window, [write_of("110", "112")], phone="112")) == ["110"]
+    assert lost(judged(window, [write_of("109", "112")], phone="112")) == ["110"]
 
 
 def test_an_echo_of_ours_is_settled() -> None:

@@ -7,6 +7,8 @@ from dataclasses import replace
 from tests.support.store_rows import a_create, a_link, a_stored, an_event
 from wanesync.core.model import (
     BasePair,
+    Change,
+    PutBack,
     Side,
 )
 from wanesync.store import Store
@@ -15,11 +17,13 @@ from wanesync.store.codec import (
     pack,
     pack_base,
     pack_parked,
+    pack_put_back,
     pack_record,
     pack_write,
     unpack_base,
     unpack_object,
     unpack_parked,
+    unpack_put_back,
     unpack_record,
     unpack_write,
 )
@@ -58,9 +62,17 @@ def test_parked_fields_come_back_with_their_sides() -> None:
 
 def test_a_pending_write_comes_back_with_and_without_an_authorship() -> None:
     write = a_create("w1", "h2", "h1")
-    assert unpack_write(pack_write(write, 3)) == (write.body, write.changes, frozenset({"h1", "h2"}), {}, 3)
+    assert unpack_write(pack_write(write, 3)) == (write.body, write.changes, frozenset({"h1", "h2"}), {}, 3, 0)
     known = replace(write, authorship={"city": (5, True)})
-    assert unpack_write(pack_write(known))[3] == {"city": (5, True)}
+    assert unpack_write(pack_write(known)).authorship == {"city": (5, True)}
+    restoring = replace(write, changes={"city": Change("a", "b", "c", put_back=True)}, planned_ms=7)
+    payload = unpack_write(pack_write(restoring))
+    assert (payload.changes, payload.planned_ms) == (restoring.changes, 7)
+
+
+def test_values_to_be_put_back_come_back() -> None:
+    values = {"city": PutBack(S, "Ulm", ("Bonn", "BONN"), True), "street": PutBack(S, "", ("", "x"), False)}
+    assert unpack_put_back(pack_put_back(values)) == values
 
 
 def test_any_json_object_comes_back() -> None:

@@ -28,14 +28,16 @@ def settle_answer(pending: PendingWrite, answer: Record, fields: FieldMap) -> Se
     """Compare the answer to a write with what was sent.
 
     A value that only changed its form is that side's half of the base. So is a value that did not take: nothing is sent
-    again until one side changes. A field that the answer does not hold keeps its base.
+    again until one side changes. A field that the answer does not hold keeps its base, and so does one that was put
+    back: from there its value flows to the other side.
     """
     settled = Settled()
     for name, change in _known(pending, answer):
         stands = answer.values.get(name, "")
         if pending.kind is WriteKind.CREATE and not change.after and not fields.is_filled_in(answer, name):
             stands = ""  # nothing was sent: what stands is that side's own, and flows like any other value
-        settled.base[name] = _pair(pending.side, stands, change.source)
+        if not change.put_back:
+            settled.base[name] = _pair(pending.side, stands, change.source)
         if not _took(answer, name, change, stands, fields):
             _refuse(settled, pending, answer, name, stands)
     return settled

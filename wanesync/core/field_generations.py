@@ -54,7 +54,8 @@ class FieldGenerations:
             return link
         base = {name: pair for name, pair in link.base.items() if self._holds(name, generation)}
         parked = {name: park for name, park in link.parked.items() if self._holds(name, generation)}
-        return replace(link, base=base, parked=parked)
+        put_back = {name: back for name, back in link.put_back.items() if self._holds(name, generation)}
+        return replace(link, base=base, parked=parked, put_back=put_back)
 
     def view_event(self, event: Event, generation: int) -> Event:
         """Return an event without the values of fields that were not defined so."""

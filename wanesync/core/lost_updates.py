@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from wanesync.core.event_order import MS_PER_SECOND
-from wanesync.core.fields import FieldMap, has_value, part_equals
+from wanesync.core.fields import Direction, FieldMap, has_value, part_equals
 from wanesync.core.model import Conflict, Event, PendingWrite, Side, StoredRecord, WriteKind, WriteResult
 from wanesync.core.normalize import NAME_PARTS
 
@@ -21,10 +21,15 @@ MAX_OWN_WRITE_AGE_MS = 600_000
 
 @dataclass(slots=True)
 class Judgement:
-    """Keys of the events that were judged, and conflicts for the values that would otherwise be lost silently."""
+    """Keys of the events that were judged, and conflicts for the values that would otherwise be lost silently.
+
+    ``buried``: field -> the value that a write of ours buried and that is to stand again, and whether the other side
+    was edited at the same time (docs/correctness.md#put-back).
+    """
 
     judged: list[str] = field(default_factory=list)
     conflicts: list[Conflict] = field(default_factory=list)
+    buried: dict[str, tuple[str, bool]] = field(default_factory=dict)
 
 
 def judge_events(
@@ -46,16 +51,53 @@ def judge_events(
             continue
         pending = history.find_author(event)
         if pending is not None:
-            judgement.conflicts += _replaced_unread(event, pending, fields)
+            _judge_replaced(stored, event, pending, fields, judgement)
             judgement.conflicts += _overwritten_by_late_write(stored, event, pending, history)
         else:
             since_ms = min(now_ms, event.occurred_ms) - MAX_OWN_WRITE_AGE_MS
             for name, value in event.values.items():
                 if name.partition("/")[0] in stored.record.unknown:
                     continue
-                if _is_lost(stored, event, name, since_ms, history):
+                if not _is_lost(stored, event, name, since_ms, history):
+                    continue
+                write = _burying_write(stored, event, name, history, fields)
+                if write is None:
                     judgement.conflicts.append(Conflict(stored.side, stored.id, name, value, "overwritten"))
+                else:
+                    _bury(judgement, name, value, write, fields)
+    buried = {(name, value) for name, (value, _) in judgement.buried.items()}
+    judgement.conflicts = [c for c in judgement.conflicts if (c.field, c.value) not in buried]
     return judgement
+
+
+def _burying_write(
+    stored: StoredRecord, event: Event, name: str, history: _History, fields: FieldMap
+) -> PendingWrite | None:
+    """Return the write of ours that buried a HubSpot user's value which is to stand again: the owner's newest one.
+
+    HubSpot's own clock shows that it was set between the copy that was planned from and the answer.
+    """
+    since_ms = event.occurred_ms - MAX_OWN_WRITE_AGE_MS
+    write = next(history.updates_that_may_bury(event, name, since_ms), None)
+    spec = fields.by_name.get(name.partition("/")[0])
+    if event.side is Side.STRIPE or write is None or spec is None or not event.source.startswith("user"):
+        return None  # Stripe's event of the write names what it replaced
+    change = write.changes[spec.name]
+    stands = spec.key(stored.record.values.get(spec.name, "")) == spec.key(change.after)
+    between = 0 < write.planned_ms < event.occurred_ms <= write.landed_ms
+    wins = change.put_back or (spec.owner is Side.HUBSPOT and spec.direction is Direction.BOTH)
+    return write if wins and stands and between and not history.is_superseded(event, name, since_ms) else None
+
+
+def _bury(judgement: Judgement, name: str, value: str, write: PendingWrite, fields: FieldMap) -> None:
+    """Add a buried value; of a name, the other part is what it was before our write."""
+    field_name, slash, part = name.partition("/")
+    change = write.changes[field_name]
+    if slash:
+        held = judgement.buried.get(field_name, (change.before, False))[0]
+        parts = dict(zip(fields.by_name[field_name].hubspot, [*held.split(NAME_PARTS), ""], strict=False))
+        value = NAME_PARTS.join((parts | {part: value}).values())
+    judgement.buried[field_name] = (value, not change.put_back)
 
 
 Time = tuple[int, int]
@@ -201,22 +243,25 @@ class _History:
         return any(other is not event and self._newest_update_of(other) <= since_ms for other in beside)
 
     def updates_that_may_bury(self, event: Event, name: str, since_ms: int) -> Iterator[PendingWrite]:
-        """Yield our updates of a field sent after ``since_ms``, the newest first, that did not land before an event."""
+        """Yield our updates of a field sent after ``since_ms`` that may have buried a value, the newest first."""
         for write in self._updates.get(name.partition("/")[0], ()):
             if write.sent_ms <= since_ms:
                 return
-            if not self._landed_before(write, event, name):
+            if not self._is_innocent(write, event, name):
                 yield write
 
-    def _landed_before(self, write: PendingWrite, event: Event, name: str) -> bool:
-        """Return whether a write of ours took effect before an event's change, and so cannot have replaced its value.
+    def _is_innocent(self, write: PendingWrite, event: Event, name: str) -> bool:
+        """Return whether a write of ours took effect before an event's change, or was planned from a copy that held it.
 
-        Stripe's event of the write names the values it replaced.
+        Stripe's event of the write names the values it replaced; a contact's copy has a time of the same clock.
         """
         self.of(name)
         echo = self._echoes.get(write.idempotency_key) if event.side is Side.STRIPE else None
         if echo is not None:
-            return echo.previous.get(name) != event.values[name]
+            value = event.values[name]
+            return value == write.changes[name].before or echo.previous.get(name) != value
+        if event.occurred_ms <= write.planned_ms:
+            return True
         return 0 < write.landed_ms < event.occurred_ms // _precision_ms(event) * _precision_ms(event)
 
     def is_reverted(self, name: str, value: str, pending: PendingWrite) -> bool:
@@ -257,16 +302,27 @@ def _covers(pending: PendingWrite, event: Event) -> bool:
     return True
 
 
-def _replaced_unread(event: Event, pending: PendingWrite, fields: FieldMap) -> list[Conflict]:
-    """Return conflicts for values that our write replaced and we had never read (Stripe sends the previous values)."""
-    lost = []
+def _judge_replaced(
+    stored: StoredRecord, event: Event, pending: PendingWrite, fields: FieldMap, judgement: Judgement
+) -> None:
+    """Judge the values that a write of ours replaced and that were never read (Stripe sends the previous values).
+
+    A part of an address that was only sent along is put back, and so is the value of the side that owns the field, if
+    nothing has changed since; any other value is kept as a conflict.
+    """
     for name, before in event.previous.items():
         change, spec = pending.changes.get(name), fields.by_name.get(name)
-        if change is None or spec is None or before == change.before:
+        if spec is None or (before == change.before if change else not spec.stripe[0].startswith("address.")):
             continue
-        if before and spec.key(before) not in (spec.key(change.after), spec.key(change.before)):
-            lost.append(Conflict(event.side, event.record_id, name, before, "overwritten"))
-    return lost
+        after = event.values.get(name, "") if change is None else change.after
+        stands = spec.key(stored.record.values.get(name, "")) == spec.key(after)
+        if spec.key(before) in {spec.key(after), *([spec.key(change.before)] if change else [])}:
+            continue
+        wins = change is None or change.put_back or (spec.owner is Side.STRIPE and spec.direction is Direction.BOTH)
+        if stands and wins:
+            judgement.buried[name] = (before, change is not None and not change.put_back)
+        elif before:
+            judgement.conflicts.append(Conflict(event.side, event.record_id, name, before, "overwritten"))
 
 
 def _overwritten_by_late_write(
@@ -346,8 +402,8 @@ def _is_lost(stored: StoredRecord, event: Event, name: str, since_ms: int, histo
         return False  # only a write of ours buries a value
     field_name = name.partition("/")[0]
     planned_from = part_equals(name, newest.changes[field_name].before, value)
-    if planned_from and 0 < event.received_ms <= newest.sent_ms:
-        return False  # our newest write was planned from it, for what was set on the other side
+    if planned_from and (is_answered(newest) or 0 < event.received_ms <= newest.sent_ms):
+        return False  # our newest write replaced it knowingly, for what was set on the other side
     if not planned_from or not history.is_superseded(event, name, since_ms):
         return True
     return not all(part_equals(name, write.changes[field_name].before, value) for write in ours)

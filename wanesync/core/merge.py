@@ -12,7 +12,7 @@ from typing import Literal
 
 from wanesync.core.change_guard import HeldValue, HoldState
 from wanesync.core.fields import FieldMap, FieldSpec
-from wanesync.core.model import BasePair, Change, Conflict, Record, Side
+from wanesync.core.model import BasePair, Change, Conflict, PutBack, Record, Side
 
 DifferPolicy = Literal["keep", "owner", "hubspot", "stripe"]
 """What happens to two different values on first contact: both are kept, or the named side wins."""
@@ -27,6 +27,7 @@ class MergeResult:
     ``immediate_conflicts``: values that did not win although nothing is written, to be stored at once. ``unparked``:
     fields whose parked write is obsolete. ``new_holds``: field -> a write that is held back instead of made.
     ``still_held``: fields whose hold stays as it is. ``dropped_holds``: fields whose hold is obsolete.
+    ``settled_put_backs``: fields whose buried value stands again, or is not put back any more.
     """
 
     writes: dict[Side, dict[str, Change]] = field(default_factory=lambda: {Side.HUBSPOT: {}, Side.STRIPE: {}})
@@ -36,6 +37,7 @@ class MergeResult:
     unparked: list[str] = field(default_factory=list)
     new_holds: dict[str, HeldValue] = field(default_factory=dict)
     still_held: set[str] = field(default_factory=set)
+    settled_put_backs: list[str] = field(default_factory=list)
     dropped_holds: list[str] = field(default_factory=list)
 
 
@@ -48,7 +50,7 @@ class Pair:
     a parked e-mail address may be tried again, because no other contact carries it. ``held``: field -> the value that
     a hold keeps back. ``stops``: field -> id of the hold that keeps its changes back. ``outdated``: a newer copy of one
     of the two is on its way (docs/correctness.md#agreement). ``unusable``: fields whose HubSpot property is missing or
-    cannot be used (docs/correctness.md#start-checks).
+    cannot be used (docs/correctness.md#start-checks). ``put_back``: field -> the value that a write of ours buried.
     """
 
     contact: Record
@@ -61,6 +63,7 @@ class Pair:
     stops: Mapping[str, str] = field(default_factory=dict)
     outdated: bool = False
     unusable: frozenset[str] = frozenset()
+    put_back: Mapping[str, PutBack] = field(default_factory=dict)
 
     def value(self, side: Side, name: str) -> str:
         """Return the current value of a field on a side, "" when it is blank."""
@@ -85,27 +88,60 @@ def merge(pair: Pair, fields: FieldMap, differ: DifferPolicy) -> MergeResult:
     merged = MergeResult()
     unknown = pair.unknown
     for spec in fields.specs:
-        if spec.name in unknown:
-            continue
         hubspot, stripe = pair.value(Side.HUBSPOT, spec.name), pair.value(Side.STRIPE, spec.name)
-        base_pair = pair.base.get(spec.name)
-        if base_pair == (hubspot, stripe):
-            continue
-        if spec.agree(hubspot, stripe):
-            if base_pair is None or not pair.outdated:
-                merged.base[spec.name] = (hubspot, stripe)
-        elif spec.name in pair.held and _apply_hold(pair, spec, pair.held[spec.name], merged):
-            continue
-        elif not hubspot and _is_filled_in(pair, spec, base_pair, fields):
-            merged.base[spec.name] = (hubspot, stripe)
-        elif base_pair is None:
-            _first_contact(pair, spec, differ, merged)
-        else:
-            _three_way(pair, spec, base_pair, merged)
+        is_quiet = pair.base.get(spec.name) == (hubspot, stripe) and spec.name not in pair.put_back
+        if spec.name not in unknown and not is_quiet:
+            _merge_field(pair, spec, fields, differ, merged)
     _apply_parked(pair, fields, merged)
     if pair.held or pair.stops:
         _apply_stops(pair, merged)
     return merged
+
+
+def _merge_field(pair: Pair, spec: FieldSpec, fields: FieldMap, differ: DifferPolicy, merged: MergeResult) -> None:
+    """Merge a field that differs from its base, or that has a value to be put back."""
+    hubspot, stripe = pair.value(Side.HUBSPOT, spec.name), pair.value(Side.STRIPE, spec.name)
+    base_pair, back = pair.base.get(spec.name), pair.put_back.get(spec.name)
+    if back is not None and _put_back(pair, spec, back, base_pair, merged):
+        return
+    if base_pair == (hubspot, stripe):
+        return
+    if spec.agree(hubspot, stripe):
+        if base_pair is None or not pair.outdated:
+            merged.base[spec.name] = (hubspot, stripe)
+    elif spec.name in pair.held and _apply_hold(pair, spec, pair.held[spec.name], merged):
+        return
+    elif not hubspot and _is_filled_in(pair, spec, base_pair, fields):
+        merged.base[spec.name] = (hubspot, stripe)
+    elif base_pair is None:
+        _first_contact(pair, spec, differ, merged)
+    else:
+        _three_way(pair, spec, base_pair, merged)
+
+
+def _put_back(pair: Pair, spec: FieldSpec, back: PutBack, base_pair: BasePair | None, merged: MergeResult) -> bool:
+    """Put a buried value back on its side, and let it flow from there; return False to merge the field as usual.
+
+    First its side is written, while the base stays: then that side alone differs from it. An edit of either side since
+    our write is the newer one, and the buried value is kept as a conflict. See docs/correctness.md#put-back.
+    """
+    name, side, other = spec.name, back.side, back.side.other
+    here, there = pair.value(side, name), pair.value(other, name)
+    if base_pair == back.over and there == _base_value(back.over, other):
+        if spec.key(here) == spec.key(back.value) and not spec.agree(here, there):
+            if _write(pair, spec, other, merged):
+                if back.contested:
+                    merged.conflicts[other].append(_lost_value(pair, spec, other, "policy"))
+                return True
+        elif here == _base_value(back.over, side) and here != back.value:
+            merged.writes[side][name] = Change(here, back.value, there, put_back=True)
+            if back.contested:
+                merged.conflicts[side].append(_lost_value(pair, spec, other, "policy"))
+            return True
+    merged.settled_put_backs.append(name)
+    if spec.key(here) != spec.key(back.value):
+        merged.immediate_conflicts.append(Conflict(side, pair.record_id(side), name, back.value, "overwritten"))
+    return False
 
 
 def _is_filled_in(pair: Pair, spec: FieldSpec, base_pair: BasePair | None, fields: FieldMap) -> bool:
@@ -144,6 +180,8 @@ def _apply_stops(pair: Pair, merged: MergeResult) -> None:
     for side in Side:
         for name in pair.stops.keys() & merged.writes[side].keys():
             change = merged.writes[side].pop(name)
+            if change.put_back:
+                continue  # it waits on the link until the hold ends
             merged.conflicts[side] = [conflict for conflict in merged.conflicts[side] if conflict.field != name]
             merged.new_holds[name] = HeldValue(side.other, change.source, change.before, pair.stops[name])
     for name, held in pair.held.items():

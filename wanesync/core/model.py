@@ -154,6 +154,21 @@ BasePair = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
+class PutBack:
+    """A value that a write of ours buried unread and that is to stand again (docs/correctness.md#put-back).
+
+    ``side``: where it was set. ``over``: the base as our write left it; once that or one of the two records has
+    changed, the value is not put back any more. ``contested``: the other side was edited at the same time, and the
+    owner of the field wins.
+    """
+
+    side: Side
+    value: str
+    over: BasePair
+    contested: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Link:
     """One contact paired with one customer.
 
@@ -170,6 +185,7 @@ class Link:
     version: int
     state: LinkState = LinkState.ACTIVE
     parked: Mapping[str, tuple[Side, str]] = field(default_factory=dict)
+    put_back: Mapping[str, PutBack] = field(default_factory=dict)
 
     def id_on(self, side: Side) -> str:
         """Return the id of the link's record on a side."""
@@ -234,11 +250,15 @@ class WriteResult(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One field of one intended write: the target's value before and after, and the source's value it comes from."""
+    """One field of one intended write: the target's value before and after, and the source's value it comes from.
+
+    ``put_back``: it restores the target's own value (docs/correctness.md#put-back), so the base stays as it is.
+    """
 
     before: str
     after: str
     source: str
+    put_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +268,7 @@ class PendingWrite:
     ``idempotency_key``: Stripe's header; for a contact the value of a unique property. ``source_id``: the counterpart
     the values come from. ``target_id``: "" for a create. ``hmacs``: address hashes that a create claims. ``sent_ms``:
     0 before it was sent. ``result`` None: no answer yet. ``generation``: counts the creates of one record.
+    ``planned_ms``: ``lastmodifieddate`` of the contact as it was planned from; 0 on Stripe.
     ``landed_ms``: by when an answered update had taken effect, by the vendor's clock; 0 if that is not known.
     ``authorship``: field -> (``lastmodifieddate`` of the contact when its history was read, whether this write made
     the value it then held).
@@ -268,6 +289,7 @@ class PendingWrite:
     result: WriteResult | None = None
     generation: int = 0
     authorship: Mapping[str, tuple[int, bool]] = field(default_factory=dict)
+    planned_ms: int = 0
     landed_ms: int = 0
 
 

@@ -353,8 +353,19 @@ class Planner:
         if landed := self.context.landed.get(link.id):
             link = self._put_link(replace(link, base={**link.base, **landed}))
         outdated = self.context.may_be_outdated(contact, customer)
-        records = contact.record, customer.record
-        pair = Pair(*records, link.base, late, link.parked, free, held, stops, outdated, self.context.unusable)
+        pair = Pair(
+            contact.record,
+            customer.record,
+            link.base,
+            late,
+            link.parked,
+            free,
+            held,
+            stops,
+            outdated,
+            self.context.unusable,
+            link.put_back,
+        )
         merged = merge(pair, self.rules.fields, self.rules.differ)
         self._plan_storing(link, merged)
         for side in Side:
@@ -367,9 +378,10 @@ class Planner:
         self.plan.dropped_holds += [(link.id, name) for name in merged.dropped_holds]
         self.plan.conflicts += [(conflict, link.id) for conflict in merged.immediate_conflicts]
         parked = {name: park for name, park in link.parked.items() if name not in merged.unparked}
-        if merged.base or len(parked) != len(link.parked):
+        put_back = {name: back for name, back in link.put_back.items() if name not in merged.settled_put_backs}
+        if merged.base or len(parked) != len(link.parked) or len(put_back) != len(link.put_back):
             latest = self.plan.links.get(link.id, link)
-            self._put_link(replace(latest, base={**link.base, **merged.base}, parked=parked))
+            self._put_link(replace(latest, base={**link.base, **merged.base}, parked=parked, put_back=put_back))
 
     def _is_email_free(self, contact: StoredRecord, link: Link) -> bool:
         """Return whether a parked e-mail address may be tried again: no other known contact carries it."""

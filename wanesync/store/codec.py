@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import orjson
 
 from wanesync.core.errors import DatabaseRefused
 from wanesync.core.field_generations import EVERY_FIELD, FieldGenerations
-from wanesync.core.model import BasePair, Change, PendingWrite, Record, Side
+from wanesync.core.model import BasePair, Change, PendingWrite, PutBack, Record, Side
 
 JSON = None | bool | int | float | str | list["JSON"] | dict[str, "JSON"]
 
@@ -87,17 +88,47 @@ def unpack_parked(blob: bytes) -> dict[str, tuple[Side, str]]:
     return {field: (Side(held[0]), held[1]) for field, held in orjson.loads(blob).items()}
 
 
+def pack_put_back(values: Mapping[str, PutBack]) -> bytes:
+    """Values to be put back as JSON bytes: field -> [side, value, [hubspot value, stripe value], contested]."""
+    return pack({name: [back.side, back.value, back.over, back.contested] for name, back in values.items()})
+
+
+def unpack_put_back(blob: bytes) -> dict[str, PutBack]:
+    """The values to be put back in a payload, by field."""
+    return {
+        name: PutBack(Side(side), value, (over[0], over[1]), contested)
+        for name, (side, value, over, contested) in orjson.loads(blob).items()
+    }
+
+
 def pack_write(write: PendingWrite, generation: int = 0) -> bytes:
     """The body, changes, address hashes and authorship of a pending write as JSON bytes."""
-    changes = {field: [change.before, change.after, change.source] for field, change in write.changes.items()}
-    more = {"authorship": dict(write.authorship)} if write.authorship else {}
+    changes = {
+        field: [change.before, change.after, change.source, *([True] if change.put_back else [])]
+        for field, change in write.changes.items()
+    }
+    more: dict[str, object] = {"authorship": dict(write.authorship)} if write.authorship else {}
+    if write.planned_ms:
+        more["planned_ms"] = write.planned_ms
     rest = {"hmacs": sorted(write.hmacs), "map": generation}
     return pack({"body": write.body, "changes": changes, **rest, **more})
 
 
-def unpack_write(blob: bytes) -> tuple[str, dict[str, Change], frozenset[str], dict[str, tuple[int, bool]], int]:
-    """The pending write in a payload: (body, field -> change, address hashes, field -> authorship, map generation)."""
+class WritePayload(NamedTuple):
+    """The encrypted part of a pending write; ``generation``: the field map's."""
+
+    body: str
+    changes: dict[str, Change]
+    hmacs: frozenset[str]
+    authorship: dict[str, tuple[int, bool]]
+    generation: int
+    planned_ms: int = 0
+
+
+def unpack_write(blob: bytes) -> WritePayload:
+    """The pending write in a payload."""
     data = orjson.loads(blob)
-    changes = {field: Change(before, after, source) for field, (before, after, source) in data["changes"].items()}
+    changes = {field: Change(*change) for field, change in data["changes"].items()}
     authorship = {name: (modified_ms, ours) for name, (modified_ms, ours) in data.get("authorship", {}).items()}
-    return data["body"], changes, frozenset(data["hmacs"]), authorship, data["map"]
+    hmacs = frozenset(data["hmacs"])
+    return WritePayload(data["body"], changes, hmacs, authorship, data["map"], data.get("planned_ms", 0))

@@ -9,11 +9,22 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate
 
-from wanesync.core.fields import has_value
+from wanesync.core.fields import FieldMap, has_value
 from wanesync.core.jobs import JobKind, JobRequest, Priority
 from wanesync.core.lost_updates import MAX_OWN_WRITE_AGE_MS, is_answered, judge_events
-from wanesync.core.model import Event, PendingWrite, Side, StoredRecord
+from wanesync.core.model import (
+    Conflict,
+    Event,
+    Link,
+    LinkState,
+    PendingWrite,
+    PutBack,
+    Side,
+    StoredRecord,
+    contact_key,
+)
 from wanesync.store.database import Tx
+from wanesync.sync import plan_effects
 from wanesync.sync.runtime import Runtime
 
 MAX_JUDGED = 2_000
@@ -141,12 +152,47 @@ def _judge_record(
     runtime: Runtime, tx: Tx, stored: StoredRecord, window: Sequence[Event], writes: Sequence[PendingWrite]
 ) -> list[str]:
     outcome = judge_events(stored, window, writes, runtime.rules.fields, tx.now_ms)
-    for conflict in outcome.conflicts:
-        tx.conflicts.put(conflict, "")
-        tx.journal.add(
-            "conflict", conflict.side, conflict.record_id, "", {"field": conflict.field, "kind": conflict.kind}
-        )
+    link = _find_primary(tx, stored) if outcome.conflicts or outcome.buried else None
+    kept = _put_back(tx, stored, link, outcome.buried, runtime.rules.fields)
+    for conflict in [*outcome.conflicts, *kept]:
+        tx.conflicts.put(conflict, link.id if link else "")
+        plan_effects.note_conflict(tx, conflict, link.id if link else "")
     return outcome.judged
+
+
+def _find_primary(tx: Tx, stored: StoredRecord) -> Link | None:
+    """The link over which the values of a record flow."""
+    links = tx.links.of_records([(stored.side, stored.id)])
+    return next((link for link in links if link.primary and link.state is LinkState.ACTIVE), None)
+
+
+def _put_back(
+    tx: Tx, stored: StoredRecord, link: Link | None, buried: Mapping[str, tuple[str, bool]], fields: FieldMap
+) -> list[Conflict]:
+    """Note on the link which buried values are to stand again, and queue the write; conflicts for the others.
+
+    Only while the base is as our write left it: what changed since was set by users who saw that.
+    """
+    noted: dict[str, PutBack] = {}
+    kept: list[Conflict] = []
+    for name, (value, contested) in buried.items():
+        base_pair, now = link.base.get(name) if link else None, stored.record.values.get(name, "")
+        half = base_pair[0 if stored.side is Side.HUBSPOT else 1] if base_pair else None
+        if (
+            base_pair is not None
+            and half is not None
+            and fields.by_name[name].key(half) == fields.by_name[name].key(now)
+        ):
+            noted[name] = PutBack(stored.side, value, base_pair, contested)
+        elif value:
+            kept.append(Conflict(stored.side, stored.id, name, value, "overwritten"))
+    if link is not None and noted:
+        tx.links.put(replace(link, put_back={**link.put_back, **noted}, version=link.version + 1))
+        tx.jobs.put(JobRequest(stored.side, JobKind.WRITE, contact_key(link.hubspot_id)))
+        for name, back in noted.items():
+            data = {"field": name, "fields": {name: back.value}}
+            tx.journal.add("put back", stored.side, stored.id, link.id, data)
+    return kept
 
 
 def _awaits_field(stored: StoredRecord, events: Sequence[Event]) -> bool:

@@ -149,7 +149,8 @@ def rebase(tx: Tx, link: Link, settled: Settled) -> Link:
     for conflict in settled.conflicts:
         tx.conflicts.put(conflict, link.id)
         note_conflict(tx, conflict, link.id)
-    return replace(link, base={**link.base, **settled.base}, version=link.version + 1)
+    put_back = {name: back for name, back in link.put_back.items() if name not in settled.refused}
+    return replace(link, base={**link.base, **settled.base}, put_back=put_back, version=link.version + 1)
 
 
 def park(tx: Tx, link: Link, pending: PendingWrite, fields: Sequence[str]) -> None:

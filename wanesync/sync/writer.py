@@ -236,7 +236,8 @@ class _Round:
         )
         abandon_writes(self.tx, job, [o for o in opened if o is not same])
         if same is not None:
-            return _Draft(job, action, replace(same, changes=pending.changes), stored=True)
+            again = replace(same, changes=pending.changes, planned_ms=pending.planned_ms)
+            return _Draft(job, action, again, stored=True)
         return _Draft(job, action, pending)
 
     def _store(self, drafts: Sequence[_Draft]) -> list[Intent]:
@@ -310,10 +311,17 @@ def _compose(runtime: Runtime, tx: Tx, job: Job, context: PlanContext, action: A
         idempotency_key=key,
         body=json.dumps(body, ensure_ascii=False, sort_keys=True),
         changes=action.changes,
+        planned_ms=_modified_ms(context, action),
         hmacs=action.hmacs,
         link_id=action.link_id,
         generation=generation,
     )
+
+
+def _modified_ms(context: PlanContext, action: Action) -> int:
+    """``lastmodifieddate`` of the contact that an action writes to; 0 without one."""
+    target = context.find(action.side, action.target_id)
+    return target.record.modified_ms if target is not None else 0
 
 
 def _compose_customer(

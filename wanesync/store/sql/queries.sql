@@ -118,31 +118,31 @@ SELECT side, id FROM records WHERE note_code <> '' AND note_code = :code ORDER B
 -- links
 
 -- name: get_link
-SELECT id, hubspot_id, stripe_id, is_primary, base, version, state, parked, map_generation
+SELECT id, hubspot_id, stripe_id, is_primary, base, version, state, parked, put_back, map_generation
 FROM links WHERE id = :id;
 
 -- name: links_by_ids
-SELECT id, hubspot_id, stripe_id, is_primary, base, version, state, parked, map_generation
+SELECT id, hubspot_id, stripe_id, is_primary, base, version, state, parked, put_back, map_generation
 FROM links WHERE id IN (:ids);
 
 -- name: links_of_contacts
-SELECT id, hubspot_id, stripe_id, is_primary, base, version, state, parked, map_generation
+SELECT id, hubspot_id, stripe_id, is_primary, base, version, state, parked, put_back, map_generation
 FROM links WHERE hubspot_id IN (:ids);
 
 -- name: links_of_customers
-SELECT id, hubspot_id, stripe_id, is_primary, base, version, state, parked, map_generation
+SELECT id, hubspot_id, stripe_id, is_primary, base, version, state, parked, put_back, map_generation
 FROM links WHERE stripe_id IN (:ids);
 
 -- name: add_link
-INSERT INTO links (id, hubspot_id, stripe_id, is_primary, base, parked, version, state, map_generation,
+INSERT INTO links (id, hubspot_id, stripe_id, is_primary, base, parked, put_back, version, state, map_generation,
     created_ms, updated_ms, hubspot_hash, stripe_hash)
-VALUES (:id, :hubspot_id, :stripe_id, :is_primary, :base, :parked, :version, :state, :map_generation,
+VALUES (:id, :hubspot_id, :stripe_id, :is_primary, :base, :parked, :put_back, :version, :state, :map_generation,
     :now, :now, :hubspot_hash, :stripe_hash)
 ON CONFLICT (id) DO NOTHING RETURNING id;
 
 -- name: change_link
 UPDATE links SET hubspot_id = :hubspot_id, stripe_id = :stripe_id, is_primary = :is_primary, base = :base,
-    parked = :parked, version = :version, state = :state, map_generation = :map_generation,
+    parked = :parked, put_back = :put_back, version = :version, state = :state, map_generation = :map_generation,
     updated_ms = :now, hubspot_hash = :hubspot_hash, stripe_hash = :stripe_hash
 WHERE id = :id AND version = :version - 1 RETURNING id;
 

@@ -53,6 +53,7 @@ CREATE TABLE links (
     is_primary INTEGER NOT NULL CHECK (is_primary IN (0, 1)),
     base BLOB NOT NULL,
     parked BLOB NOT NULL,
+    put_back BLOB NOT NULL,
     version BIGINT NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('active', 'orphaned', 'released')),
     -- The generation of the field map it was made in: docs/correctness.md#changes-of-the-field-map

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from wanesync.core.errors import WanesyncError
 from wanesync.core.fields import exact
 from wanesync.core.model import Link, LinkState, Side
-from wanesync.store.codec import pack_base, pack_parked, unpack_base, unpack_parked
+from wanesync.store.codec import pack_base, pack_parked, pack_put_back, unpack_base, unpack_parked, unpack_put_back
 from wanesync.store.queries import Value
 from wanesync.store.session import Row, Table
 
@@ -102,6 +102,7 @@ class Links(Table):
             "is_primary": int(link.primary),
             "base": encrypt(pack_base(link.base), "links", link.id, "base"),
             "parked": encrypt(pack_parked(link.parked), "links", link.id, "parked") if link.parked else b"",
+            "put_back": encrypt(pack_put_back(link.put_back), "links", link.id, "put_back") if link.put_back else b"",
             "version": link.version,
             "state": link.state,
             "map_generation": self._session.generations.generation,
@@ -125,7 +126,7 @@ class Links(Table):
         return [Outline._make(row) for row in self._session.rows("link_outlines", after=after, limit=limit)]
 
     def _link(self, row: Row) -> Link:
-        link_id, hubspot_id, stripe_id, primary, base, version, state, parked, generation = row
+        link_id, hubspot_id, stripe_id, primary, base, version, state, parked, put_back, generation = row
         decrypt = self._session.encryption.decrypt
         link = Link(
             id=link_id,
@@ -136,5 +137,6 @@ class Links(Table):
             version=version,
             state=LinkState(state),
             parked=unpack_parked(decrypt(parked, "links", link_id, "parked")) if parked else {},
+            put_back=unpack_put_back(decrypt(put_back, "links", link_id, "put_back")) if put_back else {},
         )
         return self._session.generations.view_link(link, generation)

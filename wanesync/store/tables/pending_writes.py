@@ -198,9 +198,7 @@ class PendingWrites(Table):
             attempt,
             landed_ms,
         ) = row
-        body, changes, hmacs, authorship, generation = unpack_write(
-            self._session.encryption.decrypt(blob, "pending_writes", write_id, "data")
-        )
+        payload = unpack_write(self._session.encryption.decrypt(blob, "pending_writes", write_id, "data"))
         write = PendingWrite(
             id=write_id,
             side=Side(side),
@@ -209,14 +207,15 @@ class PendingWrites(Table):
             source_id=source_id,
             target_id=target_id,
             idempotency_key=key,
-            body=body,
-            changes=changes,
-            hmacs=hmacs,
+            body=payload.body,
+            changes=payload.changes,
+            hmacs=payload.hmacs,
             link_id=link_id,
             sent_ms=sent_ms,
             result=WriteResult(result) if result else None,
             generation=attempt,
-            authorship=authorship,
+            authorship=payload.authorship,
+            planned_ms=payload.planned_ms,
             landed_ms=landed_ms,
         )
-        return self._session.generations.view_write(write, generation)
+        return self._session.generations.view_write(write, payload.generation)
