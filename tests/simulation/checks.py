@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tests.simulation.edits import check_edits
 from tests.simulation.facts import Cell
 from tests.simulation.payments import check_payments, check_roll_ups
-from tests.simulation.world_checks import check_rare
+from tests.simulation.world_checks import check_rare, was_filled_in
 from tests.support.store_reads import all_links, count_events, open_writes
 from wanesync.core.model import Link, LinkState, Side, normalise_email
 
@@ -81,8 +81,7 @@ def _is_filled_in(world: World, link: Link, name: str) -> bool:
     """Whether Stripe made the name from the company: our half of the base may be blank."""
     if name != "name" or not world.hazards.has("filled"):
         return False
-    ref = (Side.STRIPE, link.stripe_id)
-    return bool(world.facts.value(ref, "name")) and world.facts.value(ref, "name") == world.facts.value(ref, "company")
+    return was_filled_in(world, link.stripe_id)
 
 
 def _check_parked(world: World, link: Link, name: str) -> None:
@@ -98,6 +97,7 @@ def _check_made(world: World) -> None:
     facts = world.facts
     # A second customer, or a guest, whose counterpart moved to another address counts as another person.
     strangers = "email" in world.features and bool(world.features & {"second", "guest"})
+    strangers = strangers or "shared" in world.features
     made: dict[tuple[Side, int, str], list[str]] = defaultdict(list)
     for ref, source in facts.made:
         if ref in facts.gone or ref[1] in facts.survivor:

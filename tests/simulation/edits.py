@@ -19,7 +19,7 @@ from wanesync.core.normalize import NAME_PARTS
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-USER, OURS, MERGE = "user", "ours", "merge"
+USER, OURS, MERGE, VENDOR = "user", "ours", "merge", "vendor"
 LOSES = frozenset({"lost", "shared"})
 """With these some webhooks never come."""
 NO_ANSWERS = frozenset("late tmo crash pause s500 s503 storm away empty partial lag jump".split())
@@ -199,12 +199,21 @@ def _check_invented(world: World) -> None:
         written = {spec.key(w.new) for w in world.facts.writes if w.cell[2] == spec.name and w.who in (USER, MERGE)}
         if spec.name == "email":
             written |= {spec.key(p.email) for p in world.crowd.payments}
+        if spec.name == "name" and world.hazards.has("filled"):
+            written |= _names_no_longer_recognised(world)
         for write in world.facts.writes:
             if write.cell[2] != spec.name or write.who != OURS or not write.new or spec.key(write.new) in written:
                 continue
             if not (world.hazards.may_shorten(spec.name) and any(each.startswith(write.new) for each in written)):
                 world.report(f"a value that was never written: {spec.name}")
                 world.say("invented", write)
+
+
+def _names_no_longer_recognised(world: World) -> set[str]:
+    """Names that Stripe made from a company that a user changed since: nothing shows that they are none."""
+    filled = [write for write in world.facts.writes if write.who == VENDOR]
+    changed = {write.cell[1] for write in world.facts.writes if write.cell[2] == "company" and write.old}
+    return {write.new for write in filled if write.cell[1] in changed}
 
 
 def _check_uncontested(world: World, history: History, link: Link, spec: FieldSpec) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tests.simulation.people import address
+from tests.simulation.people import address, letters
 from wanesync.core.fields import DEFAULT_FIELDS, FieldSpec
 from wanesync.core.model import Link, LinkState, Side
 from wanesync.sandbox.faults import Faults
@@ -281,7 +281,7 @@ class Hazards:
         return self._edit(Side.HUBSPOT, "update", one.hubspot_id, {"email": b})
 
     def _spare_address(self, link: Link) -> str:
-        return address(self.world.facts.person_of((Side.HUBSPOT, link.hubspot_id)), f"x{self._number()}")
+        return address(self.world.facts.person_of((Side.HUBSPOT, link.hubspot_id)), f"x{letters(self._number())}")
 
     def _hot(self) -> str:
         side = self.rng.choice(list(Side))

@@ -185,9 +185,7 @@ class Crowd:
         if name == "phone" and "lossy" in self.features and side is Side.HUBSPOT:
             return f"{n} (202) 555-0100 ext. 4321 (mornings)"
         # A digit makes a name a firm's, which no contact's two name fields can take without a guess.
-        person = (
-            f"Firm {n}" if "firm" in self.features and self.rng.random() < 0.5 else f"F{_letters(n)} L{_letters(n)}"
-        )
+        person = f"Firm {n}" if "firm" in self.features and self.rng.random() < 0.5 else f"F{letters(n)} L{letters(n)}"
         return {"name": person, "phone": f"+49301{n:06d}", "company": f"Co{n}", "city": f"City{n}"}[name]
 
     def words(self, side: Side, name: str, value: str) -> dict[str, str]:
@@ -215,7 +213,7 @@ def address(person: int, letter: str = "") -> str:
     return f"p{person}{letter}@example.com"
 
 
-def _letters(number: int) -> str:
+def letters(number: int) -> str:
     """1 -> b, 26 -> ba: numbers a name may hold."""
     text = ""
     while number:

@@ -18,7 +18,7 @@ from wanesync.adapters.hubspot.adapter import HubSpotAdapter, HubSpotOptions
 from wanesync.adapters.hubspot.client import PLAIN_PATHS, HubSpotClient, Reply
 from wanesync.adapters.hubspot.contacts import field_names, properties_to_read
 from wanesync.adapters.hubspot.errors import ErrorTable
-from wanesync.adapters.json_values import parse
+from wanesync.adapters.json_values import parse_vendor
 from wanesync.adapters.stripe.adapter import CUSTOMERS, StripeAdapter, StripeOptions
 from wanesync.adapters.stripe.adapter import Reply as StripeReply
 from wanesync.adapters.stripe.errors import ErrorTable as StripeErrorTable
@@ -127,7 +127,7 @@ class _Client:
         response = self._exchange(Side.HUBSPOT, request)
         if response is None:
             raise CallError(Side.HUBSPOT, Failure.NO_ANSWER, "no answer from HubSpot")
-        body = parse(response.body) if response.body else {}
+        body = parse_vendor(response.body) if response.body else {}
         if response.status >= 300:
             raise self._errors.read_answer(response.status, response.headers, body)
         assert isinstance(body, dict)
@@ -175,7 +175,7 @@ class SimStripe(StripeAdapter):
         response = self._exchange(Side.STRIPE, request)
         if response is None:
             raise CallError(Side.STRIPE, Failure.NO_ANSWER, "no answer from Stripe")
-        body: Any = parse(response.body)
+        body: Any = parse_vendor(response.body)
         if response.status >= 300:
             raise self._table.read_answer(response.status, response.headers, body)
         told = {name.lower(): value for name, value in response.headers.items()}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.simulation.edits import LOSES, MERGE, OURS, USER, History
+from tests.simulation.edits import LOSES, MERGE, OURS, USER, VENDOR, History
 from tests.simulation.facts import Cell, Write
 from wanesync.core.fields import FieldSpec
 from wanesync.core.model import Link, LinkState, Side
@@ -110,10 +110,15 @@ def _was_blank_first(history: History, link: Link, spec: FieldSpec) -> bool:
     return len(others) > 1 and spec.name in link.base
 
 
+def was_filled_in(world: World, customer_id: str) -> bool:
+    """Whether the name of a customer is the one that Stripe itself made."""
+    cell = (Side.STRIPE, customer_id, "name")
+    return next((write.who == VENDOR for write in reversed(world.facts.writes) if write.cell == cell), False)
+
+
 def _is_echo(world: World, link: Link, spec: FieldSpec, held: list[str]) -> bool:
     """Whether Stripe itself filled the name in."""
-    company = world.facts.value((Side.STRIPE, link.stripe_id), "company")
-    return world.hazards.has("filled") and spec.name == "name" and not held[0] and held[1] == company
+    return spec.name == "name" and not held[0] and bool(held[1]) and was_filled_in(world, link.stripe_id)
 
 
 def _check_twin(world: World, history: History, twin: Twin, active: list[Link]) -> None:
