@@ -35,7 +35,7 @@ recycle bin. ``couples``: merges of two contacts that both have a customer; ``ke
 their addresses. ``hot``: many edits of one field. ``refuse``: the portal gets a rule. ``vanish``: a property is
 archived. ``shorten``: HubSpot keeps a part of a text. ``jump``: the computer's clock goes ahead, and back.
 """
-READY: frozenset[str] = frozenset()
+READY = frozenset("wide filled lag empty shapes restore couples keepid parts shared exchange hot shorten".split())
 """Those that seeds may draw: seeds with them pass."""
 DEEDS = ("wide", "filled", "odd", "restore", "couples", "same", "parts", "shared", "exchange", "hot")
 ADMIN = ("refuse", "vanish", "shorten")
@@ -122,7 +122,7 @@ class Hazards:
         if world.clock.jump_ms:
             options.append(self.return_clock)
         if self.left <= 0:
-            return options
+            return [*options, self._mend_texts] if self.odd_cells else options
         options += [partial(self._do, name) for name in (*DEEDS, *ADMIN) if self.has(name)]
         if self.has("jump") and not world.clock.jump_ms:
             options.append(self._jump)
@@ -132,9 +132,13 @@ class Hazards:
         """What an operator and users put right in the end: the clock, and texts that cannot be synced."""
         self.left = 0
         self.return_clock()
+        self._mend_texts()
+
+    def _mend_texts(self) -> None:
         for (contact_id, name), value in sorted(self.odd_cells.items()):
             if contact_id in self.world.facts.living(Side.HUBSPOT):
-                self._edit(Side.HUBSPOT, "update", contact_id, {name: value})
+                self.world.say("mended", self._edit(Side.HUBSPOT, "update", contact_id, {name: value}))
+        self.odd_cells.clear()
 
     def has_vanished(self, spec: FieldSpec) -> bool:
         """Whether a property of a field is archived."""
