@@ -23,7 +23,7 @@ from tests.support.core_builders import (
 from wanesync.core.change_guard import HeldValue
 from wanesync.core.fields import Direction, FieldMap, FieldSpec
 from wanesync.core.merge import DifferPolicy, MergeResult, Pair, merge
-from wanesync.core.model import BasePair, Side
+from wanesync.core.model import BasePair, Change, Record, Side
 
 CITY = st.sampled_from(["", "Bonn", "BONN", "Ulm", "Ulm  an der Donau", "Ulm an der Donau"])
 HALVES = st.one_of(st.none(), st.tuples(CITY, CITY))
@@ -224,10 +224,54 @@ def test_a_phone_cut_by_stripe_does_not_come_back_cut() -> None:
     assert not merge(pair, FIELDS, "keep").writes[HUBSPOT]
 
 
-def test_a_business_name_a_nameless_contact_cannot_take_is_reported_on_first_contact() -> None:
+# -- names of businesses
+
+
+def test_the_name_of_a_business_becomes_the_company_of_a_contact_without_a_name() -> None:
     merged = merge(Pair(contact(), customer(name="Acme GmbH"), {}), FIELDS, "keep")
+    assert merged.writes[HUBSPOT] == {"company": Change("", "Acme GmbH", "")}
+    assert not merged.immediate_conflicts
+    assert merged.base["name"] == ("", "Acme GmbH")
+
+
+def test_a_business_that_is_renamed_renames_the_company_it_became() -> None:
+    pair = Pair(
+        contact(company="Acme GmbH"),
+        customer(name="Acme SE"),
+        {"name": ("", "Acme GmbH"), "company": ("Acme GmbH", "")},
+    )
+    merged = merge(pair, FIELDS, "keep")
+    assert merged.writes == {HUBSPOT: {"company": Change("Acme GmbH", "Acme SE", "")}, STRIPE: {}}
+    assert not merged.immediate_conflicts
+
+
+def test_a_person_who_became_a_business_stays_a_person_with_a_company() -> None:
+    base = {"name": (full_name("Ada", "Byron"), "Ada Byron")}
+    merged = merge(Pair(contact(name=base["name"][0]), customer(name="Byron 2000 GmbH"), base), FIELDS, "keep")
+    assert merged.writes[HUBSPOT] == {"company": Change("", "Byron 2000 GmbH", "")}
+    assert not merged.immediate_conflicts
+
+
+@pytest.mark.parametrize("owner_held", [contact(company="Other Ltd"), contact(name=full_name("Ada", "Byron"))])
+def test_a_company_and_a_name_that_stand_are_not_overwritten_by_a_business_name(owner_held: Record) -> None:
+    merged = merge(Pair(owner_held, customer(name="Acme GmbH"), {}), FIELDS, "keep")
+    assert "company" not in merged.writes[HUBSPOT]
+
+
+def test_a_business_that_is_cleared_by_its_contact_does_not_come_back() -> None:
+    base = {"name": ("", "Acme GmbH"), "company": ("Acme GmbH", "")}
+    merged = merge(Pair(contact(), customer(name="Acme GmbH"), base), FIELDS, "keep")
     assert not merged.writes[HUBSPOT]
-    assert [(c.side, c.value, c.kind) for c in merged.immediate_conflicts] == [(STRIPE, "Acme GmbH", "unsplit")]
+
+
+def test_a_name_that_repeats_the_company_is_no_name() -> None:
+    merged = merge(
+        Pair(contact(company="Nordwind Logistik"), customer(name="Nordwind Logistik", company="Nordwind Logistik"), {}),
+        FIELDS,
+        "keep",
+    )
+    assert not merged.writes[HUBSPOT]
+    assert not merged.immediate_conflicts
 
 
 # -- a field one of the copies does not hold

@@ -119,6 +119,8 @@ def test_every_written_value_says_what_the_other_side_holds(pair: Pair, differ: 
         for name, change in merged.writes[side].items():
             assert change.source == pair.value(side.other, name)
             base_pair = (change.after, change.source) if side is HUBSPOT else (change.source, change.after)
+            if name == "company" and change.after and not change.source:
+                base_pair = (change.after, pair.value(STRIPE, "name"))  # the name of a business
             assert FIELDS.by_name[name].agree(*base_pair)
 
 

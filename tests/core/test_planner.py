@@ -34,6 +34,7 @@ from wanesync.core.model import (
     WriteKind,
     WriteResult,
 )
+from wanesync.core.normalize import FormOptions
 from wanesync.core.plan import COUNTERPART_DELETED, FIRST_LISTING, NO_EMAIL, Plan, Rules
 
 ADA = "ada@example.com"
@@ -74,9 +75,44 @@ def test_a_creation_tells_what_both_sides_held_for_every_field() -> None:
     assert (base["email"], base["country"], base["city"]) == ((ADA, ADA), ("Germany", "DE"), ("", ""))
 
 
-def test_a_business_name_is_left_out_of_a_new_contact() -> None:
-    action = only_action(run(context("customer:cus_1", customer(email=ADA, name="Acme GmbH"))))
-    assert action.changes["name"] == Change("", "", "Acme GmbH")
+@pytest.mark.case(24)
+def test_the_name_of_a_business_is_the_company_of_a_new_contact() -> None:
+    action = only_action(run(context("customer:cus_1", customer(email=ADA, name="Acme 2000 GmbH"))))
+    assert action.changes["name"] == Change("", "", "Acme 2000 GmbH")
+    assert action.changes["company"] == Change("", "Acme 2000 GmbH", "")
+    assert not action.conflicts
+
+
+def test_a_business_name_beside_another_company_is_kept_whole_as_last_name() -> None:
+    action = only_action(run(context("customer:cus_1", customer(email=ADA, name="Acme GmbH", company="Holding AG"))))
+    assert action.changes["name"].after == full_name("", "Acme GmbH")
+    assert action.changes["company"].after == "Holding AG"
+    assert not action.conflicts
+
+
+def test_a_name_that_only_repeats_the_company_is_no_name_of_a_new_contact() -> None:
+    nordwind = "Nordwind Logistik"
+    action = only_action(run(context("customer:cus_1", customer(email=ADA, name=nordwind, company=nordwind))))
+    assert written_by(action, blanks=False) == {"email": ADA, "company": nordwind}
+    assert not action.conflicts
+
+
+def test_business_names_can_be_listed_instead() -> None:
+    options = FormOptions(business_names="list")
+    rules = Rules(FieldMap(tuple(replace(spec, options=options) for spec in FIELDS.specs)))
+    action = only_action(run(context("customer:cus_1", customer(email=ADA, name="Acme GmbH")), rules))
+    assert written_by(action, blanks=False) == {"email": ADA}
+    assert [conflict.kind for conflict in action.conflicts] == ["unsplit"]
+
+
+def test_two_numbers_and_an_unknown_country_are_left_out_of_a_creation_and_listed() -> None:
+    source = contact(email=ADA, phone="+49 30 901820 / +49 171 2345678", country="Freedonia")
+    action = only_action(run(context("contact:1", source)))
+    assert written_by(action, blanks=False) == {"email": ADA}
+    assert {(c.field, c.kind) for c in action.conflicts} == {
+        ("phone", "several_numbers"),
+        ("country", "unknown_country"),
+    }
 
 
 def test_a_field_that_does_not_flow_there_is_left_out_of_a_creation() -> None:

@@ -53,6 +53,12 @@ PAYMENTS = st.lists(
     [
         (1234, "usd", "12.34"),
         (1200, "EUR", "12.00"),
+        pytest.param(500000, "ugx", "5000.00", marks=pytest.mark.case(17)),
+        pytest.param(50000, "isk", "500.00", marks=pytest.mark.case(17)),
+        (50000, "huf", "500.00"),
+        (50000, "twd", "500.00"),
+        (5000, "mga", "5000"),
+        (1234, "tnd", "1.234"),
         (5, "usd", "0.05"),
         (0, "usd", "0.00"),
         (1234, "jpy", "1234"),

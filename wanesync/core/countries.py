@@ -1,8 +1,17 @@
-"""Country codes and names: ISO 3166-1 alpha-2 (iso.org/iso-3166-country-codes), and other names in common use."""
+"""Countries by their ISO 3166-1 codes and their official, common, English and local names.
+
+See docs/correctness.md#countries. The names of the usual languages are in ``country_names``, which is made from the
+Unicode CLDR; here are the English names that HubSpot is given, and names in use that the CLDR does not list.
+"""
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Mapping
+from functools import cache, lru_cache
+
+from wanesync.core.characters import remove_invisible
 
 _TABLE = (
     "ad Andorra|ae United Arab Emirates|af Afghanistan|ag Antigua and Barbuda|ai Anguilla|al Albania|am Armenia|"
@@ -36,33 +45,139 @@ _TABLE = (
     "th Thailand|tj Tajikistan|tk Tokelau|tl Timor-Leste|tm Turkmenistan|tn Tunisia|to Tonga|tr Turkey|"
     "tt Trinidad and Tobago|tv Tuvalu|tw Taiwan|tz Tanzania|ua Ukraine|ug Uganda|um US Minor Outlying Islands|"
     "us United States|uy Uruguay|uz Uzbekistan|va Vatican City|vc Saint Vincent and the Grenadines|ve Venezuela|"
-    "vg British Virgin Islands|vi US Virgin Islands|vn Vietnam|vu Vanuatu|wf Wallis and Futuna|ws Samoa|ye Yemen|"
-    "yt Mayotte|za South Africa|zm Zambia|zw Zimbabwe"
+    "vg British Virgin Islands|vi US Virgin Islands|vn Vietnam|vu Vanuatu|wf Wallis and Futuna|ws Samoa|"
+    "xk Kosovo|ye Yemen|yt Mayotte|za South Africa|zm Zambia|zw Zimbabwe"
 )
+NAMES: Mapping[str, str] = dict(entry.split(" ", 1) for entry in _TABLE.split("|"))
+"""Alpha-2 code in lower case -> English short name. ``xk`` is user-assigned and accepted by Stripe."""
 _OTHER_NAMES = {
-    "usa": "us",
-    "united states of america": "us",
-    "uk": "gb",
-    "great britain": "gb",
-    "england": "gb",
-    "deutschland": "de",
-    "österreich": "at",
-    "schweiz": "ch",
-    "czechia": "cz",
-    "the netherlands": "nl",
-    "holland": "nl",
-    "türkiye": "tr",
-    "russian federation": "ru",
-    "republic of korea": "kr",
-    "viet nam": "vn",
-    "macedonia": "mk",
-    "ivory coast": "ci",
+    "ae": "uae|emirates",
+    "bo": "plurinational state of bolivia",
+    "bn": "brunei darussalam",
+    "bq": "bonaire sint eustatius and saba|bonaire",
+    "by": "byelorussia",
+    "cc": "cocos keeling islands",
+    "cd": "democratic republic of congo|dr congo|drc|congo kinshasa|zaire|congo drc|congo democratic republic",
+    "cf": "car",
+    "cg": "republic of congo|congo brazzaville|congo republic",
+    "ch": "swiss confederation|schweizerische eidgenossenschaft|confederation suisse|confederazione svizzera",
+    "ci": "ivory coast|cote divoire",
+    "cn": "peoples republic of china|pr china|prc|mainland china",
+    "cv": "cabo verde",
+    "cz": "czechia|czech republic",
+    "de": "federal republic of germany|bundesrepublik deutschland|brd",
+    "do": "dominican rep",
+    "es": "kingdom of spain|reino de espana",
+    "fk": "falkland islands malvinas|islas malvinas",
+    "fm": "federated states of micronesia",
+    "fr": "french republic|republique francaise|metropolitan france",
+    "gb": "uk|great britain|britain|england|scotland|wales|northern ireland|grossbritannien|gran bretana|gran bretagna|"
+    "grande bretagne|inglaterra|inghilterra|angleterre|schottland|"
+    "united kingdom of great britain and northern ireland",
+    "gm": "gambia",
+    "gr": "hellenic republic|hellas",
+    "hk": "hong kong sar|hong kong sar china|hong kong china|hongkong",
+    "ie": "republic of ireland|eire",
+    "il": "state of israel",
+    "ir": "islamic republic of iran",
+    "it": "italian republic|repubblica italiana",
+    "kg": "kyrgyz republic",
+    "kp": "democratic peoples republic of korea|dprk",
+    "kr": "republic of korea|korea republic|한국|korea south|rok|s korea",
+    "kw": "state of kuwait",
+    "la": "lao peoples democratic republic|lao pdr|lao",
+    "mk": "former yugoslav republic of macedonia|fyrom|macedonia fyrom|macedonia|fyr macedonia",
+    "mm": "burma|myanmar burma",
+    "mo": "macau|macao sar|macao sar china|macau sar",
+    "mx": "united mexican states|estados unidos mexicanos",
+    "nl": "holland|holanda|hollande|olanda|kingdom of netherlands|koninkrijk der nederlanden",
+    "ps": "state of palestine|palestinian territory|occupied palestinian territory|palestinian territories",
+    "pt": "portuguese republic|republica portuguesa",
+    "qa": "state of qatar",
+    "ru": "russian federation",
+    "mf": "saint martin french part",
+    "sx": "sint maarten dutch part",
+    "sa": "ksa",
+    "sh": "saint helena ascension and tristan da cunha",
+    "sk": "slovak republic",
+    "sr": "surinam",
+    "st": "sao tome",
+    "sy": "syrian arab republic",
+    "sz": "swaziland",
+    "th": "ประเทศไทย",
+    "tl": "east timor",
+    "tr": "turkiye|republic of turkiye",
+    "tw": "taiwan province of china|taiwan roc",
+    "tz": "united republic of tanzania",
+    "us": "usa|us|united states of america|us of a|u s a|u s|us a|united states us|united states usa|ee uu|eeuu|"
+    "estados unidos de america|vereinigte staaten von amerika|etats unis damerique|stati uniti damerica|"
+    "verenigde staten van amerika",
+    "va": "holy see|vatican|holy see vatican city state|vatican city state",
+    "ve": "bolivarian republic of venezuela",
+    "vg": "virgin islands british",
+    "vi": "virgin islands us|us virgin islands|virgin islands of united states|united states virgin islands",
+    "vn": "viet nam|socialist republic of vietnam",
+    "za": "rsa",
 }
-
-NAMES: Mapping[str, str] = {entry[:2]: entry[3:] for entry in _TABLE.split("|")}
-"""Code in lower case -> English short name."""
-
-CODES: Mapping[str, str] = (
-    {name.casefold(): code for code, name in NAMES.items()} | {c: c for c in NAMES} | _OTHER_NAMES
+"""Alpha-2 code -> further names as ``fold_name`` writes them."""
+_FLAG_A = 0x1F1E6
+"""Regional indicator A: two of them are drawn as a flag."""
+_FORM_OF_STATE = re.compile(
+    r"(?:(?:federal|democratic|peoples|islamic|arab|socialist|cooperative|co operative|hashemite) )*"
+    r"(?:republic|rep|kingdom|commonwealth|principality|sultanate|grand duchy|union|federation) of (?=.)"
 )
-"""Name or code, case-folded -> code in lower case."""
+_NO_COUNTRY = frozenset({"republic of china"})
+"""Names that would lose what tells two countries apart without their form of state."""
+
+
+def fold_name(text: str) -> str:
+    """Return a name of a country as it is looked up: without case, accents, punctuation and articles."""
+    text = unicodedata.normalize("NFKD", remove_invisible(text)).casefold().replace("&", " and ")
+    text = re.sub("[\u0300-\u036f.'\u2019\u2018\u00b4`\u02bc]", "", text)
+    spaced = "".join(" " if unicodedata.category(char)[0] in "PZSC" else char for char in text)
+    words = ["saint" if word == "st" else word for word in spaced.split() if word != "the"]
+    return unicodedata.normalize("NFC", " ".join(words))
+
+
+@lru_cache(maxsize=4096)
+def find_code(text: str) -> str:
+    """Return the alpha-2 code in lower case of a code or name of a country, "" for an unknown one."""
+    bare = unicodedata.normalize("NFKC", remove_invisible(text)).strip()
+    if len(bare) == 2 and all(_FLAG_A <= ord(char) < _FLAG_A + 26 for char in bare):
+        bare = "".join(chr(ord(char) - _FLAG_A + ord("a")) for char in bare)
+    if len(bare) in {2, 3} and (code := _codes().get(bare.casefold())):
+        return code
+    name, comma, form = bare.partition(",")
+    turned = f"{form} {name}" if comma else ""
+    return _find_name(fold_name(bare)) or _find_name(fold_name(turned))
+
+
+def _find_name(name: str) -> str:
+    if not name or name in _NO_COUNTRY:
+        return ""
+    if code := _names().get(name):
+        return code
+    rest = _FORM_OF_STATE.sub("", name, count=1)
+    return _names().get(rest, "") if rest != name else ""
+
+
+@cache
+def _codes() -> Mapping[str, str]:
+    """Alpha-2 and alpha-3 codes in lower case."""
+    from wanesync.core.country_names import ALPHA_3  # noqa: PLC0415 - read only where a country is mapped
+
+    three = dict(entry.split(" ") for entry in ALPHA_3.split("|"))
+    return {**{code: code for code in NAMES}, **three}
+
+
+@cache
+def _names() -> Mapping[str, str]:
+    """Folded name -> code. The English names and those above count more than those of other languages."""
+    from wanesync.core.country_names import LOCAL_NAMES  # noqa: PLC0415 - as above
+
+    tables = (
+        [line.split("|") for line in LOCAL_NAMES.splitlines()],
+        [(code, *names.split("|")) for code, names in _OTHER_NAMES.items()],
+        [(code, fold_name(name)) for code, name in NAMES.items()],
+    )
+    return {name: code for table in tables for code, *names in table for name in names if name}

@@ -12,13 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from wanesync.core import normalize as forms
 from wanesync.core.model import Record, Side, StoredRecord
-from wanesync.core.normalize import NAME_PARTS, collapse
+from wanesync.core.normalize import DEFAULTS, FORMS, NAME_PARTS, Form, FormOptions, make_form
 
-FORM_VERSIONS: Mapping[str, int] = {}
-"""Canonical form -> version, 1 where it is not named. To be raised with every change of what a form makes of a text:
-a copy made under another version does not hold the field (docs/correctness.md#changes-of-the-field-map)."""
+FORM_VERSIONS: Mapping[str, int] = dict.fromkeys(FORMS, 2)
+"""Canonical form -> version. To be raised with every change of what a form makes of a text: a copy made under another
+version does not hold the field (docs/correctness.md#changes-of-the-field-map)."""
 
 
 MAX_STRIPE_CHARS = {"email": 512, "name": 256, "phone": 20, "business_name": 150, "individual_name": 150}
@@ -50,7 +49,7 @@ class FieldSpec:
     ``hubspot``: property names (two for a name). ``stripe``: one path: ``email``, ``address.city``,
     ``preferred_locales``, ``metadata.KEY``. ``owner`` wins when both sides edited the field.
     ``fill_empty``: a blank is filled from the other side on first contact. ``transform``: name of the canonical form.
-    ``limit``: characters Stripe takes.
+    ``options``: what the configuration says about forms. ``limit``: characters Stripe takes.
     """
 
     name: str
@@ -60,7 +59,8 @@ class FieldSpec:
     direction: Direction = Direction.BOTH
     fill_empty: bool = True
     transform: str = "text"
-    form: forms.Form = field(init=False, repr=False, compare=False)
+    options: FormOptions = DEFAULTS
+    form: Form = field(init=False, repr=False, compare=False)
     limit: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -68,40 +68,48 @@ class FieldSpec:
         path = self.stripe[0]
         metadata = path.startswith("metadata.")
         limit = MAX_METADATA_CHARS if metadata else MAX_STRIPE_CHARS.get(path, MAX_TEXT_CHARS)
-        object.__setattr__(self, "form", forms.FORMS[self.transform])
+        object.__setattr__(self, "form", make_form(self.transform, self.options))
         object.__setattr__(self, "limit", limit)
 
     @property
     def definition(self) -> str:
         """Return what the values of the field depend on; not who owns it, nor where it is written."""
-        version = FORM_VERSIONS.get(self.transform, 1)
-        return json.dumps([self.hubspot, self.stripe, self.transform, version, self.limit])
+        version = FORM_VERSIONS[self.transform]
+        country = self.options.default_country if self.transform == "phone" else ""
+        return json.dumps([self.hubspot, self.stripe, self.transform, version, self.limit, country])
 
     def key(self, value: str) -> str:
         """Return the comparison key of a value of either side; what Stripe would cut off does not count."""
         if not value:
             return value  # the usual case: a blank is a blank in every form
-        return self.form.key(self._for_stripe(value))
+        form = self.form
+        return form.key((self._for_stripe(value) or value) if form.may_be_cut else value)
 
     def agree(self, hubspot: str, stripe: str) -> bool:
         """Return whether a value of each side mean the same."""
         return hubspot == stripe or self.key(hubspot) == self.key(stripe)
 
     def convert(self, to: Side, value: str, current: str) -> str | None:
-        """Return the value that side ``to`` should hold, or None when it cannot be derived without a guess.
+        """Return the value that side ``to`` should hold, or None when it would have to be cut or guessed.
 
         ``current``: what that side holds now.
         """
         return self._for_stripe(value) if to is Side.STRIPE else self.form.to_hubspot(value, current)
 
-    def _for_stripe(self, value: str) -> str:
+    def why_not(self, value: str) -> str:
+        """Return the kind of the conflict that lists a value which ``convert`` did not convert."""
+        return self.form.why_not(value)
+
+    def _for_stripe(self, value: str) -> str | None:
         """Return the value as Stripe will return it: cut to its limit, without a blank the cut may end in."""
         if not value:
             return value
         form = self.form
-        converted = form.to_stripe(value)[: self.limit]
+        converted = form.to_stripe(value)
+        if converted is not None and len(converted) > self.limit:
+            converted = form.shorten(converted, self.limit)
         # A value that was not changed is in canonical form already.
-        return converted if converted is value else form.read_stripe(converted)
+        return converted if converted is None or converted is value else form.read_stripe(converted)
 
 
 def has_value(stored: StoredRecord, name: str, value: str) -> bool:
@@ -136,7 +144,10 @@ class FieldMap:
         """Index the fields by name and hash the whole map as its version."""
         object.__setattr__(self, "by_name", {spec.name: spec for spec in self.specs})
         text = json.dumps(
-            [[spec.name, spec.definition, spec.owner, spec.direction, spec.fill_empty] for spec in self.specs]
+            [
+                [spec.name, spec.definition, spec.owner, spec.direction, spec.fill_empty, spec.options.business_names]
+                for spec in self.specs
+            ]
         )
         object.__setattr__(self, "version", hashlib.blake2b(text.encode(), digest_size=6).hexdigest())
 
@@ -154,7 +165,8 @@ class FieldMap:
             return False
         value = record.values.get(name, "")
         sources = (spec.name for spec in self.specs if spec.stripe[0] in _NAME_SOURCES)
-        return bool(value) and any(collapse(record.values.get(source, "")) == value for source in sources)
+        key = self.by_name[name].key
+        return bool(value) and any(key(record.values.get(source, "")) == key(value) for source in sources)
 
     def properties(self) -> Sequence[str]:
         """Return every mapped HubSpot property."""

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from wanesync.core.business_names import company_field, takes_business_name
 from wanesync.core.change_guard import HeldValue, HoldState
 from wanesync.core.fields import FieldMap, FieldSpec
 from wanesync.core.model import BasePair, Change, Conflict, PutBack, Record, Side
@@ -109,7 +110,7 @@ def _merge_field(pair: Pair, spec: FieldSpec, fields: FieldMap, differ: DifferPo
     if spec.agree(hubspot, stripe):
         if base_pair is None or not pair.outdated:
             merged.base[spec.name] = (hubspot, stripe)
-    elif spec.name in pair.held and _apply_hold(pair, spec, pair.held[spec.name], merged):
+    elif _is_settled(pair, fields, spec, merged):
         return
     elif not hubspot and _is_filled_in(pair, spec, base_pair, fields):
         merged.base[spec.name] = (hubspot, stripe)
@@ -152,6 +153,13 @@ def _is_filled_in(pair: Pair, spec: FieldSpec, base_pair: BasePair | None, field
     return base_pair in (None, ("", "")) and fields.is_filled_in(pair.customer, spec.name)
 
 
+def _is_settled(pair: Pair, fields: FieldMap, spec: FieldSpec, merged: MergeResult) -> bool:
+    """Merge a field that a hold or the name of a business settles; return False to merge it like any other."""
+    if spec.name in pair.held and _apply_hold(pair, spec, pair.held[spec.name], merged):
+        return True
+    return spec.transform == "name" and _is_company(pair, fields, spec, merged)
+
+
 def _apply_hold(pair: Pair, spec: FieldSpec, held: HeldValue, merged: MergeResult) -> bool:
     """Merge a field with a held value; return False to merge it like any other.
 
@@ -191,6 +199,32 @@ def _apply_stops(pair: Pair, merged: MergeResult) -> None:
             merged.still_held.add(name)
     merged.still_held |= pair.held.keys() & pair.unknown
     merged.dropped_holds = sorted(pair.held.keys() - merged.still_held - merged.new_holds.keys())
+
+
+def _is_company(pair: Pair, fields: FieldMap, spec: FieldSpec, merged: MergeResult) -> bool:
+    """Merge the full name of a business: it is the contact's company, not its name (docs/correctness.md#names).
+
+    Return False to merge it as a person's name: the contact has one, or its company is another.
+    """
+    name, company = spec.name, company_field(fields, spec.name)
+    if company is None or not spec.direction.reaches(Side.HUBSPOT):
+        return False
+    hubspot, stripe = pair.value(Side.HUBSPOT, name), pair.value(Side.STRIPE, name)
+    base_pair = pair.base.get(name, ("", ""))
+    changed_here = hubspot != base_pair[0] or stripe == base_pair[1]
+    if changed_here or (hubspot and spec.convert(Side.HUBSPOT, stripe, hubspot) is not None):
+        return False
+    busy = {company.name} & (pair.unknown | pair.held.keys() | pair.stops.keys() | pair.parked.keys())
+    late = any(late_name in {name, company.name} for _, late_name in pair.late)
+    held = pair.value(Side.HUBSPOT, company.name)
+    fits = takes_business_name(company, stripe, pair.contact.values, pair.customer.values, base_pair[1])
+    if busy or late or not fits:
+        return False
+    merged.base[name] = (hubspot, stripe)
+    if company.key(held) != company.key(stripe):
+        after = company.convert(Side.HUBSPOT, stripe, held) or stripe
+        merged.writes[Side.HUBSPOT][company.name] = Change(held, after, "")
+    return True
 
 
 def _first_contact(pair: Pair, spec: FieldSpec, differ: DifferPolicy, merged: MergeResult) -> None:
@@ -261,7 +295,9 @@ def _note_unsplit(pair: Pair, spec: FieldSpec, to: Side, merged: MergeResult, *,
         spec.direction.reaches(to)
         and spec.convert(to, pair.value(to.other, spec.name), pair.value(to, spec.name)) is None
     ):
-        merged.immediate_conflicts.append(_lost_value(pair, spec, to.other, "unsplit"))
+        merged.immediate_conflicts.append(
+            _lost_value(pair, spec, to.other, spec.why_not(pair.value(to.other, spec.name)))
+        )
         if edited:
             merged.immediate_conflicts.append(_lost_value(pair, spec, to, "differ"))
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+from wanesync.core.characters import normalise_email as normalise_email  # noqa: PLC0414 - offered here as well
 
 
 class Side(StrEnum):
@@ -19,12 +20,6 @@ class Side(StrEnum):
 
 
 Side.HUBSPOT.other, Side.STRIPE.other = Side.STRIPE, Side.HUBSPOT
-
-
-def normalise_email(address: str) -> str:
-    """Return an e-mail address as it is compared and hashed: trimmed, Unicode NFC, lower case."""
-    # NFC twice: lower case may compose what upper case could not (J with caron).
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", address).lower()).strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,7 +296,9 @@ class Conflict:
     the owner's value is ``unsplit``: nothing is written), ``overwritten`` (found in an event, or replaced by our
     write, before it was synced), ``parked`` (refused by the side), ``not_taken`` (sent with success, but another value
     stands; the values of both sides are kept), ``unsplit`` (a Stripe name that HubSpot's two name
-    fields cannot take without a guess), ``held`` (kept back by a hold, then discarded or overtaken).
+    fields cannot take without a guess), ``several_numbers``, ``too_long``, ``unknown_country`` (a value that the other
+    side cannot hold: docs/correctness.md#values-that-do-not-fit), ``held`` (kept back by a hold, then discarded or
+    overtaken).
     """
 
     side: Side

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from wanesync.core.answers import Settled, settle_answer, settle_found
+from wanesync.core.business_names import company_field, takes_business_name
 from wanesync.core.jobs import WaitCode
 from wanesync.core.matching import Match, match_customer
 from wanesync.core.merge import MergeResult, Pair, merge
@@ -438,18 +439,32 @@ class Planner:
     def _initial_values(self, source: StoredRecord, target: Side) -> tuple[dict[str, Change], tuple[Conflict, ...]]:
         """Return the changes of a creation, and conflicts for values that ``target`` cannot take without a guess."""
         changes, unsplit = {}, []
+        values = source.record.values
         for spec in self.rules.fields.specs:
             if spec.name in source.record.unknown | self.context.unusable:
                 continue
-            value = source.record.values.get(spec.name, "")
+            value = values.get(spec.name, "")
             after: str | None = ""
             filled_in = self.rules.fields.is_filled_in(source.record, spec.name)
             if value and spec.direction.reaches(target) and not filled_in:
                 after = spec.convert(target, value, "")
                 if after is None:
-                    unsplit.append(Conflict(source.side, source.id, spec.name, value, "unsplit"))
+                    unsplit.append(Conflict(source.side, source.id, spec.name, value, spec.why_not(value)))
             changes[spec.name] = Change("", after or "", value)
+        if target is Side.HUBSPOT:
+            self._put_business_name(values, changes)
         return changes, tuple(unsplit)
+
+    def _put_business_name(self, values: Mapping[str, str], changes: dict[str, Change]) -> None:
+        """Make the name of a business the company of a new contact (docs/correctness.md#names)."""
+        fields = self.rules.fields
+        for name, change in list(changes.items()):
+            company = company_field(fields, name) if change.after else None
+            if company is None or company.name not in changes:
+                continue
+            if takes_business_name(company, change.source, {}, values):
+                after = company.convert(Side.HUBSPOT, change.source, "") or change.source
+                changes |= {name: replace(change, after=""), company.name: Change("", after, "")}
 
     def _note(self, stored: StoredRecord, note: Note | None) -> None:
         is_kept = stored.excluded or (stored.wanted and note not in (None, ERASED))

@@ -11,8 +11,9 @@ from enum import StrEnum
 
 from wanesync.core.jobs import WaitCode
 
-# Currencies whose minor unit is not a hundredth (docs.stripe.com/currencies).
-ZERO_DECIMAL = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf".split())
+# Currencies whose minor unit is not a hundredth at Stripe (docs.stripe.com/currencies). ISK and UGX have no minor
+# unit, but their amounts are sent in hundredths ("special cases"); HUF and TWD are whole in payouts only.
+ZERO_DECIMAL = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split())
 THREE_DECIMAL = frozenset("bhd jod kwd omr tnd".split())
 EVENT_NAMESPACE = uuid.UUID("6f1d3f0e-9c0b-5a0e-8d8e-2f6f6f5b7c11")
 """Namespace of our custom events; it must never change, or events that were sent are sent again."""

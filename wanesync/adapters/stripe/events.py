@@ -22,10 +22,11 @@ from wanesync.adapters.webhooks import (
     event_key,
     parse_body,
 )
+from wanesync.core.characters import clean_email
 from wanesync.core.errors import InvalidPayload
 from wanesync.core.fields import FieldMap
 from wanesync.core.ids import CONTACT_ID_KEY, PORTAL_ID_KEY
-from wanesync.core.model import Event, Record, RecordRef, Side, normalise_email
+from wanesync.core.model import Event, Record, RecordRef, Side
 from wanesync.core.ports import ParsedWebhook
 from wanesync.core.purchases import Purchase
 
@@ -211,7 +212,7 @@ def _purchase(charge: Mapping[str, object], occurred_ms: int) -> Purchase:
         payment_id=check_id(payment) if payment else charge_id,
         charge_id=charge_id,
         customer_id=check_id(customer) if customer else "",
-        email=normalise_email(address),
+        email=clean_email(address),
         hmac="",
         amount=amount,
         currency=currency,

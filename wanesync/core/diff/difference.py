@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from wanesync.core.business_names import holds_name_as_company
 from wanesync.core.diff.value_kinds import ValueKind, classify_values
 from wanesync.core.fields import FieldSpec
 from wanesync.core.model import Link, LinkState, Note, NoteCode, Side, StoredRecord, WriteKind, split_key
@@ -30,6 +31,7 @@ class DifferenceClass(StrEnum):
 
 
 KEPT = "kept as it is on both sides"
+BUSINESS_NAME = "the customer's name is a business's: it is the contact's company"
 HELD = "held back: look at wanesync hold list"
 ACTIONABLE = frozenset(
     {
@@ -154,10 +156,13 @@ def _pair(context: PlanContext, outcome: Plan, links: list[Link], rules: Rules) 
         found.append(Difference(kind, contact.id, customer.id, fields))
     held = _held_after(context, outcome, primary)
     written = {name for action in outcome.actions.values() for name in action.changes}
+    sides = contact.record.values, customer.record.values
     kept = {
         spec.name: _keep(spec, _values(contact, customer, spec.name), HELD if spec.name in held else KEPT)
         for spec in rules.fields.specs
-        if spec.name not in written and not spec.agree(*_values(contact, customer, spec.name))
+        if spec.name not in written
+        and not spec.agree(*_values(contact, customer, spec.name))
+        and not holds_name_as_company(rules.fields, spec.name, *sides)
     }
     if kept:
         note = "held" if held & kept.keys() else ""
@@ -189,6 +194,9 @@ def _creation(action: Action, source: StoredRecord, rules: Rules) -> Difference:
             values = (value, "") if target is Side.STRIPE else ("", value)
             after = action.changes[name].after if name in action.changes else ""
             fields[name] = FieldDifference(*values, str(target), "missing there", after, ValueKind.BLANK)
+    for name, change in action.changes.items():
+        if change.after and not change.source:
+            fields[name] = FieldDifference("", "", str(target), BUSINESS_NAME, change.after, ValueKind.BLANK)
     if target is Side.STRIPE:
         return Difference(DifferenceClass.CREATE_CUSTOMER, source.id, "", fields)
     return Difference(DifferenceClass.CREATE_CONTACT, "", source.id, fields)
@@ -213,7 +221,13 @@ def _values(contact: StoredRecord, customer: StoredRecord, name: str) -> tuple[s
     return contact.record.values.get(name, ""), customer.record.values.get(name, "")
 
 
+def _writing(outcome: Plan, name: str) -> list[Action]:
+    return [action for action in outcome.actions.values() if name in action.changes]
+
+
 def _why(link: Link, name: str, outcome: Plan) -> str:
+    if any(action.changes[name].after and not action.changes[name].source for action in _writing(outcome, name)):
+        return BUSINESS_NAME
     lost = [conflict for action in outcome.actions.values() for conflict in action.conflicts if conflict.field == name]
     if name not in link.base:
         return f"different on first contact, {lost[0].side.other} wins" if lost else "blank there"

@@ -1,0 +1,45 @@
+"""Names of customers that are businesses: on the contact they are its company (docs/correctness.md#names)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from wanesync.core.fields import FieldMap, FieldSpec
+from wanesync.core.model import Side
+from wanesync.core.person_names import is_business
+
+COMPANY_PROPERTY = "company"
+
+
+def company_field(fields: FieldMap, name: str) -> FieldSpec | None:
+    """Return the field of a contact's company if business names go there, None if they do not.
+
+    ``name``: the field of the full name.
+    """
+    spec = fields.by_name[name]
+    if spec.transform != "name" or spec.options.business_names != "company":
+        return None
+    for company in fields.specs:
+        if company.hubspot == (COMPANY_PROPERTY,) and company.direction.reaches(Side.HUBSPOT):
+            return company
+    return None
+
+
+def takes_business_name(
+    company: FieldSpec, name: str, contact: Mapping[str, str], customer: Mapping[str, str], former: str = ""
+) -> bool:
+    """Return whether a contact's company may hold the name of its customer: a business's, while no company is known.
+
+    ``former``: the customer's name when both last agreed; a company that equals it is the name of then.
+    """
+    held = contact.get(company.name, "")
+    if not is_business(name) or customer.get(company.name, ""):
+        return False
+    return not held or company.key(held) in {company.key(name), company.key(former)}
+
+
+def holds_name_as_company(fields: FieldMap, name: str, contact: Mapping[str, str], customer: Mapping[str, str]) -> bool:
+    """Return whether a contact without a name holds the name of its customer as its company: the two agree."""
+    value = customer.get(name, "")
+    company = company_field(fields, name) if value and not contact.get(name, "") else None
+    return company is not None and company.key(contact.get(company.name, "")) == company.key(value)
