@@ -82,13 +82,15 @@ def carry_out(pair: Pair, merged: MergeResult) -> Pair:
     for side in Side:
         for name, change in merged.writes[side].items():
             values[side][name] = change.after
-            base[name] = (change.after, change.source) if side is HUBSPOT else (change.source, change.after)
+            if not change.put_back:
+                base[name] = (change.after, change.source) if side is HUBSPOT else (change.source, change.after)
     return replace(
         pair,
         contact=replace(pair.contact, values=values[HUBSPOT]),
         customer=replace(pair.customer, values=values[STRIPE]),
         base=base,
         late=(),
+        put_back={name: back for name, back in pair.put_back.items() if name not in merged.settled_put_backs},
     )
 
 

@@ -1,0 +1,231 @@
+"""Values that a write of ours buried: found in events, put back on their side, and from there on the other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.core_builders import (
+    FIELDS,
+    HUBSPOT,
+    STEADY,
+    STRIPE,
+    carry_out,
+    contact,
+    customer,
+    full_name,
+    one_field,
+    stored,
+    written,
+)
+from wanesync.core.change_guard import HeldValue
+from wanesync.core.fields import Direction, FieldMap
+from wanesync.core.lost_updates import Judgement, judge_events
+from wanesync.core.merge import MergeResult, Pair, merge
+from wanesync.core.model import (
+    BasePair,
+    Change,
+    Conflict,
+    Event,
+    PendingWrite,
+    PutBack,
+    Record,
+    Side,
+    WriteKind,
+    WriteResult,
+)
+
+NOW_MS = 1_700_000_000_000
+CITIES = st.sampled_from(["", "Bonn", "BONN", "Ulm", "Köln"])
+CITY = one_field()
+
+
+def pair_of(here: str, there: str, base: BasePair, back: PutBack) -> Pair:
+    return Pair(contact(city=here), customer(city=there), {"city": base}, put_back={"city": back})
+
+
+def meet(here: str, there: str, base: BasePair, back: PutBack, fields: FieldMap = CITY) -> MergeResult:
+    return merge(pair_of(here, there, base, back), fields, "keep")
+
+
+@pytest.mark.parametrize("side", list(Side))
+def test_a_buried_value_is_written_to_its_side_and_then_to_the_other(side: Side) -> None:
+    back = PutBack(side, "Ulm", ("Bonn", "Bonn"), contested=True)
+    pair = pair_of("Bonn", "Bonn", ("Bonn", "Bonn"), back)
+    first = merge(pair, CITY, "keep")
+    assert first.writes[side] == {"city": Change("Bonn", "Ulm", "Bonn", put_back=True)}
+    assert not first.writes[side.other]
+    assert [(c.side, c.value, c.kind) for c in first.conflicts[side]] == [(side.other, "Bonn", "policy")]
+    second = merge(carry_out(pair, first), CITY, "keep")
+    assert written(second, side.other) == {"city": "Ulm"}
+    assert not second.writes[side]
+    pair = carry_out(carry_out(pair, first), second)
+    third = merge(pair, CITY, "keep")
+    assert (pair.base, third.settled_put_backs) == ({"city": ("Ulm", "Ulm")}, ["city"])
+    assert not third.immediate_conflicts
+
+
+def test_a_part_that_nobody_contested_leaves_no_conflict() -> None:
+    back = PutBack(STRIPE, "", ("Bonn", "Bonn"), contested=False)
+    merged = meet("Bonn", "Bonn", ("Bonn", "Bonn"), back)
+    assert merged.writes[STRIPE]["city"].after == ""
+    assert not merged.conflicts[STRIPE]
+
+
+@pytest.mark.parametrize(("here", "there"), [("Köln", "Bonn"), ("Bonn", "Köln")])
+def test_an_edit_made_since_stays_and_the_buried_value_is_kept(here: str, there: str) -> None:
+    merged = meet(here, there, ("Bonn", "Bonn"), PutBack(HUBSPOT, "Ulm", ("Bonn", "Bonn"), contested=True))
+    assert merged.settled_put_backs == ["city"]
+    assert merged.immediate_conflicts == [Conflict(HUBSPOT, "1", "city", "Ulm", "overwritten")]
+    assert "Köln" in {*written(merged, HUBSPOT).values(), *written(merged, STRIPE).values()}
+
+
+def test_a_base_that_moved_on_ends_it() -> None:
+    merged = meet("Köln", "Köln", ("Köln", "Köln"), PutBack(HUBSPOT, "Ulm", ("Bonn", "Bonn"), contested=True))
+    assert merged.settled_put_backs == ["city"]
+    assert [c.value for c in merged.immediate_conflicts] == ["Ulm"]
+
+
+def test_a_hold_on_the_field_makes_it_wait() -> None:
+    back = PutBack(HUBSPOT, "Ulm", ("Bonn", "Bonn"), contested=True)
+    pair = replace(pair_of("Bonn", "Bonn", ("Bonn", "Bonn"), back), stops={"city": "hold"})
+    merged = merge(pair, CITY, "keep")
+    assert not merged.writes[HUBSPOT]
+    assert not merged.settled_put_backs
+    assert merged.new_holds == dict[str, HeldValue]()
+
+
+@given(
+    values=st.tuples(CITIES, CITIES),
+    base=st.tuples(CITIES, CITIES),
+    back=st.builds(PutBack, st.sampled_from(list(Side)), CITIES, st.tuples(CITIES, CITIES), st.booleans()),
+    fields=st.builds(
+        one_field,
+        owner=st.sampled_from(Side),
+        direction=st.sampled_from(Direction),
+        transform=st.sampled_from(["text", "upper", "lower"]),
+    ),
+)
+@STEADY
+def test_it_never_oscillates(values: BasePair, base: BasePair, back: PutBack, fields: FieldMap) -> None:
+    pair, side, value = pair_of(*values, base, back), back.side, back.value
+    written_to: list[Side] = []
+    kept: set[str] = set()
+    for _ in range(6):
+        merged = merge(pair, fields, "keep")
+        written_to += [at for at in Side if merged.writes[at]]
+        kept |= {c.value for c in [*merged.immediate_conflicts, *merged.conflicts[HUBSPOT], *merged.conflicts[STRIPE]]}
+        pair = carry_out(pair, merged)
+    assert not merge(pair, fields, "keep").writes[HUBSPOT]
+    assert not merge(pair, fields, "keep").writes[STRIPE]
+    assert len(written_to) <= 2
+    assert len(set(written_to)) == len(written_to), "a side is written at most once"
+    spec = fields.specs[0]
+    standing = {spec.key(pair.value(at, "city")) for at in Side}
+    stood = spec.key(value) == spec.key(values[0] if side is HUBSPOT else values[1])
+    assert stood or spec.key(value) in standing or value in kept
+
+
+# -- found in events
+
+
+def own(side: Side, name: str = "city", before: str = "Bonn", after: str = "Köln", **facts: object) -> PendingWrite:
+    """An answered write of ours."""
+    source, target = ("cus_1", "1") if side is HUBSPOT else ("1", "cus_1")
+    change = Change(before, after, after)
+    write = PendingWrite("own", side, WriteKind.UPDATE, "contact:1", source, target, "key", "{}", {name: change})
+    times = {"sent_ms": NOW_MS - 100, "planned_ms": NOW_MS - 200, "landed_ms": NOW_MS, "result": WriteResult.OK}
+    return replace(write, **{**times, **facts})  # type: ignore[arg-type] # a test names the facts it changes
+
+
+def edit(value: str, name: str = "city", at_ms: int = NOW_MS - 50, **facts: object) -> Event:
+    """A user's edit of the contact."""
+    event = Event(f"{name}{value}", HUBSPOT, "updated", "1", at_ms, {name: value}, source="user:CRM_UI", read=True)
+    return replace(event, **facts)  # type: ignore[arg-type] # a test names the facts it changes
+
+
+def echo(previous: dict[str, str], values: dict[str, str]) -> Event:
+    """Stripe's event of our write."""
+    return Event("echo", STRIPE, "updated", "cus_1", NOW_MS, values, previous, "key", read=True)
+
+
+def judge(events: list[Event], write: PendingWrite, record: Record, owner: Side = HUBSPOT) -> Judgement:
+    specs = tuple(replace(spec, owner=owner) for spec in FIELDS.specs)
+    return judge_events(stored(record), events, [write], FieldMap(specs), NOW_MS)
+
+
+def test_the_owner_s_edit_in_hubspot_that_our_write_buried_is_put_back() -> None:
+    found = judge([edit("Ulm")], own(HUBSPOT), contact(city="Köln"))
+    assert (found.buried, found.conflicts) == ({"city": ("Ulm", True)}, [])
+
+
+@pytest.mark.parametrize(
+    ("write", "city", "owner"),
+    [
+        (own(HUBSPOT), "Köln", STRIPE),
+        (own(HUBSPOT), "Rom", HUBSPOT),
+        (own(HUBSPOT, landed_ms=0), "Köln", HUBSPOT),
+        (own(HUBSPOT, planned_ms=0), "Köln", HUBSPOT),
+    ],
+    ids=["not the owner", "changed since", "not known when it landed", "not known from what it was planned"],
+)
+def test_any_other_edit_is_only_kept(write: PendingWrite, city: str, owner: Side) -> None:
+    found = judge([edit("Ulm")], write, contact(city=city), owner)
+    assert (found.buried, [c.value for c in found.conflicts]) == ({}, ["Ulm"])
+
+
+@pytest.mark.parametrize("at_ms", [NOW_MS - 200, NOW_MS + 1])
+def test_an_edit_that_was_known_or_came_later_is_not_buried(at_ms: int) -> None:
+    found = judge([edit("Ulm", at_ms=at_ms)], own(HUBSPOT), contact(city="Köln"))
+    assert (found.buried, found.conflicts) == ({}, [])
+
+
+def test_of_several_edits_the_newest_is_put_back() -> None:
+    found = judge([edit("Ulm", at_ms=NOW_MS - 60), edit("Rom")], own(HUBSPOT), contact(city="Köln"))
+    assert found.buried == {"city": ("Rom", True)}
+
+
+def test_parts_of_a_name_are_put_back_into_the_name_that_stood_before() -> None:
+    write = own(HUBSPOT, "name", full_name("Ada", "Byron"), full_name("Eve", "King"))
+    record = contact(name=full_name("Eve", "King"))
+    found = judge([edit("Zoe", "name/firstname"), edit("Lee", "name/lastname")], write, record)
+    assert found.buried == {"name": (full_name("Zoe", "Lee"), True)}
+    one = judge([edit("Zoe", "name/firstname")], write, record)
+    assert one.buried == {"name": (full_name("Zoe", "Byron"), True)}
+
+
+def test_the_owner_s_edit_in_stripe_is_named_by_the_event_of_our_write() -> None:
+    event = echo({"city": "Ulm"}, {"city": "Köln"})
+    found = judge([event], own(STRIPE), customer(city="Köln"), STRIPE)
+    assert (found.buried, found.conflicts) == ({"city": ("Ulm", True)}, [])
+    kept = judge([event], own(STRIPE), customer(city="Köln"), HUBSPOT)
+    assert (kept.buried, [c.value for c in kept.conflicts]) == ({}, ["Ulm"])
+    later = judge([event], own(STRIPE), customer(city="Rom"), STRIPE)
+    assert (later.buried, [c.value for c in later.conflicts]) == ({}, ["Ulm"])
+
+
+@pytest.mark.parametrize("owner", list(Side))
+def test_a_part_of_an_address_is_put_back_whoever_owns_it(owner: Side) -> None:
+    event = echo({"city": "Bonn", "street": "New Street"}, {"city": "Köln", "street": "Old Street"})
+    found = judge([event], own(STRIPE), customer(city="Köln", street="Old Street"), owner)
+    assert (found.buried, found.conflicts) == ({"street": ("New Street", False)}, [])
+
+
+def test_a_part_that_was_cleared_is_cleared_again() -> None:
+    event = echo({"street": ""}, {"street": "Old Street"})
+    assert judge([event], own(STRIPE), customer(street="Old Street")).buried == {"street": ("", False)}
+
+
+def test_what_stripe_changes_by_itself_beside_our_write_is_no_buried_part() -> None:
+    event = echo({"phone": "110"}, {"phone": "112"})
+    found = judge([event], own(STRIPE), customer(phone="112"))
+    assert (found.buried, found.conflicts) == ({}, [])
+
+
+def test_an_edit_that_putting_back_buried_wins_in_turn_without_another_conflict() -> None:
+    write = own(HUBSPOT)
+    restoring = replace(write, changes={"city": Change("Bonn", "Köln", "Bonn", put_back=True)})
+    assert judge([edit("Ulm")], restoring, contact(city="Köln"), STRIPE).buried == {"city": ("Ulm", False)}
