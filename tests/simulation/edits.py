@@ -15,6 +15,7 @@ from tests.simulation.facts import BaseSet, Cell, Facts, Write
 from wanesync.core.fields import FieldSpec
 from wanesync.core.model import Link, LinkState, Side
 from wanesync.core.normalize import NAME_PARTS
+from wanesync.core.person_names import is_business
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -54,8 +55,12 @@ class History:
         return any(at is Side.HUBSPOT and i in merged for at, i in known)
 
     def is_kept(self, cell: Cell, value: str) -> bool:
-        """Whether a value is in ``conflicts``: whole, or a part of a name."""
+        """Whether a value is in ``conflicts``, whole or as a part of a name, or became the company of a contact."""
         side, record_id, name = cell
+        if name == "name" and any(
+            w.cell[2] == "company" and w.who == OURS and w.new == value for w in self.facts.writes
+        ):
+            return True
         kept = self.kept.get(cell, set())
         parts = set().union(
             *(self.kept.get((side, record_id, f"{name}/{part}"), set()) for part in ("firstname", "lastname"))
@@ -201,6 +206,9 @@ def _check_invented(world: World) -> None:
             written |= {spec.key(p.email) for p in world.crowd.payments}
         if spec.name == "name" and world.hazards.has("filled"):
             written |= _names_no_longer_recognised(world)
+        if spec.name == "company":
+            # The name of a business is the company of a contact without a name (docs/correctness.md#names).
+            written |= {spec.key(w.new) for w in world.facts.writes if w.cell[2] == "name" and is_business(w.new)}
         for write in world.facts.writes:
             if write.cell[2] != spec.name or write.who != OURS or not write.new or spec.key(write.new) in written:
                 continue
@@ -250,6 +258,8 @@ def _may_differ(history: History, link: Link, last: Write, held: list[str]) -> b
     over = next((w for w in history.cells[cell] if w.seq > last.seq and w.who == OURS), None)
     if over is not None and _was_never_told(history, last, over):
         return True
+    if cell[2] == "name" and is_business(value):
+        return True  # it is the contact's company
     unsplit = [history.is_kept((side, link.id_on(side), "name"), now) for side, now in zip(Side, held, strict=True)]
     # Both were edited as we saw it, and the owner's name cannot be told apart into two fields.
     return cell[2] == "name" and any(unsplit)

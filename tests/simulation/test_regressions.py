@@ -17,9 +17,11 @@ from tests.support.core_builders import FIELDS, HUBSPOT, RULES, STRIPE, contact,
 from tests.support.store_reads import list_purchases
 from wanesync.adapters.http_answers import read_timing
 from wanesync.core.event_order import read_stripe_events
+from wanesync.core.fields import FieldMap
 from wanesync.core.lost_updates import judge_events
 from wanesync.core.merge import Pair, merge
 from wanesync.core.model import Change, Conflict, Event, PendingWrite, Record, Side, WriteKind, WriteResult
+from wanesync.core.normalize import FormOptions
 from wanesync.core.plan import COUNTERPART_DELETED, PlanContext
 from wanesync.core.planner import plan
 from wanesync.core.ports import CustomerAnswer, Timing
@@ -146,15 +148,18 @@ def test_no_customer_is_made_for_a_contact_whose_customer_was_deleted_before_the
     assert outcome.notes[HUBSPOT, "1"] == COUNTERPART_DELETED
 
 
+LIST_BUSINESSES = FieldMap(tuple(replace(s, options=FormOptions(business_names="list")) for s in FIELDS.specs))
+
+
 def test_a_name_that_a_new_contact_cannot_take_is_kept() -> None:
     firm = stored(customer("cus_1", email="a@example.com", name="Acme 24"))
-    action = plan(scene_of("customer:cus_1", firm), RULES, "new").actions[HUBSPOT]
+    action = plan(scene_of("customer:cus_1", firm), replace(RULES, fields=LIST_BUSINESSES), "new").actions[HUBSPOT]
     assert action.conflicts == (Conflict(STRIPE, "cus_1", "name", "Acme 24", "unsplit"),)
 
 
 def test_a_name_that_a_nameless_contact_cannot_take_is_kept() -> None:
     pair = Pair(contact(name=""), customer(name="Acme 24"), {})
-    assert [c.value for c in merge(pair, FIELDS, "keep").immediate_conflicts] == ["Acme 24"]
+    assert [c.value for c in merge(pair, LIST_BUSINESSES, "keep").immediate_conflicts] == ["Acme 24"]
 
 
 def test_what_a_new_primary_holds_and_its_contact_does_not_is_kept() -> None:

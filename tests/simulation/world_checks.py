@@ -11,6 +11,7 @@ from tests.simulation.edits import LOSES, MERGE, NO_ANSWERS, OURS, USER, VENDOR,
 from tests.simulation.facts import Cell, Write
 from wanesync.core.fields import FieldSpec
 from wanesync.core.model import Link, LinkState, Side
+from wanesync.core.person_names import is_business
 
 if TYPE_CHECKING:
     from tests.simulation.hazards import Couple, Twin
@@ -86,6 +87,17 @@ def _check_losses(world: World, history: History) -> None:
             world.say("false conflict", conflict)
 
 
+def _is_business(world: World, link: Link, spec: FieldSpec) -> bool:
+    """Whether the contact's company is, or was, the name of its customer, a business (docs/correctness.md#names)."""
+    name = world.facts.value((Side.STRIPE, link.stripe_id), "name")
+    cell = (Side.HUBSPOT, link.hubspot_id, "company")
+    company = world.facts.value(cell[:2], "company")
+    if spec.name == "name":
+        return is_business(name) and spec.key(name) == spec.key(company)
+    ours = [write for write in world.facts.writes if write.cell == cell and write.who == OURS]
+    return spec.name == "company" and bool(ours) and ours[-1].new == company and is_business(company)
+
+
 def _check_agreement(world: World, history: History, link: Link) -> None:
     """Both sides of a field agree, or it is parked, or a conflict says that they do not."""
     refs = {side: (side, link.id_on(side)) for side in Side}
@@ -95,7 +107,7 @@ def _check_agreement(world: World, history: History, link: Link) -> None:
         if spec.name in link.parked or world.hazards.has_vanished(spec):
             continue
         held = [world.facts.value(refs[side], spec.name) for side in Side]
-        if spec.agree(*held) or _is_echo(world, link, spec, held):
+        if spec.agree(*held) or _is_echo(world, link, spec, held) or _is_business(world, link, spec):
             continue
         kept = [
             *history.kept.get((*refs[Side.HUBSPOT], spec.name), ()),
