@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.support.core_builders import HUBSPOT, STRIPE, contact, context, customer, link, only_action, run, stored
+from tests.support.core_builders import (
+    FIELDS,
+    HUBSPOT,
+    RULES,
+    STRIPE,
+    contact,
+    context,
+    customer,
+    link,
+    only_action,
+    run,
+    stored,
+)
+from wanesync.core.diff.difference import DifferenceClass, compare_key
+from wanesync.core.diff.missed_webhooks import RecordObservation, find_missed
 from wanesync.core.jobs import WaitCode
 from wanesync.core.model import Link
 
@@ -59,3 +73,22 @@ def test_a_new_primary_takes_no_blank_from_a_copy_that_lacks_the_field() -> None
     assert chosen.stripe_id == "cus_2"
     assert "city" not in chosen.base
     assert (STRIPE, "cus_2") in outcome.reads
+
+
+# -- what a comparison shows
+
+
+def test_a_field_that_a_copy_does_not_hold_is_no_difference() -> None:
+    lacking = replace(ADA_CONTACT, unknown=LACKS_CITY)
+    at = context("contact:1", lacking, ADA_CUSTOMER, links=[linked()])
+    assert [found.kind for found in compare_key(at, RULES).differences] == [DifferenceClass.IN_SYNC]
+    unusable = context("contact:1", ADA_CONTACT, ADA_CUSTOMER, links=[linked()], unusable=LACKS_CITY)
+    assert [found.kind for found in compare_key(unusable, RULES).differences] == [DifferenceClass.IN_SYNC]
+
+
+def test_a_field_that_a_copy_does_not_hold_is_no_missed_webhook() -> None:
+    before = stored(replace(contact(email=ADA), unknown=LACKS_CITY))
+    after = replace(contact(email=ADA, city="Ulm"), modified_ms=5)
+    assert not find_missed(RecordObservation(HUBSPOT, before, after, [], []), FIELDS, 100)
+    known = stored(contact(email=ADA))
+    assert find_missed(RecordObservation(HUBSPOT, known, after, [], []), FIELDS, 100)

@@ -81,7 +81,8 @@ def test_the_engine_writes_through_no_commit_without_a_failpoint() -> None:
     }
     # Not covered by failpoints, each for a reason: cursors are taken once; rate slots, counts and configured limits
     # are set again by the next start; pages of pruning are whole in themselves and continue where they stopped; the
-    # turn of a routine task is given back or comes again; the run lock expires; notes of failures, checks of a side and
+    # turn of a routine task is given back or comes again; the run lock expires; a check of the account is made again;
+    # notes of failures, checks of a side and
     # counts of missed webhooks are for people only; the last is `commit` itself.
     bare_allowed = {
         "catch_up",
@@ -94,6 +95,7 @@ def test_the_engine_writes_through_no_commit_without_a_failpoint() -> None:
         "failpoints",
         "failure_notes",
         "side_probe",
+        "portal_check",
         "run",
     }
     assert bare <= bare_allowed

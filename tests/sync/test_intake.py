@@ -8,12 +8,15 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from tests.support.core_builders import FIELDS
 from tests.support.live_sync import HUBSPOT, STRIPE, LiveSync
-from wanesync.core.errors import DatabaseUnavailable
+from wanesync.core.errors import DatabaseUnavailable, FieldMapChanged
+from wanesync.core.fields import FieldMap
 from wanesync.core.jobs import JobKind
 from wanesync.core.model import Event, Record
 from wanesync.core.ports import ParsedWebhook
 from wanesync.core.purchases import Purchase
+from wanesync.ops.field_map import MapClaim, claim_field_map
 from wanesync.sync.intake import MAX_SHARED_EVENTS, Intake, store_events
 
 
@@ -138,3 +141,14 @@ def test_an_element_that_the_database_does_not_take_is_set_aside_and_the_others_
     assert reason.startswith("cannot be stored")
     assert "example.com" not in reason
     assert json.loads(rejected[reason])["occurred_ms"] == bad.occurred_ms
+
+
+def test_a_process_with_an_earlier_field_map_stores_nothing(live: LiveSync) -> None:
+    claim_field_map(live.store, FIELDS, MapClaim.TAKE_OVER)
+    earlier = live.store.generations
+    claim_field_map(live.store, FieldMap(FIELDS.specs[:2]), MapClaim.TAKE_OVER)
+    live.store.use_fields(earlier)
+    doors = intake(live, a=ParsedWebhook([event("e1")]))
+    with pytest.raises(FieldMapChanged):
+        doors.accept(HUBSPOT, b"a", {}, "/hook")
+    assert not live.is_queued(HUBSPOT, "1", JobKind.READ)

@@ -8,8 +8,11 @@ from unittest.mock import patch
 
 import pytest
 
-from wanesync.core.errors import ConfigError, DatabaseUnavailable
+from tests.support.core_builders import FIELDS
+from wanesync.core.errors import ConfigError, DatabaseUnavailable, FieldMapChanged
+from wanesync.core.fields import FieldMap
 from wanesync.core.model import Side
+from wanesync.ops.field_map import MapClaim, claim_field_map
 from wanesync.store import Store, open_store
 from wanesync.web.server import WebServer, find_trouble
 from wanesync.web.settings import WebSettings
@@ -76,3 +79,18 @@ def test_a_database_that_does_not_answer_is_trouble(store: Store) -> None:
     assert find_trouble(store) == ""
     with patch.object(store, "transaction", side_effect=DatabaseUnavailable("gone")):
         assert find_trouble(store) == "the database does not answer"
+
+
+def test_a_process_with_an_earlier_field_map_is_not_ready_and_ends(store: Store) -> None:
+    claim_field_map(store, FIELDS, MapClaim.TAKE_OVER)
+    earlier = store.generations
+    claim_field_map(store, FieldMap(FIELDS.specs[:2]), MapClaim.TAKE_OVER)
+    store.use_fields(earlier)
+    assert find_trouble(store) == "the field map was changed: this process stops"
+    server = WebServer(store, Intake(), WebSettings(), ("127.0.0.1", 0))
+    server.start()
+    try:
+        with pytest.raises(FieldMapChanged):
+            server.beat_until(StopAfter(3))
+    finally:
+        server.stop()

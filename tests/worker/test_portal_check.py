@@ -7,14 +7,21 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.core_builders import FIELDS, contact, customer
+from tests.support.core_builders import FIELDS, customer
 from tests.support.live_sync import HUBSPOT, LiveSync, refused
 from wanesync.core.errors import Failure
 from wanesync.core.jobs import JobKind, WaitCode
+from wanesync.core.model import Record
 from wanesync.core.portal_checks import OWN_PROPERTIES, PortalFacts, PropertyFacts
 from wanesync.ops.alarms import read_alarms
 from wanesync.sync.loader import read_portal_state
-from wanesync.worker.portal_check import CHECK_INTERVAL_MS, RECHECK_INTERVAL_MS, PortalCheck, begin_unchecked
+from wanesync.worker.portal_check import (
+    CHECK_INTERVAL_MS,
+    RECHECK_INTERVAL_MS,
+    SUSPECT_INTERVAL_MS,
+    PortalCheck,
+    begin_unchecked,
+)
 
 MAPPED = {name: PropertyFacts() for name in FIELDS.properties()}
 WHOLE = PortalFacts({**MAPPED, **dict.fromkeys(OWN_PROPERTIES, PropertyFacts(unique=True))}, has_event=True)
@@ -73,8 +80,7 @@ def test_a_field_whose_property_is_mended_is_read_for(live: LiveSync, check: Por
     check.check_if_due()
     with live.store.reading() as tx:
         assert read_portal_state(tx).paused_fields == {"city"}
-    lacking = contact("1", email="ann@example.com")
-    live.know(type(lacking)(HUBSPOT, "1", lacking.values, lacking.emails, unknown=frozenset({"city"})))
+    live.know(Record(HUBSPOT, "1", {"email": "ann@example.com"}, unknown=frozenset({"city"})))
     live.advance(RECHECK_INTERVAL_MS)
     check.check_if_due()
     assert live.is_queued(HUBSPOT, "1", JobKind.READ)
@@ -98,6 +104,9 @@ def test_a_side_that_does_not_answer_changes_nothing_and_is_asked_again(live: Li
     with live.store.reading() as tx:
         assert read_portal_state(tx).blocked
     check.check_if_due()
+    assert len(live.hubspot.requests) == 1
+    live.advance(RECHECK_INTERVAL_MS)
+    check.check_if_due()
     with live.store.reading() as tx:
         assert not read_portal_state(tx).blocked
 
@@ -108,3 +117,21 @@ def test_a_key_that_may_not_look_lets_everything_go_on(live: LiveSync, check: Po
     check.check_if_due()
     with live.store.reading() as tx:
         assert not read_portal_state(tx).problems
+
+
+def test_answers_that_lack_a_field_make_a_check_due_and_raise_an_alarm(live: LiveSync, check: PortalCheck) -> None:
+    live.hubspot.answer("inspect", WHOLE, WHOLE, WHOLE)
+    check.check_if_due()
+    lacking = Record(HUBSPOT, "1", {"email": "ann@example.com"}, unknown=frozenset({"city"}))
+    live.know(lacking)
+    (alarm,) = [alarm for alarm in read_alarms(live.store) if "no usable value of city" in alarm]
+    assert "let the app see the property" in alarm
+    live.advance(RECHECK_INTERVAL_MS)
+    check.check_if_due()
+    assert len(live.hubspot.requests) == 2
+    live.advance(RECHECK_INTERVAL_MS)
+    check.check_if_due()
+    assert len(live.hubspot.requests) == 2
+    live.advance(SUSPECT_INTERVAL_MS)
+    check.check_if_due()
+    assert len(live.hubspot.requests) == 3

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 CHECK_INTERVAL_MS = 900_000
 """Time between two checks of an account that lacks nothing (15 min, our choice): two requests each."""
 RECHECK_INTERVAL_MS = 30_000
-"""Time between two checks of an account that lacks something, so that it resumes soon after it was mended."""
+"""Time between two checks of an account that lacks something, so that it resumes soon after it was mended, and the
+shortest time to a check that answers without a field of the map make due."""
+SUSPECT_INTERVAL_MS = 120_000
+"""Time between two checks while answers lack a field although the account has the property."""
 POLL_INTERVAL_S = 5.0
 """How often a process looks whether a check is due."""
 READS_PER_TRANSACTION = 500
@@ -57,6 +60,8 @@ class PortalCheck:
     event_name: str
     stopping: threading.Event
     _started: bool = False
+    _failed: bool = False
+    _suspected: bool = False
 
     def run(self) -> None:
         """Work until ``stopping`` is set; runs in a thread beside a worker."""
@@ -69,7 +74,7 @@ class PortalCheck:
         try:
             if self.runtime.store.run(self._claim_turn):
                 self.check()
-                self._started = True
+                self._failed = False
         except CallError as error:
             log.warning("HubSpot account not checked", failure=error.failure, reason=error.reason)
             if error.failure is Failure.FORBIDDEN:
@@ -118,11 +123,15 @@ class PortalCheck:
         if operator_pause(Side.HUBSPOT) in tx.pauses.get_all():
             return False
         text = tx.settings.get(CHECKED) or "0"
-        interval_ms = RECHECK_INTERVAL_MS if read_portal_state(tx).problems else CHECK_INTERVAL_MS
+        lacking = bool(tx.records.unanswered_ids(Side.HUBSPOT, "", 1))
+        interval_ms = CHECK_INTERVAL_MS if not lacking else SUSPECT_INTERVAL_MS
+        if self._failed or read_portal_state(tx).problems or (lacking and not self._suspected):
+            interval_ms = RECHECK_INTERVAL_MS
         # Times that lie in the future are not believed.
         if self._started and 0 <= tx.now_ms - int(text) < interval_ms:
             return False
         tx.settings.put(CHECKED, str(tx.now_ms))
+        self._started, self._failed, self._suspected = True, True, lacking
         return True
 
 

@@ -115,7 +115,10 @@ def _check_winner(decision: Decision, known: DecisionContext, rules: Rules) -> s
     winner, spec = decision.verdict.winner, rules.fields.by_name.get(decision.field)
     if winner is None or spec is None:
         return ""
-    values = {side: known.records[side, link.id_on(side)].record.values.get(spec.name, "") for side in Side}
+    records = {side: known.records[side, link.id_on(side)].record for side in Side}
+    if spec.name in records[Side.HUBSPOT].unknown | records[Side.STRIPE].unknown | known.context.unusable:
+        return f"{decision.verdict} does not fit: the values of {spec.name} are not known yet; run it again later"
+    values = {side: records[side].values.get(spec.name, "") for side in Side}
     if spec.convert(winner.other, values[winner], values[winner.other]) is None:
         return f"{decision.verdict} does not fit: its value cannot be converted for {winner.other} without a guess"
     return ""

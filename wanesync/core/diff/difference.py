@@ -120,9 +120,7 @@ def classify(context: PlanContext, outcome: Plan, rules: Rules) -> list[Differen
         return []  # Reported under its contact's key.
     if links:
         return _pair(context, outcome, links, rules)
-    created = [
-        _creation(action, stored, rules) for action in outcome.actions.values() if action.kind is WriteKind.CREATE
-    ]
+    created = [_creation(action, stored) for action in outcome.actions.values() if action.kind is WriteKind.CREATE]
     if created:
         return created
     if side is Side.STRIPE and outcome.wake:
@@ -157,6 +155,8 @@ def _pair(context: PlanContext, outcome: Plan, links: list[Link], rules: Rules) 
     held = _held_after(context, outcome, primary)
     written = {name for action in outcome.actions.values() for name in action.changes}
     sides = contact.record.values, customer.record.values
+    # What a copy does not hold, or HubSpot cannot hold, is no difference (docs/correctness.md#unknown-fields).
+    written |= contact.record.unknown | customer.record.unknown | context.unusable
     kept = {
         spec.name: _keep(spec, _values(contact, customer, spec.name), HELD if spec.name in held else KEPT)
         for spec in rules.fields.specs
@@ -187,12 +187,12 @@ def _keep(spec: FieldSpec, values: tuple[str, str], why: str) -> FieldDifference
     return FieldDifference(*values, "", why, how=classify_values(spec, *values))
 
 
-def _creation(action: Action, source: StoredRecord, rules: Rules) -> Difference:
+def _creation(action: Action, source: StoredRecord) -> Difference:
     target, fields = action.side, {}
     for name, value in source.record.values.items():
-        if value and name in rules.fields.by_name:
+        if value and name in action.changes:
             values = (value, "") if target is Side.STRIPE else ("", value)
-            after = action.changes[name].after if name in action.changes else ""
+            after = action.changes[name].after
             fields[name] = FieldDifference(*values, str(target), "missing there", after, ValueKind.BLANK)
     for name, change in action.changes.items():
         if change.after and not change.source:

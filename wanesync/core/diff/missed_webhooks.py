@@ -112,6 +112,8 @@ def _has(events: Collection[Event], kind: str) -> bool:
 def _changed(old: Record, new: Record, fields: FieldMap) -> Iterator[tuple[str, str]]:
     """Yield (name, new value) of what differs and is synced from this side."""
     for spec in fields.specs:
+        if spec.name in old.unknown | new.unknown:
+            continue
         before, after = (record.values.get(spec.name, "") for record in (old, new))
         if before != after and spec.direction.reaches(new.side.other):
             parts = (_parts(spec, new.side, value) for value in (before, after))
