@@ -58,8 +58,8 @@ class Processes(Table):
 
     def count_on_map(self, generation: int) -> int:
         """Number of processes with a fresh heartbeat that work with a generation of the field map."""
-        fresh_ms = self._session.now_ms - LEASE_MS
-        return self._session.number("count_on_map", fresh_ms=fresh_ms, map_generation=generation)
+        bounds = lease_bounds(self._session.now_ms)
+        return self._session.number("count_on_map", map_generation=generation, **bounds)
 
     def remove_on_other_maps(self, generation: int) -> None:
         """Ends the leases of all processes that work with another generation of the field map."""
