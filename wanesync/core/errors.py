@@ -105,7 +105,14 @@ class InvalidPayload(WanesyncError):
 
 
 class DecryptionFailed(WanesyncError):
-    """An encrypted value could not be decrypted: it was altered, moved, or its key is missing."""
+    """An encrypted value could not be decrypted: it was altered, moved, or its key is missing.
+
+    ``table``, ``row``: where it is stored; of a record the row is its side and id.
+    """
+
+    def __init__(self, message: str, table: str = "", row: str = "") -> None:
+        self.table, self.row = table, row
+        super().__init__(message)
 
 
 class Failure(StrEnum):

@@ -63,6 +63,8 @@ class NoteCode(StrEnum):
     """Reads do not find it, or a record that may be its counterpart, and no deletion is known."""
     WANTED = "wanted"
     """Its counterpart is created because an operator decided so, whatever was deleted before."""
+    DAMAGED = "damaged"
+    """Its stored copy cannot be decrypted: it is read again."""
     FIRST_LISTING = "first_listing"
     """Nothing is created before both sides have been listed once completely."""
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from wanesync.core.change_guard import HoldKind, HoldState, show_source
 from wanesync.core.jobs import DeadClass, WaitCode
+from wanesync.core.model import NoteCode
 from wanesync.ops.disk import find_disk_alarms
 from wanesync.ops.lane_status import LaneState, age_s, read_lanes
 from wanesync.ops.portal_problems import find_portal_alarms
@@ -104,6 +105,7 @@ def read_health(tx: Tx) -> Health:
         *find_quota_alarms(tx),
         *_find_failed_batches(tx),
         *_name_bad_records(tx, lanes),
+        *_name_damaged_copies(tx),
         *_find_idle_jobs(tx),
         *_find_rivals(tx),
         *_find_hot_records(tx),
@@ -146,6 +148,14 @@ def _find_troubles(lanes: Mapping[str, LaneState]) -> list[str]:
         if lane.oldest_s * 1000 > OLD_MS:
             alarms.append(f"{side}: the oldest job that is due or running is {lane.oldest_s:.0f} s old")
     return alarms
+
+
+def _name_damaged_copies(tx: Tx) -> list[str]:
+    """Records whose stored copy cannot be decrypted: a read replaces it."""
+    damaged = [f"{side} {i}" for side, ids in tx.records.noted_ids(NoteCode.DAMAGED).items() for i in ids]
+    more = f" and {len(damaged) - MAX_NAMED:,} more" if len(damaged) > MAX_NAMED else ""
+    advice = "the stored copy cannot be decrypted: wanesync reconcile reads it again"
+    return [f"{', '.join(damaged[:MAX_NAMED])}{more}: {advice}"] if damaged else []
 
 
 def _find_failed_batches(tx: Tx) -> list[str]:

@@ -173,7 +173,7 @@ class CatchUp:
 
     def _queue_reads(self, tx: Tx, hits: Sequence[tuple[str, int]]) -> int:
         """Queue a read of each contact that was modified after its stored record; how many."""
-        stored = tx.records.get_many([(Side.HUBSPOT, i) for i, _ in hits])
+        stored = tx.records.get_many([(Side.HUBSPOT, i) for i, _ in hits], {})
         reads = []
         for contact_id, modified_ms in hits:
             old = stored.get((Side.HUBSPOT, contact_id))

@@ -134,7 +134,7 @@ class ChangesReader:
         chosen = []
         for ids in _split(list(unread)):
             with self.runtime.store.reading() as tx:
-                known = tx.records.get_many([(Side.STRIPE, i) for i in ids])
+                known = tx.records.get_many([(Side.STRIPE, i) for i in ids], {})
                 keys = {event.request_key for i in ids for event in unread[i]} - {""}
                 writes = tx.pending_writes.by_keys(Side.STRIPE, keys) if keys else {}
             answered = {key for key, own in writes.items() if is_answered(own)}
@@ -162,7 +162,7 @@ class ChangesReader:
             )
             ids = [i for i, _ in hits]
             with self.runtime.store.reading() as tx:
-                known = tx.records.get_many([(Side.HUBSPOT, i) for i in ids])
+                known = tx.records.get_many([(Side.HUBSPOT, i) for i in ids], {})
             copies = self._listed_copies(Side.HUBSPOT, ids)
             for i, modified_ms in hits:
                 old = known.get((Side.HUBSPOT, i))
@@ -263,7 +263,7 @@ class ChangesReader:
         """Count what webhooks missed of these records; the ids of those that are stored as alive."""
         alive = []
         with self.runtime.store.reading() as tx:
-            known = tx.records.get_many([(side, i) for i in answers])
+            known = tx.records.get_many([(side, i) for i in answers], {})
             received = tx.events.windows(side, list(answers), since_ms)
         for i, record in answers.items():
             old, stored = known.get((side, i)), received.get(i, [])

@@ -12,17 +12,23 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import structlog
+
 from wanesync.core.bulk_guards import Volume, check_listing
 from wanesync.core.diff.difference import ACTIONABLE, Difference, DifferenceClass, KeyComparison, compare_key
 from wanesync.core.diff.value_kinds import ValueKind
-from wanesync.core.model import LinkState, NoteCode, RecordRef, Side, StoredRecord, WriteKind, split_key
+from wanesync.core.errors import DecryptionFailed
+from wanesync.core.model import Link, LinkState, NoteCode, RecordRef, Side, StoredRecord, WriteKind, split_key
 from wanesync.reconcile.snapshot.codec import ChangedRecord
 from wanesync.reconcile.snapshot.file import Snapshot
 from wanesync.store.database import Tx
 from wanesync.store.tables.links import Outline
 from wanesync.store.tables.records import Records
+from wanesync.sync.bad_rows import in_halves
 from wanesync.sync.loader import load_contexts
 from wanesync.sync.runtime import Runtime
+
+log = structlog.get_logger()
 
 Compared = Callable[[int], None]
 """Called with the number of records compared since the last call."""
@@ -283,9 +289,9 @@ class Comparison:
                     ids = tx.records.ids(side, after, ROWS_PER_PAGE)
                     missing = self.snapshot.find_unlisted(side, after, ids) if ids else []
                     if missing:
-                        stored = tx.records.get_many([(side, i) for i in missing])
+                        stored = tx.records.get_many([(side, i) for i in missing], {})
                         new = [i for i in missing if stored[side, i].record.created_ms >= since_ms]
-                        links = tx.links.of_records([(side, i) for i in new])
+                        links = self._read_readable_links(tx, side, new)
                         new_links[side] += sum(link.state is LinkState.ACTIVE for link in links)
                         gone = [i for i in missing if stored[side, i].record.created_ms < since_ms]
                         if gone:
@@ -296,7 +302,7 @@ class Comparison:
 
     def _plan_related(self, tx: Tx, side: Side, ids: Sequence[str]) -> None:
         """Records that share an address or an id with a record that was not listed cannot be settled in SQL."""
-        stored = tx.records.get_many([(side, i) for i in ids]).values()
+        stored = tx.records.get_many([(side, i) for i in ids], {}).values()
         named = {s.record.other_id for s in stored} | {i for _, i in tx.records.by_other_ids(side.other, ids)}
         with self.snapshot.transaction():
             self.snapshot.put_unlisted_addresses(side, [(hmac, s.id) for s in stored for hmac in s.hmacs])
@@ -308,15 +314,15 @@ class Comparison:
         for some in _split(ids, ROWS_PER_PAGE):
             self.snapshot.plan_records(side, some)
             if side is Side.STRIPE:
-                links = tx.links.of_ids((), some)
+                links = self._read_readable_links(tx, side, some)
                 contacts = [link.hubspot_id for link in links if link.state is LinkState.ACTIVE]
                 self.snapshot.plan_records(Side.HUBSPOT, contacts)
 
     def _put_unlisted(self, tx: Tx, side: Side, ids: Sequence[str], report: Report) -> None:
-        copies = tx.records.get_many([(side, i) for i in ids])
+        copies = tx.records.get_many([(side, i) for i in ids], {})
         missing = {i for (_, i), stored in copies.items() if stored.missing}
         found, linked = [], set()
-        for link in tx.links.of_records([(side, i) for i in ids]):
+        for link in self._read_readable_links(tx, side, ids):
             if link.state is LinkState.ACTIVE:
                 record_id = link.id_on(side)
                 linked.add(record_id)
@@ -345,7 +351,40 @@ class Comparison:
                 self._record(self._compare_keys(reopened), report)
             compared(len(keys))
 
+    def _read_readable_links(self, tx: Tx, side: Side, ids: Sequence[str]) -> list[Link]:
+        """Links of records; one that cannot be decrypted is set aside under its record."""
+
+        def read(some: Sequence[str]) -> list[Link]:
+            return tx.links.of_records([(side, i) for i in some])
+
+        def set_aside(record_id: str, error: Exception) -> list[Link]:
+            self._set_aside(side, record_id, error)
+            return []
+
+        return in_halves(ids, read, set_aside) if ids else []
+
     def _compare_keys(self, keys: Sequence[str]) -> list[KeyComparison]:
+        """Compare some keys; one that cannot be compared because a stored value is damaged is set aside."""
+
+        def set_aside(key: str, error: Exception) -> list[KeyComparison]:
+            kind, record_id = split_key(key)
+            self._set_aside(Side.HUBSPOT if kind == "contact" else Side.STRIPE, record_id, error)
+            return []
+
+        return in_halves(keys, self._compare_readable, set_aside) if keys else []
+
+    def _set_aside(self, side: Side, record_id: str, error: Exception) -> None:
+        """Name a record whose stored values are damaged. Raises any other error."""
+        if not isinstance(error, DecryptionFailed):
+            raise error
+        place, _, stored_id = error.row.partition(":")
+        if error.table == "records":
+            # A record that is compared together with the damaged one, which may be of another person.
+            side, record_id = Side(place), stored_id
+        log.warning("stored value damaged", side=side, record=record_id, table=error.table)
+        self.snapshot.put_aside(side, [(record_id, str(error))])
+
+    def _compare_readable(self, keys: Sequence[str]) -> list[KeyComparison]:
         with self.runtime.store.reading() as tx:
             contexts = load_contexts(tx, keys, _NewestRecords(tx.records, self.snapshot, self.runtime.store.hmac))
         return [compare_key(contexts[key], self.runtime.rules) for key in keys]

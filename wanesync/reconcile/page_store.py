@@ -9,18 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+
+import structlog
 
 from wanesync.core.diff.ranges import ListingRange
+from wanesync.core.errors import WanesyncError
 from wanesync.core.fields import exact
-from wanesync.core.jobs import Priority
-from wanesync.core.model import Record, RecordRef, Side, StoredRecord
+from wanesync.core.jobs import JobKind, JobRequest, Priority
+from wanesync.core.model import NoteCode, Record, RecordRef, Side, StoredRecord
 from wanesync.core.ports import CustomerAnswer, SetAside, Timing
 from wanesync.reconcile.snapshot.codec import CHANGED_MEANWHILE, ChangedRecord
 from wanesync.reconcile.snapshot.file import ListedRow, Snapshot
 from wanesync.store.database import Tx
+from wanesync.sync.bad_rows import in_halves
 from wanesync.sync.loader import key_of
 from wanesync.sync.record_versions import RecordWriter
 from wanesync.sync.runtime import Runtime
+
+log = structlog.get_logger()
 
 ALL_STORED = "adopted"
 """Metadata: every changed record of the snapshot is stored in the database."""
@@ -54,8 +61,10 @@ class PageStore:
     def put_contacts(self, records: Sequence[Record], spans: Iterable[ListingRange] = ()) -> None:
         """Store contacts as listed or read; ``spans``: how far the listing came with them."""
         merged = {i: record for record in records for i in record.merged_ids}
+        damaged: dict[RecordRef, str] = {}
         with self.runtime.store.reading() as tx:
-            stored = tx.records.get_many([(Side.HUBSPOT, i) for i in [*(r.id for r in records), *merged]])
+            stored = tx.records.get_many([(Side.HUBSPOT, i) for i in [*(r.id for r in records), *merged]], damaged)
+        records = self._put_damaged(records, damaged)
         page = _SortedPage(stored=stored)
         for record in records:
             self._sort_contact(record, stored.get((Side.HUBSPOT, record.id)), page)
@@ -72,10 +81,11 @@ class PageStore:
         self, records: Sequence[Record], timing: Timing, called_ms: int, spans: Iterable[ListingRange] = ()
     ) -> None:
         """Store customers as listed or read by a call that began at ``called_ms``, database time."""
+        damaged: dict[RecordRef, str] = {}
 
         def sort(tx: Tx) -> _SortedPage:
             ids = [record.id for record in records]
-            stored = tx.records.get_many([(Side.STRIPE, i) for i in ids])
+            stored = tx.records.get_many([(Side.STRIPE, i) for i in ids], damaged)
             page = _SortedPage(stored=stored)
             stored_again = tx.records.stored_since(Side.STRIPE, ids, called_ms)
             for record in records:
@@ -83,14 +93,15 @@ class PageStore:
                 if old is None or record != old.record or old.stale:
                     revision = 0 if old is None else CHANGED_MEANWHILE if record.id in stored_again else old.revision
                     page.changed[record.id] = ChangedRecord(record, revision, timing.from_ms, timing.to_ms)
-                elif record.id not in stored_again:
+                elif record.id not in stored_again and (Side.STRIPE, record.id) not in damaged:
                     page.unchanged.append(old)
                 if old is not None and old.deleted:
                     page.deleted.add(record.id)
             tx.records.touch_many(page.unchanged, timing.from_ms, timing.to_ms)
             return page
 
-        self._put(Side.STRIPE, records, self.runtime.commit("listing.page", sort), spans)
+        page = self.runtime.commit("listing.page", sort)
+        self._put(Side.STRIPE, self._put_damaged(records, damaged), page, spans)
 
     def put_aside(self, side: Side, records: Sequence[SetAside]) -> None:
         """Name records that cannot be used (docs/correctness.md#vendor-values).
@@ -102,7 +113,7 @@ class PageStore:
             return
         remains = {one.id: one.remains for one in records if one.remains is not None}
         with self.runtime.store.reading() as tx:
-            stored = tx.records.get_many([(side, i) for i in remains])
+            stored = tx.records.get_many([(side, i) for i in remains], {})
         page = _SortedPage()
         new = [record for i, record in remains.items() if (side, i) not in stored]
         for record in new:
@@ -121,12 +132,29 @@ class PageStore:
         for side in Side:
             after = ""
             while some := self.snapshot.changed_after(side, after, RECORDS_PER_TRANSACTION):
-                self.runtime.commit("reconcile.adopt", lambda tx, s=side, c=some: self._store(tx, s, c, keys))  # type: ignore[misc] # binds the loop's values
+                aside = self.runtime.commit("reconcile.adopt", partial(self._store_some, side, some, keys))
+                self.snapshot.put_aside(side, aside)
                 after = max(some)
+        self.runtime.commit("reconcile.adopt", _queue_reads_of_damaged)
         if keys is None:
             self.snapshot.put_metadata({ALL_STORED: "yes"})
 
     # -- parts
+
+    def _put_damaged(self, records: Sequence[Record], damaged: Mapping[RecordRef, str]) -> Sequence[Record]:
+        """Set aside the records whose stored copy cannot be decrypted; returns the others."""
+        if not damaged:
+            return records
+
+        def note(tx: Tx) -> None:
+            for (side, record_id), reason in damaged.items():
+                tx.records.note_damaged(side, record_id, reason)
+
+        self.runtime.commit("listing.page", note)
+        for (side, record_id), reason in damaged.items():
+            log.warning("stored copy damaged", side=side, record=record_id)
+            self.snapshot.put_aside(side, [(record_id, reason)])
+        return [record for record in records if (record.side, record.id) not in damaged]
 
     def _sort_contact(self, record: Record, old: StoredRecord | None, page: _SortedPage) -> None:
         if old is None:
@@ -163,6 +191,23 @@ class PageStore:
             changed,
         )
 
+    def _store_some(
+        self, side: Side, changed: Mapping[str, ChangedRecord], keys: Collection[str] | None, tx: Tx
+    ) -> list[tuple[str, str]]:
+        """Store records; returns (id, reason) of those that cannot be stored (docs/correctness.md#bad-rows)."""
+
+        def store(ids: Sequence[str]) -> list[tuple[str, str]]:
+            with tx.savepoint():
+                self._store(tx, side, {i: changed[i] for i in ids}, keys)
+            return []
+
+        def set_aside(record_id: str, error: Exception) -> list[tuple[str, str]]:
+            reason = str(error) if isinstance(error, WanesyncError) else type(error).__name__
+            log.warning("record not stored", side=side, record=record_id, reason=reason)
+            return [(record_id, reason)]
+
+        return in_halves(list(changed), store, set_aside)
+
     def _store(self, tx: Tx, side: Side, changed: dict[str, ChangedRecord], keys: Collection[str] | None) -> None:
         if keys is not None:
             key = key_of(tx, [(side, i) for i in changed])
@@ -179,3 +224,9 @@ class PageStore:
 
 def _changed_contact(record: Record, base_revision: int) -> ChangedRecord:
     return ChangedRecord(record, base_revision, record.modified_ms, record.modified_ms)
+
+
+def _queue_reads_of_damaged(tx: Tx) -> None:
+    """Queue reads of the records whose stored copy is damaged: what they bring replaces it."""
+    damaged = tx.records.noted_ids(NoteCode.DAMAGED)
+    tx.jobs.put_many([JobRequest(side, JobKind.READ, i, Priority.BULK) for side, ids in damaged.items() for i in ids])

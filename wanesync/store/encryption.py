@@ -64,14 +64,16 @@ class Encryption:
         box = self._boxes.get(blob[1:5])
         if box is None:
             raise DecryptionFailed(
-                f"the {purpose} of {table} {row} is encrypted with a key that is not in [security] keys; add it again"
+                f"the {purpose} of {table} {row} is encrypted with a key that is not in [security] keys; add it again",
+                table,
+                row,
             )
         try:
             return box.decrypt(blob[5:_HEAD], blob[_HEAD:], _bind(table, row, purpose, blob[1:5].decode()))
         except InvalidTag as error:
             name = f"the {purpose} of {table} {row}"
             message = f"{name} was altered or moved, or its key was replaced; restore it from a backup"
-            raise DecryptionFailed(message) from error
+            raise DecryptionFailed(message, table, row) from error
 
     def is_newest_key(self, blob: bytes) -> bool:
         """Whether a value is encrypted with the newest key."""

@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from wanesync.core.errors import DatabaseRefused, DatabaseUnavailable, DecryptionFailed
-from wanesync.core.jobs import DeadClass
+from wanesync.core.jobs import DeadClass, JobKind, JobRequest, Priority
+from wanesync.core.model import Side
+from wanesync.store.database import Tx
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -40,3 +42,11 @@ def find_fault(error: Exception) -> DeadClass | None:
     if isinstance(error, DatabaseRefused | UnicodeError | OverflowError):
         return DeadClass.UNSTORABLE
     return None
+
+
+def note_damaged(tx: Tx, error: DecryptionFailed) -> None:
+    """Note that our copy of a record cannot be decrypted, and queue a read, which replaces it; else do nothing."""
+    side, _, record_id = error.row.partition(":")
+    if error.table == "records" and side in tuple(Side):
+        tx.records.note_damaged(Side(side), record_id, str(error))
+        tx.jobs.put(JobRequest(Side(side), JobKind.READ, record_id, Priority.LIVE_BULK))

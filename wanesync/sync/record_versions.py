@@ -53,7 +53,8 @@ class RecordWriter:
         asked = {(side, i) for i in ids} - self.asked
         if asked:
             self.asked |= asked
-            found = self.tx.records.get_many(asked)
+            # A damaged copy is replaced by what a read brings.
+            found = self.tx.records.get_many(asked, {})
             self.read |= {ref: found[ref].revision if ref in found else 0 for ref in asked}
             self.known = found | self.known
 
@@ -234,7 +235,7 @@ class RecordWriter:
             revision=(old.revision if old else 0) + 1,
             stale=stale,
             hmacs=hmacs,
-            note=old.note if old else None,
+            note=old.note if old and not (old.note and old.note.code is NoteCode.DAMAGED) else None,
             unanswered=(old.unanswered if old else 0) + 1 if record.unknown else 0,
         )
         if old is None or not (old.deleted or old.absent):
@@ -244,7 +245,7 @@ class RecordWriter:
             self.tx.tombstones.drop(record.side, record.id)
             reason = "restored" if old.deleted else "found again"
             self.tx.journal.add("restored", record.side, record.id, "", {"reason": reason})
-        note = None if old.note and old.note.code is NoteCode.MISSING else old.note
+        note = None if stored.note and stored.note.code is NoteCode.MISSING else stored.note
         self.found_again.add((record.side, record.id))
         self._replace(replace(stored, note=note), hmacs | old.hmacs)
 

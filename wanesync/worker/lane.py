@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
-from wanesync.core.errors import WanesyncError
+from wanesync.core.errors import DecryptionFailed, WanesyncError
 from wanesync.core.jobs import (
     MAX_ATTEMPTS,
     SHARED_CLAIM_INTERVAL,
@@ -31,7 +31,7 @@ from wanesync.store.database import Tx
 from wanesync.store.session import TransactionTooLong
 from wanesync.store.tables.jobs import EVERY_PRIORITY, ClaimableJob
 from wanesync.store.tables.settings import PauseRow, operator_pause
-from wanesync.sync.bad_rows import find_fault, in_halves
+from wanesync.sync.bad_rows import find_fault, in_halves, note_damaged
 from wanesync.sync.calls import AnyCall
 from wanesync.sync.reader import Reader
 from wanesync.sync.runtime import Runtime
@@ -286,6 +286,8 @@ def reschedule_failed(runtime: Runtime, tx: Tx, job: Job, error: Exception) -> N
     fault = find_fault(error) or (DeadClass.POISON if job.attempts + 1 >= max_attempts else None)
     if fault:
         tx.jobs.mark_dead(job, fault, reason)
+        if isinstance(error, DecryptionFailed):
+            note_damaged(tx, error)
         tx.journal.add("dead", job.lane, job.key, "", {"class": fault, "reason": reason, "kind": job.kind})
     else:
         tx.jobs.reschedule(

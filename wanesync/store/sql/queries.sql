@@ -92,6 +92,11 @@ UPDATE records SET valid_from_ms = :valid_from_ms, valid_to_ms = :valid_to_ms, r
     stored_ms = :now
 WHERE side = :side AND id IN (:ids) AND id || ' ' || revision IN (:copies);
 
+-- What an operator decided stays.
+-- name: note_damaged
+UPDATE records SET note_code = 'damaged', note = :note
+WHERE side = :side AND id = :id AND note_code NOT IN ('by_decision', 'wanted');
+
 -- name: set_note
 UPDATE records SET note_code = :note_code, note = :note WHERE side = :side AND id = :id;
 

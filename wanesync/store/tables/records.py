@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from operator import itemgetter
 
+from wanesync.core.errors import DecryptionFailed
 from wanesync.core.ids import bound
-from wanesync.core.model import Note, NoteCode, Side, StoredRecord
+from wanesync.core.model import Note, NoteCode, Record, Side, StoredRecord
 from wanesync.store.codec import pack_record, unpack_record
 from wanesync.store.queries import Parameters, Value
 from wanesync.store.session import Row, Table, TransactionConflict
@@ -29,14 +30,20 @@ class Records(Table):
         """Our newest copy of a record, alive or not; None without one."""
         return self.get_many([(side, record_id)]).get((side, record_id))
 
-    def get_many(self, keys: Iterable[tuple[Side, str]]) -> dict[tuple[Side, str], StoredRecord]:
-        """Our newest copies, alive or not; unknown records are left out."""
+    def get_many(
+        self, keys: Iterable[tuple[Side, str]], damaged: dict[tuple[Side, str], str] | None = None
+    ) -> dict[tuple[Side, str], StoredRecord]:
+        """Our newest copies, alive or not; unknown records are left out. Raises DecryptionFailed.
+
+        ``damaged``: copies that cannot be decrypted are noted there with the reason, and their place takes a stale copy
+        without any value, which a read replaces.
+        """
         found: dict[tuple[Side, str], StoredRecord] = {}
         for side, ids in _by_side(keys).items():
             rows = self._session.rows("records_of_side", side=side, ids=ids)
             hmacs = self._hmacs(side, ids) if rows else {}
             for row in rows:
-                found[side, row[0]] = self._read(side, row, hmacs.get(row[0], frozenset()))
+                found[side, row[0]] = self._read(side, row, hmacs.get(row[0], frozenset()), damaged)
         return found
 
     def put_many(self, copies: Iterable[StoredRecord], read: Mapping[tuple[Side, str], int] | None = None) -> None:
@@ -158,6 +165,10 @@ class Records(Table):
         code, text = (note.code, note.text) if note else ("", "")
         self._session.defer("set_note", side=side, id=record_id, note_code=code, note=text)
 
+    def note_damaged(self, side: Side, record_id: str, reason: str) -> None:
+        """Store that a copy cannot be decrypted, for people; what an operator decided about the record stays."""
+        self._session.rows("note_damaged", side=side, id=record_id, note=reason)
+
     def count(self, side: Side) -> int:
         """Number of alive records of a side."""
         return self._session.number("count_records", side=side)
@@ -198,16 +209,28 @@ class Records(Table):
         self._session.each("drop_email", sorted(dropped, key=_email_key))
         self._session.each("add_email", sorted(added, key=_email_key))
 
-    def _read(self, side: Side, row: Row, hmacs: frozenset[str]) -> StoredRecord:
+    def _open(self, side: Side, record_id: str, blob: bytes, damaged: dict[tuple[Side, str], str] | None) -> Record:
+        try:
+            plain = self._session.encryption.decrypt(blob, "records", f"{side}:{record_id}", "content")
+            return unpack_record(plain, side, record_id, self._session.generations)
+        except DecryptionFailed as error:
+            if damaged is None:
+                raise
+            damaged[side, record_id] = str(error)
+            return Record(side, record_id)
+
+    def _read(
+        self, side: Side, row: Row, hmacs: frozenset[str], damaged: dict[tuple[Side, str], str] | None
+    ) -> StoredRecord:
         record_id, blob, valid_from_ms, valid_to_ms, revision, stale, deleted, survivor, *rest = row
         note_code, note, lacks, erased, absent_ms, missing = rest
-        plain = self._session.encryption.decrypt(blob, "records", f"{side}:{record_id}", "content")
+        record = self._open(side, record_id, blob, damaged)
         return StoredRecord(
-            record=unpack_record(plain, side, record_id, self._session.generations),
+            record=record,
             valid_from_ms=valid_from_ms,
             valid_to_ms=valid_to_ms,
             revision=revision,
-            stale=bool(stale),
+            stale=bool(stale) or (damaged is not None and (side, record_id) in damaged),
             deleted=bool(deleted),
             survivor=survivor,
             hmacs=hmacs,
