@@ -92,7 +92,7 @@ def build_runtime(
     config.require(*(REQUIRED_KEYS[side] for side in sorted(sides)))
     pins = read_pins(config, store)
     waits = find_pinned(store) if patient else frozenset()
-    fields, rng = FieldMap(config.fields), random.SystemRandom()
+    fields, rng = FieldMap(config.specs), random.SystemRandom()
     pacers = {side: Pacer(store, store.clock, side) for side in Side}
     apply_configured_limits(store, config.rate_limits)
     for pacer in pacers.values():
@@ -253,7 +253,7 @@ def build_intake(config: Config, store: Store) -> Intake:
     pins = read_pins(config, store)
     if not pins.portal or not pins.mode:
         raise ConfigError(["whose webhooks these are is not known yet: run wanesync init once"])
-    fields = FieldMap(config.fields)
+    fields = FieldMap(config.specs)
     claim_field_map(store, fields, MapClaim.TAKE_OVER)
     hubspot = HubSpotWebhooks(fields, pins.portal, frozenset(config.hubspot.own_source_ids))
     stripe = StripeEvents(fields, StripeAccount(pins.mode == "live", pins.portal, pins.account))

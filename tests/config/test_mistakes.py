@@ -47,7 +47,7 @@ def test_the_address_must_reach_each_side_on_which_people_are_created(
 ) -> None:
     text = create + EMAIL_FIELD + f'direction = "{direction}"\n'
     if not expected:
-        assert read(file, text).fields[0].name == "email"
+        assert read(file, text).specs[0].name == "email"
         return
     problem = only_problem(file, text)
     assert "field[1].direction: must be" in problem

@@ -11,8 +11,9 @@ from pydantic import BaseModel, ValidationError
 from tests.support.config_files import CREATE, EMAIL_FIELD, FIELD, SEAL, only_problem, problems, read
 from wanesync.config.model import SECTIONS, Config, load
 from wanesync.core.errors import ConfigError
-from wanesync.core.fields import DEFAULT_FIELDS, Direction, FieldSpec
+from wanesync.core.fields import DEFAULT_FIELDS, Direction, FieldMap, FieldSpec
 from wanesync.core.model import Side
+from wanesync.core.normalize import FormOptions
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 KEYS = {
@@ -34,7 +35,7 @@ class TestExample:
         }  # fmt: skip
         assert (example.database, plain.database) == (f"sqlite:{EXAMPLE.parent / 'wanesync.db'}", "sqlite:wanesync.db")
         assert example.model_dump(exclude=hidden) == plain.model_dump(exclude=hidden)
-        assert example.fields == plain.fields == DEFAULT_FIELDS
+        assert example.specs == plain.specs == DEFAULT_FIELDS
 
     def test_shows_every_key(self) -> None:
         shown: dict[str, set[str]] = {}
@@ -46,6 +47,14 @@ class TestExample:
                 shown.setdefault(section, set()).add(key[1])
         expected = {name: set(model.model_fields) for name, model in SECTIONS.items()}
         assert shown == {"": set(Config.model_fields) - set(SECTIONS), **expected}
+
+    def test_forms_follow_the_fields_section(self, file: Path) -> None:
+        text = '[fields]\ndefault_country = "de"\nbusiness_names = "list"\n'
+        config = read(file, text, ANSWERS)
+        assert {spec.options for spec in config.specs} == {FormOptions("DE", "list")}
+        assert FieldMap(config.specs).version != FieldMap(DEFAULT_FIELDS).version
+        with pytest.raises(ConfigError, match="ISO 3166-1 code of a country"):
+            read(file, '[fields]\ndefault_country = "Germany"\n', ANSWERS)
 
     def test_leaves_creation_to_the_operator(self) -> None:
         with pytest.raises(ConfigError, match=r"create\.customers"):
@@ -137,7 +146,7 @@ class TestFields:
             '[[field]]\nname = "plan"\nhubspot = "plan__c"\nstripe = ["metadata.Plan name"]\nowner = "stripe"\n'
             'direction = "to_hubspot"\nfill_empty = false\n'
         )
-        assert read(file, text).fields == (
+        assert read(file, text).specs == (
             FieldSpec("email", ("email",), ("email",), transform="email"),
             FieldSpec("name", ("firstname", "lastname"), ("name",), transform="name"),
             FieldSpec(

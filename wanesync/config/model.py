@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -22,6 +23,7 @@ from wanesync.config.value_types import (
     HUBSPOT_URL,
     STRIPE_URL,
     Address,
+    Country,
     Database,
     EncryptionKey,
     HubSpotSecrets,
@@ -41,6 +43,7 @@ from wanesync.config.value_types import (
 from wanesync.core.errors import ConfigError
 from wanesync.core.fields import DEFAULT_FIELDS, Direction, FieldSpec
 from wanesync.core.model import Side
+from wanesync.core.normalize import DEFAULTS, BusinessNames, FormOptions
 from wanesync.core.rate_limits import BULK, DAILY, MONTHLY_READS, SEARCH, STRIPE_OPERATIONS
 
 SECRET_KEYS = frozenset(
@@ -165,6 +168,20 @@ class FieldEntry(Section):
         )
 
 
+class Fields(Section):
+    """How values are read. ``default_country``: of phone numbers without a country code. None: they stay as typed.
+
+    ``business_names``: where the name of a customer that is a business goes.
+    """
+
+    default_country: Country | None = None
+    business_names: BusinessNames = "company"
+
+    def options(self) -> FormOptions:
+        """The section as a value of the core."""
+        return FormOptions(self.default_country or "", self.business_names)
+
+
 class Create(Section):
     """Whether people missing on a side are created there. Both keys are required with the real APIs."""
 
@@ -237,6 +254,7 @@ class Config(Section):
     server: Server = Server()
     security: Security = Security()
     field: tuple[FieldEntry, ...] = ()
+    fields: Fields = Fields()
     create: Create
     purchases: Purchases = Purchases()
     first_contact: FirstContact = FirstContact()
@@ -246,9 +264,11 @@ class Config(Section):
     log: Log = Log()
 
     @property
-    def fields(self) -> tuple[FieldSpec, ...]:
+    def specs(self) -> tuple[FieldSpec, ...]:
         """The field map: the ``[[field]]`` entries, or the default map where there are none."""
-        return tuple(entry.spec() for entry in self.field) or DEFAULT_FIELDS
+        specs = tuple(entry.spec() for entry in self.field) or DEFAULT_FIELDS
+        options = self.fields.options()
+        return specs if options == DEFAULTS else tuple(replace(spec, options=options) for spec in specs)
 
     @property
     def is_rehearsal(self) -> bool:
@@ -318,7 +338,7 @@ def load(path: Path | None, env: Mapping[str, str]) -> Config:
         found = (ConfigProblem(item["loc"], _explain(item)) for item in error.errors(include_url=False))
         problems += [problem for problem in found if problem.path not in wrong]
     else:
-        problems += [] if problems else tables.check_email_field(data, config.fields if config.field else ())
+        problems += [] if problems else tables.check_email_field(data, config.specs if config.field else ())
     if config is None or problems:
         # Raised outside the handler: pydantic's error would hold the values, secrets among them.
         raise ConfigError([locations.describe(problem) for problem in sorted(problems, key=locations.sort_key)])

@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from wanesync.config.references import find_foreign
+from wanesync.core.countries import NAMES
 from wanesync.core.ids import CONTACT_ID_KEY, CUSTOMER_ID_PROPERTY, INTENT_PROPERTY, PORTAL_ID_KEY
 from wanesync.core.normalize import FORMS
 from wanesync.core.purchases import ROLL_UP_PROPERTIES
@@ -168,6 +169,12 @@ def _not_reserved(value: str) -> str:
     return value
 
 
+def _country(value: str) -> str:
+    if len(value) != 2 or value.lower() not in NAMES:
+        raise ValueError("must be the ISO 3166-1 code of a country, such as DE or US")
+    return value.upper()
+
+
 def _transform(value: str) -> str:
     if value not in FORMS:
         raise ValueError(f"must be one of {', '.join(FORMS)}")
@@ -191,4 +198,5 @@ Rate = Annotated[float, Field(gt=0, le=1000)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Property = Annotated[str, AfterValidator(_property)]
 StripePath = Annotated[str, AfterValidator(_stripe_path)]
+Country = Annotated[str, AfterValidator(_country)]
 Transform = Annotated[str, AfterValidator(_transform)]

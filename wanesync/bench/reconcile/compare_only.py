@@ -128,7 +128,7 @@ def fill(environment: Environment, size: int, differences: int) -> list[Differen
     sandbox = build_sandbox(Limits())
     pairs = create_pairs(sandbox, max(min(size, 10), pairs_needed(differences)))
     config = load(None, environment.env)
-    fields = FieldMap(config.fields)
+    fields = FieldMap(config.specs)
     store = open_database(config, migrate=True)
     snapshot = open_snapshot(environment.folder / SNAPSHOT, store)
     try:

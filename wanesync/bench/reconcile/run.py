@@ -213,7 +213,7 @@ def _ready(options: ReconcileOptions, database: str | None) -> Iterator[_Run]:
         environment = stack.enter_context(open_environment(database, **rates, **urls))
         environment.run("init", "--hubspot")
         config = load(None, environment.env)
-        fields = FieldMap(config.fields)
+        fields = FieldMap(config.specs)
         store = open_database(config, migrate=False)
         try:
             link_pairs(store, SandboxReader(sandbox, fields), pairs, fields)

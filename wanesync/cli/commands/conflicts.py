@@ -28,7 +28,7 @@ def conflicts(
 ) -> None:
     """List open conflicts: values that did not win and are kept. Changes nothing."""
     with open_configured(config_file) as (config, store):
-        known = {spec.name for spec in config.fields}
+        known = {spec.name for spec in config.specs}
         found = list_conflicts(store, side, field, limit)
     if field and field not in known and not found.rows:
         raise ConfigError([f"field {field}: there is no such field; there are {', '.join(sorted(known))}"])

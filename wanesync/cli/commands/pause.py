@@ -25,7 +25,7 @@ def pause(
     with open_configured(config_file) as (config, store):
         if field is not None:
             _refuse_both(side, field)
-            new = pause_field(store, field, {spec.name for spec in config.fields})
+            new = pause_field(store, field, {spec.name for spec in config.specs})
             _print(f"Changes of {field} are held back{'' if new else ' already'}.", {"field": field}, as_json=as_json)
             return
         sides = [side] if side else list(Side)
@@ -41,7 +41,7 @@ def resume(
     with open_configured(config_file) as (config, store):
         if field is not None:
             _refuse_both(side, field)
-            people = resume_field(store, field, {spec.name for spec in config.fields})
+            people = resume_field(store, field, {spec.name for spec in config.specs})
             queued = f"is resumed, for {format_people(people)} first" if people else "is resumed"
             done = "was not paused" if people is None else queued
             _print(f"{field} {done}.", {"field": field, "people": people or 0}, as_json=as_json)
