@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tests.simulation.parts import Flight, Process
+from tests.simulation.starvation import DueJob, list_due
 from wanesync.core.errors import CallError, DatabaseUnavailable, Failure
 from wanesync.core.jobs import POISON_ALONE_RESCUES
 from wanesync.core.model import Record, Side
@@ -16,6 +17,7 @@ from wanesync.core.ports import CustomerAnswer
 from wanesync.sync.calls import AnyCall
 from wanesync.sync.sender import CustomerWritten
 from wanesync.worker.committer import commit_answers
+from wanesync.worker.lane import Lane
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -32,6 +34,8 @@ def fill(world: World, process: Process, side: Side) -> None:
     worker, lane = process.worker, process.worker.lanes[side]
     try:
         with worker.runtime.store.reading() as tx:
+            # A paused side is probed by one job at a time.
+            due = set() if str(side) in tx.pauses.get_all() else list_due(tx, side)
             for each in worker.sides:
                 best = worker.lanes[each].next_claimable(tx)
                 worker.in_flight.note_next(each, suspect=best is not None and best.rescues >= POISON_ALONE_RESCUES)
@@ -51,8 +55,20 @@ def fill(world: World, process: Process, side: Side) -> None:
         return
     finally:
         worker.in_flight.end_claim(side, calls)
+    _check_starvation(world, lane, due)
     world.flights += [Flight(process, call, quiet=world.writes_off) for call in calls]
     world.say("fill", side, [(call.operation, [f"{j.kind} {j.key}" for j in call.jobs]) for call in calls])
+
+
+def _check_starvation(world: World, lane: Lane, before: set[DueJob]) -> None:
+    """Blame a lane that passed over a due job too often (``tests.simulation.starvation``)."""
+    try:
+        with lane.runtime.store.reading() as tx:
+            after = list_due(tx, lane.side)
+    except DatabaseUnavailable:
+        return
+    for job in world.starvation.note(lane.side, before, after, lane.claimed):
+        world.report(f"a due job was passed over by every claim: {job}")
 
 
 def send(world: World, flight: Flight) -> None:

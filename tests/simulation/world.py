@@ -19,6 +19,7 @@ from tests.simulation.net import EMPTY, Network
 from tests.simulation.parts import START_MS, Clock, Flight, LocalClock, Process
 from tests.simulation.people import Crowd, draw_features
 from tests.simulation.ports import PORTAL, SimHubSpot, SimStripe
+from tests.simulation.starvation import Starvation
 from tests.simulation.stores import SimStore, lend_database, take_back
 from tests.support.store_reads import open_writes
 from wanesync.adapters.field_translation import FieldTranslator
@@ -68,6 +69,7 @@ class World:
         self.hazards = Hazards.begin(self)
         self.clock = Clock(START_MS + self.rng.randrange(1000))
         self.violations: list[str] = []
+        self.starvation = Starvation()
         self.trace: list[str] = []
         self._keep, self._digest = keep_trace, hashlib.blake2b(digest_size=8)
         self.hubspot = HubSpotMachine(self._fork(), HubSpotSettings(portal_id=int(PORTAL)))

@@ -102,3 +102,21 @@ def test_a_pause_of_one_operation_leaves_jobs_of_others_alone(live: LiveSync, jo
     due_ms = after_failure(live, job, refused(STRIPE, Failure.UNREACHED)).due_ms
     live.store.run(lambda tx: resume(tx, "stripe:customers.update"))
     assert live.look([job])[0].due_ms == due_ms > live.clock.ms
+
+
+def test_a_record_whose_calls_alone_find_the_side_away_does_not_pause_it_again(live: LiveSync, job: Job) -> None:
+    """Such a record paused its side for ever: it was the oldest job, so every probe was its own."""
+    after_failure(live, job, refused(STRIPE, Failure.UNAVAILABLE))
+    live.store.run(lambda tx: resume(tx, "stripe"))  # another record was answered
+    for attempts in range(1, 15):
+        (again,) = live.claim(STRIPE)
+        after = after_failure(live, again, refused(STRIPE, Failure.UNAVAILABLE))
+        assert (after.state, after.attempts) == (JobState.READY, attempts)
+        with live.store.reading() as tx:
+            assert tx.pauses.get_all() == {}
+        live.advance(300_000)
+    live.runtime.process.failure_streaks[STRIPE] = ["contact:8", "contact:9"]
+    (again,) = live.claim(STRIPE)
+    after_failure(live, again, refused(STRIPE, Failure.UNAVAILABLE))
+    with live.store.reading() as tx:
+        assert set(tx.pauses.get_all()) == {"stripe"}

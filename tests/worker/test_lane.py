@@ -143,3 +143,20 @@ def test_a_guest_whose_address_is_on_two_contacts_stops_nothing(play: Play) -> N
     with store.reading() as tx:
         (row,) = tx.purchases.get_many(["pi_1"]).values()
     assert row.waits_for == WaitCode.RIVALS
+
+
+def test_a_paused_side_is_probed_by_each_job_in_turn(play: Play) -> None:
+    """The oldest job made every probe: one record that a side cannot answer kept it paused for ever."""
+    lane, _ = parts(play, Side.HUBSPOT)
+    for key in ("1", "2", "3"):
+        queue(play, Side.HUBSPOT, JobKind.READ, key, Priority.LIVE)
+    probed = []
+    for _ in range(4):
+        with play.world.store.transaction() as tx:
+            tx.pauses.set("hubspot", "it does not answer", True, tx.now_ms)
+            (call,) = lane.fill(tx, AHEAD)
+            (job,) = call.jobs
+            probed.append(job.key)
+            tx.jobs.reschedule(job, tx.now_ms + 25_000, "", count=False, waits_for="pause:hubspot")
+        play.world.leap(play.world.now + 25_000)
+    assert set(probed[:3]) == {"1", "2", "3"}

@@ -107,6 +107,7 @@ def read_health(tx: Tx) -> Health:
         *_name_bad_records(tx, lanes),
         *_name_damaged_copies(tx),
         *_find_idle_jobs(tx),
+        *_find_failing_jobs(tx),
         *_find_rivals(tx),
         *_find_hot_records(tx),
     ]
@@ -187,6 +188,15 @@ def _find_idle_jobs(tx: Tx) -> list[str]:
         f" ({job.reason or 'no reason given'}): look at its record on both sides, then wanesync reconcile"
         for job in tx.jobs.idle(MAX_NAMED_JOBS)
         if job.waits_for != WaitCode.RIVALS
+    ]
+
+
+def _find_failing_jobs(tx: Tx) -> list[str]:
+    """Jobs whose calls fail again and again while the side answers others."""
+    return [
+        f"{job.lane}: the {job.kind} job of {job.key} failed {job.attempts} times ({job.reason or 'no reason given'}):"
+        " look at its record there"
+        for job in tx.jobs.failing(MAX_NAMED_JOBS)
     ]
 
 

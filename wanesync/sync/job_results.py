@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from wanesync.core.errors import CallError
+from wanesync.core.errors import CallError, Failure
 from wanesync.core.jobs import (
     LOCK_WAIT_MS,
     Dead,
@@ -17,6 +17,7 @@ from wanesync.core.jobs import (
     Retry,
     Wait,
     WaitCode,
+    back_off_ms,
     decide,
     describe_pause,
     idle_wait_ms,
@@ -94,8 +95,21 @@ def fail(runtime: Runtime, tx: Tx, jobs: Sequence[Job], error: CallError, operat
                 tx.locks.drop(job.token)
                 tx.jobs.mark_dead(job, dead_class, reason)
                 tx.journal.add("dead", job.lane, job.key, "", {"class": dead_class, "reason": reason, "kind": job.kind})
+            case Pause() if error.failure is Failure.UNAVAILABLE and _is_alone_to_blame(runtime, tx, job):
+                # It still waits for the side, so that it is not the one that pauses it again.
+                delay_ms, code = back_off_ms(job.attempts, runtime.rng), pause_code(str(job.lane))
+                reschedule(tx, job, delay_ms, code, error.reason, count=True)
             case Pause():
                 _pause(tx, job, decision)
+
+
+def _is_alone_to_blame(runtime: Runtime, tx: Tx, job: Job) -> bool:
+    """Whether a side answers everything but this job's calls (docs/correctness.md#circuit).
+
+    The job waited until the side resumed, which another call's answer showed, and no other call has failed since.
+    """
+    streak = set(runtime.process.failure_streaks.get(job.lane, []))
+    return job.waits_for == pause_code(str(job.lane)) and str(job.lane) not in tx.pauses.get_all() and len(streak) < 2
 
 
 def _pause(tx: Tx, job: Job, pause: Pause) -> None:

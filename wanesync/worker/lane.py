@@ -129,7 +129,8 @@ class Lane:
             if len(calls) >= room or self.runtime.store.clock.monotonic_ms() - began_ms > MAX_CLAIM_MS:
                 break
             single = probing or self.size.jobs == 1
-            jobs = self._claim(tx, 1 if single else room - len(calls), kinds, alone=single)
+            jobs = self._claim_probe(tx, kinds) if probing else []
+            jobs = jobs or self._claim(tx, 1 if single else room - len(calls), kinds, alone=single)
             if not jobs:
                 break
             made = self._prepare(tx, jobs, pauses)
@@ -141,6 +142,12 @@ class Lane:
                 # the other kinds go on, because these jobs may be there again in every round.
                 kinds.discard(jobs[0].kind)
         return calls
+
+    def _claim_probe(self, tx: Tx, kinds: Collection[JobKind]) -> list[Job]:
+        """Claim another job than the one that the side did not answer last: that may be the cause of it."""
+        jobs = tx.jobs.claim_probe(self.side, kinds, self.runtime.name)
+        self.claimed += len(jobs)
+        return jobs
 
     def _claim(self, tx: Tx, room: int, kinds: Collection[JobKind] = tuple(JobKind), *, alone: bool) -> list[Job]:
         """Claim jobs of the most urgent kind, as many as one call or the free slots take; ``alone``: one job only."""

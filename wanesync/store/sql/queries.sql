@@ -342,6 +342,18 @@ WHERE id IN (
 RETURNING id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, waits_for, reason,
     dead_class, run_id, turns;
 
+-- The job that has been due longest: one that made the last probe fail is due again only now.
+-- name: claim_probe
+UPDATE jobs SET state = 'running', token = :token || id, owner = :owner, turns = turns + 1
+WHERE id IN (
+    SELECT id FROM jobs r
+    WHERE lane = :lane AND state = 'ready' AND due_ms <= :now AND due_ms > -1 AND kind IN (:kinds) AND rescues < 2 AND (
+        SELECT COUNT(*) FROM jobs x
+        WHERE x.key = r.key AND x.kind = r.kind AND x.lane = r.lane AND x.state = 'running') < 1
+    ORDER BY due_ms, id LIMIT 1 /* skip locked */)
+RETURNING id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, waits_for, reason,
+    dead_class, run_id, turns;
+
 -- name: unclaim_jobs
 UPDATE jobs SET state = 'ready', token = '', owner = '', turns = turns - 1 WHERE id IN (:ids) AND state || '' = 'running';
 
@@ -350,6 +362,10 @@ UPDATE jobs SET turns = 0 WHERE id IN (:ids) AND state || '' = 'running';
 
 -- name: turns_of
 SELECT id, turns FROM jobs WHERE id IN (:ids);
+
+-- name: failing_jobs
+SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, waits_for, reason,
+    dead_class, run_id, turns FROM jobs WHERE state = 'ready' AND attempts >= 6 ORDER BY attempts DESC, id LIMIT :limit;
 
 -- name: idle_jobs
 SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, waits_for, reason,

@@ -138,6 +138,7 @@ CREATE UNIQUE INDEX jobs_running ON jobs (key, kind, lane) WHERE state = 'runnin
 CREATE INDEX jobs_queue ON jobs (lane, kind, priority, arrived_ms, id) WHERE state = 'ready';
 -- For the next due time only. A claim walks jobs_queue in order; the condition on due_ms keeps it off this index.
 CREATE INDEX jobs_due ON jobs (lane, due_ms) WHERE state = 'ready' AND due_ms > -1;
+CREATE INDEX jobs_failing ON jobs (attempts, id) WHERE state = 'ready' AND attempts >= 6;
 CREATE INDEX jobs_idle ON jobs (turns, id) WHERE state = 'ready' AND turns >= 20;
 CREATE INDEX jobs_suspect ON jobs (lane, due_ms) WHERE state = 'ready' AND rescues >= 2;
 -- The condition on owner keeps Postgres from scanning this index where it should look a key up in jobs_running.

@@ -198,6 +198,12 @@ class Jobs(Table):
         jobs = sorted(map(job_of, rows), key=lambda job: (job.priority, job.arrived_ms, job.id))
         return self._one_per_key(jobs, limit) if len(wanted) > 1 else jobs
 
+    def claim_probe(self, lane: Side, kinds: Collection[JobKind], owner: str) -> list[Job]:
+        """One due job for the probe of a paused side: the one that has been due longest, so that each has its turn."""
+        token = f"{self._session.rng.getrandbits(64):016x}."
+        values: dict[str, Value] = {"lane": lane, "kinds": sorted(kinds), "owner": owner, "now": self._session.now_ms}
+        return [job_of(row) for row in self._session.rows("claim_probe", token=token, **values)]
+
     def _one_per_key(self, jobs: list[Job], limit: int) -> list[Job]:
         best: dict[str, Job] = {}
         for job in jobs:
@@ -393,6 +399,10 @@ class Jobs(Table):
     def idle(self, limit: int) -> list[Job]:
         """Jobs that were claimed 20 times or more in a row without news and without a call, the worst first."""
         return [job_of(row) for row in self._session.rows("idle_jobs", limit=limit)]
+
+    def failing(self, limit: int) -> list[Job]:
+        """Jobs that wait after six failed attempts or more, the worst first."""
+        return [job_of(row) for row in self._session.rows("failing_jobs", limit=limit)]
 
     # -- counts
 
