@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +17,7 @@ from wanesync import log
 from wanesync.config.model import Config, load
 from wanesync.core.errors import ConfigError
 from wanesync.store.database import Store
+from wanesync.store.patience import Patience
 from wanesync.wiring import open_database
 
 DEFAULT_FILE = Path("wanesync.toml")
@@ -51,18 +52,30 @@ def read_logged_config(path: Path | None) -> Config:
 
 
 @contextmanager
-def open_configured(path: Path | None, *, migrate: bool | None = None) -> Iterator[tuple[Config, Store]]:
-    """Yield the configuration and its database. Raises ConfigError, DatabaseUnavailable, DecryptionFailed."""
+def open_configured(
+    path: Path | None, *, migrate: bool | None = None, patience: Patience | None = None
+) -> Iterator[tuple[Config, Store]]:
+    """Yield the configuration and its database. Raises ConfigError, DatabaseUnavailable, DecryptionFailed.
+
+    ``patience``: whenever the database is unavailable, wait for it: for runs of minutes.
+    """
     config = read_config(path)
-    log.configure("error", sys.stderr)
-    with use_database(config, migrate=migrate) as store:
+    log.configure("error" if patience is None else "warning", sys.stderr)
+    with ExitStack() as stack:
+        store = stack.enter_context(use_database(config, migrate=migrate, patience=patience))
+        if patience is not None:
+            stack.enter_context(store.patient(patience, all_threads=True))
         yield config, store
 
 
 @contextmanager
-def use_database(config: Config, *, migrate: bool | None = None) -> Iterator[Store]:
-    """Yield the database of a configuration, closed at the end."""
-    store = open_database(config, migrate=migrate)
+def use_database(config: Config, *, migrate: bool | None = None, patience: Patience | None = None) -> Iterator[Store]:
+    """Yield the database of a configuration, closed at the end. ``patience``: wait for one that is unavailable."""
+
+    def opened() -> Store:
+        return open_database(config, migrate=migrate)
+
+    store = opened() if patience is None else patience.call(opened)
     try:
         yield store
     finally:

@@ -44,9 +44,14 @@ class DatabaseUnavailable(WanesyncError):
     """The database cannot be reached, is busy for longer than its time-out, or has no memory or disk left.
 
     Nothing else is unavailability: any other error concerns the rows of the statement (docs/correctness.md#bad-rows).
+    ``lasts``: it stays so until an operator mends it, so that a program that starts does not wait for it.
     """
 
     exit_code = 4
+
+    def __init__(self, message: str, *, lasts: bool = False) -> None:
+        self.lasts = lasts
+        super().__init__(message)
 
 
 class DatabaseRefused(WanesyncError):

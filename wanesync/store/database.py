@@ -7,7 +7,7 @@ import random
 import secrets
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Generic, TypeVar
 
 from wanesync.core.errors import ConfigError
@@ -15,6 +15,7 @@ from wanesync.core.field_generations import EVERY_FIELD, FieldGenerations
 from wanesync.store.clock import DatabaseClock
 from wanesync.store.encryption import Encryption, load_keyring
 from wanesync.store.notify import WorkSubscription
+from wanesync.store.patience import Patience
 from wanesync.store.queries import Dialect, load_migrations
 from wanesync.store.session import Database, Session, SessionContext, Table, TransactionConflict, TransactionTooLong
 from wanesync.store.sqlite import SqliteDatabase
@@ -107,6 +108,8 @@ class Store:
         self._database = database
         self._rng = rng
         self._subscriptions = threading.local()
+        self._patience_of_thread = threading.local()
+        self._patience: Patience | None = None
         self._generations = EVERY_FIELD
         self.clock = clock
         self.dialect: Dialect = database.dialect
@@ -150,7 +153,8 @@ class Store:
     @contextmanager
     def reading(self) -> Iterator[Tx]:
         """Reads one snapshot of the database; a write raises WanesyncError. Raises DatabaseUnavailable."""
-        with self._database.session(self._context, writing=False) as session:
+        with ExitStack() as stack:
+            session = self._patiently(lambda: stack.enter_context(self._database.session(self._context, writing=False)))
             yield Tx(session)
 
     @contextmanager
@@ -164,6 +168,25 @@ class Store:
 
         One that took too long is repeated once: its process may have been stopped meanwhile.
         """
+        return self._patiently(lambda: self._run(work))
+
+    @contextmanager
+    def patient(self, patience: Patience, *, all_threads: bool = False) -> Iterator[None]:
+        """Inside, transactions of this thread, or of all, wait for a database that is unavailable."""
+        if all_threads:
+            self._patience = patience
+        else:
+            self._patience_of_thread.value = patience
+        try:
+            yield
+        finally:
+            self._patience = self._patience_of_thread.value = None
+
+    def _patiently(self, work: Callable[[], _T]) -> _T:
+        patience: Patience | None = getattr(self._patience_of_thread, "value", None) or self._patience
+        return work() if patience is None else patience.call(work)
+
+    def _run(self, work: Callable[[Tx], _T]) -> _T:
         for attempt in range(1, _MAX_ATTEMPTS + 1):
             try:
                 with self.transaction() as tx:
@@ -178,13 +201,21 @@ class Store:
 
     def reserve(self, scope: str, slots: int) -> list[int]:
         """Reserves slots in a transaction of its own: their due times in ms (``Rates.reserve``)."""
-        with self._database.light_session(self._context) as session:
-            return Rates(session).reserve(scope, slots)
+
+        def reserve() -> list[int]:
+            with self._database.light_session(self._context) as session:
+                return Rates(session).reserve(scope, slots)
+
+        return self._patiently(reserve)
 
     def assign(self, scope: str, requests: Sequence[Sequence[str]], max_slots: int) -> SlotAssignment:
         """Reserves slots for requests under narrower scopes in a transaction of its own (``Rates.assign``)."""
-        with self._database.light_session(self._context) as session:
-            return Rates(session).assign(scope, requests, max_slots)
+
+        def assign() -> SlotAssignment:
+            with self._database.light_session(self._context) as session:
+                return Rates(session).assign(scope, requests, max_slots)
+
+        return self._patiently(assign)
 
     def wait_for_work(self, timeout_ms: int, lane: str = "") -> bool:
         """Waits until work of a lane (or of any) may have arrived since the last wait; False after the time-out."""

@@ -69,7 +69,8 @@ def _translate(error: psycopg.Error, label: str) -> BaseException:  # noqa: PLR0
         return ConstraintViolated(error.diag.constraint_name or error.diag.table_name or "of the schema")
     if isinstance(error, errors.InsufficientPrivilege):
         return DatabaseUnavailable(
-            f"the database {label} denies its user a privilege: grant it the tables that `wanesync db migrate` creates"
+            f"the database {label} denies its user a privilege: grant it the tables that `wanesync db migrate` creates",
+            lasts=True,
         )
     lost = not state and isinstance(error, errors.InterfaceError | errors.OperationalError)
     if lost or state in _UNAVAILABLE or state[:2] in _UNAVAILABLE_CLASSES:

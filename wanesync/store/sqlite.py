@@ -47,6 +47,14 @@ _UNAVAILABLE = {
     sqlite3.SQLITE_NOTADB: "is no SQLite database: check the key database",
 }
 
+_PASSING = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+}
 _REFUSED = {"SQLITE_TOOBIG", "SQLITE_MISMATCH", "SQLITE_RANGE"}
 
 
@@ -58,9 +66,10 @@ def translate(error: BaseException, label: str) -> BaseException:
         return ConstraintViolated(str(error).rpartition(": ")[2])
     if isinstance(error, sqlite3.ProgrammingError) and "closed" in str(error):
         return DatabaseUnavailable(f"the database {label} is closed: this process is ending")
-    reason = _UNAVAILABLE.get((getattr(error, "sqlite_errorcode", None) or 0) & 0xFF)
+    code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    reason = _UNAVAILABLE.get(code)
     if reason:
-        return DatabaseUnavailable(f"the database {label} {reason}")
+        return DatabaseUnavailable(f"the database {label} {reason}", lasts=code not in _PASSING)
     name = getattr(error, "sqlite_errorname", None) or ""
     return DatabaseRefused(name) if name in _REFUSED or isinstance(error, sqlite3.DataError) else error
 
@@ -290,7 +299,7 @@ class SqliteDatabase(Database):
             os.close(os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o600))
         except OSError as error:
             raise DatabaseUnavailable(
-                f"the database {self.label} cannot be created: {error.strerror}; check its folder"
+                f"the database {self.label} cannot be created: {error.strerror}; check its folder", lasts=True
             ) from error
 
     def _take(self, *, writing: bool = False) -> sqlite3.Connection:

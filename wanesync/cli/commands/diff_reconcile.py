@@ -37,6 +37,7 @@ from wanesync.reconcile.session import (
     wait_for_workers,
 )
 from wanesync.store.database import Store
+from wanesync.store.patience import RUN_PATIENCE_S, Patience
 from wanesync.terminal import (
     format_counts,
     format_duration,
@@ -84,7 +85,7 @@ def diff(
     Exit 1: a reconcile would repair something, or a record could not be used.
     """
     output = ReportOutput(csv_file, html_file, show_values=show_values, as_json=as_json)
-    with open_configured(config_file) as (config, store):
+    with open_configured(config_file, patience=Patience(max_s=RUN_PATIENCE_S)) as (config, store):
         runtime = build_runtime(config, store, tuple(Side))
         tune_gc()
         path = str(snapshot or snapshot_path(config))
@@ -126,7 +127,7 @@ def reconcile(
         plan_out, apply, decisions, baseline,
     )  # fmt: skip
     output = ReportOutput(csv_file, html_file, show_values=show_values, as_json=as_json)
-    with open_configured(config_file) as (config, store):
+    with open_configured(config_file, patience=Patience(max_s=RUN_PATIENCE_S)) as (config, store):
         runtime = build_runtime(config, store, tuple(Side))
         if asked.apply is not None:
             check_plan(runtime, asked.apply)

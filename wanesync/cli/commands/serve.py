@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wanesync.cli.context import ConfigFile, read_logged_config, set_on_stop_signals, use_database
 from wanesync.output import print_line
+from wanesync.store.patience import Patience
 from wanesync.wiring import build_web_server, is_on_file
 
 
@@ -11,8 +12,10 @@ def serve(config_file: ConfigFile = None) -> None:
     """Receive webhooks. Holds the webhook secrets and no API key."""
     config = read_logged_config(config_file)
     stopping = set_on_stop_signals()
-    with use_database(config, migrate=is_on_file(config)) as store:
-        server = build_web_server(config, store)
+    patience = Patience(stopping)
+    with use_database(config, migrate=is_on_file(config), patience=patience) as store:
+        with store.patient(patience):
+            server = build_web_server(config, store)
         server.start()
         announce(server.url)
         try:

@@ -8,6 +8,7 @@ from wanesync.cli.commands.worker import run_worker
 from wanesync.cli.context import ConfigFile, read_logged_config, set_on_stop_signals, use_database
 from wanesync.core.model import Side
 from wanesync.ops.field_map import MapClaim
+from wanesync.store.patience import Patience
 from wanesync.wiring import build_runtime, build_web_server
 
 
@@ -15,7 +16,9 @@ def up(config_file: ConfigFile = None) -> None:
     """Run all in one process: webhooks, jobs, the first listing."""
     config = read_logged_config(config_file)
     stopping = set_on_stop_signals()
-    with use_database(config, migrate=True) as store:
+    patience = Patience(stopping)
+    # Only this thread waits for the database: the web door answers 503.
+    with use_database(config, migrate=True, patience=patience) as store, store.patient(patience):
         # Webhooks are received while a side is unreachable; only at the very first start its account must be known.
         known = find_pinned(store) >= set(Side)
         first = None if known else build_runtime(config, store, tuple(Side), claim=MapClaim.TAKE_OVER)

@@ -15,6 +15,7 @@ from wanesync.config.model import Config
 from wanesync.core.model import Side
 from wanesync.ops.field_map import MapClaim
 from wanesync.output import print_line
+from wanesync.store.patience import Patience
 from wanesync.sync.runtime import Runtime
 from wanesync.wiring import (
     build_portal_check,
@@ -48,8 +49,10 @@ def worker(side: WorkerLanes = Lanes.ALL, config_file: ConfigFile = None) -> Non
     """Process jobs: read what changed, write the other side. Any number of workers can run."""
     config = read_logged_config(config_file)
     stopping = set_on_stop_signals()
-    with use_database(config, migrate=is_on_file(config)) as store:
-        runtime = build_runtime(config, store, side.sides, patient=True, claim=MapClaim.TAKE_OVER)
+    patience = Patience(stopping)
+    with use_database(config, migrate=is_on_file(config), patience=patience) as store:
+        with store.patient(patience):
+            runtime = build_runtime(config, store, side.sides, patient=True, claim=MapClaim.TAKE_OVER)
         print_line(f"wanesync worker {runtime.name}: {' and '.join(side.sides)}", flush=True)
         with run_worker(config, runtime, side.sides, stopping):
             stopping.wait()
@@ -69,7 +72,8 @@ def run_worker(
     retention = build_retention_task(config, runtime.store)
     retention.stopping = stopping
     probe = build_side_probe(runtime, sides, stopping)
-    runtime.store.run(begin_unchecked)
+    with runtime.store.patient(Patience(stopping)):
+        runtime.store.run(begin_unchecked)
     thread = _StoppingThread("worker", work.run, stopping)
     # Daemons: they may be waiting for an answer of a side, and what they have not stored is read again next time.
     threading.Thread(target=routine_tasks.run, name="routine-tasks", daemon=True).start()
