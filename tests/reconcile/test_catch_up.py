@@ -11,6 +11,7 @@ from tests.support.store_fixtures import Clock
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.model import Event, Side
 from wanesync.reconcile.catch_up import OVERLAP_MS, STRIPE_HISTORY_MS, CatchUp
+from wanesync.reconcile.missed_count import read_missed
 from wanesync.store.database import Store
 from wanesync.store.tables.settings import CURSORS
 
@@ -49,6 +50,25 @@ def test_events_since_the_cursor_are_stored_once(store: Store, sides: Sides, cat
     assert catch_up.run(STRIPE).changed == 2
     assert cursor_ms(store, STRIPE) >= sides.now_ms
     assert catch_up.run(STRIPE).changed == 0
+
+
+def test_events_that_no_webhook_brought_in_minutes_are_counted_until_none_is_missed(
+    store: Store, sides: Sides, catch_up: CatchUp
+) -> None:
+    known = Event("known", STRIPE, "updated", "cus_1", sides.now_ms - 200_000)
+    store.run(lambda tx: tx.events.put_many([known]))
+    sides.events = [
+        Event("just now", STRIPE, "updated", "cus_2", sides.now_ms - 60_000),
+        Event("missed", STRIPE, "updated", "cus_3", sides.now_ms - 180_000),
+        known,
+    ]
+    for missed in (1, 0):
+        assert catch_up.run(STRIPE).missed == missed
+        with store.reading() as tx:
+            count = read_missed(tx, STRIPE)
+            assert read_missed(tx, HUBSPOT) is None
+        assert count is not None
+        assert count.records == missed
 
 
 def test_contacts_that_changed_are_queued_for_a_read(store: Store, sides: Sides, catch_up: CatchUp) -> None:

@@ -105,8 +105,8 @@ def _find_missed(tx: Tx) -> list[str]:
             are = "was" if missed.records == 1 else "were"
             alarms.append(
                 f"{side}: no webhook reported the changes of {pluralize(missed.records, 'record')}{names}, which {are} "
-                f"found {format_duration(tx.now_ms - missed.at_ms)} ago and synced: check the webhook subscriptions of "
-                "the app or endpoint; wanesync diff --since 1d shows what is missed"
+                f"found {format_duration(tx.now_ms - missed.at_ms)} ago and synced. Unless wanesync serve did not run: "
+                "check the webhook subscriptions; wanesync diff --since 1d shows what is missed"
             )
     return alarms
 

@@ -13,6 +13,7 @@ from wanesync.core.model import Side
 from wanesync.core.ports import EventPage
 from wanesync.core.rate_limits import SEARCH_OPERATION, SlotRequest
 from wanesync.ratelimit.pacer import Pacer
+from wanesync.reconcile.missed_count import GRACE_MS, store_missed
 from wanesync.store.database import Store, Tx
 from wanesync.store.tables.future_times import CLOCK_TOLERANCE_MS
 from wanesync.store.tables.settings import CURSORS
@@ -32,13 +33,18 @@ EVENTS_OPERATION = "events.list"
 
 @dataclass(frozen=True, slots=True)
 class CatchUpResult:
-    """What a catch-up brought. ``too_old``: Stripe's events do not reach back to the cursor; reconcile instead."""
+    """What a catch-up brought. ``too_old``: Stripe's events do not reach back to the cursor; reconcile instead.
+
+    ``missed``: Stripe's events that no webhook had brought, although they are minutes old. HubSpot's search finds every
+    modified contact, whether anything that is mapped was changed or not, so there it is 0.
+    """
 
     side: Side
     changed: int
     purchases: int
     requests: int
     too_old: bool = False
+    missed: int = 0
 
     def __add__(self, other: CatchUpResult) -> CatchUpResult:
         """What both brought."""
@@ -48,6 +54,7 @@ class CatchUpResult:
             self.purchases + other.purchases,
             self.requests + other.requests,
             self.too_old or other.too_old,
+            self.missed + other.missed,
         )
 
 
@@ -62,9 +69,9 @@ class _Progress:
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """One page: ``store`` returns the number of changed records and of new payments; ``after`` "": it is the last."""
+    """One page: ``store`` stores it and returns what it brought; ``after`` "": it is the last."""
 
-    store: Callable[[Tx], tuple[int, int]]
+    store: Callable[[Tx], CatchUpResult]
     after: str
 
 
@@ -122,20 +129,19 @@ class CatchUp:
             if not page.after:
                 break
             progress = replace(progress, after=page.after)
-            done += self._store(side, page, _progress_name(side), json.dumps(asdict(progress)))
-        done += self._store(side, page, _progress_name(side), "")
+            done += self._store(page, _progress_name(side), json.dumps(asdict(progress)))
+        done += self._store(page, _progress_name(side), "")
         before_ms, until_ms = progress.since_ms + OVERLAP_MS, progress.until_ms
-        self.runtime.commit("catch_up.cursor", lambda tx: _put_cursor(tx, side, before_ms, until_ms))
+        self.runtime.commit("catch_up.cursor", lambda tx: _end(tx, done, before_ms, until_ms))
         return done
 
-    def _store(self, side: Side, page: _Page, name: str, progress: str) -> CatchUpResult:
-        def work(tx: Tx) -> tuple[int, int]:
-            counts = page.store(tx)
+    def _store(self, page: _Page, name: str, progress: str) -> CatchUpResult:
+        def work(tx: Tx) -> CatchUpResult:
+            brought = page.store(tx)
             tx.settings.put(name, progress)
-            return counts
+            return brought
 
-        changed, purchases = self.runtime.commit("catch_up.page", work)
-        return CatchUpResult(side, changed, purchases, 1)
+        return self.runtime.commit("catch_up.page", work)
 
     def _list_events(self, progress: _Progress) -> _Page:
         """One page of Stripe's events, the newest first; the cursor follows when all are stored."""
@@ -145,10 +151,12 @@ class CatchUp:
             lambda: self.runtime.stripe.list_events(progress.since_ms // 1000, progress.after),
         )
 
-        def store(tx: Tx) -> tuple[int, int]:
+        def store(tx: Tx) -> CatchUpResult:
             if page.set_aside:
                 store_set_aside(tx, Side.STRIPE, page.set_aside, page.named)
-            return _store_events(self.runtime.store, tx, page)
+            missed = _count_missed(tx, page)
+            changed, purchases = _store_events(self.runtime.store, tx, page)
+            return CatchUpResult(Side.STRIPE, changed, purchases, 1, missed=missed)
 
         return _Page(store, page.next)
 
@@ -160,7 +168,7 @@ class CatchUp:
             lambda: self.runtime.hubspot.search_modified(progress.since_ms, progress.after),
         )
         after = hits[-1][0] if len(hits) >= SEARCH_PAGE_SIZE else ""
-        return _Page(lambda tx: (self._queue_reads(tx, hits), 0), after)
+        return _Page(lambda tx: CatchUpResult(Side.HUBSPOT, self._queue_reads(tx, hits), 0, 1), after)
 
     def _call(self, side: Side, operation: str, call: Callable[[], _T]) -> _T:
         """One paced request; a refusal lowers the limit it names."""
@@ -181,6 +189,18 @@ class CatchUp:
                 reads.append(JobRequest(Side.HUBSPOT, JobKind.READ, contact_id, Priority.LIVE))
         tx.jobs.put_many(reads)
         return len(reads)
+
+
+def _end(tx: Tx, done: CatchUpResult, before_ms: int, until_ms: int) -> None:
+    if done.side is Side.STRIPE:
+        store_missed(tx, done.side, done.missed)
+    _put_cursor(tx, done.side, before_ms, until_ms)
+
+
+def _count_missed(tx: Tx, page: EventPage) -> int:
+    """Count the events of a page that are minutes old and that no webhook has brought."""
+    due = [event.key for event in page.events if event.occurred_ms < tx.now_ms - GRACE_MS]
+    return len(due) - len(tx.events.marks(due)) if due else 0
 
 
 def _store_events(store: Store, tx: Tx, page: EventPage) -> tuple[int, int]:
