@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from tests.support.core_builders import FIELDS, HUBSPOT, STRIPE, contact, customer
-from tests.support.live_sync import LiveSync
+from tests.support.live_sync import LiveSync, created, customer_answer, refused
+from tests.support.threads import together
 from wanesync.core.change_guard import HeldValue
-from wanesync.core.errors import ConfigError, FieldMapChanged
+from wanesync.core.errors import ConfigError, Failure, FieldMapChanged
 from wanesync.core.fields import FieldMap, FieldSpec
 from wanesync.core.jobs import JobKind
-from wanesync.core.model import Record, Side
+from wanesync.core.model import Conflict, Record, Side, StoredRecord
 from wanesync.ops.field_map import MapClaim, claim_field_map
+from wanesync.store import Store
 from wanesync.worker.routine_tasks import time_stamp_name
 
 TITLE = FieldSpec("title", ("jobtitle",), ("metadata.title",))
 WIDER = FieldMap((*FIELDS.specs, TITLE))
 OTHER = FieldMap(FIELDS.specs[:3])
+MOVED = FieldMap(tuple(replace(s, stripe=("metadata.city",)) if s.name == "city" else s for s in FIELDS.specs))
 
 
 @pytest.fixture
@@ -119,3 +124,92 @@ def test_a_change_drops_held_values_and_catches_up_at_once(live: LiveSync) -> No
         assert tx.settings.get(time_stamp_name(HUBSPOT)) == "0"
         assert not tx.holds.of_links([link.id]).get(link.id, {}).keys() - {"phone"}
     assert "field map" in live.journal()
+
+
+def test_a_removed_field_leaves_no_open_conflict(live: LiveSync) -> None:
+    for name in ("city", "email"):
+        conflict = Conflict(HUBSPOT, "1", name, "x", "differ")
+        live.store.run(lambda tx, c=conflict: tx.conflicts.put(c, ""))  # type: ignore[misc] # binds the loop's value
+    change(live, OTHER)
+    assert live.conflicts() == [("differ", "email", "x")]
+
+
+# -- writes that are open while the map changes
+
+
+def test_an_update_of_the_earlier_map_without_an_answer_sets_no_base_of_a_redefined_field(live: LiveSync) -> None:
+    live.link(contact("1", email="a@example.com", city="Ulm"), customer(email="a@example.com", city="Ulm"))
+    live.know(replace(contact("1", email="a@example.com", city="Paris", phone="+4930123456"), modified_ms=5))
+    live.queue(STRIPE, "contact:1")
+    live.stripe.answer("update_customer", refused(STRIPE, Failure.NO_ANSWER))
+    live.work(STRIPE)
+    (opened,) = live.open_writes("contact:1")
+    assert {"city", "phone"} <= opened.changes.keys()
+    change(live, MOVED)
+    (opened,) = live.open_writes("contact:1")
+    assert "city" not in opened.changes
+    assert "Paris" in opened.body
+    live.advance(600_000)
+    landed = customer(email="a@example.com", phone="+4930123456")
+    live.stripe.answer("read_customer", customer_answer(landed, live.clock.ms))
+    live.work(STRIPE)
+    (link,) = live.links("1")
+    assert "city" not in link.base
+    assert not live.conflicts()
+    assert live.is_queued(HUBSPOT, "1", JobKind.READ)
+
+
+def test_a_creation_of_the_earlier_map_is_sent_again_as_it_was(live: LiveSync) -> None:
+    live.know(contact("1", email="a@example.com", city="Paris"))
+    live.queue(STRIPE, "contact:1")
+    live.stripe.answer("create_customer", refused(STRIPE, Failure.NO_ANSWER))
+    live.work(STRIPE)
+    (opened,) = live.open_writes("contact:1")
+    change(
+        live, FieldMap(tuple(replace(s, stripe=("metadata.city",)) if s.name == "city" else s for s in FIELDS.specs))
+    )
+    live.advance(600_000)
+    live.stripe.answer("create_customer", created({"email": "a@example.com"}))
+    live.work(STRIPE)
+    assert live.stripe.requests[-1] == ("create_customer", (opened.body, opened.idempotency_key))
+    (link,) = live.links("1")
+    assert "city" not in link.base
+    assert link.base["email"] == ("a@example.com", "a@example.com")
+
+
+# -- two processes, on both databases
+
+
+def test_of_two_processes_the_one_with_the_new_map_goes_on(store: Store, other_store: Store) -> None:
+    claim_field_map(store, FIELDS, MapClaim.TAKE_OVER)
+    store.run(lambda tx: tx.processes.beat("old", "hubspot", 1))
+    claim_field_map(other_store, WIDER, MapClaim.TAKE_OVER)
+    other_store.run(lambda tx: tx.processes.beat("new", "hubspot", 1))
+    with other_store.reading() as tx:
+        assert [process.name for process in tx.processes.alive()] == ["new"]
+        assert tx.processes.count_on_map(2) == 1
+        assert tx.settings.get_many(["map_generation", "absent"]) == {"map_generation": "2"}
+        tx.settings.check_field_map()
+    with pytest.raises(FieldMapChanged):
+        store.run(lambda tx: tx.settings.check_field_map())
+    # It comes back with the same map, and works.
+    claim_field_map(store, WIDER, MapClaim.TAKE_OVER)
+    assert store.generations == other_store.generations
+
+
+def test_two_processes_that_start_together_agree_on_one_generation(store: Store, other_store: Store) -> None:
+    together([partial(claim_field_map, of, FIELDS, MapClaim.TAKE_OVER) for of in (store, other_store)])
+    assert store.generations == other_store.generations
+    assert store.generations.generation == 1
+
+
+def test_rows_of_a_later_map_stop_a_process_before_it_reads_them_wrongly(store: Store, other_store: Store) -> None:
+    claim_field_map(store, FIELDS, MapClaim.TAKE_OVER)
+    claim_field_map(other_store, WIDER, MapClaim.TAKE_OVER)
+    record = contact("1", email="a@example.com", title="Cook")
+    other_store.run(lambda tx: tx.records.put_many([StoredRecord(record, 0, 0, 1, unanswered=1)]))
+    with store.reading() as tx, pytest.raises(FieldMapChanged):
+        tx.records.get(HUBSPOT, "1")
+    with other_store.reading() as tx:
+        assert tx.records.unanswered_ids(HUBSPOT, "", 10) == ["1"]
+        assert tx.records.unanswered_ids(HUBSPOT, "1", 10) == []

@@ -11,7 +11,7 @@ import pytest
 from tests.simulation.parts import LocalClock
 from tests.simulation.play import Play
 from tests.simulation.test_regressions import stage
-from wanesync.core.errors import CallError, DatabaseUnavailable, Failure
+from wanesync.core.errors import CallError, DatabaseUnavailable, Failure, FieldMapChanged
 from wanesync.core.jobs import Job, JobKind, JobRequest, JobState, Priority
 from wanesync.core.model import Side
 from wanesync.ratelimit.pacer import MAX_SLOT_DELAY_MS, Pacer
@@ -211,3 +211,13 @@ def test_items_refused_for_their_rate_lower_the_limit_like_whole_calls(bench: Be
         with store.reading() as tx:
             assert tx.rates.all()["stripe"].effective == after
         bench.play.world.leap(bench.play.world.now + 2_000)
+
+
+def test_a_worker_whose_field_map_was_replaced_sends_nothing_more_and_ends(bench: Bench) -> None:
+    call = bench.make_call(bench.leave)
+    bench.worker._end(FieldMapChanged())
+    bench.send(call, bench.clock.now_ms() + 100)
+    assert bench.sent == []
+    assert bench.worker.stopping.is_set()
+    with pytest.raises(FieldMapChanged):
+        bench.worker.run()

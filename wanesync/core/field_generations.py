@@ -58,13 +58,17 @@ class FieldGenerations:
         return replace(link, base=base, parked=parked, put_back=put_back)
 
     def view_event(self, event: Event, generation: int) -> Event:
-        """Return an event without the values of fields that were not defined so."""
+        """Return an event without the values of fields that were not defined so.
+
+        An object that lacks a field is no copy: the record is read instead.
+        """
         if self._is_current(generation):
             return event
         values = {name: value for name, value in event.values.items() if self._holds(name, generation)}
         previous = {name: value for name, value in event.previous.items() if self._holds(name, generation)}
         record = self.view_record(event.record, generation) if event.record else None
-        return replace(event, values=values, previous=previous, record=record)
+        whole = None if record is not None and record.unknown else record
+        return replace(event, values=values, previous=previous, record=whole)
 
     def view_write(self, write: PendingWrite, generation: int) -> PendingWrite:
         """Return a pending write without the changes of fields that were not defined so; its body stays exact."""

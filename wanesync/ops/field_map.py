@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from wanesync.store.database import Store, Tx
 
 FORMER_MAP = (
-    "other processes work with a newer field map than this configuration has: give this process the same [[field]] "
-    "tables and the same version of wanesync; to go back to the earlier map, stop all processes first"
+    "other processes work with a newer field map, which replaced the one of this configuration: give this process the "
+    "same [[field]] tables and the same version of wanesync; to go back to the earlier map, stop all processes first"
 )
 OTHER_MAP = (
     "the processes that run work with another field map than this configuration: restart them with it first (or stop "
@@ -85,11 +85,15 @@ def _change(tx: Tx, fields: FieldMap, claim: MapClaim) -> MapState:
 def _begin(tx: Tx, before: MapState, after: MapState) -> None:
     """Carry a change of map out: end the leases of other processes, drop what it makes void, read what they missed."""
     redefined = {name for name, (_, since) in after.fields.items() if since == after.generation}
-    tx.holds.drop_fields(sorted(redefined | (before.fields.keys() - after.fields.keys())))
+    removed = before.fields.keys() - after.fields.keys()
+    tx.holds.drop_fields(sorted(redefined | removed))
+    closed = tx.conflicts.close_fields(sorted(removed))
     tx.processes.remove_on_other_maps(after.generation)
     for side in Side:
         # A web process with the earlier map may have ignored an event until this moment: catch up at once.
         tx.settings.put(time_stamp_name(side), "0")
     changed = describe_change(before, after)
-    tx.journal.add("field map", Side.HUBSPOT, "", "", {"generation": after.generation, "changed": changed})
+    tx.journal.add(
+        "field map", Side.HUBSPOT, "", "", {"generation": after.generation, "changed": changed, "closed": closed}
+    )
     log.warning("field map changed", generation=after.generation, changed=changed)
