@@ -12,6 +12,7 @@ from dataclasses import replace
 import pytest
 
 from tests.support.core_builders import FIELDS, RULES
+from tests.support.store_reads import find_write
 from tests.support.store_rows import a_link, a_stored, an_update
 from wanesync.adapters.field_translation import FieldTranslator
 from wanesync.core.jobs import JobKind, JobRequest
@@ -140,7 +141,7 @@ def test_pending_writes_a_known_result_is_not_replaced_by_lost_nor_undone(stores
         tx.pending_writes.record_result("w1", WriteResult.LOST)
         tx.pending_writes.put(an_update("w1"))
     with one.reading() as tx:
-        write = tx.pending_writes.get("w1")
+        write = find_write(tx, "w1")
     assert write is not None
     assert write.result is WriteResult.OK
 
@@ -241,8 +242,8 @@ def test_locks_two_jobs_do_not_hold_one(stores: Pair) -> None:
     one.run(lambda tx: [tx.processes.beat(name, "all", 1) for name in "ab"])
     far_ms = one.now_ms() + 60_000
     with one.transaction() as tx:
-        assert tx.locks.take("contact:1", "t1", "a", far_ms)
-        assert not two.run(lambda tx2: tx2.locks.take("contact:1", "t2", "b", far_ms))
+        assert tx.locks.take_all(["contact:1"], "t1", "a", far_ms)
+        assert not two.run(lambda tx2: tx2.locks.take_all(["contact:1"], "t2", "b", far_ms))
 
 
 def paid(payment_id: str = "pi_1") -> Purchase:

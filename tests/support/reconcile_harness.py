@@ -148,6 +148,6 @@ def lock_by_another(store: Store, key: str) -> None:
 
     def take(tx: Tx) -> None:
         tx.processes.beat("another", "stripe", tx.now_ms)
-        assert tx.locks.take(key, "another", "another", tx.now_ms + 60_000)
+        assert tx.locks.take_all([key], "another", "another", tx.now_ms + 60_000)
 
     store.run(take)

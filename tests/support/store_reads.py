@@ -39,9 +39,20 @@ def count_done(tx: Tx, lane: Side, since_ms: int) -> int:
 
 def open_writes(tx: Tx, limit: int) -> list[PendingWrite]:
     """Pending writes without a result, the oldest first."""
-    rows = tx.pending_writes._session.execute("SELECT id FROM pending_writes WHERE result = '' ORDER BY id").fetchall()
-    found = [tx.pending_writes.get(write_id) for (write_id,) in rows[:limit]]
-    return [write for write in found if write]
+    return [write for write in _all_writes(tx) if write.result is None][:limit]
+
+
+def find_write(tx: Tx, write_id: str) -> PendingWrite | None:
+    """The pending write of an id, whether or not it has a result; None without one."""
+    return next((write for write in _all_writes(tx) if write.id == write_id), None)
+
+
+def _all_writes(tx: Tx) -> list[PendingWrite]:
+    rows = tx.pending_writes._session.execute(
+        "SELECT id, side, kind, link_key, source_id, target_id, idempotency_key, data, link_id, sent_ms, result,"
+        " generation, landed_ms FROM pending_writes ORDER BY id"
+    ).fetchall()
+    return [tx.pending_writes._write(row) for row in rows]
 
 
 def list_purchases(tx: Tx, state: PurchaseState) -> list[Purchase]:

@@ -251,7 +251,7 @@ def test_a_locked_record_is_waited_for_and_then_left(sqlite_url: str, tmp_path: 
         checked = check(stage, f"{contact_id},{customer_id},company,hubspot")
         with stage.store.transaction() as tx:
             tx.processes.beat("worker", "hubspot", tx.now_ms)
-            assert tx.locks.take(contact_key(contact_id), "token", "worker", tx.now_ms + 60_000)
+            assert tx.locks.take_all([contact_key(contact_id)], "token", "worker", tx.now_ms + 60_000)
         clock = Impatient(stage)
         decided = DecisionApplier(stage.runtime, clock).apply(checked, "run-1", lambda _count: None)
         assert decided.left.keys() == {contact_key(contact_id)}
@@ -317,5 +317,5 @@ def test_a_baseline_names_the_locked_records(sqlite_url: str, tmp_path: Path) ->
         contact_id, _ = pair(stage, "Co", "Co")
         with stage.store.transaction() as tx:
             tx.processes.beat("worker", "hubspot", tx.now_ms)
-            assert tx.locks.take(contact_key(contact_id), "token", "worker", tx.now_ms + 60_000)
+            assert tx.locks.take_all([contact_key(contact_id)], "token", "worker", tx.now_ms + 60_000)
         assert baseline(stage) == BaselineResult(left=[contact_key(contact_id)])

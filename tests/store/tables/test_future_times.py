@@ -25,13 +25,13 @@ def test_a_heartbeat_in_the_future_is_none(store: Store, clock: Clock, ahead_ms:
         tx.processes.beat("w1", "all", 1)
         tx.jobs.put(JobRequest(H, JobKind.READ, "1"))
         (job,) = tx.jobs.claim(H, [JobKind.READ], 1, "w1")
-        assert tx.locks.take("contact:1", job.token, "w1", tx.now_ms + 120_000)
+        assert tx.locks.take_all(["contact:1"], job.token, "w1", tx.now_ms + 120_000)
     clock.advance(3_000 - ahead_ms)
     with store.transaction() as tx:
         tx.processes.beat("w2", "all", 1)
         assert [row.name for row in tx.processes.alive()] == ["w2"]
         assert tx.jobs.still_held([job]) == set()
-        assert tx.locks.take("contact:1", "t2", "w2", tx.now_ms + 120_000)
+        assert tx.locks.take_all(["contact:1"], "t2", "w2", tx.now_ms + 120_000)
         assert [job.key for job in tx.jobs.requeue_abandoned()] == ["1"]
         tx.future_times.repair()
         assert [job.key for job in tx.jobs.claim(H, [JobKind.READ], 9, "w2")] == ["1"]

@@ -336,7 +336,7 @@ def test_a_rescue_frees_the_locks_of_the_dead(store: Store, clock: Clock) -> Non
     queue(store, ask("k"))
     job = one(claim(store))
     with store.transaction() as tx:
-        assert tx.locks.take("contact:1", job.token, "w1", tx.now_ms + 900_000)
+        assert tx.locks.take_all(["contact:1"], job.token, "w1", tx.now_ms + 900_000)
     lose(store, clock)
     with store.transaction() as tx:
         assert held_locks(tx, job.token) == set()

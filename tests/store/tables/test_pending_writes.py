@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.support.store_fixtures import Clock
-from tests.support.store_reads import open_writes
+from tests.support.store_reads import find_write, open_writes
 from tests.support.store_rows import a_create, an_update
 from tests.support.threads import together
 from wanesync.core.model import Side, WriteResult
@@ -20,9 +20,9 @@ def test_a_write_comes_back_as_it_went_in(store: Store) -> None:
     with store.transaction() as tx:
         tx.pending_writes.put_many([a_create("w1", "h1", "h2"), an_update("w2")])
     with store.reading() as tx:
-        assert tx.pending_writes.get("w1") == a_create("w1", "h1", "h2")
-        assert tx.pending_writes.get("w2") == an_update("w2")
-        assert tx.pending_writes.get("w3") is None
+        assert find_write(tx, "w1") == a_create("w1", "h1", "h2")
+        assert find_write(tx, "w2") == an_update("w2")
+        assert find_write(tx, "w3") is None
         assert tx.pending_writes.by_keys(S, ["key-w1"]).get("key-w1") == a_create("w1", "h1", "h2")
         assert tx.pending_writes.by_keys(H, ["key-w1"]).get("key-w1") is None
         assert (tx.pending_writes.count_open(), len(open_writes(tx, 1))) == (2, 1)
@@ -41,7 +41,7 @@ def test_one_open_create_per_address_over_both_sides(store: Store, other_store: 
         tx.pending_writes.put(a_create("w3", "h0", "h2"))
     with store.reading() as tx:
         assert tx.pending_writes.open_for_hmacs(["h0", "h1", "h2", "h3"]) == {"h0": "w3", "h1": "w1", "h2": "w3"}
-        assert tx.pending_writes.get("w2") is None
+        assert find_write(tx, "w2") is None
         assert tx.pending_writes.open_for_hmacs([]) == {}
 
 
@@ -51,7 +51,7 @@ def test_any_answer_frees_the_addresses(store: Store, answer: WriteResult) -> No
         tx.pending_writes.put(a_create("w1", "h1"))
         tx.pending_writes.record_result("w1", answer, "cus_9")
         tx.pending_writes.put(a_create("w2", "h1"))
-        write = tx.pending_writes.get("w1")
+        write = find_write(tx, "w1")
         assert write
         assert (write.result, write.target_id) == (answer, "cus_9")
         assert [open_write.id for open_write in tx.pending_writes.open_for_keys(["contact:1", "contact:2"])] == ["w2"]
@@ -64,7 +64,7 @@ def test_an_answer_keeps_the_target_of_an_update(store: Store) -> None:
     with store.transaction() as tx:
         tx.pending_writes.put(an_update("w1"))
         tx.pending_writes.record_result("w1", WriteResult.OK)
-        write = tx.pending_writes.get("w1")
+        write = find_write(tx, "w1")
         assert write
         assert write.target_id == "cus_1"
 
@@ -135,7 +135,7 @@ def test_deferred_writes_are_seen_by_a_read_of_their_table(store: Store) -> None
         tx.journal.add("linked", H, "1", "", {"n": 1})
         assert [entry.kind for entry in tx.journal.of(["1"], 9)] == ["linked"]
     with store.reading() as tx:
-        found = [tx.pending_writes.get(write_id) for write_id in ("w1", "w2")]
+        found = [find_write(tx, write_id) for write_id in ("w1", "w2")]
         assert [(own.result, own.sent_ms > 0) for own in found if own] == [
             (WriteResult.OK, False),
             (WriteResult.LOST, True),
@@ -150,7 +150,7 @@ def test_deferred_writes_keep_their_order_on_one_row(store: Store) -> None:
         tx.pending_writes.record_result("w1", WriteResult.OK)
         tx.pending_writes.put(replace(an_update("w1"), target_id="cus_10"))
     with store.reading() as tx:
-        own = tx.pending_writes.get("w1")
+        own = find_write(tx, "w1")
         assert own is not None
         assert (own.target_id, own.result) == ("cus_9", WriteResult.OK), "a result that is stored is not undone"
 

@@ -17,7 +17,7 @@ def test_locks_are_held_by_one(store: Store, other_store: Store, clock: Clock) -
     def take(of: Store, key: str, token: str, owner: str) -> bool:
         with of.transaction() as tx:
             tx.processes.beat(owner, "all", 1)
-            return tx.locks.take(key, token, owner, tx.now_ms + 30_000)
+            return tx.locks.take_all([key], token, owner, tx.now_ms + 30_000)
 
     assert take(store, "contact:1", "t1", "w1")
     assert take(store, "contact:1", "t1", "w1"), "ours already"
@@ -41,7 +41,7 @@ def test_all_locks_or_none(store: Store) -> None:
     with store.transaction() as tx:
         tx.processes.beat("w", "all", 1)
         until_ms = tx.now_ms + 9_000
-        assert tx.locks.take("b", "t1", "w", until_ms)
+        assert tx.locks.take_all(["b"], "t1", "w", until_ms)
         assert not tx.locks.take_all(["a", "b", "c"], "t2", "w", until_ms)
         assert tx.locks.take_all(["a", "c", "a"], "t3", "w", until_ms)
         assert tx.locks.take_all([], "t4", "w", until_ms)
@@ -51,10 +51,10 @@ def test_all_locks_or_none(store: Store) -> None:
 
 def test_locks_of_killed_processes_go_when_another_one_ends(store: Store, clock: Clock) -> None:
     with store.transaction() as tx:
-        assert tx.locks.take("contact:1", "killed", "w1", tx.now_ms + 60_000)
+        assert tx.locks.take_all(["contact:1"], "killed", "w1", tx.now_ms + 60_000)
     clock.advance(2 * DAY_MS)
     with store.transaction() as tx:
-        assert tx.locks.take("contact:2", "living", "w2", tx.now_ms + 60_000)
+        assert tx.locks.take_all(["contact:2"], "living", "w2", tx.now_ms + 60_000)
         tx.processes.remove("w3")
         held = {token: held_locks(tx, token) for token in ("killed", "living")}
     assert held == {"killed": set(), "living": {"contact:2"}}
@@ -64,8 +64,8 @@ def test_locks_of_a_batch_are_whole_or_gone(store: Store) -> None:
     with store.transaction() as tx:
         tx.processes.beat("w", "all", 1)
         until_ms = tx.now_ms + 9_000
-        assert tx.locks.take("b", "t0", "w", until_ms)
-        assert tx.locks.take("x", "t1", "w", until_ms)
+        assert tx.locks.take_all(["b"], "t0", "w", until_ms)
+        assert tx.locks.take_all(["x"], "t1", "w", until_ms)
         assert tx.locks.take_each({"t1": ["a", "b"], "t2": ["c"], "t3": ["c", "d"]}, "w", until_ms) == {"t2"}
         assert held_locks(tx, "t1") == set(), "its job stands back with nothing"
         assert held_locks(tx, "t2") == {"c"}
@@ -94,11 +94,11 @@ def test_no_process_waits_for_a_lock_that_is_just_being_taken_or_dropped(postgre
 
         def is_free() -> bool:
             with there.transaction() as tx:
-                return tx.locks.take("contact:1", "two", "b", tx.now_ms + 60_000)
+                return tx.locks.take_all(["contact:1"], "two", "b", tx.now_ms + 60_000)
 
         here.run(lambda tx: tx.processes.beat("a", "all", 1))
         with here.transaction() as tx:
-            tx.locks.take("contact:1", "one", "a", tx.now_ms + 60_000)
+            tx.locks.take_all(["contact:1"], "one", "a", tx.now_ms + 60_000)
             assert not is_free()
         with here.transaction() as tx:
             tx.locks.drop("one")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.lanes import bury
 from tests.support.store_fixtures import Clock
-from tests.support.store_reads import count_done, count_events
+from tests.support.store_reads import count_done, count_events, find_write
 from wanesync.core.ids import least_id, made_ms
 from wanesync.core.jobs import JobKind, JobRequest
 from wanesync.core.model import Change, Conflict, Event, PendingWrite, Side, WriteKind, WriteResult
@@ -96,7 +96,7 @@ def test_what_is_unread_or_unjudged_stays_with_all_that_judges_it(store: Store, 
         assert tx.events.get("settled") is None
         kept = [tx.events.get(key) for key in ("unread", "unjudged", "sibling")]
         assert [event.values for event in kept if event] == [{"city": "Lyon"}] * 3
-        assert (tx.pending_writes.get(needed.id) is None, tx.pending_writes.get(done_with.id) is None) == (False, True)
+        assert (find_write(tx, needed.id) is None, find_write(tx, done_with.id) is None) == (False, True)
     store.run(lambda tx: tx.events.mark_judged(["unjudged"]))
     assert upkeep(store, clock).prune()["events"] == 2, "once it is judged they go, too"
 
@@ -108,8 +108,8 @@ def test_a_creation_that_came_to_nothing_stays_for_ever(store: Store, clock: Clo
     clock.advance(400 * DAY_MS)
     upkeep(store, clock).prune()
     with store.reading() as tx:
-        assert tx.pending_writes.get(create.id)
-        assert (tx.pending_writes.get(update.id) is None) == (answer is not None), "an open intent is never too old"
+        assert find_write(tx, create.id)
+        assert (find_write(tx, update.id) is None) == (answer is not None), "an open intent is never too old"
 
 
 def test_own_writes_outlast_what_may_still_be_delivered(store: Store, clock: Clock) -> None:
@@ -119,7 +119,7 @@ def test_own_writes_outlast_what_may_still_be_delivered(store: Store, clock: Clo
     clock.advance(2 * DAY_MS)
     assert upkeep(store, clock).prune()["own writes"] == 1
     with store.reading() as tx:
-        assert tx.pending_writes.get(write.id) is None
+        assert find_write(tx, write.id) is None
 
 
 def test_jobs_that_are_done_go_and_dead_letters_never(store: Store, clock: Clock) -> None:

@@ -601,11 +601,6 @@ WHERE result = '' AND kind = 'update' AND side = :side AND link_key = :link_key 
 -- name: mark_write_sent
 UPDATE pending_writes SET sent_ms = :now WHERE id = :id;
 
--- name: get_write
-SELECT id, side, kind, link_key, source_id, target_id, idempotency_key, data, link_id, sent_ms, result, generation,
-    landed_ms
-FROM pending_writes WHERE id = :id;
-
 -- name: writes_by_keys
 SELECT id, side, kind, link_key, source_id, target_id, idempotency_key, data, link_id, sent_ms, result, generation,
     landed_ms

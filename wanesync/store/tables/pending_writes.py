@@ -105,11 +105,6 @@ class PendingWrites(Table):
         """Stores that a write is sent now."""
         self._session.defer("mark_write_sent", id=write_id, now=self._session.now_ms)
 
-    def get(self, write_id: str) -> PendingWrite | None:
-        """The write of an id; None without one."""
-        row = self._session.row("get_write", id=write_id)
-        return self._write(row) if row else None
-
     def by_keys(self, side: Side, keys: Collection[str]) -> dict[str, PendingWrite]:
         """Idempotency key or intent id -> the newest write under it."""
         rows = self._session.rows("writes_by_keys", side=side, keys=keys) if keys else []

@@ -111,25 +111,25 @@ class Locks(Table):
 
     __slots__ = ()
 
-    def take(self, key: str, token: str, owner: str, until_ms: int) -> bool:
-        """Takes a lock that is free, expired, held by the token already, or held by a dead process; whether it did."""
-        now_ms = self._session.now_ms
-        values: dict[str, Value] = {"until_ms": until_ms, "now": now_ms, **_lock_bounds(now_ms)}
-        return self._session.row("take_lock", key=key, token=token, owner=owner, **values) is not None
-
     def take_all(self, keys: Collection[str], token: str, owner: str, until_ms: int) -> bool:
         """Takes all locks or none; whether it took them."""
         wanted = sorted(set(keys))
         if len(wanted) == 1:
-            return self.take(wanted[0], token, owner, until_ms)
+            return self._take(wanted[0], token, owner, until_ms)
         try:
             with self._session.savepoint():
                 for key in wanted:
-                    if not self.take(key, token, owner, until_ms):
+                    if not self._take(key, token, owner, until_ms):
                         raise _LockHeld
         except _LockHeld:
             return False
         return True
+
+    def _take(self, key: str, token: str, owner: str, until_ms: int) -> bool:
+        """Takes a lock that is free, expired, held by the token already, or held by a dead process; whether it did."""
+        now_ms = self._session.now_ms
+        values: dict[str, Value] = {"until_ms": until_ms, "now": now_ms, **_lock_bounds(now_ms)}
+        return self._session.row("take_lock", key=key, token=token, owner=owner, **values) is not None
 
     def take_each(self, wanted: Mapping[str, Collection[str]], owner: str, until_ms: int) -> set[str]:
         """Takes the locks of several tokens (token -> keys); the tokens that hold all of theirs now.
