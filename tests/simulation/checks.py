@@ -12,7 +12,7 @@ from tests.simulation.edits import check_edits
 from tests.simulation.facts import Cell
 from tests.simulation.payments import check_payments, check_roll_ups
 from tests.simulation.world_checks import check_rare, was_filled_in
-from tests.support.store_reads import all_links, count_events, open_writes
+from tests.support.store_reads import all_links, count_events, every_conflict, open_writes
 from wanesync.core.model import Link, LinkState, Side, normalise_email
 
 if TYPE_CHECKING:
@@ -129,9 +129,9 @@ def _read_values(world: World) -> tuple[dict[Cell, set[str]], dict[Cell, set[str
     told: dict[Cell, set[str]] = defaultdict(set)
     stored: set[str] = set()
     with world.store.reading() as tx:
+        for conflict in every_conflict(tx):
+            kept[conflict.side, conflict.record_id, conflict.field].add(conflict.value)
         for side, record_id in sorted({write.cell[:2] for write in world.facts.writes} | set(world.accepted.values())):
-            for row in tx.conflicts.of_record(side, record_id):
-                kept[side, record_id, row.conflict.field].add(row.conflict.value)
             for event in tx.events.windows(side, [record_id], 0).get(record_id, []):
                 stored.add(event.key)
                 for name, value in event.values.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wanesync.core.jobs import JobKind
-from wanesync.core.model import Link, PendingWrite, Side
+from wanesync.core.model import Conflict, Link, PendingWrite, Side
 from wanesync.core.purchases import Purchase, PurchaseState
 from wanesync.store import Tx
 from wanesync.store.tables.settings import INDEX_KEY
@@ -66,3 +66,11 @@ def held_locks(tx: Tx, token: str) -> set[str]:
     """The keys that a token holds."""
     rows = tx.locks._session.execute("SELECT key, token FROM locks").fetchall()
     return {key for key, holder in rows if holder == token}
+
+
+def every_conflict(tx: Tx) -> list[Conflict]:
+    """Every conflict that is stored, closed ones too."""
+    rows = tx.conflicts._session.execute(
+        "SELECT id, link_id, side, record_id, field, kind, value, at_ms FROM conflicts"
+    ).fetchall()
+    return [tx.conflicts._conflict(row).conflict for row in rows]

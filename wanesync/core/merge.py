@@ -28,7 +28,8 @@ class MergeResult:
     ``immediate_conflicts``: values that did not win although nothing is written, to be stored at once. ``unparked``:
     fields whose parked write is obsolete. ``new_holds``: field -> a write that is held back instead of made.
     ``still_held``: fields whose hold stays as it is. ``dropped_holds``: fields whose hold is obsolete.
-    ``settled_put_backs``: fields whose buried value stands again, or is not put back any more.
+    ``settled_put_backs``: fields whose buried value stands again, or is not put back any more. ``agreed``: fields in
+    which both sides hold the same again.
     """
 
     writes: dict[Side, dict[str, Change]] = field(default_factory=lambda: {Side.HUBSPOT: {}, Side.STRIPE: {}})
@@ -39,6 +40,7 @@ class MergeResult:
     new_holds: dict[str, HeldValue] = field(default_factory=dict)
     still_held: set[str] = field(default_factory=set)
     settled_put_backs: list[str] = field(default_factory=list)
+    agreed: list[str] = field(default_factory=list)
     dropped_holds: list[str] = field(default_factory=list)
 
 
@@ -110,6 +112,7 @@ def _merge_field(pair: Pair, spec: FieldSpec, fields: FieldMap, differ: DifferPo
     if spec.agree(hubspot, stripe):
         if base_pair is None or not pair.outdated:
             merged.base[spec.name] = (hubspot, stripe)
+            merged.agreed.append(spec.name)
     elif _is_settled(pair, fields, spec, merged):
         return
     elif not hubspot and _is_filled_in(pair, spec, base_pair, fields):

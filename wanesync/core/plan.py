@@ -242,7 +242,9 @@ class Plan:
     found. ``notes``: record -> its new note. ``tombstones``: those of deleted records.
     ``conflicts``: (conflict, link id). ``wake``: (lane, key) of write jobs to queue. ``actions``: side -> the one write
     to it. ``wait``: nothing is written now, because of what it names. ``new_holds``: (link id, field, held value).
-    ``dropped_holds``: (link id, field) that is no longer held. ``reads``: records to be read, because our copy does not
+    ``dropped_holds``: (link id, field) that is no longer held.
+    ``agreed``: (link id, field, by edits) in which both sides hold the same again.
+    ``reads``: records to be read, because our copy does not
     hold a field of the map -> how many answers in a row lacked it.
     """
 
@@ -259,6 +261,7 @@ class Plan:
     wait: WaitCode = WaitCode.NONE
     new_holds: list[tuple[str, str, HeldValue]] = field(default_factory=list)
     dropped_holds: list[tuple[str, str]] = field(default_factory=list)
+    agreed: list[tuple[str, str, bool]] = field(default_factory=list)
     reads: dict[RecordRef, int] = field(default_factory=dict)
 
     @property

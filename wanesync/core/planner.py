@@ -378,6 +378,8 @@ class Planner:
         self.plan.new_holds += [(link.id, name, held) for name, held in sorted(merged.new_holds.items())]
         self.plan.dropped_holds += [(link.id, name) for name in merged.dropped_holds]
         self.plan.conflicts += [(conflict, link.id) for conflict in merged.immediate_conflicts]
+        self.plan.agreed += [(link.id, name, True) for name in merged.agreed]
+        self.plan.agreed += [(link.id, name, False) for name in merged.settled_put_backs]
         parked = {name: park for name, park in link.parked.items() if name not in merged.unparked}
         put_back = {name: back for name, back in link.put_back.items() if name not in merged.settled_put_backs}
         if merged.base or len(parked) != len(link.parked) or len(put_back) != len(link.put_back):

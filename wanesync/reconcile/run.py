@@ -28,6 +28,7 @@ from wanesync.reconcile.requests import Requests
 from wanesync.reconcile.snapshot.file import MEMORY, Snapshot
 from wanesync.store.database import Tx
 from wanesync.store.tables.settings import LAST_RUN
+from wanesync.sync.agreements import sweep_agreed
 from wanesync.sync.loader import LISTED
 from wanesync.sync.run_property import mark_name, read_mark
 from wanesync.sync.runtime import Runtime
@@ -210,7 +211,14 @@ class Reconcile:
                 tx.settings.put(LISTED_GENERATION, generation)
 
             self.runtime.commit("reconcile.done", end)
+            self._close_settled()
         return run_id, jobs
+
+    def _close_settled(self) -> None:
+        """Close conflicts of fields in which both sides agree by now, whatever brought that about."""
+        fields, after = self.runtime.rules.fields, ""
+        while after := self.runtime.commit("reconcile.done", lambda tx, after=after: sweep_agreed(tx, fields, after)):  # type: ignore[misc] # binds the loop's value
+            pass
 
 
 def _store_losses(tx: Tx, losses: MissedCounts) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from wanesync.core.answers import settle_answer
 from wanesync.core.errors import CallError, Failure
-from wanesync.core.ids import CUSTOMER_ID_PROPERTY
+from wanesync.core.ids import CUSTOMER_ID_PROPERTY, made_ms
 from wanesync.core.jobs import (
     LOCK_WAIT_MS,
     MAX_ATTEMPTS,
@@ -31,6 +31,7 @@ from wanesync.core.model import (
 from wanesync.core.ports import CreateItem, CustomerAnswer, UpdateItem
 from wanesync.store.database import Tx
 from wanesync.sync import plan_effects
+from wanesync.sync.agreements import Agreement, close_agreed
 from wanesync.sync.calls import DONE, AnyCall, Call, Intent, Next, PlanningRound, Step
 from wanesync.sync.job_results import fail, finish, reschedule, still_held
 from wanesync.sync.record_versions import RecordWriter, store_contacts
@@ -185,7 +186,7 @@ def commit_written(
     links = {k.id: k for k in tx.links.get_many([i.pending.link_id for i, _ in results if i.pending.link_id])}
     survivors = tx.records.merged_into([i.pending.source_id for i, _ in results if i.pending.side is Side.STRIPE])
     wanted: dict[str, set[str]] = {}
-    rebased = []
+    rebased, agreements = [], list[Agreement]()
     for intent, record in results:
         pending, job = intent.pending, intent.job
         settled = settle_answer(pending, record, runtime.rules.fields)
@@ -197,6 +198,10 @@ def commit_written(
             tx.pending_writes.mark_others_lost(pending)
             if pending.link_id in links:
                 rebased.append(plan_effects.rebase(tx, links[pending.link_id], settled))
+                agreements += [
+                    Agreement(rebased[-1], name, 0 if name in rebased[-1].put_back else made_ms(pending.id))
+                    for name in pending.changes
+                ]
             planning.key_of[job.id] = job.key
         else:
             if not found:
@@ -206,6 +211,7 @@ def commit_written(
             wanted[job.token] = {job.key, planning.key_of[job.id], customer_key(ends[Side.STRIPE])}
             planning.held[job.id] = wanted[job.token]
     tx.links.put_many(rebased)
+    close_agreed(tx, runtime.rules.fields, agreements)
     locked = runtime.lock_each(tx, wanted)
     ready = []
     for job in (intent.job for intent, _ in results):

@@ -19,6 +19,7 @@ from wanesync.core.planner import plan
 from wanesync.core.portal_checks import SETUP_WAIT
 from wanesync.store.database import Tx
 from wanesync.sync import plan_effects
+from wanesync.sync.agreements import close_planned
 from wanesync.sync.calls import Intent, Next, PlanningRound, SendWrites, Step
 from wanesync.sync.change_guard import find_overwrites, stop_sources
 from wanesync.sync.job_results import finish, finish_all, reschedule, wait_turn
@@ -117,6 +118,7 @@ class _Round:
         plan_effects.apply_plans(
             self.tx, [plan_effects.Planned(one.plan, Priority(one.job.priority), one.job) for one in ready]
         )
+        close_planned(self.tx, self.runtime.rules.fields, [one.plan for one in ready])
         drafts: list[_Draft] = []
         ended: list[_Planned] = []
         for one in ready:
@@ -185,6 +187,7 @@ class _Round:
         context.late = context.late | found.late
         again = planned._replace(plan=self._plan(context))
         plan_effects.apply_plans(self.tx, [plan_effects.Planned(again.plan, Priority(job.priority), job)])
+        close_planned(self.tx, self.runtime.rules.fields, [again.plan])
         drafts = self._decide(again)
         if drafts is None:
             self._end([again])

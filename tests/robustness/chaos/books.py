@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from tests.support.stage import Row, Stage
+from tests.support.store_reads import every_conflict
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap
 from wanesync.core.model import Side, normalise_email
 from wanesync.demo.checks import SandboxHistory, check_history
@@ -196,8 +197,9 @@ def _edits(side: Side, name: str, entries: Sequence[Entry]) -> Iterator[Edit]:
 
 def _kept(stage: Stage, life: Mapping[Side, tuple[Row, str, Sequence[Entry]]], loser: Edit) -> bool:
     with stage.store.reading() as tx:
-        kept = [found for side, (row, _, _) in life.items() for found in tx.conflicts.of_record(side, row["id"])]
-    return any(found.conflict.value == loser.value for found in kept)
+        kept = every_conflict(tx)
+    ids = {(side, row["id"]) for side, (row, _, _) in life.items()}
+    return any(found.value == loser.value and (found.side, found.record_id) in ids for found in kept)
 
 
 def _find_unfinished(stage: Stage) -> Iterator[str]:

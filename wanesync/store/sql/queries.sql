@@ -714,6 +714,14 @@ WHERE closed_ms = 0 AND side = :side AND record_id = :id ORDER BY at_ms, id;
 -- name: close_conflicts_of_fields
 UPDATE conflicts SET closed_ms = :now WHERE closed_ms = 0 AND field IN (:fields) RETURNING id;
 
+-- name: conflicts_of_records
+SELECT id, link_id, side, record_id, field, kind, value, at_ms FROM conflicts
+WHERE closed_ms = 0 AND side = :side AND record_id IN (:ids) ORDER BY at_ms, id;
+
+-- name: conflicts_page
+SELECT id, link_id, side, record_id, field, kind, value, at_ms FROM conflicts
+WHERE closed_ms = 0 AND id > :after ORDER BY id LIMIT :limit;
+
 -- name: close_conflicts
 UPDATE conflicts SET closed_ms = :now WHERE closed_ms + 0 = 0 AND id IN (:ids) RETURNING id;
 

@@ -55,6 +55,19 @@ class Conflicts(Table):
         """Open conflicts of a record, the oldest first."""
         return [self._conflict(row) for row in self._session.rows("conflicts_of_record", side=side, id=record_id)]
 
+    def of_records(self, refs: Collection[tuple[Side, str]]) -> ConflictRows:
+        """Open conflicts of some records."""
+        found: ConflictRows = []
+        for side in Side:
+            ids = sorted(record_id for at, record_id in refs if at is side)
+            if ids:
+                found += [self._conflict(row) for row in self._session.rows("conflicts_of_records", side=side, ids=ids)]
+        return found
+
+    def page(self, after: str, limit: int) -> ConflictRows:
+        """Open conflicts with ids above ``after``, in order."""
+        return [self._conflict(row) for row in self._session.rows("conflicts_page", after=after, limit=limit)]
+
     def close(self, ids: Collection[str]) -> int:
         """Closes conflicts; how many of them were open."""
         return len(self._session.rows("close_conflicts", ids=ids, now=self._session.now_ms)) if ids else 0
