@@ -231,6 +231,7 @@ class Retention(Section):
     done_job_days: Annotated[int, Field(ge=1)] = 7
     own_write_days: Annotated[int, Field(ge=35)] = 35
     conflict_days: Annotated[int, Field(ge=1)] = 90
+    journal_days: Annotated[int, Field(ge=30)] = 400
 
     @model_validator(mode="after")
     def _order(self) -> Retention:

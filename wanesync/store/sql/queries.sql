@@ -1002,3 +1002,9 @@ SELECT id FROM conflicts WHERE id > :after AND id < :before ORDER BY id LIMIT 1 
 
 -- name: drop_conflicts
 DELETE FROM conflicts WHERE id > :after AND id <= :upto AND closed_ms > 0 AND closed_ms < :before_ms RETURNING 1;
+
+-- name: journal_bound
+SELECT at_ms FROM journal WHERE at_ms > :after AND at_ms < :before_ms ORDER BY at_ms LIMIT 1 OFFSET :skip;
+
+-- name: drop_journal
+DELETE FROM journal WHERE at_ms > :after AND at_ms <= :upto RETURNING 1;

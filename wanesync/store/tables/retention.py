@@ -1,6 +1,6 @@
 """Retention: deletes old rows in steps. Unread or unjudged events, open writes and dead jobs stay whatever their age.
 
-So do purchases, links, tombstones and the journal.
+So do purchases, links and tombstones.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class RetentionPolicy:
     """How many days finished rows are kept.
 
     In order: the key of an event, its payload, elements set aside, done jobs, pending writes with a result (and counted
-    overwrites), closed conflicts.
+    overwrites), closed conflicts, the journal.
     """
 
     event_days: int = 35
@@ -31,6 +31,7 @@ class RetentionPolicy:
     done_job_days: int = 7
     own_write_days: int = 35
     conflict_days: int = 90
+    journal_days: int = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,7 @@ class Retention(Table):
             RetentionRule("webhooks set aside", "rejected_bound", "drop_rejected", self._before(policy.rejected_days)),
             self._by_id("own writes", "pending_writes_bound", "drop_pending_writes", policy.own_write_days),
             self._by_id("closed conflicts", "conflicts_bound", "drop_conflicts", policy.conflict_days),
+            RetentionRule("journal", "journal_bound", "drop_journal", self._before(policy.journal_days)),
         ]
 
     def apply(self, rule: RetentionRule, after: int | str, rows: int) -> tuple[int, int | str | None]:
