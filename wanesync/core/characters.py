@@ -19,6 +19,8 @@ _JOINED = "\ufe00-\ufe0f\U000e0000-\U000e0fff"
 _INVISIBLE = re.compile(f"[{_NO_WIDTH}{_JOINED}]+")
 """The characters that Unicode calls default ignorable, and controls (unicode.org/reports/tr44)."""
 _EDGES = re.compile(rf"\A[\s{_NO_WIDTH}]+|[\s{_NO_WIDTH}]+\Z")
+_PRINTABLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0")
+"""Those of no width that count as printable."""
 _BLANKS = re.compile(r"\s+")
 MAX_DOMAIN_CHARS = 253
 """RFC 1035; a longer text is no domain, and converting it would take long."""
@@ -44,15 +46,20 @@ def remove_invisible(text: str) -> str:
 
 def trim(text: str) -> str:
     """Return a text in NFC without blanks and invisible characters around it; those inside may have a meaning."""
-    if is_plain(text):
+    if text.isascii() and text.isprintable():
         return text.strip()
-    return _EDGES.sub("", unicodedata.normalize("NFC", text))
+    composed = unicodedata.normalize("NFC", text)
+    if composed.isprintable():
+        composed = composed.strip()
+        if not composed or (composed[0] not in _PRINTABLE and composed[-1] not in _PRINTABLE):
+            return composed
+    return _EDGES.sub("", composed)
 
 
 def comparable(text: str) -> str:
     """Return what two texts are compared by: NFC, nothing invisible, runs of blanks and line ends as one space."""
-    if is_plain(text):
-        return collapse(text).strip()
+    if text.isascii() and text.isprintable():
+        return (text if "  " not in text else _BLANKS.sub(" ", text)).strip()
     return collapse(unicodedata.normalize("NFC", _INVISIBLE.sub("", text))).strip()
 
 
@@ -78,10 +85,11 @@ def _clean_address(address: str) -> str:
 
 def normalise_email(address: str) -> str:
     """Return an e-mail address as it is compared, hashed and looked up: cleaned, its domain in ASCII (IDNA)."""
-    cleaned = clean_email(address)
-    if cleaned.isascii() and "xn--" not in cleaned and not cleaned.endswith("."):
-        return cleaned
-    return _with_ascii_domain(cleaned)
+    if address.isascii() and address.isprintable():
+        cleaned = address.strip().lower()
+        if "xn--" not in cleaned and cleaned[-1:] != ".":
+            return cleaned  # the usual case
+    return _with_ascii_domain(clean_email(address))
 
 
 @lru_cache(maxsize=4096)

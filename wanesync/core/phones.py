@@ -20,6 +20,8 @@ _MARKS = re.compile(r"[\s().\-/\u00b7\u2010-\u2015\u2212~]+")
 """What people write between digits."""
 _E164 = re.compile(r"\+[1-9]\d{6,14}", re.ASCII)
 """ITU-T E.164: at most 15 digits; fewer than 7 are no full number."""
+_USUAL = re.compile(r"\+[1-9][\d .()\-]+", re.ASCII)
+"""One number with a country code and nothing else: it needs no closer look."""
 _MAX_DIGITS = 15
 _CANONICAL = re.compile(r"\+[1-9]\d{6,14}(x\d{1,9})?", re.ASCII)
 _EXTENSION = re.compile(
@@ -42,15 +44,21 @@ _ROUNDS = 4
 """Trunk zeros that are dropped from the front of one number, at most."""
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=8192)
 def read_phone(raw: str, country: str) -> str:
     """Return ``+493012345`` for ``+49 (0)30 12345``, ``+493012345x9`` with an extension, else the text, cleaned.
 
     ``country``: ISO code of the country whose national numbers are accepted; "" for none. What may be two numbers, a
     short code or no number at all stays as typed.
     """
+    if _USUAL.fullmatch(raw) and not _TRUNK_ZERO.search(raw):
+        compact = _MARKS.sub("", raw)
+        if _E164.fullmatch(compact) and not _may_hold_trunk_prefix(compact):
+            return compact
     cleaned = _clean(raw)
     text = collapse(cleaned).strip()
+    if not country and "+" not in text and "00" not in text:
+        return text  # national, and no country to complete it
     if holds_several(cleaned):
         return text
     return _read_one(text, country) or text
@@ -69,10 +77,10 @@ def _read_one(text: str, country: str) -> str:
     main, extension = _split_extension(_LABEL.sub("", text))
     compact = _MARKS.sub("", main)
     if compact.startswith("00"):
-        compact, main = "+" + compact[2:], main.replace("00", "+", 1)
+        compact, main = "+" + compact[2:].lstrip("+"), main.replace("00", "+", 1)
     if not compact.isascii() or not (compact.startswith("+") or country):
         return ""
-    is_number = compact.lstrip("+").isdigit()
+    is_number = compact.removeprefix("+").isdigit()
     number = _read_digits(compact, main, country) if is_number else _read_vanity(compact, country)
     return f"{number}{extension}" if number else ""
 
@@ -104,6 +112,8 @@ def _read_digits(compact: str, main: str, country: str) -> str:
 
 def _without_trunk_zero(compact: str, without: str) -> str:
     """Return a number without its ``(0)``, except where the plan keeps it (Italy)."""
+    if _may_hold_trunk_prefix(compact):
+        return without
     return compact if _parse_valid(compact, "") else without
 
 
@@ -112,29 +122,24 @@ def _may_hold_trunk_prefix(compact: str) -> bool:
 
     Otherwise libphonenumber would change nothing, and need twenty times as long to find out.
     """
+    size, prefix = _plan_of(compact[1:4])
+    return prefix is not None and prefix.match(compact, 1 + size) is not None
+
+
+@cache
+def _plan_of(digits: str) -> tuple[int, re.Pattern[str] | None]:
+    """Return the length of the country code that three digits begin with, and what its plan's trunk prefixes match."""
+    import phonenumbers  # noqa: PLC0415 - see above
+
     for size in (1, 2, 3):
-        code = compact[1 : 1 + size]
-        if code in _country_codes():
-            prefix = _trunk_prefix(int(code))
-            return prefix is not None and prefix.match(compact, 1 + size) is not None
-    return False
-
-
-@cache
-def _country_codes() -> frozenset[str]:
-    import phonenumbers  # noqa: PLC0415 - see above
-
-    return frozenset(map(str, phonenumbers.COUNTRY_CODE_TO_REGION_CODE))
-
-
-@cache
-def _trunk_prefix(country_code: int) -> re.Pattern[str] | None:
-    import phonenumbers  # noqa: PLC0415 - see above
-
-    region = phonenumbers.region_code_for_country_code(country_code)
-    metadata = phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(country_code, region)
-    prefix = metadata.national_prefix_for_parsing if metadata else None
-    return re.compile(prefix) if prefix else None
+        if int(digits[:size]) not in phonenumbers.COUNTRY_CODE_TO_REGION_CODE:
+            continue
+        country_code = int(digits[:size])
+        region = phonenumbers.region_code_for_country_code(country_code)
+        metadata = phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(country_code, region)
+        prefix = metadata.national_prefix_for_parsing if metadata else None
+        return size, re.compile(prefix) if prefix else None
+    return 0, None
 
 
 def _read_vanity(compact: str, country: str) -> str:
@@ -177,7 +182,7 @@ def _parse_possible(text: str) -> PhoneNumber | None:
 # -- comparing, and what is no number
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=8192)
 def phone_key(value: str) -> str:
     """Return what two numbers are compared by: their digits and extension, without the marks between them."""
     if _CANONICAL.fullmatch(value):
@@ -189,7 +194,7 @@ def phone_key(value: str) -> str:
     return _MARKS.sub("", main).casefold() + extension
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=8192)
 def shorten(value: str, limit: int) -> str | None:
     """Return a number in at most ``limit`` characters, without marks if need be; None if it would have to be cut."""
     if len(value) <= limit:
