@@ -18,7 +18,7 @@ from wanesync.core.field_generations import (
     describe_change,
 )
 from wanesync.core.fields import DEFAULT_FIELDS, Direction, FieldMap, FieldSpec
-from wanesync.core.model import Change, Event, PendingWrite, Side, WriteKind
+from wanesync.core.model import Change, Event, Parked, PendingWrite, Side, WriteKind
 
 EMAIL, CITY = DEFAULT_FIELDS[0], FieldSpec("city", ("city",), ("address.city",))
 TITLE = FieldSpec("title", ("jobtitle",), ("metadata.title",))
@@ -108,10 +108,10 @@ def test_a_record_does_not_hold_a_field_that_was_defined_later() -> None:
 
 def test_a_link_loses_the_base_and_the_parked_value_of_such_a_field() -> None:
     base = {"email": ("a", "a"), "city": ("Ulm", "Ulm"), "vip": ("1", "1")}
-    old = link(base=base, parked={"city": (HUBSPOT, "Bonn"), "email": (HUBSPOT, "b")})
+    old = link(base=base, parked={"city": Parked(HUBSPOT, "Bonn"), "email": Parked(HUBSPOT, "b")})
     seen = SEEN.view_link(old, 1)
     assert dict(seen.base) == {"email": ("a", "a")}
-    assert dict(seen.parked) == {"email": (HUBSPOT, "b")}
+    assert dict(seen.parked) == {"email": Parked(HUBSPOT, "b")}
     assert SEEN.view_link(old, 3) is old
 
 

@@ -23,7 +23,7 @@ from tests.support.core_builders import (
 from wanesync.core.change_guard import HeldValue
 from wanesync.core.fields import Direction, FieldMap, FieldSpec
 from wanesync.core.merge import DifferPolicy, MergeResult, Pair, merge
-from wanesync.core.model import BasePair, Change, Record, Side
+from wanesync.core.model import BasePair, Change, Parked, Record, Side
 
 CITY = st.sampled_from(["", "Bonn", "BONN", "Ulm", "Ulm  an der Donau", "Ulm an der Donau"])
 HALVES = st.one_of(st.none(), st.tuples(CITY, CITY))
@@ -289,7 +289,7 @@ def test_a_field_that_a_copy_does_not_hold_is_neither_written_nor_cleared(base: 
     )
     known = {} if base is None else {"city": base}
     held = {"city": HeldValue(HUBSPOT, "Bonn", "Ulm", "h1")}
-    pair = Pair(ann, cus, known, parked={"city": (STRIPE, "Bonn")}, held=held)
+    pair = Pair(ann, cus, known, parked={"city": Parked(STRIPE, "Bonn")}, held=held)
     merged = merge(pair, one_field(), "owner")
     assert merged == MergeResult(still_held={"city"})
 

@@ -18,7 +18,7 @@ from tests.support.core_builders import (
     written,
 )
 from wanesync.core.merge import Pair, merge
-from wanesync.core.model import BasePair, Side
+from wanesync.core.model import BasePair, Parked, Side
 
 CITY = st.sampled_from(["", "Bonn", "Ulm", "Köln"])
 
@@ -31,7 +31,7 @@ def test_a_parked_address_is_not_tried_again_while_it_is_taken() -> None:
         contact(email="old@x.org"),
         customer(email="new@x.org"),
         {"email": ("old@x.org", "old@x.org")},
-        parked={"email": (HUBSPOT, "new@x.org")},
+        parked={"email": Parked(HUBSPOT, "new@x.org")},
     )
     merged = merge(pair, FIELDS, "keep")
     assert not merged.writes[HUBSPOT]
@@ -44,7 +44,7 @@ def test_a_parked_field_does_not_hold_up_the_others() -> None:
         contact(email="old@x.org"),
         customer(email="new@x.org", phone="110"),
         {"email": ("old@x.org", "old@x.org"), "phone": ("", "")},
-        parked={"email": (HUBSPOT, "new@x.org")},
+        parked={"email": Parked(HUBSPOT, "new@x.org")},
     )
     assert written(merge(pair, FIELDS, "keep"), HUBSPOT) == {"phone": "110"}
 
@@ -54,7 +54,7 @@ def test_a_parked_address_is_tried_again_once_no_other_record_has_it() -> None:
         contact(email="old@x.org"),
         customer(email="new@x.org"),
         {"email": ("old@x.org", "old@x.org")},
-        parked={"email": (HUBSPOT, "new@x.org")},
+        parked={"email": Parked(HUBSPOT, "new@x.org")},
         free=True,
     )
     merged = merge(pair, FIELDS, "keep")
@@ -69,7 +69,7 @@ def test_a_value_refused_for_its_own_sake_is_not_sent_again_because_no_address_i
         contact(**{name: source}),
         customer(**{name: target}),
         {name: ("old", "old")},
-        parked={name: (side, "strange")},
+        parked={name: Parked(side, "strange")},
         free=True,
     )
     merged = merge(pair, FIELDS, "keep")
@@ -82,7 +82,7 @@ def test_another_value_is_tried_at_once() -> None:
         contact(email="old@x.org"),
         customer(email="third@x.org"),
         {"email": ("old@x.org", "old@x.org")},
-        parked={"email": (HUBSPOT, "new@x.org")},
+        parked={"email": Parked(HUBSPOT, "new@x.org")},
     )
     merged = merge(pair, FIELDS, "keep")
     assert written(merged, HUBSPOT) == {"email": "third@x.org"}
@@ -94,7 +94,7 @@ def test_a_park_ends_when_its_value_is_given_up() -> None:
         contact(email="old@x.org"),
         customer(email="old@x.org"),
         {"email": ("old@x.org", "old@x.org")},
-        parked={"email": (HUBSPOT, "new@x.org")},
+        parked={"email": Parked(HUBSPOT, "new@x.org")},
     )
     assert merge(pair, FIELDS, "keep").unparked == ["email"]
 
@@ -104,7 +104,7 @@ def test_a_conflict_is_not_reported_before_the_write_that_makes_it() -> None:
         contact(email="a@x.org"),
         customer(email="b@x.org"),
         {"email": ("old@x.org", "old@x.org")},
-        parked={"email": (STRIPE, "a@x.org")},
+        parked={"email": Parked(STRIPE, "a@x.org")},
     )
     assert not merge(pair, FIELDS, "keep").conflicts[STRIPE]
 

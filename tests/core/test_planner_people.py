@@ -16,7 +16,7 @@ from tests.support.core_builders import (
     run,
     stored,
 )
-from wanesync.core.model import Deletion, LinkState, Record
+from wanesync.core.model import Deletion, LinkState, Parked, Record
 from wanesync.core.plan import COUNTERPART_DELETED, Plan, Tombstone
 
 ADA = "ada@example.com"
@@ -192,7 +192,7 @@ def test_what_differs_on_first_contact_is_reported_at_once() -> None:
 
 
 def parked_address(*others: Record) -> Plan:
-    mine = link(base={"email": ("old@x.org", "old@x.org")}, parked={"email": (HUBSPOT, ADA)})
+    mine = link(base={"email": ("old@x.org", "old@x.org")}, parked={"email": Parked(HUBSPOT, ADA)})
     return run(context("contact:1", contact(email="old@x.org"), customer(email=ADA), *others, links=[mine]))
 
 

@@ -33,6 +33,7 @@ from wanesync.core.model import (
     LinkState,
     Note,
     NoteCode,
+    Parked,
     Record,
     Side,
     StoredRecord,
@@ -149,7 +150,7 @@ def _bind(draw: st.DrawFn, world: World, first: Mapping[tuple[Side, str], Record
         primary = state is LinkState.ACTIVE and contact_id not in primaries
         primaries |= {contact_id} if primary else set()
         base = _base(draw, first[HUBSPOT, contact_id], first[STRIPE, customer_id])
-        parked = {"email": (HUBSPOT, "zoe@example.com")} if draw(st.integers(0, 9)) == 0 else {}
+        parked = {"email": Parked(HUBSPOT, "zoe@example.com")} if draw(st.integers(0, 9)) == 0 else {}
         link = Link(f"link{number}", contact_id, customer_id, primary, base, 1, state, parked)
         world.links.append(link)
         for ref in ((HUBSPOT, contact_id), (STRIPE, customer_id)):

@@ -86,7 +86,7 @@ def _is_filled_in(world: World, link: Link, name: str) -> bool:
 
 def _check_parked(world: World, link: Link, name: str) -> None:
     """An address is parked only while another contact has it."""
-    side, value = link.parked[name]
+    side, value = link.parked[name].side, link.parked[name].value
     others = [(Side.HUBSPOT, i) for i in world.facts.living(Side.HUBSPOT) if i != link.hubspot_id]
     taken = any(normalise_email(value) in world.facts.addresses(ref) for ref in others)
     if name == "email" and side is Side.HUBSPOT and not taken:

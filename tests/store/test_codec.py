@@ -8,6 +8,8 @@ from tests.support.store_rows import a_create, a_link, a_stored, an_event
 from wanesync.core.model import (
     BasePair,
     Change,
+    Parked,
+    ParkReason,
     PutBack,
     Side,
 )
@@ -56,13 +58,13 @@ def test_a_base_comes_back_as_pairs() -> None:
 
 
 def test_parked_fields_come_back_with_their_sides() -> None:
-    parked = {"email": (H, "x@example.com"), "city": (S, "")}
+    parked = {"email": Parked(H, "x@example.com"), "city": Parked(S, "", ParkReason.READ_ONLY)}
     assert unpack_parked(pack_parked(parked)) == parked
 
 
 def test_a_pending_write_comes_back_with_and_without_an_authorship() -> None:
     write = a_create("w1", "h2", "h1")
-    assert unpack_write(pack_write(write, 3)) == (write.body, write.changes, frozenset({"h1", "h2"}), {}, 3, 0)
+    assert unpack_write(pack_write(write, 3)) == (write.body, write.changes, frozenset({"h1", "h2"}), {}, 3, 0, {})
     known = replace(write, authorship={"city": (5, True)})
     assert unpack_write(pack_write(known)).authorship == {"city": (5, True)}
     restoring = replace(write, changes={"city": Change("a", "b", "c", put_back=True)}, planned_ms=7)

@@ -9,7 +9,7 @@ import pytest
 from tests.support.core_builders import contact, customer
 from tests.support.live_sync import HUBSPOT, STRIPE, LiveSync, customer_answer
 from wanesync.core.jobs import JobKind
-from wanesync.core.model import LinkState, Record, StoredRecord
+from wanesync.core.model import LinkState, Parked, Record, StoredRecord
 from wanesync.sync.record_versions import RecordWriter, store_contacts
 
 ANN = contact("1", email="ann@example.com", city="Lyon")
@@ -109,7 +109,7 @@ def test_an_address_queues_the_records_that_share_it_unless_they_are_linked(live
 
 def test_a_linked_record_with_a_parked_field_is_queued(live: LiveSync) -> None:
     link = live.link(replace(ANN, id="8", other_id="cus_8"), replace(CUS, id="cus_8", other_id="8"))
-    live.store.run(lambda tx: tx.links.put(replace(link, parked={"email": (HUBSPOT, "x")}, version=2)))
+    live.store.run(lambda tx: tx.links.put(replace(link, parked={"email": Parked(HUBSPOT, "x")}, version=2)))
     with live.store.transaction() as tx, RecordWriter(live.runtime, tx) as records:
         records.store_contact(ANN)
     assert live.is_queued(HUBSPOT, "contact:8")

@@ -165,10 +165,10 @@ def test_a_body_sent_under_a_used_key_is_given_up_and_planned_again(live: LiveSy
     assert (job.state, job.attempts, live.open_writes(KEY)) == (JobState.READY, 1, [])
 
 
-def test_a_refused_create_is_a_dead_letter(live: LiveSync) -> None:
+def test_a_create_that_is_refused_even_with_nothing_but_the_address_is_a_dead_letter(live: LiveSync) -> None:
     live.know(ANN)
     live.queue(STRIPE, KEY)
-    live.stripe.answer("create_customer", refused(STRIPE, Failure.REFUSED))
+    live.stripe.answer("create_customer", refused(STRIPE, Failure.REFUSED), refused(STRIPE, Failure.REFUSED))
     (job,) = live.work(STRIPE)
     assert (job.state, job.dead_class) == (JobState.DEAD, DeadClass.REFUSED)
     assert live.journal()[:2] == ["dead", "refused"]
@@ -189,7 +189,7 @@ def test_a_field_that_is_refused_is_parked_and_the_others_are_sent(live: LiveSyn
     edit_customer(live, city="Paris", phone="+33 2")
     live.hubspot.answer("update_contacts", lambda items: {items[0].trace: refused(HUBSPOT, Failure.REFUSED, "phone")})
     (job,) = live.work(HUBSPOT)
-    assert (job.reason, job.attempts) == ("a field was parked", 1)
+    assert (job.reason, job.attempts) == ("a field was parked", 0)
     assert ("parked", "phone", "+33 2") in live.conflicts()
     live.advance(60_000)
     after = replace(ANN, other_id="cus_1", values={**VALUES, "city": "Paris"}, modified_ms=9)
@@ -214,11 +214,11 @@ def test_a_refusal_of_a_field_that_was_not_sent_is_a_dead_letter(live: LiveSync)
     assert (job.state, job.dead_class) == (JobState.DEAD, DeadClass.VALIDATION)
 
 
-def test_a_field_refused_again_and_again_ends_as_a_dead_letter(live: LiveSync) -> None:
-    edit_customer(live, phone="+33 2")
+def test_an_address_that_is_taken_again_and_again_ends_as_a_dead_letter(live: LiveSync) -> None:
+    edit_customer(live, email="new@example.com")
     (job,) = live.claim(HUBSPOT)
     late = replace(job, attempts=MAX_ATTEMPTS - 1)
-    live.hubspot.answer("update_contacts", lambda items: {items[0].trace: refused(HUBSPOT, Failure.REFUSED, "phone")})
+    live.hubspot.answer("update_contacts", lambda items: {items[0].trace: refused(HUBSPOT, Failure.CONFLICT)})
     live.carry_out(live.prepare([late]))
     assert live.look([job])[0].state is JobState.DEAD
 

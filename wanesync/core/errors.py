@@ -6,10 +6,11 @@ only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
-from wanesync.core.model import Record, Side
+from wanesync.core.model import ParkReason, Record, Side
 
 
 class WanesyncError(Exception):
@@ -147,8 +148,8 @@ class CallError(Exception):
 
     ``reason`` is safe to show: codes and field names, never values. ``status``: HTTP status, None without an answer.
     ``scope`` names the limiter or the permission (``endpoint-rate``, ``TEN_SECONDLY_ROLLING``,
-    ``crm.objects.contacts.write``). ``fields``: properties that were refused. ``remains``: what an unusable record
-    still shows, its id and addresses, with every field unknown.
+    ``crm.objects.contacts.write``). ``fields``: properties that were refused; ``reasons``: why each was, where the
+    answer says so. ``remains``: what an unusable record still shows, its id and addresses, with every field unknown.
     """
 
     side: Side
@@ -160,6 +161,7 @@ class CallError(Exception):
     scope: str = ""
     fields: tuple[str, ...] = ()
     remains: Record | None = None
+    reasons: Mapping[str, ParkReason] = field(default_factory=dict)
 
     def __str__(self) -> str:
         status = f" ({self.status})" if self.status else ""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from wanesync.core.errors import FieldMapChanged
 from wanesync.core.fields import FieldMap
+from wanesync.core.ids import OUR_IDS
 from wanesync.core.model import Event, Link, PendingWrite, Record
 
 MAX_FORMER_MAPS = 100
@@ -53,7 +54,7 @@ class FieldGenerations:
         if self._is_current(generation):
             return link
         base = {name: pair for name, pair in link.base.items() if self._holds(name, generation)}
-        parked = {name: park for name, park in link.parked.items() if self._holds(name, generation)}
+        parked = {name: park for name, park in link.parked.items() if name in OUR_IDS or self._holds(name, generation)}
         put_back = {name: back for name, back in link.put_back.items() if self._holds(name, generation)}
         return replace(link, base=base, parked=parked, put_back=put_back)
 

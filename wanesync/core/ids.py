@@ -16,6 +16,9 @@ INTENT_PROPERTY = "wanesync_intent"
 CONTACT_ID_KEY = "hubspot_contact_id"
 PORTAL_ID_KEY = "hubspot_portal_id"
 
+OUR_IDS = frozenset({CUSTOMER_ID_PROPERTY, CONTACT_ID_KEY})
+"""The names under which our ids are parked on a link whose record has no place for them."""
+
 MAX_INDEXED_BYTES = 255
 """Longest text in an index: ids of HubSpot and Stripe are shorter, and Postgres refuses entries above 2,704 bytes."""
 _KEPT_CHARACTERS = 40  # of a text that is too long, before its hash; up to 4 bytes each

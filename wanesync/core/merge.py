@@ -13,7 +13,7 @@ from typing import Literal
 from wanesync.core.business_names import company_field, takes_business_name
 from wanesync.core.change_guard import HeldValue, HoldState
 from wanesync.core.fields import FieldMap, FieldSpec
-from wanesync.core.model import BasePair, Change, Conflict, PutBack, Record, Side
+from wanesync.core.model import BasePair, Change, Conflict, Parked, ParkReason, PutBack, Record, Side
 
 DifferPolicy = Literal["keep", "owner", "hubspot", "stripe"]
 """What happens to two different values on first contact: both are kept, or the named side wins."""
@@ -49,7 +49,7 @@ class Pair:
     """A contact and a customer with their base: the input of a merge.
 
     ``late``: (side, field) whose current value is a late write of ours, which is reverted to the base
-    (docs/correctness.md#late-writes). ``parked``: field -> (side, value) that the side refused for good. ``free``:
+    (docs/correctness.md#late-writes). ``parked``: field -> its write that was refused for good. ``free``:
     a parked e-mail address may be tried again, because no other contact carries it. ``held``: field -> the value that
     a hold keeps back. ``stops``: field -> id of the hold that keeps its changes back. ``outdated``: a newer copy of one
     of the two is on its way (docs/correctness.md#agreement). ``unusable``: fields whose HubSpot property is missing or
@@ -60,7 +60,7 @@ class Pair:
     customer: Record
     base: Mapping[str, BasePair]
     late: Collection[tuple[Side, str]] = ()
-    parked: Mapping[str, tuple[Side, str]] = field(default_factory=dict)
+    parked: Mapping[str, Parked] = field(default_factory=dict)
     free: bool = False
     held: Mapping[str, HeldValue] = field(default_factory=dict)
     stops: Mapping[str, str] = field(default_factory=dict)
@@ -329,13 +329,15 @@ def _apply_parked(pair: Pair, fields: FieldMap, merged: MergeResult) -> None:
     See docs/correctness.md#parked-fields.
     """
     unknown = pair.unknown
-    for name, (side, value) in pair.parked.items():
-        if name in unknown:
-            continue
+    for name, park in pair.parked.items():
+        if name in unknown or name not in fields.by_name:
+            continue  # our ids are no field: they are sent with a write, or not
+        side = park.side
         change = merged.writes[side].get(name)
         # Only HubSpot refuses a value because another record has it, and only for e-mail addresses.
-        address = side is Side.HUBSPOT and name in fields.by_name and fields.by_name[name].hubspot == ("email",)
-        if change and change.after == value and not (pair.free and address):
+        address = side is Side.HUBSPOT and fields.by_name[name].hubspot == ("email",)
+        taken = park.reason is ParkReason.TAKEN and address
+        if change and change.after == park.value and not (pair.free and taken):
             del merged.writes[side][name]
             merged.conflicts[side] = [conflict for conflict in merged.conflicts[side] if conflict.field != name]
         else:

@@ -146,6 +146,37 @@ class LinkState(StrEnum):
     RELEASED = "released"
 
 
+class ParkReason(StrEnum):
+    """Why a side refused a field (docs/correctness.md#parked-fields)."""
+
+    INVALID = "invalid"
+    PORTAL_RULE = "portal_rule"
+    READ_ONLY = "read_only"
+    UNKNOWN_PROPERTY = "unknown_property"
+    NO_ROOM = "no_room"
+    TAKEN = "taken"
+
+
+PARK_TEXTS = {
+    ParkReason.INVALID: "the value is not valid there",
+    ParkReason.PORTAL_RULE: "a validation rule of the portal does not allow the value",
+    ParkReason.READ_ONLY: "the property is read-only",
+    ParkReason.UNKNOWN_PROPERTY: "the property does not exist",
+    ParkReason.NO_ROOM: "there is no room for it: metadata holds at most 50 keys",
+    ParkReason.TAKEN: "another record has the value",
+}
+"""Each reason in words for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A field whose write a side refused: the value that was sent, and why it was refused."""
+
+    side: Side
+    value: str
+    reason: ParkReason = ParkReason.TAKEN
+
+
 BasePair = tuple[str, str]
 """What each side held when both last agreed on a field: (HubSpot value, Stripe value)."""
 
@@ -170,8 +201,8 @@ class Link:
     """One contact paired with one customer.
 
     ``primary``: the one link of a contact over which values flow. ``base``: field -> base pair; a field that is not in
-    it was never agreed on. ``version``: raised by every change. ``parked``: field -> (side, value) whose write was
-    refused for good (an e-mail address that is taken) and waits for a change.
+    it was never agreed on. ``version``: raised by every change. ``parked``: field, or our ids by their name there ->
+    its write, which was refused for good and waits for a change.
     """
 
     id: str
@@ -181,7 +212,7 @@ class Link:
     base: Mapping[str, BasePair]
     version: int
     state: LinkState = LinkState.ACTIVE
-    parked: Mapping[str, tuple[Side, str]] = field(default_factory=dict)
+    parked: Mapping[str, Parked] = field(default_factory=dict)
     put_back: Mapping[str, PutBack] = field(default_factory=dict)
 
     def id_on(self, side: Side) -> str:
@@ -268,7 +299,7 @@ class PendingWrite:
     ``planned_ms``: ``lastmodifieddate`` of the contact as it was planned from; 0 on Stripe.
     ``landed_ms``: by when an answered update had taken effect, by the vendor's clock; 0 if that is not known.
     ``authorship``: field -> (``lastmodifieddate`` of the contact when its history was read, whether this write made
-    the value it then held).
+    the value it then held). ``left_out``: fields of a create that were refused before, and are not in it.
     """
 
     id: str
@@ -288,6 +319,7 @@ class PendingWrite:
     authorship: Mapping[str, tuple[int, bool]] = field(default_factory=dict)
     planned_ms: int = 0
     landed_ms: int = 0
+    left_out: Mapping[str, Parked] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

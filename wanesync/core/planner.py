@@ -274,8 +274,14 @@ class Planner:
             None,
         )
         link_id = old.id if old else f"{self.new_link_id}-{len(self.plan.linked)}"
-        self._put_link(Link(link_id, contact.id, customer.id, False, settled.base, old.version if old else 0))
+        parked = pending.left_out if pending is not None else {}
+        version = old.version if old else 0
+        self._put_link(Link(link_id, contact.id, customer.id, False, settled.base, version, parked=parked))
         self.plan.conflicts += [(conflict, link_id) for conflict in settled.conflicts]
+        made = contact if pending is not None and pending.side is Side.HUBSPOT else customer
+        self.plan.conflicts += [
+            (Conflict(park.side, made.id, name, park.value, "parked"), link_id) for name, park in parked.items()
+        ]
         self.plan.linked.append((contact.id, customer.id))
         self._note(customer, None)
 

@@ -31,6 +31,7 @@ MIN_BATCH_FAILURES = 3
 MAX_NAMED = 3
 """Records that one alarm names; the others are in the list of dead letters."""
 BAD_RECORDS = {
+    DeadClass.SET_ASIDE: "the vendor shows a value that cannot be used: correct it there, and it is read again",
     DeadClass.UNSTORABLE: "a value cannot be stored: shorten or correct it there, then wanesync retry",
     DeadClass.DAMAGED: "a stored value cannot be decrypted: see wanesync jobs --dead; restore it from a backup, or "
     "add its key to [security] keys, then wanesync retry",

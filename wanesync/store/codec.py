@@ -9,7 +9,7 @@ import orjson
 
 from wanesync.core.errors import DatabaseRefused
 from wanesync.core.field_generations import EVERY_FIELD, FieldGenerations
-from wanesync.core.model import BasePair, Change, PendingWrite, PutBack, Record, Side
+from wanesync.core.model import BasePair, Change, Parked, ParkReason, PendingWrite, PutBack, Record, Side
 
 JSON = None | bool | int | float | str | list["JSON"] | dict[str, "JSON"]
 
@@ -78,14 +78,17 @@ def unpack_base(blob: bytes) -> dict[str, BasePair]:
     return {field: (base_pair[0], base_pair[1]) for field, base_pair in orjson.loads(blob).items()}
 
 
-def pack_parked(parked: Mapping[str, tuple[Side, str]]) -> bytes:
-    """Parked fields as JSON bytes: ``{"field": ["side", "value"]}``."""
-    return pack(dict(parked))
+def pack_parked(parked: Mapping[str, Parked]) -> bytes:
+    """Parked fields as JSON bytes: ``{"field": ["side", "value", "reason"]}``."""
+    return pack({field: [park.side, park.value, park.reason] for field, park in parked.items()})
 
 
-def unpack_parked(blob: bytes) -> dict[str, tuple[Side, str]]:
-    """The parked fields in a payload: field -> (side, value)."""
-    return {field: (Side(held[0]), held[1]) for field, held in orjson.loads(blob).items()}
+def unpack_parked(blob: bytes) -> dict[str, Parked]:
+    """The parked fields in a payload."""
+    return {
+        field: Parked(Side(side), value, ParkReason(reason))
+        for field, (side, value, reason) in orjson.loads(blob).items()
+    }
 
 
 def pack_put_back(values: Mapping[str, PutBack]) -> bytes:
@@ -110,6 +113,8 @@ def pack_write(write: PendingWrite, generation: int = 0) -> bytes:
     more: dict[str, object] = {"authorship": dict(write.authorship)} if write.authorship else {}
     if write.planned_ms:
         more["planned_ms"] = write.planned_ms
+    if write.left_out:
+        more["left_out"] = {field: [park.side, park.value, park.reason] for field, park in write.left_out.items()}
     rest = {"hmacs": sorted(write.hmacs), "map": generation}
     return pack({"body": write.body, "changes": changes, **rest, **more})
 
@@ -123,6 +128,7 @@ class WritePayload(NamedTuple):
     authorship: dict[str, tuple[int, bool]]
     generation: int
     planned_ms: int = 0
+    left_out: Mapping[str, Parked] = {}
 
 
 def unpack_write(blob: bytes) -> WritePayload:
@@ -131,4 +137,8 @@ def unpack_write(blob: bytes) -> WritePayload:
     changes = {field: Change(*change) for field, change in data["changes"].items()}
     authorship = {name: (modified_ms, ours) for name, (modified_ms, ours) in data.get("authorship", {}).items()}
     hmacs = frozenset(data["hmacs"])
-    return WritePayload(data["body"], changes, hmacs, authorship, data["map"], data.get("planned_ms", 0))
+    left_out = {
+        field: Parked(Side(side), value, ParkReason(why))
+        for field, (side, value, why) in data.get("left_out", {}).items()
+    }
+    return WritePayload(data["body"], changes, hmacs, authorship, data["map"], data.get("planned_ms", 0), left_out)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from wanesync.core.answers import Settled
@@ -12,6 +12,7 @@ from wanesync.core.jobs import Job, JobKind, JobRequest, Priority
 from wanesync.core.model import (
     Conflict,
     Link,
+    Parked,
     PendingWrite,
     Record,
     Side,
@@ -153,14 +154,13 @@ def rebase(tx: Tx, link: Link, settled: Settled) -> Link:
     return replace(link, base={**link.base, **settled.base}, put_back=put_back, version=link.version + 1)
 
 
-def park(tx: Tx, link: Link, pending: PendingWrite, fields: Sequence[str]) -> None:
+def park(tx: Tx, link: Link, target_id: str, parked: Mapping[str, Parked]) -> None:
     """Park and report fields that a side refused (docs/correctness.md#parked-fields)."""
-    parked = dict(link.parked) | {name: (pending.side, pending.changes[name].after) for name in fields}
-    tx.links.put(replace(link, parked=parked, version=link.version + 1))
-    for name in fields:
-        conflict = Conflict(pending.side, pending.target_id, name, pending.changes[name].after, "parked")
+    tx.links.put(replace(link, parked={**link.parked, **parked}, version=link.version + 1))
+    for name, refused in parked.items():
+        conflict = Conflict(refused.side, target_id, name, refused.value, "parked")
         tx.conflicts.put(conflict, link.id)
-        note_conflict(tx, conflict, link.id)
+        note_conflict(tx, conflict, link.id, reason=refused.reason)
 
 
 def note_write(tx: Tx, pending: PendingWrite, record: Record, settled: Settled) -> None:
@@ -173,9 +173,10 @@ def note_write(tx: Tx, pending: PendingWrite, record: Record, settled: Settled) 
     tx.journal.add(kind, pending.side, record.id, pending.link_id, data)
 
 
-def note_conflict(tx: Tx, conflict: Conflict, link_id: str) -> None:
+def note_conflict(tx: Tx, conflict: Conflict, link_id: str, reason: str = "") -> None:
     """Add a value that did not win to the journal."""
-    data = {"field": conflict.field, "kind": conflict.kind, "fields": {conflict.field: conflict.value}}
+    why = {"reason": reason} if reason else {}
+    data = {"field": conflict.field, "kind": conflict.kind, **why, "fields": {conflict.field: conflict.value}}
     tx.journal.add("conflict", conflict.side, conflict.record_id, link_id, data)
 
 

@@ -19,6 +19,7 @@ from wanesync.core.jobs import (
     back_off_ms,
 )
 from wanesync.core.model import (
+    Parked,
     PendingWrite,
     Record,
     Side,
@@ -36,6 +37,7 @@ from wanesync.sync.calls import DONE, AnyCall, Call, Intent, Next, PlanningRound
 from wanesync.sync.job_results import fail, finish, reschedule, still_held
 from wanesync.sync.record_versions import RecordWriter, store_contacts
 from wanesync.sync.recovery import find_created_customer, read_existing_contact
+from wanesync.sync.refused_fields import leave_out
 from wanesync.sync.runtime import Runtime
 from wanesync.sync.writer import plan_jobs, read_properties
 
@@ -255,14 +257,12 @@ def _handle_refusal(runtime: Runtime, tx: Tx, intent: Intent, error: CallError) 
     """Decide what follows a refused write (docs/correctness.md#decision-table)."""
     pending, job = intent.pending, intent.job
     match error.failure:
-        case Failure.CONFLICT if pending.kind is WriteKind.CREATE and error.existing_id:
+        case Failure.CONFLICT if error.existing_id and _is_address_taken(intent, error):
             return [read_existing_contact(runtime, intent, error.existing_id)]
         case Failure.CONFLICT if CUSTOMER_ID_PROPERTY in error.fields and error.existing_id:
             _read_other_holder(tx, intent, error.existing_id)
         case Failure.CONFLICT if pending.kind is WriteKind.UPDATE:
-            _park(runtime, tx, intent, error.fields or ("email",))
-        case Failure.REFUSED if pending.kind is WriteKind.UPDATE and set(error.fields) & set(pending.changes):
-            _park(runtime, tx, intent, error.fields)
+            _park_taken(runtime, tx, intent, error.fields or ("email",))
         case Failure.NOT_FOUND:
             _handle_missing_target(runtime, tx, intent)
         case Failure.SERVER | Failure.MISMATCH if pending.kind is WriteKind.CREATE:
@@ -273,8 +273,11 @@ def _handle_refusal(runtime: Runtime, tx: Tx, intent: Intent, error: CallError) 
             tx.pending_writes.record_result(pending.id, WriteResult.LOST)
             fail(runtime, tx, [job], error, "write")
         case Failure.REFUSED | Failure.CONFLICT:
-            tx.pending_writes.record_result(pending.id, WriteResult.REFUSED)
             plan_effects.note_refusal(tx, pending, error)
+            steps = leave_out(runtime, tx, intent, error)
+            if steps is not None:
+                return steps
+            tx.pending_writes.record_result(pending.id, WriteResult.REFUSED)
             fail(runtime, tx, [job], error, "write")
         case _:
             lists = "contacts.batch_" if pending.side is Side.HUBSPOT else "customers."
@@ -298,8 +301,14 @@ def _abandon_key(runtime: Runtime, tx: Tx, intent: Intent, error: CallError) -> 
     fail(runtime, tx, [intent.job], error, "customers.update")
 
 
-def _park(runtime: Runtime, tx: Tx, intent: Intent, fields: Sequence[str]) -> None:
-    """Park and report the refused fields, and send the others again (docs/correctness.md#parked-fields)."""
+def _is_address_taken(intent: Intent, error: CallError) -> bool:
+    """Whether the address of a new contact is taken, or our id; another field that is taken can be left out."""
+    other = "email" not in error.fields and not set(error.fields).isdisjoint(intent.pending.changes)
+    return intent.pending.kind is WriteKind.CREATE and not other
+
+
+def _park_taken(runtime: Runtime, tx: Tx, intent: Intent, fields: Sequence[str]) -> None:
+    """Park fields whose value another record has, and send the others again (docs/correctness.md#parked-fields)."""
     pending, job = intent.pending, intent.job
     link = tx.links.get(pending.link_id)
     tx.pending_writes.record_result(pending.id, WriteResult.REFUSED)
@@ -308,7 +317,8 @@ def _park(runtime: Runtime, tx: Tx, intent: Intent, fields: Sequence[str]) -> No
         tx.locks.drop(job.token)
         tx.jobs.mark_dead(job, DeadClass.VALIDATION, f"refused for {', '.join(fields)}; correct it on either side")
         return
-    plan_effects.park(tx, link, pending, refused)
+    parked = {name: Parked(pending.side, pending.changes[name].after) for name in refused}
+    plan_effects.park(tx, link, pending.target_id, parked)
     # Counted as an attempt: an address that is refused although no stored contact has it is not sent for ever.
     reschedule(tx, job, back_off_ms(job.attempts, runtime.rng), WaitCode.BACKOFF, "a field was parked", count=True)
 

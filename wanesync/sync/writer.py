@@ -335,7 +335,8 @@ def _compose_customer(
     target = context.find(Side.STRIPE, action.target_id)
     body = dict(runtime.translator.customer_params(_values(action), target.record if target else None))
     portal = runtime.options.portal_id
-    if create or (target is not None and target.record.other_id != action.source_id):
+    has_place = not _are_ids_parked(context, action, CONTACT_ID_KEY)
+    if create or (target is not None and target.record.other_id != action.source_id and has_place):
         metadata = body.get("metadata")
         ids = {CONTACT_ID_KEY: action.source_id, PORTAL_ID_KEY: portal}
         body["metadata"] = {**(metadata if isinstance(metadata, dict) else {}), **ids}
@@ -353,12 +354,19 @@ def _compose_contact(runtime: Runtime, context: PlanContext, action: Action, wri
         s.side is Side.HUBSPOT and s.alive and s.id != action.target_id and s.record.other_id == action.source_id
         for s in context.records.values()
     )
-    taken = taken or Side.HUBSPOT in context.blocked
+    parked = _are_ids_parked(context, action, CUSTOMER_ID_PROPERTY)
+    taken = taken or parked or Side.HUBSPOT in context.blocked
     if create or (target is not None and target.record.other_id != action.source_id and not taken):
         body[CUSTOMER_ID_PROPERTY] = action.source_id
     if create:
         body[INTENT_PROPERTY] = write_id
     return body
+
+
+def _are_ids_parked(context: PlanContext, action: Action, name: str) -> bool:
+    """Whether the target refused our ids, which are parked under this name, the last time they were sent."""
+    parked = next((link.parked.get(name) for link in context.links if link.id == action.link_id), None)
+    return parked is not None and parked.value == action.source_id
 
 
 def _values(action: Action) -> dict[str, str]:

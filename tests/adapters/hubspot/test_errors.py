@@ -13,6 +13,7 @@ from wanesync.adapters.hubspot.adapter import HubSpotOptions
 from wanesync.adapters.hubspot.contacts import field_names
 from wanesync.adapters.hubspot.errors import ErrorTable
 from wanesync.core.errors import CallError, Failure
+from wanesync.core.model import ParkReason
 
 TABLE = ErrorTable(field_names(FIELDS))
 
@@ -111,3 +112,24 @@ def test_shapes_other_clients_saw(shared: Path) -> None:
         found = open_side(server).read_contacts(["1", "99999"])
     assert found["99999"] is None
     assert found["1"] is not None
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("PROPERTY_DOESNT_EXIST", ParkReason.UNKNOWN_PROPERTY),
+        ("READ_ONLY_VALUE", ParkReason.READ_ONLY),
+        ("PROPERTY_VALIDATION_RULE", ParkReason.PORTAL_RULE),
+        ("INVALID_OPTION", ParkReason.INVALID),
+        ("A_CODE_OF_TOMORROW", ParkReason.INVALID),
+    ],
+)
+def test_a_refused_property_is_named_with_its_reason(code: str, reason: ParkReason) -> None:
+    entry = {"message": "Ada is wrong", "code": code, "context": {"propertyName": ["zip"]}}
+    error = TABLE.read_answer(400, {}, {"category": "VALIDATION_ERROR", "errors": [entry]})
+    assert (error.fields, error.reasons) == (("postal_code",), {"postal_code": reason})
+    listed = json.dumps([{"isValid": False, "message": "Ada", "error": code, "name": "zip"}])
+    error = TABLE.read_answer(
+        400, {}, {"category": "VALIDATION_ERROR", "message": f"Property values were not valid: {listed}"}
+    )
+    assert (error.fields, error.reasons) == (("postal_code",), {"postal_code": reason})

@@ -7,6 +7,7 @@ import pytest
 from tests.support.canned_server import CannedServer, Told
 from tests.support.stripe_answers import CUSTOMER, INVALID, RETRY, open_side, problem
 from wanesync.core.errors import CallError, Failure
+from wanesync.core.model import ParkReason
 
 
 def ask(told: Told) -> CallError:
@@ -69,3 +70,17 @@ def test_the_error_table(told: Told, failure: Failure, scope: str) -> None:
 )  # fmt: skip
 def test_a_refused_parameter_is_named_as_our_field(param: str, name: str) -> None:
     assert ask(Told(400, problem(INVALID, "parameter_invalid", param))).fields == (name,)
+
+
+@pytest.mark.parametrize(
+    ("code", "param", "field", "reason"),
+    [
+        ("", "metadata", "metadata", ParkReason.NO_ROOM),
+        ("", "metadata[job]", "job", ParkReason.INVALID),
+        ("parameter_unknown", "business_name", "company", ParkReason.UNKNOWN_PROPERTY),
+        ("parameter_invalid_string_too_long", "phone", "phone", ParkReason.INVALID),
+    ],
+)
+def test_a_refused_parameter_is_named_with_its_reason(code: str, param: str, field: str, reason: ParkReason) -> None:
+    error = ask(Told(400, problem(INVALID, code, param)))
+    assert (error.fields, error.reasons) == ((field,), {field: reason})

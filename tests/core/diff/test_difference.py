@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.core_builders import FIELDS, HUBSPOT, RULES, STRIPE, contact, customer, link, stored
 from wanesync.core.diff.difference import ACTIONABLE, Difference, DifferenceClass, FieldDifference, classify
-from wanesync.core.model import BasePair, Link, LinkState, Record, StoredRecord
+from wanesync.core.model import BasePair, Link, LinkState, Parked, Record, StoredRecord
 from wanesync.core.plan import NO_EMAIL, PlanContext, Rules
 from wanesync.core.planner import plan
 
@@ -79,7 +79,7 @@ def test_values_kept_apart_are_a_conflict_and_written_nowhere() -> None:
 
 
 def test_a_parked_address_is_a_conflict() -> None:
-    mine = link(base=BLANKS | {"email": ("old@x.org", "old@x.org")}, parked={"email": (HUBSPOT, ADA)})
+    mine = link(base=BLANKS | {"email": ("old@x.org", "old@x.org")}, parked={"email": Parked(HUBSPOT, ADA)})
     people = contact(email="old@x.org"), customer(email=ADA), contact("2", email=ADA)
     assert kinds(differences("contact:1", *people, links=[mine])) == [DifferenceClass.CONFLICT]
 

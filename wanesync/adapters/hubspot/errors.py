@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from wanesync.adapters.http_answers import read_retry_after_ms, was_unsent
 from wanesync.adapters.json_values import mapping, rows, text
 from wanesync.core.errors import CallError, Failure
-from wanesync.core.model import Side
+from wanesync.core.model import ParkReason, Side
 
 RECORD_LOCK_MS = 2_000
 """A record that is locked under heavy load (423) stays locked for 2 s (HubSpot, error handling)."""
@@ -33,6 +33,13 @@ CATEGORIES = {
     "MISSING_SCOPES": Failure.FORBIDDEN,
 }
 UNKNOWN_PROPERTY = "PROPERTY_DOESNT_EXIST"
+PARK_REASONS = {
+    UNKNOWN_PROPERTY: ParkReason.UNKNOWN_PROPERTY,
+    "READ_ONLY_VALUE": ParkReason.READ_ONLY,
+    "PROPERTY_VALIDATION_RULE": ParkReason.PORTAL_RULE,
+    "REQUIRED_PROPERTY": ParkReason.PORTAL_RULE,
+}
+"""Code of a refused property -> reason. The spelling of codes is not documented; any other one is an invalid value."""
 
 _EXISTING = re.compile(r"Existing ID:\s*(\d+)|(\d+) already has that value", re.IGNORECASE)
 _MESSAGE_CODE = re.compile(r'"error"\s*:\s*"([A-Z_]+)"')
@@ -164,8 +171,17 @@ class ErrorTable:
             fields=tuple(dict.fromkeys(self._field_names.get(name, name) for name in names)),
             traces=error_body.traces,
             ids=error_body.ids,
+            reasons=self._find_reasons(error_body),
             unknown=tuple(name for code, found in error_body.details if code == UNKNOWN_PROPERTY for name in found),
         )
+
+    def _find_reasons(self, error_body: ErrorBody) -> dict[str, ParkReason]:
+        """Return field -> why it was refused; unknown codes count as invalid values."""
+        return {
+            self._field_names.get(name, name): PARK_REASONS.get(code, ParkReason.INVALID)
+            for code, names in error_body.details
+            for name in names
+        }
 
 
 def _classify(status: int, error_body: ErrorBody, *, readable: bool) -> Failure:

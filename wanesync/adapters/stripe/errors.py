@@ -16,7 +16,7 @@ from wanesync.adapters.json_values import mapping, text
 from wanesync.adapters.stripe.transport import Redirected
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.fields import FieldMap
-from wanesync.core.model import Side
+from wanesync.core.model import ParkReason, Side
 
 STATUSES = {
     401: Failure.UNAUTHORISED,
@@ -76,6 +76,7 @@ class ErrorTable:
             retry_after_ms=read_retry_after_ms(lower_headers),
             scope=lower_headers.get(RATE_REASON, "") or (permission[0] if permission else ""),
             fields=(self._field(param),) if param and failure is Failure.REFUSED else (),
+            reasons={self._field(param): _park_reason(code, param)} if param and failure is Failure.REFUSED else {},
             account=account[0] if account else "",
         )
 
@@ -83,6 +84,12 @@ class ErrorTable:
         """Return the field of a parameter (``address[city]``); a parameter of no field keeps its name."""
         path = re.sub(r"\[([^\]]*)\]", r".\1", param)
         return self._names.get(path) or self._names.get(path.partition(".")[0], param)
+
+
+def _park_reason(code: str, param: str) -> ParkReason:
+    if param == "metadata":
+        return ParkReason.NO_ROOM  # of metadata as a whole only the number of keys is refused
+    return ParkReason.UNKNOWN_PROPERTY if code == "parameter_unknown" else ParkReason.INVALID
 
 
 def _classify(status: int, headers: Mapping[str, str], *, code: str, kind: str) -> Failure:

@@ -121,7 +121,7 @@ def _show_person(screen: Console, person: PersonHistory, show: ValueFormatter) -
             link.stripe_id,
             str(link.state),
             "primary" if link.primary else "second",
-            ", ".join(link.parked) or "–",
+            ", ".join(f"{name} ({parked.reason})" for name, parked in link.parked.items()) or "–",
         )
         for link in person.links
     ]

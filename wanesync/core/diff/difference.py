@@ -9,7 +9,7 @@ from enum import StrEnum
 from wanesync.core.business_names import holds_name_as_company
 from wanesync.core.diff.value_kinds import ValueKind, classify_values
 from wanesync.core.fields import FieldSpec
-from wanesync.core.model import Link, LinkState, Note, NoteCode, Side, StoredRecord, WriteKind, split_key
+from wanesync.core.model import PARK_TEXTS, Link, LinkState, Note, NoteCode, Side, StoredRecord, WriteKind, split_key
 from wanesync.core.plan import NO_EMAIL, WAIT_TEXTS, Action, Plan, PlanContext, Rules
 from wanesync.core.planner import plan
 
@@ -30,6 +30,7 @@ class DifferenceClass(StrEnum):
     EXCLUDED = "excluded"
 
 
+SIDE_NAMES = {Side.HUBSPOT: "HubSpot", Side.STRIPE: "Stripe"}
 KEPT = "kept as it is on both sides"
 BUSINESS_NAME = "the customer's name is a business's: it is the contact's company"
 HELD = "held back: look at wanesync hold list"
@@ -158,7 +159,7 @@ def _pair(context: PlanContext, outcome: Plan, links: list[Link], rules: Rules) 
     # What a copy does not hold, or HubSpot cannot hold, is no difference (docs/correctness.md#unknown-fields).
     written |= contact.record.unknown | customer.record.unknown | context.unusable
     kept = {
-        spec.name: _keep(spec, _values(contact, customer, spec.name), HELD if spec.name in held else KEPT)
+        spec.name: _keep(spec, _values(contact, customer, spec.name), _why_kept(primary, spec.name, held))
         for spec in rules.fields.specs
         if spec.name not in written
         and not spec.agree(*_values(contact, customer, spec.name))
@@ -168,6 +169,13 @@ def _pair(context: PlanContext, outcome: Plan, links: list[Link], rules: Rules) 
         note = "held" if held & kept.keys() else ""
         found.append(Difference(DifferenceClass.CONFLICT, contact.id, customer.id, kept, note))
     return found or [Difference(DifferenceClass.IN_SYNC, contact.id, customer.id)]
+
+
+def _why_kept(link: Link, name: str, held: set[str]) -> str:
+    park = link.parked.get(name)
+    if name in held or park is None:
+        return HELD if name in held else KEPT
+    return f"refused by {SIDE_NAMES[park.side]}: {PARK_TEXTS[park.reason]}"
 
 
 def _held_after(context: PlanContext, outcome: Plan, link: Link) -> set[str]:

@@ -206,6 +206,7 @@ class PendingWrites(Table):
             changes=payload.changes,
             hmacs=payload.hmacs,
             link_id=link_id,
+            left_out=payload.left_out,
             sent_ms=sent_ms,
             result=WriteResult(result) if result else None,
             generation=attempt,
