@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wanesync.core.model import Side
+from wanesync.core.portal_checks import NOT_CHECKED
 from wanesync.sync.loader import read_portal_state
 from wanesync.terminal import pluralize
 
@@ -18,7 +19,9 @@ MAX_SAMPLES = 20
 def find_portal_alarms(tx: Tx) -> list[str]:
     """Return a line for each thing the account lacks, with what mends it."""
     state = read_portal_state(tx)
-    return [*(problem.text for problem in state.problems), *_find_unanswered(tx, state.paused_fields)]
+    # Until the first check the alarms of the worker and of its side say why there was none.
+    problems = () if state == NOT_CHECKED else state.problems
+    return [*(problem.text for problem in problems), *_find_unanswered(tx, state.paused_fields)]
 
 
 def _find_unanswered(tx: Tx, paused: frozenset[str]) -> list[str]:
