@@ -176,6 +176,21 @@ def test_a_value_of_a_wrong_type_is_named_with_its_line(file: Path, line: str) -
     assert ": must" in problem or ": is empty" in problem
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ('[field]\nname = "x"', "wanesync.toml:4: field: must be written [[field]], in two brackets"),
+        ('[server]\nport = "80a"', "server.port: must be a whole number"),
+        ('[stripe]\nrate = "fast"', "stripe.rate: must be a number"),
+        ("[stripe]\napi_key = 5", "stripe.api_key: must be a text in quotes"),
+        ("[hubspot]\nown_source_ids = 5", "hubspot.own_source_ids: must be a text in quotes, or a list of such texts"),
+        (EMAIL_FIELD + 'fill_empty = "maybe"', "field[1].fill_empty: must be true or false"),
+    ],
+)
+def test_a_message_says_what_to_write(file: Path, line: str, expected: str) -> None:
+    assert expected in only_problem(file, CREATE + line + "\n")
+
+
 @pytest.mark.parametrize("text", ["hubspot = 5", "field = 3", "create = []", 'stripe = "x"'])
 def test_a_table_that_is_none_is_named(file: Path, text: str) -> None:
     assert any(problem.startswith("wanesync.toml:1: ") for problem in problems(file, text + "\n"))

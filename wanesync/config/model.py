@@ -359,10 +359,16 @@ def _read(path: Path | None) -> tuple[tables.Table, KeyLocations]:
         raise ConfigError([f"{path}: is not TOML: {error}"]) from error
 
 
+FIELD_TEXT = "must be written [[field]], in two brackets, once for each field"
 PLAIN_TEXTS = {
     "missing": "is missing: give it a value",
     "string_too_short": "is empty: give it a value, or leave the key out",
     "too_short": "is empty: give it a value, or leave the key out",
+    **dict.fromkeys(("bool_type", "bool_parsing"), "must be true or false"),
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "must be a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "must be a number"),
+    "string_type": "must be a text in quotes",
+    "tuple_type": "must be a text in quotes, or a list of such texts",
 }
 """Kind of error -> its text, where pydantic's own does not say what to do."""
 
@@ -372,7 +378,7 @@ def _explain(item: ErrorDetails) -> str:
     if kind == "extra_forbidden":
         return _unknown(item["loc"])
     if kind in PLAIN_TEXTS:
-        return PLAIN_TEXTS[kind]
+        return FIELD_TEXT if item["loc"] == ("field",) else PLAIN_TEXTS[kind]
     if kind in {"literal_error", "enum"}:
         return f"must be {context['expected']}"
     if kind == "value_error":
