@@ -206,3 +206,10 @@ def test_an_address_on_two_contacts_has_both_read_again(live: LiveSync) -> None:
     row = payment(live, email="ann@example.com")
     assert (find(live, row), final_reason(live, row)) == ("", "")
     assert requests(live, row) == [JobRequest(HUBSPOT, JobKind.READ, i, Priority.PURCHASE) for i in ("1", "2")]
+
+
+def test_a_payment_of_an_account_is_no_guests_and_is_held_with_the_reason(live: LiveSync) -> None:
+    live.know(ANN)
+    row = payment(live, "acct_1", "ann@example.com")
+    assert find(live, row) == ""
+    assert "account acct_1" in final_reason(live, row)

@@ -448,3 +448,22 @@ def test_totals_that_one_contact_cannot_take_concern_its_payments_only(
     outcomes: dict[str, CallError | None] = {"1": refused(HUBSPOT, error), "2": None}
     roll_ups.hubspot.answer("set_properties", outcomes)
     assert {job.key: job.state for job in roll_ups.work(HUBSPOT, PURCHASE)} == {"pi_1": state, "pi_2": JobState.DONE}
+
+
+@pytest.mark.parametrize(
+    ("sink", "method", "waits_for"),
+    [
+        (Sink.CUSTOM_EVENT, "send_events", WaitCode.BACKOFF),
+        (Sink.NOTE, "create_notes", WaitCode.NOTES_READ),
+        (Sink.PROPERTIES, "set_properties", WaitCode.BACKOFF),
+    ],
+)
+def test_what_an_answer_to_a_batch_leaves_out_does_not_count_as_sent(
+    sink: Sink, method: str, waits_for: WaitCode
+) -> None:
+    for live in linked(sink):
+        live.pay("pi_1", "cus_1")
+        live.hubspot.answer(method, {})
+        (job,) = live.work(HUBSPOT, PURCHASE)
+        assert (job.state, job.waits_for) == (JobState.READY, waits_for)
+        assert ledger(live).state is not PurchaseState.SENT

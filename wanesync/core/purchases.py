@@ -19,6 +19,10 @@ EVENT_NAMESPACE = uuid.UUID("6f1d3f0e-9c0b-5a0e-8d8e-2f6f6f5b7c11")
 """Namespace of our custom events; it must never change, or events that were sent are sent again."""
 
 
+ACCOUNT_PREFIX = "acct_"
+"""Payers under Accounts v2 (docs.stripe.com/accounts-v2/use-accounts-as-customers)."""
+
+
 class Sink(StrEnum):
     """How purchases are recorded on a contact."""
 

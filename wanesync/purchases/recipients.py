@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from wanesync.core.jobs import Job, JobKind, JobRequest, Priority
 from wanesync.core.model import LinkState, NoteCode, Side, StoredRecord, customer_key, guest_key
-from wanesync.core.purchases import Purchase
+from wanesync.core.purchases import ACCOUNT_PREFIX, Purchase
 from wanesync.store.database import Tx
 from wanesync.sync.runtime import Runtime
 
@@ -52,6 +52,8 @@ class Recipients:
 
     def find(self, row: Purchase) -> str:
         """Return the contact id of a purchase, "" if there is none yet."""
+        if row.customer_id.startswith(ACCOUNT_PREFIX):
+            return ""
         if row.customer_id:
             if row.customer_id in self.linked:
                 return self.linked[row.customer_id]
@@ -60,10 +62,14 @@ class Recipients:
 
     def find_final_reason(self, row: Purchase) -> str:
         """Return why no contact can be found any more; "" if one may be."""
-        if (row.customer_id and not self._unlinkable(row.customer_id)) or self.find_rivals(row):
+        account = row.customer_id.startswith(ACCOUNT_PREFIX)
+        if not account and ((row.customer_id and not self._unlinkable(row.customer_id)) or self.find_rivals(row)):
             return ""
-        if not row.hmac:
-            return "its customer cannot be linked" if row.customer_id else "a guest without e-mail"
+        if account or not row.hmac:
+            paid_by = f"paid by the account {row.customer_id}: accounts of Stripe's Accounts v2 are not synced"
+            return (
+                paid_by if account else "its customer cannot be linked" if row.customer_id else "a guest without e-mail"
+            )
         if row.customer_id:
             return "its customer cannot be linked and no contact has its e-mail"
         if not self.runtime.options.create_guests:

@@ -162,7 +162,7 @@ class PurchaseSender:
                 if isinstance(answer, CallError):
                     self._failed(tx, job, operation, answer)
                 else:
-                    self._settle(tx, job, purchases[job.key], operation, answer.get(job.key))
+                    self._settle(tx, job, purchases[job.key], operation, _find_outcome(answer, job.key))
             return DONE
 
         return Call(Side.HUBSPOT, operation, jobs, lambda: send(purchases), then)
@@ -249,10 +249,17 @@ class PurchaseSender:
                     # Merged while this was under way: what arrived may be the totals of a part.
                     reschedule(tx, job, MIN_CONTACT_WAIT_MS, WaitCode.CONTACT, "its contact was merged")
                 else:
-                    self._settle(tx, job, purchases[job.key], operation, answer.get(contact_id))
+                    self._settle(tx, job, purchases[job.key], operation, _find_outcome(answer, contact_id))
             return DONE
 
         return Call(Side.HUBSPOT, operation, jobs, send, then)
+
+
+def _find_outcome(answers: Outcomes, key: str) -> CallError | None:
+    """The outcome of one item; what an answer does not name may have been taken or not."""
+    if key in answers:
+        return answers[key]
+    return CallError(Side.HUBSPOT, Failure.NO_ANSWER, "the answer to the batch does not name this item")
 
 
 def _wait_for_late_note(tx: Tx, job: Job, reason: str, *, count: bool = False) -> None:

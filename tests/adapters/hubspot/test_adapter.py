@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -89,9 +90,39 @@ PURCHASE = Purchase(
 )
 
 
-def test_an_event_hubspot_has_already_counts_as_taken() -> None:
-    with CannedServer(Told(409, {"category": "CONFLICT"})) as server:
+REPEATED = [
+    Told(409, {"category": "CONFLICT"}),
+    Told(409, {"category": "OBJECT_ALREADY_EXISTS"}),
+    Told(400, {"category": "VALIDATION_ERROR", "message": "An event with this uuid already exists"}),
+    Told(400, {"category": "VALIDATION_ERROR", "errors": [{"message": "duplicate uuid 1-2"}]}),
+    Told(207, {"status": "COMPLETE", "errors": [{"category": "CONFLICT", "message": "uuid exists"}], "links": {}}),
+]
+
+
+@pytest.mark.parametrize("told", REPEATED)
+def test_an_event_hubspot_has_already_counts_as_taken(told: Told) -> None:
+    with CannedServer(told) as server:
         assert open_side(server).send_events({"pi_1": PURCHASE}) == {"pi_1": None}
+
+
+@pytest.mark.parametrize("told", REPEATED)
+def test_an_event_of_a_batch_that_hubspot_has_already_stops_no_other(told: Told) -> None:
+    repeated = PURCHASE.event_uuid
+    both = {"pi_1": PURCHASE, "pi_2": replace(PURCHASE, payment_id="pi_2")}
+
+    def answer(asked: Asked) -> Told:
+        return told if any(one["uuid"] == repeated for one in asked.inputs) else Told(204)
+
+    with CannedServer(answer=answer) as server:
+        assert open_side(server).send_events(both) == {"pi_1": None, "pi_2": None}
+
+
+def test_an_event_that_a_207_refuses_is_not_taken() -> None:
+    told = Told(207, {"errors": [{"category": "VALIDATION_ERROR", "message": "no such event"}], "links": {}})
+    with CannedServer(told) as server:
+        [outcome] = open_side(server).send_events({"pi_1": PURCHASE}).values()
+    assert isinstance(outcome, CallError)
+    assert outcome.failure is Failure.REFUSED
 
 
 @pytest.mark.parametrize("name", ["success", "err-partial-success"])

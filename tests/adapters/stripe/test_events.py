@@ -206,3 +206,10 @@ class TestStripe:
         for name in ("checkout.session", "payment_intent"):
             raw = json.loads((shared / "samples" / f"stripe_fixture_{name}.json").read_text())
             assert parse_stripe(event(f"{name}.completed", raw)).ignored == 1
+
+    @pytest.mark.parametrize(
+        "payer", [{"customer": None, "customer_account": "acct_9"}, {"customer": {"id": "acct_9", "object": "account"}}]
+    )
+    def test_a_charge_of_an_account_is_no_guests(self, payer: dict[str, object]) -> None:
+        [purchase] = parse_stripe(event("charge.succeeded", charge(**payer))).purchases
+        assert (purchase.customer_id, purchase.email) == ("acct_9", "")

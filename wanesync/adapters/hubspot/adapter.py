@@ -21,7 +21,7 @@ from wanesync.adapters.hubspot.contacts import (
     read_id,
     read_remains,
 )
-from wanesync.adapters.hubspot.errors import ErrorTable, read_unreadable
+from wanesync.adapters.hubspot.errors import ErrorTable, RefusedCall, read_unreadable
 from wanesync.adapters.json_values import epoch_ms, mapping, rows, text
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.fields import FieldMap
@@ -306,16 +306,20 @@ class HubSpotAdapter:
         return Authors(epoch_ms(modified), ours)
 
     def send_events(self, items: Mapping[str, Purchase]) -> Mapping[str, CallError | None]:
-        """Send events, 500 a request. One that HubSpot already has (409 on a single event) counts as accepted."""
+        """Send events, 500 a request. One that HubSpot already has (409, or a 400 that says so) counts as accepted."""
         name = f"pe{self._options.portal}_{self._options.event_name}"
 
         def send(group: Sequence[Purchase]) -> dict[str, CallError | None]:
             inputs = [purchases.write_event(purchase, name) for purchase in group]
             try:
-                self._client.call(self._client.event_batches.send, {"inputs": inputs})
-            except CallError as error:
+                body = self._client.call(self._client.event_batches.send, {"inputs": inputs}).body
+                for entry in map(mapping, rows(body.get("errors"))):
+                    # Events have no trace id: the batch is bisected, and an event that is sent again counts once.
+                    raise self._table.read_entry(entry)
+            except RefusedCall as error:
                 # Only the uuid of an event is unique, and it repeats only with its payment.
-                if not (len(group) == 1 and error.status == 409):
+                repeated = error.repeated or error.status == 409 or error.failure is Failure.CONFLICT
+                if not (len(group) == 1 and repeated):
                     raise
             return dict.fromkeys(purchase.payment_id for purchase in group)
 

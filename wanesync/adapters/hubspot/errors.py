@@ -44,16 +44,21 @@ PARK_REASONS = {
 _EXISTING = re.compile(r"Existing ID:\s*(\d+)|(\d+) already has that value", re.IGNORECASE)
 _MESSAGE_CODE = re.compile(r'"error"\s*:\s*"([A-Z_]+)"')
 _MESSAGE_NAME = re.compile(r'"name"\s*:\s*"([a-z0-9_]+)"|propertyName=([a-z0-9_]+)')
+_REPEATED = re.compile(r"uuid.*\b(already|duplicate|exists)|\b(already|duplicate)\b.*uuid", re.IGNORECASE | re.DOTALL)
 _SAFE_TOKEN = re.compile(r"[A-Za-z0-9_.\-]{1,100}")
 
 
 @dataclass(eq=False)
 class RefusedCall(CallError):
-    """A refusal and the inputs it names: by trace id, record id, or properties that are not defined in HubSpot."""
+    """A refusal and the inputs it names: by trace id, record id, or properties that are not defined in HubSpot.
+
+    ``repeated``: it was refused because an input with its ``uuid`` is there already.
+    """
 
     traces: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    repeated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,7 @@ class ErrorBody:
     ids: tuple[str, ...]
     scopes: tuple[str, ...]
     policy: str
+    repeated: bool = False
 
     @property
     def properties(self) -> tuple[str, ...]:
@@ -102,6 +108,7 @@ def read_error_body(body: Mapping[str, object]) -> ErrorBody:
         ids=_safe_tokens(context.get("ids")),
         scopes=tuple(dict.fromkeys(scopes)),
         policy=_safe_token(body.get("policyName")),
+        repeated=any(_REPEATED.search(each) for each in messages),
     )
 
 
@@ -171,6 +178,7 @@ class ErrorTable:
             fields=tuple(dict.fromkeys(self._field_names.get(name, name) for name in names)),
             traces=error_body.traces,
             ids=error_body.ids,
+            repeated=error_body.repeated,
             reasons=self._find_reasons(error_body),
             unknown=tuple(name for code, found in error_body.details if code == UNKNOWN_PROPERTY for name in found),
         )

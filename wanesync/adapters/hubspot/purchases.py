@@ -20,7 +20,7 @@ MAX_VALUE_CHARS = 256
 NOTE_TO_CONTACT = 202
 """Association type of a note with its contact (developers.hubspot.com, associations v4, HUBSPOT_DEFINED)."""
 EVENT_PROPERTIES = {
-    "amount": ("Amount", "number"),
+    "amount": ("Amount", "string"),
     "amount_minor": ("Amount in minor units", "number"),
     "currency": ("Currency", "string"),
     "payment_id": ("Stripe payment", "string"),
@@ -28,7 +28,10 @@ EVENT_PROPERTIES = {
     "customer_id": ("Stripe customer", "string"),
     "description": ("Description", "string"),
 }
-"""Property of the event -> label and type."""
+"""Property of the event -> label and type.
+
+Amounts in major units are texts: HubSpot takes numbers of events with up to one decimal (event guide of 2026-03-30).
+"""
 
 _MARK = re.compile(r"\[wanesync:([A-Za-z0-9_]+)\]")
 

@@ -36,6 +36,8 @@ PAGE_SIZE = 100
 """Most objects of one page (docs.stripe.com/api/pagination)."""
 STRIPE_API = "https://api.stripe.com"
 CUSTOMERS = "/v1/customers"
+KINDS = {"cus_": "customer", "evt_": "event"}
+"""Prefix of an id -> the kind of object that a list of those holds."""
 MODES = {"sk_test_": "test", "rk_test_": "test", "sk_live_": "live", "rk_live_": "live"}
 
 
@@ -177,7 +179,7 @@ class StripeAdapter:
             skipped = first[1].decode()
             return _Listed([], skipped, Timing(0, 0), skipped, error.reason)
         shown = [mapping(raw) for raw in _rows(reply)]
-        return _Listed(shown, _following(reply, shown, after, prefix), reply.timing)
+        return _Listed(shown, _following(reply, shown, after, KINDS[prefix]), reply.timing)
 
     def _answer(self, reply: Reply, customer_id: str = "") -> CustomerAnswer:
         """Return the customer of an answer. ``customer_id``: the one that was asked for, "" for a creation.
@@ -242,12 +244,12 @@ def _rows(reply: Reply) -> list[object]:
     return list(rows(reply.body["data"]))
 
 
-def _following(reply: Reply, shown: list[Mapping[str, object]], after: str, prefix: str) -> str:
+def _following(reply: Reply, shown: list[Mapping[str, object]], after: str, kind: str) -> str:
     """Return the last usable id, after which the next page begins. Raises ``CallError`` if the list would not go on."""
     if reply.body.get("has_more") is not True:
         return ""
-    ids = [text(raw.get("id")) for raw in shown]
-    following = next((i for i in reversed(ids) if i.startswith(prefix) and not find_fault(i, MAX_ID_CHARS)), "")
+    ids = [text(raw.get("id")) for raw in shown if raw.get("object") == kind]
+    following = next((i for i in reversed(ids) if i and not find_fault(i, MAX_ID_CHARS)), "")
     if not following or following == after:
         raise _unread("a page that has more and no id to go on from")
     return following

@@ -100,7 +100,7 @@ def read_customer(raw: Mapping[str, object], fields: FieldMap, portal: str) -> R
     """
     if raw.get("object") != "customer" or raw.get("deleted") is True:
         raise IncompleteElement("not a customer")
-    own_id = check_id(raw.get("id"), ("cus_",))
+    own_id = check_id(raw.get("id"))
     if "email" not in raw or not isinstance(raw.get(METADATA), dict):
         raise IncompleteElement(f"customer {own_id} without email or metadata")
     metadata = texts(raw[METADATA])
@@ -122,7 +122,7 @@ def read_customer(raw: Mapping[str, object], fields: FieldMap, portal: str) -> R
 def read_remains(raw: Mapping[str, object], fields: FieldMap) -> Record | None:
     """Return what a customer that cannot be used still shows: id and address; None without both."""
     try:
-        own_id, emails = check_id(raw.get("id"), ("cus_",)), _read_emails(raw)
+        own_id, emails = check_id(raw.get("id")), _read_emails(raw)
     except InvalidElement:
         return None
     created_ms, unknown = _read_created_ms(raw), frozenset(fields.by_name)
@@ -132,7 +132,7 @@ def read_remains(raw: Mapping[str, object], fields: FieldMap) -> Record | None:
 def read_id(raw: Mapping[str, object]) -> str:
     """Return the id of a customer that cannot be used, "" if that cannot be read either."""
     try:
-        return check_id(raw.get("id"), ("cus_",))
+        return check_id(raw.get("id"))
     except InvalidElement:
         return ""
 

@@ -28,7 +28,7 @@ from wanesync.core.fields import FieldMap
 from wanesync.core.ids import CONTACT_ID_KEY, PORTAL_ID_KEY
 from wanesync.core.model import Event, Record, RecordRef, Side
 from wanesync.core.ports import ParsedWebhook
-from wanesync.core.purchases import Purchase
+from wanesync.core.purchases import ACCOUNT_PREFIX, Purchase
 
 CUSTOMER_KINDS = {
     "customer.created": "created",
@@ -204,6 +204,8 @@ def _purchase(charge: Mapping[str, object], occurred_ms: int) -> Purchase:
     if amount is None or amount < 0 or len(currency) != 3 or not (currency.isascii() and currency.isalpha()):
         raise InvalidElement(f"charge {charge_id}: no usable amount or currency")
     payment, customer = _id_of(charge.get("payment_intent")), _id_of(charge.get("customer"))
+    # Accounts v2: the payer is an account, not a guest, whatever address the charge shows.
+    payer = customer or _id_of(charge.get("customer_account"))
     address = text(mapping(charge.get("billing_details")).get("email")) or text(charge.get("receipt_email"))
     texts = {"email": address, "description": text(charge.get("description"))}
     for name, fault in find_faults(texts).items():
@@ -211,8 +213,8 @@ def _purchase(charge: Mapping[str, object], occurred_ms: int) -> Purchase:
     return Purchase(
         payment_id=check_id(payment) if payment else charge_id,
         charge_id=charge_id,
-        customer_id=check_id(customer) if customer else "",
-        email=clean_email(address),
+        customer_id=check_id(payer) if payer else "",
+        email="" if payer.startswith(ACCOUNT_PREFIX) else clean_email(address),
         hmac="",
         amount=amount,
         currency=currency,
