@@ -246,3 +246,26 @@ def test_a_first_absence_that_lies_in_the_future_is_not_believed(live: LiveSync)
         tx.records.put_many([replace(tx.records.get_many([(HUBSPOT, "1")])[HUBSPOT, "1"], absent_ms=later)])
     read(live, None)
     assert copy_of(live).absent_ms < later
+
+
+def test_contacts_that_a_merge_event_names_are_not_written_to_before_they_are_read(live: LiveSync) -> None:
+    link = live.link(ANN, CUS)
+    live.know(replace(CUS, values={**CUS.values, "city": "Nice"}))
+    event = Event("m", HUBSPOT, "merged", "3", 9, merged_ids=("2", "1"), kept_id="2")
+    live.store.run(lambda tx: store_events(tx, [event]))
+    live.queue(HUBSPOT, KEY)
+    live.work(HUBSPOT)
+    assert (live.hubspot.requests, live.links("1")) == ([], [link])
+
+
+def test_a_survivor_that_is_gone_when_it_is_read_still_ends_the_contacts_merged_into_it(live: LiveSync) -> None:
+    live.link(ANN, CUS)
+    event = Event("m", HUBSPOT, "merged", "3", 9, merged_ids=("2", "1"), kept_id="2")
+    live.store.run(lambda tx: store_events(tx, [event]))
+    tell(live, "deleted", 10, "3")
+    live.hubspot.answer("read_contacts", {"1": None, "2": None, "3": None})
+    live.hubspot.answer("find_archived", NOWHERE)
+    live.work(HUBSPOT, JobKind.READ)
+    live.work(HUBSPOT)
+    assert (copy_of(live).survivor, copy_of(live).absent) == ("3", False)
+    assert live.links("1")[0].state is LinkState.ORPHANED

@@ -69,9 +69,10 @@ class GuestContacts:
         waiting = tx.purchases.get_many(tx.purchases.waiting_for_hmacs([hmac]))
         # A payment made after the deletion is a new sign of the person (docs/correctness.md#tombstones).
         newest_ms = max((payment.occurred_ms for payment in waiting.values()), default=0)
-        deleted = grave is not None and grave.blocks(newest_ms)
         carriers = tx.records.by_hmacs([hmac]).get(hmac, set())
         customers = [i for side, i in carriers if side is Side.STRIPE]
+        # Where a customer carries the address, that customer decides: its contact was deleted.
+        deleted = grave is not None and (bool(customers) or grave.blocks(newest_ms))
         contact = any(side is Side.HUBSPOT for side, _ in carriers)
         links = tx.links.of_records([(Side.STRIPE, i) for i in customers]) if customers else []
         linked = any(link.state is LinkState.ACTIVE for link in links)

@@ -75,7 +75,8 @@ class Recipients:
         if not self.runtime.options.create_guests:
             return "a guest, and guests are held back by the configuration"
         grave = self.tx.tombstones.match([row.hmac]).get(row.hmac)
-        if grave is not None and grave.blocks(row.occurred_ms):
+        has_customer = any(side is Side.STRIPE for side, _ in self.carriers.get(row.hmac, ()))
+        if grave is not None and (has_customer or grave.blocks(row.occurred_ms)):
             return "a guest whose contact was deleted"
         return ""
 

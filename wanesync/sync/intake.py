@@ -208,6 +208,9 @@ def store_events(tx: Tx, events: Sequence[Event], bulk_sources: BulkSources | No
     new = tx.events.put_many(events)
     from_bulk = _find_bulk_sources(events, bulk_sources, tx.now_ms) if bulk_sources else frozenset()
     fresh = [event for event in events if event.key in new]
+    # Until they are read, a merged contact may not be written to: HubSpot would write to the survivor.
+    merged = {i for event in fresh if event.kind == "merged" for i in (event.record_id, *event.merged_ids)}
+    tx.records.mark_stale(Side.HUBSPOT, sorted(merged))
     ours = tx.pending_writes.known_keys(Side.STRIPE, {event.request_key for event in fresh if event.request_key})
     queued: dict[tuple[Side, str], Priority] = {}
     news: set[tuple[Side, str]] = set()

@@ -77,7 +77,11 @@ def load_contexts(tx: Tx, keys: Sequence[str], copies: Copies | None = None) -> 
     loader = _Loader(tx, copies or tx.records)
     roots = {key: _ref(key) for key in keys}
     loader.fetch(roots.values())
-    loader.fetch_links(roots.values())
+    # A deleted survivor does not name the contacts that were merged into it.
+    gone = [i for (at, i), stored in loader.records.items() if at is Side.HUBSPOT and stored.deleted]
+    merged = {(Side.HUBSPOT, i) for i in tx.records.merged_from(gone)}
+    loader.fetch(merged)
+    loader.fetch_links([*roots.values(), *merged])
     loader.fetch_related()
     fresh = set(loader.records) - set(roots.values())
     if fresh:

@@ -30,6 +30,7 @@ MIN_REREAD_MS = 1_000
 """After how many ms a contact is read again whose copy lacks a change that an event has reported; each wait doubles."""
 LIFE_KINDS = ("deleted", "privacy_deleted", "restored")
 ERASED_KIND = "privacy_deleted"
+MERGED_KIND = "merged"
 MAX_UNREAD = 2_000
 """Unread events of one claim that are looked at one by one; customers with more than their share are read instead."""
 ANSWER_DUE_MS = 10_000
@@ -96,6 +97,7 @@ class Reader:
         answers = {job.key: answers.get(job.key) for job in jobs}
         with RecordWriter(self.runtime, tx, priority) as records:
             store_contacts(records, answers, revived)
+            _follow_merges(tx, records, jobs)
             read = [job for job in jobs if not isinstance(answers[job.key], CallError)]
             self._mark_covered(tx, records, read)
         survivors = [found.id for asked, found in answers.items() if isinstance(found, Record) and found.id != asked]
@@ -131,6 +133,7 @@ class Reader:
         gone = {job.key: end for job in jobs if (end := _find_deletion(events.get(job.key, ())))}
         priority = Priority(min(job.priority for job in jobs))
         with RecordWriter(self.runtime, tx, priority) as records:
+            _follow_merges(tx, records, jobs)
             for contact_id, end in gone.items():
                 records.delete(Side.HUBSPOT, contact_id, end.occurred_ms, erased=end.kind == ERASED_KIND)
         ended = [job for job in jobs if job.key in gone]
@@ -157,7 +160,7 @@ class Reader:
                         records.mark_absent(Side.HUBSPOT, job.key, heard.get(job.key, 0))
                 copies = [records.get(Side.HUBSPOT, job.key) for job in mine]
             # Events about an absent contact stay unread: they may be newer than the copy that is found at last.
-            given_up = [one.id for one in copies if one is not None and (one.missing or one.deleted)]
+            given_up = [one.id for one in copies if one is not None and (one.missing or not one.alive)]
             _mark_read_of(tx, given_up)
             self.end(tx, mine)
             return DONE
@@ -316,6 +319,16 @@ def _find_deletion(events: Sequence[Event]) -> Event | None:
     erased = next((event for event in events if event.kind == ERASED_KIND), None)
     last = max(events, key=lambda event: (event.occurred_ms, event.kind == "restored"), default=None)
     return erased or (last if last is not None and last.kind == "deleted" else None)
+
+
+def _follow_merges(tx: Tx, records: RecordWriter, jobs: Sequence[Job]) -> None:
+    """Store what unread merge events say: a survivor that is gone already does not name the contacts merged into it."""
+    marks = tx.events.unread_marks(Side.HUBSPOT, [job.key for job in jobs])
+    named = {mark.record_id for mark in marks if mark.kind == MERGED_KIND}
+    for survivor, events in tx.events.of_kinds(Side.HUBSPOT, sorted(named), [MERGED_KIND]).items():
+        for event in events:
+            for contact_id in event.merged_ids:
+                records.merge_away(contact_id, survivor)
 
 
 def _mark_read_of(tx: Tx, ids: Sequence[str]) -> None:

@@ -151,8 +151,8 @@ class RecordWriter:
         if contact_id == survivor_id or (old is not None and old.survivor == survivor_id):
             return
         gone = old or StoredRecord(Record(Side.HUBSPOT, contact_id), 0, 0, 0)
-        merged = replace(gone, survivor=survivor_id, revision=gone.revision + 1, note=None, absent_ms=0, missing=False)
-        self._replace(merged, gone.hmacs)
+        merged = replace(gone, survivor=survivor_id, revision=gone.revision + 1, note=None, stale=False)
+        self._replace(replace(merged, absent_ms=0, missing=False), gone.hmacs)
         self.tx.journal.add("merged", Side.HUBSPOT, contact_id, "", {"survivor": survivor_id})
         # A purchase that is just given this contact is stored before, and is moved, too.
         self.tx.records.lock(Side.HUBSPOT, contact_id)

@@ -83,6 +83,9 @@ AND (SELECT COUNT(*) FROM records r WHERE r.side = e.side AND r.id = e.id AND r.
 SELECT side, id FROM records
 WHERE side = :side AND other_id <> '' AND other_id IN (:ids) AND deleted = 0 AND survivor = '';
 
+-- name: merged_from
+SELECT id FROM records WHERE side = 'hubspot' AND deleted IN (0, 1) AND survivor <> '' AND survivor IN (:ids);
+
 -- name: merged_into
 SELECT id, survivor FROM records WHERE side = 'hubspot' AND survivor <> '' AND id IN (:ids);
 
@@ -96,6 +99,10 @@ WHERE side = :side AND id IN (:ids) AND id || ' ' || revision IN (:copies);
 -- name: note_damaged
 UPDATE records SET note_code = 'damaged', note = :note
 WHERE side = :side AND id = :id AND note_code NOT IN ('by_decision', 'wanted');
+
+-- name: mark_stale
+UPDATE records SET stale = 1, revision = revision + 1
+WHERE side = :side AND id IN (:ids) AND deleted = 0 AND survivor = '';
 
 -- name: set_note
 UPDATE records SET note_code = :note_code, note = :note WHERE side = :side AND id = :id;

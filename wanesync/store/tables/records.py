@@ -135,6 +135,10 @@ class Records(Table):
         rows = self._session.rows("records_by_other_ids", side=side, ids=[*map(bound, ids)]) if ids else []
         return {(side, record_id) for _, record_id in rows}
 
+    def merged_from(self, ids: Collection[str]) -> set[str]:
+        """Contacts that were merged into these ones."""
+        return {row[0] for row in self._session.rows("merged_from", ids=ids)} if ids else set()
+
     def merged_into(self, ids: Collection[str]) -> dict[str, str]:
         """Merged contact -> the survivor at the end of its chain of merges; others are left out."""
         survivors: dict[str, str] = {}
@@ -159,6 +163,11 @@ class Records(Table):
                 valid_to_ms=valid_to_ms,
                 now=self._session.now_ms,
             )
+
+    def mark_stale(self, side: Side, ids: Collection[str]) -> None:
+        """Marks copies as stale: nothing is planned from them until a read is stored."""
+        if ids:
+            self._session.rows("mark_stale", side=side, ids=ids)
 
     def set_note(self, side: Side, record_id: str, note: Note | None) -> None:
         """Store why a record is left alone; None if it is not."""
