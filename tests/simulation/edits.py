@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from tests.simulation.facts import BaseSet, Cell, Facts, Write
+from tests.simulation.hazards import ODD
 from wanesync.core.fields import FieldSpec
 from wanesync.core.model import Link, LinkState, Side
 from wanesync.core.normalize import NAME_PARTS
@@ -34,6 +35,7 @@ class History:
     features: frozenset[str]
     kept: Mapping[Cell, set[str]]
     told: Mapping[Cell, set[str]]
+    dropped: frozenset[str] = frozenset()
     cells: dict[Cell, list[Write]] = field(default_factory=lambda: defaultdict(list))
     partners: dict[tuple[Side, str], set[str]] = field(default_factory=lambda: defaultdict(set))
 
@@ -81,7 +83,7 @@ def check_edits(
     world: World, links: list[Link], kept: Mapping[Cell, set[str]], told: Mapping[Cell, set[str]]
 ) -> History:
     """Nothing lost silently, nothing invented, uncontested edits won; the journals, for further checks."""
-    history = History(world.facts, world.features, kept, told)
+    history = History(world.facts, world.features, kept, told, frozenset(world.hazards.dropped_ever))
     for cell, writes in history.cells.items():
         spec = world.fields.by_name[cell[2]]
         for earlier, later in pairwise(writes):
@@ -123,8 +125,10 @@ def _was_agreed(history: History, over: Write) -> bool:
 def _is_lost(history: History, spec: FieldSpec, writes: list[Write], edit: Write, over: Write) -> bool:
     cell, value = edit.cell, edit.new
     ref = cell[:2]
-    if spec.key(value) == spec.key(over.new) or history.is_kept(cell, value):
+    if spec.key(value) == spec.key(over.new) or history.is_kept(cell, value) or value in ODD:
         return False
+    if not value and cell[2] in history.dropped:
+        return False  # a blank is filled on first contact, and that a field meets again after a change of the map
     if ref in history.facts.gone or cell[1] in history.facts.survivor:
         return False
     if any(write.seq > over.seq and write.new == value for write in writes):
@@ -228,7 +232,7 @@ def _check_uncontested(world: World, history: History, link: Link, spec: FieldSp
     """The last user edit since both sides last agreed, if only one side was edited since, is what both hold."""
     if spec.name in link.parked or history.is_merged(Side.HUBSPOT, link.hubspot_id):
         return
-    if world.hazards.has_vanished(spec):
+    if world.hazards.has_vanished(spec) or spec.name in world.hazards.dropped_ever:
         return
     last, sides = _last_edit(history, link, spec)
     if last is None or len(sides) > 1:

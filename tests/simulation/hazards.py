@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from tests.simulation.people import address, letters
-from wanesync.core.fields import DEFAULT_FIELDS, FieldSpec
+from wanesync.core.errors import DatabaseUnavailable
+from wanesync.core.fields import DEFAULT_FIELDS, FieldMap, FieldSpec
 from wanesync.core.model import Link, LinkState, Side
 from wanesync.sandbox.faults import Faults
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 FEATURES = (
     "wide filled lag empty partial shapes odd restore couples keepid same parts shared exchange hot refuse vanish "
-    "shorten jump"
+    "shorten jump remap"
 ).split()
 """What a scenario may hold besides ``people.FEATURES``.
 
@@ -33,17 +35,20 @@ recycle bin. ``couples``: merges of two contacts that both have a customer; ``ke
 ``same``: both sides of a pair edited in the same instant. ``parts``: two parts of an address, one on each side.
 ``shared``: a guest pays with an address that two contacts carry in our copies. ``exchange``: two contacts exchange
 their addresses. ``hot``: many edits of one field. ``refuse``: the portal gets a rule. ``vanish``: a property is
-archived. ``shorten``: HubSpot keeps a part of a text. ``jump``: the computer's clock goes ahead, and back.
+archived. ``shorten``: HubSpot keeps a part of a text. ``jump``: the computer's clock goes ahead, and back. ``remap``:
+the configuration loses a field and gets it back; a process may keep the old map.
 """
 READY = frozenset("wide filled lag empty shapes restore couples keepid parts shared exchange hot shorten".split())
 """Those that seeds may draw: seeds with them pass."""
-DEEDS = ("wide", "filled", "odd", "restore", "couples", "same", "parts", "shared", "exchange", "hot")
+DEEDS = ("wide", "filled", "odd", "restore", "couples", "same", "parts", "shared", "exchange", "hot", "remap")
 ADMIN = ("refuse", "vanish", "shorten")
 VIP = FieldSpec("vip", ("vip",), ("metadata.vip",))
 VIP_OPTIONS = ("gold", "silver", "iron")
 WIDE = (*(spec.name for spec in DEFAULT_FIELDS), VIP.name)
 RULES = ({"pattern": ".*[02468]"}, {"max_length": "3"}, {"options": "Co1;Co2;Co3;City1;City2"}, {"read_only": "true"})
 KEPT_CHARS = 4
+WRONG_FOR_MS = (3_000, 8_000, 40_000)
+"""A wrong clock is noticed by the next heartbeat, 2 s apart."""
 JUMPS_MS = (3_600_000, 86_400_000, -3_600_000)
 ODD = ("\ud83d", "a\0b", "x" * 70_000, "é" * 3_000 + "\u202e")
 
@@ -86,9 +91,19 @@ class Hazards:
     twins: list[Twin] = field(default_factory=list)
     couples: list[Couple] = field(default_factory=list)
     restored: list[str] = field(default_factory=list)
+    door_is_old: bool = False
     odd_cells: dict[tuple[str, str], str] = field(default_factory=dict)
     rules: dict[str, str] = field(default_factory=dict)
+    right_at_ms: int = 0
+    dropped: str = ""
+    dropped_ever: set[str] = field(default_factory=set)
     _numbers: int = 0
+
+    @property
+    def map(self) -> FieldMap:
+        """The field map of the configuration as it is now."""
+        specs = tuple(spec for spec in self.world.fields.specs if spec.name != self.dropped)
+        return self.world.fields if not self.dropped else FieldMap(specs)
 
     @classmethod
     def begin(cls, world: World) -> Hazards:
@@ -119,8 +134,10 @@ class Hazards:
         if not world.failing:
             return []
         options: list[Callable[[], object]] = []
-        if world.clock.jump_ms:
+        if world.clock.jump_ms and self.right_at_ms <= world.now:
             options.append(self.return_clock)
+        if self.door_is_old:
+            options.append(self._renew_door)
         if self.left <= 0:
             return [*options, self._mend_texts] if self.odd_cells else options
         options += [partial(self._do, name) for name in (*DEEDS, *ADMIN) if self.has(name)]
@@ -133,6 +150,9 @@ class Hazards:
         self.left = 0
         self.return_clock()
         self._mend_texts()
+        if self.dropped or self.door_is_old:
+            self.dropped, self.door_is_old = "", False
+            self._restart(keep=False)
 
     def _mend_texts(self) -> None:
         for (contact_id, name), value in sorted(self.odd_cells.items()):
@@ -274,6 +294,29 @@ class Hazards:
             email, self.world.facts.person_of((Side.HUBSPOT, two.hubspot_id)), self.world.now
         )
 
+    def _remap(self) -> str:
+        """The configuration gets another field map: a field less, or all again; everything is restarted."""
+        was_reduced = bool(self.dropped)
+        self.dropped = "" if was_reduced else self.rng.choice(("company", "city", "phone"))
+        self.dropped_ever |= {self.dropped} - {""}
+        self._restart(keep=not was_reduced and self.rng.random() < 0.4)
+        return f"without {self.dropped}" if self.dropped else "all fields"
+
+    def _restart(self, *, keep: bool) -> None:
+        """Stop the processes and start them with the map as it is now; ``keep``: one was forgotten, and the door."""
+        world = self.world
+        old = list(world.processes)
+        for process in old[1:] if keep else old:
+            with suppress(DatabaseUnavailable):
+                process.worker.lease.end()
+            world.end(process)
+        for process in old:
+            world.start(tuple(process.worker.sides))
+        if keep:
+            self.door_is_old = True
+        else:
+            world.open_door()
+
     def _exchange(self) -> str:
         links = self._links()
         if len(links) < 2:
@@ -308,11 +351,16 @@ class Hazards:
         self.rules[name] = kind
         return self._edit(Side.HUBSPOT, "property", name, dict(settings))
 
+    def _renew_door(self) -> None:
+        self.door_is_old = False
+        self.world.open_door()
+
     # -- the clock
 
     def _jump(self) -> None:
         self.left -= 1
         self.world.clock.jump_ms = self.rng.choice(JUMPS_MS)
+        self.right_at_ms = self.world.now + self.rng.choice(WRONG_FOR_MS)
         self.world.say("the clock jumps", self.world.clock.jump_ms)
 
     def return_clock(self) -> None:

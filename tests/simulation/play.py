@@ -139,7 +139,7 @@ class Play:
 
     def _heart(self) -> None:
         world = self.world
-        for process in world.processes:
+        for process in list(world.processes):
             if process.paused_until and process.paused_until <= world.now and world.rng.random() < 0.5:
                 continue  # awake again, and its heart has not noticed yet
             if process.paused_until <= world.now and process.next_beat <= world.now:
@@ -255,6 +255,7 @@ class Play:
         world = self.world
         times = [late.due_ms for late in world.net.late]
         times += [flight.not_before_ms for flight in world.flights if flight.not_before_ms]
+        times += [world.hazards.right_at_ms] if world.clock.jump_ms else []
         times += [p.paused_until for p in world.processes if p.paused_until > world.now]
         times += [t for side in Side if (t := world.machine(side).next_delivery_ms()) is not None]
         times += [due_ms - world.clock.jump_ms for due_ms in self._look().due.values()]

@@ -27,18 +27,20 @@ from wanesync.adapters.hubspot.webhooks import HubSpotWebhooks
 from wanesync.adapters.stripe.events import StripeAccount, StripeEvents
 from wanesync.core.bulk_guards import check_listing
 from wanesync.core.change_guard import ChangeGuardRule
-from wanesync.core.errors import DatabaseUnavailable
+from wanesync.core.errors import ConfigError, DatabaseUnavailable, FieldMapChanged
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap
 from wanesync.core.ids import make_id
 from wanesync.core.jobs import WaitCode
 from wanesync.core.model import Link, PendingWrite, Side, WriteKind
 from wanesync.core.plan import Rules
 from wanesync.core.purchases import Sink
+from wanesync.ops.field_map import MapClaim, claim_field_map
 from wanesync.sandbox.hubspot.machine import HubSpotMachine, HubSpotSettings
 from wanesync.sandbox.stand_in import WebhookTarget
 from wanesync.sandbox.stripe.machine import StripeMachine, StripeSettings
 from wanesync.store.clock import DatabaseClock
-from wanesync.store.database import Tx
+from wanesync.store.database import Store, Tx
+from wanesync.store.tables.processes import LEASE_MS
 from wanesync.sync.intake import Intake
 from wanesync.sync.loader import LISTED
 from wanesync.sync.runtime import ProcessState, Runtime, SyncOptions
@@ -98,12 +100,10 @@ class World:
         self.pending: set[str] = set()
         self.busy_steps = 0
         self.depth = 0
-        account = StripeAccount(False, PORTAL, "acct_sandbox")
-        self.parsers: dict[Side, HubSpotWebhooks | StripeEvents] = {
-            Side.HUBSPOT: HubSpotWebhooks(self.fields, PORTAL),
-            Side.STRIPE: StripeEvents(self.fields, account),
-        }
-        self.intake = Intake(self._open_store(self.clock.wall_ms), {})
+        self.failing = False
+        self.parsers: dict[Side, HubSpotWebhooks | StripeEvents] = {}
+        self.intake: Intake
+        self.open_door()
         self.failing = True
         self.store.run(self._set_up)
         SimHubSpot(self.fields, self.net.carry, self.clock.now_ms, self.between).prepare(with_events=True)
@@ -218,7 +218,7 @@ class World:
 
     def start(self, sides: tuple[Side, ...] = tuple(Side)) -> Process:
         """A new process."""
-        rng = self._fork()
+        rng, fields = self._fork(), self.hazards.map
         sink = Sink.NOTE if "note" in self.features else Sink.CUSTOM_EVENT
         sink = Sink.PROPERTIES if "roll" in self.features else sink
         sink = rng.choice((Sink.NOTE, Sink.CUSTOM_EVENT)) if "mixed" in self.features else sink
@@ -228,15 +228,17 @@ class World:
         now_ms = local.now_ms
         options = SyncOptions(PORTAL, sink, change_guard=self.change_guard)
         runtime = Runtime(
-            self._open_store(now_ms), Rules(self.fields), FieldTranslator(self.fields), options, rng,
+            self._open_store(now_ms), Rules(fields), FieldTranslator(fields), options, rng,
             ProcessState(make_id(self.now, rng)),
-            SimHubSpot(self.fields, self.net.exchange, now_ms, self.between),
-            SimStripe(self.fields, self.net.exchange, now_ms),
+            SimHubSpot(fields, self.net.exchange, now_ms, self.between),
+            SimStripe(fields, self.net.exchange, now_ms),
         )  # fmt: skip
         process = Process(Worker(runtime, sides, local), local)
         self.processes.append(process)
         # One that cannot have a first heartbeat ends, and is started again until it can.
         self.down_until, cuts, self._cuts = 0, self._cuts, 0
+        if self.hazards.has("remap"):
+            self._claim_map(runtime.store, fields)
         self.beat(process)
         self._cuts = cuts
         return process
@@ -246,26 +248,51 @@ class World:
         process.next_beat = self.now + BEAT_MS
         try:
             process.worker.lease.beat()
+        except FieldMapChanged:
+            self.say("stops: another field map")
+            self.end(process)
         except DatabaseUnavailable as error:
             self.say("no heartbeat", error)
+
+    def end(self, process: Process) -> None:
+        """It ends, and its calls and answers with it."""
+        if process in self.processes:
+            self.processes.remove(process)
+        self.flights = [flight for flight in self.flights if flight.process is not process]
+
+    def open_door(self) -> None:
+        """A web process with the field map of the configuration as it is now."""
+        fields = self.hazards.map
+        account = StripeAccount(False, PORTAL, "acct_sandbox")
+        self.parsers = {Side.HUBSPOT: HubSpotWebhooks(fields, PORTAL), Side.STRIPE: StripeEvents(fields, account)}
+        self.intake = Intake(self._open_store(self.clock.wall_ms), {})
+        if self.hazards.has("remap"):
+            self._claim_map(self.intake.store, fields)
+
+    def _claim_map(self, store: Store, fields: FieldMap) -> None:
+        try:
+            claim_field_map(store, fields, MapClaim.TAKE_OVER)
+        except ConfigError:
+            # Back to an earlier map while a crashed process still counts as alive: the operator waits and tries again.
+            self.clock.now += LEASE_MS + BEAT_MS
+            claim_field_map(store, fields, MapClaim.TAKE_OVER)
 
     def crash(self, process: Process) -> None:
         """Its calls and answers vanish; what they did stays. Another one is started."""
         self.say("crash", self.processes.index(process))
         sides = tuple(process.worker.sides)
-        self.processes.remove(process)
-        self.flights = [flight for flight in self.flights if flight.process is not process]
+        self.end(process)
         self.start(sides)
 
     def leap(self, at_ms: int) -> None:
         """Nothing happens until then; living processes beat all the while."""
-        for process in self.processes:
+        for process in list(self.processes):
             if process.paused_until and process.paused_until <= self.now:
                 process.paused_until = 0
                 self.beat(process)
         holds = [p for p in self.processes if p.worker.lease.ends_ms > p.local.now_ms()]
         self.clock.now = max(self.now, at_ms)
-        for process in self.processes:
+        for process in list(self.processes):
             if not process.paused_until:
                 if process in holds:
                     # Only just: should this beat not be stored, the one before it was the last.
