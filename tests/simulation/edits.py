@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from tests.simulation.facts import BaseSet, Cell, Facts, Write
-from tests.simulation.hazards import ODD
+from tests.simulation.hazards import ODD_TEXTS
 from wanesync.core.fields import FieldSpec
 from wanesync.core.model import Link, LinkState, Side
 from wanesync.core.normalize import NAME_PARTS
@@ -36,6 +36,7 @@ class History:
     kept: Mapping[Cell, set[str]]
     told: Mapping[Cell, set[str]]
     dropped: frozenset[str] = frozenset()
+    wrong_clock: tuple[tuple[int, int], ...] = ()
     cells: dict[Cell, list[Write]] = field(default_factory=lambda: defaultdict(list))
     partners: dict[tuple[Side, str], set[str]] = field(default_factory=lambda: defaultdict(set))
 
@@ -60,7 +61,8 @@ class History:
         """Whether a value is in ``conflicts``, whole or as a part of a name, or became the company of a contact."""
         side, record_id, name = cell
         if name == "name" and any(
-            w.cell[2] == "company" and w.who == OURS and w.new == value for w in self.facts.writes
+            w.cell[2] == "company" and w.who == OURS and (w.new == value or self._is_shortened(w.new, value))
+            for w in self.facts.writes
         ):
             return True
         kept = self.kept.get(cell, set())
@@ -68,6 +70,13 @@ class History:
             *(self.kept.get((side, record_id, f"{name}/{part}"), set()) for part in ("firstname", "lastname"))
         )
         return value in kept or bool(parts & set(value.split(NAME_PARTS)))
+
+    def _is_shortened(self, held: str, value: str) -> bool:
+        return "shorten" in self.features and bool(held) and value.startswith(held)
+
+    def was_clock_wrong(self, at_ms: int) -> bool:
+        """Whether the computer's clock was wrong then by more than lost updates are looked for (known limits)."""
+        return any(begin_ms <= at_ms <= end_ms for begin_ms, end_ms in self.wrong_clock)
 
     def bases_of(self, cell: Cell) -> list[BaseSet]:
         """Every base a cell's record was linked with, that knows the field."""
@@ -83,7 +92,14 @@ def check_edits(
     world: World, links: list[Link], kept: Mapping[Cell, set[str]], told: Mapping[Cell, set[str]]
 ) -> History:
     """Nothing lost silently, nothing invented, uncontested edits won; the journals, for further checks."""
-    history = History(world.facts, world.features, kept, told, frozenset(world.hazards.dropped_ever))
+    history = History(
+        world.facts,
+        world.features,
+        kept,
+        told,
+        frozenset(world.hazards.dropped_ever),
+        tuple(world.hazards.wrong_clock),
+    )
     for cell, writes in history.cells.items():
         spec = world.fields.by_name[cell[2]]
         for earlier, later in pairwise(writes):
@@ -125,8 +141,10 @@ def _was_agreed(history: History, over: Write) -> bool:
 def _is_lost(history: History, spec: FieldSpec, writes: list[Write], edit: Write, over: Write) -> bool:
     cell, value = edit.cell, edit.new
     ref = cell[:2]
-    if spec.key(value) == spec.key(over.new) or history.is_kept(cell, value) or value in ODD:
+    if spec.key(value) == spec.key(over.new) or history.is_kept(cell, value):
         return False
+    if not ODD_TEXTS.isdisjoint(value.split(NAME_PARTS)) or history.was_clock_wrong(over.at_ms):
+        return False  # no database keeps it; our writes have no place among the edits
     if not value and cell[2] in history.dropped:
         return False  # a blank is filled on first contact, and that a field meets again after a change of the map
     if ref in history.facts.gone or cell[1] in history.facts.survivor:

@@ -38,7 +38,9 @@ their addresses. ``hot``: many edits of one field. ``refuse``: the portal gets a
 archived. ``shorten``: HubSpot keeps a part of a text. ``jump``: the computer's clock goes ahead, and back. ``remap``:
 the configuration loses a field and gets it back; a process may keep the old map.
 """
-READY = frozenset("wide filled lag empty shapes restore couples keepid parts shared exchange hot shorten".split())
+READY = frozenset(
+    "wide filled lag empty shapes odd restore couples keepid same parts shared exchange hot shorten jump remap".split()
+)
 """Those that seeds may draw: seeds with them pass."""
 DEEDS = ("wide", "filled", "odd", "restore", "couples", "same", "parts", "shared", "exchange", "hot", "remap")
 ADMIN = ("refuse", "vanish", "shorten")
@@ -51,6 +53,7 @@ WRONG_FOR_MS = (3_000, 8_000, 40_000)
 """A wrong clock is noticed by the next heartbeat, 2 s apart."""
 JUMPS_MS = (3_600_000, 86_400_000, -3_600_000)
 ODD = ("\ud83d", "a\0b", "x" * 70_000, "é" * 3_000 + "\u202e")
+ODD_TEXTS = frozenset(ODD)
 
 
 def draw(seed: int) -> frozenset[str]:
@@ -95,6 +98,8 @@ class Hazards:
     odd_cells: dict[tuple[str, str], str] = field(default_factory=dict)
     rules: dict[str, str] = field(default_factory=dict)
     right_at_ms: int = 0
+    wrong_clock: list[tuple[int, int]] = field(default_factory=list)
+    _jumped_ms: int = 0
     dropped: str = ""
     dropped_ever: set[str] = field(default_factory=set)
     _numbers: int = 0
@@ -360,6 +365,7 @@ class Hazards:
     def _jump(self) -> None:
         self.left -= 1
         self.world.clock.jump_ms = self.rng.choice(JUMPS_MS)
+        self._jumped_ms = self.world.now
         self.right_at_ms = self.world.now + self.rng.choice(WRONG_FOR_MS)
         self.world.say("the clock jumps", self.world.clock.jump_ms)
 
@@ -367,6 +373,7 @@ class Hazards:
         """The clock is right again."""
         if self.world.clock.jump_ms:
             self.world.clock.jump_ms = 0
+            self.wrong_clock.append((self._jumped_ms, self.world.now))
             self.world.say("the clock is right")
 
     # -- values

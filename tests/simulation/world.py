@@ -267,7 +267,10 @@ class World:
         self.parsers = {Side.HUBSPOT: HubSpotWebhooks(fields, PORTAL), Side.STRIPE: StripeEvents(fields, account)}
         self.intake = Intake(self._open_store(self.clock.wall_ms), {})
         if self.hazards.has("remap"):
+            # A door that cannot have the database is started again until it can.
+            self.down_until, cuts, self._cuts = 0, self._cuts, 0
             self._claim_map(self.intake.store, fields)
+            self._cuts = cuts
 
     def _claim_map(self, store: Store, fields: FieldMap) -> None:
         try:

@@ -94,9 +94,12 @@ def _is_business(world: World, link: Link, spec: FieldSpec) -> bool:
     cell = (Side.HUBSPOT, link.hubspot_id, "company")
     company = world.facts.value(cell[:2], "company")
     if spec.name == "name":
-        return is_business(name) and spec.key(name) == spec.key(company)
+        held = spec.key(company)
+        shortened = world.hazards.may_shorten("company") and bool(held) and spec.key(name).startswith(held)
+        return is_business(name) and (spec.key(name) == held or shortened)
     ours = [write for write in world.facts.writes if write.cell == cell and write.who == OURS]
-    return spec.name == "company" and bool(ours) and ours[-1].new == company and is_business(company)
+    short = world.hazards.may_shorten("company")
+    return spec.name == "company" and bool(ours) and ours[-1].new == company and (is_business(company) or short)
 
 
 def _check_agreement(world: World, history: History, link: Link) -> None:
