@@ -140,5 +140,6 @@ def test_a_pending_write_keeps_its_exact_body_and_loses_the_change() -> None:
 
 
 def test_a_copy_of_a_later_generation_stops_the_process() -> None:
-    with pytest.raises(FieldMapChanged, match="this process stops"):
+    with pytest.raises(FieldMapChanged, match="this process stops") as caught:
         SEEN.view_record(contact(city="Ulm"), 4)
+    assert caught.value.lasts, "no program waits for it"

@@ -78,7 +78,8 @@ class FieldMapChanged(DatabaseUnavailable):
     def __init__(self) -> None:
         super().__init__(
             "the field map of the database was changed by a process with a newer configuration: this process stops; "
-            "give it the same [[field]] tables and the same version of wanesync, then start it again"
+            "give it the same [[field]] tables and the same version of wanesync, then start it again",
+            lasts=True,
         )
 
 
