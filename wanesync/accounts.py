@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from wanesync.config.model import Config
     from wanesync.core.ports import Account
     from wanesync.store.database import Store, Tx
+from wanesync.store.tables.settings import PORTAL as PINNED_PORTAL
 
-PORTAL, STRIPE_ACCOUNT, STRIPE_MODE = "pin_portal", "pin_stripe_account", "pin_stripe_mode"
+PORTAL, STRIPE_ACCOUNT, STRIPE_MODE = PINNED_PORTAL, "pin_stripe_account", "pin_stripe_mode"
 """Names of the pins in the settings table."""
 PINS = {Side.HUBSPOT: (PORTAL,), Side.STRIPE: (STRIPE_ACCOUNT, STRIPE_MODE)}
 

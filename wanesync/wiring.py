@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from hashlib import blake2b
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wanesync.accounts import AccountGate, Pins, find_pinned, load_pins, read_pins, store_pins
@@ -35,6 +36,7 @@ from wanesync.sync.failpoints import read_failpoint
 from wanesync.sync.intake import Intake
 from wanesync.sync.runtime import ProcessState, Runtime, SyncOptions
 from wanesync.sync.writer import WRITES
+from wanesync.worker.generation import GenerationMarker
 from wanesync.worker.portal_check import PortalCheck
 from wanesync.worker.retention import RetentionTask
 from wanesync.worker.routine_tasks import RoutineTasks
@@ -215,6 +217,13 @@ def build_portal_check(config: Config, runtime: Runtime, stopping: threading.Eve
 def build_side_probe(runtime: Runtime, sides: Iterable[Side], stopping: threading.Event) -> SideProbe:
     """Build the regular check of the sides this process has keys for."""
     return SideProbe(runtime, tuple(sides), stopping)
+
+
+def build_generation_marker(config: Config, store: Store, stopping: threading.Event) -> GenerationMarker:
+    """Build the marker by which a restored database is recognised: a file beside the snapshot's place."""
+    place = snapshot_path(config)
+    path = None if place == MEMORY else Path(place).with_suffix(".generation")
+    return GenerationMarker(store, path, stopping)
 
 
 def build_retention_task(config: Config, store: Store) -> RetentionTask:

@@ -15,7 +15,7 @@ from wanesync.ops.portal_problems import find_portal_alarms
 from wanesync.ops.side_checks import find_side_alarms
 from wanesync.ops.web_door import find_webhook_alarms
 from wanesync.ratelimit.quotas import find_alarms as find_quota_alarms
-from wanesync.store.tables.settings import OPERATOR
+from wanesync.store.tables.settings import OPERATOR, RESTORED
 from wanesync.sync.loader import LISTED
 from wanesync.sync.lost_updates import HOT_RECORD, MAX_JUDGED
 from wanesync.terminal import pluralize
@@ -97,6 +97,7 @@ def read_health(tx: Tx) -> Health:
     served = any(row.lanes == WEB for row in tx.processes.alive())
     alarms = [
         *_find_missing(lanes, listed=listed, served=served),
+        *_find_restored(tx),
         *_find_troubles(lanes),
         *map(_describe_pause, pauses),
         *(_describe_hold(hold) for hold in holds if hold.state == HoldState.OPEN),
@@ -118,6 +119,12 @@ def read_health(tx: Tx) -> Health:
 def _summarize_hold(tx: Tx, row: HoldRow) -> HoldSummary:
     source, age = show_source(row.source), age_s(tx, row.since_ms)
     return HoldSummary(row.id, source, str(row.kind), str(row.state), row.people, row.fields, age)
+
+
+def _find_restored(tx: Tx) -> list[str]:
+    _, _, reason = (tx.settings.get(RESTORED) or "").partition(" ")
+    advice = "no record is created until wanesync reconcile has listed both sides again"
+    return [f"the database was restored from a backup, or copied: {reason}; {advice}"] if reason else []
 
 
 def _find_missing(lanes: Mapping[str, LaneState], *, listed: bool, served: bool) -> list[str]:

@@ -19,7 +19,8 @@ from wanesync.reconcile.page_store import PageStore
 from wanesync.store.clock import Clock, DatabaseClock
 from wanesync.store.database import Tx
 from wanesync.sync import plan_effects
-from wanesync.sync.loader import LISTED, load_contexts
+from wanesync.sync.loader import load_contexts
+from wanesync.sync.restored import end_listing
 from wanesync.sync.runtime import Runtime
 
 KEYS_PER_TRANSACTION = 100
@@ -66,7 +67,7 @@ class Baseline:
         return total
 
     def _end(self, tx: Tx, report: Report, total: BaselineResult) -> None:
-        tx.settings.add(LISTED, report.snapshot.metadata()["began_ms"])
+        end_listing(tx, report.snapshot.metadata()["began_ms"])
         counts = {"linked": total.linked, "based": total.based, "kept": total.kept, "left": len(total.left)}
         tx.journal.add("baseline", Side.HUBSPOT, "", "", counts)
 

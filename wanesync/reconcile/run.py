@@ -30,6 +30,7 @@ from wanesync.store.database import Tx
 from wanesync.store.tables.settings import LAST_RUN
 from wanesync.sync.agreements import sweep_agreed
 from wanesync.sync.loader import LISTED
+from wanesync.sync.restored import end_listing
 from wanesync.sync.run_property import mark_name, read_mark
 from wanesync.sync.runtime import Runtime
 
@@ -191,7 +192,7 @@ class Reconcile:
 
         def begin(tx: Tx) -> str:
             run_id = wanted.run_id or self.runtime.new_id(tx.now_ms)
-            tx.settings.add(LISTED, report.snapshot.metadata()["began_ms"])
+            end_listing(tx, report.snapshot.metadata()["began_ms"])
             if run_property:
                 tx.settings.put(mark_name(run_id), run_property)
             counts = {str(kind): n for kind, n in report.counts.items()}

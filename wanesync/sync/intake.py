@@ -25,6 +25,7 @@ from wanesync.store.session import TransactionConflict
 from wanesync.store.tables.webhook_counts import Outcome
 from wanesync.sync.bad_rows import find_fault, in_halves
 from wanesync.sync.failpoints import Failpoint, commit, no_failpoint
+from wanesync.sync.restored import check_events
 
 log = structlog.get_logger()
 
@@ -212,6 +213,7 @@ def store_events(tx: Tx, events: Sequence[Event], bulk_sources: BulkSources | No
     merged = {i for event in fresh if event.kind == "merged" for i in (event.record_id, *event.merged_ids)}
     tx.records.mark_stale(Side.HUBSPOT, sorted(merged))
     ours = tx.pending_writes.known_keys(Side.STRIPE, {event.request_key for event in fresh if event.request_key})
+    check_events(tx, fresh, ours)
     queued: dict[tuple[Side, str], Priority] = {}
     news: set[tuple[Side, str]] = set()
     for event in fresh:

@@ -12,9 +12,10 @@ from wanesync.core.model import Link, LinkState, RecordRef, Side, StoredRecord, 
 from wanesync.core.plan import PlanContext
 from wanesync.core.portal_checks import READY, PortalState, unpack_state
 from wanesync.store.database import Tx
+from wanesync.store.tables import settings
 from wanesync.store.tables.settings import PORTAL_STATE
 
-LISTED = "listed"
+LISTED = settings.LISTED
 """The setting that is present once both sides were listed (docs/correctness.md#first-listing)."""
 
 
@@ -97,9 +98,9 @@ def _split_by_key(tx: Tx, loader: _Loader, roots: dict[str, RecordRef]) -> dict[
     kept = _find_kept(tx, loader)
     holders = tx.pending_writes.holders(hmacs) if hmacs else {}
     creates = tx.pending_writes.creates_of(sorted(loader.records))
-    settings = tx.settings.get_many([LISTED, PORTAL_STATE])
-    listed = LISTED in settings
-    portal = unpack_state(settings[PORTAL_STATE]) if PORTAL_STATE in settings else READY
+    known = tx.settings.get_many([LISTED, PORTAL_STATE])
+    listed = LISTED in known
+    portal = unpack_state(known[PORTAL_STATE]) if PORTAL_STATE in known else READY
     reading = _find_reading(tx, loader)
     groups = _group(loader, roots.values())
     open_holds, any_held = tx.holds.list_open()

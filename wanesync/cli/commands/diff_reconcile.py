@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -48,7 +49,7 @@ from wanesync.terminal import (
     print_rows,
     progress_bars,
 )
-from wanesync.wiring import build_runtime, build_session, snapshot_path
+from wanesync.wiring import build_generation_marker, build_runtime, build_session, snapshot_path
 from wanesync.worker.gc_tuning import tune_gc
 
 LAST = "last"
@@ -129,6 +130,7 @@ def reconcile(
     output = ReportOutput(csv_file, html_file, show_values=show_values, as_json=as_json)
     with open_configured(config_file, patience=Patience(max_s=RUN_PATIENCE_S)) as (config, store):
         runtime = build_runtime(config, store, tuple(Side))
+        build_generation_marker(config, store, threading.Event()).check()
         if asked.apply is not None:
             check_plan(runtime, asked.apply)
         if asked.decision_file is not None:

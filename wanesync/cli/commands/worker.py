@@ -18,6 +18,7 @@ from wanesync.output import print_line
 from wanesync.store.patience import Patience
 from wanesync.sync.runtime import Runtime
 from wanesync.wiring import (
+    build_generation_marker,
     build_portal_check,
     build_retention_task,
     build_routine_tasks,
@@ -72,12 +73,16 @@ def run_worker(
     retention = build_retention_task(config, runtime.store)
     retention.stopping = stopping
     probe = build_side_probe(runtime, sides, stopping)
+    marker = build_generation_marker(config, runtime.store, stopping)
     with runtime.store.patient(Patience(stopping)):
         runtime.store.run(begin_unchecked)
+        # Before the first job: a restored database creates nothing that was created before.
+        marker.check()
     thread = _StoppingThread("worker", work.run, stopping)
     # Daemons: they may be waiting for an answer of a side, and what they have not stored is read again next time.
     threading.Thread(target=routine_tasks.run, name="routine-tasks", daemon=True).start()
     threading.Thread(target=retention.run, name="retention", daemon=True).start()
+    threading.Thread(target=marker.run, name="generation", daemon=True).start()
     threading.Thread(target=probe.run, name="side-probe", daemon=True).start()
     if Side.HUBSPOT in sides:
         check = build_portal_check(config, runtime, stopping)

@@ -26,6 +26,9 @@ ON CONFLICT (name) DO UPDATE SET value = excluded.value;
 -- name: add_setting
 INSERT INTO settings (name, value) VALUES (:name, :value) ON CONFLICT (name) DO NOTHING;
 
+-- name: drop_setting
+DELETE FROM settings WHERE name = :name;
+
 -- name: swap_setting
 UPDATE settings SET value = :value WHERE name = :name AND value = :old RETURNING name;
 

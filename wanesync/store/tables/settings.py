@@ -11,6 +11,14 @@ from wanesync.store.queries import Value
 from wanesync.store.session import Table
 
 INDEX_KEY = "index_key"
+PORTAL = "pin_portal"
+"""Setting: the HubSpot portal that the database belongs to."""
+LISTED = "listed"
+"""Setting: when the first listing, or the one after a restored backup, began, ms; creations need it."""
+RESTORED = "restored"
+"""Setting: when it was found that the database was restored or copied, ms, and by what; until the next listing."""
+GENERATION = "generation"
+"""Setting: the id by which an older state of the database is recognised (``worker.generation``)."""
 CURSORS = {Side.HUBSPOT: "hubspot_cursor_ms", Side.STRIPE: "stripe_cursor_ms"}
 """Settings: up to which time each side has been caught up, ms."""
 LAST_RUN = "reconcile_began_ms"
@@ -58,6 +66,10 @@ class Settings(Table):
     def put(self, name: str, value: str) -> None:
         """Sets a value."""
         self._session.rows("put_setting", name=name, value=value)
+
+    def drop(self, name: str) -> None:
+        """Removes a setting."""
+        self._session.rows("drop_setting", name=name)
 
     def add(self, name: str, value: str) -> str:
         """Sets a value unless there is one; the value that is stored then."""

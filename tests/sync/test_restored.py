@@ -1,0 +1,54 @@
+"""A creation under a key of ours that nothing here knows: the database was restored or copied."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.support.live_sync import STRIPE, LiveSync
+from tests.support.store_rows import a_create
+from wanesync.core.model import Event
+from wanesync.store.tables.settings import LISTED, PORTAL, RESTORED
+from wanesync.sync.intake import store_events
+
+LISTED_MS = 1_700_000_000_000
+
+
+def shown(key: str, at_ms: int = LISTED_MS + 5_000) -> Event:
+    return Event(f"e-{key}", STRIPE, "created", "cus_9", at_ms, request_key=key)
+
+
+def prepare(live: LiveSync) -> None:
+    with live.store.transaction() as tx:
+        tx.settings.put(LISTED, str(LISTED_MS))
+        tx.settings.put(PORTAL, "4711")
+
+
+@pytest.mark.parametrize(
+    ("event", "suspected"),
+    [
+        (shown("wane-c-4711-12-0"), True),
+        (shown("wane-c-4711-12-0", LISTED_MS - 60_000), False),
+        (shown("wane-c-99-12-0"), False),
+        (shown("wane-u-cus_9-x"), False),
+        (shown("another-program"), False),
+        (shown(""), False),
+    ],
+)
+def test_only_an_unknown_creation_of_ours_since_the_listing_counts(
+    live: LiveSync, event: Event, suspected: bool
+) -> None:
+    prepare(live)
+    live.store.run(lambda tx: store_events(tx, [event]))
+    with live.store.reading() as tx:
+        assert (tx.settings.get(LISTED) is None, tx.settings.get(RESTORED) is not None) == (suspected, suspected)
+
+
+def test_a_creation_that_is_known_here_counts_for_nothing(live: LiveSync) -> None:
+    prepare(live)
+    with live.store.transaction() as tx:
+        tx.pending_writes.put(replace(a_create("w1", "h1"), idempotency_key="wane-c-4711-12-0"))
+    live.store.run(lambda tx: store_events(tx, [shown("wane-c-4711-12-0")]))
+    with live.store.reading() as tx:
+        assert tx.settings.get(LISTED)

@@ -1,0 +1,100 @@
+"""The marker outside the database: an older state of the database creates nothing before both sides were listed."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.support.store_fixtures import Clock
+from wanesync.ops.alarms import read_alarms
+from wanesync.store import Store
+from wanesync.store.tables.settings import GENERATION, LISTED, RESTORED
+from wanesync.sync.restored import end_listing
+from wanesync.worker.generation import GenerationMarker
+
+
+@pytest.fixture
+def marker(store: Store, tmp_path: Path) -> GenerationMarker:
+    store.run(lambda tx: tx.settings.put(LISTED, str(tx.now_ms)))
+    return GenerationMarker(store, tmp_path / "state.generation", threading.Event())
+
+
+def setting(store: Store, name: str) -> str | None:
+    with store.reading() as tx:
+        return tx.settings.get(name)
+
+
+def restore(store: Store, generation: str | None) -> None:
+    """Stands for a backup: the state of another time."""
+    store.run(lambda tx: tx.settings.put(GENERATION, generation or ""))
+
+
+def test_an_older_state_is_recognised_and_the_next_listing_ends_it(
+    store: Store, clock: Clock, marker: GenerationMarker
+) -> None:
+    marker.check()
+    backup = setting(store, GENERATION)
+    clock.advance(60_000)
+    marker.check()
+    assert setting(store, LISTED)
+    restore(store, backup)
+    clock.advance(60_000)
+    marker.check()
+    assert setting(store, LISTED) is None
+    (alarm,) = [alarm for alarm in read_alarms(store) if "restored" in alarm]
+    assert "wanesync reconcile" in alarm
+    began_ms = store.now_ms()
+    store.run(lambda tx: end_listing(tx, str(began_ms - 1_000)))
+    assert setting(store, LISTED) is None, "a listing that began before does not show what was forgotten"
+    store.run(lambda tx: end_listing(tx, str(began_ms)))
+    assert (setting(store, LISTED), setting(store, RESTORED)) == (str(began_ms), None)
+    clock.advance(60_000)
+    marker.check()
+    assert setting(store, LISTED) == str(began_ms)
+
+
+def test_a_new_database_and_one_that_was_never_listed_are_not_suspected(
+    store: Store, clock: Clock, marker: GenerationMarker
+) -> None:
+    marker.check()
+    store.run(lambda tx: tx.settings.drop(GENERATION))
+    clock.advance(60_000)
+    marker.check()
+    assert setting(store, LISTED)
+    backup = setting(store, GENERATION)
+    clock.advance(60_000)
+    marker.check()
+    store.run(lambda tx: tx.settings.drop(LISTED))
+    restore(store, backup)
+    marker.check()
+    assert setting(store, RESTORED) is None, "nothing is created there anyway"
+
+
+def test_a_marker_that_a_wrong_clock_wrote_is_not_believed(
+    store: Store, clock: Clock, marker: GenerationMarker
+) -> None:
+    marker.check()
+    clock.advance(3_600_000)
+    marker.check()
+    clock.advance(-3_600_000)
+    restore(store, None)
+    store.run(lambda tx: tx.settings.drop(GENERATION))
+    marker.check()
+    clock.advance(60_000)
+    marker.check()
+    assert setting(store, LISTED)
+
+
+@pytest.mark.parametrize("text", ["", "no id", "\x00"])
+def test_a_file_that_holds_no_marker_is_written_anew(store: Store, marker: GenerationMarker, text: str) -> None:
+    assert marker.path
+    marker.path.write_text(text)
+    marker.check()
+    assert marker.path.read_text().strip() == setting(store, GENERATION)
+
+
+def test_a_folder_that_cannot_be_written_and_a_database_in_memory_do_no_harm(store: Store, tmp_path: Path) -> None:
+    for path in (None, tmp_path / "missing" / "state.generation"):
+        GenerationMarker(store, path, threading.Event()).check()

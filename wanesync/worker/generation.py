@@ -1,0 +1,89 @@
+"""The marker outside the database by which a restored or copied database is recognised at once.
+
+The database and a small file hold the same time-ordered id, renewed every minute. A file with a newer id than the
+database's means that the database is an older state (docs/correctness.md#restored-databases).
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from wanesync.core.errors import DatabaseUnavailable
+from wanesync.core.ids import made_ms, make_id
+from wanesync.store.database import Store, Tx
+from wanesync.store.tables.future_times import CLOCK_TOLERANCE_MS
+from wanesync.store.tables.settings import GENERATION
+from wanesync.sync.restored import suspect
+
+RENEWAL_S = 60.0
+"""How old a backup may be at most without being recognised (our choice)."""
+OLDER = "its state is older than the marker in {path}"
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class GenerationMarker:
+    """The marker of one database on this machine; ``path`` None: a database in memory has none."""
+
+    store: Store
+    path: Path | None
+    stopping: threading.Event
+
+    def run(self) -> None:
+        """Renew the marker until stopped."""
+        while not self.stopping.wait(RENEWAL_S):
+            try:
+                self.check()
+            except DatabaseUnavailable as error:
+                log.warning("marker not renewed", reason=str(error))
+            except Exception as error:  # noqa: BLE001 - one failed renewal must not end the others
+                if not self.stopping.is_set():
+                    log.error("marker failed in our own code", error=type(error).__name__)
+
+    def check(self) -> None:
+        """Switch creations off if the database is older than the marker; renew both. Raises DatabaseUnavailable."""
+        if self.path is None:
+            return
+        outside = self._read()
+        newest = self.store.run(lambda tx: _renew(tx, outside, OLDER.format(path=self.path)))
+        self._write(newest)
+
+    def _read(self) -> str:
+        """The id in the file; "" without one, or where it cannot be read."""
+        try:
+            text = self.path.read_text(encoding="ascii").strip() if self.path else ""
+            return text if text and made_ms(text) else ""
+        except (OSError, ValueError):
+            return ""
+
+    def _write(self, generation: str) -> None:
+        path = self.path
+        if path is None or self._read() >= generation:
+            return
+        draft = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}")
+        try:
+            draft.write_text(generation + "\n", encoding="ascii")
+            draft.replace(path)
+        except OSError as error:
+            log.warning("marker not written: a restored database is recognised later", reason=error.strerror)
+
+
+def _renew(tx: Tx, outside: str, reason: str) -> str:
+    inside = tx.settings.get(GENERATION)
+    # A marker of the future dates from a wrong clock.
+    believed = bool(outside) and made_ms(outside) <= tx.now_ms + CLOCK_TOLERANCE_MS
+    if inside is not None and believed and outside > inside:
+        suspect(tx, reason)
+    future = inside is not None and made_ms(inside) > tx.now_ms + CLOCK_TOLERANCE_MS
+    fresh = make_id(tx.now_ms, random.SystemRandom())
+    if inside is not None and inside >= fresh and not future:
+        return inside
+    tx.settings.put(GENERATION, fresh)
+    return fresh
