@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tests.simulation.net import EMPTY, FAILS
 from tests.simulation.parts import Gate
+from wanesync.core.diff.difference import ACTIONABLE
 from wanesync.core.errors import CallError, DatabaseUnavailable, GuardError, VendorUnavailable
 from wanesync.core.model import Side
 from wanesync.ratelimit.budget import Budget
@@ -47,6 +48,7 @@ def _list(world: World, runtime: Runtime, pacers: dict[Side, Gate]) -> None:
     report = rounds.compare(lambda _side, _count: None, lambda _count: None, fresh=True)
     if world.net.spoiled and world.net.spoiled[1] == FAILS:
         world.report("a listing that failed was used")
+    world.named = {str(name) for name, count in report.counts.items() if count and name in ACTIONABLE}
     rounds.queue(report, Selection(force=True))
     world.say("listed", dict(report.counts), list(report.snapshot.jobs()))
     report.close()

@@ -97,6 +97,8 @@ class Play:
         self.play()
         if world.facts.api_writes != before:
             world.report("a second reconcile wrote")
+        elif world.named:
+            world.report(f"diff names what no reconcile writes: {', '.join(sorted(world.named))}")
         check_rest(world)
 
     def _plant(self) -> None:

@@ -72,6 +72,7 @@ class World:
         self.clock = Clock(START_MS + self.rng.randrange(1000))
         self.violations: list[str] = []
         self.starvation = Starvation()
+        self.named: set[str] = set()
         self.trace: list[str] = []
         self._keep, self._digest = keep_trace, hashlib.blake2b(digest_size=8)
         self.hubspot = HubSpotMachine(self._fork(), HubSpotSettings(portal_id=int(PORTAL)))

@@ -8,7 +8,7 @@ are planned as in live sync, from the newest copies: those of the snapshot over 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -19,6 +19,7 @@ from wanesync.core.diff.difference import ACTIONABLE, Difference, DifferenceClas
 from wanesync.core.diff.value_kinds import ValueKind
 from wanesync.core.errors import DecryptionFailed
 from wanesync.core.model import Link, LinkState, NoteCode, RecordRef, Side, StoredRecord, WriteKind, split_key
+from wanesync.core.plan import PlanContext
 from wanesync.reconcile.snapshot.codec import ChangedRecord
 from wanesync.reconcile.snapshot.file import Snapshot
 from wanesync.store.database import Tx
@@ -26,6 +27,7 @@ from wanesync.store.tables.links import Outline
 from wanesync.store.tables.records import Records
 from wanesync.sync.bad_rows import in_halves
 from wanesync.sync.loader import load_contexts
+from wanesync.sync.provenance import Origins, find_confirmed_base, find_suspects
 from wanesync.sync.runtime import Runtime
 
 log = structlog.get_logger()
@@ -387,7 +389,24 @@ class Comparison:
     def _compare_readable(self, keys: Sequence[str]) -> list[KeyComparison]:
         with self.runtime.store.reading() as tx:
             contexts = load_contexts(tx, keys, _NewestRecords(tx.records, self.snapshot, self.runtime.store.hmac))
-        return [compare_key(contexts[key], self.runtime.rules) for key in keys]
+            compared = {key: compare_key(contexts[key], self.runtime.rules) for key in keys}
+            for key in _find_unanswered(tx, compared.values()):
+                compared[key] = self._compare_as_written(tx, contexts[key], compared[key])
+        return [compared[key] for key in keys]
+
+    def _compare_as_written(self, tx: Tx, context: PlanContext, comparison: KeyComparison) -> KeyComparison:
+        """Compare a key again with what live sync would find out first: values that writes without an answer left.
+
+        Otherwise a difference would be shown that no job writes (docs/correctness.md#late-writes).
+        """
+        context.landed = find_confirmed_base(tx, context, comparison.plan)
+        if context.landed:
+            comparison = compare_key(context, self.runtime.rules)
+        late = find_suspects(self.runtime, tx, context, comparison.plan, Origins()).late
+        if not late:
+            return comparison
+        context.late = context.late | late
+        return compare_key(context, self.runtime.rules)
 
     def _reopen(self, key: str, report: Report) -> bool:
         """Have a contact planned after all that SQL had settled; False: it is planned anyway, or it is a customer."""
@@ -490,6 +509,21 @@ class _NewestRecords:
         if stored_again or not stored.alive or changed.record.modified_ms < stored.record.modified_ms:
             return stored
         return replace(listed, revision=stored.revision + 1, note=stored.note)
+
+
+def _find_unanswered(tx: Tx, comparisons: Iterable[KeyComparison]) -> set[str]:
+    """The keys of updates from or to a record that was sent a write without an answer."""
+    keys_of: dict[RecordRef, set[str]] = defaultdict(set)
+    for each in comparisons:
+        for action in each.plan.actions.values():
+            if action.kind is WriteKind.UPDATE:
+                for ref in ((action.side, action.target_id), (action.side.other, action.source_id)):
+                    keys_of[ref].add(each.key)
+    found: set[str] = set()
+    for side in Side:
+        for record_id in tx.pending_writes.with_unanswered(side, sorted(i for at, i in keys_of if at is side)):
+            found |= keys_of[side, record_id]
+    return found
 
 
 def _split(values: Sequence[str], size: int) -> Iterable[Sequence[str]]:

@@ -630,6 +630,10 @@ SELECT id, side, kind, link_key, source_id, target_id, idempotency_key, data, li
 FROM pending_writes WHERE side = :side AND target_id = :target_id AND sent_ms > 0 AND result IN ('', 'lost')
 ORDER BY sent_ms, id;
 
+-- name: records_with_unanswered
+SELECT DISTINCT target_id FROM pending_writes
+WHERE side = :side AND target_id IN (:ids) AND sent_ms > 0 AND result IN ('', 'lost');
+
 -- name: lock_unanswered_writes
 SELECT id, side, kind, link_key, source_id, target_id, idempotency_key, data, link_id, sent_ms, result, generation,
     landed_ms

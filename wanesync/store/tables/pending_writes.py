@@ -161,6 +161,11 @@ class PendingWrites(Table):
         """Writes sent to a record without a result, or lost; the oldest first."""
         return [self._write(row) for row in self._session.rows("unanswered_writes", side=side, target_id=target_id)]
 
+    def with_unanswered(self, side: Side, record_ids: Collection[str]) -> set[str]:
+        """Those of some records to which a write was sent without a result, or lost."""
+        rows = self._session.rows("records_with_unanswered", side=side, ids=record_ids) if record_ids else []
+        return {row[0] for row in rows}
+
     def lock_unanswered(self, side: Side, target_id: str) -> list[PendingWrite]:
         """``unanswered``, for writes that are changed next: no other transaction changes them before this one ends."""
         rows = self._session.rows("lock_unanswered_writes", side=side, target_id=target_id)
