@@ -127,8 +127,12 @@ def _compare(contact: Row, customer: Row) -> Iterator[str]:
         spec = FIELDS[name]
         here = spec.form.read_hubspot([contact.get(each, "") for each in properties])
         there = spec.form.read_stripe(customer.get(attribute, ""))
-        # A business in one text is no first and last name: that would be a guess, and is left alone.
-        if not spec.agree(here, there) and spec.convert(Side.HUBSPOT, there, here) is not None:
+        # What a side could hold only cut or guessed is left alone; the name of a business is the contact's company.
+        fits = (
+            spec.convert(Side.HUBSPOT, there, here) is not None and spec.convert(Side.STRIPE, here, there) is not None
+        )
+        is_company = name == "name" and not here and contact.get("company", "") == there
+        if fits and not is_company and not spec.agree(here, there):
             yield f"not equal: {name} of {where}"
 
 
