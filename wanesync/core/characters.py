@@ -22,6 +22,7 @@ _EDGES = re.compile(rf"\A[\s{_NO_WIDTH}]+|[\s{_NO_WIDTH}]+\Z")
 _PRINTABLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0")
 """Those of no width that count as printable."""
 _BLANKS = re.compile(r"\s+")
+_DOMAIN_END = re.compile(r"[\s.]+\Z")
 MAX_DOMAIN_CHARS = 253
 """RFC 1035; a longer text is no domain, and converting it would take long."""
 _ROUNDS = 4
@@ -102,7 +103,8 @@ def _with_ascii_domain(address: str) -> str:
     # Of a character that no domain may hold, the labels are converted as they are.
     with contextlib.suppress(UnicodeError):
         domain = idna.uts46_remap(domain, std3_rules=False)
-    return f"{local}@{'.'.join(map(_ascii_label, domain.rstrip('.').split('.')))}"
+    labels = _DOMAIN_END.sub("", domain).split(".")
+    return clean_email(f"{local}@{'.'.join(map(_ascii_label, labels))}")
 
 
 def _ascii_label(label: str) -> str:

@@ -257,7 +257,7 @@ class _Creator:
         if turn % 2:
             # A name that cannot be split into HubSpot's two name fields without a guess.
             pair = next(self._free)
-            self._edit(Side.STRIPE, "update", pair.stripe_id, {"name": f"Holding Number {turn}"})
+            self._edit(Side.STRIPE, "update", pair.stripe_id, {"name": "Robin Elsewhere"})
             return Difference(DifferenceClass.CONFLICT, pair.hubspot_id, pair.stripe_id, frozenset(["name"]))
         # Two records that were never linked and differ: both keep their values.
         person = self._new_person()
