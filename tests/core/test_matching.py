@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tests.support.core_builders import HUBSPOT, contact, customer, link, stored
+from tests.support.core_builders import HUBSPOT, STRIPE, contact, customer, link, stored
 from wanesync.core.matching import Match, match_customer
-from wanesync.core.model import LinkState, Record, StoredRecord
+from wanesync.core.model import LinkState, PendingWrite, Record, StoredRecord, WriteKind
 from wanesync.core.plan import PlanContext
 
 ADA = "ada@example.com"
@@ -81,3 +81,11 @@ def test_only_active_links_count_as_links() -> None:
     assert not at.active_links(HUBSPOT, "2")
     assert at.has_inactive_link(HUBSPOT, "2")
     assert not at.has_inactive_link(HUBSPOT, "1")
+
+
+def test_our_create_decides_although_the_address_moved_to_another_contact() -> None:
+    made = PendingWrite("w", STRIPE, WriteKind.CREATE, "contact:1", "1", "", "key", "{}", {})
+    copies = [stored(contact("1", email="x@example.com")), stored(contact("2", email=ADA))]
+    ours = stored(customer(other_id="1", email=ADA))
+    known = {(s.side, s.id): s for s in (*copies, ours)}
+    assert match_customer(PlanContext("", known, creates=[made]), ours) == Match("1")

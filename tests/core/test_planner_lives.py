@@ -96,3 +96,8 @@ def test_an_erasure_after_a_deletion_leaves_its_tombstone() -> None:
     gone = stored(contact(email=ADA), deleted=True, erased=True)
     (grave,) = run(context("contact:1", gone, tombstones={ADA: Deletion(10)})).tombstones
     assert grave.erased
+
+
+def test_a_record_whose_address_is_unknown_is_read_again() -> None:
+    outcome = run(context("contact:1", replace(contact(), unknown=frozenset({"email"}))))
+    assert (outcome.actions, set(outcome.reads)) == ({}, {(HUBSPOT, "1")})

@@ -161,3 +161,9 @@ def test_an_address_that_went_away_queues_the_records_that_share_it(live: LiveSy
     with live.store.transaction() as tx, RecordWriter(live.runtime, tx) as records:
         records.store_contact(replace(ANN, values={"email": "new@example.com"}, emails=frozenset({"new@example.com"})))
     assert live.is_queued(STRIPE, "customer:cus_1")
+
+
+def test_an_answer_without_the_address_does_not_take_it_away(live: LiveSync) -> None:
+    live.know(ANN)
+    live.know(replace(ANN, values={"city": "Nice"}, emails=frozenset(), unknown=frozenset({"email"}), modified_ms=9))
+    assert copy_of(live, ANN).hmacs == {live.store.hmac("ann@example.com")}

@@ -40,9 +40,11 @@ def match_customer(context: PlanContext, customer: StoredRecord) -> Match:
     if len(by_id) > 1:
         return Match(problem=Note(NoteCode.AMBIGUOUS, f"ambiguous: {len(by_id)} contacts carry its id"))
     if by_id:
-        if by_email and by_email != by_id:
+        (named,) = by_id
+        # The answer to our create decides, although the address has moved to another contact since.
+        if by_email and by_email != by_id and context.creation_of(named, customer.id) is None:
             return Match(problem=Note(NoteCode.AMBIGUOUS, "ambiguous: ids and e-mail disagree"))
-        return Match(contact_id=by_id.pop())
+        return Match(contact_id=named)
     if len(by_email) > 1:
         return Match(problem=Note(NoteCode.AMBIGUOUS, f"ambiguous: {len(by_email)} contacts carry its e-mail"))
     return Match(contact_id=by_email.pop()) if by_email else Match()

@@ -405,6 +405,7 @@ class Planner:
         rules, context = self.rules, self.context
         allowed = rules.create_customers if target is Side.STRIPE else rules.create_contacts
         if not source.hmacs:
+            self._read_unknown(source)
             self._note(source, NO_EMAIL)
         elif any(grave.erased for grave in self._graves(source)):
             self._note(source, ERASED)

@@ -37,6 +37,7 @@ class RecordWriter:
         self.moved_hmacs: dict[tuple[Side, str], frozenset[str]] = {}
         self.edited: set[tuple[Side, str]] = set()
         self.found_again: set[tuple[Side, str]] = set()
+        self.address_fields = frozenset(spec.name for spec in runtime.rules.fields.specs if spec.hubspot == ("email",))
         self.read: dict[tuple[Side, str], int] = {}
 
     def __enter__(self) -> Self:
@@ -227,6 +228,9 @@ class RecordWriter:
         )
 
     def _put(self, record: Record, old: StoredRecord | None, timing: Timing, *, stale: bool) -> None:
+        if old is not None and not self.address_fields.isdisjoint(record.unknown):
+            # An answer without the address does not say that there is none.
+            record = replace(record, emails=record.emails | old.record.emails)
         hmacs = frozenset(self.runtime.store.hmac(address) for address in record.emails)
         stored = StoredRecord(
             record,
