@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
+import structlog
+
+from wanesync.core.errors import WanesyncError
 from wanesync.core.jobs import LOCK_WAIT_MS, Priority
 from wanesync.core.model import BasePair, Conflict, Link, LinkState, Side, StoredRecord, split_key
 from wanesync.core.plan import Plan, PlanContext, Rules
@@ -19,9 +22,12 @@ from wanesync.reconcile.page_store import PageStore
 from wanesync.store.clock import Clock, DatabaseClock
 from wanesync.store.database import Tx
 from wanesync.sync import plan_effects
+from wanesync.sync.bad_rows import in_halves
 from wanesync.sync.loader import load_contexts
 from wanesync.sync.restored import end_listing
 from wanesync.sync.runtime import Runtime
+
+log = structlog.get_logger()
 
 KEYS_PER_TRANSACTION = 100
 """Keys baselined in one transaction; our choice: workers write in between."""
@@ -75,7 +81,7 @@ class Baseline:
         for attempt in range(LOCK_ATTEMPTS):
             if attempt:
                 self.clock.sleep_until(self.clock.monotonic_ms() + LOCK_WAIT_MS)
-            found = self.runtime.commit("baseline.chunk", lambda tx, keys=keys: self._baseline_keys(tx, keys))  # type: ignore[misc] # binds the loop's value
+            found = self.runtime.commit("baseline.chunk", lambda tx, keys=keys: self._baseline_some(tx, keys))  # type: ignore[misc] # binds the loop's value
             total.add(found)
             keys = found.left
             if not keys:
@@ -83,6 +89,24 @@ class Baseline:
         total.left += [key for key in keys if key not in total.left]
 
     # -- one transaction
+
+    def _baseline_some(self, tx: Tx, keys: Sequence[str]) -> BaselineResult:
+        """Baseline some keys; one that fails alone is left (docs/correctness.md#bad-rows)."""
+
+        def baseline(some: Sequence[str]) -> list[BaselineResult]:
+            with tx.savepoint():
+                return [self._baseline_keys(tx, some)]
+
+        def leave(key: str, error: Exception) -> list[BaselineResult]:
+            reason = str(error) if isinstance(error, WanesyncError) else type(error).__name__
+            log.warning("key left", key=key, reason=reason)
+            return [BaselineResult(left=[key])]
+
+        total = BaselineResult()
+        for found in in_halves(keys, baseline, leave):
+            total.add(found)
+            total.left += found.left
+        return total
 
     def _baseline_keys(self, tx: Tx, keys: Sequence[str]) -> BaselineResult:
         """Store the links the planner would make, without its writes, and the new base of each pair."""
