@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from tests.support.core_builders import FIELDS, HUBSPOT, STRIPE, contact, full_name, one_field, stored
 from wanesync.core.fields import Direction, FieldMap, exact, has_value
+from wanesync.core.model import Record, Side
 
 
 def test_a_direction_reaches_its_side_only() -> None:
@@ -49,3 +50,11 @@ def test_a_change_of_the_map_changes_its_version() -> None:
     fields = one_field()
     assert fields.version == one_field().version
     assert fields.version != FieldMap((replace(fields.specs[0], direction=Direction.TO_STRIPE),)).version
+
+
+def test_a_name_that_stripe_filled_in_is_recognised_without_a_field_for_the_business() -> None:
+    fields = FieldMap(tuple(spec for spec in FIELDS.specs if spec.name in ("email", "name")))
+    business = Record(Side.STRIPE, "cus_1", {"name": "Nordwind"}, carry={"business_name": "Nordwind"})
+    assert fields.is_filled_in(business, "name")
+    assert not fields.is_filled_in(replace(business, carry={"business_name": "Other"}), "name")
+    assert not fields.is_filled_in(replace(business, carry={}), "name")

@@ -23,7 +23,8 @@ version does not hold the field (docs/correctness.md#changes-of-the-field-map)."
 MAX_STRIPE_CHARS = {"email": 512, "name": 256, "phone": 20, "business_name": 150, "individual_name": 150}
 """Stripe attribute -> how many characters it takes (docs.stripe.com/api/customers/create)."""
 _FULL_NAME = "name"
-_NAME_SOURCES = ("business_name", "individual_name")
+NAME_SOURCES = ("business_name", "individual_name")
+"""What Stripe takes for a name where there is none; known for a customer even if the map has no field for it."""
 MAX_METADATA_CHARS = 500
 """How many characters a metadata value takes (docs.stripe.com/api/metadata)."""
 MAX_TEXT_CHARS = 5000
@@ -164,9 +165,10 @@ class FieldMap:
         if record.side is not Side.STRIPE or self.by_name[name].stripe != (_FULL_NAME,):
             return False
         value = record.values.get(name, "")
-        sources = (spec.name for spec in self.specs if spec.stripe[0] in _NAME_SOURCES)
+        mapped = [record.values.get(spec.name, "") for spec in self.specs if spec.stripe[0] in NAME_SOURCES]
+        sources = [*mapped, *(record.carry.get(source, "") for source in NAME_SOURCES)]
         key = self.by_name[name].key
-        return bool(value) and any(key(record.values.get(source, "")) == key(value) for source in sources)
+        return bool(value) and any(key(source) == key(value) for source in sources if source)
 
     def properties(self) -> Sequence[str]:
         """Return every mapped HubSpot property."""

@@ -31,7 +31,8 @@ class Record:
     secondary ones too. ``other_id``: the id of its counterpart that we wrote on it, "" if none. ``intent``: the id of
     the pending write that created a contact. ``modified_ms``: HubSpot's ``lastmodifieddate``; 0 on Stripe, which has
     no modification time. ``merged_ids``: contacts that were merged into this one. ``carry``: a customer's whole
-    address and further locales, which are sent again whenever one part of them is written.
+    address and further locales, which are sent again whenever one part of them is written, and the texts Stripe fills
+    a missing name in from.
     """
 
     side: Side

@@ -19,7 +19,7 @@ from wanesync.adapters.checked_values import (
     is_too_long,
 )
 from wanesync.adapters.json_values import MAX_MS, parse, rows, text, texts, whole
-from wanesync.core.fields import FieldMap
+from wanesync.core.fields import NAME_SOURCES, FieldMap
 from wanesync.core.ids import CONTACT_ID_KEY, PORTAL_ID_KEY
 from wanesync.core.model import Record, Side, normalise_email
 
@@ -159,12 +159,16 @@ def _was_billed(raw: Mapping[str, object]) -> bool:
 
 
 def _read_carry(raw: Mapping[str, object]) -> dict[str, str]:
-    """Return what is sent again with a part of it; raise ``InvalidElement`` for a text that cannot be stored."""
+    """Return what is sent again with a part of it, and what Stripe may have filled the name in from.
+
+    Raises ``InvalidElement`` for a text that cannot be stored.
+    """
     address = texts(raw.get(ADDRESS))
     carry = {f"{ADDRESS}.{part}": address[part] for part in ADDRESS_PARTS if address.get(part)}
     locales = [check_text(text(entry), LOCALES, MAX_ID_CHARS) for entry in rows(raw.get(LOCALES))[:MAX_LOCALES]]
     if locales:
         carry[LOCALES] = orjson.dumps(locales).decode()
+    carry |= {name: value for name in NAME_SOURCES if (value := text(raw.get(name)))}
     for name, fault in find_faults(carry).items():
         raise InvalidElement(f"{name} {fault}")
     return carry
