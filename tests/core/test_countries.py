@@ -33,7 +33,10 @@ def test_no_two_countries_share_a_name() -> None:
         ("Congo, The Democratic Republic of the", "cd"), ("Republic of the Congo", "cg"), ("Congo", "cg"),
         ("Tanzania, United Republic of", "tz"), ("Micronesia, Federated States of", "fm"), ("St. Lucia", "lc"),
         ("Virgin Islands, British", "vg"), ("Virgin Islands, U.S.", "vi"), ("Bosnia & Herzegovina", "ba"),
-        ("Republic of France", "fr"), ("Macedonia (FYROM)", "mk"), ("Viet Nam", "vn"), ("Kosovo", "xk"),
+        ("Republic of France", "fr"), ("Germany (DE)", "de"), ("Iran (Islamic Republic of)", "ir"),
+        ("Egypt, Arab Rep.", "eg"),
+        ("Korea, Dem. People's Rep.", "kp"), ("Congo, Rep.", "cg"), ("Bahamas, The", "bs"),
+        ("Macedonia (FYROM)", "mk"), ("Viet Nam", "vn"), ("Kosovo", "xk"),
         ("\U0001f1e9\U0001f1ea", "de"), ("\uff24\uff25", "de"), ("\u200eFrance\ufeff", "fr"),
         ("Co\u0302te d'Ivoire", "ci"),
     ],
@@ -43,7 +46,22 @@ def test_a_country_is_known_by_its_codes_and_its_names(name: str, code: str) -> 
 
 
 @pytest.mark.parametrize(
-    "name", ["", "Freedonia", "n/a", "n.a.", "-", "XX", "Korea", "Republic of China", "State of Georgia", "California"]
+    "name",
+    [
+        "",
+        "Freedonia",
+        "n/a",
+        "n.a.",
+        "-",
+        "XX",
+        "Korea",
+        "Republic of China",
+        "State of Georgia",
+        "California",
+        "Georgia (USA)",
+        "Atlanta, Georgia",
+        "Republic of China (Taiwan)",
+    ],
 )
 def test_what_may_be_another_country_or_none_is_not_known(name: str) -> None:
     assert find_code(name) == ""

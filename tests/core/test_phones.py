@@ -68,6 +68,7 @@ def test_an_international_number_is_one_value_however_it_is_written(digits: str,
         ("\uff0b\uff14\uff19\u3000\uff13\uff10\u3000901820", "+4930901820"),
         ("+\u0664\u0669\u0663\u0660\u0669\u0660\u0661\u0668\u0662\u0660", "+4930901820"),
         ("Tel.: +49 30 901820", "+4930901820"),
+        ("'+49 30 901820", "+4930901820"),
         ("+1-800-FLOWERS", "+18003569377"),
         ("+49 30 901820 ext. 12", "+4930901820x12"),
         ("+49 30 901820;ext=12", "+4930901820x12"),
@@ -115,6 +116,7 @@ def test_a_default_country_completes_national_numbers(country: str, raw: str, re
         "+49 30 901820\n+49 171 2345678",
         "030 901820/21",
         "5550100/5550101",
+        "555-0143 555-0144",
     ],
 )
 def test_two_numbers_are_no_number_and_are_listed(raw: str) -> None:

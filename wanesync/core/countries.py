@@ -52,27 +52,28 @@ NAMES: Mapping[str, str] = dict(entry.split(" ", 1) for entry in _TABLE.split("|
 """Alpha-2 code in lower case -> English short name. ``xk`` is user-assigned and accepted by Stripe."""
 _OTHER_NAMES = {
     "ae": "uae|emirates",
+    "ba": "bosnia|bosnia herzegovina",
     "bo": "plurinational state of bolivia",
     "bn": "brunei darussalam",
     "bq": "bonaire sint eustatius and saba|bonaire",
     "by": "byelorussia",
     "cc": "cocos keeling islands",
-    "cd": "democratic republic of congo|dr congo|drc|congo kinshasa|zaire|congo drc|congo democratic republic",
+    "cd": "democratic republic of congo|democratic republic congo|dr congo|drc|congo kinshasa|zaire|"
+    "congo drc|congo democratic republic",
     "cf": "car",
-    "cg": "republic of congo|congo brazzaville|congo republic",
+    "cg": "republic of congo|republic congo|congo brazzaville|congo republic",
     "ch": "swiss confederation|schweizerische eidgenossenschaft|confederation suisse|confederazione svizzera",
-    "ci": "ivory coast|cote divoire",
+    "ci": "ivory coast|cote divoire|cote d ivoire",
     "cn": "peoples republic of china|pr china|prc|mainland china",
     "cv": "cabo verde",
-    "cz": "czechia|czech republic",
+    "cz": "czechia|czech republic|czech",
     "de": "federal republic of germany|bundesrepublik deutschland|brd",
-    "do": "dominican rep",
     "es": "kingdom of spain|reino de espana",
     "fk": "falkland islands malvinas|islas malvinas",
-    "fm": "federated states of micronesia",
+    "fm": "federated states of micronesia|fed sts micronesia",
     "fr": "french republic|republique francaise|metropolitan france",
-    "gb": "uk|great britain|britain|england|scotland|wales|northern ireland|grossbritannien|gran bretana|gran bretagna|"
-    "grande bretagne|inglaterra|inghilterra|angleterre|schottland|"
+    "gb": "uk|great britain|britain|england|scotland|wales|northern ireland|n ireland|grossbritannien|gran bretana|"
+    "gran bretagna|grande bretagne|inglaterra|inghilterra|angleterre|schottland|"
     "united kingdom of great britain and northern ireland",
     "gm": "gambia",
     "gr": "hellenic republic|hellas",
@@ -82,8 +83,9 @@ _OTHER_NAMES = {
     "ir": "islamic republic of iran",
     "it": "italian republic|repubblica italiana",
     "kg": "kyrgyz republic",
-    "kp": "democratic peoples republic of korea|dprk",
-    "kr": "republic of korea|korea republic|한국|korea south|rok|s korea",
+    "kp": "democratic peoples republic of korea|dprk|korea north|n korea|"
+    "democratic peoples republic korea|korea democratic peoples republic",
+    "kr": "republic of korea|republic korea|korea republic|한국|korea south|rok|s korea",
     "kw": "state of kuwait",
     "la": "lao peoples democratic republic|lao pdr|lao",
     "mk": "former yugoslav republic of macedonia|fyrom|macedonia fyrom|macedonia|fyr macedonia",
@@ -109,8 +111,8 @@ _OTHER_NAMES = {
     "tr": "turkiye|republic of turkiye",
     "tw": "taiwan province of china|taiwan roc",
     "tz": "united republic of tanzania",
-    "us": "usa|us|united states of america|us of a|u s a|u s|us a|united states us|united states usa|ee uu|eeuu|"
-    "estados unidos de america|vereinigte staaten von amerika|etats unis damerique|stati uniti damerica|"
+    "us": "usa|us|us of america|united states of america|us of a|u s a|u s|us a|united states us|united states usa|"
+    "ee uu|eeuu|estados unidos de america|vereinigte staaten von amerika|etats unis damerique|stati uniti damerica|"
     "verenigde staten van amerika",
     "va": "holy see|vatican|holy see vatican city state|vatican city state",
     "ve": "bolivarian republic of venezuela",
@@ -120,13 +122,14 @@ _OTHER_NAMES = {
     "za": "rsa",
 }
 """Alpha-2 code -> further names as ``fold_name`` writes them."""
+_SHORT_WORDS = {"st": "saint", "rep": "republic", "dem": "democratic"}
 _FLAG_A = 0x1F1E6
 """Regional indicator A: two of them are drawn as a flag."""
 _FORM_OF_STATE = re.compile(
     r"(?:(?:federal|democratic|peoples|islamic|arab|socialist|cooperative|co operative|hashemite) )*"
-    r"(?:republic|rep|kingdom|commonwealth|principality|sultanate|grand duchy|union|federation) of (?=.)"
+    r"(?:republic|rep|kingdom|commonwealth|principality|sultanate|grand duchy|union|federation) (?:of )?(?=.)"
 )
-_NO_COUNTRY = frozenset({"republic of china"})
+_NO_COUNTRY = frozenset({"republic of china", "republic china"})
 """Names that would lose what tells two countries apart without their form of state."""
 
 
@@ -135,7 +138,7 @@ def fold_name(text: str) -> str:
     text = unicodedata.normalize("NFKD", remove_invisible(text)).casefold().replace("&", " and ")
     text = re.sub("[\u0300-\u036f.'\u2019\u2018\u00b4`\u02bc]", "", text)
     spaced = "".join(" " if unicodedata.category(char)[0] in "PZSC" else char for char in text)
-    words = ["saint" if word == "st" else word for word in spaced.split() if word != "the"]
+    words = [_SHORT_WORDS.get(word, word) for word in spaced.split() if word != "the"]
     return unicodedata.normalize("NFC", " ".join(words))
 
 
@@ -147,9 +150,17 @@ def find_code(text: str) -> str:
         bare = "".join(chr(ord(char) - _FLAG_A + ord("a")) for char in bare)
     if len(bare) in {2, 3} and (code := _codes().get(bare.casefold())):
         return code
-    name, comma, form = bare.partition(",")
-    turned = f"{form} {name}" if comma else ""
-    return _find_name(fold_name(bare)) or _find_name(fold_name(turned))
+    # Korea, Republic of; Iran (Islamic Republic of)
+    name, *form = re.split(r"[,(]", bare, maxsplit=1)
+    turned = f"{form[0].rstrip(')')} {name}" if form else ""
+    return _find_name(fold_name(bare)) or _find_name(fold_name(turned)) or _find_parts(bare)
+
+
+def _find_parts(text: str) -> str:
+    """Return the country that every part of a text names: ``Germany (DE)``, ``DE - Germany``."""
+    parts = [part for part in re.split(r"[()/|]|\s-\s|\s\u2013\s", text) if part.strip()]
+    found = {find_code(part) for part in parts} if len(parts) > 1 else set()
+    return found.pop() if len(found) == 1 else ""
 
 
 def _find_name(name: str) -> str:

@@ -23,13 +23,20 @@ _E164 = re.compile(r"\+[1-9]\d{6,14}", re.ASCII)
 _USUAL = re.compile(r"\+[1-9][\d .()\-]+", re.ASCII)
 """One number with a country code and nothing else: it needs no closer look."""
 _MAX_DIGITS = 15
+_MAX_NATIONAL_DIGITS = 14
+"""Digits of the longest national numbers (Austria), with trunk zero."""
+_TWO_LOCAL = re.compile(r"\b\d{3}[-. ]\d{4}\b\D+\d{3}[-. ]\d{4}\b", re.ASCII)
+"""Two numbers without area code: 555-0143 555-0144."""
 _CANONICAL = re.compile(r"\+[1-9]\d{6,14}(x\d{1,9})?", re.ASCII)
 _EXTENSION = re.compile(
     r"(?:;ext=|,{2,}|\s*[,;]?\s*\(?(?:extension|extn?|xtn?|x|#|durchwahl|dw|anexo|interno|int|poste|app(?:arat)?|доб)"
     r"[.:\s]*)\s*(\d{1,9})\s*[#)]?\s*\Z",
     re.ASCII | re.IGNORECASE,
 )
-_LABEL = re.compile(r"\A(?:tel(?:efon|ephone)?|phone|fon|mob(?:ile?)?|cell|handy)\b[.:\s]*", re.IGNORECASE)
+_LABEL = re.compile(
+    r"\A['\"=\s]*(?:(?:tel(?:efon|ephone)?|phone|fon|mob(?:ile?)?|cell|handy)\b[.:\s]*)?", re.IGNORECASE
+)
+"""What stands before a number: a word, or the apostrophe by which a spreadsheet keeps the plus."""
 _BETWEEN_NUMBERS = re.compile(r"[,;|&\n\r]|\s[/\\+]\s|\s(?:or|and|oder|und|ou|et|y|o|e|u|od\.?)\s", re.IGNORECASE)
 _TRUNK_ZERO = re.compile(r"[(\[]\s*0\s*[)\]]")
 _LINES = re.compile(r"\d\s*/\s*\d{1,3}\Z")
@@ -211,7 +218,8 @@ def holds_several(value: str) -> bool:
         return False
     text, _ = _split_extension(value)
     digits = sum(char.isdigit() for char in text)
-    if digits > _MAX_DIGITS + 2 or text.count("+") > 1:  # two more: a 00 or a (0) that is dropped
+    longest = _MAX_DIGITS + 2 if "+" in text or "00" in text else _MAX_NATIONAL_DIGITS  # 2 more: a (0) or 00
+    if digits > longest or text.count("+") > 1 or _TWO_LOCAL.search(text):
         return True
     if sum(_count_digits(part) >= _MIN_DIGITS for part in _BETWEEN_NUMBERS.split(text)) > 1:
         return True
