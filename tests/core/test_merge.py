@@ -21,7 +21,7 @@ from tests.support.core_builders import (
     written,
 )
 from wanesync.core.change_guard import HeldValue
-from wanesync.core.fields import Direction, FieldMap, FieldSpec
+from wanesync.core.fields import Clears, Direction, FieldMap, FieldSpec
 from wanesync.core.merge import DifferPolicy, MergeResult, Pair, merge
 from wanesync.core.model import BasePair, Change, Parked, Record, Side
 
@@ -81,7 +81,31 @@ def test_a_stripe_edit_flows_to_hubspot() -> None:
 
 @pytest.mark.parametrize(("here", "there", "target"), [("", "Ulm", STRIPE), ("Ulm", "", HUBSPOT)])
 def test_clearing_a_field_is_an_edit(here: str, there: str, target: Side) -> None:
-    assert written(meet(here, there, ("Ulm", "Ulm")), target) == {"city": ""}
+    for fields in (one_field(clears=Clears.BOTH), one_field(owner=target.other)):
+        assert written(meet(here, there, ("Ulm", "Ulm"), fields), target) == {"city": ""}
+
+
+@pytest.mark.parametrize(("here", "there", "side"), [("", "Ulm", HUBSPOT), ("Ulm", "", STRIPE)])
+def test_a_blank_that_may_not_clear_leaves_the_other_value_and_is_listed(here: str, there: str, side: Side) -> None:
+    for fields in (one_field(clears=Clears.NEVER, owner=side), one_field(owner=side.other)):
+        merged = meet(here, there, ("Ulm", "Ulm"), fields)
+        assert merged.base == {"city": (here, there)}
+        assert not merged.writes[HUBSPOT]
+        assert not merged.writes[STRIPE]
+        assert [(c.side, c.value, c.kind) for c in merged.immediate_conflicts] == [(side.other, "Ulm", "differ")]
+
+
+def test_a_blank_that_may_not_clear_is_filled_by_the_next_edit_of_the_other_side() -> None:
+    fields = one_field(owner=HUBSPOT)
+    assert written(meet("Bonn", "", ("Ulm", ""), fields), STRIPE) == {"city": "Bonn"}
+    both = meet("Bonn", "", ("Ulm", "Ulm"), fields)
+    assert written(both, STRIPE) == {"city": "Bonn"}
+    assert not both.conflicts[STRIPE]
+
+
+def test_the_one_source_of_a_field_may_clear_it_whoever_owns_it() -> None:
+    fields = one_field(owner=HUBSPOT, direction=Direction.TO_HUBSPOT)
+    assert written(meet("Ulm", "", ("Ulm", "Ulm"), fields), HUBSPOT) == {"city": ""}
 
 
 def test_a_value_set_back_by_a_person_flows_like_any_other() -> None:

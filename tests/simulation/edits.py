@@ -147,6 +147,8 @@ def _is_lost(history: History, spec: FieldSpec, writes: list[Write], edit: Write
         return False  # no database keeps it; our writes have no place among the edits
     if not value and cell[2] in history.dropped:
         return False  # a blank is filled on first contact, and that a field meets again after a change of the map
+    if not value and not spec.may_clear(cell[0]):
+        return False  # such a blank is filled by the next value of the other side
     if ref in history.facts.gone or cell[1] in history.facts.survivor:
         return False
     if any(write.seq > over.seq and write.new == value for write in writes):
@@ -253,7 +255,7 @@ def _check_uncontested(world: World, history: History, link: Link, spec: FieldSp
     if world.hazards.has_vanished(spec) or spec.name in world.hazards.dropped_ever:
         return
     last, sides = _last_edit(history, link, spec)
-    if last is None or len(sides) > 1:
+    if last is None or len(sides) > 1 or not (last.new or spec.may_clear(last.cell[0])):
         return
     cell, value = last.cell, last.new
     held = [world.facts.value((side, link.id_on(side)), spec.name) for side in Side]

@@ -28,7 +28,7 @@ from wanesync.adapters.stripe.events import StripeAccount, StripeEvents
 from wanesync.core.bulk_guards import check_listing
 from wanesync.core.change_guard import ChangeGuardRule
 from wanesync.core.errors import ConfigError, DatabaseUnavailable, FieldMapChanged
-from wanesync.core.fields import DEFAULT_FIELDS, FieldMap
+from wanesync.core.fields import DEFAULT_FIELDS, Clears, FieldMap
 from wanesync.core.ids import make_id
 from wanesync.core.jobs import WaitCode
 from wanesync.core.model import Link, PendingWrite, Side, WriteKind
@@ -155,7 +155,8 @@ class World:
             owned += [replace(spec, owner=self.hazards.rng.choice(list(Side))) for spec in more]
             settings = {"type": "enumeration", "options": ";".join(hazards.VIP_OPTIONS)}
             self.hubspot.edit("property", hazards.VIP.name, settings, self.now)
-        return FieldMap(tuple(owned))
+        clears = random.Random(f"clears {self.seed}")
+        return FieldMap(tuple(replace(spec, clears=clears.choice(list(Clears))) for spec in owned))
 
     # -- what is told
 

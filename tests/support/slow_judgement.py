@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wanesync.core.event_order import MS_PER_SECOND
-from wanesync.core.fields import FieldMap, has_value, part_equals
+from wanesync.core.fields import Direction, FieldMap, has_value, part_equals
 from wanesync.core.lost_updates import MAX_OWN_WRITE_AGE_MS, Judgement, is_answered
 from wanesync.core.model import Conflict, Event, PendingWrite, Side, StoredRecord, WriteKind
 from wanesync.core.normalize import NAME_PARTS
@@ -29,7 +29,7 @@ def judge_events(
             continue
         pending = _own_write(event, writes)
         if pending is not None:
-            judgement.conflicts += _replaced_unread(event, pending, fields)
+            _judge_replaced(stored, event, pending, fields, judgement)
             judgement.conflicts += _overwritten_by_late_write(stored, event, pending, window, writes)
         else:
             since_ms = min(now_ms, event.occurred_ms) - MAX_OWN_WRITE_AGE_MS
@@ -42,6 +42,8 @@ def judge_events(
                     continue
                 if _is_lost(stored, event, name, window, recent):
                     judgement.conflicts.append(Conflict(stored.side, stored.id, name, value, "overwritten"))
+    buried = {(name, value) for name, (value, _) in judgement.buried.items()}
+    judgement.conflicts = [c for c in judgement.conflicts if (c.field, c.value) not in buried]
     return judgement
 
 
@@ -66,16 +68,25 @@ def _covers(pending: PendingWrite, event: Event) -> bool:
     return True
 
 
-def _replaced_unread(event: Event, pending: PendingWrite, fields: FieldMap) -> list[Conflict]:
-    """Return conflicts for values that our write replaced and we had never read (Stripe sends the previous values)."""
-    lost = []
+def _judge_replaced(
+    stored: StoredRecord, event: Event, pending: PendingWrite, fields: FieldMap, judgement: Judgement
+) -> None:
+    """Judge the values that our write replaced and we had never read (Stripe sends the previous values)."""
     for name, before in event.previous.items():
-        change, spec = pending.changes.get(name), fields.by_name.get(name)
-        if change is None or spec is None or before == change.before:
+        change, spec = pending.changes.get(name), fields.by_name[name]
+        if change is None:
+            if not spec.stripe[0].startswith("address."):
+                continue
+            after, known, wins = event.values.get(name, ""), set[str](), True
+        else:
+            after, known = change.after, {spec.key(change.before)}
+            wins = spec.owner is Side.STRIPE and spec.direction is Direction.BOTH
+        if (change is not None and before == change.before) or spec.key(before) in {spec.key(after), *known}:
             continue
-        if before and spec.key(before) not in (spec.key(change.after), spec.key(change.before)):
-            lost.append(Conflict(event.side, event.record_id, name, before, "overwritten"))
-    return lost
+        if wins and spec.key(stored.record.values.get(name, "")) == spec.key(after):
+            judgement.buried[name] = (before, change is not None)
+        elif before:
+            judgement.conflicts.append(Conflict(event.side, event.record_id, name, before, "overwritten"))
 
 
 def _overwritten_by_late_write(
@@ -142,7 +153,7 @@ def _is_lost(
     if not ours:
         return False  # only a write of ours buries a value
     planned_from = [part_equals(name, write.changes[field_name].before, value) for write in ours]
-    if planned_from[-1] and 0 < event.received_ms <= ours[-1].sent_ms:
+    if planned_from[-1] and (is_answered(ours[-1]) or 0 < event.received_ms <= ours[-1].sent_ms):
         return False  # our newest write was planned from it, for what was set on the other side
     later = [e for e in window if name in e.values and _supersedes(e, event, name) and _own_write(e, recent) is None]
     return not later or not all(planned_from)
@@ -156,7 +167,10 @@ def _landed_before(write: PendingWrite, event: Event, name: str, window: Sequenc
     if event.side is Side.STRIPE:
         echo = next((e for e in window if e.request_key and e.request_key == write.idempotency_key), None)
         if echo is not None:
-            return echo.previous.get(name) != event.values[name]
+            value = event.values[name]
+            return value == write.changes[name.partition("/")[0]].before or echo.previous.get(name) != value
+    if event.occurred_ms <= write.planned_ms:
+        return True
     return 0 < write.landed_ms < event.occurred_ms // _precision_ms(event) * _precision_ms(event)
 
 

@@ -41,7 +41,7 @@ from wanesync.config.value_types import (
     as_tuple,
 )
 from wanesync.core.errors import ConfigError
-from wanesync.core.fields import DEFAULT_FIELDS, Direction, FieldSpec
+from wanesync.core.fields import DEFAULT_FIELDS, Clears, Direction, FieldSpec
 from wanesync.core.model import Side
 from wanesync.core.normalize import DEFAULTS, BusinessNames, FormOptions
 from wanesync.core.rate_limits import BULK, DAILY, MONTHLY_READS, SEARCH, STRIPE_OPERATIONS
@@ -151,6 +151,7 @@ class FieldEntry(Section):
     owner: Side = Side.HUBSPOT
     direction: Direction = Direction.BOTH
     fill_empty: bool = True
+    clears: Clears = Clears.OWNER
     transform: Transform = "text"
 
     @model_validator(mode="after")
@@ -164,7 +165,14 @@ class FieldEntry(Section):
     def spec(self) -> FieldSpec:
         """Return the entry as a value of the core."""
         return FieldSpec(
-            self.name, self.hubspot, self.stripe, self.owner, self.direction, self.fill_empty, self.transform
+            name=self.name,
+            hubspot=self.hubspot,
+            stripe=self.stripe,
+            owner=self.owner,
+            direction=self.direction,
+            fill_empty=self.fill_empty,
+            transform=self.transform,
+            clears=self.clears,
         )
 
 

@@ -43,6 +43,14 @@ class Direction(StrEnum):
         return self is Direction.BOTH or (self is Direction.TO_STRIPE) == (side is Side.STRIPE)
 
 
+class Clears(StrEnum):
+    """Whose blank clears the value of the other side (docs/correctness.md#clearing)."""
+
+    NEVER = "never"
+    OWNER = "owner"
+    BOTH = "both"
+
+
 @dataclass(frozen=True, slots=True)
 class FieldSpec:
     """One entry of the field map.
@@ -50,7 +58,8 @@ class FieldSpec:
     ``hubspot``: property names (two for a name). ``stripe``: one path: ``email``, ``address.city``,
     ``preferred_locales``, ``metadata.KEY``. ``owner`` wins when both sides edited the field.
     ``fill_empty``: a blank is filled from the other side on first contact. ``transform``: name of the canonical form.
-    ``options``: what the configuration says about forms. ``limit``: characters Stripe takes.
+    ``options``: what the configuration says about forms. ``clears``: whose blank clears the other side. ``limit``:
+    characters Stripe takes.
     """
 
     name: str
@@ -61,6 +70,7 @@ class FieldSpec:
     fill_empty: bool = True
     transform: str = "text"
     options: FormOptions = DEFAULTS
+    clears: Clears = Clears.OWNER
     form: Form = field(init=False, repr=False, compare=False)
     limit: int = field(init=False, repr=False, compare=False)
 
@@ -85,6 +95,11 @@ class FieldSpec:
             return value  # the usual case: a blank is a blank in every form
         form = self.form
         return form.key((self._for_stripe(value) or value) if form.may_be_cut else value)
+
+    def may_clear(self, side: Side) -> bool:
+        """Return whether a value that was removed on a side is removed on the other; a one-way field has one source."""
+        owns = side is self.owner or self.direction is not Direction.BOTH
+        return self.clears is Clears.BOTH or (self.clears is Clears.OWNER and owns)
 
     def agree(self, hubspot: str, stripe: str) -> bool:
         """Return whether a value of each side mean the same."""
@@ -146,7 +161,10 @@ class FieldMap:
         object.__setattr__(self, "by_name", {spec.name: spec for spec in self.specs})
         text = json.dumps(
             [
-                [spec.name, spec.definition, spec.owner, spec.direction, spec.fill_empty, spec.options.business_names]
+                [
+                    *(spec.name, spec.definition, spec.owner, spec.direction, spec.fill_empty, spec.clears),
+                    spec.options.business_names,
+                ]
                 for spec in self.specs
             ]
         )

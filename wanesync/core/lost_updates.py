@@ -259,7 +259,7 @@ class _History:
         echo = self._echoes.get(write.idempotency_key) if event.side is Side.STRIPE else None
         if echo is not None:
             value = event.values[name]
-            return value == write.changes[name].before or echo.previous.get(name) != value
+            return value == write.changes[name.partition("/")[0]].before or echo.previous.get(name) != value
         if event.occurred_ms <= write.planned_ms:
             return True
         return 0 < write.landed_ms < event.occurred_ms // _precision_ms(event) * _precision_ms(event)

@@ -133,7 +133,8 @@ def _put_back(pair: Pair, spec: FieldSpec, back: PutBack, base_pair: BasePair | 
     here, there = pair.value(side, name), pair.value(other, name)
     if base_pair == back.over and there == _base_value(back.over, other):
         if spec.key(here) == spec.key(back.value) and not spec.agree(here, there):
-            if _write(pair, spec, other, merged):
+            allowed = here or back.decided or spec.may_clear(side)
+            if allowed and _write(pair, spec, other, merged):
                 if back.contested:
                     merged.conflicts[other].append(_lost_value(pair, spec, other, "policy"))
                 return True
@@ -273,6 +274,12 @@ def _three_way(pair: Pair, spec: FieldSpec, base_pair: BasePair, merged: MergeRe
             if value != base_value:
                 # The source is the other side's base, not its current value: that may be a late write too.
                 merged.writes[side][spec.name] = Change(value, base_value, _base_value(base_pair, side.other))
+        return
+    refused = [side for side in changed if not pair.value(side, spec.name) and not spec.may_clear(side)]
+    changed = [side for side in changed if side not in refused]
+    if not changed:
+        merged.base[spec.name] = (hubspot, stripe)
+        merged.immediate_conflicts += [_lost_value(pair, spec, side.other, "differ") for side in refused]
         return
     winner = changed[0] if len(changed) == 1 else spec.owner
     if len(changed) == len(Side) and not spec.direction.reaches(winner.other):

@@ -188,13 +188,14 @@ class PutBack:
 
     ``side``: where it was set. ``over``: the base as our write left it; once that or one of the two records has
     changed, the value is not put back any more. ``contested``: the other side was edited at the same time, and the
-    owner of the field wins.
+    owner of the field wins. ``decided``: an operator decided so; a blank then clears whatever the field map says.
     """
 
     side: Side
     value: str
     over: BasePair
     contested: bool
+    decided: bool = False
 
 
 @dataclass(frozen=True, slots=True)

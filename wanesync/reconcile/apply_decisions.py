@@ -29,6 +29,7 @@ from wanesync.core.model import (
     Conflict,
     Link,
     LinkState,
+    PutBack,
     RecordRef,
     Side,
     contact_key,
@@ -257,7 +258,14 @@ class DecisionApplier:
             base = {n: rebase(side, *(values[s].get(n, "") for s in Side)) for n, side in winners.items()}
             version = link.version if link.id in outcome.links else link.version + 1
             parked = {name: park for name, park in link.parked.items() if name not in winners}
-            outcome.links[link.id] = replace(link, base={**link.base, **base}, parked=parked, version=version)
+            # A blank that was decided for clears the other side, whatever the field map says about clearing.
+            put_back = {name: back for name, back in link.put_back.items() if name not in winners}
+            for name, side in winners.items():
+                if not values[side].get(name):
+                    put_back[name] = PutBack(side, "", base[name], contested=False, decided=True)
+            outcome.links[link.id] = replace(
+                link, base={**link.base, **base}, parked=parked, put_back=put_back, version=version
+            )
             plan_effects.apply_plans(tx, [plan_effects.Planned(outcome, Priority.BULK)])
             for name, winner in winners.items():
                 tx.holds.drop(link.id, name)

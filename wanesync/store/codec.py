@@ -92,15 +92,17 @@ def unpack_parked(blob: bytes) -> dict[str, Parked]:
 
 
 def pack_put_back(values: Mapping[str, PutBack]) -> bytes:
-    """Values to be put back as JSON bytes: field -> [side, value, [hubspot value, stripe value], contested]."""
-    return pack({name: [back.side, back.value, back.over, back.contested] for name, back in values.items()})
+    """Values to be put back as JSON bytes: field -> [side, value, base, contested, decided]."""
+    return pack(
+        {name: [back.side, back.value, back.over, back.contested, back.decided] for name, back in values.items()}
+    )
 
 
 def unpack_put_back(blob: bytes) -> dict[str, PutBack]:
     """The values to be put back in a payload, by field."""
     return {
-        name: PutBack(Side(side), value, (over[0], over[1]), contested)
-        for name, (side, value, over, contested) in orjson.loads(blob).items()
+        name: PutBack(Side(side), value, (over[0], over[1]), contested, decided)
+        for name, (side, value, over, contested, decided) in orjson.loads(blob).items()
     }
 
 

@@ -19,7 +19,7 @@ from tests.support.core_builders import (
     written,
 )
 from wanesync.core.diff.decisions import Decision, Problem, Verdict, read_decisions, rebase, refuse, winners_of
-from wanesync.core.fields import Direction
+from wanesync.core.fields import Clears, Direction
 from wanesync.core.model import Side
 
 COLUMNS = ["hubspot_id", "stripe_id", "field", "decision"]
@@ -201,7 +201,7 @@ def test_the_error_names_every_line_and_stays_readable() -> None:
 @given(hubspot=st.text(max_size=5), stripe=st.text(max_size=5), winner=st.sampled_from(Side))
 @STEADY
 def test_the_winner_flows_whatever_both_hold(hubspot: str, stripe: str, winner: Side) -> None:
-    fields = one_field()
+    fields = one_field(clears=Clears.BOTH)
     merged = meet(hubspot, stripe, rebase(winner, hubspot, stripe), fields)
     spec = fields.by_name["city"]
     source, target = (hubspot, stripe) if winner is HUBSPOT else (stripe, hubspot)
