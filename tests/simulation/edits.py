@@ -145,10 +145,10 @@ def _is_lost(history: History, spec: FieldSpec, writes: list[Write], edit: Write
         return False
     if not ODD_TEXTS.isdisjoint(value.split(NAME_PARTS)) or history.was_clock_wrong(over.at_ms):
         return False  # no database keeps it; our writes have no place among the edits
-    if not value and cell[2] in history.dropped:
-        return False  # a blank is filled on first contact, and that a field meets again after a change of the map
-    if not value and not spec.may_clear(cell[0]):
-        return False  # such a blank is filled by the next value of the other side
+    if not value and (cell[2] in history.dropped or not spec.may_clear(cell[0])):
+        # A blank is filled on first contact, and that a field meets again after a change of the map; a blank that does
+        # not clear is filled by the next value of the other side.
+        return False
     if ref in history.facts.gone or cell[1] in history.facts.survivor:
         return False
     if any(write.seq > over.seq and write.new == value for write in writes):
