@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
-from tests.support.core_builders import FIELDS, customer
+from tests.support.core_builders import FIELDS, contact, customer
 from tests.support.live_sync import HUBSPOT, LiveSync, refused
 from wanesync.core.errors import Failure
 from wanesync.core.jobs import JobKind, WaitCode
-from wanesync.core.model import Record
+from wanesync.core.model import Parked, ParkReason, Record
 from wanesync.core.portal_checks import OWN_PROPERTIES, PortalFacts, PropertyFacts
 from wanesync.ops.alarms import read_alarms
 from wanesync.sync.loader import read_portal_state
@@ -135,3 +136,25 @@ def test_answers_that_lack_a_field_make_a_check_due_and_raise_an_alarm(live: Liv
     live.advance(SUSPECT_INTERVAL_MS)
     check.check_if_due()
     assert len(live.hubspot.requests) == 3
+
+
+def test_a_parked_field_is_tried_again_when_the_definition_of_its_property_changes(
+    live: LiveSync, check: PortalCheck
+) -> None:
+    ann = contact("1", other_id="cus_1", email="ann@example.com", city="Ulm")
+    made = live.link(ann, customer("cus_1", other_id="1", email="ann@example.com", city="Ulm"))
+    live.know(customer("cus_1", other_id="1", email="ann@example.com", city="Bonn"))
+    parked = {"city": Parked(HUBSPOT, "Bonn", ParkReason.INVALID, live.clock.ms)}
+    live.store.run(lambda tx: tx.links.put(replace(made, parked=parked, version=2)))
+    other = PortalFacts({**WHOLE.properties, "city": PropertyFacts(version="2")}, has_event=True)
+    live.hubspot.answer("inspect", WHOLE, WHOLE, other)
+    for expected in (False, False, True):
+        live.advance(CHECK_INTERVAL_MS)
+        check.check()
+        assert live.is_queued(HUBSPOT, "contact:1") is expected
+    live.hubspot.script(
+        "update_contacts", lambda items: {items[0].trace: replace(ann, values={**ann.values, "city": "Bonn"})}
+    )
+    live.work(HUBSPOT)
+    (after,) = live.links("1")
+    assert (dict(after.parked), after.base["city"]) == ({}, ("Bonn", "Bonn"))

@@ -54,6 +54,7 @@ class Pair:
     a hold keeps back. ``stops``: field -> id of the hold that keeps its changes back. ``outdated``: a newer copy of one
     of the two is on its way (docs/correctness.md#agreement). ``unusable``: fields whose HubSpot property is missing or
     cannot be used (docs/correctness.md#start-checks). ``put_back``: field -> the value that a write of ours buried.
+    ``redefined``: field -> when the definition of its HubSpot property changed (database time).
     """
 
     contact: Record
@@ -67,6 +68,7 @@ class Pair:
     outdated: bool = False
     unusable: frozenset[str] = frozenset()
     put_back: Mapping[str, PutBack] = field(default_factory=dict)
+    redefined: Mapping[str, int] = field(default_factory=dict)
 
     def value(self, side: Side, name: str) -> str:
         """Return the current value of a field on a side, "" when it is blank."""
@@ -344,7 +346,8 @@ def _apply_parked(pair: Pair, fields: FieldMap, merged: MergeResult) -> None:
         # Only HubSpot refuses a value because another record has it, and only for e-mail addresses.
         address = side is Side.HUBSPOT and fields.by_name[name].hubspot == ("email",)
         taken = park.reason is ParkReason.TAKEN and address
-        if change and change.after == park.value and not (pair.free and taken):
+        redefined = side is Side.HUBSPOT and park.at_ms < pair.redefined.get(name, 0)
+        if change and change.after == park.value and not (pair.free and taken) and not redefined:
             del merged.writes[side][name]
             merged.conflicts[side] = [conflict for conflict in merged.conflicts[side] if conflict.field != name]
         else:

@@ -171,11 +171,12 @@ PARK_TEXTS = {
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """A field whose write a side refused: the value that was sent, and why it was refused."""
+    """A field whose write a side refused: the value that was sent, why it was refused, and when (database time)."""
 
     side: Side
     value: str
     reason: ParkReason = ParkReason.TAKEN
+    at_ms: int = field(default=0, compare=False)
 
 
 BasePair = tuple[str, str]

@@ -99,6 +99,7 @@ class PlanContext:
     stopped: Mapping[tuple[str, str], str] = field(default_factory=dict)
     answers: Mapping[str, Record] = field(default_factory=dict)
     unusable: frozenset[str] = frozenset()
+    redefined: Mapping[str, int] = field(default_factory=dict)
     blocked: frozenset[Side] = frozenset()
     listed: bool = True
     generation: int = 0

@@ -372,6 +372,7 @@ class Planner:
             outdated,
             self.context.unusable,
             link.put_back,
+            redefined=self.context.redefined,
         )
         merged = merge(pair, self.rules.fields, self.rules.differ)
         self._plan_storing(link, merged)

@@ -33,11 +33,12 @@ UNREADABLE_TYPES = frozenset({"object_coordinates", "json"})
 
 @dataclass(frozen=True, slots=True)
 class PropertyFacts:
-    """One contact property of an account."""
+    """One contact property of an account; ``version``: changes whenever its definition does, options among it."""
 
     type: str = "string"
     read_only: bool = False
     unique: bool = False
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,3 +161,35 @@ def _check_sink(facts: PortalFacts, sink: Sink | None, event_name: str) -> Itera
     elif sink in (None, Sink.CUSTOM_EVENT) and facts.has_event is False:
         text = f"HubSpot has no event definition {event_name}: {COMMAND}; until then purchases wait"
         yield SetupProblem(SetupProblemKind.PURCHASES, Sink.CUSTOM_EVENT, text)
+
+
+@dataclass(frozen=True, slots=True)
+class FieldDefinitions:
+    """How the mapped properties were defined at the newest check, and when that changed.
+
+    ``versions``: field -> the versions of its properties. ``changed_ms``: field -> when they changed (database time).
+    """
+
+    versions: Mapping[str, str] = field(default_factory=dict)
+    changed_ms: Mapping[str, int] = field(default_factory=dict)
+
+    def follow(self, fields: FieldMap, facts: PortalFacts, now_ms: int) -> FieldDefinitions:
+        """Return the definitions after a check; a field that is seen for the first time did not change."""
+        found = {
+            spec.name: "|".join(
+                facts.properties[name].version if name in facts.properties else "missing" for name in spec.hubspot
+            )
+            for spec in fields.specs
+        }
+        changed = {name: now_ms for name, version in found.items() if self.versions.get(name, version) != version}
+        return FieldDefinitions(found, {**self.changed_ms, **changed})
+
+    def pack(self) -> str:
+        """Return the definitions as JSON text."""
+        return json.dumps([dict(self.versions), dict(self.changed_ms)])
+
+
+@lru_cache(maxsize=8)
+def unpack_definitions(text: str) -> FieldDefinitions:
+    """Return the definitions of a JSON text."""
+    return FieldDefinitions(*json.loads(text))

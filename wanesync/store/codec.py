@@ -79,15 +79,23 @@ def unpack_base(blob: bytes) -> dict[str, BasePair]:
 
 
 def pack_parked(parked: Mapping[str, Parked]) -> bytes:
-    """Parked fields as JSON bytes: ``{"field": ["side", "value", "reason"]}``."""
-    return pack({field: [park.side, park.value, park.reason] for field, park in parked.items()})
+    """Parked fields as JSON bytes: ``{"field": ["side", "value", "reason", at_ms]}``."""
+    return pack(_list_parked(parked))
 
 
 def unpack_parked(blob: bytes) -> dict[str, Parked]:
     """The parked fields in a payload."""
+    return _read_parked(orjson.loads(blob))
+
+
+def _list_parked(parked: Mapping[str, Parked]) -> dict[str, list[JSON]]:
+    return {field: [park.side, park.value, park.reason, park.at_ms] for field, park in parked.items()}
+
+
+def _read_parked(listed: Mapping[str, tuple[str, str, str, int]]) -> dict[str, Parked]:
     return {
-        field: Parked(Side(side), value, ParkReason(reason))
-        for field, (side, value, reason) in orjson.loads(blob).items()
+        field: Parked(Side(side), value, ParkReason(reason), at_ms)
+        for field, (side, value, reason, at_ms) in listed.items()
     }
 
 
@@ -116,7 +124,7 @@ def pack_write(write: PendingWrite, generation: int = 0) -> bytes:
     if write.planned_ms:
         more["planned_ms"] = write.planned_ms
     if write.left_out:
-        more["left_out"] = {field: [park.side, park.value, park.reason] for field, park in write.left_out.items()}
+        more["left_out"] = _list_parked(write.left_out)
     rest = {"hmacs": sorted(write.hmacs), "map": generation}
     return pack({"body": write.body, "changes": changes, **rest, **more})
 
@@ -139,8 +147,5 @@ def unpack_write(blob: bytes) -> WritePayload:
     changes = {field: Change(*change) for field, change in data["changes"].items()}
     authorship = {name: (modified_ms, ours) for name, (modified_ms, ours) in data.get("authorship", {}).items()}
     hmacs = frozenset(data["hmacs"])
-    left_out = {
-        field: Parked(Side(side), value, ParkReason(why))
-        for field, (side, value, why) in data.get("left_out", {}).items()
-    }
+    left_out = _read_parked(data.get("left_out", {}))
     return WritePayload(data["body"], changes, hmacs, authorship, data["map"], data.get("planned_ms", 0), left_out)

@@ -10,10 +10,10 @@ from wanesync.core.change_guard import HoldKind
 from wanesync.core.jobs import JobKind
 from wanesync.core.model import Link, LinkState, RecordRef, Side, StoredRecord, contact_key, customer_key, split_key
 from wanesync.core.plan import PlanContext
-from wanesync.core.portal_checks import READY, PortalState, unpack_state
+from wanesync.core.portal_checks import READY, PortalState, unpack_definitions, unpack_state
 from wanesync.store.database import Tx
 from wanesync.store.tables import settings
-from wanesync.store.tables.settings import PORTAL_STATE
+from wanesync.store.tables.settings import DEFINITIONS, PORTAL_STATE
 
 LISTED = settings.LISTED
 """The setting that is present once both sides were listed (docs/correctness.md#first-listing)."""
@@ -98,9 +98,10 @@ def _split_by_key(tx: Tx, loader: _Loader, roots: dict[str, RecordRef]) -> dict[
     kept = _find_kept(tx, loader)
     holders = tx.pending_writes.holders(hmacs) if hmacs else {}
     creates = tx.pending_writes.creates_of(sorted(loader.records))
-    known = tx.settings.get_many([LISTED, PORTAL_STATE])
+    known = tx.settings.get_many([LISTED, PORTAL_STATE, DEFINITIONS])
     listed = LISTED in known
     portal = unpack_state(known[PORTAL_STATE]) if PORTAL_STATE in known else READY
+    redefined = unpack_definitions(known[DEFINITIONS]).changed_ms if DEFINITIONS in known else {}
     reading = _find_reading(tx, loader)
     groups = _group(loader, roots.values())
     open_holds, any_held = tx.holds.list_open()
@@ -125,6 +126,7 @@ def _split_by_key(tx: Tx, loader: _Loader, roots: dict[str, RecordRef]) -> dict[
             paused=paused,
             listed=listed,
             kept=kept,
+            redefined=redefined,
         )
         contexts[key].unusable, contexts[key].blocked = portal.paused_fields, portal.blocked
     return contexts

@@ -60,7 +60,10 @@ def _narrow_create(  # noqa: PLR0913, PLR0917
         return None
     if not named:
         return _send_part(runtime, tx, intent, [EMAIL])
-    parked = {name: Parked(pending.side, pending.changes[name].after, _reason(error, name)) for name in sorted(named)}
+    parked = {
+        name: Parked(pending.side, pending.changes[name].after, _reason(error, name), tx.now_ms)
+        for name in sorted(named)
+    }
     rest = {name: change for name, change in pending.changes.items() if name not in named}
     return _send_again(tx, intent, _compose(runtime, tx, pending, rest, {**pending.left_out, **parked}))
 
@@ -134,7 +137,9 @@ def _park(tx: Tx, intent: Intent, names: Collection[str], error: CallError) -> N
     if ids is not None and ids.reason is ParkReason.INVALID and not _carries_ids(pending):
         # They were suspected, but the field is refused without them as well.
         link = replace(link, parked={name: park for name, park in link.parked.items() if park is not ids})
-    parked = {name: Parked(pending.side, changes[name].after, _reason(error, name)) for name in sorted(names)}
+    parked = {
+        name: Parked(pending.side, changes[name].after, _reason(error, name), tx.now_ms) for name in sorted(names)
+    }
     plan_effects.park(tx, link, pending.target_id, parked)
     reschedule(tx, job, 0, WaitCode.NONE, "a field was parked")
     return []

@@ -13,13 +13,20 @@ import structlog
 
 from wanesync.core.errors import CallError, Failure, WanesyncError
 from wanesync.core.jobs import JobKind, JobRequest, Priority, WaitCode
-from wanesync.core.model import Side
-from wanesync.core.portal_checks import NOT_CHECKED, PortalState, find_problems
+from wanesync.core.model import Side, contact_key
+from wanesync.core.portal_checks import (
+    NOT_CHECKED,
+    FieldDefinitions,
+    PortalState,
+    find_problems,
+    unpack_definitions,
+)
 from wanesync.core.rate_limits import SlotRequest
-from wanesync.store.tables.settings import PORTAL_STATE, operator_pause
+from wanesync.store.tables.settings import DEFINITIONS, PORTAL_STATE, operator_pause
 from wanesync.sync.loader import read_portal_state
 
 if TYPE_CHECKING:
+    from wanesync.core.portal_checks import PortalFacts
     from wanesync.core.purchases import Sink
     from wanesync.store.database import Tx
     from wanesync.sync.runtime import Runtime
@@ -94,7 +101,34 @@ class PortalCheck:
         facts = self.runtime.hubspot.inspect()
         state = PortalState(tuple(find_problems(self.runtime.rules.fields, facts, self.sink, self.event_name)))
         self._store(state)
+        self._follow_definitions(facts)
         return state
+
+    def _follow_definitions(self, facts: PortalFacts) -> None:
+        """Note which definitions changed, and plan the people with a parked field: it may be accepted now."""
+        now_ms = self.runtime.store.now_ms()
+
+        def follow(tx: Tx) -> bool:
+            text = tx.settings.get(DEFINITIONS)
+            before = unpack_definitions(text) if text else FieldDefinitions()
+            after = before.follow(self.runtime.rules.fields, facts, now_ms)
+            if after != before:
+                tx.settings.put(DEFINITIONS, after.pack())
+            return after.changed_ms != before.changed_ms
+
+        if self.runtime.store.run(follow):
+            self._plan_parked()
+
+    def _plan_parked(self) -> None:
+        after = ""
+        while True:
+            with self.runtime.store.reading() as tx:
+                found = tx.links.parked_contacts(after, READS_PER_TRANSACTION)
+            if not found:
+                return
+            writes = [JobRequest(Side.HUBSPOT, JobKind.WRITE, contact_key(i), Priority.BULK) for _, i in found]
+            self.runtime.store.run(lambda tx, some=writes: tx.jobs.put_many(some))  # type: ignore[misc] # binds the loop's value
+            after = found[-1][0]
 
     def _store(self, state: PortalState) -> None:
         before = self.runtime.store.run(lambda tx: _put(tx, state))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
+
+import orjson
 
 from wanesync.adapters.hubspot.client import HubSpotClient
 from wanesync.adapters.hubspot.purchases import define_event
@@ -13,6 +16,8 @@ from wanesync.core.portal_checks import PortalFacts, PropertyFacts
 from wanesync.core.purchases import ROLL_UP_PROPERTIES
 
 GROUP = "contactinformation"
+DEFINING = ("type", "fieldType", "options", "updatedAt", "modificationMetadata", "archived", "calculated")
+"""Members of a definition that decide which values it accepts."""
 UNIQUE = {CUSTOMER_ID_PROPERTY: "Stripe customer", INTENT_PROPERTY: "wanesync: created for"}
 
 
@@ -55,6 +60,9 @@ def _read_facts(entry: Mapping[str, object]) -> PropertyFacts:
         text(entry.get("type")) or "string",
         read_only=read_only,
         unique=entry.get("hasUniqueValue") is True,
+        version=hashlib.blake2b(
+            orjson.dumps([entry.get(name) for name in DEFINING], default=str), digest_size=8
+        ).hexdigest(),
     )
 
 

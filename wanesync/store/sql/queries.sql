@@ -161,6 +161,9 @@ UPDATE links SET hubspot_id = :hubspot_id, stripe_id = :stripe_id, is_primary = 
     updated_ms = :now, hubspot_hash = :hubspot_hash, stripe_hash = :stripe_hash
 WHERE id = :id AND version = :version - 1 RETURNING id;
 
+-- name: parked_contacts
+SELECT id, hubspot_id FROM links WHERE length(parked) > 0 AND id > :after AND state = 'active' ORDER BY id LIMIT :limit;
+
 -- name: count_active_links
 SELECT COUNT(*) FROM links WHERE state = 'active';
 

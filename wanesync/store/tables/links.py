@@ -111,6 +111,10 @@ class Links(Table):
             "stripe_hash": row_hash(exact(stripe)),
         }
 
+    def parked_contacts(self, after: str, limit: int) -> list[tuple[str, str]]:
+        """(Link id, contact id) of active links with parked fields, above ``after``, in order."""
+        return [(row[0], row[1]) for row in self._session.rows("parked_contacts", after=after, limit=limit)]
+
     def count_active(self) -> int:
         """Number of active links."""
         return self._session.number("count_active_links")
