@@ -85,7 +85,11 @@ def _is_filled_in(world: World, link: Link, name: str) -> bool:
 
 
 def _check_parked(world: World, link: Link, name: str) -> None:
-    """An address is parked only while another contact has it."""
+    """A field is parked for a reason that stands: an address only while another contact has it."""
+    parked = link.parked[name]
+    spec = world.fields.by_name[name]
+    if name != "email" and parked.side is Side.HUBSPOT and not world.hazards.refuses(spec, parked.value):
+        world.report(f"a field is parked though nothing refuses it: {parked.reason}")
     side, value = link.parked[name].side, link.parked[name].value
     others = [(Side.HUBSPOT, i) for i in world.facts.living(Side.HUBSPOT) if i != link.hubspot_id]
     taken = any(normalise_email(value) in world.facts.addresses(ref) for ref in others)

@@ -38,9 +38,7 @@ their addresses. ``hot``: many edits of one field. ``refuse``: the portal gets a
 archived. ``shorten``: HubSpot keeps a part of a text. ``jump``: the computer's clock goes ahead, and back. ``remap``:
 the configuration loses a field and gets it back; a process may keep the old map.
 """
-READY = frozenset(
-    "wide filled lag empty shapes odd restore couples keepid same parts shared exchange hot shorten jump remap".split()
-)
+READY = frozenset(FEATURES) - {"partial"}
 """Those that seeds may draw: seeds with them pass."""
 DEEDS = ("wide", "filled", "odd", "restore", "couples", "same", "parts", "shared", "exchange", "hot", "remap")
 ADMIN = ("refuse", "vanish", "shorten")
@@ -168,6 +166,12 @@ class Hazards:
     def has_vanished(self, spec: FieldSpec) -> bool:
         """Whether a property of a field is archived."""
         return any(self.rules.get(name) == "vanish" for name in spec.hubspot)
+
+    def refuses(self, spec: FieldSpec, value: str) -> bool:
+        """Whether the portal refuses a value of a field now."""
+        values = dict(zip(spec.hubspot, spec.form.hubspot_parts(value), strict=True))
+        definitions = self.world.hubspot.portal.properties
+        return bool(definitions.unknown(values) or definitions.problems(values, by_user=False))
 
     def may_shorten(self, name: str) -> bool:
         """Whether HubSpot keeps only a part of a field's texts."""

@@ -96,7 +96,12 @@ def _is_business(world: World, link: Link, spec: FieldSpec) -> bool:
     if spec.name == "name":
         held = spec.key(company)
         shortened = world.hazards.may_shorten("company") and bool(held) and spec.key(name).startswith(held)
-        return is_business(name) and (spec.key(name) == held or shortened)
+        became = any(
+            write.cell == cell and write.who == OURS and spec.key(write.new) == spec.key(name)
+            for write in world.facts.writes
+        )
+        refused = "company" in link.parked or world.hazards.has_vanished(world.fields.by_name["company"])
+        return is_business(name) and (spec.key(name) == held or shortened or became or refused)
     ours = [write for write in world.facts.writes if write.cell == cell and write.who == OURS]
     short = world.hazards.may_shorten("company")
     return spec.name == "company" and bool(ours) and ours[-1].new == company and (is_business(company) or short)
