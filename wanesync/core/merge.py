@@ -226,8 +226,10 @@ def _is_company(pair: Pair, fields: FieldMap, spec: FieldSpec, merged: MergeResu
     fits = takes_business_name(company, stripe, pair.contact.values, pair.customer.values, base_pair[1])
     if busy or late or not fits:
         return False
-    merged.base[name] = (hubspot, stripe)
-    if company.key(held) != company.key(stripe):
+    if company.key(held) == company.key(stripe):
+        merged.base[name] = (hubspot, stripe)
+    else:
+        # The base of the name waits for this write: should it fail, the name is merged again.
         after = company.convert(Side.HUBSPOT, stripe, held) or stripe
         merged.writes[Side.HUBSPOT][company.name] = Change(held, after, "")
     return True
