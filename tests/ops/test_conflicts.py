@@ -34,4 +34,4 @@ def test_a_closed_conflict_is_not_listed(store: Store) -> None:
     keep(store, Conflict(Side.STRIPE, "cus_1", "city", "Bonn", "differs"))
     ids = [row.id for row in list_conflicts(store, None, "", 10).rows]
     store.run(lambda tx: tx.conflicts.close(ids))
-    assert list_conflicts(store, None, "", 10) == ConflictList([], 0)
+    assert list_conflicts(store, None, "", 10) == ConflictList([], 0, 0, 0)

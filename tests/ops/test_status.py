@@ -13,6 +13,7 @@ from wanesync.store import Store
 
 KEYS = (
     "database", "writes", "first_listing", "lanes", "limits", "pauses", "records", "missing", "links", "conflicts",
+    "kept_values",
     "rejected", "open_writes", "purchases", "processes", "holds", "alarms", "webhooks", "last_catch_up_s",
     "last_reconcile_s",
 )  # fmt: skip

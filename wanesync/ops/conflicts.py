@@ -15,13 +15,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ConflictList:
-    """The newest open conflicts of a side and a field, and how many are open in all."""
+    """The newest open conflicts of a side and a field, and how many are open in all.
+
+    ``people``: how many people's two sides differ, as ``status`` and ``diff`` count them. ``kept``: values that lost.
+    """
 
     rows: Sequence[ConflictRow]
     total: int
+    people: int
+    kept: int
 
 
 def list_conflicts(store: Store, side: Side | None, field: str, limit: int) -> ConflictList:
     """List open conflicts, the newest first. ``side`` None and ``field`` "" stand for all."""
     with store.reading() as tx:
-        return ConflictList(tx.conflicts.list(side=side, field=field, limit=limit), tx.conflicts.count_open())
+        rows = tx.conflicts.list(side=side, field=field, limit=limit)
+        return ConflictList(rows, tx.conflicts.count_open(), tx.conflicts.count_pairs(), tx.conflicts.count_kept())

@@ -44,7 +44,8 @@ class MissingRecords:
 class Status:
     """What ``status --json`` prints, key by key.
 
-    ``limits``: requests a second by scope. ``conflicts``: open ones. ``rejected``: webhooks set aside. ``open_writes``:
+    ``limits``: requests a second by scope. ``conflicts``: people whose two sides differ, as ``diff`` counts them.
+    ``kept_values``: values that lost and are kept. ``rejected``: webhooks set aside. ``open_writes``:
     pending writes without an answer. ``missing``: records that reads do not find, and the first of them as ``side:id``
     (docs/correctness.md#absence). ``last_catch_up_s``, ``last_reconcile_s``: how long ago, None if never.
     """
@@ -59,6 +60,7 @@ class Status:
     missing: MissingRecords
     links: Mapping[str, int]
     conflicts: int
+    kept_values: int
     rejected: int
     open_writes: int
     purchases: Mapping[str, int]
@@ -98,7 +100,8 @@ def read_status(store: Store) -> Status:
                 tx.records.count_missing(), [f"{side}:{i}" for side, i in tx.records.missing("", MAX_NAMED)]
             ),
             links=tx.links.counts(),
-            conflicts=tx.conflicts.count_open(),
+            conflicts=tx.conflicts.count_pairs(),
+            kept_values=tx.conflicts.count_kept(),
             rejected=tx.rejected.count(),
             open_writes=tx.pending_writes.count_open(),
             purchases=tx.purchases.counts(),

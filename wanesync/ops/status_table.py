@@ -47,7 +47,8 @@ STOPPED = {"away": "unreachable"}
 def render_status(status: Status) -> RenderableType:
     """Return the whole status, alarms last."""
     listing = "done" if status.first_listing else "missing"
-    parked = f"{pluralize(status.conflicts, 'conflict')}, {pluralize(status.rejected, 'webhook')} set aside"
+    kept = f", {pluralize(status.kept_values, 'value')} kept" if status.kept_values else ""
+    parked = f"{pluralize(status.conflicts, 'conflict')}{kept}, {pluralize(status.rejected, 'webhook')} set aside"
     lines = [
         ("database", status.database),
         ("writes", f"{status.writes}, first listing {listing}"),

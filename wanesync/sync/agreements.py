@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from wanesync.core.model import Side
+from wanesync.store.tables.conflicts import KEPT_KINDS
 
 if TYPE_CHECKING:
     from wanesync.core.fields import FieldMap
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from wanesync.store.database import Tx
     from wanesync.store.tables.conflicts import ConflictRow
 
-STANDING_KINDS = frozenset({"differ", "not_taken", "unsplit", "parked"})
-"""Kinds of conflicts of fields in which the two sides differ; of the others one value won, and the loser is kept."""
 SWEEP_ROWS = 500
 """Open conflicts that one transaction of a sweep looks at."""
 
@@ -70,7 +69,7 @@ def sweep_agreed(tx: Tx, fields: FieldMap, after: str) -> str:
     for row in rows:
         conflict = row.conflict
         primary = [link for link in links[conflict.side, conflict.record_id] if link.primary]
-        if conflict.kind in STANDING_KINDS and primary and _agree(primary[0], conflict.field.partition("/")[0], fields):
+        if conflict.kind not in KEPT_KINDS and primary and _agree(primary[0], conflict.field.partition("/")[0], fields):
             closed.append((row, primary[0]))
     _close(tx, closed)
     return rows[-1].id if len(rows) == SWEEP_ROWS else ""

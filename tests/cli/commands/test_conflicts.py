@@ -20,7 +20,7 @@ def keep_conflicts(installation: Installation) -> Installation:
 
 def test_without_a_conflict_it_says_so(installation: Installation) -> None:
     assert installation.run("conflicts").stdout == "No open conflicts.\n"
-    assert installation.ask("conflicts") == {"open": 0, "conflicts": []}
+    assert installation.ask("conflicts") == {"open": 0, "people": 0, "kept": 0, "conflicts": []}
 
 
 def test_values_are_masked_unless_they_are_asked_for(parted: Installation) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from wanesync.core.model import (
     Conflict,
     Deletion,
+    Link,
     Side,
 )
 from wanesync.store import Store
@@ -31,6 +32,21 @@ def test_the_same_lost_value_is_kept_once_until_it_is_settled(store: Store) -> N
         assert tx.conflicts.close([rows[0].id]) == 0
         assert tx.conflicts.count_open() == 2
         assert tx.conflicts.put(rows[0].conflict, "l1"), "settled, so it counts anew"
+
+
+def test_the_two_ends_of_a_link_are_one_person_in_conflict(store: Store) -> None:
+    with store.transaction() as tx:
+        tx.links.put(Link("l1", "1", "cus_1", True, {}, 1))
+        for conflict in (
+            Conflict(H, "1", "city", "Bonn", "differ"),
+            Conflict(S, "cus_1", "city", "Ulm", "differ"),
+            Conflict(S, "cus_1", "phone", "110", "not_taken"),
+            Conflict(S, "cus_1", "phone", "112", "policy"),
+            Conflict(S, "cus_2", "name", "Acme", "unsplit"),
+        ):
+            tx.conflicts.put(conflict, "")
+    with store.reading() as tx:
+        assert (tx.conflicts.count_open(), tx.conflicts.count_pairs(), tx.conflicts.count_kept()) == (5, 2, 1)
 
 
 def test_tombstones_answer_by_address(store: Store) -> None:

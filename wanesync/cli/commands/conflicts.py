@@ -47,7 +47,7 @@ def conflicts(
             }
             for row in found.rows
         ]
-        print_json({"open": found.total, "conflicts": listed})
+        print_json({"open": found.total, "people": found.people, "kept": found.kept, "conflicts": listed})
         return
     screen = make_wide_console()
     rows = [
@@ -64,3 +64,5 @@ def conflicts(
     print_rows(screen, make_table("#Conflict", "Since", "#Record", "Field", "Kind", "Value that did not win"), rows)
     shown = f"{len(rows):,} of " if len(rows) != found.total else ""
     screen.print(f"{shown}{pluralize(found.total, 'open conflict')}." if found.total else "No open conflicts.")
+    if found.total:
+        screen.print(f"People whose two sides differ: {found.people:,}. Values that lost and are kept: {found.kept:,}.")

@@ -724,6 +724,16 @@ ORDER BY at_ms DESC, id DESC LIMIT :limit;
 -- name: count_conflicts
 SELECT COUNT(*) FROM conflicts WHERE closed_ms = 0;
 
+-- A contact and its primary customer count once, as in a comparison of the two sides.
+-- name: count_conflict_pairs
+SELECT COUNT(DISTINCT COALESCE(CASE c.side
+    WHEN 'hubspot' THEN (SELECT k.id FROM links k WHERE k.hubspot_id = c.record_id AND k.state = 'active' AND k.is_primary = 1)
+    ELSE (SELECT k.id FROM links k WHERE k.stripe_id = c.record_id AND k.state = 'active') END, c.record_id))
+FROM conflicts c WHERE c.closed_ms = 0 AND NOT (c.kind IN (:kept));
+
+-- name: count_kept_values
+SELECT COUNT(*) FROM conflicts WHERE closed_ms = 0 AND kind IN (:kept);
+
 -- name: conflicts_of_record
 SELECT id, link_id, side, record_id, field, kind, value, at_ms FROM conflicts
 WHERE closed_ms = 0 AND side = :side AND record_id = :id ORDER BY at_ms, id;

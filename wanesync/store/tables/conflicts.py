@@ -22,6 +22,8 @@ class ConflictRow:
 
 
 ConflictRows = list[ConflictRow]
+KEPT_KINDS = ("policy", "overwritten", "held")
+"""Kinds of conflicts in which one value won and the other is kept; in all others the two sides differ."""
 
 
 class Conflicts(Table):
@@ -50,6 +52,14 @@ class Conflicts(Table):
     def count_open(self) -> int:
         """Number of open conflicts."""
         return self._session.number("count_conflicts")
+
+    def count_pairs(self) -> int:
+        """Number of people whose two sides differ, as a comparison counts them."""
+        return self._session.number("count_conflict_pairs", kept=KEPT_KINDS)
+
+    def count_kept(self) -> int:
+        """Number of values that lost and are kept, though both sides agree."""
+        return self._session.number("count_kept_values", kept=KEPT_KINDS)
 
     def of_record(self, side: Side, record_id: str) -> ConflictRows:
         """Open conflicts of a record, the oldest first."""
