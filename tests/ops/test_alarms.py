@@ -174,6 +174,6 @@ def test_a_record_with_thousands_of_events_is_named_for_ten_minutes(store: Store
     start_processes(store)
     store.run(lambda tx: tx.settings.put(HOT_RECORD[H], f"{tx.now_ms} 123"))
     (alarm,) = read_alarms(store)
-    assert alarm.startswith("hubspot 123: more than 2,000 changes of one record at once")
+    assert alarm.startswith("hubspot 123: more than 1,000 changes of one record at once")
     store.run(lambda tx: tx.settings.put(HOT_RECORD[H], f"{tx.now_ms - 600_001} 123"))
     assert read_alarms(store) == []

@@ -21,7 +21,7 @@ def test_gauges_count_what_waits_and_what_needs_a_decision(store: Store) -> None
         tx.holds.open("hubspot:IMPORT/7", HoldKind.BRAKE)
     gauges = read_gauges(store)
     names = ("conflicts_open", "webhooks_set_aside", "writes_on", "holds_open", "alarms")
-    assert [gauges[f"wanesync_{name}"] for name in names] == [1, 1, 1, 1, 1]
+    assert [gauges[f"wanesync_{name}"] for name in names] == [1, 1, 1, 1, 2]
     assert gauges['wanesync_jobs_ready{lane="stripe"}'] == 3
     assert gauges['wanesync_workers{lane="hubspot"}'] == 1
 

@@ -38,7 +38,7 @@ def test_the_document_has_every_key_and_plain_values(store: Store) -> None:
     assert (hold["source"], hold["kind"], hold["state"]) == ("hubspot:CRM_UI/j***", "brake", "open")
     assert {*hold} == {"id", "source", "kind", "state", "people", "fields", "for_s"}
     assert [{*process} for process in found["processes"]] == [{"name", "lanes", "up_s", "heartbeat_s"}] * 2
-    assert len(found["alarms"]) == 2
+    assert len(found["alarms"]) == 3
 
 
 def test_a_due_or_running_job_makes_it_busy(store: Store) -> None:

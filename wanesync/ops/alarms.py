@@ -37,7 +37,7 @@ BAD_RECORDS = {
     "add its key to [security] keys, then wanesync retry",
 }
 HOT_MS = 600_000
-"""How long an alarm names a record that had thousands of events: 10 min (our choice)."""
+"""How long an alarm names a record with thousands of events, or an element set aside: 10 min (our choice)."""
 RIVALS_MS = 20_000
 """How long a payment waits for the reads of contacts that share its address before an alarm names it (our choice)."""
 MAX_NAMED_JOBS = 5
@@ -112,6 +112,7 @@ def read_health(tx: Tx) -> Health:
         *_find_failing_jobs(tx),
         *_find_rivals(tx),
         *_find_hot_records(tx),
+        *_find_set_aside(tx),
     ]
     return Health(lanes, pauses, holds, listed, alarms)
 
@@ -215,6 +216,16 @@ def _find_rivals(tx: Tx) -> list[str]:
         f"payment {payment_id} waits because its address is on several contacts: merge them in HubSpot"
         " (Contacts, Actions, Manage duplicates) or take the address from all but one"
         for payment_id in payments
+    ]
+
+
+def _find_set_aside(tx: Tx) -> list[str]:
+    """The newest webhook element that could not be read or stored, for ten minutes."""
+    return [
+        f"{row.side}: a part of a webhook was set aside ({row.reason}): see wanesync webhooks set-aside; the next"
+        " catch-up reads what it reports"
+        for row in tx.rejected.list(1)
+        if 0 <= tx.now_ms - row.at_ms < HOT_MS
     ]
 
 

@@ -27,8 +27,8 @@ from wanesync.store.database import Tx
 from wanesync.sync import plan_effects
 from wanesync.sync.runtime import Runtime
 
-MAX_JUDGED = 2_000
-"""Events that one transaction judges: with their window about 0.3 s (wanesync bench judge)."""
+MAX_JUDGED = 1_000
+"""Events that one transaction judges: each may become a conflict, which is a statement of its own."""
 MAX_WINDOW = 10_000
 """Events that one transaction looks at for that: those it judges, those before and those after them."""
 HOT_RECORD = {side: f"hot_record_{side}" for side in Side}
