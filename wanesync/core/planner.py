@@ -24,6 +24,7 @@ from wanesync.core.model import (
     Link,
     LinkState,
     Note,
+    Parked,
     PendingWrite,
     Side,
     StoredRecord,
@@ -282,6 +283,8 @@ class Planner:
         self.plan.conflicts += [
             (Conflict(park.side, made.id, name, park.value, "parked"), link_id) for name, park in parked.items()
         ]
+        if pending is not None and parked:
+            self.plan.conflicts += [(conflict, link_id) for conflict in _find_unsent(pending, parked)]
         self.plan.linked.append((contact.id, customer.id))
         self._note(customer, None)
 
@@ -495,3 +498,13 @@ class Planner:
         self.plan.links[link.id] = link
         self.context.links = [*(each for each in self.context.links if each.id != link.id), link]
         return link
+
+
+def _find_unsent(pending: PendingWrite, parked: Mapping[str, Parked]) -> list[Conflict]:
+    """Return conflicts for values that only a refused field would have carried: the name of a business as company."""
+    refused = {park.value for park in parked.values()}
+    return [
+        Conflict(pending.side.other, pending.source_id, name, change.source, "unsplit")
+        for name, change in pending.changes.items()
+        if change.source in refused and not change.after
+    ]
