@@ -15,6 +15,7 @@ from wanesync.core.jobs import JobKind, WaitCode
 from wanesync.core.model import Parked, ParkReason, Record
 from wanesync.core.portal_checks import OWN_PROPERTIES, PortalFacts, PropertyFacts
 from wanesync.ops.alarms import read_alarms
+from wanesync.purchases.sender import SINK
 from wanesync.sync.loader import read_portal_state
 from wanesync.worker.portal_check import (
     CHECK_INTERVAL_MS,
@@ -158,3 +159,11 @@ def test_a_parked_field_is_tried_again_when_the_definition_of_its_property_chang
     live.work(HUBSPOT)
     (after,) = live.links("1")
     assert (dict(after.parked), after.base["city"]) == ({}, ("Bonn", "Bonn"))
+
+
+def test_an_event_is_not_missed_where_purchases_became_notes(live: LiveSync, check: PortalCheck) -> None:
+    no_event = PortalFacts(WHOLE.properties, has_event=False)
+    live.hubspot.answer("inspect", no_event, no_event)
+    assert [problem.name for problem in check.check().problems] == ["custom_event"]
+    live.store.run(lambda tx: tx.settings.put(SINK, "note"))
+    assert not check.check().problems

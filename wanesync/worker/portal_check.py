@@ -21,13 +21,14 @@ from wanesync.core.portal_checks import (
     find_problems,
     unpack_definitions,
 )
+from wanesync.core.purchases import Sink
 from wanesync.core.rate_limits import SlotRequest
+from wanesync.purchases.sender import SINK
 from wanesync.store.tables.settings import DEFINITIONS, PORTAL_STATE, operator_pause
 from wanesync.sync.loader import read_portal_state
 
 if TYPE_CHECKING:
     from wanesync.core.portal_checks import PortalFacts
-    from wanesync.core.purchases import Sink
     from wanesync.store.database import Tx
     from wanesync.sync.runtime import Runtime
 
@@ -58,8 +59,8 @@ def begin_unchecked(tx: Tx) -> None:
 class PortalCheck:
     """Checks the account of a worker with a HubSpot key until ``stopping`` is set; of several processes one does it.
 
-    ``sink``: the configured one of purchases, None for ``auto``. The first check of each process is always made,
-    because its field map or its key may be new.
+    ``sink``: the configured one of purchases, None for ``auto``, which a database decides once. The first check of each
+    process is always made, because its field map or its key may be new.
     """
 
     runtime: Runtime
@@ -99,7 +100,10 @@ class PortalCheck:
         if pacer is not None:
             pacer.wait_for_slot(SlotRequest(OPERATION))
         facts = self.runtime.hubspot.inspect()
-        state = PortalState(tuple(find_problems(self.runtime.rules.fields, facts, self.sink, self.event_name)))
+        with self.runtime.store.reading() as tx:
+            chosen = tx.settings.get(SINK)
+        sink = self.sink or (Sink(chosen) if chosen else None)
+        state = PortalState(tuple(find_problems(self.runtime.rules.fields, facts, sink, self.event_name)))
         self._store(state)
         self._follow_definitions(facts)
         return state
