@@ -9,7 +9,7 @@ import pytest
 from tests.simulation.play import Play
 from tests.simulation.test_regressions import stage
 from tests.support.core_builders import contact
-from wanesync.core.jobs import JobKind, JobRequest, Priority, WaitCode
+from wanesync.core.jobs import SHARED_CLAIM_INTERVAL, JobKind, JobRequest, Priority, WaitCode
 from wanesync.core.model import Side
 from wanesync.core.purchases import Purchase, Sink
 from wanesync.core.rate_limits import BULK, DAILY, MONTHLY_READS, SlotRequest
@@ -160,3 +160,28 @@ def test_a_paused_side_is_probed_by_each_job_in_turn(play: Play) -> None:
             tx.jobs.reschedule(job, tx.now_ms + 25_000, "", count=False, waits_for="pause:hubspot")
         play.world.leap(play.world.now + 25_000)
     assert set(probed[:3]) == {"1", "2", "3"}
+
+
+def test_reads_of_many_customers_do_not_keep_writes_from_being_claimed(play: Play) -> None:
+    """A hundred bulk reads filled every round of Stripe's lane, so that edits of people waited for the last of them."""
+    lane, _ = parts(play, Side.STRIPE)
+    for number in range(100):
+        queue(play, Side.STRIPE, JobKind.READ, f"cus_{number}", Priority.BULK)
+    queue(play, Side.STRIPE, JobKind.WRITE, "contact:1", Priority.LIVE)
+    assert len(claimed(play, lane)) == 100
+    with play.world.store.reading() as tx:
+        assert not tx.jobs.next_claimable(Side.STRIPE, [JobKind.WRITE])
+
+
+def test_a_bulk_call_that_waits_is_sent_beside_a_flood_of_urgent_ones(play: Play) -> None:
+    lane, _ = parts(play, Side.STRIPE)
+    queue(play, Side.STRIPE, JobKind.WRITE, "contact:old", Priority.BULK)
+    play.world.leap(play.world.now + 1_000)
+    queue(play, Side.STRIPE, JobKind.WRITE, "contact:new", Priority.LIVE)
+    with play.world.store.transaction() as tx:
+        jobs = tx.jobs.claim(Side.STRIPE, [JobKind.WRITE], 2, lane.runtime.name)
+    first = []
+    for _ in range(SHARED_CLAIM_INTERVAL):
+        lane.waiting.extend(Call(Side.STRIPE, "customers.update", [j], lambda: None, lambda _tx, _a: []) for j in jobs)
+        first.append(lane.take_waiting()[0].jobs[0].key)
+    assert (first.count("contact:old"), first.count("contact:new")) == (1, SHARED_CLAIM_INTERVAL - 1)

@@ -59,8 +59,8 @@ class Lane:
     """The jobs of one side. ``waiting``: prepared calls that have no slot yet.
 
     ``claimed``: number of jobs claimed in the last round, whether or not they led to calls. ``held``: kinds whose
-    bulk jobs are not claimed now, because a limit has no slots for them. ``claim_number``: counts claims, for the
-    shares of kinds and priorities.
+    bulk jobs are not claimed now, because a limit has no slots for them. ``claim_number``, ``hand_out_number``: count
+    claims and hand-outs, for the shares of kinds and priorities.
     """
 
     runtime: Runtime
@@ -74,6 +74,7 @@ class Lane:
     claimed: int = 0
     size: ClaimSize = field(default_factory=ClaimSize)
     claim_number: int = 0
+    hand_out_number: int = 0
 
     @classmethod
     def of(cls, runtime: Runtime, side: Side) -> Lane:
@@ -93,6 +94,17 @@ class Lane:
         ):
             self.held = frozenset(JobKind)
         return room_left(ahead, [pacer.limited_scopes(request) for request in requests], budget.limits, self.side)
+
+    def take_waiting(self) -> list[AnyCall]:
+        """Take the waiting calls out, the most urgent first; once in 16 times those of the oldest jobs go first.
+
+        Otherwise a bulk call that was claimed would never be sent while urgent ones use every slot.
+        """
+        calls = [self.waiting.popleft() for _ in range(len(self.waiting))]
+        self.hand_out_number += 1
+        if self.hand_out_number % SHARED_CLAIM_INTERVAL:
+            return sorted(calls, key=lambda call: call.urgency)
+        return sorted(calls, key=lambda call: min((job.arrived_ms for job in call.jobs), default=0))
 
     def fill(self, tx: Tx, room: int, *, alone: bool = False) -> list[AnyCall]:
         """Claim and plan the most urgent jobs in one transaction; return their calls, for about ``room`` slots.
@@ -121,16 +133,20 @@ class Lane:
 
     def _fill(self, tx: Tx, room: int, pauses: dict[str, PauseRow], *, probing: bool) -> list[AnyCall]:
         calls: list[AnyCall] = []
+        kinds, goal = set(JobKind), room
         if self.side is Side.STRIPE and not probing and not self.size.is_reduced:
             calls += self._prepare(tx, self._take(tx, JobKind.READ, MAX_BATCH_JOBS), pauses)
-        kinds = set(JobKind)
+            if calls:
+                # Reads that need calls after all take at most their share: writes are claimed beside them.
+                kinds.discard(JobKind.READ)
+                goal = max(room, len(calls) + room // 2)
         began_ms = self.runtime.store.clock.monotonic_ms()
         for _ in range(1 if self.size.is_reduced else MAX_CLAIMS):
-            if len(calls) >= room or self.runtime.store.clock.monotonic_ms() - began_ms > MAX_CLAIM_MS:
+            if len(calls) >= goal or self.runtime.store.clock.monotonic_ms() - began_ms > MAX_CLAIM_MS:
                 break
             single = probing or self.size.jobs == 1
             jobs = self._claim_probe(tx, kinds) if probing else []
-            jobs = jobs or self._claim(tx, 1 if single else room - len(calls), kinds, alone=single)
+            jobs = jobs or self._claim(tx, 1 if single else goal - len(calls), kinds, alone=single)
             if not jobs:
                 break
             made = self._prepare(tx, jobs, pauses)

@@ -251,11 +251,11 @@ class Worker:
         return slot_ms
 
     def _hand_out(self, side: Side, slot_ms: int | None) -> None:
-        """Give the next slots to the waiting calls, the most urgent first; wait a little if none is free."""
+        """Give the next slots to the waiting calls, mostly the most urgent first; wait a little if none is free."""
         lane = self.lanes[side]
         with self._guard:
             free = CALL_THREADS[side] - self.calls_under_way[side]
-        calls = sorted((lane.waiting.popleft() for _ in range(len(lane.waiting))), key=lambda call: call.urgency)
+        calls = lane.take_waiting()
         try:
             if slot_ms is None:
                 given = self.pacers[side].assign_slots([call.slot_request for call in calls], free)
