@@ -121,3 +121,24 @@ def test_a_part_of_an_address_that_our_write_of_another_part_buried_is_put_back(
     assert values_of(play, "street", contact_id, customer_id) == ["New Street"] * 2
     assert values_of(play, "city", contact_id, customer_id) == ["Bonn"] * 2
     assert kept(play) == []
+
+
+@pytest.mark.case(48)
+def test_a_part_that_no_field_holds_is_put_back_too(play: Play) -> None:
+    world = play.world
+    contact_id, customer_id = pair_of(play)
+    world.stripe.edit("update", customer_id, {"address.line1": "Old Street"}, world.now)
+    play.play()
+    world.hubspot.edit("update", contact_id, {"city": "Bonn"}, world.now)
+    sent = 0
+    while not sent and play.step():
+        with world.store.reading() as tx:
+            sent = tx.pending_writes.count_open()
+    world.stripe.edit("update", customer_id, {"address.line2": "2nd floor"}, world.now)
+    play.play()
+    (row,) = world.stripe.records()
+    assert (row["address.city"], row["address.line2"]) == ("Bonn", "2nd floor")
+    assert kept(play) == []
+    with world.store.reading() as tx:
+        (link,) = tx.links.of_records([(STRIPE, customer_id)])
+    assert link.put_back == {}

@@ -16,12 +16,13 @@ from wanesync.core.model import BasePair, Change, Conflict, PendingWrite, Record
 class Settled:
     """``base``: field -> what both sides hold now. ``refused``: field -> (sent, what stands instead).
 
-    ``conflicts``: for each of the latter, the values of both sides.
+    ``conflicts``: for each of the latter, the values of both sides. ``put_back``: what no field holds and was put back.
     """
 
     base: dict[str, BasePair] = field(default_factory=dict)
     refused: dict[str, tuple[str, str]] = field(default_factory=dict)
     conflicts: list[Conflict] = field(default_factory=list)
+    put_back: set[str] = field(default_factory=set)
 
 
 def settle_answer(pending: PendingWrite, answer: Record, fields: FieldMap) -> Settled:
@@ -36,7 +37,9 @@ def settle_answer(pending: PendingWrite, answer: Record, fields: FieldMap) -> Se
         stands = answer.values.get(name, "")
         if pending.kind is WriteKind.CREATE and not change.after and not fields.is_filled_in(answer, name):
             stands = ""  # nothing was sent: what stands is that side's own, and flows like any other value
-        if not change.put_back:
+        if change.put_back and name not in fields.by_name:
+            settled.put_back.add(name)
+        elif not change.put_back:
             settled.base[name] = _pair(pending.side, stands, change.source)
         if not _took(answer, name, change, stands, fields):
             _refuse(settled, pending, answer, name, stands)

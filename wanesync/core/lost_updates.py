@@ -312,6 +312,11 @@ def _judge_replaced(
     """
     for name, before in event.previous.items():
         change, spec = pending.changes.get(name), fields.by_name.get(name)
+        if spec is None and "." in name and change is None:
+            # A part of an address that is not mapped, or further locales: sent along as we knew them.
+            if stored.record.carry.get(name, "") == event.values.get(name, "") != before:
+                judgement.buried[name] = (before, False)
+            continue
         if spec is None or (before == change.before if change else not spec.stripe[0].startswith("address.")):
             continue
         after = event.values.get(name, "") if change is None else change.after

@@ -151,6 +151,19 @@ def _put_back(pair: Pair, spec: FieldSpec, back: PutBack, base_pair: BasePair | 
     return False
 
 
+def put_back_unmapped(pair: Pair, fields: FieldMap, merged: MergeResult) -> None:
+    """Put back what a write sent along and buried though no field holds it: a part of an address, further locales.
+
+    Their names are paths of Stripe (``Record.carry``); they have no base and stand on the customer only.
+    """
+    for name in sorted(pair.put_back.keys() - fields.by_name.keys()):
+        back, now = pair.put_back[name], pair.customer.carry.get(name, "")
+        if now == back.over[1] != back.value:
+            merged.writes[Side.STRIPE][name] = Change(now, back.value, "", put_back=True)
+        else:
+            merged.settled_put_backs.append(name)
+
+
 def _is_filled_in(pair: Pair, spec: FieldSpec, base_pair: BasePair | None, fields: FieldMap) -> bool:
     """Return whether Stripe took the customer's name from another field, while the contact has none.
 

@@ -13,7 +13,7 @@ from wanesync.core.answers import Settled, settle_answer, settle_found
 from wanesync.core.business_names import company_field, takes_business_name
 from wanesync.core.jobs import WaitCode
 from wanesync.core.matching import Match, match_customer
-from wanesync.core.merge import MergeResult, Pair, merge
+from wanesync.core.merge import MergeResult, Pair, merge, put_back_unmapped
 from wanesync.core.merges import EMAIL, find_kept_link, merged_links
 from wanesync.core.model import (
     COUNTERPART_EXCLUDED,
@@ -378,6 +378,7 @@ class Planner:
             redefined=self.context.redefined,
         )
         merged = merge(pair, self.rules.fields, self.rules.differ)
+        put_back_unmapped(pair, self.rules.fields, merged)
         self._plan_storing(link, merged)
         for side in Side:
             if merged.writes[side]:

@@ -176,6 +176,10 @@ def _put_back(
     noted: dict[str, PutBack] = {}
     kept: list[Conflict] = []
     for name, (value, contested) in buried.items():
+        if name not in fields.by_name:
+            if link is not None:
+                noted[name] = PutBack(stored.side, value, ("", stored.record.carry.get(name, "")), contested)
+            continue
         base_pair, now = link.base.get(name) if link else None, stored.record.values.get(name, "")
         half = base_pair[0 if stored.side is Side.HUBSPOT else 1] if base_pair else None
         if (

@@ -150,7 +150,9 @@ def rebase(tx: Tx, link: Link, settled: Settled) -> Link:
     for conflict in settled.conflicts:
         tx.conflicts.put(conflict, link.id)
         note_conflict(tx, conflict, link.id)
-    put_back = {name: back for name, back in link.put_back.items() if name not in settled.refused}
+    put_back = {
+        name: back for name, back in link.put_back.items() if name not in settled.refused.keys() | settled.put_back
+    }
     return replace(link, base={**link.base, **settled.base}, put_back=put_back, version=link.version + 1)
 
 

@@ -13,6 +13,7 @@ from tests.support.stripe_answers import CUSTOMER, FIELDS
 from wanesync.adapters.checked_values import IncompleteElement, InvalidElement
 from wanesync.adapters.stripe.customers import (
     ADDRESS_PARTS,
+    FURTHER_LOCALES,
     describe_too_long,
     read_customer,
     read_remains,
@@ -147,3 +148,14 @@ def test_every_parameter_written_is_in_stripes_schema(shared: Path) -> None:
         content = spec["paths"][path]["post"]["requestBody"]["content"]
         known = content["application/x-www-form-urlencoded"]["schema"]["properties"]
         assert set(write_params(values, current, FIELDS)) <= set(known)
+
+
+def test_what_no_field_holds_is_written_under_its_path() -> None:
+    current = read_customer({**CUSTOMER, "preferred_locales": ["en", "fr"]}, FIELDS, "")
+    further = {FURTHER_LOCALES: '["it"]'}
+    assert write_params(further, current, FIELDS) == {"preferred_locales": ["en", "it"]}
+    assert write_params({"language": "de", **further}, current, FIELDS) == {"preferred_locales": ["de", "it"]}
+    assert write_params({FURTHER_LOCALES: ""}, current, FIELDS) == {"preferred_locales": ["en"]}
+    address = write_params({"address.line2": "2nd floor"}, current, FIELDS)["address"]
+    assert isinstance(address, dict)
+    assert address["line2"] == "2nd floor"

@@ -213,3 +213,16 @@ class TestStripe:
     def test_a_charge_of_an_account_is_no_guests(self, payer: dict[str, object]) -> None:
         [purchase] = parse_stripe(event("charge.succeeded", charge(**payer))).purchases
         assert (purchase.customer_id, purchase.email) == ("acct_9", "")
+
+
+def test_the_event_of_a_request_names_what_was_only_sent_along() -> None:
+    after = customer(
+        address={**dict.fromkeys(ADDRESS_PARTS), "line1": "1 St", "city": "Bonn"}, preferred_locales=["de"]
+    )
+    previous = {"address": {"city": "Ulm", "line2": "2nd floor"}, "preferred_locales": ["de", "fr"]}
+    request = {"request": {"idempotency_key": "k"}}
+    (found,) = parse_stripe(event("customer.updated", after, previous, **request)).events
+    assert found.previous == {"city": "Ulm", "address.line2": "2nd floor", "preferred_locales.further": '["fr"]'}
+    assert found.values == {"city": "Bonn", "address.line2": "", "preferred_locales.further": ""}
+    (edit,) = parse_stripe(event("customer.updated", after, previous, request={"idempotency_key": None})).events
+    assert (edit.previous, edit.values) == ({"city": "Ulm"}, {"city": "Bonn"})

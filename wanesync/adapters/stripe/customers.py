@@ -26,6 +26,7 @@ from wanesync.core.model import Record, Side, normalise_email
 API_VERSION = "2026-10-28.endive"
 """The version stripe 16.1 is made for; objects inside events are used only if they are of this version."""
 LOCALES = "preferred_locales"
+FURTHER_LOCALES = "preferred_locales.further"
 ADDRESS = "address"
 METADATA = "metadata"
 NEWER = ("business_name", "individual_name")
@@ -168,6 +169,8 @@ def _read_carry(raw: Mapping[str, object]) -> dict[str, str]:
     locales = [check_text(text(entry), LOCALES, MAX_ID_CHARS) for entry in rows(raw.get(LOCALES))[:MAX_LOCALES]]
     if locales:
         carry[LOCALES] = orjson.dumps(locales).decode()
+    if len(locales) > 1:
+        carry[FURTHER_LOCALES] = orjson.dumps(locales[1:]).decode()
     carry |= {name: value for name in NAME_SOURCES if (value := text(raw.get(name)))}
     for name, fault in find_faults(carry).items():
         raise InvalidElement(f"{name} {fault}")
@@ -181,7 +184,9 @@ def write_params(values: Mapping[str, str], current: Record | None, fields: Fiel
     locales stay behind the first. On a create blank values are left out: there is nothing to clear.
     """
     carry = current.carry if current is not None else {}
-    paths = {fields.by_name[name].stripe[0]: value for name, value in values.items()}
+    # A part of an address that is not mapped, and the further locales, have their path as name.
+    by_name = fields.by_name
+    paths = {by_name[name].stripe[0] if name in by_name else name: value for name, value in values.items()}
     params: dict[str, object] = {}
     address: dict[str, str] = {}
     metadata: dict[str, str] = {}
@@ -193,8 +198,8 @@ def write_params(values: Mapping[str, str], current: Record | None, fields: Fiel
             address[part] = value
         elif top == METADATA:
             metadata[part] = value
-        elif path == LOCALES:
-            params[path] = _locales(value, carry)
+        elif top == LOCALES:
+            params[LOCALES] = _locales(paths, carry)
         else:
             params[path] = value
     if address:
@@ -213,8 +218,22 @@ def _address(written: Mapping[str, str], carry: Mapping[str, str]) -> dict[str, 
     return {part: value for part, value in whole_address.items() if value or part in held}
 
 
-def _locales(first: str, carry: Mapping[str, str]) -> list[str] | str:
+def _locales(written: Mapping[str, str], carry: Mapping[str, str]) -> list[str] | str:
+    held = [text(entry) for entry in rows(parse(carry.get(LOCALES, "[]")))]
+    first = written.get(LOCALES, held[0] if held else "")
     if not first:
         return ""
-    held = [text(entry) for entry in rows(parse(carry.get(LOCALES, "[]")))]
-    return [first, *(locale for locale in held[1:] if locale != first)]
+    further = held[1:]
+    if FURTHER_LOCALES in written:
+        further = [text(entry) for entry in rows(parse(written[FURTHER_LOCALES] or "[]"))]
+    return [first, *(locale for locale in further if locale != first)]
+
+
+def read_unmapped(raw: Mapping[str, object], fields: FieldMap) -> dict[str, str]:
+    """Return path -> value of what a write of a mapped part sends along: unmapped address parts, further locales."""
+    mapped = {spec.stripe[0] for spec in fields.specs}
+    carry = _read_carry(raw)
+    sent = [f"{ADDRESS}.{part}" for part in ADDRESS_PARTS if f"{ADDRESS}.{part}" not in mapped]
+    sent = sent if any(path.startswith(f"{ADDRESS}.") for path in mapped) else []
+    sent += [FURTHER_LOCALES] if LOCALES in mapped else []
+    return {path: carry.get(path, "") for path in sent}

@@ -14,7 +14,7 @@ from wanesync.adapters.checked_values import (
     find_faults,
 )
 from wanesync.adapters.json_values import MAX_MS, mapping, text, whole
-from wanesync.adapters.stripe.customers import API_VERSION, read_customer, read_values
+from wanesync.adapters.stripe.customers import API_VERSION, read_customer, read_unmapped, read_values
 from wanesync.adapters.webhooks import (
     FOREIGN,
     IGNORED,
@@ -145,6 +145,11 @@ class StripeEvents:
             now, then = (read_values(raw, self._fields).values for raw in (subject, _before(subject, previous)))
             values = {name: value for name, value in now.items() if name in then and value != then[name]}
             before = {name: then[name] for name in values}
+            if _request_key(event):
+                # A request may have buried what it only sent along: docs/correctness.md#put-back
+                now, then = (read_unmapped(raw, self._fields) for raw in (subject, _before(subject, previous)))
+                values |= {name: value for name, value in now.items() if value != then[name]}
+                before = {name: then[name] for name in values if name in then} | before
         usable = kind != "deleted" and text(event.get("api_version")) == API_VERSION
         return Event(
             key=self._event_key(event, kind, record_id),

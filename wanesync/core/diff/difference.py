@@ -150,6 +150,7 @@ def _pair(context: PlanContext, outcome: Plan, links: list[Link], rules: Rules) 
         fields = {
             name: _differ(rules, name, _values(contact, customer, name), action, _why(primary, name, outcome))
             for name in action.changes
+            if name in rules.fields.by_name
         }
         kind = DifferenceClass.UPDATE_CUSTOMER if action.side is Side.STRIPE else DifferenceClass.UPDATE_CONTACT
         found.append(Difference(kind, contact.id, customer.id, fields))
