@@ -56,7 +56,7 @@ def test_a_contact_without_what_every_answer_holds_is_no_answer(contact: dict[st
 @pytest.mark.case(10)
 @pytest.mark.parametrize("contact_id", ["", None, "1;2", "7" * 256, "1\0", ["1"], True])
 def test_a_contact_without_a_usable_id_is_not_used(contact_id: object) -> None:
-    with pytest.raises(InvalidElement, match="no usable record id"):
+    with pytest.raises(IncompleteElement, match="no usable record id"):
         read_contact({**raw("1"), "id": contact_id}, FIELDS)
 
 

@@ -49,7 +49,9 @@ def read_contact(raw: Mapping[str, object], fields: FieldMap, *, whole: bool = T
     were written: fields of other properties are left out. Raises ``IncompleteElement`` (without what every answer
     holds) and ``InvalidElement`` (a value that cannot be stored).
     """
-    own_id = check_id(raw.get("id"))
+    own_id = read_id(raw)
+    if not own_id:
+        raise IncompleteElement("a contact with no usable record id")
     properties, too_long = _check_properties(raw.get("properties"), fields, own_id)
     values: dict[str, str] = {}
     unknown = set(too_long)
