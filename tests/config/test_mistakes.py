@@ -72,6 +72,11 @@ def test_a_property_that_wanesync_needs_itself_cannot_be_mapped(file: Path, name
     assert "is kept by wanesync itself" in only_problem(file, text)
 
 
+def test_the_entry_of_the_address_is_called_email(file: Path) -> None:
+    text = CREATE + EMAIL_FIELD.replace('name = "email"', 'name = "mail"')
+    assert 'field[1].name: must be "email" for the e-mail address' in only_problem(file, text)
+
+
 # -- the database
 
 
@@ -205,3 +210,10 @@ def test_the_example_has_none_of_these_mistakes(file: Path) -> None:
     }
     found = problems(file, read_example(), env)
     assert [problem for problem in found if "create." not in problem] == []
+
+
+def test_a_live_key_of_stripe_never_meets_a_sandbox_of_hubspot(file: Path) -> None:
+    text = CREATE + '[hubspot]\nbase_url = "http://127.0.0.1:1"\n[stripe]\napi_key = "sk_live_planted"\n'
+    problem = only_problem(file, text)
+    assert "wanesync.toml:7: stripe.api_key: is a live key, but hubspot.base_url is a sandbox" in problem
+    assert "planted" not in problem

@@ -70,6 +70,9 @@ def test_a_secret_file_that_another_group_may_read_is_refused(tmp_path: Path, mo
         "<token>",
         "!secret hubspot",
         "%HUBSPOT%",
+        "/run/secrets/hubspot",
+        "./hubspot.key",
+        "~/hubspot.key",
     ],
 )
 def test_a_reference_that_is_resolved_elsewhere_is_no_secret(value: str) -> None:

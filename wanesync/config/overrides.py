@@ -108,9 +108,9 @@ def check_across_tables(data: Table) -> Iterator[ConfigProblem]:
     for section, key, missing in (("hubspot", "contacts", "customers"), ("stripe", "customers", "contacts")):
         table = _table(data, section)
         loopback = is_loopback(str(table.get("base_url", REAL_APIS[section])))
-        if loopback and str(table.get("api_key")).startswith(("sk_live_", "rk_live_")):
-            text = "is a live key, but stripe.base_url is a sandbox on this machine: use sk_test_…, or the real API"
-            yield ConfigProblem((section, "api_key"), text)
+        if loopback and str(_table(data, "stripe").get("api_key")).startswith(("sk_live_", "rk_live_")):
+            text = f"is a live key, but {section}.base_url is a sandbox on this machine: use sk_test_…, or the real API"
+            yield ConfigProblem(("stripe", "api_key"), text)
         create = _table(data, "create")
         if loopback:
             create.setdefault(key, "all")
@@ -131,6 +131,8 @@ def check_email_field(data: Table, entries: Sequence[FieldSpec]) -> Iterator[Con
         )
         yield ConfigProblem(("field",), text)
         return
+    if spec.name != "email":
+        yield ConfigProblem(("field", index, "name"), f'must be "email" for the e-mail address, not "{spec.name}"')
     if spec.transform not in EMAIL_FORMS:
         text = f'must be "email" for the e-mail address, not "{spec.transform}"'
         yield ConfigProblem(("field", index, "transform"), text)

@@ -14,9 +14,9 @@ from pathlib import Path
 from wanesync.core.errors import ConfigError
 
 SCHEMES = ("env:", "file:")
-LOOKS_LIKE_REFERENCE = re.compile(r"[A-Za-z][A-Za-z0-9+._-]*:|\$[{(A-Za-z]|[<{!%]")
-"""How a reference begins that other programs resolve (``aws-sm:…``, ``op://…``, ``arn:…``, ``${NAME}``, ``!secret``):
-no key of HubSpot or Stripe begins so."""
+LOOKS_LIKE_REFERENCE = re.compile(r"[A-Za-z][A-Za-z0-9+._-]*:|\$[{(A-Za-z]|[<{!%]|\.{0,2}/|~")
+"""How a reference begins that other programs resolve (``aws-sm:…``, ``op://…``, ``arn:…``, ``${NAME}``, ``!secret``),
+or a path without ``file:``: no key of HubSpot or Stripe begins so."""
 MAX_FILE_BYTES = 64 * 1024
 """Far above any secret: a larger file is a mistake."""
 
