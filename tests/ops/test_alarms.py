@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.support.core_builders import link
@@ -9,7 +11,7 @@ from tests.support.lanes import bury, queue, read_lane, start_processes
 from tests.support.store_fixtures import Clock
 from wanesync.core.change_guard import HeldValue, HoldKind, HoldState, field_source
 from wanesync.core.jobs import MAX_TURNS, DeadClass, JobKind, JobRequest, WaitCode
-from wanesync.core.model import Side
+from wanesync.core.model import Parked, ParkReason, Side
 from wanesync.core.purchases import Purchase, PurchaseState
 from wanesync.ops.alarms import WEB, read_alarms
 from wanesync.ops.pauses import pause_sides
@@ -177,3 +179,11 @@ def test_a_record_with_thousands_of_events_is_named_for_ten_minutes(store: Store
     assert alarm.startswith("hubspot 123: more than 1,000 changes of one record at once")
     store.run(lambda tx: tx.settings.put(HOT_RECORD[H], f"{tx.now_ms - 600_001} 123"))
     assert read_alarms(store) == []
+
+
+def test_fields_that_are_refused_are_named_with_the_reason_and_taken_addresses_are_not(store: Store) -> None:
+    start_processes(store)
+    parked = {"email": Parked(H, "a@example.com"), "city": Parked(H, "Bonn", ParkReason.PORTAL_RULE)}
+    store.run(lambda tx: tx.links.put(replace(link(), parked=parked)))
+    (alarm,) = read_alarms(store)
+    assert alarm.startswith("not written, because it is refused there: contact 1 city (portal_rule): correct the value")

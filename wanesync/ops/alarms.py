@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from wanesync.core.change_guard import HoldKind, HoldState, show_source
 from wanesync.core.jobs import DeadClass, WaitCode
-from wanesync.core.model import NoteCode
+from wanesync.core.model import NoteCode, ParkReason
 from wanesync.ops.disk import find_disk_alarms
 from wanesync.ops.lane_status import LaneState, age_s, read_lanes
 from wanesync.ops.portal_problems import find_portal_alarms
@@ -38,6 +38,8 @@ BAD_RECORDS = {
 }
 HOT_MS = 600_000
 """How long an alarm names a record with thousands of events, or an element set aside: 10 min (our choice)."""
+MAX_COUNTED_LINKS = 100
+"""Links with parked fields that an alarm looks at: each is decrypted."""
 RIVALS_MS = 20_000
 """How long a payment waits for the reads of contacts that share its address before an alarm names it (our choice)."""
 MAX_NAMED_JOBS = 5
@@ -111,6 +113,7 @@ def read_health(tx: Tx) -> Health:
         *_find_idle_jobs(tx),
         *_find_failing_jobs(tx),
         *_find_rivals(tx),
+        *_find_refused_fields(tx),
         *_find_hot_records(tx),
         *_find_set_aside(tx),
     ]
@@ -217,6 +220,23 @@ def _find_rivals(tx: Tx) -> list[str]:
         " (Contacts, Actions, Manage duplicates) or take the address from all but one"
         for payment_id in payments
     ]
+
+
+def _find_refused_fields(tx: Tx) -> list[str]:
+    """Fields that a side refuses for a reason that is to be mended there; a taken address is a conflict only."""
+    found = tx.links.parked_contacts("", MAX_COUNTED_LINKS)
+    links = tx.links.get_many([link_id for link_id, _ in found]) if found else []
+    refused = [
+        f"contact {link.hubspot_id} {name} ({parked.reason})"
+        for link in links
+        for name, parked in sorted(link.parked.items())
+        if parked.reason not in (ParkReason.TAKEN, ParkReason.NO_ROOM)
+    ]
+    if not refused:
+        return []
+    named = ", ".join(refused[:MAX_NAMED])
+    more = f" and {len(refused) - MAX_NAMED} more" if len(refused) > MAX_NAMED else ""
+    return [f"not written, because it is refused there: {named}{more}: correct the value, or the property or its rule"]
 
 
 def _find_set_aside(tx: Tx) -> list[str]:
