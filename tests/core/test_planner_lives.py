@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from tests.support.core_builders import HUBSPOT, STRIPE, contact, context, customer, link, run, stored
-from wanesync.core.absence import next_ask_ms
 from wanesync.core.model import WANTED, Deletion, LinkState, StoredRecord
 from wanesync.core.plan import COUNTERPART_DELETED, COUNTERPART_MISSING, ERASED, MISSING
 
@@ -17,10 +16,6 @@ PHONES = {"phone": ("110", "110")}
 
 def absent(record: object, *, missing: bool = False) -> StoredRecord:
     return stored(record, absent_ms=1, missing=missing)  # type: ignore[arg-type] # a record of either side
-
-
-def test_an_absent_record_is_asked_for_after_1_10_and_60_seconds() -> None:
-    assert [next_ask_ms(1_000, now_ms) for now_ms in (1_000, 2_000, 12_000, 72_000)] == [2_000, 12_000, 72_000, None]
 
 
 @pytest.mark.parametrize("missing", [False, True])

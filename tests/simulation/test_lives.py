@@ -135,3 +135,23 @@ def test_a_person_deleted_on_both_sides_and_entered_anew_gets_a_customer() -> No
         world.hubspot.edit("create", None, {"email": "p0@example.com"}, world.now)
         play.play()
         assert [row["email"] for row in world.stripe.records()] == ["p0@example.com"]
+
+
+@pytest.mark.case(46)
+def test_after_a_restored_backup_no_second_contact_is_created_for_one_whose_address_changed() -> None:
+    with stage() as play:
+        world = play.world
+        customer_id = world.stripe.edit("create", None, {"email": "p0@example.com"}, world.now)
+        play.play()
+        (contact,) = world.hubspot.records()
+        world.hubspot.edit("update", contact["id"], {"email": "p1@example.com"}, world.now)
+        play.play()
+        world.stripe.edit("update", customer_id, {"email": "p0@example.com"}, world.now)
+        play.play()
+        world.hubspot.set_target(None)
+        world.hubspot.edit("update", contact["id"], {"email": "p2@example.com"}, world.now)
+        forget_customers(play)
+        world.stripe.edit("update", customer_id, {"business_name": "New"}, world.now)
+        play.play()
+        assert [row["id"] for row in world.hubspot.records()] == [contact["id"]]
+        assert [link.state for link in links_of(play)] == [LinkState.ACTIVE]

@@ -172,7 +172,7 @@ def test_an_echo_waits_for_the_answer_and_then_needs_no_read(live: LiveSync) -> 
 def test_where_the_lock_is_taken_a_write_job_will_judge_the_events(live: LiveSync) -> None:
     live.link(ANN, CUS)
     live.advance(60_000)
-    live.store.run(lambda tx: tx.locks.take_all([KEY], "other", "w1", tx.now_ms + 600_000))
+    live.store.run(lambda tx: tx.locks.take_all([KEY], "other", "w1", tx.now_ms + 60_000))
     arrive(live, event(live, "e1", CUS))
     (job,) = live.work(STRIPE, JobKind.READ)
     assert job.state is JobState.DONE

@@ -97,18 +97,19 @@ class Reader:
         answers = {job.key: answers.get(job.key) for job in jobs}
         with RecordWriter(self.runtime, tx, priority) as records:
             store_contacts(records, answers, revived)
-            _follow_merges(tx, records, jobs)
             read = [job for job in jobs if not isinstance(answers[job.key], CallError)]
-            self._mark_covered(tx, records, read)
+            marks = tx.events.unread_marks(Side.HUBSPOT, [job.key for job in read])
+            _follow_merges(tx, records, marks)
+            self._mark_covered(tx, records, read, marks)
         survivors = [found.id for asked, found in answers.items() if isinstance(found, Record) and found.id != asked]
         tx.jobs.put_many([JobRequest(Side.HUBSPOT, JobKind.READ, i, priority) for i in survivors])
         self.end(tx, read)
 
-    def _mark_covered(self, tx: Tx, records: RecordWriter, jobs: Sequence[Job]) -> None:
+    def _mark_covered(self, tx: Tx, records: RecordWriter, jobs: Sequence[Job], marks: Sequence[EventMark]) -> None:
         """Mark the events that the copies cover; a contact whose copy is older than an event is read once more."""
         covered: list[str] = []
         again: dict[str, int] = {}
-        for mark in tx.events.unread_marks(Side.HUBSPOT, [job.key for job in jobs]):
+        for mark in marks:
             stored = records.get(Side.HUBSPOT, mark.record_id)
             modified_ms = stored.record.modified_ms if stored is not None and stored.alive else mark.occurred_ms
             if is_newer_than_copy(mark.occurred_ms, mark.received_ms, modified_ms, tx.now_ms):
@@ -133,7 +134,7 @@ class Reader:
         gone = {job.key: end for job in jobs if (end := _find_deletion(events.get(job.key, ())))}
         priority = Priority(min(job.priority for job in jobs))
         with RecordWriter(self.runtime, tx, priority) as records:
-            _follow_merges(tx, records, jobs)
+            _follow_merges(tx, records, tx.events.unread_marks(Side.HUBSPOT, [job.key for job in jobs]))
             for contact_id, end in gone.items():
                 records.delete(Side.HUBSPOT, contact_id, end.occurred_ms, erased=end.kind == ERASED_KIND)
         ended = [job for job in jobs if job.key in gone]
@@ -321,9 +322,8 @@ def _find_deletion(events: Sequence[Event]) -> Event | None:
     return erased or (last if last is not None and last.kind == "deleted" else None)
 
 
-def _follow_merges(tx: Tx, records: RecordWriter, jobs: Sequence[Job]) -> None:
+def _follow_merges(tx: Tx, records: RecordWriter, marks: Sequence[EventMark]) -> None:
     """Store what unread merge events say: a survivor that is gone already does not name the contacts merged into it."""
-    marks = tx.events.unread_marks(Side.HUBSPOT, [job.key for job in jobs])
     named = {mark.record_id for mark in marks if mark.kind == MERGED_KIND}
     for survivor, events in tx.events.of_kinds(Side.HUBSPOT, sorted(named), [MERGED_KIND]).items():
         for event in events:
