@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from tests.simulation.hazards import Couple, Twin
     from tests.simulation.world import World
 
+STANDING_KINDS = frozenset({"differ", "not_taken", "unsplit", "parked"})
+"""Conflicts of fields in which the sides differ."""
 KINDS_OF_LOSS = frozenset({"overwritten"})
 
 
@@ -29,6 +31,7 @@ def check_rare(world: World, history: History, links: list[Link]) -> None:
     for link in active:
         if link.primary:
             _check_agreement(world, history, link)
+    _check_closed(world, history, active)
     for twin in world.hazards.twins:
         _check_twin(world, history, twin, active)
     for couple in world.hazards.couples:
@@ -86,6 +89,24 @@ def _check_losses(world: World, history: History) -> None:
         if (conflict.side, conflict.record_id, name) not in written:
             world.report(f"a conflict about a value that nothing overwrote: {name}")
             world.say("false conflict", conflict)
+
+
+def _check_closed(world: World, history: History, active: list[Link]) -> None:
+    """A conflict of a field in which the sides differed is closed once they agree."""
+    links = {(side, link.id_on(side)): link for link in active if link.primary for side in Side}
+    with world.store.reading() as tx:
+        rows = tx.conflicts.list(limit=1000)
+    for row in rows:
+        conflict, name = row.conflict, row.conflict.field.partition("/")[0]
+        link = links.get((conflict.side, conflict.record_id))
+        if conflict.kind not in STANDING_KINDS or link is None or name in link.parked:
+            continue
+        if name not in link.base or history.is_merged(Side.HUBSPOT, link.hubspot_id):
+            continue
+        held = [world.facts.value((side, link.id_on(side)), name) for side in Side]
+        if world.fields.by_name[name].agree(*held):
+            world.report(f"a conflict is open though both sides agree: {name}")
+            world.say("open", conflict, held)
 
 
 def _is_business(world: World, link: Link, spec: FieldSpec) -> bool:

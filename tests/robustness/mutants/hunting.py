@@ -36,7 +36,8 @@ def preload() -> dict[int, frozenset[str]]:
     """
     importlib.import_module("tests.simulation.run")
     draw = importlib.import_module("tests.simulation.people").draw_features
-    drawn = {seed: draw(random.Random(seed)) for seed in range(NEAR)}
+    draw_rare = importlib.import_module("tests.simulation.hazards").draw
+    drawn = {seed: draw(random.Random(seed)) | draw_rare(seed) for seed in range(NEAR)}
     for name in [name for name in sys.modules if name.startswith(OURS)]:
         del sys.modules[name]
     return drawn
