@@ -51,12 +51,19 @@ def _check_clears(world: World, history: History) -> None:
 
 def _was_cleared(history: History, cell: Cell, write: Write) -> bool:
     side, record_id, name = cell
+    if name == "company" and is_business(write.old) and _last_before(history, cell, write) == OURS:
+        return True  # a name that we had made the company, late, taken back
     near = _connected(history, side, record_id)
     return any(
         other.who in (USER, MERGE) and not other.new and other.seq < write.seq
         for at, i in near
         for other in history.cells.get((at, i, name), [])
     )
+
+
+def _last_before(history: History, cell: Cell, write: Write) -> str:
+    """The author of what a write replaced."""
+    return next((other.who for other in reversed(history.cells[cell]) if other.seq < write.seq), "")
 
 
 def _connected(history: History, side: Side, record_id: str) -> set[tuple[Side, str]]:
