@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tests.support.core_builders import FIELDS
-from wanesync.core.business_names import company_field, holds_name_as_company, takes_business_name
+from wanesync.core.business_names import company_field, names_held_as_company, takes_business_name
 from wanesync.core.fields import Direction, FieldMap
 from wanesync.core.normalize import FormOptions
 
@@ -30,7 +30,10 @@ def test_a_company_takes_a_business_name_while_no_other_is_known() -> None:
     assert not takes_business_name(COMPANY, "Ada Byron", {}, {})
 
 
-def test_a_contact_without_a_name_may_hold_it_as_company() -> None:
-    assert holds_name_as_company(FIELDS, "name", {"company": ACME}, {"name": ACME})
-    assert not holds_name_as_company(FIELDS, "name", {"company": ACME, "name": "Ada"}, {"name": ACME})
-    assert not holds_name_as_company(FIELDS, "name", {}, {})
+def test_a_contact_may_hold_the_name_of_its_customer_as_company() -> None:
+    both = frozenset({"name", "company"})
+    assert names_held_as_company(FIELDS, {"company": ACME}, {"name": ACME}) == both
+    assert names_held_as_company(FIELDS, {"company": ACME, "name": "Ada"}, {"name": ACME}) == {"company"}
+    assert not names_held_as_company(FIELDS, {}, {"name": ACME})
+    assert not names_held_as_company(FIELDS, {"company": ACME}, {"name": ACME, "company": "Holding"})
+    assert not names_held_as_company(FIELDS, {"company": "Ada"}, {"name": "Ada"})

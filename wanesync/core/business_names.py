@@ -38,8 +38,13 @@ def takes_business_name(
     return not held or company.key(held) in {company.key(name), company.key(former)}
 
 
-def holds_name_as_company(fields: FieldMap, name: str, contact: Mapping[str, str], customer: Mapping[str, str]) -> bool:
-    """Return whether a contact without a name holds the name of its customer as its company: the two agree."""
-    value = customer.get(name, "")
-    company = company_field(fields, name) if value and not contact.get(name, "") else None
-    return company is not None and company.key(contact.get(company.name, "")) == company.key(value)
+def names_held_as_company(fields: FieldMap, contact: Mapping[str, str], customer: Mapping[str, str]) -> frozenset[str]:
+    """Return the fields in which two records differ only because the contact's company is its customer's name."""
+    for spec in fields.specs:
+        company = company_field(fields, spec.name) if spec.transform == "name" else None
+        value = customer.get(spec.name, "")
+        if company is None or not is_business(value) or customer.get(company.name, ""):
+            continue
+        if company.key(contact.get(company.name, "")) == company.key(value):
+            return frozenset({company.name} if contact.get(spec.name, "") else {spec.name, company.name})
+    return frozenset()

@@ -8,7 +8,14 @@ from dataclasses import replace
 import pytest
 
 from tests.support.core_builders import FIELDS, HUBSPOT, RULES, STRIPE, contact, customer, link, stored
-from wanesync.core.diff.difference import ACTIONABLE, Difference, DifferenceClass, FieldDifference, classify
+from wanesync.core.diff.difference import (
+    ACTIONABLE,
+    BUSINESS_NAME,
+    Difference,
+    DifferenceClass,
+    FieldDifference,
+    classify,
+)
 from wanesync.core.model import BasePair, Link, LinkState, Parked, Record, StoredRecord
 from wanesync.core.plan import NO_EMAIL, PlanContext, Rules
 from wanesync.core.planner import plan
@@ -30,6 +37,28 @@ def kinds(found: Iterable[Difference]) -> list[DifferenceClass]:
 
 
 # -- pairs
+
+
+def test_a_value_that_does_not_fit_says_why() -> None:
+    two = "+49 30 901820 / +49 171 2345678"
+    mine = link(base=BLANKS | {"phone": (two, ""), "country": ("Freedonia", "")})
+    (found,) = differences("contact:1", contact(phone=two, country="Freedonia"), customer(), links=[mine])
+    assert found.kind is DifferenceClass.CONFLICT
+    assert found.fields["phone"].why.endswith("there are several phone numbers in one field")
+    assert found.fields["country"].why.endswith("the country is not known")
+
+
+def test_a_contact_whose_company_is_the_name_of_its_customer_is_in_sync() -> None:
+    acme = "Acme 2000 GmbH"
+    mine = link(base=BLANKS | {"name": ("", acme), "company": (acme, "")})
+    found = differences("contact:1", contact(company=acme), customer(name=acme), links=[mine])
+    assert kinds(found) == [DifferenceClass.IN_SYNC]
+
+
+def test_a_new_contact_for_a_business_says_why_it_has_a_company() -> None:
+    (found,) = differences("customer:cus_1", customer(email=ADA, name="Acme 2000 GmbH"))
+    assert found.kind is DifferenceClass.CREATE_CONTACT
+    assert (found.fields["company"].after, found.fields["company"].why) == ("Acme 2000 GmbH", BUSINESS_NAME)
 
 
 def test_a_pair_that_agrees_is_in_sync() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from wanesync.core.business_names import holds_name_as_company
+from wanesync.core.business_names import names_held_as_company
 from wanesync.core.diff.value_kinds import ValueKind, classify_values
 from wanesync.core.fields import FieldSpec
 from wanesync.core.model import PARK_TEXTS, Link, LinkState, Note, NoteCode, Side, StoredRecord, WriteKind, split_key
@@ -34,6 +34,13 @@ SIDE_NAMES = {Side.HUBSPOT: "HubSpot", Side.STRIPE: "Stripe"}
 KEPT = "kept as it is on both sides"
 BUSINESS_NAME = "the customer's name is a business's: it is the contact's company"
 HELD = "held back: look at wanesync hold list"
+MISFITS = {
+    "unsplit": "the name cannot be split into first and last name without a guess",
+    "several_numbers": "there are several phone numbers in one field",
+    "too_long": "it is too long for the other side",
+    "unknown_country": "the country is not known",
+}
+"""Kind of the conflict that lists a value -> why it is not written (docs/correctness.md#values-that-do-not-fit)."""
 ACTIONABLE = frozenset(
     {
         DifferenceClass.CREATE_CUSTOMER,
@@ -156,15 +163,19 @@ def _pair(context: PlanContext, outcome: Plan, links: list[Link], rules: Rules) 
         found.append(Difference(kind, contact.id, customer.id, fields))
     held = _held_after(context, outcome, primary)
     written = {name for action in outcome.actions.values() for name in action.changes}
-    sides = contact.record.values, customer.record.values
+    as_company = names_held_as_company(rules.fields, contact.record.values, customer.record.values)
     # What a copy does not hold, or HubSpot cannot hold, is no difference (docs/correctness.md#unknown-fields).
     written |= contact.record.unknown | customer.record.unknown | context.unusable
     kept = {
-        spec.name: _keep(spec, _values(contact, customer, spec.name), _why_kept(primary, spec.name, held))
+        spec.name: _keep(
+            spec,
+            _values(contact, customer, spec.name),
+            _why_kept(primary, spec, _values(contact, customer, spec.name), held),
+        )
         for spec in rules.fields.specs
         if spec.name not in written
         and not spec.agree(*_values(contact, customer, spec.name))
-        and not holds_name_as_company(rules.fields, spec.name, *sides)
+        and spec.name not in as_company
     }
     if kept:
         note = "held" if held & kept.keys() else ""
@@ -172,11 +183,23 @@ def _pair(context: PlanContext, outcome: Plan, links: list[Link], rules: Rules) 
     return found or [Difference(DifferenceClass.IN_SYNC, contact.id, customer.id)]
 
 
-def _why_kept(link: Link, name: str, held: set[str]) -> str:
-    park = link.parked.get(name)
-    if name in held or park is None:
-        return HELD if name in held else KEPT
+def _why_kept(link: Link, spec: FieldSpec, values: tuple[str, str], held: set[str]) -> str:
+    """Return why both sides keep their value, and why one of them is not written if it fits only cut or guessed."""
+    park = link.parked.get(spec.name)
+    if spec.name in held:
+        return HELD
+    if park is None:
+        misfit = _find_misfit(spec, values)
+        return f"{KEPT}: {MISFITS[misfit]}" if misfit else KEPT
     return f"refused by {SIDE_NAMES[park.side]}: {PARK_TEXTS[park.reason]}"
+
+
+def _find_misfit(spec: FieldSpec, values: tuple[str, str]) -> str:
+    hubspot, stripe = values
+    for to, value, current in ((Side.STRIPE, hubspot, stripe), (Side.HUBSPOT, stripe, hubspot)):
+        if value and spec.direction.reaches(to) and spec.convert(to, value, current) is None:
+            return spec.why_not(value)
+    return ""
 
 
 def _held_after(context: PlanContext, outcome: Plan, link: Link) -> set[str]:
