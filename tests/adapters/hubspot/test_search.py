@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.support.canned_server import CannedServer, Told
 from tests.support.hubspot_answers import load_sample, open_side
+from wanesync.core.errors import CallError, Failure
 from wanesync.core.ports import Survey
 
 
@@ -37,3 +40,20 @@ def test_a_survey_returns_the_total_and_the_highest_id() -> None:
         side = open_side(server)
         assert side.survey_contacts() == Survey(12, 99)
         assert side.survey_contacts() == Survey(0, 0), "an answer without a total counts nothing"
+
+
+def test_a_hit_without_a_usable_id_is_left_out_and_the_search_goes_on() -> None:
+    def page(ids: list[str]) -> Told:
+        return Told(200, {"results": [{"id": hit_id, "properties": {"lastmodifieddate": "7"}} for hit_id in ids]})
+
+    ids = [*map(str, range(1, 199)), "9\0", "x" * 300]
+    with CannedServer(page(ids), page(["250"])) as server:
+        found = open_side(server).search_modified(5, "")
+        assert json.loads(server.asked[1].body)["filterGroups"][0]["filters"][1]["value"] == "198"
+    assert [hit_id for hit_id, _ in found] == [*ids[:198], "250"]
+
+
+def test_a_search_without_results_is_no_empty_one() -> None:
+    with CannedServer(Told(200, {})) as server, pytest.raises(CallError) as raised:
+        open_side(server).search_modified(5, "")
+    assert raised.value.failure is Failure.NO_ANSWER

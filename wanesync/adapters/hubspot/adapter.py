@@ -355,6 +355,8 @@ class HubSpotAdapter:
             following = text(mapping(mapping(reply.body.get("paging")).get("next")).get("after"))
             if not following:
                 break
+            if following == page.get("after") or find_fault(following, MAX_ID_CHARS):
+                raise read_unreadable(reply.status, "a cursor that cannot be used")
             self._before_extra()
             page["after"] = following
         marks: frozenset[str] = frozenset()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from wanesync.adapters.checked_values import MAX_ID_CHARS
 from wanesync.adapters.hubspot.client import HubSpotClient
 from wanesync.adapters.hubspot.contacts import MODIFIED
+from wanesync.adapters.hubspot.errors import read_unreadable
 from wanesync.adapters.json_values import epoch_ms, mapping, rows, text
 from wanesync.core.ports import Survey
 
@@ -15,7 +17,21 @@ ID = "hs_object_id"
 
 
 def find_modified(client: HubSpotClient, since_ms: int, above_id: str) -> Sequence[tuple[str, int]]:
-    """Return up to 200 (id, lastmodifieddate in ms) in id order, above ``above_id``."""
+    """Return (id, lastmodifieddate in ms) in id order, above ``above_id``: 200, or fewer at the end.
+
+    A hit without a usable id is left out; then another request fills the page. Raises ``CallError``.
+    """
+    found: list[tuple[str, int]] = []
+    while True:
+        hits = _search_above(client, since_ms, above_id)
+        usable = [(hit_id, at_ms) for hit_id, at_ms in hits if hit_id.isdecimal() and len(hit_id) <= MAX_ID_CHARS]
+        found += usable
+        if len(found) >= SEARCH_PAGE or len(hits) < SEARCH_PAGE or not usable:
+            return found
+        above_id = usable[-1][0]
+
+
+def _search_above(client: HubSpotClient, since_ms: int, above_id: str) -> list[tuple[str, int]]:
     filters = [{"propertyName": MODIFIED, "operator": "GTE", "value": str(since_ms)}]
     if above_id:
         filters.append({"propertyName": ID, "operator": "GT", "value": above_id})
@@ -25,8 +41,10 @@ def find_modified(client: HubSpotClient, since_ms: int, above_id: str) -> Sequen
         "properties": [MODIFIED],
         "limit": SEARCH_PAGE,
     }
-    body = client.call(client.contact_search.do_search, query).body
-    hits = [mapping(raw) for raw in rows(body.get("results"))]
+    reply = client.call(client.contact_search.do_search, query)
+    if not isinstance(reply.body.get("results"), list):
+        raise read_unreadable(reply.status, "a search without results")
+    hits = [mapping(raw) for raw in rows(reply.body["results"])]
     return [(text(hit.get("id")), epoch_ms(mapping(hit.get("properties")).get(MODIFIED))) for hit in hits]
 
 
