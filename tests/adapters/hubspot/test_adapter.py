@@ -235,3 +235,20 @@ def test_a_batch_that_is_too_large_is_read_in_halves_and_only_its_large_contact_
         found = open_side(server).read_contacts(["1", "2", "3", "4"])
     failed = [i for i, one in found.items() if isinstance(one, CallError) and one.failure is Failure.UNUSABLE]
     assert (failed, len(found)) == (["3"], 4)
+
+
+def test_an_archived_contact_in_an_answer_is_no_living_one() -> None:
+    archived = {**raw("1"), "archived": True}
+    told = (Told(200, {"results": [archived, raw("2")]}), Told(200, archived), Told(200, {"results": [archived]}))
+    with CannedServer(*told) as server:
+        side = open_side(server)
+        found = side.read_contacts(["1", "2"])
+        assert (found["1"], isinstance(found["2"], Record)) == (None, True)
+        assert side.find_archived(["1", "3"]) == frozenset()
+        assert side.list_contacts("").records == []
+
+
+def test_the_recycle_bin_shows_which_contacts_were_deleted() -> None:
+    with CannedServer(Told(207, {"results": [{**raw("1"), "archived": True}, raw("2")]})) as server:
+        assert open_side(server).find_archived(["1", "2", "3"]) == {"1"}
+        assert "archived=true" in server.asked[0].path.lower()

@@ -89,7 +89,7 @@ class HubSpotAdapter:
     def read_contacts(self, ids: Sequence[str]) -> Mapping[str, Record | CallError | None]:
         """Read contacts with one request, and one more for each id that the answer does not mention.
 
-        A merged id is answered with its survivor. Only an id that the answer names as missing is None. An answer that
+        A merged id is answered with its survivor. Only an id that the answer names as missing or archived is None. An answer that
         is too large is asked for in halves.
         """
         batches.check_size(len(ids), lambda: len(set(ids)))
@@ -104,7 +104,11 @@ class HubSpotAdapter:
         if not isinstance(body.get("results"), list):
             raise read_unreadable(reply.status, "a batch without results")
         holders: dict[str, Record | CallError] = {}
+        missing = {name for entry in rows(body.get("errors")) for name in self._table.read_entry(mapping(entry)).ids}
         for raw in map(mapping, rows(body["results"])):
+            if raw.get("archived") is True:
+                missing.add(text(raw.get("id")))
+                continue
             found = self._read_result(raw, reply.status)
             if isinstance(found, CallError):
                 holders[text(raw.get("id"))] = found
@@ -112,7 +116,6 @@ class HubSpotAdapter:
             for merged_id in found.merged_ids:
                 holders.setdefault(merged_id, found)
             holders[found.id] = found
-        missing = {name for entry in rows(body.get("errors")) for name in self._table.read_entry(mapping(entry)).ids}
         answers: dict[str, Record | CallError | None] = {}
         for contact_id in ids:
             if contact_id in holders:
@@ -157,6 +160,8 @@ class HubSpotAdapter:
             return CallError(Side.HUBSPOT, Failure.UNUSABLE, error.reason, error.status)
         except CallError as error:
             return None if error.failure is Failure.NOT_FOUND else error
+        if reply.body.get("archived") is True:
+            return None
         found = self._read_result(reply.body, reply.status)
         if isinstance(found, Record) and contact_id not in (found.id, *found.merged_ids):
             return read_unreadable(reply.status, "another contact than the one that was asked for")
@@ -185,6 +190,8 @@ class HubSpotAdapter:
         records: list[Record] = []
         set_aside: list[SetAside] = []
         for raw in map(mapping, rows(reply.body["results"])):
+            if raw.get("archived") is True:
+                continue
             found = self._read_result(raw, reply.status)
             if isinstance(found, Record):
                 records.append(found)
