@@ -6,7 +6,7 @@ Accepted are only the exceptions named here (docs/correctness.md#known-limits).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 USER, OURS, MERGE, VENDOR = "user", "ours", "merge", "vendor"
 LOSES = frozenset({"lost", "shared"})
 """With these some webhooks never come."""
+UNJUDGED_MS = 60_000
+"""How long after an overwrite its event may be without a judgement: webhooks come late, and so do reads."""
 NO_ANSWERS = frozenset("late tmo crash pause s500 s503 storm away empty partial lag jump".split())
 
 
@@ -36,6 +38,7 @@ class History:
     kept: Mapping[Cell, set[str]]
     told: Mapping[Cell, set[str]]
     dropped: frozenset[str] = frozenset()
+    drops: Sequence[tuple[str, int]] = ()
     wrong_clock: tuple[tuple[int, int], ...] = ()
     cells: dict[Cell, list[Write]] = field(default_factory=lambda: defaultdict(list))
     partners: dict[tuple[Side, str], set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -98,6 +101,7 @@ def check_edits(
         kept,
         told,
         frozenset(world.hazards.dropped_ever),
+        tuple(world.hazards.drops),
         tuple(world.hazards.wrong_clock),
     )
     for cell, writes in history.cells.items():
@@ -149,6 +153,8 @@ def _is_lost(history: History, spec: FieldSpec, writes: list[Write], edit: Write
         # A blank is filled on first contact, and that a field meets again after a change of the map; a blank that does
         # not clear is filled by the next value of the other side.
         return False
+    if any(name == cell[2] and over.at_ms <= at_ms <= over.at_ms + UNJUDGED_MS for name, at_ms in history.drops):
+        return False  # its event was not judged before the field was taken out of the map (known limits)
     if ref in history.facts.gone or cell[1] in history.facts.survivor:
         return False
     if any(write.seq > over.seq and write.new == value for write in writes):

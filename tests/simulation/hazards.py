@@ -100,6 +100,7 @@ class Hazards:
     _jumped_ms: int = 0
     dropped: str = ""
     dropped_ever: set[str] = field(default_factory=set)
+    drops: list[tuple[str, int]] = field(default_factory=list)
     _numbers: int = 0
 
     @property
@@ -308,6 +309,8 @@ class Hazards:
         was_reduced = bool(self.dropped)
         self.dropped = "" if was_reduced else self.rng.choice(("company", "city", "phone"))
         self.dropped_ever |= {self.dropped} - {""}
+        if self.dropped:
+            self.drops.append((self.dropped, self.world.now))
         self._restart(keep=not was_reduced and self.rng.random() < 0.4)
         return f"without {self.dropped}" if self.dropped else "all fields"
 
