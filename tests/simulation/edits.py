@@ -153,9 +153,9 @@ def _is_lost(history: History, spec: FieldSpec, writes: list[Write], edit: Write
         # A blank is filled on first contact, and that a field meets again after a change of the map; a blank that does
         # not clear is filled by the next value of the other side.
         return False
-    if any(name == cell[2] and over.at_ms <= at_ms <= over.at_ms + UNJUDGED_MS for name, at_ms in history.drops):
-        return False  # its event was not judged before the field was taken out of the map (known limits)
-    if ref in history.facts.gone or cell[1] in history.facts.survivor:
+    # Its event was not judged before the field was taken out of the map (known limits).
+    unjudged = any(name == cell[2] and over.at_ms <= at_ms <= over.at_ms + UNJUDGED_MS for name, at_ms in history.drops)
+    if unjudged or ref in history.facts.gone or cell[1] in history.facts.survivor:
         return False
     if any(write.seq > over.seq and write.new == value for write in writes):
         return False  # put back, by us or by a user: what replaced it then replaced it knowingly
