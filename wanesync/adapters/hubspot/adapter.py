@@ -89,8 +89,8 @@ class HubSpotAdapter:
     def read_contacts(self, ids: Sequence[str]) -> Mapping[str, Record | CallError | None]:
         """Read contacts with one request, and one more for each id that the answer does not mention.
 
-        A merged id is answered with its survivor. Only an id that the answer names as missing or archived is None. An answer that
-        is too large is asked for in halves.
+        A merged id is answered with its survivor. Only an id that the answer names as missing or archived is None. An
+        answer that is too large is asked for in halves.
         """
         batches.check_size(len(ids), lambda: len(set(ids)))
         if not ids:
