@@ -152,3 +152,13 @@ def test_a_process_with_an_earlier_field_map_stores_nothing(live: LiveSync) -> N
     with pytest.raises(FieldMapChanged):
         doors.accept(HUBSPOT, b"a", {}, "/hook")
     assert not live.is_queued(HUBSPOT, "1", JobKind.READ)
+
+
+def test_a_record_that_an_element_set_aside_names_is_read_and_the_element_is_kept_once(live: LiveSync) -> None:
+    bad = ParsedWebhook([event("e1", "2")], (), [(b"{}", "sourceId holds U+0000")], named=[(HUBSPOT, "1")])
+    doors = intake(live, a=bad)
+    assert doors.accept(HUBSPOT, b"a", {}, "/hook") == 1
+    assert live.is_queued(HUBSPOT, "1", JobKind.READ)
+    doors.accept(HUBSPOT, b"a", {}, "/hook")
+    with live.store.reading() as tx:
+        assert tx.rejected.count() == 1
