@@ -117,7 +117,7 @@ def test_fields_that_are_not_stopped_are_written_all_the_same(live: LiveSync) ->
 
 def test_clearing_a_value_counts_as_overwriting_it(live: LiveSync) -> None:
     for number in range(3):
-        edit(live, number, city="")
+        edit(live, number, phone="")
     assert written(live) == 2
 
 
