@@ -31,14 +31,14 @@ SELECT 'ready-' || i, 'stripe', 'write', 'ready:' || i, 'ready', 10, 0, 0, CAST(
 
 -- name: links
 WITH RECURSIVE n (i) AS (SELECT CAST(:first AS BIGINT) UNION ALL SELECT i + 1 FROM n WHERE i < :last)
-INSERT INTO links (id, hubspot_id, stripe_id, is_primary, base, parked, version, state, map_generation,
+INSERT INTO links (id, hubspot_id, stripe_id, is_primary, base, parked, put_back, version, state, map_generation,
     created_ms, updated_ms, hubspot_hash, stripe_hash)
-SELECT 'link-' || i, 'h' || i, 'cus_' || i, 1, :sealed, CASE WHEN i % 1000 = 0 THEN :sealed ELSE :nothing END, 1,
+SELECT 'link-' || i, 'h' || i, 'cus_' || i, 1, :sealed, CASE WHEN i % 1000 = 0 THEN :sealed ELSE :nothing END, :nothing, 1,
     CASE WHEN i % 500 = 0 THEN 'orphaned' ELSE 'active' END, 0, :now, :now, '', '' FROM n;
 
 -- name: records
 WITH RECURSIVE n (i) AS (SELECT CAST(:first AS BIGINT) UNION ALL SELECT i + 1 FROM n WHERE i < :last)
-INSERT INTO records (side, id, content, valid_from_ms, valid_to_ms, revision, stale, deleted, survivor, other_id,
-    note_code, note, stored_ms)
+INSERT INTO records (side, id, content, valid_from_ms, valid_to_ms, revision, stale, deleted, erased, absent_ms, missing,
+    survivor, other_id, note_code, note, stored_ms)
 SELECT CASE WHEN i % 2 = 0 THEN 'hubspot' ELSE 'stripe' END, CASE WHEN i % 2 = 0 THEN 'h' ELSE 'cus_' END || (i / 2),
-    :sealed, :now, :now, 1, 0, 0, '', '', '', '', :now FROM n;
+    :sealed, :now, :now, 1, 0, 0, 0, 0, 0, '', '', '', '', :now FROM n;

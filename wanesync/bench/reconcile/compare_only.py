@@ -50,13 +50,14 @@ SNAPSHOT = "compared.snapshot"
 MUST_BE_0 = ("missed", "invented", "in_sync_off_by")
 TARGETS = dict.fromkeys(MUST_BE_0, "0") | {"compare_s": "<= 30 for 1,000,000", "peak_rss_mb": "<= 300 for 1,000,000"}
 _RECORD = (
-    "INSERT INTO records (side, id, content, valid_from_ms, valid_to_ms, revision, stale, deleted, survivor, other_id, "
-    "note_code, note, stored_ms) VALUES (?, ?, ?, 0, 0, 1, 0, 0, '', '', '', '', 0)"
+    "INSERT INTO records (side, id, content, valid_from_ms, valid_to_ms, revision, stale, deleted, erased, absent_ms, "
+    "missing, survivor, other_id, note_code, note, stored_ms) "
+    "VALUES (?, ?, ?, 0, 0, 1, 0, 0, 0, 0, 0, '', '', '', '', 0)"
 )
 _LINK = (
-    "INSERT INTO links (id, hubspot_id, stripe_id, is_primary, base, parked, version, state, map_generation, "
+    "INSERT INTO links (id, hubspot_id, stripe_id, is_primary, base, parked, put_back, version, state, map_generation, "
     "created_ms, updated_ms, hubspot_hash, stripe_hash) "
-    "VALUES (?, ?, ?, 1, ?, x'', 1, 'active', 0, 0, 0, ?, ?)"
+    "VALUES (?, ?, ?, 1, ?, x'', x'', 1, 'active', 0, 0, 0, ?, ?)"
 )
 
 

@@ -238,7 +238,9 @@ class _Creator:
             self._edit(Side.STRIPE, "update", pair.stripe_id, {"business_name": f"{value} too"})
             self._edit(Side.HUBSPOT, "update", pair.hubspot_id, {"company": value})
         else:
-            cleared = what == "company"  # its owner is HubSpot: a clear of the other side counts only there
+            cleared = (
+                what == "phone" and pair.person.phone
+            )  # its owner is HubSpot: a clear of the other side counts only there
             self._edit(Side.HUBSPOT, "update", pair.hubspot_id, {what: "" if cleared else value})
         return Difference(
             DifferenceClass.UPDATE_CUSTOMER, pair.hubspot_id, pair.stripe_id, frozenset([what.partition(" ")[0]])

@@ -14,6 +14,7 @@ from wanesync.bench.reconcile.differences import Pair
 from wanesync.core.fields import FieldMap
 from wanesync.core.ids import make_id
 from wanesync.core.model import Link, Record, Side, StoredRecord, normalise_email
+from wanesync.ops.field_map import MapClaim, claim_field_map
 from wanesync.sandbox.hubspot.contacts import Contact
 from wanesync.sandbox.server import Sandbox
 from wanesync.store.database import Store, Tx
@@ -105,7 +106,8 @@ class SandboxReader:
 
 
 def link_pairs(store: Store, reader: SandboxReader, pairs: Sequence[Pair], fields: FieldMap) -> None:
-    """Store all pairs as listed, linked and in sync."""
+    """Store all pairs as listed, linked and in sync, under this field map."""
+    claim_field_map(store, fields, MapClaim.IF_FREE)
     store.run(lambda tx: tx.settings.put(LISTED, str(tx.now_ms)))
     left = iter(pairs)
     while batch := list(islice(left, CHUNK)):
