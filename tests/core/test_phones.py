@@ -28,6 +28,22 @@ def test_reading_a_number_twice_is_reading_it_once(raw: str, country: str) -> No
     assert form.read(form.read(raw)) == form.read(raw)
 
 
+@pytest.mark.parametrize("country", COUNTRIES)
+@pytest.mark.parametrize("raw", ["+ (0)", "+(0)", "00 (0)", "(0)00", "0(0)+1", "tel: + (0) ", "+(0) x 5"])
+def test_a_trunk_zero_without_a_number_is_read(raw: str, country: str) -> None:
+    assert phone_field(country).form.read(raw) == phone_field(country).form.read(phone_field(country).form.read(raw))
+
+
+PIECES = ["+49", "0049", "(0)", "[0]", " ", "-", "/", "030", "1234567", "ext", "x", ",", "tel:", "00", "+", "0", "8"]
+
+
+@given(raw=st.lists(st.sampled_from(PIECES), max_size=6).map("".join), country=st.sampled_from(COUNTRIES))
+@STEADY
+def test_what_forms_leave_of_a_number_is_read(raw: str, country: str) -> None:
+    value = phone_field(country).form.read(raw)
+    assert phone_field(country).form.read(value) == value
+
+
 @given(raw=st.one_of(PHONE, PHONE.map("+49".__add__)), country=st.sampled_from(COUNTRIES))
 @STEADY
 def test_a_phone_for_stripe_is_whole_or_not_written(raw: str, country: str) -> None:

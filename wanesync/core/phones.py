@@ -22,6 +22,7 @@ _E164 = re.compile(r"\+[1-9]\d{6,14}", re.ASCII)
 """ITU-T E.164: at most 15 digits; fewer than 7 are no full number."""
 _USUAL = re.compile(r"\+[1-9][\d .()\-]+", re.ASCII)
 """One number with a country code and nothing else: it needs no closer look."""
+_DIGITS = re.compile(r"\+\d+", re.ASCII)
 _MAX_DIGITS = 15
 _MAX_NATIONAL_DIGITS = 14
 """Digits of the longest national numbers (Austria), with trunk zero."""
@@ -106,6 +107,8 @@ def _read_digits(compact: str, main: str, country: str) -> str:
         return _format(number) if number else ""
     if _TRUNK_ZERO.search(main):
         compact = _without_trunk_zero(compact, _MARKS.sub("", _TRUNK_ZERO.sub("", main)))
+        if not _DIGITS.fullmatch(compact):
+            return ""  # nothing but the zero: ``+ (0)`` is what a form leaves of an empty number
     for _ in range(_ROUNDS):
         if not _may_hold_trunk_prefix(compact):
             break
