@@ -161,6 +161,11 @@ class Hazards:
     def _mend_texts(self) -> None:
         for (contact_id, name), value in sorted(self.odd_cells.items()):
             if contact_id in self.world.facts.living(Side.HUBSPOT):
+                if name in self.rules:
+                    # First an admin lets users write the property again.
+                    del self.rules[name]
+                    opened = {"archived": "false", "read_only": "false", "options": "", "keeps": ""}
+                    self._edit(Side.HUBSPOT, "property", name, opened)
                 self.world.say("mended", self._edit(Side.HUBSPOT, "update", contact_id, {name: value}))
         self.odd_cells.clear()
 

@@ -85,6 +85,13 @@ class Play:
             world.turn_writes(on=True)
         world.net.set_faults(on=False)
         world.leap(world.now + 10_000)
+        if world.hazards.wrong_clock:
+            for _ in range(4):
+                # A step of the clock is noticed, then times are repaired once each process had a heartbeat.
+                world.leap(world.now + 4_000)
+                world.sweep()
+            self.play()
+            self._check_times()
         if self.listing:
             world.list_all()
             self.play()
@@ -100,6 +107,16 @@ class Play:
         elif world.named:
             world.report(f"diff names what no reconcile writes: {', '.join(sorted(world.named))}")
         check_rest(world)
+
+    def _check_times(self) -> None:
+        """The clock was wrong: no read or write waits for a time that only a wrong clock can have set."""
+        rows = self.world.reader.jobs._session.execute(
+            "SELECT kind, key, due_ms FROM jobs WHERE state = 'ready' AND kind IN ('read', 'write')"
+        ).fetchall()
+        for kind, key, due_ms in rows:
+            if due_ms > self.world.now + HOUR_MS:
+                self.world.report(f"a {kind} job waits for a time that a wrong clock has set")
+                self.world.say("waits", kind, key, due_ms - self.world.now)
 
     def _plant(self) -> None:
         world = self.world
