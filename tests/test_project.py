@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -174,3 +175,11 @@ def test_help_names_every_door_of_the_makefile() -> None:
     assert doors - {"help"} == set(re.findall(r"(?m)^\t@echo 'make (\S+)", text))
     called = set(re.findall(r"`make ([a-z-]+)", "".join(path.read_text() for path in DOCUMENTS)))
     assert called <= doors
+
+
+def test_every_input_that_failed_once_has_a_test(shared: Path) -> None:
+    """The marks name the places in the list of cases, counted from 1; a case may have several tests."""
+    listed = json.loads((shared / "cases" / "inputs.json").read_text())
+    sources = (path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    marked = {int(number) for source in sources for number in re.findall(r"mark\.case\((\d+)\)", source)}
+    assert marked == set(range(1, len(listed) + 1))

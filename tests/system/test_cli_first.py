@@ -69,7 +69,7 @@ def test_a_lost_database_is_rebuilt_with_the_same_links(tmp_path: Path) -> None:
     with Stage(f"sqlite:{tmp_path / 'first.db'}", tmp_path) as stage:
         for number in range(6):
             stage.edit(Side.HUBSPOT, "create", email=f"c{number}@example.com", firstname=f"C{number}")
-            stage.edit(Side.STRIPE, "create", email=f"s{number}@example.com", name=f"S{number} Name")
+            stage.edit(Side.STRIPE, "create", email=f"s{number}@example.com", name=f"Person{chr(97 + number)} Name")
         stage.live()
         links = _links(stage)
         assert len(links) == 12
