@@ -38,7 +38,7 @@ their addresses. ``hot``: many edits of one field. ``refuse``: the portal gets a
 archived. ``shorten``: HubSpot keeps a part of a text. ``jump``: the computer's clock goes ahead, and back. ``remap``:
 the configuration loses a field and gets it back; a process may keep the old map.
 """
-READY = frozenset(FEATURES) - {"partial"}
+READY = frozenset(FEATURES)
 """Those that seeds may draw: seeds with them pass."""
 DEEDS = ("wide", "filled", "odd", "restore", "couples", "same", "parts", "shared", "exchange", "hot", "remap")
 ADMIN = ("refuse", "vanish", "shorten")
