@@ -150,7 +150,7 @@ def test_a_name_that_stripe_fills_in_again_after_a_clear_is_an_echo() -> None:
     assert settled == Settled({"name": ("", "Nordwind")})
 
 
-@pytest.mark.parametrize("base", [None, ("", "")])
+@pytest.mark.parametrize("base", [None, ("", ""), ("", "Nordwind alt")])
 @pytest.mark.parametrize("path", ["business_name", "individual_name"])
 def test_a_name_that_was_filled_in_does_not_flow(base: tuple[str, str] | None, path: str) -> None:
     specs = tuple(replace(s, stripe=(path,)) if s.name == "company" else s for s in DEFAULT_FIELDS)

@@ -100,6 +100,26 @@ def test_of_two_paying_customers_that_of_the_kept_contact_stays_primary(kept: st
         assert primary == [customers[kept]]
 
 
+@pytest.mark.parametrize("merges", ["ab ca", "ab ac", "bc ab", "ab cd ac"])
+def test_contacts_merged_one_after_the_other_before_any_read_keep_the_last_ones_customer(merges: str) -> None:
+    with stage("merge") as play:
+        world, ids = play.world, {}
+        names = sorted(set(merges) - {" "})
+        for name in names:
+            ids[name] = world.hubspot.edit("create", None, {"email": f"{name}@example.com", "company": name}, world.now)
+            play.play()
+        before = {row["email"][0]: row for row in world.stripe.records()}
+        for into, gone in merges.split():
+            world.hubspot.edit("merge", None, {"into": ids[into], "from": ids[gone]}, world.now)
+            world.facts.drain()
+            ids[into] = world.hubspot.records()[-1]["id"]
+        play.play()
+        after = {row["email"][0]: row for row in world.stripe.records()}
+        assert after == before
+        primary = [link.stripe_id for link in links_of(play) if link.primary and link.state is LinkState.ACTIVE]
+        assert primary == [before[merges.split()[-1][0]]["id"]]
+
+
 @pytest.mark.case(46)
 def test_after_a_restored_backup_no_second_customer_is_created() -> None:
     with stage() as play:

@@ -169,7 +169,7 @@ def _is_filled_in(pair: Pair, spec: FieldSpec, base_pair: BasePair | None, field
 
     That is no edit: the base follows (docs/correctness.md#names-stripe-fills-in).
     """
-    return base_pair in (None, ("", "")) and fields.is_filled_in(pair.customer, spec.name)
+    return (base_pair is None or not base_pair[0]) and fields.is_filled_in(pair.customer, spec.name)
 
 
 def _is_settled(pair: Pair, fields: FieldMap, spec: FieldSpec, merged: MergeResult) -> bool:

@@ -7,7 +7,7 @@ A value that may be a late write of ours is not planned from before its author i
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -140,7 +140,7 @@ class _Round:
         contexts = self._load(jobs)
         plans = {job.id: self._plan(contexts[key_of_job[job.id]]) for job in jobs}
         short = [job for job in jobs if plans[job.id].locks - {job.key} - held.get(job.id, set())]
-        locked = self.runtime.lock_each(self.tx, {job.token: plans[job.id].locks for job in short})
+        locked = self.runtime.lock_each(self.tx, self._let_one_pass(short, plans))
         relocked = [job for job in short if job.token in locked]
         for job in short:
             if job.token not in locked:
@@ -150,6 +150,21 @@ class _Round:
             contexts |= self._load(relocked)
             plans |= {job.id: self._plan(contexts[key_of_job[job.id]]) for job in relocked}
         return [_Planned(job, contexts[key_of_job[job.id]], plans[job.id]) for job in jobs if job.id in plans]
+
+    def _let_one_pass(self, short: Sequence[Job], plans: Mapping[str, Plan]) -> dict[str, Collection[str]]:
+        """Token -> the locks that jobs want; a job whose own lock an earlier one wants gives it up, and comes later.
+
+        Jobs that want each other's locks, those of merged contacts, would otherwise fail together for ever.
+        """
+        wanted: dict[str, Collection[str]] = {}
+        claimed: set[str] = set()
+        for job in sorted(short, key=lambda job: (job.id not in self.planning.held, job.key)):
+            if {job.key, *self.planning.held.get(job.id, ())}.isdisjoint(claimed):
+                wanted[job.token] = plans[job.id].locks
+                claimed |= plans[job.id].locks
+            else:
+                self.tx.locks.drop(job.token)
+        return wanted
 
     def _load(self, jobs: Sequence[Job]) -> dict[str, PlanContext]:
         contexts = load_contexts(self.tx, sorted({self.planning.key_of[job.id] for job in jobs}))

@@ -51,6 +51,12 @@ class TestHubSpot:
             "name/firstname": "Anna Lena"
         }
 
+    def test_a_part_of_a_name_is_spelled_as_in_an_answer(self) -> None:
+        raw = "\u200b\ufeffAnna  Lena\u00ad"
+        spec = FieldMap(DEFAULT_FIELDS).by_name["name"]
+        first, _ = spec.form.hubspot_parts(spec.form.read_hubspot([raw, "Byron"]))
+        assert one(change(propertyName="firstname", propertyValue=raw)).values == {"name/firstname": first}
+
     def test_a_cleared_value_is_a_value_and_a_withheld_one_is_not(self) -> None:
         assert one(change(propertyValue="")).values == {"phone": ""}
         assert one(change(propertyValue=None)).values == {"phone": ""}

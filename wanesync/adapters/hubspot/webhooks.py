@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from collections.abc import Mapping
 
 from wanesync.adapters.checked_values import MAX_ID_CHARS, InvalidElement, check_id, check_text
@@ -17,6 +16,7 @@ from wanesync.adapters.webhooks import (
     event_key,
     parse_body,
 )
+from wanesync.core.characters import collapse, trim
 from wanesync.core.errors import InvalidPayload
 from wanesync.core.fields import FieldMap
 from wanesync.core.ids import CUSTOMER_ID_PROPERTY
@@ -149,7 +149,7 @@ class HubSpotWebhooks:
             return {}
         if len(spec.hubspot) == 1:
             return {spec.name: spec.form.read_hubspot([value])}
-        return {f"{spec.name}/{changed}": " ".join(unicodedata.normalize("NFC", value).split())}
+        return {f"{spec.name}/{changed}": collapse(trim(value))}
 
     def _source(self, element: Mapping[str, object], app: str) -> str:
         kind, source_id = _short(element, "changeSource"), _short(element, "sourceId")
