@@ -141,3 +141,18 @@ def test_chatty_libraries_are_quiet() -> None:
         logging.getLogger(name).info("request")
         logging.getLogger(name).warning("trouble")
     assert [record["event"] for record in lines(stream)] == ["trouble"] * 3
+
+
+@pytest.mark.parametrize("odd", ["half a pair: \ud800", 1 << 70])
+def test_a_value_that_json_has_no_form_for_does_not_print_the_record_unmasked(
+    odd: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stream = io.StringIO()
+    log.configure("info", stream)
+    structlog.get_logger("ours").warning("odd", value=odd, author="jane@example.com")
+    assert json.loads(stream.getvalue())["author"] == "***"
+    assert capsys.readouterr().err == ""
+
+
+def test_a_password_with_an_at_sign_is_masked_whole() -> None:
+    assert log.mask("url", "postgresql://app:se@cr@et@db/x") == "postgresql://***@db/x"

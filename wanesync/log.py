@@ -5,6 +5,7 @@ Values that look like a secret or an address are masked in every record, also in
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
@@ -24,7 +25,7 @@ SECRET_VALUES = re.compile(
     r"\bpat-[a-z0-9]+-[A-Za-z0-9-]+"  # HubSpot private app token
     r"|\b(?:sk|rk|pk)_(?:live|test)_\w+|\bwhsec_\w+"  # Stripe keys and webhook secrets
     r"|(?<=\bBearer )\S+|(?<=\bBasic )\S+"
-    r"|(?<=://)[^/\s@:]*:[^/\s@]*(?=@)"  # user and password of an address
+    r"|(?<=://)[^/\s@:]*:[^/\s]*(?=@)"  # user and password of an address; a password may hold an @
     r"|(?<![\w+])\+\d[\d ().\-/]{5,18}\d"  # international phone number
     r"|\(?\b\d{3}\)?[ .-]\d{3}[ .-]\d{4}\b",  # national phone number with marks
     re.IGNORECASE,
@@ -119,7 +120,11 @@ def _output(stream: TextIO) -> list[structlog.typing.Processor]:
 
 
 def _dump(event: object, **_options: object) -> str:
-    return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    try:
+        return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:
+        # Half a surrogate pair, or a number of more than 64 bits: the logging module would print it unmasked.
+        return json.dumps(event, default=str)
 
 
 def _strip(_logger: object, _method: str, event: Event) -> Event:

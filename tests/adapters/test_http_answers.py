@@ -20,6 +20,8 @@ NOW = "Mon, 23 Nov 2026 10:00:00 GMT"
         ({"Retry-After": "Mon, 30 Nov 2026 10:00:00 GMT", "Date": NOW}, None),
         ({"Retry-After": "soon", "Date": NOW}, None),
         ({"Retry-After": "nan"}, None),
+        ({"Retry-After": f"Mon, 23 Nov {'9' * 20} 10:00:00 GMT", "Date": NOW}, None),
+        ({"Retry-After": NOW, "Date": f"Mon, 23 Nov 2026 10:00:00 +{'9' * 20}"}, None),
         ({"Retry-After": "-1"}, None),
         ({"Date": NOW}, None),
     ],

@@ -121,3 +121,10 @@ def test_a_database_whose_key_file_is_gone_gets_no_new_one(tmp_path: Path) -> No
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="folder"):
         load_keyring([], f"sqlite:{tmp_path / 'no' / 'state.db'}")
+
+
+@pytest.mark.parametrize("blob", [b"", b"\x01abcd", b"\x02" + b"a" * 40])
+def test_what_is_no_encrypted_value_is_named_by_its_place(blob: bytes) -> None:
+    with pytest.raises(DecryptionFailed) as raised:
+        Encryption({"aaaa": b"k" * 32}).decrypt(blob, "records", "hubspot:7", "content")
+    assert (raised.value.table, raised.value.row) == ("records", "hubspot:7")

@@ -6,7 +6,7 @@ import http.client
 import resource
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -105,3 +105,34 @@ def test_the_limit_of_open_files_is_raised_as_far_as_allowed(monkeypatch: pytest
         monkeypatch.setattr(resource, "getrlimit", lambda _kind, limits=(soft, hard): limits)
         assert raise_file_limit() == expected
     assert taken == [(1_024, 1_024), (4_096, 4_096), (16_384, resource.RLIM_INFINITY)]
+
+
+@pytest.mark.parametrize(
+    ("begin", "repeated"),
+    [
+        (b"", b"a: b\r\n" * 10_000),
+        (b"X: ", b"a" * 60_000),
+        (b"Content-Length: 2\r\n\r\n{}POST / HTTP/1.1\r\nX: ", b"a" * 60_000),
+        (b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX: ", b"a" * 60_000),
+    ],
+    ids=["many headers", "a header without an end", "the next request", "a header after the body"],
+)
+def test_a_head_that_is_larger_than_any_senders_is_refused(
+    door: Door, begin: bytes, repeated: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "IDLE_TIMEOUT_S", 60.0)
+    with door.connect(b"POST /webhooks/stripe HTTP/1.1\r\nHost: a\r\n" + begin) as opened:
+        with suppress(OSError):  # it is closed while more is sent
+            for _ in range(50):
+                opened.sendall(repeated)
+        while read_end(opened):  # until it is closed
+            pass
+    assert door.post() == 200
+
+
+def test_a_body_is_no_head(door: Door) -> None:
+    body = b"a" * 300_000
+    with door.connect(b"POST /webhooks/stripe HTTP/1.1\r\nHost: a\r\nContent-Length: 300000\r\n\r\n") as opened:
+        for start in range(0, len(body), 50_000):
+            opened.sendall(body[start : start + 50_000])
+        assert read_end(opened).startswith(b"HTTP/1.1 200")

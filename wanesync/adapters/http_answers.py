@@ -122,7 +122,7 @@ def _read(headers: Mapping[str, str], wanted: str) -> str:
 def _read_date(headers: Mapping[str, str], wanted: str) -> datetime | None:
     try:
         return parsedate_to_datetime(_read(headers, wanted))
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

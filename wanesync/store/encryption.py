@@ -59,7 +59,7 @@ class Encryption:
         """Decrypts a value. Raises DecryptionFailed if it was altered or moved, or if its key is not configured."""
         if len(blob) < _HEAD or blob[:1] != _VERSION:
             raise DecryptionFailed(
-                f"the {purpose} of {table} {row} is not an encrypted value; restore it from a backup"
+                f"the {purpose} of {table} {row} is not an encrypted value; restore it from a backup", table, row
             )
         box = self._boxes.get(blob[1:5])
         if box is None:

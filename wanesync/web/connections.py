@@ -18,6 +18,12 @@ WANTED_FILES = 16_384
 KEPT_FILES = 256
 """Open files kept for the database, logs, and connections the kernel hands over in one turn."""
 
+MAX_HEAD_BYTES = 1 << 16
+"""Bytes of the address and the headers of a request (our choice): those of both senders have 2 kB."""
+HEADER_COST_BYTES = 32
+"""What a header counts for besides its text, so that there are at most 2,000 (our choice)."""
+TOO_LARGE = "The head of the request is too large."
+
 
 def raise_file_limit() -> int:
     """Raise the number of files this process may open as far as it is allowed to; return the limit."""
@@ -41,8 +47,15 @@ def make_protocol(max_connections: int) -> type[BoundedProtocol]:
 _NUMBERS = itertools.count()
 
 
+class HeadTooLarge(Exception):
+    """The head of a request is larger than any sender's; the parser passes it on as an error of the request."""
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """A connection that is closed when it sends no request for a while, or when newer ones need its place.
+
+    A request with a large head is refused: uvicorn has no bound, and many headers, or one without an end, take time
+    that grows with their square.
 
     Only a connection whose request is complete, and not answered yet, cannot lose its place.
     """
@@ -51,6 +64,10 @@ class BoundedProtocol(HttpToolsProtocol):
     waits_since_s = 0.0
     number = 0
     _timer: asyncio.TimerHandle | None = None
+    _head_bytes = 0
+    """Bytes of the address and the finished headers of the newest request."""
+    _unread_bytes = 0
+    """Bytes that arrived since the parser found the end of anything."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a new connection, and close the one that has been waiting longest if there are too many."""
@@ -68,6 +85,45 @@ class BoundedProtocol(HttpToolsProtocol):
             waiting = sorted((one for one in open_now if one is not self and one.is_waiting()), key=_since)
             for one in [*waiting, self][:excess]:
                 one.transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes of a request; refuse it when one of its headers does not end."""
+        self._unread_bytes += len(data)
+        if self._unread_bytes > MAX_HEAD_BYTES + len(data):
+            self.send_400_response(TOO_LARGE)
+            return
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        """Begin to count the head of a request."""
+        self._head_bytes, self._unread_bytes = 0, 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        """Take a part of the address."""
+        self._count(url)
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header, of the head or after the body."""
+        self._count(name, value)
+        super().on_header(name, value)
+
+    def _count(self, *parts: bytes) -> None:
+        self._unread_bytes = 0
+        self._head_bytes += HEADER_COST_BYTES + sum(map(len, parts))
+        if self._head_bytes > MAX_HEAD_BYTES:
+            raise HeadTooLarge(TOO_LARGE)
+
+    def on_headers_complete(self) -> None:
+        """Begin to take the body."""
+        self._unread_bytes = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of the body."""
+        self._unread_bytes = 0
+        super().on_body(body)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget a connection that is closed."""

@@ -252,3 +252,31 @@ def test_the_recycle_bin_shows_which_contacts_were_deleted() -> None:
     with CannedServer(Told(207, {"results": [{**raw("1"), "archived": True}, raw("2")]})) as server:
         assert open_side(server).find_archived(["1", "2", "3"]) == {"1"}
         assert "archived=true" in server.asked[0].path.lower()
+
+
+def test_an_id_with_another_error_than_not_found_is_not_absent() -> None:
+    errors = [
+        {"category": "OBJECT_NOT_FOUND", "context": {"ids": ["2"]}},
+        {"category": "INTERNAL_ERROR", "context": {"ids": ["3"]}},
+        {"category": "MISSING_SCOPES", "context": {"ids": ["4"]}},
+    ]
+    with CannedServer(Told(207, {"results": [raw("1")], "errors": errors})) as server:
+        found = open_side(server).read_contacts(["1", "2", "3", "4"])
+    assert isinstance(found["1"], Record)
+    assert found["2"] is None
+    assert isinstance(found["3"], CallError)
+    assert isinstance(found["4"], CallError)
+
+
+def test_an_account_without_its_id_is_no_account() -> None:
+    with CannedServer(Told(200, {"accountType": "STANDARD"})) as server, pytest.raises(CallError) as raised:
+        open_side(server).account()
+    assert raised.value.failure is Failure.NO_ANSWER
+
+
+def test_notes_and_histories_that_an_answer_lacks_are_not_none() -> None:
+    for told in ([Told(200, {})], [Told(200, {"results": [{"toObjectId": 5}]}), Told(200, {})]):
+        with CannedServer(*told) as server, pytest.raises(CallError):
+            open_side(server).read_note_marks("7")
+    with CannedServer(Told(200, raw("7"))) as server, pytest.raises(CallError):
+        open_side(server).wrote_current("7", ["city"])

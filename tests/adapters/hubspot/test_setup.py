@@ -9,7 +9,7 @@ import pytest
 from tests.support.canned_server import Asked, CannedServer, Told
 from tests.support.hubspot_answers import open_side
 from wanesync.adapters.hubspot.setup import UNIQUE, property_definitions
-from wanesync.core.errors import ConfigError
+from wanesync.core.errors import CallError, ConfigError, Failure
 from wanesync.core.purchases import ROLL_UP_PROPERTIES
 
 
@@ -47,3 +47,17 @@ def test_the_event_definition_is_created_where_there_is_none() -> None:
 def test_values_of_our_keys_are_unique() -> None:
     unique = {entry["name"] for entry in property_definitions() if entry.get("hasUniqueValue")}
     assert unique == set(UNIQUE)
+
+
+def test_a_label_with_half_a_surrogate_pair_ends_no_check_of_the_portal() -> None:
+    body = b'{"results": [{"name": "city", "type": "enumeration", "options": [{"label": "\\ud83d"}]}]}'
+    with CannedServer(Told(200, body), Told(200, {})) as server:
+        facts = open_side(server).inspect()
+    assert facts.properties["city"].version
+
+
+@pytest.mark.parametrize("body", [{}, {"results": []}, {"results": None}])
+def test_an_answer_without_properties_is_no_portal_without_properties(body: dict[str, object]) -> None:
+    with CannedServer(Told(200, body)) as server, pytest.raises(CallError) as raised:
+        open_side(server).inspect()
+    assert raised.value.failure is Failure.NO_ANSWER

@@ -10,7 +10,7 @@ from wanesync.adapters.checked_values import MAX_ID_CHARS, IncompleteElement, In
 from wanesync.adapters.http_answers import AnswerTooLarge
 from wanesync.adapters.hubspot import batches, purchases, search, setup
 from wanesync.adapters.hubspot.bisect_batch import BatchBisector
-from wanesync.adapters.hubspot.client import HubSpotClient
+from wanesync.adapters.hubspot.client import HubSpotClient, Reply
 from wanesync.adapters.hubspot.contacts import (
     MODIFIED,
     OURS,
@@ -84,7 +84,10 @@ class HubSpotAdapter:
         reply = self._client.call_path("GET", "account")
         mode = "live" if text(reply.body.get("accountType")) == "STANDARD" else "test"
         zone = text(reply.body.get("timeZone")) or "UTC"
-        return Account(text(reply.body.get("portalId")), mode, zone, reply.timing.to_ms)
+        portal = text(reply.body.get("portalId"))
+        if not portal:
+            raise read_unreadable(reply.status, "an account without portalId")
+        return Account(portal, mode, zone, reply.timing.to_ms)
 
     def read_contacts(self, ids: Sequence[str]) -> Mapping[str, Record | CallError | None]:
         """Read contacts with one request, and one more for each id that the answer does not mention.
@@ -104,7 +107,10 @@ class HubSpotAdapter:
         if not isinstance(body.get("results"), list):
             raise read_unreadable(reply.status, "a batch without results")
         holders: dict[str, Record | CallError] = {}
-        missing = {name for entry in rows(body.get("errors")) for name in self._table.read_entry(mapping(entry)).ids}
+        refused = [self._table.read_entry(mapping(entry)) for entry in rows(body.get("errors"))]
+        missing = {i for one in refused if one.failure is Failure.NOT_FOUND for i in one.ids}
+        # An id with any other error is not absent: there is no answer for it.
+        holders |= {i: one for one in refused if one.failure is not Failure.NOT_FOUND for i in one.ids}
         for raw in map(mapping, rows(body["results"])):
             if raw.get("archived") is True:
                 missing.add(text(raw.get("id")))
@@ -301,7 +307,9 @@ class HubSpotAdapter:
         reply = self._client.call(
             self._client.contacts.get_by_id, contact_id, properties=[MODIFIED], properties_with_history=names
         )
-        by_name = mapping(reply.body.get("propertiesWithHistory"))
+        if not isinstance(reply.body.get("propertiesWithHistory"), dict):
+            raise read_unreadable(reply.status, "a contact without the history that was asked for")
+        by_name = mapping(reply.body["propertiesWithHistory"])
         histories = {name: [mapping(version) for version in rows(by_name.get(name))] for name in names}
         own = {text(version.get("sourceId")) for name in OURS for version in histories[name] if _is_app(version)}
         own = (own | self._options.own_source_ids) - {""}
@@ -358,7 +366,7 @@ class HubSpotAdapter:
         page: dict[str, object] = {"limit": ASSOCIATIONS_PAGE}
         while True:
             reply = self._client.call(self._client.associations.get_page, "contacts", contact_id, "notes", **page)
-            ids += [text(mapping(entry).get("toObjectId")) for entry in rows(reply.body.get("results"))]
+            ids += [text(mapping(entry).get("toObjectId")) for entry in _results(reply)]
             following = text(mapping(mapping(reply.body.get("paging")).get("next")).get("after"))
             if not following:
                 break
@@ -371,7 +379,9 @@ class HubSpotAdapter:
             self._before_extra()
             inputs = [{"id": note_id} for note_id in ids[start : start + batches.MAX_BATCH_INPUTS]]
             asked = {"properties": ["hs_note_body"], "inputs": inputs}
-            marks |= purchases.read_marks(self._client.call(self._client.note_batches.read, asked).body)
+            reply = self._client.call(self._client.note_batches.read, asked)
+            _results(reply)
+            marks |= purchases.read_marks(reply.body)
         return marks
 
     def set_properties(self, values: Mapping[str, Mapping[str, str]]) -> Mapping[str, CallError | None]:
@@ -402,6 +412,13 @@ class HubSpotAdapter:
     def prepare(self, *, with_events: bool) -> Sequence[str]:
         """Create the properties and the event definition that are missing; several requests."""
         return setup.prepare(self._client, self._options.event_name, with_events=with_events)
+
+
+def _results(reply: Reply) -> Sequence[object]:
+    """Return the results of an answer: without any member of this name it is no answer."""
+    if not isinstance(reply.body.get("results"), list):
+        raise read_unreadable(reply.status, "no results")
+    return rows(reply.body["results"])
 
 
 def _is_app(version: Mapping[str, object]) -> bool:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 
-import orjson
-
 from wanesync.adapters.hubspot.client import HubSpotClient
+from wanesync.adapters.hubspot.errors import read_unreadable
 from wanesync.adapters.hubspot.purchases import define_event
 from wanesync.adapters.json_values import mapping, rows, text
 from wanesync.core.errors import CallError, ConfigError, Failure
@@ -36,6 +36,8 @@ def _define(name: str, label: str, kind: str, field_type: str) -> dict[str, obje
 def read_properties(client: HubSpotClient) -> dict[str, Mapping[str, object]]:
     """Return internal name -> definition of every contact property; one request."""
     reply = client.call(client.properties.get_all, "contacts")
+    if not rows(reply.body.get("results")):
+        raise read_unreadable(reply.status, "no properties, and every portal has some")
     return {text(entry.get("name")): entry for entry in map(mapping, rows(reply.body.get("results")))}
 
 
@@ -60,9 +62,8 @@ def _read_facts(entry: Mapping[str, object]) -> PropertyFacts:
         text(entry.get("type")) or "string",
         read_only=read_only,
         unique=entry.get("hasUniqueValue") is True,
-        version=hashlib.blake2b(
-            orjson.dumps([entry.get(name) for name in DEFINING], default=str), digest_size=8
-        ).hexdigest(),
+        # Not orjson, which refuses the half of a surrogate pair that a label may hold.
+        version=hashlib.blake2b(json.dumps([entry.get(name) for name in DEFINING]).encode(), digest_size=8).hexdigest(),
     )
 
 

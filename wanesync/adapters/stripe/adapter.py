@@ -112,8 +112,11 @@ class StripeAdapter:
             if not refused.account:
                 raise
             return Account(refused.account, self._mode)
+        account_id = text(reply.body.get("id"))
+        if not account_id:
+            raise _unread("an account without id")
         zone = mapping(mapping(reply.body.get("settings")).get("dashboard")).get("timezone")
-        return Account(text(reply.body.get("id")), self._mode, text(zone) or "UTC", reply.timing.to_ms)
+        return Account(account_id, self._mode, text(zone) or "UTC", reply.timing.to_ms)
 
     def read_customer(self, customer_id: str) -> CustomerAnswer:
         """Read one customer; a record of None was deleted or never existed."""
