@@ -21,7 +21,13 @@ from wanesync.store.tables.rates import QuotaUse
 
 
 def test_an_unknown_time_zone_counts_as_utc(store: Store) -> None:
-    for name, expected in (("", "UTC"), ("Mars/Olympus", "UTC"), ("Europe/Paris", "Europe/Paris")):
+    for name, expected in (
+        ("", "UTC"),
+        ("Mars/Olympus", "UTC"),
+        ("America", "UTC"),
+        ("x" * 999, "UTC"),
+        ("Europe/Paris", "Europe/Paris"),
+    ):
         with store.transaction() as tx:
             tx.settings.put(TIME_ZONE, name)
             zone = read_time_zone(tx)

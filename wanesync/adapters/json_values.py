@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -11,8 +12,11 @@ import orjson
 MAX_INTEGER = (1 << 63) - 1
 """Largest whole number that is accepted: what both databases hold."""
 
-MAX_MS = 1 << 53
-"""Largest time in ms that is accepted: JSON numbers are exact up to here (RFC 8259, section 6)."""
+MAX_MS = 253_402_300_799_999
+"""Largest time in ms that is accepted: the end of the year 9999, the last one that ISO 8601 and Python write."""
+
+MAX_DIGITS = 300
+"""Digits of a whole number that a float holds; a longer one is no amount, time or id of anything."""
 
 
 def parse(body: bytes | str) -> object:
@@ -22,19 +26,20 @@ def parse(body: bytes | str) -> object:
 
 
 def parse_vendor(body: bytes | str) -> object:
-    """Return the value of a vendor's JSON, also if it holds lone surrogates, which cutting a text can leave.
+    """Return the value of a vendor's JSON, also if it holds what only one element of it is to blame for.
 
-    They are valid JSON (RFC 8259, section 8.2) and stay, so that only the element that holds one is set aside. Raises
+    Lone surrogates, which cutting a text can leave, stay, and a byte that is not UTF-8 becomes one; a number that no
+    float holds becomes a text. So the checks of the element that holds one set aside that element alone. Raises
     ValueError as ``parse`` does.
     """
     try:
         return parse(body)
     except ValueError:
-        content = body.encode() if isinstance(body, str) else body
-        if b"\\ud" not in content.lower():
-            raise
+        content = body if isinstance(body, str) else body.decode(errors="surrogateescape")
     try:
-        value: object = json.loads(content.decode(), parse_constant=_refuse_constant)
+        value: object = json.loads(
+            content, parse_constant=_refuse_constant, parse_int=_read_int, parse_float=_read_float
+        )
     except RecursionError:
         raise ValueError("nested too deep") from None
     return value
@@ -42,6 +47,15 @@ def parse_vendor(body: bytes | str) -> object:
 
 def _refuse_constant(_name: str) -> None:
     raise ValueError("NaN and Infinity are not JSON")
+
+
+def _read_int(digits: str) -> int | str:
+    return int(digits) if len(digits) <= MAX_DIGITS else digits
+
+
+def _read_float(digits: str) -> float | str:
+    number = float(digits)
+    return digits if math.isinf(number) else number
 
 
 def mapping(value: object) -> Mapping[str, object]:
@@ -91,4 +105,4 @@ def epoch_ms(value: object) -> int:
         at_ms = round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
     except (ValueError, OverflowError):
         return 0
-    return max(0, at_ms)
+    return at_ms if 0 <= at_ms <= MAX_MS else 0

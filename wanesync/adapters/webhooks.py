@@ -32,6 +32,10 @@ MAX_KEPT_BYTES = 1 << 16
 """Bytes of an element that are kept for an operator to inspect."""
 
 _TOKENS = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{\[,]', re.DOTALL)
+_STRUCTURE = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\],"]', re.DOTALL)
+"""Whole texts, brackets and commas; a quotation mark that begins no whole text."""
+_OPENING = {b"]": b"[", b"}": b"{"}
+_SCALAR = rb'"%s"\s*:\s*(?:"([^"\\]{1,255})"|([0-9]{1,19})\b)'
 
 
 class Parser(Protocol):
@@ -80,12 +84,25 @@ class WebhookContents:
     def put_aside(self, element: object, reason: str) -> None:
         """Keep an element that could not be read, for an operator to inspect."""
         try:
-            raw = _dump(element)
+            raw = element.raw if isinstance(element, Unreadable) else _dump(element)
         except (TypeError, RecursionError):
             raw, reason = b"", f"{reason}; nested too deep to be kept"
         if len(raw) > MAX_KEPT_BYTES:
             raw, reason = raw[:MAX_KEPT_BYTES], f"{reason}; only its first {MAX_KEPT_BYTES:,} bytes are kept"
         self.set_aside.append((raw, reason))
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An element of an array that is not JSON that can be read, and why."""
+
+    raw: bytes
+    reason: str
+
+    def find_texts(self, *names: str) -> dict[str, object]:
+        """Return the members of these names as they can be made out, without those that cannot."""
+        found = {name: re.search(_SCALAR % name.encode(), self.raw) for name in names}
+        return {name: (one[1] or one[2]).decode(errors="replace") for name, one in found.items() if one}
 
 
 def _dump(element: object) -> bytes:
@@ -101,13 +118,65 @@ def parse_body(body: bytes) -> object:
     Raises ``InvalidPayload`` (not UTF-8, not JSON, nested too deep, more values than any webhook holds). A lone
     surrogate stays: it sets only its element aside.
     """
-    if len(body) > MIN_SCANNED_BYTES and next(islice(_TOKENS.finditer(body), MAX_TOKENS, None), None):
-        raise InvalidPayload(f"the body holds more than {MAX_TOKENS:,} values: no vendor sends such a webhook")
+    _check_tokens(body)
     try:
         return parse_vendor(body)
     except ValueError as error:
-        # The messages of both parsers quote nothing of the body.
-        raise InvalidPayload(f"the body is not JSON that can be read: {error}") from None
+        raise _as_invalid(error) from None
+
+
+def parse_elements(body: bytes) -> object:
+    """Return the JSON value of a body; of an array also with elements that are ``Unreadable``.
+
+    One element that is nested too deep or no JSON does not refuse those beside it. Raises ``InvalidPayload`` as
+    ``parse_body`` does, where the body is no array or its elements cannot be told apart.
+    """
+    _check_tokens(body)
+    try:
+        return parse_vendor(body)
+    except ValueError as error:
+        parts = _split_array(body.strip())
+        if parts is None:
+            raise _as_invalid(error) from None
+    return [_parse_part(part) for part in parts]
+
+
+def _check_tokens(body: bytes) -> None:
+    if len(body) > MIN_SCANNED_BYTES and next(islice(_TOKENS.finditer(body), MAX_TOKENS, None), None):
+        raise InvalidPayload(f"the body holds more than {MAX_TOKENS:,} values: no vendor sends such a webhook")
+
+
+def _as_invalid(error: ValueError) -> InvalidPayload:
+    # The messages of both parsers quote nothing of the body.
+    return InvalidPayload(f"the body is not JSON that can be read: {error}")
+
+
+def _parse_part(part: bytes) -> object:
+    try:
+        return parse_vendor(part)
+    except ValueError as error:
+        return Unreadable(part, f"not JSON that can be read: {error}")
+
+
+def _split_array(body: bytes) -> list[bytes] | None:
+    """Return the elements of an array, split where its brackets and commas say; None where they do not fit."""
+    parts: list[bytes] = []
+    opened = bytearray()
+    start = 1
+    for token in _STRUCTURE.finditer(body):
+        mark = token[0]
+        if mark in (b"[", b"{"):
+            opened += mark
+        elif mark == b'"' or (mark in (b"]", b"}") and opened[-1:] != _OPENING[mark]):
+            return None
+        if (mark == b"," and len(opened) == 1) or (mark == b"]" and len(opened) == 1):
+            parts.append(body[start : token.start()])
+            start = token.end()
+        if mark in (b"]", b"}"):
+            opened.pop()
+        if not opened and token.end() < len(body):
+            return None
+    return parts if start == len(body) and not opened and body.startswith(b"[") else None
 
 
 def event_key(key: bytes, *parts: str) -> str:

@@ -32,7 +32,7 @@ def read_time_zone(tx: Tx) -> tzinfo:
     """Return the time zone of the HubSpot account; UTC while unknown."""
     try:
         return ZoneInfo(tx.settings.get(TIME_ZONE) or "UTC")
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a folder of zones, or a name too long for a file
         return UTC
 
 

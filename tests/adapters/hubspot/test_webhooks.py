@@ -121,7 +121,7 @@ class TestHubSpot:
 
     @pytest.mark.parametrize(
         "body",
-        [b"", b"{}", b"nonsense", b"[", b"\xff\xfe", b'["\xff"]', b"[NaN]", b"[" * 10_000, b"null", b'"x"', b"[1]]"],
+        [b"", b"{}", b"nonsense", b"[", b"\xff\xfe", b'["\xff]', b"[{]}", b"[" * 10_000, b"null", b'"x"', b"[1]]"],
     )
     def test_what_is_no_array_is_refused(self, body: bytes) -> None:
         with pytest.raises(InvalidPayload):
@@ -174,9 +174,35 @@ class TestHubSpot:
 
     def test_a_body_that_cannot_be_read_is_refused(self) -> None:
         with pytest.raises(InvalidPayload):
-            HUBSPOT.parse(b'["\\ud83d", NaN]', 0)
-        with pytest.raises(InvalidPayload):
             HUBSPOT.parse(b'["\\ud83d"' + b"[" * 10_000, 0)
+
+    @pytest.mark.parametrize(
+        "bad",
+        [
+            b"[" * 5_000 + b"]" * 5_000,
+            b"NaN",
+            b"9" * 5_000,
+            b"-1e999",
+            b'"K\xff"',
+            b'"K\xed\xa0\xbd"',
+            b"tru",
+            b"{1: 2}",
+            b'"a\nb"',
+        ],
+        ids=["deep", "NaN", "digits", "infinite", "no UTF-8", "half a pair", "no word", "no key", "a line feed"],
+    )
+    def test_one_element_that_is_no_json_refuses_no_other_and_its_contact_is_read(self, bad: bytes) -> None:
+        name = "occurredAt" if bad[:1] in b"9-" else "propertyValue"
+        broken = json.dumps({k: v for k, v in change().items() if k != name}).encode()[:-1] + b', "%s": %s}' % (
+            name.encode(),
+            bad,
+        )
+        parsed = HUBSPOT.parse(b" [%s,%s]\n" % (broken, json.dumps(change(objectId=8)).encode()), 0)
+        assert [event.record_id for event in parsed.events] == ["8"]
+        ((raw, reason),) = parsed.set_aside
+        assert raw
+        assert reason
+        assert parsed.named == [(Side.HUBSPOT, str(change()["objectId"]))]
 
     def test_a_deep_element_is_set_aside(self) -> None:
         deep = b"[" * 900 + b"]" * 900

@@ -12,9 +12,10 @@ from wanesync.adapters.webhooks import (
     FOREIGN,
     IGNORED,
     MAX_ELEMENTS,
+    Unreadable,
     WebhookContents,
     event_key,
-    parse_body,
+    parse_elements,
 )
 from wanesync.core.characters import collapse, trim
 from wanesync.core.errors import InvalidPayload
@@ -59,7 +60,7 @@ class HubSpotWebhooks:
 
     def parse(self, body: bytes, received_ms: int) -> ParsedWebhook:
         """Read a body whose signature was verified. Raises ``InvalidPayload`` if it is no array, for no element."""
-        value = parse_body(body)
+        value = parse_elements(body)
         if not isinstance(value, list):
             raise InvalidPayload("the body is not an array of events")
         if len(value) > MAX_ELEMENTS:
@@ -84,6 +85,8 @@ class HubSpotWebhooks:
 
     def _name_records(self, element: object) -> list[RecordRef]:
         """Return the contact of an element that is set aside: it is read, so that no edit waits for a catch-up."""
+        if isinstance(element, Unreadable):
+            element = element.find_texts("portalId", "objectId", "subscriptionType", "objectTypeId")
         if not isinstance(element, dict) or (self._portal and text(element.get("portalId")) != self._portal):
             return []
         subject, _, what = text(element.get("subscriptionType")).partition(".")
@@ -95,6 +98,8 @@ class HubSpotWebhooks:
             return []
 
     def _read(self, element: object, received_ms: int) -> Event | str:
+        if isinstance(element, Unreadable):
+            raise InvalidElement(element.reason)
         if not isinstance(element, dict):
             raise InvalidElement("not an object")
         name = text(element.get("subscriptionType")) or text(element.get("eventType"))
