@@ -73,6 +73,25 @@ def test_an_answer_that_cannot_be_committed_does_not_affect_the_others(runtime: 
     assert (job.state, job.attempts, job.reason) == (JobState.READY, 1, "ValueError")
 
 
+@pytest.mark.parametrize("held", [True, False])
+def test_an_answer_that_is_refused_makes_the_next_heartbeat_release_its_job(
+    committer: Committer, runtime: Runtime, *, held: bool
+) -> None:
+    """A clock that jumped past the lease and came back before the next heartbeat leaves no other trace."""
+    committed: list[object] = []
+    made = claimed_call(runtime, "contact:1", committed)
+
+    def then(tx: Tx, _answer: object) -> Next:
+        committed.extend(still_held(tx, made.jobs))
+        return DONE
+
+    if not held:
+        runtime.store.run(lambda tx: tx.processes.remove(runtime.name))
+    committer.commit([(Call(STRIPE, made.operation, made.jobs, made.send, then), "a")])
+    assert len(committed) == held
+    assert committer.lease.claim_lost is not held
+
+
 def test_answers_of_a_kind_are_committed_at_once_and_by_halves_if_that_fails(runtime: Runtime) -> None:
     committed: list[object] = []
     groups: list[Sequence[object]] = []

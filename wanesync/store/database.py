@@ -86,6 +86,8 @@ class Tx:
         self.now_ms = session.now_ms
         self.part: frozenset[str] | None = None
         """Ids of the jobs that are committed now, while a batch is committed in parts; None: all."""
+        self.has_refused = False
+        """Whether a job did not count as held any more, so that nothing was committed for it."""
 
     @contextmanager
     def only_jobs(self, job_ids: Collection[str]) -> Iterator[None]:

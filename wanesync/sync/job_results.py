@@ -39,6 +39,7 @@ def still_held(tx: Tx, jobs: Sequence[Job]) -> list[Job]:
     if tx.part is not None:
         jobs = [job for job in jobs if job.id in tx.part]
     mine = tx.jobs.still_held(jobs)
+    tx.has_refused |= len(mine) < len(jobs)
     return [job for job in jobs if job.id in mine]
 
 

@@ -68,10 +68,10 @@ class _Piece:
         middle = len(jobs) // 2
         return [_Piece(self.answers, jobs=jobs[:middle]), _Piece(self.answers, jobs=jobs[middle:])] if middle else []
 
-    def commit(self, runtime: Runtime, tx: Tx) -> list[AnyCall]:
-        """Commit the answers; return the calls that follow."""
+    def commit(self, runtime: Runtime, tx: Tx) -> tuple[list[AnyCall], bool]:
+        """Commit the answers; return the calls that follow, and whether a job was refused because its lease is over."""
         with self._only(tx):
-            return commit_answers(runtime, tx, self.answers)
+            return commit_answers(runtime, tx, self.answers), tx.has_refused
 
     def reschedule(self, runtime: Runtime, tx: Tx, error: Exception) -> None:
         """Reschedule the jobs of answers that cannot be committed at all."""
@@ -125,7 +125,7 @@ class Committer:
         while pieces:
             piece = pieces.popleft()
             try:
-                follow_ups = self.runtime.commit("outcomes", partial(piece.commit, self.runtime))
+                follow_ups, refused = self.runtime.commit("outcomes", partial(piece.commit, self.runtime))
             except Exception as error:  # noqa: BLE001 - the stored pending writes settle what is lost here
                 again = self._fail(piece, error)
                 if again is None:
@@ -134,6 +134,8 @@ class Committer:
             else:
                 left = {id(call) for other in pieces for call, _ in other.answers}
                 self._settle([call for call, _ in piece.answers if id(call) not in left], follow_ups)
+                # A clock that jumped and came back between two heartbeats leaves no other trace.
+                self.lease.claim_lost = self.lease.claim_lost or refused
         self.notes.clear()
 
     def _settle(self, calls: Sequence[AnyCall], follow_ups: Sequence[AnyCall]) -> None:
