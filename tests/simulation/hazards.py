@@ -160,8 +160,6 @@ class Hazards:
 
     def _mend_texts(self) -> None:
         for (contact_id, name), value in sorted(self.odd_cells.items()):
-            if self.rules.get(name) == "vanish":
-                continue  # an archived property takes no value
             if contact_id in self.world.facts.living(Side.HUBSPOT):
                 if name in self.rules:
                     # First an admin lets users write the property again.
@@ -169,7 +167,7 @@ class Hazards:
                     opened = {"archived": "false", "read_only": "false", "options": "", "keeps": ""}
                     self._edit(Side.HUBSPOT, "property", name, opened)
                 self.world.say("mended", self._edit(Side.HUBSPOT, "update", contact_id, {name: value}))
-            del self.odd_cells[contact_id, name]
+        self.odd_cells.clear()
 
     def has_vanished(self, spec: FieldSpec) -> bool:
         """Whether a property of a field is archived."""
