@@ -188,13 +188,31 @@ def test_of_several_edits_the_newest_is_put_back() -> None:
     assert found.buried == {"city": ("Rom", True)}
 
 
-def test_parts_of_a_name_are_put_back_into_the_name_that_stood_before() -> None:
+def test_both_parts_of_a_name_are_put_back_together() -> None:
     write = own(HUBSPOT, "name", full_name("Ada", "Byron"), full_name("Eve", "King"))
     record = contact(name=full_name("Eve", "King"))
     found = judge([edit("Zoe", "name/firstname"), edit("Lee", "name/lastname")], write, record)
     assert found.buried == {"name": (full_name("Zoe", "Lee"), True)}
-    one = judge([edit("Zoe", "name/firstname")], write, record)
-    assert one.buried == {"name": (full_name("Zoe", "Byron"), True)}
+
+
+def test_half_of_a_name_is_not_put_back_without_the_event_of_the_other_half() -> None:
+    """Events of the two properties come alone and late: half of one name with half of another is nobody's name."""
+    for before in ("", full_name("Ada", "Byron")):
+        write = own(HUBSPOT, "name", before, full_name("Eve", "King"))
+        record = contact(name=full_name("Eve", "King"))
+        first, last = edit("Zoe", "name/firstname"), edit("Lee", "name/lastname", NOW_MS - 51)
+        found = judge([last], write, record)
+        assert (found.buried, [(c.field, c.value) for c in found.conflicts]) == ({}, [("name/lastname", "Lee")])
+        both = judge([replace(last, judged=True), first], write, record)
+        assert both.buried == {"name": (full_name("Zoe", "Lee"), True)}
+        stale = edit("Old", "name/lastname", NOW_MS - 300)
+        assert judge([replace(stale, judged=True), first], write, record).buried == {}
+
+
+def test_a_part_that_our_write_left_as_it_was_goes_with_the_edited_one() -> None:
+    write = own(HUBSPOT, "name", full_name("Ada", "Byron"), full_name("Ada", "King"))
+    found = judge([edit("Lee", "name/lastname")], write, contact(name=full_name("Ada", "King")))
+    assert found.buried == {"name": (full_name("Ada", "Lee"), True)}
 
 
 def test_the_owner_s_edit_in_stripe_is_named_by_the_event_of_our_write() -> None:

@@ -51,7 +51,7 @@ def _check_clears(world: World, history: History) -> None:
 
 def _was_cleared(history: History, cell: Cell, write: Write) -> bool:
     side, record_id, name = cell
-    if name == "company" and is_business(write.old) and _last_before(history, cell, write) == OURS:
+    if name == "company" and _last_before(history, cell, write) == OURS and _was_name(history, write.old):
         return True  # a name that we had made the company, late, taken back
     near = _connected(history, side, record_id)
     return any(
@@ -59,6 +59,18 @@ def _was_cleared(history: History, cell: Cell, write: Write) -> bool:
         for at, i in near
         for other in history.cells.get((at, i, name), [])
     )
+
+
+def _was_name(history: History, company: str) -> bool:
+    """Whether a company is the name of a business on Stripe, or what a property that keeps less held of one."""
+    names = {
+        write.new
+        for (side, _, name), writes in history.cells.items()
+        if side is Side.STRIPE and name == "name"
+        for write in writes
+        if is_business(write.new)
+    }
+    return company in names or ("shorten" in history.features and any(each.startswith(company) for each in names))
 
 
 def _last_before(history: History, cell: Cell, write: Write) -> str:

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.core_builders import contact, customer
+from tests.support.core_builders import FIELDS, contact, customer
 from tests.support.live_sync import HUBSPOT, STRIPE, LiveSync, customer_answer
 from wanesync.core.model import Conflict
-from wanesync.sync.agreements import SWEEP_ROWS, sweep_agreed
+from wanesync.sync.agreements import SWEEP_ROWS, Agreement, close_agreed, sweep_agreed
 
 ANN = contact("1", other_id="cus_1", email="ann@example.com", city="Lyon")
 CUS = customer("cus_1", other_id="1", email="ann@example.com", city="Nice")
@@ -66,6 +66,16 @@ def test_a_part_of_a_name_belongs_to_its_field(live: LiveSync) -> None:
     live.queue(STRIPE, KEY)
     live.work(STRIPE)
     assert live.conflicts() == []
+
+
+def test_a_part_that_stands_again_with_the_other_one_is_listed_no_more(live: LiveSync) -> None:
+    made = live.link(ANN, CUS)
+    live.store.run(lambda tx: tx.conflicts.put(Conflict(HUBSPOT, "1", "name/lastname", "Lee", "overwritten"), made.id))
+    live.store.run(lambda tx: tx.conflicts.put(Conflict(HUBSPOT, "1", "name/firstname", "Eve", "overwritten"), made.id))
+    standing = replace(made, base={**made.base, "name": ("Ann\x1fLee", "Ann Lee")})
+    agreement = Agreement(standing, "name", 0)
+    live.store.run(lambda tx: close_agreed(tx, FIELDS, [agreement]))
+    assert live.conflicts() == [("overwritten", "name/firstname", "Eve")]
 
 
 def test_the_value_that_did_not_win_is_kept_when_the_winner_s_write_is_answered(live: LiveSync) -> None:

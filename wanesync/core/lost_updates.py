@@ -61,10 +61,12 @@ def judge_events(
                 if not _is_lost(stored, event, name, since_ms, history):
                     continue
                 write = _burying_write(stored, event, name, history, fields)
-                if write is None:
+                whole = _whole_value(event, name, write, history, fields) if write else None
+                if write is None or whole is None:
                     judgement.conflicts.append(Conflict(stored.side, stored.id, name, value, "overwritten"))
                 else:
-                    _bury(judgement, name, value, write, fields)
+                    field_name = name.partition("/")[0]
+                    judgement.buried[field_name] = (whole, not write.changes[field_name].put_back)
     buried = {(name, value) for name, (value, _) in judgement.buried.items()}
     judgement.conflicts = [c for c in judgement.conflicts if (c.field, c.value) not in buried]
     return judgement
@@ -89,15 +91,23 @@ def _burying_write(
     return write if wins and stands and between and not history.is_superseded(event, name, since_ms) else None
 
 
-def _bury(judgement: Judgement, name: str, value: str, write: PendingWrite, fields: FieldMap) -> None:
-    """Add a buried value; of a name, the other part is what it was before our write."""
+def _whole_value(event: Event, name: str, write: PendingWrite, history: _History, fields: FieldMap) -> str | None:
+    """Return the value that a write buried; of a name None while the event of its other part may be missing.
+
+    HubSpot tells a change of each part by itself. A part that our write left as it was is known without an event.
+    """
     field_name, slash, part = name.partition("/")
-    change = write.changes[field_name]
-    if slash:
-        held = judgement.buried.get(field_name, (change.before, False))[0]
-        parts = dict(zip(fields.by_name[field_name].hubspot, [*held.split(NAME_PARTS), ""], strict=False))
-        value = NAME_PARTS.join((parts | {part: value}).values())
-    judgement.buried[field_name] = (value, not change.put_back)
+    value = event.values[name]
+    if not slash:
+        return value
+    change, properties = write.changes[field_name], fields.by_name[field_name].hubspot
+    before, after = ([*text.split(NAME_PARTS), ""] for text in (change.before, change.after))
+    at = 1 - properties.index(part)
+    other = history.newest_of_user(f"{field_name}/{properties[at]}", write.planned_ms, write.landed_ms)
+    if other is None and (before[at] != after[at] or not before[at]):
+        return None
+    texts = {part: value, properties[at]: before[at] if other is None else other}
+    return NAME_PARTS.join(texts[each] for each in properties)
 
 
 Time = tuple[int, int]
@@ -268,6 +278,15 @@ class _History:
         """Return whether another write of ours reverted a late one: the value it had overwritten stays away."""
         found = self._replaced.get((name.partition("/")[0], "/" in name, value), ())
         return any(write is not pending for write in found)
+
+    def newest_of_user(self, name: str, after_ms: int, until_ms: int) -> str | None:
+        """Return the value of the newest event of a field that a user made in that time."""
+        carrying = [
+            event
+            for event in self._window
+            if name in event.values and event.source.startswith("user") and after_ms < event.occurred_ms <= until_ms
+        ]
+        return max(carrying, key=_place).values[name] if carrying else None
 
     def newest_known(self, event: Event, name: str, sent_ms: int) -> Event | None:
         """Return the newest other event of a field that a user made, or that occurred before a write was sent."""

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from wanesync.core.fields import part_equals
 from wanesync.core.model import Side
 from wanesync.store.tables.conflicts import KEPT_KINDS
 
@@ -87,7 +88,8 @@ def _is_settled(row: ConflictRow, agreement: Agreement, fields: FieldMap) -> boo
         return True
     spec = fields.by_name[agreement.field]
     standing = agreement.link.base[agreement.field][0 if row.conflict.side is Side.HUBSPOT else 1]
-    return spec.key(row.conflict.value) == spec.key(standing)
+    conflict = row.conflict
+    return spec.key(conflict.value) == spec.key(standing) or part_equals(conflict.field, standing, conflict.value)
 
 
 def _close(tx: Tx, closed: Sequence[tuple[ConflictRow, Link]]) -> None:
