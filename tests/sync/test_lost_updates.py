@@ -10,6 +10,7 @@ from tests.support.core_builders import contact, customer
 from tests.support.live_sync import HUBSPOT, SECOND_MS, STRIPE, LiveSync
 from wanesync.core.lost_updates import MAX_OWN_WRITE_AGE_MS
 from wanesync.core.model import Change, Event, PendingWrite, Record, Side, WriteKind, WriteResult
+from wanesync.core.ports import UpdateItem
 from wanesync.sync import lost_updates
 from wanesync.sync.lost_updates import judge_records
 from wanesync.sync.record_versions import RecordWriter
@@ -305,3 +306,35 @@ def test_records_that_do_not_fit_one_transaction_follow_in_the_next(
     assert [is_judged(live, key) for key in (*first, *second)] == [True, True, False, False]
     assert live.is_queued(HUBSPOT, "contact:2")
     assert not live.is_queued(HUBSPOT, KEY)
+
+
+def edit_under_way(live: LiveSync, seen: Record) -> None:
+    """Ann's city comes from Stripe while a read stores what an edit in HubSpot has set, whose event never comes."""
+    ann, cus = person(HUBSPOT, city="Lyon"), person(STRIPE, city="Lyon")
+    live.link(ann, cus)
+    live.know(person(STRIPE, city="Rom"))
+    live.queue(HUBSPOT, KEY)
+
+    def answer(items: list[UpdateItem]) -> dict[str, Record]:
+        live.know(seen)
+        return {item.trace: replace(person(HUBSPOT, city="Rom"), modified_ms=9) for item in items}
+
+    live.hubspot.script("update_contacts", answer)
+    live.work(HUBSPOT)
+    assert live.links("1")[0].base["city"] == ("Rom", "Rom")
+
+
+def test_what_a_read_found_and_our_update_replaced_is_kept(live: LiveSync) -> None:
+    edit_under_way(live, replace(person(HUBSPOT, city="Paris"), modified_ms=5))
+    assert live.conflicts() == [("overwritten", "city", "Paris")]
+    assert "conflict" in live.journal()
+
+
+@pytest.mark.parametrize(
+    ("city", "modified_ms"),
+    [("Lyon", 5), ("Rom", 5), ("Paris", 10), ("", 5)],
+    ids=["as it was planned from", "our own value", "after our update", "nothing"],
+)
+def test_a_read_beside_an_update_is_usually_no_conflict(live: LiveSync, city: str, modified_ms: int) -> None:
+    edit_under_way(live, replace(person(HUBSPOT, city=city), modified_ms=modified_ms))
+    assert live.conflicts() == []
