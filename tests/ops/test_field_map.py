@@ -134,6 +134,14 @@ def test_a_removed_field_leaves_no_open_conflict(live: LiveSync) -> None:
     assert live.conflicts() == [("differ", "email", "x")]
 
 
+def test_a_redefined_field_keeps_only_values_that_lost(live: LiveSync) -> None:
+    for kind in ("differ", "parked", "policy"):
+        conflict = Conflict(HUBSPOT, "1", "city", kind, kind)
+        live.store.run(lambda tx, c=conflict: tx.conflicts.put(c, ""))  # type: ignore[misc] # binds the loop's value
+    change(live, MOVED)
+    assert live.conflicts() == [("policy", "city", "policy")]
+
+
 # -- writes that are open while the map changes
 
 

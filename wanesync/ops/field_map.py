@@ -14,6 +14,7 @@ from wanesync.core.errors import ConfigError
 from wanesync.core.field_generations import MapState, begin_generation, describe_change
 from wanesync.core.model import Side
 from wanesync.store.session import TransactionConflict
+from wanesync.store.tables.conflicts import KEPT_KINDS
 from wanesync.store.tables.settings import FIELD_MAP, MAP_GENERATION
 from wanesync.worker.routine_tasks import time_stamp_name
 
@@ -88,6 +89,8 @@ def _begin(tx: Tx, before: MapState, after: MapState) -> None:
     removed = before.fields.keys() - after.fields.keys()
     tx.holds.drop_fields(sorted(redefined | removed))
     closed = tx.conflicts.close_fields(sorted(removed))
+    # What differs now is found anew; the values that differed are perhaps those of another property.
+    closed += tx.conflicts.close_fields(sorted(redefined & (before.fields.keys())), KEPT_KINDS)
     tx.processes.remove_on_other_maps(after.generation)
     for side in Side:
         # A web process with the earlier map may have ignored an event until this moment: catch up at once.

@@ -739,7 +739,7 @@ SELECT id, link_id, side, record_id, field, kind, value, at_ms FROM conflicts
 WHERE closed_ms = 0 AND side = :side AND record_id = :id ORDER BY at_ms, id;
 
 -- name: close_conflicts_of_fields
-UPDATE conflicts SET closed_ms = :now WHERE closed_ms = 0 AND field IN (:fields) RETURNING id;
+UPDATE conflicts SET closed_ms = :now WHERE closed_ms = 0 AND field IN (:fields) AND kind NOT IN (:but) RETURNING id;
 
 -- name: conflicts_of_records
 SELECT id, link_id, side, record_id, field, kind, value, at_ms FROM conflicts

@@ -82,9 +82,9 @@ class Conflicts(Table):
         """Closes conflicts; how many of them were open."""
         return len(self._session.rows("close_conflicts", ids=ids, now=self._session.now_ms)) if ids else 0
 
-    def close_fields(self, fields: Collection[str]) -> int:
-        """Closes every conflict of some fields; how many there were."""
-        values: dict[str, Value] = {"fields": fields, "now": self._session.now_ms}
+    def close_fields(self, fields: Collection[str], but: Collection[str] = ("",)) -> int:
+        """Closes every conflict of some fields, but those of some kinds; how many there were."""
+        values: dict[str, Value] = {"fields": fields, "but": but, "now": self._session.now_ms}
         return len(self._session.rows("close_conflicts_of_fields", **values)) if fields else 0
 
     def list(self, *, side: Side | None = None, kind: str = "", field: str = "", limit: int = 100) -> ConflictRows:
