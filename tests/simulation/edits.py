@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from tests.simulation.facts import BaseSet, Cell, Facts, Write
 from tests.simulation.hazards import ODD_TEXTS
+from wanesync.core.characters import comparable
 from wanesync.core.fields import FieldSpec
 from wanesync.core.model import Link, LinkState, Side
 from wanesync.core.normalize import NAME_PARTS
@@ -63,9 +64,14 @@ class History:
     def is_kept(self, cell: Cell, value: str) -> bool:
         """Whether a value is in ``conflicts``, whole or as a part of a name, or became the company of a contact."""
         side, record_id, name = cell
-        if name == "name" and any(
-            w.cell[2] == "company" and w.who == OURS and (w.new == value or self._is_shortened(w.new, value))
-            for w in self.facts.writes
+        if (
+            side is Side.STRIPE
+            and name == "name"
+            and any(
+                w.who == OURS and (w.new == value or self._is_shortened(w.new, value))
+                for contact_id in self.partners[side, record_id]
+                for w in self.cells.get((Side.HUBSPOT, contact_id, "company"), [])
+            )
         ):
             return True
         kept = self.kept.get(cell, set())
@@ -288,8 +294,10 @@ def _may_differ(history: History, link: Link, last: Write, held: list[str]) -> b
     over = next((w for w in history.cells[cell] if w.seq > last.seq and w.who == OURS), None)
     if over is not None and _was_never_told(history, last, over):
         return True
-    if cell[2] == "name" and is_business(value):
-        return True  # it is the contact's company
+    if cell[0] is Side.STRIPE and cell[2] == "name" and is_business(value):
+        company = history.facts.value((Side.HUBSPOT, link.hubspot_id), "company")
+        if comparable(company) == comparable(value):
+            return True  # it is the contact's company
     unsplit = [history.is_kept((side, link.id_on(side), "name"), now) for side, now in zip(Side, held, strict=True)]
     # Both were edited as we saw it, and the owner's name cannot be told apart into two fields.
     return cell[2] == "name" and any(unsplit)

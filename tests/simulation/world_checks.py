@@ -144,6 +144,8 @@ def _is_business(world: World, link: Link, spec: FieldSpec) -> bool:
         return is_business(name) and (spec.key(name) == held or shortened or became or refused)
     ours = [write for write in world.facts.writes if write.cell == cell and write.who == OURS]
     short = world.hazards.may_shorten("company")
+    if world.facts.value((Side.STRIPE, link.stripe_id), "company"):
+        return False  # then that is the company
     return spec.name == "company" and bool(ours) and ours[-1].new == company and (is_business(company) or short)
 
 
