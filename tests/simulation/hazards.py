@@ -69,6 +69,7 @@ class Twin:
     name: str
     values: dict[Side, str]
     seqs: frozenset[int]
+    at_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,14 +160,20 @@ class Hazards:
             self._restart(keep=False)
 
     def _mend_texts(self) -> None:
-        for (contact_id, name), value in sorted(self.odd_cells.items()):
-            if contact_id in self.world.facts.living(Side.HUBSPOT):
-                if name in self.rules:
-                    # First an admin lets users write the property again.
-                    del self.rules[name]
-                    opened = {"archived": "false", "read_only": "false", "options": "", "keeps": ""}
-                    self._edit(Side.HUBSPOT, "property", name, opened)
-                self.world.say("mended", self._edit(Side.HUBSPOT, "update", contact_id, {name: value}))
+        """Users put right what cannot be synced, also in the survivor of a merge."""
+        facts = self.world.facts
+        for (written_id, name), value in sorted(self.odd_cells.items()):
+            end = written_id
+            while end in facts.survivor:
+                end = facts.survivor[end]
+            if facts.raw.get((Side.HUBSPOT, end), {}).get(name, "") not in ODD_TEXTS:
+                continue
+            if name in self.rules:
+                # First an admin lets users write the property again.
+                del self.rules[name]
+                opened = {"archived": "false", "read_only": "false", "options": "", "keeps": ""}
+                self._edit(Side.HUBSPOT, "property", name, opened)
+            self.world.say("mended", self._edit(Side.HUBSPOT, "update", end, {name: value}))
         self.odd_cells.clear()
 
     def has_vanished(self, spec: FieldSpec) -> bool:
@@ -279,7 +286,7 @@ class Hazards:
             self._edit(side, "update", link.id_on(side), self.words(side, name, values[side]))
         if link.base.get(name) == held:
             seqs = frozenset(write.seq for write in self.world.facts.writes[known:])
-            self.twins.append(Twin(link, name, values, seqs))
+            self.twins.append(Twin(link, name, values, seqs, self.world.now))
         return f"{link.hubspot_id} {name} {values}"
 
     def _parts(self) -> str:
