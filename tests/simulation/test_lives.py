@@ -121,6 +121,22 @@ def test_contacts_merged_one_after_the_other_before_any_read_keep_the_last_ones_
         assert primary == [before[merges.rsplit(maxsplit=1)[-1][0]]["id"]]
 
 
+def test_merged_contacts_whose_survivor_is_deleted_before_any_read_are_orphaned() -> None:
+    with stage("merge") as play:
+        world, ids = play.world, []
+        for name in "abc":
+            ids.append(world.hubspot.edit("create", None, {"email": f"{name}@example.com", "company": name}, world.now))
+            play.play()
+        survivor, *others = ids
+        for kept in reversed(others):
+            world.hubspot.edit("merge", None, {"into": kept, "from": survivor}, world.now)
+            world.facts.drain()
+            survivor = world.hubspot.records()[-1]["id"]
+        world.hubspot.edit("delete", survivor, {}, world.now)
+        play.play()
+        assert {link.state for link in links_of(play)} == {LinkState.ORPHANED}
+
+
 @pytest.mark.case(46)
 def test_after_a_restored_backup_no_second_customer_is_created() -> None:
     with stage() as play:

@@ -152,16 +152,17 @@ class _Round:
         return [_Planned(job, contexts[key_of_job[job.id]], plans[job.id]) for job in jobs if job.id in plans]
 
     def _let_one_pass(self, short: Sequence[Job], plans: Mapping[str, Plan]) -> dict[str, Collection[str]]:
-        """Token -> the locks that jobs want; a job whose own lock an earlier one wants gives it up, and comes later.
+        """Token -> the locks that jobs want; a job that has or wants one of an earlier job's gives its own up.
 
         Jobs that want each other's locks, those of merged contacts, would otherwise fail together for ever.
         """
         wanted: dict[str, Collection[str]] = {}
         claimed: set[str] = set()
         for job in sorted(short, key=lambda job: (job.id not in self.planning.held, job.key)):
-            if {job.key, *self.planning.held.get(job.id, ())}.isdisjoint(claimed):
+            locks = {job.key, *self.planning.held.get(job.id, ()), *plans[job.id].locks}
+            if locks.isdisjoint(claimed):
                 wanted[job.token] = plans[job.id].locks
-                claimed |= plans[job.id].locks
+                claimed |= locks
             else:
                 self.tx.locks.drop(job.token)
         return wanted
