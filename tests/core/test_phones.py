@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from tests.support.core_builders import BRIEF, HUBSPOT, STEADY, STRIPE
 from wanesync.core.fields import FieldSpec
 from wanesync.core.normalize import FormOptions
+from wanesync.core.phones import holds_several, phone_key, read_phone, shorten
 
 PHONE = st.text("0123456789+ ().-/x", max_size=40)
 PHONE_FIELD = FieldSpec("phone", ("phone",), ("phone",), transform="phone")
@@ -153,3 +155,23 @@ def test_an_extension_makes_another_number() -> None:
     assert not PHONE_FIELD.agree("+4930901820x12", "+493090182012")
     assert PHONE_FIELD.agree(PHONE_FIELD.form.read("030 901820 ext 4"), "030901820x4")
     assert PHONE_FIELD.convert(STRIPE, PHONE_FIELD.form.read("(0 30) 9 0 1 8 2 0 - ext. 4"), "") == "030901820x4"
+
+
+@pytest.mark.parametrize("unit", ["\ufdfa", ";", "(0)", "+49 30 1234567;", "x", " ", "\u200b+49 30 1234567"])
+@pytest.mark.parametrize("country", ["", "DE"])
+def test_a_text_too_long_for_a_number_costs_no_time_and_stays_as_typed(unit: str, country: str) -> None:
+    """65,536 times a sign that NFKC makes 18 of took 5 s: a public form may bring hundreds of them."""
+    text = unit * (65_536 // len(unit))
+    began_s = time.thread_time()
+    read = read_phone(text, country)
+    key = phone_key(read)
+    holds_several(read)
+    shorten(read, 20)
+    assert time.thread_time() - began_s < 0.5
+    assert read == read_phone(read, country)
+    assert key == phone_key(key)
+    assert len(read) <= len(text)
+
+
+def test_a_number_between_many_blanks_is_found() -> None:
+    assert read_phone(" " * 300 + "+49 (0)30 1234567" + "\u200b" * 300, "") == "+49301234567"

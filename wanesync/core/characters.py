@@ -25,6 +25,8 @@ _BLANKS = re.compile(r"\s+")
 _DOMAIN_END = re.compile(r"[\s.]+\Z")
 MAX_DOMAIN_CHARS = 253
 """RFC 1035; a longer text is no domain, and converting it would take long."""
+MAX_CACHED_CHARS = 1_000
+"""Longer texts are not kept in a cache (our choice): an address has at most 254."""
 _ROUNDS = 4
 """Rounds after which a spelling is stable for every text: each either changes nothing or shortens what is left."""
 
@@ -69,7 +71,10 @@ def comparable(text: str) -> str:
 
 def clean_email(address: str) -> str:
     """Return an address as it is sent: without blanks around it and invisible characters, NFKC, lower case."""
-    return address.strip().lower() if is_plain(address) else _clean_address(address)
+    if is_plain(address):
+        return address.strip().lower()
+    # No address: thousands of long texts would fill the memory of the cache.
+    return _clean_address(address) if len(address) <= MAX_CACHED_CHARS else _clean_address.__wrapped__(address)
 
 
 @lru_cache(maxsize=4096)
@@ -90,7 +95,8 @@ def normalise_email(address: str) -> str:
         cleaned = address.strip().lower()
         if "xn--" not in cleaned and cleaned[-1:] != ".":
             return cleaned  # the usual case
-    return _with_ascii_domain(clean_email(address))
+    cleaned = clean_email(address)
+    return _with_ascii_domain(cleaned) if len(cleaned) <= MAX_CACHED_CHARS else _with_ascii_domain.__wrapped__(cleaned)
 
 
 @lru_cache(maxsize=4096)

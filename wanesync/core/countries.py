@@ -129,6 +129,8 @@ _FORM_OF_STATE = re.compile(
     r"(?:(?:federal|democratic|peoples|islamic|arab|socialist|cooperative|co operative|hashemite) )*"
     r"(?:republic|rep|kingdom|commonwealth|principality|sultanate|grand duchy|union|federation) (?:of )?(?=.)"
 )
+MAX_NAME_CHARS = 250
+"""A longer text is no name of a country (our choice; the longest ones have 60 characters): it is not looked up."""
 _NO_COUNTRY = frozenset({"republic of china", "republic china"})
 """Names that would lose what tells two countries apart without their form of state."""
 
@@ -142,9 +144,13 @@ def fold_name(text: str) -> str:
     return unicodedata.normalize("NFC", " ".join(words))
 
 
-@lru_cache(maxsize=4096)
 def find_code(text: str) -> str:
     """Return the alpha-2 code in lower case of a code or name of a country, "" for an unknown one."""
+    return _find_code(text) if len(text) <= MAX_NAME_CHARS else ""
+
+
+@lru_cache(maxsize=4096)
+def _find_code(text: str) -> str:
     bare = unicodedata.normalize("NFKC", remove_invisible(text)).strip()
     if len(bare) == 2 and all(_FLAG_A <= ord(char) < _FLAG_A + 26 for char in bare):
         bare = "".join(chr(ord(char) - _FLAG_A + ord("a")) for char in bare)

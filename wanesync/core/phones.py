@@ -28,6 +28,7 @@ _MAX_NATIONAL_DIGITS = 14
 """Digits of the longest national numbers (Austria), with trunk zero."""
 _TWO_LOCAL = re.compile(r"\b\d{3}[-. ]\d{4}\b\D+\d{3}[-. ]\d{4}\b", re.ASCII)
 """Two numbers without area code: 555-0143 555-0144."""
+MAX_EXTENSION_DIGITS = 9
 _CANONICAL = re.compile(r"\+[1-9]\d{6,14}(x\d{1,9})?", re.ASCII)
 _EXTENSION = re.compile(
     r"(?:;ext=|,{2,}|\s*[,;]?\s*\(?(?:extension|extn?|xtn?|x|#|durchwahl|dw|anexo|interno|int|poste|app(?:arat)?|доб)"
@@ -48,17 +49,27 @@ _MIN_SHARED_DIGITS = {"": 7, "+": 9}
 """Digits from which what stands before a slash is a number and no area code, without and with a country code."""
 _NANP = 1
 """Country code of the one plan in which letters are dialled (vanity numbers)."""
+MAX_PHONE_CHARS = 250
+"""A longer text is no number (libphonenumber's own bound): it stays as typed, and is not looked at any closer."""
 _ROUNDS = 4
 """Trunk zeros that are dropped from the front of one number, at most."""
 
 
-@lru_cache(maxsize=8192)
 def read_phone(raw: str, country: str) -> str:
     """Return ``+493012345`` for ``+49 (0)30 12345``, ``+493012345x9`` with an extension, else the text, cleaned.
 
     ``country``: ISO code of the country whose national numbers are accepted; "" for none. What may be two numbers, a
     short code or no number at all stays as typed.
     """
+    if len(raw) <= MAX_PHONE_CHARS:
+        return _read_phone(raw, country)
+    text = collapse(remove_invisible(raw)).strip()
+    # Not cached: thousands of long texts would fill the memory.
+    return text if len(text) > MAX_PHONE_CHARS else _read_phone.__wrapped__(raw, country)
+
+
+@lru_cache(maxsize=8192)
+def _read_phone(raw: str, country: str) -> str:
     if _USUAL.fullmatch(raw) and not _TRUNK_ZERO.search(raw):
         compact = _MARKS.sub("", raw)
         if _E164.fullmatch(compact) and not _may_hold_trunk_prefix(compact):
@@ -192,9 +203,13 @@ def _parse_possible(text: str) -> PhoneNumber | None:
 # -- comparing, and what is no number
 
 
-@lru_cache(maxsize=8192)
 def phone_key(value: str) -> str:
     """Return what two numbers are compared by: their digits and extension, without the marks between them."""
+    return _phone_key(value) if len(value) <= MAX_PHONE_CHARS else collapse(value).strip().casefold()
+
+
+@lru_cache(maxsize=8192)
+def _phone_key(value: str) -> str:
     if _CANONICAL.fullmatch(value):
         return value
     cleaned = _clean(value)
@@ -204,11 +219,12 @@ def phone_key(value: str) -> str:
     return _MARKS.sub("", main).casefold() + extension
 
 
-@lru_cache(maxsize=8192)
 def shorten(value: str, limit: int) -> str | None:
     """Return a number in at most ``limit`` characters, without marks if need be; None if it would have to be cut."""
     if len(value) <= limit:
         return value
+    if len(value) > MAX_PHONE_CHARS:
+        return None
     main, extension = _split_extension(value)
     compact = _MARKS.sub("", main) + extension
     is_number = _MARKS.sub("", main).removeprefix("+").isdigit()
@@ -217,8 +233,8 @@ def shorten(value: str, limit: int) -> str | None:
 
 def holds_several(value: str) -> bool:
     """Return whether a text holds more than one number, or a second line of one (``901820/21``)."""
-    if _CANONICAL.fullmatch(value):
-        return False
+    if _CANONICAL.fullmatch(value) or len(value) > MAX_PHONE_CHARS:
+        return _count_digits(value) > _MAX_DIGITS + MAX_EXTENSION_DIGITS
     text, _ = _split_extension(value)
     digits = sum(char.isdigit() for char in text)
     longest = _MAX_DIGITS + 2 if "+" in text or "00" in text else _MAX_NATIONAL_DIGITS  # 2 more: a (0) or 00
