@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.support.core_builders import HUBSPOT, STRIPE, contact, context, customer, link, run, stored
-from wanesync.core.model import Link, LinkState, StoredRecord
+from wanesync.core.model import Conflict, Link, LinkState, StoredRecord
 from wanesync.core.plan import MERGE_UNDECIDED, PlanContext
 
 ADA, BOB = "ada@example.com", "bob@example.com"
@@ -53,6 +53,17 @@ def test_the_kept_contacts_customer_stays_primary_whatever_is_planned_first(
         at = carry_out(at, f"contact:{key}")
     assert primary_of(at.links) == {(survivor, "cus_2")}
     assert {(k.hubspot_id, k.stripe_id) for k in at.links} == {(survivor, "cus_1"), (survivor, "cus_2")}
+
+
+def test_a_value_of_the_other_customer_that_landed_on_the_survivor_does_not_replace_silently() -> None:
+    people = merged("1", "3", email=ADA), merged("2", "3", email=BOB), contact("3", email=ADA, phone="2")
+    links = [
+        link("3", "cus_1", base={"email": (ADA, ADA), "phone": ("1", "1")}),
+        link("3", "cus_2", base={"email": (BOB, BOB), "phone": ("2", "2")}, primary=False),
+    ]
+    action = run(context("contact:3", *people, *customers(), links=links)).actions[STRIPE]
+    assert (action.target_id, action.changes["phone"].after) == ("cus_1", "2")
+    assert action.conflicts == (Conflict(STRIPE, "cus_1", "phone", "1", "overwritten"),)
 
 
 def test_the_merge_event_names_the_kept_contact_before_any_guess() -> None:

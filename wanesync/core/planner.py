@@ -379,11 +379,31 @@ class Planner:
         )
         merged = merge(pair, self.rules.fields, self.rules.differ)
         put_back_unmapped(pair, self.rules.fields, merged)
+        self._keep_what_a_merge_replaces(customer, links, merged)
         self._plan_storing(link, merged)
         for side in Side:
             if merged.writes[side]:
                 ends, conflicts = (pair.record_id(side.other), pair.record_id(side)), tuple(merged.conflicts[side])
                 self.plan.actions[side] = Action(side, WriteKind.UPDATE, *ends, merged.writes[side], conflicts, link.id)
+
+    def _keep_what_a_merge_replaces(self, customer: StoredRecord, links: list[Link], merged: MergeResult) -> None:
+        """Keep what a write would replace by the value of another customer of a merged contact.
+
+        A write to a contact that is being merged lands on the survivor, and flows from there (#merges).
+        """
+        others = [
+            other for k in links if not k.primary and (other := self.context.find_alive(Side.STRIPE, k.stripe_id))
+        ]
+        kept = {conflict.field for conflict in merged.conflicts[Side.STRIPE]}
+        if not others or not self.context.has_merged(links[0].hubspot_id):
+            return
+        for name, change in merged.writes[Side.STRIPE].items():
+            spec = self.rules.fields.by_name.get(name)
+            if spec is None or not change.before or not change.source or change.put_back or name in kept:
+                continue
+            if any(spec.key(other.record.values.get(name, "")) == spec.key(change.source) for other in others):
+                conflict = Conflict(Side.STRIPE, customer.id, name, change.before, "overwritten")
+                merged.conflicts[Side.STRIPE].append(conflict)
 
     def _plan_storing(self, link: Link, merged: MergeResult) -> None:
         self.plan.new_holds += [(link.id, name, held) for name, held in sorted(merged.new_holds.items())]
