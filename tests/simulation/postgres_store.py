@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 
 STORES = re.compile(r"INSERT INTO (?:records|links|pending_writes|purchases|conflicts|jobs)\b|UPDATE ")
 """Statements before which another transaction may run to its end."""
+COPIES = re.compile(r"INSERT INTO records\b")
 CHANCE = 0.3
+COPY_CHANCE = 0.9
+"""Rarely has another process something to store of the same record, so nearly every occasion is taken."""
 SETTINGS = (*UNSAFE_SETTINGS, "synchronous_commit=off")
 
 
@@ -46,9 +49,12 @@ class Interleaving:
         self.process: object = None
         self.inside = False
         self.count = 0
+        self.late = 0
+        self.report: Callable[[str], None] = lambda _: None
 
     def __call__(self, text: str) -> None:
-        if self.inside or not STORES.search(text) or self.rng.random() >= CHANCE:
+        chance = COPY_CHANCE if COPIES.search(text) else CHANCE
+        if self.inside or not STORES.search(text) or self.rng.random() >= chance:
             return
         self.inside, outer = True, self.process
         try:
@@ -80,7 +86,24 @@ class SimPostgresSession(PostgresSession):
     def execute_each(self, query: Query, batch: Sequence[Parameters]) -> list[Row]:
         """As every session's, after what came in between."""
         self._interleaving(query.text)
-        return super().execute_each(query, batch)
+        stands = self._late_copies(batch) if query.name == "put_record" else set()
+        rows = super().execute_each(query, batch)
+        if stands.intersection(rows):
+            self._interleaving.report("a copy replaced one that came after it was decided")
+        return rows
+
+    def _late_copies(self, batch: Sequence[Parameters]) -> set[Row]:
+        """Those of copies about to be stored whose records another transaction has stored since they were read.
+
+        A reconcile would mend what they undo before the seed's end, so the end does not show them.
+        """
+        decided = {(row["side"], row["id"]): row["read_revision"] for row in batch if row["read_revision"] != -1}
+        ids = [record_id for _, record_id in decided]
+        found = self._cursor.execute("SELECT side, id, revision FROM records WHERE id = ANY(%s)", (ids,)).fetchall()
+        stands = {(side, record_id): revision for side, record_id, revision in found}
+        late = {ref for ref, read in decided.items() if stands.get(ref, 0) != read}
+        self._interleaving.late += len(late)
+        return late
 
 
 class SimPostgres(PostgresDatabase):
@@ -130,6 +153,11 @@ class SimPostgres(PostgresDatabase):
         context = SessionContext(self.seal, random.Random(), int)
         return Tx(PostgresSession(self._reader, self.label, context, writing=False))
 
+    def close(self) -> None:
+        """Close every connection."""
+        self._reader.close()
+        super().close()
+
     def wipe(self) -> None:
         """As new."""
         self._reader.execute(f"TRUNCATE {', '.join(self._tables)}")
@@ -176,6 +204,7 @@ def interleaved(url: str) -> Iterator[Interleaving]:
     def begun(self: Play, *arguments: object, **more: object) -> None:
         begin(self, *arguments, **more)  # type: ignore[arg-type] # handed on
         interleaving.rng = random.Random(f"interleaved {self.world.seed}")
+        interleaving.report = self.world.report
         interleaving.steps = partial(other_steps, self, interleaving)
 
     def lend(true_ms: Callable[[], int]) -> SimPostgres:
@@ -210,7 +239,8 @@ def main(arguments: list[str]) -> int:
             failed += bool(result.violations)
             for violation in result.violations:
                 sys.stdout.write(f"{seed}: {violation}\n")
-    sys.stdout.write(f"{given.seeds} seeds, {interleaving.count:,} interleaved steps, {failed} failed\n")
+    sys.stdout.write(f"{given.seeds} seeds, {interleaving.count:,} interleaved steps, ")
+    sys.stdout.write(f"{interleaving.late:,} copies that came too late, {failed} failed\n")
     return int(failed > 0)
 
 
