@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.support.core_builders import FIELDS
+from tests.support.core_builders import FIELDS, contact, customer
 from wanesync.core.business_names import company_field, names_held_as_company, takes_business_name
 from wanesync.core.fields import Direction, FieldMap
+from wanesync.core.merge import Pair, merge
+from wanesync.core.model import Side
 from wanesync.core.normalize import FormOptions
 
 COMPANY = FIELDS.by_name["company"]
@@ -37,3 +39,14 @@ def test_a_contact_may_hold_the_name_of_its_customer_as_company() -> None:
     assert not names_held_as_company(FIELDS, {}, {"name": ACME})
     assert not names_held_as_company(FIELDS, {"company": ACME}, {"name": ACME, "company": "Holding"})
     assert not names_held_as_company(FIELDS, {"company": "Ada"}, {"name": "Ada"})
+
+
+def test_a_late_company_of_ours_that_is_the_customer_s_name_stays() -> None:
+    """Its answer was lost: reverted to the base, the name of the customer would stand nowhere."""
+    for base in ({"company": ("", "")}, {"company": ("", ""), "name": ("", "Firm 8")}):
+        pair = Pair(contact(company="Firm 8"), customer(name="Firm 8"), base, late={(Side.HUBSPOT, "company")})
+        found = merge(pair, FIELDS, "keep")
+        assert found.writes == {Side.HUBSPOT: {}, Side.STRIPE: {}}
+        assert found.base["company"] == ("Firm 8", "")
+    renamed = Pair(contact(company="Firm 8"), customer(name="Eve King"), base, late={(Side.HUBSPOT, "company")})
+    assert merge(renamed, FIELDS, "keep").writes[Side.HUBSPOT]["company"].after == ""

@@ -136,10 +136,10 @@ def _is_business(world: World, link: Link, spec: FieldSpec) -> bool:
     if spec.name == "name":
         held = spec.key(company)
         shortened = world.hazards.may_shorten("company") and bool(held) and spec.key(name).startswith(held)
-        became = any(
-            write.cell == cell and write.who == OURS and spec.key(write.new) == spec.key(name)
-            for write in world.facts.writes
-        )
+        writes = [write for write in world.facts.writes if write.cell == cell]
+        taken_back = bool(writes) and writes[-1].who == OURS and not writes[-1].new
+        # A user may have set another company since; that we took the name back excuses nothing.
+        became = not taken_back and any(w.who == OURS and spec.key(w.new) == spec.key(name) for w in writes)
         refused = "company" in link.parked or world.hazards.has_vanished(world.fields.by_name["company"])
         return is_business(name) and (spec.key(name) == held or shortened or became or refused)
     ours = [write for write in world.facts.writes if write.cell == cell and write.who == OURS]

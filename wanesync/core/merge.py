@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from wanesync.core.business_names import company_field, takes_business_name
+from wanesync.core.business_names import company_field, names_held_as_company, takes_business_name
 from wanesync.core.change_guard import HeldValue, HoldState
 from wanesync.core.fields import FieldMap, FieldSpec
 from wanesync.core.model import BasePair, Change, Conflict, Parked, ParkReason, PutBack, Record, Side
@@ -176,7 +176,19 @@ def _is_settled(pair: Pair, fields: FieldMap, spec: FieldSpec, merged: MergeResu
     """Merge a field that a hold or the name of a business settles; return False to merge it like any other."""
     if spec.name in pair.held and _apply_hold(pair, spec, pair.held[spec.name], merged):
         return True
-    return spec.transform == "name" and _is_company(pair, fields, spec, merged)
+    if spec.transform == "name":
+        return _is_company(pair, fields, spec, merged)
+    return _is_late_company(pair, fields, spec, merged)
+
+
+def _is_late_company(pair: Pair, fields: FieldMap, spec: FieldSpec, merged: MergeResult) -> bool:
+    """Keep a late company of ours that still is the name of the customer: reverted, the name would stand nowhere."""
+    if (Side.HUBSPOT, spec.name) not in pair.late:
+        return False
+    if spec.name not in names_held_as_company(fields, pair.contact.values, pair.customer.values):
+        return False
+    merged.base[spec.name] = (pair.value(Side.HUBSPOT, spec.name), pair.value(Side.STRIPE, spec.name))
+    return True
 
 
 def _apply_hold(pair: Pair, spec: FieldSpec, held: HeldValue, merged: MergeResult) -> bool:
@@ -234,12 +246,13 @@ def _is_company(pair: Pair, fields: FieldMap, spec: FieldSpec, merged: MergeResu
     if changed_here or (hubspot and spec.convert(Side.HUBSPOT, stripe, hubspot) is not None):
         return False
     busy = {company.name} & (pair.unknown | pair.held.keys() | pair.stops.keys() | pair.parked.keys())
-    late = any(late_name in {name, company.name} for _, late_name in pair.late)
     held = pair.value(Side.HUBSPOT, company.name)
+    is_held = company.key(held) == company.key(stripe)
+    late = any(late_name == name or (late_name == company.name and not is_held) for _, late_name in pair.late)
     fits = takes_business_name(company, stripe, pair.contact.values, pair.customer.values, base_pair[1])
     if busy or late or not fits:
         return False
-    if company.key(held) == company.key(stripe):
+    if is_held:
         merged.base[name] = (hubspot, stripe)
     else:
         # The base of the name waits for this write: should it fail, the name is merged again.
