@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
+from unittest.mock import patch
 
 import pytest
 
@@ -18,6 +19,8 @@ from wanesync.core.model import Side
 
 if TYPE_CHECKING:
     from _typeshed import SupportsLenAndGetItem
+
+    from wanesync.store import Tx
 
 T = TypeVar("T")
 HUBSPOT, STRIPE = Side.HUBSPOT, Side.STRIPE
@@ -115,3 +118,17 @@ def test_a_field_taken_out_of_the_map_after_two_edits_in_an_instant_is_met_again
         with world.store.reading() as tx:
             assert {row.kind for row in every_conflict(tx) if row.field == "company"} == {"differ"}
         check_rest(world)
+
+
+def test_writes_are_off_for_the_checker_once_the_switch_is_committed() -> None:
+    with odd_stage() as play:
+        world, seen = play.world, list[bool]()
+        run = world.store.run
+
+        def run_late(work: Callable[[Tx], None]) -> None:
+            seen.append(world.writes_off)  # as another process that claims before the commit
+            run(work)
+
+        with patch.object(world.store, "run", run_late):
+            world.turn_writes(on=False)
+        assert (seen, world.writes_off) == ([False], True)

@@ -343,7 +343,6 @@ class World:
 
     def turn_writes(self, *, on: bool) -> None:
         """The switch, as the command turns it."""
-        self.writes_off = not on
         self.say("writes", "on" if on else "off")
 
         def turn(tx: Tx) -> None:
@@ -352,6 +351,7 @@ class World:
                 tx.jobs.make_due(WaitCode.WRITES_OFF)
 
         self.store.run(turn)
+        self.writes_off = not on  # what is claimed before that commit may leave
 
     def open_doors(self) -> None:
         """From now on webhooks are sent."""
