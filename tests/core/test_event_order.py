@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.core_builders import STEADY, STRIPE, customer
-from wanesync.core.event_order import EventsReading, read_stripe_events
+from wanesync.core.event_order import EventsReading, bound_future, read_stripe_events
 from wanesync.core.model import Event, StoredRecord
+from wanesync.core.ports import Timing
 
 
 def at(second: int, phone: str = "", kind: str = "updated", **facts: object) -> Event:
@@ -129,3 +130,19 @@ def test_no_event_above_what_we_saw_goes_without_an_object_a_read_or_a_deletion(
     newest = max((e.occurred_ms for e in events if e.kind != "deleted"), default=0)
     if newest >= 9_000:
         assert reading.deleted or reading.needs_read or (reading.store is not None and reading.at_ms == newest)
+
+
+def test_an_edit_after_an_answer_that_was_stamped_in_the_future_is_read() -> None:
+    hour_ms, now_ms = 3_600_000, 1_790_000_000_000
+    stamped = Timing(now_ms + hour_ms, now_ms + hour_ms + 999)
+    valid = bound_future(stamped, now_ms)
+    stored = StoredRecord(customer(), valid.from_ms, valid.to_ms, 1)
+    edit = at(now_ms // 1000 + 30, "5")
+    assert read([edit], stored).needs_read
+    late = read([at(now_ms // 1000 + 3_700, "6")], stored)
+    assert phone_of(late) == "6"
+
+
+def test_a_clock_a_little_ahead_is_believed() -> None:
+    timing = Timing(70_000, 71_000)
+    assert bound_future(timing, 10_000) == timing

@@ -94,3 +94,12 @@ def test_every_refusal_has_a_name_and_advice_for_both_sides() -> None:
     refusals = set(Outcome) - {Outcome.ACCEPTED, *ELEMENTS}
     assert set(NAMES) == refusals
     assert {outcome: set(advice) for outcome, advice in ADVICE.items()} == {outcome: set(Side) for outcome in refusals}
+
+
+def test_one_signed_webhook_that_cannot_be_read_is_an_alarm_although_others_follow(store: Store, clock: Clock) -> None:
+    start_processes(store)
+    count(store, H, Outcome.UNREADABLE)
+    clock.advance(1)
+    count(store, H, Outcome.ACCEPTED)
+    (alarm,) = read_alarms(store)
+    assert alarm.startswith("hubspot: 1 webhook of the last 10 min was refused because they cannot be read: check ")

@@ -10,6 +10,7 @@ from tests.support.core_builders import contact, customer
 from tests.support.live_sync import HUBSPOT, STRIPE, LiveSync, customer_answer
 from wanesync.core.jobs import JobKind
 from wanesync.core.model import LinkState, Parked, Record, StoredRecord
+from wanesync.core.ports import Timing
 from wanesync.sync.record_versions import RecordWriter, store_contacts
 
 ANN = contact("1", email="ann@example.com", city="Lyon")
@@ -167,3 +168,11 @@ def test_an_answer_without_the_address_does_not_take_it_away(live: LiveSync) -> 
     live.know(ANN)
     live.know(replace(ANN, values={"city": "Nice"}, emails=frozenset(), unknown=frozenset({"email"}), modified_ms=9))
     assert copy_of(live, ANN).hmacs == {live.store.hmac("ann@example.com")}
+
+
+def test_an_answer_stamped_in_the_future_does_not_make_later_events_old(live: LiveSync) -> None:
+    with live.store.transaction() as tx, RecordWriter(live.runtime, tx) as records:
+        ahead_ms = tx.now_ms + 3_600_000
+        records.store_customer(replace(customer_answer(CUS), timing=Timing(ahead_ms, ahead_ms + 999)), 0)
+    stored = copy_of(live, CUS)
+    assert stored.valid_from_ms <= live.store.now_ms() < stored.valid_to_ms

@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from wanesync.core.model import Event, Record, StoredRecord
+from wanesync.core.ports import Timing
 
 MS_PER_SECOND = 1000
 """Stripe's ``created`` has whole seconds (docs.stripe.com/api/events/object)."""
@@ -18,6 +19,20 @@ MS_PER_SECOND = 1000
 MAX_COPY_LAG_MS = 30_000
 """How long, in ms, a read may show a contact without a change that an event has reported. After it the event counts as
 covered: HubSpot's two times may differ for good."""
+
+
+MAX_LEAD_MS = 60_000
+"""How far the clock that stamps answers may be ahead of ours, in ms, and be believed (a larger error is an alarm)."""
+
+
+def bound_future(timing: Timing, now_ms: int) -> Timing:
+    """Return the interval in which a copy was current; one that lies in the future begins in the past.
+
+    Otherwise every event up to then would count as older than the copy; now each of them costs a read.
+    """
+    if timing.from_ms <= now_ms + MAX_LEAD_MS:
+        return timing
+    return Timing(now_ms - MAX_LEAD_MS, timing.to_ms)
 
 
 def is_newer_than_copy(occurred_ms: int, received_ms: int, modified_ms: int, now_ms: int) -> bool:

@@ -115,10 +115,12 @@ def _is_alarm(tx: Tx, count: WebhookCount, accepted_ms: int) -> bool:
     if count.outcome not in NAMES:
         return count.outcome in ELEMENT_ALARMS and bool(count.lately)
     unanswered = count.last_ms > accepted_ms and age_s(tx, count.last_ms) < DAY_S and count.outcome in UNUSABLE
-    return count.lately >= MANY or unanswered
+    # One that cannot be read was rightly signed, so that the vendor's events in it are missed until a catch-up.
+    lost = count.outcome is Outcome.UNREADABLE and bool(count.lately)
+    return count.lately >= MANY or unanswered or lost
 
 
-UNUSABLE: Sequence[Outcome] = (Outcome.SIGNATURE, Outcome.CLOCK, Outcome.TOO_LARGE)
+UNUSABLE: Sequence[Outcome] = (Outcome.SIGNATURE, Outcome.CLOCK, Outcome.TOO_LARGE, Outcome.UNREADABLE)
 """Refusals that every repetition meets again, so that the vendor gives up."""
 
 

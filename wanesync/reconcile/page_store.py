@@ -15,6 +15,7 @@ import structlog
 
 from wanesync.core.diff.ranges import ListingRange
 from wanesync.core.errors import WanesyncError
+from wanesync.core.event_order import bound_future
 from wanesync.core.fields import exact
 from wanesync.core.jobs import JobKind, JobRequest, Priority
 from wanesync.core.model import NoteCode, Record, RecordRef, Side, StoredRecord
@@ -97,7 +98,8 @@ class PageStore:
                     page.unchanged.append(old)
                 if old is not None and old.deleted:
                     page.deleted.add(record.id)
-            tx.records.touch_many(page.unchanged, timing.from_ms, timing.to_ms)
+            valid = bound_future(timing, tx.now_ms)
+            tx.records.touch_many(page.unchanged, valid.from_ms, valid.to_ms)
             return page
 
         page = self.runtime.commit("listing.page", sort)

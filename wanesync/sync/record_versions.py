@@ -13,6 +13,7 @@ from typing import Self
 
 from wanesync.core.absence import next_ask_ms
 from wanesync.core.errors import CallError, Failure
+from wanesync.core.event_order import bound_future
 from wanesync.core.jobs import JobKind, JobRequest, Priority
 from wanesync.core.model import LinkState, NoteCode, Record, Side, StoredRecord
 from wanesync.core.ports import CustomerAnswer, Timing
@@ -228,6 +229,8 @@ class RecordWriter:
         )
 
     def _put(self, record: Record, old: StoredRecord | None, timing: Timing, *, stale: bool) -> None:
+        if record.side is Side.STRIPE:
+            timing = bound_future(timing, self.tx.now_ms)
         if old is not None and not self.address_fields.isdisjoint(record.unknown):
             # An answer without the address does not say that there is none.
             record = replace(record, emails=record.emails | old.record.emails)
