@@ -280,3 +280,16 @@ def test_notes_and_histories_that_an_answer_lacks_are_not_none() -> None:
             open_side(server).read_note_marks("7")
     with CannedServer(Told(200, raw("7"))) as server, pytest.raises(CallError):
         open_side(server).wrote_current("7", ["city"])
+
+
+@pytest.mark.parametrize("paging", ["x", {"next": {}}, {"next": {"after": None}}, {"next": "x"}, [1]])
+def test_a_page_with_a_next_one_that_cannot_be_asked_for_is_not_the_last(paging: object) -> None:
+    with CannedServer(Told(200, {"results": [raw("1")], "paging": paging})) as server, pytest.raises(CallError) as one:
+        open_side(server).list_contacts("")
+    assert one.value.failure is Failure.NO_ANSWER
+
+
+@pytest.mark.parametrize("paging", [None, {}, {"next": None}, {"prev": {"before": "1"}}])
+def test_a_page_without_a_next_one_is_the_last(paging: object) -> None:
+    with CannedServer(Told(200, {"results": [raw("1")], "paging": paging})) as server:
+        assert open_side(server).list_contacts("").next == ""

@@ -184,3 +184,18 @@ def test_one_event_of_the_list_that_cannot_be_used_is_set_aside() -> None:
     assert [row.record_id for row in page.events] == ["cus_1"]
     assert len(page.set_aside) == 1
     assert page.named == [(Side.STRIPE, "cus_1")]
+
+
+@pytest.mark.parametrize(("status", "failure"), [(401, Failure.UNAUTHORISED), (429, Failure.RATE_LIMITED)])
+@pytest.mark.parametrize("error", ["too many requests", ["x"], None, 7])
+def test_the_error_of_a_gateway_keeps_its_status(status: int, failure: Failure, error: object) -> None:
+    with CannedServer(Told(status, {"error": error})) as server, pytest.raises(CallError) as raised:
+        open_side(server).read_customer("cus_1")
+    assert raised.value.failure is failure
+
+
+@pytest.mark.parametrize("more", [{}, {"has_more": None}, {"has_more": "true"}])
+def test_a_page_that_does_not_say_whether_it_is_the_last_is_no_answer(more: dict[str, object]) -> None:
+    with CannedServer(Told(200, {"object": "list", "data": [], **more})) as server, pytest.raises(CallError) as raised:
+        open_side(server).list_customers("", 0, 0)
+    assert raised.value.failure is Failure.NO_ANSWER

@@ -206,8 +206,8 @@ class HubSpotAdapter:
             else:
                 remains = found.remains or read_remains(raw, self._fields)
                 set_aside.append(SetAside(read_id(raw), found.reason, remains))
-        following = text(mapping(mapping(reply.body.get("paging")).get("next")).get("after"))
-        if find_fault(following, MAX_ID_CHARS) or (following and following == after):
+        following = _read_cursor(reply)
+        if following and following == after:
             raise read_unreadable(reply.status, "a cursor that cannot be used")
         return Page(records, following, reply.timing, set_aside)
 
@@ -367,10 +367,10 @@ class HubSpotAdapter:
         while True:
             reply = self._client.call(self._client.associations.get_page, "contacts", contact_id, "notes", **page)
             ids += [text(mapping(entry).get("toObjectId")) for entry in _results(reply)]
-            following = text(mapping(mapping(reply.body.get("paging")).get("next")).get("after"))
+            following = _read_cursor(reply)
             if not following:
                 break
-            if following == page.get("after") or find_fault(following, MAX_ID_CHARS):
+            if following == page.get("after"):
                 raise read_unreadable(reply.status, "a cursor that cannot be used")
             self._before_extra()
             page["after"] = following
@@ -419,6 +419,18 @@ def _results(reply: Reply) -> Sequence[object]:
     if not isinstance(reply.body.get("results"), list):
         raise read_unreadable(reply.status, "no results")
     return rows(reply.body["results"])
+
+
+def _read_cursor(reply: Reply) -> str:
+    """Return the cursor of the next page, "" at the end: which is where nothing is said of a next page."""
+    paging = reply.body.get("paging") or {}
+    following = paging.get("next") if isinstance(paging, dict) else paging
+    if following is None:
+        return ""
+    cursor = text(mapping(following).get("after"))
+    if not cursor or find_fault(cursor, MAX_ID_CHARS):
+        raise read_unreadable(reply.status, "a cursor that cannot be used")
+    return cursor
 
 
 def _is_app(version: Mapping[str, object]) -> bool:

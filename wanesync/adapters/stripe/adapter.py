@@ -249,7 +249,9 @@ def _rows(reply: Reply) -> list[object]:
 
 def _following(reply: Reply, shown: list[Mapping[str, object]], after: str, kind: str) -> str:
     """Return the last usable id, after which the next page begins. Raises ``CallError`` if the list would not go on."""
-    if reply.body.get("has_more") is not True:
+    if not isinstance(reply.body.get("has_more"), bool):
+        raise _unread("a page that does not say whether it is the last")
+    if not reply.body["has_more"]:
         return ""
     ids = [text(raw.get("id")) for raw in shown if raw.get("object") == kind]
     following = next((i for i in reversed(ids) if i and not find_fault(i, MAX_ID_CHARS)), "")

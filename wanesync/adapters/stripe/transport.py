@@ -25,6 +25,7 @@ from wanesync.adapters.http_answers import (
     TooLarge,
     read_body,
 )
+from wanesync.adapters.json_values import parse
 from wanesync.core.errors import ConfigError
 
 POOL_SIZE = 80
@@ -90,9 +91,15 @@ def _read(response: urllib3.BaseHTTPResponse) -> bytes:
     if response.status // 100 == 2:
         return read_body(response, MAX_PAGE_BYTES)
     try:
-        return read_body(response, MAX_ERROR_BYTES)
+        content = read_body(response, MAX_ERROR_BYTES)
     except TooLarge:
         return b""
+    # The SDK fails on an error that is no object, such as a gateway's {"error": "too many requests"}.
+    with suppress(ValueError):
+        body = parse(content)
+        if isinstance(body, dict) and not isinstance(body.get("error", {}), dict):
+            return b""
+    return content
 
 
 def find_proxy(address: str) -> str | None:
