@@ -83,6 +83,28 @@ def test_an_edit_made_since_stays_and_the_buried_value_is_kept(here: str, there:
     assert "Köln" in {*written(merged, HUBSPOT).values(), *written(merged, STRIPE).values()}
 
 
+@pytest.mark.parametrize("value", ["Ulm", ""])
+def test_a_decided_value_flows_and_stays_noted_until_it_has(value: str) -> None:
+    back = PutBack(HUBSPOT, value, ("Bonn", "Bonn"), contested=False, decided=True)
+    pair = pair_of(value, "Bonn", ("Bonn", "Bonn"), back)
+    first = merge(pair, one_field(owner=STRIPE), "keep")
+    assert (written(first, STRIPE), first.settled_put_backs) == ({"city": value}, [])
+    second = merge(carry_out(pair, first), one_field(owner=STRIPE), "keep")
+    assert (second.writes, second.settled_put_backs) == ({HUBSPOT: {}, STRIPE: {}}, ["city"])
+    assert not [*first.immediate_conflicts, *second.immediate_conflicts]
+
+
+@pytest.mark.parametrize("value", ["Ulm", ""])
+@pytest.mark.parametrize("edited", ["Köln", "Bonn"])
+def test_an_edit_made_after_a_decision_is_the_newer_value(value: str, edited: str) -> None:
+    back = PutBack(HUBSPOT, value, ("Bonn", "Bonn"), contested=False, decided=True)
+    merged = meet(edited, "Bonn", ("Bonn", "Bonn"), back)
+    assert merged.settled_put_backs == ["city"]
+    assert not merged.writes[HUBSPOT]
+    assert written(merged, STRIPE) == ({"city": "Köln"} if edited == "Köln" else {})
+    assert not merged.immediate_conflicts
+
+
 def test_a_base_that_moved_on_ends_it() -> None:
     merged = meet("Köln", "Köln", ("Köln", "Köln"), PutBack(HUBSPOT, "Ulm", ("Bonn", "Bonn"), contested=True))
     assert merged.settled_put_backs == ["city"]

@@ -115,6 +115,17 @@ def test_a_blank_winner_clears_and_says_so(stage: Stage) -> None:
         assert [row.conflict.value for row in tx.conflicts.list()] == ["There Inc"]
 
 
+def test_a_name_that_stripe_filled_in_is_cleared_only_by_name(stage: Stage) -> None:
+    contact_id, customer_id = pair(stage, "There Inc", "There Inc")
+    listed(stage)
+    assert stage.customer(ADA)["name"] == "There Inc"
+    assert check(stage, f"{contact_id},{customer_id},,hubspot").clears == 0
+    assert check(stage, f"{contact_id},{customer_id},name,hubspot").clears == 1
+    assert decide(stage, f"{contact_id},{customer_id},name,hubspot").cleared == 1
+    settle(stage)
+    assert not stage.customer(ADA).get("name")
+
+
 def test_an_edit_that_would_flow_is_turned_round(stage: Stage) -> None:
     contact_id, customer_id = pair(stage, "Co", "Co")
     stage.reconcile()

@@ -134,19 +134,21 @@ def _put_back(pair: Pair, spec: FieldSpec, back: PutBack, base_pair: BasePair | 
     name, side, other = spec.name, back.side, back.side.other
     here, there = pair.value(side, name), pair.value(other, name)
     if base_pair == back.over and there == _base_value(back.over, other):
+        if back.decided and here and here == back.value:
+            return False  # it flows like an edit; noted, so that its write does not close what the decision kept
         if spec.key(here) == spec.key(back.value) and not spec.agree(here, there):
             allowed = here or back.decided or spec.may_clear(side)
             if allowed and _write(pair, spec, other, merged):
                 if back.contested:
                     merged.conflicts[other].append(_lost_value(pair, spec, other, "policy"))
                 return True
-        elif here == _base_value(back.over, side) and here != back.value:
+        elif not back.decided and here == _base_value(back.over, side) and here != back.value:
             merged.writes[side][name] = Change(here, back.value, there, put_back=True)
             if back.contested:
                 merged.conflicts[side].append(_lost_value(pair, spec, other, "policy"))
             return True
     merged.settled_put_backs.append(name)
-    if spec.key(here) != spec.key(back.value):
+    if not back.decided and spec.key(here) != spec.key(back.value):
         merged.immediate_conflicts.append(Conflict(side, pair.record_id(side), name, back.value, "overwritten"))
     return False
 

@@ -189,7 +189,8 @@ class PutBack:
 
     ``side``: where it was set. ``over``: the base as our write left it; once that or one of the two records has
     changed, the value is not put back any more. ``contested``: the other side was edited at the same time, and the
-    owner of the field wins. ``decided``: an operator decided so; a blank then clears whatever the field map says.
+    owner of the field wins. ``decided``: an operator decided so: a blank clears whatever the field map says, and an
+    edit made since simply is the newer value.
     """
 
     side: Side

@@ -30,6 +30,7 @@ from wanesync.core.model import (
     Link,
     LinkState,
     PutBack,
+    Record,
     RecordRef,
     Side,
     contact_key,
@@ -159,9 +160,9 @@ class DecisionApplier:
         return {d.line: DecisionContext(contexts[d.key], records, owners) for d in decisions}
 
     def _count_clears(self, decision: Decision, known: DecisionContext) -> int:
-        specs = self.runtime.rules.fields.by_name
-        values = {side: known.records[side, record_id].record.values for side, record_id in decision.refs}
-        won = winners_of([decision], specs)
+        records = {side: known.records[side, record_id].record for side, record_id in decision.refs}
+        values = {side: record.values for side, record in records.items()}
+        won = self._list_winners([decision], records)
         return sum(bool(not values[s].get(name) and values[s.other].get(name)) for name, s in won.items())
 
     # -- one key
@@ -253,16 +254,17 @@ class DecisionApplier:
         elif any(one is None or one.stale for one in stored):
             current.blocked = "a read of one of the two records is queued"
         else:
-            values = {one.side: one.record.values for one in stored if one}
-            winners = self._find_winners(decisions, values)
+            records = {one.record.side: one.record for one in stored if one}
+            values = {side: record.values for side, record in records.items()}
+            winners = self._find_winners(decisions, records)
             base = {n: rebase(side, *(values[s].get(n, "") for s in Side)) for n, side in winners.items()}
             version = link.version if link.id in outcome.links else link.version + 1
             parked = {name: park for name, park in link.parked.items() if name not in winners}
-            # A blank that was decided for clears the other side, whatever the field map says about clearing.
-            put_back = {name: back for name, back in link.put_back.items() if name not in winners}
-            for name, side in winners.items():
-                if not values[side].get(name):
-                    put_back[name] = PutBack(side, "", base[name], contested=False, decided=True)
+            # Noted, so that a blank clears whatever the field map says, and the write does not close what is kept here.
+            put_back = {**link.put_back} | {
+                name: PutBack(side, values[side].get(name, ""), base[name], contested=False, decided=True)
+                for name, side in winners.items()
+            }
             outcome.links[link.id] = replace(
                 link, base={**link.base, **base}, parked=parked, put_back=put_back, version=version
             )
@@ -273,13 +275,27 @@ class DecisionApplier:
                 current.cleared += not values[winner].get(name)
             self._queue(current, current.key)
 
-    def _find_winners(self, decisions: Sequence[Decision], values: Mapping[Side, Mapping[str, str]]) -> dict[str, Side]:
+    def _list_winners(self, decisions: Sequence[Decision], records: Mapping[Side, Record]) -> dict[str, Side]:
+        """Field -> winning side. A name that Stripe filled in is no value, unless a decision is about that very field.
+
+        See docs/correctness.md#names-stripe-fills-in.
+        """
+        fields, named = self.runtime.rules.fields, {decision.field for decision in decisions}
+        return {
+            name: winner
+            for name, winner in winners_of(decisions, fields.by_name).items()
+            if name in named
+            or records[Side.HUBSPOT].values.get(name)
+            or not fields.is_filled_in(records[Side.STRIPE], name)
+        }
+
+    def _find_winners(self, decisions: Sequence[Decision], records: Mapping[Side, Record]) -> dict[str, Side]:
         """Field -> winning side, where the two differ and the other side can hold the value."""
         specs = self.runtime.rules.fields.by_name
         found = {}
-        for name, winner in winners_of(decisions, specs).items():
-            here, there = values[winner].get(name, ""), values[winner.other].get(name, "")
-            agree = specs[name].agree(*(values[side].get(name, "") for side in Side))
+        for name, winner in self._list_winners(decisions, records).items():
+            here, there = records[winner].values.get(name, ""), records[winner.other].values.get(name, "")
+            agree = specs[name].agree(*(records[side].values.get(name, "") for side in Side))
             if not agree and specs[name].convert(winner.other, here, there) is not None:
                 found[name] = winner
         return found
