@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 
 from wanesync.bench.reconcile.differences import Pair
-from wanesync.core.fields import FieldMap
+from wanesync.core.fields import NAME_SOURCES, FieldMap
 from wanesync.core.ids import make_id
 from wanesync.core.model import Link, Record, Side, StoredRecord, normalise_email
 from wanesync.ops.field_map import MapClaim, claim_field_map
@@ -61,7 +61,7 @@ def _carry(customer: Mapping[str, object]) -> dict[str, str]:
     carry = {f"address.{part}": _text(address.get(part)) for part in _ADDRESS if address.get(part)}
     if isinstance(locales, list) and locales:
         carry["preferred_locales"] = json.dumps(locales, separators=(",", ":"), ensure_ascii=False)
-    return carry
+    return carry | {name: value for name in NAME_SOURCES if (value := _text(customer.get(name)))}
 
 
 def _at(customer: Mapping[str, object], path: str) -> str:
