@@ -151,7 +151,7 @@ def test_the_database_is_found_from_every_folder(tmp_path: Path) -> None:
 
 def test_diff_prints_exactly_its_document_and_masks_values(stage: Stage) -> None:
     document = stage.ask("diff", code=1)
-    assert set(document) == {"counts", "plan", "unlike", "requests", "timing", "differences"}
+    assert set(document) == {"counts", "plan", "unlike", "set_aside", "requests", "timing", "differences"}
     counts, differences = document["counts"], document["differences"]
     assert isinstance(counts, dict)
     assert isinstance(differences, list)
@@ -325,7 +325,7 @@ def test_on_a_terminal_retry_shows_how_many_and_asks(fresh: Stage) -> None:
 
 def test_db_prune_lists_what_would_be_removed_and_what_was(stage: Stage) -> None:
     names = {"events", "event_payloads", "done_jobs", "webhooks_set_aside", "own_writes", "closed_conflicts"}
-    names |= {"counted_overwrites", "counted_sources"}
+    names |= {"counted_overwrites", "counted_sources", "journal", "webhook_counts"}
     for arguments in (["--dry-run"], []):
         document = stage.ask("db", "prune", *arguments)
         assert document["dry_run"] == bool(arguments)

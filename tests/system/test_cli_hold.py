@@ -20,8 +20,9 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
     with Stage(f"sqlite:{tmp_path / 'state.db'}", tmp_path, more=f"[brake]\npeople = {LIMIT}") as made:
         for number in range(PEOPLE):
             email = f"p{number}@example.com"
-            made.edit(Side.HUBSPOT, "create", email=email, company="Old")
-            made.edit(Side.STRIPE, "create", email=email, business_name="Old")
+            # With a name of its own on both sides: a customer without one is called like its company by Stripe.
+            made.edit(Side.HUBSPOT, "create", email=email, company="Old", firstname="Ann", lastname="Lee")
+            made.edit(Side.STRIPE, "create", email=email, business_name="Old", name="Ann Lee")
         made.live()
         yield made
 
