@@ -285,6 +285,26 @@ def test_a_note_that_is_not_there_is_sent_again_with_those_of_others(notes: Live
     assert [sorted(items) for items in sent_items(notes, "create_notes")[1:]] == [["pi_1", "pi_2"]]
 
 
+def test_a_note_waits_whose_contact_s_notes_were_read_while_writes_were_turned_off(notes: LiveSync) -> None:
+    job = lose_the_answer(notes)
+
+    def read_marks(_contact_id: str) -> frozenset[str]:
+        notes.store.run(lambda tx: tx.settings.put(WRITES, "off"))
+        return frozenset()
+
+    notes.hubspot.script("read_note_marks", read_marks)
+    notes.work(HUBSPOT, PURCHASE)
+    (job,) = notes.look([job])
+    assert (job.state, job.waits_for) == (JobState.READY, WaitCode.WRITES_OFF)
+    assert sent_items(notes, "create_notes") == [["pi_1"]]
+    notes.store.run(lambda tx: tx.settings.put(WRITES, "on"))
+    notes.store.run(lambda tx: tx.jobs.make_due(WaitCode.WRITES_OFF))
+    notes.hubspot.answer("create_notes", taken)
+    notes.work(HUBSPOT, PURCHASE)
+    assert notes.look([job])[0].state is JobState.DONE
+    assert sent_items(notes, "create_notes") == [["pi_1"]] * 2
+
+
 def test_a_note_of_a_process_that_fell_silent_may_still_arrive(notes: LiveSync) -> None:
     notes.pay("pi_1", "cus_1")
     (late,) = notes.prepare(notes.claim(HUBSPOT, PURCHASE))

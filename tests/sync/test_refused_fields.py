@@ -11,9 +11,10 @@ import pytest
 from tests.support.core_builders import contact, customer
 from tests.support.live_sync import HUBSPOT, STRIPE, LiveSync, created, customer_answer, refused
 from wanesync.core.errors import CallError, Failure
-from wanesync.core.jobs import DeadClass, JobState
+from wanesync.core.jobs import DeadClass, JobState, WaitCode
 from wanesync.core.model import Parked, ParkReason, Record
 from wanesync.core.ports import CreateItem, CustomerAnswer, UpdateItem
+from wanesync.sync.writer import WRITES
 
 VALUES = {"email": "ann@example.com", "city": "Lyon", "phone": "+33 1"}
 ANN, CUS = contact("1", **VALUES), customer("cus_1", other_id="1", **VALUES)
@@ -85,6 +86,28 @@ def test_a_creation_whose_refusal_names_nothing_is_made_with_the_address_and_the
     (link,) = live.links("7")
     assert dict(link.parked) == {"phone": Parked(HUBSPOT, "+33 1", ParkReason.INVALID)}
     assert link.base["city"] == ("Lyon", "Lyon")
+
+
+def test_the_rest_of_a_refused_creation_waits_while_writes_are_off(live: LiveSync) -> None:
+    live.know(replace(CUS, other_id=""))
+    live.queue(HUBSPOT, "customer:cus_1")
+    made = Record(HUBSPOT, "7", {}, frozenset({"ann@example.com"}), "cus_1")
+    answer = write_contacts(["phone"], refused(HUBSPOT, Failure.REFUSED, "phone"), made)
+
+    def turn_off(items: Sequence[CreateItem | UpdateItem]) -> Outcomes:
+        live.store.run(lambda tx: tx.settings.put(WRITES, "off"))
+        return answer(items)
+
+    live.hubspot.script("create_contacts", turn_off)
+    (job,) = live.work(HUBSPOT)
+    assert (job.state, job.waits_for, live.open_writes("customer:cus_1")) == (JobState.READY, WaitCode.WRITES_OFF, [])
+    assert [name for name, _ in live.hubspot.requests] == ["create_contacts"]
+    live.hubspot.script("create_contacts", answer)
+    live.store.run(lambda tx: tx.settings.put(WRITES, "on"))
+    live.store.run(lambda tx: tx.jobs.make_due(WaitCode.WRITES_OFF))
+    (job,) = live.work(HUBSPOT)
+    assert job.state is JobState.DONE
+    assert set(live.links("7")[0].parked) == {"phone"}
 
 
 def test_a_creation_waits_for_its_address(live: LiveSync) -> None:

@@ -217,6 +217,9 @@ class PurchaseSender:
                 elif row.contact_id == contact_id:
                     left[row.payment_id] = replace(row, waits_for=WaitCode.NONE)
             rest = [job for job in mine if job.key in left]
+            if rest and are_writes_off(tx):
+                _wait_for_switch(tx, rest, left)
+                return DONE
             return [self._note(rest, left)] if rest else DONE
 
         return Call(Side.HUBSPOT, "notes.read", jobs, lambda: self.runtime.hubspot.read_note_marks(contact_id), then)
@@ -265,6 +268,14 @@ def _find_outcome(answers: Outcomes, key: str) -> CallError | None:
 def _wait_for_late_note(tx: Tx, job: Job, reason: str, *, count: bool = False) -> None:
     """Wait until a note that was sent without an answer would be found; news of the contact does not shorten it."""
     reschedule(tx, job, MAX_LATENESS_MS, WaitCode.NOTES_READ, reason, count=count, fixed=True)
+
+
+def _wait_for_switch(tx: Tx, jobs: Sequence[Job], rows: Mapping[str, Purchase]) -> None:
+    """Let notes wait that were not sent, because writes were turned off while others were read."""
+    for job in jobs:
+        if rows[job.key].waits_for is WaitCode.NONE:
+            tx.purchases.set_state(job.key, PurchaseState.TODO)
+        reschedule(tx, job, DAY_MS, WaitCode.WRITES_OFF, WRITES_OFF, fixed=True)
 
 
 def _find_contacts(tx: Tx, recipients: Recipients, rows: Collection[Purchase]) -> dict[str, str]:

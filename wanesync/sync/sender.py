@@ -40,7 +40,7 @@ from wanesync.sync.record_versions import RecordWriter, store_contacts
 from wanesync.sync.recovery import find_created_customer, read_existing_contact
 from wanesync.sync.refused_fields import leave_out
 from wanesync.sync.runtime import Runtime
-from wanesync.sync.writer import plan_jobs, read_properties
+from wanesync.sync.writer import DAY_MS, WRITES_OFF, are_writes_off, plan_jobs, read_properties
 
 Outcomes = Mapping[str, Record | CallError]
 """Trace id (the pending write's id) -> the contact after the write, or why it was not written."""
@@ -277,15 +277,26 @@ def _handle_refusal(runtime: Runtime, tx: Tx, intent: Intent, error: CallError) 
             tx.pending_writes.record_result(pending.id, WriteResult.LOST)
             fail(runtime, tx, [job], error, "write")
         case Failure.REFUSED | Failure.CONFLICT:
-            plan_effects.note_refusal(tx, pending, error)
-            steps = leave_out(runtime, tx, intent, error)
-            if steps is not None:
-                return steps
-            tx.pending_writes.record_result(pending.id, WriteResult.REFUSED)
-            fail(runtime, tx, [job], error, "write")
+            return _send_the_rest(runtime, tx, intent, error)
         case _:
             lists = "contacts.batch_" if pending.side is Side.HUBSPOT else "customers."
             fail(runtime, tx, [job], error, f"{lists}{pending.kind}")
+    return DONE
+
+
+def _send_the_rest(runtime: Runtime, tx: Tx, intent: Intent, error: CallError) -> Next:
+    """Send what was not refused of a write; while writes are off it is planned again, and sent, once they are on."""
+    pending, job = intent.pending, intent.job
+    plan_effects.note_refusal(tx, pending, error)
+    off = are_writes_off(tx)
+    steps = None if off else leave_out(runtime, tx, intent, error)
+    if steps is not None:
+        return steps
+    tx.pending_writes.record_result(pending.id, WriteResult.REFUSED)
+    if off:
+        reschedule(tx, job, DAY_MS, WaitCode.WRITES_OFF, WRITES_OFF, fixed=True)
+    else:
+        fail(runtime, tx, [job], error, "write")
     return DONE
 
 
