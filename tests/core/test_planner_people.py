@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from tests.support.core_builders import (
     FIELDS,
     HUBSPOT,
@@ -16,7 +18,7 @@ from tests.support.core_builders import (
     run,
     stored,
 )
-from wanesync.core.model import Deletion, LinkState, Parked, Record
+from wanesync.core.model import Conflict, Deletion, LinkState, Parked, PutBack, Record, Side
 from wanesync.core.plan import COUNTERPART_DELETED, Plan, Tombstone
 
 ADA = "ada@example.com"
@@ -70,6 +72,26 @@ def test_a_deleted_customer_orphans_its_link_and_is_not_made_again() -> None:
     assert outcome.notes[(HUBSPOT, "1")] == COUNTERPART_DELETED
     assert [grave.side for grave in outcome.tombstones] == [STRIPE]
     assert not outcome.actions
+
+
+def test_what_is_not_put_back_any_more_because_its_customer_is_deleted_is_kept() -> None:
+    back = PutBack(HUBSPOT, "112", ("110", "110"), contested=True)
+    gone = stored(customer(email=ADA), deleted=True)
+    before = link(base={"phone": ("110", "110")}, put_back={"phone": back})
+    outcome = run(context("contact:1", contact(email=ADA, phone="110"), gone, links=[before]))
+    assert [dict(after.put_back) for after in outcome.links.values()] == [{}]
+    assert outcome.conflicts == [(Conflict(HUBSPOT, "1", "phone", "112", "overwritten"), before.id)]
+
+
+@pytest.mark.parametrize("side", list(Side))
+def test_of_a_deleted_contact_the_customer_s_buried_value_is_kept_and_its_own_waits(side: Side) -> None:
+    back = PutBack(side, "112", ("110", "110"), contested=True)
+    gone = stored(contact(email=ADA, phone="110"), deleted=True)
+    before = link(base={"phone": ("110", "110")}, put_back={"phone": back})
+    outcome = run(context("contact:1", gone, customer(email=ADA, phone="110"), links=[before]))
+    waits = side is HUBSPOT
+    assert [dict(after.put_back) for after in outcome.links.values()] == [{"phone": back} if waits else {}]
+    assert [conflict.value for conflict, _ in outcome.conflicts] == ([] if waits else ["112"])
 
 
 def test_the_customer_of_a_deleted_contact_is_not_given_a_new_one() -> None:

@@ -17,7 +17,7 @@ from tests.support.reconcile_harness import (
 )
 from wanesync.core.diff.decisions import Verdict
 from wanesync.core.errors import ConfigError
-from wanesync.core.model import WANTED, LinkState, NoteCode, Side
+from wanesync.core.model import WANTED, LinkState, NoteCode, PutBack, Side
 from wanesync.reconcile.apply_decisions import LOCK_ATTEMPTS, LOCKED, AppliedDecisions, DecisionApplier
 from wanesync.store.database import Store, Tx
 from wanesync.sync.runtime import Runtime
@@ -105,6 +105,20 @@ def test_an_excluded_record_is_left_alone_until_it_is_to_be_created(runtime: Run
     assert compare(runtime).counts["excluded"] == 1  # type: ignore[index] # a class by its name
     decide(runtime, "2,,,create")
     assert compare(runtime).counts["create_customer"] == 1  # type: ignore[index] # a class by its name
+
+
+def test_what_is_not_put_back_any_more_because_its_pair_is_released_is_kept(runtime: Runtime, store: Store) -> None:
+    decide(runtime, "2,,,link cus_3")
+    back = PutBack(STRIPE, "Ulm", ("", ""), contested=True)
+    with store.transaction() as tx:
+        (link,) = tx.links.of_ids(["2"], [])
+        tx.links.put(replace(link, put_back={"city": back}, version=link.version + 1))
+    decide(runtime, "2,cus_3,,exclude")
+    with store.reading() as tx:
+        (link,) = tx.links.of_ids(["2"], [])
+        kept = {(row.conflict.kind, row.conflict.value) for row in tx.conflicts.list()}
+    assert (link.state, dict(link.put_back)) == (LinkState.RELEASED, {})
+    assert ("overwritten", "Ulm") in kept
 
 
 def test_a_skipped_key_is_not_queued(runtime: Runtime, store: Store) -> None:

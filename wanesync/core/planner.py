@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from wanesync.core.answers import Settled, settle_answer, settle_found
 from wanesync.core.business_names import company_field, takes_business_name
+from wanesync.core.fields import FieldMap
 from wanesync.core.jobs import WaitCode
 from wanesync.core.matching import Match, match_customer
 from wanesync.core.merge import MergeResult, Pair, merge, put_back_unmapped
@@ -515,10 +516,33 @@ class Planner:
     def _put_link(self, link: Link) -> Link:
         """Put a link into the plan; its version grows once per planning round."""
         planned = self.plan.links.get(link.id)
+        if link.put_back and not (link.primary and link.state is LinkState.ACTIVE):
+            link = self._keep_what_is_not_put_back(link)
         link = replace(link, version=planned.version if planned else link.version + 1)
         self.plan.links[link.id] = link
         self.context.links = [*(each for each in self.context.links if each.id != link.id), link]
         return link
+
+    def _keep_what_is_not_put_back(self, link: Link) -> Link:
+        """Keep buried values as conflicts where no value flows over their link any more (#put-back).
+
+        Those of a deleted record stay on the link: it may come back.
+        """
+        self.plan.conflicts += [(conflict, link.id) for conflict in find_buried(self.context, link, self.rules.fields)]
+        gone = {side for side in Side if self.context.find_alive(side, link.id_on(side)) is None}
+        return replace(link, put_back={name: back for name, back in link.put_back.items() if back.side in gone})
+
+
+def find_buried(context: PlanContext, link: Link, fields: FieldMap) -> list[Conflict]:
+    """Return conflicts for the values of living records that a link was to put back."""
+    found = []
+    for name, back in link.put_back.items():
+        stored, spec = context.find_alive(back.side, link.id_on(back.side)), fields.by_name.get(name)
+        if stored is None or spec is None or back.decided:
+            continue
+        if spec.key(stored.record.values.get(name, "")) != spec.key(back.value):
+            found.append(Conflict(back.side, stored.id, name, back.value, "overwritten"))
+    return found
 
 
 def _find_unsent(pending: PendingWrite, parked: Mapping[str, Parked]) -> list[Conflict]:

@@ -36,8 +36,8 @@ from wanesync.core.model import (
     contact_key,
     customer_key,
 )
-from wanesync.core.plan import WAIT_TEXTS, Plan
-from wanesync.core.planner import plan
+from wanesync.core.plan import WAIT_TEXTS, Plan, PlanContext
+from wanesync.core.planner import find_buried, plan
 from wanesync.store.clock import Clock, DatabaseClock
 from wanesync.store.database import Tx
 from wanesync.sync import plan_effects
@@ -341,8 +341,15 @@ class DecisionApplier:
             matching = (link for link in context.links if decision.pair == (link.hubspot_id, link.stripe_id))
             old = next(matching, None)
             link = replace(old, version=old.version + 1) if old else self._make_link(tx, decision.pair, None)
-            tx.links.put(replace(link, primary=False, state=LinkState.RELEASED))
+            self._keep_what_is_not_put_back(tx, link, context)
+            tx.links.put(replace(link, primary=False, state=LinkState.RELEASED, put_back={}))
         current.requests += sorted({(ref[0], key) for ref, key in key_of(tx, related).items()})
+
+    def _keep_what_is_not_put_back(self, tx: Tx, link: Link, context: PlanContext) -> None:
+        """Keep values that a write of ours buried and that have no link any more (docs/correctness.md#put-back)."""
+        for conflict in find_buried(context, link, self.runtime.rules.fields):
+            tx.conflicts.put(conflict, link.id)
+            plan_effects.note_conflict(tx, conflict, link.id)
 
 
 def _keys_of(group: Sequence[Decision]) -> set[str]:
