@@ -278,7 +278,13 @@ def _check_uncontested(world: World, history: History, link: Link, spec: FieldSp
     if not history.is_kept(cell, value):
         world.report("an uncontested edit was lost")
         world.say("uncontested", last, held)
-    elif spec.name != "name" and _was_calm(world, last) and not world.hazards.may_shorten(spec.name):
+    elif (
+        spec.name != "name"
+        and _was_calm(world, last)
+        and not world.hazards.may_shorten(spec.name)
+        # A text that the other side cannot hold has no other place: a phone number with a note.
+        and spec.convert(cell[0].other, value, held[0 if cell[0] is Side.STRIPE else 1]) is not None
+    ):
         world.report("an uncontested edit is only in conflicts")
         world.say("uncontested", last, held)
 
