@@ -12,6 +12,7 @@ from tests.simulation.observe import observed
 from tests.simulation.world import BEAT_MS, World
 from wanesync.core.jobs import JobKind
 from wanesync.core.model import Side
+from wanesync.worker.lease import REPAIR_EVERY_MS
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -86,9 +87,10 @@ class Play:
         world.net.set_faults(on=False)
         world.leap(world.now + 10_000)
         if world.hazards.wrong_clock:
-            for _ in range(4):
-                # A step of the clock is noticed, then times are repaired once each process had a heartbeat.
-                world.leap(world.now + 4_000)
+            for wait_ms in (4_000, 4_000, 4_000, REPAIR_EVERY_MS):
+                # A step of the clock is noticed, then times are repaired once each process had a heartbeat. A step
+                # that no process saw, because all stood still, is not noticed: times are repaired once a minute.
+                world.leap(world.now + wait_ms)
                 world.sweep()
             self.play()
             self._check_times()

@@ -152,6 +152,22 @@ def test_a_deletion_event_needs_no_read(live: LiveSync) -> None:
     assert live.links("1")[0].state is LinkState.ORPHANED
 
 
+def test_an_echo_does_not_wait_for_a_write_that_a_wrong_clock_stamped(live: LiveSync) -> None:
+    live.link(ANN, CUS)
+    paris = replace(CUS, values={**CUS.values, "city": "Paris"})
+    live.know(replace(ANN, values={**ANN.values, "city": "Paris"}, modified_ms=5))
+    live.queue(STRIPE, KEY)
+    live.advance(86_400_000)
+    live.prepare(live.claim(STRIPE))
+    (pending,) = live.open_writes(KEY)
+    live.advance(-86_400_000)
+    arrive(live, event(live, "e1", paris, request_key=pending.idempotency_key))
+    live.stripe.answer("read_customer", customer_answer(paris, live.clock.ms))
+    (job,) = live.work(STRIPE, JobKind.READ)
+    assert job.due_ms <= live.clock.ms
+    assert [method for method, _ in live.stripe.requests] == ["read_customer"]
+
+
 def test_an_echo_waits_for_the_answer_and_then_needs_no_read(live: LiveSync) -> None:
     live.link(ANN, CUS)
     paris = replace(CUS, values={**CUS.values, "city": "Paris"})

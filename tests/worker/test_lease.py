@@ -20,7 +20,7 @@ from wanesync.store.tables.processes import LEASE_MS
 from wanesync.sync.calls import DONE, AnyCall, Call
 from wanesync.sync.runtime import ProcessState, Runtime, SyncOptions
 from wanesync.worker.in_flight import InFlight
-from wanesync.worker.lease import ClockSteps, Lease, LeaseExpired
+from wanesync.worker.lease import REPAIR_EVERY_MS, ClockSteps, Lease, LeaseExpired
 
 STRIPE = Side.STRIPE
 
@@ -180,6 +180,22 @@ def test_jobs_that_a_wrong_clock_put_off_are_due_again_after_the_first_sweep(lea
     with lease.runtime.store.transaction() as tx:
         tx.jobs.reschedule(call.jobs[0], tx.now_ms + 500, "", count=True)
     clock.set_back(3_600_000)
+    lease.beat()
+    lease.sweep()
+    with lease.runtime.store.transaction() as tx:
+        assert tx.jobs.claim(STRIPE, [JobKind.WRITE], 9, lease.runtime.name)
+
+
+def test_jobs_put_off_while_this_process_stood_still_are_due_again_within_a_minute(
+    lease: Lease, clock: VirtualClock
+) -> None:
+    lease.begin()
+    lease.sweep()
+    call = claim(lease)
+    with lease.runtime.store.transaction() as tx:
+        # As another process did whose clock was wrong, or this one's while it had no turn.
+        tx.jobs.reschedule(call.jobs[0], tx.now_ms + 86_400_000, "", count=True)
+    clock.now += REPAIR_EVERY_MS
     lease.beat()
     lease.sweep()
     with lease.runtime.store.transaction() as tx:

@@ -15,6 +15,7 @@ from wanesync.core.planner import plan
 from wanesync.core.ports import CustomerAnswer
 from wanesync.store.database import Tx
 from wanesync.store.tables.events import EventMark
+from wanesync.store.tables.future_times import CLOCK_TOLERANCE_MS
 from wanesync.sync.calls import DONE, AnyCall, Call, Next
 from wanesync.sync.job_results import fail, finish_all, reschedule, still_held
 from wanesync.sync.loader import key_of, load_contexts
@@ -180,8 +181,9 @@ class Reader:
             records.load(Side.STRIPE, ids)
             writes = tx.pending_writes.by_keys(Side.STRIPE, keys) if keys else {}
             answered = {key for key, write in writes.items() if is_answered(write)}
-            young_ms = tx.now_ms - ANSWER_DUE_MS
-            open_since = {k: w.sent_ms for k, w in writes.items() if w.result is None and w.sent_ms > young_ms}
+            # One that a wrong clock stamped with a later time is not waited for.
+            from_ms, to_ms = tx.now_ms - ANSWER_DUE_MS + 1, tx.now_ms + CLOCK_TOLERANCE_MS
+            open_since = {k: w.sent_ms for k, w in writes.items() if w.result is None and from_ms <= w.sent_ms <= to_ms}
             for job in jobs:
                 if job.key in crowded:
                     # One read covers all its events, thousands of them.

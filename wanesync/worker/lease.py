@@ -22,6 +22,9 @@ log = structlog.get_logger()
 CLOCK_STEP_MS = 1_000
 """A difference of database time and monotonic time that grew by more than this is a step of a clock (our choice)."""
 
+REPAIR_EVERY_MS = 60_000
+"""How often stored times are checked without a step: this process may have stood still while the clock was wrong."""
+
 
 @dataclass(slots=True)
 class ClockSteps:
@@ -50,7 +53,8 @@ class Lease:
     """The lease of one process (docs/correctness.md#leases). ``ends_ms``: database time, 0 before the first heartbeat.
 
     ``claim_lost``: jobs may run under this process's name without being in flight: a claim or a heartbeat may be
-    committed without its acknowledgement, or calls were given up. The next heartbeat releases them.
+    committed without its acknowledgement, or calls were given up. The next heartbeat releases them. ``repair_ms``: when
+    stored times are checked next though no step was noticed, in monotonic time.
     """
 
     runtime: Runtime
@@ -61,6 +65,7 @@ class Lease:
     started_ms: int = 0
     claim_lost: bool = False
     steps: ClockSteps = field(default_factory=ClockSteps)
+    repair_ms: int = 0
 
     def begin(self) -> None:
         """Send the first heartbeat. Raises ``DatabaseUnavailable``."""
@@ -116,9 +121,9 @@ class Lease:
         now_ms, monotonic_ms = self.clock.now_ms(), self.clock.monotonic_ms()
         if not self.steps.is_steady(now_ms, monotonic_ms):
             return
-        if self.steps.repairs:
+        if self.steps.repairs or monotonic_ms >= self.repair_ms:
             due = self.runtime.commit("sweep", lambda tx: tx.future_times.repair())
-            self.steps.repairs = False
+            self.steps.repairs, self.repair_ms = False, monotonic_ms + REPAIR_EVERY_MS
             if due:
                 log.warning("jobs made due whose time a wrong clock had set", jobs=due)
                 self.runtime.store.wake_workers()

@@ -81,10 +81,11 @@ def test_what_waits_until_then_is_due_again(store: Store, clock: Clock, ahead_ms
 def test_waits_that_are_right_stay(store: Store, clock: Clock) -> None:
     with store.transaction() as tx:
         tx.processes.beat("w1", "all", 1)
-        tx.jobs.put_many([JobRequest(S, JobKind.READ, key) for key in ("vendor", "off")])
-        jobs = {job.key: job for job in tx.jobs.claim(S, [JobKind.READ], 2, "w1")}
+        tx.jobs.put_many([JobRequest(S, JobKind.READ, key) for key in ("vendor", "off", "setup")])
+        jobs = {job.key: job for job in tx.jobs.claim(S, [JobKind.READ], 3, "w1")}
         tx.jobs.reschedule(jobs["vendor"], tx.now_ms + 900_250, "", count=False, waits_for=WaitCode.VENDOR)
         tx.jobs.reschedule(jobs["off"], tx.now_ms + DAY_MS, "", count=False, fixed=True, waits_for=WaitCode.WRITES_OFF)
+        tx.jobs.reschedule(jobs["setup"], tx.now_ms + DAY_MS, "", count=False, fixed=True, waits_for=WaitCode.SETUP)
         tx.pauses.set("operator:stripe", "by hand", away=False, probe_at_ms=0)
     # The clocks of two processes differ a little.
     clock.advance(-1_500)

@@ -936,7 +936,7 @@ SELECT id FROM jobs WHERE lane = :lane AND kind = :kind AND key = :key AND state
 
 -- name: repair_job_times
 UPDATE jobs SET due_ms = :now, due_is_fixed = 0 WHERE state = 'ready' AND due_ms > -1 AND due_ms > :wait_ms
-AND (waits_for <> 'writes_off' OR due_ms > :off_ms) RETURNING id;
+AND (waits_for NOT IN ('writes_off', 'setup') OR due_ms > :long_ms) RETURNING id;
 
 -- name: repair_arrival_times
 UPDATE jobs SET arrived_ms = :now WHERE state IN ('ready', 'running') AND arrived_ms > :ahead_ms;

@@ -9,8 +9,8 @@ CLOCK_TOLERANCE_MS = 2_000
 """How far the clocks of two processes may differ: a stored time that lies further ahead is not believed."""
 MAX_WAIT_MS = 16 * 60_000
 """Longest wait of a job: a Retry-After of 15 minutes is followed, with some jitter."""
-MAX_WRITES_OFF_WAIT_MS = 86_400_000
-"""Wait of a job while the writes switch is off: one day, unless it is switched on."""
+MAX_LONG_WAIT_MS = 86_400_000
+"""Wait of a job while the writes switch is off, or something is to be set up: one day, unless that ends."""
 MAX_PROBE_MS = 60_000
 """Longest time until the next probe of a side or an operation, once a clock was wrong."""
 
@@ -25,7 +25,7 @@ class FutureTimes(Table):
         now_ms = self._session.now_ms
         ahead_ms = now_ms + CLOCK_TOLERANCE_MS
         values: dict[str, Value] = {"now": now_ms, "ahead_ms": ahead_ms}
-        bounds: dict[str, Value] = {"wait_ms": ahead_ms + MAX_WAIT_MS, "off_ms": ahead_ms + MAX_WRITES_OFF_WAIT_MS}
+        bounds: dict[str, Value] = {"wait_ms": ahead_ms + MAX_WAIT_MS, "long_ms": ahead_ms + MAX_LONG_WAIT_MS}
         jobs = self._session.rows("repair_job_times", now=now_ms, **bounds)
         self._session.rows("repair_probe_times", probe_ms=now_ms + MAX_PROBE_MS, **values)
         for name in (
