@@ -23,9 +23,9 @@ DOCUMENTS = [
     *(ROOT / "tests").rglob("*.md"),
 ]
 ALLOWED = {
-    ".ci", ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "LICENSE-UNICODE", "Makefile", "README.md",
+    ".ci", ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md",
     "SECURITY.md", "config.example.toml", "docs", "pyproject.toml", "requirements-dev.lock", "requirements.lock",
-    "tests", "tools", "wanesync",
+    "tests", "wanesync",
 }  # fmt: skip
 WITHOUT_MIRROR = {
     "bench": "benchmarks are measured, not tested; tests/bench has tests of the parts that compute",

@@ -1,5 +1,5 @@
 # ruff: noqa: E501 - data
-"""Names of countries in many languages: made by tools/country_names.py, not by hand.
+"""Names of countries in many languages: made by tests/support/make_country_names.py, not by hand.
 
 From the Unicode CLDR, by way of Babel 2.19.0. Copyright 2004-2025 Unicode, Inc.; licence: Unicode-3.0, in
 LICENSE-UNICODE.

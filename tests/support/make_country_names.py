@@ -1,22 +1,20 @@
 """Writes wanesync/core/country_names.py from the Unicode CLDR.
 
 Run it in an environment with ``pip install babel`` when a newer release of the CLDR is wanted:
-``python tools/country_names.py``. Names that two countries share are left out.
+``python -m tests.support.make_country_names``. Names that two countries share are left out.
 """
 
 from __future__ import annotations
 
-import sys
 from collections import defaultdict
 from pathlib import Path
 
 from babel import Locale, UnknownLocaleError, __version__
 from babel.core import get_global
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from wanesync.core.countries import NAMES, fold_name
 
-from wanesync.core.countries import NAMES, fold_name  # noqa: E402 - the folder above is on the path only now
+ROOT = Path(__file__).resolve().parents[2]
 
 OUTPUT = ROOT / "wanesync" / "core" / "country_names.py"
 LANGUAGES = (
@@ -25,7 +23,7 @@ LANGUAGES = (
 ).split()
 """Languages in which every country is named; besides them each country in its own official languages."""
 OFFICIAL = {"official", "de_facto_official"}
-HEAD = '''"""Names of countries in many languages: made by tools/country_names.py, not by hand.
+HEAD = '''"""Names of countries in many languages: made by tests/support/make_country_names.py, not by hand.
 
 From the Unicode CLDR, by way of Babel {version}. Copyright 2004-2025 Unicode, Inc.; licence: Unicode-3.0, in
 LICENSE-UNICODE.
