@@ -135,6 +135,7 @@ def test_a_pending_write_keeps_its_exact_body_and_loses_the_change() -> None:
     seen = SEEN.view_write(known, 2)
     assert seen.changes.keys() == {"email"}
     assert seen.authorship.keys() == {"email"}
+    assert seen.redefined == {"city"}
     assert seen.body == write.body
     assert SEEN.view_write(write, 3) is write
 

@@ -254,6 +254,13 @@ def test_a_part_of_an_address_is_put_back_whoever_owns_it(owner: Side) -> None:
     assert (found.buried, found.conflicts) == ({"street": ("New Street", False)}, [])
 
 
+def test_a_field_that_our_write_changed_before_the_map_defined_it_anew_was_not_sent_along() -> None:
+    event = echo({"city": ""}, {"city": "Köln"})
+    write = replace(own(STRIPE, before="", after="Köln"), changes={}, redefined=frozenset({"city"}))
+    found = judge([event], write, customer(city="Köln"))
+    assert (found.buried, found.conflicts) == ({}, [])
+
+
 def test_a_part_that_was_cleared_is_cleared_again() -> None:
     event = echo({"street": ""}, {"street": "Old Street"})
     assert judge([event], own(STRIPE), customer(street="Old Street")).buried == {"street": ("", False)}

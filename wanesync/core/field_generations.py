@@ -77,7 +77,8 @@ class FieldGenerations:
             return write
         changes = {name: change for name, change in write.changes.items() if self._holds(name, generation)}
         authorship = {name: found for name, found in write.authorship.items() if name in changes}
-        return replace(write, changes=changes, authorship=authorship)
+        redefined = frozenset(write.changes.keys() - changes.keys())
+        return replace(write, changes=changes, authorship=authorship, redefined=redefined)
 
 
 EVERY_FIELD = FieldGenerations()

@@ -331,6 +331,8 @@ def _judge_replaced(
     """
     for name, before in event.previous.items():
         change, spec = pending.changes.get(name), fields.by_name.get(name)
+        if name in pending.redefined:
+            continue  # changed by it, not sent along: what it was planned from is not known any more
         if spec is None and "." in name and change is None:
             # A part of an address that is not mapped, or further locales: sent along as we knew them.
             if stored.record.carry.get(name, "") == event.values.get(name, "") != before:

@@ -304,6 +304,7 @@ class PendingWrite:
     ``landed_ms``: by when an answered update had taken effect, by the vendor's clock; 0 if that is not known.
     ``authorship``: field -> (``lastmodifieddate`` of the contact when its history was read, whether this write made
     the value it then held). ``left_out``: fields of a create that were refused before, and are not in it.
+    ``redefined``: fields it changed that the map defines anew since; not stored.
     """
 
     id: str
@@ -324,6 +325,7 @@ class PendingWrite:
     planned_ms: int = 0
     landed_ms: int = 0
     left_out: Mapping[str, Parked] = field(default_factory=dict)
+    redefined: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
