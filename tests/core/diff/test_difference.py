@@ -55,6 +55,13 @@ def test_a_contact_whose_company_is_the_name_of_its_customer_is_in_sync() -> Non
     assert kinds(found) == [DifferenceClass.IN_SYNC]
 
 
+def test_a_name_that_stripe_filled_in_is_no_difference() -> None:
+    mine = link(base=BLANKS | {"name": ("", "Ada")})
+    filled_in = replace(customer(name="Ada"), carry={"individual_name": "Ada"})
+    assert kinds(differences("contact:1", contact(), filled_in, links=[mine])) == [DifferenceClass.IN_SYNC]
+    assert kinds(differences("contact:1", contact(), customer(name="Ada"), links=[mine])) == [DifferenceClass.CONFLICT]
+
+
 def test_a_new_contact_for_a_business_says_why_it_has_a_company() -> None:
     (found,) = differences("customer:cus_1", customer(email=ADA, name="Acme 2000 GmbH"))
     assert found.kind is DifferenceClass.CREATE_CONTACT

@@ -9,7 +9,18 @@ from enum import StrEnum
 from wanesync.core.business_names import names_held_as_company
 from wanesync.core.diff.value_kinds import ValueKind, classify_values
 from wanesync.core.fields import FieldSpec
-from wanesync.core.model import PARK_TEXTS, Link, LinkState, Note, NoteCode, Side, StoredRecord, WriteKind, split_key
+from wanesync.core.model import (
+    PARK_TEXTS,
+    Link,
+    LinkState,
+    Note,
+    NoteCode,
+    Record,
+    Side,
+    StoredRecord,
+    WriteKind,
+    split_key,
+)
 from wanesync.core.plan import NO_EMAIL, WAIT_TEXTS, Action, Plan, PlanContext, Rules
 from wanesync.core.planner import plan
 
@@ -176,11 +187,18 @@ def _pair(context: PlanContext, outcome: Plan, links: list[Link], rules: Rules) 
         if spec.name not in written
         and not spec.agree(*_values(contact, customer, spec.name))
         and spec.name not in as_company
+        and not _is_filled_in(primary, contact.record, customer.record, spec.name, rules)
     }
     if kept:
         note = "held" if held & kept.keys() else ""
         found.append(Difference(DifferenceClass.CONFLICT, contact.id, customer.id, kept, note))
     return found or [Difference(DifferenceClass.IN_SYNC, contact.id, customer.id)]
+
+
+def _is_filled_in(link: Link, contact: Record, customer: Record, name: str, rules: Rules) -> bool:
+    """Return whether a customer's name is Stripe's own, and no edit (docs/correctness.md#names-stripe-fills-in)."""
+    agreed, _ = link.base.get(name, ("", ""))
+    return not (contact.values.get(name) or agreed) and rules.fields.is_filled_in(customer, name)
 
 
 def _why_kept(link: Link, spec: FieldSpec, values: tuple[str, str], held: set[str]) -> str:
