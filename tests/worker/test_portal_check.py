@@ -13,9 +13,10 @@ from tests.support.live_sync import HUBSPOT, LiveSync, refused
 from wanesync.core.errors import Failure
 from wanesync.core.jobs import JobKind, WaitCode
 from wanesync.core.model import Parked, ParkReason, Record
-from wanesync.core.portal_checks import OWN_PROPERTIES, PortalFacts, PropertyFacts
+from wanesync.core.portal_checks import NOT_CHECKED, OWN_PROPERTIES, PortalFacts, PropertyFacts
 from wanesync.ops.alarms import read_alarms
 from wanesync.purchases.sender import SINK
+from wanesync.store.tables.settings import PORTAL_STATE, Settings
 from wanesync.sync.loader import read_portal_state
 from wanesync.worker.portal_check import (
     CHECK_INTERVAL_MS,
@@ -75,6 +76,21 @@ def test_a_database_that_no_worker_checked_yet_creates_no_contact(live: LiveSync
     live.queue(HUBSPOT, "customer:cus_1")
     (job,) = live.work(HUBSPOT)
     assert job.waits_for == WaitCode.SETUP
+
+
+def test_a_job_planned_before_a_check_that_is_stored_first_does_not_wait_for_the_next_one(
+    live: LiveSync, check: PortalCheck, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live.store.run(begin_unchecked)
+    live.know(ANN)
+    live.queue(HUBSPOT, "customer:cus_1")
+    live.hubspot.answer("inspect", WHOLE)
+    check.check_if_due()
+    with monkeypatch.context() as patch:
+        # As another transaction on Postgres read it before the check was committed.
+        patch.setattr(Settings, "get_many", lambda *_: {"listed": "1", PORTAL_STATE: NOT_CHECKED.pack()})
+        assert [job.waits_for for job in live.work(HUBSPOT)] == [WaitCode.SETUP]
+    assert len(live.claim(HUBSPOT)) == 1
 
 
 def test_a_field_whose_property_is_mended_is_read_for(live: LiveSync, check: PortalCheck) -> None:

@@ -18,7 +18,7 @@ from wanesync.store.database import Tx
 from wanesync.store.tables.pending_writes import EmailIntentTaken
 from wanesync.sync.calls import DONE, AnyCall, Call, Next
 from wanesync.sync.job_results import fail, finish, reschedule, still_held, wait_turn
-from wanesync.sync.loader import LISTED, read_portal_state
+from wanesync.sync.loader import LISTED, lock_portal_state
 from wanesync.sync.plan_effects import wake_purchases
 from wanesync.sync.record_versions import RecordWriter, store_contacts
 from wanesync.sync.runtime import Runtime
@@ -80,7 +80,7 @@ class GuestContacts:
             self._wake_settled(tx, job, waiting)
             finish(tx, job)
             return None
-        if off or read_portal_state(tx).blocked:
+        if off or lock_portal_state(tx).blocked:
             code, reason = (WaitCode.WRITES_OFF, WRITES_OFF) if off else (WaitCode.SETUP, SETUP_WAIT)
             reschedule(tx, job, DAY_MS, code, reason, fixed=True)
             return None

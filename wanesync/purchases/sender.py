@@ -14,7 +14,7 @@ from wanesync.purchases.recipients import Recipients
 from wanesync.store.database import Tx
 from wanesync.sync.calls import DONE, AnyCall, Call, Next
 from wanesync.sync.job_results import fail, finish, reschedule, still_held
-from wanesync.sync.loader import read_portal_state
+from wanesync.sync.loader import lock_portal_state
 from wanesync.sync.runtime import Runtime
 from wanesync.sync.writer import DAY_MS, WRITES_OFF, are_writes_off
 
@@ -60,7 +60,7 @@ class PurchaseSender:
         recipients = Recipients(self.runtime, tx)
         recipients.load(rows.values())
         ready: dict[str, tuple[Job, Purchase]] = {}
-        off, blocked_sinks = are_writes_off(tx), read_portal_state(tx).blocked_sinks
+        off, blocked_sinks = are_writes_off(tx), lock_portal_state(tx).blocked_sinks
         contacts = _find_contacts(tx, recipients, rows.values())
         for job in jobs:
             row = rows.get(job.key)

@@ -138,6 +138,18 @@ def read_portal_state(tx: Tx) -> PortalState:
     return unpack_state(text) if text else READY
 
 
+def lock_portal_state(tx: Tx) -> PortalState:
+    """As ``read_portal_state``; if HubSpot lacks something, no check can end before this commits.
+
+    So jobs put back because of it are there when a check makes them due (docs/correctness.md#start-checks).
+    """
+    state = read_portal_state(tx)
+    if state.blocked or state.blocked_sinks:
+        text = tx.settings.get_shared(PORTAL_STATE)
+        return unpack_state(text) if text else READY
+    return state
+
+
 def _group(loader: _Loader, roots: Iterable[RecordRef]) -> dict[RecordRef, set[RecordRef]]:
     """Record -> all records connected with it by links, addresses and ids (union of sets, smaller into larger)."""
     groups: dict[RecordRef, set[RecordRef]] = {ref: {ref} for ref in [*loader.records, *roots]}

@@ -23,7 +23,7 @@ from wanesync.sync.agreements import close_planned
 from wanesync.sync.calls import Intent, Next, PlanningRound, SendWrites, Step
 from wanesync.sync.change_guard import find_overwrites, stop_sources
 from wanesync.sync.job_results import finish, finish_all, reschedule, wait_turn
-from wanesync.sync.loader import key_of, load_contexts
+from wanesync.sync.loader import key_of, load_contexts, lock_portal_state
 from wanesync.sync.lost_updates import judge_records
 from wanesync.sync.provenance import find_confirmed_base, find_suspects
 from wanesync.sync.recovery import read_authors
@@ -108,7 +108,9 @@ class _Round:
         _number_creates(self.tx, planned)
         for one in self._hold_back(planned) if self.planning.send else planned:
             if one.plan.wait is WaitCode.SETUP:
-                reschedule(self.tx, one.job, DAY_MS, WaitCode.SETUP, SETUP_WAIT, fixed=True)
+                # A check that ended since the plan was made has made due what waited by then: this job goes on now.
+                delay_ms = DAY_MS if lock_portal_state(self.tx).blocked else 0
+                reschedule(self.tx, one.job, delay_ms, WaitCode.SETUP, SETUP_WAIT, fixed=True)
             elif one.plan.wait:
                 wait_turn(self.tx, one.job, one.plan.wait, WAIT_TEXTS[one.plan.wait])
             elif not (self.planning.send and self._is_suspect(one)):
