@@ -22,7 +22,7 @@ def prepare(stage: Stage, failpoint: str) -> None:
     if faults is not None:
         set_faults(stage, *faults)
     if failpoint.startswith("events.definitions"):
-        stage.store.run(lambda tx: tx.settings.put(SINK, ""))
+        stage.store.run(lambda tx: tx.settings.drop(SINK))
 
 
 def restore(stage: Stage, failpoint: str) -> None:
