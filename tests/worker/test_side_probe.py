@@ -119,6 +119,8 @@ def test_a_side_that_an_operator_paused_is_left_alone_and_a_defect_ends_no_probe
 
 
 def test_it_ends_when_the_program_stops(store: Store) -> None:
-    probe = make_probe(store, Accounts(Account("acct_1", "test")))
+    port = Accounts(Account("acct_1", "test"))
+    probe = make_probe(store, port)
     probe.stopping.set()
     probe.run()
+    assert port.calls == 0
