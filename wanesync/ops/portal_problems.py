@@ -31,9 +31,9 @@ def _find_unanswered(tx: Tx, paused: frozenset[str]) -> list[str]:
     names = sorted({name for stored in found for name in stored.record.unknown} - paused)
     if not names:
         return []
-    whom, what = pluralize(len(ids), "contact"), ", ".join(names)
+    contacts, what = pluralize(len(ids), "contact"), ", ".join(names)
     alarm = (
-        f"HubSpot's answers about {whom} or more hold no usable value of {what}: let the app see the property (its "
+        f"HubSpot's answers about {contacts} or more hold no usable value of {what}: let the app see the property (its "
         "permissions in HubSpot), or see wanesync webhooks set-aside if a value is too long; the field is not synced "
         "for them until then"
     )

@@ -176,7 +176,7 @@ class RecordWriter:
     def set_aside(self, side: Side, record_id: str, error: CallError) -> None:
         """Store that a record cannot be used: nothing is planned from our copy until it is read again.
 
-        Of a record that was not stored, what remains of it is: nobody is created a second time. Errors of other kinds
+        Of a record that was not stored, what remains of it is: no one is created a second time. Errors of other kinds
         change nothing. docs/correctness.md#vendor-values
         """
         if error.failure is not Failure.UNUSABLE:

@@ -28,7 +28,7 @@ from wanesync.ops.status import read_status
 from wanesync.terminal import make_console
 
 MAX_POISONED_S = 5.0
-"""Longest time of anybody else's edit while one thing is bad, in seconds."""
+"""Longest time of another person's edit while one thing is bad, in seconds."""
 PLOT = Path("wanesync-burst.svg")
 
 app = typer.Typer(
