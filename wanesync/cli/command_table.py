@@ -1,4 +1,4 @@
-"""The commands of ``wanesync`` with their one-line helps; a module is imported only when its command runs."""
+"""The commands of ``wanesync`` by group, with their one-line helps; a module is imported only when its command runs."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command, get_group
+
+from wanesync.cli.examples import add_examples
 
 if TYPE_CHECKING:
     # Private in Typer, which brings its own copy of Click: only the type checker needs the names.
-    from typer._click import Command, Context
+    from typer._click import Command, Context, HelpFormatter
 
 
 class Entry(NamedTuple):
@@ -22,31 +24,44 @@ class Entry(NamedTuple):
     help: str
 
 
-COMMANDS = {
-    "init": Entry("init", "init", "Check the configuration and the keys, and set up the database."),
-    "writes": Entry("writes", "writes", "Allow or forbid writing to both sides."),
-    "catch-up": Entry("catch_up", "catch_up", "Look for changes whose webhook was missed, on both sides."),
-    "serve": Entry("serve", "serve", "Receive webhooks."),
-    "worker": Entry("worker", "worker", "Process jobs: read what changed, write the other side."),
-    "up": Entry("up", "up", "Run all in one process: webhooks, jobs, the first listing."),
-    "diff": Entry("diff_reconcile", "diff", "List both sides and show what is not the same; changes nothing."),
-    "reconcile": Entry("diff_reconcile", "reconcile", "Compare both sides and queue a repair of what differs."),
-    "status": Entry("status", "status", "Show queues, limits, pauses, records, processes and alarms."),
-    "jobs": Entry("jobs", "jobs", "List queued jobs and dead letters."),
-    "retry": Entry("retry", "retry", "Retry dead letters: by id, class, side, kind or time, or all."),
-    "conflicts": Entry("conflicts", "conflicts", "List open conflicts: values that did not win and are kept."),
-    "webhooks": Entry("webhooks", "app", "List webhooks that were set aside."),
-    "history": Entry("history", "history", "Show what is stored of a person, and what was done and why."),
-    "pause": Entry("pause", "pause", "Stop a side, both sides, or the changes of one field."),
-    "resume": Entry("pause", "resume", "Resume a side, both sides, or the changes of one field."),
-    "demo": Entry("demo", "demo", "Watch a stand-in HubSpot and Stripe become and stay the same."),
-    "hold": Entry("hold", "app", "List, release or discard changes that are held back."),
-    "db": Entry("db", "app", "Migrate the database, or prune old rows."),
-    "limits": Entry("limits", "app", "Show and change the request limits."),
-    "sandbox": Entry("sandbox", "app", "Run a stand-in HubSpot and Stripe, or edit records on them."),
-    "bench": Entry("bench", "app", "Measure this program beside the sandbox."),
+GROUPS: dict[str, dict[str, Entry]] = {
+    "Set up": {
+        "init": Entry("init", "init", "Check the configuration and the keys, and set up the database."),
+        "db": Entry("db", "app", "Migrate the database, or prune old rows."),
+    },
+    "Run": {
+        "up": Entry("up", "up", "Run all in one process: webhooks, jobs, the first listing."),
+        "serve": Entry("serve", "serve", "Receive webhooks."),
+        "worker": Entry("worker", "worker", "Process jobs: read what changed, write the other side."),
+        "writes": Entry("writes", "writes", "Allow or forbid writing to both sides."),
+    },
+    "Compare and repair": {
+        "diff": Entry("diff_reconcile", "diff", "List both sides and show what is not the same; changes nothing."),
+        "reconcile": Entry("diff_reconcile", "reconcile", "Compare both sides and queue a repair of what differs."),
+        "catch-up": Entry("catch_up", "catch_up", "Look for changes whose webhook was missed, on both sides."),
+    },
+    "Look": {
+        "status": Entry("status", "status", "Show queues, limits, pauses, records, processes and alarms."),
+        "history": Entry("history", "history", "Show what is stored of a person, and what was done and why."),
+        "jobs": Entry("jobs", "jobs", "List queued jobs and dead letters."),
+        "conflicts": Entry("conflicts", "conflicts", "List open conflicts: values that did not win and are kept."),
+        "webhooks": Entry("webhooks", "app", "List webhooks that were set aside."),
+    },
+    "Steer": {
+        "retry": Entry("retry", "retry", "Retry dead letters: by id, class, side, kind or time, or all."),
+        "pause": Entry("pause", "pause", "Stop a side, both sides, or the changes of one field."),
+        "resume": Entry("pause", "resume", "Resume a side, both sides, or the changes of one field."),
+        "hold": Entry("hold", "app", "List, release or discard changes that are held back."),
+        "limits": Entry("limits", "app", "Show and change the request limits."),
+    },
+    "Try out and measure": {
+        "demo": Entry("demo", "demo", "Watch a stand-in HubSpot and Stripe become and stay the same."),
+        "sandbox": Entry("sandbox", "app", "Run a stand-in HubSpot and Stripe, or edit records on them."),
+        "bench": Entry("bench", "app", "Measure this program beside the sandbox."),
+    },
 }
 """In the order of ``wanesync --help``; modules are those of ``wanesync.cli.commands``."""
+COMMANDS = {name: entry for group in GROUPS.values() for name, entry in group.items()}
 
 
 class LazyCommand(TyperCommand):
@@ -59,15 +74,28 @@ class LazyCommand(TyperCommand):
         return load(self.name or "").make_context(info_name, args, parent=parent, **extra)
 
 
+class GroupedCommands(TyperGroup):
+    """The program: its help lists the commands by what they are for."""
+
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:  # noqa: ARG002 - as Typer calls it
+        """Write a section for each group."""
+        for title, entries in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(f"{name:<9}", entry.help) for name, entry in entries.items()])
+
+
 def load(name: str) -> Command:
-    """The command, from its module."""
+    """The command, from its module, with an example in its help."""
     entry = COMMANDS[name]
     found = getattr(import_module(f"wanesync.cli.commands.{entry.module}"), entry.attribute)
     if isinstance(found, typer.Typer):
-        return get_group(found)
-    single = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
-    single.command(name)(found)
-    return get_command(single)
+        command: Command = get_group(found)
+    else:
+        single = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
+        single.command(name)(found)
+        command = get_command(single)
+    add_examples(command, name)
+    return command
 
 
 def add_commands(app: typer.Typer) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from wanesync.cli.command_table import add_commands
+from wanesync.cli.command_table import GroupedCommands, add_commands
 from wanesync.core.errors import CallError, ConfigError, OutputFailed, WanesyncError
 from wanesync.output import OUTPUT_ERRORS, prepare_streams, print_line
 
@@ -17,29 +17,30 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    cls=GroupedCommands,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 add_commands(app)
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - only this option needs it
+        from wanesync.version import describe_version  # noqa: PLC0415 - only this option needs it
 
-        try:
-            print_line(f"wanesync {version('wanesync')}")
-        except PackageNotFoundError:
-            print_line("wanesync (run from its source, not installed)")
+        print_line(describe_version())
         raise typer.Exit
 
 
 @app.callback()
 def _root(
     _version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+        bool,
+        typer.Option(
+            "--version", "-V", callback=_print_version, is_eager=True, help="Print version, commit and schema."
+        ),
     ] = False,
 ) -> None:
-    """Every command has its own --help."""
+    """Every command has its own --help, with an example."""
 
 
 def main() -> None:

@@ -1,0 +1,70 @@
+"""An example of every command, shown at the end of its help."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    # Private in Typer, which brings its own copy of Click: only the type checker needs the name.
+    from typer._click import Command
+
+EXAMPLES = {
+    "init": "wanesync init --hubspot",
+    "writes": "wanesync writes on",
+    "catch-up": "wanesync catch-up --json",
+    "serve": "wanesync serve --config /etc/wanesync/wanesync.toml",
+    "worker": "wanesync worker --side stripe",
+    "up": "wanesync up",
+    "diff": "wanesync diff --since 2d --html diff.html",
+    "reconcile": "wanesync reconcile --dry-run --csv differences.csv",
+    "status": "wanesync status --watch",
+    "jobs": "wanesync jobs --dead --side stripe --since 1d",
+    "retry": "wanesync retry --class validation --dry-run",
+    "conflicts": "wanesync conflicts --show-values",
+    "webhooks": "wanesync webhooks set-aside",
+    "webhooks set-aside": "wanesync webhooks set-aside --json",
+    "history": "wanesync history anna@example.com --limit 20",
+    "pause": "wanesync pause hubspot --field phone",
+    "resume": "wanesync resume hubspot --field phone",
+    "demo": "wanesync demo --contacts 500",
+    "hold": "wanesync hold list",
+    "hold list": "wanesync hold list --show-values",
+    "hold release": "wanesync hold release all --dry-run",
+    "hold discard": "wanesync hold discard all --dry-run",
+    "db": "wanesync db migrate",
+    "db migrate": "wanesync db migrate",
+    "db prune": "wanesync db prune --dry-run",
+    "limits": "wanesync limits",
+    "limits set": "wanesync limits set hubspot 12/s",
+    "limits reset": "wanesync limits reset hubspot",
+    "sandbox": "wanesync sandbox --contacts 200 --tier enterprise",
+    "sandbox edit": "wanesync sandbox edit contact 1001 phone=+4930123456",
+    "sandbox create": "wanesync sandbox create customer email=anna@example.com",
+    "sandbox delete": "wanesync sandbox delete contact 1001",
+    "sandbox restore": "wanesync sandbox restore 1001",
+    "sandbox merge": "wanesync sandbox merge 1001 1002",
+    "sandbox property": "wanesync sandbox property phone max_length=20",
+    "sandbox purchase": "wanesync sandbox purchase --amount 1999 --currency eur",
+    "bench": "wanesync bench steady",
+    "bench hooks": "wanesync bench hooks",
+    "bench steady": "wanesync bench steady",
+    "bench brake": "wanesync bench brake",
+    "bench burst": "wanesync bench burst --contacts 1000 --seconds 6",
+    "bench claim": "wanesync bench claim",
+    "bench status": "wanesync bench status",
+    "bench poison": "wanesync bench poison",
+    "bench judge": "wanesync bench judge",
+    "bench reconcile": "wanesync bench reconcile",
+}
+"""The words of a command -> a line to type."""
+
+
+def add_examples(command: Command, words: str) -> None:
+    """End the help of a command, and of those below it, with its example."""
+    if words in EXAMPLES:
+        command.epilog = f"Example: {EXAMPLES[words]}"
+    if isinstance(command, TyperGroup):
+        for name, below in command.commands.items():
+            add_examples(below, f"{words} {name}")
