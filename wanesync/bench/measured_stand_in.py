@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from wanesync.sandbox.faults import Faults
 from wanesync.sandbox.journal import Journal
@@ -63,6 +63,10 @@ class MeasuredStandIn:
     def set_faults(self, faults: Faults) -> None:
         """See ``StandIn``."""
         self._stand_in.set_faults(faults)
+
+    def set_grants(self, key: str, grants: Iterable[str] | None) -> None:
+        """See ``StandIn``."""
+        self._stand_in.set_grants(key, grants)
 
     def set_rate(self, per_s: int) -> None:
         """See ``StandIn``."""

@@ -26,7 +26,10 @@ def read_options(text: str) -> Options:
     """The options of the argument. Raises InvalidRequest."""
     fields = json.loads(text)
     low_ms, high_ms = fields.pop("latency_ms")
-    return Options(**fields | {"seed": SeedOptions(**fields["seed"]), "latency_ms": (low_ms, high_ms)})
+    granted = {
+        name: tuple(fields[name]) for name in ("hubspot_scopes", "stripe_permissions") if fields.get(name) is not None
+    }
+    return Options(**fields | granted | {"seed": SeedOptions(**fields["seed"]), "latency_ms": (low_ms, high_ms)})
 
 
 def main(arguments: list[str]) -> int:

@@ -1,8 +1,8 @@
 """The control endpoints: what an operator of the sandbox reads and changes, on either port.
 
-Under ``/_sandbox/``: ``GET stats journal records``, ``POST faults webhooks edit limits``. They need no key, are not
-counted by the rate limits and have no latency. An invalid request gets 400 with ``{"error": …}``, which says what is
-expected.
+Under ``/_sandbox/``: ``GET stats journal records``, ``POST faults webhooks edit limits grants``. They need no key, are
+not counted by the rate limits and have no latency. An invalid request gets 400 with ``{"error": …}``, which says what
+is expected.
 """
 
 from __future__ import annotations
@@ -129,6 +129,18 @@ def _set_limits(stand_ins: StandIns, side: str, request: Request, _now_ms: int) 
     return {"rate_per_s": rate}
 
 
+def _set_grants(stand_ins: StandIns, side: str, request: Request, _now_ms: int) -> object:
+    fields = _fields(request)
+    key, grants = fields.get("key"), fields.get("grants")
+    if not isinstance(key, str) or not key:
+        raise ValueError("key: expected the token or the restricted key")
+    if grants is not None and not (isinstance(grants, list) and all(isinstance(grant, str) for grant in grants)):
+        raise ValueError("grants: expected a list of scopes or permissions, or null for all of them")
+    chosen = _sides(fields.get("side") or str(side))[0]
+    stand_ins[chosen].set_grants(key, grants)
+    return {"key": key, "grants": grants, "side": str(chosen)}
+
+
 def _fields(request: Request) -> dict[str, object]:
     try:
         content = json_text.read(request.body)
@@ -156,4 +168,5 @@ _ENDPOINTS: Mapping[tuple[str, str], Endpoint] = {
     ("POST", "webhooks"): _set_webhooks,
     ("POST", "edit"): _edit,
     ("POST", "limits"): _set_limits,
+    ("POST", "grants"): _set_grants,
 }

@@ -35,6 +35,7 @@ from wanesync.sandbox.webhook_sender import WebhookSender
 HOST = "127.0.0.1"
 HUBSPOT_KEY = "pat-na1-sandbox"
 STRIPE_KEY = "sk_test_sandbox"
+RESTRICTED_KEY = "rk_test_sandbox"
 _START_S = 10.0  # longest wait for the server thread
 _SWITCH_S = 0.001  # the thread that admits requests must not wait for the others (the default is 0.005)
 _BACKLOG = 512  # connections that wait to be accepted: many workers connect at once
@@ -47,6 +48,8 @@ class Options:
     Port 0: any free one. ``seed``: the records to begin with. ``latency_ms``: bounds of the time of each request.
     ``*_limit``: admitted requests per second, None for the vendor's own. With a Stripe limit, single operations have
     no limit of their own: Stripe lifts those on request. ``fault_profile``: a name in ``faults.PROFILES``.
+    ``hubspot_scopes``: of the announced token; ``stripe_permissions``: the announced key is a restricted one with
+    these; None: all.
     """
 
     hubspot_port: int = 0
@@ -57,6 +60,8 @@ class Options:
     fault_profile: str = "none"
     hubspot_limit: int | None = None
     stripe_limit: int | None = None
+    hubspot_scopes: tuple[str, ...] | None = None
+    stripe_permissions: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         """Refuse an unknown fault profile (InvalidRequest)."""
@@ -87,6 +92,8 @@ class Sandbox:
         self._latency = Latency(*self.options.latency_ms, random.Random(random_seed + 2))  # noqa: S311 - as above
         for machine in self.machines.values():
             machine.set_faults(faults.PROFILES[self.options.fault_profile])
+        self.stripe_key = STRIPE_KEY if self.options.stripe_permissions is None else RESTRICTED_KEY
+        self._grant()
         self.seeded = seed_records(self.machines, self.options.seed, clock_ms())
         self._sockets: dict[str, socket.socket] = {}
         self._sides: dict[int, str] = {}
@@ -160,8 +167,17 @@ class Sandbox:
             "hubspot_url": self.hubspot_url,
             "stripe_url": self.stripe_url,
             "hubspot_key": HUBSPOT_KEY,
-            "stripe_key": STRIPE_KEY,
+            "stripe_key": self.stripe_key,
         }
+
+    def _grant(self) -> None:
+        try:
+            if self.options.hubspot_scopes is not None:
+                self.hubspot.set_grants(HUBSPOT_KEY, self.options.hubspot_scopes)
+            if self.options.stripe_permissions is not None:
+                self.stripe.set_grants(self.stripe_key, self.options.stripe_permissions)
+        except ValueError as error:
+            raise InvalidRequest(str(error)) from error
 
     def stop(self) -> None:
         """Close both ports; open requests get one second."""

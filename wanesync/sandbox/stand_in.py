@@ -6,7 +6,7 @@ is an argument of each call. ``server`` drives it over HTTP, ``tests/simulation`
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -107,6 +107,10 @@ class StandIn(Protocol):
 
     def set_faults(self, faults: Faults) -> None:
         """Set the injected faults."""
+        ...
+
+    def set_grants(self, key: str, grants: Iterable[str] | None) -> None:
+        """Give a key these scopes or permissions and no others; None: all of them. Raises ValueError."""
         ...
 
     def set_rate(self, per_s: int) -> None:

@@ -17,7 +17,7 @@ from wanesync.core.model import Side
 from wanesync.sandbox.control_client import ControlClient
 from wanesync.sandbox.errors import InvalidRequest, SandboxUnreachable
 from wanesync.sandbox.seed_data import SeedOptions
-from wanesync.sandbox.server import HUBSPOT_KEY, STRIPE_KEY, Options, Sandbox, serve
+from wanesync.sandbox.server import HUBSPOT_KEY, Options, Sandbox, serve
 
 HUBSPOT_PORT = 7101
 STRIPE_PORT = 7102
@@ -77,6 +77,13 @@ def run(
     ] = "none",
     hubspot_limit: Annotated[int | None, typer.Option(min=1, metavar="R", help="Requests per second.")] = None,
     stripe_limit: Annotated[int | None, typer.Option(min=1, metavar="R", help="Requests per second.")] = None,
+    hubspot_scopes: Annotated[
+        str | None, typer.Option(metavar="SCOPE,...", help="Scopes of the token. Default: all.")
+    ] = None,
+    stripe_permissions: Annotated[
+        str | None,
+        typer.Option(metavar="RESOURCE:read|write,...", help="Permissions of a restricted key. Default: a secret key."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run until Ctrl-C or SIGTERM, unless one of the commands below is given."""
@@ -92,6 +99,8 @@ def run(
             fault_profile=fault_profile,
             hubspot_limit=hubspot_limit,
             stripe_limit=stripe_limit,
+            hubspot_scopes=_split(hubspot_scopes),
+            stripe_permissions=_split(stripe_permissions),
         )
         serve(options, _announce_json if as_json else _announce)
 
@@ -212,6 +221,10 @@ def _seed_options(contacts: int, customers: int, overlap: int, seed: int) -> See
         raise ConfigError([str(problem)]) from problem
 
 
+def _split(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 def _values(fields: list[str]) -> dict[str, str]:
     wrong = [text for text in fields if text.partition("=")[0] in ("", text)]
     if wrong:
@@ -234,7 +247,7 @@ def parse_bounds(text: str) -> tuple[float, float]:
 def _announce(sandbox: Sandbox) -> None:
     Console(soft_wrap=True, highlight=False).print(
         f"[bold]sandbox[/]  hubspot [cyan]{sandbox.hubspot_url}[/] key {HUBSPOT_KEY}"
-        f"  stripe [cyan]{sandbox.stripe_url}[/] key {STRIPE_KEY}"
+        f"  stripe [cyan]{sandbox.stripe_url}[/] key {sandbox.stripe_key}"
     )
 
 

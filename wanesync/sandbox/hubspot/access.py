@@ -99,10 +99,16 @@ class RateLimiter:
         return self._used_today
 
 
+def token_of(headers: Mapping[str, str]) -> str:
+    """The bearer token; "" without one."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token if scheme.lower() == "bearer" else ""
+
+
 def authenticate(headers: Mapping[str, str], app_id: int) -> Source:
     """The caller: any ``pat-…`` token is the app's own, unless it contains ``other``. Raises the 401."""
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.startswith("pat-"):
+    token = token_of(headers)
+    if not token.startswith("pat-"):
         message = (
             "Authentication credentials not found. This API supports OAuth 2.0 authentication and you can find "
             "more details at https://developers.hubspot.com/docs/methods/auth/oauth-overview"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from wanesync.sandbox.faults import Faults
-from wanesync.sandbox.hubspot.access import RateLimiter, authenticate
+from wanesync.sandbox.hubspot.access import RateLimiter, authenticate, token_of
 from wanesync.sandbox.hubspot.answers import Answer, Json, Refusal, encode
 from wanesync.sandbox.hubspot.call import Call, parse_body, parse_query
 from wanesync.sandbox.hubspot.contacts import IMPORT, USER, Contact
@@ -15,6 +15,7 @@ from wanesync.sandbox.hubspot.events import Events
 from wanesync.sandbox.hubspot.notes import Notes
 from wanesync.sandbox.hubspot.portal import Portal
 from wanesync.sandbox.hubspot.routes import Route, Routes
+from wanesync.sandbox.hubspot.scopes import Grants
 from wanesync.sandbox.hubspot.settings import HubSpotSettings
 from wanesync.sandbox.journal import Journal
 from wanesync.sandbox.limits import ArrivalCounter
@@ -42,6 +43,7 @@ class HubSpotMachine:
         self.journal: Journal = self.portal.journal
         self.events, self.notes = Events(), Notes()
         self.rate_limiter = RateLimiter(self.settings)
+        self.grants = Grants()
         self.operations: Counter[str] = Counter()
         self._arrivals = ArrivalCounter()
         self._rng = rng
@@ -56,6 +58,7 @@ class HubSpotMachine:
             route, _ = self._find(request)
             self.operations[route.operation] += 1
             self._admit(route, headers, now_ms)
+            self.grants.check(token_of(request.headers), route.operation)
         except Refusal as refusal:
             return Response(refusal.status, headers, encode(refusal.body(self.portal.next_uuid())))
         return None
@@ -99,6 +102,10 @@ class HubSpotMachine:
     def set_faults(self, faults: Faults) -> None:
         """Set the injected faults."""
         self.faults = faults
+
+    def set_grants(self, key: str, grants: Iterable[str] | None) -> None:
+        """Give a token these scopes and no others (None: all). Raises ValueError."""
+        self.grants.grant(key, grants)
 
     def current_faults(self) -> Faults:
         """The injected faults."""

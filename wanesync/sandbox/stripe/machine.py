@@ -7,7 +7,7 @@ import binascii
 import random
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from email.utils import formatdate
 from urllib.parse import parse_qsl
@@ -27,6 +27,7 @@ from wanesync.sandbox.stripe.dashboard import edit
 from wanesync.sandbox.stripe.idempotency import IdempotencyStore, Stored, fingerprint
 from wanesync.sandbox.stripe.objects import Record
 from wanesync.sandbox.stripe.operations import Operation, find_operation
+from wanesync.sandbox.stripe.permissions import Grants
 from wanesync.sandbox.stripe.refusals import INVALID, Refusal, refuse_down, refuse_locked, refuse_path, refuse_rate
 
 RECORD_ANSWERS = frozenset(
@@ -93,6 +94,7 @@ class StripeMachine:
         self.account = Account(rng, self.settings)
         self._rng = rng
         self._answers = IdempotencyStore()
+        self.grants = Grants(self.settings.account_id)
         self._arrivals = ArrivalCounter()
         self._global = RateWindow(self.settings.rate_per_s)
         self._search = RateWindow(self.settings.search_rate_per_s)
@@ -130,10 +132,11 @@ class StripeMachine:
         return None
 
     def _find(self, request: Request) -> tuple[Operation, tuple[str, ...]]:
-        read_key(request.headers, self.settings.account_id)
+        key = read_key(request.headers, self.settings.account_id)
         found = find_operation(request.method, request.path)
         if found is None:
             raise refuse_path(request.method, request.path)
+        self.grants.check(key, request.method, request.path)
         return found
 
     def _with_headers(self, request: Request, request_id: str, response: Response, now_ms: int) -> Response:
@@ -175,6 +178,10 @@ class StripeMachine:
     def set_faults(self, faults: Faults) -> None:
         """Set the injected faults."""
         self.account.faults = faults
+
+    def set_grants(self, key: str, grants: Iterable[str] | None) -> None:
+        """Give a restricted key these permissions and no others (None: all). Raises ValueError."""
+        self.grants.grant(key, grants)
 
     def set_limits(self, rate_per_s: int, operation_rate_per_s: int | None, search_rate_per_s: int) -> None:
         """Set the limits; None: single operations have only the limit of the account."""
@@ -274,7 +281,7 @@ class StripeMachine:
             return _render_refusal(refuse_down(500)), True
         try:
             shown = operation.run(call)
-            response = Response(200, {}, json_text.write(self._expand(shown, call.params)))
+            response = Response(200, {}, json_text.write(self._expand(shown, call)))
         except Refusal as refusal:
             if not refusal.executed:
                 raise
@@ -284,9 +291,13 @@ class StripeMachine:
             response = _render_refusal(refuse_down(500))
         return replace(response, lost=writes and self._occurs(faults.lost_answer)), True
 
-    def _expand(self, shown: Record, params: Record) -> Record:
-        paths = params.get("expand")
-        return expand(self.account, shown, paths) if paths else shown
+    def _expand(self, shown: Record, call: Call) -> Record:
+        paths = call.params.get("expand")
+        if not paths:
+            return shown
+        opened = expand(self.account, shown, paths)
+        self.grants.check_expanded(call.key, opened)
+        return opened
 
     def _occurs(self, probability: float) -> bool:
         return probability > 0 and self._rng.random() < probability
