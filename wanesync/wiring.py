@@ -154,6 +154,7 @@ def _connect_hubspot(
         config.hubspot.base_url,
         event_name=config.purchases.event_name,
         own_source_ids=frozenset(config.hubspot.own_source_ids),
+        api_version=config.hubspot.api_version,
         gate=pacer.pass_gate,
     )
     gate = AccountGate(Side.HUBSPOT, HubSpotAdapter(options, fields).account, pins.check_hubspot, pacer.pass_gate)

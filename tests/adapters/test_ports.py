@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import get_args
 
 import pytest
 
 from wanesync.adapters.field_translation import FieldTranslator
 from wanesync.adapters.hubspot.adapter import HubSpotAdapter, HubSpotOptions
 from wanesync.adapters.stripe.adapter import StripeAdapter, StripeOptions
+from wanesync.core.api_versions import USED, HubSpotVersion
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap, FieldSpec
 from wanesync.core.model import Record, Side
@@ -36,12 +38,19 @@ def extra() -> list[str]:
     return []
 
 
+@pytest.fixture(params=get_args(HubSpotVersion))
+def version(request: pytest.FixtureRequest) -> HubSpotVersion:
+    chosen: HubSpotVersion = request.param
+    return chosen
+
+
 @pytest.fixture
-def hubspot(sandbox: Sandbox, portal: str, extra: list[str]) -> HubSpotPort:
-    options = HubSpotOptions(HUBSPOT_KEY, sandbox.hubspot_url, portal=portal)
+def hubspot(sandbox: Sandbox, portal: str, extra: list[str], version: HubSpotVersion) -> Iterator[HubSpotPort]:
+    options = HubSpotOptions(HUBSPOT_KEY, sandbox.hubspot_url, portal=portal, api_version=version)
     side: HubSpotPort = HubSpotAdapter(options, FIELDS, before_extra=lambda: extra.append("request"))
     side.prepare(with_events=side.can_define_events())
-    return side
+    yield side
+    assert set(sandbox.hubspot.versions) <= set(USED[version])
 
 
 @pytest.fixture

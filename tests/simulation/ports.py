@@ -15,7 +15,7 @@ import orjson
 
 from wanesync.adapters.http_answers import read_timing
 from wanesync.adapters.hubspot.adapter import HubSpotAdapter, HubSpotOptions
-from wanesync.adapters.hubspot.client import PLAIN_PATHS, HubSpotClient, Reply
+from wanesync.adapters.hubspot.client import HubSpotClient, Reply
 from wanesync.adapters.hubspot.contacts import field_names, properties_to_read
 from wanesync.adapters.hubspot.errors import ErrorTable
 from wanesync.adapters.json_values import parse_vendor
@@ -87,8 +87,8 @@ class _Search:
 
 class _Associations:
     @staticmethod
-    def get_page(_kind: str, contact_id: str, _to: str, **query: object) -> Request:
-        return _get(f"/crm/v4/objects/contacts/{contact_id}/associations/notes", **query)
+    def get_page(_from: str, _to: str, body: object) -> Request:
+        return _post("/crm/v4/associations/contacts/notes/batch/read", body)
 
 
 class _Properties:
@@ -113,14 +113,14 @@ class _Client:
     def __init__(self, errors: ErrorTable, exchange: Exchange, now_ms: Callable[[], int]) -> None:
         self.contacts, self.contact_search = _Contacts(), _Search()
         self.contact_batches, self.note_batches = _Batches(CONTACTS), _Batches(NOTES)
-        self.associations, self.properties, self.event_batches = _Associations(), _Properties(), _Events()
+        self.association_batches, self.properties, self.event_batches = _Associations(), _Properties(), _Events()
         self._errors, self._exchange, self._now_ms = errors, exchange, now_ms
 
     def call(self, method: Callable[..., Request], *args: object, **options: object) -> Reply:
         return self._send(method(*args, **options))
 
-    def call_path(self, verb: str, name: str, *parts: str, body: Mapping[str, object] | None = None) -> Reply:
-        path = "/".join((PLAIN_PATHS[name], *parts))
+    def call_path(self, verb: str, path: str, body: Mapping[str, object] | None = None, **variables: str) -> Reply:
+        path = path.format(**variables)
         return self._send(Request(verb, path, headers=HUBSPOT_HEADERS, body=orjson.dumps(body) if body else b""))
 
     def _send(self, request: Request) -> Reply:

@@ -40,6 +40,7 @@ from wanesync.config.value_types import (
     Transform,
     as_tuple,
 )
+from wanesync.core.api_versions import HubSpotVersion
 from wanesync.core.errors import ConfigError
 from wanesync.core.fields import DEFAULT_FIELDS, Clears, Direction, FieldSpec
 from wanesync.core.model import Side
@@ -62,12 +63,13 @@ SECRET_KEYS = frozenset(
 class HubSpot(Section):
     """Access to HubSpot. ``rate`` and ``search_rate``: requests a second. ``portal_id``: the account's number.
 
-    ``daily_share``: of the day's requests, for bulk work.
+    ``api_version``: of the paths that are called. ``daily_share``: of the day's requests, for bulk work.
     """
 
     access_token: HubSpotToken | None = None
     webhook_secret: HubSpotSecrets = ()
     base_url: Address = HUBSPOT_URL
+    api_version: HubSpotVersion = "v3"
     portal_id: Annotated[int, Field(gt=0)] | None = None
     rate: Rate = 15
     search_rate: Rate = 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -275,11 +276,37 @@ def test_an_account_without_its_id_is_no_account() -> None:
 
 
 def test_notes_and_histories_that_an_answer_lacks_are_not_none() -> None:
-    for told in ([Told(200, {})], [Told(200, {"results": [{"toObjectId": 5}]}), Told(200, {})]):
+    note = {"from": {"id": "7"}, "to": [{"toObjectId": 5}]}
+    other = {"from": {"id": "8"}, "to": [{"toObjectId": 5}]}
+    for told in (
+        [Told(200, {})],
+        [Told(200, {"results": []})],
+        [Told(200, {"results": [other]})],
+        [Told(200, {"results": [{"from": {"id": "7"}}]})],
+        [Told(200, {"results": [note]}), Told(200, {})],
+        [Told(207, {"results": [], "errors": [{"status": "error", "category": "INTERNAL_ERROR"}]})],
+    ):
         with CannedServer(*told) as server, pytest.raises(CallError):
             open_side(server).read_note_marks("7")
     with CannedServer(Told(200, raw("7"))) as server, pytest.raises(CallError):
         open_side(server).wrote_current("7", ["city"])
+
+
+def test_notes_are_read_a_page_at_a_time_until_none_is_left() -> None:
+    def page(*ids: object, after: str = "") -> Told:
+        more = {"paging": {"next": {"after": after}}} if after else {}
+        return Told(200, {"results": [{"from": {"id": "7"}, "to": [{"toObjectId": i} for i in ids], **more}]})
+
+    none = Told(207, {"results": [], "errors": [{"category": "OBJECT_NOT_FOUND", "subCategory": "NO_ASSOCIATIONS"}]})
+    notes = Told(200, {"results": [{"id": "5", "properties": {"hs_note_body": "x[wanesync:pi_1]"}}]})
+    with CannedServer(page(5, "6", after="c"), page("8"), notes) as server:
+        extra: list[str] = []
+        assert open_side(server, extra).read_note_marks("7") == {"pi_1"}
+        assert json.loads(server.asked[1].body) == {"inputs": [{"id": "7", "after": "c"}]}
+        assert [entry["id"] for entry in json.loads(server.asked[2].body)["inputs"]] == ["5", "6", "8"]
+        assert len(extra) == 2
+    with CannedServer(none) as server:
+        assert open_side(server).read_note_marks("7") == frozenset()
 
 
 @pytest.mark.parametrize("paging", ["x", {"next": {}}, {"next": {"after": None}}, {"next": "x"}, [1]])

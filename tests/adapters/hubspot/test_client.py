@@ -9,6 +9,7 @@ import pytest
 from tests.support.canned_server import CannedServer, Told, closed_port
 from tests.support.hubspot_answers import open_side
 from wanesync.adapters.http_answers import MAX_BODY_BYTES, AnswerTooLarge
+from wanesync.adapters.hubspot.api_paths import ACCOUNT, DEFINITION, DEFINITIONS
 from wanesync.adapters.hubspot.client import HubSpotClient
 from wanesync.adapters.hubspot.errors import ErrorTable
 from wanesync.core.errors import CallError, Failure
@@ -59,13 +60,13 @@ def test_the_gate_is_called_before_each_request_leaves() -> None:
         client = HubSpotClient("pat-secret", server.url, ErrorTable({}))
         client.put_gate(lambda: gates.append(len(server.asked)))
         for _ in range(2):
-            client.call_path("GET", "account")
+            client.call_path("GET", ACCOUNT)
     assert gates == [0, 1]
 
 
 def test_a_part_of_a_path_is_quoted() -> None:
     with CannedServer(Told(200, {})) as server:
-        HubSpotClient("pat-secret", server.url, ErrorTable({})).call_path("GET", "event_definitions", "a/b c")
+        HubSpotClient("pat-secret", server.url, ErrorTable({})).call_path("GET", DEFINITION, eventName="a/b c")
         assert server.asked[0].path == "/events/v3/event-definitions/a%2Fb%20c"
 
 
@@ -76,7 +77,41 @@ def test_an_answer_that_is_too_large_is_not_read(status: int, packed: bool) -> N
     body = b'{"category": "' + b"x" * (MAX_BODY_BYTES + 1) + b'"}'
     answer = Told(status, gzip.compress(body) if packed else body, {"Content-Encoding": "gzip"} if packed else {})
     with CannedServer(answer) as server, pytest.raises(CallError) as raised:
-        HubSpotClient("pat-secret", server.url, ErrorTable({})).call_path("GET", "account")
+        HubSpotClient("pat-secret", server.url, ErrorTable({})).call_path("GET", ACCOUNT)
     if status == 200:
         assert isinstance(raised.value, AnswerTooLarge)
     assert raised.value.failure is (Failure.NO_ANSWER if status == 200 else Failure.REFUSED)
+
+
+def test_a_path_that_is_not_in_the_table_is_not_sent() -> None:
+    with CannedServer() as server:
+        client = HubSpotClient("pat-secret", server.url, ErrorTable({}))
+        with pytest.raises(ValueError, match="not in the table"):
+            client.call_path("GET", "/crm/v3/objects/deals")
+        assert server.asked == []
+
+
+def test_the_second_spelling_of_a_path_is_tried_where_the_first_is_not_found() -> None:
+    missing, found = Told(404, b"<html>Not Found</html>"), Told(200, {"results": []})
+    with CannedServer(missing, found, found) as server:
+        client = HubSpotClient("pat-secret", server.url, ErrorTable({}), version="2026-09")
+        for _ in range(2):
+            client.call_path("GET", DEFINITIONS)
+        docs, spec = "/events/2026-09/event-definitions", "/events/custom/2026-09/event-definitions"
+        assert [asked.path for asked in server.asked] == [spec, docs, docs]
+
+
+def test_what_neither_spelling_finds_is_not_found() -> None:
+    missing = Told(404, {"category": "OBJECT_NOT_FOUND"})
+    with CannedServer(missing, missing) as server, pytest.raises(CallError) as raised:
+        HubSpotClient("pat-secret", server.url, ErrorTable({}), version="2026-09").call_path(
+            "GET", DEFINITION, eventName="stripe_purchase"
+        )
+    assert raised.value.failure is Failure.NOT_FOUND
+
+
+def test_v3_has_one_spelling() -> None:
+    with CannedServer(Told(404, {"category": "OBJECT_NOT_FOUND"})) as server:
+        with pytest.raises(CallError):
+            HubSpotClient("pat-secret", server.url, ErrorTable({})).call_path("GET", DEFINITIONS)
+        assert [asked.path for asked in server.asked] == ["/events/v3/event-definitions"]

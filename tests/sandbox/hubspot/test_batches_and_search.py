@@ -389,11 +389,16 @@ def test_notes_are_found_by_their_contact_also_after_a_merge(client: Client) -> 
 
     assert status == 201
     listed = client.call("GET", associations)[1]["results"]
-    assert [item["toObjectId"] for item in listed] == [int(one), int(three)]
+    assert [item["toObjectId"] for item in listed] == [one, three]
     client.machine.edit("merge", None, {"into": first, "from": second}, client.now_ms)
     body = client.call("GET", associations, limit="2")[1]
     assert body["paging"]["next"]["after"] == two
     assert len(client.call("GET", associations, after=two)[1]["results"]) == 1
+    many = "/crm/v4/associations/contacts/notes/batch/read"
+    status, body = client.call("POST", many, {"inputs": [{"id": first}, {"id": "7"}, {"id": first, "after": three}]})
+    assert (status, [entry["from"]["id"] for entry in body["results"]]) == (207, [first])
+    assert [entry["toObjectId"] for entry in body["results"][0]["to"]] == [one, two, three]
+    assert [entry["context"]["fromObjectId"] for entry in body["errors"]] == [["7"], [first]]
     read = {"inputs": [{"id": one}, {"id": "5"}], "properties": ["hs_note_body"]}
     status, body = client.call("POST", f"{NOTES}/batch/read", read)
     assert (status, body["results"][0]["properties"]["hs_note_body"]) == (207, "paid ch_1")

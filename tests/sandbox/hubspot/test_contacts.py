@@ -478,3 +478,25 @@ def test_the_same_seed_and_calls_make_the_same_portal_and_a_copy_is_independent(
     assert one.machine.records() == two.machine.records()
     assert len(twin.records()) == 4
     assert one.call("GET", CONTACTS)[0] == 200
+
+
+@pytest.mark.parametrize("version", ["2026-03", "2026-09"])
+def test_dated_paths_lead_to_the_same_records(client: Client, version: str) -> None:
+    record_id = client.create(email="ada@example.com")
+    dated = f"/crm/objects/{version}/contacts"
+
+    assert client.call("GET", f"{dated}/{record_id}")[1]["id"] == record_id
+    assert client.call("GET", f"/crm/objects/{version}/contact/{record_id}")[0] == 200
+    assert (
+        client.call("POST", f"{dated}/batch/read", {"inputs": [{"id": record_id}]})[1]["results"][0]["id"] == record_id
+    )
+    assert client.call("GET", f"/crm/properties/{version}/contacts/email")[1]["name"] == "email"
+    assert client.call("GET", f"/account-info/{version}/details")[1]["portalId"] == 4242
+    assert client.call("GET", f"/events/{version}/event-definitions")[0] == 200
+    assert client.call("GET", "/events/custom/2026-09/event-definitions")[0] == 200
+    assert client.call("GET", "/events/custom/2026-03/event-definitions")[0] == 404
+    assert client.machine.stats(client.now_ms)["versions"] == {
+        "v3": 1,
+        version: 6,
+        "2026-09": 1 + 6 * (version == "2026-09"),
+    }

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from wanesync.adapters.checked_values import MAX_ID_CHARS, IncompleteElement, InvalidElement, find_fault
 from wanesync.adapters.http_answers import AnswerTooLarge
 from wanesync.adapters.hubspot import batches, purchases, search, setup
+from wanesync.adapters.hubspot.api_paths import ACCOUNT, DEFINITIONS
 from wanesync.adapters.hubspot.bisect_batch import BatchBisector
 from wanesync.adapters.hubspot.client import HubSpotClient, Reply
 from wanesync.adapters.hubspot.contacts import (
@@ -23,6 +24,7 @@ from wanesync.adapters.hubspot.contacts import (
 )
 from wanesync.adapters.hubspot.errors import ErrorTable, RefusedCall, read_unreadable
 from wanesync.adapters.json_values import epoch_ms, mapping, rows, text
+from wanesync.core.api_versions import HubSpotVersion
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.fields import FieldMap
 from wanesync.core.model import Record, Side
@@ -32,8 +34,6 @@ from wanesync.core.purchases import Purchase
 
 MAX_PAGE_RECORDS = 100
 """Contacts of one page of a listing (developers.hubspot.com, CRM objects API)."""
-ASSOCIATIONS_PAGE = 500
-"""Most associations of one page (developers.hubspot.com, associations v4)."""
 APP_SOURCES = frozenset({"INTEGRATION", "API"})
 """Source types of changes that an app made (propertiesWithHistory)."""
 
@@ -51,6 +51,7 @@ class HubSpotOptions:
     portal: str = ""
     event_name: str = "stripe_purchase"
     own_source_ids: frozenset[str] = frozenset()
+    api_version: HubSpotVersion = "v3"
     gate: Callable[[], None] = lambda: None
 
 
@@ -70,7 +71,7 @@ class HubSpotAdapter:
     ) -> None:
         self._options, self._fields, self._before_extra = options, fields, before_extra
         self._table = ErrorTable(field_names(fields))
-        self._client = HubSpotClient(options.token, options.base_url, self._table, monotonic)
+        self._client = HubSpotClient(options.token, options.base_url, self._table, monotonic, options.api_version)
         self._client.put_gate(options.gate)
         self._properties = properties_to_read(fields)
 
@@ -81,7 +82,7 @@ class HubSpotAdapter:
 
     def account(self) -> Account:
         """Return portal id and mode: every account but a STANDARD one is for tests."""
-        reply = self._client.call_path("GET", "account")
+        reply = self._client.call_path("GET", ACCOUNT)
         mode = "live" if text(reply.body.get("accountType")) == "STANDARD" else "test"
         zone = text(reply.body.get("timeZone")) or "UTC"
         portal = text(reply.body.get("portalId"))
@@ -206,7 +207,7 @@ class HubSpotAdapter:
             else:
                 remains = found.remains or read_remains(raw, self._fields)
                 set_aside.append(SetAside(read_id(raw), found.reason, remains))
-        following = _read_cursor(reply)
+        following = _read_cursor(reply.body, reply.status)
         if following and following == after:
             raise read_unreadable(reply.status, "a cursor that cannot be used")
         return Page(records, following, reply.timing, set_aside)
@@ -361,19 +362,8 @@ class HubSpotAdapter:
         return chunks.run(list(items.values()), bisector.run)
 
     def read_note_marks(self, contact_id: str) -> frozenset[str]:
-        """Read the contact's notes by association (a search lags), 500 a request, then their bodies, 100 a request."""
-        ids: list[str] = []
-        page: dict[str, object] = {"limit": ASSOCIATIONS_PAGE}
-        while True:
-            reply = self._client.call(self._client.associations.get_page, "contacts", contact_id, "notes", **page)
-            ids += [text(mapping(entry).get("toObjectId")) for entry in _results(reply)]
-            following = _read_cursor(reply)
-            if not following:
-                break
-            if following == page.get("after"):
-                raise read_unreadable(reply.status, "a cursor that cannot be used")
-            self._before_extra()
-            page["after"] = following
+        """Read the contact's notes by association (a search lags), then their bodies, 100 a request."""
+        ids = self._read_note_ids(contact_id)
         marks: frozenset[str] = frozenset()
         for start in range(0, len(ids), batches.MAX_BATCH_INPUTS):
             self._before_extra()
@@ -383,6 +373,45 @@ class HubSpotAdapter:
             _results(reply)
             marks |= purchases.read_marks(reply.body)
         return marks
+
+    def _read_note_ids(self, contact_id: str) -> list[str]:
+        """Read the ids of a contact's notes, a page a request; by batch, which every version has."""
+        ids: list[str] = []
+        asked = {"id": contact_id}
+        while True:
+            reply = self._client.call(
+                self._client.association_batches.get_page, "contacts", "notes", {"inputs": [asked]}
+            )
+            shown = next(
+                (
+                    raw
+                    for raw in map(mapping, _results(reply))
+                    if text(mapping(raw.get("from")).get("id")) == contact_id
+                ),
+                None,
+            )
+            if shown is None:
+                return self._confirm_none(reply, ids)
+            if not isinstance(shown.get("to"), list):
+                raise read_unreadable(reply.status, "associations without a list of records")
+            ids += [text(mapping(entry).get("toObjectId")) for entry in rows(shown["to"])]
+            following = _read_cursor(shown, reply.status)
+            if not following:
+                return ids
+            if following == asked.get("after"):
+                raise read_unreadable(reply.status, "a cursor that cannot be used")
+            self._before_extra()
+            asked["after"] = following
+
+    def _confirm_none(self, reply: Reply, ids: list[str]) -> list[str]:
+        """Return ``ids`` if the answer says that there are no (more) associations: it is a 404 among its errors."""
+        errors = [self._table.read_entry(mapping(entry)) for entry in rows(reply.body.get("errors"))]
+        other = next((error for error in errors if error.failure is not Failure.NOT_FOUND), None)
+        if other is not None:
+            raise other
+        if not errors:
+            raise read_unreadable(reply.status, "no associations of the contact that was asked for")
+        return ids
 
     def set_properties(self, values: Mapping[str, Mapping[str, str]]) -> Mapping[str, CallError | None]:
         """Write properties; return contact id -> None if written. Nothing is read afterwards."""
@@ -394,7 +423,7 @@ class HubSpotAdapter:
     def can_define_events(self) -> bool:
         """Return whether event definitions can be read: a portal without custom events answers 403."""
         try:
-            self._client.call_path("GET", "event_definitions")
+            self._client.call_path("GET", DEFINITIONS)
         except CallError as error:
             if error.failure is Failure.FORBIDDEN:
                 return False
@@ -421,15 +450,15 @@ def _results(reply: Reply) -> Sequence[object]:
     return rows(reply.body["results"])
 
 
-def _read_cursor(reply: Reply) -> str:
+def _read_cursor(shown: Mapping[str, object], status: int) -> str:
     """Return the cursor of the next page, "" at the end: which is where nothing is said of a next page."""
-    paging = reply.body.get("paging") or {}
+    paging = shown.get("paging") or {}
     following = paging.get("next") if isinstance(paging, dict) else paging
     if following is None:
         return ""
     cursor = text(mapping(following).get("after"))
     if not cursor or find_fault(cursor, MAX_ID_CHARS):
-        raise read_unreadable(reply.status, "a cursor that cannot be used")
+        raise read_unreadable(status, "a cursor that cannot be used")
     return cursor
 
 

@@ -11,11 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
-from urllib.parse import quote
 
 from hubspot import HubSpot
 from hubspot.crm import contacts
-from hubspot.crm.contacts.exceptions import ApiException
+from hubspot.crm.contacts.exceptions import ApiException, NotFoundException
 from urllib3 import HTTPResponse
 from urllib3.exceptions import HTTPError
 
@@ -28,8 +27,10 @@ from wanesync.adapters.http_answers import (
     read_body,
     read_timing,
 )
+from wanesync.adapters.hubspot.api_paths import find_paths
 from wanesync.adapters.hubspot.errors import ErrorTable, read_network_error, read_unreadable
 from wanesync.adapters.json_values import parse_vendor, whole
+from wanesync.core.api_versions import HubSpotVersion
 from wanesync.core.errors import CallError
 from wanesync.core.model import Side
 from wanesync.core.ports import Limits, Timing
@@ -38,11 +39,6 @@ TIMEOUT = (CONNECT_TIMEOUT_S, HUBSPOT_READ_TIMEOUT_S)
 POOL_SIZE = 16
 """Connections: twice the calls of a worker's HubSpot lane."""
 REAL_API = "https://api.hubapi.com"
-PLAIN_PATHS = {
-    "account": "/account-info/v3/details",
-    "event_definitions": "/events/v3/event-definitions",
-}
-"""Endpoints that the SDK does not wrap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +50,45 @@ class Reply:
     body: Mapping[str, object] = field(default_factory=dict)
 
 
+class VersionedApi(contacts.ApiClient):  # type: ignore[misc] # the SDK has no types
+    """The SDK's client with the paths of one version of the API: the one place where a path is chosen.
+
+    Where a version has two spellings of a path, the one that was found last is tried first.
+    """
+
+    def __init__(self, settings: Any, version: HubSpotVersion) -> None:
+        super().__init__(configuration=settings)
+        self._version = version
+        self._found: dict[str, str] = {}
+
+    def call_api(self, resource_path: str, *args: Any, **options: Any) -> Any:
+        """Make a request. Raises ``ValueError`` for a path that is not in the table."""
+        paths = find_paths(resource_path, self._version)
+        first = self._found.get(resource_path, paths[0])
+        others = [path for path in paths if path != first]
+        if not others:
+            return super().call_api(first, *args, **options)
+        try:
+            return super().call_api(first, *args, **options)
+        except NotFoundException as missing:
+            try:
+                answer = super().call_api(others[0], *args, **options)
+            except NotFoundException:
+                raise missing from None
+            self._found[resource_path] = others[0]
+            return answer
+
+
 class HubSpotClient:
     """The API objects of one portal. Thread-safe: the SDK's objects hold no state of a call that is read here."""
 
     def __init__(
-        self, token: str, base_url: str | None, errors: ErrorTable, monotonic: Callable[[], float] = time.monotonic
+        self,
+        token: str,
+        base_url: str | None,
+        errors: ErrorTable,
+        monotonic: Callable[[], float] = time.monotonic,
+        version: HubSpotVersion = "v3",
     ) -> None:
         address = (base_url or REAL_API).rstrip("/")
         shared: list[Any] = []
@@ -69,7 +99,7 @@ class HubSpotClient:
                 for key in ("access_token", "host", "connection_pool_maxsize"):
                     setattr(settings, key, config[key])
                 settings.retries = False
-                shared.append(contacts.ApiClient(configuration=settings))
+                shared.append(VersionedApi(settings, version))
             return getattr(package, name)(api_client=shared[0])
 
         sdk = HubSpot(access_token=token, host=address, connection_pool_maxsize=POOL_SIZE, api_factory=build)
@@ -77,7 +107,7 @@ class HubSpotClient:
         self.contact_batches = sdk.crm.contacts.batch_api
         self.contact_search = sdk.crm.contacts.search_api
         self.note_batches = sdk.crm.objects.notes.batch_api
-        self.associations = sdk.crm.associations.v4.basic_api
+        self.association_batches = sdk.crm.associations.v4.batch_api
         self.properties = sdk.crm.properties.core_api
         self.event_batches = sdk.events.send.batch_api
         self._raw = shared[0]
@@ -146,14 +176,14 @@ class HubSpotClient:
             raise read_unreadable(response.status, "not an object")
         return Reply(response.status, timing, body)
 
-    def call_path(self, verb: str, name: str, *parts: str, body: Mapping[str, object] | None = None) -> Reply:
-        """One request to a path of ``PLAIN_PATHS``. Raises CallError."""
-        path = "/".join((PLAIN_PATHS[name], *(quote(part, safe="") for part in parts)))
+    def call_path(self, verb: str, path: str, body: Mapping[str, object] | None = None, **variables: str) -> Reply:
+        """One request to a path of ``api_paths`` that the SDK does not have. Raises CallError."""
         headers = {"Accept": "application/json", "Content-Type": "application/json"}
         return self.call(
             self._raw.call_api,
             path,
             verb,
+            path_params=variables,
             header_params=headers,
             body=body,
             auth_settings=["oauth2"],

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 
+from wanesync.adapters.hubspot.api_paths import DEFINITION, DEFINITIONS
 from wanesync.adapters.hubspot.client import HubSpotClient
 from wanesync.adapters.hubspot.errors import read_unreadable
 from wanesync.adapters.hubspot.purchases import define_event
@@ -45,7 +46,7 @@ def inspect(client: HubSpotClient, event_name: str) -> PortalFacts:
     """Return what the account has; two requests. Raises ``CallError``."""
     properties = {name: _read_facts(entry) for name, entry in read_properties(client).items() if name}
     try:
-        client.call_path("GET", "event_definitions", event_name)
+        client.call_path("GET", DEFINITION, eventName=event_name)
     except CallError as error:
         if error.failure is Failure.FORBIDDEN:
             return PortalFacts(properties)
@@ -107,14 +108,14 @@ def _create_property(client: HubSpotClient, definition: Mapping[str, object]) ->
 
 def _create_event(client: HubSpotClient, event_name: str) -> bool:
     try:
-        client.call_path("GET", "event_definitions", event_name)
+        client.call_path("GET", DEFINITION, eventName=event_name)
     except CallError as error:
         if error.failure not in (Failure.NOT_FOUND, Failure.REFUSED):
             raise
     else:
         return False
     try:
-        client.call_path("POST", "event_definitions", body=define_event(event_name))
+        client.call_path("POST", DEFINITIONS, body=define_event(event_name))
     except CallError as error:
         if error.status == 409:
             return False

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from wanesync.sandbox.faults import Faults
 from wanesync.sandbox.hubspot.access import RateLimiter, authenticate, token_of
 from wanesync.sandbox.hubspot.answers import Answer, Json, Refusal, encode
+from wanesync.sandbox.hubspot.api_versions import version_of
 from wanesync.sandbox.hubspot.call import Call, parse_body, parse_query
 from wanesync.sandbox.hubspot.contacts import IMPORT, USER, Contact
 from wanesync.sandbox.hubspot.events import Events
@@ -45,6 +46,7 @@ class HubSpotMachine:
         self.rate_limiter = RateLimiter(self.settings)
         self.grants = Grants()
         self.operations: Counter[str] = Counter()
+        self.versions: Counter[str] = Counter()
         self._arrivals = ArrivalCounter()
         self._rng = rng
         self._routes = Routes(self.events, self.notes, self.rate_limiter)
@@ -57,6 +59,7 @@ class HubSpotMachine:
             authenticate(request.headers, self.settings.app_id)
             route, _ = self._find(request)
             self.operations[route.operation] += 1
+            self.versions[version_of(request.path)] += 1
             self._admit(route, headers, now_ms)
             self.grants.check(token_of(request.headers), route.operation)
         except Refusal as refusal:
@@ -165,6 +168,7 @@ class HubSpotMachine:
             "webhooks_lost": outbox.lost,
             "webhooks_waiting": outbox.waiting(),
             "operations": dict(self.operations),
+            "versions": dict(self.versions),
             "contacts": len(self.portal.contacts.live),
             "archived": len(self.portal.contacts.archived),
             "notes": len(self.notes.by_id),

@@ -24,6 +24,8 @@ from wanesync.sandbox.hubspot.search import ordered, page, parse_groups, parse_s
 
 NOTE_TO_CONTACT = 202  # association type ids, defined by HubSpot
 CONTACT_TO_NOTE = 201
+PAGE = 500  # associations of one contact in one answer (HubSpot, associations v4)
+ASSOCIATIONS_LIMIT = 1_000  # inputs of one batch (changelog, batch read limit for associations)
 BODY_LIMIT = 65_536  # characters of hs_note_body (HubSpot, notes guide)
 WRITABLE = {"hs_timestamp", "hs_note_body", "hubspot_owner_id"}
 BY_DEFAULT = ("hs_createdate", "hs_lastmodifieddate", "hs_object_id")
@@ -110,12 +112,22 @@ class Notes:
             raise not_found()
         limit, after = call.whole("limit", 500, 1, 500), call.whole("after", 0, 0, 10**18)
         numbers = [number for number in self._ids_of(portal, contact.id) if number > after]
-        kinds: list[Json] = [{"category": "HUBSPOT_DEFINED", "typeId": CONTACT_TO_NOTE, "label": None}]
-        results: list[Json] = [{"toObjectId": number, "associationTypes": kinds} for number in numbers[:limit]]
-        body: Json = {"results": results}
-        if limit < len(numbers):
-            body["paging"] = {"next": {"after": str(numbers[limit - 1])}}
-        return Answer(200, body)
+        return Answer(200, _associations("results", numbers, limit))
+
+    def read_associations_batch(self, portal: Portal, call: Call) -> Answer:
+        """POST batch/read: the notes of each contact, 500 a page; 207 names the contacts without (more) notes."""
+        results: list[Json] = []
+        errors: list[Json] = []
+        for entry in call.inputs({"id", "after"}, ASSOCIATIONS_LIMIT):
+            contact_id, cursor = as_text(entry.get("id"), "id"), optional_text(entry.get("after"), "after") or "0"
+            if not cursor.isdecimal():
+                raise bad_request("after: the cursor of an earlier answer is expected")
+            numbers = [number for number in self._ids_of_any(portal, contact_id) if number > int(cursor)]
+            if numbers:
+                results.append({"from": {"id": contact_id}, **_associations("to", numbers, PAGE)})
+            else:
+                errors.append(_no_associations(contact_id))
+        return batch(200, results, errors, call.now_ms)
 
     def search(self, portal: Portal, call: Call) -> Answer:
         """POST search, with the lag of contacts; the filter ``associations.contact`` EQ an id selects a contact."""
@@ -135,6 +147,10 @@ class Notes:
         rows = ordered(visible, parse_sorts(call.body.get("sorts"), KINDS), lambda note: note.id)
         names = call.names("properties")
         return page(call, rows, lambda note: note.view(names))
+
+    def _ids_of_any(self, portal: Portal, contact_id: str) -> list[int]:
+        contact = portal.contacts.get(contact_id)
+        return self._ids_of(portal, contact.id) if contact is not None else []
 
     def _ids_of(self, portal: Portal, contact_id: int) -> list[int]:
         contact = portal.contacts.get(str(contact_id))
@@ -166,6 +182,26 @@ class Notes:
         about = {**properties, "contact": ";".join(map(str, contact_ids))}
         portal.journal.add(call.now_ms, "note.created", str(note.id), call.source.tag, about)
         return note.view(properties)
+
+
+def _associations(name: str, numbers: list[int], limit: int) -> Json:
+    """One page of associations in a member of this name."""
+    kinds: list[Json] = [{"category": "HUBSPOT_DEFINED", "typeId": CONTACT_TO_NOTE, "label": None}]
+    body: Json = {name: [{"toObjectId": str(number), "associationTypes": kinds} for number in numbers[:limit]]}
+    if limit < len(numbers):
+        body["paging"] = {"next": {"after": str(numbers[limit - 1])}}
+    return body
+
+
+def _no_associations(contact_id: str) -> Json:
+    """The element of a batch answer for a contact without notes, and for one that does not exist."""
+    return {
+        "status": "error",
+        "category": "OBJECT_NOT_FOUND",
+        "subCategory": "crm.associations.NO_ASSOCIATIONS_FOUND",
+        "message": f"No note is associated with contact {contact_id}.",
+        "context": {"fromObjectId": [contact_id], "fromObjectType": ["contact"], "toObjectType": ["note"]},
+    }
 
 
 def _contact_id(portal: Portal, entry: object) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from wanesync.sandbox.hubspot import contact_endpoints, events, property_endpoints, search
 from wanesync.sandbox.hubspot.access import RateLimiter
 from wanesync.sandbox.hubspot.answers import Answer, Refusal
+from wanesync.sandbox.hubspot.api_versions import spell
 from wanesync.sandbox.hubspot.call import Call
 from wanesync.sandbox.hubspot.events import Events
 from wanesync.sandbox.hubspot.notes import Notes
@@ -15,6 +16,8 @@ from wanesync.sandbox.hubspot.portal import Portal
 
 Endpoint = Callable[[Portal, Call], Answer]
 ALIASES = {"contact": "contacts", "0-1": "contacts", "note": "notes", "0-46": "notes"}
+OBJECT_TYPES = {"associations": (3, 4), "objects": (3, 6)}
+"""Where the parts of a path name a kind of record, by what the path is about; elsewhere only the third part does."""
 CONTACTS = "crm/v3/objects/contacts"
 PROPERTIES = "crm/v3/properties/contacts"
 NOTES = "crm/v3/objects/notes"
@@ -38,7 +41,7 @@ class Route:
 
 
 class Routes:
-    """All routes by method and path."""
+    """All routes by method and path, in each version of the API."""
 
     def __init__(self, events_of: Events, notes: Notes, rate_limiter: RateLimiter) -> None:
         self._by_shape: dict[tuple[str, int], list[tuple[tuple[str, ...], Route]]] = {}
@@ -53,7 +56,8 @@ class Routes:
     def find(self, method: str, path: str) -> tuple[Route, tuple[str, ...]]:
         """The route of a decoded path and its variables. Raises 404 for an unknown path, 405 for a wrong method."""
         parts = path.strip("/").split("/")
-        parts = [ALIASES.get(part, part) if position in (3, 6) else part for position, part in enumerate(parts)]
+        places = next((where for name, where in OBJECT_TYPES.items() if name in parts[1:3]), (3,))
+        parts = [ALIASES.get(part, part) if position in places else part for position, part in enumerate(parts)]
         found = self._match(method, parts)
         if found is not None:
             return found
@@ -71,8 +75,9 @@ class Routes:
     def _add(self, spec: str, route: Route) -> None:
         # Fixed paths must be added before those with a variable in the same position.
         method, _, path = spec.partition(" ")
-        pattern = tuple(path.split("/"))
-        self._by_shape.setdefault((method, len(pattern)), []).append((pattern, route))
+        for spelling in spell(path):
+            pattern = tuple(spelling.split("/"))
+            self._by_shape.setdefault((method, len(pattern)), []).append((pattern, route))
 
     def _add_contacts(self) -> None:
         write = frozenset({"properties", "associations"})
@@ -166,6 +171,9 @@ class Routes:
             f"POST {NOTES}/batch/read": Route("notes.batch_read", notes.read_batch, frozenset({"archived"}), read),
             "GET crm/v4/objects/contacts/*/associations/notes": Route(
                 "notes.associations", notes.read_associations, paging
+            ),
+            "POST crm/v4/associations/contacts/notes/batch/read": Route(
+                "notes.batch_associations", notes.read_associations_batch, members=inputs
             ),
         }.items():
             self._add(spec, route)
