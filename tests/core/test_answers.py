@@ -24,7 +24,7 @@ from tests.support.core_builders import (
 from wanesync.core.answers import Settled, is_cut_short, settle_answer, settle_found
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap, FieldSpec
 from wanesync.core.merge import Pair, merge
-from wanesync.core.model import Change, Conflict, PendingWrite, Record, Side, WriteKind
+from wanesync.core.model import Change, Conflict, PendingWrite, Record, Side, WriteKind, filled_in_key
 
 ADA = "ada@example.com"
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
@@ -178,6 +178,29 @@ def test_a_name_given_later_replaces_the_one_that_was_filled_in() -> None:
         {"company": ("Nordwind", "Nordwind"), "name": ("", "Nordwind")},
     )
     assert merge(pair, FIELDS, "keep").writes[STRIPE]["name"].after == "Ada Byron"
+
+
+def test_the_base_remembers_a_name_that_was_filled_in_while_its_source_still_shows_it() -> None:
+    old, new, blank = ("Nordwind", "Nordwind"), ("Suedwind", "Suedwind"), ("", "Nordwind")
+    for customer_company, base in (("Nordwind", old), ("Suedwind", old), ("Suedwind", new)):
+        pair = Pair(
+            contact(company="Suedwind"),
+            customer(company=customer_company, name="Nordwind"),
+            {"company": base, "name": blank},
+        )
+        merged = merge(pair, FIELDS, "keep")
+        assert merged.base.get(filled_in_key("name")) == (None if base == new else blank)
+        assert "name" not in merged.writes[HUBSPOT]
+        assert not merged.immediate_conflicts
+
+
+def test_a_name_that_a_user_gives_to_a_customer_flows_also_after_one_was_filled_in() -> None:
+    base = {"company": ("Suedwind", "Suedwind"), "name": ("", "Nordwind"), filled_in_key("name"): ("", "Nordwind")}
+    pair = Pair(contact(company="Suedwind"), customer(company="Suedwind", name="Ada Byron"), base)
+    assert merge(pair, FIELDS, "keep").writes[HUBSPOT]["name"].after == full_name("Ada", "Byron")
+    cleared = base | {"name": ("", "")}
+    pair = Pair(contact(company="Suedwind"), customer(company="Suedwind", name="Nordwind"), cleared)
+    assert "name" in merge(pair, FIELDS, "keep").writes[HUBSPOT], "a user set it again: it was cleared meanwhile"
 
 
 def test_a_contact_made_for_a_customer_gets_no_name_that_stripe_filled_in() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from wanesync.core.model import Record, Side, StoredRecord
+from wanesync.core.model import BasePair, Record, Side, StoredRecord, filled_in_key
 from wanesync.core.normalize import DEFAULTS, FORMS, NAME_PARTS, Form, FormOptions, make_form
 
 FORM_VERSIONS: Mapping[str, int] = dict.fromkeys(FORMS, 2)
@@ -187,6 +187,19 @@ class FieldMap:
         sources = [*mapped, *(record.carry.get(source, "") for source in NAME_SOURCES)]
         key = self.by_name[name].key
         return bool(value) and any(key(source) == key(value) for source in sources if source)
+
+    def was_filled_in(self, base: Mapping[str, BasePair], name: str, value: str) -> bool:
+        """Return whether a customer's name is what Stripe had filled in, also where its source has changed since.
+
+        ``base``: of the link, in which the contact has no name. See docs/correctness.md#names-stripe-fills-in.
+        """
+        if not value or self.by_name[name].stripe != (_FULL_NAME,) or base.get(name) != ("", value):
+            return False
+        if base.get(filled_in_key(name)) == ("", value):
+            return True
+        key = self.by_name[name].key
+        sources = [base[spec.name][1] for spec in self.specs if spec.stripe[0] in NAME_SOURCES and spec.name in base]
+        return any(key(source) == key(value) for source in sources)
 
     def properties(self) -> Sequence[str]:
         """Return every mapped HubSpot property."""

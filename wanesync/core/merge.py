@@ -13,7 +13,17 @@ from typing import Literal
 from wanesync.core.business_names import company_field, names_held_as_company, takes_business_name
 from wanesync.core.change_guard import HeldValue, HoldState
 from wanesync.core.fields import FieldMap, FieldSpec
-from wanesync.core.model import BasePair, Change, Conflict, Parked, ParkReason, PutBack, Record, Side
+from wanesync.core.model import (
+    BasePair,
+    Change,
+    Conflict,
+    Parked,
+    ParkReason,
+    PutBack,
+    Record,
+    Side,
+    filled_in_key,
+)
 
 DifferPolicy = Literal["keep", "owner", "hubspot", "stripe"]
 """What happens to two different values on first contact: both are kept, or the named side wins."""
@@ -95,7 +105,12 @@ def merge(pair: Pair, fields: FieldMap, differ: DifferPolicy) -> MergeResult:
     for spec in fields.specs:
         hubspot, stripe = pair.value(Side.HUBSPOT, spec.name), pair.value(Side.STRIPE, spec.name)
         is_quiet = pair.base.get(spec.name) == (hubspot, stripe) and spec.name not in pair.put_back
-        if spec.name not in unknown and not is_quiet:
+        if spec.name in unknown:
+            continue
+        if is_quiet:
+            if stripe and not hubspot:
+                _remember_filled_in(pair, spec, fields, merged)
+        else:
             _merge_field(pair, spec, fields, differ, merged)
     _apply_parked(pair, fields, merged)
     if pair.held or pair.stops:
@@ -118,7 +133,7 @@ def _merge_field(pair: Pair, spec: FieldSpec, fields: FieldMap, differ: DifferPo
     elif _is_settled(pair, fields, spec, merged):
         return
     elif not hubspot and _is_filled_in(pair, spec, base_pair, fields):
-        merged.base[spec.name] = (hubspot, stripe)
+        merged.base |= {spec.name: (hubspot, stripe), filled_in_key(spec.name): (hubspot, stripe)}
     elif base_pair is None:
         _first_contact(pair, spec, differ, merged)
     else:
@@ -172,6 +187,14 @@ def _is_filled_in(pair: Pair, spec: FieldSpec, base_pair: BasePair | None, field
     That is no edit: the base follows (docs/correctness.md#names-stripe-fills-in).
     """
     return (base_pair is None or not base_pair[0]) and fields.is_filled_in(pair.customer, spec.name)
+
+
+def _remember_filled_in(pair: Pair, spec: FieldSpec, fields: FieldMap, merged: MergeResult) -> None:
+    """Note in the base that Stripe filled in a name, because what it was taken from may change and the name stays."""
+    mark, held = filled_in_key(spec.name), pair.base[spec.name]
+    is_filled_in = fields.is_filled_in(pair.customer, spec.name) or fields.was_filled_in(pair.base, spec.name, held[1])
+    if pair.base.get(mark) != held and is_filled_in:
+        merged.base[mark] = held
 
 
 def _is_settled(pair: Pair, fields: FieldMap, spec: FieldSpec, merged: MergeResult) -> bool:

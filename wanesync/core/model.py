@@ -183,6 +183,11 @@ BasePair = tuple[str, str]
 """What each side held when both last agreed on a field: (HubSpot value, Stripe value)."""
 
 
+def filled_in_key(name: str) -> str:
+    """Return the name under which a base holds what Stripe had filled a field in with, as its Stripe half."""
+    return f"{name}/filled_in"
+
+
 @dataclass(frozen=True, slots=True)
 class PutBack:
     """A value that a write of ours buried unread and that is to stand again (docs/correctness.md#put-back).
@@ -205,8 +210,9 @@ class Link:
     """One contact paired with one customer.
 
     ``primary``: the one link of a contact over which values flow. ``base``: field -> base pair; a field that is not in
-    it was never agreed on. ``version``: raised by every change. ``parked``: field, or our ids by their name there ->
-    its write, which was refused for good and waits for a change.
+    it was never agreed on; a name with a slash says more about a field (``filled_in_key``). ``version``: raised by
+    every change. ``parked``: field, or our ids by their name there -> its write, which was refused for good and waits
+    for a change.
     """
 
     id: str

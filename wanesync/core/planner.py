@@ -334,7 +334,7 @@ class Planner:
         return {
             name: (base_pair[0], customer.record.values.get(name, ""))
             for name, base_pair in self.former_primary.base.items()
-            if name not in customer.record.unknown
+            if name not in customer.record.unknown and name in self.rules.fields.by_name
         }
 
     def _primary_conflicts(self, link: Link, base: Mapping[str, BasePair]) -> list[tuple[Conflict, str]]:

@@ -26,6 +26,7 @@ from wanesync.core.jobs import LOCK_WAIT_MS, JobKind, JobRequest, Priority
 from wanesync.core.model import (
     BY_DECISION,
     WANTED,
+    BasePair,
     Conflict,
     Link,
     LinkState,
@@ -162,7 +163,8 @@ class DecisionApplier:
     def _count_clears(self, decision: Decision, known: DecisionContext) -> int:
         records = {side: known.records[side, record_id].record for side, record_id in decision.refs}
         values = {side: record.values for side, record in records.items()}
-        won = self._list_winners([decision], records)
+        link = find_link(decision.pair, known.context, {})
+        won = self._list_winners([decision], records, link.base if link else {})
         return sum(bool(not values[s].get(name) and values[s.other].get(name)) for name, s in won.items())
 
     # -- one key
@@ -256,7 +258,7 @@ class DecisionApplier:
         else:
             records = {one.record.side: one.record for one in stored if one}
             values = {side: record.values for side, record in records.items()}
-            winners = self._find_winners(decisions, records)
+            winners = self._find_winners(decisions, records, link.base)
             base = {n: rebase(side, *(values[s].get(n, "") for s in Side)) for n, side in winners.items()}
             version = link.version if link.id in outcome.links else link.version + 1
             parked = {name: park for name, park in link.parked.items() if name not in winners}
@@ -275,7 +277,9 @@ class DecisionApplier:
                 current.cleared += not values[winner].get(name)
             self._queue(current, current.key)
 
-    def _list_winners(self, decisions: Sequence[Decision], records: Mapping[Side, Record]) -> dict[str, Side]:
+    def _list_winners(
+        self, decisions: Sequence[Decision], records: Mapping[Side, Record], base: Mapping[str, BasePair]
+    ) -> dict[str, Side]:
         """Field -> winning side. A name that Stripe filled in is no value, unless a decision is about that very field.
 
         See docs/correctness.md#names-stripe-fills-in.
@@ -286,14 +290,19 @@ class DecisionApplier:
             for name, winner in winners_of(decisions, fields.by_name).items()
             if name in named
             or records[Side.HUBSPOT].values.get(name)
-            or not fields.is_filled_in(records[Side.STRIPE], name)
+            or not (
+                fields.is_filled_in(records[Side.STRIPE], name)
+                or fields.was_filled_in(base, name, records[Side.STRIPE].values.get(name, ""))
+            )
         }
 
-    def _find_winners(self, decisions: Sequence[Decision], records: Mapping[Side, Record]) -> dict[str, Side]:
+    def _find_winners(
+        self, decisions: Sequence[Decision], records: Mapping[Side, Record], base: Mapping[str, BasePair]
+    ) -> dict[str, Side]:
         """Field -> winning side, where the two differ and the other side can hold the value."""
         specs = self.runtime.rules.fields.by_name
         found = {}
-        for name, winner in self._list_winners(decisions, records).items():
+        for name, winner in self._list_winners(decisions, records, base).items():
             here, there = records[winner].values.get(name, ""), records[winner.other].values.get(name, "")
             agree = specs[name].agree(*(records[side].values.get(name, "") for side in Side))
             if not agree and specs[name].convert(winner.other, here, there) is not None:

@@ -151,7 +151,7 @@ class Baseline:
         unknown = contact.record.unknown | customer.record.unknown
         names = [spec.name for spec in self.runtime.rules.fields.specs if spec.name not in unknown]
         base = {n: (contact.record.values.get(n, ""), customer.record.values.get(n, "")) for n in names}
-        base |= {name: base_pair for name, base_pair in link.base.items() if name in unknown}
+        base |= {name: base_pair for name, base_pair in link.base.items() if name in unknown or "/" in name}
         if base == link.base and not link.parked and not outcome.links:
             return False
         before = next((old.base for old in context.links if old.id == link.id), {})

@@ -16,7 +16,7 @@ from wanesync.core.diff.difference import (
     FieldDifference,
     classify,
 )
-from wanesync.core.model import BasePair, Link, LinkState, Parked, Record, StoredRecord
+from wanesync.core.model import BasePair, Link, LinkState, Parked, Record, StoredRecord, filled_in_key
 from wanesync.core.plan import NO_EMAIL, PlanContext, Rules
 from wanesync.core.planner import plan
 
@@ -60,6 +60,18 @@ def test_a_name_that_stripe_filled_in_is_no_difference() -> None:
     filled_in = replace(customer(name="Ada"), carry={"individual_name": "Ada"})
     assert kinds(differences("contact:1", contact(), filled_in, links=[mine])) == [DifferenceClass.IN_SYNC]
     assert kinds(differences("contact:1", contact(), customer(name="Ada"), links=[mine])) == [DifferenceClass.CONFLICT]
+
+
+@pytest.mark.parametrize("mark", [True, False])
+def test_a_name_that_stripe_filled_in_stays_none_after_the_company_was_renamed(mark: bool) -> None:
+    base = BLANKS | {"name": ("", "Nordwind"), "company": ("Nordwind", "Nordwind")}
+    if mark:
+        base |= {filled_in_key("name"): ("", "Nordwind"), "company": ("Suedwind", "Suedwind")}
+    renamed = [contact(company="Suedwind"), customer(company="Suedwind", name="Nordwind")]
+    assert kinds(differences("contact:1", *renamed, links=[link(base=base)])) == [DifferenceClass.IN_SYNC]
+    named = customer(company="Suedwind", name="Ada")
+    base |= {"name": ("", "Ada")}
+    assert kinds(differences("contact:1", renamed[0], named, links=[link(base=base)])) == [DifferenceClass.CONFLICT]
 
 
 def test_a_new_contact_for_a_business_says_why_it_has_a_company() -> None:

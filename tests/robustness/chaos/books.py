@@ -50,9 +50,9 @@ def find_faults(stage: Stage) -> list[str]:
     rows = {side: stage.sandbox.records(side) for side in Side}
     pairs = _pair(rows)
     faults = [*_find_single(rows), *_find_twins(rows, journals)]
-    for contact, customer in pairs:
-        faults += _compare(contact, customer)
     lives = {side: _by_record(journal) for side, journal in journals.items()}
+    for contact, customer in pairs:
+        faults += _compare(contact, customer, _is_filled_in(lives[Side.STRIPE].get(customer["id"], [])))
     for contact, customer in pairs:
         for name, attribute in EDITED.items():
             life = {
@@ -118,7 +118,12 @@ def _find_twins(rows: Mapping[Side, Sequence[Row]], journals: Mapping[Side, Sequ
     yield from (f"purchase: {sentence}" for sentence in proof.purchase_faults[:SHOWN])
 
 
-def _compare(contact: Row, customer: Row) -> Iterator[str]:
+def _is_filled_in(entries: Sequence[Entry]) -> bool:
+    """Whether Stripe itself made the name that a customer has; it does not follow the company."""
+    return next((entry.source == "stripe" for entry in reversed(entries) if "name" in entry.changes), False)
+
+
+def _compare(contact: Row, customer: Row, is_filled_in: bool) -> Iterator[str]:
     where = f"contact {contact['id']} and customer {customer['id']}"
     for name, attribute in SAME.items():
         if contact.get(name, "") != customer.get(attribute, ""):
@@ -131,7 +136,7 @@ def _compare(contact: Row, customer: Row) -> Iterator[str]:
         fits = (
             spec.convert(Side.HUBSPOT, there, here) is not None and spec.convert(Side.STRIPE, here, there) is not None
         )
-        is_company = name == "name" and not here and contact.get("company", "") == there
+        is_company = name == "name" and not here and (is_filled_in or contact.get("company", "") == there)
         if fits and not is_company and not spec.agree(here, there):
             yield f"not equal: {name} of {where}"
 

@@ -62,6 +62,17 @@ def test_the_books_find_an_edit_that_did_not_arrive(stage: Stage) -> None:
     assert any(fault.startswith("not equal: city") for fault in faults)
 
 
+def test_the_books_know_a_name_that_stripe_filled_in_from_the_company_of_then(stage: Stage) -> None:
+    email = "firm@example.com"
+    customer = stage.edit(Side.STRIPE, "create", email=email, business_name="Nordwind")
+    stage.edit(Side.HUBSPOT, "create", email=email, company="Suedwind")
+    stage.edit(Side.STRIPE, "update", customer, business_name="Suedwind")
+    assert stage.customer(email)["name"] == "Nordwind"
+    assert found(stage) == []
+    stage.edit(Side.STRIPE, "update", customer, name="Ada Byron")
+    assert any(fault.startswith("not equal: name") for fault in found(stage))
+
+
 def test_the_books_find_an_edit_that_was_undone(stage: Stage) -> None:
     contact = stage.contact("both2@example.com")["id"]
     stage.edit(Side.HUBSPOT, "update", contact, city="Nice")

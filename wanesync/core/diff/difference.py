@@ -198,7 +198,10 @@ def _pair(context: PlanContext, outcome: Plan, links: list[Link], rules: Rules) 
 def _is_filled_in(link: Link, contact: Record, customer: Record, name: str, rules: Rules) -> bool:
     """Return whether a customer's name is Stripe's own, and no edit (docs/correctness.md#names-stripe-fills-in)."""
     agreed, _ = link.base.get(name, ("", ""))
-    return not (contact.values.get(name) or agreed) and rules.fields.is_filled_in(customer, name)
+    if contact.values.get(name) or agreed:
+        return False
+    value = customer.values.get(name, "")
+    return rules.fields.is_filled_in(customer, name) or rules.fields.was_filled_in(link.base, name, value)
 
 
 def _why_kept(link: Link, spec: FieldSpec, values: tuple[str, str], held: set[str]) -> str:

@@ -93,8 +93,9 @@ class Links(Table):
 
     def _columns(self, link: Link) -> dict[str, Value]:
         encrypt, row_hash = self._session.encryption.encrypt, self._session.encryption.row_hash
-        hubspot = [(name, pair[0]) for name, pair in link.base.items()]
-        stripe = [(name, pair[1]) for name, pair in link.base.items()]
+        held = [(name, pair) for name, pair in link.base.items() if "/" not in name]
+        hubspot = [(name, pair[0]) for name, pair in held]
+        stripe = [(name, pair[1]) for name, pair in held]
         return {
             "id": link.id,
             "hubspot_id": link.hubspot_id,
