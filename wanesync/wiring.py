@@ -235,20 +235,22 @@ def build_retention_task(config: Config, store: Store) -> RetentionTask:
 def build_web_server(config: Config, store: Store) -> WebServer:
     """Build the web server with its socket open. Raises ``ConfigError`` and ``WrongAccount``."""
     from wanesync.ops.gauges import read_gauges  # noqa: PLC0415 - the web process only
+    from wanesync.web.door_test import DoorTest  # noqa: PLC0415 - the web process only
     from wanesync.web.metrics import WebhookCounters  # noqa: PLC0415 - the web process only
     from wanesync.web.server import WebServer, find_trouble  # noqa: PLC0415 - the web process only
     from wanesync.web.settings import WebSettings  # noqa: PLC0415 - the web process only
 
     if not config.is_rehearsal:
         config.require("server.public_url")
+    counts = WebhookCounters()
+    intake = replace(build_intake(config, store), count=counts.count_elements)
     settings = WebSettings(
         public_url=config.server.public_url or "",
         max_body_bytes=config.server.max_body_bytes,
         ready=lambda: find_trouble(store),
         gauges=lambda: read_gauges(store),
+        receive_test=DoorTest(store, intake.hooks).receive,
     )
-    counts = WebhookCounters()
-    intake = replace(build_intake(config, store), count=counts.count_elements)
     return WebServer(store, intake, settings, (config.server.host, config.server.port), counts)
 
 

@@ -59,6 +59,19 @@ def _check_time(timestamp: str, now_ms: int, unit_ms: int) -> None:
         raise StaleSignature("signed more than 5 minutes from now; check this machine's clock if all webhooks fail")
 
 
+def sign_hubspot(secret: str, url: str, body: bytes, now_ms: int) -> dict[str, str]:
+    """Return the headers with which HubSpot signs a POST of ``body`` to ``url``."""
+    signed = b"POST" + url.encode() + body + str(now_ms).encode()
+    digest = base64.b64encode(hmac.digest(secret.encode(), signed, hashlib.sha256)).decode()
+    return {"X-HubSpot-Signature-v3": digest, "X-HubSpot-Request-Timestamp": str(now_ms)}
+
+
+def sign_stripe(secret: str, _url: str, body: bytes, now_ms: int) -> dict[str, str]:
+    """Return the header with which Stripe signs a POST of ``body``; the address is not signed."""
+    signed = str(now_ms // 1000).encode() + b"." + body
+    return {"Stripe-Signature": f"t={now_ms // 1000},v1={hmac.digest(secret.encode(), signed, hashlib.sha256).hex()}"}
+
+
 class HubSpotSignature:
     """Verifies v3: base64 of HMAC-SHA256 over method, URI, body and time. Several secrets during a rotation."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from wanesync.core.model import Side
+from wanesync.web.door_test import Verdict
 
 MAX_CONNECTIONS = 4_096
 """More connections than both senders together open."""
@@ -31,6 +32,10 @@ def _no_gauges() -> Mapping[str, float]:
     return {}
 
 
+def _no_test(_side: Side, _body: bytes, _headers: Mapping[str, str], _url: str) -> Verdict | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class WebSettings:
     """Bounds and hooks of the web application.
@@ -38,6 +43,7 @@ class WebSettings:
     ``public_url``: the address webhooks are sent to, as HubSpot signs it; "" uses the request's own (loopback only).
     ``ready``: returns "" or why no webhook can be stored (blocking). ``gauges``: returns name -> value for ``/metrics``
     (blocking), a name being a Prometheus metric name with labels. ``threads``: webhooks stored at a time.
+    ``receive_test``: takes a test event of ``wanesync doctor`` (``door_test``; blocking).
     ``max_connections``: beyond so many open connections the one that has sent nothing for longest is closed.
     """
 
@@ -49,3 +55,4 @@ class WebSettings:
     max_connections: int = MAX_CONNECTIONS
     ready: Callable[[], str] = _always_ready
     gauges: Callable[[], Mapping[str, float]] = _no_gauges
+    receive_test: Callable[[Side, bytes, Mapping[str, str], str], Verdict | None] = _no_test

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from wanesync.core.errors import InvalidPayload, InvalidSignature, StaleSignature
 from wanesync.core.model import Side
 from wanesync.store.tables.webhook_counts import Outcome
+from wanesync.web.door_test import Verdict, find_nonce
 from wanesync.web.metrics import WebhookCounters
 from wanesync.web.settings import IntakePort, WebSettings
 
@@ -31,6 +32,14 @@ class Refusal(Exception):
     def __init__(self, status: int, reason: str, outcome: Outcome) -> None:
         self.status, self.reason, self.outcome = status, reason, outcome
         super().__init__(reason)
+
+
+class DoorTestArrived(Exception):
+    """A request is a test event of ``wanesync doctor``, not a webhook."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        self.verdict = verdict
+        super().__init__(verdict)
 
 
 class BodyMemory:
@@ -67,6 +76,9 @@ class WebhookRoutes:
             try:
                 stored = await self._accept(side, request)
                 response: Response = JSONResponse({"stored": stored})
+            except DoorTestArrived as test:
+                outcome = Outcome.TEST
+                response = JSONResponse({"test": test.verdict}, 200 if test.verdict is Verdict.OK else 401)
             except Refusal as refusal:
                 outcome = refusal.outcome
                 response = self._refuse(side, refusal.status, refusal.reason)
@@ -102,6 +114,11 @@ class WebhookRoutes:
         for name, value in request.headers.items():
             # A header that was sent twice must not pass for one of its two values.
             headers[name] = f"{headers[name]},{value}" if name in headers else value
+        if find_nonce(body, headers):
+            test = partial(self._settings.receive_test, side, body, headers, self._url(request))
+            verdict = await to_thread.run_sync(test, limiter=self._limiter)
+            if verdict is not None:
+                raise DoorTestArrived(verdict)
         work = partial(self._intake.accept, side, body, headers, self._url(request))
         return await to_thread.run_sync(work, limiter=self._limiter)
 

@@ -23,6 +23,7 @@ class Outcome(StrEnum):
     TOO_LARGE = "too_large"  # 413
     SLOW = "slow"  # 408: the body took too long
     UNAVAILABLE = "unavailable"  # 503: the database did not store it in time
+    TEST = "test"  # a test event of wanesync doctor: counted, not synced
     FOREIGN = "foreign"  # dropped: of another portal, account or mode
     IGNORED = "ignored"  # dropped: it concerns nothing that is mapped
     REREAD = "reread"  # stored, but its object cannot be used, so that each costs a read
