@@ -18,6 +18,7 @@ from wanesync.sandbox.hubspot.portal import Portal
 from wanesync.sandbox.hubspot.routes import Route, Routes
 from wanesync.sandbox.hubspot.scopes import Grants
 from wanesync.sandbox.hubspot.settings import HubSpotSettings
+from wanesync.sandbox.hubspot.setup_endpoints import TokenEndpoint
 from wanesync.sandbox.journal import Journal
 from wanesync.sandbox.limits import ArrivalCounter
 from wanesync.sandbox.spoiled import enlarge, spoil
@@ -50,6 +51,7 @@ class HubSpotMachine:
         self._arrivals = ArrivalCounter()
         self._rng = rng
         self._routes = Routes(self.events, self.notes, self.rate_limiter)
+        self._routes.add_setup(TokenEndpoint(self.grants))
 
     def arrive(self, request: Request, now_ms: int) -> Response | None:
         """Count a request and apply the limits; a response is a refusal."""

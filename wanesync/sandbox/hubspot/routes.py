@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from wanesync.sandbox.hubspot import contact_endpoints, events, property_endpoints, search
+from wanesync.sandbox.hubspot import contact_endpoints, events, property_endpoints, search, setup_endpoints
 from wanesync.sandbox.hubspot.access import RateLimiter
 from wanesync.sandbox.hubspot.answers import Answer, Refusal
 from wanesync.sandbox.hubspot.api_versions import spell
@@ -20,6 +20,7 @@ OBJECT_TYPES = {"associations": (3, 4), "objects": (3, 6)}
 """Where the parts of a path name a kind of record, by what the path is about; elsewhere only the third part does."""
 CONTACTS = "crm/v3/objects/contacts"
 PROPERTIES = "crm/v3/properties/contacts"
+RULES = "crm/v3/property-validations/contacts"
 NOTES = "crm/v3/objects/notes"
 READING = frozenset({"properties", "propertiesWithHistory", "archived"})
 
@@ -52,6 +53,12 @@ class Routes:
         self._add_notes(notes)
         self._add("GET account-info/v3/details", Route("account.read", rate_limiter.read_account))
         self._add("GET account-info/v3/api-usage/daily/private-apps", Route("account.usage", rate_limiter.read_usage))
+
+    def add_setup(self, token: setup_endpoints.TokenEndpoint) -> None:
+        """Add the endpoints that a set-up is checked with."""
+        key = frozenset({"tokenKey"})
+        self._add("POST oauth/v2/private-apps/get/access-token-info", Route("token.read", token.read, members=key))
+        self._add(f"GET {RULES}", Route("properties.list_rules", setup_endpoints.list_rules))
 
     def find(self, method: str, path: str) -> tuple[Route, tuple[str, ...]]:
         """The route of a decoded path and its variables. Raises 404 for an unknown path, 405 for a wrong method."""

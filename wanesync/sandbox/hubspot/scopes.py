@@ -20,7 +20,7 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(
         (
             "contacts.list contacts.read contacts.search contacts.batch_read notes.read notes.search notes.batch_read "
-            "notes.associations"
+            "notes.associations notes.batch_associations"
         ).split(),
         (READ,),
     ),
@@ -43,6 +43,8 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys("events.send events.send_batch".split(), (SEND_EVENT,)),
     "account.read": NONE,
     "account.usage": NONE,
+    "token.read": NONE,
+    "properties.list_rules": (READ_SCHEMA, READ, WRITE),
 }  # fmt: skip
 KNOWN = frozenset(scope for scopes in NEEDED.values() for scope in scopes) | {"oauth"}
 
@@ -63,6 +65,10 @@ class Grants:
         if unknown:
             raise ValueError(f"no scope {unknown[0]!r}: there are {', '.join(sorted(KNOWN))}")
         self._by_token[token] = given
+
+    def scopes_of(self, token: str) -> frozenset[str]:
+        """The scopes a token has."""
+        return self._by_token.get(token, KNOWN)
 
     def check(self, token: str, operation: str) -> None:
         """Raises the 403 with every scope that would do, when the token has none of them."""
