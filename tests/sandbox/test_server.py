@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,7 +26,7 @@ from wanesync.sandbox.control_client import ControlClient
 from wanesync.sandbox.errors import InvalidRequest, SandboxUnreachable
 from wanesync.sandbox.seed_data import SeedOptions
 from wanesync.sandbox.server import HUBSPOT_KEY, STRIPE_KEY, Options, Sandbox, clock_ms
-from wanesync.sandbox.stand_in import Side
+from wanesync.sandbox.stand_in import Side, WebhookTarget
 from wanesync.sandbox.traffic import ActivityKind, Traffic
 
 BEARER = {"Authorization": f"Bearer {HUBSPOT_KEY}", "Content-Type": "application/json"}
@@ -474,5 +475,52 @@ def test_an_answer_that_unpacks_to_a_gigabyte_is_sent_in_a_megabyte() -> None:
     with Sandbox(Options()) as sandbox:
         control(sandbox.hubspot_url, "faults", {"gzip_bomb": 1, "side": "hubspot"})
         answer = call(sandbox.hubspot_url, "GET", "/crm/v3/objects/contacts", headers=BEARER)
-        assert answer.headers["content-encoding"] == "gzip"
+        assert answer.headers["Content-Encoding"] == "gzip"
         assert len(answer.body) < 2_000_000
+
+
+def test_header_names_are_written_as_the_vendors_write_them(running: Sandbox) -> None:
+    def names(url: str, method: str, path: str, headers: Mapping[str, str]) -> set[str]:
+        return set(call(url, method, path, b"" if method == "POST" else None, headers).headers)
+
+    shared = {"Content-Type", "Content-Length"}
+    keyed = {**STRIPE_FORM, "Idempotency-Key": "k"}
+    assert names(running.stripe_url, "POST", "/v1/customers", keyed) == shared | {
+        "Date", "Request-Id", "Stripe-Version", "Idempotency-Key",
+    }  # fmt: skip
+    limits = ("Max", "Remaining", "Interval-Milliseconds", "Daily", "Daily-Remaining")
+    assert names(running.hubspot_url, "GET", "/crm/v3/objects/contacts", BEARER) == shared | {
+        f"X-HubSpot-RateLimit-{name}" for name in limits
+    }
+
+
+def test_requests_and_answers_are_recorded_without_keys(tmp_path: Path) -> None:
+    with Sandbox(Options(record=str(tmp_path / "record"))) as sandbox:
+        call(sandbox.hubspot_url, "GET", "/crm/v3/objects/contacts?limit=3", headers=BEARER)
+        call(sandbox.stripe_url, "POST", "/v1/customers", b"email=a%40b.co", STRIPE_FORM)
+        call(sandbox.stripe_url, "GET", "/v1/customers")
+        control(sandbox.stripe_url, "faults", {"profile": "none"})
+    lines = [json.loads(line) for line in (tmp_path / "record").read_text().splitlines()]
+    assert [(line["side"], line["method"], line["path"], line["status"]) for line in lines] == [
+        ("hubspot", "GET", "/crm/v3/objects/contacts", 200),
+        ("stripe", "POST", "/v1/customers", 200),
+        ("stripe", "GET", "/v1/customers", 401),
+    ]
+    assert (lines[0]["query"], lines[1]["body"]) == ([["limit", "3"]], "email=a%40b.co")
+    assert json.loads(lines[1]["answer"])["email"] == "a@b.co"
+    assert HUBSPOT_KEY not in (tmp_path / "record").read_text()
+
+
+def test_a_record_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match="cannot be written"):
+        Sandbox(Options(record=str(tmp_path / "none" / "record"))).start()
+
+
+def test_webhooks_have_the_shape_that_was_chosen() -> None:
+    with receiver() as box, Sandbox(Options(webhook_shape="object")) as sandbox:
+        sandbox.set_target(Side.HUBSPOT, WebhookTarget(box.url, "secret"))
+        sandbox.edit(Side.HUBSPOT, "create", None, {"email": "ada@example.com"})
+        event = json.loads(box.wait_for(1)[0][2])[0]
+    assert (event["subscriptionType"], event["objectTypeId"], event["changeFlag"]) == (
+        "object.creation", "0-1", "CREATED",
+    )  # fmt: skip

@@ -27,7 +27,7 @@ class Receiver:
         try:
             while self._answers:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-                length = next(int(line.split(":")[1]) for line in head if line.startswith("content-length:"))
+                length = next(int(line.split(":")[1]) for line in head if line.startswith("Content-Length:"))
                 self.heads.append(head)
                 self.bodies.append(await reader.readexactly(length))
                 answer = self._answers.pop(0)
@@ -75,8 +75,8 @@ def test_the_request_is_sent_as_it_was_signed() -> None:
     assert exchange(receiver, two) == [200, 200]
 
     assert receiver.heads[0][0] == "POST /hooks?a=b%20c HTTP/1.1"
-    assert "stripe-signature: t=1,v1=x" in receiver.heads[0]
-    assert receiver.heads[0][1].startswith("host: 127.0.0.1:")
+    assert "Stripe-Signature: t=1,v1=x" in receiver.heads[0]
+    assert receiver.heads[0][1].startswith("Host: 127.0.0.1:")
     assert receiver.bodies == [b"{}", "é".encode()]
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from wanesync.child_process import ChildProcess, clean_environment
 from wanesync.config.model import load
+from wanesync.core.api_versions import HubSpotVersion
 from wanesync.core.errors import VendorUnavailable
 from wanesync.core.model import Side
 from wanesync.ops.status import Status, read_status
@@ -42,6 +43,7 @@ database = "{database}"
 access_token = "{hubspot_key}"
 webhook_secret = "{hubspot_secret}"
 base_url = "{hubspot_url}"
+api_version = "{api_version}"
 [stripe]
 api_key = "{stripe_key}"
 webhook_secret = "{stripe_secret}"
@@ -59,12 +61,18 @@ level = "warning"
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """The records to begin with; ``overlap`` people are on both sides. ``database`` "": a new SQLite file."""
+    """The records to begin with; ``overlap`` people are on both sides. ``database`` "": a new SQLite file.
+
+    ``api_version``: of HubSpot's paths; with a dated one webhooks have the shape that project apps get. ``record``: a
+    folder for a file of each tier with all requests and answers, "" for none.
+    """
 
     contacts: int = 500
     customers: int = 300
     overlap: int = 120
     database: str = ""
+    api_version: HubSpotVersion = "v3"
+    record: str = ""
 
 
 @dataclass(slots=True)
@@ -88,7 +96,14 @@ class Installation:
     def start(self) -> None:
         """Start the sandbox, ``serve`` and ``worker``. Raises WanesyncError, SandboxError."""
         seed = SeedOptions(self.options.contacts, self.options.customers, self.options.overlap)
-        options = Options(seed=seed, latency_ms=LATENCY_MS, tier=self.tier, stripe_limit=STRIPE_LIMIT)
+        options = Options(
+            seed=seed,
+            latency_ms=LATENCY_MS,
+            tier=self.tier,
+            stripe_limit=STRIPE_LIMIT,
+            webhook_shape="contact" if self.options.api_version == "v3" else "object",
+            record=str(Path(self.options.record) / f"{self.tier}.jsonl") if self.options.record else "",
+        )
         self.sandbox = self._open.enter_context(SandboxProcess(options))
         hubspot_secret, stripe_secret = secrets.token_hex(16), f"whsec_{secrets.token_hex(16)}"
         self._write_config(hubspot_secret, stripe_secret)
@@ -127,6 +142,7 @@ class Installation:
             hubspot_key=self.sandbox.hubspot_key,
             hubspot_secret=hubspot_secret,
             hubspot_url=self.sandbox.hubspot_url,
+            api_version=self.options.api_version,
             stripe_key=self.sandbox.stripe_key,
             stripe_secret=stripe_secret,
             stripe_url=self.sandbox.stripe_url,

@@ -107,10 +107,27 @@ def _headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     return headers
 
 
+class HeaderName(bytes):
+    """The name of a header as the vendor writes it: uvicorn sends what ``lower`` returns, and compares it."""
+
+    def lower(self) -> HeaderName:
+        """The name itself, so that its capital letters reach the client."""
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, bytes) and bytes.lower(self) == bytes.lower(other)
+
+    def __hash__(self) -> int:
+        return hash(bytes.lower(self))
+
+
 async def _answer(response: Response, send: Send) -> None:
-    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()]
-    if response.status not in (204, 304) and not any(name == b"content-length" for name, _ in headers):
-        headers.append((b"content-length", str(len(response.body) * response.repeat).encode()))
+    headers = [
+        (HeaderName(name.encode("latin-1")), value.encode("latin-1")) for name, value in response.headers.items()
+    ]
+    length = HeaderName(b"Content-Length")
+    if response.status not in (204, 304) and not any(name == length for name, _ in headers):
+        headers.append((length, str(len(response.body) * response.repeat).encode()))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     for _ in range(response.repeat - 1):
         await send({"type": "http.response.body", "body": response.body, "more_body": True})

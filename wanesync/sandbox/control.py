@@ -36,7 +36,7 @@ def answer(stand_ins: StandIns, side: str, request: Request, now_ms: int) -> Res
 
 
 def _json(status: int, content: object) -> Response:
-    return Response(status, {"content-type": "application/json"}, json_text.write(content))
+    return Response(status, {"Content-Type": "application/json"}, json_text.write(content))
 
 
 def _stats(stand_ins: StandIns, _side: str, _request: Request, now_ms: int) -> object:

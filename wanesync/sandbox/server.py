@@ -17,8 +17,9 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TextIO, TypeVar
 
 import uvicorn
 
@@ -26,7 +27,8 @@ from wanesync.sandbox import control, faults
 from wanesync.sandbox.asgi import ClosableProtocol, Latency, SandboxApp
 from wanesync.sandbox.errors import InvalidRequest
 from wanesync.sandbox.hubspot.machine import HubSpotMachine, HubSpotSettings
-from wanesync.sandbox.hubspot.settings import Tier
+from wanesync.sandbox.hubspot.settings import Tier, WebhookShape
+from wanesync.sandbox.recorder import Recorder
 from wanesync.sandbox.seed_data import SeedOptions, seed_records
 from wanesync.sandbox.stand_in import Request, Response, Side, StandIn, WebhookTarget
 from wanesync.sandbox.stripe.machine import StripeMachine, StripeSettings
@@ -41,6 +43,9 @@ _SWITCH_S = 0.001  # the thread that admits requests must not wait for the other
 _BACKLOG = 512  # connections that wait to be accepted: many workers connect at once
 
 
+AnswerT = TypeVar("AnswerT", Response, Response | None)
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """How a sandbox starts.
@@ -49,7 +54,8 @@ class Options:
     ``*_limit``: admitted requests per second, None for the vendor's own. With a Stripe limit, single operations have
     no limit of their own: Stripe lifts those on request. ``fault_profile``: a name in ``faults.PROFILES``.
     ``hubspot_scopes``: of the announced token; ``stripe_permissions``: the announced key is a restricted one with
-    these; None: all.
+    these; None: all. ``webhook_shape``: ``contact`` (legacy subscriptions) or ``object`` (project apps). ``record``: a
+    file to which every request and its answer are written.
     """
 
     hubspot_port: int = 0
@@ -62,6 +68,8 @@ class Options:
     stripe_limit: int | None = None
     hubspot_scopes: tuple[str, ...] | None = None
     stripe_permissions: tuple[str, ...] | None = None
+    webhook_shape: WebhookShape = "contact"
+    record: str = ""
 
     def __post_init__(self) -> None:
         """Refuse an unknown fault profile (InvalidRequest)."""
@@ -99,6 +107,7 @@ class Sandbox:
         self._sides: dict[int, str] = {}
         self._thread: threading.Thread | None = None
         self._server: uvicorn.Server | None = None
+        self._record: TextIO | None = None
 
     @property
     def hubspot_url(self) -> str:
@@ -136,6 +145,8 @@ class Sandbox:
 
     def start(self) -> None:
         """Open both ports and serve from a thread. Raises InvalidRequest when a port is taken."""
+        if self.options.record:
+            self._record = _open_record(self.options.record)
         # A collection of the whole heap stops the process for 0.1 s, and requests then seem to arrive in bursts.
         gc.freeze()
         gc.set_threshold(100_000, 50, 1_000)
@@ -187,6 +198,8 @@ class Sandbox:
             self._thread.join()
         for sock in self._sockets.values():
             sock.close()
+        if self._record is not None:
+            self._record.close()
 
     def __enter__(self) -> Self:
         self.start()
@@ -214,15 +227,21 @@ class Sandbox:
     def _arrive(self, port: int, request: Request) -> Response | None:
         if request.path.startswith(control.ROOT):
             return None
+        side = self._sides[port]
         with self.lock:
-            return self.machines[self._sides[port]].arrive(request, clock_ms())
+            return self._note(side, request, self.machines[side].arrive(request, clock_ms()))
 
     def _handle(self, port: int, request: Request) -> Response:
         side = self._sides[port]
         with self.lock:
             if request.path.startswith(control.ROOT):
                 return control.answer(self.machines, side, request, clock_ms())
-            return self.machines[side].handle(request, clock_ms())
+            return self._note(side, request, self.machines[side].handle(request, clock_ms()))
+
+    def _note(self, side: str, request: Request, response: AnswerT) -> AnswerT:
+        if self._record is not None and response is not None:
+            Recorder(self._record).add(side, request, response)
+        return response
 
 
 def serve(options: Options, announce: Callable[[Sandbox], None]) -> None:
@@ -252,8 +271,16 @@ def _listen(ports: Mapping[Side, int]) -> dict[str, socket.socket]:
     return opened
 
 
+def _open_record(path: str) -> TextIO:
+    try:
+        return Path(path).open("w", encoding="utf-8")
+    except OSError as cause:
+        raise InvalidRequest(f"{path} cannot be written ({cause.strerror})") from cause
+
+
 def _hubspot(options: Options, rng: random.Random) -> HubSpotMachine:
-    return HubSpotMachine(rng, HubSpotSettings(tier=options.tier, rate_per_s=options.hubspot_limit))
+    settings = HubSpotSettings(tier=options.tier, rate_per_s=options.hubspot_limit, webhook_shape=options.webhook_shape)
+    return HubSpotMachine(rng, settings)
 
 
 def _stripe(options: Options, rng: random.Random) -> StripeMachine:

@@ -92,9 +92,8 @@ class WebhookClient:
 
 def _request_bytes(address: SplitResult, delivery: Delivery) -> bytes:
     target = (address.path or "/") + (f"?{address.query}" if address.query else "")
-    headers = {name.lower(): value for name, value in delivery.headers.items()}
-    headers = {"host": address.netloc.rpartition("@")[2], "user-agent": "wanesync-sandbox"} | headers
-    headers["content-length"] = str(len(delivery.body))
+    headers = {"Host": address.netloc.rpartition("@")[2], "User-Agent": "wanesync-sandbox", **delivery.headers}
+    headers["Content-Length"] = str(len(delivery.body))
     lines = [f"POST {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + delivery.body
 

@@ -53,30 +53,31 @@ class Reply:
 class VersionedApi(contacts.ApiClient):  # type: ignore[misc] # the SDK has no types
     """The SDK's client with the paths of one version of the API: the one place where a path is chosen.
 
-    Where a version has two spellings of a path, the one that was found last is tried first.
+    Where a version has two spellings of some paths, both are tried until one of them has answered; that one is used.
     """
 
     def __init__(self, settings: Any, version: HubSpotVersion) -> None:
         super().__init__(configuration=settings)
         self._version = version
-        self._found: dict[str, str] = {}
+        self._spelling: int | None = None
 
     def call_api(self, resource_path: str, *args: Any, **options: Any) -> Any:
         """Make a request. Raises ``ValueError`` for a path that is not in the table."""
         paths = find_paths(resource_path, self._version)
-        first = self._found.get(resource_path, paths[0])
-        others = [path for path in paths if path != first]
-        if not others:
-            return super().call_api(first, *args, **options)
-        try:
-            return super().call_api(first, *args, **options)
-        except NotFoundException as missing:
+        if len(paths) == 1:
+            return super().call_api(paths[0], *args, **options)
+        if self._spelling is not None:
+            return super().call_api(paths[self._spelling], *args, **options)
+        missing: NotFoundException | None = None
+        for spelling, path in enumerate(paths):
             try:
-                answer = super().call_api(others[0], *args, **options)
-            except NotFoundException:
-                raise missing from None
-            self._found[resource_path] = others[0]
-            return answer
+                answer = super().call_api(path, *args, **options)
+            except NotFoundException as error:
+                missing = missing or error
+            else:
+                self._spelling = spelling
+                return answer
+        raise missing or ValueError(f"{resource_path} has no spelling")
 
 
 class HubSpotClient:

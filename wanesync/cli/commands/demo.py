@@ -35,6 +35,14 @@ class Tier(StrEnum):
         return ["enterprise"] if self is Tier.ENTERPRISE else ["professional"]
 
 
+class ApiVersion(StrEnum):
+    """The values of ``hubspot.api_version``."""
+
+    V3 = "v3"
+    MARCH_2026 = "2026-03"
+    SEPTEMBER_2026 = "2026-09"
+
+
 # A command's options are its arguments: a line for each.
 def demo(
     *,
@@ -46,6 +54,12 @@ def demo(
     contacts: Annotated[int, typer.Option(min=10, help="Contacts at the start.")] = 500,
     customers: Annotated[int, typer.Option(min=10, help="Customers at the start.")] = 300,
     overlap: Annotated[int, typer.Option(min=5, help="People on both sides.")] = 120,
+    api_version: Annotated[
+        ApiVersion, typer.Option(help="Version of HubSpot's API; dated ones with the webhooks of project apps.")
+    ] = ApiVersion.V3,
+    record: Annotated[
+        str, typer.Option(metavar="FOLDER", help="Write all requests and answers there, a file for each tier.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Watch a stand-in HubSpot and Stripe become and stay the same. Takes about a minute."""
@@ -57,7 +71,7 @@ def demo(
         # The configuration of the demo is in another folder, to which its paths are relative.
         database = f"sqlite:{Path(database.removeprefix('sqlite:')).absolute()}"
     folder = Path(tempfile.mkdtemp(prefix="wanesync-demo-"))
-    options = DemoOptions(contacts, customers, overlap, database)
+    options = DemoOptions(contacts, customers, overlap, database, api_version.value, record)
     running = Demo([Installation(name, folder, options) for name in tier.names], seconds, _screen(quiet=as_json))
     try:
         with convert_errors():

@@ -49,6 +49,13 @@ class Tier(StrEnum):
     ENTERPRISE = "enterprise"
 
 
+class Shape(StrEnum):
+    """The shape of HubSpot's webhooks."""
+
+    CONTACT = "contact"
+    OBJECT = "object"
+
+
 HubSpotUrl = Annotated[str, typer.Option("--hubspot", metavar="URL", help="Address of the stand-in HubSpot.")]
 StripeUrl = Annotated[str, typer.Option("--stripe", metavar="URL", help="Address of the stand-in Stripe.")]
 Fields = Annotated[list[str], typer.Argument(metavar="FIELD=VALUE...", help="Values to set; FIELD= clears one.")]
@@ -84,6 +91,12 @@ def run(
         str | None,
         typer.Option(metavar="RESOURCE:read|write,...", help="Permissions of a restricted key. Default: a secret key."),
     ] = None,
+    webhook_shape: Annotated[
+        Shape, typer.Option(help="Webhooks as contact.* (legacy subscriptions) or object.* (project apps).")
+    ] = Shape.CONTACT,
+    record: Annotated[
+        str, typer.Option(metavar="FILE", help="Write every request and its answer there, as a JSON object a line.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Run until Ctrl-C or SIGTERM, unless one of the commands below is given."""
@@ -99,6 +112,8 @@ def run(
             fault_profile=fault_profile,
             hubspot_limit=hubspot_limit,
             stripe_limit=stripe_limit,
+            webhook_shape=webhook_shape.value,
+            record=record,
             hubspot_scopes=_split(hubspot_scopes),
             stripe_permissions=_split(stripe_permissions),
         )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Tier = Literal["professional", "enterprise"]
+WebhookShape = Literal["contact", "object"]
 # Private apps on Professional and Enterprise: HubSpot, usage guidelines
 ROLLING_LIMIT = 190  # requests per 10 s and app
 DAILY_LIMITS: dict[Tier, int] = {"professional": 625_000, "enterprise": 1_000_000}
@@ -34,7 +35,7 @@ class HubSpotSettings:
     subscribed: frozenset[str] | None = None
     secondary_email_reads: bool = True
     merge_keeps_id: bool = False
-    webhook_shape: Literal["contact", "object"] = "contact"
+    webhook_shape: WebhookShape = "contact"
     webhook_delay_ms: int = 50
     webhooks_in_flight: int = 10
     webhook_attempts: int = 11
