@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from wanesync.accounts import AccountGate, Pins, find_pinned, load_pins, read_pins, store_pins
 from wanesync.adapters.field_translation import FieldTranslator
-from wanesync.config.model import Config
+from wanesync.config.model import API_KEYS, WEBHOOK_SECRETS, Config
 from wanesync.core.change_guard import MINUTE_MS, ChangeGuardRule
 from wanesync.core.errors import ConfigError
 from wanesync.core.fields import FieldMap
@@ -50,8 +50,6 @@ if TYPE_CHECKING:
     from wanesync.adapters.stripe.adapter import StripeAdapter
     from wanesync.core.ports import Account
     from wanesync.web.server import WebServer
-
-REQUIRED_KEYS = {Side.HUBSPOT: "hubspot.access_token", Side.STRIPE: "stripe.api_key"}
 
 
 # -- the database
@@ -91,7 +89,7 @@ def build_runtime(
     ``VendorUnavailable``.
     """
     sides = frozenset(sides)
-    config.require(*(REQUIRED_KEYS[side] for side in sorted(sides)))
+    config.require(*(API_KEYS[side] for side in sorted(sides)))
     pins = read_pins(config, store)
     waits = find_pinned(store) if patient else frozenset()
     fields, rng = FieldMap(config.specs), random.SystemRandom()
@@ -107,7 +105,7 @@ def build_runtime(
             pins, time_zone = replace(pins, portal=account.id), account.time_zone
             store.run(lambda tx: tx.settings.put(TIME_ZONE, time_zone))
     if Side.STRIPE in sides:
-        stripe, account = _connect_stripe(config, fields, pacers[Side.STRIPE], pins, patient=Side.STRIPE in waits)
+        stripe, account = _connect_stripe(config, store, pacers[Side.STRIPE], pins, patient=Side.STRIPE in waits)
         if account:
             pins = replace(pins, account=account.id, mode=account.mode)
     store.run(lambda tx: _initialise(tx, pins, writes="on" if config.is_rehearsal else "off"))
@@ -166,7 +164,7 @@ def _connect_hubspot(
 
 
 def _connect_stripe(
-    config: Config, fields: FieldMap, pacer: Pacer, pins: Pins, *, patient: bool
+    config: Config, store: Store, pacer: Pacer, pins: Pins, *, patient: bool
 ) -> tuple[StripeAdapter, Account | None]:
     """The adapter, and its account if that is confirmed already."""
     from wanesync.adapters.stripe.adapter import StripeAdapter, StripeOptions  # noqa: PLC0415 - the SDK loads slowly
@@ -174,8 +172,13 @@ def _connect_stripe(
     if not pins.portal:
         raise ConfigError(["hubspot.portal_id: is not known yet: set it, or run wanesync init with both keys once"])
     options = StripeOptions(
-        config.stripe.require_key(), config.stripe.base_url, portal=pins.portal, gate=pacer.pass_gate
+        config.stripe.require_key(),
+        config.stripe.base_url,
+        portal=pins.portal,
+        gate=pacer.pass_gate,
+        event_key=store.encryption.event_key,
     )
+    fields = FieldMap(config.specs)
     gate = AccountGate(Side.STRIPE, StripeAdapter(options, fields).account, pins.check_stripe, pacer.pass_gate)
     account = gate.begin(patient=patient)
     return StripeAdapter(replace(options, gate=gate.pass_gate), fields), account
@@ -261,14 +264,15 @@ def build_intake(config: Config, store: Store) -> Intake:
     from wanesync.adapters.stripe.events import StripeAccount, StripeEvents  # noqa: PLC0415 - the web process only
     from wanesync.adapters.webhooks import WebhookAdapter  # noqa: PLC0415 - the web process only
 
-    config.require("hubspot.webhook_secret", "stripe.webhook_secret")
+    config.require(*WEBHOOK_SECRETS)
     pins = read_pins(config, store)
     if not pins.portal or not pins.mode:
         raise ConfigError(["whose webhooks these are is not known yet: run wanesync init once"])
     fields = FieldMap(config.specs)
     claim_field_map(store, fields, MapClaim.TAKE_OVER)
-    hubspot = HubSpotWebhooks(fields, pins.portal, frozenset(config.hubspot.own_source_ids))
-    stripe = StripeEvents(fields, StripeAccount(pins.mode == "live", pins.portal, pins.account))
+    key = store.encryption.event_key
+    hubspot = HubSpotWebhooks(fields, pins.portal, frozenset(config.hubspot.own_source_ids), key=key)
+    stripe = StripeEvents(fields, StripeAccount(pins.mode == "live", pins.portal, pins.account), key=key)
     return Intake(
         store,
         {

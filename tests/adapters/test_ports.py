@@ -55,7 +55,7 @@ def hubspot(sandbox: Sandbox, portal: str, extra: list[str], version: HubSpotVer
 
 @pytest.fixture
 def stripe(sandbox: Sandbox, portal: str) -> StripePort:
-    return StripeAdapter(StripeOptions(STRIPE_KEY, sandbox.stripe_url, portal=portal), FIELDS)
+    return StripeAdapter(StripeOptions(STRIPE_KEY, sandbox.stripe_url, portal=portal, event_key=b"k"), FIELDS)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from tests.bench.virtual_time import VirtualTime, run_under
-from tests.simulation.ports import PORTAL, SimHubSpot, SimStripe
+from tests.simulation.ports import EVENT_KEY, PORTAL, SimHubSpot, SimStripe
 from wanesync.adapters.field_translation import FieldTranslator
 from wanesync.adapters.hubspot.webhooks import HubSpotWebhooks
 from wanesync.adapters.stripe.events import StripeAccount, StripeEvents
@@ -98,8 +98,8 @@ class VirtualInstallation:
             "sqlite::memory:", migrate=True, clock=DatabaseClock(self.clock.now_ms, self.clock.now_ms), rng=self._fork()
         )
         self.parsers: dict[Side, HubSpotWebhooks | StripeEvents] = {
-            Side.HUBSPOT: HubSpotWebhooks(self.fields, PORTAL),
-            Side.STRIPE: StripeEvents(self.fields, StripeAccount(False, PORTAL, "acct_sandbox")),
+            Side.HUBSPOT: HubSpotWebhooks(self.fields, PORTAL, key=EVENT_KEY),
+            Side.STRIPE: StripeEvents(self.fields, StripeAccount(False, PORTAL, "acct_sandbox"), key=EVENT_KEY),
         }
         self._intake = Intake(self.store, {})
         port = SimHubSpot(self.fields, self._exchange, self.clock.now_ms, self._before_extra)

@@ -30,6 +30,7 @@ from wanesync.core.ports import Page, Timing
 from wanesync.sandbox.stand_in import Request, Response
 
 PORTAL = "4242"
+EVENT_KEY = b"simulated"
 HUBSPOT_HEADERS = {"authorization": "Bearer pat-sim", "content-type": "application/json"}
 STRIPE_HEADERS = {
     "authorization": "Bearer sk_test_simsimsimsim",
@@ -156,10 +157,10 @@ class SimStripe(StripeAdapter):
 
     # The real one would open connections.
     def __init__(self, fields: FieldMap, exchange: Exchange, now_ms: Callable[[], int]) -> None:
-        self._options, self._fields = StripeOptions("sk_test_simsimsimsim", portal=PORTAL), fields
+        self._options, self._fields = StripeOptions("sk_test_simsimsimsim", portal=PORTAL, event_key=EVENT_KEY), fields
         self._monotonic = lambda: now_ms() / 1000
         self._table = StripeErrorTable(fields)
-        self._events = StripeEvents(fields, StripeAccount(False, PORTAL))
+        self._events = StripeEvents(fields, StripeAccount(False, PORTAL), key=EVENT_KEY)
         self._exchange, self._now_ms = exchange, now_ms
 
     def _call(self, method: str, path: str, params: Mapping[str, object], key: str = "") -> StripeReply:

@@ -18,7 +18,7 @@ from tests.simulation.listings import list_all
 from tests.simulation.net import EMPTY, Network
 from tests.simulation.parts import START_MS, Clock, Flight, LocalClock, Process
 from tests.simulation.people import Crowd, draw_features
-from tests.simulation.ports import PORTAL, SimHubSpot, SimStripe
+from tests.simulation.ports import EVENT_KEY, PORTAL, SimHubSpot, SimStripe
 from tests.simulation.starvation import Starvation
 from tests.simulation.stores import SimStore, lend_database, take_back
 from tests.support.store_reads import open_writes
@@ -266,7 +266,10 @@ class World:
         """A web process with the field map of the configuration as it is now."""
         fields = self.hazards.map
         account = StripeAccount(False, PORTAL, "acct_sandbox")
-        self.parsers = {Side.HUBSPOT: HubSpotWebhooks(fields, PORTAL), Side.STRIPE: StripeEvents(fields, account)}
+        self.parsers = {
+            Side.HUBSPOT: HubSpotWebhooks(fields, PORTAL, key=EVENT_KEY),
+            Side.STRIPE: StripeEvents(fields, account, key=EVENT_KEY),
+        }
         self.intake = Intake(self._open_store(self.clock.wall_ms), {})
         if self.hazards.has("remap"):
             # A door that cannot have the database is started again until it can.

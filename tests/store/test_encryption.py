@@ -106,7 +106,7 @@ def test_a_new_sqlite_database_gets_a_key_file_of_its_owner(tmp_path: Path) -> N
 def test_a_key_file_others_can_read_is_refused(tmp_path: Path) -> None:
     url = f"sqlite:{tmp_path / 'state.db'}"
     load_keyring([], url)
-    (tmp_path / "state.db.keys").chmod(0o640)
+    (tmp_path / "state.db.keys").chmod(0o644)
     with pytest.raises(ConfigError, match="chmod 600"):
         load_keyring([], url)
 

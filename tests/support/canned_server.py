@@ -7,10 +7,11 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +32,17 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One answer. ``reset``: the connection breaks instead; ``cut``: the body ends too early."""
+    """One answer. ``reset``: the connection breaks instead; ``cut``: the body ends too early.
+
+    ``trickle``: the answer ends with bytes that arrive one by one, of its headers or of its body.
+    """
 
     status: int = 200
     body: object = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     reset: bool = False
     cut: bool = False
+    trickle: Literal["", "head", "body"] = ""
 
     @property
     def content(self) -> bytes:
@@ -53,6 +58,7 @@ class CannedServer:
 
     def __init__(self, *told: Told, answer: Answers | None = None) -> None:
         self.asked: list[Asked] = []
+        self.ending = threading.Event()
         self._answer: Answers = answer or (lambda _: told[min(len(self.asked), len(told)) - 1])
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -67,6 +73,7 @@ class CannedServer:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self.ending.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -85,6 +92,9 @@ class CannedServer:
                     linger = struct.pack("ii", 1, 0)
                     self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
                     return
+                if told.trickle:
+                    self._trickle(told)
+                    return
                 self.send_response(told.status)
                 headers = {"Content-Type": "application/json", "Connection": "close", **told.headers}
                 for name, value in headers.items():
@@ -92,6 +102,14 @@ class CannedServer:
                 self.send_header("Content-Length", str(len(told.content) + told.cut))
                 self.end_headers()
                 self.wfile.write(told.content)
+
+            def _trickle(self, told: Told) -> None:
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n")
+                if told.trickle == "body":
+                    self.wfile.write(b"Content-Length: 100000\r\n\r\n{")
+                with suppress(OSError):
+                    while not owner.ending.wait(0.01):
+                        self.wfile.write(b"x")
 
             do_GET = do_POST = do_PATCH = _serve  # noqa: N815 - the names http.server looks for
 

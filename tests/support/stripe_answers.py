@@ -29,7 +29,7 @@ def problem(kind: str, code: str = "", param: str = "", message: str = "about ad
 
 def open_side(server: CannedServer | str) -> StripeAdapter:
     url = server if isinstance(server, str) else server.url
-    return StripeAdapter(StripeOptions("sk_test_secret", url, portal="42"), FIELDS)
+    return StripeAdapter(StripeOptions("sk_test_secret", url, portal="42", event_key=b"k"), FIELDS)
 
 
 RETRY = "Stripe-Should-Retry"

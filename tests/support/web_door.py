@@ -40,8 +40,10 @@ class Memory:
 
     hooks: Mapping[Side, WebhookPort] = field(
         default_factory=lambda: {
-            Side.HUBSPOT: WebhookAdapter(HubSpotSignature([SECRET]), HubSpotWebhooks(FIELDS, "3")),
-            Side.STRIPE: WebhookAdapter(StripeSignature([WHSEC]), StripeEvents(FIELDS, StripeAccount(False, "3"))),
+            Side.HUBSPOT: WebhookAdapter(HubSpotSignature([SECRET]), HubSpotWebhooks(FIELDS, "3", key=b"k")),
+            Side.STRIPE: WebhookAdapter(
+                StripeSignature([WHSEC]), StripeEvents(FIELDS, StripeAccount(False, "3"), key=b"k")
+            ),
         }
     )
     stored: list[ParsedWebhook] = field(default_factory=list)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import http.client
+import io
+import re
+import socket
 import ssl
 import time
 import zlib
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from typing import Any
 
+import urllib3
 from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProxyError
 
-from wanesync.core.errors import CallError, Failure
+from wanesync.core.errors import CallError, ConfigError, Failure
 from wanesync.core.model import Side
 from wanesync.core.ports import Timing
 
@@ -26,12 +32,14 @@ MAX_BODY_BYTES = 16 << 20
 """Largest answer that is read, unpacked: a page of 100 contacts has 0.1 MB as a rule; a larger one is read in parts."""
 MAX_ERROR_BYTES = 1 << 20
 """Largest error answer that is read (our choice)."""
-MAX_BODY_S = 60.0
-"""Longest time in which an answer may arrive: a time-out for each read does not stop one that trickles (our choice)."""
 MAX_HEAD_BYTES = 1 << 16
 """Bytes of an answer that is too large which are kept, because the id of its first record stands there."""
+MAX_ANSWER_S = 60.0
+"""Longest time from a request that is sent to the end of its answer, headers included (our choice)."""
 _CHUNK_BYTES = 1 << 16
 """Bytes of an answer read at a time (our choice)."""
+UTF_8 = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
+"""Names of the charset of JSON (RFC 8259) and of its part."""
 _GZIP, _DEFLATE = 31, 15
 """Window bits of zlib for both encodings (docs.python.org, zlib.decompressobj)."""
 
@@ -61,11 +69,11 @@ class AnswerTooLarge(CallError):
 def read_body(response: BaseHTTPResponse, limit: int = MAX_BODY_BYTES) -> bytes:
     """Return the body of a streamed answer, unpacked here so that no packed one fills the memory.
 
-    Raises ``TooLarge``, and ``HTTPError`` for an encoding that was not asked for, a damaged one, and a body that takes
-    more than a minute. The connection is given back, or closed after an error.
+    Raises ``TooLarge``, and ``HTTPError`` for an encoding that was not asked for, a damaged one, and a body that does
+    not arrive in time. The connection is given back, or closed after an error.
     """
     try:
-        content = _unpack(response, limit, time.monotonic() + MAX_BODY_S)
+        content = _unpack(response, limit)
     except BaseException:
         response.close()
         raise
@@ -73,15 +81,80 @@ def read_body(response: BaseHTTPResponse, limit: int = MAX_BODY_BYTES) -> bytes:
     return content
 
 
-def _unpack(response: BaseHTTPResponse, limit: int, until_s: float) -> bytes:
+def check_content_type(headers: Mapping[str, str]) -> None:
+    """Raise ``HTTPError`` for an answer that says that it is no JSON, or JSON in another charset than UTF-8."""
+    kind, _, parameters = headers.get("content-type", "").lower().partition(";")
+    if kind.strip() and not kind.strip().endswith("json"):
+        raise HTTPError("a content type that was not asked for")
+    charset = re.search(r"charset\s*=\s*\"?([^\s;\"]+)", parameters)
+    if charset and charset[1] not in UTF_8:
+        raise HTTPError("a charset that was not asked for")
+
+
+class _TimedReader(io.RawIOBase):
+    """Reads a socket until a time: a time-out for each read does not stop an answer that trickles."""
+
+    def __init__(self, sock: socket.socket, until_s: float) -> None:
+        self._raw = sock.makefile("rb", buffering=0)
+        self._sock, self._until_s = sock, until_s
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:  # the type of any buffer has no name before Python 3.12
+        """Read what is there, waiting for it until the time at most. Raises ``TimeoutError``."""
+        left_s = self._until_s - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError("the answer took too long to arrive")
+        timeout_s = self._sock.gettimeout()
+        if timeout_s is None or timeout_s > left_s:
+            self._sock.settimeout(left_s)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        """Close it, and the socket where nothing else holds it."""
+        self._raw.close()
+        super().close()
+
+
+class _TimedResponse(http.client.HTTPResponse):
+    """An answer that must arrive within a minute of its request."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self.fp.close()
+        self.fp = io.BufferedReader(_TimedReader(sock, time.monotonic() + MAX_ANSWER_S))
+
+
+class _Connection(urllib3.connection.HTTPConnection):
+    response_class = _TimedResponse
+
+
+class _SecureConnection(urllib3.connection.HTTPSConnection):
+    response_class = _TimedResponse
+
+
+class _Pool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _SecurePool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _SecureConnection
+
+
+def bound_answers(manager: urllib3.PoolManager) -> None:
+    """Let every answer to the requests of a pool, headers included, take a minute at most."""
+    manager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
+
+
+def _unpack(response: BaseHTTPResponse, limit: int) -> bytes:
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity", "gzip", "x-gzip", "deflate"):
         raise HTTPError(f"an encoding that was not asked for ({encoding[:40]})")
     decoder = None
     content = bytearray()
     for chunk in response.stream(_CHUNK_BYTES, decode_content=False):
-        if time.monotonic() > until_s:
-            raise HTTPError("the body took too long to arrive")
         if encoding in ("", "identity"):
             content += chunk
         else:
@@ -139,6 +212,12 @@ def read_retry_after_ms(headers: Mapping[str, str]) -> int | None:
             return None
         seconds = max(0.0, until.timestamp() - date.timestamp())
     return round(seconds * 1000) if 0 <= seconds <= 86_400 else None
+
+
+def check_header_value(value: str, key: str) -> None:
+    """Raise ``ConfigError`` for a secret that cannot stand in a header, such as one with a line break."""
+    if not value.isascii() or not value.isprintable():
+        raise ConfigError([f"{key}: holds a line break or a character that no key has"])
 
 
 def was_unsent(error: BaseException) -> bool:

@@ -184,4 +184,6 @@ def event_key(key: bytes, *parts: str) -> str:
 
     docs/correctness.md#events-are-hints
     """
+    if not key:
+        raise ValueError("a hash that covers values needs a key")
     return hashlib.blake2b(orjson.dumps(parts), digest_size=20, key=key).hexdigest()

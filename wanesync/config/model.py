@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import difflib
+import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -47,17 +48,14 @@ from wanesync.core.model import Side
 from wanesync.core.normalize import DEFAULTS, BusinessNames, FormOptions
 from wanesync.core.rate_limits import BULK, DAILY, MONTHLY_READS, SEARCH, STRIPE_OPERATIONS
 
-SECRET_KEYS = frozenset(
-    {
-        "database",
-        "hubspot.access_token",
-        "hubspot.webhook_secret",
-        "stripe.api_key",
-        "stripe.webhook_secret",
-        "security.keys",
-    }
-)
-"""Keys whose files may be readable by their owner only."""
+API_KEYS: Mapping[Side, str] = {Side.HUBSPOT: "hubspot.access_token", Side.STRIPE: "stripe.api_key"}
+"""The keys by which the sides are called."""
+WEBHOOK_SECRETS = ("hubspot.webhook_secret", "stripe.webhook_secret")
+"""The secrets by which webhooks are verified."""
+VENDOR_SECRETS = frozenset({*API_KEYS.values(), *WEBHOOK_SECRETS})
+"""The secrets that only some processes use."""
+SECRET_KEYS = VENDOR_SECRETS | {"database", "security.keys"}
+"""Keys whose files may be readable by their owner, and a group of this process, only."""
 
 
 class HubSpot(Section):
@@ -329,16 +327,18 @@ SECTIONS: Mapping[str, type[Section]] = {
 """Table -> its model."""
 
 
-def load(path: Path | None, env: Mapping[str, str]) -> Config:
+def load(path: Path | None, env: Mapping[str, str], uses: Collection[str] = VENDOR_SECRETS) -> Config:
     """Read ``path`` (None: no file) and the overrides in ``env`` (``WANESYNC_STRIPE__API_KEY``), and check all of it.
 
-    A list in ``env`` is one value, or several as JSON. Raises ``ConfigError`` with every problem, one line each, in the
-    order of the file.
+    A list in ``env`` is one value, or several as JSON. ``uses``: those of ``VENDOR_SECRETS`` that this process needs;
+    references of the others are not resolved and count as not set. Raises ``ConfigError`` with every problem, one line
+    each, in the order of the file.
     """
-    data, locations = _read(path)
+    data, locations, problems = _read(path)
     folder = path.parent if path else Path()
     tables.resolve_database_path(data, Config.model_fields["database"].default, folder)
-    problems = [*tables.override(data, env, locations)]
+    problems += tables.override(data, env, locations)
+    tables.drop_unused(data, VENDOR_SECRETS - set(uses))
     problems += tables.resolve(data, lambda key, value: secrets.resolve(value, env, folder, private=key in SECRET_KEYS))
     problems += [*tables.check_database_path(data), *tables.check_across_tables(data), *tables.find_duplicates(data)]
     wrong = {problem.path for problem in problems}
@@ -356,17 +356,29 @@ def load(path: Path | None, env: Mapping[str, str]) -> Config:
     return config
 
 
-def _read(path: Path | None) -> tuple[tables.Table, KeyLocations]:
+def _read(path: Path | None) -> tuple[tables.Table, KeyLocations, list[ConfigProblem]]:
     if path is None:
-        return {}, KeyLocations()
+        return {}, KeyLocations(), []
     try:
-        text = path.read_bytes().decode()
-        return tomllib.loads(text), KeyLocations(path.name, find_lines(text))
+        with path.open("rb") as file:
+            found, text = os.fstat(file.fileno()), file.read().decode()
+        data = tomllib.loads(text)
+        return data, KeyLocations(path.name, find_lines(text)), _check_place(data, path, found)
     except OSError as error:
         advice = "make one with wanesync init, or name another with --config"
         raise ConfigError([f"{path}: cannot be read ({error.strerror}): {advice}"]) from error
     except ValueError as error:
         raise ConfigError([f"{path}: is not TOML: {error}"]) from error
+
+
+def _check_place(data: tables.Table, path: Path, found: os.stat_result) -> list[ConfigProblem]:
+    """Refuse a file that others can reach and that holds a secret itself."""
+    literal = next(tables.find_literal_secrets(data, SECRET_KEYS), None)
+    exposure = secrets.check_private(path, found) if literal else ""
+    if literal is None or not exposure:
+        return []
+    text = f"is a secret in a file that {exposure}, or write env:NAME or file:PATH here"
+    return [ConfigProblem(literal, text)]
 
 
 FIELD_TEXT = "must be written [[field]], in two brackets, once for each field"

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from wanesync.core.errors import ConfigError, DecryptionFailed
 from wanesync.core.model import normalise_email
+from wanesync.core.private_files import find_exposure
 
 _NO_KEYS = (
     "[security] keys is empty, and Postgres needs an encryption key: 4 letters or digits, a colon, 32 random bytes in "
@@ -44,6 +45,7 @@ class Encryption:
         self._box = self._boxes[self.newest.encode()]
         self._index_key = index_key
         self._row_key = hashlib.blake2b(index_key, person=b"row hash").digest() if index_key else b""
+        self._event_key = hashlib.blake2b(index_key, person=b"event keys").digest() if index_key else b""
 
     def with_index_key(self, index_key: bytes) -> Encryption:
         """The same encryption keys with the index key of a database."""
@@ -88,6 +90,12 @@ class Encryption:
         """32 hex characters that are equal for equal texts. Raises DecryptionFailed."""
         self._need_index_key()
         return hashlib.blake2b(text.encode(), key=self._row_key, digest_size=16).hexdigest()
+
+    @property
+    def event_key(self) -> bytes:
+        """The key of the hashes that name events and users. Raises DecryptionFailed."""
+        self._need_index_key()
+        return self._event_key
 
     def _need_index_key(self) -> bytes:
         if not self._index_key:
@@ -152,8 +160,8 @@ def _read_key_file(database: Path) -> list[str]:
         if in_use:
             raise ConfigError([f"{path} is missing: without it the database cannot be read; restore it from a backup"])
         _create_key_file(path)
-    if path.stat().st_mode & 0o077:
-        raise ConfigError([f"the key file can be read by others: chmod 600 {path}"])
+    if exposure := find_exposure(path, path.stat(), os.geteuid(), {os.getegid(), *os.getgroups()}):
+        raise ConfigError([f"the key file {exposure}"])
     lines = path.read_text(encoding="ascii").splitlines()
     return [line for line in lines if line.strip() and not line.startswith("#")]
 

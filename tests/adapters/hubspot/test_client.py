@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import gzip
+from typing import Literal
 
 import pytest
 
 from tests.support.canned_server import CannedServer, Told, closed_port
 from tests.support.hubspot_answers import open_side
+from wanesync.adapters import http_answers
 from wanesync.adapters.http_answers import MAX_BODY_BYTES, AnswerTooLarge
+from wanesync.adapters.hubspot.adapter import HubSpotOptions
 from wanesync.adapters.hubspot.api_paths import ACCOUNT, DEFINITION, DEFINITIONS
 from wanesync.adapters.hubspot.client import HubSpotClient
 from wanesync.adapters.hubspot.errors import ErrorTable
-from wanesync.core.errors import CallError, Failure
+from wanesync.core.errors import CallError, ConfigError, Failure
 from wanesync.core.ports import Limits
 
 
@@ -115,3 +118,50 @@ def test_v3_has_one_spelling() -> None:
         with pytest.raises(CallError):
             HubSpotClient("pat-secret", server.url, ErrorTable({})).call_path("GET", DEFINITIONS)
         assert [asked.path for asked in server.asked] == ["/events/v3/event-definitions"]
+
+
+@pytest.mark.parametrize("part", ["head", "body"])
+def test_an_answer_that_trickles_ends_in_time(monkeypatch: pytest.MonkeyPatch, part: Literal["head", "body"]) -> None:
+    monkeypatch.setattr(http_answers, "MAX_ANSWER_S", 0.2)
+    with CannedServer(Told(trickle=part)) as server, pytest.raises(CallError) as raised:
+        HubSpotClient("pat-secret", server.url, ErrorTable({})).call_path("GET", ACCOUNT)
+    assert raised.value.failure is Failure.NO_ANSWER
+
+
+@pytest.mark.parametrize(
+    ("content_type", "accepted"),
+    [
+        ("application/json", True),
+        ("application/json;charset=UTF-8", True),
+        ('application/problem+json; charset="utf-8"', True),
+        ("text/html; charset=utf-8", False),
+        ("application/octet-stream", False),
+        ("application/json; charset=utf-16", False),
+        ("application/json; charset=idna", False),
+        ("application/json; charset=none-such", False),
+    ],
+)
+def test_only_json_in_utf_8_is_an_answer(content_type: str, accepted: bool) -> None:
+    with CannedServer(Told(200, {"portalId": 7}, {"Content-Type": content_type})) as server:
+        if accepted:
+            HubSpotClient("pat-secret", server.url, ErrorTable({})).call_path("GET", ACCOUNT)
+            return
+        with pytest.raises(CallError) as raised:
+            HubSpotClient("pat-secret", server.url, ErrorTable({})).call_path("GET", ACCOUNT)
+    assert raised.value.failure is Failure.NO_ANSWER
+
+
+@pytest.mark.parametrize("content_type", ["text/html", "application/json; charset=idna", "application/json; charset=x"])
+def test_an_error_is_an_error_in_any_content_type(content_type: str) -> None:
+    with (
+        CannedServer(Told(503, b"<html>\xff", {"Content-Type": content_type})) as server,
+        pytest.raises(CallError) as raised,
+    ):
+        HubSpotClient("pat-secret", server.url, ErrorTable({})).call_path("GET", ACCOUNT)
+    assert raised.value.status == 503
+
+
+def test_a_key_with_a_line_break_is_refused_and_not_shown() -> None:
+    with pytest.raises(ConfigError, match="holds a line break") as raised:
+        HubSpotOptions("pat-planted\nX-Other: 1")
+    assert "planted" not in str(raised.value)

@@ -17,7 +17,7 @@ from wanesync.core.model import Event, Side
 from wanesync.core.ports import ParsedWebhook
 
 FIELDS = FieldMap((*DEFAULT_FIELDS, FieldSpec("job", ("jobtitle",), ("metadata.job",))))
-HUBSPOT = HubSpotWebhooks(FIELDS, "3")
+HUBSPOT = HubSpotWebhooks(FIELDS, "3", key=b"j")
 
 
 def change(**parts: object) -> Json:
@@ -244,7 +244,7 @@ class TestHubSpot:
         ],
     )
     def test_the_author_of_a_change_is_named(self, own: frozenset[str], parts: Json, source: str) -> None:
-        assert one(change(**parts), parser=HubSpotWebhooks(FIELDS, "3", own)).source == source
+        assert one(change(**parts), parser=HubSpotWebhooks(FIELDS, "3", own, key=b"k")).source == source
 
     def test_a_user_named_by_address_is_one_user_without_it(self) -> None:
         ann, bob = (change(changeSource="CRM_UI", sourceId=f"{name}@example.com") for name in ("ann", "bob"))
@@ -270,7 +270,7 @@ class TestHubSpot:
             "generic (object.*)": "updated",
             "contact.merge": "merged",
         }
-        parser = HubSpotWebhooks(FIELDS, "")
+        parser = HubSpotWebhooks(FIELDS, "", key=b"k")
         for name, kind in expected.items():
             body = json.dumps(shapes[name]).encode()
             assert [event.kind for event in parser.parse(body, 0).events] == [kind]

@@ -56,7 +56,9 @@ def test_an_answer_has_its_time_and_says_if_it_is_old() -> None:
     headers = {"Idempotent-Replayed": "true"}
     ticks = iter([10.0, 10.0, 10.25])
     with CannedServer(Told(200, CUSTOMER, headers)) as server:
-        side = StripeAdapter(StripeOptions("sk_test_1", server.url), FIELDS, monotonic=lambda: next(ticks))
+        side = StripeAdapter(
+            StripeOptions("sk_test_1", server.url, event_key=b"k"), FIELDS, monotonic=lambda: next(ticks)
+        )
         answer = side.read_customer("cus_1")
     assert answer.replayed
     assert answer.timing.to_ms - answer.timing.from_ms == 999 + 250 + 2 * MAX_SKEW_MS

@@ -19,7 +19,7 @@ from wanesync.core.model import Event
 from wanesync.core.ports import ParsedWebhook
 
 FIELDS = FieldMap((*DEFAULT_FIELDS, FieldSpec("job", ("jobtitle",), ("metadata.job",))))
-STRIPE = StripeEvents(FIELDS, StripeAccount(livemode=False, portal="42", id="acct_1"))
+STRIPE = StripeEvents(FIELDS, StripeAccount(livemode=False, portal="42", id="acct_1"), key=b"k")
 
 
 def customer(**parts: object) -> Json:
@@ -104,7 +104,7 @@ class TestStripe:
 
     def test_the_door_and_the_listing_know_an_event_by_the_same_key(self) -> None:
         element = event("customer.created", customer())
-        listing = StripeEvents(FIELDS, StripeAccount(livemode=False, portal="42"))
+        listing = StripeEvents(FIELDS, StripeAccount(livemode=False, portal="42"), key=b"k")
         [listed] = listing.parse(json.dumps({**element, "pending_webhooks": 3}).encode(), 99).events
         assert listed.key == one_stripe(element).key
         assert listed.key != one_stripe({**element, "id": "evt_2"}).key

@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+from typing import Literal
 
 import pytest
 
 from tests.support.canned_server import Asked, CannedServer, Told
 from tests.support.stripe_answers import CUSTOMER
+from wanesync.adapters import http_answers
 from wanesync.adapters.stripe.adapter import StripeAdapter, StripeOptions
 from wanesync.adapters.stripe.transport import MAX_PAGE_BYTES, find_proxy, open_proxy
 from wanesync.core.errors import CallError, ConfigError, Failure
@@ -17,7 +19,7 @@ from wanesync.core.fields import DEFAULT_FIELDS, FieldMap
 
 
 def open_side(url: str, **options: object) -> StripeAdapter:
-    return StripeAdapter(StripeOptions("sk_test_secret", url, **options), FieldMap(DEFAULT_FIELDS))  # type: ignore[arg-type] # a test names the fields it changes
+    return StripeAdapter(StripeOptions("sk_test_secret", url, event_key=b"k", **options), FieldMap(DEFAULT_FIELDS))  # type: ignore[arg-type] # a test names the fields it changes
 
 
 def test_the_gate_opens_before_each_request() -> None:
@@ -137,3 +139,65 @@ def test_a_proxy_of_another_kind_is_refused(no_proxies: pytest.MonkeyPatch, prox
     no_proxies.setenv("all_proxy", proxy)
     with pytest.raises(ConfigError, match="only http"):
         open_side("http://stripe.invalid")
+
+
+@pytest.mark.parametrize("part", ["head", "body"])
+def test_an_answer_that_trickles_ends_in_time(monkeypatch: pytest.MonkeyPatch, part: Literal["head", "body"]) -> None:
+    monkeypatch.setattr(http_answers, "MAX_ANSWER_S", 0.2)
+    with CannedServer(Told(trickle=part)) as server, pytest.raises(CallError) as raised:
+        open_side(server.url).read_customer("cus_1")
+    assert raised.value.failure is Failure.NO_ANSWER
+
+
+@pytest.mark.parametrize(
+    ("content_type", "accepted"),
+    [
+        ("application/json", True),
+        ("application/json;charset=UTF-8", True),
+        ('application/problem+json; charset="utf-8"', True),
+        ("text/html; charset=utf-8", False),
+        ("application/octet-stream", False),
+        ("application/json; charset=utf-16", False),
+        ("application/json; charset=idna", False),
+        ("application/json; charset=none-such", False),
+    ],
+)
+def test_only_json_in_utf_8_is_an_answer(content_type: str, accepted: bool) -> None:
+    with CannedServer(Told(200, CUSTOMER, {"Content-Type": content_type})) as server:
+        if accepted:
+            open_side(server.url).read_customer("cus_1")
+            return
+        with pytest.raises(CallError) as raised:
+            open_side(server.url).read_customer("cus_1")
+    assert raised.value.failure is Failure.NO_ANSWER
+
+
+@pytest.mark.parametrize("content_type", ["text/html", "application/json; charset=idna", "application/json; charset=x"])
+def test_an_error_is_an_error_in_any_content_type(content_type: str) -> None:
+    with (
+        CannedServer(Told(503, b"<html>\xff", {"Content-Type": content_type})) as server,
+        pytest.raises(CallError) as raised,
+    ):
+        open_side(server.url).read_customer("cus_1")
+    assert raised.value.status == 503
+
+
+def test_a_key_with_a_line_break_is_refused_and_not_shown() -> None:
+    with pytest.raises(ConfigError, match="holds a line break") as raised:
+        StripeOptions("sk_test_planted\nX-Other: 1", event_key=b"k")
+    assert "planted" not in str(raised.value)
+
+
+def test_a_customer_that_is_not_utf_8_is_set_aside() -> None:
+    content = json.dumps(CUSTOMER).encode().replace(b"A@x.de", b"\xff@x.de")
+    with CannedServer(Told(200, content)) as server, pytest.raises(CallError) as raised:
+        open_side(server.url).read_customer("cus_1")
+    assert raised.value.failure is Failure.UNUSABLE
+
+
+def test_of_a_list_only_the_customer_that_is_not_utf_8_is_set_aside() -> None:
+    page = {"object": "list", "has_more": False, "data": [CUSTOMER, {**CUSTOMER, "id": "cus_2", "email": "ODD"}]}
+    content = json.dumps(page).encode().replace(b"ODD", b"\xff@x.de")
+    with CannedServer(Told(200, content)) as server:
+        found = open_side(server.url).list_customers("", 0, 0)
+    assert ([r.id for r in found.records], [r.id for r in found.set_aside]) == (["cus_1"], ["cus_2"])

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from wanesync.adapters.checked_values import MAX_ID_CHARS, IncompleteElement, InvalidElement, find_fault
-from wanesync.adapters.http_answers import AnswerTooLarge
+from wanesync.adapters.http_answers import AnswerTooLarge, check_header_value
 from wanesync.adapters.hubspot import batches, purchases, search, setup
 from wanesync.adapters.hubspot.api_paths import ACCOUNT, DEFINITIONS
 from wanesync.adapters.hubspot.bisect_batch import BatchBisector
@@ -53,6 +53,10 @@ class HubSpotOptions:
     own_source_ids: frozenset[str] = frozenset()
     api_version: HubSpotVersion = "v3"
     gate: Callable[[], None] = lambda: None
+
+    def __post_init__(self) -> None:
+        """Raise ``ConfigError`` for a key that no header takes: the library's own error would show it."""
+        check_header_value(self.token, "hubspot.access_token")
 
 
 class HubSpotAdapter:

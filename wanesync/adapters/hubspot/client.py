@@ -24,6 +24,8 @@ from wanesync.adapters.http_answers import (
     MAX_ERROR_BYTES,
     AnswerTooLarge,
     TooLarge,
+    bound_answers,
+    check_content_type,
     read_body,
     read_timing,
 )
@@ -112,6 +114,7 @@ class HubSpotClient:
         self.properties = sdk.crm.properties.core_api
         self.event_batches = sdk.events.send.batch_api
         self._raw = shared[0]
+        bound_answers(self._raw.rest_client.pool_manager)
         self._bound_errors()
         self._errors = errors
         self._monotonic = monotonic
@@ -153,6 +156,8 @@ class HubSpotClient:
         try:
             response = method(*args, **options, _preload_content=False, _request_timeout=TIMEOUT)
             content = read_body(response)
+            if content:
+                check_content_type(response.headers)
         except TooLarge as error:
             raise AnswerTooLarge(Side.HUBSPOT, error, response.status) from None
         except ApiException as error:

@@ -48,12 +48,12 @@ class HubSpotWebhooks:
     """The parser for one portal.
 
     ``own_source_ids``: the app ids under which our writes appear, besides the app that sends the webhook.
-    ``key`` (at most 64 bytes) keys the event keys. ``Event.source`` is ``own`` for our own changes,
-    ``app:KIND/ID`` for changes of an app that may be us, else ``user:KIND/ID``.
+    ``key`` (1 to 64 bytes, secret) keys the event keys and the names of users. ``Event.source`` is ``own`` for our own
+    changes, ``app:KIND/ID`` for changes of an app that may be us, else ``user:KIND/ID``.
     """
 
     def __init__(
-        self, fields: FieldMap, portal: str, own_source_ids: frozenset[str] = frozenset(), key: bytes = b""
+        self, fields: FieldMap, portal: str, own_source_ids: frozenset[str] = frozenset(), *, key: bytes
     ) -> None:
         self._portal, self._own, self._key = portal, own_source_ids, key
         self._specs = {name: spec for spec in fields.specs for name in spec.hubspot}

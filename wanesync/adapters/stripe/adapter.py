@@ -14,7 +14,7 @@ from typing import Any
 import stripe
 
 from wanesync.adapters.checked_values import MAX_ID_CHARS, IncompleteElement, InvalidElement, find_fault
-from wanesync.adapters.http_answers import AnswerTooLarge, read_timing
+from wanesync.adapters.http_answers import AnswerTooLarge, check_header_value, read_timing
 from wanesync.adapters.json_values import mapping, parse, rows, text
 from wanesync.adapters.stripe.customers import (
     API_VERSION,
@@ -45,15 +45,20 @@ MODES = {"sk_test_": "test", "rk_test_": "test", "sk_live_": "live", "rk_live_":
 class StripeOptions:
     """Access to one account.
 
-    ``portal``: the HubSpot portal whose ids in metadata count. ``event_key``: keys the keys of events.
+    ``portal``: the HubSpot portal whose ids in metadata count. ``event_key``: keys the keys of events
+    that are listed; the same as that of the webhooks.
     ``gate`` is called right before each request's bytes leave, and may wait.
     """
 
     api_key: str = field(repr=False)
     base_url: str | None = None
     portal: str = ""
-    event_key: bytes = field(default=b"", repr=False)
     gate: Callable[[], None] = lambda: None
+    event_key: bytes = field(kw_only=True, repr=False)
+
+    def __post_init__(self) -> None:
+        """Raise ``ConfigError`` for a key that no header takes: the library's own error would show it."""
+        check_header_value(self.api_key, "stripe.api_key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +98,7 @@ class StripeAdapter:
         self._options, self._fields, self._monotonic = options, fields, monotonic
         self._mode = mode_of(options.api_key)
         self._table = ErrorTable(fields)
-        self._events = StripeEvents(fields, StripeAccount(self._mode == "live", options.portal), options.event_key)
+        self._events = StripeEvents(fields, StripeAccount(self._mode == "live", options.portal), key=options.event_key)
         stripe.enable_telemetry = False
         addresses: Any = {"api": options.base_url.rstrip("/")} if options.base_url else {}
         self._client = stripe.StripeClient(

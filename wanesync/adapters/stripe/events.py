@@ -52,12 +52,12 @@ class StripeAccount:
 
 
 class StripeEvents:
-    """The parser for one account and mode. ``key`` (at most 64 bytes) keys the event keys.
+    """The parser for one account and mode. ``key`` (1 to 64 bytes, secret) keys the event keys.
 
     A charge becomes a purchase and no event: the ledger is keyed by the payment.
     """
 
-    def __init__(self, fields: FieldMap, account: StripeAccount, key: bytes = b"") -> None:
+    def __init__(self, fields: FieldMap, account: StripeAccount, *, key: bytes) -> None:
         self._fields, self._account, self._key = fields, account, key
         self._tops = {spec.stripe[0].partition(".")[0] for spec in fields.specs} - {"metadata"}
         self._metadata = {p.partition(".")[2] for s in fields.specs for p in s.stripe if p.startswith("metadata.")}

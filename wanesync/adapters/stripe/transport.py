@@ -23,6 +23,8 @@ from wanesync.adapters.http_answers import (
     MAX_ERROR_BYTES,
     STRIPE_READ_TIMEOUT_S,
     TooLarge,
+    bound_answers,
+    check_content_type,
     read_body,
 )
 from wanesync.adapters.json_values import parse
@@ -58,7 +60,9 @@ class PooledClient(stripe.HTTPClient):
         if proxy:
             self._send: Callable[..., urllib3.BaseHTTPResponse] = open_proxy(proxy, tls).urlopen
         else:
-            pool = urllib3.PoolManager(num_pools=1, maxsize=POOL_SIZE, **tls).connection_from_url(address)
+            manager = urllib3.PoolManager(num_pools=1, maxsize=POOL_SIZE, **tls)
+            bound_answers(manager)
+            pool = manager.connection_from_url(address)
             self._send = lambda method, url, **options: pool.urlopen(method, _target(url), **options)
 
     def request(
@@ -89,16 +93,31 @@ class PooledClient(stripe.HTTPClient):
 def _read(response: urllib3.BaseHTTPResponse) -> bytes:
     """The body; an error answer that is too large to be read has none. Raises TooLarge for any other."""
     if response.status // 100 == 2:
-        return read_body(response, MAX_PAGE_BYTES)
+        content = read_body(response, MAX_PAGE_BYTES)
+        check_content_type(response.headers)
+        return _escape_bytes(content)
     try:
         content = read_body(response, MAX_ERROR_BYTES)
     except TooLarge:
         return b""
-    # The SDK fails on an error that is no object, such as a gateway's {"error": "too many requests"}.
-    with suppress(ValueError):
+    # The SDK fails on an error that is no object, such as a gateway's {"error": "too many requests"}, and on a page in
+    # another charset than UTF-8.
+    try:
         body = parse(content)
-        if isinstance(body, dict) and not isinstance(body.get("error", {}), dict):
-            return b""
+    except ValueError:
+        return b""
+    return b"" if isinstance(body, dict) and not isinstance(body.get("error", {}), dict) else content
+
+
+def _escape_bytes(content: bytes) -> bytes:
+    """Turn bytes that are not UTF-8 into JSON's escapes of halves of surrogate pairs: only their object is set aside.
+
+    The SDK fails on them as a whole.
+    """
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return content.decode(errors="surrogateescape").encode(errors="backslashreplace")
     return content
 
 
@@ -127,10 +146,12 @@ def open_proxy(url: str, tls: Mapping[str, Any]) -> urllib3.ProxyManager:
     if parts.username is not None:
         headers = urllib3.make_headers(proxy_basic_auth=f"{unquote(parts.username)}:{unquote(parts.password or '')}")
     try:
-        return urllib3.ProxyManager(parts.geturl(), num_pools=2, maxsize=POOL_SIZE, proxy_headers=headers, **tls)
+        manager = urllib3.ProxyManager(parts.geturl(), num_pools=2, maxsize=POOL_SIZE, proxy_headers=headers, **tls)
     except (ProxySchemeUnknown, LocationParseError) as error:
         advice = f"the environment names the proxy {parts.scheme}://{parts.hostname}"
         raise ConfigError([f"{advice}: only http:// and https:// proxies can be used"]) from error
+    bound_answers(manager)
+    return manager
 
 
 def _target(url: str) -> str:

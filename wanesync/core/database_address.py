@@ -1,0 +1,42 @@
+"""Addresses of a Postgres database: what can be said of one without its password being read apart from the rest."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import parse_qs
+
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+UNENCODED = (
+    "holds a user name or a password with a character that must be written as its percent code: @ as %40, : as %3A, "
+    "/ as %2F, ? as %3F, # as %23, % as %25, a blank as %20"
+)
+
+
+def find_unencoded(address: str) -> str:
+    """Return what is wrong with the user name or the password of a URL, "" if nothing; neither is shown.
+
+    A program that reads such an address takes a part of the password for the host, and shows it.
+    """
+    scheme, mark, rest = address.partition("://")
+    if not mark or not scheme.startswith("postgres"):
+        return ""
+    login, at, _ = rest.rpartition("@")
+    if not at:
+        # Without a login nothing of it can be unencoded, unless a character has ended it early.
+        return ""
+    user, _, password = login.partition(":")
+    if set("@/?#[]") & set(login) or ":" in password or _BAD_ESCAPE.search(login) or not _is_plain(user + password):
+        return UNENCODED
+    return ""
+
+
+def _is_plain(text: str) -> bool:
+    return text.isprintable() and " " not in text
+
+
+def has_password(address: str) -> bool:
+    """Return whether a database address holds a password."""
+    _, mark, rest = address.partition("://")
+    login, at, _ = rest.rpartition("@")
+    query = parse_qs(rest.partition("?")[2])
+    return bool(mark) and (bool(at and ":" in login) or bool({"password", "sslpassword"} & query.keys()))
