@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 
 import pytest
 
-from tests.support.config_files import CREATE, EMAIL_FIELD, FIELD, only_problem, problems, read
+from tests.support.config_files import CREATE, EMAIL_FIELD, FIELD, SEAL, only_problem, problems, read
 from wanesync.config.example import read_example
+from wanesync.core.errors import ConfigError
 
 NONE = '[create]\ncustomers = "none"\ncontacts = "none"\n'
 ALL = '[create]\ncustomers = "all"\ncontacts = "all"\n'
@@ -145,7 +148,17 @@ def test_a_reference_inside_a_reference_is_refused(file: Path) -> None:
         ("stripe.webhook_secret", "sk_test_planted", "must be the signing secret"),
         ("stripe.webhook_secret", "planted", "must be the signing secret"),
         ("hubspot.access_token", "pat-na1 planted", "holds a blank"),
-        ("hubspot.access_token", "pat-na1-plantéd", "holds a blank or a character that no key has"),
+        ("hubspot.access_token", "pat-na1-plantéd", "holds a character that no key has"),
+        ("hubspot.webhook_secret", "pat-na1-planted", "begins with pat- as access tokens do"),
+        ("hubspot.access_token", " pat-na1-planted", "holds a blank"),
+        ("hubspot.access_token", "pat-na1-planted\\u00a0", "holds a blank"),
+        ("hubspot.access_token", "pat-na1-planted\\tX", "holds a blank"),
+        ("hubspot.access_token", "\\u200bpat-na1-planted", "holds an invisible character (U+200B)"),
+        ("stripe.api_key", "sk_test_planted\\ufeff", "holds an invisible character (U+FEFF)"),
+        ("stripe.api_key", "sk_test_planted\\u0007", "holds an invisible character (U+0007)"),
+        ("stripe.api_key", "sk_test_planted\\nX-Other: 1", "holds a line break"),
+        ("stripe.api_key", "'sk_test_planted'", "holds a quotation mark"),
+        ("stripe.webhook_secret", "\\u201cwhsec_planted\\u201d", "holds a quotation mark"),
         ("hubspot.access_token", "", "is empty: give it a value, or leave the key out"),
         ("stripe.webhook_secret", "", "is empty"),
     ],
@@ -216,4 +229,116 @@ def test_a_live_key_of_stripe_never_meets_a_sandbox_of_hubspot(file: Path) -> No
     text = CREATE + '[hubspot]\nbase_url = "http://127.0.0.1:1"\n[stripe]\napi_key = "sk_live_planted"\n'
     problem = only_problem(file, text)
     assert "wanesync.toml:7: stripe.api_key: is a live key, but hubspot.base_url is a sandbox" in problem
+    assert "planted" not in problem
+
+
+# -- a file that others can read
+
+
+LITERAL = '[stripe]\napi_key = "sk_test_planted"\n'
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ('[stripe]\napi_key = "sk_test_planted"', "stripe.api_key"),
+        ('[stripe]\nwebhook_secret = ["env:ONE", "whsec_planted"]', "stripe.webhook_secret"),
+        ('[hubspot]\naccess_token = "pat-na1-planted"', "hubspot.access_token"),
+        ('[hubspot]\nwebhook_secret = "planted"', "hubspot.webhook_secret"),
+        (f'[security]\nkeys = ["abcd:{SEAL}"]', "security.keys"),
+    ],
+)
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o666])
+def test_a_file_that_others_can_read_holds_no_secret_itself(file: Path, line: str, key: str, mode: int) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(file, f"{CREATE}{line}\n", {"ONE": "whsec_one"}, mode=mode)
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"wanesync.toml:5: {key}: is a secret in a file that can be read by others")
+    assert f"chmod 600 {file}" in problem
+    assert "planted" not in problem
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400, 0o640, 0o440])
+def test_a_file_that_only_this_process_can_read_holds_secrets(file: Path, mode: int) -> None:
+    assert read(file, CREATE + LITERAL, mode=mode).stripe.mode == "test"
+
+
+def test_a_file_that_others_can_read_holds_references(file: Path) -> None:
+    text = CREATE + '[stripe]\napi_key = "env:KEY"\n[security]\nkeys = []\n'
+    assert read(file, text, {"KEY": "sk_test_planted"}, mode=0o644).stripe.mode == "test"
+    assert read(file, f'database = "postgresql://ann@host/d"\n{CREATE}[security]\nkeys = "env:SEAL"\n',
+                {"SEAL": f"abcd:{SEAL}"}, mode=0o644).database == "postgresql://ann@host/d"  # fmt: skip
+
+
+@pytest.mark.parametrize("address", ["postgresql://ann:planted@host/d", "postgresql://ann@host/d?password=planted"])
+def test_a_file_that_others_can_read_holds_no_password_of_the_database(file: Path, address: str) -> None:
+    text = f'database = "{address}"\n{CREATE}[security]\nkeys = "env:SEAL"\n'
+    env = {"SEAL": f"abcd:{SEAL}"}
+    with pytest.raises(ConfigError, match=r"wanesync.toml:1: database: is a secret in a file that") as caught:
+        read(file, text, env, mode=0o644)
+    assert "planted" not in str(caught.value)
+    assert read(file, text, env).database == address
+
+
+def test_a_configuration_of_another_user_holds_no_secret(file: Path) -> None:
+    file.write_text(CREATE + LITERAL)
+    os.chown(file, 54_321, 0)
+    with pytest.raises(ConfigError, match="belongs to user 54321, not to this process's user"):
+        read(file, CREATE + LITERAL)
+
+
+# -- secrets that a process does not use
+
+
+def test_a_secret_that_is_not_used_is_not_resolved(file: Path) -> None:
+    text = (
+        f'{CREATE}[hubspot]\naccess_token = "env:ABSENT"\nwebhook_secret = ["env:ABSENT", "env:OTHER"]\n'
+        '[stripe]\napi_key = "env:KEY"\nwebhook_secret = "file:absent"\n'
+    )
+    config = read(file, text, {"KEY": "sk_test_planted"}, ["stripe.api_key"])
+    assert config.stripe.require_key() == "sk_test_planted"
+    assert (config.hubspot.access_token, config.hubspot.webhook_secrets, config.stripe.webhook_secrets) == (
+        None,
+        [],
+        [],
+    )
+    assert len(problems(file, text)) == 5
+
+
+def test_a_secret_of_the_environment_that_is_not_used_is_not_resolved(file: Path) -> None:
+    env = {"WANESYNC_STRIPE__API_KEY": "file:absent", "WANESYNC_HUBSPOT__WEBHOOK_SECRET": '["env:ABSENT"]'}
+    assert read(file, CREATE, env, []).stripe.api_key is None
+
+
+@pytest.mark.parametrize("value", ["aws-sm:prod/stripe", "sk_test_plan ted", "pk_test_planted"])
+def test_a_mistake_in_a_secret_that_is_not_used_is_named_all_the_same(file: Path, value: str) -> None:
+    with pytest.raises(ConfigError, match=r"stripe\.api_key"):
+        read(file, f'{CREATE}[stripe]\napi_key = "{value}"\n', uses=[])
+
+
+# -- passwords of databases
+
+
+@pytest.mark.parametrize(
+    "login",
+    ["ann:pl@nted", "ann:pl/nted", "ann:pl?nted", "ann:pl#nted", "ann:pl%nted", "ann:pl:nted", "ann:pl nted", "an@n:x"],
+)
+def test_an_unencoded_password_is_named_and_not_shown(file: Path, login: str) -> None:
+    address = f"postgresql://{login}@db.example.com:5432/wanesync"
+    problem = only_problem(file, f'database = "{address}"\n{CREATE}[security]\nkeys = "abcd:{SEAL}"\n')
+    assert "wanesync.toml:1: database: holds a user name or a password with a character that must be written" in problem
+    assert not {"nted", "db.example.com", "pl"} & set(re.split(r"[^a-z.]+", problem))
+
+
+def test_an_encoded_password_is_accepted(file: Path) -> None:
+    address = "postgresql://ann:pl%40n%2Ft%25ed@db.example.com:5432/wanesync?sslmode=require"
+    assert read(file, f'database = "{address}"\n{CREATE}[security]\nkeys = "abcd:{SEAL}"\n').database == address
+
+
+@pytest.mark.parametrize(
+    "address", ["sqlite+pysqlite:///x.db", "postgresql+psycopg://ann:planted@h/d", "mysql://h/d", "sqlite:"]
+)
+def test_an_address_of_another_program_is_refused(file: Path, address: str) -> None:
+    problem = only_problem(file, f'database = "{address}"\n{CREATE}')
+    assert "must be sqlite:FILE or postgresql://" in problem
     assert "planted" not in problem

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from wanesync.config import references
 from wanesync.config.references import MAX_FILE_BYTES, find_foreign, is_reference, resolve
 from wanesync.core.errors import ConfigError
+from wanesync.core.private_files import find_exposure
 
 PLANTED = "sk_test_planted"
 
@@ -110,3 +112,72 @@ def test_what_is_absent_is_named(tmp_path: Path) -> None:
     assert "env:KEY is empty" in refusal("env:KEY", tmp_path, {"KEY": ""})
     assert "cannot be read (No such file or directory)" in refusal("file:key", tmp_path)
     assert "cannot be read (Is a directory)" in refusal("file:.", tmp_path)
+
+
+def test_a_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "key", 0o600)
+    assert "is a device or a pipe" in refusal("file:key", tmp_path)
+
+
+def test_only_line_ends_at_the_end_are_no_part_of_a_secret(tmp_path: Path) -> None:
+    place(tmp_path, f" {PLANTED} \r\n\n".encode())
+    assert resolve("file:key", {}, tmp_path, private=True) == f" {PLANTED} "
+
+
+class TestForeignFiles:
+    """Files and links of other users: what they may put there is no secret of this process."""
+
+    pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+
+    def test_a_file_of_another_user_is_refused(self, tmp_path: Path) -> None:
+        os.chown(place(tmp_path, PLANTED.encode()), 54_321, 54_321)
+        assert "belongs to user 54321, not to this process's user (0) or root: chown 0 " in refusal(
+            "file:key", tmp_path
+        )
+
+    def test_a_file_of_root_is_accepted_by_another_user(self) -> None:
+        found = os.stat_result((0o100440, 0, 0, 1, 0, 4_000, 1, 0, 0, 0))
+        assert find_exposure("key", found, 1_000, {1_000, 4_000}) == ""
+        assert find_exposure("key", found, 1_000, {1_000}).startswith("can be read by others")
+
+    @pytest.mark.parametrize(("owner", "accepted"), [(0, True), (54_321, False)])
+    def test_a_link_leads_to_a_file_of_this_user_only(self, tmp_path: Path, owner: int, accepted: bool) -> None:
+        target = tmp_path / "target"
+        place(tmp_path, PLANTED.encode()).rename(target)
+        (tmp_path / "key").symlink_to(target)
+        os.chown(target, owner, 0)
+        if accepted:
+            assert resolve("file:key", {}, tmp_path, private=True) == PLANTED
+        else:
+            assert "belongs to user 54321" in refusal("file:key", tmp_path)
+
+    def test_a_link_of_another_user_is_refused(self, tmp_path: Path) -> None:
+        place(tmp_path, PLANTED.encode()).rename(tmp_path / "target")
+        (tmp_path / "key").symlink_to(tmp_path / "target")
+        os.chown(tmp_path / "key", 54_321, 54_321, follow_symlinks=False)
+        assert "belongs to user 54321" in refusal("file:key", tmp_path)
+
+
+class TestMountedSecrets:
+    """What a container runtime mounts for one container: readable by all users in it, and of any owner."""
+
+    @pytest.fixture(autouse=True)
+    def mount(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        folder = tmp_path / "run" / "secrets"
+        folder.mkdir(parents=True)
+        monkeypatch.setattr(references, "MOUNTS", (folder,))
+        return folder
+
+    def test_all_may_read_it(self, mount: Path) -> None:
+        os.chown(place(mount, PLANTED.encode(), 0o444), 54_321 if os.geteuid() == 0 else -1, -1)
+        assert resolve("file:key", {}, mount, private=True) == PLANTED
+
+    def test_others_may_not_write_it(self, mount: Path) -> None:
+        place(mount, PLANTED.encode(), 0o446)
+        assert "can be written by others" in refusal("file:key", mount)
+
+    def test_a_link_out_of_it_is_as_any_other_file(self, mount: Path, tmp_path: Path) -> None:
+        place(tmp_path, PLANTED.encode(), 0o444)
+        (mount / "key").symlink_to(tmp_path / "key")
+        assert "can be read by others" in refusal("file:key", mount)
+        assert "can be read by others" in refusal("file:../../key", mount)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import pytest
 
-from wanesync.config.model import Config, load
+from wanesync.config.model import VENDOR_SECRETS, Config, load
 from wanesync.core.errors import ConfigError
 
 EMAIL_FIELD = '[[field]]\nname = "email"\nhubspot = "email"\nstripe = "email"\ntransform = "email"\n'
@@ -24,9 +24,16 @@ def problems(file: Path, text: str, env: Mapping[str, str] | None = None) -> lis
     return caught.value.problems
 
 
-def read(file: Path, text: str, env: Mapping[str, str] | None = None) -> Config:
+def read(
+    file: Path,
+    text: str,
+    env: Mapping[str, str] | None = None,
+    uses: Collection[str] = VENDOR_SECRETS,
+    mode: int = 0o600,
+) -> Config:
     file.write_text(text)
-    return load(file, env or {})
+    file.chmod(mode)
+    return load(file, env or {}, uses)
 
 
 def only_problem(file: Path, text: str, env: Mapping[str, str] | None = None) -> str:

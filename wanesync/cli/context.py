@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from wanesync import log
-from wanesync.config.model import Config, load
+from wanesync.config.model import VENDOR_SECRETS, Config, load
 from wanesync.core.errors import ConfigError
 from wanesync.store.database import Store
 from wanesync.store.patience import Patience
@@ -33,33 +33,41 @@ ShowValues = Annotated[bool, typer.Option("--show-values", help="Show values unm
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 
 
-def read_config(path: Path | None) -> Config:
-    """Read the configuration, without a file from the environment alone. Raises ConfigError with every problem."""
+def read_config(path: Path | None, uses: Collection[str] = VENDOR_SECRETS) -> Config:
+    """Read the configuration, without a file from the environment alone. Raises ConfigError with every problem.
+
+    ``uses``: the vendors' secrets that the command needs; no other one is resolved.
+    """
     if path is not None or DEFAULT_FILE.exists():
-        return load(path or DEFAULT_FILE, os.environ)
+        return load(path or DEFAULT_FILE, os.environ, uses)
     try:
-        return load(None, os.environ)
+        return load(None, os.environ, uses)
     except ConfigError as error:
         advice = f"there is no {DEFAULT_FILE} here: create one with wanesync init, or name another with --config"
         raise ConfigError([*error.problems, advice]) from error
 
 
-def read_logged_config(path: Path | None) -> Config:
+def read_logged_config(path: Path | None, uses: Collection[str] = VENDOR_SECRETS) -> Config:
     """Read the configuration and write logs of its level to standard error: for commands that keep running."""
-    config = read_config(path)
+    config = read_config(path, uses)
     log.configure(config.log.level, sys.stderr)
     return config
 
 
 @contextmanager
 def open_configured(
-    path: Path | None, *, migrate: bool | None = None, patience: Patience | None = None
+    path: Path | None,
+    *,
+    uses: Collection[str] = (),
+    migrate: bool | None = None,
+    patience: Patience | None = None,
 ) -> Iterator[tuple[Config, Store]]:
     """Yield the configuration and its database. Raises ConfigError, DatabaseUnavailable, DecryptionFailed.
 
-    ``patience``: whenever the database is unavailable, wait for it: for runs of minutes.
+    ``uses``: the vendors' secrets that the command needs. ``patience``: whenever the database is unavailable, wait for
+    it: for runs of minutes.
     """
-    config = read_config(path)
+    config = read_config(path, uses)
     log.configure("error" if patience is None else "warning", sys.stderr)
     with ExitStack() as stack:
         store = stack.enter_context(use_database(config, migrate=migrate, patience=patience))

@@ -6,11 +6,13 @@ Each function takes the tables as ``tomllib`` reads them and returns the problem
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from wanesync.config.locations import PREFIX, ConfigProblem, KeyLocations, KeyPath
+from wanesync.config.references import is_reference
 from wanesync.config.value_types import HUBSPOT_URL, STRIPE_URL, as_tuple, is_loopback
+from wanesync.core.database_address import has_password
 from wanesync.core.errors import ConfigError
 from wanesync.core.fields import FieldSpec
 from wanesync.core.model import Side
@@ -97,6 +99,30 @@ def resolve(data: Table, lookup: Callable[[str, str], str]) -> list[ConfigProble
 
     data.update((name, replaced(value, (name,))) for name, value in list(data.items()))
     return problems
+
+
+def drop_unused(data: Table, keys: Iterable[str]) -> None:
+    """Remove the secrets of ``keys`` (``stripe.api_key``) that are references: a process resolves what it uses only."""
+    for key in keys:
+        section, _, name = key.partition(".")
+        table = data.get(section)
+        if isinstance(table, dict) and any(map(is_reference, _texts(table.get(name)))):
+            del table[name]
+
+
+def find_literal_secrets(data: Table, keys: Iterable[str]) -> Iterator[KeyPath]:
+    """Find the keys (``stripe.api_key``) whose value is a secret itself, or an address with a password."""
+    for key in sorted(keys):
+        section, _, name = key.partition(".")
+        table = data.get(section)
+        value = (table.get(name) if isinstance(table, dict) else None) if name else table
+        texts = [text for text in _texts(value) if not is_reference(text)]
+        if any(map(has_password, texts) if key == "database" else texts):
+            yield tuple(key.split("."))
+
+
+def _texts(value: object) -> list[str]:
+    return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
 
 
 def check_across_tables(data: Table) -> Iterator[ConfigProblem]:

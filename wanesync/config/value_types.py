@@ -20,8 +20,9 @@ from pydantic import (
     field_validator,
 )
 
-from wanesync.config.references import find_foreign
+from wanesync.config.references import find_flaw, find_foreign
 from wanesync.core.countries import NAMES
+from wanesync.core.database_address import find_unencoded
 from wanesync.core.ids import CONTACT_ID_KEY, CUSTOMER_ID_PROPERTY, INTENT_PROPERTY, PORTAL_ID_KEY
 from wanesync.core.normalize import FORMS
 from wanesync.core.purchases import ROLL_UP_PROPERTIES
@@ -96,20 +97,22 @@ def _address(value: str) -> str:
 def _database(value: str) -> str:
     if not re.match(r"sqlite:.|postgresql://.", value):
         raise ValueError("must be sqlite:FILE or postgresql://user@host/name")
+    if flaw := find_unencoded(value):
+        raise ValueError(flaw)
     return value
 
 
 def _secret(value: SecretStr) -> SecretStr:
     text = value.get_secret_value()
-    if foreign := find_foreign(text):
-        raise ValueError(foreign)
-    if not text.isascii() or not text.isprintable() or " " in text:
-        raise ValueError("holds a blank or a character that no key has: give the value as HubSpot or Stripe shows it")
+    if wrong := find_foreign(text) or find_flaw(text):
+        raise ValueError(wrong)
     return value
 
 
 def _hubspot_secret(value: SecretStr) -> SecretStr:
-    return _refuse_of_stripe(_secret(value), "is HubSpot's client secret")
+    if _secret(value).get_secret_value().startswith("pat-"):
+        raise ValueError("begins with pat- as access tokens do, but this is the client secret of the app")
+    return _refuse_of_stripe(value, "is HubSpot's client secret")
 
 
 def _hubspot_token(value: SecretStr) -> SecretStr:
@@ -141,7 +144,9 @@ def _encryption_key(value: SecretStr) -> SecretStr:
     except (binascii.Error, ValueError):
         size = 0
     if not re.fullmatch(r"[A-Za-z0-9]{4}", name) or size != ENCRYPTION_KEY_BYTES:
-        raise ValueError("must be id:key, the id 4 letters or digits, the key 32 bytes in base64")
+        flaw = find_flaw(value.get_secret_value())
+        found = f" (it {flaw})" if flaw else ""
+        raise ValueError(f"must be id:key, the id 4 letters or digits, the key 32 bytes in base64{found}")
     return value
 
 

@@ -14,6 +14,7 @@ from psycopg.types.numeric import Int8Dumper
 from psycopg.types.string import StrDumper
 from psycopg_pool import ConnectionPool
 
+from wanesync.core.database_address import find_unencoded
 from wanesync.core.errors import ConfigError, DatabaseRefused, DatabaseUnavailable
 from wanesync.store.notify import Notifier, WorkSubscription
 from wanesync.store.queries import Dialect, Migration, Parameters, Query, load_queries
@@ -307,10 +308,14 @@ class _Listener(threading.Thread):
 
 
 def _label(url: str) -> str:
+    if flaw := find_unencoded(url):
+        raise ConfigError([f"database: {flaw}"])
     try:
         parts = conninfo_to_dict(url)
-    except psycopg.Error as error:
-        raise ConfigError(["database: not a Postgres address: postgresql://USER:PASSWORD@HOST:PORT/NAME"]) from error
+    except psycopg.Error:
+        # The cause may show a part of the password.
+        advice = "database: not a Postgres address: postgresql://USER:PASSWORD@HOST:PORT/NAME"
+        raise ConfigError([advice]) from None
     user = f"{parts['user']}@" if parts.get("user") else ""
     port = f":{parts['port']}" if parts.get("port") else ""
     host = str(parts.get("host") or "")

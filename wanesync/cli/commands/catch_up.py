@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wanesync.cli.context import AsJson, ConfigFile, open_configured
+from wanesync.config.model import API_KEYS
 from wanesync.core.errors import CallError, VendorUnavailable
 from wanesync.core.model import Side
 from wanesync.output import print_line
@@ -18,7 +19,7 @@ TOO_OLD = {
 
 def catch_up(as_json: AsJson = False, config_file: ConfigFile = None) -> None:
     """Look for changes whose webhook was missed, on both sides. Begins where the last catch-up ended."""
-    with open_configured(config_file) as (config, store):
+    with open_configured(config_file, uses=API_KEYS.values()) as (config, store):
         rounds = build_catch_up(build_runtime(config, store, tuple(Side), patient=True))
         caught, failed = {}, []
         for side in Side:

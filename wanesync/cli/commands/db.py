@@ -24,7 +24,7 @@ app = typer.Typer(
 @app.command()
 def migrate(as_json: AsJson = False, config_file: ConfigFile = None) -> None:
     """Bring the database up to this version. Safe to run again."""
-    with use_database(read_config(config_file), migrate=True) as store:
+    with use_database(read_config(config_file, ()), migrate=True) as store:
         label = store.url_label
     if as_json:
         print_json({"database": label, "state": "up to date"})

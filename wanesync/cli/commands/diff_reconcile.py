@@ -19,6 +19,7 @@ from wanesync.cli.reports import differences
 from wanesync.cli.reports.csv_report import write_csv
 from wanesync.cli.reports.html_report import Heading, write_html
 from wanesync.cli.times import parse_since
+from wanesync.config.model import API_KEYS
 from wanesync.core.errors import ConfigError
 from wanesync.core.model import Side
 from wanesync.reconcile.apply_decisions import AppliedDecisions
@@ -86,7 +87,10 @@ def diff(
     Exit 1: a reconcile would repair something, or a record could not be used.
     """
     output = ReportOutput(csv_file, html_file, show_values=show_values, as_json=as_json)
-    with open_configured(config_file, patience=Patience(max_s=RUN_PATIENCE_S)) as (config, store):
+    with open_configured(config_file, uses=API_KEYS.values(), patience=Patience(max_s=RUN_PATIENCE_S)) as (
+        config,
+        store,
+    ):
         runtime = build_runtime(config, store, tuple(Side))
         tune_gc()
         path = str(snapshot or snapshot_path(config))
@@ -128,7 +132,10 @@ def reconcile(
         plan_out, apply, decisions, baseline,
     )  # fmt: skip
     output = ReportOutput(csv_file, html_file, show_values=show_values, as_json=as_json)
-    with open_configured(config_file, patience=Patience(max_s=RUN_PATIENCE_S)) as (config, store):
+    with open_configured(config_file, uses=API_KEYS.values(), patience=Patience(max_s=RUN_PATIENCE_S)) as (
+        config,
+        store,
+    ):
         runtime = build_runtime(config, store, tuple(Side))
         build_generation_marker(config, store, threading.Event()).check()
         if asked.apply is not None:

@@ -10,7 +10,7 @@ import typer
 from wanesync.accounts import read_pins
 from wanesync.cli.context import DEFAULT_FILE, ConfigFile, read_config, use_database
 from wanesync.config.example import read_example
-from wanesync.config.model import Config
+from wanesync.config.model import API_KEYS, Config
 from wanesync.core.errors import ConfigError
 from wanesync.core.model import Side
 from wanesync.ops.field_map import MapClaim
@@ -49,7 +49,7 @@ def _read_or_create(path: Path | None) -> Config:
     """Read the configuration; where there is none, write a file to fill in and raise ConfigError with the advice."""
     wanted = path or DEFAULT_FILE
     try:
-        return read_config(path)
+        return read_config(path, API_KEYS.values())
     except ConfigError as error:
         if wanted.exists():
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wanesync.cli.context import ConfigFile, read_logged_config, set_on_stop_signals, use_database
+from wanesync.config.model import WEBHOOK_SECRETS
 from wanesync.output import print_line
 from wanesync.store.patience import Patience
 from wanesync.wiring import build_web_server, is_on_file
@@ -10,7 +11,7 @@ from wanesync.wiring import build_web_server, is_on_file
 
 def serve(config_file: ConfigFile = None) -> None:
     """Receive webhooks. Holds the webhook secrets and no API key."""
-    config = read_logged_config(config_file)
+    config = read_logged_config(config_file, WEBHOOK_SECRETS)
     stopping = set_on_stop_signals()
     patience = Patience(stopping)
     with use_database(config, migrate=is_on_file(config), patience=patience) as store:

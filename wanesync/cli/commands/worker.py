@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from wanesync.cli.context import ConfigFile, read_logged_config, set_on_stop_signals, use_database
-from wanesync.config.model import Config
+from wanesync.config.model import API_KEYS, Config
 from wanesync.core.model import Side
 from wanesync.ops.field_map import MapClaim
 from wanesync.output import print_line
@@ -48,7 +48,7 @@ WorkerLanes = Annotated[Lanes, typer.Option("--side", help="A process for one si
 
 def worker(side: WorkerLanes = Lanes.ALL, config_file: ConfigFile = None) -> None:
     """Process jobs: read what changed, write the other side. Any number of workers can run."""
-    config = read_logged_config(config_file)
+    config = read_logged_config(config_file, [API_KEYS[one] for one in side.sides])
     stopping = set_on_stop_signals()
     patience = Patience(stopping)
     with use_database(config, migrate=is_on_file(config), patience=patience) as store:
