@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.core_builders import HUBSPOT, STRIPE, contact, link
+from tests.support.core_builders import HUBSPOT, STRIPE, contact, customer, link
 from wanesync.core import fields as module
 from wanesync.core.errors import FieldMapChanged
 from wanesync.core.field_generations import (
@@ -18,7 +18,17 @@ from wanesync.core.field_generations import (
     describe_change,
 )
 from wanesync.core.fields import DEFAULT_FIELDS, Direction, FieldMap, FieldSpec
-from wanesync.core.model import Change, Event, Parked, PendingWrite, Side, WriteKind
+from wanesync.core.merge import Pair, merge
+from wanesync.core.model import (
+    Change,
+    Event,
+    Parked,
+    PendingWrite,
+    Side,
+    WriteKind,
+    agreed_blank_key,
+    filled_in_key,
+)
 
 EMAIL, CITY = DEFAULT_FIELDS[0], FieldSpec("city", ("city",), ("address.city",))
 TITLE = FieldSpec("title", ("jobtitle",), ("metadata.title",))
@@ -113,6 +123,34 @@ def test_a_link_loses_the_base_and_the_parked_value_of_such_a_field() -> None:
     assert dict(seen.base) == {"email": ("a", "a")}
     assert dict(seen.parked) == {"email": Parked(HUBSPOT, "b")}
     assert SEEN.view_link(old, 3) is old
+
+
+def test_a_link_remembers_an_agreed_blank_where_only_the_form_of_the_values_changed() -> None:
+    upper = begin_generation(FIRST, FieldMap((EMAIL, replace(CITY, transform="upper")))).generations
+    elsewhere = begin_generation(FIRST, FieldMap((EMAIL, replace(CITY, stripe=("metadata.city",))))).generations
+    old = link(base={"email": ("a", "a"), "city": ("Ulm", ""), filled_in_key("city"): ("Ulm", "")})
+    marks = {agreed_blank_key("city"): ("Ulm", ""), filled_in_key("city"): ("Ulm", "")}
+    assert dict(upper.view_link(old, 1).base) == {"email": ("a", "a"), **marks}
+    assert dict(elsewhere.view_link(old, 1).base) == {"email": ("a", "a")}
+    assert dict(upper.view_link(replace(old, base={"city": ("Ulm", "Bonn")}), 1).base) == {}
+
+
+@pytest.mark.parametrize("agreed", [("Ulm", ""), ("", "Ulm")])
+def test_an_agreed_blank_stays_agreed_when_the_form_of_a_field_is_another(agreed: tuple[str, str]) -> None:
+    shown = {Side.HUBSPOT: {"city": agreed[0].upper()}, Side.STRIPE: {"city": agreed[1].upper()}}
+    fields = FieldMap((replace(CITY, transform="upper"),))
+    base = {agreed_blank_key("city"): agreed}
+    merged = merge(Pair(contact(**shown[HUBSPOT]), customer(**shown[STRIPE]), base), fields, "keep")
+    assert not merged.writes[HUBSPOT]
+    assert not merged.writes[STRIPE]
+    assert merged.base["city"] == (agreed[0].upper(), agreed[1].upper())
+    assert [conflict.value for conflict in merged.immediate_conflicts] == ["ULM"]
+
+
+def test_an_edit_made_since_ends_the_agreement_on_a_blank() -> None:
+    base = {agreed_blank_key("city"): ("Ulm", "")}
+    merged = merge(Pair(contact(city="Bonn"), customer(), base), FieldMap((CITY,)), "keep")
+    assert merged.writes[STRIPE]["city"].after == "Bonn"
 
 
 def test_an_event_and_its_object_lose_the_value() -> None:

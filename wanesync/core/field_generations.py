@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from wanesync.core.errors import FieldMapChanged
 from wanesync.core.fields import FieldMap
 from wanesync.core.ids import OUR_IDS
-from wanesync.core.model import Event, Link, PendingWrite, Record
+from wanesync.core.model import BasePair, Event, Link, PendingWrite, Record, agreed_blank_key, filled_in_key
 
 MAX_FORMER_MAPS = 100
 """How many earlier maps are remembered, so that a process that still has one is recognised; our choice."""
@@ -25,11 +26,13 @@ class FieldGenerations:
     """The map of this process as copies are seen through it.
 
     ``generation``: 0 without a map; then every copy is taken as it is. ``since``: field -> the generation in which it
-    was last defined. Every ``view_*`` raises ``FieldMapChanged`` for a copy made under a later map.
+    was last defined. ``placed``: field -> the one in which it was given its places on both sides. Every ``view_*``
+    raises ``FieldMapChanged`` for a copy made under a later map.
     """
 
     generation: int = 0
     since: Mapping[str, int] = field(default_factory=dict)
+    placed: Mapping[str, int] = field(default_factory=dict)
 
     def _is_current(self, generation: int) -> bool:
         if self.generation and generation > self.generation:
@@ -50,13 +53,28 @@ class FieldGenerations:
         return replace(record, values=values, unknown=unknown & self.since.keys())
 
     def view_link(self, link: Link, generation: int) -> Link:
-        """Return a link without the base and the parked values of fields that were not defined so: first contact."""
+        """Return a link without the base and the parked values of fields that were not defined so: first contact.
+
+        Where only the form of a field's values is another, a blank that both sides had agreed on is remembered.
+        """
         if self._is_current(generation):
             return link
         base = {name: pair for name, pair in link.base.items() if self._holds(name, generation)}
+        base |= self._agreed_blanks(link, generation)
         parked = {name: park for name, park in link.parked.items() if name in OUR_IDS or self._holds(name, generation)}
         put_back = {name: back for name, back in link.put_back.items() if self._holds(name, generation)}
         return replace(link, base=base, parked=parked, put_back=put_back)
+
+    def _agreed_blanks(self, link: Link, generation: int) -> dict[str, BasePair]:
+        found = {}
+        for name, since in self.since.items():
+            pair = link.base.get(name)
+            if since <= generation or self.placed.get(name, since) > generation or pair is None or all(pair):
+                continue
+            found[agreed_blank_key(name)] = pair
+            if mark := link.base.get(filled_in_key(name)):
+                found[filled_in_key(name)] = mark
+        return found
 
     def view_event(self, event: Event, generation: int) -> Event:
         """Return an event without the values of fields that were not defined so.
@@ -85,23 +103,33 @@ EVERY_FIELD = FieldGenerations()
 """The view of a program without a field map: every copy is taken as it is."""
 
 
+class FieldState(NamedTuple):
+    """A field of a stored map: its definition, the generation in which it was last defined, and that of its places."""
+
+    definition: str
+    since: int
+    placed: int
+
+
 @dataclass(frozen=True, slots=True)
 class MapState:
     """What a database stores of its field map.
 
-    ``version``: of the whole map (``FieldMap.version``). ``fields``: name -> its definition and the generation in which
-    it was last defined. ``former``: versions of earlier maps, the oldest first.
+    ``version``: of the whole map (``FieldMap.version``). ``fields``: by name. ``former``: versions of earlier maps, the
+    oldest first.
     """
 
     generation: int
     version: str
-    fields: Mapping[str, tuple[str, int]]
+    fields: Mapping[str, FieldState]
     former: tuple[str, ...] = ()
 
     @property
     def generations(self) -> FieldGenerations:
         """Return the map as copies are seen through it."""
-        return FieldGenerations(self.generation, {name: since for name, (_, since) in self.fields.items()})
+        since = {name: state.since for name, state in self.fields.items()}
+        placed = {name: state.placed for name, state in self.fields.items()}
+        return FieldGenerations(self.generation, since, placed)
 
     def pack(self) -> str:
         """Return the state as JSON text."""
@@ -113,7 +141,7 @@ class MapState:
     def unpack(cls, text: str) -> MapState:
         """Return the state of a JSON text."""
         data = json.loads(text)
-        fields = {name: (definition, since) for name, (definition, since) in data["fields"].items()}
+        fields = {name: FieldState(*state) for name, state in data["fields"].items()}
         return cls(data["generation"], data["version"], fields, tuple(data["former"]))
 
 
@@ -121,13 +149,23 @@ def begin_generation(state: MapState | None, fields: FieldMap) -> MapState:
     """Return the state after a change to another map; a field that is defined as before keeps its generation."""
     generation = state.generation + 1 if state else 1
     known = state.fields if state else {}
-    defined: dict[str, tuple[str, int]] = {}
+    defined: dict[str, FieldState] = {}
     for spec in fields.specs:
         before = known.get(spec.name)
         definition = spec.definition
-        defined[spec.name] = before if before and before[0] == definition else (definition, generation)
+        if before and before.definition == definition:
+            defined[spec.name] = before
+        else:
+            stays = before is not None and _places(before.definition) == _places(definition)
+            defined[spec.name] = FieldState(definition, generation, before.placed if before and stays else generation)
     former = (*(v for v in state.former if v != fields.version), state.version)[-MAX_FORMER_MAPS:] if state else ()
     return MapState(generation, fields.version, defined, former)
+
+
+def _places(definition: str) -> list[object]:
+    """Return the properties and the path of a definition (``FieldSpec.definition``)."""
+    hubspot, stripe, *_ = json.loads(definition)
+    return [hubspot, stripe]
 
 
 def describe_change(before: MapState | None, after: MapState) -> str:
@@ -135,6 +173,6 @@ def describe_change(before: MapState | None, after: MapState) -> str:
     known = before.fields if before else {}
     added = sorted(after.fields.keys() - known.keys())
     removed = sorted(known.keys() - after.fields.keys())
-    others = sorted(name for name, (_, since) in after.fields.items() if since == after.generation and name in known)
+    others = sorted(name for name, state in after.fields.items() if state.since == after.generation and name in known)
     parts = (("added", added), ("changed", others), ("removed", removed))
     return "; ".join(f"{what}: {', '.join(names)}" for what, names in parts if names) or "rules of its fields changed"

@@ -22,6 +22,7 @@ from wanesync.core.model import (
     PutBack,
     Record,
     Side,
+    agreed_blank_key,
     filled_in_key,
 )
 
@@ -134,6 +135,8 @@ def _merge_field(pair: Pair, spec: FieldSpec, fields: FieldMap, differ: DifferPo
         return
     elif not hubspot and _is_filled_in(pair, spec, base_pair, fields):
         merged.base |= {spec.name: (hubspot, stripe), filled_in_key(spec.name): (hubspot, stripe)}
+    elif base_pair is None and _is_agreed_blank(pair, spec, merged):
+        return
     elif base_pair is None:
         _first_contact(pair, spec, differ, merged)
     else:
@@ -179,6 +182,36 @@ def put_back_unmapped(pair: Pair, fields: FieldMap, merged: MergeResult) -> None
             merged.writes[Side.STRIPE][name] = Change(now, back.value, "", put_back=True)
         else:
             merged.settled_put_backs.append(name)
+
+
+def _is_agreed_blank(pair: Pair, spec: FieldSpec, merged: MergeResult) -> bool:
+    """Keep a blank that both sides had agreed on before the form of the field's values changed; else return False.
+
+    First contact would fill it (docs/correctness.md#changes-of-the-field-map). An edit made since ends the agreement.
+    """
+    agreed = pair.base.get(agreed_blank_key(spec.name))
+    now = pair.value(Side.HUBSPOT, spec.name), pair.value(Side.STRIPE, spec.name)
+    if agreed is None or any((side, spec.name) in pair.late for side in Side):
+        return False
+    if [not value for value in agreed] != [not value for value in now]:
+        return False
+    if any(spec.key(value) != spec.key(held) for value, held in zip(agreed, now, strict=True)):
+        return False
+    merged.base[spec.name] = now
+    mark = pair.base.get(filled_in_key(spec.name))
+    blank = Side.STRIPE if now[0] else Side.HUBSPOT
+    if mark == agreed:
+        merged.base[filled_in_key(spec.name)] = now
+    elif spec.fill_empty and _can_hold(pair, spec, blank):
+        merged.immediate_conflicts.append(_lost_value(pair, spec, blank.other, "differ"))
+    else:
+        _note_unsplit(pair, spec, blank, merged)
+    return True
+
+
+def _can_hold(pair: Pair, spec: FieldSpec, to: Side) -> bool:
+    """Return whether a blank of side ``to`` could take the value of the other side."""
+    return spec.direction.reaches(to) and spec.convert(to, pair.value(to.other, spec.name), "") is not None
 
 
 def _is_filled_in(pair: Pair, spec: FieldSpec, base_pair: BasePair | None, fields: FieldMap) -> bool:

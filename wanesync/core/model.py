@@ -188,6 +188,14 @@ def filled_in_key(name: str) -> str:
     return f"{name}/filled_in"
 
 
+def agreed_blank_key(name: str) -> str:
+    """Return the name under which a base holds the pair of a field in an earlier form of its values, if one is blank.
+
+    See docs/correctness.md#changes-of-the-field-map.
+    """
+    return f"{name}/agreed_blank"
+
+
 @dataclass(frozen=True, slots=True)
 class PutBack:
     """A value that a write of ours buried unread and that is to stand again (docs/correctness.md#put-back).
@@ -210,9 +218,9 @@ class Link:
     """One contact paired with one customer.
 
     ``primary``: the one link of a contact over which values flow. ``base``: field -> base pair; a field that is not in
-    it was never agreed on; a name with a slash says more about a field (``filled_in_key``). ``version``: raised by
-    every change. ``parked``: field, or our ids by their name there -> its write, which was refused for good and waits
-    for a change.
+    it was never agreed on; a name with a slash says more about a field (``filled_in_key``, ``agreed_blank_key``).
+    ``version``: raised by every change. ``parked``: field, or our ids by their name there -> its write, which was
+    refused for good and waits for a change.
     """
 
     id: str

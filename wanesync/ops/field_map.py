@@ -85,7 +85,7 @@ def _change(tx: Tx, fields: FieldMap, claim: MapClaim) -> MapState:
 
 def _begin(tx: Tx, before: MapState, after: MapState) -> None:
     """Carry a change of map out: end the leases of other processes, drop what it makes void, read what they missed."""
-    redefined = {name for name, (_, since) in after.fields.items() if since == after.generation}
+    redefined = {name for name, state in after.fields.items() if state.since == after.generation}
     removed = before.fields.keys() - after.fields.keys()
     tx.holds.drop_fields(sorted(redefined | removed))
     closed = tx.conflicts.close_fields(sorted(removed))
