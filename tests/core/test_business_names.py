@@ -41,6 +41,23 @@ def test_a_contact_may_hold_the_name_of_its_customer_as_company() -> None:
     assert not names_held_as_company(FIELDS, {"company": "Ada"}, {"name": "Ada"})
 
 
+def test_the_business_of_a_person_is_the_company_of_their_contact() -> None:
+    name = "Hans\x1fM\u00fcller"
+    pair = Pair(contact(name=name), customer(name="Hans M\u00fcller GmbH"), {"name": (name, "Hans M\u00fcller")})
+    found = merge(pair, FIELDS, "keep")
+    assert {field: change.after for field, change in found.writes[Side.HUBSPOT].items()} == {
+        "company": "Hans M\u00fcller GmbH"
+    }
+    held = Pair(
+        contact(name=name, company="Acme"),
+        customer(name="Hans M\u00fcller GmbH", company="Acme"),
+        {"name": (name, "Hans M\u00fcller"), "company": ("Acme", "Acme")},
+    )
+    kept = merge(held, FIELDS, "keep")
+    assert not kept.writes[Side.HUBSPOT]
+    assert [conflict.kind for conflict in kept.immediate_conflicts] == ["unsplit"]
+
+
 def test_a_late_company_of_ours_that_is_the_customer_s_name_stays() -> None:
     """Its answer was lost: reverted to the base, the name of the customer would stand nowhere."""
     for base in ({"company": ("", "")}, {"company": ("", ""), "name": ("", "Firm 8")}):

@@ -39,6 +39,12 @@ def test_no_two_countries_share_a_name() -> None:
         ("Macedonia (FYROM)", "mk"), ("Viet Nam", "vn"), ("Kosovo", "xk"),
         ("\U0001f1e9\U0001f1ea", "de"), ("\uff24\uff25", "de"), ("\u200eFrance\ufeff", "fr"),
         ("Co\u0302te d'Ivoire", "ci"),
+        ("GER", "de"), ("D", "de"), ("A", "at"), ("SUI", "ch"), ("NED", "nl"), ("SLO", "si"), ("ENG", "gb"),
+        ("America", "us"), ("Amerika", "us"), ("the States", "us"), ("U.A.E.", "ae"),
+        ("Oesterreich", "at"), ("OESTERREICH", "at"), ("Daenemark", "dk"), ("Tuerkei", "tr"), ("Suedafrika", "za"),
+        ("Rumaenien", "ro"), ("Aegypten", "eg"), ("Vereinigtes Koenigreich", "gb"), ("Elfenbeinkueste", "ci"),
+        ("Republik Oesterreich", "at"), ("Faeroe Islands", "fo"), ("Germany, DE", "de"), ("Weißrussland", "by"),
+        ("Tschechische Republik", "cz"),
     ],
 )  # fmt: skip
 def test_a_country_is_known_by_its_codes_and_its_names(name: str, code: str) -> None:
@@ -61,6 +67,12 @@ def test_a_country_is_known_by_its_codes_and_its_names(name: str, code: str) -> 
         "Georgia (USA)",
         "Atlanta, Georgia",
         "Republic of China (Taiwan)",
+        "CHI",
+        "FL",
+        "X",
+        "South America",
+        "Berlin, DE",
+        "Georgia, USA",
     ],
 )
 def test_what_may_be_another_country_or_none_is_not_known(name: str) -> None:

@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from functools import cache, lru_cache
+from itertools import product
 
 from wanesync.core.characters import remove_invisible
 
@@ -51,22 +52,24 @@ _TABLE = (
 NAMES: Mapping[str, str] = dict(entry.split(" ", 1) for entry in _TABLE.split("|"))
 """Alpha-2 code in lower case -> English short name. ``xk`` is user-assigned and accepted by Stripe."""
 _OTHER_NAMES = {
-    "ae": "uae|emirates",
-    "ba": "bosnia|bosnia herzegovina",
+    "ae": "uae|emirates|vae",
+    "at": "republik osterreich",
+    "ba": "bosnia|bosnia herzegovina|bosnien|bosnie",
     "bo": "plurinational state of bolivia",
     "bn": "brunei darussalam",
     "bq": "bonaire sint eustatius and saba|bonaire",
-    "by": "byelorussia",
+    "by": "byelorussia|weissrussland|weissrusland|bielorussie",
     "cc": "cocos keeling islands",
     "cd": "democratic republic of congo|democratic republic congo|dr congo|drc|congo kinshasa|zaire|"
     "congo drc|congo democratic republic",
     "cf": "car",
     "cg": "republic of congo|republic congo|congo brazzaville|congo republic",
     "ch": "swiss confederation|schweizerische eidgenossenschaft|confederation suisse|confederazione svizzera",
-    "ci": "ivory coast|cote divoire|cote d ivoire",
+    "ci": "ivory coast|cote divoire|cote d ivoire|elfenbeinkuste|costa de marfil|costa davorio",
     "cn": "peoples republic of china|pr china|prc|mainland china",
     "cv": "cabo verde",
-    "cz": "czechia|czech republic|czech",
+    "cz": "czechia|czech republic|czech|ceska republika|tschechische republik|republique tcheque|repubblica ceca|"
+    "republica checa",
     "de": "federal republic of germany|bundesrepublik deutschland|brd",
     "es": "kingdom of spain|reino de espana",
     "fk": "falkland islands malvinas|islas malvinas",
@@ -88,20 +91,21 @@ _OTHER_NAMES = {
     "kr": "republic of korea|republic korea|korea republic|한국|korea south|rok|s korea",
     "kw": "state of kuwait",
     "la": "lao peoples democratic republic|lao pdr|lao",
-    "mk": "former yugoslav republic of macedonia|fyrom|macedonia fyrom|macedonia|fyr macedonia",
-    "mm": "burma|myanmar burma",
+    "mk": "former yugoslav republic of macedonia|fyrom|macedonia fyrom|macedonia|fyr macedonia|"
+    "mazedonien|macedoine|makedonija|makedonien",
+    "mm": "burma|myanmar burma|birma|birmanie|birmania",
     "mo": "macau|macao sar|macao sar china|macau sar",
     "mx": "united mexican states|estados unidos mexicanos",
     "nl": "holland|holanda|hollande|olanda|kingdom of netherlands|koninkrijk der nederlanden",
     "ps": "state of palestine|palestinian territory|occupied palestinian territory|palestinian territories",
     "pt": "portuguese republic|republica portuguesa",
     "qa": "state of qatar",
-    "ru": "russian federation",
+    "ru": "russian federation|russische foderation|rossiya|rossija",
     "mf": "saint martin french part",
     "sx": "sint maarten dutch part",
     "sa": "ksa",
     "sh": "saint helena ascension and tristan da cunha",
-    "sk": "slovak republic",
+    "sk": "slovak republic|slovenska republika|slowakische republik|republique slovaque",
     "sr": "surinam",
     "st": "sao tome",
     "sy": "syrian arab republic",
@@ -111,7 +115,8 @@ _OTHER_NAMES = {
     "tr": "turkiye|republic of turkiye",
     "tw": "taiwan province of china|taiwan roc",
     "tz": "united republic of tanzania",
-    "us": "usa|us|us of america|united states of america|us of a|u s a|u s|us a|united states us|united states usa|"
+    "us": "usa|us|us of america|america|amerika|states|united states america|"
+    "united states of america|us of a|u s a|u s|us a|united states us|united states usa|"
     "ee uu|eeuu|estados unidos de america|vereinigte staaten von amerika|etats unis damerique|stati uniti damerica|"
     "verenigde staten van amerika",
     "va": "holy see|vatican|holy see vatican city state|vatican city state",
@@ -122,6 +127,17 @@ _OTHER_NAMES = {
     "za": "rsa",
 }
 """Alpha-2 code -> further names as ``fold_name`` writes them."""
+_CODES = (
+    # Distinguishing signs of vehicles (UN conventions on road traffic), as they stand before European postal codes.
+    "a at|b be|d de|e es|f fr|h hu|i it|l lu|n no|p pt|s se|slo si|"
+    # Codes of the International Olympic Committee and of FIFA.
+    "alg dz|ang ao|aru aw|ban bd|ber bm|bhu bt|biz bz|bot bw|bul bg|cay ky|cgo cg|crc cr|cro hr|den dk|eng gb|esa sv|"
+    "fij fj|gam gm|ger de|gre gr|grn gd|hai ht|hon hn|ina id|iri ir|kuw kw|lat lv|lba ly|les ls|mas my|maw mw|mgl mn|"
+    "mri mu|mya mm|nca ni|ned nl|nep np|ngr ng|nir gb|oma om|phi ph|por pt|pur pr|sco gb|sey sc|sri lk|sud sd|sui ch|"
+    "tan tz|tpe tw|uru uy|van vu|vie vn|wal gb|zam zm|zim zw"
+)
+"""Codes besides those of ISO 3166-1, which go first. What may mean two countries to a reader (CHI, MON, FL) is left
+out."""
 _SHORT_WORDS = {"st": "saint", "rep": "republic", "dem": "democratic"}
 _FLAG_A = 0x1F1E6
 """Regional indicator A: two of them are drawn as a flag."""
@@ -131,6 +147,10 @@ _FORM_OF_STATE = re.compile(
 )
 MAX_NAME_CHARS = 250
 """A longer text is no name of a country (our choice; the longest ones have 60 characters): it is not looked up."""
+_DIGRAPH = re.compile("ae|oe|ue|aa")
+"""How German and the Nordic languages write an umlaut where there is none."""
+MAX_DIGRAPHS = 4
+"""A name with more of them is not tried (our choice): each doubles the spellings to look up."""
 _NO_COUNTRY = frozenset({"republic of china", "republic china"})
 """Names that would lose what tells two countries apart without their form of state."""
 
@@ -154,17 +174,31 @@ def _find_code(text: str) -> str:
     bare = unicodedata.normalize("NFKC", remove_invisible(text)).strip()
     if len(bare) == 2 and all(_FLAG_A <= ord(char) < _FLAG_A + 26 for char in bare):
         bare = "".join(chr(ord(char) - _FLAG_A + ord("a")) for char in bare)
-    if len(bare) in {2, 3} and (code := _codes().get(bare.casefold())):
+    if len(bare) <= 3 and (code := _codes().get(bare.casefold())):
         return code
     # Korea, Republic of; Iran (Islamic Republic of)
     name, *form = re.split(r"[,(]", bare, maxsplit=1)
     turned = f"{form[0].rstrip(')')} {name}" if form else ""
-    return _find_name(fold_name(bare)) or _find_name(fold_name(turned)) or _find_parts(bare)
+    folded = fold_name(bare)
+    return _find_name(folded) or _find_name(fold_name(turned)) or _find_transliterated(folded) or _find_parts(bare)
+
+
+def _find_transliterated(name: str) -> str:
+    """Return the country whose name has umlauts that are written as two letters: Oesterreich, Tuerkei."""
+    pieces = _DIGRAPH.split(name)
+    if not 1 < len(pieces) <= MAX_DIGRAPHS + 1:
+        return ""
+    digraphs = _DIGRAPH.findall(name)
+    found = {
+        _find_name("".join(piece + between for piece, between in zip(pieces, (*chosen, ""), strict=True)))
+        for chosen in product(*((digraph, digraph[0]) for digraph in digraphs))
+    } - {""}
+    return found.pop() if len(found) == 1 else ""
 
 
 def _find_parts(text: str) -> str:
     """Return the country that every part of a text names: ``Germany (DE)``, ``DE - Germany``."""
-    parts = [part for part in re.split(r"[()/|]|\s-\s|\s\u2013\s", text) if part.strip()]
+    parts = [part for part in re.split(r"[()/|,]|\s-\s|\s\u2013\s", text) if part.strip()]
     found = {find_code(part) for part in parts} if len(parts) > 1 else set()
     return found.pop() if len(found) == 1 else ""
 
@@ -180,11 +214,12 @@ def _find_name(name: str) -> str:
 
 @cache
 def _codes() -> Mapping[str, str]:
-    """Alpha-2 and alpha-3 codes in lower case."""
+    """Alpha-2 and alpha-3 codes in lower case, and those of ``_CODES``."""
     from wanesync.core.country_names import ALPHA_3  # noqa: PLC0415 - read only where a country is mapped
 
     three = dict(entry.split(" ") for entry in ALPHA_3.split("|"))
-    return {**{code: code for code in NAMES}, **three}
+    others = dict(entry.split(" ") for entry in _CODES.split("|"))
+    return {**others, **{code: code for code in NAMES}, **three}
 
 
 @cache
