@@ -140,3 +140,35 @@ def test_errors_of_the_server_become_errors_of_the_store_without_their_text() ->
 def test_any_other_error_stays_as_it_is() -> None:
     for error in (ValueError("x"), errors.SyntaxError("x")):
         assert translate(error, "db") is error
+
+
+@pytest.mark.parametrize("when", ["before", "inside"])
+def test_a_connection_that_ends_is_no_fault_of_the_rows_of_a_savepoint(postgres_url: str, when: str) -> None:
+    with closing(open_store(postgres_url, KEYS, migrate=True)) as store:
+
+        def end(tx: Tx) -> None:
+            with psycopg.connect(postgres_url, autocommit=True) as admin:
+                (pid,) = tx.settings._session.execute("SELECT pg_backend_pid()").fetchall()[0]
+                admin.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+
+        def work(tx: Tx) -> None:
+            if when == "before":
+                end(tx)
+            with tx.savepoint():
+                if when == "inside":
+                    end(tx)
+                tx.settings.put("mark", "1")
+
+        met: list[type[BaseException]] = []
+
+        def run(tx: Tx) -> None:
+            try:
+                work(tx)
+            except Exception as error:
+                met.append(type(error))
+                raise
+
+        with pytest.raises(DatabaseUnavailable):
+            store.run(run)
+        assert met == [DatabaseUnavailable]
+        store.run(lambda tx: tx.settings.put("mark", "2"))

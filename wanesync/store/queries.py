@@ -18,6 +18,7 @@ Parameters = Mapping[str, Value]
 
 _PARAMETER = re.compile(r"(?<!:):(\w+)")
 _LIST = re.compile(r"\bIN \(:(\w+)\)")
+_NOT_LIST = re.compile(r"\bNOT IN \(:(\w+)\)")
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _MIGRATION = re.compile(r"^-- migration: (\d{4}) (.+)$", re.MULTILINE)
 _COMMENT = re.compile(r"--[^\n]*")
@@ -90,6 +91,7 @@ def compile_query(name: str, text: str, dialect: Dialect) -> Query:
     else:
         text = text.replace(_SKIP_LOCKED, "FOR UPDATE SKIP LOCKED").replace(_LOCK, "FOR UPDATE")
         text = text.replace(_SHARE, "FOR SHARE").replace("%", "%%")
+        text = _NOT_LIST.sub(r"<> ALL(:\1)", text)
         text = _LIST.sub(r"= ANY(:\1)", _TRY_KEY.sub(_TRY_ADVISORY_LOCK, text))
         text = _PARAMETER.sub(r"%(\1)s", text)
     return Query(name, text, lists, writes, returns, target[1] if target else "", words, dialect is Dialect.SQLITE)

@@ -145,8 +145,7 @@ class Session(ABC):
         After a TransactionConflict the transaction cannot go on.
         """
         name = f"point_{self.next_sequence()}"
-        self.flush()
-        self.execute(f"SAVEPOINT {name}")
+        self._translated(lambda: self._begin_savepoint(name))
         try:
             yield
             self.flush()
@@ -154,12 +153,29 @@ class Session(ABC):
             translated = self.translate(error)
             if not isinstance(translated, TransactionConflict):
                 self._deferred.clear()
-                self.execute(f"ROLLBACK TO SAVEPOINT {name}")
-                self.execute(f"RELEASE SAVEPOINT {name}")
+                # Over a lost connection this fails as well: then the loss is the error, not the row that met it.
+                self._translated(lambda: self._roll_back(name))
             if translated is error:
                 raise
             raise translated from error
+        self._translated(lambda: self.execute(f"RELEASE SAVEPOINT {name}"))
+
+    def _begin_savepoint(self, name: str) -> None:
+        self.flush()
+        self.execute(f"SAVEPOINT {name}")
+
+    def _roll_back(self, name: str) -> None:
+        self.execute(f"ROLLBACK TO SAVEPOINT {name}")
         self.execute(f"RELEASE SAVEPOINT {name}")
+
+    def _translated(self, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except Exception as error:
+            translated = self.translate(error)
+            if translated is error:
+                raise
+            raise translated from error
 
     def _prepare(self, name: str) -> Query:
         """The query that is to run now, after the deferred writes that touch its tables."""

@@ -455,3 +455,13 @@ def test_an_abandoned_job_waits_for_nothing(store: Store) -> None:
     store.run(fall_silent)
     (job,) = store.run(lambda tx: tx.jobs.requeue_abandoned(0))
     assert (job.waits_for, job.reason) == (WaitCode.NONE, "")
+
+
+def test_a_released_job_leaves_no_lock_behind(store: Store) -> None:
+    # Its process lives on, so nothing else ends the lock before its longest time.
+    queue(store, ask("a"))
+    job = one(claim(store, owner="me"))
+    with store.transaction() as tx:
+        assert tx.locks.take_all({"contact:1"}, job.token, "me", tx.now_ms + 60_000)
+        tx.jobs.release("me")
+        assert held_locks(tx, job.token) == set()

@@ -299,13 +299,16 @@ class Jobs(Table):
             raise _lost(job)
 
     def release(self, owner: str, keep: Collection[str] = ()) -> int:
-        """Makes the running jobs of a process ready again, without counting an attempt; how many.
+        """Makes the running jobs of a process ready, without their locks and without counting an attempt; how many.
 
         ``keep``: ids of jobs that stay running.
         """
         rows = [row for row in self._session.rows("running_of_owner", owner=owner) if row[0] not in keep]
         for row in rows:
-            self._make_ready(job_of(row), self._session.now_ms, (WaitCode.NONE, ""), attempts=0, fixed=False)
+            job = job_of(row)
+            self._make_ready(job, self._session.now_ms, (WaitCode.NONE, ""), attempts=0, fixed=False)
+            # The process may live on: no other use of the token would end them.
+            self._session.rows("drop_locks", tokens=[job.token])
         return len(rows)
 
     def requeue_abandoned(self, lease_ms: int = LEASE_MS) -> list[Job]:
