@@ -11,6 +11,7 @@ from tests.support.store_fixtures import Clock
 from tests.support.store_rows import an_update
 from wanesync.core.errors import NotFound
 from wanesync.core.model import Change, Conflict, Event, Record, Side, StoredRecord, WriteResult
+from wanesync.core.purchases import Purchase, PurchaseState
 from wanesync.ops.history import read_latest, read_person, show_data
 from wanesync.store import Store
 from wanesync.terminal import mask
@@ -85,9 +86,39 @@ def test_a_write_whose_answer_was_lost_and_the_webhooks_are_in_the_history(pair:
     assert [row.kind for row in read_person(pair, "7", 1).entries] == ["webhook"]
 
 
+BOUGHT = Purchase("pi_1", "ch_1", "cus_7", "ana@example.com", "", 1999, "eur", 1_000, contact_id="7")
+
+
+@pytest.mark.parametrize("key", ["pi_1", "ch_1", "7", "cus_7", "ana@example.com"])
+def test_a_payment_or_charge_finds_the_person_who_bought(pair: Store, key: str) -> None:
+    with pair.transaction() as tx:
+        tx.purchases.put(BOUGHT)
+        tx.purchases.put(replace(BOUGHT, payment_id="pi_2", charge_id="ch_2", contact_id="9", customer_id="cus_9"))
+    found = read_person(pair, key, 10)
+    assert [stored.id for stored in found.records] == ["7", "cus_7"]
+    assert [one.payment_id for one in found.purchases] == ["pi_1"]
+    assert [row.kind for row in found.entries] == ["linked", "updated"]
+
+
+def test_a_guests_payment_is_found_with_what_was_done_about_it(pair: Store) -> None:
+    guest = replace(BOUGHT, customer_id="", contact_id="", state=PurchaseState.UNMATCHED)
+    with pair.transaction() as tx:
+        tx.purchases.put(guest)
+        tx.journal.add("unmatched", Side.HUBSPOT, "pi_1", "", {"reason": "no contact"})
+    found = read_person(pair, "ch_1", 10)
+    assert (found.records, [one.state for one in found.purchases]) == ([], ["unmatched"])
+    assert [row.kind for row in found.entries] == ["unmatched"]
+
+
+def test_a_payment_that_waits_is_shown_with_its_customer(pair: Store) -> None:
+    with pair.transaction() as tx:
+        tx.purchases.put(replace(BOUGHT, contact_id="", state=PurchaseState.WAITING))
+    assert [one.payment_id for one in read_person(pair, "cus_7", 10).purchases] == ["pi_1"]
+
+
 @pytest.mark.parametrize("key", ["unknown@example.com", "8"])
 def test_a_person_without_stored_records_is_not_found(pair: Store, key: str) -> None:
-    with pytest.raises(NotFound, match="no record has this address or id"):
+    with pytest.raises(NotFound, match="no record, payment or charge has this address or id"):
         read_person(pair, key, 10)
 
 

@@ -17,6 +17,7 @@ from wanesync.store.tables.journal import JournalRow
 
 if TYPE_CHECKING:
     from wanesync.core.model import Event, Link, PendingWrite, RecordRef, StoredRecord
+    from wanesync.core.purchases import Purchase
     from wanesync.store.codec import JSON
     from wanesync.store.database import Store, Tx
     from wanesync.store.tables.conflicts import ConflictRow
@@ -24,12 +25,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PersonHistory:
-    """A person's records on both sides with links and open conflicts, and what happened to them, oldest first."""
+    """A person's records on both sides with links, open conflicts and purchases, and what happened to them.
+
+    Purchases and entries are in order of time, oldest first.
+    """
 
     records: Sequence[StoredRecord]
     links: Sequence[Link]
     conflicts: Sequence[ConflictRow]
     entries: Sequence[JournalRow]
+    purchases: Sequence[Purchase] = ()
 
 
 LOST_ANSWERS: Mapping[WriteResult | None, str] = {
@@ -47,15 +52,13 @@ def read_latest(store: Store, limit: int) -> list[JournalRow]:
 
 
 def read_person(store: Store, key: str, limit: int) -> PersonHistory:
-    """Return what is stored under an e-mail address, a contact id or a customer id, and of every record linked to it.
+    """Return what is stored under an e-mail address or an id, and of every record linked to it.
 
-    Raises NotFound where there is nothing.
+    The id is that of a contact, a customer, a payment or a charge. Raises NotFound where there is nothing.
     """
     with store.reading() as tx:
-        refs = {(side, key) for side in Side}
-        if "@" in key:
-            hmac = store.hmac(normalise_email(key))
-            refs = set(tx.records.by_hmacs([hmac]).get(hmac, set()))
+        asked = tx.purchases.of_payment(key)
+        refs = _find_refs(store, tx, key, asked)
         links = tx.links.of_records(refs)
         for link in links:
             refs |= {(Side.HUBSPOT, link.hubspot_id), (Side.STRIPE, link.stripe_id)}
@@ -64,11 +67,30 @@ def read_person(store: Store, key: str, limit: int) -> PersonHistory:
             records=[stored for _, stored in sorted(tx.records.get_many(refs).items())],
             links=links,
             conflicts=[row for side, record_id in sorted(refs) for row in tx.conflicts.of_record(side, record_id)],
-            entries=_read_lines(tx, refs, ids, limit),
+            entries=_read_lines(tx, refs, [*ids, *(purchase.payment_id for purchase in asked)], limit),
+            purchases=asked or _read_purchases(tx, refs, limit),
         )
-    if not found.records and not found.links and not found.entries:
-        raise NotFound("no record has this address or id: records are stored once they were listed or changed")
+    if not (found.records or found.links or found.entries or found.purchases):
+        raise NotFound(
+            "no record, payment or charge has this address or id: they are stored once they were listed or changed"
+        )
     return found
+
+
+def _find_refs(store: Store, tx: Tx, key: str, asked: Sequence[Purchase]) -> set[RecordRef]:
+    """Return the records an address or an id stands for; ``asked``: the payments it stands for."""
+    if "@" in key:
+        hmac = store.hmac(normalise_email(key))
+        return set(tx.records.by_hmacs([hmac]).get(hmac, set()))
+    if asked:
+        payers = [(Side.STRIPE, one.customer_id) for one in asked] + [(Side.HUBSPOT, one.contact_id) for one in asked]
+        return {(side, record_id) for side, record_id in payers if record_id}
+    return {(side, key) for side in Side}
+
+
+def _read_purchases(tx: Tx, refs: Collection[RecordRef], limit: int) -> list[Purchase]:
+    contacts, customers = (sorted(record_id for at, record_id in refs if at is side) for side in Side)
+    return tx.purchases.of_people(contacts, customers, limit)
 
 
 def _read_lines(tx: Tx, refs: Collection[RecordRef], ids: Collection[str], limit: int) -> list[JournalRow]:

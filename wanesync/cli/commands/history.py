@@ -25,7 +25,8 @@ def history(
     key: Annotated[
         str | None,
         typer.Argument(
-            metavar="EMAIL|ID", help="An address, a contact id or a customer id; left out: what was done last."
+            metavar="EMAIL|ID",
+            help="An address, or the id of a contact, customer, payment or charge; left out: what was done last.",
         ),
     ] = None,
     *,
@@ -79,6 +80,21 @@ def _as_json(person: PersonHistory, show: ValueFormatter) -> dict[str, object]:
             }
             for link in person.links
         ],
+        "purchases": [
+            {
+                "at": format_time(one.occurred_ms),
+                "payment_id": one.payment_id,
+                "charge_id": one.charge_id,
+                "customer_id": one.customer_id,
+                "contact_id": one.contact_id,
+                "amount": f"{one.decimal_amount:f}",
+                "currency": one.currency,
+                "state": str(one.state),
+                "sink": str(one.sink or ""),
+                "reason": one.reason,
+            }
+            for one in person.purchases
+        ],
         "conflicts": [
             {
                 "at": format_time(row.at_ms),
@@ -126,6 +142,18 @@ def _show_person(screen: Console, person: PersonHistory, show: ValueFormatter) -
         for link in person.links
     ]
     print_rows(screen, make_table("#Contact", "#Customer", "Link", "Rank", "Parked fields"), links)
+    purchases = [
+        (
+            format_time(one.occurred_ms),
+            one.payment_id,
+            f"{one.decimal_amount:f} {one.currency.upper()}",
+            str(one.state),
+            str(one.sink or "–"),
+            one.reason or "–",
+        )
+        for one in person.purchases
+    ]
+    print_rows(screen, make_table("Bought at", "#Payment", ">Amount", "State", "Recorded as", "Reason"), purchases)
     conflicts = [
         (
             format_time(row.at_ms),

@@ -667,6 +667,15 @@ ON CONFLICT (payment_id) DO NOTHING RETURNING payment_id;
 SELECT payment_id, charge_id, customer_id, hmac, amount, currency, occurred_ms, data, sink, state, contact_id, waits_for,
     reason, created_ms FROM purchases WHERE payment_id IN (:ids);
 
+-- name: purchases_of_payment
+SELECT payment_id, charge_id, customer_id, hmac, amount, currency, occurred_ms, data, sink, state, contact_id, waits_for,
+    reason, created_ms FROM purchases WHERE payment_id = :id OR charge_id = :id ORDER BY occurred_ms, payment_id;
+
+-- name: purchases_of_people
+SELECT payment_id, charge_id, customer_id, hmac, amount, currency, occurred_ms, data, sink, state, contact_id, waits_for,
+    reason, created_ms FROM purchases WHERE (contact_id <> '' AND contact_id IN (:contacts))
+OR (state IN ('waiting', 'unmatched') AND customer_id IN (:customers)) ORDER BY occurred_ms DESC, payment_id LIMIT :limit;
+
 -- name: lock_purchases
 SELECT payment_id, charge_id, customer_id, hmac, amount, currency, occurred_ms, data, sink, state, contact_id, waits_for,
     reason, created_ms FROM purchases WHERE payment_id IN (:ids) ORDER BY payment_id /* lock */;

@@ -48,6 +48,16 @@ class Purchases(Table):
         rows = self._session.rows("get_purchases", ids=payment_ids) if payment_ids else []
         return {row[0]: self._purchase(row) for row in rows}
 
+    def of_payment(self, payment_or_charge_id: str) -> PurchaseRows:
+        """Payments with this id, or with a charge of this id."""
+        return [self._purchase(row) for row in self._session.rows("purchases_of_payment", id=payment_or_charge_id)]
+
+    def of_people(self, contact_ids: Collection[str], customer_ids: Collection[str], limit: int) -> PurchaseRows:
+        """The newest payments that are assigned to contacts or wait for the contact of customers, oldest first."""
+        people = {"contacts": contact_ids or [""], "customers": customer_ids or [""]}
+        rows = self._session.rows("purchases_of_people", limit=limit, **people)
+        return [self._purchase(row) for row in reversed(rows)]
+
     def lock_many(self, payment_ids: Collection[str]) -> dict[str, Purchase]:
         """``get_many``, for payments that are changed next: no merge moves them before this transaction ends."""
         rows = self._session.rows("lock_purchases", ids=payment_ids) if payment_ids else []
