@@ -80,7 +80,7 @@ def test_json_keeps_letters_as_they_are(capsys: pytest.CaptureFixture[str]) -> N
     print_json({"name": "Zoë"})
     shown = capsys.readouterr().out
     assert "Zoë" in shown
-    assert json.loads(shown) == {"name": "Zoë"}
+    assert json.loads(shown) == {"version": 1, "name": "Zoë"}
 
 
 @pytest.mark.parametrize(("print_totals", "shown"), [(True, "events: 3\n"), (False, "")])
@@ -121,11 +121,11 @@ def test_a_json_document_holds_every_value_and_no_unsafe_character(capsys: pytes
     printed = capsys.readouterr().out
     assert not UNSAFE.search(printed)
     assert "Łódź" in printed
-    assert json.loads(printed) == {"name": ATTACK, "city": "Łódź\nnew"}
+    assert json.loads(printed) == {"version": 1, "name": ATTACK, "city": "Łódź\nnew"}
 
 
 def test_a_json_document_is_whole_in_any_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = io.BytesIO()
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw, encoding="cp1252", write_through=True))
     print_json({"city": "Łódź – 東京"})
-    assert json.loads(raw.getvalue()) == {"city": "Łódź – 東京"}
+    assert json.loads(raw.getvalue()) == {"version": 1, "city": "Łódź – 東京"}

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Literal
+from typing import Literal, TextIO
 
 from rich import box
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -21,6 +21,9 @@ DEFAULT_COLUMNS = 100
 """Characters a line may have where no terminal reports its width."""
 WIDE_COLUMNS = 170
 """Characters of a line of a list with ids and reasons that goes to a file or to another program."""
+
+JSON_VERSION = 1
+"""Raised when a key of a ``--json`` document is renamed, removed or changes its meaning; new keys do not raise it."""
 
 Advance = Callable[[int], None]
 """Moves a progress bar on by some steps."""
@@ -54,13 +57,16 @@ def make_wide_console() -> Console:
     return screen
 
 
-def print_json(document: object) -> None:
-    """Print the one JSON document of a command; what is unsafe, or not in the stream's encoding, as JSON escapes."""
-    text = json.dumps(document, ensure_ascii=False, indent=2, default=str)
-    encoding = sys.stdout.encoding or "utf-8"
-    if not encoding.lower().startswith("utf"):
-        text = json.dumps(document, indent=2, default=str)
-    print(UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+def print_json(document: Mapping[str, object]) -> None:
+    """Print the one JSON document of a command, with the version of its keys in front (docs/json.md)."""
+    print(encode_json({"version": JSON_VERSION, **document}, sys.stdout, indent=2))
+
+
+def encode_json(value: object, stream: TextIO, *, indent: int | None = None) -> str:
+    """Return JSON text for a stream; what is unsafe, or not in the stream's encoding, as JSON escapes."""
+    in_unicode = (stream.encoding or "utf-8").lower().startswith("utf")
+    text = json.dumps(value, ensure_ascii=not in_unicode, indent=indent, default=str)
+    return UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def make_table(*columns: str, title: str = "") -> Table:

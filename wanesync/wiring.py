@@ -27,6 +27,7 @@ from wanesync.ratelimit.pacer import Pacer
 from wanesync.ratelimit.quotas import TIME_ZONE
 from wanesync.reconcile.catch_up import CatchUp
 from wanesync.reconcile.listing import LANES, PARALLEL_HUBSPOT_LANES
+from wanesync.reconcile.plan_files import PlanReader
 from wanesync.reconcile.run import Reconcile
 from wanesync.reconcile.session import ReconcileSession, open_session
 from wanesync.reconcile.snapshot.file import MEMORY
@@ -301,6 +302,11 @@ def build_reconcile(runtime: Runtime, snapshot: str = MEMORY, *, parallel: bool 
         identity = load_pins(tx).by_setting()
     identity["parallel"] = str(parallel)
     return Reconcile(runtime, dict(runtime.pacers), snapshot, identity, lanes)
+
+
+def build_plan_reader(config: Config, store: Store) -> PlanReader:
+    """Build what shows saved plans; it needs no key and makes no request."""
+    return PlanReader(store, FieldMap(config.specs).version)
 
 
 def build_session(

@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 from wanesync.cli.main import app
 from wanesync.config.model import load
 from wanesync.store import Store
+from wanesync.terminal import JSON_VERSION
 from wanesync.wiring import open_database
 
 CONFIG = """\
@@ -41,7 +42,8 @@ class Installation:
         return found
 
     def ask(self, *arguments: str) -> dict[str, object]:
-        """The JSON document of a command."""
+        """The JSON document of a command, without its version."""
         found = json.loads(self.run(*arguments, "--json").stdout)
         assert isinstance(found, dict)
+        assert found.pop("version") == JSON_VERSION
         return found

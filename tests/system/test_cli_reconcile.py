@@ -43,15 +43,21 @@ def written(stage: Stage) -> int:
 
 def test_a_plan_is_saved_looked_at_and_applied(stage: Stage, tmp_path: Path) -> None:
     plan = tmp_path / "plan.json"
-    assert "1 create customer, 1 update customer" in done(stage, "reconcile", "--plan-out", str(plan))
+    said = done(stage, "reconcile", "--plan-out", str(plan))
+    assert f"Wrote {plan}: 1 create customer, 1 update customer; 1 pair to be linked." in said
+    shown = done(stage, "reconcile", "--show", str(plan))
+    assert "phone blank → +***" in shown
+    assert BEN not in shown
+    assert "phone blank → +12025550101" in done(stage, "reconcile", "--show", str(plan), "--show-values")
+    assert len(stage.ask("reconcile", "--show", str(plan))["differences"]) == 2  # type: ignore[arg-type] # a list
     stage.rest()
     assert written(stage) == 0
     with stage.store.reading() as tx:
         assert (tx.records.count(HUBSPOT), tx.jobs.depth(), tx.settings.get("listed")) == (0, [], None)
     # A colleague is quicker: the plan knows nothing of it, and neither does any webhook.
     stage.edit(STRIPE, "create", email=NEW)
-    said = stage.ask("reconcile", "--apply", str(plan), code=1)
-    assert [skipped["classes"] for skipped in said["skipped"]] == [["create_customer"]]  # type: ignore[attr-defined] # a list
+    applied = stage.ask("reconcile", "--apply", str(plan), code=1)
+    assert [skipped["classes"] for skipped in applied["skipped"]] == [["create_customer"]]  # type: ignore[attr-defined] # a list
     stage.work()
     stage.rest()
     assert stage.customer(BEN)["phone"] == "+12025550101"
@@ -155,7 +161,9 @@ def test_contacts_it_creates_are_marked_and_no_others(stage: Stage) -> None:
 
 def test_a_page_to_look_at(stage: Stage, tmp_path: Path) -> None:
     page = tmp_path / "diff.html"
-    done(stage, "diff", "--html", str(page), code=1)
+    said = done(stage, "diff", "--html", str(page), code=1)
+    assert f"Wrote {page}." in said
+    assert "Next: wanesync reconcile queues these repairs" in said
     text = page.read_text()
     assert "4242" in text
     assert "acct_sandbox" in text
@@ -187,6 +195,9 @@ def test_cron_gets_nothing_to_mail(stage: Stage) -> None:
     [
         (["--dry-run", "--baseline"], "exclude one another"),
         (["--apply", "none.json", "--only", "conflict"], "--only would do nothing with --apply"),
+        (["--show", "none.json", "--apply", "none.json"], "exclude one another"),
+        (["--show", "none.json", "--wait"], "--wait would do nothing with --show"),
+        (["--show", "none.json"], "cannot read the plan none.json"),
         (["--baseline", "--max-creates", "0"], "--max-creates would do nothing"),
         (["--decisions", "none.csv"], "cannot be read"),
         (["--snapshot", "/nowhere/at/all"], "cannot be made"),
@@ -198,7 +209,8 @@ def test_cron_gets_nothing_to_mail(stage: Stage) -> None:
         (["--decisions", "pyproject.toml"], "decision"),
     ],
     ids=[
-        *("two ways", "idle", "idle zero", "no file", "no place", "no place for a plan", "no place for a table"),
+        *("two ways", "idle", "shown and applied", "idle show", "no plan to show"),
+        *("idle zero", "no file", "no place", "no place for a plan", "no place for a table"),
         *("no place for a page", "no plan there", "no plan", "no table"),
     ],
 )

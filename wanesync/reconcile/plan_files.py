@@ -12,17 +12,25 @@ import base64
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from pathlib import Path
 from typing import BinaryIO
 
-from wanesync.core.diff.difference import ACTIONABLE, Difference, DifferenceClass
+from wanesync.core.diff.difference import (
+    ACTIONABLE,
+    CREATIONS,
+    MISSING_THERE,
+    Difference,
+    DifferenceClass,
+    FieldDifference,
+)
 from wanesync.core.diff.plan_items import (
     Deviation,
     PlanHeader,
+    PlanItem,
     check_header,
     find_deviation,
     propose,
@@ -34,6 +42,7 @@ from wanesync.core.errors import ConfigError
 from wanesync.core.model import Side
 from wanesync.reconcile.atomic_file import write_atomically
 from wanesync.reconcile.compare import PLAIN, Report
+from wanesync.store.database import Store
 from wanesync.sync.runtime import Runtime
 
 PINS = ("pin_portal", "pin_stripe_account", "pin_stripe_mode")
@@ -76,11 +85,73 @@ class PlanSelection:
     skipped: list[Deviation] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class SavedPlan:
+    """What a plan file says, with its values decrypted: its header, pairs to be linked, differences to be repaired.
+
+    ``links``: first, the keys of the pairs; ``differences``: read after them, once, one by one.
+    """
+
+    header: PlanHeader
+    links: Sequence[str]
+    differences: Iterator[Difference]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanReader:
+    """Reads the plan files of one database and field map. ``fields_version``: of the map in use."""
+
+    store: Store
+    fields_version: str
+
+    @contextmanager
+    def open(self, path: Path) -> Iterator[SavedPlan]:
+        """Yield what a plan file holds, for as long as the file is open. Raises ``ConfigError`` as ``check`` does."""
+        with _open_plan(path, self.sign) as plan:
+            self.check(plan)
+            links = [str(json.loads(text)) for text in plan.links()]
+            yield SavedPlan(read_header(plan.head), links, map(self._unseal, map(read_item, plan.items())))
+
+    def check(self, plan: _FileReader) -> str:
+        """Check accounts, field map and digest of an open file, and return the digest. Raises ``ConfigError``."""
+        if problems := check_header(read_header(plan.head), self.head({})):
+            raise ConfigError(problems)
+        return plan.check()
+
+    def head(self, counts: Mapping[DifferenceClass, int]) -> PlanHeader:
+        """Return the header of a plan that is made now."""
+        with self.store.reading() as tx:
+            portal, account, mode = (tx.settings.get(name) or "" for name in PINS)
+            made_ms = tx.now_ms
+        named = {str(kind): number for kind, number in counts.items()}
+        return PlanHeader(portal, account, mode, self.fields_version, made_ms, named)
+
+    def sign(self, digest: str) -> str:
+        """Return the keyed digest of a file."""
+        return self.store.row_hash(f"plan file {digest}")
+
+    def _unseal(self, item: PlanItem) -> Difference:
+        sealed = base64.b64decode(item.sealed)
+        values = json.loads(self.store.encryption.decrypt(sealed, "plan", f"{item.kind} {item.key}", "values"))
+        writes = {name: str(step.writes) for name, step in item.steps.items()}
+        why = MISSING_THERE if item.kind in CREATIONS else ""
+        fields = {
+            name: FieldDifference(hubspot, stripe, writes.get(name, ""), why, after)
+            for name, (hubspot, stripe, after) in values.items()
+        }
+        return Difference(item.kind, item.hubspot_id, item.stripe_id, fields, key=item.key)
+
+
 @dataclass(slots=True)
 class PlanFiles:
     """Saves plan files, and finds what of them is still valid."""
 
     runtime: Runtime
+
+    @property
+    def reader(self) -> PlanReader:
+        """Reads what was saved."""
+        return PlanReader(self.runtime.store, self.runtime.rules.fields.version)
 
     def save(self, report: Report, path: Path, scope: PlanScope | None = None) -> PlanSummary:
         """Write what a reconcile would do into a file of mode 0600; nothing is queued.
@@ -88,10 +159,10 @@ class PlanFiles:
         Raises ``ConfigError`` when the file cannot be written; an older one of that name then stays.
         """
         wanted = scope or PlanScope()
-        saved = PlanSummary()
+        saved, reader = PlanSummary(), self.reader
         with write_atomically(path) as file:
-            out = _PlanWriter(file, self._sign)
-            out.write_head(json.dumps(self._head(report.counts).as_json()))
+            out = _FileWriter(file, reader.sign)
+            out.write_head(json.dumps(reader.head(report.counts).as_json()))
             saved.links = out.write_links(islice(_links(report, wanted), wanted.limit))
             left = None if wanted.limit is None else wanted.limit - saved.links
             out.write_items(
@@ -104,17 +175,18 @@ class PlanFiles:
 
     def check(self, path: Path) -> None:
         """Raises ``ConfigError``: another version, other accounts, another field map, an altered file."""
-        with _open_plan(path, self._sign) as plan:
-            self._check(plan)
+        reader = self.reader
+        with _open_plan(path, reader.sign) as plan:
+            reader.check(plan)
 
     def choose(self, report: Report, path: Path, progress: Callable[[int], None]) -> PlanSelection:
         """Find the keys of which a new and complete comparison shows exactly what was planned.
 
         ``progress`` is called with the number of people and pairs checked. Raises ``ConfigError`` as ``check`` does.
         """
-        chosen = PlanSelection()
-        with _open_plan(path, self._sign) as plan:
-            digest = self._check(plan)
+        chosen, reader = PlanSelection(), self.reader
+        with _open_plan(path, reader.sign) as plan:
+            digest = reader.check(plan)
             for key in (str(json.loads(text)) for text in plan.links()):
                 classes = report.snapshot.job_classes_of(key)
                 if classes and classes <= WITHOUT_WRITES:
@@ -134,19 +206,7 @@ class PlanFiles:
         self.runtime.commit("proposal", lambda tx: tx.journal.add("plan", Side.HUBSPOT, "", "", counts))
         return chosen
 
-    def _check(self, plan: _PlanReader) -> str:
-        if problems := check_header(read_header(plan.head), self._head({})):
-            raise ConfigError(problems)
-        return plan.check()
-
     # -- saving
-
-    def _head(self, counts: Mapping[DifferenceClass, int]) -> PlanHeader:
-        with self.runtime.store.reading() as tx:
-            portal, account, mode = (tx.settings.get(name) or "" for name in PINS)
-            made_ms = tx.now_ms
-        named = {str(kind): number for kind, number in counts.items()}
-        return PlanHeader(portal, account, mode, self.runtime.rules.fields.version, made_ms, named)
 
     def _make_line(self, difference: Difference, saved: PlanSummary) -> str:
         saved.items[difference.kind] += 1
@@ -154,9 +214,6 @@ class PlanFiles:
         values = json.dumps(values_of(difference))
         sealed = self.runtime.store.encryption.encrypt(values, "plan", f"{item.kind} {item.key}", "values")
         return json.dumps(item.as_json() | {"sealed": base64.b64encode(sealed).decode()})
-
-    def _sign(self, digest: str) -> str:
-        return self.runtime.store.row_hash(f"plan file {digest}")
 
 
 def _links(report: Report, wanted: PlanScope) -> Iterator[str]:
@@ -179,7 +236,7 @@ def _differences_by_key(report: Report, wanted: PlanScope) -> Iterator[list[Diff
 # -- the file format
 
 
-class _PlanWriter:
+class _FileWriter:
     """Writes a plan file: head, links, items and digest, in this order, each value as JSON text in one line."""
 
     def __init__(self, file: BinaryIO, sign: Sign) -> None:
@@ -216,7 +273,7 @@ class _PlanWriter:
         self._hash.update(data)
 
 
-class _PlanReader:
+class _FileReader:
     """Reads a plan file from its beginning to its end: ``check`` first, then ``links``, then ``items``.
 
     Raises ``ConfigError`` for a file that is no plan.
@@ -264,14 +321,14 @@ class _PlanReader:
 
 
 @contextmanager
-def _open_plan(path: Path, sign: Sign) -> Iterator[_PlanReader]:
+def _open_plan(path: Path, sign: Sign) -> Iterator[_FileReader]:
     """Open a plan file. Raises ``ConfigError`` when it cannot be read or is no plan."""
     try:
         file = path.open("rb")
     except OSError as error:
         raise ConfigError([f"cannot read the plan {path}: {error.strerror}"]) from error
     with file:
-        yield _PlanReader(file, sign)
+        yield _FileReader(file, sign)
 
 
 def _make_end(signed: str) -> bytes:

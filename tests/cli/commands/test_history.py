@@ -45,5 +45,5 @@ def test_a_payment_is_shown_with_its_amount_and_state(installation: Installation
     shown = installation.run("history", "ch_1").stdout
     for text in ("pi_1", "19.99 EUR", "todo", "note"):
         assert text in shown
-    [found] = installation.ask("history", "pi_1")["purchases"]
+    [found] = installation.ask_rows("purchases", "history", "pi_1")
     assert (found["charge_id"], found["amount"], found["currency"], found["state"]) == ("ch_1", "19.99", "eur", "todo")

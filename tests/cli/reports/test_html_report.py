@@ -5,13 +5,28 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections import Counter
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from tests.support.reports import CREATED, NASTY, PARKED, PEOPLE, UPDATED, Found, found_of, nasty_person, page_of
+from tests.support.reports import (
+    CREATED,
+    HEADING,
+    NASTY,
+    PARKED,
+    PEOPLE,
+    UPDATED,
+    Found,
+    Page,
+    found_of,
+    nasty_person,
+    page_of,
+)
+from wanesync.cli.reports.html_report import write_html
 from wanesync.core.diff.value_kinds import ValueKind
+from wanesync.ops.record_pages import NO_PAGES, find_record_pages
 
 
 def test_a_page_lists_its_rows_for_its_script(tmp_path: Path) -> None:
@@ -52,6 +67,19 @@ def test_a_page_makes_no_request(tmp_path: Path) -> None:
         assert tag not in {"link", "iframe", "object", "embed", "img", "base", "form"}
     assert not re.search(r"url\(|@import|https?:", "".join(page.styles) + page.scripts[1])
     assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|eval|fetch", page.scripts[1])
+
+
+def test_ids_lead_to_the_records_where_there_are_pages(tmp_path: Path) -> None:
+    heading = replace(HEADING, pages=find_record_pages("4242", "acct_7", "test"))
+    write_html(found_of(*PEOPLE), tmp_path / "a.html", heading, show_values=False)
+    page = Page((tmp_path / "a.html").read_text())
+    [table] = [attributes for tag, attributes in page.tags if attributes.get("id") == "list"]
+    assert table["data-contact"] == "https://app.hubspot.com/contacts/4242/record/0-1/"
+    assert table["data-customer"] == "https://dashboard.stripe.com/acct_7/test/customers/"
+    assert find_record_pages("4242", "acct_7", "live").customer == "https://dashboard.stripe.com/acct_7/customers/"
+    assert find_record_pages("", "", "") == NO_PAGES
+    [without] = [a for tag, a in page_of(found_of(), tmp_path / "b.html").tags if a.get("id") == "list"]
+    assert (without["data-contact"], without["data-customer"]) == ("", "")
 
 
 def test_the_policy_allows_the_pages_own_script_and_style_only(tmp_path: Path) -> None:

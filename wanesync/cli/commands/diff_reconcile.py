@@ -18,10 +18,12 @@ from wanesync.cli.context import AsJson, ConfigFile, open_configured
 from wanesync.cli.reports import differences
 from wanesync.cli.reports.csv_report import write_csv
 from wanesync.cli.reports.html_report import Heading, write_html
-from wanesync.cli.times import parse_since
+from wanesync.cli.reports.plan_report import show_plan, write_plan_json
+from wanesync.cli.times import format_time, parse_since
 from wanesync.config.model import API_KEYS
 from wanesync.core.errors import ConfigError
 from wanesync.core.model import Side
+from wanesync.ops.record_pages import NO_PAGES, find_record_pages
 from wanesync.reconcile.apply_decisions import AppliedDecisions
 from wanesync.reconcile.atomic_file import check_place
 from wanesync.reconcile.compare import Report
@@ -50,7 +52,7 @@ from wanesync.terminal import (
     print_rows,
     progress_bars,
 )
-from wanesync.wiring import build_generation_marker, build_runtime, build_session, snapshot_path
+from wanesync.wiring import build_generation_marker, build_plan_reader, build_runtime, build_session, snapshot_path
 from wanesync.worker.gc_tuning import tune_gc
 
 LAST = "last"
@@ -93,10 +95,13 @@ def diff(
     ):
         runtime = build_runtime(config, store, tuple(Side))
         tune_gc()
+        output = replace(output, links=not config.is_rehearsal)
         path = str(snapshot or snapshot_path(config))
         with build_session(runtime, path, parallel=parallel, max_requests=max_requests) as session:
-            report = _compare(session, since)
-            output.show(report)
+            report, since_ms = _compare(session, since, as_json=as_json)
+            output.show(report, since_ms)
+            if not as_json:
+                _print_lines(differences.describe_next_steps(report))
             different = report.actionable or report.set_aside or (strict and differences.count_parked(report))
     if different:
         raise typer.Exit(1)
@@ -115,6 +120,7 @@ def reconcile(
     quiet_property: options.QuietProperty = None,
     plan_out: options.PlanOut = None,
     apply: options.ApplyFile = None,
+    show: options.ShowFile = None,
     decisions: options.DecisionsFile = None,
     baseline: options.BaselineFlag = False,
     parallel: options.Parallel = False,
@@ -129,8 +135,11 @@ def reconcile(
     """Compare both sides and queue a repair of what differs. The workers carry it out."""
     asked = ReconcileOptions(
         dry_run, wait, since, frozenset(only or ()), limit, force, max_creates, quiet_property,
-        plan_out, apply, decisions, baseline,
+        plan_out, apply, show, decisions, baseline,
     )  # fmt: skip
+    if asked.show is not None:
+        _show_plan(asked.show, config_file, show_values=show_values, as_json=as_json)
+        return
     output = ReportOutput(csv_file, html_file, show_values=show_values, as_json=as_json)
     with open_configured(config_file, uses=API_KEYS.values(), patience=Patience(max_s=RUN_PATIENCE_S)) as (
         config,
@@ -143,10 +152,11 @@ def reconcile(
         if asked.decision_file is not None:
             check_decisions(runtime, asked.decision_file)
         tune_gc()
+        output = replace(output, links=not config.is_rehearsal)
         path = str(snapshot or snapshot_path(config))
         with build_session(runtime, path, parallel=parallel, max_requests=max_requests, writes=not dry_run) as session:
-            _compare(session, since)
-            queued = _carry_out(session, asked, output)
+            _, since_ms = _compare(session, since, as_json=as_json)
+            queued = _carry_out(session, asked, output, since_ms)
         if queued is not None:
             _finish(store, queued, asked, as_json=as_json)
 
@@ -166,29 +176,33 @@ class Queued:
         return self.run.jobs + (self.applied.jobs if self.applied else 0)
 
 
-def _compare(session: ReconcileSession, since: str | None) -> Report:
+def _compare(session: ReconcileSession, since: str | None, *, as_json: bool) -> tuple[Report, int | None]:
+    """The report, and since when changes were compared; None after a full listing."""
     if since is not None:
         since_ms = _read_since(session, since)
+        _print_lines([f"Comparing what changed since {format_time(since_ms)}."], as_json=as_json)
         with _show_progress() as progress:
             report = session.compare_changes(since_ms, progress)
         if report is not None:
-            return report
+            return report, since_ms
         make_console(error=True).print(
             "Both sides are listed in full: there was no full run yet, or the 30 days are over for which Stripe "
             "keeps events."
         )
     _print_cost(session)
     with _show_progress() as progress:
-        return session.compare(progress)
+        return session.compare(progress), None
 
 
-def _carry_out(session: ReconcileSession, asked: ReconcileOptions, output: ReportOutput) -> Queued | None:
+def _carry_out(
+    session: ReconcileSession, asked: ReconcileOptions, output: ReportOutput, since_ms: int | None
+) -> Queued | None:
     """Carry out the options with a finished comparison; None where nothing is queued."""
     report = session.report
     if asked.dry_run or asked.plan_out is not None:
-        output.show(report)
+        output.show(report, since_ms)
         if asked.plan_out is not None:
-            _save_plan(session, asked.plan_out, PlanScope(asked.only, asked.limit))
+            _save_plan(session, asked.plan_out, PlanScope(asked.only, asked.limit), as_json=output.as_json)
         if report.set_aside or (asked.plan_out is None and report.actionable):
             raise typer.Exit(1)
         return None
@@ -221,10 +235,16 @@ def _queue(session: ReconcileSession, asked: ReconcileOptions) -> Queued:
     return Queued(session.queue(selection, run_property), applied, chosen, session.report.set_aside)
 
 
-def _save_plan(session: ReconcileSession, path: Path, scope: PlanScope) -> None:
+def _save_plan(session: ReconcileSession, path: Path, scope: PlanScope, *, as_json: bool) -> None:
     saved = session.save_plan(path, scope)
     counts = format_counts({str(kind): number for kind, number in sorted(saved.items.items())})
-    make_console(error=True).print(f"{path}: {counts}; {pluralize(saved.links, 'pair')} to be linked.", markup=False)
+    _print_lines(
+        [
+            f"Wrote {path}: {counts or 'nothing to repair'}; {pluralize(saved.links, 'pair')} to be linked.",
+            f"Next: wanesync reconcile --show {path}, then wanesync reconcile --apply {path}.",
+        ],
+        as_json=as_json,
+    )
 
 
 def _take_baseline(session: ReconcileSession, *, as_json: bool) -> None:
@@ -305,6 +325,23 @@ def _describe_trouble(queued: Queued, state: RunState, *, waited: bool) -> list[
     return trouble
 
 
+def _show_plan(path: Path, config_file: Path | None, *, show_values: bool, as_json: bool) -> None:
+    with open_configured(config_file) as (config, store), build_plan_reader(config, store).open(path) as plan:
+        if as_json:
+            write_plan_json(plan, sys.stdout, show_values=show_values)
+        else:
+            show_plan(make_console(), plan, show_values=show_values)
+            _print_lines([f"Next: wanesync reconcile --apply {path} carries it out, where it is still valid."])
+
+
+def _print_lines(lines: Sequence[str], *, as_json: bool = False) -> None:
+    """Print lines beside the report; beside JSON only where a person sees standard error, so cron mails nothing."""
+    screen = make_console(error=as_json)
+    if not as_json or screen.is_terminal:
+        for line in lines:
+            screen.print(line, markup=False)
+
+
 def _print_skipped(chosen: PlanSelection) -> None:
     made = make_table("Key", "Class", "Changed meanwhile", title="Skipped")
     rows = [
@@ -325,12 +362,16 @@ def _skipped_as_json(chosen: PlanSelection) -> list[dict[str, object]]:
 
 @dataclass(frozen=True, slots=True)
 class ReportOutput:
-    """Where a report is shown: on the screen or as JSON, and in the files of ``--csv`` and ``--html``."""
+    """Where a report is shown: on the screen or as JSON, and in the files of ``--csv`` and ``--html``.
+
+    ``links``: whether ids in the page lead to the records in HubSpot and Stripe; a sandbox has no such pages.
+    """
 
     csv_file: Path | None
     html_file: Path | None
     show_values: bool = False
     as_json: bool = False
+    links: bool = True
 
     def __post_init__(self) -> None:
         """Raises ConfigError for a file that cannot be written."""
@@ -338,11 +379,11 @@ class ReportOutput:
             if path is not None:
                 check_place(path)
 
-    def show(self, report: Report) -> None:
+    def show(self, report: Report, since_ms: int | None) -> None:
         """Print the report, and write the files of ``--csv`` and ``--html``."""
         self.write_files(report)
         if self.as_json:
-            differences.write_json(report, sys.stdout, show_values=self.show_values)
+            differences.write_json(report, sys.stdout, show_values=self.show_values, since_ms=since_ms)
         else:
             differences.show(make_console(), report, show_values=self.show_values)
 
@@ -350,12 +391,16 @@ class ReportOutput:
         """Write the files of ``--csv`` and ``--html``."""
         if self.csv_file is not None:
             write_csv(report, self.csv_file, show_values=self.show_values)
+            _print_lines([f"Wrote {self.csv_file}."], as_json=self.as_json)
         if self.html_file is not None:
             metadata = report.snapshot.metadata()
             stripe = f"Stripe account {metadata[STRIPE_ACCOUNT]} ({metadata[STRIPE_MODE]})"
             compared = f"HubSpot portal {metadata[PORTAL]} and {stripe}"
-            made_ms = int(metadata["began_ms"])
-            write_html(report, self.html_file, Heading(made_ms, compared), show_values=self.show_values)
+            names = (metadata[name] for name in (PORTAL, STRIPE_ACCOUNT, STRIPE_MODE))
+            pages = find_record_pages(*names) if self.links else NO_PAGES
+            heading = Heading(int(metadata["began_ms"]), compared, pages)
+            write_html(report, self.html_file, heading, show_values=self.show_values)
+            _print_lines([f"Wrote {self.html_file}."], as_json=self.as_json)
 
 
 @contextmanager

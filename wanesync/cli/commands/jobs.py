@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from wanesync.cli.context import MAX_ROWS, AsJson, ConfigFile, open_configured
-from wanesync.cli.times import parse_since
+from wanesync.cli.times import format_time, parse_since
 from wanesync.core.jobs import DeadClass, JobKind
 from wanesync.core.model import Side
 from wanesync.ops.jobs import list_jobs
@@ -40,12 +40,15 @@ def jobs(
 ) -> None:
     """List queued jobs and dead letters. A dead letter is shown with its record, reason, time and attempts."""
     with open_configured(config_file) as (_, store):
-        found = list_jobs(store, make_filter(store, dead_class, side, kind, since), limit)
+        asked = make_filter(store, dead_class, side, kind, since)
+        found = list_jobs(store, asked, limit)
     if as_json:
         listed = [_as_json(letter) for letter in found.dead]
         print_json({"dead": listed} if dead else {"queued": list(found.depth), "dead": listed})
         return
     screen = make_wide_console()
+    if asked.since_ms:
+        screen.print(f"Dead letters given up since {format_time(asked.since_ms)}.")
     if not dead:
         _show_depth(screen, found.depth, found.now_ms)
     _show_letters(screen, found.dead, found.now_ms)

@@ -56,6 +56,9 @@ PlanOut = Annotated[
 ApplyFile = Annotated[
     Path | None, typer.Option("--apply", metavar="FILE", help="Carry out a saved plan, where it is still valid.")
 ]
+ShowFile = Annotated[
+    Path | None, typer.Option("--show", metavar="FILE", help="Show a saved plan; nothing is listed or queued.")
+]
 DecisionsFile = Annotated[
     Path | None,
     typer.Option("--decisions", metavar="FILE", help="A CSV file of --csv with its decision column filled in."),
@@ -70,6 +73,7 @@ _IGNORED = {
     "--dry-run": (*_SELECTION, *_PERMISSIONS),
     "--plan-out": _PERMISSIONS,
     "--apply": ("--since", "--only"),
+    "--show": ("--since", *_SELECTION, *_PERMISSIONS),
     "--decisions": (),
     "--baseline": ("--since", *_SELECTION, *_PERMISSIONS),
 }
@@ -90,6 +94,7 @@ class ReconcileOptions:
     quiet_property: str | None = None
     plan_out: Path | None = None
     apply: Path | None = None
+    show: Path | None = None
     decisions: Path | None = None
     baseline: bool = False
     decision_file: bytes | None = field(init=False, default=None)

@@ -5,18 +5,26 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from wanesync.cli.times import format_time
 from wanesync.core.bulk_guards import Volume
-from wanesync.core.diff.difference import ACTIONABLE, MEANING, Difference, DifferenceClass, FieldDifference
+from wanesync.core.diff.difference import (
+    ACTIONABLE,
+    MEANING,
+    MISSING_THERE,
+    Difference,
+    DifferenceClass,
+    FieldDifference,
+)
 from wanesync.core.diff.value_kinds import ValueKind
 from wanesync.core.model import Side
 from wanesync.core.normalize import NAME_PARTS
-from wanesync.terminal import format_counts, make_table, mask, pluralize, print_rows
+from wanesync.terminal import JSON_VERSION, encode_json, format_counts, make_table, mask, pluralize, print_rows
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -107,20 +115,23 @@ def _join_name(value: str) -> str:
 # -- JSON
 
 
-def write_json(report: Findings, out: TextIO, *, show_values: bool) -> None:
-    """Write one JSON document: ``{"counts", "plan", "unlike", "requests", "timing", "set_aside", "differences"}``.
+def write_json(report: Findings, out: TextIO, *, show_values: bool, since_ms: int | None = None) -> None:
+    """Write one JSON document, its keys as in docs/json.md.
 
-    One difference a line, never all in memory. The key ``lost`` is there where missed webhooks were counted.
+    One difference a line, never all in memory. The key ``lost`` is there where missed webhooks were counted, ``since``
+    where only changes since ``since_ms`` were compared.
     """
-    encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
+    encode = partial(encode_json, stream=out)
     format_value = make_value_formatter(show_values)
-    head = _as_summary(report)
+    head = (
+        {"version": JSON_VERSION} | _as_summary(report) | ({} if since_ms is None else {"since": format_time(since_ms)})
+    )
     out.write("{\n" + "".join(f"  {encode(key)}: {encode(part)},\n" for key, part in head.items()))
     out.write('  "differences": [')
     pieces: list[str] = []
     comma = ""
     for found in report.differences():
-        pieces.append(f"{comma}\n    {encode(_as_json(found, format_value))}")
+        pieces.append(f"{comma}\n    {encode(difference_as_json(found, format_value))}")
         comma = ","
         if len(pieces) == DIFFERENCES_PER_WRITE:
             out.write("".join(pieces))
@@ -140,7 +151,8 @@ def _as_summary(report: Findings) -> dict[str, object]:
     return {"counts": counts, "plan": plan, "unlike": unlike, **cost, "set_aside": aside, **lost}
 
 
-def _as_json(found: Difference, format_value: ValueFormatter) -> dict[str, object]:
+def difference_as_json(found: Difference, format_value: ValueFormatter) -> dict[str, object]:
+    """Return a difference as an entry of ``differences`` in ``diff --json``."""
     return {
         "class": str(found.kind),
         "hubspot_id": found.hubspot_id,
@@ -238,6 +250,19 @@ def show(screen: Console, report: Findings, *, show_values: bool) -> None:
         screen.print("Nothing to repair.")
 
 
+def describe_next_steps(report: Findings) -> list[str]:
+    """Return which commands follow a comparison, a line each."""
+    lines = []
+    if report.actionable:
+        lines.append("Next: wanesync reconcile queues these repairs; with --plan-out FILE it saves them for review.")
+    if waiting := count_parked(report):
+        lines.append(
+            f"{pluralize(waiting, 'difference')} waiting for a decision: wanesync diff --csv FILE, fill in its column "
+            "decision, then wanesync reconcile --decisions FILE."
+        )
+    return lines
+
+
 def set_aside_lines(set_aside: Sequence[tuple[Side, str, str]]) -> list[str]:
     """Name what could not be used, a line each; beyond a screen only how many more there are."""
     lines = [f"Set aside: {side} {record_id or 'a record without an id'}: {why}" for side, record_id, why in set_aside]
@@ -251,14 +276,19 @@ def _show_differences(screen: Console, report: Findings, format_value: ValueForm
         if kind is DifferenceClass.IN_SYNC or not report.counts[kind]:
             continue
         made = make_table("#Contact", "#Customer", "What", "Why", title=str(kind))
-        print_rows(screen, made, [_row(found, format_value) for found in report.differences(kind, MAX_ROWS_PER_CLASS)])
+        print_rows(
+            screen,
+            made,
+            [describe_difference(found, format_value) for found in report.differences(kind, MAX_ROWS_PER_CLASS)],
+        )
         if report.counts[kind] > MAX_ROWS_PER_CLASS:
             screen.print(
                 f"… and {report.counts[kind] - MAX_ROWS_PER_CLASS:,} more (--json and --csv have all of them)\n"
             )
 
 
-def _row(found: Difference, format_value: ValueFormatter) -> tuple[str, str, str, str]:
+def describe_difference(found: Difference, format_value: ValueFormatter) -> tuple[str, str, str, str]:
+    """Return a difference as a row: contact, customer, what would be written, and why."""
     parts = [_describe(name, value, format_value) for name, value in found.fields.items()]
     reasons = [found.note, *(value.why for value in found.fields.values())]
     if not parts:
@@ -270,7 +300,7 @@ def _row(found: Difference, format_value: ValueFormatter) -> tuple[str, str, str
 def _describe(name: str, value: FieldDifference, format_value: ValueFormatter) -> str:
     hubspot, stripe = format_value(value.hubspot) or "blank", format_value(value.stripe) or "blank"
     kind = "" if value.how in {ValueKind.BLANK, ValueKind.OTHER} else f" ({value.how})"
-    if value.why == "missing there":
+    if value.why == MISSING_THERE:
         source = stripe if value.writes == Side.HUBSPOT else hubspot
         return f"{name} {format_value(value.after) or f'{source} (not written)'}"
     if not value.writes:

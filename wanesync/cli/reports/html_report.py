@@ -22,6 +22,7 @@ from wanesync.cli.reports.differences import (
     unlike_rows,
 )
 from wanesync.core.diff.difference import ACTIONABLE, MEANING, Difference, DifferenceClass
+from wanesync.ops.record_pages import NO_PAGES, RecordPages
 from wanesync.reconcile.atomic_file import write_text_atomically
 from wanesync.terminal import pluralize
 
@@ -36,10 +37,11 @@ JSON_ESCAPES = {ord(mark): f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"}
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """The heading of a page. ``compared``: names of both sides, such as their account ids."""
+    """The heading of a page. ``compared``: names of both sides, such as their account ids; ``pages``: to link to."""
 
     made_ms: int
     compared: str
+    pages: RecordPages = NO_PAGES
 
 
 def write_html(report: Findings, path: Path, heading: Heading, *, show_values: bool, max_rows: int = MAX_ROWS) -> None:
@@ -115,6 +117,8 @@ def _parts(report: Findings, heading: Heading, listed: int, *, masked: bool) -> 
         "COUNTS": "\n".join(_count(report, kind) for kind in DifferenceClass if report.counts[kind]),
         "SUMMARIES": "\n".join(_summaries(report)),
         "CAP": escape(cap),
+        "CONTACTPAGE": escape(heading.pages.contact),
+        "CUSTOMERPAGE": escape(heading.pages.customer),
         "CLASSES": "\n".join(_button(report, kind) for kind in LISTED if report.counts[kind]),
     }
 

@@ -60,6 +60,9 @@ ACTIONABLE = frozenset(
         DifferenceClass.UPDATE_CONTACT,
     }
 )
+CREATIONS = frozenset({DifferenceClass.CREATE_CUSTOMER, DifferenceClass.CREATE_CONTACT})
+MISSING_THERE = "missing there"
+"""Why a field of a record that would be created is written."""
 MEANING = {
     DifferenceClass.IN_SYNC: "the same on both sides",
     DifferenceClass.CREATE_CUSTOMER: "missing in Stripe: created there",
@@ -246,7 +249,7 @@ def _creation(action: Action, source: StoredRecord) -> Difference:
         if value and name in action.changes:
             values = (value, "") if target is Side.STRIPE else ("", value)
             after = action.changes[name].after
-            fields[name] = FieldDifference(*values, str(target), "missing there", after, ValueKind.BLANK)
+            fields[name] = FieldDifference(*values, str(target), MISSING_THERE, after, ValueKind.BLANK)
     for name, change in action.changes.items():
         if change.after and not change.source:
             fields[name] = FieldDifference("", "", str(target), BUSINESS_NAME, change.after, ValueKind.BLANK)
