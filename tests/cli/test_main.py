@@ -22,7 +22,7 @@ from wanesync.core.model import Side
 @pytest.mark.parametrize(
     ("error", "code", "printed"),
     [
-        (NotFound("no such hold"), 1, "wanesync: no such hold\n"),
+        (NotFound("no such hold"), 2, "wanesync: no such hold\n"),
         (ConfigError(["a is wrong"]), 2, "wanesync: a is wrong\n"),
         (ConfigError(["a is wrong", "b, too"]), 2, "wanesync: 2 problems:\n  - a is wrong\n  - b, too\n"),
         (GuardError("too many"), 3, "wanesync: too many\n"),

@@ -46,8 +46,9 @@ def _root(
 def main() -> None:
     """Run one command and end with its exit code.
 
-    0: fine. 1: differences a reconcile would repair, or work failed. 2: wrong use or configuration. 3: stopped by a
-    guard. 4: a side, the database or the place of the output cannot be reached.
+    0: fine. 1: differences a reconcile would repair, or work failed. 2: wrong use or configuration, or an unknown id.
+    3: stopped by a guard. 4: a side, the database or the place of the output cannot be reached, or a key is refused.
+    130: interrupted by Ctrl-C.
     """
     prepare_streams()
     try:

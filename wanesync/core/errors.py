@@ -98,6 +98,8 @@ class OutputFailed(WanesyncError):
 class NotFound(WanesyncError):
     """The named record, job, hold or file does not exist."""
 
+    exit_code = 2
+
 
 class InvalidSignature(WanesyncError):
     """A webhook whose signature is missing, wrong, stale or from the future."""
