@@ -256,7 +256,7 @@ def test_dead_letters_are_listed_and_retried(stage: Stage) -> None:
     assert (unasked.returncode, "--yes" in unasked.stderr) == (2, True), "there is no terminal to answer on"
     assert stage.ask("retry", dead[0]["id"], "--yes") == {"retried": 1, "classes": {"refused": 1}}
     missing = stage.run("retry", "nothing", "--yes")
-    assert (missing.returncode, "no dead job" in missing.stderr) == (1, True)
+    assert (missing.returncode, "no dead job" in missing.stderr) == (2, True)
     assert stage.run("retry").returncode == 2
     assert stage.run("retry", "--all", "--class", "gone").returncode == 2
     bury("cus_two")
