@@ -10,6 +10,7 @@ from tests.support.reconcile_harness import OpenPacer, Sides, make_runtime
 from tests.support.store_fixtures import Clock
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.model import Event, Side
+from wanesync.core.ports import EventPage
 from wanesync.reconcile.catch_up import OVERLAP_MS, STRIPE_HISTORY_MS, CatchUp
 from wanesync.reconcile.missed_count import read_missed
 from wanesync.store.database import Store
@@ -50,6 +51,21 @@ def test_events_since_the_cursor_are_stored_once(store: Store, sides: Sides, cat
     assert catch_up.run(STRIPE).changed == 2
     assert cursor_ms(store, STRIPE) >= sides.now_ms
     assert catch_up.run(STRIPE).changed == 0
+
+
+def test_a_catch_up_whose_pages_lead_back_ends(store: Store, sides: Sides, catch_up: CatchUp) -> None:
+    steps = {"": "b", "b": "c", "c": "b"}
+    asked: list[str] = []
+
+    def list_events(_since_s: int, after: str) -> EventPage:
+        asked.append(after)
+        assert len(asked) < 20, "the catch-up does not end"
+        return EventPage([], [], steps[after])
+
+    sides.list_events = list_events  # type: ignore[method-assign] # the vendor's list is a circle
+    with pytest.raises(CallError, match="leads back"):
+        catch_up.run(STRIPE)
+    assert asked == ["", "b", "c"]
 
 
 def test_events_that_no_webhook_brought_in_minutes_are_counted_until_none_is_missed(

@@ -171,6 +171,23 @@ def warned(times: int) -> Iterator[None]:
 IDS = list(range(1000, 3000, 7))
 
 
+class Cycle(Customers):
+    """Pages whose cursors lead back: b, c, d, b, …"""
+
+    def list_customers(self, after: str, created_from: int, created_to: int) -> Page:
+        """One page."""
+        self.asked += 1
+        assert self.asked < 100, "the listing does not end"
+        following = {"": "b", "b": "c", "c": "d", "d": "b"}[after]
+        return Page([_customer(self.asked)], following, Timing(0, 0))
+
+
+def test_a_listing_whose_pages_lead_back_ends(store: Store) -> None:
+    run = begin(store, Contacts([]), Cycle(0), lanes={HUBSPOT: 1, STRIPE: 1})
+    with patch("tenacity.nap.time"), pytest.raises(VendorUnavailable, match="leads back"):
+        run.run(ignore)
+
+
 def test_listed_by_ranges_all_are_there_at_little_cost(store: Store) -> None:
     contacts, customers = Contacts(IDS), Customers(250)
     run = begin(store, contacts, customers)

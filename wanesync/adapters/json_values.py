@@ -84,6 +84,11 @@ def texts(value: object) -> dict[str, str]:
     return {name: member if isinstance(member, str) else text(member) for name, member in value.items()}
 
 
+def is_flag(value: object) -> bool:
+    """Return whether a value is true, false, or not given; a text such as "true" is none of them."""
+    return value is None or isinstance(value, bool)
+
+
 def whole(value: object) -> int | None:
     """Return a whole number of at most 63 bits, also one written as text; None for anything else."""
     if isinstance(value, str):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TypeVar
 
+from wanesync.core.cursors import CursorTrail
 from wanesync.core.errors import CallError, DatabaseUnavailable, Failure
 from wanesync.core.jobs import JobKind, JobRequest, Priority
 from wanesync.core.model import Side
@@ -124,9 +125,10 @@ class CatchUp:
         too_old = side is Side.STRIPE and progress.until_ms - progress.since_ms > STRIPE_HISTORY_MS
         done = CatchUpResult(side, 0, 0, 0, too_old)
         load = self._list_events if side is Side.STRIPE else self._search_contacts
+        trail = CursorTrail(side)
         while True:
             page = load(progress)
-            if not page.after:
+            if not trail.follow(progress.after, page.after):
                 break
             progress = replace(progress, after=page.after)
             done += self._store(page, _progress_name(side), json.dumps(asdict(progress)))

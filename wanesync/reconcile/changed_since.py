@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TypeVar
 
+from wanesync.core.cursors import CursorTrail
 from wanesync.core.diff.missed_webhooks import (
     DELIVERY_GRACE_MS,
     MissedCounts,
@@ -20,7 +21,7 @@ from wanesync.core.diff.missed_webhooks import (
     find_missed,
     find_names,
 )
-from wanesync.core.errors import CallError, Failure, GuardError
+from wanesync.core.errors import CallError, Failure, GuardError, VendorUnavailable
 from wanesync.core.event_order import read_stripe_events
 from wanesync.core.lost_updates import is_answered
 from wanesync.core.model import Event, Record, Side, StoredRecord
@@ -105,7 +106,7 @@ class ChangesReader:
         """Customer -> its events that no stored read covers, without their objects."""
         unread: dict[str, list[Event]] = defaultdict(list)
         received: dict[str, frozenset[str]] = {}
-        fields, after = self.runtime.rules.fields, ""
+        fields, after, trail = self.runtime.rules.fields, "", CursorTrail(Side.STRIPE)
         while True:
             page = self._read(
                 Side.STRIPE,
@@ -122,7 +123,10 @@ class ChangesReader:
                     received[event.record_id] = received.get(event.record_id, frozenset()) | find_names([event], fields)
                 if not marks.get(event.key) or event.record_id in copies:
                     unread[event.record_id].append(replace(event, record=None, previous={}))
-            after = page.next
+            try:
+                after = trail.follow(after, page.next)
+            except CallError as error:
+                raise VendorUnavailable(f"the listing is incomplete and was not used: {error}") from error
             if not after:
                 break
         for names in received.values():

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import structlog
 
+from wanesync.core.cursors import CursorTrail
 from wanesync.core.diff.ranges import ListingRange, ListingRanges
 from wanesync.core.errors import CallError, Failure, VendorUnavailable, WanesyncError
 from wanesync.core.model import Record, Side
@@ -82,10 +83,12 @@ class Listing:
     _ended: threading.Event = field(default_factory=threading.Event)
     _stopped: threading.Event = field(default_factory=threading.Event)
     _unordered: bool = False
+    _trails: dict[tuple[Side, int], CursorTrail] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, progress: Progress) -> None:
         """List both sides completely. Raises ``VendorUnavailable``, ``GuardError`` or ``DatabaseUnavailable``."""
+        self._trails.clear()
         if SEQUENTIAL in self.snapshot.metadata():
             self.lanes = {**self.lanes, Side.HUBSPOT: 1}
         for side in Side:
@@ -104,6 +107,7 @@ class Listing:
             self._list(progress)
 
     def _begin_sequential(self) -> None:
+        self._trails.clear()
         self.lanes = {**self.lanes, Side.HUBSPOT: 1}
         self.snapshot.clear_listing(Side.HUBSPOT)
         self.snapshot.put_metadata({SEQUENTIAL: "yes"})
@@ -233,12 +237,20 @@ class Listing:
         called_ms = self.runtime.store.now_ms()
         with self._lock:
             span = self._spans[side].ranges[span.number]
+            trail = self._trails.setdefault((side, span.number), CursorTrail(side))
+
+        def fetch() -> Page:
+            if side is Side.STRIPE:
+                page = self.runtime.stripe.list_customers(span.next, span.low, span.high)
+            else:
+                page = self.runtime.hubspot.list_contacts(span.next)
+            trail.follow(span.next, page.next)
+            return page
+
         if side is Side.STRIPE:
-            return called_ms, self._call(
-                side, OPERATIONS[side], lambda: self.runtime.stripe.list_customers(span.next, span.low, span.high)
-            )
+            return called_ms, self._call(side, OPERATIONS[side], fetch)
         try:
-            page = self._call(side, OPERATIONS[side], lambda: self.runtime.hubspot.list_contacts(span.next))
+            page = self._call(side, OPERATIONS[side], fetch)
         except VendorUnavailable as error:
             if self.lanes[side] > 1 and _is_refused(error):
                 raise _CursorRefused from error

@@ -309,6 +309,33 @@ def test_notes_are_read_a_page_at_a_time_until_none_is_left() -> None:
         assert open_side(server).read_note_marks("7") == frozenset()
 
 
+def test_notes_whose_pages_lead_back_are_no_answer() -> None:
+    def page(after: str) -> Told:
+        more = {"paging": {"next": {"after": after}}}
+        return Told(200, {"results": [{"from": {"id": "7"}, "to": [{"toObjectId": 5}], **more}]})
+
+    with CannedServer(page("a"), page("b"), page("a")) as server, pytest.raises(CallError) as raised:
+        open_side(server).read_note_marks("7")
+    assert raised.value.failure is Failure.NO_ANSWER
+
+
+@pytest.mark.parametrize("archived", ["true", "false", 1, [], {}])
+def test_a_mark_that_is_neither_true_nor_false_does_not_count_as_living(archived: object) -> None:
+    odd = {**raw("1"), "archived": archived}
+    with CannedServer(Told(200, {"results": [odd, raw("2")]})) as server:
+        found = open_side(server).read_contacts(["1", "2"])
+        page = open_side(server).list_contacts("")
+        assert not open_side(server).find_archived(["1"])
+    assert isinstance(found["1"], CallError)
+    assert found["1"].failure is Failure.NO_ANSWER
+    assert not isinstance(found["2"], CallError)
+    assert [record.id for record in page.records] == ["2"]
+    assert [aside.id for aside in page.set_aside] == ["1"]
+    with CannedServer(Told(200, odd)) as server:
+        alone = open_side(server)._read_alone("1")
+    assert isinstance(alone, CallError)
+
+
 @pytest.mark.parametrize("paging", ["x", {"next": {}}, {"next": {"after": None}}, {"next": "x"}, [1]])
 def test_a_page_with_a_next_one_that_cannot_be_asked_for_is_not_the_last(paging: object) -> None:
     with CannedServer(Told(200, {"results": [raw("1")], "paging": paging})) as server, pytest.raises(CallError) as one:

@@ -35,6 +35,13 @@ def test_a_search_begins_at_a_time_and_goes_on_above_an_id() -> None:
     assert [(entry["operator"], entry["value"]) for entry in second] == [("GTE", "5"), ("GT", "8")]
 
 
+def test_a_search_that_shows_the_same_hits_again_is_no_answer() -> None:
+    hits = [{"id": str(number), "properties": {}} for number in range(1, 201)]
+    with CannedServer(Told(200, {"results": hits})) as server, pytest.raises(CallError) as raised:
+        open_side(server).search_modified(5, "200")
+    assert raised.value.failure is Failure.NO_ANSWER
+
+
 def test_a_survey_returns_the_total_and_the_highest_id() -> None:
     with CannedServer(Told(200, {"total": 12, "results": [{"id": "99"}]}), Told(200, {"results": []})) as server:
         side = open_side(server)

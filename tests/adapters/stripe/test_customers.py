@@ -65,7 +65,16 @@ def test_newer_attributes_that_are_left_out_where_they_are_blank_are_blank() -> 
 
 @pytest.mark.parametrize(
     "change",
-    [{"object": "account"}, {"object": None}, {"deleted": True}, {"metadata": None}, {"metadata": []}, {"email": ...}],
+    [
+        {"object": "account"},
+        {"object": None},
+        {"deleted": True},
+        {"deleted": "true"},
+        {"deleted": 1},
+        {"metadata": None},
+        {"metadata": []},
+        {"email": ...},
+    ],
 )
 def test_what_is_no_whole_customer_is_no_answer(change: dict[str, object]) -> None:
     raw = {name: value for name, value in {**CUSTOMER, **change}.items() if value is not ...}

@@ -126,6 +126,12 @@ class TestStripe:
         assert (purchase.email, purchase.amount, purchase.currency) == ("ada@x.de", 3000, "usd")
         assert (purchase.occurred_ms, purchase.description) == (1_700_000_005_000, "Tea")
 
+    @pytest.mark.parametrize("mark", [{"paid": "true"}, {"captured": "true"}, {"paid": None}, {"captured": 1}])
+    def test_a_charge_whose_marks_are_neither_true_nor_false_is_set_aside(self, mark: Json) -> None:
+        parsed = parse_stripe(event("charge.succeeded", charge(**mark)))
+        assert not parsed.purchases
+        assert len(parsed.set_aside) == 1
+
     def test_both_events_of_one_payment_name_it_alike(self) -> None:
         first = parse_stripe(event("charge.succeeded", charge(captured=False, amount_captured=0)))
         second = parse_stripe(event("charge.captured", charge(amount_captured=1200), id="evt_2"))

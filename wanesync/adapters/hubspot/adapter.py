@@ -25,6 +25,7 @@ from wanesync.adapters.hubspot.contacts import (
 from wanesync.adapters.hubspot.errors import ErrorTable, RefusedCall, read_unreadable
 from wanesync.adapters.json_values import epoch_ms, mapping, rows, text
 from wanesync.core.api_versions import HubSpotVersion
+from wanesync.core.cursors import CursorTrail
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.fields import FieldMap
 from wanesync.core.model import Record, Side
@@ -141,6 +142,7 @@ class HubSpotAdapter:
         asked = {"properties": [MODIFIED], "inputs": [{"id": contact_id} for contact_id in ids]}
         body = self._client.call(self._client.contact_batches.read, asked, archived=True).body
         found = (mapping(raw) for raw in rows(body.get("results")))
+        # An entry whose mark is no truth value counts as absent, not as deleted.
         return frozenset(text(raw.get("id")) for raw in found if raw.get("archived") is True) & frozenset(ids)
 
     def _read_halves(self, ids: Sequence[str], error: AnswerTooLarge) -> Mapping[str, Record | CallError | None]:
@@ -381,7 +383,7 @@ class HubSpotAdapter:
     def _read_note_ids(self, contact_id: str) -> list[str]:
         """Read the ids of a contact's notes, a page a request; by batch, which every version has."""
         ids: list[str] = []
-        asked = {"id": contact_id}
+        asked, trail = {"id": contact_id}, CursorTrail(Side.HUBSPOT)
         while True:
             reply = self._client.call(
                 self._client.association_batches.get_page, "contacts", "notes", {"inputs": [asked]}
@@ -399,11 +401,9 @@ class HubSpotAdapter:
             if not isinstance(shown.get("to"), list):
                 raise read_unreadable(reply.status, "associations without a list of records")
             ids += [text(mapping(entry).get("toObjectId")) for entry in rows(shown["to"])]
-            following = _read_cursor(shown, reply.status)
+            following = trail.follow(asked.get("after", ""), _read_cursor(shown, reply.status))
             if not following:
                 return ids
-            if following == asked.get("after"):
-                raise read_unreadable(reply.status, "a cursor that cannot be used")
             self._before_extra()
             asked["after"] = following
 

@@ -15,7 +15,7 @@ from wanesync.adapters.checked_values import (
     find_faults,
     is_too_long,
 )
-from wanesync.adapters.json_values import epoch_ms, mapping, texts
+from wanesync.adapters.json_values import epoch_ms, is_flag, mapping, texts
 from wanesync.core.fields import FieldMap
 from wanesync.core.ids import CUSTOMER_ID_PROPERTY, INTENT_PROPERTY
 from wanesync.core.model import Record, Side, normalise_email
@@ -52,6 +52,8 @@ def read_contact(raw: Mapping[str, object], fields: FieldMap, *, whole: bool = T
     own_id = read_id(raw)
     if not own_id:
         raise IncompleteElement("a contact with no usable record id")
+    if not is_flag(raw.get("archived")):
+        raise IncompleteElement(f"contact {own_id} whose archived is neither true nor false")
     properties, too_long = _check_properties(raw.get("properties"), fields, own_id)
     values: dict[str, str] = {}
     unknown = set(too_long)

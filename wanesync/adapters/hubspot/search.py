@@ -8,7 +8,7 @@ from wanesync.adapters.checked_values import MAX_ID_CHARS
 from wanesync.adapters.hubspot.client import HubSpotClient
 from wanesync.adapters.hubspot.contacts import MODIFIED
 from wanesync.adapters.hubspot.errors import read_unreadable
-from wanesync.adapters.json_values import epoch_ms, mapping, rows, text
+from wanesync.adapters.json_values import epoch_ms, mapping, rows, text, whole
 from wanesync.core.ports import Survey
 
 SEARCH_PAGE = 200
@@ -25,6 +25,8 @@ def find_modified(client: HubSpotClient, since_ms: int, above_id: str) -> Sequen
     while True:
         hits = _search_above(client, since_ms, above_id)
         usable = [(hit_id, at_ms) for hit_id, at_ms in hits if hit_id.isdecimal() and len(hit_id) <= MAX_ID_CHARS]
+        if usable and above_id and int(usable[-1][0]) <= int(above_id):
+            raise read_unreadable(200, "a search that does not go on")
         found += usable
         if len(found) >= SEARCH_PAGE or len(hits) < SEARCH_PAGE or not usable:
             return found
@@ -59,4 +61,4 @@ def survey(client: HubSpotClient) -> Survey:
     body = client.call(client.contact_search.do_search, query).body
     total = body.get("total")
     ids = [text(mapping(raw).get("id")) for raw in rows(body.get("results"))]
-    return Survey(total if isinstance(total, int) else 0, max((int(i) for i in ids if i.isdecimal()), default=0))
+    return Survey(whole(total) or 0, max((int(i) for i in ids if i.isdecimal()), default=0))

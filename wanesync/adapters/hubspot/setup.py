@@ -10,7 +10,7 @@ from wanesync.adapters.hubspot.api_paths import DEFINITION, DEFINITIONS
 from wanesync.adapters.hubspot.client import HubSpotClient
 from wanesync.adapters.hubspot.errors import read_unreadable
 from wanesync.adapters.hubspot.purchases import define_event
-from wanesync.adapters.json_values import mapping, rows, text
+from wanesync.adapters.json_values import is_flag, mapping, rows, text
 from wanesync.core.errors import CallError, ConfigError, Failure
 from wanesync.core.ids import CUSTOMER_ID_PROPERTY, INTENT_PROPERTY
 from wanesync.core.portal_checks import PortalFacts, PropertyFacts
@@ -58,7 +58,9 @@ def inspect(client: HubSpotClient, event_name: str) -> PortalFacts:
 
 def _read_facts(entry: Mapping[str, object]) -> PropertyFacts:
     metadata = mapping(entry.get("modificationMetadata"))
-    read_only = metadata.get("readOnlyValue") is True or entry.get("calculated") is True
+    marks = metadata.get("readOnlyValue"), entry.get("calculated")
+    # What is neither true nor false is not written to: a refusal would follow.
+    read_only = any(mark is True or not is_flag(mark) for mark in marks)
     return PropertyFacts(
         text(entry.get("type")) or "string",
         read_only=read_only,

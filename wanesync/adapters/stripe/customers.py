@@ -18,7 +18,7 @@ from wanesync.adapters.checked_values import (
     find_faults,
     is_too_long,
 )
-from wanesync.adapters.json_values import MAX_MS, parse, rows, text, texts, whole
+from wanesync.adapters.json_values import MAX_MS, is_flag, parse, rows, text, texts, whole
 from wanesync.core.fields import NAME_SOURCES, FieldMap
 from wanesync.core.ids import CONTACT_ID_KEY, PORTAL_ID_KEY
 from wanesync.core.model import Record, Side, normalise_email
@@ -99,7 +99,7 @@ def read_customer(raw: Mapping[str, object], fields: FieldMap, portal: str) -> R
     Raises ``IncompleteElement`` (no customer, or without e-mail or metadata, which every customer shows) and
     ``InvalidElement`` (a value that cannot be stored).
     """
-    if raw.get("object") != "customer" or raw.get("deleted") is True:
+    if raw.get("object") != "customer" or raw.get("deleted") is True or not is_flag(raw.get("deleted")):
         raise IncompleteElement("not a customer")
     own_id = check_id(raw.get("id"))
     if "email" not in raw or not isinstance(raw.get(METADATA), dict):

@@ -101,8 +101,10 @@ class StripeEvents:
         subject = mapping(mapping(event.get("data")).get("object"))
         if kind in CHARGE_TYPES:
             check_id(event.get("id"), ("evt_",))
-            paid = subject.get("paid") is True and subject.get("captured") is True
-            return _purchase(subject, _occurred_ms(event)) if paid else IGNORED
+            paid, captured = subject.get("paid"), subject.get("captured")
+            if not isinstance(paid, bool) or not isinstance(captured, bool):
+                raise InvalidElement("a charge that does not say whether it is paid and captured")
+            return _purchase(subject, _occurred_ms(event)) if paid and captured else IGNORED
         previous = mapping(mapping(event.get("data")).get("previous_attributes"))
         if previous and not self._concerns(previous):
             return IGNORED
