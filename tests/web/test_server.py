@@ -77,8 +77,13 @@ def test_a_port_that_is_taken_is_a_configuration_error(store: Store) -> None:
 
 def test_a_database_that_does_not_answer_is_trouble(store: Store) -> None:
     assert find_trouble(store) == ""
-    with patch.object(store, "transaction", side_effect=DatabaseUnavailable("gone")):
+    with patch.object(store, "reading", side_effect=DatabaseUnavailable("gone")):
         assert find_trouble(store) == "the database does not answer"
+
+
+def test_whoever_asks_for_readiness_causes_no_writing_transaction(store: Store) -> None:
+    with patch.object(store, "transaction", side_effect=AssertionError("it writes")):
+        assert find_trouble(store) == ""
 
 
 def test_a_process_with_an_earlier_field_map_is_not_ready_and_ends(store: Store) -> None:

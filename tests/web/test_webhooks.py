@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 
@@ -28,8 +29,8 @@ from tests.support.web_door import (
     sign_stripe,
 )
 from wanesync.core.errors import DatabaseUnavailable, DecryptionFailed
+from wanesync.web import body_memory
 from wanesync.web.settings import WebSettings
-from wanesync.web.webhooks import SMALL_BODY_BYTES, BodyMemory, Refusal
 
 
 def test_hubspots_events_are_stored(door: Door) -> None:
@@ -140,17 +141,17 @@ def test_a_hundred_events_with_the_longest_texts_are_accepted() -> None:
         assert (answer.status, answer.json) == (200, {"stored": 100})
 
 
-def test_large_bodies_do_not_keep_the_usual_ones_out() -> None:
-    memory = BodyMemory(4 << 20)
-    memory.move(0, SMALL_BODY_BYTES)
-    memory.move(SMALL_BODY_BYTES, 4 << 20)
-    memory.move(0, 4 << 20)
-    with pytest.raises(Refusal) as raised:
-        memory.move(SMALL_BODY_BYTES, SMALL_BODY_BYTES + 1)
-    assert raised.value.status == 503
-    memory.move(0, SMALL_BODY_BYTES)
-    memory.move(4 << 20, 0)
-    memory.move(0, 4 << 20)
+def test_bodies_that_stop_arriving_do_not_keep_a_webhook_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body_memory, "SMALL_BODIES_BYTES", 8_000)
+    with serve(WebSettings(public_url=PUBLIC_URL), Memory()) as door, ExitStack() as opened:
+        head = f"POST {HUBSPOT} HTTP/1.1\r\nHost: x\r\nContent-Length: 1001\r\n\r\n".encode()
+        stalled = []
+        for _ in range(8):
+            client = opened.enter_context(socket.create_connection(("127.0.0.1", door.port), timeout=10))
+            client.sendall(head + b"[" * 1_000)
+            stalled.append(client)
+        assert [door.post_hubspot([change(i)]).status for i in range(1, 4)] == [200] * 3
+        assert stalled[0].recv(100).startswith(b"HTTP/1.1 503 ")
 
 
 def test_a_body_that_is_too_large_is_not_read(door: Door) -> None:

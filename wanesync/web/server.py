@@ -123,9 +123,12 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def find_trouble(store: Store) -> str:
-    """Return why no webhook could be stored now, "" if one could: begins a writing transaction."""
+    """Return why no webhook could be stored now, "" if one could.
+
+    Only reads: anyone may ask, and a writing transaction would take the turn of a webhook.
+    """
     try:
-        with store.transaction() as tx:
+        with store.reading() as tx:
             tx.settings.get(LISTED)
             tx.settings.check_field_map()
     except FieldMapChanged:

@@ -6,31 +6,29 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 import structlog
-from anyio import CapacityLimiter, fail_after, to_thread
+from anyio import CancelScope, CapacityLimiter, current_time, to_thread
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from wanesync.core.errors import InvalidPayload, InvalidSignature, StaleSignature
 from wanesync.core.model import Side
 from wanesync.store.tables.webhook_counts import Outcome
+from wanesync.web.body_memory import Body, BodyMemory, NoRoom
 from wanesync.web.door_test import Verdict, find_nonce
 from wanesync.web.metrics import WebhookCounters
 from wanesync.web.settings import IntakePort, WebSettings
 
 logger = structlog.get_logger(__name__)
 
-SMALL_BODY_BYTES = 1 << 20
-"""Bodies up to here are the usual ones: 100 events have about 50 kB."""
-SMALL_BODIES_BYTES = 128 << 20
-"""Bytes of all usual bodies that are held at a time (our choice)."""
+NO_ROOM = "too many bodies arrive at a time: send it again"
 Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Refusal(Exception):
-    """A request is refused before it reaches the intake."""
+    """A request is refused before it reaches the intake. ``closes``: its connection ends, as its body was not read."""
 
-    def __init__(self, status: int, reason: str, outcome: Outcome) -> None:
-        self.status, self.reason, self.outcome = status, reason, outcome
+    def __init__(self, status: int, reason: str, outcome: Outcome, *, closes: bool = False) -> None:
+        self.status, self.reason, self.outcome, self.closes = status, reason, outcome, closes
         super().__init__(reason)
 
 
@@ -40,24 +38,6 @@ class DoorTestArrived(Exception):
     def __init__(self, verdict: Verdict) -> None:
         self.verdict = verdict
         super().__init__(verdict)
-
-
-class BodyMemory:
-    """How many bytes of bodies are held at a time; used on the event loop only, so without a lock.
-
-    Large bodies have a share of their own, so that they cannot keep the usual ones out.
-    """
-
-    def __init__(self, max_body_bytes: int) -> None:
-        self._left = {False: SMALL_BODIES_BYTES, True: 2 * max_body_bytes}
-
-    def move(self, before: int, after: int) -> None:
-        """Account for a body that grew from ``before`` to ``after`` bytes; 0: it is released. Raises ``Refusal``."""
-        self._left[before > SMALL_BODY_BYTES] += before
-        if after > self._left[after > SMALL_BODY_BYTES]:
-            self._left[before > SMALL_BODY_BYTES] -= before
-            raise Refusal(503, "too many large bodies at a time: send it again", Outcome.UNAVAILABLE)
-        self._left[after > SMALL_BODY_BYTES] -= after
 
 
 class WebhookRoutes:
@@ -81,7 +61,7 @@ class WebhookRoutes:
                 response = JSONResponse({"test": test.verdict}, 200 if test.verdict is Verdict.OK else 401)
             except Refusal as refusal:
                 outcome = refusal.outcome
-                response = self._refuse(side, refusal.status, refusal.reason)
+                response = self._refuse(side, refusal.status, refusal.reason, closes=refusal.closes)
             except InvalidSignature as error:
                 outcome = Outcome.CLOCK if isinstance(error, StaleSignature) else Outcome.SIGNATURE
                 response = self._refuse(side, 401, str(error))
@@ -101,12 +81,15 @@ class WebhookRoutes:
         return handle
 
     async def _accept(self, side: Side, request: Request) -> int:
-        body = bytearray()
+        scope = CancelScope(deadline=current_time() + self._settings.body_timeout_s)
+        body = self._memory.begin(scope.cancel)
         try:
-            await self._read(request, body)
-            return await self._store(side, request, bytes(body))
+            await self._read(request, body, scope)
+            return await self._store(side, request, bytes(body.data))
+        except NoRoom:
+            raise Refusal(503, NO_ROOM, Outcome.UNAVAILABLE, closes=True) from None
         finally:
-            self._memory.move(len(body), 0)
+            self._memory.release(body)
 
     async def _store(self, side: Side, request: Request, body: bytes) -> int:
         # The signature identifies the sender and the parser the content: the content type is not checked.
@@ -122,22 +105,23 @@ class WebhookRoutes:
         work = partial(self._intake.accept, side, body, headers, self._url(request))
         return await to_thread.run_sync(work, limiter=self._limiter)
 
-    async def _read(self, request: Request, body: bytearray) -> None:
-        """Fill ``body``, whose bytes are accounted for. Raises ``Refusal``."""
+    async def _read(self, request: Request, body: Body, scope: CancelScope) -> None:
+        """Fill ``body``, whose bytes are accounted for. Raises ``Refusal`` and ``NoRoom``."""
         limit = self._settings.max_body_bytes
-        too_large = Refusal(413, f"the body is larger than {limit} bytes", Outcome.TOO_LARGE)
+        too_large = Refusal(413, f"the body is larger than {limit} bytes", Outcome.TOO_LARGE, closes=True)
         announced = request.headers.get("content-length", "")
         if announced.isdigit() and int(announced) > limit:
             raise too_large
-        try:
-            with fail_after(self._settings.body_timeout_s):
-                async for chunk in request.stream():
-                    if len(body) + len(chunk) > limit:
-                        raise too_large
-                    self._memory.move(len(body), len(body) + len(chunk))
-                    body += chunk
-        except TimeoutError:
-            raise Refusal(408, "the body took too long to arrive", Outcome.SLOW) from None
+        with scope:
+            async for chunk in request.stream():
+                if len(body.data) + len(chunk) > limit:
+                    raise too_large
+                self._memory.add(body, chunk)
+            self._memory.complete(body)
+            return
+        if body.gave_way:
+            raise NoRoom
+        raise Refusal(408, "the body took too long to arrive", Outcome.SLOW, closes=True)
 
     def _url(self, request: Request) -> str:
         """Return the address that was signed: behind a proxy only the configuration has it."""
@@ -146,12 +130,12 @@ class WebhookRoutes:
         query = request.url.query
         return self._settings.public_url.rstrip("/") + request.url.path + (f"?{query}" if query else "")
 
-    def _refuse(self, side: Side, status: int, reason: str) -> Response:
+    def _refuse(self, side: Side, status: int, reason: str, *, closes: bool = False) -> Response:
         headers: dict[str, str] = {}
         if status == 503:
             headers["Retry-After"] = str(self._settings.retry_after_s)
         else:
             logger.warning("webhook refused", side=side, status=status, reason=reason)
-        if status in (408, 413):
+        if closes:
             headers["Connection"] = "close"
         return JSONResponse({"error": reason}, status, headers)
