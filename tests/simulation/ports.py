@@ -69,9 +69,9 @@ class _Batches:
     def __init__(self, root: str) -> None:
         self._root = root
 
-    def read(self, body: object, *, archived: bool = False) -> Request:
+    def read(self, body: object, *, archived: str = "") -> Request:
         request = _post(f"{self._root}/batch/read", body)
-        return replace(request, query=(("archived", "true"),)) if archived else request
+        return replace(request, query=(("archived", archived),)) if archived else request
 
     def create(self, body: object) -> Request:
         return _post(f"{self._root}/batch/create", body)

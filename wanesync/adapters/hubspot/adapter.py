@@ -140,7 +140,8 @@ class HubSpotAdapter:
         """Return those of the contacts that are in the recycle bin: archived reads find nothing else."""
         batches.check_size(len(ids), lambda: len(set(ids)))
         asked = {"properties": [MODIFIED], "inputs": [{"id": contact_id} for contact_id in ids]}
-        body = self._client.call(self._client.contact_batches.read, asked, archived=True).body
+        # A text: the SDK writes a truth value with a capital letter.
+        body = self._client.call(self._client.contact_batches.read, asked, archived="true").body
         found = (mapping(raw) for raw in rows(body.get("results")))
         # An entry whose mark is no truth value counts as absent, not as deleted.
         return frozenset(text(raw.get("id")) for raw in found if raw.get("archived") is True) & frozenset(ids)

@@ -119,8 +119,7 @@ def version_view(version: Version) -> Json:
         "timestamp": iso(version.at_ms),
         "sourceType": version.source.kind,
         "sourceId": version.source.id,
-        "sourceLabel": None,
-        "updatedByUserId": 1 if version.source.id == "userId:1" else None,
+        **({"updatedByUserId": 1} if version.source.id == "userId:1" else {}),
     }
 
 

@@ -11,13 +11,17 @@ from wanesync.sandbox.hubspot.call import Call, as_text, listed, optional_text, 
 from wanesync.sandbox.hubspot.contacts import Contact
 from wanesync.sandbox.hubspot.portal import Portal
 from wanesync.sandbox.hubspot.properties import finite
+from wanesync.sandbox.hubspot.property_endpoints import read_options
 
 EVENTS_LIMIT = 500  # occurrences of one batch
 PROPERTIES_LIMIT = 50  # of one definition (HubSpot, event definitions guide)
 MEMBERS = {"eventName", "objectId", "email", "utk", "occurredAt", "uuid", "properties"}
-DEFINITION_MEMBERS = {"label", "name", "description", "primaryObject", "propertyDefinitions"}
+DEFINITION_MEMBERS = {
+    "label", "name", "description", "primaryObject", "propertyDefinitions", "includeDefaultProperties",
+}  # fmt: skip
 PROPERTY_MEMBERS = {"name", "label", "type", "description", "options"}
-TYPES = {"string", "number", "enumeration", "datetime"}
+FIELD_TYPES = {"string": "text", "number": "number", "enumeration": "select", "datetime": "date"}
+TYPES = set(FIELD_TYPES)
 DEFINE_SCOPE = "behavioral_events.event_definitions.read_write"
 SEND_SCOPE = "analytics.behavioral_events.send"
 NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
@@ -25,30 +29,50 @@ NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """One event type; ``types`` maps a property to its type."""
+    """One event type; ``types`` maps a property to its type, ``options`` an enumeration to its (value, label)."""
 
+    number: int
     name: str
     label: str
     description: str
     types: Mapping[str, str]
     labels: Mapping[str, str]
+    options: Mapping[str, tuple[tuple[str, str], ...]]
     full_name: str
     created_ms: int
 
     def view(self) -> Json:
         """The definition in an answer."""
         return {
+            "id": str(self.number),
+            "objectTypeId": f"6-{self.number}",
             "name": self.name,
             "fullyQualifiedName": self.full_name,
-            "labels": {"singular": self.label, "plural": None},
+            "labels": {"singular": self.label, "plural": f"{self.label}s"},
             "description": self.description,
             "primaryObject": "CONTACT",
+            "primaryObjectId": "0-1",
             "archived": False,
             "createdAt": iso(self.created_ms),
-            "properties": [
-                {"name": name, "label": self.labels[name], "type": kind, "archived": False}
-                for name, kind in self.types.items()
+            "updatedAt": iso(self.created_ms),
+            "associations": [],
+            "properties": [self._view_property(name) for name in self.types],
+        }
+
+    def _view_property(self, name: str) -> Json:
+        kind = self.types[name]
+        return {
+            "name": name,
+            "label": self.labels[name],
+            "type": kind,
+            "fieldType": FIELD_TYPES[kind],
+            "groupName": f"{self.name}_information",
+            "description": "",
+            "options": [
+                {"label": label, "value": value, "displayOrder": order, "hidden": False}
+                for order, (value, label) in enumerate(self.options.get(name, ()))
             ],
+            "archived": False,
         }
 
 
@@ -110,11 +134,13 @@ class Events:
             for entry in listed(call.body.get("propertyDefinitions"), "propertyDefinitions")
         ]
         item = Definition(
+            number=1_000_000 + len(self.store.definitions),
             name=name,
             label=label,
             description=as_text(call.body.get("description") or "", "description"),
             types={as_text(entry.get("name"), "name"): as_text(entry.get("type"), "type") for entry in entries},
             labels={as_text(entry.get("name"), "name"): as_text(entry.get("label"), "label") for entry in entries},
+            options={as_text(entry.get("name"), "name"): read_options(entry) for entry in entries},
             full_name=full_name(portal, name),
             created_ms=call.now_ms,
         )

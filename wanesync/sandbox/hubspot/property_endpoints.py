@@ -43,7 +43,7 @@ def create_property(portal: Portal, call: Call) -> Answer:
         field_type=field_type,
         group=group,
         description=as_text(given.get("description") or "", "description"),
-        options=_options(given),
+        options=read_options(given),
         unique=given.get("hasUniqueValue") is True,
         defined=False,
         created_ms=call.now_ms,
@@ -70,7 +70,8 @@ def create_group(portal: Portal, call: Call) -> Answer:
     return Answer(201, dict(_group(name, label)))
 
 
-def _options(given: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
+def read_options(given: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
+    """The options of a definition as (value, label)."""
     options = [record(option, "options") for option in listed(given.get("options"), "options")]
     return tuple((as_text(option.get("value"), "value"), as_text(option.get("label"), "label")) for option in options)
 
