@@ -24,8 +24,8 @@ DOCUMENTS = [
 ]
 ALLOWED = {
     ".ci", ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md",
-    "SECURITY.md", "config.example.toml", "docs", "pyproject.toml", "requirements-dev.lock", "requirements.lock",
-    "tests", "wanesync",
+    "SECURITY.md", "config.example.toml", "deploy", "docs", "pyproject.toml", "requirements-dev.lock",
+    "requirements.lock", "tests", "wanesync",
 }  # fmt: skip
 WITHOUT_MIRROR = {
     "bench": "benchmarks are measured, not tested; tests/bench has tests of the parts that compute",

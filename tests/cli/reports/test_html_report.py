@@ -26,7 +26,7 @@ from tests.support.reports import (
 )
 from wanesync.cli.reports.html_report import write_html
 from wanesync.core.diff.value_kinds import ValueKind
-from wanesync.ops.record_pages import NO_PAGES, find_record_pages
+from wanesync.ops.record_pages import find_record_pages
 
 
 def test_a_page_lists_its_rows_for_its_script(tmp_path: Path) -> None:
@@ -76,8 +76,6 @@ def test_ids_lead_to_the_records_where_there_are_pages(tmp_path: Path) -> None:
     [table] = [attributes for tag, attributes in page.tags if attributes.get("id") == "list"]
     assert table["data-contact"] == "https://app.hubspot.com/contacts/4242/record/0-1/"
     assert table["data-customer"] == "https://dashboard.stripe.com/acct_7/test/customers/"
-    assert find_record_pages("4242", "acct_7", "live").customer == "https://dashboard.stripe.com/acct_7/customers/"
-    assert find_record_pages("", "", "") == NO_PAGES
     [without] = [a for tag, a in page_of(found_of(), tmp_path / "b.html").tags if a.get("id") == "list"]
     assert (without["data-contact"], without["data-customer"]) == ("", "")
 
