@@ -59,8 +59,9 @@ def test_wrong_lists_are_400(stripe: Client, params: dict[str, str], param: str)
 
 
 def test_test_clock_customers_are_listed_only_when_asked_for(stripe: Client) -> None:
-    clocked = stripe.ok("POST", "/v1/customers", {"test_clock": "clock_1"})["id"]
+    clock = stripe.ok("POST", "/v1/test_helpers/test_clocks", {"frozen_time": "1577836800"})["id"]
+    clocked = stripe.ok("POST", "/v1/customers", {"test_clock": clock})["id"]
     plain = stripe.ok("POST", "/v1/customers")["id"]
 
     assert [row["id"] for row in stripe.ok("GET", "/v1/customers")["data"]] == [plain]
-    assert [row["id"] for row in stripe.ok("GET", "/v1/customers", {"test_clock": "clock_1"})["data"]] == [clocked]
+    assert [row["id"] for row in stripe.ok("GET", "/v1/customers", {"test_clock": clock})["data"]] == [clocked]

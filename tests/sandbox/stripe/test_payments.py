@@ -9,6 +9,7 @@ import pytest
 from tests.support.stripe_client import NOW_MS, UNLIMITED, Client
 from wanesync.sandbox.stripe.machine import StripeMachine
 
+CHARGE = {"amount": "5", "currency": "usd", "source": "tok_visa"}
 PAY = {"amount": "1999", "currency": "eur", "confirm": "true", "payment_method": "pm_card_visa"}
 
 
@@ -135,7 +136,7 @@ def test_wrong_intents_are_400(stripe: Client, params: dict[str, str], code: str
 
 @pytest.mark.parametrize(("currency", "amount"), [("jpy", "500"), ("kwd", "5000"), ("USD", "1")])
 def test_currencies_of_all_kinds(stripe: Client, currency: str, amount: str) -> None:
-    charge = stripe.ok("POST", "/v1/charges", {"amount": amount, "currency": currency})
+    charge = stripe.ok("POST", "/v1/charges", {"amount": amount, "currency": currency, "source": "tok_visa"})
 
     assert (charge["amount"], charge["currency"], charge["payment_intent"]) == (int(amount), currency.lower(), None)
 
@@ -160,7 +161,7 @@ def test_lists_of_payments(stripe: Client) -> None:
     one, two = (stripe.ok("POST", "/v1/customers")["id"] for _ in range(2))
     first = stripe.ok("POST", "/v1/payment_intents", {**PAY, "customer": one})
     stripe.ok("POST", "/v1/payment_intents", {**PAY, "customer": two})
-    stripe.ok("POST", "/v1/charges", {"amount": "5", "currency": "usd", "customer": one})
+    stripe.ok("POST", "/v1/charges", {**CHARGE, "customer": one})
 
     of_one = stripe.ok("GET", "/v1/charges", {"customer": one})["data"]
     of_first = stripe.ok("GET", "/v1/charges", {"payment_intent": first["id"], "expand[]": "data.customer"})["data"]
@@ -170,8 +171,8 @@ def test_lists_of_payments(stripe: Client) -> None:
     assert stripe.ok("GET", "/v1/charges", {"payment_intent": first["id"], "customer": two})["data"] == []
     assert len(stripe.ok("GET", "/v1/payment_intents", {"customer": two})["data"]) == 1
     assert stripe.ok("GET", "/v1/balance")["pending"] == [
-        {"amount": 3998, "currency": "eur", "source_types": {"card": 3998}},
-        {"amount": 5, "currency": "usd", "source_types": {"card": 5}},
+        {"amount": 2 * (1999 - 88), "currency": "eur", "source_types": {"card": 2 * (1999 - 88)}},
+        {"amount": 5 - 30, "currency": "usd", "source_types": {"card": 5 - 30}},
     ]
 
 
@@ -241,7 +242,7 @@ def test_expand(stripe: Client, path: str, wanted: bool) -> None:
 
 def test_expanding_a_deleted_customer(stripe: Client) -> None:
     customer = stripe.ok("POST", "/v1/customers")["id"]
-    charge = stripe.ok("POST", "/v1/charges", {"amount": "5", "currency": "usd", "customer": customer})["id"]
+    charge = stripe.ok("POST", "/v1/charges", {**CHARGE, "customer": customer})["id"]
     stripe.ok("DELETE", f"/v1/customers/{customer}")
 
     shown = stripe.ok("GET", f"/v1/charges/{charge}", {"expand[]": "customer"})

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 import string
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from heapq import heappop, heappush
 
 from wanesync.sandbox.faults import Faults
 from wanesync.sandbox.journal import Journal
@@ -24,7 +25,8 @@ class StripeSettings:
     for each operation (docs.stripe.com/rate-limits, 2026-04-30). ``operation_rate_per_s`` None: Stripe has lifted the
     operation limits. ``search_lag_ms``: how long search does not see a change. ``target_events``: the event types sent
     to the target of ``set_target``, like ``enabled_events`` of an endpoint. ``fills_name``: a customer created without
-    ``name`` gets its ``business_name``, else its ``individual_name`` (since 2025-09-30.clover).
+    ``name`` gets its ``business_name``, else its ``individual_name`` (since 2025-09-30.clover). ``settle_ms``: how long
+    a bank debit is processing, a late refund pending, and a test clock advancing; minutes or days at Stripe.
     """
 
     account_id: str = "acct_sandbox"
@@ -36,8 +38,32 @@ class StripeSettings:
     livemode: bool = False
     target_events: tuple[str, ...] = ("*",)
     fills_name: bool = True
+    settle_ms: int = 1_000
 
 
+# The kinds of objects beside those that wanesync reads, with the fields that their lists filter on.
+MORE_KINDS: Mapping[str, tuple[str, ...]] = {
+    "balance_transaction": ("source", "type", "currency"),
+    "card": ("customer",),
+    "checkout.session": ("customer", "payment_intent", "subscription", "status"),
+    "coupon": (),
+    "credit_note": ("customer", "invoice"),
+    "dispute": ("charge", "payment_intent"),
+    "invoice": ("customer", "status", "subscription", "collection_method"),
+    "invoice_payment": ("invoice", "status"),
+    "invoiceitem": ("customer", "invoice"),
+    "payment_link": (),
+    "plan": ("product",),
+    "price": ("product", "currency", "type"),
+    "product": (),
+    "promotion_code": ("code", "customer"),
+    "refund": ("charge", "payment_intent"),
+    "setup_intent": ("customer", "payment_method"),
+    "subscription": ("customer", "status", "test_clock"),
+    "tax_rate": (),
+    "test_helpers.test_clock": (),
+    "token": (),
+}
 ALPHABET = string.ascii_letters + string.digits
 EVENT_RETENTION_S = 30 * 24 * 3600  # docs.stripe.com/api/events
 
@@ -57,6 +83,29 @@ class Cause:
         return self.now_ms // 1000
 
 
+class Timers:
+    """What Stripe does by itself later, such as the outcome of a bank debit."""
+
+    def __init__(self) -> None:
+        self._due: list[tuple[int, int, Callable[[int], None]]] = []
+        self._number = 0
+
+    def set(self, at_ms: int, run: Callable[[int], None]) -> None:
+        """Run it at a time; it receives that time."""
+        self._number += 1
+        heappush(self._due, (at_ms, self._number, run))
+
+    def next_ms(self) -> int | None:
+        """When the next one is due, or None."""
+        return self._due[0][0] if self._due else None
+
+    def run(self, now_ms: int) -> None:
+        """Run all that are due, in their order."""
+        while self._due and self._due[0][0] <= now_ms:
+            at_ms, _, run = heappop(self._due)
+            run(at_ms)
+
+
 class Account:
     """The state of one account. Every change goes through ``store``, ``remove`` and ``emit``."""
 
@@ -71,9 +120,13 @@ class Account:
         self.endpoints = Collection("webhook_endpoint")
         self.tax_ids = Collection("tax_id", "customer")
         self.events = Collection("event", "type")
+        self.more = {kind: Collection(kind, *fields) for kind, fields in MORE_KINDS.items()}
+        self.timers = Timers()
         self.secrets: dict[str, str] = {}
-        # Captured amounts so far in minor units, by currency.
-        self.captured: dict[str, int] = {}
+        # Net amounts on the balance in minor units: currency -> available, pending.
+        self.funds: dict[str, tuple[int, int]] = {}
+        # Money that customers have transferred to us and not used: customer id and currency -> minor units.
+        self.cash: dict[tuple[str, str], int] = {}
         self.searches = {
             "customer": SearchIndex("customer", self.customers),
             "payment_intent": SearchIndex("payment_intent", self.intents),
@@ -149,8 +202,8 @@ class Account:
         if not previous:
             return record
         self.store(collection, updated, cause)
-        self.emit(f"{collection.kind}.updated", updated, cause, previous)
-        self.record_change(f"{collection.kind}.updated", record["id"], flatten_changes(previous, updated), cause)
+        self.emit(f"{collection.event}.updated", updated, cause, previous)
+        self.record_change(f"{collection.event}.updated", record["id"], flatten_changes(previous, updated), cause)
         return updated
 
 

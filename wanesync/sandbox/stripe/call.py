@@ -132,7 +132,7 @@ REFERENCES: Mapping[str, Mapping[str, str | None]] = {
     "charge": {
         "application": None,
         "application_fee": None,
-        "balance_transaction": None,
+        "balance_transaction": "balance_transaction",
         "customer": "customer",
         "failure_balance_transaction": None,
         "on_behalf_of": None,
@@ -141,7 +141,50 @@ REFERENCES: Mapping[str, Mapping[str, str | None]] = {
         "source_transfer": None,
     },
     "payment_method": {"customer": "customer"},
+    "balance_transaction": {"source": None},
+    "checkout.session": {
+        "customer": "customer",
+        "invoice": "invoice",
+        "payment_intent": "payment_intent",
+        "payment_link": None,
+        "setup_intent": "setup_intent",
+        "subscription": "subscription",
+    },
+    "credit_note": {"customer": "customer", "invoice": "invoice"},
+    "dispute": {"charge": "charge", "payment_intent": "payment_intent"},
+    "invoice": {
+        "customer": "customer",
+        "default_payment_method": "payment_method",
+        "default_source": None,
+        "subscription": "subscription",
+    },
+    "invoice_payment": {"invoice": "invoice", "payment.payment_intent": "payment_intent"},
+    "invoiceitem": {"customer": "customer", "invoice": "invoice"},
+    "price": {"product": "product"},
+    "product": {"default_price": "price"},
+    "promotion_code": {"customer": "customer", "promotion.coupon": "coupon"},
+    "refund": {
+        "balance_transaction": "balance_transaction",
+        "charge": "charge",
+        "payment_intent": "payment_intent",
+    },
+    "setup_intent": {"customer": "customer", "latest_attempt": None, "payment_method": "payment_method"},
+    "subscription": {
+        "customer": "customer",
+        "default_payment_method": "payment_method",
+        "default_source": None,
+        "latest_invoice": "invoice",
+        "pending_setup_intent": None,
+        "schedule": None,
+        "test_clock": None,
+    },
     "tax_id": {"customer": "customer", "owner.customer": "customer"},
+}
+# Member -> the kind of the objects in it, and their field with the id of the holder.
+INCLUDED_KINDS = {
+    "refunds": ("refund", "charge"),
+    "sources": ("card", "customer"),
+    "subscriptions": ("subscription", "customer"),
 }
 INCLUDABLE = {
     "customer": {"cash_balance", "invoice_credit_balance", "sources", "subscriptions", "tax", "tax_ids"},
@@ -198,7 +241,8 @@ def _replace(account: Account, node: Record, parts: list[str], width: int, path:
 
 def _find_collection(account: Account, kind: str | None) -> Collection | None:
     collections = (account.customers, account.intents, account.charges, account.methods)
-    return next((collection for collection in collections if collection.kind == kind), None)
+    found = next((collection for collection in collections if collection.kind == kind), None)
+    return account.more.get(kind or "") if found is None else found
 
 
 def _include(account: Account, node: Record, name: str) -> Record | None:
@@ -207,8 +251,9 @@ def _include(account: Account, node: Record, name: str) -> Record | None:
         positions = account.tax_ids.listed("customer", (node["id"],))
         rows, _ = account.tax_ids.page(Window(FOREVER), positions)
         return show_list(f"{base}/tax_ids", rows, False)
-    if name in ("sources", "subscriptions", "refunds"):
-        return show_list(f"{base}/{name}", [], False)
+    if name in INCLUDED_KINDS:
+        kind, field_name = INCLUDED_KINDS[name]
+        return show_list(f"{base}/{name}", account.more[kind].all_of(field_name, node["id"]), False)
     if name == "tax":
         return {"automatic_tax": "unrecognized_location", "ip_address": None, "location": None, "provider": "stripe"}
     return None

@@ -21,7 +21,9 @@ from wanesync.sandbox.stripe.form import (
     Text,
 )
 from wanesync.sandbox.stripe.objects import NO_ADDRESS, NO_BILLING, Record, new_charge
-from wanesync.sandbox.stripe.payment_methods import DECLINES, resolve_method
+from wanesync.sandbox.stripe.payment_methods import method_of_card, refuse_decline, resolve_method
+from wanesync.sandbox.stripe.payments import disputes, transactions
+from wanesync.sandbox.stripe.payments.known_cards import GENERIC, Decline, find_card
 from wanesync.sandbox.stripe.refusals import Refusal, refuse_missing
 
 AMOUNT = Integer(1, 99_999_999)
@@ -89,25 +91,31 @@ KEPT = (
 
 @dataclass(frozen=True, slots=True)
 class Sale:
-    """A payment to charge: ``amount`` in minor units of ``currency``; ``details``: further members of the charge."""
+    """A payment to charge: ``amount`` in minor units of ``currency``; ``details``: further members of the charge.
+
+    ``pending``: the bank decides later, as for a debit; ``settle`` ends it.
+    """
 
     amount: int
     currency: str
     captured: bool
     method: Record | None
     details: Record
+    pending: bool = False
 
 
-def charge(account: Account, sale: Sale, cause: Cause) -> Record:
-    """Create the charge, failed if the card declines, with its event."""
+def charge(account: Account, sale: Sale, cause: Cause, declined: Decline | None = None) -> Record:
+    """Create the charge, failed if the card declines or ``declined`` says why, with its event."""
     record = new_charge(account.new_object("ch_", cause, 24), sale.amount, sale.currency) | sale.details
     if sale.method is not None:
         record |= _describe_method(sale.method)
-    decline = DECLINES.get(sale.method.get("card", {}).get("last4", "")) if sale.method else None
-    if decline is not None:
+    card = find_card(sale.method)
+    if sale.pending:
+        record |= {"amount_captured": 0, "captured": True, "paid": False, "status": "pending"}
+    elif (decline := declined or card.decline) is not None:
         record |= _describe_decline(decline, record["outcome"])
     elif sale.captured:
-        record["balance_transaction"] = account.new_id("txn_", 24)
+        record["balance_transaction"] = transactions.add(account, record, sale.amount, "charge", cause)
     else:
         record |= {"captured": False, "amount_captured": 0}
     account.store(account.charges, record, cause)
@@ -115,7 +123,28 @@ def charge(account: Account, sale: Sale, cause: Cause) -> Record:
     account.emit(kind, record, cause)
     account.record_change(kind, record["id"], describe_money(record), cause)
     if record["paid"]:
-        _add_captured(account, record)
+        set_currency(account, record, cause)
+        if card.dispute is not None and record["captured"]:
+            record = disputes.open_dispute(account, record, card.dispute, cause)
+        if card.available and record["captured"]:
+            account.emit("balance.available", transactions.show_balance(account), cause)
+    return record
+
+
+def settle(account: Account, record: Record, failed: bool, cause: Cause) -> Record:
+    """The outcome of a pending charge, with its event."""
+    if failed:
+        changes = _describe_decline(GENERIC, record["outcome"]) | {"failure_code": "payment_method_provider_decline"}
+    else:
+        paid_id = transactions.add(account, record, record["amount"], "charge", cause)
+        changes = {
+            "amount_captured": record["amount"], "balance_transaction": paid_id, "paid": True, "status": "succeeded"
+        }  # fmt: skip
+    record = account.change(account.charges, record, changes, cause)
+    kind = f"charge.{record['status']}"
+    account.emit(kind, record, cause)
+    account.record_change(kind, record["id"], describe_money(record), cause)
+    if record["paid"]:
         set_currency(account, record, cause)
     return record
 
@@ -164,22 +193,25 @@ def capture(account: Account, record: Record, amount: int | None, cause: Cause) 
     if taken > record["amount"]:
         text = "The requested capture amount is greater than the amount you authorized."
         raise Refusal(400, text, code="amount_too_large", param="amount").after_start()
-    paid = {"captured": True, "amount_captured": taken, "balance_transaction": account.new_id("txn_", 24)}
+    paid = {
+        "captured": True,
+        "amount_captured": taken,
+        "balance_transaction": transactions.add(account, record, taken, "charge", cause),
+    }
     record = account.change(account.charges, record, paid, cause)
-    _add_captured(account, record)
     account.emit("charge.captured", record, cause)
     account.record_change("charge.captured", record["id"], describe_money(record), cause)
     return record
 
 
 def create(call: Call) -> Record:
-    """POST /v1/charges, the older API without a payment intent. ``source`` is optional here."""
+    """POST /v1/charges, the older API without a payment intent: of a source or of the card of a customer."""
     account, params, cause = call.account, call.params, call.cause
     check_amount(params)
     customer = params.get("customer")
     if customer is not None:
         account.find(account.customers, customer, "customer")
-    method = resolve_method(account, params.get("source", "tok_visa"), cause, "source")
+    method = _find_source(account, params, cause)
     details = {name: params[name] for name in KEPT if params.get(name) is not None}
     details |= {"customer": customer, "metadata": merge_metadata({}, params.get("metadata", {}))}
     sale = Sale(params["amount"], params["currency"], params.get("capture", True), method, details)
@@ -187,6 +219,20 @@ def create(call: Call) -> Record:
     if not record["paid"]:
         raise refuse_card(record)
     return record
+
+
+def _find_source(account: Account, params: Record, cause: Cause) -> Record:
+    customer, source = params.get("customer"), params.get("source")
+    if customer is None and source is None:
+        raise Refusal(400, "Must provide source or customer.", code="parameter_missing", param="source")
+    if source is not None and not source.startswith("card_"):
+        return resolve_method(account, source, cause, "source")
+    owner = account.customers.get(customer or "")
+    card = account.more["card"].get(source or (owner["default_source"] if owner else None) or "")
+    if card is None or owner is None or card["customer"] != owner["id"]:
+        text = "Cannot charge a customer that has no active card"
+        raise Refusal(402, text, code="missing", param="card").of_type("card_error")
+    return method_of_card(account, card, cause)
 
 
 def retrieve(call: Call) -> Record:
@@ -219,9 +265,10 @@ def search_all(call: Call) -> Record:
 
 
 def refuse_card(record: Record) -> Refusal:
-    """402 for a declined charge: code card_declined, with the decline code."""
-    refusal = Refusal(402, record["failure_message"], code="card_declined").of_type("card_error").after_start()
-    refusal.error |= {"charge": record["id"], "decline_code": record["outcome"]["reason"]}
+    """402 for a declined charge, with the decline code."""
+    decline = Decline(record["failure_code"], record["outcome"]["reason"], record["failure_message"])
+    refusal = refuse_decline(decline).after_start()
+    refusal.error["charge"] = record["id"]
     return refusal
 
 
@@ -231,11 +278,6 @@ def pick_amount(params: Record, name: str) -> int | None:
         raise refuse_missing(name)
     amount: int | None = params.get(name)
     return amount
-
-
-def _add_captured(account: Account, record: Record) -> None:
-    code = record["currency"]
-    account.captured[code] = account.captured.get(code, 0) + record["amount_captured"]
 
 
 def _describe_method(method: Record) -> Record:
@@ -248,14 +290,19 @@ def _describe_method(method: Record) -> Record:
     }
 
 
-def _describe_decline(decline: str, outcome: Record) -> Record:
-    reason = "Your card has insufficient funds." if decline == "insufficient_funds" else "Your card was declined."
+def _describe_decline(decline: Decline, outcome: Record) -> Record:
     return {
         "amount_captured": 0,
         "captured": False,
-        "failure_code": "card_declined",
-        "failure_message": reason,
-        "outcome": {**outcome, "network_status": "declined_by_network", "reason": decline, "type": "issuer_declined"},
+        "failure_code": decline.code,
+        "failure_message": decline.message,
+        "outcome": {
+            **outcome,
+            "network_status": "declined_by_network",
+            "reason": decline.reason,
+            "seller_message": "The bank declined the payment.",
+            "type": "issuer_declined",
+        },
         "paid": False,
         "status": "failed",
     }

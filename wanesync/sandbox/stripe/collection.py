@@ -14,7 +14,17 @@ from wanesync.sandbox.stripe.objects import Record
 Position = tuple[int, int, str]
 FOREVER = 10**14  # a time in seconds, and a page size, beyond any real one
 # The name of a kind in the messages of Stripe.
-NOUNS = {"payment_method": "PaymentMethod", "webhook_endpoint": "webhook endpoint", "tax_id": "tax ID"}
+NOUNS = {
+    "checkout.session": "checkout.session",
+    "invoiceitem": "invoiceitem",
+    "payment_method": "PaymentMethod",
+    "setup_intent": "setupintent",
+    "tax_id": "tax ID",
+    "test_helpers.test_clock": "testclock",
+    "webhook_endpoint": "webhook endpoint",
+}
+# The first part of the event types of a kind, where it is not the kind.
+EVENTS = {"dispute": "charge.dispute", "subscription": "customer.subscription", "card": "customer.source"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +54,7 @@ class Collection:
     def __init__(self, kind: str, *indexed: str) -> None:
         self.kind = kind
         self.noun = NOUNS.get(kind, kind)
+        self.event = EVENTS.get(kind, kind)
         self._indexed = indexed
         self._rows: dict[str, Record] = {}
         # Kept after a deletion: it may still be the cursor of a page.
@@ -73,7 +84,8 @@ class Collection:
         old = self._rows.get(record_id)
         if old is None:
             self._number += 1
-            position = (record["created"], self._number, record_id)
+            # A card and a payment link show no time; they are listed in the order of their creation.
+            position = (record.get("created", 0), self._number, record_id)
             self._positions[record_id] = position
             insort(self._order, position)
         position = self._positions[record_id]
@@ -113,6 +125,10 @@ class Collection:
         if name is None:
             return [self._order]
         return [self._by[name][value] for value in values if value in self._by[name]]
+
+    def all_of(self, name: str, value: str) -> list[Record]:
+        """Every record with a value of an indexed field, newest first."""
+        return [self._rows[record_id] for _, _, record_id in reversed(self._by[name].get(value, ()))]
 
     def page(
         self, window: Window, lists: list[list[Position]], wanted: Callable[[Record], bool] | None = None

@@ -20,7 +20,8 @@ from wanesync.sandbox.stripe.form import (
 )
 from wanesync.sandbox.stripe.objects import NO_ADDRESS, Record, new_customer, show_deleted
 from wanesync.sandbox.stripe.payment_methods import attach, resolve_method
-from wanesync.sandbox.stripe.refusals import refuse_absent
+from wanesync.sandbox.stripe.payments import cards
+from wanesync.sandbox.stripe.refusals import Refusal, refuse_absent
 
 ADDRESS = dict.fromkeys(NO_ADDRESS, Text())
 SHIPPING = Hash({"address": Hash(ADDRESS), "name": Text(), "phone": Text()}, ("address", "name"), clears=True)
@@ -112,11 +113,14 @@ def create(call: Call) -> Record:
     account, cause = call.account, call.cause
     blank = new_customer(account.new_object("cus_", cause), account.new_id("", 8).upper())
     record = apply_params(blank, call.params)
+    if call.params.get("test_clock"):
+        account.find(account.more["test_helpers.test_clock"], call.params["test_clock"], "test_clock")
     filled = account.settings.fills_name and not record["name"]
     if filled:
         record["name"] = record["business_name"] or record["individual_name"]
     method = call.params.get("payment_method")
     card = resolve_method(account, method, cause) if method else None
+    record = _set_default(account, record, call.params, card)
     account.store(account.customers, record, cause)
     account.emit("customer.created", record, cause)
     given = {name: None for name in call.params if name not in IGNORED}
@@ -126,6 +130,9 @@ def create(call: Call) -> Record:
         account.record_change("customer.updated", record["id"], {"name": record["name"]}, Cause(cause.now_ms, "stripe"))
     if card is not None:
         attach(account, card, record["id"], cause)
+    if call.params.get("source"):
+        cards.add(account, record, call.params["source"], cause)
+        record = account.find(account.customers, record["id"])
     for data in call.params.get("tax_id_data", ()):
         store_tax_id(account, record["id"], data, cause)
     return record
@@ -143,7 +150,29 @@ def update(call: Call) -> Record:
     """POST /v1/customers/{id}: without any change there is no event."""
     account = call.account
     record = account.find(account.customers, call.ids[0])
-    return account.update(account.customers, record, apply_params(record, call.params), call.cause)
+    if call.params.get("source"):
+        added = cards.add(account, record, call.params["source"], call.cause)
+        record = account.find(account.customers, record["id"])
+        record = account.update(account.customers, record, {**record, "default_source": added["id"]}, call.cause)
+    changed = _set_default(account, apply_params(record, call.params), call.params, None)
+    return account.update(account.customers, record, changed, call.cause)
+
+
+def _set_default(account: Account, record: Record, params: Record, card: Record | None) -> Record:
+    """The customer with a default payment method that is its own. Raises Refusal for another one."""
+    chosen = (params.get("invoice_settings") or {}).get("default_payment_method")
+    if not chosen:
+        return record
+    if card is not None and chosen in (params["payment_method"], card["id"]):
+        return {**record, "invoice_settings": {**record["invoice_settings"], "default_payment_method": card["id"]}}
+    method = account.methods.get(chosen)
+    if method is None or method["customer"] != record["id"]:
+        text = (
+            f"The customer does not have a payment method with the ID {chosen}. The payment method must be attached to "
+            "the customer."
+        )
+        raise Refusal(400, text, code="resource_missing", param="invoice_settings[default_payment_method]")
+    return record
 
 
 def delete(call: Call) -> Record:

@@ -82,6 +82,23 @@ class Integer:
 
 
 @dataclass(frozen=True, slots=True)
+class Decimal:
+    """A number with decimals between ``low`` and ``high``, kept as it was written."""
+
+    low: float = 0
+    high: float = 10**12
+
+    def read(self, value: Tree, name: str) -> object:
+        """Raises Refusal for anything else."""
+        if not isinstance(value, str) or not re.fullmatch(r"[+-]?[0-9]{1,15}(\.[0-9]{1,12})?", value):
+            raise Refusal(400, f"Invalid decimal: {value}", code="parameter_invalid_decimal", param=name)
+        if not self.low <= float(value) <= self.high:
+            text = f"Invalid decimal: {value}; must be between {self.low:g} and {self.high:g}"
+            raise Refusal(400, text, code="parameter_invalid_decimal", param=name)
+        return value
+
+
+@dataclass(frozen=True, slots=True)
 class Boolean:
     """The Boolean ``true`` or ``false``."""
 
@@ -109,17 +126,32 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
+class Word:
+    """One of ``names``, or a value of another type."""
+
+    names: tuple[str, ...]
+    other: ParameterType
+
+    def read(self, value: Tree, name: str) -> object:
+        """Raises the refusal of the other type."""
+        return value if value in self.names else self.other.read(value, name)
+
+
+@dataclass(frozen=True, slots=True)
 class Hash:
-    """A nested object; the empty string unsets it if ``clears``."""
+    """A nested object; the empty string unsets it if ``clears``; ``or_text``: an id can stand for it."""
 
     fields: Mapping[str, ParameterType]
     required: tuple[str, ...] = ()
     clears: bool = False
+    or_text: bool = False
 
     def read(self, value: Tree, name: str) -> object:
         """Raises Refusal for unknown, missing and invalid members, named with their brackets."""
         if value == "" and self.clears:
             return None
+        if self.or_text and isinstance(value, str):
+            return Text(clears=False).read(value, name)
         if not isinstance(value, dict):
             raise Refusal(400, "Invalid object", param=name)
         unknown = [f"{name}[{key}]" for key in value if key not in self.fields]

@@ -112,6 +112,7 @@ class StripeMachine:
         refused = None if request.admitted else self.arrive(request, now_ms)
         if refused is not None:
             return refused
+        self.account.timers.run(now_ms)
         request_id = self.account.new_id("req_")
         try:
             response = self._answer(request, request_id, now_ms)
@@ -161,10 +162,12 @@ class StripeMachine:
 
     def next_delivery_ms(self) -> int | None:
         """When the earliest waiting webhook is due, or None."""
-        return self.account.webhooks.next_ms()
+        due = (self.account.webhooks.next_ms(), self.account.timers.next_ms())
+        return min((at_ms for at_ms in due if at_ms is not None), default=None)
 
     def take_deliveries(self, now_ms: int) -> Sequence[Delivery]:
         """The webhook POSTs due by now, newly signed."""
+        self.account.timers.run(now_ms)
         return self.account.webhooks.take(now_ms)
 
     def finish_delivery(self, delivery_id: int, status: int | None, now_ms: int) -> None:

@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from wanesync.sandbox.stripe import charges, customers, payment_intents, payment_methods, webhook_endpoints
-from wanesync.sandbox.stripe.call import Call, Handler
-from wanesync.sandbox.stripe.form import Form
+from wanesync.sandbox.stripe.billing import catalog, clocks, credit_notes, discounts, invoices, subscriptions
+from wanesync.sandbox.stripe.call import Call
 from wanesync.sandbox.stripe.objects import Record
+from wanesync.sandbox.stripe.payments import (
+    cards,
+    cash_balance,
+    checkout,
+    disputes,
+    payment_links,
+    refunds,
+    setup_intents,
+    transactions,
+)
 from wanesync.sandbox.stripe.refusals import refuse_absent
+from wanesync.sandbox.stripe.resources import NOTHING, Operation
 
-NOTHING = Form()
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One operation; Stripe limits each one across all ids."""
-
-    method: str
-    pattern: str
-    form: Form
-    run: Handler
-
-    @property
-    def name(self) -> str:
-        """``POST /v1/customers/{id}``."""
-        return f"{self.method} {self.pattern}"
-
-    @property
-    def is_search(self) -> bool:
-        """All searches share one limit."""
-        return self.pattern.endswith("/search")
+__all__ = ["OPERATIONS", "Operation", "find_operation"]
 
 
 def show_account(call: Call) -> Record:
@@ -67,19 +56,9 @@ def show_account(call: Call) -> Record:
     }
 
 
-def show_balance(call: Call) -> Record:
-    """GET /v1/balance: all captured amounts are pending."""
-    taken = call.account.captured or {"usd": 0}
-    pending = [{"amount": amount, "currency": code, "source_types": {"card": amount}} for code, amount in taken.items()]
-    empty = [{"amount": 0, "currency": code, "source_types": {"card": 0}} for code in taken]
-    reserved = [{"amount": 0, "currency": code} for code in taken]
-    return {
-        "object": "balance",
-        "available": empty,
-        "connect_reserved": reserved,
-        "livemode": call.account.settings.livemode,
-        "pending": pending,
-    }
+def read_balance(call: Call) -> Record:
+    """GET /v1/balance."""
+    return transactions.show_balance(call.account)
 
 
 CUSTOMERS, INTENTS, CHARGES = "/v1/customers", "/v1/payment_intents", "/v1/charges"
@@ -128,11 +107,26 @@ OPERATIONS = (
     Operation("DELETE", f"{ENDPOINTS}/{{id}}", NOTHING, webhook_endpoints.delete),
     Operation("GET", "/v1/account", NOTHING, show_account),
     Operation("GET", "/v1/accounts/{id}", NOTHING, show_account),
-    Operation("GET", "/v1/balance", NOTHING, show_balance),
+    Operation("GET", "/v1/balance", NOTHING, read_balance),
+    *cards.OPERATIONS,
+    *cash_balance.OPERATIONS,
+    *catalog.OPERATIONS,
+    *checkout.OPERATIONS,
+    *clocks.OPERATIONS,
+    *credit_notes.OPERATIONS,
+    *discounts.OPERATIONS,
+    *disputes.OPERATIONS,
+    *invoices.OPERATIONS,
+    *payment_links.OPERATIONS,
+    *refunds.OPERATIONS,
+    *setup_intents.OPERATIONS,
+    *subscriptions.OPERATIONS,
+    *transactions.OPERATIONS,
 )
 ROUTES = {(operation.method, *operation.pattern.split("/")[1:]): operation for operation in OPERATIONS}
-# The positions of ids in a path: /v1/things/{id}/parts/{id}
-ID_POSITIONS = (2, 4)
+# The positions of ids in a path: /v1/things/{id}/parts/{id}, one later below a name such as /v1/checkout/sessions/{id}.
+ID_POSITIONS, DEEPER_POSITIONS = (2, 4), (3, 5)
+DEEPER = frozenset({"checkout", "test_helpers"})
 
 
 def find_operation(method: str, path: str) -> tuple[Operation, tuple[str, ...]] | None:
@@ -141,7 +135,8 @@ def find_operation(method: str, path: str) -> tuple[Operation, tuple[str, ...]] 
     exact = ROUTES.get((method, *parts))
     if exact is not None:
         return exact, ()
-    ids = tuple(parts[at] for at in ID_POSITIONS if at < len(parts))
-    pattern = ["{id}" if at in ID_POSITIONS else part for at, part in enumerate(parts)]
+    positions = DEEPER_POSITIONS if len(parts) > 1 and parts[1] in DEEPER else ID_POSITIONS
+    ids = tuple(parts[at] for at in positions if at < len(parts))
+    pattern = ["{id}" if at in positions else part for at, part in enumerate(parts)]
     found = ROUTES.get((method, *pattern))
     return (found, ids) if found is not None and all(ids) else None

@@ -22,6 +22,7 @@ from wanesync.sandbox.stripe.form import (
 )
 from wanesync.sandbox.stripe.objects import Record, new_intent
 from wanesync.sandbox.stripe.payment_methods import DATA, TYPES, attach, build_method, resolve_method
+from wanesync.sandbox.stripe.payments.known_cards import Decline, find_card
 from wanesync.sandbox.stripe.refusals import INVALID, Refusal
 
 CAPTURE_METHODS = Choice(("automatic", "automatic_async", "manual"))
@@ -31,7 +32,7 @@ CONFIRMING: dict[str, ParameterType] = {
         (
             "allowed_payment_method_types amount_details confirmation_token error_on_requires_action "
             "excluded_payment_method_types hooks mandate mandate_data off_session payment_details "
-            "payment_method_options radar_options return_url use_stripe_sdk"
+            "payment_method_options radar_options use_stripe_sdk"
         ).split(),
         Ignored(),
     ),
@@ -39,6 +40,7 @@ CONFIRMING: dict[str, ParameterType] = {
     "payment_method": Text(clears=False),
     "payment_method_data": DATA,
     "receipt_email": Email(),
+    "return_url": Text(),
     "setup_future_usage": Choice(("off_session", "on_session"), clears=True),
     "shipping": SHIPPING,
 }
@@ -91,6 +93,15 @@ STORED = (
     "description payment_method_types receipt_email setup_future_usage statement_descriptor "
     "statement_descriptor_suffix transfer_group"
 ).split()
+# Bank debits, which are decided on later, and the ends of the test IBANs that fail.
+DEBITS = ("acss_debit", "au_becs_debit", "bacs_debit", "sepa_debit", "us_bank_account")
+TRANSFER = "display_bank_transfer_instructions"
+FAILING_IBANS = ("3202", "2202", "3456")
+AUTHENTICATION = Decline(
+    "authentication_required",
+    "authentication_required",
+    "Your card was declined. This transaction requires authentication.",
+)
 OPEN = ("requires_payment_method", "requires_confirmation", "requires_action")
 
 
@@ -128,11 +139,19 @@ def create(call: Call) -> Record:
     record = apply_params(account, blank, params, cause)
     account.store(account.intents, record, cause)
     account.emit("payment_intent.created", record, cause)
-    return confirm(account, record, cause) if params.get("confirm") else record
+    return confirm(account, record, cause, off_session=is_off(params)) if params.get("confirm") else record
 
 
-def confirm(account: Account, record: Record, cause: Cause) -> Record:
-    """Charge the payment method. Raises Refusal: 400 in a wrong state, 402 if the card declines."""
+def is_off(params: Record) -> bool:
+    """Whether the buyer is absent, so that no authentication is possible."""
+    return params.get("off_session") not in (None, "", "false")
+
+
+def confirm(account: Account, record: Record, cause: Cause, *, off_session: bool = False) -> Record:
+    """Charge the payment method, or wait for the buyer or the bank.
+
+    Raises Refusal: 400 in a wrong state, 402 if the card declines.
+    """
     if record["status"] not in OPEN:
         raise _refuse_state(
             record, f"You cannot confirm this PaymentIntent because it has a status of {record['status']}."
@@ -145,17 +164,36 @@ def confirm(account: Account, record: Record, cause: Cause) -> Record:
             "PaymentIntent with a payment method and then confirm it again, or confirm it again directly with a "
             "payment method or ConfirmationToken.",
         )
+    _check_type(record, method)
+    if method["type"] == "customer_balance":
+        return _await_transfer(account, record, method, cause)
+    if find_card(method).action:
+        if off_session:
+            _fail(account, record, _refuse_charge(account, record, method, cause), cause)
+        return _ask(account, record, cause)
+    return charge(account, record, method, cause)
+
+
+def charge(account: Account, record: Record, method: Record, cause: Cause) -> Record:
+    """Charge the payment method of a confirmed intent. Raises Refusal 402."""
     manual = record["capture_method"] == "manual"
+    debit = method["type"] in DEBITS
     details = {name: record[name] for name in ("customer", "metadata", *charges.KEPT)} | {
         "payment_intent": record["id"]
     }
     if record["customer_account"]:
         details["customer_account"] = record["customer_account"]
-    sale = Sale(record["amount"], record["currency"], not manual, method, details)
+    sale = Sale(record["amount"], record["currency"], not manual, method, details, pending=debit)
     charge_record = charges.charge(account, sale, cause)
+    changes: Record = {"latest_charge": charge_record["id"], "last_payment_error": None, "next_action": None}
+    if debit:
+        record = account.change(account.intents, record, {**changes, "status": "processing"}, cause)
+        account.emit("payment_intent.processing", record, cause)
+        due_ms = cause.now_ms + account.settings.settle_ms
+        account.timers.set(due_ms, lambda at_ms: _settle(account, record["id"], at_ms))
+        return record
     if not charge_record["paid"]:
         _fail(account, record, charge_record, cause)
-    changes: Record = {"latest_charge": charge_record["id"], "last_payment_error": None}
     if manual:
         changes |= {"status": "requires_capture", "amount_capturable": record["amount"]}
     else:
@@ -165,6 +203,75 @@ def confirm(account: Account, record: Record, cause: Cause) -> Record:
     if record["setup_future_usage"] and record["customer"] and method["customer"] is None:
         attach(account, method, record["customer"], cause)
     return record
+
+
+def _settle(account: Account, intent_id: str, at_ms: int) -> None:
+    """The bank has decided on a debit: some IBANs fail (docs.stripe.com/payments/sepa-debit)."""
+    record, cause = account.intents.get(intent_id), Cause(at_ms, "stripe")
+    held = account.charges.get(record["latest_charge"] or "") if record else None
+    if record is None or held is None or record["status"] != "processing":
+        return
+    method = account.methods.get(record["payment_method"] or "")
+    failed = method is not None and method.get("sepa_debit", {}).get("last4") in FAILING_IBANS
+    held = charges.settle(account, held, failed, cause)
+    if failed:
+        error = {**refuse_card(held).error, "payment_method": method}
+        changes: Record = {"last_payment_error": error, "payment_method": None, "status": "requires_payment_method"}
+    else:
+        changes = {"amount_received": record["amount"], "status": "succeeded"}
+    record = account.change(account.intents, record, changes, cause)
+    account.emit("payment_intent.payment_failed" if failed else "payment_intent.succeeded", record, cause)
+
+
+def authenticate(account: Account, intent_id: str, cause: Cause) -> Record:
+    """The buyer confirms the payment to the bank. Raises Refusal: 400 in a wrong state, 402 if the card declines."""
+    record = account.find(account.intents, intent_id)
+    method = account.methods.get(record["payment_method"] or "")
+    if record["status"] != "requires_action" or method is None:
+        raise _refuse_state(record, f"Nothing has to be confirmed: the status is {record['status']}.")
+    return charge(account, record, method, cause)
+
+
+def _await_transfer(account: Account, record: Record, method: Record, cause: Cause) -> Record:
+    """A bank transfer: it is paid from what the customer has sent, or waits for more. Raises Refusal 400."""
+    if record["customer"] is None:
+        raise Refusal(400, "A customer is required to pay with customer_balance.", param="customer").after_start()
+    place = (record["customer"], record["currency"])
+    if account.cash.get(place, 0) >= record["amount"]:
+        account.cash[place] -= record["amount"]
+        return charge(account, record, method, cause)
+    instructions = {
+        "amount_remaining": record["amount"],
+        "currency": record["currency"],
+        "hosted_instructions_url": None,
+        "reference": record["id"][-8:].upper(),
+        "type": "us_bank_transfer",
+    }
+    waiting = {"next_action": {TRANSFER: instructions, "type": TRANSFER}, "status": "requires_action"}
+    record = account.change(account.intents, record, waiting, cause)
+    account.emit("payment_intent.requires_action", record, cause)
+    return record
+
+
+def _ask(account: Account, record: Record, cause: Cause) -> Record:
+    url = f"https://hooks.stripe.com/3d_secure_2/hosted?intent={record['id']}"
+    changes = {
+        "next_action": {"redirect_to_url": {"return_url": None, "url": url}, "type": "redirect_to_url"},
+        "status": "requires_action",
+    }
+    record = account.change(account.intents, record, changes, cause)
+    account.emit("payment_intent.requires_action", record, cause)
+    return record
+
+
+def _refuse_charge(account: Account, record: Record, method: Record, cause: Cause) -> Record:
+    """A charge that failed because the bank asks for an authentication."""
+    details = {name: record[name] for name in ("customer", "metadata", *charges.KEPT)} | {
+        "payment_intent": record["id"]
+    }
+    return charges.charge(
+        account, Sale(record["amount"], record["currency"], True, method, details), cause, AUTHENTICATION
+    )
 
 
 def capture_charge(account: Account, record: Record, amount: int | None, cause: Cause) -> Record:
@@ -199,7 +306,7 @@ def confirm_one(call: Call) -> Record:
     record = account.find(account.intents, call.ids[0])
     if record["status"] in OPEN:
         record = account.store(account.intents, apply_params(account, record, call.params, call.cause), call.cause)
-    return confirm(account, record, call.cause)
+    return confirm(account, record, call.cause, off_session=is_off(call.params))
 
 
 def capture_one(call: Call) -> Record:
@@ -274,6 +381,16 @@ def _fail(account: Account, record: Record, failed: Record, cause: Cause) -> Non
     account.emit("payment_intent.payment_failed", record, cause)
     refusal.error |= {"payment_intent": record, "payment_method": method}
     raise refusal
+
+
+def _check_type(record: Record, method: Record) -> None:
+    allowed = record["payment_method_types"]
+    if record["automatic_payment_methods"] is None and method["type"] not in allowed:
+        text = (
+            f"The PaymentMethod provided ({method['type']}) is not allowed for this PaymentIntent. Please attach a "
+            f"PaymentMethod of one of the following types: {', '.join(allowed)}."
+        )
+        raise Refusal(400, text, code="payment_intent_invalid_parameter", param="payment_method")
 
 
 def _check_owner(account: Account, record: Record) -> None:

@@ -1,13 +1,14 @@
-"""Payment methods, and the predefined test cards of Stripe (docs.stripe.com/testing)."""
+"""Payment methods: cards by name or token, and every other type without its details."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from wanesync.sandbox.stripe.account import Account, Cause
 from wanesync.sandbox.stripe.call import PAGES, Call, merge_metadata, show_page
 from wanesync.sandbox.stripe.form import Choice, Email, Form, Hash, Ignored, Metadata, ParameterType, Text
-from wanesync.sandbox.stripe.objects import NO_ADDRESS, NO_BILLING, Record, new_card_method, new_method
+from wanesync.sandbox.stripe.objects import NO_ADDRESS, NO_BILLING, NewObject, Record, new_card_method, new_method
+from wanesync.sandbox.stripe.payments.known_cards import BY_LAST4, UNKNOWN, Decline, KnownCard, find_card, named_card
 from wanesync.sandbox.stripe.refusals import Refusal, refuse_absent, refuse_missing
 
 TYPES = tuple(
@@ -49,39 +50,40 @@ OF_CUSTOMER = Form(FILTERS)
 LIST = Form({**FILTERS, "customer": Text(clears=False), "customer_account": Text()})
 
 
-@dataclass(frozen=True, slots=True)
-class TestCard:
-    """A test card; ``decline``: the decline code of every charge on it."""
-
-    brand: str
-    last4: str
-    decline: str | None = None
-
-
-CARDS = {
-    "visa": TestCard("visa", "4242"),
-    "visa_debit": TestCard("visa", "5556"),
-    "mastercard": TestCard("mastercard", "4444"),
-    "amex": TestCard("amex", "8431"),
-    "discover": TestCard("discover", "1117"),
-    "jcb": TestCard("jcb", "0505"),
-    "chargeDeclined": TestCard("visa", "0002", "generic_decline"),
-    "visa_chargeDeclined": TestCard("visa", "0002", "generic_decline"),
-    "chargeDeclinedInsufficientFunds": TestCard("visa", "9995", "insufficient_funds"),
-    "visa_chargeDeclinedInsufficientFunds": TestCard("visa", "9995", "insufficient_funds"),
-    "chargeCustomerFail": TestCard("visa", "0341", "generic_decline"),
-}
-DECLINES = {card.last4: card.decline for card in CARDS.values() if card.decline}
-
-
 def resolve_method(account: Account, name: str, cause: Cause, param: str = "payment_method") -> Record:
-    """The payment method of that id; ``pm_card_…`` and ``tok_…`` create a new one. Raises Refusal 400."""
-    for prefix in ("pm_card_", "tok_"):
-        card = CARDS.get(name.removeprefix(prefix)) if name.startswith(prefix) else None
-        if card is not None:
-            new_object = account.new_object("pm_", cause, 24)
-            return account.store(account.methods, new_card_method(new_object, card.brand, card.last4), cause)
-    return account.find(account.methods, name, param)
+    """The payment method of that id; ``pm_card_…`` and tokens create a new one. Raises Refusal 400."""
+    card = named_card(name)
+    if card is None and name.startswith("tok_"):
+        card = spend_token(account, name, param, cause)
+    if card is None:
+        return account.find(account.methods, name, param)
+    new_object = account.new_object("pm_", cause, 24)
+    return account.store(account.methods, show_card(new_object, card), cause)
+
+
+def spend_token(account: Account, name: str, param: str, cause: Cause) -> KnownCard:
+    """The card of a token made through the API, which can be used once. Raises Refusal 400."""
+    tokens = account.more["token"]
+    token = account.find(tokens, name, param)
+    if token["used"]:
+        text = f"You cannot use a Stripe token more than once: {name}."
+        raise Refusal(400, text, code="token_already_used", param=param).after_start()
+    account.change(tokens, token, {"used": True}, cause)
+    card = find_card(token)
+    return replace(card, last4=token["card"]["last4"], brand=token["card"]["brand"].lower())
+
+
+def method_of_card(account: Account, card: Record, cause: Cause) -> Record:
+    """A card kept as a source of a customer, as a payment method."""
+    known = replace(BY_LAST4.get(card["last4"], UNKNOWN), last4=card["last4"])
+    made = show_card(account.new_object("pm_", cause, 24), known)
+    return account.store(account.methods, {**made, "customer": card["customer"]}, cause)
+
+
+def show_card(new_object: NewObject, card: KnownCard) -> Record:
+    """A known card as a payment method."""
+    record = new_card_method(new_object, card.brand, card.last4)
+    return {**record, "card": {**record["card"], "country": card.country, "funding": card.funding}}
 
 
 def build_method(account: Account, params: Record, cause: Cause) -> Record:
@@ -90,15 +92,33 @@ def build_method(account: Account, params: Record, cause: Cause) -> Record:
     if kind is None:
         raise refuse_missing("type")
     new_object = account.new_object("pm_", cause, 24)
-    record = new_method(new_object, kind, {})
+    record = new_method(new_object, kind, describe(kind, params.get(kind)))
     if kind == "card":
         given = params.get("card")
         token = given.get("token", "") if isinstance(given, dict) else ""
         number = given.get("number", "") if isinstance(given, dict) else ""
-        card = CARDS.get(str(token).removeprefix("tok_"), CARDS["visa"])
+        card = _read_card(account, str(token), cause)
         card = replace(card, last4=number[-4:]) if isinstance(number, str) and len(number) >= 12 else card
-        record = new_card_method(new_object, card.brand, card.last4)
+        record = show_card(new_object, card)
     return account.store(account.methods, apply_params(record, params), cause)
+
+
+def _read_card(account: Account, token: str, cause: Cause) -> KnownCard:
+    if not token:
+        return UNKNOWN
+    return named_card(token) or spend_token(account, token, "card[token]", cause)
+
+
+def describe(kind: str, given: object) -> Record:
+    """The details of a type other than cards; of an account only its end is shown."""
+    number = given.get("iban") or given.get("account_number") if isinstance(given, dict) else None
+    if kind not in ("sepa_debit", "us_bank_account") or not isinstance(number, str):
+        return {}
+    return {"fingerprint": f"fp{number[-4:]}", "last4": number[-4:]} | (
+        {"bank_code": number[4:9], "branch_code": "", "country": number[:2], "generated_from": None}
+        if kind == "sepa_debit"
+        else {"bank_name": "STRIPE TEST BANK", "routing_number": "110000000"}
+    )
 
 
 def apply_params(record: Record, params: Record) -> Record:
@@ -122,13 +142,23 @@ def merge_billing(old: Record, given: Record) -> Record:
 
 
 def attach(account: Account, method: Record, customer_id: str, cause: Cause) -> Record:
-    """Attach a payment method to a customer. Raises Refusal if it is attached already."""
+    """Attach a payment method to a customer. Raises Refusal if it is attached already, or if the card is declined."""
     if method["customer"] is not None:
         text = "The payment method you provided has already been attached to a customer."
         raise Refusal(400, text, code="payment_method_unexpected_state").after_start()
+    card = find_card(method)
+    if card.decline is not None and not card.attaches:
+        raise refuse_decline(card.decline).after_start()
     method = account.change(account.methods, method, {"customer": customer_id}, cause)
     account.emit("payment_method.attached", method, cause)
     return method
+
+
+def refuse_decline(decline: Decline) -> Refusal:
+    """402 for a declined card."""
+    refusal = Refusal(402, decline.message, code=decline.code).of_type("card_error")
+    refusal.error["decline_code"] = decline.reason
+    return refusal
 
 
 def create(call: Call) -> Record:

@@ -43,6 +43,7 @@ RESOURCES: Mapping[str, str] = {
     "subscriptions": "subscription",
     "tax_rates": "tax_rate",
     "test_helpers": "test_clock",
+    "tokens": "token",
     "webhook_endpoints": "webhook",
 }
 LEVELS = ("read", "write")
