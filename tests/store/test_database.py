@@ -17,10 +17,11 @@ from tests.support.store_fixtures import Clock
 from wanesync.core.errors import ConfigError, DatabaseUnavailable, DecryptionFailed
 from wanesync.core.jobs import JobKind, JobRequest
 from wanesync.core.model import Side
-from wanesync.store import Store, make_key, open_store
+from wanesync.store import Store, Tx, make_key, open_store
 from wanesync.store import database as store_module
 from wanesync.store.clock import DatabaseClock
 from wanesync.store.queries import Dialect, Migration, load_migrations
+from wanesync.store.session import MIGRATIONS_TABLE
 
 KEYS = [make_key("k001")]
 
@@ -90,6 +91,48 @@ def execute(url: str, statement: str) -> None:
         return
     with psycopg.connect(url) as session:
         session.execute(statement.encode())
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        "CREATE TABLE migrations (id INTEGER PRIMARY KEY, migration TEXT, batch INTEGER)",
+        "CREATE TABLE events (id INTEGER PRIMARY KEY, foo TEXT)",
+        f"{MIGRATIONS_TABLE}; CREATE TABLE records (a INTEGER)",
+        f"{MIGRATIONS_TABLE}; INSERT INTO migrations VALUES (1, 'first', 0)",
+    ],
+    ids=["migrations", "events", "half migrated", "no tables"],
+)
+@pytest.mark.parametrize("migrate", [True, False, None])
+def test_a_database_with_other_tables_is_refused(database_url: str, tables: str, migrate: bool | None) -> None:
+    for statement in tables.split("; "):
+        execute(database_url, statement)
+    with pytest.raises((DatabaseUnavailable, ConfigError), match=r"not set up|db migrate|this program's") as caught:
+        open_store(database_url, KEYS, migrate=migrate)
+    waits = isinstance(caught.value, DatabaseUnavailable) and not caught.value.lasts
+    assert not waits
+
+
+def test_a_table_that_vanished_is_no_fault_of_a_row(store: Store, database_url: str) -> None:
+    met = []
+    with store.transaction() as tx:
+        tx.settings.put("a", "b")
+
+    def work(tx: Tx) -> None:
+        try:
+            with tx.savepoint():
+                tx.settings.get("a")
+        except Exception as error:
+            met.append(type(error))
+            raise
+
+    execute(database_url, "ALTER TABLE settings RENAME TO elsewhere")
+    with pytest.raises(DatabaseUnavailable):
+        store.run(work)
+    execute(database_url, "ALTER TABLE elsewhere RENAME TO settings")
+    assert met == [DatabaseUnavailable]
+    with store.transaction() as tx:
+        assert tx.settings.get("a") == "b"
 
 
 def test_the_wrong_key_is_reported(database_url: str) -> None:

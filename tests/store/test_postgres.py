@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-from contextlib import closing
+from collections.abc import Callable
+from contextlib import closing, suppress
 
 import psycopg
 import pytest
-from psycopg import errors
+from psycopg import errors, sql
+from psycopg.conninfo import conninfo_to_dict
 
 from tests.support.store_fixtures import Clock
 from wanesync.bench.postgres_cluster import UNSAFE_SETTINGS, temporary_cluster
@@ -22,7 +24,7 @@ from wanesync.store import (
     open_store,
 )
 from wanesync.store.clock import DatabaseClock
-from wanesync.store.postgres import translate
+from wanesync.store.postgres import bound_waits, translate
 
 
 def test_a_transaction_that_stood_still_for_too_long_is_rolled_back_and_runs_again(postgres_url: str) -> None:
@@ -103,7 +105,7 @@ def test_a_killed_postgres_is_down_and_comes_back() -> None:
         cluster.start()
         with store.reading() as tx:
             assert tx.settings.get("kept") == "yes"
-        assert store.reserve("hubspot", 1)
+        store.reserve("hubspot", 1)
         store.close()
 
 
@@ -172,3 +174,45 @@ def test_a_connection_that_ends_is_no_fault_of_the_rows_of_a_savepoint(postgres_
             store.run(run)
         assert met == [DatabaseUnavailable]
         store.run(lambda tx: tx.settings.put("mark", "2"))
+
+
+def test_after_a_failover_no_connection_stays_with_a_server_that_only_reads(postgres_url: str) -> None:
+    # A process that connects during a failover may reach the old server, which is a standby by then: its connections
+    # would last for an hour, the one for rate slots for ever.
+    others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> %s"
+    with (
+        closing(open_store(postgres_url, KEYS, migrate=True)) as store,
+        psycopg.connect(postgres_url, autocommit=True) as admin,
+    ):
+        name = sql.Identifier(admin.info.dbname)
+        store.run(lambda tx: tx.rates.set_limit("hubspot", 10.0))
+        store.reserve("hubspot", 1)
+        admin.execute(sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = on").format(name))
+        admin.execute(others, [admin.info.backend_pid])
+        attempts: list[Callable[[], object]] = [
+            lambda: store.run(lambda tx: tx.settings.put("a", "1")),
+            lambda: store.reserve("hubspot", 1),
+        ]
+        for attempt in attempts * 2:
+            with pytest.raises(DatabaseUnavailable):
+                attempt()
+        admin.execute("SET default_transaction_read_only = off")
+        admin.execute(sql.SQL("ALTER DATABASE {} RESET default_transaction_read_only").format(name))
+        for attempt in attempts:
+            with suppress(DatabaseUnavailable):
+                attempt()
+            attempt()
+
+
+def test_a_default_isolation_of_the_server_changes_no_transaction(postgres_url: str) -> None:
+    url = f"{postgres_url}{'&' if '?' in postgres_url else '?'}options=-cdefault_transaction_isolation%3Dserializable"
+    with closing(open_store(url, KEYS, migrate=True)) as store:
+        with store.transaction() as tx:
+            assert tx.settings._session.execute("SHOW transaction_isolation").fetchall() == [("read committed",)]
+        with store.read_statementwise() as tx:
+            assert tx.settings._session.execute("SHOW transaction_isolation").fetchall() == [("read committed",)]
+
+
+def test_a_server_that_vanished_is_noticed_within_seconds_unless_the_address_says_otherwise() -> None:
+    found = conninfo_to_dict(bound_waits("postgresql://u@h/d?tcp_user_timeout=7"))
+    assert (found["tcp_user_timeout"], found["keepalives_idle"], found["host"]) == ("7", "5", "h")

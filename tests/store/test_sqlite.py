@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -83,6 +85,42 @@ def test_writes_without_a_pause_rest_so_that_another_process_gets_the_lock() -> 
     assert len(rests_s) == 2, "a pause between two writes is rest enough"
 
 
+@pytest.mark.parametrize("how", ["removed", "replaced", "set up anew"])
+def test_what_is_written_after_the_file_was_taken_away_is_refused(sqlite_url: str, how: str) -> None:
+    # SQLite would go on to write into the file that has no name any more: answered webhooks would be gone.
+    path = Path(sqlite_url.removeprefix("sqlite:"))
+    with closing(open_store(sqlite_url, migrate=True)) as store:
+        store.run(lambda tx: tx.settings.put("a", "1"))
+        for name in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+            name.rename(f"{name}.away")
+        if how == "replaced":
+            shutil.copy(f"{path}.away", path)
+        elif how == "set up anew":
+            open_store(sqlite_url, migrate=True).close()
+        for work in (lambda: store.run(lambda tx: tx.settings.put("a", "2")), lambda: store.reserve("hubspot", 1)):
+            with pytest.raises(DatabaseUnavailable, match="restart") as caught:
+                work()
+            assert caught.value.lasts
+        with pytest.raises(DatabaseUnavailable, match="restart"), store.reading():
+            pass
+        for name in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+            Path(f"{name}.away").rename(name)
+        store.run(lambda tx: tx.settings.put("a", "3"))
+
+
+def test_a_write_during_which_the_file_is_replaced_is_refused(sqlite_url: str) -> None:
+    path = Path(sqlite_url.removeprefix("sqlite:"))
+    with closing(open_store(sqlite_url, migrate=True)) as store:
+
+        def replace(tx: Tx) -> None:
+            tx.settings.put("a", "2")
+            path.rename(f"{path}.away")
+            path.touch()
+
+        with pytest.raises(DatabaseUnavailable, match="restart"):
+            store.run(replace)
+
+
 def test_a_full_disk_is_down_and_keeps_what_was_there(sqlite_url: str) -> None:
     store = open_store(sqlite_url, migrate=True)
     with store.transaction() as tx:
@@ -119,7 +157,7 @@ def test_errors_of_sqlite_become_errors_of_the_store_without_the_statement(tmp_p
     assert refused.rule == "people.name"
     holder.execute("BEGIN IMMEDIATE")
     assert isinstance(translated(other, "BEGIN IMMEDIATE"), DatabaseUnavailable)
-    assert isinstance(translated(other, "SELECT absent FROM people"), sqlite3.OperationalError)
+    assert isinstance(translated(other, "SELEC name FROM people"), sqlite3.OperationalError)
     for each in (holder, other):
         each.close()
     closed = translated(other, "SELECT 1")

@@ -87,6 +87,27 @@ def test_a_marker_that_a_wrong_clock_wrote_is_not_believed(
     assert setting(store, LISTED)
 
 
+@pytest.mark.parametrize("wrong_ms", [3_600_000, 86_400_000, -3_600_000])
+def test_a_clock_that_was_wrong_for_a_moment_suspects_nothing_later(
+    store: Store, clock: Clock, marker: GenerationMarker, wrong_ms: int
+) -> None:
+    marker.check()
+    clock.advance(wrong_ms)
+    marker.check()
+    clock.advance(60_000 - wrong_ms)
+    # One minute after the other: until the time that was stored by the wrong clock is over.
+    for _ in range(3):
+        marker.check()
+        clock.advance(60_000)
+    if wrong_ms > 0:
+        clock.advance(wrong_ms - 300_000)
+        for _ in range(8):
+            marker.check()
+            clock.advance(60_000)
+    assert setting(store, LISTED)
+    assert setting(store, RESTORED) is None
+
+
 @pytest.mark.parametrize("text", ["", "no id", "\x00"])
 def test_a_file_that_holds_no_marker_is_written_anew(store: Store, marker: GenerationMarker, text: str) -> None:
     assert marker.path

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 
 import psycopg
 from psycopg import errors
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 from psycopg.types.numeric import Int8Dumper
 from psycopg.types.string import StrDumper
@@ -19,6 +19,7 @@ from wanesync.core.errors import ConfigError, DatabaseRefused, DatabaseUnavailab
 from wanesync.store.notify import Notifier, WorkSubscription
 from wanesync.store.queries import Dialect, Migration, Parameters, Query, load_queries
 from wanesync.store.session import (
+    FOREIGN_ADVICE,
     ConstraintViolated,
     Database,
     Row,
@@ -39,6 +40,10 @@ _LISTEN_POLL_S = 0.5  # longest time until the listener ends after stop()
 _MIGRATION_LOCK = 7_265_001  # any number that only these migrations use
 # In ms. A process that stops inside a transaction keeps its rows locked until the server ends its session.
 _TIMEOUTS = "SET statement_timeout = 30000; SET lock_timeout = 3000; SET idle_in_transaction_session_timeout = 3000"
+# Rules that hold under read committed only (docs/correctness.md#compare-and-store), whatever the server's default is.
+_ISOLATION = "SET default_transaction_isolation = 'read committed'"
+# A server that vanishes without a word (a failover) is noticed within about 15 s instead of hours. In s, s, times, ms.
+_WAITS = {"keepalives_idle": "5", "keepalives_interval": "3", "keepalives_count": "3", "tcp_user_timeout": "15000"}
 # A reader blocks no other transaction, and may work on a snapshot file in between: ten minutes.
 _BEGIN_READING = (
     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL idle_in_transaction_session_timeout = 600000"
@@ -52,6 +57,8 @@ _TOO_LONG = {"25P03", "25P04", "57014"}  # idle in a transaction, transaction ti
 # login, the database itself, a standby that only reads.
 _UNAVAILABLE_CLASSES = {"08", "28", "53", "57", "58", "3D"}
 _UNAVAILABLE = {"55P03", "42501", "25006"}
+# No table, column, function or schema of that name, or one of another shape: no statement of ours can succeed.
+_FOREIGN = {"42P01", "42703", "42883", "42P07", "42804", "3F000"}
 _REFUSED_CLASSES = {"22", "54", "XX"}  # a value, a limit of the program, a damaged row
 
 
@@ -68,6 +75,10 @@ def _translate(error: psycopg.Error, label: str) -> BaseException:  # noqa: PLR0
         return TransactionConflict(f"a transaction on the database {label} conflicted with another one; try again")
     if isinstance(error, errors.IntegrityError):
         return ConstraintViolated(error.diag.constraint_name or error.diag.table_name or "of the schema")
+    if state in _FOREIGN:
+        return DatabaseUnavailable(
+            f"the tables of the database {label} are not this program's ({state}): {FOREIGN_ADVICE}", lasts=True
+        )
     if isinstance(error, errors.InsufficientPrivilege):
         return DatabaseUnavailable(
             f"the database {label} denies its user a privilege: grant it the tables that `wanesync db migrate` creates",
@@ -108,7 +119,7 @@ class PostgresSession(Session):
 
 
 def _configure(connection: Connection) -> None:
-    connection.execute(f"{_TIMEOUTS}; {_PLANNER_SETTINGS}")
+    connection.execute(f"{_TIMEOUTS}; {_ISOLATION}; {_PLANNER_SETTINGS}")
     connection.prepare_threshold = 2
     connection.prepared_max = 400
     # One type per kind of value: otherwise a statement is prepared once per size of its numbers.
@@ -122,8 +133,8 @@ class PostgresDatabase(Database):
     dialect = Dialect.POSTGRES
 
     def __init__(self, url: str) -> None:
-        self._url = url
         self.label = _label(url)
+        self._url = bound_waits(url)
         self.notifier = Notifier()
         self._light: Connection | None = None
         self._light_lock = threading.Lock()
@@ -134,7 +145,7 @@ class PostgresDatabase(Database):
         # A first connection outside the pool: the pool reports only a time-out.
         self.connect().close()
         self._pool = ConnectionPool(
-            url,
+            self._url,
             kwargs={"autocommit": True, "connect_timeout": 5},
             min_size=1,
             max_size=_POOL_SIZE,
@@ -176,6 +187,7 @@ class PostgresDatabase(Database):
                     connection.rollback()
                 raise
         except psycopg.Error as error:
+            self._leave_standby(error, connection)
             raise translate(error, self.label) from error
         finally:
             self._may_be_stale = self._may_be_stale or connection.closed
@@ -196,6 +208,7 @@ class PostgresDatabase(Database):
             try:
                 yield PostgresSession(self._light, self.label, context, writing=True)
             except psycopg.Error as error:
+                self._leave_standby(error, self._light)
                 raise translate(error, self.label) from error
 
     def applied(self) -> int | None:
@@ -255,9 +268,16 @@ class PostgresDatabase(Database):
         try:
             yield connection
         except psycopg.Error as error:
+            self._leave_standby(error, connection)
             raise translate(error, self.label) from error
         finally:
             self._pool.putconn(connection)
+
+    def _leave_standby(self, error: psycopg.Error, connection: Connection) -> None:
+        """Ends the connections to a server that only reads: after a failover, new ones reach the other server."""
+        if isinstance(error, errors.ReadOnlySqlTransaction):
+            connection.close()
+            self._pool.drain()
 
     def _take(self) -> Connection:
         try:
@@ -305,6 +325,11 @@ class _Listener(threading.Thread):
         """Stops the thread within half a second."""
         self._stopping.set()
         self.join(timeout=5)
+
+
+def bound_waits(url: str) -> str:
+    """The address with bounds for a connection whose other end vanished; those in the address stand."""
+    return make_conninfo("", **(_WAITS | conninfo_to_dict(url)))
 
 
 def _label(url: str) -> str:

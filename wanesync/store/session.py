@@ -249,6 +249,8 @@ class Database(ABC):
         """Closes every connection; safe to call twice."""
 
 
+FOREIGN_ADVICE = "use an empty one, or restore it from a backup; is it another configuration or folder?"
+
 MIGRATIONS_TABLE = (
     "CREATE TABLE IF NOT EXISTS migrations (number INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL, "
     "applied_ms BIGINT NOT NULL)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import threading
 import time
@@ -15,7 +16,16 @@ from sqlite_utils import Database as Utils
 from wanesync.core.errors import ConfigError, DatabaseRefused, DatabaseUnavailable, WanesyncError
 from wanesync.store.notify import Notifier, WorkSubscription
 from wanesync.store.queries import Dialect, Migration, Parameters, Query, load_queries
-from wanesync.store.session import ConstraintViolated, Database, Row, Session, SessionContext, bind, run_migrations
+from wanesync.store.session import (
+    FOREIGN_ADVICE,
+    ConstraintViolated,
+    Database,
+    Row,
+    Session,
+    SessionContext,
+    bind,
+    run_migrations,
+)
 from wanesync.store.sqlite_wal import (
     AUTO_CHECKPOINT_PAGES,
     checkpoint_passive,
@@ -55,6 +65,8 @@ _PASSING = {
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_IOERR,
 }
+# SQLite has one code for these and for a statement that it cannot read.
+_FOREIGN = re.compile(r"no such (table|column)|has no column named|already exists")
 _REFUSED = {"SQLITE_TOOBIG", "SQLITE_MISMATCH", "SQLITE_RANGE"}
 
 
@@ -70,6 +82,10 @@ def translate(error: BaseException, label: str) -> BaseException:
     reason = _UNAVAILABLE.get(code)
     if reason:
         return DatabaseUnavailable(f"the database {label} {reason}", lasts=code not in _PASSING)
+    if code == sqlite3.SQLITE_ERROR and _FOREIGN.search(str(error)):
+        return DatabaseUnavailable(
+            f"the tables of the database {label} are not this program's: {FOREIGN_ADVICE}", lasts=True
+        )
     name = getattr(error, "sqlite_errorname", None) or ""
     return DatabaseRefused(name) if name in _REFUSED or isinstance(error, sqlite3.DataError) else error
 
@@ -141,6 +157,7 @@ class SqliteDatabase(Database):
         self._data_version = -1
         self._next_restart_s = 0.0
         self._closed = False
+        self._file: tuple[int, int] | None = None
 
     @contextmanager
     def session(self, context: SessionContext, *, writing: bool) -> Iterator[Session]:
@@ -182,6 +199,8 @@ class SqliteDatabase(Database):
             yield SqliteSession(connection, self.label, context, writing=writing)
             if not inner:
                 connection.execute("COMMIT")
+                if writing:
+                    self._check_file()
         except BaseException:
             if not inner and connection.in_transaction:
                 with suppress(sqlite3.Error):
@@ -196,6 +215,7 @@ class SqliteDatabase(Database):
                 yield SqliteSession(self._take(), self.label, context, writing=True)
                 return
             with self._light_lock:
+                self._check_file()
                 if self._light is None:
                     self._light = self._connect("NORMAL", busy_timeout_ms=0)
                 with self._writer_lock():
@@ -302,7 +322,16 @@ class SqliteDatabase(Database):
                 f"the database {self.label} cannot be created: {error.strerror}; check its folder", lasts=True
             ) from error
 
+    def _check_file(self) -> None:
+        """Raises DatabaseUnavailable if the file was removed or replaced: SQLite would go on to use the old one."""
+        if self._file is not None and self._file != _identify(self._path):
+            raise DatabaseUnavailable(
+                f"the database {self.label} was removed or replaced while this process used it: restart this process",
+                lasts=True,
+            )
+
     def _take(self, *, writing: bool = False) -> sqlite3.Connection:
+        self._check_file()
         with self._connections:
             if self._closed:
                 raise DatabaseUnavailable(f"the database {self.label} is closed: this process is ending")
@@ -351,4 +380,15 @@ class SqliteDatabase(Database):
             raise translate(error, self.label) from error
         with self._connections:
             self._all.add(connection)
+            if self._file is None and not self.in_memory:
+                self._file = _identify(self._path)
         return connection
+
+
+def _identify(path: str) -> tuple[int, int] | None:
+    """What stays the same while the file is the same; None without a file."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - at every transaction, and three times as fast
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

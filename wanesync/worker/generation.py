@@ -51,6 +51,8 @@ class GenerationMarker:
         """Switch creations off if the database is older than the marker; renew both. Raises DatabaseUnavailable."""
         if self.path is None:
             return
+        # A clock that was set since the last heartbeat must not stamp the marker.
+        self.store.sync_clock()
         outside = self._read()
         newest = self.store.run(lambda tx: _renew(tx, outside, OLDER.format(path=self.path)))
         self._write(newest)
@@ -64,8 +66,9 @@ class GenerationMarker:
             return ""
 
     def _write(self, generation: str) -> None:
-        path = self.path
-        if path is None or self._read() >= generation:
+        path, outside = self.path, self._read()
+        # Another process may have renewed it meanwhile; what a wrong clock wrote would raise suspicion once it is over.
+        if path is None or (outside >= generation and made_ms(outside) <= made_ms(generation) + CLOCK_TOLERANCE_MS):
             return
         draft = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}")
         try:
