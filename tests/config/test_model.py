@@ -71,8 +71,8 @@ class TestKeyLocations:
     @pytest.mark.parametrize(
         ("content", "expected"),
         [
-            (b"[stripe\n", "is not TOML: .*line 1"),
-            (b"\xff", "is not TOML"),
+            (b"[stripe\n", "toml:1: a bracket of the heading is missing"),
+            (b"\xff", "is not UTF-8 text"),
             (b"stripe = 3\n" + CREATE.encode(), "must be a table"),
         ],
     )

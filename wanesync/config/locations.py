@@ -82,6 +82,23 @@ def find_lines(text: str) -> dict[KeyPath, int]:
     return lines
 
 
+def find_key(text: str, number: int) -> KeyPath:
+    """Return the table or key that a line of a TOML text begins, with its table; empty where it begins none."""
+    lines = text.splitlines()[:number]
+    if not lines or HEADER.match(lines[-1]):
+        header = HEADER.match(lines[-1]) if lines else None
+        return _split(header[2]) if header else ()
+    key = KEY.match(lines[-1])
+    if key is None:
+        return ()
+    headers = [header for header in map(HEADER.match, lines) if header]
+    if not headers:
+        return _split(key[1])
+    table = _split(headers[-1][2])
+    same = sum(header[1] == "[[" and _split(header[2]) == table for header in headers)
+    return (*table, *((same - 1,) if same else ()), *_split(key[1]))
+
+
 def _split(dotted: str) -> KeyPath:
     return tuple(part.strip().strip("\"'") for part in dotted.split("."))
 

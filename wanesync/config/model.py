@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from pydantic_core import ErrorDetails
 
 from wanesync.config import overrides as tables
 from wanesync.config import references as secrets
+from wanesync.config import toml_mistakes
 from wanesync.config.locations import ConfigProblem, KeyLocations, KeyPath, find_lines, variable_name
 from wanesync.config.value_types import (
     HUBSPOT_URL,
@@ -361,14 +361,12 @@ def _read(path: Path | None) -> tuple[tables.Table, KeyLocations, list[ConfigPro
         return {}, KeyLocations(), []
     try:
         with path.open("rb") as file:
-            found, text = os.fstat(file.fileno()), file.read().decode()
-        data = tomllib.loads(text)
-        return data, KeyLocations(path.name, find_lines(text)), _check_place(data, path, found)
+            found, text = os.fstat(file.fileno()), toml_mistakes.decode(file.read(), path.name)
     except OSError as error:
         advice = "make one with wanesync init, or name another with --config"
         raise ConfigError([f"{path}: cannot be read ({error.strerror}): {advice}"]) from error
-    except ValueError as error:
-        raise ConfigError([f"{path}: is not TOML: {error}"]) from error
+    data = toml_mistakes.parse(text, path.name)
+    return data, KeyLocations(path.name, find_lines(text)), _check_place(data, path, found)
 
 
 def _check_place(data: tables.Table, path: Path, found: os.stat_result) -> list[ConfigProblem]:
