@@ -7,9 +7,11 @@ from dataclasses import replace
 import pytest
 
 from tests.support.core_builders import contact, customer
-from tests.support.live_sync import HUBSPOT, SECOND_MS, STRIPE, LiveSync
+from tests.support.live_sync import HUBSPOT, SECOND_MS, STRIPE, LiveSync, refused
+from wanesync.core.errors import Failure
 from wanesync.core.lost_updates import MAX_OWN_WRITE_AGE_MS
-from wanesync.core.model import Change, Event, PendingWrite, Record, Side, WriteKind, WriteResult
+from wanesync.core.model import OBSERVED_KIND, Change, Event, PendingWrite, Record, Side, WriteKind, WriteResult
+from wanesync.core.normalize import NAME_PARTS
 from wanesync.core.ports import UpdateItem
 from wanesync.sync import lost_updates
 from wanesync.sync.lost_updates import judge_records
@@ -338,3 +340,75 @@ def test_what_a_read_found_and_our_update_replaced_is_kept(live: LiveSync) -> No
 def test_a_read_beside_an_update_is_usually_no_conflict(live: LiveSync, city: str, modified_ms: int) -> None:
     edit_under_way(live, replace(person(HUBSPOT, city=city), modified_ms=modified_ms))
     assert live.conflicts() == []
+
+
+LANDED = replace(person(HUBSPOT, city="Rom"), modified_ms=9)
+EDITED = replace(person(HUBSPOT, city="Paris"), modified_ms=5)
+
+
+def lose_answer(live: LiveSync, *reads: Record, failure: Failure = Failure.NO_ANSWER) -> None:
+    """Ann's city comes from Stripe; meanwhile reads store what they find, and the update is not answered."""
+    ann, cus = person(HUBSPOT, city="Lyon"), person(STRIPE, city="Lyon")
+    live.link(ann, cus)
+    live.know(person(STRIPE, city="Rom"))
+    live.queue(HUBSPOT, KEY)
+
+    def answer(items: list[UpdateItem]) -> dict[str, object]:
+        live.know(*reads)
+        return {item.trace: refused(HUBSPOT, failure, "city") for item in items}
+
+    live.hubspot.script("update_contacts", answer)
+    live.work(HUBSPOT)
+    live.advance(60_000)
+
+
+@pytest.mark.parametrize("reads", [(EDITED,), (EDITED, LANDED)], ids=["a re-read", "another read before it"])
+def test_what_a_read_found_is_kept_where_a_read_settles_the_update(live: LiveSync, reads: tuple[Record, ...]) -> None:
+    lose_answer(live, *reads)
+    live.hubspot.answer("read_contacts", {"1": LANDED})
+    live.work(HUBSPOT)
+    assert live.open_writes(KEY) == []
+    assert live.conflicts() == [("overwritten", "city", "Paris")]
+
+
+@pytest.mark.parametrize("part", ["firstname", "lastname"])
+def test_of_a_name_that_a_read_found_the_part_that_was_edited_is_kept(live: LiveSync, part: str) -> None:
+    names = {"firstname": "Ann", "lastname": "Lee"}
+    edited = {**names, part: "Eve"}
+    before, meanwhile, after = (NAME_PARTS.join(each.values()) for each in (names, edited, {**names, part: "Zoe"}))
+    live.link(person(HUBSPOT, name=before), person(STRIPE, name="Ann Lee"))
+    live.know(person(STRIPE, name=after.replace(NAME_PARTS, " ")))
+    live.queue(HUBSPOT, KEY)
+
+    def answer(items: list[UpdateItem]) -> dict[str, object]:
+        live.know(replace(person(HUBSPOT, name=meanwhile), modified_ms=5))
+        return {item.trace: refused(HUBSPOT, Failure.NO_ANSWER) for item in items}
+
+    live.hubspot.script("update_contacts", answer)
+    live.work(HUBSPOT)
+    live.advance(60_000)
+    live.hubspot.answer("read_contacts", {"1": replace(person(HUBSPOT, name=after), modified_ms=9)})
+    live.work(HUBSPOT)
+    assert live.conflicts() == [("overwritten", f"name/{part}", "Eve")]
+
+
+def test_a_read_that_comes_after_the_answer_still_shows_what_the_update_replaced(live: LiveSync) -> None:
+    edit_under_way(live, replace(person(HUBSPOT, city="Lyon"), modified_ms=1))
+    live.know(EDITED)
+    live.queue(HUBSPOT, KEY)
+    live.work(HUBSPOT)
+    assert live.conflicts() == [("overwritten", "city", "Paris")]
+
+
+def test_an_edit_beside_an_update_that_was_refused_stands_and_is_no_conflict(live: LiveSync) -> None:
+    lose_answer(live, EDITED, failure=Failure.REFUSED)
+    live.queue(HUBSPOT, KEY)
+    live.work(HUBSPOT)
+    assert [kind for kind, _, _ in live.conflicts() if kind == "overwritten"] == []
+
+
+def test_what_a_read_found_does_not_count_as_a_webhook(live: LiveSync) -> None:
+    lose_answer(live, EDITED)
+    with live.store.reading() as tx:
+        assert [event.kind for event in tx.events.windows(HUBSPOT, ["1"], 0)["1"]] == [OBSERVED_KIND]
+        assert list(tx.events.newest_first(HUBSPOT, ["1"], 0).get("1", [])) == []

@@ -12,7 +12,19 @@ from dataclasses import dataclass, field
 
 from wanesync.core.event_order import MS_PER_SECOND
 from wanesync.core.fields import Direction, FieldMap, has_value, part_equals
-from wanesync.core.model import Conflict, Event, PendingWrite, Side, StoredRecord, WriteKind, WriteResult
+from wanesync.core.ids import bound
+from wanesync.core.model import (
+    OBSERVED_KIND,
+    Change,
+    Conflict,
+    Event,
+    PendingWrite,
+    Record,
+    Side,
+    StoredRecord,
+    WriteKind,
+    WriteResult,
+)
 from wanesync.core.normalize import NAME_PARTS
 
 MAX_OWN_WRITE_AGE_MS = 600_000
@@ -375,13 +387,47 @@ def _overwritten_by_late_write(
     return lost
 
 
+NOT_WRITTEN = frozenset({WriteResult.REFUSED, WriteResult.NOT_FOUND, WriteResult.CONFLICT})
+"""Results of writes that did not take effect."""
+
+
+def observe(read: Record, writes: Sequence[PendingWrite], fields: FieldMap, *, is_late: bool = False) -> Event | None:
+    """Return what a read of a contact found that its updates under way may replace, as an event; None for nothing.
+
+    The event of such an edit may never come, and the copy does not outlast the update. It is judged like any other once
+    the update is settled, however that ends. ``is_late``: the read came after a newer copy, so it may have been on its
+    way while an update was that is settled by now.
+    """
+    found: dict[str, str] = {}
+    for write in writes:
+        is_open = write.result is None or (is_late and write.result not in NOT_WRITTEN)
+        if write.kind is WriteKind.UPDATE and is_open and 0 < write.planned_ms < read.modified_ms:
+            for name, change in write.changes.items():
+                found |= _observed(read, name, change, fields)
+    if not found:
+        return None
+    key = bound(f"observed/{read.id}/{read.modified_ms}/{','.join(sorted(found))}")
+    return Event(key, read.side, OBSERVED_KIND, read.id, read.modified_ms, found, source=OBSERVED_KIND, read=True)
+
+
+def _observed(read: Record, name: str, change: Change, fields: FieldMap) -> dict[str, str]:
+    spec, value = fields.by_name.get(name), read.values.get(name, "")
+    if spec is None or name in read.unknown or spec.key(value) in {spec.key(change.before), spec.key(change.after)}:
+        return {}
+    if len(spec.hubspot) == 1:
+        return {name: value} if value or spec.may_clear(read.side) else {}
+    held, before, after = ([*text.split(NAME_PARTS), ""] for text in (value, change.before, change.after))
+    parts = dict(zip(spec.hubspot, zip(held, before, after, strict=False), strict=False))
+    return {f"{name}/{part}": here for part, (here, was, sent) in parts.items() if here and here not in (was, sent)}
+
+
 def was_left_by(pending: PendingWrite, stored: StoredRecord, name: str, window: Sequence[Event]) -> bool | None:
     """Return whether a record's value was left by this write of ours; None if its events do not show it.
 
     ``window``: the stored events of the record. Stripe's times are whole seconds: of several events in the last second,
     the one counts whose value is current and was not replaced within that second.
     """
-    carrying = [e for e in window if name in e.values]
+    carrying = [e for e in window if name in e.values and e.kind != OBSERVED_KIND]
     newest_ms = max((e.occurred_ms for e in carrying), default=0)
     newest = [e for e in carrying if e.occurred_ms == newest_ms]
     current = [e for e in newest if has_value(stored, name, e.values[name])]
@@ -401,7 +447,7 @@ def was_edited_after(pending: PendingWrite, name: str, value: str, window: Seque
     after the write was sent.
     """
     after = pending.changes[name].after
-    carrying = [e for e in window if name in e.values]
+    carrying = [e for e in window if name in e.values and e.kind != OBSERVED_KIND]
     if pending.side is Side.STRIPE:
         echoes = [e for e in carrying if e.request_key == pending.idempotency_key]
     else:

@@ -362,13 +362,17 @@ class Conflict:
     kind: str
 
 
+OBSERVED_KIND = "observed"
+"""The kind of an event that no vendor sent: what a read found while a write of ours was under way."""
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """A stored webhook element: a hint that a record changed, with the values it carried.
 
-    ``kind``: created, updated, deleted, privacy_deleted, restored, merged, purchase. ``occurred_ms``: by the vendor's
-    clock, whole seconds on Stripe. ``values``: field name, or ``name/firstname`` for one property of two -> value.
-    ``previous``: field -> value before (Stripe). ``request_key``: idempotency key of the request that caused it
+    ``kind``: created, updated, deleted, privacy_deleted, restored, merged, purchase, observed. ``occurred_ms``: by the
+    vendor's clock, whole seconds on Stripe. ``values``: field name, or ``name/firstname`` for one property of two ->
+    value. ``previous``: field -> value before (Stripe). ``request_key``: idempotency key of the request that caused it
     (Stripe). ``kept_id``: of a merge, the contact whose values HubSpot kept, "" if it is the survivor itself or not
     named. ``source``: HubSpot's ``changeSource/sourceId``, ``user:`` before it unless it is ours. ``record``: the
     object the event carried, if it may be used. ``read``: the record was read since. ``judged``: its values were

@@ -24,7 +24,7 @@ from wanesync.core.diff.missed_webhooks import (
 from wanesync.core.errors import CallError, Failure, GuardError, VendorUnavailable
 from wanesync.core.event_order import read_stripe_events
 from wanesync.core.lost_updates import is_answered
-from wanesync.core.model import Event, Record, Side, StoredRecord
+from wanesync.core.model import OBSERVED_KIND, Event, Record, Side, StoredRecord
 from wanesync.core.ports import CustomerAnswer, SetAside, Timing
 from wanesync.core.rate_limits import SEARCH_OPERATION
 from wanesync.ratelimit.pacer import Pacer
@@ -270,7 +270,8 @@ class ChangesReader:
             known = tx.records.get_many([(side, i) for i in answers], {})
             received = tx.events.windows(side, list(answers), since_ms)
         for i, record in answers.items():
-            old, stored = known.get((side, i)), received.get(i, [])
+            old = known.get((side, i))
+            stored = [event for event in received.get(i, []) if event.kind != OBSERVED_KIND]
             keys = {event.key for event in stored}
             missing = [event for event in unread.get(i, ()) if event.key not in keys]
             told = RecordObservation(side, old, record, stored, missing)
@@ -287,7 +288,10 @@ class ChangesReader:
                 ids = tx.events.records(Side.HUBSPOT, since_ms, after, READ_BATCH_SIZE)
                 windows = tx.events.windows(Side.HUBSPOT, ids, since_ms)
             for events in windows.values():
-                losses.add_reported(Side.HUBSPOT, find_names(events, self.runtime.rules.fields) & names)
+                losses.add_reported(
+                    Side.HUBSPOT,
+                    find_names([e for e in events if e.kind != OBSERVED_KIND], self.runtime.rules.fields) & names,
+                )
             if len(ids) < READ_BATCH_SIZE:
                 return
             after = ids[-1]

@@ -19,8 +19,6 @@ from wanesync.core.model import (
     LinkState,
     PendingWrite,
     PutBack,
-    Record,
-    RecordRef,
     Side,
     StoredRecord,
     contact_key,
@@ -48,29 +46,6 @@ def judge_records(runtime: Runtime, tx: Tx, records: Mapping[Side, Mapping[str, 
         pending = tx.events.with_unjudged(side, list(keys)) if keys else []
         if pending:
             _judge_side(runtime, tx, side, {record_id: keys[record_id] for record_id in pending})
-
-
-def keep_read_edits(
-    tx: Tx, written: Sequence[tuple[PendingWrite, Record]], copies: Mapping[RecordRef, StoredRecord], fields: FieldMap
-) -> None:
-    """Keep what was read of contacts while updates of them were under way, and what those have overwritten.
-
-    The event of such an edit may never come. ``written``: updates and the contacts they were answered with.
-    ``copies``: the contacts as they were stored before those answers.
-    """
-    for pending, answer in written:
-        copy = copies.get((answer.side, answer.id))
-        if copy is None or not 0 < pending.planned_ms < copy.record.modified_ms < answer.modified_ms:
-            continue
-        for name, change in pending.changes.items():
-            spec, value = fields.by_name.get(name), copy.record.values.get(name, "")
-            if spec is None or not value or name in copy.record.unknown:
-                continue
-            here = answer.values.get(name, "")
-            if spec.key(value) not in {spec.key(text) for text in (change.before, change.after, here)}:
-                conflict = Conflict(answer.side, answer.id, name, value, "overwritten")
-                tx.conflicts.put(conflict, pending.link_id)
-                plan_effects.note_conflict(tx, conflict, pending.link_id)
 
 
 def _judge_side(runtime: Runtime, tx: Tx, side: Side, keys: Mapping[str, str]) -> None:

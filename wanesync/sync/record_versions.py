@@ -15,6 +15,7 @@ from wanesync.core.absence import next_ask_ms
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.event_order import bound_future
 from wanesync.core.jobs import JobKind, JobRequest, Priority
+from wanesync.core.lost_updates import MAX_OWN_WRITE_AGE_MS, observe
 from wanesync.core.model import LinkState, NoteCode, Record, Side, StoredRecord
 from wanesync.core.ports import CustomerAnswer, Timing
 from wanesync.store.database import Tx
@@ -40,6 +41,7 @@ class RecordWriter:
         self.found_again: set[tuple[Side, str]] = set()
         self.address_fields = frozenset(spec.name for spec in runtime.rules.fields.specs if spec.hubspot == ("email",))
         self.read: dict[tuple[Side, str], int] = {}
+        self.found: list[tuple[Record, bool]] = []
 
     def __enter__(self) -> Self:
         return self
@@ -67,11 +69,11 @@ class RecordWriter:
             self.load(side, [record_id])  # one query per record, also for one that is not stored
         return self.known.get(ref)
 
-    def store_contact(self, record: Record, *, read_after_deletion: bool = False) -> None:
+    def store_contact(self, record: Record, *, read_after_deletion: bool = False, is_answer: bool = False) -> None:
         """Store a contact as read, if it is not older than our copy (docs/correctness.md#hubspot-order).
 
         A deleted contact is alive again only if the read began after its deletion was stored; any other sign of life
-        queues such a read (docs/correctness.md#absence).
+        queues such a read (docs/correctness.md#absence). ``is_answer``: it answers a write of ours.
         """
         old = self.get(Side.HUBSPOT, record.id)
         if old is not None and not old.alive and not old.may_return:
@@ -80,6 +82,8 @@ class RecordWriter:
             self.tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.READ, record.id, self.priority))
             return
         gone = old is not None and (old.deleted or old.absent)
+        if old is not None and not is_answer and record.values != old.record.values:
+            self.found.append((record, record.modified_ms < old.record.modified_ms))
         if old is not None and not gone and record.modified_ms < old.record.modified_ms:
             if old.record.unknown:
                 # It brought nothing of what our copy lacks: the next read for that backs off.
@@ -189,6 +193,7 @@ class RecordWriter:
 
     def write(self) -> None:
         """Write the copies, and queue nothing yet."""
+        self._note_found()
         self.tx.records.put_many(self.changed.values(), self.read)
         self.read |= {ref: stored.revision for ref, stored in self.changed.items()}
         self.changed = {}
@@ -221,6 +226,17 @@ class RecordWriter:
             self._queue(others, _settled(self.tx, others))
             self.tx.jobs.put_many(find_dead_letters(self.tx, others, ()))
         self.moved_hmacs = {}
+
+    def _note_found(self) -> None:
+        """Note what reads found while updates of the contacts were under way (docs/correctness.md#lost-updates)."""
+        found, self.found = self.found, []
+        if not found:
+            return
+        since_ms = self.tx.now_ms - MAX_OWN_WRITE_AGE_MS
+        writes = self.tx.pending_writes.recent(Side.HUBSPOT, sorted({record.id for record, _ in found}), since_ms)
+        fields = self.runtime.rules.fields
+        events = [observe(record, writes.get(record.id, ()), fields, is_late=is_late) for record, is_late in found]
+        self.tx.events.put_many([event for event in events if event is not None])
 
     def _queue(self, refs: set[tuple[Side, str]], settled: set[tuple[Side, str]]) -> None:
         keys = key_of(self.tx, refs)
@@ -279,12 +295,16 @@ def _settled(tx: Tx, refs: set[tuple[Side, str]]) -> set[tuple[Side, str]]:
 
 
 def store_contacts(
-    recorder: RecordWriter, answers: Mapping[str, Record | CallError | None], read_after_deletion: Collection[str] = ()
+    recorder: RecordWriter,
+    answers: Mapping[str, Record | CallError | None],
+    read_after_deletion: Collection[str] = (),
+    *,
+    are_answers: bool = False,
 ) -> None:
     """Store the answers to a batch read: requested id -> the contact, its survivor, or None if it was not found.
 
     A contact that cannot be used is set aside; one without an answer stays as it is. ``read_after_deletion``: contacts
-    whose read began after their deletion was stored.
+    whose read began after their deletion was stored. ``are_answers``: they answer writes of ours.
     """
     recorder.load(Side.HUBSPOT, [*answers, *(r.id for r in answers.values() if isinstance(r, Record))])
     for asked, record in answers.items():
@@ -293,6 +313,7 @@ def store_contacts(
         elif record is None:
             recorder.mark_absent(Side.HUBSPOT, asked)
         else:
-            recorder.store_contact(record, read_after_deletion=record.id in read_after_deletion)
+            again = record.id in read_after_deletion
+            recorder.store_contact(record, read_after_deletion=again, is_answer=are_answers)
             if record.id != asked:
                 recorder.merge_away(asked, record.id)

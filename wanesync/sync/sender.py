@@ -35,7 +35,6 @@ from wanesync.sync import plan_effects
 from wanesync.sync.agreements import Agreement, close_agreed
 from wanesync.sync.calls import DONE, AnyCall, Call, Intent, Next, PlanningRound, Step
 from wanesync.sync.job_results import fail, finish, reschedule, still_held
-from wanesync.sync.lost_updates import keep_read_edits
 from wanesync.sync.record_versions import RecordWriter, store_contacts
 from wanesync.sync.recovery import find_created_customer, read_existing_contact
 from wanesync.sync.refused_fields import leave_out
@@ -156,11 +155,9 @@ def _commit_contacts(runtime: Runtime, tx: Tx, intents: Mapping[str, Intent], ou
     priority = Priority(min((i.job.priority for i in intents.values()), default=Priority.LIVE))
     # The block ends after the link is stored, so that the two linked records are not queued again.
     with RecordWriter(runtime, tx, priority) as records:
-        updates = [(intents[t].pending, r) for t, r in good.items() if intents[t].pending.kind is WriteKind.UPDATE]
-        copies = tx.records.get_many([(Side.HUBSPOT, record.id) for _, record in updates])
-        keep_read_edits(tx, updates, copies, runtime.rules.fields)
         # A target that was merged away meanwhile is answered with its survivor.
-        store_contacts(records, {intents[t].pending.target_id or record.id: record for t, record in good.items()})
+        answers = {intents[t].pending.target_id or record.id: record for t, record in good.items()}
+        store_contacts(records, answers, are_answers=True)
         records.write()
         steps = [*commit_written(runtime, tx, [(intents[t], record) for t, record in good.items()])]
     for trace, intent in intents.items():

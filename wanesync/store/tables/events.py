@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from wanesync.core.ids import bound
-from wanesync.core.model import Event, Side
+from wanesync.core.model import OBSERVED_KIND, Event, Side
 from wanesync.store.codec import pack, pack_record, unpack_record
 from wanesync.store.session import Row, Table
 
@@ -95,11 +95,12 @@ class Events(Table):
         return dict(found)
 
     def newest_first(self, side: Side, record_ids: Collection[str], since_ms: int) -> dict[str, Iterator[Event]]:
-        """Record -> its events since a time, the newest first; each is decrypted only when it is consumed."""
+        """Record -> its events of a vendor since a time, the newest first; each is decrypted when it is consumed."""
         rows: dict[str, list[Row]] = defaultdict(list)
         if record_ids:
             for row in self._session.rows("events_newest_first", side=side, ids=record_ids, since_ms=since_ms):
-                rows[row[3]].append(row)
+                if row[2] != OBSERVED_KIND:
+                    rows[row[3]].append(row)
         return {record_id: map(self._event, found) for record_id, found in rows.items()}
 
     def marks(self, keys: Collection[str]) -> dict[str, bool]:
