@@ -41,6 +41,7 @@ class History:
     dropped: frozenset[str] = frozenset()
     drops: Sequence[tuple[str, int]] = ()
     wrong_clock: tuple[tuple[int, int], ...] = ()
+    unreadable: frozenset[tuple[str, str]] = frozenset()
     cells: dict[Cell, list[Write]] = field(default_factory=lambda: defaultdict(list))
     partners: dict[tuple[Side, str], set[str]] = field(default_factory=lambda: defaultdict(set))
 
@@ -109,6 +110,7 @@ def check_edits(
         frozenset(world.hazards.dropped_ever),
         tuple(world.hazards.drops),
         tuple(world.hazards.wrong_clock),
+        frozenset(world.unreadable),
     )
     for cell, writes in history.cells.items():
         spec = world.fields.by_name[cell[2]]
@@ -205,8 +207,11 @@ def _is_excused(history: History, writes: list[Write], edit: Write, over: Write)
 
 
 def _was_never_told(history: History, edit: Write, over: Write) -> bool:
-    """Overwritten unread: its webhook never came, and HubSpot keeps no list."""
-    return bool(history.features & LOSES) and edit.cell[0] is Side.HUBSPOT and not _was_told(history, edit, over)
+    """Overwritten unread: its webhook never came, or could not be read, and HubSpot keeps no list."""
+    values = set(edit.new.split(NAME_PARTS))
+    unreadable = any(contact_id == edit.cell[1] and value in values for contact_id, value in history.unreadable)
+    lost = unreadable or bool(history.features & LOSES)
+    return lost and edit.cell[0] is Side.HUBSPOT and not _was_told(history, edit, over)
 
 
 def _was_set_back_upon_ours(history: History, edit: Write) -> bool:

@@ -5,6 +5,7 @@ What the loops of ``engine/worker`` do around them (an error of the store, a lea
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -138,8 +139,18 @@ def deliver(world: World, side: Side) -> None:
             world.accepted |= {event.key: (side, event.record_id) for event in parsed.events}
         if (parsed.set_aside and not world.features & ODD) or parsed.foreign:
             world.report("a webhook was set aside")
+        world.unreadable |= {_name_edit(raw) for raw, _ in parsed.set_aside if side is Side.HUBSPOT}
         machine.finish_delivery(delivery.id, None if dice < 0.2 else 200, world.now)
         world.say("delivered", side, new, [(e.kind, e.record_id, dict(e.values)) for e in parsed.events])
+
+
+def _name_edit(raw: bytes) -> tuple[str, str]:
+    """The contact and the value of a webhook element that was set aside."""
+    try:
+        element = json.loads(raw)
+    except ValueError:
+        return "", ""  # only its beginning is kept
+    return (str(element.get("objectId")), str(element.get("propertyValue"))) if isinstance(element, dict) else ("", "")
 
 
 def tell(answer: object) -> str:

@@ -97,6 +97,7 @@ class World:
         self.flying: Flight | None = None
         self.writes_off = False
         self.accepted: dict[str, tuple[Side, str]] = {}
+        self.unreadable: set[tuple[str, str]] = set()
         self.links: dict[str, Link] = {}
         self.pending: set[str] = set()
         self.busy_steps = 0

@@ -52,6 +52,13 @@ def test_an_attribute_that_an_answer_lacks_is_unknown_and_not_blank(missing: str
     assert not unknown & set(record.values)
 
 
+@pytest.mark.parametrize("missing", ["business_name", "individual_name"])
+def test_a_name_is_unknown_where_what_stripe_may_have_made_it_of_is_missing(missing: str) -> None:
+    shown = {name: value for name, value in CUSTOMER.items() if name != missing}
+    assert "name" in read_customer({**shown, "name": "Acme"}, FIELDS, "").unknown
+    assert read_customer({**shown, "name": None}, FIELDS, "").values["name"] == ""
+
+
 def test_a_part_that_an_address_lacks_is_unknown() -> None:
     record = read_customer({**CUSTOMER, "address": {**dict.fromkeys(ADDRESS_PARTS[:-1]), "city": "Bonn"}}, FIELDS, "")
     assert record.unknown == {"country"}

@@ -72,7 +72,15 @@ def read_values(raw: Mapping[str, object], fields: FieldMap) -> CustomerValues:
             values[spec.name] = spec.form.read_stripe(by_path.get(path, ""))
         else:
             unknown.add(spec.name)
+    if any(source not in by_path for source in NAME_SOURCES):
+        unknown |= _names_of_unknown_origin(values, paths)
+    values = {name: value for name, value in values.items() if name not in unknown}
     return CustomerValues(values, frozenset(unknown), frozenset(faults))
+
+
+def _names_of_unknown_origin(values: Mapping[str, str], paths: Mapping[str, str]) -> set[str]:
+    """Return the name where Stripe may have filled it in from what is not shown (#names-stripe-fills-in)."""
+    return {name for name, value in values.items() if value and paths[name] == "name"}
 
 
 def _read_paths(raw: Mapping[str, object]) -> dict[str, str]:
