@@ -2,8 +2,8 @@
 
 Fetches the command line from npm (``npm`` is needed) into a scratch folder, or takes the program named by ``--cli``,
 runs ``stripe trigger NAME`` for each name that it lists, and prints a table. A trigger passes when the program exits
-with 0 and the sandbox has made an event of that name; ``--record FILE`` keeps the requests it sent, as
-``test_triggers.py`` replays them.
+with 0 and the sandbox has made an event of that name; ``--record FILE`` keeps the requests it sent, which
+``stripe/test_triggers.py`` replays without it: ``{2:id}`` in a request stands for the ``id`` of answer 2.
 """
 
 from __future__ import annotations
@@ -16,14 +16,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 from wanesync.sandbox.server import STRIPE_KEY, Options, Sandbox
-from wanesync.sandbox.stand_in import Request
+from wanesync.sandbox.stand_in import Request, Response
 
 PACKAGE = "@stripe/cli"
+SOURCE = "requests of the triggers of @stripe/cli, (c) Stripe, Apache License 2.0 (github.com/stripe/stripe-cli)"
 WAIT_S = 3.0  # longer than a bank debit or an advance of a test clock takes in the sandbox
 # These names stand for a chain of calls; the event they end with has another name.
 ENDS_WITH = {
@@ -65,7 +68,8 @@ def list_triggers(cli: Path) -> list[str]:
 def run_trigger(cli: Path, name: str, home: Path) -> Result:
     """Run one trigger against a sandbox of its own."""
     with Sandbox(Options(stripe_limit=10_000)) as sandbox:
-        sent = record_requests(sandbox)
+        recorder = Recorder(sandbox.stripe.handle)
+        sandbox.stripe.handle = recorder.handle  # type: ignore[method-assign] # a probe of this run only
         command = [str(cli), "trigger", name, "--api-base", sandbox.stripe_url, "--api-key", STRIPE_KEY]
         environment = {"HOME": str(home), "PATH": os.environ["PATH"], "STRIPE_CLI_TELEMETRY_OPTOUT": "1"}
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=60)
@@ -74,22 +78,41 @@ def run_trigger(cli: Path, name: str, home: Path) -> Result:
         while not (emitted := has_event(sandbox, wanted)) and time.monotonic() < deadline_s:
             time.sleep(0.2)
     lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-    return Result(name, done.returncode, emitted, "" if done.returncode == 0 else summarize(lines), sent)
+    return Result(name, done.returncode, emitted, "" if done.returncode == 0 else summarize(lines), recorder.requests)
 
 
-def record_requests(sandbox: Sandbox) -> list[list[str]]:
-    """Keep what the sandbox is asked from now on."""
-    sent: list[list[str]] = []
-    handle = sandbox.stripe.handle
+class Recorder:
+    """Keeps the requests of one trigger, with places instead of the ids that earlier answers gave."""
 
-    def keep(request: Request, now_ms: int) -> Any:
-        if request.path.startswith("/v1/") and request.headers.get("user-agent", "").startswith("Stripe/v1 stripe-cli"):
-            query = "&".join(f"{name}={value}" for name, value in request.query)
-            sent.append([request.method, request.path, query, request.body.decode()])
-        return handle(request, now_ms)
+    def __init__(self, handle: Callable[[Request, int], Response]) -> None:
+        self.requests: list[list[str]] = []
+        self._handle = handle
+        self._places: dict[str, str] = {}
 
-    sandbox.stripe.handle = keep  # type: ignore[method-assign] # a probe of this run only
-    return sent
+    def handle(self, request: Request, now_ms: int) -> Response:
+        """Pass a request on and keep it."""
+        answer = self._handle(request, now_ms)
+        if request.path.startswith("/v1/"):
+            path = "/".join(self._places.get(part, part) for part in request.path.split("/"))
+            self.requests.append([request.method, path, self._write(request.query), self._read(request.body)])
+            self._learn(json.loads(answer.body), f"{len(self.requests)}:")
+        return answer
+
+    def _read(self, body: bytes) -> str:
+        return self._write(tuple(parse_qsl(body.decode(), keep_blank_values=True)))
+
+    def _write(self, pairs: tuple[tuple[str, str], ...]) -> str:
+        return "&".join(f"{name}={self._places.get(value, value)}" for name, value in pairs)
+
+    def _learn(self, value: Any, place: str) -> None:
+        if isinstance(value, str) and re.search(r"[0-9A-Z]", value) and 8 <= len(value) <= 70:
+            self._places.setdefault(value, f"{{{place}}}")
+        elif isinstance(value, dict):
+            for name, part in value.items():
+                self._learn(part, f"{place}{'' if place.endswith(':') else '.'}{name}")
+        elif isinstance(value, list):
+            for at, part in enumerate(value):
+                self._learn(part, f"{place}.{at}")
 
 
 def has_event(sandbox: Sandbox, name: str) -> bool:
@@ -97,6 +120,16 @@ def has_event(sandbox: Sandbox, name: str) -> bool:
     with sandbox.lock:
         sandbox.stripe.take_deliveries(time.time_ns() // 1_000_000)
         return sandbox.stripe.account.events.count("type", name) > 0
+
+
+def write_lines(recorded: dict[str, Any]) -> str:
+    """JSON with a line for each request."""
+    text = json.dumps(recorded, indent=1, ensure_ascii=False)
+    return re.sub(
+        r"\[\s+((?:\"(?:[^\"\\\\]|\\\\.)*\",?\s+)+)\]",
+        lambda found: "[" + " ".join(found[1].split("\n" + " " * 4)).strip() + "]",
+        text,
+    )
 
 
 def summarize(lines: list[str]) -> str:
@@ -124,8 +157,8 @@ def main(arguments: list[str]) -> int:
     passed = [result for result in results if result.passed]
     sys.stdout.write(f"{len(passed)} of {len(results)} triggers pass\n")
     if options.record:
-        recorded = {result.name: result.requests for result in passed}
-        options.record.write_text(json.dumps(recorded, indent=0, sort_keys=True) + "\n", encoding="utf-8")
+        recorded = {"source": SOURCE, "triggers": {result.name: result.requests for result in passed}}
+        options.record.write_text(write_lines(recorded) + "\n", encoding="utf-8")
     return 0 if len(passed) >= min(60, len(results)) else 1
 
 
