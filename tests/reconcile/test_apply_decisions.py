@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.support.damage import damage
 from tests.support.reconcile_harness import (
     InstantClock,
     Sides,
@@ -15,6 +16,7 @@ from tests.support.reconcile_harness import (
     make_reconcile,
     make_runtime,
 )
+from tests.support.store_rows import a_link
 from wanesync.core.diff.decisions import Verdict
 from wanesync.core.errors import ConfigError
 from wanesync.core.model import WANTED, LinkState, NoteCode, PutBack, Side
@@ -50,6 +52,21 @@ def decide(runtime: Runtime, *lines: str) -> AppliedDecisions:
     data = "\n".join(["hubspot_id,stripe_id,field,decision", *lines, ""]).encode()
     applier = DecisionApplier(runtime, InstantClock())
     return applier.apply(applier.check(data), "run-1", ignore)
+
+
+@pytest.mark.parametrize(
+    ("value", "condition"), [("records content", "side = 'hubspot' AND id = '1'"), ("links base", "hubspot_id = '1'")]
+)
+def test_a_damaged_row_is_named_and_the_other_decisions_are_applied(
+    store: Store, runtime: Runtime, value: str, condition: str
+) -> None:
+    store.run(lambda tx: tx.links.put(a_link("k1", "1", "cus_1")))
+    damage(store, *value.split(), condition)
+    applied = decide(runtime, "1,cus_1,city,hubspot", "2,,,exclude", ",cus_3,,exclude")
+    assert applied.done == {Verdict.EXCLUDE: 2}
+    [(key, why)] = applied.left.items()
+    assert (key, "contact:1" in applied.avoid) == ("contact:1", True)
+    assert "damaged" in why
 
 
 def queued(store: Store) -> set[tuple[Side, str]]:

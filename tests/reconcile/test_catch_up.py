@@ -62,7 +62,7 @@ def test_a_catch_up_whose_pages_lead_back_ends(store: Store, sides: Sides, catch
         assert len(asked) < 20, "the catch-up does not end"
         return EventPage([], [], steps[after])
 
-    sides.list_events = list_events  # type: ignore[method-assign] # the vendor's list is a circle
+    sides.list_events = list_events  # type: ignore[assignment,method-assign] # a circle
     with pytest.raises(CallError, match="leads back"):
         catch_up.run(STRIPE)
     assert asked == ["", "b", "c"]

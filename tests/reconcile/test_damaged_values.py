@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.damage import damage
 from tests.support.reconcile_harness import Sides, compare, make_reconcile, make_runtime
 from tests.support.store_rows import a_link
 from wanesync.core.errors import DecryptionFailed
@@ -16,17 +17,6 @@ from wanesync.sync.reader import Reader
 from wanesync.sync.runtime import Runtime
 
 HUBSPOT, STRIPE = Side.HUBSPOT, Side.STRIPE
-
-
-def damage(store: Store, table: str, column: str, condition: str) -> None:
-    """Change one byte of encrypted values."""
-    with store._database.session(store._context, writing=True) as session:
-        rows = session.execute(f"SELECT {column} FROM {table} WHERE {condition}").fetchall()
-        for (blob,) in rows:
-            spoiled = bytes([*blob[:-1], blob[-1] ^ 1]).hex()
-            literal = f"X'{spoiled}'" if store.dialect == "sqlite" else f"'\\x{spoiled}'::bytea"
-            session.execute(f"UPDATE {table} SET {column} = {literal} WHERE {condition}")
-    assert rows
 
 
 @pytest.fixture

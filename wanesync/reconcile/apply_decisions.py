@@ -22,6 +22,7 @@ from wanesync.core.diff.decisions import (
     winners_of,
 )
 from wanesync.core.diff.difference import compare_key
+from wanesync.core.errors import DecryptionFailed
 from wanesync.core.jobs import LOCK_WAIT_MS, JobKind, JobRequest, Priority
 from wanesync.core.model import (
     BY_DECISION,
@@ -42,6 +43,7 @@ from wanesync.core.planner import find_buried, plan
 from wanesync.store.clock import Clock, DatabaseClock
 from wanesync.store.database import Tx
 from wanesync.sync import plan_effects
+from wanesync.sync.bad_rows import in_halves
 from wanesync.sync.loader import key_of, load_contexts
 from wanesync.sync.runtime import LOCK_MS, Runtime
 
@@ -51,19 +53,23 @@ LOCK_ATTEMPTS = 5
 """How often a key is tried whose lock another process holds, ``LOCK_WAIT_MS`` apart; our choice, about 1 s in all."""
 LOCKED = "another process holds its lock"
 """Why the decisions of a key were not applied, for the operator."""
+DAMAGED = "a stored value of it is damaged, and wanesync reconcile reads its record again"
+"""The same where a value cannot be decrypted; which one stands behind it."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedDecisions:
     """Decisions that can be applied. ``groups``: key -> its decisions. ``skipped``: keys for which nothing is queued.
 
-    ``clears``: values that will be cleared, because the winning side has none.
+    ``clears``: values that will be cleared, because the winning side has none. ``damaged``: key -> which stored value
+    of it cannot be decrypted; its decisions are not applied.
     """
 
     groups: dict[str, list[Decision]] = field(default_factory=dict)
     counts: Counter[Verdict] = field(default_factory=Counter)
     skipped: frozenset[str] = frozenset()
     clears: int = 0
+    damaged: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -108,19 +114,18 @@ class DecisionApplier:
         """Parse and check a CSV file. Raises ``ConfigError`` with every line that cannot be applied, and why."""
         rules = self.runtime.rules
         decisions, problems = read_decisions(data, rules.fields.by_name)
-        clears = 0
+        clears, damaged = 0, dict[str, str]()
         with self.runtime.store.reading() as tx:
             for start in range(0, len(decisions), DECISIONS_PER_TRANSACTION):
                 some = decisions[start : start + DECISIONS_PER_TRANSACTION]
-                known = self._read_known(tx, some)
-                for decision in some:
-                    if misfit := check_decision(decision, known[decision.line], rules):
+                for decision, known in self._read_readable(tx, some, damaged):
+                    if misfit := check_decision(decision, known, rules):
                         problems.append(Problem(decision.line, misfit))
                     elif decision.verdict.winner:
-                        clears += self._count_clears(decision, known[decision.line])
+                        clears += self._count_clears(decision, known)
         if problems:
             raise refuse(problems)
-        checked = CheckedDecisions(counts=Counter(d.verdict for d in decisions), clears=clears)
+        checked = CheckedDecisions(counts=Counter(d.verdict for d in decisions), clears=clears, damaged=damaged)
         for decision in decisions:
             checked.groups.setdefault(decision.key, []).append(decision)
         return replace(checked, skipped=frozenset(d.key for d in decisions if d.verdict is Verdict.SKIP))
@@ -128,12 +133,15 @@ class DecisionApplier:
     def apply(self, checked: CheckedDecisions, run_id: str, progress: Callable[[int], None]) -> AppliedDecisions:
         """Apply each key's decisions, all or none; a key that is locked is tried again ``LOCK_ATTEMPTS`` times."""
         applied = AppliedDecisions()
-        waiting = list(checked.groups)
+        waiting = [key for key in checked.groups if key not in checked.damaged]
         for attempt in range(LOCK_ATTEMPTS):
             if attempt and waiting:
                 self.clock.sleep_until(self.clock.monotonic_ms() + LOCK_WAIT_MS)
             for key in waiting:
                 current = self._apply_key(key, checked, run_id)
+                if current is None:
+                    applied.left.pop(key, None)
+                    continue
                 if current.blocked:
                     applied.left[key] = current.blocked
                     continue
@@ -143,10 +151,28 @@ class DecisionApplier:
                 applied.jobs += len(current.requests)
                 progress(len(current.group))
             waiting = list(applied.left)
+        applied.left |= checked.damaged
         applied.avoid = set(checked.skipped).union(*(_keys_of(checked.groups[key]) for key in applied.left))
         return applied
 
     # -- checking
+
+    def _read_readable(
+        self, tx: Tx, decisions: Sequence[Decision], damaged: dict[str, str]
+    ) -> list[tuple[Decision, DecisionContext]]:
+        """Decisions with what they are about; the keys of those with damaged values are added to ``damaged``."""
+
+        def read(some: Sequence[Decision]) -> list[tuple[Decision, DecisionContext]]:
+            known = self._read_known(tx, some)
+            return [(decision, known[decision.line]) for decision in some]
+
+        def set_aside(decision: Decision, error: Exception) -> list[tuple[Decision, DecisionContext]]:
+            if not isinstance(error, DecryptionFailed):
+                raise error
+            damaged[decision.key] = f"{DAMAGED} ({error})"
+            return []
+
+        return in_halves(decisions, read, set_aside)
 
     def _read_known(self, tx: Tx, decisions: Iterable[Decision]) -> dict[int, DecisionContext]:
         """Line -> the stored records and links its decision is about."""
@@ -169,7 +195,9 @@ class DecisionApplier:
 
     # -- one key
 
-    def _apply_key(self, key: str, checked: CheckedDecisions, run_id: str) -> _KeyTransaction:
+    def _apply_key(self, key: str, checked: CheckedDecisions, run_id: str) -> _KeyTransaction | None:
+        """Apply the decisions of a key; None: a stored value was damaged since the check, which is noted."""
+
         def apply(tx: Tx) -> _KeyTransaction:
             current = _KeyTransaction(tx, key, checked.groups[key], self.runtime.new_id(tx.now_ms))
             if not self._lock(current, _keys_of(current.group)):
@@ -187,7 +215,11 @@ class DecisionApplier:
             tx.locks.drop(current.token)
             return current
 
-        return self.runtime.commit("decisions", apply)
+        try:
+            return self.runtime.commit("decisions", apply)
+        except DecryptionFailed as error:
+            checked.damaged[key] = f"{DAMAGED} ({error})"
+            return None
 
     def _lock(self, current: _KeyTransaction, keys: Collection[str]) -> bool:
         """Lock all keys; False: one is locked, or has a pending write whose outcome is open."""
