@@ -23,7 +23,7 @@ from tests.support.core_builders import (
 from wanesync.core.change_guard import HeldValue
 from wanesync.core.fields import Clears, Direction, FieldMap, FieldSpec
 from wanesync.core.merge import DifferPolicy, MergeResult, Pair, merge
-from wanesync.core.model import BasePair, Change, Parked, Record, Side
+from wanesync.core.model import BasePair, Change, Parked, ParkReason, Record, Side
 
 CITY = st.sampled_from(["", "Bonn", "BONN", "Ulm", "Ulm  an der Donau", "Ulm an der Donau"])
 HALVES = st.one_of(st.none(), st.tuples(CITY, CITY))
@@ -49,6 +49,19 @@ def test_sides_that_hold_what_they_agreed_on_are_left_alone(
     assert not merged.base
     assert not merged.writes[HUBSPOT]
     assert not merged.writes[STRIPE]
+
+
+@pytest.mark.parametrize(("free_keys", "customer_ms", "written"), [(1, 11, True), (0, 11, False), (1, 9, False)])
+def test_a_field_without_room_is_written_once_a_newer_copy_shows_room(
+    free_keys: int, customer_ms: int, written: bool
+) -> None:
+    fields = FieldMap((FieldSpec("vip", ("vip",), ("metadata.vip",)),))
+    parked = {"vip": Parked(STRIPE, "1", ParkReason.NO_ROOM, 10)}
+    holder = replace(customer(), free_keys=free_keys)
+    pair = Pair(contact(vip="1"), holder, {"vip": ("", "")}, parked=parked, customer_ms=customer_ms)
+    merged = merge(pair, fields, "keep")
+    assert ("vip" in merged.writes[STRIPE]) is written
+    assert merged.unparked == (["vip"] if written else [])
 
 
 def test_the_same_edit_on_both_sides_is_only_remembered() -> None:

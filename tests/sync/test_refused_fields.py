@@ -152,6 +152,26 @@ def test_our_ids_go_before_a_persons_fields_where_metadata_is_full(live: LiveSyn
     assert ["metadata" in body for body in bodies] == [True, False, False]
 
 
+def test_our_ids_are_sent_again_once_metadata_has_room(live: LiveSync) -> None:
+    live.link(ANN, replace(CUS, other_id="", free_keys=0))
+    live.know(replace(ANN, values={**VALUES, "phone": "+33 2"}, modified_ms=5))
+    live.queue(STRIPE, KEY)
+    error = replace(refused(STRIPE, Failure.REFUSED, "metadata"), reasons={"metadata": ParkReason.NO_ROOM})
+    live.stripe.script("update_customer", write_customer(["metadata"], error, ""))
+    live.work(STRIPE)
+    assert ("parked", "hubspot_contact_id", "1") in live.conflicts()
+    live.advance(60_000)
+    live.know(replace(CUS, other_id="", values={**VALUES, "phone": "+33 2"}))
+    live.stripe.script("update_customer", write_customer([], error))
+    live.know(replace(ANN, values={**VALUES, "phone": "+33 3"}, modified_ms=7))
+    live.queue(STRIPE, KEY)
+    live.work(STRIPE)
+    bodies = [json.loads(str(arguments[1])) for _, arguments in live.stripe.requests]
+    assert ["metadata" in body for body in bodies] == [True, False, True]
+    assert not live.links("1")[0].parked
+    assert ("parked", "hubspot_contact_id", "1") not in live.conflicts()
+
+
 def test_our_ids_are_not_parked_where_a_field_beside_them_was_refused(live: LiveSync) -> None:
     live.link(ANN, replace(CUS, other_id=""))
     live.know(replace(ANN, values={**VALUES, "phone": "+33 2"}, modified_ms=5))

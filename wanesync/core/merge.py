@@ -13,7 +13,9 @@ from typing import Literal
 from wanesync.core.business_names import company_field, names_held_as_company, takes_business_name
 from wanesync.core.change_guard import HeldValue, HoldState
 from wanesync.core.fields import FieldMap, FieldSpec
+from wanesync.core.ids import OUR_IDS
 from wanesync.core.model import (
+    MAX_FREE_KEYS,
     BasePair,
     Change,
     Conflict,
@@ -24,6 +26,7 @@ from wanesync.core.model import (
     Side,
     agreed_blank_key,
     filled_in_key,
+    has_room,
 )
 
 DifferPolicy = Literal["keep", "owner", "hubspot", "stripe"]
@@ -65,7 +68,8 @@ class Pair:
     a hold keeps back. ``stops``: field -> id of the hold that keeps its changes back. ``outdated``: a newer copy of one
     of the two is on its way (docs/correctness.md#agreement). ``unusable``: fields whose HubSpot property is missing or
     cannot be used (docs/correctness.md#start-checks). ``put_back``: field -> the value that a write of ours buried.
-    ``redefined``: field -> when the definition of its HubSpot property changed (database time).
+    ``redefined``: field -> when the definition of its HubSpot property changed (database time). ``customer_ms``: when
+    the copy of the customer was made.
     """
 
     contact: Record
@@ -80,6 +84,7 @@ class Pair:
     unusable: frozenset[str] = frozenset()
     put_back: Mapping[str, PutBack] = field(default_factory=dict)
     redefined: Mapping[str, int] = field(default_factory=dict)
+    customer_ms: int = 0
 
     def value(self, side: Side, name: str) -> str:
         """Return the current value of a field on a side, "" when it is blank."""
@@ -426,14 +431,18 @@ def _apply_parked(pair: Pair, fields: FieldMap, merged: MergeResult) -> None:
     unknown = pair.unknown
     for name, park in pair.parked.items():
         if name in unknown or name not in fields.by_name:
-            continue  # our ids are no field: they are sent with a write, or not
+            # Our ids are no field: they are sent with a write, or not.
+            if name in OUR_IDS and has_room(park, pair.customer, pair.customer_ms, MAX_FREE_KEYS):
+                merged.unparked.append(name)
+            continue
         side = park.side
         change = merged.writes[side].get(name)
         # Only HubSpot refuses a value because another record has it, and only for e-mail addresses.
         address = side is Side.HUBSPOT and fields.by_name[name].hubspot == ("email",)
         taken = park.reason is ParkReason.TAKEN and address
         redefined = side is Side.HUBSPOT and park.at_ms < pair.redefined.get(name, 0)
-        if change and change.after == park.value and not (pair.free and taken) and not redefined:
+        may_retry = (pair.free and taken) or redefined or has_room(park, pair.customer, pair.customer_ms, 1)
+        if change and change.after == park.value and not may_retry:
             del merged.writes[side][name]
             merged.conflicts[side] = [conflict for conflict in merged.conflicts[side] if conflict.field != name]
         else:

@@ -8,6 +8,9 @@ from enum import StrEnum
 
 from wanesync.core.characters import normalise_email as normalise_email  # noqa: PLC0414 - offered here as well
 
+MAX_FREE_KEYS = 2
+"""Free metadata keys are counted up to here: ours are two."""
+
 
 class Side(StrEnum):
     """One of the two systems that are kept the same."""
@@ -32,7 +35,8 @@ class Record:
     the pending write that created a contact. ``modified_ms``: HubSpot's ``lastmodifieddate``; 0 on Stripe, which has
     no modification time. ``merged_ids``: contacts that were merged into this one. ``carry``: a customer's whole
     address and further locales, which are sent again whenever one part of them is written, and the texts Stripe fills
-    a missing name in from.
+    a missing name in from. ``free_keys``: how many more metadata keys a customer has room for, counted up to the two of
+    ours.
     """
 
     side: Side
@@ -47,6 +51,7 @@ class Record:
     merged_ids: tuple[str, ...] = ()
     carry: Mapping[str, str] = field(default_factory=dict)
     unknown: frozenset[str] = frozenset()
+    free_keys: int = MAX_FREE_KEYS
 
 
 class NoteCode(StrEnum):
@@ -177,6 +182,11 @@ class Parked:
     value: str
     reason: ParkReason = ParkReason.TAKEN
     at_ms: int = field(default=0, compare=False)
+
+
+def has_room(park: Parked, record: Record, copy_ms: int, keys: int) -> bool:
+    """Return whether a copy newer than a refusal for want of room shows so many free metadata keys."""
+    return park.reason is ParkReason.NO_ROOM and copy_ms > park.at_ms and record.free_keys >= keys
 
 
 BasePair = tuple[str, str]

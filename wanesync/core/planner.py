@@ -12,6 +12,7 @@ from dataclasses import replace
 from wanesync.core.answers import Settled, settle_answer, settle_found
 from wanesync.core.business_names import company_field, takes_business_name
 from wanesync.core.fields import FieldMap
+from wanesync.core.ids import OUR_IDS
 from wanesync.core.jobs import WaitCode
 from wanesync.core.matching import Match, match_customer
 from wanesync.core.merge import MergeResult, Pair, merge, put_back_unmapped
@@ -377,6 +378,7 @@ class Planner:
             self.context.unusable,
             link.put_back,
             redefined=self.context.redefined,
+            customer_ms=customer.valid_from_ms,
         )
         merged = merge(pair, self.rules.fields, self.rules.differ)
         put_back_unmapped(pair, self.rules.fields, merged)
@@ -412,6 +414,7 @@ class Planner:
         self.plan.conflicts += [(conflict, link.id) for conflict in merged.immediate_conflicts]
         self.plan.agreed += [(link.id, name, True) for name in merged.agreed]
         self.plan.agreed += [(link.id, name, False) for name in merged.settled_put_backs]
+        self.plan.agreed += [(link.id, name, False) for name in merged.unparked if name in OUR_IDS]
         parked = {name: park for name, park in link.parked.items() if name not in merged.unparked}
         put_back = {name: back for name, back in link.put_back.items() if name not in merged.settled_put_backs}
         if merged.base or len(parked) != len(link.parked) or len(put_back) != len(link.put_back):

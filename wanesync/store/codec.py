@@ -43,6 +43,7 @@ def pack_record(record: Record, generation: int = 0) -> bytes:
             "merged_ids": record.merged_ids,
             "carry": dict(record.carry),
             "unknown": sorted(record.unknown),
+            "free_keys": record.free_keys,
             "map": generation,
         }
     )
@@ -64,6 +65,7 @@ def unpack_record(blob: bytes, side: Side, record_id: str, generations: FieldGen
         merged_ids=tuple(data["merged_ids"]),
         carry=data["carry"],
         unknown=frozenset(data["unknown"]),
+        free_keys=data["free_keys"],
     )
     return generations.view_record(record, data["map"])
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from wanesync.core.fields import part_equals
+from wanesync.core.ids import OUR_IDS
 from wanesync.core.model import Side
 from wanesync.store.tables.conflicts import KEPT_KINDS
 
@@ -82,6 +83,8 @@ def _agree(link: Link, name: str, fields: FieldMap) -> bool:
 
 
 def _is_settled(row: ConflictRow, agreement: Agreement, fields: FieldMap) -> bool:
+    if row.conflict.field in OUR_IDS:
+        return row.conflict.kind == "parked"
     if not _agree(agreement.link, agreement.field, fields):
         return False
     if row.at_ms < agreement.before_ms:

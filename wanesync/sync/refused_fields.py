@@ -108,7 +108,7 @@ def _send_without_ids(runtime: Runtime, tx: Tx, intent: Intent, error: CallError
     """Send a write without our ids, and remember on the link that they have no place there."""
     pending = intent.pending
     name = OUR_IDS[pending.side]
-    parked = {name: Parked(pending.side, pending.source_id, _reason(error, METADATA))}
+    parked = {name: Parked(pending.side, pending.source_id, _reason(error, METADATA), tx.now_ms)}
     link = tx.links.get(pending.link_id) if pending.link_id else None
     if link is not None:
         plan_effects.park(tx, link, pending.target_id, parked)

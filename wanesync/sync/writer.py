@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from wanesync.core.ids import CONTACT_ID_KEY, CUSTOMER_ID_PROPERTY, INTENT_PROPERTY, PORTAL_ID_KEY
 from wanesync.core.jobs import LOCK_WAIT_MS, Job, JobKind, JobRequest, Priority, WaitCode
-from wanesync.core.model import PendingWrite, Side, WriteKind, WriteResult, split_key
+from wanesync.core.model import MAX_FREE_KEYS, PendingWrite, Side, WriteKind, WriteResult, has_room, split_key
 from wanesync.core.plan import WAIT_TEXTS, Action, Plan, PlanContext
 from wanesync.core.planner import plan
 from wanesync.core.portal_checks import SETUP_WAIT
@@ -384,7 +384,10 @@ def _compose_contact(runtime: Runtime, context: PlanContext, action: Action, wri
 def _are_ids_parked(context: PlanContext, action: Action, name: str) -> bool:
     """Whether the target refused our ids, which are parked under this name, the last time they were sent."""
     parked = next((link.parked.get(name) for link in context.links if link.id == action.link_id), None)
-    return parked is not None and parked.value == action.source_id
+    if parked is None or parked.value != action.source_id:
+        return False
+    target = context.find(action.side, action.target_id)
+    return target is None or not has_room(parked, target.record, target.valid_from_ms, MAX_FREE_KEYS)
 
 
 def _values(action: Action) -> dict[str, str]:

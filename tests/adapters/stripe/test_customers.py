@@ -114,6 +114,11 @@ def test_a_text_that_is_too_long_makes_its_field_unknown_and_keeps_the_person() 
     assert describe_too_long(raw, FIELDS) == ["field name: name is longer than 65,536 characters"]
 
 
+@pytest.mark.parametrize(("keys", "free"), [(0, 2), (48, 2), (49, 1), (50, 0)])
+def test_the_free_metadata_keys_are_counted_up_to_ours(keys: int, free: int) -> None:
+    assert read_customer({**CUSTOMER, "metadata": {f"k{n}": "1" for n in range(keys)}}, FIELDS, "").free_keys == free
+
+
 def test_an_address_goes_out_whole() -> None:
     current = read_customer({**CUSTOMER, "address": {"line1": "1 St", "line2": "b", "country": "DE"}}, FIELDS, "")
     assert write_params({"city": "Ulm", "street": ""}, current, FIELDS) == {

@@ -132,6 +132,12 @@ class TestStripe:
         assert not parsed.purchases
         assert len(parsed.set_aside) == 1
 
+    @pytest.mark.parametrize(("held", "ignored"), [(49, 0), (48, 0), (47, 1)])
+    def test_a_key_that_leaves_full_metadata_is_an_event(self, held: int, ignored: int) -> None:
+        now = {**customer(), "metadata": {f"k{number}": "1" for number in range(held)}}
+        parsed = parse_stripe(event("customer.updated", now, previous={"metadata": {"gone": "1"}}))
+        assert (parsed.ignored, len(parsed.events)) == (ignored, 1 - ignored)
+
     def test_both_events_of_one_payment_name_it_alike(self) -> None:
         first = parse_stripe(event("charge.succeeded", charge(captured=False, amount_captured=0)))
         second = parse_stripe(event("charge.captured", charge(amount_captured=1200), id="evt_2"))

@@ -21,7 +21,7 @@ from wanesync.adapters.checked_values import (
 from wanesync.adapters.json_values import MAX_MS, is_flag, parse, rows, text, texts, whole
 from wanesync.core.fields import NAME_SOURCES, FieldMap
 from wanesync.core.ids import CONTACT_ID_KEY, PORTAL_ID_KEY
-from wanesync.core.model import Record, Side, normalise_email
+from wanesync.core.model import MAX_FREE_KEYS, Record, Side, normalise_email
 
 API_VERSION = "2026-10-28.endive"
 """The version stripe 16.1 is made for; objects inside events are used only if they are of this version."""
@@ -35,6 +35,8 @@ _KEYS = "metadata."
 _NESTED = (dict, list)
 MAX_LOCALES = 100
 """Preferred locales that are kept (our choice): more than there are languages a person reads."""
+MAX_KEYS = 50
+"""Metadata keys a customer holds (docs.stripe.com/api/metadata)."""
 ADDRESS_PARTS = ("line1", "line2", "city", "state", "postal_code", "country")
 
 
@@ -125,6 +127,7 @@ def read_customer(raw: Mapping[str, object], fields: FieldMap, portal: str) -> R
         billed=_was_billed(raw),
         carry=_read_carry(raw),
         unknown=found.unknown,
+        free_keys=max(0, min(MAX_FREE_KEYS, MAX_KEYS - len(metadata))),
     )
 
 

@@ -14,7 +14,7 @@ from wanesync.adapters.checked_values import (
     find_faults,
 )
 from wanesync.adapters.json_values import MAX_MS, mapping, text, whole
-from wanesync.adapters.stripe.customers import API_VERSION, read_customer, read_unmapped, read_values
+from wanesync.adapters.stripe.customers import API_VERSION, MAX_KEYS, read_customer, read_unmapped, read_values
 from wanesync.adapters.webhooks import (
     FOREIGN,
     IGNORED,
@@ -26,7 +26,7 @@ from wanesync.core.characters import clean_email
 from wanesync.core.errors import InvalidPayload
 from wanesync.core.fields import FieldMap
 from wanesync.core.ids import CONTACT_ID_KEY, PORTAL_ID_KEY
-from wanesync.core.model import Event, Record, RecordRef, Side
+from wanesync.core.model import MAX_FREE_KEYS, Event, Record, RecordRef, Side
 from wanesync.core.ports import ParsedWebhook
 from wanesync.core.purchases import ACCOUNT_PREFIX, Purchase
 
@@ -106,7 +106,7 @@ class StripeEvents:
                 raise InvalidElement("a charge that does not say whether it is paid and captured")
             return _purchase(subject, _occurred_ms(event)) if paid and captured else IGNORED
         previous = mapping(mapping(event.get("data")).get("previous_attributes"))
-        if previous and not self._concerns(previous):
+        if previous and not self._concerns(previous) and not _makes_room(subject, previous):
             return IGNORED
         return self._customer_row(event, subject, previous, received_ms)
 
@@ -200,6 +200,13 @@ def _before(subject: Mapping[str, object], previous: Mapping[str, object]) -> di
         if isinstance(previous.get(name), dict):
             old[name] = {**mapping(subject.get(name)), **mapping(previous[name])}
     return old
+
+
+def _makes_room(subject: Mapping[str, object], previous: Mapping[str, object]) -> bool:
+    """Return whether keys were taken out of full metadata: what had no room there may be written now."""
+    now = mapping(subject.get("metadata")).keys()
+    removed = [key for key, value in mapping(previous.get("metadata")).items() if value is not None and key not in now]
+    return bool(removed) and len(now) + len(removed) > MAX_KEYS - MAX_FREE_KEYS
 
 
 def _purchase(charge: Mapping[str, object], occurred_ms: int) -> Purchase:
