@@ -60,6 +60,27 @@ def test_our_missing_properties_are_named_once_with_the_command() -> None:
 
 
 @pytest.mark.parametrize(
+    ("transform", "options", "paused"),
+    [
+        ("country", ("north", "south"), True),
+        ("country", ("north", "Germany"), False),
+        ("country", (), False),
+        ("language", ("de_at", "en"), False),
+        ("language", ("German (Austria)",), True),
+        ("text", ("gold",), False),
+    ],
+)
+def test_a_drop_down_none_of_whose_options_can_be_written_pauses_its_field(
+    transform: str, options: tuple[str, ...], paused: bool
+) -> None:
+    spec = replace(TITLE, transform=transform)
+    found = texts(spec, jobtitle=PropertyFacts("enumeration", options=options))
+    assert len(found) == paused
+    assert all("jobtitle takes only its options" in text and "name another property" in text for text in found)
+    assert not texts(replace(spec, direction=Direction.TO_STRIPE), jobtitle=PropertyFacts("enumeration"))
+
+
+@pytest.mark.parametrize(
     ("facts", "expected"),
     [
         (None, "jobtitle does not exist"),

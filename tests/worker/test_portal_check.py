@@ -129,6 +129,36 @@ def test_a_side_that_does_not_answer_changes_nothing_and_is_asked_again(live: Li
         assert not read_portal_state(tx).blocked
 
 
+@pytest.mark.parametrize("failure", [Failure.FORBIDDEN, Failure.NO_ANSWER])
+def test_a_check_that_fails_again_and_again_raises_an_alarm_until_it_succeeds(
+    live: LiveSync, check: PortalCheck, failure: Failure
+) -> None:
+    def alarms() -> list[str]:
+        return [alarm for alarm in read_alarms(live.store) if "could not be checked" in alarm]
+
+    live.hubspot.answer("inspect", *(refused(HUBSPOT, failure) for _ in range(3)), WHOLE)
+    for expected in (0, 0, 1):
+        check.check_if_due()
+        assert len(alarms()) == expected
+        live.advance(RECHECK_INTERVAL_MS)
+    (alarm,) = alarms()
+    assert str(failure) in alarm
+    check.check_if_due()
+    assert alarms() == []
+
+
+def test_a_fault_of_our_own_in_a_check_raises_an_alarm(
+    live: LiveSync, check: PortalCheck, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PortalCheck, "check", lambda _: {}["ada@example.com"])
+    for _ in range(3):
+        check.check_if_due()
+        live.advance(RECHECK_INTERVAL_MS)
+    (alarm,) = [alarm for alarm in read_alarms(live.store) if "could not be checked" in alarm]
+    assert "a fault of wanesync, KeyError" in alarm
+    assert "ada@" not in alarm
+
+
 def test_a_key_that_may_not_look_lets_everything_go_on(live: LiveSync, check: PortalCheck) -> None:
     live.store.run(begin_unchecked)
     live.hubspot.answer("inspect", refused(HUBSPOT, Failure.FORBIDDEN))

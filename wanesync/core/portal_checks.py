@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 
+from wanesync.core.countries import find_code
 from wanesync.core.fields import FieldMap, FieldSpec
 from wanesync.core.ids import CUSTOMER_ID_PROPERTY, INTENT_PROPERTY
 from wanesync.core.model import Side
@@ -28,17 +30,29 @@ TEXT_FORMS = frozenset({"email", "phone", "name"})
 """Canonical forms whose values are free text."""
 OTHER_TYPES = frozenset({"number", "bool", "date", "datetime", "enumeration"})
 """Types of properties that take no free text (developers.hubspot.com/docs/api/crm/properties)."""
+OPTION_FORMS: Mapping[str, Callable[[str], bool]] = {
+    "country": lambda option: bool(find_code(option)),
+    "language": lambda option: _LANGUAGE.fullmatch(option) is not None,
+}
+"""Canonical forms with a known set of values -> whether an option is one of them."""
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]+)*")
+MAX_SHOWN_OPTIONS = 3
+"""Options that one line names; our choice."""
 UNREADABLE_TYPES = frozenset({"object_coordinates", "json"})
 
 
 @dataclass(frozen=True, slots=True)
 class PropertyFacts:
-    """One contact property of an account; ``version``: changes whenever its definition does, options among it."""
+    """One contact property of an account.
+
+    ``version``: changes whenever its definition does, options among it. ``options``: the values a drop-down takes.
+    """
 
     type: str = "string"
     read_only: bool = False
     unique: bool = False
     version: str = ""
+    options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +156,24 @@ def _find_unusable(spec: FieldSpec, name: str, properties: Mapping[str, Property
         return f'{name} is read-only: give the field direction = "to_stripe"'
     if found.type in UNREADABLE_TYPES or (spec.transform in TEXT_FORMS and found.type in OTHER_TYPES):
         return f"{name} is of type {found.type}, which holds no {spec.transform}: name another one in [[field]]"
+    if found.type == "enumeration" and spec.direction.reaches(Side.HUBSPOT):
+        return _find_unfit_options(spec, name, found.options)
     return ""
+
+
+def _find_unfit_options(spec: FieldSpec, name: str, options: Sequence[str]) -> str:
+    """Return why no option of a drop-down can hold what is written to it, "" if one can, or if none is listed.
+
+    An option that lacks a single value is found out by writing: that value is parked.
+    """
+    is_fit = OPTION_FORMS.get(spec.transform)
+    if is_fit is None or not options or any(is_fit(option) for option in options):
+        return ""
+    shown = ", ".join(options[:MAX_SHOWN_OPTIONS])
+    return (
+        f"{name} takes only its options ({shown}), and none is a {spec.transform}: give them the values that Stripe "
+        "has as internal values, or name another property in [[field]]"
+    )
 
 
 def _check_sink(facts: PortalFacts, sink: Sink | None, event_name: str) -> Iterable[SetupProblem]:

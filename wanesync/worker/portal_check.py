@@ -6,6 +6,7 @@ docs/correctness.md#start-checks
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ from wanesync.core.portal_checks import (
 from wanesync.core.purchases import Sink
 from wanesync.core.rate_limits import SlotRequest
 from wanesync.purchases.sender import SINK
-from wanesync.store.tables.settings import DEFINITIONS, PORTAL_STATE, operator_pause
+from wanesync.store.tables.settings import DEFINITIONS, PORTAL_CHECK_FAILURE, PORTAL_STATE, operator_pause
 from wanesync.sync.loader import read_portal_state
 
 if TYPE_CHECKING:
@@ -83,16 +84,34 @@ class PortalCheck:
             if self.runtime.store.run(self._claim_turn):
                 self.check()
                 self._failed = False
+                self._note_failure("")
         except CallError as error:
             log.warning("HubSpot account not checked", failure=error.failure, reason=error.reason)
+            self._note_failure(f"{error.failure}: {error.reason}")
             if error.failure is Failure.FORBIDDEN:
                 # What cannot be looked at is found out by writing: nothing waits for it.
                 self._store(PortalState())
         except WanesyncError as error:
             log.warning("HubSpot account not checked", reason=str(error))
+            self._note_failure(str(error))
         except Exception as error:  # noqa: BLE001 - a defect must not end all later checks
             if not self.stopping.is_set():
                 log.error("portal check failed in our own code", error=type(error).__name__)
+                self._note_failure(f"a fault of wanesync, {type(error).__name__}: see its log")
+
+    def _note_failure(self, reason: str) -> None:
+        """Note for the alarms why the account could not be checked, or with "" that it was."""
+
+        def note(tx: Tx) -> None:
+            before = tx.settings.get(PORTAL_CHECK_FAILURE)
+            if not reason and before is not None:
+                tx.settings.drop(PORTAL_CHECK_FAILURE)
+            elif reason:
+                since_ms = before.partition(" ")[0] if before else str(tx.now_ms)
+                tx.settings.put(PORTAL_CHECK_FAILURE, f"{since_ms} {reason}")
+
+        with suppress(WanesyncError):
+            self.runtime.store.run(note)
 
     def check(self) -> PortalState:
         """Check the account and carry out what follows. Raises ``CallError`` and ``DatabaseUnavailable``."""

@@ -65,6 +65,7 @@ def _read_facts(entry: Mapping[str, object]) -> PropertyFacts:
         text(entry.get("type")) or "string",
         read_only=read_only,
         unique=entry.get("hasUniqueValue") is True,
+        options=tuple(text(option.get("value")) for option in map(mapping, rows(entry.get("options")))),
         # Not orjson, which refuses the half of a surrogate pair that a label may hold.
         version=hashlib.blake2b(json.dumps([entry.get(name) for name in DEFINING]).encode(), digest_size=8).hexdigest(),
     )
