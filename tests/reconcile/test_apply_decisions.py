@@ -61,7 +61,8 @@ def test_a_damaged_row_is_named_and_the_other_decisions_are_applied(
     store: Store, runtime: Runtime, value: str, condition: str
 ) -> None:
     store.run(lambda tx: tx.links.put(a_link("k1", "1", "cus_1")))
-    damage(store, *value.split(), condition)
+    table, column = value.split()
+    damage(store, table, column, condition)
     applied = decide(runtime, "1,cus_1,city,hubspot", "2,,,exclude", ",cus_3,,exclude")
     assert applied.done == {Verdict.EXCLUDE: 2}
     [(key, why)] = applied.left.items()

@@ -150,7 +150,10 @@ def test_a_check_that_fails_again_and_again_raises_an_alarm_until_it_succeeds(
 def test_a_fault_of_our_own_in_a_check_raises_an_alarm(
     live: LiveSync, check: PortalCheck, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(PortalCheck, "check", lambda _: {}["ada@example.com"])
+    def fail(_: PortalCheck) -> None:
+        raise KeyError("ada@example.com")
+
+    monkeypatch.setattr(PortalCheck, "check", fail)
     for _ in range(3):
         check.check_if_due()
         live.advance(RECHECK_INTERVAL_MS)

@@ -30,12 +30,12 @@ TEXT_FORMS = frozenset({"email", "phone", "name"})
 """Canonical forms whose values are free text."""
 OTHER_TYPES = frozenset({"number", "bool", "date", "datetime", "enumeration"})
 """Types of properties that take no free text (developers.hubspot.com/docs/api/crm/properties)."""
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]+)*")
 OPTION_FORMS: Mapping[str, Callable[[str], bool]] = {
     "country": lambda option: bool(find_code(option)),
     "language": lambda option: _LANGUAGE.fullmatch(option) is not None,
 }
 """Canonical forms with a known set of values -> whether an option is one of them."""
-_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]+)*")
 MAX_SHOWN_OPTIONS = 3
 """Options that one line names; our choice."""
 UNREADABLE_TYPES = frozenset({"object_coordinates", "json"})
