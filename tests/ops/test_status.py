@@ -12,8 +12,8 @@ from wanesync.ops.status import read_status
 from wanesync.store import Store
 
 KEYS = (
-    "database", "writes", "first_listing", "lanes", "limits", "pauses", "records", "missing", "links", "conflicts",
-    "kept_values",
+    "database", "writes", "first_listing", "lanes", "limits", "pauses", "records", "missing", "still_held", "links",
+    "conflicts", "kept_values",
     "rejected", "open_writes", "purchases", "processes", "holds", "alarms", "webhooks", "last_catch_up_s",
     "last_reconcile_s",
 )  # fmt: skip

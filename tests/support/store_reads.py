@@ -74,3 +74,37 @@ def every_conflict(tx: Tx) -> list[Conflict]:
         "SELECT id, link_id, side, record_id, field, kind, value, at_ms FROM conflicts"
     ).fetchall()
     return [tx.conflicts._conflict(row).conflict for row in rows]
+
+
+ENCRYPTED = {
+    "records": ("side || ':' || id", ("content",)),
+    "links": ("id", ("base", "parked", "put_back")),
+    "events": ("key", ("data",)),
+    "rejected": ("id", ("body",)),
+    "pending_writes": ("id", ("data",)),
+    "purchases": ("payment_id", ("data",)),
+    "conflicts": ("id", ("value",)),
+    "journal": ("id", ("data",)),
+    "held_fields": ("link_id || '/' || field", ("data",)),
+}
+"""Table -> how its encrypted columns name their row, and those columns."""
+PLAIN = ("settings", "jobs", "open_creates", "emails", "tombstones", "pauses", "holds", "overwrites", "webhook_counts")
+
+
+def read_everything(tx: Tx) -> dict[str, list[str]]:
+    """Every value of the database as text, decrypted, by table."""
+    session = tx.settings._session
+    found: dict[str, list[str]] = {}
+    for table, (name, columns) in ENCRYPTED.items():
+        place = "held" if table == "held_fields" else table
+        for row_id, *blobs in session.execute(f"SELECT {name}, {', '.join(columns)} FROM {table}").fetchall():
+            plain = [
+                session.encryption.decrypt(blob, place, row_id, column).decode()
+                for column, blob in zip(columns, blobs, strict=True)
+                if blob
+            ]
+            found.setdefault(table, []).extend(plain)
+    for table in (*ENCRYPTED, *PLAIN):
+        for row in session.execute(f"SELECT * FROM {table}").fetchall():
+            found.setdefault(table, []).append(" ".join(str(value) for value in row if not isinstance(value, bytes)))
+    return found

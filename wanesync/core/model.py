@@ -65,6 +65,8 @@ class NoteCode(StrEnum):
     """Several records match, or its ids and its e-mail addresses match different records."""
     ORPHANED = "orphaned"
     """Its counterpart was deleted."""
+    ERASED = "erased"
+    """The data of its counterpart, or of a person with its address, were deleted for privacy."""
     MISSING = "missing"
     """Reads do not find it, or a record that may be its counterpart, and no deletion is known."""
     WANTED = "wanted"

@@ -36,7 +36,7 @@ NO_EMAIL = Note(NoteCode.EXCLUDED, "excluded: no e-mail")
 NO_CUSTOMERS = Note(NoteCode.EXCLUDED, "excluded: no customers are created")
 NO_CONTACTS = Note(NoteCode.EXCLUDED, "excluded: no contacts are created")
 COUNTERPART_DELETED = Note(NoteCode.ORPHANED, "orphaned: its other record was deleted")
-ERASED = Note(NoteCode.ORPHANED, "orphaned: the data of a person with its address were erased")
+ERASED = Note(NoteCode.ERASED, "orphaned: the data of a person with its address were erased")
 MISSING = Note(NoteCode.MISSING, "missing: it is not found any more, and no deletion is known")
 COUNTERPART_MISSING = Note(NoteCode.MISSING, "missing: a record that may be its counterpart is not found")
 MERGE_UNDECIDED = Note(
@@ -156,6 +156,12 @@ class PlanContext:
     def has_inactive_link(self, side: Side, record_id: str) -> bool:
         """Return whether the record has a link that is no longer active."""
         return any(link.state is not LinkState.ACTIVE and link.id_on(side) == record_id for link in self.links)
+
+    def is_counterpart_erased(self, stored: StoredRecord) -> bool:
+        """Return whether the data of a contact that was linked with a record were deleted for privacy."""
+        ends = [link.id_on(stored.side.other) for link in self.links if link.id_on(stored.side) == stored.id]
+        found = [self.find(stored.side.other, record_id) for record_id in ends]
+        return any(other is not None and other.erased for other in found)
 
     def is_released(self, contact_id: str, customer_id: str) -> bool:
         """Return whether an operator released the link of the two."""

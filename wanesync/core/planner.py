@@ -436,7 +436,9 @@ class Planner:
         if not source.hmacs:
             self._read_unknown(source)
             self._note(source, NO_EMAIL)
-        elif any(grave.erased for grave in self._graves(source)):
+        elif any(grave.erased for grave in self._graves(source)) or (
+            context.is_counterpart_erased(source) and not source.wanted
+        ):
             self._note(source, ERASED)
         elif not source.wanted and (
             context.has_inactive_link(source.side, source.id)

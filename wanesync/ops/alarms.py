@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from wanesync.core.change_guard import HoldKind, HoldState, show_source
 from wanesync.core.jobs import DeadClass, WaitCode
-from wanesync.core.model import NoteCode, ParkReason
+from wanesync.core.model import NoteCode, ParkReason, Side
 from wanesync.ops.disk import find_disk_alarms
 from wanesync.ops.lane_status import LaneState, age_s, read_lanes
 from wanesync.ops.portal_problems import find_portal_alarms
@@ -110,6 +110,7 @@ def read_health(tx: Tx) -> Health:
         *_find_failed_batches(tx),
         *_name_bad_records(tx, lanes),
         *_name_damaged_copies(tx),
+        *_name_still_held(tx),
         *_find_idle_jobs(tx),
         *_find_failing_jobs(tx),
         *_find_rivals(tx),
@@ -169,6 +170,17 @@ def _name_damaged_copies(tx: Tx) -> list[str]:
     more = f" and {len(damaged) - MAX_NAMED:,} more" if len(damaged) > MAX_NAMED else ""
     advice = "the stored copy cannot be decrypted: wanesync reconcile reads it again"
     return [f"{', '.join(damaged[:MAX_NAMED])}{more}: {advice}"] if damaged else []
+
+
+def _name_still_held(tx: Tx) -> list[str]:
+    """Customers of people whose data were deleted for privacy in HubSpot (docs/correctness.md#privacy-deletions)."""
+    held = tx.records.noted_ids(NoteCode.ERASED)[Side.STRIPE]
+    if not held:
+        return []
+    more = f" and {len(held) - MAX_NAMED:,} more" if len(held) > MAX_NAMED else ""
+    why = "the data of this person were deleted for privacy in HubSpot, and the customer still holds them"
+    advice = "delete it there, or say with the decision exclude that it has to stay"
+    return [f"Stripe {', '.join(held[:MAX_NAMED])}{more}: {why}: {advice}"]
 
 
 def _find_failed_batches(tx: Tx) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from wanesync.core.model import Side
+from wanesync.core.model import NoteCode, Side
 from wanesync.ops.alarms import HoldSummary, PauseState, read_health
 from wanesync.ops.disk import find_disk_alarms
 from wanesync.ops.lane_status import LaneState, age_s
@@ -47,7 +47,8 @@ class Status:
     ``limits``: requests a second by scope. ``conflicts``: people whose two sides differ, as ``diff`` counts them.
     ``kept_values``: values that lost and are kept. ``rejected``: webhooks set aside. ``open_writes``:
     pending writes without an answer. ``missing``: records that reads do not find, and the first of them as ``side:id``
-    (docs/correctness.md#absence). ``last_catch_up_s``, ``last_reconcile_s``: how long ago, None if never.
+    (docs/correctness.md#absence). ``still_held``: customers that hold data of people who were erased in HubSpot
+    (docs/correctness.md#privacy-deletions). ``last_catch_up_s``, ``last_reconcile_s``: how long ago, None if never.
     """
 
     database: str
@@ -58,6 +59,7 @@ class Status:
     pauses: Sequence[PauseState]
     records: Mapping[str, int]
     missing: MissingRecords
+    still_held: Sequence[str]
     links: Mapping[str, int]
     conflicts: int
     kept_values: int
@@ -99,6 +101,7 @@ def read_status(store: Store) -> Status:
             missing=MissingRecords(
                 tx.records.count_missing(), [f"{side}:{i}" for side, i in tx.records.missing("", MAX_NAMED)]
             ),
+            still_held=tx.records.noted_ids(NoteCode.ERASED)[Side.STRIPE],
             links=tx.links.counts(),
             conflicts=tx.conflicts.count_pairs(),
             kept_values=tx.conflicts.count_kept(),

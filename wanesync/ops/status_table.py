@@ -59,6 +59,7 @@ def render_status(status: Status) -> RenderableType:
             if status.missing.count
             else []
         ),
+        *([("still held", f"of erased people: {', '.join(status.still_held)}")] if status.still_held else []),
         ("links", format_counts(status.links)),
         ("needs a decision", parked),
         ("last webhook", _join_ages({side: state.last_s for side, state in status.webhooks.items()})),

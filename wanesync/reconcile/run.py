@@ -27,6 +27,7 @@ from wanesync.reconcile.page_store import PageStore
 from wanesync.reconcile.requests import Requests
 from wanesync.reconcile.snapshot.file import MEMORY, Snapshot
 from wanesync.store.database import Tx
+from wanesync.store.tables.erasure import ERASED_AT
 from wanesync.store.tables.settings import LAST_RUN
 from wanesync.sync.agreements import sweep_agreed
 from wanesync.sync.loader import LISTED
@@ -146,8 +147,10 @@ class Reconcile:
         now_ms = store.now_ms()
         with store.reading() as tx:
             mark = tx.settings.get(LISTING) or ""
+            erased_at = tx.settings.get(ERASED_AT) or ""
         identity = {"fields": fields.version, "complete": "", **self.identity}
         identity["generation"] = str(store.generations.generation)
+        identity[ERASED_AT] = erased_at
         identity |= more_identity | {LISTING: mark}
         snapshot = Snapshot.resume(path, store.encryption, identity, now_ms - MAX_LISTING_AGE_MS)
         if "began_ms" not in snapshot.metadata():

@@ -20,6 +20,7 @@ from wanesync.store.queries import Dialect, load_migrations
 from wanesync.store.session import Database, Session, SessionContext, Table, TransactionConflict, TransactionTooLong
 from wanesync.store.sqlite import SqliteDatabase
 from wanesync.store.tables.conflicts import Conflicts, Tombstones
+from wanesync.store.tables.erasure import Erasure
 from wanesync.store.tables.events import Events, Rejected
 from wanesync.store.tables.future_times import FutureTimes
 from wanesync.store.tables.holds import Holds
@@ -61,6 +62,7 @@ class Tx:
     """One transaction with every table by its name. ``now_ms``: database time, constant within it."""
 
     conflicts = _TableOf(Conflicts)
+    erasure = _TableOf(Erasure)
     events = _TableOf(Events)
     failed_batches = _TableOf(FailedBatches)
     future_times = _TableOf(FutureTimes)

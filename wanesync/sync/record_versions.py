@@ -19,6 +19,7 @@ from wanesync.core.lost_updates import MAX_OWN_WRITE_AGE_MS, observe
 from wanesync.core.model import LinkState, NoteCode, Record, Side, StoredRecord
 from wanesync.core.ports import CustomerAnswer, Timing
 from wanesync.store.database import Tx
+from wanesync.sync.erasure import erase_person, strip
 from wanesync.sync.loader import key_of
 from wanesync.sync.plan_effects import find_dead_letters, move_purchases, wake_purchases
 from wanesync.sync.runtime import Runtime
@@ -126,7 +127,29 @@ class RecordWriter:
         gone = old or StoredRecord(Record(side, record_id), 0, 0, 0)
         present = replace(gone, note=None, stale=False, absent_ms=0, missing=False, revision=gone.revision + 1)
         at_ms = self.tx.now_ms if at_ms is None else at_ms
-        self._replace(replace(present, deleted=True, erased=erased, valid_to_ms=at_ms), gone.hmacs)
+        deleted = replace(present, deleted=True, erased=erased, valid_to_ms=at_ms)
+        if erased:
+            self._erase(deleted)
+            deleted = replace(deleted, record=Record(side, record_id), hmacs=frozenset())
+        self._replace(deleted, gone.hmacs)
+
+    def _erase(self, contact: StoredRecord) -> None:
+        """Empty what is stored of a person besides the contact itself, and leave a keyed tombstone."""
+        tx = self.tx
+        tx.tombstones.put(Side.HUBSPOT, contact.id, contact.hmacs, contact.valid_to_ms, erased=True)
+        merged = sorted(tx.records.merged_from([contact.id]))
+        customers = erase_person(tx, contact.id, contact.hmacs)
+        self.load(Side.HUBSPOT, merged)
+        self.load(Side.STRIPE, customers)
+        for side, ids in ((Side.HUBSPOT, merged), (Side.STRIPE, customers)):
+            for stored in filter(None, (self.get(side, one) for one in ids)):
+                if side is Side.HUBSPOT:
+                    tx.tombstones.put(side, stored.id, stored.hmacs, contact.valid_to_ms, erased=True)
+                if not stored.deleted:
+                    self._replace(replace(strip(stored), revision=stored.revision + 1), frozenset())
+        # Planned once more, so that it is noted that they still hold the data.
+        self.found_again |= {(Side.STRIPE, one) for one in customers}
+        tx.journal.add("erased", Side.HUBSPOT, contact.id, "", {"customers": customers})
 
     def mark_absent(self, side: Side, record_id: str, heard_ms: int = 0) -> None:
         """Store that a read found nothing: it is read again a few times, then missing (docs/correctness.md#absence).
@@ -261,6 +284,8 @@ class RecordWriter:
             note=old.note if old and not (old.note and old.note.code is NoteCode.DAMAGED) else None,
             unanswered=(old.unanswered if old else 0) + 1 if record.unknown else 0,
         )
+        if stored.note is not None and stored.note.code is NoteCode.ERASED:
+            stored = strip(stored)
         if old is None or not (old.deleted or old.absent):
             self._replace(stored, hmacs ^ (old.hmacs if old else frozenset()))
             return

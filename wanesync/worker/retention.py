@@ -13,6 +13,7 @@ from wanesync.core.errors import DatabaseUnavailable
 from wanesync.store.clock import Clock, DatabaseClock
 from wanesync.store.database import Store, Tx
 from wanesync.store.tables.retention import RetentionPolicy, RetentionRule
+from wanesync.sync.erasure import sweep
 
 PRUNED_ON = "pruned_on"
 TRANSACTION_TARGET_MS = 25
@@ -98,6 +99,7 @@ class RetentionTask:
         """Delete what is too old unless a process did so today (UTC); None if one did."""
         if not self.store.run(_claim_day):
             return None
+        self.store.run(sweep)
         deleted = self.prune()
         log.info("pruned", **{name.replace(" ", "_"): count for name, count in deleted.items()})
         return deleted

@@ -269,6 +269,7 @@ def _unplanned(stored: StoredRecord, note: Note | None, wait: str) -> Difference
 _CLASS_OF_NOTE = {
     NoteCode.AMBIGUOUS: DifferenceClass.AMBIGUOUS,
     NoteCode.ORPHANED: DifferenceClass.ORPHANED,
+    NoteCode.ERASED: DifferenceClass.ORPHANED,
     NoteCode.MISSING: DifferenceClass.MISSING,
 }
 

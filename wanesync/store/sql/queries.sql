@@ -769,6 +769,46 @@ ON CONFLICT (side, id, hmac) DO UPDATE SET at_ms = excluded.at_ms,
 -- name: drop_tombstones
 DELETE FROM tombstones WHERE side = :side AND id = :id AND erased = 0;
 
+-- erasure
+
+-- name: erase_events
+UPDATE events SET data = :nothing, emptied = 1, is_judged = 1, is_read = CASE WHEN :settle = 1 THEN 1 ELSE is_read END
+WHERE side = :side AND record_id IN (:ids) AND emptied = 0;
+
+-- name: journal_ids_of
+SELECT id FROM journal WHERE record_id <> '' AND record_id IN (:refs)
+UNION SELECT id FROM journal WHERE link_id <> '' AND link_id IN (:refs);
+
+-- name: set_journal_data
+UPDATE journal SET data = :data WHERE id = :id;
+
+-- name: erase_conflicts
+DELETE FROM conflicts WHERE side = :side AND record_id IN (:ids);
+
+-- name: settled_writes_of
+SELECT id FROM pending_writes WHERE side = :side AND target_id IN (:ids) AND result <> ''
+UNION SELECT id FROM pending_writes WHERE kind = 'create' AND side = :other AND source_id IN (:ids) AND result <> '';
+
+-- name: set_write_data
+UPDATE pending_writes SET data = :data WHERE id = :id;
+
+-- name: erase_held_fields
+DELETE FROM held_fields WHERE link_id IN (:links);
+
+-- name: settled_purchases_of
+SELECT payment_id FROM purchases WHERE contact_id <> '' AND contact_id IN (:contacts) AND state IN ('sent', 'unmatched')
+UNION SELECT payment_id FROM purchases WHERE state = 'unmatched' AND customer_id IN (:customers)
+UNION SELECT payment_id FROM purchases WHERE state = 'unmatched' AND hmac IN (:hmacs);
+
+-- name: set_purchase_data
+UPDATE purchases SET data = :data WHERE payment_id = :id;
+
+-- name: drop_rejected_ids
+DELETE FROM rejected WHERE id IN (:ids);
+
+-- name: erased_since
+SELECT id FROM records WHERE side = 'hubspot' AND deleted = 1 AND erased = 1 AND stored_ms >= :since_ms ORDER BY id;
+
 -- name: lift_tombstones
 DELETE FROM tombstones WHERE hmac IN (:hmacs) RETURNING hmac;
 

@@ -230,6 +230,7 @@ CREATE TABLE conflicts (
     closed_ms BIGINT NOT NULL
 );
 CREATE UNIQUE INDEX conflicts_open ON conflicts (side, record_id, field, value_hash) WHERE closed_ms = 0;
+CREATE INDEX conflicts_record ON conflicts (record_id, side);
 CREATE INDEX conflicts_at ON conflicts (at_ms) WHERE closed_ms = 0;
 
 CREATE TABLE tombstones (

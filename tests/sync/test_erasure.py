@@ -1,0 +1,177 @@
+"""What is left of a person after a privacy deletion (docs/correctness.md#privacy-deletions)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.support.core_builders import contact, customer
+from tests.support.live_sync import HUBSPOT, STRIPE, LiveSync, customer_answer
+from tests.support.store_reads import read_everything
+from wanesync.core.jobs import JobKind
+from wanesync.core.model import WANTED, Conflict, Event, LinkState, Parked, ParkReason, Side
+from wanesync.core.plan import ERASED
+from wanesync.core.purchases import PurchaseState
+from wanesync.ops.alarms import read_alarms
+from wanesync.ops.status import read_status
+from wanesync.store.tables.erasure import ERASED_AT
+from wanesync.sync.erasure import sweep
+from wanesync.sync.intake import store_events
+from wanesync.sync.record_versions import RecordWriter
+
+PLANTED = "Plantagenet"
+ANN = replace(contact("1", email=f"{PLANTED}@example.com", name=PLANTED, city=PLANTED), modified_ms=5)
+CUS = customer("cus_1", email=f"{PLANTED}@example.com", name=PLANTED, city=PLANTED)
+BOB = contact("2", email="bob@example.com", city=PLANTED)
+
+
+def tell(live: LiveSync, side: Side, kind: str, record_id: str, at_ms: int, **values: str) -> None:
+    event = Event(f"{kind}-{record_id}-{at_ms}", side, kind, record_id, at_ms, values, source="user:CRM_UI/1")
+    live.store.run(lambda tx: store_events(tx, [event]))
+
+
+def plant(live: LiveSync) -> None:
+    """Store values of a pair in every table that holds some; and another person's, which are to stay."""
+    live.know(BOB)
+    link = live.link(ANN, CUS)
+    live.store.run(lambda tx: tx.links.put(replace(
+        link, parked={"city": Parked(STRIPE, PLANTED, ParkReason.INVALID, 1)}, version=link.version + 1
+    )))  # fmt: skip
+    tell(live, HUBSPOT, "updated", "1", 4, city=PLANTED)
+    tell(live, STRIPE, "updated", "cus_1", 4, city=PLANTED)
+    live.pay("pi_1", customer_id="cus_1", email=f"{PLANTED}@example.com")
+    with live.store.transaction() as tx:
+        for side, record_id in ((HUBSPOT, "1"), (STRIPE, "cus_1")):
+            tx.conflicts.put(Conflict(side, record_id, "city", PLANTED, "policy"), link.id)
+            tx.journal.add("updated", side, record_id, link.id, {"fields": {"city": ["", PLANTED]}})
+        tx.journal.add("held", HUBSPOT, "", link.id, {"fields": {"city": PLANTED}})
+        tx.rejected.put(HUBSPOT, "no usable occurredAt", f'{{"objectId":1,"propertyValue":"{PLANTED}"}}'.encode())
+        tx.purchases.set_state("pi_1", PurchaseState.SENT, contact_id="1")
+
+
+def erase(live: LiveSync) -> None:
+    tell(live, HUBSPOT, "privacy_deleted", "1", 10)
+    live.hubspot.answer("read_contacts", {"1": None})
+    live.work(HUBSPOT, JobKind.READ)
+
+
+def find_planted(live: LiveSync) -> dict[str, list[str]]:
+    with live.store.reading() as tx:
+        found = read_everything(tx)
+    planted = {table: [text for text in texts if PLANTED.lower() in text.lower()] for table, texts in found.items()}
+    return {table: texts for table, texts in planted.items() if texts}
+
+
+def test_nothing_of_the_person_is_left(live: LiveSync) -> None:
+    plant(live)
+    live.work(STRIPE, JobKind.READ)
+    assert find_planted(live).keys() >= {"records", "links", "events", "journal", "conflicts", "purchases", "rejected"}
+    erase(live)
+    left = find_planted(live)
+    assert left.keys() == {"records"}, left
+    assert ["bob@example.com" in text for text in left["records"]] == [True], "another person's values stay"
+
+
+def test_a_keyed_tombstone_blocks_the_address_and_the_customer_is_listed(live: LiveSync) -> None:
+    link = live.link(ANN, CUS)
+    erase(live)
+    live.work(HUBSPOT)
+    live.work(STRIPE)
+    hmac = live.store.hmac(f"{PLANTED}@example.com")
+    with live.store.reading() as tx:
+        assert tx.tombstones.match([hmac])[hmac].erased
+        copy = tx.records.get(STRIPE, "cus_1")
+        assert tx.settings.get(ERASED_AT)
+    assert copy is not None
+    assert (copy.note, dict(copy.record.values), set(copy.hmacs)) == (ERASED, {}, {hmac})
+    assert (live.links("1")[0].state, live.links("1")[0].base) == (LinkState.ORPHANED, {})
+    assert live.links("1")[0].id == link.id
+    assert read_status(live.store).still_held == ["cus_1"]
+    assert any("Stripe cus_1: the data of this person were deleted" in line for line in read_alarms(live.store))
+
+
+def test_a_customer_with_another_address_is_listed_too(live: LiveSync) -> None:
+    live.link(
+        ANN, replace(CUS, values={**CUS.values, "email": "other@example.com"}, emails=frozenset({"other@example.com"}))
+    )
+    erase(live)
+    live.work(HUBSPOT)
+    live.work(STRIPE)
+    assert read_status(live.store).still_held == ["cus_1"]
+
+
+def test_what_stripe_shows_of_the_customer_later_is_not_stored(live: LiveSync) -> None:
+    live.link(ANN, CUS)
+    erase(live)
+    live.work(HUBSPOT)
+    live.work(STRIPE)
+    with live.store.transaction() as tx, RecordWriter(live.runtime, tx) as records:
+        stored = records.get(STRIPE, "cus_1")
+        assert stored is not None
+        records.store_customer(customer_answer(CUS), stored.revision)
+    assert find_planted(live) == {}
+
+
+def test_the_alarm_ends_when_the_customer_is_deleted_or_kept_by_decision(live: LiveSync) -> None:
+    live.link(ANN, CUS)
+    erase(live)
+    live.work(HUBSPOT)
+    live.work(STRIPE)
+    live.delete(STRIPE, "cus_1")
+    assert read_status(live.store).still_held == []
+
+
+def test_what_arrives_later_is_erased_by_the_daily_sweep(live: LiveSync) -> None:
+    live.link(ANN, CUS)
+    erase(live)
+    live.work(HUBSPOT)
+    tell(live, HUBSPOT, "updated", "1", 9, city=PLANTED)
+    live.store.run(lambda tx: tx.journal.add("updated", HUBSPOT, "1", "", {"fields": {"city": ["", PLANTED]}}))
+    assert find_planted(live).keys() == {"events", "journal"}
+    assert live.store.run(sweep) == 1
+    assert find_planted(live) == {}
+
+
+def test_a_contact_that_was_merged_into_the_erased_one_is_erased_as_well(live: LiveSync) -> None:
+    live.know(replace(ANN, id="3", emails=frozenset({"old@example.com"})))
+    live.link(ANN, CUS)
+    with live.store.transaction() as tx, RecordWriter(live.runtime, tx) as records:
+        records.merge_away("3", "1")
+    erase(live)
+    assert find_planted(live) == {}
+    hmac = live.store.hmac("old@example.com")
+    with live.store.reading() as tx:
+        assert tx.tombstones.match([hmac])[hmac].erased
+
+
+def test_a_decision_that_lifts_it_reads_the_customer_again(live: LiveSync) -> None:
+    live.link(ANN, CUS)
+    erase(live)
+    live.work(HUBSPOT)
+    live.work(STRIPE)
+    with live.store.transaction() as tx:
+        tx.tombstones.lift([live.store.hmac(f"{PLANTED}@example.com")])
+        tx.records.set_note(STRIPE, "cus_1", WANTED)
+    live.queue(HUBSPOT, "customer:cus_1")
+    live.work(HUBSPOT)
+    live.stripe.answer("read_customer", customer_answer(CUS))
+    live.work(STRIPE, JobKind.READ)
+    with live.store.reading() as tx:
+        copy = tx.records.get(STRIPE, "cus_1")
+    assert copy is not None
+    assert copy.record.values["city"] == PLANTED
+    assert live.is_queued(HUBSPOT, "customer:cus_1")
+
+
+def test_a_plain_deletion_erases_nothing(live: LiveSync) -> None:
+    plant(live)
+    tell(live, HUBSPOT, "deleted", "1", 10)
+    live.hubspot.answer("read_contacts", {"1": None})
+    live.work(HUBSPOT, JobKind.READ)
+    assert find_planted(live).keys() >= {"records", "links", "events", "journal", "conflicts", "purchases", "rejected"}
+
+
+def test_a_contact_that_was_deleted_before_is_erased(live: LiveSync) -> None:
+    live.link(ANN, CUS)
+    live.delete(HUBSPOT, "1")
+    erase(live)
+    assert find_planted(live) == {}

@@ -1,0 +1,59 @@
+"""Erasure of a person whose data were deleted for privacy (docs/correctness.md#privacy-deletions)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from wanesync.core.model import LinkState, Record, Side, StoredRecord
+from wanesync.store.database import Tx
+from wanesync.store.tables.erasure import ERASED_AT
+
+SWEEP_MS = 40 * 86_400_000
+"""For how long an erased person is looked for again, in ms: longer than any event is delivered late or listed again."""
+
+
+def strip(stored: StoredRecord) -> StoredRecord:
+    """Return a copy without values: what its side shows is unknown. The keyed hashes of its addresses stay."""
+    known = stored.record
+    unknown = frozenset(known.values) | known.unknown
+    emptied = Record(
+        known.side,
+        known.id,
+        created_ms=known.created_ms,
+        modified_ms=known.modified_ms,
+        billed=known.billed,
+        unknown=unknown,
+    )
+    return replace(stored, record=emptied)
+
+
+def erase_person(tx: Tx, contact_id: str, hmacs: Collection[str] = ()) -> list[str]:
+    """Empty what the database holds of a contact besides its copy; return the customers that were linked with it.
+
+    The links stay, without values, so that nothing is created for what is left of the person.
+    """
+    contacts = [contact_id, *sorted(tx.records.merged_from([contact_id]))]
+    links = tx.links.of_records([(Side.HUBSPOT, one) for one in contacts])
+    tx.links.put_many(
+        [
+            replace(link, base={}, parked={}, put_back={}, state=_ended(link.state), version=link.version + 1)
+            for link in links
+            if link.base or link.parked or link.put_back or link.state is LinkState.ACTIVE
+        ]
+    )
+    tx.erasure.erase(contacts, links, hmacs)
+    tx.settings.put(ERASED_AT, str(tx.now_ms))
+    return [link.stripe_id for link in links]
+
+
+def _ended(state: LinkState) -> LinkState:
+    return LinkState.ORPHANED if state is LinkState.ACTIVE else state
+
+
+def sweep(tx: Tx) -> int:
+    """Erase again who was erased lately, and what came since of them; return how many."""
+    found = tx.erasure.erased_since(tx.now_ms - SWEEP_MS)
+    for contact_id in found:
+        erase_person(tx, contact_id)
+    return len(found)
