@@ -6,6 +6,7 @@ import contextlib
 import random
 import socket
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -45,6 +46,9 @@ class WebServer:
         counts: WebhookCounters | None = None,
     ) -> None:
         self._store = store
+        self._trouble = ""
+        self._find_trouble = settings.ready
+        settings = replace(settings, ready=self._describe_trouble)
         self._counts = counts or WebhookCounters()
         self._socket = _listen(*address)
         allowed = min(settings.max_connections, raise_file_limit() - KEPT_FILES)
@@ -87,15 +91,20 @@ class WebServer:
                 store.sync_clock()
                 store.run(lambda tx: _beat(tx, name, started_ms))
                 self._store_counts()
+                self._trouble = ""
             except FieldMapChanged:
                 raise
             except DatabaseUnavailable:
-                pass
+                self._trouble = "the database takes no heartbeat, and so no webhook"
             if stopping.wait(HEARTBEAT_S):
                 break
         with contextlib.suppress(DatabaseUnavailable):
             self._store_counts()
             store.run(lambda tx: tx.processes.remove(name))
+
+    def _describe_trouble(self) -> str:
+        """Return why no webhook can be stored now: by the newest heartbeat, which is a write, and by a read."""
+        return self._trouble or self._find_trouble()
 
     def _store_counts(self) -> None:
         """Store how many webhooks had which outcome, so that ``status`` of any process shows it."""
@@ -123,9 +132,9 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def find_trouble(store: Store) -> str:
-    """Return why no webhook could be stored now, "" if one could.
+    """Return why no webhook could be stored now, as far as a read shows it; "" if one could.
 
-    Only reads: anyone may ask, and a writing transaction would take the turn of a webhook.
+    Anyone may ask, and a writing transaction would take the turn of a webhook.
     """
     try:
         with store.reading() as tx:
