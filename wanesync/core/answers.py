@@ -35,7 +35,8 @@ def settle_answer(pending: PendingWrite, answer: Record, fields: FieldMap) -> Se
     settled = Settled()
     for name, change in _known(pending, answer):
         stands = answer.values.get(name, "")
-        if pending.kind is WriteKind.CREATE and not change.after and not fields.is_filled_in(answer, name):
+        unsent = stands and pending.kind is WriteKind.CREATE and not change.after
+        if unsent and not fields.is_filled_in(answer, name):
             stands = ""  # nothing was sent: what stands is that side's own, and flows like any other value
         if change.put_back and name not in fields.by_name:
             settled.put_back.add(name)
@@ -74,7 +75,7 @@ def _known(pending: PendingWrite, answer: Record) -> Iterator[tuple[str, Change]
 
 
 def _took(answer: Record, name: str, change: Change, stands: str, fields: FieldMap) -> bool:
-    spec = fields.by_name.get(name)
+    spec = fields.by_name.get(name) if stands != change.after else None
     if spec is None or spec.key(stands) == spec.key(change.after):
         return True
     return not change.after and fields.is_filled_in(answer, name)

@@ -180,13 +180,13 @@ class FieldMap:
 
         See docs/correctness.md#names-stripe-fills-in (Stripe changelog, 2025-09-30.clover).
         """
-        if record.side is not Side.STRIPE or self.by_name[name].stripe != (_FULL_NAME,):
-            return False
         value = record.values.get(name, "")
+        if not value or record.side is not Side.STRIPE or self.by_name[name].stripe != (_FULL_NAME,):
+            return False
         mapped = [record.values.get(spec.name, "") for spec in self.specs if spec.stripe[0] in NAME_SOURCES]
         sources = [*mapped, *(record.carry.get(source, "") for source in NAME_SOURCES)]
         key = self.by_name[name].key
-        return bool(value) and any(key(source) == key(value) for source in sources if source)
+        return any(key(source) == key(value) for source in sources if source)
 
     def was_filled_in(self, base: Mapping[str, BasePair], name: str, value: str) -> bool:
         """Return whether a customer's name is what Stripe had filled in, also where its source has changed since.

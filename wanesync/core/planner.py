@@ -58,20 +58,27 @@ from wanesync.core.plan import (
 def plan(context: PlanContext, rules: Rules, new_link_id: str) -> Plan:
     """Return the plan of the context's key; ``new_link_id`` is the prefix of the ids of new links."""
     kind, record_id = split_key(context.key)
-    planner = Planner(context, rules, new_link_id)
-    if kind == "customer":
-        planner.plan_customer(record_id)
-    else:
-        planner.plan_contact(record_id)
-    planner.plan.dropped_holds += planner.context.find_idle_holds()
+    planner, links = Planner(context, rules, new_link_id), context.links
+    try:
+        if kind == "customer":
+            planner.plan_customer(record_id)
+        else:
+            planner.plan_contact(record_id)
+        planner.plan.dropped_holds += context.find_idle_holds()
+    finally:
+        context.links = links
     return planner.plan
 
 
 class Planner:
-    """One planning round in progress, with its own copy of the links, which holds the effect of the steps before."""
+    """One planning round in progress.
+
+    Each step that changes a link gives the context another list of links, so that the next one sees it; ``plan`` puts
+    the first list back.
+    """
 
     def __init__(self, context: PlanContext, rules: Rules, new_link_id: str) -> None:
-        self.context = replace(context, links=list(context.links))
+        self.context = context
         self.rules = rules
         self.new_link_id = new_link_id
         self.plan = Plan()
@@ -479,14 +486,14 @@ class Planner:
     def _initial_values(self, source: StoredRecord, target: Side) -> tuple[dict[str, Change], tuple[Conflict, ...]]:
         """Return the changes of a creation, and conflicts for values that ``target`` cannot take without a guess."""
         changes, unsplit = {}, []
-        values = source.record.values
-        for spec in self.rules.fields.specs:
-            if spec.name in source.record.unknown | self.context.unusable:
+        values, fields = source.record.values, self.rules.fields
+        left_out = source.record.unknown | self.context.unusable
+        for spec in fields.specs:
+            if spec.name in left_out:
                 continue
             value = values.get(spec.name, "")
             after: str | None = ""
-            filled_in = self.rules.fields.is_filled_in(source.record, spec.name)
-            if value and spec.direction.reaches(target) and not filled_in:
+            if value and spec.direction.reaches(target) and not fields.is_filled_in(source.record, spec.name):
                 after = spec.convert(target, value, "")
                 if after is None:
                     unsplit.append(Conflict(source.side, source.id, spec.name, value, spec.why_not(value)))
