@@ -90,14 +90,18 @@ class _Draft:
     stored: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Round:
-    """One planning round inside one transaction. ``steps``: what is to be read or sent first, in order."""
+    """One planning round inside one transaction. ``steps``: what is to be read or sent first, in order.
+
+    ``off``: whether nothing may be written, once a plan would.
+    """
 
     runtime: Runtime
     tx: Tx
     planning: PlanningRound
     steps: list[Step] = field(default_factory=list)
+    off: bool | None = None
 
     def run(self, jobs: Sequence[Job]) -> Next:
         """Plan, carry out the effects of the plans, store the pending writes."""
@@ -188,7 +192,7 @@ class _Round:
     def _hold_back(self, planned: list[_Planned]) -> list[_Planned]:
         """Plan jobs again without the changes that the change guard stops."""
         wanted = find_overwrites(planned)
-        if not wanted or are_writes_off(self.tx):
+        if not wanted or self._are_writes_off():
             return planned
         stopped = stop_sources(self.runtime, self.tx, wanted)
         return [one._replace(plan=self._plan(one.context)) if one.job.id in stopped else one for one in planned]
@@ -242,11 +246,16 @@ class _Round:
         if action is None:
             abandon_writes(self.tx, job, opened)
             return None
-        if are_writes_off(self.tx):
+        if self._are_writes_off():
             plan_effects.note_would_write(self.tx, action)
             reschedule(self.tx, job, DAY_MS, WaitCode.WRITES_OFF, WRITES_OFF, fixed=True)
             return []
         return [self._draft(job, context, action, opened)]
+
+    def _are_writes_off(self) -> bool:
+        if self.off is None:
+            self.off = are_writes_off(self.tx)
+        return self.off
 
     def _draft(self, job: Job, context: PlanContext, action: Action, opened: Sequence[PendingWrite]) -> _Draft:
         """Compose the exact body and key. On Stripe the same body keeps its key until it has an answer."""
