@@ -8,7 +8,6 @@ from typing import NamedTuple
 import orjson
 
 from wanesync.core.errors import DatabaseRefused
-from wanesync.core.field_generations import EVERY_FIELD, FieldGenerations
 from wanesync.core.model import BasePair, Change, Parked, ParkReason, PendingWrite, PutBack, Record, Side
 
 JSON = None | bool | int | float | str | list["JSON"] | dict[str, "JSON"]
@@ -49,8 +48,13 @@ def pack_record(record: Record, generation: int = 0) -> bytes:
     )
 
 
-def unpack_record(blob: bytes, side: Side, record_id: str, generations: FieldGenerations = EVERY_FIELD) -> Record:
-    """The record in a payload as seen through a field map; its side and id come from the row."""
+def unpack_record(blob: bytes, side: Side, record_id: str) -> Record:
+    """The record in a payload as it was stored; its side and id come from the row."""
+    return unpack_versioned(blob, side, record_id)[0]
+
+
+def unpack_versioned(blob: bytes, side: Side, record_id: str) -> tuple[Record, int]:
+    """The record in a payload as it was stored, and the generation of the field map under which it was."""
     data = orjson.loads(blob)
     record = Record(
         side=side,
@@ -67,7 +71,7 @@ def unpack_record(blob: bytes, side: Side, record_id: str, generations: FieldGen
         unknown=frozenset(data["unknown"]),
         free_keys=data["free_keys"],
     )
-    return generations.view_record(record, data["map"])
+    return record, data["map"]
 
 
 def pack_base(base: Mapping[str, BasePair]) -> bytes:
@@ -135,9 +139,9 @@ class WritePayload(NamedTuple):
     """The encrypted part of a pending write; ``generation``: the field map's."""
 
     body: str
-    changes: dict[str, Change]
+    changes: Mapping[str, Change]
     hmacs: frozenset[str]
-    authorship: dict[str, tuple[int, bool]]
+    authorship: Mapping[str, tuple[int, bool]]
     generation: int
     planned_ms: int = 0
     left_out: Mapping[str, Parked] = {}

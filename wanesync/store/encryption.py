@@ -13,8 +13,9 @@ import hmac
 import os
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -29,7 +30,37 @@ _NO_KEYS = (
 )
 _VERSION = b"\x01"
 _HEAD = 17  # version (1), key id (4), nonce (12)
+_T = TypeVar("_T")
+_MAX_REMEMBERED = 2_048
+"""Values that are remembered at least before the oldest are dropped (our choice): some seconds of a busy worker."""
+_MAX_REMEMBERED_BYTES = 4_096
+"""A larger ciphertext is decrypted each time (our choice), so that all remembered ones take some MB."""
 _KEY = re.compile(r"([A-Za-z0-9]{4}):([A-Za-z0-9+/_=-]+)")
+
+
+class _Remembered:
+    """Values by their ciphertext, which is unique: each has a nonce of its own. The newest half is kept, at least.
+
+    A ciphertext counts in the place it was made for only. Threads share it without a lock: each step is one
+    operation of a dictionary, and a lost entry is decrypted again.
+    """
+
+    def __init__(self) -> None:
+        self._new: dict[bytes, tuple[tuple[str, str, str], Any]] = {}
+        self._old = self._new
+
+    def get(self, blob: bytes, place: tuple[str, str, str]) -> tuple[Any] | None:
+        """The value, in a tuple of its own; None if it is not known in this place."""
+        found = self._new.get(blob) or self._old.get(blob)
+        return (found[1],) if found is not None and found[0] == place else None
+
+    def put(self, blob: bytes, place: tuple[str, str, str], value: object) -> None:
+        """Remembers a value."""
+        if len(blob) > _MAX_REMEMBERED_BYTES:
+            return
+        if len(self._new) >= _MAX_REMEMBERED:
+            self._new, self._old = {}, self._new
+        self._new[blob] = place, value
 
 
 class Encryption:
@@ -44,6 +75,7 @@ class Encryption:
         self._head = _VERSION + self.newest.encode()
         self._box = self._boxes[self.newest.encode()]
         self._index_key = index_key
+        self._remembered = _Remembered()
         self._row_key = hashlib.blake2b(index_key, person=b"row hash").digest() if index_key else b""
         self._event_key = hashlib.blake2b(index_key, person=b"event keys").digest() if index_key else b""
 
@@ -76,6 +108,25 @@ class Encryption:
             name = f"the {purpose} of {table} {row}"
             message = f"{name} was altered or moved, or its key was replaced; restore it from a backup"
             raise DecryptionFailed(message, table, row) from error
+
+    def open(self, blob: bytes, place: tuple[str, str, str], read: Callable[[bytes], _T]) -> _T:
+        """Decrypts and reads a value that nothing changes; one that was opened or sealed before is remembered.
+
+        ``place``: table, row and purpose. Raises DecryptionFailed.
+        """
+        known = self._remembered.get(blob, place)
+        if known is not None:
+            value: _T = known[0]
+            return value
+        value = read(self.decrypt(blob, *place))
+        self._remembered.put(blob, place, value)
+        return value
+
+    def seal(self, packed: bytes, place: tuple[str, str, str], value: object) -> bytes:
+        """Encrypts a value that is opened again soon; ``value``: what ``open`` would read from it."""
+        blob = self.encrypt(packed, *place)
+        self._remembered.put(blob, place, value)
+        return blob
 
     def is_newest_key(self, blob: bytes) -> bool:
         """Whether a value is encrypted with the newest key."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from wanesync.core.ids import bound
-from wanesync.core.model import OBSERVED_KIND, Event, Side
+from wanesync.core.model import OBSERVED_KIND, Event, Record, Side
 from wanesync.store.codec import pack, pack_record, unpack_record
 from wanesync.store.session import Row, Table
 
@@ -167,8 +167,11 @@ class Events(Table):
         key, side_name, kind, record_id, occurred_ms, received_ms, request_key, source, blob, read, judged = row
         side = Side(side_name)
         # Retention empties old events: their payload is gone, their key stays.
-        data = orjson.loads(self._session.encryption.decrypt(blob, "events", key, "data")) if blob else _EMPTIED
-        carried = data["record"]
+        data, carried = _EMPTIED, None
+        if blob:
+            data, carried = self._session.encryption.open(
+                blob, ("events", key, "data"), lambda plain: _unpack(plain, side, record_id)
+            )
         event = Event(
             key=key,
             side=side,
@@ -179,7 +182,7 @@ class Events(Table):
             previous=data["previous"],
             request_key=request_key,
             source=source,
-            record=unpack_record(orjson.dumps(carried), side, record_id) if carried else None,
+            record=carried,
             merged_ids=tuple(data["merged_ids"]),
             kept_id=data["kept_id"],
             read=bool(read),
@@ -187,6 +190,12 @@ class Events(Table):
             received_ms=received_ms,
         )
         return self._session.generations.view_event(event, data["map"])
+
+
+def _unpack(plain: bytes, side: Side, record_id: str) -> tuple[dict[str, Any], Record | None]:
+    data = orjson.loads(plain)
+    carried = data["record"]
+    return data, unpack_record(orjson.dumps(carried), side, record_id) if carried else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from wanesync.core.errors import WanesyncError
 from wanesync.core.model import PendingWrite, Side, WriteKind, WriteResult
-from wanesync.store.codec import pack_write, unpack_write
+from wanesync.store.codec import WritePayload, pack_write, unpack_write
 from wanesync.store.queries import Value
 from wanesync.store.session import Row, Table
 
@@ -51,9 +51,7 @@ class PendingWrites(Table):
             source_id=write.source_id,
             target_id=write.target_id,
             idempotency_key=write.idempotency_key,
-            data=self._session.encryption.encrypt(
-                pack_write(write, self._session.generations.generation), "pending_writes", write.id, "data"
-            ),
+            data=self._seal(write),
             link_id=write.link_id,
             generation=write.generation,
             sent_ms=write.sent_ms,
@@ -137,17 +135,11 @@ class PendingWrites(Table):
 
     def refresh(self, write: PendingWrite) -> None:
         """Replaces what an open write was planned from: the same body is sent again under its key."""
-        data = self._session.encryption.encrypt(
-            pack_write(write, self._session.generations.generation), "pending_writes", write.id, "data"
-        )
-        self._session.defer("refresh_write", id=write.id, data=data)
+        self._session.defer("refresh_write", id=write.id, data=self._seal(write))
 
     def record_authorship(self, write: PendingWrite) -> None:
         """Stores the authorship that was found for values of a write without a result; its body stays."""
-        data = self._session.encryption.encrypt(
-            pack_write(write, self._session.generations.generation), "pending_writes", write.id, "data"
-        )
-        self._session.defer("record_authorship", id=write.id, data=data)
+        self._session.defer("record_authorship", id=write.id, data=self._seal(write))
 
     def recent(self, side: Side, target_ids: Collection[str], since_ms: int) -> dict[str, list[PendingWrite]]:
         """Target -> writes sent to it at or after a time, with or without a result; the oldest first."""
@@ -182,6 +174,19 @@ class PendingWrites(Table):
         """
         return dict(self._session.rows("spent_generations", side=source_side.other, ids=source_ids))
 
+    def _seal(self, write: PendingWrite) -> bytes:
+        generation = self._session.generations.generation
+        payload = WritePayload(
+            write.body,
+            write.changes,
+            write.hmacs,
+            write.authorship,
+            generation,
+            write.planned_ms,
+            write.left_out,
+        )
+        return self._session.encryption.seal(pack_write(write, generation), _place(write.id), payload)
+
     def _write(self, row: Row) -> PendingWrite:
         (
             write_id,
@@ -198,7 +203,7 @@ class PendingWrites(Table):
             attempt,
             landed_ms,
         ) = row
-        payload = unpack_write(self._session.encryption.decrypt(blob, "pending_writes", write_id, "data"))
+        payload = self._session.encryption.open(blob, _place(write_id), unpack_write)
         write = PendingWrite(
             id=write_id,
             side=Side(side),
@@ -220,3 +225,7 @@ class PendingWrites(Table):
             landed_ms=landed_ms,
         )
         return self._session.generations.view_write(write, payload.generation)
+
+
+def _place(write_id: str) -> tuple[str, str, str]:
+    return "pending_writes", write_id, "data"

@@ -9,7 +9,7 @@ from operator import itemgetter
 from wanesync.core.errors import DecryptionFailed
 from wanesync.core.ids import bound
 from wanesync.core.model import Note, NoteCode, Record, Side, StoredRecord
-from wanesync.store.codec import pack_record, unpack_record
+from wanesync.store.codec import pack_record, unpack_versioned
 from wanesync.store.queries import Parameters, Value
 from wanesync.store.session import Row, Table, TransactionConflict
 from wanesync.store.tables.future_times import CLOCK_TOLERANCE_MS
@@ -55,7 +55,7 @@ class Records(Table):
         newest = {(stored.side, stored.id): stored for stored in copies}
         if not newest:
             return
-        encrypt, generation = self._session.encryption.encrypt, self._session.generations.generation
+        seal, generation = self._session.encryption.seal, self._session.generations.generation
         batch: list[dict[str, Value]] = []
         for (side, record_id), stored in sorted(newest.items(), key=itemgetter(0)):
             record = stored.record
@@ -63,7 +63,7 @@ class Records(Table):
                 {
                     "side": side,
                     "id": record_id,
-                    "content": encrypt(pack_record(record, generation), "records", f"{side}:{record_id}", "content"),
+                    "content": seal(pack_record(record, generation), _place(side, record_id), (record, generation)),
                     "valid_from_ms": stored.valid_from_ms,
                     "valid_to_ms": stored.valid_to_ms,
                     "revision": stored.revision,
@@ -220,8 +220,10 @@ class Records(Table):
 
     def _open(self, side: Side, record_id: str, blob: bytes, damaged: dict[tuple[Side, str], str] | None) -> Record:
         try:
-            plain = self._session.encryption.decrypt(blob, "records", f"{side}:{record_id}", "content")
-            return unpack_record(plain, side, record_id, self._session.generations)
+            record, generation = self._session.encryption.open(
+                blob, _place(side, record_id), lambda plain: unpack_versioned(plain, side, record_id)
+            )
+            return self._session.generations.view_record(record, generation)
         except DecryptionFailed as error:
             if damaged is None:
                 raise
@@ -249,6 +251,10 @@ class Records(Table):
             absent_ms=absent_ms,
             missing=bool(missing),
         )
+
+
+def _place(side: Side, record_id: str) -> tuple[str, str, str]:
+    return "records", f"{side}:{record_id}", "content"
 
 
 def _email_key(row: Parameters) -> tuple[str, str, str]:
