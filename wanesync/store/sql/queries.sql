@@ -399,8 +399,10 @@ SELECT j.id, j.token FROM jobs j WHERE j.id IN (:ids) AND j.state || '' = 'runni
 AND EXISTS (SELECT 1 FROM processes p WHERE p.name = j.owner AND p.heartbeat_ms > :fresh_ms AND p.heartbeat_ms <= :ahead_ms)
 ORDER BY j.id /* lock */;
 
--- name: finish_job
-UPDATE jobs SET state = 'done', ended_ms = :now, waits_for = '', reason = '' WHERE id = :id AND token = :token AND state || '' = 'running'
+-- A token belongs to one job.
+-- name: finish_jobs
+UPDATE jobs SET state = 'done', ended_ms = :now, waits_for = '', reason = ''
+WHERE id IN (:ids) AND token IN (:tokens) AND state || '' = 'running'
 RETURNING id, EXISTS (SELECT 1 FROM jobs r WHERE r.lane = jobs.lane AND r.kind = jobs.kind AND r.key = jobs.key
     AND r.state = 'ready'), EXISTS (SELECT 1 FROM jobs d WHERE d.lane = jobs.lane AND d.kind = jobs.kind
     AND d.key = jobs.key AND d.state = 'dead');

@@ -246,10 +246,12 @@ class Jobs(Table):
 
     def finish_many(self, jobs: Collection[Job]) -> None:
         """Marks jobs done. Raises LeaseLost if the lease of any of them is lost."""
+        if not jobs:
+            return
         now_ms = self._session.now_ms
         ordered = sorted(jobs, key=lambda job: job.id)
-        batch: list[dict[str, Value]] = [{"id": job.id, "token": job.token, "now": now_ms} for job in ordered]
-        rows = self._session.each("finish_job", batch)
+        tokens = [job.token for job in ordered]
+        rows = self._session.rows("finish_jobs", ids=[job.id for job in ordered], tokens=tokens, now=now_ms)
         ended = {row[0] for row in rows}
         for job in ordered:
             if job.id not in ended:
