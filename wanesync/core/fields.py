@@ -155,10 +155,18 @@ class FieldMap:
     specs: tuple[FieldSpec, ...]
     by_name: Mapping[str, FieldSpec] = field(init=False)
     version: str = field(init=False)
+    stripe_paths: Mapping[str, str] = field(init=False)
+    """Field -> its path on a customer."""
+    stripe_attributes: frozenset[str] = field(init=False)
+    """The attributes of a customer, not inside another one, that the map or the origin of a name needs."""
 
     def __post_init__(self) -> None:
         """Index the fields by name and hash the whole map as its version."""
         object.__setattr__(self, "by_name", {spec.name: spec for spec in self.specs})
+        paths = {spec.name: spec.stripe[0] for spec in self.specs}
+        object.__setattr__(self, "stripe_paths", paths)
+        plain = frozenset(path for path in paths.values() if "." not in path)
+        object.__setattr__(self, "stripe_attributes", plain | set(NAME_SOURCES))
         text = json.dumps(
             [
                 [

@@ -26,6 +26,7 @@ MERGED_AT = "hs_calculated_merged_vids"
 CREATED, MODIFIED = "createdate", "lastmodifieddate"
 OURS = (CUSTOMER_ID_PROPERTY, INTENT_PROPERTY)
 _NESTED = (dict, list)
+_SCALARS = frozenset({str, int, float, bool, type(None)})
 MAX_MERGED_IDS = 500
 """Contacts merged into one: HubSpot allows 250 (knowledge.hubspot.com, merge records)."""
 _EXTRA = ("email", *OURS, MORE_EMAILS, MERGED, MERGED_AT, CREATED, MODIFIED)
@@ -60,8 +61,9 @@ def read_contact(raw: Mapping[str, object], fields: FieldMap, *, whole: bool = T
     for spec in fields.specs:
         if spec.name in unknown:
             continue
-        if all(name in properties for name in spec.hubspot):
-            values[spec.name] = spec.form.read_hubspot([properties[name] for name in spec.hubspot])
+        parts = [properties[name] for name in spec.hubspot if name in properties]
+        if len(parts) == len(spec.hubspot):
+            values[spec.name] = spec.form.read_hubspot(parts) if any(parts) else ""
         elif whole:
             unknown.add(spec.name)
     modified_ms = epoch_ms(properties.get(MODIFIED)) or epoch_ms(raw.get("updatedAt"))
@@ -89,9 +91,10 @@ def _check_properties(given: object, fields: FieldMap, own_id: str) -> tuple[dic
     if not isinstance(given, dict):
         raise IncompleteElement(f"contact {own_id} without properties")
     properties = texts(given)
-    for name, value in given.items():
-        if isinstance(value, _NESTED):
-            raise InvalidElement(f"{name[:MAX_ID_CHARS]} is not a text")
+    if not _SCALARS.issuperset(map(type, given.values())):
+        for name, value in given.items():
+            if isinstance(value, _NESTED):
+                raise InvalidElement(f"{name[:MAX_ID_CHARS]} is not a text")
     too_long: set[str] = set()
     for name, fault in find_faults(properties).items():
         held_by = [spec.name for spec in fields.specs if name in spec.hubspot]

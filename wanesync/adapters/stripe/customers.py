@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import orjson
@@ -58,8 +58,7 @@ def read_values(raw: Mapping[str, object], fields: FieldMap) -> CustomerValues:
     So a field whose attribute is missing is unknown (docs/correctness.md#missing-is-not-null); metadata shows only the
     keys that are set. Raises ``InvalidElement`` for a value that cannot be stored.
     """
-    by_path = _read_paths(raw)
-    paths = {spec.name: spec.stripe[0] for spec in fields.specs}
+    by_path, paths = _read_paths(raw, fields.stripe_attributes), fields.stripe_paths
     faults = find_faults({name: by_path.get(path, "") for name, path in paths.items()})
     for name, fault in faults.items():
         if not is_too_long(fault) or paths[name] == "email":
@@ -70,13 +69,17 @@ def read_values(raw: Mapping[str, object], fields: FieldMap) -> CustomerValues:
         path = spec.stripe[0]
         if spec.name in faults:
             continue
-        if path in by_path or (path.startswith(_KEYS) and isinstance(raw.get(METADATA), dict)):
-            values[spec.name] = spec.form.read_stripe(by_path.get(path, ""))
+        value = by_path.get(path)
+        if value:
+            values[spec.name] = spec.form.read_stripe(value)
+        elif value is not None or (path.startswith(_KEYS) and isinstance(raw.get(METADATA), dict)):
+            values[spec.name] = ""
         else:
             unknown.add(spec.name)
     if any(source not in by_path for source in NAME_SOURCES):
         unknown |= _names_of_unknown_origin(values, paths)
-    values = {name: value for name, value in values.items() if name not in unknown}
+    if unknown:
+        values = {name: value for name, value in values.items() if name not in unknown}
     return CustomerValues(values, frozenset(unknown), frozenset(faults))
 
 
@@ -85,9 +88,12 @@ def _names_of_unknown_origin(values: Mapping[str, str], paths: Mapping[str, str]
     return {name for name, value in values.items() if value and paths[name] == "name"}
 
 
-def _read_paths(raw: Mapping[str, object]) -> dict[str, str]:
-    """Return the raw text at each path that is shown (``email``, ``address.city``, ``metadata.KEY``, one locale)."""
-    by_path = {name: text(value) for name, value in raw.items() if not isinstance(value, _NESTED)}
+def _read_paths(raw: Mapping[str, object], attributes: Collection[str]) -> dict[str, str]:
+    """Return the raw text at each path that is shown (``email``, ``address.city``, ``metadata.KEY``, one locale).
+
+    ``attributes``: those that are not inside another one.
+    """
+    by_path = {name: text(raw[name]) for name in attributes if name in raw and not isinstance(raw[name], _NESTED)}
     address, metadata, locales = raw.get(ADDRESS), raw.get(METADATA), raw.get(LOCALES)
     if isinstance(address, dict):
         by_path |= {f"{ADDRESS}.{part}": value for part, value in texts(address).items()}
