@@ -44,6 +44,8 @@ class _Loader:
     records: dict[RecordRef, StoredRecord] = field(default_factory=dict)
     links: dict[str, Link] = field(default_factory=dict)
     asked: set[RecordRef] = field(default_factory=set)
+    asked_hmacs: set[str] = field(default_factory=set)
+    asked_ids: set[RecordRef] = field(default_factory=set)
 
     def fetch(self, refs: Iterable[RecordRef]) -> None:
         """Load records not loaded yet, with the survivors of merged ones."""
@@ -62,11 +64,14 @@ class _Loader:
         self.fetch(ends)
 
     def fetch_related(self) -> None:
-        """Load the records that share an address or an id with those loaded."""
-        hmacs = {h for stored in self.records.values() for h in stored.hmacs}
+        """Load the records that share an address or an id with those loaded; what was asked before is loaded."""
+        hmacs = {h for stored in self.records.values() for h in stored.hmacs} - self.asked_hmacs
+        self.asked_hmacs |= hmacs
         refs = {ref for found in self.copies.by_hmacs(sorted(hmacs)).values() for ref in found}
+        fresh = self.records.keys() - self.asked_ids
+        self.asked_ids |= fresh
         for side in Side:
-            ids = sorted({i for at, i in self.records if at is side})
+            ids = sorted([i for at, i in fresh if at is side])
             refs |= set(self.copies.by_other_ids(side.other, ids))
         refs |= {(s.side.other, s.record.other_id) for s in self.records.values() if s.record.other_id}
         refs |= {(Side.HUBSPOT, i) for s in self.records.values() for i in s.record.merged_ids}
