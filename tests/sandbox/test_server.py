@@ -22,6 +22,7 @@ import pytest
 import stripe
 from hubspot import HubSpot
 
+from wanesync.sandbox.__main__ import read_options, write_options
 from wanesync.sandbox.control_client import ControlClient
 from wanesync.sandbox.errors import InvalidRequest, SandboxUnreachable
 from wanesync.sandbox.seed_data import SeedOptions
@@ -123,6 +124,25 @@ def receiver() -> Iterator[Receiver]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def test_webhooks_from_the_start_but_not_of_the_first_records() -> None:
+    with receiver() as box:
+        options = Options(
+            seed=SeedOptions(contacts=2, customers=2, overlap=1),
+            hubspot_webhooks=(f"{box.url}/webhooks/hubspot", "a"),
+            stripe_webhooks=(f"{box.url}/webhooks/stripe", "whsec_b"),
+        )
+        assert read_options(write_options(options)) == options
+        with Sandbox(options) as sandbox:
+            customer_id = sandbox.edit("stripe", "create", None, {"name": "Ada"})
+            sandbox.edit("hubspot", "create", None, {"email": "ada@maths.example"})
+            posts = box.wait_for(2)
+
+    assert {path for path, _, _ in posts} == {"/webhooks/hubspot", "/webhooks/stripe"}
+    (signed,) = [(headers, body) for path, headers, body in posts if path == "/webhooks/stripe"]
+    event = stripe.Webhook.construct_event(signed[1], signed[0]["stripe-signature"], "whsec_b")
+    assert event.data.object["id"] == customer_id
 
 
 # --- the official SDKs -------------------------------------------------------------------------

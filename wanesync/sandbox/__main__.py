@@ -15,6 +15,7 @@ from wanesync.sandbox.seed_data import SeedOptions
 from wanesync.sandbox.server import Options, Sandbox, serve
 
 _FAILED = 2
+LISTED = ("hubspot_scopes", "hubspot_webhooks", "stripe_permissions", "stripe_webhooks")
 
 
 def write_options(options: Options) -> str:
@@ -26,10 +27,8 @@ def read_options(text: str) -> Options:
     """The options of the argument. Raises InvalidRequest."""
     fields = json.loads(text)
     low_ms, high_ms = fields.pop("latency_ms")
-    granted = {
-        name: tuple(fields[name]) for name in ("hubspot_scopes", "stripe_permissions") if fields.get(name) is not None
-    }
-    return Options(**fields | granted | {"seed": SeedOptions(**fields["seed"]), "latency_ms": (low_ms, high_ms)})
+    listed = {name: tuple(fields[name]) for name in LISTED if fields.get(name) is not None}
+    return Options(**fields | listed | {"seed": SeedOptions(**fields["seed"]), "latency_ms": (low_ms, high_ms)})
 
 
 def main(arguments: list[str]) -> int:

@@ -14,7 +14,6 @@ class Faults:
     duplicate: float = 0.0  # a webhook is delivered once more
     reorder_ms: int = 0  # each webhook is delayed by a random time up to this
     drop: float = 0.0  # a webhook is never delivered
-    retry_fail: float = 0.0  # accepted and without effect
     lost_answer: float = 0.0  # a write takes effect, its response is lost
     error_503: float = 0.0  # refused before any effect
     error_500: float = 0.0  # Stripe: a 500 stored under the idempotency key; HubSpot: 502 after a create took effect

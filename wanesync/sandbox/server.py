@@ -53,6 +53,7 @@ class Options:
     Port 0: any free one. ``seed``: the records to begin with. ``latency_ms``: bounds of the time of each request.
     ``*_limit``: admitted requests per second, None for the vendor's own. With a Stripe limit, single operations have
     no limit of their own: Stripe lifts those on request. ``fault_profile``: a name in ``faults.PROFILES``.
+    ``*_webhooks``: the address and the signing secret of webhooks from the start; the first records send none.
     ``hubspot_scopes``: of the announced token; ``stripe_permissions``: the announced key is a restricted one with
     these; None: all. ``webhook_shape``: ``contact`` (legacy subscriptions) or ``object`` (project apps). ``record``: a
     file to which every request and its answer are written.
@@ -66,6 +67,8 @@ class Options:
     fault_profile: str = "none"
     hubspot_limit: int | None = None
     stripe_limit: int | None = None
+    hubspot_webhooks: tuple[str, str] | None = None
+    stripe_webhooks: tuple[str, str] | None = None
     hubspot_scopes: tuple[str, ...] | None = None
     stripe_permissions: tuple[str, ...] | None = None
     webhook_shape: WebhookShape = "contact"
@@ -103,6 +106,10 @@ class Sandbox:
         self.stripe_key = STRIPE_KEY if self.options.stripe_permissions is None else RESTRICTED_KEY
         self._grant()
         self.seeded = seed_records(self.machines, self.options.seed, clock_ms())
+        if self.options.hubspot_webhooks is not None:
+            self.hubspot.set_target(WebhookTarget(*self.options.hubspot_webhooks))
+        if self.options.stripe_webhooks is not None:
+            self.stripe.set_target(WebhookTarget(*self.options.stripe_webhooks))
         self._sockets: dict[str, socket.socket] = {}
         self._sides: dict[int, str] = {}
         self._thread: threading.Thread | None = None

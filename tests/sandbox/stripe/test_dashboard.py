@@ -77,3 +77,50 @@ def test_purchase_by_a_guest_and_its_capture(stripe: Client) -> None:
 def test_wrong_edits(stripe: Client, kind: str, record_id: str | None, values: dict[str, str], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         stripe.machine.edit(kind, record_id, values, NOW_MS)
+
+
+def test_what_buyers_and_their_banks_do(stripe: Client) -> None:
+    machine = stripe.machine
+    product = stripe.ok("POST", "/v1/products", {"name": "Tea"})["id"]
+    price = stripe.ok("POST", "/v1/prices", {"product": product, "unit_amount": "900", "currency": "eur"})["id"]
+    session = stripe.ok(
+        "POST",
+        "/v1/checkout/sessions",
+        {
+            "mode": "payment",
+            "success_url": "https://a.example",
+            "customer_creation": "always",
+            "line_items[0][price]": price,
+            "line_items[0][quantity]": "2",
+        },
+    )["id"]
+
+    machine.edit("pay", session, {"email": "ada@maths.example", "name": "Ada", "card": "mastercard"}, NOW_MS)
+
+    paid = stripe.ok("GET", f"/v1/checkout/sessions/{session}", {"expand[]": "payment_intent.latest_charge"})
+    charge = paid["payment_intent"]["latest_charge"]
+    assert (paid["status"], paid["payment_status"], charge["amount"]) == ("complete", "paid", 1800)
+    assert charge["billing_details"]["email"] == paid["customer_details"]["email"] == "ada@maths.example"
+    assert stripe.ok("GET", f"/v1/customers/{charge['customer']}")["name"] == "Ada"
+    assert charge["payment_method_details"]["card"]["brand"] == "mastercard"
+
+    refund = machine.edit("refund", charge["id"], {"amount": "300"}, NOW_MS)
+    dispute = machine.edit("dispute", charge["id"], {"reason": "general"}, NOW_MS)
+
+    assert stripe.ok("GET", f"/v1/refunds/{refund}")["amount"] == 300
+    assert stripe.ok("GET", f"/v1/disputes/{dispute}")["status"] == "warning_needs_response"
+    for kind in ("pay", "dispute"):
+        with pytest.raises(ValueError, match=r"not open|disputed already"):
+            machine.edit(kind, session if kind == "pay" else charge["id"], {}, NOW_MS)
+
+
+def test_a_buyer_confirms_a_payment(stripe: Client) -> None:
+    pay = {"amount": "500", "currency": "usd", "confirm": "true", "payment_method": "pm_card_authenticationRequired"}
+    waiting = stripe.ok("POST", "/v1/payment_intents", pay)
+
+    charge = stripe.machine.edit("authenticate", waiting["id"], {}, NOW_MS)
+
+    assert stripe.ok("GET", f"/v1/payment_intents/{waiting['id']}")["status"] == "succeeded"
+    assert stripe.ok("GET", f"/v1/charges/{charge}")["paid"]
+    with pytest.raises(ValueError, match="succeeded"):
+        stripe.machine.edit("authenticate", waiting["id"], {}, NOW_MS)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
 
+from wanesync.config.references import is_reference, resolve
 from wanesync.core.errors import ConfigError, VendorUnavailable, WanesyncError
 from wanesync.core.model import Side
 from wanesync.sandbox.control_client import ControlClient
@@ -21,6 +25,9 @@ from wanesync.sandbox.server import HUBSPOT_KEY, Options, Sandbox, serve
 
 HUBSPOT_PORT = 7101
 STRIPE_PORT = 7102
+# The signing secrets unless others are given: of a sandbox, so no secrets.
+HUBSPOT_SECRET = "sandbox-client-secret"  # noqa: S105 - as said above
+STRIPE_SECRET = "whsec_sandbox"  # noqa: S105 - as said above
 
 app = typer.Typer(
     help="Run a stand-in HubSpot and Stripe, or edit records on them.",
@@ -91,6 +98,15 @@ def run(
         str | None,
         typer.Option(metavar="RESOURCE:read|write,...", help="Permissions of a restricted key. Default: a secret key."),
     ] = None,
+    webhooks: Annotated[
+        str, typer.Option(metavar="URL", help="Send signed webhooks to URL/webhooks/hubspot and URL/webhooks/stripe.")
+    ] = "",
+    hubspot_secret: Annotated[
+        str, typer.Option(metavar="SECRET", help="Signs HubSpot's: a value, env:NAME or file:PATH.")
+    ] = HUBSPOT_SECRET,
+    stripe_secret: Annotated[
+        str, typer.Option(metavar="SECRET", help="Signs Stripe's: a value, env:NAME or file:PATH.")
+    ] = STRIPE_SECRET,
     webhook_shape: Annotated[
         Shape, typer.Option(help="Webhooks as contact.* (legacy subscriptions) or object.* (project apps).")
     ] = Shape.CONTACT,
@@ -114,10 +130,18 @@ def run(
             stripe_limit=stripe_limit,
             webhook_shape=webhook_shape.value,
             record=record,
+            hubspot_webhooks=find_target(webhooks, Side.HUBSPOT, hubspot_secret),
+            stripe_webhooks=find_target(webhooks, Side.STRIPE, stripe_secret),
             hubspot_scopes=_split(hubspot_scopes),
             stripe_permissions=_split(stripe_permissions),
         )
-        serve(options, _announce_json if as_json else _announce)
+        if as_json:
+            serve(options, _announce_json)
+        else:
+            serve(
+                options,
+                lambda sandbox: _announce(sandbox, webhooks, {"hubspot": hubspot_secret, "stripe": stripe_secret}),
+            )
 
 
 @app.command()
@@ -259,11 +283,56 @@ def parse_bounds(text: str) -> tuple[float, float]:
     return bounds
 
 
-def _announce(sandbox: Sandbox) -> None:
+def find_target(base_url: str, side: Side, secret: str) -> tuple[str, str] | None:
+    """The address and the secret of one side's webhooks. Raises ConfigError."""
+    if not base_url:
+        return None
+    parts = urlsplit(base_url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ConfigError([f"--webhooks {base_url}: expected the address of `wanesync serve`, http://HOST:PORT"])
+    value = resolve(secret, os.environ, Path.cwd(), private=True)
+    return f"{base_url.rstrip('/')}/webhooks/{side}", value
+
+
+def write_settings(sandbox: Sandbox, webhooks: str, secrets: Mapping[str, str]) -> str:
+    """What a ``wanesync.toml`` needs for a running sandbox. A secret that was given as a value is not shown."""
+    shown = {side: _show_secret(side, secret) for side, secret in secrets.items()}
+    lines = [
+        "[hubspot]",
+        f'base_url = "{sandbox.hubspot_url}"',
+        f'access_token = "{HUBSPOT_KEY}"',
+        f'webhook_secret = "{shown["hubspot"]}"',
+        "[stripe]",
+        f'base_url = "{sandbox.stripe_url}"',
+        f'api_key = "{sandbox.stripe_key}"',
+        f'webhook_secret = "{shown["stripe"]}"',
+    ]
+    parts = urlsplit(webhooks)
+    if webhooks:
+        lines += ["[server]", f'public_url = "{webhooks.rstrip("/")}"']
+        if parts.hostname in ("127.0.0.1", "localhost") and parts.port:
+            lines.append(f"port = {parts.port}")
+    return "\n".join(lines)
+
+
+def _show_secret(side: str, secret: str) -> str:
+    made_up = secret in (HUBSPOT_SECRET, STRIPE_SECRET)
+    return secret if made_up or is_reference(secret) else f"the value of --{side}-secret"
+
+
+def _announce(sandbox: Sandbox, webhooks: str, secrets: Mapping[str, str]) -> None:
     Console(soft_wrap=True, highlight=False).print(
         f"[bold]sandbox[/]  hubspot [cyan]{sandbox.hubspot_url}[/] key {HUBSPOT_KEY}"
         f"  stripe [cyan]{sandbox.stripe_url}[/] key {sandbox.stripe_key}"
     )
+    print(f"\nFor wanesync.toml:\n\n{write_settings(sandbox, webhooks, secrets)}\n", flush=True)
+    if webhooks:
+        base = webhooks.rstrip("/")
+        print(
+            f"Webhooks go to {base}/webhooks/hubspot and {base}/webhooks/stripe. Ctrl-C ends the sandbox.", flush=True
+        )
+    else:
+        print("No webhooks are sent: start with --webhooks URL, such as http://127.0.0.1:8787, for them.", flush=True)
 
 
 def _announce_json(sandbox: Sandbox) -> None:

@@ -10,7 +10,8 @@ from wanesync.sandbox.stripe.call import Call
 from wanesync.sandbox.stripe.charges import AMOUNT
 from wanesync.sandbox.stripe.form import CURRENCY, Choice, Email, Form, Metadata, Text
 from wanesync.sandbox.stripe.objects import Record
-from wanesync.sandbox.stripe.payment_methods import build_method
+from wanesync.sandbox.stripe.payment_methods import build_method, merge_billing, resolve_method
+from wanesync.sandbox.stripe.payments import checkout, disputes, refunds
 from wanesync.sandbox.stripe.refusals import Refusal
 
 PURCHASE = Form(
@@ -27,6 +28,9 @@ PURCHASE = Form(
     ("amount", "currency"),
 )
 CAPTURE = Form({"amount": AMOUNT})
+REFUND = Form({"amount": AMOUNT, "reason": Choice(("duplicate", "fraudulent", "requested_by_customer"))})
+PAY = Form({"card": Text(), "email": Email(), "name": Text()})
+DISPUTE = Form({"reason": Choice(("fraudulent", "general", "product_not_received"))})
 DELETE = Form()
 Edit = Callable[[Account, str, Record, Cause], str]
 
@@ -38,7 +42,11 @@ def edit(account: Account, kind: str, record_id: str | None, values: Mapping[str
     ``address.city``. ``purchase``: amount (minor units), currency, and optionally email, name, description, metadata,
     capture=manual; ``record_id`` is the customer, or None for a guest; ``account`` is a buyer of Accounts v2 instead
     (``acct_…``: the charge has a ``customer_account`` and no customer); creates a payment intent and returns the charge
-    id. ``capture``: a charge or its payment intent, optionally with an amount. Raises ValueError with Stripe's message.
+    id. ``capture``: a charge or its payment intent, optionally with an amount. ``refund``: a charge, optionally with
+    amount and reason; returns the refund id. ``pay``: the buyer pays an open checkout session (email, name, card: the
+    name of a test card such as ``visa``) and returns its id. ``authenticate``: the buyer confirms a payment intent that
+    asks for it, and returns the charge id. ``dispute``: a buyer's bank disputes a charge (reason); returns the dispute
+    id. Raises ValueError with Stripe's message.
     """
     known = EDITS.get(kind)
     if known is None:
@@ -108,6 +116,38 @@ def _capture(account: Account, record_id: str, params: Record, cause: Cause) -> 
     return charge_id
 
 
+def _refund(account: Account, record_id: str, params: Record, cause: Cause) -> str:
+    refund_id: str = refunds.create(_call(account, "", {**params, "charge": record_id}, cause))["id"]
+    return refund_id
+
+
+def _pay(account: Account, record_id: str, params: Record, cause: Cause) -> str:
+    session = account.find(account.more["checkout.session"], record_id)
+    if session["status"] != "open":
+        raise Refusal(400, f"the checkout session is {session['status']}, not open")
+    method = resolve_method(account, f"pm_card_{params.get('card') or 'visa'}", cause)
+    billing = {name: params[name] for name in ("email", "name") if params.get(name)}
+    method = account.change(
+        account.methods, method, {"billing_details": merge_billing(method["billing_details"], billing)}, cause
+    )
+    checkout.complete(account, session, method, cause)
+    return record_id
+
+
+def _authenticate(account: Account, record_id: str, params: Record, cause: Cause) -> str:  # noqa: ARG001 - one signature for all edits
+    charge_id: str = payment_intents.authenticate(account, record_id, cause)["latest_charge"]
+    return charge_id
+
+
+def _dispute(account: Account, record_id: str, params: Record, cause: Cause) -> str:
+    charge = account.find(account.charges, record_id)
+    if not charge["captured"] or not charge["paid"] or charge["disputed"]:
+        raise Refusal(400, f"charge {record_id} cannot be disputed: it is not paid, or disputed already")
+    disputes.open_dispute(account, charge, params.get("reason", "fraudulent"), cause)
+    dispute_id: str = account.more["dispute"].all_of("charge", record_id)[0]["id"]
+    return dispute_id
+
+
 def _call(account: Account, record_id: str, params: Record, cause: Cause) -> Call:
     return Call(account, "", (record_id,), params, cause, "")
 
@@ -118,4 +158,8 @@ EDITS: Mapping[str, tuple[Form, Edit]] = {
     "delete": (DELETE, _delete),
     "purchase": (PURCHASE, _purchase),
     "capture": (CAPTURE, _capture),
+    "refund": (REFUND, _refund),
+    "pay": (PAY, _pay),
+    "authenticate": (DELETE, _authenticate),
+    "dispute": (DISPUTE, _dispute),
 }
