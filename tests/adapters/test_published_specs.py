@@ -72,10 +72,8 @@ def call_hubspot(sandbox: Sandbox, version: HubSpotVersion) -> None:
     side.prepare(with_events=side.can_define_events())
     side.inspect()
     side.has_property("email")
+    side.create_contacts([CreateItem(f"t{n}", {"email": email}) for n, email in enumerate("abac")])
     made = side.create_contacts(
-        [CreateItem(f"t{n}", {"email": email, "wanesync_intent": f"i{n}"}) for n, email in enumerate("abac")]
-    )
-    made |= side.create_contacts(
         [CreateItem(n, {"email": f"{n}@example.com", "city": "Rom"}) for n in "abcd"] + [CreateItem("e", {"nope": "1"})]
     )
     ids = [one.id for one in made.values() if isinstance(one, Record)]
@@ -198,4 +196,6 @@ def test_the_check_finds_faults_on_both_sides(shared: Path, traffic: Traffic) ->
 
 
 def test_every_quirk_says_why() -> None:
-    assert all(re.compile(pattern) and len(reason) > 20 for pattern, reason in QUIRKS)
+    for pattern, reason in QUIRKS:
+        re.compile(pattern)
+        assert len(reason) > 20

@@ -174,7 +174,7 @@ def _validate(value: object, schema: Schema, document: Schema, part: str) -> Ite
 
 def _describe(error: jsonschema.ValidationError, part: str) -> Iterator[str]:
     """One text a fault, without values: the place, and what is wrong with it."""
-    chosen = _likeliest(error)
+    chosen: Any = _likeliest(error)
     place = "".join(f".{step}" if isinstance(step, str) else "[]" for step in chosen.absolute_path)
     if chosen.validator == "additionalProperties":
         known = chosen.schema.get("properties", {})
