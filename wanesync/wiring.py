@@ -33,6 +33,7 @@ from wanesync.reconcile.session import ReconcileSession, open_session
 from wanesync.reconcile.snapshot.file import MEMORY
 from wanesync.store.database import Store, Tx, open_store
 from wanesync.store.tables.retention import RetentionPolicy
+from wanesync.store.tables.settings import HUBSPOT_VERSION
 from wanesync.sync.failpoints import read_failpoint
 from wanesync.sync.intake import Intake
 from wanesync.sync.runtime import ProcessState, Runtime, SyncOptions
@@ -95,12 +96,13 @@ def build_runtime(
     waits = find_pinned(store) if patient else frozenset()
     fields, rng = FieldMap(config.specs), random.SystemRandom()
     pacers = {side: Pacer(store, store.clock, side) for side in Side}
-    apply_configured_limits(store, config.rate_limits)
+    apply_configured_limits(store, config.find_rate_limits(pins.mode))
     for pacer in pacers.values():
         pacer.budget.refresh()
     hubspot: HubSpotAdapter | None = None
     stripe: StripeAdapter | None = None
     if Side.HUBSPOT in sides:
+        store.run(lambda tx: tx.settings.put(HUBSPOT_VERSION, config.hubspot.api_version))
         hubspot, account = _connect_hubspot(config, fields, pacers[Side.HUBSPOT], pins, patient=Side.HUBSPOT in waits)
         if account:
             pins, time_zone = replace(pins, portal=account.id), account.time_zone

@@ -9,10 +9,11 @@ from tests.support.lanes import bury, queue, start_processes
 from tests.support.store_fixtures import Clock
 from wanesync.core.jobs import JobKind, JobRequest
 from wanesync.core.model import Conflict, Side
+from wanesync.core.purchases import Purchase, PurchaseState
 from wanesync.ops.status import read_status
 from wanesync.ops.status_table import render_status
 from wanesync.store import Store
-from wanesync.store.tables.settings import operator_pause
+from wanesync.store.tables.settings import HUBSPOT_VERSION, operator_pause
 
 S = Side.STRIPE
 
@@ -61,3 +62,14 @@ def test_nothing_is_cut_on_a_narrow_terminal(store: Store, columns: int) -> None
     cells = ("Clears in", "Workers", "read stripe") if columns == 100 else ()  # narrower, cells fold
     for word in (*cells, "stripe: 1 refused", "alarm", "w1: hubspot,stripe"):
         assert word in " ".join(text.split()), word
+
+
+def test_payments_of_accounts_and_the_version_of_hubspots_api_have_lines(store: Store) -> None:
+    assert "HubSpot's API" not in render(store)
+    with store.transaction() as tx:
+        tx.settings.put(HUBSPOT_VERSION, "v3")
+        tx.purchases.put(Purchase("pi_1", "ch_1", "acct_1", "", "", 1, "eur", 0, state=PurchaseState.UNMATCHED))
+    assert "1 of the unmatched paid by accounts" in render(store)
+    assert line_of(render(store), "HubSpot's API").endswith("v3, of it v4 supported until 2027-03-30")
+    store.run(lambda tx: tx.settings.put(HUBSPOT_VERSION, "2026-09"))
+    assert line_of(render(store), "HubSpot's API").endswith("2026-09 supported until 2028-03-08")

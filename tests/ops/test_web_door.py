@@ -73,7 +73,7 @@ def test_elements_that_were_dropped_or_cost_a_read_are_shown_and_two_of_them_are
     assert (states["hubspot"].elements, states["stripe"].elements) == ({"ignored": 7}, {"foreign": 2, "reread": 1})
     foreign, reread = read_alarms(store)
     assert foreign.startswith("stripe: 2 events of the last 10 min came from another account or mode and were dropped")
-    assert reread.startswith("stripe: 1 event of the last 10 min came in an API version whose objects are not used")
+    assert reread.startswith("stripe: 1 event of the last 10 min came in an unknown API version and cost a read")
 
 
 def test_changes_that_no_webhook_reported_are_an_alarm_until_none_is_missed(store: Store, clock: Clock) -> None:

@@ -38,6 +38,8 @@ rate = 90
 api_key = "{stripe_key}"
 webhook_secret = "{stripe_secret}"
 base_url = "{stripe_url}"
+rate = 100
+operation_rate = 100
 [server]
 port = 0
 [security]

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 import pytest
 
 from tests.support.core_builders import FIELDS
-from tests.support.live_sync import HUBSPOT, STRIPE, LiveSync
+from tests.support.live_sync import HUBSPOT, LiveSync
 from wanesync.core.errors import DatabaseUnavailable, FieldMapChanged
 from wanesync.core.fields import FieldMap
 from wanesync.core.jobs import JobKind
-from wanesync.core.model import Event, Record
+from wanesync.core.model import Event
 from wanesync.core.ports import ParsedWebhook
 from wanesync.core.purchases import Purchase
 from wanesync.ops.field_map import MapClaim, claim_field_map
@@ -62,9 +62,7 @@ def test_a_payment_and_an_element_that_was_set_aside_are_stored(live: LiveSync) 
 
 def test_elements_that_are_dropped_or_cost_a_read_are_counted(live: LiveSync) -> None:
     counted: list[tuple[str, str, int]] = []
-    usable = replace(event("e2"), side=STRIPE, record=Record(STRIPE, "cus_1"))
-    events = [event("e1"), replace(event("e3"), side=STRIPE), usable, replace(event("e4"), side=STRIPE, kind="deleted")]
-    doors = intake(live, a=ParsedWebhook(events, foreign=2, ignored=3))
+    doors = intake(live, a=ParsedWebhook([event("e1")], foreign=2, ignored=3, reread=1))
     doors.count = lambda side, outcome, number: counted.append((side, outcome, number))
     doors.accept(HUBSPOT, b"a", {}, "/hook")
     assert counted == [("hubspot", "foreign", 2), ("hubspot", "ignored", 3), ("hubspot", "reread", 1)]

@@ -67,7 +67,7 @@ class WebhookContents:
     """The elements of webhook bodies, sorted: to be stored, to be set aside, or dropped and only counted.
 
     ``set_aside``: raw JSON of an element and why it could not be read. ``named``: the records those name. ``dropped``:
-    counts of ``FOREIGN`` and ``IGNORED`` elements.
+    counts of ``FOREIGN`` and ``IGNORED`` elements. ``reread``: events in an unknown version of the API.
     """
 
     events: list[Event] = field(default_factory=list)
@@ -75,11 +75,12 @@ class WebhookContents:
     set_aside: list[tuple[bytes, str]] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
     named: list[RecordRef] = field(default_factory=list)
+    reread: int = 0
 
     def as_parsed(self) -> ParsedWebhook:
         """Return the finished result."""
         foreign, ignored = self.dropped[FOREIGN], self.dropped[IGNORED]
-        return ParsedWebhook(self.events, self.purchases, self.set_aside, foreign, ignored, self.named)
+        return ParsedWebhook(self.events, self.purchases, self.set_aside, foreign, ignored, self.named, self.reread)
 
     def put_aside(self, element: object, reason: str) -> None:
         """Keep an element that could not be read, for an operator to inspect."""

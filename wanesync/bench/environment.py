@@ -173,6 +173,7 @@ def run_everything(
     with ExitStack() as stack:
         stack.enter_context(sandbox)
         rates = {"hubspot__rate": str(limits.hubspot), "stripe__rate": str(limits.stripe)}
+        rates["stripe__operation_rate"] = rates["stripe__rate"]
         urls = {"hubspot__base_url": sandbox.hubspot_url, "stripe__base_url": sandbox.stripe_url}
         environment = stack.enter_context(open_environment(database, **rates, **urls, **overrides))
         environment.run("init", "--hubspot")

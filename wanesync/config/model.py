@@ -46,7 +46,16 @@ from wanesync.core.errors import ConfigError
 from wanesync.core.fields import DEFAULT_FIELDS, Clears, Direction, FieldSpec
 from wanesync.core.model import Side
 from wanesync.core.normalize import DEFAULTS, BusinessNames, FormOptions
-from wanesync.core.rate_limits import BULK, DAILY, MONTHLY_READS, SEARCH, STRIPE_OPERATIONS
+from wanesync.core.rate_limits import (
+    BULK,
+    DAILY,
+    LIVE_RATE,
+    MONTHLY_READS,
+    OPERATION_DEFAULT,
+    SEARCH,
+    STRIPE_OPERATIONS,
+    TEST_RATE,
+)
 
 API_KEYS: Mapping[Side, str] = {Side.HUBSPOT: "hubspot.access_token", Side.STRIPE: "stripe.api_key"}
 """The keys by which the sides are called."""
@@ -87,15 +96,16 @@ class HubSpot(Section):
 class Stripe(Section):
     """Access to Stripe. Rates in requests a second: all together, any one kind of call, those of bulk work.
 
-    ``monthly_reads``: reads in 30 days. None: no limit of its own.
+    ``rate`` None: what Stripe allows by default in the mode of the account. ``monthly_reads``: reads in 30 days; None:
+    no limit of its own.
     """
 
     api_key: StripeKey | None = None
     webhook_secret: StripeSecrets = ()
     base_url: Address = STRIPE_URL
     account_id: Annotated[str, Field(pattern=r"^acct_\w+$")] | None = None
-    rate: Rate = 100
-    operation_rate: Rate | None = None
+    rate: Rate | None = None
+    operation_rate: Rate = OPERATION_DEFAULT
     bulk_rate: Rate | None = None
     monthly_reads: Annotated[int, Field(gt=0)] | None = None
 
@@ -285,14 +295,17 @@ class Config(Section):
         hosts = {urlsplit(url).hostname for url in (self.hubspot.base_url, self.stripe.base_url)}
         return hosts <= {"127.0.0.1", "localhost", "::1"}
 
-    @property
-    def rate_limits(self) -> dict[str, float | None]:
-        """Scope -> its limit in requests a second (a quota: in its own unit); None where the file sets none."""
+    def find_rate_limits(self, mode: str) -> dict[str, float | None]:
+        """Return scope -> its limit in requests a second (a quota: in its own unit); None for no limit.
+
+        ``mode``: ``live`` or ``test``, which Stripe's default depends on; "" while unknown.
+        """
+        rate = self.stripe.rate or (TEST_RATE if mode == "test" else LIVE_RATE)
         return {
             Side.HUBSPOT: self.hubspot.rate,
             SEARCH: self.hubspot.search_rate,
             DAILY: self.hubspot.daily_share,
-            Side.STRIPE: self.stripe.rate,
+            Side.STRIPE: rate,
             BULK: self.stripe.bulk_rate,
             MONTHLY_READS: self.stripe.monthly_reads,
             **{f"{Side.STRIPE}:{operation}": self.stripe.operation_rate for operation in STRIPE_OPERATIONS},

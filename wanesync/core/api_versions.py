@@ -1,7 +1,8 @@
-"""The versions of HubSpot's API: which there are, and until when HubSpot supports each."""
+"""The versions of the vendors' APIs: which are used and understood, and until when HubSpot supports each of its own."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -25,6 +26,21 @@ USED = {"v3": ("v3", "v4"), "2026-03": ("2026-03",), "2026-09": ("2026-09",)}
 """Value of ``hubspot.api_version`` -> the versions that stand in the paths of its calls."""
 NOTICE_DAYS = 60
 """So long before its end a version is an alarm (our choice)."""
+
+
+STRIPE_VERSION = "2026-10-28.endive"
+"""The version of Stripe's API that is asked for: the one stripe 16.1 is made for."""
+STRIPE_RELEASES = ("clover", "dahlia", "endive")
+"""Releases whose customer has the same shape; within a release nothing breaks (docs.stripe.com/api/versioning)."""
+FIRST_STRIPE_VERSION = "2025-09-30"
+"""The day of the first version with these attributes of a customer (Stripe changelog, 2025-09-30.clover)."""
+_STRIPE_VERSION = re.compile(r"(\d{4}-\d{2}-\d{2})\.([a-z]+)")
+
+
+def has_known_customer(version: str) -> bool:
+    """Whether the customer of an event in this version of Stripe's API can be used as it is."""
+    found = _STRIPE_VERSION.fullmatch(version)
+    return found is not None and found[2] in STRIPE_RELEASES and found[1] >= FIRST_STRIPE_VERSION
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,8 @@ class CustomerAnswer:
 class EventPage:
     """One page of Stripe's event list, newest first; ``next``: cursor of the next page, "" at the end.
 
-    ``set_aside``: raw JSON of events that cannot be used, and why; ``named``: the records they name.
+    ``set_aside``: raw JSON of events that cannot be used, and why; ``named``: the records they name. ``reread``: how
+    many of the events came in an unknown version of the API.
     """
 
     events: Sequence[Event]
@@ -115,6 +116,7 @@ class EventPage:
     next: str
     set_aside: Sequence[tuple[bytes, str]] = ()
     named: Sequence[RecordRef] = ()
+    reread: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +250,7 @@ class ParsedWebhook:
 
     ``named``: records that elements set aside name, which are read all the same. ``foreign``: how many elements were
     dropped because they are from another account or mode; ``ignored``: because they concern nothing that is mapped.
+    ``reread``: how many of the events cost a read, because they came in an unknown version of the API.
     """
 
     events: Sequence[Event] = ()
@@ -256,6 +259,7 @@ class ParsedWebhook:
     foreign: int = 0
     ignored: int = 0
     named: Sequence[RecordRef] = ()
+    reread: int = 0
 
 
 class WebhookPort(Protocol):

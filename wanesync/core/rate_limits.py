@@ -41,6 +41,10 @@ MIN_LEVEL_SHARE = 0.05
 """The lowest level refusals lead to, as a share of the configured limit."""
 USABLE_SHARE = 0.9
 """Share of HubSpot's allowance that is used: the rest is left for its other windows and for retries."""
+LIVE_RATE = 100.0
+"""Requests a second that Stripe allows a live account by default (docs.stripe.com/rate-limits)."""
+TEST_RATE = 25.0
+"""Requests a second that Stripe allows in all with a test key (docs.stripe.com/rate-limits)."""
 OPERATION_DEFAULT = 25.0
 """Requests a second that Stripe allows each operation by default (docs.stripe.com/rate-limits)."""
 DAILY_DEFAULT = 250_000

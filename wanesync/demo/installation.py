@@ -29,7 +29,7 @@ from wanesync.sync.runtime import Runtime
 from wanesync.wiring import build_catch_up, build_reconcile, build_runtime, open_database
 
 LATENCY_MS = (150, 400)  # of a request, as over the internet
-STRIPE_LIMIT = 100  # requests per second, the live default of Stripe
+STRIPE_LIMIT = 100  # requests per second, the live default; with the operations raised as Stripe does on request
 RATE_PER_S = 3.0  # activities of users on each side
 IDLE_S = 1.5  # seconds without any change that count as idle
 MAX_SETTLE_S = 60.0
@@ -48,6 +48,8 @@ api_version = "{api_version}"
 api_key = "{stripe_key}"
 webhook_secret = "{stripe_secret}"
 base_url = "{stripe_url}"
+rate = 100
+operation_rate = 100
 [server]
 port = 0
 [security]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from wanesync.core.change_guard import HoldKind, HoldState, show_source
 from wanesync.core.jobs import DeadClass, WaitCode
 from wanesync.core.model import NoteCode, ParkReason, Side
+from wanesync.ops.api_versions import find_version_alarms
 from wanesync.ops.disk import find_disk_alarms
 from wanesync.ops.lane_status import LaneState, age_s, read_lanes
 from wanesync.ops.portal_problems import find_portal_alarms
@@ -44,6 +45,7 @@ RIVALS_MS = 20_000
 """How long a payment waits for the reads of contacts that share its address before an alarm names it (our choice)."""
 MAX_NAMED_JOBS = 5
 """So many jobs or payments of one kind are named; the others are of the same kind."""
+DAY_MS = 86_400_000
 WEB = "web"
 """What stands for the lanes of a process that receives webhooks."""
 
@@ -107,6 +109,8 @@ def read_health(tx: Tx) -> Health:
         *find_portal_alarms(tx),
         *find_webhook_alarms(tx),
         *find_quota_alarms(tx),
+        *find_version_alarms(tx),
+        *_find_account_purchases(tx),
         *_find_failed_batches(tx),
         *_name_bad_records(tx, lanes),
         *_name_damaged_copies(tx),
@@ -231,6 +235,18 @@ def _find_rivals(tx: Tx) -> list[str]:
         f"payment {payment_id} waits because its address is on several contacts: merge them in HubSpot"
         " (Contacts, Actions, Manage duplicates) or take the address from all but one"
         for payment_id in payments
+    ]
+
+
+def _find_account_purchases(tx: Tx) -> list[str]:
+    """Payments of the last day that an account of Accounts v2 made: they reach no contact yet."""
+    count = tx.purchases.count_of_accounts(tx.now_ms - DAY_MS)
+    if not count:
+        return []
+    were = "was" if count == 1 else "were"
+    paid = f"stripe: {pluralize(count, 'payment')} of the last day {were} made by an account (acct_…) of Accounts v2"
+    return [
+        f"{paid}, which is not supported yet, and reached no contact: wanesync jobs --dead --class unmatched lists them"
     ]
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from wanesync.core.model import NoteCode, Side
 from wanesync.ops.alarms import HoldSummary, PauseState, read_health
+from wanesync.ops.api_versions import ApiVersionState, read_api_version
 from wanesync.ops.disk import find_disk_alarms
 from wanesync.ops.lane_status import LaneState, age_s
 from wanesync.ops.web_door import WebhookState, read_webhooks
@@ -48,7 +49,8 @@ class Status:
     ``kept_values``: values that lost and are kept. ``rejected``: webhooks set aside. ``open_writes``:
     pending writes without an answer. ``missing``: records that reads do not find, and the first of them as ``side:id``
     (docs/correctness.md#absence). ``still_held``: customers that hold data of people who were erased in HubSpot
-    (docs/correctness.md#privacy-deletions). ``last_catch_up_s``, ``last_reconcile_s``: how long ago, None if never.
+    (docs/correctness.md#privacy-deletions). ``account_purchases``: unmatched ones that an account of Accounts v2 paid.
+    ``last_catch_up_s``, ``last_reconcile_s``: how long ago, None if never. ``api_version``: of HubSpot, and its end.
     """
 
     database: str
@@ -66,12 +68,14 @@ class Status:
     rejected: int
     open_writes: int
     purchases: Mapping[str, int]
+    account_purchases: int
     processes: Sequence[ProcessState]
     holds: Sequence[HoldSummary]
     alarms: Sequence[str]
     webhooks: Mapping[str, WebhookState]
     last_catch_up_s: Mapping[str, float | None]
     last_reconcile_s: float | None
+    api_version: ApiVersionState
 
     def as_json(self) -> dict[str, object]:
         """Return the status as one JSON document."""
@@ -108,6 +112,7 @@ def read_status(store: Store) -> Status:
             rejected=tx.rejected.count(),
             open_writes=tx.pending_writes.count_open(),
             purchases=tx.purchases.counts(),
+            account_purchases=tx.purchases.count_of_accounts(),
             processes=[
                 ProcessState(row.name, row.lanes, age_s(tx, row.started_ms), age_s(tx, row.heartbeat_ms))
                 for row in tx.processes.alive()
@@ -117,6 +122,7 @@ def read_status(store: Store) -> Status:
             webhooks=read_webhooks(tx),
             last_catch_up_s={str(side): _age_of_setting(tx, name) for side, name in CURSORS.items()},
             last_reconcile_s=_age_of_setting(tx, LAST_RUN),
+            api_version=read_api_version(tx),
         )
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
+    from wanesync.ops.api_versions import ApiVersionState
     from wanesync.ops.lane_status import LaneState
     from wanesync.ops.status import Status
 
@@ -67,6 +68,12 @@ def render_status(status: Status) -> RenderableType:
         ("last reconcile", _format_age(status.last_reconcile_s)),
         ("purchases", format_counts(status.purchases)),
         *(
+            [("", f"{status.account_purchases:,} of the unmatched paid by accounts (Accounts v2), not supported yet")]
+            if status.account_purchases
+            else []
+        ),
+        *([("HubSpot's API", _describe_version(status.api_version))] if status.api_version.hubspot else []),
+        *(
             ("dead letters", f"{side}: {format_counts(lane.dead_classes)}")
             for side, lane in status.lanes.items()
             if lane.dead
@@ -81,6 +88,11 @@ def render_status(status: Status) -> RenderableType:
     parts: list[RenderableType] = [_make_lane_table(status), *([flows] if flows.row_count else []), text]
     parts += [f"[red]alarm[/]            {escape(alarm)}" for alarm in status.alarms]
     return Group(*parts)
+
+
+def _describe_version(state: ApiVersionState) -> str:
+    part = "" if state.of == state.hubspot else f", of it {state.of}"
+    return f"{state.hubspot}{part} supported until {state.ends}" if state.ends else state.hubspot
 
 
 def _join_ages(ages: Mapping[str, float | None]) -> str:

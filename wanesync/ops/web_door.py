@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from wanesync.core.api_versions import STRIPE_VERSION
 from wanesync.core.model import Side
 from wanesync.ops.lane_status import age_s
 from wanesync.reconcile.missed_count import read_missed
@@ -48,8 +49,8 @@ ELEMENTS = (Outcome.FOREIGN, Outcome.IGNORED, Outcome.REREAD)
 ELEMENT_ALARMS = {
     Outcome.FOREIGN: "came from another account or mode and were dropped: remove the subscription or endpoint there, "
     "or use the right keys here",
-    Outcome.REREAD: "came in an API version whose objects are not used, and cost a read each: set the endpoint's API "
-    "version to the one that wanesync uses (docs/operating.md)",
+    Outcome.REREAD: "came in an unknown API version and cost a read each: set the endpoint's API version (or the "
+    f"account's, in Workbench) to {STRIPE_VERSION}",
 }
 """Outcomes of elements that an operator should end, and how."""
 

@@ -18,6 +18,7 @@ from wanesync.reconcile.missed_count import GRACE_MS, store_missed
 from wanesync.store.database import Store, Tx
 from wanesync.store.tables.future_times import CLOCK_TOLERANCE_MS
 from wanesync.store.tables.settings import CURSORS
+from wanesync.store.tables.webhook_counts import Outcome
 from wanesync.sync.intake import store_events, store_in_halves, store_purchases, store_set_aside
 from wanesync.sync.loader import LISTED
 from wanesync.sync.runtime import Runtime
@@ -158,6 +159,8 @@ class CatchUp:
                 store_set_aside(tx, Side.STRIPE, page.set_aside, page.named)
             missed = _count_missed(tx, page)
             changed, purchases = _store_events(self.runtime.store, tx, page)
+            if reread := min(page.reread, changed):
+                tx.webhook_counts.add({(Side.STRIPE, Outcome.REREAD): reread})
             return CatchUpResult(Side.STRIPE, changed, purchases, 1, missed=missed)
 
         return _Page(store, page.next)

@@ -88,13 +88,9 @@ class Intake:
         return post.new
 
     def _count_elements(self, side: Side, parsed: ParsedWebhook) -> None:
-        """Count what was dropped, and the events of Stripe whose object is of no use (another API version)."""
-        reread = sum(
-            event.side is Side.STRIPE and event.record is None and event.kind in ("created", "updated")
-            for event in parsed.events
-        )
-        dropped = {Outcome.FOREIGN: parsed.foreign, Outcome.IGNORED: parsed.ignored, Outcome.REREAD: reread}
-        for outcome, number in dropped.items():
+        """Count what was dropped, and the events whose object is of no use: each costs a read."""
+        counts = {Outcome.FOREIGN: parsed.foreign, Outcome.IGNORED: parsed.ignored, Outcome.REREAD: parsed.reread}
+        for outcome, number in counts.items():
             if number:
                 self.count(side, outcome, number)
 

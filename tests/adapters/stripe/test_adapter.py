@@ -12,9 +12,9 @@ from tests.support.canned_server import Asked, CannedServer, Told, closed_port
 from tests.support.stripe_answers import CUSTOMER, FIELDS, INVALID, RETRY, open_side, problem
 from wanesync.adapters.http_answers import MAX_SKEW_MS
 from wanesync.adapters.stripe.adapter import StripeAdapter, StripeOptions, mode_of
-from wanesync.adapters.stripe.customers import API_VERSION
 from wanesync.adapters.stripe.events import EVENT_TYPES
 from wanesync.adapters.stripe.transport import MAX_PAGE_BYTES
+from wanesync.core.api_versions import STRIPE_VERSION
 from wanesync.core.errors import CallError, ConfigError, Failure
 from wanesync.core.model import Side
 
@@ -48,7 +48,7 @@ def test_the_stored_body_makes_the_request() -> None:
         )
     )
     assert first.headers["Idempotency-Key"] == "wane-c-42-7-0"
-    assert first.headers["Stripe-Version"] == API_VERSION
+    assert first.headers["Stripe-Version"] == STRIPE_VERSION
     assert "X-Stripe-Client-Telemetry" not in second.headers
 
 
@@ -105,7 +105,7 @@ def test_lists_ask_for_what_is_wanted() -> None:
 
 
 def test_the_version_is_the_sdks() -> None:
-    assert sdk.api_version == API_VERSION
+    assert sdk.api_version == STRIPE_VERSION
 
 
 def listed(*customers: object, more: bool = False) -> Told:

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.json_strategies import JSON, Json
-from wanesync.adapters.stripe.customers import ADDRESS_PARTS, API_VERSION
+from wanesync.adapters.stripe.customers import ADDRESS_PARTS
 from wanesync.adapters.stripe.events import StripeAccount, StripeEvents
+from wanesync.core.api_versions import STRIPE_VERSION
 from wanesync.core.errors import InvalidPayload
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap, FieldSpec
 from wanesync.core.model import Event
@@ -44,7 +45,7 @@ def event(kind: str, subject: object, previous: Mapping[str, object] | None = No
     if previous is not None:
         data["previous_attributes"] = previous
     return {
-        "id": "evt_1", "object": "event", "api_version": API_VERSION, "created": 1_700_000_005, "data": data,
+        "id": "evt_1", "object": "event", "api_version": STRIPE_VERSION, "created": 1_700_000_005, "data": data,
         "livemode": False, "type": kind, "request": {"id": "req_1", "idempotency_key": None}, **parts,
     }  # fmt: skip
 
@@ -109,10 +110,32 @@ class TestStripe:
         assert listed.key == one_stripe(element).key
         assert listed.key != one_stripe({**element, "id": "evt_2"}).key
 
-    def test_an_object_of_another_version_is_only_a_hint(self) -> None:
-        row = one_stripe(event("customer.created", customer(), api_version="2020-03-02"))
+    @pytest.mark.parametrize(
+        "version", ["2020-03-02", "2025-08-27.basil", "2027-03-31.fennel", "", "2026-10-28.preview"]
+    )
+    def test_an_object_of_an_unknown_version_is_only_a_hint_and_counted(self, version: str) -> None:
+        parsed = parse_stripe(event("customer.created", customer(), api_version=version))
+        [row] = parsed.events
         assert row.record is None
         assert row.values["email"] == "ada@x.de"
+        assert parsed.reread == 1
+
+    @pytest.mark.parametrize(
+        "version", ["2025-09-30.clover", "2026-05-27.dahlia", "2026-10-28.endive", "2026-11-18.endive"]
+    )
+    def test_every_version_with_the_same_customer_is_used_as_it_is(self, version: str) -> None:
+        parsed = parse_stripe(event("customer.created", customer(), api_version=version))
+        assert parsed.events[0].record is not None
+        assert parsed.reread == 0
+
+    def test_a_deletion_costs_no_read_whatever_its_version(self) -> None:
+        gone = {"id": "cus_1", "object": "customer", "deleted": True}
+        assert parse_stripe(event("customer.deleted", gone, api_version="2020-03-02")).reread == 0
+
+    def test_a_thin_event_of_an_account_is_left_out(self) -> None:
+        thin = {"id": "evt_test_65", "object": "v2.core.event", "type": "v2.core.account.updated", "livemode": False}
+        parsed = parse_stripe(thin)
+        assert (parsed.ignored, list(parsed.set_aside), list(parsed.events)) == (1, [], [])
 
     def test_a_deletion_needs_no_values(self) -> None:
         row = one_stripe(event("customer.deleted", {"id": "cus_1", "object": "customer", "deleted": True}))
@@ -160,7 +183,7 @@ class TestStripe:
     @pytest.mark.parametrize(
         "element",
         [
-            {}, {"object": "v2.core.event"}, event("customer.created", None),
+            {}, event("customer.created", None),
             event("customer.created", customer(id="x")),
             event("customer.created", customer(id="cus_1/../x")), event("customer.created", customer(), created=None),
             event("customer.created", customer(), created=-1),

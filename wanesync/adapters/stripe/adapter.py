@@ -17,7 +17,6 @@ from wanesync.adapters.checked_values import MAX_ID_CHARS, IncompleteElement, In
 from wanesync.adapters.http_answers import AnswerTooLarge, check_header_value, read_timing
 from wanesync.adapters.json_values import mapping, parse, rows, text
 from wanesync.adapters.stripe.customers import (
-    API_VERSION,
     describe_too_long,
     read_customer,
     read_id,
@@ -27,6 +26,7 @@ from wanesync.adapters.stripe.errors import ErrorTable, RefusedCall
 from wanesync.adapters.stripe.events import EVENT_TYPES, StripeAccount, StripeEvents
 from wanesync.adapters.stripe.transport import PooledClient
 from wanesync.adapters.webhooks import WebhookContents
+from wanesync.core.api_versions import STRIPE_VERSION
 from wanesync.core.errors import CallError, ConfigError, Failure
 from wanesync.core.fields import FieldMap
 from wanesync.core.model import Record, Side
@@ -104,7 +104,7 @@ class StripeAdapter:
         self._client = stripe.StripeClient(
             options.api_key,
             base_addresses=addresses,
-            stripe_version=API_VERSION,
+            stripe_version=STRIPE_VERSION,
             max_network_retries=0,
             http_client=PooledClient(options.base_url or STRIPE_API, options.gate),
         )
@@ -170,7 +170,7 @@ class StripeAdapter:
         if found.unread:
             contents.put_aside({"id": found.unread}, found.reason)
         parsed = contents.as_parsed()
-        return EventPage(parsed.events, parsed.purchases, found.next, parsed.set_aside, parsed.named)
+        return EventPage(parsed.events, parsed.purchases, found.next, parsed.set_aside, parsed.named, parsed.reread)
 
     def _list(
         self, path: str, after: str, params: Mapping[str, object], prefix: str, limit: int = PAGE_SIZE

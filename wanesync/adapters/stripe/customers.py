@@ -23,8 +23,6 @@ from wanesync.core.fields import NAME_SOURCES, FieldMap
 from wanesync.core.ids import CONTACT_ID_KEY, PORTAL_ID_KEY
 from wanesync.core.model import MAX_FREE_KEYS, Record, Side, normalise_email
 
-API_VERSION = "2026-10-28.endive"
-"""The version stripe 16.1 is made for; objects inside events are used only if they are of this version."""
 LOCALES = "preferred_locales"
 FURTHER_LOCALES = "preferred_locales.further"
 ADDRESS = "address"

@@ -14,7 +14,7 @@ from wanesync.adapters.checked_values import (
     find_faults,
 )
 from wanesync.adapters.json_values import MAX_MS, mapping, text, whole
-from wanesync.adapters.stripe.customers import API_VERSION, MAX_KEYS, read_customer, read_unmapped, read_values
+from wanesync.adapters.stripe.customers import MAX_KEYS, read_customer, read_unmapped, read_values
 from wanesync.adapters.webhooks import (
     FOREIGN,
     IGNORED,
@@ -22,6 +22,7 @@ from wanesync.adapters.webhooks import (
     event_key,
     parse_body,
 )
+from wanesync.core.api_versions import has_known_customer
 from wanesync.core.characters import clean_email
 from wanesync.core.errors import InvalidPayload
 from wanesync.core.fields import FieldMap
@@ -38,6 +39,8 @@ CUSTOMER_KINDS = {
 CHARGE_TYPES = ("charge.succeeded", "charge.captured")
 EVENT_TYPES = (*CUSTOMER_KINDS, *CHARGE_TYPES)
 """The types an endpoint should subscribe to, and that are listed by catch-up."""
+THIN = "v2.core.event"
+"""How the objects of API v2 begin: changes of accounts, which are not synced."""
 HINTS = frozenset({"currency"})
 ID_HINTS = frozenset({PORTAL_ID_KEY, CONTACT_ID_KEY})
 
@@ -86,17 +89,17 @@ class StripeEvents:
             contents.purchases.append(found)
         else:
             contents.events.append(found)
+            known = found.kind == "deleted" or has_known_customer(text(mapping(event).get("api_version")))
+            contents.reread += not known
 
     def _read(self, event: Mapping[str, object], received_ms: int) -> Event | Purchase | str:
-        if event.get("object") != "event" or not isinstance(event.get("livemode"), bool):
+        thin = text(event.get("object")).startswith(THIN)
+        if not thin and (event.get("object") != "event" or not isinstance(event.get("livemode"), bool)):
             raise InvalidElement("not a Stripe event")
-        if event["livemode"] != self._account.livemode:
+        account, kind = text(event.get("account")), text(event.get("type"))
+        if not thin and (event["livemode"] != self._account.livemode or (account and account != self._account.id)):
             return FOREIGN
-        account = text(event.get("account"))
-        if account and account != self._account.id:
-            return FOREIGN
-        kind = text(event.get("type"))
-        if kind not in EVENT_TYPES:
+        if thin or kind not in EVENT_TYPES:
             return IGNORED
         subject = mapping(mapping(event.get("data")).get("object"))
         if kind in CHARGE_TYPES:
@@ -152,7 +155,7 @@ class StripeEvents:
                 now, then = (read_unmapped(raw, self._fields) for raw in (subject, _before(subject, previous)))
                 values |= {name: value for name, value in now.items() if value != then[name]}
                 before = {name: then[name] for name in values if name in then} | before
-        usable = kind != "deleted" and text(event.get("api_version")) == API_VERSION
+        usable = kind != "deleted" and has_known_customer(text(event.get("api_version")))
         return Event(
             key=self._event_key(event, kind, record_id),
             side=Side.STRIPE,

@@ -209,6 +209,7 @@ def _ready(options: ReconcileOptions, database: str | None) -> Iterator[_Run]:
         sandbox.machines = measured
         stack.enter_context(sandbox)
         rates = {f"{side}__rate": str(min(rate, MAX_RATE)) for side, rate in per_s.items()}
+        rates["stripe__operation_rate"] = rates["stripe__rate"]
         urls = {"hubspot__base_url": sandbox.hubspot_url, "stripe__base_url": sandbox.stripe_url}
         environment = stack.enter_context(open_environment(database, **rates, **urls))
         environment.run("init", "--hubspot")

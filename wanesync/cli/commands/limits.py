@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from wanesync.accounts import read_pins
 from wanesync.cli.context import AsJson, ConfigFile, open_configured
 from wanesync.core.rate_limits import VENDOR_ALLOWANCES, Limit, LimitUnit, format_value
 from wanesync.ops.limits import change_limit, check_scope, explain_limit, list_limits, read_value, reset_limit
@@ -65,7 +66,7 @@ def change(
     read_value(scope, value)
     with open_configured(options.config_file) as (config, store):
         # Where no process has run yet, the file's limits are stored first: the change records which one it replaces.
-        apply_configured_limits(store, config.rate_limits, missing_only=True)
+        apply_configured_limits(store, config.find_rate_limits(read_pins(config, store).mode), missing_only=True)
         changed = change_limit(store, scope, value, force=force)
     _print_limit(scope, changed.limit, new=changed.new, as_json=options.as_json)
     if changed.warning:

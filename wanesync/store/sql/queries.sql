@@ -716,6 +716,9 @@ RETURNING payment_id, occurred_ms, sink, state;
 -- name: count_purchases
 SELECT state, COUNT(*) FROM purchases GROUP BY state;
 
+-- name: count_account_purchases
+SELECT COUNT(*) FROM purchases WHERE state = 'unmatched' AND created_ms >= :since_ms AND substr(customer_id, 1, 5) = 'acct_';
+
 -- name: purchases_of_contact
 SELECT payment_id, charge_id, customer_id, hmac, amount, currency, occurred_ms, data, sink, state, contact_id, waits_for,
     reason, created_ms FROM purchases WHERE contact_id <> '' AND contact_id = :contact_id ORDER BY occurred_ms, payment_id;

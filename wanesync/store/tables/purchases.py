@@ -122,6 +122,11 @@ class Purchases(Table):
         """Number of payments per state."""
         return {state.value: 0 for state in PurchaseState} | dict(self._session.rows("count_purchases"))
 
+    def count_of_accounts(self, since_ms: int = 0) -> int:
+        """Number of payments stored since a time that reached no contact because an account of Accounts v2 paid."""
+        row = self._session.row("count_account_purchases", since_ms=since_ms)
+        return int(row[0]) if row else 0
+
     def of_contact(self, contact_id: str) -> PurchaseRows:
         """Every payment assigned to a contact, in order of time."""
         return [self._purchase(row) for row in self._session.rows("purchases_of_contact", contact_id=contact_id)]

@@ -33,6 +33,8 @@ PORTAL_CHECK_FAILURE = "portal_check_failure"
 DEFINITIONS = "field_definitions"
 """Setting: how the mapped HubSpot properties were defined at the newest check."""
 """The setting that holds what the newest check of the HubSpot account found (``core.portal_checks.PortalState``)."""
+HUBSPOT_VERSION = "hubspot_api_version"
+"""Setting: ``hubspot.api_version`` of the process with HubSpot's key that started last."""
 OPERATOR = "operator:"
 """Prefix of the pauses that an operator set: the program neither probes nor ends them."""
 
