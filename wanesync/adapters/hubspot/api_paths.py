@@ -14,6 +14,8 @@ from wanesync.core.api_versions import NEWEST, HubSpotVersion
 ACCOUNT = "/account-info/v3/details"
 DEFINITIONS = "/events/v3/event-definitions"
 DEFINITION = f"{DEFINITIONS}/{{eventName}}"
+USAGE = "/account-info/v3/api-usage/daily/private-apps"
+RULES = "/crm/v3/property-validations/{objectTypeId}"
 TOKEN_INFO = "/oauth/v2/private-apps/get/access-token-info"  # noqa: S105 - an address
 """Paths that the SDK does not have."""
 
@@ -37,6 +39,7 @@ class _Family:
 FAMILIES = (
     _Family("/crm/v3/objects/", "/crm/objects/{}/"),
     _Family("/crm/v3/properties/", "/crm/properties/{}/"),
+    _Family("/crm/v3/property-validations/", "/crm/property-validations/{}/"),
     _Family("/crm/v4/associations/", "/crm/associations/{}/"),
     _Family("/account-info/v3/", "/account-info/{}/"),
 )
@@ -55,7 +58,9 @@ CALLS = (
     "/crm/v3/objects/notes/batch/read",
     "/crm/v4/associations/{fromObjectType}/{toObjectType}/batch/read",
     "/crm/v3/properties/{objectType}",
+    RULES,
     ACCOUNT,
+    USAGE,
     DEFINITIONS,
     DEFINITION,
     "/events/v3/send/batch",

@@ -112,7 +112,7 @@ class StripeAdapter:
     def account(self) -> Account:
         """Return account id and mode; a restricted key may not read the account, but its 403 names it."""
         try:
-            reply = self._call("get", "/v1/account", {})
+            reply = self.call("get", "/v1/account", {})
         except RefusedCall as refused:
             if not refused.account:
                 raise
@@ -127,7 +127,7 @@ class StripeAdapter:
         """Read one customer; a record of None was deleted or never existed."""
         began = self._monotonic()
         try:
-            return self._answer(self._call("get", f"{CUSTOMERS}/{customer_id}", {}), customer_id)
+            return self._answer(self.call("get", f"{CUSTOMERS}/{customer_id}", {}), customer_id)
         except AnswerTooLarge as error:
             raise CallError(Side.STRIPE, Failure.UNUSABLE, error.reason, error.status) from None
         except CallError as error:
@@ -155,11 +155,11 @@ class StripeAdapter:
 
     def create_customer(self, body: str, key: str) -> CustomerAnswer:
         """Create a customer from the stored body: the same text makes the same request."""
-        return self._answer_write(self._call("post", CUSTOMERS, _params(body), key))
+        return self._answer_write(self.call("post", CUSTOMERS, _params(body), key))
 
     def update_customer(self, customer_id: str, body: str, key: str) -> CustomerAnswer:
         """Update a customer with the stored body."""
-        return self._answer_write(self._call("post", f"{CUSTOMERS}/{customer_id}", _params(body), key), customer_id)
+        return self._answer_write(self.call("post", f"{CUSTOMERS}/{customer_id}", _params(body), key), customer_id)
 
     def list_events(self, since_s: int, after: str) -> EventPage:
         """Return one page of the events that webhooks deliver, newest first, read by the same parser."""
@@ -177,7 +177,7 @@ class StripeAdapter:
     ) -> _Listed:
         """Return one page of a list; one that is too large is asked for again with fewer objects, then without one."""
         try:
-            reply = self._call("get", path, {**_page(after, limit), **params})
+            reply = self.call("get", path, {**_page(after, limit), **params})
         except AnswerTooLarge as error:
             if limit > 1:
                 return self._list(path, after, params, prefix, max(1, limit // 10))
@@ -216,7 +216,7 @@ class StripeAdapter:
         except CallError as error:
             raise _unread(error.reason) if error.failure is Failure.UNUSABLE else error from None
 
-    def _call(self, method: str, path: str, params: Mapping[str, object], key: str = "") -> Reply:
+    def call(self, method: str, path: str, params: Mapping[str, object], key: str = "") -> Reply:
         """Make one request. Raises ``CallError``."""
         options: dict[str, Any] = {"idempotency_key": key} if key else {}
         began = self._monotonic()

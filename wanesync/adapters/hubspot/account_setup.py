@@ -1,0 +1,106 @@
+"""What a set-up reads from HubSpot (``core.setup_facts.HubSpotSetupPort``): scopes, quota, properties and rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from wanesync.adapters.hubspot import setup
+from wanesync.adapters.hubspot.adapter import HubSpotAdapter, HubSpotOptions
+from wanesync.adapters.hubspot.api_paths import RULES, TOKEN_INFO, USAGE
+from wanesync.adapters.hubspot.client import HubSpotClient
+from wanesync.adapters.hubspot.contacts import field_names
+from wanesync.adapters.hubspot.errors import ErrorTable, read_unreadable
+from wanesync.adapters.json_values import mapping, rows, text, whole
+from wanesync.core.errors import CallError, Failure
+from wanesync.core.fields import FieldMap
+from wanesync.core.portal_checks import PortalFacts
+from wanesync.core.ports import Account, Limits
+from wanesync.core.setup_facts import DailyUsage, PropertyDetail, TokenFacts
+
+CONTACTS = "0-1"
+"""Object type of contacts."""
+
+
+class HubSpotSetup:
+    """One portal, as a set-up sees it."""
+
+    def __init__(self, options: HubSpotOptions, fields: FieldMap) -> None:
+        self._token = options.token
+        self._adapter = HubSpotAdapter(options, fields)
+        table = ErrorTable(field_names(fields))
+        self._client = HubSpotClient(options.token, options.base_url, table, version=options.api_version)
+        self._client.put_gate(options.gate)
+
+    @property
+    def last_limits(self) -> Limits:
+        """The app's limits according to the newest answer."""
+        return self._adapter.last_limits
+
+    def account(self) -> Account:
+        """Return portal id, mode and clock."""
+        return self._adapter.account()
+
+    def inspect(self) -> PortalFacts:
+        """Return what the account has (two requests)."""
+        return self._adapter.inspect()
+
+    def can_define_events(self) -> bool:
+        """Return whether event definitions can be read."""
+        return self._adapter.can_define_events()
+
+    def can_read_contacts(self) -> bool:
+        """Return whether contacts can be read."""
+        try:
+            self._adapter.list_contacts("", 1)
+        except CallError as error:
+            if error.failure is Failure.FORBIDDEN:
+                return False
+            raise
+        return True
+
+    def read_token(self) -> TokenFacts:
+        """Return what the token may do (private apps guide; answers for project apps and service keys as well)."""
+        reply = self._client.call_path("POST", TOKEN_INFO, body={"tokenKey": self._token})
+        scopes = frozenset(map(text, rows(reply.body.get("scopes"))))
+        portal = text(reply.body.get("hubId"))
+        if not portal or not scopes:
+            raise read_unreadable(reply.status, "a token without portal or scopes")
+        return TokenFacts(portal, text(reply.body.get("appId")), scopes)
+
+    def read_usage(self) -> DailyUsage:
+        """Return the day's requests of all private apps of the account."""
+        reply = self._client.call_path("GET", USAGE)
+        shown = next((mapping(entry) for entry in rows(reply.body.get("results"))), {})
+        return DailyUsage(whole(shown.get("currentUsage")) or 0, whole(shown.get("usageLimit")) or 0)
+
+    def read_details(self) -> Mapping[str, PropertyDetail]:
+        """Return what each property accepts (two requests); rules only where the account shows them."""
+        properties = setup.read_properties(self._client)
+        rules = self._read_rules()
+        return {name: _read_detail(entry, rules.get(name, ())) for name, entry in properties.items() if name}
+
+    def _read_rules(self) -> dict[str, tuple[str, ...]]:
+        """Return property -> kinds of its validation rules (property validations guide)."""
+        try:
+            reply = self._client.call_path("GET", RULES, objectTypeId=CONTACTS)
+        except CallError as error:
+            if error.failure not in (Failure.FORBIDDEN, Failure.NOT_FOUND, Failure.UNAVAILABLE):
+                raise
+            return {}
+        return {
+            text(entry.get("propertyName")): tuple(
+                text(mapping(rule).get("ruleType")) for rule in rows(entry.get("propertyValidationRules"))
+            )
+            for entry in map(mapping, rows(reply.body.get("results")))
+        }
+
+
+def _read_detail(entry: Mapping[str, object], rules: tuple[str, ...]) -> PropertyDetail:
+    metadata = mapping(entry.get("modificationMetadata"))
+    shown = [option for option in map(mapping, rows(entry.get("options"))) if option.get("hidden") is not True]
+    return PropertyDetail(
+        type=text(entry.get("type")) or "string",
+        read_only=metadata.get("readOnlyValue") is True or entry.get("calculated") is True,
+        options=tuple(text(option.get("value")) for option in shown),
+        rules=rules,
+    )
