@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,12 +16,14 @@ from wanesync.accounts import AccountGate, Pins, find_pinned, load_pins, read_pi
 from wanesync.adapters.field_translation import FieldTranslator
 from wanesync.config.model import API_KEYS, WEBHOOK_SECRETS, Config
 from wanesync.core.change_guard import MINUTE_MS, ChangeGuardRule
-from wanesync.core.errors import ConfigError
+from wanesync.core.errors import ConfigError, WanesyncError
 from wanesync.core.fields import FieldMap
 from wanesync.core.ids import make_id
 from wanesync.core.model import Side
 from wanesync.core.plan import Rules
 from wanesync.core.purchases import Sink
+from wanesync.ops.checks.accounts import KnownAccounts
+from wanesync.ops.checks.doctor import Examined
 from wanesync.ops.field_map import MapClaim, claim_field_map
 from wanesync.ratelimit.limit_settings import apply_configured_limits
 from wanesync.ratelimit.pacer import Pacer
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
     from wanesync.adapters.hubspot.adapter import HubSpotAdapter
     from wanesync.adapters.stripe.adapter import StripeAdapter
     from wanesync.core.ports import Account
+    from wanesync.core.setup_facts import HubSpotSetupPort, StripeSetupPort
     from wanesync.web.server import WebServer
 
 
@@ -334,3 +338,102 @@ def snapshot_path(config: Config) -> str:
         return f"wanesync-{blake2b(address.encode(), digest_size=4).hexdigest()}.snapshot"
     path = config.database.removeprefix("sqlite:")
     return path if path == MEMORY else f"{path}.snapshot"
+
+
+# -- set-up and its checks
+
+
+def build_setup_ports(config: Config, store: Store | None) -> tuple[HubSpotSetupPort | None, StripeSetupPort | None]:
+    """Build what a set-up reads both accounts with; None for a side without a key. Requests are paced with a store."""
+    from wanesync.adapters.hubspot.account_setup import HubSpotSetup  # noqa: PLC0415 - the SDK loads slowly
+    from wanesync.adapters.hubspot.adapter import HubSpotOptions  # noqa: PLC0415 - the SDK loads slowly
+
+    fields = FieldMap(config.specs)
+    gates = {side: _build_gate(store, side) for side in Side}
+    hubspot: HubSpotSetupPort | None = None
+    if config.hubspot.access_token:
+        options = HubSpotOptions(
+            config.hubspot.require_token(),
+            config.hubspot.base_url,
+            event_name=config.purchases.event_name,
+            api_version=config.hubspot.api_version,
+            gate=gates[Side.HUBSPOT],
+        )
+        hubspot = HubSpotSetup(options, fields)
+    key = config.stripe.require_key() if config.stripe.api_key else ""
+    return hubspot, build_stripe_setup(config, key, gates[Side.STRIPE]) if key else None
+
+
+def build_stripe_setup(config: Config, key: str, gate: Callable[[], None] = lambda: None) -> StripeSetupPort:
+    """Build what a set-up reads a Stripe account with, and changes its webhook endpoints."""
+    from wanesync.adapters.stripe.adapter import StripeAdapter, StripeOptions  # noqa: PLC0415 - the SDK loads slowly
+    from wanesync.adapters.stripe.setup import StripeSetup  # noqa: PLC0415 - the SDK loads slowly
+
+    # No event is read through it, so that the key of events is not needed.
+    options = StripeOptions(key, config.stripe.base_url, gate=gate, event_key=b"")
+    return StripeSetup(StripeAdapter(options, FieldMap(config.specs)))
+
+
+def _build_gate(store: Store | None, side: Side) -> Callable[[], None]:
+    return Pacer(store, store.clock, side).pass_gate if store else lambda: None
+
+
+def describe_endpoint() -> tuple[tuple[str, ...], str]:
+    """Return the events that Stripe's webhook endpoint is to send, and their API version."""
+    from wanesync.adapters.stripe.customers import API_VERSION  # noqa: PLC0415 - the SDK loads slowly
+    from wanesync.adapters.stripe.events import EVENT_TYPES  # noqa: PLC0415 - the SDK loads slowly
+
+    return tuple(EVENT_TYPES), API_VERSION
+
+
+def find_known_accounts(config: Config) -> KnownAccounts:
+    """Return the accounts that the database and the configuration name; without a database the configuration alone."""
+    try:
+        store = open_database(config, migrate=False)
+    except WanesyncError:
+        return _read_known(config, None)
+    try:
+        return _read_known(config, store)
+    finally:
+        store.close()
+
+
+def _read_known(config: Config, store: Store | None) -> KnownAccounts:
+    pins = Pins()
+    if store is not None:
+        with store.reading() as tx:
+            pins = load_pins(tx)
+    portal, account = str(config.hubspot.portal_id or ""), config.stripe.account_id or ""
+    return KnownAccounts(pins.portal or portal, pins.account or account, pins.mode)
+
+
+def build_examined(
+    config: Config, config_file: Path | None, store: Store | None, no_store: list[str], broken: Iterable[str] = ()
+) -> Examined:
+    """Build the set-up that ``wanesync doctor`` examines.
+
+    ``no_store``: why there is no database. ``broken``: the secrets that cannot be read.
+    """
+    from wanesync.adapters.signatures import sign_hubspot, sign_stripe  # noqa: PLC0415 - this command only
+
+    known = _read_known(config, store)
+    hubspot, stripe = build_setup_ports(config, store)
+    sign = {}
+    if config.hubspot.webhook_secrets:
+        sign[Side.HUBSPOT] = partial(sign_hubspot, config.hubspot.webhook_secrets[0])
+    if config.stripe.webhook_secrets:
+        sign[Side.STRIPE] = partial(sign_stripe, config.stripe.webhook_secrets[0])
+    events, version = describe_endpoint()
+    return Examined(
+        config=config,
+        config_file=config_file,
+        store=store,
+        no_store=no_store,
+        known=known,
+        hubspot=hubspot,
+        stripe=stripe,
+        sign=sign,
+        events=events,
+        version=version,
+        broken=frozenset(broken),
+    )

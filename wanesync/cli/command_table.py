@@ -26,7 +26,9 @@ class Entry(NamedTuple):
 
 GROUPS: dict[str, dict[str, Entry]] = {
     "Set up": {
-        "init": Entry("init", "init", "Check the configuration and the keys, and set up the database."),
+        "init": Entry("setup.init", "init", "Check the configuration and the keys, and set up the database."),
+        "doctor": Entry("setup.doctor", "doctor", "Check a set-up: keys, rights, webhooks, public address."),
+        "webhooks": Entry("setup.webhooks", "app", "Set up webhooks on both sides; list those that were set aside."),
         "db": Entry("db", "app", "Migrate the database, or prune old rows."),
     },
     "Run": {
@@ -45,7 +47,6 @@ GROUPS: dict[str, dict[str, Entry]] = {
         "history": Entry("history", "history", "Show what is stored of a person, and what was done and why."),
         "jobs": Entry("jobs", "jobs", "List queued jobs and dead letters."),
         "conflicts": Entry("conflicts", "conflicts", "List open conflicts: values that did not win and are kept."),
-        "webhooks": Entry("webhooks", "app", "List webhooks that were set aside."),
     },
     "Steer": {
         "retry": Entry("retry", "retry", "Retry dead letters: by id, class, side, kind or time, or all."),

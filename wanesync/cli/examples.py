@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = {
     "init": "wanesync init --hubspot",
+    "doctor": "wanesync doctor",
     "writes": "wanesync writes on",
     "catch-up": "wanesync catch-up --json",
     "serve": "wanesync serve --config /etc/wanesync/wanesync.toml",
@@ -23,7 +24,13 @@ EXAMPLES = {
     "jobs": "wanesync jobs --dead --side stripe --since 1d",
     "retry": "wanesync retry --class validation --dry-run",
     "conflicts": "wanesync conflicts --show-values",
-    "webhooks": "wanesync webhooks set-aside",
+    "webhooks": "wanesync webhooks stripe create",
+    "webhooks stripe": "wanesync webhooks stripe create",
+    "webhooks stripe create": "wanesync webhooks stripe create --key file:stripe-setup-key",
+    "webhooks stripe list": "wanesync webhooks stripe list",
+    "webhooks stripe remove": "wanesync webhooks stripe remove",
+    "webhooks hubspot": "wanesync webhooks hubspot write hubspot-app",
+    "webhooks hubspot write": "wanesync webhooks hubspot write hubspot-app",
     "webhooks set-aside": "wanesync webhooks set-aside --json",
     "history": "wanesync history anna@example.com --limit 20",
     "pause": "wanesync pause --field phone",

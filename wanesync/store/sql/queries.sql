@@ -205,6 +205,11 @@ SELECT key, side, kind, record_id, occurred_ms, received_ms, request_key, source
 FROM events WHERE side = :side AND record_id IN (:ids) AND occurred_ms >= :since_ms
 ORDER BY occurred_ms, received_ms, key LIMIT :limit;
 
+-- name: latest_events
+SELECT key, side, kind, record_id, occurred_ms, received_ms, request_key, source, data, is_read, is_judged
+FROM events WHERE is_read = 1 AND is_judged = 1 AND emptied = 0 AND side = :side
+ORDER BY received_ms DESC LIMIT :limit;
+
 -- name: events_before
 SELECT key, side, kind, record_id, occurred_ms, received_ms, request_key, source, data, is_read, is_judged
 FROM events WHERE side = :side AND record_id IN (:ids) AND occurred_ms >= :since_ms AND occurred_ms < :before_ms

@@ -79,6 +79,10 @@ class Events(Table):
         )
         return dict(rows)
 
+    def latest(self, side: Side, limit: int) -> list[Event]:
+        """The settled events of a side that came last, whatever their record, in any order of one moment."""
+        return [self._event(row) for row in self._session.rows("latest_events", side=side, limit=limit)]
+
     def newest(
         self, side: Side, record_id: str, since_ms: int, limit: int, before_ms: int = NO_LIMIT << 16
     ) -> list[Event]:

@@ -1,4 +1,4 @@
-"""``webhooks``: what was received and could not be understood."""
+"""``webhooks``: what was received and could not be understood, and the set-up of both sides' webhooks."""
 
 from __future__ import annotations
 
@@ -6,22 +6,27 @@ from typing import Annotated
 
 import typer
 
+from wanesync.cli.commands.setup import hubspot_webhooks, stripe_webhooks
 from wanesync.cli.context import MAX_ROWS, AsJson, ConfigFile, open_configured
 from wanesync.cli.times import format_time
 from wanesync.ops.rejected_webhooks import list_rejected
 from wanesync.terminal import make_table, make_wide_console, pluralize, print_json, print_rows
 
 app = typer.Typer(
-    help="List webhooks that were set aside.",
+    help="Set up webhooks on both sides; list those that were set aside.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 
 
+app.add_typer(stripe_webhooks.app, name="stripe")
+app.add_typer(hubspot_webhooks.app, name="hubspot")
+
+
 @app.callback()
 def _group() -> None:
-    """List webhooks that were set aside."""
+    """Set up webhooks on both sides; list those that were set aside."""
 
 
 @app.command("set-aside")

@@ -14,7 +14,7 @@ from wanesync.config.model import API_KEYS, Config
 from wanesync.core.errors import ConfigError
 from wanesync.core.model import Side
 from wanesync.ops.field_map import MapClaim
-from wanesync.ops.setup import find_setup_problems, list_next_steps, prepare_hubspot
+from wanesync.ops.setup.hubspot_account import find_setup_problems, list_next_steps, prepare_hubspot
 from wanesync.terminal import make_console
 from wanesync.wiring import build_runtime
 

@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from wanesync.ops.setup import list_next_steps, prepare_hubspot
+from wanesync.ops.setup.hubspot_account import list_next_steps, prepare_hubspot
 from wanesync.ops.writes import switch_writes
 from wanesync.store import Store
 from wanesync.sync.runtime import Runtime

@@ -1,0 +1,41 @@
+"""The database, files and processes of this machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.support.lanes import start_processes
+from wanesync.ops.checks.findings import State
+from wanesync.ops.checks.local import check_database, check_disk, check_files, has_web_process
+from wanesync.store import Store
+
+
+def test_a_database_says_what_is_paused_and_what_runs(store: Store) -> None:
+    database, processes = check_database(store)
+    assert "no first listing yet, writes are off" in database.text
+    assert processes.state is State.WARN
+    assert not has_web_process(store)
+    start_processes(store)
+    store.run(lambda tx: tx.pauses.set("operator:hubspot", "by hand", away=False, probe_at_ms=0))
+    assert has_web_process(store)
+    _, pause, processes = check_database(store)
+    assert (pause.text, processes.state) == ("operator:hubspot is paused (by hand)", State.OK)
+    assert check_disk(store).state is State.OK
+
+
+def test_a_database_that_this_user_cannot_write_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.db"
+    path.touch(mode=0o600)
+    assert [finding.state for finding in check_files(None, f"sqlite:{path}")] == [State.OK]
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    file, folder = check_files(None, f"sqlite:{path}")
+    assert file.text == f"{path} cannot be written by this user"
+    assert folder.text.startswith(f"the folder {tmp_path} cannot be written by this user")
+
+
+def test_other_databases_have_no_file_here(tmp_path: Path) -> None:
+    for database in ("postgresql://a@b/c", "sqlite::memory:", f"sqlite:{tmp_path}/none.db"):
+        assert [finding.state for finding in check_files(tmp_path / "none.toml", database)] == [State.OK]

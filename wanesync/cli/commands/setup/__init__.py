@@ -1,0 +1,1 @@
+"""The commands of a set-up: ``init``, ``doctor`` and ``webhooks``."""

@@ -1,0 +1,89 @@
+"""``doctor``: check a set-up from the keys to the public address, a line per check."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import typer
+
+from wanesync import log
+from wanesync.cli.context import DEFAULT_FILE, AsJson, ConfigFile, read_config
+from wanesync.config.model import VENDOR_SECRETS, Config
+from wanesync.core.errors import ConfigError, WanesyncError
+from wanesync.ops.checks.doctor import describe_config_problems, examine
+from wanesync.ops.checks.findings import Finding, State, count_states
+from wanesync.output import print_line
+from wanesync.store.database import Store
+from wanesync.terminal import print_json
+from wanesync.wiring import build_examined, open_database
+
+
+def doctor(*, as_json: AsJson = False, config_file: ConfigFile = None) -> None:
+    """Check a set-up: keys, rights, webhooks, public address. A line per check; writes nothing to either side."""
+    log.configure("critical", sys.stderr)
+    config, problems, broken = _read_what_can_be_read(config_file)
+    found = describe_config_problems(problems)
+    if config is None:
+        _finish(found, as_json=as_json)
+    store, no_store = _open_if_there(config)
+    file = config_file or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
+    shown = list(found)
+    try:
+        for finding in examine(build_examined(config, file, store, no_store, broken)):
+            found.append(finding)
+            if not as_json:
+                for one in (*shown, finding):
+                    print_line(_format(one), flush=True)
+                shown.clear()
+    finally:
+        if store is not None:
+            store.close()
+    _finish(found, as_json=as_json, printed=not as_json)
+
+
+def _read_what_can_be_read(config_file: Path | None) -> tuple[Config | None, list[str], frozenset[str]]:
+    """Return the configuration, every problem, and the secrets that cannot be read; no configuration if unusable."""
+    try:
+        return read_config(config_file), [], frozenset()
+    except ConfigError as error:
+        problems = error.problems
+    usable = frozenset(key for key in VENDOR_SECRETS if _can_read(config_file, {key}))
+    if not _can_read(config_file, usable):
+        return None, problems, frozenset()
+    return read_config(config_file, usable), problems, VENDOR_SECRETS - usable
+
+
+def _can_read(config_file: Path | None, uses: Collection[str]) -> bool:
+    try:
+        read_config(config_file, uses)
+    except ConfigError:
+        return False
+    return True
+
+
+def _open_if_there(config: Config) -> tuple[Store | None, list[str]]:
+    """Return the database, or why it cannot be used; none is created."""
+    try:
+        return open_database(config, migrate=False), []
+    except WanesyncError as error:
+        return None, error.problems if isinstance(error, ConfigError) else [str(error)]
+
+
+def _finish(found: Sequence[Finding], *, as_json: bool, printed: bool = False) -> NoReturn:
+    """Print what is not printed yet, and exit: with 1 if something fails."""
+    counts = count_states(found)
+    if as_json:
+        counted = {str(state): number for state, number in counts.items()}
+        print_json({"counts": counted, "checks": [finding.as_json() for finding in found]})
+    else:
+        for finding in () if printed else found:
+            print_line(_format(finding))
+        print_line(f"{counts[State.OK]} ok, {counts[State.WARN]} to look at, {counts[State.FAIL]} to mend")
+    raise typer.Exit(1 if counts[State.FAIL] else 0)
+
+
+def _format(finding: Finding) -> str:
+    return f"{finding.state:<5}{finding.line}"

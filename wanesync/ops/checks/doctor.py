@@ -1,0 +1,160 @@
+"""``wanesync doctor``: every check of a set-up, in the order in which one depends on another."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wanesync.core.fields import FieldMap
+from wanesync.core.model import Side
+from wanesync.core.purchases import Sink
+from wanesync.ops.checks import accounts, local, properties, webhooks
+from wanesync.ops.checks.accounts import NAMES, KnownAccounts
+from wanesync.ops.checks.door import DoorTester, Signer
+from wanesync.ops.checks.findings import Finding, fail, warn
+from wanesync.ops.side_checks import KEY_SETTINGS
+from wanesync.store.clock import wall_clock_ms
+
+if TYPE_CHECKING:
+    from wanesync.config.model import Config
+    from wanesync.core.ports import Account
+    from wanesync.core.setup_facts import HubSpotSetupPort, StripeSetupPort
+    from wanesync.store.database import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """The set-up that is examined, made by ``wiring.build_examined``.
+
+    ``broken``: secrets that cannot be read, which a finding has named already. ``store`` None: ``no_store`` says why. A
+    port is None where the configuration has no key. ``events``, ``version``: what the endpoint of Stripe should send.
+    """
+
+    config: Config
+    config_file: Path | None
+    store: Store | None
+    no_store: Sequence[str] = ()
+    known: KnownAccounts = field(default_factory=KnownAccounts)
+    hubspot: HubSpotSetupPort | None = None
+    stripe: StripeSetupPort | None = None
+    sign: Mapping[Side, Signer] = field(default_factory=dict)
+    events: Sequence[str] = ()
+    version: str = ""
+    broken: Collection[str] = ()
+
+    @property
+    def sink(self) -> Sink | None:
+        """How purchases are to be recorded, None: custom events where the account has them."""
+        return None if self.config.purchases.sink == "auto" else Sink(self.config.purchases.sink)
+
+    @property
+    def now_ms(self) -> int:
+        """Database time, or ours without a database."""
+        return self.store.now_ms() if self.store else wall_clock_ms()
+
+
+def describe_config_problems(problems: Sequence[str]) -> list[Finding]:
+    """Return a finding for each problem of a configuration that cannot be used, with the line it stands in."""
+    found = []
+    for problem in problems:
+        text, colon, fix = problem.rpartition(": ")
+        found.append(fail("configuration", text, fix) if colon else fail("configuration", problem, "correct it"))
+    return found
+
+
+def examine(examined: Examined) -> Iterator[Finding]:
+    """Run every check; nothing is written to either side."""
+    config, store = examined.config, examined.store
+    yield from local.check_files(examined.config_file, config.database)
+    for problem in examined.no_store:
+        text, _, fix = problem.rpartition(": ")
+        yield fail("database", text or problem, fix or "see wanesync init")
+    if store is not None:
+        yield local.check_disk(store)
+        yield from local.check_database(store)
+    found: dict[Side, Account] = {}
+    yield from _examine_hubspot(examined, found)
+    yield from _examine_stripe(examined, found)
+    if len(found) == len(Side):
+        yield accounts.check_modes(found[Side.HUBSPOT], found[Side.STRIPE])
+    if found:
+        yield from accounts.check_clocks(found, examined.now_ms)
+    if store is not None:
+        yield from webhooks.check_arrivals(store, FieldMap(config.specs))
+    yield from _examine_door(examined)
+
+
+def _examine_hubspot(examined: Examined, found: dict[Side, Account]) -> Iterator[Finding]:
+    config, port, sink = examined.config, examined.hubspot, examined.sink
+    if port is None:
+        yield from _without_key(examined, Side.HUBSPOT)
+        return
+    account, findings = accounts.check_account(Side.HUBSPOT, port, examined.known)
+    yield from findings
+    if account is None:
+        return
+    found[Side.HUBSPOT] = account
+    fields = FieldMap(config.specs)
+    facts = properties.read_facts(port)
+    unread = isinstance(facts, Finding)
+    prepared = not isinstance(facts, Finding) and properties.is_prepared(facts)
+    yield from accounts.check_scopes(port, sink, prepared=prepared or unread)
+    if isinstance(facts, Finding):
+        yield facts
+    else:
+        yield from properties.check_properties(fields, facts, sink, config.purchases.event_name)
+        yield from properties.check_rules(port, fields)
+    yield from accounts.check_usage(port, config.hubspot.rate)
+    yield accounts.check_version(config.hubspot.api_version, examined.now_ms)
+
+
+def _examine_stripe(examined: Examined, found: dict[Side, Account]) -> Iterator[Finding]:
+    config, port = examined.config, examined.stripe
+    if port is None:
+        yield from _without_key(examined, Side.STRIPE)
+        return
+    account, findings = accounts.check_account(Side.STRIPE, port, examined.known)
+    yield from findings
+    if account is None:
+        return
+    found[Side.STRIPE] = account
+    yield from accounts.check_permissions(port, config.stripe.require_key())
+    found[Side.STRIPE] = replace(account, clock_ms=account.clock_ms or port.clock_ms)
+    yield from webhooks.check_endpoint(
+        port, config.server.public_url or "", examined.events, examined.version, examined.store
+    )
+
+
+def _without_key(examined: Examined, side: Side) -> Iterator[Finding]:
+    if KEY_SETTINGS[side] not in examined.broken:
+        fix = f"set {KEY_SETTINGS[side]} to have {NAMES[side]} checked, or run this where its worker runs"
+        yield warn(f"{side} key", "there is none in this configuration", fix)
+
+
+def _examine_door(examined: Examined) -> Iterator[Finding]:
+    config, store = examined.config, examined.store
+    if store is None:
+        return
+    listens = f"{config.server.host}:{config.server.port}"
+    address = config.server.public_url
+    if address is None and not (config.is_rehearsal and config.server.port):
+        if not config.is_rehearsal:
+            fix = "set it to the https address at which both vendors reach wanesync serve"
+            yield fail("public address", "server.public_url is not set", fix)
+        return
+    for side in Side:
+        key = f"{side}.webhook_secret"
+        if side not in examined.sign and key not in examined.broken:
+            yield warn(f"{side} test event", f"{key} is not set", "set it, or run this where wanesync serve runs")
+    tester = DoorTester(
+        store=store,
+        address=address or f"http://{listens}",
+        sign=examined.sign,
+        portal=examined.known.portal,
+        livemode=config.stripe.mode == "live",
+        listens=listens,
+        rehearsal=config.is_rehearsal,
+    )
+    yield from tester.run()

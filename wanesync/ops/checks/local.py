@@ -1,0 +1,92 @@
+"""Checks of this machine: the database and its accounts, rights of files, room on the disk, processes."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wanesync.ops.alarms import WEB
+from wanesync.ops.checks.findings import Finding, fail, ok, warn
+from wanesync.ops.disk import find_disk_alarms
+from wanesync.ops.writes import ON, read_switch
+from wanesync.ratelimit.quotas import find_alarms as find_quota_alarms
+from wanesync.sync.loader import LISTED
+
+if TYPE_CHECKING:
+    from wanesync.store.database import Store
+
+SQLITE = "sqlite:"
+MEMORY = ":memory:"
+
+
+def check_database(store: Store) -> Iterator[Finding]:
+    """Describe the database, and what is paused, used up or running in it."""
+    with store.reading() as tx:
+        listed, writes = tx.settings.get(LISTED), read_switch(tx)
+        pauses = tx.pauses.get_all().values()
+        quotas = find_quota_alarms(tx)
+        processes = tx.processes.alive()
+    state = "both sides were listed" if listed else "no first listing yet"
+    yield ok("database", f"{store.url_label}, {state}, writes are {'on' if writes == ON else 'off'}")
+    for pause in pauses:
+        yield fail(
+            "pauses",
+            f"{pause.name} is paused ({pause.reason})",
+            "mend what it says, then wanesync resume (a pause for a refused key ends by itself)",
+        )
+    for quota in quotas:
+        yield warn("quotas", quota, "wait, or set more: wanesync limits")
+    web = sum(process.lanes == WEB for process in processes)
+    workers = len(processes) - web
+    counts = f"{web} that receive webhooks, {workers} that work"
+    if web and workers:
+        yield ok("processes", f"running now: {counts}")
+    else:
+        yield warn(
+            "processes", f"running now: {counts}", "start wanesync up (or serve and worker), then run this again"
+        )
+
+
+def has_web_process(store: Store) -> bool:
+    """Return whether a process that receives webhooks is alive."""
+    with store.reading() as tx:
+        return any(process.lanes == WEB for process in tx.processes.alive())
+
+
+def check_files(config_file: Path | None, database: str) -> Iterator[Finding]:
+    """Check who may change or read the configuration and the database, and that the database can be written."""
+    found: list[Finding] = []
+    if config_file is not None and config_file.exists():
+        found += _check_shared(config_file, "the configuration", 0o022, "be changed")
+    path = Path(database.removeprefix(SQLITE)) if database.startswith(SQLITE) else None
+    if path is not None and str(path) != MEMORY and path.exists():
+        found += _check_database_file(path)
+    yield from found or [ok("files", "only their owner may change the configuration and the database")]
+
+
+def _check_database_file(path: Path) -> Iterator[Finding]:
+    yield from _check_shared(path, "the database", 0o077, "be read")
+    folder = path.absolute().parent
+    if not os.access(path, os.W_OK):
+        yield fail("files", f"{path} cannot be written by this user", f"chown it to this user, and chmod 600 {path}")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        text = f"the folder {folder} cannot be written by this user, and SQLite writes beside the database"
+        yield fail("files", text, f"chown {folder} to this user")
+
+
+def _check_shared(path: Path, what: str, bits: int, verb: str) -> Iterator[Finding]:
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & bits:
+        text = f"{what} {path} can {verb} by others (mode {mode:04o})"
+        yield fail("files", text, f"chmod {mode & ~bits:o} {path}")
+
+
+def check_disk(store: Store) -> Finding:
+    """Check the room on the disk of the database."""
+    for alarm in find_disk_alarms(store):
+        text, _, fix = alarm.rpartition(": ")
+        return fail("disk", text, fix)
+    return ok("disk", "has room")

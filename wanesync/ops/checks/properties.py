@@ -1,0 +1,90 @@
+"""Checks of the field map against the HubSpot account: what is missing, read-only, of a wrong type, or has rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from wanesync.core.errors import CallError
+from wanesync.core.model import Side
+from wanesync.core.portal_checks import OPTION_FORMS, OWN_PROPERTIES, find_problems
+from wanesync.ops.checks.accounts import describe_failure
+from wanesync.ops.checks.findings import Finding, fail, ok, warn
+
+if TYPE_CHECKING:
+    from wanesync.core.fields import FieldMap, FieldSpec
+    from wanesync.core.portal_checks import PortalFacts
+    from wanesync.core.purchases import Sink
+    from wanesync.core.setup_facts import HubSpotSetupPort, PropertyDetail
+
+CHECK = "hubspot properties"
+RULES = "hubspot rules"
+ENUMERATION = "enumeration"
+MAX_OPTIONS = 5
+"""Options that one line names."""
+
+
+def read_facts(port: HubSpotSetupPort) -> PortalFacts | Finding:
+    """Return what the account has, or why it cannot be read."""
+    try:
+        return port.inspect()
+    except CallError as error:
+        return describe_failure(CHECK, Side.HUBSPOT, error)
+
+
+def is_prepared(facts: PortalFacts) -> bool:
+    """Return whether our own properties exist."""
+    return all(name in facts.properties for name in OWN_PROPERTIES)
+
+
+def check_properties(fields: FieldMap, facts: PortalFacts, sink: Sink | None, event_name: str) -> Iterator[Finding]:
+    """Check that our own properties, every mapped one and the event of purchases can be used."""
+    problems = find_problems(fields, facts, sink, event_name)
+    for problem in problems:
+        text, _, fix = problem.text.rpartition(": ")
+        yield fail(CHECK, text, fix)
+    if not problems:
+        count = sum(len(spec.hubspot) for spec in fields.specs)
+        yield ok(CHECK, f"all {count} mapped ones and our own exist and can be used")
+
+
+def check_rules(port: HubSpotSetupPort, fields: FieldMap) -> Iterator[Finding]:
+    """Check what the mapped properties accept: drop-down options and the portal's validation rules."""
+    try:
+        details = port.read_details()
+    except CallError as error:
+        yield describe_failure(RULES, Side.HUBSPOT, error)
+        return
+    found = [finding for spec in fields.specs for finding in _check_field(spec, details)]
+    yield from found or [ok(RULES, "no mapped property limits the values that are written to it")]
+
+
+def _check_field(spec: FieldSpec, details: Mapping[str, PropertyDetail]) -> Iterator[Finding]:
+    if not spec.direction.reaches(Side.HUBSPOT):
+        return
+    for name in spec.hubspot:
+        detail = details.get(name)
+        if detail is None or detail.read_only:
+            continue  # named by the check of the properties
+        if detail.type == ENUMERATION and detail.options:
+            yield from _check_options(spec, name, detail.options)
+        if detail.rules:
+            kinds = ", ".join(detail.rules)
+            text = f"{name} has validation rules ({kinds}), and HubSpot refuses other values"
+            yield warn(
+                RULES,
+                text,
+                f"loosen them (HubSpot: Settings, Properties, {name}, Rules); a refused value stays on Stripe and is "
+                "listed in wanesync status",
+            )
+
+
+def _check_options(spec: FieldSpec, name: str, options: Sequence[str]) -> Iterator[Finding]:
+    if spec.transform in OPTION_FORMS:
+        return  # the check of the properties has looked whether any of them fits
+    shown = ", ".join(options[:MAX_OPTIONS]) + (", …" if len(options) > MAX_OPTIONS else "")
+    yield warn(
+        RULES,
+        f"{name} takes only its options ({shown}), and HubSpot refuses every other value of Stripe",
+        f'add an option for each value, or give field {spec.name} direction = "to_stripe"',
+    )
