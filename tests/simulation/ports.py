@@ -163,7 +163,7 @@ class SimStripe(StripeAdapter):
         self._events = StripeEvents(fields, StripeAccount(False, PORTAL), key=EVENT_KEY)
         self._exchange, self._now_ms = exchange, now_ms
 
-    def _call(self, method: str, path: str, params: Mapping[str, object], key: str = "") -> StripeReply:
+    def call(self, method: str, path: str, params: Mapping[str, object], key: str = "") -> StripeReply:
         if method == "get" and path == CUSTOMERS:
             params = {**params, "limit": 2}
         pairs = tuple(_flatten(params))
