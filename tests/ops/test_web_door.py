@@ -8,7 +8,7 @@ from tests.support.lanes import start_processes
 from tests.support.store_fixtures import Clock
 from wanesync.core.model import Side
 from wanesync.ops.alarms import read_alarms
-from wanesync.ops.web_door import ADVICE, ELEMENTS, NAMES, read_webhooks
+from wanesync.ops.web_door import ADVICE, ELEMENT_ALARMS, ELEMENTS, NAMES, read_webhooks
 from wanesync.reconcile.missed_count import store_missed
 from wanesync.store import Store
 from wanesync.store.tables.webhook_counts import Outcome
@@ -102,4 +102,19 @@ def test_one_signed_webhook_that_cannot_be_read_is_an_alarm_although_others_foll
     clock.advance(1)
     count(store, H, Outcome.ACCEPTED)
     (alarm,) = read_alarms(store)
-    assert alarm.startswith("hubspot: 1 webhook of the last 10 min was refused because they cannot be read: check ")
+    assert alarm.startswith("hubspot: 1 webhook of the last 10 min was refused because it cannot be read: check ")
+
+
+@pytest.mark.parametrize("outcome", [*NAMES, *ELEMENT_ALARMS])
+@pytest.mark.parametrize(
+    ("number", "wrong"), [(1, {"they", "were", "them", "each", "webhooks", "events"}), (7, {"it", "was"})]
+)
+def test_an_alarm_speaks_of_one_and_of_several(store: Store, outcome: Outcome, number: int, wrong: set[str]) -> None:
+    start_processes(store)
+    count(store, S, outcome, number)
+    alarms = read_alarms(store)
+    if not alarms:
+        return  # one slow webhook, or one for which the database was not ready, is none
+    (alarm,) = alarms
+    said, _, _ = alarm.removeprefix("stripe: ").partition(":")
+    assert not wrong & set(said.replace(",", " ").split()), said

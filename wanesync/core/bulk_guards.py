@@ -92,8 +92,9 @@ def check_listing(side: Side, linked: int, listed: int) -> None:
 def check_creations(volume: Volume, max_creates: int | None) -> None:
     """Raise ``GuardError`` with the numbers if there are more creations than were allowed."""
     if max_creates is not None and volume.created > max_creates:
+        people = "1 person" if volume.created == 1 else f"{volume.created} people"
         raise GuardError(
-            f"{volume.created} people would be created ({volume.created_customers} customers, "
-            f"{volume.created_contacts} contacts), more than --max-creates {max_creates}: look at wanesync diff, then "
+            f"{people} would be created (in Stripe {volume.created_customers}, in HubSpot "
+            f"{volume.created_contacts}), more than --max-creates {max_creates}: look at wanesync diff, then "
             f"give --max-creates {volume.created}. Nothing was written"
         )

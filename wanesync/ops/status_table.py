@@ -54,7 +54,10 @@ def render_status(status: Status) -> RenderableType:
         ("database", status.database),
         ("writes", f"{status.writes}, first listing {listing}"),
         ("limits", ", ".join(f"{scope} {_format_limit(status, scope)}/s" for scope in status.limits) or "none"),
-        ("records", f"{status.records['hubspot']:,} contacts, {status.records['stripe']:,} customers"),
+        (
+            "records",
+            f"{pluralize(status.records['hubspot'], 'contact')}, {pluralize(status.records['stripe'], 'customer')}",
+        ),
         *(
             [("missing", f"{pluralize(status.missing.count, 'record')} not found: {', '.join(status.missing.first)}")]
             if status.missing.count

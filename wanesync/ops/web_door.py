@@ -32,27 +32,37 @@ ADVICE = {
     Outcome.UNREADABLE: dict.fromkeys(Side, "check that no proxy changes the body, and what sends to this address"),
     Outcome.TOO_LARGE: dict.fromkeys(Side, "raise server.max_body_bytes, then run wanesync catch-up"),
     Outcome.SLOW: dict.fromkeys(Side, "check the network or the proxy in front of wanesync serve"),
-    Outcome.UNAVAILABLE: dict.fromkeys(Side, "the database did not take them in time; the senders repeat them"),
+    Outcome.UNAVAILABLE: dict.fromkeys(Side, "the database was not ready in time; the senders repeat what was refused"),
 }
 """What an operator can do about refused webhooks of a side."""
 NAMES = {
-    Outcome.SIGNATURE: "for a wrong signature",
-    Outcome.CLOCK: "because they were signed more than 5 min from our time",
-    Outcome.UNREADABLE: "because they cannot be read",
-    Outcome.TOO_LARGE: "because they are too large",
-    Outcome.SLOW: "because they did not arrive in time",
-    Outcome.UNAVAILABLE: "for want of the database",
+    Outcome.SIGNATURE: ("for a wrong signature", "for a wrong signature"),
+    Outcome.CLOCK: (
+        "because it was signed more than 5 min from our time",
+        "because they were signed more than 5 min from our time",
+    ),
+    Outcome.UNREADABLE: ("because it cannot be read", "because they cannot be read"),
+    Outcome.TOO_LARGE: ("because it is too large", "because they are too large"),
+    Outcome.SLOW: ("because it did not arrive in time", "because they did not arrive in time"),
+    Outcome.UNAVAILABLE: ("for want of the database", "for want of the database"),
 }
+"""Why webhooks were refused: one, several."""
 
 ELEMENTS = (Outcome.FOREIGN, Outcome.IGNORED, Outcome.REREAD)
 """Outcomes of elements of accepted webhooks."""
 ELEMENT_ALARMS = {
-    Outcome.FOREIGN: "came from another account or mode and were dropped: remove the subscription or endpoint there, "
-    "or use the right keys here",
-    Outcome.REREAD: "came in an unknown API version and cost a read each: set the endpoint's API version (or the "
-    f"account's, in Workbench) to {STRIPE_VERSION}",
+    Outcome.FOREIGN: (
+        "came from another account or mode and was dropped",
+        "came from another account or mode and were dropped",
+        "remove the subscription or endpoint there, or use the right keys here",
+    ),
+    Outcome.REREAD: (
+        "came in an unknown API version and cost a read",
+        "came in an unknown API version and cost a read each",
+        f"set the endpoint's API version (or the account's, in Workbench) to {STRIPE_VERSION}",
+    ),
 }
-"""Outcomes of elements that an operator should end, and how."""
+"""Outcomes of elements that an operator should end: what one did, what several did, and how to end it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +137,12 @@ UNUSABLE: Sequence[Outcome] = (Outcome.SIGNATURE, Outcome.CLOCK, Outcome.TOO_LAR
 
 def _describe(count: WebhookCount) -> str:
     if count.outcome in ELEMENT_ALARMS:
-        return f"{count.side}: {pluralize(count.lately, 'event')} of the last 10 min {ELEMENT_ALARMS[count.outcome]}"
+        one, several, advice = ELEMENT_ALARMS[count.outcome]
+        what = one if count.lately == 1 else several
+        return f"{count.side}: {pluralize(count.lately, 'event')} of the last 10 min {what}: {advice}"
     number = count.lately or count.kept
     span = "of the last 10 min " if count.lately else ""
     were = "was" if number == 1 else "were"
-    refused = f"{count.side}: {pluralize(number, 'webhook')} {span}{were} refused {NAMES[count.outcome]}"
+    why = NAMES[count.outcome][number != 1]
+    refused = f"{count.side}: {pluralize(number, 'webhook')} {span}{were} refused {why}"
     return f"{refused}: {ADVICE[count.outcome][count.side]}"

@@ -260,7 +260,7 @@ def _take_baseline(session: ReconcileSession, *, as_json: bool) -> None:
         )
         if found.left:
             make_console().print(
-                f"{pluralize(len(found.left), 'key')} were locked by other work: run it again for them."
+                f"Left, because other work held the lock: {pluralize(len(found.left), 'key')}. Run it again."
             )
     if found.left:
         raise typer.Exit(1)
@@ -440,8 +440,9 @@ def _print_cost(session: ReconcileSession) -> None:
     cost = session.estimate_cost() if screen.is_terminal else None
     if cost is not None:
         screen.print(
-            f"About {cost.requests[Side.HUBSPOT]:,} requests to HubSpot (bulk work used {_describe(cost.day)} of its "
-            f"day's), {cost.requests[Side.STRIPE]:,} to Stripe (reads of 30 days: {_describe(cost.month)}), at least "
+            f"About {pluralize(cost.requests[Side.HUBSPOT], 'request')} to HubSpot (bulk work used "
+            f"{_describe(cost.day)} of its day's), {cost.requests[Side.STRIPE]:,} to Stripe (reads of 30 days: "
+            f"{_describe(cost.month)}), at least "
             f"{format_duration(cost.least_ms)}."
         )
 

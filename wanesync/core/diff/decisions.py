@@ -94,7 +94,8 @@ class Problem:
 def refuse(problems: Collection[Problem]) -> ConfigError:
     """Return the error that refuses a file, with every line and its reason."""
     listed = [str(problem) for problem in sorted(set(problems))]
-    more = [f"and {len(listed) - MAX_LISTED_PROBLEMS} more lines"] if len(listed) > MAX_LISTED_PROBLEMS else []
+    unlisted = len(listed) - MAX_LISTED_PROBLEMS
+    more = [f"and {unlisted} more {'line' if unlisted == 1 else 'lines'}"] if unlisted > 0 else []
     return ConfigError(
         [
             *listed[:MAX_LISTED_PROBLEMS],
@@ -143,7 +144,7 @@ def _read_rows(text: str) -> Iterator[tuple[int, dict[str, str] | str]]:
                 if len(cells) == len(names):
                     yield line, {name: cell.strip() for name, cell in zip(names, cells, strict=True)}
                 else:
-                    yield line, f"it has {len(cells)} cells, the first line has {len(names)}"
+                    yield line, f"it has {len(cells)} cell{'' if len(cells) == 1 else 's'}, the first line {len(names)}"
             line = rows.line_num + 1
     except csv.Error:
         yield line, "from here on it is no CSV: is a quotation mark missing?"
