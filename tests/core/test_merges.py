@@ -11,7 +11,7 @@ from tests.support.core_builders import HUBSPOT, STRIPE, contact, context, custo
 from wanesync.core.model import Conflict, Link, LinkState, StoredRecord
 from wanesync.core.plan import MERGE_UNDECIDED, PlanContext
 
-ADA, BOB = "ada@example.com", "bob@example.com"
+ADA, BOB, DAN = "ada@example.com", "bob@example.com", "dan@example.com"
 PHONES = {"phone": ("110", "110")}
 LINKS = [link("1", "cus_1", base=PHONES), link("2", "cus_2", base=PHONES)]
 
@@ -125,3 +125,33 @@ def test_the_second_customer_is_never_written_from_the_first() -> None:
     outcome = run(context("contact:2", merged("1", "2", email=ADA), kept, *customers(), links=links))
     assert {action.target_id for action in outcome.actions.values()} <= {"2", "cus_2"}
     assert STRIPE in outcome.actions
+
+
+@pytest.mark.parametrize("key", list(itertools.permutations(["contact:1", "contact:2", "contact:4"])))
+@pytest.mark.parametrize("is_orphaned", [True, False])
+def test_links_of_merged_contacts_move_although_the_kept_contacts_customer_is_gone(
+    key: tuple[str, ...], *, is_orphaned: bool
+) -> None:
+    people = [merged("1", "4", email=ADA), merged("2", "4", email=BOB), contact("4", email=DAN, phone="112")]
+    state = LinkState.ORPHANED if is_orphaned else LinkState.ACTIVE
+    lost = link("4", "cus_4", base={"email": (DAN, DAN), "phone": ("112", "112")}, primary=not is_orphaned, state=state)
+    dead = stored(customer("cus_4"), deleted=True)
+    at = context(key[0], *people, *customers(), dead, links=[*LINKS, lost])
+    for each in (*key[1:], "contact:4"):
+        assert run(at).actions == {}
+        at = carry_out(at, each)
+    assert run(at).actions == {}
+    active = [k for k in at.links if k.state is LinkState.ACTIVE]
+    assert {(k.hubspot_id, k.stripe_id) for k in active} == {("4", "cus_1"), ("4", "cus_2")}
+    assert primary_of(at.links) == {("4", "cus_1")}
+
+
+@pytest.mark.parametrize("named", ["5", "1"])
+def test_the_merge_event_names_a_kept_contact_whose_customer_is_gone(named: str) -> None:
+    people = [merged("1", "3", email=ADA), merged("2", "3", email=BOB), merged("5", "3"), contact("3")]
+    lost = link("5", "cus_5", primary=False, state=LinkState.ORPHANED)
+    dead = stored(customer("cus_5"), deleted=True)
+    at = context("contact:3", *people, *customers(), dead, links=[*LINKS, lost], kept={"3": named})
+    moved = run(at).links.values()
+    assert {(k.hubspot_id, k.stripe_id) for k in moved} == {("3", "cus_1"), ("3", "cus_2")}
+    assert primary_of(list(moved)) == {("3", "cus_1")}

@@ -56,6 +56,26 @@ def find_kept_link(context: PlanContext, survivor: StoredRecord, links: Sequence
     return None
 
 
+def find_gone_link(context: PlanContext, survivor: StoredRecord) -> Link | None:
+    """Return the link of the contact that HubSpot kept where its customer is gone; None: there is no such link.
+
+    The survivor's own link shows that it kept its id; else the merge event names the contact.
+    """
+    named = context.kept.get(survivor.id, "")
+    gone = [
+        link
+        for link in context.links
+        if link.state is LinkState.ORPHANED and context.find_alive(Side.STRIPE, link.stripe_id) is None
+    ]
+    own = [link for link in gone if link.hubspot_id == survivor.id]
+    by_event = [link for link in gone if named and context.is_merged_by_way_of(link.hubspot_id, named)]
+    alive = any(
+        link.state is LinkState.ACTIVE and named and context.is_merged_by_way_of(link.hubspot_id, named)
+        for link in context.links
+    )
+    return next(iter(own or ([] if alive else by_event)), None)
+
+
 def _carried_id(context: PlanContext, link: Link) -> bool:
     """Return whether the contact of a link carried the id of its customer before the merge.
 

@@ -16,7 +16,7 @@ from wanesync.core.ids import OUR_IDS
 from wanesync.core.jobs import WaitCode
 from wanesync.core.matching import Match, match_customer
 from wanesync.core.merge import MergeResult, Pair, merge, put_back_unmapped
-from wanesync.core.merges import EMAIL, find_kept_link, merged_links
+from wanesync.core.merges import EMAIL, find_gone_link, find_kept_link, merged_links
 from wanesync.core.model import (
     COUNTERPART_EXCLUDED,
     BasePair,
@@ -165,16 +165,21 @@ class Planner:
         """Move the links of merged contacts to their survivor, all at once, with the one primary that HubSpot kept.
 
         False: several customers were primary, and it is not known whose contact was kept. Then nothing is moved, and
-        nothing is written to any of them (docs/correctness.md#merges).
+        nothing is written to any of them (docs/correctness.md#merges). Where the kept contact's own customer is gone,
+        none is primary, and one is chosen as after any other deletion.
         """
         moving = merged_links(self.context, survivor.id)
         if not moving:
             return True
         own = self.context.active_links(Side.HUBSPOT, survivor.id)
         primaries = [link for link in [*own, *moving] if link.primary]
-        kept = find_kept_link(self.context, survivor, primaries) if len(primaries) > 1 else None
-        if len(primaries) > 1 and kept is None:
+        gone = (
+            find_gone_link(self.context, survivor) if len(primaries) > 1 and not any(k.primary for k in own) else None
+        )
+        kept = find_kept_link(self.context, survivor, primaries) if len(primaries) > 1 and gone is None else None
+        if len(primaries) > 1 and kept is None and gone is None:
             return False
+        self.former_primary = self.former_primary or gone
         self.plan.locks |= {contact_key(survivor.id), *(contact_key(link.hubspot_id) for link in moving)}
         known = {link.stripe_id for link in self.context.links if link.hubspot_id == survivor.id}
         for link in own:
