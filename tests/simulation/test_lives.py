@@ -192,3 +192,41 @@ def test_after_a_restored_backup_no_second_contact_is_created_for_one_whose_addr
         play.play()
         assert [row["id"] for row in world.hubspot.records()] == [contact["id"]]
         assert [link.state for link in links_of(play)] == [LinkState.ACTIVE]
+
+
+@pytest.mark.parametrize("keeps_id", ["true", "false"])
+@pytest.mark.parametrize("faults", [Faults(), Faults(lost_answer=1.0)], ids=["answered", "answer lost"])
+@pytest.mark.parametrize("held", ["Kept", ""], ids=["a value", "a blank"])
+def test_a_write_that_lands_on_the_survivor_of_a_merge_does_not_become_its_value(
+    keeps_id: str, faults: Faults, held: str
+) -> None:
+    with stage("merge", "keepid") as play:
+        world = play.world
+        kept = world.hubspot.edit("create", None, {"email": "a@example.com", "company": held}, world.now)
+        gone = world.hubspot.edit("create", None, {"email": "b@example.com", "company": "Gone"}, world.now)
+        play.play()
+        of_kept, of_gone = (
+            next(row["id"] for row in world.stripe.records() if row["email"] == f"{name}@example.com") for name in "ab"
+        )
+        # The edit of the other customer is on its way to its contact when the two contacts are merged.
+        world.stripe.edit("update", of_gone, {"business_name": "Edit"}, world.now)
+        world.facts.drain()
+        while not open_writes(play):
+            assert play.step()
+        world.hubspot.edit("merge", None, {"into": kept, "from": gone, "keeps_id": keeps_id}, world.now)
+        world.facts.drain()
+        world.hubspot.set_faults(faults)
+        while not any(w.new == "Edit" and w.cell[0] is HUBSPOT for w in world.facts.writes) and play.step():
+            world.facts.drain()
+        world.hubspot.set_faults(Faults())
+        play.play()
+        rows = {row["id"]: row["business_name"] or "" for row in world.stripe.records()}
+        survivor = world.facts.survivor[gone]
+        there = world.facts.value((HUBSPOT, survivor), "company")
+        assert rows[of_gone] == "Edit"
+        assert (there, rows[of_kept]) in ({("Kept", "Kept")} if held else {("Gone", "Gone"), ("Edit", "Edit")})
+
+
+def open_writes(play: Play) -> int:
+    with play.world.store.reading() as tx:
+        return tx.pending_writes.count_open()

@@ -98,7 +98,7 @@ def _burying_write(
         return None  # Stripe's event of the write names what it replaced
     change = write.changes[spec.name]
     stands = spec.key(stored.record.values.get(spec.name, "")) == spec.key(change.after)
-    between = 0 < write.planned_ms < event.occurred_ms <= write.landed_ms
+    between = 0 < write.planned_ms < event.occurred_ms <= write.landed_ms and not write.is_diverted
     wins = change.put_back or (spec.owner is Side.HUBSPOT and spec.direction is Direction.BOTH)
     return write if wins and stands and between and not history.is_superseded(event, name, since_ms) else None
 
@@ -282,7 +282,7 @@ class _History:
         if echo is not None:
             value = event.values[name]
             return value == write.changes[name.partition("/")[0]].before or echo.previous.get(name) != value
-        if event.occurred_ms <= write.planned_ms:
+        if event.occurred_ms <= write.planned_ms and not write.is_diverted:
             return True
         return 0 < write.landed_ms < event.occurred_ms // _precision_ms(event) * _precision_ms(event)
 
@@ -401,7 +401,12 @@ def observe(read: Record, writes: Sequence[PendingWrite], fields: FieldMap, *, i
     found: dict[str, str] = {}
     for write in writes:
         is_open = write.result is None or (is_late and write.result not in NOT_WRITTEN)
-        if write.kind is WriteKind.UPDATE and is_open and 0 < write.planned_ms < read.modified_ms:
+        if (
+            write.kind is WriteKind.UPDATE
+            and is_open
+            and not write.is_diverted
+            and 0 < write.planned_ms < read.modified_ms
+        ):
             for name, change in write.changes.items():
                 found |= _observed(read, name, change, fields)
     if not found:

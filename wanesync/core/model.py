@@ -353,6 +353,12 @@ class PendingWrite:
     left_out: Mapping[str, Parked] = field(default_factory=dict)
     redefined: frozenset[str] = frozenset()
 
+    @property
+    def is_diverted(self) -> bool:
+        """Whether it is an update of a contact that was merged away: it lands on the survivor, its target by now."""
+        is_update = self.side is Side.HUBSPOT and self.kind is WriteKind.UPDATE
+        return is_update and self.link_key != contact_key(self.target_id)
+
 
 @dataclass(frozen=True, slots=True)
 class Conflict:

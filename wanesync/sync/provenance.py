@@ -13,7 +13,7 @@ from wanesync.core.answers import is_cut_short
 from wanesync.core.event_order import MS_PER_SECOND
 from wanesync.core.fields import FieldSpec
 from wanesync.core.lost_updates import MAX_OWN_WRITE_AGE_MS, was_edited_after, was_left_by
-from wanesync.core.model import BasePair, PendingWrite, Side, StoredRecord, WriteKind
+from wanesync.core.model import BasePair, PendingWrite, Side, StoredRecord, WriteKind, WriteResult
 from wanesync.core.plan import Action, Plan, PlanContext
 from wanesync.store.database import Tx
 from wanesync.sync.runtime import Runtime
@@ -53,7 +53,7 @@ def find_suspects(runtime: Runtime, tx: Tx, context: PlanContext, plan: Plan, or
         stored = context.find(side, record_id)
         if action.kind is not WriteKind.UPDATE or stored is None:
             continue
-        for spot, pending in _matching(runtime, tx, stored, action):
+        for spot, pending in _matching(runtime, tx, context, stored, action):
             if spot in context.late or spot in origins.theirs:
                 continue
             ours = True if spot in origins.ours else _is_own(tx, stored, spot[2], pending)
@@ -65,16 +65,33 @@ def find_suspects(runtime: Runtime, tx: Tx, context: PlanContext, plan: Plan, or
     return Suspects(frozenset(late), frozenset(unknown))
 
 
-def _matching(runtime: Runtime, tx: Tx, stored: StoredRecord, action: Action) -> Iterator[tuple[Spot, PendingWrite]]:
-    # Of any age: while a side is unreachable, what was edited meanwhile may wait long for its plan.
-    for pending in tx.pending_writes.unanswered(stored.side, stored.id):
-        if pending.kind is not WriteKind.UPDATE or pending.link_id != action.link_id:
-            continue
+def _matching(
+    runtime: Runtime, tx: Tx, context: PlanContext, stored: StoredRecord, action: Action
+) -> Iterator[tuple[Spot, PendingWrite]]:
+    base = next((link.base for link in context.links if link.id == action.link_id), {})
+    for pending in _writes_in_question(tx, context, stored, action.link_id):
         for name, change in pending.changes.items():
             spec = runtime.rules.fields.by_name.get(name)
             value = stored.record.values.get(name, "")
+            if pending.link_id != action.link_id and not base.get(name, ("", ""))[0]:
+                continue  # it replaced nothing of the contact that was kept
             if name in action.changes and spec and _may_be_left_by(spec, value, change.after):
                 yield (stored.side, stored.id, name), pending
+
+
+def _writes_in_question(tx: Tx, context: PlanContext, stored: StoredRecord, link_id: str) -> Iterator[PendingWrite]:
+    """Updates of a record, for this link or for a contact that was merged into it, that no base of the link knows.
+
+    Those without an answer are of any age: while a side is unreachable, what was edited meanwhile may wait long for its
+    plan. The answer to one that landed on the survivor of a merge is known, but belongs to another link.
+    """
+    for pending in tx.pending_writes.unanswered(stored.side, stored.id):
+        if pending.kind is WriteKind.UPDATE and (pending.link_id == link_id or pending.is_diverted):
+            yield pending
+    if stored.side is Side.HUBSPOT and context.has_merged(stored.id):
+        for pending in tx.pending_writes.recent(stored.side, [stored.id], 0).get(stored.id, []):
+            if pending.result is WriteResult.OK and pending.is_diverted and pending.link_id != link_id:
+                yield pending
 
 
 def _may_be_left_by(spec: FieldSpec, value: str, sent: str) -> bool:
@@ -88,7 +105,8 @@ def _is_own(tx: Tx, stored: StoredRecord, name: str, pending: PendingWrite) -> b
     if modified_ms and modified_ms == stored.record.modified_ms:
         return ours
     window = tx.events.newest(stored.side, stored.id, pending.sent_ms - MAX_OWN_WRITE_AGE_MS, MAX_EVENTS)
-    return was_left_by(pending, stored, name, window)
+    found = was_left_by(pending, stored, name, window)
+    return found is not False if pending.result is WriteResult.OK else found
 
 
 def find_confirmed_base(tx: Tx, context: PlanContext, plan: Plan) -> dict[str, dict[str, BasePair]]:

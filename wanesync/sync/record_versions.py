@@ -186,6 +186,7 @@ class RecordWriter:
         # A purchase that is just given this contact is stored before, and is moved, too.
         self.tx.records.lock(Side.HUBSPOT, contact_id)
         move_purchases(self.tx, contact_id, survivor_id)
+        self.tx.pending_writes.move(contact_id, survivor_id)
         self.tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.WRITE, f"contact:{contact_id}", self.priority))
 
     def want_read(self, customer_id: str) -> None:

@@ -196,7 +196,8 @@ def commit_written(
         plan_effects.note_write(tx, pending, record, settled)
         if pending.kind is WriteKind.UPDATE:
             at_ms = (landed_ms or {}).get(pending.id, record.modified_ms)
-            tx.pending_writes.record_result(pending.id, WriteResult.OK, landed_ms=at_ms)
+            # The answer of a contact that was merged away is its survivor.
+            tx.pending_writes.record_result(pending.id, WriteResult.OK, record.id, landed_ms=at_ms)
             # A commit without an acknowledgement may have been done twice: the first one's write has no job left.
             tx.pending_writes.mark_others_lost(pending)
             if pending.link_id in links:

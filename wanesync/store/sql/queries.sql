@@ -621,6 +621,10 @@ WHERE result = '' AND kind = 'update' AND side = :side AND link_key = :link_key 
 -- name: mark_write_sent
 UPDATE pending_writes SET sent_ms = :now WHERE id = :id;
 
+-- name: move_writes
+UPDATE pending_writes SET target_id = :survivor_id
+WHERE side = 'hubspot' AND kind = 'update' AND target_id = :contact_id AND sent_ms > 0 AND result IN ('', 'lost');
+
 -- name: writes_by_keys
 SELECT id, side, kind, link_key, source_id, target_id, idempotency_key, data, link_id, sent_ms, result, generation,
     landed_ms

@@ -99,6 +99,10 @@ class PendingWrites(Table):
         values: dict[str, Value] = {"id": write.id, "side": write.side, "link_key": write.link_key}
         self._session.defer("mark_other_updates_lost", now=self._session.now_ms, **values)
 
+    def move(self, contact_id: str, survivor_id: str) -> None:
+        """Moves updates of a merged contact that may still take effect to its survivor: they land there."""
+        self._session.defer("move_writes", contact_id=contact_id, survivor_id=survivor_id)
+
     def mark_sent(self, write_id: str) -> None:
         """Stores that a write is sent now."""
         self._session.defer("mark_write_sent", id=write_id, now=self._session.now_ms)
