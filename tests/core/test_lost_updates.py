@@ -332,3 +332,42 @@ def test_stripe_s_previous_values_settle_the_order_within_a_second() -> None:
     echo, edit = stripe_change("Ulm", key="own-key", city="Bonn"), stripe_change("Rom", city="Ulm")
     assert was_edited_after(pending, "city", "Rom", [echo, edit])
     assert not was_edited_after(pending, "city", "Rom", [echo, replace(edit, previous={"city": "Bonn"})])
+
+
+def test_a_value_that_the_user_replaced_by_what_our_write_sends_is_no_conflict() -> None:
+    window = [change_of("phone", "110", NOW_MS - 2), change_of("phone", "112", NOW_MS - 1)]
+    assert lost(judged(window, [write_of("109", "112")], phone="112")) == []
+    other = replace(write_of("109", "113"), id="other", idempotency_key="other")
+    assert lost(judged(window, [write_of("109", "112"), other], phone="112")) == ["110"]
+    apart = [window[0], change_of("phone", "111", NOW_MS - 2, received_ms=5), window[1]]
+    assert set(lost(judged(apart, [write_of("109", "112")], phone="112"))) == {"110", "111"}
+
+
+STEPS = st.lists(st.tuples(st.booleans(), st.sampled_from("ABCD")), min_size=1, max_size=8)
+
+
+@given(STEPS, st.data())
+def test_a_value_that_our_writes_replaced_unread_is_always_kept(
+    steps: list[tuple[bool, str]], data: st.DataObject
+) -> None:
+    """HubSpot sends an event of each change, and of nothing else; echoes of ours may still be on their way."""
+    held, by_user, events, writes, buried = "", False, list[Event](), list[PendingWrite](), set[str]()
+    for number, (is_user, value) in enumerate(steps):
+        at_ms = NOW_MS - 1_000 + number
+        result = data.draw(st.sampled_from([WriteResult.OK, WriteResult.LOST]))
+        if not is_user:
+            landed_ms = at_ms if result is WriteResult.OK else 0
+            name = f"own{number}"
+            own = write_of("-", value, id=name, idempotency_key=name, result=result, landed_ms=landed_ms, planned_ms=1)
+            writes.append(own)
+        if value == held:
+            continue
+        if by_user and not is_user:
+            buried.add(held)
+        held, by_user = value, is_user
+        source = "user:CRM_UI/7" if is_user else "own"
+        if is_user or data.draw(st.booleans()):
+            events.append(change_of("phone", value, at_ms, source=source))
+    outcome = judge_events(stored(contact(phone=held)), events, writes, FIELDS, NOW_MS)
+    kept = {conflict.value for conflict in outcome.conflicts} | {value for value, _ in outcome.buried.values()}
+    assert buried - {held} <= kept

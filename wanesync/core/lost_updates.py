@@ -286,6 +286,23 @@ class _History:
             return True
         return 0 < write.landed_ms < event.occurred_ms // _precision_ms(event) * _precision_ms(event)
 
+    def was_edited_before_ours(self, event: Event, name: str, since_ms: int) -> bool:
+        """Return whether a user replaced a contact's value by the very value that our writes may have replaced it by.
+
+        Had one of them come between, the user's edit would have changed nothing, and HubSpot would have sent no event.
+        Events of the same time have no order.
+        """
+        if event.side is Side.STRIPE or "/" in name:
+            return False
+        carriers, at_ms = self.of(name).carriers, event.occurred_ms
+        first, at = (bisect_left(carriers.times, (ms, _NEVER_MS)) for ms in (at_ms, at_ms + 1))
+        following = carriers.events[at : at + 2]
+        is_certain = at - first == 1 and len({each.occurred_ms for each in following}) == len(following) > 0
+        if not is_certain or not following[0].source.startswith("user"):
+            return False
+        value = following[0].values[name]
+        return all(write.changes[name].after == value for write in self.updates_that_may_bury(event, name, since_ms))
+
     def is_reverted(self, name: str, value: str, pending: PendingWrite) -> bool:
         """Return whether another write of ours reverted a late one: the value it had overwritten stays away."""
         found = self._replaced.get((name.partition("/")[0], "/" in name, value), ())
@@ -481,6 +498,8 @@ def _is_lost(stored: StoredRecord, event: Event, name: str, since_ms: int, histo
     planned_from = part_equals(name, newest.changes[field_name].before, value)
     if planned_from and (is_answered(newest) or 0 < event.received_ms <= newest.sent_ms):
         return False  # our newest write replaced it knowingly, for what was set on the other side
+    if history.was_edited_before_ours(event, name, since_ms):
+        return False
     if not planned_from or not history.is_superseded(event, name, since_ms):
         return True
     return not all(part_equals(name, write.changes[field_name].before, value) for write in ours)
