@@ -159,7 +159,7 @@ def test_a_value_our_write_overwrote_unread_becomes_a_conflict(live: LiveSync) -
     report(live, HUBSPOT, "Nice")
     live.advance(SECOND_MS)
     write(live, HUBSPOT)
-    report(live, HUBSPOT, "Paris", USER)
+    report(live, HUBSPOT, "Paris", APP)
     judge(live)
     assert live.conflicts() == [("overwritten", "city", "Nice")]
 
