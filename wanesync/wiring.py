@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from wanesync.accounts import AccountGate, Pins, find_pinned, load_pins, read_pins, store_pins
 from wanesync.adapters.field_translation import FieldTranslator
 from wanesync.config.model import API_KEYS, WEBHOOK_SECRETS, Config
+from wanesync.core.api_versions import STRIPE_VERSION
 from wanesync.core.change_guard import MINUTE_MS, ChangeGuardRule
 from wanesync.core.errors import ConfigError, WanesyncError
 from wanesync.core.fields import FieldMap
@@ -380,10 +381,9 @@ def _build_gate(store: Store | None, side: Side) -> Callable[[], None]:
 
 def describe_endpoint() -> tuple[tuple[str, ...], str]:
     """Return the events that Stripe's webhook endpoint is to send, and their API version."""
-    from wanesync.adapters.stripe.customers import API_VERSION  # noqa: PLC0415 - the SDK loads slowly
     from wanesync.adapters.stripe.events import EVENT_TYPES  # noqa: PLC0415 - the SDK loads slowly
 
-    return tuple(EVENT_TYPES), API_VERSION
+    return tuple(EVENT_TYPES), STRIPE_VERSION
 
 
 def find_known_accounts(config: Config) -> KnownAccounts:

@@ -13,6 +13,7 @@ from wanesync.core.errors import CallError, Failure
 from wanesync.core.model import Side
 from wanesync.sandbox.faults import Faults
 from wanesync.sandbox.stand_in import Request, Response
+from wanesync.worker.lease import REPAIR_EVERY_MS
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -117,7 +118,8 @@ class Network:
         if back_ms is None or world.features & {"pause", "crash", "down"}:
             return
         pause = world.reader.pauses.get_all().get(str(side))
-        long_ago_ms = world.now - PROBE_MS
+        # Times that a wrong clock set are put right once a minute.
+        long_ago_ms = world.now - PROBE_MS - (REPAIR_EVERY_MS if world.hazards.wrong_clock else 0)
         # The jobs that waited may have nothing to ask any more: then no probe is made until one does.
         waited = any(
             row["lane"] == side and row["oldest_arrived_ms"] < long_ago_ms for row in world.reader.jobs.depth()
