@@ -200,6 +200,34 @@ def test_a_clock_set_back_delays_neither_a_slot_nor_a_refresh(store: Store, cloc
     assert began_ms <= pacer.budget.refreshed_ms <= clock.now, "what was used is written down every second"
 
 
+@pytest.mark.parametrize("back_ms", [1_000, 3_600_000, 86_400_000, -3_600_000])
+@pytest.mark.parametrize("name", ["reserve", "assign"])
+def test_a_clock_set_while_a_slot_is_reserved_holds_nothing_up(
+    store: Store, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch, name: str, back_ms: int
+) -> None:
+    # The store's time of the slot and the time it is converted with are read one after the other.
+    real = getattr(store, name)
+
+    def reserve(*args: object) -> object:
+        found = real(*args)
+        monkeypatch.undo()
+        clock.set_back(back_ms)
+        return found
+
+    monkeypatch.setattr(store, name, reserve)
+    pacer = Pacer(store, clock, Side.STRIPE)
+    pacer.refresh()
+    began_ms = clock.monotonic_ms()
+    if name == "reserve":
+        slot_ms = pacer.reserve_slot()
+    else:
+        ((_, slot_ms),) = pacer.assign_slots([CREATE], 1).slots
+    assert slot_ms is not None
+    pacer.announce(slot_ms, CREATE)
+    pacer.pass_gate()
+    assert clock.monotonic_ms() - began_ms <= 1_000
+
+
 def test_a_limit_below_one_a_second_lets_something_through(store: Store, clock: VirtualClock) -> None:
     with store.transaction() as tx:
         tx.rates.set_limit("stripe", 0.5)

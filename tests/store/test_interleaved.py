@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
+from unittest.mock import patch
 
 import pytest
 
@@ -15,8 +16,9 @@ from tests.support.core_builders import FIELDS, RULES
 from tests.support.store_reads import find_write
 from tests.support.store_rows import a_link, a_stored, an_update
 from wanesync.adapters.field_translation import FieldTranslator
-from wanesync.core.jobs import JobKind, JobRequest
-from wanesync.core.model import Conflict, Record, Side, WriteResult
+from wanesync.core.jobs import Job, JobKind, JobRequest
+from wanesync.core.model import Conflict, Link, Record, Side, WriteResult
+from wanesync.core.plan import PlanContext
 from wanesync.core.ports import CustomerAnswer, Timing
 from wanesync.core.purchases import Purchase, PurchaseState, Sink
 from wanesync.core.rate_limits import set_by_hand
@@ -25,6 +27,9 @@ from wanesync.store.session import ConstraintViolated
 from wanesync.store.tables.links import LinkMoved
 from wanesync.store.tables.rates import QuotaUse
 from wanesync.store.tables.records import RecordMoved
+from wanesync.sync import reader
+from wanesync.sync.loader import load_contexts
+from wanesync.sync.reader import Reader
 from wanesync.sync.record_versions import RecordWriter
 from wanesync.sync.runtime import ProcessState, Runtime, SyncOptions
 
@@ -301,3 +306,57 @@ def test_purchases_a_sent_one_is_not_opened_again_by_a_late_finding(stores: Pair
         tx.purchases.set_state("pi_1", PurchaseState.TODO, contact_id="9")
     with one.reading() as tx:
         assert tx.purchases.get_many(["pi_1"])["pi_1"].state is PurchaseState.SENT
+
+
+@pytest.mark.parametrize("order", ["both read before either commits", "the read of the customer is committed first"])
+def test_two_reads_of_a_pair_that_are_committed_side_by_side_lose_no_edit(stores: Pair, order: str) -> None:
+    # The contact's plan waits for the read of the stale customer, whose plan does not see the contact's copy yet.
+    one, two = stores
+    runtime, other = runtime_of(one), runtime_of(two)
+    base = {spec.name: ("", "") for spec in FIELDS.specs} | {"city": ("Rome", "Rome")}
+
+    def record(side: Side, record_id: str, city: str, modified_ms: int) -> Record:
+        return Record(side, record_id, {"city": city}, frozenset({"ann@example.com"}), modified_ms=modified_ms)
+
+    def prepare(tx: Tx) -> list[Job]:
+        hmacs = frozenset({one.hmac("ann@example.com")})
+        contact, lost = record(H, "1", "Rome", 10), record(S, "cus_1", "Rome", 0)
+        tx.records.put_many(
+            [
+                replace(a_stored(H, "1"), record=contact, hmacs=hmacs),
+                replace(a_stored(*CUS, revision=2), record=lost, hmacs=hmacs, stale=True),
+            ]
+        )
+        tx.links.put(Link("k1", "1", "cus_1", True, base, 1))
+        tx.processes.beat("w1", "all", 1)
+        tx.jobs.put_many([JobRequest(H, JobKind.READ, "1"), JobRequest(S, JobKind.READ, "cus_1")])
+        return [job for side in Side for job in tx.jobs.claim(side, [JobKind.READ], 1, "w1")]
+
+    of_contact, of_customer = one.run(prepare)
+
+    def end_contact(tx: Tx) -> None:
+        with RecordWriter(other, tx) as records:
+            records.store_contact(record(H, "1", "Lyon", 20))
+        Reader(other).end(tx, [of_contact])
+
+    def end_customer(tx: Tx) -> None:
+        with RecordWriter(runtime, tx) as records:
+            records.store_customer(CustomerAnswer(record(S, "cus_1", "Rome", 0), Timing(1, 2)), 2)
+        Reader(runtime).end(tx, [of_customer])
+
+    def load(tx: Tx, keys: Sequence[str]) -> dict[str, PlanContext]:
+        patched.stop()
+        found = load_contexts(tx, keys)
+        one.run(end_customer)
+        return found
+
+    patched = patch.object(reader, "load_contexts", load)
+    if order == "both read before either commits":
+        with one.transaction() as tx:
+            end_customer(tx)
+            two.run(end_contact)
+    else:
+        patched.start()
+        two.run(end_contact)
+    with one.reading() as tx:
+        assert [row["kind"] for row in tx.jobs.depth()] == [JobKind.WRITE]

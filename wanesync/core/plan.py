@@ -82,6 +82,7 @@ class PlanContext:
     hold by which an operator stopped it. ``stopped``: (link id, field) -> the hold that stops it in this planning
     round. ``unusable``: fields whose HubSpot property is missing or read-only; ``blocked``: sides on which nothing can
     be created (docs/correctness.md#start-checks). ``listed``: both sides have been listed once completely.
+    ``arriving``: another transaction stores a stale record's new copy at this moment, so that neither sees both.
     ``generation``: number of the next create attempt. ``answers``: creation's id -> the record as its answer showed it.
     """
 
@@ -102,6 +103,7 @@ class PlanContext:
     redefined: Mapping[str, int] = field(default_factory=dict)
     blocked: frozenset[Side] = frozenset()
     listed: bool = True
+    arriving: bool = False
     generation: int = 0
     kept: Mapping[str, str] = field(default_factory=dict)
 

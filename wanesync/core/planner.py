@@ -67,6 +67,8 @@ def plan(context: PlanContext, rules: Rules, new_link_id: str) -> Plan:
         planner.plan.dropped_holds += context.find_idle_holds()
     finally:
         context.links = links
+    if context.arriving and not (planner.plan.actions or planner.plan.wait):
+        planner.plan.wait = WaitCode.READ_PENDING
     return planner.plan
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from wanesync.core.rate_limits import SlotRequest
 from wanesync.ratelimit.budget import Budget
-from wanesync.store.tables.rates import SlotAssignment
+from wanesync.store.tables.rates import SLOT_HORIZON_MS, SlotAssignment
 
 if TYPE_CHECKING:
     from wanesync.core.errors import CallError
@@ -75,7 +75,7 @@ class Pacer:
     def reserve_slot(self) -> int | None:
         """Reserve the next slot for a request that falls under no narrower scope; None if none is due soon."""
         slots = self.store.reserve(self.side, 1)
-        return slots[0] + self._database_to_monotonic_ms() if slots else None
+        return self._to_monotonic_ms(slots[0]) if slots else None
 
     def assign_slots(self, requests: Sequence[SlotRequest], room: int) -> SlotAssignment:
         """Reserve slots for up to ``room`` requests, the first ones first.
@@ -83,9 +83,8 @@ class Pacer:
         A request whose narrower scope has no slot now is passed over; see ``next_ms`` for when to try it again.
         """
         given = self.store.assign(self.side, [self.limited_scopes(request) for request in requests], room)
-        offset_ms = self._database_to_monotonic_ms()
-        slots = [(index, slot_ms + offset_ms) for index, slot_ms in given.slots]
-        return SlotAssignment(slots, given.next_ms + offset_ms if given.next_ms else 0)
+        slots = [(index, self._to_monotonic_ms(slot_ms)) for index, slot_ms in given.slots]
+        return SlotAssignment(slots, given.next_ms + self._database_to_monotonic_ms() if given.next_ms else 0)
 
     def limited_scopes(self, request: SlotRequest) -> tuple[str, ...]:
         """Return the narrower scopes a request falls under, as far as they have a limit."""
@@ -188,6 +187,14 @@ class Pacer:
             for scope, _ in limits:
                 self._departures[scope].append(now_ms)
             return 0
+
+    def _to_monotonic_ms(self, slot_ms: int) -> int:
+        """Return a slot in monotonic time, at most as far ahead as one is reserved.
+
+        The clock may have been set since the store gave the slot: the thread would sleep for as long as it was wrong.
+        """
+        latest_ms = self.clock.monotonic_ms() + SLOT_HORIZON_MS
+        return min(slot_ms + self._database_to_monotonic_ms(), latest_ms)
 
     def _database_to_monotonic_ms(self) -> int:
         """Return what to add to a time of the database to have it in monotonic time."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -94,6 +94,24 @@ def load_contexts(tx: Tx, keys: Sequence[str], copies: Copies | None = None) -> 
         loader.fetch_links(fresh)
         loader.fetch_related()
     return _split_by_key(tx, loader, roots)
+
+
+def hold_stale(tx: Tx, contexts: Mapping[str, PlanContext]) -> None:
+    """Hold the stale copies of contexts; note where another transaction stores such a copy at this moment.
+
+    Nothing is planned from a stale copy: the transaction that stores the wanted read plans. On Postgres it may have
+    loaded the other record of the pair before this transaction stored that, and then neither would plan. A copy that
+    is held here is stored after this transaction, by one that sees it (docs/correctness.md#compare-and-store).
+    """
+    stale = {ref: one.revision for context in contexts.values() for ref, one in context.records.items() if one.stale}
+    held = {(side, i): revision for side in Side for i, revision in _hold(tx, side, stale).items()}
+    arriving = {ref for ref, revision in stale.items() if held.get(ref) != revision}
+    for context in contexts.values():
+        context.arriving = not arriving.isdisjoint(context.records)
+
+
+def _hold(tx: Tx, side: Side, stale: Mapping[RecordRef, int]) -> dict[str, int]:
+    return tx.records.hold_copies(side, [i for at, i in stale if at is side])
 
 
 def _split_by_key(tx: Tx, loader: _Loader, roots: dict[str, RecordRef]) -> dict[str, PlanContext]:

@@ -18,7 +18,7 @@ from wanesync.store.tables.events import EventMark
 from wanesync.store.tables.future_times import CLOCK_TOLERANCE_MS
 from wanesync.sync.calls import DONE, AnyCall, Call, Next
 from wanesync.sync.job_results import fail, finish_all, reschedule, still_held
-from wanesync.sync.loader import key_of, load_contexts
+from wanesync.sync.loader import hold_stale, key_of, load_contexts
 from wanesync.sync.lost_updates import judge_records
 from wanesync.sync.plan_effects import queue_reads
 from wanesync.sync.record_versions import RecordWriter, store_contacts
@@ -282,6 +282,7 @@ class Reader:
         lane = jobs[0].lane
         keys = key_of(tx, [(lane, job.key) for job in jobs])
         contexts = load_contexts(tx, sorted(set(keys.values())))
+        hold_stale(tx, contexts)
         quiet: list[tuple[Job, str]] = []
         requests: list[JobRequest] = []
         reads: list[tuple[Plan, Priority]] = []

@@ -23,7 +23,7 @@ from wanesync.sync.agreements import close_planned
 from wanesync.sync.calls import Intent, Next, PlanningRound, SendWrites, Step
 from wanesync.sync.change_guard import find_overwrites, stop_sources
 from wanesync.sync.job_results import finish, finish_all, reschedule, wait_turn
-from wanesync.sync.loader import key_of, load_contexts, lock_portal_state
+from wanesync.sync.loader import hold_stale, key_of, load_contexts, lock_portal_state
 from wanesync.sync.lost_updates import judge_records
 from wanesync.sync.provenance import find_confirmed_base, find_suspects
 from wanesync.sync.recovery import read_authors
@@ -175,6 +175,7 @@ class _Round:
 
     def _load(self, jobs: Sequence[Job]) -> dict[str, PlanContext]:
         contexts = load_contexts(self.tx, sorted({self.planning.key_of[job.id] for job in jobs}))
+        hold_stale(self.tx, contexts)
         for context in contexts.values():
             context.answers = self.planning.answers
         return contexts

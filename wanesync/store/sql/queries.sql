@@ -70,6 +70,10 @@ SELECT id FROM records WHERE side = 'hubspot' AND id IN (:ids) ORDER BY id /* sh
 -- name: lock_record
 SELECT id FROM records WHERE side = :side AND id = :id /* lock */;
 
+-- Rows that another transaction has locked are left out: it stores one of these copies now.
+-- name: hold_copies
+SELECT id, revision FROM records WHERE side = :side AND id IN (:ids) ORDER BY id /* skip locked */;
+
 -- name: add_email
 INSERT INTO emails (side, id, hmac) VALUES (:side, :id, :hmac) ON CONFLICT (side, id, hmac) DO NOTHING;
 

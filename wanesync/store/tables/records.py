@@ -102,6 +102,10 @@ class Records(Table):
         """Locks the row of a record until the transaction ends."""
         self._session.rows("lock_record", side=side, id=record_id)
 
+    def hold_copies(self, side: Side, ids: Collection[str]) -> dict[str, int]:
+        """Locks copies until the transaction ends: id -> revision, without those that another one stores now."""
+        return dict(self._session.rows("hold_copies", side=side, ids=sorted(ids))) if ids else {}
+
     def stored_since(self, side: Side, ids: Collection[str], since_ms: int) -> set[str]:
         """Ids of those stored at or after a time: an answer to a call begun before it may be older than they are."""
         ahead_ms = self._session.now_ms + CLOCK_TOLERANCE_MS
