@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.support.core_builders import HUBSPOT, STRIPE, contact, context, customer, link, run, stored
-from wanesync.core.model import Conflict, Link, LinkState, StoredRecord
+from wanesync.core.model import Conflict, Link, LinkState, Record, StoredRecord
 from wanesync.core.plan import MERGE_UNDECIDED, PlanContext
 
 ADA, BOB, DAN = "ada@example.com", "bob@example.com", "dan@example.com"
@@ -132,7 +132,11 @@ def test_the_second_customer_is_never_written_from_the_first() -> None:
 def test_links_of_merged_contacts_move_although_the_kept_contacts_customer_is_gone(
     key: tuple[str, ...], *, is_orphaned: bool
 ) -> None:
-    people = [merged("1", "4", email=ADA), merged("2", "4", email=BOB), contact("4", email=DAN, phone="112")]
+    people: list[Record | StoredRecord] = [
+        merged("1", "4", email=ADA),
+        merged("2", "4", email=BOB),
+        contact("4", email=DAN, phone="112"),
+    ]
     state = LinkState.ORPHANED if is_orphaned else LinkState.ACTIVE
     lost = link("4", "cus_4", base={"email": (DAN, DAN), "phone": ("112", "112")}, primary=not is_orphaned, state=state)
     dead = stored(customer("cus_4"), deleted=True)
@@ -148,7 +152,12 @@ def test_links_of_merged_contacts_move_although_the_kept_contacts_customer_is_go
 
 @pytest.mark.parametrize("named", ["5", "1"])
 def test_the_merge_event_names_a_kept_contact_whose_customer_is_gone(named: str) -> None:
-    people = [merged("1", "3", email=ADA), merged("2", "3", email=BOB), merged("5", "3"), contact("3")]
+    people: list[Record | StoredRecord] = [
+        merged("1", "3", email=ADA),
+        merged("2", "3", email=BOB),
+        merged("5", "3"),
+        contact("3"),
+    ]
     lost = link("5", "cus_5", primary=False, state=LinkState.ORPHANED)
     dead = stored(customer("cus_5"), deleted=True)
     at = context("contact:3", *people, *customers(), dead, links=[*LINKS, lost], kept={"3": named})

@@ -9,14 +9,16 @@ import pytest
 
 from tests.support.canned_server import CannedServer, Told
 from wanesync.adapters.stripe.adapter import StripeAdapter, StripeOptions
-from wanesync.adapters.stripe.customers import API_VERSION
 from wanesync.adapters.stripe.setup import StripeSetup
+from wanesync.core.api_versions import STRIPE_VERSION
 from wanesync.core.errors import CallError
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap
 from wanesync.core.setup_facts import EndpointWish, StripeSetupPort
 from wanesync.sandbox.server import STRIPE_KEY, Options, Sandbox
 
-WISH = EndpointWish("https://sync.example.com/webhooks/stripe", ("customer.updated",), API_VERSION, {"wanesync": "1"})
+WISH = EndpointWish(
+    "https://sync.example.com/webhooks/stripe", ("customer.updated",), STRIPE_VERSION, {"wanesync": "1"}
+)
 
 
 def open_port(address: str, key: str = STRIPE_KEY) -> StripeSetupPort:
@@ -36,7 +38,7 @@ def test_an_endpoint_is_created_once_per_key_changed_and_deleted(sandbox: Sandbo
     assert port.create_endpoint(WISH, "key-1").id == made.id
     (found,) = port.list_endpoints()
     assert found == replace(made, secret="")
-    assert (found.url, found.events, found.version, found.enabled) == (WISH.url, WISH.events, API_VERSION, True)
+    assert (found.url, found.events, found.version, found.enabled) == (WISH.url, WISH.events, STRIPE_VERSION, True)
     changed = port.update_endpoint(made.id, replace(WISH, events=("customer.created", "customer.deleted")))
     assert changed.events == ("customer.created", "customer.deleted")
     port.delete_endpoint(made.id)
