@@ -17,6 +17,7 @@ from wanesync.core.fields import DEFAULT_FIELDS, FieldMap, FieldSpec
 from wanesync.core.model import Record, Side
 from wanesync.core.ports import CreateItem, FieldTranslation, HubSpotPort, StripePort, UpdateItem
 from wanesync.core.purchases import ROLL_UP_PROPERTIES, Purchase, roll_up
+from wanesync.sandbox.faults import Faults
 from wanesync.sandbox.server import HUBSPOT_KEY, STRIPE_KEY, Options, Sandbox
 
 FIELDS = FieldMap((*DEFAULT_FIELDS, FieldSpec("job", ("jobtitle",), ("metadata.job",))))
@@ -210,7 +211,10 @@ class TestHubSpot:
         items = purchases(ada.id, *(f"pi_{n}" for n in range(620)))
         assert hubspot.send_events(items) == dict.fromkeys(items)
         assert hubspot.send_events(items) == dict.fromkeys(items)
-        assert sandbox.hubspot.events.store.sent == 620
+        sandbox.hubspot.set_faults(Faults(refused_repeat=0.5))
+        more = {**items, **purchases(ada.id, "pi_x", "pi_y")}
+        assert hubspot.send_events(more) == dict.fromkeys(more)
+        assert sandbox.hubspot.events.store.sent == 622
 
     def test_purchases_as_notes_are_found_again(self, hubspot: HubSpotPort) -> None:
         [ada] = make(hubspot, "ada@example.com")

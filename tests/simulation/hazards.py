@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FEATURES = (
     "wide filled lag empty partial shapes odd restore couples keepid same parts shared exchange hot refuse vanish "
-    "shorten jump remap"
+    "shorten jump remap repeat"
 ).split()
 """What a scenario may hold besides ``people.FEATURES``.
 
@@ -36,7 +36,8 @@ recycle bin. ``couples``: merges of two contacts that both have a customer; ``ke
 ``shared``: a guest pays with an address that two contacts carry in our copies. ``exchange``: two contacts exchange
 their addresses. ``hot``: many edits of one field. ``refuse``: the portal gets a rule. ``vanish``: a property is
 archived. ``shorten``: HubSpot keeps a part of a text. ``jump``: the computer's clock goes ahead, and back. ``remap``:
-the configuration loses a field and gets it back; a process may keep the old map.
+the configuration loses a field and gets it back; a process may keep the old map. ``repeat``: a custom event that
+HubSpot has already is refused.
 """
 READY = frozenset(FEATURES)
 """Those that seeds may draw: seeds with them pass."""
@@ -131,6 +132,7 @@ class Hazards:
             partial_answer=0.12 if self.has("partial") else 0.0,
             odd_source=0.2 if self.has("shapes") else 0.0,
             object_events=0.3 if self.has("shapes") else 0.0,
+            refused_repeat=0.7 if self.has("repeat") else 0.0,
         )
 
     def options(self) -> list[Callable[[], object]]:

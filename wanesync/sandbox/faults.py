@@ -22,6 +22,7 @@ class Faults:
     empty_answer: float = 0.0  # a record or batch is answered with 200 and an empty object
     partial_answer: float = 0.0  # 200 without the id, a member, a property, or one of the results
     odd_source: float = 0.0  # HubSpot: the sourceId of an event is very long, or holds U+0000 or half an emoji
+    refused_repeat: float = 0.0  # HubSpot: an event whose uuid it has is refused (409, 400 or 207), not swallowed
     object_events: float = 0.0  # HubSpot: an event comes in the object.* shape of project apps, too
     huge_answer: float = 0.0  # over HTTP: an answer of 1 GB
     gzip_bomb: float = 0.0  # over HTTP: an answer of 1 MB that unpacks to 1 GB

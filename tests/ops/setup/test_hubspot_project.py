@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
+from importlib import resources
 from pathlib import Path
 
 import pytest
 
+from wanesync.adapters.hubspot.webhooks import HubSpotWebhooks
 from wanesync.core.errors import ConfigError
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap, FieldSpec
 from wanesync.core.permissions import DEFINE_EVENTS
@@ -15,11 +18,14 @@ from wanesync.ops.setup.hubspot_project import (
     APP,
     WEBHOOKS,
     list_clicks,
+    list_properties,
     make_project,
+    make_subscriptions,
     read_subscriptions,
     write_project,
 )
 
+TEMPLATE = "webhooks-hsmeta.json"
 FIELDS = FieldMap(DEFAULT_FIELDS)
 PUBLIC = "https://sync.example.com"
 
@@ -96,3 +102,25 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def test_the_clicks_name_the_account() -> None:
     assert "account 17" in list_clicks(Path("app"), "17")[0]
     assert list_clicks(Path("app"), "")[-1] == "wanesync doctor"
+
+
+def test_the_shipped_template_is_that_of_the_default_field_map() -> None:
+    template = json.loads(resources.files("wanesync.adapters.hubspot").joinpath(TEMPLATE).read_text())
+    wanted = {group: entries for group, entries in make_subscriptions(FIELDS).items() if entries}
+    assert template["config"]["subscriptions"] == wanted
+    assert template["config"]["settings"]["targetUrl"].endswith("/webhooks/hubspot")
+
+
+def test_every_subscription_is_one_that_the_door_reads(tmp_path: Path) -> None:
+    parser = HubSpotWebhooks(FIELDS, "7", key=b"k")
+    element = {"portalId": 7, "objectId": 5, "occurredAt": 1, "objectTypeId": "0-1", "propertyValue": "x"}
+    entries = [entry for group in make_subscriptions(FIELDS).values() for entry in group]
+    for entry in entries:
+        body = {**element, "subscriptionType": entry["subscriptionType"], "propertyName": entry.get("propertyName")}
+        assert len(parser.parse(json.dumps([body]).encode(), 1).events) == 1, entry
+
+
+def test_the_readme_names_every_property_that_needs_a_subscription() -> None:
+    text = " ".join((Path(__file__).parents[3] / "README.md").read_text().split())
+    [listed] = re.findall(r"`([a-z_ ]+)` and `(stripe_customer_id [a-z_ ]+)`", text)
+    assert " ".join(listed).split() == list_properties(FIELDS)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.hubspot_client import CONTACTS, START_MS, Client, matching
+from wanesync.sandbox.faults import Faults
 from wanesync.sandbox.hubspot.answers import iso
 from wanesync.sandbox.hubspot.settings import HubSpotSettings
 
@@ -350,6 +351,24 @@ def test_one_wrong_event_refuses_its_whole_batch(client: Client, wrong: dict[str
 
     assert client.call("POST", "/events/v3/send/batch", batch)[0] == 400
     assert client.machine.stats(client.now_ms)["events_sent"] == 0
+
+
+def test_a_repeated_event_may_be_refused_in_each_form(client: Client) -> None:
+    bought(client)
+    record_id = client.create(email="a@example.com")
+    first = {"inputs": [occurrence("u1", objectId=record_id)]}
+    assert client.call("POST", "/events/v3/send/batch", first)[0] == 204
+    client.machine.set_faults(Faults(refused_repeat=1.0))
+    seen: dict[int, Any] = {}
+    for n in range(20):
+        both = {"inputs": [occurrence("u1", objectId=record_id), occurrence(f"new{n}", objectId=record_id)]}
+        status, body = client.call("POST", "/events/v3/send/batch", both)
+        seen[status] = body
+        kept = (BOUGHT, f"new{n}") in client.machine.events.store.seen
+        assert kept == (status == 207)
+    assert seen.keys() == {409, 400, 207}
+    assert "uuid" in seen[400]["message"]
+    assert len(seen[207]["errors"]) == 1
 
 
 def test_definitions_of_events_can_be_read_by_both_names(client: Client) -> None:

@@ -6,7 +6,17 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from wanesync.sandbox.hubspot.answers import Answer, Json, Refusal, bad_request, forbidden, iso, not_found, parse_ms
+from wanesync.sandbox.hubspot.answers import (
+    Answer,
+    Json,
+    Refusal,
+    bad_request,
+    batch,
+    forbidden,
+    iso,
+    not_found,
+    parse_ms,
+)
 from wanesync.sandbox.hubspot.call import Call, as_text, listed, optional_text, record
 from wanesync.sandbox.hubspot.contacts import Contact
 from wanesync.sandbox.hubspot.portal import Portal
@@ -24,6 +34,13 @@ FIELD_TYPES = {"string": "text", "number": "number", "enumeration": "select", "d
 TYPES = set(FIELD_TYPES)
 DEFINE_SCOPE = "behavioral_events.event_definitions.read_write"
 SEND_SCOPE = "analytics.behavioral_events.send"
+MULTI = 207
+REPEATS = (
+    (409, "CONFLICT", "An event with this uuid already exists."),
+    (400, "VALIDATION_ERROR", "Duplicate event: the uuid was sent before."),
+    (MULTI, "CONFLICT", "An event with this uuid already exists."),
+)
+"""How a repeated event may be refused: HubSpot's guide says only that it is."""
 NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
 
 
@@ -152,16 +169,30 @@ class Events:
         return Answer(201, item.view())
 
     def send(self, portal: Portal, call: Call) -> Answer:
-        """POST one occurrence: 204."""
+        """POST one occurrence: 204; for one that is there already as ``send_batch``."""
         require_enterprise(portal, SEND_SCOPE)
-        self._keep(portal, call, [self._occurrence(portal, call, call.body)])
-        return Answer(204)
+        return self._keep_or_refuse(portal, call, [self._occurrence(portal, call, call.body)])
 
     def send_batch(self, portal: Portal, call: Call) -> Answer:
-        """POST up to 500 occurrences: 204, or 400 for all of them when one is invalid."""
+        """POST up to 500 occurrences: 204, or 400 for all of them when one is invalid.
+
+        HubSpot keeps the first occurrence of a ``uuid`` and rejects a repeated one; how is not documented, so that
+        faults decide: swallowed with 204, the whole batch refused (409 or 400), or named in a 207.
+        """
         require_enterprise(portal, SEND_SCOPE)
         entries = call.inputs(MEMBERS, EVENTS_LIMIT)
-        self._keep(portal, call, [self._occurrence(portal, call, entry) for entry in entries])
+        return self._keep_or_refuse(portal, call, [self._occurrence(portal, call, entry) for entry in entries])
+
+    def _keep_or_refuse(self, portal: Portal, call: Call, occurrences: Sequence[Occurrence]) -> Answer:
+        repeated = [item for item in occurrences if (item.name, item.uuid) in self.store.seen]
+        if repeated and portal.occurs(portal.faults.refused_repeat):
+            refusal = Refusal(*portal.rng.choice(REPEATS))
+            self.store.repeated += len(repeated)
+            if refusal.status != MULTI:
+                raise refusal
+            self._keep(portal, call, [item for item in occurrences if item not in repeated])
+            return batch(MULTI, [], [refusal.item(None) for _ in repeated], call.now_ms)
+        self._keep(portal, call, occurrences)
         return Answer(204)
 
     def _occurrence(self, portal: Portal, call: Call, given: Mapping[str, object]) -> Occurrence:

@@ -47,6 +47,15 @@ class Portal:
         """A new correlation or request id."""
         return str(UUID(int=self.rng.getrandbits(128), version=4))
 
+    def occurs(self, chance: float) -> bool:
+        """Whether something of this probability happens now; draws nothing where it cannot."""
+        return bool(chance) and self.rng.random() < chance
+
+    @property
+    def faults(self) -> Faults:
+        """The injected faults."""
+        return self._faults()
+
     def check(self, contact: Contact | None, values: Mapping[str, str], source: Source) -> None:
         """Raise the Refusal for invalid or conflicting values of ``contact`` (None: a new contact)."""
         problems = self.properties.unknown(values) + self.properties.problems(values, source is USER)
