@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tests.support.core_builders import link
 from tests.support.lanes import bury, queue, read_lane, start_processes
 from tests.support.store_fixtures import Clock
-from wanesync.core.api_versions import UNSUPPORTED_FROM
 from wanesync.core.change_guard import HeldValue, HoldKind, HoldState, field_source
 from wanesync.core.jobs import MAX_TURNS, DeadClass, JobKind, JobRequest, WaitCode
 from wanesync.core.model import Parked, ParkReason, Side
@@ -18,7 +16,6 @@ from wanesync.core.purchases import Purchase, PurchaseState
 from wanesync.ops.alarms import WEB, read_alarms
 from wanesync.ops.pauses import pause_sides
 from wanesync.store import Store, Tx
-from wanesync.store.tables.settings import HUBSPOT_VERSION
 from wanesync.sync.lost_updates import HOT_RECORD
 
 H, S = Side.HUBSPOT, Side.STRIPE
@@ -204,15 +201,3 @@ def test_payments_of_accounts_are_named_for_a_day_and_counted_for_ever(store: St
         assert tx.purchases.count_of_accounts(tx.now_ms + 1) == 0
     [alarm] = read_alarms(store)
     assert alarm.startswith("stripe: 2 payments of the last day were made by an account (acct_…) of Accounts v2")
-
-
-def test_an_api_version_near_its_end_is_named_with_what_to_set(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    start_processes(store)
-    today = datetime.fromtimestamp(store.now_ms() / 1000, UTC).date()
-    store.run(lambda tx: tx.settings.put(HUBSPOT_VERSION, "v3"))
-    for days, expected in ((61, ""), (60, "in 60 days"), (0, "ended on")):
-        monkeypatch.setitem(UNSUPPORTED_FROM, "v4", today + timedelta(days=days))
-        monkeypatch.setitem(UNSUPPORTED_FROM, "v3", today + timedelta(days=500))
-        alarms = read_alarms(store)
-        assert len(alarms) == bool(expected)
-        assert all(expected in alarm and 'set hubspot.api_version = "2026-09"' in alarm for alarm in alarms)

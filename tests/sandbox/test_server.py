@@ -519,12 +519,15 @@ def test_requests_and_answers_are_recorded_without_keys(tmp_path: Path) -> None:
         call(sandbox.hubspot_url, "GET", "/crm/v3/objects/contacts?limit=3", headers=BEARER)
         call(sandbox.stripe_url, "POST", "/v1/customers", b"email=a%40b.co", STRIPE_FORM)
         call(sandbox.stripe_url, "GET", "/v1/customers")
+        token = json.dumps({"tokenKey": HUBSPOT_KEY}).encode()
+        call(sandbox.hubspot_url, "POST", "/oauth/v2/private-apps/get/access-token-info", token, BEARER)
         control(sandbox.stripe_url, "faults", {"profile": "none"})
     lines = [json.loads(line) for line in (tmp_path / "record").read_text().splitlines()]
     assert [(line["side"], line["method"], line["path"], line["status"]) for line in lines] == [
         ("hubspot", "GET", "/crm/v3/objects/contacts", 200),
         ("stripe", "POST", "/v1/customers", 200),
         ("stripe", "GET", "/v1/customers", 401),
+        ("hubspot", "POST", "/oauth/v2/private-apps/get/access-token-info", 200),
     ]
     assert (lines[0]["query"], lines[1]["body"]) == ([["limit", "3"]], "email=a%40b.co")
     assert json.loads(lines[1]["answer"])["email"] == "a@b.co"

@@ -49,6 +49,10 @@ QUIRKS = (
         "the guides' spelling of /events/custom/2026-09, tried where that one is not found",
     ),
     (
+        r"path (GET /crm/.*property-validations.*|POST /oauth/v2/private-apps/get/access-token-info): not published",
+        "HubSpot publishes them elsewhere: the first in a file that the folder lacks, the second in its guide only",
+    ),
+    (
         r"path GET /v1/account: not published",
         "not in the cut specification; tests/sandbox/stripe/test_schema.py compares it with Stripe's example",
     ),
