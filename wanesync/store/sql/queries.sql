@@ -34,10 +34,11 @@ UPDATE settings SET value = :value WHERE name = :name AND value = :old RETURNING
 
 -- records
 
+-- A row for each address; the outer join keeps Postgres from beginning with the addresses.
 -- name: records_of_side
-SELECT id, content, valid_from_ms, valid_to_ms, revision, stale, deleted, survivor, note_code, note, unanswered,
-    erased, absent_ms, missing
-FROM records WHERE side = :side AND id IN (:ids);
+SELECT r.id, r.content, r.valid_from_ms, r.valid_to_ms, r.revision, r.stale, r.deleted, r.survivor, r.note_code, r.note,
+    r.unanswered, r.erased, r.absent_ms, r.missing, e.hmac
+FROM records r LEFT JOIN emails e ON e.side = r.side AND e.id = r.id WHERE r.side = :side AND r.id IN (:ids);
 
 -- name: unanswered_ids
 SELECT id FROM records WHERE unanswered > 0 AND side = :side AND id > :after ORDER BY id LIMIT :limit;

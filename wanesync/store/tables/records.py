@@ -40,10 +40,14 @@ class Records(Table):
         """
         found: dict[tuple[Side, str], StoredRecord] = {}
         for side, ids in _by_side(keys).items():
-            rows = self._session.rows("records_of_side", side=side, ids=ids)
-            hmacs = self._hmacs(side, ids) if rows else {}
-            for row in rows:
-                found[side, row[0]] = self._read(side, row, hmacs.get(row[0], frozenset()), damaged)
+            hmacs: dict[str, set[str]] = {}
+            rows: dict[str, Row] = {}
+            for row in self._session.rows("records_of_side", side=side, ids=ids):
+                rows[row[0]] = row
+                if row[-1] is not None:
+                    hmacs.setdefault(row[0], set()).add(row[-1])
+            for record_id, row in rows.items():
+                found[side, record_id] = self._read(side, row, frozenset(hmacs.get(record_id, ())), damaged)
         return found
 
     def put_many(self, copies: Iterable[StoredRecord], read: Mapping[tuple[Side, str], int] | None = None) -> None:
@@ -238,7 +242,7 @@ class Records(Table):
         self, side: Side, row: Row, hmacs: frozenset[str], damaged: dict[tuple[Side, str], str] | None
     ) -> StoredRecord:
         record_id, blob, valid_from_ms, valid_to_ms, revision, stale, deleted, survivor, *rest = row
-        note_code, note, lacks, erased, absent_ms, missing = rest
+        note_code, note, lacks, erased, absent_ms, missing, _ = rest
         record = self._open(side, record_id, blob, damaged)
         return StoredRecord(
             record=record,
