@@ -5,7 +5,6 @@ A success is not agreement: the answer is compared with what was sent (docs/corr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from wanesync.core.fields import FieldMap
@@ -42,7 +41,7 @@ def settle_answer(pending: PendingWrite, answer: Record, fields: FieldMap) -> Se
             settled.put_back.add(name)
         elif not change.put_back:
             settled.base[name] = _pair(pending.side, stands, change.source)
-        if not _took(answer, name, change, stands, fields):
+        if stands != change.after and not _took(answer, name, change, stands, fields):
             _refuse(settled, pending, answer, name, stands)
     return settled
 
@@ -70,12 +69,12 @@ def is_cut_short(stands: str, sent: str) -> bool:
     return bool(stands) and stands != sent and sent.startswith(stands)
 
 
-def _known(pending: PendingWrite, answer: Record) -> Iterator[tuple[str, Change]]:
-    return ((name, change) for name, change in pending.changes.items() if name not in answer.unknown)
+def _known(pending: PendingWrite, answer: Record) -> list[tuple[str, Change]]:
+    return [(name, change) for name, change in pending.changes.items() if name not in answer.unknown]
 
 
 def _took(answer: Record, name: str, change: Change, stands: str, fields: FieldMap) -> bool:
-    spec = fields.by_name.get(name) if stands != change.after else None
+    spec = fields.by_name.get(name)
     if spec is None or spec.key(stands) == spec.key(change.after):
         return True
     return not change.after and fields.is_filled_in(answer, name)

@@ -46,21 +46,16 @@ class _Remembered:
     """
 
     def __init__(self) -> None:
-        self._new: dict[bytes, tuple[tuple[str, str, str], Any]] = {}
-        self._old = self._new
-
-    def get(self, blob: bytes, place: tuple[str, str, str]) -> tuple[Any] | None:
-        """The value, in a tuple of its own; None if it is not known in this place."""
-        found = self._new.get(blob) or self._old.get(blob)
-        return (found[1],) if found is not None and found[0] == place else None
+        self.newest: dict[bytes, tuple[tuple[str, str, str], Any]] = {}
+        self.older = self.newest
 
     def put(self, blob: bytes, place: tuple[str, str, str], value: object) -> None:
         """Remembers a value."""
         if len(blob) > _MAX_REMEMBERED_BYTES:
             return
-        if len(self._new) >= _MAX_REMEMBERED:
-            self._new, self._old = {}, self._new
-        self._new[blob] = place, value
+        if len(self.newest) >= _MAX_REMEMBERED:
+            self.newest, self.older = {}, self.newest
+        self.newest[blob] = place, value
 
 
 class Encryption:
@@ -114,9 +109,10 @@ class Encryption:
 
         ``place``: table, row and purpose. Raises DecryptionFailed.
         """
-        known = self._remembered.get(blob, place)
-        if known is not None:
-            value: _T = known[0]
+        remembered = self._remembered
+        known = remembered.newest.get(blob) or remembered.older.get(blob)
+        if known is not None and known[0] == place:
+            value: _T = known[1]
             return value
         value = read(self.decrypt(blob, *place))
         self._remembered.put(blob, place, value)

@@ -104,7 +104,8 @@ class SqliteSession(Session):
         if not query.returns:
             self._connection.executemany(query.text, bound)
             return []
-        return [row for values in bound for row in self.execute(query.text, values).fetchall()]
+        execute, text = self._connection.cursor().execute, query.text
+        return [row for values in bound for row in execute(text, values).fetchall()]
 
     def translate(self, error: BaseException) -> BaseException:
         """The store's error for one of SQLite's; any other error as it is."""
