@@ -128,3 +128,23 @@ def test_what_is_no_encrypted_value_is_named_by_its_place(blob: bytes) -> None:
     with pytest.raises(DecryptionFailed) as raised:
         Encryption({"aaaa": b"k" * 32}).decrypt(blob, "records", "hubspot:7", "content")
     assert (raised.value.table, raised.value.row) == ("records", "hubspot:7")
+
+
+def test_a_remembered_value_counts_in_its_own_place_only() -> None:
+    encryption, place = Encryption({"old1": OLD}), ("records", "stripe:cus_1", "content")
+    blob = encryption.seal(b"packed", place, "value")
+    assert encryption.open(blob, place, bytes.decode) == "value"
+    assert Encryption({"old1": OLD}).open(blob, place, bytes.decode) == "packed"
+    with pytest.raises(DecryptionFailed):
+        encryption.open(blob, ("records", "stripe:cus_2", "content"), bytes.decode)
+    with pytest.raises(DecryptionFailed):
+        encryption.open(blob[:-1] + bytes([blob[-1] ^ 1]), place, bytes.decode)
+
+
+def test_only_the_newest_values_are_remembered() -> None:
+    encryption, place = Encryption({"old1": OLD}), ("records", "stripe:cus_1", "content")
+    first, large = encryption.seal(b"packed", place, "value"), encryption.seal(b"x" * 5_000, place, "large")
+    for _ in range(5_000):
+        encryption.seal(b"other", place, "other")
+    assert encryption.open(first, place, bytes.decode) == "packed"
+    assert encryption.open(large, place, len) == 5_000
