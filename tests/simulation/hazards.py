@@ -7,6 +7,7 @@ they were. Only those in ``READY`` are drawn; the others run with ``--features``
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ from wanesync.core.errors import DatabaseUnavailable
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap, FieldSpec
 from wanesync.core.model import Link, LinkState, Side
 from wanesync.sandbox.faults import Faults
+from wanesync.worker.portal_check import PortalCheck
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -96,6 +98,7 @@ class Hazards:
     restored: list[str] = field(default_factory=list)
     door_is_old: bool = False
     odd_cells: dict[tuple[str, str], str] = field(default_factory=dict)
+    was_opened: bool = False
     rules: dict[str, str] = field(default_factory=dict)
     right_at_ms: int = 0
     wrong_clock: list[tuple[int, int]] = field(default_factory=list)
@@ -175,8 +178,16 @@ class Hazards:
                 del self.rules[name]
                 opened = {"archived": "false", "read_only": "false", "options": "", "keeps": ""}
                 self._edit(Side.HUBSPOT, "property", name, opened)
+                self.was_opened = True
             self.world.say("mended", self._edit(Side.HUBSPOT, "update", end, {name: value}))
         self.odd_cells.clear()
+
+    def check_account(self) -> None:
+        """Make the regular check of the account, if an admin changed a property back since the last one."""
+        if self.was_opened:
+            self.was_opened = False
+            runtime = self.world.processes[0].worker.runtime
+            PortalCheck(runtime, None, "stripe_purchase", threading.Event()).check()
 
     def has_vanished(self, spec: FieldSpec) -> bool:
         """Whether a property of a field is archived."""

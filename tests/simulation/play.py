@@ -86,6 +86,7 @@ class Play:
             world.turn_writes(on=True)
         world.net.set_faults(on=False)
         world.leap(world.now + 10_000)
+        world.hazards.check_account()
         if world.hazards.wrong_clock:
             for wait_ms in (4_000, 4_000, 4_000, REPAIR_EVERY_MS):
                 # A step of the clock is noticed, then times are repaired once each process had a heartbeat. A step

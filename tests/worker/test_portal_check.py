@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.core_builders import FIELDS, contact, customer
 from tests.support.live_sync import HUBSPOT, LiveSync, refused
-from wanesync.core.errors import Failure
+from wanesync.core.errors import CallError, Failure
 from wanesync.core.jobs import JobKind, WaitCode
 from wanesync.core.model import Parked, ParkReason, Record
 from wanesync.core.portal_checks import NOT_CHECKED, OWN_PROPERTIES, PortalFacts, PropertyFacts
@@ -208,6 +208,27 @@ def test_a_parked_field_is_tried_again_when_the_definition_of_its_property_chang
     live.work(HUBSPOT)
     (after,) = live.links("1")
     assert (dict(after.parked), after.base["city"]) == ({}, ("Bonn", "Bonn"))
+
+
+@pytest.mark.parametrize("reason", [ParkReason.UNKNOWN_PROPERTY, ParkReason.READ_ONLY])
+def test_a_field_whose_property_was_gone_between_two_checks_is_tried_again_once(
+    live: LiveSync, check: PortalCheck, reason: ParkReason
+) -> None:
+    ann = contact("1", other_id="cus_1", email="ann@example.com", city="Ulm")
+    live.link(ann, customer("cus_1", other_id="1", email="ann@example.com", city="Ulm"))
+    live.hubspot.answer("inspect", WHOLE, WHOLE, WHOLE)
+    check.check()
+    live.know(customer("cus_1", other_id="1", email="ann@example.com", city="Bonn"))
+    error = CallError(HUBSPOT, Failure.REFUSED, "refused", fields=("city",), reasons={"city": reason})
+    live.hubspot.script("update_contacts", lambda items: {item.trace: error for item in items})
+    live.queue(HUBSPOT, "contact:1")
+    for expected in (True, False):
+        live.work(HUBSPOT)
+        live.work(HUBSPOT)
+        assert live.links("1")[0].parked["city"].reason is reason
+        live.advance(CHECK_INTERVAL_MS)
+        check.check()
+        assert live.is_queued(HUBSPOT, "contact:1") is expected
 
 
 def test_an_event_is_not_missed_where_purchases_became_notes(live: LiveSync, check: PortalCheck) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
@@ -194,6 +194,10 @@ def _check_sink(facts: PortalFacts, sink: Sink | None, event_name: str) -> Itera
         yield SetupProblem(SetupProblemKind.PURCHASES, Sink.CUSTOM_EVENT, text)
 
 
+DOUBT_INTERVAL_MS = 3_600_000
+"""How often, in ms, a refusal that contradicts the newest check makes parked fields due again; our choice."""
+
+
 @dataclass(frozen=True, slots=True)
 class FieldDefinitions:
     """How the mapped properties were defined at the newest check, and when that changed.
@@ -214,6 +218,15 @@ class FieldDefinitions:
         }
         changed = {name: now_ms for name, version in found.items() if self.versions.get(name, version) != version}
         return FieldDefinitions(found, {**self.changed_ms, **changed})
+
+    def doubt(self, names: Collection[str], now_ms: int) -> FieldDefinitions:
+        """Return the definitions after HubSpot refused properties as missing or read-only, which no check has seen.
+
+        So the next check counts as a change and what was parked since is tried again; at most once an hour, in case
+        the account goes on to contradict itself.
+        """
+        doubtful = {name: "refused" for name in names if self.changed_ms.get(name, 0) + DOUBT_INTERVAL_MS <= now_ms}
+        return FieldDefinitions({**self.versions, **doubtful}, self.changed_ms)
 
     def pack(self) -> str:
         """Return the definitions as JSON text."""

@@ -14,7 +14,9 @@ from wanesync.core.errors import CallError, Failure
 from wanesync.core.ids import CONTACT_ID_KEY, CUSTOMER_ID_PROPERTY, INTENT_PROPERTY, PORTAL_ID_KEY
 from wanesync.core.jobs import WaitCode
 from wanesync.core.model import Change, Parked, ParkReason, PendingWrite, Side, WriteKind, WriteResult
+from wanesync.core.portal_checks import FieldDefinitions, unpack_definitions
 from wanesync.store.database import Tx
+from wanesync.store.tables.settings import DEFINITIONS
 from wanesync.sync import plan_effects
 from wanesync.sync.calls import Intent, Next, SendWrites
 from wanesync.sync.job_results import reschedule, wait_turn
@@ -22,6 +24,8 @@ from wanesync.sync.runtime import Runtime
 
 EMAIL = "email"
 METADATA = "metadata"
+DEFINITION_REASONS = frozenset({ParkReason.UNKNOWN_PROPERTY, ParkReason.READ_ONLY})
+"""Refusals of a property as such, whatever its value: a check of the account shows the same, or that it is over."""
 OUR_IDS = {Side.HUBSPOT: CUSTOMER_ID_PROPERTY, Side.STRIPE: CONTACT_ID_KEY}
 """Side -> the name under which our ids on its records are parked."""
 
@@ -64,6 +68,7 @@ def _narrow_create(  # noqa: PLR0913, PLR0917
         name: Parked(pending.side, pending.changes[name].after, _reason(error, name), tx.now_ms)
         for name in sorted(named)
     }
+    _doubt_definitions(tx, parked)
     rest = {name: change for name, change in pending.changes.items() if name not in named}
     return _send_again(tx, intent, _compose(runtime, tx, pending, rest, {**pending.left_out, **parked}))
 
@@ -140,9 +145,22 @@ def _park(tx: Tx, intent: Intent, names: Collection[str], error: CallError) -> N
     parked = {
         name: Parked(pending.side, changes[name].after, _reason(error, name), tx.now_ms) for name in sorted(names)
     }
+    _doubt_definitions(tx, parked)
     plan_effects.park(tx, link, pending.target_id, parked)
     reschedule(tx, job, 0, WaitCode.NONE, "a field was parked")
     return []
+
+
+def _doubt_definitions(tx: Tx, parked: Mapping[str, Parked]) -> None:
+    """Note that a property was missing or read-only although the newest check of the account did not see that."""
+    names = {name for name, park in parked.items() if park.side is Side.HUBSPOT and park.reason in DEFINITION_REASONS}
+    if not names:
+        return
+    text = tx.settings.get(DEFINITIONS)
+    before = unpack_definitions(text) if text else FieldDefinitions()
+    after = before.doubt(names, tx.now_ms)
+    if after != before:
+        tx.settings.put(DEFINITIONS, after.pack())
 
 
 def _send_again(tx: Tx, intent: Intent, again: PendingWrite) -> Next:
