@@ -238,7 +238,7 @@ def endpoint_is_there_twice(setup: SetUp, _: pytest.MonkeyPatch) -> None:
     _create_endpoint(setup, "2026-10-28.endive")
 
 
-@fault("sends API version 2024-06-20, and wanesync reads 2026-10-28.endive", "create --replace pins it")
+@fault("sends API version 2024-06-20, and wanesync reads 2026-10-28.endive", "create --replace pins the version")
 def endpoint_has_an_old_version(setup: SetUp, _: pytest.MonkeyPatch) -> None:
     setup.run("webhooks", "stripe", "remove", "--yes")
     _create_endpoint(setup, "2024-06-20")

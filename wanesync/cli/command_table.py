@@ -26,7 +26,7 @@ class Entry(NamedTuple):
 
 GROUPS: dict[str, dict[str, Entry]] = {
     "Set up": {
-        "init": Entry("setup.init", "init", "Check the configuration and the keys, and set up the database."),
+        "init": Entry("setup.init", "init", "Check the configuration, the keys and rights; set up the database."),
         "doctor": Entry("setup.doctor", "doctor", "Check a set-up: keys, rights, webhooks, public address."),
         "webhooks": Entry("setup.webhooks", "app", "Set up webhooks on both sides; list those that were set aside."),
         "db": Entry("db", "app", "Migrate the database, or prune old rows."),

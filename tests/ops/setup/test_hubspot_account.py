@@ -42,9 +42,14 @@ def test_the_event_is_defined_where_purchases_need_it(sink: str, has_events: boo
 
 def test_next_steps_are_those_that_are_not_done(store: Store) -> None:
     def commands(*, prepared: bool) -> list[str]:
-        return [command for command, _ in list_next_steps(store, prepared=prepared)]
+        return [command for command, _ in list_next_steps(store, {}, prepared=prepared)]
 
-    rest = ["wanesync diff", "wanesync up"]
+    rest = ["wanesync diff", "wanesync up", "wanesync doctor"]
     assert commands(prepared=False) == ["wanesync init --hubspot", *rest, "wanesync writes on"]
     switch_writes(store, on=True)
     assert commands(prepared=True) == rest
+
+
+def test_webhook_secrets_that_are_missing_have_their_commands(store: Store) -> None:
+    steps = list_next_steps(store, {"stripe.webhook_secret": "secrets/hook"}, prepared=True)
+    assert steps[0] == ("wanesync webhooks stripe create", "then secrets/hook holds its secret")

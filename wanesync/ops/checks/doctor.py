@@ -86,6 +86,30 @@ def examine(examined: Examined) -> Iterator[Finding]:
     yield from _examine_door(examined)
 
 
+def examine_keys(examined: Examined) -> Iterator[Finding]:
+    """Check what ``wanesync init`` relies on: files, rights of both keys, modes and clocks."""
+    config, hubspot, stripe = examined.config, examined.hubspot, examined.stripe
+    yield from local.check_files(examined.config_file, config.database)
+    found: dict[Side, Account] = {}
+    for side, port in ((Side.HUBSPOT, hubspot), (Side.STRIPE, stripe)):
+        if port is not None:
+            account, findings = accounts.check_account(side, port, examined.known)
+            yield from findings
+            if account is not None:
+                found[side] = account
+    if hubspot is not None and Side.HUBSPOT in found:
+        facts = properties.read_facts(hubspot)
+        prepared = isinstance(facts, Finding) or properties.is_prepared(facts)
+        yield from accounts.check_scopes(hubspot, examined.sink, prepared=prepared)
+        yield from properties.check_rules(hubspot, FieldMap(config.specs))
+        yield accounts.check_version(config.hubspot.api_version, examined.now_ms)
+    if stripe is not None and Side.STRIPE in found:
+        yield from accounts.check_permissions(stripe, config.stripe.require_key())
+    if len(found) == len(Side):
+        yield accounts.check_modes(found[Side.HUBSPOT], found[Side.STRIPE])
+    yield from accounts.check_clocks(found, examined.now_ms)
+
+
 def _examine_hubspot(examined: Examined, found: dict[Side, Account]) -> Iterator[Finding]:
     config, port, sink = examined.config, examined.hubspot, examined.sink
     if port is None:

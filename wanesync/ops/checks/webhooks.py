@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from wanesync.core.api_versions import has_known_customer
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.model import Side
 from wanesync.ops.checks.accounts import describe_failure
@@ -118,11 +119,11 @@ def _check_one(check: str, endpoint: Endpoint, events: Sequence[str], version: s
     if extra:
         shown = "every event" if "*" in extra else ", ".join(extra)
         found.append(warn(check, f"{endpoint.id} sends {shown}, which is not used", MEND))
-    if endpoint.version != version:
+    if endpoint.version != version and not has_known_customer(endpoint.version):
         text = f"{endpoint.id} sends API version {endpoint.version or 'of the account'}, and wanesync reads {version}"
-        fix = "events may cost a read each; wanesync webhooks stripe create --replace pins it"
+        fix = "each event costs a read; wanesync webhooks stripe create --replace pins the version"
         found.append(warn(check, text, fix))
-    yield from found or [ok(check, f"{endpoint.id} sends what is used, in version {version}")]
+    yield from found or [ok(check, f"{endpoint.id} sends what is used, in version {endpoint.version}")]
 
 
 def is_same_address(one: str, other: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from wanesync.core.portal_checks import SetupProblemKind
@@ -13,6 +14,13 @@ from wanesync.worker.portal_check import PortalCheck
 if TYPE_CHECKING:
     from wanesync.store.database import Store
     from wanesync.sync.runtime import Runtime
+
+
+WEBHOOKS = {
+    "hubspot.webhook_secret": "wanesync webhooks hubspot write DIR",
+    "stripe.webhook_secret": "wanesync webhooks stripe create",
+}
+"""Key of a webhook secret -> the command by which it comes to be."""
 
 
 def prepare_hubspot(runtime: Runtime, sink: str) -> list[str]:
@@ -36,14 +44,19 @@ def find_setup_problems(runtime: Runtime, event_name: str, *, prepared: bool) ->
     return [problem.text for problem in found if prepared or problem.kind is SetupProblemKind.FIELD]
 
 
-def list_next_steps(store: Store, *, prepared: bool) -> list[tuple[str, str]]:
-    """Return the commands that come next, each with what it is for. ``prepared``: HubSpot has our properties."""
+def list_next_steps(store: Store, pending: Mapping[str, str], *, prepared: bool) -> list[tuple[str, str]]:
+    """Return the commands that come next, each with what it is for.
+
+    ``pending``: secrets that are not there yet, with their places. ``prepared``: HubSpot has our properties.
+    """
     with store.reading() as tx:
         writes = read_switch(tx)
     steps = [] if prepared else [("wanesync init --hubspot", "create our properties in HubSpot (needed once)")]
+    steps += [(command, f"then {pending[key]} holds its secret") for key, command in WEBHOOKS.items() if key in pending]
     steps += [
         ("wanesync diff", "show what differs between the two sides; changes nothing"),
         ("wanesync up", "keep both sides the same from now on"),
+        ("wanesync doctor", "in a second terminal: check all of it, from the keys to the public address"),
     ]
     if writes != ON:
         steps.append(("wanesync writes on", "writes are off until you turn them on"))

@@ -1,0 +1,115 @@
+"""The questions of ``init``: asked in a terminal, or answered by options."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import typer
+from pydantic import TypeAdapter, ValidationError
+
+from wanesync.config.references import is_reference
+from wanesync.config.value_types import Address, HubSpotSecrets, HubSpotToken, StripeKey, StripeSecrets
+from wanesync.core.errors import ConfigError
+from wanesync.ops.setup.answers import Answers
+from wanesync.output import print_line
+
+TYPES: Mapping[str, Any] = {
+    "hubspot.access_token": HubSpotToken,
+    "hubspot.webhook_secret": HubSpotSecrets,
+    "stripe.api_key": StripeKey,
+    "stripe.webhook_secret": StripeSecrets,
+    "server.public_url": Address,
+}
+"""Key -> its type, by which a typed answer is checked before anything is written."""
+SECRETS = {
+    "hubspot.access_token": "HubSpot access token (app, Auth tab)",
+    "hubspot.webhook_secret": "HubSpot client secret (app, Auth tab)",
+    "stripe.api_key": "Stripe key (restricted: wanesync init --permissions)",
+    "stripe.webhook_secret": "Stripe signing secret (made by wanesync webhooks stripe create)",
+}
+CREATE = {
+    "create.customers": "Create customers for contacts that have none",
+    "create.contacts": "Create contacts for customers that have none",
+}
+LATER = "Enter: later"
+
+
+def is_interactive() -> bool:
+    """Return whether there is a terminal to ask in."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def collect(given: Mapping[str, str | None], *, ask: bool) -> Answers:
+    """Return the answers: those given by options, and in a terminal the answers to the other questions.
+
+    Raises ``ConfigError`` for a secret that stands in an option, an answer that cannot be used, and, where nothing
+    can be asked, for answers that are missing.
+    """
+    known = {key: value for key, value in given.items() if value is not None}
+    problems = [problem for key, value in known.items() if (problem := _find_problem(key, value))]
+    if problems:
+        raise ConfigError(problems)
+    if ask:
+        known |= _ask(known)
+    missing = [key for key in CREATE if key not in known]
+    if missing:
+        options = " and ".join(f"--{key.replace('.', '-')} all|none" for key in missing)
+        raise ConfigError([f"there is no default for whether people are created: give {options}"])
+    secrets = {key: value for key, value in known.items() if key in SECRETS}
+    return Answers(secrets, {key: value for key, value in known.items() if key not in SECRETS})
+
+
+def _find_problem(key: str, value: str) -> str:
+    option = f"--{key.replace('.', '-').replace('_', '-')}"
+    if key in SECRETS:
+        return "" if is_reference(value) else f"{option} takes env:NAME or file:PATH: other users see options"
+    return _check(key, value, option)
+
+
+def _check(key: str, value: str, name: str) -> str:
+    """Return why a value cannot be used, "" if it can; nothing of a secret is shown."""
+    if key in CREATE and value not in ("all", "none"):
+        return f"{name} must be all or none"
+    if key not in TYPES:
+        return ""
+    try:
+        TypeAdapter(TYPES[key]).validate_python(value)
+    except ValidationError as error:
+        found = error.errors(include_input=False, include_url=False)[0]
+        return f"{name} {found.get('ctx', {}).get('error', found['msg'])}"
+    return ""
+
+
+def _ask(known: Mapping[str, str]) -> dict[str, str]:
+    """Ask what is not answered yet; an empty answer is left for later."""
+    print_line("A question each; secrets are not shown and go into files of mode 0600.", error=True)
+    found: dict[str, str] = {}
+    if "server.public_url" not in known:
+        text = f"Public https address of wanesync serve ({LATER})"
+        found["server.public_url"] = _prompt("server.public_url", text)
+    for key, text in SECRETS.items():
+        if key not in known:
+            found[key] = _prompt(key, f"{text} ({LATER})", hidden=True)
+    for key, text in CREATE.items():
+        if key not in known:
+            found[key] = "all" if typer.confirm(f"{text}?", err=True) else "none"
+    if "fields.default_country" not in known:
+        text = "Country of phone numbers without a country code, such as DE (Enter: none)"
+        found["fields.default_country"] = typer.prompt(text, default="", show_default=False, err=True).strip().upper()
+    return {key: value for key, value in found.items() if value}
+
+
+def _prompt(key: str, text: str, *, hidden: bool = False) -> str:
+    def check(value: str) -> str:
+        value = value.strip()
+        if value and not is_reference(value) and (problem := _check(key, value, "it")):
+            if hidden:  # the question itself then says only that the answer is invalid
+                print_line(problem, error=True)
+            raise typer.BadParameter(problem)
+        return value
+
+    read: Callable[[str], str] = check
+    answer: str = typer.prompt(text, default="", show_default=False, hide_input=hidden, value_proc=read, err=True)
+    return answer
