@@ -54,7 +54,7 @@ def init(
     stripe_url: Annotated[str | None, typer.Option("--stripe-url", metavar="URL", help="Of a sandbox.")] = None,
     config_file: ConfigFile = None,
 ) -> None:
-    """Check the configuration, the keys and rights; set up the database. Without a configuration, asks and writes it."""
+    """Check the configuration, the keys and rights; set up the database. Without a configuration, asks for it."""
     if permissions:
         _print_permissions()
         return
