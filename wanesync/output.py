@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import os
 import re
 import sys
 
@@ -23,6 +24,14 @@ def prepare_streams() -> None:
             # A stream that counts as seekable and is a pipe cannot be set; it keeps what Python chose.
             with contextlib.suppress(OSError):
                 stream.reconfigure(errors="replace")
+
+
+def discard_output() -> None:
+    """Send what is left of standard output nowhere: Python writes it at its end, and would report that it cannot."""
+    with contextlib.suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
 
 
 def clean(text: str) -> str:

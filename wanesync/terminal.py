@@ -9,16 +9,20 @@ from contextlib import contextmanager
 from typing import Literal, TextIO
 
 from rich import box
-from rich.console import Console, ConsoleOptions, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.segment import Segment
 from rich.table import Table
+from rich.text import Text
 
 from wanesync.output import UNSAFE, clean
 
 DEFAULT_COLUMNS = 100
 """Characters a line may have where no terminal reports its width."""
+MAX_WORD_COLUMNS = 60
+"""Longest word for which a column is widened (our choice); an address has 30 characters as a rule."""
 WIDE_COLUMNS = 170
 """Characters of a line of a list with ids and reasons that goes to a file or to another program."""
 
@@ -39,6 +43,10 @@ class SafeConsole(Console):
         """Render as ``Console`` does."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(clean(segment.text), segment.style)
+
+    def on_broken_pipe(self) -> None:
+        """Raise it: Rich would end the program with 1, which stands for differences."""
+        raise BrokenPipeError
 
 
 def make_console(*, error: bool = False) -> Console:
@@ -69,13 +77,84 @@ def encode_json(value: object, stream: TextIO, *, indent: int | None = None) -> 
     return UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
+class FittedTable(Table):
+    """A table that breaks no word. Where it does not fit a terminal it shows each row as lines of label and value.
+
+    Without a terminal a row stays a row, on lines as long as its words need, so that other programs find it.
+    """
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Render as a table of the widths that fit, or as blocks."""
+        widths = [self._measure(console, number) for number in range(len(self.columns))]
+        if sum(most for _, most in widths) <= options.max_width - self._spaces:
+            yield from super().__rich_console__(console, options)
+            return
+        least = sum(needed for needed, _ in widths)
+        if console.is_terminal:
+            if least > options.max_width - self._spaces:
+                self.padding = 0
+            if least > options.max_width - self._spaces:
+                yield from self._show_blocks()
+                return
+        room = max(options.max_width - self._spaces, least)
+        for column, width in zip(self.columns, _share_out(widths, room), strict=True):
+            column.width = width
+        total = room + self._spaces
+        yield from super().__rich_console__(console, options.update(width=total, max_width=total))
+
+    @property
+    def _spaces(self) -> int:
+        """Columns of the screen between and beside those of the table."""
+        return self._extra_width + sum(self._get_padding_width(number) for number in range(len(self.columns)))
+
+    def _measure(self, console: Console, number: int) -> tuple[int, int]:
+        """Return the width a column needs so that no word is broken, and that of its longest cell."""
+        column = self.columns[number]
+        texts = [console.render_str(cell).plain for cell in (column.header, *column.cells) if isinstance(cell, str)]
+        whole = max((cell_len(line) for text in texts for line in text.splitlines()), default=0)
+        word = max((cell_len(word) for text in texts for word in text.split()), default=0)
+        return (whole if column.no_wrap else min(word, MAX_WORD_COLUMNS)), whole
+
+    def _show_blocks(self) -> RenderResult:
+        if self.title:
+            yield Text.from_markup(str(self.title), style="bold")
+        for number in range(self.row_count):
+            block = Table.grid(padding=(0, 2, 0, 0))
+            block.add_column(no_wrap=True)
+            block.add_column(overflow="fold")
+            for column, cell in zip(self.columns, self._cells_of(number), strict=True):
+                block.add_row(column.header, cell)
+            yield block
+            yield Text("")
+
+    def _cells_of(self, number: int) -> list[RenderableType]:
+        return [[*column.cells][number] for column in self.columns]
+
+
+def _share_out(widths: Sequence[tuple[int, int]], room: int) -> list[int]:
+    """Return a width for each column between what it needs and its longest cell, which together take ``room``."""
+    given = [needed for needed, _ in widths]
+    left = room - sum(given)
+    while left > 0:
+        open_columns = [number for number, (_, most) in enumerate(widths) if given[number] < most]
+        if not open_columns:
+            break
+        # The narrowest first: a column of short texts stays on one line.
+        number = min(open_columns, key=lambda one: widths[one][1])
+        step = min(left, widths[number][1] - given[number])
+        given[number], left = given[number] + step, left - step
+    return given
+
+
 def make_table(*columns: str, title: str = "") -> Table:
     """Return an empty table with these columns, in the style that all commands share.
 
     A leading ``>`` aligns a column to the right. A leading ``#`` marks a column of ids: it is never folded, so that an
     id can be copied whole.
     """
-    made = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    made = FittedTable(
+        title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
+    )
     for name in columns:
         justify: Literal["left", "right"] = "right" if name.startswith(">") else "left"
         made.add_column(name.lstrip(">#"), justify=justify, no_wrap=name.startswith("#"), overflow="fold")

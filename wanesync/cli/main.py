@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Annotated
 
@@ -10,7 +9,7 @@ import typer
 
 from wanesync.cli.command_table import GroupedCommands, add_commands
 from wanesync.core.errors import CallError, ConfigError, OutputFailed, WanesyncError
-from wanesync.output import OUTPUT_ERRORS, prepare_streams, print_line
+from wanesync.output import OUTPUT_ERRORS, discard_output, prepare_streams, print_line
 
 app = typer.Typer(
     help="Keeps HubSpot contacts and Stripe customers the same, both ways, and records each purchase on the contact.",
@@ -55,7 +54,7 @@ def main() -> None:
         _run()
     except BrokenPipeError:
         # The program that reads our output has closed it, as `| head` does.
-        sys.stderr.close()
+        discard_output()
         sys.exit(0)
     except WanesyncError as error:
         _print_problems(error.problems if isinstance(error, ConfigError) else [str(error)])
@@ -68,20 +67,25 @@ def main() -> None:
 def _run() -> None:
     """Run the command and write out what it printed, so that a full disk is an error of the command.
 
-    Raises ``OutputFailed``.
+    Raises ``OutputFailed`` and ``BrokenPipeError``.
     """
+    stream = sys.stdout
     try:
         try:
             app()
         finally:
             sys.stdout.flush()
+    except SystemExit:
+        if sys.stdout is not stream:
+            # Click has met a closed pipe: it replaced the stream and ends with 1, which stands for differences here.
+            raise BrokenPipeError from None
+        raise
     except BrokenPipeError:
         raise
     except OSError as error:
         if error.errno not in OUTPUT_ERRORS:
             raise
-        # What is left cannot be written either: Python would try once more at its end, and report that.
-        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - open until the process ends
+        discard_output()
         raise OutputFailed(f"cannot write the output: {error.strerror}") from error
 
 

@@ -18,8 +18,8 @@ def serve(config_file: ConfigFile = None) -> None:
         with store.patient(patience):
             server = build_web_server(config, store)
         server.start()
-        announce(server.url)
         try:
+            announce(server.url)
             server.beat_until(stopping)
         finally:
             server.stop()

@@ -24,8 +24,8 @@ def up(config_file: ConfigFile = None) -> None:
         first = None if known else build_runtime(config, store, tuple(Side), claim=MapClaim.TAKE_OVER)
         server = build_web_server(config, store)
         server.start()
-        announce(server.url)
         try:
+            announce(server.url)
             runtime = first or build_runtime(config, store, tuple(Side), patient=True, claim=MapClaim.TAKE_OVER)
             with run_worker(config, runtime, tuple(Side), stopping, list_first=True):
                 server.beat_until(stopping)

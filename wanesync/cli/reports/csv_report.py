@@ -8,6 +8,7 @@ from pathlib import Path
 
 from wanesync.cli.reports.differences import Findings, ValueFormatter, make_value_formatter
 from wanesync.core.diff.difference import Difference
+from wanesync.output import clean
 from wanesync.reconcile.atomic_file import write_text_atomically
 
 COLUMNS = (
@@ -22,7 +23,7 @@ def write_csv(report: Findings, path: Path, *, show_values: bool) -> None:
 
     Column ``to``: the value that would be written to the side in ``writes``. Column ``decision`` is blank, for the
     operator to fill in. A cell that a spreadsheet would run as a formula gets an apostrophe in front; ids and field
-    names never need one.
+    names never need one. What a terminal would obey, or what reverses the text around it, is shown as its escape.
     """
     format_value = make_value_formatter(show_values)
     with write_text_atomically(path) as file:
@@ -43,4 +44,5 @@ def _lines(found: Difference, format_value: ValueFormatter) -> Iterator[tuple[st
 
 
 def _escape_formula(cell: str) -> str:
+    cell = clean(cell.replace("\r\n", "\n"))
     return f"'{cell}" if cell.startswith(FORMULA) else cell

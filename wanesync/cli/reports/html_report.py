@@ -23,6 +23,7 @@ from wanesync.cli.reports.differences import (
 )
 from wanesync.core.diff.difference import ACTIONABLE, MEANING, Difference, DifferenceClass
 from wanesync.ops.record_pages import NO_PAGES, RecordPages
+from wanesync.output import clean
 from wanesync.reconcile.atomic_file import write_text_atomically
 from wanesync.terminal import pluralize
 
@@ -92,11 +93,14 @@ def _rows(report: Findings, shares: Mapping[DifferenceClass, int], format_value:
 
 
 def _row(found: Difference, format_value: ValueFormatter) -> list[object]:
+    def show(value: str) -> str:
+        return clean(format_value(value))
+
     fields = [
-        [n, format_value(v.hubspot), format_value(v.stripe), v.writes, format_value(v.after), v.why, str(v.how)]
-        for n, v in found.fields.items()
+        [name, show(v.hubspot), show(v.stripe), v.writes, show(v.after), clean(v.why), str(v.how)]
+        for name, v in found.fields.items()
     ]
-    return [str(found.kind), found.hubspot_id, found.stripe_id, found.note, fields]
+    return [str(found.kind), clean(found.hubspot_id), clean(found.stripe_id), clean(found.note), fields]
 
 
 # -- the rest of the page

@@ -1,0 +1,208 @@
+"""Every command with poisoned values, in any encoding, at 80 columns, on a full disk, into a closed pipe, interrupted.
+
+What a command prints never commands a terminal, and whatever becomes of its output it ends in a line and a documented
+exit code.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+from typer.core import TyperGroup
+
+from tests.support.core_builders import contact, customer, link
+from tests.support.run_main import TERMINAL_CODES, Ended, closed_pipe, full_disk, run_main
+from tests.support.stage import Stage
+from wanesync.cli.command_table import COMMANDS, load
+from wanesync.core.change_guard import HeldValue, HoldKind
+from wanesync.core.ids import make_id
+from wanesync.core.jobs import DeadClass, JobKind, JobRequest
+from wanesync.core.model import Conflict, Note, NoteCode, Side, StoredRecord
+from wanesync.core.purchases import Purchase, PurchaseState
+from wanesync.output import UNSAFE
+from wanesync.sandbox.server import Options
+from wanesync.store import Store, Tx
+
+POISON = "Eve\x1b]8;;http://evil.example\x07\x1b[2J\x9b31m\x85\u202egnp\u2066\u200f\u2028\ufeff\x7f\b\r=1+1 – 東京"
+"""Terminal commands of both lengths, marks of direction, line ends, and what few encodings have."""
+SHORT = "Eve\x1b[2J\u202e"
+
+LISTS: dict[str, tuple[str, ...]] = {
+    "status": ("status",),
+    "status --json": ("status", "--json"),
+    "status --check": ("status", "--check"),
+    "jobs": ("jobs",),
+    "jobs --json": ("jobs", "--json"),
+    "jobs --dead": ("jobs", "--dead"),
+    "history": ("history", "--show-values"),
+    "history --json": ("history", "--json", "--show-values"),
+    "history EMAIL": ("history", "eve@example.com", "--show-values"),
+    "history masked": ("history", "eve@example.com"),
+    "history payment": ("history", "pi_1"),
+    "conflicts": ("conflicts", "--show-values"),
+    "conflicts --json": ("conflicts", "--json", "--show-values"),
+    "webhooks set-aside": ("webhooks", "set-aside"),
+    "webhooks set-aside --json": ("webhooks", "set-aside", "--json"),
+    "hold list": ("hold", "list", "--show-values"),
+    "hold list --json": ("hold", "list", "--show-values", "--json"),
+    "hold release": ("hold", "release", "all", "--dry-run"),
+    "hold discard": ("hold", "discard", "all", "--dry-run"),
+    "limits": ("limits",),
+    "limits --json": ("limits", "--json"),
+    "limits set": ("limits", "set", "stripe", "50/s"),
+    "limits reset": ("limits", "reset", "stripe"),
+    "retry": ("retry", "--all", "--dry-run"),
+    "pause": ("pause", "stripe"),
+    "resume": ("resume", "stripe"),
+    "writes": ("writes",),
+    "db migrate": ("db", "migrate"),
+    "db prune": ("db", "prune", "--dry-run"),
+    "init": ("init",),
+    "diff": ("diff", "--show-values"),
+    "diff --json": ("diff", "--show-values", "--json"),
+    "reconcile --dry-run": ("reconcile", "--dry-run", "--show-values"),
+    "catch-up": ("catch-up",),
+}
+WITHOUT_CONFIGURATION = {"--version": ("--version",), "--help": ("--help",), "diff --help": ("diff", "--help")}
+ENDS = {0, 1, 2, 3, 4}
+KEEP_RUNNING = {"serve", "worker", "up", "demo", "sandbox", "bench"}
+"""Commands that keep running, start programs or take minutes: tests/system has theirs."""
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A sandbox and a database whose every text is poisoned."""
+    folder = tmp_path_factory.mktemp("poisoned")
+    with Stage(f"sqlite:{folder / 'wanesync.db'}", folder, Options(tier="enterprise")) as made:
+        eve = made.edit(Side.HUBSPOT, "create", email="eve@example.com", firstname=POISON, city=POISON)
+        customer_id = made.edit(Side.STRIPE, "create", email="eve@example.com", name=SHORT, address__city=SHORT)
+        made.edit(Side.STRIPE, "create", email="mallory@example.com", name=POISON)
+        made.store.run(lambda tx: poison(tx, made.store, eve, customer_id))
+        yield made
+
+
+def poison(tx: Tx, store: Store, contact_id: str, customer_id: str) -> None:
+    """Put poison into every text that a vendor, a user or another program can bring in."""
+    eve, cus = (
+        contact(contact_id, email="eve@example.com", city=POISON),
+        customer(customer_id, email="eve@example.com", city=SHORT),
+    )
+    hmacs = frozenset({store.hmac("eve@example.com")})
+    for record in (eve, cus):
+        note = Note(NoteCode.AMBIGUOUS, f"several records: {POISON}")
+        tx.records.put_many([StoredRecord(record, 1, 1, 1, hmacs=hmacs, note=note)])
+    made = link(contact_id, customer_id)
+    tx.links.put(made)
+    hold_id, _ = tx.holds.open(f"hubspot:CRM_UI/{POISON}", HoldKind.BRAKE)
+    tx.holds.put(made.id, "city", HeldValue(Side.STRIPE, POISON, SHORT, hold_id))
+    tx.conflicts.put(Conflict(Side.HUBSPOT, contact_id, "city", POISON, "policy"), made.id)
+    tx.journal.add(
+        "updated", Side.HUBSPOT, contact_id, made.id, {"fields": {"city": [SHORT, POISON]}, "reason": POISON}
+    )
+    tx.journal.add(f"odd {SHORT}", None, "", "", {"source": POISON})
+    tx.rejected.put(Side.HUBSPOT, f"no usable occurredAt {POISON}", POISON.encode())
+    tx.pauses.set("stripe:charges", f"refused: {POISON}", away=False, probe_at_ms=0)
+    tx.processes.beat(make_id(tx.now_ms, random.Random(1)), f"stripe {SHORT}", tx.now_ms)
+    tx.failed_batches.note("answers", "p1", POISON)
+    purchase = Purchase("pi_1", f"ch_{SHORT}", customer_id, POISON, "", 100, "eur", 1, POISON)
+    tx.purchases.put(purchase)
+    tx.purchases.set_state("pi_1", PurchaseState.UNMATCHED, reason=POISON)
+    for number in range(2):
+        tx.jobs.put(JobRequest(Side.STRIPE, JobKind.READ, f"cus_{number}{SHORT}"))
+    (job,) = tx.jobs.claim(Side.STRIPE, [JobKind.READ], 1, "owner")
+    tx.jobs.mark_dead(job, DeadClass.REFUSED, POISON)
+
+
+def check_harmless(printed: str) -> None:
+    found = UNSAFE.search(TERMINAL_CODES.sub("", printed))
+    assert found is None, printed[max(0, found.start() - 60) : found.end() + 60]
+
+
+def check_end(ended: Ended) -> None:
+    assert "Traceback" not in ended.err
+    assert ended.code in ENDS, ended
+    check_harmless(ended.out)
+    check_harmless(ended.err)
+
+
+def call(stage: Stage, name: str, **streams: object) -> Ended:
+    return run_main([*LISTS[name], "--config", str(stage.file)], **streams)  # type: ignore[arg-type] # those of run_main
+
+
+def leaves() -> Iterator[str]:
+    for name in COMMANDS:
+        command = load(name)
+        if isinstance(command, TyperGroup) and command.commands:
+            yield from (f"{name} {inner}" for inner in command.commands)
+        else:
+            yield name
+
+
+def test_no_command_is_left_out() -> None:
+    swept = {" ".join(words) for arguments in LISTS.values() for words in (arguments[:1], arguments[:2])}
+    assert {name for name in leaves() if name.split()[0] not in KEEP_RUNNING} <= swept
+
+
+@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1", "cp1252"])
+def test_poison_reaches_no_terminal_in_any_encoding(stage: Stage, name: str, encoding: str) -> None:
+    ended = call(stage, name, encoding=encoding)
+    check_end(ended)
+    assert ended.code in (0, 1), ended
+    if "--json" in LISTS[name]:
+        json.loads(ended.out)
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_poison_reaches_no_terminal_of_80_columns(stage: Stage, name: str) -> None:
+    check_end(call(stage, name, columns=80))
+
+
+@pytest.mark.parametrize("kind", ["--csv", "--html", "--plan-out"])
+def test_poison_reaches_no_file(stage: Stage, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "report"
+    values = [] if kind == "--plan-out" else ["--show-values"]
+    run_main(["reconcile", *(["--dry-run"] if values else []), *values, kind, str(path), "--config", str(stage.file)])
+    text = path.read_text(encoding="utf-8-sig")
+    assert "Eve" in text or kind == "--plan-out"
+    check_harmless(text)
+
+
+@pytest.mark.parametrize("name", [*LISTS, *WITHOUT_CONFIGURATION])
+def test_a_full_disk_is_one_line_and_exit_code_4(stage: Stage, name: str) -> None:
+    arguments = WITHOUT_CONFIGURATION.get(name) or (*LISTS[name], "--config", str(stage.file))
+    with suppress(OSError), full_disk() as out:
+        ended = run_main(arguments, out=out)
+        assert "Traceback" not in ended.err
+        lines = ended.err.splitlines()
+        if ended.code != 0:
+            assert (ended.code, lines[-1:]) == (4, ["wanesync: cannot write the output: No space left on device"])
+        else:
+            assert name == "status --check", "it prints nothing"
+
+
+@pytest.mark.parametrize("name", [*LISTS, *WITHOUT_CONFIGURATION])
+def test_a_closed_pipe_ends_in_silence(stage: Stage, name: str) -> None:
+    arguments = WITHOUT_CONFIGURATION.get(name) or (*LISTS[name], "--config", str(stage.file))
+    out = closed_pipe()
+    ended = run_main(arguments, out=out)
+    with suppress(OSError):
+        out.close()
+    assert ended.code == 0 or (name, ended.code) == ("status --check", 1), ended
+    assert not {"Traceback", "Broken"} & set(ended.err.replace(":", " ").split())
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_ctrl_c_is_exit_code_130_without_a_traceback(stage: Stage, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    def interrupt(*_: object, **__: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("wanesync.cli.context.open_database", interrupt)
+    ended = call(stage, name)
+    assert (ended.code, "Traceback" in ended.err) == (130, False), ended
