@@ -247,6 +247,8 @@ def _check_invented(world: World) -> None:
             written |= {spec.key(p.email) for p in world.crowd.payments}
         if spec.name == "name" and world.hazards.has("filled"):
             written |= _names_no_longer_recognised(world)
+        if spec.name == "stage":
+            written.add(spec.key("lead"))  # HubSpot sets it at creation
         if spec.name == "company":
             # The name of a business is the company of a contact without a name (docs/correctness.md#names).
             written |= {spec.key(w.new) for w in world.facts.writes if w.cell[2] == "name" and is_business(w.new)}

@@ -7,7 +7,7 @@ person of the record our ids on it name, a merged contact to both of its people 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from wanesync.adapters.stripe.customers import LOCALES
 from wanesync.core.fields import FieldMap
@@ -16,6 +16,8 @@ from wanesync.sandbox.hubspot.machine import HubSpotMachine
 from wanesync.sandbox.journal import Entry
 from wanesync.sandbox.stripe.machine import StripeMachine
 
+DEFAULTED = "lifecyclestage"
+"""A property that HubSpot sets at creation."""
 Ref = tuple[Side, str]
 Cell = tuple[Side, str, str]
 
@@ -124,6 +126,11 @@ class Facts:
             if what == "created":
                 self._born(ref, entry, person, ours=ours)
             who = "vendor" if entry.source == "stripe" else "ours" if ours else "user"
+            if what == "created" and DEFAULTED in entry.changes and who == "ours":
+                # We create no contact with one that was not asked for: HubSpot sets the first stage by itself.
+                own = {name: value for name, value in entry.changes.items() if name != DEFAULTED}
+                self._change(ref, replace(entry, changes={DEFAULTED: entry.changes[DEFAULTED]}), "vendor")
+                entry = replace(entry, changes=own)
             self._change(ref, entry, who)
 
     def _born(self, ref: Ref, entry: Entry, person: int, *, ours: bool) -> None:

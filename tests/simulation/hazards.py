@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 FEATURES = (
     "wide filled lag empty partial shapes odd restore couples keepid same parts shared exchange hot refuse vanish "
-    "shorten jump remap repeat"
+    "shorten jump remap repeat full stage repath renamed"
 ).split()
 """What a scenario may hold besides ``people.FEATURES``.
 
@@ -39,13 +39,19 @@ recycle bin. ``couples``: merges of two contacts that both have a customer; ``ke
 their addresses. ``hot``: many edits of one field. ``refuse``: the portal gets a rule. ``vanish``: a property is
 archived. ``shorten``: HubSpot keeps a part of a text. ``jump``: the computer's clock goes ahead, and back. ``remap``:
 the configuration loses a field and gets it back; a process may keep the old map. ``repeat``: a custom event that
-HubSpot has already is refused.
+HubSpot has already is refused. ``full``: another program fills a
+customer's metadata to its last keys, or takes some out. ``stage``: the life-cycle stage is mapped, which HubSpot moves
+forward only. ``repath``: the configuration keeps a field elsewhere on Stripe for a while. ``renamed``: the company of a
+customer whose name Stripe filled in changes.
 """
 READY = frozenset(FEATURES)
 """Those that seeds may draw: seeds with them pass."""
-DEEDS = ("wide", "filled", "odd", "restore", "couples", "same", "parts", "shared", "exchange", "hot", "remap")
+DEEDS = tuple("wide filled odd restore couples same parts shared exchange hot remap full stage repath renamed".split())
 ADMIN = ("refuse", "vanish", "shorten")
 VIP = FieldSpec("vip", ("vip",), ("metadata.vip",))
+STAGE = FieldSpec("stage", ("lifecyclestage",), ("metadata.stage",))
+STAGES = ("lead", "opportunity", "customer", "subscriber")
+KEYS = 50
 VIP_OPTIONS = ("gold", "silver", "iron")
 WIDE = (*(spec.name for spec in DEFAULT_FIELDS), VIP.name)
 RULES = ({"pattern": ".*[02468]"}, {"max_length": "3"}, {"options": "Co1;Co2;Co3;City1;City2"}, {"read_only": "true"})
@@ -104,6 +110,7 @@ class Hazards:
     wrong_clock: list[tuple[int, int]] = field(default_factory=list)
     _jumped_ms: int = 0
     dropped: str = ""
+    moved: bool = False
     dropped_ever: set[str] = field(default_factory=set)
     drops: list[tuple[str, int]] = field(default_factory=list)
     _numbers: int = 0
@@ -111,8 +118,18 @@ class Hazards:
     @property
     def map(self) -> FieldMap:
         """The field map of the configuration as it is now."""
-        specs = tuple(spec for spec in self.world.fields.specs if spec.name != self.dropped)
-        return self.world.fields if not self.dropped else FieldMap(specs)
+        fields = self.world.fields
+        if not self.dropped:
+            return fields
+        if self.moved:
+            elsewhere = (f"metadata.{self.dropped}",)
+            return FieldMap(tuple(replace(s, stripe=elsewhere) if s.name == self.dropped else s for s in fields.specs))
+        return FieldMap(tuple(spec for spec in fields.specs if spec.name != self.dropped))
+
+    @property
+    def changes_map(self) -> bool:
+        """Whether the configuration may change."""
+        return self.has("remap") or self.has("repath")
 
     @classmethod
     def begin(cls, world: World) -> Hazards:
@@ -331,7 +348,15 @@ class Hazards:
 
     def _remap(self) -> str:
         """The configuration gets another field map: a field less, or all again; everything is restarted."""
+        return self._change_map(moved=False)
+
+    def _repath(self) -> str:
+        """As ``_remap``, but the field is kept in metadata meanwhile."""
+        return self._change_map(moved=True)
+
+    def _change_map(self, *, moved: bool) -> str:
         was_reduced = bool(self.dropped)
+        self.moved = moved
         self.dropped = "" if was_reduced else self.rng.choice(("company", "city", "phone"))
         self.dropped_ever |= {self.dropped} - {""}
         if self.dropped:
@@ -353,6 +378,37 @@ class Hazards:
             self.door_is_old = True
         else:
             world.open_door()
+
+    def _full(self) -> str:
+        """Another program fills a customer's metadata, or takes some of its keys out."""
+        living = self.world.facts.living(Side.STRIPE)
+        if not living:
+            return ""
+        customer_id = self.rng.choice(living)
+        held = self.world.facts.raw[Side.STRIPE, customer_id]
+        foreign = [name for name in held if name.startswith("metadata.x") and held[name]]
+        if foreign:
+            gone = foreign[: self.rng.choice((1, 2, 5))]
+            return self._edit(Side.STRIPE, "update", customer_id, dict.fromkeys(gone, ""))
+        keys = sum(1 for name, value in held.items() if name.startswith("metadata.") and value)
+        more = KEYS - keys - self.rng.choice((0, 0, 1))
+        return self._edit(Side.STRIPE, "update", customer_id, {f"metadata.x{n}": "1" for n in range(more)})
+
+    def _stage(self) -> str:
+        side = self.rng.choice(list(Side))
+        living = self.world.facts.living(side)
+        if not living:
+            return ""
+        return self._edit(side, "update", self.rng.choice(living), self.words(side, "stage", self.rng.choice(STAGES)))
+
+    def _renamed(self) -> str:
+        """The company of a pair changes; where Stripe had filled the name in from it, the name stays."""
+        link = self._pick()
+        if link is None:
+            return ""
+        side = self.rng.choice(list(Side))
+        company = f"Sued {'abcdefghij'[self._number() % 10] * 3}"
+        return self._edit(side, "update", link.id_on(side), self.words(side, "company", company))
 
     def _exchange(self) -> str:
         links = self._links()

@@ -156,6 +156,8 @@ class World:
             owned += [replace(spec, owner=self.hazards.rng.choice(list(Side))) for spec in more]
             settings = {"type": "enumeration", "options": ";".join(hazards.VIP_OPTIONS)}
             self.hubspot.edit("property", hazards.VIP.name, settings, self.now)
+        if "stage" in self.features:
+            owned.append(replace(hazards.STAGE, owner=self.hazards.rng.choice(list(Side))))
         clears = random.Random(f"clears {self.seed}")
         return FieldMap(tuple(replace(spec, clears=clears.choice(list(Clears))) for spec in owned))
 
@@ -240,7 +242,7 @@ class World:
         self.processes.append(process)
         # One that cannot have a first heartbeat ends, and is started again until it can.
         self.down_until, cuts, self._cuts = 0, self._cuts, 0
-        if self.hazards.has("remap"):
+        if self.hazards.changes_map:
             self._claim_map(runtime.store, fields)
         self.beat(process)
         self._cuts = cuts
@@ -272,7 +274,7 @@ class World:
             Side.STRIPE: StripeEvents(fields, account, key=EVENT_KEY),
         }
         self.intake = Intake(self._open_store(self.clock.wall_ms), {})
-        if self.hazards.has("remap"):
+        if self.hazards.changes_map:
             # A door that cannot have the database is started again until it can.
             self.down_until, cuts, self._cuts = 0, self._cuts, 0
             self._claim_map(self.intake.store, fields)
