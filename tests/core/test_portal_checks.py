@@ -50,6 +50,20 @@ def test_a_whole_account_has_no_problem() -> None:
     assert find_problems(FIELDS, PortalFacts(WHOLE, has_event=True), None, "e") == []
 
 
+def test_scopes_that_the_key_lacks_are_named_where_hubspot_lists_them() -> None:
+    def found(scopes: frozenset[str] | None, sink: Sink | None = None) -> list[str]:
+        facts = PortalFacts(WHOLE, has_event=True, scopes=scopes)
+        return [f"{one.kind}: {one.text}" for one in find_problems(FIELDS, facts, sink, "e")]
+
+    everything = frozenset({"crm.objects.contacts.write", "analytics.behavioral_events.send"})
+    assert found(None, Sink.CUSTOM_EVENT) == found(everything, Sink.CUSTOM_EVENT) == []
+    (text,) = found(everything - {"crm.objects.contacts.write"})
+    assert text.startswith("creations: HubSpot's key lacks the scope crm.objects.contacts.write: add it")
+    (text,) = found(everything - {"analytics.behavioral_events.send"}, Sink.CUSTOM_EVENT)
+    assert text.startswith("purchases: HubSpot's key lacks the scope analytics.behavioral_events.send: add it")
+    assert found(everything - {"analytics.behavioral_events.send"}) == []
+
+
 def test_our_missing_properties_are_named_once_with_the_command() -> None:
     (text,) = texts(stripe_customer_id=None, wanesync_intent=None)
     assert text.startswith(

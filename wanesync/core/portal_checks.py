@@ -18,11 +18,13 @@ from wanesync.core.countries import find_code
 from wanesync.core.fields import FieldMap, FieldSpec
 from wanesync.core.ids import CUSTOMER_ID_PROPERTY, INTENT_PROPERTY
 from wanesync.core.model import Side
+from wanesync.core.permissions import SEND_EVENTS, WRITE_CONTACTS
 from wanesync.core.purchases import ROLL_UP_PROPERTIES, Sink
 
 OWN_PROPERTIES = (CUSTOMER_ID_PROPERTY, INTENT_PROPERTY)
 """Properties every contact we create carries; their values must be unique."""
 COMMAND = "run wanesync init --hubspot"
+ADD_SCOPE = "add it to the app and install the app again"
 UNCHECKED = "HubSpot was not checked yet: a worker with its key does so when it starts"
 SETUP_WAIT = "HubSpot lacks what wanesync init --hubspot creates"
 """The reason shown for jobs that wait for the set-up of the account."""
@@ -57,10 +59,14 @@ class PropertyFacts:
 
 @dataclass(frozen=True, slots=True)
 class PortalFacts:
-    """What an account has. ``has_event``: None where custom events cannot be read (another subscription or scope)."""
+    """What an account has. ``has_event``: None where custom events cannot be read (another subscription or scope).
+
+    ``scopes``: of the key, None where HubSpot does not list them.
+    """
 
     properties: Mapping[str, PropertyFacts]
     has_event: bool | None = None
+    scopes: frozenset[str] | None = None
 
 
 class SetupProblemKind(StrEnum):
@@ -116,10 +122,23 @@ def unpack_state(text: str) -> PortalState:
 def find_problems(fields: FieldMap, facts: PortalFacts, sink: Sink | None, event_name: str) -> list[SetupProblem]:
     """Return everything an account lacks; ``sink`` None: purchases become custom events where the account has them."""
     return [
+        *_check_scopes(facts.scopes, sink),
         *_check_own(facts.properties),
         *(problem for spec in fields.specs for problem in _check_field(spec, facts.properties)),
         *_check_sink(facts, sink, event_name),
     ]
+
+
+def _check_scopes(scopes: frozenset[str] | None, sink: Sink | None) -> Iterable[SetupProblem]:
+    """Name the scopes that the key lacks, before a write is refused for want of them."""
+    if scopes is None:
+        return
+    if WRITE_CONTACTS not in scopes:
+        text = f"HubSpot's key lacks the scope {WRITE_CONTACTS}: {ADD_SCOPE}; until then no contact is created"
+        yield SetupProblem(SetupProblemKind.CREATIONS, WRITE_CONTACTS, text)
+    if sink is Sink.CUSTOM_EVENT and SEND_EVENTS not in scopes:
+        text = f"HubSpot's key lacks the scope {SEND_EVENTS}: {ADD_SCOPE}; until then purchases wait"
+        yield SetupProblem(SetupProblemKind.PURCHASES, Sink.CUSTOM_EVENT, text)
 
 
 def _check_own(properties: Mapping[str, PropertyFacts]) -> Iterable[SetupProblem]:

@@ -440,8 +440,12 @@ class HubSpotAdapter:
         return name in setup.read_properties(self._client)
 
     def inspect(self) -> PortalFacts:
-        """Return which properties contacts have, and whether the event of purchases is defined (two requests)."""
-        return setup.inspect(self._client, self._options.event_name)
+        """Return which properties contacts have, whether the event of purchases is defined, and the scopes of the key.
+
+        Three requests.
+        """
+        facts = setup.inspect(self._client, self._options.event_name)
+        return replace(facts, scopes=setup.find_scopes(self._client, self._options.token))
 
     def prepare(self, *, with_events: bool) -> Sequence[str]:
         """Create the properties and the event definition that are missing; several requests."""

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 
-from wanesync.adapters.hubspot.api_paths import DEFINITION, DEFINITIONS
+from wanesync.adapters.hubspot.api_paths import DEFINITION, DEFINITIONS, TOKEN_INFO
 from wanesync.adapters.hubspot.client import HubSpotClient
 from wanesync.adapters.hubspot.errors import read_unreadable
 from wanesync.adapters.hubspot.purchases import define_event
@@ -54,6 +54,15 @@ def inspect(client: HubSpotClient, event_name: str) -> PortalFacts:
             raise
         return PortalFacts(properties, has_event=False)
     return PortalFacts(properties, has_event=True)
+
+
+def find_scopes(client: HubSpotClient, token: str) -> frozenset[str] | None:
+    """Return the scopes of a key; None where HubSpot does not list them, which it does for private apps."""
+    try:
+        reply = client.call_path("POST", TOKEN_INFO, body={"tokenKey": token})
+    except CallError:
+        return None
+    return frozenset(map(text, rows(reply.body.get("scopes")))) or None
 
 
 def _read_facts(entry: Mapping[str, object]) -> PropertyFacts:
