@@ -187,7 +187,7 @@ def interleaved(url: str) -> Iterator[Interleaving]:
     """While it lasts, every seed is played on this Postgres."""
     interleaving = Interleaving()
     database = SimPostgres(url, interleaving)
-    fill, settle, begin = steps.fill, steps.settle, Play.__init__
+    fill, settle, begin, beat = steps.fill, steps.settle, Play.__init__, world.World.beat
 
     def filled(scene: World, process: Process, side: Side) -> None:
         interleaving.process = process
@@ -200,6 +200,11 @@ def interleaved(url: str) -> Iterator[Interleaving]:
     def settled(scene: World, flight: Flight) -> None:
         interleaving.process = flight.process
         settle(scene, flight)
+
+    def beaten(self: World, process: Process) -> None:
+        # It holds the guard of its calls in flight, which a step of its own would wait for.
+        interleaving.process = process
+        beat(self, process)
 
     def begun(self: Play, *arguments: object, **more: object) -> None:
         begin(self, *arguments, **more)  # type: ignore[arg-type] # handed on
@@ -216,6 +221,7 @@ def interleaved(url: str) -> Iterator[Interleaving]:
         for target, name, new in (
             (steps, "fill", filled),
             (steps, "settle", settled),
+            (world.World, "beat", beaten),
             (Play, "__init__", begun),
             (world, "lend_database", lend),
             (world, "take_back", SimPostgres.wipe),

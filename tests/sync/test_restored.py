@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.support.live_sync import STRIPE, LiveSync
-from tests.support.store_rows import a_create
+from tests.support.store_rows import a_create, a_link, an_update
 from wanesync.core.model import Event
 from wanesync.store.tables.settings import LISTED, PORTAL, RESTORED
 from wanesync.sync.intake import store_events
@@ -52,3 +52,25 @@ def test_a_creation_that_is_known_here_counts_for_nothing(live: LiveSync) -> Non
     live.store.run(lambda tx: store_events(tx, [shown("wane-c-4711-12-0")]))
     with live.store.reading() as tx:
         assert tx.settings.get(LISTED)
+
+
+@pytest.mark.parametrize(
+    ("at_ms", "linked", "known", "suspected"),
+    [
+        (LISTED_MS + 5_000, "cus_9", False, True),
+        (LISTED_MS - 60_000, "cus_9", False, False),
+        (LISTED_MS + 5_000, "cus_1", False, False),
+        (LISTED_MS + 5_000, "cus_9", True, False),
+    ],
+)
+def test_an_unknown_update_of_ours_to_a_linked_customer_shows_that_a_copy_runs_elsewhere(
+    live: LiveSync, at_ms: int, linked: str, known: bool, suspected: bool
+) -> None:
+    prepare(live)
+    with live.store.transaction() as tx:
+        tx.links.put(a_link("k1", "1", linked))
+        if known:
+            tx.pending_writes.put(replace(an_update("w1"), side=STRIPE, idempotency_key="wane-u-cus_9-w1"))
+    live.store.run(lambda tx: store_events(tx, [shown("wane-u-cus_9-w1", at_ms)]))
+    with live.store.reading() as tx:
+        assert (tx.settings.get(RESTORED) is not None) == suspected

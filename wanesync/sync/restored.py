@@ -10,11 +10,12 @@ from collections.abc import Iterable
 
 import structlog
 
-from wanesync.core.model import Event, Side
+from wanesync.core.model import Event, LinkState, Side
 from wanesync.store.database import Tx
 from wanesync.store.tables.settings import LISTED, PORTAL, RESTORED
 
 _OWN_CREATE = re.compile(r"wane-c-(\d+)-")
+_OWN_UPDATE = re.compile(r"wane-u-")
 log = structlog.get_logger()
 
 
@@ -37,20 +38,32 @@ def end_listing(tx: Tx, began_ms: str) -> None:
 
 
 def check_events(tx: Tx, events: Iterable[Event], known_keys: set[str]) -> None:
-    """Suspect a restored database where Stripe shows a creation of ours since the listing that nothing here knows."""
-    found = [
-        (match[1], event)
+    """Suspect a restored or copied database where Stripe shows a write of ours since the listing that is unknown here.
+
+    That is a creation for our portal, or an update of a customer that is linked here: its pending write is kept for
+    longer than Stripe lists events.
+    """
+    unknown = [
+        event
         for event in events
-        if event.side is Side.STRIPE
-        and event.request_key not in known_keys
-        and (match := _OWN_CREATE.match(event.request_key))
+        if event.side is Side.STRIPE and event.request_key and event.request_key not in known_keys
     ]
-    if not found:
+    creations = [(match[1], event) for event in unknown if (match := _OWN_CREATE.match(event.request_key))]
+    updates = [event for event in unknown if _OWN_UPDATE.match(event.request_key)]
+    if not creations and not updates:
         return
     settings = tx.settings.get_many([LISTED, PORTAL])
-    for portal, event in found:
-        # The times of Stripe's events are whole seconds.
-        since_listing = event.occurred_ms > int(settings.get(LISTED, "0")) // 1000 * 1000 + 1000
-        if LISTED in settings and portal == settings.get(PORTAL) and since_listing:
-            suspect(tx, f"Stripe shows a creation of ours that is not known here ({event.record_id})")
-            return
+    # The times of Stripe's events are whole seconds.
+    listed_ms = int(settings.get(LISTED, "0")) // 1000 * 1000 + 1000
+    own = [event for portal, event in creations if portal == settings.get(PORTAL) and event.occurred_ms > listed_ms]
+    late = [event for event in updates if event.occurred_ms > listed_ms]
+    if own:
+        suspect(tx, f"Stripe shows a creation of ours that is not known here ({own[0].record_id})")
+    elif late and (linked := _find_linked(tx, late)):
+        suspect(tx, f"Stripe shows an update of ours that is not known here ({linked}): does a copy run elsewhere?")
+
+
+def _find_linked(tx: Tx, events: Iterable[Event]) -> str:
+    """The customer of one of the events that has an active link; "" without one."""
+    links = tx.links.of_records([(Side.STRIPE, event.record_id) for event in events])
+    return next((link.stripe_id for link in links if link.state is LinkState.ACTIVE), "")
