@@ -70,7 +70,7 @@ def test_purchase_by_a_guest_and_its_capture(stripe: Client) -> None:
         ("update", "cus_never", {"name": "x"}, "No such customer"),
         ("create", None, {"nme": "x"}, "unknown parameter"),
         ("purchase", None, {"amount": "1"}, "currency"),
-        ("purchase", "cus_never", {"amount": "1", "currency": "usd"}, "No such customer"),
+        ("purchase", "cus_never", {"amount": "100", "currency": "usd"}, "No such customer"),
         ("capture", "ch_never", {}, "No such charge"),
     ],
 )

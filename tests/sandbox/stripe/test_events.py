@@ -108,7 +108,7 @@ def test_delivery_success_filter_and_pending_webhooks(stripe: Client) -> None:
 def test_events_list_filters_and_walks(stripe: Client) -> None:
     machine = stripe.machine
     customer = machine.edit("create", None, {"name": "Ada"}, NOW_MS)
-    machine.edit("purchase", customer, {"amount": "5", "currency": "usd"}, NOW_MS + 1000)
+    machine.edit("purchase", customer, {"amount": "500", "currency": "usd"}, NOW_MS + 1000)
     machine.edit("update", customer, {"name": "Eve"}, NOW_MS + 2000)
     stripe.now_ms = NOW_MS + 3000
 
@@ -208,7 +208,7 @@ def test_wrong_endpoints_are_400(stripe: Client, params: dict[str, str], code: s
 def test_the_target_may_receive_few_event_types() -> None:
     machine = StripeMachine(random.Random(1), StripeSettings(target_events=("charge.succeeded",)))
     machine.set_target(TARGET)
-    machine.edit("purchase", None, {"amount": "5", "currency": "usd"}, NOW_MS)
+    machine.edit("purchase", None, {"amount": "500", "currency": "usd"}, NOW_MS)
 
     assert [verify(delivery, TARGET.secret)["type"] for delivery in machine.take_deliveries(NOW_MS)] == [
         "charge.succeeded"

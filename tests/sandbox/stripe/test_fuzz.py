@@ -27,7 +27,15 @@ VALUES = [
     "a@b.co",
     "card",
     "pm_card_visa",
+    "pm_card_authenticationRequired",
     "tok_visa",
+    "sepa_debit",
+    "customer_balance",
+    "send_invoice",
+    "month",
+    "now",
+    "payment",
+    "subscription",
     "manual",
 ]
 SUFFIXES = ["", "", "", "[]", "[0]", "[k]", "[0][name]", "[gte]", "[number]", "[[", "]", "[a][b][c][d][e][f][g][h][i]"]
@@ -46,7 +54,7 @@ def build_stand_in() -> tuple[StripeMachine, list[str]]:
     """A machine with a little of everything, and the ids in it."""
     caller = Client(StripeMachine(random.Random(1), UNLIMITED))
     customer = caller.ok("POST", "/v1/customers", {"payment_method": "pm_card_visa", "address[city]": "Bath"})["id"]
-    pay = {"amount": "5", "currency": "usd", "payment_method": "pm_card_visa"}
+    pay = {"amount": "500", "currency": "usd", "payment_method": "pm_card_visa"}
     intents = [
         caller.ok("POST", "/v1/payment_intents", {**pay, **more})["id"]
         for more in ({}, {"confirm": "true"}, {"confirm": "true", "capture_method": "manual", "customer": customer})
@@ -54,7 +62,38 @@ def build_stand_in() -> tuple[StripeMachine, list[str]]:
     endpoint = caller.ok("POST", "/v1/webhook_endpoints", {"url": "https://a.example/", "enabled_events[]": "*"})["id"]
     charge = caller.ok("GET", "/v1/charges")["data"][0]["id"]
     method = caller.ok("GET", "/v1/payment_methods")["data"][0]["id"]
-    return caller.machine, [customer, *intents, endpoint, charge, method, caller.events()[0]["id"], "cus_never", "é/"]
+    billed = fill_billing(caller, customer)
+    ids = [customer, *intents, endpoint, charge, method, *billed, caller.events()[0]["id"], "cus_never", "é/"]
+    return caller.machine, ids
+
+
+def fill_billing(caller: Client, customer: str) -> list[str]:
+    """The ids of a refund, a dispute and the objects of billing."""
+
+    def make(path: str, params: dict[str, str]) -> str:
+        made: str = caller.ok("POST", f"/v1/{path}", params)["id"]
+        return made
+
+    paid = make("charges", {"amount": "900", "currency": "usd", "source": "tok_visa", "customer": customer})
+    disputed = make("charges", {"amount": "900", "currency": "usd", "source": "tok_createDispute"})
+    dispute = caller.ok("GET", "/v1/disputes", {"charge": disputed})["data"][0]["id"]
+    product = make("products", {"name": "Tea"})
+    price = {"product": product, "unit_amount": "900", "currency": "usd"}
+    once, monthly = make("prices", price), make("prices", {**price, "recurring[interval]": "month"})
+    owner = {"customer": customer}
+    item = make("invoiceitems", {**owner, "amount": "700", "currency": "usd"})
+    draft, opened = (make("invoices", owner) for _ in range(2))
+    billed = make("invoices", {**owner, "pending_invoice_items_behavior": "include"})
+    caller.ok("POST", f"/v1/invoices/{billed}/finalize")
+    card = make(f"customers/{customer}/sources", {"source": "tok_visa"})
+    session = {"success_url": "https://a.example", "line_items[0][price]": once, "line_items[0][quantity]": "1"}
+    clock = make("test_helpers/test_clocks", {"frozen_time": "1577836800"})
+    return [
+        make("refunds", {"charge": paid, "amount": "300"}), dispute, product, once, monthly, item, draft, opened,
+        billed, card, clock, make("checkout/sessions", {**session, "mode": "payment"}),
+        make("subscriptions", {**owner, "items[0][price]": monthly}), make("coupons", {"percent_off": "20"}),
+        make("setup_intents", owner), make("credit_notes", {"invoice": billed, "amount": "100"}),
+    ]  # fmt: skip
 
 
 @st.composite
@@ -82,6 +121,8 @@ def test_every_request_is_answered(data: st.DataObject) -> None:
         assert isinstance(json.loads(response.body), dict)
         machine.records()
         machine.take_deliveries(NOW_MS)
+    # What Stripe does by itself later has to end as well.
+    machine.take_deliveries(NOW_MS + UNLIMITED.settle_ms)
 
 
 @given(st.binary(max_size=60), st.text(max_size=20), st.text(max_size=20))

@@ -111,6 +111,20 @@ def test_a_subscription_renews_when_its_clock_is_advanced(stripe: Client) -> Non
     assert item["current_period_start"] <= START_S + 2 * MONTH_S < item["current_period_end"]
 
 
+def test_with_its_customer_a_subscription_ends_and_nothing_comes_later(stripe: Client) -> None:
+    clock = stripe.ok("POST", "/v1/test_helpers/test_clocks", {"frozen_time": str(START_S)})["id"]
+    made = subscribe(stripe, clock, "pm_card_visa")
+    customer = stripe.ok("GET", f"/v1/subscriptions/{made}")["customer"]
+    stripe.ok("POST", "/v1/payment_intents", {**DEBIT, "customer": customer})
+
+    stripe.ok("DELETE", f"/v1/customers/{customer}")
+    advance(stripe, clock, START_S + MONTH_S)
+
+    assert stripe.ok("GET", f"/v1/subscriptions/{made}")["status"] == "canceled"
+    assert len(stripe.ok("GET", "/v1/invoices", {"subscription": made})["data"]) == 1
+    assert "charge.succeeded" in types(stripe)
+
+
 def test_a_cancelled_subscription_ends_with_its_period(stripe: Client) -> None:
     clock = stripe.ok("POST", "/v1/test_helpers/test_clocks", {"frozen_time": str(START_S)})["id"]
     made = subscribe(stripe, clock, "pm_card_visa")

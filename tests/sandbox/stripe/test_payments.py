@@ -9,7 +9,7 @@ import pytest
 from tests.support.stripe_client import NOW_MS, UNLIMITED, Client
 from wanesync.sandbox.stripe.machine import StripeMachine
 
-CHARGE = {"amount": "5", "currency": "usd", "source": "tok_visa"}
+CHARGE = {"amount": "500", "currency": "usd", "source": "tok_visa"}
 PAY = {"amount": "1999", "currency": "eur", "confirm": "true", "payment_method": "pm_card_visa"}
 
 
@@ -134,11 +134,18 @@ def test_wrong_intents_are_400(stripe: Client, params: dict[str, str], code: str
     assert stripe.ok("GET", "/v1/payment_intents")["data"] == []
 
 
-@pytest.mark.parametrize(("currency", "amount"), [("jpy", "500"), ("kwd", "5000"), ("USD", "1")])
+@pytest.mark.parametrize(("currency", "amount"), [("jpy", "500"), ("kwd", "5000"), ("USD", "50")])
 def test_currencies_of_all_kinds(stripe: Client, currency: str, amount: str) -> None:
     charge = stripe.ok("POST", "/v1/charges", {"amount": amount, "currency": currency, "source": "tok_visa"})
 
     assert (charge["amount"], charge["currency"], charge["payment_intent"]) == (int(amount), currency.lower(), None)
+
+
+@pytest.mark.parametrize("path", ["/v1/charges", "/v1/payment_intents"])
+def test_too_little_is_refused(stripe: Client, path: str) -> None:
+    params = {"amount": "49", "currency": "eur"} | ({"source": "tok_visa"} if "charges" in path else {})
+
+    assert stripe.refused("POST", path, params) == (400, "amount_too_small", "amount")
 
 
 def test_older_charges(stripe: Client) -> None:
@@ -166,13 +173,13 @@ def test_lists_of_payments(stripe: Client) -> None:
     of_one = stripe.ok("GET", "/v1/charges", {"customer": one})["data"]
     of_first = stripe.ok("GET", "/v1/charges", {"payment_intent": first["id"], "expand[]": "data.customer"})["data"]
 
-    assert [row["amount"] for row in of_one] == [5, 1999]
+    assert [row["amount"] for row in of_one] == [500, 1999]
     assert [row["customer"]["id"] for row in of_first] == [one]
     assert stripe.ok("GET", "/v1/charges", {"payment_intent": first["id"], "customer": two})["data"] == []
     assert len(stripe.ok("GET", "/v1/payment_intents", {"customer": two})["data"]) == 1
     assert stripe.ok("GET", "/v1/balance")["pending"] == [
         {"amount": 2 * (1999 - 88), "currency": "eur", "source_types": {"card": 2 * (1999 - 88)}},
-        {"amount": 5 - 30, "currency": "usd", "source_types": {"card": 5 - 30}},
+        {"amount": 500 - 44, "currency": "usd", "source_types": {"card": 500 - 44}},
     ]
 
 

@@ -47,13 +47,13 @@ class FilledStandIn:
         }
         self.customer = self.ok("POST", "/v1/customers", full)["id"]
         self.ok("POST", "/v1/customers", {"email": "bare@b.co"})
-        pay = {"amount": "5", "currency": "usd", "confirm": "true", "customer": self.customer}
+        pay = {"amount": "500", "currency": "usd", "confirm": "true", "customer": self.customer}
         self.intent = self.ok("POST", "/v1/payment_intents", {**pay, "payment_method": "pm_card_visa"})
         declined = {**pay, "payment_method": "pm_card_chargeDeclined"}
         self.declined = self.call("POST", "/v1/payment_intents", declined)
         held = {**pay, "payment_method": "pm_card_visa", "capture_method": "manual"}
         self.ok("POST", "/v1/payment_intents", held)
-        self.ok("POST", "/v1/payment_intents", {"amount": "5", "currency": "usd"})
+        self.ok("POST", "/v1/payment_intents", {"amount": "500", "currency": "usd"})
         self.ok("POST", f"/v1/customers/{self.customer}", {"name": "Eve", "metadata[k]": ""})
         self._fill_billing()
         self.endpoint = self.ok("POST", "/v1/webhook_endpoints", {"url": "https://a.example/", "enabled_events[]": "*"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import string
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
@@ -12,7 +13,7 @@ from wanesync.sandbox.faults import Faults
 from wanesync.sandbox.journal import Journal
 from wanesync.sandbox.stripe.collection import Collection
 from wanesync.sandbox.stripe.objects import NewObject, Record
-from wanesync.sandbox.stripe.refusals import refuse_absent
+from wanesync.sandbox.stripe.refusals import Refusal, refuse_absent
 from wanesync.sandbox.stripe.search import SearchIndex
 from wanesync.sandbox.stripe.webhooks import Webhooks
 
@@ -103,7 +104,9 @@ class Timers:
         """Run all that are due, in their order."""
         while self._due and self._due[0][0] <= now_ms:
             at_ms, _, run = heappop(self._due)
-            run(at_ms)
+            # What it was set for may be gone: a customer that was deleted, a card that is declined.
+            with suppress(Refusal):
+                run(at_ms)
 
 
 class Account:

@@ -27,6 +27,12 @@ from wanesync.sandbox.stripe.payments.known_cards import GENERIC, Decline, find_
 from wanesync.sandbox.stripe.refusals import Refusal, refuse_missing
 
 AMOUNT = Integer(1, 99_999_999)
+# The least that can be charged, in minor units (docs.stripe.com/currencies, minimum charge amounts).
+LEAST = {
+    "aed": 200, "aud": 50, "bgn": 100, "brl": 50, "cad": 50, "chf": 50, "czk": 1500, "dkk": 250, "eur": 50, "gbp": 30,
+    "hkd": 400, "huf": 17_500, "inr": 50, "jpy": 50, "mxn": 1000, "myr": 200, "nok": 300, "nzd": 50, "pln": 200,
+    "ron": 200, "sek": 300, "sgd": 50, "thb": 1000, "usd": 50,
+}  # fmt: skip
 WHOLE_UNITS = ("isk", "ugx")  # docs.stripe.com/currencies, special cases
 SHIPPING = Hash(
     {
@@ -150,7 +156,11 @@ def settle(account: Account, record: Record, failed: bool, cause: Cause) -> Reco
 
 
 def check_amount(params: Record) -> None:
-    """Raise the 400 for fractions of a currency that has none but is written with two decimals."""
+    """Raise the 400 for too little, and for fractions of a currency that has none but is written with two decimals."""
+    least = LEAST.get(params["currency"], 0)
+    if params["amount"] < least:
+        text = f"Amount must be at least {least} in the smallest unit of {params['currency']}."
+        raise Refusal(400, text, code="amount_too_small", param="amount")
     if params["currency"] in WHOLE_UNITS and params["amount"] % 100:
         text = f"Amounts in {params['currency']} must be divisible by 100: fractions cannot be charged."
         raise Refusal(400, text, code="invalid_charge_amount", param="amount")

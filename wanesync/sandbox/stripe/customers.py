@@ -176,12 +176,20 @@ def _set_default(account: Account, record: Record, params: Record, card: Record 
 
 
 def delete(call: Call) -> Record:
-    """DELETE /v1/customers/{id}, permanently; its payment methods are detached."""
+    """DELETE /v1/customers/{id}, permanently: its methods are detached, its cards go, its subscriptions end."""
     account, cause = call.account, call.cause
     record = account.find(account.customers, call.ids[0])
     owned, _ = account.methods.page(Window(FOREVER), account.methods.listed("customer", (record["id"],)))
     for method in owned:
         account.change(account.methods, method, {"customer": None}, cause)
+    for card in account.more["card"].all_of("customer", record["id"]):
+        account.remove(account.more["card"], card["id"], cause)
+        account.emit("customer.source.deleted", card, cause)
+    for row in account.more["subscription"].all_of("customer", record["id"]):
+        if row["status"] != "canceled":
+            ended = {"canceled_at": cause.now_s, "ended_at": cause.now_s, "status": "canceled"}
+            ended_row = account.change(account.more["subscription"], row, ended, cause)
+            account.emit("customer.subscription.deleted", ended_row, cause)
     account.remove(account.customers, record["id"], cause)
     account.emit("customer.deleted", record, cause)
     account.record_change("customer.deleted", record["id"], {}, cause)
