@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.support.stripe_client import KEY, NOW_MS, UNLIMITED, Client
@@ -125,6 +125,7 @@ def test_every_request_is_answered(data: st.DataObject) -> None:
     machine.take_deliveries(NOW_MS + UNLIMITED.settle_ms)
 
 
+@example(b"", "/v1/accounts/{id}", "")
 @given(st.binary(max_size=60), st.text(max_size=20), st.text(max_size=20))
 def test_every_body_path_and_key_is_answered(body: bytes, path: str, authorization: str) -> None:
     machine = StripeMachine(random.Random(1), UNLIMITED)

@@ -133,7 +133,7 @@ def find_operation(method: str, path: str) -> tuple[Operation, tuple[str, ...]] 
     """The operation of a path and the ids in it; None for an unknown path."""
     parts = path.split("/")[1:]
     exact = ROUTES.get((method, *parts))
-    if exact is not None:
+    if exact is not None and "{id}" not in parts:
         return exact, ()
     positions = DEEPER_POSITIONS if len(parts) > 1 and parts[1] in DEEPER else ID_POSITIONS
     ids = tuple(parts[at] for at in positions if at < len(parts))
