@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import closing, suppress
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -216,3 +217,9 @@ def test_a_default_isolation_of_the_server_changes_no_transaction(postgres_url: 
 def test_a_server_that_vanished_is_noticed_within_seconds_unless_the_address_says_otherwise() -> None:
     found = conninfo_to_dict(bound_waits("postgresql://u@h/d?tcp_user_timeout=7"))
     assert (found["tcp_user_timeout"], found["keepalives_idle"], found["host"]) == ("7", "5", "h")
+
+
+def test_a_refused_connection_is_reported_with_the_reason_of_the_server(postgres_url: str) -> None:
+    absent = urlsplit(postgres_url)._replace(path="/not_there").geturl()
+    with pytest.raises(DatabaseUnavailable, match=r'database "not_there" does not exist'):
+        open_store(absent, KEYS)

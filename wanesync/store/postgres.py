@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -59,6 +60,7 @@ _UNAVAILABLE_CLASSES = {"08", "28", "53", "57", "58", "3D"}
 _UNAVAILABLE = {"55P03", "42501", "25006"}
 # No table, column, function or schema of that name, or one of another shape: no statement of ours can succeed.
 _FOREIGN = {"42P01", "42703", "42883", "42P07", "42804", "3F000"}
+_FATAL = re.compile(r"FATAL: +([^\n]{1,200})")
 _REFUSED_CLASSES = {"22", "54", "XX"}  # a value, a limit of the program, a damaged row
 
 
@@ -86,7 +88,9 @@ def _translate(error: psycopg.Error, label: str) -> BaseException:  # noqa: PLR0
         )
     lost = not state and isinstance(error, errors.InterfaceError | errors.OperationalError)
     if lost or state in _UNAVAILABLE or state[:2] in _UNAVAILABLE_CLASSES:
-        code = f" ({state})" if state else ""
+        # A refused connection has no code; its reason names the user and the database, which the label shows anyway.
+        fatal = None if state else _FATAL.search(str(error))
+        code = f" ({state})" if state else f" ({fatal[1]})" if fatal else ""
         return DatabaseUnavailable(f"the database {label} cannot be reached or is busy{code}; is it running?")
     if isinstance(error, psycopg.DataError) or state[:2] in _REFUSED_CLASSES:
         return DatabaseRefused(state)
