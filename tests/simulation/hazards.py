@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 FEATURES = (
     "wide filled lag empty partial shapes odd restore couples keepid same parts shared exchange hot refuse vanish "
-    "shorten jump remap repeat full stage repath renamed"
+    "shorten jump remap repeat full stage repath renamed oldapi"
 ).split()
 """What a scenario may hold besides ``people.FEATURES``.
 
@@ -39,7 +39,8 @@ recycle bin. ``couples``: merges of two contacts that both have a customer; ``ke
 their addresses. ``hot``: many edits of one field. ``refuse``: the portal gets a rule. ``vanish``: a property is
 archived. ``shorten``: HubSpot keeps a part of a text. ``jump``: the computer's clock goes ahead, and back. ``remap``:
 the configuration loses a field and gets it back; a process may keep the old map. ``repeat``: a custom event that
-HubSpot has already is refused. ``full``: another program fills a
+HubSpot has already is refused. ``oldapi``: Stripe sends events in a version with another customer.
+``full``: another program fills a
 customer's metadata to its last keys, or takes some out. ``stage``: the life-cycle stage is mapped, which HubSpot moves
 forward only. ``repath``: the configuration keeps a field elsewhere on Stripe for a while. ``renamed``: the company of a
 customer whose name Stripe filled in changes.

@@ -77,6 +77,8 @@ class World:
         self._keep, self._digest = keep_trace, hashlib.blake2b(digest_size=8)
         self.hubspot = HubSpotMachine(self._fork(), HubSpotSettings(portal_id=int(PORTAL)))
         settings = StripeSettings(rate_per_s=10_000, operation_rate_per_s=None, fills_name="filled" in self.features)
+        if "oldapi" in self.features:
+            settings = replace(settings, api_version="2025-08-27.basil")
         self.stripe = StripeMachine(self._fork(), settings)
         self.fields = self._draw_fields()
         self.facts = Facts(self.fields, self.hubspot, self.stripe)

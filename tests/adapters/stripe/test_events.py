@@ -149,6 +149,15 @@ class TestStripe:
         assert (purchase.email, purchase.amount, purchase.currency) == ("ada@x.de", 3000, "usd")
         assert (purchase.occurred_ms, purchase.description) == (1_700_000_005_000, "Tea")
 
+    @pytest.mark.parametrize("account", ["acct_1", {"id": "acct_1", "object": "v2.core.account"}])
+    def test_a_charge_of_an_account_is_no_guests_whatever_address_it_shows(self, account: object) -> None:
+        [purchase] = parse_stripe(event("charge.succeeded", charge(customer=None, customer_account=account))).purchases
+        assert (purchase.customer_id, purchase.email) == ("acct_1", "")
+
+    def test_a_charge_with_both_is_its_customers(self) -> None:
+        [purchase] = parse_stripe(event("charge.succeeded", charge(customer_account="acct_1"))).purchases
+        assert (purchase.customer_id, purchase.email) == ("cus_1", "ada@x.de")
+
     @pytest.mark.parametrize("mark", [{"paid": "true"}, {"captured": "true"}, {"paid": None}, {"captured": 1}])
     def test_a_charge_whose_marks_are_neither_true_nor_false_is_set_aside(self, mark: Json) -> None:
         parsed = parse_stripe(event("charge.succeeded", charge(**mark)))
