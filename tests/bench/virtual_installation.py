@@ -93,7 +93,7 @@ class VirtualInstallation:
         self.fields = FieldMap(DEFAULT_FIELDS)
         settings = HubSpotSettings(portal_id=int(PORTAL), rate_per_s=LIMITS[Side.HUBSPOT], webhook_attempts=100)
         self.hubspot = HubSpotMachine(self._fork(), settings)
-        self.stripe = StripeMachine(self._fork(), StripeSettings(operation_rate_per_s=None))
+        self.stripe = StripeMachine(self._fork(), StripeSettings(rate_per_s=100, operation_rate_per_s=None))
         self.store = open_store(
             "sqlite::memory:", migrate=True, clock=DatabaseClock(self.clock.now_ms, self.clock.now_ms), rng=self._fork()
         )

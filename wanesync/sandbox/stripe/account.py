@@ -22,8 +22,8 @@ from wanesync.sandbox.stripe.webhooks import Webhooks
 class StripeSettings:
     """The settings of one account and its limits.
 
-    Limits are requests per second over a sliding second. The live defaults of Stripe are 100 for the account and 25
-    for each operation (docs.stripe.com/rate-limits, 2026-04-30). ``operation_rate_per_s`` None: Stripe has lifted the
+    Limits are requests per second over a sliding second: 25 with test keys, and 25 for each operation. A live account
+    has 100 in all (docs.stripe.com/rate-limits, 2026-04-30). ``operation_rate_per_s`` None: Stripe has lifted the
     operation limits. ``search_lag_ms``: how long search does not see a change. ``target_events``: the event types sent
     to the target of ``set_target``, like ``enabled_events`` of an endpoint. ``fills_name``: a customer created without
     ``name`` gets its ``business_name``, else its ``individual_name`` (since 2025-09-30.clover). ``settle_ms``: how long
@@ -32,7 +32,7 @@ class StripeSettings:
 
     account_id: str = "acct_sandbox"
     api_version: str = "2026-10-28.endive"
-    rate_per_s: int = 100
+    rate_per_s: int = 25
     operation_rate_per_s: int | None = 25
     search_rate_per_s: int = 20
     search_lag_ms: int = 1_000
