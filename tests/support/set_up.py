@@ -192,10 +192,10 @@ class SetUp:
             self.sandbox.set_target(Side.HUBSPOT, target)
             self.sandbox.edit("hubspot", "create", None, {"email": "ana@example.com"})
             self.sandbox.edit("stripe", "create", None, {"email": "bo@example.com"})
-            self._await_webhooks()
+            self.await_webhooks()
         return store
 
-    def _await_webhooks(self) -> None:
+    def await_webhooks(self) -> None:
         # The server's heartbeat stores the counts; here it is called by hand.
         deadline = time.monotonic() + 20
         while any(counts["webhooks_waiting"] for counts in self.sandbox.stats().values()):

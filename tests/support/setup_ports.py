@@ -9,7 +9,7 @@ from wanesync.core.errors import CallError, Failure
 from wanesync.core.model import Side
 from wanesync.core.portal_checks import OWN_PROPERTIES, PortalFacts, PropertyFacts
 from wanesync.core.ports import Account, Limits
-from wanesync.core.setup_facts import DailyUsage, Endpoint, EndpointWish, PropertyDetail, TokenFacts
+from wanesync.core.setup_facts import DailyUsage, Endpoint, EndpointWish, PropertyDetail, RecentChange, TokenFacts
 
 VERSION = "2026-10-28.endive"
 
@@ -30,6 +30,7 @@ class FakeHubSpot:
     usage: DailyUsage = field(default_factory=lambda: DailyUsage(1, 100))
     last_limits: Limits = field(default_factory=Limits)
     readable: bool = True
+    changes: Sequence[RecentChange] = ()
     trouble: dict[str, Failure] = field(default_factory=dict)
 
     def _check(self, method: str) -> None:
@@ -55,6 +56,10 @@ class FakeHubSpot:
     def read_details(self) -> Mapping[str, PropertyDetail]:
         self._check("read_details")
         return self.details
+
+    def read_recent_changes(self, since_ms: int, properties: Sequence[str]) -> Sequence[RecentChange]:
+        self._check("read_recent_changes")
+        return [change for change in self.changes if change.at_ms >= since_ms and change.property in properties]
 
     def can_define_events(self) -> bool:
         return True

@@ -17,11 +17,13 @@ import pytest
 from tests.support.lanes import start_processes
 from tests.support.set_up import PERMISSIONS, STRIPE_KEY, Handler, SetUp
 from tests.support.stripe_client import Client
+from wanesync.adapters.hubspot import account_setup
 from wanesync.adapters.hubspot.adapter import HubSpotAdapter
 from wanesync.adapters.stripe.events import EVENT_TYPES
 from wanesync.core import api_versions
-from wanesync.core.model import Side
+from wanesync.core.model import Event, Side
 from wanesync.core.permissions import DEFINE_EVENTS, READ_CONTACTS, SEND_EVENTS, WRITE_CONTACTS
+from wanesync.ops.checks import webhooks
 from wanesync.reconcile.missed_count import store_missed
 from wanesync.sandbox import server as sandbox_server
 from wanesync.sandbox.hubspot.scopes import KNOWN
@@ -257,6 +259,28 @@ def subscription_is_missing(setup: SetUp, _: pytest.MonkeyPatch) -> None:
     setup.open().run(lambda tx: store_missed(tx, Side.HUBSPOT, 3, ["phone"]))
 
 
+@fault("no webhook came of the last 1 change of phone", "subscribe to it: wanesync webhooks hubspot write DIR")
+def property_is_not_subscribed(setup: SetUp, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(webhooks, "GRACE_MS", 0)
+    patch.setattr(account_setup, "CREATION_MS", 1)
+    setup.sandbox.hubspot.portal.search_index.lag_ms = 0
+    sender = setup.sandbox.hubspot.portal.webhooks
+    sender._settings = replace(sender._settings, subscribed=frozenset({"email", "city"}))
+    contact = setup.sandbox.records("hubspot")[0]["id"]
+    setup.sandbox.edit("hubspot", "update", contact, {"phone": "+4930123456"})
+    setup.sandbox.edit("hubspot", "update", contact, {"city": "Lyon"})
+    setup.await_webhooks()
+
+
+@fault("changes by app 99, whose token this is, count as a user's", 'set hubspot.own_source_ids = ["99"]')
+def webhooks_come_from_another_app(setup: SetUp, _: pytest.MonkeyPatch) -> None:
+    event = Event("k", Side.HUBSPOT, "updated", "1", 1, source="user:INTEGRATION/99", received_ms=1)
+    store = setup.open()
+    store.run(lambda tx: tx.events.put_many([event]))
+    store.run(lambda tx: tx.events.mark_read(["k"]))
+    store.run(lambda tx: tx.events.mark_judged(["k"]))
+
+
 @fault("were refused for a wrong signature", "compare hubspot.webhook_secret with the app's client secret")
 def client_secret_is_of_another_app(setup: SetUp, _: pytest.MonkeyPatch) -> None:
     setup.open().run(lambda tx: tx.webhook_counts.add({(Side.HUBSPOT, Outcome.SIGNATURE): 30}))
@@ -390,7 +414,42 @@ def nothing_listens(setup: SetUp, _: pytest.MonkeyPatch) -> None:
     setup.run("webhooks", "stripe", "create")
 
 
+@fault("server.public_url ends with /webhooks/hubspot", "give scheme and host alone")
+def address_has_the_path_of_the_webhooks(setup: SetUp, _: pytest.MonkeyPatch) -> None:
+    setup.change(f'public_url = "{setup.public}"', f'public_url = "{setup.public}/webhooks/hubspot"')
+    setup.run("webhooks", "stripe", "create")
+
+
 # -- this machine
+
+
+@fault("the running processes work with another one than this configuration", "restart all of them with this file")
+def field_map_was_changed_without_a_restart(setup: SetUp, _: pytest.MonkeyPatch) -> None:
+    job = '[[field]]\nname = "job"\nhubspot = "jobtitle"\nstripe = "metadata.job"\n'
+    email = '[[field]]\nname = "email"\nhubspot = "email"\nstripe = "email"\ntransform = "email"\n'
+    setup.write(setup.file.name, setup.file.read_text() + email + job)
+
+
+@fault("stripe.rate is 80 a second, Stripe allows a test key 25", "leave it out")
+def rate_is_above_that_of_a_test_key(setup: SetUp, _: pytest.MonkeyPatch) -> None:
+    setup.change("[stripe]", "[stripe]\nrate = 80")
+
+
+@fault("server.max_body_bytes is 65,536", "leave it out")
+def bodies_are_limited_too_far(setup: SetUp, _: pytest.MonkeyPatch) -> None:
+    setup.change("[server]", "[server]\nmax_body_bytes = 65536")
+
+
+@fault("stripe.webhook_secret", "must be the signing secret of a webhook endpoint: whsec_")
+def a_key_stands_where_a_secret_belongs(setup: SetUp, _: pytest.MonkeyPatch) -> None:
+    setup.write("stripe-secret", STRIPE_KEY)
+
+
+@fault("the database", "run `wanesync db migrate`")
+def database_has_an_older_schema(setup: SetUp, _: pytest.MonkeyPatch) -> None:
+    with closing(sqlite3.connect(setup.folder / "wanesync.db")) as connection, connection:
+        tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE name LIKE '%migration%'")]
+        connection.execute(f"UPDATE {tables[0]} SET number = number - 1")
 
 
 @fault("can be read by others (mode 0644)", "chmod 600")

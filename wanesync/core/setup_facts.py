@@ -42,6 +42,15 @@ class PropertyDetail:
 
 
 @dataclass(frozen=True, slots=True)
+class RecentChange:
+    """One change of a property of a contact, as HubSpot's history has it."""
+
+    record_id: str
+    property: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     """One webhook endpoint of a Stripe account. ``version``: "" means the account's own. ``secret``: once created."""
 
@@ -85,6 +94,10 @@ class HubSpotSetupPort(Protocol):
 
     def read_details(self) -> Mapping[str, PropertyDetail]:
         """Return what each contact property accepts (two requests)."""
+        ...
+
+    def read_recent_changes(self, since_ms: int, properties: Sequence[str]) -> Sequence[RecentChange]:
+        """Return the changes of these properties since a time, of up to 50 contacts (two requests)."""
         ...
 
     def can_define_events(self) -> bool:

@@ -14,9 +14,9 @@ from wanesync.core.api_versions import HubSpotVersion
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap
 from wanesync.core.permissions import READ_CONTACTS, WRITE_CONTACTS
-from wanesync.core.setup_facts import HubSpotSetupPort, PropertyDetail
+from wanesync.core.setup_facts import HubSpotSetupPort, PropertyDetail, RecentChange
 from wanesync.sandbox.hubspot.scopes import KNOWN
-from wanesync.sandbox.server import HUBSPOT_KEY, Options, Sandbox
+from wanesync.sandbox.server import HUBSPOT_KEY, Options, Sandbox, clock_ms
 
 FIELDS = FieldMap(DEFAULT_FIELDS)
 
@@ -55,6 +55,18 @@ def test_usage_properties_and_rules(port: HubSpotSetupPort, sandbox: Sandbox) ->
     assert port.account().id == "4242"
     assert port.last_limits.daily == 1_000_000
     assert port.inspect().has_event is False
+
+
+def test_recent_changes_are_those_after_a_creation(port: HubSpotSetupPort, sandbox: Sandbox) -> None:
+    assert port.read_recent_changes(0, ["phone"]) == []
+    hour_ms = 3_600_000
+    now_ms = clock_ms()
+    machine = sandbox.hubspot
+    record_id = machine.edit("create", None, {"email": "a@example.com", "phone": "1"}, now_ms - hour_ms)
+    machine.edit("update", record_id, {"phone": "2", "city": "Lyon"}, now_ms - hour_ms // 2)
+    changed = RecentChange(record_id, "phone", now_ms - hour_ms // 2)
+    assert port.read_recent_changes(now_ms - 2 * hour_ms, ["phone", "email"]) == [changed]
+    assert port.read_recent_changes(now_ms - hour_ms // 4, ["phone"]) == []
 
 
 def test_an_account_that_shows_no_rules_has_none() -> None:

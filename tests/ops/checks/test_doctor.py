@@ -56,4 +56,7 @@ def test_an_unreadable_portal_is_one_finding_among_the_others(tmp_path: Path) ->
 def test_a_problem_of_the_configuration_keeps_its_line() -> None:
     (finding,) = describe_config_problems(["wanesync.toml:4: stripe.rate: must be a number"])
     assert (finding.text, finding.fix) == ("wanesync.toml:4: stripe.rate", "must be a number")
-    assert describe_config_problems(["all is wrong"])[0].fix
+    (example,) = describe_config_problems(["wanesync.toml:4: stripe.webhook_secret: must be the secret: whsec_…"])
+    assert (example.text, example.fix) == ("wanesync.toml:4: stripe.webhook_secret", "must be the secret: whsec_…")
+    (plain,) = describe_config_problems(["all is wrong"])
+    assert (plain.text, plain.fix) == ("all is wrong", "correct it")

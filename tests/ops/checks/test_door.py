@@ -6,7 +6,7 @@ import json
 import socket
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -75,6 +75,41 @@ def test_a_certificate_that_the_vendors_refuse_is_named(
     assert finding.text.startswith("TLS: the certificate ")
     assert text in finding.text
     assert fix in finding.fix
+
+
+def test_a_certificate_that_ends_soon_is_named_beside_the_events(store: Store, authority: Authority) -> None:
+    found = over_tls(store, authority.issue(days=5))
+    assert found[-1].text in {f"TLS: the certificate of 127.0.0.1 ends in {days} days" for days in (4, 5)}
+    assert len(found) == 3
+
+
+def test_an_address_with_the_path_of_the_webhooks_is_named(store: Store) -> None:
+    (finding,) = examine(store, "https://sync.example.com/webhooks/hubspot/")
+    assert "ends with /webhooks/hubspot/, which wanesync adds by itself" in finding.text
+
+
+def test_an_address_over_ipv6_alone_is_named(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy = Proxy(free_port())
+    proxy.fault = lambda _body, _path, _headers: (404, {}, b"")
+    found: list[object] = [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("2606:4700::1111", 443, 0, 0))]
+    connect = socket.create_connection
+    monkeypatch.setattr(socket, "create_connection", lambda *_: connect(("127.0.0.1", proxy.port), 10))
+    monkeypatch.setattr(socket, "getaddrinfo", _look_up(found))
+    try:
+        shown = examine(store, "http://sync.example.com", rehearsal=False)
+    finally:
+        proxy.close()
+    assert shown[-1].text == "DNS: sync.example.com has an IPv6 address only"
+
+
+def _look_up(found: list[object]) -> Callable[..., object]:
+    """Look-ups of the public host give what is planted, all others what they are."""
+    real = socket.getaddrinfo
+
+    def look_up(host: str, *arguments: object, **options: object) -> object:
+        return found if host == "sync.example.com" else real(host, *arguments, **options)  # type: ignore[arg-type] # passed on
+
+    return look_up
 
 
 def test_a_server_without_tls_is_named(store: Store) -> None:

@@ -8,20 +8,31 @@ from pathlib import Path
 import pytest
 
 from tests.support.lanes import start_processes
+from wanesync.core.fields import DEFAULT_FIELDS, FieldMap, FieldSpec
 from wanesync.ops.checks.findings import State
-from wanesync.ops.checks.local import check_database, check_disk, check_files, has_web_process
+from wanesync.ops.checks.local import (
+    check_alarms,
+    check_database,
+    check_disk,
+    check_files,
+    check_values,
+    has_web_process,
+)
+from wanesync.ops.field_map import MapClaim, claim_field_map
 from wanesync.store import Store
+
+FIELDS = FieldMap(DEFAULT_FIELDS)
 
 
 def test_a_database_says_what_is_paused_and_what_runs(store: Store) -> None:
-    database, processes = check_database(store)
+    database, processes = check_database(store, FIELDS)
     assert "no first listing yet, writes are off" in database.text
     assert processes.state is State.WARN
     assert not has_web_process(store)
     start_processes(store)
     store.run(lambda tx: tx.pauses.set("operator:hubspot", "by hand", away=False, probe_at_ms=0))
     assert has_web_process(store)
-    _, pause, processes = check_database(store)
+    _, pause, processes = check_database(store, FIELDS)
     assert (pause.text, processes.state) == ("operator:hubspot is paused (by hand)", State.OK)
     assert check_disk(store).state is State.OK
 
@@ -39,3 +50,26 @@ def test_a_database_that_this_user_cannot_write_is_named(tmp_path: Path, monkeyp
 def test_other_databases_have_no_file_here(tmp_path: Path) -> None:
     for database in ("postgresql://a@b/c", "sqlite::memory:", f"sqlite:{tmp_path}/none.db"):
         assert [finding.state for finding in check_files(tmp_path / "none.toml", database)] == [State.OK]
+
+
+def test_a_field_map_that_is_not_the_running_one_is_named(store: Store) -> None:
+    claim_field_map(store, FIELDS, MapClaim.TAKE_OVER)
+    assert "field map" not in [finding.check for finding in check_database(store, FIELDS)]
+    other = FieldMap((*DEFAULT_FIELDS, FieldSpec("job", ("jobtitle",), ("metadata.job",))))
+    assert "field map" in [finding.check for finding in check_database(store, other)]
+
+
+def test_values_that_the_vendors_do_not_fit_are_named() -> None:
+    assert list(check_values(40 << 20, None, "test")) == []
+    assert list(check_values(40 << 20, 100, "live")) == []
+    body, rate = check_values(1_024, 100, "test")
+    assert "server.max_body_bytes is 1,024" in body.text
+    assert "Stripe allows a test key 25" in rate.text
+
+
+def test_alarms_are_listed(store: Store) -> None:
+    start_processes(store)
+    assert [finding.state for finding in check_alarms(store)] == [State.OK]
+    store.run(lambda tx: tx.pauses.set("operator:hubspot", "by hand", away=False, probe_at_ms=0))
+    (alarm,) = check_alarms(store)
+    assert (alarm.state, bool(alarm.fix)) == (State.WARN, True)

@@ -70,8 +70,11 @@ def test_a_project_has_what_the_configuration_needs(tmp_path: Path) -> None:
 
 
 def test_custom_events_need_their_scopes(tmp_path: Path) -> None:
-    write_project(tmp_path, make_project(FIELDS, None, PUBLIC, {}))
-    assert DEFINE_EVENTS in (tmp_path / APP).read_text()
+    for sink, member in ((Sink.CUSTOM_EVENT, "requiredScopes"), (None, "optionalScopes")):
+        write_project(tmp_path, make_project(FIELDS, sink, PUBLIC, {}))
+        auth = read(tmp_path / APP)["auth"]
+        assert isinstance(auth, dict)
+        assert DEFINE_EVENTS in auth[member]
 
 
 def test_a_second_run_changes_nothing_and_keeps_a_dropped_subscription_inactive(tmp_path: Path) -> None:

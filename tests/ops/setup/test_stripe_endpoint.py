@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.setup_ports import VERSION, FakeStripe, add_endpoint
 from wanesync.core.errors import CallError, ConfigError, Failure, NotFound
-from wanesync.core.setup_facts import EndpointWish
+from wanesync.core.setup_facts import Endpoint, EndpointWish
 from wanesync.ops.setup.stripe_endpoint import MARK, Made, choose_removable, ensure_endpoint, make_wish
 
 URL = "https://sync.example.com/webhooks/stripe"
@@ -91,3 +91,29 @@ def test_what_is_not_there_cannot_be_removed(wish: EndpointWish) -> None:
     for endpoint_id in (None, "we_9"):
         with pytest.raises(NotFound, match="stripe list shows all"):
             choose_removable(FakeStripe(), wish, endpoint_id)
+
+
+def test_one_that_was_removed_an_hour_ago_is_made_anew(wish: EndpointWish) -> None:
+    stripe = FakeStripe()
+    first = ensure_endpoint(stripe, wish, replace=False).endpoint
+    add_endpoint(stripe, "https://other.example.com/x")
+    stripe.delete_endpoint(first.id)
+    again = ensure_endpoint(stripe, wish, replace=False).endpoint
+    assert again.id in stripe.endpoints
+    assert again.secret
+
+
+def test_two_runs_at_a_time_make_one_endpoint(wish: EndpointWish) -> None:
+    class Blind(FakeStripe):
+        """Shows no endpoint at the first look, as if another run had not come that far."""
+
+        looks = 0
+
+        def list_endpoints(self) -> list[Endpoint]:
+            self.looks += 1
+            return [] if self.looks in (1, 3) else list(self.endpoints.values())
+
+    stripe = Blind()
+    first, second = (ensure_endpoint(stripe, wish, replace=False).endpoint for _ in range(2))
+    assert (first.id, first.secret) == (second.id, second.secret)
+    assert len(stripe.endpoints) == 1

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
-from wanesync.adapters.hubspot import setup
+from wanesync.adapters.hubspot import search, setup
 from wanesync.adapters.hubspot.adapter import HubSpotAdapter, HubSpotOptions
 from wanesync.adapters.hubspot.api_paths import RULES, TOKEN_INFO, USAGE
 from wanesync.adapters.hubspot.client import HubSpotClient
 from wanesync.adapters.hubspot.contacts import field_names
 from wanesync.adapters.hubspot.errors import ErrorTable, read_unreadable
-from wanesync.adapters.json_values import mapping, rows, text, whole
+from wanesync.adapters.json_values import epoch_ms, mapping, rows, text, whole
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.fields import FieldMap
 from wanesync.core.portal_checks import PortalFacts
 from wanesync.core.ports import Account, Limits
-from wanesync.core.setup_facts import DailyUsage, PropertyDetail, TokenFacts
+from wanesync.core.setup_facts import DailyUsage, PropertyDetail, RecentChange, TokenFacts
 
 CONTACTS = "0-1"
 """Object type of contacts."""
+CREATED = "createdate"
+MAX_HISTORIES = 50
+"""Most contacts of one read with histories (HubSpot, contacts guide)."""
+CREATION_MS = 5_000
+"""Changes within this time of a creation belong to it: whether HubSpot sends webhooks for them is not documented."""
 
 
 class HubSpotSetup:
@@ -79,6 +84,20 @@ class HubSpotSetup:
         rules = self._read_rules()
         return {name: _read_detail(entry, rules.get(name, ())) for name, entry in properties.items() if name}
 
+    def read_recent_changes(self, since_ms: int, properties: Sequence[str]) -> Sequence[RecentChange]:
+        """Return the changes of properties, without those that came with the creation of a contact (two requests)."""
+        found = sorted(search.find_modified(self._client, since_ms, ""), key=lambda hit: -hit[1])[:MAX_HISTORIES]
+        if not found:
+            return []
+        asked = {
+            "properties": [CREATED],
+            "propertiesWithHistory": list(properties),
+            "inputs": [{"id": record_id} for record_id, _ in found],
+        }
+        reply = self._client.call(self._client.contact_batches.read, asked)
+        contacts = [mapping(raw) for raw in rows(reply.body.get("results"))]
+        return [change for contact in contacts for change in _read_changes(contact, since_ms)]
+
     def _read_rules(self) -> dict[str, tuple[str, ...]]:
         """Return property -> kinds of its validation rules (property validations guide)."""
         try:
@@ -93,6 +112,16 @@ class HubSpotSetup:
             )
             for entry in map(mapping, rows(reply.body.get("results")))
         }
+
+
+def _read_changes(contact: Mapping[str, object], since_ms: int) -> Iterator[RecentChange]:
+    created_ms = epoch_ms(mapping(contact.get("properties")).get(CREATED) or contact.get("createdAt"))
+    first_ms = max(since_ms, created_ms + CREATION_MS)
+    for name, versions in mapping(contact.get("propertiesWithHistory")).items():
+        for version in map(mapping, rows(versions)):
+            at_ms = epoch_ms(version.get("timestamp"))
+            if at_ms >= first_ms:
+                yield RecentChange(text(contact.get("id")), name, at_ms)
 
 
 def _read_detail(entry: Mapping[str, object], rules: tuple[str, ...]) -> PropertyDetail:

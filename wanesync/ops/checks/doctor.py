@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wanesync.core.errors import CallError
 from wanesync.core.fields import FieldMap
 from wanesync.core.model import Side
 from wanesync.core.purchases import Sink
 from wanesync.ops.checks import accounts, local, properties, webhooks
 from wanesync.ops.checks.accounts import NAMES, KnownAccounts
 from wanesync.ops.checks.door import DoorTester, Signer
-from wanesync.ops.checks.findings import Finding, fail, warn
+from wanesync.ops.checks.findings import Finding, State, fail, warn
 from wanesync.ops.side_checks import KEY_SETTINGS
 from wanesync.store.clock import wall_clock_ms
 
@@ -57,23 +59,38 @@ class Examined:
 
 def describe_config_problems(problems: Sequence[str]) -> list[Finding]:
     """Return a finding for each problem of a configuration that cannot be used, with the line it stands in."""
-    found = []
-    for problem in problems:
-        text, colon, fix = problem.rpartition(": ")
-        found.append(fail("configuration", text, fix) if colon else fail("configuration", problem, "correct it"))
-    return found
+    return [fail("configuration", *_split(problem)) for problem in problems]
+
+
+def _split(problem: str) -> tuple[str, str]:
+    """Return what is wrong and the way out, which stands behind the last colon unless that is an example alone."""
+    text, _, fix = problem.rpartition(": ")
+    if " " not in fix:
+        text, _, reason = text.rpartition(": ")
+        fix = f"{reason}: {fix}"
+    return (text, fix) if text else (problem, "correct it")
 
 
 def examine(examined: Examined) -> Iterator[Finding]:
-    """Run every check; nothing is written to either side."""
+    """Run every check; nothing is written to either side. Alarms are listed where no check has found anything."""
+    is_well = True
+    for finding in _run_checks(examined):
+        is_well = is_well and finding.state is State.OK
+        yield finding
+    if is_well and examined.store is not None:
+        yield from local.check_alarms(examined.store)
+
+
+def _run_checks(examined: Examined) -> Iterator[Finding]:
     config, store = examined.config, examined.store
     yield from local.check_files(examined.config_file, config.database)
+    yield from local.check_values(config.server.max_body_bytes, config.stripe.rate, config.stripe.mode)
     for problem in examined.no_store:
         text, _, fix = problem.rpartition(": ")
         yield fail("database", text or problem, fix or "see wanesync init")
     if store is not None:
         yield local.check_disk(store)
-        yield from local.check_database(store)
+        yield from local.check_database(store, FieldMap(config.specs))
     found: dict[Side, Account] = {}
     yield from _examine_hubspot(examined, found)
     yield from _examine_stripe(examined, found)
@@ -83,6 +100,8 @@ def examine(examined: Examined) -> Iterator[Finding]:
         yield from accounts.check_clocks(found, examined.now_ms)
     if store is not None:
         yield from webhooks.check_arrivals(store, FieldMap(config.specs))
+        if examined.hubspot is not None and Side.HUBSPOT in found:
+            yield from _examine_events(examined.hubspot, store, config)
     yield from _examine_door(examined)
 
 
@@ -132,6 +151,12 @@ def _examine_hubspot(examined: Examined, found: dict[Side, Account]) -> Iterator
         yield from properties.check_rules(port, fields)
     yield from accounts.check_usage(port, config.hubspot.rate)
     yield accounts.check_version(config.hubspot.api_version, examined.now_ms)
+
+
+def _examine_events(port: HubSpotSetupPort, store: Store, config: Config) -> Iterator[Finding]:
+    yield from webhooks.check_subscriptions(port, store, FieldMap(config.specs))
+    with suppress(CallError):  # the check of the scopes has named it
+        yield from webhooks.check_own_writes(store, port.read_token().app_id, config.hubspot.own_source_ids)
 
 
 def _examine_stripe(examined: Examined, found: dict[Side, Account]) -> Iterator[Finding]:

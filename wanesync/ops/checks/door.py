@@ -13,7 +13,7 @@ import secrets
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
@@ -33,6 +33,8 @@ Signer = Callable[[str, bytes, int], Mapping[str, str]]
 TIMEOUT_S = 10.0
 """Longest time of one step; HubSpot waits 5 s for an answer (webhooks guide)."""
 MAX_ANSWER_BYTES = 1 << 16
+EXPIRY_DAYS = 14
+"""A certificate that ends sooner is a warning (our choice): usual programs renew 30 days before."""
 PATHS = {Side.HUBSPOT: HUBSPOT_PATH, Side.STRIPE: STRIPE_PATH}
 SECRETS = {Side.HUBSPOT: "hubspot.webhook_secret", Side.STRIPE: "stripe.webhook_secret"}
 START = "start wanesync up (or serve), then run this again"
@@ -84,8 +86,8 @@ OTHER_HOST = (62, 64)
 class StepFailed(Exception):
     """A step before the POST failed. ``unreachable``: nothing listens there."""
 
-    def __init__(self, what: str, text: str, fix: str, *, unreachable: bool = False) -> None:
-        self.what, self.text, self.fix, self.unreachable = what, text, fix, unreachable
+    def __init__(self, text: str, fix: str, *, unreachable: bool = False) -> None:
+        self.text, self.fix, self.unreachable = text, fix, unreachable
         super().__init__(text)
 
 
@@ -116,12 +118,17 @@ class DoorTester:
     listens: str
     rehearsal: bool = False
     context: Callable[[], ssl.SSLContext] = make_context
+    expiry: list[Finding] = field(default_factory=list)
 
     def run(self) -> Iterator[Finding]:
         """Yield a finding per side; the steps before the POST are tried once for both."""
         parts = urlsplit(self.address)
+        if parts.path.rstrip("/").endswith(tuple(PATHS.values())):
+            text = f"server.public_url ends with {parts.path}, which wanesync adds by itself"
+            yield fail("public address", text, "give scheme and host alone, such as https://sync.example.com")
+            return
         try:
-            private = self._look_up(parts)
+            notes = self._look_up(parts)
             for side in self.sign:
                 yield self._test(side, parts)
         except StepFailed as step:
@@ -130,23 +137,28 @@ class DoorTester:
             else:
                 yield fail("public address", step.text, step.fix)
             return
-        if private and not self.rehearsal:
-            text = f"{parts.hostname} is {private} from here, a private address"
-            yield warn(
-                "public address", text, "check that public DNS has a public address: the vendors cannot reach it"
-            )
+        yield from (*notes, *self.expiry)
 
-    def _look_up(self, parts: SplitResult) -> str:
-        """Return an address that is private, "" for a public one."""
+    def _look_up(self, parts: SplitResult) -> list[Finding]:
+        """Look the host up; returns what the vendors may stumble over. Raises ``StepFailed``."""
         host = parts.hostname or ""
         try:
             found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, _port(parts), type=socket.SOCK_STREAM)}
         except OSError as error:
             fix = "create its DNS record, or correct server.public_url"
-            raise StepFailed(
-                "DNS", f"DNS: {host} has no address ({error.strerror or type(error).__name__})", fix
-            ) from error
-        return next((entry for entry in sorted(found) if _is_private(entry)), "")
+            text = f"DNS: {host} has no address ({error.strerror or type(error).__name__})"
+            raise StepFailed(text, fix) from error
+        if self.rehearsal:
+            return []
+        private = next((entry for entry in sorted(found) if _is_private(entry)), "")
+        if private:
+            text = f"{host} is {private} from here, a private address"
+            fix = "check that public DNS has a public address: the vendors cannot reach this one"
+            return [warn("public address", text, fix)]
+        if all(":" in entry for entry in found):
+            text = f"DNS: {host} has an IPv6 address only"
+            return [warn("public address", text, "add an A record: the vendors send over IPv4")]
+        return []
 
     def _test(self, side: Side, parts: SplitResult) -> Finding:
         check = f"{side} test event"
@@ -188,9 +200,7 @@ class DoorTester:
             content = response.read(MAX_ANSWER_BYTES)
         except (OSError, http.client.HTTPException) as error:
             text = f"{parts.hostname} takes the connection and gives no answer ({type(error).__name__})"
-            raise StepFailed(
-                "HTTP", text, f"check the proxy there; it must pass /webhooks/ on to {self.listens}"
-            ) from error
+            raise StepFailed(text, f"check the proxy there; it must pass /webhooks/ on to {self.listens}") from error
         finally:
             connection.close()
         return _read_answer(response.status, response.getheader("location") or "", content)
@@ -201,18 +211,28 @@ class DoorTester:
             opened = socket.create_connection((host, port), TIMEOUT_S)
         except TimeoutError as error:
             fix = f"open port {port} in the firewall, or correct server.public_url"
-            raise StepFailed("connection", f"{host} port {port} does not answer", fix, unreachable=True) from error
+            raise StepFailed(f"{host} port {port} does not answer", fix, unreachable=True) from error
         except OSError as error:
             text = f"nothing listens at {host} port {port} ({error.strerror or type(error).__name__})"
             fix = f"start the proxy there (it passes /webhooks/ on to {self.listens}), or correct server.public_url"
-            raise StepFailed("connection", text, fix, unreachable=True) from error
+            raise StepFailed(text, fix, unreachable=True) from error
         if parts.scheme != "https":
             return opened
         try:
-            return self.context().wrap_socket(opened, server_hostname=host)
+            secure = self.context().wrap_socket(opened, server_hostname=host)
         except (OSError, ssl.SSLError) as error:
             opened.close()
             raise _describe_tls(host, error) from error
+        self._note_expiry(host, secure)
+        return secure
+
+    def _note_expiry(self, host: str, secure: ssl.SSLSocket) -> None:
+        """Note how long the certificate is valid, once."""
+        ends = str((secure.getpeercert() or {}).get("notAfter") or "")
+        days = int((ssl.cert_time_to_seconds(ends) - self.store.now_ms() / 1000) / 86_400) if ends else EXPIRY_DAYS
+        if days < EXPIRY_DAYS and not self.expiry:
+            text = f"TLS: the certificate of {host} ends in {days} days"
+            self.expiry.append(warn("public address", text, "renew it, and see why that was not done by itself"))
 
     def _explain(self, check: str, side: Side, answer: Answer) -> Finding:
         """Return why a test event was not seen by a web process of this database."""
@@ -252,19 +272,19 @@ def _judge(check: str, side: Side, sent: DoorMessage, seen: DoorMessage) -> Find
 def _describe_tls(host: str, error: Exception) -> StepFailed:
     code = error.verify_code if isinstance(error, ssl.SSLCertVerificationError) else 0
     if code in EXPIRED:
-        return StepFailed("TLS", f"TLS: the certificate of {host} has expired", "renew it")
+        return StepFailed(f"TLS: the certificate of {host} has expired", "renew it")
     if code in OTHER_HOST:
         text = f"TLS: the certificate is of another host than {host}"
-        return StepFailed("TLS", text, f"get one for {host}, or correct server.public_url")
+        return StepFailed(text, f"get one for {host}, or correct server.public_url")
     if code in SELF_SIGNED:
         text = f"TLS: the certificate of {host} is self-signed, or of an authority of your own"
-        return StepFailed("TLS", text, "get one of a public authority (Let's Encrypt): the vendors accept no other")
+        return StepFailed(text, "get one of a public authority (Let's Encrypt): the vendors accept no other")
     if code in INCOMPLETE:
         text = f"TLS: the certificate of {host} comes without its intermediate one, or from no public authority"
-        return StepFailed("TLS", text, "let the server send the full chain (fullchain.pem)")
+        return StepFailed(text, "let the server send the full chain (fullchain.pem)")
     reason = getattr(error, "reason", "") or type(error).__name__
     text = f"TLS: no secure connection to {host} ({reason})"
-    return StepFailed("TLS", text, "check that the server speaks TLS 1.2 or newer on this port")
+    return StepFailed(text, "check that the server speaks TLS 1.2 or newer on this port")
 
 
 def _read_answer(status: int, location: str, content: bytes) -> Answer:

@@ -8,29 +8,62 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wanesync.ops.alarms import WEB
+from wanesync.core.field_generations import MapState
+from wanesync.core.rate_limits import TEST_RATE
+from wanesync.ops.alarms import WEB, read_alarms
 from wanesync.ops.checks.findings import Finding, fail, ok, warn
 from wanesync.ops.disk import find_disk_alarms
 from wanesync.ops.writes import ON, read_switch
 from wanesync.ratelimit.quotas import find_alarms as find_quota_alarms
+from wanesync.store.tables.settings import FIELD_MAP
 from wanesync.sync.loader import LISTED
 
 if TYPE_CHECKING:
+    from wanesync.core.fields import FieldMap
     from wanesync.store.database import Store
 
+LEAST_BODY_BYTES = 1 << 20
+"""Twenty times what 100 usual events of HubSpot have."""
 SQLITE = "sqlite:"
 MEMORY = ":memory:"
 
 
-def check_database(store: Store) -> Iterator[Finding]:
+def check_values(max_body_bytes: int, stripe_rate: float | None, mode: str) -> Iterator[Finding]:
+    """Check values of the configuration that are allowed, but not what the vendors need."""
+    if max_body_bytes < LEAST_BODY_BYTES:
+        text = f"server.max_body_bytes is {max_body_bytes:,}, and HubSpot sends 100 events in one body"
+        yield warn("configuration", text, "leave it out: the default is enough for all of them")
+    if mode == "test" and stripe_rate is not None and stripe_rate > TEST_RATE:
+        text = f"stripe.rate is {stripe_rate:g} a second, Stripe allows a test key {TEST_RATE:g}"
+        yield warn("configuration", text, "leave it out: the default follows the mode of the key")
+
+
+def check_alarms(store: Store) -> Iterator[Finding]:
+    """List the alarms of ``wanesync status``."""
+    alarms = read_alarms(store)
+    for alarm in alarms:
+        text, _, fix = alarm.partition(": ")
+        yield warn("alarms", text, fix or "see wanesync status")
+    if not alarms:
+        yield ok("alarms", "none")
+
+
+def check_database(store: Store, fields: FieldMap) -> Iterator[Finding]:
     """Describe the database, and what is paused, used up or running in it."""
     with store.reading() as tx:
+        text = tx.settings.get(FIELD_MAP)
         listed, writes = tx.settings.get(LISTED), read_switch(tx)
         pauses = tx.pauses.get_all().values()
         quotas = find_quota_alarms(tx)
         processes = tx.processes.alive()
     state = "both sides were listed" if listed else "no first listing yet"
     yield ok("database", f"{store.url_label}, {state}, writes are {'on' if writes == ON else 'off'}")
+    if text and MapState.unpack(text).version != fields.version:
+        yield warn(
+            "field map",
+            "the running processes work with another one than this configuration",
+            "restart all of them with this file (docs/operating.md#changing-the-field-map)",
+        )
     for pause in pauses:
         yield fail(
             "pauses",

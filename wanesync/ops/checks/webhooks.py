@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -12,17 +13,23 @@ from wanesync.core.model import Side
 from wanesync.ops.checks.accounts import describe_failure
 from wanesync.ops.checks.findings import Finding, fail, ok, warn
 from wanesync.ops.web_door import find_webhook_alarms, read_webhooks
-from wanesync.terminal import format_duration
+from wanesync.terminal import format_duration, pluralize
 
 if TYPE_CHECKING:
     from wanesync.core.fields import FieldMap
-    from wanesync.core.setup_facts import Endpoint, StripeSetupPort
+    from wanesync.core.model import Event
+    from wanesync.core.setup_facts import Endpoint, HubSpotSetupPort, RecentChange, StripeSetupPort
     from wanesync.store.database import Store
 
 STRIPE_PATH = "/webhooks/stripe"
 HUBSPOT_PATH = "/webhooks/hubspot"
 RECENT_S = 86_400
 """Webhooks of the last day show that some sender reaches us."""
+DAY_MS = 86_400_000
+GRACE_MS = 120_000
+"""A younger change may still be on its way (as for the count of missed webhooks)."""
+NEAR_MS = 60_000
+"""How far the time of an event may be from that of the change in HubSpot's history (our choice)."""
 MAX_EVENTS = 2_000
 """Newest events in which properties are looked for (our choice)."""
 MEND = "wanesync webhooks stripe create mends it"
@@ -47,6 +54,64 @@ def check_arrivals(store: Store, fields: FieldMap) -> Iterator[Finding]:
             came = f"the last one came {format_duration(last_s * 1000)} ago"
             unseen = _find_unseen(fields, seen) if side is Side.HUBSPOT else []
             yield ok(check, f"{came}; no change yet of {', '.join(unseen)}" if unseen else came)
+
+
+def check_subscriptions(port: HubSpotSetupPort, store: Store, fields: FieldMap) -> Iterator[Finding]:
+    """Compare HubSpot's history of the last day with the webhooks that came: a property without any is not subscribed.
+
+    Only changes before the newest webhook count, and those that had time to arrive.
+    """
+    check = "hubspot subscriptions"
+    names = [name for spec in fields.specs for name in spec.hubspot]
+    now_ms = store.now_ms()
+    since_ms = now_ms - DAY_MS
+    with store.reading() as tx:
+        last_s = read_webhooks(tx)[Side.HUBSPOT].last_s
+    if last_s is None:
+        return
+    try:
+        changes = port.read_recent_changes(since_ms, names)
+    except CallError:
+        yield ok(check, "not compared: HubSpot does not show the recent changes to this token")
+        return
+    until_ms = min(now_ms - GRACE_MS, now_ms - round(last_s * 1000))
+    due = [change for change in changes if change.at_ms <= until_ms and change.property in names]
+    with store.reading() as tx:
+        events = tx.events.windows(Side.HUBSPOT, {change.record_id for change in due}, since_ms - NEAR_MS)
+    fields_of = {name: spec.name for spec in fields.specs for name in spec.hubspot}
+    arrived = {change.property for change in due if _has_event(change, fields_of, events.get(change.record_id, []))}
+    missing = Counter(change.property for change in due if change.property not in arrived)
+    for name, number in sorted(missing.items()):
+        yield fail(
+            check,
+            f"no webhook came of the last {pluralize(number, 'change')} of {name}",
+            "subscribe to it: wanesync webhooks hubspot write DIR, hs project upload (catch-up finds them late)",
+        )
+    if not missing:
+        yield ok(check, f"webhooks came of all {len(arrived)} mapped properties that were changed in the last day")
+
+
+def _has_event(change: RecentChange, fields_of: Mapping[str, str], events: Sequence[Event]) -> bool:
+    field = fields_of[change.property]
+    keys = {field, f"{field}/{change.property}"}
+    # A sensitive value is withheld: an event without any value may be of it.
+    return any(
+        event.kind == "updated"
+        and abs(event.occurred_ms - change.at_ms) <= NEAR_MS
+        and (not event.values or not keys.isdisjoint(event.values))
+        for event in events
+    )
+
+
+def check_own_writes(store: Store, app_id: str, own_source_ids: Collection[str]) -> Iterator[Finding]:
+    """Check that what the token's app writes comes back as ours: another app may send the webhooks."""
+    if not app_id or app_id in own_source_ids:
+        return
+    with store.reading() as tx:
+        events = tx.events.latest(Side.HUBSPOT, MAX_EVENTS)
+    if any(event.source != "own" and event.source.endswith(f"/{app_id}") for event in events):
+        text = f"changes by app {app_id}, whose token this is, count as a user's: another app sends the webhooks"
+        yield warn("hubspot own writes", text, f'set hubspot.own_source_ids = ["{app_id}"] and restart wanesync serve')
 
 
 def _advise_first(side: Side) -> str:

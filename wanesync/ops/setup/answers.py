@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wanesync.config.example import read_example
+from wanesync.config.locations import variable_name
 from wanesync.config.raw_values import find_named_file, read_raw_text
 from wanesync.config.references import is_reference
 from wanesync.core.errors import ConfigError
@@ -84,6 +85,8 @@ def find_pending(path: Path, environment: Mapping[str, str] = os.environ) -> dic
     found = {}
     for key in FILES:
         section, _, name = key.partition(".")
+        if variable_name((section, name)) in environment:
+            continue
         raw = read_raw_text(path, section, name)
         place = find_named_file(path, section, name)
         if place is not None and not place.exists():

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from wanesync.core.errors import ConfigError
 from wanesync.core.ids import CUSTOMER_ID_PROPERTY
-from wanesync.core.permissions import list_scopes
+from wanesync.core.permissions import Need, list_scopes
 from wanesync.ops.checks.webhooks import HUBSPOT_PATH
 from wanesync.reconcile.atomic_file import write_atomically
 
@@ -65,6 +65,7 @@ def make_subscriptions(fields: FieldMap) -> Subscriptions:
 
 def make_project(fields: FieldMap, sink: Sink | None, public_url: str, before: Subscriptions) -> dict[Path, str]:
     """Return path -> content of the project's files. ``before``: the subscriptions that were uploaded earlier."""
+    scopes = list_scopes(sink)
     project = {"name": "wanesync", "srcDir": "src", "platformVersion": PLATFORM}
     app = {
         "uid": "wanesync_app",
@@ -75,8 +76,8 @@ def make_project(fields: FieldMap, sink: Sink | None, public_url: str, before: S
             "distribution": "private",
             "auth": {
                 "type": "static",
-                "requiredScopes": [scope.name for scope in list_scopes(sink)],
-                "optionalScopes": [],
+                "requiredScopes": [scope.name for scope in scopes if scope.need is not Need.OPTIONAL],
+                "optionalScopes": [scope.name for scope in scopes if scope.need is Need.OPTIONAL],
                 "conditionallyRequiredScopes": [],
             },
             "permittedUrls": {"fetch": [API], "iframe": [], "img": []},

@@ -5,6 +5,8 @@ docs/operating.md#webhooks
 
 from __future__ import annotations
 
+import hashlib
+import json
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -77,9 +79,14 @@ def ensure_endpoint(port: StripeSetupPort, wish: EndpointWish, *, replace: bool)
     """
     found = find_ours(port, wish)
     if found is None:
-        return EndpointResult(_create(port, wish), Made.CREATED)
+        # Two runs at a time send the same key, and get the same endpoint.
+        made = _create(port, wish, _make_key(wish))
+        if made.id not in {endpoint.id for endpoint in port.list_endpoints()}:
+            # Stripe repeated the answer of a day ago, of an endpoint that was removed since.
+            made = _create(port, wish, _make_key(wish, secrets.token_hex(8)))
+        return EndpointResult(made, Made.CREATED)
     if replace:
-        made = _create(port, wish)
+        made = _create(port, wish, _make_key(wish, secrets.token_hex(8)))
         port.delete_endpoint(found.id)
         return EndpointResult(made, Made.REPLACED, found.version)
     same = (found.url, tuple(sorted(found.events)), found.enabled) == (wish.url, wish.events, True)
@@ -88,15 +95,19 @@ def ensure_endpoint(port: StripeSetupPort, wish: EndpointWish, *, replace: bool)
     return EndpointResult(port.update_endpoint(found.id, wish), Made.ADOPTED, found.version)
 
 
-def _create(port: StripeSetupPort, wish: EndpointWish) -> Endpoint:
+def _create(port: StripeSetupPort, wish: EndpointWish, key: str) -> Endpoint:
     """Create it once: where the answer is lost, the same key asks for the same endpoint again."""
-    key = f"wane-hook-{secrets.token_hex(16)}"
     try:
         return port.create_endpoint(wish, key)
     except CallError as error:
         if error.failure not in UNKNOWN:
             raise
     return port.create_endpoint(wish, key)
+
+
+def _make_key(wish: EndpointWish, salt: str = "") -> str:
+    content = json.dumps([wish.url, wish.events, wish.version, dict(wish.metadata), salt])
+    return f"wane-hook-{hashlib.blake2b(content.encode(), digest_size=16).hexdigest()}"
 
 
 def choose_removable(port: StripeSetupPort, wish: EndpointWish, endpoint_id: str | None) -> Endpoint:
