@@ -49,11 +49,13 @@ MORE_KINDS: Mapping[str, tuple[str, ...]] = {
     "checkout.session": ("customer", "payment_intent", "subscription", "status"),
     "coupon": (),
     "credit_note": ("customer", "invoice"),
+    "customer_balance_transaction": ("customer",),
     "dispute": ("charge", "payment_intent"),
     "invoice": ("customer", "status", "subscription", "collection_method"),
     "invoice_payment": ("invoice", "status"),
     "invoiceitem": ("customer", "invoice"),
     "payment_link": (),
+    "payout": ("status",),
     "plan": ("product",),
     "price": ("product", "currency", "type"),
     "product": (),
@@ -134,6 +136,7 @@ class Account:
             "customer": SearchIndex("customer", self.customers),
             "payment_intent": SearchIndex("payment_intent", self.intents),
             "charge": SearchIndex("charge", self.charges),
+            **{kind: SearchIndex(kind, self.more[kind]) for kind in ("invoice", "price", "product", "subscription")},
         }
         self.webhooks = Webhooks(rng, self.current_faults, settings.target_events)
 

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from wanesync.sandbox.stripe import charges, customers, payment_intents, payment_methods, webhook_endpoints
-from wanesync.sandbox.stripe.billing import catalog, clocks, credit_notes, discounts, invoices, subscriptions
+from wanesync.sandbox.stripe.billing import (
+    catalog,
+    clocks,
+    credit_notes,
+    discounts,
+    invoices,
+    subscription_items,
+    subscriptions,
+)
 from wanesync.sandbox.stripe.call import Call
 from wanesync.sandbox.stripe.objects import Record
 from wanesync.sandbox.stripe.payments import (
     cards,
     cash_balance,
     checkout,
+    customer_balance,
     disputes,
     payment_links,
+    payouts,
     refunds,
     setup_intents,
     transactions,
@@ -114,12 +124,15 @@ OPERATIONS = (
     *checkout.OPERATIONS,
     *clocks.OPERATIONS,
     *credit_notes.OPERATIONS,
+    *customer_balance.OPERATIONS,
     *discounts.OPERATIONS,
     *disputes.OPERATIONS,
     *invoices.OPERATIONS,
     *payment_links.OPERATIONS,
+    *payouts.OPERATIONS,
     *refunds.OPERATIONS,
     *setup_intents.OPERATIONS,
+    *subscription_items.OPERATIONS,
     *subscriptions.OPERATIONS,
     *transactions.OPERATIONS,
 )

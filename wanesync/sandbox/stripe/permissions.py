@@ -31,6 +31,7 @@ RESOURCES: Mapping[str, str] = {
     "payment_links": "payment_links",
     "payment_methods": "payment_method",
     "payment_pages": "checkout_session",
+    "payouts": "payout",
     "plans": "plan",
     "prices": "plan",
     "products": "product",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from wanesync.sandbox.stripe.account import Account
-from wanesync.sandbox.stripe.call import LISTS, Call, Handler, merge_metadata, show_page
+from wanesync.sandbox.stripe.call import LISTS, SEARCHES, Call, Handler, merge_metadata, search, show_page
 from wanesync.sandbox.stripe.collection import Collection
 from wanesync.sandbox.stripe.form import Form, Ignored, ParameterType, Text
 from wanesync.sandbox.stripe.objects import Record, show_deleted
@@ -92,6 +92,14 @@ class Resource:
             Operation("GET", self.path, Form(fields), self.list_all),
             Operation("GET", self.one, NOTHING, self.retrieve),
         )
+
+    def searches(self) -> Operation:
+        """The operation that searches."""
+        return Operation("GET", f"{self.path}/search", Form(SEARCHES, ("query",)), self.search)
+
+    def search(self, call: Call) -> Record:
+        """GET a page of search results."""
+        return search(call, self.held(call.account))
 
     def announce(self, call: Call, record: Record) -> Record:
         """Store a new object, with its event."""

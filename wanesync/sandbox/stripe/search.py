@@ -29,6 +29,21 @@ FIELDS = {
         **{CARD + name: "token" for name in ("brand", "exp_month", "exp_year", "fingerprint", "last4")},
     },
 }
+FIELDS |= {
+    "invoice": {
+        **COMMON,
+        **dict.fromkeys(("currency", "customer", "number", "receipt_number", "status", "subscription"), "token"),
+        "total": "number",
+    },
+    "price": {"metadata": "token", **dict.fromkeys(("active", "currency", "lookup_key", "product", "type"), "token")},
+    "product": {
+        **COMMON,
+        **dict.fromkeys(("active", "shippable", "url"), "token"),
+        "description": "text",
+        "name": "text",
+    },
+    "subscription": {**COMMON, "canceled_at": "number", "status": "token"},
+}
 QUOTED = r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\''
 CLAUSE = re.compile(
     rf"\s*(?P<no>-?)(?P<field>[a-z0-9_.]+)(?:\[(?P<key>{QUOTED})\])?\s*(?P<op>:|~|>=|<=|>|<)\s*(?P<value>{QUOTED}|[^\s\"']+)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wanesync.sandbox.stripe.account import Account, Cause
+from wanesync.sandbox.stripe.billing import invoices
 from wanesync.sandbox.stripe.call import Call, merge_metadata
 from wanesync.sandbox.stripe.form import Array, Choice, Decimal, Form, Hash, Integer, Metadata, Text
 from wanesync.sandbox.stripe.objects import Record, show_list
@@ -85,7 +86,13 @@ def _take(account: Account, invoice: Record, amount: int, cause: Cause) -> None:
     due = invoice["amount_due"] - amount
     before = invoice["pre_payment_credit_notes_amount"] + amount
     changes = {"amount_due": due, "amount_remaining": due, "pre_payment_credit_notes_amount": before}
-    account.update(account.more["invoice"], invoice, {**invoice, **changes}, cause)
+    invoice = account.update(account.more["invoice"], invoice, {**invoice, **changes}, cause)
+    if due == 0:
+        invoices.mark_paid(account, invoice, cause)
+        return
+    account.change(account.intents, invoices.find_intent(account, invoice), {"amount": due}, cause)
+    for payment in account.more["invoice_payment"].all_of("invoice", invoice["id"]):
+        account.change(account.more["invoice_payment"], payment, {"amount_requested": due}, cause)
 
 
 def _show_line(account: Account, line: Record, place: int) -> Record:

@@ -427,6 +427,7 @@ OPERATIONS = (
     Operation("POST", f"{INVOICES.one}/void", NOTHING, void),
     Operation("POST", f"{INVOICES.one}/mark_uncollectible", NOTHING, give_up),
     Operation("GET", f"{INVOICES.one}/lines", Form(PAGES), list_lines),
+    INVOICES.searches(),
     *INVOICES.reads(ignored("customer_account due_date")),
     *PAYMENTS.reads(ignored("payment")),
 )

@@ -82,6 +82,7 @@ UPDATE = Form(
         **ignored("billing_cycle_anchor cancellation_details pause_collection proration_date"),
     }
 )
+RESUME = Form(ignored("billing_cycle_anchor payment_behavior proration_behavior proration_date"))
 CANCEL = Form({"invoice_now": Boolean(), "prorate": Boolean(), **ignored("cancellation_details")})
 
 
@@ -190,7 +191,7 @@ def update(call: Call) -> Record:
     simple = {name: value for name, value in params.items() if name not in ("items", "discounts", "trial_end")}
     changed = merge_params(record, simple)
     if "items" in params:
-        changed["items"] = _merge_items(account, record, params["items"], call.cause)
+        changed["items"] = merge_items(account, record, params["items"], call.cause)
     if params.get("cancel_at_period_end"):
         period_end = record["items"]["data"][0]["current_period_end"]
         changed |= {"cancel_at": period_end, "canceled_at": call.cause.now_s}
@@ -210,6 +211,20 @@ def cancel(call: Call) -> Record:
     if record["status"] == "canceled":
         raise Refusal(404, f"No such subscription: {record['id']}", code="resource_missing", param="id").after_start()
     return end(call.account, record, call.cause)
+
+
+def resume(call: Call) -> Record:
+    """POST /v1/subscriptions/{id}/resume, of a paused one: a new period begins, and is charged."""
+    account, record = call.account, SUBSCRIPTIONS.find(call)
+    if record["status"] != "paused":
+        text = "Only paused subscriptions can be resumed."
+        raise Refusal(400, text).after_start()
+    at = _clock(account, account.find(account.customers, record["customer"]), call.cause)
+    end_s = _add_interval(at.now_s, record["items"]["data"][0]["price"])
+    changed = {**_set_period(record, at.now_s, end_s), "status": "active"}
+    record = account.update(account.more["subscription"], record, changed, call.cause)
+    account.emit("customer.subscription.resumed", record, call.cause)
+    return bill(account, record, "subscription_update", call.cause)
 
 
 def list_all(call: Call) -> Record:
@@ -276,7 +291,8 @@ def _find_price(account: Account, item: Record, place: int, cause: Cause) -> Rec
     return price
 
 
-def _merge_items(account: Account, record: Record, given: list[Record], cause: Cause) -> Record:
+def merge_items(account: Account, record: Record, given: list[Record], cause: Cause) -> Record:
+    """The items of a subscription after an update: by id they are changed or removed, others are added."""
     rows = {row["id"]: row for row in record["items"]["data"]}
     for place, item in enumerate(given):
         if "id" in item and item["id"] not in rows:
@@ -398,6 +414,8 @@ OPERATIONS = (
     Operation("POST", SUBSCRIPTIONS.path, CREATE, create),
     Operation("POST", SUBSCRIPTIONS.one, UPDATE, update),
     Operation("DELETE", SUBSCRIPTIONS.one, CANCEL, cancel),
+    Operation("POST", f"{SUBSCRIPTIONS.one}/resume", RESUME, resume),
+    SUBSCRIPTIONS.searches(),
     Operation("GET", SUBSCRIPTIONS.path, SUBSCRIPTIONS.reads(ignored(
         "automatic_tax collection_method current_period_end current_period_start customer_account plan price test_clock"
     ))[0].form, list_all),

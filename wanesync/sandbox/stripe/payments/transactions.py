@@ -11,7 +11,7 @@ from wanesync.sandbox.stripe.resources import Resource
 TRANSACTIONS = Resource("balance_transaction", "/v1/balance_transactions", ("source", "type", "currency"))
 PENDING_S = 2 * 24 * 3600  # stripe.com/docs/payouts: two business days in the United States
 FEE_RATE, FEE_FIXED = 0.029, 30  # stripe.com/pricing, United States; minor units
-CATEGORIES = {"charge": "charge", "refund": "refund", "adjustment": "dispute"}
+CATEGORIES = {"charge": "charge", "refund": "refund", "adjustment": "dispute", "payout": "payout"}
 
 
 def add(account: Account, source: Record, amount: int, kind: str, cause: Cause) -> str:
