@@ -15,6 +15,7 @@ from wanesync.reconcile.catch_up import OVERLAP_MS, STRIPE_HISTORY_MS, CatchUp
 from wanesync.reconcile.missed_count import read_missed
 from wanesync.store.database import Store
 from wanesync.store.tables.settings import CURSORS
+from wanesync.store.tables.webhook_counts import Outcome
 
 HUBSPOT, STRIPE = Side.HUBSPOT, Side.STRIPE
 
@@ -66,6 +67,20 @@ def test_a_catch_up_whose_pages_lead_back_ends(store: Store, sides: Sides, catch
     with pytest.raises(CallError, match="leads back"):
         catch_up.run(STRIPE)
     assert asked == ["", "b", "c"]
+
+
+def test_new_events_in_an_unknown_version_are_counted_once(store: Store, sides: Sides, catch_up: CatchUp) -> None:
+    event = Event("new", STRIPE, "updated", "cus_1", sides.now_ms)
+
+    def list_events(_since_s: int, _after: str) -> EventPage:
+        return EventPage([event], [], "", reread=1)
+
+    sides.list_events = list_events  # type: ignore[assignment,method-assign] # the account has an old version
+    for _ in range(2):
+        catch_up.run(STRIPE)
+    with store.reading() as tx:
+        counts = {(count.side, count.outcome): count.kept for count in tx.webhook_counts.sum(60_000)}
+    assert counts == {(STRIPE, Outcome.REREAD): 1}
 
 
 def test_events_that_no_webhook_brought_in_minutes_are_counted_until_none_is_missed(

@@ -82,3 +82,13 @@ def test_an_address_that_is_taken_is_parked_and_the_rest_arrives(stage: Stage) -
     assert stage.contact("mover@example.com")["firstname"] == "Mover"
     assert stage.row(Side.STRIPE, customer_id)["email"] == "holder@example.com", "nobody's edit is taken back"
     assert stage.compare().actionable == 0
+
+
+def test_a_purchase_of_an_account_is_no_guests_and_is_named(stage: Stage) -> None:
+    contact_id = stage.edit(Side.HUBSPOT, "create", email="buyer@example.com", firstname="Buyer")
+    stage.until(lambda: stage.customer("buyer@example.com"), "the customer is made")
+    stage.edit(Side.STRIPE, "purchase", amount="700", currency="eur", email="buyer@example.com", account="acct_1Buyer")
+    stage.until(lambda: stage.ask("status")["account_purchases"] == 1, "the payment is counted")
+    assert contact_id not in [found for _, found, _ in stage.writes(Side.HUBSPOT, "event.sent")]
+    [alarm] = [line for line in stage.run("status", "--check").stdout.splitlines() if "Accounts v2" in line]
+    assert "1 payment of the last day was made by an account" in alarm

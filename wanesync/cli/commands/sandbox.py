@@ -216,6 +216,9 @@ def purchase(
     currency: Annotated[str, typer.Option(help="Three letters, such as eur.")],
     customer: Annotated[str | None, typer.Option(metavar="ID", help="Default: a guest.")] = None,
     email: Annotated[str | None, typer.Option(help="E-mail address of the buyer.")] = None,
+    account: Annotated[
+        str | None, typer.Option(metavar="ACCT", help="Paid by an account (acct_1) of Accounts v2, not by a customer.")
+    ] = None,
     hubspot: HubSpotUrl = _AT_HUBSPOT,
     stripe: StripeUrl = _AT_STRIPE,
 ) -> None:
@@ -224,6 +227,8 @@ def purchase(
         values = {"amount": str(amount), "currency": currency.lower()}
         if email is not None:
             values["email"] = email
+        if account is not None:
+            values["account"] = account
         print(_control(hubspot, stripe).edit(Side.STRIPE, "purchase", customer, values))
 
 
