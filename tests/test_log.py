@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 from collections.abc import Iterator
 
 import pytest
 import structlog
 
 from wanesync import log
+from wanesync.output import UNSAFE
 
 SECRETS = [
     "pat-eu1-11111111-2222-3333-4444-555555555555",
@@ -132,6 +134,16 @@ def test_no_record_can_break_out_of_its_line(kind: type[io.StringIO]) -> None:
     assert len(text.splitlines()) == 1
     assert "\x1b[2J" not in text
     assert "\x1b[31m" not in text
+
+
+@pytest.mark.parametrize("kind", [io.StringIO, Terminal])
+def test_no_character_of_a_record_commands_a_terminal(kind: type[io.StringIO]) -> None:
+    stream = kind()
+    log.configure("info", stream)
+    poison = "a\x1b]8;;http://evil\x07b\x9b31mc\u202egnp\u2066\u200f\u061c\ufeff\x7f"
+    structlog.get_logger("wanesync.test").info(poison, nested={poison: [poison]})
+    text = re.sub(r"\x1b\[[0-9;]*m", "", stream.getvalue())
+    assert UNSAFE.search(json.dumps(json.loads(text), ensure_ascii=False) if kind is io.StringIO else text) is None
 
 
 def test_chatty_libraries_are_quiet() -> None:

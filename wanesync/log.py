@@ -14,6 +14,8 @@ from typing import TextIO
 import orjson
 import structlog
 
+from wanesync.output import UNSAFE
+
 MASK = "***"
 QUIET = ("hubspot", "stripe", "urllib3", "httpx", "httpcore")
 
@@ -36,7 +38,6 @@ ADDRESS_MARK = re.compile(r"@|%40")
 ADDRESS_END = re.compile(r"[/&]")
 MAX_CHARS = 10_000
 """Longer texts are cut before they are searched: no text of a log line is of use beyond that."""
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]+")
 
 Event = MutableMapping[str, object]
 
@@ -129,14 +130,12 @@ def _dump(event: object, **_options: object) -> str:
 
 def _strip(_logger: object, _method: str, event: Event) -> Event:
     """Remove terminal codes; line breaks are escaped by JSON."""
-    return {key: _each_text(value, lambda text: CONTROL.sub("", text)) for key, value in event.items()}
+    return {key: _each_text(value, lambda text: UNSAFE.sub("", text)) for key, value in event.items()}
 
 
 def _flatten(_logger: object, _method: str, event: Event) -> Event:
     """Remove terminal codes and line breaks."""
-    return {
-        key: _each_text(value, lambda text: " ".join(CONTROL.sub("", text).split())) for key, value in event.items()
-    }
+    return {key: _each_text(value, lambda text: " ".join(UNSAFE.sub("", text).split())) for key, value in event.items()}
 
 
 def _each_text(value: object, change: Callable[[str], str]) -> object:

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import pytest
+
 ROOT = Path(__file__).parent.parent.parent
 BURST_KEYS = (
     "drained_s bound_s p50_s p95_s p99_s max_s share_within_30_s windows_over_limit rate_limited utilisation "
@@ -41,6 +43,13 @@ def test_hooks_measures_single_and_concurrent_posts(tmp_path: Path, database_url
     assert len(rounds) == 8
     assert min(rounds) > 0
     assert figures["posts"] == 3
+
+
+@pytest.mark.case(37)
+def test_hooks_measures_posts_beside_half_open_connections(tmp_path: Path) -> None:
+    figures = run_bench(tmp_path, "hooks", "--posts", "3", "--half-open", "1100")
+    assert 0 < number(figures, "median_ms") <= number(figures, "max_ms")
+    assert 0 < number(figures, "headers_taken_bytes") < 30_000_000
 
 
 def test_steady_loses_no_edit(tmp_path: Path) -> None:

@@ -136,3 +136,32 @@ def test_a_body_is_no_head(door: Door) -> None:
         for start in range(0, len(body), 50_000):
             opened.sendall(body[start : start + 50_000])
         assert read_end(opened).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [b"POST /webhooks/stripe HTTP/1.1\r\nX: ", b"POST /webhooks/stripe HTTP/1.1\r\nContent-Length: 9999\r\n\r\n"],
+    ids=["headers", "body"],
+)
+def test_a_request_that_trickles_is_ended_in_time(monkeypatch: pytest.MonkeyPatch, begin: bytes) -> None:
+    monkeypatch.setattr(connections, "IDLE_TIMEOUT_S", 0.3)
+    store = open_store("sqlite::memory:", migrate=True)
+    server = WebServer(store, Intake(), WebSettings(body_timeout_s=0.3), ("127.0.0.1", 0))
+    server.start()
+    address = urlsplit(server.url)
+    with socket.create_connection((str(address.hostname), address.port or 0), timeout=0.02) as opened:
+        opened.sendall(begin)
+        sent, answered = 0, None
+        while answered is None and sent < 1_000:
+            with suppress(TimeoutError):
+                try:
+                    answered = opened.recv(1_000)
+                except ConnectionResetError:
+                    answered = b""
+            with suppress(OSError):
+                opened.sendall(b"a")
+            sent += 1
+    server.stop()
+    store.close()
+    assert answered is not None
+    assert answered == b"" or answered.startswith(b"HTTP/1.1 408")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from urllib.parse import urlsplit
 
 import orjson
@@ -17,6 +19,7 @@ from wanesync.sandbox.hubspot.settings import HubSpotSettings
 from wanesync.sandbox.hubspot.webhooks import sign
 from wanesync.sandbox.server import clock_ms
 from wanesync.sandbox.stand_in import WebhookTarget
+from wanesync.web.connections import raise_file_limit
 
 EVENTS = 100  # events of one POST, the maximum of HubSpot
 PARALLEL = 10  # concurrent POSTs, the default of HubSpot
@@ -26,12 +29,26 @@ PATH = "/webhooks/hubspot"
 _SETTINGS = HubSpotSettings()
 
 
-def measure(database: str | None, posts: int) -> dict[str, object]:
+HALF_OPEN = (
+    b"",
+    b"POST /webhooks/hubspot HTTP/1.1\r\nHost: a\r\n",
+    b"POST /webhooks/hubspot HTTP/1.1\r\nHost: a\r\nContent-Length: 999\r\n\r\n[",
+)
+"""What a half-open connection has sent: nothing, a part of its headers, a part of its body."""
+HEADERS_BYTES = 60_000_000
+"""Headers of one request that are offered to the door beside half-open connections."""
+
+
+def measure(database: str | None, posts: int, half_open: int = 0) -> dict[str, object]:
     """``median_ms p99_ms`` of ``posts`` POSTs one after the other, ``parallel_max_ms`` of each round of ten at once.
 
-    Every POST has 100 events of 100 new contacts. Raises BenchFailed for an answer other than 200.
+    ``half_open``: instead, so many connections that never finish a request stand beside the POSTs, each of which comes
+    on a new connection: ``median_ms max_ms``, and ``headers_taken_bytes`` of a request with 60 MB of headers. Every
+    POST has 100 events of 100 new contacts. Raises BenchFailed for an answer other than 200.
     """
     with open_environment(database) as environment, environment.serving() as (_, address):
+        if half_open:
+            return _measure_beside(address, posts, half_open) | {"machine": describe_machine(environment.database)}
         client = _Client(address)
         for number in range(WARM_UP):
             client.post(number)
@@ -47,14 +64,55 @@ def measure(database: str | None, posts: int) -> dict[str, object]:
         }
 
 
-class _Client:
-    """Ten connections to the HubSpot endpoint that stay open, as those of HubSpot do."""
+def _measure_beside(address: str, posts: int, half_open: int) -> dict[str, object]:
+    raise_file_limit()
+    parts = urlsplit(address)
+    place = (str(parts.hostname), parts.port or 80)
+    with ExitStack() as opened:
+        for number in range(half_open):
+            one = opened.enter_context(socket.create_connection(place, timeout=30))
+            # The server may have closed it already to make room.
+            with suppress(OSError):
+                one.sendall(HALF_OPEN[number % len(HALF_OPEN)])
+        taken = _offer_headers(place)
+        took_ms = [_post_anew(address, number) for number in range(posts)]
+    return {
+        "half_open": half_open,
+        "posts": posts,
+        "median_ms": round(percentile(took_ms, 0.5), 1),
+        "max_ms": round(max(took_ms), 1),
+        "headers_taken_bytes": taken,
+    }
 
-    def __init__(self, address: str) -> None:
+
+def _post_anew(address: str, number: int) -> float:
+    """Milliseconds of a POST with its connection."""
+    began_s = time.perf_counter()
+    client = _Client(address, 1)
+    client.post(number)
+    client.close()
+    return (time.perf_counter() - began_s) * 1000
+
+
+def _offer_headers(place: tuple[str, int]) -> int:
+    """Send a request with 60 MB of headers; return how many bytes of it were taken before the server closed it."""
+    line = b"X-Padding: " + b"a" * 1_000 + b"\r\n"
+    taken = 0
+    with socket.create_connection(place, timeout=30) as client, suppress(OSError):
+        taken += client.send(b"POST /webhooks/hubspot HTTP/1.1\r\nHost: a\r\n")
+        while taken < HEADERS_BYTES:
+            taken += client.send(line * 60)
+    return taken
+
+
+class _Client:
+    """Connections to the HubSpot endpoint that stay open, as those of HubSpot do."""
+
+    def __init__(self, address: str, connections: int = PARALLEL) -> None:
         parts = urlsplit(address)
         self._target = WebhookTarget(address + PATH, HUBSPOT_SECRET)
         self._connections = [
-            http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=30) for _ in range(PARALLEL)
+            http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=30) for _ in range(connections)
         ]
         for connection in self._connections:
             connection.connect()
