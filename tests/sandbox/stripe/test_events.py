@@ -213,3 +213,12 @@ def test_the_target_may_receive_few_event_types() -> None:
     assert [verify(delivery, TARGET.secret)["type"] for delivery in machine.take_deliveries(NOW_MS)] == [
         "charge.succeeded"
     ]
+
+
+def test_an_endpoint_of_the_api_takes_the_place_of_the_target_with_its_address(stripe: Client) -> None:
+    stripe.machine.set_target(TARGET)
+    params = {"url": TARGET.url, "enabled_events[0]": "customer.created"}
+    endpoint = stripe.send("POST", "/v1/webhook_endpoints", params)[1]
+    stripe.machine.edit("create", None, {"name": "Ada"}, NOW_MS)
+    (delivery,) = stripe.machine.take_deliveries(NOW_MS)
+    verify(delivery, endpoint["secret"])

@@ -113,8 +113,15 @@ class Webhooks:
         }
 
     def _accepts(self, name: str, kind: str) -> bool:
-        enabled = self._enabled[name]
-        return self._outboxes[name].target is not None and ("*" in enabled or kind in enabled)
+        enabled, target = self._enabled[name], self._outboxes[name].target
+        if target is None or (name == CONTROL and self._is_replaced(target)):
+            return False
+        return "*" in enabled or kind in enabled
+
+    def _is_replaced(self, control: WebhookTarget) -> bool:
+        """Whether an endpoint that was created through the API leads to the address of ``set_target``."""
+        others = (outbox.target for name, outbox in self._outboxes.items() if name != CONTROL)
+        return any(target is not None and target.url == control.url for target in others)
 
     def _new_outbox(self) -> Outbox:
         return Outbox(
