@@ -57,8 +57,8 @@ VIP_OPTIONS = ("gold", "silver", "iron")
 WIDE = (*(spec.name for spec in DEFAULT_FIELDS), VIP.name)
 RULES = ({"pattern": ".*[02468]"}, {"max_length": "3"}, {"options": "Co1;Co2;Co3;City1;City2"}, {"read_only": "true"})
 KEPT_CHARS = 4
-WRONG_FOR_MS = (3_000, 8_000, 40_000)
-"""A wrong clock is noticed by the next heartbeat, 2 s apart."""
+WRONG_FOR_MS = (300, 3_000, 8_000, 40_000)
+"""A wrong clock is noticed by the next heartbeat, 2 s apart, unless it is right again by then."""
 JUMPS_MS = (3_600_000, 86_400_000, -3_600_000)
 ODD = ("\ud83d", "a\0b", "x" * 70_000, "é" * 3_000 + "\u202e")
 ODD_TEXTS = frozenset(ODD)

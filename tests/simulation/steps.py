@@ -105,13 +105,16 @@ def settle(world: World, flight: Flight) -> None:
     batch = batch if world.rng.random() < 0.5 else [flight]
     runtime = flight.process.worker.runtime
     try:
-        follow_ups = runtime.store.run(lambda tx: commit_answers(runtime, tx, [(f.call, f.answer) for f in batch]))
+        follow_ups, refused = runtime.store.run(
+            lambda tx: (commit_answers(runtime, tx, [(f.call, f.answer) for f in batch]), tx.has_refused)
+        )
     except DatabaseUnavailable as error:
         world.say("not settled", error)
         for answered in batch:
             answered.not_before_ms = world.now + RETRY_MS
         return
     flight.process.worker.in_flight.settle([f.call for f in batch], follow_ups)
+    flight.process.worker.lease.claim_lost |= refused
     world.flights = [f for f in world.flights if f not in batch]
     world.flights += [Flight(flight.process, call, quiet=world.writes_off) for call in follow_ups]
     world.say("settled", [f.call.operation for f in batch], [call.operation for call in follow_ups])

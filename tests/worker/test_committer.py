@@ -92,6 +92,26 @@ def test_an_answer_that_is_refused_makes_the_next_heartbeat_release_its_job(
     assert committer.lease.claim_lost is not held
 
 
+def test_an_answer_that_cannot_be_committed_and_is_not_held_either_makes_the_next_heartbeat_release_its_job(
+    committer: Committer, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a job would run for ever in the name of a living process, which does not run it."""
+    made = claimed_call(runtime, "contact:1", [])
+
+    def fail(_runtime: Runtime, _tx: Tx, _batch: object) -> list[AnyCall]:
+        raise KeyError("x")
+
+    monkeypatch.setattr("wanesync.worker.committer.commit_answers", fail)
+    runtime.store.run(lambda tx: tx.processes.remove(runtime.name))
+    committer.commit([(made, None)])
+    assert committer.lease.claim_lost
+    committer.lease.beat()
+    with runtime.store.reading() as tx:
+        job = tx.jobs.get(made.jobs[0].id)
+    assert job is not None
+    assert (job.state, job.attempts) == (JobState.READY, 0)
+
+
 def test_answers_of_a_kind_are_committed_at_once_and_by_halves_if_that_fails(runtime: Runtime) -> None:
     committed: list[object] = []
     groups: list[Sequence[object]] = []

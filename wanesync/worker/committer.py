@@ -73,10 +73,11 @@ class _Piece:
         with self._only(tx):
             return commit_answers(runtime, tx, self.answers), tx.has_refused
 
-    def reschedule(self, runtime: Runtime, tx: Tx, error: Exception) -> None:
-        """Reschedule the jobs of answers that cannot be committed at all."""
+    def reschedule(self, runtime: Runtime, tx: Tx, error: Exception) -> bool:
+        """Reschedule the jobs of answers that cannot be committed at all; return whether one was refused."""
         with self._only(tx):
             reschedule_all(runtime, tx, self.answers, error)
+            return tx.has_refused
 
     def _only(self, tx: Tx) -> AbstractContextManager[None]:
         return tx.only_jobs([job.id for job in self.jobs]) if self.jobs else nullcontext()
@@ -170,12 +171,12 @@ class Committer:
         return []
 
     def _reschedule(self, piece: _Piece, reason: Exception) -> bool:
+        """Reschedule the jobs of a piece; return whether every one was."""
         try:
-            self.runtime.commit("outcomes", lambda tx: piece.reschedule(self.runtime, tx, reason))
-        except Exception as error:  # noqa: BLE001 - then the end of the lease releases them
+            return not self.runtime.commit("outcomes", lambda tx: piece.reschedule(self.runtime, tx, reason))
+        except Exception as error:  # noqa: BLE001 - then the next heartbeat releases them
             log.error("jobs not rescheduled", error=type(error).__name__)
             return False
-        return True
 
 
 def _cut(batch: Sequence[Answered]) -> Iterator[list[Answered]]:

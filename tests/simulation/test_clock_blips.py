@@ -1,0 +1,29 @@
+"""A clock that is wrong between two heartbeats only: nothing notices it but what was refused meanwhile."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.simulation import steps
+from tests.simulation.test_regressions import pair_of, stage
+from wanesync.core.model import Side
+
+
+@pytest.mark.parametrize("jump_ms", [3_600_000, -3_600_000])
+def test_a_job_whose_answer_came_while_the_clock_was_wrong_for_a_moment_is_run_again(jump_ms: int) -> None:
+    with stage() as play:
+        world = play.world
+        contact_id, _ = pair_of(play)
+        world.hubspot.edit("update", contact_id, {"company": "New"}, world.now)
+        world.facts.drain()
+        while not any(flight.state == "answered" for flight in world.flights):
+            assert play.step()
+        (flight,) = world.flights
+        world.beat(flight.process)
+        world.clock.jump_ms = jump_ms
+        steps.settle(world, flight)
+        world.clock.jump_ms = 0
+        play.play()
+        assert [row["company"] for row in world.hubspot.records()] == ["New"]
+        assert [world.facts.value((Side.STRIPE, row["id"]), "company") for row in world.stripe.records()] == ["New"]
+        assert world.reader.jobs.depth() == []
