@@ -14,6 +14,7 @@ import runpy
 import socket
 import sys
 import threading
+from pathlib import Path
 
 from wanesync.cli.command_table import COMMANDS
 
@@ -73,6 +74,9 @@ def main() -> None:
     assert threading.active_count() == 1, "only a process with one thread may be forked"
     arguments = _serve(requests)
     if arguments is not None:
+        if "--config" in arguments:
+            # What a command leaves in its working directory belongs to the test's folder, not into the checkout.
+            os.chdir(Path(arguments[arguments.index("--config") + 1]).parent)
         sys.argv[1:] = arguments
         runpy.run_module(PROGRAM, run_name="__main__", alter_sys=True)
 

@@ -205,8 +205,8 @@ def test_cron_gets_nothing_to_mail(stage: Stage) -> None:
         (["--csv", "/nowhere/all.csv"], "cannot write /nowhere/all.csv"),
         (["--html", "/"], "cannot write /: it is there and is no file"),
         (["--apply", "none.json"], "cannot read the plan none.json"),
-        (["--apply", "pyproject.toml"], "this is no plan"),
-        (["--decisions", "pyproject.toml"], "decision"),
+        (["--apply", __file__], "this is no plan"),
+        (["--decisions", __file__], "decision"),
     ],
     ids=[
         *("two ways", "idle", "shown and applied", "idle show", "no plan to show"),
