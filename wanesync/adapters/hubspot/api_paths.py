@@ -25,7 +25,7 @@ EVENT_PREFIXES: Mapping[str, Sequence[str]] = {
     "2026-09": ("/events/custom/2026-09", "/events/2026-09"),
 }
 """Version -> how the paths of custom events begin. For 2026-09 HubSpot publishes two spellings, the first in its
-specification and its TypeScript SDK, the second in its guides: where the first is not found the second is tried."""
+specification and its TypeScript SDK, the second in its guides, which is used where the first does not exist."""
 
 
 @dataclass(frozen=True, slots=True)

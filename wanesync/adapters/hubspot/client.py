@@ -29,7 +29,7 @@ from wanesync.adapters.http_answers import (
     read_body,
     read_timing,
 )
-from wanesync.adapters.hubspot.api_paths import find_paths
+from wanesync.adapters.hubspot.api_paths import DEFINITIONS, find_paths
 from wanesync.adapters.hubspot.errors import ErrorTable, read_network_error, read_unreadable
 from wanesync.adapters.json_values import parse_vendor, whole
 from wanesync.core.api_versions import HubSpotVersion
@@ -38,6 +38,8 @@ from wanesync.core.model import Side
 from wanesync.core.ports import Limits, Timing
 
 TIMEOUT = (CONNECT_TIMEOUT_S, HUBSPOT_READ_TIMEOUT_S)
+REFUSALS = (400, 401, 403)
+"""Statuses of a path that exists, whatever it holds."""
 POOL_SIZE = 16
 """Connections: twice the calls of a worker's HubSpot lane."""
 REAL_API = "https://api.hubapi.com"
@@ -55,7 +57,8 @@ class Reply:
 class VersionedApi(contacts.ApiClient):  # type: ignore[misc] # the SDK has no types
     """The SDK's client with the paths of one version of the API: the one place where a path is chosen.
 
-    Where a version has two spellings of some paths, both are tried until one of them has answered; that one is used.
+    Where a version has two spellings of some paths, the first call that is not found decides which one HubSpot has: the
+    list of event definitions, which exists wherever its path does, is asked for in the first spelling.
     """
 
     def __init__(self, settings: Any, version: HubSpotVersion) -> None:
@@ -68,18 +71,29 @@ class VersionedApi(contacts.ApiClient):  # type: ignore[misc] # the SDK has no t
         paths = find_paths(resource_path, self._version)
         if len(paths) == 1:
             return super().call_api(paths[0], *args, **options)
-        if self._spelling is not None:
-            return super().call_api(paths[self._spelling], *args, **options)
-        missing: NotFoundException | None = None
-        for spelling, path in enumerate(paths):
-            try:
-                answer = super().call_api(path, *args, **options)
-            except NotFoundException as error:
-                missing = missing or error
-            else:
-                self._spelling = spelling
-                return answer
-        raise missing or ValueError(f"{resource_path} has no spelling")
+        try:
+            answer = super().call_api(paths[self._spelling or 0], *args, **options)
+        except NotFoundException:
+            if self._spelling is None:
+                self._spelling = 1 if resource_path == DEFINITIONS else self._find_spelling()
+                if self._spelling:
+                    return super().call_api(paths[self._spelling], *args, **options)
+            raise
+        self._spelling = self._spelling or 0
+        return answer
+
+    def _find_spelling(self) -> int:
+        """Return which spelling of the paths of events exists. Raises what else a request raises."""
+        path = find_paths(DEFINITIONS, self._version)[0]
+        options = {"auth_settings": ["oauth2"], "_preload_content": False, "_request_timeout": TIMEOUT}
+        try:
+            super().call_api(path, "GET", header_params={"Accept": "application/json"}, **options).close()
+        except NotFoundException:
+            return 1
+        except ApiException as error:
+            if error.status not in REFUSALS:
+                raise
+        return 0
 
 
 class HubSpotClient:

@@ -46,8 +46,14 @@ class Refusal(Exception):
             context.setdefault("ids", [record_id])
         if trace_id is not None:
             context["objectWriteTraceId"] = [trace_id]
-        details = {"errors": self.extra["errors"]} if "errors" in self.extra else {}
-        return {"status": "error", "category": self.category, "message": self.message, "context": context, **details}
+        return {
+            "status": "error",
+            "category": self.category,
+            "message": self.message,
+            "context": context,
+            "errors": self.extra.get("errors", []),
+            "links": {},
+        }
 
 
 @dataclass(frozen=True, slots=True)

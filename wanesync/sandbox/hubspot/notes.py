@@ -186,7 +186,7 @@ class Notes:
 
 def _associations(name: str, numbers: list[int], limit: int) -> Json:
     """One page of associations in a member of this name."""
-    kinds: list[Json] = [{"category": "HUBSPOT_DEFINED", "typeId": CONTACT_TO_NOTE, "label": None}]
+    kinds: list[Json] = [{"category": "HUBSPOT_DEFINED", "typeId": CONTACT_TO_NOTE}]
     body: Json = {name: [{"toObjectId": str(number), "associationTypes": kinds} for number in numbers[:limit]]}
     if limit < len(numbers):
         body["paging"] = {"next": {"after": str(numbers[limit - 1])}}
@@ -198,9 +198,10 @@ def _no_associations(contact_id: str) -> Json:
     return {
         "status": "error",
         "category": "OBJECT_NOT_FOUND",
-        "subCategory": "crm.associations.NO_ASSOCIATIONS_FOUND",
         "message": f"No note is associated with contact {contact_id}.",
         "context": {"fromObjectId": [contact_id], "fromObjectType": ["contact"], "toObjectType": ["note"]},
+        "errors": [],
+        "links": {},
     }
 
 
