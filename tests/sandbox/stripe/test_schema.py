@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -11,7 +12,10 @@ from urllib.parse import urlencode
 import jsonschema
 import pytest
 
+from tests.sandbox.stripe.replay import RECORD, fill, read_pairs
+from tests.support.stripe_client import UNLIMITED
 from wanesync.sandbox.stand_in import Request, WebhookTarget
+from wanesync.sandbox.stripe.collection import FOREVER, Window
 from wanesync.sandbox.stripe.machine import StripeMachine, StripeSettings
 
 NOW_MS = 1_700_000_000_000
@@ -176,6 +180,31 @@ def test_objects_within_events_fit_the_schema(spec: dict[str, Any], filled: Fill
         assert event["type"] in known["event"]["properties"]["type"]["enum"]
 
     assert checked >= 10
+
+
+def test_what_the_triggers_of_the_command_line_get_fits_the_schema(spec: dict[str, Any]) -> None:
+    known = spec["components"]["schemas"]
+    machine = StripeMachine(random.Random(7), replace(UNLIMITED, settle_ms=0))
+    checked: set[str] = set()
+    for requests in RECORD.values():
+        answers: list[Any] = []
+        for method, path, query, body in requests:
+            given = tuple(read_pairs(fill(query, answers)))
+            form = urlencode(read_pairs(fill(body, answers))).encode()
+            headers = {"authorization": "Bearer sk_test_51Abcdefghijklmnop"}
+            response = machine.handle(Request(method, fill(path, answers), given, headers, form), NOW_MS)
+            answers.append(json.loads(response.body))
+            kind = ("deleted_" if answers[-1].get("deleted") else "") + answers[-1].get("object", "error")
+            if response.status == 200 and kind in known and not path.startswith("/v1/payment_pages"):
+                check(spec, kind, answers[-1])
+                checked.add(kind)
+
+    assert checked >= {"customer", "payment_intent", "refund", "invoice", "checkout.session"}
+    for event in machine.account.events.page(Window(FOREVER), machine.account.events.listed())[0]:
+        check(spec, "event", event)
+        subject = event["data"]["object"]
+        if subject["object"] in known:
+            check(spec, subject["object"], subject)
 
 
 def test_expanded_and_single_objects_fit_the_schema(spec: dict[str, Any], filled: FilledStandIn) -> None:

@@ -7,21 +7,17 @@ from __future__ import annotations
 
 import http.client
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import pytest
 
+from tests.sandbox.stripe.replay import RECORD, fill, read_pairs
 from tests.sandbox.stripe_triggers import ENDS_WITH
 from wanesync.sandbox.server import STRIPE_KEY, Options, Sandbox
 
-RECORD: dict[str, list[list[str]]] = json.loads((Path(__file__).parent / "triggers.json").read_text(encoding="utf-8"))[
-    "triggers"
-]
 # What each fixture expects to be refused; all other answers must be 200.
 MAY_FAIL = {"charge.failed", "payment_intent.payment_failed", "setup_intent.setup_failed", "invoice.payment_failed",
             "invoice.payment_action_required", "checkout.session.async_payment_failed"}  # fmt: skip
@@ -34,22 +30,6 @@ def running() -> Iterator[Sandbox]:
         account = sandbox.stripe.account
         account.settings = replace(account.settings, settle_ms=0)
         yield sandbox
-
-
-def pairs(text: str) -> list[tuple[str, str]]:
-    return [(name, value) for name, _, value in (part.partition("=") for part in text.split("&") if part)]
-
-
-def fill(text: str, answers: list[Any]) -> str:
-    """``{2:data.0.id}``: that member of the second answer."""
-
-    def look(found: re.Match[str]) -> str:
-        value = answers[int(found[1]) - 1]
-        for name in found[2].split("."):
-            value = value[int(name)] if isinstance(value, list) else value[name]
-        return str(value)
-
-    return re.sub(r"\{(\d+):([\w.]+)\}", look, text)
 
 
 def test_the_record_holds_more_than_sixty_triggers() -> None:
@@ -72,7 +52,7 @@ def test_a_trigger_makes_its_event(running: Sandbox, name: str) -> None:
     ask("GET", "/v1/events", [("limit", "1")], [])
     newest = answers.pop()["data"]
     statuses = [
-        ask(method, fill(path, answers), pairs(fill(query, answers)), pairs(fill(body, answers)))
+        ask(method, fill(path, answers), read_pairs(fill(query, answers)), read_pairs(fill(body, answers)))
         for method, path, query, body in RECORD[name]
     ]
     since = [("ending_before", newest[0]["id"])] if newest else []

@@ -327,17 +327,16 @@ def _show_secret(side: str, secret: str) -> str:
 
 def _announce(sandbox: Sandbox, webhooks: str, secrets: Mapping[str, str]) -> None:
     Console(soft_wrap=True, highlight=False).print(
-        f"[bold]sandbox[/]  hubspot [cyan]{sandbox.hubspot_url}[/] key {HUBSPOT_KEY}"
-        f"  stripe [cyan]{sandbox.stripe_url}[/] key {sandbox.stripe_key}"
+        f"[bold]sandbox[/]  hubspot [cyan]{sandbox.hubspot_url}[/] key {HUBSPOT_KEY}\n"
+        f"         stripe  [cyan]{sandbox.stripe_url}[/] key {sandbox.stripe_key}"
     )
-    print(f"\nFor wanesync.toml:\n\n{write_settings(sandbox, webhooks, secrets)}\n", flush=True)
+    print(f"\nFor wanesync.toml:\n\n{write_settings(sandbox, webhooks, secrets)}\n")
     if webhooks:
         base = webhooks.rstrip("/")
-        print(
-            f"Webhooks go to {base}/webhooks/hubspot and {base}/webhooks/stripe. Ctrl-C ends the sandbox.", flush=True
-        )
+        print(f"Webhooks go to {base}/webhooks/hubspot\n           and {base}/webhooks/stripe")
     else:
-        print("No webhooks are sent: start with --webhooks URL, such as http://127.0.0.1:8787, for them.", flush=True)
+        print("No webhooks are sent. For them: --webhooks URL, such as http://127.0.0.1:8787")
+    print("Ctrl-C ends the sandbox; what it holds is gone then.", flush=True)
 
 
 def _announce_json(sandbox: Sandbox) -> None:

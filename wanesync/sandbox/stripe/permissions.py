@@ -87,7 +87,8 @@ class Grants:
         """Raises the 403 for an expanded object that the key may not read."""
         if not key.startswith("rk_"):
             return
-        for member in shown.values():
+        rows = shown["data"] if shown.get("object") in ("list", "search_result") else [shown]
+        for member in (member for row in rows for member in row.values()):
             kind = member.get("object") if isinstance(member, dict) else None
             if isinstance(kind, str) and kind in RESOURCES.values():
                 self._require(key, kind, "read")
