@@ -91,6 +91,38 @@ def test_items_of_a_subscription(stripe: Client) -> None:
     assert stripe.refused("GET", f"/v1/subscription_items/{first}")[1] == "resource_missing"
 
 
+def test_the_payment_of_a_first_invoice_activates_its_subscription(stripe: Client) -> None:
+    customer = make(stripe, "customers", name="Ada")
+    asked = {"items[0][price]": price(stripe), "payment_behavior": "default_incomplete",
+             "expand[0]": "latest_invoice.confirmation_secret",
+             "expand[1]": "latest_invoice.payments.data.payment.payment_intent"}  # fmt: skip
+    made = stripe.ok("POST", "/v1/subscriptions", {"customer": customer, **asked})
+    invoice = made["latest_invoice"]
+    intent = invoice["payments"]["data"][0]["payment"]["payment_intent"]
+    assert (made["status"], invoice["status"], intent["status"]) == ("incomplete", "open", "requires_payment_method")
+    assert invoice["confirmation_secret"]["client_secret"] == intent["client_secret"]
+
+    stripe.ok("POST", f"/v1/payment_intents/{intent['id']}/confirm", {"payment_method": "pm_card_visa"})
+
+    assert stripe.ok("GET", f"/v1/subscriptions/{made['id']}")["status"] == "active"
+    assert stripe.ok("GET", f"/v1/invoices/{invoice['id']}")["status"] == "paid"
+    assert [event["type"] for event in stripe.events()].count("invoice.paid") == 1
+
+
+def test_an_invoice_that_needs_its_buyer_is_paid_when_the_buyer_confirms(stripe: Client) -> None:
+    customer = payer(stripe)
+    make(stripe, "invoiceitems", customer=customer, amount="700", currency="eur")
+    draft = make(stripe, "invoices", customer=customer, pending_invoice_items_behavior="include")
+    asked = {"payment_method": "pm_card_authenticationRequired"}
+    code = "invoice_payment_intent_requires_action"
+    assert stripe.refused("POST", f"/v1/invoices/{draft}/pay", asked)[:2] == (402, code)
+    intent = stripe.ok("GET", "/v1/payment_intents")["data"][0]["id"]
+
+    stripe.machine.edit("authenticate", intent, {}, stripe.now_ms)
+
+    assert stripe.ok("GET", f"/v1/invoices/{draft}")["status"] == "paid"
+
+
 def test_a_paused_subscription_is_resumed(stripe: Client) -> None:
     customer = make(stripe, "customers", name="Ada")
     trial = {"items[0][price]": price(stripe), "trial_period_days": "7",

@@ -127,6 +127,8 @@ class Account:
         self.events = Collection("event", "type")
         self.more = {kind: Collection(kind, *fields) for kind, fields in MORE_KINDS.items()}
         self.timers = Timers()
+        # What Stripe does besides when it emits an event: by type, with the object of the event.
+        self.reactions: dict[str, Callable[[Account, Record, Cause], None]] = {}
         self.secrets: dict[str, str] = {}
         # Net amounts on the balance in minor units: currency -> available, pending.
         self.funds: dict[str, tuple[int, int]] = {}
@@ -197,6 +199,8 @@ class Account:
         self.events.forget_before(cause.now_s - EVENT_RETENTION_S)
         self.events.put(event)
         self.webhooks.send(event, cause.now_ms)
+        if kind in self.reactions:
+            self.reactions[kind](self, record, cause)
 
     def record_change(self, kind: str, record_id: str, changes: Mapping[str, str], cause: Cause) -> None:
         """Add one journal entry."""

@@ -182,6 +182,7 @@ REFERENCES: Mapping[str, Mapping[str, str | None]] = {
 }
 # Member -> the kind of the objects in it, and their field with the id of the holder.
 INCLUDED_KINDS = {
+    "payments": ("invoice_payment", "invoice"),
     "refunds": ("refund", "charge"),
     "sources": ("card", "customer"),
     "subscriptions": ("subscription", "customer"),
@@ -189,6 +190,7 @@ INCLUDED_KINDS = {
 INCLUDABLE = {
     "customer": {"cash_balance", "invoice_credit_balance", "sources", "subscriptions", "tax", "tax_ids"},
     "charge": {"refunds"},
+    "invoice": {"confirmation_secret", "payments"},
 }
 
 
@@ -254,6 +256,10 @@ def _include(account: Account, node: Record, name: str) -> Record | None:
     if name in INCLUDED_KINDS:
         kind, field_name = INCLUDED_KINDS[name]
         return show_list(f"{base}/{name}", account.more[kind].all_of(field_name, node["id"]), False)
+    if name == "confirmation_secret":
+        for payment in account.more["invoice_payment"].all_of("invoice", node["id"]):
+            intent = account.intents.get(payment["payment"]["payment_intent"])
+            return {"client_secret": intent["client_secret"], "type": "payment_intent"} if intent else None
     if name == "tax":
         return {"automatic_tax": "unrecognized_location", "ip_address": None, "location": None, "provider": "stripe"}
     return None

@@ -21,6 +21,7 @@ from wanesync.sandbox.limits import ArrivalCounter, RateWindow
 from wanesync.sandbox.spoiled import enlarge, spoil
 from wanesync.sandbox.stand_in import Delivery, Request, Response, WebhookTarget
 from wanesync.sandbox.stripe.account import Account, Cause, StripeSettings, flatten_set
+from wanesync.sandbox.stripe.billing.subscriptions import follow_payment
 from wanesync.sandbox.stripe.call import Call, expand
 from wanesync.sandbox.stripe.collection import FOREVER, Window
 from wanesync.sandbox.stripe.dashboard import edit
@@ -92,6 +93,7 @@ class StripeMachine:
     def __init__(self, rng: random.Random, settings: StripeSettings | None = None) -> None:
         self.settings = settings or StripeSettings()
         self.account = Account(rng, self.settings)
+        self.account.reactions["payment_intent.succeeded"] = follow_payment
         self._rng = rng
         self._answers = IdempotencyStore()
         self.grants = Grants(self.settings.account_id)

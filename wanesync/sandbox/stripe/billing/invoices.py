@@ -179,9 +179,17 @@ def pay(account: Account, record: Record, method: Record | None, cause: Cause) -
         account.emit("invoice.payment_failed", record, cause)
         text = "This payment requires additional user action before it can be completed successfully."
         raise Refusal(402, text, code=NO_PAYMENT).of_type("card_error").after_start()
-    if intent["status"] == "processing":
-        return record
-    return mark_paid(account, _count_attempt(account, record, cause), cause)
+    # ``settle_payment`` has marked it as paid, unless the bank is still to decide.
+    return account.find(account.more["invoice"], record["id"])
+
+
+def settle_payment(account: Account, intent: Record, cause: Cause) -> Record | None:
+    """A payment intent has succeeded: the invoice that it pays, marked as paid; None if it is of no invoice."""
+    for payment in account.more["invoice_payment"].all_of("status", "open"):
+        if payment["payment"]["payment_intent"] == intent["id"]:
+            record = account.find(account.more["invoice"], payment["invoice"])
+            return mark_paid(account, _count_attempt(account, record, cause), cause)
+    return None
 
 
 def mark_paid(account: Account, record: Record, cause: Cause) -> Record:

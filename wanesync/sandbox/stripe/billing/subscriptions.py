@@ -154,6 +154,14 @@ def bill(account: Account, record: Record, reason: str, cause: Cause, params: Re
     return _charge(account, record, invoice, given.get("payment_behavior", "allow_incomplete"), cause)
 
 
+def follow_payment(account: Account, intent: Record, cause: Cause) -> None:
+    """A payment intent has succeeded: its invoice is paid, and a subscription that waited for it is active."""
+    invoice = invoices.settle_payment(account, intent, cause)
+    record = account.more["subscription"].get((invoice or {}).get("subscription") or "")
+    if record is not None and record["status"] in ("incomplete", "past_due"):
+        account.update(account.more["subscription"], record, {**record, "status": "active"}, cause)
+
+
 def renew(account: Account, record: Record, cause: Cause) -> Record:
     """Begin the next period of a subscription whose period, or trial, is over."""
     if record["cancel_at_period_end"]:
@@ -250,6 +258,7 @@ def _charge(account: Account, record: Record, invoice: Record, behavior: str, ca
             end(account, record, cause)
             raise
         return account.update(account.more["subscription"], record, {**record, "status": status}, cause)
+    record = account.find(account.more["subscription"], record["id"])
     return account.update(account.more["subscription"], record, {**record, "status": "active"}, cause)
 
 

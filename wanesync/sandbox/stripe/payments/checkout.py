@@ -249,6 +249,9 @@ def _pay(account: Account, record: Record, method: Record, cause: Cause) -> Reco
         **({"customer": record["customer"]} if record["customer"] else {}),
     }
     intent = payment_intents.create(Call(account, "", (), asked, cause, ""))
+    if intent["status"] == "requires_action" and method["type"] == "card":
+        # The buyer does it on the page.
+        intent = payment_intents.authenticate(account, intent["id"], cause)
     status = "unpaid" if intent["status"] in ("processing", "requires_action") else "paid"
     return {"payment_intent": intent["id"], "payment_status": status}
 
