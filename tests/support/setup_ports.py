@@ -31,6 +31,7 @@ class FakeHubSpot:
     last_limits: Limits = field(default_factory=Limits)
     readable: bool = True
     changes: Sequence[RecentChange] = ()
+    gaps: Sequence[str] = ()
     trouble: dict[str, Failure] = field(default_factory=dict)
 
     def _check(self, method: str) -> None:
@@ -61,6 +62,10 @@ class FakeHubSpot:
         self._check("read_recent_changes")
         return [change for change in self.changes if change.at_ms >= since_ms and change.property in properties]
 
+    def find_event_gaps(self) -> Sequence[str]:
+        self._check("find_event_gaps")
+        return self.gaps
+
     def can_define_events(self) -> bool:
         return True
 
@@ -77,6 +82,7 @@ class FakeStripe:
     refused: frozenset[str] = frozenset()
     trouble: dict[str, Failure] = field(default_factory=dict)
     lose: int = 0
+    writes: bool = True
     clock_ms: int = 0
     _by_key: dict[str, Endpoint] = field(default_factory=dict)
 
@@ -91,6 +97,10 @@ class FakeStripe:
     def may_read(self, resource: str) -> bool:
         self._check("may_read")
         return resource not in self.refused
+
+    def may_write_customers(self) -> bool:
+        self._check("may_write_customers")
+        return self.writes
 
     def list_endpoints(self) -> Sequence[Endpoint]:
         self._check("list_endpoints")

@@ -125,6 +125,19 @@ def stripe_key_may_not_read_customers(setup: SetUp, _: pytest.MonkeyPatch) -> No
     setup.sandbox.stripe.set_grants(STRIPE_KEY, _without("customer"))
 
 
+@fault("the event stripe_purchase lacks amount, or has them with another type", "set another purchases.event_name")
+def event_has_another_type(setup: SetUp, _: pytest.MonkeyPatch) -> None:
+    definitions = setup.sandbox.hubspot.events.store.definitions
+    (name,) = definitions
+    definitions[name] = replace(definitions[name], types={**definitions[name].types, "amount": "number"})
+
+
+@fault("which accounts it belongs to is not known yet", "run wanesync init")
+def accounts_are_not_known(setup: SetUp, _: pytest.MonkeyPatch) -> None:
+    setup.open().run(lambda tx: tx.settings.drop("pin_portal"))
+    setup.change("[hubspot]", "[hubspot]\nportal_id = 4242")
+
+
 @fault("stripe:customers.create is paused (permission rak_customer_write", "mend what it says")
 def stripe_key_may_not_write(setup: SetUp, _: pytest.MonkeyPatch) -> None:
     reason = "permission rak_customer_write is missing"

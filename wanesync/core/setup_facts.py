@@ -100,6 +100,10 @@ class HubSpotSetupPort(Protocol):
         """Return the changes of these properties since a time, of up to 50 contacts (two requests)."""
         ...
 
+    def find_event_gaps(self) -> Sequence[str]:
+        """Return the properties that the event of purchases lacks or has with another type; none without the event."""
+        ...
+
     def can_define_events(self) -> bool:
         """Return whether the account shows its event definitions to this token."""
         ...
@@ -128,6 +132,10 @@ class StripeSetupPort(Protocol):
 
     def may_read(self, resource: str) -> bool:
         """Return whether the key may list a resource (``customers``, ``charges``, ``events``)."""
+        ...
+
+    def may_write_customers(self) -> bool:
+        """Return whether the key may write customers, by an update of one that cannot exist: it changes nothing."""
         ...
 
     def list_endpoints(self) -> Sequence[Endpoint]:

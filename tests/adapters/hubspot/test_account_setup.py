@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import get_args
 
 import pytest
 
 from tests.support.canned_server import CannedServer, Told
 from wanesync.adapters.hubspot.account_setup import HubSpotSetup
-from wanesync.adapters.hubspot.adapter import HubSpotOptions
+from wanesync.adapters.hubspot.adapter import HubSpotAdapter, HubSpotOptions
 from wanesync.core.api_versions import HubSpotVersion
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap
@@ -67,6 +68,19 @@ def test_recent_changes_are_those_after_a_creation(port: HubSpotSetupPort, sandb
     changed = RecentChange(record_id, "phone", now_ms - hour_ms // 2)
     assert port.read_recent_changes(now_ms - 2 * hour_ms, ["phone", "email"]) == [changed]
     assert port.read_recent_changes(now_ms - hour_ms // 4, ["phone"]) == []
+
+
+def test_an_event_of_purchases_is_compared_with_ours(sandbox: Sandbox) -> None:
+    options = HubSpotOptions(HUBSPOT_KEY, sandbox.hubspot_url, portal="4242")
+    port = HubSpotSetup(options, FIELDS)
+    assert port.find_event_gaps() == [], "there is none"
+    HubSpotAdapter(options, FIELDS).prepare(with_events=True)
+    assert port.find_event_gaps() == []
+    definitions = sandbox.hubspot.events.store.definitions
+    (name,) = definitions
+    types = {**definitions[name].types, "amount": "number"}
+    definitions[name] = replace(definitions[name], types=types)
+    assert port.find_event_gaps() == ["amount"]
 
 
 def test_an_account_that_shows_no_rules_has_none() -> None:

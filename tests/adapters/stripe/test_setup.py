@@ -59,6 +59,9 @@ def test_a_restricted_key_shows_which_resources_it_may_read(sandbox: Sandbox) ->
     port = open_port(sandbox.stripe_url, key)
     assert [port.may_read(name) for name in ("customers", "charges", "events")] == [True, False, False]
     assert port.account().id == sandbox.stripe.settings.account_id
+    assert port.may_write_customers()
+    sandbox.stripe.set_grants(key, ["customer:read"])
+    assert not port.may_write_customers()
     with pytest.raises(CallError, match="forbidden"):
         port.list_endpoints()
 

@@ -87,6 +87,15 @@ def test_a_live_secret_key_is_to_be_replaced_by_a_restricted_one() -> None:
     assert "cannot be reached" in lost.text
 
 
+def test_whether_the_key_may_write_is_tried_on_request_only() -> None:
+    (untried,) = check_permissions(FakeStripe(writes=False), "rk_test_1")
+    assert untried.state is State.OK
+    (missing,) = check_permissions(FakeStripe(writes=False), "rk_test_1", try_writes=True)
+    assert (missing.state, missing.text) == (State.FAIL, "the restricted key may not write Customers")
+    (well,) = check_permissions(FakeStripe(), "rk_test_1", try_writes=True)
+    assert well.text.endswith("and write Customers")
+
+
 def test_quota_and_rate() -> None:
     port = FakeHubSpot(usage=DailyUsage(95, 100), last_limits=Limits(100, 10_000))
     rate, quota = check_usage(port, 15)

@@ -151,6 +151,17 @@ def test_without_a_web_process_nothing_is_to_be_mended_yet(store: Store) -> None
     assert [finding.state for finding in found] == [State.WARN, State.WARN]
 
 
+def test_an_answer_that_comes_too_late_is_named(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy = Proxy(free_port())
+    proxy.fault = partial(_arrive, store)
+    monkeypatch.setattr(door, "MAX_ANSWER_S", 0.0)
+    try:
+        found = examine(store, f"http://127.0.0.1:{proxy.port}")
+    finally:
+        proxy.close()
+    assert all("HubSpot gives up after 0 s" in finding.text for finding in found)
+
+
 def test_a_silent_port_is_named(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def silent(*_: object) -> socket.socket:
         raise TimeoutError

@@ -20,12 +20,15 @@ from wanesync.ops.checks.local import (
 )
 from wanesync.ops.field_map import MapClaim, claim_field_map
 from wanesync.store import Store
+from wanesync.store.tables.settings import PORTAL
 
 FIELDS = FieldMap(DEFAULT_FIELDS)
 
 
 def test_a_database_says_what_is_paused_and_what_runs(store: Store) -> None:
-    database, processes = check_database(store, FIELDS)
+    accounts, database, processes = check_database(store, FIELDS)
+    assert accounts.fix == "run wanesync init"
+    store.run(lambda tx: tx.settings.put(PORTAL, "17"))
     assert "no first listing yet, writes are off" in database.text
     assert processes.state is State.WARN
     assert not has_web_process(store)

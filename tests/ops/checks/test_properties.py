@@ -8,7 +8,7 @@ from wanesync.core.fields import Direction, FieldMap, FieldSpec
 from wanesync.core.portal_checks import PortalFacts
 from wanesync.core.setup_facts import PropertyDetail
 from wanesync.ops.checks.findings import Finding, State
-from wanesync.ops.checks.properties import check_properties, check_rules, is_prepared, read_facts
+from wanesync.ops.checks.properties import check_event, check_properties, check_rules, is_prepared, read_facts
 
 VIP = FieldSpec("vip", ("vip",), ("metadata.vip",))
 LAND = FieldSpec("land", ("land",), ("address.country",), transform="country")
@@ -19,6 +19,19 @@ def test_a_drop_down_names_some_options() -> None:
     (finding,) = check_rules(FakeHubSpot(details={"vip": OPTIONS}), FieldMap((VIP,)))
     assert finding.state is State.WARN
     assert "(a, b, c, d, e, …)" in finding.text
+
+
+def test_a_number_takes_no_other_text() -> None:
+    (finding,) = check_rules(FakeHubSpot(details={"vip": PropertyDetail("number")}), FieldMap((VIP,)))
+    assert finding.text.startswith("vip takes only values of type number")
+
+
+def test_an_event_of_purchases_without_our_properties_is_named() -> None:
+    assert list(check_event(FakeHubSpot(), "buy")) == []
+    (finding,) = check_event(FakeHubSpot(gaps=("amount", "currency")), "buy")
+    assert "the event buy lacks amount, currency" in finding.text
+    (lost,) = check_event(FakeHubSpot(trouble={"find_event_gaps": Failure.UNREACHED}), "buy")
+    assert "cannot be reached" in lost.text
 
 
 def test_what_is_not_written_to_hubspot_has_no_rules() -> None:

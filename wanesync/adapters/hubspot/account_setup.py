@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from wanesync.adapters.hubspot import search, setup
 from wanesync.adapters.hubspot.adapter import HubSpotAdapter, HubSpotOptions
-from wanesync.adapters.hubspot.api_paths import RULES, TOKEN_INFO, USAGE
+from wanesync.adapters.hubspot.api_paths import DEFINITION, RULES, TOKEN_INFO, USAGE
 from wanesync.adapters.hubspot.client import HubSpotClient
 from wanesync.adapters.hubspot.contacts import field_names
 from wanesync.adapters.hubspot.errors import ErrorTable, read_unreadable
+from wanesync.adapters.hubspot.purchases import EVENT_PROPERTIES
 from wanesync.adapters.json_values import epoch_ms, mapping, rows, text, whole
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.fields import FieldMap
@@ -30,7 +31,7 @@ class HubSpotSetup:
     """One portal, as a set-up sees it."""
 
     def __init__(self, options: HubSpotOptions, fields: FieldMap) -> None:
-        self._token = options.token
+        self._token, self._event_name = options.token, options.event_name
         self._adapter = HubSpotAdapter(options, fields)
         table = ErrorTable(field_names(fields))
         self._client = HubSpotClient(options.token, options.base_url, table, version=options.api_version)
@@ -97,6 +98,20 @@ class HubSpotSetup:
         reply = self._client.call(self._client.contact_batches.read, asked)
         contacts = [mapping(raw) for raw in rows(reply.body.get("results"))]
         return [change for contact in contacts for change in _read_changes(contact, since_ms)]
+
+    def find_event_gaps(self) -> Sequence[str]:
+        """Return what the definition of our event lacks: it may have been made by hand, or by an earlier release."""
+        try:
+            reply = self._client.call_path("GET", DEFINITION, eventName=self._event_name)
+        except CallError as error:
+            if error.failure not in (Failure.FORBIDDEN, Failure.NOT_FOUND, Failure.REFUSED):
+                raise
+            return []
+        shown = {
+            text(entry.get("name")): text(entry.get("type"))
+            for entry in map(mapping, rows(reply.body.get("properties")))
+        }
+        return [name for name, (_, kind) in EVENT_PROPERTIES.items() if shown.get(name) != kind] if shown else []
 
     def _read_rules(self) -> dict[str, tuple[str, ...]]:
         """Return property -> kinds of its validation rules (property validations guide)."""

@@ -12,6 +12,8 @@ from wanesync.core.ports import Account
 from wanesync.core.setup_facts import Endpoint, EndpointWish
 
 ENDPOINTS = "/v1/webhook_endpoints"
+NO_CUSTOMER = "cus_wanesync_doctor"
+"""An id that Stripe gives to no customer."""
 MAX_PAGES = 10
 """Pages of endpoints that are read (our choice): an account has at most 16 endpoints by default."""
 
@@ -40,6 +42,16 @@ class StripeSetup:
             if error.failure is Failure.FORBIDDEN:
                 return False
             raise
+        return True
+
+    def may_write_customers(self) -> bool:
+        """Return whether the key may write customers: whether Stripe misses the customer, or the permission."""
+        try:
+            self._adapter.call("post", f"/v1/customers/{NO_CUSTOMER}", {})
+        except CallError as error:
+            if error.failure not in (Failure.FORBIDDEN, Failure.NOT_FOUND):
+                raise
+            return error.failure is Failure.NOT_FOUND
         return True
 
     def list_endpoints(self) -> Sequence[Endpoint]:

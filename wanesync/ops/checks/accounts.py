@@ -154,17 +154,18 @@ def _probe_scopes(port: HubSpotSetupPort) -> Iterator[Finding]:
         yield fail("hubspot scopes", f"{READ_CONTACTS} is missing, no contact can be read", ADD_SCOPE)
 
 
-def check_permissions(port: StripeSetupPort, key: str) -> Iterator[Finding]:
-    """Try what the Stripe key may read. Writing is not tried: whether it may write the first write shows."""
+def check_permissions(port: StripeSetupPort, key: str, *, try_writes: bool = False) -> Iterator[Finding]:
+    """Try what the Stripe key may read; ``try_writes``: and whether it may write, by a request that changes nothing."""
     check = "stripe permissions"
-    refused = []
-    for resource, name in READ_RESOURCES.items():
-        try:
-            if not port.may_read(resource):
-                refused.append(name)
-        except CallError as error:
-            yield describe_failure(check, Side.STRIPE, error)
-            return
+    try:
+        refused = [name for resource, name in READ_RESOURCES.items() if not port.may_read(resource)]
+        may_write = not try_writes or port.may_write_customers()
+    except CallError as error:
+        yield describe_failure(check, Side.STRIPE, error)
+        return
+    if not may_write:
+        text = "the restricted key may not write Customers"
+        yield fail(check, text, "edit the key in Developers, API keys: set Customers to Write")
     for name in refused:
         level = "Write" if name == "Customers" else "Read"
         yield fail(
@@ -175,8 +176,9 @@ def check_permissions(port: StripeSetupPort, key: str) -> Iterator[Finding]:
     if key.startswith("sk_live_"):
         text = "stripe.api_key is a secret key, which may do everything"
         yield warn(check, text, "make a restricted key: wanesync init --permissions lists what it needs")
-    elif not refused:
-        yield ok(check, f"may read {', '.join(READ_RESOURCES.values())}; whether it may write is not tried")
+    elif not refused and may_write:
+        writes = "and write Customers" if try_writes else "whether it may write is not tried (--try-writes)"
+        yield ok(check, f"may read {', '.join(READ_RESOURCES.values())}; {writes}")
 
 
 def check_usage(port: HubSpotSetupPort, rate: float) -> Iterator[Finding]:

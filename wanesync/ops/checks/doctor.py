@@ -32,6 +32,7 @@ class Examined:
 
     ``broken``: secrets that cannot be read, which a finding has named already. ``store`` None: ``no_store`` says why. A
     port is None where the configuration has no key. ``events``, ``version``: what the endpoint of Stripe should send.
+    ``try_writes``: ask Stripe whether the key may write.
     """
 
     config: Config
@@ -45,6 +46,7 @@ class Examined:
     events: Sequence[str] = ()
     version: str = ""
     broken: Collection[str] = ()
+    try_writes: bool = False
 
     @property
     def sink(self) -> Sink | None:
@@ -148,6 +150,7 @@ def _examine_hubspot(examined: Examined, found: dict[Side, Account]) -> Iterator
         yield facts
     else:
         yield from properties.check_properties(fields, facts, sink, config.purchases.event_name)
+        yield from properties.check_event(port, config.purchases.event_name)
         yield from properties.check_rules(port, fields)
     yield from accounts.check_usage(port, config.hubspot.rate)
     yield accounts.check_version(config.hubspot.api_version, examined.now_ms)
@@ -169,7 +172,7 @@ def _examine_stripe(examined: Examined, found: dict[Side, Account]) -> Iterator[
     if account is None:
         return
     found[Side.STRIPE] = account
-    yield from accounts.check_permissions(port, config.stripe.require_key())
+    yield from accounts.check_permissions(port, config.stripe.require_key(), try_writes=examined.try_writes)
     found[Side.STRIPE] = replace(account, clock_ms=account.clock_ms or port.clock_ms)
     yield from webhooks.check_endpoint(
         port, config.server.public_url or "", examined.events, examined.version, examined.store

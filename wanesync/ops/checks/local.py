@@ -15,7 +15,7 @@ from wanesync.ops.checks.findings import Finding, fail, ok, warn
 from wanesync.ops.disk import find_disk_alarms
 from wanesync.ops.writes import ON, read_switch
 from wanesync.ratelimit.quotas import find_alarms as find_quota_alarms
-from wanesync.store.tables.settings import FIELD_MAP
+from wanesync.store.tables.settings import FIELD_MAP, PORTAL
 from wanesync.sync.loader import LISTED
 
 if TYPE_CHECKING:
@@ -51,11 +51,13 @@ def check_alarms(store: Store) -> Iterator[Finding]:
 def check_database(store: Store, fields: FieldMap) -> Iterator[Finding]:
     """Describe the database, and what is paused, used up or running in it."""
     with store.reading() as tx:
-        text = tx.settings.get(FIELD_MAP)
+        text, portal = tx.settings.get(FIELD_MAP), tx.settings.get(PORTAL)
         listed, writes = tx.settings.get(LISTED), read_switch(tx)
         pauses = tx.pauses.get_all().values()
         quotas = find_quota_alarms(tx)
         processes = tx.processes.alive()
+    if portal is None:
+        yield warn("database", "which accounts it belongs to is not known yet", "run wanesync init")
     state = "both sides were listed" if listed else "no first listing yet"
     yield ok("database", f"{store.url_label}, {state}, writes are {'on' if writes == ON else 'off'}")
     if text and MapState.unpack(text).version != fields.version:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 CHECK = "hubspot properties"
 RULES = "hubspot rules"
 ENUMERATION = "enumeration"
+TYPED = frozenset({"number", "date", "datetime", "bool"})
+FREE_FORMS = frozenset({"text", "lower", "upper"})
+"""Canonical forms that pass any text on."""
 MAX_OPTIONS = 5
 """Options that one line names."""
 
@@ -48,6 +51,19 @@ def check_properties(fields: FieldMap, facts: PortalFacts, sink: Sink | None, ev
         yield ok(CHECK, f"all {count} mapped ones and our own exist and can be used")
 
 
+def check_event(port: HubSpotSetupPort, event_name: str) -> Iterator[Finding]:
+    """Check that the event of purchases, where it is defined, has the properties that are sent with it."""
+    try:
+        gaps = port.find_event_gaps()
+    except CallError as error:
+        yield describe_failure(CHECK, Side.HUBSPOT, error)
+        return
+    if gaps:
+        text = f"the event {event_name} lacks {', '.join(gaps)}, or has them with another type"
+        fix = "set another purchases.event_name, then run wanesync init --hubspot: types cannot be changed"
+        yield fail(CHECK, text, fix)
+
+
 def check_rules(port: HubSpotSetupPort, fields: FieldMap) -> Iterator[Finding]:
     """Check what the mapped properties accept: drop-down options and the portal's validation rules."""
     try:
@@ -66,6 +82,11 @@ def _check_field(spec: FieldSpec, details: Mapping[str, PropertyDetail]) -> Iter
         detail = details.get(name)
         if detail is None or detail.read_only:
             continue  # named by the check of the properties
+        if detail.type in TYPED and spec.transform in FREE_FORMS:
+            text = f"{name} takes only values of type {detail.type}, and HubSpot refuses every other value of Stripe"
+            yield warn(
+                RULES, text, f'see that Stripe has such values, or give field {spec.name} direction = "to_stripe"'
+            )
         if detail.type == ENUMERATION and detail.options:
             yield from _check_options(spec, name, detail.options)
         if detail.rules:

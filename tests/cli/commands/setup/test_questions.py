@@ -44,6 +44,7 @@ def test_what_has_no_default_must_be_given() -> None:
         ("stripe.api_key", "rk_test_1", "--stripe-api-key takes env:NAME or file:PATH: other users see options"),
         ("server.public_url", "sync.example.com", "--server-public-url must be an address such as https://"),
         ("create.contacts", "some", "must be all or none"),
+        ("fields.default_country", "Germany", "must be the ISO 3166-1 code"),
     ],
 )
 def test_an_option_that_cannot_be_used_is_named(key: str, value: str, text: str) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -21,7 +22,15 @@ from wanesync.terminal import print_json
 from wanesync.wiring import build_examined, open_database
 
 
-def doctor(*, as_json: AsJson = False, config_file: ConfigFile = None) -> None:
+def doctor(
+    *,
+    try_writes: Annotated[
+        bool,
+        typer.Option("--try-writes", help="Ask Stripe to update a customer that cannot exist: may the key write?"),
+    ] = False,
+    as_json: AsJson = False,
+    config_file: ConfigFile = None,
+) -> None:
     """Check a set-up: keys, rights, webhooks, public address. A line per check; writes nothing to either side."""
     log.configure("critical", sys.stderr)
     config, problems, broken = _read_what_can_be_read(config_file)
@@ -31,8 +40,9 @@ def doctor(*, as_json: AsJson = False, config_file: ConfigFile = None) -> None:
     store, no_store = _open_if_there(config)
     file = config_file or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
     shown = list(found)
+    examined = replace(build_examined(config, file, store, no_store, broken), try_writes=try_writes)
     try:
-        for finding in examine(build_examined(config, file, store, no_store, broken)):
+        for finding in examine(examined):
             found.append(finding)
             if not as_json:
                 for one in (*shown, finding):

@@ -10,7 +10,14 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 
 from wanesync.config.references import is_reference
-from wanesync.config.value_types import Address, HubSpotSecrets, HubSpotToken, StripeKey, StripeSecrets
+from wanesync.config.value_types import (
+    Address,
+    Country,
+    HubSpotSecrets,
+    HubSpotToken,
+    StripeKey,
+    StripeSecrets,
+)
 from wanesync.core.errors import ConfigError
 from wanesync.ops.setup.answers import Answers
 from wanesync.output import print_line
@@ -21,6 +28,9 @@ TYPES: Mapping[str, Any] = {
     "stripe.api_key": StripeKey,
     "stripe.webhook_secret": StripeSecrets,
     "server.public_url": Address,
+    "hubspot.base_url": Address,
+    "stripe.base_url": Address,
+    "fields.default_country": Country,
 }
 """Key -> its type, by which a typed answer is checked before anything is written."""
 SECRETS = {
@@ -97,7 +107,7 @@ def _ask(known: Mapping[str, str]) -> dict[str, str]:
             found[key] = "all" if typer.confirm(f"{text}?", err=True) else "none"
     if "fields.default_country" not in known:
         text = "Country of phone numbers without a country code, such as DE (Enter: none)"
-        found["fields.default_country"] = typer.prompt(text, default="", show_default=False, err=True).strip().upper()
+        found["fields.default_country"] = _prompt("fields.default_country", text).upper()
     return {key: value for key, value in found.items() if value}
 
 
