@@ -47,7 +47,7 @@ def test_webhooks_go_to_the_doors_of_both_sides(monkeypatch: pytest.MonkeyPatch,
     secret.chmod(0o600)
     monkeypatch.setenv("SECRET", "a")
 
-    assert find_target("", Side.HUBSPOT, "env:NOT_ASKED") is None
+    assert find_target("", Side.HUBSPOT, HUBSPOT_SECRET) is None
     assert find_target(f"{DOOR}/", Side.HUBSPOT, "env:SECRET") == (f"{DOOR}/webhooks/hubspot", "a")
     assert find_target(f"{DOOR}/base", Side.STRIPE, f"file:{secret}") == (f"{DOOR}/base/webhooks/stripe", "whsec_b")
 
@@ -56,6 +56,11 @@ def test_webhooks_go_to_the_doors_of_both_sides(monkeypatch: pytest.MonkeyPatch,
 def test_another_address_is_refused(url: str) -> None:
     with pytest.raises(ConfigError, match="--webhooks"):
         find_target(url, Side.STRIPE, "whsec_a")
+
+
+def test_a_secret_without_an_address_is_refused() -> None:
+    with pytest.raises(ConfigError, match="--webhooks URL"):
+        find_target("", Side.STRIPE, "env:SECRET")
 
 
 def test_a_reference_that_cannot_be_read_is_named() -> None:

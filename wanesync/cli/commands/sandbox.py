@@ -291,6 +291,8 @@ def parse_bounds(text: str) -> tuple[float, float]:
 def find_target(base_url: str, side: Side, secret: str) -> tuple[str, str] | None:
     """The address and the secret of one side's webhooks. Raises ConfigError."""
     if not base_url:
+        if secret not in (HUBSPOT_SECRET, STRIPE_SECRET):
+            raise ConfigError([f"--{side}-secret signs webhooks: give their address, too (--webhooks URL)"])
         return None
     parts = urlsplit(base_url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:

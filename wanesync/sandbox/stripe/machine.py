@@ -160,6 +160,7 @@ class StripeMachine:
 
     def edit(self, kind: str, record_id: str | None, values: Mapping[str, str], now_ms: int) -> str:
         """Edit a record as a user does in the Dashboard; see ``dashboard.edit``. Raises ValueError."""
+        self.account.timers.run(now_ms)
         return edit(self.account, kind, record_id, values, Cause(now_ms, "user"))
 
     def next_delivery_ms(self) -> int | None:
