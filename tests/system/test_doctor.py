@@ -373,7 +373,7 @@ door(
 door(
     "another_program_answers",
     _proxy(lambda _body, _path, _headers: (200, {}, b"ok")),
-    "something else than wanesync serve answers /webhooks/",
+    "another program than wanesync serve answers /webhooks/",
     "the proxy must pass /webhooks/",
 )
 door(
@@ -395,7 +395,7 @@ def secret_was_changed_without_a_restart(setup: SetUp, _: pytest.MonkeyPatch) ->
     setup.write("hubspot-secret", "the-new-client-secret")
 
 
-@fault("the web process takes the address for", "restart it with this server.public_url")
+@fault("the web process verifies signatures for", "restart it with this server.public_url")
 def address_was_changed_without_a_restart(setup: SetUp, _: pytest.MonkeyPatch) -> None:
     setup.change(f'public_url = "{setup.public}"', f'public_url = "{setup.public.replace("127.0.0.1", "localhost")}"')
     setup.run("webhooks", "stripe", "create")
@@ -465,7 +465,7 @@ def database_has_an_older_schema(setup: SetUp, _: pytest.MonkeyPatch) -> None:
         connection.execute(f"UPDATE {tables[0]} SET number = number - 1")
 
 
-@fault("can be read by others (mode 0644)", "chmod 600")
+@fault("can be read by others (mode 0644)", "chmod 640")
 def database_is_readable(setup: SetUp, _: pytest.MonkeyPatch) -> None:
     (setup.folder / "wanesync.db").chmod(0o644)
 

@@ -59,6 +59,7 @@ def test_a_test_event_is_recognised_and_not_synced(store: Store) -> None:
     with serving(store) as door:
         assert send(store, door) == 200
         assert door.intake.stored == []
+        assert b'wanesync_webhooks_total{side="hubspot",status="200"} 1' in door.ask("GET", "/metrics").body
     assert (seen(store).verdict, seen(store).digest) == ("ok", hashlib.sha256(BODY).hexdigest())
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.support.setup_ports import FakeHubSpot, FakeStripe
 from wanesync.config.model import Config, load
-from wanesync.core.errors import Failure
+from wanesync.core.errors import DatabaseUnavailable, Failure
 from wanesync.ops.checks.accounts import KnownAccounts
 from wanesync.ops.checks.doctor import Examined, describe_config_problems, examine
 from wanesync.ops.checks.findings import State
@@ -51,6 +51,22 @@ def test_an_unreadable_portal_is_one_finding_among_the_others(tmp_path: Path) ->
     found = [finding.check for finding in examine(Examined(configure(tmp_path), None, None, hubspot=hubspot))]
     assert found.count("hubspot properties") == 1
     assert "hubspot quota" in found
+
+
+def test_a_database_that_goes_away_ends_its_own_checks_only(tmp_path: Path) -> None:
+    class Gone:
+        url_label = "postgresql://db"
+
+        def reading(self) -> None:
+            raise DatabaseUnavailable("the database does not answer: see its log")
+
+        def now_ms(self) -> int:
+            return 1_000
+
+    examined = Examined(configure(tmp_path), None, Gone(), hubspot=FakeHubSpot())  # type: ignore[arg-type] # no store
+    found = [(finding.check, finding.text) for finding in examine(examined)]
+    assert found.count(("database", "the database does not answer")) == 2
+    assert ("hubspot account", "portal 17 (test)") in found
 
 
 def test_a_problem_of_the_configuration_keeps_its_line() -> None:

@@ -183,7 +183,7 @@ def test_a_private_address_is_named_unless_both_sides_are_sandboxes(store: Store
 
 
 @pytest.mark.parametrize(
-    ("verdict", "text"), [("clock", "takes its time for wrong"), ("ok", "with its signature right")]
+    ("verdict", "text"), [("clock", "more than 5 minutes old"), ("ok", "with its signature right")]
 )
 def test_what_the_web_process_noted_decides(store: Store, verdict: str, text: str) -> None:
     proxy = Proxy(free_port())

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wanesync.core.errors import CallError
+from wanesync.core.errors import CallError, WanesyncError
 from wanesync.core.fields import FieldMap
 from wanesync.core.model import Side
 from wanesync.core.purchases import Sink
@@ -84,6 +84,16 @@ def examine(examined: Examined) -> Iterator[Finding]:
 
 
 def _run_checks(examined: Examined) -> Iterator[Finding]:
+    found: dict[Side, Account] = {}
+    for checks in (_examine_machine, _examine_hubspot, _examine_stripe, _examine_both, _examine_door):
+        try:
+            yield from checks(examined, found)
+        except WanesyncError as error:
+            text, _, fix = str(error).rpartition(": ")
+            yield fail("database", text or fix, fix if text else "see wanesync status, and the log of the database")
+
+
+def _examine_machine(examined: Examined, _found: dict[Side, Account]) -> Iterator[Finding]:
     config, store = examined.config, examined.store
     yield from local.check_files(examined.config_file, config.database)
     yield from local.check_values(config.server.max_body_bytes, config.stripe.rate, config.stripe.mode)
@@ -93,9 +103,11 @@ def _run_checks(examined: Examined) -> Iterator[Finding]:
     if store is not None:
         yield local.check_disk(store)
         yield from local.check_database(store, FieldMap(config.specs))
-    found: dict[Side, Account] = {}
-    yield from _examine_hubspot(examined, found)
-    yield from _examine_stripe(examined, found)
+
+
+def _examine_both(examined: Examined, found: dict[Side, Account]) -> Iterator[Finding]:
+    """Check what needs both accounts, and the webhooks that came from them."""
+    config, store = examined.config, examined.store
     if len(found) == len(Side):
         yield accounts.check_modes(found[Side.HUBSPOT], found[Side.STRIPE])
     if found:
@@ -104,7 +116,6 @@ def _run_checks(examined: Examined) -> Iterator[Finding]:
         yield from webhooks.check_arrivals(store, FieldMap(config.specs))
         if examined.hubspot is not None and Side.HUBSPOT in found:
             yield from _examine_events(examined.hubspot, store, config)
-    yield from _examine_door(examined)
 
 
 def examine_keys(examined: Examined) -> Iterator[Finding]:
@@ -185,7 +196,7 @@ def _without_key(examined: Examined, side: Side) -> Iterator[Finding]:
         yield warn(f"{side} key", "there is none in this configuration", fix)
 
 
-def _examine_door(examined: Examined) -> Iterator[Finding]:
+def _examine_door(examined: Examined, _found: dict[Side, Account]) -> Iterator[Finding]:
     config, store = examined.config, examined.store
     if store is None:
         return

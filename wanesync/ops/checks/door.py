@@ -65,7 +65,7 @@ OUR_ANSWERS: Mapping[int, tuple[str, str]] = {
 """Status of an answer of our own web process that noted nothing -> what is wrong, and the way out."""
 OTHER_ANSWERS: Mapping[int, tuple[str, str]] = {
     0: ("{path} answers {status}", ROUTE),
-    2: ("something else than wanesync serve answers {path} with {status}: webhooks are lost there", ROUTE),
+    2: ("another program than wanesync serve answers {path} with {status}: webhooks are lost there", ROUTE),
     3: (
         "{path} is redirected ({status}) to {to}: webhooks follow no redirect",
         "set server.public_url to the address itself, also in both vendors' settings",
@@ -261,7 +261,7 @@ def _judge(check: str, side: Side, sent: DoorMessage, seen: DoorMessage) -> Find
     if seen.verdict == Verdict.OK:
         return ok(check, "arrived at the public address, with its signature right")
     if seen.verdict == Verdict.CLOCK:
-        text = "arrived, but the web process takes its time for wrong"
+        text = "arrived, but its signature counted as more than 5 minutes old or in the future"
         return fail(check, text, "set the clocks (NTP) of both machines and of the database")
     if seen.digest != sent.digest:
         text = f"the body was rewritten on its way ({sent.size} bytes were sent, {seen.size} arrived)"
@@ -273,7 +273,7 @@ def _judge(check: str, side: Side, sent: DoorMessage, seen: DoorMessage) -> Find
         text = f"the signature's headers were {what} on their way"
         return fail(check, text, "let the proxy pass X-HubSpot-* and Stripe-Signature on as they are")
     if side is Side.HUBSPOT and seen.url != sent.url:
-        text = f"the web process takes the address for {seen.url}, it is {sent.url}"
+        text = f"the web process verifies signatures for {seen.url}, the event was sent to {sent.url}"
         return fail(check, text, "restart it with this server.public_url, and let the proxy keep the path")
     fix = f"restart wanesync serve, so that it takes {SECRETS[side]} of this configuration"
     return fail(check, "the web process uses another secret than this configuration", fix)

@@ -103,7 +103,7 @@ def check_files(config_file: Path | None, database: str) -> Iterator[Finding]:
 
 
 def _check_database_file(path: Path) -> Iterator[Finding]:
-    yield from _check_shared(path, "the database", 0o077, "be read")
+    yield from _check_shared(path, "the database", 0o007, "be read")
     folder = path.absolute().parent
     if not os.access(path, os.W_OK):
         yield fail("files", f"{path} cannot be written by this user", f"chown it to this user, and chmod 600 {path}")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
@@ -16,9 +16,8 @@ from wanesync.config.model import VENDOR_SECRETS, Config
 from wanesync.core.errors import ConfigError, WanesyncError
 from wanesync.ops.checks.doctor import describe_config_problems, examine
 from wanesync.ops.checks.findings import Finding, State, count_states
-from wanesync.output import print_line
 from wanesync.store.database import Store
-from wanesync.terminal import print_json
+from wanesync.terminal import make_console, print_json
 from wanesync.wiring import build_examined, open_database
 
 
@@ -33,25 +32,34 @@ def doctor(
 ) -> None:
     """Check a set-up: keys, rights, webhooks, public address. A line per check; writes nothing to either side."""
     log.configure("critical", sys.stderr)
+    screen = make_console()
+    found = []
+    for finding in _find_all(config_file, try_writes=try_writes):
+        found.append(finding)
+        if not as_json:
+            screen.print(f"{finding.state:<5}{finding.line}", markup=False)
+    counts = count_states(found)
+    if as_json:
+        counted = {str(state): number for state, number in counts.items()}
+        print_json({"counts": counted, "checks": [finding.as_json() for finding in found]})
+    else:
+        screen.print(f"{counts[State.OK]} ok, {counts[State.WARN]} to look at, {counts[State.FAIL]} to mend")
+    raise typer.Exit(1 if counts[State.FAIL] else 0)
+
+
+def _find_all(config_file: Path | None, *, try_writes: bool) -> Iterator[Finding]:
     config, problems, broken = _read_what_can_be_read(config_file)
-    found = describe_config_problems(problems)
+    yield from describe_config_problems(problems)
     if config is None:
-        _finish(found, as_json=as_json)
+        return
     store, no_store = _open_if_there(config)
     file = config_file or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
-    shown = list(found)
-    examined = replace(build_examined(config, file, store, no_store, broken), try_writes=try_writes)
     try:
-        for finding in examine(examined):
-            found.append(finding)
-            if not as_json:
-                for one in (*shown, finding):
-                    print_line(_format(one), flush=True)
-                shown.clear()
+        examined = build_examined(config, file, store, no_store, broken)
+        yield from examine(replace(examined, try_writes=try_writes))
     finally:
         if store is not None:
             store.close()
-    _finish(found, as_json=as_json, printed=not as_json)
 
 
 def _read_what_can_be_read(config_file: Path | None) -> tuple[Config | None, list[str], frozenset[str]]:
@@ -80,20 +88,3 @@ def _open_if_there(config: Config) -> tuple[Store | None, list[str]]:
         return open_database(config, migrate=False), []
     except WanesyncError as error:
         return None, error.problems if isinstance(error, ConfigError) else [str(error)]
-
-
-def _finish(found: Sequence[Finding], *, as_json: bool, printed: bool = False) -> NoReturn:
-    """Print what is not printed yet, and exit: with 1 if something fails."""
-    counts = count_states(found)
-    if as_json:
-        counted = {str(state): number for state, number in counts.items()}
-        print_json({"counts": counted, "checks": [finding.as_json() for finding in found]})
-    else:
-        for finding in () if printed else found:
-            print_line(_format(finding))
-        print_line(f"{counts[State.OK]} ok, {counts[State.WARN]} to look at, {counts[State.FAIL]} to mend")
-    raise typer.Exit(1 if counts[State.FAIL] else 0)
-
-
-def _format(finding: Finding) -> str:
-    return f"{finding.state:<5}{finding.line}"
