@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tests.simulation.people import address, letters
+from tests.simulation.people import Payment, address, letters
 from wanesync.core.errors import DatabaseUnavailable
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap, FieldSpec
 from wanesync.core.model import Link, LinkState, Side
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 FEATURES = (
     "wide filled lag empty partial shapes odd restore couples keepid same parts shared exchange hot refuse vanish "
-    "shorten jump remap repeat full stage repath renamed oldapi"
+    "shorten jump remap repeat full stage repath renamed oldapi debit undone"
 ).split()
 """What a scenario may hold besides ``people.FEATURES``.
 
@@ -39,7 +39,8 @@ recycle bin. ``couples``: merges of two contacts that both have a customer; ``ke
 their addresses. ``hot``: many edits of one field. ``refuse``: the portal gets a rule. ``vanish``: a property is
 archived. ``shorten``: HubSpot keeps a part of a text. ``jump``: the computer's clock goes ahead, and back. ``remap``:
 the configuration loses a field and gets it back; a process may keep the old map. ``repeat``: a custom event that
-HubSpot has already is refused. ``oldapi``: Stripe sends events in a version with another customer.
+HubSpot has already is refused. ``debit``: a purchase that the bank decides on later. ``undone``: a purchase is
+refunded or disputed. ``oldapi``: Stripe sends events in a version with another customer.
 ``full``: another program fills a
 customer's metadata to its last keys, or takes some out. ``stage``: the life-cycle stage is mapped, which HubSpot moves
 forward only. ``repath``: the configuration keeps a field elsewhere on Stripe for a while. ``renamed``: the company of a
@@ -47,7 +48,9 @@ customer whose name Stripe filled in changes.
 """
 READY = frozenset(FEATURES)
 """Those that seeds may draw: seeds with them pass."""
-DEEDS = tuple("wide filled odd restore couples same parts shared exchange hot remap full stage repath renamed".split())
+DEEDS = tuple(
+    "wide filled odd restore couples same parts shared exchange hot remap full stage repath renamed debit undone".split()
+)
 ADMIN = ("refuse", "vanish", "shorten")
 VIP = FieldSpec("vip", ("vip",), ("metadata.vip",))
 STAGE = FieldSpec("stage", ("lifecyclestage",), ("metadata.stage",))
@@ -270,6 +273,42 @@ class Hazards:
         )
         self.world.facts.drain(self.world.people + self._numbers)
         return f"{side} create {made} {values}"
+
+    def _debit(self) -> str:
+        """A purchase by bank debit: pending at first, then paid or failed."""
+        world, rng = self.world, self.rng
+        account = world.stripe.account
+        account.settings = replace(account.settings, settle_ms=rng.choice((200, 3_000, 40_000)))
+        customers = world.facts.living(Side.STRIPE)
+        values = {"amount": str(rng.randrange(100, 9999)), "currency": "eur"}
+        customer_id, person = "", rng.randrange(world.people)
+        if customers and rng.random() < 0.6:
+            customer_id = rng.choice(customers)
+            person = world.facts.person_of((Side.STRIPE, customer_id))
+        else:
+            values["email"] = address(person)
+        failed = rng.random() < 0.4
+        values["method"] = "failing_debit" if failed else "debit"
+        charge_id = world.stripe.edit("purchase", customer_id or None, values, world.now)
+        world.facts.drain()
+        charge = account.charges.get(charge_id)
+        payment_id = charge["payment_intent"] if charge else charge_id
+        at_ms = world.now + account.settings.settle_ms
+        world.crowd.payments.append(
+            Payment(payment_id, customer_id, values.get("email", ""), person, charge_id, at_ms=at_ms, failed=failed)
+        )
+        return f"debit {payment_id} {customer_id} {values}"
+
+    def _undone(self) -> str:
+        """A purchase that was made stays one, whatever becomes of the money."""
+        payments = [payment for payment in self.world.crowd.payments if payment.charge_id and not payment.held]
+        if not payments:
+            return ""
+        payment = self.rng.choice(payments)
+        kind, values = self.rng.choice((("refund", {}), ("refund", {"amount": "50"}), ("dispute", {})))
+        self.world.stripe.edit(kind, payment.charge_id, values, self.world.now)
+        self.world.facts.drain()
+        return f"{kind} {payment.payment_id} {values}"
 
     def _odd(self) -> str:
         living = self.world.facts.living(Side.HUBSPOT)

@@ -24,9 +24,9 @@ def check_payments(world: World, active: list[Link]) -> None:
         rows = tx.purchases.get_many([payment.payment_id for payment in world.crowd.payments])
     for payment in world.crowd.payments:
         row, contacts = rows.get(payment.payment_id), landed.get(payment.payment_id, [])
-        if payment.held:
+        if payment.held or payment.failed:
             if row is not None or contacts:
-                world.report("a payment that was only held counts as a purchase")
+                world.report("a payment that was only held, or failed, counts as a purchase")
             continue
         if row is None:
             world.report("a payment is not in the ledger")

@@ -32,7 +32,10 @@ def draw_features(rng: random.Random) -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """A purchase a user made at ``at_ms``: with a customer, or as a guest; a held one counts when captured."""
+    """A purchase a user made at ``at_ms``: with a customer, or as a guest.
+
+    A held one counts when it is captured, a failed one never.
+    """
 
     payment_id: str
     customer_id: str
@@ -41,6 +44,7 @@ class Payment:
     charge_id: str = ""
     held: bool = False
     at_ms: int = 0
+    failed: bool = False
 
 
 @dataclass(slots=True)

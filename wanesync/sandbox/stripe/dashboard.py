@@ -23,6 +23,7 @@ PURCHASE = Form(
         "description": Text(),
         "email": Email(),
         "metadata": Metadata(),
+        "method": Choice(("card", "debit", "failing_debit")),
         "name": Text(),
     },
     ("amount", "currency"),
@@ -32,6 +33,12 @@ REFUND = Form({"amount": AMOUNT, "reason": Choice(("duplicate", "fraudulent", "r
 PAY = Form({"card": Text(), "email": Email(), "name": Text()})
 DISPUTE = Form({"reason": Choice(("fraudulent", "general", "product_not_received"))})
 DELETE = Form()
+# A bank debit is decided on later (IBANs: docs.stripe.com/payments/sepa-debit).
+METHODS: Mapping[str, Record] = {
+    "card": {"type": "card"},
+    "debit": {"type": "sepa_debit", "sepa_debit": {"iban": "AT611904300234573201"}},
+    "failing_debit": {"type": "sepa_debit", "sepa_debit": {"iban": "AT861904300235473202"}},
+}
 Edit = Callable[[Account, str, Record, Cause], str]
 
 
@@ -40,13 +47,13 @@ def edit(account: Account, kind: str, record_id: str | None, values: Mapping[str
 
     ``create``, ``update``, ``delete``: a customer; values are Stripe's parameters, nested ones as ``address[city]`` or
     ``address.city``. ``purchase``: amount (minor units), currency, and optionally email, name, description, metadata,
-    capture=manual; ``record_id`` is the customer, or None for a guest; ``account`` is a buyer of Accounts v2 instead
-    (``acct_…``: the charge has a ``customer_account`` and no customer); creates a payment intent and returns the charge
-    id. ``capture``: a charge or its payment intent, optionally with an amount. ``refund``: a charge, optionally with
-    amount and reason; returns the refund id. ``pay``: the buyer pays an open checkout session (email, name, card: the
-    name of a test card such as ``visa``) and returns its id. ``authenticate``: the buyer confirms a payment intent that
-    asks for it, and returns the charge id. ``dispute``: a buyer's bank disputes a charge (reason); returns the dispute
-    id. Raises ValueError with Stripe's message.
+    capture=manual, method (card, debit or failing_debit); ``record_id`` is the customer, or None for a guest;
+    ``account`` is a buyer of Accounts v2 instead (``acct_…``: the charge has a ``customer_account`` and no customer);
+    creates a payment intent and returns the charge id. ``capture``: a charge or its payment intent, optionally with an
+    amount. ``refund``: a charge, optionally with amount and reason; returns the refund id. ``pay``: the buyer pays an
+    open checkout session (email, name, card: the name of a test card such as ``visa``) and returns its id.
+    ``authenticate``: the buyer confirms a payment intent that asks for it, and returns the charge id. ``dispute``: a
+    buyer's bank disputes a charge (reason); returns the dispute id. Raises ValueError with Stripe's message.
     """
     known = EDITS.get(kind)
     if known is None:
@@ -88,7 +95,8 @@ def _delete(account: Account, record_id: str, params: Record, cause: Cause) -> s
 
 def _purchase(account: Account, record_id: str, params: Record, cause: Cause) -> str:
     billing = {name: params[name] for name in ("email", "name") if params.get(name)}
-    method = build_method(account, {"type": "card", "billing_details": billing}, cause)
+    kind = params.get("method", "card")
+    method = build_method(account, {**METHODS[kind], "billing_details": billing}, cause)
     intent_params: Record = {
         "amount": params["amount"],
         "capture_method": "manual" if params.get("capture") == "manual" else "automatic_async",

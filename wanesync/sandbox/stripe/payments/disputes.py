@@ -39,7 +39,6 @@ def open_dispute(account: Account, charge: Record, reason: str, cause: Cause) ->
     """Dispute a charge, and return the charge: an inquiry takes no money, a chargeback does."""
     new_object = account.new_object("du_", cause, 24)
     inquiry = reason == "general"
-    card = charge["payment_method_details"]["card"]
     record: Record = {
         "id": new_object.id,
         "object": "dispute",
@@ -61,14 +60,7 @@ def open_dispute(account: Account, charge: Record, reason: str, cause: Cause) ->
         "livemode": new_object.livemode,
         "metadata": {},
         "payment_intent": charge["payment_intent"],
-        "payment_method_details": {
-            "card": {
-                "brand": card["brand"],
-                "case_type": "inquiry" if inquiry else "chargeback",
-                "network_reason_code": NETWORK_REASONS[reason],
-            },
-            "type": "card",
-        },
+        "payment_method_details": _describe(charge, reason),
         "reason": reason,
         "status": "warning_needs_response" if inquiry else "needs_response",
     }
@@ -81,6 +73,18 @@ def open_dispute(account: Account, charge: Record, reason: str, cause: Cause) ->
     if not inquiry:
         account.emit("charge.dispute.funds_withdrawn", record, cause)
     return charge
+
+
+def _describe(charge: Record, reason: str) -> Record:
+    details = charge["payment_method_details"]
+    if details["type"] != "card":
+        return {"type": details["type"]}
+    card = {
+        "brand": details["card"]["brand"],
+        "case_type": "inquiry" if reason == "general" else "chargeback",
+        "network_reason_code": NETWORK_REASONS[reason],
+    }
+    return {"card": card, "type": "card"}
 
 
 def update(call: Call) -> Record:
