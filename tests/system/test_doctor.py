@@ -514,7 +514,8 @@ def api_version_ends(_setup: SetUp, patch: pytest.MonkeyPatch) -> None:
 @fault("requests of the day are used, by all apps of the account", "look for the app that uses them")
 def quota_is_nearly_used_up(setup: SetUp, _: pytest.MonkeyPatch) -> None:
     limiter = setup.sandbox.hubspot.rate_limiter
-    limiter.settings = replace(limiter.settings, daily_limit=limiter._used_today + 8)
+    limiter._used_today += 1_000
+    limiter.settings = replace(limiter.settings, daily_limit=limiter._used_today + 60)
 
 
 @fault("the requests of HubSpot's day are used up", "work goes on at the account's midnight")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wanesync.core.errors import CallError
@@ -42,7 +43,8 @@ def is_prepared(facts: PortalFacts) -> bool:
 
 def check_properties(fields: FieldMap, facts: PortalFacts, sink: Sink | None, event_name: str) -> Iterator[Finding]:
     """Check that our own properties, every mapped one and the event of purchases can be used."""
-    problems = find_problems(fields, facts, sink, event_name)
+    # The scopes have a check of their own.
+    problems = find_problems(fields, replace(facts, scopes=None), sink, event_name)
     for problem in problems:
         text, _, fix = problem.text.rpartition(": ")
         yield fail(CHECK, text, fix)

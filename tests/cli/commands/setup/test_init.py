@@ -113,7 +113,7 @@ def test_rights_that_are_missing_are_named(day: FirstDay) -> None:
     day.init()
     day.sandbox.hubspot.set_grants(HUBSPOT_KEY, KNOWN - {WRITE_CONTACTS})
     day.sandbox.stripe.set_grants(RESTRICTED, ["customer:write"])
-    done = day.run("init")
+    done = day.run("init", "--hubspot")
     assert isinstance(done.exception, ConfigError)
     assert [problem.split(":")[0] for problem in done.exception.problems] == [
         "hubspot scopes",
