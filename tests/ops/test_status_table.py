@@ -73,3 +73,12 @@ def test_payments_of_accounts_and_the_version_of_hubspots_api_have_lines(store: 
     assert line_of(render(store), "HubSpot's API").endswith("v3, of it v4 supported until 2027-03-30")
     store.run(lambda tx: tx.settings.put(HUBSPOT_VERSION, "2026-09"))
     assert line_of(render(store), "HubSpot's API").endswith("2026-09 supported until 2028-03-08")
+
+
+def test_the_limits_of_the_kinds_of_call_are_one_where_they_are_the_same(store: Store) -> None:
+    with store.transaction() as tx:
+        for scope, rate in (("stripe", 100), ("stripe:customers.create", 25), ("stripe:events.list", 25)):
+            tx.rates.set_limit(scope, rate)
+    assert line_of(render(store), "limits").split(maxsplit=1)[1] == "stripe 100/s, each kind of call to stripe 25/s"
+    store.run(lambda tx: tx.rates.set_limit("stripe:events.list", 20))
+    assert "stripe:customers.create 25/s, stripe:events.list 20/s" in line_of(render(store), "limits")

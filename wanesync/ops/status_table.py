@@ -53,7 +53,7 @@ def render_status(status: Status) -> RenderableType:
     lines = [
         ("database", status.database),
         ("writes", f"{status.writes}, first listing {listing}"),
-        ("limits", ", ".join(f"{scope} {_format_limit(status, scope)}/s" for scope in status.limits) or "none"),
+        ("limits", ", ".join(_list_limits(status)) or "none"),
         (
             "records",
             f"{pluralize(status.records['hubspot'], 'contact')}, {pluralize(status.records['stripe'], 'customer')}",
@@ -91,6 +91,18 @@ def render_status(status: Status) -> RenderableType:
     parts: list[RenderableType] = [_make_lane_table(status), *([flows] if flows.row_count else []), text]
     parts += [f"[red]alarm[/]            {escape(alarm)}" for alarm in status.alarms]
     return Group(*parts)
+
+
+def _list_limits(status: Status) -> list[str]:
+    """Return each limit; those of the kinds of call as one where they are the same."""
+    shown = {scope: f"{_format_limit(status, scope)}/s" for scope in status.limits}
+    kinds = {scope: limit for scope, limit in shown.items() if "." in scope}
+    if len(kinds) > 1 and len(set(kinds.values())) == 1:
+        side, limit = next(iter(kinds)).partition(":")[0], next(iter(kinds.values()))
+        shown = {scope: value for scope, value in shown.items() if scope not in kinds} | {
+            f"each kind of call to {side}": limit
+        }
+    return [f"{scope} {limit}" for scope, limit in shown.items()]
 
 
 def _describe_version(state: ApiVersionState) -> str:
