@@ -41,9 +41,9 @@ archived. ``shorten``: HubSpot keeps a part of a text. ``jump``: the computer's 
 the configuration loses a field and gets it back; a process may keep the old map. ``repeat``: a custom event that
 HubSpot has already is refused. ``debit``: a purchase that the bank decides on later. ``undone``: a purchase is
 refunded or disputed. ``oldapi``: Stripe sends events in a version with another customer.
-``full``: another program fills a customer's metadata to its last keys, or takes some out. ``stage``: the life-cycle stage is mapped, which HubSpot moves
-forward only. ``repath``: the configuration keeps a field elsewhere on Stripe for a while. ``renamed``: the company of a
-customer whose name Stripe filled in changes.
+``full``: another program fills a customer's metadata to its last keys, or takes some out. ``stage``: the life-cycle
+stage is mapped, which HubSpot moves forward only. ``repath``: the configuration keeps a field elsewhere on Stripe for
+a while. ``renamed``: the company of a customer whose name Stripe filled in changes.
 """
 READY = frozenset(FEATURES)
 """Those that seeds may draw: seeds with them pass."""
