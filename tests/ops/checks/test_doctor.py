@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.setup_ports import FakeHubSpot, FakeStripe
 from wanesync.config.model import Config, load
 from wanesync.core.errors import DatabaseUnavailable, Failure
 from wanesync.ops.checks.accounts import KnownAccounts
-from wanesync.ops.checks.doctor import Examined, describe_config_problems, examine
+from wanesync.ops.checks.doctor import Examined, _local_host, describe_config_problems, examine
 from wanesync.ops.checks.findings import State
 
 
@@ -67,6 +69,14 @@ def test_a_database_that_goes_away_ends_its_own_checks_only(tmp_path: Path) -> N
     found = [(finding.check, finding.text) for finding in examine(examined)]
     assert found.count(("database", "the database does not answer")) == 2
     assert ("hubspot account", "portal 17 (test)") in found
+
+
+@pytest.mark.parametrize(
+    ("host", "called"),
+    [("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("fd00::1", "[fd00::1]"), ("localhost", "localhost")],
+)
+def test_an_address_to_listen_at_is_called_from_its_own_machine(host: str, called: str) -> None:
+    assert _local_host(host) == called
 
 
 def test_a_problem_of_the_configuration_keeps_its_line() -> None:

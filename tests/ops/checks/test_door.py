@@ -151,6 +151,14 @@ def test_without_a_web_process_nothing_is_to_be_mended_yet(store: Store) -> None
     assert [finding.state for finding in found] == [State.WARN, State.WARN]
 
 
+def test_a_machine_behind_a_proxy_cannot_test_directly(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy.example.com:3128")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    (finding,) = examine(store, f"http://127.0.0.1:{free_port()}")
+    assert (finding.state, "through a proxy" in finding.text) == (State.WARN, True)
+
+
 def test_an_answer_that_comes_too_late_is_named(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     proxy = Proxy(free_port())
     proxy.fault = partial(_arrive, store)

@@ -213,7 +213,7 @@ def _examine_door(examined: Examined, _found: dict[Side, Account]) -> Iterator[F
             yield warn(f"{side} test event", f"{key} is not set", "set it, or run this where wanesync serve runs")
     tester = DoorTester(
         store=store,
-        address=address or f"http://{listens}",
+        address=address or f"http://{_local_host(config.server.host)}:{config.server.port}",
         sign=examined.sign,
         portal=examined.known.portal,
         livemode=config.stripe.mode == "live",
@@ -221,3 +221,9 @@ def _examine_door(examined: Examined, _found: dict[Side, Account]) -> Iterator[F
         rehearsal=config.is_rehearsal,
     )
     yield from tester.run()
+
+
+def _local_host(host: str) -> str:
+    """Return how an address that a server listens at is called on its own machine."""
+    named = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - it is not listened at
+    return f"[{named}]" if ":" in named else named

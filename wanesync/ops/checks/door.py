@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import certifi
 
@@ -135,12 +136,19 @@ class DoorTester:
             for side in self.sign:
                 yield self._test(side, parts)
         except StepFailed as step:
-            if step.unreachable and not has_web_process(self.store):
-                yield warn("public address", f"{step.text}, and no wanesync serve is running", START)
-            else:
-                yield fail("public address", step.text, step.fix)
+            yield self._describe(step, parts)
             return
         yield from (*notes, *self.expiry)
+
+    def _describe(self, step: StepFailed, parts: SplitResult) -> Finding:
+        if step.unreachable and not has_web_process(self.store):
+            return warn("public address", f"{step.text}, and no wanesync serve is running", START)
+        if step.unreachable and getproxies().get(parts.scheme) and not proxy_bypass(parts.hostname or ""):
+            text = f"{step.text} directly, and this machine reaches others through a proxy"
+            return warn(
+                "public address", text, "run this where there is a direct way, or edit a contact and see status"
+            )
+        return fail("public address", step.text, step.fix)
 
     def _look_up(self, parts: SplitResult) -> list[Finding]:
         """Look the host up; returns what the vendors may stumble over. Raises ``StepFailed``."""

@@ -101,6 +101,13 @@ def test_the_signing_secret_ends_up_where_the_configuration_looks(day: FirstDay)
     assert "webhooks stripe create" not in day.run("init", "--hubspot").output
 
 
+def test_options_make_a_file_although_the_environment_would_do(day: FirstDay, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANESYNC_CREATE__CUSTOMERS", "none")
+    monkeypatch.setenv("WANESYNC_CREATE__CONTACTS", "none")
+    assert day.init().exit_code == 0
+    assert day.file.exists()
+
+
 def test_a_key_that_is_not_there_yet_is_waited_for(day: FirstDay) -> None:
     (day.folder / "key").unlink()
     done = day.init()

@@ -133,11 +133,12 @@ def _read_or_create(config_file: Path | None, path: Path, given: dict[str, str |
             )
         pending = find_pending(path)
         return read_config(config_file, VENDOR_SECRETS - (pending.keys() - set(API_KEYS.values())))
-    try:
-        return read_config(config_file, API_KEYS.values())
-    except ConfigError:
-        if not answered and not is_interactive():
-            raise _write_example(path) from None
+    if not answered:
+        try:
+            return read_config(config_file, API_KEYS.values())  # of the environment alone
+        except ConfigError:
+            if not is_interactive():
+                raise _write_example(path) from None
     for written in write_configuration(path, collect(given, ask=is_interactive())):
         print_line(f"wrote      {written}")
     waiting = [f"{key} ({place})" for key, place in find_pending(path).items() if key in API_KEYS.values()]
