@@ -26,6 +26,7 @@ from wanesync.core.fields import Direction, FieldMap
 from wanesync.core.lost_updates import Judgement, judge_events
 from wanesync.core.merge import MergeResult, Pair, merge
 from wanesync.core.model import (
+    OBSERVED_KIND,
     BasePair,
     Change,
     Conflict,
@@ -208,6 +209,19 @@ def test_an_edit_that_was_known_or_came_later_is_not_buried(at_ms: int) -> None:
 def test_of_several_edits_the_newest_is_put_back() -> None:
     found = judge([edit("Ulm", at_ms=NOW_MS - 60), edit("Rom")], own(HUBSPOT), contact(city="Köln"))
     assert found.buried == {"city": ("Rom", True)}
+
+
+@pytest.mark.parametrize("at_ms", [NOW_MS - 50, NOW_MS - 20])
+def test_what_a_read_found_of_an_edit_before_our_write_landed_does_not_replace_it(at_ms: int) -> None:
+    seen = edit("Ulm", at_ms=at_ms, key="observed", kind=OBSERVED_KIND, source=OBSERVED_KIND, received_ms=NOW_MS)
+    found = judge([edit("Ulm"), seen], own(HUBSPOT), contact(city="Köln"))
+    assert (found.buried, found.conflicts) == ({"city": ("Ulm", True)}, [])
+
+
+def test_an_edit_that_a_read_found_replaced_is_not_put_back() -> None:
+    seen = edit("Rom", at_ms=NOW_MS - 20, key="observed", kind=OBSERVED_KIND, source=OBSERVED_KIND)
+    found = judge([edit("Ulm"), seen], own(HUBSPOT), contact(city="Köln"))
+    assert found.buried == {}
 
 
 def test_both_parts_of_a_name_are_put_back_together() -> None:

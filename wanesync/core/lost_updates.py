@@ -222,7 +222,7 @@ class _History:
         sent_ms = {id(event): self._newest_update_of(event) for event in self._window if event.values}
         fields = {}
         for name, events in carrying.items():
-            ordered = sorted(events, key=_place)
+            ordered = _without_repeats(sorted(events, key=_place), name)
             least = [sent_ms[id(event)] for event in ordered]
             for at in range(len(least) - 2, -1, -1):
                 least[at] = min(least[at], least[at + 1])
@@ -334,6 +334,15 @@ def _time(event: Event) -> Time:
 def _place(event: Event) -> Time:
     """The place of an event in the order of its record: Stripe's times are whole seconds."""
     return (event.occurred_ms // MS_PER_SECOND, 0) if event.side is Side.STRIPE else _time(event)
+
+
+def _without_repeats(ordered: Sequence[Event], name: str) -> list[Event]:
+    """Leave out what reads observed of a value that was known by then: it stood, so nothing had replaced it."""
+    kept: list[Event] = []
+    for event in ordered:
+        if event.kind != OBSERVED_KIND or not kept or kept[-1].values[name] != event.values[name]:
+            kept.append(event)
+    return kept
 
 
 def _first_value(event: Event) -> tuple[str, str]:
