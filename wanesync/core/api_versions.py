@@ -38,7 +38,10 @@ _STRIPE_VERSION = re.compile(r"(\d{4}-\d{2}-\d{2})\.([a-z]+)")
 
 
 def has_known_customer(version: str) -> bool:
-    """Whether the customer of an event in this version of Stripe's API can be used as it is."""
+    """Whether the customer of an event in this version of Stripe's API can be used as it is.
+
+    docs/correctness.md#api-versions
+    """
     found = _STRIPE_VERSION.fullmatch(version)
     return found is not None and found[2] in STRIPE_RELEASES and found[1] >= FIRST_STRIPE_VERSION
 

@@ -1,4 +1,4 @@
-"""The path of every HubSpot call, in each version of its API: one table.
+"""The path of every HubSpot call, in each version of its API: one table (docs/correctness.md#api-versions).
 
 The official SDK has the paths of v3 (for associations v4) only; ``find_paths`` turns one of them into the paths of the
 version that is configured. The bodies are the same in all versions.
