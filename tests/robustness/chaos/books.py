@@ -119,8 +119,13 @@ def _find_twins(rows: Mapping[Side, Sequence[Row]], journals: Mapping[Side, Sequ
 
 
 def _is_filled_in(entries: Sequence[Entry]) -> bool:
-    """Whether Stripe itself made the name that a customer has; it does not follow the company."""
-    return next((entry.source == "stripe" for entry in reversed(entries) if "name" in entry.changes), False)
+    """Whether a customer's name is its business's of then, as Stripe fills it in; it does not follow the company."""
+    business, filled_in = "", False
+    for entry in entries:
+        business = entry.changes.get("business_name", business)
+        if "name" in entry.changes:
+            filled_in = entry.source == "stripe" or entry.changes["name"] == business != ""
+    return filled_in
 
 
 def _compare(contact: Row, customer: Row, is_filled_in: bool) -> Iterator[str]:

@@ -62,9 +62,10 @@ def test_the_books_find_an_edit_that_did_not_arrive(stage: Stage) -> None:
     assert any(fault.startswith("not equal: city") for fault in faults)
 
 
-def test_the_books_know_a_name_that_stripe_filled_in_from_the_company_of_then(stage: Stage) -> None:
+@pytest.mark.parametrize("name", [{}, {"name": "Nordwind"}], ids=["by Stripe", "by a user"])
+def test_the_books_know_a_name_that_was_the_company_of_then(stage: Stage, name: dict[str, str]) -> None:
     email = "firm@example.com"
-    customer = stage.edit(Side.STRIPE, "create", email=email, business_name="Nordwind")
+    customer = stage.edit(Side.STRIPE, "create", email=email, business_name="Nordwind", **name)
     stage.edit(Side.HUBSPOT, "create", email=email, company="Suedwind")
     stage.edit(Side.STRIPE, "update", customer, business_name="Suedwind")
     assert stage.customer(email)["name"] == "Nordwind"

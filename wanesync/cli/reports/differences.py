@@ -257,7 +257,7 @@ def describe_next_steps(report: Findings) -> list[str]:
         lines.append("Next: wanesync reconcile queues these repairs; with --plan-out FILE it saves them for review.")
     if waiting := count_parked(report):
         lines.append(
-            f"{pluralize(waiting, 'difference')} waiting for a decision: wanesync diff --csv FILE, fill in its column "
+            f"To be decided: {pluralize(waiting, 'difference')}. wanesync diff --csv FILE, fill in its column "
             "decision, then wanesync reconcile --decisions FILE."
         )
     return lines
