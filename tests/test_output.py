@@ -6,6 +6,7 @@ import io
 
 import pytest
 
+from tests.support.run_main import Terminal
 from wanesync.output import clean, prepare_streams, print_line
 
 
@@ -13,6 +14,21 @@ def test_lines_are_cleaned_on_both_streams(capsys: pytest.CaptureFixture[str]) -
     print_line("a\x1b[2Jb")
     print_line("c\u202ed", error=True)
     assert capsys.readouterr() == ("a\\x1b[2Jb\n", "c\\u202ed\n")
+
+
+def test_a_line_on_a_terminal_ends_between_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", Terminal(raw, encoding="utf-8", write_through=True))
+    monkeypatch.setenv("COLUMNS", "30")
+    print_line("short\n  1. npm install -g @hubspot/cli, then hs account auth and https://example.com/a-long-address")
+    lines = raw.getvalue().decode().splitlines()
+    assert lines[:2] == ["short", "  1. npm install -g"]
+    assert lines[2:] == ["    @hubspot/cli, then hs", "    account auth and", "    https://example.com/a-long-address"]
+
+
+def test_a_line_in_a_pipe_stays_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    print_line("word " * 60 + "end")
+    assert capsys.readouterr().out.count("\n") == 1
 
 
 def test_names_of_people_stay_as_they_are() -> None:

@@ -40,6 +40,15 @@ def test_an_id_keeps_one_line_on_80_columns_and_the_rest_folds() -> None:
     assert "…" not in out.getvalue()
 
 
+def test_two_long_columns_share_the_width_in_proportion() -> None:
+    output = io.StringIO()
+    screen = Console(file=output, width=80, force_terminal=True, color_system=None)
+    made = make_table("#Contact", "#Customer", "What", "Why")
+    made.add_row("171000000018", "cus_gG0pn2ASbwkPf7", "name Z*** | F***, language e*** | e***", "kept as it is " * 8)
+    screen.print(made)
+    assert len(output.getvalue().splitlines()) <= 9
+
+
 def test_an_id_with_colons_is_no_picture(capsys: pytest.CaptureFixture[str]) -> None:
     make_console().print("field:phone: is paused")
     print_rows(make_console(), make_table("Source"), [("field:phone:",)])

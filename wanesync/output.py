@@ -7,7 +7,10 @@ import errno
 import io
 import os
 import re
+import shutil
 import sys
+import textwrap
+from typing import TextIO
 
 UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 """Characters a terminal may obey or that reverse the text around them (unicode.org/reports/tr9): all control characters
@@ -45,5 +48,32 @@ def _escape(found: re.Match[str]) -> str:
 
 
 def print_line(text: str, *, error: bool = False, flush: bool = False) -> None:
-    """Print text on standard output or standard error, unsafe characters escaped."""
-    print(clean(text), file=sys.stderr if error else sys.stdout, flush=flush)
+    """Print text on standard output or standard error, unsafe characters escaped; on a terminal fitted to its width."""
+    stream = sys.stderr if error else sys.stdout
+    print(_fit(clean(text), stream) if stream.isatty() else clean(text), file=stream, flush=flush)
+
+
+def _fit(text: str, stream: TextIO) -> str:
+    """Return the text in lines of the terminal's width, those that continue another one further in."""
+    columns = _count_columns(stream)
+    return "\n".join(
+        textwrap.fill(
+            line,
+            columns,
+            subsequent_indent=" " * (len(line) - len(line.lstrip()) + 2),
+            break_long_words=False,
+            break_on_hyphens=False,
+            replace_whitespace=False,
+        )
+        if len(line) > columns
+        else line
+        for line in text.split("\n")
+    )
+
+
+def _count_columns(stream: TextIO) -> int:
+    try:
+        own = os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):
+        own = 0
+    return own or shutil.get_terminal_size().columns

@@ -132,17 +132,21 @@ class FittedTable(Table):
 
 
 def _share_out(widths: Sequence[tuple[int, int]], room: int) -> list[int]:
-    """Return a width for each column between what it needs and its longest cell, which together take ``room``."""
+    """Return a width for each column between what it needs and its longest cell, which together take ``room``.
+
+    A column of short texts stays on one line; the others share the rest in proportion to what they lack.
+    """
     given = [needed for needed, _ in widths]
     left = room - sum(given)
-    while left > 0:
-        open_columns = [number for number, (_, most) in enumerate(widths) if given[number] < most]
-        if not open_columns:
+    lacking = {number: most - needed for number, (needed, most) in enumerate(widths) if needed < most}
+    for number in sorted(lacking, key=lambda one: lacking[one]):
+        if lacking[number] > left // len(lacking):
             break
-        # The narrowest first: a column of short texts stays on one line.
-        number = min(open_columns, key=lambda one: widths[one][1])
-        step = min(left, widths[number][1] - given[number])
-        given[number], left = given[number] + step, left - step
+        given[number] += lacking[number]
+        left -= lacking.pop(number)
+    wanted = sum(lacking.values())
+    for number, lack in lacking.items():
+        given[number] += min(lack, left * lack // wanted)
     return given
 
 
