@@ -89,6 +89,12 @@ class VendorUnavailable(WanesyncError):
     exit_code = 4
 
 
+class KeyRefused(WanesyncError):
+    """A side does not accept a key, or not for this call."""
+
+    exit_code = 4
+
+
 class OutputFailed(WanesyncError):
     """What a command prints or saves cannot be written: the disk is full, or the device fails."""
 

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from wanesync.cli.main import app
-from wanesync.core.errors import ConfigError, WanesyncError
+from wanesync.core.errors import ConfigError, KeyRefused, WanesyncError
 from wanesync.sandbox.server import Options, Sandbox
 
 CONFIG = """\
@@ -109,7 +109,8 @@ def test_without_a_named_file_the_secret_lies_beside_the_configuration(stage: St
 
 def test_a_key_without_the_right_is_told_which_one_it_lacks(stage: Stage) -> None:
     refused = stage.run("create", key=None)
-    assert isinstance(refused.exception, ConfigError)
+    assert isinstance(refused.exception, KeyRefused)
+    assert refused.exception.exit_code == 4, "as README says of a refused key"
     assert "Webhook Endpoints: Write" in str(refused.exception)
     assert not (stage.folder / "keys" / "hook").exists(), "no empty file stays"
 

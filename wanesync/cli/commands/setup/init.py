@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from wanesync import log
 from wanesync.accounts import read_pins
 from wanesync.cli.commands.setup.questions import collect, is_interactive
 from wanesync.cli.context import DEFAULT_FILE, ConfigFile, read_config, use_database
@@ -58,6 +60,8 @@ def init(
     if permissions:
         _print_permissions()
         return
+    # What the workers log about an account is printed here as a problem or as something made.
+    log.configure("error", sys.stderr)
     path = config_file or DEFAULT_FILE
     given = {
         "hubspot.access_token": hubspot_access_token,
@@ -117,7 +121,8 @@ def _set_up(config: Config, path: Path, *, hubspot: bool) -> None:
         steps = list_next_steps(store, pending, prepared=hubspot)
     if problems:
         raise ConfigError(problems)
-    screen.print("\nNext:\n" + "\n".join(f"  {command:<30}{purpose}" for command, purpose in steps), markup=False)
+    width = max(len(command) for command, _ in steps)
+    print_line("\nNext:\n" + "\n".join(f"  {command:<{width}}  {purpose}" for command, purpose in steps))
 
 
 def _read_or_create(config_file: Path | None, path: Path, given: dict[str, str | None]) -> Config:

@@ -15,7 +15,7 @@ from wanesync.cli.context import DEFAULT_FILE, AsJson, ConfigFile, Yes, read_con
 from wanesync.config.model import API_KEYS
 from wanesync.config.raw_values import find_named_file
 from wanesync.config.references import is_reference, resolve
-from wanesync.core.errors import CallError, ConfigError, Failure, WanesyncError
+from wanesync.core.errors import CallError, ConfigError, Failure, KeyRefused
 from wanesync.core.model import Side
 from wanesync.core.setup_facts import Endpoint, EndpointWish, StripeSetupPort
 from wanesync.ops.checks.accounts import check_account
@@ -139,20 +139,21 @@ def remove(
 
 @contextmanager
 def _choose(config_file: Path | None, key: str | None) -> Iterator[Chosen]:
-    """Yield the account and the endpoint wanted; what Stripe refuses becomes advice. Raises ``ConfigError``."""
+    """Yield the account and the endpoint wanted; what is refused becomes advice: ``ConfigError``, ``KeyRefused``."""
     config = read_config(config_file, () if key else {API_KEYS[Side.STRIPE]})
     file = config_file or DEFAULT_FILE
     known = find_known_accounts(config)
     port = build_stripe_setup(config, _resolve_key(key) if key else config.stripe.require_key())
     account, findings = check_account(Side.STRIPE, port, known)
     if account is None:
-        raise WanesyncError("; ".join(finding.line for finding in findings))
+        lines = [finding.line for finding in findings]
+        raise KeyRefused("; ".join(lines)) if findings[0].check.endswith(" key") else ConfigError(lines)
     wish = make_wish(config.server.public_url, *describe_endpoint(), known.portal)
     try:
         yield Chosen(port, wish, file)
     except CallError as error:
         if error.failure is Failure.FORBIDDEN:
-            raise ConfigError([RIGHT]) from error
+            raise KeyRefused(RIGHT) from error
         raise
 
 
