@@ -36,8 +36,15 @@ def test_without_a_file_the_environment_is_enough(folder: Path, monkeypatch: pyt
 def test_without_a_file_and_an_environment_the_way_to_make_a_file_is_shown(folder: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         read_config(None)
-    assert len(caught.value.problems) == 3
-    assert "create one with wanesync init" in caught.value.problems[-1]
+    (problem,) = caught.value.problems
+    assert "create one with wanesync init" in problem
+
+
+def test_an_environment_that_lacks_a_setting_is_told_which(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANESYNC_CREATE__CUSTOMERS", "all")
+    with pytest.raises(ConfigError) as caught:
+        read_config(None)
+    assert [problem.split(":")[0] for problem in caught.value.problems[:-1]] == ["create.contacts"]
 
 
 def test_a_file_that_is_named_must_exist(folder: Path) -> None:

@@ -70,7 +70,9 @@ def test_payments_of_accounts_and_the_version_of_hubspots_api_have_lines(store: 
         tx.settings.put(HUBSPOT_VERSION, "v3")
         tx.purchases.put(Purchase("pi_1", "ch_1", "acct_1", "", "", 1, "eur", 0, state=PurchaseState.UNMATCHED))
     assert "1 of the unmatched paid by accounts" in render(store)
-    assert line_of(render(store), "HubSpot's API").endswith("v3, of it v4 supported until 2027-03-30")
+    assert line_of(render(store), "HubSpot's API").endswith(
+        "v3; its v4 paths (purchases as notes) supported until 2027-03-30"
+    )
     store.run(lambda tx: tx.settings.put(HUBSPOT_VERSION, "2026-09"))
     assert line_of(render(store), "HubSpot's API").endswith("2026-09 supported until 2028-03-08")
 

@@ -506,7 +506,7 @@ def clock_is_wrong(_setup: SetUp, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(sandbox_server, "clock_ms", lambda: made() + 600_000)
 
 
-@fault("v4 is not supported from", 'set hubspot.api_version = "2026-09"')
+@fault("its v4 paths (purchases as notes) supported until", 'set hubspot.api_version = "2026-09"')
 def api_version_ends(_setup: SetUp, patch: pytest.MonkeyPatch) -> None:
     patch.setitem(api_versions.UNSUPPORTED_FROM, "v4", dt.datetime.now(dt.UTC).date() + dt.timedelta(days=20))
 

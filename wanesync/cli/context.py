@@ -44,7 +44,9 @@ def read_config(path: Path | None, uses: Collection[str] = VENDOR_SECRETS) -> Co
         return load(None, os.environ, uses)
     except ConfigError as error:
         advice = f"there is no {DEFAULT_FILE} here: create one with wanesync init, or name another with --config"
-        raise ConfigError([*error.problems, advice]) from error
+        # What is missing besides follows from it, unless the environment is meant to be the configuration.
+        by_environment = any(name.startswith("WANESYNC_") and "__" in name for name in os.environ)
+        raise ConfigError([*(error.problems if by_environment else []), advice]) from error
 
 
 def read_logged_config(path: Path | None, uses: Collection[str] = VENDOR_SECRETS) -> Config:

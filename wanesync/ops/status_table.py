@@ -8,6 +8,7 @@ from rich.console import Group
 from rich.markup import escape
 from rich.text import Text
 
+from wanesync.ops.writes import OFF
 from wanesync.terminal import format_counts, format_duration, make_table, pluralize
 
 if TYPE_CHECKING:
@@ -32,15 +33,8 @@ LANE_COLUMNS = (
     ">Limit/s",
     ">Workers",
 )
-FLOW_COLUMNS = (
-    "Done",
-    ">per min: last",
-    ">of 5 min",
-    ">of 60 min",
-    ">Done in 60 min",
-    ">Failed tries",
-    ">Given up",
-)
+FLOW_COLUMNS = ("Done", ">1 min", ">5 min", ">60 min", ">In 60 min", ">Failed", ">Given up")
+FLOW_TITLE = "Done per minute over 1, 5 and 60 minutes; tries and jobs of 60 minutes"
 STOPPED = {"away": "unreachable"}
 """How the table names why a lane is stopped, where the JSON document has another word."""
 
@@ -48,11 +42,12 @@ STOPPED = {"away": "unreachable"}
 def render_status(status: Status) -> RenderableType:
     """Return the whole status, alarms last."""
     listing = "done" if status.first_listing else "missing"
+    writes = "off until wanesync writes on" if status.writes == OFF else status.writes
     kept = f", {pluralize(status.kept_values, 'value')} kept" if status.kept_values else ""
     parked = f"{pluralize(status.conflicts, 'conflict')}{kept}, {pluralize(status.rejected, 'webhook')} set aside"
     lines = [
         ("database", status.database),
-        ("writes", f"{status.writes}, first listing {listing}"),
+        ("writes", f"{writes}, first listing {listing}"),
         ("limits", ", ".join(_list_limits(status)) or "none"),
         (
             "records",
@@ -106,7 +101,7 @@ def _list_limits(status: Status) -> list[str]:
 
 
 def _describe_version(state: ApiVersionState) -> str:
-    part = "" if state.of == state.hubspot else f", of it {state.of}"
+    part = "" if state.of == state.hubspot else f"; its {state.of} paths (purchases as notes)"
     return f"{state.hubspot}{part} supported until {state.ends}" if state.ends else state.hubspot
 
 
@@ -144,7 +139,7 @@ def _format_clearing(lane: LaneState) -> str:
 
 def _make_flow_table(status: Status) -> Table:
     """Return rates, successes and failures of the jobs that ended within the hour."""
-    made = make_table(*FLOW_COLUMNS)
+    made = make_table(*FLOW_COLUMNS, title=FLOW_TITLE)
     for side, lane in status.lanes.items():
         for kind, flow in lane.flow.items():
             made.add_row(

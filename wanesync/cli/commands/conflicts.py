@@ -52,7 +52,6 @@ def conflicts(
     screen = make_wide_console()
     rows = [
         (
-            row.id,
             format_time(row.at_ms),
             f"{row.conflict.side} {row.conflict.record_id}",
             row.conflict.field,
@@ -61,8 +60,9 @@ def conflicts(
         )
         for row in found.rows
     ]
-    print_rows(screen, make_table("#Conflict", "Since", "#Record", "Field", "Kind", "Value that did not win"), rows)
+    print_rows(screen, make_table("Since", "#Record", "Field", "Kind", "Value that did not win"), rows)
     shown = f"{len(rows):,} of " if len(rows) != found.total else ""
     screen.print(f"{shown}{pluralize(found.total, 'open conflict')}." if found.total else "No open conflicts.")
     if found.total:
         screen.print(f"People whose two sides differ: {found.people:,}. Values that lost and are kept: {found.kept:,}.")
+        screen.print("To settle one, edit the value on either side; for many: wanesync diff --csv FILE.")

@@ -187,7 +187,8 @@ def _format_values(stored: StoredRecord, show: ValueFormatter) -> str:
 
 def _format_data(data: object) -> str:
     if isinstance(data, Mapping):
-        return ", ".join(f"{name} {_format_data(value)}" for name, value in data.items())
+        # A webhook about a property that is not mapped names no field.
+        return ", ".join(f"{name} {_format_data(value)}" for name, value in data.items() if value not in ({}, []))
     if isinstance(data, list):
         return " → ".join(_format_data(value) or "blank" for value in data)
     return str(data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wanesync.accounts import find_pinned
 from wanesync.cli.commands.serve import announce
-from wanesync.cli.commands.worker import run_worker
+from wanesync.cli.commands.worker import run_worker, say_if_writes_are_off
 from wanesync.cli.context import ConfigFile, read_logged_config, set_on_stop_signals, use_database
 from wanesync.core.model import Side
 from wanesync.ops.field_map import MapClaim
@@ -27,6 +27,7 @@ def up(config_file: ConfigFile = None) -> None:
         try:
             announce(server.url)
             runtime = first or build_runtime(config, store, tuple(Side), patient=True, claim=MapClaim.TAKE_OVER)
+            say_if_writes_are_off(store)
             with run_worker(config, runtime, tuple(Side), stopping, list_first=True):
                 server.beat_until(stopping)
         finally:

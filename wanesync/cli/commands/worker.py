@@ -14,7 +14,9 @@ from wanesync.cli.context import ConfigFile, read_logged_config, set_on_stop_sig
 from wanesync.config.model import API_KEYS, Config
 from wanesync.core.model import Side
 from wanesync.ops.field_map import MapClaim
+from wanesync.ops.writes import OFF, read_writes
 from wanesync.output import print_line
+from wanesync.store.database import Store
 from wanesync.store.patience import Patience
 from wanesync.sync.runtime import Runtime
 from wanesync.wiring import (
@@ -55,8 +57,15 @@ def worker(side: WorkerLanes = Lanes.ALL, config_file: ConfigFile = None) -> Non
         with store.patient(patience):
             runtime = build_runtime(config, store, side.sides, patient=True, claim=MapClaim.TAKE_OVER)
         print_line(f"wanesync worker {runtime.name}: {' and '.join(side.sides)}", flush=True)
+        say_if_writes_are_off(store)
         with run_worker(config, runtime, side.sides, stopping):
             stopping.wait()
+
+
+def say_if_writes_are_off(store: Store) -> None:
+    """Print how writing begins, if it did not yet."""
+    if read_writes(store) == OFF:
+        print_line("writes are off: nothing is written to either side before wanesync writes on", flush=True)
 
 
 @contextmanager

@@ -211,11 +211,13 @@ def check_version(api_version: str, now_ms: int) -> Finding:
     """Check how long HubSpot supports the version of its API that is configured."""
     check = "hubspot api version"
     for ending in find_endings(api_version, now_ms):
-        text = f"{ending.version} is not supported from {ending.ends} on"
+        which = api_version if ending.version == api_version else f"{api_version}: its {ending.version} paths"
+        use = " (purchases as notes)" if ending.version != api_version else ""
+        text = f"{which}{use} {'supported until' if ending.days_left > 0 else 'without support since'} {ending.ends}"
         fix = 'set hubspot.api_version = "2026-09" (or a later one of this release) and restart'
         if ending.days_left <= 0:
             return fail(check, text, fix)
         if ending.is_near:
             return warn(check, f"{text}, in {ending.days_left} days", fix)
-        return ok(check, f"{api_version}, {text}")
+        return ok(check, text)
     return ok(check, f"{api_version}, without a known end")
