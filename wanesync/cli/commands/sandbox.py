@@ -332,7 +332,7 @@ def _announce(sandbox: Sandbox, webhooks: str, secrets: Mapping[str, str]) -> No
         f"[bold]sandbox[/]  hubspot [cyan]{sandbox.hubspot_url}[/] key {HUBSPOT_KEY}\n"
         f"         stripe  [cyan]{sandbox.stripe_url}[/] key {sandbox.stripe_key}"
     )
-    print(f"\nFor wanesync.toml:\n\n{write_settings(sandbox, webhooks, secrets)}\n")
+    print(f"\nFor wanesync.toml, a file of mode 0600:\n\n{write_settings(sandbox, webhooks, secrets)}\n")
     if webhooks:
         base = webhooks.rstrip("/")
         print(f"Webhooks go to {base}/webhooks/hubspot\n           and {base}/webhooks/stripe")
