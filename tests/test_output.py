@@ -7,7 +7,7 @@ import io
 import pytest
 
 from tests.support.run_main import Terminal
-from wanesync.output import clean, prepare_streams, print_line
+from wanesync.output import PLAIN_FORMS, clean, prepare_streams, print_line
 
 
 def test_lines_are_cleaned_on_both_streams(capsys: pytest.CaptureFixture[str]) -> None:
@@ -42,4 +42,15 @@ def test_a_character_the_encoding_does_not_have_is_replaced(monkeypatch: pytest.
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw, encoding="ascii", write_through=True))
     prepare_streams()
     print_line("none – 東京 \ud83d")
-    assert raw.getvalue() == b"none ? ?? \\ud83d\n"
+    assert raw.getvalue() == b"none - ?? \\ud83d\n"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+def test_our_own_marks_have_a_plain_form_in_every_encoding(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw, encoding=encoding, write_through=True))
+    prepare_streams()
+    print_line("".join(PLAIN_FORMS))
+    shown = raw.getvalue().decode(encoding)
+    assert "?" not in shown
+    assert len(shown) == len(PLAIN_FORMS) + 1

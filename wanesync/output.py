@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
 import io
@@ -20,13 +21,30 @@ OUTPUT_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 """What the operating system reports when something cannot be written for want of room, or because a device fails."""
 
 
+PLAIN_FORMS = {
+    "–": "-", "—": "-", "…": "~", "→": ">", "←": "<", "↔": "=", "·": ".", "×": "x", "÷": "/", "≤": "<", "≥": ">",
+    "✓": "+", "✔": "+", "✗": "x", "✘": "x", "─": "-", "‘": "'", "’": "'", "“": '"', "”": '"',
+}  # fmt: skip
+"""What stands for our own marks where the encoding lacks them: one character each, so that columns stay in line."""
+REPLACE_PLAINLY = "wanesync-plain"
+
+
+def _replace_plainly(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(PLAIN_FORMS.get(one, "?") for one in error.object[error.start : error.end]), error.end
+
+
+codecs.register_error(REPLACE_PLAINLY, _replace_plainly)
+
+
 def prepare_streams() -> None:
     """Let no character end a command: one that the encoding of a standard stream does not have is replaced."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A stream that counts as seekable and is a pipe cannot be set; it keeps what Python chose.
             with contextlib.suppress(OSError):
-                stream.reconfigure(errors="replace")
+                stream.reconfigure(errors=REPLACE_PLAINLY)
 
 
 def discard_output() -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 
-LEAVES_ALONE = frozenset("email swap merge delete second shared exchange couples restore".split())
+LEAVES_ALONE = frozenset("email swap merge delete second shared exchange couples restore erase".split())
 """With these a record may stay unlinked for a reason: it is gone, ambiguous, or its address is another's."""
 
 

@@ -42,6 +42,7 @@ class History:
     drops: Sequence[tuple[str, int]] = ()
     wrong_clock: tuple[tuple[int, int], ...] = ()
     unreadable: frozenset[tuple[str, str]] = frozenset()
+    erased: frozenset[str] = frozenset()
     cells: dict[Cell, list[Write]] = field(default_factory=lambda: defaultdict(list))
     partners: dict[tuple[Side, str], set[str]] = field(default_factory=lambda: defaultdict(set))
 
@@ -111,6 +112,7 @@ def check_edits(
         tuple(world.hazards.drops),
         tuple(world.hazards.wrong_clock),
         frozenset(world.unreadable),
+        frozenset(world.hazards.erased),
     )
     for cell, writes in history.cells.items():
         spec = world.fields.by_name[cell[2]]
@@ -163,7 +165,9 @@ def _is_lost(history: History, spec: FieldSpec, writes: list[Write], edit: Write
         return False
     # Its event was not judged before the field was taken out of the map (known limits).
     unjudged = any(name == cell[2] and over.at_ms <= at_ms <= over.at_ms + UNJUDGED_MS for name, at_ms in history.drops)
-    if unjudged or ref in history.facts.gone or cell[1] in history.facts.survivor:
+    # Of a person whose data were deleted for privacy nothing is kept.
+    erased = not history.erased.isdisjoint({cell[1]} | history.partners[ref])
+    if unjudged or erased or ref in history.facts.gone or cell[1] in history.facts.survivor:
         return False
     if any(write.seq > over.seq and write.new == value for write in writes):
         return False  # put back, by us or by a user: what replaced it then replaced it knowingly

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 FEATURES = (
     "wide filled lag empty partial shapes odd restore couples keepid same parts shared exchange hot refuse vanish "
-    "shorten jump remap repeat full stage repath renamed oldapi debit undone"
+    "shorten jump remap repeat full stage repath renamed oldapi debit undone erase"
 ).split()
 """What a scenario may hold besides ``people.FEATURES``.
 
@@ -43,13 +43,15 @@ HubSpot has already is refused. ``debit``: a purchase that the bank decides on l
 refunded or disputed. ``oldapi``: Stripe sends events in a version with another customer.
 ``full``: another program fills a customer's metadata to its last keys, or takes some out. ``stage``: the life-cycle
 stage is mapped, which HubSpot moves forward only. ``repath``: the configuration keeps a field elsewhere on Stripe for
-a while. ``renamed``: the company of a customer whose name Stripe filled in changes.
+a while. ``renamed``: the company of a customer whose name Stripe filled in changes. ``erase``: a contact's data are
+deleted for privacy.
 """
 READY = frozenset(FEATURES)
 """Those that seeds may draw: seeds with them pass."""
 DEEDS = tuple(
     (
-        "wide filled odd restore couples same parts shared exchange hot remap full stage repath renamed debit undone"
+        "wide filled odd restore couples same parts shared exchange hot remap full stage repath renamed debit undone "
+        "erase"
     ).split()
 )
 ADMIN = ("refuse", "vanish", "shorten")
@@ -107,6 +109,7 @@ class Hazards:
     twins: list[Twin] = field(default_factory=list)
     couples: list[Couple] = field(default_factory=list)
     restored: list[str] = field(default_factory=list)
+    erased: list[str] = field(default_factory=list)
     door_is_old: bool = False
     odd_cells: dict[tuple[str, str], str] = field(default_factory=dict)
     was_opened: bool = False
@@ -330,6 +333,15 @@ class Hazards:
         told = self._edit(Side.HUBSPOT, "restore", contact_id, {})
         self.restored.append(contact_id)
         return told
+
+    def _erase(self) -> str:
+        link = self._pick()
+        living = self.world.facts.living(Side.HUBSPOT)
+        contact_id = link.hubspot_id if link is not None else self.rng.choice(living) if living else ""
+        if not contact_id:
+            return ""
+        self.erased.append(contact_id)
+        return self._edit(Side.HUBSPOT, "erase", contact_id, {})
 
     def _couples(self) -> str:
         links = self._links()

@@ -13,6 +13,7 @@ from wanesync.core.fields import FieldSpec
 from wanesync.core.model import Link, LinkState, Side
 from wanesync.core.normalize import NAME_PARTS
 from wanesync.core.person_names import is_business
+from wanesync.core.plan import ERASED
 
 if TYPE_CHECKING:
     from tests.simulation.hazards import Couple, Twin
@@ -38,6 +39,8 @@ def check_rare(world: World, history: History, links: list[Link]) -> None:
         _check_couple(world, history, couple, active)
     for contact_id in world.hazards.restored:
         _check_restored(world, contact_id, active)
+    for contact_id in world.hazards.erased:
+        _check_erased(world, contact_id, links)
 
 
 def _check_clears(world: World, history: History) -> None:
@@ -244,6 +247,23 @@ def _check_couple(world: World, history: History, couple: Couple, active: list[L
 def _plain(value: str) -> str:
     """A name of two properties as the one text of the other side."""
     return value.replace(NAME_PARTS, " ")
+
+
+def _check_erased(world: World, contact_id: str, links: list[Link]) -> None:
+    """Of a person whose data were deleted for privacy no value is left, and nothing is linked."""
+    with world.store.reading() as tx:
+        stored = tx.records.get(Side.HUBSPOT, contact_id)
+        if stored is None or not stored.erased:
+            return  # its webhook never came, or it could still be read
+        conflicts = tx.conflicts.of_record(Side.HUBSPOT, contact_id)
+        mine = [link for link in links if link.hubspot_id == contact_id]
+        copies = [tx.records.get(Side.STRIPE, link.stripe_id) for link in mine]
+    if stored.record.values or stored.record.emails or conflicts:
+        world.report("a value of an erased contact is kept")
+    if any(link.state is LinkState.ACTIVE or link.base or link.parked or link.put_back for link in mine):
+        world.report("a link of an erased contact is active or keeps values")
+    if any(copy is not None and copy.note == ERASED and copy.record.values for copy in copies):
+        world.report("values of the customer of an erased contact are kept")
 
 
 def _check_restored(world: World, contact_id: str, active: list[Link]) -> None:

@@ -160,8 +160,9 @@ class PlanContext:
         return any(link.state is not LinkState.ACTIVE and link.id_on(side) == record_id for link in self.links)
 
     def is_counterpart_erased(self, stored: StoredRecord) -> bool:
-        """Return whether the data of a contact that was linked with a record were deleted for privacy."""
+        """Return whether the data of a contact that a record was linked with, or names, were deleted for privacy."""
         ends = [link.id_on(stored.side.other) for link in self.links if link.id_on(stored.side) == stored.id]
+        ends += [stored.record.other_id] if stored.record.other_id else []
         found = [self.find(stored.side.other, record_id) for record_id in ends]
         return any(other is not None and other.erased for other in found)
 

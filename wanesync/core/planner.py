@@ -465,6 +465,9 @@ class Planner:
         elif not context.listed:
             self._note(source, FIRST_LISTING)
         elif wait := self._find_wait(source, target):
+            if source.note == ERASED:
+                # It is blocked no more: the next read is stored with its values.
+                self._note(source, None)
             self.plan.wait = wait
         else:
             if not source.wanted:

@@ -20,6 +20,8 @@ def strip(stored: StoredRecord) -> StoredRecord:
     emptied = Record(
         known.side,
         known.id,
+        other_id=known.other_id,
+        intent=known.intent,
         created_ms=known.created_ms,
         modified_ms=known.modified_ms,
         billed=known.billed,

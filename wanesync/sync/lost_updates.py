@@ -17,6 +17,7 @@ from wanesync.core.model import (
     Event,
     Link,
     LinkState,
+    NoteCode,
     PendingWrite,
     PutBack,
     Side,
@@ -63,6 +64,9 @@ def _judge_side(runtime: Runtime, tx: Tx, side: Side, keys: Mapping[str, str]) -
     for record_id in ids:
         stored = seen_of.get((side, record_id))
         events = [e for e in unjudged.get(record_id, []) if e.read or stored is None or not stored.alive]
+        if stored is not None and _is_erased(stored):
+            judged += [event.key for event in events]
+            continue
         if stored is None or stored.stale or stored.absent or not events or _awaits_field(stored, events):
             continue
         plain = stored.alive and record_id not in undecided
@@ -82,6 +86,11 @@ def _judge_side(runtime: Runtime, tx: Tx, side: Side, keys: Mapping[str, str]) -
             side, [i for i in ids if (stored := seen_of.get((side, i))) and not stored.stale]
         )
         tx.jobs.put_many([JobRequest(side, JobKind.WRITE, keys[i], Priority.LIVE_BULK) for i in rest])
+
+
+def _is_erased(stored: StoredRecord) -> bool:
+    """Whether nothing of a person is to be kept, so that there is nothing to decide (#privacy-deletions)."""
+    return stored.erased or (stored.note is not None and stored.note.code is NoteCode.ERASED)
 
 
 def _answered(tx: Tx, side: Side, events: Sequence[Event]) -> set[str]:

@@ -17,6 +17,7 @@ from wanesync.core.event_order import bound_future
 from wanesync.core.jobs import JobKind, JobRequest, Priority
 from wanesync.core.lost_updates import MAX_OWN_WRITE_AGE_MS, observe
 from wanesync.core.model import LinkState, NoteCode, Record, Side, StoredRecord
+from wanesync.core.plan import ERASED
 from wanesync.core.ports import CustomerAnswer, Timing
 from wanesync.store.database import Tx
 from wanesync.sync.erasure import erase_person, strip
@@ -146,7 +147,8 @@ class RecordWriter:
                 if side is Side.HUBSPOT:
                     tx.tombstones.put(side, stored.id, stored.hmacs, contact.valid_to_ms, erased=True)
                 if not stored.deleted:
-                    self._replace(replace(strip(stored), revision=stored.revision + 1), frozenset())
+                    note = ERASED if side is Side.STRIPE and not stored.excluded else stored.note
+                    self._replace(replace(strip(stored), note=note, revision=stored.revision + 1), frozenset())
         # Planned once more, so that it is noted that they still hold the data.
         self.found_again |= {(Side.STRIPE, one) for one in customers}
         tx.journal.add("erased", Side.HUBSPOT, contact.id, "", {"customers": customers})
