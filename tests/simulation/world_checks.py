@@ -40,7 +40,7 @@ def check_rare(world: World, history: History, links: list[Link]) -> None:
     for contact_id in world.hazards.restored:
         _check_restored(world, contact_id, active)
     for contact_id in world.hazards.erased:
-        _check_erased(world, contact_id, links)
+        _check_erased(world, contact_id)
 
 
 def _check_clears(world: World, history: History) -> None:
@@ -249,14 +249,14 @@ def _plain(value: str) -> str:
     return value.replace(NAME_PARTS, " ")
 
 
-def _check_erased(world: World, contact_id: str, links: list[Link]) -> None:
+def _check_erased(world: World, contact_id: str) -> None:
     """Of a person whose data were deleted for privacy no value is left, and nothing is linked."""
     with world.store.reading() as tx:
         stored = tx.records.get(Side.HUBSPOT, contact_id)
         if stored is None or not stored.erased:
             return  # its webhook never came, or it could still be read
         conflicts = tx.conflicts.of_record(Side.HUBSPOT, contact_id)
-        mine = [link for link in links if link.hubspot_id == contact_id]
+        mine = tx.links.of_records([(Side.HUBSPOT, contact_id)])
         copies = [tx.records.get(Side.STRIPE, link.stripe_id) for link in mine]
     if stored.record.values or stored.record.emails or conflicts:
         world.report("a value of an erased contact is kept")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from wanesync.core.jobs import JobKind
 from wanesync.core.model import Conflict, Link, PendingWrite, Side
 from wanesync.core.purchases import Purchase, PurchaseState
@@ -21,9 +23,10 @@ def all_settings(tx: Tx) -> dict[str, str]:
     return {name: value for name, value in rows if name != INDEX_KEY}
 
 
-def count_events(tx: Tx) -> dict[str, int]:
-    """How many events are stored, unread, unjudged, and open: unread or unjudged."""
-    marks = tx.events._session.execute("SELECT is_read, is_judged FROM events").fetchall()
+def count_events(tx: Tx, without: Collection[str] = ()) -> dict[str, int]:
+    """How many events are stored, unread, unjudged, and open: unread or unjudged; ``without`` those of some records."""
+    rows = tx.events._session.execute("SELECT is_read, is_judged, record_id FROM events").fetchall()
+    marks = [(read, judged) for read, judged, record_id in rows if record_id not in without]
     return {
         "total": len(marks),
         "unread": sum(not read for read, _ in marks),
