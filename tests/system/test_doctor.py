@@ -106,6 +106,12 @@ def scope_of_the_configured_sink_is_missing(setup: SetUp, _: pytest.MonkeyPatch)
     setup.sandbox.hubspot.set_grants(HUBSPOT_KEY, KNOWN - {SEND_EVENTS})
 
 
+@fault(f"{DEFINE_EVENTS} is missing, the event of purchases cannot be defined", "add it to requiredScopes")
+def scope_to_define_the_event_is_missing(setup: SetUp, _: pytest.MonkeyPatch) -> None:
+    setup.write(setup.file.name, setup.file.read_text() + '[purchases]\nsink = "custom_event"\n')
+    setup.sandbox.hubspot.set_grants(HUBSPOT_KEY, KNOWN - {DEFINE_EVENTS})
+
+
 def _without(permission: str) -> list[str]:
     return [held for held in PERMISSIONS if not held.startswith(permission)]
 
@@ -136,6 +142,13 @@ def event_has_another_type(setup: SetUp, _: pytest.MonkeyPatch) -> None:
 def accounts_are_not_known(setup: SetUp, _: pytest.MonkeyPatch) -> None:
     setup.open().run(lambda tx: tx.settings.drop("pin_portal"))
     setup.change("[hubspot]", "[hubspot]\nportal_id = 4242")
+
+
+@fault("the subscription of this account has no custom events", 'set purchases.sink = "note" (or "auto")')
+def subscription_has_no_custom_events(setup: SetUp, _: pytest.MonkeyPatch) -> None:
+    setup.write(setup.file.name, setup.file.read_text() + '[purchases]\nsink = "custom_event"\n')
+    portal = setup.sandbox.hubspot.portal
+    portal.settings = replace(portal.settings, tier="professional")
 
 
 @fault("stripe:customers.create is paused (permission rak_customer_write", "mend what it says")
@@ -272,7 +285,7 @@ def subscription_is_missing(setup: SetUp, _: pytest.MonkeyPatch) -> None:
     setup.open().run(lambda tx: store_missed(tx, Side.HUBSPOT, 3, ["phone"]))
 
 
-@fault("no webhook came of the last 1 change of phone", "subscribe to it: wanesync webhooks hubspot write DIR")
+@fault("no webhook came for 1 change of phone in the last day", "subscribe to it: wanesync webhooks hubspot write DIR")
 def property_is_not_subscribed(setup: SetUp, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(webhooks, "GRACE_MS", 0)
     patch.setattr(account_setup, "CREATION_MS", 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.setup_ports import FakeHubSpot, FakeStripe
-from wanesync.core.errors import Failure
+from wanesync.core.errors import CallError, Failure
 from wanesync.core.model import Side
 from wanesync.core.permissions import DEFINE_PROPERTIES, READ_CONTACTS, WRITE_CONTACTS
 from wanesync.core.ports import Account, Limits
@@ -20,6 +20,7 @@ from wanesync.ops.checks.accounts import (
     check_scopes,
     check_usage,
     check_version,
+    describe_failure,
 )
 from wanesync.ops.checks.findings import State
 
@@ -43,6 +44,13 @@ def test_a_failed_call_says_what_to_do(failure: Failure, state: State, text: str
     assert finding.state is state
     assert text in finding.text
     assert finding.fix
+
+
+def test_a_missing_right_is_named_where_the_answer_names_it() -> None:
+    refused = CallError(S, Failure.FORBIDDEN, "status 403", scope="rak_event_read")
+    finding = describe_failure("stripe permissions", S, refused)
+    assert finding.text == "Stripe's key lacks rak_event_read"
+    assert "wanesync init --permissions" in finding.fix
 
 
 def test_an_account_is_confirmed_by_what_is_known() -> None:

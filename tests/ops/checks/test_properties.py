@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.setup_ports import FakeHubSpot
 from wanesync.core.errors import Failure
 from wanesync.core.fields import Direction, FieldMap, FieldSpec
+from wanesync.core.permissions import DEFINE_EVENTS
 from wanesync.core.portal_checks import PortalFacts
+from wanesync.core.purchases import Sink
 from wanesync.core.setup_facts import PropertyDetail
 from wanesync.ops.checks.findings import Finding, State
-from wanesync.ops.checks.properties import check_event, check_properties, check_rules, is_prepared, read_facts
+from wanesync.ops.checks.properties import (
+    check_event,
+    check_properties,
+    check_rules,
+    check_subscription,
+    is_prepared,
+    read_facts,
+)
 
 VIP = FieldSpec("vip", ("vip",), ("metadata.vip",))
 LAND = FieldSpec("land", ("land",), ("address.country",), transform="country")
@@ -32,6 +43,24 @@ def test_an_event_of_purchases_without_our_properties_is_named() -> None:
     assert "the event buy lacks amount, currency" in finding.text
     (lost,) = check_event(FakeHubSpot(trouble={"find_event_gaps": Failure.UNREACHED}), "buy")
     assert "cannot be reached" in lost.text
+
+
+@pytest.mark.parametrize(
+    ("has_event", "scopes", "sink", "state", "text"),
+    [
+        (True, None, None, State.OK, "can become custom events"),
+        (None, frozenset({DEFINE_EVENTS}), None, State.OK, "purchases become notes"),
+        (None, frozenset({DEFINE_EVENTS}), Sink.CUSTOM_EVENT, State.FAIL, "has no custom events"),
+        (None, frozenset(), Sink.CUSTOM_EVENT, State.OK, "can become"),
+        (None, frozenset({DEFINE_EVENTS}), Sink.NOTE, State.OK, "every subscription"),
+    ],
+)
+def test_a_subscription_without_custom_events_is_told_from_a_missing_scope(
+    has_event: bool | None, scopes: frozenset[str] | None, sink: Sink | None, state: State, text: str
+) -> None:
+    finding = check_subscription(PortalFacts({}, has_event=has_event, scopes=scopes), sink)
+    assert finding.state is state
+    assert text in finding.text
 
 
 def test_what_is_not_written_to_hubspot_has_no_rules() -> None:

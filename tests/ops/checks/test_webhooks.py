@@ -85,8 +85,8 @@ def test_a_property_whose_changes_bring_no_webhook_is_not_subscribed(store: Stor
     store.run(lambda tx: tx.webhook_counts.add({(Side.HUBSPOT, Outcome.ACCEPTED): 1}))
     found = subscriptions(store, *changes, RecentChange("1", "phone", store.now_ms()), RecentChange("2", "phone", 0))
     assert [finding.text for finding in found] == [
-        "no webhook came of the last 1 change of lastname",
-        "no webhook came of the last 1 change of phone",
+        "no webhook came for 1 change of lastname in the last day",
+        "no webhook came for 1 change of phone in the last day",
     ]
     assert all("wanesync webhooks hubspot write DIR" in finding.fix for finding in found)
 

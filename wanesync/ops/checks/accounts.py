@@ -55,6 +55,9 @@ class KnownAccounts:
 def describe_failure(check: str, side: Side, error: CallError) -> Finding:
     """Return the finding about a call that failed."""
     name, key = NAMES[side], KEY_SETTINGS[side]
+    if error.failure is Failure.FORBIDDEN and error.scope:
+        fix = f"give the key that right (wanesync init --permissions), or put another one into {key}"
+        return fail(check, f"{name}'s key lacks {error.scope}", fix)
     if error.failure in (Failure.UNAUTHORISED, Failure.FORBIDDEN):
         return fail(check, f"{name} refuses the key ({error.reason})", f"{WHERE[side]} into {key}, then restart")
     if error.failure is Failure.DAILY_LIMIT:

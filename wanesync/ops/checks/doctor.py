@@ -160,6 +160,7 @@ def _examine_hubspot(examined: Examined, found: dict[Side, Account]) -> Iterator
     if isinstance(facts, Finding):
         yield facts
     else:
+        yield properties.check_subscription(facts, sink)
         yield from properties.check_properties(fields, facts, sink, config.purchases.event_name)
         yield from properties.check_event(port, config.purchases.event_name)
         yield from properties.check_rules(port, fields)

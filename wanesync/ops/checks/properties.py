@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING
 
 from wanesync.core.errors import CallError
 from wanesync.core.model import Side
-from wanesync.core.portal_checks import OPTION_FORMS, OWN_PROPERTIES, find_problems
+from wanesync.core.permissions import DEFINE_EVENTS
+from wanesync.core.portal_checks import OPTION_FORMS, OWN_PROPERTIES, SetupProblemKind, find_problems
+from wanesync.core.purchases import Sink
 from wanesync.ops.checks.accounts import describe_failure
 from wanesync.ops.checks.findings import Finding, fail, ok, warn
 
 if TYPE_CHECKING:
     from wanesync.core.fields import FieldMap, FieldSpec
     from wanesync.core.portal_checks import PortalFacts
-    from wanesync.core.purchases import Sink
     from wanesync.core.setup_facts import HubSpotSetupPort, PropertyDetail
 
 CHECK = "hubspot properties"
 RULES = "hubspot rules"
+NO_EVENTS = (SetupProblemKind.PURCHASES, Sink.CUSTOM_EVENT)
 ENUMERATION = "enumeration"
 TYPED = frozenset({"number", "date", "datetime", "bool"})
 FREE_FORMS = frozenset({"text", "lower", "upper"})
@@ -43,14 +45,34 @@ def is_prepared(facts: PortalFacts) -> bool:
 
 def check_properties(fields: FieldMap, facts: PortalFacts, sink: Sink | None, event_name: str) -> Iterator[Finding]:
     """Check that our own properties, every mapped one and the event of purchases can be used."""
-    # The scopes have a check of their own.
+    # The scopes and the subscription have checks of their own.
     problems = find_problems(fields, replace(facts, scopes=None), sink, event_name)
+    if facts.has_event is None and facts.scopes is not None:
+        problems = [problem for problem in problems if (problem.kind, problem.name) != NO_EVENTS]
     for problem in problems:
         text, _, fix = problem.text.rpartition(": ")
         yield fail(CHECK, text, fix)
     if not problems:
         count = sum(len(spec.hubspot) for spec in fields.specs)
         yield ok(CHECK, f"all {count} mapped ones and our own exist and can be used")
+
+
+def can_use_events(facts: PortalFacts) -> bool:
+    """Return whether custom events can be used: False where the key has the scope and is refused all the same."""
+    return facts.has_event is not None or DEFINE_EVENTS not in (facts.scopes or ())
+
+
+def check_subscription(facts: PortalFacts, sink: Sink | None) -> Finding:
+    """Check whether the account's subscription has what purchases are recorded as."""
+    check = "hubspot subscription"
+    if sink not in (None, Sink.CUSTOM_EVENT):
+        return ok(check, f'purchases are recorded as "{sink}", which every subscription has')
+    if can_use_events(facts):
+        return ok(check, "purchases can become custom events")
+    if sink is None:
+        return ok(check, "it has no custom events, purchases become notes")
+    fix = 'set purchases.sink = "note" (or "auto")'
+    return fail(check, "the subscription of this account has no custom events, purchases wait", fix)
 
 
 def check_event(port: HubSpotSetupPort, event_name: str) -> Iterator[Finding]:

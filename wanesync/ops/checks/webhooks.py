@@ -84,7 +84,7 @@ def check_subscriptions(port: HubSpotSetupPort, store: Store, fields: FieldMap) 
     for name, number in sorted(missing.items()):
         yield fail(
             check,
-            f"no webhook came of the last {pluralize(number, 'change')} of {name}",
+            f"no webhook came for {pluralize(number, 'change')} of {name} in the last day",
             "subscribe to it: wanesync webhooks hubspot write DIR, hs project upload (catch-up finds them late)",
         )
     if not missing:
