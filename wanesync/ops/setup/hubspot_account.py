@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from wanesync.core.portal_checks import SetupProblemKind
 from wanesync.core.purchases import Sink
 from wanesync.ops.writes import ON, read_switch
+from wanesync.sync.loader import read_portal_state
 from wanesync.worker.portal_check import PortalCheck
 
 if TYPE_CHECKING:
@@ -42,6 +43,13 @@ def find_setup_problems(runtime: Runtime, event_name: str, *, prepared: bool) ->
     check = PortalCheck(runtime, runtime.options.sink, event_name, threading.Event())
     found = check.check().problems
     return [problem.text for problem in found if prepared or problem.kind is SetupProblemKind.FIELD]
+
+
+def is_prepared(store: Store) -> bool:
+    """Whether the newest check found all of our own in HubSpot."""
+    with store.reading() as tx:
+        found = read_portal_state(tx).problems
+    return all(problem.kind is SetupProblemKind.FIELD for problem in found)
 
 
 def list_next_steps(store: Store, pending: Mapping[str, str], *, prepared: bool) -> list[tuple[str, str]]:

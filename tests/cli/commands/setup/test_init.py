@@ -91,7 +91,9 @@ def test_every_answer_can_be_an_option(day: FirstDay) -> None:
     again = day.init()
     assert isinstance(again.exception, ConfigError), "an existing configuration is not changed"
     assert "change hubspot.access_token" in str(again.exception)
-    assert day.run("init").exit_code == 0
+    once_more = day.run("init")
+    assert once_more.exit_code == 0
+    assert "init --hubspot" not in once_more.output, "our properties are there"
 
 
 def test_the_signing_secret_ends_up_where_the_configuration_looks(day: FirstDay) -> None:

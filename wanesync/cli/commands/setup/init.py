@@ -21,7 +21,7 @@ from wanesync.ops.checks.doctor import examine_keys
 from wanesync.ops.checks.findings import State
 from wanesync.ops.field_map import MapClaim
 from wanesync.ops.setup.answers import find_pending, write_configuration
-from wanesync.ops.setup.hubspot_account import find_setup_problems, list_next_steps, prepare_hubspot
+from wanesync.ops.setup.hubspot_account import find_setup_problems, is_prepared, list_next_steps, prepare_hubspot
 from wanesync.output import print_line
 from wanesync.terminal import make_console
 from wanesync.wiring import build_examined, build_runtime
@@ -118,7 +118,7 @@ def _set_up(config: Config, path: Path, *, hubspot: bool) -> None:
                 problems.append(finding.line)
             elif finding.state is State.WARN:
                 screen.print(f"look at    {finding.line}", markup=False)
-        steps = list_next_steps(store, pending, prepared=hubspot)
+        steps = list_next_steps(store, pending, prepared=hubspot or is_prepared(store))
     if problems:
         raise ConfigError(problems)
     width = max(len(command) for command, _ in steps)
