@@ -38,7 +38,7 @@ from wanesync.wiring import build_web_server, open_database
 STRIPE_KEY = "rk_test_setup"
 PERMISSIONS = ["customer:write", "charge:read", "event:read", "webhook:write"]
 CONFIG = """\
-database = "sqlite:wanesync.db"
+database = "{database}"
 [hubspot]
 access_token = "file:hubspot-token"
 webhook_secret = "file:hubspot-secret"
@@ -122,7 +122,9 @@ def free_port() -> int:
 class SetUp:
     """A set-up made with the program's own commands: init, endpoint, running processes, a webhook from each side."""
 
-    def __init__(self, folder: Path, tls: ssl.SSLContext | None = None, more: str = "") -> None:
+    def __init__(
+        self, folder: Path, tls: ssl.SSLContext | None = None, more: str = "", database: str = "sqlite:wanesync.db"
+    ) -> None:
         self.folder, self.file = folder, folder / "wanesync.toml"
         self.sandbox = Sandbox(Options(tier="enterprise"))
         self.sandbox.hubspot.set_grants(HUBSPOT_KEY, KNOWN)
@@ -135,7 +137,11 @@ class SetUp:
         self.write("hubspot-secret", "hubspot-client-secret")
         self.write("stripe-key", STRIPE_KEY)
         text = CONFIG.format(
-            hubspot=self.sandbox.hubspot_url, stripe=self.sandbox.stripe_url, port=self.port, public=self.public
+            database=database,
+            hubspot=self.sandbox.hubspot_url,
+            stripe=self.sandbox.stripe_url,
+            port=self.port,
+            public=self.public,
         )
         self.write(self.file.name, text + more)
         self._servers: list[WebServer] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import json
 import shutil
@@ -547,8 +548,9 @@ def no_worker_runs(setup: SetUp, _: pytest.MonkeyPatch) -> None:
     setup.open().run(lambda tx: tx.processes.remove("w1"))
 
 
-def test_a_healthy_set_up_shows_no_fault(tmp_path: Path) -> None:
-    with SetUp(tmp_path) as setup:
+def test_a_healthy_set_up_shows_no_fault(tmp_path: Path, database_url: str) -> None:
+    key = base64.b64encode(bytes(range(32))).decode()
+    with SetUp(tmp_path, more=f'[security]\nkeys = ["test:{key}"]\n', database=database_url) as setup:
         setup.make()
         assert setup.examine() == []
         done = setup.run("doctor")

@@ -88,7 +88,9 @@ def check_subscriptions(port: HubSpotSetupPort, store: Store, fields: FieldMap) 
             "subscribe to it: wanesync webhooks hubspot write DIR, hs project upload (catch-up finds them late)",
         )
     if not missing:
-        yield ok(check, f"webhooks came of all {len(arrived)} mapped properties that were changed in the last day")
+        number = len(arrived)
+        came = f"webhooks came for all {number} mapped properties that were changed in the last day"
+        yield ok(check, came if number else "no mapped property was changed in the last day")
 
 
 def _has_event(change: RecentChange, fields_of: Mapping[str, str], events: Sequence[Event]) -> bool:
