@@ -146,6 +146,19 @@ def test_no_character_of_a_record_commands_a_terminal(kind: type[io.StringIO]) -
     assert UNSAFE.search(json.dumps(json.loads(text), ensure_ascii=False) if kind is io.StringIO else text) is None
 
 
+def test_a_record_on_a_terminal_is_broken_between_words_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    stream = Terminal()
+    log.configure("info", stream)
+    reason = "no secret made this signature; check stripe.webhook_secret"
+    structlog.get_logger("wanesync.web.webhooks").warning("webhook refused", side="stripe", status=401, reason=reason)
+    first, *more = stream.getvalue().splitlines()
+    assert re.fullmatch(r"[0-9T:-]{19}Z warning: webhook refused side=stripe status=401 reason='no .*", first)
+    assert max(map(len, (first, *more))) <= 80
+    assert all(line.startswith("  ") for line in more)
+    assert " ".join(stream.getvalue().split()).endswith(f"reason='{reason}'")
+
+
 def test_chatty_libraries_are_quiet() -> None:
     stream = io.StringIO()
     log.configure("debug", stream)

@@ -9,15 +9,16 @@ import json
 import logging
 import re
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from functools import partial
 from typing import TextIO
 
 import orjson
 import structlog
 
-from wanesync.output import UNSAFE
+from wanesync.output import UNSAFE, fit_to_terminal
 
 MASK = "***"
-QUIET = ("hubspot", "stripe", "urllib3", "httpx", "httpcore")
+QUIET = ("hubspot", "stripe", "urllib3", "httpx", "httpcore", "uvicorn")
 
 SECRET_KEY = re.compile(
     r"(?:^|[_.-])(?:secrets?|tokens?|passwords?|authorization|signature|cookies?|api_?keys?|e?mails?|phones?|payloads?)$",
@@ -110,7 +111,7 @@ def _mask_address(found: re.Match[str]) -> str:
 
 def _output(stream: TextIO) -> list[structlog.typing.Processor]:
     terminal = stream.isatty()
-    render = structlog.dev.ConsoleRenderer(timestamp_key="ts") if terminal else structlog.processors.JSONRenderer(_dump)
+    render = partial(_render_for_terminal, stream) if terminal else structlog.processors.JSONRenderer(_dump)
     return [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
         structlog.processors.format_exc_info,
@@ -118,6 +119,15 @@ def _output(stream: TextIO) -> list[structlog.typing.Processor]:
         _flatten if terminal else _strip,
         render,
     ]
+
+
+def _render_for_terminal(stream: TextIO, _logger: object, _method: str, event: Event) -> str:
+    """Return a record as a line of words; one that is longer than the terminal is wide is continued further in."""
+    at, level, text = (str(event.pop(name, "")) for name in ("ts", "level", "event"))
+    event.pop("logger", None)
+    rest = " ".join(f"{name}={value!r}" if " " in str(value) else f"{name}={value}" for name, value in event.items())
+    # 2026-11-30T04:00:35.901063Z without its fraction.
+    return fit_to_terminal(f"{at[:19]}Z {level}: {text} {rest}".rstrip(), stream)
 
 
 def _dump(event: object, **_options: object) -> str:

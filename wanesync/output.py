@@ -68,11 +68,11 @@ def _escape(found: re.Match[str]) -> str:
 def print_line(text: str, *, error: bool = False, flush: bool = False) -> None:
     """Print text on standard output or standard error, unsafe characters escaped; on a terminal fitted to its width."""
     stream = sys.stderr if error else sys.stdout
-    print(_fit(clean(text), stream) if stream.isatty() else clean(text), file=stream, flush=flush)
+    print(fit_to_terminal(clean(text), stream) if stream.isatty() else clean(text), file=stream, flush=flush)
 
 
-def _fit(text: str, stream: TextIO) -> str:
-    """Return the text in lines of the terminal's width, those that continue another one further in."""
+def fit_to_terminal(text: str, stream: TextIO) -> str:
+    """Return the text in lines of the terminal's width that end between words, continued ones further in."""
     columns = _count_columns(stream)
     return "\n".join(
         textwrap.fill(
