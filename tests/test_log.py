@@ -153,10 +153,10 @@ def test_a_record_on_a_terminal_is_broken_between_words_only(monkeypatch: pytest
     reason = "no secret made this signature; check stripe.webhook_secret"
     structlog.get_logger("wanesync.web.webhooks").warning("webhook refused", side="stripe", status=401, reason=reason)
     first, *more = stream.getvalue().splitlines()
-    assert re.fullmatch(r"[0-9T:-]{19}Z warning: webhook refused side=stripe status=401 reason='no .*", first)
+    assert re.match(r"[0-9T:-]{19}Z warning: webhook refused ", first)
     assert max(map(len, (first, *more))) <= 80
     assert all(line.startswith("  ") for line in more)
-    assert " ".join(stream.getvalue().split()).endswith(f"reason='{reason}'")
+    assert f"side=stripe status=401 reason='{reason}'" in " ".join(stream.getvalue().split())
 
 
 def test_chatty_libraries_are_quiet() -> None:
