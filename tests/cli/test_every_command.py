@@ -6,8 +6,11 @@ exit code.
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import random
+import signal
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -221,4 +224,24 @@ def test_ctrl_c_is_exit_code_130_without_a_traceback(stage: Stage, monkeypatch: 
 
     monkeypatch.setattr("wanesync.cli.context.load", interrupt)
     ended = call(stage, name)
+    assert (ended.code, "Traceback" in ended.err) == (130, False), ended
+
+
+class Keyboard(io.StringIO):
+    """A terminal on which Ctrl-C is pressed at the first question."""
+
+    def isatty(self) -> bool:
+        return True
+
+    def readline(self, *_: object) -> str:  # type: ignore[override] # typeshed mixes up text and bytes
+        os.kill(os.getpid(), signal.SIGINT)
+        return "n\n"
+
+
+@pytest.mark.parametrize("arguments", [("hold", "discard", "all"), ("retry", "--all")])
+def test_ctrl_c_at_a_question_is_exit_code_130(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("sys.stdin", Keyboard())
+    ended = run_main([*arguments, "--config", str(stage.file)], columns=80)
     assert (ended.code, "Traceback" in ended.err) == (130, False), ended

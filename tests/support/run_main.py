@@ -46,7 +46,7 @@ def run_main(
     raw, raw_error = io.BytesIO(), io.BytesIO()
     kind = io.TextIOWrapper if columns is None else Terminal
     stdout = out or kind(raw, encoding=encoding, write_through=True)
-    stderr = io.TextIOWrapper(raw_error, encoding=encoding, write_through=True)
+    stderr = kind(raw_error, encoding=encoding, write_through=True)
     env = {"COLUMNS": str(columns or ""), "LINES": "50", "TERM": "xterm", "NO_COLOR": "1"}
     with _streams(stdout, stderr), patch.object(sys, "argv", ["wanesync", *arguments]), patch.dict(os.environ, env):
         try:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -10,6 +15,9 @@ import typer
 from wanesync.cli.command_table import GroupedCommands, add_commands
 from wanesync.core.errors import CallError, ConfigError, OutputFailed, WanesyncError
 from wanesync.output import OUTPUT_ERRORS, discard_output, prepare_streams, print_line
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 and the number of the signal, as shells have it."""
 
 app = typer.Typer(
     help="Keeps HubSpot contacts and Stripe customers the same, both ways, and records each purchase on the contact.",
@@ -51,7 +59,8 @@ def main() -> None:
     """
     prepare_streams()
     try:
-        _run()
+        with _note_interrupts():
+            _run()
     except BrokenPipeError:
         # The program that reads our output has closed it, as `| head` does.
         discard_output()
@@ -62,6 +71,29 @@ def main() -> None:
     except CallError as error:
         _print_problems([f"{error}: try again later, or see wanesync status"])
         sys.exit(4)
+
+
+@contextmanager
+def _note_interrupts() -> Iterator[None]:
+    """Inside, a command that ends with 1 after Ctrl-C ends with 130: Click takes Ctrl-C at a question for "no"."""
+    seen: list[int] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        seen.append(number)
+        signal.default_int_handler(number, frame)
+
+    # In the background the shell ignores Ctrl-C, and signals are the main thread's.
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    except SystemExit as end:
+        sys.exit(INTERRUPTED if seen and end.code == 1 else end.code)
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _run() -> None:

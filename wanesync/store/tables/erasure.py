@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from wanesync.core.errors import DecryptionFailed
 from wanesync.core.model import Link, Side
 from wanesync.store.codec import pack
 from wanesync.store.queries import Value
@@ -15,8 +16,8 @@ from wanesync.store.session import Table
 ERASED_AT = "erased_at"
 """Setting: when a person was last erased, ms; a comparison that began before is not continued."""
 ERASED_NOTE = {"reason": "erased: the data of this person were deleted for privacy"}
-MAX_REJECTED = 10_000
-"""Webhook elements that are searched for the ids of an erased person (our choice): more are refused long before."""
+MAX_REJECTED = 1_000
+"""The newest webhook elements that are searched for the ids of an erased person, each up to 64 KiB (our choice)."""
 _EMPTY_WRITE = {"body": "{}", "changes": {}, "hmacs": [], "map": 0}
 _EMPTY_PURCHASE = {"email": "", "description": ""}
 
@@ -68,11 +69,13 @@ class Erasure(Table):
 
     def _drop_rejected(self, ids: Collection[str]) -> None:
         wanted = [record_id.encode() for record_id in ids]
-        decrypt = self._session.encryption.decrypt
-        found = [
-            row[0]
-            for row in self._session.rows("list_rejected", limit=MAX_REJECTED)
-            if any(one in decrypt(row[3], "rejected", row[0], "body") for one in wanted)
-        ]
+        found = []
+        for row_id, _, _, blob, _ in self._session.rows("list_rejected", limit=MAX_REJECTED):
+            try:
+                body = self._session.encryption.decrypt(blob, "rejected", row_id, "body")
+            except DecryptionFailed:
+                continue
+            if any(one in body for one in wanted):
+                found.append(row_id)
         if found:
             self._session.rows("drop_rejected_ids", ids=found)
