@@ -342,3 +342,8 @@ def test_an_address_of_another_program_is_refused(file: Path, address: str) -> N
     problem = only_problem(file, f'database = "{address}"\n{CREATE}')
     assert "must be sqlite:FILE or postgresql://" in problem
     assert "planted" not in problem
+
+
+def test_a_signing_secret_that_is_not_there_is_named_with_the_command_that_writes_it(file: Path) -> None:
+    found = only_problem(file, CREATE + '[stripe]\nwebhook_secret = "file:absent"')
+    assert found.endswith("must exist and be readable (wanesync webhooks stripe create writes it)")

@@ -26,7 +26,13 @@ MAX_ROWS = 2**31 - 1
 
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", envvar="WANESYNC_CONFIG", help="Configuration; default wanesync.toml."),
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        envvar="WANESYNC_CONFIG",
+        readable=False,  # reading it says what to do
+        help="Configuration; default wanesync.toml.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 ShowValues = Annotated[bool, typer.Option("--show-values", help="Show values unmasked; they are personal data.")]

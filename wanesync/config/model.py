@@ -352,7 +352,10 @@ def load(path: Path | None, env: Mapping[str, str], uses: Collection[str] = VEND
     tables.resolve_database_path(data, Config.model_fields["database"].default, folder)
     problems += tables.override(data, env, locations)
     tables.drop_unused(data, VENDOR_SECRETS - set(uses))
-    problems += tables.resolve(data, lambda key, value: secrets.resolve(value, env, folder, private=key in SECRET_KEYS))
+    unresolved = tables.resolve(
+        data, lambda key, value: secrets.resolve(value, env, folder, private=key in SECRET_KEYS)
+    )
+    problems += map(_name_the_command, unresolved)
     problems += [*tables.check_database_path(data), *tables.check_across_tables(data), *tables.find_duplicates(data)]
     wrong = {problem.path for problem in problems}
     config = None
@@ -377,9 +380,19 @@ def _read(path: Path | None) -> tuple[tables.Table, KeyLocations, list[ConfigPro
             found, text = os.fstat(file.fileno()), toml_mistakes.decode(file.read(), path.name)
     except OSError as error:
         advice = "make one with wanesync init, or name another with --config"
+        if isinstance(error, PermissionError):
+            advice = "let the user of this process read it (chgrp to one of its groups, chmod 640)"
         raise ConfigError([f"{path}: cannot be read ({error.strerror}): {advice}"]) from error
     data = toml_mistakes.parse(text, path.name)
     return data, KeyLocations(path.name, find_lines(text)), _check_place(data, path, found)
+
+
+def _name_the_command(problem: ConfigProblem) -> ConfigProblem:
+    """Add which command writes a secret that is not there yet, where one does."""
+    absent = "No such file" in problem.text or "is not set" in problem.text
+    if problem.path[:2] != ("stripe", "webhook_secret") or not absent:
+        return problem
+    return ConfigProblem(problem.path, f"{problem.text} (wanesync webhooks stripe create writes it)")
 
 
 def _check_place(data: tables.Table, path: Path, found: os.stat_result) -> list[ConfigProblem]:
