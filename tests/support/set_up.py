@@ -207,10 +207,21 @@ class SetUp:
         while any(counts["webhooks_waiting"] for counts in self.sandbox.stats().values()):
             assert time.monotonic() < deadline
             time.sleep(0.02)
+        self._store_counts()
+
+    def _store_counts(self) -> None:
         stopping = threading.Event()
         stopping.set()
         for server in self._servers:
             server.beat_until(stopping)
+
+    def await_refusal(self, side: str) -> None:
+        """Wait until a webhook of a side was sent and refused."""
+        deadline = time.monotonic() + 20
+        while not self.sandbox.stats()[side]["webhooks_failed"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        self._store_counts()
 
     def examine(self, code: int | None = None) -> list[dict[str, str]]:
         """What ``wanesync doctor`` finds, without what is well."""

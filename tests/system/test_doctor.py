@@ -29,6 +29,7 @@ from wanesync.reconcile.missed_count import store_missed
 from wanesync.sandbox import server as sandbox_server
 from wanesync.sandbox.hubspot.scopes import KNOWN
 from wanesync.sandbox.server import HUBSPOT_KEY
+from wanesync.sandbox.stand_in import WebhookTarget
 from wanesync.store.tables.webhook_counts import Outcome
 
 Plant = Callable[[SetUp, pytest.MonkeyPatch], None]
@@ -470,6 +471,32 @@ def bodies_are_limited_too_far(setup: SetUp, _: pytest.MonkeyPatch) -> None:
 @fault("stripe.webhook_secret", "must be the signing secret of a webhook endpoint: whsec_")
 def a_key_stands_where_a_secret_belongs(setup: SetUp, _: pytest.MonkeyPatch) -> None:
     setup.write("stripe-secret", STRIPE_KEY)
+
+
+@fault("is no SQLite database", "check the key database")
+def database_is_damaged(setup: SetUp, _: pytest.MonkeyPatch) -> None:
+    setup.write("other.db", "not a database at all" * 100)
+    setup.change("wanesync.db", "other.db")
+
+
+@fault("wanesync.db.keys is missing", "restore it from a backup")
+def key_file_is_lost(setup: SetUp, _: pytest.MonkeyPatch) -> None:
+    (setup.folder / "wanesync.db.keys").unlink()
+
+
+@fault("key", "keys")
+def encryption_key_is_another(setup: SetUp, _: pytest.MonkeyPatch) -> None:
+    key = base64.b64encode(bytes(range(32))).decode()
+    setup.write("wanesync.db.keys", f"zzzz:{key}\n")
+
+
+@fault("was refused for a wrong signature", "compare stripe.webhook_secret with the signing secret")
+def stripe_signs_with_another_secret(setup: SetUp, _: pytest.MonkeyPatch) -> None:
+    (endpoint,) = setup.sandbox.stripe.account.secrets
+    target = WebhookTarget(f"{setup.public}/webhooks/stripe", "whsec_other")
+    setup.sandbox.stripe.account.webhooks._outboxes[endpoint].target = target
+    setup.sandbox.edit("stripe", "create", None, {"email": "cy@example.com"})
+    setup.await_refusal("stripe")
 
 
 @fault("the database", "run `wanesync db migrate`")

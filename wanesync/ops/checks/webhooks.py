@@ -48,9 +48,9 @@ def check_arrivals(store: Store, fields: FieldMap) -> Iterator[Finding]:
             text, _, fix = alarm.partition(": ")
             yield fail(check, text, fix)
         last_s = states[side].last_s
-        if last_s is None:
+        if last_s is None and not wrong:
             yield warn(check, "none has arrived yet", _advise_first(side))
-        elif not wrong:
+        elif last_s is not None and not wrong:
             came = f"the last one came {format_duration(last_s * 1000)} ago"
             unseen = _find_unseen(fields, seen) if side is Side.HUBSPOT else []
             yield ok(check, f"{came}; no change yet of {', '.join(unseen)}" if unseen else came)
