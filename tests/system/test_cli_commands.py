@@ -65,7 +65,7 @@ def open_fresh(tmp_path: Path) -> Iterator[Stage]:
 def test_help_and_version_are_quick_and_name_every_command(tmp_path: Path) -> None:
     helped = wanesync("--help", folder=tmp_path)
     assert helped.returncode == 0
-    listed = [line.split()[0] for line in helped.stdout.partition("Commands:")[2].splitlines() if line.strip()]
+    listed = [line.split()[0] for line in helped.stdout.splitlines() if line.startswith("  ") and line.strip()]
     assert set(COMMANDS) <= set(listed)
     assert wanesync("--version", folder=tmp_path).stdout.startswith("wanesync ")
 
@@ -73,7 +73,6 @@ def test_help_and_version_are_quick_and_name_every_command(tmp_path: Path) -> No
 def test_without_any_configuration_the_advice_is_init(tmp_path: Path) -> None:
     refused = wanesync("status", folder=tmp_path)
     assert refused.returncode == 2
-    assert "create.customers" in refused.stderr
     assert "wanesync init" in refused.stderr
     assert "Traceback" not in refused.stderr
 
@@ -151,7 +150,7 @@ def test_the_database_is_found_from_every_folder(tmp_path: Path) -> None:
 
 def test_diff_prints_exactly_its_document_and_masks_values(stage: Stage) -> None:
     document = stage.ask("diff", code=1)
-    assert set(document) == {"counts", "plan", "unlike", "set_aside", "requests", "timing", "differences"}
+    assert set(document) == {"version", "counts", "plan", "unlike", "set_aside", "requests", "timing", "differences"}
     counts, differences = document["counts"], document["differences"]
     assert isinstance(counts, dict)
     assert isinstance(differences, list)
@@ -227,7 +226,7 @@ def _has_open(pid: int, name: str) -> bool:
 
 
 def test_writes_are_switched_and_remembered(stage: Stage) -> None:
-    assert stage.ask("writes") == {"writes": "on", "woken": 0}
+    assert stage.ask("writes") == {"version": 1, "writes": "on", "woken": 0}
     assert stage.ask("writes", "off")["writes"] == "off"
     assert stage.ask("writes", "status")["writes"] == "off"
     assert "Writes are on." in stage.run("writes", "on").stdout
@@ -254,13 +253,13 @@ def test_dead_letters_are_listed_and_retried(stage: Stage) -> None:
     assert "1 refused" in stage.run("status", "--check").stdout
     unasked = stage.run("retry", dead[0]["id"])
     assert (unasked.returncode, "--yes" in unasked.stderr) == (2, True), "there is no terminal to answer on"
-    assert stage.ask("retry", dead[0]["id"], "--yes") == {"retried": 1, "classes": {"refused": 1}}
+    assert stage.ask("retry", dead[0]["id"], "--yes") == {"version": 1, "retried": 1, "classes": {"refused": 1}}
     missing = stage.run("retry", "nothing", "--yes")
     assert (missing.returncode, "no dead job" in missing.stderr) == (2, True)
     assert stage.run("retry").returncode == 2
     assert stage.run("retry", "--all", "--class", "gone").returncode == 2
     bury("cus_two")
-    assert stage.ask("retry", "--class", "gone", "--yes") == {"retried": 0, "classes": {}}
+    assert stage.ask("retry", "--class", "gone", "--yes") == {"version": 1, "retried": 0, "classes": {}}
     retried = stage.ask("retry", "--all", "--yes")["retried"]
     assert isinstance(retried, int)
     assert retried >= 1
@@ -339,7 +338,7 @@ def test_db_migrate_may_run_again(stage: Stage) -> None:
 
 def test_catch_up_reports_each_side(stage: Stage) -> None:
     document = stage.ask("catch-up")
-    assert set(document) == {"hubspot", "stripe"}
+    assert set(document) == {"version", "hubspot", "stripe"}
 
 
 # -- from init to history
@@ -373,7 +372,7 @@ def test_init_reconcile_history(tmp_path: Path) -> None:
         assert "eve@example.com" not in json.dumps(told)
         assert "Eve Stone" in stage.run("history", contact_id, "--show-values").stdout
         unknown = stage.run("history", "unknown@example.com")
-        assert (unknown.returncode, unknown.stdout) == (1, "")
+        assert (unknown.returncode, unknown.stdout) == (2, "")
 
 
 def test_writes_off_writes_nothing_and_writes_on_continues(tmp_path: Path) -> None:
