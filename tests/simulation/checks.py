@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from tests.simulation.edits import check_edits
+from tests.simulation.erasures import check_erased
 from tests.simulation.facts import Cell
 from tests.simulation.payments import check_payments, check_roll_ups
 from tests.simulation.world_checks import check_rare, was_filled_in
@@ -56,6 +57,7 @@ def check_rest(world: World) -> None:
     check_roll_ups(world)
     kept, told = _read_values(world)
     check_rare(world, check_edits(world, links, kept, told), links)
+    check_erased(world)
 
 
 def _check_links(world: World, active: list[Link]) -> None:

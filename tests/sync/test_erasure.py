@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tests.support.core_builders import contact, customer
 from tests.support.live_sync import HUBSPOT, STRIPE, LiveSync, customer_answer
-from tests.support.store_reads import read_everything
+from tests.support.store_reads import count_events, read_everything
 from wanesync.core.jobs import JobKind
 from wanesync.core.model import WANTED, Conflict, Event, LinkState, Parked, ParkReason, Side
 from wanesync.core.plan import ERASED
@@ -61,6 +61,11 @@ def find_planted(live: LiveSync) -> dict[str, list[str]]:
     return {table: texts for table, texts in planted.items() if texts}
 
 
+def count_open_events(live: LiveSync) -> int:
+    with live.store.reading() as tx:
+        return count_events(tx)["open"]
+
+
 def test_nothing_of_the_person_is_left(live: LiveSync) -> None:
     plant(live)
     live.work(STRIPE, JobKind.READ)
@@ -109,6 +114,72 @@ def test_what_stripe_shows_of_the_customer_later_is_not_stored(live: LiveSync) -
         assert stored is not None
         records.store_customer(customer_answer(CUS), stored.revision)
     assert find_planted(live) == {}
+
+
+def test_a_read_under_way_meanwhile_is_stored_without_its_values(live: LiveSync) -> None:
+    """Its answer comes before the customer is planned again."""
+    live.link(ANN, CUS)
+    erase(live)
+    live.know(CUS)
+    assert find_planted(live) == {}
+
+
+def test_events_of_the_customer_that_come_later_are_settled(live: LiveSync) -> None:
+    live.link(ANN, CUS)
+    erase(live)
+    live.work(HUBSPOT)
+    live.work(STRIPE)
+    tell(live, STRIPE, "updated", "cus_1", 12, city=PLANTED)
+    live.stripe.script("read_customer", lambda *_: customer_answer(CUS, live.clock.ms))
+    live.queue(STRIPE, "cus_1", JobKind.READ)
+    live.work(STRIPE, JobKind.READ)
+    live.work(HUBSPOT)
+    assert count_open_events(live) == 0
+    live.store.run(sweep)
+    assert find_planted(live) == {}
+
+
+def test_a_customer_without_a_link_that_gets_another_address_is_another_person(live: LiveSync) -> None:
+    """It was noted for its address only; a copy without values must not be read over and over."""
+    live.know(ANN)
+    erase(live)
+    live.know(CUS)
+    live.queue(HUBSPOT, "customer:cus_1")
+    live.work(HUBSPOT)
+    live.know(CUS)
+    assert find_planted(live) == {}
+    moved = replace(CUS, values={**CUS.values, "email": "new@example.com"}, emails=frozenset({"new@example.com"}))
+    live.know(moved)
+    with live.store.reading() as tx:
+        copy = tx.records.get(STRIPE, "cus_1")
+    assert copy is not None
+    assert (copy.note, copy.record.values["city"]) == (None, PLANTED)
+
+
+def test_reads_that_bring_no_value_of_an_erased_person_back_off(live: LiveSync) -> None:
+    live.link(ANN, CUS)
+    erase(live)
+    live.know(CUS)
+    live.know(CUS)
+    with live.store.reading() as tx:
+        copy = tx.records.get(STRIPE, "cus_1")
+    assert copy is not None
+    assert copy.unanswered == 2
+
+
+def test_a_contact_that_became_the_erased_one_in_the_same_webhook_is_erased_as_well(live: LiveSync) -> None:
+    """And one that had been merged into that one before."""
+    live.know(replace(ANN, id="3", emails=frozenset({"old@example.com"})), replace(ANN, id="4", emails=frozenset()))
+    with live.store.transaction() as tx, RecordWriter(live.runtime, tx) as records:
+        records.merge_away("3", "4")
+    live.hubspot.answer("find_archived", frozenset())
+    event = Event("merge", HUBSPOT, "merged", "1", 8, merged_ids=("4",), source="user:CRM_UI/1")
+    live.store.run(lambda tx: store_events(tx, [event]))
+    erase(live)
+    assert find_planted(live) == {}
+    hmac = live.store.hmac("old@example.com")
+    with live.store.reading() as tx:
+        assert tx.tombstones.match([hmac])[hmac].erased
 
 
 def test_the_alarm_ends_when_the_customer_is_deleted_or_kept_by_decision(live: LiveSync) -> None:

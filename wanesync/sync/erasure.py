@@ -49,6 +49,20 @@ def erase_person(tx: Tx, contact_id: str, hmacs: Collection[str] = ()) -> list[s
     return [link.stripe_id for link in links]
 
 
+def is_of_erased(tx: Tx, stored: StoredRecord) -> bool:
+    """Return whether a record still is of a person who was erased: it has the address, or was linked with the contact.
+
+    A customer that gets another address, without such a link, is another person's from then on.
+    """
+    links = tx.links.of_records([(stored.side, stored.id)])
+    if any(link.state is LinkState.ACTIVE for link in links):
+        return False
+    if any(grave.erased for grave in tx.tombstones.match(sorted(stored.hmacs)).values()):
+        return True
+    ends = [(stored.side.other, link.id_on(stored.side.other)) for link in links]
+    return any(end.erased for end in tx.records.get_many(ends, {}).values())
+
+
 def _ended(state: LinkState) -> LinkState:
     return LinkState.ORPHANED if state is LinkState.ACTIVE else state
 

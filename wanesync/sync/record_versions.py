@@ -20,7 +20,7 @@ from wanesync.core.model import LinkState, NoteCode, Record, Side, StoredRecord
 from wanesync.core.plan import ERASED
 from wanesync.core.ports import CustomerAnswer, Timing
 from wanesync.store.database import Tx
-from wanesync.sync.erasure import erase_person, strip
+from wanesync.sync.erasure import erase_person, is_of_erased, strip
 from wanesync.sync.loader import key_of
 from wanesync.sync.plan_effects import find_dead_letters, move_purchases, wake_purchases
 from wanesync.sync.runtime import Runtime
@@ -137,18 +137,27 @@ class RecordWriter:
     def _erase(self, contact: StoredRecord) -> None:
         """Empty what is stored of a person besides the contact itself, and leave a keyed tombstone."""
         tx = self.tx
+        self.write()  # of what is noted to have been merged into it, too
         tx.tombstones.put(Side.HUBSPOT, contact.id, contact.hmacs, contact.valid_to_ms, erased=True)
         merged = sorted(tx.records.merged_from([contact.id]))
         customers = erase_person(tx, contact.id, contact.hmacs)
         self.load(Side.HUBSPOT, merged)
         self.load(Side.STRIPE, customers)
+        linked = {
+            link.stripe_id
+            for link in tx.links.of_records([(Side.STRIPE, one) for one in customers])
+            if link.state is LinkState.ACTIVE
+        }
         for side, ids in ((Side.HUBSPOT, merged), (Side.STRIPE, customers)):
             for stored in filter(None, (self.get(side, one) for one in ids)):
                 if side is Side.HUBSPOT:
                     tx.tombstones.put(side, stored.id, stored.hmacs, contact.valid_to_ms, erased=True)
                 if not stored.deleted:
-                    note = ERASED if side is Side.STRIPE and not stored.excluded else stored.note
-                    self._replace(replace(strip(stored), note=note, revision=stored.revision + 1), frozenset())
+                    emptied = replace(strip(stored), revision=stored.revision + 1)
+                    if side is Side.STRIPE and stored.id not in linked and not stored.excluded:
+                        # A read under way is stored before it is planned again: without its values, too.
+                        emptied = replace(emptied, note=ERASED)
+                    self._replace(emptied, frozenset())
         # Planned once more, so that it is noted that they still hold the data.
         self.found_again |= {(Side.STRIPE, one) for one in customers}
         tx.journal.add("erased", Side.HUBSPOT, contact.id, "", {"customers": customers})
@@ -288,7 +297,11 @@ class RecordWriter:
             unanswered=(old.unanswered if old else 0) + 1 if record.unknown else 0,
         )
         if stored.note is not None and stored.note.code is NoteCode.ERASED:
-            stored = strip(stored)
+            if is_of_erased(self.tx, stored):
+                # Whatever asks for its values gets none: that must not read it over and over.
+                stored = replace(strip(stored), unanswered=(old.unanswered if old else 0) + 1)
+            else:
+                stored = replace(stored, note=None)
         if old is None or not (old.deleted or old.absent):
             self._replace(stored, hmacs ^ (old.hmacs if old else frozenset()))
             return

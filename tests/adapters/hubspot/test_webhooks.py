@@ -57,6 +57,15 @@ class TestHubSpot:
         first, _ = spec.form.hubspot_parts(spec.form.read_hubspot([raw, "Byron"]))
         assert one(change(propertyName="firstname", propertyValue=raw)).values == {"name/firstname": first}
 
+    @pytest.mark.parametrize("author", [{"sourceId": "x" * 8_000}, {"changeSource": "CRM\0UI"}])
+    @pytest.mark.parametrize("what", ["privacyDeletion", "deletion", "merge", "restore", "creation"])
+    def test_what_happened_to_a_contact_counts_whoever_is_named_as_its_author(
+        self, what: str, author: dict[str, str]
+    ) -> None:
+        """A privacy deletion that is set aside would leave the person's data here for ever."""
+        event = one(change(subscriptionType=f"contact.{what}", propertyName=None, propertyValue=None, **author))
+        assert event.source == ""
+
     def test_a_cleared_value_is_a_value_and_a_withheld_one_is_not(self) -> None:
         assert one(change(propertyValue="")).values == {"phone": ""}
         assert one(change(propertyValue=None)).values == {"phone": ""}

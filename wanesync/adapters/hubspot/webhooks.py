@@ -141,7 +141,7 @@ class HubSpotWebhooks:
             record_id=record_id,
             occurred_ms=occurred_ms,
             values=self._values(changed, value),
-            source=self._source(element, app),
+            source=self._source(element, app) if kind == "updated" else self._author(element, app),
             merged_ids=merged_ids,
             kept_id=kept_id,
             received_ms=received_ms,
@@ -164,6 +164,13 @@ class HubSpotWebhooks:
             return "own"
         # Once our ids are known, another app counts as a user; before that it may be us.
         return f"{'user' if self._own and source_id else 'app'}:{kind}/{source_id}"
+
+    def _author(self, element: Mapping[str, object], app: str) -> str:
+        """Return the source of an event without a value, "" for an odd one: a deletion counts whoever made it."""
+        try:
+            return self._source(element, app)
+        except InvalidElement:
+            return ""
 
     def _name_user(self, source_id: str) -> str:
         """Return a source id without an address: some users are identified by one, which is hashed."""

@@ -144,8 +144,13 @@ class Records(Table):
         return {(side, record_id) for _, record_id in rows}
 
     def merged_from(self, ids: Collection[str]) -> set[str]:
-        """Contacts that were merged into these ones."""
-        return {row[0] for row in self._session.rows("merged_from", ids=ids)} if ids else set()
+        """Contacts that were merged into these ones, directly or into one of those."""
+        found: set[str] = set()
+        fresh = set(ids)
+        while fresh:
+            fresh = {row[0] for row in self._session.rows("merged_from", ids=fresh)} - found
+            found |= fresh
+        return found
 
     def merged_into(self, ids: Collection[str]) -> dict[str, str]:
         """Merged contact -> the survivor at the end of its chain of merges; others are left out."""
