@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from wanesync.config.references import KEY_BEGINNING
+
 PREFIX = "WANESYNC_"
 
 KeyPath = tuple[str | int, ...]
@@ -32,6 +34,8 @@ def format_key(path: KeyPath) -> str:
     """Return a key as it is written in messages: ``stripe.rate``, ``field[2].owner`` (the second entry)."""
     text = ""
     for part in path:
+        if isinstance(part, str) and KEY_BEGINNING.match(part):
+            part = "***"  # noqa: PLW2901 - a secret in the place of a name
         text += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if text else part
     return text
 
@@ -46,7 +50,8 @@ class KeyLocations:
 
     def describe(self, problem: ConfigProblem) -> str:
         """Return one line of an error message: location, key, mistake."""
-        return f"{self._locate(problem.path)}{format_key(problem.path)}: {problem.text}"
+        text = f"{self._locate(problem.path)}{format_key(problem.path)}: {problem.text}"
+        return "\\n".join(text.splitlines())
 
     def sort_key(self, problem: ConfigProblem) -> tuple[int, str]:
         """Return the key that sorts problems by their line, those without a line last."""

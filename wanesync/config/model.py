@@ -23,12 +23,18 @@ from wanesync.config.locations import ConfigProblem, KeyLocations, KeyPath, find
 from wanesync.config.value_types import (
     HUBSPOT_URL,
     STRIPE_URL,
+    AccountId,
     Address,
+    Count,
     Country,
     Database,
+    Days,
     EncryptionKey,
+    EventName,
+    FieldName,
     HubSpotSecrets,
     HubSpotToken,
+    ListeningHost,
     Property,
     Rate,
     Section,
@@ -36,7 +42,6 @@ from wanesync.config.value_types import (
     StripeKey,
     StripePath,
     StripeSecrets,
-    Text,
     Texts,
     Transform,
     as_tuple,
@@ -77,7 +82,7 @@ class HubSpot(Section):
     webhook_secret: HubSpotSecrets = ()
     base_url: Address = HUBSPOT_URL
     api_version: HubSpotVersion = "v3"
-    portal_id: Annotated[int, Field(gt=0)] | None = None
+    portal_id: Count | None = None
     rate: Rate = 15
     search_rate: Rate = 4
     daily_share: Share = 0.5
@@ -103,11 +108,11 @@ class Stripe(Section):
     api_key: StripeKey | None = None
     webhook_secret: StripeSecrets = ()
     base_url: Address = STRIPE_URL
-    account_id: Annotated[str, Field(pattern=r"^acct_\w+$")] | None = None
+    account_id: AccountId | None = None
     rate: Rate | None = None
     operation_rate: Rate = OPERATION_DEFAULT
     bulk_rate: Rate | None = None
-    monthly_reads: Annotated[int, Field(gt=0)] | None = None
+    monthly_reads: Count | None = None
 
     @property
     def webhook_secrets(self) -> list[str]:
@@ -129,7 +134,7 @@ class Stripe(Section):
 class Server(Section):
     """The web door. ``public_url``: what HubSpot calls, as HubSpot signs it."""
 
-    host: Text = "127.0.0.1"
+    host: ListeningHost = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8787
     public_url: Address | None = None
     max_body_bytes: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = 40 * 1024 * 1024
@@ -155,7 +160,7 @@ class Security(Section):
 class FieldEntry(Section):
     """One ``[[field]]``: a field of a person and where each side holds it."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    name: FieldName
     hubspot: Annotated[tuple[Property, ...], BeforeValidator(as_tuple)]
     stripe: Annotated[tuple[StripePath, ...], BeforeValidator(as_tuple), Field(min_length=1, max_length=1)]
     owner: Side = Side.HUBSPOT
@@ -212,7 +217,7 @@ class Purchases(Section):
 
     sink: Literal["auto", "custom_event", "note", "properties"] = "auto"
     guest: Literal["create", "hold"] = "hold"
-    event_name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,49}$")] = "stripe_purchase"
+    event_name: EventName = "stripe_purchase"
 
 
 class FirstContact(Section):
@@ -227,9 +232,9 @@ class ChangeGuard(Section):
     ``turns``: how often one field of one person may change back in that time before it counts as an update loop.
     """
 
-    people: Annotated[int, Field(ge=1)] = 1000
+    people: Count = 1000
     minutes: Annotated[int, Field(ge=1, le=1440)] = 10
-    turns: Annotated[int, Field(ge=2)] = 10
+    turns: Annotated[Count, Field(ge=2)] = 10
 
 
 class Worker(Section):
@@ -241,15 +246,15 @@ class Worker(Section):
 class Retention(Section):
     """Days for which finished rows are kept. Rows that are open, dead or unread are kept whatever their age."""
 
-    event_days: Annotated[int, Field(ge=35)] = (
+    event_days: Annotated[Days, Field(ge=35)] = (
         35  # longer than any event is delivered or listed again: Stripe lists 30 days
     )
-    payload_days: Annotated[int, Field(ge=4)] = 30
-    rejected_days: Annotated[int, Field(ge=1)] = 30
-    done_job_days: Annotated[int, Field(ge=1)] = 7
-    own_write_days: Annotated[int, Field(ge=35)] = 35
-    conflict_days: Annotated[int, Field(ge=1)] = 90
-    journal_days: Annotated[int, Field(ge=30)] = 400
+    payload_days: Annotated[Days, Field(ge=4)] = 30
+    rejected_days: Annotated[Days, Field(ge=1)] = 30
+    done_job_days: Annotated[Days, Field(ge=1)] = 7
+    own_write_days: Annotated[Days, Field(ge=35)] = 35
+    conflict_days: Annotated[Days, Field(ge=1)] = 90
+    journal_days: Annotated[Days, Field(ge=30)] = 400
 
     @model_validator(mode="after")
     def _order(self) -> Retention:
@@ -356,7 +361,12 @@ def load(path: Path | None, env: Mapping[str, str], uses: Collection[str] = VEND
         data, lambda key, value: secrets.resolve(value, env, folder, private=key in SECRET_KEYS)
     )
     problems += map(_name_the_command, unresolved)
-    problems += [*tables.check_database_path(data), *tables.check_across_tables(data), *tables.find_duplicates(data)]
+    problems += [
+        *tables.check_database_path(data),
+        *tables.check_across_tables(data),
+        *tables.find_duplicates(data),
+        *tables.check_metadata_room(data),
+    ]
     wrong = {problem.path for problem in problems}
     config = None
     try:
@@ -412,6 +422,9 @@ PLAIN_TEXTS = {
     "too_short": "is empty: give it a value, or leave the key out",
     **dict.fromkeys(("bool_type", "bool_parsing"), "must be true or false"),
     **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "must be a whole number"),
+    "int_parsing_size": "is too large",
+    "too_long": "takes one text only",
+    "string_unicode": "holds a character that is no text",
     **dict.fromkeys(("float_type", "float_parsing"), "must be a number"),
     "string_type": "must be a text in quotes",
     "tuple_type": "must be a text in quotes, or a list of such texts",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from wanesync.config.locations import PREFIX, ConfigProblem, KeyLocations, KeyPath
-from wanesync.config.references import is_reference
+from wanesync.config.references import expand_home, is_reference
 from wanesync.config.value_types import HUBSPOT_URL, STRIPE_URL, as_tuple, is_loopback
 from wanesync.core.database_address import has_password
 from wanesync.core.errors import ConfigError
@@ -22,6 +22,8 @@ OTHER_VARIABLES = ("WANESYNC_CONFIG", "WANESYNC_SHARED", "WANESYNC_TEST_", "WANE
 """Variables of ours that are no keys of the configuration."""
 EMAIL_FORMS = ("email", "lower", "text")
 """Canonical forms that leave an e-mail address one."""
+MAX_METADATA_FIELDS = 48
+"""Stripe keeps 50 keys (docs.stripe.com/api/metadata), two of which are the ids that wanesync writes."""
 REAL_APIS = {"hubspot": HUBSPOT_URL, "stripe": STRIPE_URL}
 
 
@@ -29,8 +31,8 @@ def resolve_database_path(data: Table, default: str, folder: Path) -> None:
     """Make the path of a SQLite database (or of ``default``) relative to the ``folder`` of the configuration."""
     database = data.setdefault("database", default)
     name = _sqlite_path(database)
-    if name not in ("", ":memory:") and not name.startswith("//"):
-        data["database"] = f"sqlite:{folder / Path(name).expanduser()}"
+    if name not in ("", ":memory:") and not name.startswith(("//", "~")):
+        data["database"] = f"sqlite:{folder / name}"
 
 
 def check_database_path(data: Table) -> Iterator[ConfigProblem]:
@@ -39,14 +41,19 @@ def check_database_path(data: Table) -> Iterator[ConfigProblem]:
     name = _sqlite_path(database)
     if not name or name == ":memory:":
         return
+    try:
+        path = expand_home(name, "sqlite:")
+    except ConfigError as error:
+        yield from (ConfigProblem(("database",), text) for text in error.problems)
+        return
     if name.startswith("//") or "?" in name:
         text = "must be sqlite:FILE, relative to the folder of the configuration, or sqlite:/FOLDER/FILE, absolute"
         yield ConfigProblem(("database",), text)
-    elif Path(name).is_absolute() and len(Path(name).parts) == 2:
-        text = f"is a file at the root of the disk: sqlite:{Path(name).name} is beside the configuration"
+    elif path.is_absolute() and len(path.parts) == 2:
+        text = f"is a file at the root of the disk: sqlite:{path.name} is beside the configuration"
         yield ConfigProblem(("database",), text)
     else:
-        data["database"] = f"sqlite:{name}"
+        data["database"] = f"sqlite:{path}"
 
 
 def _sqlite_path(database: object) -> str:
@@ -74,10 +81,13 @@ def override(data: Table, env: Mapping[str, str], locations: KeyLocations) -> It
         locations.variables[tuple(path)] = name
         table = data
         for part in path[:-1]:
-            table = _table(table, part)
+            inner = table.setdefault(part, {})
+            if not isinstance(inner, dict):
+                yield ConfigProblem(tuple(path), "is unknown: what stands before the last __ must be a table")
+            table = inner if isinstance(inner, dict) else {}
         try:
             table[path[-1]] = json.loads(value) if value.startswith("[") else value
-        except ValueError:
+        except (ValueError, RecursionError):
             table[path[-1]] = None
             yield ConfigProblem(tuple(path), 'is not JSON: several values are written as ["one", "two"]')
 
@@ -187,6 +197,19 @@ def find_duplicates(data: Table) -> Iterator[ConfigProblem]:
                     text = f"{value} is taken by entry number {owners[key, value] + 1}: use it once"
                     yield ConfigProblem(("field", index, key), text)
                 owners[key, value] = index
+
+
+def check_metadata_room(data: Table) -> Iterator[ConfigProblem]:
+    """Find the first ``[[field]]`` for whose metadata key Stripe has no room: two keys are ours."""
+    entries = data.get("field")
+    keys = [
+        index
+        for index, entry in enumerate(entries if isinstance(entries, list) else ())
+        if isinstance(entry, dict) and str(entry.get("stripe")).startswith("metadata.")
+    ]
+    if len(keys) > MAX_METADATA_FIELDS:
+        text = f"is one metadata key too many: Stripe keeps 50, of which {MAX_METADATA_FIELDS} can be mapped"
+        yield ConfigProblem(("field", keys[MAX_METADATA_FIELDS], "stripe"), text)
 
 
 def _table(data: Table, name: str) -> Table:

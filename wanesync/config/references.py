@@ -14,11 +14,17 @@ from pathlib import Path
 
 from wanesync.core.errors import ConfigError
 from wanesync.core.private_files import OTHERS, find_exposure
+from wanesync.output import UNSAFE
 
 SCHEMES = ("env:", "file:")
 LOOKS_LIKE_REFERENCE = re.compile(r"[A-Za-z][A-Za-z0-9+._-]*:|\$[{(A-Za-z]|[<{!%]|\.{0,2}/|~")
 """How a reference begins that other programs resolve (``aws-sm:…``, ``op://…``, ``arn:…``, ``${NAME}``, ``!secret``),
 or a path without ``file:``: no key of HubSpot or Stripe begins so."""
+KEY_BEGINNING = re.compile(r"(?:pat-[a-z0-9]|[srp]k_(?:test|live|org)_|whsec_)", re.IGNORECASE)
+"""How the keys of both sides begin, so that one that stands in the wrong place is not shown."""
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+NO_KEY_CHARACTER = re.compile(r"[^A-Za-z0-9._~+/:=-]|=(?!=*\Z)")
+"""What no key has: anything but the characters of a bearer token (RFC 6750), and the colon of an encryption key."""
 MAX_FILE_BYTES = 64 * 1024
 """Far above any secret: a larger file is a mistake."""
 MOUNTS = (Path("/run/secrets"),)
@@ -58,7 +64,8 @@ def find_flaw(value: str) -> str:
             return f"holds an invisible character (U+{ord(character):04X}): type it anew, or copy it from another place"
         if not character.isascii():
             return "holds a character that no key has: copy it again"
-    return ""
+    wrong = NO_KEY_CHARACTER.search(value)
+    return f"holds {wrong[0]} where no key does: give the key alone, several as a list" if wrong else ""
 
 
 def resolve(reference: str, env: Mapping[str, str], folder: Path, *, private: bool) -> str:
@@ -70,13 +77,27 @@ def resolve(reference: str, env: Mapping[str, str], folder: Path, *, private: bo
     scheme, _, name = reference.partition(":")
     if not is_reference(reference):
         return reference
-    value = _from_env(name, env) if scheme == "env" else _from_file(folder / Path(name).expanduser(), private)
+    if KEY_BEGINNING.match(name) and name not in env and not (folder / name).exists():
+        raise ConfigError([f"{scheme}: is followed by a key itself: leave {scheme}: out, or name where the key stands"])
+    value = _from_env(name, env) if scheme == "env" else _from_file(folder / expand_home(name, "file:"), private)
     if not value.strip():
         raise ConfigError([f"{reference} is empty: it must hold the value"])
     return value
 
 
+def expand_home(name: str, scheme: str) -> Path:
+    """Return the path of a name that may begin with ``~``. Raises ``ConfigError`` where it can be none."""
+    if UNSAFE.search(name) or {"\t", "\n"} & set(name):
+        raise ConfigError([f"{scheme} must be followed by a path without invisible characters"])
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        raise ConfigError([f"{scheme}{name} begins with ~, but no such folder is known: give the whole path"]) from None
+
+
 def _from_env(name: str, env: Mapping[str, str]) -> str:
+    if name not in env and not VARIABLE.fullmatch(name):
+        raise ConfigError(["env: must be followed by the name of a variable, such as env:STRIPE_API_KEY"])
     if name not in env:
         raise ConfigError([f"env:{name} is not set: export {name}, or name another variable"])
     return env[name].rstrip("\r\n")

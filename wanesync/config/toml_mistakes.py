@@ -49,7 +49,8 @@ def parse(text: str, name: str) -> dict[str, object]:
     """Return the tables of a text. Raises ConfigError that names the line, its key and what would be right."""
     try:
         return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
+        # Python refuses a number of thousands of digits with a plain ValueError.
         # Not chained: the parser's words may repeat a part of a line, which may hold a secret.
         raise ConfigError([explain(text, name, str(error))]) from None
 

@@ -6,6 +6,7 @@ import base64
 import binascii
 import ipaddress
 import re
+from collections.abc import Callable
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -53,6 +54,17 @@ RESERVED_NAMES = frozenset(
 """Properties and keys that wanesync itself writes, or reads for what they mean."""
 ENCRYPTION_KEY_BYTES = 32
 """AES-256."""
+MAX_DAYS = 36_500
+"""A century: what lies further back than the epoch of the clock is no date."""
+MAX_COUNT = 2**53
+"""The largest whole number that JSON of every program keeps; both databases hold it."""
+IPV6 = 6
+MAX_HOST_CHARS = 253
+"""RFC 1035, without the last dot."""
+NO_ADDRESS = "must be an address such as https://host.example, or with a port https://host.example:8443"
+_URL_CHARACTERS = re.compile(r"[A-Za-z0-9._~:/\[\]!$&'()*+,;=%-]*")
+"""RFC 3986, without those that begin a query or a fragment, or end a user."""
+_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 
 
 class Section(BaseModel):
@@ -84,14 +96,40 @@ def as_tuple(value: object) -> object:
 
 
 def _address(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
-        raise ValueError("must be an address such as https://host.example")
-    if parts.scheme == "http" and not is_loopback(value):
-        raise ValueError("must begin with https:// (http:// only for this machine)")
     if {"?", "#", "@"} & set(value):
         raise ValueError("must have no query, no fragment and no user: scheme, host and path only")
+    if not _URL_CHARACTERS.fullmatch(value):
+        raise ValueError(
+            "holds a blank or a character that no address has: a name such as bücher.example is written "
+            "xn--bcher-kva.example, a letter of the path as its percent codes"
+        )
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        raise ValueError(NO_ADDRESS) from None
+    if parts.scheme not in {"http", "https"} or not _is_host(parts.netloc, parts.hostname or "") or port == 0:
+        raise ValueError(NO_ADDRESS)
+    if parts.scheme == "http" and not is_loopback(value):
+        raise ValueError("must begin with https:// (http:// only for this machine)")
     return value.rstrip("/")
+
+
+def _is_host(netloc: str, host: str) -> bool:
+    """Return whether the host of an address is a name or a number that can be called."""
+    if netloc.startswith("["):
+        try:
+            return ipaddress.ip_address(host).version == IPV6
+        except ValueError:
+            return False
+    labels = host.removesuffix(".").split(".")
+    return not netloc.endswith(":") and len(host) <= MAX_HOST_CHARS and all(map(_LABEL.fullmatch, labels))
+
+
+def _listening_host(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._:%-]+", value):
+        raise ValueError("must be the name or the number of an address of this machine, such as 127.0.0.1 or 0.0.0.0")
+    return value
 
 
 def _database(value: str) -> str:
@@ -153,6 +191,8 @@ def _encryption_key(value: SecretStr) -> SecretStr:
 def _stripe_path(value: str) -> str:
     head, _, key = value.partition(".")
     if head == "metadata":
+        if not key.isprintable() or key != key.strip():
+            raise ValueError("must be metadata.KEY, the key without invisible characters and blanks at its ends")
         if not 1 <= len(key) <= MAX_METADATA_KEY_CHARS or set("[]") & set(key):
             raise ValueError("must be metadata.KEY, the key 1 to 40 characters without [ and ]")
     elif value not in STRIPE_PATHS:
@@ -169,7 +209,8 @@ def _property(value: str) -> str:
 
 
 def _not_reserved(value: str) -> str:
-    if value in RESERVED_NAMES:
+    # HubSpot's internal names are lower case, whatever case they are written in.
+    if (value if value.startswith("metadata.") else value.lower()) in RESERVED_NAMES:
         raise ValueError(f"{value} is kept by wanesync itself: map another one")
     return value
 
@@ -186,6 +227,18 @@ def _transform(value: str) -> str:
     return value
 
 
+def _matching(pattern: str, text: str) -> Callable[[str], str]:
+    """Return a check that refuses with ``text`` what ``pattern`` does not match."""
+    expression = re.compile(pattern)
+
+    def check(value: str) -> str:
+        if not expression.fullmatch(value):
+            raise ValueError(text)
+        return value
+
+    return check
+
+
 Text = Annotated[str, Field(min_length=1)]
 Texts = Annotated[tuple[Text, ...], BeforeValidator(as_tuple)]
 HubSpotToken = Annotated[SecretStr, Field(min_length=1), AfterValidator(_hubspot_token)]
@@ -197,6 +250,22 @@ StripeSecrets = Annotated[
 ]
 StripeKey = Annotated[SecretStr, AfterValidator(_stripe_key)]
 EncryptionKey = Annotated[SecretStr, AfterValidator(_encryption_key)]
+Days = Annotated[int, Field(le=MAX_DAYS)]
+Count = Annotated[int, Field(gt=0, le=MAX_COUNT)]
+AccountId = Annotated[
+    str, AfterValidator(_matching(r"acct_[A-Za-z0-9]+", "must be the id of a Stripe account: acct_…"))
+]
+EventName = Annotated[
+    str,
+    AfterValidator(
+        _matching(r"[a-z][a-z0-9_-]{0,49}", "must be at most 50 characters, a-z, 0-9, _ and -, and begin with a letter")
+    ),
+]
+FieldName = Annotated[
+    str,
+    AfterValidator(_matching(r"[a-z][a-z0-9_]{0,99}", "must hold only a-z, 0-9 and _, and begin with a letter")),
+]
+ListeningHost = Annotated[str, Field(min_length=1), AfterValidator(_listening_host)]
 Address = Annotated[str, AfterValidator(_address)]
 Database = Annotated[str, AfterValidator(_database), Field(repr=False)]
 Rate = Annotated[float, Field(gt=0, le=1000)]
