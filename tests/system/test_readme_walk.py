@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
+import select
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +21,7 @@ from typing import IO
 
 import pytest
 
+from tests.support.run_main import TERMINAL_CODES
 from tests.support.set_up import free_port
 from wanesync.child_process import clean_environment
 from wanesync.core.permissions import list_scopes
@@ -25,6 +29,7 @@ from wanesync.sandbox.control_client import ControlClient
 
 README = Path(__file__).parents[2] / "README.md"
 DEADLINE_S = 60.0
+COLUMNS = 80
 CODES = "codes"
 """File to which a shell writes the line and the exit code of each command that does not end with 0."""
 
@@ -44,8 +49,8 @@ class Desk:
         self.ports = {port: str(free_port()) for port in ("7101", "7102", "8787")}
         self.urls = [f"http://127.0.0.1:{self.ports[port]}" for port in ("7101", "7102")]
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        # Output at the width of a terminal; the port of a sandbox on other ports is a setting, not in README.
-        self.env = clean_environment() | {"PATH": path, "WANESYNC_SERVER__PORT": self.ports["8787"], "COLUMNS": "80"}
+        # The port of the sandbox's webhooks is in the configuration, which README has no need to change.
+        self.env = clean_environment() | {"PATH": path, "WANESYNC_SERVER__PORT": self.ports["8787"]}
         self.control = ControlClient(*self.urls)
         self.running: list[tuple[subprocess.Popen[str], IO[str]]] = []
 
@@ -78,20 +83,15 @@ class Desk:
         return Path(output.name).read_text(encoding="utf-8")
 
     def type(self, lines: Sequence[str]) -> tuple[str, Mapping[str, int]]:
-        """Type lines into one shell: what was printed, and exit codes other than 0 by line."""
+        """Type lines into one shell in a terminal: the words that it shows, and exit codes other than 0 by line."""
         (self.folder / CODES).write_text("")
         script = "\n".join(
             f'{self.adapt(line)}\ncode=$?; [ $code = 0 ] || echo "$code {number}" >> {CODES}'
             for number, line in enumerate(lines)
         )
-        done = subprocess.run(
-            ["/bin/bash", "-c", script], cwd=self.folder, env=self.env, capture_output=True, text=True, timeout=120,
-            check=False,
-        )  # fmt: skip
+        text = run_in_terminal(["/bin/bash", "-c", script], self.folder, self.env)
         ended = [row.split() for row in (self.folder / CODES).read_text().splitlines()]
-        return done.stdout + done.stderr, {
-            lines[int(number)].split("#")[0].strip(): int(code) for code, number in ended
-        }
+        return text, {lines[int(number)].split("#")[0].strip(): int(code) for code, number in ended}
 
     def ask(self, *arguments: str) -> dict[str, object]:
         done = subprocess.run(
@@ -115,6 +115,33 @@ class Desk:
                     process.kill()
                     process.wait()
             output.close()
+
+
+def run_in_terminal(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> str:
+    """Run a command in a terminal of 80 columns: its words, blanks between them. A question would never be answered."""
+    master, slave = pty.openpty()
+    termios.tcsetwinsize(slave, (50, COLUMNS))
+    process = subprocess.Popen(command, cwd=folder, env=env, stdin=slave, stdout=slave, stderr=slave)
+    os.close(slave)
+    shown = bytearray()
+    end = time.monotonic() + 2 * DEADLINE_S
+    try:
+        while select.select([master], [], [], max(end - time.monotonic(), 0))[0]:
+            try:
+                shown += os.read(master, 1 << 16)
+            except OSError:  # the end of a terminal (EIO)
+                break
+        # A progress bar returns to the start of its line.
+        text = TERMINAL_CODES.sub("", shown.decode().replace("\r", "\n"))
+        assert time.monotonic() < end, text
+        process.wait(DEADLINE_S)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(master)
+    assert [line for line in text.splitlines() if len(line) > COLUMNS] == []
+    assert "Traceback" not in text
+    return " ".join(text.split())
 
 
 def until(holds: Callable[[], object], what: str) -> None:

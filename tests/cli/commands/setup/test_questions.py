@@ -6,7 +6,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from wanesync.cli.commands.setup.questions import collect, is_interactive
+from wanesync.cli.commands.setup.questions import CREATE, OPTIONS, SECRETS, collect, is_interactive
+from wanesync.cli.main import app
 from wanesync.core.errors import ConfigError
 from wanesync.ops.setup.answers import Answers
 
@@ -42,7 +43,7 @@ def test_what_has_no_default_must_be_given() -> None:
     ("key", "value", "text"),
     [
         ("stripe.api_key", "rk_test_1", "--stripe-api-key takes env:NAME or file:PATH: other users see options"),
-        ("server.public_url", "sync.example.com", "--server-public-url must be an address such as https://"),
+        ("server.public_url", "sync.example.com", "--public-url must be an address such as https://"),
         ("create.contacts", "some", "must be all or none"),
         ("fields.default_country", "Germany", "must be the ISO 3166-1 code"),
     ],
@@ -65,6 +66,20 @@ def test_each_question_is_asked_once_and_a_wrong_answer_again() -> None:
     }
     assert "must be a secret or restricted key" in shown
     assert "rk_test_1" not in shown, "a secret is not shown"
+
+
+def test_nothing_is_asked_where_the_options_suffice() -> None:
+    found, shown = ask("wanesync diff\n", {**GIVEN, "hubspot.access_token": "env:A", "stripe.api_key": "env:C"})
+    assert shown == "", "the next lines of a pasted block are no answers"
+    assert found.secrets == {"hubspot.access_token": "env:A", "stripe.api_key": "env:C"}
+
+
+def test_an_error_names_options_that_exist() -> None:
+    options = CliRunner().invoke(app, ["init", "-h"]).output.split()
+    for key in (*SECRETS, *CREATE, *OPTIONS):
+        with pytest.raises(ConfigError) as caught:
+            collect({**GIVEN, key: "?"}, ask=False)
+        assert str(caught.value).split()[0] in options
 
 
 def test_what_is_given_is_not_asked() -> None:

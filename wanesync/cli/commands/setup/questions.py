@@ -43,6 +43,15 @@ CREATE = {
     "create.customers": "Create customers for contacts that have none",
     "create.contacts": "Create contacts for customers that have none",
 }
+NEEDED = {"hubspot.access_token", "stripe.api_key", *CREATE}
+"""Where these are given as options nothing is asked: each other answer can be left for later."""
+OPTIONS = {
+    "server.public_url": "--public-url",
+    "hubspot.base_url": "--hubspot-url",
+    "stripe.base_url": "--stripe-url",
+    "fields.default_country": "--default-country",
+}
+"""Key -> its option, where that is not named after it."""
 LATER = "Enter: later"
 
 
@@ -61,7 +70,7 @@ def collect(given: Mapping[str, str | None], *, ask: bool) -> Answers:
     problems = [problem for key, value in known.items() if (problem := _find_problem(key, value))]
     if problems:
         raise ConfigError(problems)
-    if ask:
+    if ask and not known.keys() >= NEEDED:
         known |= _ask(known)
     missing = [key for key in CREATE if key not in known]
     if missing:
@@ -72,7 +81,7 @@ def collect(given: Mapping[str, str | None], *, ask: bool) -> Answers:
 
 
 def _find_problem(key: str, value: str) -> str:
-    option = f"--{key.replace('.', '-').replace('_', '-')}"
+    option = OPTIONS.get(key, f"--{key.replace('.', '-').replace('_', '-')}")
     if key in SECRETS:
         return "" if is_reference(value) else f"{option} takes env:NAME or file:PATH: other users see options"
     return _check(key, value, option)
