@@ -21,6 +21,8 @@ from wanesync.output import UNSAFE, clean
 
 DEFAULT_COLUMNS = 100
 """Characters a line may have where no terminal reports its width."""
+MAX_PIPED_COLUMNS = 250
+"""Widest cell of a row that is one line in a pipe (our choice): every row of a table is padded to its widest one."""
 MAX_WORD_COLUMNS = 60
 """Longest word for which a column is widened (our choice); an address has 30 characters as a rule."""
 WIDE_COLUMNS = 170
@@ -80,7 +82,7 @@ def encode_json(value: object, stream: TextIO, *, indent: int | None = None) -> 
 class FittedTable(Table):
     """A table that breaks no word. Where it does not fit a terminal it shows each row as lines of label and value.
 
-    Without a terminal a row stays a row, on lines as long as its words need, so that other programs find it.
+    Without a terminal a row is one line, however long, so that other programs find it whole; only very long cells wrap.
     """
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -96,6 +98,9 @@ class FittedTable(Table):
             if least > options.max_width - self._spaces:
                 yield from self._show_blocks()
                 return
+        else:
+            widths = [(max(needed, min(most, MAX_PIPED_COLUMNS)), most) for needed, most in widths]
+            least = sum(needed for needed, _ in widths)
         room = max(options.max_width - self._spaces, least)
         for column, width in zip(self.columns, _share_out(widths, room), strict=True):
             column.width = width

@@ -77,7 +77,7 @@ def test_an_import_is_stopped_and_released_or_discarded(stage: Stage) -> None:
 
 def test_a_paused_side_and_a_paused_field_wait_for_resume(stage: Stage) -> None:
     contact_id = stage.contact("p0@example.com")["id"]
-    assert stage.ask("pause", "stripe") == {"paused": ["stripe"]}
+    assert stage.ask("pause", "stripe") == {"version": 1, "paused": ["stripe"]}
     assert "stripe is paused by an operator" in stage.run("status", "--check").stdout
     stage.edit(Side.HUBSPOT, "update", contact_id, company="New")
 
@@ -87,7 +87,7 @@ def test_a_paused_side_and_a_paused_field_wait_for_resume(stage: Stage) -> None:
 
     stage.until(waits, "the write is queued")
     assert stage.customer("p0@example.com")["business_name"] == "Old"
-    assert stage.ask("resume") == {"resumed": ["stripe"]}
+    assert stage.ask("resume") == {"version": 1, "resumed": ["stripe"]}
     stage.until(lambda: stage.customer("p0@example.com")["business_name"] == "New", "the write went on")
 
     assert stage.ask("pause", "--field", "company") == {"field": "company"}

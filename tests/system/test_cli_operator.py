@@ -164,7 +164,7 @@ def test_a_hold_has_its_whole_id_and_its_names_in_one_piece(fresh: Stage) -> Non
 def test_a_dry_run_of_release_and_discard_changes_nothing(fresh: Stage) -> None:
     hold_id = fresh.store.run(hold_name)
     counts = {"holds": 1, "people": 1, "fields": 1}
-    assert fresh.ask("hold", "release", hold_id, "--dry-run") == {"dry_run": True, "released": counts}
+    assert fresh.ask("hold", "release", hold_id, "--dry-run") == {"version": 1, "dry_run": True, "released": counts}
     discarded = fresh.run("hold", "discard", "all", "--dry-run")
     said = "1 hold would be discarded: 1 value of 1 person would stay as they are; nothing was changed.\n"
     assert (discarded.returncode, discarded.stdout) == (0, said)
@@ -172,7 +172,7 @@ def test_a_dry_run_of_release_and_discard_changes_nothing(fresh: Stage) -> None:
         assert ([row.state for row in tx.holds.all()], tx.jobs.depth()) == (["open"], [])
     assert count_entries(fresh.store, "hold released") == count_entries(fresh.store, "hold discarded") == 0
     fresh.store.run(lambda tx: tx.holds.open(field_source("city"), HoldKind.FIELD))
-    assert fresh.ask("hold", "release", hold_id, "--yes") == {"released": counts}
+    assert fresh.ask("hold", "release", hold_id, "--yes") == {"version": 1, "released": counts}
     assert "1 hold discarded: no values were held.\n" in fresh.run("hold", "discard", "all", "--yes").stdout
 
 
@@ -184,7 +184,7 @@ def test_a_dry_run_of_retry_changes_nothing(fresh: Stage) -> None:
     assert "refused write stripe 2" in " ".join(shown.stdout.split())
     assert "2 jobs would be tried again; nothing was changed." in shown.stdout
     answer = fresh.ask("retry", "--class", "refused", "--dry-run")
-    assert answer == {"dry_run": True, "retried": 2, "classes": {"refused": 2}}
+    assert answer == {"version": 1, "dry_run": True, "retried": 2, "classes": {"refused": 2}}
     assert count_entries(fresh.store, "retried") == 0
     with fresh.store.reading() as tx:
         assert len(tx.jobs.dead()) == 2
