@@ -69,6 +69,22 @@ def test_a_buried_value_is_written_to_its_side_and_then_to_the_other(side: Side)
     assert not third.immediate_conflicts
 
 
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_value_that_stands_again_and_meets_an_edit_of_the_other_side_is_kept(answered: bool) -> None:
+    back = PutBack(STRIPE, "Ulm", ("Bonn", "Bonn"), contested=True)
+    late = set() if answered else {(STRIPE, "city")}
+    pair = replace(pair_of("Köln", "Ulm", ("Bonn", "Bonn"), back), late=late)
+    merged = merge(pair, CITY, "keep")
+    assert written(merged, STRIPE) == {"city": "Köln"}
+    assert [(c.side, c.value, c.kind) for c in merged.conflicts[STRIPE]] == [(STRIPE, "Ulm", "policy")]
+
+
+def test_a_late_write_of_a_value_put_back_is_reverted_once_the_base_has_moved_on() -> None:
+    back = PutBack(STRIPE, "Ulm", ("Bonn", "Bonn"), contested=True)
+    pair = replace(pair_of("Köln", "Ulm", ("Köln", "Köln"), back), late={(STRIPE, "city")})
+    assert written(merge(pair, CITY, "keep"), STRIPE) == {"city": "Köln"}
+
+
 def test_a_part_that_nobody_contested_leaves_no_conflict() -> None:
     back = PutBack(STRIPE, "", ("Bonn", "Bonn"), contested=False)
     merged = meet("Bonn", "Bonn", ("Bonn", "Bonn"), back)

@@ -176,6 +176,13 @@ def _put_back(pair: Pair, spec: FieldSpec, back: PutBack, base_pair: BasePair | 
     return False
 
 
+def _stands_again(pair: Pair, spec: FieldSpec, back: PutBack | None, side: Side) -> bool:
+    """Return whether a side holds the value that is put back there: an edit of a user, though a write of ours set it."""
+    if back is None or back.side is not side or pair.base.get(spec.name) != back.over:
+        return False
+    return spec.key(pair.value(side, spec.name)) == spec.key(back.value)
+
+
 def put_back_unmapped(pair: Pair, fields: FieldMap, merged: MergeResult) -> None:
     """Put back what a write sent along and buried though no field holds it: a part of an address, further locales.
 
@@ -357,7 +364,11 @@ def _three_way(pair: Pair, spec: FieldSpec, base_pair: BasePair, merged: MergeRe
     See docs/correctness.md#three-way-merge.
     """
     hubspot, stripe = pair.value(Side.HUBSPOT, spec.name), pair.value(Side.STRIPE, spec.name)
-    late = [side for side in Side if (side, spec.name) in pair.late]
+    late = [
+        side
+        for side in Side
+        if (side, spec.name) in pair.late and not _stands_again(pair, spec, pair.put_back.get(spec.name), side)
+    ]
     changed = [
         side for side in Side if pair.value(side, spec.name) != _base_value(base_pair, side) and side not in late
     ]
