@@ -177,7 +177,7 @@ def _put_back(pair: Pair, spec: FieldSpec, back: PutBack, base_pair: BasePair | 
 
 
 def _stands_again(pair: Pair, spec: FieldSpec, back: PutBack | None, side: Side) -> bool:
-    """Return whether a side holds the value that is put back there: an edit of a user, though a write of ours set it."""
+    """Return whether a side holds the value put back there: an edit of a user, though a write of ours set it."""
     if back is None or back.side is not side or pair.base.get(spec.name) != back.over:
         return False
     return spec.key(pair.value(side, spec.name)) == spec.key(back.value)
