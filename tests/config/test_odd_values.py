@@ -42,6 +42,12 @@ def test_a_path_of_a_database_that_cannot_be_one_is_refused(file: Path, name: st
         refused(file, f'database = "sqlite:{name}"\n{CREATE}', "database")
 
 
+@pytest.mark.parametrize("address", ["sqlite::memory:", "sqlite:///:memory:", "sqlite:///", "sqlite:////", "sqlite:/"])
+def test_a_database_that_is_no_file_is_refused(file: Path, address: str) -> None:
+    refused(file, f'database = "{address}"\n{CREATE}', "database")
+    refused(file, CREATE, "database", {"WANESYNC_DATABASE": address})
+
+
 @pytest.mark.parametrize("scheme", ["env", "file"])
 @pytest.mark.parametrize("key", [KEY, "sk_live_HIDDEN", "rk_test_HIDDEN", "whsec_HIDDEN"])
 def test_a_key_behind_the_scheme_of_a_reference_is_not_shown(file: Path, scheme: str, key: str) -> None:

@@ -34,7 +34,7 @@ def test_a_database_file_stands_beside_the_file_that_names_it(file: Path, line: 
     assert read(file, line + CREATE).database == f"sqlite:{file.parent / name}"
 
 
-@pytest.mark.parametrize("database", ["sqlite:/srv/one.db", "sqlite::memory:", "postgresql://ann@h/d"])
+@pytest.mark.parametrize("database", ["sqlite:/srv/one.db", "postgresql://ann@h/d"])
 def test_other_databases_stay_as_they_are_named(file: Path, database: str) -> None:
     keys = f'[security]\nkeys = "abcd:{SEAL}"\n'
     assert read(file, f'database = "{database}"\n{CREATE}{keys}').database == database

@@ -140,6 +140,27 @@ def test_errors_of_the_server_become_errors_of_the_store_without_their_text() ->
         assert "secret-value" not in str(translated)
 
 
+@pytest.mark.parametrize(
+    ("address", "expected", "lasts"),
+    [
+        ("postgresql://ann@127.0.0.1:1/n?sslmode=secret-value", "cannot be right: sslmode", True),
+        ("postgresql://ann@127.0.0.1:1/n?keepalives=secret-value", "cannot be right: keepalives", True),
+        ("postgresql://ann@127.0.0.1:1/n?service=secret-value", "cannot be right: service", True),
+        ("postgresql://ann@127.0.0.1:1/n?hostaddr=300.1.1.1", "hostaddr is no address", False),
+        ("postgresql://ann@host.invalid/n", "the name of its host is not known", False),
+        ("postgresql://ann@127.0.0.1:1/n", "is it running?", False),
+    ],
+)
+def test_a_mistake_in_an_address_is_told_from_a_server_that_does_not_run(
+    address: str, expected: str, lasts: bool
+) -> None:
+    with pytest.raises(DatabaseUnavailable) as caught:
+        open_store(address, KEYS)
+    assert expected in str(caught.value)
+    assert caught.value.lasts is lasts
+    assert "secret-value" not in str(caught.value)
+
+
 def test_any_other_error_stays_as_it_is() -> None:
     for error in (ValueError("x"), errors.SyntaxError("x")):
         assert translate(error, "db") is error

@@ -39,14 +39,17 @@ def check_database_path(data: Table) -> Iterator[ConfigProblem]:
     """Check the path of a SQLite database, wherever it comes from, and write it without the slashes of a URL."""
     database = data.get("database")
     name = _sqlite_path(database)
-    if not name or name == ":memory:":
+    if not name:
+        return
+    if name == ":memory:":
+        yield ConfigProblem(("database",), "must be a file: what is in memory ends with the command")
         return
     try:
         path = expand_home(name, "sqlite:")
     except ConfigError as error:
         yield from (ConfigProblem(("database",), text) for text in error.problems)
         return
-    if name.startswith("//") or "?" in name:
+    if name.startswith("//") or name.endswith("/") or "?" in name:
         text = "must be sqlite:FILE, relative to the folder of the configuration, or sqlite:/FOLDER/FILE, absolute"
         yield ConfigProblem(("database",), text)
     elif path.is_absolute() and len(path.parts) == 2:
@@ -67,7 +70,7 @@ def _sqlite_path(database: object) -> str:
         return ""
     if name.startswith("////"):
         return name[3:]
-    if name.startswith("///") and "/" not in name[3:]:
+    if name.startswith("///") and "/" not in name[3:] and name[3:]:
         return name[3:]
     return name
 

@@ -6,6 +6,9 @@ import re
 from urllib.parse import parse_qs
 
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_PORT = re.compile(r"\A(?:\[[^\]]*\]|[^:\[]*):(.*)\Z", re.DOTALL)
+MAX_PORT = 65_535
+NO_LOGIN = "holds a port that is no number: a user and a password end with @, postgresql://user:password@host:port/name"
 UNENCODED = (
     "holds a user name or a password with a character that must be written as its percent code: @ as %40, : as %3A, "
     "/ as %2F, ? as %3F, # as %23, % as %25, a blank as %20"
@@ -20,7 +23,11 @@ def find_unencoded(address: str) -> str:
     scheme, mark, rest = address.partition("://")
     if not mark or not scheme.startswith("postgres"):
         return ""
-    login, at, _ = rest.rpartition("@")
+    login, at, place = rest.rpartition("@")
+    ports = [_PORT.sub(r"\1", host) for host in re.split(r"[/?#]", place)[0].split(",") if _PORT.match(host)]
+    if any(port and not _is_port(port) for port in ports):
+        # Without @ the password stands where the port belongs.
+        return "holds a port that is no number up to 65535" if at else NO_LOGIN
     if not at:
         # Without a login nothing of it can be unencoded, unless a character has ended it early.
         return ""
@@ -28,6 +35,10 @@ def find_unencoded(address: str) -> str:
     if set("@/?#[]") & set(login) or ":" in password or _BAD_ESCAPE.search(login) or not _is_plain(user + password):
         return UNENCODED
     return ""
+
+
+def _is_port(text: str) -> bool:
+    return bool(re.fullmatch(r"[0-9]{1,5}", text)) and int(text) <= MAX_PORT
 
 
 def _is_plain(text: str) -> bool:

@@ -61,6 +61,17 @@ _UNAVAILABLE = {"55P03", "42501", "25006"}
 # No table, column, function or schema of that name, or one of another shape: no statement of ours can succeed.
 _FOREIGN = {"42P01", "42703", "42883", "42P07", "42804", "3F000"}
 _FATAL = re.compile(r"FATAL: +([^\n]{1,200})")
+# What libpq says of a setting before it calls a server: it never becomes right by waiting.
+_SETTING = re.compile(
+    r'invalid (\w+) value: |invalid integer value "[^"]*" for connection option "(\w+)"|'
+    r"definition of (service) "
+)
+_CLIENT_REASONS = (
+    ("failed to resolve host", " (the name of its host is not known: check it, and DNS)"),
+    ("could not parse network address", " (its hostaddr is no address)"),
+    ("certificate", " (TLS: its certificate is not accepted: check sslmode and sslrootcert)"),
+    ("SSL", " (TLS: check sslmode)"),
+)
 _REFUSED_CLASSES = {"22", "54", "XX"}  # a value, a limit of the program, a damaged row
 
 
@@ -88,13 +99,24 @@ def _translate(error: psycopg.Error, label: str) -> BaseException:  # noqa: PLR0
         )
     lost = not state and isinstance(error, errors.InterfaceError | errors.OperationalError)
     if lost or state in _UNAVAILABLE or state[:2] in _UNAVAILABLE_CLASSES:
-        # A refused connection has no code; its reason names the user and the database, which the label shows anyway.
-        fatal = None if state else _FATAL.search(str(error))
-        code = f" ({state})" if state else f" ({fatal[1]})" if fatal else ""
+        if not state and (setting := _SETTING.search(str(error))):
+            name = next(filter(None, setting.groups()))
+            return DatabaseUnavailable(
+                f"the address of the database {label} holds a value that cannot be right: {name}", lasts=True
+            )
+        code = f" ({state})" if state else _reason(str(error))
         return DatabaseUnavailable(f"the database {label} cannot be reached or is busy{code}; is it running?")
     if isinstance(error, psycopg.DataError) or state[:2] in _REFUSED_CLASSES:
         return DatabaseRefused(state)
     return error
+
+
+def _reason(text: str) -> str:
+    """Return why a connection failed, where the client or the server says so without a code."""
+    if fatal := _FATAL.search(text):
+        # It names the user and the database, which the label shows anyway.
+        return f" ({fatal[1]})"
+    return next((reason for mark, reason in _CLIENT_REASONS if mark in text), "")
 
 
 class PostgresSession(Session):
