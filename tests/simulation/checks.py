@@ -109,7 +109,7 @@ def _check_parked(world: World, link: Link, name: str) -> None:
 def _check_made(world: World) -> None:
     facts = world.facts
     # A second customer, or a guest, whose counterpart moved to another address counts as another person.
-    strangers = "email" in world.features and bool(world.features & {"second", "guest"})
+    strangers = "email" in world.features and bool(world.features & {"second", "guest", "debit"})
     strangers = strangers or "shared" in world.features
     made: dict[tuple[Side, int, str], list[str]] = defaultdict(list)
     for ref, source in facts.made:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 FEATURES = (
     "wide filled lag empty partial shapes odd restore couples keepid same parts shared exchange hot refuse vanish "
-    "shorten jump remap repeat full stage repath renamed oldapi debit undone erase"
+    "shorten jump remap repeat full stage repath renamed oldapi debit undone erase overdue"
 ).split()
 """What a scenario may hold besides ``people.FEATURES``.
 
@@ -44,7 +44,7 @@ refunded or disputed. ``oldapi``: Stripe sends events in a version with another 
 ``full``: another program fills a customer's metadata to its last keys, or takes some out. ``stage``: the life-cycle
 stage is mapped, which HubSpot moves forward only. ``repath``: the configuration keeps a field elsewhere on Stripe for
 a while. ``renamed``: the company of a customer whose name Stripe filled in changes. ``erase``: a contact's data are
-deleted for privacy.
+deleted for privacy. ``overdue``: webhooks come up to 50 minutes late, in no order.
 """
 READY = frozenset(FEATURES)
 """Those that seeds may draw: seeds with them pass."""
@@ -65,6 +65,8 @@ RULES = ({"pattern": ".*[02468]"}, {"max_length": "3"}, {"options": "Co1;Co2;Co3
 KEPT_CHARS = 4
 WRONG_FOR_MS = (300, 3_000, 8_000, 40_000)
 """A wrong clock is noticed by the next heartbeat, 2 s apart, unless it is right again by then."""
+OVERDUE_MS = 3_000_000
+"""Senders repeat for a day and longer; 50 minutes are beyond every window of the engine, and within one of ``Play``."""
 JUMPS_MS = (3_600_000, 86_400_000, -3_600_000)
 ODD = ("\ud83d", "a\0b", "x" * 70_000, "é" * 3_000 + "\u202e")
 ODD_TEXTS = frozenset(ODD)
@@ -155,6 +157,7 @@ class Hazards:
         """The faults of the stand-ins with what these features do."""
         return replace(
             faults,
+            reorder_ms=OVERDUE_MS if self.has("overdue") else faults.reorder_ms,
             read_lag_ms=4_000 if self.has("lag") else 0,
             empty_answer=0.06 if self.has("empty") else 0.0,
             partial_answer=0.12 if self.has("partial") else 0.0,
