@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.console import Group
-from rich.markup import escape
+from rich.table import Table
 from rich.text import Text
 
 from wanesync.ops.writes import OFF
 from wanesync.terminal import format_counts, format_duration, make_table, pluralize
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from rich.console import RenderableType
-    from rich.table import Table
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
     from wanesync.ops.api_versions import ApiVersionState
     from wanesync.ops.lane_status import LaneState
@@ -35,6 +34,7 @@ LANE_COLUMNS = (
 )
 FLOW_COLUMNS = ("Done", ">1 min", ">5 min", ">60 min", ">In 60 min", ">Failed", ">Given up")
 FLOW_TITLE = "Done per minute over 1, 5 and 60 minutes; tries and jobs of 60 minutes"
+LABEL_COLUMNS = 17
 STOPPED = {"away": "unreachable"}
 """How the table names why a lane is stopped, where the JSON document has another word."""
 
@@ -82,10 +82,28 @@ def render_status(status: Status) -> RenderableType:
         ),
     ]
     flows = _make_flow_table(status)
-    text = Text("\n".join(f"{label:<17}{value}" for label, value in lines))
-    parts: list[RenderableType] = [_make_lane_table(status), *([flows] if flows.row_count else []), text]
-    parts += [f"[red]alarm[/]            {escape(alarm)}" for alarm in status.alarms]
-    return Group(*parts)
+    lines += [("alarm", alarm) for alarm in status.alarms]
+    return Group(_make_lane_table(status), *([flows] if flows.row_count else []), _LabelledLines(lines))
+
+
+class _LabelledLines:
+    """A line for each label and value. On a terminal a value that is longer continues below itself."""
+
+    def __init__(self, lines: Sequence[tuple[str, str]]) -> None:
+        self._lines = lines
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Render as lines, or in a terminal as two columns."""
+        room = options.max_width - LABEL_COLUMNS
+        for label, value in self._lines:
+            name = Text(f"{label:<{LABEL_COLUMNS}}", style="red" if label == "alarm" else "")
+            if not console.is_terminal or max(map(len, value.split()), default=0) > room:
+                yield name + Text(value)
+                continue
+            made = Table.grid()
+            made.add_column(width=LABEL_COLUMNS, no_wrap=True)
+            made.add_row(name, Text(value))
+            yield made
 
 
 def _list_limits(status: Status) -> list[str]:

@@ -52,15 +52,15 @@ def conflicts(
     screen = make_wide_console()
     rows = [
         (
-            format_time(row.at_ms),
+            f"{format_time(row.at_ms)[:16]}Z",
             f"{row.conflict.side} {row.conflict.record_id}",
             row.conflict.field,
             row.conflict.kind,
             show(row.conflict.value) or "blank",
         )
-        for row in found.rows
+        for row in sorted(found.rows, key=lambda one: (-one.at_ms, one.link_id, one.conflict.field))
     ]
-    print_rows(screen, make_table("Since", "#Record", "Field", "Kind", "Value that did not win"), rows)
+    print_rows(screen, make_table("Since", "#Record", "Field", "Kind", "Value"), rows)
     shown = f"{len(rows):,} of " if len(rows) != found.total else ""
     screen.print(f"{shown}{pluralize(found.total, 'open conflict')}." if found.total else "No open conflicts.")
     if found.total:

@@ -88,7 +88,9 @@ def create(
         return
     print_line(f"{endpoint.id} {result.made}: {endpoint.url}, {len(endpoint.events)} events, API {endpoint.version}")
     if written:
-        print_line(f'wrote {written}: set webhook_secret = "file:{written}" in [stripe], then restart wanesync serve')
+        named = find_named_file(chosen.file, "stripe", "webhook_secret") == place
+        setting = "" if named else f'set webhook_secret = "file:{written}" in [stripe], then '
+        print_line(f"wrote {written}: {setting}restart wanesync serve or up, if it runs")
     else:
         print_line("its signing secret is shown in Stripe: Workbench, Webhooks; --replace makes a new one")
     if result.made is not Made.REPLACED and endpoint.version != chosen.wish.version:
