@@ -90,11 +90,11 @@ def test_a_paused_side_and_a_paused_field_wait_for_resume(stage: Stage) -> None:
     assert stage.ask("resume") == {"version": 1, "resumed": ["stripe"]}
     stage.until(lambda: stage.customer("p0@example.com")["business_name"] == "New", "the write went on")
 
-    assert stage.ask("pause", "--field", "company") == {"field": "company"}
+    assert stage.ask("pause", "--field", "company") == {"version": 1, "field": "company"}
     stage.edit(Side.HUBSPOT, "update", contact_id, company="Newer", city="Ulm")
     stage.until(lambda: stage.customer("p0@example.com").get("address.city") == "Ulm", "other fields flow")
     stage.rest()
     assert stage.customer("p0@example.com")["business_name"] == "New"
-    assert stage.ask("resume", "--field", "company") == {"field": "company", "people": 1}
+    assert stage.ask("resume", "--field", "company") == {"version": 1, "field": "company", "people": 1}
     stage.until(lambda: stage.customer("p0@example.com")["business_name"] == "Newer", "the field is resumed")
     assert stage.run("pause", "stripe", "--field", "company").returncode == 2
