@@ -39,7 +39,14 @@ codecs.register_error(REPLACE_PLAINLY, _replace_plainly)
 
 
 def prepare_streams() -> None:
-    """Let no character end a command: one that the encoding of a standard stream does not have is replaced."""
+    """Let no character end a command: one that the encoding of a standard stream does not have is replaced.
+
+    A closed stream (``>&-``) leads nowhere, so that no file that is opened later takes its number.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            _open_nowhere(number)
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A stream that counts as seekable and is a pipe cannot be set; it keeps what Python chose.
@@ -47,12 +54,23 @@ def prepare_streams() -> None:
                 stream.reconfigure(errors=REPLACE_PLAINLY)
 
 
-def discard_output() -> None:
-    """Send what is left of standard output nowhere: Python writes it at its end, and would report that it cannot."""
-    with contextlib.suppress(OSError, ValueError):
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
+def _open_nowhere(number: int) -> None:
+    """Let a number of an open file lead nowhere, in this process and those it starts."""
+    null = os.open(os.devnull, os.O_RDWR)
+    if null != number:
+        os.dup2(null, number)
         os.close(null)
+    os.set_inheritable(number, True)
+
+
+def discard_output() -> None:
+    """Send what cannot be written nowhere: Python writes it at its end, and would report that it cannot."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError):
+                _open_nowhere(stream.fileno())
 
 
 def clean(text: str) -> str:
@@ -68,7 +86,13 @@ def _escape(found: re.Match[str]) -> str:
 def print_line(text: str, *, error: bool = False, flush: bool = False) -> None:
     """Print text on standard output or standard error, unsafe characters escaped; on a terminal fitted to its width."""
     stream = sys.stderr if error else sys.stdout
-    print(fit_to_terminal(clean(text), stream) if stream.isatty() else clean(text), file=stream, flush=flush)
+    try:
+        print(fit_to_terminal(clean(text), stream) if stream.isatty() else clean(text), file=stream, flush=flush)
+    except OSError:
+        if not error:
+            raise
+        # The reason why a command ends can be written nowhere: its exit code still says it.
+        discard_output()
 
 
 def fit_to_terminal(text: str, stream: TextIO) -> str:

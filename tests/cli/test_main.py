@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -60,3 +62,51 @@ def test_an_output_that_cannot_be_written_ends_with_one_line(capfd: pytest.Captu
         done = subprocess.run([sys.executable, "-m", "wanesync", "--help"], stdout=full, check=False)
     assert done.returncode == 4
     assert capfd.readouterr().err == "wanesync: cannot write the output: No space left on device\n"
+
+
+CODES = {"unreadable": (["status", "--config", "none.toml"], 2), "help": (["--help"], 0), "version": (["-V"], 0)}
+
+
+@pytest.mark.parametrize("name", CODES)
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_change_no_exit_code(tmp_path: Path, name: str, closed: str) -> None:
+    arguments, code = CODES[name]
+    done = _run_in_shell(closed, tmp_path, *arguments)
+    assert (done.returncode, done.stdout) == (code, done.stdout if ">&-" not in closed.split() else "")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_no_file_takes_the_number_of_a_closed_stream(tmp_path: Path, closed: str) -> None:
+    """What a library writes to its standard error would be written into that file."""
+    code = (
+        "from wanesync.output import prepare_streams; import os, subprocess, sys; prepare_streams(); "
+        "number = os.open('file', os.O_CREAT | os.O_RDWR); os.write(2, b'x'); "
+        "subprocess.run(['sh', '-c', 'echo x >&2']); "
+        "open('seen', 'w').write(f'{number} {os.path.getsize(\"file\")}')"
+    )
+    subprocess.run(["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-c", code], cwd=tmp_path, check=True)
+    number, size = map(int, (tmp_path / "seen").read_text().split())
+    assert number > 2
+    assert size == 0
+
+
+@pytest.mark.parametrize("place", ["/dev/full", "closed pipe"])
+@pytest.mark.parametrize(("arguments", "codes"), [(["status", "--config", "none.toml"], {2}), (["nosuch"], {2, 4, 0})])
+def test_a_standard_error_that_takes_nothing_changes_no_exit_code(
+    tmp_path: Path, place: str, arguments: list[str], codes: set[int]
+) -> None:
+    if place == "/dev/full":
+        done = _run_in_shell("2>/dev/full", tmp_path, *arguments)
+        assert done.returncode in codes
+        return
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run([sys.executable, "-m", "wanesync", *arguments], stderr=writer, cwd=tmp_path, check=False)
+    os.close(writer)
+    assert ended.returncode in codes
+
+
+def _run_in_shell(redirections: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = ["sh", "-c", f'exec "$@" {redirections}', "sh", sys.executable, "-m", "wanesync", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False, timeout=60)

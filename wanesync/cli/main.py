@@ -71,6 +71,9 @@ def main() -> None:
     except CallError as error:
         _print_problems([f"{error}: try again later, or see wanesync status"])
         sys.exit(4)
+    except KeyboardInterrupt:
+        # Before or after the command itself.
+        sys.exit(INTERRUPTED)
 
 
 @contextmanager
