@@ -44,3 +44,13 @@ def test_a_commands_usage_has_its_whole_name() -> None:
     assert CliRunner().invoke(app, ["status", "--help"]).stdout.startswith("Usage: root status [OPTIONS]")
     assert CliRunner().invoke(app, ["hold", "list", "--help"]).stdout.startswith("Usage: root hold list [OPTIONS]")
     assert CliRunner().invoke(app, ["status", "--nonsense"]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "typed", [("writes", "maybe"), ("sandbox", "delete", "person", "1"), ("limits", "--nonsense=1")]
+)
+def test_a_wrong_value_is_named_in_plain_words(typed: tuple[str, ...]) -> None:
+    shown = CliRunner().invoke(app, typed)
+    assert shown.exit_code == 2
+    assert "Value error" not in shown.output
+    assert "Error: " in shown.output

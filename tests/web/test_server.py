@@ -69,7 +69,7 @@ def test_a_port_that_is_taken_is_a_configuration_error(store: Store) -> None:
     server = WebServer(store, Intake(), WebSettings(), ("127.0.0.1", 0))
     server.start()
     try:
-        with pytest.raises(ConfigError, match="cannot be opened"):
+        with pytest.raises(ConfigError, match=r"cannot be opened \(Address already in use\): choose"):
             WebServer(store, Intake(), WebSettings(), ("127.0.0.1", int(server.url.rpartition(":")[2])))
     finally:
         server.stop()

@@ -78,6 +78,14 @@ class LazyCommand(TyperCommand):
 class GroupedCommands(TyperGroup):
     """The program: its help lists the commands by what they are for."""
 
+    def invoke(self, ctx: Context) -> object:
+        """Run the command; of a value that cannot be used only the plain text is shown, not the library's preface."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")
+            raise
+
     def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:  # noqa: ARG002 - as Typer calls it
         """Write a section for each group."""
         for title, entries in GROUPS.items():

@@ -360,7 +360,7 @@ def load(path: Path | None, env: Mapping[str, str], uses: Collection[str] = VEND
     unresolved = tables.resolve(
         data, lambda key, value: secrets.resolve(value, env, folder, private=key in SECRET_KEYS)
     )
-    problems += map(_name_the_command, unresolved)
+    problems += map(_name_the_origin, unresolved)
     problems += [
         *tables.check_database_path(data),
         *tables.check_across_tables(data),
@@ -397,12 +397,17 @@ def _read(path: Path | None) -> tuple[tables.Table, KeyLocations, list[ConfigPro
     return data, KeyLocations(path.name, find_lines(text)), _check_place(data, path, found)
 
 
-def _name_the_command(problem: ConfigProblem) -> ConfigProblem:
-    """Add which command writes a secret that is not there yet, where one does."""
+ORIGINS: Mapping[tuple[str | int, ...], str] = {
+    ("stripe", "webhook_secret"): "wanesync webhooks stripe create writes it",
+    ("hubspot", "webhook_secret"): "the client secret of the app, in HubSpot's Auth tab",
+}
+
+
+def _name_the_origin(problem: ConfigProblem) -> ConfigProblem:
+    """Add where a webhook secret that is not there yet comes from."""
     absent = "No such file" in problem.text or "is not set" in problem.text
-    if problem.path[:2] != ("stripe", "webhook_secret") or not absent:
-        return problem
-    return ConfigProblem(problem.path, f"{problem.text} (wanesync webhooks stripe create writes it)")
+    origin = ORIGINS.get(problem.path[:2]) if absent else None
+    return ConfigProblem(problem.path, f"{problem.text} ({origin})") if origin else problem
 
 
 def _check_place(data: tables.Table, path: Path, found: os.stat_result) -> list[ConfigProblem]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import random
 import signal
 import socket
@@ -274,7 +275,9 @@ def _listen(ports: Mapping[Side, int]) -> dict[str, socket.socket]:
         except (OSError, OverflowError) as cause:
             for other in opened.values():
                 other.close()
-            raise InvalidRequest(f"port {port} for {side} cannot be opened ({cause}): choose another one") from cause
+            reason = os.strerror(cause.errno) if isinstance(cause, OSError) and cause.errno else str(cause)
+            advice = f"end what uses it, or choose another one with --{side}-port"
+            raise InvalidRequest(f"port {port} for {side} cannot be opened ({reason}): {advice}") from cause
     return opened
 
 

@@ -127,7 +127,9 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
-        problem = f"{host} port {port} cannot be opened ({error.strerror}): choose another server.host or server.port"
+        # Python adds "(while attempting to bind on address …)".
+        reason = (error.strerror or str(error)).partition(" (while")[0]
+        problem = f"{host} port {port} cannot be opened ({reason}): choose another server.host or server.port"
         raise ConfigError([problem]) from error
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
@@ -18,6 +17,7 @@ from rich.console import Console
 from wanesync.config.references import is_reference, resolve
 from wanesync.core.errors import ConfigError, VendorUnavailable, WanesyncError
 from wanesync.core.model import Side
+from wanesync.output import print_line
 from wanesync.sandbox.control_client import ControlClient
 from wanesync.sandbox.errors import InvalidRequest, SandboxUnreachable
 from wanesync.sandbox.seed_data import SeedOptions
@@ -239,7 +239,7 @@ def _errors() -> Iterator[None]:
         with convert_errors():
             yield
     except WanesyncError as error:
-        print(f"wanesync sandbox: {error}", file=sys.stderr)
+        print_line(f"wanesync sandbox: {error}", error=True)
         raise typer.Exit(error.exit_code) from error
 
 
