@@ -124,6 +124,13 @@ def test_a_read_under_way_meanwhile_is_stored_without_its_values(live: LiveSync)
     assert find_planted(live) == {}
 
 
+def test_a_customer_that_was_deleted_before_leaves_no_values(live: LiveSync) -> None:
+    live.link(ANN, CUS)
+    live.delete(STRIPE, "cus_1")
+    erase(live)
+    assert find_planted(live) == {}
+
+
 def test_events_of_the_customer_that_come_later_are_settled(live: LiveSync) -> None:
     live.link(ANN, CUS)
     erase(live)

@@ -152,12 +152,11 @@ class RecordWriter:
             for stored in filter(None, (self.get(side, one) for one in ids)):
                 if side is Side.HUBSPOT:
                     tx.tombstones.put(side, stored.id, stored.hmacs, contact.valid_to_ms, erased=True)
-                if not stored.deleted:
-                    emptied = replace(strip(stored), revision=stored.revision + 1)
-                    if side is Side.STRIPE and stored.id not in linked and not stored.excluded:
-                        # A read under way is stored before it is planned again: without its values, too.
-                        emptied = replace(emptied, note=ERASED)
-                    self._replace(emptied, frozenset())
+                emptied = replace(strip(stored), revision=stored.revision + 1)
+                if side is Side.STRIPE and stored.alive and stored.id not in linked and not stored.excluded:
+                    # A read under way is stored before it is planned again: without its values, too.
+                    emptied = replace(emptied, note=ERASED)
+                self._replace(emptied, frozenset())
         # Planned once more, so that it is noted that they still hold the data.
         self.found_again |= {(Side.STRIPE, one) for one in customers}
         tx.journal.add("erased", Side.HUBSPOT, contact.id, "", {"customers": customers})
