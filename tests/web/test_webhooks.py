@@ -112,7 +112,8 @@ def test_the_signature_decides_whatever_content_type_is_announced(door: Door) ->
 
 @pytest.mark.case(5)
 def test_a_character_no_database_holds_sets_only_its_element_aside(door: Door) -> None:
-    answer = door.post_hubspot([change(1) | {"changeSource": "CRM\0UI"}, change(2)])
+    edit = {"subscriptionType": "contact.propertyChange", "propertyName": "city", "propertyValue": "Ulm"}
+    answer = door.post_hubspot([change(1) | edit | {"changeSource": "CRM\0UI"}, change(2)])
     assert (answer.status, answer.json) == (200, {"stored": 1})
     assert len(door.intake.stored[0].set_aside) == 1
 
