@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -46,3 +47,13 @@ def test_first_and_last_name_are_shown_as_one_text(tmp_path: Path) -> None:
         row for row in csv_of(found_of(*PEOPLE), tmp_path / "a.csv", show_values=True) if row["field"] == "name"
     ]
     assert (row["hubspot"], row["to"]) == ("Ada Lovelace", "Ada Lovelace")
+
+
+@pytest.mark.parametrize("mark", list("=+-@＝＋－＠"))
+@pytest.mark.parametrize("before", ["Smith;", "Smith; ", 'Smith;"', "Smith\t", "Smith\n", 'Smith\n ""', " ", "\u00a0"])
+def test_no_part_of_a_cell_is_a_formula_where_semicolons_separate_cells(before: str, mark: str, tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    csv_of(found_of(nasty_person(f'{before}{mark}HYPERLINK("http://x")')), file, show_values=True)
+    for line in file.read_text(encoding="utf-8").splitlines():
+        for cell in re.split(r"[;\t]|(?<=,)", line):
+            assert not cell.lstrip().lstrip('"').lstrip().startswith(tuple("=+-@＝＋－＠")), line

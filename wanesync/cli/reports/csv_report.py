@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,13 +18,17 @@ COLUMNS = (
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """First characters that make a spreadsheet run a cell as a formula (owasp.org/www-community/attacks/CSV_Injection)."""
 
+INNER_FORMULA = re.compile(r"""([;\t\n][\s"]*)(?=[=+@\-＝＋－＠])""")
+"""Where a spreadsheet that separates cells by semicolons, as German ones do, would begin a cell with a formula."""
+
 
 def write_csv(report: Findings, path: Path, *, show_values: bool) -> None:
     """Write all differences; one without fields is one line whose field is empty. Raises ``ConfigError``.
 
     Column ``to``: the value that would be written to the side in ``writes``. Column ``decision`` is blank, for the
-    operator to fill in. A cell that a spreadsheet would run as a formula gets an apostrophe in front; ids and field
-    names never need one. What a terminal would obey, or what reverses the text around it, is shown as its escape.
+    operator to fill in. A cell, or a part of one, that a spreadsheet would run as a formula gets an apostrophe in
+    front; ids and field names never need one. What a terminal would obey, or what reverses the text around it, is shown
+    as its escape.
     """
     format_value = make_value_formatter(show_values)
     with write_text_atomically(path) as file:
@@ -44,5 +49,5 @@ def _lines(found: Difference, format_value: ValueFormatter) -> Iterator[tuple[st
 
 
 def _escape_formula(cell: str) -> str:
-    cell = clean(cell.replace("\r\n", "\n"))
-    return f"'{cell}" if cell.startswith(FORMULA) else cell
+    cell = INNER_FORMULA.sub(r"\1'", clean(cell.replace("\r\n", "\n")))
+    return f"'{cell}" if cell.startswith(FORMULA) or cell.lstrip().startswith(FORMULA) else cell
