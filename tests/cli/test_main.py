@@ -110,3 +110,21 @@ def test_a_standard_error_that_takes_nothing_changes_no_exit_code(
 def _run_in_shell(redirections: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = ["sh", "-c", f'exec "$@" {redirections}', "sh", sys.executable, "-m", "wanesync", *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False, timeout=60)
+
+
+@pytest.mark.parametrize("module", ["typer", "wanesync.output", "wanesync.cli.command_table"])
+def test_ctrl_c_while_the_program_is_loaded_prints_nothing(module: str) -> None:
+    code = f"""
+import os, signal, sys
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting())
+sys.argv = ["wanesync", "--help"]
+from wanesync.__main__ import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    # As a shell shows it: 128 and the number of the signal.
+    assert (128 - done.returncode, done.stdout, done.stderr) == (130, "", "")
