@@ -53,6 +53,8 @@ def check_rest(world: World) -> None:
     _check_links(world, active)
     _check_made(world)
     _check_unlinked(world, links)
+    if world.hazards.rewound:
+        return  # what was told or noted since the backup is forgotten: no more can be asked
     check_payments(world, active)
     check_roll_ups(world)
     kept, told = _read_values(world)

@@ -7,6 +7,7 @@ they were. Only those in ``READY`` are drawn; the others run with ``--features``
 from __future__ import annotations
 
 import random
+import sqlite3
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from tests.simulation.listings import catch_up
 from tests.simulation.people import Payment, address, letters
 from wanesync.core.errors import DatabaseUnavailable
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap, FieldSpec
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 FEATURES = (
     "wide filled lag empty partial shapes odd restore couples keepid same parts shared exchange hot refuse vanish "
-    "shorten jump remap repeat full stage repath renamed oldapi debit undone erase overdue"
+    "shorten jump remap repeat full stage repath renamed oldapi debit undone erase overdue catchup rewind"
 ).split()
 """What a scenario may hold besides ``people.FEATURES``.
 
@@ -45,13 +47,14 @@ refunded or disputed. ``oldapi``: Stripe sends events in a version with another 
 stage is mapped, which HubSpot moves forward only. ``repath``: the configuration keeps a field elsewhere on Stripe for
 a while. ``renamed``: the company of a customer whose name Stripe filled in changes. ``erase``: a contact's data are
 deleted for privacy. ``overdue``: webhooks come up to 50 minutes late, in no order.
+``catchup``: a catch-up of one side by itself. ``rewind``: the database is replaced by a backup.
 """
 READY = frozenset(FEATURES)
 """Those that seeds may draw: seeds with them pass."""
 DEEDS = tuple(
     (
         "wide filled odd restore couples same parts shared exchange hot remap full stage repath renamed debit undone "
-        "erase"
+        "erase catchup rewind"
     ).split()
 )
 ADMIN = ("refuse", "vanish", "shorten")
@@ -112,6 +115,8 @@ class Hazards:
     couples: list[Couple] = field(default_factory=list)
     restored: list[str] = field(default_factory=list)
     erased: list[str] = field(default_factory=list)
+    backup: sqlite3.Connection | None = None
+    rewound: bool = False
     door_is_old: bool = False
     odd_cells: dict[tuple[str, str], str] = field(default_factory=dict)
     was_opened: bool = False
@@ -345,6 +350,34 @@ class Hazards:
             return ""
         self.erased.append(contact_id)
         return self._edit(Side.HUBSPOT, "erase", contact_id, {})
+
+    def _catchup(self) -> str:
+        if self.world.depth:
+            return ""
+        self.world.depth += 1
+        try:
+            return catch_up(self.world, self.rng.choice(list(Side)))
+        finally:
+            self.world.depth -= 1
+
+    def _rewind(self) -> str:
+        """A backup at first; then the database is that one again, and the marker beside it shows that."""
+        world = self.world
+        if self.backup is None:
+            self.backup = world.copy_database()
+            self.left += 1
+            return "backup"
+        if world.depth or self.rewound:
+            return ""
+        self.rewound = True
+        old = list(world.processes)
+        for process in old:
+            world.end(process)
+        world.restore_database(self.backup)
+        for process in old:
+            world.start(tuple(process.worker.sides))
+        world.open_door()
+        return "restored"
 
     def _couples(self) -> str:
         links = self._links()

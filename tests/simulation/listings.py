@@ -55,3 +55,13 @@ def _list(world: World, runtime: Runtime, pacers: dict[Side, Gate]) -> None:
     for side in Side:
         caught = CatchUp(runtime, pacers).run(side)  # type: ignore[arg-type] # the simulator's own pacers
         world.say("caught up", caught)
+
+
+def catch_up(world: World, side: Side) -> str:
+    """A catch-up by itself, as workers make it every few minutes."""
+    runtime = world.rng.choice(world.processes).worker.runtime
+    pacers = {side: Gate(Budget(runtime.store, side), world.between)}
+    try:
+        return str(CatchUp(runtime, pacers).run(side))  # type: ignore[arg-type] # the simulator's own pacers
+    except (CallError, VendorUnavailable, DatabaseUnavailable) as error:
+        return f"not caught up: {error}"

@@ -61,6 +61,11 @@ class SimDatabase(SqliteDatabase):
             SqliteSession(self._take(), self.label, SessionContext(self.seal, random.Random(), int), writing=False)
         )
 
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """Its one connection."""
+        return self._take()
+
     def wipe(self) -> None:
         """As new."""
         connection = self._take()

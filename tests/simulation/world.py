@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -43,6 +44,7 @@ from wanesync.store.database import Store, Tx
 from wanesync.store.tables.processes import LEASE_MS
 from wanesync.sync.intake import Intake
 from wanesync.sync.loader import LISTED
+from wanesync.sync.restored import suspect
 from wanesync.sync.runtime import ProcessState, Runtime, SyncOptions
 from wanesync.sync.writer import WRITES
 from wanesync.worker.worker import Worker
@@ -162,6 +164,19 @@ class World:
             owned.append(replace(hazards.STAGE, owner=self.hazards.rng.choice(list(Side))))
         clears = random.Random(f"clears {self.seed}")
         return FieldMap(tuple(replace(spec, clears=clears.choice(list(Clears))) for spec in owned))
+
+    def copy_database(self) -> sqlite3.Connection:
+        """A backup of the database as it is now."""
+        copy = sqlite3.connect(":memory:")
+        self._database.connection.backup(copy)
+        return copy
+
+    def restore_database(self, copy: sqlite3.Connection) -> None:
+        """Put a backup in the place of the database; the marker beside it shows that."""
+        copy.backup(self._database.connection)
+        self._changed()
+        self.links.clear()
+        self.store.run(lambda tx: suspect(tx, "a backup"))
 
     # -- what is told
 
