@@ -34,6 +34,16 @@ from wanesync.core.model import Side
             4,
             "wanesync: stripe: unreached: connection refused: try again later, or see wanesync status\n",
         ),
+        (
+            CallError(Side.HUBSPOT, Failure.FORBIDDEN, "X", 403, scope="read"),
+            4,
+            "wanesync: hubspot: forbidden (403): X (the key lacks read): wanesync doctor names what the key lacks\n",
+        ),
+        (
+            CallError(Side.STRIPE, Failure.UNAUTHORISED, "unauthorized", 401),
+            4,
+            "wanesync: stripe: unauthorised (401): unauthorized: wanesync doctor checks the keys\n",
+        ),
     ],
 )
 def test_an_error_ends_with_its_code_and_a_line(

@@ -69,7 +69,7 @@ def main() -> None:
         _print_problems(error.problems if isinstance(error, ConfigError) else [str(error)])
         sys.exit(error.exit_code)
     except CallError as error:
-        _print_problems([f"{error}: try again later, or see wanesync status"])
+        _print_problems([error.with_advice])
         sys.exit(4)
     except KeyboardInterrupt:
         # Before or after the command itself.

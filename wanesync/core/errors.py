@@ -175,3 +175,13 @@ class CallError(Exception):
     def __str__(self) -> str:
         status = f" ({self.status})" if self.status else ""
         return f"{self.side}: {self.failure}{status}: {self.reason}"
+
+    @property
+    def with_advice(self) -> str:
+        """The failure, and what an operator can do about it."""
+        if self.failure is Failure.FORBIDDEN:
+            lacking = f" (the key lacks {self.scope})" if self.scope and self.scope not in self.reason else ""
+            return f"{self}{lacking}: wanesync doctor names what the key lacks"
+        if self.failure is Failure.UNAUTHORISED:
+            return f"{self}: wanesync doctor checks the keys"
+        return f"{self}: try again later, or see wanesync status"

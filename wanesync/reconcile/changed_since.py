@@ -126,7 +126,7 @@ class ChangesReader:
             try:
                 after = trail.follow(after, page.next)
             except CallError as error:
-                raise VendorUnavailable(f"the listing is incomplete and was not used: {error}") from error
+                raise VendorUnavailable(f"the listing is incomplete and was not used: {error.with_advice}") from error
             if not after:
                 break
         for names in received.values():

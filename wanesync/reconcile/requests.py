@@ -37,7 +37,7 @@ def read_with_retries(call: Callable[[], _T]) -> _T:
     try:
         return retrying(call)
     except CallError as error:
-        raise VendorUnavailable(f"the listing is incomplete and was not used: {error}") from error
+        raise VendorUnavailable(f"the listing is incomplete and was not used: {error.with_advice}") from error
 
 
 @dataclass(slots=True)
