@@ -138,3 +138,35 @@ main()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     # As a shell shows it: 128 and the number of the signal.
     assert (128 - done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+INTERRUPTS = {
+    "while a class is made": """
+class Meeting:
+    def __set_name__(self, owner, name):
+        signal.raise_signal(signal.SIGINT)
+class Made:
+    field = Meeting()
+""",
+    "in a destructor": """
+class Ending:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+Ending()
+signal.pause()
+""",
+}
+
+
+@pytest.mark.parametrize("when", INTERRUPTS)
+def test_ctrl_c_where_python_makes_another_error_of_it_ends_with_130(when: str) -> None:
+    code = f"""
+import signal
+from wanesync.cli import main as program
+def app():
+    exec({INTERRUPTS[when]!r}, {{"signal": signal}})
+program.app = app
+program.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

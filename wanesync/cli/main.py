@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -17,6 +18,8 @@ from wanesync.core.errors import CallError, ConfigError, OutputFailed, WanesyncE
 from wanesync.output import OUTPUT_ERRORS, discard_output, prepare_streams, print_line
 
 INTERRUPTED = 130
+REPEAT_S = 0.05
+"""Seconds after which an interrupt that was swallowed is sent again: longer than a destructor takes."""
 """Exit code after Ctrl-C: 128 and the number of the signal, as shells have it."""
 
 app = typer.Typer(
@@ -78,12 +81,25 @@ def main() -> None:
 
 @contextmanager
 def _note_interrupts() -> Iterator[None]:
-    """Inside, a command that ends with 1 after Ctrl-C ends with 130: Click takes Ctrl-C at a question for "no"."""
+    """Inside, a command that ends with 1 after Ctrl-C ends with 130: Click takes Ctrl-C at a question for "no".
+
+    So does one that fails because Ctrl-C came where Python makes another error of it (PEP 487), or none at all (in a
+    destructor: the signal is sent again).
+    """
     seen: list[int] = []
+    repeats: list[threading.Timer] = []
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         seen.append(number)
         signal.default_int_handler(number, frame)
+
+    def send_again(swallowed: sys.UnraisableHookArgs) -> None:
+        if not issubclass(swallowed.exc_type, KeyboardInterrupt):
+            sys.__unraisablehook__(swallowed)
+            return
+        repeats.append(threading.Timer(REPEAT_S, os.kill, (os.getpid(), signal.SIGINT)))
+        repeats[-1].daemon = True
+        repeats[-1].start()
 
     # In the background the shell ignores Ctrl-C, and signals are the main thread's.
     ours = threading.current_thread() is threading.main_thread()
@@ -91,11 +107,21 @@ def _note_interrupts() -> Iterator[None]:
         yield
         return
     signal.signal(signal.SIGINT, interrupt)
+    sys.unraisablehook = send_again
     try:
         yield
+    except (WanesyncError, CallError, BrokenPipeError):
+        raise
+    except Exception:
+        if not seen:
+            raise
+        sys.exit(INTERRUPTED)
     except SystemExit as end:
         sys.exit(INTERRUPTED if seen and end.code == 1 else end.code)
     finally:
+        for repeat in repeats:
+            repeat.cancel()
+        sys.unraisablehook = sys.__unraisablehook__
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
