@@ -291,6 +291,15 @@ def test_a_field_that_our_write_changed_before_the_map_defined_it_anew_was_not_s
     assert (found.buried, found.conflicts) == ({}, [])
 
 
+@pytest.mark.parametrize(("redefined", "buried"), [({"city"}, {}), ((), {"address.city": ("", False)})])
+def test_nor_was_what_the_map_keeps_elsewhere_since(redefined: set[str], buried: dict[str, tuple[str, bool]]) -> None:
+    """The event of our write comes late, when the city has another path: its old one is a part without a field."""
+    event = echo({"address.city": ""}, {"address.city": "Köln"})
+    write = replace(own(STRIPE, before="", after="Köln"), changes={}, redefined=frozenset(redefined))
+    found = judge([event], write, replace(customer(city="Bonn"), carry={"address.city": "Köln"}))
+    assert (found.buried, found.conflicts) == (buried, [])
+
+
 def test_a_part_that_was_cleared_is_cleared_again() -> None:
     event = echo({"street": ""}, {"street": "Old Street"})
     assert judge([event], own(STRIPE), customer(street="Old Street")).buried == {"street": ("", False)}

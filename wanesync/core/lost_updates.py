@@ -373,7 +373,8 @@ def _judge_replaced(
             continue  # changed by it, not sent along: what it was planned from is not known any more
         if spec is None and "." in name and change is None:
             # A part of an address that is not mapped, or further locales: sent along as we knew them.
-            if stored.record.carry.get(name, "") == event.values.get(name, "") != before:
+            # A field that it changed may have had its place there before the map defined that field anew.
+            if not pending.redefined and stored.record.carry.get(name, "") == event.values.get(name, "") != before:
                 judgement.buried[name] = (before, False)
             continue
         if spec is None or (before == change.before if change else not spec.stripe[0].startswith("address.")):
