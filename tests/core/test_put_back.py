@@ -252,13 +252,24 @@ def test_half_of_a_name_is_not_put_back_without_the_event_of_the_other_half() ->
     for before in ("", full_name("Ada", "Byron")):
         write = own(HUBSPOT, "name", before, full_name("Eve", "King"))
         record = contact(name=full_name("Eve", "King"))
-        first, last = edit("Zoe", "name/firstname"), edit("Lee", "name/lastname", NOW_MS - 51)
+        first, last = edit("Zoe", "name/firstname"), edit("Lee", "name/lastname")
         found = judge([last], write, record)
         assert (found.buried, [(c.field, c.value) for c in found.conflicts]) == ({}, [("name/lastname", "Lee")])
         both = judge([replace(last, judged=True), first], write, record)
         assert both.buried == {"name": (full_name("Zoe", "Lee"), True)}
         stale = edit("Old", "name/lastname", NOW_MS - 300)
         assert judge([replace(stale, judged=True), first], write, record).buried == {}
+
+
+def test_parts_of_two_edits_are_not_put_back_as_one_name() -> None:
+    """The event of the later edit's first name may still come: it is put back then."""
+    write = own(HUBSPOT, "name", full_name("Ada", "Byron"), full_name("Eve", "King"))
+    record = contact(name=full_name("Eve", "King"))
+    earlier = [edit("Zoe", "name/firstname", NOW_MS - 60), edit("Orr", "name/lastname", NOW_MS - 60)]
+    last, first = edit("Lee", "name/lastname"), edit("Mia", "name/firstname")
+    assert judge([*earlier, last], write, record).buried == {}
+    known = [replace(event, judged=True) for event in (*earlier, last)]
+    assert judge([*known, first], write, record).buried == {"name": (full_name("Mia", "Lee"), True)}
 
 
 def test_a_part_that_our_write_left_as_it_was_goes_with_the_edited_one() -> None:

@@ -118,7 +118,9 @@ def _whole_value(event: Event, name: str, write: PendingWrite, history: _History
     other = history.newest_of_user(f"{field_name}/{properties[at]}", write.planned_ms, write.landed_ms)
     if other is None and (before[at] != after[at] or not before[at]):
         return None
-    texts = {part: value, properties[at]: before[at] if other is None else other}
+    if other is not None and other.occurred_ms != event.occurred_ms:
+        return None  # of another edit: the event of this one's other part may be missing
+    texts = {part: value, properties[at]: other.values[f"{field_name}/{properties[at]}"] if other else before[at]}
     return NAME_PARTS.join(texts[each] for each in properties)
 
 
@@ -308,14 +310,14 @@ class _History:
         found = self._replaced.get((name.partition("/")[0], "/" in name, value), ())
         return any(write is not pending for write in found)
 
-    def newest_of_user(self, name: str, after_ms: int, until_ms: int) -> str | None:
-        """Return the value of the newest event of a field that a user made in that time."""
+    def newest_of_user(self, name: str, after_ms: int, until_ms: int) -> Event | None:
+        """Return the newest event of a field that a user made in that time."""
         carrying = [
             event
             for event in self._window
             if name in event.values and event.source.startswith("user") and after_ms < event.occurred_ms <= until_ms
         ]
-        return max(carrying, key=_place).values[name] if carrying else None
+        return max(carrying, key=_place) if carrying else None
 
     def newest_known(self, event: Event, name: str, sent_ms: int) -> Event | None:
         """Return the newest other event of a field that a user made, or that occurred before a write was sent."""
