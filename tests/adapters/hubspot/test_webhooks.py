@@ -283,3 +283,16 @@ class TestHubSpot:
         for name, kind in expected.items():
             body = json.dumps(shapes[name]).encode()
             assert [event.kind for event in parser.parse(body, 0).events] == [kind]
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"changeSource": "jane@leak.example"},
+        {"changeSource": "from leak"},
+        {"changeSource": "INTEGRATION", "sourceId": "jane@leak.example"},
+        {"changeSource": "CRM_UI", "sourceId": "userId:jane@leak.example"},
+    ],
+)
+def test_a_source_that_holds_what_a_person_typed_is_hashed(parts: dict[str, object]) -> None:
+    assert "leak" not in one(change(**parts)).source

@@ -272,3 +272,15 @@ def test_the_event_of_a_request_names_what_was_only_sent_along() -> None:
     assert found.values == {"city": "Bonn", "address.line2": "", "preferred_locales.further": ""}
     (edit,) = parse_stripe(event("customer.updated", after, previous, request={"idempotency_key": None})).events
     assert (edit.previous, edit.values) == ({"city": "Ulm"}, {"city": "Bonn"})
+
+
+def test_an_idempotency_key_of_another_program_is_not_kept_in_plain() -> None:
+    """Programs make keys of addresses (docs.stripe.com/api/idempotent_requests warns of it)."""
+    keys = ["jane@leak.example", "jane@leak.example", "joe@leak.example", "wane-u-cus_1-2", None]
+    kept = [
+        one_stripe(event("customer.updated", {"id": "cus_1"}, {}, request={"idempotency_key": key})).request_key
+        for key in keys
+    ]
+    assert kept[0] == kept[1] != kept[2]
+    assert kept[3:] == ["wane-u-cus_1-2", ""]
+    assert "leak" not in "".join(kept)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 
 from wanesync.adapters.checked_values import MAX_ID_CHARS, InvalidElement, check_id, check_text
@@ -40,6 +41,8 @@ KINDS = {
 APPS = frozenset({"", "INTEGRATION", "API"})
 FLOWS = frozenset({"AUTOMATION_PLATFORM", "WORKFLOWS"})
 """Their source id is one contact's enrolment in a workflow: all their changes count as one source."""
+KIND = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+"""How HubSpot names the kinds of sources; anything else could hold what a person typed, and is hashed."""
 HINTS = frozenset({CUSTOMER_ID_PROPERTY, MORE_EMAILS, MERGED})
 """Properties without a field whose changes need a read of the contact, without a value."""
 
@@ -158,12 +161,13 @@ class HubSpotWebhooks:
 
     def _source(self, element: Mapping[str, object], app: str) -> str:
         kind, source_id = _short(element, "changeSource"), _short(element, "sourceId")
+        kind = kind if not kind or KIND.fullmatch(kind) else self._name_user(f"{kind}@")
         if kind not in APPS:
             return f"user:{kind}/{'' if kind in FLOWS else self._name_user(source_id)}"
         if source_id and (source_id == app or source_id in self._own):
             return "own"
         # Once our ids are known, another app counts as a user; before that it may be us.
-        return f"{'user' if self._own and source_id else 'app'}:{kind}/{source_id}"
+        return f"{'user' if self._own and source_id else 'app'}:{kind}/{self._name_user(source_id)}"
 
     def _author(self, element: Mapping[str, object], app: str) -> str:
         """Return the source of an event without a value, "" for an odd one: a deletion counts whoever made it."""

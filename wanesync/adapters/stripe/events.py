@@ -54,6 +54,10 @@ class StripeAccount:
     id: str = ""
 
 
+OWN_KEY = "wane-"
+"""How all idempotency keys of this program begin."""
+
+
 class StripeEvents:
     """The parser for one account and mode. ``key`` (1 to 64 bytes, secret) keys the event keys.
 
@@ -164,11 +168,15 @@ class StripeEvents:
             occurred_ms=_occurred_ms(event),
             values=values,
             previous=before,
-            request_key=_request_key(event),
+            request_key=self._name_key(_request_key(event)),
             source="" if _request_key(event) else "user",
             record=self._read_object(subject) if usable else None,
             received_ms=received_ms,
         )
+
+    def _name_key(self, key: str) -> str:
+        """Return an idempotency key as it is kept: of other programs, which may put an address there, a hash."""
+        return key if not key or key.startswith(OWN_KEY) else f"other-{event_key(self._key, 'request', key)[:24]}"
 
     def _read_object(self, subject: Mapping[str, object]) -> Record | None:
         """Return the customer of an event; None where it lacks a field: the customer is read."""
