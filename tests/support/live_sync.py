@@ -37,6 +37,7 @@ HUBSPOT, STRIPE = Side.HUBSPOT, Side.STRIPE
 PORTAL = "1"
 SECOND_MS = 1_000
 MAX_ROUNDS = 20
+LISTED_MS = 1_700_100_000_000
 
 
 class ScriptedPort:
@@ -241,6 +242,6 @@ def created(record_values: Mapping[str, str], customer_id: str = "cus_new", othe
     return customer_answer(Record(STRIPE, customer_id, record_values, frozenset({email} - {""}), other_id))
 
 
-def page(*records: Record, after: str = "") -> Page:
-    """A page of a listing."""
-    return Page(records, after, Timing(0, 0))
+def page(*records: Record, after: str = "", at_ms: int = LISTED_MS) -> Page:
+    """A page of a listing, by default dated later than every time in a test: no clock of ours is ahead of it."""
+    return Page(records, after, Timing(at_ms, at_ms))

@@ -137,6 +137,33 @@ def test_a_create_that_fails_in_stripe_is_looked_up(live: LiveSync) -> None:
     assert (job.reason, job.attempts) == ("its customer was found", 0)
 
 
+@pytest.mark.parametrize("is_right_again", [False, True])
+def test_a_create_that_was_sent_while_our_clock_was_ahead_is_found_by_the_clock_of_stripe(
+    live: LiveSync, *, is_right_again: bool
+) -> None:
+    """Otherwise the person would be created twice."""
+    live.know(ANN)
+    live.queue(STRIPE, KEY)
+    true_ms = live.clock.ms
+    live.advance(3_600_000)
+
+    def refuse(*_: object) -> object:
+        if is_right_again:
+            live.clock.ms = true_ms
+            live.advance(0)
+        raise refused(STRIPE, Failure.SERVER)
+
+    live.stripe.answer("create_customer", refuse)
+    live.stripe.script("list_customers", lambda _after, from_s, _to: page(
+        *([CUS] if from_s <= true_ms // 1000 else []), at_ms=true_ms
+    ))  # fmt: skip
+    live.work(STRIPE)
+    live.clock.ms = true_ms + 3_600_000
+    live.work(STRIPE)
+    assert [link.stripe_id for link in live.links("1")] == ["cus_1"]
+    assert [name for name, _ in live.stripe.requests].count("create_customer") == 1
+
+
 def test_a_create_that_fails_in_stripe_and_left_nothing_counts_as_an_attempt(live: LiveSync) -> None:
     live.know(ANN)
     live.queue(STRIPE, KEY)

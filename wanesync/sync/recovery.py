@@ -15,6 +15,7 @@ from wanesync.core.model import PendingWrite, Record, Side, WriteResult
 from wanesync.core.normalize import NAME_PARTS
 from wanesync.core.ports import Authors, CustomerAnswer
 from wanesync.store.database import Tx
+from wanesync.store.tables.future_times import CLOCK_TOLERANCE_MS
 from wanesync.sync.calls import DONE, AnyCall, Call, CommitCreated, Intent, Next, PlanJobs, PlanningRound
 from wanesync.sync.job_results import fail, reschedule, still_held
 from wanesync.sync.record_versions import RecordWriter, store_contacts
@@ -136,18 +137,27 @@ def find_created_customer(
     nothing is known about the values it was created with (docs/correctness.md#stripe-create).
     """
     is_mismatch = error is not None and error.failure is Failure.MISMATCH
-    margin_s = KEPT_KEYS_S if is_mismatch else LISTING_MARGIN_S
-    from_s, to_s = made_ms(pending.id) // 1000 - margin_s, 0
+    sent_ms = made_ms(pending.id)
+    # A create that is dated in the future was stamped by a clock that was wrong by an unknown time.
+    is_dated_wrong = sent_ms > runtime.store.clock.now_ms() + CLOCK_TOLERANCE_MS
+    margin_s = KEPT_KEYS_S if is_mismatch or is_dated_wrong else LISTING_MARGIN_S
     operation = "customers.list"
 
-    def send() -> CustomerAnswer:
+    def find(from_s: int) -> CustomerAnswer:
         after = ""
         while True:
-            page = runtime.stripe.list_customers(after, from_s, to_s)
+            page = runtime.stripe.list_customers(after, from_s, 0)
             found = next((r for r in page.records if r.other_id == pending.source_id), None)
             if found is not None or not page.next:
                 return CustomerAnswer(found, page.timing)
             after = page.next
+
+    def send() -> CustomerAnswer:
+        from_s = sent_ms // 1000 - margin_s
+        answer = find(from_s)
+        # Stripe dates its customers by its own clock: where ours is ahead, so is the time at which it was sent.
+        ahead_s = (runtime.store.clock.now_ms() - answer.timing.to_ms) // 1000
+        return find(from_s - ahead_s) if answer.record is None and ahead_s > margin_s // 2 else answer
 
     def then(tx: Tx, answer: CustomerAnswer | CallError) -> Next:
         if not still_held(tx, [job]):
