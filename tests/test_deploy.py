@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 
@@ -38,6 +39,17 @@ def test_a_unit_starts_a_command_that_exists(unit: Path) -> None:
     program, *typed = shlex.split(started.replace("%i", "stripe"))
     assert program == "/opt/wanesync/bin/wanesync"
     parse(get_command(app), typed)
+
+
+def test_every_command_of_the_page_exists() -> None:
+    page = (DEPLOY.parent / "docs" / "deploy.md").read_text(encoding="utf-8")
+    commands = re.findall(r"(?m)^ +(?:w|wanesync) ([a-z][^<#\n]*)", page)
+    assert len(commands) > 5
+    for command in commands:
+        parse(get_command(app), shlex.split(command))
+    assert [
+        path for path in re.findall(r"deploy/[a-z/]+[\w.-]*\w", page) if not list(DEPLOY.parent.glob(f"{path}*"))
+    ] == []
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)

@@ -180,6 +180,7 @@ def test_a_dry_run_shows_what_would_be_repaired(stage: Stage) -> None:
     dry = stage.run("reconcile", "--dry-run")
     assert dry.returncode == 1
     assert "create_customer" in dry.stdout
+    assert "Next: wanesync reconcile queues these repairs" in " ".join(dry.stdout.split())
 
 
 def test_status_has_every_part_and_check_exits_1_if_there_is_an_alarm(stage: Stage) -> None:

@@ -203,6 +203,8 @@ def _carry_out(
         output.show(report, since_ms)
         if asked.plan_out is not None:
             _save_plan(session, asked.plan_out, PlanScope(asked.only, asked.limit), as_json=output.as_json)
+        else:
+            _print_lines(differences.describe_next_steps(report), as_json=output.as_json)
         if report.set_aside or (asked.plan_out is None and report.actionable):
             raise typer.Exit(1)
         return None
