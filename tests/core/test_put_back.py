@@ -276,6 +276,8 @@ def test_a_part_that_our_write_left_as_it_was_goes_with_the_edited_one() -> None
     write = own(HUBSPOT, "name", full_name("Ada", "Byron"), full_name("Ada", "King"))
     found = judge([edit("Lee", "name/lastname")], write, contact(name=full_name("Ada", "King")))
     assert found.buried == {"name": (full_name("Ada", "Lee"), True)}
+    late = edit("Lee", "name/lastname", received_ms=write.sent_ms + 60_001)
+    assert judge([late], write, contact(name=full_name("Ada", "King"))).buried == {}, "an event of Ada may come, too"
 
 
 def test_the_owner_s_edit_in_stripe_is_named_by_the_event_of_our_write() -> None:

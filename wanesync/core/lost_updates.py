@@ -30,6 +30,10 @@ from wanesync.core.normalize import NAME_PARTS
 MAX_OWN_WRITE_AGE_MS = 600_000
 """10 minutes: how late a write of ours may arrive after it was sent, longer than any vendor call may take."""
 
+PROMPT_MS = 60_000
+"""An event of an edit before a write of ours that comes later than this after it was sent is late (our choice): the
+event of the edit's other half may be later still."""
+
 
 @dataclass(slots=True)
 class Judgement:
@@ -116,7 +120,8 @@ def _whole_value(event: Event, name: str, write: PendingWrite, history: _History
     before, after = ([*text.split(NAME_PARTS), ""] for text in (change.before, change.after))
     at = 1 - properties.index(part)
     other = history.newest_of_user(f"{field_name}/{properties[at]}", write.planned_ms, write.landed_ms)
-    if other is None and (before[at] != after[at] or not before[at]):
+    is_late = event.received_ms > write.sent_ms + PROMPT_MS
+    if other is None and (is_late or before[at] != after[at] or not before[at]):
         return None
     if other is not None and other.occurred_ms != event.occurred_ms:
         return None  # of another edit: the event of this one's other part may be missing
