@@ -12,6 +12,7 @@ from wanesync.core.ports import Account, Limits
 from wanesync.core.setup_facts import DailyUsage, Endpoint, EndpointWish, PropertyDetail, RecentChange, TokenFacts
 
 VERSION = "2026-10-28.endive"
+MAX_ENDPOINTS = 16
 
 
 def error(side: Side, failure: Failure, reason: str = "status 400") -> CallError:
@@ -109,6 +110,8 @@ class FakeStripe:
     def create_endpoint(self, wish: EndpointWish, key: str) -> Endpoint:
         self._check("create_endpoint")
         if key not in self._by_key:
+            if len(self.endpoints) >= MAX_ENDPOINTS:
+                raise error(Side.STRIPE, Failure.REFUSED)
             made = add_endpoint(self, wish.url, wish.events, wish.version, wish.metadata)
             self._by_key[key] = replace(made, secret=f"whsec_{made.id}")
             if self.lose:

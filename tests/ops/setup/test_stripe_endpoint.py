@@ -117,3 +117,15 @@ def test_two_runs_at_a_time_make_one_endpoint(wish: EndpointWish) -> None:
     first, second = (ensure_endpoint(stripe, wish, replace=False).endpoint for _ in range(2))
     assert (first.id, first.secret) == (second.id, second.secret)
     assert len(stripe.endpoints) == 1
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_full_account_is_named(wish: EndpointWish, replaced: bool) -> None:
+    stripe = FakeStripe()
+    if replaced:
+        ensure_endpoint(stripe, wish, replace=False)
+    for number in range(16 - replaced):
+        add_endpoint(stripe, f"https://other{number}.example.com/")
+    with pytest.raises(ConfigError, match="Stripe keeps 16 endpoints, and all are taken"):
+        ensure_endpoint(stripe, wish, replace=replaced)
+    assert len(stripe.endpoints) == 16

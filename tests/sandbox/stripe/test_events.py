@@ -222,3 +222,11 @@ def test_an_endpoint_of_the_api_takes_the_place_of_the_target_with_its_address(s
     stripe.machine.edit("create", None, {"name": "Ada"}, NOW_MS)
     (delivery,) = stripe.machine.take_deliveries(NOW_MS)
     verify(delivery, endpoint["secret"])
+
+
+def test_an_account_has_at_most_sixteen_endpoints(stripe: Client) -> None:
+    taken = len(stripe.ok("GET", "/v1/webhook_endpoints", {"limit": "100"})["data"])
+    for _ in range(16 - taken):
+        make_endpoint(stripe, "*")
+    refused = stripe.refused("POST", "/v1/webhook_endpoints", {"url": "https://a.example/", "enabled_events[0]": "*"})
+    assert refused[0] == 400

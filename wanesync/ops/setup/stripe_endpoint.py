@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 MARK = "wanesync"
 """Metadata key of our endpoints; its value is the HubSpot portal, so that two installations keep apart."""
+MAX_ENDPOINTS = 16
+"""Endpoints of an account and mode (docs.stripe.com/webhooks)."""
 UNKNOWN = (Failure.NO_ANSWER, Failure.UNAVAILABLE, Failure.SERVER)
 """Failures after which an endpoint may have been created all the same."""
 
@@ -96,10 +98,16 @@ def ensure_endpoint(port: StripeSetupPort, wish: EndpointWish, *, replace: bool)
 
 
 def _create(port: StripeSetupPort, wish: EndpointWish, key: str) -> Endpoint:
-    """Create it once: where the answer is lost, the same key asks for the same endpoint again."""
+    """Create it once: where the answer is lost, the same key asks for the same endpoint again.
+
+    Raises ``ConfigError`` where Stripe keeps as many as it takes, ``CallError``.
+    """
     try:
         return port.create_endpoint(wish, key)
     except CallError as error:
+        if error.failure is Failure.REFUSED and len(port.list_endpoints()) >= MAX_ENDPOINTS:
+            advice = "wanesync webhooks stripe list shows them; delete one that is not used, then repeat this"
+            raise ConfigError([f"Stripe keeps {MAX_ENDPOINTS} endpoints, and all are taken: {advice}"]) from error
         if error.failure not in UNKNOWN:
             raise
     return port.create_endpoint(wish, key)

@@ -11,6 +11,8 @@ from wanesync.sandbox.stripe.form import Array, Boolean, Form, Metadata, Paramet
 from wanesync.sandbox.stripe.objects import Record, new_endpoint, show_deleted
 from wanesync.sandbox.stripe.refusals import Refusal
 
+MAX_ENDPOINTS = 16
+"""docs.stripe.com/webhooks: so many of an account and mode."""
 EVENT_TYPE = re.compile(r"\*|[a-z0-9_]+(\.[a-z0-9_]+)+")
 SHARED: dict[str, ParameterType] = {
     "description": Text(),
@@ -44,6 +46,8 @@ def create(call: Call) -> Record:
     """POST /v1/webhook_endpoints: the only answer with the secret."""
     account, params = call.account, call.params
     check_params(params)
+    if len(account.endpoints) >= MAX_ENDPOINTS:
+        raise Refusal(400, f"You have reached the maximum of {MAX_ENDPOINTS} test webhook endpoints.")
     blank = new_endpoint(account.new_object("we_", call.cause, 24), params["url"], params["enabled_events"])
     record = blank | {
         "api_version": params.get("api_version"),
