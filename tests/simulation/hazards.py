@@ -365,7 +365,7 @@ class Hazards:
         world = self.world
         if self.backup is None:
             self.backup = world.copy_database()
-            self.left += 1
+            self.left += self.backup is not None
             return "backup"
         if world.depth or self.rewound:
             return ""

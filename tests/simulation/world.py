@@ -21,7 +21,7 @@ from tests.simulation.parts import START_MS, Clock, Flight, LocalClock, Process
 from tests.simulation.people import Crowd, draw_features
 from tests.simulation.ports import EVENT_KEY, PORTAL, SimHubSpot, SimStripe
 from tests.simulation.starvation import Starvation
-from tests.simulation.stores import SimStore, lend_database, take_back
+from tests.simulation.stores import SimDatabase, SimStore, lend_database, take_back
 from tests.support.store_reads import open_writes
 from wanesync.adapters.field_translation import FieldTranslator
 from wanesync.adapters.hubspot.webhooks import HubSpotWebhooks
@@ -165,8 +165,10 @@ class World:
         clears = random.Random(f"clears {self.seed}")
         return FieldMap(tuple(replace(spec, clears=clears.choice(list(Clears))) for spec in owned))
 
-    def copy_database(self) -> sqlite3.Connection:
-        """A backup of the database as it is now."""
+    def copy_database(self) -> sqlite3.Connection | None:
+        """A backup of the database as it is now; None of a Postgres, which is not copied here."""
+        if not isinstance(self._database, SimDatabase):
+            return None
         copy = sqlite3.connect(":memory:")
         self._database.connection.backup(copy)
         return copy
