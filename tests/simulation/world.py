@@ -167,10 +167,11 @@ class World:
 
     def copy_database(self) -> sqlite3.Connection | None:
         """A backup of the database as it is now; None of a Postgres, which is not copied here."""
-        if not isinstance(self._database, SimDatabase):
+        database: object = self._database
+        if not isinstance(database, SimDatabase):
             return None
         copy = sqlite3.connect(":memory:")
-        self._database.connection.backup(copy)
+        database.connection.backup(copy)
         return copy
 
     def restore_database(self, copy: sqlite3.Connection) -> None:
