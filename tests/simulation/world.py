@@ -179,6 +179,7 @@ class World:
         copy.backup(self._database.connection)
         self._changed()
         self.links.clear()
+        self.writes_off = self.reader.settings.get(WRITES) != "on"
         self.store.run(lambda tx: suspect(tx, "a backup"))
 
     # -- what is told
