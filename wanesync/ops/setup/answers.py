@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,6 +58,10 @@ def write_configuration(path: Path, answers: Answers) -> list[Path]:
         write_secret(places[key], value)
     with open_new(path) as file:
         file.write(text)
+    if any(value.startswith(f"file:{FOLDER}/") for value in references.values()):
+        # For those that come later; the command that writes them reports what fails.
+        with suppress(OSError):
+            (path.parent / FOLDER).mkdir(mode=0o700, exist_ok=True)
     return [*places.values(), path]
 
 

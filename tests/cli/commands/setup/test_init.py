@@ -116,6 +116,7 @@ def test_a_key_that_is_not_there_yet_is_waited_for(day: FirstDay) -> None:
     assert isinstance(done.exception, ConfigError)
     assert "stripe.api_key" in str(done.exception)
     assert "then run wanesync init again" in str(done.exception)
+    assert stat.S_IMODE((day.folder / "secrets").stat().st_mode) == 0o700, "there is a place for what comes later"
 
 
 def test_rights_that_are_missing_are_named(day: FirstDay) -> None:

@@ -65,6 +65,7 @@ def test_each_question_is_asked_once_and_a_wrong_answer_again() -> None:
         "fields.default_country": "DE",
     }
     assert "must be a secret or restricted key" in shown
+    assert "The value you entered was invalid" not in shown, "one plain line is enough"
     assert "rk_test_1" not in shown, "a secret is not shown"
 
 

@@ -26,6 +26,7 @@ from wanesync.output import print_line
 from wanesync.terminal import make_console
 from wanesync.wiring import build_examined, build_runtime
 
+PERMISSIONS = "wanesync init --permissions"
 Reference = Annotated[str | None, typer.Option(metavar="REF", help="env:NAME or file:PATH.")]
 Creation = Annotated[str | None, typer.Option(metavar="all|none", help="Whether missing ones are created.")]
 
@@ -146,9 +147,10 @@ def _read_or_create(config_file: Path | None, path: Path, given: dict[str, str |
                 raise _write_example(path) from None
     for written in write_configuration(path, collect(given, ask=is_interactive())):
         print_line(f"wrote      {written}")
-    waiting = [f"{key} ({place})" for key, place in find_pending(path).items() if key in API_KEYS.values()]
+    waiting = [f"{key} into {place}" for key, place in find_pending(path).items() if key in API_KEYS.values()]
     if waiting:
-        raise ConfigError([f"put {' and '.join(waiting)} in place, then run wanesync init again"])
+        origin = f"wanesync webhooks hubspot write DIR leads to HubSpot's token, {PERMISSIONS} lists the rights of both"
+        raise ConfigError([f"put {' and '.join(waiting)} (mode 0600), then run wanesync init again; {origin}"])
     return _read_or_create(config_file, path, {})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import typer
@@ -121,14 +121,11 @@ def _ask(known: Mapping[str, str]) -> dict[str, str]:
 
 
 def _prompt(key: str, text: str, *, hidden: bool = False) -> str:
-    def check(value: str) -> str:
-        value = value.strip()
-        if value and not is_reference(value) and (problem := _check(key, value, "it")):
-            if hidden:  # the question itself then says only that the answer is invalid
-                print_line(problem, error=True)
-            raise typer.BadParameter(problem)
-        return value
-
-    read: Callable[[str], str] = check
-    answer: str = typer.prompt(text, default="", show_default=False, hide_input=hidden, value_proc=read, err=True)
-    return answer
+    """Ask until the answer can be used, or is empty or a reference."""
+    while True:
+        typed: str = typer.prompt(text, default="", show_default=False, hide_input=hidden, err=True)
+        answer = typed.strip()
+        problem = "" if is_reference(answer) or not answer else _check(key, answer, "it")
+        if not problem:
+            return answer
+        print_line(problem, error=True)
