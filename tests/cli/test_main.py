@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
 
 from wanesync.cli import main as program
 from wanesync.core.errors import (
@@ -170,3 +172,17 @@ program.main()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_a_question_without_an_answer_is_wrong_use(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asking = typer.Typer()
+    asking.command()(lambda: typer.confirm("Sure?", abort=True))
+    monkeypatch.setattr(program, "app", asking)
+    monkeypatch.setattr(sys, "argv", ["wanesync"])
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    with pytest.raises(SystemExit) as ended:
+        program.main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("wanesync: a question has no answer")

@@ -136,10 +136,12 @@ def _run() -> None:
             app()
         finally:
             sys.stdout.flush()
-    except SystemExit:
+    except SystemExit as end:
         if sys.stdout is not stream:
             # Click has met a closed pipe: it replaced the stream and ends with 1, which stands for differences here.
             raise BrokenPipeError from None
+        if end.code == 1 and _was_unanswered(end):
+            raise ConfigError(["a question has no answer: give it as an option, such as --yes (see --help)"]) from None
         raise
     except BrokenPipeError:
         raise
@@ -148,6 +150,14 @@ def _run() -> None:
             raise
         discard_output()
         raise OutputFailed(f"cannot write the output: {error.strerror}") from error
+
+
+def _was_unanswered(end: BaseException) -> bool:
+    """Return whether a command ended at a question because its input had ended."""
+    cause = end.__context__
+    while cause is not None and not isinstance(cause, EOFError):
+        cause = cause.__context__
+    return cause is not None
 
 
 def _print_problems(problems: list[str]) -> None:
