@@ -60,8 +60,9 @@ def test_a_known_account_is_asked_for_once() -> None:
 def test_without_patience_a_side_that_does_not_answer_stops_the_start() -> None:
     with pytest.raises(VendorUnavailable, match="cannot be reached"):
         Town(failed(Failure.UNAVAILABLE)).identity.begin(patient=False)
-    with pytest.raises(WanesyncError, match="does not accept the key"):
+    with pytest.raises(WanesyncError, match="does not accept the key") as caught:
         Town(failed(Failure.UNAUTHORISED)).identity.begin(patient=False)
+    assert caught.value.exit_code == 4
 
 
 @pytest.mark.parametrize("patient", [True, False])

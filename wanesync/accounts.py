@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
-from wanesync.core.errors import CallError, Failure, VendorUnavailable, WanesyncError, WrongAccount
+from wanesync.core.errors import CallError, Failure, KeyRefused, VendorUnavailable, WrongAccount
 from wanesync.core.model import Side
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class AccountGate:
         """Confirm the account at the start of a process.
 
         None if ``patient`` and the side gave no answer: ``pass_gate`` then confirms it before the first request.
-        Raises ``VendorUnavailable``, ``WrongAccount``, and ``WanesyncError`` if the key is refused.
+        Raises ``VendorUnavailable``, ``WrongAccount``, and ``KeyRefused``.
         """
         try:
             return self.confirm()
@@ -132,7 +132,7 @@ class AccountGate:
                 log.warning("account not confirmed yet", side=self.side, failure=error.failure, reason=error.reason)
                 return None
             if error.failure in KEY_REFUSALS:
-                raise WanesyncError(f"{self.side} does not accept the key: {error.reason}") from error
+                raise KeyRefused(f"{self.side} does not accept the key: {error.reason}") from error
             raise VendorUnavailable(f"{self.side} cannot be reached: {error.reason}") from error
 
     def confirm(self) -> Account:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from urllib3.exceptions import HTTPError
 
-from wanesync.adapters.http_answers import read_retry_after_ms
+from wanesync.adapters.http_answers import check_content_type, name_network_error, read_retry_after_ms
 
 NOW = "Mon, 23 Nov 2026 10:00:00 GMT"
 
@@ -28,3 +29,13 @@ NOW = "Mon, 23 Nov 2026 10:00:00 GMT"
 )
 def test_how_long_to_wait_is_told_in_seconds_or_by_a_date(headers: dict[str, str], wait_ms: int | None) -> None:
     assert read_retry_after_ms(headers) == wait_ms
+
+
+def test_an_answer_that_is_not_taken_is_named_without_what_its_headers_hold() -> None:
+    with pytest.raises(HTTPError) as caught:
+        check_content_type({"content-type": "text/html"})
+    assert name_network_error(caught.value) == "a content type that was not asked for"
+    assert name_network_error(HTTPError("an encoding that was not asked for (jane@leak.example)")) == (
+        "an encoding that was not asked for"
+    )
+    assert name_network_error(TimeoutError("jane@leak.example")) == "TimeoutError"

@@ -81,6 +81,11 @@ def read_body(response: BaseHTTPResponse, limit: int = MAX_BODY_BYTES) -> bytes:
     return content
 
 
+def name_network_error(error: BaseException) -> str:
+    """Return why there is no answer: the reason of this module without what a header held, or the kind of error."""
+    return str(error).partition(" (")[0] if type(error) is HTTPError else type(error).__name__
+
+
 def check_content_type(headers: Mapping[str, str]) -> None:
     """Raise ``HTTPError`` for an answer that says that it is no JSON, or JSON in another charset than UTF-8."""
     kind, _, parameters = headers.get("content-type", "").lower().partition(";")

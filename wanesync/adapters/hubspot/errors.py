@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from wanesync.adapters.http_answers import read_retry_after_ms, was_unsent
+from wanesync.adapters.http_answers import name_network_error, read_retry_after_ms, was_unsent
 from wanesync.adapters.json_values import mapping, rows, text
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.model import ParkReason, Side
@@ -207,7 +207,7 @@ def _classify(status: int, error_body: ErrorBody, *, readable: bool) -> Failure:
 def read_network_error(error: BaseException) -> CallError:
     """Return the error of a request without an answer."""
     failure = Failure.UNREACHED if was_unsent(error) else Failure.NO_ANSWER
-    return CallError(Side.HUBSPOT, failure, f"no answer from HubSpot ({type(error).__name__})")
+    return CallError(Side.HUBSPOT, failure, f"no answer from HubSpot ({name_network_error(error)})")
 
 
 def read_unreadable(status: int, what: str) -> CallError:

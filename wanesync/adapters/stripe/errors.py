@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from stripe import APIConnectionError, StripeError
 
-from wanesync.adapters.http_answers import AnswerTooLarge, TooLarge, read_retry_after_ms, was_unsent
+from wanesync.adapters.http_answers import AnswerTooLarge, TooLarge, name_network_error, read_retry_after_ms, was_unsent
 from wanesync.adapters.json_values import mapping, text
 from wanesync.adapters.stripe.transport import Redirected
 from wanesync.core.errors import CallError, Failure
@@ -111,7 +111,7 @@ def _classify(status: int, headers: Mapping[str, str], *, code: str, kind: str) 
 
 def _read_network_error(error: StripeError) -> CallError:
     cause = error.__cause__
-    name = type(cause or error).__name__
+    name = name_network_error(cause or error)
     if isinstance(cause, Redirected):
         reason = "redirected; set stripe.base_url to the address itself"
         return CallError(Side.STRIPE, Failure.UNAVAILABLE, reason)
