@@ -585,6 +585,15 @@ def test_a_healthy_set_up_shows_no_fault(tmp_path: Path, database_url: str) -> N
         assert done.output.rstrip().endswith(" ok, 0 to look at, 0 to mend")
 
 
+def test_a_database_that_only_migrate_has_seen_hides_neither_account(tmp_path: Path) -> None:
+    with SetUp(tmp_path) as setup:
+        setup.run("db", "migrate")
+        found = setup.run("doctor", code=1).output
+    assert "no limit is set" not in found
+    assert "ok   hubspot account: portal" in found
+    assert "ok   stripe account: account" in found
+
+
 def test_at_least_thirty_faults_are_planted() -> None:
     assert len(FAULTS) >= 30
 
