@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from wanesync.accounts import AccountGate, Pins, find_pinned, load_pins, read_pins, store_pins
 from wanesync.adapters.field_translation import FieldTranslator
 from wanesync.config.model import API_KEYS, WEBHOOK_SECRETS, Config
-from wanesync.core.api_versions import STRIPE_VERSION
 from wanesync.core.change_guard import MINUTE_MS, ChangeGuardRule
 from wanesync.core.errors import ConfigError, NotFound, WanesyncError
 from wanesync.core.fields import FieldMap
@@ -23,6 +22,7 @@ from wanesync.core.ids import make_id
 from wanesync.core.model import Side
 from wanesync.core.plan import Rules
 from wanesync.core.purchases import Sink
+from wanesync.core.setup.api_versions import STRIPE_VERSION
 from wanesync.ops.checks.accounts import KnownAccounts
 from wanesync.ops.checks.doctor import Examined
 from wanesync.ops.field_map import MapClaim, claim_field_map
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from wanesync.adapters.hubspot.adapter import HubSpotAdapter
     from wanesync.adapters.stripe.adapter import StripeAdapter
     from wanesync.core.ports import Account
-    from wanesync.core.setup_facts import HubSpotSetupPort, StripeSetupPort
+    from wanesync.core.setup.setup_facts import HubSpotSetupPort, StripeSetupPort
     from wanesync.web.server import WebServer
 
 
@@ -245,7 +245,7 @@ def build_retention_task(config: Config, store: Store) -> RetentionTask:
 
 def build_web_server(config: Config, store: Store) -> WebServer:
     """Build the web server with its socket open. Raises ``ConfigError`` and ``WrongAccount``."""
-    from wanesync.ops.gauges import read_gauges  # noqa: PLC0415 - the web process only
+    from wanesync.ops.health.gauges import read_gauges  # noqa: PLC0415 - the web process only
     from wanesync.web.door_test import DoorTest  # noqa: PLC0415 - the web process only
     from wanesync.web.metrics import WebhookCounters  # noqa: PLC0415 - the web process only
     from wanesync.web.server import WebServer, find_trouble  # noqa: PLC0415 - the web process only

@@ -11,12 +11,12 @@ import pytest
 from wanesync.adapters.field_translation import FieldTranslator
 from wanesync.adapters.hubspot.adapter import HubSpotAdapter, HubSpotOptions
 from wanesync.adapters.stripe.adapter import StripeAdapter, StripeOptions
-from wanesync.core.api_versions import USED, HubSpotVersion
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap, FieldSpec
 from wanesync.core.model import Record, Side
 from wanesync.core.ports import CreateItem, FieldTranslation, HubSpotPort, StripePort, UpdateItem
 from wanesync.core.purchases import ROLL_UP_PROPERTIES, Purchase, roll_up
+from wanesync.core.setup.api_versions import USED, HubSpotVersion
 from wanesync.sandbox.faults import Faults
 from wanesync.sandbox.server import HUBSPOT_KEY, STRIPE_KEY, Options, Sandbox
 

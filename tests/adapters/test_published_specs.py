@@ -18,12 +18,12 @@ from wanesync.adapters.hubspot.account_setup import HubSpotSetup
 from wanesync.adapters.hubspot.adapter import HubSpotAdapter, HubSpotOptions
 from wanesync.adapters.hubspot.api_paths import make_table
 from wanesync.adapters.stripe.adapter import StripeAdapter, StripeOptions
-from wanesync.core.api_versions import HubSpotVersion
 from wanesync.core.errors import CallError
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap
 from wanesync.core.model import Record
 from wanesync.core.ports import CreateItem, UpdateItem
 from wanesync.core.purchases import Purchase
+from wanesync.core.setup.api_versions import HubSpotVersion
 from wanesync.sandbox.faults import Faults
 from wanesync.sandbox.hubspot.settings import Tier
 from wanesync.sandbox.server import HUBSPOT_KEY, STRIPE_KEY, Options, Sandbox

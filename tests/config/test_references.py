@@ -10,7 +10,7 @@ import pytest
 from wanesync.config import references
 from wanesync.config.references import MAX_FILE_BYTES, find_foreign, is_reference, resolve
 from wanesync.core.errors import ConfigError
-from wanesync.core.private_files import find_exposure
+from wanesync.core.setup.private_files import find_exposure
 
 PLANTED = "sk_test_planted"
 

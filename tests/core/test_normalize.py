@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.core_builders import BRIEF, FIELDS, HUBSPOT, STEADY, STRIPE, full_name, raw_text
-from wanesync.core.characters import collapse
-from wanesync.core.countries import NAMES
 from wanesync.core.fields import FieldSpec
 from wanesync.core.model import Record, Side
 from wanesync.core.normalize import FORMS, make_form
+from wanesync.core.values.characters import collapse
+from wanesync.core.values.countries import NAMES
 
 WHOLE = {"email", "phone", "country"}
 """Forms whose values are never cut: what does not fit is not written."""

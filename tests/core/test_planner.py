@@ -21,7 +21,7 @@ from tests.support.core_builders import (
     stored,
     written_by,
 )
-from wanesync.core.answers import settle_answer
+from wanesync.core.evidence.answers import settle_answer
 from wanesync.core.fields import Direction, FieldMap
 from wanesync.core.model import (
     Change,

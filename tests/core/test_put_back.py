@@ -22,8 +22,8 @@ from tests.support.core_builders import (
     written,
 )
 from wanesync.core.change_guard import HeldValue
+from wanesync.core.evidence.lost_updates import Judgement, judge_events
 from wanesync.core.fields import Direction, FieldMap
-from wanesync.core.lost_updates import Judgement, judge_events
 from wanesync.core.merge import MergeResult, Pair, merge
 from wanesync.core.model import (
     OBSERVED_KIND,

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 from tests.simulation.facts import BaseSet, Cell, Facts, Write
 from tests.simulation.hazards import ODD_TEXTS
-from wanesync.core.characters import comparable
 from wanesync.core.fields import FieldSpec
 from wanesync.core.model import Link, LinkState, Side
 from wanesync.core.normalize import NAME_PARTS
-from wanesync.core.person_names import is_business
+from wanesync.core.values.characters import comparable
+from wanesync.core.values.person_names import is_business
 
 if TYPE_CHECKING:
     from tests.simulation.world import World

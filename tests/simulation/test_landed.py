@@ -11,8 +11,8 @@ import pytest
 from tests.simulation.play import Play
 from tests.simulation.test_regressions import pair_of, stage
 from tests.support.core_builders import HUBSPOT, STRIPE, customer, full_name, stored
+from wanesync.core.evidence.lost_updates import was_edited_after, was_left_by
 from wanesync.core.jobs import JobKind, JobRequest
-from wanesync.core.lost_updates import was_edited_after, was_left_by
 from wanesync.core.model import Change, Event, PendingWrite, Side, WriteKind, WriteResult
 from wanesync.core.ports import Authors
 from wanesync.sandbox.faults import Faults

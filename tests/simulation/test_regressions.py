@@ -17,8 +17,8 @@ from tests.support.core_builders import FIELDS, HUBSPOT, RULES, STRIPE, contact,
 from tests.support.store_reads import list_purchases
 from wanesync.adapters.http_answers import read_timing
 from wanesync.core.event_order import read_stripe_events
+from wanesync.core.evidence.lost_updates import judge_events
 from wanesync.core.fields import FieldMap
-from wanesync.core.lost_updates import judge_events
 from wanesync.core.merge import Pair, merge
 from wanesync.core.model import Change, Conflict, Event, PendingWrite, Record, Side, WriteKind, WriteResult
 from wanesync.core.normalize import FormOptions

@@ -12,8 +12,8 @@ from tests.simulation.facts import Cell, Write
 from wanesync.core.fields import FieldSpec
 from wanesync.core.model import Link, LinkState, Side
 from wanesync.core.normalize import NAME_PARTS
-from wanesync.core.person_names import is_business
 from wanesync.core.plan import ERASED
+from wanesync.core.values.person_names import is_business
 
 if TYPE_CHECKING:
     from tests.simulation.hazards import Couple, Twin

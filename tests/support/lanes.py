@@ -5,7 +5,7 @@ from __future__ import annotations
 from wanesync.core.jobs import DeadClass, Job, JobKind, JobRequest, Priority
 from wanesync.core.model import Side
 from wanesync.ops.alarms import WEB
-from wanesync.ops.lane_status import LaneState, read_lanes
+from wanesync.ops.health.lane_status import LaneState, read_lanes
 from wanesync.store import Store, Tx
 from wanesync.sync.loader import LISTED
 

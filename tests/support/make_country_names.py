@@ -1,4 +1,4 @@
-"""Writes wanesync/core/country_names.py from the Unicode CLDR.
+"""Writes wanesync/core/values/country_names.py from the Unicode CLDR.
 
 Run it in an environment with ``pip install babel`` when a newer release of the CLDR is wanted:
 ``python -m tests.support.make_country_names``. Names that two countries share are left out.
@@ -12,7 +12,7 @@ from pathlib import Path
 from babel import Locale, UnknownLocaleError, __version__
 from babel.core import get_global
 
-from wanesync.core.countries import NAMES, fold_name
+from wanesync.core.values.countries import NAMES, fold_name
 
 ROOT = Path(__file__).resolve().parents[2]
 

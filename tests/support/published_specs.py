@@ -18,7 +18,7 @@ from uuid import UUID
 
 import jsonschema
 
-from wanesync.core.api_versions import USED
+from wanesync.core.setup.api_versions import USED
 
 Schema = dict[str, Any]
 FORM = "application/x-www-form-urlencoded"

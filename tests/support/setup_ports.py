@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.model import Side
-from wanesync.core.portal_checks import OWN_PROPERTIES, PortalFacts, PropertyFacts
 from wanesync.core.ports import Account, Limits
-from wanesync.core.setup_facts import DailyUsage, Endpoint, EndpointWish, PropertyDetail, RecentChange, TokenFacts
+from wanesync.core.setup.portal_checks import OWN_PROPERTIES, PortalFacts, PropertyFacts
+from wanesync.core.setup.setup_facts import DailyUsage, Endpoint, EndpointWish, PropertyDetail, RecentChange, TokenFacts
 
 VERSION = "2026-10-28.endive"
 MAX_ENDPOINTS = 16

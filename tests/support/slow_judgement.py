@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wanesync.core.event_order import MS_PER_SECOND
+from wanesync.core.evidence.lost_updates import MAX_OWN_WRITE_AGE_MS, Judgement, is_answered
 from wanesync.core.fields import Direction, FieldMap, has_value, part_equals
-from wanesync.core.lost_updates import MAX_OWN_WRITE_AGE_MS, Judgement, is_answered
 from wanesync.core.model import Conflict, Event, PendingWrite, Side, StoredRecord, WriteKind
 from wanesync.core.normalize import NAME_PARTS
 

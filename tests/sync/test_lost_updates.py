@@ -9,7 +9,7 @@ import pytest
 from tests.support.core_builders import contact, customer
 from tests.support.live_sync import HUBSPOT, SECOND_MS, STRIPE, LiveSync, refused
 from wanesync.core.errors import Failure
-from wanesync.core.lost_updates import MAX_OWN_WRITE_AGE_MS
+from wanesync.core.evidence.lost_updates import MAX_OWN_WRITE_AGE_MS
 from wanesync.core.model import OBSERVED_KIND, Change, Event, PendingWrite, Record, Side, WriteKind, WriteResult
 from wanesync.core.normalize import NAME_PARTS
 from wanesync.core.ports import UpdateItem

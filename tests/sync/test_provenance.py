@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.core_builders import contact, customer
 from tests.support.live_sync import HUBSPOT, SECOND_MS, STRIPE, LiveSync
-from wanesync.core.lost_updates import MAX_OWN_WRITE_AGE_MS
+from wanesync.core.evidence.lost_updates import MAX_OWN_WRITE_AGE_MS
 from wanesync.core.model import BasePair, Change, Event, PendingWrite, Record, Side, WriteKind, WriteResult
 from wanesync.core.plan import Action, Plan, PlanContext
 from wanesync.core.planner import plan

@@ -20,8 +20,8 @@ from tests.support.published_specs import Exchange, read_hubspot, read_record, r
 from tests.support.spec_quirks import find_faults
 from wanesync.cli.commands import demo as command
 from wanesync.cli.main import app
-from wanesync.core.api_versions import USED, HubSpotVersion
 from wanesync.core.errors import ConfigError
+from wanesync.core.setup.api_versions import USED, HubSpotVersion
 from wanesync.demo.installation import DemoOptions
 
 SMALL = ("--seconds", "6", "--contacts", "40", "--customers", "30", "--overlap", "12")

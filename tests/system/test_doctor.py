@@ -21,9 +21,9 @@ from tests.support.stripe_client import Client
 from wanesync.adapters.hubspot import account_setup
 from wanesync.adapters.hubspot.adapter import HubSpotAdapter
 from wanesync.adapters.stripe.events import EVENT_TYPES
-from wanesync.core import api_versions
 from wanesync.core.model import Event, Side
-from wanesync.core.permissions import DEFINE_EVENTS, READ_CONTACTS, SEND_EVENTS, WRITE_CONTACTS
+from wanesync.core.setup import api_versions
+from wanesync.core.setup.permissions import DEFINE_EVENTS, READ_CONTACTS, SEND_EVENTS, WRITE_CONTACTS
 from wanesync.ops.checks import webhooks
 from wanesync.reconcile.missed_count import store_missed
 from wanesync.sandbox import server as sandbox_server

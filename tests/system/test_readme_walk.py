@@ -24,7 +24,7 @@ import pytest
 from tests.support.run_main import TERMINAL_CODES
 from tests.support.set_up import free_port
 from wanesync.child_process import clean_environment
-from wanesync.core.permissions import list_scopes
+from wanesync.core.setup.permissions import list_scopes
 from wanesync.sandbox.control_client import ControlClient
 
 README = Path(__file__).parents[2] / "README.md"

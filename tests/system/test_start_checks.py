@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.stage import Stage
 from wanesync.core.model import Side
-from wanesync.core.portal_checks import OWN_PROPERTIES
+from wanesync.core.setup.portal_checks import OWN_PROPERTIES
 from wanesync.ops.alarms import read_alarms
 
 EMAIL = """

@@ -13,7 +13,7 @@ from tests.support.live_sync import HUBSPOT, LiveSync, refused
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.jobs import JobKind, WaitCode
 from wanesync.core.model import Parked, ParkReason, Record
-from wanesync.core.portal_checks import NOT_CHECKED, OWN_PROPERTIES, PortalFacts, PropertyFacts
+from wanesync.core.setup.portal_checks import NOT_CHECKED, OWN_PROPERTIES, PortalFacts, PropertyFacts
 from wanesync.ops.alarms import read_alarms
 from wanesync.purchases.sender import SINK
 from wanesync.store.tables.settings import PORTAL_STATE, Settings

@@ -14,8 +14,8 @@ from wanesync.core.errors import CallError, Failure, WrongAccount
 from wanesync.core.model import Side
 from wanesync.core.ports import Account
 from wanesync.core.rate_limits import SlotRequest
+from wanesync.ops.health.side_checks import SideCheck, read_check
 from wanesync.ops.pauses import pause_sides
-from wanesync.ops.side_checks import SideCheck, read_check
 from wanesync.store import Store
 from wanesync.sync.runtime import Runtime
 from wanesync.worker.side_probe import PROBE_INTERVAL_MS, SideProbe

@@ -6,8 +6,8 @@ import time
 from dataclasses import replace
 
 from wanesync.bench import BenchFailed
+from wanesync.core.evidence.lost_updates import judge_events
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap
-from wanesync.core.lost_updates import judge_events
 from wanesync.core.model import Change, Event, PendingWrite, Record, Side, StoredRecord, WriteKind, WriteResult
 
 NOW_MS = 1_700_000_000_000

@@ -46,7 +46,6 @@ from wanesync.config.value_types import (
     Transform,
     as_tuple,
 )
-from wanesync.core.api_versions import HubSpotVersion
 from wanesync.core.errors import ConfigError
 from wanesync.core.fields import DEFAULT_FIELDS, Clears, Direction, FieldSpec
 from wanesync.core.model import Side
@@ -61,6 +60,7 @@ from wanesync.core.rate_limits import (
     STRIPE_OPERATIONS,
     TEST_RATE,
 )
+from wanesync.core.setup.api_versions import HubSpotVersion
 
 API_KEYS: Mapping[Side, str] = {Side.HUBSPOT: "hubspot.access_token", Side.STRIPE: "stripe.api_key"}
 """The keys by which the sides are called."""

@@ -12,10 +12,10 @@ from pathlib import Path
 from wanesync.config.locations import PREFIX, ConfigProblem, KeyLocations, KeyPath
 from wanesync.config.references import expand_home, is_reference
 from wanesync.config.value_types import HUBSPOT_URL, STRIPE_URL, as_tuple, is_loopback
-from wanesync.core.database_address import has_password
 from wanesync.core.errors import ConfigError
 from wanesync.core.fields import FieldSpec
 from wanesync.core.model import Side
+from wanesync.core.setup.database_address import has_password
 
 Table = dict[str, object]
 OTHER_VARIABLES = ("WANESYNC_CONFIG", "WANESYNC_SHARED", "WANESYNC_TEST_", "WANESYNC_FAIL")

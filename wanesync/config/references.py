@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from wanesync.core.errors import ConfigError
-from wanesync.core.private_files import OTHERS, find_exposure
+from wanesync.core.setup.private_files import OTHERS, find_exposure
 from wanesync.output import UNSAFE
 
 SCHEMES = ("env:", "file:")

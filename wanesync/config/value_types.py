@@ -22,11 +22,11 @@ from pydantic import (
 )
 
 from wanesync.config.references import find_flaw, find_foreign
-from wanesync.core.countries import NAMES
-from wanesync.core.database_address import find_unencoded
 from wanesync.core.ids import CONTACT_ID_KEY, CUSTOMER_ID_PROPERTY, INTENT_PROPERTY, PORTAL_ID_KEY
 from wanesync.core.normalize import FORMS
 from wanesync.core.purchases import ROLL_UP_PROPERTIES
+from wanesync.core.setup.database_address import find_unencoded
+from wanesync.core.values.countries import NAMES
 
 HUBSPOT_URL = "https://api.hubapi.com"
 STRIPE_URL = "https://api.stripe.com"

@@ -10,7 +10,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from wanesync.core.business_names import company_field, names_held_as_company, takes_business_name
 from wanesync.core.change_guard import HeldValue, HoldState
 from wanesync.core.fields import FieldMap, FieldSpec
 from wanesync.core.ids import OUR_IDS
@@ -28,6 +27,7 @@ from wanesync.core.model import (
     filled_in_key,
     has_room,
 )
+from wanesync.core.values.business_names import company_field, names_held_as_company, takes_business_name
 
 DifferPolicy = Literal["keep", "owner", "hubspot", "stripe"]
 """What happens to two different values on first contact: both are kept, or the named side wins."""

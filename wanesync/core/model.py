@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from wanesync.core.characters import normalise_email as normalise_email  # noqa: PLC0414 - offered here as well
+from wanesync.core.values.characters import normalise_email as normalise_email  # noqa: PLC0414 - offered here as well
 
 MAX_FREE_KEYS = 2
 """Free metadata keys are counted up to here: ours are two."""

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from wanesync.core import phones
-from wanesync.core.characters import clean_email, collapse, comparable, normalise_email, trim
-from wanesync.core.countries import NAMES, find_code
-from wanesync.core.person_names import change_parts, is_business, split_name
+from wanesync.core.values import phones
+from wanesync.core.values.characters import clean_email, collapse, comparable, normalise_email, trim
+from wanesync.core.values.countries import NAMES, find_code
+from wanesync.core.values.person_names import change_parts, is_business, split_name
 
 NAME_PARTS = "\x1f"
 """Unit separator between first and last name."""

@@ -29,7 +29,7 @@ from wanesync.core.model import (
     WriteKind,
     WriteResult,
 )
-from wanesync.core.portal_checks import SETUP_WAIT
+from wanesync.core.setup.portal_checks import SETUP_WAIT
 
 FIRST_LISTING = Note(NoteCode.FIRST_LISTING, "first listing missing")
 NO_EMAIL = Note(NoteCode.EXCLUDED, "excluded: no e-mail")

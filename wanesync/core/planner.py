@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from wanesync.core.answers import Settled, settle_answer, settle_found
-from wanesync.core.business_names import company_field, takes_business_name
+from wanesync.core.evidence.answers import Settled, settle_answer, settle_found
 from wanesync.core.fields import FieldMap
 from wanesync.core.ids import OUR_IDS
 from wanesync.core.jobs import WaitCode
@@ -53,6 +52,7 @@ from wanesync.core.plan import (
     Rules,
     Tombstone,
 )
+from wanesync.core.values.business_names import company_field, takes_business_name
 
 
 def plan(context: PlanContext, rules: Rules, new_link_id: str) -> Plan:

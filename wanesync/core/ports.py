@@ -14,8 +14,8 @@ from typing import Protocol
 
 from wanesync.core.errors import CallError
 from wanesync.core.model import Event, Record, RecordRef
-from wanesync.core.portal_checks import PortalFacts
 from wanesync.core.purchases import Purchase
+from wanesync.core.setup.portal_checks import PortalFacts
 
 
 @dataclass(frozen=True, slots=True)

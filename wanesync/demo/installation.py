@@ -14,9 +14,9 @@ from pathlib import Path
 
 from wanesync.child_process import ChildProcess, clean_environment
 from wanesync.config.model import load
-from wanesync.core.api_versions import HubSpotVersion
 from wanesync.core.errors import VendorUnavailable
 from wanesync.core.model import Side
+from wanesync.core.setup.api_versions import HubSpotVersion
 from wanesync.ops.status import Status, read_status
 from wanesync.reconcile.compare import Report
 from wanesync.sandbox.hubspot.settings import Tier

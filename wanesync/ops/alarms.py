@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from wanesync.core.change_guard import HoldKind, HoldState, show_source
 from wanesync.core.jobs import DeadClass, WaitCode
 from wanesync.core.model import NoteCode, ParkReason, Side
-from wanesync.ops.api_versions import find_version_alarms
-from wanesync.ops.disk import find_disk_alarms
-from wanesync.ops.lane_status import LaneState, age_s, read_lanes
-from wanesync.ops.portal_problems import find_portal_alarms
-from wanesync.ops.side_checks import find_side_alarms
-from wanesync.ops.web_door import find_webhook_alarms
+from wanesync.ops.health.api_versions import find_version_alarms
+from wanesync.ops.health.disk import find_disk_alarms
+from wanesync.ops.health.lane_status import LaneState, age_s, read_lanes
+from wanesync.ops.health.portal_problems import find_portal_alarms
+from wanesync.ops.health.side_checks import find_side_alarms
+from wanesync.ops.health.web_door import find_webhook_alarms
 from wanesync.ratelimit.quotas import find_alarms as find_quota_alarms
 from wanesync.store.tables.settings import OPERATOR, RESTORED
 from wanesync.sync.loader import LISTED

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from wanesync.core.model import NoteCode, Side
 from wanesync.ops.alarms import HoldSummary, PauseState, read_health
-from wanesync.ops.api_versions import ApiVersionState, read_api_version
-from wanesync.ops.disk import find_disk_alarms
-from wanesync.ops.lane_status import LaneState, age_s
-from wanesync.ops.web_door import WebhookState, read_webhooks
+from wanesync.ops.health.api_versions import ApiVersionState, read_api_version
+from wanesync.ops.health.disk import find_disk_alarms
+from wanesync.ops.health.lane_status import LaneState, age_s
+from wanesync.ops.health.web_door import WebhookState, read_webhooks
 from wanesync.ops.writes import read_switch
 from wanesync.store.tables.settings import CURSORS, LAST_RUN
 

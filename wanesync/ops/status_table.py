@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
-    from wanesync.ops.api_versions import ApiVersionState
-    from wanesync.ops.lane_status import LaneState
+    from wanesync.ops.health.api_versions import ApiVersionState
+    from wanesync.ops.health.lane_status import LaneState
     from wanesync.ops.status import Status
 
 LANE_COLUMNS = (

@@ -10,9 +10,9 @@ from wanesync.core.errors import CallError, Failure
 from wanesync.core.ids import INTENT_PROPERTY, made_ms
 from wanesync.core.jobs import LOCK_WAIT_MS, Job, JobKind, JobRequest, Priority, WaitCode
 from wanesync.core.model import LinkState, PendingWrite, Record, Side, WriteKind, WriteResult, customer_key, split_key
-from wanesync.core.portal_checks import SETUP_WAIT
 from wanesync.core.ports import CreateItem
 from wanesync.core.purchases import Purchase, PurchaseState
+from wanesync.core.setup.portal_checks import SETUP_WAIT
 from wanesync.purchases.recipients import Recipients
 from wanesync.store.database import Tx
 from wanesync.store.tables.pending_writes import EmailIntentTaken

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.jobs import MAX_ATTEMPTS, DeadClass, Job, JobKind, JobRequest, WaitCode
 from wanesync.core.model import Side
-from wanesync.core.portal_checks import SETUP_WAIT
 from wanesync.core.purchases import Purchase, PurchaseState, Sink, roll_up
+from wanesync.core.setup.portal_checks import SETUP_WAIT
 from wanesync.purchases.recipients import Recipients
 from wanesync.store.database import Tx
 from wanesync.sync.calls import DONE, AnyCall, Call, Next

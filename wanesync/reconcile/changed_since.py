@@ -23,7 +23,7 @@ from wanesync.core.diff.missed_webhooks import (
 )
 from wanesync.core.errors import CallError, Failure, GuardError, VendorUnavailable
 from wanesync.core.event_order import read_stripe_events
-from wanesync.core.lost_updates import is_answered
+from wanesync.core.evidence.lost_updates import is_answered
 from wanesync.core.model import OBSERVED_KIND, Event, Record, Side, StoredRecord
 from wanesync.core.ports import CustomerAnswer, SetAside, Timing
 from wanesync.core.rate_limits import SEARCH_OPERATION

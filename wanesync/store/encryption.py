@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from wanesync.core.errors import ConfigError, DecryptionFailed
 from wanesync.core.model import normalise_email
-from wanesync.core.private_files import find_exposure
+from wanesync.core.setup.private_files import find_exposure
 
 _NO_KEYS = (
     "[security] keys is empty, and Postgres needs an encryption key: 4 letters or digits, a colon, 32 random bytes in "

@@ -15,8 +15,8 @@ from psycopg.types.numeric import Int8Dumper
 from psycopg.types.string import StrDumper
 from psycopg_pool import ConnectionPool
 
-from wanesync.core.database_address import find_unencoded
 from wanesync.core.errors import ConfigError, DatabaseRefused, DatabaseUnavailable
+from wanesync.core.setup.database_address import find_unencoded
 from wanesync.store.notify import Notifier, WorkSubscription
 from wanesync.store.queries import Dialect, Migration, Parameters, Query, load_queries
 from wanesync.store.session import (

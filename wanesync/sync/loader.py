@@ -10,7 +10,7 @@ from wanesync.core.change_guard import HoldKind
 from wanesync.core.jobs import JobKind
 from wanesync.core.model import Link, LinkState, RecordRef, Side, StoredRecord, contact_key, customer_key, split_key
 from wanesync.core.plan import PlanContext
-from wanesync.core.portal_checks import READY, PortalState, unpack_definitions, unpack_state
+from wanesync.core.setup.portal_checks import READY, PortalState, unpack_definitions, unpack_state
 from wanesync.store.database import Tx
 from wanesync.store.tables import settings
 from wanesync.store.tables.settings import DEFINITIONS, PORTAL_STATE

@@ -9,9 +9,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate
 
+from wanesync.core.evidence.lost_updates import MAX_OWN_WRITE_AGE_MS, is_answered, judge_events
 from wanesync.core.fields import FieldMap, has_value
 from wanesync.core.jobs import JobKind, JobRequest, Priority
-from wanesync.core.lost_updates import MAX_OWN_WRITE_AGE_MS, is_answered, judge_events
 from wanesync.core.model import (
     Conflict,
     Event,

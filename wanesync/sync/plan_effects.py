@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from wanesync.core.answers import Settled
 from wanesync.core.change_guard import HoldState
 from wanesync.core.errors import CallError
+from wanesync.core.evidence.answers import Settled
 from wanesync.core.jobs import Job, JobKind, JobRequest, Priority
 from wanesync.core.model import (
     Conflict,

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from wanesync.core.answers import is_cut_short
 from wanesync.core.event_order import MS_PER_SECOND
+from wanesync.core.evidence.answers import is_cut_short
+from wanesync.core.evidence.lost_updates import MAX_OWN_WRITE_AGE_MS, was_edited_after, was_left_by
 from wanesync.core.fields import FieldSpec
-from wanesync.core.lost_updates import MAX_OWN_WRITE_AGE_MS, was_edited_after, was_left_by
 from wanesync.core.model import BasePair, PendingWrite, Side, StoredRecord, WriteKind, WriteResult
 from wanesync.core.plan import Action, Plan, PlanContext
 from wanesync.store.database import Tx

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.event_order import MS_PER_SECOND, is_newer_than_copy, read_stripe_events
+from wanesync.core.evidence.lost_updates import is_answered
 from wanesync.core.jobs import LOCK_WAIT_MS, Job, JobKind, JobRequest, Priority, WaitCode
-from wanesync.core.lost_updates import is_answered
 from wanesync.core.model import Event, Record, Side
 from wanesync.core.plan import Plan
 from wanesync.core.planner import plan

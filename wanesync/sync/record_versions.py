@@ -11,11 +11,11 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-from wanesync.core.absence import next_ask_ms
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.event_order import bound_future
+from wanesync.core.evidence.absence import next_ask_ms
+from wanesync.core.evidence.lost_updates import MAX_OWN_WRITE_AGE_MS, observe
 from wanesync.core.jobs import JobKind, JobRequest, Priority
-from wanesync.core.lost_updates import MAX_OWN_WRITE_AGE_MS, observe
 from wanesync.core.model import LinkState, NoteCode, Record, Side, StoredRecord
 from wanesync.core.plan import ERASED
 from wanesync.core.ports import CustomerAnswer, Timing

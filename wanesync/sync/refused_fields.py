@@ -14,7 +14,7 @@ from wanesync.core.errors import CallError, Failure
 from wanesync.core.ids import CONTACT_ID_KEY, CUSTOMER_ID_PROPERTY, INTENT_PROPERTY, PORTAL_ID_KEY
 from wanesync.core.jobs import WaitCode
 from wanesync.core.model import Change, Parked, ParkReason, PendingWrite, Side, WriteKind, WriteResult
-from wanesync.core.portal_checks import FieldDefinitions, unpack_definitions
+from wanesync.core.setup.portal_checks import FieldDefinitions, unpack_definitions
 from wanesync.store.database import Tx
 from wanesync.store.tables.settings import DEFINITIONS
 from wanesync.sync import plan_effects

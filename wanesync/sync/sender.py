@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from wanesync.core.answers import settle_answer
 from wanesync.core.errors import CallError, Failure
+from wanesync.core.evidence.answers import settle_answer
 from wanesync.core.ids import CUSTOMER_ID_PROPERTY, made_ms
 from wanesync.core.jobs import (
     LOCK_WAIT_MS,

@@ -16,7 +16,7 @@ from wanesync.core.jobs import LOCK_WAIT_MS, Job, JobKind, JobRequest, Priority,
 from wanesync.core.model import MAX_FREE_KEYS, PendingWrite, Side, WriteKind, WriteResult, has_room, split_key
 from wanesync.core.plan import WAIT_TEXTS, Action, Plan, PlanContext
 from wanesync.core.planner import plan
-from wanesync.core.portal_checks import SETUP_WAIT
+from wanesync.core.setup.portal_checks import SETUP_WAIT
 from wanesync.store.database import Tx
 from wanesync.sync import plan_effects
 from wanesync.sync.agreements import close_planned

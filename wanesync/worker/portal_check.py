@@ -15,21 +15,21 @@ import structlog
 from wanesync.core.errors import CallError, Failure, WanesyncError
 from wanesync.core.jobs import JobKind, JobRequest, Priority, WaitCode
 from wanesync.core.model import Side, contact_key
-from wanesync.core.portal_checks import (
+from wanesync.core.purchases import Sink
+from wanesync.core.rate_limits import SlotRequest
+from wanesync.core.setup.portal_checks import (
     NOT_CHECKED,
     FieldDefinitions,
     PortalState,
     find_problems,
     unpack_definitions,
 )
-from wanesync.core.purchases import Sink
-from wanesync.core.rate_limits import SlotRequest
 from wanesync.purchases.sender import SINK
 from wanesync.store.tables.settings import DEFINITIONS, PORTAL_CHECK_FAILURE, PORTAL_STATE, operator_pause
 from wanesync.sync.loader import read_portal_state
 
 if TYPE_CHECKING:
-    from wanesync.core.portal_checks import PortalFacts
+    from wanesync.core.setup.portal_checks import PortalFacts
     from wanesync.store.database import Tx
     from wanesync.sync.runtime import Runtime
 

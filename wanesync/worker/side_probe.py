@@ -12,7 +12,7 @@ import structlog
 from wanesync.core.errors import CallError, DatabaseUnavailable, WrongAccount
 from wanesync.core.model import Side
 from wanesync.core.rate_limits import SlotRequest
-from wanesync.ops.side_checks import SideCheck, read_check, store_check
+from wanesync.ops.health.side_checks import SideCheck, read_check, store_check
 from wanesync.store.tables.settings import operator_pause
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ import pytest
 from tests.support.canned_server import CannedServer, Told
 from wanesync.adapters.hubspot.account_setup import HubSpotSetup
 from wanesync.adapters.hubspot.adapter import HubSpotAdapter, HubSpotOptions
-from wanesync.core.api_versions import HubSpotVersion
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap
-from wanesync.core.permissions import READ_CONTACTS, WRITE_CONTACTS
-from wanesync.core.setup_facts import HubSpotSetupPort, PropertyDetail, RecentChange
+from wanesync.core.setup.api_versions import HubSpotVersion
+from wanesync.core.setup.permissions import READ_CONTACTS, WRITE_CONTACTS
+from wanesync.core.setup.setup_facts import HubSpotSetupPort, PropertyDetail, RecentChange
 from wanesync.sandbox.hubspot.scopes import KNOWN
 from wanesync.sandbox.server import HUBSPOT_KEY, Options, Sandbox, clock_ms
 

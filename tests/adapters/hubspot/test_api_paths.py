@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 
 from wanesync.adapters.hubspot.api_paths import CALLS, RULES, TOKEN_INFO, find_paths, make_table
-from wanesync.core.api_versions import USED, HubSpotVersion
+from wanesync.core.setup.api_versions import USED, HubSpotVersion
 
 VERSIONS = get_args(HubSpotVersion)
 

@@ -14,9 +14,9 @@ from wanesync.adapters.http_answers import MAX_SKEW_MS
 from wanesync.adapters.stripe.adapter import StripeAdapter, StripeOptions, mode_of
 from wanesync.adapters.stripe.events import EVENT_TYPES
 from wanesync.adapters.stripe.transport import MAX_PAGE_BYTES
-from wanesync.core.api_versions import STRIPE_VERSION
 from wanesync.core.errors import CallError, ConfigError, Failure
 from wanesync.core.model import Side
+from wanesync.core.setup.api_versions import STRIPE_VERSION
 
 
 def test_a_port_without_a_listener_is_unreached() -> None:

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from tests.support.json_strategies import JSON, Json
 from wanesync.adapters.stripe.customers import ADDRESS_PARTS
 from wanesync.adapters.stripe.events import StripeAccount, StripeEvents
-from wanesync.core.api_versions import STRIPE_VERSION
 from wanesync.core.errors import InvalidPayload
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap, FieldSpec
 from wanesync.core.model import Event
 from wanesync.core.ports import ParsedWebhook
+from wanesync.core.setup.api_versions import STRIPE_VERSION
 
 FIELDS = FieldMap((*DEFAULT_FIELDS, FieldSpec("job", ("jobtitle",), ("metadata.job",))))
 STRIPE = StripeEvents(FIELDS, StripeAccount(livemode=False, portal="42", id="acct_1"), key=b"k")

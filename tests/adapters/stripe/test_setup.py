@@ -10,10 +10,10 @@ import pytest
 from tests.support.canned_server import CannedServer, Told
 from wanesync.adapters.stripe.adapter import StripeAdapter, StripeOptions
 from wanesync.adapters.stripe.setup import StripeSetup
-from wanesync.core.api_versions import STRIPE_VERSION
 from wanesync.core.errors import CallError
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap
-from wanesync.core.setup_facts import EndpointWish, StripeSetupPort
+from wanesync.core.setup.api_versions import STRIPE_VERSION
+from wanesync.core.setup.setup_facts import EndpointWish, StripeSetupPort
 from wanesync.sandbox.server import STRIPE_KEY, Options, Sandbox
 
 WISH = EndpointWish(

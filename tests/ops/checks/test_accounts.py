@@ -7,10 +7,10 @@ import pytest
 from tests.support.setup_ports import FakeHubSpot, FakeStripe
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.model import Side
-from wanesync.core.permissions import DEFINE_PROPERTIES, READ_CONTACTS, WRITE_CONTACTS
 from wanesync.core.ports import Account, Limits
 from wanesync.core.purchases import Sink
-from wanesync.core.setup_facts import DailyUsage
+from wanesync.core.setup.permissions import DEFINE_PROPERTIES, READ_CONTACTS, WRITE_CONTACTS
+from wanesync.core.setup.setup_facts import DailyUsage
 from wanesync.ops.checks.accounts import (
     KnownAccounts,
     check_account,

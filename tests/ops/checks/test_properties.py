@@ -7,10 +7,10 @@ import pytest
 from tests.support.setup_ports import FakeHubSpot
 from wanesync.core.errors import Failure
 from wanesync.core.fields import Direction, FieldMap, FieldSpec
-from wanesync.core.permissions import DEFINE_EVENTS
-from wanesync.core.portal_checks import PortalFacts
 from wanesync.core.purchases import Sink
-from wanesync.core.setup_facts import PropertyDetail
+from wanesync.core.setup.permissions import DEFINE_EVENTS
+from wanesync.core.setup.portal_checks import PortalFacts
+from wanesync.core.setup.setup_facts import PropertyDetail
 from wanesync.ops.checks.findings import Finding, State
 from wanesync.ops.checks.properties import (
     check_event,

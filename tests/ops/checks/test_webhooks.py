@@ -7,7 +7,7 @@ from tests.support.store_fixtures import Clock
 from wanesync.core.errors import Failure
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap
 from wanesync.core.model import Event, Side
-from wanesync.core.setup_facts import RecentChange
+from wanesync.core.setup.setup_facts import RecentChange
 from wanesync.ops.checks.findings import Finding, State
 from wanesync.ops.checks.webhooks import (
     GRACE_MS,

@@ -12,8 +12,8 @@ import pytest
 from wanesync.adapters.hubspot.webhooks import HubSpotWebhooks
 from wanesync.core.errors import ConfigError
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap, FieldSpec
-from wanesync.core.permissions import DEFINE_EVENTS
 from wanesync.core.purchases import Sink
+from wanesync.core.setup.permissions import DEFINE_EVENTS
 from wanesync.ops.setup.hubspot_project import (
     APP,
     WEBHOOKS,

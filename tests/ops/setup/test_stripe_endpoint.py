@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.setup_ports import VERSION, FakeStripe, add_endpoint
 from wanesync.core.errors import CallError, ConfigError, Failure, NotFound
-from wanesync.core.setup_facts import Endpoint, EndpointWish
+from wanesync.core.setup.setup_facts import Endpoint, EndpointWish
 from wanesync.ops.setup.stripe_endpoint import MARK, Made, choose_removable, ensure_endpoint, make_wish
 
 URL = "https://sync.example.com/webhooks/stripe"

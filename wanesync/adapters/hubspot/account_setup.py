@@ -14,9 +14,9 @@ from wanesync.adapters.hubspot.purchases import EVENT_PROPERTIES
 from wanesync.adapters.json_values import epoch_ms, mapping, rows, text, whole
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.fields import FieldMap
-from wanesync.core.portal_checks import PortalFacts
 from wanesync.core.ports import Account, Limits
-from wanesync.core.setup_facts import DailyUsage, PropertyDetail, RecentChange, TokenFacts
+from wanesync.core.setup.portal_checks import PortalFacts
+from wanesync.core.setup.setup_facts import DailyUsage, PropertyDetail, RecentChange, TokenFacts
 
 CONTACTS = "0-1"
 """Object type of contacts."""

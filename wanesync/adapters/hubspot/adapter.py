@@ -24,14 +24,14 @@ from wanesync.adapters.hubspot.contacts import (
 )
 from wanesync.adapters.hubspot.errors import ErrorTable, RefusedCall, read_unreadable
 from wanesync.adapters.json_values import epoch_ms, mapping, rows, text
-from wanesync.core.api_versions import HubSpotVersion
 from wanesync.core.cursors import CursorTrail
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.fields import FieldMap
 from wanesync.core.model import Record, Side
-from wanesync.core.portal_checks import PortalFacts
 from wanesync.core.ports import Account, Authors, CreateItem, Limits, Page, SetAside, Survey, UpdateItem
 from wanesync.core.purchases import Purchase
+from wanesync.core.setup.api_versions import HubSpotVersion
+from wanesync.core.setup.portal_checks import PortalFacts
 
 MAX_PAGE_RECORDS = 100
 """Contacts of one page of a listing (developers.hubspot.com, CRM objects API)."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from wanesync.core.api_versions import NEWEST, HubSpotVersion
+from wanesync.core.setup.api_versions import NEWEST, HubSpotVersion
 
 ACCOUNT = "/account-info/v3/details"
 DEFINITIONS = "/events/v3/event-definitions"

@@ -32,10 +32,10 @@ from wanesync.adapters.http_answers import (
 from wanesync.adapters.hubspot.api_paths import DEFINITIONS, find_paths
 from wanesync.adapters.hubspot.errors import ErrorTable, read_network_error, read_unreadable
 from wanesync.adapters.json_values import parse_vendor, whole
-from wanesync.core.api_versions import HubSpotVersion
 from wanesync.core.errors import CallError
 from wanesync.core.model import Side
 from wanesync.core.ports import Limits, Timing
+from wanesync.core.setup.api_versions import HubSpotVersion
 
 TIMEOUT = (CONNECT_TIMEOUT_S, HUBSPOT_READ_TIMEOUT_S)
 REFUSALS = (400, 401, 403)

@@ -13,8 +13,8 @@ from wanesync.adapters.hubspot.purchases import define_event
 from wanesync.adapters.json_values import is_flag, mapping, rows, text
 from wanesync.core.errors import CallError, ConfigError, Failure
 from wanesync.core.ids import CUSTOMER_ID_PROPERTY, INTENT_PROPERTY
-from wanesync.core.portal_checks import PortalFacts, PropertyFacts
 from wanesync.core.purchases import ROLL_UP_PROPERTIES
+from wanesync.core.setup.portal_checks import PortalFacts, PropertyFacts
 
 GROUP = "contactinformation"
 DEFINING = ("type", "fieldType", "options", "updatedAt", "modificationMetadata", "archived", "calculated")

@@ -18,12 +18,12 @@ from wanesync.adapters.webhooks import (
     event_key,
     parse_elements,
 )
-from wanesync.core.characters import collapse, trim
 from wanesync.core.errors import InvalidPayload
 from wanesync.core.fields import FieldMap
 from wanesync.core.ids import CUSTOMER_ID_PROPERTY
 from wanesync.core.model import Event, RecordRef, Side
 from wanesync.core.ports import ParsedWebhook
+from wanesync.core.values.characters import collapse, trim
 
 MAX_MERGED_IN_BODY = 5_000
 """Merged contacts of one body, each of which costs a read: 100 merges of 50 contacts (our choice)."""

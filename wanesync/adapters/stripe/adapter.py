@@ -26,11 +26,11 @@ from wanesync.adapters.stripe.errors import ErrorTable, RefusedCall
 from wanesync.adapters.stripe.events import EVENT_TYPES, StripeAccount, StripeEvents
 from wanesync.adapters.stripe.transport import PooledClient
 from wanesync.adapters.webhooks import WebhookContents
-from wanesync.core.api_versions import STRIPE_VERSION
 from wanesync.core.errors import CallError, ConfigError, Failure
 from wanesync.core.fields import FieldMap
 from wanesync.core.model import Record, Side
 from wanesync.core.ports import Account, CustomerAnswer, EventPage, Page, SetAside, Timing
+from wanesync.core.setup.api_versions import STRIPE_VERSION
 
 PAGE_SIZE = 100
 """Most objects of one page (docs.stripe.com/api/pagination)."""

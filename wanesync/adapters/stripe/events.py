@@ -22,14 +22,14 @@ from wanesync.adapters.webhooks import (
     event_key,
     parse_body,
 )
-from wanesync.core.api_versions import has_known_customer
-from wanesync.core.characters import clean_email
 from wanesync.core.errors import InvalidPayload
 from wanesync.core.fields import FieldMap
 from wanesync.core.ids import CONTACT_ID_KEY, PORTAL_ID_KEY
 from wanesync.core.model import MAX_FREE_KEYS, Event, Record, RecordRef, Side
 from wanesync.core.ports import ParsedWebhook
 from wanesync.core.purchases import ACCOUNT_PREFIX, Purchase
+from wanesync.core.setup.api_versions import has_known_customer
+from wanesync.core.values.characters import clean_email
 
 CUSTOMER_KINDS = {
     "customer.created": "created",

@@ -9,7 +9,7 @@ from wanesync.adapters.stripe.adapter import PAGE_SIZE, StripeAdapter
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.model import Side
 from wanesync.core.ports import Account
-from wanesync.core.setup_facts import Endpoint, EndpointWish
+from wanesync.core.setup.setup_facts import Endpoint, EndpointWish
 
 ENDPOINTS = "/v1/webhook_endpoints"
 NO_CUSTOMER = "cus_wanesync_doctor"

@@ -23,7 +23,7 @@ from wanesync.bench.reconcile import run as reconcile_bench
 from wanesync.bench.report import check_file, show, write, write_text
 from wanesync.cli.commands.sandbox import parse_bounds
 from wanesync.ops.alarms import read_alarms
-from wanesync.ops.gauges import read_gauges
+from wanesync.ops.health.gauges import read_gauges
 from wanesync.ops.status import read_status
 from wanesync.terminal import make_console
 

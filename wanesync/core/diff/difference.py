@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from wanesync.core.business_names import names_held_as_company
 from wanesync.core.diff.value_kinds import ValueKind, classify_values
 from wanesync.core.fields import FieldSpec
 from wanesync.core.model import (
@@ -23,6 +22,7 @@ from wanesync.core.model import (
 )
 from wanesync.core.plan import NO_EMAIL, WAIT_TEXTS, Action, Plan, PlanContext, Rules
 from wanesync.core.planner import plan
+from wanesync.core.values.business_names import names_held_as_company
 
 
 class DifferenceClass(StrEnum):

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wanesync.core.api_versions import find_endings
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.model import Side
-from wanesync.core.permissions import (
+from wanesync.core.purchases import Sink
+from wanesync.core.setup.api_versions import find_endings
+from wanesync.core.setup.permissions import (
     DEFINE_EVENTS,
     DEFINE_PROPERTIES,
     READ_CONTACTS,
@@ -17,14 +18,13 @@ from wanesync.core.permissions import (
     SEND_EVENTS,
     WRITE_CONTACTS,
 )
-from wanesync.core.purchases import Sink
 from wanesync.ops.checks.findings import Finding, fail, ok, warn
-from wanesync.ops.side_checks import KEY_SETTINGS, MAX_CLOCK_ERROR_MS
+from wanesync.ops.health.side_checks import KEY_SETTINGS, MAX_CLOCK_ERROR_MS
 from wanesync.terminal import format_duration
 
 if TYPE_CHECKING:
     from wanesync.core.ports import Account
-    from wanesync.core.setup_facts import HubSpotSetupPort, StripeSetupPort
+    from wanesync.core.setup.setup_facts import HubSpotSetupPort, StripeSetupPort
 
 NAMES = {Side.HUBSPOT: "HubSpot", Side.STRIPE: "Stripe"}
 WHERE = {

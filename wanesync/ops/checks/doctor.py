@@ -16,13 +16,13 @@ from wanesync.ops.checks import accounts, local, properties, webhooks
 from wanesync.ops.checks.accounts import NAMES, KnownAccounts
 from wanesync.ops.checks.door import DoorTester, Signer
 from wanesync.ops.checks.findings import Finding, State, fail, warn
-from wanesync.ops.side_checks import KEY_SETTINGS
+from wanesync.ops.health.side_checks import KEY_SETTINGS
 from wanesync.store.clock import wall_clock_ms
 
 if TYPE_CHECKING:
     from wanesync.config.model import Config
     from wanesync.core.ports import Account
-    from wanesync.core.setup_facts import HubSpotSetupPort, StripeSetupPort
+    from wanesync.core.setup.setup_facts import HubSpotSetupPort, StripeSetupPort
     from wanesync.store.database import Store
 
 

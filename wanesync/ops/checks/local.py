@@ -12,7 +12,7 @@ from wanesync.core.field_generations import MapState
 from wanesync.core.rate_limits import TEST_RATE
 from wanesync.ops.alarms import WEB, read_alarms
 from wanesync.ops.checks.findings import Finding, fail, ok, warn
-from wanesync.ops.disk import find_disk_alarms
+from wanesync.ops.health.disk import find_disk_alarms
 from wanesync.ops.writes import ON, read_switch
 from wanesync.ratelimit.quotas import find_alarms as find_quota_alarms
 from wanesync.store.tables.settings import FIELD_MAP, PORTAL

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 from wanesync.core.errors import CallError
 from wanesync.core.model import Side
-from wanesync.core.permissions import DEFINE_EVENTS
-from wanesync.core.portal_checks import OPTION_FORMS, OWN_PROPERTIES, SetupProblemKind, find_problems
 from wanesync.core.purchases import Sink
+from wanesync.core.setup.permissions import DEFINE_EVENTS
+from wanesync.core.setup.portal_checks import OPTION_FORMS, OWN_PROPERTIES, SetupProblemKind, find_problems
 from wanesync.ops.checks.accounts import describe_failure
 from wanesync.ops.checks.findings import Finding, fail, ok, warn
 
 if TYPE_CHECKING:
     from wanesync.core.fields import FieldMap, FieldSpec
-    from wanesync.core.portal_checks import PortalFacts
-    from wanesync.core.setup_facts import HubSpotSetupPort, PropertyDetail
+    from wanesync.core.setup.portal_checks import PortalFacts
+    from wanesync.core.setup.setup_facts import HubSpotSetupPort, PropertyDetail
 
 CHECK = "hubspot properties"
 RULES = "hubspot rules"

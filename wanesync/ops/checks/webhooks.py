@@ -7,18 +7,18 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from wanesync.core.api_versions import has_known_customer
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.model import Side
+from wanesync.core.setup.api_versions import has_known_customer
 from wanesync.ops.checks.accounts import describe_failure
 from wanesync.ops.checks.findings import Finding, fail, ok, warn
-from wanesync.ops.web_door import find_webhook_alarms, read_webhooks
+from wanesync.ops.health.web_door import find_webhook_alarms, read_webhooks
 from wanesync.terminal import format_duration, pluralize
 
 if TYPE_CHECKING:
     from wanesync.core.fields import FieldMap
     from wanesync.core.model import Event
-    from wanesync.core.setup_facts import Endpoint, HubSpotSetupPort, RecentChange, StripeSetupPort
+    from wanesync.core.setup.setup_facts import Endpoint, HubSpotSetupPort, RecentChange, StripeSetupPort
     from wanesync.store.database import Store
 
 STRIPE_PATH = "/webhooks/stripe"

@@ -6,8 +6,8 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from wanesync.core.portal_checks import SetupProblemKind
 from wanesync.core.purchases import Sink
+from wanesync.core.setup.portal_checks import SetupProblemKind
 from wanesync.ops.writes import ON, read_switch
 from wanesync.sync.loader import read_portal_state
 from wanesync.worker.portal_check import PortalCheck

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from wanesync.core.errors import ConfigError
 from wanesync.core.ids import CUSTOMER_ID_PROPERTY
-from wanesync.core.permissions import Need, list_scopes
+from wanesync.core.setup.permissions import Need, list_scopes
 from wanesync.ops.checks.webhooks import HUBSPOT_PATH
 from wanesync.reconcile.atomic_file import write_atomically
 

@@ -14,11 +14,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from wanesync.core.errors import CallError, ConfigError, Failure, NotFound
-from wanesync.core.setup_facts import Endpoint, EndpointWish
+from wanesync.core.setup.setup_facts import Endpoint, EndpointWish
 from wanesync.ops.checks.webhooks import STRIPE_PATH, is_same_address
 
 if TYPE_CHECKING:
-    from wanesync.core.setup_facts import StripeSetupPort
+    from wanesync.core.setup.setup_facts import StripeSetupPort
 
 MARK = "wanesync"
 """Metadata key of our endpoints; its value is the HubSpot portal, so that two installations keep apart."""

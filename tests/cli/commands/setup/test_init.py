@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from wanesync.cli.main import app
 from wanesync.core.errors import ConfigError
-from wanesync.core.permissions import WRITE_CONTACTS
+from wanesync.core.setup.permissions import WRITE_CONTACTS
 from wanesync.sandbox.hubspot.scopes import KNOWN
 from wanesync.sandbox.server import HUBSPOT_KEY, Options, Sandbox
 

@@ -16,7 +16,7 @@ from wanesync.config.example import read_example
 from wanesync.config.model import API_KEYS, VENDOR_SECRETS, Config
 from wanesync.core.errors import ConfigError
 from wanesync.core.model import Side
-from wanesync.core.permissions import Right, list_permissions, list_scopes
+from wanesync.core.setup.permissions import Right, list_permissions, list_scopes
 from wanesync.ops.checks.doctor import examine_keys
 from wanesync.ops.checks.findings import State
 from wanesync.ops.field_map import MapClaim

@@ -17,7 +17,7 @@ from wanesync.config.raw_values import find_named_file
 from wanesync.config.references import is_reference, resolve
 from wanesync.core.errors import CallError, ConfigError, Failure, KeyRefused
 from wanesync.core.model import Side
-from wanesync.core.setup_facts import Endpoint, EndpointWish, StripeSetupPort
+from wanesync.core.setup.setup_facts import Endpoint, EndpointWish, StripeSetupPort
 from wanesync.ops.checks.accounts import check_account
 from wanesync.ops.setup.private_file import open_new
 from wanesync.ops.setup.stripe_endpoint import Made, choose_removable, ensure_endpoint, find_ours, is_ours, make_wish

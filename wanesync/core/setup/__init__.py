@@ -1,0 +1,1 @@
+"""What a set-up must have on both sides and on this machine, and what is wrong with it."""

@@ -1,0 +1,1 @@
+"""The forms of values: what is one value although two systems spell it in two ways."""

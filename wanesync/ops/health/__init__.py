@@ -1,0 +1,1 @@
+"""What an operator should see at once: lanes, webhooks, sides, account, disk, versions."""
