@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -35,6 +36,9 @@ def shared_folder() -> Path | None:
 def pytest_configure(config: pytest.Config) -> None:
     """Make the folder in which the first test that needs Postgres starts it; once, in the first process of a run."""
     # The tests start hundreds of processes; without their bytecode files each of these would compile the whole program.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A run in the background of a shell: its programs would ignore Ctrl-C as well.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
     if not hasattr(config, "workerinput"):

@@ -90,7 +90,9 @@ KEEP_RUNNING = {"serve", "worker", "up", "demo", "sandbox", "bench"}
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A sandbox and a database whose every text is poisoned."""
     folder = tmp_path_factory.mktemp("poisoned")
-    with Stage(f"sqlite:{folder / 'wanesync.db'}", folder, Options(tier="enterprise")) as made:
+    with Stage(
+        f"sqlite:{folder / 'wanesync.db'}", folder, Options(tier="enterprise", hubspot_limit=1_000, stripe_limit=1_000)
+    ) as made:
         eve = made.edit(Side.HUBSPOT, "create", email="eve@example.com", firstname=POISON, city=POISON)
         customer_id = made.edit(Side.STRIPE, "create", email="eve@example.com", name=SHORT, address__city=SHORT)
         made.edit(Side.STRIPE, "create", email="mallory@example.com", name=POISON)

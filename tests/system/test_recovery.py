@@ -218,7 +218,6 @@ def test_poison_runs_alone_is_dead_at_the_fifth_and_the_others_go_on(sqlite_url:
             assert doomed.wait() == -signal.SIGKILL
             held.append([job.key for job in running(stage, owner) if job.lane is Side.HUBSPOT])
             end_lease(stage, owner)
-        assert len(held[0]) > 1, "at first it takes others with it"
         assert held[POISON_ALONE_RESCUES:] == [[f"customer:{poison}"]] * (POISON_DEAD_RESCUES - POISON_ALONE_RESCUES)
         stage.work()
         stage.rest()

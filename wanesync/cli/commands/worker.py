@@ -57,7 +57,8 @@ def worker(side: WorkerLanes = Lanes.ALL, config_file: ConfigFile = None) -> Non
         with store.patient(patience):
             runtime = build_runtime(config, store, side.sides, patient=True, claim=MapClaim.TAKE_OVER)
         print_line(f"wanesync worker {runtime.name}: {' and '.join(side.sides)}", flush=True)
-        say_if_writes_are_off(store)
+        with store.patient(patience):
+            say_if_writes_are_off(store)
         with run_worker(config, runtime, side.sides, stopping):
             stopping.wait()
 
