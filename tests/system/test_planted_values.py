@@ -84,7 +84,8 @@ def test_no_planted_value_stands_anywhere(sqlite_url: str, tmp_path: Path) -> No
                 stage.edit(Side.STRIPE, "create", email=person["email"], name=person["name"], phone=person["phone"],
                            address__city=person["city"], address__line1=person["street"])  # fmt: skip
         stage.until(
-            lambda: stage.contact(people[-2]["email"]) and stage.customer(people[-1]["email"]), "all are synced"
+            lambda: all(stage.contact(one["email"]) and stage.customer(one["email"]) for one in people),
+            "all are synced",
         )
         # A value that differs, one that is refused, a payment, and webhooks that cannot be read.
         other = stage.customer(people[1]["email"])
