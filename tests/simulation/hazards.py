@@ -198,8 +198,9 @@ class Hazards:
             self._restart(keep=False)
 
     def _mend_texts(self) -> None:
-        """Users put right what cannot be synced, also in the survivor of a merge."""
+        """Users put right what cannot be synced, also in the survivor of a merge: nothing they waited for."""
         facts = self.world.facts
+        known = len(facts.writes)
         for (written_id, name), value in sorted(self.odd_cells.items()):
             end = written_id
             while end in facts.survivor:
@@ -213,6 +214,7 @@ class Hazards:
                 self._edit(Side.HUBSPOT, "property", name, opened)
                 self.was_opened = True
             self.world.say("mended", self._edit(Side.HUBSPOT, "update", end, {name: value}))
+        facts.hasty |= {write.seq for write in facts.writes[known:]}
         self.odd_cells.clear()
 
     def check_account(self) -> None:

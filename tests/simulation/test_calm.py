@@ -50,3 +50,11 @@ def test_an_edit_on_top_of_a_late_write_of_ours_replaces_what_both_had_agreed_on
 
 def test_a_heartbeat_that_was_not_stored_after_a_leap_of_the_clock_ends_the_lease() -> None:
     assert play_seed(50000233).violations == []
+
+
+def test_a_text_put_right_while_a_listing_was_under_way_is_none_that_waited_for_us() -> None:
+    assert play_seed(251003231).violations == []
+
+
+def test_the_word_of_a_stage_is_no_trace_of_an_erased_person() -> None:
+    assert play_seed(251002279).violations == []

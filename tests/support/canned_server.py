@@ -13,6 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Literal, Self
 
+from tests.support.ports import free_port
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -121,6 +123,4 @@ class CannedServer:
 
 def closed_port() -> str:
     """The address of a port nobody listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{free.getsockname()[1]}"
+    return f"http://127.0.0.1:{free_port()}"

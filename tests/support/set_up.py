@@ -8,7 +8,6 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 import json
-import socket
 import ssl
 import threading
 import time
@@ -25,6 +24,7 @@ from cryptography.x509.oid import NameOID
 from typer.testing import CliRunner, Result
 
 from tests.support.lanes import start_processes
+from tests.support.ports import free_port
 from wanesync.cli.main import app
 from wanesync.config.model import load
 from wanesync.core.model import Side
@@ -110,13 +110,6 @@ class Proxy:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 class SetUp:

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.forked import run_forked
+from tests.support.ports import free_port
 from tests.support.program import DEADLINE_S, Program
-from tests.support.set_up import free_port
 from wanesync.child_process import clean_environment
 from wanesync.sandbox.server import HUBSPOT_KEY, RESTRICTED_KEY, Options, Sandbox
 from wanesync.sandbox.stand_in import WebhookTarget

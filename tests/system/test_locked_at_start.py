@@ -44,15 +44,16 @@ def test_a_web_server_starts_beside_a_lock_and_refuses_webhooks_until_it_is_free
 
 @pytest.mark.parametrize(("command", "ready"), [*COMMANDS, ("serve", "wanesync serves")])
 def test_it_waits_until_the_server_is_there(postgres_url: str, tmp_path: Path, command: str, ready: str) -> None:
-    port = _free_port()
     known = conninfo_to_dict(postgres_url)
-    away = f"postgresql://{known.get('user', '')}@127.0.0.1:{port}/{known['dbname']}"
-    with Stage(postgres_url, tmp_path) as stage:
+    # Bound and not listening yet: connections are refused, and no other program can take the port.
+    with closing(socket.socket()) as door, Stage(postgres_url, tmp_path) as stage:
+        door.bind(("127.0.0.1", 0))
+        away = f"postgresql://{known.get('user', '')}@127.0.0.1:{door.getsockname()[1]}/{known['dbname']}"
         stage.file.write_text(stage.file.read_text().replace(postgres_url, away))
         program = stage.start(command)
         stage.until(lambda: WAITING in program.log_tail(), "it waits")
         assert program.exit_code is None
-        with _forwarding(port, known):
+        with _forwarding(door, known):
             assert program.first_line().startswith(ready)
             program.kill()
 
@@ -64,18 +65,12 @@ def _ask(url: str) -> int:
         return client.getresponse().status
 
 
-def _free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        number: int = free.getsockname()[1]
-        return number
-
-
 @contextmanager
-def _forwarding(port: int, to: Mapping[str, object]) -> Iterator[None]:
-    """What listens at a port passes every connection on: the server is there now."""
-    with closing(socket.create_server(("127.0.0.1", port))) as listener:
-        threading.Thread(target=_accept, args=(listener, to), daemon=True).start()
-        yield
+def _forwarding(door: socket.socket, to: Mapping[str, object]) -> Iterator[None]:
+    """A bound port passes every connection on: the server is there now."""
+    door.listen()
+    threading.Thread(target=_accept, args=(door, to), daemon=True).start()
+    yield
 
 
 def _accept(listener: socket.socket, to: Mapping[str, object]) -> None:

@@ -21,8 +21,8 @@ from typing import IO
 
 import pytest
 
+from tests.support.ports import free_port
 from tests.support.run_main import TERMINAL_CODES
-from tests.support.set_up import free_port
 from wanesync.child_process import clean_environment
 from wanesync.core.setup.permissions import list_scopes
 from wanesync.sandbox.control_client import ControlClient

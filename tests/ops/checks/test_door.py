@@ -15,7 +15,8 @@ import certifi
 import pytest
 
 from tests.support.lanes import start_processes
-from tests.support.set_up import Authority, Proxy, free_port
+from tests.support.ports import free_port
+from tests.support.set_up import Authority, Proxy
 from wanesync.adapters.signatures import sign_hubspot, sign_stripe
 from wanesync.core.model import Side
 from wanesync.ops.checks import door
