@@ -39,7 +39,7 @@ WITHOUT_MIRROR = {
 }
 """Folder or module of the package without mirrored tests -> the reason, and where its tests are."""
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-IMPORT_NAMES = {"hubspot-api-client": "hubspot"}
+IMPORT_NAMES = {"hubspot-api-client": "hubspot", "paho-mqtt": "paho"}
 """Packages whose module is called otherwise."""
 PURE_LIBRARIES = {"idna", "phonenumbers"}
 """Deterministic, without input or output: what the core may use beside the standard library."""

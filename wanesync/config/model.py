@@ -25,6 +25,9 @@ from wanesync.config.value_types import (
     STRIPE_URL,
     AccountId,
     Address,
+    BusKey,
+    BusName,
+    BusUrl,
     Count,
     Country,
     Database,
@@ -42,6 +45,7 @@ from wanesync.config.value_types import (
     StripeKey,
     StripePath,
     StripeSecrets,
+    Text,
     Texts,
     Transform,
     as_tuple,
@@ -66,9 +70,13 @@ API_KEYS: Mapping[Side, str] = {Side.HUBSPOT: "hubspot.access_token", Side.STRIP
 """The keys by which the sides are called."""
 WEBHOOK_SECRETS = ("hubspot.webhook_secret", "stripe.webhook_secret")
 """The secrets by which webhooks are verified."""
+BUS_SECRETS = ("bus.password", "bus.seal_key")
+"""The secrets by which a process takes part in the bus."""
 VENDOR_SECRETS = frozenset({*API_KEYS.values(), *WEBHOOK_SECRETS})
+"""The secrets of the vendors, which only some processes use."""
+OPTIONAL_SECRETS = VENDOR_SECRETS | set(BUS_SECRETS)
 """The secrets that only some processes use."""
-SECRET_KEYS = VENDOR_SECRETS | {"database", "security.keys"}
+SECRET_KEYS = OPTIONAL_SECRETS | {"database", "security.keys"}
 """Keys whose files may be readable by their owner, and a group of this process, only."""
 
 
@@ -155,6 +163,37 @@ class Security(Section):
     def entries(self) -> tuple[str, ...]:
         """The keys as the store takes them, the one that encrypts first."""
         return tuple(key.get_secret_value() for key in self.keys)
+
+
+class Bus(Section):
+    """The broker between the parts (docs/mqtt.md). ``url`` None: there is none, everything goes through the database.
+
+    ``name``: of this process among those of its part; a queue process keeps it for ever. ``ca``, ``certificate``,
+    ``key``: paths of PEM files. ``seal_key``: the first seals, all open. ``answer_timeout_s``: of a handler.
+    """
+
+    url: BusUrl | None = None
+    name: BusName | None = None
+    username: Text | None = None
+    password: Annotated[SecretStr, Field(min_length=1)] | None = None
+    ca: Text | None = None
+    certificate: Text | None = None
+    key: Text | None = None
+    seal_key: Annotated[tuple[BusKey, ...], BeforeValidator(as_tuple)] = ()
+    answer_timeout_s: Annotated[float, Field(ge=1, le=60)] = 5
+
+    @model_validator(mode="after")
+    def _check_pairs(self) -> Bus:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key must be given both or neither")
+        if len({entry.partition(":")[0] for entry in self.entries}) != len(self.seal_key):
+            raise ValueError("an id of seal_key is used twice: what one key sealed the other could not open")
+        return self
+
+    @property
+    def entries(self) -> tuple[str, ...]:
+        """The keys in plain text, the one that seals first."""
+        return tuple(key.get_secret_value() for key in self.seal_key)
 
 
 class FieldEntry(Section):
@@ -277,6 +316,7 @@ class Config(Section):
     stripe: Stripe = Stripe()
     server: Server = Server()
     security: Security = Security()
+    bus: Bus = Bus()
     field: tuple[FieldEntry, ...] = ()
     fields: Fields = Fields()
     create: Create
@@ -348,7 +388,7 @@ SECTIONS: Mapping[str, type[Section]] = {
 def load(path: Path | None, env: Mapping[str, str], uses: Collection[str] = VENDOR_SECRETS) -> Config:
     """Read ``path`` (None: no file) and the overrides in ``env`` (``WANESYNC_STRIPE__API_KEY``), and check all of it.
 
-    A list in ``env`` is one value, or several as JSON. ``uses``: those of ``VENDOR_SECRETS`` that this process needs;
+    A list in ``env`` is one value, or several as JSON. ``uses``: those of ``OPTIONAL_SECRETS`` that this process needs;
     references of the others are not resolved and count as not set. Raises ``ConfigError`` with every problem, one line
     each, in the order of the file.
     """
@@ -356,7 +396,7 @@ def load(path: Path | None, env: Mapping[str, str], uses: Collection[str] = VEND
     folder = path.parent if path else Path()
     tables.resolve_database_path(data, Config.model_fields["database"].default, folder)
     problems += tables.override(data, env, locations)
-    tables.drop_unused(data, VENDOR_SECRETS - set(uses))
+    tables.drop_unused(data, OPTIONAL_SECRETS - set(uses))
     unresolved = tables.resolve(
         data, lambda key, value: secrets.resolve(value, env, folder, private=key in SECRET_KEYS)
     )

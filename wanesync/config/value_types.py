@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from wanesync.config.references import find_flaw, find_foreign
+from wanesync.core.errors import ConfigError
 from wanesync.core.ids import CONTACT_ID_KEY, CUSTOMER_ID_PROPERTY, INTENT_PROPERTY, PORTAL_ID_KEY
 from wanesync.core.normalize import FORMS
 from wanesync.core.purchases import ROLL_UP_PROPERTIES
@@ -188,6 +189,32 @@ def _encryption_key(value: SecretStr) -> SecretStr:
     return value
 
 
+def _bus_key(value: SecretStr) -> SecretStr:
+    from wanesync.bus.seal_keys import parse_entry  # noqa: PLC0415 - only where a bus is configured
+
+    try:
+        parse_entry(value.get_secret_value())
+    except ConfigError as error:
+        flaw = find_flaw(value.get_secret_value())
+        raise ValueError(f"{error}{f' (it {flaw})' if flaw else ''}") from None
+    return value
+
+
+def _bus_url(value: str) -> str:
+    text = "must be mqtts://HOST:PORT (mqtt:// only for a broker on this machine), without user, path or query"
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        raise ValueError(text) from None
+    whole = parts.path in {"", "/"} and not {"?", "#", "@"} & set(value)
+    if parts.scheme not in {"mqtt", "mqtts"} or not whole or not _is_host(parts.netloc, parts.hostname or ""):
+        raise ValueError(text)
+    if port == 0 or (parts.scheme == "mqtt" and not is_loopback(value)):
+        raise ValueError(text)
+    return value.rstrip("/")
+
+
 def _stripe_path(value: str) -> str:
     head, _, key = value.partition(".")
     if head == "metadata":
@@ -250,6 +277,11 @@ StripeSecrets = Annotated[
 ]
 StripeKey = Annotated[SecretStr, AfterValidator(_stripe_key)]
 EncryptionKey = Annotated[SecretStr, AfterValidator(_encryption_key)]
+BusKey = Annotated[SecretStr, AfterValidator(_bus_key)]
+BusUrl = Annotated[str, AfterValidator(_bus_url)]
+BusName = Annotated[
+    str, AfterValidator(_matching(r"[A-Za-z0-9._-]{1,64}", "must be 1 to 64 letters, digits, dots, - or _"))
+]
 Days = Annotated[int, Field(le=MAX_DAYS)]
 Count = Annotated[int, Field(gt=0, le=MAX_COUNT)]
 AccountId = Annotated[
