@@ -146,7 +146,9 @@ def _sync_options(config: Config, portal: str) -> SyncOptions:
     sink, guard = config.purchases.sink, config.brake
     rule = ChangeGuardRule(guard.people, guard.minutes * MINUTE_MS, guard.turns)
     create_guests = config.purchases.guest == "create"
-    return SyncOptions(portal, None if sink == "auto" else Sink(sink), create_guests, change_guard=rule)
+    target_ms = config.sync.target_s * 1000
+    chosen = None if sink == "auto" else Sink(sink)
+    return SyncOptions(portal, chosen, create_guests, change_guard=rule, target_ms=target_ms)
 
 
 def _connect_hubspot(

@@ -9,7 +9,7 @@ import pytest
 from tests.simulation.play import Play
 from tests.simulation.test_regressions import stage
 from tests.support.core_builders import contact
-from wanesync.core.jobs import SHARED_CLAIM_INTERVAL, JobKind, JobRequest, Priority, WaitCode
+from wanesync.core.jobs import SEND_MS, SHARED_CLAIM_INTERVAL, JobKind, JobRequest, Priority, WaitCode
 from wanesync.core.model import Side
 from wanesync.core.purchases import Purchase, Sink
 from wanesync.core.rate_limits import BULK, DAILY, MONTHLY_READS, SlotRequest
@@ -185,3 +185,25 @@ def test_a_bulk_call_that_waits_is_sent_beside_a_flood_of_urgent_ones(play: Play
         lane.waiting.extend(Call(Side.STRIPE, "customers.update", [j], lambda: None, lambda _tx, _a: []) for j in jobs)
         first.append(lane.take_waiting()[0].jobs[0].key)
     assert (first.count("contact:old"), first.count("contact:new")) == (1, SHARED_CLAIM_INTERVAL - 1)
+
+
+def test_changes_that_can_still_be_in_time_go_before_late_ones_and_one_of_the_oldest_now_and_then(play: Play) -> None:
+    lane, _ = parts(play, Side.STRIPE)
+    keys = [f"contact:{number:03}" for number in range(200)]
+    for key in keys:
+        queue(play, Side.STRIPE, JobKind.WRITE, key, Priority.LIVE)
+        play.world.leap(play.world.now + 300)
+    limit_ms = lane.runtime.options.target_ms - SEND_MS
+    taken: list[str] = []
+    with play.world.store.transaction() as tx:
+        late = [key for at, key in enumerate(keys) if (len(keys) - at) * 300 > limit_ms]
+        while len(taken) < len(keys) - len(late):
+            taken += [job.key for job in lane._claim(tx, 4, alone=False)]
+    ahead = [key for key in taken if key in late]
+    in_time = [key for key in taken if key not in late]
+    assert late
+    assert in_time == sorted(in_time)
+    assert in_time[0] == keys[len(late)]
+    # The oldest of all in about one claim of sixteen, and no more than one of them in each.
+    assert ahead == late[: len(ahead)]
+    assert 1 <= len(ahead) <= len(taken) // 4 // SHARED_CLAIM_INTERVAL + 1

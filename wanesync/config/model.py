@@ -276,6 +276,12 @@ class ChangeGuard(Section):
     turns: Annotated[Count, Field(ge=2)] = 10
 
 
+class Sync(Section):
+    """Live sync. ``target_s``: within how many seconds a change is to be on the other side."""
+
+    target_s: Annotated[int, Field(ge=1, le=86_400)] = 30
+
+
 class Worker(Section):
     """How a worker runs. ``catch_up_minutes``: how often missed events are fetched."""
 
@@ -323,6 +329,7 @@ class Config(Section):
     purchases: Purchases = Purchases()
     first_contact: FirstContact = FirstContact()
     brake: ChangeGuard = ChangeGuard()
+    sync: Sync = Sync()
     worker: Worker = Worker()
     retention: Retention = Retention()
     log: Log = Log()

@@ -45,6 +45,10 @@ class Priority(IntEnum):
     BULK = 20
 
 
+LIVE_PRIORITIES = frozenset({Priority.LIVE, Priority.LIVE_BULK})
+"""Of changes that people make, and wait for."""
+
+
 class DeadClass(StrEnum):
     """Why a job was given up (docs/correctness.md#decision-table)."""
 
@@ -136,6 +140,7 @@ class Job:
 class JobRequest:
     """Work to be queued; ``due_ms`` None: now. ``run_id``: the reconcile run that requests it, "" for live work.
 
+    ``arrived_ms``: since when a person waits for it, which is that of the job that passes the work on; None: now.
     ``woken_by``: the job that requests it while nothing new happened; None: there is news (a revision, an event, a
     link, an answer, a decision). See docs/correctness.md#wake-ups.
     """
@@ -147,6 +152,14 @@ class JobRequest:
     due_ms: int | None = None
     run_id: str = ""
     woken_by: Job | None = None
+    arrived_ms: int | None = None
+
+
+def pass_on(job: Job, lane: Side, key: str, *, due_ms: int | None = None, is_news: bool = True) -> JobRequest:
+    """Return the request for a write that goes on with the work of ``job``: as urgent, and waited for as long."""
+    woken_by = None if is_news else job
+    priority = Priority(job.priority)
+    return JobRequest(lane, JobKind.WRITE, key, priority, due_ms, woken_by=woken_by, arrived_ms=job.arrived_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +236,8 @@ IDLE_CAP_MS = 5_000
 """Longest such wait up to ``MAX_TURNS``: what it waits for arrives unseen at worst this much earlier."""
 STUCK_CAP_MS = 60_000
 """Longest such wait after ``MAX_TURNS``; news still makes the job due at once."""
+SEND_MS = 600
+"""From a claim to the vendor's commit, in ms: the slot is at most 300 ms ahead, and half of a slow call follows."""
 SHARED_CLAIM_INTERVAL = 16
 """One claim in so many does not begin with the most urgent jobs."""
 
@@ -262,6 +277,15 @@ def choose_start(turn: int) -> ClaimStart:
     """
     shared, rest = divmod(turn, SHARED_CLAIM_INTERVAL)
     return ClaimStart(Priority.PURCHASE) if rest else SHARED_STARTS[shared % len(SHARED_STARTS)]
+
+
+def find_fresh_ms(now_ms: int, target_ms: int) -> int:
+    """Return the arrival from which on live work can still be done within ``target_ms`` (docs/correctness.md#claims).
+
+    Work that cannot is done after it: first come, first served makes everybody late as soon as more arrives than the
+    limits allow, also those who need not be.
+    """
+    return now_ms - max(0, target_ms - SEND_MS)
 
 
 def next_probe_ms(requested_ms: int, paused_for_ms: int, *, away: bool) -> int:

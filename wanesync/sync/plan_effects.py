@@ -56,7 +56,14 @@ def apply_plans(tx: Tx, planned: Sequence[Planned]) -> None:
     tx.jobs.put_many(
         [
             # A link that was made or moved is news; without one this job only passes the work on.
-            JobRequest(lane, JobKind.WRITE, key, one.priority, woken_by=None if one.plan.links else one.job)
+            JobRequest(
+                lane,
+                JobKind.WRITE,
+                key,
+                one.priority,
+                woken_by=None if one.plan.links else one.job,
+                arrived_ms=one.job.arrived_ms if one.job else None,
+            )
             for one in planned
             for lane, key in sorted(one.plan.wake)
         ]

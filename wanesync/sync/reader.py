@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.event_order import MS_PER_SECOND, is_newer_than_copy, read_stripe_events
 from wanesync.core.evidence.lost_updates import is_answered
-from wanesync.core.jobs import LOCK_WAIT_MS, Job, JobKind, JobRequest, Priority, WaitCode
+from wanesync.core.jobs import LOCK_WAIT_MS, Job, JobKind, JobRequest, Priority, WaitCode, pass_on
 from wanesync.core.model import Event, Record, Side
 from wanesync.core.plan import Plan
 from wanesync.core.planner import plan
@@ -291,14 +291,13 @@ class Reader:
             context = contexts[key]
             context.reading -= {(lane, job.key)}
             outcome = plan(context, self.runtime.rules, "dry")
-            priority = Priority(job.priority)
-            reads.append((outcome, priority))
+            reads.append((outcome, Priority(job.priority)))
             if outcome.is_empty:
                 quiet.append((job, key))
             elif outcome.actions and not outcome.wait:
-                requests += [JobRequest(side, JobKind.WRITE, key, priority) for side in outcome.actions]
+                requests += [pass_on(job, side, key) for side in outcome.actions]
             else:
-                requests.append(JobRequest(lane, JobKind.WRITE, key, priority))
+                requests.append(pass_on(job, lane, key))
         tx.jobs.put_many(requests)
         queue_reads(tx, reads)
         done = {job.id for job, _ in quiet}
@@ -312,7 +311,7 @@ class Reader:
         locked = [(job, key) for job, key in quiet if job.token in tokens]
         late = [(job, key) for job, key in quiet if job.key in pending and job.token not in tokens]
         due = tx.now_ms + LOCK_WAIT_MS
-        tx.jobs.put_many([JobRequest(job.lane, JobKind.WRITE, key, Priority(job.priority), due) for job, key in late])
+        tx.jobs.put_many([pass_on(job, job.lane, key, due_ms=due) for job, key in late])
         if locked:
             judge_records(self.runtime, tx, {locked[0][0].lane: {job.key: key for job, key in locked}})
         finish_all(tx, [job for job, _ in quiet])

@@ -30,7 +30,8 @@ class SyncOptions:
     """Settings of live sync that are not rules of planning.
 
     ``sink``: None is ``auto``. ``create_guests``: whether a guest without a contact gets one.
-    ``unmatched_after_ms``: how long a payment waits for its contact (24 h).
+    ``unmatched_after_ms``: how long a payment waits for its contact (24 h). ``target_ms``: from the arrival of a change
+    to the other side, while that can be kept.
     """
 
     portal_id: str = ""
@@ -38,6 +39,7 @@ class SyncOptions:
     create_guests: bool = True
     unmatched_after_ms: int = 86_400_000
     change_guard: ChangeGuardRule = field(default_factory=ChangeGuardRule)
+    target_ms: int = 30_000
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from wanesync.core.ids import CONTACT_ID_KEY, CUSTOMER_ID_PROPERTY, INTENT_PROPERTY, PORTAL_ID_KEY
-from wanesync.core.jobs import LOCK_WAIT_MS, Job, JobKind, JobRequest, Priority, WaitCode
+from wanesync.core.jobs import LOCK_WAIT_MS, Job, Priority, WaitCode, pass_on
 from wanesync.core.model import MAX_FREE_KEYS, PendingWrite, Side, WriteKind, WriteResult, has_room, split_key
 from wanesync.core.plan import WAIT_TEXTS, Action, Plan, PlanContext
 from wanesync.core.planner import plan
@@ -63,7 +63,7 @@ def abandon_writes(tx: Tx, job: Job, opened: Sequence[PendingWrite]) -> None:
         tx.pending_writes.record_result(pending.id, WriteResult.LOST)
     keys = key_of(tx, [(pending.side, pending.target_id) for pending in opened if pending.target_id]) if opened else {}
     moved = [(side, key) for (side, _), key in keys.items() if key != job.key]
-    tx.jobs.put_many([JobRequest(side, JobKind.WRITE, key, Priority(job.priority)) for side, key in moved])
+    tx.jobs.put_many([pass_on(job, side, key) for side, key in moved])
 
 
 def read_properties(pending: PendingWrite) -> Mapping[str, str]:
@@ -224,7 +224,7 @@ class _Round:
         if job.lane is Side.HUBSPOT and all(on_hubspot):
             self.steps.append(read_authors(self.runtime, job, unknown, self.planning))
         elif any(on_hubspot) and job.lane is Side.STRIPE:
-            self.tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.WRITE, job.key, Priority(job.priority), woken_by=job))
+            self.tx.jobs.put(pass_on(job, Side.HUBSPOT, job.key, is_news=False))
             # No later job may come back here for a write of this lane that is open.
             abandon_writes(self.tx, job, self.planning.opened.get(job.key, []))
             finish(self.tx, job)
@@ -238,10 +238,10 @@ class _Round:
     def _decide(self, planned: _Planned) -> list[_Draft] | None:
         """Turn actions into a write of this lane and jobs of the other; None: nothing is left to do here."""
         job, context, outcome = planned
-        planning, lane, priority = self.planning, job.lane, Priority(job.priority)
+        planning, lane = self.planning, job.lane
         queue = [side for side in outcome.actions if side is not lane or not planning.send]
         key = planning.key_of[job.id]
-        self.tx.jobs.put_many([JobRequest(side, JobKind.WRITE, key, priority, woken_by=job) for side in queue])
+        self.tx.jobs.put_many([pass_on(job, side, key, is_news=False) for side in queue])
         action = outcome.actions.get(lane) if planning.send else None
         opened = planning.opened.get(job.key, [])
         if action is None:

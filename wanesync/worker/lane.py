@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from wanesync.core.errors import DecryptionFailed, WanesyncError
 from wanesync.core.jobs import (
+    LIVE_PRIORITIES,
     MAX_ATTEMPTS,
     SHARED_CLAIM_INTERVAL,
     SHARED_STARTS,
@@ -20,6 +21,7 @@ from wanesync.core.jobs import (
     back_off_ms,
     choose_start,
     describe_pause,
+    find_fresh_ms,
     pause_code,
 )
 from wanesync.core.model import Side
@@ -29,7 +31,7 @@ from wanesync.purchases.sender import PurchaseSender
 from wanesync.ratelimit.pacer import Pacer
 from wanesync.store.database import Tx
 from wanesync.store.session import TransactionTooLong
-from wanesync.store.tables.jobs import EVERY_PRIORITY, ClaimableJob
+from wanesync.store.tables.jobs import EVERY_PRIORITY, ClaimableJob, Fresh
 from wanesync.store.tables.settings import PauseRow, operator_pause
 from wanesync.sync.bad_rows import find_fault, in_halves, note_damaged
 from wanesync.sync.calls import AnyCall
@@ -177,7 +179,11 @@ class Lane:
             return []
         limit = room if alone or (self.side is Side.STRIPE and best.kind is JobKind.WRITE) else MAX_BATCH_JOBS
         limit = min(limit, self.size.jobs)
-        return self._take(tx, best.kind, limit, least=best.priority if least > Priority.PURCHASE else least)
+        if least > Priority.PURCHASE:
+            # One of the oldest, whether or not it can still be in time; the rest of the claim is as any other.
+            oldest = self._take(tx, best.kind, 1, least=best.priority)
+            return [*oldest, *self._take(tx, best.kind, limit - len(oldest), least=best.priority, fresh=best.priority)]
+        return self._take(tx, best.kind, limit, fresh=best.priority)
 
     def next_claimable(self, tx: Tx) -> ClaimableJob | None:
         """Return the most urgent job; None also while the lane is paused and no probe is due."""
@@ -212,9 +218,17 @@ class Lane:
         live = tx.jobs.next_claimable(self.side, kinds, least=least, below=Priority.BULK)
         return live or (tx.jobs.next_claimable(self.side, free, least=least) if free else None)
 
-    def _take(self, tx: Tx, kind: JobKind, limit: int, *, least: int = Priority.PURCHASE) -> list[Job]:
+    def _take(
+        self, tx: Tx, kind: JobKind, limit: int, *, least: int = Priority.PURCHASE, fresh: int | None = None
+    ) -> list[Job]:
+        """``fresh``: the priority of which the jobs that can still be in time go first, if it is of live work."""
+        if limit < 1:
+            return []
         below = Priority.BULK if kind in self.held else EVERY_PRIORITY
-        jobs = tx.jobs.claim(self.side, [kind], limit, self.runtime.name, least=least, below=below)
+        first = None
+        if fresh is not None and fresh in LIVE_PRIORITIES:
+            first = Fresh(fresh, find_fresh_ms(tx.now_ms, self.runtime.options.target_ms))
+        jobs = tx.jobs.claim(self.side, [kind], limit, self.runtime.name, least=least, below=below, fresh=first)
         self.claimed += len(jobs)
         return jobs
 

@@ -33,7 +33,7 @@ def raw_job(tx: Tx, job_id: str, key: str, state: str) -> None:
                 "turns": 0,
                 "priority": 10,
                 "due_ms": tx.now_ms,
-                "now": 1,
+                "arrived_ms": 1,
             }
         ],
     )

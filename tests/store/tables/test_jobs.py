@@ -8,9 +8,20 @@ import pytest
 
 from tests.support.store_fixtures import Clock
 from tests.support.store_reads import count_done, held_locks
-from wanesync.core.jobs import DeadClass, Job, JobKind, JobRequest, JobState, Priority, WaitCode, idle_wait_ms
+from wanesync.core.jobs import (
+    DeadClass,
+    Job,
+    JobKind,
+    JobRequest,
+    JobState,
+    Priority,
+    WaitCode,
+    idle_wait_ms,
+    pass_on,
+)
 from wanesync.core.model import Side
 from wanesync.store import LeaseLost, Store, Tx
+from wanesync.store.tables.jobs import Fresh
 
 H, S = Side.HUBSPOT, Side.STRIPE
 READ, WRITE = JobKind.READ, JobKind.WRITE
@@ -187,7 +198,7 @@ def test_a_retried_letter_yields_to_a_newer_job(store: Store) -> None:
 
 def queued(key: str, tx: Tx) -> dict[str, str | int]:
     values: dict[str, str | int] = {"id": "id-" + key, "lane": H, "kind": READ, "key": key, "run_id": ""}
-    return values | {"priority": 10, "due_ms": tx.now_ms, "now": tx.now_ms, "turns": 0}
+    return values | {"priority": 10, "due_ms": tx.now_ms, "arrived_ms": tx.now_ms, "turns": 0}
 
 
 def test_the_token_fences(store: Store, other_store: Store, clock: Clock) -> None:
@@ -362,6 +373,37 @@ def test_the_least_urgent_can_be_asked_for(store: Store) -> None:
         tx.jobs.put_many([JobRequest(S, READ, "live"), JobRequest(S, READ, "bulk", Priority.BULK)])
         assert tx.jobs.next_claimable(S, least=Priority.BULK) == (READ, Priority.BULK, 0)
         assert [job.key for job in tx.jobs.claim(S, [READ], 9, "me", least=Priority.BULK)] == ["bulk"]
+
+
+def test_what_can_still_be_in_time_goes_first_the_oldest_first(store: Store) -> None:
+    with store.transaction() as tx:
+        tx.processes.beat("w1", "all", 1)
+        for ago_ms, key in ((40, "late"), (30, "later"), (20, "in time"), (10, "new")):
+            tx.jobs.put(JobRequest(H, READ, key, arrived_ms=tx.now_ms - ago_ms))
+        fresh = Fresh(Priority.LIVE, tx.now_ms - 25)
+        assert [job.key for job in tx.jobs.claim(H, [READ], 1, "w1", fresh=fresh)] == ["in time"]
+        assert [job.key for job in tx.jobs.claim(H, [READ], 9, "w1", fresh=fresh)] == ["new", "late", "later"]
+
+
+def test_what_goes_first_for_its_priority_does_so_whatever_is_late(store: Store, clock: Clock) -> None:
+    queue(store, ask("late"), ask("bulk", Priority.BULK))
+    clock.advance(60_000)
+    queue(store, ask("new"), ask("purchase", Priority.PURCHASE))
+    with store.transaction() as tx:
+        tx.processes.beat("w1", "all", 1)
+        jobs = tx.jobs.claim(H, [READ], 9, "w1", fresh=Fresh(Priority.PURCHASE, 0))
+        assert [job.key for job in jobs] == ["purchase", "late", "new", "bulk"]
+
+
+def test_a_job_that_passes_work_on_passes_on_since_when_it_is_waited_for(store: Store, clock: Clock) -> None:
+    queue(store, ask("a"))
+    read = one(claim(store))
+    clock.advance(20_000)
+    with store.transaction() as tx:
+        tx.processes.beat("w1", "all", 1)
+        tx.jobs.put_many([pass_on(read, H, "contact:a"), JobRequest(H, WRITE, "contact:b", arrived_ms=2**62)])
+        jobs = tx.jobs.claim(H, [WRITE], 9, "w1")
+        assert [(job.key, job.arrived_ms) for job in jobs] == [("contact:a", read.arrived_ms), ("contact:b", tx.now_ms)]
 
 
 def test_what_a_process_keeps_is_not_released(store: Store) -> None:

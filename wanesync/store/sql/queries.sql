@@ -279,7 +279,7 @@ SELECT COUNT(*) FROM rejected;
 -- name: queue_job
 INSERT INTO jobs (id, lane, kind, key, state, priority, due_ms, due_is_fixed, arrived_ms, attempts, rescues, token, owner,
     waits_for, reason, dead_class, run_id, turns, superseded, ended_ms)
-VALUES (:id, :lane, :kind, :key, 'ready', :priority, :due_ms, 0, :now, 0, 0, '', '', '', '', '', :run_id, :turns, 0, 0)
+VALUES (:id, :lane, :kind, :key, 'ready', :priority, :due_ms, 0, :arrived_ms, 0, 0, '', '', '', '', '', :run_id, :turns, 0, 0)
 ON CONFLICT (lane, kind, key) WHERE state = 'ready' DO UPDATE SET
     priority = CASE WHEN excluded.priority < jobs.priority THEN excluded.priority ELSE jobs.priority END,
     arrived_ms = CASE WHEN excluded.arrived_ms < jobs.arrived_ms THEN excluded.arrived_ms ELSE jobs.arrived_ms END,
@@ -348,6 +348,20 @@ WHERE id IN (
         SELECT COUNT(*) FROM jobs x
         WHERE x.key = r.key AND x.kind = r.kind AND x.lane = r.lane AND x.state = 'running') < 1
     ORDER BY priority, arrived_ms, id LIMIT :limit /* skip locked */)
+RETURNING id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, waits_for, reason,
+    dead_class, run_id, turns;
+
+-- As claim_jobs; an equal priority lets the walk begin at the arrival.
+-- name: claim_fresh_jobs
+UPDATE jobs SET state = 'running', token = :token || id, owner = :owner, turns = turns + 1
+WHERE id IN (
+    SELECT id FROM jobs r
+    WHERE lane = :lane AND kind = :kind AND state = 'ready' AND due_ms <= :now AND priority = :priority
+    AND arrived_ms >= :since_ms
+    AND rescues < 2 AND (
+        SELECT COUNT(*) FROM jobs x
+        WHERE x.key = r.key AND x.kind = r.kind AND x.lane = r.lane AND x.state = 'running') < 1
+    ORDER BY arrived_ms, id LIMIT :limit /* skip locked */)
 RETURNING id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, waits_for, reason,
     dead_class, run_id, turns;
 

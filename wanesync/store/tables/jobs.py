@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypedDict
 
@@ -44,6 +44,13 @@ class ClaimableJob(NamedTuple):
     kind: JobKind
     priority: int
     rescues: int
+
+
+class Fresh(NamedTuple):
+    """Live work that can still be done in time: of one priority, arrived at or after ``since_ms``."""
+
+    priority: int
+    since_ms: int
 
 
 class Depth(TypedDict):
@@ -141,9 +148,9 @@ class Jobs(Table):
                     "key": key,
                     "priority": int(request.priority),
                     "due_ms": max(now_ms + idle_wait_ms(turns), request.due_ms or 0),
+                    "arrived_ms": now_ms if request.arrived_ms is None else min(now_ms, request.arrived_ms),
                     "run_id": request.run_id,
                     "turns": turns,
-                    "now": now_ms,
                 }
             )
         self._session.each("queue_job", batch)
@@ -166,9 +173,11 @@ class Jobs(Table):
         *,
         least: int = 0,
         below: int = EVERY_PRIORITY,
+        fresh: Fresh | None = None,
     ) -> list[Job]:
         """Up to ``limit`` due jobs: best priority, then earliest arrival first, of priorities ``least`` to ``below``.
 
+        ``fresh``: what goes before that order (docs/correctness.md#claims), earliest arrival first.
         At most one per key, and none whose key runs. A job during which two processes crashed is claimed alone, by a
         process that runs nothing (after 30 s: by any), and while it runs its process claims no other
         (docs/correctness.md#poison).
@@ -190,13 +199,18 @@ class Jobs(Table):
                 if alone:
                     return [job_of(row) for row in alone]
         # One statement a kind: the rows of one kind lie in the order of the index.
-        rows = [
-            row
-            for kind in wanted
-            for row in self._session.rows("claim_jobs", token=token, limit=limit, kind=kind, **values)
-        ]
-        jobs = sorted(map(job_of, rows), key=lambda job: (job.priority, job.arrived_ms, job.id))
+        values["token"] = token
+        jobs: list[Job] = []
+        if fresh is not None:
+            band = {"lane": lane, "owner": owner, "now": self._session.now_ms, "token": token, **fresh._asdict()}
+            jobs = self._claim_each("claim_fresh_jobs", wanted, limit, band)
+        if len(jobs) < limit:
+            jobs += self._claim_each("claim_jobs", wanted, limit - len(jobs), values)
         return self._one_per_key(jobs, limit) if len(wanted) > 1 else jobs
+
+    def _claim_each(self, query: str, kinds: Sequence[JobKind], limit: int, values: Mapping[str, Value]) -> list[Job]:
+        rows = [row for kind in kinds for row in self._session.rows(query, limit=limit, kind=kind, **values)]
+        return sorted(map(job_of, rows), key=lambda job: (job.priority, job.arrived_ms, job.id))
 
     def claim_probe(self, lane: Side, kinds: Collection[JobKind], owner: str) -> list[Job]:
         """One due job for the probe of a paused side: the one that has been due longest, so that each has its turn."""
