@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from wanesync.accounts import AccountGate, Pins, find_pinned, load_pins, read_pins, store_pins
 from wanesync.adapters.field_translation import FieldTranslator
+from wanesync.adapters.network import NetworkPolicy
 from wanesync.config.model import API_KEYS, WEBHOOK_SECRETS, Config
 from wanesync.core.change_guard import MINUTE_MS, ChangeGuardRule
 from wanesync.core.errors import ConfigError, NotFound, WanesyncError
@@ -132,6 +133,17 @@ def build_runtime(
     )
 
 
+def build_network_policy(config: Config) -> NetworkPolicy:
+    """Build how requests to both vendors leave."""
+    network = config.network
+    return NetworkPolicy(
+        proxy=network.proxy.get_secret_value() if network.proxy else "",
+        ca_bundle=network.ca_bundle or "",
+        use_environment=network.use_environment,
+        allow_base_url=network.allow_base_url,
+    )
+
+
 def _rules(config: Config, fields: FieldMap) -> Rules:
     create = config.create
     return Rules(
@@ -164,6 +176,7 @@ def _connect_hubspot(
         own_source_ids=frozenset(config.hubspot.own_source_ids),
         api_version=config.hubspot.api_version,
         gate=pacer.pass_gate,
+        network=build_network_policy(config),
     )
     gate = AccountGate(Side.HUBSPOT, HubSpotAdapter(options, fields).account, pins.check_hubspot, pacer.pass_gate)
     account = gate.begin(patient=patient)
@@ -186,6 +199,7 @@ def _connect_stripe(
         config.stripe.base_url,
         portal=pins.portal,
         gate=pacer.pass_gate,
+        network=build_network_policy(config),
         event_key=store.encryption.event_key,
     )
     fields = FieldMap(config.specs)
@@ -361,6 +375,7 @@ def build_setup_ports(config: Config, store: Store | None) -> tuple[HubSpotSetup
             event_name=config.purchases.event_name,
             api_version=config.hubspot.api_version,
             gate=gates[Side.HUBSPOT],
+            network=build_network_policy(config),
         )
         hubspot = HubSpotSetup(options, fields)
     key = config.stripe.require_key() if config.stripe.api_key else ""
@@ -373,7 +388,8 @@ def build_stripe_setup(config: Config, key: str, gate: Callable[[], None] = lamb
     from wanesync.adapters.stripe.setup import StripeSetup  # noqa: PLC0415 - the SDK loads slowly
 
     # No event is read through it, so that the key of events is not needed.
-    options = StripeOptions(key, config.stripe.base_url, gate=gate, event_key=b"")
+    network = build_network_policy(config)
+    options = StripeOptions(key, config.stripe.base_url, gate=gate, network=network, event_key=b"")
     return StripeSetup(StripeAdapter(options, FieldMap(config.specs)))
 
 

@@ -8,6 +8,7 @@ from typing import get_args
 
 import pytest
 
+from tests.support.network import ANY_ADDRESS
 from wanesync.adapters.field_translation import FieldTranslator
 from wanesync.adapters.hubspot.adapter import HubSpotAdapter, HubSpotOptions
 from wanesync.adapters.stripe.adapter import StripeAdapter, StripeOptions
@@ -47,7 +48,7 @@ def version(request: pytest.FixtureRequest) -> HubSpotVersion:
 
 @pytest.fixture
 def hubspot(sandbox: Sandbox, portal: str, extra: list[str], version: HubSpotVersion) -> Iterator[HubSpotPort]:
-    options = HubSpotOptions(HUBSPOT_KEY, sandbox.hubspot_url, portal=portal, api_version=version)
+    options = HubSpotOptions(HUBSPOT_KEY, sandbox.hubspot_url, network=ANY_ADDRESS, portal=portal, api_version=version)
     side: HubSpotPort = HubSpotAdapter(options, FIELDS, before_extra=lambda: extra.append("request"))
     side.prepare(with_events=side.can_define_events())
     yield side
@@ -56,7 +57,9 @@ def hubspot(sandbox: Sandbox, portal: str, extra: list[str], version: HubSpotVer
 
 @pytest.fixture
 def stripe(sandbox: Sandbox, portal: str) -> StripePort:
-    return StripeAdapter(StripeOptions(STRIPE_KEY, sandbox.stripe_url, portal=portal, event_key=b"k"), FIELDS)
+    return StripeAdapter(
+        StripeOptions(STRIPE_KEY, sandbox.stripe_url, network=ANY_ADDRESS, portal=portal, event_key=b"k"), FIELDS
+    )
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from typing import get_args
 
 import pytest
 
+from tests.support.network import ANY_ADDRESS
 from tests.support.published_specs import Exchange, Violation, read_hubspot, read_record, read_stripe
 from tests.support.spec_quirks import QUIRKS, find_faults
 from wanesync.adapters.field_translation import FieldTranslator
@@ -64,7 +65,7 @@ def traffic(version: HubSpotVersion, tmp_path_factory: pytest.TempPathFactory) -
 def call_hubspot(sandbox: Sandbox, version: HubSpotVersion) -> None:
     """Every method of the adapter, with answers of every kind."""
     portal = str(sandbox.hubspot.portal.settings.portal_id)
-    options = HubSpotOptions(HUBSPOT_KEY, sandbox.hubspot_url, portal=portal, api_version=version)
+    options = HubSpotOptions(HUBSPOT_KEY, sandbox.hubspot_url, network=ANY_ADDRESS, portal=portal, api_version=version)
     side = HubSpotAdapter(options, FIELDS)
     side.account()
     with pytest.raises(CallError):
@@ -124,7 +125,9 @@ def purchase(payment_id: str, contact_id: str) -> Purchase:
 
 
 def call_stripe(sandbox: Sandbox) -> None:
-    side = StripeAdapter(StripeOptions(STRIPE_KEY, sandbox.stripe_url, portal="4242", event_key=b"k"), FIELDS)
+    side = StripeAdapter(
+        StripeOptions(STRIPE_KEY, sandbox.stripe_url, network=ANY_ADDRESS, portal="4242", event_key=b"k"), FIELDS
+    )
     side.account()
     translate = FieldTranslator(FIELDS)
     values = {

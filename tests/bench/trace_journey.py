@@ -71,6 +71,8 @@ base_url = "{hubspot_url}"
 api_key = "{stripe_key}"
 webhook_secret = "whsec_unused"
 base_url = "{stripe_url}"
+[network]
+allow_base_url = true
 [server]
 port = 0
 [security]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.config_files import CREATE, EMAIL_FIELD, FIELD, SEAL, only_problem, problems, read
+from tests.support.config_files import ALLOWED, CREATE, EMAIL_FIELD, FIELD, SEAL, only_problem, problems, read
 from wanesync.config.example import read_example
 from wanesync.core.errors import ConfigError
 
@@ -226,9 +226,9 @@ def test_the_example_has_none_of_these_mistakes(file: Path) -> None:
 
 
 def test_a_live_key_of_stripe_never_meets_a_sandbox_of_hubspot(file: Path) -> None:
-    text = CREATE + '[hubspot]\nbase_url = "http://127.0.0.1:1"\n[stripe]\napi_key = "sk_live_planted"\n'
+    text = CREATE + ALLOWED + '[hubspot]\nbase_url = "http://127.0.0.1:1"\n[stripe]\napi_key = "sk_live_planted"\n'
     problem = only_problem(file, text)
-    assert "wanesync.toml:7: stripe.api_key: is a live key, but hubspot.base_url is a sandbox" in problem
+    assert "wanesync.toml:9: stripe.api_key: is a live key, but hubspot.base_url is a sandbox" in problem
     assert "planted" not in problem
 
 

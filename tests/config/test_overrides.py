@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.config_files import CREATE, SEAL, only_problem, read
+from tests.support.config_files import ALLOWED, CREATE, SEAL, only_problem, read
 from wanesync.config.locations import ConfigProblem, KeyLocations
 from wanesync.config.model import load
 from wanesync.config.overrides import Table, find_duplicates, override, resolve
@@ -55,9 +55,35 @@ def test_postgres_needs_sealing_keys(file: Path) -> None:
 @pytest.mark.parametrize("kind", ["sk", "rk"])
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://localhost:9", "http://[::1]:9", "https://127.1.2.3"])
 def test_a_live_key_never_meets_a_sandbox(file: Path, kind: str, url: str) -> None:
-    text = CREATE + f'[stripe]\nbase_url = "{url}"\napi_key = "env:KEY"\n'
+    text = CREATE + f'{ALLOWED}[stripe]\nbase_url = "{url}"\napi_key = "env:KEY"\n'
     assert "is a live key" in only_problem(file, text, {"KEY": f"{kind}_live_x"})
     assert read(file, text, {"KEY": f"{kind}_test_x"}).stripe.base_url == url
+
+
+@pytest.mark.parametrize("section", ["hubspot", "stripe"])
+def test_another_address_than_the_vendors_is_refused_unless_it_is_allowed(file: Path, section: str) -> None:
+    text = CREATE + f'[{section}]\nbase_url = "https://proxy.example"\n'
+    assert f"{section}.base_url: must be https://api." in only_problem(file, text)
+    allowed = read(file, text, {"WANESYNC_NETWORK__ALLOW_BASE_URL": "true"})
+    assert getattr(allowed, section).base_url == "https://proxy.example"
+
+
+def test_the_proxy_is_a_secret_and_the_bundle_begins_beside_the_file(file: Path) -> None:
+    text = CREATE + '[network]\nproxy = "http://ann:planted@proxy.example:3128"\nca_bundle = "ca.pem"\n'
+    config = read(file, text)
+    assert "planted" not in repr(config)
+    assert config.network.ca_bundle == str(file.with_name("ca.pem"))
+    for wrong in ("proxy.example:3128", "socks5://p:1", "http://p:1/path", "http://p:0", "http://:1"):
+        problem = only_problem(file, text.replace("http://ann:planted@proxy.example:3128", wrong))
+        assert problem.startswith("wanesync.toml:5: network.proxy: must be http://host:port"), wrong
+    file.chmod(0o600)
+    assert "is a secret in a file that" in problems_of_mode(file, text)
+
+
+def problems_of_mode(file: Path, text: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        read(file, text, mode=0o644)
+    return "".join(caught.value.problems)
 
 
 def test_must_be_said_against_the_real_apis() -> None:
@@ -67,7 +93,7 @@ def test_must_be_said_against_the_real_apis() -> None:
 
 
 def test_defaults_to_all_on_the_side_that_is_a_sandbox(file: Path) -> None:
-    text = '[stripe]\nbase_url = "http://127.0.0.1:1"\n'
+    text = ALLOWED + '[stripe]\nbase_url = "http://127.0.0.1:1"\n'
     assert "create.contacts: must be set" in only_problem(file, text)
     config = read(file, text + '[hubspot]\nbase_url = "http://127.0.0.1:2"\n')
     assert (config.create.customers, config.create.contacts) == ("all", "all")

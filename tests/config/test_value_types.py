@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from tests.support.config_files import CREATE, SEAL, only_problem, problems, read
+from tests.support.config_files import ALLOWED, CREATE, SEAL, only_problem, problems, read
 from wanesync.config.value_types import (
     RESERVED_NAMES,
     Address,
@@ -38,7 +38,9 @@ def test_a_sealing_key_of_another_form_is_refused(file: Path, key: str) -> None:
     ],
 )
 def test_addresses_that_are_refused(file: Path, url: str) -> None:
-    refused = [problem.partition(": ")[2] for problem in problems(file, CREATE + f'[hubspot]\nbase_url = "{url}"\n')]
+    refused = [
+        problem.partition(": ")[2] for problem in problems(file, CREATE + ALLOWED + f'[hubspot]\nbase_url = "{url}"\n')
+    ]
     assert [problem.split(":")[0] for problem in refused] == ["hubspot.base_url"]
 
 

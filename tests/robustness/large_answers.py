@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from tests.support.network import ANY_ADDRESS
 from wanesync.adapters.hubspot.adapter import HubSpotAdapter, HubSpotOptions
 from wanesync.adapters.stripe.adapter import StripeAdapter, StripeOptions
 from wanesync.core.errors import CallError
@@ -101,9 +102,13 @@ def read_answer(side: str, address: str) -> str:
     fields = FieldMap(DEFAULT_FIELDS)
     try:
         if side == "hubspot":
-            found = HubSpotAdapter(HubSpotOptions("pat-x", address), fields).read_contacts(["1"])["1"]
+            found = HubSpotAdapter(HubSpotOptions("pat-x", address, network=ANY_ADDRESS), fields).read_contacts(["1"])[
+                "1"
+            ]
             return str(found.failure) if isinstance(found, CallError) else "accepted"
-        StripeAdapter(StripeOptions("sk_test_x", address, event_key=b"k"), fields).read_customer("cus_1")
+        StripeAdapter(StripeOptions("sk_test_x", address, network=ANY_ADDRESS, event_key=b"k"), fields).read_customer(
+            "cus_1"
+        )
     except CallError as error:
         return str(error.failure)
     return "accepted"

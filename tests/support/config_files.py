@@ -14,6 +14,7 @@ from wanesync.core.errors import ConfigError
 EMAIL_FIELD = '[[field]]\nname = "email"\nhubspot = "email"\nstripe = "email"\ntransform = "email"\n'
 FIELD = '[[field]]\nname = "f{0}"\nhubspot = "p{0}"\nstripe = "metadata.k{0}"\n'
 
+ALLOWED = "[network]\nallow_base_url = true\n"
 CREATE = '[create]\ncustomers = "all"\ncontacts = "none"\n'
 
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from tests.support.canned_server import CannedServer
+from tests.support.network import ANY_ADDRESS
 from wanesync.adapters.hubspot.adapter import HubSpotAdapter, HubSpotOptions
 from wanesync.adapters.hubspot.contacts import properties_to_read
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap
@@ -16,7 +17,7 @@ FIELDS = FieldMap(DEFAULT_FIELDS)
 def open_side(server: CannedServer | str, extra: list[str] | None = None) -> HubSpotAdapter:
     url = server if isinstance(server, str) else server.url
     calls = extra if extra is not None else []
-    options = HubSpotOptions("pat-secret", url, portal="42", own_source_ids=frozenset({"77"}))
+    options = HubSpotOptions("pat-secret", url, network=ANY_ADDRESS, portal="42", own_source_ids=frozenset({"77"}))
     return HubSpotAdapter(options, FIELDS, before_extra=lambda: calls.append("request"))
 
 

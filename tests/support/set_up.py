@@ -47,6 +47,8 @@ base_url = "{hubspot}"
 api_key = "file:stripe-key"
 webhook_secret = "file:stripe-secret"
 base_url = "{stripe}"
+[network]
+allow_base_url = true
 [server]
 port = {port}
 public_url = "{public}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.support.canned_server import CannedServer
+from tests.support.network import ANY_ADDRESS
 from wanesync.adapters.stripe.adapter import StripeAdapter, StripeOptions
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap, FieldSpec
 
@@ -29,7 +30,7 @@ def problem(kind: str, code: str = "", param: str = "", message: str = "about ad
 
 def open_side(server: CannedServer | str) -> StripeAdapter:
     url = server if isinstance(server, str) else server.url
-    return StripeAdapter(StripeOptions("sk_test_secret", url, portal="42", event_key=b"k"), FIELDS)
+    return StripeAdapter(StripeOptions("sk_test_secret", url, network=ANY_ADDRESS, portal="42", event_key=b"k"), FIELDS)
 
 
 RETRY = "Stripe-Should-Retry"

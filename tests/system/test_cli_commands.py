@@ -109,6 +109,7 @@ def test_a_side_that_is_not_there_ends_in_exit_code_4(tmp_path: Path) -> None:
     env = {
         "WANESYNC_DATABASE": f"sqlite:{tmp_path / 'x.db'}",
         "WANESYNC_HUBSPOT__ACCESS_TOKEN": "pat-na1-x",
+        "WANESYNC_NETWORK__ALLOW_BASE_URL": "true",
         "WANESYNC_HUBSPOT__BASE_URL": "http://127.0.0.1:9",
         "WANESYNC_STRIPE__API_KEY": "sk_test_x",
         "WANESYNC_STRIPE__BASE_URL": "http://127.0.0.1:9",

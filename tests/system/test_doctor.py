@@ -79,7 +79,7 @@ def modes_are_mixed(_setup: SetUp, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(HubSpotAdapter, "account", lambda adapter: replace(made(adapter), mode="live"))
 
 
-@fault("HubSpot cannot be reached", "check the network, the proxy (HTTPS_PROXY) and hubspot.base_url")
+@fault("HubSpot cannot be reached", "check the network, [network] proxy and ca_bundle, and hubspot.base_url")
 def hubspot_is_unreachable(setup: SetUp, _: pytest.MonkeyPatch) -> None:
     setup.change(setup.sandbox.hubspot_url, "http://127.0.0.1:9")
 

@@ -43,8 +43,15 @@ UTF_8 = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
 _GZIP, _DEFLATE = 31, 15
 """Window bits of zlib for both encodings (docs.python.org, zlib.decompressobj)."""
 
-_UNSENT = (NewConnectionError, ConnectTimeoutError, ProxyError, ssl.SSLCertVerificationError, ConnectionRefusedError)
 
+class NotSent(HTTPError):
+    """A request was refused on this machine."""
+
+
+_UNSENT = (
+    *(NotSent, NewConnectionError, ConnectTimeoutError, ProxyError),
+    *(ssl.SSLCertVerificationError, ConnectionRefusedError),
+)
 
 MAX_SKEW_MS = 2_000
 """How far the clock of ``Date`` (of the network's edge) may be from that of ``created`` (our choice)."""
@@ -83,7 +90,8 @@ def read_body(response: BaseHTTPResponse, limit: int = MAX_BODY_BYTES) -> bytes:
 
 def name_network_error(error: BaseException) -> str:
     """Return why there is no answer: the reason of this module without what a header held, or the kind of error."""
-    return str(error).partition(" (")[0] if type(error) is HTTPError else type(error).__name__
+    ours = type(error) is HTTPError or isinstance(error, NotSent)
+    return str(error).partition(" (")[0] if ours else type(error).__name__
 
 
 def check_content_type(headers: Mapping[str, str]) -> None:

@@ -102,6 +102,7 @@ def open_environment(database: str | None, **overrides: str) -> Iterator[Environ
             "hubspot__base_url": UNREACHABLE,
             "stripe__base_url": UNREACHABLE,
             "stripe__webhook_secret": STRIPE_SECRET,
+            "network__allow_base_url": "true",
             "server__port": "0",
             "create__customers": "all",
             "create__contacts": "all",

@@ -35,10 +35,12 @@ from wanesync.config.value_types import (
     EncryptionKey,
     EventName,
     FieldName,
+    FilePath,
     HubSpotSecrets,
     HubSpotToken,
     ListeningHost,
     Property,
+    ProxyAddress,
     Rate,
     Section,
     Share,
@@ -76,7 +78,7 @@ VENDOR_SECRETS = frozenset({*API_KEYS.values(), *WEBHOOK_SECRETS})
 """The secrets of the vendors, which only some processes use."""
 OPTIONAL_SECRETS = VENDOR_SECRETS | set(BUS_SECRETS)
 """The secrets that only some processes use."""
-SECRET_KEYS = OPTIONAL_SECRETS | {"database", "security.keys"}
+SECRET_KEYS = OPTIONAL_SECRETS | {"database", "security.keys", "network.proxy"}
 """Keys whose files may be readable by their owner, and a group of this process, only."""
 
 
@@ -146,6 +148,19 @@ class Server(Section):
     port: Annotated[int, Field(ge=0, le=65535)] = 8787
     public_url: Address | None = None
     max_body_bytes: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = 40 * 1024 * 1024
+
+
+class Network(Section):
+    """How requests to both vendors leave. ``proxy``: its address; ``ca_bundle``: a file of authorities.
+
+    ``use_environment``: proxy and authorities may come from the environment. ``allow_base_url``: another address than
+    the vendors' may get a key.
+    """
+
+    proxy: ProxyAddress | None = None
+    ca_bundle: FilePath | None = None
+    use_environment: bool = False
+    allow_base_url: bool = False
 
 
 class Security(Section):
@@ -321,6 +336,7 @@ class Config(Section):
     hubspot: HubSpot = HubSpot()
     stripe: Stripe = Stripe()
     server: Server = Server()
+    network: Network = Network()
     security: Security = Security()
     bus: Bus = Bus()
     field: tuple[FieldEntry, ...] = ()
@@ -407,6 +423,7 @@ def load(path: Path | None, env: Mapping[str, str], uses: Collection[str] = VEND
     unresolved = tables.resolve(
         data, lambda key, value: secrets.resolve(value, env, folder, private=key in SECRET_KEYS)
     )
+    tables.resolve_files(data, FILE_KEYS, folder)
     problems += map(_name_the_origin, unresolved)
     problems += [
         *tables.check_database_path(data),
@@ -467,6 +484,8 @@ def _check_place(data: tables.Table, path: Path, found: os.stat_result) -> list[
     return [ConfigProblem(literal, text)]
 
 
+FILE_KEYS = ("network.ca_bundle",)
+"""Keys that name a file; a relative path begins at the folder of the configuration."""
 FIELD_TEXT = "must be written [[field]], in two brackets, once for each field"
 PLAIN_TEXTS = {
     "missing": "is missing: give it a value",

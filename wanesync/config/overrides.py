@@ -24,6 +24,8 @@ EMAIL_FORMS = ("email", "lower", "text")
 """Canonical forms that leave an e-mail address one."""
 MAX_METADATA_FIELDS = 48
 """Stripe keeps 50 keys (docs.stripe.com/api/metadata), two of which are the ids that wanesync writes."""
+TRUE = frozenset("true 1 yes on t y".split())
+"""How pydantic writes true in a variable of the environment."""
 REAL_APIS = {"hubspot": HUBSPOT_URL, "stripe": STRIPE_URL}
 
 
@@ -95,6 +97,15 @@ def override(data: Table, env: Mapping[str, str], locations: KeyLocations) -> It
             yield ConfigProblem(tuple(path), 'is not JSON: several values are written as ["one", "two"]')
 
 
+def resolve_files(data: Table, keys: Iterable[str], folder: Path) -> None:
+    """Make the paths of ``keys`` (``network.ca_bundle``) relative to the ``folder`` of the configuration."""
+    for key in keys:
+        section, _, name = key.partition(".")
+        table = data.get(section)
+        if isinstance(table, dict) and isinstance(value := table.get(name), str) and value:
+            table[name] = str(folder / Path(value).expanduser()) if value.startswith("~/") else str(folder / value)
+
+
 def resolve(data: Table, lookup: Callable[[str, str], str]) -> list[ConfigProblem]:
     """Replace every text of ``data`` by ``lookup(key, text)``, by None where that raises ``ConfigError``."""
     problems: list[ConfigProblem] = []
@@ -144,9 +155,16 @@ def check_across_tables(data: Table) -> Iterator[ConfigProblem]:
         yield ConfigProblem(
             ("security", "keys"), "is needed with Postgres, which has no file for a key to stand beside"
         )
+    pinned = str(_table(data, "network").get("allow_base_url", "")).lower() not in TRUE
     for section, key, missing in (("hubspot", "contacts", "customers"), ("stripe", "customers", "contacts")):
         table = _table(data, section)
-        loopback = is_loopback(str(table.get("base_url", REAL_APIS[section])))
+        address = str(table.get("base_url", REAL_APIS[section]))
+        loopback = is_loopback(address)
+        if pinned and address.rstrip("/") != REAL_APIS[section]:
+            text = (
+                f"must be {REAL_APIS[section]}: another address gets the key only with [network] allow_base_url = true"
+            )
+            yield ConfigProblem((section, "base_url"), text)
         if loopback and str(_table(data, "stripe").get("api_key")).startswith(("sk_live_", "rk_live_")):
             text = f"is a live key, but {section}.base_url is a sandbox on this machine: use sk_test_…, or the real API"
             yield ConfigProblem(("stripe", "api_key"), text)

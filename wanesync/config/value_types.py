@@ -133,6 +133,25 @@ def _listening_host(value: str) -> str:
     return value
 
 
+def _proxy(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        usable = usable and not (parts.path.strip("/") or parts.query or parts.fragment or find_unencoded(text))
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError("must be http://host:port or https://host:port, with a login http://user:password@host:port")
+    return value
+
+
+def _file_path(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("must be the path of a file")
+    return value
+
+
 def _database(value: str) -> str:
     if not re.match(r"sqlite:.|postgresql://.", value):
         raise ValueError("must be sqlite:FILE or postgresql://user@host/name")
@@ -299,6 +318,9 @@ FieldName = Annotated[
 ]
 ListeningHost = Annotated[str, Field(min_length=1), AfterValidator(_listening_host)]
 Address = Annotated[str, AfterValidator(_address)]
+ProxyAddress = Annotated[SecretStr, AfterValidator(_proxy)]
+FilePath = Annotated[str, Field(min_length=1), AfterValidator(_file_path)]
+"""A file; ``load`` makes a relative path begin at the folder of the configuration."""
 Database = Annotated[str, AfterValidator(_database), Field(repr=False)]
 Rate = Annotated[float, Field(gt=0, le=1000)]
 Share = Annotated[float, Field(gt=0, le=1)]

@@ -50,6 +50,8 @@ webhook_secret = "{stripe_secret}"
 base_url = "{stripe_url}"
 rate = 100
 operation_rate = 100
+[network]
+allow_base_url = true
 [server]
 port = 0
 [security]

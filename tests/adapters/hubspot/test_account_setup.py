@@ -9,6 +9,7 @@ from typing import get_args
 import pytest
 
 from tests.support.canned_server import CannedServer, Told
+from tests.support.network import ANY_ADDRESS
 from wanesync.adapters.hubspot.account_setup import HubSpotSetup
 from wanesync.adapters.hubspot.adapter import HubSpotAdapter, HubSpotOptions
 from wanesync.core.errors import CallError, Failure
@@ -30,7 +31,9 @@ def sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture(params=get_args(HubSpotVersion))
 def port(request: pytest.FixtureRequest, sandbox: Sandbox) -> HubSpotSetupPort:
-    return HubSpotSetup(HubSpotOptions(HUBSPOT_KEY, sandbox.hubspot_url, api_version=request.param), FIELDS)
+    return HubSpotSetup(
+        HubSpotOptions(HUBSPOT_KEY, sandbox.hubspot_url, network=ANY_ADDRESS, api_version=request.param), FIELDS
+    )
 
 
 def test_a_token_shows_what_it_may_do(port: HubSpotSetupPort, sandbox: Sandbox) -> None:
@@ -71,7 +74,7 @@ def test_recent_changes_are_those_after_a_creation(port: HubSpotSetupPort, sandb
 
 
 def test_an_event_of_purchases_is_compared_with_ours(sandbox: Sandbox) -> None:
-    options = HubSpotOptions(HUBSPOT_KEY, sandbox.hubspot_url, portal="4242")
+    options = HubSpotOptions(HUBSPOT_KEY, sandbox.hubspot_url, network=ANY_ADDRESS, portal="4242")
     port = HubSpotSetup(options, FIELDS)
     assert port.find_event_gaps() == [], "there is none"
     HubSpotAdapter(options, FIELDS).prepare(with_events=True)
@@ -86,7 +89,7 @@ def test_an_event_of_purchases_is_compared_with_ours(sandbox: Sandbox) -> None:
 def test_an_account_that_shows_no_rules_has_none() -> None:
     properties = {"results": [{"name": "zip", "type": "string", "options": [{"value": "a", "hidden": True}]}]}
     with CannedServer(Told(200, properties), Told(403, {"category": "MISSING_SCOPES"})) as server:
-        details = HubSpotSetup(HubSpotOptions("pat-x", server.url), FIELDS).read_details()
+        details = HubSpotSetup(HubSpotOptions("pat-x", server.url, network=ANY_ADDRESS), FIELDS).read_details()
     assert details == {"zip": PropertyDetail("string")}
 
 
@@ -95,10 +98,10 @@ def test_other_failures_of_the_rules_are_reported() -> None:
         CannedServer(Told(200, {"results": [{"name": "zip"}]}), Told(401, {})) as server,
         pytest.raises(CallError) as e,
     ):
-        HubSpotSetup(HubSpotOptions("pat-x", server.url), FIELDS).read_details()
+        HubSpotSetup(HubSpotOptions("pat-x", server.url, network=ANY_ADDRESS), FIELDS).read_details()
     assert e.value.failure is Failure.UNAUTHORISED
 
 
 def test_a_token_without_scopes_is_no_answer() -> None:
     with CannedServer(Told(200, {"hubId": 1, "scopes": []})) as server, pytest.raises(CallError, match="no_answer"):
-        HubSpotSetup(HubSpotOptions("pat-x", server.url), FIELDS).read_token()
+        HubSpotSetup(HubSpotOptions("pat-x", server.url, network=ANY_ADDRESS), FIELDS).read_token()

@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.canned_server import CannedServer, Told, closed_port
 from tests.support.hubspot_answers import open_side
+from tests.support.network import ANY_ADDRESS
 from wanesync.adapters import http_answers
 from wanesync.adapters.http_answers import MAX_BODY_BYTES, AnswerTooLarge
 from wanesync.adapters.hubspot.adapter import HubSpotOptions
@@ -60,7 +61,7 @@ def test_rate_headers_are_kept() -> None:
 def test_the_gate_is_called_before_each_request_leaves() -> None:
     gates: list[int] = []
     with CannedServer(Told(200, {"results": []})) as server:
-        client = HubSpotClient("pat-secret", server.url, ErrorTable({}))
+        client = HubSpotClient("pat-secret", server.url, ErrorTable({}), network=ANY_ADDRESS)
         client.put_gate(lambda: gates.append(len(server.asked)))
         for _ in range(2):
             client.call_path("GET", ACCOUNT)
@@ -69,7 +70,9 @@ def test_the_gate_is_called_before_each_request_leaves() -> None:
 
 def test_a_part_of_a_path_is_quoted() -> None:
     with CannedServer(Told(200, {})) as server:
-        HubSpotClient("pat-secret", server.url, ErrorTable({})).call_path("GET", DEFINITION, eventName="a/b c")
+        HubSpotClient("pat-secret", server.url, ErrorTable({}), network=ANY_ADDRESS).call_path(
+            "GET", DEFINITION, eventName="a/b c"
+        )
         assert server.asked[0].path == "/events/v3/event-definitions/a%2Fb%20c"
 
 
@@ -80,7 +83,7 @@ def test_an_answer_that_is_too_large_is_not_read(status: int, packed: bool) -> N
     body = b'{"category": "' + b"x" * (MAX_BODY_BYTES + 1) + b'"}'
     answer = Told(status, gzip.compress(body) if packed else body, {"Content-Encoding": "gzip"} if packed else {})
     with CannedServer(answer) as server, pytest.raises(CallError) as raised:
-        HubSpotClient("pat-secret", server.url, ErrorTable({})).call_path("GET", ACCOUNT)
+        HubSpotClient("pat-secret", server.url, ErrorTable({}), network=ANY_ADDRESS).call_path("GET", ACCOUNT)
     if status == 200:
         assert isinstance(raised.value, AnswerTooLarge)
     assert raised.value.failure is (Failure.NO_ANSWER if status == 200 else Failure.REFUSED)
@@ -88,7 +91,7 @@ def test_an_answer_that_is_too_large_is_not_read(status: int, packed: bool) -> N
 
 def test_a_path_that_is_not_in_the_table_is_not_sent() -> None:
     with CannedServer() as server:
-        client = HubSpotClient("pat-secret", server.url, ErrorTable({}))
+        client = HubSpotClient("pat-secret", server.url, ErrorTable({}), network=ANY_ADDRESS)
         with pytest.raises(ValueError, match="not in the table"):
             client.call_path("GET", "/crm/v3/objects/deals")
         assert server.asked == []
@@ -100,12 +103,12 @@ MISSING, FOUND = Told(404, b"<html>Not Found</html>"), Told(200, {"results": []}
 
 def test_the_second_spelling_is_used_where_the_list_of_definitions_is_not_found_in_the_first() -> None:
     with CannedServer(MISSING, FOUND, FOUND) as server:
-        client = HubSpotClient("pat-secret", server.url, ErrorTable({}), version="2026-09")
+        client = HubSpotClient("pat-secret", server.url, ErrorTable({}), network=ANY_ADDRESS, version="2026-09")
         for _ in range(2):
             client.call_path("GET", DEFINITIONS)
         assert [asked.path for asked in server.asked] == [SPEC, DOCS, DOCS]
     with CannedServer(MISSING, MISSING, FOUND) as server:
-        client = HubSpotClient("pat-secret", server.url, ErrorTable({}), version="2026-09")
+        client = HubSpotClient("pat-secret", server.url, ErrorTable({}), network=ANY_ADDRESS, version="2026-09")
         client.call_path("GET", DEFINITION, eventName="a")
         assert [asked.path for asked in server.asked] == [f"{SPEC}/a", SPEC, f"{DOCS}/a"]
 
@@ -114,7 +117,7 @@ def test_the_second_spelling_is_used_where_the_list_of_definitions_is_not_found_
 def test_a_definition_that_is_missing_is_not_looked_for_in_the_second_spelling(listed: Told) -> None:
     missing = Told(404, {"category": "OBJECT_NOT_FOUND"})
     with CannedServer(missing, listed, missing) as server:
-        client = HubSpotClient("pat-secret", server.url, ErrorTable({}), version="2026-09")
+        client = HubSpotClient("pat-secret", server.url, ErrorTable({}), network=ANY_ADDRESS, version="2026-09")
         for _ in range(2):
             with pytest.raises(CallError) as raised:
                 client.call_path("GET", DEFINITION, eventName="a")
@@ -124,7 +127,7 @@ def test_a_definition_that_is_missing_is_not_looked_for_in_the_second_spelling(l
 
 def test_trouble_of_the_moment_decides_no_spelling() -> None:
     with CannedServer(MISSING, Told(503), FOUND) as server:
-        client = HubSpotClient("pat-secret", server.url, ErrorTable({}), version="2026-09")
+        client = HubSpotClient("pat-secret", server.url, ErrorTable({}), network=ANY_ADDRESS, version="2026-09")
         with pytest.raises(CallError) as raised:
             client.call_path("GET", DEFINITION, eventName="a")
         assert raised.value.failure is Failure.UNAVAILABLE
@@ -135,7 +138,7 @@ def test_trouble_of_the_moment_decides_no_spelling() -> None:
 def test_v3_has_one_spelling() -> None:
     with CannedServer(Told(404, {"category": "OBJECT_NOT_FOUND"})) as server:
         with pytest.raises(CallError):
-            HubSpotClient("pat-secret", server.url, ErrorTable({})).call_path("GET", DEFINITIONS)
+            HubSpotClient("pat-secret", server.url, ErrorTable({}), network=ANY_ADDRESS).call_path("GET", DEFINITIONS)
         assert [asked.path for asked in server.asked] == ["/events/v3/event-definitions"]
 
 
@@ -143,7 +146,7 @@ def test_v3_has_one_spelling() -> None:
 def test_an_answer_that_trickles_ends_in_time(monkeypatch: pytest.MonkeyPatch, part: Literal["head", "body"]) -> None:
     monkeypatch.setattr(http_answers, "MAX_ANSWER_S", 0.2)
     with CannedServer(Told(trickle=part)) as server, pytest.raises(CallError) as raised:
-        HubSpotClient("pat-secret", server.url, ErrorTable({})).call_path("GET", ACCOUNT)
+        HubSpotClient("pat-secret", server.url, ErrorTable({}), network=ANY_ADDRESS).call_path("GET", ACCOUNT)
     assert raised.value.failure is Failure.NO_ANSWER
 
 
@@ -163,10 +166,10 @@ def test_an_answer_that_trickles_ends_in_time(monkeypatch: pytest.MonkeyPatch, p
 def test_only_json_in_utf_8_is_an_answer(content_type: str, accepted: bool) -> None:
     with CannedServer(Told(200, {"portalId": 7}, {"Content-Type": content_type})) as server:
         if accepted:
-            HubSpotClient("pat-secret", server.url, ErrorTable({})).call_path("GET", ACCOUNT)
+            HubSpotClient("pat-secret", server.url, ErrorTable({}), network=ANY_ADDRESS).call_path("GET", ACCOUNT)
             return
         with pytest.raises(CallError) as raised:
-            HubSpotClient("pat-secret", server.url, ErrorTable({})).call_path("GET", ACCOUNT)
+            HubSpotClient("pat-secret", server.url, ErrorTable({}), network=ANY_ADDRESS).call_path("GET", ACCOUNT)
     assert raised.value.failure is Failure.NO_ANSWER
 
 
@@ -176,7 +179,7 @@ def test_an_error_is_an_error_in_any_content_type(content_type: str) -> None:
         CannedServer(Told(503, b"<html>\xff", {"Content-Type": content_type})) as server,
         pytest.raises(CallError) as raised,
     ):
-        HubSpotClient("pat-secret", server.url, ErrorTable({})).call_path("GET", ACCOUNT)
+        HubSpotClient("pat-secret", server.url, ErrorTable({}), network=ANY_ADDRESS).call_path("GET", ACCOUNT)
     assert raised.value.status == 503
 
 

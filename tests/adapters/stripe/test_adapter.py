@@ -9,6 +9,7 @@ import pytest
 import stripe as sdk
 
 from tests.support.canned_server import Asked, CannedServer, Told, closed_port
+from tests.support.network import ANY_ADDRESS
 from tests.support.stripe_answers import CUSTOMER, FIELDS, INVALID, RETRY, open_side, problem
 from wanesync.adapters.http_answers import MAX_SKEW_MS
 from wanesync.adapters.stripe.adapter import StripeAdapter, StripeOptions, mode_of
@@ -57,7 +58,9 @@ def test_an_answer_has_its_time_and_says_if_it_is_old() -> None:
     ticks = iter([10.0, 10.0, 10.25])
     with CannedServer(Told(200, CUSTOMER, headers)) as server:
         side = StripeAdapter(
-            StripeOptions("sk_test_1", server.url, event_key=b"k"), FIELDS, monotonic=lambda: next(ticks)
+            StripeOptions("sk_test_1", server.url, network=ANY_ADDRESS, event_key=b"k"),
+            FIELDS,
+            monotonic=lambda: next(ticks),
         )
         answer = side.read_customer("cus_1")
     assert answer.replayed

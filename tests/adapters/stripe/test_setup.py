@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.support.canned_server import CannedServer, Told
+from tests.support.network import ANY_ADDRESS
 from wanesync.adapters.stripe.adapter import StripeAdapter, StripeOptions
 from wanesync.adapters.stripe.setup import StripeSetup
 from wanesync.core.errors import CallError
@@ -22,7 +23,9 @@ WISH = EndpointWish(
 
 
 def open_port(address: str, key: str = STRIPE_KEY) -> StripeSetupPort:
-    return StripeSetup(StripeAdapter(StripeOptions(key, address, event_key=b""), FieldMap(DEFAULT_FIELDS)))
+    return StripeSetup(
+        StripeAdapter(StripeOptions(key, address, network=ANY_ADDRESS, event_key=b""), FieldMap(DEFAULT_FIELDS))
+    )
 
 
 @pytest.fixture

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import base64
 import gzip
 import json
+from collections.abc import Callable
 from typing import Literal
 
 import pytest
 
 from tests.support.canned_server import Asked, CannedServer, Told
+from tests.support.network import ANY_ADDRESS
 from tests.support.stripe_answers import CUSTOMER
 from wanesync.adapters import http_answers
 from wanesync.adapters.stripe.adapter import StripeAdapter, StripeOptions
-from wanesync.adapters.stripe.transport import MAX_PAGE_BYTES, find_proxy, open_proxy
+from wanesync.adapters.stripe.transport import MAX_PAGE_BYTES
 from wanesync.core.errors import CallError, ConfigError, Failure
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap
 
 
-def open_side(url: str, **options: object) -> StripeAdapter:
-    return StripeAdapter(StripeOptions("sk_test_secret", url, event_key=b"k", **options), FieldMap(DEFAULT_FIELDS))  # type: ignore[arg-type] # a test names the fields it changes
+def open_side(url: str, gate: Callable[[], None] = lambda: None) -> StripeAdapter:
+    options = StripeOptions("sk_test_secret", url, network=ANY_ADDRESS, event_key=b"k", gate=gate)
+    return StripeAdapter(options, FieldMap(DEFAULT_FIELDS))
 
 
 def test_the_gate_opens_before_each_request() -> None:
@@ -74,71 +76,6 @@ def test_an_encoding_that_was_not_asked_for_is_not_unpacked(encoding: str) -> No
     with CannedServer(Told(200, packed, {"Content-Encoding": encoding})) as server, pytest.raises(CallError) as raised:
         open_side(server.url).read_customer("cus_1")
     assert raised.value.failure is Failure.NO_ANSWER
-
-
-@pytest.mark.parametrize("bypass", [False, True])
-def test_the_environments_proxy_is_used(monkeypatch: pytest.MonkeyPatch, bypass: bool) -> None:
-    for name in ("no_proxy", "NO_PROXY", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    with CannedServer(Told(200, CUSTOMER)) as proxy, CannedServer(Told(200, CUSTOMER)) as server:
-        monkeypatch.setenv("http_proxy", proxy.url)
-        monkeypatch.setenv("no_proxy", "127.0.0.1" if bypass else "")
-        open_side(server.url).read_customer("cus_1")
-        asked = {"proxy": [a.path for a in proxy.asked], "server": [a.path for a in server.asked]}
-        whole = f"{server.url}/v1/customers/cus_1"
-    expected = {"proxy": [], "server": ["/v1/customers/cus_1"]} if bypass else {"proxy": [whole], "server": []}
-    assert asked == expected
-
-
-@pytest.fixture(name="no_proxies")
-def clear_proxies(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    for name in ("no_proxy", "http_proxy", "https_proxy", "all_proxy", "REQUEST_METHOD"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-    return monkeypatch
-
-
-STRIPE = "https://api.stripe.com"
-
-
-@pytest.mark.parametrize(
-    ("address", "variables", "proxy"),
-    [
-        (STRIPE, {}, None),
-        (STRIPE, {"http_proxy": "http://p:1"}, None),
-        (STRIPE, {"https_proxy": "http://p:1"}, "http://p:1"),
-        (STRIPE, {"HTTPS_PROXY": "http://p:1"}, "http://p:1"),
-        (STRIPE, {"all_proxy": "http://p:1"}, "http://p:1"),
-        (STRIPE, {"https_proxy": "http://p:1", "all_proxy": "http://p:2"}, "http://p:1"),
-        (STRIPE, {"https_proxy": "http://p:1", "no_proxy": "example.com, stripe.com"}, None),
-        (STRIPE, {"https_proxy": "http://p:1", "no_proxy": "*"}, None),
-        (STRIPE, {"https_proxy": "http://p:1", "no_proxy": "example.com,10.0.0.0/8"}, "http://p:1"),
-        ("http://10.1.2.3:7102", {"http_proxy": "http://p:1", "no_proxy": "10.0.0.0/8"}, None),
-        ("http://10.1.2.3:7102", {"http_proxy": "http://p:1", "no_proxy": "10.1.2.3:7102"}, None),
-        ("http://11.1.2.3:7102", {"http_proxy": "http://p:1", "no_proxy": "10.0.0.0/8"}, "http://p:1"),
-        ("http://11.1.2.3:7102", {"http_proxy": "http://p:1", "no_proxy": "what/ever"}, "http://p:1"),
-    ],
-)
-def test_which_proxy_the_environment_names(
-    no_proxies: pytest.MonkeyPatch, address: str, variables: dict[str, str], proxy: str | None
-) -> None:
-    for name, value in variables.items():
-        no_proxies.setenv(name, value)
-    assert find_proxy(address) == proxy
-
-
-def test_a_proxy_gets_its_own_name_and_password() -> None:
-    opened = open_proxy("http://ann:p%40ss@proxy.example:3128", {})
-    assert opened.proxy_headers == {"proxy-authorization": f"Basic {base64.b64encode(b'ann:p@ss').decode()}"}
-    assert (opened.proxy.host if opened.proxy else None) == "proxy.example"
-    assert open_proxy("proxy.example:3128", {}).proxy_headers == {}, "without a scheme it is an http proxy"
-
-
-@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1080", "ftp://127.0.0.1"])
-def test_a_proxy_of_another_kind_is_refused(no_proxies: pytest.MonkeyPatch, proxy: str) -> None:
-    no_proxies.setenv("all_proxy", proxy)
-    with pytest.raises(ConfigError, match="only http"):
-        open_side("http://stripe.invalid")
 
 
 @pytest.mark.parametrize("part", ["head", "body"])

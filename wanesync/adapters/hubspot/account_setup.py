@@ -34,7 +34,9 @@ class HubSpotSetup:
         self._token, self._event_name = options.token, options.event_name
         self._adapter = HubSpotAdapter(options, fields)
         table = ErrorTable(field_names(fields))
-        self._client = HubSpotClient(options.token, options.base_url, table, version=options.api_version)
+        self._client = HubSpotClient(
+            options.token, options.base_url, table, version=options.api_version, network=options.network
+        )
         self._client.put_gate(options.gate)
 
     @property

@@ -24,6 +24,7 @@ from wanesync.adapters.hubspot.contacts import (
 )
 from wanesync.adapters.hubspot.errors import ErrorTable, RefusedCall, read_unreadable
 from wanesync.adapters.json_values import epoch_ms, mapping, rows, text
+from wanesync.adapters.network import PINNED, NetworkPolicy
 from wanesync.core.cursors import CursorTrail
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.fields import FieldMap
@@ -44,7 +45,7 @@ class HubSpotOptions:
     """Access to one portal, and its names.
 
     ``portal``: its id, for the names of events. ``own_source_ids``: the app ids our writes show up under.
-    ``gate`` is called right before each request's bytes leave, and may wait.
+    ``gate`` is called right before each request's bytes leave, and may wait. ``network``: how they leave.
     """
 
     token: str = field(repr=False)
@@ -54,6 +55,7 @@ class HubSpotOptions:
     own_source_ids: frozenset[str] = frozenset()
     api_version: HubSpotVersion = "v3"
     gate: Callable[[], None] = lambda: None
+    network: NetworkPolicy = PINNED
 
     def __post_init__(self) -> None:
         """Raise ``ConfigError`` for a key that no header takes: the library's own error would show it."""
@@ -76,7 +78,14 @@ class HubSpotAdapter:
     ) -> None:
         self._options, self._fields, self._before_extra = options, fields, before_extra
         self._table = ErrorTable(field_names(fields))
-        self._client = HubSpotClient(options.token, options.base_url, self._table, monotonic, options.api_version)
+        self._client = HubSpotClient(
+            options.token,
+            options.base_url,
+            self._table,
+            monotonic=monotonic,
+            version=options.api_version,
+            network=options.network,
+        )
         self._client.put_gate(options.gate)
         self._properties = properties_to_read(fields)
 

@@ -24,7 +24,6 @@ from wanesync.adapters.http_answers import (
     MAX_ERROR_BYTES,
     AnswerTooLarge,
     TooLarge,
-    bound_answers,
     check_content_type,
     read_body,
     read_timing,
@@ -32,6 +31,7 @@ from wanesync.adapters.http_answers import (
 from wanesync.adapters.hubspot.api_paths import DEFINITIONS, find_paths
 from wanesync.adapters.hubspot.errors import ErrorTable, read_network_error, read_unreadable
 from wanesync.adapters.json_values import parse_vendor, whole
+from wanesync.adapters.network import PINNED, NetworkPolicy, check_target, choose_address, open_manager
 from wanesync.core.errors import CallError
 from wanesync.core.model import Side
 from wanesync.core.ports import Limits, Timing
@@ -42,7 +42,6 @@ REFUSALS = (400, 401, 403)
 """Statuses of a path that exists, whatever it holds."""
 POOL_SIZE = 16
 """Connections: twice the calls of a worker's HubSpot lane."""
-REAL_API = "https://api.hubapi.com"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,15 +98,17 @@ class VersionedApi(contacts.ApiClient):  # type: ignore[misc] # the SDK has no t
 class HubSpotClient:
     """The API objects of one portal. Thread-safe: the SDK's objects hold no state of a call that is read here."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is an option of the connection, by name
         self,
         token: str,
         base_url: str | None,
         errors: ErrorTable,
+        *,
         monotonic: Callable[[], float] = time.monotonic,
         version: HubSpotVersion = "v3",
+        network: NetworkPolicy = PINNED,
     ) -> None:
-        address = (base_url or REAL_API).rstrip("/")
+        address = choose_address(Side.HUBSPOT, base_url, network)
         shared: list[Any] = []
 
         def build(package: Any, name: str, config: Mapping[str, Any]) -> Any:
@@ -128,19 +129,20 @@ class HubSpotClient:
         self.properties = sdk.crm.properties.core_api
         self.event_batches = sdk.events.send.batch_api
         self._raw = shared[0]
-        bound_answers(self._raw.rest_client.pool_manager)
-        self._bound_errors()
+        self._raw.rest_client.pool_manager = open_manager(address, network, POOL_SIZE)
+        self._guard_requests(address)
         self._errors = errors
         self._monotonic = monotonic
         self.last_limits = Limits()
 
-    def _bound_errors(self) -> None:
-        """Read error answers here: the SDK reads them whole, whatever their size."""
+    def _guard_requests(self, address: str) -> None:
+        """Send nothing to another address, and read error answers here: the SDK reads them whole at any size."""
         pool = self._raw.rest_client.pool_manager
         send = pool.urlopen
 
-        def bounded(*args: Any, **options: Any) -> Any:
-            response = send(*args, **options)
+        def guarded(method: str, url: str, **options: Any) -> Any:
+            check_target(url, address)
+            response = send(method, url, **{**options, "redirect": False})
             if 200 <= response.status < 300:
                 return response
             try:
@@ -150,7 +152,7 @@ class HubSpotClient:
             headers = {name: value for name, value in response.headers.items() if name.lower() != "content-encoding"}
             return HTTPResponse(BytesIO(body), headers, response.status, reason=response.reason, preload_content=False)
 
-        pool.urlopen = bounded
+        pool.urlopen = guarded
 
     def put_gate(self, gate: Callable[[], None]) -> None:
         """Call ``gate`` right before each request's bytes leave."""

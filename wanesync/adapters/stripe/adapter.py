@@ -16,6 +16,7 @@ import stripe
 from wanesync.adapters.checked_values import MAX_ID_CHARS, IncompleteElement, InvalidElement, find_fault
 from wanesync.adapters.http_answers import AnswerTooLarge, check_header_value, read_timing
 from wanesync.adapters.json_values import mapping, parse, rows, text
+from wanesync.adapters.network import PINNED, NetworkPolicy, choose_address
 from wanesync.adapters.stripe.customers import (
     describe_too_long,
     read_customer,
@@ -34,7 +35,6 @@ from wanesync.core.setup.api_versions import STRIPE_VERSION
 
 PAGE_SIZE = 100
 """Most objects of one page (docs.stripe.com/api/pagination)."""
-STRIPE_API = "https://api.stripe.com"
 CUSTOMERS = "/v1/customers"
 KINDS = {"cus_": "customer", "evt_": "event"}
 """Prefix of an id -> the kind of object that a list of those holds."""
@@ -47,13 +47,14 @@ class StripeOptions:
 
     ``portal``: the HubSpot portal whose ids in metadata count. ``event_key``: keys the keys of events
     that are listed; the same as that of the webhooks.
-    ``gate`` is called right before each request's bytes leave, and may wait.
+    ``gate`` is called right before each request's bytes leave, and may wait. ``network``: how they leave.
     """
 
     api_key: str = field(repr=False)
     base_url: str | None = None
     portal: str = ""
     gate: Callable[[], None] = lambda: None
+    network: NetworkPolicy = PINNED
     event_key: bytes = field(kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
@@ -100,13 +101,13 @@ class StripeAdapter:
         self._table = ErrorTable(fields)
         self._events = StripeEvents(fields, StripeAccount(self._mode == "live", options.portal), key=options.event_key)
         stripe.enable_telemetry = False
-        addresses: Any = {"api": options.base_url.rstrip("/")} if options.base_url else {}
+        address = choose_address(Side.STRIPE, options.base_url, options.network)
         self._client = stripe.StripeClient(
             options.api_key,
-            base_addresses=addresses,
+            base_addresses={"api": address},
             stripe_version=STRIPE_VERSION,
             max_network_retries=0,
-            http_client=PooledClient(options.base_url or STRIPE_API, options.gate),
+            http_client=PooledClient(address, options.gate, options.network),
         )
 
     def account(self) -> Account:

@@ -313,6 +313,8 @@ def write_settings(sandbox: Sandbox, webhooks: str, secrets: Mapping[str, str]) 
         f'base_url = "{sandbox.stripe_url}"',
         f'api_key = "{sandbox.stripe_key}"',
         f'webhook_secret = "{shown["stripe"]}"',
+        "[network]",
+        "allow_base_url = true",
     ]
     parts = urlsplit(webhooks)
     if webhooks:

@@ -69,7 +69,7 @@ def describe_failure(check: str, side: Side, error: CallError) -> Finding:
     if error.failure is Failure.RATE_LIMITED:
         return warn(check, f"{name} answers 429 (too many requests)", "run wanesync doctor again in a minute")
     if error.failure in (Failure.UNREACHED, Failure.NO_ANSWER):
-        fix = f"check the network, the proxy (HTTPS_PROXY) and {side}.base_url"
+        fix = f"check the network, [network] proxy and ca_bundle, and {side}.base_url"
         return fail(check, f"{name} cannot be reached ({error.reason})", fix)
     fix = f"check {side}.base_url, and the status page of {name}"
     return fail(check, f"{name} does not answer as it should ({error.reason})", fix)

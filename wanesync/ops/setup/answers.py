@@ -7,11 +7,12 @@ import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from wanesync.config.example import read_example
 from wanesync.config.locations import variable_name
+from wanesync.config.overrides import REAL_APIS
 from wanesync.config.raw_values import find_named_file, read_raw_text
 from wanesync.config.references import is_reference
 from wanesync.core.errors import ConfigError
@@ -38,7 +39,15 @@ class Answers:
     """
 
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
-    values: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, str | bool] = field(default_factory=dict)
+
+
+def allow_addresses(answers: Answers) -> Answers:
+    """Return the answers with the permission that another address than the vendors' needs, where one was given."""
+    given = (answers.values.get(f"{side}.base_url", address) for side, address in REAL_APIS.items())
+    if all(url == address for url, address in zip(given, REAL_APIS.values(), strict=True)):
+        return answers
+    return replace(answers, values={**answers.values, "network.allow_base_url": True})
 
 
 def write_configuration(path: Path, answers: Answers) -> list[Path]:
@@ -65,7 +74,7 @@ def write_configuration(path: Path, answers: Answers) -> list[Path]:
     return [*places.values(), path]
 
 
-def fill_example(text: str, values: Mapping[str, str]) -> str:
+def fill_example(text: str, values: Mapping[str, str | bool]) -> str:
     """Return the example with values in it: key (``stripe.api_key``) -> text. Raises ``KeyError`` for another key."""
     waiting = dict(values)
     section = ""

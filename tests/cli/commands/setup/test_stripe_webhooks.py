@@ -24,6 +24,8 @@ portal_id = 4242
 api_key = "file:stripe-key"
 webhook_secret = "{secret}"
 base_url = "{url}"
+[network]
+allow_base_url = true
 [server]
 public_url = "https://sync.example.com"
 """

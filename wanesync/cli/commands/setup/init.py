@@ -20,7 +20,7 @@ from wanesync.core.setup.permissions import Right, list_permissions, list_scopes
 from wanesync.ops.checks.doctor import examine_keys
 from wanesync.ops.checks.findings import State
 from wanesync.ops.field_map import MapClaim
-from wanesync.ops.setup.answers import find_pending, write_configuration
+from wanesync.ops.setup.answers import allow_addresses, find_pending, write_configuration
 from wanesync.ops.setup.hubspot_account import find_setup_problems, is_prepared, list_next_steps, prepare_hubspot
 from wanesync.output import print_line
 from wanesync.terminal import make_console
@@ -145,7 +145,7 @@ def _read_or_create(config_file: Path | None, path: Path, given: dict[str, str |
         except ConfigError:
             if not is_interactive():
                 raise _write_example(path) from None
-    for written in write_configuration(path, collect(given, ask=is_interactive())):
+    for written in write_configuration(path, allow_addresses(collect(given, ask=is_interactive()))):
         print_line(f"wrote      {written}")
     waiting = [f"{key} into {place}" for key, place in find_pending(path).items() if key in API_KEYS.values()]
     if waiting:
