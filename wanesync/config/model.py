@@ -484,7 +484,7 @@ def _check_place(data: tables.Table, path: Path, found: os.stat_result) -> list[
     return [ConfigProblem(literal, text)]
 
 
-FILE_KEYS = ("network.ca_bundle",)
+FILE_KEYS = ("network.ca_bundle", "bus.ca", "bus.certificate", "bus.key")
 """Keys that name a file; a relative path begins at the folder of the configuration."""
 FIELD_TEXT = "must be written [[field]], in two brackets, once for each field"
 PLAIN_TEXTS = {
