@@ -1,19 +1,63 @@
-"""The MQTT 5 client of a part, over paho-mqtt. The only module that speaks MQTT."""
+"""The MQTT 5 client of a part, over paho-mqtt. The only module that speaks MQTT.
+
+Nothing is acknowledged before the subscriptions stand, and nothing for a connection that has ended: a broker that lost
+its session gives the numbers of old messages to new ones.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import random
+import ssl
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
-from paho.mqtt.client import Client
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+import structlog
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from wanesync.core.errors import ConfigError, WanesyncError
+
+log = structlog.get_logger()
 
 TLS_PORT, PLAIN_PORT = 8883, 1883
+KEEPALIVE_S = 10
+"""A broker that is silent for half as long again counts as lost (our choice)."""
+MIN_RECONNECT_S, MAX_RECONNECT_S = 1, 4
+"""Pause before the first and before every later attempt to connect again (our choice)."""
+RECONNECT_JITTER_S = 0.5
+"""Clients of one broker do not all come back in the same moment (our choice)."""
+MAX_IN_FLIGHT = 1_000
+"""Messages that are sent or received and not acknowledged yet: no more than the broker's ``receive maximum``."""
+MAX_QUEUED = 20_000
+"""Messages that wait to be sent, after which ``publish`` refuses more (our choice: 20 MB of usual webhooks)."""
+TAKEN_OVER_CODE = 0x8E
+"""Reason code of MQTT 5 (2.4): another client has connected with our client id."""
+SHORT_CONNECTION_S, SHORT_CONNECTIONS = 5, 3
+"""So many connections in a row that lasted less show the same: Mosquitto 2.0 does not say why it ends one."""
+STOPPED = "this part has ended the connection"
+SENT = (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_NO_CONN)
+"""What a message that is not refused returns; without a connection it is sent as soon as there is one."""
+
+
+class BusUnavailable(WanesyncError):
+    """The broker cannot be reached, refuses us, or takes no more messages now."""
+
+    exit_code = 4
 
 
 @dataclass(frozen=True, slots=True)
 class BusOptions:
-    """How a part reaches the broker. ``ca``, ``certificate``, ``key``: paths of PEM files, "" for none."""
+    """How a part reaches the broker. ``ca``, ``certificate``, ``key``: paths of PEM files, "" for none.
+
+    ``session_s``: how long the broker keeps what arrives for this client id while it is not connected; 0: not at all.
+    """
 
     url: str
     client_id: str
@@ -22,6 +66,7 @@ class BusOptions:
     ca: str = ""
     certificate: str = ""
     key: str = ""
+    session_s: int = 0
 
     @property
     def address(self) -> tuple[str, int]:
@@ -35,13 +80,268 @@ class BusOptions:
         return self.url.startswith("mqtts:")
 
 
-def make_client(options: BusOptions, *, manual_ack: bool = False) -> Client:
-    """Make a client that is not connected yet. ``manual_ack``: a message is acknowledged by a call, not on arrival."""
-    client = Client(
-        CallbackAPIVersion.VERSION2, options.client_id, protocol=MQTTProtocolVersion.MQTTv5, manual_ack=manual_ack
-    )
-    if options.username:
-        client.username_pw_set(options.username, options.password or None)
-    if options.is_encrypted:
-        client.tls_set(options.ca or None, options.certificate or None, options.key or None)
-    return client
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message that arrived. ``connection``: the number of the connection by which it came."""
+
+    topic: str
+    payload: bytes = field(repr=False)
+    response_topic: str = ""
+    correlation: bytes = b""
+    number: int = 0
+    connection: int = 0
+    repeated: bool = False
+
+
+Receiver = Callable[[Message], None]
+
+
+def _ignore_connection() -> None:
+    """Do nothing when a connection stands."""
+
+
+class BusClient:
+    """One connection to the broker, made again by itself when it is lost.
+
+    ``receive`` is called on the network thread and must not block; it acknowledges nothing by itself when
+    ``manual_ack`` is set: that is what ``acknowledge`` is for. ``connected`` is called when the subscriptions stand,
+    for the first time or again.
+    """
+
+    def __init__(
+        self,
+        options: BusOptions,
+        topics: Sequence[str] = (),
+        receive: Receiver | None = None,
+        connected: Callable[[], None] = _ignore_connection,
+        *,
+        manual_ack: bool = False,
+    ) -> None:
+        self.options = options
+        self.trouble = "the broker was not reached yet"
+        self.refused_topics: set[str] = set()
+        self._topics, self._receive, self._connected = tuple(topics), receive, connected
+        self._manual_ack = manual_ack
+        self._connection = 0
+        self._stands = False
+        self._since_s, self._short = 0.0, 0
+        self._unacknowledged: list[int] = []
+        self._guard = threading.Lock()
+        self._ready = threading.Condition(self._guard)
+        # Number -> topic of what is under way. Without a lock: an answer that comes before its entry leaves that there,
+        # until its number is used again.
+        self._topic_of: dict[int, str] = {}
+        self._client = self._make_client()
+
+    # -- life
+
+    def start(self) -> None:
+        """Begin to connect; returns at once."""
+        host, port = self.options.address
+        properties = _properties(
+            PacketTypes.CONNECT, SessionExpiryInterval=self.options.session_s, ReceiveMaximum=MAX_IN_FLIGHT
+        )
+        self._client.connect_async(
+            host, port, KEEPALIVE_S, clean_start=not self.options.session_s, properties=properties
+        )
+        self._client.loop_start()
+
+    def stop(self) -> None:
+        """Disconnect; what is not sent yet is given up. The broker keeps a session for as long as was agreed."""
+        self.trouble = STOPPED
+        self._client.disconnect()
+        self._client.loop_stop()
+        self._stands, self.trouble = False, STOPPED
+
+    def keep_session(self, session_s: int) -> None:
+        """Have the broker keep the session for another time than before: connects again, with the same session."""
+        if session_s == self.options.session_s:
+            return
+        self.options = replace(self.options, session_s=session_s)
+        self.trouble = STOPPED
+        # The lower of both until the new connection stands; never 0, which would end the session.
+        between_s = max(1, session_s)
+        self._client.disconnect(properties=_properties(PacketTypes.DISCONNECT, SessionExpiryInterval=between_s))
+        self._client.loop_stop()
+        # Another one: paho leaks the sockets of a network thread that is started twice. What it had not sent is lost.
+        self._client = self._make_client()
+        self._stands, self.trouble = False, STOPPED
+        self.start()
+
+    def wait_ready(self, timeout_s: float) -> bool:
+        """Wait until the connection and its subscriptions stand; False after the time-out."""
+        with self._ready:
+            return self._ready.wait_for(lambda: self._stands, timeout_s)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the connection and its subscriptions stand."""
+        return self._stands
+
+    # -- messages
+
+    def publish(
+        self, topic: str, payload: bytes, *, response_topic: str = "", correlation: bytes = b"", expiry_s: int = 0
+    ) -> None:
+        """Send a message at least once, also after the connection was lost in between; returns at once.
+
+        Raises ``BusUnavailable`` if too many messages wait already.
+        """
+        properties = _properties(
+            PacketTypes.PUBLISH,
+            ResponseTopic=response_topic,
+            CorrelationData=correlation,
+            MessageExpiryInterval=expiry_s,
+        )
+        info = self._client.publish(topic, payload, qos=1, properties=properties)
+        if info.rc not in SENT:
+            raise BusUnavailable("too many messages wait for the broker: try again later")
+        self._topic_of[info.mid] = topic
+
+    def acknowledge(self, message: Message) -> None:
+        """Tell the broker that a message is dealt with; one of an earlier connection is left, and comes again."""
+        with self._guard:
+            if message.connection != self._connection:
+                return
+            if not self._stands:
+                self._unacknowledged.append(message.number)
+                return
+        self._client.ack(message.number, 1)
+
+    # -- callbacks of paho, on its network thread
+
+    def _make_client(self) -> Client:
+        options = self.options
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            options.client_id,
+            protocol=MQTTProtocolVersion.MQTTv5,
+            manual_ack=self._manual_ack,
+        )
+        client.reconnect_delay_set(MIN_RECONNECT_S, MAX_RECONNECT_S)
+        client.max_inflight_messages_set(MAX_IN_FLIGHT)
+        client.max_queued_messages_set(MAX_QUEUED)
+        if options.username:
+            client.username_pw_set(options.username, options.password or None)
+        if options.is_encrypted:
+            client.tls_set_context(make_tls_context(options))
+        # An error in one of ours would end paho's network thread for good.
+        client.suppress_exceptions = True
+        client.on_pre_connect = lambda _client, _data: self._before_connect()
+        client.on_connect = self._on_connect
+        client.on_connect_fail = lambda _client, _data: self._fall("the broker cannot be reached")
+        client.on_subscribe = self._on_subscribe
+        client.on_message = self._on_message
+        client.on_publish = self._on_publish
+        client.on_disconnect = self._on_disconnect
+        return client
+
+    def _before_connect(self) -> None:
+        if self._connection:
+            threading.Event().wait(random.random() * RECONNECT_JITTER_S)  # noqa: S311 - spreads load, no secret
+
+    def _on_connect(
+        self, client: Client, _data: object, _flags: ConnectFlags, code: ReasonCode, _properties: Properties | None
+    ) -> None:
+        if code.is_failure:
+            self._fall(f"the broker refuses the connection: {code}")
+            return
+        with self._guard:
+            self._connection += 1
+            self._since_s = time.monotonic()
+            self._stands = False
+            self._unacknowledged.clear()
+        if not self._topics:
+            self._stand()
+            return
+        client.subscribe([(topic, SubscribeOptions(qos=1, noLocal=False)) for topic in self._topics])
+
+    def _on_subscribe(
+        self, _client: Client, _data: object, _mid: int, codes: list[ReasonCode], _properties: Properties | None
+    ) -> None:
+        refused = {topic for topic, code in zip(self._topics, codes, strict=False) if code.is_failure}
+        self.refused_topics = refused
+        if refused:
+            self._fall(f"the broker refuses to let us read {', '.join(sorted(refused))}")
+            return
+        self._stand()
+
+    def _stand(self) -> None:
+        with self._ready:
+            self._stands, self.trouble = True, ""
+            waiting, self._unacknowledged = self._unacknowledged, []
+            self._ready.notify_all()
+        for number in waiting:
+            self._client.ack(number, 1)
+        self._connected()
+
+    def _on_message(self, _client: Client, _data: object, message: MQTTMessage) -> None:
+        if self._receive is None:
+            return
+        given = message.properties
+        received = Message(
+            message.topic,
+            bytes(message.payload),
+            getattr(given, "ResponseTopic", ""),
+            getattr(given, "CorrelationData", b""),
+            message.mid,
+            self._connection,
+            message.dup,
+        )
+        try:
+            self._receive(received)
+        except Exception as error:  # noqa: BLE001 - one message must not end the connection
+            log.error("message not taken", topic=received.topic, error=type(error).__name__)
+
+    def _on_publish(
+        self, _client: Client, _data: object, mid: int, code: ReasonCode, _properties: Properties | None
+    ) -> None:
+        topic = self._topic_of.pop(mid, "")
+        if code.is_failure:
+            log.error("the broker refused a message", topic=topic, reason=str(code))
+
+    def _on_disconnect(
+        self, _client: Client, _data: object, flags: DisconnectFlags, code: ReasonCode, _properties: Properties | None
+    ) -> None:
+        lasted_s = time.monotonic() - self._since_s
+        self._short = self._short + 1 if lasted_s < SHORT_CONNECTION_S else 0
+        taken_over = flags.is_disconnect_packet_from_server and code.value == TAKEN_OVER_CODE
+        if taken_over or self._short >= SHORT_CONNECTIONS:
+            self._fall(f"another process connects as {self.options.client_id}: give each its own name ([bus] name)")
+        elif flags.is_disconnect_packet_from_server:
+            self._fall(f"the broker ended the connection: {code}")
+        elif self._stands:
+            self._fall("the connection to the broker is lost")
+
+    def _fall(self, reason: str) -> None:
+        with self._ready:
+            if self.trouble not in (reason, STOPPED):
+                log.warning("bus unavailable", reason=reason)
+            self._stands, self.trouble = False, reason
+            self._ready.notify_all()
+
+
+def _properties(packet: int, **values: str | bytes | int) -> Properties:
+    """Return the properties of a packet; empty ones are left out."""
+    properties = Properties(packet)  # type: ignore[no-untyped-call]  # paho annotates everything else
+    for name, value in values.items():
+        if value or name == "SessionExpiryInterval":
+            setattr(properties, name, value)
+    return properties
+
+
+def make_tls_context(options: BusOptions) -> ssl.SSLContext:
+    """Make the TLS settings of a client: TLS 1.2 or newer, and a broker whose certificate fits its name.
+
+    Raises ``ConfigError`` if a file cannot be used.
+    """
+    try:
+        context = ssl.create_default_context(cafile=options.ca or None)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if options.certificate:
+            context.load_cert_chain(options.certificate, options.key)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        problem = f"bus.ca, bus.certificate, bus.key: cannot be used ({reason}): each must be a readable PEM file"
+        raise ConfigError([problem]) from None
+    return context
