@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 LOCK := pip compile --quiet $(if $(UPGRADE),--upgrade) --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate
-PROJECT := pyproject.toml --extra postgres --extra mqtt
+PROJECT := pyproject.toml --all-extras
 
 .PHONY: help
 help:

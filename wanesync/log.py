@@ -18,7 +18,7 @@ import structlog
 from wanesync.output import UNSAFE, fit_to_terminal
 
 MASK = "***"
-QUIET = ("hubspot", "stripe", "urllib3", "httpx", "httpcore", "uvicorn")
+QUIET = ("hubspot", "stripe", "urllib3", "httpx", "httpcore", "mangum", "uvicorn")
 
 SECRET_KEY = re.compile(
     r"(?:^|[_.-])(?:secrets?|tokens?|passwords?|authorization|signature|cookies?|api_?keys?|e?mails?|phones?|payloads?)$",

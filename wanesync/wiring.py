@@ -12,10 +12,11 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wanesync import intake_wiring
 from wanesync.accounts import AccountGate, Pins, find_pinned, load_pins, read_pins, store_pins
 from wanesync.adapters.field_translation import FieldTranslator
 from wanesync.adapters.network import NetworkPolicy
-from wanesync.config.model import API_KEYS, WEBHOOK_SECRETS, Config
+from wanesync.config.model import API_KEYS, Config
 from wanesync.core.change_guard import MINUTE_MS, ChangeGuardRule
 from wanesync.core.errors import ConfigError, NotFound, WanesyncError
 from wanesync.core.fields import FieldMap
@@ -36,11 +37,10 @@ from wanesync.reconcile.plan_files import PlanReader
 from wanesync.reconcile.run import Reconcile
 from wanesync.reconcile.session import ReconcileSession, open_session
 from wanesync.reconcile.snapshot.file import MEMORY
-from wanesync.store.database import Store, Tx, open_store
+from wanesync.store.database import Store, Tx
 from wanesync.store.tables.retention import RetentionPolicy
 from wanesync.store.tables.settings import HUBSPOT_VERSION
 from wanesync.sync.failpoints import read_failpoint
-from wanesync.sync.intake import Intake
 from wanesync.sync.runtime import ProcessState, Runtime, SyncOptions
 from wanesync.sync.writer import WRITES
 from wanesync.worker.generation import GenerationMarker
@@ -60,22 +60,11 @@ if TYPE_CHECKING:
     from wanesync.web.server import WebServer
 
 
-# -- the database
+# -- the database and the intake of webhooks
 
-
-def open_database(config: Config, *, migrate: bool | None = None) -> Store:
-    """Open the database. Raises ``DatabaseUnavailable`` and ``ConfigError``.
-
-    ``migrate``: whether to create it or bring it to this program's schema. None: only a SQLite file that exists.
-    """
-    if migrate is None and not is_on_file(config):
-        migrate = False
-    return open_store(config.database, config.security.entries, migrate=migrate)
-
-
-def is_on_file(config: Config) -> bool:
-    """Whether the database is a SQLite file, which long-running programs create by themselves."""
-    return config.database.startswith("sqlite:")
+open_database = intake_wiring.open_database
+is_on_file = intake_wiring.is_on_file
+build_intake = intake_wiring.build_intake
 
 
 # -- the runtime
@@ -279,32 +268,6 @@ def build_web_server(config: Config, store: Store) -> WebServer:
         receive_test=DoorTest(store, intake.hooks).receive,
     )
     return WebServer(store, intake, settings, (config.server.host, config.server.port), counts)
-
-
-def build_intake(config: Config, store: Store) -> Intake:
-    """Build the intake of webhooks: webhook secrets, no API key. Raises ``ConfigError`` and ``WrongAccount``."""
-    from wanesync.adapters.hubspot.webhooks import HubSpotWebhooks  # noqa: PLC0415 - the web process only
-    from wanesync.adapters.signatures import HubSpotSignature, StripeSignature  # noqa: PLC0415 - the web process only
-    from wanesync.adapters.stripe.events import StripeAccount, StripeEvents  # noqa: PLC0415 - the web process only
-    from wanesync.adapters.webhooks import WebhookAdapter  # noqa: PLC0415 - the web process only
-
-    config.require(*WEBHOOK_SECRETS)
-    pins = read_pins(config, store)
-    if not pins.portal or not pins.mode:
-        raise ConfigError(["whose webhooks these are is not known yet: run wanesync init once"])
-    fields = FieldMap(config.specs)
-    claim_field_map(store, fields, MapClaim.TAKE_OVER)
-    key = store.encryption.event_key
-    hubspot = HubSpotWebhooks(fields, pins.portal, frozenset(config.hubspot.own_source_ids), key=key)
-    stripe = StripeEvents(fields, StripeAccount(pins.mode == "live", pins.portal, pins.account), key=key)
-    return Intake(
-        store,
-        {
-            Side.HUBSPOT: WebhookAdapter(HubSpotSignature(config.hubspot.webhook_secrets), hubspot),
-            Side.STRIPE: WebhookAdapter(StripeSignature(config.stripe.webhook_secrets), stripe),
-        },
-        read_failpoint(os.environ),
-    )
 
 
 # -- bulk work

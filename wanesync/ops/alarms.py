@@ -16,7 +16,7 @@ from wanesync.ops.health.portal_problems import find_portal_alarms
 from wanesync.ops.health.side_checks import find_side_alarms
 from wanesync.ops.health.web_door import find_webhook_alarms
 from wanesync.ratelimit.quotas import find_alarms as find_quota_alarms
-from wanesync.store.tables.settings import OPERATOR, RESTORED
+from wanesync.store.tables.settings import OPERATOR, RESTORED, SERVERLESS_DOOR
 from wanesync.sync.loader import LISTED
 from wanesync.sync.lost_updates import HOT_RECORD, MAX_JUDGED
 from wanesync.terminal import pluralize
@@ -98,7 +98,7 @@ def read_health(tx: Tx) -> Health:
     ]
     holds = [_summarize_hold(tx, row) for row in tx.holds.all()]
     listed = tx.settings.get(LISTED) is not None
-    served = any(row.lanes == WEB for row in tx.processes.alive())
+    served = is_served(tx)
     alarms = [
         *_find_missing(lanes, listed=listed, served=served),
         *_find_restored(tx),
@@ -123,6 +123,11 @@ def read_health(tx: Tx) -> Health:
         *_find_set_aside(tx),
     ]
     return Health(lanes, pauses, holds, listed, alarms)
+
+
+def is_served(tx: Tx) -> bool:
+    """Return whether webhooks are received: by a process with a heartbeat, or by serverless instances."""
+    return any(row.lanes == WEB for row in tx.processes.alive()) or tx.settings.get(SERVERLESS_DOOR) is not None
 
 
 def _summarize_hold(tx: Tx, row: HoldRow) -> HoldSummary:

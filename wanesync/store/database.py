@@ -18,7 +18,6 @@ from wanesync.store.notify import WorkSubscription
 from wanesync.store.patience import Patience
 from wanesync.store.queries import Dialect, load_migrations
 from wanesync.store.session import Database, Session, SessionContext, Table, TransactionConflict, TransactionTooLong
-from wanesync.store.sqlite import SqliteDatabase
 from wanesync.store.tables.conflicts import Conflicts, Tombstones
 from wanesync.store.tables.erasure import Erasure
 from wanesync.store.tables.events import Events, Rejected
@@ -258,22 +257,24 @@ class Store:
         self._set_encryption(self.encryption.with_index_key(index_key))
 
 
-def open_store(
+def open_store(  # noqa: PLR0913 - a clock, a source of chance and the kind of connection, each with its default
     url: str,
     keys: Sequence[str] = (),
     *,
     migrate: bool | None = False,
     clock: DatabaseClock | None = None,
     rng: random.Random | None = None,
+    pooled: bool = False,
 ) -> Store:
     """Opens ``sqlite:FILE``, ``sqlite::memory:`` (one thread) or ``postgresql://…``.
 
-    ``migrate``: True creates it or runs its missing migrations; None only migrates; False does neither.
+    ``migrate``: True creates it or runs its missing migrations; None only migrates; False does neither. ``pooled``: of
+    Postgres, one connection, which may lead through a pooler in transaction mode; nothing can wait for work there.
 
     Raises ConfigError: a malformed address or key, a schema that is missing or behind (where ``migrate`` forbids to
     change it) or newer than this program. Raises DatabaseUnavailable. Raises DecryptionFailed: other keys encrypted it.
     """
-    database = _open_database(url)
+    database = _open_database(url, pooled=pooled)
     try:
         behind = _check_schema(database, migrate=migrate)
         encryption = load_keyring(keys, url)
@@ -289,15 +290,17 @@ def open_store(
     return store
 
 
-def _open_database(url: str) -> Database:
+def _open_database(url: str, *, pooled: bool = False) -> Database:
     if url.startswith("sqlite:") and url != "sqlite:":
+        from wanesync.store.sqlite import SqliteDatabase  # noqa: PLC0415 - of no use to a process on Postgres
+
         return SqliteDatabase(url.removeprefix("sqlite:"))
     if url.startswith(("postgresql://", "postgres://")):
         try:
             from wanesync.store.postgres import PostgresDatabase  # noqa: PLC0415 - psycopg is an extra
         except ImportError as error:
             raise ConfigError([POSTGRES_MISSING]) from error
-        return PostgresDatabase(url)
+        return PostgresDatabase(url, pooled=pooled)
     raise ConfigError(["database: must be sqlite:FILE or postgresql://USER@HOST/NAME"])
 
 

@@ -6,6 +6,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from typing import LiteralString
 
 import psycopg
 from psycopg import errors
@@ -51,6 +52,11 @@ _BEGIN_READING = (
 )
 # A prepared plan made while the tables were almost empty scans them whole for ever: only index plans are allowed.
 _PLANNER_SETTINGS = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off"
+
+# The same for one transaction: a pooler gives each transaction another connection, and keeps no setting of a client.
+_BEGIN_POOLED = "BEGIN ISOLATION LEVEL READ COMMITTED; " + f"{_TIMEOUTS}; {_PLANNER_SETTINGS}".replace(
+    "SET ", "SET LOCAL "
+)
 
 _CONFLICT_CLASS = "40"
 _TOO_LONG = {"25P03", "25P04", "57014"}  # idle in a transaction, transaction time-out, statement time-out
@@ -144,22 +150,31 @@ class PostgresSession(Session):
         return translate(error, self._label)
 
 
-def _configure(connection: Connection) -> None:
-    connection.execute(f"{_TIMEOUTS}; {_ISOLATION}; {_PLANNER_SETTINGS}")
-    connection.prepare_threshold = 2
-    connection.prepared_max = 400
+def _configure(connection: Connection, *, pooled: bool = False) -> None:
+    if pooled:
+        connection.prepare_threshold = None
+    else:
+        connection.execute(f"{_TIMEOUTS}; {_ISOLATION}; {_PLANNER_SETTINGS}")
+        connection.prepare_threshold = 2
+        connection.prepared_max = 400
     # One type per kind of value: otherwise a statement is prepared once per size of its numbers.
     connection.adapters.register_dumper(int, Int8Dumper)
     connection.adapters.register_dumper(str, StrDumper)
 
 
 class PostgresDatabase(Database):
-    """A pool of connections in autocommit mode; transactions are begun and ended by name."""
+    """A pool of connections in autocommit mode; transactions are begun and ended by name.
+
+    ``pooled``: one connection, which may lead through a pooler in transaction mode (PgBouncer, RDS Proxy): no setting
+    and no prepared statement outlives a transaction. Waiting for work needs a connection of its own and is not for it.
+    """
 
     dialect = Dialect.POSTGRES
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, pooled: bool = False) -> None:
         self.label = _label(url)
+        self._pooled = pooled
+        self._begin: LiteralString = _BEGIN_POOLED if pooled else "BEGIN"
         self._url = bound_waits(url)
         self.notifier = Notifier()
         self._light: Connection | None = None
@@ -174,7 +189,7 @@ class PostgresDatabase(Database):
             self._url,
             kwargs={"autocommit": True, "connect_timeout": 5},
             min_size=1,
-            max_size=_POOL_SIZE,
+            max_size=1 if pooled else _POOL_SIZE,
             timeout=_POOL_TIMEOUT_S,
             configure=self._configure,
             open=True,
@@ -182,14 +197,14 @@ class PostgresDatabase(Database):
         )
 
     def _configure(self, connection: Connection) -> None:
-        _configure(connection)
+        _configure(connection, pooled=self._pooled)
         self.own_pids.add(connection.info.backend_pid)
 
     def connect(self, setup: str = "") -> Connection:
         """A connection outside the pool; ``setup``: a statement to run on it first. Raises DatabaseUnavailable."""
         try:
             connection = psycopg.connect(self._url, autocommit=True, connect_timeout=5)
-            _configure(connection)
+            _configure(connection, pooled=self._pooled)
             if setup:
                 connection.execute(setup)
         except psycopg.Error as error:
@@ -202,7 +217,7 @@ class PostgresDatabase(Database):
         connection = self._take()
         try:
             try:
-                connection.execute("BEGIN" if writing else _BEGIN_READING, prepare=False)
+                connection.execute(self._begin if writing else _BEGIN_READING, prepare=False)
                 session = PostgresSession(connection, self.label, context, writing=writing)
                 yield session
                 if session.lanes_to_wake:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from wanesync.core.field_generations import MapState
 from wanesync.core.rate_limits import TEST_RATE
-from wanesync.ops.alarms import WEB, read_alarms
+from wanesync.ops.alarms import WEB, is_served, read_alarms
 from wanesync.ops.checks.findings import Finding, fail, ok, warn
 from wanesync.ops.health.disk import find_disk_alarms
 from wanesync.ops.writes import ON, read_switch
@@ -55,7 +55,7 @@ def check_database(store: Store, fields: FieldMap) -> Iterator[Finding]:
         listed, writes = tx.settings.get(LISTED), read_switch(tx)
         pauses = tx.pauses.get_all().values()
         quotas = find_quota_alarms(tx)
-        processes = tx.processes.alive()
+        processes, served = tx.processes.alive(), is_served(tx)
     if portal is None:
         yield warn("database", "which accounts it belongs to is not known yet", "run wanesync init")
     state = "both sides were listed" if listed else "no first listing yet"
@@ -77,7 +77,7 @@ def check_database(store: Store, fields: FieldMap) -> Iterator[Finding]:
     web = sum(process.lanes == WEB for process in processes)
     workers = len(processes) - web
     counts = f"{web} that receive webhooks, {workers} that work"
-    if web and workers:
+    if served and workers:
         yield ok("processes", f"running now: {counts}")
     else:
         yield warn(
@@ -86,9 +86,9 @@ def check_database(store: Store, fields: FieldMap) -> Iterator[Finding]:
 
 
 def has_web_process(store: Store) -> bool:
-    """Return whether a process that receives webhooks is alive."""
+    """Return whether something receives webhooks: a process that is alive, or serverless instances."""
     with store.reading() as tx:
-        return any(process.lanes == WEB for process in tx.processes.alive())
+        return is_served(tx)
 
 
 def check_files(config_file: Path | None, database: str) -> Iterator[Finding]:

@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pyrate_limiter import GCRA, Rate
-
 from wanesync.core.errors import NotFound
 from wanesync.core.rate_limits import QUOTAS, Limit, set_by_hand
 from wanesync.store.queries import Value
@@ -220,6 +218,8 @@ def _latest_tat_us(per_s: float, now_ms: int) -> int:
 
 def find_slots(per_s: float, tat_us: int, now_ms: int, slots: int) -> tuple[list[int], int]:
     """Finds the next free slots by GCRA: (their due times in ms, the new theoretical arrival time in us)."""
+    from pyrate_limiter import GCRA, Rate  # noqa: PLC0415 - of no use to a process that only receives webhooks
+
     rates = [Rate(_per_period(per_s), _PERIOD_S * 1000, burst=1 + SLOT_HORIZON_MS * 1000 // interval_us(per_s))]
     now_us = now_ms * 1000
     state: tuple[float, ...] = (0 if tat_us > _latest_tat_us(per_s, now_ms) else tat_us,)

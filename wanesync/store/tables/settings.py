@@ -35,6 +35,8 @@ DEFINITIONS = "field_definitions"
 """The setting that holds what the newest check of the HubSpot account found (``core.portal_checks.PortalState``)."""
 HUBSPOT_VERSION = "hubspot_api_version"
 """Setting: ``hubspot.api_version`` of the process with HubSpot's key that started last."""
+SERVERLESS_DOOR = "serverless_door"
+"""Setting: since when webhooks are received by serverless instances, ms, which have no heartbeat."""
 OPERATOR = "operator:"
 """Prefix of the pauses that an operator set: the program neither probes nor ends them."""
 

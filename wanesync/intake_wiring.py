@@ -1,0 +1,59 @@
+"""Wiring of what receives webhooks: the database and the intake, without workers, bulk work and the vendors' SDKs.
+
+Apart from ``wiring`` because a serverless process imports it at every cold start (docs/deploy.md#cold-starts).
+"""
+
+from __future__ import annotations
+
+import os
+
+from wanesync.accounts import read_pins
+from wanesync.adapters.hubspot.webhooks import HubSpotWebhooks
+from wanesync.adapters.signatures import HubSpotSignature, StripeSignature
+from wanesync.adapters.stripe.events import StripeAccount, StripeEvents
+from wanesync.adapters.webhooks import WebhookAdapter
+from wanesync.config.model import WEBHOOK_SECRETS, Config
+from wanesync.core.errors import ConfigError
+from wanesync.core.fields import FieldMap
+from wanesync.core.model import Side
+from wanesync.ops.field_map import MapClaim, claim_field_map
+from wanesync.store.database import Store, open_store
+from wanesync.sync.failpoints import read_failpoint
+from wanesync.sync.intake import Intake
+
+
+def open_database(config: Config, *, migrate: bool | None = None, pooled: bool = False) -> Store:
+    """Open the database. Raises ``DatabaseUnavailable`` and ``ConfigError``.
+
+    ``migrate``: whether to create it or bring it to this program's schema. None: only a SQLite file that exists.
+    ``pooled``: with one connection, which may lead through a pooler (``open_store``).
+    """
+    if migrate is None and not is_on_file(config):
+        migrate = False
+    return open_store(config.database, config.security.entries, migrate=migrate, pooled=pooled)
+
+
+def is_on_file(config: Config) -> bool:
+    """Whether the database is a SQLite file, which long-running programs create by themselves."""
+    return config.database.startswith("sqlite:")
+
+
+def build_intake(config: Config, store: Store) -> Intake:
+    """Build the intake of webhooks: webhook secrets, no API key. Raises ``ConfigError`` and ``WrongAccount``."""
+    config.require(*WEBHOOK_SECRETS)
+    pins = read_pins(config, store)
+    if not pins.portal or not pins.mode:
+        raise ConfigError(["whose webhooks these are is not known yet: run wanesync init once"])
+    fields = FieldMap(config.specs)
+    claim_field_map(store, fields, MapClaim.TAKE_OVER)
+    key = store.encryption.event_key
+    hubspot = HubSpotWebhooks(fields, pins.portal, frozenset(config.hubspot.own_source_ids), key=key)
+    stripe = StripeEvents(fields, StripeAccount(pins.mode == "live", pins.portal, pins.account), key=key)
+    return Intake(
+        store,
+        {
+            Side.HUBSPOT: WebhookAdapter(HubSpotSignature(config.hubspot.webhook_secrets), hubspot),
+            Side.STRIPE: WebhookAdapter(StripeSignature(config.stripe.webhook_secrets), stripe),
+        },
+        read_failpoint(os.environ),
+    )
