@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any
 
 import urllib3
@@ -36,6 +37,8 @@ MAX_HEAD_BYTES = 1 << 16
 """Bytes of an answer that is too large which are kept, because the id of its first record stands there."""
 MAX_ANSWER_S = 60.0
 """Longest time from a request that is sent to the end of its answer, headers included (our choice)."""
+_MAX_DATE_CHARS = 64
+"""A date in a header has 29 characters (RFC 9110, section 5.6.7)."""
 _CHUNK_BYTES = 1 << 16
 """Bytes of an answer read at a time (our choice)."""
 UTF_8 = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
@@ -202,12 +205,18 @@ def read_timing(headers: Mapping[str, str], duration_s: float, now_ms: int) -> T
 
 
 def _read(headers: Mapping[str, str], wanted: str) -> str:
-    return next((value for name, value in headers.items() if name.lower() == wanted), "")
+    return headers.get(wanted) or next((value for name, value in headers.items() if name.lower() == wanted), "")
 
 
 def _read_date(headers: Mapping[str, str], wanted: str) -> datetime | None:
+    return _parse_date(_read(headers, wanted)[:_MAX_DATE_CHARS])
+
+
+# Hundreds of answers have the date of one second.
+@lru_cache(maxsize=16)
+def _parse_date(shown: str) -> datetime | None:
     try:
-        return parsedate_to_datetime(_read(headers, wanted))
+        return parsedate_to_datetime(shown)
     except (ValueError, OverflowError):
         return None
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import stripe
 import urllib3
+from stripe import _util
 from urllib3.exceptions import HTTPError
 
 from wanesync.adapters.http_answers import (
@@ -22,6 +23,7 @@ from wanesync.adapters.http_answers import (
     check_content_type,
     read_body,
 )
+from wanesync.adapters.http_connection import use_fast_connections
 from wanesync.adapters.json_values import parse
 from wanesync.adapters.network import NetworkPolicy, Redirected, check_target, open_manager
 
@@ -30,6 +32,14 @@ POOL_SIZE = 80
 MAX_PAGE_BYTES = 8 << 20
 """Largest answer that is read, unpacked: 100 customers with 50 full metadata keys each have 3 MB."""
 _ENCODINGS = {"Accept-Encoding": "gzip, deflate"}
+
+
+def _format_nothing(_: object) -> str:
+    return ""
+
+
+# The SDK formats log lines for every request, with the bodies of request and answer, even where nothing records them.
+_util.logfmt = _format_nothing
 
 
 class PooledClient(stripe.HTTPClient):
@@ -48,6 +58,7 @@ class PooledClient(stripe.HTTPClient):
         if isinstance(manager, urllib3.ProxyManager):
             self._send: Callable[..., urllib3.BaseHTTPResponse] = manager.urlopen
         else:
+            use_fast_connections(manager)
             pool, parts = manager.connection_from_url(address), urlsplit(address)
             origin = f"{parts.scheme}://{parts.netloc}"
             self._send = lambda method, url, **options: pool.urlopen(method, url.removeprefix(origin), **options)
