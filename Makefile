@@ -11,7 +11,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 LOCK := pip compile --quiet $(if $(UPGRADE),--upgrade) --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate
-PROJECT := pyproject.toml --all-extras
+PROJECT := pyproject.toml --extra postgres --extra mqtt --extra lambda
+# The clients of the secrets managers are tried by the tests, and installed where one of them is used.
+MANAGERS := --extra aws --extra gcp --extra azure --extra vault
 
 .PHONY: help
 help:
@@ -87,7 +89,7 @@ lock:
 	@tools=$$(mktemp -d); trap 'rm -rf "$$tools"' EXIT; \
 	$(PYTHON) -m venv "$$tools" && "$$tools/bin/pip" install --quiet --disable-pip-version-check uv; \
 	"$$tools/bin/uv" $(LOCK) $(PROJECT) --group build --output-file requirements.lock; \
-	"$$tools/bin/uv" $(LOCK) $(PROJECT) --group dev --constraint requirements.lock --output-file requirements-dev.lock; \
+	"$$tools/bin/uv" $(LOCK) $(PROJECT) $(MANAGERS) --group dev --constraint requirements.lock --output-file requirements-dev.lock; \
 	for rivals in queues join; do \
 		"$$tools/bin/uv" $(LOCK) tests/bench/requirements-$$rivals.in --output-file tests/bench/requirements-$$rivals.txt; \
 	done

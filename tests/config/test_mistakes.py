@@ -123,7 +123,7 @@ def test_a_home_directory_is_expanded(file: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     "key", ["hubspot.access_token", "hubspot.webhook_secret", "stripe.api_key", "stripe.webhook_secret"]
 )
-@pytest.mark.parametrize("value", ["aws-sm:prod/hubspot", "op://vault/planted", "${PLANTED}"])
+@pytest.mark.parametrize("value", ["ssm:/prod/hubspot", "op://vault/planted", "${PLANTED}"])
 def test_a_reference_that_nothing_resolves_is_refused(file: Path, key: str, value: str) -> None:
     section, name = key.split(".")
     problem = only_problem(file, f'{CREATE}[{section}]\n{name} = "{value}"\n')
@@ -310,7 +310,7 @@ def test_a_secret_of_the_environment_that_is_not_used_is_not_resolved(file: Path
     assert read(file, CREATE, env, []).stripe.api_key is None
 
 
-@pytest.mark.parametrize("value", ["aws-sm:prod/stripe", "sk_test_plan ted", "pk_test_planted"])
+@pytest.mark.parametrize("value", ["ssm:/prod/stripe", "sk_test_plan ted", "pk_test_planted"])
 def test_a_mistake_in_a_secret_that_is_not_used_is_named_all_the_same(file: Path, value: str) -> None:
     with pytest.raises(ConfigError, match=r"stripe\.api_key"):
         read(file, f'{CREATE}[stripe]\napi_key = "{value}"\n', uses=[])

@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, PrivateAttr, SecretStr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from wanesync.config import overrides as tables
-from wanesync.config import references as secrets
-from wanesync.config import toml_mistakes
+from wanesync.config import references, toml_mistakes
 from wanesync.config.locations import ConfigProblem, KeyLocations, KeyPath, find_lines, variable_name
+from wanesync.config.managers.contents import split_list
+from wanesync.config.managers.reader import ManagerReader
+from wanesync.config.secret_source import SecretSource, Values
 from wanesync.config.value_types import (
     HUBSPOT_URL,
     STRIPE_URL,
@@ -39,9 +41,11 @@ from wanesync.config.value_types import (
     HubSpotSecrets,
     HubSpotToken,
     ListeningHost,
+    Password,
     Property,
     ProxyAddress,
     Rate,
+    RefreshSeconds,
     Section,
     Share,
     StripeKey,
@@ -75,11 +79,18 @@ WEBHOOK_SECRETS = ("hubspot.webhook_secret", "stripe.webhook_secret")
 BUS_SECRETS = ("bus.password", "bus.seal_key")
 """The secrets by which a process takes part in the bus."""
 VENDOR_SECRETS = frozenset({*API_KEYS.values(), *WEBHOOK_SECRETS})
-"""The secrets of the vendors, which only some processes use."""
+"""The secrets by which the vendors are called, and their webhooks verified."""
 OPTIONAL_SECRETS = VENDOR_SECRETS | set(BUS_SECRETS)
 """The secrets that only some processes use."""
-SECRET_KEYS = OPTIONAL_SECRETS | {"database", "security.keys", "network.proxy"}
-"""Keys whose files may be readable by their owner, and a group of this process, only."""
+STORE_SECRETS = frozenset({"database", "database_password", "security.keys"})
+"""The secrets of a process that uses the database."""
+PROXY = "network.proxy"
+"""A secret where it holds a password; of the processes that call the vendors."""
+SECRET_KEYS = OPTIONAL_SECRETS | STORE_SECRETS | {PROXY}
+"""Every secret: it may be a reference into a secrets manager, and its file readable by its owner, and a group of this
+process, only."""
+SECRET_LISTS = frozenset({*WEBHOOK_SECRETS, "security.keys", "bus.seal_key"})
+"""Secrets of several values: each reference may lead to one of them, or to a JSON list."""
 
 
 class HubSpot(Section):
@@ -211,6 +222,12 @@ class Bus(Section):
         return tuple(key.get_secret_value() for key in self.seal_key)
 
 
+class Secrets(Section):
+    """How secrets that are references are read again while the program runs. ``refresh``: seconds, 0 for never."""
+
+    refresh: RefreshSeconds = 300
+
+
 class FieldEntry(Section):
     """One ``[[field]]``: a field of a person and where each side holds it."""
 
@@ -333,12 +350,14 @@ class Config(Section):
     """The whole configuration, made by ``load``; frozen, and without secrets in its ``repr``."""
 
     database: Database = "sqlite:wanesync.db"
+    database_password: Password | None = None
     hubspot: HubSpot = HubSpot()
     stripe: Stripe = Stripe()
     server: Server = Server()
     network: Network = Network()
     security: Security = Security()
     bus: Bus = Bus()
+    secrets: Secrets = Secrets()
     field: tuple[FieldEntry, ...] = ()
     fields: Fields = Fields()
     create: Create
@@ -349,6 +368,12 @@ class Config(Section):
     worker: Worker = Worker()
     retention: Retention = Retention()
     log: Log = Log()
+    _secret_source: SecretSource = PrivateAttr(default_factory=SecretSource)
+
+    @property
+    def secret_source(self) -> SecretSource:
+        """The secrets of this process, which can be read again; empty for a configuration that was not loaded."""
+        return self._secret_source
 
     @property
     def specs(self) -> tuple[FieldSpec, ...]:
@@ -408,26 +433,34 @@ SECTIONS: Mapping[str, type[Section]] = {
 """Table -> its model."""
 
 
-def load(path: Path | None, env: Mapping[str, str], uses: Collection[str] = VENDOR_SECRETS) -> Config:
+def load(
+    path: Path | None, env: Mapping[str, str], uses: Collection[str] = VENDOR_SECRETS, *, stores: bool = True
+) -> Config:
     """Read ``path`` (None: no file) and the overrides in ``env`` (``WANESYNC_STRIPE__API_KEY``), and check all of it.
 
     A list in ``env`` is one value, or several as JSON. ``uses``: those of ``OPTIONAL_SECRETS`` that this process needs;
-    references of the others are not resolved and count as not set. Raises ``ConfigError`` with every problem, one line
-    each, in the order of the file.
+    ``stores``: whether it needs ``STORE_SECRETS``. References of the others are not resolved and count as not set.
+    Raises ``ConfigError`` with every problem, one line each, in the order of the file.
     """
     data, locations, problems = _read(path)
     folder = path.parent if path else Path()
     tables.resolve_database_path(data, Config.model_fields["database"].default, folder)
     problems += tables.override(data, env, locations)
-    tables.drop_unused(data, OPTIONAL_SECRETS - set(uses))
-    unresolved = tables.resolve(
-        data, lambda key, value: secrets.resolve(value, env, folder, private=key in SECRET_KEYS)
+    tables.drop_unused(data, SECRET_KEYS - find_used(uses, stores=stores))
+    source = _build_source(tables.find_secrets(data, SECRET_KEYS), env, folder)
+    unresolved = tables.resolve_secrets(data, SECRET_KEYS, source.look_up)
+    unresolved += tables.resolve(
+        data,
+        # A secret is what it was resolved to, whatever that looks like.
+        lambda key, text: text if key in SECRET_KEYS else references.resolve(text, env, folder, private=False),
     )
     tables.resolve_files(data, FILE_KEYS, folder)
+    source.values.update(tables.find_secrets(data, SECRET_KEYS))
     problems += map(_name_the_origin, unresolved)
     problems += [
+        *tables.join_password(data),
         *tables.check_database_path(data),
-        *tables.check_across_tables(data),
+        *tables.check_across_tables(data, stores=stores),
         *tables.find_duplicates(data),
         *tables.check_metadata_room(data),
     ]
@@ -440,10 +473,47 @@ def load(path: Path | None, env: Mapping[str, str], uses: Collection[str] = VEND
         problems += [problem for problem in found if problem.path not in wrong]
     else:
         problems += [] if problems else tables.check_email_field(data, config.specs if config.field else ())
+        config._secret_source = source
     if config is None or problems:
         # Raised outside the handler: pydantic's error would hold the values, secrets among them.
         raise ConfigError([locations.describe(problem) for problem in sorted(problems, key=locations.sort_key)])
     return config
+
+
+def find_used(uses: Collection[str], *, stores: bool) -> frozenset[str]:
+    """Return every secret of a process with those optional secrets; ``stores``: it uses the database."""
+    # A command without secrets may be given a key by its option.
+    calls = not uses or not set(API_KEYS.values()).isdisjoint(uses)
+    return frozenset({*uses, *(STORE_SECRETS if stores else ()), *([PROXY] if calls else [])})
+
+
+def _build_source(written: Mapping[str, Values], env: Mapping[str, str], folder: Path) -> SecretSource:
+    managers = ManagerReader()
+
+    def look_up(key: str, text: str) -> list[str]:
+        value = references.resolve_secret(text, env, folder, managers)
+        return split_list(value) if key in SECRET_LISTS and value != text else [value]
+
+    return SecretSource(written, look_up=look_up, check=check_secret)
+
+
+def check_secret(key: str, values: Values) -> None:
+    """Raise ``ConfigError`` unless the values of a secret are what its key takes, as at the start."""
+    section, _, name = key.rpartition(".")
+    value: object = list(values) if key in SECRET_LISTS else values[0]
+    model: type[BaseModel] = SECTIONS[section] if section else Config
+    problems = []
+    try:
+        model.model_validate({name: value})
+    except ValidationError as error:
+        problems = [
+            f"{key}: the value that was read {_explain(item)}"
+            for item in error.errors(include_url=False)
+            if item["loc"][:1] == (name,)
+        ]
+    if problems:
+        # Raised outside the handler: pydantic's error would hold the values.
+        raise ConfigError(problems)
 
 
 def _read(path: Path | None) -> tuple[tables.Table, KeyLocations, list[ConfigProblem]]:
@@ -477,7 +547,7 @@ def _name_the_origin(problem: ConfigProblem) -> ConfigProblem:
 def _check_place(data: tables.Table, path: Path, found: os.stat_result) -> list[ConfigProblem]:
     """Refuse a file that others can reach and that holds a secret itself."""
     literal = next(tables.find_literal_secrets(data, SECRET_KEYS), None)
-    exposure = secrets.check_private(path, found) if literal else ""
+    exposure = references.check_private(path, found) if literal else ""
     if literal is None or not exposure:
         return []
     text = f"is a secret in a file that {exposure}, or write env:NAME or file:PATH here"

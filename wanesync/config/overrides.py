@@ -15,7 +15,7 @@ from wanesync.config.value_types import HUBSPOT_URL, STRIPE_URL, as_tuple, is_lo
 from wanesync.core.errors import ConfigError
 from wanesync.core.fields import FieldSpec
 from wanesync.core.model import Side
-from wanesync.core.setup.database_address import has_password
+from wanesync.core.setup.database_address import has_password, join_login
 
 Table = dict[str, object]
 OTHER_VARIABLES = ("WANESYNC_CONFIG", "WANESYNC_SHARED", "WANESYNC_TEST_", "WANESYNC_FAIL")
@@ -128,10 +128,46 @@ def resolve(data: Table, lookup: Callable[[str, str], str]) -> list[ConfigProble
 def drop_unused(data: Table, keys: Iterable[str]) -> None:
     """Remove the secrets of ``keys`` (``stripe.api_key``) that are references: a process resolves what it uses only."""
     for key in keys:
-        section, _, name = key.partition(".")
-        table = data.get(section)
-        if isinstance(table, dict) and any(map(is_reference, _texts(table.get(name)))):
+        table, name = _find_table(data, key)
+        if any(map(is_reference, _texts(table.get(name)))):
             del table[name]
+
+
+def find_secrets(data: Table, keys: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return secret -> its texts as they are written, references among them; those that are not set are left out."""
+    found = {}
+    for key in sorted(keys):
+        table, name = _find_table(data, key)
+        if texts := _texts(table.get(name)):
+            found[key] = tuple(texts)
+    return found
+
+
+def resolve_secrets(data: Table, keys: Iterable[str], lookup: Callable[[str, str], list[str]]) -> list[ConfigProblem]:
+    """Replace the secrets of ``keys`` by the values of ``lookup(key, text)``, by None where that raises ConfigError."""
+    problems: list[ConfigProblem] = []
+    for key in sorted(keys):
+        table, name = _find_table(data, key)
+        value, path = table.get(name), tuple(key.split("."))
+        texts = value if isinstance(value, list) else [value]
+        found: list[object] = []
+        for index, text in enumerate(texts):
+            try:
+                found += lookup(key, text) if isinstance(text, str) else [text]
+            except ConfigError as error:
+                place = (*path, index) if isinstance(value, list) else path
+                problems += [ConfigProblem(place, problem) for problem in error.problems]
+                found.append(None)
+        if name in table:
+            table[name] = found if isinstance(value, list) or len(found) != 1 else found[0]
+    return problems
+
+
+def _find_table(data: Table, key: str) -> tuple[Table, str]:
+    """Return the table that a key (``stripe.api_key``, ``database``) stands in, and its name there."""
+    section, _, name = key.rpartition(".")
+    table = data.get(section) if section else data
+    return (table if isinstance(table, dict) else {}), name
 
 
 def find_literal_secrets(data: Table, keys: Iterable[str]) -> Iterator[KeyPath]:
@@ -149,9 +185,26 @@ def _texts(value: object) -> list[str]:
     return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
 
 
-def check_across_tables(data: Table) -> Iterator[ConfigProblem]:
-    """Check what depends on several tables: live keys and base URLs, creations, Postgres and its encryption keys."""
-    if str(data.get("database")).startswith("postgresql:") and _table(data, "security").get("keys", []) == []:
+def join_password(data: Table) -> Iterator[ConfigProblem]:
+    """Put ``database_password`` into the address of the database, where it has none itself."""
+    password, address = data.get("database_password"), data.get("database")
+    if not isinstance(password, str) or not isinstance(address, str):
+        return
+    joined = join_login(address, password)
+    if joined is None:
+        text = "belongs to an address with a user and without a password: postgresql://user@host/name"
+        yield ConfigProblem(("database_password",), text)
+    else:
+        data["database"] = joined
+
+
+def check_across_tables(data: Table, *, stores: bool = True) -> Iterator[ConfigProblem]:
+    """Check what depends on several tables: live keys and base URLs, creations, Postgres and its encryption keys.
+
+    ``stores``: the process uses the database.
+    """
+    needs_keys = stores and str(data.get("database")).startswith("postgresql:")
+    if needs_keys and _table(data, "security").get("keys", []) == []:
         yield ConfigProblem(
             ("security", "keys"), "is needed with Postgres, which has no file for a key to stand beside"
         )

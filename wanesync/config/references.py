@@ -1,4 +1,5 @@
-"""Secret references: ``env:NAME`` and ``file:PATH`` in the configuration become the values they name.
+"""References in the configuration: ``env:NAME`` and ``file:PATH`` anywhere; for secrets also ``cmd:COMMAND`` and those
+into secrets managers (``aws-sm:``, ``gcp-sm:``, ``azure-kv:``, ``vault:``).
 
 No message of this module holds a value, only the reference.
 """
@@ -12,13 +13,21 @@ import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 
+from wanesync.config.managers.command import run_command, split_command
+from wanesync.config.managers.reader import ManagerReader
+from wanesync.config.managers.references import ManagerReference, Scheme, parse_reference
 from wanesync.core.errors import ConfigError
 from wanesync.core.setup.private_files import OTHERS, find_exposure
 from wanesync.output import UNSAFE
 
 SCHEMES = ("env:", "file:")
+"""References that any text may be."""
+COMMAND = "cmd:"
+MANAGER_SCHEMES = tuple(f"{scheme}:" for scheme in Scheme)
+SECRET_SCHEMES = (*SCHEMES, COMMAND, *MANAGER_SCHEMES)
+"""References that a secret may be."""
 LOOKS_LIKE_REFERENCE = re.compile(r"[A-Za-z][A-Za-z0-9+._-]*:|\$[{(A-Za-z]|[<{!%]|\.{0,2}/|~")
-"""How a reference begins that other programs resolve (``aws-sm:…``, ``op://…``, ``arn:…``, ``${NAME}``, ``!secret``),
+"""How a reference begins that other programs resolve (``op://…``, ``arn:…``, ``${NAME}``, ``!secret``),
 or a path without ``file:``: no key of HubSpot or Stripe begins so."""
 KEY_BEGINNING = re.compile(r"(?:pat-[a-z0-9]|[srp]k_(?:test|live|org)_|whsec_)", re.IGNORECASE)
 """How the keys of both sides begin, so that one that stands in the wrong place is not shown."""
@@ -33,8 +42,19 @@ QUOTES = frozenset("\"'`\u00ab\u00bb\u2018\u2019\u201a\u201c\u201d\u201e")
 
 
 def is_reference(value: str) -> bool:
-    """Return whether ``value`` refers to a value kept elsewhere."""
-    return value.startswith(SCHEMES)
+    """Return whether a secret of the configuration refers to a value kept elsewhere."""
+    return value.startswith(SECRET_SCHEMES)
+
+
+def is_renewable(value: str) -> bool:
+    """Return whether what a secret refers to may change while the program runs: its environment never does."""
+    return is_reference(value) and not value.startswith("env:")
+
+
+def find_manager(value: str) -> ManagerReference | None:
+    """Return the parts of a reference into a secrets manager, None for anything else. Raises ``ConfigError``."""
+    scheme, _, written = value.partition(":")
+    return parse_reference(Scheme(scheme), written) if value.startswith(MANAGER_SCHEMES) else None
 
 
 def find_foreign(value: str) -> str:
@@ -46,8 +66,8 @@ def find_foreign(value: str) -> str:
     if found is None:
         return ""
     return (
-        f"begins with {found[0]}, which no key does and which is not resolved here: give env:NAME, file:PATH or the "
-        "value itself"
+        f"begins with {found[0]}, which no key does and which is not resolved here: give one of "
+        f"{' '.join(SECRET_SCHEMES)} or the value itself"
     )
 
 
@@ -68,14 +88,36 @@ def find_flaw(value: str) -> str:
     return f"holds {wrong[0]} where no key does: give the key alone, several as a list" if wrong else ""
 
 
+def resolve_secret(reference: str, env: Mapping[str, str], folder: Path, managers: ManagerReader) -> str:
+    """Return the value of a secret's reference; a value that is no reference is returned unchanged.
+
+    Raises ``ConfigError`` with one problem.
+    """
+    scheme, _, written = reference.partition(":")
+    if reference.startswith(SCHEMES) or not is_reference(reference):
+        return resolve(reference, env, folder, private=True)
+    if KEY_BEGINNING.match(written):
+        raise ConfigError([f"{scheme}: is followed by a key itself: leave {scheme}: out, or name where the key stands"])
+    if reference.startswith(COMMAND):
+        return run_command(written, env, folder)
+    return managers.read(Scheme(scheme), written)
+
+
+def check_reference(reference: str) -> None:
+    """Raise ``ConfigError`` for a reference that can name nothing, without resolving it."""
+    if reference.startswith(COMMAND):
+        split_command(reference.removeprefix(COMMAND))
+    find_manager(reference)
+
+
 def resolve(reference: str, env: Mapping[str, str], folder: Path, *, private: bool) -> str:
-    """Return the value of a reference; a value that is no reference is returned unchanged.
+    """Return the value of ``env:NAME`` or ``file:PATH``; any other text is returned unchanged.
 
     ``folder``: where a relative path begins (the configuration's own folder). ``private``: it is a secret, so only the
     owner of its file and a group of this process may be able to read it. Raises ``ConfigError`` with one problem.
     """
     scheme, _, name = reference.partition(":")
-    if not is_reference(reference):
+    if not reference.startswith(SCHEMES):
         return reference
     if KEY_BEGINNING.match(name) and name not in env and not (folder / name).exists():
         raise ConfigError([f"{scheme}: is followed by a key itself: leave {scheme}: out, or name where the key stands"])

@@ -273,6 +273,31 @@ def _transform(value: str) -> str:
     return value
 
 
+_SPAN = re.compile(r"(\d{1,7})\s*(s|m|min|h|)")
+_SECONDS = {"s": 1, "": 1, "m": 60, "min": 60, "h": 3600}
+MIN_REFRESH_S = 10
+"""Each refresh is a request to a secrets manager for each secret: more often is a mistake (our choice)."""
+MAX_REFRESH_S = 86_400
+
+
+def _refresh(value: object) -> object:
+    """Return the seconds of ``5m``, ``300`` or ``0``."""
+    found = _SPAN.fullmatch(str(value).strip())
+    if found is None:
+        raise ValueError('must be a time such as "5m", "90s" or "1h"; "0" for never')
+    seconds = int(found[1]) * _SECONDS[found[2]]
+    if seconds and not MIN_REFRESH_S <= seconds <= MAX_REFRESH_S:
+        raise ValueError("must lie between 10 s and 24 h; 0 for never")
+    return seconds
+
+
+def _password(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if not text.isprintable():
+        raise ValueError("holds a line break or an invisible character")
+    return value
+
+
 def _matching(pattern: str, text: str) -> Callable[[str], str]:
     """Return a check that refuses with ``text`` what ``pattern`` does not match."""
     expression = re.compile(pattern)
@@ -301,6 +326,8 @@ BusUrl = Annotated[str, AfterValidator(_bus_url)]
 BusName = Annotated[
     str, AfterValidator(_matching(r"[A-Za-z0-9._-]{1,64}", "must be 1 to 64 letters, digits, dots, - or _"))
 ]
+Password = Annotated[SecretStr, Field(min_length=1), AfterValidator(_password)]
+RefreshSeconds = Annotated[int, BeforeValidator(_refresh)]
 Days = Annotated[int, Field(le=MAX_DAYS)]
 Count = Annotated[int, Field(gt=0, le=MAX_COUNT)]
 AccountId = Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _PORT = re.compile(r"\A(?:\[[^\]]*\]|[^:\[]*):(.*)\Z", re.DOTALL)
@@ -51,3 +51,12 @@ def has_password(address: str) -> bool:
     login, at, _ = rest.rpartition("@")
     query = parse_qs(rest.partition("?")[2])
     return bool(mark) and (bool(at and ":" in login) or bool({"password", "sslpassword"} & query.keys()))
+
+
+def join_login(address: str, password: str) -> str | None:
+    """Return an address with a password, percent codes where needed; None if it names no user, or has a password."""
+    scheme, mark, rest = address.partition("://")
+    login, at, place = rest.rpartition("@")
+    if not mark or not at or not login or has_password(address):
+        return None
+    return f"{scheme}://{login}:{quote(password, safe='')}@{place}"
