@@ -39,12 +39,20 @@ WITHOUT_MIRROR = {
 }
 """Folder or module of the package without mirrored tests -> the reason, and where its tests are."""
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-IMPORT_NAMES = {"hubspot-api-client": "hubspot", "paho-mqtt": "paho"}
+IMPORT_NAMES = {
+    "azure-identity": "azure",
+    "azure-keyvault-secrets": "azure",
+    "google-cloud-secret-manager": "google",
+    "hubspot-api-client": "hubspot",
+    "paho-mqtt": "paho",
+}
 """Packages whose module is called otherwise."""
 PURE_LIBRARIES = {"idna", "phonenumbers"}
 """Deterministic, without input or output: what the core may use beside the standard library."""
-COME_ALONG = {"psycopg_pool", "pydantic_core"}
+COME_ALONG = {"botocore", "psycopg_pool", "pydantic_core", "requests"}
 """Modules that a requirement brings along, at the version that fits."""
+MANAGERS = {"aws", "gcp", "azure", "vault"}
+"""Extras that are installed where that secrets manager is used: only the tests have all of them."""
 
 
 def pins(name: str) -> dict[str, str]:
@@ -81,8 +89,10 @@ def test_every_locked_package_has_hashes_and_no_address(name: str) -> None:
 
 def test_the_locks_hold_what_the_project_names_and_agree() -> None:
     runtime, dev = (pins(name) for name in LOCKS)
-    extras = chain(*PROJECT["project"]["optional-dependencies"].values())
+    optional = PROJECT["project"]["optional-dependencies"]
+    extras = chain(*(packages for extra, packages in optional.items() if extra not in MANAGERS))
     groups = PROJECT["dependency-groups"]
+    assert names(chain(*(optional[extra] for extra in MANAGERS))) <= set(dev)
     assert names(PROJECT["project"]["dependencies"]) | names(extras) | names(groups["build"]) <= set(runtime)
     assert names(groups["dev"]) <= set(dev)
     assert runtime.items() <= dev.items()

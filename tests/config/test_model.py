@@ -21,6 +21,7 @@ KEYS = {
     "HUBSPOT_WEBHOOK_SECRET": "planted-client-secret",
     "STRIPE_API_KEY": "sk_test_planted",
     "STRIPE_WEBHOOK_SECRET": "whsec_planted",
+    "DATABASE_PASSWORD": "planted",
 }
 ANSWERS = {"WANESYNC_CREATE__CUSTOMERS": "none", "WANESYNC_CREATE__CONTACTS": "none"}
 

@@ -61,7 +61,7 @@ def test_a_secret_file_that_another_group_may_read_is_refused(tmp_path: Path, mo
 @pytest.mark.parametrize(
     "value",
     [
-        "aws-sm:prod/hubspot",
+        "ssm:/prod/hubspot",
         "op://vault/hubspot/token",
         "arn:aws:secretsmanager:eu-west-1:1:secret:x",
         "gcp+sm:projects/x",
@@ -78,7 +78,7 @@ def test_a_secret_file_that_another_group_may_read_is_refused(tmp_path: Path, mo
     ],
 )
 def test_a_reference_that_is_resolved_elsewhere_is_no_secret(value: str) -> None:
-    assert "give env:NAME, file:PATH or the value itself" in find_foreign(value)
+    assert "give one of env: file: cmd: aws-sm: gcp-sm: azure-kv: vault: or the value itself" in find_foreign(value)
 
 
 @pytest.mark.parametrize("value", ["pat-na1-0a1b", "sk_test_x", "whsec_x", "CKfP7_4uMR.IQAA==", "0a1b2c3d-4e5f"])

@@ -148,7 +148,8 @@ def resolve_secrets(data: Table, keys: Iterable[str], lookup: Callable[[str, str
     problems: list[ConfigProblem] = []
     for key in sorted(keys):
         table, name = _find_table(data, key)
-        value, path = table.get(name), tuple(key.split("."))
+        value = table.get(name)
+        path: KeyPath = tuple(key.split("."))
         texts = value if isinstance(value, list) else [value]
         found: list[object] = []
         for index, text in enumerate(texts):
@@ -188,7 +189,7 @@ def _texts(value: object) -> list[str]:
 def join_password(data: Table) -> Iterator[ConfigProblem]:
     """Put ``database_password`` into the address of the database, where it has none itself."""
     password, address = data.get("database_password"), data.get("database")
-    if not isinstance(password, str) or not isinstance(address, str):
+    if not isinstance(password, str) or not isinstance(address, str) or not address.startswith("postgresql:"):
         return
     joined = join_login(address, password)
     if joined is None:

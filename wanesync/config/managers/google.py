@@ -14,7 +14,6 @@ FAULTS: tuple[tuple[type[Exception], Fault], ...] = (
     (exceptions.Forbidden, Fault.DENIED),
     (exceptions.Unauthorized, Fault.LOGIN),
     (exceptions.TooManyRequests, Fault.RATE_LIMITED),
-    (exceptions.FailedPrecondition, Fault.MISSING),  # a version that is disabled or destroyed
     (exceptions.ServerError, Fault.UNREACHABLE),
     (exceptions.RetryError, Fault.UNREACHABLE),
     (login.TransportError, Fault.UNREACHABLE),
