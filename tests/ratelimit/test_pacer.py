@@ -10,9 +10,11 @@ import pytest
 
 from tests.support.limits import DAY_MS, effective, rate_refusal
 from tests.support.virtual_clock import START_MS, VirtualClock
+from wanesync.core.errors import SidePaused
 from wanesync.core.model import Side
 from wanesync.core.rate_limits import SlotRequest
-from wanesync.ratelimit.pacer import MAX_NETWORK_JITTER_MS, MAX_SLOT_DELAY_MS, Pacer
+from wanesync.ops.pauses import pause_sides, resume_sides
+from wanesync.ratelimit.pacer import MAX_NETWORK_JITTER_MS, MAX_SLOT_DELAY_MS, REFRESH_INTERVAL_MS, Pacer
 from wanesync.store import Store, make_key, open_store
 
 LIST = SlotRequest("customers.list", bulk=True)
@@ -186,6 +188,23 @@ def test_a_clock_set_back_holds_nothing_up_and_no_second_is_overfilled(
     pacer.announce(clock.monotonic_ms())
     pacer.pass_gate()
     assert 1_000 <= clock.now - began_ms <= 2_000 + back_ms % 1_000, "ten may have left in the second before"
+
+
+def test_an_operators_pause_stops_calls_outside_the_job_table_within_a_second(
+    store: Store, clock: VirtualClock
+) -> None:
+    pacer = Pacer(store, clock, Side.STRIPE)
+    pacer.wait_for_slot(LIST)
+    pause_sides(store, [Side.HUBSPOT])
+    clock.sleep_until(clock.monotonic_ms() + REFRESH_INTERVAL_MS)
+    pacer.wait_for_slot(LIST)
+    pause_sides(store, [Side.STRIPE])
+    clock.sleep_until(clock.monotonic_ms() + REFRESH_INTERVAL_MS)
+    with pytest.raises(SidePaused, match="wanesync resume stripe"):
+        pacer.wait_for_slot(LIST)
+    resume_sides(store, [Side.STRIPE])
+    clock.sleep_until(clock.monotonic_ms() + REFRESH_INTERVAL_MS)
+    pacer.wait_for_slot(LIST)
 
 
 def test_a_clock_set_back_delays_neither_a_slot_nor_a_refresh(store: Store, clock: VirtualClock) -> None:

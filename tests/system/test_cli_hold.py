@@ -86,6 +86,12 @@ def test_a_paused_side_and_a_paused_field_wait_for_resume(stage: Stage) -> None:
             return any(row["lane"] == "stripe" and row["due"] for row in tx.jobs.depth())
 
     stage.until(waits, "the write is queued")
+    for command in (("reconcile", "--dry-run"), ("diff",), ("catch-up",)):
+        stopped = stage.run(*command)
+        assert (stopped.returncode, "stripe is paused by an operator: wanesync resume stripe" in stopped.stderr) == (
+            3,
+            True,
+        )
     assert stage.customer("p0@example.com")["business_name"] == "Old"
     assert stage.ask("resume") == {"version": 1, "resumed": ["stripe"]}
     stage.until(lambda: stage.customer("p0@example.com")["business_name"] == "New", "the write went on")

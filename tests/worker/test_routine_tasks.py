@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from tests.support.core_builders import FIELDS, RULES
 from wanesync.adapters.field_translation import FieldTranslator
-from wanesync.core.errors import CallError, Failure, GuardError
+from wanesync.core.errors import CallError, Failure, GuardError, SidePaused
 from wanesync.core.model import Side
 from wanesync.reconcile.catch_up import CatchUpResult
 from wanesync.reconcile.run import Reconcile
@@ -74,6 +74,7 @@ def tasks(
     ("error", "event"),
     [
         (CallError(Side.HUBSPOT, Failure.UNREACHED, "connection refused"), "catch-up failed"),
+        (SidePaused(Side.HUBSPOT), "catch-up waits"),
         (ValueError("ana@example.com"), "catch-up failed in our own code"),
     ],
 )
@@ -101,3 +102,14 @@ def test_a_first_listing_that_a_guard_stops_is_not_tried_again(runtime: Runtime)
         tasks(runtime, catch_up, rounds=2, list_first=True).run()
     assert logs[0]["event"] == "first listing stopped by a guard"
     assert catch_up.sides == [*SIDES], "catch-up goes on without it"
+
+
+def test_a_first_listing_waits_for_the_end_of_a_pause(runtime: Runtime) -> None:
+    def build() -> Reconcile:
+        raise SidePaused(Side.STRIPE)
+
+    catch_up = RecordedCatchUp()
+    made = RoutineTasks(runtime, SIDES, 0, StopAfter(2), catch_up, build, list_first=True)
+    made.run()
+    assert made.list_first
+    assert catch_up.sides == []

@@ -41,6 +41,14 @@ class GuardError(WanesyncError):
     exit_code = 3
 
 
+class SidePaused(GuardError):
+    """An operator stopped every request to a side (docs/correctness.md#pauses)."""
+
+    def __init__(self, side: Side) -> None:
+        super().__init__(f"{side} is paused by an operator: wanesync resume {side} lets requests through again")
+        self.side = side
+
+
 class DatabaseUnavailable(WanesyncError):
     """The database cannot be reached, is busy for longer than its time-out, or has no memory or disk left.
 

@@ -39,6 +39,7 @@ from wanesync.ratelimit.quotas import (
 )
 from wanesync.store.clock import monotonic_clock_ms
 from wanesync.store.tables.rates import QuotaUse
+from wanesync.store.tables.settings import operator_pause
 
 if TYPE_CHECKING:
     from wanesync.store.database import Store, Tx
@@ -58,7 +59,8 @@ class Budget:
     """The limits and quotas of one side, as of the last ``refresh``, and the requests counted since.
 
     ``reported`` returns what the newest answer of the side holds of its limits. ``shut``: scope -> why its quota is
-    used up. ``refreshed_ms``: database time of the last refresh. ``monotonic_ms``: this process's monotonic clock.
+    used up. ``is_paused``: an operator stopped the side. ``refreshed_ms``: database time of the last refresh.
+    ``monotonic_ms``: this process's monotonic clock.
     """
 
     store: Store
@@ -67,6 +69,7 @@ class Budget:
     monotonic_ms: Callable[[], int] = monotonic_clock_ms
     limits: Mapping[str, Limit] = field(default_factory=dict)
     shut: Mapping[str, str] = field(default_factory=dict)
+    is_paused: bool = False
     refreshed_ms: int = 0
     _last_reported: tuple[Limits, int] = (Limits(), 0)
     _reported_at_ms: int = 0
@@ -149,6 +152,7 @@ class Budget:
         for scope in shut.keys() - self.shut.keys():
             log.warning("quota used up; bulk work waits", scope=scope, reason=shut[scope])
         self.limits, self.shut, self.refreshed_ms = limits, shut, tx.now_ms
+        self.is_paused = operator_pause(self.side) in tx.pauses.get_all()
 
 
 def lower_refused_limits(tx: Tx, refused: Sequence[tuple[str, CallError]]) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from wanesync.core.errors import SidePaused
 from wanesync.core.rate_limits import SlotRequest
 from wanesync.ratelimit.budget import Budget
 from wanesync.store.tables.rates import SLOT_HORIZON_MS, SlotAssignment
@@ -136,13 +137,18 @@ class Pacer:
             slot_ms = None
 
     def wait_for_slot(self, request: SlotRequest = ANY_REQUEST) -> None:
-        """Wait for the slot of a call outside the job table; bulk work waits for a quota that is used up, too."""
+        """Wait for the slot of a call outside the job table; bulk work waits for a quota that is used up, too.
+
+        Raises ``SidePaused`` while an operator's pause stops the side, and ``DatabaseUnavailable``.
+        """
         refreshed_ms = self._refreshed_at_ms
         if refreshed_ms is None or self.clock.monotonic_ms() - refreshed_ms >= REFRESH_INTERVAL_MS:
             self.refresh()
-        while self.budget.find_obstacle(request):
+        while not self.budget.is_paused and self.budget.find_obstacle(request):
             self.clock.sleep_until(self.clock.monotonic_ms() + QUOTA_POLL_MS)
             self.refresh()
+        if self.budget.is_paused:
+            raise SidePaused(self.side)
         slot_ms = self._next_slot(request)
         self.clock.sleep_until(slot_ms)
         self.announce(slot_ms, request)

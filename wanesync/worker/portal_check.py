@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from wanesync.core.errors import CallError, Failure, WanesyncError
+from wanesync.core.errors import CallError, Failure, SidePaused, WanesyncError
 from wanesync.core.jobs import JobKind, JobRequest, Priority, WaitCode
 from wanesync.core.model import Side, contact_key
 from wanesync.core.purchases import Sink
@@ -91,6 +91,9 @@ class PortalCheck:
             if error.failure is Failure.FORBIDDEN:
                 # What cannot be looked at is found out by writing: nothing waits for it.
                 self._store(PortalState())
+        except SidePaused:
+            # Just now: the next turn is claimed when it ends.
+            return
         except WanesyncError as error:
             log.warning("HubSpot account not checked", reason=str(error))
             self._note_failure(str(error))

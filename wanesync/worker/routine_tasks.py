@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from wanesync.core.errors import CallError, DatabaseUnavailable, GuardError, VendorUnavailable
+from wanesync.core.errors import CallError, DatabaseUnavailable, GuardError, SidePaused, VendorUnavailable
 from wanesync.core.model import Side
 from wanesync.reconcile.lock import AlreadyRunning, RunLock
 from wanesync.store.tables.future_times import CLOCK_TOLERANCE_MS
@@ -75,6 +75,8 @@ class RoutineTasks:
     def _attempt(self, task: Callable[[], None]) -> bool:
         try:
             task()
+        except SidePaused as error:
+            log.info("catch-up waits", side=error.side, reason=str(error))
         except (CallError, VendorUnavailable, DatabaseUnavailable) as error:
             log.warning("catch-up failed", reason=str(error))
         except GuardError as error:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from wanesync.core.errors import CallError, DatabaseUnavailable, WrongAccount
+from wanesync.core.errors import CallError, DatabaseUnavailable, SidePaused, WrongAccount
 from wanesync.core.model import Side
 from wanesync.core.rate_limits import SlotRequest
 from wanesync.ops.health.side_checks import SideCheck, read_check, store_check
@@ -49,7 +49,7 @@ class SideProbe:
             if self.runtime.store.run(lambda tx: _claim_turn(tx, side)):
                 check = self._probe(side)
                 self.runtime.store.run(lambda tx: store_check(tx, side, check))
-        except DatabaseUnavailable as error:
+        except (DatabaseUnavailable, SidePaused) as error:
             log.warning("side not probed", side=side, reason=str(error))
         except Exception as error:  # noqa: BLE001 - a defect must not end all later probes
             if not self.stopping.is_set():

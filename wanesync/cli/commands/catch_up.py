@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wanesync.cli.context import AsJson, ConfigFile, open_configured
 from wanesync.config.model import API_KEYS
-from wanesync.core.errors import CallError, VendorUnavailable
+from wanesync.core.errors import CallError, GuardError, SidePaused, VendorUnavailable
 from wanesync.core.model import Side
 from wanesync.output import print_line
 from wanesync.terminal import pluralize, print_json
@@ -21,12 +21,14 @@ def catch_up(as_json: AsJson = False, config_file: ConfigFile = None) -> None:
     """Look for changes whose webhook was missed, on both sides. Begins where the last catch-up ended."""
     with open_configured(config_file, uses=API_KEYS.values()) as (config, store):
         rounds = build_catch_up(build_runtime(config, store, tuple(Side), patient=True))
-        caught, failed = {}, []
+        caught, failed, paused = {}, [], []
         for side in Side:
             try:
                 caught[side] = rounds.run(side)
             except (CallError, VendorUnavailable) as error:
                 failed.append(f"{side} could not be read, and is read again next time: {error}")
+            except SidePaused as error:
+                paused.append(error)
     if as_json:
         print_json(
             {
@@ -46,4 +48,6 @@ def catch_up(as_json: AsJson = False, config_file: ConfigFile = None) -> None:
             if found.too_old:
                 print_line(f"  {TOO_OLD[side]}")
     if failed:
-        raise VendorUnavailable("\n".join(failed))
+        raise VendorUnavailable("\n".join([*failed, *map(str, paused)]))
+    if paused:
+        raise GuardError("\n".join(map(str, paused)))
