@@ -6,6 +6,7 @@ Apart from ``wiring`` because a serverless process imports it at every cold star
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from wanesync.accounts import read_pins
 from wanesync.adapters.hubspot.webhooks import HubSpotWebhooks
@@ -18,6 +19,8 @@ from wanesync.core.fields import FieldMap
 from wanesync.core.model import Side
 from wanesync.ops.field_map import MapClaim, claim_field_map
 from wanesync.store.database import Store, open_store
+from wanesync.store.encryption import key_file_of
+from wanesync.store.key_source import FileKeys, KeySource, ListedKeys
 from wanesync.sync.failpoints import read_failpoint
 from wanesync.sync.intake import Intake
 
@@ -30,7 +33,24 @@ def open_database(config: Config, *, migrate: bool | None = None, pooled: bool =
     """
     if migrate is None and not is_on_file(config):
         migrate = False
-    return open_store(config.database, config.security.entries, migrate=migrate, pooled=pooled)
+    return open_store(config.database, find_key_source(config) or (), migrate=migrate, pooled=pooled)
+
+
+def find_key_source(config: Config) -> KeySource | None:
+    """Where the encryption keys of a configuration are read; None: in the key file beside a SQLite database."""
+    security = config.security
+    if security.key_file:
+        return FileKeys(Path(security.key_file).expanduser())
+    if security.keys:
+        # The whole file: the list itself may be changed.
+        return ListedKeys(security.entries, lambda: config.read_again().security.entries, config.secrets.refresh)
+    return None
+
+
+def find_key_file(config: Config) -> Path | None:
+    """The key file that ``keys rotate`` writes; None where the keys are listed in the configuration."""
+    source = find_key_source(config)
+    return source.path if isinstance(source, FileKeys) else None if source else key_file_of(config.database)
 
 
 def is_on_file(config: Config) -> bool:

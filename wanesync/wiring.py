@@ -63,6 +63,7 @@ if TYPE_CHECKING:
 # -- the database and the intake of webhooks
 
 open_database = intake_wiring.open_database
+find_key_file = intake_wiring.find_key_file
 is_on_file = intake_wiring.is_on_file
 build_intake = intake_wiring.build_intake
 

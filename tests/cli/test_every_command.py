@@ -64,6 +64,10 @@ LISTS: dict[str, tuple[str, ...]] = {
     "pause": ("pause", "stripe"),
     "resume": ("resume", "stripe"),
     "writes": ("writes",),
+    "keys status": ("keys", "status"),
+    "keys rotate": ("keys", "rotate"),
+    "keys rewrap": ("keys", "rewrap"),
+    "keys remove": ("keys", "remove", f"none{SHORT}"),
     "db migrate": ("db", "migrate"),
     "db prune": ("db", "prune", "--dry-run"),
     "init": ("init",),
@@ -78,8 +82,9 @@ LISTS: dict[str, tuple[str, ...]] = {
     "webhooks stripe remove": ("webhooks", "stripe", "remove", "--yes"),
     "webhooks hubspot write": ("webhooks", "hubspot", "write", "app"),
 }
-REFUSED = {"webhooks stripe create", "webhooks stripe remove", "webhooks hubspot write", "webhooks stripe list"}
-"""Commands that need what this installation lacks (a public address): one line, exit code 2."""
+REFUSED = {"webhooks stripe create", "webhooks stripe remove", "webhooks hubspot write", "webhooks stripe list",
+           "keys rotate", "keys remove"}  # fmt: skip
+"""Commands that need what this installation lacks (a public address, a key file): one line, exit code 2."""
 WITHOUT_CONFIGURATION = {"--version": ("--version",), "--help": ("--help",), "diff --help": ("diff", "--help")}
 ENDS = {0, 1, 2, 3, 4}
 KEEP_RUNNING = {"serve", "worker", "up", "demo", "sandbox", "bench"}

@@ -127,6 +127,18 @@ class TestSecrets:
     def test_sealing_keys_of_one_id_are_refused(self, file: Path) -> None:
         assert "used twice" in only_problem(file, CREATE + f'[security]\nkeys = ["abcd:{SEAL}", "abcd:{SEAL}"]\n')
 
+    def test_a_key_file_stands_beside_the_configuration_and_instead_of_keys(self, file: Path) -> None:
+        postgres = 'database = "postgresql://h/d"\n'
+        config = read(file, postgres + CREATE + '[security]\nkey_file = "wanesync.keys"\n')
+        assert config.security.key_file == str(file.parent / "wanesync.keys")
+        both = CREATE + f'[security]\nkeys = ["abcd:{SEAL}"]\nkey_file = "wanesync.keys"\n'
+        assert "one place" in only_problem(file, both)
+
+    def test_a_changed_list_of_keys_is_read_again(self, file: Path) -> None:
+        config = read(file, CREATE + f'[security]\nkeys = ["old1:{SEAL}"]\n')
+        file.write_text(CREATE + f'[security]\nkeys = ["new1:{SEAL}", "old1:{SEAL}"]\n')
+        assert config.read_again().security.entries == (f"new1:{SEAL}", f"old1:{SEAL}")
+
     def test_require_names_all_that_is_missing(self, file: Path) -> None:
         config = read(file, CREATE, {"WANESYNC_STRIPE__API_KEY": "sk_test_x"})
         config.require("stripe.api_key")

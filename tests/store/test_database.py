@@ -150,6 +150,7 @@ def test_a_new_key_takes_over_and_addresses_are_still_found(database_url: str) -
     new = make_key("k002")
     rotated = open_store(database_url, [new, *KEYS])
     assert rotated.hmac("ann@example.com") == hashed
+    assert (rotated.rewrap_index_key(), rotated.rewrap_index_key()) == (True, False)
     rotated.close()
     alone = open_store(database_url, [new])
     assert alone.hmac("ann@example.com") == hashed, "the index key was sealed anew"

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from wanesync.core.errors import ConfigError, DecryptionFailed
 from wanesync.store.encryption import Encryption, load_keyring, make_key
+from wanesync.store.key_source import ListedKeys
 
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
 SEAL = Encryption({"old1": OLD}, b"index")
@@ -148,3 +149,55 @@ def test_only_the_newest_values_are_remembered() -> None:
         encryption.seal(b"other", place, "other")
     assert encryption.open(first, place, bytes.decode) == "packed"
     assert encryption.open(large, place, len) == 5_000
+
+
+def test_the_key_that_every_process_has_encrypts() -> None:
+    both = Encryption({"new1": NEW, "old1": OLD})
+    assert (both.sealing, both.newest) == ("new1", "new1")
+    both.agree([SEAL.report, both.report])
+    assert (both.sealing, both.newest) == ("old1", "new1")
+    assert both.encrypt("x", "t", "1", "p")[1:5] == b"old1"
+    assert both.report.split()[0].startswith("old1/")
+    both.agree([Encryption({"new1": OLD, "old1": OLD}).report])
+    assert both.sealing == "old1", "another key of that id is another key"
+    both.agree(["", both.report])
+    assert both.sealing == "new1", "a process without keys counts for nothing"
+    both.agree([Encryption({"else": NEW}).report])
+    assert both.sealing == "new1"
+
+
+def test_keys_are_read_again_when_they_are_due_or_one_is_unknown() -> None:
+    now, entries, read = [0.0], [make_key("old1")], []
+
+    def reading() -> list[str]:
+        read.append(now[0])
+        return entries
+
+    source = ListedKeys(tuple(entries), reading, 300, monotonic_s=lambda: now[0])
+    encryption = load_keyring(source, "postgresql://h/d")
+    encryption.refresh()
+    assert read == []
+    entries.insert(0, make_key("new1"))
+    now[0] = 301
+    encryption.refresh()
+    assert (read, encryption.key_ids, encryption.sealing) == ([301.0], ("new1", "old1"), "old1")
+    entries.insert(0, make_key("next"))
+    other = load_keyring(entries, "postgresql://h/d")
+    blob = other.encrypt("x", "t", "1", "p")
+    with pytest.raises(DecryptionFailed, match=r"not in \[security\] keys"):
+        encryption.decrypt(blob, "t", "1", "p")
+    now[0] = 306
+    assert encryption.decrypt(blob, "t", "1", "p") == b"x"
+    assert read == [301.0, 306.0]
+    entries[:] = ["broken"]
+    now[0] = 1_000
+    encryption.refresh()
+    assert encryption.decrypt(blob, "t", "1", "p") == b"x", "what cannot be read changes nothing"
+
+
+def test_a_key_that_is_gone_encrypts_no_more() -> None:
+    entries = [make_key("old1")]
+    source = ListedKeys(tuple(entries), lambda: [make_key("new1")], 1, monotonic_s=iter(range(0, 100, 10)).__next__)
+    encryption = load_keyring(source, "postgresql://h/d")
+    encryption.refresh()
+    assert (encryption.key_ids, encryption.sealing) == (("new1",), "new1")

@@ -53,6 +53,7 @@ GROUPS: dict[str, dict[str, Entry]] = {
         "pause": Entry("pause", "pause", "Stop a side, both sides, or the changes of one field."),
         "resume": Entry("pause", "resume", "Resume a side, both sides, or the changes of one field."),
         "hold": Entry("hold", "app", "List, release or discard changes that are held back."),
+        "keys": Entry("keys", "app", "Rotate the encryption keys while everything runs."),
         "limits": Entry("limits", "app", "Show and change the request limits."),
     },
     "Try out and measure": {

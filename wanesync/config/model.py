@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -175,14 +176,20 @@ class Network(Section):
 
 
 class Security(Section):
-    """Encryption keys as ``id:base64``: the first one encrypts, all decrypt. None: a key file beside the database."""
+    """Encryption keys as ``id:base64``: the first one encrypts, all decrypt. None: a key file beside the database.
+
+    ``key_file``: a file with such an entry a line, instead of ``keys``.
+    """
 
     keys: Annotated[tuple[EncryptionKey, ...], BeforeValidator(as_tuple)] = ()
+    key_file: Text | None = None
 
     @model_validator(mode="after")
     def _check_ids(self) -> Security:
         if len({entry.partition(":")[0] for entry in self.entries}) != len(self.keys):
             raise ValueError("an id is used twice: what one key encrypted the other could not decrypt")
+        if self.keys and self.key_file:
+            raise ValueError("has both keys and key_file: the keys stand in one place")
         return self
 
     @property
@@ -369,11 +376,16 @@ class Config(Section):
     retention: Retention = Retention()
     log: Log = Log()
     _secret_source: SecretSource = PrivateAttr(default_factory=SecretSource)
+    _read_again: Callable[[], Config] | None = PrivateAttr(default=None)
 
     @property
     def secret_source(self) -> SecretSource:
         """The secrets of this process, which can be read again; empty for a configuration that was not loaded."""
         return self._secret_source
+
+    def read_again(self) -> Config:
+        """Read the configuration again, without the secrets that only some processes use. Raises ``ConfigError``."""
+        return self if self._read_again is None else self._read_again()
 
     @property
     def specs(self) -> tuple[FieldSpec, ...]:
@@ -477,6 +489,7 @@ def load(
     if config is None or problems:
         # Raised outside the handler: pydantic's error would hold the values, secrets among them.
         raise ConfigError([locations.describe(problem) for problem in sorted(problems, key=locations.sort_key)])
+    config._read_again = partial(load, path, env, ())
     return config
 
 
@@ -554,7 +567,7 @@ def _check_place(data: tables.Table, path: Path, found: os.stat_result) -> list[
     return [ConfigProblem(literal, text)]
 
 
-FILE_KEYS = ("network.ca_bundle", "bus.ca", "bus.certificate", "bus.key")
+FILE_KEYS = ("network.ca_bundle", "security.key_file", "bus.ca", "bus.certificate", "bus.key")
 """Keys that name a file; a relative path begins at the folder of the configuration."""
 FIELD_TEXT = "must be written [[field]], in two brackets, once for each field"
 PLAIN_TEXTS = {

@@ -204,10 +204,11 @@ def check_across_tables(data: Table, *, stores: bool = True) -> Iterator[ConfigP
 
     ``stores``: the process uses the database.
     """
-    needs_keys = stores and str(data.get("database")).startswith("postgresql:")
-    if needs_keys and _table(data, "security").get("keys", []) == []:
+    security = _table(data, "security")
+    without_keys = security.get("keys", []) == [] and not security.get("key_file")
+    if stores and str(data.get("database")).startswith("postgresql:") and without_keys:
         yield ConfigProblem(
-            ("security", "keys"), "is needed with Postgres, which has no file for a key to stand beside"
+            ("security", "keys"), "is needed with Postgres, which has no file for a key to stand beside (or key_file)"
         )
     pinned = str(_table(data, "network").get("allow_base_url", "")).lower() not in TRUE
     for section, key, missing in (("hubspot", "contacts", "customers"), ("stripe", "customers", "contacts")):

@@ -6,6 +6,7 @@ import base64
 import random
 import secrets
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Generic, TypeVar
@@ -14,6 +15,7 @@ from wanesync.core.errors import ConfigError
 from wanesync.core.field_generations import EVERY_FIELD, FieldGenerations
 from wanesync.store.clock import DatabaseClock
 from wanesync.store.encryption import Encryption, load_keyring
+from wanesync.store.key_source import KeySource
 from wanesync.store.notify import WorkSubscription
 from wanesync.store.patience import Patience
 from wanesync.store.queries import Dialect, load_migrations
@@ -32,6 +34,7 @@ from wanesync.store.tables.purchases import Purchases
 from wanesync.store.tables.rates import Rates, SlotAssignment
 from wanesync.store.tables.records import Records
 from wanesync.store.tables.retention import Retention
+from wanesync.store.tables.sealed_rows import SealedRows
 from wanesync.store.tables.settings import INDEX_KEY, Pauses, Settings
 from wanesync.store.tables.webhook_counts import WebhookCounts
 
@@ -39,6 +42,8 @@ POSTGRES_MISSING = "database: postgresql:// needs psycopg, which is not installe
 
 _T = TypeVar("_T")
 _TableT = TypeVar("_TableT", bound=Table)
+KEYS_CHECK_S = 5.0
+"""A store without heartbeats looks so often which key is to encrypt, before a transaction (our choice)."""
 _MAX_ATTEMPTS = 3  # of one transaction; a conflict that lasts longer is reported (docs/correctness.md#bad-rows)
 
 
@@ -77,6 +82,7 @@ class Tx:
     records = _TableOf(Records)
     rejected = _TableOf(Rejected)
     retention = _TableOf(Retention)
+    sealed_rows = _TableOf(SealedRows)
     settings = _TableOf(Settings)
     tombstones = _TableOf(Tombstones)
     pending_writes = _TableOf(PendingWrites)
@@ -114,6 +120,7 @@ class Store:
         self._patience_of_thread = threading.local()
         self._patience: Patience | None = None
         self._generations = EVERY_FIELD
+        self._keys_checked_s = 0.0
         self.clock = clock
         self.dialect: Dialect = database.dialect
         self.url_label: str = database.label
@@ -144,9 +151,23 @@ class Store:
         """Measures the offset between the local wall clock and the database's. Raises DatabaseUnavailable."""
         self.clock.offset_ms = self._database.measure_offset_ms(self.clock.wall_ms)
 
+    def refresh_keys(self) -> None:
+        """Reads the encryption keys again if that is due, and finds out which of them encrypts: at each heartbeat.
+
+        Raises DatabaseUnavailable.
+        """
+        self._keys_checked_s = time.monotonic()
+        encryption = self.encryption
+        encryption.refresh()
+        if encryption.sealing != encryption.newest:
+            with self._database.session(self._context, writing=False) as session:
+                encryption.agree(Processes(session).key_reports())
+
     @contextmanager
     def transaction(self) -> Iterator[Tx]:
         """Reads and writes; committed on normal exit, rolled back on an exception. Raises DatabaseUnavailable."""
+        if time.monotonic() - self._keys_checked_s > KEYS_CHECK_S:
+            self.refresh_keys()
         with self._database.session(self._context, writing=True) as session:
             yield Tx(session)
             session.flush()
@@ -244,22 +265,36 @@ class Store:
         self._database.close()
 
     def load_index_key(self) -> None:
-        """Creates the index key at the first start, and encrypts it again after a rotation of the encryption keys."""
+        """Loads the index key, which is created at the first start."""
         simulated = self._database.label == "sqlite::memory:"
         fresh = self._rng.randbytes(32) if simulated else secrets.token_bytes(32)
         with self.reading() as tx:
             stored = tx.settings.get(INDEX_KEY)
-        index_key = _open_index_key(self.encryption, stored) if stored else None
-        # Without need of a change, no lock: a command that only reads does not wait for writers.
-        if index_key is None:
+        # Where there is one, no lock: a command that only reads does not wait for writers.
+        if not stored:
             with self.transaction() as tx:
-                index_key = _load_index_key(tx.settings, self.encryption, fresh)
-        self._set_encryption(self.encryption.with_index_key(index_key))
+                # Of two processes that start together, the second uses the first one's key.
+                stored = tx.settings.add(INDEX_KEY, _encrypt_index_key(self.encryption, fresh))
+        self._set_encryption(self.encryption.with_index_key(_decrypt_index_key(self.encryption, stored)))
+
+    def index_key_id(self) -> str:
+        """The id of the key that the index key is encrypted with."""
+        with self.reading() as tx:
+            return self.encryption.key_id_of(base64.b64decode(tx.settings.get(INDEX_KEY) or ""))
+
+    def rewrap_index_key(self) -> bool:
+        """Encrypts the index key with the key that encrypts now; whether another one did. The key itself stays."""
+        with self.transaction() as tx:
+            stored = tx.settings.get(INDEX_KEY) or ""
+            if self.encryption.is_newest_key(base64.b64decode(stored)):
+                return False
+            index_key = _decrypt_index_key(self.encryption, stored)
+            return tx.settings.swap(INDEX_KEY, stored, _encrypt_index_key(self.encryption, index_key))
 
 
 def open_store(  # noqa: PLR0913 - a clock, a source of chance and the kind of connection, each with its default
     url: str,
-    keys: Sequence[str] = (),
+    keys: Sequence[str] | KeySource = (),
     *,
     migrate: bool | None = False,
     clock: DatabaseClock | None = None,
@@ -268,6 +303,7 @@ def open_store(  # noqa: PLR0913 - a clock, a source of chance and the kind of c
 ) -> Store:
     """Opens ``sqlite:FILE``, ``sqlite::memory:`` (one thread) or ``postgresql://…``.
 
+    ``keys``: ``ID:BASE64`` entries, or where they are read; none for the key file beside a SQLite database.
     ``migrate``: True creates it or runs its missing migrations; None only migrates; False does neither. ``pooled``: of
     Postgres, one connection, which may lead through a pooler in transaction mode; nothing can wait for work there.
 
@@ -283,6 +319,7 @@ def open_store(  # noqa: PLR0913 - a clock, a source of chance and the kind of c
         # Without a missing migration, no lock: a command that only reads must not wait for writers.
         if behind:
             store.migrate()
+        store.refresh_keys()
         store.load_index_key()
     except BaseException:
         database.close()
@@ -327,21 +364,8 @@ def _migrate(database: Database, now_ms: int) -> list[str]:
     return database.migrate(load_migrations(database.dialect), now_ms)
 
 
-def _open_index_key(encryption: Encryption, stored: str) -> bytes | None:
-    """The index key; None if it is not encrypted with the newest key."""
-    blob = base64.b64decode(stored)
-    index_key = encryption.decrypt(blob, "settings", INDEX_KEY, "value")
-    return index_key if encryption.is_newest_key(blob) else None
-
-
-def _load_index_key(settings: Settings, encryption: Encryption, fresh: bytes) -> bytes:
-    # Of two processes that start together, the second uses the first one's key.
-    stored = settings.get(INDEX_KEY) or settings.add(INDEX_KEY, _encrypt_index_key(encryption, fresh))
-    blob = base64.b64decode(stored)
-    index_key = encryption.decrypt(blob, "settings", INDEX_KEY, "value")
-    if not encryption.is_newest_key(blob):
-        settings.put(INDEX_KEY, _encrypt_index_key(encryption, index_key))
-    return index_key
+def _decrypt_index_key(encryption: Encryption, stored: str) -> bytes:
+    return encryption.decrypt(base64.b64decode(stored), "settings", INDEX_KEY, "value")
 
 
 def _encrypt_index_key(encryption: Encryption, index_key: bytes) -> str:

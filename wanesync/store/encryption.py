@@ -1,4 +1,4 @@
-"""Encrypts payloads with AES-256-GCM, and makes keyed hashes for look-ups (docs/correctness.md#state).
+"""Encrypts payloads with AES-256-GCM, and makes keyed hashes for look-ups (docs/security.md#what-is-encrypted).
 
 The associated data of a ciphertext is its table, row, purpose and key id, so that it cannot be decrypted in another
 place. E-mail addresses are looked up by an HMAC under an index key, which a rotation of encryption keys keeps.
@@ -7,26 +7,27 @@ place. E-mail addresses are looked up by an HMAC under an index key, which a rot
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import os
-import re
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+import structlog
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from wanesync.core.errors import ConfigError, DecryptionFailed
 from wanesync.core.model import normalise_email
-from wanesync.core.setup.private_files import find_exposure
+from wanesync.store.key_source import FileKeys, KeySource, create_key_file, parse_keys
 
+log = structlog.get_logger()
 _NO_KEYS = (
     "[security] keys is empty, and Postgres needs an encryption key: 4 letters or digits, a colon, 32 random bytes in "
-    "base64 (openssl rand -base64 32); best given as a secret reference (env:NAME, file:PATH)"
+    "base64 (openssl rand -base64 32); best given as a secret reference (env:NAME, file:PATH) or in a key_file"
 )
 _VERSION = b"\x01"
 _HEAD = 17  # version (1), key id (4), nonce (12)
@@ -35,7 +36,6 @@ _MAX_REMEMBERED = 2_048
 """Values that are remembered at least before the oldest are dropped (our choice): some seconds of a busy worker."""
 _MAX_REMEMBERED_BYTES = 4_096
 """A larger ciphertext is decrypted each time (our choice), so that all remembered ones take some MB."""
-_KEY = re.compile(r"([A-Za-z0-9]{4}):([A-Za-z0-9+/_=-]+)")
 
 
 class _Remembered:
@@ -58,17 +58,37 @@ class _Remembered:
         self.newest[blob] = place, value
 
 
-class Encryption:
-    """Decrypts with any of ``keys`` (id of 4 characters -> 32 bytes) and encrypts with the first one."""
+class _Ring(NamedTuple):
+    """The keys of one moment, replaced as a whole. ``names``: id -> id and fingerprint; the first is wanted first."""
 
-    def __init__(self, keys: Mapping[str, bytes], index_key: bytes = b"") -> None:
-        if not keys:
-            raise ConfigError(["no encryption key: set [security] keys to one or more ID:BASE64 entries, newest first"])
-        self._keys = dict(keys)
-        self._boxes = {key_id.encode(): AESGCM(key) for key_id, key in keys.items()}
-        self.newest = next(iter(keys))
-        self._head = _VERSION + self.newest.encode()
-        self._box = self._boxes[self.newest.encode()]
+    keys: Mapping[str, bytes]
+    names: Mapping[str, str]
+    boxes: Mapping[bytes, AESGCM]
+    sealing: str
+    head: bytes
+    box: AESGCM
+
+
+def _make_ring(keys: Mapping[str, bytes], sealing: str = "") -> _Ring:
+    if not keys:
+        raise ConfigError(["no encryption key: set [security] keys to one or more ID:BASE64 entries, newest first"])
+    boxes = {key_id.encode(): AESGCM(key) for key_id, key in keys.items()}
+    names = {key_id: f"{key_id}/{_fingerprint(key)}" for key_id, key in keys.items()}
+    chosen = sealing if sealing in keys else next(iter(keys))
+    return _Ring(dict(keys), names, boxes, chosen, _VERSION + chosen.encode(), boxes[chosen.encode()])
+
+
+class Encryption:
+    """Decrypts with any of ``keys`` (id of 4 characters -> 32 bytes) and encrypts with one of them.
+
+    That is the first one, unless ``agree`` finds a process that has not read it yet. ``source``: where the keys are
+    read again (``refresh``), and when a ciphertext names an unknown key.
+    """
+
+    def __init__(self, keys: Mapping[str, bytes], index_key: bytes = b"", source: KeySource | None = None) -> None:
+        self._ring = _make_ring(keys)
+        self._source = source
+        self._reading = threading.Lock()
         self._index_key = index_key
         self._remembered = _Remembered()
         self._row_key = hashlib.blake2b(index_key, person=b"row hash").digest() if index_key else b""
@@ -76,13 +96,85 @@ class Encryption:
 
     def with_index_key(self, index_key: bytes) -> Encryption:
         """The same encryption keys with the index key of a database."""
-        return Encryption(self._keys, index_key)
+        made = Encryption(self._ring.keys, index_key, self._source)
+        made._ring = self._ring
+        return made
+
+    # -- which keys
+
+    @property
+    def newest(self) -> str:
+        """The id of the first configured key: the one that is to encrypt."""
+        return next(iter(self._ring.keys))
+
+    @property
+    def sealing(self) -> str:
+        """The id of the key that encrypts now."""
+        return self._ring.sealing
+
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """The ids of all keys, the first configured one first."""
+        return tuple(self._ring.keys)
+
+    @property
+    def report(self) -> str:
+        """What a heartbeat reports: ids with fingerprints, the key that encrypts first."""
+        names, sealing = self._ring.names, self._ring.sealing
+        return " ".join([names[sealing], *(name for key_id, name in names.items() if key_id != sealing)])
+
+    def name_of(self, key_id: str) -> str:
+        """The id of a configured key with its fingerprint, as heartbeats report it."""
+        return self._ring.names[key_id]
+
+    def agree(self, reports: Iterable[str]) -> None:
+        """Encrypts with the first key that every process has, by their heartbeats; without one, as before.
+
+        So no process meets a ciphertext whose key it has not read yet (docs/security.md#rotation-of-the-keys).
+        """
+        known = [set(report.split()) for report in reports if report]
+        ring = self._ring
+        for key_id, name in ring.names.items():
+            if all(name in one for one in known):
+                self._ring = _make_ring(ring.keys, key_id)
+                break
+
+    def refresh(self) -> None:
+        """Reads the keys again if their source changed or is due; where that fails, the keys stay and it is logged."""
+        source = self._source
+        if source is not None and source.is_due(urgent=False):
+            with self._reading:
+                self._read_again(source)
+
+    def _read_again(self, source: KeySource) -> None:
+        try:
+            keys = source.read()
+            ring = self._ring
+            if keys != ring.keys or [*keys] != [*ring.keys]:
+                self._ring = _make_ring(keys, ring.sealing)
+                log.info("encryption keys read again", keys=[*keys], encrypts=self._ring.sealing)
+        except ConfigError as error:
+            log.warning("encryption keys cannot be read again", reason=str(error))
+
+    def _find_box(self, key_id: bytes) -> AESGCM | None:
+        """The cipher of a key; one that is unknown may have been added a moment ago."""
+        box = self._ring.boxes.get(key_id)
+        source = self._source
+        if box is None and source is not None:
+            with self._reading:
+                if key_id not in self._ring.boxes and source.is_due(urgent=True):
+                    self._read_again(source)
+            box = self._ring.boxes.get(key_id)
+        return box
+
+    # -- values
 
     def encrypt(self, value: str | bytes, table: str, row: str, purpose: str) -> bytes:
         """Encrypts a value: version (1 byte) | key id (4) | nonce (12) | ciphertext and tag."""
         nonce = os.urandom(12)
         text = value.encode() if isinstance(value, str) else value
-        return self._head + nonce + self._box.encrypt(nonce, text, _bind(table, row, purpose, self.newest))
+        ring = self._ring
+        return ring.head + nonce + ring.box.encrypt(nonce, text, _bind(table, row, purpose, ring.sealing))
 
     def decrypt(self, blob: bytes, table: str, row: str, purpose: str) -> bytes:
         """Decrypts a value. Raises DecryptionFailed if it was altered or moved, or if its key is not configured."""
@@ -90,7 +182,7 @@ class Encryption:
             raise DecryptionFailed(
                 f"the {purpose} of {table} {row} is not an encrypted value; restore it from a backup", table, row
             )
-        box = self._boxes.get(blob[1:5])
+        box = self._ring.boxes.get(blob[1:5]) or self._find_box(blob[1:5])
         if box is None:
             raise DecryptionFailed(
                 f"the {purpose} of {table} {row} is encrypted with a key that is not in [security] keys; add it again",
@@ -125,8 +217,13 @@ class Encryption:
         return blob
 
     def is_newest_key(self, blob: bytes) -> bool:
-        """Whether a value is encrypted with the newest key."""
-        return blob[:5] == self._head
+        """Whether a value is encrypted with the key that encrypts now."""
+        return blob[:5] == self._ring.head
+
+    @staticmethod
+    def key_id_of(blob: bytes) -> str:
+        """The id of the key in the header of a value."""
+        return blob[1:5].decode("ascii", "replace")
 
     def hmac(self, address: str) -> str:
         """32 hex characters to look an e-mail address up by, equal for all its spellings. Raises DecryptionFailed."""
@@ -154,81 +251,43 @@ def _bind(table: str, row: str, purpose: str, key_id: str) -> bytes:
     return f"{table}|{row}|{purpose}|{key_id}".encode()
 
 
+def _fingerprint(key: bytes) -> str:
+    """8 hex characters that differ for two keys of one id."""
+    return hashlib.blake2b(key, digest_size=4, person=b"key name").hexdigest()
+
+
 def make_key(key_id: str | None = None) -> str:
     """A new ``ID:BASE64`` entry for [security] keys."""
     return f"{key_id or secrets.token_hex(2)}:{base64.b64encode(secrets.token_bytes(32)).decode()}"
 
 
-def load_keyring(keys: Sequence[str], database_url: str) -> Encryption:
-    """The encryption of the configured ``ID:BASE64`` keys, newest first; without any, of SQLite's key file.
+def key_file_of(database_url: str) -> Path | None:
+    """The key file that stands beside a SQLite database; None for another one."""
+    path = database_url.removeprefix("sqlite:")
+    return Path(f"{path}.keys") if database_url.startswith("sqlite:") and path != ":memory:" else None
+
+
+def load_keyring(keys: Sequence[str] | KeySource, database_url: str) -> Encryption:
+    """The encryption of the configured ``ID:BASE64`` keys or of their source; without any, of SQLite's key file.
 
     The file is created with a new database, readable by its owner only. Raises ConfigError: a malformed key, a file
     that others can read, a database whose key file is missing, Postgres without keys.
     """
+    if not isinstance(keys, Sequence):
+        return Encryption(keys.read(), source=keys)
     if keys:
-        return Encryption(_parse(keys, "[security] keys"))
-    if not database_url.startswith("sqlite:"):
-        raise ConfigError([_NO_KEYS])
-    path = database_url.removeprefix("sqlite:")
-    if path == ":memory:":
+        return Encryption(parse_keys(keys, "[security] keys"))
+    if database_url == "sqlite::memory:":
         return Encryption({"memo": secrets.token_bytes(32)})
-    return Encryption(_parse(_read_key_file(Path(path)), f"the key file {path}.keys"))
-
-
-def _parse(keys: Sequence[str], where: str) -> dict[str, bytes]:
-    parsed: dict[str, bytes] = {}
-    problems = []
-    for number, entry in enumerate(keys, 1):
-        match = _KEY.fullmatch(entry.strip())
-        key = _decode(match[2]) if match else b""
-        if not match or len(key) != 32:
-            problems.append(f"{where}: entry {number} is not ID:BASE64 with 4 letters or digits and 32 bytes of key")
-        elif match[1] in parsed:
-            problems.append(f"{where}: entry {number} uses the id {match[1]} again")
-        else:
-            parsed[match[1]] = key
-    if problems:
-        raise ConfigError(problems)
-    return parsed
-
-
-def _decode(text: str) -> bytes:
-    try:
-        return base64.b64decode(text.replace("-", "+").replace("_", "/"), validate=True)
-    except binascii.Error:
-        return b""
-
-
-def _read_key_file(database: Path) -> list[str]:
-    path = database.with_name(database.name + ".keys")
+    path = key_file_of(database_url)
+    if path is None:
+        raise ConfigError([_NO_KEYS])
+    database = Path(database_url.removeprefix("sqlite:"))
     # Before the key file, which is created first: another process may be creating both now.
     in_use = database.exists() and database.stat().st_size > 0
     if not path.exists():
         if in_use:
             raise ConfigError([f"{path} is missing: without it the database cannot be read; restore it from a backup"])
-        _create_key_file(path)
-    if exposure := find_exposure(path, path.stat(), os.geteuid(), {os.getegid(), *os.getgroups()}):
-        raise ConfigError([f"the key file {exposure}"])
-    lines = path.read_text(encoding="ascii").splitlines()
-    return [line for line in lines if line.strip() and not line.startswith("#")]
-
-
-def _create_key_file(path: Path) -> None:
-    """Creates the key file atomically; of two processes that start together, the second uses the first one's."""
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    try:
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except OSError as error:
-        raise ConfigError(
-            [f"cannot create the key file {path}: {error.strerror}; is its folder there and writable?"]
-        ) from error
-    try:
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(make_key() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(draft, path)
-    except FileExistsError:
-        return
-    finally:
-        draft.unlink()
+        create_key_file(path, make_key())
+    source = FileKeys(path)
+    return Encryption(source.read(), source=source)

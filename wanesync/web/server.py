@@ -89,6 +89,7 @@ class WebServer:
         while True:
             try:
                 store.sync_clock()
+                store.refresh_keys()
                 store.run(lambda tx: _beat(tx, name, started_ms))
                 self._store_counts()
                 self._trouble = ""

@@ -79,6 +79,7 @@ class Lease:
         """
         runtime, lanes = self.runtime, ",".join(self.sides)
         runtime.store.sync_clock()
+        runtime.store.refresh_keys()
         now_ms = self.clock.now_ms()
         if self.ends_ms and now_ms >= self.ends_ms:
             # Other processes take the jobs of the old name, and answers to its calls commit nothing.

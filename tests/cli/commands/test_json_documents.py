@@ -40,6 +40,9 @@ COMMANDS = [
     ("writes, pause, resume", ["resume"]),
     ("writes, pause, resume", ["pause", "--field", "phone"]),
     ("writes, pause, resume", ["resume", "--field", "phone"]),
+    ("keys status, rotate, rewrap, remove", ["keys", "status"]),
+    ("keys status, rotate, rewrap, remove", ["keys", "rotate"]),
+    ("keys status, rotate, rewrap, remove", ["keys", "rewrap"]),
     ("db migrate, db prune", ["db", "migrate"]),
     ("db migrate, db prune", ["db", "prune", "--dry-run"]),
 ]

@@ -537,10 +537,10 @@ WHERE lane = :lane AND kind = :kind AND state = 'done' AND superseded = 0 AND en
 -- processes and locks
 
 -- name: put_heartbeat
-INSERT INTO processes (name, lanes, started_ms, heartbeat_ms, map_generation)
-VALUES (:name, :lanes, :started_ms, :now, :map_generation)
+INSERT INTO processes (name, lanes, started_ms, heartbeat_ms, map_generation, key_ids)
+VALUES (:name, :lanes, :started_ms, :now, :map_generation, :key_ids)
 ON CONFLICT (name) DO UPDATE SET lanes = excluded.lanes, heartbeat_ms = excluded.heartbeat_ms,
-    map_generation = excluded.map_generation;
+    map_generation = excluded.map_generation, key_ids = excluded.key_ids;
 
 -- name: heartbeat_of
 SELECT heartbeat_ms FROM processes WHERE name = :name;
@@ -548,6 +548,9 @@ SELECT heartbeat_ms FROM processes WHERE name = :name;
 -- name: alive_processes
 SELECT name, lanes, started_ms, heartbeat_ms FROM processes
 WHERE heartbeat_ms > :fresh_ms AND heartbeat_ms <= :ahead_ms ORDER BY started_ms, name;
+
+-- name: key_reports
+SELECT key_ids FROM processes WHERE heartbeat_ms > :fresh_ms AND heartbeat_ms <= :ahead_ms ORDER BY name;
 
 -- name: count_on_map
 SELECT COUNT(*) FROM processes
@@ -687,28 +690,28 @@ AND result IN ('lost', 'refused', 'not_found', 'ok') GROUP BY source_id;
 -- purchases
 
 -- name: add_purchase
-INSERT INTO purchases (payment_id, charge_id, customer_id, hmac, amount, currency, occurred_ms, data, sink, state,
-    contact_id, waits_for, reason, created_ms)
-VALUES (:payment_id, :charge_id, :customer_id, :hmac, :amount, :currency, :occurred_ms, :data, :sink, :state,
-    :contact_id, :waits_for, :reason, :created_ms)
+INSERT INTO purchases (payment_id, charge_id, customer_id, hmac, occurred_ms, data, sink, state, contact_id, waits_for,
+    reason, created_ms)
+VALUES (:payment_id, :charge_id, :customer_id, :hmac, :occurred_ms, :data, :sink, :state, :contact_id, :waits_for,
+    :reason, :created_ms)
 ON CONFLICT (payment_id) DO NOTHING RETURNING payment_id;
 
 -- name: get_purchases
-SELECT payment_id, charge_id, customer_id, hmac, amount, currency, occurred_ms, data, sink, state, contact_id, waits_for,
-    reason, created_ms FROM purchases WHERE payment_id IN (:ids);
+SELECT payment_id, charge_id, customer_id, hmac, occurred_ms, data, sink, state, contact_id, waits_for, reason,
+    created_ms FROM purchases WHERE payment_id IN (:ids);
 
 -- name: purchases_of_payment
-SELECT payment_id, charge_id, customer_id, hmac, amount, currency, occurred_ms, data, sink, state, contact_id, waits_for,
-    reason, created_ms FROM purchases WHERE payment_id = :id OR charge_id = :id ORDER BY occurred_ms, payment_id;
+SELECT payment_id, charge_id, customer_id, hmac, occurred_ms, data, sink, state, contact_id, waits_for, reason,
+    created_ms FROM purchases WHERE payment_id = :id OR charge_id = :id ORDER BY occurred_ms, payment_id;
 
 -- name: purchases_of_people
-SELECT payment_id, charge_id, customer_id, hmac, amount, currency, occurred_ms, data, sink, state, contact_id, waits_for,
-    reason, created_ms FROM purchases WHERE (contact_id <> '' AND contact_id IN (:contacts))
+SELECT payment_id, charge_id, customer_id, hmac, occurred_ms, data, sink, state, contact_id, waits_for, reason,
+    created_ms FROM purchases WHERE (contact_id <> '' AND contact_id IN (:contacts))
 OR (state IN ('waiting', 'unmatched') AND customer_id IN (:customers)) ORDER BY occurred_ms DESC, payment_id LIMIT :limit;
 
 -- name: lock_purchases
-SELECT payment_id, charge_id, customer_id, hmac, amount, currency, occurred_ms, data, sink, state, contact_id, waits_for,
-    reason, created_ms FROM purchases WHERE payment_id IN (:ids) ORDER BY payment_id /* lock */;
+SELECT payment_id, charge_id, customer_id, hmac, occurred_ms, data, sink, state, contact_id, waits_for, reason,
+    created_ms FROM purchases WHERE payment_id IN (:ids) ORDER BY payment_id /* lock */;
 
 -- name: purchases_waiting_for
 SELECT payment_id FROM purchases WHERE state IN ('waiting', 'unmatched') AND customer_id IN (:ids) ORDER BY created_ms, payment_id;
@@ -748,8 +751,8 @@ SELECT state, COUNT(*) FROM purchases GROUP BY state;
 SELECT COUNT(*) FROM purchases WHERE state = 'unmatched' AND created_ms >= :since_ms AND substr(customer_id, 1, 5) = 'acct_';
 
 -- name: purchases_of_contact
-SELECT payment_id, charge_id, customer_id, hmac, amount, currency, occurred_ms, data, sink, state, contact_id, waits_for,
-    reason, created_ms FROM purchases WHERE contact_id <> '' AND contact_id = :contact_id ORDER BY occurred_ms, payment_id;
+SELECT payment_id, charge_id, customer_id, hmac, occurred_ms, data, sink, state, contact_id, waits_for, reason,
+    created_ms FROM purchases WHERE contact_id <> '' AND contact_id = :contact_id ORDER BY occurred_ms, payment_id;
 
 -- conflicts and tombstones
 
@@ -829,9 +832,9 @@ UPDATE pending_writes SET data = :data WHERE id = :id;
 DELETE FROM held_fields WHERE link_id IN (:links);
 
 -- name: settled_purchases_of
-SELECT payment_id FROM purchases WHERE contact_id <> '' AND contact_id IN (:contacts) AND state IN ('sent', 'unmatched')
-UNION SELECT payment_id FROM purchases WHERE state = 'unmatched' AND customer_id IN (:customers)
-UNION SELECT payment_id FROM purchases WHERE state = 'unmatched' AND hmac IN (:hmacs);
+SELECT payment_id, data FROM purchases WHERE contact_id <> '' AND contact_id IN (:contacts) AND state IN ('sent', 'unmatched')
+UNION SELECT payment_id, data FROM purchases WHERE state = 'unmatched' AND customer_id IN (:customers)
+UNION SELECT payment_id, data FROM purchases WHERE state = 'unmatched' AND hmac IN (:hmacs);
 
 -- name: set_purchase_data
 UPDATE purchases SET data = :data WHERE payment_id = :id;
@@ -1117,3 +1120,95 @@ SELECT at_ms FROM journal WHERE at_ms > :after AND at_ms < :before_ms ORDER BY a
 
 -- name: drop_journal
 DELETE FROM journal WHERE at_ms > :after AND at_ms <= :upto RETURNING 1;
+
+-- sealed columns: every table with ciphertexts, walked by its key (wanesync/store/tables/sealed_rows.py)
+
+-- name: key_ids_in_records
+SELECT side, id, substr(content, 2, 4) FROM records WHERE (side, id) > (:after, :after_2) ORDER BY side, id LIMIT :limit;
+
+-- name: sealed_records
+SELECT side, id, content FROM records WHERE side = :first AND id = :second;
+
+-- name: reseal_records
+UPDATE records SET content = :new_content WHERE (side, id) IN (
+    SELECT side, id FROM records WHERE side = :first AND id = :second AND content = :content /* skip locked */) RETURNING side;
+
+-- name: key_ids_in_links
+SELECT id, substr(base, 2, 4), substr(parked, 2, 4), substr(put_back, 2, 4) FROM links WHERE id > :after ORDER BY id LIMIT :limit;
+
+-- name: sealed_links
+SELECT id, base, parked, put_back FROM links WHERE id = :first;
+
+-- name: reseal_links
+UPDATE links SET base = :new_base, parked = :new_parked, put_back = :new_put_back WHERE id IN (
+    SELECT id FROM links WHERE id = :first AND base = :base AND parked = :parked AND put_back = :put_back /* skip locked */) RETURNING id;
+
+-- name: key_ids_in_events
+SELECT key, substr(data, 2, 4) FROM events WHERE key > :after ORDER BY key LIMIT :limit;
+
+-- name: sealed_events
+SELECT key, data FROM events WHERE key = :first;
+
+-- name: reseal_events
+UPDATE events SET data = :new_data WHERE key IN (
+    SELECT key FROM events WHERE key = :first AND data = :data /* skip locked */) RETURNING key;
+
+-- name: key_ids_in_rejected
+SELECT id, substr(body, 2, 4) FROM rejected WHERE id > :after ORDER BY id LIMIT :limit;
+
+-- name: sealed_rejected
+SELECT id, body FROM rejected WHERE id = :first;
+
+-- name: reseal_rejected
+UPDATE rejected SET body = :new_body WHERE id IN (
+    SELECT id FROM rejected WHERE id = :first AND body = :body /* skip locked */) RETURNING id;
+
+-- name: key_ids_in_pending_writes
+SELECT id, substr(data, 2, 4) FROM pending_writes WHERE id > :after ORDER BY id LIMIT :limit;
+
+-- name: sealed_pending_writes
+SELECT id, data FROM pending_writes WHERE id = :first;
+
+-- name: reseal_pending_writes
+UPDATE pending_writes SET data = :new_data WHERE id IN (
+    SELECT id FROM pending_writes WHERE id = :first AND data = :data /* skip locked */) RETURNING id;
+
+-- name: key_ids_in_purchases
+SELECT payment_id, substr(data, 2, 4) FROM purchases WHERE payment_id > :after ORDER BY payment_id LIMIT :limit;
+
+-- name: sealed_purchases
+SELECT payment_id, data FROM purchases WHERE payment_id = :first;
+
+-- name: reseal_purchases
+UPDATE purchases SET data = :new_data WHERE payment_id IN (
+    SELECT payment_id FROM purchases WHERE payment_id = :first AND data = :data /* skip locked */) RETURNING payment_id;
+
+-- name: key_ids_in_conflicts
+SELECT id, substr(value, 2, 4) FROM conflicts WHERE id > :after ORDER BY id LIMIT :limit;
+
+-- name: sealed_conflicts
+SELECT id, value FROM conflicts WHERE id = :first;
+
+-- name: reseal_conflicts
+UPDATE conflicts SET value = :new_value WHERE id IN (
+    SELECT id FROM conflicts WHERE id = :first AND value = :value /* skip locked */) RETURNING id;
+
+-- name: key_ids_in_journal
+SELECT id, substr(data, 2, 4) FROM journal WHERE id > :after ORDER BY id LIMIT :limit;
+
+-- name: sealed_journal
+SELECT id, data FROM journal WHERE id = :first;
+
+-- name: reseal_journal
+UPDATE journal SET data = :new_data WHERE id IN (
+    SELECT id FROM journal WHERE id = :first AND data = :data /* skip locked */) RETURNING id;
+
+-- name: key_ids_in_held_fields
+SELECT link_id, field, substr(data, 2, 4) FROM held_fields WHERE (link_id, field) > (:after, :after_2) ORDER BY link_id, field LIMIT :limit;
+
+-- name: sealed_held_fields
+SELECT link_id, field, data FROM held_fields WHERE link_id = :first AND field = :second;
+
+-- name: reseal_held_fields
+UPDATE held_fields SET data = :new_data WHERE (link_id, field) IN (
+    SELECT link_id, field FROM held_fields WHERE link_id = :first AND field = :second AND data = :data /* skip locked */) RETURNING link_id;

@@ -155,7 +155,9 @@ CREATE TABLE processes (
     lanes TEXT NOT NULL,
     started_ms BIGINT NOT NULL,
     heartbeat_ms BIGINT NOT NULL,
-    map_generation INTEGER NOT NULL DEFAULT 0
+    map_generation INTEGER NOT NULL DEFAULT 0,
+    -- The encryption keys it has read (id/fingerprint, blanks between them), the one that it encrypts with first.
+    key_ids TEXT NOT NULL DEFAULT ''
 );
 
 CREATE TABLE locks (
@@ -199,8 +201,6 @@ CREATE TABLE purchases (
     charge_id TEXT NOT NULL,
     customer_id TEXT NOT NULL,
     hmac TEXT NOT NULL,
-    amount BIGINT NOT NULL,
-    currency TEXT NOT NULL,
     occurred_ms BIGINT NOT NULL,
     data BLOB NOT NULL,
     sink TEXT NOT NULL,

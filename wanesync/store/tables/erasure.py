@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 
 from wanesync.core.errors import DecryptionFailed
 from wanesync.core.model import Link, Side
-from wanesync.store.codec import pack
+from wanesync.store.codec import JSON, pack, unpack_object
 from wanesync.store.queries import Value
 from wanesync.store.session import Table
 
@@ -19,7 +19,7 @@ ERASED_NOTE = {"reason": "erased: the data of this person were deleted for priva
 MAX_REJECTED = 1_000
 """The newest webhook elements that are searched for the ids of an erased person, each up to 64 KiB (our choice)."""
 _EMPTY_WRITE = {"body": "{}", "changes": {}, "hmacs": [], "map": 0}
-_EMPTY_PURCHASE = {"email": "", "description": ""}
+_EMPTY_PURCHASE: dict[str, JSON] = {"email": "", "description": "", "amount": 0, "currency": ""}
 
 
 class Erasure(Table):
@@ -46,7 +46,8 @@ class Erasure(Table):
         if links:
             self._session.rows("erase_held_fields", links=[link.id for link in links])
         rows = self._session.rows("settled_purchases_of", contacts=contacts, customers=customers, hmacs=hmacs)
-        self._replace("set_purchase_data", "purchases", [row[0] for row in rows], _EMPTY_PURCHASE)
+        for payment_id, blob in rows:
+            self._replace("set_purchase_data", "purchases", [payment_id], self._empty_purchase(payment_id, blob))
         self._drop_rejected({*contacts, *customers})
 
     def erased_since(self, since_ms: int) -> list[str]:
@@ -66,6 +67,14 @@ class Erasure(Table):
         batch: list[dict[str, Value]] = [{"id": i, "data": encrypt(text, table, i, "data")} for i in sorted(ids)]
         if batch:
             self._session.each(query, batch)
+
+    def _empty_purchase(self, payment_id: str, blob: bytes) -> dict[str, JSON]:
+        """The payload of a payment without the person; the amount stays, unless the row is damaged."""
+        try:
+            data = unpack_object(self._session.encryption.decrypt(blob, "purchases", payment_id, "data"))
+        except DecryptionFailed:
+            return _EMPTY_PURCHASE
+        return _EMPTY_PURCHASE | {"amount": data["amount"], "currency": data["currency"]}
 
     def _drop_rejected(self, ids: Collection[str]) -> None:
         wanted = [record_id.encode() for record_id in ids]

@@ -47,7 +47,9 @@ class Processes(Table):
         now_ms, generation = self._session.now_ms, self._session.generations.generation
         row = self._session.row("heartbeat_of", name=name)
         values: dict[str, Value] = {"name": name, "lanes": lanes, "started_ms": started_ms, "now": now_ms}
-        self._session.rows("put_heartbeat", map_generation=generation, **values)
+        encryption = self._session.encryption
+        report: dict[str, Value] = {"map_generation": generation, "key_ids": encryption.report}
+        self._session.rows("put_heartbeat", **report, **values)
         bounds = lease_bounds(now_ms)
         return row is None or bounds["fresh_ms"] < row[0] <= bounds["ahead_ms"]
 
@@ -55,6 +57,10 @@ class Processes(Table):
         """Processes with a heartbeat younger than the lease, the oldest first."""
         rows = self._session.rows("alive_processes", **lease_bounds(self._session.now_ms, lease_ms))
         return [ProcessRow(*row) for row in rows]
+
+    def key_reports(self) -> list[str]:
+        """The encryption keys that each process with a fresh heartbeat has, as ``Encryption.report``."""
+        return [row[0] for row in self._session.rows("key_reports", **lease_bounds(self._session.now_ms)) if row[0]]
 
     def count_on_map(self, generation: int) -> int:
         """Number of processes with a fresh heartbeat that work with a generation of the field map."""

@@ -23,15 +23,20 @@ class Purchases(Table):
 
     def put(self, purchase: Purchase) -> bool:
         """Stores a payment; False if it is stored already."""
-        data = pack({"email": purchase.email, "description": purchase.description})
+        data = pack(
+            {
+                "email": purchase.email,
+                "description": purchase.description,
+                "amount": purchase.amount,
+                "currency": bound(purchase.currency),
+            }
+        )
         row = self._session.row(
             "add_purchase",
             payment_id=purchase.payment_id,
             charge_id=bound(purchase.charge_id),
             customer_id=bound(purchase.customer_id),
             hmac=purchase.hmac,
-            amount=purchase.amount,
-            currency=bound(purchase.currency),
             occurred_ms=purchase.occurred_ms,
             data=self._session.encryption.encrypt(data, "purchases", purchase.payment_id, "data"),
             sink=purchase.sink or "",
@@ -132,7 +137,7 @@ class Purchases(Table):
         return [self._purchase(row) for row in self._session.rows("purchases_of_contact", contact_id=contact_id)]
 
     def _purchase(self, row: Row) -> Purchase:
-        payment_id, charge_id, customer_id, hmac, amount, currency, occurred_ms, blob, *rest = row
+        payment_id, charge_id, customer_id, hmac, occurred_ms, blob, *rest = row
         sink, state, contact_id, waits_for, reason, created_ms = rest
         data = orjson.loads(self._session.encryption.decrypt(blob, "purchases", payment_id, "data"))
         return Purchase(
@@ -141,8 +146,8 @@ class Purchases(Table):
             customer_id=customer_id,
             email=data["email"],
             hmac=hmac,
-            amount=amount,
-            currency=currency,
+            amount=data["amount"],
+            currency=data["currency"],
             occurred_ms=occurred_ms,
             description=data["description"],
             sink=Sink(sink) if sink else None,

@@ -1,0 +1,268 @@
+"""Rotation of the encryption keys while everything runs (docs/security.md#rotation-of-the-keys).
+
+A new key is put first where the keys are kept; every process reads it and, once all have it, encrypts with it. Then
+``rewrap`` encrypts every row of an older key again, and the older key can be removed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from wanesync.core.errors import ConfigError, GuardError, NotFound
+from wanesync.store.database import Store
+from wanesync.store.encryption import make_key
+from wanesync.store.key_source import create_key_file, parse_keys, read_entries, replace_key_file
+from wanesync.store.tables.sealed_rows import SEALED_TABLES, RowKey, SealedTable, reseal
+
+Progress = Callable[[str, int, int | None], None]
+"""Called with a table, how many of its rows are done, and how many there are (None: not known)."""
+Wait = Callable[[float], object]
+"""Waits some seconds."""
+SCAN_ROWS = 2_000
+"""Rows whose key ids are read at once (our choice): some milliseconds."""
+FIRST_ROWS, MAX_ROWS = 50, 1_000
+"""Rows of the first transaction of a rewrap, and the most of one (our choices)."""
+TARGET_S = 0.03
+"""How long a transaction of a rewrap is to last, so that its slowest stays below 100 ms (our choice)."""
+MAX_PASSES = 5
+"""Walks over a table, for rows that another transaction held or stored meanwhile (our choice)."""
+POLL_S = 0.25
+"""How often the heartbeats are read while a process has not read a new key yet (our choice)."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyState:
+    """One key: whether it is configured, how many processes have it and encrypt with it, and its rows by table."""
+
+    id: str
+    configured: bool
+    encrypts: bool
+    known_to: int
+    encrypting: int
+    rows: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class KeysReport:
+    """All keys, the configured ones first. ``processes``: how many run and report their keys."""
+
+    keys: list[KeyState]
+    processes: int
+
+    def find(self, key_id: str) -> KeyState | None:
+        """The state of a key; None if it is neither configured nor in a row."""
+        return next((key for key in self.keys if key.id == key_id), None)
+
+    @property
+    def removable(self) -> list[str]:
+        """Configured keys that neither a row nor a process uses any more."""
+        return [key.id for key in self.keys if _is_unused(key)]
+
+
+def _is_unused(key: KeyState) -> bool:
+    return key.configured and not key.encrypts and not key.encrypting and not any(key.rows.values())
+
+
+def _ignore(*_: object) -> None:
+    """Show no progress."""
+
+
+def read_report(store: Store, wait: Wait, progress: Progress = _ignore) -> KeysReport:
+    """Count the rows of each key, in small reads. Raises ``DatabaseUnavailable``."""
+    encryption = store.encryption
+    rows: dict[str, dict[str, int]] = {key_id: {} for key_id in encryption.key_ids}
+    for table in SEALED_TABLES:
+        for key_id, count in count_keys(store, table, wait, progress).items():
+            rows.setdefault(key_id, {})[table.name] = count
+    index_key = store.index_key_id()
+    rows.setdefault(index_key, {})["settings"] = 1
+    reports = _read_reports(store)
+    return KeysReport([_describe_key(store, key_id, rows[key_id], reports) for key_id in rows], len(reports))
+
+
+def _describe_key(store: Store, key_id: str, rows: Mapping[str, int], reports: list[list[str]]) -> KeyState:
+    encryption = store.encryption
+    configured = key_id in encryption.key_ids
+    name = encryption.name_of(key_id) if configured else ""
+    known, encrypting = sum(name in one for one in reports), sum(one[0] == name for one in reports)
+    return KeyState(key_id, configured, key_id == encryption.sealing, known, encrypting, rows)
+
+
+def count_keys(store: Store, table: SealedTable, wait: Wait, progress: Progress = _ignore) -> Counter[str]:
+    """Key id -> rows of a table that carry it; nothing is decrypted."""
+    found: Counter[str] = Counter()
+    after: RowKey = ()
+    done = 0
+    while True:
+        began_s = time.monotonic()
+        with store.reading() as tx:
+            marks = tx.sealed_rows.marks(table, after, SCAN_ROWS)
+        for mark in marks:
+            found.update(mark.key_ids)
+        done += len(marks)
+        progress(table.name, done, None)
+        if len(marks) < SCAN_ROWS:
+            return found
+        after = marks[-1].key
+        wait(time.monotonic() - began_s)
+
+
+def _read_reports(store: Store) -> list[list[str]]:
+    with store.reading() as tx:
+        return [report.split() for report in tx.processes.key_reports()]
+
+
+# -- rotation
+
+
+@dataclass(frozen=True, slots=True)
+class InUse:
+    """How many processes run, and how many of them encrypt with the newest key."""
+
+    key_id: str
+    processes: int
+    encrypting: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of them do."""
+        return self.encrypting == self.processes
+
+
+def wait_until_used(store: Store, wait: Wait, max_s: float) -> InUse:
+    """Wait until every process that runs encrypts with the first configured key, at most ``max_s`` seconds."""
+    end_s = time.monotonic() + max_s
+    while True:
+        store.refresh_keys()
+        newest = store.encryption.newest
+        name, reports = store.encryption.name_of(newest), _read_reports(store)
+        found = InUse(newest, len(reports), sum(one[0] == name for one in reports))
+        if (found.complete and store.encryption.sealing == newest) or time.monotonic() >= end_s:
+            return found
+        wait(POLL_S)
+
+
+def add_key(path: Path) -> str:
+    """Put a new key first into a key file, and return its id. Raises ``ConfigError``."""
+    entries = read_entries(path)
+    taken = parse_keys(entries, f"the key file {path}")
+    entry = _make_entry(taken)
+    replace_key_file(path, [entry, *entries])
+    return entry[:4]
+
+
+def write_new_key(path: Path, taken: Mapping[str, bytes] | None = None) -> str:
+    """Write a new key into a new file of mode 0600, and return its id. Raises ``ConfigError``: the file exists."""
+    if path.exists():
+        raise ConfigError([f"{path} exists: move it away, or name another file"])
+    entry = _make_entry(taken or {})
+    create_key_file(path, entry)
+    return entry[:4]
+
+
+def _make_entry(taken: Mapping[str, bytes]) -> str:
+    entry = make_key()
+    while entry[:4] in taken:
+        entry = make_key()
+    return entry
+
+
+def remove_key(path: Path | None, key_id: str, report: KeysReport) -> None:
+    """Take a key out of a key file, if there is one. Raises ``GuardError`` while it is used, ``NotFound``."""
+    key = report.find(key_id)
+    if key is None or not key.configured:
+        raise NotFound(f"there is no key {key_id}: wanesync keys status lists them")
+    if key.encrypts or key.encrypting:
+        raise GuardError(f"key {key_id} is in use: make a new one first (wanesync keys rotate)")
+    left = {table: count for table, count in key.rows.items() if count}
+    if left:
+        rows = ", ".join(f"{count:,} in {table}" for table, count in left.items())
+        raise GuardError(f"key {key_id} is still needed ({rows}): run wanesync keys rewrap first")
+    if path is not None:
+        replace_key_file(path, [entry for entry in read_entries(path) if not entry.startswith(f"{key_id}:")])
+
+
+# -- rewrap
+
+
+@dataclass(slots=True)
+class Rewrapped:
+    """What a rewrap did. ``rows``: by table. ``damaged``: rows that cannot be decrypted. ``left``: held by others.
+
+    ``slowest_ms``: the longest of its transactions.
+    """
+
+    rows: Counter[str] = field(default_factory=Counter)
+    damaged: list[tuple[str, str]] = field(default_factory=list)
+    left: int = 0
+    slowest_ms: float = 0.0
+
+
+@dataclass(slots=True)
+class Rewrap:
+    """Encrypts every row of an older key with the newest one, in small transactions with pauses between them.
+
+    Each row is replaced only if it still is what was read, so no write of another process is lost. A rewrap that was
+    interrupted is run again: rows that carry the newest key are passed over.
+    """
+
+    store: Store
+    wait: Wait
+    progress: Progress = _ignore
+    done: Rewrapped = field(default_factory=Rewrapped)
+    _size: int = FIRST_ROWS
+
+    def run(self, totals: Mapping[str, int] | None = None) -> Rewrapped:
+        """Rewrap every table. ``totals``: rows by table that are expected, for the progress. Raises as a store does."""
+        self.done.rows["settings"] += self.store.rewrap_index_key()
+        for table in SEALED_TABLES:
+            self.progress(table.name, 0, (totals or {}).get(table.name))
+            damaged: list[str] = []
+            left = self._walk(table, damaged)
+            for _ in range(MAX_PASSES - 1):
+                if not left:
+                    break
+                damaged.clear()
+                left = self._walk(table, damaged)
+            self.done.left += left
+            self.done.damaged += [(table.name, row) for row in damaged]
+        return self.done
+
+    def _walk(self, table: SealedTable, damaged: list[str]) -> int:
+        """Rewrap the rows of a table once; how many others changed or held meanwhile."""
+        after: RowKey = ()
+        left = 0
+        while True:
+            with self.store.reading() as tx:
+                marks = tx.sealed_rows.marks(table, after, SCAN_ROWS)
+            newest = {self.store.encryption.sealing}
+            old = [mark.key for mark in marks if mark.key_ids - newest]
+            while old:
+                chunk, old = old[: self._size], old[self._size :]
+                left += self._rewrap(table, chunk, damaged)
+            if len(marks) < SCAN_ROWS:
+                return left
+            after = marks[-1].key
+
+    def _rewrap(self, table: SealedTable, keys: list[RowKey], damaged: list[str]) -> int:
+        with self.store.reading() as tx:
+            rows = tx.sealed_rows.read(table, keys)
+        made = reseal(self.store.encryption, table, rows)
+        damaged += made.damaged
+        if not made.swaps:
+            return 0
+        began_s = time.monotonic()
+        swapped = self.store.run(lambda tx: tx.sealed_rows.swap(table, made.swaps))
+        took_s = time.monotonic() - began_s
+        self.done.rows[table.name] += swapped
+        self.done.slowest_ms = max(self.done.slowest_ms, took_s * 1000)
+        # Half as many where it was slow, by a quarter more where it was quick.
+        grown = self._size // 2 if took_s > TARGET_S else self._size * 5 // 4
+        self._size = min(max(grown, 1), MAX_ROWS)
+        self.progress(table.name, self.done.rows[table.name], None)
+        self.wait(took_s)
+        return len(made.swaps) - swapped
