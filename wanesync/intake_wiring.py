@@ -6,14 +6,15 @@ Apart from ``wiring`` because a serverless process imports it at every cold star
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 
 from wanesync.accounts import read_pins
 from wanesync.adapters.hubspot.webhooks import HubSpotWebhooks
-from wanesync.adapters.signatures import HubSpotSignature, StripeSignature
+from wanesync.adapters.signatures import HubSpotSignature, RenewableSignature, StripeSignature
 from wanesync.adapters.stripe.events import StripeAccount, StripeEvents
 from wanesync.adapters.webhooks import WebhookAdapter
-from wanesync.config.model import WEBHOOK_SECRETS, Config
+from wanesync.config.model import HOOK_SECRETS, WEBHOOK_SECRETS, Config
 from wanesync.core.errors import ConfigError
 from wanesync.core.fields import FieldMap
 from wanesync.core.model import Side
@@ -72,8 +73,17 @@ def build_intake(config: Config, store: Store) -> Intake:
     return Intake(
         store,
         {
-            Side.HUBSPOT: WebhookAdapter(HubSpotSignature(config.hubspot.webhook_secrets), hubspot),
-            Side.STRIPE: WebhookAdapter(StripeSignature(config.stripe.webhook_secrets), stripe),
+            Side.HUBSPOT: WebhookAdapter(build_signature(config, Side.HUBSPOT), hubspot),
+            Side.STRIPE: WebhookAdapter(build_signature(config, Side.STRIPE), stripe),
         },
         read_failpoint(os.environ),
     )
+
+
+def build_signature(config: Config, side: Side) -> RenewableSignature:
+    """Build what verifies the webhooks of a side, with secrets that are read again while the process runs."""
+    source, key = config.secret_source, HOOK_SECRETS[side]
+    make = HubSpotSignature if side is Side.HUBSPOT else StripeSignature
+    written = config.hubspot.webhook_secrets if side is Side.HUBSPOT else config.stripe.webhook_secrets
+    renew = partial(source.refresh, [key]) if source.is_renewable(key) else None
+    return RenewableSignature(make, lambda: source.current(key) or written, renew)

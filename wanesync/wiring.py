@@ -28,6 +28,7 @@ from wanesync.core.setup.api_versions import STRIPE_VERSION
 from wanesync.ops.checks.accounts import KnownAccounts
 from wanesync.ops.checks.doctor import Examined
 from wanesync.ops.field_map import MapClaim, claim_field_map
+from wanesync.ops.secret_refresh import SecretRefresh
 from wanesync.ratelimit.limit_settings import apply_configured_limits
 from wanesync.ratelimit.pacer import Pacer
 from wanesync.ratelimit.quotas import TIME_ZONE
@@ -41,8 +42,10 @@ from wanesync.store.database import Store, Tx
 from wanesync.store.tables.retention import RetentionPolicy
 from wanesync.store.tables.settings import HUBSPOT_VERSION
 from wanesync.sync.failpoints import read_failpoint
+from wanesync.sync.job_results import resume_refused
 from wanesync.sync.runtime import ProcessState, Runtime, SyncOptions
 from wanesync.sync.writer import WRITES
+from wanesync.worker.api_key import RenewedKey
 from wanesync.worker.generation import GenerationMarker
 from wanesync.worker.portal_check import PortalCheck
 from wanesync.worker.retention import RetentionTask
@@ -168,6 +171,13 @@ def _connect_hubspot(
         gate=pacer.pass_gate,
         network=build_network_policy(config),
     )
+
+    def check(store: Store, token: str) -> None:
+        with store.reading() as tx:
+            known = load_pins(tx)
+        known.check_hubspot(HubSpotAdapter(replace(options, token=token, key=None), fields).account())
+
+    options = replace(options, key=_build_key(config, pacer.store, Side.HUBSPOT, check))
     gate = AccountGate(Side.HUBSPOT, HubSpotAdapter(options, fields).account, pins.check_hubspot, pacer.pass_gate)
     account = gate.begin(patient=patient)
     portal = account.id if account else pins.portal
@@ -193,9 +203,35 @@ def _connect_stripe(
         event_key=store.encryption.event_key,
     )
     fields = FieldMap(config.specs)
+
+    def check(store: Store, api_key: str) -> None:
+        with store.reading() as tx:
+            known = load_pins(tx)
+        known.check_stripe(StripeAdapter(replace(options, api_key=api_key, key=None), fields).account())
+
+    options = replace(options, key=_build_key(config, store, Side.STRIPE, check))
     gate = AccountGate(Side.STRIPE, StripeAdapter(options, fields).account, pins.check_stripe, pacer.pass_gate)
     account = gate.begin(patient=patient)
     return StripeAdapter(replace(options, gate=gate.pass_gate), fields), account
+
+
+def _build_key(config: Config, store: Store, side: Side, check: Callable[[Store, str], None]) -> RenewedKey | None:
+    """Build the key of a side that is read again while the process runs; None for one that never changes.
+
+    ``check``: raises ``WrongAccount`` and ``CallError`` unless another key may be used.
+    """
+    source, name = config.secret_source, API_KEYS[side]
+    if not source.is_renewable(name):
+        return None
+
+    def resume_side() -> None:
+        with suppress(WanesyncError):
+            store.run(lambda tx: resume_refused(tx, side))
+            store.wake_workers()
+
+    key = RenewedKey(side, name, source, partial(check, store), resume_side)
+    source.listeners.append(key.adopt)
+    return key
 
 
 def _initialise(tx: Tx, pins: Pins, *, writes: str) -> None:
@@ -242,6 +278,11 @@ def build_generation_marker(config: Config, store: Store, stopping: threading.Ev
     place = snapshot_path(config)
     path = None if place == MEMORY else Path(place).with_suffix(".generation")
     return GenerationMarker(store, path, stopping)
+
+
+def build_secret_refresh(config: Config, store: Store, process: str, stopping: threading.Event) -> SecretRefresh:
+    """Build what reads the secrets of this process again. ``process``: what it is called in ``status``."""
+    return SecretRefresh(config.secret_source, config.secrets.refresh, stopping, store, process)
 
 
 def build_retention_task(config: Config, store: Store) -> RetentionTask:

@@ -16,6 +16,7 @@ from tests.support.certificates import Authority
 from tests.support.hubspot_answers import FIELDS
 from tests.support.recording_proxy import RecordingProxy
 from tests.support.stripe_answers import CUSTOMER
+from wanesync.adapters.api_keys import FixedKey
 from wanesync.adapters.hubspot.adapter import HubSpotAdapter, HubSpotOptions
 from wanesync.adapters.network import (
     VENDOR_ADDRESSES,
@@ -114,7 +115,7 @@ def test_a_path_of_an_sdk_that_leads_to_another_host_is_not_sent() -> None:
         with pytest.raises(CallError, match="another address") as raised:
             hubspot.account()
         assert raised.value.failure is Failure.UNREACHED
-        client = PooledClient(server.url, lambda: None, policy)
+        client = PooledClient(server.url, lambda: None, policy, FixedKey("sk_test_x"))
         with pytest.raises(stripe.APIConnectionError) as refused:
             client.request("get", f"{elsewhere.url}/v1/account", {})
         assert isinstance(refused.value.__cause__, ForeignAddress)

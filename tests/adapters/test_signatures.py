@@ -16,7 +16,14 @@ import stripe
 from hubspot.utils.signature import Signature
 
 from wanesync.adapters import signatures
-from wanesync.adapters.signatures import HubSpotSignature, SignedRequest, StripeSignature
+from wanesync.adapters.signatures import (
+    ASK_INTERVAL_S,
+    OVERLAP_S,
+    HubSpotSignature,
+    RenewableSignature,
+    SignedRequest,
+    StripeSignature,
+)
 from wanesync.core.errors import ConfigError, InvalidSignature
 
 NOW_MS = 1_693_657_560_000
@@ -207,3 +214,64 @@ def test_signatures_are_compared_in_constant_time_only() -> None:
         if isinstance(name, ast.Name)
     }
     assert not compared & {"digest", "given", "told", "digests", "expected"}
+
+
+# -- secrets that are replaced
+
+
+class Rotating:
+    """A manager with a webhook secret, the secret a process has read, and a clock."""
+
+    def __init__(self) -> None:
+        self.stored = self.read = ("whsec_one",)
+        self.asked, self.now_s = 0, 0.0
+        self.signature = RenewableSignature(StripeSignature, lambda: self.read, self.renew, lambda: self.now_s)
+
+    def renew(self) -> None:
+        self.asked += 1
+        self.read = self.stored
+
+    def accepts(self, secret: str) -> bool:
+        try:
+            self.signature.verify(sign_stripe(b"{}", NOW_MS // 1000, secret), NOW_MS)
+        except InvalidSignature:
+            return False
+        return True
+
+
+def test_a_signature_of_a_new_secret_is_looked_up_at_once() -> None:
+    rotating = Rotating()
+    rotating.stored = ("whsec_two",)
+    assert rotating.accepts("whsec_one")
+    assert rotating.asked == 0
+    assert rotating.accepts("whsec_two")
+    assert rotating.asked == 1
+
+
+def test_a_replaced_secret_verifies_for_five_more_minutes() -> None:
+    rotating = Rotating()
+    rotating.stored = rotating.read = ("whsec_two",)
+    assert rotating.accepts("whsec_one")
+    assert rotating.accepts("whsec_two")
+    rotating.now_s = OVERLAP_S
+    assert not rotating.accepts("whsec_one")
+    assert rotating.accepts("whsec_two")
+
+
+def test_forged_signatures_do_not_ask_the_manager_each_time() -> None:
+    rotating = Rotating()
+    assert not any(rotating.accepts("whsec_forged") for _ in range(50))
+    assert rotating.asked == 1
+    rotating.now_s = ASK_INTERVAL_S
+    assert not rotating.accepts("whsec_forged")
+    assert rotating.asked == 2
+
+
+def test_an_old_time_asks_for_nothing_and_a_fixed_secret_is_never_asked_for() -> None:
+    rotating = Rotating()
+    with pytest.raises(InvalidSignature):
+        rotating.signature.verify(sign_stripe(b"{}", NOW_MS // 1000 - 1000, "whsec_one"), NOW_MS)
+    assert rotating.asked == 0
+    fixed = RenewableSignature(StripeSignature, lambda: ["whsec_one"])
+    with pytest.raises(InvalidSignature):
+        fixed.verify(sign_stripe(b"{}", NOW_MS // 1000, "whsec_two"), NOW_MS)

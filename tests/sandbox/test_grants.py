@@ -140,3 +140,14 @@ def test_rights_are_changed_while_it_runs(hubspot: HubSpotMachine, stripe: Strip
     ]
     for wrong in refused:
         assert post(wrong)[0] == 400, wrong
+
+
+def test_a_revoked_key_is_refused(hubspot: HubSpotMachine, stripe: StripeMachine) -> None:
+    machines: dict[str, StandIn] = {"hubspot": hubspot, "stripe": stripe}
+    for side, key in (("hubspot", TOKEN), ("stripe", KEY)):
+        request = Request("POST", "/_sandbox/revoke", body=json.dumps({"side": side, "key": key}).encode())
+        assert control.answer(machines, "stripe", request, NOW_MS).status == 200
+    assert ask(hubspot, TOKEN, "GET", "/crm/v3/objects/contacts")[0] == 401
+    assert ask(stripe, KEY, "GET", "/v1/customers")[0] == 401
+    assert ask(hubspot, f"{TOKEN}-new", "GET", "/crm/v3/objects/contacts")[0] == 200
+    assert control.answer(machines, "stripe", Request("POST", "/_sandbox/revoke", body=b"{}"), NOW_MS).status == 400

@@ -10,8 +10,11 @@ import base64
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from wanesync.core.errors import ConfigError, InvalidSignature, StaleSignature
 
@@ -19,6 +22,12 @@ MAX_SIGNATURE_AGE_MS = 300_000
 """Both vendors' guides refuse signatures older than 5 minutes."""
 MAX_SIGNATURES = 16
 """Signatures of one header that are compared (our choice): Stripe sends one per secret of a rotation."""
+OVERLAP_S = MAX_SIGNATURE_AGE_MS / 1000
+"""How long a secret that was replaced still verifies: requests that it signed are under way for no longer."""
+ASK_INTERVAL_S = 10.0
+"""Shortest time between two looks for a new secret because of a signature that no known one made (our choice)."""
+MAX_WAIT_S = 2.0
+"""How long a request waits for another one that looks for a new secret (our choice)."""
 HUBSPOT_SIGNATURE = "x-hubspot-signature-v3"
 HUBSPOT_TIMESTAMP = "x-hubspot-request-timestamp"
 STRIPE_SIGNATURE = "stripe-signature"
@@ -108,3 +117,73 @@ class StripeSignature:
         digests = [hmac.digest(secret, signed, hashlib.sha256).hex().encode() for secret in self._secrets]
         if not any(hmac.compare_digest(digest, signature) for digest in digests for signature in given):
             raise InvalidSignature("no secret made this signature; check stripe.webhook_secret")
+
+
+class Signature(Protocol):
+    """Verifies the signatures of one side's webhooks."""
+
+    def verify(self, request: SignedRequest, now_ms: int) -> None:
+        """Raise ``InvalidSignature`` unless the side signed it within 5 minutes of ``now_ms``."""
+        ...
+
+
+class RenewableSignature:
+    """Verifies with the secrets of the moment; those that were replaced count for 5 more minutes. Thread-safe.
+
+    ``make``: builds the verifier of some secrets. ``current``: returns the secrets as they were read last. ``renew``:
+    reads them again, for a signature that none of them made; None: they never change. ``monotonic_s``: a clock.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[Sequence[str]], Signature],
+        current: Callable[[], Sequence[str]],
+        renew: Callable[[], object] | None = None,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._make, self._current, self._renew, self._monotonic_s = make, current, renew, monotonic_s
+        self._known = tuple(current())
+        self._replaced: dict[str, float] = {}
+        self._signature = make(self._known)
+        self._expires_s = float("inf")
+        self._asked_s = float("-inf")
+        self._guard, self._turn = threading.Lock(), threading.Lock()
+
+    def verify(self, request: SignedRequest, now_ms: int) -> None:
+        """Raise ``InvalidSignature`` unless one of the secrets signed it within 5 minutes of ``now_ms``."""
+        signature = self._newest()
+        try:
+            signature.verify(request, now_ms)
+        except StaleSignature:
+            raise
+        except InvalidSignature:
+            if self._renew is None or not self._look_for_another(signature):
+                raise
+            self._newest().verify(request, now_ms)
+
+    def _newest(self) -> Signature:
+        """Return the verifier of the secrets of the moment and those replaced lately."""
+        now_s, known = self._monotonic_s(), tuple(self._current())
+        if known == self._known and now_s < self._expires_s:
+            return self._signature
+        with self._guard:
+            for secret in self._known:
+                self._replaced.setdefault(secret, now_s + OVERLAP_S)
+            self._replaced = {
+                secret: until_s for secret, until_s in self._replaced.items() if until_s > now_s and secret not in known
+            }
+            self._known, self._signature = known, self._make([*known, *self._replaced])
+            self._expires_s = min(self._replaced.values(), default=float("inf"))
+            return self._signature
+
+    def _look_for_another(self, refused: Signature) -> bool:
+        """Read the secrets again, or wait for the thread that does; return whether there are others now."""
+        if self._renew is not None and self._turn.acquire(timeout=MAX_WAIT_S):
+            try:
+                now_s = self._monotonic_s()
+                if self._newest() is refused and now_s >= self._asked_s + ASK_INTERVAL_S:
+                    self._asked_s = now_s
+                    self._renew()
+            finally:
+                self._turn.release()
+        return self._newest() is not refused

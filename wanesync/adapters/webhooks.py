@@ -14,7 +14,7 @@ from typing import Protocol
 import orjson
 
 from wanesync.adapters.json_values import parse_vendor
-from wanesync.adapters.signatures import HubSpotSignature, SignedRequest, StripeSignature
+from wanesync.adapters.signatures import Signature, SignedRequest
 from wanesync.core.errors import InvalidPayload
 from wanesync.core.model import Event, RecordRef
 from wanesync.core.ports import ParsedWebhook
@@ -50,7 +50,7 @@ class Parser(Protocol):
 class WebhookAdapter:
     """The webhooks of one side (``core.ports.WebhookPort``): ``signature`` and ``parser`` of the same vendor."""
 
-    signature: HubSpotSignature | StripeSignature
+    signature: Signature
     parser: Parser
 
     def verify(self, body: bytes, headers: Mapping[str, str], url: str, now_ms: int) -> None:

@@ -64,6 +64,10 @@ class MeasuredStandIn:
         """See ``StandIn``."""
         self._stand_in.set_faults(faults)
 
+    def revoke(self, key: str) -> None:
+        """See ``StandIn``."""
+        self._stand_in.revoke(key)
+
     def set_grants(self, key: str, grants: Iterable[str] | None) -> None:
         """See ``StandIn``."""
         self._stand_in.set_grants(key, grants)

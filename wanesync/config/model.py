@@ -75,7 +75,11 @@ from wanesync.core.setup.api_versions import HubSpotVersion
 
 API_KEYS: Mapping[Side, str] = {Side.HUBSPOT: "hubspot.access_token", Side.STRIPE: "stripe.api_key"}
 """The keys by which the sides are called."""
-WEBHOOK_SECRETS = ("hubspot.webhook_secret", "stripe.webhook_secret")
+HOOK_SECRETS: Mapping[Side, str] = {
+    Side.HUBSPOT: "hubspot.webhook_secret",
+    Side.STRIPE: "stripe.webhook_secret",
+}
+WEBHOOK_SECRETS = tuple(HOOK_SECRETS.values())
 """The secrets by which webhooks are verified."""
 BUS_SECRETS = ("bus.password", "bus.seal_key")
 """The secrets by which a process takes part in the bus."""

@@ -26,13 +26,15 @@ class SecretSource:
     """The secrets that one process uses, by key of the configuration (``stripe.api_key``). Thread-safe.
 
     ``written``: the texts of each in the configuration, references among them. ``look_up``: returns the values that one
-    text of a secret stands for. ``check``: checks all values of a secret. Both raise ``ConfigError``.
+    text of a secret stands for. ``check``: checks all values of a secret. Both raise ``ConfigError``. ``listeners``:
+    called after each regular refresh, whether something changed or not.
     """
 
     written: Mapping[str, Values] = field(default_factory=dict)
     values: dict[str, Values] = field(default_factory=dict, repr=False, compare=False)
     look_up: Callable[[str, str], list[str]] = field(default=_keep, repr=False, compare=False)
     check: Callable[[str, Values], None] = field(default=_accept, repr=False, compare=False)
+    listeners: list[Callable[[], None]] = field(default_factory=list, repr=False, compare=False)
     _troubles: dict[str, str] = field(default_factory=dict, compare=False)
     _turn: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 

@@ -135,6 +135,18 @@ class Authors:
     ours: Mapping[str, bool]
 
 
+class ApiKey(Protocol):
+    """The key that a side is called by, which may be replaced while the process runs. Thread-safe."""
+
+    def current(self) -> str:
+        """Return the key to be used now."""
+        ...
+
+    def renew(self, refused: str) -> bool:
+        """Return whether there is another key than the refused one now; looks for one if not. Never raises."""
+        ...
+
+
 class HubSpotPort(Protocol):
     """What the engine needs from HubSpot."""
 

@@ -13,6 +13,7 @@ from wanesync.ops.health.api_versions import find_version_alarms
 from wanesync.ops.health.disk import find_disk_alarms
 from wanesync.ops.health.lane_status import LaneState, age_s, read_lanes
 from wanesync.ops.health.portal_problems import find_portal_alarms
+from wanesync.ops.health.secret_troubles import find_secret_alarms
 from wanesync.ops.health.side_checks import find_side_alarms
 from wanesync.ops.health.web_door import find_webhook_alarms
 from wanesync.ratelimit.quotas import find_alarms as find_quota_alarms
@@ -106,6 +107,7 @@ def read_health(tx: Tx) -> Health:
         *map(_describe_pause, pauses),
         *(_describe_hold(hold) for hold in holds if hold.state == HoldState.OPEN),
         *find_side_alarms(tx),
+        *find_secret_alarms(tx),
         *find_portal_alarms(tx),
         *find_webhook_alarms(tx),
         *find_quota_alarms(tx),

@@ -1,8 +1,8 @@
 """The control endpoints: what an operator of the sandbox reads and changes, on either port.
 
-Under ``/_sandbox/``: ``GET stats journal records``, ``POST faults webhooks edit limits grants``. They need no key, are
-not counted by the rate limits and have no latency. An invalid request gets 400 with ``{"error": …}``, which says what
-is expected.
+Under ``/_sandbox/``: ``GET stats journal records``, ``POST faults webhooks edit limits grants revoke``. They need no
+key, are not counted by the rate limits and have no latency. An invalid request gets 400 with ``{"error": …}``, which
+says what is expected.
 """
 
 from __future__ import annotations
@@ -141,6 +141,16 @@ def _set_grants(stand_ins: StandIns, side: str, request: Request, _now_ms: int) 
     return {"key": key, "grants": grants, "side": str(chosen)}
 
 
+def _revoke(stand_ins: StandIns, side: str, request: Request, _now_ms: int) -> object:
+    fields = _fields(request)
+    key = fields.get("key")
+    if not isinstance(key, str) or not key:
+        raise ValueError("key: expected the token or the key that is refused from now on")
+    chosen = _sides(fields.get("side") or str(side))[0]
+    stand_ins[chosen].revoke(key)
+    return {"key": key, "side": str(chosen)}
+
+
 def _fields(request: Request) -> dict[str, object]:
     try:
         content = json_text.read(request.body)
@@ -169,4 +179,5 @@ _ENDPOINTS: Mapping[tuple[str, str], Endpoint] = {
     ("POST", "edit"): _edit,
     ("POST", "limits"): _set_limits,
     ("POST", "grants"): _set_grants,
+    ("POST", "revoke"): _revoke,
 }

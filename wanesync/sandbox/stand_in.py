@@ -109,6 +109,10 @@ class StandIn(Protocol):
         """Set the injected faults."""
         ...
 
+    def revoke(self, key: str) -> None:
+        """Refuse a key from now on, as one that was rolled."""
+        ...
+
     def set_grants(self, key: str, grants: Iterable[str] | None) -> None:
         """Give a key these scopes or permissions and no others; None: all of them. Raises ValueError."""
         ...

@@ -132,3 +132,10 @@ def resume(tx: Tx, name: str) -> None:
     waited = tx.jobs.make_due(pause_code(name))
     side, _, _ = name.partition(":")
     tx.journal.add("resumed", Side(side), "", "", {"name": name, "jobs": waited})
+
+
+def resume_refused(tx: Tx, side: Side) -> None:
+    """Resume a side and its operations that refused our key, because it has another one now."""
+    for name, pause in tx.pauses.get_all().items():
+        if (name == side or name.startswith(f"{side}:")) and not pause.away:
+            resume(tx, name)

@@ -2,51 +2,31 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from contextlib import closing
 
 import boto3
 import pytest
 
 from tests.config.managers.conftest import Refuse
 from tests.support.canned_server import CannedServer, Told
+from tests.support.moto_server import REGION, run_moto, variables
 from tests.support.ports import free_port
 from wanesync.config.managers.reader import ManagerReader
 from wanesync.config.managers.references import Scheme
 
 pytestmark = pytest.mark.slow
-REGION = "eu-west-1"
 
 
 @pytest.fixture(scope="session")
 def moto() -> Iterator[str]:
-    port = free_port()
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 30
-        while True:
-            with closing(socket.socket()) as probe:
-                if not probe.connect_ex(("127.0.0.1", port)):
-                    break
-            assert process.poll() is None, "moto's server ended"
-            assert time.monotonic() < deadline, "moto's server did not start"
-            time.sleep(0.05)
-        yield f"http://127.0.0.1:{port}"
-        process.terminate()
+    with run_moto() as url:
+        yield url
 
 
 @pytest.fixture(autouse=True)
 def login(monkeypatch: pytest.MonkeyPatch, moto: str) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", moto)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "planted")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "planted")
-    monkeypatch.setenv("AWS_REGION", REGION)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name, value in variables(moto).items():
+        monkeypatch.setenv(name, value)
 
 
 def test_a_secret_by_name_arn_version_stage_and_field(moto: str) -> None:

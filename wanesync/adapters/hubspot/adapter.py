@@ -29,7 +29,7 @@ from wanesync.core.cursors import CursorTrail
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.fields import FieldMap
 from wanesync.core.model import Record, Side
-from wanesync.core.ports import Account, Authors, CreateItem, Limits, Page, SetAside, Survey, UpdateItem
+from wanesync.core.ports import Account, ApiKey, Authors, CreateItem, Limits, Page, SetAside, Survey, UpdateItem
 from wanesync.core.purchases import Purchase
 from wanesync.core.setup.api_versions import HubSpotVersion
 from wanesync.core.setup.portal_checks import PortalFacts
@@ -46,6 +46,7 @@ class HubSpotOptions:
 
     ``portal``: its id, for the names of events. ``own_source_ids``: the app ids our writes show up under.
     ``gate`` is called right before each request's bytes leave, and may wait. ``network``: how they leave.
+    ``key``: where it is given, takes the place of ``token``.
     """
 
     token: str = field(repr=False)
@@ -56,6 +57,7 @@ class HubSpotOptions:
     api_version: HubSpotVersion = "v3"
     gate: Callable[[], None] = lambda: None
     network: NetworkPolicy = PINNED
+    key: ApiKey | None = None
 
     def __post_init__(self) -> None:
         """Raise ``ConfigError`` for a key that no header takes: the library's own error would show it."""
@@ -85,6 +87,7 @@ class HubSpotAdapter:
             monotonic=monotonic,
             version=options.api_version,
             network=options.network,
+            key=options.key,
         )
         self._client.put_gate(options.gate)
         self._properties = properties_to_read(fields)

@@ -7,7 +7,7 @@ here they are built once and share one pool. The SDK is untyped, so ``Any`` ends
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
@@ -18,6 +18,7 @@ from hubspot.crm.contacts.exceptions import ApiException, NotFoundException
 from urllib3 import HTTPResponse
 from urllib3.exceptions import HTTPError
 
+from wanesync.adapters.api_keys import FixedKey, call_with_newest
 from wanesync.adapters.http_answers import (
     CONNECT_TIMEOUT_S,
     HUBSPOT_READ_TIMEOUT_S,
@@ -34,7 +35,7 @@ from wanesync.adapters.json_values import parse_vendor, whole
 from wanesync.adapters.network import PINNED, NetworkPolicy, check_target, choose_address, open_manager
 from wanesync.core.errors import CallError
 from wanesync.core.model import Side
-from wanesync.core.ports import Limits, Timing
+from wanesync.core.ports import ApiKey, Limits, Timing
 from wanesync.core.setup.api_versions import HubSpotVersion
 
 TIMEOUT = (CONNECT_TIMEOUT_S, HUBSPOT_READ_TIMEOUT_S)
@@ -107,15 +108,17 @@ class HubSpotClient:
         monotonic: Callable[[], float] = time.monotonic,
         version: HubSpotVersion = "v3",
         network: NetworkPolicy = PINNED,
+        key: ApiKey | None = None,
     ) -> None:
+        self._key = key or FixedKey(token)
         address = choose_address(Side.HUBSPOT, base_url, network)
         shared: list[Any] = []
 
         def build(package: Any, name: str, config: Mapping[str, Any]) -> Any:
             if not shared:
                 settings = contacts.Configuration()
-                for key in ("access_token", "host", "connection_pool_maxsize"):
-                    setattr(settings, key, config[key])
+                for option in ("access_token", "host", "connection_pool_maxsize"):
+                    setattr(settings, option, config[option])
                 settings.retries = False
                 shared.append(VersionedApi(settings, version))
             return getattr(package, name)(api_client=shared[0])
@@ -142,7 +145,10 @@ class HubSpotClient:
 
         def guarded(method: str, url: str, **options: Any) -> Any:
             check_target(url, address)
-            response = send(method, url, **{**options, "redirect": False})
+            headers = dict(options.pop("headers", None) or {})
+            if "Authorization" in headers:
+                headers["Authorization"] = f"Bearer {self._key.current()}"
+            response = send(method, url, **{**options, "headers": headers, "redirect": False})
             if 200 <= response.status < 300:
                 return response
             try:
@@ -166,7 +172,10 @@ class HubSpotClient:
         pool.urlopen = gated
 
     def call(self, method: Callable[..., Any], *args: object, **options: object) -> Reply:
-        """One request through a method of the SDK. Raises CallError, ``AnswerTooLarge`` among them."""
+        """One request through a method of the SDK, two if the key was replaced meanwhile. Raises CallError."""
+        return call_with_newest(self._key, lambda: self._call_once(method, args, options))
+
+    def _call_once(self, method: Callable[..., Any], args: Sequence[object], options: Mapping[str, object]) -> Reply:
         began = self._monotonic()
         response: Any = None
         try:

@@ -13,6 +13,7 @@ from typing import Any
 
 import stripe
 
+from wanesync.adapters.api_keys import FixedKey, call_with_newest
 from wanesync.adapters.checked_values import MAX_ID_CHARS, IncompleteElement, InvalidElement, find_fault
 from wanesync.adapters.http_answers import AnswerTooLarge, check_header_value, read_timing
 from wanesync.adapters.json_values import mapping, parse, rows, text
@@ -30,7 +31,7 @@ from wanesync.adapters.webhooks import WebhookContents
 from wanesync.core.errors import CallError, ConfigError, Failure
 from wanesync.core.fields import FieldMap
 from wanesync.core.model import Record, Side
-from wanesync.core.ports import Account, CustomerAnswer, EventPage, Page, SetAside, Timing
+from wanesync.core.ports import Account, ApiKey, CustomerAnswer, EventPage, Page, SetAside, Timing
 from wanesync.core.setup.api_versions import STRIPE_VERSION
 
 PAGE_SIZE = 100
@@ -48,6 +49,7 @@ class StripeOptions:
     ``portal``: the HubSpot portal whose ids in metadata count. ``event_key``: keys the keys of events
     that are listed; the same as that of the webhooks.
     ``gate`` is called right before each request's bytes leave, and may wait. ``network``: how they leave.
+    ``key``: where it is given, takes the place of ``api_key``.
     """
 
     api_key: str = field(repr=False)
@@ -55,6 +57,7 @@ class StripeOptions:
     portal: str = ""
     gate: Callable[[], None] = lambda: None
     network: NetworkPolicy = PINNED
+    key: ApiKey | None = None
     event_key: bytes = field(kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
@@ -97,7 +100,7 @@ class StripeAdapter:
         self, options: StripeOptions, fields: FieldMap, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self._options, self._fields, self._monotonic = options, fields, monotonic
-        self._mode = mode_of(options.api_key)
+        self._mode, self._key = mode_of(options.api_key), options.key or FixedKey(options.api_key)
         self._table = ErrorTable(fields)
         self._events = StripeEvents(fields, StripeAccount(self._mode == "live", options.portal), key=options.event_key)
         stripe.enable_telemetry = False
@@ -107,7 +110,7 @@ class StripeAdapter:
             base_addresses={"api": address},
             stripe_version=STRIPE_VERSION,
             max_network_retries=0,
-            http_client=PooledClient(address, options.gate, options.network),
+            http_client=PooledClient(address, options.gate, options.network, self._key),
         )
 
     def account(self) -> Account:
@@ -218,7 +221,10 @@ class StripeAdapter:
             raise _unread(error.reason) if error.failure is Failure.UNUSABLE else error from None
 
     def call(self, method: str, path: str, params: Mapping[str, object], key: str = "") -> Reply:
-        """Make one request. Raises ``CallError``."""
+        """Make one request, two if the key was replaced meanwhile. Raises ``CallError``."""
+        return call_with_newest(self._key, lambda: self._call_once(method, path, params, key))
+
+    def _call_once(self, method: str, path: str, params: Mapping[str, object], key: str) -> Reply:
         options: dict[str, Any] = {"idempotency_key": key} if key else {}
         began = self._monotonic()
         try:

@@ -26,6 +26,7 @@ from wanesync.adapters.http_answers import (
 from wanesync.adapters.http_connection import use_fast_connections
 from wanesync.adapters.json_values import parse
 from wanesync.adapters.network import NetworkPolicy, Redirected, check_target, open_manager
+from wanesync.core.ports import ApiKey
 
 POOL_SIZE = 80
 """Connections: a little more than the calls of a worker's Stripe lane."""
@@ -46,14 +47,14 @@ class PooledClient(stripe.HTTPClient):
     """One connection pool for all threads. Nothing is repeated, redirects are refused.
 
     ``address``: scheme and host, to which every request is pinned. ``gate`` is called right before each request's bytes
-    leave. ``network``: proxy and authorities.
+    leave. ``network``: proxy and authorities. ``key``: what the requests carry.
     """
 
     name = "urllib3"
 
-    def __init__(self, address: str, gate: Callable[[], None], network: NetworkPolicy) -> None:
+    def __init__(self, address: str, gate: Callable[[], None], network: NetworkPolicy, key: ApiKey) -> None:
         super().__init__()
-        self._gate, self._address = gate, address
+        self._gate, self._address, self._key = gate, address, key
         manager = open_manager(address, network, POOL_SIZE)
         if isinstance(manager, urllib3.ProxyManager):
             self._send: Callable[..., urllib3.BaseHTTPResponse] = manager.urlopen
@@ -74,7 +75,7 @@ class PooledClient(stripe.HTTPClient):
                 method.upper(),
                 url,
                 body=post_data,
-                headers={**(headers or {}), **_ENCODINGS},
+                headers={**(headers or {}), **_ENCODINGS, "Authorization": f"Bearer {self._key.current()}"},
                 redirect=False,
                 retries=False,
                 preload_content=False,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import threading
+
 from wanesync.cli.context import ConfigFile, read_logged_config, set_on_stop_signals, use_database
 from wanesync.config.model import WEBHOOK_SECRETS
 from wanesync.output import print_line
 from wanesync.store.patience import Patience
-from wanesync.wiring import build_web_server, is_on_file
+from wanesync.wiring import build_secret_refresh, build_web_server, is_on_file
 
 
 def serve(config_file: ConfigFile = None) -> None:
@@ -18,6 +21,8 @@ def serve(config_file: ConfigFile = None) -> None:
         with store.patient(patience):
             server = build_web_server(config, store)
         server.start()
+        refresh = build_secret_refresh(config, store, f"serve {os.getpid()}", stopping)
+        threading.Thread(target=refresh.run, name="secret-refresh", daemon=True).start()
         try:
             announce(server.url)
             server.beat_until(stopping)

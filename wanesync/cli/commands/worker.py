@@ -25,6 +25,7 @@ from wanesync.wiring import (
     build_retention_task,
     build_routine_tasks,
     build_runtime,
+    build_secret_refresh,
     build_side_probe,
     build_worker,
     is_on_file,
@@ -94,6 +95,8 @@ def run_worker(
     threading.Thread(target=retention.run, name="retention", daemon=True).start()
     threading.Thread(target=marker.run, name="generation", daemon=True).start()
     threading.Thread(target=probe.run, name="side-probe", daemon=True).start()
+    refresh = build_secret_refresh(config, runtime.store, f"worker {runtime.name}", stopping)
+    threading.Thread(target=refresh.run, name="secret-refresh", daemon=True).start()
     if Side.HUBSPOT in sides:
         check = build_portal_check(config, runtime, stopping)
         threading.Thread(target=check.run, name="portal-check", daemon=True).start()

@@ -86,5 +86,6 @@ def _describe_failure(tx: Tx, side: Side, check: SideCheck) -> str:
     lasting = format_duration(tx.now_ms - check.since_ms)
     if check.failure in KEY_FAILURES:
         key = KEY_SETTINGS[side]
-        return f"{side} refuses the key for {lasting} ({check.reason}): put a valid one into {key} and restart"
+        advice = f"put a valid one into {key} and restart; one that a file, a command or a manager holds is read again"
+        return f"{side} refuses the key for {lasting} ({check.reason}): {advice}"
     return f"{side} does not answer as it should for {lasting}: {check.reason}; see its status page and the network"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from wanesync.sandbox.hubspot.answers import Answer, Refusal, iso, rate_limited
 from wanesync.sandbox.hubspot.call import Call
@@ -105,9 +105,11 @@ def token_of(headers: Mapping[str, str]) -> str:
     return token if scheme.lower() == "bearer" else ""
 
 
-def authenticate(headers: Mapping[str, str], app_id: int) -> Source:
+def authenticate(headers: Mapping[str, str], app_id: int, revoked: Collection[str] = ()) -> Source:
     """The caller: any ``pat-…`` token is the app's own, unless it contains ``other``. Raises the 401."""
     token = token_of(headers)
+    if token in revoked:
+        raise Refusal(401, "INVALID_AUTHENTICATION", "Authentication credentials not valid.")
     if not token.startswith("pat-"):
         message = (
             "Authentication credentials not found. This API supports OAuth 2.0 authentication and you can find "

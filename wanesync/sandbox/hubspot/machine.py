@@ -46,6 +46,7 @@ class HubSpotMachine:
         self.events, self.notes = Events(), Notes()
         self.rate_limiter = RateLimiter(self.settings)
         self.grants = Grants()
+        self.revoked_keys: set[str] = set()
         self.operations: Counter[str] = Counter()
         self.versions: Counter[str] = Counter()
         self._arrivals = ArrivalCounter()
@@ -58,7 +59,7 @@ class HubSpotMachine:
         self._arrivals.count(now_ms)
         headers: dict[str, str] = dict(JSON_HEADER)
         try:
-            authenticate(request.headers, self.settings.app_id)
+            authenticate(request.headers, self.settings.app_id, self.revoked_keys)
             route, _ = self._find(request)
             self.operations[route.operation] += 1
             self.versions[version_of(request.path)] += 1
@@ -75,7 +76,7 @@ class HubSpotMachine:
             return refused
         headers: dict[str, str] = dict(JSON_HEADER)
         try:
-            source = authenticate(request.headers, self.settings.app_id)
+            source = authenticate(request.headers, self.settings.app_id, self.revoked_keys)
             route, variables = self._find(request)
             if not route.searches:
                 headers.update(self.rate_limiter.headers(now_ms))
@@ -111,6 +112,10 @@ class HubSpotMachine:
     def set_grants(self, key: str, grants: Iterable[str] | None) -> None:
         """Give a token these scopes and no others (None: all). Raises ValueError."""
         self.grants.grant(key, grants)
+
+    def revoke(self, key: str) -> None:
+        """Refuse a token from now on."""
+        self.revoked_keys.add(key)
 
     def current_faults(self) -> Faults:
         """The injected faults."""

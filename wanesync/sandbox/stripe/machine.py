@@ -7,7 +7,7 @@ import binascii
 import random
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from email.utils import formatdate
 from urllib.parse import parse_qsl
@@ -39,7 +39,7 @@ MEMBERS = ("address", "address.*", "business_name", "email", "metadata", "name",
 TEST_KEY = re.compile(r"[sr]k_test_[A-Za-z0-9_]+")
 
 
-def read_key(headers: Mapping[str, str], account_id: str) -> str:
+def read_key(headers: Mapping[str, str], account_id: str, revoked: Collection[str] = ()) -> str:
     """The API key, from Bearer or Basic. Raises Refusal: 401 for an invalid key, 403 for another account."""
     key = _find_key(headers.get("authorization", ""))
     if not key:
@@ -51,6 +51,10 @@ def read_key(headers: Mapping[str, str], account_id: str) -> str:
     hidden = f"{key[:8]}{'*' * 8}{key[-4:]}" if len(key) > 16 else "*" * 8
     if not TEST_KEY.fullmatch(key):
         raise Refusal(401, f"Invalid API Key provided: {hidden}").of_type(
+            INVALID, {"WWW-Authenticate": 'Basic realm="Stripe"'}
+        )
+    if key in revoked:
+        raise Refusal(401, f"Expired API Key provided: {hidden}", code="api_key_expired").of_type(
             INVALID, {"WWW-Authenticate": 'Basic realm="Stripe"'}
         )
     wanted = headers.get("stripe-account", account_id)
@@ -97,6 +101,7 @@ class StripeMachine:
         self._rng = rng
         self._answers = IdempotencyStore()
         self.grants = Grants(self.settings.account_id)
+        self.revoked_keys: set[str] = set()
         self._arrivals = ArrivalCounter()
         self._global = RateWindow(self.settings.rate_per_s)
         self._search = RateWindow(self.settings.search_rate_per_s)
@@ -135,7 +140,7 @@ class StripeMachine:
         return None
 
     def _find(self, request: Request) -> tuple[Operation, tuple[str, ...]]:
-        key = read_key(request.headers, self.settings.account_id)
+        key = read_key(request.headers, self.settings.account_id, self.revoked_keys)
         found = find_operation(request.method, request.path)
         if found is None:
             raise refuse_path(request.method, request.path)
@@ -185,6 +190,10 @@ class StripeMachine:
         """Set the injected faults."""
         self.account.faults = faults
 
+    def revoke(self, key: str) -> None:
+        """Refuse a key from now on."""
+        self.revoked_keys.add(key)
+
     def set_grants(self, key: str, grants: Iterable[str] | None) -> None:
         """Give a restricted key these permissions and no others (None: all). Raises ValueError."""
         self.grants.grant(key, grants)
@@ -231,7 +240,7 @@ class StripeMachine:
         }
 
     def _answer(self, request: Request, request_id: str, now_ms: int) -> Response:
-        key = read_key(request.headers, self.settings.account_id)
+        key = read_key(request.headers, self.settings.account_id, self.revoked_keys)
         operation, ids = self._find(request)
         if self._occurs(self.account.faults.error_503):
             raise refuse_down(503)
