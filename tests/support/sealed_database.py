@@ -56,6 +56,12 @@ def read_each(store: Store) -> Iterator[tuple[str, str, DecryptionFailed | None]
                 yield table, " ".join(key), _try_read(_READERS[table], tx, key)
 
 
+def read_row(store: Store, table: str, key: tuple[str, ...]) -> DecryptionFailed | None:
+    """Read one row as the program does; why that fails."""
+    with store.reading() as tx:
+        return _try_read(_READERS[table], tx, key)
+
+
 def _try_read(read: Callable[[Tx, tuple[str, ...]], object], tx: Tx, key: tuple[str, ...]) -> DecryptionFailed | None:
     try:
         assert read(tx, key) is not None

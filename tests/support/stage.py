@@ -21,8 +21,10 @@ from wanesync.ops.status import read_status
 from wanesync.reconcile.compare import Report
 from wanesync.sandbox.server import HUBSPOT_KEY, STRIPE_KEY, Options, Sandbox
 from wanesync.sandbox.stand_in import WebhookTarget
+from wanesync.store.key_source import create_key_file
 from wanesync.wiring import build_catch_up, build_reconcile, build_runtime, open_database
 
+KEY = f"test:{base64.b64encode(bytes(range(32))).decode()}"
 HUBSPOT_SECRET, STRIPE_SECRET = "hubspot-client-secret", "whsec_acceptance"
 LATER_MS = 60_000
 """A job due later than this waits for something that has not happened."""
@@ -45,7 +47,7 @@ allow_base_url = true
 [server]
 port = 0
 [security]
-keys = ["test:{seal_key}"]
+{keys}
 [purchases]
 guest = "create"
 {more}
@@ -55,9 +57,14 @@ Row = dict[str, str]
 
 
 class Stage:
-    """Everything a test of the whole program needs. ``more``: further lines of the configuration."""
+    """Everything a test of the whole program needs. ``more``: further lines of the configuration.
 
-    def __init__(self, database: str, folder: Path, options: Options | None = None, more: str = "") -> None:
+    ``key_file``: the encryption keys stand in a file ``test.keys`` instead of the configuration.
+    """
+
+    def __init__(
+        self, database: str, folder: Path, options: Options | None = None, more: str = "", *, key_file: bool = False
+    ) -> None:
         self.sandbox = Sandbox(options or Options(tier="enterprise", stripe_limit=1000, hubspot_limit=1000))
         self.sandbox.start()
         self.file = folder / "wanesync.toml"
@@ -71,10 +78,12 @@ class Stage:
                 stripe_key=STRIPE_KEY,
                 stripe_secret=STRIPE_SECRET,
                 stripe_url=self.sandbox.stripe_url,
-                seal_key=base64.b64encode(bytes(range(32))).decode(),
+                keys='key_file = "test.keys"' if key_file else f'keys = ["{KEY}"]',
                 more=more,
             )
         )
+        if key_file:
+            create_key_file(folder / "test.keys", KEY)
         self.config: Config = load(self.file, {})
         self.store = open_database(self.config, migrate=True)
         self.runtime = build_runtime(self.config, self.store, tuple(Side))
