@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from wanesync import intake_wiring
 from wanesync.accounts import AccountGate, Pins, find_pinned, load_pins, read_pins, store_pins
 from wanesync.adapters.field_translation import FieldTranslator
-from wanesync.adapters.network import NetworkPolicy
+from wanesync.adapters.network import NetworkPolicy, describe_policy
 from wanesync.config.model import API_KEYS, Config
 from wanesync.core.change_guard import MINUTE_MS, ChangeGuardRule
 from wanesync.core.errors import ConfigError, NotFound, WanesyncError
@@ -45,6 +45,7 @@ from wanesync.sync.failpoints import read_failpoint
 from wanesync.sync.job_results import resume_refused
 from wanesync.sync.runtime import ProcessState, Runtime, SyncOptions
 from wanesync.sync.writer import WRITES
+from wanesync.web.exposure import check_doors, shows_metrics
 from wanesync.worker.api_key import RenewedKey
 from wanesync.worker.generation import GenerationMarker
 from wanesync.worker.portal_check import PortalCheck
@@ -293,13 +294,17 @@ def build_retention_task(config: Config, store: Store) -> RetentionTask:
 def build_web_server(config: Config, store: Store) -> WebServer:
     """Build the web server with its socket open. Raises ``ConfigError`` and ``WrongAccount``."""
     from wanesync.ops.health.gauges import read_gauges  # noqa: PLC0415 - the web process only
+    from wanesync.web.certificate import ServerCertificate  # noqa: PLC0415 - the web process only
     from wanesync.web.door_test import DoorTest  # noqa: PLC0415 - the web process only
     from wanesync.web.metrics import WebhookCounters  # noqa: PLC0415 - the web process only
+    from wanesync.web.proxies import TrustedProxies, parse_network  # noqa: PLC0415 - the web process only
     from wanesync.web.server import WebServer, find_trouble  # noqa: PLC0415 - the web process only
     from wanesync.web.settings import WebSettings  # noqa: PLC0415 - the web process only
 
     if not config.is_rehearsal:
         config.require("server.public_url")
+    check_doors(config.server)
+    server = config.server
     counts = WebhookCounters()
     intake = replace(build_intake(config, store), count=counts.count_elements)
     settings = WebSettings(
@@ -308,6 +313,11 @@ def build_web_server(config: Config, store: Store) -> WebServer:
         ready=lambda: find_trouble(store),
         gauges=lambda: read_gauges(store),
         receive_test=DoorTest(store, intake.hooks).receive,
+        certificate=ServerCertificate(server.certificate, server.key) if server.certificate and server.key else None,
+        metrics_address=None if server.metrics_port is None else (server.metrics_host, server.metrics_port),
+        metrics_token=server.metrics_token.get_secret_value() if server.metrics_token else "",
+        shows_metrics=shows_metrics(config.server),
+        trusted_proxies=TrustedProxies(tuple(map(parse_network, server.trusted_proxies))),
     )
     return WebServer(store, intake, settings, (config.server.host, config.server.port), counts)
 
@@ -456,6 +466,7 @@ def build_examined(
     if config.stripe.webhook_secrets:
         sign[Side.STRIPE] = partial(sign_stripe, config.stripe.webhook_secrets[0])
     events, version = describe_endpoint()
+    addresses = {Side.HUBSPOT: config.hubspot.base_url, Side.STRIPE: config.stripe.base_url}
     return Examined(
         config=config,
         config_file=config_file,
@@ -468,4 +479,5 @@ def build_examined(
         events=events,
         version=version,
         broken=frozenset(broken),
+        ways={side: describe_policy(build_network_policy(config), url) for side, url in addresses.items()},
     )

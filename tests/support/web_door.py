@@ -123,7 +123,9 @@ def serve(settings: WebSettings, intake: Memory) -> Iterator[Door]:
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     ready: Future[None] = Future()
-    config = uvicorn.Config(build_app(intake, settings), log_config=None, access_log=False, lifespan="off")
+    config = uvicorn.Config(
+        build_app(intake, settings), log_config=None, access_log=False, lifespan="off", proxy_headers=False
+    )
     server = uvicorn.Server(config)
     listener.listen(128)
 

@@ -48,6 +48,7 @@ def test_health_readiness_and_metrics() -> None:
         public_url=PUBLIC_URL,
         ready=lambda: reasons[0],
         gauges=lambda: {'wanesync_jobs{lane="stripe",state="ready"}': 12},
+        shows_metrics=True,
     )
     with serve(settings, Memory()) as door:
         assert door.ask("GET", "/healthz").json == {"status": "ok"}
@@ -73,8 +74,41 @@ def test_probes_that_fail_say_so() -> None:
     def fail_too() -> str:
         raise DatabaseUnavailable("postgresql://user:password@host")
 
-    with serve(WebSettings(ready=fail_too, gauges=fail), Memory()) as door:
+    with serve(WebSettings(ready=fail_too, gauges=fail, shows_metrics=True), Memory()) as door:
         ready, metrics = door.ask("GET", "/readyz"), door.ask("GET", "/metrics")
     assert (ready.status, ready.json["reason"]) == (503, "DatabaseUnavailable")
     assert (metrics.status, b"password" in metrics.body) == (200, False)
     assert b"wanesync_gauges_available 0" in metrics.body
+
+
+def test_a_public_door_shows_neither_figures_nor_reasons() -> None:
+    settings = WebSettings(public_url=PUBLIC_URL, ready=lambda: "the database is down")
+    with serve(settings, Memory()) as door:
+        assert door.ask("GET", "/metrics").status == 404
+        down = door.ask("GET", "/readyz")
+        assert (down.status, down.json) == (503, {"status": "not ready"})
+        assert door.ask("GET", "/healthz").status == 200
+
+
+@pytest.mark.parametrize(
+    ("given", "seen"),
+    [
+        ("", False),
+        ("Bearer the-right-token", True),
+        ("bearer  the-right-token ", True),
+        ("Bearer the-right-tokem", False),
+        ("Bearer the-right-token2", False),
+        ("Bearer", False),
+        ("Basic the-right-token", False),
+        ("the-right-token", False),
+    ],
+)
+def test_figures_and_reasons_are_shown_to_the_right_token_alone(given: str, seen: bool) -> None:
+    settings = WebSettings(ready=lambda: "down", metrics_token="the-right-token", shows_metrics=True)
+    assert "the-right-token" not in repr(settings)
+    with serve(settings, Memory()) as door:
+        headers = {"Authorization": given} if given else {}
+        page = door.ask("GET", "/metrics", headers=headers)
+        assert page.status == (200 if seen else 401)
+        assert seen or page.headers["www-authenticate"] == "Bearer"
+        assert ("reason" in door.ask("GET", "/readyz", headers=headers).json) == seen

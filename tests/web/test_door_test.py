@@ -33,7 +33,9 @@ def store(tmp_path: Path) -> Iterator[Store]:
 @contextmanager
 def serving(store: Store) -> Iterator[Door]:
     memory = Memory()
-    settings = WebSettings(public_url=PUBLIC_URL, receive_test=DoorTest(store, memory.hooks).receive, threads=1)
+    settings = WebSettings(
+        public_url=PUBLIC_URL, receive_test=DoorTest(store, memory.hooks).receive, threads=1, shows_metrics=True
+    )
     with serve(settings, memory) as door:
         yield door
 

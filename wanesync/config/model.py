@@ -42,6 +42,8 @@ from wanesync.config.value_types import (
     HubSpotSecrets,
     HubSpotToken,
     ListeningHost,
+    MetricsToken,
+    NetworkAddress,
     Password,
     Property,
     ProxyAddress,
@@ -81,11 +83,13 @@ HOOK_SECRETS: Mapping[Side, str] = {
 }
 WEBHOOK_SECRETS = tuple(HOOK_SECRETS.values())
 """The secrets by which webhooks are verified."""
+DOOR_SECRETS = (*WEBHOOK_SECRETS, "server.metrics_token")
+"""The secrets that a process which receives webhooks uses."""
 BUS_SECRETS = ("bus.password", "bus.seal_key")
 """The secrets by which a process takes part in the bus."""
 VENDOR_SECRETS = frozenset({*API_KEYS.values(), *WEBHOOK_SECRETS})
 """The secrets by which the vendors are called, and their webhooks verified."""
-OPTIONAL_SECRETS = VENDOR_SECRETS | set(BUS_SECRETS)
+OPTIONAL_SECRETS = VENDOR_SECRETS | {*BUS_SECRETS, *DOOR_SECRETS}
 """The secrets that only some processes use."""
 STORE_SECRETS = frozenset({"database", "database_password", "security.keys"})
 """The secrets of a process that uses the database."""
@@ -158,12 +162,30 @@ class Stripe(Section):
 
 
 class Server(Section):
-    """The web door. ``public_url``: what HubSpot calls, as HubSpot signs it."""
+    """The web door. ``public_url``: what HubSpot calls, as HubSpot signs it.
+
+    ``certificate``, ``key``: PEM files of TLS. ``behind_proxy``: a proxy in front ends TLS. ``trusted_proxies``: the
+    networks whose forwarding headers count. ``metrics_port``: of a listener for figures alone; ``metrics_token``: what
+    a request for them must carry.
+    """
 
     host: ListeningHost = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8787
     public_url: Address | None = None
     max_body_bytes: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = 40 * 1024 * 1024
+    certificate: FilePath | None = None
+    key: FilePath | None = None
+    behind_proxy: bool = False
+    trusted_proxies: Annotated[tuple[NetworkAddress, ...], BeforeValidator(as_tuple)] = ()
+    metrics_host: ListeningHost = "127.0.0.1"
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = None
+    metrics_token: MetricsToken | None = None
+
+    @model_validator(mode="after")
+    def _check_pair(self) -> Server:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key must be given both or neither")
+        return self
 
 
 class Network(Section):
@@ -571,7 +593,10 @@ def _check_place(data: tables.Table, path: Path, found: os.stat_result) -> list[
     return [ConfigProblem(literal, text)]
 
 
-FILE_KEYS = ("network.ca_bundle", "security.key_file", "bus.ca", "bus.certificate", "bus.key")
+FILE_KEYS = (
+    *("server.certificate", "server.key", "network.ca_bundle", "security.key_file"),
+    *("bus.ca", "bus.certificate", "bus.key"),
+)
 """Keys that name a file; a relative path begins at the folder of the configuration."""
 FIELD_TEXT = "must be written [[field]], in two brackets, once for each field"
 PLAIN_TEXTS = {

@@ -60,6 +60,8 @@ MAX_DAYS = 36_500
 MAX_COUNT = 2**53
 """The largest whole number that JSON of every program keeps; both databases hold it."""
 IPV6 = 6
+MIN_TOKEN_CHARS = 24
+"""Shortest token that is accepted (our choice): 24 letters and digits cannot be guessed."""
 MAX_HOST_CHARS = 253
 """RFC 1035, without the last dot."""
 NO_ADDRESS = "must be an address such as https://host.example, or with a port https://host.example:8443"
@@ -143,6 +145,22 @@ def _proxy(value: SecretStr) -> SecretStr:
         usable = False
     if not usable:
         raise ValueError("must be http://host:port or https://host:port, with a login http://user:password@host:port")
+    return value
+
+
+def _network(value: str) -> str:
+    try:
+        network = ipaddress.ip_network(value)
+    except ValueError:
+        raise ValueError("must be an address or a network of a proxy, such as 127.0.0.1 or 10.0.0.0/8") from None
+    if network.prefixlen == 0:
+        raise ValueError("is every address there is: name those of the proxies")
+    return str(network)
+
+
+def _metrics_token(value: SecretStr) -> SecretStr:
+    if len(_secret(value).get_secret_value()) < MIN_TOKEN_CHARS:
+        raise ValueError(f"must have at least {MIN_TOKEN_CHARS} characters: openssl rand -hex 32")
     return value
 
 
@@ -345,6 +363,8 @@ FieldName = Annotated[
 ]
 ListeningHost = Annotated[str, Field(min_length=1), AfterValidator(_listening_host)]
 Address = Annotated[str, AfterValidator(_address)]
+NetworkAddress = Annotated[str, AfterValidator(_network)]
+MetricsToken = Annotated[SecretStr, AfterValidator(_metrics_token)]
 ProxyAddress = Annotated[SecretStr, AfterValidator(_proxy)]
 FilePath = Annotated[str, Field(min_length=1), AfterValidator(_file_path)]
 """A file; ``load`` makes a relative path begin at the folder of the configuration."""

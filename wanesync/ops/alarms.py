@@ -16,6 +16,7 @@ from wanesync.ops.health.portal_problems import find_portal_alarms
 from wanesync.ops.health.secret_troubles import find_secret_alarms
 from wanesync.ops.health.side_checks import find_side_alarms
 from wanesync.ops.health.web_door import find_webhook_alarms
+from wanesync.ops.health.web_notices import find_notice_alarms
 from wanesync.ratelimit.quotas import find_alarms as find_quota_alarms
 from wanesync.store.tables.settings import OPERATOR, RESTORED, SERVERLESS_DOOR
 from wanesync.sync.loader import LISTED
@@ -110,6 +111,7 @@ def read_health(tx: Tx) -> Health:
         *find_secret_alarms(tx),
         *find_portal_alarms(tx),
         *find_webhook_alarms(tx),
+        *find_notice_alarms(tx),
         *find_quota_alarms(tx),
         *find_version_alarms(tx),
         *_find_account_purchases(tx),

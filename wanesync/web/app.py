@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from collections.abc import Mapping
 from http import HTTPStatus
 
@@ -37,50 +39,80 @@ def build_app(intake: IntakePort, settings: WebSettings, counts: WebhookCounters
     """
     counts = counts or WebhookCounters()
     hooks = WebhookRoutes(intake, settings, counts)
-    health = Health(settings, counts)
-    app = Starlette(
-        routes=[
+    health = Health(settings, counts, shows_details=settings.shows_metrics)
+    return _build(
+        [
             Route(HUBSPOT_PATH, hooks.handler(Side.HUBSPOT), methods=["POST"]),
             Route(STRIPE_PATH, hooks.handler(Side.STRIPE), methods=["POST"]),
-            Route("/healthz", health.is_alive),
-            Route("/readyz", health.is_ready),
-            Route("/metrics", health.show_metrics),
-        ],
-        middleware=[Middleware(SecurityHeaders)],
-        exception_handlers={HTTPException: _refuse},
+            *health.routes(),
+        ]
+    )
+
+
+def build_metrics_app(settings: WebSettings, counts: WebhookCounters) -> Starlette:
+    """Build the application of the listener for monitoring: health with its reasons, and metrics; no webhooks."""
+    return _build(Health(settings, counts, shows_details=True).routes())
+
+
+def _build(routes: list[Route]) -> Starlette:
+    app = Starlette(
+        routes=routes, middleware=[Middleware(SecurityHeaders)], exception_handlers={HTTPException: _refuse}
     )
     app.router.redirect_slashes = False  # a redirected webhook counts as failed
     return app
 
 
 class Health:
-    """Endpoints for monitoring: alive (the process answers), ready (it can store webhooks), metrics."""
+    """Endpoints for monitoring: alive (the process answers), ready (it can store webhooks), metrics.
 
-    def __init__(self, settings: WebSettings, counts: WebhookCounters) -> None:
-        self._settings, self._counts = settings, counts
+    ``shows_details``: on this listener metrics and reasons are shown, where there is a token to those who send it.
+    """
+
+    def __init__(self, settings: WebSettings, counts: WebhookCounters, *, shows_details: bool) -> None:
+        self._settings, self._counts, self._shows_details = settings, counts, shows_details
+        self._digest = _digest(settings.metrics_token)
+
+    def routes(self) -> list[Route]:
+        """Return the endpoints; without details there is no ``/metrics``."""
+        routes = [Route("/healthz", self.is_alive), Route("/readyz", self.is_ready)]
+        return [*routes, Route("/metrics", self.show_metrics)] if self._shows_details else routes
+
+    def _may_see(self, request: Request) -> bool:
+        if not self._shows_details or not self._settings.metrics_token:
+            return self._shows_details
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        # The digests are of one length, so that the time of the comparison shows nothing of the token's.
+        return hmac.compare_digest(_digest(token.strip()), self._digest) and scheme.lower() == "bearer"
 
     async def is_alive(self, _request: Request) -> Response:
         """GET /healthz: 200 as long as the process answers."""
         return JSONResponse({"status": "ok"})
 
-    async def is_ready(self, _request: Request) -> Response:
-        """GET /readyz: 200 if a webhook could be stored now, else 503 with the reason."""
+    async def is_ready(self, request: Request) -> Response:
+        """GET /readyz: 200 if a webhook could be stored now, else 503; the reason only where details are shown."""
         try:
             reason = await to_thread.run_sync(self._settings.ready)
         except Exception as error:  # noqa: BLE001 - any error means not ready
             reason = type(error).__name__
-        return JSONResponse(
-            {"status": "not ready", "reason": reason} if reason else {"status": "ok"}, 503 if reason else 200
-        )
+        if not reason:
+            return JSONResponse({"status": "ok"})
+        shown = {"status": "not ready"} | ({"reason": reason} if self._may_see(request) else {})
+        return JSONResponse(shown, 503)
 
-    async def show_metrics(self, _request: Request) -> Response:
+    async def show_metrics(self, request: Request) -> Response:
         """GET /metrics: counters of this process, gauges of the whole installation."""
+        if not self._may_see(request):
+            return JSONResponse({"error": "unauthorized"}, 401, {"WWW-Authenticate": "Bearer"})
         gauges: Mapping[str, float]
         try:
             gauges = await to_thread.run_sync(self._settings.gauges)
         except Exception:  # noqa: BLE001 - the counters need no database
             gauges = {"wanesync_gauges_available": 0}
         return PlainTextResponse(self._counts.render(gauges), headers={"Content-Type": CONTENT_TYPE})
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "replace")).digest()
 
 
 async def _refuse(_request: Request, error: Exception) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import resource
-from typing import ClassVar
+from typing import Any, ClassVar, Protocol
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -38,13 +38,50 @@ def raise_file_limit() -> int:
 def make_protocol(max_connections: int) -> type[BoundedProtocol]:
     """Return the protocol of a server with at most this many open connections."""
 
-    class Protocol(BoundedProtocol):
+    class LimitedProtocol(BoundedProtocol):
         limit = max_connections
 
-    return Protocol
+    return LimitedProtocol
 
 
-_NUMBERS = itertools.count()
+NUMBERS = itertools.count()
+"""Numbers of connections, in the order in which they were accepted."""
+
+
+class Connection(Protocol):
+    """An open connection, as the bound on their number needs it. ``waits_since_s``: of the event loop's time."""
+
+    waits_since_s: float
+    number: int
+
+    @property
+    def connections(self) -> set[Any]:
+        """All connections of the server."""
+        ...
+
+    def abort(self) -> None:
+        """Close it at once."""
+        ...
+
+    def is_closing(self) -> bool:
+        """Return whether it is being closed."""
+        ...
+
+    def is_waiting(self) -> bool:
+        """Return whether it may lose its place."""
+        ...
+
+
+def make_room(newest: Connection, limit: int) -> None:
+    """Close the connections that have been waiting longest, ``newest`` last, until no more than ``limit`` are open."""
+    if len(newest.connections) <= limit:
+        return
+    open_now: list[Connection] = [one for one in newest.connections if not one.is_closing()]
+    excess = len(open_now) - limit
+    if excess > 0:
+        waiting = sorted((one for one in open_now if one is not newest and one.is_waiting()), key=_since)
+        for one in [*waiting, newest][:excess]:
+            one.abort()
 
 
 class HeadTooLarge(Exception):
@@ -72,19 +109,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a new connection, and close the one that has been waiting longest if there are too many."""
         super().connection_made(transport)  # type: ignore[arg-type] # uvicorn names the narrower type
-        self.number = next(_NUMBERS)
+        self.number = next(NUMBERS)
         self.waits_since_s = self.loop.time()
         self._timer = self.loop.call_later(IDLE_TIMEOUT_S, self._close_if_idle)
-        self._make_room()
-
-    def _make_room(self) -> None:
-        """Close the connections that have been waiting longest, this one last, until no more are open than allowed."""
-        open_now = [one for one in self.connections if isinstance(one, BoundedProtocol) and not one.is_closing()]
-        excess = len(open_now) - self.limit
-        if excess > 0:
-            waiting = sorted((one for one in open_now if one is not self and one.is_waiting()), key=_since)
-            for one in [*waiting, self][:excess]:
-                one.transport.abort()
+        make_room(self, self.limit)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes of a request; refuse it when one of its headers does not end."""
@@ -142,6 +170,10 @@ class BoundedProtocol(HttpToolsProtocol):
         cycle: RequestResponseCycle | None = self.cycle  # None before the first request, which uvicorn does not name
         return None if cycle is None or cycle.response_complete else cycle
 
+    def abort(self) -> None:
+        """Close the connection at once."""
+        self.transport.abort()
+
     def is_closing(self) -> bool:
         """Return whether the connection is being closed."""
         return self.transport.is_closing()
@@ -153,11 +185,11 @@ class BoundedProtocol(HttpToolsProtocol):
     def _close_if_idle(self) -> None:
         left_s = self.waits_since_s + IDLE_TIMEOUT_S - self.loop.time()
         if self._running is None and left_s <= 0:
-            self.transport.abort()
+            self.abort()
         else:
             self._timer = self.loop.call_later(left_s if left_s > 0 else IDLE_TIMEOUT_S, self._close_if_idle)
 
 
-def _since(one: BoundedProtocol) -> tuple[float, int]:
+def _since(one: Connection) -> tuple[float, int]:
     """Sort by how long a connection waits; many are accepted at the same time of the event loop."""
     return (one.waits_since_s, one.number)

@@ -15,7 +15,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 class WebhookCounters:
     """Webhooks by side and status of the answer, and by their outcome since they were last taken for the database.
 
-    ``count`` and ``render`` run on the event loop, the other methods in any thread.
+    Every method may be called in any thread: the listener for monitoring has an event loop of its own.
     """
 
     def __init__(self) -> None:
@@ -26,8 +26,9 @@ class WebhookCounters:
 
     def count(self, side: Side, status: int, outcome: Outcome, stored: int) -> None:
         """Count one answer, its outcome and the events it stored."""
-        self._answers[side, status] += 1
-        self._stored[side] += stored
+        with self._guard:
+            self._answers[side, status] += 1
+            self._stored[side] += stored
         self.count_elements(side, outcome, 1)
 
     def count_elements(self, side: Side, outcome: Outcome, number: int) -> None:
@@ -48,11 +49,13 @@ class WebhookCounters:
 
     def render(self, gauges: Mapping[str, float]) -> str:
         """Return the metrics page; the names of ``gauges`` include their labels."""
+        with self._guard:
+            answers, stored = sorted(self._answers.items()), sorted(self._stored.items())
         lines = ["# TYPE wanesync_webhooks_total counter"]
-        for (side, status), number in sorted(self._answers.items()):
+        for (side, status), number in answers:
             lines.append(f'wanesync_webhooks_total{{side="{side}",status="{status}"}} {number}')
         lines.append("# TYPE wanesync_events_stored_total counter")
-        for side, number in sorted(self._stored.items()):
+        for side, number in stored:
             lines.append(f'wanesync_events_stored_total{{side="{side}"}} {number}')
         lines += (f"{name} {value:g}" for name, value in sorted(gauges.items()))
         return "\n".join(lines) + "\n"

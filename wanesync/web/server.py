@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import random
 import socket
 import threading
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -14,19 +17,27 @@ import uvicorn
 from wanesync.core.errors import ConfigError, DatabaseUnavailable, FieldMapChanged
 from wanesync.core.ids import make_id
 from wanesync.ops.alarms import WEB
+from wanesync.ops.health.web_notices import put_notice
 from wanesync.sync.loader import LISTED
-from wanesync.web.app import build_app
+from wanesync.web.app import build_app, build_metrics_app
 from wanesync.web.connections import KEPT_FILES, make_protocol, raise_file_limit
+from wanesync.web.exposure import is_loopback_host
 from wanesync.web.metrics import WebhookCounters
+from wanesync.web.tls import make_tls_protocol
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
     from wanesync.store.database import Store, Tx
+    from wanesync.web.certificate import ServerCertificate
     from wanesync.web.settings import IntakePort, WebSettings
 
 HEARTBEAT_S = 2.0
 """As often as a worker's heartbeat, so that ``status`` shows both alike."""
 SHUTDOWN_TIMEOUT_S = 5
 """Time for open requests when the server stops; both senders repeat what got no answer."""
+MAX_METRICS_CONNECTIONS = 64
+"""Connections of the listener for monitoring (our choice): few programs ask, one request at a time."""
 BACKLOG = 128
 """Connections the kernel queues: it hands them over in one turn, before the oldest can be closed for them."""
 
@@ -48,35 +59,34 @@ class WebServer:
         self._store = store
         self._trouble = ""
         self._find_trouble = settings.ready
-        settings = replace(settings, ready=self._describe_trouble)
+        settings = replace(settings, ready=self._describe_trouble, gauges=partial(self._add_gauges, settings.gauges))
+        self._certificate = settings.certificate
         self._counts = counts or WebhookCounters()
-        self._socket = _listen(*address)
         allowed = min(settings.max_connections, raise_file_limit() - KEPT_FILES)
-        options = uvicorn.Config(
-            build_app(intake, settings, self._counts),
-            http=make_protocol(allowed),
-            backlog=BACKLOG,
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_S,
-        )
-        self._server = uvicorn.Server(options)
-        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="web")
-        host, port = self._socket.getsockname()[:2]
-        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        door = Listener(address, build_app(intake, settings, self._counts), allowed, settings.certificate)
+        self._listeners = [door]
+        self.url, self.metrics_url = door.url, ""
+        if settings.metrics_address is not None:
+            # On this machine it is called by its number, for which the certificate is not.
+            pair = None if is_loopback_host(settings.metrics_address[0]) else settings.certificate
+            app = build_metrics_app(settings, self._counts)
+            try:
+                second = Listener(settings.metrics_address, app, MAX_METRICS_CONNECTIONS, pair, "server.metrics_port")
+            except ConfigError:
+                door.close()
+                raise
+            self._listeners.append(second)
+            self.metrics_url = second.url
 
     def start(self) -> None:
         """Start serving."""
-        self._thread.start()
+        for listener in self._listeners:
+            listener.start()
 
     def stop(self) -> None:
         """Stop serving; open requests have 5 s to finish."""
-        self._server.should_exit = True
-        self._thread.join()
-        self._socket.close()
+        for listener in self._listeners:
+            listener.stop()
 
     def beat_until(self, stopping: threading.Event) -> None:
         """Write heartbeats until ``stopping`` is set, so that ``status`` shows this process.
@@ -90,7 +100,7 @@ class WebServer:
             try:
                 store.sync_clock()
                 store.refresh_keys()
-                store.run(lambda tx: _beat(tx, name, started_ms))
+                store.run(partial(_beat, name, started_ms, self._check_certificate()))
                 self._store_counts()
                 self._trouble = ""
             except FieldMapChanged:
@@ -101,7 +111,18 @@ class WebServer:
                 break
         with contextlib.suppress(DatabaseUnavailable):
             self._store_counts()
-            store.run(lambda tx: tx.processes.remove(name))
+            store.run(lambda tx: _end(tx, name))
+
+    def _check_certificate(self) -> str:
+        """Take a renewed certificate, and return what is wrong with the one in use."""
+        if self._certificate is None:
+            return ""
+        self._certificate.refresh()
+        return self._certificate.find_trouble()
+
+    def _add_gauges(self, read: Callable[[], Mapping[str, float]]) -> Mapping[str, float]:
+        own = {} if self._certificate is None else {"wanesync_certificate_ends_seconds": self._certificate.ends_s}
+        return {**read(), **own}
 
     def _describe_trouble(self) -> str:
         """Return why no webhook can be stored now: by the newest heartbeat, which is a write, and by a read."""
@@ -118,19 +139,77 @@ class WebServer:
                 raise
 
 
-def _beat(tx: Tx, name: str, started_ms: int) -> None:
+class Listener:
+    """An application behind a socket of its own, in a thread of its own. ``option``: what an error names.
+
+    Raises ``ConfigError`` if the port cannot be opened; port 0 takes any free one (see ``url``).
+    """
+
+    def __init__(
+        self,
+        address: tuple[str, int],
+        app: ASGIApp,
+        max_connections: int,
+        certificate: ServerCertificate | None,
+        option: str = "server.port",
+    ) -> None:
+        self._socket = _listen(*address, option)
+        protocol: type[asyncio.Protocol] = make_protocol(max_connections)
+        if certificate is not None:
+            protocol = make_tls_protocol(make_protocol(max_connections), certificate)
+        options = uvicorn.Config(
+            app,
+            http=protocol,
+            ws="none",
+            backlog=BACKLOG,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_S,
+        )
+        self._server = uvicorn.Server(options)
+        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="web")
+        host, port = self._socket.getsockname()[:2]
+        scheme = "http" if certificate is None else "https"
+        self.url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+    def start(self) -> None:
+        """Start serving."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop serving; open requests have 5 s to finish."""
+        self._server.should_exit = True
+        self._thread.join()
+        self.close()
+
+    def close(self) -> None:
+        """Close the socket of a listener that was not started."""
+        self._socket.close()
+
+
+def _beat(name: str, started_ms: int, trouble: str, tx: Tx) -> None:
     tx.settings.check_field_map()
     tx.processes.beat(name, WEB, started_ms)
+    put_notice(tx, name, trouble)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _end(tx: Tx, name: str) -> None:
+    tx.processes.remove(name)
+    put_notice(tx, name, "")
+
+
+def _listen(host: str, port: int, option: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         # Python adds "(while attempting to bind on address …)".
         reason = (error.strerror or str(error)).partition(" (while")[0]
-        problem = f"{host} port {port} cannot be opened ({reason}): choose another server.host or server.port"
+        hosts = option.replace("port", "host")
+        problem = f"{host} port {port} cannot be opened ({reason}): choose another {hosts} or {option}"
         raise ConfigError([problem]) from error
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
 
 from wanesync.core.model import Side
 from wanesync.web.door_test import Verdict
+from wanesync.web.proxies import NO_PROXIES, TrustedProxies
+
+if TYPE_CHECKING:
+    from wanesync.web.certificate import ServerCertificate
 
 MAX_CONNECTIONS = 4_096
 """More connections than both senders together open."""
@@ -44,6 +48,10 @@ class WebSettings:
     ``ready``: returns "" or why no webhook can be stored (blocking). ``gauges``: returns name -> value for ``/metrics``
     (blocking), a name being a Prometheus metric name with labels. ``threads``: webhooks stored at a time.
     ``receive_test``: takes a test event of ``wanesync doctor`` (``door_test``; blocking).
+    ``certificate``: of TLS; None for plain HTTP. ``metrics_address``: a listener of its own for ``/metrics`` and the
+    details of ``/readyz``; ``metrics_token``: what a request for them must carry, "" for none; ``shows_metrics``: the
+    listener of webhooks shows them, too, to a request with the token. ``trusted_proxies``: whose forwarding headers
+    count.
     ``max_connections``: beyond so many open connections the one that has sent nothing for longest is closed.
     """
 
@@ -53,6 +61,11 @@ class WebSettings:
     retry_after_s: int = 5
     threads: int = 32
     max_connections: int = MAX_CONNECTIONS
+    certificate: ServerCertificate | None = None
+    metrics_address: tuple[str, int] | None = None
+    metrics_token: str = field(default="", repr=False)
+    shows_metrics: bool = False
+    trusted_proxies: TrustedProxies = NO_PROXIES
     ready: Callable[[], str] = _always_ready
     gauges: Callable[[], Mapping[str, float]] = _no_gauges
     receive_test: Callable[[Side, bytes, Mapping[str, str], str], Verdict | None] = _no_test

@@ -21,6 +21,7 @@ from wanesync.web.settings import IntakePort, WebSettings
 logger = structlog.get_logger(__name__)
 
 NO_ROOM = "too many bodies arrive at a time: send it again"
+OWN_TROUBLE = "not stored: this service has a problem of its own, send it again"
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -61,20 +62,20 @@ class WebhookRoutes:
                 response = JSONResponse({"test": test.verdict}, 200 if test.verdict is Verdict.OK else 401)
             except Refusal as refusal:
                 outcome = refusal.outcome
-                response = self._refuse(side, refusal.status, refusal.reason, closes=refusal.closes)
+                response = self._refuse(side, refusal.status, refusal.reason, request, closes=refusal.closes)
             except InvalidSignature as error:
                 outcome = Outcome.CLOCK if isinstance(error, StaleSignature) else Outcome.SIGNATURE
-                response = self._refuse(side, 401, str(error))
+                response = self._refuse(side, 401, str(error), request)
             except InvalidPayload as error:
                 outcome = Outcome.UNREADABLE
-                response = self._refuse(side, 400, str(error))
+                response = self._refuse(side, 400, str(error), request)
             except ClientDisconnect:
                 outcome = Outcome.SLOW
                 response = Response(status_code=400)
             except Exception as error:  # noqa: BLE001 - the sender repeats it; no error of ours may lose an event
                 logger.error("webhook not stored", side=side, error=type(error).__name__)
                 outcome = Outcome.UNAVAILABLE
-                response = self._refuse(side, 503, "not stored: this service has a problem of its own, send it again")
+                response = self._refuse(side, 503, OWN_TROUBLE, request)
             self._counts.count(side, response.status_code, outcome, stored)
             return response
 
@@ -93,10 +94,7 @@ class WebhookRoutes:
 
     async def _store(self, side: Side, request: Request, body: bytes) -> int:
         # The signature identifies the sender and the parser the content: the content type is not checked.
-        headers: dict[str, str] = {}
-        for name, value in request.headers.items():
-            # A header that was sent twice must not pass for one of its two values.
-            headers[name] = f"{headers[name]},{value}" if name in headers else value
+        headers = _join_headers(request)
         if find_nonce(body, headers):
             test = partial(self._settings.receive_test, side, body, headers, self._url(request))
             verdict = await to_thread.run_sync(test, limiter=self._limiter)
@@ -130,12 +128,24 @@ class WebhookRoutes:
         query = request.url.query
         return self._settings.public_url.rstrip("/") + request.url.path + (f"?{query}" if query else "")
 
-    def _refuse(self, side: Side, status: int, reason: str, *, closes: bool = False) -> Response:
+    def _client(self, request: Request) -> str:
+        peer = request.client.host if request.client else ""
+        return self._settings.trusted_proxies.find_client(peer, _join_headers(request))
+
+    def _refuse(self, side: Side, status: int, reason: str, request: Request, *, closes: bool = False) -> Response:
         headers: dict[str, str] = {}
         if status == 503:
             headers["Retry-After"] = str(self._settings.retry_after_s)
         else:
-            logger.warning("webhook refused", side=side, status=status, reason=reason)
+            logger.warning("webhook refused", side=side, status=status, reason=reason, client=self._client(request))
         if closes:
             headers["Connection"] = "close"
         return JSONResponse({"error": reason}, status, headers)
+
+
+def _join_headers(request: Request) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name, value in request.headers.items():
+        # A header that was sent twice must not pass for one of its two values.
+        headers[name] = f"{headers[name]},{value}" if name in headers else value
+    return headers

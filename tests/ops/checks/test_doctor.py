@@ -27,17 +27,18 @@ def test_without_database_and_keys_that_is_what_is_found(tmp_path: Path) -> None
     )
     assert [(finding.check, finding.state) for finding in found] == [
         ("files", State.OK),
+        ("web door", State.OK),
         ("database", State.FAIL),
         ("hubspot key", State.WARN),
         ("stripe key", State.WARN),
     ]
-    assert found[1].fix == "run wanesync init"
+    assert found[2].fix == "run wanesync init"
 
 
 def test_a_broken_key_is_not_named_twice(tmp_path: Path) -> None:
     broken = frozenset({"hubspot.access_token", "stripe.api_key"})
     found = list(examine(Examined(configure(tmp_path), None, None, broken=broken)))
-    assert [finding.check for finding in found] == ["files"]
+    assert [finding.check for finding in found] == ["files", "web door"]
 
 
 def test_what_depends_on_an_account_is_left_out_without_it(tmp_path: Path) -> None:
@@ -45,7 +46,7 @@ def test_what_depends_on_an_account_is_left_out_without_it(tmp_path: Path) -> No
     lost = {"account": Failure.UNREACHED}
     ports = {"hubspot": FakeHubSpot(trouble=dict(lost)), "stripe": FakeStripe(trouble=dict(lost))}
     found = list(examine(Examined(config, None, None, known=KnownAccounts(), **ports)))  # type: ignore[arg-type] # two ports by name
-    assert [finding.check for finding in found] == ["files", "hubspot key", "stripe key"]
+    assert [finding.check for finding in found] == ["files", "web door", "hubspot key", "stripe key"]
 
 
 def test_an_unreadable_portal_is_one_finding_among_the_others(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from wanesync.accounts import find_pinned
 from wanesync.cli.commands.serve import announce
 from wanesync.cli.commands.worker import run_worker, say_if_writes_are_off
 from wanesync.cli.context import ConfigFile, read_logged_config, set_on_stop_signals, use_database
+from wanesync.config.model import DOOR_SECRETS, VENDOR_SECRETS
 from wanesync.core.model import Side
 from wanesync.ops.field_map import MapClaim
 from wanesync.store.patience import Patience
@@ -14,7 +15,7 @@ from wanesync.wiring import build_runtime, build_web_server
 
 def up(config_file: ConfigFile = None) -> None:
     """Run all in one process: webhooks, jobs, the first listing."""
-    config = read_logged_config(config_file)
+    config = read_logged_config(config_file, VENDOR_SECRETS | set(DOOR_SECRETS))
     stopping = set_on_stop_signals()
     patience = Patience(stopping)
     # Only this thread waits for the database: the web door answers 503.
@@ -25,7 +26,7 @@ def up(config_file: ConfigFile = None) -> None:
         server = build_web_server(config, store)
         server.start()
         try:
-            announce(server.url)
+            announce(server.url, server.metrics_url)
             runtime = first or build_runtime(config, store, tuple(Side), patient=True, claim=MapClaim.TAKE_OVER)
             say_if_writes_are_off(store)
             with run_worker(config, runtime, tuple(Side), stopping, list_first=True):

@@ -12,7 +12,7 @@ from wanesync.core.errors import CallError, WanesyncError
 from wanesync.core.fields import FieldMap
 from wanesync.core.model import Side
 from wanesync.core.purchases import Sink
-from wanesync.ops.checks import accounts, local, properties, webhooks
+from wanesync.ops.checks import accounts, listeners, local, properties, webhooks
 from wanesync.ops.checks.accounts import NAMES, KnownAccounts
 from wanesync.ops.checks.door import DoorTester, Signer
 from wanesync.ops.checks.findings import Finding, State, fail, warn
@@ -32,7 +32,7 @@ class Examined:
 
     ``broken``: secrets that cannot be read, which a finding has named already. ``store`` None: ``no_store`` says why. A
     port is None where the configuration has no key. ``events``, ``version``: what the endpoint of Stripe should send.
-    ``try_writes``: ask Stripe whether the key may write.
+    ``ways``: how requests to each side leave, in words. ``try_writes``: ask Stripe whether the key may write.
     """
 
     config: Config
@@ -46,6 +46,7 @@ class Examined:
     events: Sequence[str] = ()
     version: str = ""
     broken: Collection[str] = ()
+    ways: Mapping[Side, str] = field(default_factory=dict)
     try_writes: bool = False
 
     @property
@@ -97,6 +98,8 @@ def _examine_machine(examined: Examined, _found: dict[Side, Account]) -> Iterato
     config, store = examined.config, examined.store
     yield from local.check_files(examined.config_file, config.database)
     yield from local.check_values(config.server.max_body_bytes, config.stripe.rate, config.stripe.mode)
+    yield from listeners.check_listeners(config.server)
+    yield from listeners.check_network(config, examined.ways)
     for problem in examined.no_store:
         text, _, fix = problem.rpartition(": ")
         yield fail("database", text or problem, fix or "see wanesync init")

@@ -12,13 +12,16 @@ import typer
 
 from wanesync import log
 from wanesync.cli.context import DEFAULT_FILE, AsJson, ConfigFile, read_config
-from wanesync.config.model import VENDOR_SECRETS, Config
+from wanesync.config.model import DOOR_SECRETS, VENDOR_SECRETS, Config
 from wanesync.core.errors import ConfigError, WanesyncError
 from wanesync.ops.checks.doctor import describe_config_problems, examine
 from wanesync.ops.checks.findings import Finding, State, count_states
 from wanesync.store.database import Store
 from wanesync.terminal import make_console, print_json
 from wanesync.wiring import build_examined, open_database
+
+EXAMINED = VENDOR_SECRETS | set(DOOR_SECRETS)
+"""The secrets that the checks use."""
 
 
 def doctor(
@@ -57,6 +60,8 @@ def _find_all(config_file: Path | None, *, try_writes: bool) -> Iterator[Finding
     try:
         examined = build_examined(config, file, store, no_store, broken)
         yield from examine(replace(examined, try_writes=try_writes))
+    except ConfigError as error:
+        yield from describe_config_problems(error.problems)
     finally:
         if store is not None:
             store.close()
@@ -65,13 +70,13 @@ def _find_all(config_file: Path | None, *, try_writes: bool) -> Iterator[Finding
 def _read_what_can_be_read(config_file: Path | None) -> tuple[Config | None, list[str], frozenset[str]]:
     """Return the configuration, every problem, and the secrets that cannot be read; no configuration if unusable."""
     try:
-        return read_config(config_file), [], frozenset()
+        return read_config(config_file, EXAMINED), [], frozenset()
     except ConfigError as error:
         problems = error.problems
-    usable = frozenset(key for key in VENDOR_SECRETS if _can_read(config_file, {key}))
+    usable = frozenset(key for key in EXAMINED if _can_read(config_file, {key}))
     if not _can_read(config_file, usable):
         return None, problems, frozenset()
-    return read_config(config_file, usable), problems, VENDOR_SECRETS - usable
+    return read_config(config_file, usable), problems, EXAMINED - usable
 
 
 def _can_read(config_file: Path | None, uses: Collection[str]) -> bool:
