@@ -96,7 +96,9 @@ def build_runtime(
     waits = find_pinned(store) if patient else frozenset()
     fields, rng = FieldMap(config.specs), random.SystemRandom()
     pacers = {side: Pacer(store, store.clock, side) for side in Side}
-    apply_configured_limits(store, config.find_rate_limits(pins.mode))
+    limits = config.find_rate_limits(pins.mode)
+    # Of its own sides only: the database role of a worker for one side may not change the other side's.
+    apply_configured_limits(store, {scope: limits[scope] for scope in limits if scope.partition(":")[0] in sides})
     for pacer in pacers.values():
         pacer.budget.refresh()
     hubspot: HubSpotAdapter | None = None

@@ -70,6 +70,8 @@ LISTS: dict[str, tuple[str, ...]] = {
     "keys remove": ("keys", "remove", f"none{SHORT}"),
     "db migrate": ("db", "migrate"),
     "db prune": ("db", "prune", "--dry-run"),
+    "db roles --table": ("db", "roles", "--table"),
+    "db roles": ("db", "roles"),
     "init": ("init",),
     "diff": ("diff", "--show-values"),
     "diff --json": ("diff", "--show-values", "--json"),
@@ -83,8 +85,8 @@ LISTS: dict[str, tuple[str, ...]] = {
     "webhooks hubspot write": ("webhooks", "hubspot", "write", "app"),
 }
 REFUSED = {"webhooks stripe create", "webhooks stripe remove", "webhooks hubspot write", "webhooks stripe list",
-           "keys rotate", "keys remove"}  # fmt: skip
-"""Commands that need what this installation lacks (a public address, a key file): one line, exit code 2."""
+           "keys rotate", "keys remove", "db roles"}  # fmt: skip
+"""Commands that need what this installation lacks (a public address, a key file, a Postgres): one line, exit code 2."""
 WITHOUT_CONFIGURATION = {"--version": ("--version",), "--help": ("--help",), "diff --help": ("diff", "--help")}
 ENDS = {0, 1, 2, 3, 4}
 KEEP_RUNNING = {"serve", "worker", "up", "demo", "sandbox", "bench"}

@@ -136,7 +136,7 @@ class SimPostgres(PostgresDatabase):
         connection = self._take()
         try:
             connection.execute("BEGIN", prepare=False)
-            session = SimPostgresSession(connection, self.label, context, self.interleaving, writing)
+            session = self.begin(connection, context, writing)
             yield session
             connection.execute("COMMIT")
         except BaseException as error:
@@ -147,6 +147,10 @@ class SimPostgres(PostgresDatabase):
             raise translated from error
         finally:
             self._pool.putconn(connection)
+
+    def begin(self, connection: Connection, context: SessionContext, writing: bool) -> SimPostgresSession:
+        """The session of a transaction that has begun."""
+        return SimPostgresSession(connection, self.label, context, self.interleaving, writing)
 
     def open_reader(self) -> Tx:
         """Sees the queue as it is now; its own time is none."""
@@ -183,10 +187,10 @@ def other_steps(game: Play, interleaving: Interleaving) -> list[Callable[[], obj
 
 
 @contextmanager
-def interleaved(url: str) -> Iterator[Interleaving]:
+def interleaved(url: str, make: Callable[[str, Interleaving], SimPostgres] = SimPostgres) -> Iterator[Interleaving]:
     """While it lasts, every seed is played on this Postgres."""
     interleaving = Interleaving()
-    database = SimPostgres(url, interleaving)
+    database = make(url, interleaving)
     fill, settle, begin, beat = steps.fill, steps.settle, Play.__init__, world.World.beat
 
     def filled(scene: World, process: Process, side: Side) -> None:

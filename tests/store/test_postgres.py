@@ -26,6 +26,7 @@ from wanesync.store import (
 )
 from wanesync.store.clock import DatabaseClock
 from wanesync.store.postgres import bound_waits, translate
+from wanesync.store.session import PrivilegeDenied
 
 
 def test_a_transaction_that_stood_still_for_too_long_is_rolled_back_and_runs_again(postgres_url: str) -> None:
@@ -131,7 +132,7 @@ def test_errors_of_the_server_become_errors_of_the_store_without_their_text() ->
         (errors.ReadOnlySqlTransaction("secret-value"), DatabaseUnavailable),
         (errors.QueryCanceled("secret-value"), TransactionTooLong),
         (errors.IdleInTransactionSessionTimeout("secret-value"), TransactionTooLong),
-        (errors.InsufficientPrivilege("secret-value"), DatabaseUnavailable),
+        (errors.InsufficientPrivilege("secret-value"), PrivilegeDenied),
         (errors.AdminShutdown("secret-value"), DatabaseUnavailable),
         (psycopg.OperationalError("secret-value"), DatabaseUnavailable),
     ):

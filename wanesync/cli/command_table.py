@@ -29,7 +29,7 @@ GROUPS: dict[str, dict[str, Entry]] = {
         "init": Entry("setup.init", "init", "Check the configuration, the keys and rights; set up the database."),
         "doctor": Entry("setup.doctor", "doctor", "Check a set-up: keys, rights, webhooks, public address."),
         "webhooks": Entry("setup.webhooks", "app", "Set up webhooks on both sides; list those that were set aside."),
-        "db": Entry("db", "app", "Migrate the database, or prune old rows."),
+        "db": Entry("db", "app", "Migrate the database, prune old rows, make database roles."),
     },
     "Run": {
         "up": Entry("up", "up", "Run all in one process: webhooks, jobs, the first listing."),

@@ -43,6 +43,7 @@ EXAMPLES = {
     "db": "wanesync db migrate",
     "db migrate": "wanesync db migrate",
     "db prune": "wanesync db prune --dry-run",
+    "db roles": "wanesync db roles --prefix wanesync_live_",
     "keys": "wanesync keys status",
     "keys status": "wanesync keys status --json",
     "keys rotate": "wanesync keys rotate",

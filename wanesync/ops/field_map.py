@@ -13,7 +13,7 @@ import structlog
 from wanesync.core.errors import ConfigError
 from wanesync.core.field_generations import MapState, begin_generation, describe_change
 from wanesync.core.model import Side
-from wanesync.store.session import TransactionConflict
+from wanesync.store.session import PrivilegeDenied, TransactionConflict
 from wanesync.store.tables.conflicts import KEPT_KINDS
 from wanesync.store.tables.settings import FIELD_MAP, MAP_GENERATION
 from wanesync.worker.routine_tasks import time_stamp_name
@@ -29,6 +29,10 @@ FORMER_MAP = (
 OTHER_MAP = (
     "the processes that run work with another field map than this configuration: restart them with it first (or stop "
     "them), then run this again"
+)
+MAP_OF_WORKERS = (
+    "the database works with another field map than this configuration, and the database role of this process may not "
+    "change it: start a worker with this configuration first"
 )
 
 log = structlog.get_logger()
@@ -46,13 +50,19 @@ class MapClaim(Enum):
 
 
 def claim_field_map(store: Store, fields: FieldMap, claim: MapClaim) -> None:
-    """Let this program work with a field map on the database. Raises ``ConfigError`` if it may not."""
+    """Let this program work with a field map on the database. Raises ``ConfigError`` if it may not.
+
+    Of the database roles only those of workers and operators may change it.
+    """
     if claim is MapClaim.NONE:
         return
     with store.reading() as tx:
         state = _read(tx)
     if state is None or state.version != fields.version:
-        state = store.run(lambda tx: _change(tx, fields, claim))
+        try:
+            state = store.run(lambda tx: _change(tx, fields, claim))
+        except PrivilegeDenied as error:
+            raise ConfigError([MAP_OF_WORKERS]) from error
     store.use_fields(state.generations)
 
 

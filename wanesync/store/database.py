@@ -19,7 +19,14 @@ from wanesync.store.key_source import KeySource
 from wanesync.store.notify import WorkSubscription
 from wanesync.store.patience import Patience
 from wanesync.store.queries import Dialect, load_migrations
-from wanesync.store.session import Database, Session, SessionContext, Table, TransactionConflict, TransactionTooLong
+from wanesync.store.session import (
+    Database,
+    Session,
+    SessionContext,
+    Table,
+    TransactionConflict,
+    TransactionTooLong,
+)
 from wanesync.store.tables.conflicts import Conflicts, Tombstones
 from wanesync.store.tables.erasure import Erasure
 from wanesync.store.tables.events import Events, Rejected

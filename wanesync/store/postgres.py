@@ -24,6 +24,7 @@ from wanesync.store.session import (
     FOREIGN_ADVICE,
     ConstraintViolated,
     Database,
+    PrivilegeDenied,
     Row,
     Session,
     SessionContext,
@@ -99,10 +100,7 @@ def _translate(error: psycopg.Error, label: str) -> BaseException:  # noqa: PLR0
             f"the tables of the database {label} are not this program's ({state}): {FOREIGN_ADVICE}", lasts=True
         )
     if isinstance(error, errors.InsufficientPrivilege):
-        return DatabaseUnavailable(
-            f"the database {label} denies its user a privilege: grant it the tables that `wanesync db migrate` creates",
-            lasts=True,
-        )
+        return PrivilegeDenied(label)
     lost = not state and isinstance(error, errors.InterfaceError | errors.OperationalError)
     if lost or state in _UNAVAILABLE or state[:2] in _UNAVAILABLE_CLASSES:
         if not state and (setting := _SETTING.search(str(error))):
@@ -172,7 +170,7 @@ class PostgresDatabase(Database):
     dialect = Dialect.POSTGRES
 
     def __init__(self, url: str, *, pooled: bool = False) -> None:
-        self.label = _label(url)
+        self.label = describe(url)
         self._pooled = pooled
         self._begin: LiteralString = _BEGIN_POOLED if pooled else "BEGIN"
         self._url = bound_waits(url)
@@ -373,7 +371,8 @@ def bound_waits(url: str) -> str:
     return make_conninfo("", **(_WAITS | conninfo_to_dict(url)))
 
 
-def _label(url: str) -> str:
+def describe(url: str) -> str:
+    """The address without its password. Raises ConfigError if it is none."""
     if flaw := find_unencoded(url):
         raise ConfigError([f"database: {flaw}"])
     try:

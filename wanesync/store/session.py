@@ -38,6 +38,14 @@ class TransactionTooLong(TransactionConflict):
     """A transaction outlived a limit of the database: run it once more, then in smaller pieces."""
 
 
+class PrivilegeDenied(DatabaseUnavailable):
+    """The database role of this process may not do what it tried."""
+
+    def __init__(self, label: str) -> None:
+        advice = "run `wanesync db roles --apply` with this version, or give this process the role that is meant for it"
+        super().__init__(f"the database {label} denies its user a privilege: {advice}", lasts=True)
+
+
 class ConstraintViolated(WanesyncError):
     """A unique index or constraint of the schema refused a write; ``rule`` is its name or its table."""
 

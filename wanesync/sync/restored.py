@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import structlog
 
-from wanesync.core.model import Event, LinkState, Side
+from wanesync.core.model import Event, Side
 from wanesync.store.database import Tx
 from wanesync.store.tables.settings import LISTED, PORTAL, RESTORED
 
@@ -65,5 +65,5 @@ def check_events(tx: Tx, events: Iterable[Event], known_keys: set[str]) -> None:
 
 def _find_linked(tx: Tx, events: Iterable[Event]) -> str:
     """The customer of one of the events that has an active link; "" without one."""
-    links = tx.links.of_records([(Side.STRIPE, event.record_id) for event in events])
-    return next((link.stripe_id for link in links if link.state is LinkState.ACTIVE), "")
+    active = tx.links.active_customers({event.record_id for event in events})
+    return min(active, default="")

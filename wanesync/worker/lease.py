@@ -142,6 +142,7 @@ class Lease:
     def _leave(self, tx: Tx) -> None:
         tx.jobs.release(self.runtime.name)
         tx.processes.remove(self.runtime.name)
+        tx.processes.remove_obsolete()
 
     def _release_lost(self) -> None:
         with self.in_flight.no_claims() as job_ids:

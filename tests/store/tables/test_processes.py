@@ -56,6 +56,7 @@ def test_locks_of_killed_processes_go_when_another_one_ends(store: Store, clock:
     with store.transaction() as tx:
         assert tx.locks.take_all(["contact:2"], "living", "w2", tx.now_ms + 60_000)
         tx.processes.remove("w3")
+        tx.processes.remove_obsolete()
         held = {token: held_locks(tx, token) for token in ("killed", "living")}
     assert held == {"killed": set(), "living": {"contact:2"}}
 

@@ -153,6 +153,9 @@ FROM links WHERE hubspot_id IN (:ids);
 SELECT id, hubspot_id, stripe_id, is_primary, base, version, state, parked, put_back, map_generation
 FROM links WHERE stripe_id IN (:ids);
 
+-- name: active_customers
+SELECT stripe_id FROM links WHERE stripe_id IN (:ids) AND state = 'active';
+
 -- name: add_link
 INSERT INTO links (id, hubspot_id, stripe_id, is_primary, base, parked, put_back, version, state, map_generation,
     created_ms, updated_ms, hubspot_hash, stripe_hash)
@@ -270,6 +273,9 @@ ON CONFLICT (id) DO NOTHING;
 
 -- name: list_rejected
 SELECT id, side, reason, body, at_ms FROM rejected ORDER BY at_ms DESC, id DESC LIMIT :limit;
+
+-- name: rejected_outlines
+SELECT side, reason, at_ms FROM rejected ORDER BY at_ms DESC, id DESC LIMIT :limit;
 
 -- name: count_rejected
 SELECT COUNT(*) FROM rejected;

@@ -216,6 +216,18 @@ class RejectedRow:
 RejectedRows = list[RejectedRow]
 
 
+@dataclass(frozen=True, slots=True)
+class RejectedOutline:
+    """A webhook element that was set aside, without its bytes."""
+
+    side: Side
+    reason: str
+    at_ms: int
+
+
+RejectedOutlines = list[RejectedOutline]
+
+
 class Rejected(Table):
     """The table ``rejected``: webhook elements that were set aside."""
 
@@ -231,6 +243,11 @@ class Rejected(Table):
     def count(self) -> int:
         """Number of elements."""
         return self._session.number("count_rejected")
+
+    def outlines(self, limit: int) -> RejectedOutlines:
+        """Elements without their bytes, the newest first; nothing is decrypted."""
+        rows = self._session.rows("rejected_outlines", limit=limit)
+        return [RejectedOutline(Side(side), reason, at_ms) for side, reason, at_ms in rows]
 
     def list(self, limit: int) -> RejectedRows:
         """Elements, the newest first."""

@@ -66,6 +66,10 @@ class Links(Table):
             rows |= {row[0]: row for row in self._session.rows("links_of_customers", ids=stripe_ids)}
         return [self._link(rows[link_id]) for link_id in sorted(rows)]
 
+    def active_customers(self, stripe_ids: Collection[str]) -> set[str]:
+        """Those of the customers that have an active link; nothing is decrypted."""
+        return {row[0] for row in self._session.rows("active_customers", ids=stripe_ids)} if stripe_ids else set()
+
     def put(self, link: Link) -> None:
         """Inserts a link or replaces it whole; the stored version must be one below its own. Raises LinkMoved.
 

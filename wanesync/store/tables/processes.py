@@ -72,8 +72,11 @@ class Processes(Table):
         self._session.rows("remove_on_other_maps", map_generation=generation)
 
     def remove(self, name: str) -> None:
-        """Removes the row of a process that ends, and rows and locks that expired a day ago."""
+        """Removes the row of a process that ends."""
         self._session.rows("remove_process", name=name)
+
+    def remove_obsolete(self) -> None:
+        """Removes rows and locks that expired a day ago."""
         self._session.rows("drop_old_processes", before_ms=self._session.now_ms - _OBSOLETE_MS)
         self._session.rows("drop_old_locks", before_ms=self._session.now_ms - _OBSOLETE_MS)
         self._session.rows("drop_old_failed_batches", before_ms=self._session.now_ms - _OBSOLETE_MS)
