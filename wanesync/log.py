@@ -1,6 +1,7 @@
 """Logs: one JSON object per line (keys ``event level ts logger`` and those of the caller), or text on a terminal.
 
-Values that look like a secret or an address are masked in every record, also in those of libraries.
+Values that look like a secret or an address are masked in every record, also in those of libraries. Of an unexpected
+error its type and the places in the code are written, not its message, which may quote a value.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TextIO
 import orjson
 import structlog
 
+from wanesync.crash_output import format_crash
 from wanesync.output import UNSAFE, fit_to_terminal
 
 MASK = "***"
@@ -114,7 +116,7 @@ def _output(stream: TextIO) -> list[structlog.typing.Processor]:
     render = partial(_render_for_terminal, stream) if terminal else structlog.processors.JSONRenderer(_dump)
     return [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-        structlog.processors.format_exc_info,
+        structlog.processors.ExceptionRenderer(lambda raised: format_crash(raised[1])),
         redact,
         _flatten if terminal else _strip,
         render,

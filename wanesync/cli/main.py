@@ -15,6 +15,7 @@ import typer
 
 from wanesync.cli.command_table import GroupedCommands, add_commands
 from wanesync.core.errors import CallError, ConfigError, OutputFailed, WanesyncError
+from wanesync.crash_output import withhold_messages
 from wanesync.output import OUTPUT_ERRORS, discard_output, prepare_streams, print_line
 
 INTERRUPTED = 130
@@ -61,6 +62,7 @@ def main() -> None:
     130: interrupted by Ctrl-C.
     """
     prepare_streams()
+    withhold_messages()
     try:
         with _note_interrupts():
             _run()
