@@ -72,7 +72,7 @@ def test_what_looks_like_a_secret_is_masked_everywhere(secret: str) -> None:
         logger.exception("failed")
     assert len(lines(stream)) == 3
     assert secret not in stream.getvalue()
-    assert "ValueError: ***" in stream.getvalue()
+    assert "ValueError: its message may hold data" in stream.getvalue()
 
 
 @pytest.mark.case(42)
