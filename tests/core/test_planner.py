@@ -23,6 +23,7 @@ from tests.support.core_builders import (
 )
 from wanesync.core.evidence.answers import settle_answer
 from wanesync.core.fields import Direction, FieldMap
+from wanesync.core.jobs import WaitCode
 from wanesync.core.model import (
     Change,
     Deletion,
@@ -229,6 +230,18 @@ def test_the_creation_still_open_is_the_one_that_is_settled() -> None:
     outcome = run(context("contact:1", *people, creates=[given_up, is_open]))
     assert outcome.matched_creates == [(is_open, WriteResult.MATCHED)]
     assert next(iter(outcome.links.values())).base["phone"] == ("112", "112")
+
+
+@pytest.mark.parametrize("result", [None, WriteResult.LOST])
+def test_for_the_survivor_of_a_merge_nothing_is_created_while_a_creation_for_the_merged_is_open(
+    result: WriteResult | None,
+) -> None:
+    own = replace(create(STRIPE, "1", {"email": Change("", ADA, ADA)}), result=result)
+    merged = stored(contact("1", email=ADA), survivor="3")
+    outcome = run(context("contact:3", contact("3", email="b@example.com"), merged, creates=[own]))
+    assert outcome.wait == (WaitCode.MERGED_BEING_CREATED if result is None else WaitCode.NONE)
+    assert bool(outcome.actions) == (result is not None)
+    assert outcome.locks >= ({"contact:1"} if outcome.actions else set())
 
 
 def test_a_contact_we_made_is_known_by_the_intent_it_carries() -> None:

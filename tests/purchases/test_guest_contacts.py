@@ -12,8 +12,9 @@ from wanesync.core.jobs import Job, JobKind, JobState, WaitCode
 from wanesync.core.model import Note, NoteCode, Record, Side, guest_key
 from wanesync.core.ports import CreateItem
 from wanesync.core.purchases import PurchaseState, Sink
-from wanesync.purchases.guest_contacts import DECISION_WAIT_MS
+from wanesync.purchases.guest_contacts import DECISION_WAIT_MS, LISTING_WAIT_MS
 from wanesync.purchases.sender import SINK
+from wanesync.sync.restored import end_listing
 from wanesync.sync.writer import WRITES
 
 EMAIL = "guest@example.com"
@@ -108,8 +109,13 @@ def test_nothing_is_created_before_the_first_listing() -> None:
     live = LiveSync(is_listed=False)
     pay(live)
     job = work(live)
+    assert (job.waits_for, job.due_ms - live.clock.ms) == (WaitCode.FIRST_LISTING, LISTING_WAIT_MS)
+    live.store.run(lambda tx: end_listing(tx, str(tx.now_ms)))
+    with live.store.reading() as tx:
+        after = tx.jobs.get(job.id)
+    assert after is not None
+    assert after.due_ms == live.clock.ms
     live.close()
-    assert (job.waits_for, job.due_ms - live.clock.ms) == (WaitCode.EMAIL_BEING_CREATED, DECISION_WAIT_MS)
 
 
 def test_a_customer_with_the_address_is_planned_first(live: LiveSync) -> None:

@@ -52,6 +52,7 @@ MAX_MERGES = 20
 WAIT_TEXTS = {
     WaitCode.READ_PENDING: "a read of its records is under way",
     WaitCode.EMAIL_BEING_CREATED: "its e-mail is being created by another job",
+    WaitCode.MERGED_BEING_CREATED: "the customer of a contact that was merged into it is being created",
     WaitCode.SETUP: SETUP_WAIT,
 }
 """What a plan may wait for -> the reason for people."""
@@ -138,10 +139,15 @@ class PlanContext:
 
     def has_merged(self, contact_id: str) -> bool:
         """Return whether other contacts were merged into a contact."""
-        return any(
-            at is Side.HUBSPOT and stored.survivor and self.survivor(i) == contact_id
+        return bool(self.find_merged(contact_id))
+
+    def find_merged(self, contact_id: str) -> set[str]:
+        """Return the contacts that were merged into a contact."""
+        return {
+            i
             for (at, i), stored in self.records.items()
-        )
+            if at is Side.HUBSPOT and stored.survivor and self.survivor(i) == contact_id
+        }
 
     def find_sharing(self, side: Side, hmacs: Iterable[str]) -> list[StoredRecord]:
         """Return the alive records of a side that carry one of the address hashes, oldest id first."""

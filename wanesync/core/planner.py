@@ -472,6 +472,9 @@ class Planner:
         else:
             if not source.wanted:
                 self._note(source, None)
+            if target is Side.STRIPE:
+                # None of their jobs may begin a creation meanwhile.
+                self.plan.locks |= {contact_key(i) for i in context.find_merged(source.id)}
             changes, unsplit = self._initial_values(source, target)
             self.plan.actions[target] = Action(
                 target, WriteKind.CREATE, source.id, "", changes, unsplit, hmacs=source.hmacs
@@ -486,6 +489,9 @@ class Planner:
             return WaitCode.READ_PENDING
         if any(holder != context.key for h in source.hmacs if (holder := context.email_holders.get(h))):
             return WaitCode.EMAIL_BEING_CREATED
+        merged = context.find_merged(source.id) if target is Side.STRIPE else ()
+        if any(own.side is target and own.result is None and own.source_id in merged for own in context.creates):
+            return WaitCode.MERGED_BEING_CREATED
         # A creation is sent once: a field that can still be read is waited for.
         return WaitCode.READ_PENDING if self._read_unknown(source) and not source.unanswered else WaitCode.NONE
 

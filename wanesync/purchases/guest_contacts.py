@@ -28,8 +28,10 @@ OTHER_JOB = "another job is linking or creating its e-mail"
 PREREQUISITE_MS = 500
 """How long a guest waits, in ms, for another job that links or creates its address: mostly one commit away."""
 DECISION_WAIT_MS = 30_000
-"""How long it waits, in ms, where a customer with its address needs a decision, or a side has not been listed yet."""
-
+"""How long it waits, in ms, where a customer with its address needs a decision."""
+LISTING_WAIT_MS = 7_200_000
+"""How long it waits, in ms, for the first listing, whose end makes it due unless the two commit at the same moment."""
+NOT_LISTED = "both sides have not been listed completely yet: wanesync reconcile does it"
 
 Contacts = Mapping[str, Record | CallError | None]
 """Requested id -> the contact, its survivor, None if it is gone, or why there is no answer for it."""
@@ -80,18 +82,17 @@ class GuestContacts:
             self._wake_settled(tx, job, waiting)
             finish(tx, job)
             return None
-        if off or lock_portal_state(tx).blocked:
-            code, reason = (WaitCode.WRITES_OFF, WRITES_OFF) if off else (WaitCode.SETUP, SETUP_WAIT)
-            reschedule(tx, job, DAY_MS, code, reason, fixed=True)
+        if (obstacle := _find_obstacle(tx, off=off)) is not None:
+            wait_ms, code, reason = obstacle
+            reschedule(tx, job, wait_ms, code, reason, fixed=True)
             return None
-        unlisted = tx.settings.get(LISTED) is None
-        if customers or unlisted or tx.pending_writes.open_for_hmacs([hmac]):
+        if customers or tx.pending_writes.open_for_hmacs([hmac]):
             keys = [customer_key(i) for i in customers]
             tx.jobs.put_many(
                 [JobRequest(Side.HUBSPOT, JobKind.WRITE, k, Priority.PURCHASE, woken_by=job) for k in keys]
             )
             noted = any(stored.note for stored in tx.records.get_many([(Side.STRIPE, i) for i in customers]).values())
-            delay_ms = DECISION_WAIT_MS if noted or unlisted else PREREQUISITE_MS
+            delay_ms = DECISION_WAIT_MS if noted else PREREQUISITE_MS
             wait_turn(tx, job, WaitCode.EMAIL_BEING_CREATED, OTHER_JOB, delay_ms)
             return None
         try:
@@ -182,3 +183,14 @@ class GuestContacts:
         wake_purchases(tx, waiting)
         tx.jobs.put_many([JobRequest(Side.HUBSPOT, JobKind.READ, i) for i in records])
         finish(tx, job)
+
+
+def _find_obstacle(tx: Tx, *, off: bool) -> tuple[int, WaitCode, str] | None:
+    """What no guest's contact is created without: how long a job waits for it, in ms, and what makes the job due."""
+    if off:
+        return DAY_MS, WaitCode.WRITES_OFF, WRITES_OFF
+    if lock_portal_state(tx).blocked:
+        return DAY_MS, WaitCode.SETUP, SETUP_WAIT
+    if tx.settings.get(LISTED) is None:
+        return LISTING_WAIT_MS, WaitCode.FIRST_LISTING, NOT_LISTED
+    return None

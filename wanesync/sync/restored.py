@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 import structlog
 
+from wanesync.core.jobs import WaitCode
 from wanesync.core.model import Event, Side
 from wanesync.store.database import Tx
 from wanesync.store.tables.settings import LISTED, PORTAL, RESTORED
@@ -35,6 +36,7 @@ def end_listing(tx: Tx, began_ms: str) -> None:
     if int(began_ms) >= since_ms:
         tx.settings.add(LISTED, began_ms)
         tx.settings.drop(RESTORED)
+        tx.jobs.make_due(WaitCode.FIRST_LISTING)
 
 
 def check_events(tx: Tx, events: Iterable[Event], known_keys: set[str]) -> None:

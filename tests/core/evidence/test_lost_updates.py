@@ -65,6 +65,15 @@ def test_a_value_that_is_neither_current_nor_superseded_is_a_conflict() -> None:
     assert outcome.conflicts == [Conflict(HUBSPOT, "1", "phone", "110", "overwritten")]
 
 
+@pytest.mark.parametrize(("writes", "kept"), [([], []), ([write_of("109", "112")], ["110"])])
+def test_of_a_field_our_copy_does_not_hold_a_value_we_may_have_buried_is_kept(
+    writes: list[PendingWrite], kept: list[str]
+) -> None:
+    archived = stored(replace(contact(city="Ulm"), unknown=frozenset({"phone"})))
+    outcome = judged([change_of("phone", "110")], writes, archived)
+    assert (lost(outcome), outcome.buried) == (kept, {})
+
+
 def test_a_value_superseded_by_a_later_change_of_a_person_is_settled() -> None:
     window = [change_of("phone", "110", NOW_MS - 2000), change_of("phone", "112", NOW_MS - 1000)]
     assert lost(judged(window, phone="112")) == []

@@ -72,9 +72,12 @@ def judge_events(
         else:
             since_ms = min(now_ms, event.occurred_ms) - MAX_OWN_WRITE_AGE_MS
             for name, value in event.values.items():
-                if name.partition("/")[0] in stored.record.unknown:
-                    continue
                 if not _is_lost(stored, event, name, since_ms, history):
+                    continue
+                if name.partition("/")[0] in stored.record.unknown:
+                    # What stands there now is not known, so that nothing can be put back; the value is kept.
+                    if value:
+                        judgement.conflicts.append(Conflict(stored.side, stored.id, name, value, "overwritten"))
                     continue
                 write = _burying_write(stored, event, name, history, fields)
                 whole = _whole_value(event, name, write, history, fields) if write else None
