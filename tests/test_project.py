@@ -33,6 +33,7 @@ WITHOUT_MIRROR = {
     "sandbox": "the stand-ins are tested through their HTTP endpoints and the vendors' own SDKs in tests/sandbox",
     "cli/commands/bench.py": "runs the benchmarks; tests/system/test_bench.py",
     "cli/commands/demo.py": "runs the demonstration; tests/system/test_demo.py",
+    "cli/commands/queue.py": "keeps running; tests/system/test_bus.py",
     "cli/commands/sandbox.py": "keeps running; tests/system/test_sandbox_cli.py",
     "cli/commands/serve.py": "keeps running; tests/system/test_cli_commands.py",
     "cli/commands/up.py": "keeps running; tests/system/test_cli_commands.py",

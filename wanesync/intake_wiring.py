@@ -13,11 +13,12 @@ from wanesync.accounts import read_pins
 from wanesync.adapters.hubspot.webhooks import HubSpotWebhooks
 from wanesync.adapters.signatures import HubSpotSignature, RenewableSignature, StripeSignature
 from wanesync.adapters.stripe.events import StripeAccount, StripeEvents
-from wanesync.adapters.webhooks import WebhookAdapter
+from wanesync.adapters.webhooks import VerifiedWebhooks, WebhookAdapter
 from wanesync.config.model import HOOK_SECRETS, WEBHOOK_SECRETS, Config
 from wanesync.core.errors import ConfigError
 from wanesync.core.fields import FieldMap
 from wanesync.core.model import Side
+from wanesync.core.ports import WebhookPort
 from wanesync.ops.field_map import MapClaim, claim_field_map
 from wanesync.store.database import Store, open_store
 from wanesync.store.encryption import key_file_of
@@ -59,9 +60,13 @@ def is_on_file(config: Config) -> bool:
     return config.database.startswith("sqlite:")
 
 
-def build_intake(config: Config, store: Store) -> Intake:
-    """Build the intake of webhooks: webhook secrets, no API key. Raises ``ConfigError`` and ``WrongAccount``."""
-    config.require(*WEBHOOK_SECRETS)
+def build_intake(config: Config, store: Store, *, verified: bool = False) -> Intake:
+    """Build the intake of webhooks: webhook secrets, no API key. Raises ``ConfigError`` and ``WrongAccount``.
+
+    ``verified``: of webhooks whose signatures a handler has verified, so without a secret.
+    """
+    if not verified:
+        config.require(*WEBHOOK_SECRETS)
     pins = read_pins(config, store)
     if not pins.portal or not pins.mode:
         raise ConfigError(["whose webhooks these are is not known yet: run wanesync init once"])
@@ -70,14 +75,15 @@ def build_intake(config: Config, store: Store) -> Intake:
     key = store.encryption.event_key
     hubspot = HubSpotWebhooks(fields, pins.portal, frozenset(config.hubspot.own_source_ids), key=key)
     stripe = StripeEvents(fields, StripeAccount(pins.mode == "live", pins.portal, pins.account), key=key)
-    return Intake(
-        store,
-        {
+    hooks: dict[Side, WebhookPort] = (
+        {Side.HUBSPOT: VerifiedWebhooks(hubspot), Side.STRIPE: VerifiedWebhooks(stripe)}
+        if verified
+        else {
             Side.HUBSPOT: WebhookAdapter(build_signature(config, Side.HUBSPOT), hubspot),
             Side.STRIPE: WebhookAdapter(build_signature(config, Side.STRIPE), stripe),
-        },
-        read_failpoint(os.environ),
+        }
     )
+    return Intake(store, hooks, read_failpoint(os.environ))
 
 
 def build_signature(config: Config, side: Side) -> RenewableSignature:

@@ -15,7 +15,7 @@ import orjson
 
 from wanesync.adapters.json_values import parse_vendor
 from wanesync.adapters.signatures import Signature, SignedRequest
-from wanesync.core.errors import InvalidPayload
+from wanesync.core.errors import InvalidPayload, InvalidSignature
 from wanesync.core.model import Event, RecordRef
 from wanesync.core.ports import ParsedWebhook
 from wanesync.core.purchases import Purchase
@@ -56,6 +56,32 @@ class WebhookAdapter:
     def verify(self, body: bytes, headers: Mapping[str, str], url: str, now_ms: int) -> None:
         """Raise ``InvalidSignature`` unless the vendor signed this POST to ``url`` within 5 minutes of ``now_ms``."""
         self.signature.verify(SignedRequest("POST", url, headers, body), now_ms)
+
+    def parse(self, body: bytes, now_ms: int) -> ParsedWebhook:
+        """Read the body; raise ``InvalidPayload`` if it is not a webhook of this side."""
+        return self.parser.parse(body, now_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyingWebhooks:
+    """The webhooks of one side in a handler, which only verifies them: it has neither a field map nor a database."""
+
+    signature: Signature
+
+    def verify(self, body: bytes, headers: Mapping[str, str], url: str, now_ms: int) -> None:
+        """Raise ``InvalidSignature`` unless the vendor signed this POST to ``url`` within 5 minutes of ``now_ms``."""
+        self.signature.verify(SignedRequest("POST", url, headers, body), now_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedWebhooks:
+    """The webhooks of one side behind handlers that have verified them; holds no secret, and so verifies none."""
+
+    parser: Parser
+
+    def verify(self, body: bytes, headers: Mapping[str, str], url: str, now_ms: int) -> None:  # noqa: ARG002
+        """Raise ``InvalidSignature``: nothing is taken here that no handler has verified."""
+        raise InvalidSignature("this process verifies no signatures: send webhooks to a handler (wanesync serve)")
 
     def parse(self, body: bytes, now_ms: int) -> ParsedWebhook:
         """Read the body; raise ``InvalidPayload`` if it is not a webhook of this side."""

@@ -41,6 +41,9 @@ TAKEN_OVER_CODE = 0x8E
 """Reason code of MQTT 5 (2.4): another client has connected with our client id."""
 SHORT_CONNECTION_S, SHORT_CONNECTIONS = 5, 3
 """So many connections in a row that lasted less show the same: Mosquitto 2.0 does not say why it ends one."""
+CALLBACKS = (
+    "on_pre_connect", "on_connect", "on_connect_fail", "on_subscribe", "on_message", "on_publish", "on_disconnect"
+)  # fmt: skip
 STOPPED = "this part has ended the connection"
 SENT = (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_NO_CONN)
 """What a message that is not refused returns; without a connection it is sent as soon as there is one."""
@@ -105,22 +108,25 @@ class BusClient:
 
     ``receive`` is called on the network thread and must not block; it acknowledges nothing by itself when
     ``manual_ack`` is set: that is what ``acknowledge`` is for. ``connected`` is called when the subscriptions stand,
-    for the first time or again.
+    for the first time or again. ``topics``: what is to arrive at least once; ``casual``: what may be lost, and is not
+    kept while this part is away.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it connects, and to whom it hands what arrives
         self,
         options: BusOptions,
         topics: Sequence[str] = (),
         receive: Receiver | None = None,
         connected: Callable[[], None] = _ignore_connection,
         *,
+        casual: Sequence[str] = (),
         manual_ack: bool = False,
     ) -> None:
         self.options = options
         self.trouble = "the broker was not reached yet"
         self.refused_topics: set[str] = set()
-        self._topics, self._receive, self._connected = tuple(topics), receive, connected
+        self._topics = {**dict.fromkeys(topics, 1), **dict.fromkeys(casual, 0)}
+        self._receive, self._connected = receive, connected
         self._manual_ack = manual_ack
         self._connection = 0
         self._stands = False
@@ -150,8 +156,7 @@ class BusClient:
         """Disconnect; what is not sent yet is given up. The broker keeps a session for as long as was agreed."""
         self.trouble = STOPPED
         self._client.disconnect()
-        self._client.loop_stop()
-        self._stands, self.trouble = False, STOPPED
+        self._end()
 
     def keep_session(self, session_s: int) -> None:
         """Have the broker keep the session for another time than before: connects again, with the same session."""
@@ -162,11 +167,27 @@ class BusClient:
         # The lower of both until the new connection stands; never 0, which would end the session.
         between_s = max(1, session_s)
         self._client.disconnect(properties=_properties(PacketTypes.DISCONNECT, SessionExpiryInterval=between_s))
+        self._end()
+        self.start()
+
+    def connect_again(self) -> None:
+        """Give this connection up and make another: for a process that was stopped for a while and goes on."""
+        self.trouble = STOPPED
+        self._client.disconnect()
+        self._end()
+        self.start()
+
+    def _end(self) -> None:
+        """Wait for the network thread, and take another client: paho leaks sockets when one is started twice.
+
+        What was not sent is lost.
+        """
         self._client.loop_stop()
-        # Another one: paho leaks the sockets of a network thread that is started twice. What it had not sent is lost.
+        for name in CALLBACKS:
+            # Without references to us it is closed at once, and not by the garbage collector some time later.
+            setattr(self._client, name, None)
         self._client = self._make_client()
         self._stands, self.trouble = False, STOPPED
-        self.start()
 
     def wait_ready(self, timeout_s: float) -> bool:
         """Wait until the connection and its subscriptions stand; False after the time-out."""
@@ -200,6 +221,8 @@ class BusClient:
 
     def acknowledge(self, message: Message) -> None:
         """Tell the broker that a message is dealt with; one of an earlier connection is left, and comes again."""
+        if not message.number:
+            return
         with self._guard:
             if message.connection != self._connection:
                 return
@@ -254,7 +277,7 @@ class BusClient:
         if not self._topics:
             self._stand()
             return
-        client.subscribe([(topic, SubscribeOptions(qos=1, noLocal=False)) for topic in self._topics])
+        client.subscribe([(topic, SubscribeOptions(qos=quality)) for topic, quality in self._topics.items()])
 
     def _on_subscribe(
         self, _client: Client, _data: object, _mid: int, codes: list[ReasonCode], _properties: Properties | None

@@ -87,6 +87,15 @@ def control(change: Control | str) -> str:
     return f"{PREFIX}/control/{change}"
 
 
+CONTROLS = tuple(control(change) for change in Control)
+"""What every part but the queue reads."""
+
+
+def done_topics() -> tuple[str, ...]:
+    """Return every topic on which workers report."""
+    return tuple(done(side, report) for side in Side for report in Report)
+
+
 def shared(topic: str) -> str:
     """Return the subscription in which queue processes share a topic: each message goes to one of them."""
     return f"$share/{SHARE}/{topic}"

@@ -34,6 +34,7 @@ GROUPS: dict[str, dict[str, Entry]] = {
     "Run": {
         "up": Entry("up", "up", "Run all in one process: webhooks, jobs, the first listing."),
         "serve": Entry("serve", "serve", "Receive webhooks."),
+        "queue": Entry("queue", "queue", "Store what handlers hand to the bus, and wake the workers."),
         "worker": Entry("worker", "worker", "Process jobs: read what changed, write the other side."),
         "writes": Entry("writes", "writes", "Allow or forbid writing to both sides."),
     },

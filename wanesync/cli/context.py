@@ -39,15 +39,16 @@ ShowValues = Annotated[bool, typer.Option("--show-values", help="Show values unm
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 
 
-def read_config(path: Path | None, uses: Collection[str] = VENDOR_SECRETS) -> Config:
+def read_config(path: Path | None, uses: Collection[str] = VENDOR_SECRETS, *, stores: bool = True) -> Config:
     """Read the configuration, without a file from the environment alone. Raises ConfigError with every problem.
 
-    ``uses``: the vendors' secrets that the command needs; no other one is resolved.
+    ``uses``: the secrets of the vendors and of the bus that the command needs; ``stores``: whether it needs those of
+    the database. No other one is resolved.
     """
     if path is not None or DEFAULT_FILE.exists():
-        return load(path or DEFAULT_FILE, os.environ, uses)
+        return load(path or DEFAULT_FILE, os.environ, uses, stores=stores)
     try:
-        return load(None, os.environ, uses)
+        return load(None, os.environ, uses, stores=stores)
     except ConfigError as error:
         advice = f"there is no {DEFAULT_FILE} here: create one with wanesync init, or name another with --config"
         # What is missing besides follows from it, unless the environment is meant to be the configuration.
@@ -55,9 +56,9 @@ def read_config(path: Path | None, uses: Collection[str] = VENDOR_SECRETS) -> Co
         raise ConfigError([*(error.problems if by_environment else []), advice]) from error
 
 
-def read_logged_config(path: Path | None, uses: Collection[str] = VENDOR_SECRETS) -> Config:
+def read_logged_config(path: Path | None, uses: Collection[str] = VENDOR_SECRETS, *, stores: bool = True) -> Config:
     """Read the configuration and write logs of its level to standard error: for commands that keep running."""
-    config = read_config(path, uses)
+    config = read_config(path, uses, stores=stores)
     log.configure(config.log.level, sys.stderr)
     return config
 

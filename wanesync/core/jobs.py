@@ -166,6 +166,26 @@ def pass_on(job: Job, lane: Side, key: str, *, due_ms: int | None = None, is_new
     return JobRequest(lane, JobKind.WRITE, key, priority, due_ms, woken_by=woken_by, arrived_ms=job.arrived_ms)
 
 
+class Ending(StrEnum):
+    """How a claimed job ended: finished, ready again after a failure that counts or after a wait, or given up."""
+
+    DONE = "done"
+    RETRY = "retry"
+    WAIT = "wait"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True)
+class JobReport:
+    """How one claimed job ended. ``code``: what it waits for, or why it was given up; ``reason`` is text for people."""
+
+    id: str
+    lane: Side
+    ending: Ending
+    code: str = ""
+    reason: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Retry:
     """Try again after ``delay_ms``; the attempt counts."""

@@ -20,7 +20,7 @@ from anyio import to_thread
 from starlette.responses import JSONResponse
 
 from wanesync import intake_wiring, log
-from wanesync.config.model import WEBHOOK_SECRETS, Config, load
+from wanesync.config.model import BUS_SECRETS, WEBHOOK_SECRETS, Config, load
 from wanesync.core.errors import ConfigError, DatabaseUnavailable, WanesyncError
 from wanesync.store.tables.settings import SERVERLESS_DOOR
 from wanesync.web.app import HUBSPOT_PATH, STRIPE_PATH, build_app
@@ -115,10 +115,13 @@ class DatabaseDoor:
 def read_config(env: Mapping[str, str]) -> Config:
     """Read the configuration: the file that ``WANESYNC_CONFIG`` names, else the environment alone.
 
-    Resolves no other secret than the webhooks'. Raises ``ConfigError``.
+    Resolves no other secret than the webhooks', and with a broker (``[bus] url``) those of the bus instead of the
+    database's. Raises ``ConfigError``.
     """
     file = env.get("WANESYNC_CONFIG")
-    return load(Path(file) if file else None, env, WEBHOOK_SECRETS)
+    path = Path(file) if file else None
+    over_bus = load(path, env, (*WEBHOOK_SECRETS, *BUS_SECRETS), stores=False)
+    return over_bus if over_bus.bus.url else load(path, env, WEBHOOK_SECRETS)
 
 
 def build_database_door(config: Config) -> DatabaseDoor:
@@ -217,4 +220,8 @@ def build_door() -> Door:
     log.configure("info", sys.stderr)
     config = read_config(os.environ)
     log.configure(config.log.level, sys.stderr)
+    if config.bus.url:
+        from wanesync.serverless.bus_door import build_handler_door  # noqa: PLC0415 - paho is an extra
+
+        return build_handler_door(config)
     return build_database_door(config)

@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 
 from wanesync.core.errors import ConfigError
 from wanesync.core.field_generations import EVERY_FIELD, FieldGenerations
+from wanesync.core.jobs import JobReport
 from wanesync.store.clock import DatabaseClock
 from wanesync.store.encryption import Encryption, load_keyring
 from wanesync.store.key_source import KeySource
@@ -52,6 +53,10 @@ _TableT = TypeVar("_TableT", bound=Table)
 KEYS_CHECK_S = 5.0
 """A store without heartbeats looks so often which key is to encrypt, before a transaction (our choice)."""
 _MAX_ATTEMPTS = 3  # of one transaction; a conflict that lasts longer is reported (docs/correctness.md#bad-rows)
+
+
+def _report_nothing(_reports: Sequence[JobReport]) -> None:
+    """Hand on nothing, where no part listens."""
 
 
 class _TableOf(Generic[_TableT]):
@@ -128,6 +133,8 @@ class Store:
         self._patience: Patience | None = None
         self._generations = EVERY_FIELD
         self._keys_checked_s = 0.0
+        self.report: Callable[[Sequence[JobReport]], None] = _report_nothing
+        """Called with how jobs ended, after each commit that ended some; it must not raise."""
         self.clock = clock
         self.dialect: Dialect = database.dialect
         self.url_label: str = database.label
@@ -180,6 +187,8 @@ class Store:
             session.flush()
         if session.lanes_to_wake:
             self._database.notifier.notify(session.lanes_to_wake)
+        if session.job_reports:
+            self.report(session.job_reports)
 
     @contextmanager
     def reading(self) -> Iterator[Tx]:

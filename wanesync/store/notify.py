@@ -7,6 +7,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+CONTROL = "control"
+"""Signalled like a lane: a limit or a pause was changed."""
+
 
 @dataclass(slots=True)
 class WorkSubscription:

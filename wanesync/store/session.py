@@ -14,6 +14,7 @@ import orjson
 from wanesync.core.errors import DatabaseUnavailable, WanesyncError
 from wanesync.core.field_generations import EVERY_FIELD, FieldGenerations
 from wanesync.core.ids import make_id
+from wanesync.core.jobs import JobReport
 from wanesync.store.encryption import Encryption
 from wanesync.store.notify import Notifier, WorkSubscription
 from wanesync.store.queries import Dialect, Migration, Parameters, Query, Value
@@ -90,6 +91,7 @@ class Session(ABC):
         self.now_ms = context.clock()
         self.writing = writing
         self.lanes_to_wake: set[str] = set()  # lanes that have new work, notified after the commit
+        self.job_reports: list[JobReport] = []  # how claimed jobs ended, handed on after the commit
         self._sequence = 0
         self._deferred: dict[str, list[Parameters]] = {}
 
@@ -152,7 +154,7 @@ class Session(ABC):
 
         After a TransactionConflict the transaction cannot go on.
         """
-        name = f"point_{self.next_sequence()}"
+        name, reports = f"point_{self.next_sequence()}", len(self.job_reports)
         self._translated(lambda: self._begin_savepoint(name))
         try:
             yield
@@ -161,6 +163,7 @@ class Session(ABC):
             translated = self.translate(error)
             if not isinstance(translated, TransactionConflict):
                 self._deferred.clear()
+                del self.job_reports[reports:]
                 # Over a lost connection this fails as well: then the loss is the error, not the row that met it.
                 self._translated(lambda: self._roll_back(name))
             if translated is error:

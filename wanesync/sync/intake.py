@@ -73,10 +73,16 @@ class Intake:
 
         Raises ``BadSignature``, ``InvalidPayload``, and ``DatabaseUnavailable``, for which the answer is 503.
         """
-        hook = self.hooks[side]
         now_ms = self.store.now_ms()
-        hook.verify(body, headers, url, now_ms)
-        post = _Post(side, hook.parse(body, now_ms))
+        self.hooks[side].verify(body, headers, url, now_ms)
+        return self.store_verified(side, body, now_ms)
+
+    def store_verified(self, side: Side, body: bytes, received_ms: int) -> int:
+        """Parse and store a POST whose signature was verified; returns how many events were new.
+
+        Raises ``InvalidPayload``, and ``DatabaseUnavailable``, for which the answer is 503.
+        """
+        post = _Post(side, self.hooks[side].parse(body, received_ms))
         with self._guard:
             self._queue.append(post)
         with self._turn:

@@ -24,6 +24,7 @@ from wanesync.web.webhooks import WebhookRoutes
 
 HUBSPOT_PATH = "/webhooks/hubspot"
 STRIPE_PATH = "/webhooks/stripe"
+PATHS = {Side.HUBSPOT: HUBSPOT_PATH, Side.STRIPE: STRIPE_PATH}
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -42,8 +43,7 @@ def build_app(intake: IntakePort, settings: WebSettings, counts: WebhookCounters
     health = Health(settings, counts, shows_details=settings.shows_metrics)
     return _build(
         [
-            Route(HUBSPOT_PATH, hooks.handler(Side.HUBSPOT), methods=["POST"]),
-            Route(STRIPE_PATH, hooks.handler(Side.STRIPE), methods=["POST"]),
+            *(Route(PATHS[side], hooks.handler(side), methods=["POST"]) for side in settings.sides),
             *health.routes(),
         ]
     )

@@ -90,6 +90,18 @@ def _read(tx: Tx, what: str, side: Side) -> DoorMessage | None:
     return DoorMessage(**json.loads(text)) if text else None
 
 
+def is_expected(store: Store, side: Side, nonce: str) -> bool:
+    """Return whether the doctor has just sent the test event with this nonce. Raises ``DatabaseUnavailable``."""
+    with store.reading() as tx:
+        sent = read_sent(tx, side)
+    return sent is not None and sent.nonce == nonce and 0 <= store.now_ms() - sent.at_ms <= VALID_MS
+
+
+def store_seen(store: Store, side: Side, seen: DoorMessage) -> None:
+    """Store how a test event arrived. Raises ``DatabaseUnavailable``."""
+    store.run(lambda tx: tx.settings.put(_name("seen", side), json.dumps(asdict(seen))))
+
+
 def find_nonce(body: bytes, headers: Mapping[str, str]) -> str:
     """Return the nonce of a request that may be a test event, "" for all others."""
     given = headers.get(TEST_HEADER, "")
@@ -119,14 +131,11 @@ class DoorTest:
         if not nonce or not self._may_look():
             return None
         now_ms = self.store.now_ms()
-        with self.store.reading() as tx:
-            sent = read_sent(tx, side)
-        if sent is None or sent.nonce != nonce or not 0 <= now_ms - sent.at_ms <= VALID_MS:
+        if not is_expected(self.store, side, nonce):
             return None
         verdict = self._verify(side, body, headers, url, now_ms)
         plain = describe_message(nonce, url, body, headers, now_ms)
-        seen = DoorMessage(nonce, url, plain.digest, plain.signed, now_ms, verdict, len(body))
-        self.store.run(lambda tx: tx.settings.put(_name("seen", side), json.dumps(asdict(seen))))
+        store_seen(self.store, side, DoorMessage(nonce, url, plain.digest, plain.signed, now_ms, verdict, len(body)))
         return verdict
 
     def _verify(self, side: Side, body: bytes, headers: Mapping[str, str], url: str, now_ms: int) -> Verdict:

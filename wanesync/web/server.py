@@ -45,12 +45,13 @@ BACKLOG = 128
 class WebServer:
     """Serves the web application from a thread. Holds webhook secrets and no API key.
 
-    Raises ``ConfigError`` if the port cannot be opened; port 0 takes any free one (see ``url``).
+    ``store`` None: of a handler that reports over the bus instead. Raises ``ConfigError`` if the port cannot be opened;
+    port 0 takes any free one (see ``url``).
     """
 
     def __init__(
         self,
-        store: Store,
+        store: Store | None,
         intake: IntakePort,
         settings: WebSettings,
         address: tuple[str, int],
@@ -95,13 +96,17 @@ class WebServer:
         in database time. Raises ``FieldMapChanged`` if another process began to work with another field map.
         """
         store = self._store
+        if store is None:
+            while not stopping.wait(HEARTBEAT_S):
+                self._check_certificate()
+            return
         name, started_ms = make_id(store.now_ms(), random.SystemRandom()), store.now_ms()
         while True:
             try:
                 store.sync_clock()
                 store.refresh_keys()
                 store.run(partial(_beat, name, started_ms, self._check_certificate()))
-                self._store_counts()
+                self._store_counts(store)
                 self._trouble = ""
             except FieldMapChanged:
                 raise
@@ -110,7 +115,7 @@ class WebServer:
             if stopping.wait(HEARTBEAT_S):
                 break
         with contextlib.suppress(DatabaseUnavailable):
-            self._store_counts()
+            self._store_counts(store)
             store.run(lambda tx: _end(tx, name))
 
     def _check_certificate(self) -> str:
@@ -128,12 +133,12 @@ class WebServer:
         """Return why no webhook can be stored now: by the newest heartbeat, which is a write, and by a read."""
         return self._trouble or self._find_trouble()
 
-    def _store_counts(self) -> None:
+    def _store_counts(self, store: Store) -> None:
         """Store how many webhooks had which outcome, so that ``status`` of any process shows it."""
         outcomes = self._counts.take_outcomes()
         if outcomes:
             try:
-                self._store.run(lambda tx: tx.webhook_counts.add(outcomes))
+                store.run(lambda tx: tx.webhook_counts.add(outcomes))
             except DatabaseUnavailable:
                 self._counts.give_back(outcomes)
                 raise

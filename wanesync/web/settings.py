@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -51,7 +51,7 @@ class WebSettings:
     ``certificate``: of TLS; None for plain HTTP. ``metrics_address``: a listener of its own for ``/metrics`` and the
     details of ``/readyz``; ``metrics_token``: what a request for them must carry, "" for none; ``shows_metrics``: the
     listener of webhooks shows them, too, to a request with the token. ``trusted_proxies``: whose forwarding headers
-    count.
+    count. ``sides``: whose webhooks are taken.
     ``max_connections``: beyond so many open connections the one that has sent nothing for longest is closed.
     """
 
@@ -66,6 +66,7 @@ class WebSettings:
     metrics_token: str = field(default="", repr=False)
     shows_metrics: bool = False
     trusted_proxies: TrustedProxies = NO_PROXIES
+    sides: Sequence[Side] = tuple(Side)
     ready: Callable[[], str] = _always_ready
     gauges: Callable[[], Mapping[str, float]] = _no_gauges
     receive_test: Callable[[Side, bytes, Mapping[str, str], str], Verdict | None] = _no_test

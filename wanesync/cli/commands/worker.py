@@ -6,12 +6,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wanesync.cli.context import ConfigFile, read_logged_config, set_on_stop_signals, use_database
-from wanesync.config.model import API_KEYS, Config
+from wanesync.config.model import API_KEYS, BUS_SECRETS, Config
 from wanesync.core.model import Side
 from wanesync.ops.field_map import MapClaim
 from wanesync.ops.writes import OFF, read_writes
@@ -32,6 +32,10 @@ from wanesync.wiring import (
 )
 from wanesync.worker.portal_check import begin_unchecked
 
+if TYPE_CHECKING:
+    from wanesync.bus.work_listener import WorkListener
+    from wanesync.worker.worker import Worker
+
 
 class Lanes(StrEnum):
     """Which lanes a worker runs."""
@@ -51,7 +55,8 @@ WorkerLanes = Annotated[Lanes, typer.Option("--side", help="A process for one si
 
 def worker(side: WorkerLanes = Lanes.ALL, config_file: ConfigFile = None) -> None:
     """Process jobs: read what changed, write the other side. Any number of workers can run."""
-    config = read_logged_config(config_file, [API_KEYS[one] for one in side.sides])
+    on_bus = BUS_SECRETS if side is not Lanes.ALL else ()
+    config = read_logged_config(config_file, [*(API_KEYS[one] for one in side.sides), *on_bus])
     stopping = set_on_stop_signals()
     patience = Patience(stopping)
     with use_database(config, migrate=is_on_file(config), patience=patience) as store:
@@ -100,6 +105,7 @@ def run_worker(
     if Side.HUBSPOT in sides:
         check = build_portal_check(config, runtime, stopping)
         threading.Thread(target=check.run, name="portal-check", daemon=True).start()
+    listener = _listen(config, work, sides)
     thread.start()
     try:
         yield
@@ -107,8 +113,22 @@ def run_worker(
         stopping.set()
         work.stop()
         thread.join()
+        if listener is not None:
+            listener.stop()
     if thread.failure is not None:
         raise thread.failure
+
+
+def _listen(config: Config, work: Worker, sides: tuple[Side, ...]) -> WorkListener | None:
+    """Begin to listen to the bus, where there is one and this process runs one side."""
+    if config.bus.url is None:
+        return None
+    from wanesync.bus_wiring import build_work_listener  # noqa: PLC0415 - paho is an extra
+
+    listener = build_work_listener(config, work, sides)
+    if listener is not None:
+        listener.start()
+    return listener
 
 
 class _StoppingThread(threading.Thread):

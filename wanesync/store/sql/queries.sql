@@ -420,6 +420,15 @@ SELECT due_ms FROM jobs r WHERE lane = :lane AND state = 'ready' AND due_ms > -1
         WHERE x.key = r.key AND x.kind = r.kind AND x.lane = r.lane AND x.state = 'running') < 1
 ORDER BY due_ms LIMIT 1;
 
+-- name: newly_due_jobs
+SELECT id, kind, due_ms, EXISTS (SELECT 1 FROM links l
+    WHERE l.hubspot_id = SUBSTR(r.key, 9) AND l.state = 'active' AND r.key LIKE 'contact:%')
+FROM jobs r WHERE lane = :lane AND state = 'ready' AND due_ms > -1 AND due_ms > :from_ms AND due_ms <= :now
+ORDER BY due_ms DESC LIMIT :limit;
+
+-- name: next_due_after
+SELECT due_ms FROM jobs WHERE lane = :lane AND state = 'ready' AND due_ms > -1 AND due_ms > :now ORDER BY due_ms LIMIT 1;
+
 -- name: running_in_lease
 SELECT j.id, j.token FROM jobs j WHERE j.id IN (:ids) AND j.state || '' = 'running'
 AND EXISTS (SELECT 1 FROM processes p WHERE p.name = j.owner AND p.heartbeat_ms > :fresh_ms AND p.heartbeat_ms <= :ahead_ms);

@@ -13,8 +13,10 @@ from wanesync.core.jobs import (
     FREE_TURNS,
     POISON_ALONE_RESCUES,
     DeadClass,
+    Ending,
     Job,
     JobKind,
+    JobReport,
     JobRequest,
     JobState,
     WaitCode,
@@ -51,6 +53,15 @@ class Fresh(NamedTuple):
 
     priority: int
     since_ms: int
+
+
+class DueJob(NamedTuple):
+    """A job that is due now. ``linked``: its contact has a link, so that a write will be an update."""
+
+    id: str
+    kind: JobKind
+    due_ms: int
+    linked: bool
 
 
 class Depth(TypedDict):
@@ -242,6 +253,16 @@ class Jobs(Table):
         row = self._session.row("next_due", lane=lane)
         return int(row[0]) if row else None
 
+    def newly_due(self, lane: Side, from_ms: int, limit: int) -> list[DueJob]:
+        """Up to ``limit`` ready jobs that became due after ``from_ms`` and are due now, the last ones first."""
+        rows = self._session.rows("newly_due_jobs", lane=lane, from_ms=from_ms, now=self._session.now_ms, limit=limit)
+        return [DueJob(row[0], JobKind(row[1]), row[2], bool(row[3])) for row in rows]
+
+    def next_due_after_ms(self, lane: Side) -> int | None:
+        """When the next job that is not due yet will be; None without one."""
+        row = self._session.row("next_due_after", lane=lane, now=self._session.now_ms)
+        return int(row[0]) if row else None
+
     def still_held(self, jobs: Collection[Job]) -> set[str]:
         """Ids of those that still run under their token while their owner's lease lasts.
 
@@ -270,6 +291,7 @@ class Jobs(Table):
         for job in ordered:
             if job.id not in ended:
                 raise _lost(job)
+        self._session.job_reports += (JobReport(job.id, job.lane, Ending.DONE) for job in ordered)
         # A newer job of the key may wait for this one to end.
         waited = {row[0] for row in rows if row[1]}
         self._session.lanes_to_wake.update(job.lane for job in ordered if job.id in waited)
@@ -302,6 +324,8 @@ class Jobs(Table):
         Raises LeaseLost.
         """
         self._make_ready(job, due_ms, (waits_for, reason), attempts=int(count), fixed=fixed)
+        ending = Ending.RETRY if count else Ending.WAIT
+        self._session.job_reports.append(JobReport(job.id, job.lane, ending, waits_for, reason))
 
     def mark_dead(self, job: Job, dead_class: DeadClass, reason: str) -> None:
         """Marks a job dead, or superseded if a newer one of its key is ready. Raises LeaseLost."""
@@ -313,6 +337,7 @@ class Jobs(Table):
             "mark_job_dead", id=job.id, token=job.token, dead_class=dead_class, reason=reason, now=now_ms
         ):
             raise _lost(job)
+        self._session.job_reports.append(JobReport(job.id, job.lane, Ending.DEAD, dead_class, reason))
 
     def release(self, owner: str, keep: Collection[str] = ()) -> int:
         """Makes the running jobs of a process ready, without their locks and without counting an attempt; how many.

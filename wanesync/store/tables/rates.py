@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from wanesync.core.errors import NotFound
 from wanesync.core.rate_limits import QUOTAS, Limit, set_by_hand
+from wanesync.store.notify import CONTROL
 from wanesync.store.queries import Value
 from wanesync.store.session import Table, TransactionConflict
 
@@ -91,10 +92,12 @@ class Rates(Table):
             self._session.rows("set_limit", **values)
         elif self._session.row("add_limit", **values) is None:
             raise TransactionConflict(f"another process set the limit {limit.scope} at the same moment; try again")
+        self._session.lanes_to_wake.add(CONTROL)
 
     def drop(self, scope: str) -> None:
         """Removes the limit of a scope."""
         self._session.rows("drop_limit", scope=scope)
+        self._session.lanes_to_wake.add(CONTROL)
 
     def set_limit(self, scope: str, value: float) -> Limit:
         """Stores an operator's limit in requests a second, which applies to every process at once."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from wanesync.core.errors import FieldMapChanged
 from wanesync.core.model import Side
+from wanesync.store.notify import CONTROL
 from wanesync.store.queries import Value
 from wanesync.store.session import Table
 
@@ -116,6 +117,7 @@ class Pauses(Table):
         """Sets a pause, or the next probe of an existing one."""
         values: dict[str, Value] = {"reason": reason, "away": int(away), "probe_ms": probe_at_ms}
         self._session.rows("set_pause", name=name, now=self._session.now_ms, **values)
+        self._session.lanes_to_wake.add(CONTROL)
 
     def move_probe(self, name: str, from_ms: int, to_ms: int) -> bool:
         """Moves the next probe of a pause; False if another process did so, or ended the pause, since it was read."""
@@ -124,3 +126,4 @@ class Pauses(Table):
     def clear(self, name: str) -> None:
         """Ends a pause."""
         self._session.rows("clear_pause", name=name)
+        self._session.lanes_to_wake.add(CONTROL)

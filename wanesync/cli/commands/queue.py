@@ -1,0 +1,23 @@
+"""``queue``: the process between the broker and the database, until SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+from wanesync.cli.context import ConfigFile, read_logged_config, set_on_stop_signals, use_database
+from wanesync.config.model import BUS_SECRETS
+from wanesync.output import print_line
+from wanesync.store.patience import Patience
+from wanesync.wiring import is_on_file
+
+
+def queue(config_file: ConfigFile = None) -> None:
+    """Store what handlers hand to the bus, and wake the workers. Holds no secret of HubSpot or Stripe."""
+    from wanesync.bus_wiring import build_queue_process  # noqa: PLC0415 - paho is an extra
+
+    config = read_logged_config(config_file, BUS_SECRETS)
+    stopping = set_on_stop_signals()
+    patience = Patience(stopping)
+    with use_database(config, migrate=is_on_file(config), patience=patience) as store:
+        with store.patient(patience):
+            process = build_queue_process(config, store, stopping)
+        print_line(f"wanesync queue {process.options.client_id}: reads {process.options.url}", flush=True)
+        process.run()
