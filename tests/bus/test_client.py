@@ -173,6 +173,8 @@ def test_a_resumed_session_loses_nothing(mosquitto: Mosquitto) -> None:
                 message = second.next()
                 got.add(message.payload)
                 second.client.acknowledge(message)
+            # Until the subscriptions stand the acknowledgements are held.
+            assert second.client.wait_ready(WAIT_S)
     third = Reader(mosquitto.url, "wane/in/+", session_s=60)
     with started(third.client):
         assert third.client.wait_ready(WAIT_S)

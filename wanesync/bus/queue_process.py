@@ -111,6 +111,7 @@ class QueueProcess:
         """Write a heartbeat, and agree on the session with the broker by how many queue processes there are."""
         try:
             self.store.sync_clock()
+            self.store.refresh_keys()
             alone = self.store.run(partial(_beat, name=name, started_ms=started_ms))
         except FieldMapChanged as error:
             self._fail(error)

@@ -9,8 +9,10 @@ from typer.testing import CliRunner
 
 from tests.support.installation import Installation
 from tests.support.sealed_database import seed
+from wanesync.bus.seal_keys import derive_part_key
 from wanesync.cli.main import app
 from wanesync.core.errors import ConfigError, GuardError
+from wanesync.core.roles import Role
 from wanesync.store import make_key
 
 
@@ -68,3 +70,19 @@ def test_a_process_that_has_not_read_the_key_is_waited_for(installation: Install
     installation.store.refresh_keys()
     installation.store.run(lambda tx: tx.processes.beat("worker", "stripe", tx.now_ms))
     assert installation.ask("keys", "rewrap", "--wait", "0")["left"] == 0
+
+
+def test_a_part_gets_its_own_key_of_the_bus(installation: Installation) -> None:
+    key = installation_free("keys", "bus", "--new").strip()
+    installation.file.write_text(f'{installation.file.read_text()}[bus]\nseal_key = "{key}"\n')
+    installation.file.chmod(0o600)
+    printed = installation.run("keys", "bus", "stripe-worker").stdout.strip()
+    assert printed == derive_part_key(key, Role.STRIPE_WORKER)
+    for arguments in (["keys", "bus"], ["keys", "bus", "queue", "--new"], ["keys", "bus", "migrate"]):
+        refused = CliRunner().invoke(app, [*arguments, "--config", str(installation.file)])
+        assert isinstance(refused.exception, ConfigError)
+
+
+def installation_free(*arguments: str) -> str:
+    """What a command prints that needs no installation."""
+    return CliRunner().invoke(app, [*arguments], catch_exceptions=False).stdout

@@ -8,8 +8,10 @@ from typing import Annotated
 
 import typer
 
+from wanesync.bus.seal_keys import derive_part_key, make_bus_key
 from wanesync.cli.context import AsJson, ConfigFile, open_configured, read_config
 from wanesync.core.errors import ConfigError, GuardError
+from wanesync.core.roles import BUS_ROLES, Role
 from wanesync.ops.encryption_keys import (
     InUse,
     KeysReport,
@@ -240,3 +242,23 @@ def _print_rewrap(done: Rewrapped, report: KeysReport, old: int) -> None:
         print_line(f"{old - len(done.damaged):,} rows were changed meanwhile: run this again.")
     for key_id in report.removable:
         print_line(f"Key {key_id} is not needed any more: wanesync keys remove {key_id}.")
+
+
+@app.command()
+def bus(
+    role: Annotated[Role | None, typer.Argument(help="The part that is to get the key.")] = None,
+    new: Annotated[bool, typer.Option("--new", help="Make a new bus key, for queue processes only.")] = False,
+    config_file: ConfigFile = None,
+) -> None:
+    """Print the key by which one part seals and opens messages, made from the bus key ([bus] seal_key)."""
+    if new == (role is not None):
+        raise ConfigError(["name one part, or make a new bus key with --new"])
+    if role is not None and role not in BUS_ROLES:
+        raise ConfigError([f"{role} takes no part in the bus: one of {', '.join(BUS_ROLES)}"])
+    if role is None:
+        print_line(make_bus_key())
+        return
+    config = read_config(config_file, ("bus.seal_key",), stores=False)
+    config.require("bus.seal_key")
+    for entry in config.bus.entries:
+        print_line(derive_part_key(entry, role))
