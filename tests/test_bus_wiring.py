@@ -12,12 +12,13 @@ import pytest
 from tests.support.bus_parts import BUS_KEY
 from wanesync import bus_wiring, intake_wiring
 from wanesync.bus.seal_keys import derive_part_key
-from wanesync.config.model import BUS_SECRETS, Config, load
+from wanesync.config.model import BUS_SECRETS, WEBHOOK_SECRETS, Config, load
 from wanesync.core.errors import ConfigError
 from wanesync.core.model import Side
 from wanesync.core.purchases import Sink
 from wanesync.core.roles import Role
 from wanesync.web.metrics import WebhookCounters
+from wanesync.web.settings import WebSettings
 
 HANDLER = {
     "WANESYNC_BUS__URL": "mqtts://broker.example.com",
@@ -39,7 +40,7 @@ QUEUE = {
 
 
 def read(env: Mapping[str, str], **more: str) -> Config:
-    uses = [*bus_wiring.SECRETS.values(), *BUS_SECRETS, "stripe.api_key"]
+    uses = [*WEBHOOK_SECRETS, *BUS_SECRETS, "stripe.api_key"]
     return load(None, {**env, **more}, uses, stores="WANESYNC_DATABASE" in {**env, **more})
 
 
@@ -49,8 +50,9 @@ def test_a_handler_has_a_name_of_its_own_and_takes_one_side(tmp_path: Path) -> N
     assert one.client.options.client_id != two.client.options.client_id
     assert one.client.options.client_id.startswith("hubspot-handler-")
     assert one.client.options.session_s == 0
-    settings = bus_wiring.build_door_settings(config, one)
+    settings = bus_wiring.build_door_settings(WebSettings("https://sync.example.com"), one)
     assert (settings.public_url, settings.ready()) == ("https://sync.example.com", "the broker was not reached yet")
+    assert settings.sides == (Side.HUBSPOT,)
     server = bus_wiring.build_handler_server(config, one, WebhookCounters())
     server.start()
     server.stop()

@@ -7,16 +7,16 @@ import socket
 import threading
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wanesync import intake_wiring
-from wanesync.adapters.signatures import HubSpotSignature, StripeSignature
 from wanesync.adapters.webhooks import VerifyingWebhooks
 from wanesync.bus import topics
 from wanesync.bus.client import BusOptions
 from wanesync.bus.door import BusDoor
 from wanesync.bus.envelope import Seal
-from wanesync.config.model import Config
+from wanesync.config.model import HOOK_SECRETS, Config
 from wanesync.core.errors import ConfigError
 from wanesync.core.model import Side
 from wanesync.core.purchases import Sink
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from wanesync.web.server import WebServer
     from wanesync.worker.worker import Worker
 
-SECRETS = {Side.HUBSPOT: "hubspot.webhook_secret", Side.STRIPE: "stripe.webhook_secret"}
-"""Side -> the only vendor secret of its handler."""
 HANDLER_THREADS = 256
 """Webhooks of a handler that wait for the queue at a time: each waits for a commit, not for the processor."""
 UNUSED = (
@@ -68,7 +66,7 @@ def make_instance() -> str:
 
 def find_handler_side(config: Config) -> Side:
     """Return the side whose webhook secret this process has. Raises ``ConfigError`` unless it is one side's only."""
-    given = [side for side, key in SECRETS.items() if _has(config, key)]
+    given = [side for side, key in HOOK_SECRETS.items() if _has(config, key)]
     if len(given) != 1:
         raise ConfigError(
             ["a handler takes the webhooks of one side: give it that side's webhook_secret, and no other"]
@@ -83,24 +81,21 @@ def _has(config: Config, key: str) -> bool:
 
 def build_bus_door(config: Config, side: Side) -> BusDoor:
     """Build a handler's half of the bus; it connects when it is started. Raises ``ConfigError``."""
-    config.require(SECRETS[side], *(["server.public_url"] if side is Side.HUBSPOT and not config.is_rehearsal else []))
-    signature = (
-        HubSpotSignature(config.hubspot.webhook_secrets)
-        if side is Side.HUBSPOT
-        else StripeSignature(config.stripe.webhook_secrets)
-    )
+    signed = ["server.public_url"] if side is Side.HUBSPOT and not config.is_rehearsal else []
+    config.require(HOOK_SECRETS[side], *signed)
+    signature = intake_wiring.build_signature(config, side)
     options = build_bus_options(config, HANDLERS[side], make_instance())
     return BusDoor(side, VerifyingWebhooks(signature), Seal(config.bus.entries), options, config.bus.answer_timeout_s)
 
 
-def build_door_settings(config: Config, door: BusDoor) -> WebSettings:
-    """Return the settings of the web application in front of a handler's door."""
-    return WebSettings(
-        public_url=config.server.public_url or "",
-        max_body_bytes=config.server.max_body_bytes,
+def build_door_settings(settings: WebSettings, door: BusDoor) -> WebSettings:
+    """Return settings of a web application as they are in front of a handler's door."""
+    return replace(
+        settings,
         threads=HANDLER_THREADS,
         ready=lambda: door.client.trouble,
         receive_test=door.receive_test,
+        sides=(door.side,),
     )
 
 
@@ -109,7 +104,8 @@ def build_handler_server(config: Config, door: BusDoor, counts: WebhookCounters)
     from wanesync.web.server import WebServer  # noqa: PLC0415 - a serverless handler has none
 
     address = (config.server.host, config.server.port)
-    return WebServer(None, door, build_door_settings(config, door), address, counts, sides=[door.side])
+    settings = build_door_settings(intake_wiring.build_web_settings(config.server), door)
+    return WebServer(None, door, settings, address, counts)
 
 
 def find_unused(config: Config) -> str:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wanesync.accounts import read_pins
 from wanesync.adapters.hubspot.webhooks import HubSpotWebhooks
 from wanesync.adapters.signatures import HubSpotSignature, RenewableSignature, StripeSignature
 from wanesync.adapters.stripe.events import StripeAccount, StripeEvents
 from wanesync.adapters.webhooks import VerifiedWebhooks, WebhookAdapter
-from wanesync.config.model import HOOK_SECRETS, WEBHOOK_SECRETS, Config
+from wanesync.config.model import HOOK_SECRETS, WEBHOOK_SECRETS, Config, Server
 from wanesync.core.errors import ConfigError
 from wanesync.core.fields import FieldMap
 from wanesync.core.model import Side
@@ -25,6 +26,9 @@ from wanesync.store.encryption import key_file_of
 from wanesync.store.key_source import FileKeys, KeySource, ListedKeys
 from wanesync.sync.failpoints import read_failpoint
 from wanesync.sync.intake import Intake
+
+if TYPE_CHECKING:
+    from wanesync.web.settings import WebSettings
 
 
 def open_database(config: Config, *, migrate: bool | None = None, pooled: bool = False) -> Store:
@@ -58,6 +62,25 @@ def find_key_file(config: Config) -> Path | None:
 def is_on_file(config: Config) -> bool:
     """Whether the database is a SQLite file, which long-running programs create by themselves."""
     return config.database.startswith("sqlite:")
+
+
+def build_web_settings(server: Server) -> WebSettings:
+    """Build the settings of a web server that any process has. Raises ``ConfigError`` if a listener is exposed."""
+    from wanesync.web.certificate import ServerCertificate  # noqa: PLC0415 - a serverless process has no listener
+    from wanesync.web.exposure import check_doors, shows_metrics  # noqa: PLC0415 - as above
+    from wanesync.web.proxies import TrustedProxies, parse_network  # noqa: PLC0415 - as above
+    from wanesync.web.settings import WebSettings  # noqa: PLC0415 - as above
+
+    check_doors(server)
+    return WebSettings(
+        public_url=server.public_url or "",
+        max_body_bytes=server.max_body_bytes,
+        certificate=ServerCertificate(server.certificate, server.key) if server.certificate and server.key else None,
+        metrics_address=None if server.metrics_port is None else (server.metrics_host, server.metrics_port),
+        metrics_token=server.metrics_token.get_secret_value() if server.metrics_token else "",
+        shows_metrics=shows_metrics(server),
+        trusted_proxies=TrustedProxies(tuple(map(parse_network, server.trusted_proxies))),
+    )
 
 
 def build_intake(config: Config, store: Store, *, verified: bool = False) -> Intake:

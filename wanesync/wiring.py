@@ -45,7 +45,6 @@ from wanesync.sync.failpoints import read_failpoint
 from wanesync.sync.job_results import resume_refused
 from wanesync.sync.runtime import ProcessState, Runtime, SyncOptions
 from wanesync.sync.writer import WRITES
-from wanesync.web.exposure import check_doors, shows_metrics
 from wanesync.worker.api_key import RenewedKey
 from wanesync.worker.generation import GenerationMarker
 from wanesync.worker.portal_check import PortalCheck
@@ -296,30 +295,19 @@ def build_retention_task(config: Config, store: Store) -> RetentionTask:
 def build_web_server(config: Config, store: Store) -> WebServer:
     """Build the web server with its socket open. Raises ``ConfigError`` and ``WrongAccount``."""
     from wanesync.ops.health.gauges import read_gauges  # noqa: PLC0415 - the web process only
-    from wanesync.web.certificate import ServerCertificate  # noqa: PLC0415 - the web process only
     from wanesync.web.door_test import DoorTest  # noqa: PLC0415 - the web process only
     from wanesync.web.metrics import WebhookCounters  # noqa: PLC0415 - the web process only
-    from wanesync.web.proxies import TrustedProxies, parse_network  # noqa: PLC0415 - the web process only
     from wanesync.web.server import WebServer, find_trouble  # noqa: PLC0415 - the web process only
-    from wanesync.web.settings import WebSettings  # noqa: PLC0415 - the web process only
 
     if not config.is_rehearsal:
         config.require("server.public_url")
-    check_doors(config.server)
-    server = config.server
     counts = WebhookCounters()
     intake = replace(build_intake(config, store), count=counts.count_elements)
-    settings = WebSettings(
-        public_url=config.server.public_url or "",
-        max_body_bytes=config.server.max_body_bytes,
+    settings = replace(
+        intake_wiring.build_web_settings(config.server),
         ready=lambda: find_trouble(store),
         gauges=lambda: read_gauges(store),
         receive_test=DoorTest(store, intake.hooks).receive,
-        certificate=ServerCertificate(server.certificate, server.key) if server.certificate and server.key else None,
-        metrics_address=None if server.metrics_port is None else (server.metrics_host, server.metrics_port),
-        metrics_token=server.metrics_token.get_secret_value() if server.metrics_token else "",
-        shows_metrics=shows_metrics(config.server),
-        trusted_proxies=TrustedProxies(tuple(map(parse_network, server.trusted_proxies))),
     )
     return WebServer(store, intake, settings, (config.server.host, config.server.port), counts)
 

@@ -11,6 +11,7 @@ from wanesync import bus_wiring
 from wanesync.bus.client import KEEPALIVE_S
 from wanesync.web.app import build_app
 from wanesync.web.metrics import WebhookCounters
+from wanesync.web.settings import WebSettings
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -57,6 +58,8 @@ def build_handler_door(config: Config) -> HandlerDoor:
     """Build the door of the side whose webhook secret is configured, and begin to connect. Raises ``ConfigError``."""
     counts = WebhookCounters()
     door = bus_wiring.build_bus_door(config, bus_wiring.find_handler_side(config))
-    app = build_app(door, bus_wiring.build_door_settings(config, door), counts, [door.side])
+    # The platform is in front: neither a listener nor a certificate of ours.
+    bounds = WebSettings(config.server.public_url or "", config.server.max_body_bytes)
+    app = build_app(door, bus_wiring.build_door_settings(bounds, door), counts)
     door.client.start()
     return HandlerDoor(app, door, counts)

@@ -64,6 +64,8 @@ def _serve_over_bus(side: Side, config_file: ConfigFile) -> None:
     server.start()
     try:
         print_line(f"wanesync serves {server.url} (webhooks go to /webhooks/{side}, and over the bus)", flush=True)
+        if server.metrics_url:
+            print_line(f"figures are at {server.metrics_url}/metrics", flush=True)
         server.beat_until(stopping)
     finally:
         stopping.set()
