@@ -286,6 +286,30 @@ def test_a_batch_without_an_answer_sets_back_all_its_jobs(live: LiveSync) -> Non
     assert (job.state, job.attempts, job.waits_for) == (JobState.READY, 0, WaitCode.VENDOR)
 
 
+@pytest.mark.parametrize(
+    ("failure", "is_sent"), [(Failure.RATE_LIMITED, False), (Failure.UNREACHED, False), (Failure.NO_ANSWER, True)]
+)
+def test_a_write_that_was_only_refused_unread_counts_as_never_sent(
+    live: LiveSync, failure: Failure, *, is_sent: bool
+) -> None:
+    edit_customer(live, city="Paris")
+    live.hubspot.answer("update_contacts", CallError(HUBSPOT, failure, "not now"))
+    live.work(HUBSPOT)
+    (pending,) = live.open_writes(KEY)
+    assert (pending.sent_ms > 0) == is_sent
+
+
+def test_a_create_that_was_sent_once_without_an_answer_counts_as_sent_whatever_comes_then(live: LiveSync) -> None:
+    live.know(contact("9", email="new@example.com"))
+    live.queue(STRIPE, "contact:9")
+    for failure in (Failure.NO_ANSWER, Failure.RATE_LIMITED):
+        live.stripe.answer("create_customer", CallError(STRIPE, failure, "not now"))
+        live.work(STRIPE)
+        live.advance(60_000)
+    (pending,) = live.open_writes("contact:9")
+    assert pending.sent_ms > 0
+
+
 def test_items_are_matched_by_their_trace(live: LiveSync) -> None:
     edit_customer(live, city="Paris")
 

@@ -43,6 +43,8 @@ from wanesync.sync.writer import DAY_MS, WRITES_OFF, are_writes_off, plan_jobs, 
 
 Outcomes = Mapping[str, Record | CallError]
 """Trace id (the pending write's id) -> the contact after the write, or why it was not written."""
+UNREAD = frozenset({Failure.RATE_LIMITED, Failure.UNREACHED})
+"""Failures of calls that certainly changed nothing: there was no room for them, or no connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,10 @@ def _write_customer(runtime: Runtime, intent: Intent, stored: StoredRecord | Non
     def then(tx: Tx, answer: CustomerWritten | CallError) -> Next:
         if not isinstance(answer, CallError):
             return commit_customers(runtime, tx, [answer])
-        return _handle_refusal(runtime, tx, intent, answer) if still_held(tx, [intent.job]) else DONE
+        if not still_held(tx, [intent.job]):
+            return DONE
+        _note_unsent(tx, [intent], answer)
+        return _handle_refusal(runtime, tx, intent, answer)
 
     operation = "customers.create" if create else "customers.update"
     return Call(Side.STRIPE, operation, [intent.job], send, then, commit_customers)
@@ -142,6 +147,7 @@ def _write_contacts(runtime: Runtime, intents: Sequence[Intent]) -> Call[Outcome
         held = {job.id for job in still_held(tx, [intent.job for intent in intents])}
         mine = {t: intent for t, intent in by_trace.items() if intent.job.id in held}
         if isinstance(answer, CallError):
+            _note_unsent(tx, [*mine.values()], answer)
             fail(runtime, tx, [intent.job for intent in mine.values()], answer, operation)
             return DONE
         return _commit_contacts(runtime, tx, mine, answer)
@@ -253,6 +259,12 @@ def _close_create_of_deleted(tx: Tx, intent: Intent, customer_id: str) -> None:
 
 
 # -- refusals
+
+
+def _note_unsent(tx: Tx, intents: Sequence[Intent], error: CallError) -> None:
+    """Note that writes which were never sent before had no effect: a side that had no room refused them unread."""
+    if error.failure in UNREAD:
+        tx.pending_writes.unmark_sent([intent.pending.id for intent in intents if not intent.pending.sent_ms])
 
 
 def _handle_refusal(runtime: Runtime, tx: Tx, intent: Intent, error: CallError) -> Next:

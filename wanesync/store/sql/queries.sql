@@ -658,6 +658,9 @@ WHERE result = '' AND kind = 'update' AND side = :side AND link_key = :link_key 
 -- name: mark_write_sent
 UPDATE pending_writes SET sent_ms = :now WHERE id = :id;
 
+-- name: unmark_write_sent
+UPDATE pending_writes SET sent_ms = 0 WHERE id = :id AND result = '';
+
 -- name: move_writes
 UPDATE pending_writes SET target_id = :survivor_id
 WHERE side = 'hubspot' AND kind = 'update' AND target_id = :contact_id AND sent_ms > 0 AND result IN ('', 'lost');

@@ -107,6 +107,11 @@ class PendingWrites(Table):
         """Stores that a write is sent now."""
         self._session.defer("mark_write_sent", id=write_id, now=self._session.now_ms)
 
+    def unmark_sent(self, write_ids: Collection[str]) -> None:
+        """Stores that open writes certainly had no effect, as if they had not been sent."""
+        for write_id in write_ids:
+            self._session.defer("unmark_write_sent", id=write_id)
+
     def by_keys(self, side: Side, keys: Collection[str]) -> dict[str, PendingWrite]:
         """Idempotency key or intent id -> the newest write under it."""
         rows = self._session.rows("writes_by_keys", side=side, keys=keys) if keys else []
