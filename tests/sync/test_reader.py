@@ -185,6 +185,29 @@ def test_an_echo_waits_for_the_answer_and_then_needs_no_read(live: LiveSync) -> 
     assert (job.state, [method for method, _ in live.stripe.requests]) == (JobState.DONE, ["update_customer"])
 
 
+@pytest.mark.parametrize(("kind", "previous", "judged"), [("created", "", True), ("updated", "Nice", False)])
+def test_only_the_echo_of_a_creation_is_judged_without_the_lock(
+    live: LiveSync, kind: str, previous: str, judged: bool
+) -> None:
+    live.link(ANN, CUS)
+    paris = replace(CUS, values={**CUS.values, "city": "Paris"})
+    live.know(replace(ANN, values={**ANN.values, "city": "Paris"}, modified_ms=5))
+    live.queue(STRIPE, KEY)
+    calls = live.prepare(live.claim(STRIPE))
+    (pending,) = live.open_writes(KEY)
+    live.stripe.answer("update_customer", customer_answer(paris, live.clock.ms))
+    live.carry_out(calls)
+    live.store.run(lambda tx: tx.locks.take_all([KEY], "other", "w1", tx.now_ms + 60_000))
+    before = {"city": previous} if previous else {}
+    arrive(live, event(live, "e1", kind=kind, request_key=pending.idempotency_key, previous=before))
+    (job,) = live.work(STRIPE, JobKind.READ)
+    with live.store.reading() as tx:
+        found = tx.events.get("e1")
+    assert found is not None
+    assert (job.state, found.read, found.judged) == (JobState.DONE, True, judged)
+    assert live.is_queued(STRIPE, KEY) is not judged
+
+
 def test_where_the_lock_is_taken_a_write_job_will_judge_the_events(live: LiveSync) -> None:
     live.link(ANN, CUS)
     live.advance(60_000)

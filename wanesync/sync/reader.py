@@ -32,6 +32,7 @@ MIN_REREAD_MS = 1_000
 LIFE_KINDS = ("deleted", "privacy_deleted", "restored")
 ERASED_KIND = "privacy_deleted"
 MERGED_KIND = "merged"
+CREATED_KIND = "created"
 MAX_UNREAD = 2_000
 """Unread events of one claim that are looked at one by one; customers with more than their share are read instead."""
 ANSWER_DUE_MS = 10_000
@@ -199,11 +200,22 @@ class Reader:
                     self._take_events_of(records, job, events, answered, taken)
             tx.events.mark_read(taken.event_keys)
         self.end(tx, taken.settled)
-        echoes = taken.echoes
-        keys_of = key_of(tx, [(Side.STRIPE, job.key) for job in echoes]) if echoes else {}
         # Nothing new was stored, so there is nothing to plan: the commit of the answers has planned.
-        self._judge(tx, [(job, keys_of[Side.STRIPE, job.key]) for job in echoes])
+        self._end_echoes(tx, taken.echoes, [event for job in taken.echoes for event in unread.get(job.key, ())])
         return taken.calls
+
+    def _end_echoes(self, tx: Tx, jobs: Sequence[Job], events: Sequence[Event]) -> None:
+        """Finish jobs whose events are echoes of answered writes.
+
+        The event of a customer that we created buries nothing, whatever became of the customer since: it is judged
+        without the lock. The others, and what was not judged before, need it.
+        """
+        tx.events.mark_judged([event.key for event in events if event.kind == CREATED_KIND and not event.previous])
+        pending = set(tx.events.with_unjudged(Side.STRIPE, [job.key for job in jobs]))
+        left = [job for job in jobs if job.key in pending]
+        keys_of = key_of(tx, [(Side.STRIPE, job.key) for job in left]) if left else {}
+        self._judge(tx, [(job, keys_of[Side.STRIPE, job.key]) for job in left])
+        finish_all(tx, [job for job in jobs if job.key not in pending])
 
     def _load_unread(self, tx: Tx, ids: Sequence[str]) -> tuple[dict[str, list[Event]], dict[str, list[EventMark]]]:
         """The unread events of some customers; of those that have too many, without their values."""
