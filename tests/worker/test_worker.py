@@ -16,6 +16,7 @@ from wanesync.core.jobs import Job, JobKind, JobRequest, JobState, Priority
 from wanesync.core.model import Side
 from wanesync.ratelimit.pacer import MAX_SLOT_DELAY_MS, Pacer
 from wanesync.store.tables.processes import LEASE_MS
+from wanesync.store.tables.rates import SlotAssignment
 from wanesync.sync.calls import AnyCall, Call
 from wanesync.worker.committer import commit_answers
 from wanesync.worker.lease import Lease
@@ -182,6 +183,33 @@ def test_a_clock_set_back_does_not_change_the_wait_for_a_slot(bench: Bench, monk
     monkeypatch.setattr(Pacer, "reserve_slot", reserve_and_set_back)
     bench.worker._await_slot(STRIPE)
     assert bench.clock.monotonic_ms() == began_ms + 200 - PREPARE_MS
+
+
+@pytest.mark.parametrize(
+    ("waiting", "next_ms", "handed_out", "rests"),
+    [
+        (0, 0, 1, [0, 0, 0]),
+        (0, 0, 0, [10, 10, 10]),
+        (15, 0, 0, [100, 200, 200]),
+        (15, 0, 9, [50, 50, 50]),
+        (15, 500, 0, [100, 200, 200]),
+        (15, 60, 0, [30, 30, 30]),
+        (1, 60, 0, [30, 30, 30]),
+        (1, 500, 0, [40, 40, 40]),
+    ],
+)
+def test_with_a_backlog_slots_are_reserved_seldom_and_many_at_once(
+    bench: Bench, waiting: int, next_ms: int, handed_out: int, rests: list[int]
+) -> None:
+    call = bench.make_call(bench.leave)
+    bench.worker.lanes[STRIPE].waiting.extend([call] * waiting)
+    rested = []
+    for _ in rests:
+        began_ms = bench.clock.monotonic_ms()
+        given = SlotAssignment(next_ms=began_ms + next_ms if next_ms else 0)
+        bench.worker._rest(STRIPE, call, given, handed_out, reserved=False)
+        rested.append(bench.clock.monotonic_ms() - began_ms)
+    assert rested == rests
 
 
 def test_every_class_has_its_turn_whatever_else_waits(bench: Bench) -> None:

@@ -187,10 +187,13 @@ class Lane:
 
     def next_claimable(self, tx: Tx) -> ClaimableJob | None:
         """Return the most urgent job; None also while the lane is paused and no probe is due."""
+        best = self.best(tx)
+        if best is None:
+            return None
         pauses = tx.pauses.get_all()
         pause = pauses.get(str(self.side))
         open_ = operator_pause(self.side) not in pauses and (pause is None or tx.now_ms >= pause.probe_ms)
-        return self.best(tx) if open_ else None
+        return best if open_ else None
 
     def find_wait_ms(self, tx: Tx) -> int:
         """Return how long to wait for work after a round without any: at most a second."""

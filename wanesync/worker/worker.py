@@ -245,7 +245,8 @@ class Worker:
         """Reserve the next slot and wait until shortly before it is due; None if no slot is due soon."""
         slot_ms = self.pacers[side].reserve_slot()
         if slot_ms is None:
-            self._sleep_ms(MIN_SLOT_POLL_MS)
+            # Every slot of the next 300 ms is taken.
+            self._sleep_ms(MAX_SLOT_POLL_MS)
         else:
             self.clock.sleep_until(slot_ms - PREPARE_MS)
         return slot_ms
@@ -277,15 +278,22 @@ class Worker:
         """Wait before the next round of a lane, as long as that is of use."""
         if reserved and first.urgency > Priority.PURCHASE and self._has_plenty(side.other):
             self._sleep_ms(HUBSPOT_DEFERRAL_MS)
-        elif not reserved and not given.next_ms and self._is_busy():
-            self._sleep_ms(self.pacers[side].next_hand_out_delay_ms(handed_out))
+            return
+        # A narrower limit holds up those that are left: until its next slot.
+        until_ms = given.next_ms - PREPARE_MS - self.clock.monotonic_ms()
+        if not reserved and (self._is_busy() or self._has_backlog(side)):
+            delay_ms = self.pacers[side].next_hand_out_delay_ms(handed_out)
+            self._sleep_ms(min(delay_ms, max(MIN_SLOT_POLL_MS, until_ms)) if given.next_ms else delay_ms)
         elif not handed_out:
-            # A narrower limit holds up all of them: until its next slot, but new calls may be let through before.
-            wait_ms = given.next_ms - PREPARE_MS - self.clock.monotonic_ms()
-            self._sleep_ms(min(max(MIN_SLOT_POLL_MS, wait_ms), MAX_SLOT_POLL_MS))
+            # New calls may be let through before.
+            self._sleep_ms(min(max(MIN_SLOT_POLL_MS, until_ms), MAX_SLOT_POLL_MS))
 
     def _has_plenty(self, side: Side) -> bool:
-        return side in self.lanes and len(self.lanes[side].waiting) * 2 >= PREPARED_CALLS[side] and self._is_busy()
+        return side in self.lanes and self._has_backlog(side) and self._is_busy()
+
+    def _has_backlog(self, side: Side) -> bool:
+        """Whether so many calls wait for slots that a slot reserved a little later is used all the same."""
+        return len(self.lanes[side].waiting) * 2 >= PREPARED_CALLS[side]
 
     def _has_work(self, side: Side) -> bool:
         with self.runtime.store.read_statementwise() as tx:
