@@ -266,11 +266,11 @@ def test_a_file_that_only_this_process_can_read_holds_secrets(file: Path, mode: 
 def test_a_file_that_others_can_read_holds_references(file: Path) -> None:
     text = CREATE + '[stripe]\napi_key = "env:KEY"\n[security]\nkeys = []\n'
     assert read(file, text, {"KEY": "sk_test_planted"}, mode=0o644).stripe.mode == "test"
-    assert read(file, f'database = "postgresql://ann@host/d"\n{CREATE}[security]\nkeys = "env:SEAL"\n',
-                {"SEAL": f"abcd:{SEAL}"}, mode=0o644).database == "postgresql://ann@host/d"  # fmt: skip
+    assert read(file, f'database = "postgresql://ann@/d"\n{CREATE}[security]\nkeys = "env:SEAL"\n',
+                {"SEAL": f"abcd:{SEAL}"}, mode=0o644).database == "postgresql://ann@/d"  # fmt: skip
 
 
-@pytest.mark.parametrize("address", ["postgresql://ann:planted@host/d", "postgresql://ann@host/d?password=planted"])
+@pytest.mark.parametrize("address", ["postgresql://ann:planted@[::1]/d", "postgresql://ann@/d?password=planted"])
 def test_a_file_that_others_can_read_holds_no_password_of_the_database(file: Path, address: str) -> None:
     text = f'database = "{address}"\n{CREATE}[security]\nkeys = "env:SEAL"\n'
     env = {"SEAL": f"abcd:{SEAL}"}
@@ -331,7 +331,7 @@ def test_an_unencoded_password_is_named_and_not_shown(file: Path, login: str) ->
 
 
 def test_an_encoded_password_is_accepted(file: Path) -> None:
-    address = "postgresql://ann:pl%40n%2Ft%25ed@db.example.com:5432/wanesync?sslmode=require"
+    address = "postgresql://ann:pl%40n%2Ft%25ed@db.example.com:5432/wanesync?sslmode=verify-full"
     assert read(file, f'database = "{address}"\n{CREATE}[security]\nkeys = "abcd:{SEAL}"\n').database == address
 
 
@@ -347,3 +347,21 @@ def test_an_address_of_another_program_is_refused(file: Path, address: str) -> N
 def test_a_signing_secret_that_is_not_there_is_named_with_the_command_that_writes_it(file: Path) -> None:
     found = only_problem(file, CREATE + '[stripe]\nwebhook_secret = "file:absent"')
     assert found.endswith("must exist and be readable (wanesync webhooks stripe create writes it)")
+
+
+@pytest.mark.parametrize("address", ["db.example.com/d", "10.1.2.3/d?sslmode=require", "/d?host=pg", "/d?service=live"])
+def test_a_postgres_beyond_this_machine_must_prove_who_it_is(file: Path, address: str) -> None:
+    text = f'database = "postgresql://ann:planted@{address}"\n{CREATE}[security]\nkeys = "abcd:{SEAL}"\n'
+    problem = only_problem(file, text)
+    assert "wanesync.toml:1: database: a network leads to " in problem
+    assert "add sslmode=verify-full" in problem
+    assert "planted" not in problem
+    near = f'{text}[network]\nprivate = ["10.0.0.0/8", "pg", "db.example.com"]\n'
+    assert read(file, near).database if "service" not in address else only_problem(file, near)
+
+
+@pytest.mark.parametrize(
+    ("network", "text"), [("10.0.0.1/8", "must be a network"), ("8.8.8.0/24", "is a public network")]
+)
+def test_only_a_private_network_needs_no_proof(file: Path, network: str, text: str) -> None:
+    assert text in only_problem(file, f'{CREATE}[network]\nprivate = "{network}"\n')

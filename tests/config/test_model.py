@@ -128,7 +128,7 @@ class TestSecrets:
         assert "used twice" in only_problem(file, CREATE + f'[security]\nkeys = ["abcd:{SEAL}", "abcd:{SEAL}"]\n')
 
     def test_a_key_file_stands_beside_the_configuration_and_instead_of_keys(self, file: Path) -> None:
-        postgres = 'database = "postgresql://h/d"\n'
+        postgres = 'database = "postgresql://localhost/d"\n'
         config = read(file, postgres + CREATE + '[security]\nkey_file = "wanesync.keys"\n')
         assert config.security.key_file == str(file.parent / "wanesync.keys")
         both = CREATE + f'[security]\nkeys = ["abcd:{SEAL}"]\nkey_file = "wanesync.keys"\n'

@@ -34,7 +34,7 @@ def test_a_database_file_stands_beside_the_file_that_names_it(file: Path, line: 
     assert read(file, line + CREATE).database == f"sqlite:{file.parent / name}"
 
 
-@pytest.mark.parametrize("database", ["sqlite:/srv/one.db", "postgresql://ann@h/d"])
+@pytest.mark.parametrize("database", ["sqlite:/srv/one.db", "postgresql://ann@/d"])
 def test_other_databases_stay_as_they_are_named(file: Path, database: str) -> None:
     keys = f'[security]\nkeys = "abcd:{SEAL}"\n'
     assert read(file, f'database = "{database}"\n{CREATE}{keys}').database == database
@@ -47,9 +47,9 @@ def test_a_list_that_is_no_json_is_named(file: Path) -> None:
 
 
 def test_postgres_needs_sealing_keys(file: Path) -> None:
-    text = 'database = "postgresql://h/d"\n' + CREATE
+    text = 'database = "postgresql://localhost/d"\n' + CREATE
     assert "security.keys: is needed with Postgres" in only_problem(file, text)
-    assert read(file, text, {"WANESYNC_SECURITY__KEYS": f"abcd:{SEAL}"}).database == "postgresql://h/d"
+    assert read(file, text, {"WANESYNC_SECURITY__KEYS": f"abcd:{SEAL}"}).database == "postgresql://localhost/d"
 
 
 @pytest.mark.parametrize("kind", ["sk", "rk"])

@@ -45,6 +45,7 @@ from wanesync.config.value_types import (
     MetricsToken,
     NetworkAddress,
     Password,
+    PrivateNetwork,
     Property,
     ProxyAddress,
     Rate,
@@ -192,13 +193,15 @@ class Network(Section):
     """How requests to both vendors leave. ``proxy``: its address; ``ca_bundle``: a file of authorities.
 
     ``use_environment``: proxy and authorities may come from the environment. ``allow_base_url``: another address than
-    the vendors' may get a key.
+    the vendors' may get a key. ``private``: networks and hosts that only this installation reaches: a Postgres there
+    need not prove who it is.
     """
 
     proxy: ProxyAddress | None = None
     ca_bundle: FilePath | None = None
     use_environment: bool = False
     allow_base_url: bool = False
+    private: Annotated[tuple[PrivateNetwork, ...], BeforeValidator(as_tuple)] = ()
 
 
 class Security(Section):
@@ -499,6 +502,7 @@ def load(
         *tables.join_password(data),
         *tables.check_database_path(data),
         *tables.check_across_tables(data, stores=stores),
+        *(tables.check_transit(data, env) if stores else ()),
         *tables.find_duplicates(data),
         *tables.check_metadata_room(data),
     ]

@@ -15,7 +15,7 @@ from wanesync.config.value_types import HUBSPOT_URL, STRIPE_URL, as_tuple, is_lo
 from wanesync.core.errors import ConfigError
 from wanesync.core.fields import FieldSpec
 from wanesync.core.model import Side
-from wanesync.core.setup.database_address import has_password, join_login
+from wanesync.core.setup.database_address import find_unproven_host, has_password, join_login
 
 Table = dict[str, object]
 OTHER_VARIABLES = ("WANESYNC_CONFIG", "WANESYNC_SHARED", "WANESYNC_TEST_", "WANESYNC_FAIL")
@@ -197,6 +197,19 @@ def join_password(data: Table) -> Iterator[ConfigProblem]:
         yield ConfigProblem(("database_password",), text)
     else:
         data["database"] = joined
+
+
+def check_transit(data: Table, env: Mapping[str, str]) -> Iterator[ConfigProblem]:
+    """Check that a Postgres which a network leads to has to prove who it is."""
+    private = as_tuple(_table(data, "network").get("private", ()))
+    names = [one for one in private if isinstance(one, str)] if isinstance(private, list | tuple) else []
+    host = find_unproven_host(str(data.get("database")), names, env)
+    if host:
+        text = (
+            f"a network leads to {host}, so the server must prove who it is: add sslmode=verify-full (and "
+            "sslrootcert=FILE) to the address, or name a private network in network.private"
+        )
+        yield ConfigProblem(("database",), text)
 
 
 def check_across_tables(data: Table, *, stores: bool = True) -> Iterator[ConfigProblem]:

@@ -26,7 +26,7 @@ from wanesync.core.errors import ConfigError
 from wanesync.core.ids import CONTACT_ID_KEY, CUSTOMER_ID_PROPERTY, INTENT_PROPERTY, PORTAL_ID_KEY
 from wanesync.core.normalize import FORMS
 from wanesync.core.purchases import ROLL_UP_PROPERTIES
-from wanesync.core.setup.database_address import find_unencoded
+from wanesync.core.setup.database_address import find_unencoded, is_network
 from wanesync.core.values.countries import NAMES
 
 HUBSPOT_URL = "https://api.hubapi.com"
@@ -279,6 +279,14 @@ def _not_reserved(value: str) -> str:
     return value
 
 
+def _private_network(value: str) -> str:
+    if not is_network(value) and not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", value):
+        raise ValueError('must be a network such as "10.0.0.0/8" (without bits of a host), or the name of a host')
+    if is_network(value) and not ipaddress.ip_network(value).is_private:
+        raise ValueError("is a public network: use sslmode=verify-full there")
+    return value
+
+
 def _country(value: str) -> str:
     if len(value) != 2 or value.lower() not in NAMES:
         raise ValueError("must be the ISO 3166-1 code of a country, such as DE or US")
@@ -371,6 +379,7 @@ FilePath = Annotated[str, Field(min_length=1), AfterValidator(_file_path)]
 Database = Annotated[str, AfterValidator(_database), Field(repr=False)]
 Rate = Annotated[float, Field(gt=0, le=1000)]
 Share = Annotated[float, Field(gt=0, le=1)]
+PrivateNetwork = Annotated[str, AfterValidator(_private_network)]
 Property = Annotated[str, AfterValidator(_property)]
 StripePath = Annotated[str, AfterValidator(_stripe_path)]
 Country = Annotated[str, AfterValidator(_country)]

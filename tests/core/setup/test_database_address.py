@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wanesync.core.setup.database_address import NO_LOGIN, find_unencoded, has_password
+from wanesync.core.setup.database_address import NO_LOGIN, find_unencoded, find_unproven_host, has_password
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,34 @@ def test_a_password_in_the_place_of_the_port_is_refused_and_not_shown(address: s
     assert bool(found) is refused
     assert "secret" not in found
     assert found == NO_LOGIN or "@" in address or not refused
+
+
+@pytest.mark.parametrize(
+    ("address", "host"),
+    [
+        ("postgresql://ann@db.example/d", "db.example"),
+        ("postgresql://ann:pw@db.example:5432/d?sslmode=verify-ca", "db.example"),
+        ("postgresql://ann@db.example/d?sslmode=verify-full", ""),
+        ("postgresql://ann@localhost:5432,db.example:5433/d", "db.example"),
+        ("postgresql://ann@[2001:db8::1]:5432/d", "2001:db8::1"),
+        ("postgresql://ann@[::1]:5432/d", ""),
+        ("postgresql://ann@127.8.0.1/d", ""),
+        ("postgresql://ann@%2Frun%2Fpostgresql/d", ""),
+        ("postgresql://ann@/d?host=/run/postgresql", ""),
+        ("postgresql://ann@localhost/d?hostaddr=192.0.2.1", "192.0.2.1"),
+        ("postgresql://ann@db.example/d?hostaddr=127.0.0.1", ""),
+        ("postgresql://ann@172.16.3.4/d", ""),
+        ("postgresql://ann@172.32.3.4/d", "172.32.3.4"),
+        ("postgresql://ann@pg/d", ""),
+        ("postgresql:///d?service=live", "the service live"),
+        ("sqlite:a.db", ""),
+    ],
+)
+def test_a_host_beyond_this_machine_and_its_private_networks_must_prove_who_it_is(address: str, host: str) -> None:
+    assert find_unproven_host(address, ["172.16.0.0/12", "pg"], {}) == host
+
+
+def test_what_an_address_lacks_comes_from_the_environment() -> None:
+    assert find_unproven_host("postgresql:///d", [], {"PGHOST": "db.example"}) == "db.example"
+    assert find_unproven_host("postgresql:///d", [], {"PGHOST": "db.example", "PGSSLMODE": "verify-full"}) == ""
+    assert find_unproven_host("postgresql:///d", [], {"PGSERVICE": "live"}) == "the service live"

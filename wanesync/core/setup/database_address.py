@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
-from urllib.parse import parse_qs, quote
+from collections.abc import Collection, Mapping
+from urllib.parse import parse_qs, quote, unquote
 
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _PORT = re.compile(r"\A(?:\[[^\]]*\]|[^:\[]*):(.*)\Z", re.DOTALL)
 MAX_PORT = 65_535
+CHECKED = "verify-full"
+"""The sslmode in which a server proves by a certificate that it is the host that was called; no other one does."""
 NO_LOGIN = "holds a port that is no number: a user and a password end with @, postgresql://user:password@host:port/name"
 UNENCODED = (
     "holds a user name or a password with a character that must be written as its percent code: @ as %40, : as %3A, "
@@ -60,3 +64,48 @@ def join_login(address: str, password: str) -> str | None:
     if not mark or not at or not login or has_password(address):
         return None
     return f"{scheme}://{login}:{quote(password, safe='')}@{place}"
+
+
+def find_unproven_host(address: str, private: Collection[str], environment: Mapping[str, str]) -> str:
+    """Return the first host of a Postgres URL that a network leads to and that need not prove who it is; "" if none.
+
+    A Unix socket, this machine and what ``private`` names (networks as CIDR, or hosts) need not. ``environment``: libpq
+    reads from it what the URL lacks. A service file may name any host.
+    """
+    scheme, mark, rest = address.partition("://")
+    if not mark or scheme != "postgresql" or find_unencoded(address):
+        return ""
+    place, _, query = rest.partition("?")
+    options = {name: values[-1] for name, values in parse_qs(query).items()}
+    if options.get("sslmode", environment.get("PGSSLMODE", "")) == CHECKED:
+        return ""
+    if service := options.get("service", environment.get("PGSERVICE", "")):
+        return f"the service {service}"
+    named = options.get("host") or unquote(place.rpartition("@")[2].partition("/")[0]) or environment.get("PGHOST", "")
+    hosts = options.get("hostaddr") or environment.get("PGHOSTADDR") or named
+    return next((host for host in map(_strip_port, hosts.split(",")) if not _is_near(host, private)), "")
+
+
+def _strip_port(host: str) -> str:
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0] if host.count(":") == 1 else host
+
+
+def _is_near(host: str, private: Collection[str]) -> bool:
+    if not host or host[0] in "/@" or host == "localhost" or host in private:
+        return True
+    try:
+        found = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return found.is_loopback or any(found in ipaddress.ip_network(one) for one in private if is_network(one))
+
+
+def is_network(text: str) -> bool:
+    """Return whether a text is a network as CIDR, or one address."""
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        return False
+    return True
