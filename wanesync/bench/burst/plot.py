@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from html import escape
 
 from wanesync.bench.burst.results import Span
-from wanesync.bench.burst.run import WITHIN_S, BurstResult, bound_latency_s
+from wanesync.bench.burst.run import WITHIN_S, BurstResult, bound_latency_late_s, bound_latency_s
 
 WIDTH, HEIGHT = 860, 460
 LEFT, RIGHT, TOP, BOTTOM = 56, 20, 46, 44
 MAX_DOTS = 2_500
-COLOURS = {"contacts": "#2563eb", "customers": "#d97706", "purchases": "#16a34a"}
+FIRST_COME = "contacts, first come first served"
+COLOURS = {"contacts": "#2563eb", "customers": "#d97706", "purchases": "#16a34a", FIRST_COME: "#c4b5fd"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +30,12 @@ class _Scale:
         return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * min(took_s, self.took_s) / self.took_s
 
 
-def draw(measured: BurstResult) -> str:
-    """Draw the result as an SVG document."""
+def draw(measured: BurstResult, first_come: BurstResult | None = None) -> str:
+    """Draw the result as an SVG document; ``first_come``: that of the same burst in the order of arrival."""
     load, limits = measured.load, measured.limits
     last_bound = bound_latency_s(load, limits, load.seconds)
-    longest = max([last_bound, WITHIN_S, *(span.took_s for span in measured.contacts)]) * 1.05
+    spans = [*measured.contacts, *(first_come.contacts if first_come else ())]
+    longest = max([last_bound, WITHIN_S, *(span.took_s for span in spans)]) * 1.05
     scale = _Scale(load.seconds, longest)
     kinds = {"contacts": measured.contacts, "customers": measured.customers, "purchases": measured.purchases}
     title = f"{load.contacts:,} contacts in {load.seconds:g} s, Stripe {limits.stripe}/s, HubSpot {limits.hubspot}/s"
@@ -43,10 +45,12 @@ def draw(measured: BurstResult) -> str:
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
         f'<text x="{LEFT}" y="20" font-size="15">{escape(title)}</text>',
         *_grid(scale),
+        *(_dots(scale, first_come.contacts, COLOURS[FIRST_COME]) if first_come else ()),
         *(dot for name, spans in kinds.items() for dot in _dots(scale, spans, COLOURS[name])),
-        _line(scale, (0, 0), (load.seconds, last_bound), "black"),
+        _line(scale, (0, 0), (load.seconds, last_bound), "black", dashed=True),
+        *_bounds_by_deadline(scale, measured),
         _line(scale, (0, WITHIN_S), (load.seconds, WITHIN_S), "#dc2626", dashed=True),
-        *_legend(),
+        *_legend(with_first_come=first_come is not None),
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
@@ -85,9 +89,26 @@ def _line(
     return f'<path d="M{x1:.1f} {y1:.1f}L{x2:.1f} {y2:.1f}" stroke="{colour}" stroke-width="1.5"{dash}/>'
 
 
-def _legend() -> Iterable[str]:
-    names = {**COLOURS, "bound for contacts": "black", "30 s": "#dc2626"}
+def _bounds_by_deadline(scale: _Scale, measured: BurstResult) -> Iterable[str]:
+    """The least latencies of those who can be in time, and of those who cannot."""
+    load, limits = measured.load, measured.limits
+    last_s = load.seconds
+    slope = load.contacts / load.seconds / limits.stripe - 1
+    if slope * last_s <= WITHIN_S:
+        yield _line(scale, (0, 0), (last_s, max(0.0, slope) * last_s), "black")
+        return
+    first_late_s = WITHIN_S / slope
+    yield _line(scale, (0, 0), (first_late_s, WITHIN_S), "black")
+    yield _line(scale, (first_late_s, WITHIN_S), (last_s, WITHIN_S), "black")
+    late = [(at_s, bound_latency_late_s(load, limits, at_s)) for at_s in (first_late_s, last_s)]
+    yield _line(scale, late[0], late[1], "black")
+
+
+def _legend(*, with_first_come: bool) -> Iterable[str]:
+    names = {**COLOURS, "bound": "black", "30 s": "#dc2626"}
     x = LEFT
     for name, colour in names.items():
+        if name == FIRST_COME and not with_first_come:
+            continue
         yield f'<circle cx="{x + 4}" cy="34" r="4" fill="{colour}"/><text x="{x + 12}" y="38">{escape(name)}</text>'
         x += 30 + 7 * len(name)

@@ -18,6 +18,8 @@ from wanesync.sandbox.server import clock_ms
 
 WITHIN_S = 30.0
 """The target for the latency of a contact."""
+NO_TARGET_S = 86_400
+"""A target that everybody can meet, so that the earliest arrival goes first."""
 SAMPLE_MS = 1000
 IDLE_S = 120.0
 """The longest wait for late work at the end, such as a third delivery or a job of a killed worker."""
@@ -154,19 +156,27 @@ class _Run:
         self.samples.append(Sample(now_ms, requests, waiting))
 
 
-def measure(
-    load: Load, limits: Limits, workers: int, database: str | None, failures: Failures | None = None
+def measure(  # noqa: PLR0913 - what a burst consists of, and what disturbs it
+    load: Load,
+    limits: Limits,
+    workers: int,
+    database: str | None,
+    failures: Failures | None = None,
+    *,
+    first_come: bool = False,
 ) -> BurstResult:
     """Run one burst. A latency is the time from the commit of an edit to the commit on the other side.
 
-    ``database``: None, a URL, or ``postgres`` for a temporary one. Raises ConfigError.
+    ``database``: None, a URL, or ``postgres`` for a temporary one. ``first_come``: in the order of arrival, whatever is
+    late. Raises ConfigError.
     """
     failures = failures or Failures()
     failures.check(database)
     sandbox = build_sandbox(limits)
     arrivals = Arrivals(sandbox, load)
     arrivals.create_buyers()
-    with run_everything(sandbox, database, limits, workers) as running:
+    overrides = {"sync__target_s": str(NO_TARGET_S)} if first_come else {}
+    with run_everything(sandbox, database, limits, workers, **overrides) as running:
         for stand_in in sandbox.machines.values():
             stand_in.set_faults(failures.faults)
         cpu = _CpuUsage(running)
@@ -210,7 +220,8 @@ def _figures(run: _Run) -> dict[str, object]:
         "bound_s": round(bound_s(load, limits), 2),
         **percentiles(contacts, "s"),
         "share_within_30_s": round(within, 4),
-        "bound_share_within_30_s": round(_bound_share(load, limits), 4),
+        "bound_share_within_30_s": round(bound_share(load, limits), 4),
+        "bound_share_first_come": round(bound_share_first_come(load, limits), 4),
         "windows_over_limit": sum(stand_in.windows_over for stand_in in run.running.measured.values()),
         "largest_window": {str(side): number for side, number in largest.items()},
         "rate_limited": sum(_number(side, "rate_limited") for side in stats.values()),
@@ -235,9 +246,23 @@ def bound_latency_s(load: Load, limits: Limits, arrived_s: float) -> float:
     return max(0.0, arrived_s * (per_s / limits.stripe - 1))
 
 
-def _bound_share(load: Load, limits: Limits) -> float:
+def bound_share(load: Load, limits: Limits) -> float:
+    """The largest share that can be there within 30 s: who cannot be in time takes nobody's place who can."""
+    return min(1.0, limits.stripe * (load.seconds + WITHIN_S) / load.contacts)
+
+
+def bound_share_first_come(load: Load, limits: Limits) -> float:
+    """The largest share that can be there within 30 s if all are served in the order of arrival."""
     slope = load.contacts / load.seconds / limits.stripe - 1
     return 1.0 if slope <= 0 else min(1.0, WITHIN_S / slope / load.seconds)
+
+
+def bound_latency_late_s(load: Load, limits: Limits, arrived_s: float) -> float:
+    """The least possible latency of a contact that arrives then and cannot be in time: after all who can."""
+    per_s = load.contacts / load.seconds
+    first_late_s = WITHIN_S / (per_s / limits.stripe - 1)
+    late = max(0.0, arrived_s - first_late_s) * (per_s - limits.stripe)
+    return load.seconds + WITHIN_S + late / limits.stripe - arrived_s
 
 
 def _utilisation(samples: list[Sample], limit: int) -> float | None:
