@@ -47,7 +47,7 @@ def broker() -> Broker:
 
 
 def make_notices(store: Store, broker: Broker, sink: Sink | None = None) -> WorkNotices:
-    return WorkNotices(store, broker, part_seal(Role.QUEUE), threading.Event(), sink)  # type: ignore[arg-type]  # a part
+    return WorkNotices(store, dict.fromkeys(Side, broker), part_seal(Role.QUEUE), threading.Event(), sink)  # type: ignore[arg-type]  # a part
 
 
 def put(store: Store, lane: Side, kind: JobKind, *keys: str, due_ms: int | None = None) -> None:

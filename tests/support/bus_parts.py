@@ -84,13 +84,19 @@ def connected(door: BusDoor) -> Iterator[BusDoor]:
         door.client.stop()
 
 
+def await_ready(process: QueueProcess) -> None:
+    """Wait until both sides of a queue process are connected."""
+    for side in process.sides.values():
+        assert side.client.wait_ready(WAIT_S), side.client.trouble
+
+
 @contextmanager
 def running_queue(process: QueueProcess) -> Iterator[QueueProcess]:
     """A queue process that runs in a thread while the block lasts."""
     thread = threading.Thread(target=process.run, name="queue")
     thread.start()
     try:
-        assert process.client.wait_ready(WAIT_S), process.client.trouble
+        await_ready(process)
         yield process
     finally:
         process.stopping.set()

@@ -101,8 +101,8 @@ def shared(topic: str) -> str:
     return f"$share/{SHARE}/{topic}"
 
 
-INCOMING = shared(f"{PREFIX}/in/{WILDCARD}")
-"""What a queue process subscribes for webhooks."""
+INCOMING = tuple(shared(incoming(side)) for side in Side)
+"""What queue processes subscribe for webhooks, each by a connection of its own."""
 
 
 def client_id(role: Role, instance: str) -> str:
@@ -135,7 +135,7 @@ def _rights() -> tuple[Right, ...]:
         allow(Role.QUEUE, Verb.PUBLISH, *(work(side, action) for action in ACTIONS[side]))
         for reader in (Role.QUEUE, Role.ADMIN):
             allow(reader, Verb.SUBSCRIBE, *(done(side, report) for report in Report))
-    allow(Role.QUEUE, Verb.SUBSCRIBE, INCOMING)
+    allow(Role.QUEUE, Verb.SUBSCRIBE, *INCOMING)
     allow(Role.QUEUE, Verb.PUBLISH, *map(control, Control))
     for role in BUS_ROLES:
         if role is not Role.QUEUE:

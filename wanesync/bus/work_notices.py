@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -60,7 +60,7 @@ class WorkNotices:
     """
 
     store: Store
-    client: BusClient
+    clients: Mapping[Side, BusClient]
     seal: Seal
     stopping: threading.Event
     sink: Sink | None = None
@@ -89,7 +89,7 @@ class WorkNotices:
             sink, state, now_ms = self._find_sink(tx), _read_state(tx), tx.now_ms
         for side, jobs in due.items():
             for action, ids in _sort(side, jobs, sink).items():
-                self._publish(topics.work(side, action), Work(ids))
+                self._publish(side, topics.work(side, action), Work(ids))
         self._publish_changes(state)
         return max(0, min([IDLE_MS, *(at - now_ms for at in following)]))
 
@@ -115,13 +115,16 @@ class WorkNotices:
         }
         for change, names in changes.items():
             if names:
-                self._publish(topics.control(change), Change(names))
+                side = next((side for side in Side if self.clients[side].is_ready), Side.HUBSPOT)
+                self._publish(side, topics.control(change), Change(names))
 
-    def _publish(self, topic: str, message: Work | Change) -> None:
-        if not self.client.is_ready:
+    def _publish(self, side: Side, topic: str, message: Work | Change) -> None:
+        """Publish by the connection of one side."""
+        client = self.clients[side]
+        if not client.is_ready:
             return
         try:
-            self.client.publish(topic, self.seal.seal(topic, message.encode()), expiry_s=EXPIRY_S)
+            client.publish(topic, self.seal.seal(topic, message.encode()), expiry_s=EXPIRY_S)
         except BusUnavailable as error:
             log.debug("message not sent", topic=topic, reason=str(error))
 

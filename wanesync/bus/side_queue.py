@@ -1,0 +1,172 @@
+"""One side of the queue: takes the webhooks of that side's handlers from the bus, stores them, and answers.
+
+A message is acknowledged after its commit, so that the broker repeats what a killed process had not stored; a repeated
+event is dropped by its key (``sync.intake``). Each side has a connection, a session and threads of its own, so that a
+flood of one does not stop the other.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+import structlog
+
+from wanesync.bus import topics
+from wanesync.bus.client import BusClient, BusOptions, BusUnavailable, Message
+from wanesync.bus.envelope import NotSealed, Seal
+from wanesync.bus.messages import Answer, Incoming, InvalidMessage, Kind, Status
+from wanesync.bus.topics import Report
+from wanesync.core.errors import DatabaseUnavailable, FieldMapChanged, InvalidPayload
+from wanesync.core.model import Side
+from wanesync.ops.alarms import WEB
+from wanesync.sync.intake import Intake
+from wanesync.web.door_test import Verdict, is_expected, store_seen
+
+if TYPE_CHECKING:
+    from wanesync.store.database import Store, Tx
+
+THREADS = 16
+"""Webhooks of a side that are stored at a time: those that wait share the next commit."""
+RETRY_S = 1.0
+"""Pause before a webhook is stored again after the database was unavailable."""
+ANSWER_EXPIRY_S = 60
+"""Longer than any handler waits."""
+MAX_CLOCK_LEAD_MS = 1_000
+"""A handler's clock may be ahead by so much."""
+MAX_AGE_MS = 86_400_000
+"""A webhook that seems older than a day has a wrong time: the broker keeps none as long."""
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class SideQueue:
+    """Stores what the handlers of one side publish. ``fail``: called when another process changed the field map."""
+
+    side: Side
+    store: Store
+    intake: Intake
+    seal: Seal
+    options: BusOptions
+    stopping: threading.Event
+    fail: Callable[[FieldMapChanged], None]
+    client: BusClient = field(init=False)
+    _waiting: queue.SimpleQueue[Message | None] = field(default_factory=queue.SimpleQueue)
+    _threads: list[threading.Thread] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Make the client; it connects in ``start``."""
+        incoming = topics.shared(topics.incoming(self.side))
+        reports = [topics.done(self.side, report) for report in Report]
+        self.client = BusClient(self.options, [incoming], self._receive, casual=reports, manual_ack=True)
+
+    def start(self) -> None:
+        """Begin to connect and to store."""
+        names = [f"store-{self.side}-{number}" for number in range(THREADS)]
+        self._threads = [threading.Thread(target=self._store_all, name=name) for name in names]
+        for thread in self._threads:
+            thread.start()
+        self.client.start()
+
+    def stop(self) -> None:
+        """Finish what is being stored; ``stopping`` must be set. The broker keeps the rest."""
+        for _ in self._threads:
+            self._waiting.put(None)
+        for thread in self._threads:
+            thread.join()
+        self.client.stop()
+
+    # -- messages
+
+    def _receive(self, message: Message) -> None:
+        if message.number:
+            self._waiting.put(message)
+        else:
+            # A worker reports: a job that ended may make another one due.
+            self.store.wake_workers()
+
+    def _store_all(self) -> None:
+        """Store one message after the other until the process stops; what it leaves is not acknowledged."""
+        while (message := self._waiting.get()) is not None:
+            if self.stopping.is_set():
+                continue
+            try:
+                self._handle(message)
+            except Exception as error:  # noqa: BLE001 - a message must not end the thread; it stays unacknowledged
+                log.error("message not handled", topic=message.topic, error=type(error).__name__)
+
+    def _handle(self, message: Message) -> None:
+        try:
+            incoming = Incoming.decode(self.seal.open(message.topic, message.payload))
+        except (NotSealed, InvalidMessage) as error:
+            log.error("message dropped", topic=message.topic, reason=str(error))
+            self.client.acknowledge(message)
+            return
+        while not self.stopping.is_set():
+            try:
+                answer = self._take(incoming)
+            except FieldMapChanged as error:
+                self.fail(error)
+                return
+            except DatabaseUnavailable as error:
+                # The handler's sender repeats it; it is stored all the same as soon as that is possible.
+                log.warning("webhook waits for the database", side=self.side, reason=str(error))
+                self._answer(message, Answer(Status.UNAVAILABLE))
+                self.stopping.wait(RETRY_S)
+            else:
+                self._answer(message, answer)
+                self.client.acknowledge(message)
+                return
+
+    def _take(self, incoming: Incoming) -> Answer:
+        """Carry out one message; raises ``DatabaseUnavailable`` if it is to be tried again."""
+        if incoming.kind is Kind.BEAT:
+            self.store.run(partial(_note_handler, incoming=incoming))
+            return Answer(Status.STORED)
+        if incoming.kind is Kind.TEST:
+            return self._take_test(incoming)
+        now_ms = self.store.now_ms()
+        received_ms = min(incoming.arrived_ms, now_ms + MAX_CLOCK_LEAD_MS)
+        if received_ms < now_ms - MAX_AGE_MS:
+            received_ms = now_ms
+        try:
+            return Answer(Status.STORED, self.intake.store_verified(self.side, incoming.body, received_ms))
+        except InvalidPayload as error:
+            return Answer(Status.INVALID, reason=str(error))
+        except DatabaseUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - its sender repeats it, and sees a refusal each time
+            log.error("webhook not stored", side=self.side, error=type(error).__name__)
+            return Answer(Status.UNAVAILABLE)
+
+    def _take_test(self, incoming: Incoming) -> Answer:
+        test = incoming.test
+        if test is None or not is_expected(self.store, self.side, test.nonce):
+            return Answer(Status.NO_TEST)
+        store_seen(self.store, self.side, test)
+        return Answer(Status.TEST, verdict=Verdict(test.verdict))
+
+    def _answer(self, message: Message, answer: Answer) -> None:
+        if not message.response_topic:
+            return
+        try:
+            payload = self.seal.seal(message.response_topic, answer.encode())
+            self.client.publish(
+                message.response_topic, payload, correlation=message.correlation, expiry_s=ANSWER_EXPIRY_S
+            )
+        except (BusUnavailable, ValueError) as error:
+            # The handler asks again, or its sender does.
+            log.warning("answer not sent", topic=message.response_topic, reason=str(error))
+
+
+def _note_handler(tx: Tx, incoming: Incoming) -> None:
+    """Store what a handler reports of itself, which has no database: that it is there, and what it counted."""
+    if incoming.counts:
+        tx.webhook_counts.add(incoming.counts)
+    if incoming.process:
+        tx.processes.beat(incoming.process, WEB, incoming.started_ms)
