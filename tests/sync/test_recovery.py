@@ -10,14 +10,16 @@ import pytest
 from tests.support.core_builders import contact, customer
 from tests.support.live_sync import HUBSPOT, STRIPE, LiveSync, customer_answer, page, refused
 from wanesync.core.errors import Failure
-from wanesync.core.jobs import JobState
+from wanesync.core.jobs import DeadClass, JobState
 from wanesync.core.model import Change, LinkState, PendingWrite, Side, WriteKind
 from wanesync.core.normalize import NAME_PARTS
 from wanesync.core.ports import Authors
 from wanesync.sync.calls import DONE, AnyCall, Intent, PlanJobs, PlanningRound
 from wanesync.sync.recovery import (
+    FORGOTTEN_MS,
     _is_author,
     find_created_customer,
+    queue_forgotten,
     read_authors,
     read_existing_contact,
     reread_targets,
@@ -156,3 +158,28 @@ def test_history_says_nothing_about_a_write_of_other_fields(live: LiveSync) -> N
     live.store.run(lambda tx: call.then(tx, Authors(0, {"phone": True})))
     assert live.open_writes(KEY)[0].authorship == {}
     assert planning.origins.theirs == {(HUBSPOT, "1", "phone")}
+
+
+def test_a_write_that_no_job_settles_gets_one_once_it_is_forgotten(live: LiveSync) -> None:
+    lose_update(live, HUBSPOT)
+    live.advance(FORGOTTEN_MS)
+    assert live.store.run(queue_forgotten) == 0, "its job waits"
+    (job,) = live.claim(HUBSPOT)
+    assert live.store.run(queue_forgotten) == 0, "its job runs"
+    live.store.run(lambda tx: tx.jobs.mark_dead(job, DeadClass.EXHAUSTED, "no answer"))
+    assert live.store.run(queue_forgotten) == 0, "a person decides about it"
+    live.store.run(lambda tx: tx.jobs.retry([job.id]))
+    (job,) = live.claim(HUBSPOT)
+    live.store.run(lambda tx: tx.jobs.finish(job))
+    assert live.store.run(queue_forgotten) == 1
+    assert live.is_queued(HUBSPOT, KEY)
+    live.hubspot.answer("read_contacts", {"1": replace(ANN, values={**ANN.values, "city": "Paris"}, modified_ms=9)})
+    live.work(HUBSPOT)
+    assert live.open_writes(KEY) == []
+
+
+def test_a_young_write_without_a_job_is_left(live: LiveSync) -> None:
+    lose_update(live, HUBSPOT)
+    (job,) = live.claim(HUBSPOT)
+    live.store.run(lambda tx: tx.jobs.finish(job))
+    assert live.store.run(queue_forgotten) == 0

@@ -28,6 +28,11 @@ LISTING_MARGIN_S = 60
 KEPT_KEYS_S = 72 * 3600
 """How far back, in seconds, the customer of a reused key is looked for: Stripe keeps keys for 24 hours or more."""
 
+FORGOTTEN_MS = 3_600_000
+"""After this time without a job, in ms, a write counts as forgotten (our choice)."""
+MAX_FORGOTTEN = 500
+"""Forgotten writes that one transaction queues."""
+
 Contacts = Mapping[str, Record | CallError | None]
 
 
@@ -94,6 +99,15 @@ def _plan_with_open_writes(tx: Tx, jobs: Sequence[Job]) -> PlanJobs:
         for pending in tx.pending_writes.open_for_keys([job.key for job in jobs], jobs[0].lane):
             opened.setdefault(pending.link_key, []).append(pending)
     return PlanJobs(jobs, PlanningRound({job.id: job.key for job in jobs}, opened=opened))
+
+
+def queue_forgotten(tx: Tx) -> int:
+    """Queue jobs for writes without a result that no job settles, which a defect may have left; returns how many."""
+    forgotten = tx.pending_writes.forgotten(tx.now_ms - FORGOTTEN_MS, MAX_FORGOTTEN)
+    tx.jobs.put_many([JobRequest(side, JobKind.WRITE, key, Priority.BULK) for side, key in forgotten])
+    if forgotten:
+        tx.journal.add("forgotten writes queued", None, "", "", {"jobs": len(forgotten)})
+    return len(forgotten)
 
 
 def read_existing_contact(runtime: Runtime, intent: Intent, existing_id: str) -> Call[Contacts]:

@@ -14,6 +14,7 @@ from wanesync.store.clock import Clock, DatabaseClock
 from wanesync.store.database import Store, Tx
 from wanesync.store.tables.retention import RetentionPolicy, RetentionRule
 from wanesync.sync.erasure import sweep
+from wanesync.sync.recovery import queue_forgotten
 
 PRUNED_ON = "pruned_on"
 TRANSACTION_TARGET_MS = 25
@@ -100,6 +101,8 @@ class RetentionTask:
         if not self.store.run(_claim_day):
             return None
         self.store.run(sweep)
+        while self.store.run(queue_forgotten) and not self.stopping.is_set():
+            log.warning("writes without a job were queued")
         deleted = self.prune()
         log.info("pruned", **{name.replace(" ", "_"): count for name, count in deleted.items()})
         return deleted

@@ -658,6 +658,17 @@ WHERE result = '' AND kind = 'update' AND side = :side AND link_key = :link_key 
 -- name: mark_write_sent
 UPDATE pending_writes SET sent_ms = :now WHERE id = :id;
 
+-- name: forgotten_writes
+SELECT DISTINCT side, link_key FROM pending_writes w
+WHERE result = '' AND created_ms < :before_ms
+AND NOT EXISTS (
+    SELECT 1 FROM jobs j WHERE j.key = w.link_key AND j.kind = 'write' AND j.lane = w.side AND j.state = 'ready')
+AND NOT EXISTS (
+    SELECT 1 FROM jobs j WHERE j.key = w.link_key AND j.kind = 'write' AND j.lane = w.side AND j.state = 'running')
+AND NOT EXISTS (
+    SELECT 1 FROM jobs j WHERE j.key = w.link_key AND j.kind = 'write' AND j.lane = w.side AND j.state = 'dead')
+ORDER BY side, link_key LIMIT :limit;
+
 -- name: unmark_write_sent
 UPDATE pending_writes SET sent_ms = 0 WHERE id = :id AND result = '';
 

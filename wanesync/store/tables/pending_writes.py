@@ -112,6 +112,11 @@ class PendingWrites(Table):
         for write_id in write_ids:
             self._session.defer("unmark_write_sent", id=write_id)
 
+    def forgotten(self, before_ms: int, limit: int) -> list[tuple[Side, str]]:
+        """Side and key of writes without a result, made before a time, that no write job and no dead letter is for."""
+        rows = self._session.rows("forgotten_writes", before_ms=before_ms, limit=limit)
+        return [(Side(side), key) for side, key in rows]
+
     def by_keys(self, side: Side, keys: Collection[str]) -> dict[str, PendingWrite]:
         """Idempotency key or intent id -> the newest write under it."""
         rows = self._session.rows("writes_by_keys", side=side, keys=keys) if keys else []
