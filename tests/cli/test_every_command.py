@@ -68,6 +68,7 @@ LISTS: dict[str, tuple[str, ...]] = {
     "keys rotate": ("keys", "rotate"),
     "keys rewrap": ("keys", "rewrap"),
     "keys remove": ("keys", "remove", f"none{SHORT}"),
+    "secrets check": ("secrets", "check"),
     "db migrate": ("db", "migrate"),
     "db prune": ("db", "prune", "--dry-run"),
     "db roles --table": ("db", "roles", "--table"),
@@ -231,7 +232,8 @@ def test_ctrl_c_is_exit_code_130_without_a_traceback(stage: Stage, monkeypatch: 
     def interrupt(*_: object, **__: object) -> NoReturn:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("wanesync.cli.context.load", interrupt)
+    for read in ("load", "read_secrets"):
+        monkeypatch.setattr(f"wanesync.cli.context.{read}", interrupt)
     ended = call(stage, name)
     assert (ended.code, "Traceback" in ended.err) == (130, False), ended
 

@@ -28,6 +28,7 @@ GROUPS: dict[str, dict[str, Entry]] = {
     "Set up": {
         "init": Entry("setup.init", "init", "Check the configuration, the keys and rights; set up the database."),
         "doctor": Entry("setup.doctor", "doctor", "Check a set-up: keys, rights, webhooks, public address."),
+        "secrets": Entry("secrets", "app", "Check where secrets come from, and who needs which."),
         "webhooks": Entry("setup.webhooks", "app", "Set up webhooks on both sides; list those that were set aside."),
         "db": Entry("db", "app", "Migrate the database, prune old rows, make database roles."),
     },

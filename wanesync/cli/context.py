@@ -9,16 +9,19 @@ import threading
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wanesync import log
-from wanesync.config.model import VENDOR_SECRETS, Config, load
+from wanesync.config.model import VENDOR_SECRETS, Config, load, read_secrets
 from wanesync.core.errors import ConfigError
 from wanesync.store.database import Store
 from wanesync.store.patience import Patience
 from wanesync.wiring import open_database
+
+if TYPE_CHECKING:
+    from wanesync.config.secret_source import SecretSource
 
 DEFAULT_FILE = Path("wanesync.toml")
 MAX_ROWS = 2**31 - 1
@@ -54,6 +57,11 @@ def read_config(path: Path | None, uses: Collection[str] = VENDOR_SECRETS, *, st
         # What is missing besides follows from it, unless the environment is meant to be the configuration.
         by_environment = any(name.startswith("WANESYNC_") and "__" in name for name in os.environ)
         raise ConfigError([*(error.problems if by_environment else []), advice]) from error
+
+
+def read_secret_source(path: Path | None) -> SecretSource:
+    """Return every secret as it is written, none resolved; nothing else is checked. Raises ConfigError."""
+    return read_secrets(path or (DEFAULT_FILE if DEFAULT_FILE.exists() else None), os.environ)
 
 
 def read_logged_config(path: Path | None, uses: Collection[str] = VENDOR_SECRETS, *, stores: bool = True) -> Config:

@@ -51,6 +51,8 @@ EXAMPLES = {
     "keys rewrap": "wanesync keys rewrap",
     "keys remove": "wanesync keys remove 3f0a",
     "keys bus": "wanesync keys bus hubspot-worker",
+    "secrets": "wanesync secrets check",
+    "secrets check": "wanesync secrets check --role stripe-worker",
     "limits": "wanesync limits",
     "limits set": "wanesync limits set hubspot 12/s",
     "limits reset": "wanesync limits reset hubspot",

@@ -523,6 +523,18 @@ def load(
     return config
 
 
+def read_secrets(path: Path | None, env: Mapping[str, str]) -> SecretSource:
+    """Return every secret as it is written, none resolved; the rest of the configuration is not checked.
+
+    Raises ``ConfigError`` for a file that cannot be read.
+    """
+    data, locations, _ = _read(path)
+    folder = path.parent if path else Path()
+    # Problems of the rest are named by the commands that run.
+    list(tables.override(data, env, locations))
+    return _build_source(tables.find_secrets(data, SECRET_KEYS), env, folder)
+
+
 def find_used(uses: Collection[str], *, stores: bool) -> frozenset[str]:
     """Return every secret of a process with those optional secrets; ``stores``: it uses the database."""
     # A command without secrets may be given a key by its option.

@@ -43,6 +43,7 @@ COMMANDS = [
     ("keys status, rotate, rewrap, remove", ["keys", "status"]),
     ("keys status, rotate, rewrap, remove", ["keys", "rotate"]),
     ("keys status, rotate, rewrap, remove", ["keys", "rewrap"]),
+    ("secrets check", ["secrets", "check"]),
     ("db migrate, db prune", ["db", "migrate"]),
     ("db migrate, db prune", ["db", "prune", "--dry-run"]),
 ]

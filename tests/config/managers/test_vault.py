@@ -10,8 +10,7 @@ import pytest
 from tests.config.managers.conftest import Refuse
 from tests.support.manager_stand_in import Answer, Asked, ManagerStandIn
 from wanesync.config.managers.reader import ManagerReader
-from wanesync.config.managers.references import Scheme
-from wanesync.config.managers.vault import split_path
+from wanesync.config.managers.references import Scheme, split_path
 
 ERRORS = {
     404: "is not in Vault (InvalidPath)",

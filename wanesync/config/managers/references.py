@@ -115,3 +115,11 @@ def parse_reference(scheme: Scheme, written: str) -> ManagerReference:
     if found and ((found[2] is not None and not VERSION.fullmatch(version)) or found[3] == ""):
         raise ConfigError([f"{scheme}:{name} must have a version after @ and the name of a field after #"])
     return ManagerReference(scheme, name, version, field)
+
+
+def split_path(name: str) -> tuple[str, str]:
+    """Return mount and path of a secret in Vault: the mount is what stands before /data/, else the first part."""
+    mount, mark, path = name.partition("/data/")
+    if not mark:
+        mount, _, path = name.partition("/")
+    return mount, path

@@ -14,10 +14,9 @@ import hvac
 import requests
 from hvac import exceptions
 
-from wanesync.config.managers.references import Fault, ManagerFault, ManagerReference
+from wanesync.config.managers.references import Fault, ManagerFault, ManagerReference, split_path
 
 TIMEOUT_S = 5
-DATA = "/data/"
 FAULTS: tuple[tuple[type[Exception], Fault], ...] = (
     (exceptions.InvalidPath, Fault.MISSING),
     (exceptions.Forbidden, Fault.DENIED),
@@ -64,11 +63,3 @@ class Manager:
         if not client.token:
             raise ManagerFault(Fault.LOGIN, "no VAULT_TOKEN, no ~/.vault-token, no VAULT_ROLE_ID and VAULT_SECRET_ID")
         return client
-
-
-def split_path(name: str) -> tuple[str, str]:
-    """Return mount and path: the mount is what stands before /data/, else the first part."""
-    mount, mark, path = name.partition(DATA)
-    if not mark:
-        mount, _, path = name.partition("/")
-    return mount, path
