@@ -15,6 +15,7 @@ from wanesync.adapters.hubspot.webhooks import HubSpotWebhooks
 from wanesync.adapters.signatures import HubSpotSignature, RenewableSignature, StripeSignature
 from wanesync.adapters.stripe.events import StripeAccount, StripeEvents
 from wanesync.adapters.webhooks import VerifiedWebhooks, WebhookAdapter
+from wanesync.config.database_address import DatabaseAddress
 from wanesync.config.model import HOOK_SECRETS, WEBHOOK_SECRETS, Config, Server
 from wanesync.core.errors import ConfigError
 from wanesync.core.fields import FieldMap
@@ -39,7 +40,22 @@ def open_database(config: Config, *, migrate: bool | None = None, pooled: bool =
     """
     if migrate is None and not is_on_file(config):
         migrate = False
-    return open_store(config.database, find_key_source(config) or (), migrate=migrate, pooled=pooled)
+    address = build_address(config)
+    return open_store(
+        config.database,
+        find_key_source(config) or (),
+        migrate=migrate,
+        pooled=pooled,
+        find_url=address.find if address else None,
+    )
+
+
+def build_address(config: Config) -> DatabaseAddress | None:
+    """Build the address of a Postgres whose password may be replaced while the process runs; None for any other."""
+    source = config.secret_source
+    if is_on_file(config) or not any(map(source.is_renewable, DatabaseAddress.KEYS)):
+        return None
+    return DatabaseAddress(source, config.database)
 
 
 def find_key_source(config: Config) -> KeySource | None:

@@ -245,3 +245,19 @@ def test_a_refused_connection_is_reported_with_the_reason_of_the_server(postgres
     absent = urlsplit(postgres_url)._replace(path="/not_there").geturl()
     with pytest.raises(DatabaseUnavailable, match=r'database "not_there" does not exist'):
         open_store(absent, KEYS)
+
+
+def test_each_new_connection_asks_for_the_address_whose_password_may_have_changed(postgres_url: str) -> None:
+    asked: list[str] = []
+
+    def find() -> str:
+        asked.append(postgres_url)
+        return postgres_url
+
+    with closing(open_store(postgres_url, KEYS, migrate=True, find_url=find)) as store:
+        before = len(asked)
+        assert before
+        # Connections of the pool while others are in use.
+        with store.reading(), store.reading(), store.reading() as tx:
+            assert tx.settings.get("absent") is None
+        assert len(asked) > before

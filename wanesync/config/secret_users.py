@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from wanesync.config.model import API_KEYS, BUS_SECRETS, HOOK_SECRETS, PROXY, STORE_SECRETS, WEBHOOK_SECRETS
+from wanesync.config.model import (
+    API_KEYS,
+    BUS_SECRETS,
+    DOOR_SECRETS,
+    HOOK_SECRETS,
+    PROXY,
+    STORE_SECRETS,
+    WEBHOOK_SECRETS,
+)
 from wanesync.core.roles import HANDLERS, WORKERS, Role
 
 BUS = frozenset(BUS_SECRETS)
+DOOR = frozenset(DOOR_SECRETS) - set(WEBHOOK_SECRETS)
+"""The secrets of every process that serves, but for those of its side's webhooks."""
 SECRETS_OF: Mapping[Role, frozenset[str]] = {
-    **{role: BUS | {HOOK_SECRETS[side]} for side, role in HANDLERS.items()},
+    **{role: BUS | DOOR | {HOOK_SECRETS[side]} for side, role in HANDLERS.items()},
     Role.QUEUE: BUS | STORE_SECRETS,
     **{role: BUS | STORE_SECRETS | {API_KEYS[side], PROXY} for side, role in WORKERS.items()},
     Role.ADMIN: BUS | STORE_SECRETS,
     Role.MIGRATE: STORE_SECRETS,
-    Role.INTAKE: STORE_SECRETS | set(WEBHOOK_SECRETS),
+    Role.INTAKE: STORE_SECRETS | set(DOOR_SECRETS),
     Role.READ_ONLY: STORE_SECRETS,
 }
 """Role -> the secrets of its processes, by key of the configuration."""

@@ -316,17 +316,19 @@ def open_store(  # noqa: PLR0913 - a clock, a source of chance and the kind of c
     clock: DatabaseClock | None = None,
     rng: random.Random | None = None,
     pooled: bool = False,
+    find_url: Callable[[], str] | None = None,
 ) -> Store:
     """Opens ``sqlite:FILE``, ``sqlite::memory:`` (one thread) or ``postgresql://…``.
 
     ``keys``: ``ID:BASE64`` entries, or where they are read; none for the key file beside a SQLite database.
     ``migrate``: True creates it or runs its missing migrations; None only migrates; False does neither. ``pooled``: of
     Postgres, one connection, which may lead through a pooler in transaction mode; nothing can wait for work there.
+    ``find_url``: returns the address for each new connection to Postgres, whose password may have been replaced.
 
     Raises ConfigError: a malformed address or key, a schema that is missing or behind (where ``migrate`` forbids to
     change it) or newer than this program. Raises DatabaseUnavailable. Raises DecryptionFailed: other keys encrypted it.
     """
-    database = _open_database(url, pooled=pooled)
+    database = _open_database(url, pooled=pooled, find_url=find_url)
     try:
         behind = _check_schema(database, migrate=migrate)
         encryption = load_keyring(keys, url)
@@ -343,7 +345,7 @@ def open_store(  # noqa: PLR0913 - a clock, a source of chance and the kind of c
     return store
 
 
-def _open_database(url: str, *, pooled: bool = False) -> Database:
+def _open_database(url: str, *, pooled: bool = False, find_url: Callable[[], str] | None = None) -> Database:
     if url.startswith("sqlite:") and url != "sqlite:":
         from wanesync.store.sqlite import SqliteDatabase  # noqa: PLC0415 - of no use to a process on Postgres
 
@@ -353,7 +355,7 @@ def _open_database(url: str, *, pooled: bool = False) -> Database:
             from wanesync.store.postgres import PostgresDatabase  # noqa: PLC0415 - psycopg is an extra
         except ImportError as error:
             raise ConfigError([POSTGRES_MISSING]) from error
-        return PostgresDatabase(url, pooled=pooled)
+        return PostgresDatabase(url, pooled=pooled, find_url=find_url)
     raise ConfigError(["database: must be sqlite:FILE or postgresql://USER@HOST/NAME"])
 
 

@@ -169,11 +169,11 @@ class PostgresDatabase(Database):
 
     dialect = Dialect.POSTGRES
 
-    def __init__(self, url: str, *, pooled: bool = False) -> None:
+    def __init__(self, url: str, *, pooled: bool = False, find_url: Callable[[], str] | None = None) -> None:
         self.label = describe(url)
         self._pooled = pooled
         self._begin: LiteralString = _BEGIN_POOLED if pooled else "BEGIN"
-        self._url = bound_waits(url)
+        self._url, self._find_newest = url, find_url
         self.notifier = Notifier()
         self._light: Connection | None = None
         self._light_lock = threading.Lock()
@@ -184,7 +184,7 @@ class PostgresDatabase(Database):
         # A first connection outside the pool: the pool reports only a time-out.
         self.connect().close()
         self._pool = ConnectionPool(
-            self._url,
+            self._find_url,
             kwargs={"autocommit": True, "connect_timeout": 5},
             min_size=1,
             max_size=1 if pooled else _POOL_SIZE,
@@ -198,10 +198,13 @@ class PostgresDatabase(Database):
         _configure(connection, pooled=self._pooled)
         self.own_pids.add(connection.info.backend_pid)
 
+    def _find_url(self) -> str:
+        return bound_waits(self._find_newest() if self._find_newest else self._url)
+
     def connect(self, setup: str = "") -> Connection:
         """A connection outside the pool; ``setup``: a statement to run on it first. Raises DatabaseUnavailable."""
         try:
-            connection = psycopg.connect(self._url, autocommit=True, connect_timeout=5)
+            connection = psycopg.connect(self._find_url(), autocommit=True, connect_timeout=5)
             _configure(connection, pooled=self._pooled)
             if setup:
                 connection.execute(setup)

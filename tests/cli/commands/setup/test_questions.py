@@ -42,7 +42,11 @@ def test_what_has_no_default_must_be_given() -> None:
 @pytest.mark.parametrize(
     ("key", "value", "text"),
     [
-        ("stripe.api_key", "rk_test_1", "--stripe-api-key takes env:NAME or file:PATH: other users see options"),
+        (
+            "stripe.api_key",
+            "rk_test_1",
+            "--stripe-api-key takes env:NAME, file:PATH or another reference: other users see options",
+        ),
         ("server.public_url", "sync.example.com", "--public-url must be an address such as https://"),
         ("create.contacts", "some", "must be all or none"),
         ("fields.default_country", "Germany", "must be the ISO 3166-1 code"),

@@ -119,7 +119,7 @@ def test_a_key_without_the_right_is_told_which_one_it_lacks(stage: Stage) -> Non
 
 def test_a_key_is_no_argument(stage: Stage) -> None:
     refused = CliRunner().invoke(app, ["webhooks", "stripe", "list", "--key", "rk_test_1", "--config", str(stage.file)])
-    assert "env:NAME or file:PATH" in str(refused.exception)
+    assert "env:NAME, file:PATH or another reference" in str(refused.exception)
 
 
 def test_a_key_of_another_account_touches_nothing(stage: Stage) -> None:

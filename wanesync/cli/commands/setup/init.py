@@ -27,7 +27,7 @@ from wanesync.terminal import make_console
 from wanesync.wiring import build_examined, build_runtime
 
 PERMISSIONS = "wanesync init --permissions"
-Reference = Annotated[str | None, typer.Option(metavar="REF", help="env:NAME or file:PATH.")]
+Reference = Annotated[str | None, typer.Option(metavar="REF", help="env:NAME, file:PATH or another reference.")]
 Creation = Annotated[str | None, typer.Option(metavar="all|none", help="Whether missing ones are created.")]
 
 

@@ -83,7 +83,11 @@ def collect(given: Mapping[str, str | None], *, ask: bool) -> Answers:
 def _find_problem(key: str, value: str) -> str:
     option = OPTIONS.get(key, f"--{key.replace('.', '-').replace('_', '-')}")
     if key in SECRETS:
-        return "" if is_reference(value) else f"{option} takes env:NAME or file:PATH: other users see options"
+        return (
+            ""
+            if is_reference(value)
+            else f"{option} takes env:NAME, file:PATH or another reference: other users see options"
+        )
     return _check(key, value, option)
 
 

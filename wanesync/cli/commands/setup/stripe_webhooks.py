@@ -12,9 +12,10 @@ from typing import Annotated
 import typer
 
 from wanesync.cli.context import DEFAULT_FILE, AsJson, ConfigFile, Yes, read_config
+from wanesync.config.managers.reader import ManagerReader
 from wanesync.config.model import API_KEYS
 from wanesync.config.raw_values import find_named_file
-from wanesync.config.references import is_reference, resolve
+from wanesync.config.references import is_reference, resolve_secret
 from wanesync.core.errors import CallError, ConfigError, Failure, KeyRefused
 from wanesync.core.model import Side
 from wanesync.core.setup.setup_facts import Endpoint, EndpointWish, StripeSetupPort
@@ -39,7 +40,11 @@ app = typer.Typer(
 )
 Key = Annotated[
     str | None,
-    typer.Option("--key", metavar="REF", help="env:NAME or file:PATH of a key with Webhook Endpoints: Write."),
+    typer.Option(
+        "--key",
+        metavar="REF",
+        help="A reference (env:NAME, file:PATH, aws-sm:NAME …) to a key with Webhook Endpoints: Write.",
+    ),
 ]
 
 
@@ -161,8 +166,10 @@ def _choose(config_file: Path | None, key: str | None) -> Iterator[Chosen]:
 
 def _resolve_key(reference: str) -> str:
     if not is_reference(reference):
-        raise ConfigError(["--key takes env:NAME or file:PATH: other users see the arguments of a command"])
-    return resolve(reference, os.environ, Path(), private=True).strip()
+        raise ConfigError(
+            ["--key takes env:NAME, file:PATH or another reference: other users see the arguments of a command"]
+        )
+    return resolve_secret(reference, os.environ, Path(), ManagerReader()).strip()
 
 
 def _as_json(endpoint: Endpoint, wish: EndpointWish) -> dict[str, object]:
