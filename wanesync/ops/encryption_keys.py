@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from wanesync.core.errors import ConfigError, GuardError, NotFound
-from wanesync.store.database import Store
+from wanesync.store.database import Store, Tx
 from wanesync.store.encryption import make_key
 from wanesync.store.key_source import create_key_file, parse_keys, read_entries, replace_key_file
+from wanesync.store.queries import Value
 from wanesync.store.tables.sealed_rows import SEALED_TABLES, RowKey, SealedTable, reseal
 
 Progress = Callable[[str, int, int | None], None]
@@ -24,8 +25,8 @@ Wait = Callable[[float], object]
 """Waits some seconds."""
 SCAN_ROWS = 2_000
 """Rows whose key ids are read at once (our choice): some milliseconds."""
-FIRST_ROWS, MAX_ROWS = 50, 1_000
-"""Rows of the first transaction of a rewrap, and the most of one (our choices)."""
+FIRST_ROWS, MIN_ROWS, MAX_ROWS = 50, 10, 1_000
+"""Rows of the first transaction of a rewrap, and the least and the most of a later one (our choices)."""
 TARGET_S = 0.03
 """How long a transaction of a rewrap is to last, so that its slowest stays below 100 ms (our choice)."""
 MAX_PASSES = 5
@@ -193,7 +194,7 @@ def remove_key(path: Path | None, key_id: str, report: KeysReport) -> None:
 class Rewrapped:
     """What a rewrap did. ``rows``: by table. ``damaged``: rows that cannot be decrypted. ``left``: held by others.
 
-    ``slowest_ms``: the longest of its transactions.
+    ``slowest_ms``: the longest for which one of its transactions held its locks.
     """
 
     rows: Counter[str] = field(default_factory=Counter)
@@ -255,14 +256,25 @@ class Rewrap:
         damaged += made.damaged
         if not made.swaps:
             return 0
-        began_s = time.monotonic()
-        swapped = self.store.run(lambda tx: tx.sealed_rows.swap(table, made.swaps))
-        took_s = time.monotonic() - began_s
+        swapped, held_s = self._swap(table, made.swaps)
         self.done.rows[table.name] += swapped
-        self.done.slowest_ms = max(self.done.slowest_ms, took_s * 1000)
+        self.done.slowest_ms = max(self.done.slowest_ms, held_s * 1000)
         # Half as many where it was slow, by a quarter more where it was quick.
-        grown = self._size // 2 if took_s > TARGET_S else self._size * 5 // 4
-        self._size = min(max(grown, 1), MAX_ROWS)
+        grown = self._size // 2 if held_s > TARGET_S else self._size * 5 // 4
+        self._size = min(max(grown, MIN_ROWS), MAX_ROWS)
         self.progress(table.name, self.done.rows[table.name], None)
-        self.wait(took_s)
+        self.wait(held_s)
         return len(made.swaps) - swapped
+
+    def _swap(self, table: SealedTable, swaps: Sequence[dict[str, Value]]) -> tuple[int, float]:
+        """Replace rows in one transaction: how many were, and for how long it held its locks, in seconds."""
+        began_s = 0.0
+
+        def swap(tx: Tx) -> int:
+            nonlocal began_s
+            # Not before: until here it may have waited for SQLite's lock.
+            began_s = time.monotonic()
+            return tx.sealed_rows.swap(table, swaps)
+
+        swapped = self.store.run(swap)
+        return swapped, time.monotonic() - began_s
