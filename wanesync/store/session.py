@@ -92,6 +92,7 @@ class Session(ABC):
         self.writing = writing
         self.lanes_to_wake: set[str] = set()  # lanes that have new work, notified after the commit
         self.job_reports: list[JobReport] = []  # how claimed jobs ended, handed on after the commit
+        self.none_dead = False  # whether this transaction found no dead job, and made none since
         self._sequence = 0
         self._deferred: dict[str, list[Parameters]] = {}
 

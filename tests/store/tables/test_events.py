@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tests.support.store_fixtures import Clock
 from tests.support.store_reads import count_events
-from tests.support.store_rows import an_event
+from tests.support.store_rows import a_stored, an_event
 from wanesync.core.model import (
     Event,
     Side,
@@ -99,7 +99,16 @@ def test_the_unread_events_of_some_records_are_listed_without_their_values(store
         tx.events.mark_read(["b"])
         assert [(mark.key, mark.record_id) for mark in tx.events.unread_marks(H, ["1", "3"])] == [("a", "1")]
         assert tx.events.unread_marks(H, []) == []
-        assert sorted(tx.events.with_unjudged(H, ["1", "2", "3"])) == ["1", "2"]
+
+
+def test_of_an_alive_record_only_events_that_a_read_covers_are_to_be_judged(store: Store) -> None:
+    with store.transaction() as tx:
+        tx.records.put_many([a_stored(H, "1"), a_stored(H, "2"), replace(a_stored(H, "3"), deleted=True)])
+        tx.events.put_many([an_event("a"), an_event("b"), an_event("c", "2"), an_event("d", "3"), an_event("e", "4")])
+        tx.events.mark_read(["b"])
+        assert sorted(tx.events.with_unjudged(H, ["1", "2", "3", "4"])) == ["1", "3", "4"]
+        tx.events.mark_judged(["b"])
+        assert sorted(tx.events.with_unjudged(H, ["1", "2", "3"])) == ["3"]
 
 
 def test_events_of_a_window_come_newest_first(store: Store) -> None:

@@ -252,7 +252,9 @@ SELECT key, record_id, occurred_ms, received_ms, kind FROM events
 WHERE side = :side AND record_id IN (:ids) AND is_read = 0 ORDER BY key;
 
 -- name: records_with_unjudged
-SELECT DISTINCT record_id FROM events WHERE side = :side AND record_id IN (:ids) AND is_judged = 0;
+SELECT DISTINCT e.record_id FROM events e
+WHERE e.side = :side AND e.record_id IN (:ids) AND e.is_judged = 0 AND (e.is_read + 0 = 1 OR (
+    SELECT COUNT(*) FROM records r WHERE r.side = e.side AND r.id = e.record_id AND r.deleted = 0 AND r.survivor = '') < 1);
 
 -- name: mark_events_judged
 UPDATE events SET is_judged = 1 WHERE key IN (:keys) AND is_judged + 0 = 0;

@@ -128,7 +128,7 @@ class Events(Table):
         return [EventMark(*row) for row in rows]
 
     def with_unjudged(self, side: Side, record_ids: Collection[str]) -> list[str]:
-        """Those of the records that have unjudged events."""
+        """Those of the records that have events to judge: unjudged ones, which a read covers if the record is alive."""
         rows = self._session.rows("records_with_unjudged", side=side, ids=record_ids) if record_ids else []
         return [row[0] for row in rows]
 

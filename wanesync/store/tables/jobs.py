@@ -332,7 +332,7 @@ class Jobs(Table):
         if self._session.rows("ready_job", lane=job.lane, kind=job.kind, key=job.key):
             self._supersede(job, reason)
             return
-        now_ms = self._session.now_ms
+        now_ms, self._session.none_dead = self._session.now_ms, False
         if not self._session.row(
             "mark_job_dead", id=job.id, token=job.token, dead_class=dead_class, reason=reason, now=now_ms
         ):
@@ -366,6 +366,7 @@ class Jobs(Table):
                     "now": self._session.now_ms,
                 }
                 self._session.rows("mark_job_poison", **values)
+                self._session.none_dead = False
             else:
                 # What it waited for before it was claimed is over.
                 self._make_ready(job, self._session.now_ms, (WaitCode.NONE, ""), attempts=0, fixed=False, rescues=1)
@@ -485,8 +486,10 @@ class Jobs(Table):
         return [DeadCount(Side(lane), JobKind(kind), *rest) for lane, kind, *rest in rows]
 
     def any_dead(self) -> bool:
-        """Whether there is a dead letter. Cheap: checked whenever a record changes."""
-        return self._session.row("any_dead") is not None
+        """Whether there is a dead letter; asked again and again whenever records change, so one answer is kept."""
+        if not self._session.none_dead:
+            self._session.none_dead = self._session.row("any_dead") is None
+        return not self._session.none_dead
 
     def dead_of_keys(
         self, lanes: Sequence[Side], kinds: Sequence[JobKind], keys: Collection[str]
