@@ -6,6 +6,7 @@ Apart from ``wiring`` because a serverless process imports it at every cold star
 from __future__ import annotations
 
 import os
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -122,7 +123,7 @@ def build_intake(config: Config, store: Store, *, verified: bool = False) -> Int
             Side.STRIPE: WebhookAdapter(build_signature(config, Side.STRIPE), stripe),
         }
     )
-    return Intake(store, hooks, read_failpoint(os.environ))
+    return Intake(store, hooks, read_failpoint(os.environ), sleep=time.sleep)
 
 
 def build_signature(config: Config, side: Side) -> RenewableSignature:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pytest
@@ -17,7 +18,7 @@ from wanesync.core.model import Event
 from wanesync.core.ports import ParsedWebhook
 from wanesync.core.purchases import Purchase
 from wanesync.ops.field_map import MapClaim, claim_field_map
-from wanesync.sync.intake import MAX_SHARED_EVENTS, Intake, store_events
+from wanesync.sync.intake import BUSY_S, GATHER_S, MAX_SHARED_EVENTS, Intake, store_events
 
 
 @dataclass
@@ -104,6 +105,47 @@ def test_a_database_that_is_down_is_the_outcome_of_every_post(live: LiveSync, mo
 def test_a_post_larger_than_a_shared_commit_is_stored_alone(live: LiveSync) -> None:
     many = [event(f"e{n}", str(n)) for n in range(MAX_SHARED_EVENTS + 1)]
     assert intake(live, a=ParsedWebhook(many)).accept(HUBSPOT, b"a", {}, "/hook") == len(many)
+
+
+def test_only_soon_after_a_commit_others_are_waited_for_which_then_share_the_next(live: LiveSync) -> None:
+    names = "abcd"
+    doors = intake(live, **{name: ParsedWebhook([event(name, name)]) for name in names})
+    now_s, slept, arriving = [100.0], list[float](), ["c"]
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        # Another one comes meanwhile, in a thread of its own.
+        thread = threading.Thread(target=doors.accept, args=(HUBSPOT, arriving.pop().encode(), {}, "/hook"))
+        thread.start()
+        while len(doors._queue) < 2:
+            thread.join(0.001)
+        threads.append(thread)
+
+    threads: list[threading.Thread] = []
+    doors.sleep, doors.monotonic_s = sleep, lambda: now_s[0]
+    doors.accept(HUBSPOT, b"a", {}, "/hook")
+    assert slept == []
+    now_s[0] += BUSY_S / 2
+    commits = count_commits(doors)
+    doors.accept(HUBSPOT, b"b", {}, "/hook")
+    threads[0].join()
+    assert (slept, commits) == ([GATHER_S], [2])
+    now_s[0] += 2 * BUSY_S
+    doors.accept(HUBSPOT, b"d", {}, "/hook")
+    assert slept == [GATHER_S]
+
+
+def count_commits(doors: Intake) -> list[int]:
+    """Return a list that grows by the number of POSTs of each commit."""
+    commits = list[int]()
+    original = Intake._commit_posts
+
+    def commit_posts(self: Intake, posts: Sequence[object]) -> None:
+        commits.append(len(posts))
+        original(self, posts)  # type: ignore[arg-type] # POSTs
+
+    doors.__class__ = type("Counted", (Intake,), {"_commit_posts": commit_posts, "__slots__": ()})
+    return commits
 
 
 def test_no_events_are_nothing(live: LiveSync) -> None:

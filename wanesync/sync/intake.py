@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -31,6 +32,10 @@ log = structlog.get_logger()
 
 ECHOES_MS = 500
 """Echoes of our own writes are read in batches this many ms apart, so that one read covers many of them."""
+GATHER_S = 0.01
+"""How long a POST waits for others to share its commit, while commits follow one another (#group-commit)."""
+BUSY_S = 0.05
+"""A POST that comes so soon after a commit is one of many: 20 in a second (our choice)."""
 MAX_SHARED_EVENTS = 400
 """Events in one commit of several POSTs, so that it stays short; a single POST has at most 100."""
 
@@ -56,7 +61,8 @@ class Intake:
 
     ``count`` is called with numbers of elements that were dropped or cost a read.
 
-    POSTs that arrive while a commit is under way share the next one, because a commit costs a flush of the disk.
+    POSTs that arrive while a commit is under way share the next one, because a commit costs a flush of the disk; soon
+    after a commit the next one waits GATHER_S for them. ``sleep`` waits some seconds; None: no commit waits.
     """
 
     store: Store
@@ -64,6 +70,9 @@ class Intake:
     failpoint: Failpoint = no_failpoint
     bulk_sources: BulkSources = field(default_factory=BulkSources)
     count: Callable[[Side, Outcome, int], None] = _count_nothing
+    sleep: Callable[[float], None] | None = None
+    monotonic_s: Callable[[], float] = time.monotonic
+    _ended_s: float = float("-inf")
     _queue: list[_Post] = field(default_factory=list)
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _turn: threading.Lock = field(default_factory=threading.Lock)
@@ -87,11 +96,19 @@ class Intake:
             self._queue.append(post)
         with self._turn:
             while not post.done:
+                self._gather()
                 self._commit()
+                self._ended_s = self.monotonic_s()
         if post.error is not None:
             raise post.error
         self._count_elements(side, post.parsed)
         return post.new
+
+    def _gather(self) -> None:
+        """Wait for other POSTs where more of them are likely than this one."""
+        is_busy = self.monotonic_s() - self._ended_s < BUSY_S
+        if self.sleep is not None and is_busy and len(self._queue) == 1:
+            self.sleep(GATHER_S)
 
     def _count_elements(self, side: Side, parsed: ParsedWebhook) -> None:
         """Count what was dropped, and the events whose object is of no use: each costs a read."""
