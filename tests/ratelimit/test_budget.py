@@ -6,10 +6,10 @@ import pytest
 
 from tests.support.limits import DAY_MS, effective, journalled, rate_refusal
 from tests.support.virtual_clock import START_MS, VirtualClock
-from wanesync.core.errors import DatabaseUnavailable
+from wanesync.core.errors import CallError, DatabaseUnavailable
 from wanesync.core.model import Side
 from wanesync.core.ports import Limits
-from wanesync.core.rate_limits import DAILY, SlotRequest
+from wanesync.core.rate_limits import DAILY, Limit, SlotRequest
 from wanesync.ratelimit.budget import Budget, lower_refused_limits
 from wanesync.ratelimit.limit_settings import read_limits
 from wanesync.ratelimit.quotas import find_alarms
@@ -30,6 +30,34 @@ def test_refusals_that_come_together_lower_a_limit_once_and_quiet_raises_it(stor
         budget.refresh()
     assert effective(store, "stripe") == budget.limits["stripe"].effective == 100
     assert journalled(store) == [("limit lowered", "stripe", 50), ("limit recovered", "stripe", 100)]
+
+
+@pytest.mark.parametrize(
+    ("scope", "held", "free"),
+    [("global-rate", "stripe", None), ("endpoint-rate", "stripe:customers.create", "stripe")],
+)
+def test_retry_after_holds_the_whole_scope_that_was_refused(
+    store: Store, clock: VirtualClock, scope: str, held: str, free: str | None
+) -> None:
+    refusal = replace_wait(rate_refusal(Side.STRIPE, scope), 7_000)
+    store.run(lambda tx: lower_refused_limits(tx, [("customers.create", refusal)] * 3))
+    assert store.reserve(held, 1) == []
+    assert free is None or store.reserve(free, 1)
+    assert ("limit held", held) in [row[:2] for row in journalled(store)]
+    assert "asked to wait for 7 s" in {row.scope: row for row in read_all(store)}[held].reason
+    clock.now += 7_001
+    assert store.reserve(held, 1)
+
+
+def replace_wait(refusal: CallError, wait_ms: int) -> CallError:
+    return CallError(
+        refusal.side, refusal.failure, refusal.reason, refusal.status, scope=refusal.scope, retry_after_ms=wait_ms
+    )
+
+
+def read_all(store: Store) -> list[Limit]:
+    with store.reading() as tx:
+        return [*tx.rates.all().values()]
 
 
 def test_headers_of_hubspot_lower_its_limit_and_size_its_day(store: Store, clock: VirtualClock) -> None:

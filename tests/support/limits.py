@@ -23,4 +23,4 @@ def effective(store: Store, scope: str) -> float:
 def journalled(store: Store) -> list[tuple[str, object, object]]:
     """(kind, scope, to) of every line of the journal, the oldest first."""
     with store.reading() as tx:
-        return [(row.kind, row.data["scope"], row.data["to"]) for row in reversed(tx.journal.latest(100))]
+        return [(row.kind, row.data["scope"], row.data.get("to")) for row in reversed(tx.journal.latest(100))]

@@ -38,7 +38,7 @@ from wanesync.ratelimit.quotas import (
     write_daily_remaining,
 )
 from wanesync.store.clock import monotonic_clock_ms
-from wanesync.store.tables.rates import QuotaUse
+from wanesync.store.tables.rates import SLOT_HORIZON_MS, QuotaUse
 from wanesync.store.tables.settings import operator_pause
 
 if TYPE_CHECKING:
@@ -164,9 +164,15 @@ def lower_refused_limits(tx: Tx, refused: Sequence[tuple[str, CallError]]) -> No
             continue
         known = side if scope == side.scope else tx.rates.lock(scope)
         reason = f"{error.side} refused more ({error.scope or 'no limit named'})"
+        wait_ms = error.retry_after_ms or 0
+        if wait_ms > SLOT_HORIZON_MS:
+            reason += f" and asked to wait for {wait_ms / 1000:g} s"
         after = lower(known, tx.now_ms, reason) if known else begin_operation_limit(scope, side, tx.now_ms, reason)
         if after != known:
             _store_change(tx, known, after)
+        if wait_ms > SLOT_HORIZON_MS and tx.rates.hold(scope, wait_ms):
+            data = {"scope": scope, "seconds": wait_ms / 1000, "reason": reason}
+            tx.journal.add("limit held", Side(error.side), "", "", data)
 
 
 def _adjust(limit: Limit, reported: Limits, now_ms: int) -> Limit:

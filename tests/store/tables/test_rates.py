@@ -11,7 +11,7 @@ from wanesync.core.errors import NotFound
 from wanesync.core.rate_limits import Limit
 from wanesync.store import Store, open_store
 from wanesync.store.clock import DatabaseClock
-from wanesync.store.tables.rates import QuotaUse
+from wanesync.store.tables.rates import MAX_HOLD_MS, SLOT_HORIZON_MS, QuotaUse
 
 
 def set_limit(store: Store, per_s: float, scope: str = "hubspot") -> None:
@@ -230,3 +230,48 @@ def test_no_second_holds_more_of_a_narrower_scope_than_its_limit(limit: int, ste
     for slots, most in ((bulk, limit), (everything, 60)):
         for index, start in enumerate(slots):
             assert sum(1 for slot in slots[index:] if slot < start + 1_000) <= most
+
+
+def test_a_held_scope_gives_no_slots_to_any_process_until_the_time_is_over(
+    store: Store, other_store: Store, clock: Clock
+) -> None:
+    set_limit(store, 100)
+    with store.transaction() as tx:
+        assert tx.rates.hold("hubspot", 5_000)
+        assert not tx.rates.hold("hubspot", 1_000), "the longer one stays"
+    held_ms = store.now_ms() + 5_000
+    assert store.reserve("hubspot", 1) == other_store.reserve("hubspot", 1) == []
+    assert other_store.assign("hubspot", [("hubspot:search",)], 1).next_ms in {0, held_ms}
+    set_limit(store, 100)
+    assert store.reserve("hubspot", 1) == [], "a new limit ends no hold"
+    clock.advance(5_001)
+    assert store.reserve("hubspot", 1)
+
+
+def test_a_held_narrower_scope_lets_all_others_pass(store: Store, clock: Clock) -> None:
+    set_limit(store, 100)
+    set_limit(store, 50, "hubspot:search")
+    with store.transaction() as tx:
+        tx.rates.hold("hubspot:search", 5_000)
+    requests: list[tuple[str, ...]] = [("hubspot:search",), (), ("hubspot:search",), ()]
+    assert [index for index, _ in store.assign("hubspot", requests, 4).slots] == [1, 3]
+    clock.advance(5_000 + 2 * SLOT_HORIZON_MS)
+    assert {index for index, _ in store.assign("hubspot", requests, 4).slots} == {0, 1, 2, 3}
+
+
+def test_no_hold_lasts_longer_than_a_quarter_of_an_hour_nor_does_one_of_a_wrong_clock(
+    store: Store, clock: Clock
+) -> None:
+    set_limit(store, 100)
+    clock.advance(86_400_000)
+    with store.transaction() as tx:
+        tx.rates.hold("hubspot", 86_400_000)
+    clock.advance(MAX_HOLD_MS + 1)
+    assert store.reserve("hubspot", 1)
+    with store.transaction() as tx:
+        tx.rates.hold("hubspot", MAX_HOLD_MS)
+    clock.advance(-86_400_000)
+    assert store.reserve("hubspot", 1)
+    with store.transaction() as tx:
+        assert tx.rates.hold("hubspot", 2_000), "what a wrong clock stored does not count"
+    assert store.reserve("hubspot", 1) == []

@@ -1037,13 +1037,16 @@ DELETE FROM quota_uses WHERE span = :span AND began_ms < :before_ms;
 SELECT scope, SUM(used), SUM(bulk) FROM quota_uses WHERE span = :span AND began_ms >= :since_ms GROUP BY scope;
 
 -- name: get_arrival_time
-SELECT effective, tat_us FROM rates WHERE scope = :scope;
+SELECT effective, tat_us, held_ms FROM rates WHERE scope = :scope;
 
 -- name: get_arrival_times
-SELECT scope, effective, tat_us FROM rates WHERE scope IN (:scopes);
+SELECT scope, effective, tat_us, held_ms FROM rates WHERE scope IN (:scopes);
 
 -- name: take_slots
 UPDATE rates SET tat_us = :new_tat_us WHERE scope = :scope AND tat_us = :tat_us RETURNING scope;
+
+-- name: hold_limit
+UPDATE rates SET held_ms = :until_ms WHERE scope = :scope AND (held_ms < :until_ms OR held_ms > :latest_ms) RETURNING scope;
 
 -- name: ready_job
 SELECT id FROM jobs WHERE lane = :lane AND kind = :kind AND key = :key AND state = 'ready';

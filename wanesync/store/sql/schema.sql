@@ -287,6 +287,8 @@ CREATE TABLE rates (
     lowered_ms BIGINT NOT NULL,
     raised_ms BIGINT NOT NULL,
     tat_us BIGINT NOT NULL,
+    -- Until when the vendor asked for no request (Retry-After); 0: it did not.
+    held_ms BIGINT NOT NULL DEFAULT 0,
     updated_ms BIGINT NOT NULL
 );
 

@@ -21,6 +21,8 @@ PACE = 0.955
 """Share of a limit that is used: a slot used up to 20 ms late must not make a second hold more than the limit."""
 SLOT_HORIZON_MS = 300
 """How far ahead slots are reserved, for processes to prepare their requests."""
+MAX_HOLD_MS = 900_000
+"""Longest ``Retry-After`` that holds a scope: 15 minutes (our choice)."""
 _PERIOD_S = 1000  # GCRA counts whole requests per period: this one represents limits down to 0.001 a second
 _NARROW_LEAD_MS = 30
 """How long before a slot of a narrower scope is due it may be reserved, to prepare its request."""
@@ -137,7 +139,9 @@ class Rates(Table):
         Fewer, or none, if no more are free within SLOT_HORIZON_MS.
         """
         while slots > 0:
-            effective, tat_us = self._get(scope)
+            effective, tat_us, held_ms = self._get(scope)
+            if held_ms:
+                return []
             due, new_tat_us = find_slots(effective, tat_us, self._session.now_ms, slots)
             # Another process may have reserved slots since the row was read: then it is read again.
             if not due or self._replace_tat(scope, tat_us, new_tat_us):
@@ -157,8 +161,8 @@ class Rates(Table):
             return SlotAssignment([*enumerate(self.reserve(scope, min(max_slots, len(requests))))])
         now_ms = self._session.now_ms
         arrivals = self._read(names)
-        ready_ms = _ready_ms(requests, arrivals, now_ms)
-        effective, tat_us = self._get(scope)
+        effective, tat_us, held_ms = self._get(scope)
+        ready_ms = max(_ready_ms(requests, arrivals, now_ms), held_ms)
         # The next slot of the side may be far ahead: a narrower scope that is free by then is in time.
         queue_ms = min(max(0, tat_us // 1000 - now_ms), SLOT_HORIZON_MS)
         if ready_ms > now_ms + max(queue_ms, _NARROW_LEAD_MS):
@@ -188,15 +192,34 @@ class Rates(Table):
                 after = {name: (rate, new_tats.get(name, tat_us)) for name, (rate, tat_us) in arrivals.items()}
                 return SlotAssignment(chosen, _ready_ms(left, after, self._session.now_ms) if left else 0)
 
-    def _get(self, scope: str) -> tuple[float, int]:
+    def hold(self, scope: str, wait_ms: int) -> bool:
+        """Gives out no slots of a scope for this time, which the vendor asked for; returns whether that is longer.
+
+        Slots that are reserved stay valid: they lie at most ``SLOT_HORIZON_MS`` ahead.
+        """
+        now_ms = self._session.now_ms
+        values: dict[str, Value] = {"until_ms": now_ms + min(wait_ms, MAX_HOLD_MS), "latest_ms": now_ms + MAX_HOLD_MS}
+        return self._session.row("hold_limit", scope=scope, **values) is not None
+
+    def _get(self, scope: str) -> tuple[float, int, int]:
+        """The effective limit, its theoretical arrival time, and until when it is held, ms; 0: it is not."""
         row = self._session.row("get_arrival_time", scope=scope)
         if row is None:
             raise NotFound(f"no limit is set for {scope}")
-        return float(row[0]), int(row[1])
+        return float(row[0]), int(row[1]), self._held_until_ms(row[2])
+
+    def _held_until_ms(self, held_ms: int) -> int:
+        """A time that lies further ahead than any hold dates from before a clock was set back."""
+        now_ms = self._session.now_ms
+        return held_ms if now_ms < held_ms <= now_ms + MAX_HOLD_MS else 0
 
     def _read(self, names: set[str]) -> _ArrivalTimes:
         arrivals = {}
-        for scope, effective, tat_us in self._session.rows("get_arrival_times", scopes=sorted(names)):
+        for scope, effective, tat_us, held_ms in self._session.rows("get_arrival_times", scopes=sorted(names)):
+            if until_ms := self._held_until_ms(held_ms):
+                # Behind every slot that is found now, so that no request gets one.
+                arrivals[scope] = (effective, (until_ms + 2 * SLOT_HORIZON_MS) * 1000)
+                continue
             reset = tat_us > _latest_tat_us(effective, self._session.now_ms) and self._replace_tat(scope, tat_us, 0)
             arrivals[scope] = (effective, 0 if reset else tat_us)
         return arrivals
