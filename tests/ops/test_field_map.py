@@ -18,7 +18,7 @@ from wanesync.core.jobs import JobKind
 from wanesync.core.model import Conflict, Record, Side, StoredRecord
 from wanesync.ops.field_map import MapClaim, claim_field_map
 from wanesync.store import Store
-from wanesync.worker.routine_tasks import time_stamp_name
+from wanesync.store.tables.settings import time_stamp_name
 
 TITLE = FieldSpec("title", ("jobtitle",), ("metadata.title",))
 WIDER = FieldMap((*FIELDS.specs, TITLE))

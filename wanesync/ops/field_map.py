@@ -15,8 +15,7 @@ from wanesync.core.field_generations import MapState, begin_generation, describe
 from wanesync.core.model import Side
 from wanesync.store.session import PrivilegeDenied, TransactionConflict
 from wanesync.store.tables.conflicts import KEPT_KINDS
-from wanesync.store.tables.settings import FIELD_MAP, MAP_GENERATION
-from wanesync.worker.routine_tasks import time_stamp_name
+from wanesync.store.tables.settings import FIELD_MAP, MAP_GENERATION, time_stamp_name
 
 if TYPE_CHECKING:
     from wanesync.core.fields import FieldMap

@@ -14,6 +14,7 @@ from wanesync.core.errors import CallError, DatabaseUnavailable, GuardError, Sid
 from wanesync.core.model import Side
 from wanesync.reconcile.lock import AlreadyRunning, RunLock
 from wanesync.store.tables.future_times import CLOCK_TOLERANCE_MS
+from wanesync.store.tables.settings import time_stamp_name
 from wanesync.sync.loader import LISTED
 
 if TYPE_CHECKING:
@@ -127,11 +128,6 @@ class RoutineTasks:
         log.info("caught up", side=side, changed=caught.changed, purchases=caught.purchases)
         if caught.too_old:
             log.warning("Stripe keeps events for 30 days only: run wanesync reconcile", side=side)
-
-
-def time_stamp_name(side: Side) -> str:
-    """Return the setting that holds when a side was caught up last."""
-    return f"caught_up_ms_{side}"
 
 
 def _claim_turn(tx: Tx, side: Side, interval_ms: int) -> bool:

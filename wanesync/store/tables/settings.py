@@ -42,6 +42,11 @@ OPERATOR = "operator:"
 """Prefix of the pauses that an operator set: the program neither probes nor ends them."""
 
 
+def time_stamp_name(side: Side) -> str:
+    """The name of the setting that holds when a side was caught up last, ms."""
+    return f"caught_up_ms_{side}"
+
+
 def operator_pause(side: Side) -> str:
     """The name of the pause by which an operator stops a side."""
     return f"{OPERATOR}{side}"
