@@ -6,7 +6,6 @@ its session gives the numbers of old messages to new ones.
 
 from __future__ import annotations
 
-import random
 import ssl
 import threading
 import time
@@ -22,6 +21,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from wanesync.bus.network_loop import NetworkLoop
 from wanesync.core.errors import ConfigError, WanesyncError
 
 log = structlog.get_logger()
@@ -29,10 +29,6 @@ log = structlog.get_logger()
 TLS_PORT, PLAIN_PORT = 8883, 1883
 KEEPALIVE_S = 10
 """A broker that is silent for half as long again counts as lost (our choice)."""
-MIN_RECONNECT_S, MAX_RECONNECT_S = 1, 4
-"""Pause before the first and before every later attempt to connect again (our choice)."""
-RECONNECT_JITTER_S = 0.5
-"""Clients of one broker do not all come back in the same moment (our choice)."""
 MAX_IN_FLIGHT = 1_000
 """Messages that are sent or received and not acknowledged yet: no more than the broker's ``receive maximum``."""
 MAX_QUEUED = 20_000
@@ -41,9 +37,6 @@ TAKEN_OVER_CODE = 0x8E
 """Reason code of MQTT 5 (2.4): another client has connected with our client id."""
 SHORT_CONNECTION_S, SHORT_CONNECTIONS = 5, 3
 """So many connections in a row that lasted less show the same: Mosquitto 2.0 does not say why it ends one."""
-CALLBACKS = (
-    "on_pre_connect", "on_connect", "on_connect_fail", "on_subscribe", "on_message", "on_publish", "on_disconnect"
-)  # fmt: skip
 STOPPED = "this part has ended the connection"
 SENT = (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_NO_CONN)
 """What a message that is not refused returns; without a connection it is sent as soon as there is one."""
@@ -137,6 +130,7 @@ class BusClient:
         # Number -> topic of what is under way. Without a lock: an answer that comes before its entry leaves that there,
         # until its number is used again.
         self._topic_of: dict[int, str] = {}
+        self._loop: NetworkLoop | None = None
         self._client = self._make_client()
 
     # -- life
@@ -150,12 +144,11 @@ class BusClient:
         self._client.connect_async(
             host, port, KEEPALIVE_S, clean_start=not self.options.session_s, properties=properties
         )
-        self._client.loop_start()
+        self._loop = NetworkLoop(self._client, self._fall)
+        self._loop.start()
 
     def stop(self) -> None:
         """Disconnect; what is not sent yet is given up. The broker keeps a session for as long as was agreed."""
-        self.trouble = STOPPED
-        self._client.disconnect()
         self._end()
 
     def keep_session(self, session_s: int) -> None:
@@ -163,29 +156,19 @@ class BusClient:
         if session_s == self.options.session_s:
             return
         self.options = replace(self.options, session_s=session_s)
-        self.trouble = STOPPED
-        # The lower of both until the new connection stands; never 0, which would end the session.
-        between_s = max(1, session_s)
-        self._client.disconnect(properties=_properties(PacketTypes.DISCONNECT, SessionExpiryInterval=between_s))
-        self._end()
-        self.start()
+        self.connect_again()
 
     def connect_again(self) -> None:
         """Give this connection up and make another: for a process that was stopped for a while and goes on."""
-        self.trouble = STOPPED
-        self._client.disconnect()
         self._end()
         self.start()
 
     def _end(self) -> None:
-        """Wait for the network thread, and take another client: paho leaks sockets when one is started twice.
-
-        What was not sent is lost.
-        """
-        self._client.loop_stop()
-        for name in CALLBACKS:
-            # Without references to us it is closed at once, and not by the garbage collector some time later.
-            setattr(self._client, name, None)
+        """Disconnect, and take another client for the next connection; what was not sent is lost."""
+        self.trouble = STOPPED
+        if self._loop is not None:
+            self._loop.stop()
+            self._loop = None
         self._client = self._make_client()
         self._stands, self.trouble = False, STOPPED
 
@@ -241,27 +224,20 @@ class BusClient:
             protocol=MQTTProtocolVersion.MQTTv5,
             manual_ack=self._manual_ack,
         )
-        client.reconnect_delay_set(MIN_RECONNECT_S, MAX_RECONNECT_S)
         client.max_inflight_messages_set(MAX_IN_FLIGHT)
         client.max_queued_messages_set(MAX_QUEUED)
         if options.username:
             client.username_pw_set(options.username, options.password or None)
         if options.is_encrypted:
             client.tls_set_context(make_tls_context(options))
-        # An error in one of ours would end paho's network thread for good.
+        # An error in one of ours would end the network thread for good.
         client.suppress_exceptions = True
-        client.on_pre_connect = lambda _client, _data: self._before_connect()
         client.on_connect = self._on_connect
-        client.on_connect_fail = lambda _client, _data: self._fall("the broker cannot be reached")
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
         client.on_publish = self._on_publish
         client.on_disconnect = self._on_disconnect
         return client
-
-    def _before_connect(self) -> None:
-        if self._connection:
-            threading.Event().wait(random.random() * RECONNECT_JITTER_S)  # noqa: S311 - spreads load, no secret
 
     def _on_connect(
         self, client: Client, _data: object, _flags: ConnectFlags, code: ReasonCode, _properties: Properties | None

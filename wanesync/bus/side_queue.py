@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 THREADS = 16
 """Webhooks of a side that are stored at a time: those that wait share the next commit."""
+DROP_LOG_S = 1.0
+"""Shortest time between two lines of the log about messages that were dropped."""
 RETRY_S = 1.0
 """Pause before a webhook is stored again after the database was unavailable."""
 ANSWER_EXPIRY_S = 60
@@ -58,6 +61,9 @@ class SideQueue:
     client: BusClient = field(init=False)
     _waiting: queue.SimpleQueue[Message | None] = field(default_factory=queue.SimpleQueue)
     _threads: list[threading.Thread] = field(default_factory=list)
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+    _dropped: int = 0
+    _logged_s: float = float("-inf")
 
     def __post_init__(self) -> None:
         """Make the client; it connects in ``start``."""
@@ -104,7 +110,7 @@ class SideQueue:
         try:
             incoming = Incoming.decode(self.seal.open(message.topic, message.payload))
         except (NotSealed, InvalidMessage) as error:
-            log.error("message dropped", topic=message.topic, reason=str(error))
+            self._note_drop(message, error)
             self.client.acknowledge(message)
             return
         while not self.stopping.is_set():
@@ -122,6 +128,16 @@ class SideQueue:
                 self._answer(message, answer)
                 self.client.acknowledge(message)
                 return
+
+    def _note_drop(self, message: Message, error: Exception) -> None:
+        """Log what is dropped, at most once a second: there may be any number of them."""
+        with self._guard:
+            self._dropped += 1
+            now_s = time.monotonic()
+            if now_s - self._logged_s < DROP_LOG_S:
+                return
+            number, self._dropped, self._logged_s = self._dropped, 0, now_s
+        log.error("messages dropped", topic=message.topic, reason=str(error), messages=number)
 
     def _take(self, incoming: Incoming) -> Answer:
         """Carry out one message; raises ``DatabaseUnavailable`` if it is to be tried again."""

@@ -1,0 +1,29 @@
+"""Small versions of the runs of ``tests.robustness.bus_load``: nothing is lost, and nothing counts twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.robustness.bus_load import Result, run_burst, run_flood, run_handlers, run_kills
+
+
+def check(result: Result, answered: int) -> None:
+    assert (result.answered, result.lost, result.doubled) == (answered, 0, 0), str(result)
+
+
+@pytest.mark.parametrize("wipe", [False, True])
+def test_a_killed_broker_loses_nothing_that_was_answered(tmp_path: Path, wipe: bool) -> None:
+    check(run_kills(tmp_path, 150, 2, 1.5, wipe=wipe), 150)
+
+
+def test_a_burst_a_flood_and_many_handlers(tmp_path: Path) -> None:
+    for number, run in enumerate((lambda f: run_burst(f, 60, 100), lambda f: run_flood(f, 2_000, 20))):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        check(run(folder), (60, 20)[number])
+
+
+def test_many_handlers_at_once(tmp_path: Path) -> None:
+    check(run_handlers(tmp_path, 40), 80)
