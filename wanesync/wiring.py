@@ -329,6 +329,8 @@ def build_reconcile(runtime: Runtime, snapshot: str = MEMORY, *, parallel: bool 
     with runtime.store.reading() as tx:
         identity = load_pins(tx).by_setting()
     identity["parallel"] = str(parallel)
+    # A snapshot of before a rotation is not continued: its key may be removed.
+    identity["key"] = runtime.store.encryption.sealing
     return Reconcile(runtime, dict(runtime.pacers), snapshot, identity, lanes)
 
 

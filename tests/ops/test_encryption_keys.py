@@ -14,6 +14,7 @@ from tests.support.sealed_database import read_each, seed
 from wanesync.core.errors import ConfigError, GuardError, NotFound
 from wanesync.core.model import Side
 from wanesync.ops.encryption_keys import (
+    FIRST_ROWS,
     Rewrap,
     add_key,
     read_report,
@@ -157,9 +158,9 @@ def test_an_interrupted_rewrap_goes_on_where_it_was(opened: Opener, key_file: Pa
     interrupted = Rewrap(store, stop)
     with pytest.raises(Stopped):
         interrupted.run()
-    assert interrupted.done.rows["records"] == 50
+    assert interrupted.done.rows["records"] == FIRST_ROWS
     rest = Rewrap(store, no_wait).run()
-    assert rest.rows["records"] == 30
+    assert rest.rows["records"] == 80 - FIRST_ROWS
     assert read_report(store, no_wait).removable == ["old1"]
 
 

@@ -199,5 +199,7 @@ def test_a_key_that_is_gone_encrypts_no_more() -> None:
     entries = [make_key("old1")]
     source = ListedKeys(tuple(entries), lambda: [make_key("new1")], 1, monotonic_s=iter(range(0, 100, 10)).__next__)
     encryption = load_keyring(source, "postgresql://h/d")
+    blob = encryption.encrypt("x", "t", "1", "p")
     encryption.refresh()
-    assert (encryption.key_ids, encryption.sealing) == (("new1",), "new1")
+    assert (encryption.key_ids, encryption.sealing) == (("new1", "old1"), "new1")
+    assert encryption.decrypt(blob, "t", "1", "p") == b"x", "a running process can go on with what it has"

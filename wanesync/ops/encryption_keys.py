@@ -25,9 +25,9 @@ Wait = Callable[[float], object]
 """Waits some seconds."""
 SCAN_ROWS = 2_000
 """Rows whose key ids are read at once (our choice): some milliseconds."""
-FIRST_ROWS, MIN_ROWS, MAX_ROWS = 50, 10, 1_000
+FIRST_ROWS, MIN_ROWS, MAX_ROWS = 25, 10, 250
 """Rows of the first transaction of a rewrap, and the least and the most of a later one (our choices)."""
-TARGET_S = 0.03
+TARGET_S = 0.02
 """How long a transaction of a rewrap is to last, so that its slowest stays below 100 ms (our choice)."""
 MAX_PASSES = 5
 """Walks over a table, for rows that another transaction held or stored meanwhile (our choice)."""

@@ -148,10 +148,11 @@ class Encryption:
 
     def _read_again(self, source: KeySource) -> None:
         try:
-            keys = source.read()
-            ring = self._ring
-            if keys != ring.keys or [*keys] != [*ring.keys]:
-                self._ring = _make_ring(keys, ring.sealing)
+            keys, ring = source.read(), self._ring
+            # What was read once stays readable until the process ends: a long run has it in its snapshot.
+            every = {**keys, **{key_id: key for key_id, key in ring.keys.items() if key_id not in keys}}
+            if every != ring.keys or [*every] != [*ring.keys]:
+                self._ring = _make_ring(every, ring.sealing if ring.sealing in keys else "")
                 log.info("encryption keys read again", keys=[*keys], encrypts=self._ring.sealing)
         except ConfigError as error:
             log.warning("encryption keys cannot be read again", reason=str(error))
