@@ -17,8 +17,8 @@ from wanesync.store.roles.matrix import Role
 
 OF_OPERATORS = (
     "pause hubspot", "resume hubspot", "pause --field city", "resume --field city", "limits set hubspot 12/s",
-    "limits reset hubspot", "writes off", "writes on", "retry --all --yes", "hold list", "webhooks set-aside", "db prune",
-    "diff", "catch-up", "status --check",
+    "limits reset hubspot", "writes off", "writes on", "retry --all --yes", "hold list", "webhooks set-aside",
+    "db prune", "diff", "catch-up", "status --check",
 )  # fmt: skip
 
 

@@ -11,11 +11,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import structlog
 import typer
 
 from wanesync import log
 from wanesync.config.model import VENDOR_SECRETS, Config, load, read_secrets
 from wanesync.core.errors import ConfigError
+from wanesync.ops.checks.local import find_exposed_files
 from wanesync.store.database import Store
 from wanesync.store.patience import Patience
 from wanesync.wiring import open_database
@@ -23,6 +25,7 @@ from wanesync.wiring import open_database
 if TYPE_CHECKING:
     from wanesync.config.secret_source import SecretSource
 
+_logger = structlog.get_logger()
 DEFAULT_FILE = Path("wanesync.toml")
 MAX_ROWS = 2**31 - 1
 """The largest value of an option that counts rows: SQLite and Postgres both take it as a limit."""
@@ -101,6 +104,9 @@ def use_database(config: Config, *, migrate: bool | None = None, patience: Patie
         return open_database(config, migrate=migrate)
 
     store = opened() if patience is None else patience.call(opened)
+    if patience is not None:
+        for finding in find_exposed_files(config.database):
+            _logger.warning("files of the database are not private", reason=finding.text, fix=finding.fix)
     try:
         yield store
     finally:

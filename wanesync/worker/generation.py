@@ -72,6 +72,7 @@ class GenerationMarker:
             return
         draft = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}")
         try:
+            draft.touch(mode=0o600)
             draft.write_text(generation + "\n", encoding="ascii")
             draft.replace(path)
         except OSError as error:

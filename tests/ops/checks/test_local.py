@@ -16,6 +16,7 @@ from wanesync.ops.checks.local import (
     check_disk,
     check_files,
     check_values,
+    find_exposed_files,
     has_web_process,
 )
 from wanesync.ops.field_map import MapClaim, claim_field_map
@@ -76,3 +77,24 @@ def test_alarms_are_listed(store: Store) -> None:
     store.run(lambda tx: tx.pauses.set("operator:hubspot", "by hand", away=False, probe_at_ms=0))
     (alarm,) = check_alarms(store)
     assert (alarm.state, bool(alarm.fix)) == (State.WARN, True)
+
+
+def test_files_of_a_database_that_others_can_read_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "wanesync.db"
+    assert find_exposed_files(f"sqlite:{path}") == []
+    for suffix, mode in (("", 0o640), ("-wal", 0o644), (".snapshot", 0o604), ("-shm", 0o600)):
+        file = path.with_name(path.name + suffix)
+        file.touch()
+        file.chmod(mode)
+    tmp_path.chmod(0o703)
+    found = find_exposed_files(f"sqlite:{path}")
+    assert [finding.text for finding in found] == [
+        f"the file {path}-wal can be read by others (mode 0644)",
+        f"the file {path}.snapshot can be read by others (mode 0604)",
+        f"the folder of the database {tmp_path} can be changed by others (mode 0703)",
+    ]
+    assert [finding.fix for finding in found] == [
+        f"chmod 640 {path}-wal", f"chmod 600 {path}.snapshot", f"chmod 701 {tmp_path}"
+    ]  # fmt: skip
+    path.chmod(0o604)
+    assert any("the database" in finding.text for finding in check_files(None, f"sqlite:{path}"))

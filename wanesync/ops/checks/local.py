@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,8 +103,25 @@ def check_files(config_file: Path | None, database: str) -> Iterator[Finding]:
     yield from found or [ok("files", "only their owner may change the configuration and the database")]
 
 
+def find_exposed_files(database: str) -> list[Finding]:
+    """Return the files of a SQLite database that others can read, and its folder if others can change it.
+
+    SQLite gives the write-ahead log and its index the mode of the database; all of them hold personal data, encrypted.
+    """
+    path = Path(database.removeprefix(SQLITE)) if database.startswith(SQLITE) else None
+    if path is None or str(path) == MEMORY or not path.exists():
+        return []
+    beside = [path.with_name(path.name + suffix) for suffix in ("-wal", "-shm", ".snapshot", ".snapshot-wal")]
+    findings = [*_check_shared(path, "the database", 0o007, "be read")]
+    for file in beside:
+        with suppress(FileNotFoundError):
+            findings += _check_shared(file, "the file", 0o007, "be read")
+    # A user who may add files to the folder may put another database or log in their place.
+    return [*findings, *_check_shared(path.absolute().parent, "the folder of the database", 0o002, "be changed")]
+
+
 def _check_database_file(path: Path) -> Iterator[Finding]:
-    yield from _check_shared(path, "the database", 0o007, "be read")
+    yield from find_exposed_files(f"{SQLITE}{path}")
     folder = path.absolute().parent
     if not os.access(path, os.W_OK):
         yield fail("files", f"{path} cannot be written by this user", f"chown it to this user, and chmod 600 {path}")

@@ -149,15 +149,14 @@ def _jobs() -> dict[Role, Access]:
 def _processes() -> dict[Role, Access]:
     beat = ("lanes", "heartbeat_ms", "map_generation", "key_ids")
 
-    def beats(lanes: str) -> tuple[Rule, Rule]:
-        return Rule(rows=f"lanes = '{lanes}'"), Rule(beat, f"lanes = '{lanes}'")
-
     rows = _table(doors=None, workers=None, admin=_allow(delete=ANY))
-    for role, lanes in ((Role.INTAKE, "web"), (Role.QUEUE, "queue")):
-        rows[role] = _allow(Rule(), *beats(lanes), Rule(rows=f"lanes = '{lanes}'"))
+    # The queue process beats for the handlers, too, which have no database.
+    for role, own in ((Role.INTAKE, "lanes = 'web'"), (Role.QUEUE, "lanes IN ('queue', 'web')")):
+        rows[role] = _allow(insert=Rule(rows=own), update=Rule(beat, own), delete=Rule(rows=own))
     for role in _WORKERS:
         # A worker removes the rows of dead processes, and of those with an earlier field map.
-        rows[role] = _allow(Rule(), *beats(str(role.side)), Rule())
+        own = f"lanes = '{role.side}'"
+        rows[role] = _allow(insert=Rule(rows=own), update=Rule(beat, own), delete=ANY)
     return rows
 
 
