@@ -1,4 +1,4 @@
-"""The bus under load and under kills of its broker: ``python -m tests.robustness.bus_load burst`` (``--help`` lists all).
+"""The bus under load and under kills of its broker: ``python -m tests.robustness.bus_load RUN``, ``--help`` lists all.
 
 Each run starts a Mosquitto, a database and the parts of its own, plays the vendor, which repeats what was not answered
 with 2xx, and compares at the end what was answered with what is stored. Exit code 1 if anything is lost or doubled.
