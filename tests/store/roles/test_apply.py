@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from contextlib import closing
 
 import psycopg
@@ -47,6 +48,28 @@ def test_they_can_be_made_again_also_by_the_role_that_migrates(postgres_url: str
         assert read_rights(postgres_url) == before
         with closing(open_store(migrate, KEYS, migrate=True)) as store:
             assert store.migrate() == []
+
+
+def test_the_owner_of_a_database_who_may_create_roles_needs_no_superuser(postgres_url: str) -> None:
+    # As on a managed Postgres: functions of the server stay open there.
+    boss = f"boss_{uuid.uuid4().hex[:8]}"
+    own = postgres_url.replace("?", f"_{boss}?")
+    with psycopg.connect(postgres_url, autocommit=True) as server:
+        database = f"{server.info.dbname}_{boss}"
+        server.execute(f"CREATE ROLE {boss} LOGIN CREATEROLE".encode())
+        server.execute(f"CREATE DATABASE {database} OWNER {boss}".encode())
+        try:
+            open_store(as_user(own, boss), KEYS, migrate=True).close()
+            target = find_target(own, f"{boss}_")
+            apply_roles(as_user(own, boss), target)
+            apply_roles(as_user(own, boss), target)
+            with closing(open_store(as_user(own, target.name(Role.STRIPE_WORKER)), KEYS)) as store:
+                store.run(lambda tx: tx.settings.put("mark", "1"))
+        finally:
+            server.execute(f"DROP DATABASE {database} WITH (FORCE)".encode())
+            for role in Role:
+                server.execute(f"DROP ROLE IF EXISTS {boss}_{role}".encode())
+            server.execute(f"DROP ROLE {boss}".encode())
 
 
 def test_without_tables_or_without_the_right_to_make_them_it_says_what_to_do(postgres_url: str) -> None:

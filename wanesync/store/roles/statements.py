@@ -71,10 +71,10 @@ def _make_roles(target: Target) -> Iterator[str]:
             f"DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = {_literal(name)}) THEN "
             f"CREATE ROLE {name} LOGIN; END IF; END $$"
         )
-    # To hand tables over to a role takes membership in it.
+    # To hand tables over to a role takes membership in it; who has made it may grant that (Postgres 16), or has it.
     migrate = target.name(Role.MIGRATE)
     yield (
-        f"DO $$ BEGIN IF NOT pg_has_role({_literal(migrate)}, 'MEMBER') THEN "
+        f"DO $$ BEGIN IF NOT pg_has_role({_literal(migrate)}, 'USAGE') THEN "
         f"EXECUTE format('GRANT {migrate} TO %I', current_user); END IF; END $$"
     )
 
