@@ -5,7 +5,6 @@ Apart from ``wiring`` because a serverless process imports it at every cold star
 
 from __future__ import annotations
 
-import os
 import time
 from functools import partial
 from pathlib import Path
@@ -26,7 +25,7 @@ from wanesync.ops.field_map import MapClaim, claim_field_map
 from wanesync.store.database import Store, open_store
 from wanesync.store.encryption import key_file_of
 from wanesync.store.key_source import FileKeys, KeySource, ListedKeys
-from wanesync.sync.failpoints import read_failpoint
+from wanesync.sync.failpoints import armed_failpoint
 from wanesync.sync.intake import Intake
 
 if TYPE_CHECKING:
@@ -123,7 +122,7 @@ def build_intake(config: Config, store: Store, *, verified: bool = False) -> Int
             Side.STRIPE: WebhookAdapter(build_signature(config, Side.STRIPE), stripe),
         }
     )
-    return Intake(store, hooks, read_failpoint(os.environ), sleep=time.sleep)
+    return Intake(store, hooks, armed_failpoint(), sleep=time.sleep)
 
 
 def build_signature(config: Config, side: Side) -> RenewableSignature:

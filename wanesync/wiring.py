@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, suppress
@@ -41,7 +40,7 @@ from wanesync.reconcile.snapshot.file import MEMORY
 from wanesync.store.database import Store, Tx
 from wanesync.store.tables.retention import RetentionPolicy
 from wanesync.store.tables.settings import HUBSPOT_VERSION
-from wanesync.sync.failpoints import read_failpoint
+from wanesync.sync.failpoints import armed_failpoint
 from wanesync.sync.job_results import resume_refused
 from wanesync.sync.runtime import ProcessState, Runtime, SyncOptions
 from wanesync.sync.writer import WRITES
@@ -123,7 +122,7 @@ def build_runtime(
         process=ProcessState(make_id(store.now_ms(), rng)),
         hubspot_port=hubspot,
         stripe_port=stripe,
-        failpoint=read_failpoint(os.environ),
+        failpoint=armed_failpoint(),
         pacers=pacers,
     )
 

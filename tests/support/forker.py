@@ -17,8 +17,11 @@ import threading
 from pathlib import Path
 
 from wanesync.cli.command_table import COMMANDS
+from wanesync.sync.failpoints import arm_failpoint
 
 MESSAGE_BYTES = 1 << 17
+FAILPOINT_VARIABLE = "WANESYNC_TEST_FAILPOINT"
+"""Variable that names the failpoint of a forked process: only this entry point arms one."""
 PROGRAM = "wanesync.cli.main"
 LOADED = (
     "hubspot.crm.associations.v4",
@@ -78,6 +81,8 @@ def main() -> None:
             # What a command leaves in its working directory belongs to the test's folder, not into the checkout.
             os.chdir(Path(arguments[arguments.index("--config") + 1]).parent)
         sys.argv[1:] = arguments
+        if FAILPOINT_VARIABLE in os.environ:
+            arm_failpoint(os.environ[FAILPOINT_VARIABLE])
         runpy.run_module(PROGRAM, run_name="__main__", alter_sys=True)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.support.forked import run_forked
+from tests.support.forker import FAILPOINT_VARIABLE
 from tests.support.program import DEADLINE_S, Program
 from wanesync.child_process import clean_environment
 from wanesync.config.model import Config, load
@@ -108,7 +109,7 @@ class Stage:
 
     def start(self, *arguments: str, failpoint: str = "", **more: str) -> Program:
         """A command that keeps running; ``more`` goes into its environment."""
-        env = clean_environment() | more | ({"WANESYNC_FAILPOINT": failpoint} if failpoint else {})
+        env = clean_environment() | more | ({FAILPOINT_VARIABLE: failpoint} if failpoint else {})
         program = Program(self.file, arguments, env)
         self._programs.append(program)
         return program

@@ -14,11 +14,22 @@ from typing import TypeGuard
 
 import pytest
 
+from wanesync.config.model import load
 from wanesync.core.errors import ConfigError
 from wanesync.store.database import open_store
-from wanesync.sync.failpoints import COMMITS, FAILPOINTS, OPERATIONS, Trap, commit, no_failpoint, read_failpoint
+from wanesync.sync.failpoints import (
+    COMMITS,
+    FAILPOINTS,
+    OPERATIONS,
+    Trap,
+    armed_failpoint,
+    commit,
+    no_failpoint,
+    parse_failpoint,
+)
 
 ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "wanesync"
 SIDES = ("hubspot", "stripe")
 
 
@@ -104,12 +115,24 @@ def test_the_engine_writes_through_no_commit_without_a_failpoint() -> None:
 
 @pytest.mark.parametrize("text", ["committed", "intake", "intake.before:0", "intake.before:x", "intake.before:1:sleep"])
 def test_what_does_not_exist_is_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match="WANESYNC_FAILPOINT"):
-        read_failpoint({"WANESYNC_FAILPOINT": text})
+    with pytest.raises(ConfigError, match="failpoint"):
+        parse_failpoint(text)
+
+
+def test_nothing_in_the_package_arms_one_and_no_variable_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("WANESYNC_FAILPOINT", "WANESYNC_TEST_FAILPOINT"):
+        monkeypatch.setenv(name, "intake.before")
+    assert armed_failpoint() is no_failpoint
+    users = [
+        path for path in PACKAGE.rglob("*.py") if "arm_failpoint" in path.read_text().replace("armed_failpoint", "")
+    ]
+    assert [path.name for path in users] == ["failpoints.py"]
+    with pytest.raises(ConfigError, match="WANESYNC_FAILPOINT: failpoint: is unknown"):
+        load(None, {"WANESYNC_FAILPOINT": "intake.before", "WANESYNC_CREATE__CUSTOMERS": "all"})
 
 
 def test_nothing_asked_for_is_nothing_done() -> None:
-    assert read_failpoint({}) is no_failpoint
+    assert armed_failpoint() is no_failpoint
     for name in FAILPOINTS:
         no_failpoint(name)
 
@@ -122,11 +145,10 @@ def test_nothing_asked_for_is_nothing_done() -> None:
         ("notes.create.after:2:stop", "notes.create.after", 2, signal.SIGSTOP),
     ],
 )
-def test_the_environment_names_failpoint_pass_and_signal(
+def test_a_text_names_failpoint_pass_and_signal(
     text: str, name: str, times: int, signal_number: signal.Signals
 ) -> None:
-    trap = read_failpoint({"WANESYNC_FAILPOINT": text})
-    assert isinstance(trap, Trap)
+    trap = parse_failpoint(text)
     assert (trap.name, trap.times, trap.signal_number) == (name, times, signal_number)
 
 
@@ -145,9 +167,10 @@ def test_a_trap_sends_its_signal_once_and_at_the_named_pass_only() -> None:
 
 
 PROGRAM = """
-from wanesync.sync.failpoints import read_failpoint
-import os
-failpoint = read_failpoint(os.environ)
+from wanesync.sync.failpoints import arm_failpoint, armed_failpoint
+import sys
+arm_failpoint(sys.argv[1])
+failpoint = armed_failpoint()
 for _ in range(3):
     failpoint("intake.after")
     print("passed", flush=True)
@@ -158,17 +181,14 @@ for _ in range(3):
 @pytest.mark.slow
 @pytest.mark.parametrize(("text", "passed"), [("intake.after:2", 1), ("intake.before:3", 3), ("intake.before", 1)])
 def test_it_dies_at_the_nth_pass(text: str, passed: int) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], env=os.environ | {"WANESYNC_FAILPOINT": text}, capture_output=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", PROGRAM, text], capture_output=True, check=False)
     assert done.returncode == -signal.SIGKILL
     assert done.stdout.count(b"passed") == passed
 
 
 @pytest.mark.slow
 def test_it_stops_and_goes_on_when_continued() -> None:
-    env = os.environ | {"WANESYNC_FAILPOINT": "intake.before:2:stop"}
-    with subprocess.Popen([sys.executable, "-c", PROGRAM], env=env, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen([sys.executable, "-c", PROGRAM, "intake.before:2:stop"], stdout=subprocess.PIPE) as process:
         _, status = os.waitpid(process.pid, os.WUNTRACED)
         assert os.WIFSTOPPED(status)
         process.send_signal(signal.SIGCONT)

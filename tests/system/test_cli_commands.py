@@ -9,7 +9,6 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -202,7 +201,7 @@ def test_status_watch_ends_with_ctrl_c(stage: Stage) -> None:
     program = f"{heed}runpy.run_module('wanesync.cli.main', run_name='__main__', alter_sys=True)"
     command = [sys.executable, "-c", program, "status", "--watch", "--config", str(stage.file)]
     with subprocess.Popen(command, cwd=ROOT, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
-        stage.until(lambda: _has_open(child.pid, "wanesync.db"), "it looks at the database")
+        stage.until(lambda: _holds_lock(child.pid), "it looks at the database")
         assert child.poll() is None, "it keeps running"
         child.send_signal(signal.SIGINT)
         _, errors = child.communicate(timeout=10)
@@ -216,12 +215,9 @@ def test_status_watch_goes_with_nothing_else(stage: Stage, other: str) -> None:
     assert f"leave out {other}" in str(done.exception)
 
 
-def _has_open(pid: int, name: str) -> bool:
-    for entry in Path(f"/proc/{pid}/fd").iterdir():
-        with suppress(FileNotFoundError):
-            if entry.readlink().name == name:
-                return True
-    return False
+def _holds_lock(pid: int) -> bool:
+    """Whether a process has a lock on a file, as each with an open SQLite database does."""
+    return any(line.split()[4] == str(pid) for line in Path("/proc/locks").read_text().splitlines() if "->" not in line)
 
 
 # -- changing

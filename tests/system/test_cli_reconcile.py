@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.forker import FAILPOINT_VARIABLE
 from tests.support.stage import Stage
 from wanesync.core.model import Side
 from wanesync.reconcile.lock import RUN_LOCK
@@ -120,7 +121,7 @@ def test_a_baseline_links_and_writes_nothing_and_later_edits_flow(stage: Stage) 
 
 def killed(stage: Stage, failpoint: str, *command: str) -> None:
     """Killed there, and the minute is over for which the killed run keeps others out."""
-    assert stage.run(*command, WANESYNC_FAILPOINT=f"{failpoint}:1").returncode == -signal.SIGKILL
+    assert stage.run(*command, **{FAILPOINT_VARIABLE: f"{failpoint}:1"}).returncode == -signal.SIGKILL
     stage.store.run(lambda tx: tx.settings.put(RUN_LOCK, ""))
 
 

@@ -17,6 +17,7 @@ import typer
 from wanesync import log
 from wanesync.config.model import VENDOR_SECRETS, Config, load, read_secrets
 from wanesync.core.errors import ConfigError
+from wanesync.hardening import forbid_core_dumps
 from wanesync.ops.checks.local import find_exposed_files
 from wanesync.store.database import Store
 from wanesync.store.patience import Patience
@@ -51,6 +52,7 @@ def read_config(path: Path | None, uses: Collection[str] = VENDOR_SECRETS, *, st
     ``uses``: the secrets of the vendors and of the bus that the command needs; ``stores``: whether it needs those of
     the database. No other one is resolved.
     """
+    forbid_core_dumps()
     if path is not None or DEFAULT_FILE.exists():
         return load(path or DEFAULT_FILE, os.environ, uses, stores=stores)
     try:

@@ -18,7 +18,7 @@ from wanesync.core.model import Side
 from wanesync.core.setup.database_address import find_unproven_host, has_password, join_login
 
 Table = dict[str, object]
-OTHER_VARIABLES = ("WANESYNC_CONFIG", "WANESYNC_SHARED", "WANESYNC_TEST_", "WANESYNC_FAIL")
+OTHER_VARIABLES = ("WANESYNC_CONFIG", "WANESYNC_SHARED", "WANESYNC_TEST_")
 """Variables of ours that are no keys of the configuration."""
 EMAIL_FORMS = ("email", "lower", "text")
 """Canonical forms that leave an e-mail address one."""

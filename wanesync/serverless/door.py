@@ -22,6 +22,7 @@ from starlette.responses import JSONResponse
 from wanesync import intake_wiring, log
 from wanesync.config.model import BUS_SECRETS, WEBHOOK_SECRETS, Config, load
 from wanesync.core.errors import ConfigError, DatabaseUnavailable, WanesyncError
+from wanesync.hardening import forbid_core_dumps
 from wanesync.store.tables.settings import SERVERLESS_DOOR
 from wanesync.web.app import HUBSPOT_PATH, STRIPE_PATH, build_app
 from wanesync.web.door_test import DoorTest
@@ -218,6 +219,7 @@ class ServerlessApp:
 def build_door() -> Door:
     """Build the door that this process's environment describes. Raises ``WanesyncError``."""
     log.configure("info", sys.stderr)
+    forbid_core_dumps()
     config = read_config(os.environ)
     log.configure(config.log.level, sys.stderr)
     if config.bus.url:

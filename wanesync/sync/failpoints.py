@@ -1,8 +1,12 @@
 """Named failpoints: places where a test kills or stops this very process, to see that nothing is lost or doubled.
 
-``WANESYNC_FAILPOINT=NAME:N`` kills the process with SIGKILL when it passes NAME for the N-th time;
-``NAME:N:stop`` stops it with SIGSTOP instead, until it gets SIGCONT. Every commit has one inside
-its transaction and one after it, every call one before its request and one after its answer.
+``NAME:N`` kills the process with SIGKILL when it passes NAME for the N-th time; ``NAME:N:stop`` stops it with SIGSTOP
+instead, until it gets SIGCONT. Every commit has one inside its transaction and one after it, every call one before its
+request and one after its answer.
+
+Nothing in this package arms one: no option, no variable of the environment. The tests start the program by an entry
+point of their own (``tests/support/forker.py``), which calls ``arm_failpoint`` before the program is run
+(docs/security.md#the-doors).
 """
 
 from __future__ import annotations
@@ -10,7 +14,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -18,7 +22,6 @@ from wanesync.core.errors import ConfigError
 from wanesync.store.database import Store, Tx
 
 _T = TypeVar("_T")
-VARIABLE = "WANESYNC_FAILPOINT"
 COMMITS = (
     "hubspot.claim",
     "stripe.claim",
@@ -83,18 +86,28 @@ class Trap:
                 os.kill(os.getpid(), self.signal_number)
 
 
-def read_failpoint(environ: Mapping[str, str]) -> Failpoint:
-    """The failpoint that the environment names. Raises ConfigError for a failpoint that does not exist."""
-    text = environ.get(VARIABLE)
-    if not text:
-        return no_failpoint
+def parse_failpoint(text: str) -> Trap:
+    """Return the trap that a text describes. Raises ConfigError for a failpoint that does not exist."""
     name, _, rest = text.partition(":")
     times, _, act = rest.partition(":")
     if name not in FAILPOINTS:
-        raise ConfigError([f"{VARIABLE}: there is no {name!r}; there are {', '.join(FAILPOINTS)}"])
+        raise ConfigError([f"there is no failpoint {name!r}; there are {', '.join(FAILPOINTS)}"])
     if not (times or "1").isdecimal() or int(times or 1) < 1 or act not in ("", "stop"):
-        raise ConfigError([f"{VARIABLE}: {text!r} is not NAME, NAME:N or NAME:N:stop with N from 1"])
+        raise ConfigError([f"failpoint {text!r} is not NAME, NAME:N or NAME:N:stop with N from 1"])
     return Trap(name, int(times or 1), signal.SIGSTOP if act else signal.SIGKILL)
+
+
+_ARMED: list[Failpoint] = []
+
+
+def arm_failpoint(text: str) -> None:
+    """Arm the failpoint of this process; called by the entry point of the tests and by nothing in this package."""
+    _ARMED[:] = [parse_failpoint(text)]
+
+
+def armed_failpoint() -> Failpoint:
+    """Return the failpoint of this process, which does nothing unless a test armed one."""
+    return _ARMED[0] if _ARMED else no_failpoint
 
 
 def commit(store: Store, failpoint: Failpoint, place: str, work: Callable[[Tx], _T]) -> _T:
