@@ -1,0 +1,74 @@
+"""Every part of the bus as a process of its own, each with its own key: edits arrive, and parts may be killed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.support.bus_parts import BUS_KEY, listening
+from tests.support.mosquitto import Mosquitto, running
+from tests.support.program import Program
+from tests.support.stage import HUBSPOT_SECRET, STRIPE_SECRET, Stage
+from wanesync.bus.seal_keys import derive_part_key
+from wanesync.cli.main import app
+from wanesync.core.errors import ConfigError
+from wanesync.core.model import Side
+from wanesync.core.roles import HANDLERS, WORKERS, Role
+from wanesync.sandbox.stand_in import WebhookTarget
+
+SECRETS = {Side.HUBSPOT: HUBSPOT_SECRET, Side.STRIPE: STRIPE_SECRET}
+
+
+def start(stage: Stage, role: Role, *arguments: str, name: str = "") -> Program:
+    """A part that holds its own key of the bus and no other."""
+    key = BUS_KEY if role is Role.QUEUE else derive_part_key(BUS_KEY, role)
+    return stage.start(*arguments, WANESYNC_BUS__SEAL_KEY=key, **({"WANESYNC_BUS__NAME": name} if name else {}))
+
+
+def aim(stage: Stage, side: Side, handler: Program) -> None:
+    url = next(word for word in handler.first_line().split() if word.startswith("http"))
+    stage.sandbox.set_target(side, WebhookTarget(f"{url}/webhooks/{side}", SECRETS[side]))
+
+
+@pytest.fixture(name="broker")
+def run_broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    with running(tmp_path / "broker") as broker:
+        yield broker
+
+
+def test_edits_arrive_over_the_bus_while_parts_are_killed(tmp_path: Path, broker: Mosquitto) -> None:
+    more = f'[bus]\nurl = "{broker.url}"\n'
+    with Stage(f"sqlite:{tmp_path / 'wanesync.db'}", tmp_path, more=more) as stage:
+        queues = [start(stage, Role.QUEUE, "queue", name=name) for name in ("one", "two")]
+        handlers = {side: start(stage, role, "serve", "--bus", "--side", side) for side, role in HANDLERS.items()}
+        workers = {side: start(stage, role, "worker", "--side", side) for side, role in WORKERS.items()}
+        stage.reconcile()
+        for side, handler in handlers.items():
+            aim(stage, side, handler)
+        assert [queue.first_line() for queue in queues] == [
+            f"wanesync queue queue-{name}: reads {broker.url}" for name in ("one", "two")
+        ]
+        for worker in workers.values():
+            worker.first_line()
+        with listening(broker.url, "wane/done/#") as reports:
+            ana = stage.edit(Side.HUBSPOT, "create", email="ana@example.com", firstname="Ana", city="Lyon")
+            stage.until(lambda: stage.customer("ana@example.com"), "the contact is a customer")
+            stage.until(lambda: reports.messages, "workers report")
+        customer = stage.customer("ana@example.com")["id"]
+        queues[0].kill()
+        stage.edit(Side.STRIPE, "update", customer, address__city="Oslo")
+        stage.until(lambda: stage.row(Side.HUBSPOT, ana).get("city") == "Oslo", "the customer's city is the contact's")
+        states = stage.ask("status")["processes"]
+        assert isinstance(states, list)
+        # The one that was killed counts for some seconds more.
+        assert {row["lanes"] for row in states} == {"hubspot", "queue", "stripe", "web"}
+
+
+@pytest.mark.parametrize("arguments", [["serve", "--bus"], ["serve", "--side", "stripe"]])
+def test_a_handler_without_its_side_is_refused(arguments: list[str]) -> None:
+    refused = CliRunner().invoke(app, arguments)
+    assert isinstance(refused.exception, ConfigError)
+    assert "--bus and --side go together" in str(refused.exception)
