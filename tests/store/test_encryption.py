@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wanesync.core.errors import ConfigError, DecryptionFailed
-from wanesync.store.encryption import Encryption, load_keyring, make_key
+from wanesync.store.encryption import READER, Encryption, load_keyring, make_key
 from wanesync.store.key_source import ListedKeys
 
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
@@ -166,6 +167,14 @@ def test_the_key_that_every_process_has_encrypts() -> None:
     assert both.sealing == "new1"
 
 
+def refresh(encryption: Encryption) -> None:
+    """Read the keys again, and wait for the thread that does."""
+    encryption.refresh()
+    for thread in threading.enumerate():
+        if thread.name == READER:
+            thread.join(10)
+
+
 def test_keys_are_read_again_when_they_are_due_or_one_is_unknown() -> None:
     now, entries, read = [0.0], [make_key("old1")], []
 
@@ -179,19 +188,19 @@ def test_keys_are_read_again_when_they_are_due_or_one_is_unknown() -> None:
     assert read == []
     entries.insert(0, make_key("new1"))
     now[0] = 301
-    encryption.refresh()
+    refresh(encryption)
     assert (read, encryption.key_ids, encryption.sealing) == ([301.0], ("new1", "old1"), "old1")
     entries.insert(0, make_key("next"))
     other = load_keyring(entries, "postgresql://h/d")
     blob = other.encrypt("x", "t", "1", "p")
     with pytest.raises(DecryptionFailed, match=r"not in \[security\] keys"):
         encryption.decrypt(blob, "t", "1", "p")
-    now[0] = 306
+    now[0] = 340
     assert encryption.decrypt(blob, "t", "1", "p") == b"x"
-    assert read == [301.0, 306.0]
+    assert read == [301.0, 340.0]
     entries[:] = ["broken"]
     now[0] = 1_000
-    encryption.refresh()
+    refresh(encryption)
     assert encryption.decrypt(blob, "t", "1", "p") == b"x", "what cannot be read changes nothing"
 
 
@@ -200,6 +209,6 @@ def test_a_key_that_is_gone_encrypts_no_more() -> None:
     source = ListedKeys(tuple(entries), lambda: [make_key("new1")], 1, monotonic_s=iter(range(0, 100, 10)).__next__)
     encryption = load_keyring(source, "postgresql://h/d")
     blob = encryption.encrypt("x", "t", "1", "p")
-    encryption.refresh()
+    refresh(encryption)
     assert (encryption.key_ids, encryption.sealing) == (("new1", "old1"), "new1")
     assert encryption.decrypt(blob, "t", "1", "p") == b"x", "a running process can go on with what it has"

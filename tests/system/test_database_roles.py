@@ -70,10 +70,11 @@ def test_every_process_works_under_its_own_role(stage: tuple[Stage, RoleLogins])
     metrics = urllib.request.urlopen(f"{url}/metrics", timeout=10).read().decode()
     assert 'wanesync_workers{lane="stripe"} 1' in metrics
 
-    for command in ("status", "jobs", "history ana@example.com", "conflicts", "limits"):
+    for command in ("status", "jobs", "history ana@example.com", "conflicts", "limits", "keys status"):
         succeed(Role.READ_ONLY, *command.split())
     for command in OF_OPERATORS:
         succeed(Role.ADMIN, *command.split())
+    succeed(Role.MIGRATE, "keys", "rewrap")
     refused = made.run("pause", "stripe", **as_role(Role.READ_ONLY))
     assert (refused.returncode, "denies its user a privilege" in refused.stderr) == (4, True)
     assert not any("denie" in program.log_tail() for program in (serve, *workers))

@@ -29,6 +29,8 @@ _NO_KEYS = (
     "[security] keys is empty, and Postgres needs an encryption key: 4 letters or digits, a colon, 32 random bytes in "
     "base64 (openssl rand -base64 32); best given as a secret reference (env:NAME, file:PATH) or in a key_file"
 )
+READER = "encryption keys"
+"""Name of the thread that reads keys again."""
 _VERSION = b"\x01"
 _HEAD = 17  # version (1), key id (4), nonce (12)
 _T = TypeVar("_T")
@@ -140,13 +142,23 @@ class Encryption:
                 break
 
     def refresh(self) -> None:
-        """Reads the keys again if their source changed or is due; where that fails, the keys stay and it is logged."""
+        """Reads the keys again if their source changed or is due; where that fails, the keys stay and it is logged.
+
+        In the background where that may ask a secrets manager: a heartbeat must not wait for it.
+        """
         source = self._source
-        if source is not None and source.is_due(urgent=False):
-            with self._reading:
-                self._read_again(source)
+        if source is None or not source.is_due(urgent=False):
+            return
+        if source.is_slow:
+            threading.Thread(target=self._read_again, args=(source,), name=READER, daemon=True).start()
+        else:
+            self._read_again(source)
 
     def _read_again(self, source: KeySource) -> None:
+        with self._reading:
+            self._replace_ring(source)
+
+    def _replace_ring(self, source: KeySource) -> None:
         try:
             keys, ring = source.read(), self._ring
             # What was read once stays readable until the process ends: a long run has it in its snapshot.
@@ -164,7 +176,7 @@ class Encryption:
         if box is None and source is not None:
             with self._reading:
                 if key_id not in self._ring.boxes and source.is_due(urgent=True):
-                    self._read_again(source)
+                    self._replace_ring(source)
             box = self._ring.boxes.get(key_id)
         return box
 

@@ -18,13 +18,18 @@ from typing import Protocol
 from wanesync.core.errors import ConfigError
 from wanesync.core.setup.private_files import find_exposure
 
-URGENT_S = 5.0
+URGENT_S = 30.0
 """A configuration is read again at most so often because of an unknown key (our choice): it may ask a manager."""
 _KEY = re.compile(r"([A-Za-z0-9]{4}):([A-Za-z0-9+/_=-]+)")
 
 
 class KeySource(Protocol):
     """Where keys are read, and read again while the program runs."""
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether reading may take seconds."""
+        ...
 
     def read(self) -> Mapping[str, bytes]:
         """Id -> key, the one that is to encrypt first. Raises ConfigError."""
@@ -41,6 +46,7 @@ class FileKeys:
 
     path: Path
     _seen: tuple[int, ...] = ()
+    is_slow: bool = field(default=False, init=False)
 
     def read(self) -> Mapping[str, bytes]:
         """The keys of the file. Raises ConfigError: missing, malformed, or others can read it."""
@@ -67,6 +73,7 @@ class ListedKeys:
     read_entries: Callable[[], Sequence[str]]
     refresh_s: float
     monotonic_s: Callable[[], float] = time.monotonic
+    is_slow: bool = field(default=True, init=False)
     _read_s: float = field(default=float("-inf"))
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
