@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from tests.support import postgres
 from tests.support.bus_parts import BUS_KEY, listening
+from tests.support.database_roles import RoleLogins, made_roles
 from tests.support.mosquitto import Mosquitto, running
 from tests.support.program import Program
 from tests.support.stage import HUBSPOT_SECRET, STRIPE_SECRET, Stage
@@ -18,14 +22,30 @@ from wanesync.core.errors import ConfigError
 from wanesync.core.model import Side
 from wanesync.core.roles import HANDLERS, WORKERS, Role
 from wanesync.sandbox.stand_in import WebhookTarget
+from wanesync.store.roles.matrix import Role as Login
 
 SECRETS = {Side.HUBSPOT: HUBSPOT_SECRET, Side.STRIPE: STRIPE_SECRET}
 
 
-def start(stage: Stage, role: Role, *arguments: str, name: str = "") -> Program:
-    """A part that holds its own key of the bus and no other."""
-    key = BUS_KEY if role is Role.QUEUE else derive_part_key(BUS_KEY, role)
-    return stage.start(*arguments, WANESYNC_BUS__SEAL_KEY=key, **({"WANESYNC_BUS__NAME": name} if name else {}))
+LOGINS = {
+    Role.QUEUE: Login.QUEUE,
+    Role.HUBSPOT_WORKER: Login.HUBSPOT_WORKER,
+    Role.STRIPE_WORKER: Login.STRIPE_WORKER,
+}
+
+
+@dataclass
+class Parts:
+    """Starts parts, each with its own key of the bus and its own login of the database, or with none."""
+
+    stage: Stage
+    logins: RoleLogins
+
+    def start(self, role: Role, *arguments: str, name: str = "") -> Program:
+        key = BUS_KEY if role is Role.QUEUE else derive_part_key(BUS_KEY, role)
+        database = self.logins.address(LOGINS[role]) if role in LOGINS else "env:NOT_GIVEN"
+        named = {"WANESYNC_BUS__NAME": name} if name else {}
+        return self.stage.start(*arguments, WANESYNC_BUS__SEAL_KEY=key, WANESYNC_DATABASE=database, **named)
 
 
 def aim(stage: Stage, side: Side, handler: Program) -> None:
@@ -39,32 +59,44 @@ def run_broker(tmp_path: Path) -> Iterator[Mosquitto]:
         yield broker
 
 
-def test_edits_arrive_over_the_bus_while_parts_are_killed(tmp_path: Path, broker: Mosquitto) -> None:
-    more = f'[bus]\nurl = "{broker.url}"\n'
-    with Stage(f"sqlite:{tmp_path / 'wanesync.db'}", tmp_path, more=more) as stage:
-        queues = [start(stage, Role.QUEUE, "queue", name=name) for name in ("one", "two")]
-        handlers = {side: start(stage, role, "serve", "--bus", "--side", side) for side, role in HANDLERS.items()}
-        workers = {side: start(stage, role, "worker", "--side", side) for side, role in WORKERS.items()}
-        stage.reconcile()
-        for side, handler in handlers.items():
-            aim(stage, side, handler)
-        assert [queue.first_line() for queue in queues] == [
-            f"wanesync queue queue-{name}: reads {broker.url}" for name in ("one", "two")
-        ]
-        for worker in workers.values():
-            worker.first_line()
-        with listening(broker.url, "wane/done/#") as reports:
-            ana = stage.edit(Side.HUBSPOT, "create", email="ana@example.com", firstname="Ana", city="Lyon")
-            stage.until(lambda: stage.customer("ana@example.com"), "the contact is a customer")
-            stage.until(lambda: reports.messages, "workers report")
-        customer = stage.customer("ana@example.com")["id"]
-        queues[0].kill()
-        stage.edit(Side.STRIPE, "update", customer, address__city="Oslo")
-        stage.until(lambda: stage.row(Side.HUBSPOT, ana).get("city") == "Oslo", "the customer's city is the contact's")
-        states = stage.ask("status")["processes"]
-        assert isinstance(states, list)
-        # The one that was killed counts for some seconds more.
-        assert {row["lanes"] for row in states} == {"hubspot", "queue", "stripe", "web"}
+@pytest.fixture
+def parts(postgres_databases: postgres.Databases, broker: Mosquitto, tmp_path: Path) -> Iterator[Parts]:
+    with ExitStack() as stack:
+        database = stack.enter_context(postgres_databases.lend())
+        stage = stack.enter_context(Stage(database, tmp_path, more=f'[bus]\nurl = "{broker.url}"\n'))
+        logins = stack.enter_context(made_roles(stage.config.database))
+        apply = ("db", "roles", "--apply", "--prefix", logins.target.prefix)
+        assert stage.run(*apply, WANESYNC_DATABASE=logins.address(Login.MIGRATE)).returncode == 0
+        yield Parts(stage, logins)
+
+
+def test_edits_arrive_over_the_bus_while_a_queue_process_is_killed(parts: Parts, broker: Mosquitto) -> None:
+    stage, start = parts.stage, parts.start
+    queues = [start(Role.QUEUE, "queue", name=name) for name in ("one", "two")]
+    handlers = {side: start(role, "serve", "--bus", "--side", side) for side, role in HANDLERS.items()}
+    workers = {side: start(role, "worker", "--side", side) for side, role in WORKERS.items()}
+    stage.reconcile()
+    for side, handler in handlers.items():
+        aim(stage, side, handler)
+    assert [queue.first_line() for queue in queues] == [
+        f"wanesync queue queue-{name}: reads {broker.url}" for name in ("one", "two")
+    ]
+    for worker in workers.values():
+        worker.first_line()
+    with listening(broker.url, "wane/done/#") as reports:
+        ana = stage.edit(Side.HUBSPOT, "create", email="ana@example.com", firstname="Ana", city="Lyon")
+        stage.until(lambda: stage.customer("ana@example.com"), "the contact is a customer")
+        stage.until(lambda: reports.messages, "workers report")
+    customer = stage.customer("ana@example.com")["id"]
+    queues[0].kill()
+    stage.edit(Side.STRIPE, "update", customer, address__city="Oslo")
+    stage.until(lambda: stage.row(Side.HUBSPOT, ana).get("city") == "Oslo", "the customer's city is the contact's")
+    states = stage.ask("status")["processes"]
+    assert isinstance(states, list)
+    # The one that was killed counts for some seconds more.
+    assert {row["lanes"] for row in states} == {"hubspot", "queue", "stripe", "web"}
+    programs = (*queues, *handlers.values(), *workers.values())
+    assert not any("denie" in program.log_tail() for program in programs)
 
 
 @pytest.mark.parametrize("arguments", [["serve", "--bus"], ["serve", "--side", "stripe"]])
