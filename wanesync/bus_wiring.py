@@ -6,7 +6,7 @@ import re
 import socket
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from wanesync.bus.client import BusOptions
 from wanesync.bus.door import BusDoor
 from wanesync.bus.envelope import Seal
 from wanesync.config.model import HOOK_SECRETS, Config
+from wanesync.config.secret_source import ConnectionSecrets
 from wanesync.core.errors import ConfigError
 from wanesync.core.model import Side
 from wanesync.core.purchases import Sink
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from wanesync.web.server import WebServer
     from wanesync.worker.worker import Worker
 
+PASSWORD = "bus.password"  # noqa: S105 - the key of the configuration
 HANDLER_THREADS = 256
 """Webhooks of a handler that wait for the queue at a time: each waits for a commit, not for the processor."""
 UNUSED = (
@@ -53,7 +55,22 @@ def build_bus_options(config: Config, role: Role, instance: str, session_s: int 
         bus.certificate or "",
         bus.key or "",
         session_s,
+        _find_password(config),
     )
+
+
+def _find_password(config: Config) -> Callable[[], str] | None:
+    """Return what finds the password of a new connection to the broker; None for one that never changes."""
+    source = config.secret_source
+    if not source.is_renewable(PASSWORD):
+        return None
+    secrets = ConnectionSecrets(source, [PASSWORD])
+
+    def find() -> str:
+        secrets.renew()
+        return secrets.current(PASSWORD)
+
+    return find
 
 
 def make_instance() -> str:

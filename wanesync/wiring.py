@@ -281,8 +281,8 @@ def build_generation_marker(config: Config, store: Store, stopping: threading.Ev
     return GenerationMarker(store, path, stopping)
 
 
-def build_secret_refresh(config: Config, store: Store, process: str, stopping: threading.Event) -> SecretRefresh:
-    """Build what reads the secrets of this process again. ``process``: what it is called in ``status``."""
+def build_secret_refresh(config: Config, store: Store | None, process: str, stopping: threading.Event) -> SecretRefresh:
+    """Build what reads the secrets of this process again. ``process``: what it is called in the alarms' entries."""
     return SecretRefresh(config.secret_source, config.secrets.refresh, stopping, store, process)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.mosquitto import Mosquitto, running
-from tests.support.scripted_broker import PUBACK, SUBSCRIBE, ScriptedBroker, publish, suback
+from tests.support.scripted_broker import CONNECT, PUBACK, SUBSCRIBE, ScriptedBroker, publish, suback
 from wanesync.bus.client import BusClient, BusOptions, BusUnavailable, Message, make_tls_context
 from wanesync.core.errors import ConfigError
 
@@ -121,6 +121,16 @@ def test_what_cannot_be_sent_any_more_is_refused(broker: ScriptedBroker, monkeyp
         client.publish("wane/in/hubspot", b"")
     with pytest.raises(BusUnavailable, match="too many messages wait"):
         client.publish("wane/in/hubspot", b"")
+
+
+def test_each_connection_takes_the_password_of_the_moment(broker: ScriptedBroker) -> None:
+    passwords = iter(["first-password", "second-password"])
+    options = BusOptions(broker.url, "one", "user", "unused", find_password=lambda: next(passwords))
+    with started(BusClient(options)):
+        assert broker.await_packet(CONNECT).body.endswith(b"first-password")
+        broker.drop()
+        assert broker.await_packet(CONNECT).body.endswith(b"second-password")
+    assert "first" not in repr(options)
 
 
 # -- Mosquitto

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wanesync.config.database_address import ASK_INTERVAL_S, DatabaseAddress
-from wanesync.config.secret_source import SecretSource
+from wanesync.config.database_address import DatabaseAddress
+from wanesync.config.secret_source import ASK_INTERVAL_S, SecretSource
 from wanesync.core.errors import ConfigError
 
 ADDRESS = "postgresql://sync@db.example.com/sync?sslmode=verify-full"

@@ -32,7 +32,7 @@ class Played:
         return [self.value]
 
 
-def build(played: Played, store: Store, interval_s: float, written: str = "file:key") -> SecretRefresh:
+def build(played: Played, store: Store | None, interval_s: float, written: str = "file:key") -> SecretRefresh:
     source = SecretSource({KEY: (written,)}, {KEY: ("sk_test_one",)}, played.look_up)
     source.listeners.append(lambda: played.heard.append(source.current(KEY)[0]))
     return SecretRefresh(source, interval_s, threading.Event(), store, "worker 1", lambda: played.now_s)
@@ -74,3 +74,12 @@ def test_what_is_wrong_raises_an_alarm_until_it_is_right(store: Store) -> None:
 
 def test_a_process_whose_secrets_never_change_needs_no_thread(store: Store) -> None:
     build(Played(), store, 10, "env:KEY").run()
+
+
+def test_a_process_without_a_database_goes_on_as_well() -> None:
+    played = Played(trouble="file:key is empty: it must hold the value")
+    refresh = build(played, None, 10)
+    for now_s in (10, 20):
+        played.now_s = now_s
+        refresh.run_round()
+    assert (played.asked, refresh.source.current(KEY)) == (2, ("sk_test_one",))

@@ -64,7 +64,7 @@ class ScriptedBroker:
             except OSError:
                 return
             self._socket = connection
-            with connection, connection.makefile("rb") as stream:
+            with connection, connection.makefile("rb") as stream, suppress(ConnectionError):
                 self._read(connection, stream)
 
     def _read(self, connection: socket.socket, stream: BinaryIO) -> None:

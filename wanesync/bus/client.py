@@ -52,6 +52,7 @@ class BusUnavailable(WanesyncError):
 class BusOptions:
     """How a part reaches the broker. ``ca``, ``certificate``, ``key``: paths of PEM files, "" for none.
 
+    ``find_password``: returns the password for each new connection, which may have been replaced; it may block.
     ``session_s``: how long the broker keeps what arrives for this client id while it is not connected; 0: not at all.
     """
 
@@ -63,6 +64,7 @@ class BusOptions:
     certificate: str = ""
     key: str = ""
     session_s: int = 0
+    find_password: Callable[[], str] | None = field(default=None, repr=False)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -232,12 +234,17 @@ class BusClient:
             client.tls_set_context(make_tls_context(options))
         # An error in one of ours would end the network thread for good.
         client.suppress_exceptions = True
+        client.on_pre_connect = lambda client, _data: self._take_password(client)
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
         client.on_publish = self._on_publish
         client.on_disconnect = self._on_disconnect
         return client
+
+    def _take_password(self, client: Client) -> None:
+        if self.options.find_password is not None:
+            client.username_pw_set(self.options.username, self.options.find_password())
 
     def _on_connect(
         self, client: Client, _data: object, _flags: ConnectFlags, code: ReasonCode, _properties: Properties | None

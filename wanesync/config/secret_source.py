@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from wanesync.config.references import is_renewable
 from wanesync.core.errors import ConfigError
+
+ASK_INTERVAL_S = 60.0
+"""A new connection looks for a new password at most so often (our choice): it may ask a secrets manager."""
 
 Values = tuple[str, ...]
 """The plain texts of one secret: several for webhook secrets and encryption keys, the newest first."""
@@ -75,3 +79,29 @@ class SecretSource:
     def report(self, key: str, trouble: str) -> None:
         """Name a secret that was read and cannot be used, such as the key of another account."""
         self._troubles[key] = trouble
+
+
+@dataclass(slots=True)
+class ConnectionSecrets:
+    """Secrets that each new connection needs: read again when one is made, at most once a minute. Thread-safe."""
+
+    source: SecretSource
+    keys: Collection[str]
+    monotonic_s: Callable[[], float] = time.monotonic
+    _asked_s: float = field(init=False)
+    _turn: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        """The start has just read them."""
+        self._asked_s = self.monotonic_s()
+
+    def renew(self) -> None:
+        """Read them again if that is due; to be called before a connection is made. Never raises."""
+        with self._turn:
+            if self.monotonic_s() >= self._asked_s + ASK_INTERVAL_S:
+                self._asked_s = self.monotonic_s()
+                self.source.refresh(self.keys)
+
+    def current(self, key: str) -> str:
+        """Return the first value of a secret, "" without one."""
+        return next(iter(self.source.current(key)), "")

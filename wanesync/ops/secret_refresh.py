@@ -29,13 +29,14 @@ log = structlog.get_logger()
 class SecretRefresh:
     """Reads the secrets again every ``interval_s`` (0: never) until ``stopping`` is set.
 
-    ``process``: what it is called in the alarms' entries.
+    ``store``: None for a process without a database, which can only log what is wrong. ``process``: what it is called
+    in the alarms' entries.
     """
 
     source: SecretSource
     interval_s: float
     stopping: threading.Event
-    store: Store
+    store: Store | None
     process: str
     monotonic_s: Callable[[], float] = time.monotonic
     _refreshed_s: float = field(init=False)
@@ -71,8 +72,12 @@ class SecretRefresh:
         for key in sorted(troubles.keys() - stored.keys()):
             log.warning("secret not read again", secret_name=key, reason=troubles[key])
         mine, valid_ms = list(self.source.written), int(valid_s * 1000)
+        store = self.store
+        if store is None:
+            self._stored = troubles, now_s
+            return
         try:
-            self.store.run(lambda tx: store_troubles(tx, self.process, mine, troubles, valid_ms))
+            store.run(lambda tx: store_troubles(tx, self.process, mine, troubles, valid_ms))
         except WanesyncError as error:
             # Stored in one of the next rounds.
             log.warning("secret troubles not stored", reason=str(error))

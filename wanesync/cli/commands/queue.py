@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+
 from wanesync.cli.context import ConfigFile, read_logged_config, set_on_stop_signals, use_database
 from wanesync.config.model import BUS_SECRETS
 from wanesync.output import print_line
 from wanesync.store.patience import Patience
-from wanesync.wiring import is_on_file
+from wanesync.wiring import build_secret_refresh, is_on_file
 
 
 def queue(config_file: ConfigFile = None) -> None:
@@ -19,5 +21,7 @@ def queue(config_file: ConfigFile = None) -> None:
     with use_database(config, migrate=is_on_file(config), patience=patience) as store:
         with store.patient(patience):
             process = build_queue_process(config, store, stopping)
+        refresh = build_secret_refresh(config, store, f"queue {process.options.client_id}", stopping)
+        threading.Thread(target=refresh.run, name="secret-refresh", daemon=True).start()
         print_line(f"wanesync queue {process.options.client_id}: reads {process.options.url}", flush=True)
         process.run()

@@ -62,6 +62,8 @@ def _serve_over_bus(side: Side, config_file: ConfigFile) -> None:
     )
     reporting.start()
     server.start()
+    refresh = build_secret_refresh(config, None, f"handler {os.getpid()}", stopping)
+    threading.Thread(target=refresh.run, name="secret-refresh", daemon=True).start()
     try:
         print_line(f"wanesync serves {server.url} (webhooks go to /webhooks/{side}, and over the bus)", flush=True)
         if server.metrics_url:
