@@ -90,6 +90,7 @@ lock:
 	$(PYTHON) -m venv "$$tools" && "$$tools/bin/pip" install --quiet --disable-pip-version-check uv; \
 	"$$tools/bin/uv" $(LOCK) $(PROJECT) --group build --output-file requirements.lock; \
 	"$$tools/bin/uv" $(LOCK) $(PROJECT) $(MANAGERS) --group dev --constraint requirements.lock --output-file requirements-dev.lock; \
+	"$$tools/bin/uv" $(LOCK) deploy/aws/requirements.in --constraint requirements.lock --output-file deploy/aws/requirements.txt; \
 	for rivals in queues join; do \
 		"$$tools/bin/uv" $(LOCK) tests/bench/requirements-$$rivals.in --output-file tests/bench/requirements-$$rivals.txt; \
 	done

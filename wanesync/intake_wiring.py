@@ -6,6 +6,7 @@ Apart from ``wiring`` because a serverless process imports it at every cold star
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from wanesync.adapters.signatures import HubSpotSignature, RenewableSignature, S
 from wanesync.adapters.stripe.events import StripeAccount, StripeEvents
 from wanesync.adapters.webhooks import VerifiedWebhooks, WebhookAdapter
 from wanesync.config.database_address import DatabaseAddress
-from wanesync.config.model import HOOK_SECRETS, WEBHOOK_SECRETS, Config, Server
+from wanesync.config.model import HOOK_SECRETS, Config, Server
 from wanesync.core.errors import ConfigError
 from wanesync.core.fields import FieldMap
 from wanesync.core.model import Side
@@ -99,13 +100,24 @@ def build_web_settings(server: Server) -> WebSettings:
     )
 
 
-def build_intake(config: Config, store: Store, *, verified: bool = False) -> Intake:
+def find_given_sides(config: Config) -> list[Side]:
+    """Return the sides whose webhook secret this process has. Raises ``ConfigError`` if it has none."""
+    given = {Side.HUBSPOT: config.hubspot.webhook_secrets, Side.STRIPE: config.stripe.webhook_secrets}
+    sides = [side for side in Side if given[side]]
+    if not sides:
+        config.require(*HOOK_SECRETS.values())
+    return sides
+
+
+def build_intake(
+    config: Config, store: Store, *, verified: bool = False, sides: Collection[Side] = tuple(Side)
+) -> Intake:
     """Build the intake of webhooks: webhook secrets, no API key. Raises ``ConfigError`` and ``WrongAccount``.
 
-    ``verified``: of webhooks whose signatures a handler has verified, so without a secret.
+    ``verified``: of webhooks whose signatures a handler has verified, so without a secret. ``sides``: whose webhooks.
     """
     if not verified:
-        config.require(*WEBHOOK_SECRETS)
+        config.require(*(HOOK_SECRETS[side] for side in sides))
     pins = read_pins(config, store)
     if not pins.portal or not pins.mode:
         raise ConfigError(["whose webhooks these are is not known yet: run wanesync init once"])
@@ -114,14 +126,13 @@ def build_intake(config: Config, store: Store, *, verified: bool = False) -> Int
     key = store.encryption.event_key
     hubspot = HubSpotWebhooks(fields, pins.portal, frozenset(config.hubspot.own_source_ids), key=key)
     stripe = StripeEvents(fields, StripeAccount(pins.mode == "live", pins.portal, pins.account), key=key)
-    hooks: dict[Side, WebhookPort] = (
-        {Side.HUBSPOT: VerifiedWebhooks(hubspot), Side.STRIPE: VerifiedWebhooks(stripe)}
+    parsers: dict[Side, HubSpotWebhooks | StripeEvents] = {Side.HUBSPOT: hubspot, Side.STRIPE: stripe}
+    hooks: dict[Side, WebhookPort] = {
+        side: VerifiedWebhooks(parsers[side])
         if verified
-        else {
-            Side.HUBSPOT: WebhookAdapter(build_signature(config, Side.HUBSPOT), hubspot),
-            Side.STRIPE: WebhookAdapter(build_signature(config, Side.STRIPE), stripe),
-        }
-    )
+        else WebhookAdapter(build_signature(config, side), parsers[side])
+        for side in sides
+    }
     return Intake(store, hooks, armed_failpoint(), sleep=time.sleep)
 
 

@@ -9,7 +9,7 @@ import pytest
 from anyio import run
 from starlette.types import Message, Receive, Scope, Send
 
-from tests.support.serverless_door import Installed
+from tests.support.serverless_door import Installed, change, sign
 from wanesync.core.errors import ConfigError, DatabaseUnavailable
 from wanesync.core.model import Side
 from wanesync.ops.alarms import is_served
@@ -117,3 +117,21 @@ def test_counts_are_stored_at_most_every_ten_seconds_and_when_the_door_is_closed
     assert installed.read_counts() == {(Side.HUBSPOT, Outcome.SIGNATURE): 1}
     app.close()
     assert installed.read_counts() == {(Side.HUBSPOT, Outcome.SIGNATURE): 3}
+
+
+def test_a_function_for_one_side_needs_that_sides_secret_only(
+    installed: Installed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WANESYNC_STRIPE__WEBHOOK_SECRET")
+    app = ServerlessApp(build_door)
+    body = change()
+    assert post(app, HUBSPOT, body, dict(sign(Side.HUBSPOT, body, HUBSPOT))).status_code == 200
+    assert post(app, "/webhooks/stripe", body).status_code == 404
+    app.close()
+
+
+def test_without_any_secret_there_is_no_door(installed: Installed, monkeypatch: pytest.MonkeyPatch) -> None:
+    for side in ("HUBSPOT", "STRIPE"):
+        monkeypatch.delenv(f"WANESYNC_{side}__WEBHOOK_SECRET")
+    with pytest.raises(ConfigError):
+        build_door()

@@ -126,16 +126,21 @@ def read_config(env: Mapping[str, str]) -> Config:
 
 
 def build_database_door(config: Config) -> DatabaseDoor:
-    """Build the door in front of the database. Raises ``ConfigError``, ``DatabaseUnavailable``, ``WrongAccount``."""
+    """Build the door in front of the database, for the sides whose webhook secret is configured.
+
+    Raises ``ConfigError``, ``DatabaseUnavailable`` and ``WrongAccount``.
+    """
     config.require("server.public_url")
+    sides = intake_wiring.find_given_sides(config)
     store = intake_wiring.open_database(config, migrate=False, pooled=True)
     try:
         counts = WebhookCounters()
-        intake = replace(intake_wiring.build_intake(config, store), count=counts.count_elements)
+        intake = replace(intake_wiring.build_intake(config, store, sides=sides), count=counts.count_elements)
         settings = WebSettings(
             public_url=config.server.public_url or "",
             max_body_bytes=config.server.max_body_bytes,
             receive_test=DoorTest(store, intake.hooks).receive,
+            sides=tuple(sides),
         )
         _note_door(store)
         return DatabaseDoor(build_app(intake, settings, counts), store, counts)
