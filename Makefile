@@ -22,6 +22,7 @@ help:
 	@echo 'make unit        the tests that need no process, no Postgres and no simulation, in about a minute'
 	@echo 'make coverage    the same with the engine under simulation; shows the branch coverage of core and sync'
 	@echo 'make wheel-test  build the wheel and try it in a fresh environment outside this folder'
+	@echo 'make mosquitto   install the MQTT broker of the tests, if it is missing'
 	@echo 'make lint        format, lint, types and import rules'
 	@echo 'make fmt         format, and repair what can be repaired'
 	@echo 'make simulate SEEDS=N [SEED_START=K]   the engine under a virtual clock, with crashes, lost answers and disorder'
@@ -37,8 +38,17 @@ demo: $(VENV)/.runtime
 
 .PHONY: test
 # Three at a time on two cores: the tests with real processes wait more than they compute.
-test: lint
+test: lint mosquitto
 	@$(BIN)/pytest -n 3 --dist worksteal
+
+# The broker of the tests comes from the system's packages; a run that may not install it fails with its name.
+.PHONY: mosquitto
+mosquitto:
+	@PATH=$$PATH:/usr/sbin:/usr/local/sbin; command -v mosquitto > /dev/null || { \
+		echo 'Installing mosquitto, the MQTT broker of the tests ...'; \
+		[ "$$(id -u)" = 0 ] && as= || as='sudo -n'; \
+		{ $$as apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$as apt-get install -y -qq mosquitto > /dev/null; } || { \
+			echo 'mosquitto is missing, and is needed by the tests: apt-get install mosquitto' >&2; exit 2; }; }
 
 .PHONY: unit
 unit: $(VENV)/.dev

@@ -84,10 +84,17 @@ LISTS: dict[str, tuple[str, ...]] = {
     "webhooks stripe create": ("webhooks", "stripe", "create"),
     "webhooks stripe remove": ("webhooks", "stripe", "remove", "--yes"),
     "webhooks hubspot write": ("webhooks", "hubspot", "write", "app"),
+    "broker-config": ("broker-config", "/dev/null/broker", "--version", "2.0", "--plugins", "/usr/lib"),
+    "broker status": ("broker", "status", "--dir", f"/nonexistent/{SHORT}"),
+    "broker rotate": ("broker", "rotate", SHORT, "--dir", "/nonexistent"),
+    "broker revoke": ("broker", "revoke", SHORT, "--yes", "--dir", "/nonexistent"),
 }
 REFUSED = {"webhooks stripe create", "webhooks stripe remove", "webhooks hubspot write", "webhooks stripe list",
            "keys rotate", "keys remove", "db roles"}  # fmt: skip
-"""Commands that need what this installation lacks (a public address, a key file, a Postgres): one line, exit code 2."""
+OF_THE_BROKER = {"broker-config", "broker status", "broker rotate", "broker revoke"}
+"""Commands that read no configuration of wanesync."""
+REFUSED |= OF_THE_BROKER
+"""Commands that need what is not here (public address, key file, Postgres, broker): one line, exit code 2."""
 WITHOUT_CONFIGURATION = {"--version": ("--version",), "--help": ("--help",), "diff --help": ("diff", "--help")}
 ENDS = {0, 1, 2, 3, 4}
 KEEP_RUNNING = {"serve", "worker", "up", "demo", "sandbox", "bench"}
@@ -153,7 +160,11 @@ def check_end(ended: Ended) -> None:
 
 
 def call(stage: Stage, name: str, **streams: object) -> Ended:
-    return run_main([*LISTS[name], "--config", str(stage.file)], **streams)  # type: ignore[arg-type] # those of run_main
+    return run_main(arguments_of(stage, name), **streams)  # type: ignore[arg-type] # those of run_main
+
+
+def arguments_of(stage: Stage, name: str) -> list[str]:
+    return [*LISTS[name], *([] if name in OF_THE_BROKER else ["--config", str(stage.file)])]
 
 
 def leaves() -> Iterator[str]:
@@ -200,7 +211,7 @@ def test_poison_reaches_no_file(stage: Stage, tmp_path: Path, kind: str) -> None
 
 @pytest.mark.parametrize("name", [*LISTS, *WITHOUT_CONFIGURATION])
 def test_a_full_disk_is_one_line_and_exit_code_4(stage: Stage, name: str) -> None:
-    arguments = WITHOUT_CONFIGURATION.get(name) or (*LISTS[name], "--config", str(stage.file))
+    arguments = WITHOUT_CONFIGURATION.get(name) or arguments_of(stage, name)
     with suppress(OSError), full_disk() as out:
         ended = run_main(arguments, out=out)
         assert "Traceback" not in ended.err
@@ -215,7 +226,7 @@ def test_a_full_disk_is_one_line_and_exit_code_4(stage: Stage, name: str) -> Non
 
 @pytest.mark.parametrize("name", [*LISTS, *WITHOUT_CONFIGURATION])
 def test_a_closed_pipe_ends_in_silence(stage: Stage, name: str) -> None:
-    arguments = WITHOUT_CONFIGURATION.get(name) or (*LISTS[name], "--config", str(stage.file))
+    arguments = WITHOUT_CONFIGURATION.get(name) or arguments_of(stage, name)
     out = closed_pipe()
     ended = run_main(arguments, out=out)
     with suppress(OSError):
@@ -227,7 +238,7 @@ def test_a_closed_pipe_ends_in_silence(stage: Stage, name: str) -> None:
     assert not {"Traceback", "Broken"} & set(ended.err.replace(":", " ").split())
 
 
-@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize("name", [name for name in LISTS if name not in OF_THE_BROKER])
 def test_ctrl_c_is_exit_code_130_without_a_traceback(stage: Stage, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     def interrupt(*_: object, **__: object) -> NoReturn:
         raise KeyboardInterrupt

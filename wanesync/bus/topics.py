@@ -16,6 +16,9 @@ PREFIX = "wane"
 SHARE = "queue"
 """The group in which queue processes share what the handlers publish."""
 WILDCARD = "+"
+COMMANDS = "$CONTROL/dynamic-security/v1"
+"""Where Mosquitto's dynamic security plugin takes commands, of the broker's operator alone."""
+COMMAND_ANSWERS = f"{COMMANDS}/response"
 MAX_CLIENT_ID_CHARS = 128
 """Our bound; a broker has to take 23 characters only, Mosquitto takes 65,535 (MQTT 5, 3.1.3.1)."""
 

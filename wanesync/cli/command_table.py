@@ -32,6 +32,10 @@ GROUPS: dict[str, dict[str, Entry]] = {
         "webhooks": Entry("setup.webhooks", "app", "Set up webhooks on both sides; list those that were set aside."),
         "db": Entry("db", "app", "Migrate the database, prune old rows, make database roles."),
     },
+    "Broker": {
+        "broker-config": Entry("broker", "broker_config", "Write a Mosquitto configuration: TLS, roles, credentials."),
+        "broker": Entry("broker", "app", "Rotate and revoke credentials of the broker; show its state."),
+    },
     "Run": {
         "up": Entry("up", "up", "Run all in one process: webhooks, jobs, the first listing."),
         "serve": Entry("serve", "serve", "Receive webhooks."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, NoReturn
 
 import typer
@@ -12,7 +13,9 @@ from rich.live import Live
 from wanesync.cli.context import AsJson, ConfigFile, open_configured
 from wanesync.core.errors import ConfigError
 from wanesync.ops.alarms import read_alarms
-from wanesync.ops.status import read_status
+from wanesync.ops.broker.certificates import utc_now
+from wanesync.ops.health.certificates import find_certificate_alarms
+from wanesync.ops.status import Status, read_status
 from wanesync.ops.status_table import render_status
 from wanesync.output import print_line
 from wanesync.terminal import make_console, print_json
@@ -31,19 +34,24 @@ def status(
     """Show queues, limits, pauses, records, processes and alarms."""
     if watch and (check or as_json):
         raise ConfigError([f"--watch keeps showing the tables: leave out {'--check' if check else '--json'}"])
-    with open_configured(config_file) as (_, store):
+    with open_configured(config_file) as (config, store):
+        ending = find_certificate_alarms(config, utc_now())
         if check:
-            _check(read_alarms(store), as_json=as_json)
-        current = read_status(store)
+            _check([*read_alarms(store), *ending], as_json=as_json)
+        current = _with_alarms(read_status(store), ending)
         if watch:
             pause = threading.Event()
             with Live(render_status(current), console=make_console(), screen=False, auto_refresh=False) as live:
                 while not pause.wait(WATCH_S):
-                    live.update(render_status(read_status(store)), refresh=True)
+                    live.update(render_status(_with_alarms(read_status(store), ending)), refresh=True)
     if as_json:
         print_json(current.as_json())
     else:
         make_console().print(render_status(current))
+
+
+def _with_alarms(current: Status, more: Sequence[str]) -> Status:
+    return replace(current, alarms=[*current.alarms, *more])
 
 
 def _check(alarms: Sequence[str], *, as_json: bool) -> NoReturn:

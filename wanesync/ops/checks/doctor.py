@@ -100,6 +100,7 @@ def _examine_machine(examined: Examined, _found: dict[Side, Account]) -> Iterato
     yield from local.check_values(config.server.max_body_bytes, config.stripe.rate, config.stripe.mode)
     yield from listeners.check_listeners(config.server)
     yield from listeners.check_network(config, examined.ways)
+    yield from local.check_certificates(config)
     for problem in examined.no_store:
         text, _, fix = problem.rpartition(": ")
         yield fail("database", text or problem, fix or "see wanesync init")

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 from wanesync.core.field_generations import MapState
 from wanesync.core.rate_limits import TEST_RATE
 from wanesync.ops.alarms import WEB, is_served, read_alarms
+from wanesync.ops.broker.certificates import utc_now
 from wanesync.ops.checks.findings import Finding, fail, ok, warn
+from wanesync.ops.health.certificates import find_certificate_alarms
 from wanesync.ops.health.disk import find_disk_alarms
 from wanesync.ops.writes import ON, read_switch
 from wanesync.ratelimit.quotas import find_alarms as find_quota_alarms
@@ -20,6 +22,7 @@ from wanesync.store.tables.settings import FIELD_MAP, PORTAL
 from wanesync.sync.loader import LISTED
 
 if TYPE_CHECKING:
+    from wanesync.config.model import Config
     from wanesync.core.fields import FieldMap
     from wanesync.store.database import Store
 
@@ -37,6 +40,16 @@ def check_values(max_body_bytes: int, stripe_rate: float | None, mode: str) -> I
     if mode == "test" and stripe_rate is not None and stripe_rate > TEST_RATE:
         text = f"stripe.rate is {stripe_rate:g} a second, Stripe allows a test key {TEST_RATE:g}"
         yield warn("configuration", text, "leave it out: the default follows the mode of the key")
+
+
+def check_certificates(config: Config) -> Iterator[Finding]:
+    """Check that no certificate of the configuration ends within 14 days."""
+    found = find_certificate_alarms(config, utc_now())
+    for alarm in found:
+        text, _, fix = alarm.partition(": ")
+        yield warn("certificates", text, fix)
+    if not found and (config.server.certificate or config.bus.url):
+        yield ok("certificates", "none ends within 14 days")
 
 
 def check_alarms(store: Store) -> Iterator[Finding]:

@@ -1,0 +1,73 @@
+"""Files of a broker: whole or not at all, with the modes that they need and no more."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from wanesync.core.errors import ConfigError
+from wanesync.ops.broker.folder import BrokerFolder, Credential, Register, write_file
+from wanesync.ops.broker.mosquitto import Identity, Release
+
+REGISTER = Register(Release.V2_0, Identity.BOTH, ("localhost",), 8883, "mosquitto")
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_register_is_read_as_it_was_written(tmp_path: Path) -> None:
+    folder = BrokerFolder(tmp_path)
+    register = REGISTER.add(Credential("queue", 1, "ab", "2027-11-30")).add(Credential("admin", 1))
+    folder.write_register(register)
+    assert folder.read_register() == register
+    assert mode_of(tmp_path / "register.json") == 0o600
+
+
+def test_a_dropped_credential_is_revoked_and_its_number_is_not_used_again() -> None:
+    first, second = Credential("queue", 1, "ab"), Credential("queue", 2, "cd")
+    register = REGISTER.add(first).add(second).drop(second)
+    assert register.of("queue") == (first,)
+    assert register.revoked == ("cd",)
+    assert register.last == {"queue": 2}
+
+
+def test_a_folder_that_is_none_of_a_broker_says_so(tmp_path: Path) -> None:
+    for text in (None, "nonsense", "{}", '{"release": "3.0"}'):
+        if text is not None:
+            (tmp_path / "register.json").write_text(text)
+        with pytest.raises(ConfigError, match="is no folder of a broker"):
+            BrokerFolder(tmp_path).read_register()
+    with pytest.raises(ConfigError, match="cannot be read"):
+        _ = BrokerFolder(tmp_path).authority
+
+
+def test_files_have_the_modes_of_those_who_read_them(tmp_path: Path) -> None:
+    folder = BrokerFolder(tmp_path / "broker", user="nonesuch")
+    folder.prepare()
+    assert mode_of(folder.root) == 0o711
+    assert mode_of(folder.root / "authority") == mode_of(folder.state) == mode_of(folder.part("queue")) == 0o700
+    folder.write_for_part("queue", "password", "secret\n")
+    folder.write_for_broker(folder.server / "key.pem", "key")
+    folder.write_public(folder.revoked, "list")
+    assert mode_of(folder.part("queue") / "password") == 0o600
+    assert mode_of(folder.server / "key.pem") == 0o640
+    assert mode_of(folder.revoked) == 0o644
+
+
+def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="name another folder"):
+        write_file(tmp_path / "file" / "below", "text", 0o600)
+    with pytest.raises(ConfigError, match="name another folder"):
+        BrokerFolder(tmp_path / "file").prepare()
+
+
+def test_a_file_is_replaced_whole_and_what_an_attempt_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / ".it.new").write_text("left")
+    write_file(tmp_path / "it", "one", 0o600)
+    write_file(tmp_path / "it", "two", 0o644)
+    assert (tmp_path / "it").read_text() == "two"
+    assert [path.name for path in tmp_path.iterdir()] == ["it"]
