@@ -16,6 +16,8 @@ from wanesync.worker.lease import REPAIR_EVERY_MS
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
+RELIST_MS = 2_000
+"""A reconcile that failed is not run again before this time: its trouble mostly lasts longer."""
 STEPS = 12_000
 TICKS = (1, 3, 20, 60, 250)
 PAUSES_MS = (2_000, 7_000, 12_000)
@@ -55,6 +57,7 @@ class Play:
     switches: int = 2
     reruns: int = 1
     listing: bool = False
+    list_at_ms: int = 0
     steps: int = 0
     stuck: bool = False
     sweep_at: int = 0
@@ -206,7 +209,7 @@ class Play:
         options: list[Callable[[], object]] = []
         if self.deeds > 0 and ("quiet" not in world.features or (quiet and not world.flights)):
             options.append(self._deed)
-        if self.listing and world.failing and world.depth == 0:
+        if self.listing and world.failing and world.depth == 0 and world.now >= self.list_at_ms:
             options.append(self._list)
         if world.writes_off and self.deeds <= 0:
             options.append(self._switch)
@@ -240,6 +243,7 @@ class Play:
     def _list(self) -> None:
         self.world.depth += 1
         self.listing = not self.world.list_all()
+        self.list_at_ms = self.world.now + RELIST_MS
         self.world.depth -= 1
 
     def _crash(self) -> None:
