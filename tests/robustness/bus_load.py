@@ -7,7 +7,10 @@ with 2xx, and compares at the end what was answered with what is stored. Exit co
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import threading
@@ -20,6 +23,7 @@ from itertools import count
 from pathlib import Path
 
 from tests.support.bus_parts import (
+    BUS_KEY,
     accept_contact,
     await_ready,
     connected,
@@ -30,11 +34,13 @@ from tests.support.bus_parts import (
     running_queue,
 )
 from tests.support.mosquitto import Mosquitto, running
+from wanesync import log
 from wanesync.bus import topics
 from wanesync.bus.client import BusUnavailable
 from wanesync.bus.door import BusDoor
+from wanesync.bus.queue_process import HEARTBEAT_S
 from wanesync.core.model import Side
-from wanesync.store.database import Store
+from wanesync.store.database import Store, open_store
 
 REPEAT_S = 0.3
 """After this the vendor that is played repeats a webhook; the real ones wait for minutes."""
@@ -138,35 +144,112 @@ def judge(name: str, traffic: Traffic, store: Store, began: float, remarks: str 
     )
 
 
-@contextmanager
-def parts(folder: Path, doors: int = 1, queues: int = 1) -> Iterator[tuple[Mosquitto, Store, list[BusDoor]]]:
+class QueueChild:
+    """A queue process that can be killed."""
+
+    def __init__(self, url: str, database: str, name: str) -> None:
+        self._command = [sys.executable, "-m", "tests.robustness.bus_load", "queue", "--queue", url, database, name]
+        self._process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until both of its sides are connected."""
+        keys = os.environ | {"WANESYNC_TEST_BUS_KEY": BUS_KEY}
+        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True, env=keys)
+        assert self._process.stdout is not None
+        while (line := self._process.stdout.readline()) != "ready\n":
+            assert line, "the queue process ended"
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """End it."""
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(30)
+            assert self._process.stdout is not None
+            self._process.stdout.close()
+
+
+def run_queue(url: str, database: str, name: str) -> None:
+    """Be a queue process until SIGTERM."""
+    log.configure("error", sys.stderr)
+    store = open_store(database)
+    process = make_queue(url, store, name)
+    signal.signal(signal.SIGTERM, lambda _number, _frame: process.stopping.set())
+
+    def announce() -> None:
+        await_ready(process)
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+
+    threading.Thread(target=announce).start()
+    process.run()
+    store.close()
+
+
+@dataclass
+class Parts:
     """A broker, a database, queue processes and connected doors."""
+
+    broker: Mosquitto
+    store: Store
+    queues: list[QueueChild]
+    doors: list[BusDoor]
+
+
+@contextmanager
+def parts(folder: Path, doors: int = 1, queues: int = 1, *, apart: bool = True) -> Iterator[Parts]:
+    """Everything a run needs. ``apart``: the queue is in processes of its own, and not in threads of this one."""
     with ExitStack() as stack:
         broker = stack.enter_context(running(folder / "broker"))
         store = stack.enter_context(file_store(folder))
-        made = [make_queue(broker.url, store, f"queue{number}") for number in range(queues)]
-        for process in made:
-            stack.enter_context(running_queue(process))
-            await_ready(process)
-        yield (
-            broker,
-            store,
-            [stack.enter_context(connected(make_door(broker.url, instance=str(n)))) for n in range(doors)],
-        )
+        children = [QueueChild(broker.url, store.url_label, f"queue{n}") for n in range(queues)] if apart else []
+        for child in children:
+            child.start()
+            stack.callback(child.stop)
+        if not apart:
+            stack.enter_context(running_queue(make_queue(broker.url, store)))
+        made = [make_door(broker.url, instance=str(number)) for number in range(doors)]
+        yield Parts(broker, store, children, [stack.enter_context(connected(door)) for door in made])
 
 
-def run_burst(folder: Path, number: int, rate: float) -> Result:
+def run_burst(folder: Path, number: int, rate: float, *, apart: bool = True) -> Result:
     """Webhooks at a steady rate, as in a burst: an answer comes after its commit, so its time bounds that of both."""
-    with parts(folder, doors=2) as (_, store, doors):
-        traffic, began = Traffic(doors), time.monotonic()
+    with parts(folder, doors=2, apart=apart) as run:
+        traffic, began = Traffic(run.doors), time.monotonic()
         traffic.post_all(number, 64, rate)
-        return judge(f"burst at {rate:.0f}/s", traffic, store, began)
+        return judge(f"burst at {rate:.0f}/s", traffic, run.store, began)
 
 
-def run_kills(folder: Path, number: int, kills: int, pause_s: float, *, wipe: bool) -> Result:
+def run_queue_kills(folder: Path, number: int, kills: int, pause_s: float) -> Result:
+    """Kill one of two queue processes again and again; it is back after half of the pause."""
+    with parts(folder, doors=2, queues=2) as run:
+        traffic, began, stopping = Traffic(run.doors), time.monotonic(), threading.Event()
+        # Both must know of each other, so that their sessions are short.
+        time.sleep(3 * HEARTBEAT_S)
+
+        def kill() -> None:
+            for turn in range(kills):
+                child = run.queues[turn % 2]
+                child.stop(signal.SIGKILL)
+                if stopping.wait(pause_s / 2):
+                    return
+                child.start()
+                if stopping.wait(pause_s / 2):
+                    return
+
+        killing = threading.Thread(target=kill)
+        killing.start()
+        traffic.post_all(number, 64, number / (kills * pause_s))
+        stopping.set()
+        killing.join()
+        remarks = f", the longest {max(traffic.latencies_ms):.0f} ms; {kills} kills"
+        return judge("kills of one of two queue processes", traffic, run.store, began, remarks)
+
+
+def run_kills(folder: Path, number: int, kills: int, pause_s: float, *, wipe: bool, apart: bool = True) -> Result:
     """Kill the broker again and again while webhooks are on their way; ``wipe``: its disk is lost as well."""
-    with parts(folder, doors=2) as (broker, store, doors):
-        traffic, began, stopping, killed = Traffic(doors), time.monotonic(), threading.Event(), count()
+    with parts(folder, doors=2, apart=apart) as run:
+        broker, store = run.broker, run.store
+        traffic, began, stopping, killed = Traffic(run.doors), time.monotonic(), threading.Event(), count()
         missing: list[int] = []
 
         def kill() -> None:
@@ -187,11 +270,11 @@ def run_kills(folder: Path, number: int, kills: int, pause_s: float, *, wipe: bo
         return judge("kills of the broker" + (" and its disk" if wipe else ""), traffic, store, began, remarks)
 
 
-def run_flood(folder: Path, flood: int, number: int) -> Result:
+def run_flood(folder: Path, flood: int, number: int, *, apart: bool = True) -> Result:
     """One role floods its own topic while the other side's webhooks come steadily."""
-    with parts(folder) as (broker, store, doors):
+    with parts(folder, apart=apart) as run:
         sent = threading.Event()
-        with listening(broker.url, name="flooder") as flooder:
+        with listening(run.broker.url, name="flooder") as flooder:
 
             def send() -> None:
                 for _ in range(flood):
@@ -200,11 +283,11 @@ def run_flood(folder: Path, flood: int, number: int) -> Result:
                 sent.set()
 
             sending = threading.Thread(target=send)
-            traffic, began = Traffic(doors), time.monotonic()
+            traffic, began = Traffic(run.doors), time.monotonic()
             sending.start()
             traffic.post_all(number, 8, 20)
             sending.join()
-        return judge(f"flood of {flood:,} by the other side", traffic, store, began)
+        return judge(f"flood of {flood:,} by the other side", traffic, run.store, began)
 
 
 def _publish(publish: Callable[[str, bytes], None]) -> bool:
@@ -215,10 +298,10 @@ def _publish(publish: Callable[[str, bytes], None]) -> bool:
     return True
 
 
-def run_handlers(folder: Path, handlers: int) -> Result:
+def run_handlers(folder: Path, handlers: int, *, apart: bool = True) -> Result:
     """So many handlers, each with a connection of its own, post one webhook at once, and then one more."""
-    with parts(folder, doors=handlers) as (_, store, doors):
-        traffic, began = Traffic(doors), time.monotonic()
+    with parts(folder, doors=handlers, apart=apart) as run:
+        traffic, began = Traffic(run.doors), time.monotonic()
         start = threading.Barrier(handlers)
 
         def post(contact_id: int) -> None:
@@ -228,13 +311,14 @@ def run_handlers(folder: Path, handlers: int) -> Result:
 
         with ThreadPoolExecutor(handlers) as pool:
             list(pool.map(post, range(1, handlers + 1)))
-        return judge(f"{handlers:,} handlers at once", traffic, store, began)
+        return judge(f"{handlers:,} handlers at once", traffic, run.store, began)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one kind and print its result."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", choices=["burst", "kills", "wiped", "flood", "handlers"])
+    parser.add_argument("run", choices=["burst", "kills", "wiped", "queues", "flood", "handlers", "queue"])
+    parser.add_argument("--queue", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--messages", type=int, default=10_000)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--pause", type=float, default=2.5, help="seconds between two kills")
@@ -242,12 +326,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--flood", type=int, default=100_000)
     parser.add_argument("--handlers", type=int, default=1_000)
     given = parser.parse_args(arguments)
+    if given.queue:
+        run_queue(*given.queue)
+        return 0
     with tempfile.TemporaryDirectory(prefix="wanesync-bus-") as name:
         folder = Path(name)
         runs: dict[str, Callable[[], Result]] = {
             "burst": lambda: run_burst(folder, given.messages, given.rate),
             "kills": lambda: run_kills(folder, given.messages, given.kills, given.pause, wipe=False),
             "wiped": lambda: run_kills(folder, given.messages, given.kills, given.pause, wipe=True),
+            "queues": lambda: run_queue_kills(folder, given.messages, given.kills, given.pause),
             "flood": lambda: run_flood(folder, given.flood, min(given.messages, 400)),
             "handlers": lambda: run_handlers(folder, given.handlers),
         }

@@ -15,16 +15,16 @@ def check(result: Result, answered: int) -> None:
 
 @pytest.mark.parametrize("wipe", [False, True])
 def test_a_killed_broker_loses_nothing_that_was_answered(tmp_path: Path, wipe: bool) -> None:
-    check(run_kills(tmp_path, 150, 2, 1.5, wipe=wipe), 150)
+    check(run_kills(tmp_path, 150, 2, 1.5, wipe=wipe, apart=False), 150)
 
 
 def test_a_burst_is_answered(tmp_path: Path) -> None:
-    check(run_burst(tmp_path, 60, 100), 60)
+    check(run_burst(tmp_path, 60, 100, apart=False), 60)
 
 
 def test_a_flood_of_one_side_does_not_stop_the_other(tmp_path: Path) -> None:
-    check(run_flood(tmp_path, 2_000, 20), 20)
+    check(run_flood(tmp_path, 2_000, 20, apart=False), 20)
 
 
 def test_many_handlers_at_once(tmp_path: Path) -> None:
-    check(run_handlers(tmp_path, 40), 80)
+    check(run_handlers(tmp_path, 40, apart=False), 80)

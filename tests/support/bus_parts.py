@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import threading
 import time
@@ -26,7 +27,8 @@ from wanesync.core.roles import HANDLERS, Role
 from wanesync.store.database import Store, open_store
 from wanesync.sync.intake import Intake
 
-BUS_KEY = make_bus_key("test")
+BUS_KEY = os.environ.get("WANESYNC_TEST_BUS_KEY") or make_bus_key("test")
+"""Of this process, and of those it starts with the same variable."""
 WAIT_S = 20
 
 
