@@ -18,6 +18,7 @@ from wanesync.store.roles.tables import read_tables
 SETTINGS = [
     *("index_key", "pin_portal", "pin_stripe_account", "pin_stripe_mode", "writes", "field_map", "listed", "restored"),
     *("portal_check_failure", "hubspot_cursor_ms", "stripe_cursor_ms", "door_test_seen_hubspot", "serverless_door"),
+    "secret_trouble:database",
 ]
 LANES = ("hubspot", "stripe")
 EVENT = "key, side, kind, record_id, occurred_ms, received_ms, request_key, source, data, is_read, is_judged"

@@ -39,10 +39,9 @@ def store_troubles(tx: Tx, process: str, mine: Collection[str], troubles: Mappin
         if key in troubles:
             since_ms = before[process]["since_ms"] if process in before else tx.now_ms
             after[process] = {"since_ms": since_ms, "until_ms": tx.now_ms + valid_ms, "text": troubles[key]}
-        if after:
+        if after or before:
+            # Never removed: the database roles of most parts may not delete settings.
             tx.settings.put(f"{PREFIX}{key}", json.dumps(after))
-        elif before:
-            tx.settings.drop(f"{PREFIX}{key}")
 
 
 def find_secret_alarms(tx: Tx) -> list[str]:

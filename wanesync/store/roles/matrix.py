@@ -97,7 +97,10 @@ _CURSORS = {
 
 
 def _settings() -> dict[Role, Access]:
-    of_doors = "name IN ('restored', 'serverless_door', 'door_test_seen_hubspot', 'door_test_seen_stripe')"
+    of_doors = (
+        "name IN ('restored', 'serverless_door', 'door_test_seen_hubspot', 'door_test_seen_stripe')"
+        " OR starts_with(name, 'secret_trouble:')"
+    )
     rows = _table(
         doors=_allow(
             insert=Rule(rows=of_doors), update=Rule(("value",), "true", of_doors), delete=Rule(rows="name = 'listed'")
