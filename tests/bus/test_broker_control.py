@@ -25,7 +25,7 @@ def test_commands_are_answered_in_order_and_a_refusal_is_an_error() -> None:
             assert operator.send({"command": "getDefaultACLAccess"})
         with (
             pytest.raises(BrokerRefused, match="Not authorized"),
-            connect(replace(broker.options("operator"), password="wrong")),
+            connect(replace(broker.options("operator"), password="operator.1:wrong")),
         ):
             pass
         with (

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.mosquitto import Mosquitto, running
 from tests.support.scripted_broker import CONNECT, PUBACK, SUBSCRIBE, ScriptedBroker, publish, suback
-from wanesync.bus.client import BusClient, BusOptions, BusUnavailable, Message, make_tls_context
+from wanesync.bus.client import BusClient, BusOptions, BusUnavailable, Message, make_tls_context, split_login
 from wanesync.core.errors import ConfigError
 
 WAIT_S = 20
@@ -28,6 +28,12 @@ WAIT_S = 20
 )
 def test_the_port_follows_from_the_scheme(url: str, address: tuple[str, int]) -> None:
     assert BusOptions(url, "one").address == address
+
+
+def test_a_login_kept_as_one_secret_names_its_own_user() -> None:
+    assert split_login("", "hubspot-handler.2:a:b") == ("hubspot-handler.2", "a:b")
+    for username, password in (("queue", "secret"), ("queue", "a:b"), ("", ""), ("queue", "Queue.1:x")):
+        assert split_login(username, password) == (username, password)
 
 
 def test_no_password_is_shown() -> None:

@@ -14,7 +14,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from wanesync.bus.client import BusOptions, make_tls_context
+from wanesync.bus.client import BusOptions, make_tls_context, split_login
 
 WAIT_S, LOOK_S = 20.0, 0.02
 CONNECTED = "Success"
@@ -38,7 +38,8 @@ class RawClient:
             reconnect_on_failure=False,
         )
         self._client.max_inflight_messages_set(1_000)
-        self._client.username_pw_set(options.username or None, options.password or None)
+        username, password = split_login(options.username, options.password)
+        self._client.username_pw_set(username or None, password or None)
         self._client.tls_set_context(make_tls_context(options))
         if will is not None:
             self._client.will_set(will[0], will[1], qos=1)

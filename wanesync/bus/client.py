@@ -6,6 +6,7 @@ its session gives the numbers of old messages to new ones.
 
 from __future__ import annotations
 
+import re
 import ssl
 import threading
 import time
@@ -37,6 +38,8 @@ TAKEN_OVER_CODE = 0x8E
 """Reason code of MQTT 5 (2.4): another client has connected with our client id."""
 SHORT_CONNECTION_S, SHORT_CONNECTIONS = 5, 3
 """So many connections in a row that lasted less show the same: Mosquitto 2.0 does not say why it ends one."""
+LOGIN = re.compile(r"([a-z-]+\.[0-9]+):(.+)")
+"""A login as ``wanesync broker-config`` writes it."""
 STOPPED = "this part has ended the connection"
 SENT = (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_NO_CONN)
 """What a message that is not refused returns; without a connection it is sent as soon as there is one."""
@@ -92,6 +95,15 @@ class Message:
 
 
 Receiver = Callable[[Message], None]
+
+
+def split_login(username: str, password: str) -> tuple[str, str]:
+    """Return user name and password of a login kept as one secret, ``ROLE.NUMBER:PASSWORD``; any other pair as it is.
+
+    ``wanesync broker rotate`` replaces both at once: two secrets would be read one before and one after it.
+    """
+    found = LOGIN.match(password)
+    return (found[1], found[2]) if found else (username, password)
 
 
 def _ignore_connection() -> None:
@@ -228,8 +240,7 @@ class BusClient:
         )
         client.max_inflight_messages_set(MAX_IN_FLIGHT)
         client.max_queued_messages_set(MAX_QUEUED)
-        if options.username:
-            client.username_pw_set(options.username, options.password or None)
+        self._log_in(client, options.password)
         if options.is_encrypted:
             client.tls_set_context(make_tls_context(options))
         # An error in one of ours would end the network thread for good.
@@ -244,7 +255,12 @@ class BusClient:
 
     def _take_password(self, client: Client) -> None:
         if self.options.find_password is not None:
-            client.username_pw_set(self.options.username, self.options.find_password())
+            self._log_in(client, self.options.find_password())
+
+    def _log_in(self, client: Client, password: str) -> None:
+        username, password = split_login(self.options.username, password)
+        if username:
+            client.username_pw_set(username, password or None)
 
     def _on_connect(
         self, client: Client, _data: object, _flags: ConnectFlags, code: ReasonCode, _properties: Properties | None

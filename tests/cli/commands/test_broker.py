@@ -27,7 +27,7 @@ def write(folder: Path, *more: str) -> Result:
 def test_a_folder_is_written_without_a_broker_here_and_shows_no_secret(tmp_path: Path) -> None:
     shown = write(tmp_path / "b", "--host", "bus.example.com", "--port", "8884", "--handlers", "10").stdout
     assert "for Mosquitto 2.1, with 7 credentials" in shown
-    assert (tmp_path / "b" / "parts" / "queue" / "password").read_text().strip() not in shown
+    assert (tmp_path / "b" / "parts" / "queue" / "login").read_text().strip() not in shown
     text = (tmp_path / "b" / "mosquitto.conf").read_text()
     assert "max_connections 120" in text
     assert "listener 8884 127.0.0.1" in text

@@ -144,7 +144,7 @@ def test_a_certificate_of_another_authority_and_none_at_all_are_refused(tmp_path
         foreign = stranger.options(Role.QUEUE)
         given = broker.options(Role.QUEUE)
         assert not comes_in(replace(given, certificate=foreign.certificate, key=foreign.key))
-        assert not comes_in(replace(given, certificate="", key="", username="queue.1", password="x"))
+        assert not comes_in(replace(given, certificate="", key="", password="queue.1:x"))
         assert comes_in(given)
         distrusts = make_tls_context(replace(given, ca=foreign.ca))
         with socket.create_connection(given.address) as plain, pytest.raises(ssl.SSLCertVerificationError):
@@ -197,8 +197,7 @@ def written(folder: Path) -> tuple[BrokerFolder, Register]:
     made = BrokerFolder(folder)
     made.prepare()
     register = REGISTER.add(Credential("operator", 1)).add(Credential("queue", 1))
-    for name in ("username", "password"):
-        made.write_for_part("operator", name, "x\n")
+    made.write_for_part("operator", "login", "operator.1:x\n")
     made.write_register(register)
     return made, register
 

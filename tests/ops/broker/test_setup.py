@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from wanesync.bus.client import split_login
 from wanesync.config.model import load
 from wanesync.core.errors import ConfigError
 from wanesync.ops.broker.certificates import KeyPair, make_authority, make_server, read_certificate, utc_now
@@ -31,11 +32,11 @@ def test_each_part_has_what_it_needs_and_no_secret_stands_elsewhere(tmp_path: Pa
     register = write_broker(folder, SETUP, NOW)
     assert [one.username for one in register.credentials] == [f"{role}.1" for role in ROLES]
     written = contents(tmp_path)
-    passwords = {role: written[f"parts/{role}/password"].strip() for role in ROLES}
+    passwords = {role: written[f"parts/{role}/login"].strip().partition(":")[2] for role in ROLES}
     assert len(set(passwords.values())) == len(ROLES)
     assert all(len(password) == 43 for password in passwords.values())
     for role, password in passwords.items():
-        assert [name for name, text in written.items() if password in text] == [f"parts/{role}/password"]
+        assert [name for name, text in written.items() if password in text] == [f"parts/{role}/login"]
 
 
 @pytest.mark.parametrize("identity", Identity)
@@ -50,11 +51,11 @@ def test_the_bus_table_of_a_part_is_read_by_its_configuration(tmp_path: Path, id
         assert bus.url == "mqtts://localhost:8883"
         assert (bus.certificate is not None) == identity.has_certificate
         if identity.has_password:
-            assert bus.username == f"{role}.1"
             assert bus.password is not None
-            assert bus.password.get_secret_value() == (part / "password").read_text().strip()
+            username, password = split_login("", bus.password.get_secret_value())
+            assert (username, len(password)) == (f"{role}.1", 43)
         else:
-            assert (bus.username, bus.password) == (None, None)
+            assert bus.password is None
 
 
 def test_a_queue_process_has_a_name_that_cannot_be_guessed_and_keeps_it(tmp_path: Path) -> None:
@@ -92,6 +93,13 @@ def test_a_second_run_gives_roles_the_rights_of_this_version(tmp_path: Path) -> 
     write_broker(folder, SETUP, NOW)
     found = json.loads(folder.dynamic_security.read_text())
     assert found == {**kept, "clients": kept["clients"][:3]}
+
+
+def test_a_broker_in_a_container_sees_the_folder_elsewhere(tmp_path: Path) -> None:
+    write_broker(BrokerFolder(tmp_path), replace(SETUP, at=Path("/etc/mosquitto")), NOW)
+    text = (tmp_path / "mosquitto.conf").read_text()
+    assert "keyfile /etc/mosquitto/server/key.pem" in text
+    assert str(tmp_path) not in text
 
 
 def test_a_server_certificate_from_elsewhere_is_used_and_its_authority_given_to_the_parts(tmp_path: Path) -> None:

@@ -50,6 +50,9 @@ def broker_config(
     ] = None,
     program: Annotated[str, typer.Option("--mosquitto", metavar="PROGRAM", help="The program.")] = PROGRAM,
     plugins: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of Mosquitto's plugins.")] = None,
+    at: Annotated[
+        Path | None, typer.Option("--at", metavar="DIR", help="Where the broker sees the folder: in a container.")
+    ] = None,
     host: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="A name or address of the broker; repeat for more.")
     ] = None,
@@ -80,7 +83,8 @@ def broker_config(
         port=port,
         bind=bind,
         user=user,
-        plugins=(plugins or find_plugins(*list_plugins(release))).absolute(),
+        plugins=plugins or find_plugins(*list_plugins(release)),
+        at=at,
         limits=BrokerLimits(handlers, max_body_bytes),
         given=_read_given(ca, certificate, key),
     )

@@ -56,15 +56,13 @@ def options_of(folder: BrokerFolder, register: Register, role: str, client_id: s
     """Return how a role connects, from the files of its part. Raises ``ConfigError``."""
     part, identity = folder.part(role), register.identity
     try:
-        named = (part / "username").read_text().strip() if identity.has_password else ""
-        password = (part / "password").read_text().strip() if identity.has_password else ""
+        login = (part / "login").read_text().strip() if identity.has_password else ""
     except OSError as error:
         raise ConfigError([f"{error.filename} cannot be read ({error.strerror}): run it as root"]) from error
     return BusOptions(
         url=f"mqtts://{register.hosts[0]}:{register.port}",
         client_id=client_id,
-        username=named,
-        password=password,
+        password=login,
         ca=str(part / "ca.pem"),
         certificate=str(part / "certificate.pem") if identity.has_certificate else "",
         key=str(part / "key.pem") if identity.has_certificate else "",

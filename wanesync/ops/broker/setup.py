@@ -51,7 +51,10 @@ class Issued:
 
 @dataclass(frozen=True, slots=True)
 class BrokerSetup:
-    """What a broker is to be. ``hosts``: the names and addresses it is called by, the first for the parts."""
+    """What a broker is to be. ``hosts``: the names and addresses it is called by, the first for the parts.
+
+    ``at``: where the broker itself sees the folder, None: here.
+    """
 
     release: Release
     identity: Identity
@@ -60,6 +63,7 @@ class BrokerSetup:
     bind: str
     user: str
     plugins: Path
+    at: Path | None = None
     limits: BrokerLimits = field(default_factory=BrokerLimits)
     given: GivenServer | None = None
 
@@ -179,8 +183,7 @@ def write_issued(folder: BrokerFolder, issued: Issued) -> None:
         folder.write_for_part(role, "key.pem", issued.pair.key)
         folder.write_for_part(role, "certificate.pem", issued.pair.certificate)
     if issued.client.password:
-        folder.write_for_part(role, "password", issued.client.password + "\n")
-    folder.write_for_part(role, "username", issued.client.username + "\n")
+        folder.write_for_part(role, "login", f"{issued.client.username}:{issued.client.password}\n")
 
 
 def describe_bus(folder: BrokerFolder, register: Register, role: str) -> str:
@@ -196,8 +199,7 @@ def _bus_lines(part: Path, register: Register, role: str) -> Iterator[str]:
         yield f"name = {json.dumps(_queue_name(part))}"
     yield f"ca = {json.dumps(str(part / 'ca.pem'))}"
     if register.identity.has_password:
-        yield f"username = {json.dumps(f'file:{part}/username')}"
-        yield f"password = {json.dumps(f'file:{part}/password')}"
+        yield f"password = {json.dumps(f'file:{part}/login')}"
     if register.identity.has_certificate:
         yield f"certificate = {json.dumps(str(part / 'certificate.pem'))}"
         yield f"key = {json.dumps(str(part / 'key.pem'))}"
@@ -218,7 +220,7 @@ def _options(setup: BrokerSetup) -> BrokerOptions:
 
 
 def _files(folder: BrokerFolder, setup: BrokerSetup) -> BrokerFiles:
-    absolute = BrokerFolder(folder.root.absolute(), folder.user)
+    absolute = BrokerFolder(setup.at or folder.root.absolute(), folder.user)
     return BrokerFiles(
         authority=absolute.client_authority,
         certificate=absolute.server / "certificate.pem",
