@@ -39,8 +39,7 @@ locals {
       WANESYNC_CREATE__CONTACTS   = "none"
     },
     local.uses_broker ? {
-      WANESYNC_BUS__URL      = var.broker_url
-      WANESYNC_BUS__USERNAME = "wanesync-${side}-handler"
+      WANESYNC_BUS__URL = var.broker_url
     } : {}
   ) }
   readers = { for pair in flatten([for side, names in local.secrets : [
