@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 from unittest.mock import patch
 
@@ -20,6 +21,7 @@ from wanesync.core.model import Side
 from wanesync.store import Store, Tx, make_key, open_store
 from wanesync.store import database as store_module
 from wanesync.store.clock import DatabaseClock
+from wanesync.store.key_source import FileKeys, create_key_file, replace_key_file
 from wanesync.store.queries import Dialect, Migration, load_migrations
 from wanesync.store.session import MIGRATIONS_TABLE
 
@@ -155,6 +157,16 @@ def test_a_new_key_takes_over_and_addresses_are_still_found(database_url: str) -
     alone = open_store(database_url, [new])
     assert alone.hmac("ann@example.com") == hashed, "the index key was sealed anew"
     alone.close()
+
+
+def test_a_store_without_heartbeats_looks_which_key_is_to_encrypt(database_url: str, tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    create_key_file(path, *KEYS)
+    with closing(open_store(database_url, FileKeys(path), migrate=True)) as store:
+        replace_key_file(path, [make_key("k002"), *KEYS])
+        store._keys_checked_s = float("-inf")
+        with store.transaction():
+            assert store.encryption.sealing == "k002"
 
 
 @pytest.mark.parametrize("url", ["", "sqlite:", "mysql://h/d", "wanesync.db", "postgresql://h:port/d"])
