@@ -118,6 +118,7 @@ def build_intake(
     """
     if not verified:
         config.require(*(HOOK_SECRETS[side] for side in sides))
+    store.check_keys()
     pins = read_pins(config, store)
     if not pins.portal or not pins.mode:
         raise ConfigError(["whose webhooks these are is not known yet: run wanesync init once"])

@@ -90,6 +90,7 @@ def build_runtime(
     """
     sides = frozenset(sides)
     config.require(*(API_KEYS[side] for side in sorted(sides)))
+    store.check_keys()
     pins = read_pins(config, store)
     waits = find_pinned(store) if patient else frozenset()
     fields, rng = FieldMap(config.specs), random.SystemRandom()

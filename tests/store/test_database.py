@@ -169,6 +169,18 @@ def test_a_store_without_heartbeats_looks_which_key_is_to_encrypt(database_url: 
             assert store.encryption.sealing == "k002"
 
 
+def test_a_process_without_the_key_that_others_use_does_not_begin(database_url: str) -> None:
+    with (
+        closing(open_store(database_url, KEYS, migrate=True)) as behind,
+        closing(open_store(database_url, [make_key("k002"), *KEYS])) as ahead,
+    ):
+        behind.check_keys()
+        ahead.run(lambda tx: tx.processes.beat("ahead", "stripe", tx.now_ms))
+        ahead.check_keys()
+        with pytest.raises(ConfigError, match="key k002"):
+            behind.check_keys()
+
+
 @pytest.mark.parametrize("url", ["", "sqlite:", "mysql://h/d", "wanesync.db", "postgresql://h:port/d"])
 def test_an_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises((ConfigError, DatabaseUnavailable)):

@@ -177,6 +177,14 @@ class Store:
             with self._database.session(self._context, writing=False) as session:
                 encryption.agree(Processes(session).key_reports())
 
+    def check_keys(self) -> None:
+        """Raises ConfigError if another process encrypts with a key that this one has not."""
+        with self.reading() as tx:
+            unknown = self.encryption.find_unknown(tx.processes.key_reports())
+        if unknown:
+            text = f"another process encrypts with key {unknown}, which this one has not, or with another content"
+            raise ConfigError([f"{text}: give both the same [security] keys or key_file (wanesync keys status)"])
+
     @contextmanager
     def transaction(self) -> Iterator[Tx]:
         """Reads and writes; committed on normal exit, rolled back on an exception. Raises DatabaseUnavailable."""

@@ -129,6 +129,12 @@ class Encryption:
         """The id of a configured key with its fingerprint, as heartbeats report it."""
         return self._ring.names[key_id]
 
+    def find_unknown(self, reports: Iterable[str]) -> str:
+        """The id of a key that another process encrypts with and this one has not, by their heartbeats; "" if none."""
+        mine = set(self._ring.names.values())
+        used = (report.split()[0] for report in reports if report)
+        return next((name.partition("/")[0] for name in used if name not in mine), "")
+
     def agree(self, reports: Iterable[str]) -> None:
         """Encrypts with the first key that every process has, by their heartbeats; without one, as before.
 
