@@ -7,6 +7,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+AUDIT := .venv-audit
 # The check for a newer pip costs time and is no concern of ours; errors of pip are shown.
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 LOCK := pip compile --quiet $(if $(UPGRADE),--upgrade) --universal --python-version 3.11 --generate-hashes \
@@ -29,6 +30,8 @@ help:
 	@echo 'make mutants [SEEDS=N]                 how soon the simulator finds each planted defect'
 	@echo 'make chaos KILLS=N [SEED=K] [DATABASE=sqlite|postgres|both]   kill real processes under traffic, and check'
 	@echo 'make bench       the web door, a steady load and the burst on this machine (minutes); more: tests/bench/README.md'
+	@echo 'make sbom        the installed parts with their hashes, as CycloneDX: dist/wanesync-sbom.json'
+	@echo 'make audit       bandit, security rules, known vulnerabilities where their service can be reached'
 	@echo 'make lock [UPGRADE=1]   write the two lock files anew, with UPGRADE=1 from the newest releases'
 	@echo 'make clean       remove what these commands made'
 
@@ -93,6 +96,23 @@ fmt: $(VENV)/.dev
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
+# A list of what is installed from requirements.lock, with its hashes, licences and dependencies (CycloneDX 1.6).
+.PHONY: sbom
+sbom: $(VENV)/.runtime $(AUDIT)/.made
+	@mkdir -p dist
+	@$(AUDIT)/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type application --sv 1.6 \
+		--output-reproducible --of JSON $(BIN)/python | $(BIN)/python .ci/supply_chain.py sbom requirements.lock > dist/wanesync-sbom.json
+	@echo 'dist/wanesync-sbom.json'
+
+# Findings of ruff's S rules and of bandit that no reason answers, and known vulnerabilities of what is locked.
+.PHONY: audit
+audit: $(VENV)/.dev $(AUDIT)/.made
+	@$(BIN)/ruff check --select S wanesync
+	@{ $(AUDIT)/bin/bandit --quiet --recursive --configfile pyproject.toml --format json wanesync || true; } \
+		| $(BIN)/python .ci/supply_chain.py bandit
+	@{ timeout 120 $(AUDIT)/bin/pip-audit --requirement requirements.lock --require-hashes --disable-pip --progress-spinner off \
+		--format json 2> /dev/null || true; } | $(BIN)/python .ci/supply_chain.py known
+
 # uv resolves; it is no part of the program, so it lives in an environment of its own for the moment.
 .PHONY: lock
 lock:
@@ -103,11 +123,12 @@ lock:
 	"$$tools/bin/uv" $(LOCK) deploy/aws/requirements.in --constraint requirements.lock --output-file deploy/aws/requirements.txt; \
 	for rivals in queues join; do \
 		"$$tools/bin/uv" $(LOCK) tests/bench/requirements-$$rivals.in --output-file tests/bench/requirements-$$rivals.txt; \
-	done
+	done; \
+	"$$tools/bin/uv" $(LOCK) .ci/requirements-audit.in --output-file .ci/requirements-audit.txt
 
 .PHONY: clean
 clean:
-	@rm -rf $(VENV) .venv-queues .venv-join build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) $(AUDIT) .venv-queues .venv-join build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find wanesync tests -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # An environment is as new as the lock file it was made from: the stamps hold the lock's hash.
@@ -117,6 +138,11 @@ $(VENV)/.runtime: requirements.lock pyproject.toml | $(BIN)/python
 $(VENV)/.dev: requirements-dev.lock pyproject.toml | $(BIN)/python
 	@$(call install,requirements-dev.lock)
 	@cp $@ $(VENV)/.runtime
+
+$(AUDIT)/.made: .ci/requirements-audit.txt | $(BIN)/python
+	@rm -rf $(AUDIT); $(PYTHON) -m venv $(AUDIT)
+	@$(AUDIT)/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes --requirement $<
+	@touch $@
 
 # The project itself is built without an index: hatchling comes from the lock.
 define install
