@@ -212,6 +212,23 @@ def test_with_a_backlog_slots_are_reserved_seldom_and_many_at_once(
     assert rested == rests
 
 
+def test_wake_ups_that_find_no_work_delay_the_next_look(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker, woken = bench.worker, [True] * 10 + [False, True]
+    monkeypatch.setattr(worker.runtime.store, "wait_for_work", lambda _ms, _lane: woken.pop(0))
+    rested = []
+    while woken:
+        began_ms = bench.clock.monotonic_ms()
+        assert not worker._has_work(STRIPE)
+        worker._wait_for_work(STRIPE)
+        rested.append(bench.clock.monotonic_ms() - began_ms)
+    assert rested == [0, 0, 10, 20, 30, 40, 50, 60, 60, 60, 0, 0]
+    worker.lanes[STRIPE].idle_wakes = 9
+    with bench.play.world.store.transaction() as tx:
+        tx.jobs.put(JobRequest(STRIPE, JobKind.WRITE, "contact:1"))
+    assert worker._has_work(STRIPE)
+    assert worker.lanes[STRIPE].idle_wakes == 0
+
+
 def test_every_class_has_its_turn_whatever_else_waits(bench: Bench) -> None:
     lane, store = bench.worker.lanes[STRIPE], bench.play.world.store
     keys = {Priority.LIVE: "contact:1", Priority.LIVE_BULK: "contact:2", Priority.BULK: "contact:3"}

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from wanesync.core.change_guard import HeldValue
+from wanesync.core.evidence.answers import Settled
 from wanesync.core.fields import FieldMap
 from wanesync.core.jobs import WaitCode
 from wanesync.core.merge import DifferPolicy
@@ -22,7 +23,6 @@ from wanesync.core.model import (
     Note,
     NoteCode,
     PendingWrite,
-    Record,
     RecordRef,
     Side,
     StoredRecord,
@@ -84,7 +84,7 @@ class PlanContext:
     round. ``unusable``: fields whose HubSpot property is missing or read-only; ``blocked``: sides on which nothing can
     be created (docs/correctness.md#start-checks). ``listed``: both sides have been listed once completely.
     ``arriving``: another transaction stores a stale record's new copy at this moment, so that neither sees both.
-    ``generation``: number of the next create attempt. ``answers``: creation's id -> the record as its answer showed it.
+    ``generation``: number of the next create attempt. ``answers``: creation's id -> what its answer settled.
     """
 
     key: str
@@ -99,7 +99,7 @@ class PlanContext:
     held: Mapping[str, Mapping[str, HeldValue]] = field(default_factory=dict)
     paused: Mapping[str, str] = field(default_factory=dict)
     stopped: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    answers: Mapping[str, Record] = field(default_factory=dict)
+    answers: Mapping[str, Settled] = field(default_factory=dict)
     unusable: frozenset[str] = frozenset()
     redefined: Mapping[str, int] = field(default_factory=dict)
     blocked: frozenset[Side] = frozenset()

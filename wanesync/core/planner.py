@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from wanesync.core.evidence.answers import Settled, settle_answer, settle_found
+from wanesync.core.evidence.answers import Settled, settle_found
 from wanesync.core.fields import FieldMap
 from wanesync.core.ids import OUR_IDS
 from wanesync.core.jobs import WaitCode
@@ -306,10 +306,7 @@ class Planner:
 
     def _settle_create(self, pending: PendingWrite, made: StoredRecord) -> Settled:
         """Compare what a creation sent with its answer, or with the record found where no answer came."""
-        answer = self.context.answers.get(pending.id)
-        if answer is not None:
-            return settle_answer(pending, answer, self.rules.fields)
-        return settle_found(pending, made.record, self.rules.fields)
+        return self.context.answers.get(pending.id) or settle_found(pending, made.record, self.rules.fields)
 
     def _choose_primary(self, contact: StoredRecord) -> None:
         """Keep the contact's one primary link, else choose one: a billed customer, then the newest.

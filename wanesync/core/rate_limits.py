@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
 from enum import StrEnum
+from functools import cache
 
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.model import Side
@@ -106,10 +107,15 @@ class SlotRequest:
 
     def scopes(self, side: Side) -> tuple[str, ...]:
         """Return the narrower scopes it counts in, whether they have a limit or not."""
-        if side is Side.HUBSPOT:
-            return (SEARCH,) if self.operation == SEARCH_OPERATION else ()
-        own = (f"{side}:{self.operation}",) if self.operation else ()
-        return (*own, BULK) if self.bulk else own
+        return _name_scopes(side, self.operation, self.bulk)
+
+
+@cache
+def _name_scopes(side: Side, operation: str, bulk: bool) -> tuple[str, ...]:
+    if side is Side.HUBSPOT:
+        return (SEARCH,) if operation == SEARCH_OPERATION else ()
+    own = (f"{side}:{operation}",) if operation else ()
+    return (*own, BULK) if bulk else own
 
 
 # -- what an answer changes

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from wanesync.core.errors import CallError
+from wanesync.core.evidence.answers import Settled
 from wanesync.core.jobs import Job, Priority
 from wanesync.core.model import PendingWrite, Record, Side
 from wanesync.core.rate_limits import SlotRequest
@@ -67,7 +68,7 @@ class PlanningRound:
     were read again before this round. ``resend``: open creates, to be sent as they were together with this round's
     writes. ``origins``: whose value a suspect one turned out to be. ``held``: job id -> keys it has locked besides its
     own. ``ended``: ids of the jobs for which this round left nothing to do.
-    ``answers``: creation's id -> the record as its answer showed it.
+    ``answers``: creation's id -> what its answer settled.
     """
 
     key_of: dict[str, str]
@@ -77,7 +78,7 @@ class PlanningRound:
     origins: Origins = field(default_factory=Origins)
     held: dict[str, set[str]] = field(default_factory=dict)
     ended: set[str] = field(default_factory=set)
-    answers: dict[str, Record] = field(default_factory=dict)
+    answers: dict[str, Settled] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

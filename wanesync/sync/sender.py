@@ -215,7 +215,7 @@ def commit_written(
             planning.key_of[job.id] = job.key
         else:
             if not found:
-                planning.answers[pending.id] = record
+                planning.answers[pending.id] = settled
             ends = {pending.side: record.id, pending.side.other: survivors.get(pending.source_id, pending.source_id)}
             planning.key_of[job.id] = contact_key(ends[Side.HUBSPOT])
             wanted[job.token] = {job.key, planning.key_of[job.id], customer_key(ends[Side.STRIPE])}

@@ -62,7 +62,7 @@ class Lane:
 
     ``claimed``: number of jobs claimed in the last round, whether or not they led to calls. ``held``: kinds whose
     bulk jobs are not claimed now, because a limit has no slots for them. ``claim_number``, ``hand_out_number``: count
-    claims and hand-outs, for the shares of kinds and priorities.
+    claims and hand-outs, for the shares of kinds and priorities. ``idle_wakes``: wake-ups in a row that found no work.
     """
 
     runtime: Runtime
@@ -77,6 +77,7 @@ class Lane:
     size: ClaimSize = field(default_factory=ClaimSize)
     claim_number: int = 0
     hand_out_number: int = 0
+    idle_wakes: int = 0
 
     @classmethod
     def of(cls, runtime: Runtime, side: Side) -> Lane:

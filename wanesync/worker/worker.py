@@ -35,7 +35,7 @@ DRAIN_POLL_MS = 20
 """How often a process that stops checks whether its calls are done (our choice)."""
 STOPPING_BEAT_DELAY_MS = 50
 """Pause of the heartbeat loop while the process stops, when it no longer waits for the stop signal."""
-CHECKPOINT_INTERVAL_MS = 500
+CHECKPOINT_INTERVAL_MS = 1_000
 """How often SQLite's write-ahead log is moved into its file, outside any commit."""
 DATABASE_RETRY_S = 1
 """Pause after an error of the database, or of our own code."""
@@ -50,6 +50,9 @@ PREPARE_MS = 30
 """A call is prepared so long before its slot: planning a batch takes about as long."""
 MIN_SLOT_POLL_MS, MAX_SLOT_POLL_MS = 10, 40
 """How long a lane waits for a slot before it looks again: a more urgent job may have come."""
+FREE_WAKES, IDLE_WAKE_DELAY_MS, MAX_WAKE_DELAY_MS = 2, 10, 60
+"""Each further wake-up in a row that finds no work delays the next look by 10 ms more, up to 60 ms: other processes may
+commit dozens of times in a second, and each commit wakes every lane."""
 HUBSPOT_DEFERRAL_MS = 120
 """How long HubSpot's next call waits while many calls wait for Stripe: a later read carries more records."""
 
@@ -296,16 +299,22 @@ class Worker:
         return len(self.lanes[side].waiting) * 2 >= PREPARED_CALLS[side]
 
     def _has_work(self, side: Side) -> bool:
+        lane = self.lanes[side]
         with self.runtime.store.read_statementwise() as tx:
-            best = self.lanes[side].next_claimable(tx)
+            best = lane.next_claimable(tx)
+        lane.idle_wakes = 0 if best is not None else lane.idle_wakes
         self.in_flight.note_next(side, suspect=best is not None and best.rescues >= POISON_ALONE_RESCUES)
         return best is not None
 
     def _wait_for_work(self, side: Side) -> None:
         with self.runtime.store.read_statementwise() as tx:
             wait_ms = self.lanes[side].find_wait_ms(tx)
-        if not self.stopping.is_set():
-            self.runtime.store.wait_for_work(wait_ms, side)
+        if self.stopping.is_set():
+            return
+        lane = self.lanes[side]
+        lane.idle_wakes = lane.idle_wakes + 1 if self.runtime.store.wait_for_work(wait_ms, side) else 0
+        if lane.idle_wakes > FREE_WAKES:
+            self._sleep_ms(min(IDLE_WAKE_DELAY_MS * (lane.idle_wakes - FREE_WAKES), MAX_WAKE_DELAY_MS))
 
     # -- calls
 

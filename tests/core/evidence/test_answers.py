@@ -219,7 +219,12 @@ def test_a_link_starts_from_what_the_answer_of_its_creation_held() -> None:
     source = contact(email=ADA, other_id="cus_1", city="Bonn am Rhein")
     made = customer(email=ADA, other_id="1", city="Bonn am")
     pending = write_of(STRIPE, WriteKind.CREATE, city=Change("", "Bonn am Rhein", "Bonn am Rhein"))
-    outcome = run(context("contact:1", source, made, creates=[pending], answers={"own": made}), RULES)
+    outcome = run(
+        context(
+            "contact:1", source, made, creates=[pending], answers={"own": settle_answer(pending, made, RULES.fields)}
+        ),
+        RULES,
+    )
     assert outcome.links["new-0"].base["city"] == ("Bonn am Rhein", "Bonn am")
     assert [c.kind for c, _ in outcome.conflicts] == ["not_taken", "not_taken"]
     assert not outcome.actions
