@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -43,3 +44,13 @@ def refuse() -> Refuse:
         return problem
 
     return refused
+
+
+@pytest.fixture(autouse=True)
+def _no_log_holds_a_secret(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """At any level: the clients' own debug lines hold whole answers."""
+    with caplog.at_level(logging.DEBUG):
+        yield
+    # Not those of the tests' own clients.
+    ours = [record for record in caplog.get_records("call") if record.threadName == "secrets-manager"]
+    assert not [record for record in ours if "sk_test_" in record.getMessage()]
