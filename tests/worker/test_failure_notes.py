@@ -43,7 +43,7 @@ def test_failures_of_a_process_that_was_killed_are_forgotten(store: Store, clock
     with store.reading() as tx:
         assert [one.times for one in tx.failed_batches.all()] == [1]
     clock.advance(2 * 86_400_000)
-    store.run(lambda tx: tx.processes.remove("w9"))
+    store.run(lambda tx: tx.processes.remove_obsolete())
     clock.ms -= 2 * 86_400_000
     with store.reading() as tx:
         assert tx.failed_batches.all() == []
