@@ -1,4 +1,4 @@
-"""A contact of HubSpot becomes a customer of Stripe, and back, with webhooks that a function of AWS Lambda receives."""
+"""A contact of HubSpot becomes a customer of Stripe with webhooks that a function of AWS Lambda receives."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.bus_parts import BUS_KEY
 from tests.support.database_roles import made_roles
 from tests.support.lambda_instance import LambdaInstance
-from tests.support.stage import Stage
+from tests.support.mosquitto import running
+from tests.support.stage import HUBSPOT_SECRET, Stage
+from wanesync.bus.seal_keys import derive_part_key
 from wanesync.core.model import Side
+from wanesync.core.roles import Role as Part
+from wanesync.sandbox.stand_in import WebhookTarget
 from wanesync.store import open_store
 from wanesync.store.roles.matrix import Role
 
@@ -35,3 +40,31 @@ def test_a_function_with_the_least_rights_stores_webhooks_in_postgres_and_worker
         stage.rest()
         assert set(function.answers) == {200}
         assert "receives webhooks" not in str(stage.ask("status")["alarms"])
+
+
+def test_a_function_that_has_no_database_hands_webhooks_to_the_queue_process(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        running(tmp_path / "broker") as broker,
+        Stage(sqlite_url, tmp_path, more=f'[bus]\nurl = "{broker.url}"\n') as stage,
+        LambdaInstance() as function,
+    ):
+        variables = {
+            "HUBSPOT__WEBHOOK_SECRET": HUBSPOT_SECRET,
+            "SERVER__PUBLIC_URL": function.url,
+            "BUS__URL": broker.url,
+            "BUS__SEAL_KEY": derive_part_key(BUS_KEY, Part.HUBSPOT_HANDLER),
+            "CREATE__CUSTOMERS": "none",
+            "CREATE__CONTACTS": "none",
+        }
+        for name, value in variables.items():
+            monkeypatch.setenv(f"WANESYNC_{name}", value)
+        stage.start("queue", WANESYNC_BUS__SEAL_KEY=BUS_KEY).first_line()
+        stage.reconcile()
+        target = WebhookTarget(f"{function.url}/webhooks/hubspot", HUBSPOT_SECRET)
+        stage.sandbox.set_target(Side.HUBSPOT, target)
+        stage.work()
+        stage.edit(Side.HUBSPOT, "create", email="ada@example.com", firstname="Ada", lastname="Lovelace")
+        stage.until(lambda: stage.customer("ada@example.com"), "the contact is a customer")
+        assert set(function.answers) == {200}
