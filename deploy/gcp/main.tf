@@ -40,10 +40,13 @@ locals {
     },
     local.uses_broker ? {
       WANESYNC_BUS__URL = var.broker_url
+      WANESYNC_BUS__CA  = "/authorities/ca.pem"
     } : {}
   ) }
+  # The authority of the broker, or of Postgres; the address of the database names the file.
+  authority = local.uses_broker ? "wanesync-bus-ca" : "wanesync-postgres-ca"
   readers = { for pair in flatten([for side, names in local.secrets : [
-    for name in values(names) : { side = side, secret = name }
+    for name in concat(values(names), [local.authority]) : { side = side, secret = name }
   ]]) : "${pair.side} ${pair.secret}" => pair }
 }
 
@@ -88,12 +91,28 @@ resource "google_cloud_run_v2_service" "door" {
       }
     }
 
+    volumes {
+      name = "authorities"
+      secret {
+        secret = local.authority
+        items {
+          version = "latest"
+          path    = "ca.pem"
+        }
+      }
+    }
+
     containers {
       image   = var.image
       command = ["python", "-m", "wanesync.serverless.container"]
 
       ports {
         container_port = 8080
+      }
+
+      volume_mounts {
+        name       = "authorities"
+        mount_path = "/authorities"
       }
 
       resources {

@@ -38,6 +38,7 @@ Connection = psycopg.Connection[TupleRow]
 
 _POOL_SIZE = 24
 """Connections of one process at most (our choice)."""
+_POOL_WORKERS = 3  # threads that make connections: the default of psycopg_pool
 _POOL_TIMEOUT_S = 2.0  # as BUSY_TIMEOUT_MS of SQLite: the web doors answer 503 after it
 _LISTEN_POLL_S = 0.5  # longest time until the listener ends after stop()
 _MIGRATION_LOCK = 7_265_001  # any number that only these migrations use
@@ -188,6 +189,7 @@ class PostgresDatabase(Database):
             kwargs={"autocommit": True, "connect_timeout": 5},
             min_size=1,
             max_size=1 if pooled else _POOL_SIZE,
+            num_workers=1 if pooled else _POOL_WORKERS,
             timeout=_POOL_TIMEOUT_S,
             configure=self._configure,
             open=True,
