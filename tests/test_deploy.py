@@ -253,7 +253,8 @@ def check_variables(names: Iterable[str]) -> None:
     values = {
         **dict.fromkeys(names, ""), **CONFIG, "WANESYNC_DATABASE": "sqlite:x.db", "WANESYNC_HUBSPOT__PORTAL_ID": "3",
         "WANESYNC_BUS__URL": "mqtts://broker:8883", "WANESYNC_BUS__USERNAME": "door",
-        "WANESYNC_BUS__PASSWORD": "password", "WANESYNC_BUS__CA": "ca.pem", "WANESYNC_BUS__SEAL_KEY": CONFIG["WANESYNC_SECURITY__KEYS"],
+        "WANESYNC_BUS__PASSWORD": "password", "WANESYNC_BUS__CA": "ca.pem",
+        "WANESYNC_BUS__SEAL_KEY": CONFIG["WANESYNC_SECURITY__KEYS"],
     }  # fmt: skip
     load(None, values, uses=())
 
