@@ -177,7 +177,7 @@ def test_links_of_a_document_lead_to_files(path: Path) -> None:
 def test_continuous_integration_runs_what_a_person_runs() -> None:
     script = ROOT / ".ci" / "run"
     assert script.stat().st_mode & 0o111
-    assert script.read_text().splitlines()[-2:] == ["make test", "make wheel-test"]
+    assert script.read_text().splitlines()[-3:] == ["make test", "make audit", "make wheel-test"]
 
 
 def test_help_names_every_door_of_the_makefile() -> None:
