@@ -68,9 +68,9 @@ class PooledClient(stripe.HTTPClient):
         self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any = None, **_: Any
     ) -> tuple[Any, int, Mapping[str, str]]:
         """The body's bytes, the status and the headers of the answer. Raises stripe.APIConnectionError."""
+        self._gate()
         try:
             check_target(url, self._address)
-            self._gate()
             response = self._send(
                 method.upper(),
                 url,

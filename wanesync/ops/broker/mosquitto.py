@@ -90,6 +90,7 @@ def find_program(program: str = PROGRAM) -> Path:
 def detect_release(program: Path) -> Release:
     """Return the release line of a program. Raises ``ConfigError`` for one whose options are not known here."""
     try:
+        # The program that the operator named, or the one of the system's folders; fixed words.
         done = subprocess.run([program, "-h"], capture_output=True, text=True, timeout=ASK_S, check=False)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ConfigError([f"{program} does not name its version ({error}): give --version 2.0 or 2.1"]) from error
