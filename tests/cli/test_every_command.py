@@ -68,10 +68,10 @@ LISTS: dict[str, tuple[str, ...]] = {
     "keys rotate": ("keys", "rotate"),
     "keys rewrap": ("keys", "rewrap"),
     "keys remove": ("keys", "remove", f"none{SHORT}"),
+    "keys bus": ("keys", "bus", "queue"),
     "secrets check": ("secrets", "check"),
     "db migrate": ("db", "migrate"),
     "db prune": ("db", "prune", "--dry-run"),
-    "db roles --table": ("db", "roles", "--table"),
     "db roles": ("db", "roles"),
     "init": ("init",),
     "diff": ("diff", "--show-values"),
@@ -90,14 +90,19 @@ LISTS: dict[str, tuple[str, ...]] = {
     "broker revoke": ("broker", "revoke", SHORT, "--yes", "--dir", "/nonexistent"),
 }
 REFUSED = {"webhooks stripe create", "webhooks stripe remove", "webhooks hubspot write", "webhooks stripe list",
-           "keys rotate", "keys remove", "db roles"}  # fmt: skip
+           "keys rotate", "keys remove", "keys bus", "db roles"}  # fmt: skip
 OF_THE_BROKER = {"broker-config", "broker status", "broker rotate", "broker revoke"}
 """Commands that read no configuration of wanesync."""
 REFUSED |= OF_THE_BROKER
 """Commands that need what is not here (public address, key file, Postgres, broker): one line, exit code 2."""
-WITHOUT_CONFIGURATION = {"--version": ("--version",), "--help": ("--help",), "diff --help": ("diff", "--help")}
+WITHOUT_CONFIGURATION = {
+    "--version": ("--version",),
+    "--help": ("--help",),
+    "diff --help": ("diff", "--help"),
+    "db roles --table": ("db", "roles", "--table"),
+}
 ENDS = {0, 1, 2, 3, 4}
-KEEP_RUNNING = {"serve", "worker", "up", "demo", "sandbox", "bench"}
+KEEP_RUNNING = {"serve", "queue", "worker", "up", "demo", "sandbox", "bench"}
 """Commands that keep running, start programs or take minutes: tests/system has theirs."""
 
 
