@@ -177,20 +177,22 @@ class Rates(Table):
             return SlotAssignment(next_ms=max(ready_ms, tat_us // 1000 - SLOT_HORIZON_MS))
         if not self._replace_tat(scope, tat_us, new_tat_us):
             return SlotAssignment(next_ms=now_ms)
-        return self._reserve_narrow(due, requests, names)
+        return self._reserve_narrow(due, requests, names, arrivals)
 
-    def _reserve_narrow(self, due: Sequence[int], requests: Sequence[Sequence[str]], names: set[str]) -> SlotAssignment:
+    def _reserve_narrow(
+        self, due: Sequence[int], requests: Sequence[Sequence[str]], names: set[str], arrivals: _ArrivalTimes
+    ) -> SlotAssignment:
         """Assigns reserved slots of the side to requests, and reserves their slots of the narrower scopes.
 
         A narrower slot that another process has reserved meanwhile is left out.
         """
         while True:
-            arrivals = self._read(names)
             chosen, new_tats = match_requests(due, requests, arrivals)
             if all(self._replace_tat(name, arrivals[name][1], tat_us) for name, tat_us in new_tats.items()):
                 left = [request for index, request in enumerate(requests) if index not in {at for at, _ in chosen}]
                 after = {name: (rate, new_tats.get(name, tat_us)) for name, (rate, tat_us) in arrivals.items()}
                 return SlotAssignment(chosen, _ready_ms(left, after, self._session.now_ms) if left else 0)
+            arrivals = self._read(names)
 
     def hold(self, scope: str, wait_ms: int) -> bool:
         """Gives out no slots of a scope for this time, which the vendor asked for; returns whether that is longer.
