@@ -14,19 +14,18 @@ from tests.simulation.postgres_store import SETTINGS
 from wanesync.bench.postgres_cluster import temporary_cluster
 from wanesync.store.roles.matrix import MATRIX, Role, Rows, Rule, Verb
 
-SEED = 140_000_029
-"""In it Stripe's lane settles a creation on HubSpot whose answer was lost."""
+SEED = 140_000_007
 
 
 @pytest.mark.parametrize("hides", [False, True])
 def test_a_change_that_a_rule_hides_is_found(hides: bool) -> None:
     rows = MATRIX["pending_writes"]
-    access = rows[Role.STRIPE_WORKER]
-    narrow: Mapping[Role, object] = {
+    access = rows[Role.HUBSPOT_WORKER]
+    wrong: Mapping[Role, object] = {
         **rows,
-        Role.STRIPE_WORKER: {**access, Verb.UPDATE: Rule(access[Verb.UPDATE].columns, "side = 'stripe'")},
+        Role.HUBSPOT_WORKER: {**access, Verb.UPDATE: Rule(access[Verb.UPDATE].columns, "side = 'stripe'")},
     }
-    changed = {"pending_writes": cast("Rows", narrow)} if hides else {}
+    changed = {"pending_writes": cast("Rows", wrong)} if hides else {}
     with (
         patch.dict(cast("dict[str, Rows]", MATRIX), changed),
         temporary_cluster(SETTINGS) as cluster,
@@ -34,4 +33,6 @@ def test_a_change_that_a_rule_hides_is_found(hides: bool) -> None:
     ):
         violations = play_seed(SEED, None, also=LANES).violations
     assert parts.statements > 50
-    assert violations[:1] == (["record_result changed 0 of 1 rows as stripe_worker"] if hides else [])
+    hidden = [text for text in violations if "changed 0 of" in text and text.endswith("as hubspot_worker")]
+    assert bool(hidden) is hides
+    assert hides or not violations
