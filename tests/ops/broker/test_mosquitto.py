@@ -110,6 +110,7 @@ def test_a_missing_program_and_missing_plugins_say_what_to_do(tmp_path: Path) ->
         detect_release(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_installed_program_and_its_plugins_are_found() -> None:
     release = detect_release(find_program(FOUND))
     assert (find_plugins(*list_plugins(release)) / DYNAMIC_SECURITY).is_file()

@@ -64,6 +64,7 @@ def test_a_broker_that_does_not_run_and_certificates_that_end_are_named(
     assert len(list_certificates(broker)) == 2 + len(ROLES)
 
 
+@pytest.mark.slow
 def test_the_hardened_broker_of_the_tests_is_the_written_one(tmp_path: Path) -> None:
     """No test broker has a setting of its own."""
     broker = HardenedBroker(tmp_path)

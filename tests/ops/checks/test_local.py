@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from tests.support.certificates import Authority
 from tests.support.lanes import start_processes
+from wanesync.config.model import Config, Create, Server
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap, FieldSpec
 from wanesync.ops.checks.findings import State
 from wanesync.ops.checks.local import (
     check_alarms,
+    check_certificates,
     check_database,
     check_disk,
     check_files,
@@ -98,3 +102,14 @@ def test_files_of_a_database_that_others_can_read_are_named(tmp_path: Path) -> N
     ]  # fmt: skip
     path.chmod(0o604)
     assert any("the database" in finding.text for finding in check_files(None, f"sqlite:{path}"))
+
+
+def test_a_certificate_that_ends_soon_is_named_with_its_way_out(tmp_path: Path) -> None:
+    create = Create(customers="all", contacts="all")
+    assert list(check_certificates(Config(create=create))) == []
+    for days, state in ((13, State.WARN), (20, State.OK)):
+        pair = Authority(tmp_path).issue("localhost", valid_for=timedelta(days=days))
+        server = Server(certificate=str(pair.certificate), key=str(pair.key))
+        (finding,) = check_certificates(Config(create=create, server=server))
+        assert (finding.check, finding.state) == ("certificates", state)
+        assert ("put the renewed one there" in finding.fix) is (state is State.WARN)
