@@ -248,6 +248,16 @@ def test_a_function_of_aws_is_set_by_keys_that_exist_and_reads_the_secrets_of_it
     assert statement["Resource"].endswith(f"secret:${{SecretPrefix}}/{side}/*")
 
 
+def test_the_package_of_aws_has_the_locked_versions_with_their_hashes() -> None:
+    text = (DEPLOY / "aws" / "requirements.txt").read_text()
+    pins = dict(re.findall(r"(?m)^([a-z0-9-]+)==([^\s;]+)", text))
+    locked = dict(re.findall(r"(?m)^([a-z0-9-]+)==([^\s;]+)", (DEPLOY.parent / "requirements.lock").read_text()))
+    assert pins.items() <= locked.items()
+    assert not {"hubspot-api-client", "stripe", "typer", "uvicorn"} & pins.keys()
+    assert len(re.findall(r"--hash=sha256:", text)) >= len(pins)
+    assert "://" not in text
+
+
 def check_variables(names: Iterable[str]) -> None:
     """Check that the configuration has every key that these variables override."""
     values = {
