@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -44,13 +45,14 @@ class Parts:
     stage: Stage
     logins: RoleLogins
     broker: HardenedBroker
+    programs: list[Program] = field(default_factory=list)
 
     def start(self, role: Role, *arguments: str, name: str = "") -> Program:
         key = BUS_KEY if role is Role.QUEUE else derive_part_key(BUS_KEY, role)
         database = self.logins.address(LOGINS[role]) if role in LOGINS else "env:NOT_GIVEN"
         named = {"WANESYNC_BUS__NAME": name} if name else {}
         files = self.broker.files.part(role)
-        return self.stage.start(
+        program = self.stage.start(
             *arguments,
             WANESYNC_BUS__SEAL_KEY=key,
             WANESYNC_BUS__PASSWORD=f"file:{files / 'login'}",
@@ -58,6 +60,15 @@ class Parts:
             WANESYNC_DATABASE=database,
             **named,
         )
+        self.programs.append(program)
+        return program
+
+    def stop(self) -> None:
+        """End all of them."""
+        for program in self.programs:
+            program.signal(signal.SIGTERM)
+        for program in self.programs:
+            program.end()
 
 
 def aim(stage: Stage, side: Side, handler: Program) -> None:
@@ -79,7 +90,10 @@ def parts(postgres_databases: postgres.Databases, broker: HardenedBroker, tmp_pa
         logins = stack.enter_context(made_roles(stage.config.database))
         apply = ("db", "roles", "--apply", "--prefix", logins.target.prefix)
         assert stage.run(*apply, WANESYNC_DATABASE=logins.address(Login.MIGRATE)).returncode == 0
-        yield Parts(stage, logins, broker)
+        made = Parts(stage, logins, broker)
+        # Before their logins are removed.
+        stack.callback(made.stop)
+        yield made
 
 
 def test_edits_arrive_over_the_bus_while_a_queue_process_is_killed_and_its_login_is_rotated(

@@ -11,6 +11,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
@@ -40,6 +41,7 @@ SHORT_CONNECTION_S, SHORT_CONNECTIONS = 5, 3
 """So many connections in a row that lasted less show the same: Mosquitto 2.0 does not say why it ends one."""
 LOGIN = re.compile(r"([a-z-]+\.[0-9]+):(.+)")
 """A login as ``wanesync broker-config`` writes it."""
+CALLBACKS = ("on_pre_connect", "on_connect", "on_subscribe", "on_message", "on_publish", "on_disconnect")
 STOPPED = "this part has ended the connection"
 SENT = (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_NO_CONN)
 """What a message that is not refused returns; without a connection it is sent as soon as there is one."""
@@ -145,12 +147,17 @@ class BusClient:
         # until its number is used again.
         self._topic_of: dict[int, str] = {}
         self._loop: NetworkLoop | None = None
+        self._tls: ssl.SSLContext | None = None
+        self._used = False
         self._client = self._make_client()
 
     # -- life
 
     def start(self) -> None:
         """Begin to connect; returns at once."""
+        if self._used:
+            self._client = self._make_client()
+        self._used = True
         host, port = self.options.address
         properties = _properties(
             PacketTypes.CONNECT, SessionExpiryInterval=self.options.session_s, ReceiveMaximum=MAX_IN_FLIGHT
@@ -178,12 +185,14 @@ class BusClient:
         self.start()
 
     def _end(self) -> None:
-        """Disconnect, and take another client for the next connection; what was not sent is lost."""
+        """Disconnect; what was not sent is lost."""
         self.trouble = STOPPED
         if self._loop is not None:
             self._loop.stop()
             self._loop = None
-        self._client = self._make_client()
+            for name in CALLBACKS:
+                # Without references to us its memory is free at once.
+                setattr(self._client, name, None)
         self._stands, self.trouble = False, STOPPED
 
     def wait_ready(self, timeout_s: float) -> bool:
@@ -226,7 +235,7 @@ class BusClient:
             if not self._stands:
                 self._unacknowledged.append(message.number)
                 return
-        self._client.ack(message.number, 1)
+            self._client.ack(message.number, 1)
 
     # -- callbacks of paho, on its network thread
 
@@ -242,10 +251,11 @@ class BusClient:
         client.max_queued_messages_set(MAX_QUEUED)
         self._log_in(client, options.password)
         if options.is_encrypted:
-            client.tls_set_context(make_tls_context(options))
+            self._tls = make_tls_context(options)
+            client.tls_set_context(self._tls)
         # An error in one of ours would end the network thread for good.
         client.suppress_exceptions = True
-        client.on_pre_connect = lambda client, _data: self._take_password(client)
+        client.on_pre_connect = lambda client, _data: self._take_credential(client)
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
@@ -253,9 +263,15 @@ class BusClient:
         client.on_disconnect = self._on_disconnect
         return client
 
-    def _take_password(self, client: Client) -> None:
-        if self.options.find_password is not None:
-            self._log_in(client, self.options.find_password())
+    def _take_credential(self, client: Client) -> None:
+        """Take the password and the certificate of the moment for a connection that is about to be made."""
+        options = self.options
+        if options.find_password is not None:
+            self._log_in(client, options.find_password())
+        if self._tls is not None and options.certificate:
+            with suppress(OSError):
+                # While files are being replaced the ones before still count.
+                self._tls.load_cert_chain(options.certificate, options.key)
 
     def _log_in(self, client: Client, password: str) -> None:
         username, password = split_login(self.options.username, password)
@@ -290,11 +306,12 @@ class BusClient:
 
     def _stand(self) -> None:
         with self._ready:
+            # Before any other thread goes on, which may be one that is to stop this client.
+            for number in self._unacknowledged:
+                self._client.ack(number, 1)
+            self._unacknowledged.clear()
             self._stands, self.trouble = True, ""
-            waiting, self._unacknowledged = self._unacknowledged, []
             self._ready.notify_all()
-        for number in waiting:
-            self._client.ack(number, 1)
         self._connected()
 
     def _on_message(self, _client: Client, _data: object, message: MQTTMessage) -> None:
