@@ -17,16 +17,20 @@ from wanesync.bus.client import BusClient, BusOptions, Message
 from wanesync.ops.broker.certificates import utc_now
 from wanesync.ops.broker.credentials import Broker, open_broker, options_of
 from wanesync.ops.broker.folder import BrokerFolder
+from wanesync.ops.broker.limits import BrokerLimits
 from wanesync.ops.broker.mosquitto import Identity, detect_release, find_plugins, list_plugins
 from wanesync.ops.broker.setup import BrokerSetup, write_broker
 
 WAIT_S = 20.0
+DEFAULT_LIMITS = BrokerLimits()
 
 
 class HardenedBroker(Mosquitto):
     """A broker with TLS and roles; started by root it runs as user mosquitto."""
 
-    def __init__(self, folder: Path, identity: Identity = Identity.PASSWORD) -> None:
+    def __init__(
+        self, folder: Path, identity: Identity = Identity.PASSWORD, limits: BrokerLimits = DEFAULT_LIMITS
+    ) -> None:
         if not Path(FOUND).exists():
             raise FileNotFoundError("mosquitto is missing: apt-get install mosquitto")
         self.folder, self.port = folder, free_port()
@@ -40,6 +44,7 @@ class HardenedBroker(Mosquitto):
             bind="127.0.0.1",
             user="mosquitto",
             plugins=find_plugins(*list_plugins(release)),
+            limits=limits,
         )
         self.files = BrokerFolder(folder)
         write_broker(self.files, self.setup, utc_now())
@@ -79,10 +84,12 @@ class Listener:
 
 
 @contextmanager
-def hardened_broker(identity: Identity = Identity.PASSWORD) -> Iterator[HardenedBroker]:
+def hardened_broker(
+    identity: Identity = Identity.PASSWORD, limits: BrokerLimits = DEFAULT_LIMITS
+) -> Iterator[HardenedBroker]:
     """A broker that runs while the block lasts, in a folder that its own user can pass."""
     folder = Path(tempfile.mkdtemp(prefix="wanesync-broker-"))
-    broker = HardenedBroker(folder, identity)
+    broker = HardenedBroker(folder, identity, limits)
     broker.start()
     try:
         yield broker

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
+import warnings
 from pathlib import Path
 
 import pytest
 
+from tests.support.hardened_broker import HardenedBroker
 from tests.support.mosquitto import FOUND
 from wanesync.core.errors import ConfigError
 from wanesync.ops.broker.limits import BrokerLimits
@@ -114,3 +118,41 @@ def test_a_missing_program_and_missing_plugins_say_what_to_do(tmp_path: Path) ->
 def test_the_installed_program_and_its_plugins_are_found() -> None:
     release = detect_release(find_program(FOUND))
     assert (find_plugins(*list_plugins(release)) / DYNAMIC_SECURITY).is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("newest", "agreed"), [(ssl.TLSVersion.TLSv1_1, None), (ssl.TLSVersion.TLSv1_2, "TLSv1.2"), (None, "TLSv1.3")]
+)
+def test_a_real_broker_speaks_tls_1_2_and_1_3_alone(
+    broker: HardenedBroker, newest: ssl.TLSVersion | None, agreed: str | None
+) -> None:
+    context = ssl.create_default_context(cafile=broker.options("queue").ca)
+    # So that it is the broker that refuses the old version, not this side.
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        if newest is not None:
+            context.maximum_version = newest
+    with socket.create_connection(("127.0.0.1", broker.port)) as plain:
+        if agreed is None:
+            with pytest.raises(ssl.SSLError, match="PROTOCOL_VERSION"):
+                context.wrap_socket(plain, server_hostname="localhost")
+            return
+        with context.wrap_socket(plain, server_hostname="localhost") as shown:
+            assert shown.version() == agreed
+            name, *_ = shown.cipher() or ("",)
+            assert "GCM" in name or "CHACHA20" in name
+
+
+@pytest.mark.slow
+def test_a_real_broker_answers_nothing_without_tls(broker: HardenedBroker) -> None:
+    connect = bytes.fromhex("101000044d5154540502003c000003746f6d")
+    with socket.create_connection(("127.0.0.1", broker.port)) as plain:
+        plain.sendall(connect)
+        try:
+            answer = plain.recv(64)
+        except ConnectionResetError:
+            answer = b""
+    assert answer[:1] in (b"", b"\x15"), "closed, or a TLS alert"
