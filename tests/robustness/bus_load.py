@@ -42,7 +42,7 @@ from wanesync.bus.queue_process import HEARTBEAT_S
 from wanesync.core.model import Side
 from wanesync.store.database import Store, open_store
 
-REPEAT_S = 0.3
+REPEAT_S = 2.0
 """After this the vendor that is played repeats a webhook; the real ones wait for minutes."""
 RUN_LIMIT_S = 900
 

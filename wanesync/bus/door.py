@@ -24,7 +24,7 @@ from wanesync.core.roles import HANDLERS
 from wanesync.web.door_test import DoorMessage, Verdict, describe_message, find_nonce
 from wanesync.web.metrics import WebhookCounters
 
-REPEAT_AFTER_S = (1.0, 1.5)
+REPEAT_AFTER_S = (2.2, 1.4)
 """A message without an answer is sent again after these pauses: its queue process may have ended (docs/mqtt.md)."""
 EXPIRY_S = 3_600
 """How long the broker keeps a webhook for a queue process that is away (our choice); its sender repeats it."""
