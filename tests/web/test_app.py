@@ -47,7 +47,10 @@ def test_health_readiness_and_metrics() -> None:
     settings = WebSettings(
         public_url=PUBLIC_URL,
         ready=lambda: reasons[0],
-        gauges=lambda: {'wanesync_jobs{lane="stripe",state="ready"}': 12},
+        gauges=lambda: {
+            'wanesync_jobs{lane="stripe",state="ready"}': 12,
+            "wanesync_certificate_ends_seconds": 1798624546,
+        },
         shows_metrics=True,
     )
     with serve(settings, Memory()) as door:
@@ -65,6 +68,7 @@ def test_health_readiness_and_metrics() -> None:
     assert 'wanesync_webhooks_total{side="hubspot",status="401"} 1' in lines
     assert 'wanesync_events_stored_total{side="hubspot"} 2' in lines
     assert 'wanesync_jobs{lane="stripe",state="ready"} 12' in lines
+    assert "wanesync_certificate_ends_seconds 1798624546" in lines
 
 
 def test_probes_that_fail_say_so() -> None:

@@ -57,5 +57,5 @@ class WebhookCounters:
         lines.append("# TYPE wanesync_events_stored_total counter")
         for side, number in stored:
             lines.append(f'wanesync_events_stored_total{{side="{side}"}} {number}')
-        lines += (f"{name} {value:g}" for name, value in sorted(gauges.items()))
+        lines += (f"{name} {value:.15g}" for name, value in sorted(gauges.items()))
         return "\n".join(lines) + "\n"
